@@ -1,0 +1,79 @@
+@0xd1a4b6c0f5e27a01;
+# What several parts of the API share.
+#
+# Conventions of the whole API:
+# - An answer that a caller must expect comes in the results: where a method can refuse, its results
+#   have a field `refusal`, which is null when the call was done. Exceptions mean a lost link, overload,
+#   a revoked capability ("revoked: ..."), version skew, or a bug.
+# - A mutating call takes a `request`: 16 bytes chosen at random by the caller. Repeating the call with the
+#   same id and the same arguments answers what the first did; with other arguments it is refused
+#   (`conflict`). An answer is kept for 7 days.
+# - Times are milliseconds since 1970-01-01 UTC; durations are milliseconds; sizes are bytes.
+# - Ordinals are never reused; fields are only added.
+
+struct Refusal {
+  # Why an expected call was not done.
+  code @0 :Code;
+  text @1 :Text;         # For a person: what was refused, naming the place. Lowercase, no final stop.
+  help @2 :Text;         # The way out, or empty.
+
+  enum Code {
+    internal @0;         # A bug on our side; the master's log has the details.
+    notPermitted @1;     # The grant does not name this; `text` says what would be needed.
+    notFound @2;         # No such thing, or none that this grant may see.
+    conflict @3;         # The request id was used for something else, or the state forbids it.
+    invalid @4;          # The arguments make no sense; `text` names which.
+    revoked @5;          # The credential was taken back. Final: do not try again.
+    expired @6;          # The credential's time is over. Final.
+    unknown @7;          # No such credential here. It may be another master's.
+    stale @8;            # The lease's epoch is over: its job was placed again or ended. Stop the attempt.
+    unavailable @9;      # For now, as when the disk is full. Try again.
+    version @10;         # No protocol version in common; `text` names both ranges.
+    offset @11;          # A write beyond what was received; ask `size` and resume there.
+  }
+}
+
+struct Versions {
+  # The range of protocol versions that a side speaks. This document is version 1.
+  min @0 :UInt16;
+  max @1 :UInt16;
+}
+
+struct Pair {
+  name @0 :Text;
+  value @1 :Text;
+}
+
+enum State {
+  planning @0;           # The build's pipeline is being read.
+  waiting @1;            # On needs.
+  queued @2;             # For a worker.
+  offered @3;            # To a worker that has not accepted yet.
+  running @4;
+  finished @5;
+}
+
+enum Outcome {
+  none @0;               # Not finished.
+  succeeded @1;
+  warned @2;
+  failed @3;             # The code.
+  errored @4;            # The infrastructure.
+  cancelled @5;
+  skipped @6;
+}
+
+interface Pulse {
+  # What each vat exports, so that the other can see that it lives.
+  # Either side calls `ping` after 15 s without a byte; 45 s of silence end the connection.
+  ping @0 ();
+}
+
+interface ByteSource {
+  # Bytes of a fixed length, read at any offset. Dropping it frees what it holds at the other end.
+  size @0 () -> (size :UInt64);
+  # In bytes. Waits until the bytes exist (a pack is being made).
+  read @1 (offset :UInt64, count :UInt32) -> (bytes :Data);
+  # At most `count` bytes, and at most 256 KiB; fewer only at the end. May be repeated; several reads
+  # may be under way at once.
+}

@@ -1,0 +1,69 @@
+@0xd1a4b6c0f5e27a07;
+# Grants and the operator's desk.
+
+using Common = import "common.capnp";
+using Worker = import "worker.capnp";
+
+enum Kind {
+  operator @0;
+  user @1;
+  worker @2;
+  changes @3;
+  events @4;
+}
+
+struct What {
+  # What a grant allows. A child never has more than its parent.
+  may @0 :List(Text);            # "view" "run" "retry" "cancel" "changes" "events" "operate"
+  projects @1 :List(Text);       # Names; "*": all.
+  pools @2 :List(Text);          # For a worker: the pools it serves; none: the default pool.
+  labels @3 :List(Common.Pair);  # For a worker: labels that are trusted.
+}
+
+struct Grant {
+  id @0 :UInt64;
+  parent @1 :UInt64;             # 0: the root.
+  kind @2 :Kind;
+  name @3 :Text;                 # Of its holder.
+  what @4 :What;
+  created @5 :Int64;
+  expires @6 :Int64;             # 0: never.
+  revoked @7 :Int64;             # 0: not.
+  holder @8 :Text;               # "sha-256:..." of the holder's key; empty: not redeemed yet.
+  reason @9 :Text;               # Of the revocation.
+}
+
+struct WorkerView {
+  name @0 :Text;
+  connected @1 :Bool;
+  description @2 :Worker.Description;
+  pools @3 :List(Text);
+  running @4 :List(Text);        # Selectors of its jobs.
+  lastHeard @5 :Int64;
+  draining @6 :Bool;
+  held @7 :Text;                 # Not empty: the reason why an operator holds it.
+  grant @8 :UInt64;
+}
+
+interface Operator {
+  # The authority to run the guild: workers and grants. Who gets it: a grant of kind `operator`, from
+  # Perspective.operator. Every mutating call is written to the audit chain with the caller's grant.
+
+  issue @0 (request :Data, kind :Kind, name :Text, what :What, lifetime :UInt64, joinHash :Data)
+      -> (grant :Grant, advertise :List(Text), fingerprint :Text, refusal :Common.Refusal);
+  # A new grant below the caller's own, to be redeemed once. The caller makes the join, 32 random bytes, and sends
+  # its SHA-256 only: the master never holds it. `lifetime` 0: no expiry. `advertise`, `fingerprint`: what goes
+  # into the sturdy ref.
+  grants @1 () -> (grants :List(Grant));
+  # The caller's own grant and what is below it.
+  revoke @2 (request :Data, grant :UInt64, reason :Text) -> (revoked :List(UInt64), refusal :Common.Refusal);
+  # Takes a grant and its whole subtree back. When this answers, no call of theirs is dispatched any more; calls in
+  # flight have failed; reachable workers were told.
+  workers @3 () -> (workers :List(WorkerView));
+  drain @4 (request :Data, worker :Text, on :Bool) -> (refusal :Common.Refusal);
+  # No further offers to this worker until `on` is false; what it runs goes on. Lasts over restarts.
+  hold @5 (request :Data, worker :Text, reason :Text) -> (refusal :Common.Refusal);
+  # As drain, with a reason that is shown. An empty reason lifts it.
+  forget @6 (request :Data, worker :Text) -> (refusal :Common.Refusal);
+  # Removes a worker that is not connected from the lists, and revokes its grant.
+}

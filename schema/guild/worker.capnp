@@ -1,0 +1,127 @@
+@0xd1a4b6c0f5e27a05;
+# What a worker holds, and what the master holds of a worker.
+
+using Common = import "common.capnp";
+using Change = import "change.capnp";
+using Plan = import "plan.capnp";
+using Log = import "log.capnp";
+
+struct Resources {
+  # Room for jobs.
+  slots @0 :UInt16;
+  cpusMilli @1 :UInt32;
+  memory @2 :UInt64;
+}
+
+struct Description {
+  # What a worker says of itself. Of `labels`, those that its grant does not allow are dropped.
+  platform @0 :Text;             # "linux-x86_64"
+  labels @1 :List(Common.Pair);
+  total @2 :Resources;
+  host @3 :Text;                 # The machine's name; shown, never trusted.
+  version @4 :Text;
+  isolation @5 :List(Text);      # Tiers that were probed to work: "plain", "guard".
+}
+
+interface WorkerDesk {
+  # The authority to serve as one named worker: which pools, which labels, is the grant's. Who gets it: the
+  # holder of a worker credential, from Gateway.restore. Dropping it ends nothing.
+
+  attach @0 (worker :Worker, instance :Data, running :List(Data), description :Description)
+      -> (session :Session, standing :List(Standing), leases :List(Lease), term :UInt64, refusal :Common.Refusal);
+  # Opens a session; an older one of the same worker ends. `instance`: 16 random bytes made once per
+  # process start: a second process with the same key is refused (`conflict`) while the first still answers.
+  # `running`: tokens of the leases that this worker still runs or has results for. `standing` tells, in the
+  # same order, what became of each; `leases` has the lease again where it is `resumed`, and null elsewhere. Whatever
+  # this worker was running and does not name is placed again at once. `term`: a lease's length.
+
+  enum Standing {
+    resumed @0;                  # Go on; the lease is in `leases`.
+    stale @1;                    # Placed again, ended or cancelled: stop it and throw its results away.
+  }
+}
+
+interface Worker {
+  # What a worker lets its master ask. The master holds it for one session.
+
+  cancel @0 (token :Data, reason :Text);
+  # End the attempt: TERM, 3 s, KILL; then `complete` as cancelled. May be repeated; unknown tokens are ignored.
+  revoked @1 (reason :Text);
+  # The worker's grant was taken back: kill every step now, send nothing.
+  stale @2 (token :Data);
+  # The attempt's lease is over: kill its steps, throw its results away.
+  ping @3 () -> (instance :Data);
+}
+
+interface Session {
+  # One live connection of a worker. Ends when dropped, when the link is lost, or when a newer one attaches. Its end
+  # never ends a lease.
+
+  take @0 (free :Resources) -> (lease :Lease, assignment :Assignment);
+  # Waits until there is a job for these resources: a promise that may rest for days. One at a time. The answer
+  # is an offer: `Lease.accept` within 10 s, or it goes back and costs nothing. Dropping the call gives it
+  # back as well.
+  renew @1 (tokens :List(Data)) -> (stale :List(Data));
+  # Every 20 s: all leases get a full term from now, save those listed, which are over.
+  drain @2 ();
+  # No further offers to this worker in this session. `take` rests.
+}
+
+struct Assignment {
+  # Everything about one attempt that is known when it is offered.
+  token @0 :Data;                # Names the lease: 16 bytes, unguessable.
+  project @1 :Text;
+  build @2 :UInt32;              # The project's number of it.
+  attempt @3 :UInt16;            # From 1.
+  job @4 :Plan.Job;
+  stamp @5 :Change.SourceStamp;
+  lane @6 :Text;                 # Names the workspace to use again: the same job of the same branch.
+  trust @7 :Plan.Plan.Trust;
+}
+
+interface Lease {
+  # Everything that one attempt may do, and nothing else. Who gets it: the worker that an attempt was offered
+  # to, from Session.take, and again from WorkerDesk.attach. It dies with its epoch: when the job is placed again,
+  # cancelled or finished, when its term ends, and when the worker's grant is revoked. Dropping it before `accept` gives
+  # the offer back; after, dropping does nothing: the term decides.
+
+  accept @0 () -> (refusal :Common.Refusal);
+  # The attempt begins. May be repeated.
+  source @1 (index :UInt16) -> (source :SourcePack, refusal :Common.Refusal);
+  # The index-th source of the stamp.
+  step @2 (index :UInt16) -> (report :StepReport);
+  complete @3 (outcome :Common.Outcome, reason :Text) -> (refusal :Common.Refusal);
+  # Ends the attempt, after every step's `finished`. The job takes this outcome, or, for `errored`, is placed again where
+  # its plan allows. May be repeated; an old epoch is refused (`stale`).
+}
+
+interface SourcePack {
+  # One repository at one revision, and nothing else of it. No repository credential comes to a worker.
+  pack @0 (have :List(Text)) -> (pack :Common.ByteSource, refs :List(Common.Pair), refusal :Common.Refusal);
+  # A thin git pack of the revision with its history, less what the worker says it has (commits, at most
+  # 256; those that the master does not know are ignored). An empty pack has size 0: nothing is lacking. `refs`: the
+  # branch and the tags that reach into this history, name -> object. Costs one `git pack-objects`, shared by
+  # all who ask for the same.
+}
+
+interface StepReport {
+  # Says how one step goes. Each call may be repeated.
+  started @0 (time :Int64) -> (refusal :Common.Refusal);
+  finished @1 (outcome :Common.Outcome, exit :Exit, time :Int64, logSize :UInt64, logHash :Data)
+      -> (refusal :Common.Refusal);
+  # After the last byte of its log was received. The log is sealed with the attempt; where length or BLAKE3 differ
+  # from what was received, the job says `log-incomplete`.
+  log @2 () -> (sink :Log.LogSink);
+}
+
+struct Exit {
+  # How the step's process ended.
+  union {
+    none @0 :Void;               # It did not run.
+    code @1 :Int32;
+    signal @2 :Int32;            # The signal's number.
+    timeout @3 :Void;            # Killed: its time was over.
+    idle @4 :Void;               # Killed: it was silent for too long.
+    lost @5 :Text;               # It could not be started or followed: why.
+  }
+}

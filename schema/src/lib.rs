@@ -1,0 +1,26 @@
+//! Guild's public API: the Cap'n Proto interfaces with their bindings, and what every program that speaks it
+//! shares. Depends on nothing else of ours.
+//!
+//! The manual is `schema/guild/*.capnp`. Here:
+//! - [`sturdy_ref`]: the textual form of a credential;
+//! - [`vat`]: one governed way to serve or connect over any byte stream;
+//! - [`gate`]: the revocable membrane through which every object leaves;
+//! - [`values`]: plain structs that two or more crates share, and [`wire`]: their translation;
+//! - [`pipeline`]: `guild.toml` to a plan or diagnostics.
+
+pub mod values;
+pub mod wire;
+
+macro_rules! bindings {
+    ($($name:ident)*) => {$(
+        #[expect(missing_debug_implementations, unreachable_pub, clippy::all, reason = "generated")]
+        pub mod $name {
+            include!(concat!(env!("OUT_DIR"), "/", stringify!($name), ".rs"));
+        }
+    )*};
+}
+
+bindings! {
+    common_capnp change_capnp plan_capnp log_capnp worker_capnp event_capnp grant_capnp
+    perspective_capnp gateway_capnp
+}

@@ -1,0 +1,124 @@
+//! What a grant allows.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GrantKind {
+    Operator,
+    User,
+    Worker,
+    Changes,
+    Events,
+}
+
+/// One thing that a grant may name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Right {
+    View,
+    Run,
+    Retry,
+    Cancel,
+    Changes,
+    Events,
+    Operate,
+}
+
+/// What a grant allows. A child never has more than its parent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct What {
+    pub may: BTreeSet<Right>,
+    /// Names of projects; `*`: all.
+    pub projects: BTreeSet<String>,
+    /// For a worker: the pools it serves.
+    #[serde(default)]
+    pub pools: BTreeSet<String>,
+    /// For a worker: labels that are trusted.
+    #[serde(default)]
+    pub labels: Vec<(String, String)>,
+}
+
+impl What {
+    pub fn everything() -> What {
+        What {
+            may: Right::ALL.into_iter().collect(),
+            projects: BTreeSet::from(["*".to_owned()]),
+            pools: BTreeSet::from(["*".to_owned()]),
+            labels: Vec::new(),
+        }
+    }
+
+    pub fn sees(&self, project: &str) -> bool {
+        self.projects.contains("*") || self.projects.contains(project)
+    }
+}
+
+impl Right {
+    pub const ALL: [Right; 7] =
+        [Right::View, Right::Run, Right::Retry, Right::Cancel, Right::Changes, Right::Events, Right::Operate];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Right::View => "view",
+            Right::Run => "run",
+            Right::Retry => "retry",
+            Right::Cancel => "cancel",
+            Right::Changes => "changes",
+            Right::Events => "events",
+            Right::Operate => "operate",
+        }
+    }
+}
+
+impl fmt::Display for Right {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+impl FromStr for Right {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Right, String> {
+        Right::ALL
+            .into_iter()
+            .find(|right| right.word() == word)
+            .ok_or_else(|| format!("no right is called `{word}`; there are {}", Right::ALL.map(Right::word).join(", ")))
+    }
+}
+
+impl GrantKind {
+    pub const ALL: [GrantKind; 5] =
+        [GrantKind::Operator, GrantKind::User, GrantKind::Worker, GrantKind::Changes, GrantKind::Events];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            GrantKind::Operator => "operator",
+            GrantKind::User => "user",
+            GrantKind::Worker => "worker",
+            GrantKind::Changes => "changes",
+            GrantKind::Events => "events",
+        }
+    }
+}
+
+impl fmt::Display for GrantKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+impl FromStr for GrantKind {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<GrantKind, String> {
+        GrantKind::ALL
+            .into_iter()
+            .find(|kind| kind.word() == word)
+            .ok_or_else(|| format!("no kind is called `{word}`; there are {}", GrantKind::ALL.map(GrantKind::word).join(", ")))
+    }
+}

@@ -1,0 +1,134 @@
+//! Plain structs that two or more crates share. They are stored as JSON: fields are only added, with a default.
+
+mod event;
+mod grant;
+mod plan;
+mod state;
+
+pub use event::{Cursor, Event, Fact, Filter};
+pub use grant::{GrantKind, Right, What};
+pub use plan::{Command, JobPlan, Plan, StepPlan, Trust, Workspace};
+pub use state::{Exit, Outcome, Refusal, RefusalCode, State};
+
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds since 1970-01-01 UTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Time(pub u64);
+
+impl Time {
+    pub fn after(self, duration: std::time::Duration) -> Time {
+        Time(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// The time from `earlier` to `self`; zero if it is not earlier.
+    pub fn since(self, earlier: Time) -> std::time::Duration {
+        std::time::Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// One repository at one revision.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Source {
+    /// The name under which the master mirrors it.
+    pub repository: String,
+    /// The full ref, or empty where the revision was named directly.
+    #[serde(rename = "ref")]
+    pub ref_name: String,
+    /// A commit, 40 or 64 hex digits.
+    pub revision: String,
+    /// The commit that this is compared with, or empty.
+    #[serde(default)]
+    pub base: String,
+}
+
+/// Exactly what to build. The first source holds the pipeline.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SourceStamp {
+    pub sources: Vec<Source>,
+}
+
+/// What a commit says of itself; never trusted for a decision.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commit {
+    pub revision: String,
+    /// "Name <mail>"
+    pub author: String,
+    pub time: Time,
+    /// The first line of its message.
+    pub subject: String,
+}
+
+/// One update of one ref.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    pub project: String,
+    #[serde(rename = "ref")]
+    pub ref_name: String,
+    /// The ref's new tip; empty when the ref was deleted.
+    pub revision: String,
+    /// Its tip before; empty at first sight.
+    pub before: String,
+    /// `before` is no ancestor of `revision`.
+    pub forced: bool,
+    /// Newest first, at most 100; at first sight only the tip.
+    pub commits: Vec<Commit>,
+    /// Paths that differ from `before`, at most 1,000; none at first sight.
+    pub paths: Vec<String>,
+}
+
+/// Room for jobs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Resources {
+    pub slots: u16,
+    /// In thousandths of a core.
+    pub cpus_milli: u32,
+    /// In bytes.
+    pub memory: u64,
+}
+
+impl Resources {
+    pub fn holds(&self, need: &Resources) -> bool {
+        self.slots >= need.slots && self.cpus_milli >= need.cpus_milli && self.memory >= need.memory
+    }
+
+    pub fn minus(&self, used: &Resources) -> Resources {
+        Resources {
+            slots: self.slots.saturating_sub(used.slots),
+            cpus_milli: self.cpus_milli.saturating_sub(used.cpus_milli),
+            memory: self.memory.saturating_sub(used.memory),
+        }
+    }
+}
+
+/// What a worker says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Description {
+    /// "linux-x86_64"
+    pub platform: String,
+    pub labels: Vec<(String, String)>,
+    pub total: Resources,
+    /// The machine's name; shown, never trusted.
+    pub host: String,
+    pub version: String,
+    /// Isolation tiers that were probed to work.
+    pub isolation: Vec<String>,
+}
+
+/// Everything about one attempt that is known when it is offered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// Names the lease: unguessable.
+    pub token: [u8; 16],
+    pub project: String,
+    /// The project's number of the build.
+    pub build: u32,
+    /// From 1.
+    pub attempt: u16,
+    pub job: JobPlan,
+    pub stamp: SourceStamp,
+    /// Names the workspace to use again: the same job of the same branch.
+    pub lane: String,
+    pub trust: Trust,
+}

@@ -1,0 +1,97 @@
+//! The plan: a pipeline expanded for one source stamp.
+
+use serde::{Deserialize, Serialize};
+
+/// Decided by the master from what triggered the build, never by the repository.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trust {
+    Trusted,
+    #[default]
+    Untrusted,
+}
+
+/// A pipeline expanded for one source stamp: typed, no variables left.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// 1
+    pub version: u16,
+    /// A job comes after those that it needs.
+    pub jobs: Vec<JobPlan>,
+    pub trust: Trust,
+}
+
+/// What a job's directory holds when it starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Workspace {
+    /// A new checkout in an empty directory.
+    #[default]
+    Fresh,
+    /// Tracked files as committed, ignored files stay, others are removed.
+    Clean,
+    /// Tracked files as committed, everything else stays.
+    Kept,
+}
+
+/// One cell of the plan, the unit of placement.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobPlan {
+    /// With its cell: `test@linux-x86_64,3.14`.
+    pub name: String,
+    /// Without: `test`.
+    pub base: String,
+    /// (axis, value) in the order of the matrix.
+    pub cell: Vec<(String, String)>,
+    /// Indices into `Plan::jobs`, all smaller than this job's own.
+    pub needs: Vec<u32>,
+    /// The platform; empty: any worker.
+    pub on: String,
+    /// Each `name`, `name=value`, or `memory>=4GiB`.
+    pub want: Vec<String>,
+    /// Reserved while it runs, in thousandths of a core; 0: a slot only.
+    pub cpus_milli: u32,
+    /// Reserved while it runs, in bytes; 0: not reserved.
+    pub memory: u64,
+    /// Of the whole attempt.
+    pub timeout_ms: u64,
+    /// Higher goes first.
+    pub priority: i32,
+    /// Further attempts after a lost one.
+    pub retry_infra: u16,
+    pub workspace: Workspace,
+    /// False: no checkout.
+    pub sources: bool,
+    /// Never run a second time by itself.
+    pub side_effects: bool,
+    pub env: Vec<(String, String)>,
+    pub steps: Vec<StepPlan>,
+    /// Not empty: why this job is skipped.
+    pub skipped: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Command {
+    /// `script` follows `shell` as its last argument.
+    Shell { shell: Vec<String>, script: String },
+    Exec(Vec<String>),
+}
+
+/// One command of a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepPlan {
+    pub name: String,
+    pub command: Command,
+    pub env: Vec<(String, String)>,
+    /// Relative to the checkout; empty: the checkout itself.
+    pub dir: String,
+    /// 0: the job's.
+    pub timeout_ms: u64,
+    /// Without a byte of output.
+    pub idle_ms: u64,
+    /// Runs also after an earlier step failed.
+    pub always: bool,
+    /// Its failure makes the job `warned`, and the next step runs.
+    pub continue_on_failure: bool,
+}

@@ -13,7 +13,8 @@ pub mod wire;
 
 macro_rules! bindings {
     ($($name:ident)*) => {$(
-        #[expect(missing_debug_implementations, unreachable_pub, clippy::all, reason = "generated")]
+        // `allow`, not `expect`: which lints the generated code meets differs from file to file
+        #[allow(clippy::all, clippy::unwrap_used, clippy::wildcard_enum_match_arm, clippy::allow_attributes, reason = "generated")]
         pub mod $name {
             include!(concat!(env!("OUT_DIR"), "/", stringify!($name), ".rs"));
         }

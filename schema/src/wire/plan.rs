@@ -1,0 +1,165 @@
+//! Plans and source stamps.
+
+use super::{length, read_pairs, read_texts, write_pairs, write_texts};
+use crate::change_capnp::source_stamp;
+use crate::plan_capnp::{job, plan, step};
+use crate::values::{Command, JobPlan, Plan, Source, SourceStamp, StepPlan, Trust, Workspace};
+
+pub fn write_stamp(to: source_stamp::Builder<'_>, stamp: &SourceStamp) {
+    let mut sources = to.init_sources(length(stamp.sources.len()));
+    for (index, source) in (0..).zip(&stamp.sources) {
+        let mut to = sources.reborrow().get(index);
+        to.set_repository(&source.repository);
+        to.set_ref(&source.ref_name);
+        to.set_revision(&source.revision);
+        to.set_base(&source.base);
+    }
+}
+
+pub fn read_stamp(from: source_stamp::Reader<'_>) -> capnp::Result<SourceStamp> {
+    let sources = from.get_sources()?.iter().map(|source| {
+        Ok(Source {
+            repository: source.get_repository()?.to_string()?,
+            ref_name: source.get_ref()?.to_string()?,
+            revision: source.get_revision()?.to_string()?,
+            base: source.get_base()?.to_string()?,
+        })
+    });
+    Ok(SourceStamp {
+        sources: sources.collect::<capnp::Result<_>>()?,
+    })
+}
+
+pub fn write_plan(mut to: plan::Builder<'_>, plan: &Plan) {
+    to.set_version(plan.version);
+    to.set_trust(trust_to_wire(plan.trust));
+    let mut jobs = to.init_jobs(length(plan.jobs.len()));
+    for (index, job) in (0..).zip(&plan.jobs) {
+        write_job(jobs.reborrow().get(index), job);
+    }
+}
+
+pub fn read_plan(from: plan::Reader<'_>) -> capnp::Result<Plan> {
+    Ok(Plan {
+        version: from.get_version(),
+        jobs: from
+            .get_jobs()?
+            .iter()
+            .map(read_job)
+            .collect::<capnp::Result<_>>()?,
+        trust: trust_from_wire(from.get_trust()?),
+    })
+}
+
+pub fn write_job(mut to: job::Builder<'_>, job: &JobPlan) {
+    to.set_name(&job.name);
+    to.set_base(&job.base);
+    write_pairs(to.reborrow().init_cell(length(job.cell.len())), &job.cell);
+    let mut needs = to.reborrow().init_needs(length(job.needs.len()));
+    for (index, need) in (0..).zip(&job.needs) {
+        needs.set(index, *need);
+    }
+    to.set_on(&job.on);
+    write_texts(to.reborrow().init_want(length(job.want.len())), &job.want);
+    to.set_cpus_milli(job.cpus_milli);
+    to.set_memory(job.memory);
+    to.set_timeout(job.timeout_ms);
+    to.set_priority(job.priority);
+    to.set_retry_infra(job.retry_infra);
+    to.set_workspace(match job.workspace {
+        Workspace::Fresh => job::Workspace::Fresh,
+        Workspace::Clean => job::Workspace::Clean,
+        Workspace::Kept => job::Workspace::Kept,
+    });
+    to.set_sources(job.sources);
+    to.set_side_effects(job.side_effects);
+    write_pairs(to.reborrow().init_env(length(job.env.len())), &job.env);
+    to.set_skipped(&job.skipped);
+    let mut steps = to.init_steps(length(job.steps.len()));
+    for (index, step) in (0..).zip(&job.steps) {
+        write_step(steps.reborrow().get(index), step);
+    }
+}
+
+pub fn read_job(from: job::Reader<'_>) -> capnp::Result<JobPlan> {
+    Ok(JobPlan {
+        name: from.get_name()?.to_string()?,
+        base: from.get_base()?.to_string()?,
+        cell: read_pairs(from.get_cell()?)?,
+        needs: from.get_needs()?.iter().collect(),
+        on: from.get_on()?.to_string()?,
+        want: read_texts(from.get_want()?)?,
+        cpus_milli: from.get_cpus_milli(),
+        memory: from.get_memory(),
+        timeout_ms: from.get_timeout(),
+        priority: from.get_priority(),
+        retry_infra: from.get_retry_infra(),
+        workspace: match from.get_workspace()? {
+            job::Workspace::Fresh => Workspace::Fresh,
+            job::Workspace::Clean => Workspace::Clean,
+            job::Workspace::Kept => Workspace::Kept,
+        },
+        sources: from.get_sources(),
+        side_effects: from.get_side_effects(),
+        env: read_pairs(from.get_env()?)?,
+        steps: from
+            .get_steps()?
+            .iter()
+            .map(read_step)
+            .collect::<capnp::Result<_>>()?,
+        skipped: from.get_skipped()?.to_string()?,
+    })
+}
+
+fn write_step(mut to: step::Builder<'_>, step: &StepPlan) {
+    to.set_name(&step.name);
+    let mut command = to.reborrow().init_command();
+    match &step.command {
+        Command::Shell { shell, script } => {
+            let mut group = command.init_shell();
+            write_texts(group.reborrow().init_shell(length(shell.len())), shell);
+            group.set_script(script);
+        }
+        Command::Exec(argv) => write_texts(command.reborrow().init_exec(length(argv.len())), argv),
+    }
+    write_pairs(to.reborrow().init_env(length(step.env.len())), &step.env);
+    to.set_dir(&step.dir);
+    to.set_timeout(step.timeout_ms);
+    to.set_idle(step.idle_ms);
+    to.set_always(step.always);
+    to.set_continue_on_failure(step.continue_on_failure);
+}
+
+fn read_step(from: step::Reader<'_>) -> capnp::Result<StepPlan> {
+    let command = match from.get_command().which()? {
+        step::command::Shell(group) => Command::Shell {
+            shell: read_texts(group.get_shell()?)?,
+            script: group.get_script()?.to_string()?,
+        },
+        step::command::Exec(argv) => Command::Exec(read_texts(argv?)?),
+    };
+    Ok(StepPlan {
+        name: from.get_name()?.to_string()?,
+        command,
+        env: read_pairs(from.get_env()?)?,
+        dir: from.get_dir()?.to_string()?,
+        timeout_ms: from.get_timeout(),
+        idle_ms: from.get_idle(),
+        always: from.get_always(),
+        continue_on_failure: from.get_continue_on_failure(),
+    })
+}
+
+pub(super) fn trust_to_wire(trust: Trust) -> plan::Trust {
+    match trust {
+        Trust::Trusted => plan::Trust::Trusted,
+        Trust::Untrusted => plan::Trust::Untrusted,
+    }
+}
+
+pub(super) fn trust_from_wire(trust: plan::Trust) -> Trust {
+    match trust {
+        plan::Trust::Trusted => Trust::Trusted,
+        plan::Trust::Untrusted => Trust::Untrusted,
+    }
+}

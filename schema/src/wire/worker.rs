@@ -1,0 +1,104 @@
+//! What master and worker say of each other, and what a grant allows.
+
+use super::plan::{trust_from_wire, trust_to_wire};
+use super::{
+    length, read_id, read_job, read_pairs, read_stamp, read_texts, write_job, write_pairs,
+    write_stamp, write_texts,
+};
+use crate::grant_capnp::what;
+use crate::values::{Assignment, Description, Resources, What};
+use crate::worker_capnp::{assignment, description, resources};
+
+pub fn write_resources(mut to: resources::Builder<'_>, resources: &Resources) {
+    to.set_slots(resources.slots);
+    to.set_cpus_milli(resources.cpus_milli);
+    to.set_memory(resources.memory);
+}
+
+pub fn read_resources(from: resources::Reader<'_>) -> Resources {
+    Resources {
+        slots: from.get_slots(),
+        cpus_milli: from.get_cpus_milli(),
+        memory: from.get_memory(),
+    }
+}
+
+pub fn write_description(mut to: description::Builder<'_>, description: &Description) {
+    to.set_platform(&description.platform);
+    write_pairs(
+        to.reborrow().init_labels(length(description.labels.len())),
+        &description.labels,
+    );
+    write_resources(to.reborrow().init_total(), &description.total);
+    to.set_host(&description.host);
+    to.set_version(&description.version);
+    write_texts(
+        to.init_isolation(length(description.isolation.len())),
+        &description.isolation,
+    );
+}
+
+pub fn read_description(from: description::Reader<'_>) -> capnp::Result<Description> {
+    Ok(Description {
+        platform: from.get_platform()?.to_string()?,
+        labels: read_pairs(from.get_labels()?)?,
+        total: read_resources(from.get_total()?),
+        host: from.get_host()?.to_string()?,
+        version: from.get_version()?.to_string()?,
+        isolation: read_texts(from.get_isolation()?)?,
+    })
+}
+
+pub fn write_assignment(mut to: assignment::Builder<'_>, assignment: &Assignment) {
+    to.set_token(&assignment.token);
+    to.set_project(&assignment.project);
+    to.set_build(assignment.build);
+    to.set_attempt(assignment.attempt);
+    write_job(to.reborrow().init_job(), &assignment.job);
+    write_stamp(to.reborrow().init_stamp(), &assignment.stamp);
+    to.set_lane(&assignment.lane);
+    to.set_trust(trust_to_wire(assignment.trust));
+}
+
+pub fn read_assignment(from: assignment::Reader<'_>) -> capnp::Result<Assignment> {
+    Ok(Assignment {
+        token: read_id(from.get_token()?)?,
+        project: from.get_project()?.to_string()?,
+        build: from.get_build(),
+        attempt: from.get_attempt(),
+        job: read_job(from.get_job()?)?,
+        stamp: read_stamp(from.get_stamp()?)?,
+        lane: from.get_lane()?.to_string()?,
+        trust: trust_from_wire(from.get_trust()?),
+    })
+}
+
+pub fn write_what(mut to: what::Builder<'_>, what: &What) {
+    write_texts(
+        to.reborrow().init_may(length(what.may.len())),
+        what.may.iter().map(|right| right.word()),
+    );
+    write_texts(
+        to.reborrow().init_projects(length(what.projects.len())),
+        &what.projects,
+    );
+    write_texts(
+        to.reborrow().init_pools(length(what.pools.len())),
+        &what.pools,
+    );
+    write_pairs(to.init_labels(length(what.labels.len())), &what.labels);
+}
+
+/// A right that this build does not know is an error: granting less than was asked for would surprise.
+pub fn read_what(from: what::Reader<'_>) -> capnp::Result<What> {
+    let may = read_texts(from.get_may()?)?;
+    let may = may
+        .iter()
+        .map(|word| word.parse().map_err(capnp::Error::failed));
+    Ok(What {
+        may: may.collect::<capnp::Result<_>>()?,
+        projects: read_texts(from.get_projects()?)?.into_iter().collect(),
+        pools: read_texts(from.get_pools()?)?.into_iter().collect(),
+        labels: read_pairs(from.get_labels()?)?,
+    })
+}

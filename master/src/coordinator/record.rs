@@ -1,0 +1,242 @@
+//! The rows that the coordinator records: what it must find again after a crash, and what history shows.
+//! The store writes them as they are; each is an upsert by its key.
+
+use schema::sturdy_ref::Fingerprint;
+use schema::values::{Change, Event, Exit, GrantKind, Outcome, Plan, SourceStamp, State, Time, Trust, What};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Names a build inside the master; people see (project, number).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct BuildId(pub u64);
+
+/// Names a grant. 0 is nobody: the master itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct GrantId(pub u64);
+
+/// One job of one build: its index in the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct JobKey {
+    pub build: BuildId,
+    pub index: u32,
+}
+
+/// One step of one attempt: its index in the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct StepKey {
+    pub job: JobKey,
+    /// From 1.
+    pub attempt: u16,
+    /// From 0.
+    pub step: u16,
+}
+
+/// The unguessable name of a lease.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct LeaseToken(pub [u8; 16]);
+
+/// Names a mutating call, chosen by its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RequestId(pub [u8; 16]);
+
+impl fmt::Debug for LeaseToken {
+    /// Enough to tell two apart in a log, too little to use.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "lease {:02x}{:02x}..", self.0[0], self.0[1])
+    }
+}
+
+/// Why a build exists.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    Change,
+    Run { by: String },
+    /// Of the build with this number of the same project.
+    Retry { number: u32, by: String },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuildRow {
+    pub id: BuildId,
+    pub project: String,
+    pub number: u32,
+    pub stamp: SourceStamp,
+    pub cause: Cause,
+    pub trust: Trust,
+    /// Of builds: planning, queued (no job started yet), running or finished.
+    pub state: State,
+    pub outcome: Option<Outcome>,
+    pub created: Time,
+    pub started: Option<Time>,
+    pub finished: Option<Time>,
+    /// Of the stamp's first revision.
+    pub subject: String,
+    pub author: String,
+    /// Why there is no plan, as a person reads it; empty otherwise.
+    pub diagnosis: String,
+    pub job_count: u32,
+    /// The grant that asked for it.
+    pub by: GrantId,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobRow {
+    pub key: JobKey,
+    pub name: String,
+    pub state: State,
+    pub outcome: Option<Outcome>,
+    /// Of the outcome.
+    pub reason: String,
+    /// The number of the latest attempt; 0: none.
+    pub attempt: u16,
+    /// Attempts that were lost.
+    pub lost: u16,
+    pub queued: Option<Time>,
+    pub started: Option<Time>,
+    pub finished: Option<Time>,
+    /// Of the latest attempt.
+    pub worker: String,
+    /// Of its worker.
+    pub platform: String,
+    /// Not repeated by this retry: the number of the build that it ran in; 0 otherwise.
+    pub carried_from: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptRow {
+    pub job: JobKey,
+    /// From 1: the epoch.
+    pub number: u16,
+    pub token: LeaseToken,
+    /// The worker's grant.
+    pub grant: GrantId,
+    pub worker: String,
+    pub started: Time,
+    pub finished: Option<Time>,
+    pub outcome: Option<Outcome>,
+    /// Why it ended, where that is not the outcome alone ("lease ended").
+    pub reason: String,
+    /// The isolation tier in force.
+    pub isolation: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepRow {
+    pub key: StepKey,
+    pub name: String,
+    /// Running or finished.
+    pub state: State,
+    pub outcome: Option<Outcome>,
+    pub exit: Exit,
+    pub started: Option<Time>,
+    pub finished: Option<Time>,
+    /// In bytes; known when the step is finished.
+    pub log_size: u64,
+    /// BLAKE3 of the log, as the worker says; empty until the step is finished.
+    pub log_hash: Vec<u8>,
+}
+
+/// A log that will not change any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealRow {
+    pub key: StepKey,
+    pub size: u64,
+    /// BLAKE3 of the bytes stored.
+    pub hash: [u8; 32],
+    /// The whole log where it is at most 64 KiB; otherwise it is a file.
+    pub bytes: Option<Vec<u8>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantRow {
+    pub id: GrantId,
+    /// `None`: the root.
+    pub parent: Option<GrantId>,
+    pub kind: GrantKind,
+    pub name: String,
+    pub what: What,
+    pub created: Time,
+    pub expires: Option<Time>,
+    pub revoked: Option<Time>,
+    /// Of the revocation.
+    pub reason: String,
+    /// SHA-256 of the one-use join.
+    pub join_hash: Option<[u8; 32]>,
+    /// SHA-256 of the token, once redeemed.
+    pub token_hash: Option<[u8; 32]>,
+    /// The key that the grant is bound to, once redeemed.
+    pub holder: Option<Fingerprint>,
+}
+
+/// What is kept of a worker while it is not connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerRow {
+    pub name: String,
+    pub grant: GrantId,
+    pub draining: bool,
+    /// Not empty: the reason why an operator holds it.
+    pub held: String,
+    pub forgotten: bool,
+    pub last_heard: Time,
+    pub description: schema::values::Description,
+}
+
+/// What a mutating call was answered, so that repeating it answers the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestRow {
+    pub id: RequestId,
+    pub by: GrantId,
+    /// SHA-256 of the arguments.
+    pub body: [u8; 32],
+    pub answer: Answer,
+    pub time: Time,
+}
+
+/// What a mutating call made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    Done,
+    Build(BuildId),
+    Grant(GrantId),
+    Grants(Vec<GrantId>),
+}
+
+/// One thing to write, in the transaction of its cause.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    Build(BuildRow),
+    Plan { build: BuildId, plan: Plan },
+    Job(JobRow),
+    Attempt(AttemptRow),
+    Step(StepRow),
+    Seal(SealRow),
+    /// The last revision of a ref that was acknowledged; empty: the ref was deleted.
+    Head { project: String, ref_name: String, revision: String },
+    Change { build: Option<BuildId>, change: Change, time: Time },
+    Grant(GrantRow),
+    Worker(WorkerRow),
+    Request(RequestRow),
+    Event(Event),
+    /// One line of the hash-chained audit table; the store adds the chain.
+    Audit { time: Time, by: GrantId, text: String },
+}
+
+/// What the coordinator starts from: everything that is not history.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Loaded {
+    pub incarnation: u64,
+    /// Builds that are not finished, each with its plan where it has one, its jobs, and of each job the latest attempt.
+    pub builds: Vec<(BuildRow, Option<Plan>, Vec<JobRow>, Vec<AttemptRow>)>,
+    pub grants: Vec<GrantRow>,
+    pub workers: Vec<WorkerRow>,
+    pub heads: Vec<(String, String, String)>,
+    /// Those of the last 7 days, at most 100,000.
+    pub requests: Vec<RequestRow>,
+    /// Project -> the highest build number ever used.
+    pub numbers: Vec<(String, u32)>,
+    pub last_build: u64,
+    pub last_grant: u64,
+    pub last_event: u64,
+}

@@ -3,17 +3,22 @@
 //!
 //! The manual is `schema/guild/*.capnp`. Here:
 //! - [`sturdy_ref`]: the textual form of a credential;
+//! - [`identity`]: who a process is;
 //! - [`vat`]: one governed way to serve or connect over any byte stream;
 //! - [`gate`]: the revocable membrane through which every object leaves;
 //! - [`values`]: plain structs that two or more crates share, and [`wire`]: their translation;
 //! - [`pipeline`]: `guild.toml` to a plan or diagnostics.
 
+pub mod identity;
+mod private_file;
+pub mod sturdy_ref;
 pub mod values;
+pub mod vat;
 pub mod wire;
 
 macro_rules! bindings {
     ($($name:ident)*) => {$(
-        #[expect(missing_debug_implementations, unreachable_pub, clippy::all, reason = "generated")]
+        #[expect(missing_debug_implementations, clippy::all, reason = "generated")]
         pub mod $name {
             include!(concat!(env!("OUT_DIR"), "/", stringify!($name), ".rs"));
         }

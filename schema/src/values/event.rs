@@ -43,20 +43,67 @@ pub enum Fact {
         ref_name: String,
         revision: String,
     },
-    BuildPlanned { jobs: Vec<String> },
-    JobQueued { job: String },
-    JobStarted { job: String, attempt: u16, worker: String },
-    AttemptLost { job: String, attempt: u16, worker: String, reason: String },
-    StepStarted { job: String, attempt: u16, step: u16, name: String },
-    StepFinished { job: String, attempt: u16, step: u16, outcome: Outcome },
-    JobFinished { job: String, outcome: Outcome, reason: String },
-    BuildFinished { outcome: Outcome },
-    WorkerAttached { worker: String },
-    WorkerLost { worker: String, reason: String },
-    GrantIssued { grant: u64, name: String, grant_kind: String },
-    GrantRedeemed { grant: u64, name: String },
-    GrantRevoked { grant: u64, name: String, reason: String },
-    Alarm { text: String },
+    BuildPlanned {
+        jobs: Vec<String>,
+    },
+    JobQueued {
+        job: String,
+    },
+    JobStarted {
+        job: String,
+        attempt: u16,
+        worker: String,
+    },
+    AttemptLost {
+        job: String,
+        attempt: u16,
+        worker: String,
+        reason: String,
+    },
+    StepStarted {
+        job: String,
+        attempt: u16,
+        step: u16,
+        name: String,
+    },
+    StepFinished {
+        job: String,
+        attempt: u16,
+        step: u16,
+        outcome: Outcome,
+    },
+    JobFinished {
+        job: String,
+        outcome: Outcome,
+        reason: String,
+    },
+    BuildFinished {
+        outcome: Outcome,
+    },
+    WorkerAttached {
+        worker: String,
+    },
+    WorkerLost {
+        worker: String,
+        reason: String,
+    },
+    GrantIssued {
+        grant: u64,
+        name: String,
+        grant_kind: String,
+    },
+    GrantRedeemed {
+        grant: u64,
+        name: String,
+    },
+    GrantRevoked {
+        grant: u64,
+        name: String,
+        reason: String,
+    },
+    Alarm {
+        text: String,
+    },
 }
 
 impl Fact {

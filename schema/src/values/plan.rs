@@ -74,7 +74,10 @@ pub struct JobPlan {
 #[serde(rename_all = "kebab-case")]
 pub enum Command {
     /// `script` follows `shell` as its last argument.
-    Shell { shell: Vec<String>, script: String },
+    Shell {
+        shell: Vec<String>,
+        script: String,
+    },
     Exec(Vec<String>),
 }
 

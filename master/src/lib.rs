@@ -1,1 +1,4 @@
 //! placeholder
+
+pub mod mirror;
+pub mod sources;

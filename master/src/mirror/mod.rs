@@ -126,11 +126,7 @@ impl Mirror {
         match self.fetch_refs(&[&format!("+{ref_name}:{ref_name}")]).await {
             Ok(()) => {}
             Err(GitError::Failed { text, .. }) if text.contains("couldn't find remote ref") => {
-                self.git
-                    .run("update-ref")
-                    .args(["-d", "--end-of-options", ref_name])
-                    .bytes()
-                    .await?;
+                self.forget_ref(ref_name).await?;
             }
             // such as a stale branch `a` in the way of `a/b`: only pruning helps
             Err(GitError::Failed { .. }) => self.fetch_refs(&ALL).await?,
@@ -291,6 +287,15 @@ impl Mirror {
             .env(access.env, access.secrets)
             .deadline(Deadline::Silence(self.fetch_silence));
         run.bytes().await.map(drop)
+    }
+
+    async fn forget_ref(&self, ref_name: &str) -> Result<(), GitError> {
+        // refused ones are not in the map: the next whole fetch prunes them
+        if self.refs().await?.refs.contains_key(ref_name) {
+            let args = ["-d", "--end-of-options", ref_name];
+            self.git.run("update-ref").args(args).bytes().await?;
+        }
+        Ok(())
     }
 
     async fn read_refs(&self) -> Result<Fetched, GitError> {

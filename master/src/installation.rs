@@ -53,6 +53,17 @@ pub async fn operator_join(store: &Store, addresses: &[String], key: Fingerprint
     Ok(SturdyRef { fingerprint: key, addresses: addresses.to_vec(), token: join })
 }
 
+/// What `up` needs: an operator's token that is bound to `key` already, and a worker's join.
+pub async fn first_credentials(store: &Store, clock: &Clock, key: Fingerprint) -> Result<(Token, Token), InstallError> {
+    let mut coordinator = load(store, Terms::default(), clock).await?;
+    let join = issue(&mut coordinator, clock, GrantKind::Operator, "operator", What::everything())?;
+    let operator = Token::random();
+    coordinator.redeem(clock.now(), join.digest(), operator.digest(), key)?;
+    let worker = issue(&mut coordinator, clock, GrantKind::Worker, "local", What::default())?;
+    commit(store, &mut coordinator).await?;
+    Ok((operator, worker))
+}
+
 /// Issues a grant below the root; answers its join. Committed by the caller.
 pub fn issue(
     coordinator: &mut Coordinator,

@@ -295,3 +295,45 @@ async fn tidying_loses_nothing() {
     scene.mirror.tidy().await.unwrap();
     assert_eq!(scene.mirror.read(&lost, "a", 10).await.unwrap().unwrap(), b"1");
 }
+
+#[tokio::test]
+async fn a_token_is_sent_to_its_host_and_told_to_nobody() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let dir = tempfile::tempdir().unwrap();
+    let token_file = dir.path().join("token");
+    std::fs::write(&token_file, "s3cr3t\n").unwrap();
+    let host = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://oauth2@{}/x.git", host.local_addr().unwrap());
+    let remote = Remote { address, token_file: Some(token_file), ..Remote::default() };
+    let mirror = Mirror::open(&dir.path().join("mirror"), remote).unwrap();
+    let serve = async {
+        let (mut link, _) = host.accept().await.unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            request.push(link.read_u8().await.unwrap());
+        }
+        let refusal = b"HTTP/1.1 403 Forbidden\r\ncontent-length: 6\r\nconnection: close\r\n\r\ns3cr3t";
+        link.write_all(refusal).await.unwrap();
+        String::from_utf8(request).unwrap()
+    };
+    let (fetched, request) = tokio::join!(mirror.fetch(), serve);
+    let basic = data_encoding::BASE64.encode(b"oauth2:s3cr3t");
+    assert!(request.contains(&format!("Authorization: Basic {basic}\r\n")), "{request}");
+    let error = fetched.unwrap_err().to_string();
+    assert!(error.contains("403"), "{error}");
+    assert!(!error.contains("s3cr3t") && !error.contains(&basic), "{error}");
+    let config = std::fs::read_to_string(dir.path().join("mirror/guild.config")).unwrap();
+    assert!(!config.contains("s3cr3t") && !config.contains(&basic));
+}
+
+#[tokio::test]
+async fn a_dead_host_ends_a_fetch() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("git://{}/x.git", host.local_addr().unwrap());
+    let mirror = Mirror::open(&dir.path().join("mirror"), Remote::new(address)).unwrap();
+    let mirror = mirror.fetch_silence(std::time::Duration::from_millis(50));
+    let (fetched, link) = tokio::join!(mirror.fetch(), host.accept());
+    assert!(matches!(fetched, Err(super::GitError::Deadline { .. })), "{fetched:?}");
+    drop(link);
+}

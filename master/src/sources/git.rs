@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::{BoxFuture, Fuse};
+use futures::future::{Fuse, LocalBoxFuture};
 use schema::values::{Change, Refusal, RefusalCode};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
@@ -32,7 +33,7 @@ const TIDY_EVERY: Duration = Duration::from_secs(6 * 3600);
 #[derive(Clone, Debug)]
 pub struct GitSource {
     pub project: String,
-    pub mirror: Arc<Mirror>,
+    pub mirror: Rc<Mirror>,
     /// Between two looks.
     pub poll: Duration,
     /// Of short names; a ref that neither matches is never submitted.
@@ -59,38 +60,45 @@ pub enum Notice {
 
 /// Makes a source look at once.
 #[derive(Clone, Debug)]
-pub struct Poker(mpsc::Sender<Poke>);
+pub struct Poke(mpsc::Sender<Question>);
 
-/// The other end of a [`Poker`].
+/// The other end of a [`Poke`]: the source's.
 #[derive(Debug)]
-pub struct Pokes(mpsc::Receiver<Poke>);
+pub struct Pokes(mpsc::Receiver<Question>);
 
 /// Full ref -> revision.
 type Found = BTreeMap<String, String>;
 
 #[derive(Debug)]
-struct Poke {
+struct Question {
     /// None: all.
     ref_name: Option<String>,
     answer: oneshot::Sender<Result<Found, Refusal>>,
 }
 
-pub fn pokes() -> (Poker, Pokes) {
+pub fn pokes() -> (Poke, Pokes) {
     let (sender, receiver) = mpsc::channel(POKES_MAX);
-    (Poker(sender), Pokes(receiver))
+    (Poke(sender), Pokes(receiver))
 }
 
-impl Poker {
-    /// Looks at one full ref, or at all; answers with what is there, after the sink acknowledged what is new of it.
-    pub async fn poke(&self, ref_name: Option<&str>) -> Result<BTreeMap<String, String>, Refusal> {
+impl Poke {
+    /// Looks at one ref, by its full name; answers with its tip, if there is one, after the sink acknowledged what is new.
+    pub async fn look(&self, ref_name: &str) -> Result<Option<String>, Refusal> {
+        crate::mirror::check_ref(ref_name)
+            .map_err(|why| Refusal::new(RefusalCode::Invalid, format!("ref `{ref_name}`: {why}")))?;
+        let mut found = self.ask(Some(ref_name.to_string())).await?;
+        Ok(found.remove(ref_name))
+    }
+
+    /// Looks at all refs; answers with every ref and its tip, wanted or not.
+    pub async fn look_at_all(&self) -> Result<BTreeMap<String, String>, Refusal> {
+        self.ask(None).await
+    }
+
+    async fn ask(&self, ref_name: Option<String>) -> Result<Found, Refusal> {
         let gone = || Refusal::new(RefusalCode::Unavailable, "the project's repository is not followed any more");
-        if let Some(name) = ref_name {
-            crate::mirror::check_ref(name)
-                .map_err(|why| Refusal::new(RefusalCode::Invalid, format!("ref `{name}`: {why}")))?;
-        }
         let (answer, answered) = oneshot::channel();
-        let poke = Poke { ref_name: ref_name.map(str::to_string), answer };
-        self.0.send(poke).await.map_err(|_| gone())?;
+        self.0.send(Question { ref_name, answer }).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
 }
@@ -156,7 +164,7 @@ where
     async fn run(&mut self, pokes: &mut Pokes) {
         let mut due = Instant::now();
         let mut tidy_at = due + TIDY_EVERY / 6;
-        let mut tidying: Fuse<BoxFuture<'static, ()>> = Fuse::terminated();
+        let mut tidying: Fuse<LocalBoxFuture<'static, ()>> = Fuse::terminated();
         loop {
             tokio::select! {
                 () = sleep_until(due) => {
@@ -171,7 +179,7 @@ where
                 }
                 () = sleep_until(tidy_at) => {
                     tidy_at = Instant::now() + TIDY_EVERY;
-                    tidying = tidy(self.source.mirror.clone()).boxed().fuse();
+                    tidying = tidy(self.source.mirror.clone()).boxed_local().fuse();
                 }
                 () = &mut tidying => {}
             }
@@ -206,7 +214,7 @@ where
     }
 
     /// Answers this poke and all that wait behind it: they want to know the same.
-    async fn answer(&mut self, first: Poke, pokes: &mut Pokes) -> Result<(), Stop> {
+    async fn answer(&mut self, first: Question, pokes: &mut Pokes) -> Result<(), Stop> {
         let mut waiting = vec![first];
         while let Ok(poke) = pokes.0.try_recv() {
             waiting.push(poke);
@@ -348,7 +356,7 @@ fn part_of(found: &Found, name: Option<&str>) -> Found {
     }
 }
 
-async fn tidy(mirror: Arc<Mirror>) {
+async fn tidy(mirror: Rc<Mirror>) {
     if let Err(error) = mirror.tidy().await {
         tracing::warn!(address = %mirror.remote().address, %error, "a mirror could not be tidied");
     }

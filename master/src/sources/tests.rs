@@ -4,13 +4,13 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::time::Duration;
 
 use schema::values::{Change, Refusal, RefusalCode};
 use tokio_util::sync::CancellationToken;
 
-use super::git::{GitSource, Notice, Patterns, Poker, follow, pokes};
+use super::git::{GitSource, Notice, Patterns, Poke, follow, pokes};
 use crate::mirror::tests::Scene;
 
 /// What one life of a source saw.
@@ -55,7 +55,7 @@ fn line(change: &Change) -> String {
 fn source_of(scene: &Scene, poll: Duration) -> GitSource {
     GitSource {
         project: "p".to_string(),
-        mirror: Arc::new(Scene::open(scene.dir.path())),
+        mirror: Rc::new(Scene::open(scene.dir.path())),
         poll,
         branches: Patterns::new(["main", "dev/*"]),
         tags: Patterns::new(["v*"]),
@@ -63,15 +63,15 @@ fn source_of(scene: &Scene, poll: Duration) -> GitSource {
 }
 
 /// Lives from the start of a master to its end, with what it knew at its last end.
-async fn live<F: Future<Output = ()>>(scene: &Scene, seen: &Seen, poll: Duration, script: impl FnOnce(Poker) -> F) {
-    let (poker, receiver) = pokes();
+async fn live<F: Future<Output = ()>>(scene: &Scene, seen: &Seen, poll: Duration, script: impl FnOnce(Poke) -> F) {
+    let (poke, receiver) = pokes();
     let known = seen.known.borrow().clone();
     let shutdown = CancellationToken::new();
     let sink = async |change| seen.accept(change);
     let tell = |notice| seen.notices.borrow_mut().push(notice);
-    let following = follow(source_of(scene, poll), |change| sink(change), known, receiver, tell, shutdown.clone());
+    let following = follow(source_of(scene, poll), sink, known, receiver, tell, shutdown.clone());
     let script = async {
-        script(poker).await;
+        script(poke).await;
         shutdown.cancel();
     };
     tokio::join!(following, script);
@@ -89,16 +89,16 @@ async fn one_change_per_update_over_restarts() {
         scene.git(&["branch", name]);
     }
     scene.git(&["tag", "v0"]);
-    live(&scene, &seen, SELDOM, async |poker| {
-        let found = poker.poke(None).await.unwrap();
+    live(&scene, &seen, SELDOM, async |poke| {
+        let found = poke.look_at_all().await.unwrap();
         assert_eq!(found.len(), 4);
         assert_eq!(seen.take(), ["heads/dev/x new 1", "heads/main new 1"], "v0 is history, other not wanted");
         scene.commit("a", "2");
         scene.commit("a", "3");
         scene.git(&["tag", "-a", "v1", "-m", "one"]);
-        poker.poke(None).await.unwrap();
+        poke.look_at_all().await.unwrap();
         assert_eq!(seen.take(), ["heads/main moved 2", "tags/v1 new 1"]);
-        poker.poke(None).await.unwrap();
+        poke.look_at_all().await.unwrap();
         assert!(seen.take().is_empty());
     })
     .await;
@@ -108,8 +108,8 @@ async fn one_change_per_update_over_restarts() {
     scene.commit("b", "1");
     scene.git(&["branch", "-D", "dev/x"]);
     scene.git(&["tag", "v2"]);
-    live(&scene, &seen, SELDOM, async |poker| {
-        poker.poke(None).await.unwrap();
+    live(&scene, &seen, SELDOM, async |poke| {
+        poke.look_at_all().await.unwrap();
         assert_eq!(seen.take(), ["heads/dev/x gone 0", "heads/main forced 1", "tags/v2 new 1"]);
     })
     .await;
@@ -121,21 +121,20 @@ async fn a_poke_looks_at_one_ref() {
     let scene = Scene::new();
     let seen = Seen::default();
     scene.commit("a", "1");
-    live(&scene, &seen, SELDOM, async |poker| {
-        poker.poke(None).await.unwrap();
+    live(&scene, &seen, SELDOM, async |poke| {
+        poke.look_at_all().await.unwrap();
         seen.take();
         let tip = scene.commit("a", "2");
         scene.git(&["branch", "dev/y"]);
-        let found = poker.poke(Some("refs/heads/main")).await.unwrap();
-        assert_eq!(found, BTreeMap::from([("refs/heads/main".to_string(), tip)]));
+        assert_eq!(poke.look("refs/heads/main").await.unwrap(), Some(tip));
         assert_eq!(seen.take(), ["heads/main moved 1"]);
-        assert!(poker.poke(Some("refs/heads/none")).await.unwrap().is_empty());
-        assert_eq!(poker.poke(Some("refs/heads/-x")).await.unwrap_err().code, RefusalCode::Invalid);
-        let many = futures::future::join_all((0..20).map(|_| poker.poke(Some("refs/heads/dev/y")))).await;
-        assert!(many.iter().all(|found| found.as_ref().unwrap().len() == 1));
+        assert_eq!(poke.look("refs/heads/none").await.unwrap(), None);
+        assert_eq!(poke.look("refs/heads/-x").await.unwrap_err().code, RefusalCode::Invalid);
+        let many = futures::future::join_all((0..20).map(|_| poke.look("refs/heads/dev/y"))).await;
+        assert!(many.iter().all(|found| matches!(found, Ok(Some(_)))));
         assert_eq!(seen.take(), ["heads/dev/y new 1"]);
         scene.git(&["branch", "-D", "dev/y"]);
-        assert!(poker.poke(Some("refs/heads/dev/y")).await.unwrap().is_empty());
+        assert_eq!(poke.look("refs/heads/dev/y").await.unwrap(), None);
         assert_eq!(seen.take(), ["heads/dev/y gone 0"]);
     })
     .await;
@@ -148,7 +147,7 @@ async fn polls_by_itself_and_retries_what_was_not_taken() {
     scene.commit("a", "1");
     let unavailable = Refusal::new(RefusalCode::Unavailable, "the disk is full");
     seen.refusals.replace(vec![unavailable; 3]);
-    live(&scene, &seen, OFTEN, async |_poker| {
+    live(&scene, &seen, OFTEN, async |_poke| {
         while seen.changes.borrow().is_empty() {
             tokio::time::sleep(OFTEN).await;
         }
@@ -165,15 +164,15 @@ async fn a_refusal_for_good_is_told_once_and_the_next_revision_tried() {
     let first = scene.commit("a", "1");
     let refusal = Refusal::new(RefusalCode::Invalid, "no");
     seen.refusals.replace(vec![refusal.clone()]);
-    live(&scene, &seen, SELDOM, async |poker| {
+    live(&scene, &seen, SELDOM, async |poke| {
         for _ in 0..3 {
-            poker.poke(None).await.unwrap();
+            poke.look_at_all().await.unwrap();
         }
         let ref_name = "refs/heads/main".to_string();
         assert_eq!(seen.notices.take(), [Notice::RefusedChange { ref_name, revision: first, refusal }]);
         assert!(seen.take().is_empty());
         scene.commit("a", "2");
-        poker.poke(None).await.unwrap();
+        poke.look_at_all().await.unwrap();
         assert_eq!(seen.take(), ["heads/main new 1"]);
     })
     .await;
@@ -185,18 +184,18 @@ async fn a_lost_repository_is_told_once_and_recovers_and_cancels_nothing() {
     let seen = Seen::default();
     scene.commit("a", "1");
     let (here, away) = (scene.dir.path().join("origin"), scene.dir.path().join("away"));
-    live(&scene, &seen, SELDOM, async |poker| {
-        poker.poke(None).await.unwrap();
+    live(&scene, &seen, SELDOM, async |poke| {
+        poke.look_at_all().await.unwrap();
         seen.take();
         std::fs::rename(&here, &away).unwrap();
-        for ref_name in [None, Some("refs/heads/main"), None] {
-            let refusal = poker.poke(ref_name).await.unwrap_err();
-            assert_eq!(refusal.code, RefusalCode::Unavailable);
+        for _ in 0..2 {
+            assert_eq!(poke.look_at_all().await.unwrap_err().code, RefusalCode::Unavailable);
+            assert_eq!(poke.look("refs/heads/main").await.unwrap_err().code, RefusalCode::Unavailable);
         }
         std::fs::rename(&away, &here).unwrap();
         scene.git(&["update-ref", "refs/heads/-x", "HEAD"]);
         for _ in 0..2 {
-            poker.poke(None).await.unwrap();
+            poke.look_at_all().await.unwrap();
         }
         assert!(seen.take().is_empty());
     })

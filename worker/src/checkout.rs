@@ -47,10 +47,7 @@ pub enum CheckoutError {
 
 impl CheckoutError {
     fn io(place: &Path) -> impl FnOnce(io::Error) -> CheckoutError {
-        move |cause| CheckoutError::Io {
-            place: place.display().to_string(),
-            cause,
-        }
+        move |cause| CheckoutError::Io { place: place.display().to_string(), cause }
     }
 }
 
@@ -66,17 +63,12 @@ pub async fn checkout(
     let store = stores.open(&source.repository, &source.revision)?;
     let mut obtained = store.obtain(&source.revision, &pack).await?;
     let mut fetched = obtained.fetched;
-    let place = Place {
-        workspace,
-        store: &store,
-    };
+    let place = Place { workspace, store: &store };
     let written = place.write(&source.revision, mode).await;
     if let Err(CheckoutError::Git(GitError::Failed { .. })) = written {
         // our bookkeeping or the store is damaged, as after a power cut: once more, from nothing
         tracing::warn!(error = ?written, "checking out again from nothing");
-        workspace
-            .discard(&workspace.git_dir())
-            .map_err(CheckoutError::io(workspace.dir()))?;
+        workspace.discard(&workspace.git_dir()).map_err(CheckoutError::io(workspace.dir()))?;
         store.forget().await?;
         obtained = store.obtain(&source.revision, &pack).await?;
         fetched += obtained.fetched;
@@ -85,10 +77,7 @@ pub async fn checkout(
         written?;
     }
     place.make_private(source, obtained).await?;
-    Ok(Checkout {
-        fetched,
-        took: began.elapsed(),
-    })
+    Ok(Checkout { fetched, took: began.elapsed() })
 }
 
 struct Place<'a> {
@@ -98,19 +87,14 @@ struct Place<'a> {
 
 impl Place<'_> {
     async fn write(&self, revision: &str, mode: Mode) -> Result<(), CheckoutError> {
-        self.prepare(mode)
-            .map_err(CheckoutError::io(self.workspace.dir()))?;
+        self.prepare(mode).map_err(CheckoutError::io(self.workspace.dir()))?;
         self.reset(revision).await?;
         if mode == Mode::Clean {
             // -ff: also repositories that a step made; their configuration is not read
-            let cleaned = self
-                .git()
-                .run("clean", ["-ffd", "--quiet"], Vec::new())
-                .await;
+            let cleaned = self.git().run("clean", ["-ffd", "--quiet"], Vec::new()).await;
             if let Err(GitError::Failed { text, .. }) = cleaned {
                 tracing::debug!(%text, "what a step left cannot be cleaned: starting from an empty tree");
-                self.prepare(Mode::Fresh)
-                    .map_err(CheckoutError::io(self.workspace.dir()))?;
+                self.prepare(Mode::Fresh).map_err(CheckoutError::io(self.workspace.dir()))?;
                 self.reset(revision).await?;
             }
         }
@@ -119,10 +103,7 @@ impl Place<'_> {
 
     /// What `reset --hard` does to the tree, without its log and refs.
     async fn reset(&self, revision: &str) -> Result<(), GitError> {
-        self.git()
-            .run("read-tree", ["--reset", "-u", revision], Vec::new())
-            .await
-            .map(drop)
+        self.git().run("read-tree", ["--reset", "-u", revision], Vec::new()).await.map(drop)
     }
 
     fn git(&self) -> Git {
@@ -158,8 +139,7 @@ impl Place<'_> {
         };
         let place = private.dir.clone();
         let made = tokio::task::spawn_blocking(move || private.make()).await;
-        made.unwrap_or_else(|lost| Err(lost.into()))
-            .map_err(CheckoutError::io(&place))
+        made.unwrap_or_else(|lost| Err(lost.into())).map_err(CheckoutError::io(&place))
     }
 }
 

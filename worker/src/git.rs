@@ -32,17 +32,10 @@ const CONFIG: &[(&str, &str)] = &[
 #[derive(Debug, thiserror::Error)]
 pub enum GitError {
     #[error("git {verb} could not be run: {cause}; is git installed?")]
-    Start {
-        verb: &'static str,
-        cause: io::Error,
-    },
+    Start { verb: &'static str, cause: io::Error },
     /// `text` is the end of what it wrote to stderr.
     #[error("git {verb} failed ({status}): {text}")]
-    Failed {
-        verb: &'static str,
-        status: ExitStatus,
-        text: String,
-    },
+    Failed { verb: &'static str, status: ExitStatus, text: String },
     #[error("git {verb} took longer than {} s", DEADLINE.as_secs())]
     Deadline { verb: &'static str },
     #[error("git {verb} wrote more than {OUTPUT_BYTES_MAX} bytes")]
@@ -58,17 +51,11 @@ pub(crate) struct Git {
 
 impl Git {
     pub(crate) fn bare(dir: &Path) -> Git {
-        Git {
-            dir: dir.to_path_buf(),
-            tree: None,
-        }
+        Git { dir: dir.to_path_buf(), tree: None }
     }
 
     pub(crate) fn with_tree(dir: &Path, tree: &Path) -> Git {
-        Git {
-            dir: dir.to_path_buf(),
-            tree: Some(tree.to_path_buf()),
-        }
+        Git { dir: dir.to_path_buf(), tree: Some(tree.to_path_buf()) }
     }
 
     /// Runs it with these bytes on its stdin. Dropping this ends git.
@@ -97,10 +84,7 @@ impl Git {
         let mut command = Command::from(self.command());
         command.arg(verb).args(args).kill_on_drop(true);
         let mut child = command.spawn().map_err(failed)?;
-        let stdin = child
-            .stdin
-            .take()
-            .ok_or_else(|| failed(io::Error::other("it has no stdin")))?;
+        let stdin = child.stdin.take().ok_or_else(|| failed(io::Error::other("it has no stdin")))?;
         Ok((Running { verb, child }, stdin))
     }
 
@@ -113,15 +97,8 @@ impl Git {
             }
         }
         command
-            .envs([
-                ("LC_ALL", "C"),
-                ("GIT_TERMINAL_PROMPT", "0"),
-                ("GIT_CONFIG_NOSYSTEM", "1"),
-            ])
-            .envs([
-                ("GIT_CONFIG_GLOBAL", "/dev/null"),
-                ("GIT_ATTR_NOSYSTEM", "1"),
-            ])
+            .envs([("LC_ALL", "C"), ("GIT_TERMINAL_PROMPT", "0"), ("GIT_CONFIG_NOSYSTEM", "1")])
+            .envs([("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_ATTR_NOSYSTEM", "1")])
             .env("GIT_CONFIG_COUNT", CONFIG.len().to_string())
             .env("GIT_DIR", &self.dir)
             .current_dir(self.tree.as_ref().unwrap_or(&self.dir))
@@ -129,9 +106,7 @@ impl Git {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         for (index, (key, value)) in CONFIG.iter().enumerate() {
-            command
-                .env(format!("GIT_CONFIG_KEY_{index}"), key)
-                .env(format!("GIT_CONFIG_VALUE_{index}"), value);
+            command.env(format!("GIT_CONFIG_KEY_{index}"), key).env(format!("GIT_CONFIG_VALUE_{index}"), value);
         }
         if let Some(tree) = &self.tree {
             command.env("GIT_WORK_TREE", tree);
@@ -154,9 +129,7 @@ impl Running {
         let failed = |cause| GitError::Start { verb, cause };
         let (out, err) = (self.child.stdout.take(), self.child.stderr.take());
         let read = async { tokio::try_join!(take_start(out), take_end(err)) };
-        let read = tokio::time::timeout(DEADLINE, read)
-            .await
-            .map_err(|_| GitError::Deadline { verb })?;
+        let read = tokio::time::timeout(DEADLINE, read).await.map_err(|_| GitError::Deadline { verb })?;
         let (stdout, stderr) = read.map_err(failed)?;
         let status = self.child.wait().await.map_err(failed)?;
         if !status.success() {
@@ -173,10 +146,7 @@ async fn take_start(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Option<V
     let Some(mut pipe) = pipe else {
         return Ok(Some(bytes));
     };
-    (&mut pipe)
-        .take(OUTPUT_BYTES_MAX as u64 + 1)
-        .read_to_end(&mut bytes)
-        .await?;
+    (&mut pipe).take(OUTPUT_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).await?;
     // read on, as git would wait for room in the pipe
     tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await?;
     Ok((bytes.len() <= OUTPUT_BYTES_MAX).then_some(bytes))

@@ -22,10 +22,7 @@ pub fn remove_tree(path: &Path) -> io::Result<()> {
         Err(error) => return Err(error.into()),
     }
     let top = open_dir(CWD, &name)?;
-    let mut deep = Deep {
-        top: top.as_fd(),
-        moved: 0,
-    };
+    let mut deep = Deep { top: top.as_fd(), moved: 0 };
     // what was moved up appears as a new entry of the top, so look again until it is empty
     loop {
         let before = deep.moved;
@@ -57,12 +54,7 @@ fn empty(dir: BorrowedFd<'_>, depth: u32, deep: &mut Deep<'_>) -> rustix::io::Re
     Ok(())
 }
 
-fn remove_dir(
-    parent: BorrowedFd<'_>,
-    name: &CStr,
-    depth: u32,
-    deep: &mut Deep<'_>,
-) -> rustix::io::Result<()> {
+fn remove_dir(parent: BorrowedFd<'_>, name: &CStr, depth: u32, deep: &mut Deep<'_>) -> rustix::io::Result<()> {
     match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         // not empty, or not ours to write yet
@@ -76,12 +68,7 @@ fn remove_dir(
     }
     drop(dir);
     deep.moved += 1;
-    let up = CString::new(format!(
-        "guild-removal-{}-{}",
-        std::process::id(),
-        deep.moved
-    ))
-    .unwrap_or_default();
+    let up = CString::new(format!("guild-removal-{}-{}", std::process::id(), deep.moved)).unwrap_or_default();
     rustix::fs::renameat(parent, name, deep.top, up)
 }
 
@@ -92,13 +79,12 @@ fn entries(dir: BorrowedFd<'_>) -> rustix::io::Result<Vec<(CString, bool)>> {
         if matches!(entry.file_name().to_bytes(), b"." | b"..") {
             continue;
         }
-        let is_dir = match entry.file_type() {
-            FileType::Unknown => {
-                let stat = rustix::fs::statat(dir, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)?;
-                FileType::from_raw_mode(stat.st_mode) == FileType::Directory
-            }
-            known => known == FileType::Directory,
-        };
+        let mut kind = entry.file_type();
+        if kind == FileType::Unknown {
+            let stat = rustix::fs::statat(dir, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)?;
+            kind = FileType::from_raw_mode(stat.st_mode);
+        }
+        let is_dir = kind == FileType::Directory;
         found.push((entry.file_name().to_owned(), is_dir));
     }
     Ok(found)
@@ -140,7 +126,7 @@ mod tests {
         symlink("dangling", tree.join("closed/inner/link")).unwrap();
         std::fs::write(tree.join("file\n"), "x").unwrap();
         for path in ["closed/inner", "closed"] {
-            std::fs::set_permissions(tree.join(path), std::fs::Permissions::from_mode(0)).unwrap();
+            std::fs::set_permissions(tree.join(path), std::fs::Permissions::from_mode(0o000)).unwrap();
         }
         remove_tree(&tree).unwrap();
         assert!(!tree.exists() && outside.join("kept").exists());

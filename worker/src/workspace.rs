@@ -40,11 +40,7 @@ pub fn open(root: &Path, lane: &str, mode: Mode) -> io::Result<Workspace> {
     let root = root.canonicalize()?;
     let name = directory_name(lane);
     for twin in 1..=TWINS_MAX {
-        let name = if twin == 1 {
-            name.clone()
-        } else {
-            format!("{name}-{twin}")
-        };
+        let name = if twin == 1 { name.clone() } else { format!("{name}-{twin}") };
         let dir = root.join(name);
         if let Some(lock) = lock(&dir, true)? {
             let workspace = Workspace { root, dir, lock };
@@ -53,10 +49,7 @@ pub fn open(root: &Path, lane: &str, mode: Mode) -> io::Result<Workspace> {
             return Ok(workspace);
         }
     }
-    Err(io::Error::other(format!(
-        "{}: all {TWINS_MAX} workspaces of lane {lane} are in use",
-        root.display()
-    )))
+    Err(io::Error::other(format!("{}: all {TWINS_MAX} workspaces of lane {lane} are in use", root.display())))
 }
 
 /// Removes the workspaces that nobody used for so long, and what an earlier removal left; says how many.
@@ -68,10 +61,8 @@ pub fn expire(root: &Path, older_than: Duration) -> io::Result<u32> {
         if entry.file_name() == TRASH || !entry.file_type()?.is_dir() {
             continue;
         }
-        let used =
-            std::fs::symlink_metadata(entry.path().join(LOCK)).and_then(|lock| lock.modified());
-        let is_old =
-            used.is_ok_and(|used| now.duration_since(used).is_ok_and(|age| age > older_than));
+        let used = std::fs::symlink_metadata(entry.path().join(LOCK)).and_then(|lock| lock.modified());
+        let is_old = used.is_ok_and(|used| now.duration_since(used).is_ok_and(|age| age > older_than));
         if is_old && let Some(lock) = lock(&entry.path(), false)? {
             set_aside(root, &entry.path())?;
             drop(lock);
@@ -115,10 +106,7 @@ impl Workspace {
     fn prepare(&self, mode: Mode) -> io::Result<()> {
         match std::fs::symlink_metadata(self.tree()) {
             Ok(found) if found.is_dir() && mode != Mode::Fresh => Ok(()),
-            Ok(found)
-                if found.is_dir()
-                    && std::fs::read_dir(self.tree()).is_ok_and(|mut all| all.next().is_none()) =>
-            {
+            Ok(found) if found.is_dir() && std::fs::read_dir(self.tree()).is_ok_and(|mut all| all.next().is_none()) => {
                 Ok(())
             }
             _ => self.empty(),
@@ -144,12 +132,7 @@ fn lock(dir: &Path, make: bool) -> io::Result<Option<File>> {
         if make {
             std::fs::create_dir_all(dir)?;
         }
-        let opened = File::options()
-            .read(true)
-            .write(true)
-            .create(make)
-            .truncate(false)
-            .open(&path);
+        let opened = File::options().read(true).write(true).create(make).truncate(false).open(&path);
         let file = match opened {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound && make => continue,
@@ -176,24 +159,12 @@ fn lock(dir: &Path, make: bool) -> io::Result<Option<File>> {
 /// Readable, and another one for another lane.
 fn directory_name(lane: &str) -> String {
     let plain = |c: char| {
-        if c.is_ascii_alphanumeric() || "._-".contains(c) {
-            c
-        } else {
-            '-'
-        }
+        if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }
     };
     let readable: String = lane.chars().map(plain).take(NAME_CHARS_MAX).collect();
     let hash = blake3::hash(lane.as_bytes()).to_hex();
     let readable = readable.trim_start_matches(['.', '-']);
-    format!(
-        "{}-{}",
-        if readable.is_empty() {
-            "lane"
-        } else {
-            readable
-        },
-        &hash[..8]
-    )
+    format!("{}-{}", if readable.is_empty() { "lane" } else { readable }, &hash[..8])
 }
 
 /// False: there was nothing.
@@ -201,9 +172,7 @@ fn set_aside(root: &Path, path: &Path) -> io::Result<bool> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let trash = root.join(TRASH);
     std::fs::create_dir_all(&trash)?;
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let name = format!("{}-{}-{number}", std::process::id(), now.as_nanos());
     match std::fs::rename(path, trash.join(name)) {
@@ -214,13 +183,11 @@ fn set_aside(root: &Path, path: &Path) -> io::Result<bool> {
 }
 
 fn remove_in_background(root: PathBuf) {
-    let spawned = std::thread::Builder::new()
-        .name("removal".to_string())
-        .spawn(move || {
-            if let Err(error) = empty_trash(&root) {
-                tracing::warn!(root = %root.display(), %error, "could not remove an old work tree");
-            }
-        });
+    let spawned = std::thread::Builder::new().name("removal".to_string()).spawn(move || {
+        if let Err(error) = empty_trash(&root) {
+            tracing::warn!(root = %root.display(), %error, "could not remove an old work tree");
+        }
+    });
     if let Err(error) = spawned {
         tracing::warn!(%error, "no thread to remove an old work tree: the next expiry will");
     }
@@ -268,21 +235,10 @@ mod tests {
     #[test]
     fn names_of_lanes() {
         assert_ne!(directory_name("a/b"), directory_name("a-b"));
-        for lane in [
-            "",
-            "..",
-            "../../etc",
-            ".trash",
-            "-x",
-            "ü\n\0",
-            &"long".repeat(100),
-        ] {
+        for lane in ["", "..", "../../etc", ".trash", "-x", "ü\n\0", &"long".repeat(100)] {
             let name = directory_name(lane);
             let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-            assert!(
-                name.len() < 80 && name.chars().all(plain) && !name.starts_with('.'),
-                "{lane:?}: {name}"
-            );
+            assert!(name.len() < 80 && name.chars().all(plain) && !name.starts_with('.'), "{lane:?}: {name}");
         }
     }
 
@@ -308,28 +264,14 @@ mod tests {
     fn only_unused_workspaces_expire() {
         let root = tempfile::tempdir().unwrap();
         let busy = open(root.path(), "busy", Mode::Clean).unwrap();
-        let idle = open(root.path(), "idle", Mode::Clean)
-            .unwrap()
-            .dir()
-            .to_path_buf();
-        let recent = open(root.path(), "recent", Mode::Clean)
-            .unwrap()
-            .dir()
-            .to_path_buf();
+        let idle = open(root.path(), "idle", Mode::Clean).unwrap().dir().to_path_buf();
+        let recent = open(root.path(), "recent", Mode::Clean).unwrap().dir().to_path_buf();
         let long_ago = SystemTime::now() - Duration::from_secs(1000);
         for dir in [busy.dir(), &idle] {
-            File::options()
-                .write(true)
-                .open(dir.join(LOCK))
-                .unwrap()
-                .set_modified(long_ago)
-                .unwrap();
+            File::options().write(true).open(dir.join(LOCK)).unwrap().set_modified(long_ago).unwrap();
         }
         assert_eq!(expire(root.path(), Duration::from_secs(500)).unwrap(), 1);
         assert!(busy.dir().exists() && recent.exists() && !idle.exists());
-        assert_eq!(
-            std::fs::read_dir(root.path().join(TRASH)).unwrap().count(),
-            0
-        );
+        assert_eq!(std::fs::read_dir(root.path().join(TRASH)).unwrap().count(), 0);
     }
 }

@@ -55,21 +55,12 @@ impl Mirror {
     pub async fn is_ancestor(&self, ancestor: &str, revision: &str) -> Result<bool, GitError> {
         is_id(ancestor)?;
         is_id(revision)?;
-        let run = self.git.run("merge-base").args([
-            "--is-ancestor",
-            "--end-of-options",
-            ancestor,
-            revision,
-        ]);
+        let run = self.git.run("merge-base").args(["--is-ancestor", "--end-of-options", ancestor, revision]);
         let output = run.output().await?;
         match output.status.code() {
             Some(0) => Ok(true),
             Some(1) => Ok(false),
-            _ if self.commit(ancestor).await?.is_none()
-                || self.commit(revision).await?.is_none() =>
-            {
-                Ok(false)
-            }
+            _ if self.commit(ancestor).await?.is_none() || self.commit(revision).await?.is_none() => Ok(false),
             _ => Err(output.failure()),
         }
     }
@@ -77,44 +68,19 @@ impl Mirror {
     /// What one commit says of itself; none: it is unknown here.
     pub async fn commit(&self, revision: &str) -> Result<Option<Commit>, GitError> {
         is_id(revision)?;
-        let raw = self
-            .objects
-            .contents(revision, "commit", COMMIT_BYTES_MAX)
-            .await?;
+        let raw = self.objects.contents(revision, "commit", COMMIT_BYTES_MAX).await?;
         Ok(raw.map(|raw| parse_commit(revision, &raw)))
     }
 
     /// Commits of `after` that `before` lacks, newest first, at most 100.
-    pub async fn commits_between(
-        &self,
-        before: &str,
-        after: &str,
-    ) -> Result<Vec<Commit>, GitError> {
+    pub async fn commits_between(&self, before: &str, after: &str) -> Result<Vec<Commit>, GitError> {
         is_id(before)?;
         is_id(after)?;
-        let options = [
-            "-z",
-            "--no-color",
-            "--no-decorate",
-            "--format=%H%x00%an <%ae>%x00%ct%x00%s",
-        ];
-        let range = [
-            "--end-of-options".to_string(),
-            after.to_string(),
-            format!("^{before}"),
-            "--".to_string(),
-        ];
-        let run = self
-            .git
-            .run("log")
-            .args(options)
-            .args([format!("--max-count={COMMITS_MAX}")])
-            .args(range);
+        let options = ["-z", "--no-color", "--no-decorate", "--format=%H%x00%an <%ae>%x00%ct%x00%s"];
+        let range = ["--end-of-options".to_string(), after.to_string(), format!("^{before}"), "--".to_string()];
+        let run = self.git.run("log").args(options).args([format!("--max-count={COMMITS_MAX}")]).args(range);
         let listed = run.bytes().await?;
-        let fields: Vec<_> = listed
-            .split(|byte| *byte == 0)
-            .map(String::from_utf8_lossy)
-            .collect();
+        let fields: Vec<_> = listed.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
         let commits = fields.chunks_exact(4).map(|four| Commit {
             revision: four[0].trim().to_string(),
             author: short(&four[1]),
@@ -128,65 +94,29 @@ impl Mirror {
     pub async fn paths_between(&self, before: &str, after: &str) -> Result<Vec<String>, GitError> {
         is_id(before)?;
         is_id(after)?;
-        let options = [
-            "-r",
-            "-z",
-            "--name-only",
-            "--no-renames",
-            "--no-ext-diff",
-            "--ignore-submodules=none",
-        ];
-        let run =
-            self.git
-                .run("diff-tree")
-                .args(options)
-                .args(["--end-of-options", before, after, "--"]);
+        let options = ["-r", "-z", "--name-only", "--no-renames", "--no-ext-diff", "--ignore-submodules=none"];
+        let run = self.git.run("diff-tree").args(options).args(["--end-of-options", before, after, "--"]);
         let output = run.limit(PATH_LIST_BYTES_MAX).output().await?;
-        let listed = if output.cut {
-            output.stdout
-        } else {
-            output.succeeded()?
-        };
+        let listed = if output.cut { output.stdout } else { output.succeeded()? };
         // what stands after the last NUL is nothing, or a path that was cut
-        let mut paths: Vec<_> = listed
-            .split(|byte| *byte == 0)
-            .map(String::from_utf8_lossy)
-            .collect();
+        let mut paths: Vec<_> = listed.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
         paths.pop();
-        Ok(paths
-            .into_iter()
-            .take(PATHS_MAX)
-            .map(|path| path.into_owned())
-            .collect())
+        Ok(paths.into_iter().take(PATHS_MAX).map(|path| path.into_owned()).collect())
     }
 }
 
 fn is_id(text: &str) -> Result<(), GitError> {
-    if is_object_id(text) {
-        Ok(())
-    } else {
-        Err(GitError::Invalid(format!(
-            "`{text}` is no complete commit id"
-        )))
-    }
+    if is_object_id(text) { Ok(()) } else { Err(GitError::Invalid(format!("`{text}` is no complete commit id"))) }
 }
 
 fn parse_commit(revision: &str, raw: &[u8]) -> Commit {
     let text = String::from_utf8_lossy(raw);
     let (head, message) = text.split_once("\n\n").unwrap_or((&text, ""));
-    let field = |name: &str| {
-        head.lines()
-            .find_map(|line| line.strip_prefix(name))
-            .unwrap_or_default()
-    };
+    let field = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
     // "Name <mail> seconds zone"
     let mail_end = |line: &str| line.rfind('>').map_or(0, |at| at + 1);
     let (author, committer) = (field("author "), field("committer "));
-    let seconds = committer[mail_end(committer)..]
-        .trim_start()
-        .split(' ')
-        .next()
-        .unwrap_or_default();
+    let seconds = committer[mail_end(committer)..].trim_start().split(' ').next().unwrap_or_default();
     Commit {
         revision: revision.to_string(),
         author: short(&author[..mail_end(author)]),
@@ -200,10 +130,7 @@ fn time_of(seconds: &str) -> Time {
 }
 
 fn short(text: &str) -> String {
-    text.chars()
-        .filter(|c| !c.is_control())
-        .take(TEXT_CHARS_MAX)
-        .collect()
+    text.chars().filter(|c| !c.is_control()).take(TEXT_CHARS_MAX).collect()
 }
 
 #[cfg(test)]

@@ -46,17 +46,10 @@ const PASSED: &[&str] = &[
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum GitError {
     #[error("git {verb} could not be run: {cause}; is git installed?")]
-    Start {
-        verb: &'static str,
-        cause: Arc<io::Error>,
-    },
+    Start { verb: &'static str, cause: Arc<io::Error> },
     /// `text` is the end of what it wrote to stderr, without credentials.
     #[error("git {verb} failed ({status}): {text}")]
-    Failed {
-        verb: &'static str,
-        status: ExitStatus,
-        text: String,
-    },
+    Failed { verb: &'static str, status: ExitStatus, text: String },
     #[error("git {verb} was ended: silent or unfinished for {} s", .after.as_secs())]
     Deadline { verb: &'static str, after: Duration },
     #[error("git {verb} wrote more than {limit} bytes")]
@@ -64,10 +57,7 @@ pub enum GitError {
     #[error("git {verb} answered what cannot be read: {text}")]
     Unreadable { verb: &'static str, text: String },
     #[error("{place}: {cause}")]
-    Io {
-        place: String,
-        cause: Arc<io::Error>,
-    },
+    Io { place: String, cause: Arc<io::Error> },
     /// The name or id is none that we would hand to git.
     #[error("{0}")]
     Invalid(String),
@@ -75,10 +65,7 @@ pub enum GitError {
 
 impl GitError {
     pub(super) fn io(place: impl Into<String>, cause: io::Error) -> GitError {
-        GitError::Io {
-            place: place.into(),
-            cause: Arc::new(cause),
-        }
+        GitError::Io { place: place.into(), cause: Arc::new(cause) }
     }
 }
 
@@ -99,9 +86,7 @@ pub(super) struct Git {
 
 impl Git {
     pub(super) fn new(dir: &Path) -> Git {
-        Git {
-            dir: dir.to_path_buf(),
-        }
+        Git { dir: dir.to_path_buf() }
     }
 
     pub(super) fn run(&self, verb: &'static str) -> Run<'_> {
@@ -169,8 +154,7 @@ pub(super) struct Output {
 
 impl Run<'_> {
     pub(super) fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
-        self.args
-            .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
         self
     }
 
@@ -215,19 +199,12 @@ impl Run<'_> {
     /// Dropping this ends git and what it started.
     pub(super) async fn output(self) -> Result<Output, GitError> {
         let verb = self.verb;
-        let failed = |cause: io::Error| GitError::Start {
-            verb,
-            cause: Arc::new(cause),
-        };
+        let failed = |cause: io::Error| GitError::Start { verb, cause: Arc::new(cause) };
         let mut command = self.git.command(verb);
         command
             .args(&self.args)
             .envs(self.env.iter().map(|(name, value)| (name, value)))
-            .stdin(if self.stdin.is_empty() {
-                Stdio::null()
-            } else {
-                Stdio::piped()
-            })
+            .stdin(if self.stdin.is_empty() { Stdio::null() } else { Stdio::piped() })
             .stdout(self.stdout.map_or_else(Stdio::piped, Stdio::from))
             .stderr(Stdio::piped());
         let mut group = Group::spawn(command).map_err(failed)?;
@@ -238,31 +215,17 @@ impl Run<'_> {
             after = passed(self.deadline, &heard) => return Err(GitError::Deadline { verb, after }),
         };
         let stderr = readable(&ended.stderr, &self.secrets);
-        Ok(Output {
-            verb,
-            status: ended.status,
-            stdout: ended.stdout,
-            cut: ended.cut,
-            stderr,
-        })
+        Ok(Output { verb, status: ended.status, stdout: ended.stdout, cut: ended.cut, stderr })
     }
 }
 
 impl Output {
     pub(super) fn succeeded(self) -> Result<Vec<u8>, GitError> {
-        if self.status.success() {
-            Ok(self.stdout)
-        } else {
-            Err(self.failure())
-        }
+        if self.status.success() { Ok(self.stdout) } else { Err(self.failure()) }
     }
 
     pub(super) fn failure(self) -> GitError {
-        GitError::Failed {
-            verb: self.verb,
-            status: self.status,
-            text: self.stderr,
-        }
+        GitError::Failed { verb: self.verb, status: self.status, text: self.stderr }
     }
 }
 
@@ -281,10 +244,7 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         // `id` is none once the child was waited for: the number may be another's by then.
-        let id = self
-            .0
-            .id()
-            .and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()));
+        let id = self.0.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()));
         if let Some(id) = id {
             let _ = rustix::process::kill_process_group(id, rustix::process::Signal::KILL);
         }
@@ -298,12 +258,7 @@ struct Ended {
     cut: bool,
 }
 
-async fn converse(
-    child: &mut Child,
-    input: Vec<u8>,
-    limit: usize,
-    heard: &Heard,
-) -> io::Result<Ended> {
+async fn converse(child: &mut Child, input: Vec<u8>, limit: usize, heard: &Heard) -> io::Result<Ended> {
     let stdin = child.stdin.take();
     let feed = async move {
         if let Some(mut stdin) = stdin {
@@ -336,31 +291,17 @@ async fn converse(
     if cut {
         child.start_kill()?;
         let status = child.wait().await?;
-        return Ok(Ended {
-            status,
-            stdout,
-            stderr: early.unwrap_or_default(),
-            cut,
-        });
+        return Ok(Ended { status, stdout, stderr: early.unwrap_or_default(), cut });
     }
     let stderr = match early {
         Some(said) => said,
         None => reading.await?,
     };
     let status = child.wait().await?;
-    Ok(Ended {
-        status,
-        stdout,
-        stderr,
-        cut,
-    })
+    Ok(Ended { status, stdout, stderr, cut })
 }
 
-async fn take_up_to(
-    mut pipe: impl AsyncRead + Unpin,
-    limit: usize,
-    heard: &Heard,
-) -> io::Result<(Vec<u8>, bool)> {
+async fn take_up_to(mut pipe: impl AsyncRead + Unpin, limit: usize, heard: &Heard) -> io::Result<(Vec<u8>, bool)> {
     let mut bytes = Vec::new();
     let mut chunk = vec![0; 32 << 10];
     loop {
@@ -427,35 +368,20 @@ async fn passed(deadline: Deadline, heard: &Heard) -> Duration {
 /// Stderr for a person: without progress lines and credentials.
 fn readable(stderr: &[u8], secrets: &[String]) -> String {
     let text = String::from_utf8_lossy(stderr);
-    let lines = text
-        .split('\n')
-        .filter_map(|line| line.trim_end().rsplit('\r').next());
-    let kept: Vec<&str> = lines
-        .filter(|line| !line.trim().is_empty() && !is_progress(line.trim_start_matches("remote: ")))
-        .collect();
+    let lines = text.split('\n').filter_map(|line| line.trim_end().rsplit('\r').next());
+    let kept: Vec<&str> =
+        lines.filter(|line| !line.trim().is_empty() && !is_progress(line.trim_start_matches("remote: "))).collect();
     let mut text = without_passwords(&kept.join("\n"));
     for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
         text = text.replace(secret.as_str(), "***");
     }
-    if text.is_empty() {
-        "it gave no reason".to_string()
-    } else {
-        text
-    }
+    if text.is_empty() { "it gave no reason".to_string() } else { text }
 }
 
 fn is_progress(line: &str) -> bool {
-    [
-        "Enumerating",
-        "Counting",
-        "Compressing",
-        "Receiving",
-        "Resolving",
-        "Unpacking",
-        "Total ",
-    ]
-    .iter()
-    .any(|start| line.starts_with(start))
+    ["Enumerating", "Counting", "Compressing", "Receiving", "Resolving", "Unpacking", "Total "]
+        .iter()
+        .any(|start| line.starts_with(start))
 }
 
 /// `scheme://user:password@host` without what stands before the `@`.

@@ -95,6 +95,11 @@ impl Mirror {
         self
     }
 
+    /// Its directory; files there whose names begin with `guild.` are ours.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     pub fn remote(&self) -> &Remote {
         &self.remote
     }
@@ -137,25 +142,15 @@ impl Mirror {
 
     /// The branch that the remote's HEAD names, as a full ref; none where it is detached.
     pub async fn head(&self) -> Result<Option<String>, GitError> {
-        let said = self
-            .ask_remote(&["--symref", "--end-of-options", REMOTE, "HEAD"])
-            .await?;
+        let said = self.ask_remote(&["--symref", "--end-of-options", REMOTE, "HEAD"]).await?;
         let text = String::from_utf8_lossy(&said);
-        let target = text
-            .lines()
-            .find_map(|line| line.strip_prefix("ref: ")?.strip_suffix("\tHEAD"));
-        Ok(target
-            .filter(|name| check_ref(name).is_ok())
-            .map(str::to_string))
+        let target = text.lines().find_map(|line| line.strip_prefix("ref: ")?.strip_suffix("\tHEAD"));
+        Ok(target.filter(|name| check_ref(name).is_ok()).map(str::to_string))
     }
 
     /// What the mirror holds, without a look at the remote.
     pub async fn refs(&self) -> Result<Fetched, GitError> {
-        let held = self
-            .refs
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let held = self.refs.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match held {
             Some(held) => Ok(held),
             None => self.read_refs().await,
@@ -168,11 +163,7 @@ impl Mirror {
         let text = revision_or_ref;
         if !is_object_id(text) {
             let refs = self.refs().await?.refs;
-            let names = [
-                text.to_string(),
-                format!("refs/heads/{text}"),
-                format!("refs/tags/{text}"),
-            ];
+            let names = [text.to_string(), format!("refs/heads/{text}"), format!("refs/tags/{text}")];
             if let Some(revision) = names.iter().find_map(|name| refs.get(name)) {
                 return Ok(Some(revision.clone()));
             }
@@ -185,29 +176,18 @@ impl Mirror {
     }
 
     /// The file at `path` in `revision`; none: there is no such revision or file. Longer than `limit` bytes is an error.
-    pub async fn read(
-        &self,
-        revision: &str,
-        path: &str,
-        limit: usize,
-    ) -> Result<Option<Vec<u8>>, GitError> {
-        let relative =
-            path.starts_with('/') || path.split('/').any(|part| part == "." || part == "..");
+    pub async fn read(&self, revision: &str, path: &str, limit: usize) -> Result<Option<Vec<u8>>, GitError> {
+        let relative = path.starts_with('/') || path.split('/').any(|part| part == "." || part == "..");
         if !is_object_id(revision) || path.is_empty() || relative {
             return Ok(None);
         }
-        self.objects
-            .contents(&format!("{revision}:{path}"), "blob", limit)
-            .await
+        self.objects.contents(&format!("{revision}:{path}"), "blob", limit).await
     }
 
     /// Packs what many small fetches left behind. Costs minutes in a large mirror, so it is called now and then when
     /// nothing waits; harms nothing that runs at the same time, and loses no object.
     pub async fn tidy(&self) -> Result<(), GitError> {
-        let run = self
-            .git
-            .run("gc")
-            .args(["--auto", "--quiet", "--no-detach"]);
+        let run = self.git.run("gc").args(["--auto", "--quiet", "--no-detach"]);
         run.deadline(Deadline::Total(GC_DEADLINE)).bytes().await?;
         self.objects.forget().await;
         Ok(())
@@ -219,30 +199,19 @@ impl Mirror {
         if self.transport != Transport::File && !first {
             return Ok(None);
         }
-        self.ask_remote(&["--heads", "--tags", "--end-of-options", REMOTE])
-            .await
-            .map(Some)
+        self.ask_remote(&["--heads", "--tags", "--end-of-options", REMOTE]).await.map(Some)
     }
 
     async fn ask_remote(&self, args: &[&str]) -> Result<Vec<u8>, GitError> {
         let access = self.remote.access()?;
-        let run = self
-            .git
-            .run("ls-remote")
-            .args(args)
-            .env(access.env, access.secrets);
-        run.deadline(Deadline::Silence(self.fetch_silence))
-            .bytes()
-            .await
+        let run = self.git.run("ls-remote").args(args).env(access.env, access.secrets);
+        run.deadline(Deadline::Silence(self.fetch_silence)).bytes().await
     }
 
     /// An empty mirror takes the remote's object format: git cannot fetch one into the other.
     async fn match_object_format(&self, listing: Option<&[u8]>) -> Result<(), GitError> {
-        let digits = listing
-            .and_then(|lines| lines.split(|byte| *byte == b'\t').next())
-            .map(<[u8]>::len);
-        let sha256 = std::fs::read_to_string(self.dir.join("config"))
-            .is_ok_and(|config| config.contains("sha256"));
+        let digits = listing.and_then(|lines| lines.split(|byte| *byte == b'\t').next()).map(<[u8]>::len);
+        let sha256 = std::fs::read_to_string(self.dir.join("config")).is_ok_and(|config| config.contains("sha256"));
         let (Some(digits @ (40 | 64)), true) = (digits, self.refs().await?.refs.is_empty()) else {
             return Ok(());
         };
@@ -262,30 +231,14 @@ impl Mirror {
             initialize(&git, &dir, format)
         });
         let place = || self.dir.display().to_string();
-        remade
-            .await
-            .map_err(|lost| GitError::io(place(), lost.into()))?
-            .map_err(|cause| GitError::io(place(), cause))
+        remade.await.map_err(|lost| GitError::io(place(), lost.into()))?.map_err(|cause| GitError::io(place(), cause))
     }
 
     async fn fetch_refs(&self, specs: &[&str]) -> Result<(), GitError> {
         let access = self.remote.access()?;
-        let options = [
-            "--prune",
-            "--no-tags",
-            "--force",
-            "--no-write-fetch-head",
-            "--progress",
-        ];
-        let run = self
-            .git
-            .run("fetch")
-            .args(options)
-            .args(["--end-of-options", REMOTE])
-            .args(specs);
-        let run = run
-            .env(access.env, access.secrets)
-            .deadline(Deadline::Silence(self.fetch_silence));
+        let options = ["--prune", "--no-tags", "--force", "--no-write-fetch-head", "--progress"];
+        let run = self.git.run("fetch").args(options).args(["--end-of-options", REMOTE]).args(specs);
+        let run = run.env(access.env, access.secrets).deadline(Deadline::Silence(self.fetch_silence));
         run.bytes().await.map(drop)
     }
 
@@ -299,24 +252,13 @@ impl Mirror {
     }
 
     async fn read_refs(&self) -> Result<Fetched, GitError> {
-        let format =
-            "--format=%(objecttype) %(objectname) %(*objecttype) %(*objectname) %(refname)";
-        let lines = self
-            .git
-            .run("for-each-ref")
-            .args([format, "refs/heads", "refs/tags"])
-            .bytes()
-            .await?;
+        let format = "--format=%(objecttype) %(objectname) %(*objecttype) %(*objectname) %(refname)";
+        let lines = self.git.run("for-each-ref").args([format, "refs/heads", "refs/tags"]).bytes().await?;
         let mut fetched = Fetched::default();
-        for line in lines
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.is_empty())
-        {
+        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             match self.read_ref(line).await? {
                 Ok((name, revision)) => drop(fetched.refs.insert(name, revision)),
-                Err(refused) if fetched.refused.len() < REFUSED_MAX => {
-                    fetched.refused.push(refused)
-                }
+                Err(refused) if fetched.refused.len() < REFUSED_MAX => fetched.refused.push(refused),
                 Err(_) => {}
             }
         }
@@ -324,17 +266,11 @@ impl Mirror {
         Ok(fetched)
     }
 
-    async fn read_ref(
-        &self,
-        line: &[u8],
-    ) -> Result<Result<(String, String), RefusedRef>, GitError> {
+    async fn read_ref(&self, line: &[u8]) -> Result<Result<(String, String), RefusedRef>, GitError> {
         let words: Vec<&[u8]> = line.splitn(5, |byte| *byte == b' ').collect();
         let [kind, id, peeled_kind, peeled, name] = words[..] else {
             let text = String::from_utf8_lossy(line).into_owned();
-            return Err(GitError::Unreadable {
-                verb: "for-each-ref",
-                text,
-            });
+            return Err(GitError::Unreadable { verb: "for-each-ref", text });
         };
         let name = match refs::accept(name) {
             Ok(name) => name.to_string(),
@@ -346,42 +282,27 @@ impl Mirror {
             (b"tag", b"commit") => Some(ascii(peeled)),
             // a tag of a tag, which older versions of git peel only once
             (b"tag", b"tag") => {
-                let peeled = self
-                    .objects
-                    .header(&format!("{}^{{commit}}", ascii(peeled)))
-                    .await?;
+                let peeled = self.objects.header(&format!("{}^{{commit}}", ascii(peeled))).await?;
                 peeled.map(|header| header.id)
             }
             _ => None,
         };
         Ok(match revision {
             Some(revision) => Ok((name, revision)),
-            None => Err(RefusedRef {
-                name,
-                why: "it names no commit".to_string(),
-            }),
+            None => Err(RefusedRef { name, why: "it names no commit".to_string() }),
         })
     }
 }
 
 fn initialize(git: &Git, dir: &Path, format: &str) -> io::Result<()> {
     let mut command = git.command("init");
-    command.args([
-        "--bare",
-        "--quiet",
-        "--template=",
-        &format!("--object-format={format}"),
-    ]);
+    command.args(["--bare", "--quiet", "--template=", &format!("--object-format={format}")]);
     let output = command.output()?;
     if output.status.success() {
         return Ok(());
     }
     let text = String::from_utf8_lossy(&output.stderr);
-    Err(io::Error::other(format!(
-        "{}: git init failed: {}",
-        dir.display(),
-        text.trim()
-    )))
+    Err(io::Error::other(format!("{}: git init failed: {}", dir.display(), text.trim())))
 }
 
 /// All that git is told, beside the repository's own file. No protocol but the address's own, no hooks, no prompts, no
@@ -389,15 +310,9 @@ fn initialize(git: &Git, dir: &Path, format: &str) -> io::Result<()> {
 fn configuration(transport: Transport) -> String {
     let sections = [
         ("safe", "directory = *"),
-        (
-            "core",
-            "hooksPath = /dev/null\n\tfsmonitor = false\n\tquotePath = false",
-        ),
+        ("core", "hooksPath = /dev/null\n\tfsmonitor = false\n\tquotePath = false"),
         ("protocol", "allow = never"),
-        (
-            &format!("protocol \"{}\"", transport.name()),
-            "allow = always",
-        ),
+        (&format!("protocol \"{}\"", transport.name()), "allow = always"),
         ("credential", "helper ="),
         ("gc", "autoDetach = false\n\tpruneExpire = never"),
         ("maintenance", "auto = false"),
@@ -406,8 +321,5 @@ fn configuration(transport: Transport) -> String {
         ("log", "showSignature = false"),
         ("i18n", "logOutputEncoding = UTF-8"),
     ];
-    sections
-        .iter()
-        .map(|(name, lines)| format!("[{name}]\n\t{lines}\n"))
-        .collect()
+    sections.iter().map(|(name, lines)| format!("[{name}]\n\t{lines}\n")).collect()
 }

@@ -31,35 +31,23 @@ pub(super) struct Header {
 
 impl Objects {
     pub(super) fn new(git: Arc<Git>) -> Objects {
-        Objects {
-            git,
-            running: Mutex::new(None),
-        }
+        Objects { git, running: Mutex::new(None) }
     }
 
     /// `name` must be free of line ends; none: there is no such object, or more than one.
     pub(super) async fn header(&self, name: &str) -> Result<Option<Header>, GitError> {
-        self.ask(name, None)
-            .await
-            .map(|found| found.map(|(header, _)| header))
+        self.ask(name, None).await.map(|found| found.map(|(header, _)| header))
     }
 
     /// The object's bytes, if it is of this type; longer than `limit` is an error.
-    pub(super) async fn contents(
-        &self,
-        name: &str,
-        kind: &str,
-        limit: usize,
-    ) -> Result<Option<Vec<u8>>, GitError> {
+    pub(super) async fn contents(&self, name: &str, kind: &str, limit: usize) -> Result<Option<Vec<u8>>, GitError> {
         let Some((header, bytes)) = self.ask(name, Some((kind, limit))).await? else {
             return Ok(None);
         };
         if header.kind != kind {
             return Ok(None);
         }
-        bytes
-            .map(Some)
-            .ok_or(GitError::TooMuch { verb: VERB, limit })
+        bytes.map(Some).ok_or(GitError::TooMuch { verb: VERB, limit })
     }
 
     /// Ends the process, which holds packs open that are gone.
@@ -85,10 +73,7 @@ impl Objects {
             let asked = tokio::time::timeout(ANSWER_DEADLINE, conversation.ask(name, wanted)).await;
             match asked {
                 Err(_) => {
-                    return Err(GitError::Deadline {
-                        verb: VERB,
-                        after: ANSWER_DEADLINE,
-                    });
+                    return Err(GitError::Deadline { verb: VERB, after: ANSWER_DEADLINE });
                 }
                 Ok(Ok(answer)) => {
                     *running = Some(conversation);
@@ -111,24 +96,13 @@ struct Conversation {
 
 impl Conversation {
     fn start(git: &Git) -> Result<Conversation, GitError> {
-        let failed = |cause| GitError::Start {
-            verb: VERB,
-            cause: Arc::new(cause),
-        };
+        let failed = |cause| GitError::Start { verb: VERB, cause: Arc::new(cause) };
         let mut command = git.command(VERB);
-        command
-            .arg("--batch-command")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
+        command.arg("--batch-command").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut group = Group::spawn(command).map_err(failed)?;
         let pipes = group.0.stdin.take().zip(group.0.stdout.take());
         let (stdin, stdout) = pipes.ok_or_else(|| failed(io::Error::other("it has no pipes")))?;
-        Ok(Conversation {
-            _group: group,
-            stdin,
-            stdout: BufReader::new(stdout),
-        })
+        Ok(Conversation { _group: group, stdin, stdout: BufReader::new(stdout) })
     }
 
     async fn ask(
@@ -154,9 +128,7 @@ impl Conversation {
     }
 
     async fn question(&mut self, verb: &str, name: &str) -> io::Result<Option<Header>> {
-        self.stdin
-            .write_all(format!("{verb} {name}\n").as_bytes())
-            .await?;
+        self.stdin.write_all(format!("{verb} {name}\n").as_bytes()).await?;
         self.stdin.flush().await?;
         let mut line = Vec::new();
         self.stdout.read_until(b'\n', &mut line).await?;
@@ -173,17 +145,11 @@ impl Conversation {
 
 fn header_of(line: &str) -> Option<Header> {
     let mut words = line.split(' ');
-    let header = Header {
-        id: words.next()?.to_string(),
-        kind: words.next()?.to_string(),
-        size: words.next()?.parse().ok()?,
-    };
+    let header =
+        Header { id: words.next()?.to_string(), kind: words.next()?.to_string(), size: words.next()?.parse().ok()? };
     (super::refs::is_object_id(&header.id) && words.next().is_none()).then_some(header)
 }
 
 fn unreadable(line: &str) -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        format!("an answer that cannot be read: {line}"),
-    )
+    io::Error::new(io::ErrorKind::InvalidData, format!("an answer that cannot be read: {line}"))
 }

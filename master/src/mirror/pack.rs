@@ -95,35 +95,19 @@ impl Mirror {
     /// which at most 256 are regarded and unknown ones are ignored.
     pub async fn pack(&self, revision: &str, have: &[String]) -> Result<SharedPack, GitError> {
         if !is_object_id(revision) || self.commit(revision).await?.is_none() {
-            return Err(GitError::Invalid(format!(
-                "{revision}: there is no such commit in this repository"
-            )));
+            return Err(GitError::Invalid(format!("{revision}: there is no such commit in this repository")));
         }
         let (have, tags) = tokio::try_join!(self.known(have), self.tags_of(revision))?;
-        let held = self.packs.join(&Request {
-            revision: revision.to_string(),
-            have: have.clone(),
-            tags: tags.clone(),
-        });
-        let made = held
-            .0
-            .get_or_init(|| async { self.make_pack(revision, &have, tags).await })
-            .await;
-        Ok(SharedPack {
-            pack: made.clone()?,
-            _held: held.clone(),
-        })
+        let held = self.packs.join(&Request { revision: revision.to_string(), have: have.clone(), tags: tags.clone() });
+        let made = held.0.get_or_init(|| async { self.make_pack(revision, &have, tags).await }).await;
+        Ok(SharedPack { pack: made.clone()?, _held: held.clone() })
     }
 
     async fn known(&self, have: &[String]) -> Result<BTreeSet<String>, GitError> {
         let mut known = BTreeSet::new();
         for id in have.iter().take(HAVE_MAX).filter(|id| is_object_id(id)) {
             let header = self.objects.header(id).await?;
-            known.extend(
-                header
-                    .filter(|header| matches!(&*header.kind, "commit" | "tag"))
-                    .map(|header| header.id),
-            );
+            known.extend(header.filter(|header| matches!(&*header.kind, "commit" | "tag")).map(|header| header.id));
         }
         Ok(known)
     }
@@ -131,13 +115,7 @@ impl Mirror {
     async fn tags_of(&self, revision: &str) -> Result<Vec<(String, String)>, GitError> {
         let merged = format!("--merged={revision}");
         let count = format!("--count={TAGS_MAX}");
-        let options = [
-            "--sort=-creatordate",
-            &count,
-            &merged,
-            "--format=%(objectname) %(refname)",
-            "refs/tags",
-        ];
+        let options = ["--sort=-creatordate", &count, &merged, "--format=%(objectname) %(refname)", "refs/tags"];
         let lines = self.git.run("for-each-ref").args(options).bytes().await?;
         let tag = |line: &[u8]| {
             let (id, name) = line.split_at_checked(line.iter().position(|byte| *byte == b' ')?)?;
@@ -158,42 +136,19 @@ impl Mirror {
         let place = |cause| GitError::io("a temporary file for a pack", cause);
         let file = tempfile::tempfile_in(&self.dir).map_err(place)?;
         let wants = std::iter::once(revision).chain(tags.iter().map(|(_, id)| id.as_str()));
-        let mut lines: Vec<String> = wants
-            .filter(|id| !have.contains(*id))
-            .map(|id| format!("{id}\n"))
-            .collect();
+        let mut lines: Vec<String> = wants.filter(|id| !have.contains(*id)).map(|id| format!("{id}\n")).collect();
         if lines.is_empty() {
-            return Ok(Pack {
-                file: Arc::new(file),
-                size: 0,
-                refs: tags,
-            });
+            return Ok(Pack { file: Arc::new(file), size: 0, refs: tags });
         }
         lines.extend(have.iter().map(|id| format!("^{id}\n")));
-        let options = [
-            "--revs",
-            "--thin",
-            "--stdout",
-            "--delta-base-offset",
-            "--quiet",
-        ];
-        let run = self
-            .git
-            .run("pack-objects")
-            .args(options)
-            .stdin(lines.concat().into_bytes());
-        let run = run
-            .stdout_to(file.try_clone().map_err(place)?)
-            .deadline(Deadline::Total(PACK_DEADLINE));
+        let options = ["--revs", "--thin", "--stdout", "--delta-base-offset", "--quiet"];
+        let run = self.git.run("pack-objects").args(options).stdin(lines.concat().into_bytes());
+        let run = run.stdout_to(file.try_clone().map_err(place)?).deadline(Deadline::Total(PACK_DEADLINE));
         run.bytes().await?;
         let size = file.metadata().map_err(place)?.len();
         let mut header = [0; HEADER_BYTES];
         file.read_exact_at(&mut header, 0).map_err(place)?;
         let empty = header[8..] == [0; 4];
-        Ok(Pack {
-            file: Arc::new(file),
-            size: if empty { 0 } else { size },
-            refs: tags,
-        })
+        Ok(Pack { file: Arc::new(file), size: if empty { 0 } else { size }, refs: tags })
     }
 }

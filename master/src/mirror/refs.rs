@@ -16,9 +16,8 @@ pub struct RefusedRef {
 
 /// Whether this is a full name of a branch or a tag that we accept.
 pub fn check_ref(name: &str) -> Result<(), String> {
-    let short = short_name(name).ok_or_else(|| {
-        "it is neither a branch nor a tag: say refs/heads/NAME or refs/tags/NAME".to_string()
-    })?;
+    let short = short_name(name)
+        .ok_or_else(|| "it is neither a branch nor a tag: say refs/heads/NAME or refs/tags/NAME".to_string())?;
     if name.len() > NAME_BYTES_MAX {
         return Err(format!("its name is longer than {NAME_BYTES_MAX} bytes"));
     }
@@ -28,24 +27,13 @@ pub fn check_ref(name: &str) -> Result<(), String> {
     if is_object_id(short) {
         return Err("its name looks like an object id".to_string());
     }
-    if is_well_formed(short) {
-        Ok(())
-    } else {
-        Err("its name is none that git allows".to_string())
-    }
+    if is_well_formed(short) { Ok(()) } else { Err("its name is none that git allows".to_string()) }
 }
 
 /// As [`check_ref`], of bytes from git.
 pub(super) fn accept(name: &[u8]) -> Result<&str, RefusedRef> {
-    let refused = |why| RefusedRef {
-        name: String::from_utf8_lossy(name)
-            .chars()
-            .take(NAME_BYTES_MAX)
-            .collect(),
-        why,
-    };
-    let text =
-        std::str::from_utf8(name).map_err(|_| refused("its name is not UTF-8".to_string()))?;
+    let refused = |why| RefusedRef { name: String::from_utf8_lossy(name).chars().take(NAME_BYTES_MAX).collect(), why };
+    let text = std::str::from_utf8(name).map_err(|_| refused("its name is not UTF-8".to_string()))?;
     check_ref(text).map_err(refused)?;
     Ok(text)
 }
@@ -77,9 +65,7 @@ fn is_well_formed(short: &str) -> bool {
         && !short.contains("@{")
         && short != "@"
         && !short.ends_with('.')
-        && short
-            .split('/')
-            .all(|part| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock"))
+        && short.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock"))
 }
 
 #[cfg(test)]
@@ -88,13 +74,7 @@ mod tests {
 
     #[test]
     fn names() {
-        for name in [
-            "refs/heads/main",
-            "refs/tags/v1.0",
-            "refs/heads/a/-b",
-            "refs/heads/cafe",
-            "refs/heads/ü",
-        ] {
+        for name in ["refs/heads/main", "refs/tags/v1.0", "refs/heads/a/-b", "refs/heads/cafe", "refs/heads/ü"] {
             assert_eq!(check_ref(name), Ok(()), "{name}");
         }
         let id = format!("refs/heads/{}", "a".repeat(40));
@@ -115,9 +95,6 @@ mod tests {
         ] {
             assert!(check_ref(name).is_err(), "{name}");
         }
-        assert_eq!(
-            accept(b"refs/heads/\xff").unwrap_err().why,
-            "its name is not UTF-8"
-        );
+        assert_eq!(accept(b"refs/heads/\xff").unwrap_err().why, "its name is not UTF-8");
     }
 }

@@ -55,10 +55,7 @@ pub(super) struct Access {
 impl Remote {
     /// A repository that needs no credential.
     pub fn new(address: impl Into<String>) -> Remote {
-        Remote {
-            address: address.into(),
-            ..Remote::default()
-        }
+        Remote { address: address.into(), ..Remote::default() }
     }
 
     /// Which protocol the address means; refuses what git would read as an option or a command, and passwords.
@@ -66,9 +63,7 @@ impl Remote {
         let address = &self.address;
         let refuse = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, why.to_string()));
         if address.is_empty() || address.starts_with('-') || address.chars().any(char::is_control) {
-            return refuse(
-                "the repository's address is empty, begins with `-` or has control characters",
-            );
+            return refuse("the repository's address is empty, begins with `-` or has control characters");
         }
         if address.starts_with('/') {
             return Ok(Transport::File);
@@ -76,14 +71,10 @@ impl Remote {
         if let Some((scheme, rest)) = address.split_once("://") {
             return self.schemed(scheme, rest);
         }
-        let scp = address
-            .split_once(':')
-            .filter(|(host, path)| !host.contains('/') && !path.starts_with(':'));
+        let scp = address.split_once(':').filter(|(host, path)| !host.contains('/') && !path.starts_with(':'));
         match scp {
             Some((host, _)) if !host.is_empty() => Ok(Transport::Ssh),
-            _ => refuse(
-                "the repository's address is neither an absolute path nor one of ssh, https, http, git",
-            ),
+            _ => refuse("the repository's address is neither an absolute path nor one of ssh, https, http, git"),
         }
     }
 
@@ -104,10 +95,7 @@ impl Remote {
         }
         let web = matches!(transport, Transport::Https | Transport::Http);
         if web && user.is_some() && self.token_file.is_none() {
-            return refuse(
-                "the address names a user: name a token file as well, or leave the user out"
-                    .to_string(),
-            );
+            return refuse("the address names a user: name a token file as well, or leave the user out".to_string());
         }
         let host = authority.rsplit('@').next().unwrap_or_default();
         if transport == Transport::Http && self.token_file.is_some() && !is_loopback(host) {
@@ -119,37 +107,20 @@ impl Remote {
     /// Reads the token; checks that the files exist, as ssh's own message for a lost key names no cause.
     pub(super) fn access(&self) -> Result<Access, GitError> {
         let mut config = vec![(format!("remote.{REMOTE}.url"), self.plain_address())];
-        let mut access = Access {
-            env: Vec::new(),
-            secrets: Vec::new(),
-        };
+        let mut access = Access { env: Vec::new(), secrets: Vec::new() };
         if let Some(file) = &self.token_file {
             let token = read_token(file)?;
             let user = self.user().unwrap_or("x-access-token");
             let basic = data_encoding::BASE64.encode(format!("{user}:{token}").as_bytes());
-            config.push((
-                format!("http.{}.extraHeader", self.origin()),
-                format!("Authorization: Basic {basic}"),
-            ));
+            config.push((format!("http.{}.extraHeader", self.origin()), format!("Authorization: Basic {basic}")));
             access.secrets = vec![token, basic];
         }
-        access
-            .env
-            .push(("GIT_SSH_COMMAND".to_string(), self.ssh_command()?));
-        access
-            .env
-            .push(("GIT_SSH_VARIANT".to_string(), "ssh".into()));
-        access.env.push((
-            "GIT_CONFIG_COUNT".to_string(),
-            config.len().to_string().into(),
-        ));
+        access.env.push(("GIT_SSH_COMMAND".to_string(), self.ssh_command()?));
+        access.env.push(("GIT_SSH_VARIANT".to_string(), "ssh".into()));
+        access.env.push(("GIT_CONFIG_COUNT".to_string(), config.len().to_string().into()));
         for (index, (key, value)) in config.into_iter().enumerate() {
-            access
-                .env
-                .push((format!("GIT_CONFIG_KEY_{index}"), key.into()));
-            access
-                .env
-                .push((format!("GIT_CONFIG_VALUE_{index}"), value.into()));
+            access.env.push((format!("GIT_CONFIG_KEY_{index}"), key.into()));
+            access.env.push((format!("GIT_CONFIG_VALUE_{index}"), value.into()));
         }
         Ok(access)
     }
@@ -188,23 +159,15 @@ impl Remote {
         }
         if let Some(file) = &self.known_hosts_file {
             command.push_str(" -o GlobalKnownHostsFile=/dev/null -o ");
-            command.push_str(&shell_quoted(&format!(
-                "UserKnownHostsFile=\"{}\"",
-                text_of(file)?
-            )));
+            command.push_str(&shell_quoted(&format!("UserKnownHostsFile=\"{}\"", text_of(file)?)));
         }
         Ok(command.into())
     }
 }
 
 fn is_loopback(host: &str) -> bool {
-    let name = host
-        .rsplit_once(':')
-        .filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
-    matches!(
-        name.map_or(host, |(name, _)| name),
-        "localhost" | "127.0.0.1" | "[::1]"
-    )
+    let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+    matches!(name.map_or(host, |(name, _)| name), "localhost" | "127.0.0.1" | "[::1]")
 }
 
 fn read_token(file: &Path) -> Result<String, GitError> {
@@ -216,10 +179,7 @@ fn read_token(file: &Path) -> Result<String, GitError> {
         .map_err(|cause| GitError::io(place(), cause))?;
     let token = text.trim();
     if token.is_empty() || token.chars().any(char::is_control) {
-        return Err(GitError::Invalid(format!(
-            "{}: a token file holds one line",
-            place()
-        )));
+        return Err(GitError::Invalid(format!("{}: a token file holds one line", place())));
     }
     Ok(token.to_string())
 }
@@ -231,8 +191,7 @@ fn quoted(file: &Path) -> Result<String, GitError> {
 }
 
 fn text_of(file: &Path) -> Result<&str, GitError> {
-    file.to_str()
-        .ok_or_else(|| GitError::Invalid(format!("{}: the path is not UTF-8", file.display())))
+    file.to_str().ok_or_else(|| GitError::Invalid(format!("{}: the path is not UTF-8", file.display())))
 }
 
 fn shell_quoted(text: &str) -> String {
@@ -247,15 +206,8 @@ mod tests {
     fn addresses() {
         let token = Some(PathBuf::from("t"));
         let judge = |address: &str, token_file: Option<PathBuf>| {
-            let remote = Remote {
-                address: address.to_string(),
-                token_file,
-                ..Remote::default()
-            };
-            remote
-                .transport()
-                .map(Transport::name)
-                .map_err(|error| error.to_string())
+            let remote = Remote { address: address.to_string(), token_file, ..Remote::default() };
+            remote.transport().map(Transport::name).map_err(|error| error.to_string())
         };
         for (address, name) in [
             ("/srv/x.git", "file"),
@@ -267,16 +219,7 @@ mod tests {
         ] {
             assert_eq!(judge(address, None).as_deref(), Ok(name), "{address}");
         }
-        for address in [
-            "",
-            "-x",
-            "ext::sh -c x",
-            "a/b",
-            "https://u:p@h/x",
-            "https://tok@h/x",
-            "ssh://u:p@h/x",
-            "a\n",
-        ] {
+        for address in ["", "-x", "ext::sh -c x", "a/b", "https://u:p@h/x", "https://tok@h/x", "ssh://u:p@h/x", "a\n"] {
             assert!(judge(address, None).is_err(), "{address}");
         }
         assert!(judge("https://u@h/x", token.clone()).is_ok());
@@ -296,23 +239,10 @@ mod tests {
             known_hosts_file: None,
         };
         let access = remote.access().unwrap();
-        let env: Vec<String> = access
-            .env
-            .iter()
-            .map(|(name, value)| format!("{name}={}", value.display()))
-            .collect();
-        assert!(
-            env.contains(&"GIT_CONFIG_VALUE_0=https://host/a/b.git".to_string()),
-            "{env:?}"
-        );
-        assert!(
-            env.contains(&"GIT_CONFIG_KEY_1=http.https://host/.extraHeader".to_string()),
-            "{env:?}"
-        );
-        assert!(
-            env.iter().any(|line| line.contains(r"it'\''s a token'")),
-            "{env:?}"
-        );
+        let env: Vec<String> = access.env.iter().map(|(name, value)| format!("{name}={}", value.display())).collect();
+        assert!(env.contains(&"GIT_CONFIG_VALUE_0=https://host/a/b.git".to_string()), "{env:?}");
+        assert!(env.contains(&"GIT_CONFIG_KEY_1=http.https://host/.extraHeader".to_string()), "{env:?}");
+        assert!(env.iter().any(|line| line.contains(r"it'\''s a token'")), "{env:?}");
         assert_eq!(access.secrets[0], "s3cr3t");
     }
 }

@@ -36,26 +36,17 @@ impl Private {
     }
 
     fn head(&self) -> String {
-        self.branch().map_or_else(
-            || format!("{}\n", self.revision),
-            |branch| format!("ref: {branch}\n"),
-        )
+        self.branch().map_or_else(|| format!("{}\n", self.revision), |branch| format!("ref: {branch}\n"))
     }
 
     fn packed_refs(&self) -> String {
         let branch = self.branch().map(|name| (name, self.revision.as_str()));
-        let tags = self
-            .tags
-            .iter()
-            .map(|(name, id)| (name.as_str(), id.as_str()));
-        let tags =
-            tags.filter(|(name, id)| name.starts_with("refs/tags/") && is_ref(name) && is_id(id));
+        let tags = self.tags.iter().map(|(name, id)| (name.as_str(), id.as_str()));
+        let tags = tags.filter(|(name, id)| name.starts_with("refs/tags/") && is_ref(name) && is_id(id));
         let mut refs: Vec<_> = branch.into_iter().chain(tags).collect();
         refs.sort_unstable();
         refs.dedup_by_key(|(name, _)| *name);
-        refs.iter()
-            .map(|(name, id)| format!("{id} {name}\n"))
-            .collect()
+        refs.iter().map(|(name, id)| format!("{id} {name}\n")).collect()
     }
 }
 
@@ -64,45 +55,29 @@ pub(super) fn skeleton(dir: &Path, borrowed: &Path, is_sha256: bool) -> io::Resu
     for part in ["objects/info", "objects/pack", "refs/heads", "refs/tags"] {
         std::fs::create_dir_all(dir.join(part))?;
     }
-    std::fs::write(
-        dir.join("objects/info/alternates"),
-        format!("{}\n", borrowed.display()),
-    )?;
+    std::fs::write(dir.join("objects/info/alternates"), format!("{}\n", borrowed.display()))?;
     std::fs::write(dir.join("config"), config(is_sha256, false))
 }
 
 pub(super) fn config(is_sha256: bool, is_bare: bool) -> String {
     let version = u8::from(is_sha256);
-    let core = format!(
-        "[core]\n\trepositoryformatversion = {version}\n\tfilemode = true\n\tbare = {is_bare}\n"
-    );
-    if is_sha256 {
-        format!("{core}[extensions]\n\tobjectformat = sha256\n")
-    } else {
-        core
-    }
+    let core = format!("[core]\n\trepositoryformatversion = {version}\n\tfilemode = true\n\tbare = {is_bare}\n");
+    if is_sha256 { format!("{core}[extensions]\n\tobjectformat = sha256\n") } else { core }
 }
 
 /// A complete object id, in the form in which git writes it.
 pub(super) fn is_id(text: &str) -> bool {
-    matches!(text.len(), 40 | 64)
-        && text
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    matches!(text.len(), 40 | 64) && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// What the master sends is well formed; this keeps a line end or a `..` out of our files in any case.
 fn is_ref(name: &str) -> bool {
     name.len() <= 512
-        && !name
-            .chars()
-            .any(|c| c.is_control() || " ~^:?*[\\".contains(c))
+        && !name.chars().any(|c| c.is_control() || " ~^:?*[\\".contains(c))
         && !name.contains("..")
         && !name.contains("@{")
         && !name.ends_with('.')
-        && name
-            .split('/')
-            .all(|part| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock"))
+        && name.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock"))
 }
 
 #[cfg(test)]
@@ -129,15 +104,9 @@ mod tests {
                 tag("refs/tags/bad", "HEAD"),
             ],
         };
-        assert_eq!(
-            private.packed_refs(),
-            format!("{id} refs/heads/main\n{id} refs/tags/v1\n")
-        );
+        assert_eq!(private.packed_refs(), format!("{id} refs/heads/main\n{id} refs/tags/v1\n"));
         assert_eq!(private.head(), "ref: refs/heads/main\n");
-        let detached = Private {
-            ref_name: "refs/heads/../x".to_string(),
-            ..private
-        };
+        let detached = Private { ref_name: "refs/heads/../x".to_string(), ..private };
         assert_eq!(detached.head(), format!("{id}\n"));
     }
 }

@@ -44,32 +44,18 @@ pub struct Stores {
 impl Stores {
     pub fn new(root: &Path) -> io::Result<Stores> {
         std::fs::create_dir_all(root)?;
-        Ok(Stores {
-            root: root.canonicalize()?,
-            turns: Mutex::default(),
-        })
+        Ok(Stores { root: root.canonicalize()?, turns: Mutex::default() })
     }
 
     pub(super) fn open(&self, repository: &str, revision: &str) -> Result<Store, CheckoutError> {
         if !is_id(revision) {
-            return Err(CheckoutError::Invalid(format!(
-                "`{revision}` is no complete commit id"
-            )));
+            return Err(CheckoutError::Invalid(format!("`{revision}` is no complete commit id")));
         }
         let is_sha256 = revision.len() == 64;
         let hash = blake3::hash(repository.as_bytes()).to_hex();
-        let dir = self.root.join(format!(
-            "{}{}",
-            &hash[..32],
-            if is_sha256 { "-sha256" } else { "" }
-        ));
+        let dir = self.root.join(format!("{}{}", &hash[..32], if is_sha256 { "-sha256" } else { "" }));
         let turn = self.turn(&dir);
-        let store = Store {
-            git: Git::bare(&dir),
-            dir,
-            turn,
-            is_sha256,
-        };
+        let store = Store { git: Git::bare(&dir), dir, turn, is_sha256 };
         store.make().map_err(CheckoutError::io(&store.dir))?;
         Ok(store)
     }
@@ -112,28 +98,19 @@ impl Store {
     }
 
     /// Afterwards `revision` is here with its history.
-    pub(super) async fn obtain(
-        &self,
-        revision: &str,
-        pack: &source_pack::Client,
-    ) -> Result<Obtained, CheckoutError> {
+    pub(super) async fn obtain(&self, revision: &str, pack: &source_pack::Client) -> Result<Obtained, CheckoutError> {
         let _turn = self.turn.lock().await;
         let mut held = self.held();
         let have = held.have();
         let mut request = pack.pack_request();
-        let mut list = request
-            .get()
-            .init_have(u32::try_from(have.len()).unwrap_or(0));
+        let mut list = request.get().init_have(u32::try_from(have.len()).unwrap_or(0));
         for (index, id) in (0..).zip(&have) {
             list.set(index, id);
         }
         // size and first bytes are asked for together with the pack: one round trip for a small one
         let promise = request.send();
         let source = promise.pipeline.get_pack();
-        let (size, first) = (
-            source.size_request().send().promise,
-            read(&source, 0, READ_BYTES),
-        );
+        let (size, first) = (source.size_request().send().promise, read(&source, 0, READ_BYTES));
         let answer = promise.promise.await?;
         let answer = answer.get()?;
         refused(&answer)?;
@@ -141,9 +118,7 @@ impl Store {
         if fetched > 0 {
             self.receive(&source, fetched, first).await?;
         } else if !held.commits.iter().any(|known| known == revision) {
-            return Err(CheckoutError::Invalid(format!(
-                "the master sent nothing for {revision}, which is not here"
-            )));
+            return Err(CheckoutError::Invalid(format!("the master sent nothing for {revision}, which is not here")));
         }
         let tags = self.verified(tags_of(&answer)?, &mut held).await?;
         self.record(revision, held).await?;
@@ -201,33 +176,21 @@ impl Store {
         held: &mut Held,
     ) -> Result<Vec<(String, String)>, CheckoutError> {
         let mut known: HashSet<String> = held.tags.iter().map(|(_, id)| id.clone()).collect();
-        let mut asked: Vec<&str> = tags
-            .iter()
-            .map(|(_, id)| id.as_str())
-            .filter(|id| !known.contains(*id))
-            .collect();
+        let mut asked: Vec<&str> = tags.iter().map(|(_, id)| id.as_str()).filter(|id| !known.contains(*id)).collect();
         asked.sort_unstable();
         asked.dedup();
         if !asked.is_empty() {
-            let lines = asked
-                .iter()
-                .map(|id| format!("{id}\n"))
-                .collect::<String>()
-                .into_bytes();
+            let lines = asked.iter().map(|id| format!("{id}\n")).collect::<String>().into_bytes();
             let said = self.git.run("cat-file", ["--batch-check"], lines).await?;
             for line in String::from_utf8_lossy(&said).lines() {
                 let mut words = line.split(' ');
                 if let (Some(id), Some(kind @ ("tag" | "commit"))) = (words.next(), words.next()) {
-                    held.tags
-                        .push((if kind == "tag" { 't' } else { 'l' }, id.to_string()));
+                    held.tags.push((if kind == "tag" { 't' } else { 'l' }, id.to_string()));
                     known.insert(id.to_string());
                 }
             }
         }
-        Ok(tags
-            .into_iter()
-            .filter(|(_, id)| known.contains(id))
-            .collect())
+        Ok(tags.into_iter().filter(|(_, id)| known.contains(id)).collect())
     }
 
     /// First the refs, then the list that says so.
@@ -241,14 +204,11 @@ impl Store {
         }
         let (old, new) = (before.refs(), held.refs());
         let gone = old.difference(&new).map(|name| format!("delete {name}\n"));
-        let come = new
-            .difference(&old)
-            .filter_map(|name| Some(format!("update {name} {}\n", name.rsplit('/').next()?)));
+        let come =
+            new.difference(&old).filter_map(|name| Some(format!("update {name} {}\n", name.rsplit('/').next()?)));
         let lines: String = gone.chain(come).collect();
         if !lines.is_empty() {
-            self.git
-                .run("update-ref", ["--stdin"], lines.into_bytes())
-                .await?;
+            self.git.run("update-ref", ["--stdin"], lines.into_bytes()).await?;
         }
         let (file, next) = (self.dir.join(HELD_FILE), self.dir.join("guild.held.next"));
         std::fs::write(&next, held.to_text())
@@ -264,19 +224,10 @@ impl Store {
     /// of theirs.
     async fn join_packs(&self) {
         let packs = std::fs::read_dir(self.dir.join("objects/pack")).map_or(0, |entries| {
-            entries
-                .flatten()
-                .filter(|entry| entry.path().extension().is_some_and(|end| end == "pack"))
-                .count()
+            entries.flatten().filter(|entry| entry.path().extension().is_some_and(|end| end == "pack")).count()
         });
         if packs > PACKS_MAX {
-            let args = [
-                "--geometric=2",
-                "-d",
-                "-n",
-                "--quiet",
-                "--no-write-bitmap-index",
-            ];
+            let args = ["--geometric=2", "-d", "-n", "--quiet", "--no-write-bitmap-index"];
             if let Err(error) = self.git.run("repack", args, Vec::new()).await {
                 tracing::warn!(store = %self.dir.display(), %error, "could not join the packs");
             }
@@ -309,41 +260,23 @@ impl Held {
 
     fn to_text(&self) -> String {
         let commits = self.commits.iter().map(|id| format!("c {id}\n"));
-        commits
-            .chain(self.tags.iter().map(|(kind, id)| format!("{kind} {id}\n")))
-            .collect()
+        commits.chain(self.tags.iter().map(|(kind, id)| format!("{kind} {id}\n"))).collect()
     }
 
     fn bound(&mut self) {
-        self.commits
-            .drain(..self.commits.len().saturating_sub(COMMITS_MAX));
+        self.commits.drain(..self.commits.len().saturating_sub(COMMITS_MAX));
         self.tags.drain(..self.tags.len().saturating_sub(TAGS_MAX));
     }
 
     /// The newest, for the master to leave out. Tag objects too: else each pack would bring all of them again.
     fn have(&self) -> Vec<String> {
-        let tags = self
-            .tags
-            .iter()
-            .rev()
-            .filter(|(kind, _)| *kind == 't')
-            .map(|(_, id)| id);
-        self.commits
-            .iter()
-            .rev()
-            .take(HAVE_COMMITS_MAX)
-            .chain(tags.take(HAVE_TAGS_MAX))
-            .cloned()
-            .collect()
+        let tags = self.tags.iter().rev().filter(|(kind, _)| *kind == 't').map(|(_, id)| id);
+        self.commits.iter().rev().take(HAVE_COMMITS_MAX).chain(tags.take(HAVE_TAGS_MAX)).cloned().collect()
     }
 
     fn refs(&self) -> HashSet<String> {
         let commits = self.commits.iter().map(|id| format!("refs/guild/{id}"));
-        let tags = self
-            .tags
-            .iter()
-            .filter(|(kind, _)| *kind == 't')
-            .map(|(_, id)| format!("refs/guild-tags/{id}"));
+        let tags = self.tags.iter().filter(|(kind, _)| *kind == 't').map(|(_, id)| format!("refs/guild-tags/{id}"));
         commits.chain(tags).collect()
     }
 }
@@ -361,11 +294,7 @@ async fn pump(
     while written < size {
         while asked < size && reads.len() < READS_AT_ONCE {
             let count = step.min(size - asked);
-            reads.push_back(read(
-                source,
-                asked,
-                u32::try_from(count).unwrap_or(READ_BYTES),
-            ));
+            reads.push_back(read(source, asked, u32::try_from(count).unwrap_or(READ_BYTES)));
             asked += count;
         }
         let Some(bytes) = reads.next().await else {
@@ -373,10 +302,7 @@ async fn pump(
         };
         let bytes = bytes?;
         if bytes.len() as u64 != step.min(size - written) {
-            return Err(capnp::Error::failed(
-                "a read brought fewer bytes than there are".to_string(),
-            )
-            .into());
+            return Err(capnp::Error::failed("a read brought fewer bytes than there are".to_string()).into());
         }
         written += bytes.len() as u64;
         if pipe.write_all(&bytes).await.is_err() {
@@ -401,15 +327,10 @@ fn refused(answer: &source_pack::pack_results::Reader<'_>) -> Result<(), Checkou
     }
     let refusal = answer.get_refusal()?;
     let text = |text: capnp::text::Reader<'_>| text.to_string().unwrap_or_default();
-    Err(CheckoutError::Refused {
-        text: text(refusal.get_text()?),
-        help: text(refusal.get_help()?),
-    })
+    Err(CheckoutError::Refused { text: text(refusal.get_text()?), help: text(refusal.get_help()?) })
 }
 
-fn tags_of(
-    answer: &source_pack::pack_results::Reader<'_>,
-) -> Result<Vec<(String, String)>, CheckoutError> {
+fn tags_of(answer: &source_pack::pack_results::Reader<'_>) -> Result<Vec<(String, String)>, CheckoutError> {
     let mut tags = Vec::new();
     for pair in answer.get_refs()?.iter().take(TAGS_MAX) {
         let (Ok(name), Ok(id)) = (pair.get_name()?.to_str(), pair.get_value()?.to_str()) else {

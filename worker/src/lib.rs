@@ -1,1 +1,6 @@
 //! placeholder
+
+pub mod checkout;
+pub mod git;
+mod removal;
+pub mod workspace;

@@ -51,9 +51,14 @@ impl fmt::Debug for LeaseToken {
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
     Change,
-    Run { by: String },
+    Run {
+        by: String,
+    },
     /// Of the build with this number of the same project.
-    Retry { number: u32, by: String },
+    Retry {
+        number: u32,
+        by: String,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -207,28 +212,46 @@ pub enum Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
     Build(BuildRow),
-    Plan { build: BuildId, plan: Plan },
+    Plan {
+        build: BuildId,
+        plan: Plan,
+    },
     Job(JobRow),
     Attempt(AttemptRow),
     Step(StepRow),
     Seal(SealRow),
     /// The last revision of a ref that was acknowledged; empty: the ref was deleted.
-    Head { project: String, ref_name: String, revision: String },
-    Change { build: Option<BuildId>, change: Change, time: Time },
+    Head {
+        project: String,
+        ref_name: String,
+        revision: String,
+    },
+    Change {
+        build: Option<BuildId>,
+        change: Change,
+        time: Time,
+    },
     Grant(GrantRow),
     Worker(WorkerRow),
     Request(RequestRow),
     Event(Event),
     /// One line of the hash-chained audit table; the store adds the chain.
-    Audit { time: Time, by: GrantId, text: String },
+    Audit {
+        time: Time,
+        by: GrantId,
+        text: String,
+    },
 }
+
+/// (build, its plan where it has one, its jobs by index, of each job the latest attempt)
+pub type LoadedBuild = (BuildRow, Option<Plan>, Vec<JobRow>, Vec<AttemptRow>);
 
 /// What the coordinator starts from: everything that is not history.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Loaded {
     pub incarnation: u64,
-    /// Builds that are not finished, each with its plan where it has one, its jobs, and of each job the latest attempt.
-    pub builds: Vec<(BuildRow, Option<Plan>, Vec<JobRow>, Vec<AttemptRow>)>,
+    /// Those that are not finished.
+    pub builds: Vec<LoadedBuild>,
     pub grants: Vec<GrantRow>,
     pub workers: Vec<WorkerRow>,
     pub heads: Vec<(String, String, String)>,

@@ -47,12 +47,7 @@ pub(super) fn received(
 }
 
 /// A message of ours, of `bytes`, that ends at `ends_at` in the output.
-pub(super) fn sent(
-    account: &mut Account,
-    envelope: any_pointer::Reader<'_>,
-    bytes: usize,
-    ends_at: u64,
-) -> Result<()> {
+pub(super) fn sent(account: &mut Account, envelope: any_pointer::Reader<'_>, bytes: usize, ends_at: u64) -> Result<()> {
     let Ok(kind) = envelope.get_as::<message::Reader<'_>>()?.which() else {
         return Ok(());
     };

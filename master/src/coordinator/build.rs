@@ -1,0 +1,275 @@
+//! The life of a build: its plan arrives, its jobs become ready, finish, and with the last one so does the build.
+
+use super::Coordinator;
+use super::model::{Build, Effect, Job, LeaseState, Planned, Timer};
+use super::record::{BuildId, JobKey, JobRow, LeaseToken, Record};
+use schema::values::{Fact, JobPlan, Outcome, Plan, Refusal, RefusalCode, State, Time};
+
+impl Coordinator {
+    /// The answer to [`Effect::Plan`]. A build that is not planning any more (it was cancelled) ignores it.
+    pub fn plan_ready(&mut self, now: Time, id: BuildId, planned: Planned) {
+        if self.builds.get(&id).is_none_or(|build| build.row.state != State::Planning) {
+            return;
+        }
+        match planned {
+            Planned::Plan(plan) => self.adopt(now, id, plan, &[]),
+            Planned::Skip(why) => self.finish_unplanned(now, id, Outcome::Skipped, why),
+            Planned::Broken(diagnosis) => self.finish_unplanned(now, id, Outcome::Failed, diagnosis),
+            Planned::Trouble(why) => self.finish_unplanned(now, id, Outcome::Errored, why),
+        }
+    }
+
+    /// Stops a build, or one of its jobs. What runs is asked to end, and fenced when it does not.
+    pub(super) fn cancel_jobs(&mut self, now: Time, id: BuildId, only: Option<&str>, why: &str) -> Result<(), Refusal> {
+        let build = self.builds.get(&id).ok_or_else(finished)?;
+        if build.row.state == State::Planning {
+            self.finish_unplanned(now, id, Outcome::Cancelled, why.to_owned());
+            return Ok(());
+        }
+        let jobs = build.jobs.iter().filter(|job| only.is_none_or(|name| job.row.name == name));
+        let keys: Vec<JobKey> = jobs.filter(|job| job.row.state != State::Finished).map(|job| job.row.key).collect();
+        if keys.is_empty() {
+            return Err(match only {
+                Some(name) if !build.jobs.iter().any(|job| job.row.name == name) => no_such_job(name),
+                Some(_) | None => finished(),
+            });
+        }
+        for key in keys {
+            self.cancel_job(now, key, why);
+        }
+        Ok(())
+    }
+
+    /// Cancels what waits of a build, and lets run what runs.
+    pub(super) fn cancel_waiting(&mut self, now: Time, id: BuildId, why: &str) {
+        let Some(build) = self.builds.get(&id) else {
+            return;
+        };
+        if build.row.state == State::Planning {
+            return self.finish_unplanned(now, id, Outcome::Cancelled, why.to_owned());
+        }
+        let idle = |job: &&Job| matches!(job.row.state, State::Waiting | State::Queued);
+        let keys: Vec<JobKey> = build.jobs.iter().filter(idle).map(|job| job.row.key).collect();
+        for key in keys {
+            self.cancel_job(now, key, why);
+        }
+    }
+
+    /// Ends jobs of this build that no connected worker could ever take; answers how many.
+    pub fn fail_unplaceable(&mut self, now: Time, id: BuildId) -> usize {
+        let Some(build) = self.builds.get(&id) else {
+            return 0;
+        };
+        let queued: Vec<JobKey> =
+            build.jobs.iter().filter(|job| job.row.state == State::Queued).map(|job| job.row.key).collect();
+        let stuck: Vec<JobKey> = queued.into_iter().filter(|job| !self.is_placeable(*job)).collect();
+        for job in &stuck {
+            let why = self.why_waiting(*job);
+            self.finish_job(now, *job, Outcome::Errored, &why);
+        }
+        stuck.len()
+    }
+
+    /// Gives a build its jobs. `carried`: (index, row) of jobs that a retry does not repeat.
+    pub(super) fn adopt(&mut self, now: Time, id: BuildId, plan: Plan, carried: &[(usize, JobRow)]) {
+        let mut jobs: Vec<Job> = (0..).zip(&plan.jobs).map(|(index, job)| new_job(id, index, job)).collect();
+        for (index, row) in carried {
+            jobs[*index].row = row.clone();
+        }
+        for (index, job) in (0..).zip(&plan.jobs) {
+            for need in &job.needs {
+                jobs[*need as usize].needed_by.push(index);
+            }
+        }
+        let names = plan.jobs.iter().map(|job| job.name.clone()).collect();
+        let build = self.builds.get_mut(&id).expect("a build that is being planned");
+        build.row.state = State::Queued;
+        build.row.job_count = schema::wire::length(jobs.len());
+        build.open = jobs.iter().filter(|job| job.row.state != State::Finished).count();
+        build.jobs = jobs;
+        build.plan = Some(plan.clone());
+        let rows: Vec<JobRow> = build.jobs.iter().map(|job| job.row.clone()).collect();
+        let row = build.row.clone();
+        self.record(Record::Plan { build: id, plan });
+        self.record(Record::Build(row));
+        rows.into_iter().for_each(|row| self.record(Record::Job(row)));
+        self.tell(now, id, Fact::BuildPlanned { jobs: names });
+        self.settle(now, id);
+    }
+
+    /// Looks at every job that waits and moves those whose needs are decided; then at the build itself.
+    pub(super) fn settle(&mut self, now: Time, id: BuildId) {
+        let count = self.builds.get(&id).map_or(0, |build| build.jobs.len());
+        for index in (0..).take(count) {
+            self.settle_job(now, JobKey { build: id, index });
+        }
+        self.settle_build(now, id);
+    }
+
+    /// Ends a job, in whatever state it is, and moves what needed it.
+    pub(super) fn finish_job(&mut self, now: Time, key: JobKey, outcome: Outcome, reason: &str) {
+        self.close_job(now, key, outcome, reason);
+        let needed_by = self.job(key).needed_by.clone();
+        for index in needed_by {
+            self.settle_job(now, JobKey { build: key.build, index });
+        }
+        self.settle_build(now, key.build);
+    }
+
+    /// The first job of a build started.
+    pub(super) fn begin_build(&mut self, now: Time, id: BuildId) {
+        let build = self.builds.get_mut(&id).expect("a lease belongs to an open build");
+        if build.row.state == State::Running {
+            return;
+        }
+        build.row.state = State::Running;
+        build.row.started = Some(now);
+        let row = build.row.clone();
+        self.record(Record::Build(row));
+    }
+
+    fn settle_job(&mut self, now: Time, key: JobKey) {
+        let Some(build) = self.builds.get(&key.build) else {
+            return;
+        };
+        if build.jobs[key.index as usize].row.state != State::Waiting {
+            return;
+        }
+        let plan = self.job_plan(key);
+        if !plan.skipped.is_empty() {
+            let why = plan.skipped.clone();
+            return self.finish_job(now, key, Outcome::Skipped, &why);
+        }
+        let needs = plan.needs.iter().map(|need| &build.jobs[*need as usize].row);
+        let blocker = needs.clone().find(|row| row.outcome.is_some_and(|outcome| !outcome.is_good()));
+        if let Some(row) = blocker {
+            let why = format!("needs {}, which {}", row.name, row.outcome.map_or("is not finished", Outcome::word));
+            return self.finish_job(now, key, Outcome::Skipped, &why);
+        }
+        if needs.clone().all(|row| row.state == State::Finished) {
+            self.make_ready(now, key);
+        }
+    }
+
+    fn make_ready(&mut self, now: Time, key: JobKey) {
+        let row = &mut self.job_mut(key).row;
+        row.state = State::Queued;
+        row.queued = Some(now);
+        let (row, name) = (row.clone(), row.name.clone());
+        self.record(Record::Job(row));
+        self.tell(now, key.build, Fact::JobQueued { job: name });
+        self.enqueue(now, key);
+    }
+
+    fn close_job(&mut self, now: Time, key: JobKey, outcome: Outcome, reason: &str) {
+        self.queue.leave(key);
+        if let Some(token) = self.job(key).lease {
+            self.withdraw(now, token, outcome, reason);
+        }
+        let row = &mut self.job_mut(key).row;
+        assert!(row.state != State::Finished, "job {} is finished twice", row.name);
+        row.state = State::Finished;
+        row.outcome = Some(outcome);
+        row.reason = reason.to_owned();
+        row.finished = Some(now);
+        let (row, name) = (row.clone(), row.name.clone());
+        self.builds.get_mut(&key.build).expect("the job's build is open").open -= 1;
+        self.record(Record::Job(row));
+        self.tell(now, key.build, Fact::JobFinished { job: name, outcome, reason: reason.to_owned() });
+    }
+
+    fn settle_build(&mut self, now: Time, id: BuildId) {
+        let Some(build) = self.builds.get(&id) else {
+            return;
+        };
+        if build.open > 0 || build.row.state == State::Planning {
+            return;
+        }
+        let worst = build.jobs.iter().filter_map(|job| job.row.outcome).max().unwrap_or(Outcome::Skipped);
+        // all skipped is success: nothing was found wanting
+        let outcome = if worst == Outcome::Skipped { Outcome::Succeeded } else { worst };
+        self.finish_build(now, id, outcome);
+    }
+
+    fn finish_unplanned(&mut self, now: Time, id: BuildId, outcome: Outcome, diagnosis: String) {
+        let build = self.builds.get_mut(&id).expect("a build that is being planned");
+        build.row.diagnosis = diagnosis;
+        self.finish_build(now, id, outcome);
+    }
+
+    fn finish_build(&mut self, now: Time, id: BuildId, outcome: Outcome) {
+        let mut build = self.builds.remove(&id).expect("a build finishes once");
+        build.row.state = State::Finished;
+        build.row.outcome = Some(outcome);
+        build.row.finished = Some(now);
+        let (project, number) = (build.row.project.clone(), build.row.number);
+        self.record(Record::Build(build.row));
+        self.tell_of(now, &project, number, Fact::BuildFinished { outcome });
+        self.effects.push_back(Effect::Finished { build: id });
+    }
+
+    fn cancel_job(&mut self, now: Time, key: JobKey, why: &str) {
+        // an earlier cancellation may have finished this one, or the whole build
+        let open = self.builds.get(&key.build).and_then(|build| build.jobs.get(key.index as usize));
+        let Some(job) = open.filter(|job| job.row.state != State::Finished) else {
+            return;
+        };
+        match job.lease {
+            Some(token) if self.leases[&token].state == LeaseState::Running => self.ask_to_end(now, token, why),
+            Some(_) | None => self.finish_job(now, key, Outcome::Cancelled, why),
+        }
+    }
+
+    fn ask_to_end(&mut self, now: Time, token: LeaseToken, why: &str) {
+        let deadline = now.after(self.terms.cancel);
+        let lease = self.leases.get_mut(&token).expect("the caller looked it up");
+        if lease.cancelled.is_some() {
+            return;
+        }
+        lease.cancelled = Some((deadline, why.to_owned()));
+        self.timers.insert((deadline, Timer::Cancel(token)));
+        if let Some(session) = lease.session {
+            self.effects.push_back(Effect::Cancel { session, token, reason: why.to_owned() });
+        }
+    }
+
+    pub(super) fn job(&self, key: JobKey) -> &Job {
+        &self.builds[&key.build].jobs[key.index as usize]
+    }
+
+    pub(super) fn job_mut(&mut self, key: JobKey) -> &mut Job {
+        &mut self.builds.get_mut(&key.build).expect("the job's build is open").jobs[key.index as usize]
+    }
+
+    pub(super) fn job_plan(&self, key: JobKey) -> &JobPlan {
+        let build: &Build = &self.builds[&key.build];
+        &build.plan.as_ref().expect("a build with jobs has a plan").jobs[key.index as usize]
+    }
+}
+
+fn new_job(build: BuildId, index: u32, plan: &JobPlan) -> Job {
+    let row = JobRow {
+        key: JobKey { build, index },
+        name: plan.name.clone(),
+        state: State::Waiting,
+        outcome: None,
+        reason: String::new(),
+        attempt: 0,
+        lost: 0,
+        queued: None,
+        started: None,
+        finished: None,
+        worker: String::new(),
+        platform: plan.on.clone(),
+        carried_from: 0,
+    };
+    Job { row, needed_by: Vec::new(), lease: None }
+}
+
+pub(super) fn finished() -> Refusal {
+    Refusal::new(RefusalCode::Conflict, "it is finished already")
+}
+
+fn no_such_job(name: &str) -> Refusal {
+    Refusal::new(RefusalCode::NotFound, format!("the build has no job `{name}`"))
+}

@@ -1,0 +1,355 @@
+//! The life of a lease: offered, accepted, renewed; lapsed, resumed; completed, lost or fenced.
+
+use super::Coordinator;
+use super::model::{Effect, Lease, LeaseState, Timer};
+use super::record::{GrantId, JobKey, LeaseToken, Record, StepKey, StepRow};
+use schema::values::{Exit, Fact, Outcome, Refusal, RefusalCode, State, Time};
+
+/// How a step ended, as its worker says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepEnd {
+    pub outcome: Outcome,
+    pub exit: Exit,
+    pub time: Time,
+    pub log_size: u64,
+    pub log_hash: Vec<u8>,
+}
+
+impl Coordinator {
+    /// The attempt begins. May be repeated.
+    pub fn accept(&mut self, now: Time, token: LeaseToken) -> Result<(), Refusal> {
+        let lease = self.leases.get_mut(&token).ok_or_else(stale)?;
+        if lease.state != LeaseState::Offered {
+            return Ok(());
+        }
+        lease.state = LeaseState::Running;
+        lease.attempt.started = now;
+        let (job, attempt) = (lease.job, lease.attempt.clone());
+        self.set_term(now, token);
+        self.record(Record::Attempt(attempt.clone()));
+        let platform = self.platform_of(&attempt.worker);
+        let row = &mut self.job_mut(job).row;
+        row.state = State::Running;
+        row.attempt = attempt.number;
+        row.worker = attempt.worker.clone();
+        row.platform = platform;
+        row.started.get_or_insert(now);
+        let (row, name) = (row.clone(), row.name.clone());
+        self.record(Record::Job(row));
+        self.begin_build(now, job.build);
+        self.tell(now, job.build, Fact::JobStarted { job: name, attempt: attempt.number, worker: attempt.worker });
+        Ok(())
+    }
+
+    /// The take that was answered with this offer was dropped.
+    pub fn give_back(&mut self, now: Time, token: LeaseToken) {
+        if self.leases.get(&token).is_some_and(|lease| lease.state == LeaseState::Offered) {
+            self.take_back(now, token, "the offer was not accepted");
+        }
+    }
+
+    /// Gives each of these leases a full term from now; answers those that are over. Only its own worker may renew.
+    pub fn renew(&mut self, now: Time, worker: &str, tokens: &[LeaseToken]) -> Vec<LeaseToken> {
+        let mut over = Vec::new();
+        for token in tokens {
+            let owned = self.leases.get(token).is_some_and(|lease| lease.attempt.worker == worker);
+            if owned { self.resume(now, *token) } else { over.push(*token) }
+        }
+        over
+    }
+
+    pub fn step_started(&mut self, now: Time, token: LeaseToken, step: u16, time: Time) -> Result<(), Refusal> {
+        let (key, name) = self.step_of(token, step)?;
+        let lease = self.leases.get_mut(&token).ok_or_else(stale)?;
+        if lease.steps.contains_key(&step) {
+            return Ok(());
+        }
+        let row = StepRow {
+            key,
+            name: name.clone(),
+            state: State::Running,
+            outcome: None,
+            exit: Exit::None,
+            started: Some(time),
+            finished: None,
+            log_size: 0,
+            log_hash: Vec::new(),
+        };
+        lease.steps.insert(step, row.clone());
+        self.record(Record::Step(row));
+        let job = self.job(key.job).row.name.clone();
+        self.tell(now, key.job.build, Fact::StepStarted { job, attempt: key.attempt, step: step + 1, name });
+        Ok(())
+    }
+
+    pub fn step_finished(&mut self, now: Time, token: LeaseToken, step: u16, end: StepEnd) -> Result<(), Refusal> {
+        let (key, name) = self.step_of(token, step)?;
+        let lease = self.leases.get_mut(&token).ok_or_else(stale)?;
+        let started = match lease.steps.get(&step) {
+            Some(row) if row.state == State::Finished => return Ok(()),
+            Some(row) => row.started,
+            None => None,
+        };
+        let row = StepRow {
+            key,
+            name,
+            state: State::Finished,
+            outcome: Some(end.outcome),
+            exit: end.exit,
+            started,
+            finished: Some(end.time),
+            log_size: end.log_size,
+            log_hash: end.log_hash,
+        };
+        lease.steps.insert(step, row.clone());
+        self.record(Record::Step(row));
+        let job = self.job(key.job).row.name.clone();
+        let fact = Fact::StepFinished { job, attempt: key.attempt, step: step + 1, outcome: end.outcome };
+        self.tell(now, key.job.build, fact);
+        Ok(())
+    }
+
+    /// Steps of this attempt that were finished, for sealing their logs.
+    pub fn finished_steps(&self, token: LeaseToken) -> Result<Vec<StepRow>, Refusal> {
+        let lease = self.leases.get(&token).ok_or_else(stale)?;
+        Ok(lease.steps.values().filter(|row| row.state == State::Finished).cloned().collect())
+    }
+
+    /// Ends the attempt with its worker's word. An infrastructure error is tried again where the plan allows.
+    pub fn complete(&mut self, now: Time, token: LeaseToken, outcome: Outcome, reason: &str) -> Result<(), Refusal> {
+        let lease = self.leases.get(&token).ok_or_else(stale)?;
+        if lease.state == LeaseState::Offered {
+            return Err(Refusal::new(RefusalCode::Conflict, "the lease was not accepted yet"));
+        }
+        let job = lease.job;
+        let cancelled = lease.cancelled.clone();
+        if let Some((_, why)) = cancelled {
+            self.end_attempt(now, token, outcome, &why);
+            self.finish_job(now, job, Outcome::Cancelled, &why);
+        } else if outcome == Outcome::Errored && self.may_repeat(job) {
+            self.end_attempt(now, token, outcome, reason);
+            self.note_lost(now, job, reason);
+            self.requeue(now, job);
+        } else {
+            self.end_attempt(now, token, outcome, reason);
+            self.finish_job(now, job, outcome, reason);
+        }
+        Ok(())
+    }
+
+    /// Whether every call of this lease is still answered, and the grant of the worker that holds it.
+    pub fn lease_holder(&self, token: LeaseToken) -> Option<GrantId> {
+        self.leases.get(&token).map(|lease| lease.attempt.grant)
+    }
+
+    /// (job, attempt) of a live lease.
+    pub fn lease_job(&self, token: LeaseToken) -> Option<(JobKey, u16)> {
+        self.leases.get(&token).map(|lease| (lease.job, lease.attempt.number))
+    }
+
+    pub(super) fn lease_timeout(&mut self, now: Time, token: LeaseToken) {
+        let Some(lease) = self.leases.get(&token) else {
+            return;
+        };
+        match lease.state {
+            LeaseState::Offered => self.take_back(now, token, "the offer was not accepted in time"),
+            LeaseState::Running => self.lapse(now, token),
+            LeaseState::Lapsed => {}
+        }
+    }
+
+    pub(super) fn cancel_timeout(&mut self, now: Time, token: LeaseToken) {
+        let Some(lease) = self.leases.get(&token) else {
+            return;
+        };
+        let Some((_, why)) = lease.cancelled.clone() else {
+            return;
+        };
+        let job = lease.job;
+        self.withdraw(now, token, Outcome::Cancelled, &why);
+        self.finish_job(now, job, Outcome::Cancelled, &why);
+    }
+
+    /// The worker still runs it: a full term from now, even where it had lapsed.
+    pub(super) fn resume(&mut self, now: Time, token: LeaseToken) {
+        let Some(lease) = self.leases.get_mut(&token) else {
+            return;
+        };
+        let job = lease.job;
+        match lease.state {
+            LeaseState::Offered => return,
+            LeaseState::Running => {}
+            LeaseState::Lapsed => {
+                lease.state = LeaseState::Running;
+                self.queue.leave(job);
+                let entry = self.job_mut(job);
+                entry.row.state = State::Running;
+                entry.row.lost -= 1;
+                let row = entry.row.clone();
+                self.record(Record::Job(row));
+            }
+        }
+        self.set_term(now, token);
+    }
+
+    /// A worker is gone for good, or came back without this attempt.
+    pub(super) fn lose(&mut self, now: Time, token: LeaseToken, why: &str) {
+        let Some(lease) = self.leases.get(&token) else {
+            return;
+        };
+        let job = lease.job;
+        match lease.state {
+            LeaseState::Offered => self.take_back(now, token, why),
+            LeaseState::Running => {
+                let cancelled = lease.cancelled.clone();
+                self.withdraw(now, token, Outcome::Errored, why);
+                self.note_lost(now, job, why);
+                match cancelled {
+                    Some((_, why)) => self.finish_job(now, job, Outcome::Cancelled, &why),
+                    None => self.place_again(now, job, why),
+                }
+            }
+            LeaseState::Lapsed => self.withdraw(now, token, Outcome::Errored, why),
+        }
+    }
+
+    /// The job is to be offered again: whoever held it before may no longer resume.
+    pub(super) fn drop_lapsed(&mut self, now: Time, job: JobKey) {
+        if let Some(token) = self.job(job).lease {
+            self.withdraw(now, token, Outcome::Errored, "the lease ended and the job was placed again");
+        }
+    }
+
+    /// Ends a lease from our side: fences it and tells its worker.
+    pub(super) fn withdraw(&mut self, now: Time, token: LeaseToken, outcome: Outcome, why: &str) {
+        let Some(lease) = self.leases.get(&token) else {
+            return;
+        };
+        let (session, job, attempt) = (lease.session, lease.job, lease.attempt.number);
+        self.end_attempt(now, token, outcome, why);
+        self.effects.push_back(Effect::Withdraw { session, token, job, attempt, reason: why.to_owned() });
+    }
+
+    /// An offer goes back: it costs no attempt, and nothing was recorded.
+    fn take_back(&mut self, now: Time, token: LeaseToken, why: &str) {
+        let Some(lease) = self.remove_lease(token) else {
+            return;
+        };
+        self.job_mut(lease.job).lease = None;
+        let reason = why.to_owned();
+        let attempt = lease.attempt.number;
+        self.effects.push_back(Effect::Withdraw { session: lease.session, token, job: lease.job, attempt, reason });
+        self.requeue(now, lease.job);
+    }
+
+    /// The term is over. The job may be placed again; until then its old holder may resume.
+    fn lapse(&mut self, now: Time, token: LeaseToken) {
+        let Some(lease) = self.leases.get(&token) else { return };
+        let job = lease.job;
+        let cancelled = lease.cancelled.clone();
+        let why = format!("the lease of {} ended without a sign of life", lease.attempt.worker);
+        if let Some((_, why)) = cancelled {
+            self.withdraw(now, token, Outcome::Cancelled, &why);
+            self.finish_job(now, job, Outcome::Cancelled, &why);
+        } else if self.may_repeat(job) {
+            self.leases.get_mut(&token).expect("looked up above").state = LeaseState::Lapsed;
+            self.note_lost(now, job, &why);
+            self.requeue(now, job);
+        } else {
+            self.withdraw(now, token, Outcome::Errored, &why);
+            self.note_lost(now, job, &why);
+            self.place_again(now, job, &why);
+        }
+    }
+
+    /// After a lost attempt: another one where the plan allows, else the job errored.
+    fn place_again(&mut self, now: Time, job: JobKey, why: &str) {
+        if self.job_plan(job).side_effects {
+            let why = format!("{why}; not repeated, since the job has side effects");
+            return self.finish_job(now, job, Outcome::Errored, &why);
+        }
+        if self.job(job).row.lost > self.job_plan(job).retry_infra {
+            return self.finish_job(now, job, Outcome::Errored, why);
+        }
+        self.requeue(now, job);
+    }
+
+    fn may_repeat(&self, job: JobKey) -> bool {
+        let plan = self.job_plan(job);
+        !plan.side_effects && self.job(job).row.lost < plan.retry_infra
+    }
+
+    fn note_lost(&mut self, now: Time, job: JobKey, why: &str) {
+        let row = &mut self.job_mut(job).row;
+        row.lost += 1;
+        let (name, attempt, worker) = (row.name.clone(), row.attempt, row.worker.clone());
+        self.tell(now, job.build, Fact::AttemptLost { job: name, attempt, worker, reason: why.to_owned() });
+    }
+
+    fn requeue(&mut self, now: Time, job: JobKey) {
+        let row = &mut self.job_mut(job).row;
+        row.state = State::Queued;
+        row.queued = Some(now);
+        let row = row.clone();
+        self.record(Record::Job(row));
+        self.enqueue(now, job);
+    }
+
+    fn end_attempt(&mut self, now: Time, token: LeaseToken, outcome: Outcome, reason: &str) {
+        let Some(mut lease) = self.remove_lease(token) else {
+            return;
+        };
+        self.job_mut(lease.job).lease = None;
+        lease.attempt.finished = Some(now);
+        lease.attempt.outcome = Some(outcome);
+        lease.attempt.reason = reason.to_owned();
+        for row in lease.steps.into_values().filter(|row| row.state != State::Finished) {
+            self.record(Record::Step(cut_short(row, now, outcome)));
+        }
+        self.record(Record::Attempt(lease.attempt));
+    }
+
+    fn remove_lease(&mut self, token: LeaseToken) -> Option<Lease> {
+        let lease = self.leases.remove(&token)?;
+        self.timers.remove(&(lease.until, Timer::Lease(token)));
+        if let Some((at, _)) = &lease.cancelled {
+            self.timers.remove(&(*at, Timer::Cancel(token)));
+        }
+        Some(lease)
+    }
+
+    fn set_term(&mut self, now: Time, token: LeaseToken) {
+        let Some(lease) = self.leases.get_mut(&token) else {
+            return;
+        };
+        self.timers.remove(&(lease.until, Timer::Lease(token)));
+        lease.until = now.after(lease.term);
+        self.timers.insert((lease.until, Timer::Lease(token)));
+    }
+
+    fn step_of(&self, token: LeaseToken, step: u16) -> Result<(StepKey, String), Refusal> {
+        let lease = self.leases.get(&token).ok_or_else(stale)?;
+        if lease.state == LeaseState::Offered {
+            return Err(Refusal::new(RefusalCode::Conflict, "the lease was not accepted yet"));
+        }
+        let plan = self.job_plan(lease.job);
+        let name = plan.steps.get(usize::from(step)).map(|step| step.name.clone()).ok_or_else(|| {
+            let count = plan.steps.len();
+            Refusal::new(RefusalCode::Invalid, format!("job {} has {count} steps, none with index {step}", plan.name))
+        })?;
+        Ok((StepKey { job: lease.job, attempt: lease.attempt.number, step }, name))
+    }
+}
+
+/// A step that ran when its attempt was ended from our side.
+fn cut_short(mut row: StepRow, now: Time, outcome: Outcome) -> StepRow {
+    row.state = State::Finished;
+    row.outcome = Some(outcome);
+    row.finished = Some(now);
+    row
+}
+
+fn stale() -> Refusal {
+    Refusal::new(RefusalCode::Stale, "the lease is over: its job was placed again, cancelled or finished")
+        .help("stop the attempt and throw its results away")
+}

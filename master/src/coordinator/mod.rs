@@ -1,0 +1,209 @@
+//! Decides everything and does nothing: no I/O, no clock, no RPC, no randomness, no hash-map iteration.
+//!
+//! A command is refused for a reason that its caller can read, or done; what must happen outside comes out of
+//! [`Coordinator::poll_effect`], in order. It is told the time. A crash is a restart from [`Loaded`].
+
+mod build;
+mod check;
+mod grant;
+mod lease;
+mod model;
+mod place;
+mod queue;
+pub mod record;
+mod request;
+mod tokens;
+mod trigger;
+mod worker;
+
+pub use grant::{GrantOrder, ROOT, valid_name};
+pub use lease::StepEnd;
+pub use model::{Effect, Order, Planned, PoolTerms, ProjectTerms, QueueStatus, SessionId, Terms, WorkerStatus};
+pub use request::Request;
+pub use trigger::{Past, chosen};
+pub use worker::Standing;
+
+use model::{Build, Job, Lease, LeaseState, Session, Timer};
+use queue::Queue;
+use record::{AttemptRow, BuildId, BuildRow, GrantId, GrantRow, JobKey, JobRow, LeaseToken, Loaded, Record, WorkerRow};
+use request::Requests;
+use schema::values::{Event, Fact, Plan, State, Time};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use tokens::Tokens;
+
+#[derive(Debug)]
+pub struct Coordinator {
+    terms: Terms,
+    builds: BTreeMap<BuildId, Build>,
+    /// Project -> the highest build number ever used.
+    numbers: BTreeMap<String, u32>,
+    /// (project, ref) -> the last acknowledged revision.
+    heads: BTreeMap<(String, String), String>,
+    queue: Queue,
+    leases: BTreeMap<LeaseToken, Lease>,
+    sessions: BTreeMap<SessionId, Session>,
+    /// Sessions with a waiting `take`.
+    ready: BTreeSet<SessionId>,
+    workers: BTreeMap<String, WorkerRow>,
+    grants: BTreeMap<GrantId, GrantRow>,
+    joins: BTreeMap<[u8; 32], GrantId>,
+    by_token: BTreeMap<[u8; 32], GrantId>,
+    requests: Requests,
+    timers: BTreeSet<(Time, Timer)>,
+    effects: VecDeque<Effect>,
+    tokens: Tokens,
+    last_build: u64,
+    last_grant: u64,
+    last_event: u64,
+    last_session: u64,
+}
+
+impl Coordinator {
+    /// From what the store holds. Every lease gets a full term from `now`; plans that were asked for are asked for again.
+    /// `key`: 32 random bytes from which lease tokens are drawn.
+    pub fn load(now: Time, terms: Terms, loaded: Loaded, key: [u8; 32]) -> Coordinator {
+        let mut this = Coordinator {
+            terms,
+            builds: BTreeMap::new(),
+            numbers: loaded.numbers.into_iter().collect(),
+            heads: loaded.heads.into_iter().map(|(project, name, revision)| ((project, name), revision)).collect(),
+            queue: Queue::default(),
+            leases: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            workers: loaded.workers.into_iter().map(|row| (row.name.clone(), row)).collect(),
+            grants: BTreeMap::new(),
+            joins: BTreeMap::new(),
+            by_token: BTreeMap::new(),
+            requests: Requests::load(loaded.requests),
+            timers: BTreeSet::new(),
+            effects: VecDeque::new(),
+            tokens: Tokens::new(key),
+            last_build: loaded.last_build,
+            last_grant: loaded.last_grant,
+            last_event: loaded.last_event,
+            last_session: 0,
+        };
+        for row in loaded.grants {
+            this.index_grant(&row);
+            this.grants.insert(row.id, row);
+        }
+        for (row, plan, jobs, attempts) in loaded.builds {
+            this.load_build(now, row, plan, jobs, attempts);
+        }
+        this
+    }
+
+    /// The master file was read again.
+    pub fn set_terms(&mut self, terms: Terms) {
+        self.terms = terms;
+    }
+
+    /// What must happen outside next.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// When [`Coordinator::handle_timeout`] has something to do.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.timers.first().map(|(time, _)| *time)
+    }
+
+    pub fn handle_timeout(&mut self, now: Time) {
+        while let Some((time, timer)) = self.timers.first().copied() {
+            if time > now {
+                return;
+            }
+            self.timers.remove(&(time, timer));
+            match timer {
+                Timer::Lease(token) => self.lease_timeout(now, token),
+                Timer::Cancel(token) => self.cancel_timeout(now, token),
+                Timer::Grant(id) => self.grant_timeout(now, id),
+            }
+        }
+    }
+
+    /// A build that is not finished.
+    pub fn open_build_row(&self, id: BuildId) -> Option<&BuildRow> {
+        self.builds.get(&id).map(|build| &build.row)
+    }
+
+    /// How many jobs wait for a worker.
+    pub fn queue_length(&self) -> usize {
+        self.queue.len()
+    }
+
+    fn load_build(
+        &mut self,
+        now: Time,
+        row: BuildRow,
+        plan: Option<Plan>,
+        rows: Vec<JobRow>,
+        attempts: Vec<AttemptRow>,
+    ) {
+        let id = row.id;
+        let planning = row.state == State::Planning;
+        let mut jobs: Vec<Job> = rows.into_iter().map(|row| Job { row, needed_by: Vec::new(), lease: None }).collect();
+        for (index, job) in (0..).zip(plan.iter().flat_map(|plan| &plan.jobs)) {
+            job.needs.iter().for_each(|need| jobs[*need as usize].needed_by.push(index));
+        }
+        let open = jobs.iter().filter(|job| job.row.state != State::Finished).count();
+        self.builds.insert(id, Build { row, plan, jobs, open });
+        if planning {
+            self.effects.push_back(Effect::Plan { build: id });
+            return;
+        }
+        for attempt in attempts.into_iter().filter(|attempt| attempt.finished.is_none()) {
+            self.load_lease(now, attempt);
+        }
+        let count = self.builds[&id].jobs.len();
+        for index in (0..).take(count) {
+            self.load_job(now, JobKey { build: id, index });
+        }
+        self.settle(now, id);
+    }
+
+    fn load_lease(&mut self, now: Time, attempt: AttemptRow) {
+        let (job, token) = (attempt.job, attempt.token);
+        let lapsed = self.job(job).row.state != State::Running;
+        let term = self.terms.pools.values().filter_map(|pool| pool.lease).chain([self.terms.lease]).max();
+        let term = term.unwrap_or(self.terms.lease);
+        let state = if lapsed { LeaseState::Lapsed } else { LeaseState::Running };
+        let until = now.after(term);
+        let steps = BTreeMap::new();
+        let lease = Lease { job, attempt, state, session: None, until, term, steps, cancelled: None };
+        self.leases.insert(token, lease);
+        self.job_mut(job).lease = Some(token);
+        if !lapsed {
+            self.timers.insert((until, Timer::Lease(token)));
+        }
+    }
+
+    /// Offers are not recorded: what was offered at the crash is queued.
+    fn load_job(&mut self, now: Time, key: JobKey) {
+        if self.job(key).row.state == State::Queued {
+            self.enqueue(now, key);
+        }
+    }
+
+    fn record(&mut self, record: Record) {
+        self.effects.push_back(Effect::Record(record));
+    }
+
+    /// An event of a build that is open.
+    fn tell(&mut self, now: Time, build: BuildId, fact: Fact) {
+        let row = &self.builds[&build].row;
+        let (project, number) = (row.project.clone(), row.number);
+        self.tell_of(now, &project, number, fact);
+    }
+
+    fn tell_of(&mut self, now: Time, project: &str, build: u32, fact: Fact) {
+        self.last_event += 1;
+        let event = Event { sequence: self.last_event, time: now, project: project.to_owned(), build, fact };
+        self.record(Record::Event(event));
+    }
+
+    fn audit(&mut self, now: Time, by: GrantId, text: String) {
+        self.record(Record::Audit { time: now, by, text });
+    }
+}

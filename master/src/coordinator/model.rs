@@ -1,0 +1,186 @@
+//! What the coordinator knows: builds, jobs, leases, sessions, and the terms it works under.
+
+use super::record::{AttemptRow, BuildId, BuildRow, GrantId, JobKey, JobRow, LeaseToken, Record, StepRow};
+use schema::values::{Assignment, Commit, Description, Plan, Resources, Time, Trust};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Names one live connection of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u64);
+
+/// The pool of workers whose grant names none, and of projects that name none.
+pub(super) const DEFAULT_POOL: &str = "default";
+
+/// What the master file says, as far as decisions depend on it.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// A lease's length where the pool says nothing.
+    pub lease: Duration,
+    /// An offer that is not accepted for so long goes back.
+    pub offer: Duration,
+    /// A cancelled attempt that did not end for so long is fenced.
+    pub cancel: Duration,
+    /// The longest that any job may take.
+    pub job_timeout: Duration,
+    pub projects: BTreeMap<String, ProjectTerms>,
+    pub pools: BTreeMap<String, PoolTerms>,
+}
+
+impl Default for Terms {
+    fn default() -> Terms {
+        Terms {
+            lease: Duration::from_secs(600),
+            offer: Duration::from_secs(10),
+            cancel: Duration::from_secs(30),
+            job_timeout: Duration::from_secs(2 * 3600),
+            projects: BTreeMap::new(),
+            pools: BTreeMap::new(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct ProjectTerms {
+    /// Where its jobs may run; empty: the default pool.
+    pub pools: BTreeSet<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct PoolTerms {
+    /// What a worker must have besides its grant, as a job's `want`.
+    pub wants: Vec<String>,
+    pub lease: Option<Duration>,
+}
+
+/// What must happen outside, in this order.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "most effects are records: boxing them would cost an allocation each")]
+pub enum Effect {
+    /// Write this, in one transaction with its neighbours. Everything below waits for it.
+    Record(Record),
+    /// Read the build's pipeline and answer with `plan_ready`.
+    Plan { build: BuildId },
+    /// Answer the session's waiting `take`.
+    Offer { session: SessionId, assignment: Box<Assignment> },
+    /// Ask the worker to end an attempt; it will still `complete`.
+    Cancel { session: SessionId, token: LeaseToken, reason: String },
+    /// The lease is over: nothing of it is dispatched any more. Its logs end with `reason`.
+    Withdraw { session: Option<SessionId>, token: LeaseToken, job: JobKey, attempt: u16, reason: String },
+    /// These grants are over: flip their gates, tell their workers.
+    Revoke { grants: Vec<GrantId>, reason: String },
+    /// The session was replaced, or its grant is over.
+    EndSession { session: SessionId },
+    /// Wake who waits for its outcome.
+    Finished { build: BuildId },
+}
+
+/// What became of a plan that was asked for by [`Effect::Plan`].
+#[derive(Clone, Debug)]
+pub enum Planned {
+    Plan(Plan),
+    /// The pipeline does not want this ref.
+    Skip(String),
+    /// The pipeline cannot be read: the diagnosis.
+    Broken(String),
+    /// The repository cannot be read.
+    Trouble(String),
+}
+
+/// What a build is made of, before it is planned.
+#[derive(Clone, Debug)]
+pub struct Order {
+    pub project: String,
+    pub stamp: schema::values::SourceStamp,
+    pub tip: Commit,
+    pub trust: Trust,
+    pub by: GrantId,
+}
+
+#[derive(Debug)]
+pub(super) struct Build {
+    pub row: BuildRow,
+    pub plan: Option<Plan>,
+    pub jobs: Vec<Job>,
+    /// Jobs that are not finished.
+    pub open: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Job {
+    pub row: JobRow,
+    /// Jobs that need this one.
+    pub needed_by: Vec<u32>,
+    pub lease: Option<LeaseToken>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LeaseState {
+    /// Not accepted yet; goes back at this time.
+    Offered,
+    Running,
+    /// Its term is over, and the job was not placed again yet: it may still resume.
+    Lapsed,
+}
+
+/// The time-bounded exclusive right of one session to one attempt.
+#[derive(Debug)]
+pub(super) struct Lease {
+    pub job: JobKey,
+    pub attempt: AttemptRow,
+    pub state: LeaseState,
+    pub session: Option<SessionId>,
+    /// When the offer goes back, or the term ends.
+    pub until: Time,
+    pub term: Duration,
+    pub steps: BTreeMap<u16, StepRow>,
+    /// Set: an operator or a user wants it ended, and fenced at this time.
+    pub cancelled: Option<(Time, String)>,
+}
+
+#[derive(Debug)]
+pub(super) struct Session {
+    pub worker: String,
+    pub grant: GrantId,
+    pub instance: [u8; 16],
+    pub description: Description,
+    pub labels: BTreeMap<String, String>,
+    pub pools: BTreeSet<String>,
+    /// A `take` waits, with these resources free.
+    pub waiting: Option<Resources>,
+    pub draining: bool,
+    pub since: Time,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    /// An offer or a lease, by its token.
+    Lease(LeaseToken),
+    Cancel(LeaseToken),
+    Grant(GrantId),
+}
+
+/// A worker as people see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerStatus {
+    pub name: String,
+    pub grant: GrantId,
+    pub connected: bool,
+    pub description: Description,
+    pub pools: Vec<String>,
+    /// Its jobs, as selectors.
+    pub running: Vec<String>,
+    pub draining: bool,
+    pub held: String,
+    pub last_heard: Time,
+}
+
+/// A job that waits, as people see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueueStatus {
+    pub project: String,
+    pub build: u32,
+    pub job: String,
+    pub since: Time,
+    pub reason: String,
+}

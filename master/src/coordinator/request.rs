@@ -1,0 +1,81 @@
+//! Exactly once: what a mutating call was answered is kept with its request id, in the transaction of its effect.
+
+use super::Coordinator;
+use super::record::{Answer, GrantId, Record, RequestId, RequestRow};
+use schema::values::{Refusal, RefusalCode, Time};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// How long an answer is kept, as `common.capnp` promises.
+const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// At most so many answers are kept; the oldest go first.
+const KEPT_COUNT: usize = 100_000;
+
+/// Who asks for what, named so that asking again is noticed.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    pub id: RequestId,
+    pub by: GrantId,
+    /// SHA-256 of the method and its arguments.
+    pub body: [u8; 32],
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    by_id: BTreeMap<RequestId, RequestRow>,
+    in_order: VecDeque<RequestId>,
+}
+
+impl Requests {
+    pub(super) fn load(rows: Vec<RequestRow>) -> Requests {
+        let mut requests = Requests::default();
+        rows.into_iter().for_each(|row| requests.keep(row));
+        requests
+    }
+
+    fn keep(&mut self, row: RequestRow) {
+        self.in_order.push_back(row.id);
+        self.by_id.insert(row.id, row);
+    }
+
+    fn forget_old(&mut self, now: Time) {
+        while let Some(id) = self.in_order.front() {
+            let old = self.by_id.get(id).is_none_or(|row| now.since(row.time) > KEPT);
+            if !old && self.in_order.len() <= KEPT_COUNT {
+                return;
+            }
+            self.by_id.remove(id);
+            self.in_order.pop_front();
+        }
+    }
+}
+
+impl Coordinator {
+    /// Runs `command` unless this request was answered before; then answers the same. A refusal is not kept.
+    pub(super) fn once(
+        &mut self,
+        now: Time,
+        request: Request,
+        command: impl FnOnce(&mut Coordinator) -> Result<Answer, Refusal>,
+    ) -> Result<Answer, Refusal> {
+        if let Some(answer) = self.answered(&request)? {
+            return Ok(answer);
+        }
+        let answer = command(self)?;
+        let row = RequestRow { id: request.id, by: request.by, body: request.body, answer: answer.clone(), time: now };
+        self.requests.forget_old(now);
+        self.requests.keep(row.clone());
+        self.record(Record::Request(row));
+        Ok(answer)
+    }
+
+    /// What this request was answered before, if it was.
+    pub fn answered(&self, request: &Request) -> Result<Option<Answer>, Refusal> {
+        match self.requests.by_id.get(&request.id) {
+            None => Ok(None),
+            Some(row) if row.body == request.body && row.by == request.by => Ok(Some(row.answer.clone())),
+            Some(_) => Err(Refusal::new(RefusalCode::Conflict, "this request id was used for another call")
+                .help("draw a new id for each call")),
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! What makes a build, stops one, or makes one again: changes, people, deleted refs.
+
+use super::Coordinator;
+use super::build::finished;
+use super::model::{Build, Effect, Order};
+use super::record::{Answer, BuildId, BuildRow, Cause, GrantId, JobRow, Record};
+use super::request::Request;
+use schema::values::{
+    Change, Commit, Fact, Outcome, Plan, Refusal, RefusalCode, Source, SourceStamp, State, Time, Trust,
+};
+
+/// A finished build, read from history, to be made again.
+#[derive(Clone, Debug)]
+pub struct Past {
+    pub row: BuildRow,
+    pub plan: Plan,
+    pub jobs: Vec<JobRow>,
+}
+
+impl Coordinator {
+    /// One update of one ref: acknowledged once, however often it is told. `trust`: whether the ref is one of ours.
+    /// Answers the build, or none where the ref was deleted or the change is known.
+    pub fn submit_change(&mut self, now: Time, by: GrantId, change: Change) -> Option<BuildId> {
+        let key = (change.project.clone(), change.ref_name.clone());
+        let known = self.heads.get(&key).map(String::as_str).unwrap_or_default();
+        if known == change.revision {
+            return None;
+        }
+        let (project, ref_name, revision) = (&change.project, &change.ref_name, &change.revision);
+        let head = Record::Head { project: project.clone(), ref_name: ref_name.clone(), revision: revision.clone() };
+        self.record(head);
+        if revision.is_empty() {
+            self.heads.remove(&key);
+            self.delete_ref(now, &change);
+            return None;
+        }
+        self.heads.insert(key, revision.clone());
+        let fact =
+            Fact::ChangeSubmitted { ref_name: ref_name.clone(), revision: revision.clone(), forced: change.forced };
+        self.tell_of(now, project, 0, fact);
+        let build = self.open_build(now, order(&change, by), Cause::Change);
+        self.record(Record::Change { build: Some(build), change, time: now });
+        Some(build)
+    }
+
+    /// The last acknowledged revision of each ref of a project.
+    pub fn heads_of(&self, project: &str) -> Vec<(String, String)> {
+        let of_project = self.heads.iter().filter(|((name, _), _)| name == project);
+        of_project.map(|((_, ref_name), revision)| (ref_name.clone(), revision.clone())).collect()
+    }
+
+    /// Somebody asks for a build.
+    pub fn run(&mut self, now: Time, request: Request, by: &str, order: Order) -> Result<BuildId, Refusal> {
+        self.once(now, request, |this| {
+            let cause = Cause::Run { by: by.to_owned() };
+            Ok(Answer::Build(this.open_build(now, order, cause)))
+        })
+        .and_then(expect_build)
+    }
+
+    /// A new build of the same stamp and plan that names the old. `again`: indices of the jobs to repeat; what needs
+    /// them is repeated as well, and the others are carried by reference.
+    pub fn retry(
+        &mut self,
+        now: Time,
+        request: Request,
+        by: &str,
+        past: Past,
+        again: &[usize],
+    ) -> Result<BuildId, Refusal> {
+        let grant = request.by;
+        self.once(now, request, |this| {
+            if again.is_empty() {
+                return Err(Refusal::new(RefusalCode::Conflict, "none of its jobs is to be repeated"));
+            }
+            let cause = Cause::Retry { number: past.row.number, by: by.to_owned() };
+            let id = this.insert_build(now, again_of(&past.row, grant), cause);
+            let carried = carried(&past, again, id);
+            this.adopt(now, id, past.plan, &carried);
+            Ok(Answer::Build(id))
+        })
+        .and_then(expect_build)
+    }
+
+    /// Stops a build, or one of its jobs.
+    pub fn cancel(
+        &mut self,
+        now: Time,
+        request: Request,
+        build: BuildId,
+        job: Option<&str>,
+        why: &str,
+    ) -> Result<(), Refusal> {
+        self.once(now, request, |this| {
+            if !this.builds.contains_key(&build) {
+                return Err(finished());
+            }
+            this.cancel_jobs(now, build, job, why).map(|()| Answer::Done)
+        })
+        .map(|_| ())
+    }
+
+    fn open_build(&mut self, now: Time, order: Order, cause: Cause) -> BuildId {
+        let id = self.insert_build(now, order, cause);
+        self.effects.push_back(Effect::Plan { build: id });
+        id
+    }
+
+    fn insert_build(&mut self, now: Time, order: Order, cause: Cause) -> BuildId {
+        self.last_build += 1;
+        let id = BuildId(self.last_build);
+        let number = self.numbers.entry(order.project.clone()).or_default();
+        *number += 1;
+        let row = BuildRow {
+            id,
+            project: order.project,
+            number: *number,
+            stamp: order.stamp,
+            cause,
+            trust: order.trust,
+            state: State::Planning,
+            outcome: None,
+            created: now,
+            started: None,
+            finished: None,
+            subject: order.tip.subject,
+            author: order.tip.author,
+            diagnosis: String::new(),
+            job_count: 0,
+            by: order.by,
+        };
+        let source = row.stamp.sources.first().cloned().unwrap_or_default();
+        let fact =
+            Fact::BuildCreated { cause: row.cause.to_string(), ref_name: source.ref_name, revision: source.revision };
+        self.builds.insert(id, Build { row: row.clone(), plan: None, jobs: Vec::new(), open: 0 });
+        self.record(Record::Build(row));
+        self.tell(now, id, fact);
+        id
+    }
+
+    fn delete_ref(&mut self, now: Time, change: &Change) {
+        self.record(Record::Change { build: None, change: change.clone(), time: now });
+        self.tell_of(now, &change.project, 0, Fact::RefDeleted { ref_name: change.ref_name.clone() });
+        let of_ref = |build: &&Build| {
+            build.row.project == change.project
+                && build.row.stamp.sources.first().is_some_and(|source| source.ref_name == change.ref_name)
+        };
+        let builds: Vec<BuildId> = self.builds.values().filter(of_ref).map(|build| build.row.id).collect();
+        for build in builds {
+            self.cancel_waiting(now, build, &format!("{} was deleted", change.ref_name));
+        }
+    }
+}
+
+fn order(change: &Change, by: GrantId) -> Order {
+    let source = Source {
+        repository: change.project.clone(),
+        ref_name: change.ref_name.clone(),
+        revision: change.revision.clone(),
+        base: change.before.clone(),
+    };
+    Order {
+        project: change.project.clone(),
+        stamp: SourceStamp { sources: vec![source] },
+        tip: change.commits.first().cloned().unwrap_or_default(),
+        // a change comes from a ref of the project's own repository, which only its committers can move
+        trust: Trust::Trusted,
+        by,
+    }
+}
+
+fn again_of(row: &BuildRow, by: GrantId) -> Order {
+    let tip = Commit { subject: row.subject.clone(), author: row.author.clone(), ..Commit::default() };
+    Order { project: row.project.clone(), stamp: row.stamp.clone(), tip, trust: row.trust, by }
+}
+
+/// Rows of the jobs that are not repeated: finished from the start, and saying where they ran.
+fn carried(past: &Past, again: &[usize], id: BuildId) -> Vec<(usize, JobRow)> {
+    let mut repeat = vec![false; past.plan.jobs.len()];
+    for index in again {
+        repeat[*index] = true;
+    }
+    for (index, job) in past.plan.jobs.iter().enumerate() {
+        // needs come before those that need them, so one pass is enough
+        repeat[index] |= job.needs.iter().any(|need| repeat[*need as usize]);
+    }
+    let kept = past.jobs.iter().enumerate().filter(|(index, row)| !repeat[*index] && row.state == State::Finished);
+    kept.map(|(index, row)| {
+        let mut row = row.clone();
+        row.key.build = id;
+        if row.carried_from == 0 {
+            row.carried_from = past.row.number;
+        }
+        (index, row)
+    })
+    .collect()
+}
+
+/// Indices of the jobs of a finished build that a retry repeats: those named, or those that did not succeed, or all.
+pub fn chosen(past: &Past, names: &[String], failed: bool) -> Result<Vec<usize>, Refusal> {
+    for name in names {
+        if !past.jobs.iter().any(|row| row.name == *name) {
+            let what = format!("build {}/{} has no job `{name}`", past.row.project, past.row.number);
+            return Err(Refusal::new(RefusalCode::NotFound, what));
+        }
+    }
+    let wanted = |row: &JobRow| match (names.is_empty(), failed) {
+        (false, _) => names.contains(&row.name),
+        (true, true) => row.outcome.is_none_or(|outcome| !matches!(outcome, Outcome::Succeeded | Outcome::Warned)),
+        (true, false) => true,
+    };
+    Ok(past.jobs.iter().enumerate().filter(|(_, row)| wanted(row)).map(|(index, _)| index).collect())
+}
+
+fn expect_build(answer: Answer) -> Result<BuildId, Refusal> {
+    match answer {
+        Answer::Build(id) => Ok(id),
+        Answer::Done | Answer::Grant(_) | Answer::Grants(_) => {
+            Err(Refusal::new(RefusalCode::Conflict, "this request id was used for a call of another kind"))
+        }
+    }
+}
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Cause::Change => write!(f, "change"),
+            Cause::Run { by } => write!(f, "run by {by}"),
+            Cause::Retry { number, by } => write!(f, "retry of {number} by {by}"),
+        }
+    }
+}

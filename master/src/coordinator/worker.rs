@@ -1,0 +1,322 @@
+//! Workers and their sessions: attach, lose, drain, hold, forget.
+
+use super::Coordinator;
+use super::model::{DEFAULT_POOL, Effect, LeaseState, QueueStatus, Session, SessionId, WorkerStatus};
+use super::place::is_able;
+use super::record::{Answer, GrantId, JobKey, LeaseToken, Record, WorkerRow};
+use super::request::Request;
+use schema::values::{Description, Fact, GrantKind, Refusal, RefusalCode, State, Time};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What became of a lease that a worker says it still runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    Resumed,
+    Stale,
+}
+
+/// Most jobs that a list of the queue shows.
+const QUEUE_SHOWN: usize = 1_000;
+
+impl Coordinator {
+    /// Opens a session of the worker that this grant names. An older one ends; what the worker ran and does not name
+    /// is placed again at once.
+    pub fn attach(
+        &mut self,
+        now: Time,
+        grant: GrantId,
+        instance: [u8; 16],
+        running: &[LeaseToken],
+        description: Description,
+    ) -> Result<(SessionId, Vec<Standing>), Refusal> {
+        let row = self.live_grant(now, grant)?.clone();
+        if row.kind != GrantKind::Worker {
+            return Err(Refusal::new(RefusalCode::NotPermitted, "this grant is not a worker's"));
+        }
+        self.end_session_of(&row.name);
+        let id = self.open_session(now, &row, instance, &description);
+        let standing = running.iter().map(|token| self.stand(now, id, &row.name, *token)).collect();
+        self.lose_unnamed(now, &row.name, running);
+        self.note_worker(now, &row.name, grant, description);
+        self.tell_of(now, "", 0, Fact::WorkerAttached { worker: row.name });
+        Ok((id, standing))
+    }
+
+    /// The link of a session is gone. Its offers go back; its leases live on until their terms end.
+    pub fn session_lost(&mut self, now: Time, id: SessionId, why: &str) {
+        let Some(session) = self.close_session(id) else {
+            return;
+        };
+        self.give_back_offers(now, id);
+        if let Some(row) = self.workers.get_mut(&session.worker) {
+            row.last_heard = now;
+            let row = row.clone();
+            self.record(Record::Worker(row));
+        }
+        self.tell_of(now, "", 0, Fact::WorkerLost { worker: session.worker, reason: why.to_owned() });
+    }
+
+    /// No further offers in this session.
+    pub fn drain_session(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.draining = true;
+        }
+    }
+
+    /// The live session of a worker and its process, for telling a clone from a successor.
+    pub fn session_of(&self, worker: &str) -> Option<(SessionId, [u8; 16])> {
+        let found = self.sessions.iter().find(|(_, session)| session.worker == worker);
+        found.map(|(id, session)| (*id, session.instance))
+    }
+
+    /// A second process showed the same worker key while the first still answered.
+    pub fn alarm(&mut self, now: Time, by: GrantId, text: &str) {
+        self.audit(now, by, text.to_owned());
+        self.tell_of(now, "", 0, Fact::Alarm { text: text.to_owned() });
+    }
+
+    pub fn drain(&mut self, now: Time, request: Request, worker: &str, on: bool) -> Result<(), Refusal> {
+        self.change_worker(now, request, worker, |row| row.draining = on)
+    }
+
+    pub fn hold(&mut self, now: Time, request: Request, worker: &str, reason: &str) -> Result<(), Refusal> {
+        self.change_worker(now, request, worker, |row| row.held = reason.to_owned())
+    }
+
+    /// Removes a worker that is not connected from the lists.
+    pub fn forget(&mut self, now: Time, request: Request, worker: &str) -> Result<GrantId, Refusal> {
+        if self.session_of(worker).is_some() {
+            return Err(Refusal::new(RefusalCode::Conflict, format!("worker {worker} is connected"))
+                .help("stop it, or revoke its grant"));
+        }
+        let grant = self.workers.get(worker).ok_or_else(|| no_worker(worker))?.grant;
+        self.change_worker(now, request, worker, |row| row.forgotten = true)?;
+        Ok(grant)
+    }
+
+    pub fn worker_list(&self) -> Vec<WorkerStatus> {
+        let known = self.workers.values().filter(|row| !row.forgotten);
+        known.map(|row| self.worker_status(row)).collect()
+    }
+
+    /// Jobs that wait, in the order in which they would be placed; then those that wait for other jobs.
+    pub fn queue_list(&self) -> Vec<QueueStatus> {
+        let queued = self.queue.in_order(QUEUE_SHOWN);
+        queued.into_iter().map(|job| self.queue_status(job, self.why_waiting(job))).collect()
+    }
+
+    /// Why a job is not running, for its page; empty where it is not waiting.
+    pub fn why(&self, key: JobKey) -> String {
+        let Some(build) = self.builds.get(&key.build) else {
+            return String::new();
+        };
+        let Some(job) = build.jobs.get(key.index as usize) else {
+            return String::new();
+        };
+        match job.row.state {
+            State::Queued => self.why_waiting(key),
+            State::Waiting => {
+                let needs = self.job_plan(key).needs.iter().map(|need| &build.jobs[*need as usize].row);
+                let open = needs.filter(|row| row.state != State::Finished).map(|row| row.name.as_str());
+                format!("needs {}", open.collect::<Vec<_>>().join(", "))
+            }
+            State::Planning | State::Offered | State::Running | State::Finished => String::new(),
+        }
+    }
+
+    /// Ends the sessions of workers whose grants are over. Their leases run out by themselves.
+    pub(super) fn end_sessions_of(&mut self, now: Time, grants: &[GrantId]) {
+        let of_grants = self.sessions.iter().filter(|(_, session)| grants.contains(&session.grant));
+        let ids: Vec<SessionId> = of_grants.map(|(id, _)| *id).collect();
+        for id in ids {
+            self.session_lost(now, id, "its grant was revoked");
+            self.effects.push_back(Effect::EndSession { session: id });
+        }
+    }
+
+    pub(super) fn platform_of(&self, worker: &str) -> String {
+        self.workers.get(worker).map(|row| row.description.platform.clone()).unwrap_or_default()
+    }
+
+    fn end_session_of(&mut self, worker: &str) {
+        let Some((id, _)) = self.session_of(worker) else {
+            return;
+        };
+        self.close_session(id);
+        self.effects.push_back(Effect::EndSession { session: id });
+    }
+
+    fn open_session(
+        &mut self,
+        now: Time,
+        row: &super::record::GrantRow,
+        instance: [u8; 16],
+        description: &Description,
+    ) -> SessionId {
+        self.last_session += 1;
+        let id = SessionId(self.last_session);
+        let pools = match row.what.pools.is_empty() {
+            true => BTreeSet::from([DEFAULT_POOL.to_owned()]),
+            false => row.what.pools.clone(),
+        };
+        let session = Session {
+            worker: row.name.clone(),
+            grant: row.id,
+            instance,
+            description: description.clone(),
+            labels: believed(&row.what.labels, description),
+            pools,
+            waiting: None,
+            draining: false,
+            since: now,
+        };
+        let pools = &self.terms.pools;
+        self.queue.meet(id, |need| is_able(&session, need, pools));
+        self.sessions.insert(id, session);
+        id
+    }
+
+    fn close_session(&mut self, id: SessionId) -> Option<Session> {
+        let session = self.sessions.remove(&id)?;
+        self.ready.remove(&id);
+        self.queue.part(id);
+        for lease in self.leases.values_mut().filter(|lease| lease.session == Some(id)) {
+            if lease.state != LeaseState::Offered {
+                lease.session = None;
+            }
+        }
+        Some(session)
+    }
+
+    fn give_back_offers(&mut self, now: Time, id: SessionId) {
+        let offered = self.leases.iter().filter(|(_, lease)| lease.session == Some(id));
+        let tokens: Vec<LeaseToken> = offered.map(|(token, _)| *token).collect();
+        for token in tokens {
+            self.give_back(now, token);
+        }
+    }
+
+    fn stand(&mut self, now: Time, id: SessionId, worker: &str, token: LeaseToken) -> Standing {
+        let Some(lease) = self.leases.get_mut(&token) else {
+            return Standing::Stale;
+        };
+        if lease.attempt.worker != worker || lease.state == LeaseState::Offered {
+            return Standing::Stale;
+        }
+        lease.session = Some(id);
+        let cancelled = lease.cancelled.clone();
+        self.resume(now, token);
+        if let Some((_, reason)) = cancelled {
+            self.effects.push_back(Effect::Cancel { session: id, token, reason });
+        }
+        Standing::Resumed
+    }
+
+    fn lose_unnamed(&mut self, now: Time, worker: &str, running: &[LeaseToken]) {
+        let of_worker = self.leases.iter().filter(|(_, lease)| lease.attempt.worker == worker);
+        let tokens: Vec<LeaseToken> =
+            of_worker.map(|(token, _)| *token).filter(|token| !running.contains(token)).collect();
+        for token in tokens {
+            self.lose(now, token, &format!("worker {worker} came back without it"));
+        }
+    }
+
+    fn note_worker(&mut self, now: Time, name: &str, grant: GrantId, description: Description) {
+        let row = self.workers.entry(name.to_owned()).or_insert_with(|| WorkerRow {
+            name: name.to_owned(),
+            grant,
+            draining: false,
+            held: String::new(),
+            forgotten: false,
+            last_heard: now,
+            description: Description::default(),
+        });
+        row.grant = grant;
+        row.forgotten = false;
+        row.last_heard = now;
+        row.description = description;
+        let row = row.clone();
+        self.record(Record::Worker(row));
+    }
+
+    fn change_worker(
+        &mut self,
+        now: Time,
+        request: Request,
+        worker: &str,
+        change: impl FnOnce(&mut WorkerRow),
+    ) -> Result<(), Refusal> {
+        self.once(now, request, |this| {
+            let row = this.workers.get_mut(worker).filter(|row| !row.forgotten).ok_or_else(|| no_worker(worker))?;
+            change(row);
+            let row = row.clone();
+            let (draining, held, forgotten) = (row.draining, row.held.clone(), row.forgotten);
+            this.record(Record::Worker(row));
+            let text = format!("worker {worker}: draining {draining}, held `{held}`, forgotten {forgotten}");
+            this.audit(now, request.by, text);
+            Ok(Answer::Done)
+        })?;
+        if let Some((id, _)) = self.session_of(worker) {
+            self.place_on(now, id);
+        }
+        Ok(())
+    }
+
+    fn worker_status(&self, row: &WorkerRow) -> WorkerStatus {
+        let session = self.sessions.values().find(|session| session.worker == row.name);
+        let held = self.leases.values().filter(|lease| lease.attempt.worker == row.name);
+        let running = held.filter(|lease| lease.state != LeaseState::Offered).map(|lease| self.selector(lease.job));
+        WorkerStatus {
+            name: row.name.clone(),
+            grant: row.grant,
+            connected: session.is_some(),
+            description: row.description.clone(),
+            pools: session.map(|session| session.pools.iter().cloned().collect()).unwrap_or_default(),
+            running: running.collect(),
+            draining: row.draining || session.is_some_and(|session| session.draining),
+            held: row.held.clone(),
+            last_heard: session.map_or(row.last_heard, |session| session.since.max(row.last_heard)),
+        }
+    }
+
+    fn queue_status(&self, key: JobKey, reason: String) -> QueueStatus {
+        let build = &self.builds[&key.build];
+        let job = &build.jobs[key.index as usize];
+        QueueStatus {
+            project: build.row.project.clone(),
+            build: build.row.number,
+            job: job.row.name.clone(),
+            since: job.row.queued.unwrap_or(build.row.created),
+            reason,
+        }
+    }
+
+    fn selector(&self, key: JobKey) -> String {
+        let build = &self.builds[&key.build];
+        format!("{}/{}/{}", build.row.project, build.row.number, build.jobs[key.index as usize].row.name)
+    }
+}
+
+/// Labels that count: the grant's own, and those that the worker claims where the grant says `name=*`.
+fn believed(granted: &[(String, String)], description: &Description) -> BTreeMap<String, String> {
+    let claimed: BTreeMap<&str, &str> =
+        description.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let mut labels = BTreeMap::from([("platform".to_owned(), description.platform.clone())]);
+    for (name, value) in granted {
+        match value.as_str() {
+            "*" => {
+                if let Some(value) = claimed.get(name.as_str()) {
+                    labels.insert(name.clone(), (*value).to_owned());
+                }
+            }
+            value => {
+                labels.insert(name.clone(), value.to_owned());
+            }
+        }
+    }
+    labels
+}
+
+fn no_worker(name: &str) -> Refusal {
+    Refusal::new(RefusalCode::NotFound, format!("no worker is called `{name}`")).help("`guild worker list` shows them")
+}

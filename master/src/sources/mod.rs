@@ -1,0 +1,3 @@
+//! Change sources: each watches one place and tells what changed.
+
+pub mod git;

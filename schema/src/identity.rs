@@ -26,10 +26,7 @@ impl Identity {
 
     /// Reads the key's file. Refuses one that others can read.
     pub fn load(path: &Path) -> Result<Self, IdentityError> {
-        let unreadable = |source| IdentityError::Unreadable {
-            path: path.to_owned(),
-            source,
-        };
+        let unreadable = |source| IdentityError::Unreadable { path: path.to_owned(), source };
         if let Some(mode) = private_file::exposed_mode(path).map_err(unreadable)? {
             let path = path.to_owned();
             return Err(IdentityError::Exposed { path, mode });
@@ -37,10 +34,7 @@ impl Identity {
         let text = std::fs::read_to_string(path).map_err(unreadable)?;
         KeyPair::from_pem_and_sign_algo(&text, &PKCS_ED25519)
             .and_then(Self::from_key)
-            .map_err(|source| IdentityError::Malformed {
-                path: path.to_owned(),
-                reason: source.to_string(),
-            })
+            .map_err(|source| IdentityError::Malformed { path: path.to_owned(), reason: source.to_string() })
     }
 
     /// As [`Identity::load`], or makes the key where there is no file. Of two processes that start at once, both
@@ -53,10 +47,7 @@ impl Identity {
         match private_file::create(path, fresh.key.serialize_pem().as_bytes()) {
             Ok(()) => Ok(fresh),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::load(path),
-            Err(source) => Err(IdentityError::Unwritable {
-                path: path.to_owned(),
-                source,
-            }),
+            Err(source) => Err(IdentityError::Unwritable { path: path.to_owned(), source }),
         }
     }
 
@@ -76,11 +67,7 @@ impl Identity {
         let params = CertificateParams::new(vec!["guild.invalid".to_owned()])?;
         let certificate = params.self_signed(&key)?.der().clone();
         let fingerprint = Fingerprint::of_key(&key.subject_public_key_info());
-        Ok(Self {
-            key,
-            certificate,
-            fingerprint,
-        })
+        Ok(Self { key, certificate, fingerprint })
     }
 }
 

@@ -61,9 +61,7 @@ impl Drop for Draft {
 }
 
 fn draft_name(path: &Path) -> io::Result<PathBuf> {
-    let name = path
-        .file_name()
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"))?;
+    let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"))?;
     let unique = getrandom::u64().map_err(io::Error::other)?;
     let mut draft = OsString::from(".");
     draft.push(name);

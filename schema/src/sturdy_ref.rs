@@ -46,9 +46,7 @@ impl FromStr for Fingerprint {
     type Err = SturdyRefError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let encoded = text
-            .strip_prefix(ALGORITHM)
-            .ok_or(SturdyRefError::Algorithm)?;
+        let encoded = text.strip_prefix(ALGORITHM).ok_or(SturdyRefError::Algorithm)?;
         decode(encoded).map(Self).ok_or(SturdyRefError::Fingerprint)
     }
 }
@@ -69,10 +67,7 @@ impl Token {
     }
 
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, SturdyRefError> {
-        bytes
-            .try_into()
-            .map(Self)
-            .map_err(|_| SturdyRefError::Token)
+        bytes.try_into().map(Self).map_err(|_| SturdyRefError::Token)
     }
 
     pub fn as_bytes(&self) -> &[u8; 32] {
@@ -121,27 +116,18 @@ pub struct SturdyRef {
 impl SturdyRef {
     /// Reads the file that `guild grant issue -o FILE` writes. Refuses one that others can read.
     pub fn load(path: &Path) -> Result<Self, CapFileError> {
-        let unreadable = |source| CapFileError::Unreadable {
-            path: path.to_owned(),
-            source,
-        };
+        let unreadable = |source| CapFileError::Unreadable { path: path.to_owned(), source };
         if let Some(mode) = private_file::exposed_mode(path).map_err(unreadable)? {
             let path = path.to_owned();
             return Err(CapFileError::Exposed { path, mode });
         }
         let text = std::fs::read_to_string(path).map_err(unreadable)?;
-        Self::from_text(&text).map_err(|source| CapFileError::Malformed {
-            path: path.to_owned(),
-            source,
-        })
+        Self::from_text(&text).map_err(|source| CapFileError::Malformed { path: path.to_owned(), source })
     }
 
     /// The one sturdy ref in the text of a file; empty lines and those that begin with `#` are ignored.
     pub fn from_text(text: &str) -> Result<Self, SturdyRefError> {
-        let mut lines = text
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         let line = lines.next().ok_or(SturdyRefError::Empty)?;
         match lines.next() {
             None => line.parse(),
@@ -176,17 +162,10 @@ impl FromStr for SturdyRef {
     type Err = SturdyRefError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let rest = text
-            .trim()
-            .strip_prefix(SCHEME)
-            .ok_or(SturdyRefError::Scheme)?;
+        let rest = text.trim().strip_prefix(SCHEME).ok_or(SturdyRefError::Scheme)?;
         let (fingerprint, rest) = rest.split_once('@').ok_or(SturdyRefError::NoAddress)?;
         let (addresses, token) = rest.split_once('/').ok_or(SturdyRefError::NoToken)?;
-        Ok(Self {
-            fingerprint: fingerprint.parse()?,
-            addresses: parse_addresses(addresses)?,
-            token: token.parse()?,
-        })
+        Ok(Self { fingerprint: fingerprint.parse()?, addresses: parse_addresses(addresses)?, token: token.parse()? })
     }
 }
 
@@ -201,17 +180,12 @@ pub enum SturdyRefError {
     Scheme,
     #[error("the fingerprint must begin with `{ALGORITHM}`")]
     Algorithm,
-    #[error(
-        "the fingerprint must be 43 characters of base64url after `{ALGORITHM}`: is a part of it missing?"
-    )]
+    #[error("the fingerprint must be 43 characters of base64url after `{ALGORITHM}`: is a part of it missing?")]
     Fingerprint,
     #[error("no `@host:port` after the fingerprint")]
     NoAddress,
     #[error("address `{address}`: {problem}")]
-    Address {
-        address: String,
-        problem: &'static str,
-    },
+    Address { address: String, problem: &'static str },
     #[error("{count} addresses; at most {ADDRESSES_MAX} are accepted")]
     TooManyAddresses { count: usize },
     #[error("no `/TOKEN` after the addresses: was the line cut off?")]
@@ -228,18 +202,11 @@ pub enum CapFileError {
     #[error("others can read {0} (mode {mode:04o}): run `chmod 600 {0}`", path.display())]
     Exposed { path: PathBuf, mode: u32 },
     #[error("{} is no credential: {source}", path.display())]
-    Malformed {
-        path: PathBuf,
-        source: SturdyRefError,
-    },
+    Malformed { path: PathBuf, source: SturdyRefError },
 }
 
 fn decode(text: &str) -> Option<[u8; 32]> {
-    BASE64URL_NOPAD
-        .decode(text.as_bytes())
-        .ok()?
-        .try_into()
-        .ok()
+    BASE64URL_NOPAD.decode(text.as_bytes()).ok()?.try_into().ok()
 }
 
 fn parse_addresses(text: &str) -> Result<Vec<String>, SturdyRefError> {
@@ -252,10 +219,9 @@ fn parse_addresses(text: &str) -> Result<Vec<String>, SturdyRefError> {
         .into_iter()
         .map(|address| match address_problem(address) {
             None => Ok(address.to_owned()),
-            Some(problem) => Err(SturdyRefError::Address {
-                address: address.chars().take(ADDRESS_CHARS_MAX).collect(),
-                problem,
-            }),
+            Some(problem) => {
+                Err(SturdyRefError::Address { address: address.chars().take(ADDRESS_CHARS_MAX).collect(), problem })
+            }
         })
         .collect()
 }

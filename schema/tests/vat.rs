@@ -1,5 +1,7 @@
 //! The governed connection over real sockets: keys, pins, and how it ends.
 
+#![expect(clippy::unwrap_used, reason = "what a test cannot do without ends it")]
+
 use std::rc::Rc;
 
 use capnp::capability::Client;
@@ -10,10 +12,7 @@ use schema::vat::{self, CloseReason, Limits, Secured, Side, Vat, VatError};
 use tokio::net::{TcpListener, TcpStream};
 
 fn local<F: Future>(future: F) -> F::Output {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, future)
 }
 
@@ -24,10 +23,7 @@ struct Server {
 
 impl Server {
     async fn new() -> Self {
-        Self {
-            listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
-            identity: Rc::new(Identity::generate()),
-        }
+        Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap(), identity: Rc::new(Identity::generate()) }
     }
 
     fn reference(&self) -> SturdyRef {
@@ -49,12 +45,7 @@ impl Server {
         let (dialled, accepted) = (dialled.unwrap(), accepted.unwrap());
         assert_eq!(dialled.peer, Some(self.identity.fingerprint()));
         let peer = accepted.peer;
-        let server = vat::start(
-            accepted.stream,
-            Side::Server,
-            vat::pulse(),
-            Limits::stranger(),
-        );
+        let server = vat::start(accepted.stream, Side::Server, vat::pulse(), Limits::stranger());
         let client = vat::start(dialled.stream, Side::Client, vat::pulse(), Limits::known());
         (client, server, peer)
     }
@@ -93,10 +84,7 @@ fn another_server_key_is_refused_and_named() {
         let mut reference = server.reference();
         reference.fingerprint = Identity::generate().fingerprint();
         let (dialled, accepted) = tokio::join!(vat::dial(&reference, None), server.accept());
-        let Err(VatError::WrongKey {
-            expected, found, ..
-        }) = dialled
-        else {
+        let Err(VatError::WrongKey { expected, found, .. }) = dialled else {
             panic!("expected a wrong key");
         };
         assert_eq!(expected, reference.fingerprint);
@@ -127,9 +115,7 @@ fn the_first_address_that_answers_is_taken() {
     local(async {
         let (gone, server) = (Server::new().await, Server::new().await);
         let mut reference = server.reference();
-        reference
-            .addresses
-            .insert(0, gone.reference().addresses.remove(0));
+        reference.addresses.insert(0, gone.reference().addresses.remove(0));
         drop(gone);
         let (dialled, _) = tokio::join!(vat::dial(&reference, None), server.accept());
         assert!(dialled.is_ok());
@@ -145,10 +131,7 @@ fn dropping_a_vat_ends_the_other() {
         ping(&theirs).await.unwrap();
         drop(at_server);
         let reason = client.closed().await;
-        assert!(
-            matches!(reason, CloseReason::Aborted(_) | CloseReason::Closed),
-            "{reason}"
-        );
+        assert!(matches!(reason, CloseReason::Aborted(_) | CloseReason::Closed), "{reason}");
         assert!(ping(&theirs).await.is_err());
         let _: Client = client.bootstrap();
     });

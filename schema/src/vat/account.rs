@@ -61,14 +61,7 @@ impl Account {
     }
 
     /// We answer; `ends_at` is the position in the output at which the answer was read.
-    pub(super) fn returned(
-        &mut self,
-        question: u32,
-        bytes: usize,
-        exports: Vec<u32>,
-        keeps: bool,
-        ends_at: u64,
-    ) {
+    pub(super) fn returned(&mut self, question: u32, bytes: usize, exports: Vec<u32>, keeps: bool, ends_at: u64) {
         let Some(answer) = self.answers.remove(&question) else {
             return;
         };
@@ -159,9 +152,7 @@ impl Account {
 }
 
 fn over(what: &str, count: usize, limit: usize) -> Verdict {
-    Verdict::Drop(CloseReason::Overload(format!(
-        "{count} {what}; at most {limit} are allowed"
-    )))
+    Verdict::Drop(CloseReason::Overload(format!("{count} {what}; at most {limit} are allowed")))
 }
 
 #[cfg(test)]
@@ -169,11 +160,7 @@ mod tests {
     use super::*;
 
     fn small() -> Limits {
-        Limits {
-            calls: 2,
-            exports: 1,
-            ..Limits::known()
-        }
+        Limits { calls: 2, exports: 1, ..Limits::known() }
     }
 
     #[test]
@@ -194,10 +181,7 @@ mod tests {
 
     #[test]
     fn bytes_count_until_they_are_let_go_of() {
-        let limits = Limits {
-            unfinished_bytes: 10_000,
-            ..Limits::known()
-        };
+        let limits = Limits { unfinished_bytes: 10_000, ..Limits::known() };
         let mut account = Account::default();
         account.called(1, 20_000, 0);
         assert_eq!(account.verdict(&limits), Verdict::Pause);

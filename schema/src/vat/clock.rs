@@ -20,9 +20,7 @@ pub(super) fn due(now: Instant, limits: &Limits, pulse: &Pulse, pinged: Instant)
     if now >= silent {
         return Due::Close(CloseReason::Silent(limits.silence));
     }
-    let late = pulse
-        .begun
-        .map(|(since, bytes)| since + allowed(limits, bytes));
+    let late = pulse.begun.map(|(since, bytes)| since + allowed(limits, bytes));
     if late.is_some_and(|late| now >= late) {
         return Due::Close(CloseReason::MessageLate);
     }
@@ -51,20 +49,10 @@ mod tests {
 
     fn at(seconds: u64, change: impl FnOnce(&mut Pulse)) -> Due {
         let start = Instant::now();
-        let mut pulse = Pulse {
-            heard: start,
-            drained: start,
-            begun: None,
-            paused: None,
-        };
+        let mut pulse = Pulse { heard: start, drained: start, begun: None, paused: None };
         change(&mut pulse);
         let later = start + Duration::from_secs(seconds);
-        due(
-            later,
-            &Limits::known(),
-            &pulse,
-            start + Duration::from_secs(15),
-        )
+        due(later, &Limits::known(), &pulse, start + Duration::from_secs(15))
     }
 
     #[test]
@@ -91,9 +79,6 @@ mod tests {
     #[test]
     fn patience_ends() {
         let paused = |pulse: &mut Pulse| pulse.paused = Some(pulse.heard);
-        assert!(matches!(
-            at(30, paused),
-            Due::Close(CloseReason::Overload(_))
-        ));
+        assert!(matches!(at(30, paused), Due::Close(CloseReason::Overload(_))));
     }
 }

@@ -19,18 +19,13 @@ pub(super) struct Table {
 }
 
 /// Reads the table at the start of `bytes`; `None` when there is not enough yet.
-pub(super) fn parse_table(
-    bytes: &[u8],
-    message_bytes_max: usize,
-) -> Result<Option<Table>, CloseReason> {
+pub(super) fn parse_table(bytes: &[u8], message_bytes_max: usize) -> Result<Option<Table>, CloseReason> {
     let Some(count) = number(bytes, 0) else {
         return Ok(None);
     };
     let count = (count as usize).saturating_add(1);
     if count > SEGMENTS_MAX {
-        return Err(CloseReason::Protocol(format!(
-            "a message of {count} segments; at most {SEGMENTS_MAX} are read"
-        )));
+        return Err(CloseReason::Protocol(format!("a message of {count} segments; at most {SEGMENTS_MAX} are read")));
     }
     let table_bytes = (4 + count * 4).next_multiple_of(WORD_BYTES);
     if bytes.len() < table_bytes {
@@ -40,21 +35,13 @@ pub(super) fn parse_table(
     let total: u64 = lengths.clone().map(u64::from).sum();
     let message_bytes = total.saturating_mul(WORD_BYTES as u64);
     if message_bytes > message_bytes_max as u64 {
-        return Err(CloseReason::TooLarge {
-            bytes: message_bytes,
-            limit: message_bytes_max,
-        });
+        return Err(CloseReason::TooLarge { bytes: message_bytes, limit: message_bytes_max });
     }
     let mut builder = SegmentLengthsBuilder::with_capacity(count);
     for length in lengths {
-        builder
-            .try_push_segment(length as usize)
-            .map_err(|e| CloseReason::Protocol(e.to_string()))?;
+        builder.try_push_segment(length as usize).map_err(|e| CloseReason::Protocol(e.to_string()))?;
     }
-    Ok(Some(Table {
-        segments: builder.into_owned_segments(),
-        table_bytes,
-    }))
+    Ok(Some(Table { segments: builder.into_owned_segments(), table_bytes }))
 }
 
 /// Appends the message that consists of `segments`.
@@ -100,10 +87,7 @@ mod tests {
     #[test]
     fn sizes_are_refused_before_anything_is_allocated() {
         let huge = [0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff];
-        assert!(matches!(
-            parse_table(&huge, 1 << 20),
-            Err(CloseReason::TooLarge { .. })
-        ));
+        assert!(matches!(parse_table(&huge, 1 << 20), Err(CloseReason::TooLarge { .. })));
         assert!(parse_table(&[0xff; 8], 1 << 20).is_err());
         assert!(parse_table(&[0, 2, 0, 0], 1 << 20).is_err());
     }

@@ -37,20 +37,14 @@ struct Body {
 
 impl Input {
     /// The next message, with its size in bytes, if all of it is here.
-    pub(super) fn next(
-        &mut self,
-        limits: &Limits,
-    ) -> Result<Option<(Message, usize)>, CloseReason> {
+    pub(super) fn next(&mut self, limits: &Limits) -> Result<Option<(Message, usize)>, CloseReason> {
         if self.body.is_none() {
             let here = &self.buffer[self.start..self.end];
             let Some(table) = frame::parse_table(here, limits.message_bytes)? else {
                 return Ok(None);
             };
             self.start += table.table_bytes;
-            self.body = Some(Body {
-                segments: table.segments,
-                filled: 0,
-            });
+            self.body = Some(Body { segments: table.segments, filled: 0 });
         }
         self.move_to_body();
         match self.body.take() {

@@ -64,12 +64,7 @@ impl Link {
             output: RefCell::default(),
             account: RefCell::default(),
             limits: Cell::new(limits),
-            pulse: Cell::new(Pulse {
-                heard: now,
-                drained: now,
-                begun: None,
-                paused: None,
-            }),
+            pulse: Cell::new(Pulse { heard: now, drained: now, begun: None, paused: None }),
             reader: RefCell::default(),
             driver: RefCell::default(),
             wanted: RefCell::default(),
@@ -182,8 +177,7 @@ impl Link {
     }
 
     pub(super) async fn flushed(&self) {
-        self.wait_until(|| self.ended.get() || self.output.borrow().is_idle())
-            .await;
+        self.wait_until(|| self.ended.get() || self.output.borrow().is_idle()).await;
     }
 
     pub(super) fn wake_driver(&self) {
@@ -255,9 +249,7 @@ impl Link {
     fn enter(&self, message: &Message, bytes: usize) -> Result<(), CloseReason> {
         let most = self.limits.get().message_exports;
         let mut account = self.account.borrow_mut();
-        let entered = message
-            .get_root()
-            .and_then(|envelope| peek::received(&mut account, envelope, bytes, most));
+        let entered = message.get_root().and_then(|envelope| peek::received(&mut account, envelope, bytes, most));
         match entered {
             Ok(None) => Ok(()),
             Ok(Some(text)) => {
@@ -266,9 +258,7 @@ impl Link {
                 reason.get_or_insert(CloseReason::Aborted(text));
                 Ok(())
             }
-            Err(error) if error.kind == capnp::ErrorKind::Overloaded => {
-                Err(CloseReason::Overload(error.extra))
-            }
+            Err(error) if error.kind == capnp::ErrorKind::Overloaded => Err(CloseReason::Overload(error.extra)),
             Err(error) => Err(CloseReason::Protocol(error.to_string())),
         }
     }

@@ -105,9 +105,7 @@ impl Vat {
         let (asked, answer) = oneshot::channel();
         self.link.wanted.borrow_mut().push(asked);
         self.link.wake_driver();
-        capnp_rpc::new_future_client(async {
-            answer.await.map_err(|_| CloseReason::Closed.to_error())
-        })
+        capnp_rpc::new_future_client(async { answer.await.map_err(|_| CloseReason::Closed.to_error()) })
     }
 }
 
@@ -162,11 +160,7 @@ impl CloseReason {
 struct OnlyPulse;
 
 impl pulse_capnp::Server for OnlyPulse {
-    async fn ping(
-        self: Rc<Self>,
-        _: pulse_capnp::PingParams,
-        _: pulse_capnp::PingResults,
-    ) -> Result<(), capnp::Error> {
+    async fn ping(self: Rc<Self>, _: pulse_capnp::PingParams, _: pulse_capnp::PingResults) -> Result<(), capnp::Error> {
         Ok(())
     }
 }

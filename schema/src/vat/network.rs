@@ -23,18 +23,11 @@ pub(super) struct Network {
 
 impl Network {
     pub(super) fn new(link: Rc<Link>, side: Side) -> Self {
-        Self {
-            link,
-            side,
-            accepted: false,
-        }
+        Self { link, side, accepted: false }
     }
 
     fn connection(&self) -> Box<dyn capnp_rpc::Connection<Side>> {
-        Box::new(Connection {
-            link: self.link.clone(),
-            side: self.side,
-        })
+        Box::new(Connection { link: self.link.clone(), side: self.side })
     }
 }
 
@@ -74,15 +67,11 @@ impl capnp_rpc::Connection<Side> for Connection {
         })
     }
 
-    fn receive_incoming_message(
-        &mut self,
-    ) -> Promise<Option<Box<dyn capnp_rpc::IncomingMessage>>, Error> {
+    fn receive_incoming_message(&mut self) -> Promise<Option<Box<dyn capnp_rpc::IncomingMessage>>, Error> {
         let link = self.link.clone();
         Promise::from_future(async move {
             match link.receive().await {
-                Ok(Some(message)) => Ok(Some(
-                    Box::new(Incoming(message)) as Box<dyn capnp_rpc::IncomingMessage>
-                )),
+                Ok(Some(message)) => Ok(Some(Box::new(Incoming(message)) as Box<dyn capnp_rpc::IncomingMessage>)),
                 Ok(None) => Ok(None),
                 Err(reason) => {
                     let error = reason.to_error();

@@ -13,8 +13,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, ParsedCertificate};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig,
-    SignatureScheme, version::TLS13,
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
+    version::TLS13,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -44,11 +44,7 @@ pub enum VatError {
         "{address} holds the key {found}, but the credential names {expected}: another machine \
          answers there, or the master was set up anew and the credential must be issued again"
     )]
-    WrongKey {
-        address: String,
-        expected: Fingerprint,
-        found: Fingerprint,
-    },
+    WrongKey { address: String, expected: Fingerprint, found: Fingerprint },
     #[error("{address} does not speak TLS 1.3 as Guild does: {reason}")]
     Protocol { address: String, reason: String },
     #[error("the peer's handshake failed: {0}")]
@@ -62,10 +58,7 @@ pub enum VatError {
 /// Connects to the first address that answers with the key that `reference` names.
 ///
 /// With `identity`, the connection also proves the caller's key; without, only unbound tokens work on it.
-pub async fn dial(
-    reference: &SturdyRef,
-    identity: Option<&Identity>,
-) -> Result<Secured<TcpStream>, VatError> {
+pub async fn dial(reference: &SturdyRef, identity: Option<&Identity>) -> Result<Secured<TcpStream>, VatError> {
     let mut tried = Vec::new();
     let mut worse = None;
     for address in &reference.addresses {
@@ -75,10 +68,7 @@ pub async fn dial(
             Ok(Err(Failure::Refused(error))) => tried.push(format!("{address}: {error}")),
             // A wrong key says more than an unreachable address: the first is what the user must hear of.
             Ok(Err(Failure::Answered(error))) => worse = worse.or(Some(error)),
-            Err(_) => tried.push(format!(
-                "{address}: no answer within {} s",
-                HANDSHAKE_MAX.as_secs()
-            )),
+            Err(_) => tried.push(format!("{address}: no answer within {} s", HANDSHAKE_MAX.as_secs())),
         }
     }
     Err(worse.unwrap_or(VatError::Unreachable { tried }))
@@ -98,15 +88,8 @@ where
         .map_err(|_| VatError::HandshakeLate)?
         .map_err(|e| VatError::Handshake(e.to_string()))?;
     let shown = stream.get_ref().1.peer_certificates();
-    let peer = shown
-        .and_then(<[_]>::first)
-        .map(key_of)
-        .transpose()
-        .map_err(|e| VatError::Handshake(e.to_string()))?;
-    Ok(Secured {
-        stream: stream.into(),
-        peer,
-    })
+    let peer = shown.and_then(<[_]>::first).map(key_of).transpose().map_err(|e| VatError::Handshake(e.to_string()))?;
+    Ok(Secured { stream: stream.into(), peer })
 }
 
 enum Failure {
@@ -120,30 +103,20 @@ async fn dial_one(
     expected: Fingerprint,
     identity: Option<&Identity>,
 ) -> Result<Secured<TcpStream>, Failure> {
-    let stream = TcpStream::connect(address)
-        .await
-        .map_err(Failure::Refused)?;
+    let stream = TcpStream::connect(address).await.map_err(Failure::Refused)?;
     stream.set_nodelay(true).map_err(Failure::Refused)?;
     let pin = Arc::new(PinnedKey::new(expected));
-    let config = client_config(pin.clone(), identity)
-        .map_err(|e| Failure::Answered(VatError::Identity(e.to_string())))?;
+    let config =
+        client_config(pin.clone(), identity).map_err(|e| Failure::Answered(VatError::Identity(e.to_string())))?;
     let name = ServerName::try_from("guild.invalid").expect("a host name");
-    let connected = TlsConnector::from(Arc::new(config))
-        .connect(name, stream)
-        .await;
+    let connected = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
     match connected {
-        Ok(stream) => Ok(Secured {
-            stream: stream.into(),
-            peer: Some(expected),
-        }),
+        Ok(stream) => Ok(Secured { stream: stream.into(), peer: Some(expected) }),
         Err(error) => Err(Failure::Answered(pin.explain(address, &error))),
     }
 }
 
-fn client_config(
-    pin: Arc<PinnedKey>,
-    identity: Option<&Identity>,
-) -> Result<ClientConfig, rustls::Error> {
+fn client_config(pin: Arc<PinnedKey>, identity: Option<&Identity>) -> Result<ClientConfig, rustls::Error> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
         .dangerous()
@@ -170,9 +143,7 @@ fn server_config(identity: &Identity) -> Result<ServerConfig, rustls::Error> {
 
 fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    PROVIDER
-        .get_or_init(|| Arc::new(ring::default_provider()))
-        .clone()
+    PROVIDER.get_or_init(|| Arc::new(ring::default_provider())).clone()
 }
 
 fn algorithms() -> WebPkiSupportedAlgorithms {
@@ -192,24 +163,14 @@ struct PinnedKey {
 
 impl PinnedKey {
     fn new(expected: Fingerprint) -> Self {
-        Self {
-            expected,
-            found: OnceLock::new(),
-        }
+        Self { expected, found: OnceLock::new() }
     }
 
     fn explain(&self, address: &str, error: &io::Error) -> VatError {
         let address = address.to_owned();
         match self.found.get() {
-            Some(&found) => VatError::WrongKey {
-                address,
-                expected: self.expected,
-                found,
-            },
-            None => VatError::Protocol {
-                address,
-                reason: error.to_string(),
-            },
+            Some(&found) => VatError::WrongKey { address, expected: self.expected, found },
+            None => VatError::Protocol { address, reason: error.to_string() },
         }
     }
 }

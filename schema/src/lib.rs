@@ -9,6 +9,7 @@
 //! - [`values`]: plain structs that two or more crates share, and [`wire`]: their translation;
 //! - [`pipeline`]: `guild.toml` to a plan or diagnostics.
 
+pub mod gate;
 pub mod identity;
 mod private_file;
 pub mod sturdy_ref;

@@ -41,13 +41,21 @@ pub(super) fn received(
             let reason = reason?.get_reason()?.to_string();
             return Ok(Some(reason.unwrap_or_else(|_| "no text".into())));
         }
-        _ => (),
+        message::Unimplemented(_)
+        | message::Resolve(_)
+        | message::Disembargo(_)
+        | message::Provide(_)
+        | message::Accept(_)
+        | message::Join(_)
+        | message::ObsoleteSave(_)
+        | message::ObsoleteDelete(_) => (),
     }
     Ok(None)
 }
 
 /// A message of ours, of `bytes`, that ends at `ends_at` in the output.
 pub(super) fn sent(account: &mut Account, envelope: any_pointer::Reader<'_>, bytes: usize, ends_at: u64) -> Result<()> {
+<<<<<<< HEAD
     let Ok(kind) = envelope.get_as::<message::Reader<'_>>()?.which() else {
         return Ok(());
     };
@@ -65,6 +73,19 @@ pub(super) fn sent(account: &mut Account, envelope: any_pointer::Reader<'_>, byt
             account.returned(answer.get_answer_id(), bytes, exports, keeps, ends_at);
         }
         _ => (),
+=======
+    let kind = envelope.get_as::<message::Reader<'_>>()?.which();
+    if let Ok(message::Call(call)) = kind {
+        exports(account, call?.get_params()?)?;
+    } else if let Ok(message::Return(answer)) = kind {
+        let answer = answer?;
+        let exports = match answer.which() {
+            Ok(return_::Results(results)) => exports(account, results?)?,
+            Ok(_) | Err(_) => Vec::new(),
+        };
+        let keeps = !answer.get_no_finish_needed();
+        account.returned(answer.get_answer_id(), bytes, exports, keeps, ends_at);
+>>>>>>> wire
     }
     Ok(())
 }
@@ -81,12 +102,10 @@ fn count_capabilities(payload: payload::Reader<'_>, most: usize) -> Result<usize
 fn exports(account: &mut Account, payload: payload::Reader<'_>) -> Result<Vec<u32>> {
     let mut numbers = Vec::new();
     for descriptor in payload.get_cap_table()?.iter() {
-        match descriptor.which() {
-            Ok(cap_descriptor::SenderHosted(number) | cap_descriptor::SenderPromise(number)) => {
-                account.exported(number);
-                numbers.push(number);
-            }
-            Ok(_) | Err(_) => (),
+        use cap_descriptor::{SenderHosted, SenderPromise};
+        if let Ok(SenderHosted(number) | SenderPromise(number)) = descriptor.which() {
+            account.exported(number);
+            numbers.push(number);
         }
     }
     Ok(numbers)

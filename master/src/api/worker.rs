@@ -30,6 +30,7 @@ impl worker_desk::Server for Desk {
     ) -> capnp::Result<()> {
         let params = params.get()?;
         let peer = params.get_worker()?;
+        let peer = self.gate.behind(&peer).unwrap_or(peer);
         let instance = wire::read_id(params.get_instance()?)?;
         let running: Vec<LeaseToken> = read_tokens(params.get_running()?)?;
         let description = wire::read_description(params.get_description()?)?;
@@ -39,7 +40,7 @@ impl worker_desk::Server for Desk {
         let grant = self.holder.grant;
         let attached = self.office.driver.call(|it, now| it.attach(now, grant, instance, &running, description)).await;
         let (id, standing) = accept!(results, attached.and_then(|attached| attached));
-        let gate = self.gate.child("session");
+        let gate = self.gate.child(grant.0, &self.holder.name);
         self.office.live.add_session(id, grant, peer, gate.clone());
         let session = Session {
             office: self.office.clone(),

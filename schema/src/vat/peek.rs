@@ -55,25 +55,6 @@ pub(super) fn received(
 
 /// A message of ours, of `bytes`, that ends at `ends_at` in the output.
 pub(super) fn sent(account: &mut Account, envelope: any_pointer::Reader<'_>, bytes: usize, ends_at: u64) -> Result<()> {
-<<<<<<< HEAD
-    let Ok(kind) = envelope.get_as::<message::Reader<'_>>()?.which() else {
-        return Ok(());
-    };
-    match kind {
-        message::Call(call) => {
-            exports(account, call?.get_params()?)?;
-        }
-        message::Return(answer) => {
-            let answer = answer?;
-            let exports = match answer.which() {
-                Ok(return_::Results(results)) => exports(account, results?)?,
-                Ok(_) | Err(_) => Vec::new(),
-            };
-            let keeps = !answer.get_no_finish_needed();
-            account.returned(answer.get_answer_id(), bytes, exports, keeps, ends_at);
-        }
-        _ => (),
-=======
     let kind = envelope.get_as::<message::Reader<'_>>()?.which();
     if let Ok(message::Call(call)) = kind {
         exports(account, call?.get_params()?)?;
@@ -85,7 +66,6 @@ pub(super) fn sent(account: &mut Account, envelope: any_pointer::Reader<'_>, byt
         };
         let keeps = !answer.get_no_finish_needed();
         account.returned(answer.get_answer_id(), bytes, exports, keeps, ends_at);
->>>>>>> wire
     }
     Ok(())
 }

@@ -1,1 +1,4 @@
-//! placeholder
+//! Guild's worker: runs attempts and streams their logs.
+
+mod isolation;
+pub mod supervisor;

@@ -1,1 +1,56 @@
-//! placeholder
+//! The client library of Guild: everything that a holder of a credential can do, as typed calls that survive a lost
+//! link. The command `guild` is written on it, and prints; this library never does.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), client::Error> {
+//! use client::{BuildQuery, Guild};
+//! use schema::identity::Identity;
+//! use schema::sturdy_ref::SturdyRef;
+//! use std::path::Path;
+//!
+//! // what `guild login` stored; the key that the credential is bound to
+//! let credential = SturdyRef::load(Path::new("me.cap")).expect("a credential");
+//! let identity = Identity::load_or_create(Path::new("identity.key")).expect("a key");
+//! let guild = Guild::connect(credential, identity.into()).await?;
+//! for build in guild.builds(&BuildQuery { limit: 10, ..BuildQuery::default() }).await? {
+//!     println!("{} {:?}", build.selector(), build.outcome);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Everything lives on one thread, inside a `tokio::task::LocalSet`. In the order of the main path:
+//! - [`context`]: which credential, for which repository; [`dial`] and [`login`]: from a credential to a link;
+//! - [`guild`]: the reconnecting client; its calls are in [`look`], [`steer`] and [`operate`], what they show in [`views`];
+//! - [`logs`]: one log, by offset; [`watch`]: subscriptions; [`mirror`]: what they carry on; [`follow`]: a build live;
+//! - [`selector`]: what a person writes, `pyfoo/412/test@linux,3.14/2:L120-L140`; [`git`]: where that person stands.
+
+pub mod backoff;
+pub mod context;
+pub mod dial;
+pub mod error;
+pub mod follow;
+pub mod git;
+pub mod guild;
+pub mod lines;
+pub mod link;
+pub mod login;
+pub mod logs;
+pub mod look;
+pub mod mirror;
+pub mod operate;
+pub mod selector;
+pub mod steer;
+pub mod views;
+pub mod watch;
+mod wire;
+
+pub use error::Error;
+pub use follow::{Follow, follow_build};
+pub use guild::{Guild, LinkNews};
+pub use logs::{LogAddress, Tail, Until};
+pub use look::BuildQuery;
+pub use mirror::Mirror;
+pub use operate::{Issued, NewGrant};
+pub use steer::Again;
+pub use watch::{Events, News, Told, Watch};

@@ -1,1 +1,149 @@
-fn main() {}
+//! The program `guild-master`: arguments to `run`.
+
+use clap::{Parser, Subcommand};
+use master::config::{self, Config};
+use master::installation::{self, create_private};
+use master::store::Store;
+use master::up;
+use schema::sturdy_ref::SturdyRef;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const USAGE: u8 = 2;
+const FAULT: u8 = 4;
+
+/// The master of a Guild: takes changes, plans builds, hands jobs to workers, keeps what came of them.
+#[derive(Parser)]
+#[command(name = "guild-master", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build a repository on this machine: master, worker and page in one command, nothing to set up
+    Up(up::Arguments),
+    /// Make a lasting installation in DIR, with a one-use operator credential
+    Init {
+        dir: PathBuf,
+        /// Where workers and people reach this master
+        #[arg(long, value_name = "HOST:PORT")]
+        advertise: String,
+    },
+    /// Serve
+    Run {
+        #[arg(long, value_name = "FILE", default_value = "master.toml")]
+        config: PathBuf,
+    },
+    /// Say what is wrong with the master file
+    Check {
+        #[arg(long, value_name = "FILE", default_value = "master.toml")]
+        config: PathBuf,
+    },
+    /// Make a new one-use operator credential while the master does not run
+    OperatorCap {
+        #[arg(long, value_name = "FILE", default_value = "master.toml")]
+        config: PathBuf,
+        /// Where to write it
+        #[arg(short, long, value_name = "FILE", default_value = "operator.cap")]
+        output: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    // this program is also the worker and the supervisor that `up` needs: they come first, before any runtime
+    let arguments: Vec<String> = std::env::args().collect();
+    match arguments.get(1).map(String::as_str) {
+        Some(worker::SUPERVISE) => return worker::supervise_main(&arguments[2..]),
+        Some(up::WORKER) => return worker::cli(arguments[1..].to_vec()),
+        Some(_) | None => {}
+    }
+    start_tracing();
+    match Arguments::parse().command {
+        Command::Up(arguments) => up::main(arguments),
+        Command::Init { dir, advertise } => in_runtime(init(&dir, &advertise)),
+        Command::Run { config } => in_runtime(run(&config)),
+        Command::Check { config } => in_runtime(check(&config)),
+        Command::OperatorCap { config, output } => in_runtime(operator_cap(&config, &output)),
+    }
+}
+
+/// What went wrong, with the exit status that says so.
+struct Failure(u8, String);
+
+impl Failure {
+    fn fault(error: impl std::fmt::Display) -> Failure {
+        Failure(FAULT, error.to_string())
+    }
+}
+
+fn in_runtime(command: impl Future<Output = Result<(), Failure>>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime can be made");
+    match tokio::task::LocalSet::new().block_on(&runtime, command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure(code, text)) => {
+            let _ = writeln!(std::io::stderr(), "guild-master: {}", text.trim_end());
+            ExitCode::from(code)
+        }
+    }
+}
+
+async fn run(path: &Path) -> Result<(), Failure> {
+    let config = load(path)?;
+    tracing::info!(listen = %config.listen.rpc, state = %config.state.display(), "the master starts");
+    master::run(config, up::stop_signal()).await.map_err(Failure::fault)
+}
+
+async fn check(path: &Path) -> Result<(), Failure> {
+    let config = load(path)?;
+    say(&format!("{}: {} projects, no errors", path.display(), config.projects.len()));
+    Ok(())
+}
+
+async fn init(dir: &Path, advertise: &str) -> Result<(), Failure> {
+    create_private(dir).map_err(Failure::fault)?;
+    let file = dir.join("master.toml");
+    let cap = dir.join("operator.cap");
+    if file.exists() {
+        let text = format!("{} exists: `guild-master operator-cap` makes a new credential", file.display());
+        return Err(Failure(USAGE, text));
+    }
+    let text = config::starter(advertise).map_err(|why| Failure(USAGE, why))?;
+    std::fs::write(&file, text).map_err(|error| Failure::fault(format!("{}: {error}", file.display())))?;
+    write_operator_cap(&load(&file)?, &cap).await?;
+    say(&format!("master file   {}", file.display()));
+    say(&format!("operator      {} (one use: `guild login {}`)", cap.display(), cap.display()));
+    say(&format!("next          guild-master run --config {}", file.display()));
+    Ok(())
+}
+
+async fn operator_cap(config: &Path, output: &Path) -> Result<(), Failure> {
+    write_operator_cap(&load(config)?, output).await?;
+    say(&format!("{} (one use: `guild login {}`)", output.display(), output.display()));
+    Ok(())
+}
+
+async fn write_operator_cap(config: &Config, output: &Path) -> Result<(), Failure> {
+    let identity = installation::identity(&config.state).map_err(Failure::fault)?;
+    let store = Store::open(&config.state).map_err(Failure::fault)?;
+    let joined = installation::operator_join(&store, &config.listen.advertise, identity.fingerprint()).await;
+    let reference: SturdyRef = joined.map_err(Failure::fault)?;
+    reference.save(output).map_err(|error| Failure::fault(format!("{}: {error}", output.display())))
+}
+
+fn load(path: &Path) -> Result<Config, Failure> {
+    Config::load(path).map_err(|error| Failure(USAGE, error.to_string()))
+}
+
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+fn start_tracing() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("GUILD_LOG");
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

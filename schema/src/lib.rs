@@ -3,12 +3,17 @@
 //!
 //! The manual is `schema/guild/*.capnp`. Here:
 //! - [`sturdy_ref`]: the textual form of a credential;
+//! - [`identity`]: who a process is;
 //! - [`vat`]: one governed way to serve or connect over any byte stream;
 //! - [`gate`]: the revocable membrane through which every object leaves;
 //! - [`values`]: plain structs that two or more crates share, and [`wire`]: their translation;
 //! - [`pipeline`]: `guild.toml` to a plan or diagnostics.
 
+pub mod identity;
+mod private_file;
+pub mod sturdy_ref;
 pub mod values;
+pub mod vat;
 pub mod wire;
 
 macro_rules! bindings {

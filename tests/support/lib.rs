@@ -1,1 +1,4 @@
-//! What the tests share.
+//! What the tests share: seeds that replay.
+
+pub mod ledger;
+pub mod seed;

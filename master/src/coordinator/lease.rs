@@ -59,6 +59,7 @@ impl Coordinator {
     }
 
     pub fn step_started(&mut self, now: Time, token: LeaseToken, step: u16, time: Time) -> Result<(), Refusal> {
+        self.hear(now, token)?;
         let (key, name) = self.step_of(token, step)?;
         let lease = self.leases.get_mut(&token).ok_or_else(stale)?;
         if lease.steps.contains_key(&step) {
@@ -83,6 +84,7 @@ impl Coordinator {
     }
 
     pub fn step_finished(&mut self, now: Time, token: LeaseToken, step: u16, end: StepEnd) -> Result<(), Refusal> {
+        self.hear(now, token)?;
         let (key, name) = self.step_of(token, step)?;
         let lease = self.leases.get_mut(&token).ok_or_else(stale)?;
         let started = match lease.steps.get(&step) {
@@ -117,10 +119,8 @@ impl Coordinator {
 
     /// Ends the attempt with its worker's word. An infrastructure error is tried again where the plan allows.
     pub fn complete(&mut self, now: Time, token: LeaseToken, outcome: Outcome, reason: &str) -> Result<(), Refusal> {
+        self.hear(now, token)?;
         let lease = self.leases.get(&token).ok_or_else(stale)?;
-        if lease.state == LeaseState::Offered {
-            return Err(Refusal::new(RefusalCode::Conflict, "the lease was not accepted yet"));
-        }
         let job = lease.job;
         let cancelled = lease.cancelled.clone();
         if let Some((_, why)) = cancelled {
@@ -327,11 +327,20 @@ impl Coordinator {
         self.timers.insert((lease.until, Timer::Lease(token)));
     }
 
+    /// A call on a lease is a sign of life: where its term was over, and the job not placed again, it resumes.
+    fn hear(&mut self, now: Time, token: LeaseToken) -> Result<(), Refusal> {
+        match self.leases.get(&token).ok_or_else(stale)?.state {
+            LeaseState::Offered => Err(Refusal::new(RefusalCode::Conflict, "the lease was not accepted yet")),
+            LeaseState::Running => Ok(()),
+            LeaseState::Lapsed => {
+                self.resume(now, token);
+                Ok(())
+            }
+        }
+    }
+
     fn step_of(&self, token: LeaseToken, step: u16) -> Result<(StepKey, String), Refusal> {
         let lease = self.leases.get(&token).ok_or_else(stale)?;
-        if lease.state == LeaseState::Offered {
-            return Err(Refusal::new(RefusalCode::Conflict, "the lease was not accepted yet"));
-        }
         let plan = self.job_plan(lease.job);
         let name = plan.steps.get(usize::from(step)).map(|step| step.name.clone()).ok_or_else(|| {
             let count = plan.steps.len();

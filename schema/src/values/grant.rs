@@ -58,15 +58,8 @@ impl What {
 }
 
 impl Right {
-    pub const ALL: [Right; 7] = [
-        Right::View,
-        Right::Run,
-        Right::Retry,
-        Right::Cancel,
-        Right::Changes,
-        Right::Events,
-        Right::Operate,
-    ];
+    pub const ALL: [Right; 7] =
+        [Right::View, Right::Run, Right::Retry, Right::Cancel, Right::Changes, Right::Events, Right::Operate];
 
     pub fn word(self) -> &'static str {
         match self {
@@ -94,23 +87,13 @@ impl FromStr for Right {
         Right::ALL
             .into_iter()
             .find(|right| right.word() == word)
-            .ok_or_else(|| {
-                format!(
-                    "no right is called `{word}`; there are {}",
-                    Right::ALL.map(Right::word).join(", ")
-                )
-            })
+            .ok_or_else(|| format!("no right is called `{word}`; there are {}", Right::ALL.map(Right::word).join(", ")))
     }
 }
 
 impl GrantKind {
-    pub const ALL: [GrantKind; 5] = [
-        GrantKind::Operator,
-        GrantKind::User,
-        GrantKind::Worker,
-        GrantKind::Changes,
-        GrantKind::Events,
-    ];
+    pub const ALL: [GrantKind; 5] =
+        [GrantKind::Operator, GrantKind::User, GrantKind::Worker, GrantKind::Changes, GrantKind::Events];
 
     pub fn word(self) -> &'static str {
         match self {
@@ -133,14 +116,8 @@ impl FromStr for GrantKind {
     type Err = String;
 
     fn from_str(word: &str) -> Result<GrantKind, String> {
-        GrantKind::ALL
-            .into_iter()
-            .find(|kind| kind.word() == word)
-            .ok_or_else(|| {
-                format!(
-                    "no kind is called `{word}`; there are {}",
-                    GrantKind::ALL.map(GrantKind::word).join(", ")
-                )
-            })
+        GrantKind::ALL.into_iter().find(|kind| kind.word() == word).ok_or_else(|| {
+            format!("no kind is called `{word}`; there are {}", GrantKind::ALL.map(GrantKind::word).join(", "))
+        })
     }
 }

@@ -4,9 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Where a build or a job stands.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
     /// The build's pipeline is being read.
@@ -49,10 +47,7 @@ impl Outcome {
 
     /// Whether what needs this job may go on.
     pub fn is_good(self) -> bool {
-        matches!(
-            self,
-            Outcome::Succeeded | Outcome::Warned | Outcome::Skipped
-        )
+        matches!(self, Outcome::Succeeded | Outcome::Warned | Outcome::Skipped)
     }
 
     pub fn word(self) -> &'static str {
@@ -152,11 +147,7 @@ pub struct Refusal {
 
 impl Refusal {
     pub fn new(code: RefusalCode, text: impl Into<String>) -> Refusal {
-        Refusal {
-            code,
-            text: text.into(),
-            help: String::new(),
-        }
+        Refusal { code, text: text.into(), help: String::new() }
     }
 
     #[must_use]

@@ -16,17 +16,11 @@ pub fn write_cursor(mut to: cursor::Builder<'_>, cursor: Cursor) {
 }
 
 pub fn read_cursor(from: cursor::Reader<'_>) -> Cursor {
-    Cursor {
-        incarnation: from.get_incarnation(),
-        after: from.get_after(),
-    }
+    Cursor { incarnation: from.get_incarnation(), after: from.get_after() }
 }
 
 pub fn write_filter(mut to: filter::Builder<'_>, filter: &Filter) {
-    write_texts(
-        to.reborrow().init_projects(length(filter.projects.len())),
-        &filter.projects,
-    );
+    write_texts(to.reborrow().init_projects(length(filter.projects.len())), &filter.projects);
     to.set_build(filter.build);
     write_texts(to.init_kinds(length(filter.kinds.len())), &filter.kinds);
 }
@@ -101,101 +95,62 @@ pub fn read_event(from: event::Reader<'_>) -> capnp::Result<Option<Event>> {
 
 fn write_fact(to: event::Builder<'_>, fact: &Fact) {
     match fact {
-        Fact::ChangeSubmitted {
-            ref_name,
-            revision,
-            forced,
-        } => {
+        Fact::ChangeSubmitted { ref_name, revision, forced } => {
             let mut to = to.init_change_submitted();
             to.set_ref(ref_name);
             to.set_revision(revision);
             to.set_forced(*forced);
         }
         Fact::RefDeleted { ref_name } => to.init_ref_deleted().set_ref(ref_name),
-        Fact::BuildCreated {
-            cause,
-            ref_name,
-            revision,
-        } => {
+        Fact::BuildCreated { cause, ref_name, revision } => {
             let mut to = to.init_build_created();
             to.set_cause(cause);
             to.set_ref(ref_name);
             to.set_revision(revision);
         }
-        Fact::BuildPlanned { jobs } => {
-            write_texts(to.init_build_planned().init_jobs(length(jobs.len())), jobs)
-        }
+        Fact::BuildPlanned { jobs } => write_texts(to.init_build_planned().init_jobs(length(jobs.len())), jobs),
         Fact::JobQueued { job } => to.init_job_queued().set_job(job),
-        Fact::JobStarted {
-            job,
-            attempt,
-            worker,
-        } => {
+        Fact::JobStarted { job, attempt, worker } => {
             let mut to = to.init_job_started();
             to.set_job(job);
             to.set_attempt(*attempt);
             to.set_worker(worker);
         }
-        Fact::AttemptLost {
-            job,
-            attempt,
-            worker,
-            reason,
-        } => {
+        Fact::AttemptLost { job, attempt, worker, reason } => {
             let mut to = to.init_attempt_lost();
             to.set_job(job);
             to.set_attempt(*attempt);
             to.set_worker(worker);
             to.set_reason(reason);
         }
-        Fact::StepStarted {
-            job,
-            attempt,
-            step,
-            name,
-        } => {
+        Fact::StepStarted { job, attempt, step, name } => {
             let mut to = to.init_step_started();
             to.set_job(job);
             to.set_attempt(*attempt);
             to.set_step(*step);
             to.set_name(name);
         }
-        Fact::StepFinished {
-            job,
-            attempt,
-            step,
-            outcome,
-        } => {
+        Fact::StepFinished { job, attempt, step, outcome } => {
             let mut to = to.init_step_finished();
             to.set_job(job);
             to.set_attempt(*attempt);
             to.set_step(*step);
             to.set_outcome(outcome_to_wire(Some(*outcome)));
         }
-        Fact::JobFinished {
-            job,
-            outcome,
-            reason,
-        } => {
+        Fact::JobFinished { job, outcome, reason } => {
             let mut to = to.init_job_finished();
             to.set_job(job);
             to.set_outcome(outcome_to_wire(Some(*outcome)));
             to.set_reason(reason);
         }
-        Fact::BuildFinished { outcome } => to
-            .init_build_finished()
-            .set_outcome(outcome_to_wire(Some(*outcome))),
+        Fact::BuildFinished { outcome } => to.init_build_finished().set_outcome(outcome_to_wire(Some(*outcome))),
         Fact::WorkerAttached { worker } => to.init_worker_attached().set_worker(worker),
         Fact::WorkerLost { worker, reason } => {
             let mut to = to.init_worker_lost();
             to.set_worker(worker);
             to.set_reason(reason);
         }
-        Fact::GrantIssued {
-            grant,
-            name,
-            grant_kind,
-        } => {
+        Fact::GrantIssued { grant, name, grant_kind } => {
             let mut to = to.init_grant_issued();
             to.set_grant(*grant);
             to.set_name(name);
@@ -206,11 +161,7 @@ fn write_fact(to: event::Builder<'_>, fact: &Fact) {
             to.set_grant(*grant);
             to.set_name(name);
         }
-        Fact::GrantRevoked {
-            grant,
-            name,
-            reason,
-        } => {
+        Fact::GrantRevoked { grant, name, reason } => {
             let mut to = to.init_grant_revoked();
             to.set_grant(*grant);
             to.set_name(name);
@@ -232,20 +183,14 @@ fn read_fact(from: event::Reader<'_>) -> capnp::Result<Option<Fact>> {
             revision: from.get_revision()?.to_string()?,
             forced: from.get_forced(),
         },
-        event::RefDeleted(from) => Fact::RefDeleted {
-            ref_name: from.get_ref()?.to_string()?,
-        },
+        event::RefDeleted(from) => Fact::RefDeleted { ref_name: from.get_ref()?.to_string()? },
         event::BuildCreated(from) => Fact::BuildCreated {
             cause: from.get_cause()?.to_string()?,
             ref_name: from.get_ref()?.to_string()?,
             revision: from.get_revision()?.to_string()?,
         },
-        event::BuildPlanned(from) => Fact::BuildPlanned {
-            jobs: read_texts(from.get_jobs()?)?,
-        },
-        event::JobQueued(from) => Fact::JobQueued {
-            job: from.get_job()?.to_string()?,
-        },
+        event::BuildPlanned(from) => Fact::BuildPlanned { jobs: read_texts(from.get_jobs()?)? },
+        event::JobQueued(from) => Fact::JobQueued { job: from.get_job()?.to_string()? },
         event::JobStarted(from) => Fact::JobStarted {
             job: from.get_job()?.to_string()?,
             attempt: from.get_attempt(),
@@ -274,37 +219,28 @@ fn read_fact(from: event::Reader<'_>) -> capnp::Result<Option<Fact>> {
             outcome: finished(from.get_outcome()?)?,
             reason: from.get_reason()?.to_string()?,
         },
-        event::BuildFinished(from) => Fact::BuildFinished {
-            outcome: finished(from.get_outcome()?)?,
-        },
-        event::WorkerAttached(from) => Fact::WorkerAttached {
-            worker: from.get_worker()?.to_string()?,
-        },
-        event::WorkerLost(from) => Fact::WorkerLost {
-            worker: from.get_worker()?.to_string()?,
-            reason: from.get_reason()?.to_string()?,
-        },
+        event::BuildFinished(from) => Fact::BuildFinished { outcome: finished(from.get_outcome()?)? },
+        event::WorkerAttached(from) => Fact::WorkerAttached { worker: from.get_worker()?.to_string()? },
+        event::WorkerLost(from) => {
+            Fact::WorkerLost { worker: from.get_worker()?.to_string()?, reason: from.get_reason()?.to_string()? }
+        }
         event::GrantIssued(from) => Fact::GrantIssued {
             grant: from.get_grant(),
             name: from.get_name()?.to_string()?,
             grant_kind: from.get_kind()?.to_string()?,
         },
-        event::GrantRedeemed(from) => Fact::GrantRedeemed {
-            grant: from.get_grant(),
-            name: from.get_name()?.to_string()?,
-        },
+        event::GrantRedeemed(from) => {
+            Fact::GrantRedeemed { grant: from.get_grant(), name: from.get_name()?.to_string()? }
+        }
         event::GrantRevoked(from) => Fact::GrantRevoked {
             grant: from.get_grant(),
             name: from.get_name()?.to_string()?,
             reason: from.get_reason()?.to_string()?,
         },
-        event::Alarm(from) => Fact::Alarm {
-            text: from.get_text()?.to_string()?,
-        },
+        event::Alarm(from) => Fact::Alarm { text: from.get_text()?.to_string()? },
     }))
 }
 
 fn finished(outcome: common_capnp::Outcome) -> capnp::Result<Outcome> {
-    outcome_from_wire(outcome)
-        .ok_or_else(|| capnp::Error::failed("the event lacks its outcome".to_owned()))
+    outcome_from_wire(outcome).ok_or_else(|| capnp::Error::failed("the event lacks its outcome".to_owned()))
 }

@@ -6,17 +6,16 @@ mod state;
 mod worker;
 
 pub use event::{
-    read_change, read_cursor, read_event, read_filter, write_change, write_cursor, write_event,
-    write_filter,
+    read_change, read_cursor, read_event, read_filter, write_change, write_cursor, write_event, write_filter,
 };
 pub use plan::{read_job, read_plan, read_stamp, write_job, write_plan, write_stamp};
 pub use state::{
-    enum_to_kind, kind_to_enum, outcome_from_wire, outcome_to_wire, read_exit, refusal,
-    state_from_wire, state_to_wire, write_exit, write_refusal,
+    enum_to_kind, kind_to_enum, outcome_from_wire, outcome_to_wire, read_exit, refusal, state_from_wire, state_to_wire,
+    write_exit, write_refusal,
 };
 pub use worker::{
-    read_assignment, read_description, read_resources, read_what, write_assignment,
-    write_description, write_resources, write_what,
+    read_assignment, read_description, read_resources, read_what, write_assignment, write_description, write_resources,
+    write_what,
 };
 
 use crate::common_capnp::pair;
@@ -28,32 +27,17 @@ pub fn read_texts(list: capnp::text_list::Reader<'_>) -> capnp::Result<Vec<Strin
     list.iter().map(|text| Ok(text?.to_string()?)).collect()
 }
 
-pub fn write_texts<T: AsRef<str>>(
-    mut list: capnp::text_list::Builder<'_>,
-    texts: impl IntoIterator<Item = T>,
-) {
+pub fn write_texts<T: AsRef<str>>(mut list: capnp::text_list::Builder<'_>, texts: impl IntoIterator<Item = T>) {
     for (index, text) in (0..).zip(texts) {
         list.set(index, text.as_ref());
     }
 }
 
-pub fn read_pairs(
-    list: capnp::struct_list::Reader<'_, pair::Owned>,
-) -> capnp::Result<Vec<(String, String)>> {
-    list.iter()
-        .map(|pair| {
-            Ok((
-                pair.get_name()?.to_string()?,
-                pair.get_value()?.to_string()?,
-            ))
-        })
-        .collect()
+pub fn read_pairs(list: capnp::struct_list::Reader<'_, pair::Owned>) -> capnp::Result<Vec<(String, String)>> {
+    list.iter().map(|pair| Ok((pair.get_name()?.to_string()?, pair.get_value()?.to_string()?))).collect()
 }
 
-pub fn write_pairs(
-    mut list: capnp::struct_list::Builder<'_, pair::Owned>,
-    pairs: &[(String, String)],
-) {
+pub fn write_pairs(mut list: capnp::struct_list::Builder<'_, pair::Owned>, pairs: &[(String, String)]) {
     for (index, (name, value)) in (0..).zip(pairs) {
         let mut pair = list.reborrow().get(index);
         pair.set_name(name);
@@ -63,9 +47,7 @@ pub fn write_pairs(
 
 /// Sixteen bytes that name a lease, a request or a process.
 pub fn read_id(bytes: &[u8]) -> capnp::Result<[u8; 16]> {
-    bytes
-        .try_into()
-        .map_err(|_| capnp::Error::failed(format!("an id has 16 bytes, not {}", bytes.len())))
+    bytes.try_into().map_err(|_| capnp::Error::failed(format!("an id has 16 bytes, not {}", bytes.len())))
 }
 
 /// The length of a list on the wire.

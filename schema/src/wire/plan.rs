@@ -25,9 +25,7 @@ pub fn read_stamp(from: source_stamp::Reader<'_>) -> capnp::Result<SourceStamp> 
             base: source.get_base()?.to_string()?,
         })
     });
-    Ok(SourceStamp {
-        sources: sources.collect::<capnp::Result<_>>()?,
-    })
+    Ok(SourceStamp { sources: sources.collect::<capnp::Result<_>>()? })
 }
 
 pub fn write_plan(mut to: plan::Builder<'_>, plan: &Plan) {
@@ -42,11 +40,7 @@ pub fn write_plan(mut to: plan::Builder<'_>, plan: &Plan) {
 pub fn read_plan(from: plan::Reader<'_>) -> capnp::Result<Plan> {
     Ok(Plan {
         version: from.get_version(),
-        jobs: from
-            .get_jobs()?
-            .iter()
-            .map(read_job)
-            .collect::<capnp::Result<_>>()?,
+        jobs: from.get_jobs()?.iter().map(read_job).collect::<capnp::Result<_>>()?,
         trust: trust_from_wire(from.get_trust()?),
     })
 }
@@ -102,11 +96,7 @@ pub fn read_job(from: job::Reader<'_>) -> capnp::Result<JobPlan> {
         sources: from.get_sources(),
         side_effects: from.get_side_effects(),
         env: read_pairs(from.get_env()?)?,
-        steps: from
-            .get_steps()?
-            .iter()
-            .map(read_step)
-            .collect::<capnp::Result<_>>()?,
+        steps: from.get_steps()?.iter().map(read_step).collect::<capnp::Result<_>>()?,
         skipped: from.get_skipped()?.to_string()?,
     })
 }
@@ -132,10 +122,9 @@ fn write_step(mut to: step::Builder<'_>, step: &StepPlan) {
 
 fn read_step(from: step::Reader<'_>) -> capnp::Result<StepPlan> {
     let command = match from.get_command().which()? {
-        step::command::Shell(group) => Command::Shell {
-            shell: read_texts(group.get_shell()?)?,
-            script: group.get_script()?.to_string()?,
-        },
+        step::command::Shell(group) => {
+            Command::Shell { shell: read_texts(group.get_shell()?)?, script: group.get_script()?.to_string()? }
+        }
         step::command::Exec(argv) => Command::Exec(read_texts(argv?)?),
     };
     Ok(StepPlan {

@@ -101,18 +101,13 @@ pub fn write_refusal(mut to: wire::refusal::Builder<'_>, refusal: &Refusal) {
 
 /// The refusal in an answer's field `refusal`, or none when the call was done.
 /// Use as `wire::refusal(answer.has_refusal(), answer.get_refusal())?`.
-pub fn refusal(
-    present: bool,
-    from: capnp::Result<wire::refusal::Reader<'_>>,
-) -> capnp::Result<Option<Refusal>> {
+pub fn refusal(present: bool, from: capnp::Result<wire::refusal::Reader<'_>>) -> capnp::Result<Option<Refusal>> {
     if !present {
         return Ok(None);
     }
     let from = from?;
     Ok(Some(Refusal {
-        code: from
-            .get_code()
-            .map_or(RefusalCode::Internal, code_from_wire),
+        code: from.get_code().map_or(RefusalCode::Internal, code_from_wire),
         text: from.get_text()?.to_string()?,
         help: from.get_help()?.to_string()?,
     }))

@@ -2,8 +2,7 @@
 
 use super::plan::{trust_from_wire, trust_to_wire};
 use super::{
-    length, read_id, read_job, read_pairs, read_stamp, read_texts, write_job, write_pairs,
-    write_stamp, write_texts,
+    length, read_id, read_job, read_pairs, read_stamp, read_texts, write_job, write_pairs, write_stamp, write_texts,
 };
 use crate::grant_capnp::what;
 use crate::values::{Assignment, Description, Resources, What};
@@ -16,26 +15,16 @@ pub fn write_resources(mut to: resources::Builder<'_>, resources: &Resources) {
 }
 
 pub fn read_resources(from: resources::Reader<'_>) -> Resources {
-    Resources {
-        slots: from.get_slots(),
-        cpus_milli: from.get_cpus_milli(),
-        memory: from.get_memory(),
-    }
+    Resources { slots: from.get_slots(), cpus_milli: from.get_cpus_milli(), memory: from.get_memory() }
 }
 
 pub fn write_description(mut to: description::Builder<'_>, description: &Description) {
     to.set_platform(&description.platform);
-    write_pairs(
-        to.reborrow().init_labels(length(description.labels.len())),
-        &description.labels,
-    );
+    write_pairs(to.reborrow().init_labels(length(description.labels.len())), &description.labels);
     write_resources(to.reborrow().init_total(), &description.total);
     to.set_host(&description.host);
     to.set_version(&description.version);
-    write_texts(
-        to.init_isolation(length(description.isolation.len())),
-        &description.isolation,
-    );
+    write_texts(to.init_isolation(length(description.isolation.len())), &description.isolation);
 }
 
 pub fn read_description(from: description::Reader<'_>) -> capnp::Result<Description> {
@@ -74,27 +63,16 @@ pub fn read_assignment(from: assignment::Reader<'_>) -> capnp::Result<Assignment
 }
 
 pub fn write_what(mut to: what::Builder<'_>, what: &What) {
-    write_texts(
-        to.reborrow().init_may(length(what.may.len())),
-        what.may.iter().map(|right| right.word()),
-    );
-    write_texts(
-        to.reborrow().init_projects(length(what.projects.len())),
-        &what.projects,
-    );
-    write_texts(
-        to.reborrow().init_pools(length(what.pools.len())),
-        &what.pools,
-    );
+    write_texts(to.reborrow().init_may(length(what.may.len())), what.may.iter().map(|right| right.word()));
+    write_texts(to.reborrow().init_projects(length(what.projects.len())), &what.projects);
+    write_texts(to.reborrow().init_pools(length(what.pools.len())), &what.pools);
     write_pairs(to.init_labels(length(what.labels.len())), &what.labels);
 }
 
 /// A right that this build does not know is an error: granting less than was asked for would surprise.
 pub fn read_what(from: what::Reader<'_>) -> capnp::Result<What> {
     let may = read_texts(from.get_may()?)?;
-    let may = may
-        .iter()
-        .map(|word| word.parse().map_err(capnp::Error::failed));
+    let may = may.iter().map(|word| word.parse().map_err(capnp::Error::failed));
     Ok(What {
         may: may.collect::<capnp::Result<_>>()?,
         projects: read_texts(from.get_projects()?)?.into_iter().collect(),

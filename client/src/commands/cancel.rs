@@ -1,0 +1,41 @@
+//! `guild cancel`: ends a build or a job.
+
+use crate::here::Here;
+use clap::Args;
+use client::Error;
+
+#[derive(Args)]
+pub(crate) struct Cancel {
+    /// Build, or one job of it
+    selector: Option<String>,
+    /// The latest build of this branch
+    #[arg(long, conflicts_with = "selector")]
+    latest: bool,
+    /// Why; shown with the build
+    #[arg(long, short, default_value = "", value_name = "WHY")]
+    message: String,
+}
+
+impl Cancel {
+    pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
+        let (selector, build) = here.build_to_change("cancel", self.selector.as_deref(), self.latest).await?;
+        let guild = here.guild().await?;
+        let jobs: Vec<&str> = match selector.job {
+            None => vec![""],
+            Some(_) => build
+                .jobs
+                .iter()
+                .filter(|job| selector.chooses(&job.name) && !job.is_finished())
+                .map(|job| job.name.as_str())
+                .collect(),
+        };
+        if jobs.is_empty() {
+            return Err(Error::usage("that job is finished already"));
+        }
+        for job in jobs {
+            guild.cancel(&build.project, build.number, job, &self.message).await?;
+        }
+        here.say(&format!("cancelled {}\n", build.selector()))?;
+        Ok(0)
+    }
+}

@@ -1,0 +1,253 @@
+//! `guild grant`: credentials are made here and taken back. The join is made on this machine; the master learns its hash.
+
+use crate::commands::parse_duration;
+use crate::here::Here;
+use crate::render::harmless;
+use clap::{Args, Subcommand};
+use client::views::{GrantView, timestamp};
+use client::{Error, Issued, NewGrant};
+use schema::sturdy_ref::{SturdyRef, Token};
+use schema::values::{GrantKind, Right, What};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const COLUMNS: [&str; 7] = ["id", "status", "kind", "name", "may", "projects", "expires"];
+
+#[derive(Subcommand)]
+pub(crate) enum Grant {
+    /// Make a credential for somebody: a file that can be redeemed once
+    Issue(Issue),
+    /// One's own grant and those below it
+    List,
+    /// One grant in full
+    Show(Show),
+    /// Take a grant and all below it back
+    Revoke(Revoke),
+}
+
+#[derive(Args)]
+pub(crate) struct Issue {
+    /// worker, user, changes, events or operator
+    #[arg(long)]
+    kind: GrantKind,
+    /// Of its holder
+    #[arg(long)]
+    name: String,
+    /// Rights, of view run retry cancel changes events operate [default: by kind; a user's are
+    /// view,run,retry,cancel]
+    #[arg(long, value_delimiter = ',')]
+    may: Vec<Right>,
+    /// A project that it is for [default: all of the issuer's]
+    #[arg(long = "project", value_name = "PROJECT")]
+    projects: Vec<String>,
+    /// For a worker: a pool that it serves
+    #[arg(long = "pool", value_name = "POOL")]
+    pools: Vec<String>,
+    /// For a worker: a label that is trusted
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = parse_label)]
+    labels: Vec<(String, String)>,
+    /// It ends after this time (90m, 24h, 7d) [default: never]
+    #[arg(long, value_parser = parse_duration, value_name = "TIME")]
+    ttl: Option<Duration>,
+    /// Where to write the credential; the file must not exist
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct Show {
+    /// The number that `guild grant list` shows, or the holder's name
+    grant: String,
+}
+
+#[derive(Args)]
+pub(crate) struct Revoke {
+    /// The number that `guild grant list` shows, or the holder's name
+    grant: String,
+    /// Why; shown to the holder
+    #[arg(long, short, default_value = "", value_name = "WHY")]
+    message: String,
+}
+
+impl Grant {
+    pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
+        match self {
+            Grant::Issue(issue) => issue.run(here).await?,
+            Grant::List => {
+                let grants = here.guild().await?.grants().await?;
+                let rows: Vec<Value> = grants.iter().map(|grant| row(here, grant)).collect();
+                here.say_rows(&rows, &COLUMNS)?;
+            }
+            Grant::Show(show) => show.run(here).await?,
+            Grant::Revoke(revoke) => revoke.run(here).await?,
+        }
+        Ok(0)
+    }
+}
+
+impl Issue {
+    async fn run(self, here: &Here) -> Result<(), Error> {
+        if self.output.exists() {
+            return Err(Error::usage(format!("{} exists already", self.output.display())));
+        }
+        let guild = here.guild().await?;
+        let may = if self.may.is_empty() { default_rights(self.kind) } else { self.may.iter().copied().collect() };
+        let projects = match (self.projects.is_empty(), self.kind) {
+            (false, _) => self.projects.iter().cloned().collect(),
+            // which jobs a worker gets is decided by its pools
+            (true, GrantKind::Worker) => BTreeSet::from(["*".to_owned()]),
+            (true, GrantKind::Operator | GrantKind::User | GrantKind::Changes | GrantKind::Events) => {
+                guild.whoami().await?.grant.what.projects
+            }
+        };
+        let what = What { may, projects, pools: self.pools.iter().cloned().collect(), labels: self.labels.clone() };
+        let join = Token::random();
+        let grant =
+            NewGrant { kind: self.kind, name: self.name.clone(), what, lifetime: self.ttl, join_hash: join.digest() };
+        let issued = guild.issue(&grant).await?;
+        let reference = reference(&issued, join)?;
+        write_credential(&self.output, &reference, &issued.grant)?;
+        if here.wants_json() {
+            return here.say_json(&row(here, &issued.grant));
+        }
+        here.say(&format!("grant {} for {} in {}\n", issued.grant.id, self.name, self.output.display()))?;
+        let file = self.output.display();
+        here.note(&match self.kind {
+            GrantKind::Worker => format!("next: on the worker's machine, guild-worker join {file}"),
+            GrantKind::Operator | GrantKind::User | GrantKind::Changes | GrantKind::Events => {
+                format!("next: its holder says guild login {file}")
+            }
+        });
+        Ok(())
+    }
+}
+
+impl Show {
+    async fn run(self, here: &Here) -> Result<(), Error> {
+        let grant = find(here, &self.grant).await?;
+        if here.wants_json() {
+            return here.say_json(&row(here, &grant));
+        }
+        let row = row(here, &grant);
+        let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
+        let time = |time: Option<_>| time.map_or("never".to_owned(), timestamp);
+        let labels: Vec<String> = grant.what.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let pools: Vec<String> = grant.what.pools.iter().cloned().collect();
+        let lines = [
+            ("id", grant.id.to_string()),
+            ("status", text("status")),
+            ("parent", grant.parent.to_string()),
+            ("kind", grant.kind.to_string()),
+            ("name", grant.name.clone()),
+            ("may", text("may")),
+            ("projects", text("projects")),
+            ("pools", pools.join(",")),
+            ("labels", labels.join(",")),
+            ("created", time(grant.created)),
+            ("expires", time(grant.expires)),
+            ("revoked", time(grant.revoked)),
+            ("reason", grant.reason.clone()),
+            ("holder", grant.holder.clone()),
+        ];
+        for (name, value) in lines {
+            here.say(&format!("{}{}\n", here.look.label(name), harmless(&value)))?;
+        }
+        Ok(())
+    }
+}
+
+impl Revoke {
+    async fn run(self, here: &Here) -> Result<(), Error> {
+        let grant = find(here, &self.grant).await?;
+        here.note(&format!("revoke: grant {} of {} ({})", grant.id, harmless(&grant.name), grant.kind));
+        let revoked = here.guild().await?.revoke(grant.id, &self.message).await?;
+        let revoked: Vec<String> = revoked.iter().map(ToString::to_string).collect();
+        here.say(&format!("revoked {}\n", revoked.join(" ")))
+    }
+}
+
+/// By number, or by name where one grant in force has it.
+async fn find(here: &Here, wanted: &str) -> Result<GrantView, Error> {
+    let grants = here.guild().await?.grants().await?;
+    let by_id = grants.iter().find(|grant| wanted.parse() == Ok(grant.id));
+    if let Some(grant) = by_id {
+        return Ok(grant.clone());
+    }
+    let mut named = grants.iter().filter(|grant| grant.name == wanted && grant.revoked.is_none());
+    match (named.next(), named.next()) {
+        (Some(grant), None) => Ok(grant.clone()),
+        (Some(_), Some(_)) => Err(Error::usage(format!("several grants are `{wanted}`'s"))
+            .help("use the number that `guild grant list` shows")),
+        (None, _) => Err(Error::not_found(format!("no grant `{wanted}` below yours")).help("see `guild grant list`")),
+    }
+}
+
+fn default_rights(kind: GrantKind) -> BTreeSet<Right> {
+    match kind {
+        GrantKind::User => BTreeSet::from([Right::View, Right::Run, Right::Retry, Right::Cancel]),
+        GrantKind::Changes => BTreeSet::from([Right::Changes]),
+        GrantKind::Events => BTreeSet::from([Right::Events]),
+        GrantKind::Operator => Right::ALL.into_iter().collect(),
+        // what a worker may do is its desk, which needs no right of a perspective
+        GrantKind::Worker => BTreeSet::new(),
+    }
+}
+
+fn reference(issued: &Issued, join: Token) -> Result<SturdyRef, Error> {
+    let fingerprint = issued
+        .fingerprint
+        .parse()
+        .map_err(|error| Error::Protocol(format!("its fingerprint `{}`: {error}", issued.fingerprint)))?;
+    if issued.advertise.is_empty() {
+        return Err(Error::Protocol("the master advertises no address".to_owned()));
+    }
+    Ok(SturdyRef { fingerprint, addresses: issued.advertise.clone(), token: join })
+}
+
+/// Mode 0600, never over an existing file; comment lines say what it is.
+fn write_credential(path: &Path, reference: &SturdyRef, grant: &GrantView) -> Result<(), Error> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let command = if grant.kind == GrantKind::Worker { "guild-worker join" } else { "guild login" };
+    let expires = grant.expires.map_or("never".to_owned(), timestamp);
+    let text = format!(
+        "# a Guild credential for {} ({}), grant {}, expires: {expires}\n\
+         # can be redeemed once, with `{command} FILE`; until then whoever reads it may use it\n{reference}\n",
+        harmless(&grant.name),
+        grant.kind,
+        grant.id,
+    );
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+        .map_err(|error| Error::file(path, error))
+}
+
+fn row(here: &Here, grant: &GrantView) -> Value {
+    let mut row = serde_json::to_value(grant).unwrap_or_default();
+    let rights: Vec<&str> = grant.what.may.iter().map(|right| right.word()).collect();
+    let projects: Vec<&str> = grant.what.projects.iter().map(String::as_str).collect();
+    let expired = grant.expires.is_some_and(|expires| expires <= here.look.now);
+    row["status"] = match (grant.revoked.is_some(), expired, grant.holder.is_empty()) {
+        (true, _, _) => "revoked",
+        (false, true, _) => "expired",
+        (false, false, true) => "unredeemed",
+        (false, false, false) => "held",
+    }
+    .into();
+    row["may"] = rights.join(",").into();
+    row["projects"] = projects.join(",").into();
+    row
+}
+
+fn parse_label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(format!("`{text}` is no label: write NAME=VALUE")),
+    }
+}

@@ -1,0 +1,151 @@
+//! `guild logs`: the bytes of logs to stdout, exactly; which step they are of to stderr.
+
+use crate::here::{Here, exit_status};
+use crate::render::{harmless, status_word};
+use clap::Args;
+use client::follow::{Follow, Notice};
+use client::logs::{copy, line_range};
+use client::selector::Selector;
+use client::views::{BuildView, JobView, StepView};
+use client::{Error, LogAddress};
+use schema::values::Outcome;
+
+#[derive(Args)]
+pub(crate) struct Logs {
+    /// Build, job, step or lines: pyfoo/412/test@linux,3.14/2:L120-L140 [default: the latest build]
+    selector: Option<String>,
+    /// Follow live until the build (or the job) ends, and exit with its outcome. With several jobs, each line
+    /// begins with its job's name
+    #[arg(long, short)]
+    follow: bool,
+    /// Only the steps that failed
+    #[arg(long, conflicts_with = "follow")]
+    failed: bool,
+}
+
+impl Logs {
+    pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
+        let (selector, build) = here.build(self.selector.as_deref()).await?;
+        if self.follow && selector.step.is_none() {
+            return follow(here, &selector, &build).await;
+        }
+        let parts = self.parts(here, &selector, &build).await?;
+        if !build.diagnosis.is_empty() {
+            here.note(build.diagnosis.trim_end());
+        }
+        let several = parts.len() > 1;
+        for part in &parts {
+            if several {
+                here.note(&part.header());
+            }
+            part.print(here, selector.lines, self.follow).await?;
+        }
+        if parts.is_empty() && build.diagnosis.is_empty() {
+            here.note(if self.failed { "no step failed" } else { "no step has started yet" });
+        }
+        match build.outcome {
+            Some(outcome) if here.options.exit_status => Ok(exit_status(outcome)),
+            Some(_) | None => Ok(0),
+        }
+    }
+
+    async fn parts(&self, here: &Here, selector: &Selector, build: &BuildView) -> Result<Vec<Part>, Error> {
+        let mut parts = Vec::new();
+        for job in build.jobs.iter().filter(|job| selector.chooses(&job.name)) {
+            let (number, job) = where_it_ran(here, build, job).await?;
+            for (index, step) in (1..).zip(&job.steps) {
+                let wanted = selector.step.is_none_or(|wanted| wanted == index);
+                if wanted && step.started.is_some() && (!self.failed || is_bad(step)) {
+                    parts.push(Part::new(build, number, &job, index, step));
+                }
+            }
+        }
+        match (selector.step, parts.is_empty() && !self.failed) {
+            (Some(step), true) => Err(Error::not_found(format!("{} has no log of step {step}", build.selector()))),
+            _ => Ok(parts),
+        }
+    }
+}
+
+/// One step's log.
+struct Part {
+    address: LogAddress,
+    name: String,
+    status: &'static str,
+}
+
+impl Part {
+    fn new(build: &BuildView, number: u32, job: &JobView, step: u16, view: &StepView) -> Part {
+        Part {
+            address: LogAddress {
+                project: build.project.clone(),
+                build: number,
+                job: job.name.clone(),
+                attempt: job.attempt,
+                step,
+            },
+            name: view.name.clone(),
+            status: status_word(view.state, view.outcome),
+        }
+    }
+
+    fn header(&self) -> String {
+        let LogAddress { project, build, job, step, .. } = &self.address;
+        format!("== {project}/{build}/{job}/{step} \"{}\" {}", harmless(&self.name), self.status)
+    }
+
+    async fn print(&self, here: &Here, lines: Option<(u64, u64)>, follow: bool) -> Result<(), Error> {
+        let guild = here.guild().await?;
+        let mut out = tokio::io::stdout();
+        if follow && lines.is_none() {
+            let (_never, ended) = tokio::sync::watch::channel(false);
+            let mut tail = client::Tail::new(guild, self.address.clone(), 0, client::Until::Ended(ended));
+            return crate::here::pour(&mut tail, &mut out).await;
+        }
+        let range = match lines {
+            Some((first, last)) => line_range(guild, &self.address, first, last).await?,
+            None => 0..u64::MAX,
+        };
+        copy(guild, &self.address, range, &mut out).await?;
+        Ok(())
+    }
+}
+
+async fn follow(here: &Here, selector: &Selector, build: &BuildView) -> Result<u8, Error> {
+    let outcome = Follow::new(here.guild().await?, &build.project, build.number)
+        .only(|job| selector.chooses(&job.name))
+        .notices(|notice| say_notice(here, build, &notice))
+        .run(&mut tokio::io::stdout())
+        .await?;
+    here.note(&format!("{}: {outcome}", build.selector()));
+    Ok(exit_status(outcome))
+}
+
+/// Beside the output of a followed build.
+pub(crate) fn say_notice(here: &Here, build: &BuildView, notice: &Notice<'_>) {
+    match notice {
+        Notice::Planned(build) if !build.diagnosis.is_empty() => here.note(build.diagnosis.trim_end()),
+        Notice::Planned(_) => {}
+        Notice::StepStarts { job, attempt, step, name } => {
+            let again = if *attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
+            here.note(&format!("== {}/{job}/{step} \"{}\"{again}", build.selector(), harmless(name)));
+        }
+        Notice::JobEnded(job) => {
+            let reason = if job.reason.is_empty() { String::new() } else { format!(": {}", harmless(&job.reason)) };
+            here.note(&format!("== {}/{} {}{reason}", build.selector(), job.name, status_word(job.state, job.outcome)));
+        }
+    }
+}
+
+/// A job that a retry carried over has its logs in the build where it ran.
+async fn where_it_ran(here: &Here, build: &BuildView, job: &JobView) -> Result<(u32, JobView), Error> {
+    if job.carried_from == 0 {
+        return Ok((build.number, job.clone()));
+    }
+    let old = here.guild().await?.build(&build.project, job.carried_from).await?;
+    Ok((old.number, old.job(&job.name).unwrap_or(job).clone()))
+}
+
+fn is_bad(step: &StepView) -> bool {
+    matches!(step.outcome, Some(Outcome::Failed | Outcome::Errored))
+}

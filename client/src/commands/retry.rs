@@ -1,0 +1,41 @@
+//! `guild retry`: a new build that repeats an old one, or a part of it.
+
+use crate::here::{Here, wait_for};
+use clap::Args;
+use client::{Again, Error};
+
+#[derive(Args)]
+pub(crate) struct Retry {
+    /// Build, or one job of it
+    selector: Option<String>,
+    /// The latest build of this branch
+    #[arg(long, conflicts_with = "selector")]
+    latest: bool,
+    /// Only the jobs that did not succeed; the others are carried over
+    #[arg(long)]
+    failed: bool,
+    /// Wait for the end, and exit with the outcome
+    #[arg(long)]
+    wait: bool,
+}
+
+impl Retry {
+    pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
+        let (selector, build) = here.build_to_change("retry", self.selector.as_deref(), self.latest).await?;
+        let again = match (&selector.job, self.failed) {
+            (Some(_), true) => return Err(Error::usage("a job or --failed, not both")),
+            (Some(_), false) => {
+                let names = build.jobs.iter().map(|job| &job.name).filter(|name| selector.chooses(name));
+                Again::Jobs(names.cloned().collect())
+            }
+            (None, true) => Again::Failed,
+            (None, false) => Again::All,
+        };
+        let number = here.guild().await?.retry(&build.project, build.number, &again).await?;
+        here.say_build(&build.project, number).await?;
+        match self.wait {
+            true => wait_for(here, &build.project, number).await,
+            false => Ok(0),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! `guild run`: asks for a build.
+
+use crate::here::{Here, wait_for};
+use clap::Args;
+use client::{BuildQuery, Error, git};
+
+#[derive(Args)]
+pub(crate) struct Run {
+    /// The project [default: that of the repository here]
+    project: Option<String>,
+    /// The tip of this branch or full ref [default: the branch here, else the one built last]
+    #[arg(long = "ref", value_name = "REF", conflicts_with = "revision")]
+    ref_name: Option<String>,
+    /// This commit
+    #[arg(long, value_name = "COMMIT")]
+    revision: Option<String>,
+    /// Wait for the end, and exit with the outcome
+    #[arg(long)]
+    wait: bool,
+}
+
+impl Run {
+    pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
+        let project = here.project(self.project.as_deref()).await?.name.clone();
+        let (ref_name, revision) = self.what(here, &project).await?;
+        let what = if revision.is_empty() { &ref_name } else { &revision };
+        here.note(&format!("run: {project} {what}"));
+        let number = here.guild().await?.run(&project, &ref_name, &revision).await?;
+        here.say_build(&project, number).await?;
+        match self.wait {
+            true => wait_for(here, &project, number).await,
+            false => Ok(0),
+        }
+    }
+
+    /// The ref and the revision to ask for; one of them is empty.
+    async fn what(&self, here: &Here, project: &str) -> Result<(String, String), Error> {
+        if let Some(revision) = &self.revision {
+            let full = here.copy().and_then(|copy| git::resolve(&copy.toplevel, revision));
+            return Ok((String::new(), full.unwrap_or_else(|| revision.clone())));
+        }
+        if let Some(ref_name) = &self.ref_name {
+            return Ok((ref_name.clone(), String::new()));
+        }
+        let is_here = here.project_here().await?.is_some_and(|here| here.name == project);
+        if is_here && let Some(branch) = here.copy().and_then(|copy| copy.branch.clone()) {
+            return Ok((format!("refs/heads/{branch}"), String::new()));
+        }
+        let query = BuildQuery { project: project.to_owned(), limit: 1, ..BuildQuery::default() };
+        let newest = here.guild().await?.builds(&query).await?.into_iter().next();
+        match newest.map(|build| build.ref_name).filter(|name| !name.is_empty()) {
+            Some(ref_name) => Ok((ref_name, String::new())),
+            None => Err(Error::usage("what is to be built?").help("name it with --ref BRANCH or --revision COMMIT")),
+        }
+    }
+}

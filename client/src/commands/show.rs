@@ -1,0 +1,97 @@
+//! `guild show`: one build with its jobs, or one job with its steps.
+
+use crate::here::{Here, exit_status, one_line};
+use crate::render::{build_row, clock, harmless, job_row, status_word, symbol};
+use clap::Args;
+use client::Error;
+use client::views::{BuildView, JobView, StepView, timestamp};
+
+const JOB_COLUMNS: [&str; 5] = ["name", "status", "platform", "worker", "duration"];
+
+#[derive(Args)]
+pub(crate) struct Show {
+    /// Build or job [default: the latest build]
+    selector: Option<String>,
+}
+
+impl Show {
+    pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
+        let (selector, build) = here.build(self.selector.as_deref()).await?;
+        let jobs: Vec<&JobView> = build.jobs.iter().filter(|job| selector.chooses(&job.name)).collect();
+        match (&selector.job, here.wants_json()) {
+            (None, true) => here.say_json(&build_row(&build))?,
+            (Some(_), true) => jobs.iter().try_for_each(|job| here.say_json(&job_row(&build, job)))?,
+            (None, false) => show_build(here, &build)?,
+            (Some(_), false) => jobs.iter().try_for_each(|job| show_job(here, &build, job))?,
+        }
+        let outcome = match jobs.as_slice() {
+            [job] if selector.job.is_some() => job.outcome,
+            _ => build.outcome,
+        };
+        Ok(outcome.filter(|_| here.options.exit_status).map_or(0, exit_status))
+    }
+}
+
+fn show_build(here: &Here, build: &BuildView) -> Result<(), Error> {
+    let time = |time: Option<_>| time.map_or_else(String::new, timestamp);
+    let lines = [
+        ("build", build.selector()),
+        ("status", status_word(build.state, build.outcome).to_owned()),
+        ("ref", build.ref_name.clone()),
+        ("revision", build.revision.clone()),
+        ("subject", build.subject.clone()),
+        ("author", build.author.clone()),
+        ("cause", build.cause.clone()),
+        ("created", time(build.created)),
+        ("started", time(build.started)),
+        ("finished", time(build.finished)),
+    ];
+    for (name, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
+        here.say(&format!("{}{}\n", here.look.label(name), harmless(value)))?;
+    }
+    if !build.diagnosis.is_empty() {
+        here.say(&format!("\n{}\n", build.diagnosis.trim_end()))?;
+    }
+    if !build.jobs.is_empty() {
+        here.say("\n")?;
+        let rows: Vec<_> = build.jobs.iter().map(|job| job_row(build, job)).collect();
+        here.say_rows(&rows, &JOB_COLUMNS)?;
+    }
+    Ok(())
+}
+
+fn show_job(here: &Here, build: &BuildView, job: &JobView) -> Result<(), Error> {
+    let carried = if job.carried_from == 0 { String::new() } else { format!("{}/{}", build.project, job.carried_from) };
+    let lines = [
+        ("job", format!("{}/{}", build.selector(), job.name)),
+        ("status", status_word(job.state, job.outcome).to_owned()),
+        ("reason", job.reason.clone()),
+        ("of", one_line(build)),
+        ("platform", job.platform.clone()),
+        ("worker", job.worker.clone()),
+        ("attempt", if job.attempt > 0 { job.attempt.to_string() } else { String::new() }),
+        ("carried", carried),
+    ];
+    for (name, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
+        here.say(&format!("{}{}\n", here.look.label(name), harmless(value)))?;
+    }
+    for (index, step) in (1..).zip(&job.steps) {
+        here.say(&format!("{}\n", step_line(here, index, step)))?;
+    }
+    Ok(())
+}
+
+fn step_line(here: &Here, index: usize, step: &StepView) -> String {
+    let (symbol, paint) = symbol(step.state, step.outcome);
+    let duration = match (step.started, step.finished) {
+        (Some(started), Some(finished)) => clock(finished.since(started).as_secs_f64()),
+        _ => String::new(),
+    };
+    let status = status_word(step.state, step.outcome);
+    let exit = if step.outcome.is_some() { step.exit.to_string() } else { String::new() };
+    let mark = here.look.painted(&format!("{symbol} {status}"), paint);
+    match here.look.terminal {
+        true => format!("  {index}  {mark}  {}  {duration}  {exit}", harmless(&step.name)),
+        false => format!("step\t{index}\t{status}\t{}\t{duration}\t{exit}", harmless(&step.name)),
+    }
+}

@@ -1,0 +1,104 @@
+//! `guild watch`: a line for each change of a build or a job, live. Compares states rather than printing events, so
+//! that a lost link leaves no hole.
+
+use crate::here::{Here, exit_status, one_line};
+use crate::render::{build_row, harmless, job_row, status_word, symbol};
+use clap::Args;
+use client::selector::Which;
+use client::views::BuildView;
+use client::watch::News;
+use client::{Error, Mirror, Watch as Subscription};
+use schema::values::{Filter, Outcome};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+#[derive(Args)]
+pub(crate) struct Watch {
+    /// A build: until it ends, exit with its outcome; a project; a branch or a commit: its latest build [default: the
+    /// project here, else all]
+    selector: Option<String>,
+}
+
+impl Watch {
+    pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
+        let mut selector = here.selector(self.selector.as_deref()).await?;
+        let mut filter = Filter::default();
+        if selector.build != Which::Newest {
+            let (found, build) = here.build(self.selector.as_deref()).await?;
+            selector = found;
+            filter.build = build.number;
+            selector.project = Some(build.project);
+        }
+        filter.projects = selector.project.into_iter().collect();
+        let wanted = filter.projects.first().cloned().zip((filter.build > 0).then_some(filter.build));
+        let mut news = Subscription::new(here.guild().await?, filter);
+        let mut mirror = Mirror::default();
+        let mut printed = Printed::default();
+        loop {
+            let news = news.next().await?;
+            match news {
+                News::Snapshot(builds) => mirror.reset(builds),
+                News::Events(events) => events.iter().for_each(|event| mirror.apply(event)),
+            }
+            for build in mirror.builds() {
+                printed.say_changes(here, build)?;
+            }
+            if let Some((project, number)) = &wanted
+                && let Some(outcome) = mirror.build(project, *number).and_then(outcome)
+            {
+                return Ok(exit_status(outcome));
+            }
+            mirror.forget_finished();
+        }
+    }
+}
+
+fn outcome(build: &BuildView) -> Option<Outcome> {
+    build.outcome.filter(|_| build.is_finished())
+}
+
+/// The status of each build and job as it was said last.
+#[derive(Default)]
+struct Printed(BTreeMap<(String, u32), BTreeMap<String, &'static str>>);
+
+impl Printed {
+    fn say_changes(&mut self, here: &Here, build: &BuildView) -> Result<(), Error> {
+        let known = self.0.entry((build.project.clone(), build.number)).or_default();
+        // the build itself stands under the empty name; its end comes after those of its jobs
+        let of_build = status_word(build.state, build.outcome);
+        let changed = known.insert(String::new(), of_build) != Some(of_build);
+        if changed && !build.is_finished() {
+            say(here, &build_line(here, build), build_row(build))?;
+        }
+        for job in &build.jobs {
+            let status = status_word(job.state, job.outcome);
+            if known.insert(job.name.clone(), status) != Some(status) {
+                let (symbol, paint) = symbol(job.state, job.outcome);
+                let place =
+                    if job.worker.is_empty() { String::new() } else { format!("\ton {}", harmless(&job.worker)) };
+                let reason = if job.reason.is_empty() { String::new() } else { format!("\t{}", harmless(&job.reason)) };
+                let mark = here.look.painted(&format!("{symbol} {status}"), paint);
+                let line = format!("{}/{}\t{mark}{place}{reason}", build.selector(), job.name);
+                say(here, &line, job_row(build, job))?;
+            }
+        }
+        if changed && build.is_finished() {
+            say(here, &build_line(here, build), build_row(build))?;
+        }
+        Ok(())
+    }
+}
+
+fn build_line(here: &Here, build: &BuildView) -> String {
+    let (symbol, paint) = symbol(build.state, build.outcome);
+    let mark = here.look.painted(&format!("{symbol} {}", status_word(build.state, build.outcome)), paint);
+    format!("{}\t{mark}\t{}", build.selector(), one_line(build))
+}
+
+fn say(here: &Here, line: &str, row: Value) -> Result<(), Error> {
+    match here.wants_json() {
+        true => here.say_json(&row),
+        false if here.look.terminal => here.say(&format!("{}\n", line.replace('\t', "  "))),
+        false => here.say(&format!("{line}\n")),
+    }
+}

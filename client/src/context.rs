@@ -1,0 +1,356 @@
+//! Contexts: which credential and key the commands use, and for which repository. Files below
+//! `$XDG_CONFIG_HOME/guild` (default `~/.config/guild`):
+//!
+//! ```text
+//! identity.key          this user's key, made at the first login, mode 0600
+//! current               the name of the context that is used where no other applies
+//! contexts/NAME.toml    one context
+//! contexts/NAME.cap     its credential, mode 0600
+//! ```
+//!
+//! A context is TOML; relative paths begin where its file lies:
+//!
+//! ```toml
+//! credential = "NAME.cap"
+//! identity   = "../identity.key"      # the key that the credential is bound to; this is the default
+//! repository = "/home/me/src/pyfoo"   # optional: use this context within that directory
+//! ```
+//!
+//! In order: `--cap FILE`, `--context NAME`, the context of the innermost repository that holds the working directory,
+//! the current one. This module opens no connection.
+
+use crate::error::Error;
+use schema::identity::Identity;
+use schema::sturdy_ref::SturdyRef;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+const DEFAULT_IDENTITY: &str = "../identity.key";
+
+/// A credential's place, and the key that goes with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Context {
+    pub name: String,
+    pub credential: PathBuf,
+    pub identity: PathBuf,
+    pub repository: Option<PathBuf>,
+}
+
+/// The directory that holds a user's contexts.
+#[derive(Clone, Debug)]
+pub struct Contexts {
+    root: PathBuf,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ContextFile {
+    credential: PathBuf,
+    #[serde(default = "default_identity")]
+    identity: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repository: Option<PathBuf>,
+}
+
+/// Makes the commands use this credential inside `repository` (and below), without a login. May be repeated.
+pub fn register(repository: &Path, credential: &Path, identity: &Path) -> Result<Context, Error> {
+    Contexts::of_user()?.register(repository, credential, identity)
+}
+
+impl Context {
+    /// Reads the credential and the key. Both files must be the user's alone.
+    pub fn open(&self) -> Result<(SturdyRef, Rc<Identity>), Error> {
+        let unusable = |why: String| Error::Credential { credential: self.name.clone(), why };
+        let reference = SturdyRef::load(&self.credential).map_err(|error| unusable(error.to_string()))?;
+        let identity = Identity::load_or_create(&self.identity).map_err(|error| unusable(error.to_string()))?;
+        Ok((reference, Rc::new(identity)))
+    }
+}
+
+impl Contexts {
+    pub fn of_user() -> Result<Contexts, Error> {
+        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let root = set("XDG_CONFIG_HOME")
+            .filter(|path| path.is_absolute())
+            .or_else(|| set("HOME").map(|home| home.join(".config")))
+            .ok_or_else(|| Error::usage("neither HOME nor XDG_CONFIG_HOME is set").help("name a file with --cap"))?;
+        Ok(Contexts::at(root.join("guild")))
+    }
+
+    pub fn at(root: PathBuf) -> Contexts {
+        Contexts { root }
+    }
+
+    /// This user's own key.
+    pub fn identity(&self) -> PathBuf {
+        self.root.join("identity.key")
+    }
+
+    /// Where a credential of this name is kept.
+    pub fn credential(&self, name: &str) -> PathBuf {
+        self.directory().join(format!("{name}.cap"))
+    }
+
+    pub fn directory(&self) -> PathBuf {
+        self.root.join("contexts")
+    }
+
+    /// The context to use at `here`, as the module says.
+    pub fn choose(&self, cap: Option<&Path>, name: Option<&str>, here: &Path) -> Result<Context, Error> {
+        if let Some(cap) = cap {
+            return Ok(self.of_file(cap));
+        }
+        if let Some(name) = name {
+            return self.load(name);
+        }
+        if let Some(context) = self.of_directory(here) {
+            return Ok(context);
+        }
+        match self.current() {
+            Some(name) => self.load(&name),
+            None => Err(Error::NoContext),
+        }
+    }
+
+    pub fn load(&self, name: &str) -> Result<Context, Error> {
+        check_name(name)?;
+        let path = self.file(name);
+        let text = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Error::NotFound {
+                text: format!("there is no context `{name}`"),
+                help: format!("those that there are: {}", self.names().join(", ")),
+            },
+            _ => Error::file(&path, error),
+        })?;
+        let file: ContextFile =
+            toml::from_str(&text).map_err(|error| Error::usage(format!("{}: {}", path.display(), error.message())))?;
+        let directory = self.directory();
+        Ok(Context {
+            name: name.to_owned(),
+            credential: directory.join(file.credential),
+            identity: directory.join(file.identity),
+            repository: file.repository.map(|repository| directory.join(repository)),
+        })
+    }
+
+    /// In alphabetical order.
+    pub fn names(&self) -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(self.directory()) else { return Vec::new() };
+        let mut names: Vec<String> = entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".toml").map(str::to_owned))
+            .collect();
+        names.sort();
+        names
+    }
+
+    pub fn current(&self) -> Option<String> {
+        let name = std::fs::read_to_string(self.root.join("current")).ok()?;
+        Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+    }
+
+    pub fn set_current(&self, name: &str) -> Result<(), Error> {
+        check_name(name)?;
+        write_private(&self.root.join("current"), &format!("{name}\n"))
+    }
+
+    /// Writes a context whose credential is (or will be) at its usual place.
+    pub fn save(&self, name: &str) -> Result<Context, Error> {
+        check_name(name)?;
+        let file = ContextFile {
+            credential: PathBuf::from(format!("{name}.cap")),
+            identity: default_identity(),
+            repository: None,
+        };
+        self.write(name, &file)?;
+        self.load(name)
+    }
+
+    pub fn register(&self, repository: &Path, credential: &Path, identity: &Path) -> Result<Context, Error> {
+        let repository = absolute(repository)?;
+        let name = name_of_repository(&repository);
+        let file = ContextFile {
+            credential: absolute(credential)?,
+            identity: absolute(identity)?,
+            repository: Some(repository),
+        };
+        self.write(&name, &file)?;
+        self.load(&name)
+    }
+
+    /// Removes a context and, where it lies at its usual place, its credential.
+    pub fn remove(&self, name: &str) -> Result<(), Error> {
+        let context = self.load(name)?;
+        if context.credential == self.credential(name) {
+            remove_if_there(&context.credential)?;
+        }
+        remove_if_there(&self.file(name))?;
+        if self.current().as_deref() == Some(name) {
+            remove_if_there(&self.root.join("current"))?;
+        }
+        Ok(())
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.directory().join(format!("{name}.toml"))
+    }
+
+    fn write(&self, name: &str, file: &ContextFile) -> Result<(), Error> {
+        let text = toml::to_string(file).map_err(|error| Error::usage(format!("context `{name}`: {error}")))?;
+        write_private(&self.file(name), &text)
+    }
+
+    fn all(&self) -> impl Iterator<Item = Context> {
+        // a broken context stops only those who name it
+        self.names().into_iter().filter_map(|name| self.load(&name).ok())
+    }
+
+    /// A credential that no context names goes with the user's own key.
+    fn of_file(&self, cap: &Path) -> Context {
+        let wanted = std::fs::canonicalize(cap).unwrap_or_else(|_| cap.to_owned());
+        let known = self.all().find(|context| std::fs::canonicalize(&context.credential).is_ok_and(|at| at == wanted));
+        known.unwrap_or_else(|| Context {
+            name: cap.display().to_string(),
+            credential: cap.to_owned(),
+            identity: self.identity(),
+            repository: None,
+        })
+    }
+
+    fn of_directory(&self, here: &Path) -> Option<Context> {
+        let here = std::fs::canonicalize(here).ok()?;
+        self.all()
+            .filter(|context| context.repository.as_ref().is_some_and(|repository| here.starts_with(repository)))
+            .max_by_key(|context| context.repository.as_ref().map(|path| path.components().count()))
+    }
+}
+
+/// Whether this may be a context's name: it becomes a file's.
+pub fn check_name(name: &str) -> Result<(), Error> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    match !name.is_empty() && name.len() <= 100 && !name.starts_with('.') && name.chars().all(allowed) {
+        true => Ok(()),
+        false => Err(Error::usage(format!("`{name}` cannot name a context"))
+            .help("letters, digits, `.`, `_` and `-`; give one with --name")),
+    }
+}
+
+fn default_identity() -> PathBuf {
+    PathBuf::from(DEFAULT_IDENTITY)
+}
+
+/// The directory's own name for people, and a hash of its path, since many have the same name.
+fn name_of_repository(repository: &Path) -> String {
+    let own = repository.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let own: String = own.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')).take(40).collect();
+    let hash = Sha256::digest(repository.as_os_str().as_encoded_bytes());
+    format!("repository-{own}-{}", data_encoding::HEXLOWER.encode(&hash[..4]))
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Error> {
+    std::fs::canonicalize(path).map_err(|error| Error::file(path, error))
+}
+
+fn remove_if_there(path: &Path) -> Result<(), Error> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file(path, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Whole or not at all: another command may read it at this moment.
+pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), Error> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let failed = |error| Error::file(path, error);
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(failed)?;
+    }
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!(".{}.new", std::process::id()));
+    let draft = PathBuf::from(draft);
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft).map_err(failed)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    std::fs::rename(&draft, path).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Place {
+        _directory: tempfile::TempDir,
+        contexts: Contexts,
+        repository: PathBuf,
+        cap: PathBuf,
+    }
+
+    fn place() -> Place {
+        let directory = tempfile::tempdir().unwrap();
+        let root = std::fs::canonicalize(directory.path()).unwrap();
+        let repository = root.join("src/pyfoo");
+        std::fs::create_dir_all(repository.join("deep")).unwrap();
+        let cap = root.join("operator.cap");
+        std::fs::write(&cap, "").unwrap();
+        std::fs::write(root.join("key"), "").unwrap();
+        Place { contexts: Contexts::at(root.join("config/guild")), _directory: directory, repository, cap }
+    }
+
+    #[test]
+    fn without_a_context_the_error_says_what_to_do() {
+        let place = place();
+        let error = place.contexts.choose(None, None, &place.repository).unwrap_err();
+        assert!(matches!(error, Error::NoContext));
+        assert!(error.way_out().contains("guild login"));
+        assert_eq!(error.exit_code(), 5);
+    }
+
+    #[test]
+    fn a_registered_repository_is_used_within_and_nowhere_else() {
+        let place = place();
+        let key = place.cap.with_file_name("key");
+        let registered = place.contexts.register(&place.repository, &place.cap, &key).unwrap();
+        let found = place.contexts.choose(None, None, &place.repository.join("deep")).unwrap();
+        assert_eq!(found, registered);
+        assert_eq!((&found.credential, &found.identity), (&place.cap, &key));
+        let above = place.repository.parent().unwrap();
+        assert!(matches!(place.contexts.choose(None, None, above), Err(Error::NoContext)));
+        // the credential alone leads to its key as well
+        assert_eq!(place.contexts.choose(Some(&place.cap), None, above).unwrap(), registered);
+    }
+
+    #[test]
+    fn the_innermost_repository_wins_and_a_name_wins_over_it() {
+        let place = place();
+        let key = place.cap.with_file_name("key");
+        place.contexts.register(place.repository.parent().unwrap(), &place.cap, &key).unwrap();
+        let inner = place.contexts.register(&place.repository, &place.cap, &key).unwrap();
+        assert_eq!(place.contexts.choose(None, None, &place.repository).unwrap().name, inner.name);
+        let named = place.contexts.save("work").unwrap();
+        place.contexts.set_current("work").unwrap();
+        assert_eq!(place.contexts.choose(None, None, &place.repository).unwrap().name, inner.name);
+        assert_eq!(place.contexts.choose(None, Some("work"), &place.repository).unwrap(), named);
+        assert_eq!(place.contexts.choose(None, None, Path::new("/")).unwrap(), named);
+    }
+
+    #[test]
+    fn a_removed_context_is_gone_but_not_a_credential_that_lies_elsewhere() {
+        let place = place();
+        let key = place.cap.with_file_name("key");
+        let context = place.contexts.register(&place.repository, &place.cap, &key).unwrap();
+        place.contexts.remove(&context.name).unwrap();
+        assert!(place.contexts.names().is_empty());
+        assert!(place.cap.exists());
+    }
+
+    #[test]
+    fn names_cannot_leave_the_directory() {
+        for name in ["", "..", "a/b", ".hidden", "a b"] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+        assert!(check_name("ci.example_org-1").is_ok());
+    }
+}

@@ -1,0 +1,68 @@
+//! From a credential to a live link: dial, restore. Keeping it alive is [`crate::guild`]'s.
+
+use crate::error::Error;
+use crate::guild::Guild;
+use crate::link::Link;
+use crate::steer::done;
+use capnp::capability::FromClientHook as _;
+use futures::FutureExt as _;
+use schema::gateway_capnp::gateway;
+use schema::identity::Identity;
+use schema::perspective_capnp::perspective;
+use schema::sturdy_ref::{SturdyRef, Token};
+use schema::vat::{self, Limits, Side, Vat, VatError};
+use schema::wire::VERSIONS;
+use std::rc::Rc;
+
+impl Guild {
+    /// Connects to the master that the credential names, and proves the key that it is bound to. Must be called within a
+    /// `LocalSet`.
+    pub async fn connect(credential: SturdyRef, identity: Rc<Identity>) -> Result<Guild, Error> {
+        Guild::over(Box::new(move || link(credential.clone(), identity.clone()).boxed_local())).await
+    }
+}
+
+async fn link(credential: SturdyRef, identity: Rc<Identity>) -> Result<Link, Error> {
+    let (gateway, vat) = reach(&credential, &identity).await?;
+    let perspective = restore(&gateway, &credential.token).await?;
+    let closed = vat.closed();
+    Ok(Link::new(perspective, async { drop(closed.await) }, vat))
+}
+
+/// The gateway of the master that a sturdy ref names. It lives as long as the vat.
+pub async fn reach(credential: &SturdyRef, identity: &Identity) -> Result<(gateway::Client, Vat), Error> {
+    let secured = vat::dial(credential, Some(identity)).await?;
+    let vat = vat::start(secured.stream, Side::Client, vat::pulse(), Limits::known());
+    Ok((vat.bootstrap(), vat))
+}
+
+/// The perspective that a token stands for.
+pub async fn restore(gateway: &gateway::Client, token: &Token) -> Result<perspective::Client, Error> {
+    let mut request = gateway.restore_request();
+    request.get().set_token(token.as_bytes());
+    let mut versions = request.get().init_versions();
+    versions.set_min(*VERSIONS.start());
+    versions.set_max(*VERSIONS.end());
+    let answer = request.send().promise.await?;
+    let answer = answer.get()?;
+    done(answer.has_refusal(), answer.get_refusal())?;
+    if !VERSIONS.contains(&answer.get_version()) {
+        return Err(Error::Protocol(format!("it speaks version {} of the protocol", answer.get_version())));
+    }
+    let capability: capnp::capability::Client = answer.get_capability().get_as_capability()?;
+    Ok(perspective::Client::new(capability.hook))
+}
+
+impl From<VatError> for Error {
+    fn from(error: VatError) -> Error {
+        match error {
+            VatError::WrongKey { .. } => {
+                Error::Credential { credential: "the credential".to_owned(), why: error.to_string() }
+            }
+            VatError::Protocol { .. } => Error::Protocol(error.to_string()),
+            VatError::Unreachable { .. } | VatError::Handshake(_) | VatError::HandshakeLate | VatError::Identity(_) => {
+                Error::Unreachable(error.to_string())
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! What can go wrong for a holder of a credential, and the exit status that tells it. The only error type of this library.
+
+use schema::values::{Refusal, RefusalCode};
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The master answered that it will not do this.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// The credential does not hold this part of a perspective at all.
+    #[error("this credential does not hold the right to {0}")]
+    NotHeld(&'static str),
+    #[error("{credential}: {why}")]
+    Credential { credential: String, why: String },
+    #[error("no credential for this master: there is no context")]
+    NoContext,
+    /// No address of the master answered.
+    #[error("the master cannot be reached: {0}")]
+    Unreachable(String),
+    /// The link was lost during a call, and did not come back in time.
+    #[error("the link to the master was lost: {0}")]
+    Lost(String),
+    /// The other side breaks the protocol, or speaks another version of it.
+    #[error("the master's answer cannot be understood: {0}")]
+    Protocol(String),
+    #[error("{text}")]
+    NotFound { text: String, help: String },
+    #[error("{text}")]
+    Usage { text: String, help: String },
+    #[error("still running after {0:?}")]
+    Timeout(Duration),
+    #[error("{}: {source}", path.display())]
+    File { path: PathBuf, source: std::io::Error },
+    /// What was read could not be written on.
+    #[error("the output cannot be written: {0}")]
+    Output(std::io::Error),
+}
+
+impl Error {
+    pub fn usage(text: impl Into<String>) -> Error {
+        Error::Usage { text: text.into(), help: String::new() }
+    }
+
+    pub fn not_found(text: impl Into<String>) -> Error {
+        Error::NotFound { text: text.into(), help: String::new() }
+    }
+
+    pub fn file(path: impl Into<PathBuf>, source: std::io::Error) -> Error {
+        Error::File { path: path.into(), source }
+    }
+
+    /// The way out, where there is one; printed below the error.
+    #[must_use]
+    pub fn help(mut self, way_out: impl Into<String>) -> Error {
+        match &mut self {
+            Error::NotFound { help, .. } | Error::Usage { help, .. } => *help = way_out.into(),
+            Error::Refused(refusal) => refusal.help = way_out.into(),
+            Error::NotHeld(_)
+            | Error::Credential { .. }
+            | Error::NoContext
+            | Error::Unreachable(_)
+            | Error::Lost(_)
+            | Error::Protocol(_)
+            | Error::Timeout(_)
+            | Error::File { .. }
+            | Error::Output(_) => {}
+        }
+        self
+    }
+
+    pub fn way_out(&self) -> &str {
+        match self {
+            Error::Refused(refusal) => &refusal.help,
+            Error::NotFound { help, .. } | Error::Usage { help, .. } => help,
+            Error::NotHeld(_) => "`guild whoami` shows what it holds; whoever issued it can issue another",
+            Error::Credential { .. } => "ask whoever runs the master for a new one, then `guild login FILE`",
+            Error::NoContext => {
+                "`guild login FILE` with the file that `guild grant issue` wrote, or name one with --cap FILE"
+            }
+            Error::Unreachable(_)
+            | Error::Lost(_)
+            | Error::Protocol(_)
+            | Error::Timeout(_)
+            | Error::File { .. }
+            | Error::Output(_) => "",
+        }
+    }
+
+    /// The process exit status (`interface.md`).
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Refused(refusal) => refusal_exit_code(refusal.code),
+            Error::NotHeld(_) | Error::Credential { .. } | Error::NoContext => 5,
+            Error::Unreachable(_) | Error::Lost(_) | Error::Protocol(_) => 6,
+            Error::NotFound { .. } => 7,
+            Error::Usage { .. } | Error::File { .. } => 2,
+            Error::Timeout(_) => 8,
+            Error::Output(_) => 4,
+        }
+    }
+
+    /// Whether the same call on a new link may succeed.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Error::Lost(_) | Error::Unreachable(_) => true,
+            Error::Refused(refusal) => refusal.code == RefusalCode::Unavailable,
+            Error::NotHeld(_)
+            | Error::Credential { .. }
+            | Error::NoContext
+            | Error::Protocol(_)
+            | Error::NotFound { .. }
+            | Error::Usage { .. }
+            | Error::Timeout(_)
+            | Error::File { .. }
+            | Error::Output(_) => false,
+        }
+    }
+}
+
+fn refusal_exit_code(code: RefusalCode) -> u8 {
+    match code {
+        RefusalCode::NotPermitted | RefusalCode::Revoked | RefusalCode::Expired | RefusalCode::Unknown => 5,
+        RefusalCode::NotFound => 7,
+        RefusalCode::Invalid | RefusalCode::Conflict => 2,
+        RefusalCode::Version | RefusalCode::Unavailable => 6,
+        RefusalCode::Internal | RefusalCode::Stale | RefusalCode::Offset => 4,
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Error {
+        Error::Refused(refusal)
+    }
+}
+
+/// A revoked gate answers calls with an exception that begins with this word (`common.capnp`).
+const REVOKED: &str = "revoked:";
+
+impl From<capnp::Error> for Error {
+    fn from(error: capnp::Error) -> Error {
+        // remote exceptions arrive as "remote exception: TEXT"
+        let text = error.extra.trim_start_matches("remote exception: ").trim_end();
+        if text.starts_with(REVOKED) {
+            return Error::Refused(Refusal::new(RefusalCode::Revoked, text));
+        }
+        match error.kind {
+            capnp::ErrorKind::Disconnected | capnp::ErrorKind::Overloaded => Error::Lost(text.to_owned()),
+            capnp::ErrorKind::Unimplemented => {
+                Error::Protocol(format!("it is of an older version, without this method ({text})"))
+            }
+            _ => Error::Protocol(error.to_string()),
+        }
+    }
+}
+
+impl From<capnp::NotInSchema> for Error {
+    fn from(error: capnp::NotInSchema) -> Error {
+        Error::Protocol(error.to_string())
+    }
+}
+
+impl From<std::str::Utf8Error> for Error {
+    fn from(error: std::str::Utf8Error) -> Error {
+        Error::Protocol(error.to_string())
+    }
+}

@@ -1,0 +1,164 @@
+//! A guild as its holder of a credential sees it: one link at a time, made anew when it is lost, and calls that survive
+//! that. Mutating calls carry a request id, so that all calls may be repeated. What the calls are is in
+//! [`crate::look`], [`crate::steer`] and [`crate::operate`].
+
+use crate::backoff;
+use crate::error::Error;
+use crate::link::Link;
+use futures::future::LocalBoxFuture;
+use schema::perspective_capnp::viewer;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// Makes a new link.
+pub type Dial = Box<dyn Fn() -> LocalBoxFuture<'static, Result<Link, Error>>>;
+
+/// What a person who waits may want to hear of the link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkNews {
+    /// It was lost, and is being made anew.
+    Lost(String),
+    Restored,
+}
+
+type Listener = Rc<dyn Fn(LinkNews)>;
+
+/// The reconnecting client. Cheap to clone; lives on one thread, in a `LocalSet`.
+#[derive(Clone)]
+pub struct Guild(Rc<Inner>);
+
+struct Inner {
+    /// None: there is no way back once the link is lost.
+    dial: Option<Dial>,
+    link: Mutex<Option<Rc<Link>>>,
+    listener: RefCell<Option<Listener>>,
+    call_deadline: Duration,
+}
+
+/// How often a call is tried on new links before its error is given to the caller.
+#[derive(Clone, Copy)]
+enum Patience {
+    Tries(u32),
+    Unlimited,
+}
+
+const CALL_TRIES: u32 = 4;
+/// Long, since asking for a build costs a fetch at the master.
+const CALL_DEADLINE: Duration = Duration::from_secs(120);
+
+impl Guild {
+    /// Makes the first link with `dial`, and later ones when it was lost.
+    pub async fn over(dial: Dial) -> Result<Guild, Error> {
+        let link = dial().await?;
+        Ok(Guild::new(Some(dial), link))
+    }
+
+    /// Looks through a viewer that is at hand; when it is lost, that is the end.
+    pub fn of_viewer(viewer: viewer::Client) -> Guild {
+        Guild::new(None, Link::of_viewer(viewer))
+    }
+
+    fn new(dial: Option<Dial>, link: Link) -> Guild {
+        Guild(Rc::new(Inner {
+            dial,
+            link: Mutex::new(Some(Rc::new(link))),
+            listener: RefCell::new(None),
+            call_deadline: CALL_DEADLINE,
+        }))
+    }
+
+    /// Tells `listener` when the link is lost and when it is back. One listener; it must not call the guild.
+    pub fn on_link_news(&self, listener: impl Fn(LinkNews) + 'static) {
+        *self.0.listener.borrow_mut() = Some(Rc::new(listener));
+    }
+
+    /// The present link; a new one, where the last is known to be lost.
+    pub async fn link(&self) -> Result<Rc<Link>, Error> {
+        let mut slot = self.0.link.lock().await;
+        if let Some(link) = slot.as_ref() {
+            if !link.is_closed() {
+                return Ok(link.clone());
+            }
+            *slot = None;
+            self.tell(LinkNews::Lost("the connection was closed".to_owned()));
+        }
+        let dial = self.0.dial.as_ref().ok_or_else(|| Error::Lost("it cannot be made anew".to_owned()))?;
+        let link = Rc::new(dial().await?);
+        *slot = Some(link.clone());
+        self.tell(LinkNews::Restored);
+        Ok(link)
+    }
+
+    /// Does `op`, which may be repeated, on new links where the link is lost; at most a few times.
+    pub(crate) async fn call<T>(&self, op: impl AsyncFn(Rc<Link>) -> Result<T, Error>) -> Result<T, Error> {
+        let deadline = self.0.call_deadline;
+        let bounded = async |link| match tokio::time::timeout(deadline, op(link)).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::Lost(format!("no answer within {} s", deadline.as_secs()))),
+        };
+        self.repeat(bounded, Patience::Tries(CALL_TRIES)).await
+    }
+
+    /// Does `op`, however often the link is lost, and for however long it takes.
+    pub(crate) async fn call_for_ever<T>(&self, op: impl AsyncFn(Rc<Link>) -> Result<T, Error>) -> Result<T, Error> {
+        self.repeat(op, Patience::Unlimited).await
+    }
+
+    async fn repeat<T>(&self, op: impl AsyncFn(Rc<Link>) -> Result<T, Error>, patience: Patience) -> Result<T, Error> {
+        let mut tries = 0;
+        loop {
+            let error = match self.link().await {
+                Ok(link) => match op(link.clone()).await {
+                    Err(error @ Error::Lost(_)) => {
+                        self.discard(&link, &error).await;
+                        error
+                    }
+                    done => match done {
+                        Err(error) if error.is_passing() => error,
+                        done => return done,
+                    },
+                },
+                Err(error) => error,
+            };
+            tries += 1;
+            if !error.is_passing() || self.0.dial.is_none() || patience.is_over(tries) {
+                return Err(error);
+            }
+            tokio::time::sleep(backoff::jittered(tries - 1)).await;
+        }
+    }
+
+    /// Forgets a link on which a call was lost, unless another caller did so before.
+    async fn discard(&self, lost: &Rc<Link>, error: &Error) {
+        let mut slot = self.0.link.lock().await;
+        if slot.as_ref().is_some_and(|link| Rc::ptr_eq(link, lost)) && self.0.dial.is_some() {
+            *slot = None;
+            self.tell(LinkNews::Lost(error.to_string()));
+        }
+    }
+
+    fn tell(&self, news: LinkNews) {
+        let listener = self.0.listener.borrow().clone();
+        if let Some(listener) = listener {
+            listener(news);
+        }
+    }
+}
+
+impl Patience {
+    fn is_over(self, tries: u32) -> bool {
+        match self {
+            Patience::Tries(most) => tries >= most,
+            Patience::Unlimited => false,
+        }
+    }
+}
+
+/// Names one mutating call, so that repeating it does it once.
+pub(crate) fn new_request() -> Result<[u8; 16], Error> {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).map_err(|error| Error::Protocol(format!("the system has no randomness: {error}")))?;
+    Ok(id)
+}

@@ -1,0 +1,233 @@
+//! Reading one step's log: pipelined, resumed by offset on a new link, live where asked for. Memory stays at a few
+//! chunks whatever the log's size.
+
+use crate::error::Error;
+use crate::guild::Guild;
+use crate::link::Link;
+use futures::StreamExt as _;
+use futures::future::LocalBoxFuture;
+use futures::stream::FuturesOrdered;
+use schema::log_capnp::log_reader;
+use schema::wire::refusal;
+use std::ops::Range;
+use std::rc::Rc;
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::watch;
+
+/// As much as the master gives at once.
+const CHUNK: u64 = 256 * 1024;
+const CHUNKS_IN_FLIGHT: usize = 4;
+
+/// Names one step's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogAddress {
+    pub project: String,
+    pub build: u32,
+    /// With its cell.
+    pub job: String,
+    /// 0: the latest.
+    pub attempt: u16,
+    /// From 1.
+    pub step: u16,
+}
+
+/// When to stop.
+#[derive(Clone, Debug)]
+pub enum Until {
+    /// At this offset, or at the end so far.
+    Offset(u64),
+    /// When the log is sealed, or when this turned true (its step has ended) and all was read that was there then.
+    Ended(watch::Receiver<bool>),
+}
+
+/// Gives the bytes of one log in order, each exactly once, however often the link is lost meanwhile.
+pub struct Tail {
+    guild: Guild,
+    address: LogAddress,
+    offset: u64,
+    until: Until,
+    reading: Option<Reading>,
+}
+
+/// Reads under way on one link.
+struct Reading {
+    reader: log_reader::Client,
+    /// Keeps the link that `reader` belongs to.
+    _link: Rc<Link>,
+    ahead: FuturesOrdered<LocalBoxFuture<'static, Result<Vec<u8>, Error>>>,
+    /// The offset after all that was asked for.
+    asked: u64,
+    size: u64,
+    sealed: bool,
+}
+
+impl Tail {
+    pub fn new(guild: &Guild, address: LogAddress, from: u64, until: Until) -> Tail {
+        Tail { guild: guild.clone(), address, offset: from, until, reading: None }
+    }
+
+    pub fn address(&self) -> &LogAddress {
+        &self.address
+    }
+
+    /// The offset after the last byte given.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The next bytes; none at the end. Not to be dropped while it waits, save to give the tail up.
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        loop {
+            let reading = match self.reading.take() {
+                Some(reading) => self.reading.insert(reading),
+                None => self.reading.insert(open(&self.guild, &self.address, self.offset).await?),
+            };
+            match reading.step(self.offset, &mut self.until).await {
+                Ok(Some(bytes)) if bytes.is_empty() => {}
+                Ok(Some(bytes)) => {
+                    self.offset += bytes.len() as u64;
+                    return Ok(Some(bytes));
+                }
+                Ok(None) => return Ok(None),
+                Err(error) if error.is_passing() => self.reading = None,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Reading {
+    /// Some bytes; no bytes when something else was learnt; none at the end.
+    async fn step(&mut self, offset: u64, until: &mut Until) -> Result<Option<Vec<u8>>, Error> {
+        let end = match until {
+            Until::Offset(end) => *end,
+            Until::Ended(_) => u64::MAX,
+        };
+        self.ask_ahead(end);
+        if let Some(bytes) = self.ahead.next().await {
+            return self.received(offset, bytes?).map(Some);
+        }
+        if self.sealed || offset >= end {
+            return Ok(None);
+        }
+        let Until::Ended(ended) = until else { return Ok(None) };
+        if *ended.borrow_and_update() {
+            self.measure().await?;
+            return Ok((self.size > offset).then(Vec::new));
+        }
+        tokio::select! {
+            waited = self.wait(offset) => waited?,
+            // an error says that nobody will ever tell: then the seal ends it
+            Ok(()) = ended.changed() => {}
+        }
+        Ok(Some(Vec::new()))
+    }
+
+    fn ask_ahead(&mut self, end: u64) {
+        let end = end.min(self.size);
+        while self.ahead.len() < CHUNKS_IN_FLIGHT && self.asked < end {
+            let count = CHUNK.min(end - self.asked);
+            self.ahead.push_back(Box::pin(read(self.reader.clone(), self.asked, count)));
+            self.asked += count;
+        }
+    }
+
+    /// Takes one answer; a short one makes those asked for after it useless.
+    fn received(&mut self, offset: u64, bytes: Vec<u8>) -> Result<Vec<u8>, Error> {
+        if bytes.is_empty() {
+            return Err(Error::Protocol(format!("no bytes at {offset} of a log of {}", self.size)));
+        }
+        let next = offset + bytes.len() as u64;
+        let expected = self.asked.min(offset + CHUNK);
+        if next < expected {
+            self.ahead.clear();
+            self.asked = next;
+        }
+        Ok(bytes)
+    }
+
+    async fn measure(&mut self) -> Result<(), Error> {
+        let answer = self.reader.size_request().send().promise.await?;
+        self.size = answer.get()?.get_size();
+        self.sealed = answer.get()?.get_sealed();
+        Ok(())
+    }
+
+    async fn wait(&mut self, offset: u64) -> Result<(), Error> {
+        let mut request = self.reader.wait_request();
+        request.get().set_offset(offset);
+        let answer = request.send().promise.await?;
+        self.size = answer.get()?.get_size();
+        self.sealed = answer.get()?.get_sealed();
+        Ok(())
+    }
+}
+
+/// Copies a part of a log as it is now; the offset after it.
+pub async fn copy(
+    guild: &Guild,
+    address: &LogAddress,
+    range: Range<u64>,
+    out: &mut (dyn AsyncWrite + Unpin),
+) -> Result<u64, Error> {
+    let mut tail = Tail::new(guild, address.clone(), range.start, Until::Offset(range.end));
+    while let Some(bytes) = tail.next().await? {
+        out.write_all(&bytes).await.map_err(Error::Output)?;
+    }
+    out.flush().await.map_err(Error::Output)?;
+    Ok(tail.offset())
+}
+
+/// Where the lines `first..=last` (from 1) lie; empty where there is no such line yet.
+pub async fn line_range(guild: &Guild, address: &LogAddress, first: u64, last: u64) -> Result<Range<u64>, Error> {
+    let Some(start) = line_offset(guild, address, first.max(1)).await? else { return Ok(0..0) };
+    let end = line_offset(guild, address, last.saturating_add(1)).await?;
+    Ok(start..end.unwrap_or(u64::MAX))
+}
+
+async fn line_offset(guild: &Guild, address: &LogAddress, line: u64) -> Result<Option<u64>, Error> {
+    guild
+        .call(async |link| {
+            let mut request = reader(&link, address).await?.lines_request();
+            request.get().set_first(line);
+            request.get().set_count(1);
+            let answer = request.send().promise.await?;
+            let answer = answer.get()?;
+            Ok((!answer.get_bytes()?.is_empty()).then(|| answer.get_offset()))
+        })
+        .await
+}
+
+async fn open(guild: &Guild, address: &LogAddress, offset: u64) -> Result<Reading, Error> {
+    guild
+        .call_for_ever(async |link| {
+            let reader = reader(&link, address).await?;
+            let mut reading =
+                Reading { reader, _link: link, ahead: FuturesOrdered::new(), asked: offset, size: 0, sealed: false };
+            reading.measure().await?;
+            Ok(reading)
+        })
+        .await
+}
+
+async fn reader(link: &Link, address: &LogAddress) -> Result<log_reader::Client, Error> {
+    let mut request = link.build(&address.project, address.build).await?.log_request();
+    let mut ask = request.get();
+    ask.set_job(&address.job);
+    ask.set_attempt(address.attempt);
+    ask.set_step(address.step);
+    let answer = request.send().promise.await?;
+    let answer = answer.get()?;
+    match refusal(answer.has_refusal(), answer.get_refusal())? {
+        Some(refusal) => Err(refusal.into()),
+        None => Ok(answer.get_reader()?),
+    }
+}
+
+async fn read(reader: log_reader::Client, offset: u64, count: u64) -> Result<Vec<u8>, Error> {
+    let mut request = reader.read_request();
+    request.get().set_offset(offset);
+    request.get().set_count(u32::try_from(count).unwrap_or(u32::MAX));
+    let answer = request.send().promise.await?;
+    Ok(answer.get()?.get_bytes()?.to_vec())
+}

@@ -1,0 +1,115 @@
+//! Looking: projects, builds, workers, the queue. Needs the right `view`.
+
+use crate::error::Error;
+use crate::guild::Guild;
+use crate::link::Link;
+use crate::views::{BuildView, ProjectView, QueueItem, Whoami, WorkerView};
+use crate::wire::{read_build, read_grant, read_list, read_project, read_queue_item, read_worker};
+use schema::perspective_capnp::build;
+use schema::values::Outcome;
+use schema::wire::{outcome_from_wire, refusal};
+
+/// Which builds; what is empty or 0 does not narrow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BuildQuery {
+    pub project: String,
+    /// Full, or a branch's short name.
+    pub ref_name: String,
+    /// A prefix of at least 4 digits.
+    pub revision: String,
+    /// Only builds with a smaller number; asks for a project.
+    pub before: u32,
+    /// At most 1,000.
+    pub limit: u32,
+}
+
+impl Guild {
+    pub async fn whoami(&self) -> Result<Whoami, Error> {
+        self.call(async |link| {
+            let answer = link.perspective()?.whoami_request().send().promise.await?;
+            let answer = answer.get()?;
+            Ok(Whoami {
+                grant: read_grant(answer.get_grant()?)?,
+                master: answer.get_master()?.to_string()?,
+                incarnation: answer.get_incarnation(),
+            })
+        })
+        .await
+    }
+
+    pub async fn projects(&self) -> Result<Vec<ProjectView>, Error> {
+        self.call(async |link| {
+            let answer = link.viewer().await?.projects_request().send().promise.await?;
+            read_list(answer.get()?.get_projects()?, read_project)
+        })
+        .await
+    }
+
+    /// Newest first, without their jobs.
+    pub async fn builds(&self, query: &BuildQuery) -> Result<Vec<BuildView>, Error> {
+        self.call(async |link| {
+            let mut request = link.viewer().await?.builds_request();
+            let mut ask = request.get();
+            ask.set_project(&query.project);
+            ask.set_ref(&query.ref_name);
+            ask.set_revision(&query.revision);
+            ask.set_before(query.before);
+            ask.set_limit(query.limit);
+            let answer = request.send().promise.await?;
+            read_list(answer.get()?.get_builds()?, read_build)
+        })
+        .await
+    }
+
+    /// One build with its jobs; `number` 0: the project's newest.
+    pub async fn build(&self, project: &str, number: u32) -> Result<BuildView, Error> {
+        self.call(async |link| {
+            let build = link.build(project, number).await?;
+            let answer = build.view_request().send().promise.await?;
+            read_build(answer.get()?.get_view()?)
+        })
+        .await
+    }
+
+    /// Waits for the end of a build, however often the link is lost meanwhile.
+    pub async fn outcome(&self, project: &str, number: u32) -> Result<Outcome, Error> {
+        self.call_for_ever(async |link| {
+            let build = link.build(project, number).await?;
+            let answer = build.outcome_request().send().promise.await?;
+            outcome_from_wire(answer.get()?.get_outcome()?)
+                .ok_or_else(|| Error::Protocol("a finished build without an outcome".to_owned()))
+        })
+        .await
+    }
+
+    pub async fn workers(&self) -> Result<Vec<WorkerView>, Error> {
+        self.call(async |link| {
+            let answer = link.viewer().await?.workers_request().send().promise.await?;
+            read_list(answer.get()?.get_workers()?, read_worker)
+        })
+        .await
+    }
+
+    /// What waits for a worker, in the order of placement.
+    pub async fn queue(&self) -> Result<Vec<QueueItem>, Error> {
+        self.call(async |link| {
+            let answer = link.viewer().await?.queue_request().send().promise.await?;
+            read_list(answer.get()?.get_items()?, read_queue_item)
+        })
+        .await
+    }
+}
+
+impl Link {
+    pub(crate) async fn build(&self, project: &str, number: u32) -> Result<build::Client, Error> {
+        let mut request = self.viewer().await?.build_request();
+        request.get().set_project(project);
+        request.get().set_number(number);
+        let answer = request.send().promise.await?;
+        let answer = answer.get()?;
+        match refusal(answer.has_refusal(), answer.get_refusal())? {
+            Some(refusal) => Err(refusal.into()),
+            None => Ok(answer.get_build()?),
+        }
+    }
+}

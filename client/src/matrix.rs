@@ -1,0 +1,167 @@
+//! The picture of one build: jobs by platforms, and a line for each job that failed. Pure.
+
+use crate::here::one_line;
+use crate::render::{Look, Paint, clock, harmless, symbol};
+use client::views::{BuildView, JobView};
+use schema::values::Outcome;
+
+const GAP: usize = 3;
+
+pub(crate) fn picture(build: &BuildView, look: &Look) -> String {
+    let mut text = head(build, look);
+    let platforms = distinct(build.jobs.iter().map(row_of));
+    let columns = distinct(build.jobs.iter().map(column_of));
+    let mut grid = vec![vec![(String::new(), Paint::Plain)]];
+    grid[0].extend(columns.iter().map(|column| (column.clone(), Paint::Quiet)));
+    for platform in &platforms {
+        let mut row = vec![(platform.clone(), Paint::Plain)];
+        for column in &columns {
+            let job = build.jobs.iter().find(|job| row_of(job) == *platform && column_of(job) == *column);
+            row.push(job.map_or(("-".to_owned(), Paint::Quiet), |job| cell(job, look)));
+        }
+        grid.push(row);
+    }
+    if !build.jobs.is_empty() {
+        text.push_str(&lay_out(&grid, look));
+    }
+    for job in build.jobs.iter().filter(|job| job.is_bad()) {
+        text.push_str(&failure(job, look));
+    }
+    text
+}
+
+fn head(build: &BuildView, look: &Look) -> String {
+    let (symbol, paint) = symbol(build.state, build.outcome);
+    let word = crate::render::status_word(build.state, build.outcome);
+    format!(
+        "{}  {}  {}  {}\n",
+        look.painted(&build.selector(), Paint::Strong),
+        one_line(build),
+        look.painted(&format!("{symbol} {word}"), paint),
+        build.created.map_or_else(String::new, |time| look.ago(time)),
+    )
+}
+
+/// The row is the platform: of the worker, or as asked for.
+fn row_of(job: &JobView) -> String {
+    if job.platform.is_empty() { "any".to_owned() } else { harmless(&job.platform) }
+}
+
+/// The column is the job with those values of its cell that the row does not say already.
+fn column_of(job: &JobView) -> String {
+    let mut words = vec![job.base()];
+    words.extend(job.cell().into_iter().filter(|value| *value != job.platform));
+    harmless(&words.join(" "))
+}
+
+fn cell(job: &JobView, look: &Look) -> (String, Paint) {
+    let (symbol, paint) = symbol(job.state, job.outcome);
+    let end = job.finished.or((!job.is_finished()).then_some(look.now));
+    let duration = match (job.started, end) {
+        (Some(started), Some(end)) => format!(" {}", clock(end.since(started).as_secs_f64())),
+        _ => String::new(),
+    };
+    (format!("{symbol}{duration}"), paint)
+}
+
+fn failure(job: &JobView, look: &Look) -> String {
+    let (symbol, paint) = symbol(job.state, job.outcome);
+    let bad = |outcome| matches!(outcome, Some(Outcome::Failed | Outcome::Errored));
+    let step = (1..).zip(&job.steps).find(|(_, step)| bad(step.outcome));
+    let step = step.map_or_else(String::new, |(index, step)| {
+        format!("  step {index} \"{}\"  {}", harmless(&step.name), step.exit)
+    });
+    let reason = if job.reason.is_empty() { String::new() } else { format!("  {}", harmless(&job.reason)) };
+    format!("{} {}{step}{reason}\n", look.painted(symbol, paint), job.name)
+}
+
+fn lay_out(grid: &[Vec<(String, Paint)>], look: &Look) -> String {
+    let width = |column: usize| grid.iter().map(|row| row[column].0.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..grid[0].len()).map(width).collect();
+    let mut text = String::new();
+    for row in grid {
+        let mut padding = 0;
+        for ((cell, paint), width) in row.iter().zip(&widths) {
+            text.push_str(&" ".repeat(padding));
+            text.push_str(&look.painted(cell, *paint));
+            padding = width - cell.chars().count() + GAP;
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// In the order of first sight.
+fn distinct(items: impl Iterator<Item = String>) -> Vec<String> {
+    let mut seen = Vec::new();
+    for item in items {
+        if !seen.contains(&item) {
+            seen.push(item);
+        }
+    }
+    seen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use client::views::StepView;
+    use schema::values::{Exit, State, Time};
+
+    fn job(name: &str, platform: &str, outcome: Option<Outcome>, seconds: u64) -> JobView {
+        let state = if outcome.is_some() { State::Finished } else { State::Running };
+        let times = (seconds > 0).then_some(Time(1_000_000));
+        JobView {
+            name: name.to_owned(),
+            platform: platform.to_owned(),
+            state,
+            outcome,
+            started: times,
+            finished: times.filter(|_| outcome.is_some()).map(|time| Time(time.0 + seconds * 1_000)),
+            ..JobView::default()
+        }
+    }
+
+    #[test]
+    fn jobs_by_platforms() {
+        let mut failed = job("test@linux-aarch64,3.14", "linux-aarch64", Some(Outcome::Failed), 288);
+        let step = |name: &str, outcome, exit| StepView {
+            name: name.to_owned(),
+            outcome: Some(outcome),
+            exit,
+            ..StepView::default()
+        };
+        failed.steps =
+            vec![step("build", Outcome::Succeeded, Exit::Code(0)), step("tests", Outcome::Failed, Exit::Code(2))];
+        let build = BuildView {
+            project: "pyfoo".to_owned(),
+            number: 412,
+            state: State::Running,
+            ref_name: "refs/heads/main".to_owned(),
+            revision: "3f9c2ab0011".to_owned(),
+            subject: "Add zero-copy parse".to_owned(),
+            created: Some(Time(1_000_000)),
+            jobs: vec![
+                job("lint", "linux-x86_64", Some(Outcome::Succeeded), 41),
+                job("test@linux-x86_64,3.11", "linux-x86_64", Some(Outcome::Succeeded), 192),
+                failed,
+                job("test@linux-x86_64,3.14", "linux-x86_64", None, 1),
+                job("publish", "", Some(Outcome::Skipped), 0),
+            ],
+            ..BuildView::default()
+        };
+        let look = Look { terminal: true, colour: false, now: Time(1_061_000) };
+        let text: Vec<String> = picture(&build, &look).lines().map(|line| line.trim_end().to_owned()).collect();
+        assert_eq!(
+            text,
+            [
+                "pyfoo/412  main 3f9c2ab \"Add zero-copy parse\"  ◐ running  1m ago",
+                "                lint     test 3.11   test 3.14   publish",
+                "linux-x86_64    ✓ 0:41   ✓ 3:12      ◐ 1:01      -",
+                "linux-aarch64   -        -           ✗ 4:48      -",
+                "any             -        -           -           ·",
+                "✗ test@linux-aarch64,3.14  step 2 \"tests\"  exit code 2",
+            ]
+        );
+    }
+}

@@ -1,0 +1,244 @@
+//! A live copy of builds: a snapshot, carried on by events. Pure; where both come from is [`crate::watch`]'s.
+
+use crate::views::{BuildView, JobView, StepView};
+use schema::values::{Event, Fact, Outcome, State, Time};
+use std::collections::BTreeMap;
+
+/// The project's name and the build's number in it.
+pub type BuildKey = (String, u32);
+
+#[derive(Clone, Debug, Default)]
+pub struct Mirror {
+    builds: BTreeMap<BuildKey, BuildView>,
+}
+
+impl Mirror {
+    /// Starts again from a snapshot.
+    pub fn reset(&mut self, builds: Vec<BuildView>) {
+        self.builds = builds.into_iter().map(|build| ((build.project.clone(), build.number), build)).collect();
+    }
+
+    /// Takes one event in. Events of builds that are not mirrored are ignored, save their creation.
+    pub fn apply(&mut self, event: &Event) {
+        let key = (event.project.clone(), event.build);
+        if let Fact::BuildCreated { cause, ref_name, revision } = &event.fact {
+            self.builds.entry(key).or_insert_with(|| BuildView {
+                project: event.project.clone(),
+                number: event.build,
+                cause: cause.clone(),
+                ref_name: ref_name.clone(),
+                revision: revision.clone(),
+                created: Some(event.time),
+                ..BuildView::default()
+            });
+        } else if let Some(build) = self.builds.get_mut(&key) {
+            carry_on(build, event);
+        }
+    }
+
+    pub fn build(&self, project: &str, number: u32) -> Option<&BuildView> {
+        self.builds.get(&(project.to_owned(), number))
+    }
+
+    /// By project, oldest first.
+    pub fn builds(&self) -> impl Iterator<Item = &BuildView> {
+        self.builds.values()
+    }
+
+    /// Puts a build as the master shows it now in the place of what is known of it.
+    pub fn replace(&mut self, build: BuildView) {
+        self.builds.insert((build.project.clone(), build.number), build);
+    }
+
+    /// Forgets finished builds that a newer one of their project has replaced, so that a long watch stays small.
+    pub fn forget_finished(&mut self) {
+        let newest: BTreeMap<String, u32> = self.builds.keys().cloned().collect();
+        self.builds.retain(|(project, number), build| !build.is_finished() || newest.get(project) == Some(number));
+    }
+}
+
+fn carry_on(build: &mut BuildView, event: &Event) {
+    match &event.fact {
+        Fact::BuildPlanned { jobs } => plan(build, jobs),
+        Fact::BuildFinished { outcome } => finish_build(build, *outcome, event.time),
+        Fact::JobQueued { job } => on_job(build, job, |job| {
+            job.state = State::Queued;
+            job.queued = job.queued.or(Some(event.time));
+        }),
+        Fact::JobStarted { job, attempt, worker } => {
+            build.state = State::Running;
+            build.started = build.started.or(Some(event.time));
+            on_job(build, job, |job| start_job(job, *attempt, worker, event.time));
+        }
+        Fact::AttemptLost { job, reason, .. } => on_job(build, job, |job| {
+            job.reason.clone_from(reason);
+            finish_steps(job, Outcome::Errored, event.time);
+        }),
+        Fact::StepStarted { job, attempt, step, name } => {
+            on_step(build, job, *attempt, *step, |step| {
+                step.name.clone_from(name);
+                step.state = State::Running;
+                step.started = Some(event.time);
+            });
+        }
+        Fact::StepFinished { job, attempt, step, outcome } => on_step(build, job, *attempt, *step, |step| {
+            step.state = State::Finished;
+            step.outcome = Some(*outcome);
+            step.finished = Some(event.time);
+        }),
+        Fact::JobFinished { job, outcome, reason } => on_job(build, job, |job| {
+            job.state = State::Finished;
+            job.outcome = Some(*outcome);
+            job.reason.clone_from(reason);
+            job.finished = Some(event.time);
+            finish_steps(job, *outcome, event.time);
+        }),
+        Fact::BuildCreated { .. }
+        | Fact::ChangeSubmitted { .. }
+        | Fact::RefDeleted { .. }
+        | Fact::WorkerAttached { .. }
+        | Fact::WorkerLost { .. }
+        | Fact::GrantIssued { .. }
+        | Fact::GrantRedeemed { .. }
+        | Fact::GrantRevoked { .. }
+        | Fact::Alarm { .. } => {}
+    }
+}
+
+fn plan(build: &mut BuildView, jobs: &[String]) {
+    if build.state == State::Planning {
+        build.state = State::Waiting;
+    }
+    build.job_count = u32::try_from(jobs.len()).unwrap_or(u32::MAX);
+    // a snapshot that was taken after the plan knows more than its event
+    if build.jobs.is_empty() {
+        build.jobs = jobs
+            .iter()
+            .map(|name| JobView { name: name.clone(), state: State::Waiting, ..JobView::default() })
+            .collect();
+    }
+}
+
+fn finish_build(build: &mut BuildView, outcome: Outcome, time: Time) {
+    build.state = State::Finished;
+    build.outcome = Some(outcome);
+    build.finished = Some(time);
+}
+
+fn start_job(job: &mut JobView, attempt: u16, worker: &str, time: Time) {
+    job.state = State::Running;
+    job.attempt = attempt;
+    job.worker = worker.to_owned();
+    job.reason.clear();
+    job.started = Some(time);
+    job.steps.clear();
+}
+
+/// Steps that never said how they ended, ended with their attempt.
+fn finish_steps(job: &mut JobView, outcome: Outcome, time: Time) {
+    for step in job.steps.iter_mut().filter(|step| step.state == State::Running) {
+        step.state = State::Finished;
+        step.outcome = Some(outcome);
+        step.finished = Some(time);
+    }
+}
+
+fn on_job(build: &mut BuildView, name: &str, change: impl FnOnce(&mut JobView)) {
+    if let Some(job) = build.jobs.iter_mut().find(|job| job.name == name) {
+        change(job);
+    }
+}
+
+/// Steps count from 1. Those between that were never seen (the plan is not in the events) stand as waiting.
+fn on_step(build: &mut BuildView, name: &str, attempt: u16, step: u16, change: impl FnOnce(&mut StepView)) {
+    on_job(build, name, |job| {
+        let Some(index) = usize::from(step).checked_sub(1) else { return };
+        if job.attempt != attempt {
+            return;
+        }
+        if job.steps.len() <= index {
+            job.steps.resize_with(index + 1, || StepView { state: State::Waiting, ..StepView::default() });
+        }
+        change(&mut job.steps[index]);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(sequence: u64, fact: Fact) -> Event {
+        Event { sequence, time: Time(sequence * 1000), project: "p".to_owned(), build: 1, fact }
+    }
+
+    fn mirror_after(facts: Vec<Fact>) -> Mirror {
+        let mut mirror = Mirror::default();
+        for (sequence, fact) in (1..).zip(facts) {
+            mirror.apply(&event(sequence, fact));
+        }
+        mirror
+    }
+
+    fn text(mirror: &Mirror) -> String {
+        let build = mirror.build("p", 1).unwrap();
+        let mut lines = vec![format!("{} {:?}", build.state, build.outcome)];
+        for job in &build.jobs {
+            lines.push(format!("{} {} {:?} #{} {}", job.name, job.state, job.outcome, job.attempt, job.worker));
+            for step in &job.steps {
+                lines.push(format!("  {} {} {:?}", step.name, step.state, step.outcome));
+            }
+        }
+        lines.join("\n")
+    }
+
+    fn created() -> Fact {
+        Fact::BuildCreated { cause: "change".into(), ref_name: "refs/heads/main".into(), revision: "abc".into() }
+    }
+
+    #[test]
+    fn follows_a_build_to_its_end() {
+        let job = || "test".to_owned();
+        let mut facts = vec![
+            created(),
+            Fact::BuildPlanned { jobs: vec![job(), "lint".into()] },
+            Fact::JobQueued { job: job() },
+            Fact::JobStarted { job: job(), attempt: 1, worker: "w".into() },
+            Fact::StepStarted { job: job(), attempt: 1, step: 1, name: "make".into() },
+        ];
+        assert_eq!(
+            text(&mirror_after(facts.clone())),
+            "running None\ntest running None #1 w\n  make running None\nlint waiting None #0 "
+        );
+        facts.extend([
+            Fact::AttemptLost { job: job(), attempt: 1, worker: "w".into(), reason: "gone".into() },
+            Fact::JobStarted { job: job(), attempt: 2, worker: "v".into() },
+            Fact::StepFinished { job: job(), attempt: 1, step: 1, outcome: Outcome::Failed },
+            Fact::StepStarted { job: job(), attempt: 2, step: 2, name: "check".into() },
+            Fact::JobFinished { job: job(), outcome: Outcome::Failed, reason: String::new() },
+            Fact::JobFinished { job: "lint".into(), outcome: Outcome::Skipped, reason: String::new() },
+            Fact::BuildFinished { outcome: Outcome::Failed },
+        ]);
+        assert_eq!(
+            text(&mirror_after(facts)),
+            "finished Some(Failed)\ntest finished Some(Failed) #2 v\n   waiting None\n  check finished Some(Failed)\n\
+             lint finished Some(Skipped) #0 "
+        );
+    }
+
+    #[test]
+    fn events_of_unknown_builds_and_jobs_change_nothing() {
+        let mut mirror = mirror_after(vec![Fact::BuildFinished { outcome: Outcome::Failed }]);
+        assert_eq!(mirror.builds().count(), 0);
+        mirror.apply(&event(1, created()));
+        mirror.apply(&event(2, Fact::JobQueued { job: "nobody".into() }));
+        assert_eq!(text(&mirror), "planning None");
+    }
+
+    #[test]
+    fn a_long_watch_forgets_what_is_over() {
+        let mut mirror = mirror_after(vec![created(), Fact::BuildFinished { outcome: Outcome::Succeeded }]);
+        mirror.apply(&Event { build: 2, ..event(9, created()) });
+        mirror.forget_finished();
+        assert_eq!(mirror.builds().map(|build| build.number).collect::<Vec<_>>(), [2]);
+    }
+}

@@ -1,0 +1,142 @@
+//! Running the guild: grants and workers. Needs the right `operate`.
+
+use crate::error::Error;
+use crate::guild::{Guild, new_request};
+use crate::steer::done;
+use crate::views::{GrantView, WorkerView};
+use crate::wire::{read_grant, read_list, read_worker};
+use schema::values::{GrantKind, What};
+use schema::wire::{kind_to_enum, read_texts, write_what};
+use std::time::Duration;
+
+/// A grant to be made below one's own.
+#[derive(Clone, Debug)]
+pub struct NewGrant {
+    pub kind: GrantKind,
+    /// Of its holder.
+    pub name: String,
+    pub what: What,
+    /// None: no expiry.
+    pub lifetime: Option<Duration>,
+    /// SHA-256 of the join: the master never holds the join itself.
+    pub join_hash: [u8; 32],
+}
+
+/// What the master answers to a new grant: all that a sturdy ref needs besides the join.
+#[derive(Clone, Debug)]
+pub struct Issued {
+    pub grant: GrantView,
+    pub advertise: Vec<String>,
+    pub fingerprint: String,
+}
+
+impl Guild {
+    pub async fn issue(&self, grant: &NewGrant) -> Result<Issued, Error> {
+        let id = new_request()?;
+        self.call(async |link| {
+            let mut request = link.operator().await?.issue_request();
+            let mut ask = request.get();
+            ask.set_request(&id);
+            ask.set_kind(kind_to_enum(grant.kind));
+            ask.set_name(&grant.name);
+            ask.set_lifetime(milliseconds(grant.lifetime.unwrap_or_default()));
+            ask.set_join_hash(&grant.join_hash);
+            write_what(ask.init_what(), &grant.what);
+            let answer = request.send().promise.await?;
+            let answer = answer.get()?;
+            done(answer.has_refusal(), answer.get_refusal())?;
+            Ok(Issued {
+                grant: read_grant(answer.get_grant()?)?,
+                advertise: read_texts(answer.get_advertise()?)?,
+                fingerprint: answer.get_fingerprint()?.to_string()?,
+            })
+        })
+        .await
+    }
+
+    /// One's own grant and those below it.
+    pub async fn grants(&self) -> Result<Vec<GrantView>, Error> {
+        self.call(async |link| {
+            let answer = link.operator().await?.grants_request().send().promise.await?;
+            read_list(answer.get()?.get_grants()?, read_grant)
+        })
+        .await
+    }
+
+    /// Takes a grant and its subtree back; answers the ids that this revoked.
+    pub async fn revoke(&self, grant: u64, reason: &str) -> Result<Vec<u64>, Error> {
+        let id = new_request()?;
+        self.call(async |link| {
+            let mut request = link.operator().await?.revoke_request();
+            let mut ask = request.get();
+            ask.set_request(&id);
+            ask.set_grant(grant);
+            ask.set_reason(reason);
+            let answer = request.send().promise.await?;
+            let answer = answer.get()?;
+            done(answer.has_refusal(), answer.get_refusal())?;
+            Ok(answer.get_revoked()?.iter().collect())
+        })
+        .await
+    }
+
+    /// The workers as an operator sees them.
+    pub async fn all_workers(&self) -> Result<Vec<WorkerView>, Error> {
+        self.call(async |link| {
+            let answer = link.operator().await?.workers_request().send().promise.await?;
+            read_list(answer.get()?.get_workers()?, read_worker)
+        })
+        .await
+    }
+
+    /// No further offers to this worker, until the same with `on` false.
+    pub async fn drain(&self, worker: &str, on: bool) -> Result<(), Error> {
+        let id = new_request()?;
+        self.call(async |link| {
+            let mut request = link.operator().await?.drain_request();
+            let mut ask = request.get();
+            ask.set_request(&id);
+            ask.set_worker(worker);
+            ask.set_on(on);
+            let answer = request.send().promise.await?;
+            let answer = answer.get()?;
+            done(answer.has_refusal(), answer.get_refusal())
+        })
+        .await
+    }
+
+    /// As [`Guild::drain`], with a reason that is shown; an empty one lifts it.
+    pub async fn hold(&self, worker: &str, reason: &str) -> Result<(), Error> {
+        let id = new_request()?;
+        self.call(async |link| {
+            let mut request = link.operator().await?.hold_request();
+            let mut ask = request.get();
+            ask.set_request(&id);
+            ask.set_worker(worker);
+            ask.set_reason(reason);
+            let answer = request.send().promise.await?;
+            let answer = answer.get()?;
+            done(answer.has_refusal(), answer.get_refusal())
+        })
+        .await
+    }
+
+    /// Removes a worker that is not connected, and revokes its grant.
+    pub async fn forget(&self, worker: &str) -> Result<(), Error> {
+        let id = new_request()?;
+        self.call(async |link| {
+            let mut request = link.operator().await?.forget_request();
+            let mut ask = request.get();
+            ask.set_request(&id);
+            ask.set_worker(worker);
+            let answer = request.send().promise.await?;
+            let answer = answer.get()?;
+            done(answer.has_refusal(), answer.get_refusal())
+        })
+        .await
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,99 @@
+//! Steering: asking for builds, repeating and cancelling them, telling of changes. Each needs its own right.
+
+use crate::error::Error;
+use crate::guild::{Guild, new_request};
+use schema::wire::{length, refusal, write_texts};
+
+/// Which jobs of a build a retry repeats; the others are carried over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Again {
+    All,
+    /// Those that did not succeed.
+    Failed,
+    /// These and what needs them.
+    Jobs(Vec<String>),
+}
+
+impl Guild {
+    /// Asks for a build of `revision`, or where that is empty of the tip of `ref_name`; answers its number.
+    pub async fn run(&self, project: &str, ref_name: &str, revision: &str) -> Result<u32, Error> {
+        let id = new_request()?;
+        self.call(async |link| {
+            let mut request = link.submitter().await?.run_request();
+            let mut ask = request.get();
+            ask.set_request(&id);
+            ask.set_project(project);
+            ask.set_ref(ref_name);
+            ask.set_revision(revision);
+            let answer = request.send().promise.await?;
+            let answer = answer.get()?;
+            done(answer.has_refusal(), answer.get_refusal())?;
+            Ok(answer.get_number())
+        })
+        .await
+    }
+
+    /// A new build that repeats `again` of this one; answers its number.
+    pub async fn retry(&self, project: &str, number: u32, again: &Again) -> Result<u32, Error> {
+        let id = new_request()?;
+        self.call(async |link| {
+            let mut request = link.submitter().await?.retry_request();
+            let mut ask = request.get();
+            ask.set_request(&id);
+            ask.set_project(project);
+            ask.set_number(number);
+            ask.set_failed(*again == Again::Failed);
+            if let Again::Jobs(jobs) = again {
+                write_texts(ask.init_jobs(length(jobs.len())), jobs);
+            }
+            let answer = request.send().promise.await?;
+            let answer = answer.get()?;
+            done(answer.has_refusal(), answer.get_refusal())?;
+            Ok(answer.get_number())
+        })
+        .await
+    }
+
+    /// Cancels the whole build, or one job where `job` is not empty.
+    pub async fn cancel(&self, project: &str, number: u32, job: &str, reason: &str) -> Result<(), Error> {
+        let id = new_request()?;
+        self.call(async |link| {
+            let mut request = link.submitter().await?.cancel_request();
+            let mut ask = request.get();
+            ask.set_request(&id);
+            ask.set_project(project);
+            ask.set_number(number);
+            ask.set_job(job);
+            ask.set_reason(reason);
+            let answer = request.send().promise.await?;
+            let answer = answer.get()?;
+            done(answer.has_refusal(), answer.get_refusal())
+        })
+        .await
+    }
+
+    /// Has the master look at a ref now; answers the build that stands for its tip, 0 where none is made.
+    pub async fn notify(&self, project: &str, ref_name: &str) -> Result<u32, Error> {
+        let id = new_request()?;
+        self.call(async |link| {
+            let mut request = link.changes().await?.submit_request();
+            let mut ask = request.get();
+            ask.set_request(&id);
+            ask.set_project(project);
+            ask.set_ref(ref_name);
+            let answer = request.send().promise.await?;
+            let answer = answer.get()?;
+            done(answer.has_refusal(), answer.get_refusal())?;
+            Ok(answer.get_build())
+        })
+        .await
+    }
+}
+
+/// The refusal of an answer as an error.
+pub(crate) fn done(present: bool, from: capnp::Result<schema::common_capnp::refusal::Reader<'_>>) -> Result<(), Error> {
+    match refusal(present, from)? {
+        Some(refusal) => Err(refusal.into()),
+        None => Ok(()),
+    }
+}

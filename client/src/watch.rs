@@ -1,0 +1,200 @@
+//! Subscriptions that survive a lost link: [`Watch`] takes a new snapshot then, [`Events`] goes on from its cursor. Both
+//! take one batch at a time: a slow reader delays the master's next batch, and nobody else.
+
+use crate::backoff;
+use crate::error::Error;
+use crate::guild::Guild;
+use crate::link::Link;
+use crate::steer::done;
+use crate::views::BuildView;
+use crate::wire::{read_build, read_list};
+use schema::event_capnp::{observer, subscription};
+use schema::values::{Cursor, Event, Filter};
+use schema::wire::{read_cursor, read_event, write_cursor, write_filter};
+use std::rc::Rc;
+use tokio::sync::mpsc;
+
+/// What a [`Watch`] tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// How things stand; forget what was known before. First, and again after a lost link or a gap.
+    Snapshot(Vec<BuildView>),
+    /// What happened since, in order.
+    Events(Vec<Event>),
+}
+
+/// A snapshot of builds and then every event about them.
+pub struct Watch {
+    guild: Guild,
+    filter: Filter,
+    feed: Option<Feed>,
+}
+
+/// Events from a cursor on, each exactly once.
+pub struct Events {
+    guild: Guild,
+    filter: Filter,
+    cursor: Cursor,
+    feed: Option<Feed>,
+}
+
+/// What [`Events`] tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// In order. `cursor` stands after all up to here, dropped ones included.
+    Events { events: Vec<Event>, cursor: Cursor },
+    /// These are no longer kept.
+    Gap { first: u64, last: u64, cursor: Cursor },
+}
+
+impl Watch {
+    pub fn new(guild: &Guild, filter: Filter) -> Watch {
+        Watch { guild: guild.clone(), filter, feed: None }
+    }
+
+    /// Waits for news. Not to be dropped while it waits, save to give the watch up.
+    pub async fn next(&mut self) -> Result<News, Error> {
+        let Some(feed) = &mut self.feed else { return self.open().await };
+        match feed.next().await {
+            Some(Told::Events { events, .. }) => Ok(News::Events(events)),
+            Some(Told::Gap { .. }) | None => {
+                self.feed = None;
+                self.open().await
+            }
+        }
+    }
+
+    async fn open(&mut self) -> Result<News, Error> {
+        let filter = &self.filter;
+        let (builds, feed) = self
+            .guild
+            .call_for_ever(async |link| {
+                let (observer, told) = observer();
+                let mut request = link.viewer().await?.watch_request();
+                write_filter(request.get().init_filter(), filter);
+                request.get().set_observer(observer);
+                let answer = request.send().promise.await?;
+                let answer = answer.get()?;
+                done(answer.has_refusal(), answer.get_refusal())?;
+                let builds = read_list(answer.get_builds()?, read_build)?;
+                Ok((builds, Feed { link, told, _subscription: answer.get_subscription()? }))
+            })
+            .await?;
+        self.feed = Some(feed);
+        Ok(News::Snapshot(builds))
+    }
+}
+
+impl Events {
+    pub fn new(guild: &Guild, filter: Filter, cursor: Cursor) -> Events {
+        Events { guild: guild.clone(), filter, cursor, feed: None }
+    }
+
+    /// Waits for news. Not to be dropped while it waits, save to give the events up.
+    pub async fn next(&mut self) -> Result<Told, Error> {
+        let mut subscribed_in_vain = 0;
+        loop {
+            let feed = match self.feed.take() {
+                Some(feed) => self.feed.insert(feed),
+                None => self.feed.insert(subscribe(&self.guild, &self.filter, self.cursor).await?),
+            };
+            if let Some(told) = feed.next().await {
+                self.cursor = told.cursor();
+                return Ok(told);
+            }
+            self.feed = None;
+            tokio::time::sleep(backoff::jittered(subscribed_in_vain)).await;
+            subscribed_in_vain += 1;
+        }
+    }
+}
+
+impl Told {
+    pub fn cursor(&self) -> Cursor {
+        match self {
+            Told::Events { cursor, .. } | Told::Gap { cursor, .. } => *cursor,
+        }
+    }
+}
+
+impl Guild {
+    /// Where the sequence of events stands.
+    pub async fn latest_event(&self) -> Result<Cursor, Error> {
+        self.call(async |link| {
+            let answer = link.events().await?.latest_request().send().promise.await?;
+            Ok(read_cursor(answer.get()?.get_cursor()?))
+        })
+        .await
+    }
+}
+
+async fn subscribe(guild: &Guild, filter: &Filter, cursor: Cursor) -> Result<Feed, Error> {
+    guild
+        .call_for_ever(async |link| {
+            let (observer, told) = observer();
+            let mut request = link.events().await?.subscribe_request();
+            write_filter(request.get().init_filter(), filter);
+            write_cursor(request.get().init_cursor(), cursor);
+            request.get().set_observer(observer);
+            let answer = request.send().promise.await?;
+            let answer = answer.get()?;
+            done(answer.has_refusal(), answer.get_refusal())?;
+            Ok(Feed { link, told, _subscription: answer.get_subscription()? })
+        })
+        .await
+}
+
+/// A live subscription on one link.
+struct Feed {
+    link: Rc<Link>,
+    told: mpsc::Receiver<Told>,
+    _subscription: subscription::Client,
+}
+
+impl Feed {
+    /// None: the subscription is over.
+    async fn next(&mut self) -> Option<Told> {
+        tokio::select! {
+            biased;
+            told = self.told.recv() => told,
+            () = self.link.closed() => None,
+        }
+    }
+}
+
+/// The object that the master calls; it answers a batch when there is room for the next.
+struct Ear(mpsc::Sender<Told>);
+
+fn observer() -> (observer::Client, mpsc::Receiver<Told>) {
+    let (sender, receiver) = mpsc::channel(1);
+    (capnp_rpc::new_client(Ear(sender)), receiver)
+}
+
+impl Ear {
+    async fn tell(&self, told: Told) -> Result<(), capnp::Error> {
+        self.0.send(told).await.map_err(|_| capnp::Error::disconnected("nobody listens any more".to_owned()))
+    }
+}
+
+impl observer::Server for Ear {
+    async fn observe(
+        self: Rc<Self>,
+        params: observer::ObserveParams,
+        _: observer::ObserveResults,
+    ) -> Result<(), capnp::Error> {
+        let params = params.get()?;
+        let mut events = Vec::new();
+        for event in params.get_events()?.iter() {
+            // kinds that are newer than this build are passed over
+            events.extend(read_event(event)?);
+        }
+        let cursor = read_cursor(params.get_cursor()?);
+        self.tell(Told::Events { events, cursor }).await
+    }
+
+    async fn gap(self: Rc<Self>, params: observer::GapParams, _: observer::GapResults) -> Result<(), capnp::Error> {
+        let params = params.get()?;
+        let cursor = read_cursor(params.get_cursor()?);
+        self.tell(Told::Gap { first: params.get_first(), last: params.get_last(), cursor }).await
+    }
+}

@@ -1,0 +1,78 @@
+//! One build, to look at.
+
+use super::log::Reader;
+use super::view::{write_build, write_jobs};
+use super::viewer::detail;
+use super::{Office, broken, refuse};
+use crate::coordinator::record::{BuildId, JobKey, StepKey};
+use crate::store::query;
+use schema::perspective_capnp::build;
+use schema::values::{Refusal, RefusalCode};
+use schema::wire;
+use std::rc::Rc;
+
+pub(super) struct Build {
+    pub(super) office: Rc<Office>,
+    pub(super) id: BuildId,
+}
+
+impl build::Server for Build {
+    async fn view(self: Rc<Self>, _: build::ViewParams, mut results: build::ViewResults) -> capnp::Result<()> {
+        let id = self.id;
+        let read = self.office.readers.query(move |store| query::detail(store, id)).await.map_err(broken)?;
+        let (row, plan, jobs) = read.ok_or_else(gone)?;
+        let jobs = detail(&self.office, &row, plan.as_ref(), jobs);
+        let mut view = results.get().init_view();
+        write_build(view.reborrow(), &row);
+        write_jobs(view, &jobs);
+        Ok(())
+    }
+
+    async fn outcome(self: Rc<Self>, _: build::OutcomeParams, mut results: build::OutcomeResults) -> capnp::Result<()> {
+        let id = self.id;
+        // an error says that the build was not open when asked: then history knows
+        let _ = self.office.driver.finish_of(id).await;
+        self.office.driver.settled().await.map_err(|refusal| capnp::Error::overloaded(refusal.text))?;
+        let row = self.office.readers.query(move |store| query::build_by_id(store, id)).await.map_err(broken)?;
+        let outcome = row.ok_or_else(gone)?.outcome;
+        results.get().set_outcome(wire::outcome_to_wire(outcome));
+        Ok(())
+    }
+
+    async fn log(self: Rc<Self>, params: build::LogParams, mut results: build::LogResults) -> capnp::Result<()> {
+        let params = params.get()?;
+        let (job, attempt, step) = (params.get_job()?.to_string()?, params.get_attempt(), params.get_step());
+        if step == 0 {
+            refuse!(results, Refusal::new(RefusalCode::Invalid, "steps are counted from 1"));
+        }
+        match self.step_key(job, attempt, step - 1).await? {
+            Ok(key) => {
+                let reader = Reader { office: self.office.clone(), key };
+                results.get().set_reader(capnp_rpc::new_client(reader));
+                Ok(())
+            }
+            Err(refusal) => refuse!(results, refusal),
+        }
+    }
+}
+
+impl Build {
+    /// Finds the attempt that holds the bytes: of a carried job that is in the build where it ran.
+    async fn step_key(&self, job: String, attempt: u16, step: u16) -> capnp::Result<Result<StepKey, Refusal>> {
+        let (id, name) = (self.id, job.clone());
+        let found = self.office.readers.query(move |store| query::find_job(store, id, &name)).await.map_err(broken)?;
+        let Some(row) = found else {
+            return Ok(Err(Refusal::new(RefusalCode::NotFound, format!("the build has no job `{job}`"))));
+        };
+        let number = if attempt == 0 { row.attempt } else { attempt };
+        if number == 0 {
+            return Ok(Err(Refusal::new(RefusalCode::NotFound, format!("job {job} has not started yet"))));
+        }
+        let job: JobKey = row.key;
+        Ok(Ok(StepKey { job, attempt: number, step }))
+    }
+}
+
+fn gone() -> capnp::Error {
+    capnp::Error::failed("notFound: the build is no longer kept".to_owned())
+}

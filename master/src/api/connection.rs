@@ -1,0 +1,119 @@
+//! Accepts connections: TLS, one governed vat each, and the gateway as its bootstrap object. Keeps strangers few.
+
+use super::Office;
+use super::gateway::Gateway;
+use super::live::Connection;
+use schema::identity::Identity;
+use schema::sturdy_ref::Fingerprint;
+use schema::vat::{self, Limits};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Strangers at once, in all and from one address.
+const STRANGERS: usize = 64;
+const STRANGERS_PER_ADDRESS: usize = 8;
+/// A stranger shows a credential within this time.
+const FIRST_CREDENTIAL: Duration = Duration::from_secs(30);
+
+/// Counts who has not shown a credential yet.
+#[derive(Default)]
+pub struct Doorkeeper {
+    strangers: RefCell<BTreeMap<IpAddr, usize>>,
+}
+
+/// Accepts until dropped.
+pub async fn serve(office: Rc<Office>, identity: Rc<Identity>, listener: TcpListener) {
+    let doorkeeper = Rc::new(Doorkeeper::default());
+    loop {
+        match listener.accept().await {
+            Ok((stream, from)) => {
+                let Some(stranger) = Stranger::enter(&doorkeeper, from.ip()) else { continue };
+                tokio::task::spawn_local(greet(office.clone(), identity.clone(), stream, stranger));
+            }
+            Err(error) => {
+                // out of descriptors, as a rule: others must end first
+                tracing::warn!("failed to accept a connection: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn greet(office: Rc<Office>, identity: Rc<Identity>, stream: TcpStream, stranger: Stranger) {
+    let from = stranger.address;
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%from, "failed to set TCP_NODELAY: {error}");
+    }
+    match vat::accept(stream, &identity).await {
+        Ok(secured) => attend(office, secured.stream, secured.peer, Some(stranger)).await,
+        Err(error) => tracing::debug!(%from, "a connection was not secured: {error}"),
+    }
+}
+
+/// Serves one secured stream until it ends.
+pub async fn attend(
+    office: Rc<Office>,
+    stream: impl AsyncRead + AsyncWrite + 'static,
+    peer: Option<Fingerprint>,
+    stranger: Option<Stranger>,
+) {
+    let connection = Connection::new();
+    let gateway = Gateway { office: office.clone(), connection: connection.clone(), peer };
+    let bootstrap: schema::gateway_capnp::gateway::Client = capnp_rpc::new_client(gateway);
+    let vat = Rc::new(vat::start(stream, vat::Side::Server, bootstrap.client, Limits::stranger()));
+    *connection.vat.borrow_mut() = Some(vat.clone());
+    office.live.add_connection(&connection);
+    tokio::select! {
+        _ = vat.closed() => {}
+        () = watch_stranger(&connection, stranger) => vat.close(),
+    }
+    // the gateway holds the connection, which holds the vat: break the circle
+    connection.vat.borrow_mut().take();
+}
+
+/// Ends when a stranger showed no credential in time; waits for ever once it did.
+async fn watch_stranger(connection: &Connection, stranger: Option<Stranger>) {
+    if tokio::time::timeout(FIRST_CREDENTIAL, connection.shown()).await.is_err() {
+        return;
+    }
+    drop(stranger);
+    std::future::pending().await
+}
+
+/// A place among the strangers, given back when dropped.
+pub struct Stranger {
+    doorkeeper: Rc<Doorkeeper>,
+    address: IpAddr,
+}
+
+impl Stranger {
+    fn enter(doorkeeper: &Rc<Doorkeeper>, address: IpAddr) -> Option<Stranger> {
+        let mut strangers = doorkeeper.strangers.borrow_mut();
+        let all: usize = strangers.values().sum();
+        let here = strangers.get(&address).copied().unwrap_or_default();
+        // many honest peers may share loopback: a test farm, a proxy
+        if all >= STRANGERS || (here >= STRANGERS_PER_ADDRESS && !address.is_loopback()) {
+            tracing::debug!(%address, "too many strangers: a connection was closed");
+            return None;
+        }
+        *strangers.entry(address).or_default() += 1;
+        Some(Stranger { doorkeeper: doorkeeper.clone(), address })
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let mut strangers = self.doorkeeper.strangers.borrow_mut();
+        if let Some(count) = strangers.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                strangers.remove(&self.address);
+            }
+        }
+    }
+}

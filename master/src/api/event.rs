@@ -1,0 +1,131 @@
+//! Subscriptions: from each cursor, first what is past, then live, one batch at a time.
+
+use super::{Holder, Office, no_project, refuse};
+use crate::events::Batch;
+use schema::event_capnp::{event_source, observer, subscription};
+use schema::values::{Cursor, Event, Filter, GrantKind, Right};
+use schema::wire;
+use std::rc::Rc;
+use tokio::task::AbortHandle;
+
+/// Most events in one call to an observer.
+const BATCH_MAX: usize = 256;
+
+pub(super) struct Events {
+    pub(super) office: Rc<Office>,
+    pub(super) holder: Holder,
+}
+
+impl event_source::Server for Events {
+    async fn subscribe(
+        self: Rc<Self>,
+        params: event_source::SubscribeParams,
+        mut results: event_source::SubscribeResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let filter = wire::read_filter(params.get_filter()?)?;
+        let cursor = wire::read_cursor(params.get_cursor()?);
+        if let Some(project) = filter.projects.iter().find(|project| !self.holder.what.sees(project)) {
+            refuse!(results, no_project(project));
+        }
+        let subscriber = Subscriber::new(&self.office, &self.holder, filter);
+        let subscription = subscriber.follow(cursor, params.get_observer()?);
+        results.get().set_subscription(subscription);
+        Ok(())
+    }
+
+    async fn latest(
+        self: Rc<Self>,
+        _: event_source::LatestParams,
+        mut results: event_source::LatestResults,
+    ) -> capnp::Result<()> {
+        let cursor = Cursor { incarnation: self.office.incarnation, after: self.office.feed.last() };
+        wire::write_cursor(results.get().init_cursor(), cursor);
+        Ok(())
+    }
+}
+
+/// What one subscriber may and wants to see.
+pub(super) struct Subscriber {
+    office: Rc<Office>,
+    holder: Holder,
+    filter: Filter,
+}
+
+impl Subscriber {
+    pub(super) fn new(office: &Rc<Office>, holder: &Holder, filter: Filter) -> Subscriber {
+        Subscriber { office: office.clone(), holder: holder.clone(), filter }
+    }
+
+    /// Tells the observer everything after `cursor` until the answer is dropped or the observer is gone.
+    pub(super) fn follow(self, cursor: Cursor, observer: observer::Client) -> subscription::Client {
+        let task = tokio::task::spawn_local(async move {
+            if let Err(error) = self.tell(cursor, observer).await {
+                tracing::debug!("a subscription ended: {error}");
+            }
+        });
+        capnp_rpc::new_client(Subscription { task: task.abort_handle() })
+    }
+
+    async fn tell(&self, mut cursor: Cursor, observer: observer::Client) -> capnp::Result<()> {
+        loop {
+            let batch = self.office.feed.next(cursor, BATCH_MAX).await.map_err(super::broken)?;
+            let request = match batch {
+                Batch::Gap { first, last } => {
+                    cursor = Cursor { incarnation: self.office.incarnation, after: last };
+                    let mut request = observer.gap_request();
+                    request.get().set_first(first);
+                    request.get().set_last(last);
+                    wire::write_cursor(request.get().init_cursor(), cursor);
+                    request.send().promise.await?;
+                    continue;
+                }
+                Batch::Events(events) => {
+                    let after = events.last().map_or(cursor.after, |event| event.sequence);
+                    cursor = Cursor { incarnation: self.office.incarnation, after };
+                    let wanted: Vec<&Event> =
+                        events.iter().map(|event| &**event).filter(|event| self.wants(event)).collect();
+                    if wanted.is_empty() {
+                        continue;
+                    }
+                    let mut request = observer.observe_request();
+                    let mut list = request.get().init_events(wire::length(wanted.len()));
+                    for (index, event) in (0..).zip(wanted) {
+                        wire::write_event(list.reborrow().get(index), event);
+                    }
+                    wire::write_cursor(request.get().init_cursor(), cursor);
+                    request
+                }
+            };
+            request.send().promise.await?;
+        }
+    }
+
+    fn wants(&self, event: &Event) -> bool {
+        self.sees(event) && self.filter.matches(event)
+    }
+
+    /// Events of no project (workers, grants, alarms) are for operators.
+    fn sees(&self, event: &Event) -> bool {
+        match event.project.as_str() {
+            "" => self.holder.kind == GrantKind::Operator || self.holder.what.may.contains(&Right::Operate),
+            project => self.holder.what.sees(project),
+        }
+    }
+}
+
+struct Subscription {
+    task: AbortHandle,
+}
+
+impl subscription::Server for Subscription {
+    async fn ping(self: Rc<Self>, _: subscription::PingParams, _: subscription::PingResults) -> capnp::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

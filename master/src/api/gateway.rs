@@ -1,0 +1,112 @@
+//! What a stranger sees: restore and redeem.
+
+use super::live::Connection;
+use super::perspective::Perspective;
+use super::worker::Desk;
+use super::{Holder, Office, accept, refuse};
+use crate::coordinator::record::GrantRow;
+use schema::common_capnp::pulse;
+use schema::gateway_capnp::gateway;
+use schema::sturdy_ref::Fingerprint;
+use schema::values::{GrantKind, Refusal, RefusalCode};
+use schema::wire::VERSIONS;
+use sha2::{Digest as _, Sha256};
+use std::rc::Rc;
+
+pub(super) struct Gateway {
+    pub(super) office: Rc<Office>,
+    pub(super) connection: Rc<Connection>,
+    /// The key that the other end proved to have.
+    pub(super) peer: Option<Fingerprint>,
+}
+
+impl pulse::Server for Gateway {
+    async fn ping(self: Rc<Self>, _: pulse::PingParams, _: pulse::PingResults) -> capnp::Result<()> {
+        Ok(())
+    }
+}
+
+impl gateway::Server for Gateway {
+    async fn restore(
+        self: Rc<Self>,
+        params: gateway::RestoreParams,
+        mut results: gateway::RestoreResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let versions = params.get_versions()?;
+        let version = accept!(results, common_version(versions.get_min(), versions.get_max()));
+        let token = digest(params.get_token()?);
+        let peer = self.peer;
+        let restored = self.office.driver.call(|it, now| it.restore(now, token, peer)).await.and_then(|row| row);
+        let row = accept!(results, restored);
+        self.admit(&row);
+        let mut results = results.get();
+        results.set_version(version);
+        results.init_capability().set_as_capability(self.capability(row).hook);
+        Ok(())
+    }
+
+    async fn redeem(
+        self: Rc<Self>,
+        params: gateway::RedeemParams,
+        mut results: gateway::RedeemResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let (join, token) = (digest(params.get_join()?), params.get_token()?);
+        if token.len() != 32 {
+            refuse!(results, Refusal::new(RefusalCode::Invalid, "a token has 32 bytes"));
+        }
+        let Some(peer) = self.peer else {
+            refuse!(results, Refusal::new(RefusalCode::NotPermitted, "redeeming binds a grant to the caller's key")
+                .help("connect with a client certificate"));
+        };
+        let token = digest(token);
+        let redeemed = self.office.driver.call(|it, now| it.redeem(now, join, token, peer)).await.and_then(|row| row);
+        let row = accept!(results, redeemed);
+        let mut results = results.get();
+        results.set_grant(row.id.0);
+        results.set_name(&row.name);
+        results.set_kind(row.kind.word());
+        Ok(())
+    }
+}
+
+impl Gateway {
+    fn admit(&self, row: &GrantRow) {
+        self.connection.add_grant(row.id);
+        if let Some(vat) = self.connection.vat.borrow().as_ref() {
+            vat.admit();
+        }
+    }
+
+    fn capability(&self, row: GrantRow) -> capnp::capability::Client {
+        let gate = self.office.live.gate(row.id, &row.name);
+        let office = self.office.clone();
+        let holder = Holder { grant: row.id, kind: row.kind, name: row.name, what: row.what };
+        match holder.kind {
+            GrantKind::Worker => {
+                let desk = Desk { office, holder, gate: gate.clone() };
+                gate.wrap(capnp_rpc::new_client::<schema::worker_capnp::worker_desk::Client, _>(desk)).client
+            }
+            GrantKind::Operator | GrantKind::User | GrantKind::Changes | GrantKind::Events => {
+                let perspective = Perspective { office, holder };
+                gate.wrap(capnp_rpc::new_client::<schema::perspective_capnp::perspective::Client, _>(perspective)).client
+            }
+        }
+    }
+}
+
+fn common_version(min: u16, max: u16) -> Result<u16, Refusal> {
+    let (ours_min, ours_max) = (*VERSIONS.start(), *VERSIONS.end());
+    let highest = max.min(ours_max);
+    if highest >= min.max(ours_min) {
+        return Ok(highest);
+    }
+    let text = format!("this master speaks protocol versions {ours_min} to {ours_max}, the caller {min} to {max}");
+    let older = if max < ours_min { "the caller" } else { "the master" };
+    Err(Refusal::new(RefusalCode::Version, text).help(format!("upgrade {older}")))
+}
+
+fn digest(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}

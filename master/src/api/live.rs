@@ -1,0 +1,135 @@
+//! What is alive right now and dies with a revocation or a link: gates of grants and leases, sessions of workers,
+//! connections. Peers' capabilities are kept here and nowhere else, so that a disconnect frees them.
+
+use crate::coordinator::SessionId;
+use crate::coordinator::record::{GrantId, LeaseToken};
+use schema::gate::Gate;
+use schema::vat::Vat;
+use schema::worker_capnp::worker;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::{Rc, Weak};
+use tokio::sync::Notify;
+
+#[derive(Default)]
+pub struct Live {
+    grants: RefCell<BTreeMap<GrantId, Gate>>,
+    leases: RefCell<BTreeMap<LeaseToken, Gate>>,
+    sessions: RefCell<BTreeMap<SessionId, LiveSession>>,
+    connections: RefCell<Vec<Weak<Connection>>>,
+}
+
+struct LiveSession {
+    grant: GrantId,
+    worker: worker::Client,
+    gate: Gate,
+}
+
+/// One connection, and the grants that were restored on it.
+pub(super) struct Connection {
+    pub(super) vat: RefCell<Option<Rc<Vat>>>,
+    grants: RefCell<BTreeSet<GrantId>>,
+    /// Fires when the first grant was restored.
+    known: Notify,
+}
+
+impl Live {
+    /// The gate of a grant. Everything that its holder gets goes through it.
+    pub(super) fn gate(&self, grant: GrantId, name: &str) -> Gate {
+        self.grants.borrow_mut().entry(grant).or_insert_with(|| Gate::new(name)).clone()
+    }
+
+    /// The gate of a lease, below its worker's.
+    pub(super) fn lease_gate(&self, token: LeaseToken, worker: &Gate) -> Gate {
+        self.leases.borrow_mut().entry(token).or_insert_with(|| worker.child("lease")).clone()
+    }
+
+    /// Flips the gate of a lease: what is in flight fails.
+    pub(super) fn end_lease(&self, token: LeaseToken, reason: &str) {
+        let gate = self.leases.borrow_mut().remove(&token);
+        if let Some(gate) = gate {
+            gate.revoke(reason);
+        }
+    }
+
+    /// Forgets the gate of a lease that its worker completed: late calls are answered as stale.
+    pub(super) fn forget_lease(&self, token: LeaseToken) {
+        let gate = self.leases.borrow_mut().remove(&token);
+        drop(gate);
+    }
+
+    /// Flips the gates of grants: once this returns, no call of theirs is dispatched.
+    pub(super) fn revoke(&self, grants: &[GrantId], reason: &str) {
+        let gates: Vec<Gate> = grants.iter().filter_map(|grant| self.grants.borrow_mut().remove(grant)).collect();
+        gates.iter().for_each(|gate| gate.revoke(reason));
+    }
+
+    pub(super) fn add_session(&self, id: SessionId, grant: GrantId, worker: worker::Client, gate: Gate) {
+        self.sessions.borrow_mut().insert(id, LiveSession { grant, worker, gate });
+    }
+
+    /// The workers' sides of the sessions of these grants.
+    pub(super) fn workers_of(&self, grants: &[GrantId]) -> Vec<worker::Client> {
+        let sessions = self.sessions.borrow();
+        let of_grants = sessions.values().filter(|session| grants.contains(&session.grant));
+        of_grants.map(|session| session.worker.clone()).collect()
+    }
+
+    /// The worker's side of a session.
+    pub(super) fn worker(&self, id: SessionId) -> Option<worker::Client> {
+        self.sessions.borrow().get(&id).map(|session| session.worker.clone())
+    }
+
+    /// Ends a session: its calls fail, its capabilities are freed.
+    pub(super) fn end_session(&self, id: SessionId, reason: &str) {
+        let session = self.sessions.borrow_mut().remove(&id);
+        if let Some(session) = session {
+            session.gate.revoke(reason);
+        }
+    }
+
+    pub(super) fn add_connection(&self, connection: &Rc<Connection>) {
+        let mut connections = self.connections.borrow_mut();
+        connections.retain(|connection| connection.strong_count() > 0);
+        connections.push(Rc::downgrade(connection));
+    }
+
+    /// Connections on which one of these grants was restored, and no other is left.
+    pub(super) fn left_without(&self, revoked: &[GrantId]) -> Vec<Rc<Connection>> {
+        let connections: Vec<Rc<Connection>> = self.connections.borrow().iter().filter_map(Weak::upgrade).collect();
+        connections.into_iter().filter(|connection| connection.strip(revoked)).collect()
+    }
+}
+
+impl Connection {
+    pub(super) fn new() -> Rc<Connection> {
+        Rc::new(Connection { vat: RefCell::default(), grants: RefCell::default(), known: Notify::new() })
+    }
+
+    pub(super) fn add_grant(&self, grant: GrantId) {
+        self.grants.borrow_mut().insert(grant);
+        self.known.notify_one();
+    }
+
+    /// Resolves when a credential was shown.
+    pub(super) async fn shown(&self) {
+        while self.grants.borrow().is_empty() {
+            self.known.notified().await;
+        }
+    }
+
+    /// Closes the connection, from outside a call on it.
+    pub(super) fn close(&self) {
+        if let Some(vat) = self.vat.borrow().as_ref() {
+            vat.close();
+        }
+    }
+
+    /// Takes grants away; true where that left none.
+    fn strip(&self, revoked: &[GrantId]) -> bool {
+        let mut grants = self.grants.borrow_mut();
+        let before = grants.len();
+        grants.retain(|grant| !revoked.contains(grant));
+        grants.is_empty() && before > 0
+    }
+}

@@ -1,0 +1,121 @@
+//! Capability objects, one file per concern: translate, call the driver, answer. No policy but what the grant in
+//! hand says, and no store: history is read through the driver's readers.
+//!
+//! Every object leaves through the gate of the grant for which it was made ([`live::Live`]).
+
+mod build;
+mod changes;
+mod connection;
+mod event;
+mod gateway;
+mod lease;
+mod live;
+mod log;
+mod operator;
+mod outside;
+mod perspective;
+mod source;
+mod submitter;
+mod view;
+mod viewer;
+mod worker;
+
+pub use connection::{Doorkeeper, serve};
+pub use outside::outside;
+
+use crate::coordinator::record::{GrantId, RequestId};
+use crate::coordinator::Request;
+use crate::driver::Driver;
+use crate::events::Feed;
+use crate::logs::Logs;
+use crate::sources::Repositories;
+use crate::store::Readers;
+use schema::sturdy_ref::Fingerprint;
+use schema::values::{GrantKind, Refusal, RefusalCode, Right, What};
+use sha2::{Digest as _, Sha256};
+use std::rc::Rc;
+
+/// What the objects share.
+pub struct Office {
+    pub driver: Rc<Driver>,
+    pub feed: Rc<Feed>,
+    pub logs: Rc<Logs>,
+    pub readers: Readers,
+    pub repositories: Rc<Repositories>,
+    pub live: live::Live,
+    pub fingerprint: Fingerprint,
+    /// What a sturdy ref says of where this master is.
+    pub advertise: Vec<String>,
+    pub incarnation: u64,
+    /// A lease's length, in milliseconds, as workers are told.
+    pub term_ms: u64,
+}
+
+/// Whose authority an object carries.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    pub grant: GrantId,
+    pub kind: GrantKind,
+    pub name: String,
+    pub what: What,
+}
+
+impl Holder {
+    /// Whether the grant names this right for this project.
+    fn may(&self, right: Right, project: &str) -> Result<(), Refusal> {
+        if !self.what.sees(project) {
+            return Err(no_project(project));
+        }
+        if self.what.may.contains(&right) {
+            return Ok(());
+        }
+        Err(Refusal::new(RefusalCode::NotPermitted, format!("the grant of {} does not name the right `{right}`", self.name))
+            .help(format!("an operator can issue one: `guild grant issue --kind user --may {right} --project {project}`")))
+    }
+
+    /// A request of this holder; `body` is the method and its arguments.
+    fn request(&self, id: &[u8], body: &[&[u8]]) -> capnp::Result<Request> {
+        let id = RequestId(schema::wire::read_id(id)?);
+        let mut hash = Sha256::new();
+        for part in body {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        Ok(Request { id, by: self.grant, body: hash.finalize().into() })
+    }
+}
+
+/// The same words for what does not exist and for what the grant does not name: which it is, is not told.
+fn no_project(project: &str) -> Refusal {
+    Refusal::new(RefusalCode::NotFound, format!("no project `{project}` that this grant may see"))
+        .help("`guild project list` shows those")
+}
+
+fn no_build(project: &str, number: u32) -> Refusal {
+    Refusal::new(RefusalCode::NotFound, format!("no build {project}/{number}")).help("`guild list` shows builds")
+}
+
+/// Writes a refusal into the results of a method that has the field, and ends the method.
+macro_rules! refuse {
+    ($results:expr, $refusal:expr) => {{
+        schema::wire::write_refusal($results.get().init_refusal(), &$refusal);
+        return Ok(());
+    }};
+}
+
+/// The value, or a refusal in the results.
+macro_rules! accept {
+    ($results:expr, $result:expr) => {
+        match $result {
+            Ok(value) => value,
+            Err(refusal) => $crate::api::refuse!($results, refusal),
+        }
+    };
+}
+
+use {accept, refuse};
+
+/// A store that cannot be read is a fault of ours, not of the caller.
+fn broken(error: impl std::fmt::Display) -> capnp::Error {
+    capnp::Error::failed(format!("failed to read the store: {error}"))
+}

@@ -1,0 +1,125 @@
+//! The authority to run the guild: workers and grants.
+
+use super::view::{write_grant, write_worker};
+use super::{Holder, Office, accept, refuse};
+use crate::coordinator::GrantOrder;
+use crate::coordinator::record::GrantId;
+use schema::grant_capnp::operator;
+use schema::values::{Refusal, RefusalCode};
+use schema::wire;
+use std::rc::Rc;
+use std::time::Duration;
+
+pub(super) struct Operator {
+    pub(super) office: Rc<Office>,
+    pub(super) holder: Holder,
+}
+
+impl operator::Server for Operator {
+    async fn issue(self: Rc<Self>, params: operator::IssueParams, mut results: operator::IssueResults) -> capnp::Result<()> {
+        let params = params.get()?;
+        let join_hash = params.get_join_hash()?;
+        let Ok(join) = <[u8; 32]>::try_from(join_hash) else {
+            refuse!(results, Refusal::new(RefusalCode::Invalid, "a join's hash has 32 bytes"));
+        };
+        let lifetime = params.get_lifetime();
+        let order = GrantOrder {
+            kind: wire::enum_to_kind(params.get_kind()?),
+            name: params.get_name()?.to_string()?,
+            what: wire::read_what(params.get_what()?)?,
+            lifetime: (lifetime > 0).then(|| Duration::from_millis(lifetime)),
+            join_hash: join,
+        };
+        let body: [&[u8]; 3] = [b"operator.issue", order.name.as_bytes(), join_hash];
+        let request = self.holder.request(params.get_request()?, &body)?;
+        let issued = self.office.driver.call(|it, now| {
+            let id = it.issue(now, request, order)?;
+            Ok(it.grant(id).cloned())
+        });
+        let row = accept!(results, issued.await.and_then(|row| row));
+        let row = row.ok_or_else(|| capnp::Error::failed("the grant that was issued is gone".to_owned()))?;
+        let mut results = results.get();
+        write_grant(results.reborrow().init_grant(), &row);
+        results.set_fingerprint(self.office.fingerprint.to_string());
+        let advertise = &self.office.advertise;
+        wire::write_texts(results.init_advertise(wire::length(advertise.len())), advertise);
+        Ok(())
+    }
+
+    async fn grants(self: Rc<Self>, _: operator::GrantsParams, mut results: operator::GrantsResults) -> capnp::Result<()> {
+        let own = self.holder.grant;
+        let rows = self.office.driver.look(|it, _| it.grants_below(own).cloned().collect::<Vec<_>>()).await;
+        let rows = rows.map_err(|refusal| capnp::Error::overloaded(refusal.text))?;
+        let mut list = results.get().init_grants(wire::length(rows.len()));
+        for (index, row) in (0..).zip(&rows) {
+            write_grant(list.reborrow().get(index), row);
+        }
+        Ok(())
+    }
+
+    async fn revoke(
+        self: Rc<Self>,
+        params: operator::RevokeParams,
+        mut results: operator::RevokeResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let (id, reason) = (GrantId(params.get_grant()), params.get_reason()?.to_string()?);
+        let id_bytes = id.0.to_le_bytes();
+        let request = self.holder.request(params.get_request()?, &[b"operator.revoke", &id_bytes])?;
+        let reason = if reason.is_empty() { format!("by {}", self.holder.name) } else { reason };
+        let revoked = self.office.driver.call(|it, now| it.revoke(now, request, id, &reason)).await;
+        let revoked = accept!(results, revoked.and_then(|ended| ended));
+        let mut list = results.get().init_revoked(wire::length(revoked.len()));
+        for (index, id) in (0..).zip(revoked) {
+            list.set(index, id.0);
+        }
+        Ok(())
+    }
+
+    async fn workers(
+        self: Rc<Self>,
+        _: operator::WorkersParams,
+        mut results: operator::WorkersResults,
+    ) -> capnp::Result<()> {
+        let workers = self.office.driver.look(|it, _| it.worker_list()).await;
+        let workers = workers.map_err(|refusal| capnp::Error::overloaded(refusal.text))?;
+        let mut list = results.get().init_workers(wire::length(workers.len()));
+        for (index, worker) in (0..).zip(&workers) {
+            write_worker(list.reborrow().get(index), worker);
+        }
+        Ok(())
+    }
+
+    async fn drain(self: Rc<Self>, params: operator::DrainParams, mut results: operator::DrainResults) -> capnp::Result<()> {
+        let params = params.get()?;
+        let (worker, on) = (params.get_worker()?.to_string()?, params.get_on());
+        let body: [&[u8]; 3] = [b"operator.drain", worker.as_bytes(), if on { b"on" } else { b"off" }];
+        let request = self.holder.request(params.get_request()?, &body)?;
+        let done = self.office.driver.call(|it, now| it.drain(now, request, &worker, on)).await;
+        accept!(results, done.and_then(|done| done));
+        Ok(())
+    }
+
+    async fn hold(self: Rc<Self>, params: operator::HoldParams, mut results: operator::HoldResults) -> capnp::Result<()> {
+        let params = params.get()?;
+        let (worker, reason) = (params.get_worker()?.to_string()?, params.get_reason()?.to_string()?);
+        let body: [&[u8]; 3] = [b"operator.hold", worker.as_bytes(), reason.as_bytes()];
+        let request = self.holder.request(params.get_request()?, &body)?;
+        let done = self.office.driver.call(|it, now| it.hold(now, request, &worker, &reason)).await;
+        accept!(results, done.and_then(|done| done));
+        Ok(())
+    }
+
+    async fn forget(
+        self: Rc<Self>,
+        params: operator::ForgetParams,
+        mut results: operator::ForgetResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let worker = params.get_worker()?.to_string()?;
+        let request = self.holder.request(params.get_request()?, &[b"operator.forget", worker.as_bytes()])?;
+        let done = self.office.driver.call(|it, now| it.forget(now, request, &worker)).await;
+        accept!(results, done.and_then(|done| done));
+        Ok(())
+    }
+}

@@ -1,0 +1,85 @@
+//! Effects that reach beyond the driver: gates flip, workers are told, plans are read, logs of lost attempts end.
+
+use super::Office;
+use crate::coordinator::record::{JobKey, LeaseToken, Record};
+use crate::coordinator::{Effect, SessionId};
+use crate::planner::plan;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How long a worker's call may take before it counts as unreachable.
+const TELL: Duration = Duration::from_secs(10);
+/// How long telling revoked workers may delay the closing of their connections.
+const PUSH: Duration = Duration::from_millis(50);
+
+/// Performs effects on what this office holds. Called after the commit of what caused them, in order.
+pub fn outside(office: Rc<Office>) -> crate::driver::Outside {
+    Box::new(move |effect| perform(&office, effect))
+}
+
+fn perform(office: &Rc<Office>, effect: Effect) {
+    match effect {
+        Effect::Record(_) | Effect::Offer { .. } | Effect::Finished { .. } => {
+            unreachable!("the driver performs these itself")
+        }
+        Effect::Plan { build } => {
+            tokio::task::spawn_local(plan(office.clone(), build));
+        }
+        Effect::Cancel { session, token, reason } => {
+            tokio::task::spawn_local(tell_cancel(office.clone(), session, token, reason));
+        }
+        Effect::Withdraw { session, token, job, attempt, reason } => {
+            office.live.end_lease(token, &reason);
+            tokio::task::spawn_local(tell_stale(office.clone(), session, token));
+            tokio::task::spawn_local(end_logs(office.clone(), job, attempt, reason));
+        }
+        Effect::Revoke { grants, reason } => {
+            let left = office.live.left_without(&grants);
+            let workers = office.live.workers_of(&grants);
+            office.live.revoke(&grants, &reason);
+            tokio::task::spawn_local(async move {
+                let told = workers.into_iter().map(|worker| tell_revoked(worker, reason.clone()));
+                let _ = tokio::time::timeout(PUSH, futures::future::join_all(told)).await;
+                left.iter().for_each(|connection| connection.close());
+            });
+        }
+        Effect::EndSession { session } => office.live.end_session(session, "the session was replaced"),
+    }
+}
+
+async fn tell_cancel(office: Rc<Office>, session: SessionId, token: LeaseToken, reason: String) {
+    let Some(worker) = office.live.worker(session) else { return };
+    let mut request = worker.cancel_request();
+    request.get().set_token(&token.0);
+    request.get().set_reason(&reason);
+    // unreachable: the coordinator fences the lease after its own deadline
+    let _ = tokio::time::timeout(TELL, request.send().promise).await;
+}
+
+async fn tell_stale(office: Rc<Office>, session: Option<SessionId>, token: LeaseToken) {
+    let Some(worker) = session.and_then(|session| office.live.worker(session)) else { return };
+    let mut request = worker.stale_request();
+    request.get().set_token(&token.0);
+    let _ = tokio::time::timeout(TELL, request.send().promise).await;
+}
+
+async fn tell_revoked(worker: schema::worker_capnp::worker::Client, reason: String) {
+    let mut request = worker.revoked_request();
+    request.get().set_reason(&reason);
+    let _ = request.send().promise.await;
+}
+
+/// Closes what an attempt wrote before it was taken away, with a line that says why.
+async fn end_logs(office: Rc<Office>, job: JobKey, attempt: u16, reason: String) {
+    let marker = format!("[guild: attempt {attempt} ended here: {reason}]\n");
+    match office.logs.end_attempt(job, attempt, &marker).await {
+        Ok(rows) if rows.is_empty() => {}
+        Ok(rows) => {
+            let records = rows.into_iter().map(Record::Seal).collect();
+            if let Err(refusal) = office.driver.call_with(|_, _| ((), records)).await {
+                tracing::warn!(?job, attempt, "failed to seal the logs of a lost attempt: {refusal}");
+            }
+        }
+        Err(error) => tracing::warn!(?job, attempt, "failed to end the logs of a lost attempt: {error}"),
+    }
+}

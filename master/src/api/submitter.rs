@@ -1,0 +1,121 @@
+//! The authority to ask for builds, and to stop them.
+
+use super::build::Build;
+use super::{Holder, Office, accept, broken, no_build, no_project, refuse};
+use crate::coordinator::record::{BuildId, BuildRow};
+use crate::coordinator::{Past, chosen};
+use crate::store::query;
+use schema::perspective_capnp::{build, submitter};
+use schema::values::{Refusal, RefusalCode, Right, State};
+use schema::wire;
+use std::rc::Rc;
+
+pub(super) struct Submitter {
+    pub(super) office: Rc<Office>,
+    pub(super) holder: Holder,
+}
+
+impl submitter::Server for Submitter {
+    async fn run(self: Rc<Self>, params: submitter::RunParams, mut results: submitter::RunResults) -> capnp::Result<()> {
+        let params = params.get()?;
+        let project = params.get_project()?.to_string()?;
+        let (ref_name, revision) = (params.get_ref()?.to_string()?, params.get_revision()?.to_string()?);
+        accept!(results, self.holder.may(Right::Run, &project));
+        let body: [&[u8]; 4] = [b"submitter.run", project.as_bytes(), ref_name.as_bytes(), revision.as_bytes()];
+        let request = self.holder.request(params.get_request()?, &body)?;
+        let Some(repository) = self.office.repositories.get(&project) else { refuse!(results, no_project(&project)) };
+        let order = accept!(results, repository.order(&ref_name, &revision, self.holder.grant).await);
+        let name = self.holder.name.clone();
+        let run = self.office.driver.call(|it, now| it.run(now, request, &name, order)).await;
+        let id = accept!(results, run.and_then(|id| id));
+        let number = self.number(id).await?;
+        results.get().set_number(number);
+        results.get().set_build(self.build(id));
+        Ok(())
+    }
+
+    async fn retry(
+        self: Rc<Self>,
+        params: submitter::RetryParams,
+        mut results: submitter::RetryResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let (project, number) = (params.get_project()?.to_string()?, params.get_number());
+        let (jobs, failed) = (wire::read_texts(params.get_jobs()?)?, params.get_failed());
+        accept!(results, self.holder.may(Right::Retry, &project));
+        let number_bytes = number.to_le_bytes();
+        let mut body: Vec<&[u8]> = vec![b"submitter.retry", project.as_bytes(), &number_bytes];
+        body.push(if failed { b"failed" } else { b"all" });
+        body.extend(jobs.iter().map(String::as_bytes));
+        let request = self.holder.request(params.get_request()?, &body)?;
+        let past = match self.past(&project, number).await? {
+            Ok(past) => past,
+            Err(refusal) => refuse!(results, refusal),
+        };
+        let again = accept!(results, chosen(&past, &jobs, failed));
+        let name = self.holder.name.clone();
+        let retried = self.office.driver.call(|it, now| it.retry(now, request, &name, past, &again)).await;
+        let id = accept!(results, retried.and_then(|id| id));
+        let number = self.number(id).await?;
+        results.get().set_number(number);
+        results.get().set_build(self.build(id));
+        Ok(())
+    }
+
+    async fn cancel(
+        self: Rc<Self>,
+        params: submitter::CancelParams,
+        mut results: submitter::CancelResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let (project, number) = (params.get_project()?.to_string()?, params.get_number());
+        let (job, reason) = (params.get_job()?.to_string()?, params.get_reason()?.to_string()?);
+        accept!(results, self.holder.may(Right::Cancel, &project));
+        let number_bytes = number.to_le_bytes();
+        let body: [&[u8]; 4] = [b"submitter.cancel", project.as_bytes(), &number_bytes, job.as_bytes()];
+        let request = self.holder.request(params.get_request()?, &body)?;
+        let Some(row) = self.row(&project, number).await? else { refuse!(results, no_build(&project, number)) };
+        let why = match reason.as_str() {
+            "" => format!("cancelled by {}", self.holder.name),
+            reason => format!("cancelled by {}: {reason}", self.holder.name),
+        };
+        let only = (!job.is_empty()).then_some(job.as_str());
+        let cancelled = self.office.driver.call(|it, now| it.cancel(now, request, row.id, only, &why)).await;
+        accept!(results, cancelled.and_then(|done| done));
+        Ok(())
+    }
+}
+
+impl Submitter {
+    fn build(&self, id: BuildId) -> build::Client {
+        capnp_rpc::new_client(Build { office: self.office.clone(), id })
+    }
+
+    async fn row(&self, project: &str, number: u32) -> capnp::Result<Option<BuildRow>> {
+        let project = project.to_owned();
+        self.office.readers.query(move |store| query::build(store, &project, number)).await.map_err(broken)
+    }
+
+    async fn number(&self, id: BuildId) -> capnp::Result<u32> {
+        let row = self.office.readers.query(move |store| query::build_by_id(store, id)).await.map_err(broken)?;
+        Ok(row.map_or(0, |row| row.number))
+    }
+
+    async fn past(&self, project: &str, number: u32) -> capnp::Result<Result<Past, Refusal>> {
+        let name = project.to_owned();
+        let read = self.office.readers.query(move |store| match query::build(store, &name, number)? {
+            Some(row) => query::detail(store, row.id),
+            None => Ok(None),
+        });
+        let Some((row, plan, jobs)) = read.await.map_err(broken)? else { return Ok(Err(no_build(project, number))) };
+        if row.state != State::Finished {
+            let text = format!("build {project}/{number} is not finished");
+            return Ok(Err(Refusal::new(RefusalCode::Conflict, text).help("cancel it first, or wait for its end")));
+        }
+        let Some(plan) = plan else {
+            let text = format!("build {project}/{number} has no plan to repeat");
+            return Ok(Err(Refusal::new(RefusalCode::Conflict, text).help("`guild run` reads the pipeline anew")));
+        };
+        Ok(Ok(Past { row, plan, jobs: jobs.into_iter().map(|(job, _)| job).collect() }))
+    }
+}

@@ -1,0 +1,168 @@
+//! The authority to look. What the grant does not name is `notFound`.
+
+use super::build::Build;
+use super::event::Subscriber;
+use super::view::{JobDetail, write_build, write_jobs, write_queue_item, write_worker};
+use super::{Holder, Office, accept, broken, no_build, no_project, refuse};
+use crate::coordinator::record::{BuildRow, JobKey, JobRow};
+use crate::store::query::{self, BuildFilter};
+use schema::perspective_capnp::viewer;
+use schema::values::{Cursor, Filter, State};
+use schema::wire;
+use std::rc::Rc;
+
+/// Most builds in one answer.
+const BUILDS_MAX: u32 = 1_000;
+
+pub(super) struct Viewer {
+    pub(super) office: Rc<Office>,
+    pub(super) holder: Holder,
+}
+
+impl viewer::Server for Viewer {
+    async fn projects(
+        self: Rc<Self>,
+        _: viewer::ProjectsParams,
+        mut results: viewer::ProjectsResults,
+    ) -> capnp::Result<()> {
+        let seen = self.office.repositories.iter().filter(|repository| self.holder.what.sees(&repository.project));
+        let seen: Vec<_> = seen.cloned().collect();
+        let names: Vec<String> = seen.iter().map(|repository| repository.project.clone()).collect();
+        let latest = self.office.readers.query(move |store| {
+            names.iter().map(|name| Ok(query::newest(store, name)?.map_or(0, |row| row.number))).collect()
+        });
+        let latest: Vec<u32> = latest.await.map_err(broken)?;
+        let mut list = results.get().init_projects(wire::length(seen.len()));
+        for (index, (repository, latest)) in (0..).zip(seen.iter().zip(latest)) {
+            let mut to = list.reborrow().get(index);
+            to.set_name(&repository.project);
+            to.set_repository(&repository.address);
+            wire::write_texts(to.reborrow().init_aliases(wire::length(repository.aliases.len())), &repository.aliases);
+            to.set_latest(latest);
+        }
+        Ok(())
+    }
+
+    async fn builds(self: Rc<Self>, params: viewer::BuildsParams, mut results: viewer::BuildsResults) -> capnp::Result<()> {
+        let params = params.get()?;
+        let some = |text: String| if text.is_empty() { None } else { Some(text) };
+        let filter = BuildFilter {
+            project: some(params.get_project()?.to_string()?),
+            allowed: self.allowed(),
+            ref_name: some(params.get_ref()?.to_string()?),
+            revision: some(params.get_revision()?.to_string()?),
+            before: Some(params.get_before()).filter(|before| *before > 0),
+        };
+        let limit = params.get_limit().min(BUILDS_MAX);
+        let rows = self.office.readers.query(move |store| query::builds(store, &filter, limit)).await.map_err(broken)?;
+        let mut list = results.get().init_builds(wire::length(rows.len()));
+        for (index, row) in (0..).zip(&rows) {
+            write_build(list.reborrow().get(index), row);
+        }
+        Ok(())
+    }
+
+    async fn build(self: Rc<Self>, params: viewer::BuildParams, mut results: viewer::BuildResults) -> capnp::Result<()> {
+        let params = params.get()?;
+        let (project, number) = (params.get_project()?.to_string()?, params.get_number());
+        if !self.holder.what.sees(&project) {
+            refuse!(results, no_project(&project));
+        }
+        let name = project.clone();
+        let found = self.office.readers.query(move |store| match number {
+            0 => query::newest(store, &name),
+            number => query::build(store, &name, number),
+        });
+        let Some(row) = found.await.map_err(broken)? else { refuse!(results, no_build(&project, number)) };
+        let build = Build { office: self.office.clone(), id: row.id };
+        results.get().set_build(capnp_rpc::new_client(build));
+        Ok(())
+    }
+
+    async fn workers(self: Rc<Self>, _: viewer::WorkersParams, mut results: viewer::WorkersResults) -> capnp::Result<()> {
+        let mut workers = self.office.driver.look(|it, _| it.worker_list()).await.map_err(unavailable)?;
+        for worker in &mut workers {
+            worker.running.retain(|selector| self.holder.what.sees(selector.split('/').next().unwrap_or_default()));
+        }
+        let mut list = results.get().init_workers(wire::length(workers.len()));
+        for (index, worker) in (0..).zip(&workers) {
+            write_worker(list.reborrow().get(index), worker);
+        }
+        Ok(())
+    }
+
+    async fn queue(self: Rc<Self>, _: viewer::QueueParams, mut results: viewer::QueueResults) -> capnp::Result<()> {
+        let mut items = self.office.driver.look(|it, _| it.queue_list()).await.map_err(unavailable)?;
+        items.retain(|item| self.holder.what.sees(&item.project));
+        let mut list = results.get().init_items(wire::length(items.len()));
+        for (index, item) in (0..).zip(&items) {
+            write_queue_item(list.reborrow().get(index), item);
+        }
+        Ok(())
+    }
+
+    async fn watch(self: Rc<Self>, params: viewer::WatchParams, mut results: viewer::WatchResults) -> capnp::Result<()> {
+        let params = params.get()?;
+        let filter = wire::read_filter(params.get_filter()?)?;
+        let observer = params.get_observer()?;
+        if let Some(project) = filter.projects.iter().find(|project| !self.holder.what.sees(project)) {
+            refuse!(results, no_project(project));
+        }
+        let (builds, after) = self.snapshot(&filter).await?;
+        let cursor = Cursor { incarnation: self.office.incarnation, after };
+        let subscriber = Subscriber::new(&self.office, &self.holder, filter);
+        let subscription = subscriber.follow(cursor, observer);
+        let mut results = results.get();
+        results.set_subscription(subscription);
+        wire::write_cursor(results.reborrow().init_cursor(), cursor);
+        let mut list = results.init_builds(wire::length(builds.len()));
+        for (index, (row, jobs)) in (0..).zip(&builds) {
+            write_build(list.reborrow().get(index), row);
+            write_jobs(list.reborrow().get(index), jobs);
+        }
+        Ok(())
+    }
+}
+
+impl Viewer {
+    /// The projects to which lists are narrowed; none: all.
+    fn allowed(&self) -> Option<Vec<String>> {
+        let projects = &self.holder.what.projects;
+        (!projects.contains("*")).then(|| projects.iter().cloned().collect())
+    }
+
+    async fn snapshot(&self, filter: &Filter) -> capnp::Result<(Vec<(BuildRow, Vec<JobDetail>)>, u64)> {
+        let (filter, allowed) = (filter.clone(), self.allowed());
+        let taken = self.office.readers.query(move |store| query::snapshot(store, &filter, allowed.as_deref())).await;
+        let taken = taken.map_err(broken)?;
+        let builds = taken.builds.into_iter().map(|(row, plan, jobs)| {
+            let details = detail(&self.office, &row, plan.as_ref(), jobs);
+            (row, details)
+        });
+        Ok((builds.collect(), taken.last_event))
+    }
+}
+
+/// Jobs as they are shown: with what they need, and why they wait.
+pub(super) fn detail(
+    office: &Office,
+    row: &BuildRow,
+    plan: Option<&schema::values::Plan>,
+    jobs: Vec<(JobRow, Vec<crate::coordinator::record::StepRow>)>,
+) -> Vec<JobDetail> {
+    let needs = |index: usize| plan.and_then(|plan| plan.jobs.get(index)).map(|job| job.needs.clone());
+    let with_index = jobs.into_iter().enumerate();
+    let details = with_index.map(|(index, (job, steps))| {
+        let key = JobKey { build: row.id, index: wire::length(index) };
+        let waits = match job.state {
+            State::Waiting | State::Queued => office.driver.peek(|it, _| it.why(key)),
+            State::Planning | State::Offered | State::Running | State::Finished => String::new(),
+        };
+        JobDetail { row: job, steps, needs: needs(index).unwrap_or_default(), waits }
+    });
+    details.collect()
+}
+
+fn unavailable(refusal: schema::values::Refusal) -> capnp::Error {
+    capnp::Error::overloaded(refusal.text)
+}

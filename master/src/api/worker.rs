@@ -1,0 +1,199 @@
+//! A worker's desk and its session.
+
+use super::lease::Lease;
+use super::{Holder, Office, accept, refuse};
+use crate::coordinator::record::LeaseToken;
+use crate::coordinator::{SessionId, Standing};
+use schema::gate::Gate;
+use schema::values::{Assignment, Refusal, RefusalCode};
+use schema::wire;
+use schema::worker_capnp::{lease, session, worker, worker_desk};
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// How long an earlier process of the same key may take to say that it is still there.
+const CLONE_PING: Duration = Duration::from_secs(3);
+
+pub(super) struct Desk {
+    pub(super) office: Rc<Office>,
+    pub(super) holder: Holder,
+    pub(super) gate: Gate,
+}
+
+impl worker_desk::Server for Desk {
+    async fn attach(
+        self: Rc<Self>,
+        params: worker_desk::AttachParams,
+        mut results: worker_desk::AttachResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let peer = params.get_worker()?;
+        let instance = wire::read_id(params.get_instance()?)?;
+        let running: Vec<LeaseToken> = read_tokens(params.get_running()?)?;
+        let description = wire::read_description(params.get_description()?)?;
+        if let Some(refusal) = self.clone_of(instance).await {
+            refuse!(results, refusal);
+        }
+        let grant = self.holder.grant;
+        let attached = self.office.driver.call(|it, now| it.attach(now, grant, instance, &running, description)).await;
+        let (id, standing) = accept!(results, attached.and_then(|attached| attached));
+        let gate = self.gate.child("session");
+        self.office.live.add_session(id, grant, peer, gate.clone());
+        let session = Session {
+            office: self.office.clone(),
+            worker: self.holder.name.clone(),
+            id,
+            gate: self.gate.clone(),
+            taking: Cell::new(false),
+        };
+        let mut results = results.get();
+        results.set_session(gate.wrap(capnp_rpc::new_client(session)));
+        results.set_term(self.office.term_ms);
+        let count = wire::length(standing.len());
+        let mut standings = results.reborrow().init_standing(count);
+        for (index, standing) in (0..).zip(&standing) {
+            standings.set(index, standing_to_wire(*standing));
+        }
+        let mut leases = results.init_leases(count);
+        for (index, (standing, token)) in (0..).zip(standing.iter().zip(&running)) {
+            if *standing == Standing::Resumed {
+                let lease = Lease::resumed(&self.office, &self.gate, *token);
+                leases.set(index, lease.into_client_hook());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Desk {
+    /// Refuses a second process of the same key while the first still answers.
+    async fn clone_of(&self, instance: [u8; 16]) -> Option<Refusal> {
+        let name = &self.holder.name;
+        let (id, older) = self.office.driver.peek(|it, _| it.session_of(name))?;
+        if older == instance {
+            return None;
+        }
+        let worker = self.office.live.worker(id)?;
+        let ping = tokio::time::timeout(CLONE_PING, worker.ping_request().send().promise).await;
+        let answer = ping.ok()?.ok()?;
+        let says = wire::read_id(answer.get().ok()?.get_instance().ok()?).ok()?;
+        if says == instance {
+            return None;
+        }
+        let text = format!("a second process showed the key of worker {name} while the first was alive");
+        let grant = self.holder.grant;
+        self.office.driver.note(|it, now| it.alarm(now, grant, &text));
+        Some(Refusal::new(RefusalCode::Conflict, text)
+            .help("a worker's state directory must not be copied: join a second worker under its own name"))
+    }
+}
+
+struct Session {
+    office: Rc<Office>,
+    worker: String,
+    id: SessionId,
+    /// The worker's own: leases live below it and outlive this session.
+    gate: Gate,
+    taking: Cell<bool>,
+}
+
+impl session::Server for Session {
+    async fn take(self: Rc<Self>, params: session::TakeParams, mut results: session::TakeResults) -> capnp::Result<()> {
+        let free = wire::read_resources(params.get()?.get_free()?);
+        let Some(mut waiting) = Waiting::begin(&self) else {
+            return Err(capnp::Error::failed("one `take` at a time: the earlier one still waits".to_owned()));
+        };
+        let id = self.id;
+        self.office.driver.note(|it, now| it.worker_ready(now, id, free));
+        let assignment = waiting.offer().await?;
+        let lease = Lease::offered(&self.office, &self.gate, LeaseToken(assignment.token));
+        let mut results = results.get();
+        results.set_lease(lease);
+        wire::write_assignment(results.init_assignment(), &assignment);
+        Ok(())
+    }
+
+    async fn renew(
+        self: Rc<Self>,
+        params: session::RenewParams,
+        mut results: session::RenewResults,
+    ) -> capnp::Result<()> {
+        let tokens = read_tokens(params.get()?.get_tokens()?)?;
+        let worker = &self.worker;
+        let over = self.office.driver.call(|it, now| it.renew(now, worker, &tokens)).await;
+        let over = over.map_err(|refusal| capnp::Error::overloaded(refusal.text))?;
+        let mut stale = results.get().init_stale(wire::length(over.len()));
+        for (index, token) in (0..).zip(&over) {
+            stale.set(index, &token.0);
+        }
+        Ok(())
+    }
+
+    async fn drain(self: Rc<Self>, _: session::DrainParams, _: session::DrainResults) -> capnp::Result<()> {
+        let id = self.id;
+        self.office.driver.note(|it, _| it.drain_session(id));
+        Ok(())
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let (id, office) = (self.id, self.office.clone());
+        office.driver.note(|it, now| it.session_lost(now, id, "its connection was lost"));
+        // ending it drops capabilities of the peer, which must not happen inside this drop
+        tokio::task::spawn_local(async move { office.live.end_session(id, "the session ended") });
+    }
+}
+
+/// A `take` that waits. However it ends, nothing that was offered to it is stranded.
+struct Waiting {
+    session: Rc<Session>,
+    offer: oneshot::Receiver<Assignment>,
+    answered: bool,
+}
+
+impl Waiting {
+    fn begin(session: &Rc<Session>) -> Option<Waiting> {
+        if session.taking.replace(true) {
+            return None;
+        }
+        let offer = session.office.driver.expect_offer(session.id);
+        Some(Waiting { session: session.clone(), offer, answered: false })
+    }
+
+    async fn offer(&mut self) -> capnp::Result<Assignment> {
+        let offer = (&mut self.offer).await;
+        self.answered = true;
+        offer.map_err(|_| capnp::Error::disconnected("the session ended".to_owned()))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.session.taking.set(false);
+        if self.answered {
+            return;
+        }
+        let id = self.session.id;
+        let offered = self.offer.try_recv().ok().map(|assignment| LeaseToken(assignment.token));
+        self.session.office.driver.note(|it, now| {
+            it.worker_unready(id);
+            if let Some(token) = offered {
+                it.give_back(now, token);
+            }
+        });
+    }
+}
+
+fn standing_to_wire(standing: Standing) -> worker_desk::Standing {
+    match standing {
+        Standing::Resumed => worker_desk::Standing::Resumed,
+        Standing::Stale => worker_desk::Standing::Stale,
+    }
+}
+
+fn read_tokens(list: capnp::data_list::Reader<'_>) -> capnp::Result<Vec<LeaseToken>> {
+    list.iter().map(|token| Ok(LeaseToken(wire::read_id(token?)?))).collect()
+}

@@ -1,0 +1,281 @@
+//! The only owner of [`Coordinator`] and of the store's writer: tells the time, commits what was recorded, and only
+//! then tells anyone. It decides nothing and knows no RPC.
+//!
+//! Commands run at once in memory; their records join the open batch. One batch is at the writer while the next one
+//! fills: whatever waits shares a commit. An answer leaves after the commit of everything that it was computed from.
+
+use crate::clock::Clock;
+use crate::coordinator::record::{BuildId, Record};
+use crate::coordinator::{Coordinator, Effect, SessionId};
+use crate::events::Feed;
+use crate::store::{CommitError, Store};
+use schema::values::{Assignment, Event, Refusal, RefusalCode, Time};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::{Notify, oneshot, watch};
+
+/// How long to wait before a batch is tried again on a full disk.
+const FULL_RETRY: Duration = Duration::from_secs(1);
+
+/// Performs effects that reach beyond the driver. Called in order, after the commit of what caused them.
+pub type Outside = Box<dyn Fn(Effect)>;
+
+#[derive(Default)]
+struct Batch {
+    records: Vec<Record>,
+    effects: Vec<Effect>,
+}
+
+pub struct Driver {
+    coordinator: RefCell<Coordinator>,
+    store: Store,
+    feed: Rc<Feed>,
+    clock: Clock,
+    open: RefCell<Batch>,
+    /// The number of the open batch; lower ones are at the writer or committed.
+    open_number: Cell<u64>,
+    committed: watch::Sender<u64>,
+    work: Notify,
+    rescheduled: Notify,
+    full: Cell<bool>,
+    failed: watch::Sender<Option<String>>,
+    outside: OnceCell<Outside>,
+    takes: RefCell<BTreeMap<SessionId, oneshot::Sender<Assignment>>>,
+    finishes: RefCell<BTreeMap<BuildId, Vec<oneshot::Sender<()>>>>,
+}
+
+impl Driver {
+    /// Runs as long as its `LocalSet`. Effects that the coordinator holds already (plans asked
+    /// for again after a restart) happen after [`Driver::start`].
+    pub fn new(coordinator: Coordinator, store: Store, feed: Rc<Feed>, clock: Clock) -> Rc<Driver> {
+        Rc::new(Driver {
+            coordinator: RefCell::new(coordinator),
+            store,
+            feed,
+            clock,
+            open: RefCell::default(),
+            open_number: Cell::new(1),
+            committed: watch::Sender::new(0),
+            work: Notify::new(),
+            rescheduled: Notify::new(),
+            full: Cell::new(false),
+            failed: watch::Sender::new(None),
+            outside: OnceCell::new(),
+            takes: RefCell::default(),
+            finishes: RefCell::default(),
+        })
+    }
+
+    /// From here on effects happen.
+    pub fn start(self: &Rc<Self>, outside: Outside) {
+        assert!(self.outside.set(outside).is_ok(), "a driver is started once");
+        tokio::task::spawn_local(commit_batches(self.clone()));
+        tokio::task::spawn_local(keep_time(self.clone()));
+        self.step(|_, _| ());
+    }
+
+    pub fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// Runs a command and answers after its commit. On a full disk it is refused before it runs.
+    pub async fn call<T>(&self, command: impl FnOnce(&mut Coordinator, Time) -> T) -> Result<T, Refusal> {
+        self.call_with(|coordinator, now| (command(coordinator, now), Vec::new())).await
+    }
+
+    /// Runs a command and commits further records with its own, in one transaction.
+    pub async fn call_with<T>(
+        &self,
+        command: impl FnOnce(&mut Coordinator, Time) -> (T, Vec<Record>),
+    ) -> Result<T, Refusal> {
+        if self.full.get() {
+            return Err(disk_full());
+        }
+        let (answer, records) = self.step(command);
+        self.open.borrow_mut().records.extend(records);
+        self.settled().await?;
+        Ok(answer)
+    }
+
+    /// Tells the coordinator what happened to us; nobody waits for the commit.
+    pub fn note(&self, what: impl FnOnce(&mut Coordinator, Time)) {
+        self.step(what);
+    }
+
+    /// Looks at the coordinator; answers after the commit of what was seen.
+    pub async fn look<T>(&self, look: impl FnOnce(&Coordinator, Time) -> T) -> Result<T, Refusal> {
+        let answer = look(&self.coordinator.borrow(), self.now());
+        self.settled().await?;
+        Ok(answer)
+    }
+
+    /// Looks at the coordinator as it is, committed or not: for decisions that are no answer.
+    pub fn peek<T>(&self, look: impl FnOnce(&Coordinator, Time) -> T) -> T {
+        look(&self.coordinator.borrow(), self.now())
+    }
+
+    /// The next offer for a session's waiting `take`. Dropping the receiver withdraws nothing by itself: see `api::session`.
+    pub fn expect_offer(&self, session: SessionId) -> oneshot::Receiver<Assignment> {
+        let (sender, receiver) = oneshot::channel();
+        self.takes.borrow_mut().insert(session, sender);
+        receiver
+    }
+
+    /// Resolves when the build is finished; at once where it is not open.
+    pub fn finish_of(&self, build: BuildId) -> oneshot::Receiver<()> {
+        let (sender, receiver) = oneshot::channel();
+        if self.coordinator.borrow().open_build_row(build).is_some() {
+            let mut finishes = self.finishes.borrow_mut();
+            let waiting = finishes.entry(build).or_default();
+            waiting.retain(|sender| !sender.is_closed());
+            waiting.push(sender);
+        }
+        receiver
+    }
+
+    /// Resolves when a commit failed for another reason than a full disk: memory can no longer be trusted, and the
+    /// process must end.
+    pub async fn failure(&self) -> String {
+        let mut failed = self.failed.subscribe();
+        let seen = failed.wait_for(Option::is_some).await;
+        seen.ok().and_then(|why| why.clone()).unwrap_or_else(|| "the driver is gone".to_owned())
+    }
+
+    /// Waits for the commit of everything done so far.
+    pub async fn settled(&self) -> Result<(), Refusal> {
+        let open = self.open_number.get();
+        let idle = self.open.borrow().records.is_empty();
+        let wanted = if idle { open - 1 } else { open };
+        let mut committed = self.committed.subscribe();
+        committed.wait_for(|done| *done >= wanted).await.map_err(|_| stopping())?;
+        Ok(())
+    }
+
+    fn step<T>(&self, command: impl FnOnce(&mut Coordinator, Time) -> T) -> T {
+        let mut coordinator = self.coordinator.borrow_mut();
+        let before = coordinator.poll_timeout();
+        let answer = command(&mut coordinator, self.clock.now());
+        let mut open = self.open.borrow_mut();
+        while let Some(effect) = coordinator.poll_effect() {
+            match effect {
+                Effect::Record(record) => open.records.push(record),
+                effect => open.effects.push(effect),
+            }
+        }
+        if coordinator.poll_timeout() != before {
+            self.rescheduled.notify_one();
+        }
+        self.work.notify_one();
+        answer
+    }
+
+    /// Takes the open batch and begins the next.
+    fn take_batch(&self) -> Option<(u64, Batch)> {
+        let batch = self.open.take();
+        if batch.records.is_empty() && batch.effects.is_empty() {
+            return None;
+        }
+        let number = self.open_number.get();
+        self.open_number.set(number + 1);
+        Some((number, batch))
+    }
+
+    async fn commit(&self, mut records: Vec<Record>) -> Result<(), String> {
+        while !records.is_empty() {
+            match self.store.commit(records).await {
+                Ok(()) => break,
+                Err(CommitError::Full(batch)) => {
+                    if !self.full.replace(true) {
+                        tracing::error!("the disk is full: new commands are refused until there is room");
+                    }
+                    records = batch;
+                    tokio::time::sleep(FULL_RETRY).await;
+                }
+                Err(CommitError::Failed(why)) => return Err(why.to_string()),
+            }
+        }
+        if self.full.replace(false) {
+            tracing::info!("the disk has room again");
+        }
+        Ok(())
+    }
+
+    fn deliver(&self, number: u64, events: Vec<Event>, effects: Vec<Effect>) {
+        self.feed.publish(events);
+        for effect in effects {
+            self.perform(effect);
+        }
+        self.committed.send_replace(number);
+    }
+
+    fn perform(&self, effect: Effect) {
+        match effect {
+            Effect::Offer { session, assignment } => {
+                let token = assignment.token;
+                let taker = self.takes.borrow_mut().remove(&session);
+                let refused = taker.is_none_or(|taker| taker.send(*assignment).is_err());
+                if refused {
+                    let token = crate::coordinator::record::LeaseToken(token);
+                    self.note(|coordinator, now| coordinator.give_back(now, token));
+                }
+            }
+            Effect::Finished { build } => {
+                let waiting = self.finishes.borrow_mut().remove(&build).unwrap_or_default();
+                waiting.into_iter().for_each(|sender| drop(sender.send(())));
+            }
+            effect => (self.outside.get().expect("a driver performs after its start"))(effect),
+        }
+    }
+}
+
+async fn commit_batches(driver: Rc<Driver>) {
+    loop {
+        let Some((number, batch)) = driver.take_batch() else {
+            driver.work.notified().await;
+            continue;
+        };
+        let events = events_of(&batch.records);
+        if let Err(why) = driver.commit(batch.records).await {
+            tracing::error!("a commit failed, and the master ends: {why}");
+            driver.failed.send_replace(Some(why));
+            return;
+        }
+        driver.deliver(number, events, batch.effects);
+    }
+}
+
+async fn keep_time(driver: Rc<Driver>) {
+    loop {
+        let next = driver.coordinator.borrow().poll_timeout();
+        let longest = tokio::time::Instant::now() + Duration::from_secs(3600);
+        let due = next.map_or(longest, |time| driver.clock.instant(time).min(longest));
+        tokio::select! {
+            () = tokio::time::sleep_until(due) => {}
+            () = driver.rescheduled.notified() => continue,
+        }
+        // on a full disk nothing may run ahead: timers wait, and so leases only get longer
+        if driver.full.get() {
+            tokio::time::sleep(FULL_RETRY).await;
+            continue;
+        }
+        if next.is_some_and(|time| time <= driver.now()) {
+            driver.step(|coordinator, now| coordinator.handle_timeout(now));
+        }
+    }
+}
+
+fn events_of(records: &[Record]) -> Vec<Event> {
+    let events = records.iter().filter_map(|record| if let Record::Event(event) = record { Some(event) } else { None });
+    events.cloned().collect()
+}
+
+fn disk_full() -> Refusal {
+    Refusal::new(RefusalCode::Unavailable, "disk full: the master records nothing new until there is room")
+        .help("free some space where its state directory is; it goes on by itself")
+}
+
+fn stopping() -> Refusal {
+    Refusal::new(RefusalCode::Unavailable, "the master is stopping")
+}

@@ -1,0 +1,150 @@
+//! What an update of a ref brought: its commits, the paths that differ, and whether it was forced.
+
+use schema::values::{Change, Commit, Time};
+
+use super::Mirror;
+use super::git::GitError;
+use super::refs::{check_ref, is_object_id};
+
+const COMMITS_MAX: usize = 100;
+const PATHS_MAX: usize = 1000;
+const PATH_LIST_BYTES_MAX: usize = 1 << 20;
+const TEXT_CHARS_MAX: usize = 300;
+const COMMIT_BYTES_MAX: usize = 1 << 20;
+
+impl Mirror {
+    /// Tells the update of `ref_name` from `before` to `after`; no `before`: first sight, no `after`: deleted.
+    pub async fn change(
+        &self,
+        project: &str,
+        ref_name: &str,
+        before: Option<&str>,
+        after: Option<&str>,
+    ) -> Result<Change, GitError> {
+        check_ref(ref_name).map_err(|why| GitError::Invalid(format!("{ref_name}: {why}")))?;
+        let mut change = Change {
+            project: project.to_string(),
+            ref_name: ref_name.to_string(),
+            revision: after.unwrap_or_default().to_string(),
+            before: before.unwrap_or_default().to_string(),
+            ..Change::default()
+        };
+        match (before, after) {
+            (_, None) => {}
+            (None, Some(after)) => change.commits = self.commit(after).await?.into_iter().collect(),
+            (Some(before), Some(after)) if self.commit(before).await?.is_none() => {
+                // the mirror was made anew since: what is no longer reachable is no ancestor
+                is_id(before)?;
+                change.forced = true;
+                change.commits = self.commit(after).await?.into_iter().collect();
+            }
+            (Some(before), Some(after)) => {
+                let (ancestor, commits, paths) = tokio::try_join!(
+                    self.is_ancestor(before, after),
+                    self.commits_between(before, after),
+                    self.paths_between(before, after),
+                )?;
+                change.forced = !ancestor;
+                (change.commits, change.paths) = (commits, paths);
+            }
+        }
+        Ok(change)
+    }
+
+    /// Whether `ancestor` is reachable from `revision`, or the same; false where one is unknown.
+    pub async fn is_ancestor(&self, ancestor: &str, revision: &str) -> Result<bool, GitError> {
+        is_id(ancestor)?;
+        is_id(revision)?;
+        let run = self.git.run("merge-base").args(["--is-ancestor", "--end-of-options", ancestor, revision]);
+        let output = run.output().await?;
+        match output.status.code() {
+            Some(0) => Ok(true),
+            Some(1) => Ok(false),
+            _ if self.commit(ancestor).await?.is_none() || self.commit(revision).await?.is_none() => Ok(false),
+            _ => Err(output.failure()),
+        }
+    }
+
+    /// What one commit says of itself; none: it is unknown here.
+    pub async fn commit(&self, revision: &str) -> Result<Option<Commit>, GitError> {
+        is_id(revision)?;
+        let raw = self.objects.contents(revision, "commit", COMMIT_BYTES_MAX).await?;
+        Ok(raw.map(|raw| parse_commit(revision, &raw)))
+    }
+
+    /// Commits of `after` that `before` lacks, newest first, at most 100.
+    pub async fn commits_between(&self, before: &str, after: &str) -> Result<Vec<Commit>, GitError> {
+        is_id(before)?;
+        is_id(after)?;
+        let options = ["-z", "--no-color", "--no-decorate", "--format=%H%x00%an <%ae>%x00%ct%x00%s"];
+        let range = ["--end-of-options".to_string(), after.to_string(), format!("^{before}"), "--".to_string()];
+        let run = self.git.run("log").args(options).args([format!("--max-count={COMMITS_MAX}")]).args(range);
+        let listed = run.bytes().await?;
+        let fields: Vec<_> = listed.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
+        let commits = fields.chunks_exact(4).map(|four| Commit {
+            revision: four[0].trim().to_string(),
+            author: short(&four[1]),
+            time: time_of(&four[2]),
+            subject: short(&four[3]),
+        });
+        Ok(commits.collect())
+    }
+
+    /// Paths that differ, at most 1,000; bytes that are not UTF-8 are replaced.
+    pub async fn paths_between(&self, before: &str, after: &str) -> Result<Vec<String>, GitError> {
+        is_id(before)?;
+        is_id(after)?;
+        let options = ["-r", "-z", "--name-only", "--no-renames", "--no-ext-diff", "--ignore-submodules=none"];
+        let run = self.git.run("diff-tree").args(options).args(["--end-of-options", before, after, "--"]);
+        let output = run.limit(PATH_LIST_BYTES_MAX).output().await?;
+        let listed = if output.cut { output.stdout } else { output.succeeded()? };
+        // what stands after the last NUL is nothing, or a path that was cut
+        let mut paths: Vec<_> = listed.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
+        paths.pop();
+        Ok(paths.into_iter().take(PATHS_MAX).map(|path| path.into_owned()).collect())
+    }
+}
+
+fn is_id(text: &str) -> Result<(), GitError> {
+    if is_object_id(text) { Ok(()) } else { Err(GitError::Invalid(format!("`{text}` is no complete commit id"))) }
+}
+
+fn parse_commit(revision: &str, raw: &[u8]) -> Commit {
+    let text = String::from_utf8_lossy(raw);
+    let (head, message) = text.split_once("\n\n").unwrap_or((&text, ""));
+    let field = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    // "Name <mail> seconds zone"
+    let mail_end = |line: &str| line.rfind('>').map_or(0, |at| at + 1);
+    let (author, committer) = (field("author "), field("committer "));
+    let seconds = committer[mail_end(committer)..].trim_start().split(' ').next().unwrap_or_default();
+    Commit {
+        revision: revision.to_string(),
+        author: short(&author[..mail_end(author)]),
+        time: time_of(seconds),
+        subject: short(message.trim_start().lines().next().unwrap_or_default()),
+    }
+}
+
+fn time_of(seconds: &str) -> Time {
+    Time(seconds.parse::<u64>().unwrap_or(0).saturating_mul(1000))
+}
+
+fn short(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(TEXT_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_may_say_anything() {
+        let raw = b"tree x\nauthor \xff A <a@b> 1 +0000\ncommitter C <c@d> 12 +0000\n\n\n sub\x1b[1mject\nmore";
+        let commit = parse_commit("r", raw);
+        assert_eq!(commit.author, "\u{fffd} A <a@b>");
+        assert_eq!(commit.time, Time(12_000));
+        assert_eq!(commit.subject, "sub[1mject");
+        assert_eq!(parse_commit("r", b"").time, Time(0));
+        assert_eq!(time_of("99999999999999999999"), Time(0));
+    }
+}

@@ -1,0 +1,325 @@
+//! Bare mirrors of the repositories: fetch, find a revision, read a file at it, tell what an update brought, make packs.
+//! Holds no project, no pipeline and no policy; who may ask for what is decided elsewhere.
+//!
+//! A [`Mirror`] is the only writer of its directory, so it keeps the refs in memory. All its functions may be called at
+//! once from any thread, and each may be dropped at any await.
+
+mod change;
+mod git;
+mod objects;
+mod pack;
+mod refs;
+mod remote;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+pub use git::GitError;
+pub use pack::{Pack, SharedPack};
+pub use refs::{RefusedRef, check_ref, is_object_id, short_name};
+pub use remote::Remote;
+
+use git::{CONFIG_FILE, Deadline, Git};
+use objects::Objects;
+use remote::{REMOTE, Transport};
+
+const FETCH_SILENCE: Duration = Duration::from_secs(120);
+const GC_DEADLINE: Duration = Duration::from_secs(3600);
+const REFUSED_MAX: usize = 100;
+const ALL: [&str; 2] = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
+
+/// One repository's mirror.
+#[derive(Debug)]
+pub struct Mirror {
+    dir: PathBuf,
+    remote: Remote,
+    transport: Transport,
+    git: Arc<Git>,
+    objects: Objects,
+    packs: pack::Packs,
+    fetch_silence: Duration,
+    /// Held by who changes refs.
+    fetching: tokio::sync::Mutex<Fetching>,
+    /// None until they were read.
+    refs: Mutex<Option<Fetched>>,
+}
+
+/// What a fetch found at the remote.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fetched {
+    /// Full ref -> the commit that it names, through annotated tags.
+    pub refs: BTreeMap<String, String>,
+    /// Left out; at most 100.
+    pub refused: Vec<RefusedRef>,
+}
+
+#[derive(Debug, Default)]
+struct Fetching {
+    /// What `ls-remote` said before the last complete fetch, if nothing was fetched since.
+    listing: Option<Vec<u8>>,
+}
+
+impl Mirror {
+    /// Opens the mirror in `dir`, or makes an empty one. Talks to nobody.
+    pub fn open(dir: &Path, remote: Remote) -> io::Result<Mirror> {
+        let transport = remote.transport()?;
+        let dir = std::path::absolute(dir)?;
+        std::fs::create_dir_all(&dir)?;
+        let git = Arc::new(Git::new(&dir));
+        std::fs::write(dir.join(CONFIG_FILE), configuration(transport))?;
+        if !dir.join("HEAD").exists() {
+            initialize(&git, &dir, "sha1")?;
+        }
+        Ok(Mirror {
+            objects: Objects::new(git.clone()),
+            packs: pack::Packs::default(),
+            fetch_silence: FETCH_SILENCE,
+            fetching: tokio::sync::Mutex::default(),
+            refs: Mutex::default(),
+            dir,
+            remote,
+            transport,
+            git,
+        })
+    }
+
+    /// How long a fetch may go without a sign of life; 2 min unless said otherwise.
+    #[must_use]
+    pub fn fetch_silence(mut self, silence: Duration) -> Mirror {
+        self.fetch_silence = silence;
+        self
+    }
+
+    /// Its directory; files there whose names begin with `guild.` are ours.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub fn remote(&self) -> &Remote {
+        &self.remote
+    }
+
+    /// Makes the mirror's branches and tags equal to the remote's.
+    pub async fn fetch(&self) -> Result<Fetched, GitError> {
+        let mut fetching = self.fetching.lock().await;
+        let listing = self.listing(&fetching).await?;
+        if listing.is_some() && listing == fetching.listing {
+            return self.refs().await;
+        }
+        fetching.listing = None;
+        self.match_object_format(listing.as_deref()).await?;
+        self.fetch_refs(&ALL).await?;
+        let fetched = self.read_refs().await?;
+        fetching.listing = listing;
+        Ok(fetched)
+    }
+
+    /// Fetches one ref; none: the remote has no such ref.
+    pub async fn fetch_ref(&self, ref_name: &str) -> Result<Option<String>, GitError> {
+        check_ref(ref_name).map_err(|why| GitError::Invalid(format!("{ref_name}: {why}")))?;
+        let mut fetching = self.fetching.lock().await;
+        if fetching.listing.is_none() && self.refs().await?.refs.is_empty() {
+            drop(fetching);
+            return Ok(self.fetch().await?.refs.remove(ref_name));
+        }
+        fetching.listing = None;
+        match self.fetch_refs(&[&format!("+{ref_name}:{ref_name}")]).await {
+            Ok(()) => {}
+            Err(GitError::Failed { text, .. }) if text.contains("couldn't find remote ref") => {
+                self.forget_ref(ref_name).await?;
+            }
+            // such as a stale branch `a` in the way of `a/b`: only pruning helps
+            Err(GitError::Failed { .. }) => self.fetch_refs(&ALL).await?,
+            Err(other) => return Err(other),
+        }
+        Ok(self.read_refs().await?.refs.remove(ref_name))
+    }
+
+    /// The branch that the remote's HEAD names, as a full ref; none where it is detached.
+    pub async fn head(&self) -> Result<Option<String>, GitError> {
+        let said = self.ask_remote(&["--symref", "--end-of-options", REMOTE, "HEAD"]).await?;
+        let text = String::from_utf8_lossy(&said);
+        let target = text.lines().find_map(|line| line.strip_prefix("ref: ")?.strip_suffix("\tHEAD"));
+        Ok(target.filter(|name| check_ref(name).is_ok()).map(str::to_string))
+    }
+
+    /// What the mirror holds, without a look at the remote.
+    pub async fn refs(&self) -> Result<Fetched, GitError> {
+        let held = self.refs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match held {
+            Some(held) => Ok(held),
+            None => self.read_refs().await,
+        }
+    }
+
+    /// The commit that a full or short ref name, a commit id or a unique prefix of one (4 digits or more) stands for. A
+    /// branch goes before a tag, and a name before a prefix. Nothing else of git's revision syntax is understood.
+    pub async fn resolve(&self, revision_or_ref: &str) -> Result<Option<String>, GitError> {
+        let text = revision_or_ref;
+        if !is_object_id(text) {
+            let refs = self.refs().await?.refs;
+            let names = [text.to_string(), format!("refs/heads/{text}"), format!("refs/tags/{text}")];
+            if let Some(revision) = names.iter().find_map(|name| refs.get(name)) {
+                return Ok(Some(revision.clone()));
+            }
+        }
+        if !refs::is_id_prefix(text) {
+            return Ok(None);
+        }
+        let header = self.objects.header(&format!("{text}^{{commit}}")).await?;
+        Ok(header.map(|header| header.id))
+    }
+
+    /// The file at `path` in `revision`; none: there is no such revision or file. Longer than `limit` bytes is an error.
+    pub async fn read(&self, revision: &str, path: &str, limit: usize) -> Result<Option<Vec<u8>>, GitError> {
+        let relative = path.starts_with('/') || path.split('/').any(|part| part == "." || part == "..");
+        if !is_object_id(revision) || path.is_empty() || relative {
+            return Ok(None);
+        }
+        self.objects.contents(&format!("{revision}:{path}"), "blob", limit).await
+    }
+
+    /// Packs what many small fetches left behind. Costs minutes in a large mirror, so it is called now and then when
+    /// nothing waits; harms nothing that runs at the same time, and loses no object.
+    pub async fn tidy(&self) -> Result<(), GitError> {
+        let run = self.git.run("gc").args(["--auto", "--quiet", "--no-detach"]);
+        run.deadline(Deadline::Total(GC_DEADLINE)).bytes().await?;
+        self.objects.forget().await;
+        Ok(())
+    }
+
+    /// Asks the remote only where that is cheap, or where the answer is needed to begin.
+    async fn listing(&self, fetching: &Fetching) -> Result<Option<Vec<u8>>, GitError> {
+        let first = fetching.listing.is_none() && self.refs().await?.refs.is_empty();
+        if self.transport != Transport::File && !first {
+            return Ok(None);
+        }
+        self.ask_remote(&["--heads", "--tags", "--end-of-options", REMOTE]).await.map(Some)
+    }
+
+    async fn ask_remote(&self, args: &[&str]) -> Result<Vec<u8>, GitError> {
+        let access = self.remote.access()?;
+        let run = self.git.run("ls-remote").args(args).env(access.env, access.secrets);
+        run.deadline(Deadline::Silence(self.fetch_silence)).bytes().await
+    }
+
+    /// An empty mirror takes the remote's object format: git cannot fetch one into the other.
+    async fn match_object_format(&self, listing: Option<&[u8]>) -> Result<(), GitError> {
+        let digits = listing.and_then(|lines| lines.split(|byte| *byte == b'\t').next()).map(<[u8]>::len);
+        let sha256 = std::fs::read_to_string(self.dir.join("config")).is_ok_and(|config| config.contains("sha256"));
+        let (Some(digits @ (40 | 64)), true) = (digits, self.refs().await?.refs.is_empty()) else {
+            return Ok(());
+        };
+        if sha256 == (digits == 64) {
+            return Ok(());
+        }
+        self.objects.forget().await;
+        let format = if digits == 64 { "sha256" } else { "sha1" };
+        let (dir, git) = (self.dir.clone(), self.git.clone());
+        let remade = tokio::task::spawn_blocking(move || {
+            for name in ["HEAD", "config"] {
+                std::fs::remove_file(dir.join(name))?;
+            }
+            for name in ["objects", "refs"] {
+                std::fs::remove_dir_all(dir.join(name))?;
+            }
+            initialize(&git, &dir, format)
+        });
+        let place = || self.dir.display().to_string();
+        remade.await.map_err(|lost| GitError::io(place(), lost.into()))?.map_err(|cause| GitError::io(place(), cause))
+    }
+
+    async fn fetch_refs(&self, specs: &[&str]) -> Result<(), GitError> {
+        let access = self.remote.access()?;
+        let options = ["--prune", "--no-tags", "--force", "--no-write-fetch-head", "--progress"];
+        let run = self.git.run("fetch").args(options).args(["--end-of-options", REMOTE]).args(specs);
+        let run = run.env(access.env, access.secrets).deadline(Deadline::Silence(self.fetch_silence));
+        run.bytes().await.map(drop)
+    }
+
+    async fn forget_ref(&self, ref_name: &str) -> Result<(), GitError> {
+        // refused ones are not in the map: the next whole fetch prunes them
+        if self.refs().await?.refs.contains_key(ref_name) {
+            let args = ["-d", "--end-of-options", ref_name];
+            self.git.run("update-ref").args(args).bytes().await?;
+        }
+        Ok(())
+    }
+
+    async fn read_refs(&self) -> Result<Fetched, GitError> {
+        let format = "--format=%(objecttype) %(objectname) %(*objecttype) %(*objectname) %(refname)";
+        let lines = self.git.run("for-each-ref").args([format, "refs/heads", "refs/tags"]).bytes().await?;
+        let mut fetched = Fetched::default();
+        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            match self.read_ref(line).await? {
+                Ok((name, revision)) => drop(fetched.refs.insert(name, revision)),
+                Err(refused) if fetched.refused.len() < REFUSED_MAX => fetched.refused.push(refused),
+                Err(_) => {}
+            }
+        }
+        *self.refs.lock().unwrap_or_else(PoisonError::into_inner) = Some(fetched.clone());
+        Ok(fetched)
+    }
+
+    async fn read_ref(&self, line: &[u8]) -> Result<Result<(String, String), RefusedRef>, GitError> {
+        let words: Vec<&[u8]> = line.splitn(5, |byte| *byte == b' ').collect();
+        let [kind, id, peeled_kind, peeled, name] = words[..] else {
+            let text = String::from_utf8_lossy(line).into_owned();
+            return Err(GitError::Unreadable { verb: "for-each-ref", text });
+        };
+        let name = match refs::accept(name) {
+            Ok(name) => name.to_string(),
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let ascii = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        let revision = match (kind, peeled_kind) {
+            (b"commit", _) => Some(ascii(id)),
+            (b"tag", b"commit") => Some(ascii(peeled)),
+            // a tag of a tag, which older versions of git peel only once
+            (b"tag", b"tag") => {
+                let peeled = self.objects.header(&format!("{}^{{commit}}", ascii(peeled))).await?;
+                peeled.map(|header| header.id)
+            }
+            _ => None,
+        };
+        Ok(match revision {
+            Some(revision) => Ok((name, revision)),
+            None => Err(RefusedRef { name, why: "it names no commit".to_string() }),
+        })
+    }
+}
+
+fn initialize(git: &Git, dir: &Path, format: &str) -> io::Result<()> {
+    let mut command = git.command("init");
+    command.args(["--bare", "--quiet", "--template=", &format!("--object-format={format}")]);
+    let output = command.output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    Err(io::Error::other(format!("{}: git init failed: {}", dir.display(), text.trim())))
+}
+
+/// All that git is told, beside the repository's own file. No protocol but the address's own, no hooks, no prompts, no
+/// collection behind our back; a local repository may belong to anyone.
+fn configuration(transport: Transport) -> String {
+    let sections = [
+        ("safe", "directory = *"),
+        ("core", "hooksPath = /dev/null\n\tfsmonitor = false\n\tquotePath = false"),
+        ("protocol", "allow = never"),
+        (&format!("protocol \"{}\"", transport.name()), "allow = always"),
+        ("credential", "helper ="),
+        ("gc", "autoDetach = false\n\tpruneExpire = never"),
+        ("maintenance", "auto = false"),
+        ("fetch", "recurseSubmodules = false"),
+        ("http", "lowSpeedLimit = 100\n\tlowSpeedTime = 60"),
+        ("log", "showSignature = false"),
+        ("i18n", "logOutputEncoding = UTF-8"),
+    ];
+    sections.iter().map(|(name, lines)| format!("[{name}]\n\t{lines}\n")).collect()
+}

@@ -1,0 +1,154 @@
+//! Packs of a revision's history, less what the asker has. Askers for the same share one run of git and one file, which
+//! has no name in the file system and so is gone with its last holder, whatever happens.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::OnceCell;
+
+use super::Mirror;
+use super::git::{Deadline, GitError};
+use super::refs::{self, is_object_id};
+
+const HAVE_MAX: usize = 256;
+const TAGS_MAX: usize = 1000;
+const PACK_DEADLINE: Duration = Duration::from_secs(1800);
+/// A pack of no objects: the header and its checksum.
+const HEADER_BYTES: usize = 12;
+
+/// A thin pack in a file of its own.
+#[derive(Clone, Debug)]
+pub struct Pack {
+    file: Arc<File>,
+    /// In bytes; 0: nothing is lacking.
+    pub size: u64,
+    /// Tags that reach into the history, the newest 1,000: full ref -> object (not peeled).
+    pub refs: Vec<(String, String)>,
+}
+
+impl Pack {
+    /// At most `count` bytes; fewer only at the end. Costs a copy from the page cache.
+    pub fn read(&self, offset: u64, count: usize) -> io::Result<Vec<u8>> {
+        let left = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; count.min(left)];
+        self.file.read_exact_at(&mut bytes, offset)?;
+        Ok(bytes)
+    }
+
+    /// Whether the two share one file.
+    pub fn is_same(&self, other: &Pack) -> bool {
+        Arc::ptr_eq(&self.file, &other.file)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Request {
+    revision: String,
+    have: BTreeSet<String>,
+    /// They change while the revision does not.
+    tags: Vec<(String, String)>,
+}
+
+type Making = OnceCell<Result<Pack, GitError>>;
+
+/// Packs that somebody holds or waits for.
+#[derive(Debug, Default)]
+pub(super) struct Packs(Mutex<HashMap<Request, Weak<Held>>>);
+
+#[derive(Debug, Default)]
+struct Held(Making);
+
+impl Packs {
+    fn join(&self, request: &Request) -> Arc<Held> {
+        let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.retain(|_, held| held.strong_count() > 0);
+        if let Some(held) = shared.get(request).and_then(Weak::upgrade) {
+            return held;
+        }
+        let held = Arc::new(Held::default());
+        shared.insert(request.clone(), Arc::downgrade(&held));
+        held
+    }
+}
+
+/// A pack, and its place among those that are shared.
+#[derive(Clone, Debug)]
+pub struct SharedPack {
+    pack: Pack,
+    _held: Arc<Held>,
+}
+
+impl std::ops::Deref for SharedPack {
+    type Target = Pack;
+
+    fn deref(&self) -> &Pack {
+        &self.pack
+    }
+}
+
+impl Mirror {
+    /// A pack of `revision` with its history and tags, less what is reachable from `have`: commits and tag objects, of
+    /// which at most 256 are regarded and unknown ones are ignored.
+    pub async fn pack(&self, revision: &str, have: &[String]) -> Result<SharedPack, GitError> {
+        if !is_object_id(revision) || self.commit(revision).await?.is_none() {
+            return Err(GitError::Invalid(format!("{revision}: there is no such commit in this repository")));
+        }
+        let (have, tags) = tokio::try_join!(self.known(have), self.tags_of(revision))?;
+        let held = self.packs.join(&Request { revision: revision.to_string(), have: have.clone(), tags: tags.clone() });
+        let made = held.0.get_or_init(|| async { self.make_pack(revision, &have, tags).await }).await;
+        Ok(SharedPack { pack: made.clone()?, _held: held.clone() })
+    }
+
+    async fn known(&self, have: &[String]) -> Result<BTreeSet<String>, GitError> {
+        let mut known = BTreeSet::new();
+        for id in have.iter().take(HAVE_MAX).filter(|id| is_object_id(id)) {
+            let header = self.objects.header(id).await?;
+            known.extend(header.filter(|header| matches!(&*header.kind, "commit" | "tag")).map(|header| header.id));
+        }
+        Ok(known)
+    }
+
+    async fn tags_of(&self, revision: &str) -> Result<Vec<(String, String)>, GitError> {
+        let merged = format!("--merged={revision}");
+        let count = format!("--count={TAGS_MAX}");
+        let options = ["--sort=-creatordate", &count, &merged, "--format=%(objectname) %(refname)", "refs/tags"];
+        let lines = self.git.run("for-each-ref").args(options).bytes().await?;
+        let tag = |line: &[u8]| {
+            let (id, name) = line.split_at_checked(line.iter().position(|byte| *byte == b' ')?)?;
+            let name = refs::accept(&name[1..]).ok()?;
+            Some((name.to_string(), String::from_utf8_lossy(id).into_owned()))
+        };
+        let mut tags: Vec<_> = lines.split(|byte| *byte == b'\n').filter_map(tag).collect();
+        tags.sort();
+        Ok(tags)
+    }
+
+    async fn make_pack(
+        &self,
+        revision: &str,
+        have: &BTreeSet<String>,
+        tags: Vec<(String, String)>,
+    ) -> Result<Pack, GitError> {
+        let place = |cause| GitError::io("a temporary file for a pack", cause);
+        let file = tempfile::tempfile_in(&self.dir).map_err(place)?;
+        let wants = std::iter::once(revision).chain(tags.iter().map(|(_, id)| id.as_str()));
+        let mut lines: Vec<String> = wants.filter(|id| !have.contains(*id)).map(|id| format!("{id}\n")).collect();
+        if lines.is_empty() {
+            return Ok(Pack { file: Arc::new(file), size: 0, refs: tags });
+        }
+        lines.extend(have.iter().map(|id| format!("^{id}\n")));
+        let options = ["--revs", "--thin", "--stdout", "--delta-base-offset", "--quiet"];
+        let run = self.git.run("pack-objects").args(options).stdin(lines.concat().into_bytes());
+        let run = run.stdout_to(file.try_clone().map_err(place)?).deadline(Deadline::Total(PACK_DEADLINE));
+        run.bytes().await?;
+        let size = file.metadata().map_err(place)?.len();
+        let mut header = [0; HEADER_BYTES];
+        file.read_exact_at(&mut header, 0).map_err(place)?;
+        let empty = header[8..] == [0; 4];
+        Ok(Pack { file: Arc::new(file), size: if empty { 0 } else { size }, refs: tags })
+    }
+}

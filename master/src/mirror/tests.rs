@@ -1,0 +1,339 @@
+//! Mirrors of small repositories made by the real git.
+
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::{Fetched, Mirror, Remote};
+
+/// A repository with a work tree, and a mirror of it.
+pub(crate) struct Scene {
+    pub(crate) dir: TempDir,
+    pub(crate) mirror: Mirror,
+}
+
+impl Scene {
+    pub(crate) fn new() -> Scene {
+        Scene::with(&[])
+    }
+
+    pub(crate) fn with(init: &[&str]) -> Scene {
+        let dir = tempfile::tempdir().unwrap();
+        let origin = dir.path().join("origin");
+        std::fs::create_dir(&origin).unwrap();
+        git(&origin, &[&["init", "-q", "-b", "main"], init].concat());
+        let mirror = Scene::open(dir.path());
+        Scene { dir, mirror }
+    }
+
+    pub(crate) fn open(dir: &Path) -> Mirror {
+        let remote = Remote::new(dir.join("origin").to_str().unwrap());
+        Mirror::open(&dir.join("mirror"), remote).unwrap()
+    }
+
+    pub(crate) fn git(&self, args: &[&str]) -> String {
+        git(&self.dir.path().join("origin"), args)
+    }
+
+    pub(crate) fn commit(&self, path: &str, text: &str) -> String {
+        let file = self.dir.path().join("origin").join(path);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, text).unwrap();
+        self.git(&["add", "-A"]);
+        self.git(&["commit", "-q", "-m", &format!("change {path}\n\nbody")]);
+        self.git(&["rev-parse", "HEAD"])
+    }
+}
+
+fn git(dir: &Path, args: &[&str]) -> String {
+    let mut command = Command::new("git");
+    command.current_dir(dir).args(args).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
+    for who in ["AUTHOR", "COMMITTER"] {
+        command.env(format!("GIT_{who}_NAME"), "Ada").env(format!("GIT_{who}_EMAIL"), "ada@example.org");
+        command.env(format!("GIT_{who}_DATE"), "1700000000 +0000");
+    }
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_string()
+}
+
+fn names(fetched: &Fetched) -> Vec<&str> {
+    fetched.refs.keys().map(String::as_str).collect()
+}
+
+#[tokio::test]
+async fn heads_and_tags_are_mirrored_pruned_and_peeled() {
+    let scene = Scene::new();
+    assert_eq!(scene.mirror.fetch().await.unwrap(), Fetched::default());
+    let first = scene.commit("a", "1");
+    scene.git(&["tag", "-a", "v1", "-m", "one"]);
+    scene.git(&["tag", "-a", "again", "-m", "a tag of a tag", "v1"]);
+    scene.git(&["tag", "tree", "HEAD^{tree}"]);
+    scene.git(&["branch", "side"]);
+    let fetched = scene.mirror.fetch().await.unwrap();
+    assert_eq!(names(&fetched), ["refs/heads/main", "refs/heads/side", "refs/tags/again", "refs/tags/v1"]);
+    assert!(fetched.refs.values().all(|revision| *revision == first));
+    assert_eq!(fetched.refused.len(), 1);
+    assert_eq!(fetched.refused[0].why, "it names no commit");
+    scene.git(&["branch", "-D", "side"]);
+    scene.git(&["branch", "side/deeper"]);
+    scene.git(&["tag", "-d", "v1", "again", "tree"]);
+    let fetched = scene.mirror.fetch().await.unwrap();
+    assert_eq!(names(&fetched), ["refs/heads/main", "refs/heads/side/deeper"]);
+    assert_eq!(scene.mirror.fetch().await.unwrap(), fetched, "nothing changed");
+    assert_eq!(Scene::open(scene.dir.path()).refs().await.unwrap(), fetched, "after a restart");
+    assert_eq!(scene.mirror.head().await.unwrap().as_deref(), Some("refs/heads/main"));
+}
+
+#[tokio::test]
+async fn names_that_mean_harm_are_refused_and_change_nothing() {
+    let scene = Scene::new();
+    let tip = scene.commit("a", "1");
+    let id_like = "a".repeat(40);
+    for name in ["--upload-pack=touch x", id_like.as_str()] {
+        let name = name.replace(' ', "_");
+        scene.git(&["update-ref", &format!("refs/heads/{name}"), "HEAD"]);
+    }
+    use std::os::unix::ffi::OsStrExt;
+    let raw = std::ffi::OsStr::from_bytes(b"origin/.git/refs/heads/\xff\xfe");
+    std::fs::write(scene.dir.path().join(raw), format!("{tip}\n")).unwrap();
+    let fetched = scene.mirror.fetch().await.unwrap();
+    assert_eq!(names(&fetched), ["refs/heads/main"]);
+    let mut why: Vec<_> = fetched.refused.iter().map(|refused| refused.why.as_str()).collect();
+    why.sort_unstable();
+    assert_eq!(
+        why,
+        ["its name begins with `-`, as an option does", "its name is not UTF-8", "its name looks like an object id"]
+    );
+    for name in ["--upload-pack=touch_x", "refs/heads/--upload-pack=touch_x", "HEAD@{1}", "main~0", ":/change", "-x"] {
+        assert_eq!(scene.mirror.resolve(name).await.unwrap(), None, "{name}");
+    }
+    assert!(scene.mirror.fetch_ref("refs/heads/--upload-pack=touch_x").await.is_err());
+}
+
+#[tokio::test]
+async fn one_ref_is_fetched_alone() {
+    let scene = Scene::new();
+    let first = scene.commit("a", "1");
+    assert_eq!(scene.mirror.fetch_ref("refs/heads/main").await.unwrap(), Some(first));
+    let second = scene.commit("a", "2");
+    scene.git(&["branch", "other"]);
+    assert_eq!(scene.mirror.fetch_ref("refs/heads/main").await.unwrap(), Some(second.clone()));
+    assert_eq!(names(&scene.mirror.refs().await.unwrap()), ["refs/heads/main"]);
+    assert_eq!(scene.mirror.fetch_ref("refs/heads/none").await.unwrap(), None);
+    assert_eq!(scene.mirror.fetch_ref("refs/heads/other").await.unwrap(), Some(second.clone()));
+    scene.git(&["branch", "-D", "other"]);
+    scene.git(&["branch", "other/deeper"]);
+    assert_eq!(scene.mirror.fetch_ref("refs/heads/other/deeper").await.unwrap(), Some(second));
+    assert_eq!(scene.mirror.fetch_ref("refs/heads/other").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn names_and_prefixes_resolve() {
+    let scene = Scene::new();
+    let first = scene.commit("a", "1");
+    scene.git(&["tag", "-a", "v1", "-m", "one"]);
+    let second = scene.commit("a", "2");
+    scene.git(&["branch", &first[..6]]);
+    scene.mirror.fetch().await.unwrap();
+    for (name, revision) in [
+        ("main", &second),
+        ("v1", &first),
+        ("refs/tags/v1", &first),
+        (&second[..4], &second),
+        (second.as_str(), &second),
+        (&first[..7], &first),
+        // a branch of this name stands at the second
+        (&first[..6], &second),
+    ] {
+        assert_eq!(scene.mirror.resolve(name).await.unwrap().as_ref(), Some(revision), "{name}");
+    }
+    let tree = scene.git(&["rev-parse", "HEAD^{tree}"]);
+    for name in ["", "abc", "none", &"0".repeat(40), &tree] {
+        assert_eq!(scene.mirror.resolve(name).await.unwrap(), None, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn files_are_read_also_of_what_came_later() {
+    let scene = Scene::new();
+    let first = scene.commit("guild.toml", "version = 1");
+    scene.mirror.fetch().await.unwrap();
+    let read = async |revision: &str, path: &str| scene.mirror.read(revision, path, 100).await.unwrap();
+    assert_eq!(read(&first, "guild.toml").await.unwrap(), b"version = 1");
+    assert_eq!(read(&first, "missing").await, None);
+    let second = scene.commit("dir with space/file", "");
+    assert_eq!(read(&second, "guild.toml").await, None, "not fetched yet");
+    scene.mirror.fetch().await.unwrap();
+    assert_eq!(read(&second, "dir with space/file").await.unwrap(), b"");
+    for path in ["dir with space", "../guild.toml", "/guild.toml", "./guild.toml", "", "a\nb", "a\0b"] {
+        assert_eq!(read(&second, path).await, None, "{path:?}");
+    }
+    assert_eq!(read("HEAD", "guild.toml").await, None);
+    assert!(scene.mirror.read(&second, "guild.toml", 5).await.unwrap_err().to_string().contains("more than 5"));
+    scene.mirror.objects.forget().await;
+    assert!(read(&second, "guild.toml").await.is_some(), "started again");
+    drop(tokio::time::timeout(std::time::Duration::ZERO, scene.mirror.read(&second, "guild.toml", 100)).await);
+    assert!(read(&second, "guild.toml").await.is_some(), "an interrupted question");
+}
+
+#[tokio::test]
+async fn a_change_tells_its_commits_its_paths_and_force() {
+    let scene = Scene::new();
+    let first = scene.commit("a", "1");
+    scene.commit("b", "1");
+    let third = scene.commit("dir/ü\n", "1");
+    scene.mirror.fetch().await.unwrap();
+    let change = async |before: Option<&str>, after: Option<&str>| {
+        scene.mirror.change("p", "refs/heads/main", before, after).await.unwrap()
+    };
+    let seen = change(None, Some(&third)).await;
+    assert_eq!((seen.commits.len(), seen.paths.len(), seen.forced), (1, 0, false));
+    assert_eq!(seen.commits[0].author, "Ada <ada@example.org>");
+    let update = change(Some(&first), Some(&third)).await;
+    let subjects: Vec<_> = update.commits.iter().map(|commit| commit.subject.as_str()).collect();
+    assert_eq!(subjects, ["change dir/ü", "change b"]);
+    assert_eq!(update.commits[0], seen.commits[0], "two ways to read a commit, one result");
+    assert_eq!(update.paths, ["b", "dir/ü\n"]);
+    assert!(!update.forced);
+    let back = change(Some(&third), Some(&first)).await;
+    assert!(back.forced && back.commits.is_empty());
+    assert_eq!(back.paths.len(), 2);
+    let gone = change(Some(&third), None).await;
+    assert_eq!((gone.revision.as_str(), gone.before), ("", third.clone()));
+    let unknown = change(Some(&"1".repeat(40)), Some(&third)).await;
+    assert!(unknown.forced && unknown.commits.len() == 1);
+    assert!(scene.mirror.change("p", "refs/heads/main", Some("--output=x"), Some(&third)).await.is_err());
+}
+
+#[tokio::test]
+async fn many_commits_and_paths_are_bounded() {
+    let scene = Scene::new();
+    let first = scene.commit("a", "1");
+    for name in 0..1100 {
+        std::fs::write(scene.dir.path().join("origin").join(format!("f{name:04}")), "x").unwrap();
+    }
+    for _ in 0..101 {
+        scene.git(&["commit", "-q", "--allow-empty", "-m", "empty"]);
+    }
+    let last = scene.commit("z", "1");
+    scene.mirror.fetch().await.unwrap();
+    let change = scene.mirror.change("p", "refs/heads/main", Some(&first), Some(&last)).await.unwrap();
+    assert_eq!((change.commits.len(), change.paths.len()), (100, 1000));
+    assert_eq!(change.commits[0].revision, last);
+}
+
+#[tokio::test]
+async fn forty_askers_share_one_pack() {
+    let scene = Scene::new();
+    let first = scene.commit("a", "1");
+    scene.git(&["tag", "-a", "v1", "-m", "one"]);
+    let second = scene.commit("a", "2");
+    scene.git(&["tag", "light"]);
+    scene.mirror.fetch().await.unwrap();
+    let have = [first.clone(), "--all".to_string(), "f".repeat(40)];
+    let packs = futures::future::join_all((0..40).map(|_| scene.mirror.pack(&second, &have))).await;
+    let packs: Vec<_> = packs.into_iter().map(Result::unwrap).collect();
+    assert!(packs.iter().all(|pack| pack.is_same(&packs[0])));
+    let tag = scene.git(&["rev-parse", "v1"]);
+    let wanted = [("refs/tags/light".to_string(), second.clone()), ("refs/tags/v1".to_string(), tag.clone())];
+    assert_eq!(packs[0].refs, wanted);
+    assert_eq!(&packs[0].read(0, 4).unwrap(), b"PACK");
+    assert_eq!(packs[0].read(packs[0].size - 2, 100).unwrap().len(), 2);
+    let one = packs[3].clone();
+    drop(packs);
+    assert!(scene.mirror.pack(&second, &have).await.unwrap().is_same(&one), "held by somebody");
+    drop(one);
+    let nothing = scene.mirror.pack(&second, &[second.clone(), tag]).await.unwrap();
+    assert_eq!(nothing.size, 0);
+    assert!(scene.mirror.pack(&"1".repeat(40), &[]).await.is_err());
+}
+
+#[tokio::test]
+async fn a_lost_repository_is_an_error_and_not_an_empty_one() {
+    let scene = Scene::new();
+    scene.commit("a", "1");
+    scene.mirror.fetch().await.unwrap();
+    let (here, away) = (scene.dir.path().join("origin"), scene.dir.path().join("away"));
+    std::fs::rename(&here, &away).unwrap();
+    let error = scene.mirror.fetch().await.unwrap_err().to_string();
+    assert!(error.contains("does not appear to be a git repository"), "{error}");
+    std::fs::rename(&away, &here).unwrap();
+    assert_eq!(names(&scene.mirror.fetch().await.unwrap()), ["refs/heads/main"]);
+}
+
+#[tokio::test]
+async fn a_repository_of_another_user_serves() {
+    let scene = Scene::new();
+    let tip = scene.commit("a", "1");
+    // only root may give files away; others see that it works for their own
+    let chown = Command::new("chown").args(["-R", "12345:12345"]).arg(scene.dir.path().join("origin")).output();
+    drop(chown);
+    let fetched = scene.mirror.fetch().await.unwrap();
+    assert_eq!(fetched.refs["refs/heads/main"], tip);
+}
+
+#[tokio::test]
+async fn sha256_repositories_serve() {
+    let scene = Scene::with(&["--object-format=sha256"]);
+    let tip = scene.commit("a", "1");
+    assert_eq!(tip.len(), 64);
+    assert_eq!(scene.mirror.fetch().await.unwrap().refs["refs/heads/main"], tip);
+    assert_eq!(scene.mirror.read(&tip, "a", 10).await.unwrap().unwrap(), b"1");
+    assert_ne!(scene.mirror.pack(&tip, &[]).await.unwrap().size, 0);
+}
+
+#[tokio::test]
+async fn tidying_loses_nothing() {
+    let scene = Scene::new();
+    let lost = scene.commit("a", "1");
+    scene.mirror.fetch().await.unwrap();
+    scene.git(&["commit", "-q", "--amend", "-m", "other"]);
+    scene.mirror.fetch().await.unwrap();
+    scene.mirror.git.run("gc").args(["--quiet", "--prune=never"]).bytes().await.unwrap();
+    scene.mirror.tidy().await.unwrap();
+    assert_eq!(scene.mirror.read(&lost, "a", 10).await.unwrap().unwrap(), b"1");
+}
+
+#[tokio::test]
+async fn a_token_is_sent_to_its_host_and_told_to_nobody() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let dir = tempfile::tempdir().unwrap();
+    let token_file = dir.path().join("token");
+    std::fs::write(&token_file, "s3cr3t\n").unwrap();
+    let host = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://oauth2@{}/x.git", host.local_addr().unwrap());
+    let remote = Remote { address, token_file: Some(token_file), ..Remote::default() };
+    let mirror = Mirror::open(&dir.path().join("mirror"), remote).unwrap();
+    let serve = async {
+        let (mut link, _) = host.accept().await.unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            request.push(link.read_u8().await.unwrap());
+        }
+        let refusal = b"HTTP/1.1 403 Forbidden\r\ncontent-length: 6\r\nconnection: close\r\n\r\ns3cr3t";
+        link.write_all(refusal).await.unwrap();
+        String::from_utf8(request).unwrap()
+    };
+    let (fetched, request) = tokio::join!(mirror.fetch(), serve);
+    let basic = data_encoding::BASE64.encode(b"oauth2:s3cr3t");
+    assert!(request.contains(&format!("Authorization: Basic {basic}\r\n")), "{request}");
+    let error = fetched.unwrap_err().to_string();
+    assert!(error.contains("403"), "{error}");
+    assert!(!error.contains("s3cr3t") && !error.contains(&basic), "{error}");
+    let config = std::fs::read_to_string(dir.path().join("mirror/guild.config")).unwrap();
+    assert!(!config.contains("s3cr3t") && !config.contains(&basic));
+}
+
+#[tokio::test]
+async fn a_dead_host_ends_a_fetch() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("git://{}/x.git", host.local_addr().unwrap());
+    let mirror = Mirror::open(&dir.path().join("mirror"), Remote::new(address)).unwrap();
+    let mirror = mirror.fetch_silence(std::time::Duration::from_millis(50));
+    let (fetched, link) = tokio::join!(mirror.fetch(), host.accept());
+    assert!(matches!(fetched, Err(super::GitError::Deadline { .. })), "{fetched:?}");
+    drop(link);
+}

@@ -1,0 +1,107 @@
+//! The repositories of this master: one mirror and one source each, by the name of their project.
+
+use crate::coordinator::Order;
+use crate::coordinator::record::GrantId;
+use crate::mirror::{GitError, Mirror};
+use schema::values::{Commit, Refusal, RefusalCode, Source, SourceStamp, Trust};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+pub struct Repository {
+    pub project: String,
+    /// As the master file has it.
+    pub address: String,
+    pub aliases: Vec<String>,
+    pub mirror: Rc<Mirror>,
+    /// The pipeline where the repository has no file of its own (`guild-master up`).
+    pub inferred: Option<String>,
+    /// Tells the source to look now.
+    pub poke: super::git::Poke,
+}
+
+#[derive(Default)]
+pub struct Repositories {
+    by_project: BTreeMap<String, Rc<Repository>>,
+}
+
+impl Repositories {
+    pub fn new(repositories: impl IntoIterator<Item = Rc<Repository>>) -> Repositories {
+        let by_project = repositories.into_iter().map(|repository| (repository.project.clone(), repository));
+        Repositories { by_project: by_project.collect() }
+    }
+
+    pub fn get(&self, project: &str) -> Option<Rc<Repository>> {
+        self.by_project.get(project).cloned()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Rc<Repository>> + '_ {
+        self.by_project.values()
+    }
+}
+
+impl Repository {
+    /// Looks at one ref now; resolves after what was found is committed.
+    pub async fn look(&self, ref_name: &str) -> Result<(), Refusal> {
+        self.poke.look(ref_name).await.map_err(|error| self.unreachable(&error))
+    }
+
+    /// What somebody asks to build: a revision, or the tip of a ref after a fetch.
+    pub async fn order(&self, ref_name: &str, revision: &str, by: GrantId) -> Result<Order, Refusal> {
+        let (ref_name, revision) = self.resolve(ref_name, revision).await?;
+        let tip = self.mirror.commit(&revision).await.map_err(|error| self.unreachable(&error))?;
+        let source = Source { repository: self.project.clone(), ref_name, revision, base: String::new() };
+        Ok(Order {
+            project: self.project.clone(),
+            stamp: SourceStamp { sources: vec![source] },
+            tip: tip.unwrap_or_else(Commit::default),
+            trust: Trust::Trusted,
+            by,
+        })
+    }
+
+    async fn resolve(&self, ref_name: &str, revision: &str) -> Result<(String, String), Refusal> {
+        if !revision.is_empty() {
+            return self.resolve_revision(ref_name, revision).await;
+        }
+        let name = match ref_name {
+            "" => self.default_branch().await?,
+            name => name.to_owned(),
+        };
+        let candidates = match name.starts_with("refs/") {
+            true => vec![name.clone()],
+            false => vec![format!("refs/heads/{name}"), format!("refs/tags/{name}")],
+        };
+        for full in candidates {
+            let found = self.mirror.fetch_ref(&full).await;
+            match found {
+                Ok(Some(revision)) => return Ok((full, revision)),
+                Ok(None) | Err(GitError::Invalid(_)) => {}
+                Err(error) => return Err(self.unreachable(&error)),
+            }
+        }
+        let text = format!("{} has no branch or tag `{name}`", self.project);
+        Err(Refusal::new(RefusalCode::NotFound, text).help("push it first; `--revision` takes a commit"))
+    }
+
+    async fn resolve_revision(&self, ref_name: &str, revision: &str) -> Result<(String, String), Refusal> {
+        let unreachable = |error| self.unreachable(&error);
+        let mut found = self.mirror.resolve(revision).await.map_err(unreachable)?;
+        if found.is_none() {
+            self.mirror.fetch().await.map_err(unreachable)?;
+            found = self.mirror.resolve(revision).await.map_err(unreachable)?;
+        }
+        let text = format!("{} has no commit `{revision}` on any branch or tag", self.project);
+        let refusal = Refusal::new(RefusalCode::NotFound, text).help("push it first: the master builds what it can fetch");
+        found.map(|revision| (ref_name.to_owned(), revision)).ok_or(refusal)
+    }
+
+    async fn default_branch(&self) -> Result<String, Refusal> {
+        let head = self.mirror.head().await.map_err(|error| self.unreachable(&error))?;
+        let text = format!("the repository of {} says no default branch", self.project);
+        head.ok_or_else(|| Refusal::new(RefusalCode::NotFound, text).help("name one with `--ref`"))
+    }
+
+    fn unreachable(&self, error: &GitError) -> Refusal {
+        Refusal::new(RefusalCode::Unavailable, format!("failed to read the repository of {}: {error}", self.project))
+    }
+}

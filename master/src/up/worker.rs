@@ -1,0 +1,71 @@
+//! The worker process of `up`: this program again, under its other name.
+
+use super::{Credentials, UpError};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::process::{Child, Command};
+
+/// The first argument that makes this program a worker.
+pub const WORKER: &str = "worker";
+
+/// How long a worker may take to end its steps after the second SIGTERM.
+const STOP: Duration = Duration::from_secs(15);
+
+pub(super) struct Worker {
+    child: Child,
+}
+
+impl Worker {
+    /// Joins where that did not happen in an earlier `up`, and runs.
+    pub(super) async fn start(state: &Path, caps: &Credentials) -> Result<Worker, UpError> {
+        let dir = state.join("worker");
+        if !dir.join(worker::CREDENTIAL_FILE).exists() {
+            let join = caps.worker_join.to_string_lossy().into_owned();
+            let mut joining = command(&dir, &["join", &join])?.spawn().map_err(UpError::io("the worker"))?;
+            let status = joining.wait().await.map_err(UpError::io("the worker"))?;
+            if !status.success() {
+                return Err(UpError::Worker(format!("failed to join: {status}")));
+            }
+        }
+        let child = command(&dir, &["run"])?.spawn().map_err(UpError::io("the worker"))?;
+        Ok(Worker { child })
+    }
+
+    /// Resolves when the process ends by itself.
+    pub(super) async fn ended(&mut self) -> String {
+        match self.child.wait().await {
+            Ok(status) => format!("ended: {status}"),
+            Err(error) => format!("cannot be waited for: {error}"),
+        }
+    }
+
+    /// Ends the process and its steps: the first SIGTERM hands steps over, the second one cancels them.
+    pub(super) async fn stop(&mut self) {
+        self.signal();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        self.signal();
+        if tokio::time::timeout(STOP, self.child.wait()).await.is_err() {
+            let _ = self.child.kill().await;
+        }
+    }
+
+    fn signal(&self) {
+        let pid = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+        if let Some(pid) = pid {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+    }
+}
+
+fn command(dir: &Path, arguments: &[&str]) -> Result<Command, UpError> {
+    let program = std::env::current_exe().map_err(UpError::io("this program's path"))?;
+    let mut command = Command::new(program);
+    command.arg(WORKER).args(arguments).arg("--state").arg(dir).stdin(Stdio::null()).stdout(Stdio::null());
+    if std::env::var_os("GUILD_LOG").is_none() {
+        command.env("GUILD_LOG", "warn");
+    }
+    // an interrupt at the terminal is for `up`, which then ends its worker in order
+    command.process_group(0);
+    Ok(command)
+}

@@ -1,0 +1,91 @@
+//! Who this process is: an Ed25519 key, made here and never sent, and the self-signed certificate that carries
+//! its public half through TLS. Its names and dates mean nothing: peers compare the key.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rcgen::{CertificateParams, KeyPair, PKCS_ED25519, PublicKeyData as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+
+use crate::private_file;
+use crate::sturdy_ref::Fingerprint;
+
+/// An Ed25519 key and its certificate. `Debug` shows the fingerprint only.
+pub struct Identity {
+    key: KeyPair,
+    certificate: CertificateDer<'static>,
+    fingerprint: Fingerprint,
+}
+
+impl Identity {
+    pub fn generate() -> Self {
+        let key = KeyPair::generate_for(&PKCS_ED25519).expect("the system gives random bytes");
+        Self::from_key(key).expect("a fresh key signs its certificate")
+    }
+
+    /// Reads the key's file. Refuses one that others can read.
+    pub fn load(path: &Path) -> Result<Self, IdentityError> {
+        let unreadable = |source| IdentityError::Unreadable { path: path.to_owned(), source };
+        if let Some(mode) = private_file::exposed_mode(path).map_err(unreadable)? {
+            let path = path.to_owned();
+            return Err(IdentityError::Exposed { path, mode });
+        }
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        KeyPair::from_pem_and_sign_algo(&text, &PKCS_ED25519)
+            .and_then(Self::from_key)
+            .map_err(|source| IdentityError::Malformed { path: path.to_owned(), reason: source.to_string() })
+    }
+
+    /// As [`Identity::load`], or makes the key where there is no file. Of two processes that start at once, both
+    /// end with the same key.
+    pub fn load_or_create(path: &Path) -> Result<Self, IdentityError> {
+        if path.exists() {
+            return Self::load(path);
+        }
+        let fresh = Self::generate();
+        match private_file::create(path, fresh.key.serialize_pem().as_bytes()) {
+            Ok(()) => Ok(fresh),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::load(path),
+            Err(source) => Err(IdentityError::Unwritable { path: path.to_owned(), source }),
+        }
+    }
+
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    pub(crate) fn certificate(&self) -> CertificateDer<'static> {
+        self.certificate.clone()
+    }
+
+    pub(crate) fn private_key(&self) -> PrivateKeyDer<'static> {
+        PrivatePkcs8KeyDer::from(self.key.serialize_der()).into()
+    }
+
+    fn from_key(key: KeyPair) -> Result<Self, rcgen::Error> {
+        let params = CertificateParams::new(vec!["guild.invalid".to_owned()])?;
+        let certificate = params.self_signed(&key)?.der().clone();
+        let fingerprint = Fingerprint::of_key(&key.subject_public_key_info());
+        Ok(Self { key, certificate, fingerprint })
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({})", self.fingerprint)
+    }
+}
+
+/// Why a key's file cannot be used. Never repeats what is in it.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    #[error("cannot read the key {}: {source}", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("cannot write the key {}: {source}", path.display())]
+    Unwritable { path: PathBuf, source: io::Error },
+    #[error("others can read the key {0} (mode {mode:04o}): run `chmod 600 {0}`", path.display())]
+    Exposed { path: PathBuf, mode: u32 },
+    #[error("{} holds no Ed25519 key in PEM: {reason}", path.display())]
+    Malformed { path: PathBuf, reason: String },
+}

@@ -1,0 +1,254 @@
+//! The textual form of a credential, `capnp://sha-256:FPR@host:port[,host:port...]/TOKEN`, and the file that
+//! holds one. Opens no connection: that is [`crate::vat::dial`].
+
+use std::fmt;
+use std::io;
+use std::net::Ipv6Addr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use data_encoding::BASE64URL_NOPAD;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use crate::private_file;
+
+const SCHEME: &str = "capnp://";
+const ALGORITHM: &str = "sha-256:";
+const ADDRESSES_MAX: usize = 16;
+/// A host name has at most 253 characters (RFC 1035), a port 5.
+const ADDRESS_CHARS_MAX: usize = 260;
+
+/// Who a peer is: the SHA-256 of its public key, as SubjectPublicKeyInfo in DER (RFC 5280).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint(pub [u8; 32]);
+
+impl Fingerprint {
+    /// The fingerprint of a SubjectPublicKeyInfo in DER.
+    pub fn of_key(subject_public_key_info: &[u8]) -> Self {
+        Self(Sha256::digest(subject_public_key_info).into())
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{ALGORITHM}{}", BASE64URL_NOPAD.encode(&self.0))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fingerprint({self})")
+    }
+}
+
+impl FromStr for Fingerprint {
+    type Err = SturdyRefError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let encoded = text.strip_prefix(ALGORITHM).ok_or(SturdyRefError::Algorithm)?;
+        decode(encoded).map(Self).ok_or(SturdyRefError::Fingerprint)
+    }
+}
+
+/// The secret part of a sturdy ref. Compares in constant time, and neither `Debug` nor an error shows it.
+#[derive(Clone)]
+pub struct Token([u8; 32]);
+
+impl Token {
+    /// A new one from the system's source of randomness.
+    ///
+    /// # Panics
+    /// When the system has no randomness to give: nothing that follows could be trusted.
+    pub fn random() -> Self {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).expect("the system gives random bytes");
+        Self(bytes)
+    }
+
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, SturdyRefError> {
+        bytes.try_into().map(Self).map_err(|_| SturdyRefError::Token)
+    }
+
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// What a store keeps and looks up by, so that it never holds the token.
+    pub fn digest(&self) -> [u8; 32] {
+        Sha256::digest(self.0).into()
+    }
+}
+
+impl PartialEq for Token {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for Token {}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(secret)")
+    }
+}
+
+impl FromStr for Token {
+    type Err = SturdyRefError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        decode(text).map(Self).ok_or(SturdyRefError::Token)
+    }
+}
+
+/// Where a capability is, who must be there, and the secret that stands for it.
+///
+/// `Display` writes the whole credential, token included: for its file, never for a log. `Debug` hides it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SturdyRef {
+    pub fingerprint: Fingerprint,
+    /// `host:port`, an IPv6 host in brackets; tried in this order.
+    pub addresses: Vec<String>,
+    pub token: Token,
+}
+
+impl SturdyRef {
+    /// Reads the file that `guild grant issue -o FILE` writes. Refuses one that others can read.
+    pub fn load(path: &Path) -> Result<Self, CapFileError> {
+        let unreadable = |source| CapFileError::Unreadable { path: path.to_owned(), source };
+        if let Some(mode) = private_file::exposed_mode(path).map_err(unreadable)? {
+            let path = path.to_owned();
+            return Err(CapFileError::Exposed { path, mode });
+        }
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        Self::from_text(&text).map_err(|source| CapFileError::Malformed { path: path.to_owned(), source })
+    }
+
+    /// The one sturdy ref in the text of a file; empty lines and those that begin with `#` are ignored.
+    pub fn from_text(text: &str) -> Result<Self, SturdyRefError> {
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let line = lines.next().ok_or(SturdyRefError::Empty)?;
+        match lines.next() {
+            None => line.parse(),
+            Some(_) => Err(SturdyRefError::Several),
+        }
+    }
+
+    /// Writes the file with mode 0600, whole or not at all, over what is there.
+    pub fn save(&self, path: &Path) -> io::Result<()> {
+        private_file::replace(path, self.to_file_text().as_bytes())
+    }
+
+    /// As [`SturdyRef::save`], but fails with `AlreadyExists` rather than replace a credential.
+    pub fn save_new(&self, path: &Path) -> io::Result<()> {
+        private_file::create(path, self.to_file_text().as_bytes())
+    }
+
+    fn to_file_text(&self) -> String {
+        format!("# a Guild credential: whoever reads this line may use it\n{self}\n")
+    }
+}
+
+impl fmt::Display for SturdyRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (fingerprint, addresses) = (self.fingerprint, self.addresses.join(","));
+        let token = BASE64URL_NOPAD.encode(&self.token.0);
+        write!(f, "{SCHEME}{fingerprint}@{addresses}/{token}")
+    }
+}
+
+impl FromStr for SturdyRef {
+    type Err = SturdyRefError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let rest = text.trim().strip_prefix(SCHEME).ok_or(SturdyRefError::Scheme)?;
+        let (fingerprint, rest) = rest.split_once('@').ok_or(SturdyRefError::NoAddress)?;
+        let (addresses, token) = rest.split_once('/').ok_or(SturdyRefError::NoToken)?;
+        Ok(Self { fingerprint: fingerprint.parse()?, addresses: parse_addresses(addresses)?, token: token.parse()? })
+    }
+}
+
+/// Why a text is no sturdy ref. Never repeats the token.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SturdyRefError {
+    #[error("no credential in it: expected a line `capnp://sha-256:...@host:port/...`")]
+    Empty,
+    #[error("more than one credential in it: keep each in a file of its own")]
+    Several,
+    #[error("a credential begins with `{SCHEME}`")]
+    Scheme,
+    #[error("the fingerprint must begin with `{ALGORITHM}`")]
+    Algorithm,
+    #[error("the fingerprint must be 43 characters of base64url after `{ALGORITHM}`: is a part of it missing?")]
+    Fingerprint,
+    #[error("no `@host:port` after the fingerprint")]
+    NoAddress,
+    #[error("address `{address}`: {problem}")]
+    Address { address: String, problem: &'static str },
+    #[error("{count} addresses; at most {ADDRESSES_MAX} are accepted")]
+    TooManyAddresses { count: usize },
+    #[error("no `/TOKEN` after the addresses: was the line cut off?")]
+    NoToken,
+    #[error("the token must be 32 bytes, 43 characters of base64url: was the line cut off?")]
+    Token,
+}
+
+/// Why a credential's file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CapFileError {
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("others can read {0} (mode {mode:04o}): run `chmod 600 {0}`", path.display())]
+    Exposed { path: PathBuf, mode: u32 },
+    #[error("{} is no credential: {source}", path.display())]
+    Malformed { path: PathBuf, source: SturdyRefError },
+}
+
+fn decode(text: &str) -> Option<[u8; 32]> {
+    BASE64URL_NOPAD.decode(text.as_bytes()).ok()?.try_into().ok()
+}
+
+fn parse_addresses(text: &str) -> Result<Vec<String>, SturdyRefError> {
+    let addresses: Vec<_> = text.split(',').collect();
+    if addresses.len() > ADDRESSES_MAX {
+        let count = addresses.len();
+        return Err(SturdyRefError::TooManyAddresses { count });
+    }
+    addresses
+        .into_iter()
+        .map(|address| match address_problem(address) {
+            None => Ok(address.to_owned()),
+            Some(problem) => {
+                Err(SturdyRefError::Address { address: address.chars().take(ADDRESS_CHARS_MAX).collect(), problem })
+            }
+        })
+        .collect()
+}
+
+fn address_problem(address: &str) -> Option<&'static str> {
+    let Some((host, port)) = address.rsplit_once(':') else {
+        return Some("no port; write `host:port`");
+    };
+    if address.len() > ADDRESS_CHARS_MAX {
+        return Some("longer than a host name can be");
+    }
+    if !matches!(port.parse::<u16>(), Ok(1..)) || port.starts_with('+') {
+        return Some("the port must be a number from 1 to 65535");
+    }
+    if let Some(host) = host.strip_prefix('[') {
+        let literal = host.strip_suffix(']').map(Ipv6Addr::from_str);
+        return match literal {
+            Some(Ok(_)) => None,
+            Some(Err(_)) | None => Some("no IPv6 address between the brackets"),
+        };
+    }
+    if host.contains(':') {
+        return Some("write an IPv6 address in brackets, as `[::1]:7711`");
+    }
+    let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    if host.is_empty() || !host.chars().all(name) {
+        return Some("the host must be a name or an address");
+    }
+    None
+}

@@ -1,0 +1,231 @@
+//! What a peer has asked of us and not yet let go of: counted from the messages that pass, since the RPC
+//! library has no limit of its own. Pure: decides when to read no more, and when it is too much.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::{CloseReason, Limits};
+
+/// What a call costs besides its bytes: the library's tables and futures (measured at some 2.4 KB each, of which
+/// this much is counted), and an import per capability.
+const CALL_BYTES: usize = 512;
+const CAPABILITY_BYTES: usize = 512;
+/// Answers that were read but not let go of may be this many times the calls under way: a client that sends
+/// many calls before it looks at the answers lets go of them late.
+const HELD_FACTOR: usize = 4;
+
+/// What to do with a peer's next message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Read,
+    /// Read no more until some call was answered and its answer was read.
+    Pause,
+    Drop(CloseReason),
+}
+
+#[derive(Default)]
+pub(super) struct Account {
+    answers: HashMap<u32, Answer>,
+    /// Answers that the peer has not read yet: where they end in the output, and their bytes.
+    unread: VecDeque<(u64, usize)>,
+    calls_open: usize,
+    bytes_open: usize,
+    bytes_unread: usize,
+    bytes_held: usize,
+    /// References that the peer holds, by the export's number.
+    exports: HashMap<u32, u64>,
+}
+
+struct Answer {
+    bytes: usize,
+    state: AnswerState,
+}
+
+enum AnswerState {
+    /// The call runs. `let_go`: the peer does not want the answer any more.
+    Open { let_go: bool },
+    /// Answered, and the library keeps the answer for pipelined calls.
+    Held { exports: Vec<u32> },
+}
+
+impl Account {
+    /// The peer called, or asked for the bootstrap object.
+    pub(super) fn called(&mut self, question: u32, message_bytes: usize, capabilities: usize) {
+        let bytes = message_bytes + CALL_BYTES + capabilities * CAPABILITY_BYTES;
+        let state = AnswerState::Open { let_go: false };
+        // A number in use is the library's to refuse; the first call goes on.
+        if let std::collections::hash_map::Entry::Vacant(entry) = self.answers.entry(question) {
+            entry.insert(Answer { bytes, state });
+            self.calls_open += 1;
+            self.bytes_open += bytes;
+        }
+    }
+
+    /// We answer; `ends_at` is the position in the output at which the answer was read.
+    pub(super) fn returned(&mut self, question: u32, bytes: usize, exports: Vec<u32>, keeps: bool, ends_at: u64) {
+        let Some(answer) = self.answers.remove(&question) else {
+            return;
+        };
+        let AnswerState::Open { let_go } = answer.state else {
+            return;
+        };
+        self.calls_open -= 1;
+        self.bytes_open -= answer.bytes;
+        self.unread.push_back((ends_at, bytes));
+        self.bytes_unread += bytes;
+        if keeps && !let_go {
+            self.bytes_held += bytes;
+            let state = AnswerState::Held { exports };
+            self.answers.insert(question, Answer { bytes, state });
+        }
+    }
+
+    /// The peer lets go of an answer, given or not.
+    pub(super) fn finished(&mut self, question: u32, release: bool) {
+        let Some(mut answer) = self.answers.remove(&question) else {
+            return;
+        };
+        match answer.state {
+            AnswerState::Open { .. } => {
+                answer.state = AnswerState::Open { let_go: true };
+                self.answers.insert(question, answer);
+            }
+            AnswerState::Held { exports } => {
+                self.bytes_held -= answer.bytes;
+                for export in exports.into_iter().filter(|_| release) {
+                    self.released(export, 1);
+                }
+            }
+        }
+    }
+
+    /// We hand out a reference to an object of ours.
+    pub(super) fn exported(&mut self, export: u32) {
+        *self.exports.entry(export).or_default() += 1;
+    }
+
+    pub(super) fn released(&mut self, export: u32, count: u64) {
+        if let Some(held) = self.exports.get_mut(&export) {
+            *held = held.saturating_sub(count);
+            if *held == 0 {
+                self.exports.remove(&export);
+            }
+        }
+    }
+
+    /// The output was taken from us up to `position`.
+    pub(super) fn written(&mut self, position: u64) {
+        while let Some(&(ends_at, bytes)) = self.unread.front()
+            && ends_at <= position
+        {
+            self.unread.pop_front();
+            self.bytes_unread -= bytes;
+        }
+        if self.unread.is_empty() {
+            self.unread = VecDeque::new();
+        }
+    }
+
+    pub(super) fn verdict(&self, limits: &Limits) -> Verdict {
+        let calls = self.calls_open + self.unread.len();
+        let bytes = self.bytes_open + self.bytes_unread;
+        if self.exports.len() > limits.exports {
+            return over("capabilities held", self.exports.len(), limits.exports);
+        }
+        if self.answers.len() > limits.calls * HELD_FACTOR {
+            let most = limits.calls * HELD_FACTOR;
+            return over("answers held", self.answers.len(), most);
+        }
+        if self.bytes_held > limits.unfinished_bytes {
+            let most = limits.unfinished_bytes;
+            return over("bytes of answers held", self.bytes_held, most);
+        }
+        if calls >= limits.calls || bytes >= limits.unfinished_bytes {
+            return Verdict::Pause;
+        }
+        Verdict::Read
+    }
+
+    /// Calls that are not answered.
+    pub(super) fn calls_open(&self) -> usize {
+        self.calls_open
+    }
+}
+
+fn over(what: &str, count: usize, limit: usize) -> Verdict {
+    Verdict::Drop(CloseReason::Overload(format!("{count} {what}; at most {limit} are allowed")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn small() -> Limits {
+        Limits { calls: 2, exports: 1, ..Limits::known() }
+    }
+
+    #[test]
+    fn calls_count_until_their_answer_was_read() {
+        let mut account = Account::default();
+        account.called(1, 8, 0);
+        assert_eq!(account.verdict(&small()), Verdict::Read);
+        account.called(2, 8, 0);
+        assert_eq!(account.verdict(&small()), Verdict::Pause);
+        account.returned(1, 100, vec![], false, 100);
+        assert_eq!(account.verdict(&small()), Verdict::Pause);
+        account.written(99);
+        assert_eq!(account.verdict(&small()), Verdict::Pause);
+        account.written(100);
+        assert_eq!(account.verdict(&small()), Verdict::Read);
+        assert_eq!(account.calls_open(), 1);
+    }
+
+    #[test]
+    fn bytes_count_until_they_are_let_go_of() {
+        let limits = Limits { unfinished_bytes: 10_000, ..Limits::known() };
+        let mut account = Account::default();
+        account.called(1, 20_000, 0);
+        assert_eq!(account.verdict(&limits), Verdict::Pause);
+        account.returned(1, 12_000, vec![], true, 12_000);
+        account.written(12_000);
+        assert!(matches!(account.verdict(&limits), Verdict::Drop(_)));
+        account.finished(1, true);
+        assert_eq!(account.verdict(&limits), Verdict::Read);
+    }
+
+    #[test]
+    fn a_cancelled_call_counts_until_it_has_ended() {
+        let mut account = Account::default();
+        account.called(1, 8, 0);
+        account.finished(1, true);
+        assert_eq!(account.calls_open(), 1);
+        account.returned(1, 8, vec![], true, 8);
+        assert_eq!(account.calls_open(), 0);
+        assert!(account.answers.is_empty());
+    }
+
+    #[test]
+    fn capabilities_count_by_object_until_released() {
+        let mut account = Account::default();
+        for _ in 0..5 {
+            account.exported(7);
+        }
+        assert_eq!(account.verdict(&small()), Verdict::Read);
+        account.exported(8);
+        assert!(matches!(account.verdict(&small()), Verdict::Drop(_)));
+        account.released(7, 4);
+        assert!(matches!(account.verdict(&small()), Verdict::Drop(_)));
+        account.released(7, 1);
+        assert_eq!(account.verdict(&small()), Verdict::Read);
+    }
+
+    #[test]
+    fn unfinished_bootstraps_are_bounded() {
+        let mut account = Account::default();
+        for id in 0..9 {
+            account.called(id, 8, 0);
+            account.returned(id, 8, vec![], true, 0);
+            account.written(0);
+        }
+        assert!(matches!(account.verdict(&small()), Verdict::Drop(_)));
+    }
+}

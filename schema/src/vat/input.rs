@@ -1,0 +1,127 @@
+//! The reading half: bytes into messages, within limits. Holds no buffer while nothing is on its way.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use capnp::message::{Reader, ReaderOptions};
+use capnp::serialize::OwnedSegments;
+use tokio::io::{AsyncRead, ReadBuf};
+
+use super::frame::{self, TABLE_BYTES_MAX, WORD_BYTES};
+use super::{CloseReason, Limits};
+
+const BUFFER_BYTES: usize = 8 << 10;
+const _: () = assert!(BUFFER_BYTES >= 2 * TABLE_BYTES_MAX);
+
+/// The traversal limit counts an object each time it is looked at: by the account, the library, a getter, a gate.
+const TRAVERSAL_FACTOR: usize = 8;
+const TRAVERSAL_WORDS_MIN: usize = 8 << 10;
+
+pub(super) type Message = Reader<OwnedSegments>;
+
+#[derive(Default)]
+pub(super) struct Input {
+    /// Empty, or of `BUFFER_BYTES`; what is in it stands at `start..end`.
+    buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+    body: Option<Body>,
+}
+
+/// A message whose table was read.
+struct Body {
+    segments: OwnedSegments,
+    filled: usize,
+}
+
+impl Input {
+    /// The next message, with its size in bytes, if all of it is here.
+    pub(super) fn next(&mut self, limits: &Limits) -> Result<Option<(Message, usize)>, CloseReason> {
+        if self.body.is_none() {
+            let here = &self.buffer[self.start..self.end];
+            let Some(table) = frame::parse_table(here, limits.message_bytes)? else {
+                return Ok(None);
+            };
+            self.start += table.table_bytes;
+            self.body = Some(Body { segments: table.segments, filled: 0 });
+        }
+        self.move_to_body();
+        match self.body.take() {
+            Some(body) if body.filled == body.segments.len() => {
+                let bytes = body.filled;
+                let options = reader_options(bytes, limits);
+                Ok(Some((Reader::new(body.segments, options), bytes)))
+            }
+            unfinished => {
+                self.body = unfinished;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Whether a message has begun, and how many bytes of it came.
+    pub(super) fn begun(&self) -> Option<usize> {
+        let here = self.end - self.start;
+        match &self.body {
+            Some(body) => Some(body.filled),
+            None => (here > 0).then_some(here),
+        }
+    }
+
+    /// Reads once. 0 is the end of the stream.
+    pub(super) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: Pin<&mut (impl AsyncRead + ?Sized)>,
+    ) -> Poll<io::Result<usize>> {
+        let target = match &mut self.body {
+            // What is large goes straight to its place.
+            Some(body) if body.segments.len() - body.filled >= BUFFER_BYTES => {
+                let mut target = ReadBuf::new(&mut body.segments[body.filled..]);
+                ready!(stream.poll_read(cx, &mut target))?;
+                let count = target.filled().len();
+                body.filled += count;
+                return Poll::Ready(Ok(count));
+            }
+            Some(_) | None => self.free_space(),
+        };
+        let mut target = ReadBuf::new(target);
+        let polled = stream.poll_read(cx, &mut target);
+        let count = target.filled().len();
+        self.end += count;
+        if polled.is_pending() && self.start == self.end {
+            (self.buffer, self.start, self.end) = (Box::default(), 0, 0);
+        }
+        ready!(polled)?;
+        Poll::Ready(Ok(count))
+    }
+
+    fn move_to_body(&mut self) {
+        let Some(body) = &mut self.body else { return };
+        let here = &self.buffer[self.start..self.end];
+        let count = here.len().min(body.segments.len() - body.filled);
+        body.segments[body.filled..body.filled + count].copy_from_slice(&here[..count]);
+        body.filled += count;
+        self.start += count;
+    }
+
+    fn free_space(&mut self) -> &mut [u8] {
+        if self.buffer.is_empty() {
+            self.buffer = vec![0; BUFFER_BYTES].into_boxed_slice();
+        }
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        &mut self.buffer[self.end..]
+    }
+}
+
+fn reader_options(bytes: usize, limits: &Limits) -> ReaderOptions {
+    let words = bytes / WORD_BYTES * TRAVERSAL_FACTOR;
+    let mut options = ReaderOptions::new();
+    options.traversal_limit_in_words(Some(words.max(TRAVERSAL_WORDS_MIN)));
+    options.nesting_limit(limits.nesting);
+    options
+}

@@ -1,0 +1,81 @@
+//! What one connection may cost, in sizes and times.
+
+use std::time::Duration;
+
+/// The bounds of a connection. Sizes differ before and after a credential was accepted; times do not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest message that is read.
+    pub message_bytes: usize,
+    /// How deep pointers may nest in a message.
+    pub nesting: i32,
+    /// Requests and answers that are not done: beyond it nothing more is read.
+    pub unfinished_bytes: usize,
+    /// Calls that are not answered, or whose answer was not read: beyond it nothing more is read.
+    pub calls: usize,
+    /// Capabilities of ours that the peer holds at once.
+    pub exports: usize,
+    /// Capabilities in one message.
+    pub message_exports: usize,
+    /// Bytes that wait for a peer which does not read.
+    pub output_bytes: usize,
+    /// For a message once begun.
+    pub message: Duration,
+    /// A slow link is given more: this many bytes earn one more second. 0: no more.
+    pub pace_bytes: usize,
+    /// Without a byte for so long, the peer is pinged.
+    pub heartbeat: Duration,
+    /// Without a byte in either direction for so long, the connection ends.
+    pub silence: Duration,
+    /// For a peer that is over its budget to get below it.
+    pub patience: Duration,
+    /// For the last messages to leave when the connection closes.
+    pub linger: Duration,
+}
+
+impl Limits {
+    /// Before a credential was accepted: at most 1 MiB in all.
+    pub fn stranger() -> Self {
+        Self {
+            message_bytes: 512 << 10,
+            nesting: 32,
+            unfinished_bytes: 512 << 10,
+            calls: 128,
+            exports: 128,
+            message_exports: 32,
+            output_bytes: 512 << 10,
+            message: Duration::from_secs(30),
+            pace_bytes: 0,
+            heartbeat: Duration::from_secs(15),
+            silence: Duration::from_secs(45),
+            patience: Duration::from_secs(30),
+            linger: Duration::from_secs(1),
+        }
+    }
+
+    /// For a peer that has shown a credential, and for the one that was dialled: at most 16 MiB in all.
+    pub fn known() -> Self {
+        Self {
+            message_bytes: 4 << 20,
+            unfinished_bytes: 8 << 20,
+            calls: 4096,
+            exports: 4096,
+            message_exports: 1024,
+            output_bytes: 16 << 20,
+            pace_bytes: 4 << 10,
+            ..Self::stranger()
+        }
+    }
+
+    /// The sizes of [`Limits::known`] with the times of these.
+    pub(super) fn admitted(self) -> Self {
+        Self {
+            message: self.message,
+            heartbeat: self.heartbeat,
+            silence: self.silence,
+            patience: self.patience,
+            linger: self.linger,
+            ..Self::known()
+        }
+    }
+}

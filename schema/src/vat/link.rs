@@ -1,0 +1,296 @@
+//! What the parts of one connection share: the stream, its two halves, the account, and why it ended. Single
+//! threaded; no borrow outlives a call, and no waker is called under one.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
+
+use capnp::capability::Client;
+use capnp::message::{Builder, HeapAllocator};
+use futures::channel::oneshot;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::account::{Account, Verdict};
+use super::input::{Input, Message};
+use super::output::Output;
+use super::{CloseReason, Limits, peek};
+
+/// Any stream of bytes.
+pub(super) trait ByteStream: AsyncRead + AsyncWrite {}
+impl<S: AsyncRead + AsyncWrite> ByteStream for S {}
+
+pub(super) struct Link {
+    stream: RefCell<Pin<Box<dyn ByteStream>>>,
+    input: RefCell<Input>,
+    output: RefCell<Output>,
+    account: RefCell<Account>,
+    pub(super) limits: Cell<Limits>,
+    pub(super) pulse: Cell<Pulse>,
+    reader: RefCell<Option<Waker>>,
+    driver: RefCell<Option<Waker>>,
+    /// Asked for by `Vat::bootstrap`, answered by the driver, who owns the RPC system.
+    pub(super) wanted: RefCell<Vec<oneshot::Sender<Client>>>,
+    reason: RefCell<Option<CloseReason>>,
+    /// The library takes and gives no more messages.
+    pub(super) shut: Cell<bool>,
+    /// The driver is gone, and with it the stream's last byte.
+    ended: Cell<bool>,
+    changed: Notify,
+}
+
+/// Signs of life, and waits that end badly.
+#[derive(Clone, Copy)]
+pub(super) struct Pulse {
+    /// A byte came.
+    pub(super) heard: Instant,
+    /// A full stream took something: the peer reads. A write into an empty one proves nothing, since the
+    /// system's buffers swallow it even when the link is dead.
+    pub(super) drained: Instant,
+    /// A message that is not whole, and how much of it came.
+    pub(super) begun: Option<(Instant, usize)>,
+    /// Over the budget, and not read from.
+    pub(super) paused: Option<Instant>,
+}
+
+impl Link {
+    pub(super) fn new(stream: impl AsyncRead + AsyncWrite + 'static, limits: Limits) -> Self {
+        let now = Instant::now();
+        Self {
+            stream: RefCell::new(Box::pin(stream)),
+            input: RefCell::default(),
+            output: RefCell::default(),
+            account: RefCell::default(),
+            limits: Cell::new(limits),
+            pulse: Cell::new(Pulse { heard: now, drained: now, begun: None, paused: None }),
+            reader: RefCell::default(),
+            driver: RefCell::default(),
+            wanted: RefCell::default(),
+            reason: RefCell::default(),
+            shut: Cell::new(false),
+            ended: Cell::new(false),
+            changed: Notify::new(),
+        }
+    }
+
+    /// The next message; `None` when the connection is over, for whatever reason.
+    pub(super) async fn receive(&self) -> Result<Option<Message>, CloseReason> {
+        poll_fn(|cx| self.poll_receive(cx)).await
+    }
+
+    /// Queues a message. One that belongs to a closed connection is dropped.
+    pub(super) fn send(&self, message: &Builder<HeapAllocator>) {
+        if self.shut.get() {
+            return;
+        }
+        let limits = self.limits.get();
+        let segments = message.get_segments_for_output();
+        let bytes = segments.iter().map(|segment| segment.len()).sum();
+        let (ends_at, waiting) = {
+            let mut output = self.output.borrow_mut();
+            (output.push(&segments), output.waiting())
+        };
+        if let Ok(envelope) = message.get_root_as_reader() {
+            // What we wrote ourselves is well formed, or the library would not have sent it.
+            let _ = peek::sent(&mut self.account.borrow_mut(), envelope, bytes, ends_at);
+        }
+        if waiting > limits.output_bytes {
+            let text = format!("{waiting} bytes wait for a peer that does not read them");
+            self.fail(CloseReason::Overload(text));
+        }
+        self.wake_driver();
+    }
+
+    /// Ends the connection, if nothing else did before.
+    pub(super) fn fail(&self, reason: CloseReason) {
+        self.reason.borrow_mut().get_or_insert(reason);
+        self.wake_reader();
+        self.wake_driver();
+    }
+
+    pub(super) fn reason(&self) -> Option<CloseReason> {
+        self.reason.borrow().clone()
+    }
+
+    pub(super) fn calls_open(&self) -> usize {
+        self.account.borrow().calls_open()
+    }
+
+    pub(super) fn admit(&self) {
+        self.limits.set(self.limits.get().admitted());
+        self.wake_reader();
+    }
+
+    /// Writes what is queued, as far as the stream takes it.
+    pub(super) fn poll_write(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.output.borrow().is_idle() {
+            return Poll::Ready(());
+        }
+        let result = {
+            let mut stream = self.stream.borrow_mut();
+            self.output.borrow_mut().poll_write(cx, stream.as_mut())
+        };
+        let position = self.output.borrow().position();
+        self.account.borrow_mut().written(position);
+        if self.pulse.get().paused.is_some() {
+            self.wake_reader();
+        }
+        match result {
+            Ok(progress) => {
+                if progress.unblocked {
+                    self.note(|pulse| pulse.drained = Instant::now());
+                }
+                if !progress.idle {
+                    return Poll::Pending;
+                }
+                self.changed.notify_waiters();
+                Poll::Ready(())
+            }
+            Err(error) => {
+                self.fail(CloseReason::Lost(error.to_string()));
+                Poll::Ready(())
+            }
+        }
+    }
+
+    /// Tells the peer that no more follows.
+    pub(super) async fn shutdown(&self) {
+        let _ = poll_fn(|cx| self.stream.borrow_mut().as_mut().poll_shutdown(cx)).await;
+    }
+
+    pub(super) fn remember_driver(&self, waker: &Waker) {
+        keep(&self.driver, waker);
+    }
+
+    /// The driver's last act.
+    pub(super) fn end(&self) {
+        self.shut.set(true);
+        self.ended.set(true);
+        self.changed.notify_waiters();
+    }
+
+    pub(super) async fn ended(&self) -> CloseReason {
+        self.wait_until(|| self.ended.get()).await;
+        self.reason().unwrap_or(CloseReason::Closed)
+    }
+
+    pub(super) async fn flushed(&self) {
+        self.wait_until(|| self.ended.get() || self.output.borrow().is_idle()).await;
+    }
+
+    pub(super) fn wake_driver(&self) {
+        wake(&self.driver);
+    }
+
+    async fn wait_until(&self, done: impl Fn() -> bool) {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if done() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    fn poll_receive(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, CloseReason>> {
+        loop {
+            if let Some(reason) = self.reason() {
+                return Poll::Ready(Err(reason));
+            }
+            ready!(self.poll_allowed(cx))?;
+            let next = self.input.borrow_mut().next(&self.limits.get())?;
+            if let Some((message, bytes)) = next {
+                self.note(|pulse| pulse.begun = None);
+                self.enter(&message, bytes)?;
+                return Poll::Ready(Ok(Some(message)));
+            }
+            if ready!(self.poll_fill(cx))? == 0 {
+                return Poll::Ready(self.end_of_stream());
+            }
+        }
+    }
+
+    /// Waits while the peer is over its budget. A message once begun is read to its end.
+    fn poll_allowed(&self, cx: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
+        match self.account.borrow().verdict(&self.limits.get()) {
+            Verdict::Read => {
+                self.note(|pulse| pulse.paused = None);
+                Poll::Ready(Ok(()))
+            }
+            Verdict::Drop(reason) => Poll::Ready(Err(reason)),
+            Verdict::Pause => {
+                let now = Instant::now();
+                self.note(|pulse| pulse.paused = pulse.paused.or(Some(now)));
+                keep(&self.reader, cx.waker());
+                Poll::Pending
+            }
+        }
+    }
+
+    fn poll_fill(&self, cx: &mut Context<'_>) -> Poll<Result<usize, CloseReason>> {
+        // Remembered in any case: a failure seen by the driver must reach the reader.
+        keep(&self.reader, cx.waker());
+        let mut input = self.input.borrow_mut();
+        let filled = input.poll_fill(cx, self.stream.borrow_mut().as_mut());
+        let count = ready!(filled).map_err(|e| CloseReason::Lost(e.to_string()))?;
+        let now = Instant::now();
+        let bytes = input.begun();
+        self.note(|pulse| {
+            pulse.heard = now;
+            let since = pulse.begun.map_or(now, |(since, _)| since);
+            pulse.begun = bytes.map(|bytes| (since, bytes));
+        });
+        Poll::Ready(Ok(count))
+    }
+
+    fn enter(&self, message: &Message, bytes: usize) -> Result<(), CloseReason> {
+        let most = self.limits.get().message_exports;
+        let mut account = self.account.borrow_mut();
+        let entered = message.get_root().and_then(|envelope| peek::received(&mut account, envelope, bytes, most));
+        match entered {
+            Ok(None) => Ok(()),
+            Ok(Some(text)) => {
+                // The library ends the connection on it; only the reason is kept.
+                let mut reason = self.reason.borrow_mut();
+                reason.get_or_insert(CloseReason::Aborted(text));
+                Ok(())
+            }
+            Err(error) if error.kind == capnp::ErrorKind::Overloaded => Err(CloseReason::Overload(error.extra)),
+            Err(error) => Err(CloseReason::Protocol(error.to_string())),
+        }
+    }
+
+    fn end_of_stream(&self) -> Result<Option<Message>, CloseReason> {
+        match self.input.borrow().begun() {
+            None => Err(CloseReason::Closed),
+            Some(_) => Err(CloseReason::Lost("it ended within a message".into())),
+        }
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Pulse)) {
+        let mut pulse = self.pulse.get();
+        change(&mut pulse);
+        self.pulse.set(pulse);
+    }
+
+    fn wake_reader(&self) {
+        wake(&self.reader);
+    }
+}
+
+fn keep(slot: &RefCell<Option<Waker>>, waker: &Waker) {
+    let mut slot = slot.borrow_mut();
+    if !slot.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
+        *slot = Some(waker.clone());
+    }
+}
+
+fn wake(slot: &RefCell<Option<Waker>>) {
+    let waker = slot.borrow_mut().take();
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}

@@ -1,0 +1,166 @@
+//! One governed way to serve or to connect over any byte stream: who is at the other end, what it may cost us,
+//! and what happens when it falls silent. What may be called is not decided here: see [`crate::gate`].
+//!
+//! [`dial`] and [`accept`] make a stream between two keys; [`start`] speaks RPC over it, or over any other stream,
+//! until the [`Vat`] is dropped, the peer leaves, falls silent, or breaks a limit. Dropping a [`Vat`] fails the
+//! calls of both sides.
+
+mod account;
+mod clock;
+mod drive;
+mod frame;
+mod input;
+mod limits;
+mod link;
+mod network;
+mod output;
+mod peek;
+mod tls;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use capnp::capability::{Client, FromClientHook};
+use capnp_rpc::RpcSystem;
+use futures::channel::oneshot;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+pub use capnp_rpc::rpc_twoparty_capnp::Side;
+pub use limits::Limits;
+pub use tls::{HANDSHAKE_MAX, Secured, VatError, accept, dial};
+
+use crate::common_capnp::pulse as pulse_capnp;
+use link::Link;
+use network::{Network, other};
+
+/// Speaks RPC over `stream` in a task of its own, which needs a [`tokio::task::LocalSet`]. `mine` is what the peer
+/// gets as our bootstrap object.
+pub fn start<S>(stream: S, side: Side, mine: Client, limits: Limits) -> Vat
+where
+    S: AsyncRead + AsyncWrite + 'static,
+{
+    let link = Rc::new(Link::new(stream, limits));
+    let network = Box::new(Network::new(link.clone(), side));
+    let mut system = RpcSystem::new(network, Some(mine));
+    // A client wants it first of all, in the same packet as its first call; a server seldom.
+    let theirs = match side {
+        Side::Client => Some(system.bootstrap::<Client>(other(side))),
+        Side::Server => None,
+    };
+    tokio::task::spawn_local(drive::drive(system, side, link.clone()));
+    Vat { link, theirs }
+}
+
+/// A bootstrap object that only answers pings: what a client exports.
+pub fn pulse() -> Client {
+    capnp_rpc::new_client::<pulse_capnp::Client, _>(OnlyPulse).client
+}
+
+/// One live connection. Dropping it closes the connection; calls in flight fail on both sides.
+pub struct Vat {
+    link: Rc<Link>,
+    theirs: Option<Client>,
+}
+
+impl Vat {
+    /// The peer's bootstrap object. Calls may be made on it at once.
+    pub fn bootstrap<C: FromClientHook>(&self) -> C {
+        let client = self.theirs.clone().unwrap_or_else(|| self.want_bootstrap());
+        C::new(client.into_client_hook())
+    }
+
+    /// A credential was accepted: from now on the sizes of [`Limits::known`] hold.
+    pub fn admit(&self) {
+        self.link.admit();
+    }
+
+    /// Waits until the connection is over, and says why. Outlives the `Vat` that it was asked of.
+    pub fn closed(&self) -> impl Future<Output = CloseReason> + use<> {
+        let link = self.link.clone();
+        async move { link.ended().await }
+    }
+
+    /// Closes the connection as dropping it does: what is queued still leaves, for as long as `Limits::linger`.
+    pub fn close(&self) {
+        self.link.fail(CloseReason::Asked);
+    }
+
+    /// Waits until all that was sent so far has left this process, or the connection has ended.
+    pub async fn flush(&self) {
+        self.link.flushed().await;
+    }
+
+    /// When the last byte came.
+    pub fn last_heard(&self) -> Instant {
+        self.link.pulse.get().heard
+    }
+
+    /// The peer's calls that are not answered.
+    pub fn calls_in_flight(&self) -> usize {
+        self.link.calls_open()
+    }
+
+    fn want_bootstrap(&self) -> Client {
+        let (asked, answer) = oneshot::channel();
+        self.link.wanted.borrow_mut().push(asked);
+        self.link.wake_driver();
+        capnp_rpc::new_future_client(async { answer.await.map_err(|_| CloseReason::Closed.to_error()) })
+    }
+}
+
+impl Drop for Vat {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Why a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CloseReason {
+    #[error("this side closed the connection")]
+    Asked,
+    #[error("the peer closed the connection")]
+    Closed,
+    #[error("the peer gave up: {0}")]
+    Aborted(String),
+    #[error("the connection was lost: {0}")]
+    Lost(String),
+    #[error("the peer was silent for {} s", .0.as_secs())]
+    Silent(Duration),
+    #[error("a message took too long to arrive")]
+    MessageLate,
+    #[error("a message of {bytes} bytes; at most {limit} are read")]
+    TooLarge { bytes: u64, limit: usize },
+    #[error("the peer asked for too much: {0}")]
+    Overload(String),
+    #[error("the peer broke the protocol: {0}")]
+    Protocol(String),
+    #[error("a bug on this side; its log has the details")]
+    Panicked,
+}
+
+impl CloseReason {
+    /// What calls in flight fail with, and what the peer is told.
+    fn to_error(&self) -> capnp::Error {
+        match self {
+            Self::Overload(_) | Self::TooLarge { .. } => capnp::Error::overloaded(self.to_string()),
+            Self::Asked
+            | Self::Closed
+            | Self::Aborted(_)
+            | Self::Lost(_)
+            | Self::Silent(_)
+            | Self::MessageLate
+            | Self::Protocol(_)
+            | Self::Panicked => capnp::Error::disconnected(self.to_string()),
+        }
+    }
+}
+
+struct OnlyPulse;
+
+impl pulse_capnp::Server for OnlyPulse {
+    async fn ping(self: Rc<Self>, _: pulse_capnp::PingParams, _: pulse_capnp::PingResults) -> Result<(), capnp::Error> {
+        Ok(())
+    }
+}

@@ -1,0 +1,267 @@
+//! TLS 1.3 between keys: who is at the other end. No CA, no names, no expiry: a verifier compares the SHA-256
+//! of the peer's public key and checks the handshake's signature. What a key may do is the store's affair.
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{NoServerSessionStorage, ParsedCertificate};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
+    version::TLS13,
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+
+use crate::identity::Identity;
+use crate::sturdy_ref::{Fingerprint, SturdyRef};
+
+/// For a TCP connection and its TLS handshake together, per address.
+pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
+/// A stream whose other end has proved its key, if it showed one.
+#[derive(Debug)]
+pub struct Secured<S> {
+    pub stream: TlsStream<S>,
+    /// `None`: a client without a certificate. Only unbound tokens work for it.
+    pub peer: Option<Fingerprint>,
+}
+
+/// Why no secured connection came about.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VatError {
+    #[error("cannot reach {}", tried.join("; "))]
+    Unreachable { tried: Vec<String> },
+    #[error(
+        "{address} holds the key {found}, but the credential names {expected}: another machine \
+         answers there, or the master was set up anew and the credential must be issued again"
+    )]
+    WrongKey { address: String, expected: Fingerprint, found: Fingerprint },
+    #[error("{address} does not speak TLS 1.3 as Guild does: {reason}")]
+    Protocol { address: String, reason: String },
+    #[error("the peer's handshake failed: {0}")]
+    Handshake(String),
+    #[error("the peer's handshake took longer than {} s", HANDSHAKE_MAX.as_secs())]
+    HandshakeLate,
+    #[error("the own key cannot be used: {0}")]
+    Identity(String),
+}
+
+/// Connects to the first address that answers with the key that `reference` names.
+///
+/// With `identity`, the connection also proves the caller's key; without, only unbound tokens work on it.
+pub async fn dial(reference: &SturdyRef, identity: Option<&Identity>) -> Result<Secured<TcpStream>, VatError> {
+    let mut tried = Vec::new();
+    let mut worse = None;
+    for address in &reference.addresses {
+        let attempt = dial_one(address, reference.fingerprint, identity);
+        match timeout(HANDSHAKE_MAX, attempt).await {
+            Ok(Ok(secured)) => return Ok(secured),
+            Ok(Err(Failure::Refused(error))) => tried.push(format!("{address}: {error}")),
+            // A wrong key says more than an unreachable address: the first is what the user must hear of.
+            Ok(Err(Failure::Answered(error))) => worse = worse.or(Some(error)),
+            Err(_) => tried.push(format!("{address}: no answer within {} s", HANDSHAKE_MAX.as_secs())),
+        }
+    }
+    Err(worse.unwrap_or(VatError::Unreachable { tried }))
+}
+
+/// Answers a TLS handshake. A client certificate is optional; one that is shown must be proved.
+///
+/// The stream is not touched otherwise: set `TCP_NODELAY` before.
+pub async fn accept<S>(stream: S, identity: &Identity) -> Result<Secured<S>, VatError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let config = server_config(identity).map_err(|e| VatError::Identity(e.to_string()))?;
+    let handshake = TlsAcceptor::from(Arc::new(config)).accept(stream);
+    let stream = timeout(HANDSHAKE_MAX, handshake)
+        .await
+        .map_err(|_| VatError::HandshakeLate)?
+        .map_err(|e| VatError::Handshake(e.to_string()))?;
+    let shown = stream.get_ref().1.peer_certificates();
+    let peer = shown.and_then(<[_]>::first).map(key_of).transpose().map_err(|e| VatError::Handshake(e.to_string()))?;
+    Ok(Secured { stream: stream.into(), peer })
+}
+
+enum Failure {
+    /// Nobody there: the next address may do.
+    Refused(io::Error),
+    Answered(VatError),
+}
+
+async fn dial_one(
+    address: &str,
+    expected: Fingerprint,
+    identity: Option<&Identity>,
+) -> Result<Secured<TcpStream>, Failure> {
+    let stream = TcpStream::connect(address).await.map_err(Failure::Refused)?;
+    stream.set_nodelay(true).map_err(Failure::Refused)?;
+    let pin = Arc::new(PinnedKey::new(expected));
+    let config =
+        client_config(pin.clone(), identity).map_err(|e| Failure::Answered(VatError::Identity(e.to_string())))?;
+    let name = ServerName::try_from("guild.invalid").expect("a host name");
+    let connected = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
+    match connected {
+        Ok(stream) => Ok(Secured { stream: stream.into(), peer: Some(expected) }),
+        Err(error) => Err(Failure::Answered(pin.explain(address, &error))),
+    }
+}
+
+fn client_config(pin: Arc<PinnedKey>, identity: Option<&Identity>) -> Result<ClientConfig, rustls::Error> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(pin);
+    let mut config = match identity {
+        Some(own) => builder.with_client_auth_cert(vec![own.certificate()], own.private_key())?,
+        None => builder.with_no_client_auth(),
+    };
+    config.enable_sni = false;
+    config.resumption = Resumption::disabled();
+    Ok(config)
+}
+
+fn server_config(identity: &Identity) -> Result<ServerConfig, rustls::Error> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])?
+        .with_client_cert_verifier(Arc::new(AnyKey))
+        .with_single_cert(vec![identity.certificate()], identity.private_key())?;
+    // A resumed session would skip the proof of the key.
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    Ok(config)
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    PROVIDER.get_or_init(|| Arc::new(ring::default_provider())).clone()
+}
+
+fn algorithms() -> WebPkiSupportedAlgorithms {
+    provider().signature_verification_algorithms
+}
+
+fn key_of(certificate: &CertificateDer<'_>) -> Result<Fingerprint, Error> {
+    let parsed = ParsedCertificate::try_from(certificate)?;
+    Ok(Fingerprint::of_key(&parsed.subject_public_key_info()))
+}
+
+/// Accepts the one server key that the credential names, and remembers another for the error's text.
+struct PinnedKey {
+    expected: Fingerprint,
+    found: OnceLock<Fingerprint>,
+}
+
+impl PinnedKey {
+    fn new(expected: Fingerprint) -> Self {
+        Self { expected, found: OnceLock::new() }
+    }
+
+    fn explain(&self, address: &str, error: &io::Error) -> VatError {
+        let address = address.to_owned();
+        match self.found.get() {
+            Some(&found) => VatError::WrongKey { address, expected: self.expected, found },
+            None => VatError::Protocol { address, reason: error.to_string() },
+        }
+    }
+}
+
+impl fmt::Debug for PinnedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PinnedKey({})", self.expected)
+    }
+}
+
+impl ServerCertVerifier for PinnedKey {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let found = key_of(end_entity)?;
+        if found == self.expected {
+            return Ok(ServerCertVerified::assertion());
+        }
+        let _ = self.found.set(found);
+        Err(CertificateError::ApplicationVerificationFailure.into())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(Error::General("TLS 1.2 is not spoken".into()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &algorithms())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        algorithms().supported_schemes()
+    }
+}
+
+/// Accepts every client key, once its signature over the handshake is right: the store knows what it may do.
+#[derive(Debug)]
+struct AnyKey;
+
+impl ClientCertVerifier for AnyKey {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        key_of(end_entity).map(|_| ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(Error::General("TLS 1.2 is not spoken".into()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &algorithms())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        algorithms().supported_schemes()
+    }
+}

@@ -1,0 +1,387 @@
+//! From a repository through the master's mirror, over the source capability, into a worker's workspace.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of a test, too, end it where something is wrong")]
+
+use std::cell::{Cell, RefCell};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::rc::Rc;
+
+use master::mirror::{Mirror, Remote, SharedPack};
+use schema::common_capnp::byte_source;
+use schema::values::{Source, Workspace as Mode};
+use schema::worker_capnp::source_pack;
+use worker::checkout::{Checkout, CheckoutError, Stores, checkout};
+use worker::workspace::{self, Workspace};
+
+struct Scene {
+    dir: tempfile::TempDir,
+    mirror: Rc<Mirror>,
+    stores: Stores,
+    /// Reads still answered before the link is lost.
+    reads_left: Rc<Cell<u32>>,
+    asked: Rc<RefCell<Vec<Vec<String>>>>,
+}
+
+impl Scene {
+    fn new(init: &[&str]) -> Scene {
+        let dir = tempfile::tempdir().unwrap();
+        let origin = dir.path().join("origin");
+        std::fs::create_dir(&origin).unwrap();
+        git(&origin, &[&["init", "-q", "-b", "main"], init].concat());
+        let mirror = Mirror::open(&dir.path().join("mirror"), Remote::new(origin.to_str().unwrap())).unwrap();
+        let stores = Stores::new(&dir.path().join("stores")).unwrap();
+        Scene { dir, mirror: Rc::new(mirror), stores, reads_left: Rc::new(Cell::new(u32::MAX)), asked: Rc::default() }
+    }
+
+    fn origin(&self) -> PathBuf {
+        self.dir.path().join("origin")
+    }
+
+    fn git(&self, args: &[&str]) -> String {
+        git(&self.origin(), args)
+    }
+
+    async fn commit(&self, path: &str, text: &str) -> String {
+        write(&self.origin().join(path), text);
+        self.git(&["add", "-A"]);
+        self.git(&["commit", "-q", "--allow-empty", "-m", path]);
+        self.mirror.fetch().await.unwrap();
+        self.git(&["rev-parse", "HEAD"])
+    }
+
+    fn open(&self, mode: Mode) -> Workspace {
+        workspace::open(&self.dir.path().join("work"), "lane", mode).unwrap()
+    }
+
+    async fn check_out(&self, at: &Workspace, revision: &str, mode: Mode) -> Result<Checkout, CheckoutError> {
+        self.check_out_ref(at, "refs/heads/main", revision, mode).await
+    }
+
+    async fn check_out_ref(
+        &self,
+        at: &Workspace,
+        ref_name: &str,
+        revision: &str,
+        mode: Mode,
+    ) -> Result<Checkout, CheckoutError> {
+        let source = Source {
+            repository: "origin".to_string(),
+            ref_name: ref_name.to_string(),
+            revision: revision.to_string(),
+            base: String::new(),
+        };
+        let server = Server {
+            mirror: self.mirror.clone(),
+            revision: revision.to_string(),
+            reads_left: self.reads_left.clone(),
+            asked: self.asked.clone(),
+        };
+        checkout(at, &self.stores, &source, mode, capnp_rpc::new_client(server)).await
+    }
+}
+
+struct Server {
+    mirror: Rc<Mirror>,
+    revision: String,
+    reads_left: Rc<Cell<u32>>,
+    asked: Rc<RefCell<Vec<Vec<String>>>>,
+}
+
+impl source_pack::Server for Server {
+    async fn pack(
+        self: Rc<Self>,
+        params: source_pack::PackParams,
+        mut results: source_pack::PackResults,
+    ) -> Result<(), capnp::Error> {
+        let have = params.get()?.get_have()?;
+        let have: Vec<String> = have.iter().map(|id| id.unwrap().to_string().unwrap()).collect();
+        self.asked.borrow_mut().push(have.clone());
+        let pack = match self.mirror.pack(&self.revision, &have).await {
+            Ok(pack) => pack,
+            Err(error) => {
+                results.get().init_refusal().set_text(error.to_string());
+                return Ok(());
+            }
+        };
+        let mut refs = results.get().init_refs(u32::try_from(pack.refs.len()).unwrap());
+        for (index, (name, id)) in (0..).zip(&pack.refs) {
+            refs.reborrow().get(index).set_name(name);
+            refs.reborrow().get(index).set_value(id);
+        }
+        let bytes = Bytes { pack, reads_left: self.reads_left.clone() };
+        results.get().set_pack(capnp_rpc::new_client(bytes));
+        Ok(())
+    }
+}
+
+struct Bytes {
+    pack: SharedPack,
+    reads_left: Rc<Cell<u32>>,
+}
+
+impl byte_source::Server for Bytes {
+    async fn size(
+        self: Rc<Self>,
+        _: byte_source::SizeParams,
+        mut results: byte_source::SizeResults,
+    ) -> Result<(), capnp::Error> {
+        results.get().set_size(self.pack.size);
+        Ok(())
+    }
+
+    async fn read(
+        self: Rc<Self>,
+        params: byte_source::ReadParams,
+        mut results: byte_source::ReadResults,
+    ) -> Result<(), capnp::Error> {
+        let left = self.reads_left.get();
+        if left == 0 {
+            return Err(capnp::Error::disconnected("the link was cut".to_string()));
+        }
+        self.reads_left.set(left - 1);
+        let (offset, count) = (params.get()?.get_offset(), params.get()?.get_count());
+        assert!(count <= 256 << 10);
+        results.get().set_bytes(&self.pack.read(offset, count as usize)?);
+        Ok(())
+    }
+}
+
+/// As a step of the worker's user would run it.
+fn git(dir: &Path, args: &[&str]) -> String {
+    let mut command = Command::new("git");
+    command.current_dir(dir).args(args).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
+    for who in ["AUTHOR", "COMMITTER"] {
+        command.env(format!("GIT_{who}_NAME"), "Ada").env(format!("GIT_{who}_EMAIL"), "ada@example.org");
+    }
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_string()
+}
+
+fn write(path: &Path, text: &str) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
+
+#[tokio::test]
+async fn a_step_finds_a_repository_as_after_a_clone() {
+    let scene = Scene::new(&[]);
+    scene.commit("a", "1").await;
+    scene.git(&["tag", "-a", "v1", "-m", "one"]);
+    scene.git(&["tag", "light"]);
+    let tip = scene.commit("dir/b", "2").await;
+    let place = scene.open(Mode::Fresh);
+    let done = scene.check_out(&place, &tip, Mode::Fresh).await.unwrap();
+    assert!(done.fetched > 0);
+    let tree = place.tree();
+    assert_eq!((read(&tree.join("a")), read(&tree.join("dir/b"))), ("1".to_string(), "2".to_string()));
+    assert_eq!(git(&tree, &["status", "--porcelain", "--branch"]), "## main");
+    assert_eq!(git(&tree, &["describe"]), scene.git(&["describe"]));
+    assert_eq!(git(&tree, &["describe", "--tags", "HEAD^"]), "v1");
+    assert_eq!(git(&tree, &["log", "--format=%H"]), scene.git(&["log", "--format=%H"]));
+    assert_eq!(git(&tree, &["tag"]), "light\nv1");
+    git(&tree, &["commit", "-q", "--allow-empty", "-m", "a step may commit"]);
+    git(&tree, &["fsck", "--strict"]);
+}
+
+#[tokio::test]
+async fn what_a_step_left_is_undone_as_the_mode_says() {
+    let scene = Scene::new(&[]);
+    scene.commit(".gitignore", "ignored\n").await;
+    scene.commit("a", "1").await;
+    let tip = scene.commit("dir/b", "2").await;
+    for (mode, ignored_stays, other_stays) in
+        [(Mode::Kept, true, true), (Mode::Clean, true, false), (Mode::Fresh, false, false)]
+    {
+        let place = scene.open(mode);
+        scene.check_out(&place, &tip, mode).await.unwrap();
+        let tree = place.tree();
+        write(&tree.join("ignored"), "x");
+        write(&tree.join("other"), "x");
+        write(&tree.join("nested/.git/HEAD"), "x");
+        git(&tree, &["init", "-q", "repository"]);
+        write(&tree.join("a"), "9");
+        std::fs::remove_file(tree.join("dir/b")).unwrap();
+        write(&tree.join("dir/b/in the way"), "x");
+        drop(place);
+        let place = scene.open(mode);
+        scene.check_out(&place, &tip, mode).await.unwrap();
+        assert_eq!(place.tree(), tree);
+        assert_eq!(read(&tree.join("a")), "1", "{mode:?}");
+        assert_eq!(read(&tree.join("dir/b")), "2", "{mode:?}");
+        assert_eq!(tree.join("ignored").exists(), ignored_stays, "{mode:?}");
+        assert_eq!(tree.join("other").exists(), other_stays, "{mode:?}");
+        assert_eq!(tree.join("repository").exists(), other_stays, "{mode:?}");
+        assert_eq!(git(&tree, &["status", "--porcelain", "-uno"]), "", "{mode:?}");
+    }
+}
+
+#[tokio::test]
+async fn later_checkouts_bring_only_what_is_new() {
+    let scene = Scene::new(&[]);
+    // does not compress: several reads
+    let noise: String = (0..60_000u64).map(|n| format!("{:x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+    let first = scene.commit("large", &noise).await;
+    scene.git(&["tag", "-a", "v1", "-m", "one"]);
+    scene.mirror.fetch().await.unwrap();
+    let place = scene.open(Mode::Clean);
+    let done = scene.check_out(&place, &first, Mode::Clean).await.unwrap();
+    assert!(done.fetched > 300 << 10, "{}", done.fetched);
+    assert_eq!(scene.check_out(&place, &first, Mode::Clean).await.unwrap().fetched, 0);
+    let second = scene.commit("large", &format!("{noise}more")).await;
+    let done = scene.check_out(&place, &second, Mode::Clean).await.unwrap();
+    assert!(done.fetched > 0 && done.fetched < 2000, "{}", done.fetched);
+    assert!(read(&place.tree().join("large")).ends_with("more"));
+    // a new tag of an old commit comes as well, and no other tag again
+    scene.git(&["tag", "-a", "v0", "-m", "late", &first]);
+    scene.mirror.fetch().await.unwrap();
+    let done = scene.check_out(&place, &second, Mode::Clean).await.unwrap();
+    assert!(done.fetched > 0 && done.fetched < 300, "{}", done.fetched);
+    assert_eq!(git(&place.tree(), &["tag"]), "v0\nv1");
+    let tag = scene.git(&["rev-parse", "v1"]);
+    assert_eq!(*scene.asked.borrow().last().unwrap(), [second, first, tag]);
+}
+
+#[tokio::test]
+async fn many_at_once_in_one_store() {
+    let scene = Scene::new(&[]);
+    let first = scene.commit("a", "1").await;
+    let second = scene.commit("a", "2").await;
+    let places: Vec<_> = (0..6).map(|_| scene.open(Mode::Clean)).collect();
+    let revisions = [&first, &second];
+    let all = places.iter().zip(revisions.into_iter().cycle());
+    let all = all.map(|(place, revision)| scene.check_out(place, revision, Mode::Clean));
+    let done = futures::future::join_all(all).await;
+    let fetched: Vec<u64> = done.into_iter().map(|done| done.unwrap().fetched).collect();
+    assert_eq!(fetched.iter().filter(|bytes| **bytes > 0).count(), 2, "{fetched:?}");
+    for (place, text) in places.iter().zip(["1", "2"].into_iter().cycle()) {
+        assert_eq!(read(&place.tree().join("a")), text);
+    }
+}
+
+#[tokio::test]
+async fn hostile_leavings_reach_nothing_outside() {
+    let scene = Scene::new(&[]);
+    let first = scene.commit("dir/a", "1").await;
+    let outside = scene.dir.path().join("outside");
+    write(&outside.join("a"), "precious");
+    let flag = scene.dir.path().join("flag");
+    for mode in [Mode::Kept, Mode::Clean, Mode::Fresh] {
+        let place = scene.open(mode);
+        scene.check_out(&place, &first, mode).await.unwrap();
+        let tree = place.tree();
+        let script = format!("#!/bin/sh\ntouch {}\n", flag.display());
+        let hook = tree.join(".git/hooks/post-checkout");
+        write(&hook, &script);
+        std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
+        git(&tree, &["config", "core.fsmonitor", hook.to_str().unwrap()]);
+        git(&tree, &["config", "filter.x.smudge", hook.to_str().unwrap()]);
+        write(&tree.join(".gitattributes"), "* filter=x\n");
+        std::fs::remove_dir_all(tree.join("dir")).unwrap();
+        symlink(&outside, tree.join("dir")).unwrap();
+        drop(place);
+        let place = scene.open(mode);
+        scene.check_out(&place, &first, mode).await.unwrap();
+        assert_eq!(read(&tree.join("dir/a")), "1");
+        assert!(!tree.join("dir").is_symlink());
+        assert!(!read(&tree.join(".git/config")).contains("fsmonitor"));
+        std::fs::remove_dir_all(tree.join(".git")).unwrap();
+        symlink(&outside, tree.join(".git")).unwrap();
+        drop(place);
+        let place = scene.open(mode);
+        scene.check_out(&place, &first, mode).await.unwrap();
+        assert!(!tree.join(".git").is_symlink());
+        drop(place);
+        std::fs::remove_dir_all(&tree).unwrap();
+        symlink(&outside, &tree).unwrap();
+        let place = scene.open(mode);
+        scene.check_out(&place, &first, mode).await.unwrap();
+        assert_eq!(read(&tree.join("dir/a")), "1");
+    }
+    assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 1);
+    assert_eq!(read(&outside.join("a")), "precious");
+    assert!(!flag.exists());
+}
+
+#[tokio::test]
+async fn a_cut_transfer_and_a_damaged_store_heal() {
+    let scene = Scene::new(&[]);
+    let noise: String = (0..90_000u64).map(|n| format!("{:x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+    let first = scene.commit("large", &noise).await;
+    let place = scene.open(Mode::Clean);
+    scene.reads_left.set(1);
+    let cut = scene.check_out(&place, &first, Mode::Clean).await.unwrap_err();
+    assert!(matches!(cut, CheckoutError::Lost(_)), "{cut}");
+    scene.reads_left.set(u32::MAX);
+    scene.check_out(&place, &first, Mode::Clean).await.unwrap();
+    write(&place.tree().join("kept"), "x");
+    let stores = scene.dir.path().join("stores");
+    let store = std::fs::read_dir(&stores).unwrap().next().unwrap().unwrap().path();
+    for entry in std::fs::read_dir(store.join("objects/pack")).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    let again = scene.check_out(&place, &first, Mode::Kept).await.unwrap();
+    assert!(again.fetched > 0);
+    assert!(place.tree().join("kept").exists());
+    std::fs::write(place.dir().join("guild.git/index"), "garbage").unwrap();
+    std::fs::write(place.dir().join("guild.git/index.lock"), "").unwrap();
+    scene.check_out(&place, &first, Mode::Clean).await.unwrap();
+    assert_eq!(git(&place.tree(), &["status", "--porcelain"]), "");
+}
+
+#[tokio::test]
+async fn submodules_stay_empty_and_pointers_stay_pointers() {
+    let scene = Scene::new(&[]);
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n";
+    let id = scene.commit("big.bin", pointer).await;
+    write(&scene.origin().join(".gitattributes"), "*.bin filter=lfs\n");
+    write(&scene.origin().join(".gitmodules"), "[submodule \"s\"]\n\tpath = s\n\turl = ../s\n");
+    scene.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{id},s")]);
+    scene.git(&["add", ".gitattributes", ".gitmodules"]);
+    scene.git(&["commit", "-q", "-m", "modules"]);
+    scene.mirror.fetch().await.unwrap();
+    let tip = scene.git(&["rev-parse", "HEAD"]);
+    let place = scene.open(Mode::Fresh);
+    scene.check_out(&place, &tip, Mode::Fresh).await.unwrap();
+    assert_eq!(read(&place.tree().join("big.bin")), pointer);
+    assert_eq!(std::fs::read_dir(place.tree().join("s")).unwrap().count(), 0);
+    assert_eq!(git(&place.tree(), &["status", "--porcelain"]), "");
+}
+
+#[tokio::test]
+async fn tags_detach_refusals_are_told_and_sha256_serves() {
+    let scene = Scene::new(&["--object-format=sha256"]);
+    let tip = scene.commit("a", "1").await;
+    scene.git(&["tag", "-a", "v1", "-m", "one"]);
+    scene.mirror.fetch().await.unwrap();
+    let place = scene.open(Mode::Fresh);
+    scene.check_out_ref(&place, "refs/tags/v1", &tip, Mode::Fresh).await.unwrap();
+    assert_eq!(git(&place.tree(), &["status", "--porcelain", "--branch"]), "## HEAD (no branch)");
+    assert_eq!(git(&place.tree(), &["describe"]), "v1");
+    let unknown = scene.check_out(&place, &"1".repeat(64), Mode::Clean).await.unwrap_err();
+    assert!(unknown.to_string().contains("no such commit"), "{unknown}");
+    let hostile = scene.check_out(&place, "--upload-pack=x", Mode::Clean).await.unwrap_err();
+    assert!(matches!(hostile, CheckoutError::Invalid(_)), "{hostile}");
+}
+
+#[tokio::test]
+async fn many_small_packs_are_joined() {
+    let scene = Scene::new(&[]);
+    let place = scene.open(Mode::Clean);
+    for number in 0..45 {
+        let tip = scene.commit("a", &number.to_string()).await;
+        scene.check_out(&place, &tip, Mode::Clean).await.unwrap();
+    }
+    let store = std::fs::read_dir(scene.dir.path().join("stores")).unwrap().next().unwrap().unwrap().path();
+    let packs = std::fs::read_dir(store.join("objects/pack")).unwrap().flatten();
+    let packs = packs.filter(|entry| entry.path().extension().is_some_and(|end| end == "pack")).count();
+    assert!(packs < 20, "{packs}");
+    git(&place.tree(), &["fsck", "--full"]);
+    assert_eq!(git(&place.tree(), &["rev-list", "--count", "HEAD"]), "45");
+}

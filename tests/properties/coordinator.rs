@@ -1,0 +1,425 @@
+//! The coordinator under random moves: changes, plans, workers that come, go, lie and return, cancellations, time,
+//! crashes. After every move its invariants hold, and so does what is promised of jobs and leases; when the faults stop,
+//! everything ends.
+
+use master::coordinator::record::{BuildId, GrantId, JobKey, LeaseToken, RequestId};
+use master::coordinator::{
+    Coordinator, Effect, GrantOrder, Planned, ROOT, Request, SessionId, Standing, StepEnd, Terms,
+};
+use schema::sturdy_ref::Fingerprint;
+use schema::values::{
+    Assignment, Change, Command, Description, Exit, GrantKind, JobPlan, Outcome, Plan, Resources, State, StepPlan, Time,
+    Trust, What,
+};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use support::ledger::Ledger;
+use support::seed::{Random, with_seeds};
+
+const WORKERS: usize = 3;
+const MOVES: usize = 100;
+const LEASE: Duration = Duration::from_secs(60);
+
+#[test]
+fn random_moves_keep_every_promise() {
+    with_seeds("random_moves_keep_every_promise", 2_000, |seed| {
+        let mut world = World::new(seed);
+        for _ in 0..MOVES {
+            world.random_move();
+        }
+        world.calm_down();
+    });
+}
+
+/// What one worker believes.
+#[derive(Default)]
+struct Worker {
+    grant: GrantId,
+    session: Option<SessionId>,
+    /// Offers it has not accepted, and leases that it runs.
+    offered: Vec<Assignment>,
+    running: BTreeMap<LeaseToken, Assignment>,
+}
+
+struct World {
+    random: Random,
+    now: Time,
+    it: Coordinator,
+    ledger: Ledger,
+    workers: Vec<Worker>,
+    /// Builds whose plan was asked for.
+    asked: Vec<BuildId>,
+    /// The model of leases: (job, when its holder must have stopped at the latest).
+    held: BTreeMap<LeaseToken, (JobKey, Time)>,
+    /// How often a job was begun.
+    begun: BTreeMap<JobKey, u32>,
+    requests: u8,
+}
+
+impl World {
+    fn new(seed: u64) -> World {
+        let now = Time(1_000_000);
+        let it = Coordinator::load(now, terms(), Ledger::default().load(), [seed as u8; 32]);
+        let mut world = World {
+            random: Random::new(seed),
+            now,
+            it,
+            ledger: Ledger::default(),
+            workers: (0..WORKERS).map(|_| Worker::default()).collect(),
+            asked: Vec::new(),
+            held: BTreeMap::new(),
+            begun: BTreeMap::new(),
+            requests: 0,
+        };
+        world.it.found(now);
+        for index in 0..WORKERS {
+            world.enroll(index);
+        }
+        world
+    }
+
+    fn random_move(&mut self) {
+        let worker = self.random.below(WORKERS);
+        match self.random.below(14) {
+            0 => self.submit(),
+            1 => self.plan(),
+            2 => self.attach(worker),
+            3 | 4 => self.take(worker),
+            5 | 6 => self.accept(worker),
+            7 | 8 => self.work(worker),
+            9 => self.renew(worker),
+            10 => self.lose_link(worker),
+            11 => self.cancel(),
+            12 => self.pass_time(),
+            13 if self.random.chance(20) => self.crash(),
+            _ => self.forget_work(worker),
+        }
+        self.drain();
+        self.it.check();
+    }
+
+    /// No faults any more: every build must end.
+    fn calm_down(&mut self) {
+        for _ in 0..2_000 {
+            if self.ledger.builds.values().all(|row| row.state == State::Finished) {
+                return;
+            }
+            while !self.asked.is_empty() {
+                self.plan();
+                self.drain();
+            }
+            for worker in 0..WORKERS {
+                if self.workers[worker].session.is_none() {
+                    self.attach(worker);
+                }
+                self.take(worker);
+                self.drain();
+                while !self.workers[worker].offered.is_empty() {
+                    self.accept(worker);
+                }
+                self.finish_work(worker);
+                self.drain();
+            }
+            self.pass_time();
+            self.drain();
+            self.it.check();
+        }
+        panic!("builds never end:\n{}", self.it.dump());
+    }
+
+    fn enroll(&mut self, index: usize) {
+        let what = What::default();
+        let order = GrantOrder {
+            kind: GrantKind::Worker,
+            name: format!("w{index}"),
+            what,
+            lifetime: None,
+            join_hash: [index as u8 + 1; 32],
+        };
+        let request = self.request(ROOT);
+        let grant = self.it.issue(self.now, request, order).expect("the root may issue");
+        let holder = Fingerprint([index as u8; 32]);
+        self.it.redeem(self.now, [index as u8 + 1; 32], [index as u8 + 101; 32], holder).expect("a fresh join");
+        self.workers[index].grant = grant;
+        self.drain();
+    }
+
+    fn submit(&mut self) {
+        let revision = format!("{:040x}", self.random.below(5));
+        let deleted = self.random.chance(15);
+        let change = Change {
+            project: "p".to_owned(),
+            ref_name: format!("refs/heads/b{}", self.random.below(2)),
+            revision: if deleted { String::new() } else { revision },
+            ..Change::default()
+        };
+        let first = self.it.submit_change(self.now, ROOT, change.clone());
+        if first.is_some() {
+            let again = self.it.submit_change(self.now, ROOT, change);
+            assert_eq!(again, None, "one change made two builds");
+        }
+    }
+
+    fn plan(&mut self) {
+        let Some(build) = self.asked.pop() else { return };
+        let planned = match self.random.below(10) {
+            0 => Planned::Broken("broken".to_owned()),
+            1 => Planned::Skip("not wanted".to_owned()),
+            _ => Planned::Plan(self.random_plan()),
+        };
+        self.it.plan_ready(self.now, build, planned);
+    }
+
+    fn random_plan(&mut self) -> Plan {
+        let count = 1 + self.random.below(4);
+        let jobs = (0..count).map(|index| {
+            let needs = (0..index as u32).filter(|_| self.random.chance(40)).collect();
+            let side_effects = self.random.chance(20);
+            JobPlan {
+                name: format!("j{index}"),
+                base: format!("j{index}"),
+                needs,
+                side_effects,
+                retry_infra: if side_effects { 0 } else { self.random.below(3) as u16 },
+                priority: self.random.below(3) as i32,
+                timeout_ms: 1_000,
+                skipped: if self.random.chance(10) { "`when` says no".to_owned() } else { String::new() },
+                steps: vec![step()],
+                ..JobPlan::default()
+            }
+        });
+        Plan { version: 1, jobs: jobs.collect(), trust: Trust::Trusted }
+    }
+
+    fn attach(&mut self, index: usize) {
+        let worker = &mut self.workers[index];
+        worker.offered.clear();
+        let running: Vec<LeaseToken> = worker.running.keys().copied().collect();
+        let total = Resources { slots: 2, cpus_milli: 2_000, memory: 1 << 30 };
+        let description = Description { platform: "linux-x86_64".to_owned(), total, ..Description::default() };
+        let attached = self.it.attach(self.now, worker.grant, [index as u8; 16], &running, description);
+        let (session, standing) = attached.expect("its grant is in force");
+        worker.session = Some(session);
+        for (token, standing) in running.iter().zip(standing) {
+            match standing {
+                Standing::Resumed => {
+                    let job = self.held.get(token).map_or_else(|| panic!("{token:?} was given away"), |(job, _)| *job);
+                    self.held.insert(*token, (job, self.now.after(LEASE)));
+                }
+                Standing::Stale => {
+                    worker.running.remove(token);
+                    self.held.remove(token);
+                }
+            }
+        }
+        // what it did not name is not running there: the worker came back without it
+        let name = format!("w{index}");
+        let ledger = &self.ledger;
+        let named = &self.workers[index].running;
+        self.held.retain(|token, (job, _)| {
+            let attempt = ledger.attempts.values().find(|attempt| attempt.job == *job && attempt.token == *token);
+            named.contains_key(token) || attempt.is_none_or(|attempt| attempt.worker != name)
+        });
+    }
+
+    fn take(&mut self, index: usize) {
+        let Some(session) = self.workers[index].session else { return };
+        if self.random.chance(10) {
+            return self.it.worker_unready(session);
+        }
+        let slots = 2u16.saturating_sub(self.workers[index].running.len() as u16);
+        self.it.worker_ready(self.now, session, Resources { slots, cpus_milli: 2_000, memory: 1 << 30 });
+    }
+
+    fn accept(&mut self, index: usize) {
+        let Some(assignment) = self.workers[index].offered.pop() else { return };
+        let token = LeaseToken(assignment.token);
+        if self.random.chance(10) {
+            return self.it.give_back(self.now, token);
+        }
+        if self.it.accept(self.now, token).is_ok() {
+            let (job, _) = self.it.lease_job(token).expect("an accepted lease has a job");
+            self.begin(token, job, &assignment);
+            self.workers[index].running.insert(token, assignment);
+            assert!(self.it.accept(self.now, token).is_ok(), "`accept` may be repeated");
+        }
+    }
+
+    /// P2: never two at once, never more attempts than allowed, side effects once.
+    fn begin(&mut self, token: LeaseToken, job: JobKey, assignment: &Assignment) {
+        for (other, (held, until)) in &self.held {
+            let over = *held != job || *until <= self.now;
+            assert!(over, "{token:?} and {other:?} run {job:?} at once");
+        }
+        self.held.insert(token, (job, self.now.after(LEASE)));
+        let begun = self.begun.entry(job).or_default();
+        *begun += 1;
+        assert!(*begun <= 1 + u32::from(assignment.job.retry_infra), "{job:?} was begun {begun} times");
+    }
+
+    fn work(&mut self, index: usize) {
+        let Some((token, assignment)) = self.some_running(index) else { return };
+        let started = self.it.step_started(self.now, token, 0, self.now);
+        let outcome = match self.random.below(6) {
+            0 => Outcome::Failed,
+            1 => Outcome::Errored,
+            _ => Outcome::Succeeded,
+        };
+        assert!(self.it.step_started(self.now, token, 9, self.now).is_err(), "there is no tenth step");
+        if started.is_ok() && self.random.chance(70) {
+            self.it.step_finished(self.now, token, 0, end(outcome, self.now)).expect("the lease is live");
+            self.complete(index, token, &assignment, outcome);
+        }
+    }
+
+    fn finish_work(&mut self, index: usize) {
+        while let Some((token, assignment)) = self.some_running(index) {
+            if self.it.step_finished(self.now, token, 0, end(Outcome::Succeeded, self.now)).is_err() {
+                self.workers[index].running.remove(&token);
+                self.held.remove(&token);
+                continue;
+            }
+            self.complete(index, token, &assignment, Outcome::Succeeded);
+            self.drain();
+        }
+    }
+
+    fn complete(&mut self, index: usize, token: LeaseToken, _: &Assignment, outcome: Outcome) {
+        self.it.complete(self.now, token, outcome, "").expect("the lease is live");
+        assert!(self.it.complete(self.now, token, outcome, "").is_err(), "an ended lease answers stale");
+        self.workers[index].running.remove(&token);
+        self.held.remove(&token);
+    }
+
+    fn renew(&mut self, index: usize) {
+        if self.workers[index].session.is_none() {
+            return;
+        }
+        let tokens: Vec<LeaseToken> = self.workers[index].running.keys().copied().collect();
+        let stale = self.it.renew(self.now, &format!("w{index}"), &tokens);
+        for token in tokens {
+            if stale.contains(&token) {
+                self.workers[index].running.remove(&token);
+                self.held.remove(&token);
+            } else if let Some(held) = self.held.get_mut(&token) {
+                held.1 = self.now.after(LEASE);
+            }
+        }
+    }
+
+    fn lose_link(&mut self, index: usize) {
+        let Some(session) = self.workers[index].session.take() else { return };
+        self.workers[index].offered.clear();
+        self.it.session_lost(self.now, session, "cut");
+    }
+
+    /// The worker's disk is gone: it comes back without what it ran.
+    fn forget_work(&mut self, index: usize) {
+        if self.random.chance(20) {
+            self.workers[index].running.clear();
+        }
+    }
+
+    fn cancel(&mut self) {
+        let open: Vec<BuildId> =
+            self.ledger.builds.values().filter(|row| row.state != State::Finished).map(|row| row.id).collect();
+        let Some(build) = self.random.pick(&open).copied() else { return };
+        let request = self.request(ROOT);
+        let job = self.random.chance(50).then_some("j0");
+        let first = self.it.cancel(self.now, request, build, job, "test");
+        if first.is_ok() {
+            assert!(self.it.cancel(self.now, request, build, job, "test").is_ok(), "a request may be repeated");
+        }
+    }
+
+    fn pass_time(&mut self) {
+        let step = [100, 5_000, 20_000, 61_000][self.random.below(4)];
+        self.now = Time(self.now.0 + step);
+        // a supervisor stops its step at the lease's end, whatever its worker does
+        let now = self.now;
+        let ended: Vec<LeaseToken> =
+            self.held.iter().filter(|(_, (_, until))| *until <= now).map(|(token, _)| *token).collect();
+        for token in ended {
+            // the result may still be reported, until the job is placed again
+            self.held.insert(token, (self.held[&token].0, now));
+        }
+        self.it.handle_timeout(self.now);
+    }
+
+    /// The master dies and comes back from what was recorded; every worker must attach again.
+    fn crash(&mut self) {
+        self.drain();
+        self.asked.clear();
+        let key = [self.random.below(256) as u8; 32];
+        self.it = Coordinator::load(self.now, terms(), self.ledger.load(), key);
+        for worker in &mut self.workers {
+            worker.session = None;
+            worker.offered.clear();
+        }
+        self.it.check();
+    }
+
+    fn drain(&mut self) {
+        while let Some(effect) = self.it.poll_effect() {
+            match effect {
+                Effect::Record(record) => self.ledger.write(record),
+                Effect::Plan { build } => self.asked.push(build),
+                Effect::Offer { session, assignment } => {
+                    let worker = self.workers.iter_mut().find(|worker| worker.session == Some(session));
+                    worker.expect("an offer goes to a live session").offered.push(*assignment);
+                }
+                Effect::Withdraw { token, .. } => {
+                    // its gate is flipped: what is still there stops at once, or at its lease's end
+                    for worker in &mut self.workers {
+                        worker.offered.retain(|assignment| assignment.token != token.0);
+                        if worker.session.is_some() && worker.running.remove(&token).is_some() {
+                            self.held.remove(&token);
+                        }
+                    }
+                }
+                Effect::Cancel { .. } | Effect::Revoke { .. } | Effect::EndSession { .. } | Effect::Finished { .. } => {}
+            }
+        }
+    }
+
+    fn some_running(&mut self, index: usize) -> Option<(LeaseToken, Assignment)> {
+        if self.workers[index].session.is_none() {
+            return None;
+        }
+        let tokens: Vec<LeaseToken> = self.workers[index].running.keys().copied().collect();
+        let token = self.random.pick(&tokens).copied()?;
+        if self.it.lease_job(token).is_none() {
+            self.workers[index].running.remove(&token);
+            return None;
+        }
+        Some((token, self.workers[index].running[&token].clone()))
+    }
+
+    fn request(&mut self, by: GrantId) -> Request {
+        self.requests = self.requests.wrapping_add(1);
+        let mut id = [self.requests; 16];
+        id[..8].copy_from_slice(&self.random.next().to_le_bytes());
+        Request { id: RequestId(id), by, body: [0; 32] }
+    }
+}
+
+fn terms() -> Terms {
+    Terms { lease: LEASE, ..Terms::default() }
+}
+
+fn step() -> StepPlan {
+    StepPlan {
+        name: "step".to_owned(),
+        command: Command::Exec(vec!["true".to_owned()]),
+        env: Vec::new(),
+        dir: String::new(),
+        timeout_ms: 0,
+        idle_ms: 0,
+        always: false,
+        continue_on_failure: false,
+    }
+}
+
+fn end(outcome: Outcome, time: Time) -> StepEnd {
+    StepEnd { outcome, exit: Exit::Code(0), time, log_size: 0, log_hash: Vec::new() }
+}

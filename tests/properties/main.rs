@@ -1,0 +1,3 @@
+//! Random tests against simple models. `GUILD_SEEDS=N` runs more, `GUILD_SEED=S` one again.
+
+mod coordinator;

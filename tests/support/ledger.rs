@@ -1,0 +1,104 @@
+//! A store as a few maps: takes records as the real one does, and gives back what a coordinator starts from.
+//! It also holds the coordinator to what is promised of records: finished things never change, events have no gaps.
+
+use master::coordinator::record::{
+    AttemptRow, BuildId, BuildRow, GrantRow, JobKey, JobRow, Loaded, Record, RequestRow, WorkerRow,
+};
+use schema::values::{Event, Plan, State};
+use std::collections::BTreeMap;
+
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    pub builds: BTreeMap<BuildId, BuildRow>,
+    pub plans: BTreeMap<BuildId, Plan>,
+    pub jobs: BTreeMap<JobKey, JobRow>,
+    pub attempts: BTreeMap<(JobKey, u16), AttemptRow>,
+    pub grants: BTreeMap<u64, GrantRow>,
+    pub workers: BTreeMap<String, WorkerRow>,
+    pub heads: BTreeMap<(String, String), String>,
+    pub requests: Vec<RequestRow>,
+    pub events: Vec<Event>,
+}
+
+impl Ledger {
+    pub fn write(&mut self, record: Record) {
+        match record {
+            Record::Build(row) => self.write_build(row),
+            Record::Plan { build, plan } => {
+                assert!(self.plans.insert(build, plan).is_none(), "{build:?} is planned twice");
+            }
+            Record::Job(row) => self.write_job(row),
+            Record::Attempt(row) => self.write_attempt(row),
+            Record::Head { project, ref_name, revision } => {
+                self.heads.insert((project, ref_name), revision);
+            }
+            Record::Grant(row) => {
+                self.grants.insert(row.id.0, row);
+            }
+            Record::Worker(row) => {
+                self.workers.insert(row.name.clone(), row);
+            }
+            Record::Request(row) => self.requests.push(row),
+            Record::Event(event) => {
+                assert_eq!(event.sequence, self.events.len() as u64 + 1, "the events have a gap");
+                self.events.push(event);
+            }
+            Record::Step(_) | Record::Seal(_) | Record::Change { .. } | Record::Audit { .. } => {}
+        }
+    }
+
+    /// What a coordinator starts from after a crash.
+    pub fn load(&self) -> Loaded {
+        let open = self.builds.values().filter(|row| row.state != State::Finished);
+        let builds = open.map(|row| {
+            let jobs: Vec<JobRow> = self.jobs.values().filter(|job| job.key.build == row.id).cloned().collect();
+            let latest = jobs.iter().filter_map(|job| self.attempts.get(&(job.key, job.attempt)).cloned()).collect();
+            (row.clone(), self.plans.get(&row.id).cloned(), jobs, latest)
+        });
+        let mut numbers: BTreeMap<String, u32> = BTreeMap::new();
+        for row in self.builds.values() {
+            let number = numbers.entry(row.project.clone()).or_default();
+            *number = row.number.max(*number);
+        }
+        Loaded {
+            incarnation: 1,
+            builds: builds.collect(),
+            grants: self.grants.values().cloned().collect(),
+            workers: self.workers.values().cloned().collect(),
+            heads: self
+                .heads
+                .iter()
+                .filter(|(_, revision)| !revision.is_empty())
+                .map(|((project, name), revision)| (project.clone(), name.clone(), revision.clone()))
+                .collect(),
+            requests: self.requests.clone(),
+            numbers: numbers.into_iter().collect(),
+            last_build: self.builds.keys().next_back().map_or(0, |id| id.0),
+            last_grant: self.grants.keys().next_back().copied().unwrap_or(0),
+            last_event: self.events.len() as u64,
+        }
+    }
+
+    fn write_build(&mut self, row: BuildRow) {
+        let before = self.builds.insert(row.id, row.clone());
+        if let Some(before) = before {
+            assert!(before.state != State::Finished, "finished build {:?} changed", row.id);
+            assert_eq!((before.number, &before.stamp), (row.number, &row.stamp), "a build became another");
+        }
+    }
+
+    fn write_job(&mut self, row: JobRow) {
+        let before = self.jobs.insert(row.key, row.clone());
+        if let Some(before) = before {
+            assert!(before.state != State::Finished, "finished job {} changed", row.name);
+        }
+    }
+
+    fn write_attempt(&mut self, row: AttemptRow) {
+        let before = self.attempts.insert((row.job, row.number), row.clone());
+        if let Some(before) = before {
+            assert_eq!(before.token, row.token, "attempt {} of {:?} has two leases", row.number, row.job);
+            assert!(before.finished.is_none(), "attempt {} of {:?} ended twice", row.number, row.job);
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Random tests that replay: every run has a seed, and a failing one prints the command that runs it again.
+
+/// A small generator (SplitMix64, Steele et al. 2014): fast, and the same everywhere.
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Random {
+        Random(seed)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Less than `bound`, which is not 0.
+    pub fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+
+    /// True in `percent` of 100 cases.
+    pub fn chance(&mut self, percent: u64) -> bool {
+        self.next() % 100 < percent
+    }
+
+    pub fn pick<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
+        if from.is_empty() { None } else { Some(&from[self.below(from.len())]) }
+    }
+}
+
+/// Runs `test` with many seeds: `GUILD_SEEDS` of them, or `runs`; or only `GUILD_SEED`.
+pub fn with_seeds(name: &str, runs: u64, test: impl Fn(u64) + std::panic::RefUnwindSafe) {
+    let only: Option<u64> = std::env::var("GUILD_SEED").ok().and_then(|seed| seed.parse().ok());
+    let runs = std::env::var("GUILD_SEEDS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(runs);
+    let seeds = only.map_or(0..runs, |seed| seed..seed + 1);
+    for seed in seeds {
+        if let Err(panic) = std::panic::catch_unwind(|| test(seed)) {
+            eprintln!("seed {seed} fails; again: GUILD_SEED={seed} cargo test -p tests {name} -- --nocapture");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Small repositories written file by file, without running git: a directory that borrows another's objects, and the
+//! `.git` that a step finds in its tree.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The `.git` of one attempt.
+pub(super) struct Private {
+    pub(super) dir: PathBuf,
+    /// Says what is in the tree, so that `git status` need not read it.
+    pub(super) index: PathBuf,
+    pub(super) objects: PathBuf,
+    pub(super) is_sha256: bool,
+    pub(super) revision: String,
+    /// Anything but a branch means a detached HEAD.
+    pub(super) ref_name: String,
+    /// Full ref -> object.
+    pub(super) tags: Vec<(String, String)>,
+}
+
+impl Private {
+    /// Makes it; there must be none.
+    pub(super) fn make(&self) -> io::Result<()> {
+        // fails where something is, be it a link to elsewhere
+        std::fs::create_dir(&self.dir)?;
+        skeleton(&self.dir, &self.objects, self.is_sha256)?;
+        std::fs::copy(&self.index, self.dir.join("index"))?;
+        std::fs::write(self.dir.join("packed-refs"), self.packed_refs())?;
+        // the last: before it, git sees no repository here
+        std::fs::write(self.dir.join("HEAD"), self.head())
+    }
+
+    fn branch(&self) -> Option<&str> {
+        let name = &self.ref_name;
+        (name.starts_with("refs/heads/") && is_ref(name)).then_some(name)
+    }
+
+    fn head(&self) -> String {
+        self.branch().map_or_else(|| format!("{}\n", self.revision), |branch| format!("ref: {branch}\n"))
+    }
+
+    fn packed_refs(&self) -> String {
+        let branch = self.branch().map(|name| (name, self.revision.as_str()));
+        let tags = self.tags.iter().map(|(name, id)| (name.as_str(), id.as_str()));
+        let tags = tags.filter(|(name, id)| name.starts_with("refs/tags/") && is_ref(name) && is_id(id));
+        let mut refs: Vec<_> = branch.into_iter().chain(tags).collect();
+        refs.sort_unstable();
+        refs.dedup_by_key(|(name, _)| *name);
+        refs.iter().map(|(name, id)| format!("{id} {name}\n")).collect()
+    }
+}
+
+/// All of a repository but its HEAD.
+pub(super) fn skeleton(dir: &Path, borrowed: &Path, is_sha256: bool) -> io::Result<()> {
+    for part in ["objects/info", "objects/pack", "refs/heads", "refs/tags"] {
+        std::fs::create_dir_all(dir.join(part))?;
+    }
+    std::fs::write(dir.join("objects/info/alternates"), format!("{}\n", borrowed.display()))?;
+    std::fs::write(dir.join("config"), config(is_sha256, false))
+}
+
+pub(super) fn config(is_sha256: bool, is_bare: bool) -> String {
+    let version = u8::from(is_sha256);
+    let core = format!("[core]\n\trepositoryformatversion = {version}\n\tfilemode = true\n\tbare = {is_bare}\n");
+    if is_sha256 { format!("{core}[extensions]\n\tobjectformat = sha256\n") } else { core }
+}
+
+/// A complete object id, in the form in which git writes it.
+pub(super) fn is_id(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// What the master sends is well formed; this keeps a line end or a `..` out of our files in any case.
+fn is_ref(name: &str) -> bool {
+    name.len() <= 512
+        && !name.chars().any(|c| c.is_control() || " ~^:?*[\\".contains(c))
+        && !name.contains("..")
+        && !name.contains("@{")
+        && !name.ends_with('.')
+        && name.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_well_formed_refs_are_written() {
+        let id = "a".repeat(40);
+        let tag = |name: &str, id: &str| (name.to_string(), id.to_string());
+        let private = Private {
+            dir: PathBuf::new(),
+            index: PathBuf::new(),
+            objects: PathBuf::new(),
+            is_sha256: false,
+            revision: id.clone(),
+            ref_name: "refs/heads/main".to_string(),
+            tags: vec![
+                tag("refs/tags/v1", &id),
+                tag("refs/tags/v1", &id),
+                tag("refs/tags/../../x", &id),
+                tag("refs/tags/x\ny", &id),
+                tag("refs/heads/other", &id),
+                tag("refs/tags/bad", "HEAD"),
+            ],
+        };
+        assert_eq!(private.packed_refs(), format!("{id} refs/heads/main\n{id} refs/tags/v1\n"));
+        assert_eq!(private.head(), "ref: refs/heads/main\n");
+        let detached = Private { ref_name: "refs/heads/../x".to_string(), ..private };
+        assert_eq!(detached.head(), format!("{id}\n"));
+    }
+}

@@ -1,0 +1,169 @@
+//! The one way in which a worker runs the `git` program: on directories of its own, with nothing to fetch from, no hooks
+//! and no configuration but what stands here. Knows nothing of stores and workspaces.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdin, Command};
+
+const STDERR_BYTES_MAX: usize = 4 << 10;
+const OUTPUT_BYTES_MAX: usize = 16 << 20;
+/// Long enough to write a large tree to a slow disk.
+const DEADLINE: Duration = Duration::from_secs(900);
+
+/// Given by the environment, as it does not show in an argument list and holds for what git itself starts.
+const CONFIG: &[(&str, &str)] = &[
+    ("core.hooksPath", "/dev/null"),
+    ("core.fsmonitor", "false"),
+    ("core.logAllRefUpdates", "false"),
+    ("protocol.allow", "never"),
+    ("safe.directory", "*"),
+    ("gc.auto", "0"),
+    ("maintenance.auto", "false"),
+    ("submodule.recurse", "false"),
+    ("diff.ignoreSubmodules", "all"),
+    ("advice.graftFileDeprecated", "false"),
+];
+
+#[derive(Debug, thiserror::Error)]
+pub enum GitError {
+    #[error("git {verb} could not be run: {cause}; is git installed?")]
+    Start { verb: &'static str, cause: io::Error },
+    /// `text` is the end of what it wrote to stderr.
+    #[error("git {verb} failed ({status}): {text}")]
+    Failed { verb: &'static str, status: ExitStatus, text: String },
+    #[error("git {verb} took longer than {} s", DEADLINE.as_secs())]
+    Deadline { verb: &'static str },
+    #[error("git {verb} wrote more than {OUTPUT_BYTES_MAX} bytes")]
+    TooMuch { verb: &'static str },
+}
+
+/// Runs git on one repository, with or without a work tree.
+#[derive(Clone, Debug)]
+pub(crate) struct Git {
+    dir: PathBuf,
+    tree: Option<PathBuf>,
+}
+
+impl Git {
+    pub(crate) fn bare(dir: &Path) -> Git {
+        Git { dir: dir.to_path_buf(), tree: None }
+    }
+
+    pub(crate) fn with_tree(dir: &Path, tree: &Path) -> Git {
+        Git { dir: dir.to_path_buf(), tree: Some(tree.to_path_buf()) }
+    }
+
+    /// Runs it with these bytes on its stdin. Dropping this ends git.
+    pub(crate) async fn run<A: AsRef<OsStr>>(
+        &self,
+        verb: &'static str,
+        args: impl IntoIterator<Item = A>,
+        stdin: Vec<u8>,
+    ) -> Result<Vec<u8>, GitError> {
+        let (running, pipe) = self.start(verb, args)?;
+        let feed = async move {
+            let mut pipe = pipe;
+            // git may end before it read everything: its exit status says whether that is an error
+            let _ = pipe.write_all(&stdin).await;
+        };
+        tokio::join!(feed, running.finish()).1
+    }
+
+    /// Starts it; what is written to the pipe is its stdin.
+    pub(crate) fn start<A: AsRef<OsStr>>(
+        &self,
+        verb: &'static str,
+        args: impl IntoIterator<Item = A>,
+    ) -> Result<(Running, ChildStdin), GitError> {
+        let failed = |cause| GitError::Start { verb, cause };
+        let mut command = Command::from(self.command());
+        command.arg(verb).args(args).kill_on_drop(true);
+        let mut child = command.spawn().map_err(failed)?;
+        let stdin = child.stdin.take().ok_or_else(|| failed(io::Error::other("it has no stdin")))?;
+        Ok((Running { verb, child }, stdin))
+    }
+
+    fn command(&self) -> std::process::Command {
+        let mut command = std::process::Command::new("git");
+        command.env_clear();
+        for name in ["PATH", "TMPDIR"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command
+            .envs([("LC_ALL", "C"), ("GIT_TERMINAL_PROMPT", "0"), ("GIT_CONFIG_NOSYSTEM", "1")])
+            .envs([("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_ATTR_NOSYSTEM", "1")])
+            .env("GIT_CONFIG_COUNT", CONFIG.len().to_string())
+            .env("GIT_DIR", &self.dir)
+            .current_dir(self.tree.as_ref().unwrap_or(&self.dir))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        for (index, (key, value)) in CONFIG.iter().enumerate() {
+            command.env(format!("GIT_CONFIG_KEY_{index}"), key).env(format!("GIT_CONFIG_VALUE_{index}"), value);
+        }
+        if let Some(tree) = &self.tree {
+            command.env("GIT_WORK_TREE", tree);
+        }
+        command
+    }
+}
+
+/// A run whose stdin somebody feeds.
+#[derive(Debug)]
+pub(crate) struct Running {
+    verb: &'static str,
+    child: Child,
+}
+
+impl Running {
+    /// Its stdout, once it has ended well.
+    pub(crate) async fn finish(mut self) -> Result<Vec<u8>, GitError> {
+        let verb = self.verb;
+        let failed = |cause| GitError::Start { verb, cause };
+        let (out, err) = (self.child.stdout.take(), self.child.stderr.take());
+        let read = async { tokio::try_join!(take_start(out), take_end(err)) };
+        let read = tokio::time::timeout(DEADLINE, read).await.map_err(|_| GitError::Deadline { verb })?;
+        let (stdout, stderr) = read.map_err(failed)?;
+        let status = self.child.wait().await.map_err(failed)?;
+        if !status.success() {
+            let text = String::from_utf8_lossy(&stderr).trim().to_string();
+            return Err(GitError::Failed { verb, status, text });
+        }
+        stdout.ok_or(GitError::TooMuch { verb })
+    }
+}
+
+/// None: there was more than we take.
+async fn take_start(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    let Some(mut pipe) = pipe else {
+        return Ok(Some(bytes));
+    };
+    (&mut pipe).take(OUTPUT_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).await?;
+    // read on, as git would wait for room in the pipe
+    tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await?;
+    Ok((bytes.len() <= OUTPUT_BYTES_MAX).then_some(bytes))
+}
+
+async fn take_end(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
+    let mut tail = Vec::new();
+    let Some(mut pipe) = pipe else {
+        return Ok(tail);
+    };
+    let mut chunk = vec![0; STDERR_BYTES_MAX];
+    loop {
+        let count = pipe.read(&mut chunk).await?;
+        if count == 0 {
+            return Ok(tail);
+        }
+        tail.extend_from_slice(&chunk[..count]);
+        tail.drain(..tail.len().saturating_sub(STDERR_BYTES_MAX));
+    }
+}

@@ -7,7 +7,7 @@ use crate::coordinator::{SessionId, Standing};
 use schema::gate::Gate;
 use schema::values::{Assignment, Refusal, RefusalCode};
 use schema::wire;
-use schema::worker_capnp::{lease, session, worker, worker_desk};
+use schema::worker_capnp::{session, worker_desk};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -61,7 +61,7 @@ impl worker_desk::Server for Desk {
         for (index, (standing, token)) in (0..).zip(standing.iter().zip(&running)) {
             if *standing == Standing::Resumed {
                 let lease = Lease::resumed(&self.office, &self.gate, *token);
-                leases.set(index, lease.into_client_hook());
+                leases.set(index, lease.client.hook);
             }
         }
         Ok(())

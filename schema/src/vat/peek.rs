@@ -2,7 +2,7 @@
 
 use capnp::Result;
 use capnp::any_pointer;
-use capnp_rpc::rpc_capnp::{cap_descriptor, message, payload, return_};
+use capnp_rpc::rpc_capnp::{cap_descriptor, message, payload, resolve, return_};
 
 use super::account::Account;
 
@@ -66,6 +66,11 @@ pub(super) fn sent(account: &mut Account, envelope: any_pointer::Reader<'_>, byt
         };
         let keeps = !answer.get_no_finish_needed();
         account.returned(answer.get_answer_id(), bytes, exports, keeps, ends_at);
+    } else if let Ok(message::Resolve(resolve)) = kind
+        && let Ok(resolve::Cap(descriptor)) = resolve?.which()
+        && let Some(number) = export(descriptor?)
+    {
+        account.exported(number);
     }
     Ok(())
 }
@@ -82,11 +87,19 @@ fn count_capabilities(payload: payload::Reader<'_>, most: usize) -> Result<usize
 fn exports(account: &mut Account, payload: payload::Reader<'_>) -> Result<Vec<u32>> {
     let mut numbers = Vec::new();
     for descriptor in payload.get_cap_table()?.iter() {
-        use cap_descriptor::{SenderHosted, SenderPromise};
-        if let Ok(SenderHosted(number) | SenderPromise(number)) = descriptor.which() {
+        if let Some(number) = export(descriptor) {
             account.exported(number);
             numbers.push(number);
         }
     }
     Ok(numbers)
+}
+
+/// The number of the object of ours that is handed out.
+fn export(descriptor: cap_descriptor::Reader<'_>) -> Option<u32> {
+    use cap_descriptor::{SenderHosted, SenderPromise};
+    match descriptor.which() {
+        Ok(SenderHosted(number) | SenderPromise(number)) => Some(number),
+        Ok(_) | Err(_) => None,
+    }
 }

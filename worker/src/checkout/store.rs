@@ -97,6 +97,11 @@ impl Store {
         self.is_sha256
     }
 
+    /// Whether `revision` came before; what the disk lost since shows only when it is used.
+    pub(super) fn has(&self, revision: &str) -> bool {
+        self.held().commits.iter().any(|known| known == revision)
+    }
+
     /// Afterwards `revision` is here with its history.
     pub(super) async fn obtain(&self, revision: &str, pack: &source_pack::Client) -> Result<Obtained, CheckoutError> {
         let _turn = self.turn.lock().await;
@@ -117,7 +122,7 @@ impl Store {
         let fetched = size.await?.get()?.get_size();
         if fetched > 0 {
             self.receive(&source, fetched, first).await?;
-        } else if !held.commits.iter().any(|known| known == revision) {
+        } else if !self.has(revision) {
             return Err(CheckoutError::Invalid(format!("the master sent nothing for {revision}, which is not here")));
         }
         let tags = self.verified(tags_of(&answer)?, &mut held).await?;

@@ -10,6 +10,7 @@
 //! - [`pipeline`]: `guild.toml` to a plan or diagnostics;
 //! - [`toml_file`]: a file that people write, with all its errors at once.
 
+pub mod gate;
 pub mod identity;
 #[cfg(feature = "pipeline")]
 pub mod pipeline;

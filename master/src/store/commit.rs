@@ -30,12 +30,9 @@ fn write(connection: &mut Connection, batch: &[Record]) -> rusqlite::Result<()> 
 /// SQLite says "full" for its own limit, and "I/O error" with ENOSPC below for a full disk under the WAL.
 fn is_full(error: &rusqlite::Error) -> bool {
     const IOERR_WRITE: i32 = 10 | (3 << 8);
-    match error {
-        rusqlite::Error::SqliteFailure(failure, _) => {
-            failure.code == ErrorCode::DiskFull || failure.extended_code == IOERR_WRITE
-        }
-        _ => false,
-    }
+    error
+        .sqlite_error()
+        .is_some_and(|failure| failure.code == ErrorCode::DiskFull || failure.extended_code == IOERR_WRITE)
 }
 
 fn write_record(to: &Transaction<'_>, record: &Record) -> rusqlite::Result<()> {

@@ -1,0 +1,94 @@
+//! Finds the processes of a step and ends them. Below a subreaper nothing gets away: who loses its parent becomes the
+//! subreaper's own child.
+
+use rustix::process::{Pid, Signal, kill_process};
+use std::collections::{HashMap, HashSet};
+use std::fs;
+
+/// Passes over the processes in one round. Each stops what it finds, so only the newest children are left to the next.
+const PASSES_MAX: usize = 20;
+
+/// Sends `signal` to all that descend from `ancestor`.
+pub(crate) fn signal_descendants(ancestor: Pid, signal: Signal) -> usize {
+    let found = descendants(ancestor);
+    for pid in &found {
+        let _ = kill_process(*pid, signal);
+    }
+    found.len()
+}
+
+/// One round of killing all that descend from `ancestor`: first stops them, so that none can fork away from the
+/// kill. Says how many it saw.
+pub(crate) fn kill_descendants(ancestor: Pid) -> usize {
+    stop_then_kill(|| descendants(ancestor))
+}
+
+/// Kills every process whose environment holds `entry`, as `NAME=value`; rounds until none is left, bounded.
+/// Says how many it saw last: 0 when none is left.
+pub(crate) fn kill_marked(entry: &str) -> usize {
+    for _ in 0..PASSES_MAX {
+        if stop_then_kill(|| marked(entry)) == 0 {
+            return 0;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    marked(entry).len()
+}
+
+fn stop_then_kill(find: impl Fn() -> HashSet<Pid>) -> usize {
+    let mut seen = HashSet::new();
+    for _ in 0..PASSES_MAX {
+        let fresh: Vec<Pid> = find().difference(&seen).copied().collect();
+        if fresh.is_empty() {
+            break;
+        }
+        for pid in &fresh {
+            let _ = kill_process(*pid, Signal::STOP);
+        }
+        seen.extend(fresh);
+    }
+    for pid in &seen {
+        let _ = kill_process(*pid, Signal::KILL);
+    }
+    seen.len()
+}
+
+fn descendants(ancestor: Pid) -> HashSet<Pid> {
+    let mut children: HashMap<Pid, Vec<Pid>> = HashMap::new();
+    for pid in processes() {
+        if let Some(parent) = parent_of(pid) {
+            children.entry(parent).or_default().push(pid);
+        }
+    }
+    let mut found = HashSet::new();
+    let mut open = vec![ancestor];
+    while let Some(parent) = open.pop() {
+        for child in children.remove(&parent).unwrap_or_default() {
+            found.insert(child);
+            open.push(child);
+        }
+    }
+    found
+}
+
+fn marked(entry: &str) -> HashSet<Pid> {
+    let own = rustix::process::getpid();
+    let holds = |pid: &Pid| {
+        let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero()));
+        environment.is_ok_and(|all| all.split(|byte| *byte == 0).any(|one| one == entry.as_bytes()))
+    };
+    processes().filter(|pid| *pid != own && holds(pid)).collect()
+}
+
+fn processes() -> impl Iterator<Item = Pid> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter_map(Pid::from_raw)
+}
+
+/// Also of what looks like a zombie: the first thread may be gone while others run.
+fn parent_of(pid: Pid) -> Option<Pid> {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    // the name stands in parentheses and may itself hold some
+    let rest = &stat[stat.rfind(')')? + 1..];
+    Pid::from_raw(rest.split_ascii_whitespace().nth(1)?.parse().ok()?)
+}

@@ -1,0 +1,38 @@
+//! The clock of leases and limits: it goes on while the machine sleeps, and nobody can set it.
+
+use rustix::time::{ClockId, clock_gettime};
+use schema::values::Time;
+use std::time::{Duration, SystemTime};
+
+/// Milliseconds since the machine's start (CLOCK_BOOTTIME), the same in every process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(pub u64);
+
+impl Moment {
+    pub fn now() -> Moment {
+        let now = clock_gettime(ClockId::Boottime);
+        let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+        let nanos = u64::try_from(now.tv_nsec).unwrap_or(0);
+        Moment(seconds * 1000 + nanos / 1_000_000)
+    }
+
+    #[must_use]
+    pub fn plus(self, ms: u64) -> Moment {
+        Moment(self.0.saturating_add(ms))
+    }
+
+    /// Milliseconds from `earlier` to `self`; 0 if it is not earlier.
+    pub fn since(self, earlier: Moment) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// What the wall clock says, for people.
+pub fn wall() -> Time {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    Time(milliseconds(since.unwrap_or_default()))
+}
+
+pub fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,148 @@
+//! The supervisor's line to its worker: a socket pair from the start, and a listening socket for the worker that comes
+//! after it. Lines of text; what neither side knows is passed over.
+//!
+//! ```text
+//! deadline MS      the lease lasts so long from now
+//! stop WHY         end the step
+//!                              output BYTES     so much is in the spool
+//!                              exited           the journal is written
+//! ```
+
+use super::clock::Moment;
+use rustix::event::{PollFd, PollFlags};
+use rustix::net::sockopt::socket_type;
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+
+/// A worker that sends longer lines is none.
+const LINE_BYTES_MAX: usize = 4096;
+/// The worker hears of output at most this often, and of the first at once.
+const TELL_EVERY_MS: u64 = 2;
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    Deadline(u64),
+    Stop(String),
+}
+
+#[derive(Debug)]
+pub(super) struct Link {
+    listener: UnixListener,
+    peer: Option<UnixStream>,
+    received: Vec<u8>,
+    told: u64,
+    told_at: Moment,
+}
+
+impl Link {
+    /// `inherited`: the socket that the worker left to us, if it did. Relative paths: an absolute one may be too long
+    /// for a socket's address.
+    pub(super) fn open(socket: &Path, inherited: OwnedFd) -> io::Result<Link> {
+        let listener = UnixListener::bind(socket)?;
+        listener.set_nonblocking(true)?;
+        let peer = socket_type(&inherited).is_ok().then(|| UnixStream::from(inherited));
+        if let Some(peer) = &peer {
+            peer.set_nonblocking(true)?;
+        }
+        Ok(Link { listener, peer, received: Vec::new(), told: 0, told_at: Moment(0) })
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.peer.is_some()
+    }
+
+    pub(super) fn poll_fds(&self) -> [Option<PollFd<'_>>; 2] {
+        let readable = PollFlags::IN;
+        let peer = self.peer.as_ref().map(|peer| PollFd::from_borrowed_fd(peer.as_fd(), readable));
+        [Some(PollFd::from_borrowed_fd(self.listener.as_fd(), readable)), peer]
+    }
+
+    /// Takes up a worker that came back, in place of an older one, and reads what it says.
+    pub(super) fn receive(&mut self) -> Vec<Word> {
+        while let Ok((peer, _)) = self.listener.accept() {
+            if peer.set_nonblocking(true).is_ok() {
+                self.peer = Some(peer);
+                self.received.clear();
+                self.told = 0;
+            }
+        }
+        if self.fill().is_err() {
+            self.peer = None;
+        }
+        self.words()
+    }
+
+    /// Says how much is in the spool. When it is too early for that, answers when to call again.
+    pub(super) fn tell_output(&mut self, size: u64, now: Moment) -> Option<Moment> {
+        if self.peer.is_none() || size == self.told {
+            return None;
+        }
+        let next = self.told_at.plus(TELL_EVERY_MS);
+        if now < next {
+            return Some(next);
+        }
+        self.told_at = now;
+        // the next one says more: a full socket loses nothing
+        if self.send(&format!("output {size}\n")) {
+            self.told = size;
+            return None;
+        }
+        Some(now.plus(TELL_EVERY_MS))
+    }
+
+    pub(super) fn tell_exited(&mut self) {
+        if let Some(peer) = &self.peer {
+            // the worker also sees the end of the line; this word only comes sooner
+            let _ = peer.set_nonblocking(false);
+            let _ = peer.set_write_timeout(Some(std::time::Duration::from_secs(1)));
+        }
+        self.send("exited\n");
+    }
+
+    fn send(&mut self, line: &str) -> bool {
+        let Some(peer) = &mut self.peer else { return false };
+        match peer.write(line.as_bytes()) {
+            Ok(sent) if sent == line.len() => true,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => false,
+            // half a line would spoil the next
+            Ok(_) | Err(_) => {
+                self.peer = None;
+                false
+            }
+        }
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        let Some(peer) = &mut self.peer else { return Ok(()) };
+        let mut buffer = [0; 512];
+        loop {
+            match peer.read(&mut buffer) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(count) => self.received.extend_from_slice(&buffer[..count]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => (),
+                Err(error) => return Err(error),
+            }
+            if self.received.len() > LINE_BYTES_MAX {
+                return Err(ErrorKind::InvalidData.into());
+            }
+        }
+    }
+
+    fn words(&mut self) -> Vec<Word> {
+        let Some(end) = self.received.iter().rposition(|byte| *byte == b'\n') else { return Vec::new() };
+        let lines: Vec<u8> = self.received.drain(..=end).collect();
+        String::from_utf8_lossy(&lines).lines().filter_map(parse).collect()
+    }
+}
+
+fn parse(line: &str) -> Option<Word> {
+    let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+    match verb {
+        "deadline" => rest.parse().ok().map(Word::Deadline),
+        "stop" => Some(Word::Stop(rest.to_owned())),
+        _ => None,
+    }
+}

@@ -1,0 +1,107 @@
+//! The supervisor of one step: a small process between the worker and the step, which outlives the worker. It is the
+//! parent of the step, keeps its output and its limits, ends it with all that it started, and writes down how it ended.
+//! It knows nothing of the master: the worker tells it how long the lease lasts.
+//!
+//! Everything it needs is in the attempt's directory ([`StepFiles`]); it runs on one thread and without a runtime. Its
+//! standard input is a socket to the worker, its standard output the locked order.
+
+mod clock;
+mod link;
+mod order;
+mod spool;
+mod start;
+mod step;
+mod watch;
+
+pub use clock::{Moment, milliseconds, wall};
+pub use order::{Cause, Journal, Limits, Order, StepFiles, shortened};
+pub(crate) use spool::MARK_BYTES;
+pub use start::{command, connect};
+
+use crate::isolation::spawn;
+use link::Link;
+use schema::values::Exit;
+use spool::Spool;
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use step::Supervision;
+
+/// The hidden first argument with which a binary becomes a supervisor.
+pub const VERB: &str = "supervise";
+
+/// Supervises the step that `DIR STEP` name. Call it before anything else in `main`, when the first argument is
+/// [`VERB`], with what follows.
+pub fn supervise_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    spawn::close_inherited();
+    let mut arguments = arguments.into_iter();
+    let (dir, step) = (arguments.next(), arguments.next());
+    let step = step.and_then(|step| step.to_str()?.parse().ok());
+    let (Some(dir), Some(step), None) = (dir, step, arguments.next()) else {
+        eprintln!("usage: {VERB} DIR STEP (for the worker only)");
+        return ExitCode::from(2);
+    };
+    match supervise(Path::new(&dir), step) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("failed to supervise step {step} of {}: {error}", PathBuf::from(dir).display());
+            ExitCode::from(4)
+        }
+    }
+}
+
+fn supervise(dir: &Path, step: u16) -> io::Result<()> {
+    // relative paths from here on: that of a socket must be short
+    std::env::set_current_dir(dir)?;
+    let files = StepFiles::new(Path::new(""), step);
+    let order = files.read_order()?;
+    // the order's lock is ours through standard output
+    let _ = rustix::process::setsid();
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    let room = files.reserve_journal()?;
+    let spool = Spool::create(&files.spool(), &files.marks(), order.limits.output_max)?;
+    let mut link = Link::open(&files.socket(), io::stdin().as_fd().try_clone_to_owned()?)?;
+    let journal = run(&order, spool, &mut link);
+    files.write_journal(&room, &journal)?;
+    link.tell_exited();
+    let _ = std::fs::remove_file(files.socket());
+    Ok(())
+}
+
+fn run(order: &Order, mut spool: Spool, link: &mut Link) -> Journal {
+    let started = wall();
+    match spawn::spawn(order) {
+        Ok((child, pipe)) => Supervision::new(order, child.id(), pipe, spool, link).run(started),
+        Err(error) => {
+            let (cause, text) = not_started(order, &error);
+            let noted = spool.note(&text);
+            let mut journal = Journal::without_process(cause, &text, started);
+            journal.size = spool.size();
+            if let Err(error) = noted {
+                journal.exit = Exit::Lost(shortened(&format!("{text}; its log cannot be written: {error}")));
+            }
+            journal
+        }
+    }
+}
+
+/// Whose fault it is: the pipeline named what is not there, or the machine has no room.
+fn not_started(order: &Order, error: &io::Error) -> (Cause, String) {
+    let program = order.argv.first().map_or("", String::as_str);
+    if !order.dir.is_dir() {
+        let text = format!("cannot start `{program}`: there is no directory {}", order.dir.display());
+        return (Cause::Impossible(shortened(&text)), text);
+    }
+    let text = shortened(&format!("cannot start `{program}`: {error}"));
+    let is_code = matches!(
+        error.kind(),
+        io::ErrorKind::NotFound
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::ArgumentListTooLong
+    ) || error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error());
+    (if is_code { Cause::Impossible(text.clone()) } else { Cause::Broken(text.clone()) }, text)
+}

@@ -1,0 +1,262 @@
+//! A step's life, from its start to the death of the last process that it left: what the supervisor does until it can
+//! write the journal.
+
+use super::clock::{Moment, wall};
+use super::link::{Link, Word};
+use super::order::{Cause, Journal, Order, shortened};
+use super::spool::Spool;
+use super::watch::Watch;
+use crate::isolation::descent;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus};
+use schema::values::{Exit, Time};
+use std::os::fd::{AsFd as _, OwnedFd};
+
+/// What a step leaves running gets so long to end by itself: a `tee` that writes the last lines, say.
+const LINGER_MS: u64 = 200;
+/// And then, after TERM, so long.
+const LEAVE_MS: u64 = 300;
+/// Between rounds of killing, and between looks at what lingers.
+const ROUND_MS: u64 = 5;
+/// What cannot be killed for so long is given up, and counted.
+const KILLING_MS: u64 = 10_000;
+/// Children that the step orphaned and that ended are reaped at least this often.
+const REAP_EVERY_MS: u64 = 5_000;
+const READ_BYTES: usize = 64 << 10;
+const PIPE_BYTES: usize = 256 << 10;
+/// The worker is heard after so much output, however fast the step writes.
+const READS_PER_TURN: usize = 16;
+
+pub(super) struct Supervision<'a> {
+    link: &'a mut Link,
+    spool: Spool,
+    watch: Watch,
+    main: Pid,
+    pidfd: Option<OwnedFd>,
+    /// None: at its end.
+    pipe: Option<OwnedFd>,
+    status: Option<WaitStatus>,
+    /// No child is left, and so no descendant.
+    is_childless: bool,
+    cause: Option<Cause>,
+    phase: Phase,
+    tell_at: Option<Moment>,
+    buffer: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// The step was told to end.
+    Stopping {
+        kill_at: Moment,
+    },
+    /// The step has ended, something that it started has not.
+    Lingering {
+        term_at: Moment,
+    },
+    Leaving {
+        kill_at: Moment,
+    },
+    Killing {
+        until: Moment,
+    },
+}
+
+impl<'a> Supervision<'a> {
+    pub(super) fn new(order: &Order, pid: u32, pipe: OwnedFd, spool: Spool, link: &'a mut Link) -> Self {
+        let main = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a child's process id is positive");
+        let _ = rustix::pipe::fcntl_setpipe_size(&pipe, PIPE_BYTES);
+        let _ = rustix::fs::fcntl_setfl(&pipe, OFlags::NONBLOCK);
+        Supervision {
+            link,
+            spool,
+            watch: Watch::new(order.limits.clone(), Moment::now()),
+            main,
+            // without one (before Linux 5.3) the loop looks often
+            pidfd: rustix::process::pidfd_open(main, PidfdFlags::empty()).ok(),
+            pipe: Some(pipe),
+            status: None,
+            is_childless: false,
+            cause: None,
+            phase: Phase::Running,
+            tell_at: None,
+            buffer: vec![0; READ_BYTES],
+        }
+    }
+
+    /// Until no process is left.
+    pub(super) fn run(mut self, started: Time) -> Journal {
+        loop {
+            let now = Moment::now();
+            self.reap();
+            if self.is_childless || self.is_given_up(now) {
+                break;
+            }
+            self.step_on(now);
+            self.wait(now);
+            self.read_output();
+            self.hear();
+            self.tell_at = self.link.tell_output(self.spool.size(), Moment::now());
+        }
+        // what is in the pipe now is all; its other end may be held by someone who is no descendant
+        while self.read_output() {}
+        self.journal(started)
+    }
+
+    fn reap(&mut self) {
+        loop {
+            match rustix::process::wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) if pid == self.main => self.status = Some(status),
+                Ok(Some(_)) | Err(Errno::INTR) => (),
+                Ok(None) => return,
+                Err(_) => {
+                    self.is_childless = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Moves to the next phase where it is time.
+    fn step_on(&mut self, now: Moment) {
+        match self.phase {
+            Phase::Running => match self.watch.over(now) {
+                _ if self.status.is_some() => self.phase = Phase::Lingering { term_at: now.plus(LINGER_MS) },
+                Some(cause) => self.stop(cause, now),
+                None => (),
+            },
+            Phase::Stopping { kill_at } if now >= kill_at || self.status.is_some() => self.kill(now),
+            Phase::Lingering { term_at } if now >= term_at => {
+                descent::signal_descendants(rustix::process::getpid(), Signal::TERM);
+                self.phase = Phase::Leaving { kill_at: now.plus(LEAVE_MS) };
+            }
+            Phase::Leaving { kill_at } if now >= kill_at => self.kill(now),
+            Phase::Killing { .. } => {
+                descent::kill_descendants(rustix::process::getpid());
+            }
+            Phase::Stopping { .. } | Phase::Lingering { .. } | Phase::Leaving { .. } => (),
+        }
+    }
+
+    fn stop(&mut self, cause: Cause, now: Moment) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        let _ = rustix::process::kill_process_group(self.main, Signal::TERM);
+        self.phase = Phase::Stopping { kill_at: now.plus(self.watch.grace_ms(&cause)) };
+        self.cause = Some(cause);
+    }
+
+    fn kill(&mut self, now: Moment) {
+        descent::kill_descendants(rustix::process::getpid());
+        self.phase = Phase::Killing { until: now.plus(KILLING_MS) };
+    }
+
+    fn is_given_up(&self, now: Moment) -> bool {
+        matches!(self.phase, Phase::Killing { until } if now >= until)
+    }
+
+    fn wait(&self, now: Moment) {
+        let readable = PollFlags::IN;
+        let pidfd = self.pidfd.as_ref().filter(|_| self.status.is_none());
+        let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(4);
+        fds.extend(pidfd.map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), readable)));
+        fds.extend(self.pipe.as_ref().map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), readable)));
+        fds.extend(self.link.poll_fds().into_iter().flatten());
+        let ms = self.patience_ms(now);
+        let timeout = Timespec {
+            tv_sec: i64::try_from(ms / 1000).unwrap_or(i64::MAX),
+            tv_nsec: i64::try_from(ms % 1000 * 1_000_000).unwrap_or(0),
+        };
+        let _ = poll(&mut fds, Some(&timeout));
+    }
+
+    fn patience_ms(&self, now: Moment) -> u64 {
+        let most = match self.phase {
+            Phase::Running if self.pidfd.is_some() => self.watch.next().map_or(REAP_EVERY_MS, |at| at.since(now)),
+            Phase::Stopping { kill_at } if self.pidfd.is_some() => kill_at.since(now),
+            Phase::Running | Phase::Stopping { .. } => 2 * ROUND_MS,
+            Phase::Lingering { .. } | Phase::Leaving { .. } | Phase::Killing { .. } => ROUND_MS,
+        };
+        let tell = self.tell_at.map_or(u64::MAX, |at| at.since(now));
+        most.min(tell).min(REAP_EVERY_MS)
+    }
+
+    /// Whether there may be more.
+    fn read_output(&mut self) -> bool {
+        for _ in 0..READS_PER_TURN {
+            let Some(pipe) = &self.pipe else { return false };
+            match rustix::io::read(pipe, &mut self.buffer[..]) {
+                Ok(0) => self.pipe = None,
+                Ok(count) => self.keep(count),
+                Err(Errno::INTR) => (),
+                Err(Errno::AGAIN) => return false,
+                Err(_) => self.pipe = None,
+            }
+        }
+        true
+    }
+
+    fn keep(&mut self, count: usize) {
+        let now = Moment::now();
+        self.watch.output(now);
+        if let Err(error) = self.spool.append(&self.buffer[..count], now) {
+            // without its log a step is worth nothing; and what reads no more must not block it
+            self.pipe = None;
+            let text = shortened(&format!("its log cannot be written: {error}"));
+            self.stop(Cause::Broken(text.clone()), now);
+            self.cause = Some(Cause::Broken(text));
+        }
+    }
+
+    fn hear(&mut self) {
+        let now = Moment::now();
+        for word in self.link.receive() {
+            match word {
+                Word::Deadline(ms) => self.watch.lease_left(now, ms),
+                Word::Stop(why) => self.stop(Cause::Stopped(shortened(&why)), now),
+            }
+        }
+        match self.link.is_up() {
+            true => self.watch.worker_here(),
+            false => self.watch.worker_lost(now),
+        }
+    }
+
+    fn journal(self, started: Time) -> Journal {
+        let survivors = match self.is_childless {
+            true => 0,
+            false => descent::kill_descendants(rustix::process::getpid()),
+        };
+        let cause = self.cause.unwrap_or(Cause::Ended);
+        Journal {
+            exit: exit(&cause, self.status),
+            cause,
+            started,
+            ended: wall(),
+            size: self.spool.size(),
+            survivors: u32::try_from(survivors).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+fn exit(cause: &Cause, status: Option<WaitStatus>) -> Exit {
+    match cause {
+        Cause::StepTime | Cause::AttemptTime => Exit::Timeout,
+        Cause::Idle => Exit::Idle,
+        Cause::LeaseOver => Exit::Lost("stopped before its lease ended: the master could not be reached".to_owned()),
+        Cause::Orphaned => Exit::Lost("stopped: its worker was gone for too long".to_owned()),
+        Cause::Impossible(why) | Cause::Broken(why) => Exit::Lost(why.clone()),
+        Cause::Ended | Cause::Stopped(_) => match status {
+            Some(status) => match (status.exit_status(), status.terminating_signal()) {
+                (Some(code), _) => Exit::Code(code),
+                (None, Some(signal)) => Exit::Signal(signal),
+                (None, None) => Exit::Lost("it ended in an unknown way".to_owned()),
+            },
+            None => Exit::Lost("it could not be killed".to_owned()),
+        },
+    }
+}

@@ -1,0 +1,118 @@
+//! When a step must end: its limits, held against the time. Pure.
+
+use super::clock::Moment;
+use super::order::{Cause, Limits};
+
+/// The deadlines of a running step.
+#[derive(Debug)]
+pub(super) struct Watch {
+    limits: Limits,
+    started: Moment,
+    last_output: Moment,
+    lease_end: Moment,
+    alone_since: Option<Moment>,
+}
+
+impl Watch {
+    pub(super) fn new(limits: Limits, now: Moment) -> Watch {
+        let lease_end = now.plus(limits.lease_ms);
+        Watch { limits, started: now, last_output: now, lease_end, alone_since: None }
+    }
+
+    pub(super) fn output(&mut self, now: Moment) {
+        self.last_output = now;
+    }
+
+    /// The lease ends so many milliseconds from now.
+    pub(super) fn lease_left(&mut self, now: Moment, ms: u64) {
+        self.lease_end = now.plus(ms);
+    }
+
+    pub(super) fn worker_lost(&mut self, now: Moment) {
+        self.alone_since.get_or_insert(now);
+    }
+
+    pub(super) fn worker_here(&mut self) {
+        self.alone_since = None;
+    }
+
+    /// Why the step must end now.
+    pub(super) fn over(&self, now: Moment) -> Option<Cause> {
+        self.deadlines().into_iter().flatten().find(|(at, _)| *at <= now).map(|(_, cause)| cause)
+    }
+
+    /// When to look again.
+    pub(super) fn next(&self) -> Option<Moment> {
+        self.deadlines().into_iter().flatten().map(|(at, _)| at).min()
+    }
+
+    /// From TERM to KILL. At a lease's end there is only its margin: the next attempt may begin right after.
+    pub(super) fn grace_ms(&self, cause: &Cause) -> u64 {
+        match cause {
+            Cause::LeaseOver => self.limits.grace_ms.min(self.limits.margin_ms / 2),
+            _ => self.limits.grace_ms,
+        }
+    }
+
+    fn deadlines(&self) -> [Option<(Moment, Cause)>; 5] {
+        let limits = &self.limits;
+        let lease = Moment(self.lease_end.0.saturating_sub(limits.margin_ms));
+        [
+            Some((lease, Cause::LeaseOver)),
+            Some((self.started.plus(limits.attempt_ms), Cause::AttemptTime)),
+            (limits.step_ms > 0).then(|| (self.started.plus(limits.step_ms), Cause::StepTime)),
+            (limits.idle_ms > 0).then(|| (self.last_output.plus(limits.idle_ms), Cause::Idle)),
+            self.alone_since.map(|since| (since.plus(limits.orphan_ms), Cause::Orphaned)),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits() -> Limits {
+        Limits {
+            step_ms: 0,
+            idle_ms: 0,
+            attempt_ms: 100_000,
+            lease_ms: 10_000,
+            margin_ms: 1_000,
+            orphan_ms: 2_000,
+            grace_ms: 3_000,
+            output_max: 0,
+        }
+    }
+
+    #[test]
+    fn a_lease_ends_less_its_margin_unless_renewed() {
+        let mut watch = Watch::new(limits(), Moment(0));
+        assert_eq!((watch.over(Moment(8_999)), watch.next()), (None, Some(Moment(9_000))));
+        assert_eq!(watch.over(Moment(9_000)), Some(Cause::LeaseOver));
+        watch.lease_left(Moment(8_000), 10_000);
+        assert_eq!((watch.over(Moment(16_999)), watch.next()), (None, Some(Moment(17_000))));
+        assert_eq!(watch.grace_ms(&Cause::LeaseOver), 500);
+        assert_eq!(watch.grace_ms(&Cause::Idle), 3_000);
+    }
+
+    #[test]
+    fn silence_is_counted_from_the_last_byte() {
+        let mut watch = Watch::new(Limits { idle_ms: 500, step_ms: 700, ..limits() }, Moment(0));
+        watch.output(Moment(400));
+        assert_eq!((watch.over(Moment(699)), watch.next()), (None, Some(Moment(700))));
+        assert_eq!(watch.over(Moment(700)), Some(Cause::StepTime));
+        let mut watch = Watch::new(Limits { idle_ms: 500, ..limits() }, Moment(0));
+        watch.output(Moment(400));
+        assert_eq!((watch.over(Moment(899)), watch.over(Moment(900))), (None, Some(Cause::Idle)));
+    }
+
+    #[test]
+    fn an_orphan_waits_for_its_worker() {
+        let mut watch = Watch::new(limits(), Moment(0));
+        watch.worker_lost(Moment(100));
+        watch.worker_lost(Moment(1_000));
+        assert_eq!((watch.over(Moment(2_099)), watch.over(Moment(2_100))), (None, Some(Cause::Orphaned)));
+        watch.worker_here();
+        assert_eq!(watch.over(Moment(2_100)), None);
+    }
+}

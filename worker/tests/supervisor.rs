@@ -1,0 +1,337 @@
+//! The supervisor as a real process: what it keeps, what it ends, and what it outlives.
+
+use schema::values::Exit;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::time::{Duration, Instant};
+use worker::supervisor::{Cause, Journal, Limits, Order, StepFiles, command, connect};
+
+const LONG_MS: u64 = 100_000;
+/// Far more than anything here takes: a hang, not a slow machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Step {
+    dir: tempfile::TempDir,
+    order: Order,
+}
+
+struct Running<'a> {
+    step: &'a Step,
+    supervisor: Child,
+    line: Option<BufReader<UnixStream>>,
+}
+
+fn sh(script: &str) -> Step {
+    exec(&["/bin/sh", "-eu", "-c", script])
+}
+
+fn exec(argv: &[&str]) -> Step {
+    let dir = tempfile::tempdir().unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let order = Order {
+        argv: argv.iter().map(|word| word.to_string()).collect(),
+        env: vec![("PATH".to_owned(), path), ("HERE".to_owned(), dir.path().display().to_string())],
+        dir: dir.path().to_owned(),
+        limits: Limits {
+            step_ms: 0,
+            idle_ms: 0,
+            attempt_ms: LONG_MS,
+            lease_ms: LONG_MS,
+            margin_ms: 1_000,
+            orphan_ms: LONG_MS,
+            grace_ms: 300,
+            output_max: u64::MAX,
+        },
+    };
+    Step { dir, order }
+}
+
+impl Step {
+    fn limit(mut self, change: impl FnOnce(&mut Limits)) -> Step {
+        change(&mut self.order.limits);
+        self
+    }
+
+    fn start(&self) -> Running<'_> {
+        let program = Path::new(env!("CARGO_BIN_EXE_guild-worker"));
+        let (mut command, line) = command(program, self.dir.path(), 0, &self.order).unwrap();
+        line.set_read_timeout(Some(PATIENCE)).unwrap();
+        Running { step: self, supervisor: command.spawn().unwrap(), line: Some(BufReader::new(line)) }
+    }
+
+    fn files(&self) -> StepFiles {
+        StepFiles::new(self.dir.path(), 0)
+    }
+
+    fn run(&self) -> Journal {
+        self.start().end()
+    }
+
+    fn log(&self) -> Vec<u8> {
+        std::fs::read(self.files().spool()).unwrap()
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A process that the step wrote down.
+    fn pid_in(&self, name: &str) -> i32 {
+        let path = self.file(name);
+        eventually(|| std::fs::read_to_string(&path).is_ok_and(|text| text.ends_with('\n')));
+        std::fs::read_to_string(path).unwrap().trim().parse().unwrap()
+    }
+}
+
+impl Running<'_> {
+    fn say(&mut self, line: &str) {
+        writeln!(self.line.as_mut().unwrap().get_mut(), "{line}").unwrap();
+    }
+
+    /// Waits until there is so much output.
+    fn output(&mut self, least: u64) {
+        let mut line = String::new();
+        loop {
+            line.clear();
+            assert!(self.line.as_mut().unwrap().read_line(&mut line).unwrap() > 0, "it went away");
+            if line.trim().strip_prefix("output ").is_some_and(|size| size.parse::<u64>().unwrap() >= least) {
+                return;
+            }
+        }
+    }
+
+    fn end(mut self) -> Journal {
+        if let Some(line) = self.line.take() {
+            let last = line.lines().map_while(Result::ok).last();
+            assert_eq!(last.as_deref(), Some("exited"));
+        }
+        assert!(self.supervisor.wait().unwrap().success());
+        let journal = self.step.files().read_journal().unwrap().unwrap();
+        assert_eq!(journal.size, self.step.log().len() as u64);
+        assert!(!self.step.files().is_supervised().unwrap());
+        assert!(!self.step.files().socket().exists());
+        journal
+    }
+}
+
+fn eventually(is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "it did not come to pass");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn is_alive(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().and_then(|rest| rest.trim().chars().next()).is_some_and(|state| state != 'Z')
+}
+
+#[test]
+fn exit_codes_and_signals() {
+    for (script, exit) in [("true", Exit::Code(0)), ("exit 37", Exit::Code(37)), ("kill -SEGV $$", Exit::Signal(11))] {
+        let journal = sh(script).run();
+        assert_eq!((journal.cause, journal.exit), (Cause::Ended, exit), "{script}");
+    }
+}
+
+#[test]
+fn what_cannot_start_says_so_in_its_log() {
+    let step = exec(&["no-such-program-here"]);
+    let journal = step.run();
+    assert!(matches!(journal.cause, Cause::Impossible(_)), "{journal:?}");
+    assert!(String::from_utf8(step.log()).unwrap().contains("no-such-program-here"));
+
+    let mut step = sh("true");
+    step.order.dir = step.file("gone");
+    assert!(matches!(step.run().exit, Exit::Lost(why) if why.contains("no directory")));
+}
+
+#[test]
+fn both_outputs_keep_their_order_and_the_environment_is_what_was_given() {
+    let step = sh("for i in 1 2 3; do echo out $i; echo err $i >&2; done; cat; env | sort; ls /proc/self/fd | wc -l");
+    step.run();
+    let log = String::from_utf8(step.log()).unwrap();
+    let lines: Vec<&str> = log.lines().collect();
+    assert_eq!(lines[..6], ["out 1", "err 1", "out 2", "err 2", "out 3", "err 3"]);
+    let names: Vec<&str> = lines[6..lines.len() - 1].iter().map(|line| line.split('=').next().unwrap()).collect();
+    assert_eq!(names, ["HERE", "PATH", "PWD"], "{log}");
+    // the standard three and the listing itself
+    assert_eq!(lines.last().unwrap().trim(), "4");
+}
+
+#[test]
+fn binary_output_and_one_huge_line_are_byte_exact() {
+    let step = sh("i=0; while [ $i -lt 40 ]; do cat blob; i=$((i+1)); done");
+    let blob: Vec<u8> =
+        (0..262_144_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).map(not_newline).collect();
+    std::fs::write(step.file("blob"), &blob).unwrap();
+    let journal = step.run();
+    assert_eq!(journal.exit, Exit::Code(0));
+    let log = step.log();
+    assert_eq!(log.len(), 40 * blob.len());
+    assert!(log.chunks(blob.len()).all(|part| part == blob));
+}
+
+fn not_newline(byte: u8) -> u8 {
+    if byte == b'\n' { 0 } else { byte }
+}
+
+#[test]
+fn output_beyond_the_limit_is_dropped_and_the_step_goes_on() {
+    let step = sh("head -c 300000 /dev/zero; exit 3").limit(|limits| limits.output_max = 1000);
+    let journal = step.run();
+    assert_eq!((journal.cause, journal.exit), (Cause::Ended, Exit::Code(3)));
+    let log = step.log();
+    assert!(log[..1000].iter().all(|byte| *byte == 0));
+    assert!(String::from_utf8_lossy(&log[1000..]).contains("beyond 1000 bytes"));
+}
+
+#[test]
+fn the_limits_of_time() {
+    let ignore_term = "trap '' TERM; while :; do sleep 1; done";
+    let cases = [
+        (sh("sleep 1000").limit(|limits| limits.step_ms = 50), Cause::StepTime, Exit::Timeout),
+        (sh(ignore_term).limit(|limits| limits.attempt_ms = 50), Cause::AttemptTime, Exit::Timeout),
+        (sh("echo begun; sleep 1000").limit(|limits| limits.idle_ms = 300), Cause::Idle, Exit::Idle),
+    ];
+    for (step, cause, exit) in cases {
+        let journal = step.run();
+        assert_eq!((journal.cause, journal.exit), (cause, exit));
+    }
+}
+
+#[test]
+fn a_step_that_talks_is_not_idle() {
+    let step = sh("for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.2; done").limit(|limits| limits.idle_ms = 1_200);
+    assert_eq!(step.run().cause, Cause::Ended);
+}
+
+#[test]
+fn a_lease_that_nobody_renews_ends_the_step() {
+    let journal = sh("sleep 1000").limit(|limits| limits.lease_ms = 1_100).run();
+    assert_eq!(journal.cause, Cause::LeaseOver);
+}
+
+#[test]
+fn a_lease_that_is_renewed_does_not() {
+    let step = sh("echo begun; read line < fifo; echo $line").limit(|limits| limits.lease_ms = 3_000);
+    assert!(std::process::Command::new("mkfifo").arg(step.file("fifo")).status().unwrap().success());
+    let mut running = step.start();
+    running.output(6);
+    running.say(&format!("deadline {LONG_MS}"));
+    running.say("words of a later version");
+    std::thread::sleep(Duration::from_millis(2_500));
+    std::fs::write(step.file("fifo"), "go on\n").unwrap();
+    assert_eq!(running.end().cause, Cause::Ended);
+    assert_eq!(step.log(), b"begun\ngo on\n");
+}
+
+#[test]
+fn stopping_says_term_first_and_then_kill() {
+    let polite = sh("trap 'echo bye; exit 7' TERM; echo begun; while :; do sleep 0.01; done");
+    let mut running = polite.start();
+    running.output(6);
+    running.say("stop a person said so");
+    let journal = running.end();
+    assert_eq!((journal.cause, journal.exit), (Cause::Stopped("a person said so".to_owned()), Exit::Code(7)));
+    assert_eq!(polite.log(), b"begun\nbye\n");
+
+    let deaf = sh("trap '' TERM; echo begun; while :; do sleep 0.01; done");
+    let mut running = deaf.start();
+    running.output(6);
+    running.say("stop again");
+    assert_eq!(running.end().exit, Exit::Signal(9));
+}
+
+#[test]
+fn daemons_of_a_step_end_with_it() {
+    let step = sh("(setsid sh -c 'trap \"\" TERM HUP; (setsid sleep 1000 & echo $! >two; wait) & echo $$ >one; wait' \
+                   </dev/null >/dev/null 2>&1 &) ; while [ ! -s one ] || [ ! -s two ]; do sleep 0.01; done");
+    let journal = step.run();
+    assert_eq!((journal.exit, journal.survivors), (Exit::Code(0), 0));
+    for name in ["one", "two"] {
+        assert!(!is_alive(step.pid_in(name)));
+    }
+}
+
+#[test]
+fn what_a_step_leaves_writing_may_finish_its_line() {
+    let step = sh("(sleep 0.05; echo late) & echo early");
+    step.run();
+    assert_eq!(step.log(), b"early\nlate\n");
+}
+
+#[test]
+fn a_step_that_forks_all_the_time_ends() {
+    let step = sh("echo begun; f() { while :; do (exec sleep 0.02) & (f2 &) ; sleep 0.005; done; }; \
+                   f2() { sleep 0.02; (f2 &); }; f");
+    let mut running = step.start();
+    running.output(6);
+    std::thread::sleep(Duration::from_millis(100));
+    running.say("stop enough");
+    assert_eq!(running.end().survivors, 0);
+}
+
+#[test]
+fn a_supervisor_outlives_its_worker_and_meets_the_next() {
+    let step =
+        sh("echo one; while [ ! -e go ]; do sleep 0.01; done; echo two; while [ ! -e end ]; do sleep 0.01; done");
+    let mut running = step.start();
+    running.output(4);
+    running.line = None;
+    std::fs::write(step.file("go"), "").unwrap();
+    let next = connect(step.dir.path(), 0).unwrap();
+    next.set_read_timeout(Some(PATIENCE)).unwrap();
+    running.line = Some(BufReader::new(next));
+    running.output(8);
+    assert!(step.files().is_supervised().unwrap());
+    std::fs::write(step.file("end"), "").unwrap();
+    assert_eq!(running.end().exit, Exit::Code(0));
+}
+
+#[test]
+fn an_end_without_a_worker_is_written_down() {
+    let step = sh("while [ ! -e go ]; do sleep 0.01; done; exit 5");
+    let mut running = step.start();
+    running.line = None;
+    std::fs::write(step.file("go"), "").unwrap();
+    assert_eq!(running.end().exit, Exit::Code(5));
+}
+
+#[test]
+fn an_orphan_ends_after_its_grace() {
+    let step = sh("echo $$ >pid; sleep 1000").limit(|limits| limits.orphan_ms = 100);
+    let mut running = step.start();
+    let pid = step.pid_in("pid");
+    running.line = None;
+    assert_eq!(running.end().cause, Cause::Orphaned);
+    assert!(!is_alive(pid));
+}
+
+#[test]
+fn a_killed_supervisor_takes_the_step_with_it() {
+    let step = sh("echo $$ >pid; sleep 1000; true");
+    let mut running = step.start();
+    let pid = step.pid_in("pid");
+    running.supervisor.kill().unwrap();
+    running.supervisor.wait().unwrap();
+    eventually(|| !is_alive(pid));
+    assert_eq!(step.files().read_journal().unwrap(), None);
+    assert!(!step.files().is_supervised().unwrap());
+}
+
+#[test]
+fn a_deep_directory_is_no_obstacle() {
+    let mut step = sh("echo here");
+    let deep = step.file(&"long-name/".repeat(30));
+    std::fs::create_dir_all(&deep).unwrap();
+    step.order.dir = deep.clone();
+    let program = Path::new(env!("CARGO_BIN_EXE_guild-worker"));
+    let (mut command, _line) = command(program, &deep, 3, &step.order).unwrap();
+    let mut supervisor = command.spawn().unwrap();
+    assert!(supervisor.wait().unwrap().success());
+    assert_eq!(StepFiles::new(&deep, 3).read_journal().unwrap().unwrap().exit, Exit::Code(0));
+}

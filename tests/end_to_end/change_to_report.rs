@@ -44,13 +44,21 @@ fn a_change_becomes_a_build_and_a_report() {
 
         let told_so_far = told.clone();
         until("the subscriber is told both ends", move || {
-            let ends = told_so_far.borrow().iter().filter(|event| matches!(event.fact, Fact::BuildFinished { .. })).count();
+            let ends =
+                told_so_far.borrow().iter().filter(|event| matches!(event.fact, Fact::BuildFinished { .. })).count();
             capnp::capability::Promise::ok(ends == 2)
         })
         .await;
-        let kinds: Vec<&str> = told.borrow().iter().filter(|event| event.build == 1).map(|event| event.fact.kind()).collect();
+        let kinds: Vec<&str> =
+            told.borrow().iter().filter(|event| event.build == 1).map(|event| event.fact.kind()).collect();
         let expected = [
-            "buildCreated", "buildPlanned", "jobQueued", "jobStarted", "stepStarted", "stepFinished", "jobFinished",
+            "buildCreated",
+            "buildPlanned",
+            "jobQueued",
+            "jobStarted",
+            "stepStarted",
+            "stepFinished",
+            "jobFinished",
             "buildFinished",
         ];
         assert_eq!(kinds, expected);
@@ -63,7 +71,8 @@ fn a_change_becomes_a_build_and_a_report() {
 #[test]
 fn an_unreadable_pipeline_is_a_failed_build_that_shows_why() {
     run(async {
-        let house = House::open("version = 1\n[job.a]\nneeds = [\"lnit\"]\nrun = \"true\"\n[job.lint]\nrun = \"true\"\n").await;
+        let house =
+            House::open("version = 1\n[job.a]\nneeds = [\"lnit\"]\nrun = \"true\"\n[job.lint]\nrun = \"true\"\n").await;
         let builds = await_builds(&house, 1).await;
         assert_eq!(builds[0].outcome, Some(Outcome::Failed));
         assert!(builds[0].diagnosis.contains("did you mean `lint`"), "{}", builds[0].diagnosis);
@@ -156,7 +165,8 @@ async fn perspective_of_operator(house: &House) -> (schema::vat::Vat, schema::pe
 
 async fn await_builds(house: &House, count: usize) -> Vec<client::views::BuildView> {
     for _ in 0..400 {
-        let builds = house.guild.builds(&client::BuildQuery { limit: 50, ..client::BuildQuery::default() }).await.unwrap();
+        let builds =
+            house.guild.builds(&client::BuildQuery { limit: 50, ..client::BuildQuery::default() }).await.unwrap();
         let done = builds.iter().filter(|build| build.state == State::Finished).count();
         if done >= count {
             return builds;
@@ -222,7 +232,11 @@ async fn subscribe(mine: &schema::perspective_capnp::perspective::Client) -> Rc<
 struct Told(Rc<RefCell<Vec<Event>>>);
 
 impl observer::Server for Told {
-    async fn observe(self: Rc<Self>, params: observer::ObserveParams, _: observer::ObserveResults) -> capnp::Result<()> {
+    async fn observe(
+        self: Rc<Self>,
+        params: observer::ObserveParams,
+        _: observer::ObserveResults,
+    ) -> capnp::Result<()> {
         for event in params.get()?.get_events()? {
             self.0.borrow_mut().extend(wire::read_event(event)?);
         }

@@ -5,7 +5,7 @@ use schema::pipeline::{Cause, Context, Diagnostics, load};
 use schema::values::Trust;
 
 fn errors(text: &[u8]) -> Diagnostics {
-    load("guild.toml", text).map(|_| ()).unwrap_err()
+    load("guild.toml", text).map(|_| ()).expect_err("the text is broken")
 }
 
 /// One line an error: `line:column message | label | help`.

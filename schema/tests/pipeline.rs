@@ -10,7 +10,7 @@ fn context(ref_name: &str) -> Context {
 
 fn plan_for(text: &str, context: &Context) -> Plan {
     let pipeline = load("guild.toml", text.as_bytes()).unwrap_or_else(|errors| panic!("{errors}"));
-    pipeline.expand(context).unwrap()
+    pipeline.expand(context).expect("what loads expands")
 }
 
 fn plan(text: &str) -> Plan {
@@ -31,7 +31,7 @@ fn needs(plan: &Plan) -> Vec<String> {
 }
 
 fn job<'p>(plan: &'p Plan, name: &str) -> &'p JobPlan {
-    plan.jobs.iter().find(|job| job.name == name).unwrap()
+    plan.jobs.iter().find(|job| job.name == name).expect("a job of the plan")
 }
 
 fn env(job: &JobPlan) -> String {

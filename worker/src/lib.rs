@@ -1,8 +1,32 @@
-//! Guild's worker: runs attempts and streams their logs.
+//! Guild's worker: takes jobs from a master, runs their steps under supervisors that outlive it, and ships their logs.
+//! Decides nothing about builds: what to run comes with each lease, and what became of it goes back.
+//!
+//! The main path: [`cli`] -> [`run`] -> `session` (connect, take, resume) -> `runner` (one attempt; `attempt` says the
+//! next step) -> `checkout`, `process` -> [`supervisor`] (one process per step); `report` and `output` tell the master.
+//! `ledger` is what is in hand, in memory and on disk.
 
+mod attempt;
 pub mod checkout;
+mod cli;
+mod config;
+mod control;
+mod environment;
 pub mod git;
+mod housekeeping;
 mod isolation;
+mod ledger;
+mod output;
+mod process;
 mod removal;
+mod report;
+mod run;
+mod runner;
+mod session;
 pub mod supervisor;
 pub mod workspace;
+
+pub use cli::cli;
+pub use config::{CREDENTIAL_FILE, Config, ConfigError};
+pub use isolation::Tier;
+pub use run::{Ended, RunError, Shutdown, run};
+pub use supervisor::{SUPERVISE, supervise_main};

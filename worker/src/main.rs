@@ -1,9 +1,12 @@
+//! The program `guild-worker`.
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args_os().skip(1).peekable();
-    if arguments.next_if(|first| first == worker::supervisor::VERB).is_some() {
-        return worker::supervisor::supervise_main(arguments);
+    let arguments: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    // a supervisor starts with each step: it comes before anything else
+    if arguments.get(1).is_some_and(|first| first == worker::SUPERVISE) {
+        return worker::supervise_main(&arguments[2..]);
     }
-    ExitCode::from(2)
+    worker::cli(arguments)
 }

@@ -53,6 +53,18 @@ pub fn open(root: &Path, lane: &str, mode: Mode) -> io::Result<Workspace> {
     Err(io::Error::other(format!("{}: all {TWINS_MAX} workspaces of lane {lane} are in use", root.display())))
 }
 
+/// Locks a workspace again, by the name of its directory, as it is: for an attempt that outlived its worker. None: it is
+/// in use, or gone.
+pub fn reopen(root: &Path, name: &str) -> io::Result<Option<Workspace>> {
+    std::fs::create_dir_all(root)?;
+    let root = root.canonicalize()?;
+    let dir = root.join(name);
+    if dir.parent() != Some(&root) || name == TRASH {
+        return Ok(None);
+    }
+    Ok(lock(&dir, false)?.map(|lock| Workspace { root, dir, lock }))
+}
+
 /// Removes the workspaces that nobody used for so long, and what an earlier removal left; says how many. Blocks as long as
 /// that takes.
 pub fn expire(root: &Path, older_than: Duration) -> io::Result<u32> {

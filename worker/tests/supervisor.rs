@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::{Duration, Instant};
+use worker::Tier;
 use worker::supervisor::{Cause, Journal, Limits, Order, StepFiles, command, connect};
 
 const LONG_MS: u64 = 100_000;
@@ -34,6 +35,7 @@ fn exec(argv: &[&str]) -> Step {
         argv: argv.iter().map(|word| word.to_string()).collect(),
         env: vec![("PATH".to_owned(), path), ("HERE".to_owned(), dir.path().display().to_string())],
         dir: dir.path().to_owned(),
+        tier: Tier::Guard,
         limits: Limits {
             step_ms: 0,
             idle_ms: 0,

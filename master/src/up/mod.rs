@@ -183,7 +183,7 @@ impl Credentials {
             token,
         };
         if operator_file.exists() {
-            for file in [&operator_file, &state.join("worker").join("worker.cap"), &worker_join] {
+            for file in [&operator_file, &state.join("worker").join(::worker::CREDENTIAL_FILE), &worker_join] {
                 readdress(file, address)?;
             }
         } else {

@@ -20,7 +20,7 @@ impl Worker {
     /// Joins where that did not happen in an earlier `up`, and runs.
     pub(super) async fn start(state: &Path, caps: &Credentials) -> Result<Worker, UpError> {
         let dir = state.join("worker");
-        if !dir.join("worker.cap").exists() {
+        if !dir.join(worker::CREDENTIAL_FILE).exists() {
             let join = caps.worker_join.to_string_lossy().into_owned();
             let mut joining = command(&dir, &["join", &join])?.spawn().map_err(UpError::io("the worker"))?;
             let status = joining.wait().await.map_err(UpError::io("the worker"))?;

@@ -18,35 +18,35 @@ pub use order::{Cause, Journal, Limits, Order, StepFiles, shortened};
 pub(crate) use spool::MARK_BYTES;
 pub use start::{command, connect};
 
-use crate::isolation::spawn;
+use crate::isolation::{Tier, spawn};
 use link::Link;
 use schema::values::Exit;
 use spool::Spool;
-use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsFd as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use step::Supervision;
 
 /// The hidden first argument with which a binary becomes a supervisor.
-pub const VERB: &str = "supervise";
+pub const SUPERVISE: &str = "supervise";
 
 /// Supervises the step that `DIR STEP` name. Call it before anything else in `main`, when the first argument is
-/// [`VERB`], with what follows.
-pub fn supervise_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+/// [`SUPERVISE`], with what follows.
+pub fn supervise_main(arguments: &[String]) -> ExitCode {
     spawn::close_inherited();
-    let mut arguments = arguments.into_iter();
-    let (dir, step) = (arguments.next(), arguments.next());
-    let step = step.and_then(|step| step.to_str()?.parse().ok());
-    let (Some(dir), Some(step), None) = (dir, step, arguments.next()) else {
-        eprintln!("usage: {VERB} DIR STEP (for the worker only)");
+    let parsed = match arguments {
+        [dir, step] => step.parse().ok().map(|step| (Path::new(dir), step)),
+        _ => None,
+    };
+    let Some((dir, step)) = parsed else {
+        eprintln!("usage: {SUPERVISE} DIR STEP (for the worker only)");
         return ExitCode::from(2);
     };
-    match supervise(Path::new(&dir), step) {
+    match supervise(dir, step) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("failed to supervise step {step} of {}: {error}", PathBuf::from(dir).display());
+            eprintln!("failed to supervise step {step} of {}: {error}", dir.display());
             ExitCode::from(4)
         }
     }
@@ -59,7 +59,9 @@ fn supervise(dir: &Path, step: u16) -> io::Result<()> {
     let order = files.read_order()?;
     // the order's lock is ours through standard output
     let _ = rustix::process::setsid();
-    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    if order.tier == Tier::Guard {
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    }
     let room = files.reserve_journal()?;
     let spool = Spool::create(&files.spool(), &files.marks(), order.limits.output_max)?;
     let mut link = Link::open(&files.socket(), io::stdin().as_fd().try_clone_to_owned()?)?;

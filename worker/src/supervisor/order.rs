@@ -1,6 +1,7 @@
 //! What a worker and the supervisor of a step leave for each other on disk: the order, before the step, and the
 //! journal, after it. Both outlive either process.
 
+use crate::isolation::Tier;
 use schema::values::{Exit, Time};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -20,6 +21,8 @@ pub struct Order {
     pub env: Vec<(String, String)>,
     /// Absolute.
     pub dir: PathBuf,
+    #[serde(default)]
+    pub tier: Tier,
     pub limits: Limits,
 }
 

@@ -1,6 +1,6 @@
 //! The worker's side of a supervisor: how to start one, and how to reach one that another worker started.
 
-use super::VERB;
+use super::SUPERVISE;
 use super::order::{Order, StepFiles};
 use std::fs::File;
 use std::io;
@@ -11,13 +11,13 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Writes the order for a step and makes the command that supervises it, with this side of the line to it. `program`
-/// is a binary that answers to [`VERB`].
+/// is a binary that answers to [`SUPERVISE`].
 pub fn command(program: &Path, dir: &Path, step: u16, order: &Order) -> io::Result<(Command, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
     let locked = StepFiles::new(dir, step).write_order(order)?;
     let mut command = Command::new(program);
     command
-        .arg(VERB)
+        .arg(SUPERVISE)
         .arg(dir)
         .arg(step.to_string())
         .stdin(Stdio::from(OwnedFd::from(theirs)))

@@ -6,7 +6,7 @@ use super::link::{Link, Word};
 use super::order::{Cause, Journal, Order, shortened};
 use super::spool::Spool;
 use super::watch::Watch;
-use crate::isolation::descent;
+use crate::isolation::{Tier, descent};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -33,6 +33,7 @@ pub(super) struct Supervision<'a> {
     link: &'a mut Link,
     spool: Spool,
     watch: Watch,
+    tier: Tier,
     main: Pid,
     pidfd: Option<OwnedFd>,
     /// None: at its end.
@@ -74,6 +75,7 @@ impl<'a> Supervision<'a> {
             link,
             spool,
             watch: Watch::new(order.limits.clone(), Moment::now()),
+            tier: order.tier,
             main,
             // without one (before Linux 5.3) the loop looks often
             pidfd: rustix::process::pidfd_open(main, PidfdFlags::empty()).ok(),
@@ -135,7 +137,7 @@ impl<'a> Supervision<'a> {
             }
             Phase::Leaving { kill_at } if now >= kill_at => self.kill(now),
             Phase::Killing { .. } => {
-                descent::kill_descendants(rustix::process::getpid());
+                self.kill_round();
             }
             Phase::Stopping { .. } | Phase::Lingering { .. } | Phase::Leaving { .. } => (),
         }
@@ -151,8 +153,15 @@ impl<'a> Supervision<'a> {
     }
 
     fn kill(&mut self, now: Moment) {
-        descent::kill_descendants(rustix::process::getpid());
+        self.kill_round();
         self.phase = Phase::Killing { until: now.plus(KILLING_MS) };
+    }
+
+    fn kill_round(&self) -> usize {
+        match self.tier {
+            Tier::Plain => usize::from(rustix::process::kill_process_group(self.main, Signal::KILL).is_ok()),
+            Tier::Guard => descent::kill_descendants(rustix::process::getpid()),
+        }
     }
 
     fn is_given_up(&self, now: Moment) -> bool {
@@ -229,7 +238,7 @@ impl<'a> Supervision<'a> {
     fn journal(self, started: Time) -> Journal {
         let survivors = match self.is_childless {
             true => 0,
-            false => descent::kill_descendants(rustix::process::getpid()),
+            false => self.kill_round(),
         };
         let cause = self.cause.unwrap_or(Cause::Ended);
         Journal {

@@ -1,0 +1,66 @@
+//! Keeps the worker's disk in order: workspaces that nobody used for long, or for which there is no room, are removed,
+//! and so are the temporary files of attempts that are no more.
+
+use crate::environment::temporary;
+use crate::run::Here;
+use crate::workspace;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+const EVERY: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Workspaces that were not used for so many days go; with too little room, those of fewer days, and at last all.
+const DAYS: [u32; 5] = [7, 3, 1, 0, 0];
+
+/// At the start and then each hour.
+pub(crate) async fn keep(here: Rc<Here>) {
+    loop {
+        let root = here.yard.workspaces.clone();
+        let scratch = here.yard.state.join("tmp");
+        let live = here.yard.ledger.all().iter().map(|entry| temporary(&here.yard.state, &entry.token())).collect();
+        let reserve = here.reserve();
+        let tidied = tokio::task::spawn_blocking(move || {
+            remove_scratch(&scratch, &live);
+            expire(&root, reserve)
+        });
+        match tidied.await {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(removed, "old workspaces were removed"),
+            Err(error) => tracing::warn!(%error, "old workspaces were not looked at"),
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+/// Free for us on the disk of `place`. None: it cannot be said.
+pub(crate) fn free_bytes(place: &Path) -> Option<u64> {
+    let existing = place.ancestors().find(|path| path.exists())?;
+    let found = rustix::fs::statvfs(existing).ok()?;
+    Some(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+fn expire(root: &Path, reserve: u64) -> u32 {
+    let mut removed = 0;
+    for (round, days) in DAYS.into_iter().enumerate() {
+        let has_room = free_bytes(root).is_none_or(|free| free >= reserve);
+        if !root.exists() || round > 0 && has_room {
+            break;
+        }
+        match workspace::expire(root, DAY * days) {
+            Ok(count) => removed += count,
+            Err(error) => tracing::warn!(root = %root.display(), %error, "old workspaces cannot be removed"),
+        }
+    }
+    removed
+}
+
+fn remove_scratch(root: &Path, live: &BTreeSet<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(root) else { return };
+    for path in entries.flatten().map(|entry| entry.path()).filter(|path| !live.contains(path)) {
+        if let Err(error) = workspace::remove_tree(&path) {
+            tracing::warn!(path = %path.display(), %error, "temporary files cannot be removed");
+        }
+    }
+}

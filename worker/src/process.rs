@@ -1,0 +1,119 @@
+//! The worker's hold on a step's supervisor: starts one or finds one again, tells it, hears it. What a step's end means
+//! is decided elsewhere.
+
+use crate::isolation::descent;
+use crate::supervisor::{Cause, Journal, Order, StepFiles, command, connect, wall};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+
+/// A supervisor that was started and has not made its socket is asked again after this.
+const KNOCK_EVERY: Duration = Duration::from_millis(20);
+const LINE_BYTES_MAX: usize = 4096;
+
+/// What a supervisor says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    Output(u64),
+    /// The journal is written, or the supervisor is no more.
+    Gone,
+}
+
+/// One step's supervisor.
+#[derive(Debug)]
+pub(crate) struct Supervised {
+    dir: PathBuf,
+    step: u16,
+    line: UnixStream,
+    received: Vec<u8>,
+}
+
+impl Supervised {
+    /// Starts the step.
+    pub(crate) fn start(program: &Path, dir: &Path, step: u16, order: &Order) -> io::Result<Supervised> {
+        let (command, line) = command(program, dir, step, order)?;
+        // it is reaped by the runtime, and lives on when this process ends
+        tokio::process::Command::from(command).spawn()?;
+        Supervised::over(dir, step, line)
+    }
+
+    /// Finds the supervisor that an earlier worker started. None: there is none any more.
+    pub(crate) async fn find(dir: &Path, step: u16) -> io::Result<Option<Supervised>> {
+        let files = StepFiles::new(dir, step);
+        while files.is_supervised()? {
+            match connect(dir, step) {
+                Ok(line) => return Supervised::over(dir, step, line).map(Some),
+                // it has just begun, or is about to end
+                Err(_) => tokio::time::sleep(KNOCK_EVERY).await,
+            }
+        }
+        Ok(None)
+    }
+
+    /// Waits for the next word. May be dropped at any time.
+    pub(crate) async fn hear(&mut self) -> Said {
+        loop {
+            while let Some(end) = self.received.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.received.drain(..=end).collect();
+                if let Some(said) = parse(&line) {
+                    return said;
+                }
+            }
+            let read = self.line.read_buf(&mut self.received).await;
+            if !read.is_ok_and(|count| count > 0) || self.received.len() > LINE_BYTES_MAX {
+                return Said::Gone;
+            }
+        }
+    }
+
+    /// The lease lasts so long from now.
+    pub(crate) async fn tell_lease(&mut self, ms: u64) {
+        self.say(&format!("deadline {ms}\n")).await;
+    }
+
+    pub(crate) async fn tell_stop(&mut self, why: &str) {
+        self.say(&format!("stop {}\n", why.replace(['\n', '\r'], " "))).await;
+    }
+
+    fn over(dir: &Path, step: u16, line: std::os::unix::net::UnixStream) -> io::Result<Supervised> {
+        line.set_nonblocking(true)?;
+        let line = UnixStream::from_std(line)?;
+        Ok(Supervised { dir: dir.to_owned(), step, line, received: Vec::new() })
+    }
+
+    async fn say(&mut self, line: &str) {
+        // an error shows as the end of the line, where it is dealt with
+        if let Err(error) = self.line.write_all(line.as_bytes()).await {
+            tracing::debug!(dir = %self.dir.display(), step = self.step, %error, "the supervisor does not listen");
+        }
+    }
+}
+
+fn parse(line: &[u8]) -> Option<Said> {
+    let line = str::from_utf8(line).ok()?.trim_end();
+    match line.split_once(' ') {
+        Some(("output", size)) => size.parse().ok().map(Said::Output),
+        None if line == "exited" => Some(Said::Gone),
+        Some(_) | None => None,
+    }
+}
+
+/// How a step without a supervisor ended. Where nobody wrote it down, the supervisor itself was killed: its processes
+/// that are left are ended now, and that is written down. `mark`: what their environment holds.
+pub(crate) async fn settle(dir: &Path, step: u16, mark: &str) -> io::Result<Journal> {
+    let files = StepFiles::new(dir, step);
+    if let Some(journal) = files.read_journal()? {
+        return Ok(journal);
+    }
+    let mark = mark.to_owned();
+    let killing = tokio::task::spawn_blocking(move || descent::kill_marked(&mark));
+    let survivors = killing.await.unwrap_or(0);
+    let why = "the supervisor of the step was killed";
+    let mut journal = Journal::without_process(Cause::Broken(why.to_owned()), why, wall());
+    journal.size = std::fs::metadata(files.spool()).map_or(0, |spool| spool.len());
+    journal.survivors = u32::try_from(survivors).unwrap_or(u32::MAX);
+    files.write_journal(&files.reserve_journal()?, &journal)?;
+    Ok(journal)
+}

@@ -1,0 +1,176 @@
+//! Tells the master how an attempt goes, over one connection: each step's start, log and end, and then the end of all.
+//! What was acknowledged is not said again; what was not is repeated, on this connection or the next.
+
+use crate::ledger::Entry;
+use crate::output::{ShipError, Shipped, Window, ship};
+use futures::future::{try_join, try_join_all};
+use schema::values::{Outcome, Refusal, RefusalCode};
+use schema::wire;
+use schema::worker_capnp::{lease, step_report};
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+const PAUSE_MIN: Duration = Duration::from_millis(500);
+const PAUSE_MAX: Duration = Duration::from_secs(8);
+
+/// How reporting ended.
+#[derive(Debug)]
+pub(crate) enum Reported {
+    /// The master knows the end of the attempt.
+    Whole,
+    /// It does not want it any more.
+    Stale(String),
+    /// The connection is gone.
+    Cut,
+}
+
+/// Reports until the attempt is over and the master knows it.
+pub(crate) async fn report(entry: Rc<Entry>, lease: lease::Client, window: Window) -> Reported {
+    let count = u16::try_from(entry.assignment.job.steps.len()).unwrap_or(u16::MAX);
+    let steps = (0..count).map(|step| {
+        let (entry, lease, window) = (&entry, &lease, &window);
+        persist(entry, move || report_step(entry, lease, window, step))
+    });
+    let reported = match try_join_all(steps).await {
+        Ok(_) => persist(&entry, || complete(&entry, &lease)).await,
+        Err(trouble) => Err(trouble),
+    };
+    match reported {
+        Ok(()) => Reported::Whole,
+        Err(Trouble::Stale(refusal)) => Reported::Stale(refusal.text),
+        Err(Trouble::Refused(_) | Trouble::Call(_)) => Reported::Cut,
+    }
+}
+
+/// Repeats a report until it is taken, the lease is over, or the connection gone.
+async fn persist<F: Future<Output = Result<(), Trouble>>>(
+    entry: &Entry,
+    mut once: impl FnMut() -> F,
+) -> Result<(), Trouble> {
+    let mut pause = PAUSE_MIN;
+    loop {
+        match once().await {
+            Ok(()) => return Ok(()),
+            Err(Trouble::Stale(refusal)) => return Err(Trouble::Stale(refusal)),
+            Err(Trouble::Call(error)) if error.kind == capnp::ErrorKind::Disconnected => return Err(error.into()),
+            Err(trouble) => {
+                tracing::warn!(job = %entry.assignment.job.name, %trouble, "the master does not take a report yet");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSE_MAX);
+            }
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error("{0}")]
+    Stale(Refusal),
+    #[error("{0}")]
+    Refused(Refusal),
+    #[error(transparent)]
+    Call(#[from] capnp::Error),
+}
+
+impl From<ShipError> for Trouble {
+    fn from(error: ShipError) -> Trouble {
+        match error {
+            ShipError::Stale(refusal) => Trouble::Stale(refusal),
+            ShipError::Call(error) => Trouble::Call(error),
+        }
+    }
+}
+
+async fn complete(entry: &Entry, lease: &lease::Client) -> Result<(), Trouble> {
+    let mut changes = entry.changes();
+    let verdict = loop {
+        match entry.verdict() {
+            Some(verdict) => break verdict,
+            None => changes.changed().await.map_err(|_| dropped())?,
+        }
+    };
+    let mut request = lease.complete_request();
+    request.get().set_outcome(wire::outcome_to_wire(Some(verdict.outcome)));
+    request.get().set_reason(&verdict.reason);
+    let answer = request.send().promise.await?;
+    let results = answer.get()?;
+    judge(wire::refusal(results.has_refusal(), results.get_refusal())?)
+}
+
+async fn report_step(entry: &Entry, lease: &lease::Client, window: &Window, index: u16) -> Result<(), Trouble> {
+    let step = entry.step(index);
+    if step.is_known.get() {
+        return Ok(());
+    }
+    let mut started = step.started.subscribe();
+    let mut finished = step.finished.subscribe();
+    let has_begun = tokio::select! {
+        biased;
+        begun = until(&mut started) => Some(begun?),
+        ended = until(&mut finished) => { ended?; None }
+    };
+    let mut request = lease.step_request();
+    request.get().set_index(index);
+    let report = request.send().pipeline.get_report();
+    let Some(at) = has_begun else {
+        return finish(entry, &report, index, Shipped { size: 0, hash: Some(blake3::hash(b"").into()) }).await;
+    };
+    let begin = async {
+        let mut request = report.started_request();
+        request.get().set_time(wire::time(at));
+        let answer = request.send().promise.await?;
+        let results = answer.get()?;
+        judge(wire::refusal(results.has_refusal(), results.get_refusal())?)
+    };
+    let follow = async {
+        let shipped = match step.shipped.get() {
+            Some(shipped) => shipped,
+            None => {
+                let sink = report.log_request().send().pipeline.get_sink();
+                let is_new = step.is_unsent.replace(false);
+                ship(&entry.spooled(index), step.grown.subscribe(), sink, window.clone(), is_new).await?
+            }
+        };
+        step.shipped.set(Some(shipped));
+        finish(entry, &report, index, shipped).await
+    };
+    try_join(begin, follow).await.map(|_| ())
+}
+
+async fn finish(entry: &Entry, report: &step_report::Client, index: u16, shipped: Shipped) -> Result<(), Trouble> {
+    let step = entry.step(index);
+    let (end, at) = until(&mut step.finished.subscribe()).await?;
+    let mut request = report.finished_request();
+    let mut params = request.get();
+    params.set_outcome(wire::outcome_to_wire(Some(end.outcome)));
+    params.set_time(wire::time(at));
+    params.set_log_size(shipped.size);
+    params.set_log_hash(shipped.hash.as_ref().map_or(&[], |hash| hash.as_slice()));
+    wire::write_exit(params.init_exit(), &end.exit);
+    let answer = request.send().promise.await?;
+    let results = answer.get()?;
+    judge(wire::refusal(results.has_refusal(), results.get_refusal())?)?;
+    step.is_known.set(true);
+    if end.outcome != Outcome::Skipped {
+        tracing::debug!(job = %entry.assignment.job.name, step = index, outcome = %end.outcome, "reported");
+    }
+    Ok(())
+}
+
+fn judge(refusal: Option<Refusal>) -> Result<(), Trouble> {
+    match refusal {
+        None => Ok(()),
+        Some(refusal) if refusal.code == RefusalCode::Stale => Err(Trouble::Stale(refusal)),
+        Some(refusal) => Err(Trouble::Refused(refusal)),
+    }
+}
+
+async fn until<T: Clone>(told: &mut watch::Receiver<Option<T>>) -> Result<T, capnp::Error> {
+    let found = told.wait_for(Option::is_some).await.map_err(|_| dropped())?;
+    found.clone().ok_or_else(dropped)
+}
+
+fn dropped() -> capnp::Error {
+    capnp::Error::disconnected("the attempt was dropped".to_owned())
+}

@@ -1,0 +1,245 @@
+//! The worker as a function: takes up what an earlier process left, then connects again and again until it is told to
+//! end. Owns what all parts share.
+
+use crate::attempt::Halt;
+use crate::checkout::Stores;
+use crate::config::{Config, STOP_GRACE};
+use crate::environment::Ground;
+use crate::ledger::{Ledger, private_dir};
+use crate::runner::{self, Yard};
+use crate::session::{self, End};
+use crate::supervisor::milliseconds;
+use crate::{control, housekeeping};
+use schema::identity::{Identity, IdentityError};
+use schema::sturdy_ref::{CapFileError, SturdyRef};
+use schema::values::Description;
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+use tokio::time::{sleep, timeout};
+
+const BACKOFF_MIN_MS: u64 = 500;
+const BACKOFF_MAX_MS: u64 = 8_000;
+/// The second signal, which cancels, is waited for so long after the first.
+const SECOND_SIGNAL: Duration = Duration::from_millis(100);
+/// TERM, KILL, and the word to the master.
+const CANCEL_MAX: Duration = Duration::from_secs(8);
+
+/// What the worker is told from outside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Shutdown {
+    #[default]
+    No,
+    /// End; steps run on under their supervisors, and the next process takes them up.
+    HandOver,
+    /// End all steps first.
+    Cancel,
+}
+
+/// How the worker ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    Stopped,
+    /// There was nothing more to do after `drain`.
+    Drained,
+    /// The master took the credential back. No step runs any more.
+    Revoked(String),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("another worker uses {}", .0.display())]
+    InUse(PathBuf),
+    #[error(transparent)]
+    Credential(#[from] CapFileError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error("{}: {cause}", path.display())]
+    State { path: PathBuf, cause: io::Error },
+}
+
+/// What all parts of a worker share.
+pub(crate) struct Here {
+    pub(crate) yard: Rc<Yard>,
+    pub(crate) description: Description,
+    pub(crate) identity: Identity,
+    pub(crate) credential: SturdyRef,
+    /// Made once per process.
+    pub(crate) instance: [u8; 16],
+    pub(crate) attached: watch::Sender<bool>,
+    pub(crate) draining: watch::Sender<bool>,
+    pub(crate) revoked: watch::Sender<Option<String>>,
+    reserve: u64,
+}
+
+/// Serves until told to end. Needs a current-thread runtime with time and I/O.
+pub async fn run(config: Config, shutdown: watch::Receiver<Shutdown>) -> Result<Ended, RunError> {
+    let local = LocalSet::new();
+    local.run_until(serve(config, shutdown)).await
+}
+
+async fn serve(config: Config, mut shutdown: watch::Receiver<Shutdown>) -> Result<Ended, RunError> {
+    let broken = |cause| RunError::State { path: config.state.clone(), cause };
+    private_dir(&config.state).map_err(broken)?;
+    let _lock = lock(&config)?;
+    let here = Rc::new(Here::new(&config)?);
+    for entry in here.yard.ledger.all() {
+        tokio::task::spawn_local(runner::run(here.yard.clone(), entry));
+    }
+    let _control = control::serve(&here).map_err(broken)?;
+    tokio::task::spawn_local(housekeeping::keep(here.clone()));
+    let mut connecting = std::pin::pin!(stay_connected(&here));
+    tokio::select! {
+        ended = &mut connecting => return Ok(conclude(&here, ended).await),
+        _ = wait_for(&mut shutdown, Shutdown::HandOver) => {}
+    }
+    here.draining.send_replace(true);
+    tokio::select! {
+        ended = &mut connecting => return Ok(conclude(&here, ended).await),
+        _ = wait_for(&mut shutdown, Shutdown::Cancel) => {}
+        () = sleep(SECOND_SIGNAL) => return Ok(Ended::Stopped),
+    }
+    tracing::info!("ending all steps");
+    for entry in here.yard.ledger.all() {
+        entry.set_halt(Halt::Cancelled("its worker was stopped".to_owned()));
+    }
+    let quiet = async {
+        let mut changes = here.yard.ledger.changes();
+        while !here.yard.ledger.all().iter().all(|entry| entry.is_idle()) && changes.changed().await.is_ok() {}
+        // and then its end is told, while there is someone to tell it to
+        if *here.attached.borrow() {
+            let _ = timeout(Duration::from_secs(1), connecting).await;
+        }
+    };
+    let _ = timeout(CANCEL_MAX, quiet).await;
+    Ok(Ended::Stopped)
+}
+
+async fn conclude(here: &Here, ended: Ended) -> Ended {
+    if let Ended::Revoked(why) = &ended {
+        tracing::error!(%why, "this worker's credential was taken back: ending every step");
+        let ledger = &here.yard.ledger;
+        for entry in ledger.all() {
+            ledger.abandon(&entry, "the worker's credential was taken back");
+        }
+        let mut changes = ledger.changes();
+        let gone = async { while !ledger.is_empty() && changes.changed().await.is_ok() {} };
+        if timeout(CANCEL_MAX, gone).await.is_err() {
+            tracing::error!(left = ledger.count(), "attempts could not be ended in time");
+        }
+    }
+    ended
+}
+
+/// Until nothing more is to be done, or may be.
+async fn stay_connected(here: &Rc<Here>) -> Ended {
+    let mut backoff_ms = BACKOFF_MIN_MS;
+    loop {
+        let (was_attached, end) = session::connect(here).await;
+        if was_attached {
+            backoff_ms = BACKOFF_MIN_MS;
+        }
+        match end {
+            End::Revoked(why) => return Ended::Revoked(why),
+            End::Drained => return Ended::Drained,
+            End::Unreachable(error) => tracing::warn!(%error, "trying again"),
+            End::Lost(why) => tracing::warn!(%why, "the connection is lost: trying again"),
+            End::Refused(refusal) => tracing::error!(%refusal, help = %refusal.help, "refused: trying again"),
+        }
+        if *here.draining.borrow() && here.yard.ledger.is_empty() {
+            return Ended::Drained;
+        }
+        tokio::select! {
+            () = sleep(Duration::from_millis(jittered(backoff_ms))) => {}
+            why = here.when_revoked() => return Ended::Revoked(why),
+        }
+        backoff_ms = (backoff_ms * 2).min(BACKOFF_MAX_MS);
+    }
+}
+
+impl Here {
+    fn new(config: &Config) -> Result<Here, RunError> {
+        let broken = |cause| RunError::State { path: config.state.clone(), cause };
+        let credential = SturdyRef::load(&config.credential())?;
+        let identity = Identity::load(&config.identity())?;
+        let yard = Yard {
+            program: config.program.clone(),
+            state: config.state.canonicalize().map_err(broken)?,
+            workspaces: config.workspaces.clone(),
+            stores: Stores::new(&config.state.join("sources")).map_err(broken)?,
+            ground: Ground::probe(&config.pass),
+            tier: config.isolation,
+            orphan_ms: milliseconds(config.orphan_grace),
+            grace_ms: milliseconds(STOP_GRACE),
+            output_max: config.output_max,
+            ledger: Ledger::open(&config.state.canonicalize().map_err(broken)?, &config.workspaces).map_err(broken)?,
+        };
+        Ok(Here {
+            yard: Rc::new(yard),
+            description: config.description(),
+            identity,
+            credential,
+            instance: random(),
+            attached: watch::Sender::new(false),
+            draining: watch::Sender::new(false),
+            revoked: watch::Sender::new(None),
+            reserve: config.reserve,
+        })
+    }
+
+    /// Bytes to keep free.
+    pub(crate) fn reserve(&self) -> u64 {
+        self.reserve
+    }
+
+    pub(crate) async fn when_revoked(&self) -> String {
+        let mut revoked = self.revoked.subscribe();
+        match revoked.wait_for(Option::is_some).await {
+            Ok(why) => why.clone().unwrap_or_default(),
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Why no job should be taken now: a disk is nearly full.
+    pub(crate) fn lack_of_room(&self) -> Option<String> {
+        let places = [&self.yard.state, &self.yard.workspaces];
+        places.into_iter().find_map(|place| {
+            let free = housekeeping::free_bytes(place)?;
+            let text = format!("{} has {free} bytes free, less than the reserve of {}", place.display(), self.reserve);
+            (free < self.reserve).then_some(text)
+        })
+    }
+}
+
+fn lock(config: &Config) -> Result<File, RunError> {
+    let path = config.state.join("lock");
+    let opened = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = opened.map_err(|cause| RunError::State { path: path.clone(), cause })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(RunError::InUse(config.state.clone())),
+        Err(TryLockError::Error(cause)) => Err(RunError::State { path, cause }),
+    }
+}
+
+async fn wait_for(shutdown: &mut watch::Receiver<Shutdown>, least: Shutdown) {
+    if shutdown.wait_for(|now| *now >= least).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Between half of it and all of it, so that the workers of a master that comes back do not come at once.
+fn jittered(ms: u64) -> u64 {
+    let half = ms / 2;
+    half + u64::from_le_bytes(random()) % (ms - half + 1)
+}
+
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the system gives random bytes");
+    bytes
+}

@@ -1,0 +1,279 @@
+//! Drives one attempt: its workspace and checkout, then step by step as [`crate::attempt`] says, each under a supervisor
+//! of its own. Takes up what an earlier worker began. Tells the master nothing: what happened stands in the ledger.
+
+use crate::attempt::{Halt, Next, next};
+use crate::checkout::{CheckoutError, Stores, checkout};
+use crate::environment::{Ground, temporary};
+use crate::isolation::Tier;
+use crate::ledger::{Entry, Ledger, private_dir};
+use crate::process::{Said, Supervised, settle};
+use crate::supervisor::{Cause, Journal, Limits, Moment, Order, shortened, wall};
+use crate::workspace::{self, Workspace};
+use schema::values::{Command, StepPlan};
+use schema::wire;
+use schema::worker_capnp::lease;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+
+/// A checkout whose calls fail on a connection that is up is tried again so often.
+const CHECKOUTS_MAX: u32 = 3;
+const CHECKOUT_PAUSE: Duration = Duration::from_secs(1);
+
+/// What all attempts of a worker share.
+pub(crate) struct Yard {
+    /// A binary that answers to `supervise`.
+    pub(crate) program: PathBuf,
+    pub(crate) state: PathBuf,
+    pub(crate) workspaces: PathBuf,
+    pub(crate) stores: Stores,
+    pub(crate) ground: Ground,
+    pub(crate) tier: Tier,
+    pub(crate) orphan_ms: u64,
+    pub(crate) grace_ms: u64,
+    pub(crate) output_max: u64,
+    pub(crate) ledger: Ledger,
+}
+
+/// Runs an attempt to its end, or on from where an earlier worker left it.
+pub(crate) async fn run(yard: Rc<Yard>, entry: Rc<Entry>) {
+    let job = &entry.assignment.job;
+    while entry.abandoned().is_none() {
+        let (ended, halt) = (entry.ended(), entry.halt());
+        match next(job, &ended, halt.as_ref()) {
+            Next::Run(step) => run_step(&yard, &entry, step).await,
+            Next::Skip(step) => entry.step_skipped(step, wall()),
+            Next::Done(verdict) => {
+                entry.set_verdict(verdict);
+                break;
+            }
+        }
+    }
+    let scratch = temporary(&yard.state, &entry.token());
+    if scratch.exists() {
+        let _ = tokio::task::spawn_blocking(move || workspace::remove_tree(&scratch)).await;
+    }
+    entry.set_idle();
+    if entry.abandoned().is_some() {
+        yard.ledger.remove(&entry);
+    }
+}
+
+async fn run_step(yard: &Yard, entry: &Rc<Entry>, step: u16) {
+    let ran = match entry.files(step).order().exists() {
+        true => take_up(entry, step).await,
+        false => match prepare(yard, entry).await {
+            // in the meantime it may have been cancelled, or no longer be ours
+            Some(workspace) if entry.stop_reason().is_none() => start(yard, entry, step, &workspace).await,
+            Some(_) | None => return,
+        },
+    };
+    let journal = ran.unwrap_or_else(|error| {
+        let text = shortened(&format!("cannot be run: {error}"));
+        Journal::without_process(Cause::Broken(text.clone()), &text, wall())
+    });
+    if journal.survivors > 0 {
+        tracing::error!(step, survivors = journal.survivors, dir = %entry.dir.display(), "processes cannot be killed");
+    }
+    entry.step_ended(step, &journal);
+}
+
+async fn take_up(entry: &Entry, step: u16) -> io::Result<Journal> {
+    let Some(supervised) = Supervised::find(&entry.dir, step).await? else {
+        return settle(&entry.dir, step, &entry.mark()).await;
+    };
+    tracing::info!(job = %entry.assignment.job.name, step, "a step that outlived its worker is taken up");
+    entry.step_started(step, wall());
+    follow(entry, step, supervised).await
+}
+
+async fn start(yard: &Yard, entry: &Entry, step: u16, workspace: &Workspace) -> io::Result<Journal> {
+    let plan = &entry.assignment.job.steps[usize::from(step)];
+    let dir = match directory(&workspace.tree(), &plan.dir) {
+        Ok(dir) => dir,
+        Err(why) => return Ok(Journal::without_process(Cause::Impossible(why.clone()), &why, wall())),
+    };
+    let order = order(yard, entry, plan, dir);
+    let supervised = Supervised::start(&yard.program, &entry.dir, step, &order)?;
+    entry.step_started(step, wall());
+    follow(entry, step, supervised).await
+}
+
+/// Hands on what the supervisor says, and tells it of the lease and of a halt, until the step has ended.
+async fn follow(entry: &Entry, step: u16, mut supervised: Supervised) -> io::Result<Journal> {
+    let mut changes = entry.changes();
+    let (mut is_stopped, mut lease_end) = (false, None);
+    loop {
+        if entry.lease_end() != lease_end {
+            lease_end = entry.lease_end();
+            supervised.tell_lease(lease_end.map_or(0, |end| end.since(Moment::now()))).await;
+        }
+        if let Some(why) = entry.stop_reason().filter(|_| !is_stopped) {
+            is_stopped = true;
+            supervised.tell_stop(&why).await;
+        }
+        tokio::select! {
+            said = supervised.hear() => match said {
+                Said::Output(size) => entry.step_grew(step, size),
+                Said::Gone => match Supervised::find(&entry.dir, step).await? {
+                    // it only took another line, or is in its last lines
+                    Some(again) if entry.files(step).read_journal()?.is_none() => {
+                        (supervised, is_stopped, lease_end) = (again, false, None);
+                    }
+                    Some(_) | None => return settle(&entry.dir, step, &entry.mark()).await,
+                },
+            },
+            _ = changes.changed() => {}
+        }
+    }
+}
+
+/// The workspace as the job wants it, and a lease under which a process may start. None: the attempt was halted.
+async fn prepare(yard: &Yard, entry: &Rc<Entry>) -> Option<Rc<Workspace>> {
+    let time_left = Duration::from_millis(entry.time_left());
+    let preparing = async {
+        if entry.workspace().is_none() {
+            make_workspace(yard, entry).await?;
+        }
+        wait_for(entry, |entry| entry.is_leased().then_some(())).await;
+        Ok(())
+    };
+    let stopped = wait_for(entry, |entry| entry.stop_reason());
+    let prepared = tokio::select! {
+        prepared = timeout(time_left, preparing) => prepared,
+        _ = stopped => return None,
+    };
+    match prepared {
+        Ok(Ok(())) => {}
+        Ok(Err(why)) => entry.set_halt(Halt::Errored(why)),
+        Err(_) => entry.set_halt(Halt::OutOfTime),
+    }
+    entry.workspace()
+}
+
+async fn make_workspace(yard: &Yard, entry: &Entry) -> Result<(), String> {
+    let (root, lane) = (yard.workspaces.clone(), entry.assignment.lane.clone());
+    let mode = entry.assignment.job.workspace;
+    let opened = tokio::task::spawn_blocking(move || workspace::open(&root, &lane, mode)).await;
+    let opened = opened.unwrap_or_else(|lost| Err(io::Error::other(lost)));
+    let workspace = opened.map_err(|error| format!("cannot open a workspace: {error}"))?;
+    if entry.assignment.job.sources {
+        check_out(yard, entry, &workspace).await?;
+    }
+    let scratch = temporary(&yard.state, &entry.token());
+    private_dir(&scratch).map_err(|error| format!("cannot make {}: {error}", scratch.display()))?;
+    entry.set_workspace(workspace).map_err(|error| format!("cannot note the workspace: {error}"))
+}
+
+/// Goes on over lost connections: with the next one comes the lease again.
+async fn check_out(yard: &Yard, entry: &Entry, workspace: &Workspace) -> Result<(), String> {
+    let [source] = entry.assignment.stamp.sources.as_slice() else {
+        let count = entry.assignment.stamp.sources.len();
+        return Err(format!("a source stamp of {count} repositories: this worker checks out exactly one"));
+    };
+    let mut failures = 0;
+    loop {
+        let lease = wait_for(entry, Entry::lease).await;
+        let pack = source_pack(&lease).await;
+        let done = match pack {
+            Ok(pack) => checkout(workspace, &yard.stores, source, entry.assignment.job.workspace, pack).await,
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(done) => {
+                let ms = crate::supervisor::milliseconds(done.took);
+                tracing::debug!(repository = %source.repository, fetched = done.fetched, ms, "checked out");
+                return Ok(());
+            }
+            Err(CheckoutError::Lost(error)) => {
+                let is_cut = error.kind == capnp::ErrorKind::Disconnected;
+                failures += u32::from(!is_cut);
+                if failures >= CHECKOUTS_MAX {
+                    return Err(CheckoutError::Lost(error).to_string());
+                }
+                sleep(CHECKOUT_PAUSE).await;
+            }
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+}
+
+async fn source_pack(lease: &lease::Client) -> Result<schema::worker_capnp::source_pack::Client, CheckoutError> {
+    let answer = lease.source_request().send().promise.await?;
+    let results = answer.get()?;
+    match wire::refusal(results.has_refusal(), results.get_refusal())? {
+        Some(refusal) => Err(CheckoutError::Refused { text: refusal.text, help: refusal.help }),
+        None => Ok(results.get_source()?),
+    }
+}
+
+async fn wait_for<T>(entry: &Entry, is_so: impl Fn(&Entry) -> Option<T>) -> T {
+    let mut changes = entry.changes();
+    loop {
+        if let Some(found) = is_so(entry) {
+            return found;
+        }
+        if changes.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// A step's directory, which must lie in the tree, also where links are followed.
+fn directory(tree: &Path, relative: &str) -> Result<PathBuf, String> {
+    let path = Path::new(relative);
+    if path.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir)) {
+        return Err(format!("the directory `{relative}` is not within the checkout"));
+    }
+    let found = tree.join(path).canonicalize().map_err(|error| format!("the directory `{relative}`: {error}"))?;
+    let tree = tree.canonicalize().map_err(|error| format!("{}: {error}", tree.display()))?;
+    match found.starts_with(tree) {
+        true => Ok(found),
+        false => Err(format!("the directory `{relative}` leads out of the checkout")),
+    }
+}
+
+fn order(yard: &Yard, entry: &Entry, plan: &StepPlan, dir: PathBuf) -> Order {
+    let argv = match &plan.command {
+        Command::Shell { shell, script } => shell.iter().chain([script]).cloned().collect(),
+        Command::Exec(argv) => argv.clone(),
+    };
+    let now = Moment::now();
+    Order {
+        argv,
+        tier: yard.tier,
+        env: yard.ground.environment(&entry.assignment, plan, &temporary(&yard.state, &entry.token())),
+        dir,
+        limits: Limits {
+            step_ms: plan.timeout_ms,
+            idle_ms: plan.idle_ms,
+            attempt_ms: entry.time_left(),
+            lease_ms: entry.lease_end().map_or(0, |end| end.since(now)),
+            margin_ms: entry.margin_ms(),
+            orphan_ms: yard.orphan_ms,
+            grace_ms: yard.grace_ms,
+            output_max: yard.output_max,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_stays_in_its_checkout() {
+        let root = tempfile::tempdir().unwrap();
+        let tree = root.path().join("tree");
+        std::fs::create_dir_all(tree.join("a/b")).unwrap();
+        std::os::unix::fs::symlink("..", tree.join("up")).unwrap();
+        std::os::unix::fs::symlink("a", tree.join("in")).unwrap();
+        assert_eq!(directory(&tree, "").unwrap(), tree.canonicalize().unwrap());
+        assert_eq!(directory(&tree, "./in/b").unwrap(), tree.join("a/b").canonicalize().unwrap());
+        for bad in ["..", "a/../..", "/", "/tmp", "up", "none"] {
+            assert!(directory(&tree, bad).is_err(), "{bad}");
+        }
+    }
+}

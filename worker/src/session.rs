@@ -1,0 +1,372 @@
+//! One connection to the master: shows the credential, attaches, says what is in hand, renews, takes jobs, and reports
+//! them. Ends with the connection; what runs does not, and is said again on the next one. Holds every capability of the
+//! master that this worker has, so that all of them go with it.
+
+use crate::ledger::{Entry, Token};
+use crate::output::Window;
+use crate::report::{Reported, report};
+use crate::run::Here;
+use crate::runner;
+use crate::supervisor::Moment;
+use schema::gateway_capnp::gateway;
+use schema::values::{Refusal, RefusalCode, Resources};
+use schema::vat::{self, Limits, Side, Vat, VatError};
+use schema::wire;
+use schema::worker_capnp::{lease, session, worker, worker_desk};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+/// For the answers to `restore` and `attach`. The master may itself ask an older process of ours first.
+const LOGIN_MAX: Duration = Duration::from_secs(30);
+const RENEW_MIN_MS: u64 = 500;
+const RENEW_MAX_MS: u64 = 20_000;
+const MARGIN_MAX_MS: u64 = 5_000;
+/// Ended attempts that the master does not yet know of; beyond it no job is taken.
+const UNREPORTED_MAX: usize = 256;
+/// With too little room on a disk, so long until the next look.
+const DISK_PAUSE: Duration = Duration::from_secs(10);
+/// For the last calls to leave.
+const FLUSH_MAX: Duration = Duration::from_millis(100);
+const TAKE_PAUSE: Duration = Duration::from_secs(1);
+
+/// Why a session is over.
+#[derive(Debug)]
+pub(crate) enum End {
+    Unreachable(VatError),
+    Lost(String),
+    Refused(Refusal),
+    /// The credential is no longer good, for ever.
+    Revoked(String),
+    /// Nothing is in hand, and nothing more was to be taken.
+    Drained,
+}
+
+impl From<capnp::Error> for End {
+    fn from(error: capnp::Error) -> End {
+        End::Lost(error.to_string())
+    }
+}
+
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> End {
+        match refusal.code {
+            RefusalCode::Revoked | RefusalCode::Expired => End::Revoked(refusal.text),
+            _ => End::Refused(refusal),
+        }
+    }
+}
+
+/// Connects, and stays for as long as it goes well. Says whether it was attached.
+pub(crate) async fn connect(here: &Rc<Here>) -> (bool, End) {
+    match vat::dial(&here.credential, Some(&here.identity)).await {
+        Ok(secured) => over(here, secured.stream).await,
+        Err(error) => (false, End::Unreachable(error)),
+    }
+}
+
+/// A session over any byte stream to a master.
+pub(crate) async fn over<S>(here: &Rc<Here>, stream: S) -> (bool, End)
+where
+    S: AsyncRead + AsyncWrite + 'static,
+{
+    let vat = vat::start(stream, Side::Client, vat::pulse(), Limits::known());
+    let closed = vat.closed();
+    let attached = tokio::select! {
+        attached = timeout(LOGIN_MAX, attach(here, &vat)) => attached,
+        reason = closed => return (false, End::Lost(reason.to_string())),
+    };
+    let session = match attached {
+        Ok(Ok(session)) => session,
+        Ok(Err(end)) => return (false, end),
+        Err(_) => return (false, End::Lost("the master does not answer".to_owned())),
+    };
+    here.attached.send_replace(true);
+    let end = tokio::select! {
+        end = session.run() => end,
+        reason = vat.closed() => End::Lost(reason.to_string()),
+    };
+    here.attached.send_replace(false);
+    for entry in here.yard.ledger.all() {
+        entry.drop_lease();
+    }
+    drop(session);
+    let _ = timeout(FLUSH_MAX, vat.flush()).await;
+    (true, end)
+}
+
+async fn attach(here: &Rc<Here>, vat: &Vat) -> Result<Rc<Session>, End> {
+    let gateway: gateway::Client = vat.bootstrap();
+    let mut restore = gateway.restore_request();
+    restore.get().set_token(here.credential.token.as_bytes());
+    let mut versions = restore.get().init_versions();
+    versions.set_min(*wire::VERSIONS.start());
+    versions.set_max(*wire::VERSIONS.end());
+    let answer = restore.send().promise.await?;
+    let results = answer.get()?;
+    if let Some(refusal) = wire::refusal(results.has_refusal(), results.get_refusal())? {
+        return Err(refusal.into());
+    }
+    let desk: worker_desk::Client = results.get_capability().get_as_capability()?;
+
+    let in_hand: Vec<Rc<Entry>> = here.yard.ledger.all();
+    let mut request = desk.attach_request();
+    let mut params = request.get();
+    params.set_worker(capnp_rpc::new_client(Ears(here.clone())));
+    params.set_instance(&here.instance);
+    let mut running = params.reborrow().init_running(wire::length(in_hand.len()));
+    for (index, entry) in (0..).zip(&in_hand) {
+        running.set(index, &entry.token());
+    }
+    wire::write_description(params.init_description(), &here.description);
+    let answer = request.send().promise.await?;
+    let results = answer.get()?;
+    if let Some(refusal) = wire::refusal(results.has_refusal(), results.get_refusal())? {
+        return Err(refusal.into());
+    }
+    let session = Rc::new(Session {
+        here: here.clone(),
+        session: results.get_session()?,
+        term_ms: results.get_term(),
+        window: Window::new(),
+        tasks: RefCell::new(JoinSet::new()),
+    });
+    let (standing, leases) = (results.get_standing()?, results.get_leases()?);
+    for (index, entry) in (0..).zip(in_hand) {
+        // an answer that is too short says nothing of the rest, which is said again next time
+        if index >= standing.len() || index >= leases.len() {
+            return Err(End::Lost("the master did not say how all attempts stand".to_owned()));
+        }
+        match standing.get(index) {
+            Ok(worker_desk::Standing::Resumed) => session.hold(entry, leases.get(index)?),
+            Ok(worker_desk::Standing::Stale) => here.yard.ledger.abandon(&entry, "its lease is over"),
+            // of a later version
+            Err(_) => return Err(End::Lost("the master says what this worker does not know".to_owned())),
+        }
+    }
+    tracing::info!(resumed = here.yard.ledger.count(), term_ms = session.term_ms, "attached");
+    Ok(session)
+}
+
+struct Session {
+    here: Rc<Here>,
+    session: session::Client,
+    term_ms: u64,
+    window: Window,
+    /// One per lease; they end with the session.
+    tasks: RefCell<JoinSet<()>>,
+}
+
+impl Session {
+    async fn run(self: &Rc<Session>) -> End {
+        tokio::select! {
+            end = self.renew() => end,
+            end = self.take() => end,
+            why = self.here.when_revoked() => End::Revoked(why),
+        }
+    }
+
+    /// Keeps all leases, and tells the supervisors so.
+    async fn renew(&self) -> End {
+        let every = Duration::from_millis((self.term_ms / 30).clamp(RENEW_MIN_MS, RENEW_MAX_MS));
+        loop {
+            sleep(every).await;
+            let held = self.here.yard.ledger.all().into_iter().filter(|entry| entry.lease_end().is_some());
+            let held: Vec<Rc<Entry>> = held.collect();
+            if held.is_empty() {
+                continue;
+            }
+            if let Err(error) = self.renew_once(&held).await {
+                match error.kind {
+                    capnp::ErrorKind::Disconnected => return error.into(),
+                    // overload, a full disk: there is time until the term ends
+                    _ => tracing::warn!(%error, "leases were not renewed"),
+                }
+            }
+        }
+    }
+
+    async fn renew_once(&self, held: &[Rc<Entry>]) -> capnp::Result<()> {
+        let sent = Moment::now();
+        let mut request = self.session.renew_request();
+        let mut tokens = request.get().init_tokens(wire::length(held.len()));
+        for (index, entry) in (0..).zip(held) {
+            tokens.set(index, &entry.token());
+        }
+        let answer = request.send().promise.await?;
+        let stale =
+            answer.get()?.get_stale()?.iter().map(|token| Ok(token?.to_vec())).collect::<capnp::Result<Vec<_>>>()?;
+        for entry in held {
+            match stale.iter().any(|token| *token == entry.token()) {
+                true => self.here.yard.ledger.abandon(entry, "its lease is over"),
+                false => self.renewed(entry, sent),
+            }
+        }
+        Ok(())
+    }
+
+    /// The term began when the master did what we asked for, so not before it was sent.
+    fn renewed(&self, entry: &Entry, sent: Moment) {
+        entry.renewed(sent.plus(self.term_ms), MARGIN_MAX_MS.min(self.term_ms / 4));
+    }
+
+    /// Takes jobs while there is room for them.
+    async fn take(self: &Rc<Session>) -> End {
+        let ledger = &self.here.yard.ledger;
+        let (mut changes, mut draining) = (ledger.changes(), self.here.draining.subscribe());
+        let mut has_said_so = false;
+        loop {
+            let is_draining = *draining.borrow_and_update();
+            changes.borrow_and_update();
+            if is_draining && ledger.is_empty() {
+                return End::Drained;
+            }
+            if is_draining && !std::mem::replace(&mut has_said_so, true) {
+                tokio::task::spawn_local(self.session.drain_request().send().promise);
+            }
+            let free = self.free();
+            if is_draining || free.slots == 0 {
+                tokio::select! { _ = changes.changed() => {}, _ = draining.changed() => {} }
+            } else if let Some(why) = self.here.lack_of_room() {
+                tracing::warn!(%why, "no job is taken");
+                sleep(DISK_PAUSE).await;
+            } else if let Err(error) = self.take_one(free).await {
+                if error.kind == capnp::ErrorKind::Disconnected {
+                    return error.into();
+                }
+                tracing::warn!(%error, "the master offers nothing");
+                sleep(TAKE_PAUSE).await;
+            }
+        }
+    }
+
+    fn free(&self) -> Resources {
+        let ledger = &self.here.yard.ledger;
+        match ledger.count() < UNREPORTED_MAX {
+            true => self.here.description.total.minus(&ledger.used()),
+            false => Resources::default(),
+        }
+    }
+
+    /// Waits for a job, or for something that lets us ask for another one.
+    async fn take_one(self: &Rc<Session>, free: Resources) -> capnp::Result<()> {
+        let mut request = self.session.take_request();
+        wire::write_resources(request.get().init_free(), &free);
+        let offer = request.send().promise;
+        let answer = tokio::select! {
+            offer = offer => offer?,
+            () = self.otherwise(free) => return Ok(()),
+        };
+        let results = answer.get()?;
+        let assignment = wire::read_assignment(results.get_assignment()?)?;
+        let lease = results.get_lease()?;
+        if self.here.yard.ledger.get(&assignment.token).is_some() {
+            return Err(capnp::Error::failed("it offers a lease that this worker holds".to_owned()));
+        }
+        tracing::info!(
+            project = %assignment.project, build = assignment.build, job = %assignment.job.name,
+            attempt = assignment.attempt, "taken"
+        );
+        let entered = self.here.yard.ledger.enter(assignment);
+        let entry = entered.map_err(|error| capnp::Error::failed(format!("cannot note an attempt: {error}")))?;
+        self.hold(entry.clone(), lease);
+        tokio::task::spawn_local(runner::run(self.here.yard.clone(), entry));
+        Ok(())
+    }
+
+    /// There is other room than was offered, or no more job is to be taken.
+    async fn otherwise(&self, free: Resources) {
+        let (mut changes, mut draining) = (self.here.yard.ledger.changes(), self.here.draining.subscribe());
+        while self.free() == free && !*draining.borrow_and_update() {
+            tokio::select! { _ = changes.changed() => {}, _ = draining.changed() => {} }
+        }
+    }
+
+    /// Accepts a lease and reports under it. No process starts before the answer to `accept`; the checkout may.
+    fn hold(self: &Rc<Session>, entry: Rc<Entry>, lease: lease::Client) {
+        entry.set_lease(lease.clone());
+        let accept = lease.accept_request();
+        let sent = Moment::now();
+        let accepted = accept.send().promise;
+        let (here, window, term) = (self.here.clone(), self.window.clone(), Rc::downgrade(self));
+        let held = async move {
+            let refused = match accepted.await.and_then(|answer| {
+                let results = answer.get()?;
+                wire::refusal(results.has_refusal(), results.get_refusal())
+            }) {
+                Ok(refused) => refused,
+                // the next attach says how it stands
+                Err(error) => return tracing::warn!(%error, "a lease could not be accepted"),
+            };
+            if let Some(refusal) = refused {
+                tracing::info!(job = %entry.assignment.job.name, %refusal, "the offer is gone");
+                return here.yard.ledger.abandon(&entry, "its offer is gone");
+            }
+            let Some(session) = term.upgrade() else { return };
+            session.renewed(&entry, sent);
+            drop(session);
+            finish(&here, &entry, report(entry.clone(), lease, window).await);
+        };
+        let mut tasks = self.tasks.borrow_mut();
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn_local(held);
+    }
+}
+
+fn finish(here: &Here, entry: &Entry, reported: Reported) {
+    let job = &entry.assignment.job.name;
+    match reported {
+        Reported::Whole => {
+            let outcome = entry.verdict().map(|verdict| verdict.outcome.word()).unwrap_or_default();
+            tracing::info!(project = %entry.assignment.project, build = entry.assignment.build, %job, outcome, "done");
+            here.yard.ledger.remove(entry);
+        }
+        Reported::Stale(why) => {
+            tracing::info!(%job, %why, "the attempt is no longer wanted");
+            here.yard.ledger.abandon(entry, "its lease is over");
+        }
+        Reported::Cut => {}
+    }
+}
+
+/// What the master may say to this worker. Holds nothing of the master's.
+struct Ears(Rc<Here>);
+
+impl Ears {
+    fn entry(&self, token: &[u8]) -> Option<Rc<Entry>> {
+        self.0.yard.ledger.get(&Token::try_from(token).ok()?)
+    }
+}
+
+impl worker::Server for Ears {
+    async fn cancel(self: Rc<Self>, params: worker::CancelParams, _: worker::CancelResults) -> capnp::Result<()> {
+        let params = params.get()?;
+        if let Some(entry) = self.entry(params.get_token()?) {
+            let why = params.get_reason()?.to_string()?;
+            tracing::info!(job = %entry.assignment.job.name, %why, "cancelled");
+            entry.set_halt(crate::attempt::Halt::Cancelled(why));
+        }
+        Ok(())
+    }
+
+    async fn revoked(self: Rc<Self>, params: worker::RevokedParams, _: worker::RevokedResults) -> capnp::Result<()> {
+        let why = params.get()?.get_reason()?.to_string()?;
+        self.0.revoked.send_replace(Some(why));
+        Ok(())
+    }
+
+    async fn stale(self: Rc<Self>, params: worker::StaleParams, _: worker::StaleResults) -> capnp::Result<()> {
+        if let Some(entry) = self.entry(params.get()?.get_token()?) {
+            self.0.yard.ledger.abandon(&entry, "its lease is over");
+        }
+        Ok(())
+    }
+
+    async fn ping(self: Rc<Self>, _: worker::PingParams, mut results: worker::PingResults) -> capnp::Result<()> {
+        results.get().set_instance(&self.0.instance);
+        Ok(())
+    }
+}

@@ -136,10 +136,10 @@ pub fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
 /// The most characters in a name.
 pub const NAME_MAX: usize = 100;
 
-/// Whether `name` matches `[A-Za-z0-9._-]+` and is not too long.
+/// Whether `name` matches `[A-Za-z0-9._-]+` and is not too long; `.` and `..` are directories.
 pub fn is_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    !name.is_empty() && name.len() <= NAME_MAX && name.bytes().all(allowed)
+    !name.is_empty() && name.len() <= NAME_MAX && name.bytes().all(allowed) && !matches!(name, "." | "..")
 }
 
 /// Optimal string alignment distance: insertions, deletions, substitutions and swaps of neighbours.

@@ -232,7 +232,8 @@ fn triggers() {
 
 #[test]
 fn starters_load() {
-    let cases: [(&[(&str, &str)], &str, &str); 7] = [
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str);
+    let cases: [Case<'_>; 7] = [
         (&[("Cargo.toml", "")], "a Cargo.toml", "cargo test"),
         (&[("pyproject.toml", ""), ("src/x.py", "")], "a pyproject.toml", "PYTHONPATH"),
         (&[("setup.py", "")], "a setup.py", "python3 -m pytest"),

@@ -23,6 +23,10 @@ use toml::de::DeTable;
 pub const FILE_MAX: usize = 1 << 20;
 /// The most errors that are told of one file.
 const ERRORS_MAX: usize = 100;
+/// The most syntax errors that are told: they tend to follow from each other.
+const SYNTAX_ERRORS_MAX: usize = 20;
+/// The largest text of which more than one syntax error is told, in bytes.
+const SYNTAX_ERRORS_TEXT_MAX: usize = 64 << 10;
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
@@ -60,11 +64,16 @@ impl<'t> Page<'t> {
 
     /// The tree behind [`Page::root`]; syntax errors leave nothing more to look at.
     pub fn parse(&self) -> Result<Spanned<DeTable<'t>>, Diagnostics> {
-        let (tree, errors) = DeTable::parse_recoverable(self.text);
-        if errors.is_empty() {
-            return Ok(tree);
-        }
-        for error in errors.into_iter().take(ERRORS_MAX) {
+        let first = match DeTable::parse(self.text) {
+            Ok(tree) => return Ok(tree),
+            Err(first) => first,
+        };
+        // each error costs memory before it can be counted: a large text may have a million of them
+        let errors = match self.text.len() {
+            0..=SYNTAX_ERRORS_TEXT_MAX => DeTable::parse_recoverable(self.text).1,
+            _ => vec![first],
+        };
+        for error in errors.into_iter().take(SYNTAX_ERRORS_MAX) {
             self.error(error.span().unwrap_or(0..0), error.message().to_owned(), "", "");
         }
         Err(self.diagnostics())
@@ -127,10 +136,10 @@ pub fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
 /// The most characters in a name.
 pub const NAME_MAX: usize = 100;
 
-/// Whether `name` matches `[A-Za-z0-9._-]+` and is not too long.
+/// Whether `name` matches `[A-Za-z0-9._-]+` and is not too long; `.` and `..` are directories.
 pub fn is_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    !name.is_empty() && name.len() <= NAME_MAX && name.bytes().all(allowed)
+    !name.is_empty() && name.len() <= NAME_MAX && name.bytes().all(allowed) && !matches!(name, "." | "..")
 }
 
 /// Optimal string alignment distance: insertions, deletions, substitutions and swaps of neighbours.

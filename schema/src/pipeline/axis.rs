@@ -3,6 +3,7 @@
 use super::settings::{self, Env};
 use crate::toml_file::{At, NAME_MAX, Page, Table, Value, is_name};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// One value of an axis.
 #[derive(Clone, Debug, Default)]
@@ -14,8 +15,8 @@ pub(super) struct AxisValue {
     pub shell: Option<Vec<String>>,
 }
 
-/// By name, each with its values in the order of the file.
-pub(super) type Axes = BTreeMap<String, Vec<AxisValue>>;
+/// By name, each with its values in the order of the file. Shared: each cell refers to its values.
+pub(super) type Axes = BTreeMap<String, Vec<Rc<AxisValue>>>;
 
 pub(super) fn read(root: &Table<'_>) -> Axes {
     let Some(axes) = root.get("axis").and_then(|value| value.table("[axis]")) else { return Axes::new() };
@@ -26,9 +27,9 @@ pub(super) fn read(root: &Table<'_>) -> Axes {
     read.collect()
 }
 
-fn axis(name: &str, value: &Value<'_>) -> Option<Vec<AxisValue>> {
+fn axis(name: &str, value: &Value<'_>) -> Option<Vec<Rc<AxisValue>>> {
     let table = value.table(format!("[axis.{name}]"))?;
-    let values: Vec<AxisValue> =
+    let values: Vec<Rc<AxisValue>> =
         table.named().into_iter().filter_map(|(key, value)| axis_value(name, key, &value)).collect();
     if values.is_empty() && table.page().is_clean() {
         value.refuse("has no values", "", "write one a line: NAME = {}");
@@ -36,7 +37,7 @@ fn axis(name: &str, value: &Value<'_>) -> Option<Vec<AxisValue>> {
     Some(values)
 }
 
-fn axis_value(axis: &str, key: At<&str>, value: &Value<'_>) -> Option<AxisValue> {
+fn axis_value(axis: &str, key: At<&str>, value: &Value<'_>) -> Option<Rc<AxisValue>> {
     let table = value.table(format!("[axis.{axis}.{}]", key.value))?;
     check_name(table.page(), &key, "an axis value");
     let read = AxisValue {
@@ -47,7 +48,7 @@ fn axis_value(axis: &str, key: At<&str>, value: &Value<'_>) -> Option<AxisValue>
         shell: table.get("shell").and_then(|value| settings::shell(&value)),
     };
     table.close(&["image"]);
-    Some(read)
+    Some(Rc::new(read))
 }
 
 /// Names are parts of selectors, and never need quoting there.

@@ -2,7 +2,7 @@
 //! its errors are told at once.
 
 use super::Branching;
-use super::job::{JOBS_MAX, Job};
+use super::job::Job;
 use super::matrix::{Cell, variable};
 use super::placeholder::fill;
 use super::settings::{Env, PWSH, SH, Settings, is_inside};
@@ -71,7 +71,6 @@ impl Expansion<'_> {
 
     fn check_limits(&self, job: &Job) -> Option<()> {
         let too_much = match () {
-            () if self.done.len() >= JOBS_MAX => format!("more than {JOBS_MAX} jobs"),
             () if self.bytes > PLAN_MAX => format!("more than {} MiB of text", PLAN_MAX >> 20),
             () if self.needs > NEEDS_MAX => format!("more than {NEEDS_MAX} needs between jobs"),
             () => return Some(()),
@@ -81,17 +80,22 @@ impl Expansion<'_> {
     }
 }
 
-/// The text of a job, in bytes.
+/// What a job's text takes in memory, about. Many empty strings count too.
 fn size(plan: &JobPlan) -> usize {
-    let pairs = |pairs: &[(String, String)]| pairs.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+    const STRING: usize = size_of::<String>();
+    let pairs = |pairs: &[(String, String)]| {
+        pairs.iter().map(|(name, value)| name.len() + value.len() + 2 * STRING).sum::<usize>()
+    };
     let step = |step: &StepPlan| {
         let command = match &step.command {
-            Command::Shell { shell, script } => shell.iter().map(String::len).sum::<usize>() + script.len(),
-            Command::Exec(words) => words.iter().map(String::len).sum(),
+            Command::Shell { shell, script } => {
+                shell.iter().map(|word| word.len() + STRING).sum::<usize>() + script.len()
+            }
+            Command::Exec(words) => words.iter().map(|word| word.len() + STRING).sum(),
         };
         step.name.len() + step.dir.len() + command + pairs(&step.env)
     };
-    let want: usize = plan.want.iter().map(String::len).sum();
+    let want: usize = plan.want.iter().map(|want| want.len() + STRING).sum();
     plan.name.len() + plan.on.len() + want + pairs(&plan.env) + plan.steps.iter().map(step).sum::<usize>()
 }
 
@@ -110,7 +114,7 @@ impl Draft<'_> {
         let mut plan = JobPlan {
             name: self.name(),
             base: self.job.name.value.clone(),
-            cell: self.cell.0.iter().map(|it| (it.axis.clone(), it.value.name.clone())).collect(),
+            cell: self.cell.0.iter().map(|it| (it.axis.to_string(), it.value.name.clone())).collect(),
             needs: Vec::new(),
             want: self.want()?,
             cpus_milli: own.cpus_milli.or(defaults.cpus_milli).unwrap_or_default(),
@@ -260,7 +264,7 @@ impl Draft<'_> {
             Ok(filled) => return Some(filled),
             Err(name) => name,
         };
-        let axes: Vec<&str> = self.cell.0.iter().map(|it| it.axis.as_str()).collect();
+        let axes: Vec<&str> = self.cell.0.iter().map(|it| &*it.axis).collect();
         let help = match nearest(&name, axes) {
             Some(near) => format!("did you mean `{{{near}}}`?"),
             None => format!("braces themselves are written `{{{{{name}}}}}`"),

@@ -8,7 +8,7 @@ use super::when::When;
 use crate::toml_file::{At, Table, Value};
 
 /// The most jobs of a pipeline, before and after the matrix.
-pub(super) const JOBS_MAX: usize = 1_000;
+const JOBS_MAX: usize = 1_000;
 const STEPS_MAX: usize = 100;
 
 /// What a later version reads in a job, besides [`step::LATER`].
@@ -35,12 +35,21 @@ pub(super) fn read_all(root: &Table<'_>, axes: &Axes) -> Vec<Job> {
         value.refuse(format_args!("has {} jobs: from 1 to {JOBS_MAX} are allowed", named.len()), "", "");
         return Vec::new();
     }
-    let jobs = named.into_iter().filter_map(|(name, value)| {
-        let table = value.table(format!("job `{}`", name.value))?;
+    let mut jobs = Vec::new();
+    let mut cells = 0;
+    for (name, value) in named {
+        let Some(table) = value.table(format!("job `{}`", name.value)) else { continue };
         check_name(table.page(), &name, "a job");
-        Some(read(name, &table, axes))
-    });
-    jobs.collect()
+        let job = read(name, &table, axes);
+        cells += job.cells.len();
+        if cells > JOBS_MAX {
+            let message = format!("all cells together are more than {JOBS_MAX} jobs");
+            table.page().error(job.name.span, message, "here it is too much", "");
+            return jobs;
+        }
+        jobs.push(job);
+    }
+    jobs
 }
 
 fn read(name: At<&str>, table: &Table<'_>, axes: &Axes) -> Job {
@@ -65,6 +74,11 @@ fn read(name: At<&str>, table: &Table<'_>, axes: &Axes) -> Job {
 
 fn needs(table: &Table<'_>) -> Vec<At<String>> {
     let Some(elements) = table.get("needs").and_then(|value| value.array()) else { return Vec::new() };
+    if elements.len() > JOBS_MAX {
+        let message = format!("{} needs more than {JOBS_MAX} jobs", table.place());
+        table.page().error(table.key_span("needs").unwrap_or_default(), message, "", "");
+        return Vec::new();
+    }
     let mut needs: Vec<At<String>> = Vec::new();
     for element in elements {
         if element.is_table() {

@@ -2,6 +2,8 @@
 
 use super::axis::{Axes, AxisValue, check_name};
 use crate::toml_file::{At, Page, Table, Value};
+use std::collections::BTreeSet;
+use std::rc::Rc;
 
 /// The most cells of one job before `skip` and `only`.
 const CELLS_MAX: usize = 1_000;
@@ -15,13 +17,13 @@ pub(super) struct Cell(pub Vec<Coordinate>);
 
 #[derive(Clone, Debug)]
 pub(super) struct Coordinate {
-    pub axis: String,
-    pub value: AxisValue,
+    pub axis: Rc<str>,
+    pub value: Rc<AxisValue>,
 }
 
 impl Cell {
     pub(super) fn get(&self, axis: &str) -> Option<&str> {
-        self.0.iter().find(|it| it.axis == axis).map(|it| it.value.name.as_str())
+        self.0.iter().find(|it| &*it.axis == axis).map(|it| it.value.name.as_str())
     }
 
     /// Whether both have the same value wherever they have the same axis.
@@ -36,8 +38,8 @@ impl Cell {
 }
 
 struct Axis {
-    name: String,
-    values: Vec<AxisValue>,
+    name: Rc<str>,
+    values: Vec<Rc<AxisValue>>,
 }
 
 /// The cells of the job whose table this is.
@@ -116,11 +118,11 @@ fn axis(page: &Page<'_>, name: At<&str>, value: &Value<'_>, axes: &Axes) -> Opti
         value.refuse("has no values", "", "");
         return None;
     }
-    Some(Axis { name: name.value.to_owned(), values })
+    Some(Axis { name: name.value.into(), values })
 }
 
 /// `"*"`
-fn every(page: &Page<'_>, name: &At<&str>, value: &Value<'_>, axes: &Axes) -> Option<Vec<AxisValue>> {
+fn every(page: &Page<'_>, name: &At<&str>, value: &Value<'_>, axes: &Axes) -> Option<Vec<Rc<AxisValue>>> {
     if value.string()?.value != "*" {
         value.refuse("must be \"*\" or an array", "", format!("\"*\" means all of [axis.{}]", name.value));
         return None;
@@ -133,8 +135,8 @@ fn every(page: &Page<'_>, name: &At<&str>, value: &Value<'_>, axes: &Axes) -> Op
     defined
 }
 
-fn listed(page: &Page<'_>, value: &Value<'_>, defined: Option<&Vec<AxisValue>>) -> Option<Vec<AxisValue>> {
-    let mut values: Vec<AxisValue> = Vec::new();
+fn listed(page: &Page<'_>, value: &Value<'_>, defined: Option<&Vec<Rc<AxisValue>>>) -> Option<Vec<Rc<AxisValue>>> {
+    let mut values: Vec<Rc<AxisValue>> = Vec::new();
     let names = value.strings()?;
     if names.len() < value.array()?.len() {
         return None;
@@ -152,7 +154,7 @@ fn listed(page: &Page<'_>, value: &Value<'_>, defined: Option<&Vec<AxisValue>>) 
         values.push(match defined {
             Some(defined) => known(page, value.what(), &name, defined)?,
             None if check_name(page, &as_str, "an axis value") => {
-                AxisValue { name: name.value, ..AxisValue::default() }
+                Rc::new(AxisValue { name: name.value, ..AxisValue::default() })
             }
             None => return None,
         });
@@ -161,7 +163,7 @@ fn listed(page: &Page<'_>, value: &Value<'_>, defined: Option<&Vec<AxisValue>>) 
 }
 
 /// The value of this name, or an error.
-fn known(page: &Page<'_>, what: &str, name: &At<String>, values: &[AxisValue]) -> Option<AxisValue> {
+fn known(page: &Page<'_>, what: &str, name: &At<String>, values: &[Rc<AxisValue>]) -> Option<Rc<AxisValue>> {
     let found = values.iter().find(|it| it.name == name.value);
     if found.is_none() {
         let message = format!("{what} has `{}`, which is no value of the axis", name.value);
@@ -173,7 +175,7 @@ fn known(page: &Page<'_>, what: &str, name: &At<String>, values: &[AxisValue]) -
 
 fn product(matrix: &[Axis]) -> Vec<Cell> {
     matrix.iter().fold(vec![Cell::default()], |cells, axis| {
-        let longer = |cell: &Cell, value: &AxisValue| {
+        let longer = |cell: &Cell, value: &Rc<AxisValue>| {
             let coordinate = Coordinate { axis: axis.name.clone(), value: value.clone() };
             Cell(cell.0.iter().cloned().chain([coordinate]).collect())
         };
@@ -182,14 +184,11 @@ fn product(matrix: &[Axis]) -> Vec<Cell> {
 }
 
 /// One table of `skip` or `only`: each axis that it names has one of its values.
-struct Rule(Vec<(String, Vec<String>)>);
+struct Rule(Vec<(Rc<str>, BTreeSet<String>)>);
 
 impl Rule {
     fn matches(&self, cell: &Cell) -> bool {
-        let has = |(axis, values): &(String, Vec<String>)| {
-            cell.get(axis).is_some_and(|has| values.iter().any(|value| value == has))
-        };
-        self.0.iter().all(has)
+        self.0.iter().all(|(axis, values)| cell.get(axis).is_some_and(|value| values.contains(value)))
     }
 }
 
@@ -208,13 +207,13 @@ fn rule(table: &Table<'_>, matrix: &[Axis]) -> Rule {
         table.page().error(table.span(), format!("{} names no axis", table.place()), "", "");
     }
     let entries = named.into_iter().filter_map(|(name, value)| {
-        let Some(axis) = matrix.iter().find(|axis| axis.name == name.value) else {
+        let Some(axis) = matrix.iter().find(|axis| &*axis.name == name.value) else {
             let message = format!("{} names `{}`, which is no axis of the matrix", table.place(), name.value);
-            let names = matrix.iter().map(|axis| axis.name.as_str());
+            let names = matrix.iter().map(|axis| &*axis.name);
             table.page().unknown(name.span, message, "no such axis", name.value, names);
             return None;
         };
-        let known = |it: At<String>| Some(known(table.page(), value.what(), &it, &axis.values)?.name);
+        let known = |it: At<String>| Some(known(table.page(), value.what(), &it, &axis.values)?.name.clone());
         Some((axis.name.clone(), value.one_or_more()?.into_iter().filter_map(known).collect()))
     });
     Rule(entries.collect())

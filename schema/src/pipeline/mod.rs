@@ -79,7 +79,7 @@ pub fn load(file_name: &str, text: &[u8]) -> Result<Pipeline, Diagnostics> {
     let page = Page::open(file_name, text)?;
     let tree = page.parse()?;
     let pipeline = read(&page.root(&tree));
-    if page.is_clean() { pipeline.ok_or_else(|| page.diagnostics()) } else { Err(page.diagnostics()) }
+    page.judge(pipeline)
 }
 
 impl Pipeline {

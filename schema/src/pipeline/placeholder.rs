@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn what_is_replaced() {
         let value = AxisValue { name: "3.14".to_owned(), ..AxisValue::default() };
-        let cell = Cell(vec![Coordinate { axis: "py".to_owned(), value }]);
+        let cell = Cell(vec![Coordinate { axis: "py".into(), value: value.into() }]);
         for (text, wanted) in [
             ("py={py}", Ok("py=3.14")),
             ("{py}{py}", Ok("3.143.14")),

@@ -9,6 +9,8 @@ pub(super) type Env = Vec<(At<String>, At<String>)>;
 
 const CPUS_MAX: f64 = 1024.0;
 const RETRY_INFRA_MAX: i64 = 10;
+const WANTS_MAX: usize = 100;
+const ENV_MAX: usize = 500;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Settings {
@@ -60,7 +62,13 @@ pub(super) fn on(value: &Value<'_>) -> Option<At<String>> {
 }
 
 pub(super) fn want(table: &Table<'_>) -> Vec<At<String>> {
-    table.get("want").and_then(|value| value.one_or_more()).unwrap_or_default()
+    let Some(value) = table.get("want") else { return Vec::new() };
+    let wants = value.one_or_more().unwrap_or_default();
+    if wants.len() > WANTS_MAX {
+        value.refuse(format_args!("has {} elements, {WANTS_MAX} are allowed", wants.len()), "", "");
+        return Vec::new();
+    }
+    wants
 }
 
 /// Above zero, so that a job which asks for some reserves some.
@@ -73,7 +81,13 @@ pub(super) fn env(table: &Table<'_>) -> Env {
     let Some(env) = table.get("env").and_then(|value| value.table(format!("`env` of {}", table.place()))) else {
         return Env::new();
     };
-    let entries = env.named().into_iter().filter_map(|(name, value)| {
+    let named = env.named();
+    if named.len() > ENV_MAX {
+        let message = format!("{} has {} variables, {ENV_MAX} are allowed", env.place(), named.len());
+        env.page().error(env.span(), message, "", "");
+        return Env::new();
+    }
+    let entries = named.into_iter().filter_map(|(name, value)| {
         if !is_variable(name.value) {
             let message = format!("{} names `{}`, which is no environment variable", env.place(), name.value);
             env.page().error(name.span, message, "", "letters, digits and `_`, and no digit first");

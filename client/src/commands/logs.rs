@@ -21,6 +21,9 @@ pub(crate) struct Logs {
     /// Only the steps that failed
     #[arg(long, conflicts_with = "follow")]
     failed: bool,
+    /// Of this attempt of each job, rather than the latest; the first is 1
+    #[arg(long, value_name = "N", conflicts_with = "follow")]
+    attempt: Option<u16>,
 }
 
 impl Logs {
@@ -52,7 +55,8 @@ impl Logs {
     async fn parts(&self, here: &Here, selector: &Selector, build: &BuildView) -> Result<Vec<Part>, Error> {
         let mut parts = Vec::new();
         for job in build.jobs.iter().filter(|job| selector.chooses(&job.name)) {
-            let (number, job) = where_it_ran(here, build, job).await?;
+            let (number, mut job) = where_it_ran(here, build, job).await?;
+            job.attempt = self.attempt.unwrap_or(job.attempt);
             for (index, step) in (1..).zip(&job.steps) {
                 let wanted = selector.step.is_none_or(|wanted| wanted == index);
                 if wanted && step.started.is_some() && (!self.failed || is_bad(step)) {

@@ -1,4 +1,5 @@
 //! The supervisor as a real process: what it keeps, what it ends, and what it outlives.
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 use schema::values::Exit;
 use std::io::{BufRead as _, BufReader, Write as _};

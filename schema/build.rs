@@ -1,12 +1,15 @@
-//! Generates the bindings from the committed `CodeGeneratorRequest`, so that no `capnp` program is needed.
-//! `schema/regenerate` makes that file from `guild/*.capnp`; a test fails when it is stale.
+//! Generates the bindings from committed `CodeGeneratorRequest`s, so that no `capnp` program is needed.
+//! `schema/regenerate` makes those files from `guild/*.capnp` and `tests/*.capnp`; a test fails when they are stale.
 
 fn main() {
-    println!("cargo:rerun-if-changed=guild.cgr");
     let out = std::env::var("OUT_DIR").expect("cargo sets OUT_DIR");
-    let request = std::fs::File::open("guild.cgr").expect("guild.cgr is committed");
-    capnpc::codegen::CodeGenerationCommand::new()
-        .output_directory(&out)
-        .run(std::io::BufReader::new(request))
-        .expect("guild.cgr is a CodeGeneratorRequest");
+    // The second is for the tests of this crate only; nothing of it is in the library.
+    for request in ["guild.cgr", "tests/echo.cgr"] {
+        println!("cargo:rerun-if-changed={request}");
+        let request = std::fs::File::open(request).expect("the request is committed");
+        capnpc::codegen::CodeGenerationCommand::new()
+            .output_directory(&out)
+            .run(std::io::BufReader::new(request))
+            .expect("it is a CodeGeneratorRequest");
+    }
 }

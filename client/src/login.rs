@@ -9,11 +9,12 @@ use schema::gateway_capnp::gateway;
 use schema::identity::Identity;
 use schema::sturdy_ref::{SturdyRef, Token};
 use schema::values::RefusalCode;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Redeems `reference`, stores what came of it as context `name`, and makes that the current one.
 pub async fn login(contexts: &Contexts, name: &str, reference: &SturdyRef) -> Result<Context, Error> {
     refuse_other_master(contexts, name, reference)?;
+    make_directory(&contexts.directory())?;
     let identity = Identity::load_or_create(&contexts.identity())
         .map_err(|error| Error::Credential { credential: name.to_owned(), why: error.to_string() })?;
     let pending = Pending::take_up(contexts, name, reference)?;
@@ -34,6 +35,13 @@ pub async fn login(contexts: &Contexts, name: &str, reference: &SturdyRef) -> Re
     Ok(context)
 }
 
+/// Only its owner reads what lies in it.
+fn make_directory(directory: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    made.map_err(|error| Error::file(directory, error))
+}
+
 /// A login that is under way, perhaps since an earlier call whose answer was lost.
 struct Pending {
     own: SturdyRef,
@@ -44,7 +52,6 @@ impl Pending {
     fn take_up(contexts: &Contexts, name: &str, reference: &SturdyRef) -> Result<Pending, Error> {
         crate::context::check_name(name)?;
         let directory = contexts.directory();
-        std::fs::create_dir_all(&directory).map_err(|error| Error::file(&directory, error))?;
         let join = data_encoding::HEXLOWER.encode(&reference.token.digest()[..8]);
         let path = directory.join(format!("{name}.{join}.pending"));
         if path.exists() {

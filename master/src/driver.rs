@@ -153,6 +153,7 @@ impl Driver {
         Ok(())
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all but records wait for the commit, whatever they are")]
     fn step<T>(&self, command: impl FnOnce(&mut Coordinator, Time) -> T) -> T {
         let mut coordinator = self.coordinator.borrow_mut();
         let before = coordinator.poll_timeout();
@@ -161,7 +162,7 @@ impl Driver {
         while let Some(effect) = coordinator.poll_effect() {
             match effect {
                 Effect::Record(record) => open.records.push(record),
-                effect => open.effects.push(effect),
+                other => open.effects.push(other),
             }
         }
         if coordinator.poll_timeout() != before {
@@ -210,6 +211,7 @@ impl Driver {
         self.committed.send_replace(number);
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "what the driver does not perform itself goes outside")]
     fn perform(&self, effect: Effect) {
         match effect {
             Effect::Offer { session, assignment } => {
@@ -223,7 +225,9 @@ impl Driver {
             }
             Effect::Finished { build } => {
                 let waiting = self.finishes.borrow_mut().remove(&build).unwrap_or_default();
-                waiting.into_iter().for_each(|sender| drop(sender.send(())));
+                for sender in waiting {
+                    let _ = sender.send(());
+                }
             }
             effect => (self.outside.get().expect("a driver performs after its start"))(effect),
         }

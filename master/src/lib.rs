@@ -19,9 +19,11 @@ pub mod up;
 use api::Office;
 use clock::Clock;
 use config::Config;
+use coordinator::record::{SealRow, StepKey};
 use coordinator::{PoolTerms, ProjectTerms, Terms};
 use driver::Driver;
 use events::Feed;
+use futures::future::LocalBoxFuture;
 use installation::InstallError;
 use logs::Logs;
 use schema::identity::Identity;
@@ -80,8 +82,10 @@ pub async fn open(config: Config, listener: TcpListener) -> Result<Master, RunEr
     let clock = Clock::system();
     let coordinator = installation::load(&store, terms(&config), &clock).await?;
     let feed = Rc::new(Feed::new(store.readers(), store.incarnation()?, coordinator.last_event()));
-    let logs = Rc::new(Logs::open(&config.state, config.limits.log_bytes, &store).map_err(RunError::Logs)?);
     let readers = store.readers();
+    let seals = Box::new(StoredSeals(readers.clone()));
+    let logs = Logs::open(&config.state, config.limits.log_bytes, store.is_same_boot(), seals);
+    let logs = Rc::new(logs.map_err(RunError::Logs)?);
     let incarnation = store.incarnation()?;
     let (repositories, sources) = open_repositories(&config, &coordinator)?;
     let driver = Driver::new(coordinator, store, feed.clone(), clock);
@@ -123,6 +127,16 @@ impl Master {
             let _ = tokio::time::timeout(std::time::Duration::from_secs(8), driver.settled()).await;
         }
         result
+    }
+}
+
+/// Where the logs find those that are sealed.
+struct StoredSeals(store::Readers);
+
+impl logs::Seals for StoredSeals {
+    fn find(&self, key: StepKey) -> LocalBoxFuture<'_, Result<Option<SealRow>, String>> {
+        let found = self.0.query(move |store| store::query::seal(store, key));
+        Box::pin(async { found.await.map_err(|error| error.to_string()) })
     }
 }
 

@@ -6,7 +6,7 @@ use master::installation::{self, create_private};
 use master::store::Store;
 use master::up;
 use schema::sturdy_ref::SturdyRef;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -145,5 +145,6 @@ fn say(text: &str) {
 fn start_tracing() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("GUILD_LOG");
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
 }

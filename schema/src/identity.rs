@@ -4,8 +4,10 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519, PublicKeyData as _};
+use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::private_file;
@@ -16,6 +18,8 @@ pub struct Identity {
     key: KeyPair,
     certificate: CertificateDer<'static>,
     fingerprint: Fingerprint,
+    /// Made once: hundreds of connections share it.
+    server: OnceLock<Arc<ServerConfig>>,
 }
 
 impl Identity {
@@ -63,11 +67,24 @@ impl Identity {
         PrivatePkcs8KeyDer::from(self.key.serialize_der()).into()
     }
 
+    pub(crate) fn server_config(
+        &self,
+        make: impl FnOnce(&Self) -> Result<ServerConfig, rustls::Error>,
+    ) -> Result<Arc<ServerConfig>, rustls::Error> {
+        match self.server.get() {
+            Some(config) => Ok(config.clone()),
+            None => {
+                let config = Arc::new(make(self)?);
+                Ok(self.server.get_or_init(|| config).clone())
+            }
+        }
+    }
+
     fn from_key(key: KeyPair) -> Result<Self, rcgen::Error> {
         let params = CertificateParams::new(vec!["guild.invalid".to_owned()])?;
         let certificate = params.self_signed(&key)?.der().clone();
         let fingerprint = Fingerprint::of_key(&key.subject_public_key_info());
-        Ok(Self { key, certificate, fingerprint })
+        Ok(Self { key, certificate, fingerprint, server: OnceLock::new() })
     }
 }
 

@@ -7,11 +7,17 @@
 //! - [`vat`]: one governed way to serve or connect over any byte stream;
 //! - [`gate`]: the revocable membrane through which every object leaves;
 //! - [`values`]: plain structs that two or more crates share, and [`wire`]: their translation;
-//! - [`pipeline`]: `guild.toml` to a plan or diagnostics.
+//! - [`pipeline`]: `guild.toml` to a plan or diagnostics;
+//! - [`toml_file`]: a file that people write, with all its errors at once.
 
+pub mod gate;
 pub mod identity;
+#[cfg(feature = "pipeline")]
+pub mod pipeline;
 mod private_file;
 pub mod sturdy_ref;
+#[cfg(feature = "pipeline")]
+pub mod toml_file;
 pub mod values;
 pub mod vat;
 pub mod wire;

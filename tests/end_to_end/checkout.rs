@@ -319,10 +319,13 @@ async fn a_cut_transfer_and_a_damaged_store_heal() {
     let cut = scene.check_out(&place, &first, Mode::Clean).await.unwrap_err();
     assert!(matches!(cut, CheckoutError::Lost(_)), "{cut}");
     scene.reads_left.set(u32::MAX);
+    let store = std::fs::read_dir(scene.dir.path().join("stores")).unwrap().next().unwrap().unwrap().path();
+    write(&store.join("packed-refs.lock"), "");
+    write(&store.join(format!("refs/guild/{first}.lock")), "");
+    write(&store.join("objects/pack/tmp_pack_x"), "");
     scene.check_out(&place, &first, Mode::Clean).await.unwrap();
     write(&place.tree().join("kept"), "x");
-    let stores = scene.dir.path().join("stores");
-    let store = std::fs::read_dir(&stores).unwrap().next().unwrap().unwrap().path();
+    assert!(!store.join("objects/pack/tmp_pack_x").exists());
     for entry in std::fs::read_dir(store.join("objects/pack")).unwrap() {
         std::fs::remove_file(entry.unwrap().path()).unwrap();
     }

@@ -8,8 +8,8 @@ use master::coordinator::{
 };
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{
-    Assignment, Change, Command, Description, Exit, GrantKind, JobPlan, Outcome, Plan, Resources, State, StepPlan, Time,
-    Trust, What,
+    Assignment, Change, Command, Description, Exit, GrantKind, JobPlan, Outcome, Plan, Resources, State, StepPlan,
+    Time, Trust, What,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -377,7 +377,8 @@ impl World {
                         }
                     }
                 }
-                Effect::Cancel { .. } | Effect::Revoke { .. } | Effect::EndSession { .. } | Effect::Finished { .. } => {}
+                Effect::Cancel { .. } | Effect::Revoke { .. } | Effect::EndSession { .. } | Effect::Finished { .. } => {
+                }
             }
         }
     }

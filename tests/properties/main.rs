@@ -1,3 +1,4 @@
 //! Random tests against simple models. `GUILD_SEEDS=N` runs more, `GUILD_SEED=S` one again.
 
 mod coordinator;
+mod logs;

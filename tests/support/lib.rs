@@ -1,4 +1,5 @@
 //! What the tests share: seeds that replay.
 
+pub mod guild;
 pub mod ledger;
 pub mod seed;

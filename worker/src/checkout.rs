@@ -61,10 +61,16 @@ pub async fn checkout(
 ) -> Result<Checkout, CheckoutError> {
     let began = Instant::now();
     let store = stores.open(&source.repository, &source.revision)?;
-    let mut obtained = store.obtain(&source.revision, &pack).await?;
-    let mut fetched = obtained.fetched;
     let place = Place { workspace, store: &store };
-    let written = place.write(&source.revision, mode).await;
+    let (mut obtained, written) = if store.has(&source.revision) {
+        // only new tags can come: the tree need not wait for them
+        let (obtained, written) =
+            tokio::join!(store.obtain(&source.revision, &pack), place.write(&source.revision, mode));
+        (obtained?, written)
+    } else {
+        (store.obtain(&source.revision, &pack).await?, place.write(&source.revision, mode).await)
+    };
+    let mut fetched = obtained.fetched;
     if let Err(CheckoutError::Git(GitError::Failed { .. })) = written {
         // our bookkeeping or the store is damaged, as after a power cut: once more, from nothing
         tracing::warn!(error = ?written, "checking out again from nothing");

@@ -11,7 +11,7 @@ use schema::sturdy_ref::{SturdyRef, Token};
 use schema::values::RefusalCode;
 use schema::vat::{self, Limits, Side};
 use schema::wire;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -234,5 +234,5 @@ fn print(text: &str) -> Result<(), Failure> {
 fn start_tracing() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("GUILD_LOG");
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).try_init();
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(io::stderr().is_terminal()).with_writer(io::stderr).try_init();
 }

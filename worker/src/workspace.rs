@@ -14,6 +14,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use schema::values::Workspace as Mode;
@@ -64,7 +65,8 @@ pub fn reopen(root: &Path, name: &str) -> io::Result<Option<Workspace>> {
     Ok(lock(&dir, false)?.map(|lock| Workspace { root, dir, lock }))
 }
 
-/// Removes the workspaces that nobody used for so long, and what an earlier removal left; says how many.
+/// Removes the workspaces that nobody used for so long, and what an earlier removal left; says how many. Blocks as long as
+/// that takes.
 pub fn expire(root: &Path, older_than: Duration) -> io::Result<u32> {
     let mut removed = 0;
     let now = SystemTime::now();
@@ -206,6 +208,9 @@ fn remove_in_background(root: PathBuf) {
 }
 
 fn empty_trash(root: &Path) -> io::Result<()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    // two at the same tree would take each other's entries for errors
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let mut last = Ok(());
     let entries = match std::fs::read_dir(root.join(TRASH)) {
         Ok(entries) => entries,

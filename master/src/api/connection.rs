@@ -22,7 +22,7 @@ const FIRST_CREDENTIAL: Duration = Duration::from_secs(30);
 
 /// Counts who has not shown a credential yet.
 #[derive(Default)]
-pub struct Doorkeeper {
+struct Doorkeeper {
     strangers: RefCell<BTreeMap<IpAddr, usize>>,
 }
 
@@ -56,7 +56,7 @@ async fn greet(office: Rc<Office>, identity: Rc<Identity>, stream: TcpStream, st
 }
 
 /// Serves one secured stream until it ends.
-pub async fn attend(
+pub(super) async fn attend(
     office: Rc<Office>,
     stream: impl AsyncRead + AsyncWrite + 'static,
     peer: Option<Fingerprint>,
@@ -86,7 +86,7 @@ async fn watch_stranger(connection: &Connection, stranger: Option<Stranger>) {
 }
 
 /// A place among the strangers, given back when dropped.
-pub struct Stranger {
+pub(super) struct Stranger {
     doorkeeper: Rc<Doorkeeper>,
     address: IpAddr,
 }

@@ -21,6 +21,7 @@ pub struct Live {
 
 struct LiveSession {
     grant: GrantId,
+    /// Behind every gate, so that a worker can be told that its grant is over.
     worker: worker::Client,
     gate: Gate,
 }
@@ -36,12 +37,13 @@ pub(super) struct Connection {
 impl Live {
     /// The gate of a grant. Everything that its holder gets goes through it.
     pub(super) fn gate(&self, grant: GrantId, name: &str) -> Gate {
-        self.grants.borrow_mut().entry(grant).or_insert_with(|| Gate::new(name)).clone()
+        self.grants.borrow_mut().entry(grant).or_insert_with(|| Gate::new(grant.0, name)).clone()
     }
 
     /// The gate of a lease, below its worker's.
     pub(super) fn lease_gate(&self, token: LeaseToken, worker: &Gate) -> Gate {
-        self.leases.borrow_mut().entry(token).or_insert_with(|| worker.child("lease")).clone()
+        let child = || worker.child(worker.grant(), worker.holder());
+        self.leases.borrow_mut().entry(token).or_insert_with(child).clone()
     }
 
     /// Flips the gate of a lease: what is in flight fails.

@@ -20,7 +20,7 @@ mod view;
 mod viewer;
 mod worker;
 
-pub use connection::{Doorkeeper, serve};
+pub use connection::serve;
 pub use outside::outside;
 
 use crate::coordinator::record::{GrantId, RequestId};

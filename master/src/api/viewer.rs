@@ -3,7 +3,7 @@
 use super::build::Build;
 use super::event::Subscriber;
 use super::view::{JobDetail, write_build, write_jobs, write_queue_item, write_worker};
-use super::{Holder, Office, accept, broken, no_build, no_project, refuse};
+use super::{Holder, Office, broken, no_build, no_project, refuse};
 use crate::coordinator::record::{BuildRow, JobKey, JobRow};
 use crate::store::query::{self, BuildFilter};
 use schema::perspective_capnp::viewer;

@@ -7,7 +7,7 @@ use crate::coordinator::{SessionId, Standing};
 use schema::gate::Gate;
 use schema::values::{Assignment, Refusal, RefusalCode};
 use schema::wire;
-use schema::worker_capnp::{lease, session, worker, worker_desk};
+use schema::worker_capnp::{session, worker_desk};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -30,6 +30,7 @@ impl worker_desk::Server for Desk {
     ) -> capnp::Result<()> {
         let params = params.get()?;
         let peer = params.get_worker()?;
+        let peer = self.gate.behind(&peer).unwrap_or(peer);
         let instance = wire::read_id(params.get_instance()?)?;
         let running: Vec<LeaseToken> = read_tokens(params.get_running()?)?;
         let description = wire::read_description(params.get_description()?)?;
@@ -39,7 +40,7 @@ impl worker_desk::Server for Desk {
         let grant = self.holder.grant;
         let attached = self.office.driver.call(|it, now| it.attach(now, grant, instance, &running, description)).await;
         let (id, standing) = accept!(results, attached.and_then(|attached| attached));
-        let gate = self.gate.child("session");
+        let gate = self.gate.child(grant.0, &self.holder.name);
         self.office.live.add_session(id, grant, peer, gate.clone());
         let session = Session {
             office: self.office.clone(),
@@ -60,7 +61,7 @@ impl worker_desk::Server for Desk {
         for (index, (standing, token)) in (0..).zip(standing.iter().zip(&running)) {
             if *standing == Standing::Resumed {
                 let lease = Lease::resumed(&self.office, &self.gate, *token);
-                leases.set(index, lease.into_client_hook());
+                leases.set(index, lease.client.hook);
             }
         }
         Ok(())

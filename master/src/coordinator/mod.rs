@@ -27,7 +27,7 @@ use model::{Build, Job, Lease, LeaseState, Session, Timer};
 use queue::Queue;
 use record::{AttemptRow, BuildId, BuildRow, GrantId, GrantRow, JobKey, JobRow, LeaseToken, Loaded, Record, WorkerRow};
 use request::Requests;
-use schema::values::{Event, Fact, Plan, State, Time};
+use schema::values::{Event, Fact, Plan, Refusal, RefusalCode, Source, State, Time};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tokens::Tokens;
 
@@ -126,6 +126,20 @@ impl Coordinator {
     /// A build that is not finished.
     pub fn open_build_row(&self, id: BuildId) -> Option<&BuildRow> {
         self.builds.get(&id).map(|build| &build.row)
+    }
+
+    /// The number of the newest event.
+    pub fn last_event(&self) -> u64 {
+        self.last_event
+    }
+
+    /// The index-th source of the build that a lease is for.
+    pub fn lease_source(&self, token: LeaseToken, index: usize) -> Result<Source, Refusal> {
+        let stale = || Refusal::new(RefusalCode::Stale, "the lease is over");
+        let lease = self.leases.get(&token).ok_or_else(stale)?;
+        let sources = &self.builds[&lease.job.build].row.stamp.sources;
+        let missing = || Refusal::new(RefusalCode::Invalid, format!("the stamp has {} sources", sources.len()));
+        sources.get(index).cloned().ok_or_else(missing)
     }
 
     /// How many jobs wait for a worker.

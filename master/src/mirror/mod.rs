@@ -62,6 +62,8 @@ pub struct Fetched {
 struct Fetching {
     /// What `ls-remote` said before the last complete fetch, if nothing was fetched since.
     listing: Option<Vec<u8>>,
+    /// A run was ended by force: it may have left its locks.
+    interrupted: bool,
 }
 
 impl Mirror {
@@ -75,6 +77,8 @@ impl Mirror {
         if !dir.join("HEAD").exists() {
             initialize(&git, &dir, "sha1")?;
         }
+        clear_locks(&dir)?;
+        clear_halves(&dir)?;
         Ok(Mirror {
             objects: Objects::new(git.clone()),
             packs: pack::Packs::default(),
@@ -113,7 +117,7 @@ impl Mirror {
         }
         fetching.listing = None;
         self.match_object_format(listing.as_deref()).await?;
-        self.fetch_refs(&ALL).await?;
+        self.fetch_refs(&mut fetching, &ALL).await?;
         let fetched = self.read_refs().await?;
         fetching.listing = listing;
         Ok(fetched)
@@ -128,13 +132,13 @@ impl Mirror {
             return Ok(self.fetch().await?.refs.remove(ref_name));
         }
         fetching.listing = None;
-        match self.fetch_refs(&[&format!("+{ref_name}:{ref_name}")]).await {
+        match self.fetch_refs(&mut fetching, &[&format!("+{ref_name}:{ref_name}")]).await {
             Ok(()) => {}
             Err(GitError::Failed { text, .. }) if text.contains("couldn't find remote ref") => {
                 self.forget_ref(ref_name).await?;
             }
             // such as a stale branch `a` in the way of `a/b`: only pruning helps
-            Err(GitError::Failed { .. }) => self.fetch_refs(&ALL).await?,
+            Err(GitError::Failed { .. }) => self.fetch_refs(&mut fetching, &ALL).await?,
             Err(other) => return Err(other),
         }
         Ok(self.read_refs().await?.refs.remove(ref_name))
@@ -234,12 +238,25 @@ impl Mirror {
         remade.await.map_err(|lost| GitError::io(place(), lost.into()))?.map_err(|cause| GitError::io(place(), cause))
     }
 
-    async fn fetch_refs(&self, specs: &[&str]) -> Result<(), GitError> {
+    async fn fetch_refs(&self, fetching: &mut Fetching, specs: &[&str]) -> Result<(), GitError> {
+        if fetching.interrupted {
+            clear_locks(&self.dir).map_err(|cause| GitError::io(self.dir.display().to_string(), cause))?;
+        }
         let access = self.remote.access()?;
         let options = ["--prune", "--no-tags", "--force", "--no-write-fetch-head", "--progress"];
         let run = self.git.run("fetch").args(options).args(["--end-of-options", REMOTE]).args(specs);
         let run = run.env(access.env, access.secrets).deadline(Deadline::Silence(self.fetch_silence));
-        run.bytes().await.map(drop)
+        // stays set where this is dropped before git ended
+        fetching.interrupted = true;
+        let fetched = run.output().await;
+        fetching.interrupted = fetched.as_ref().map_or(true, |output| output.cut);
+        let output = fetched?;
+        // git leaves such refs out and calls that a success: we would take them for deleted
+        if output.stderr.contains("because shallow roots") {
+            let text = "the repository is a shallow clone: run `git fetch --unshallow` there";
+            return Err(GitError::Invalid(text.to_string()));
+        }
+        output.succeeded().map(drop)
     }
 
     async fn forget_ref(&self, ref_name: &str) -> Result<(), GitError> {
@@ -305,12 +322,53 @@ fn initialize(git: &Git, dir: &Path, format: &str) -> io::Result<()> {
     Err(io::Error::other(format!("{}: git init failed: {}", dir.display(), text.trim())))
 }
 
+/// Removes what keeps others out of refs. We are the only ones here, and whoever held it was ended by force; no ref's name
+/// ends like that.
+fn clear_locks(dir: &Path) -> io::Result<()> {
+    let mut places = vec![dir.join("refs")];
+    let mut names: Vec<PathBuf> =
+        ["packed-refs.lock", "HEAD.lock", "config.lock", "shallow.lock"].map(|name| dir.join(name)).into();
+    while let Some(place) = places.pop() {
+        for entry in std::fs::read_dir(place)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                places.push(entry.path());
+            } else if entry.path().extension().is_some_and(|end| end == "lock") {
+                names.push(entry.path());
+            }
+        }
+    }
+    names.iter().try_for_each(|name| remove_file(name))
+}
+
+/// Removes packs that were not received or written to their end.
+fn clear_halves(dir: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(dir.join("objects/pack"))? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if [&b"tmp_"[..], b".tmp-"].iter().any(|start| name.as_encoded_bytes().starts_with(start)) {
+            remove_file(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_file(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// All that git is told, beside the repository's own file. No protocol but the address's own, no hooks, no prompts, no
 /// collection behind our back; a local repository may belong to anyone.
 fn configuration(transport: Transport) -> String {
     let sections = [
         ("safe", "directory = *"),
-        ("core", "hooksPath = /dev/null\n\tfsmonitor = false\n\tquotePath = false"),
+        (
+            "core",
+            "hooksPath = /dev/null\n\tfsmonitor = false\n\tquotePath = false\n\tfsync = committed,reference\n\tfsyncMethod = batch",
+        ),
         ("protocol", "allow = never"),
         (&format!("protocol \"{}\"", transport.name()), "allow = always"),
         ("credential", "helper ="),

@@ -245,4 +245,34 @@ mod tests {
         assert!(env.iter().any(|line| line.contains(r"it'\''s a token'")), "{env:?}");
         assert_eq!(access.secrets[0], "s3cr3t");
     }
+
+    #[test]
+    fn ssh_understands_its_command() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = ["a key", "it's known"].map(|name| dir.path().join(name));
+        for file in &files {
+            std::fs::write(file, "").unwrap();
+        }
+        let [key_file, known_hosts_file] = files.clone().map(Some);
+        let remote = Remote { address: "git@host:x".to_string(), key_file, known_hosts_file, token_file: None };
+        let command = remote.ssh_command().unwrap().into_string().unwrap();
+        // `-G` prints what it would do, and does nothing
+        let said = std::process::Command::new("sh").args(["-c", &format!("{command} -G git@host")]).output().unwrap();
+        if said.status.code() == Some(127) {
+            return; // no ssh here
+        }
+        let said = String::from_utf8(said.stdout).unwrap();
+        for (name, value) in [
+            ("identityfile", files[0].to_str().unwrap()),
+            ("userknownhostsfile", files[1].to_str().unwrap()),
+            ("globalknownhostsfile", "/dev/null"),
+            ("stricthostkeychecking", "true"),
+            ("identitiesonly", "yes"),
+            ("batchmode", "yes"),
+        ] {
+            assert!(said.lines().any(|line| line == format!("{name} {value}")), "{name} {value}: {said}");
+        }
+        let lost = Remote { key_file: Some(dir.path().join("lost")), ..remote };
+        assert!(lost.access().err().unwrap().to_string().contains("lost"));
+    }
 }

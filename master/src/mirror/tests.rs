@@ -337,3 +337,40 @@ async fn a_dead_host_ends_a_fetch() {
     assert!(matches!(fetched, Err(super::GitError::Deadline { .. })), "{fetched:?}");
     drop(link);
 }
+
+#[tokio::test]
+async fn what_an_interrupted_fetch_left_is_in_nobodys_way() {
+    let scene = Scene::new();
+    let first = scene.commit("a", "1");
+    let dir = scene.dir.path().join("mirror");
+    let litter = || {
+        for name in ["packed-refs.lock", "refs/heads/main.lock"] {
+            std::fs::write(dir.join(name), "").unwrap();
+        }
+    };
+    std::fs::write(dir.join("objects/pack/tmp_pack_x"), "").unwrap();
+    litter();
+    let mirror = Scene::open(scene.dir.path());
+    assert!(!dir.join("objects/pack/tmp_pack_x").exists());
+    assert_eq!(mirror.fetch().await.unwrap().refs["refs/heads/main"], first);
+    let second = scene.commit("a", "2");
+    {
+        let mut fetch = std::pin::pin!(mirror.fetch_ref("refs/heads/main"));
+        assert!(futures::poll!(&mut fetch).is_pending(), "git was started and is dropped");
+    }
+    litter();
+    assert_eq!(mirror.fetch_ref("refs/heads/main").await.unwrap(), Some(second));
+}
+
+#[tokio::test]
+async fn a_shallow_repository_is_an_error_that_says_so() {
+    let scene = Scene::new();
+    scene.commit("a", "1");
+    scene.commit("a", "2");
+    let full = scene.dir.path().join("full");
+    std::fs::rename(scene.dir.path().join("origin"), &full).unwrap();
+    let address = format!("file://{}", full.display());
+    git(scene.dir.path(), &["clone", "-q", "--depth=1", &address, "origin"]);
+    let error = scene.mirror.fetch().await.unwrap_err().to_string();
+    assert!(error.contains("shallow"), "{error}");
+}

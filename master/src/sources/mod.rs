@@ -2,5 +2,71 @@
 
 pub mod git;
 mod pattern;
+mod repository;
 #[cfg(test)]
 mod tests;
+
+pub use repository::{Repositories, Repository};
+
+use crate::config::ProjectConfig;
+use crate::coordinator::ROOT;
+use crate::driver::Driver;
+use crate::mirror::{Mirror, Remote};
+use git::{GitSource, Patterns, Pokes, pokes};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+use tokio_util::sync::CancellationToken;
+
+/// One project's repository, ready to be followed.
+pub struct Source {
+    source: GitSource,
+    known: BTreeMap<String, String>,
+    pokes: Pokes,
+}
+
+/// Opens the mirror of a project and its source. `heads`: the last acknowledged revision of each ref.
+pub fn open(
+    state: &Path,
+    project: &str,
+    config: &ProjectConfig,
+    heads: Vec<(String, String)>,
+) -> io::Result<(Rc<Repository>, Source)> {
+    let remote = Remote {
+        address: config.repo.clone(),
+        key_file: config.credential_file.clone(),
+        known_hosts_file: config.known_hosts_file.clone(),
+        token_file: config.token_file.clone(),
+    };
+    let mirror = Rc::new(Mirror::open(&state.join("mirrors").join(project), remote)?);
+    let (poke, pokes) = pokes();
+    let repository = Rc::new(Repository {
+        project: project.to_owned(),
+        address: config.repo.clone(),
+        aliases: config.aliases.clone(),
+        mirror: mirror.clone(),
+        inferred: config.inferred.clone(),
+        poke,
+    });
+    let source = GitSource {
+        project: project.to_owned(),
+        mirror,
+        poll: config.poll,
+        branches: Patterns::new(config.branches.iter().cloned()),
+        tags: Patterns::new(config.tags.iter().cloned()),
+    };
+    Ok((repository, Source { source, known: heads.into_iter().collect(), pokes }))
+}
+
+impl Source {
+    /// Follows the repository for as long as it is polled.
+    pub async fn follow(self, driver: Rc<Driver>) {
+        let sink = |change| {
+            let driver = driver.clone();
+            async move { driver.call(|it, now| it.submit_change(now, ROOT, change)).await.map(|_| ()) }
+        };
+        // the source logs its notices itself
+        git::follow(self.source, sink, self.known, self.pokes, |_| (), CancellationToken::new()).await;
+    }
+}

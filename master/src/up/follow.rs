@@ -4,7 +4,8 @@ use super::checkout::Checkout;
 use super::{Followed, UpError, tell};
 use crate::api::Office;
 use crate::store::query;
-use client::{Guild, follow_build};
+use client::follow::{Follow, Notice};
+use client::Guild;
 use schema::values::{Cursor, Event, Fact, Outcome};
 use std::rc::Rc;
 
@@ -39,7 +40,11 @@ async fn follow_branch(office: &Rc<Office>, guild: &Guild, checkout: &Checkout) 
 /// The build's output as it comes, then its outcome.
 async fn show(office: &Rc<Office>, guild: &Guild, project: &str, number: u32) -> Result<Outcome, UpError> {
     let unplaceable = tokio::task::spawn_local(fail_unplaceable(office.clone(), project.to_owned(), number));
-    let followed = follow_build(guild, project, number, &mut tokio::io::stdout()).await;
+    let notices = |notice: Notice<'_>| match notice {
+        Notice::StepStarts { job, name, .. } => tell(&format!("> {job}: {name}")),
+        Notice::Planned(_) | Notice::JobEnded(_) => {}
+    };
+    let followed = Follow::new(guild, project, number).notices(notices).run(&mut tokio::io::stdout()).await;
     unplaceable.abort();
     let outcome = followed?;
     let view = guild.build(project, number).await?;

@@ -128,13 +128,15 @@ impl Link {
         if self.output.borrow().is_idle() {
             return Poll::Ready(());
         }
+        let before = self.output.borrow().position();
         let result = {
             let mut stream = self.stream.borrow_mut();
             self.output.borrow_mut().poll_write(cx, stream.as_mut())
         };
         let position = self.output.borrow().position();
         self.account.borrow_mut().written(position);
-        if self.pulse.get().paused.is_some() {
+        // Only on progress: the reader would wake us in turn, for ever.
+        if position > before && self.pulse.get().paused.is_some() {
             self.wake_reader();
         }
         match result {
@@ -164,9 +166,10 @@ impl Link {
         keep(&self.driver, waker);
     }
 
-    /// The driver's last act.
+    /// The driver's last act. The stream goes even where someone still holds the `Vat`.
     pub(super) fn end(&self) {
         self.shut.set(true);
+        drop(self.stream.replace(Box::pin(tokio::io::empty())));
         self.ended.set(true);
         self.changed.notify_waiters();
     }

@@ -85,10 +85,12 @@ impl capnp_rpc::Connection<Side> for Connection {
     /// Answers at once and never with an error, which the library would print on the standard output.
     fn shutdown(&mut self, result: capnp::Result<()>) -> Promise<(), Error> {
         self.link.shut.set(true);
-        match result {
-            Ok(()) => self.link.fail(CloseReason::Closed),
-            Err(error) => self.link.fail(CloseReason::Protocol(error.to_string())),
-        }
+        let reason = match result {
+            // Ours carry their reason already; this is what the library found wrong itself.
+            Err(error) if error.kind != capnp::ErrorKind::Disconnected => CloseReason::Protocol(error.to_string()),
+            Ok(()) | Err(_) => CloseReason::Closed,
+        };
+        self.link.fail(reason);
         Promise::ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use capnp::Result;
 use capnp::any_pointer;
-use capnp_rpc::rpc_capnp::{cap_descriptor, message, payload, return_};
+use capnp_rpc::rpc_capnp::{cap_descriptor, message, payload, resolve, return_};
 
 use super::account::Account;
 
@@ -41,30 +41,36 @@ pub(super) fn received(
             let reason = reason?.get_reason()?.to_string();
             return Ok(Some(reason.unwrap_or_else(|_| "no text".into())));
         }
-        _ => (),
+        message::Unimplemented(_)
+        | message::Resolve(_)
+        | message::Disembargo(_)
+        | message::Provide(_)
+        | message::Accept(_)
+        | message::Join(_)
+        | message::ObsoleteSave(_)
+        | message::ObsoleteDelete(_) => (),
     }
     Ok(None)
 }
 
 /// A message of ours, of `bytes`, that ends at `ends_at` in the output.
 pub(super) fn sent(account: &mut Account, envelope: any_pointer::Reader<'_>, bytes: usize, ends_at: u64) -> Result<()> {
-    let Ok(kind) = envelope.get_as::<message::Reader<'_>>()?.which() else {
-        return Ok(());
-    };
-    match kind {
-        message::Call(call) => {
-            exports(account, call?.get_params()?)?;
-        }
-        message::Return(answer) => {
-            let answer = answer?;
-            let exports = match answer.which() {
-                Ok(return_::Results(results)) => exports(account, results?)?,
-                Ok(_) | Err(_) => Vec::new(),
-            };
-            let keeps = !answer.get_no_finish_needed();
-            account.returned(answer.get_answer_id(), bytes, exports, keeps, ends_at);
-        }
-        _ => (),
+    let kind = envelope.get_as::<message::Reader<'_>>()?.which();
+    if let Ok(message::Call(call)) = kind {
+        exports(account, call?.get_params()?)?;
+    } else if let Ok(message::Return(answer)) = kind {
+        let answer = answer?;
+        let exports = match answer.which() {
+            Ok(return_::Results(results)) => exports(account, results?)?,
+            Ok(_) | Err(_) => Vec::new(),
+        };
+        let keeps = !answer.get_no_finish_needed();
+        account.returned(answer.get_answer_id(), bytes, exports, keeps, ends_at);
+    } else if let Ok(message::Resolve(resolve)) = kind
+        && let Ok(resolve::Cap(descriptor)) = resolve?.which()
+        && let Some(number) = export(descriptor?)
+    {
+        account.exported(number);
     }
     Ok(())
 }
@@ -81,13 +87,19 @@ fn count_capabilities(payload: payload::Reader<'_>, most: usize) -> Result<usize
 fn exports(account: &mut Account, payload: payload::Reader<'_>) -> Result<Vec<u32>> {
     let mut numbers = Vec::new();
     for descriptor in payload.get_cap_table()?.iter() {
-        match descriptor.which() {
-            Ok(cap_descriptor::SenderHosted(number) | cap_descriptor::SenderPromise(number)) => {
-                account.exported(number);
-                numbers.push(number);
-            }
-            Ok(_) | Err(_) => (),
+        if let Some(number) = export(descriptor) {
+            account.exported(number);
+            numbers.push(number);
         }
     }
     Ok(numbers)
+}
+
+/// The number of the object of ours that is handed out.
+fn export(descriptor: cap_descriptor::Reader<'_>) -> Option<u32> {
+    use cap_descriptor::{SenderHosted, SenderPromise};
+    match descriptor.which() {
+        Ok(SenderHosted(number) | SenderPromise(number)) => Some(number),
+        Ok(_) | Err(_) => None,
+    }
 }

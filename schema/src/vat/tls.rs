@@ -27,6 +27,9 @@ use crate::sturdy_ref::{Fingerprint, SturdyRef};
 /// For a TCP connection and its TLS handshake together, per address.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
+/// What rustls may hold of our output before the socket takes it.
+const TLS_BUFFER_BYTES: usize = 16 << 10;
+
 /// A stream whose other end has proved its key, if it showed one.
 #[derive(Debug)]
 pub struct Secured<S> {
@@ -81,12 +84,13 @@ pub async fn accept<S>(stream: S, identity: &Identity) -> Result<Secured<S>, Vat
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let config = server_config(identity).map_err(|e| VatError::Identity(e.to_string()))?;
-    let handshake = TlsAcceptor::from(Arc::new(config)).accept(stream);
-    let stream = timeout(HANDSHAKE_MAX, handshake)
+    let config = identity.server_config(server_config).map_err(|e| VatError::Identity(e.to_string()))?;
+    let handshake = TlsAcceptor::from(config).accept(stream);
+    let mut stream = timeout(HANDSHAKE_MAX, handshake)
         .await
         .map_err(|_| VatError::HandshakeLate)?
         .map_err(|e| VatError::Handshake(e.to_string()))?;
+    stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER_BYTES));
     let shown = stream.get_ref().1.peer_certificates();
     let peer = shown.and_then(<[_]>::first).map(key_of).transpose().map_err(|e| VatError::Handshake(e.to_string()))?;
     Ok(Secured { stream: stream.into(), peer })
@@ -111,7 +115,10 @@ async fn dial_one(
     let name = ServerName::try_from("guild.invalid").expect("a host name");
     let connected = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
     match connected {
-        Ok(stream) => Ok(Secured { stream: stream.into(), peer: Some(expected) }),
+        Ok(mut stream) => {
+            stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER_BYTES));
+            Ok(Secured { stream: stream.into(), peer: Some(expected) })
+        }
         Err(error) => Err(Failure::Answered(pin.explain(address, &error))),
     }
 }

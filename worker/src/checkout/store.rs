@@ -97,6 +97,11 @@ impl Store {
         self.is_sha256
     }
 
+    /// Whether `revision` came before; what the disk lost since shows only when it is used.
+    pub(super) fn has(&self, revision: &str) -> bool {
+        self.held().commits.iter().any(|known| known == revision)
+    }
+
     /// Afterwards `revision` is here with its history.
     pub(super) async fn obtain(&self, revision: &str, pack: &source_pack::Client) -> Result<Obtained, CheckoutError> {
         let _turn = self.turn.lock().await;
@@ -117,7 +122,7 @@ impl Store {
         let fetched = size.await?.get()?.get_size();
         if fetched > 0 {
             self.receive(&source, fetched, first).await?;
-        } else if !held.commits.iter().any(|known| known == revision) {
+        } else if !self.has(revision) {
             return Err(CheckoutError::Invalid(format!("the master sent nothing for {revision}, which is not here")));
         }
         let tags = self.verified(tags_of(&answer)?, &mut held).await?;
@@ -162,8 +167,24 @@ impl Store {
     fn sweep(&self) -> io::Result<()> {
         for entry in std::fs::read_dir(self.dir.join("objects/pack"))? {
             let entry = entry?;
-            if entry.file_name().as_encoded_bytes().starts_with(b"tmp_") {
+            let name = entry.file_name();
+            if [&b"tmp_"[..], b".tmp-"].iter().any(|start| name.as_encoded_bytes().starts_with(start)) {
                 super::remove_file(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Locks of an `update-ref` that was ended by force: it is our turn, so nobody holds them.
+    fn clear_locks(&self) -> io::Result<()> {
+        super::remove_file(&self.dir.join("packed-refs.lock"))?;
+        for place in ["refs/guild", "refs/guild-tags"] {
+            let Ok(entries) = std::fs::read_dir(self.dir.join(place)) else { continue };
+            for entry in entries {
+                let path = entry?.path();
+                if path.extension().is_some_and(|end| end == "lock") {
+                    super::remove_file(&path)?;
+                }
             }
         }
         Ok(())
@@ -208,6 +229,7 @@ impl Store {
             new.difference(&old).filter_map(|name| Some(format!("update {name} {}\n", name.rsplit('/').next()?)));
         let lines: String = gone.chain(come).collect();
         if !lines.is_empty() {
+            self.clear_locks().map_err(CheckoutError::io(&self.dir))?;
             self.git.run("update-ref", ["--stdin"], lines.into_bytes()).await?;
         }
         let (file, next) = (self.dir.join(HELD_FILE), self.dir.join("guild.held.next"));

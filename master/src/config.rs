@@ -1,0 +1,147 @@
+//! The master file, `master.toml`: what it says, typed, checked once. Opens nothing that it names.
+
+mod read;
+#[cfg(test)]
+mod tests;
+
+use schema::toml_file::Diagnostics;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const POLL: Duration = Duration::from_secs(2 * 60);
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where people reach this master; may be empty.
+    pub url: String,
+    /// Where the store, logs, mirrors and the identity are.
+    pub state: PathBuf,
+    pub listen: Listen,
+    pub limits: Limits,
+    pub projects: BTreeMap<String, ProjectConfig>,
+    pub pools: BTreeMap<String, PoolConfig>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Listen {
+    /// `address:port`
+    pub rpc: String,
+    /// What a sturdy ref says of where this master is.
+    pub advertise: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The most that a job may ask for.
+    pub job_timeout: Duration,
+    pub lease: Duration,
+    /// How long an offer waits for its `accept`.
+    pub offer: Duration,
+    /// The most bytes of one log.
+    pub log_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            job_timeout: Duration::from_secs(2 * 3600),
+            lease: Duration::from_secs(10 * 60),
+            offer: Duration::from_secs(10),
+            log_bytes: 256 << 20,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct ProjectConfig {
+    pub repo: String,
+    pub aliases: Vec<String>,
+    pub credential_file: Option<PathBuf>,
+    pub known_hosts_file: Option<PathBuf>,
+    pub token_file: Option<PathBuf>,
+    /// Patterns of short names.
+    pub branches: Vec<String>,
+    pub tags: Vec<String>,
+    pub poll: Duration,
+    /// None: the default pool.
+    pub pools: Vec<String>,
+    /// The pipeline where the repository has no file of its own; not in the file: `guild-master up` sets it.
+    pub inferred: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct PoolConfig {
+    /// What a worker must have besides its grant.
+    pub matches: Vec<String>,
+    /// None: that of the limits.
+    pub lease: Option<Duration>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("failed to read {}: {source}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{} has errors\n{errors}", path.display())]
+    Invalid { path: PathBuf, errors: Diagnostics },
+}
+
+impl Config {
+    /// Reads and checks a master file. Paths in it are relative to its directory.
+    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        let failed = |source| ConfigError::Read { path: path.to_owned(), source };
+        let text = std::fs::read(path).map_err(failed)?;
+        let absolute = std::path::absolute(path).map_err(failed)?;
+        let base = absolute.parent().unwrap_or(Path::new("/"));
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        Config::parse(&name, &text, base).map_err(|errors| ConfigError::Invalid { path: path.to_owned(), errors })
+    }
+
+    /// Like [`Config::load`] from a text; `base` is what its paths are relative to.
+    pub fn parse(file_name: &str, text: &[u8], base: &Path) -> Result<Config, Diagnostics> {
+        read::config(file_name, text, base)
+    }
+
+    /// The configuration of a master without a file.
+    pub fn standalone(state: &Path, address: &str) -> Config {
+        Config {
+            url: String::new(),
+            state: state.to_owned(),
+            listen: Listen { rpc: address.to_owned(), advertise: vec![address.to_owned()] },
+            limits: Limits::default(),
+            projects: BTreeMap::new(),
+            pools: BTreeMap::new(),
+        }
+    }
+}
+
+impl ProjectConfig {
+    /// A project with defaults: every branch, no tags.
+    pub fn of(repo: String) -> ProjectConfig {
+        ProjectConfig {
+            repo,
+            aliases: Vec::new(),
+            credential_file: None,
+            known_hosts_file: None,
+            token_file: None,
+            branches: vec!["**".to_owned()],
+            tags: Vec::new(),
+            poll: POLL,
+            pools: Vec::new(),
+            inferred: None,
+        }
+    }
+}
+
+/// The master file that `guild-master init` writes.
+pub fn starter(advertise: &str) -> Result<String, String> {
+    let wrong = || format!("--advertise `{advertise}` is not HOST:PORT");
+    let port = read::port(advertise).filter(|port| *port > 0).ok_or_else(wrong)?;
+    if advertise.contains(['"', '\\']) || advertise.contains(char::is_control) {
+        return Err(wrong());
+    }
+    Ok(format!(
+        "version = 1\nstate = \".\"\n\n[listen]\nrpc = \"0.0.0.0:{port}\"\nadvertise = [\"{advertise}\"]\n\n\
+         # [project.NAME]\n# repo = \"/path/or/address\"\n"
+    ))
+}

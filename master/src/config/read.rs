@@ -1,0 +1,234 @@
+//! From the text of `master.toml` to a [`Config`], with all errors at once.
+
+use super::{Config, Limits, Listen, POLL, PoolConfig, ProjectConfig};
+use schema::toml_file::{At, Diagnostics, NAME_MAX, Page, Table, Value, is_name};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The pool of workers whose grant names none; it needs no table.
+const DEFAULT_POOL: &str = "default";
+
+pub(super) fn config(file_name: &str, text: &[u8], base: &Path) -> Result<Config, Diagnostics> {
+    let page = Page::open(file_name, text)?;
+    let tree = page.parse()?;
+    let config = top(&page.root(&tree), base);
+    page.judge(config)
+}
+
+/// The port of `HOST:PORT`.
+pub(super) fn port(address: &str) -> Option<u16> {
+    let (host, port) = address.rsplit_once(':')?;
+    let host_is_one = match host.strip_prefix('[') {
+        Some(rest) => rest.ends_with(']'),
+        None => !host.contains(':'),
+    };
+    let written = !host.is_empty() && host_is_one && !address.contains(char::is_whitespace);
+    port.parse().ok().filter(|_| written && port.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+fn top(root: &Table<'_>, base: &Path) -> Option<Config> {
+    check_version(root);
+    let url = root.get("url").and_then(|value| url(&value)).unwrap_or_default();
+    let state = root.get("state").and_then(|value| value.text());
+    let listen = listen(root);
+    let limits = limits(root);
+    let pools = pools(root);
+    let poll = default_poll(root);
+    let projects = projects(root, base, poll, &pools);
+    root.close(&["include", "role", "lock", "mail", "notify"]);
+    let state = base.join(state.map_or_else(|| ".".to_owned(), |state| state.value));
+    Some(Config { url, state, listen: listen?, limits, projects, pools })
+}
+
+fn check_version(root: &Table<'_>) {
+    let Some(value) = root.get("version") else {
+        return root.page().error(0..0, "the file does not say its `version`", "", "begin it with: version = 1");
+    };
+    match value.integer(0..=i64::MAX) {
+        Some(1) | None => {}
+        Some(other) => value.refuse(format_args!("{other} is not known"), "", "this version of guild reads version 1"),
+    }
+}
+
+fn url(value: &Value<'_>) -> Option<String> {
+    let url = value.text()?.value;
+    if !url.starts_with("https://") && !url.starts_with("http://") {
+        value.refuse("is no web address", "", "it begins with https:// or http://");
+        return None;
+    }
+    Some(url.trim_end_matches('/').to_owned())
+}
+
+fn listen(root: &Table<'_>) -> Option<Listen> {
+    let Some(value) = root.get("listen") else {
+        let help = "[listen] with rpc = \"0.0.0.0:7711\" and advertise = [\"HOST:7711\"]";
+        root.page().error(0..0, "the file does not say where to listen", "", help);
+        return None;
+    };
+    let table = value.table("[listen]")?;
+    let rpc = required(&table, "rpc").and_then(|value| {
+        let rpc = value.text()?;
+        check_address(&table, &value, &rpc, 0).then_some(rpc.value)
+    });
+    let advertise = required(&table, "advertise").and_then(|value| {
+        let addresses = value.one_or_more()?;
+        if addresses.is_empty() {
+            value.refuse("is empty", "", "workers and people need one: \"HOST:PORT\"");
+        }
+        let good = addresses.into_iter().filter(|address| check_address(&table, &value, address, 1));
+        Some(good.map(|address| address.value).collect())
+    });
+    table.close(&["web"]);
+    Some(Listen { rpc: rpc?, advertise: advertise? })
+}
+
+/// The value of a key that must be there.
+fn required<'t>(table: &Table<'t>, key: &'static str) -> Option<Value<'t>> {
+    let value = table.get(key);
+    if value.is_none() {
+        table.page().error(table.span(), format!("{} has no `{key}`", table.place()), "", "");
+    }
+    value
+}
+
+/// Port 0 means any free one: good to listen on, not to reach.
+fn check_address(table: &Table<'_>, value: &Value<'_>, address: &At<String>, least: u16) -> bool {
+    let good = port(&address.value).is_some_and(|port| port >= least);
+    if !good {
+        let message = format!("{} has `{}`, which is not HOST:PORT", value.what(), address.value);
+        table.page().error(address.span.clone(), message, "", "an IPv6 address stands in brackets: \"[::1]:7711\"");
+    }
+    good
+}
+
+fn limits(root: &Table<'_>) -> Limits {
+    let usual = Limits::default();
+    let Some(table) = root.get("limits").and_then(|value| value.table("[limits]")) else { return usual };
+    let limits = Limits {
+        job_timeout: duration(&table, "job_timeout").unwrap_or(usual.job_timeout),
+        lease: duration(&table, "lease").unwrap_or(usual.lease),
+        offer: duration(&table, "offer").unwrap_or(usual.offer),
+        log_bytes: table.get("log_bytes").and_then(|value| log_bytes(&value)).unwrap_or(usual.log_bytes),
+    };
+    table.close(&["retain"]);
+    limits
+}
+
+/// More than zero.
+fn duration(table: &Table<'_>, key: &'static str) -> Option<Duration> {
+    let value = table.get(key)?;
+    let duration = value.duration()?;
+    if duration.is_zero() {
+        value.refuse("is zero", "", "");
+        return None;
+    }
+    Some(duration)
+}
+
+fn log_bytes(value: &Value<'_>) -> Option<u64> {
+    let bytes = value.bytes()?;
+    if bytes == 0 {
+        value.refuse("is zero", "", "");
+        return None;
+    }
+    Some(bytes)
+}
+
+fn default_poll(root: &Table<'_>) -> Duration {
+    let defaults = root.get("defaults").and_then(|value| value.table("[defaults]"));
+    let project = defaults.as_ref().and_then(|table| table.get("project"));
+    let project = project.and_then(|value| value.table("[defaults.project]"));
+    let poll = project.as_ref().and_then(|table| duration(table, "poll"));
+    defaults.iter().chain(&project).for_each(|table| table.close(&[]));
+    poll.unwrap_or(POLL)
+}
+
+fn pools(root: &Table<'_>) -> BTreeMap<String, PoolConfig> {
+    let named = named(root, "pool", "a pool");
+    let pools = named.into_iter().map(|(name, table)| {
+        let pool = PoolConfig { matches: matches(&table), lease: duration(&table, "lease") };
+        table.close(&["isolation", "share"]);
+        (name, pool)
+    });
+    pools.collect()
+}
+
+/// Labels: `name` or `name=value`.
+fn matches(table: &Table<'_>) -> Vec<String> {
+    let wants = table.get("match").and_then(|value| value.one_or_more()).unwrap_or_default();
+    for want in &wants {
+        let name = want.value.split('=').next().unwrap_or_default();
+        if !is_name(name.trim()) {
+            let message = format!("`{}` in {} is no label", want.value, table.place());
+            table.page().error(want.span.clone(), message, "", "like \"gpu\" or \"platform=linux-x86_64\"");
+        }
+    }
+    wants.into_iter().map(|want| want.value).collect()
+}
+
+fn projects(
+    root: &Table<'_>,
+    base: &Path,
+    poll: Duration,
+    pools: &BTreeMap<String, PoolConfig>,
+) -> BTreeMap<String, ProjectConfig> {
+    let named = named(root, "project", "a project");
+    named.into_iter().filter_map(|(name, table)| Some((name, project(&table, base, poll, pools)?))).collect()
+}
+
+fn project(
+    table: &Table<'_>,
+    base: &Path,
+    poll: Duration,
+    pools: &BTreeMap<String, PoolConfig>,
+) -> Option<ProjectConfig> {
+    let repo = required(table, "repo").and_then(|value| value.text());
+    let file = |key| table.get(key).and_then(|value| value.text()).map(|file| base.join(file.value));
+    let files: [Option<PathBuf>; 3] = ["credential_file", "known_hosts_file", "token_file"].map(file);
+    let usual = ProjectConfig::of(repo.map(|repo| repo.value).unwrap_or_default());
+    let branches = table.get("branches").and_then(|value| value.one_or_more()).map(values);
+    let config = ProjectConfig {
+        aliases: table.get("aliases").and_then(|value| value.one_or_more()).map(values).unwrap_or_default(),
+        branches: branches.unwrap_or(usual.branches),
+        tags: table.get("tags").and_then(|value| value.one_or_more()).map(values).unwrap_or_default(),
+        poll: duration(table, "poll").unwrap_or(poll),
+        pools: pools_of(table, pools),
+        repo: usual.repo,
+        credential_file: files[0].clone(),
+        known_hosts_file: files[1].clone(),
+        token_file: files[2].clone(),
+        inferred: None,
+    };
+    table.close(&["hook", "forks", "secrets", "public"]);
+    (!config.repo.is_empty()).then_some(config)
+}
+
+/// A pool that nobody defined is a typing error: its jobs would wait for ever.
+fn pools_of(table: &Table<'_>, pools: &BTreeMap<String, PoolConfig>) -> Vec<String> {
+    let names = table.get("pools").and_then(|value| value.one_or_more()).unwrap_or_default();
+    for name in names.iter().filter(|name| name.value != DEFAULT_POOL && !pools.contains_key(&name.value)) {
+        let message = format!("{} names the pool `{}`, which is not defined", table.place(), name.value);
+        let known = pools.keys().map(String::as_str).chain([DEFAULT_POOL]);
+        table.page().unknown(name.span.clone(), message, "no such pool", &name.value, known);
+    }
+    values(names)
+}
+
+fn values(strings: Vec<At<String>>) -> Vec<String> {
+    strings.into_iter().map(|string| string.value).collect()
+}
+
+/// The tables `[KEY.NAME]`, each with a name that needs no quoting in a selector or a path.
+fn named<'t>(root: &Table<'t>, key: &'static str, what: &str) -> Vec<(String, Table<'t>)> {
+    let Some(all) = root.get(key).and_then(|value| value.table(format!("[{key}]"))) else { return Vec::new() };
+    let tables = all.named().into_iter().filter_map(|(name, value)| {
+        if !is_name(name.value) {
+            let help = format!("letters, digits and `.` `_` `-`, at most {NAME_MAX}");
+            root.page().error(name.span, format!("`{}` cannot name {what}", name.value), "", help);
+            return None;
+        }
+        Some((name.value.to_owned(), value.table(format!("[{key}.{}]", name.value))?))
+    });
+    tables.collect()
+}

@@ -1,0 +1,153 @@
+//! Good and broken master files.
+
+use super::*;
+
+fn parse(text: &str) -> Config {
+    Config::parse("master.toml", text.as_bytes(), Path::new("/base")).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+/// One line an error: `line:column message | label | help`.
+fn lines(text: &str) -> String {
+    let errors = Config::parse("master.toml", text.as_bytes(), Path::new("/base")).expect_err("the text is broken");
+    let lines = errors.0.iter().map(|it| {
+        let parts = [&it.label, &it.help].into_iter().filter(|part| !part.is_empty());
+        let parts: String = parts.map(|part| format!(" | {part}")).collect();
+        format!("{}:{} {}{parts}", it.line, it.column, it.message)
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+const SMALL: &str = "version = 1\nlisten = { rpc = '0.0.0.0:1', advertise = 'h:1' }\n";
+
+#[test]
+fn what_is_read() {
+    let config = parse(
+        r#"
+        version = 1
+        url = "https://ci.example.org/"
+        state = "data"
+        [listen]
+        rpc = "0.0.0.0:7711"
+        advertise = ["ci.example.org:7711", "[::1]:7711"]
+        [limits]
+        job_timeout = "1h30m"
+        lease = "5m"
+        offer = "3s"
+        log_bytes = "1MiB"
+        [defaults.project]
+        poll = "30s"
+        [project.a]
+        repo = "/srv/a.git"
+        pools = ["linux", "default"]
+        credential_file = "keys/a"
+        token_file = "/etc/token"
+        [project.b]
+        repo = "https://example.org/b"
+        poll = "1h"
+        branches = ["main"]
+        tags = "v*"
+        [pool.linux]
+        match = ["platform=linux-x86_64"]
+        lease = "1m"
+        "#,
+    );
+    assert_eq!(config.url, "https://ci.example.org");
+    assert_eq!(config.state, Path::new("/base/data"));
+    assert_eq!(config.listen.advertise, ["ci.example.org:7711", "[::1]:7711"]);
+    let Limits { job_timeout, lease, offer, log_bytes } = config.limits;
+    assert_eq!((job_timeout.as_secs(), lease.as_secs(), offer.as_secs(), log_bytes), (5400, 300, 3, 1 << 20));
+    let a = &config.projects["a"];
+    assert_eq!((a.poll.as_secs(), a.pools.len(), a.tags.len()), (30, 2, 0));
+    assert_eq!(a.branches, ["**"]);
+    assert_eq!(a.credential_file.as_deref(), Some(Path::new("/base/keys/a")));
+    assert_eq!(a.token_file.as_deref(), Some(Path::new("/etc/token")));
+    let b = &config.projects["b"];
+    assert_eq!((b.poll.as_secs(), b.branches.len(), b.tags.as_slice()), (3600, 1, ["v*".to_owned()].as_slice()));
+    assert_eq!(config.pools["linux"].lease, Some(Duration::from_secs(60)));
+}
+
+#[test]
+fn the_starter_is_read() {
+    let text = starter("ci.example.org:7711").unwrap();
+    let config = parse(&text);
+    assert_eq!(config.listen.rpc, "0.0.0.0:7711");
+    assert_eq!(config.state, Path::new("/base/."));
+    for bad in ["", "host", "host:", ":1", "host:99999", "h\"x:1", "a:b:1", "h:0", "h:+1", "h x:1"] {
+        assert!(starter(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn what_is_said() {
+    let cases = [
+        ("ulr = 'x'", "3:1 the top level has no key `ulr` | unknown key | did you mean `url`?"),
+        ("url = 'ci.example.org'", "3:7 `url` of the top level is no web address | it begins with https:// or http://"),
+        ("mail.smtp = 'x'", "3:1 `mail` of the top level is not supported by this version | of a later version"),
+        ("[role.x]", "3:2 `role` of the top level is not supported by this version | of a later version"),
+        ("limits.lease = '0s'", "3:16 `lease` of [limits] is zero"),
+        ("limits.retain = {}", "3:8 `retain` of [limits] is not supported by this version | of a later version"),
+        (
+            "defaults.project.pol = '1s'",
+            "3:18 [defaults.project] has no key `pol` | unknown key | did you mean `poll`?",
+        ),
+        ("[project.a]", "3:1 [project.a] has no `repo`"),
+        (
+            "[project.'../a']\nrepo = 'x'",
+            "3:10 `../a` cannot name a project | letters, digits and `.` `_` `-`, at most 100",
+        ),
+        (
+            "[project.'..']\nrepo = 'x'",
+            "3:10 `..` cannot name a project | letters, digits and `.` `_` `-`, at most 100",
+        ),
+        (
+            "[project.a]\nrepo = 'x'\nforks = 'never'",
+            "5:1 `forks` of [project.a] is not supported by this version | of a later version",
+        ),
+        (
+            "[project.a]\nrepo = 'x'\npools = ['lin']\n[pool.linx]",
+            "5:10 [project.a] names the pool `lin`, which is not defined | no such pool | did you mean `linx`?",
+        ),
+        ("[pool.a]\nmatch = ['=x']", "4:10 `=x` in [pool.a] is no label | like \"gpu\" or \"platform=linux-x86_64\""),
+        (
+            "[pool.a]\nisolation = 'x'\nmtch = 'y'",
+            "4:1 `isolation` of [pool.a] is not supported by this version | of a later version\n\
+          5:1 [pool.a] has no key `mtch` | unknown key | did you mean `match`?",
+        ),
+    ];
+    for (more, wanted) in cases {
+        assert_eq!(lines(&format!("{SMALL}{more}\n")), wanted, "{more}");
+    }
+    assert_eq!(
+        lines(""),
+        "1:1 the file does not say its `version` | begin it with: version = 1\n1:1 the file does not say where to listen \
+         | [listen] with rpc = \"0.0.0.0:7711\" and advertise = [\"HOST:7711\"]"
+    );
+    assert_eq!(
+        lines("version = 1\n[listen]\nrpc = 'x'\nadvertise = ['h:0']\nweb = 'x'"),
+        "3:7 `rpc` of [listen] has `x`, which is not HOST:PORT | an IPv6 address stands in brackets: \"[::1]:7711\"\n\
+         4:14 `advertise` of [listen] has `h:0`, which is not HOST:PORT | an IPv6 address stands in brackets: \
+         \"[::1]:7711\"\n5:1 `web` of [listen] is not supported by this version | of a later version"
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("master.toml");
+    assert!(Config::load(&path).unwrap_err().to_string().starts_with("failed to read "));
+    std::fs::write(&path, "version = 1\nx = 1\n").unwrap();
+    let shown = Config::load(&path).unwrap_err().to_string();
+    assert!(shown.contains("╭─[master.toml:2:1]\n"), "{shown}");
+    std::fs::write(&path, SMALL).unwrap();
+    assert_eq!(Config::load(&path).unwrap().state, dir.path().join("."));
+}
+
+#[test]
+fn examples_of_the_manual_are_read() {
+    let manual = include_str!("../../../docs/master.md");
+    let examples: Vec<&str> = manual.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(examples.len(), 2);
+    for example in examples {
+        assert!(!parse(example).projects.is_empty());
+    }
+}

@@ -1,0 +1,46 @@
+//! The audit table: each row's BLAKE3 covers the row before, so that a row that is gone or altered shows.
+
+use super::StoreError;
+use super::row::{id, read_id, read_time, time};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use schema::values::Time;
+
+pub(super) fn append(to: &Transaction<'_>, at: Time, by: u64, text: &str) -> rusqlite::Result<()> {
+    let last: Option<(u64, [u8; 32])> = to
+        .prepare_cached("select sequence, hash from audit order by sequence desc limit 1")?
+        .query_row([], |row| Ok((read_id(row, 0)?, row.get(1)?)))
+        .optional()?;
+    let (sequence, before) = last.unwrap_or_default();
+    let hash = link(&before, sequence + 1, at, by, text);
+    to.prepare_cached("insert into audit (sequence, time, by_grant, text, hash) values (?1, ?2, ?3, ?4, ?5)")?
+        .execute(params![id(sequence + 1), time(at), id(by), text, hash])?;
+    Ok(())
+}
+
+/// Follows the whole chain; answers how many rows it has, or the first that does not fit.
+pub fn verify(connection: &Connection) -> Result<u64, StoreError> {
+    let mut statement = connection.prepare("select sequence, time, by_grant, text, hash from audit order by sequence")?;
+    let mut rows = statement.query([])?;
+    let mut before = [0; 32];
+    let mut count = 0;
+    while let Some(row) = rows.next()? {
+        count += 1;
+        let (sequence, at, by) = (read_id(row, 0)?, read_time(row, 1)?, read_id(row, 2)?);
+        let (text, hash): (String, [u8; 32]) = (row.get(3)?, row.get(4)?);
+        if sequence != count || hash != link(&before, sequence, at, by, &text) {
+            return Err(StoreError::Corrupt(format!("the audit chain breaks at row {count}")));
+        }
+        before = hash;
+    }
+    Ok(count)
+}
+
+fn link(before: &[u8; 32], sequence: u64, at: Time, by: u64, text: &str) -> [u8; 32] {
+    let mut hash = blake3::Hasher::new();
+    hash.update(before);
+    for number in [sequence, at.0, by, text.len() as u64] {
+        hash.update(&number.to_le_bytes());
+    }
+    hash.update(text.as_bytes());
+    *hash.finalize().as_bytes()
+}

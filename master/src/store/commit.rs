@@ -1,0 +1,223 @@
+//! Writes batches of records, each in one transaction.
+
+use super::row::{id, json, maybe_time, time, word};
+use super::{CommitError, audit};
+use crate::coordinator::record::{AttemptRow, BuildRow, GrantRow, JobRow, Record, RequestRow, SealRow, StepRow, WorkerRow};
+use rusqlite::{Connection, ErrorCode, Transaction, params};
+use schema::values::{Change, Event, Time};
+
+/// Answers are kept for so long, and so many of them (`common.capnp`).
+const REQUESTS_KEPT_MS: i64 = 7 * 24 * 3600 * 1000;
+/// Old answers deleted per commit that writes one.
+const REQUESTS_SWEPT: u32 = 8;
+
+pub(super) fn commit(connection: &mut Connection, batch: Vec<Record>) -> Result<(), CommitError> {
+    match write(connection, &batch) {
+        Ok(()) => Ok(()),
+        Err(error) if is_full(&error) => Err(CommitError::Full(batch)),
+        Err(error) => Err(CommitError::Failed(error.to_string())),
+    }
+}
+
+fn write(connection: &mut Connection, batch: &[Record]) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    for record in batch {
+        write_record(&transaction, record)?;
+    }
+    transaction.commit()
+}
+
+/// SQLite says "full" for its own limit, and "I/O error" with ENOSPC below for a full disk under the WAL.
+fn is_full(error: &rusqlite::Error) -> bool {
+    const IOERR_WRITE: i32 = 10 | (3 << 8);
+    error
+        .sqlite_error()
+        .is_some_and(|failure| failure.code == ErrorCode::DiskFull || failure.extended_code == IOERR_WRITE)
+}
+
+fn write_record(to: &Transaction<'_>, record: &Record) -> rusqlite::Result<()> {
+    match record {
+        Record::Build(row) => write_build(to, row),
+        Record::Plan { build, plan } => {
+            let sql = "insert or replace into plans (build, plan) values (?1, ?2)";
+            run(to, sql, params![id(build.0), json(plan)])
+        }
+        Record::Job(row) => write_job(to, row),
+        Record::Attempt(row) => write_attempt(to, row),
+        Record::Step(row) => write_step(to, row),
+        Record::Seal(row) => write_seal(to, row),
+        Record::Head { project, ref_name, revision } => write_head(to, project, ref_name, revision),
+        Record::Change { build, change, time } => write_change(to, build.map(|build| build.0), change, *time),
+        Record::Grant(row) => write_grant(to, row),
+        Record::Worker(row) => write_worker(to, row),
+        Record::Request(row) => write_request(to, row),
+        Record::Event(event) => write_event(to, event),
+        Record::Audit { time, by, text } => audit::append(to, *time, by.0, text),
+    }
+}
+
+fn run(to: &Transaction<'_>, sql: &str, values: impl rusqlite::Params) -> rusqlite::Result<()> {
+    to.prepare_cached(sql)?.execute(values)?;
+    Ok(())
+}
+
+fn write_build(to: &Transaction<'_>, row: &BuildRow) -> rusqlite::Result<()> {
+    let source = row.stamp.sources.first();
+    let sql = "insert into builds (id, project, number, ref, revision, state, outcome, stamp, cause, trust, created, \
+               started, finished, subject, author, diagnosis, job_count, by_grant) \
+               values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18) \
+               on conflict (id) do update set state = excluded.state, outcome = excluded.outcome, \
+               started = excluded.started, finished = excluded.finished, diagnosis = excluded.diagnosis, \
+               job_count = excluded.job_count";
+    let values = params![
+        id(row.id.0),
+        row.project,
+        row.number,
+        source.map(|source| source.ref_name.as_str()).unwrap_or_default(),
+        source.map(|source| source.revision.as_str()).unwrap_or_default(),
+        row.state.word(),
+        row.outcome.map(|outcome| outcome.word()),
+        json(&row.stamp),
+        json(&row.cause),
+        word(&row.trust),
+        time(row.created),
+        maybe_time(row.started),
+        maybe_time(row.finished),
+        row.subject,
+        row.author,
+        row.diagnosis,
+        row.job_count,
+        id(row.by.0),
+    ];
+    run(to, sql, values)?;
+    let sql = "insert into numbers (project, number) values (?1, ?2) \
+               on conflict (project) do update set number = excluded.number where excluded.number > number";
+    run(to, sql, params![row.project, row.number])
+}
+
+fn write_job(to: &Transaction<'_>, row: &JobRow) -> rusqlite::Result<()> {
+    let sql = "insert or replace into jobs (build, idx, name, state, outcome, reason, attempt, lost, queued, started, \
+               finished, worker, platform, carried_from) \
+               values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+    let values = params![
+        id(row.key.build.0),
+        row.key.index,
+        row.name,
+        row.state.word(),
+        row.outcome.map(|outcome| outcome.word()),
+        row.reason,
+        row.attempt,
+        row.lost,
+        maybe_time(row.queued),
+        maybe_time(row.started),
+        maybe_time(row.finished),
+        row.worker,
+        row.platform,
+        row.carried_from,
+    ];
+    run(to, sql, values)
+}
+
+fn write_attempt(to: &Transaction<'_>, row: &AttemptRow) -> rusqlite::Result<()> {
+    let sql = "insert or replace into attempts (build, idx, number, token, by_grant, worker, started, finished, \
+               outcome, reason, isolation) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    let values = params![
+        id(row.job.build.0),
+        row.job.index,
+        row.number,
+        row.token.0,
+        id(row.grant.0),
+        row.worker,
+        time(row.started),
+        maybe_time(row.finished),
+        row.outcome.map(|outcome| outcome.word()),
+        row.reason,
+        row.isolation,
+    ];
+    run(to, sql, values)
+}
+
+/// A step's start is told once: after a restart of the master only the end is known anew.
+fn write_step(to: &Transaction<'_>, row: &StepRow) -> rusqlite::Result<()> {
+    let sql = "insert into steps (build, idx, attempt, step, name, state, outcome, exit, started, finished, log_size, \
+               log_hash) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
+               on conflict (build, idx, attempt, step) do update set state = excluded.state, \
+               outcome = excluded.outcome, exit = excluded.exit, started = coalesce(excluded.started, started), \
+               finished = excluded.finished, log_size = excluded.log_size, log_hash = excluded.log_hash";
+    let values = params![
+        id(row.key.job.build.0),
+        row.key.job.index,
+        row.key.attempt,
+        row.key.step,
+        row.name,
+        row.state.word(),
+        row.outcome.map(|outcome| outcome.word()),
+        json(&row.exit),
+        maybe_time(row.started),
+        maybe_time(row.finished),
+        id(row.log_size),
+        row.log_hash,
+    ];
+    run(to, sql, values)
+}
+
+fn write_seal(to: &Transaction<'_>, row: &SealRow) -> rusqlite::Result<()> {
+    let sql = "insert or replace into logs (build, idx, attempt, step, size, hash, bytes) \
+               values (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let key = row.key;
+    let (build, index) = (id(key.job.build.0), key.job.index);
+    run(to, sql, params![build, index, key.attempt, key.step, id(row.size), row.hash, row.bytes])
+}
+
+fn write_head(to: &Transaction<'_>, project: &str, ref_name: &str, revision: &str) -> rusqlite::Result<()> {
+    if revision.is_empty() {
+        return run(to, "delete from heads where project = ?1 and ref = ?2", params![project, ref_name]);
+    }
+    let sql = "insert or replace into heads (project, ref, revision) values (?1, ?2, ?3)";
+    run(to, sql, params![project, ref_name, revision])
+}
+
+fn write_change(to: &Transaction<'_>, build: Option<u64>, change: &Change, at: Time) -> rusqlite::Result<()> {
+    let sql = "insert into changes (build, project, change, time) values (?1, ?2, ?3, ?4)";
+    run(to, sql, params![build.map(id), change.project, json(change), time(at)])
+}
+
+fn write_grant(to: &Transaction<'_>, row: &GrantRow) -> rusqlite::Result<()> {
+    let sql = "insert or replace into grants (id, parent, kind, name, what, created, expires, revoked, reason, \
+               join_hash, token_hash, holder) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+    let values = params![
+        id(row.id.0),
+        row.parent.map(|parent| id(parent.0)),
+        row.kind.word(),
+        row.name,
+        json(&row.what),
+        time(row.created),
+        maybe_time(row.expires),
+        maybe_time(row.revoked),
+        row.reason,
+        row.join_hash,
+        row.token_hash,
+        row.holder.map(|holder| holder.0),
+    ];
+    run(to, sql, values)
+}
+
+fn write_worker(to: &Transaction<'_>, row: &WorkerRow) -> rusqlite::Result<()> {
+    let sql = "insert or replace into workers (name, by_grant, draining, held, forgotten, last_heard, description) \
+               values (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let description = json(&row.description);
+    let heard = time(row.last_heard);
+    run(to, sql, params![row.name, id(row.grant.0), row.draining, row.held, row.forgotten, heard, description])
+}
+
+fn write_request(to: &Transaction<'_>, row: &RequestRow) -> rusqlite::Result<()> {
+    let sql = "insert or replace into requests (id, by_grant, body, answer, time) values (?1, ?2, ?3, ?4, ?5)";
+    run(to, sql, params![row.id.0, id(row.by.0), row.body, json(&row.answer), time(row.time)])?;
+    let sql = "delete from requests where id in (select id from requests where time < ?1 order by time limit ?2)";
+    run(to, sql, params![time(row.time) - REQUESTS_KEPT_MS, REQUESTS_SWEPT])
+}
+
+fn write_event(to: &Transaction<'_>, event: &Event) -> rusqlite::Result<()> {
+    let sql = "insert into events (sequence, time, project, build, fact) values (?1, ?2, ?3, ?4, ?5)";
+    run(to, sql, params![id(event.sequence), time(event.time), event.project, event.build, json(&event.fact)])
+}

@@ -1,0 +1,138 @@
+//! Where SQLite runs: a writer thread and reader threads in the product, inline in a simulation.
+
+use super::{BUSY, StoreError};
+use rusqlite::{Connection, OpenFlags};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use tokio::sync::oneshot;
+
+/// Prepared statements kept per connection.
+const STATEMENTS: usize = 64;
+
+/// Where the database is.
+#[derive(Clone, Debug)]
+pub(super) enum Connector {
+    File(PathBuf),
+    /// Shared by all connections of this name in this process.
+    Memory(String),
+}
+
+impl Connector {
+    pub(super) fn connect(&self) -> Result<Connection, StoreError> {
+        let connection = self.open(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+        // FULL: a commit is on the disk when it answers (https://sqlite.org/pragma.html#pragma_synchronous)
+        connection.pragma_update(None, "journal_mode", "wal")?;
+        connection.pragma_update(None, "synchronous", "full")?;
+        Ok(connection)
+    }
+
+    fn connect_reader(&self) -> Result<Connection, StoreError> {
+        let connection = self.open(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        connection.pragma_update(None, "query_only", true)?;
+        Ok(connection)
+    }
+
+    fn open(&self, flags: OpenFlags) -> Result<Connection, StoreError> {
+        let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+        let connection = match self {
+            Connector::File(path) => Connection::open_with_flags(path, flags)?,
+            Connector::Memory(name) => {
+                let shared = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+                let flags = shared | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+                Connection::open_with_flags(format!("file:{name}?mode=memory&cache=shared"), flags)?
+            }
+        };
+        connection.busy_timeout(BUSY)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        Ok(connection)
+    }
+}
+
+type Work = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// Runs work on one connection, one after the other.
+#[derive(Clone)]
+pub(super) enum Executor {
+    Thread(mpsc::Sender<Work>),
+    Inline(Arc<Mutex<Connection>>),
+}
+
+impl Executor {
+    pub(super) fn thread(mut connection: Connection) -> Executor {
+        let (sender, receiver) = mpsc::channel::<Work>();
+        let work = move || {
+            while let Ok(work) = receiver.recv() {
+                work(&mut connection);
+            }
+        };
+        std::thread::Builder::new().name("store".to_owned()).spawn(work).expect("a thread can be made");
+        Executor::Thread(sender)
+    }
+
+    pub(super) fn inline(connection: Connection) -> Executor {
+        Executor::Inline(Arc::new(Mutex::new(connection)))
+    }
+
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match self {
+            Executor::Inline(connection) => Ok(work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner))),
+            Executor::Thread(sender) => {
+                let (done, answer) = oneshot::channel();
+                let work = Box::new(move |connection: &mut Connection| drop(done.send(work(connection))));
+                sender.send(work).map_err(|_| StoreError::Closed)?;
+                answer.await.map_err(|_| StoreError::Closed)
+            }
+        }
+    }
+
+    /// Blocks until the work is done: for opening, before anything is served.
+    pub(super) fn run_now<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match self {
+            Executor::Inline(connection) => Ok(work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner))),
+            Executor::Thread(sender) => {
+                let (done, answer) = mpsc::channel();
+                let work = Box::new(move |connection: &mut Connection| drop(done.send(work(connection))));
+                sender.send(work).map_err(|_| StoreError::Closed)?;
+                answer.recv().map_err(|_| StoreError::Closed)
+            }
+        }
+    }
+}
+
+/// Read-only connections. Cheap to clone; queries go to them in turn.
+#[derive(Clone)]
+pub struct Readers {
+    executors: Arc<[Executor]>,
+    next: Arc<std::sync::atomic::AtomicUsize>,
+}
+
+impl Readers {
+    pub(super) fn threads(connector: &Connector, count: usize) -> Result<Readers, StoreError> {
+        let executors = (0..count).map(|_| Ok(Executor::thread(connector.connect_reader()?)));
+        Ok(Readers::over(executors.collect::<Result<_, StoreError>>()?))
+    }
+
+    pub(super) fn inline(connector: &Connector) -> Result<Readers, StoreError> {
+        Ok(Readers::over(Arc::new([Executor::inline(connector.connect_reader()?)])))
+    }
+
+    fn over(executors: Arc<[Executor]>) -> Readers {
+        Readers { executors, next: Arc::default() }
+    }
+
+    /// Runs a query on one of the connections. It sees everything that was committed before.
+    pub async fn query<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let turn = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let executor = &self.executors[turn % self.executors.len()];
+        Ok(executor.run(move |connection| query(connection)).await??)
+    }
+}

@@ -1,0 +1,54 @@
+//! Numbered steps, run on `PRAGMA user_version`, each in one transaction: `kill -9` in the middle is safe.
+
+use super::{StoreError, row};
+use rusqlite::Connection;
+
+/// What begins a step in the file.
+const MARK: &str = "-- step ";
+
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    let steps = steps();
+    let known = u32::try_from(steps.len()).expect("steps are few");
+    let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > known {
+        return Err(StoreError::Newer { found, known });
+    }
+    for (number, step) in (1..).zip(&steps).skip(found as usize) {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "user_version", number)?;
+        if number == 1 {
+            row::set_meta(&transaction, "incarnation", "1")?;
+        }
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+fn steps() -> Vec<&'static str> {
+    let text = include_str!("schema.sql");
+    text.split(MARK).skip(1).map(|step| step.split_once('\n').map_or("", |(_, sql)| sql)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_numbered_from_one() {
+        let text = include_str!("schema.sql");
+        for (number, step) in (1..).zip(text.split(MARK).skip(1)) {
+            assert!(step.starts_with(&format!("{number}:")), "step {number} begins with {:?}", &step[..10]);
+        }
+    }
+
+    #[test]
+    fn a_newer_store_is_refused() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection).unwrap();
+        migrate(&mut connection).unwrap();
+        connection.pragma_update(None, "user_version", 1_000).unwrap();
+        let refused = migrate(&mut connection).unwrap_err();
+        assert!(refused.to_string().contains("upgrade guild-master"), "{refused}");
+    }
+}

@@ -1,0 +1,134 @@
+//! The store: SQLite holds the facts. Owns the database file, its writer and its readers; decides nothing.
+//!
+//! The writer has a thread of its own: what waits is committed together by the driver. In simulations it runs inline,
+//! since a paused clock jumps over work on other threads. PostgreSQL would come behind the same functions.
+
+mod audit;
+mod commit;
+mod executor;
+mod load;
+mod migrate;
+pub mod query;
+mod row;
+
+pub use audit::verify as verify_audit;
+pub use executor::Readers;
+
+use crate::coordinator::record::{Loaded, Record};
+use executor::{Connector, Executor};
+use rusqlite::Connection;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The database in the state directory.
+pub const DATABASE_FILE: &str = "guild.db";
+/// Held locked by the master that owns the state directory.
+const LOCK_FILE: &str = "lock";
+const READERS: usize = 2;
+/// How long a reader waits for a lock that only a checkpoint can hold.
+const BUSY: Duration = Duration::from_secs(5);
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("{} is used by another master: stop it, or use another state directory", dir.display())]
+    InUse { dir: PathBuf },
+    #[error("the store was written by a newer version (schema step {found}, this program knows {known}): upgrade guild-master")]
+    Newer { found: u32, known: u32 },
+    #[error("failed to open {}: {source}", path.display())]
+    Open { path: PathBuf, source: io::Error },
+    #[error("the store: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("the store holds what cannot be read: {0}")]
+    Corrupt(String),
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// Why a batch was not committed. None of it was.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The batch comes back, to be tried again.
+    #[error("the disk is full")]
+    Full(Vec<Record>),
+    #[error("{0}")]
+    Failed(String),
+}
+
+pub struct Store {
+    writer: Executor,
+    readers: Readers,
+    /// The machine did not start anew since the store was used last: files hold what was written to them.
+    same_boot: bool,
+    _lock: Option<File>,
+}
+
+impl Store {
+    /// Opens or creates the store in a state directory, and keeps every other master out.
+    pub fn open(state: &Path) -> Result<Store, StoreError> {
+        let lock = lock(state)?;
+        let connector = Connector::File(state.join(DATABASE_FILE));
+        let mut connection = connector.connect()?;
+        migrate::migrate(&mut connection)?;
+        let same_boot = note_boot(&connection)?;
+        let readers = Readers::threads(&connector, READERS)?;
+        Ok(Store { writer: Executor::thread(connection), readers, same_boot, _lock: Some(lock) })
+    }
+
+    /// A store in memory, for simulations: it outlives the `Store` as long as somebody holds `name` open.
+    pub fn in_memory(name: &str) -> Result<Store, StoreError> {
+        let connector = Connector::Memory(name.to_owned());
+        let mut connection = connector.connect()?;
+        migrate::migrate(&mut connection)?;
+        let readers = Readers::inline(&connector)?;
+        Ok(Store { writer: Executor::inline(connection), readers, same_boot: true, _lock: None })
+    }
+
+    /// What a coordinator starts from.
+    pub fn load(&self) -> Result<Loaded, StoreError> {
+        self.writer.run_now(|connection| load::load(connection))?
+    }
+
+    /// Which life of the store this is: restoring a backup begins another.
+    pub fn incarnation(&self) -> Result<u64, StoreError> {
+        self.writer.run_now(|connection| load::incarnation(connection))?
+    }
+
+    pub fn is_same_boot(&self) -> bool {
+        self.same_boot
+    }
+
+    /// Writes a batch in one transaction; when this answers, it survives a power cut.
+    pub async fn commit(&self, batch: Vec<Record>) -> Result<(), CommitError> {
+        let written = self.writer.run(move |connection| commit::commit(connection, batch)).await;
+        written.unwrap_or_else(|_| Err(CommitError::Failed("the writer is gone".to_owned())))
+    }
+
+    /// Read-only connections, for history.
+    pub fn readers(&self) -> Readers {
+        self.readers.clone()
+    }
+}
+
+fn lock(state: &Path) -> Result<File, StoreError> {
+    let path = state.join(LOCK_FILE);
+    let open = |source| StoreError::Open { path: path.clone(), source };
+    std::fs::create_dir_all(state).map_err(open)?;
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(open)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::InUse { dir: state.to_owned() }),
+        Err(std::fs::TryLockError::Error(source)) => Err(open(source)),
+    }
+}
+
+/// Notes which boot of the machine this is; true where it is the one that was noted before.
+fn note_boot(connection: &Connection) -> Result<bool, StoreError> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let before = row::meta(connection, "boot")?;
+    row::set_meta(connection, "boot", boot.trim())?;
+    Ok(!boot.is_empty() && before.as_deref() == Some(boot.trim()))
+}

@@ -1,0 +1,171 @@
+//! History, read on reader threads. Every list costs O(log n) in the builds that exist, plus what it answers.
+
+use super::row::{self, id};
+use crate::coordinator::record::{AttemptRow, BuildId, BuildRow, JobRow, SealRow, StepKey, StepRow};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
+use schema::values::{Event, Filter, Plan};
+
+/// Which builds: all that is set must match.
+#[derive(Clone, Debug, Default)]
+pub struct BuildFilter {
+    pub project: Option<String>,
+    /// The projects that may be seen; none: all.
+    pub allowed: Option<Vec<String>>,
+    pub ref_name: Option<String>,
+    /// At least 4 hex digits of the revision.
+    pub revision: Option<String>,
+    /// Only smaller numbers.
+    pub before: Option<u32>,
+}
+
+/// A build with its plan, its jobs, and the steps of each job's latest attempt.
+pub type Detail = (BuildRow, Option<Plan>, Vec<(JobRow, Vec<StepRow>)>);
+
+/// Builds as they were at one event.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub builds: Vec<Detail>,
+    pub last_event: u64,
+}
+
+/// The newest first.
+pub fn builds(store: &Connection, filter: &BuildFilter, limit: u32) -> rusqlite::Result<Vec<BuildRow>> {
+    let mut conditions = Vec::new();
+    let mut values: Vec<Value> = Vec::new();
+    let mut want = |condition: &str, value: Value| {
+        values.push(value);
+        conditions.push(condition.replace('?', &format!("?{}", values.len())));
+    };
+    if let Some(project) = &filter.project {
+        want("project = ?", project.clone().into());
+    }
+    if let Some(ref_name) = &filter.ref_name {
+        want("ref = ?", ref_name.clone().into());
+    }
+    if let Some(before) = filter.before {
+        want("number < ?", before.into());
+    }
+    if let Some(prefix) = &filter.revision {
+        // the index serves a range, and not `like`; `g` follows every hex digit
+        want("revision >= ?", prefix.clone().into());
+        want("revision < ?", format!("{prefix}g").into());
+    }
+    if let Some(allowed) = &filter.allowed {
+        let list = serde_json::to_string(allowed).unwrap_or_default();
+        want("project in (select value from json_each(?))", list.into());
+    }
+    let conditions = if conditions.is_empty() { "1".to_owned() } else { conditions.join(" and ") };
+    // within a project numbers and ids rise together
+    let order = if filter.project.is_some() { "number" } else { "id" };
+    let sql = format!("select {} from builds where {conditions} order by {order} desc limit {limit}", row::BUILD);
+    let mut statement = store.prepare_cached(&sql)?;
+    statement.query_map(params_from_iter(values), row::build)?.collect()
+}
+
+pub fn newest(store: &Connection, project: &str) -> rusqlite::Result<Option<BuildRow>> {
+    let filter = BuildFilter { project: Some(project.to_owned()), ..BuildFilter::default() };
+    Ok(builds(store, &filter, 1)?.pop())
+}
+
+pub fn build(store: &Connection, project: &str, number: u32) -> rusqlite::Result<Option<BuildRow>> {
+    let sql = format!("select {} from builds where project = ?1 and number = ?2", row::BUILD);
+    store.prepare_cached(&sql)?.query_row(params![project, number], row::build).optional()
+}
+
+pub fn build_by_id(store: &Connection, build: BuildId) -> rusqlite::Result<Option<BuildRow>> {
+    let sql = format!("select {} from builds where id = ?1", row::BUILD);
+    store.prepare_cached(&sql)?.query_row([id(build.0)], row::build).optional()
+}
+
+pub fn plan(store: &Connection, build: BuildId) -> rusqlite::Result<Option<Plan>> {
+    let mut statement = store.prepare_cached("select plan from plans where build = ?1")?;
+    statement.query_row([id(build.0)], |row| row::read_json(row, 0)).optional()
+}
+
+/// In the order of the plan.
+pub fn jobs(store: &Connection, build: BuildId) -> rusqlite::Result<Vec<JobRow>> {
+    let sql = format!("select {} from jobs where build = ?1 order by idx", row::JOB);
+    store.prepare_cached(&sql)?.query_map([id(build.0)], row::job)?.collect()
+}
+
+/// A job by its name; of a carried one, the job that really ran.
+pub fn find_job(store: &Connection, build: BuildId, name: &str) -> rusqlite::Result<Option<JobRow>> {
+    let found = jobs(store, build)?.into_iter().find(|job| job.name == name);
+    let Some(job) = found else { return Ok(None) };
+    if job.carried_from == 0 {
+        return Ok(Some(job));
+    }
+    let Some(carrier) = build_by_id(store, build)? else { return Ok(None) };
+    match self::build(store, &carrier.project, job.carried_from)? {
+        Some(origin) => Ok(jobs(store, origin.id)?.into_iter().find(|job| job.name == name)),
+        None => Ok(None),
+    }
+}
+
+/// Of each job of a build, the attempt with the highest number.
+pub fn latest_attempts(store: &Connection, build: BuildId) -> rusqlite::Result<Vec<AttemptRow>> {
+    let sql = format!(
+        "select {} from attempts as a where build = ?1 and number = \
+         (select max(number) from attempts as b where b.build = a.build and b.idx = a.idx)",
+        row::ATTEMPT
+    );
+    store.prepare_cached(&sql)?.query_map([id(build.0)], row::attempt)?.collect()
+}
+
+pub fn detail(store: &Connection, build: BuildId) -> rusqlite::Result<Option<Detail>> {
+    let Some(row) = build_by_id(store, build)? else { return Ok(None) };
+    let steps = steps(store, build)?;
+    let jobs = jobs(store, build)?.into_iter().map(|job| {
+        let of_job = |step: &&StepRow| step.key.job == job.key && step.key.attempt == job.attempt;
+        let steps = steps.iter().filter(of_job).cloned().collect();
+        (job, steps)
+    });
+    Ok(Some((row, plan(store, build)?, jobs.collect())))
+}
+
+/// The builds that a filter names: one, or those that are open and the newest of each project. One read transaction, so
+/// that nothing lies between them and `last_event`.
+pub fn snapshot(store: &Connection, filter: &Filter, allowed: Option<&[String]>) -> rusqlite::Result<Snapshot> {
+    let transaction = store.unchecked_transaction()?;
+    let last: Option<i64> = transaction.query_row("select max(sequence) from events", [], |row| row.get(0))?;
+    let mut found = Vec::new();
+    for id in named(&transaction, filter)? {
+        found.extend(detail(&transaction, id)?);
+    }
+    found.retain(|(row, _, _)| {
+        let wanted = filter.projects.is_empty() || filter.projects.contains(&row.project);
+        wanted && allowed.is_none_or(|allowed| allowed.contains(&row.project))
+    });
+    Ok(Snapshot { builds: found, last_event: last.map_or(0, |last| u64::try_from(last).unwrap_or(0)) })
+}
+
+/// After this one, in order.
+pub fn events(store: &Connection, after: u64, limit: usize) -> rusqlite::Result<Vec<Event>> {
+    let sql = "select sequence, time, project, build, fact from events where sequence > ?1 order by sequence limit ?2";
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    store.prepare_cached(sql)?.query_map(params![id(after), limit], row::event)?.collect()
+}
+
+pub fn seal(store: &Connection, key: StepKey) -> rusqlite::Result<Option<SealRow>> {
+    let sql = "select size, hash, bytes from logs where build = ?1 and idx = ?2 and attempt = ?3 and step = ?4";
+    let values = params![id(key.job.build.0), key.job.index, key.attempt, key.step];
+    store.prepare_cached(sql)?.query_row(values, |row| row::seal(key, row)).optional()
+}
+
+fn steps(store: &Connection, build: BuildId) -> rusqlite::Result<Vec<StepRow>> {
+    let sql = format!("select {} from steps where build = ?1 order by idx, attempt, step", row::STEP);
+    store.prepare_cached(&sql)?.query_map([id(build.0)], row::step)?.collect()
+}
+
+fn named(store: &Connection, filter: &Filter) -> rusqlite::Result<Vec<BuildId>> {
+    let build_id = |row: &rusqlite::Row<'_>| row::read_id(row, 0).map(BuildId);
+    if filter.build > 0 {
+        let sql = "select id from builds where number = ?1 and project in (select value from json_each(?2))";
+        let projects = serde_json::to_string(&filter.projects).unwrap_or_default();
+        return store.prepare_cached(sql)?.query_map(params![filter.build, projects], build_id)?.collect();
+    }
+    let sql = "select id from builds where state <> 'finished' union \
+               select b.id from numbers as n join builds as b on b.project = n.project and b.number = n.number";
+    store.prepare_cached(sql)?.query_map([], build_id)?.collect()
+}

@@ -1,0 +1,171 @@
+-- The database's history, one numbered step after another. A step is never changed once released; a new one is added.
+-- Times are milliseconds since 1970; JSON columns hold the structs of `schema::values` and `coordinator::record`.
+
+-- step 1: version 0.1.0
+create table meta (
+    name text primary key,
+    value text not null
+) strict, without rowid;
+
+create table builds (
+    id integer primary key,
+    project text not null,
+    number integer not null,
+    ref text not null,
+    revision text not null,
+    state text not null,
+    outcome text,
+    stamp text not null,            -- JSON
+    cause text not null,            -- JSON
+    trust text not null,            -- JSON
+    created integer not null,
+    started integer,
+    finished integer,
+    subject text not null,
+    author text not null,
+    diagnosis text not null,
+    job_count integer not null,
+    by_grant integer not null
+) strict;
+create unique index builds_number on builds (project, number);
+create index builds_ref on builds (project, ref, number);
+create index builds_revision on builds (revision);
+create index builds_open on builds (id) where state <> 'finished';
+
+-- the highest number ever used: kept when builds are deleted, so that none is used again
+create table numbers (
+    project text primary key,
+    number integer not null
+) strict, without rowid;
+
+create table plans (
+    build integer primary key,
+    plan text not null              -- JSON
+) strict;
+
+create table jobs (
+    build integer not null,
+    idx integer not null,
+    name text not null,
+    state text not null,
+    outcome text,
+    reason text not null,
+    attempt integer not null,
+    lost integer not null,
+    queued integer,
+    started integer,
+    finished integer,
+    worker text not null,
+    platform text not null,
+    carried_from integer not null,
+    primary key (build, idx)
+) strict, without rowid;
+
+create table attempts (
+    build integer not null,
+    idx integer not null,
+    number integer not null,
+    token blob not null,
+    by_grant integer not null,
+    worker text not null,
+    started integer not null,
+    finished integer,
+    outcome text,
+    reason text not null,
+    isolation text not null,
+    primary key (build, idx, number)
+) strict, without rowid;
+
+create table steps (
+    build integer not null,
+    idx integer not null,
+    attempt integer not null,
+    step integer not null,
+    name text not null,
+    state text not null,
+    outcome text,
+    exit text not null,             -- JSON
+    started integer,
+    finished integer,
+    log_size integer not null,
+    log_hash blob not null,
+    primary key (build, idx, attempt, step)
+) strict, without rowid;
+
+create table logs (
+    build integer not null,
+    idx integer not null,
+    attempt integer not null,
+    step integer not null,
+    size integer not null,
+    hash blob not null,
+    bytes blob,                     -- the whole log where it is small; else it is a file
+    primary key (build, idx, attempt, step)
+) strict;
+
+create table heads (
+    project text not null,
+    ref text not null,
+    revision text not null,
+    primary key (project, ref)
+) strict, without rowid;
+
+create table changes (
+    id integer primary key,
+    build integer,
+    project text not null,
+    change text not null,           -- JSON
+    time integer not null
+) strict;
+create index changes_build on changes (build);
+
+create table grants (
+    id integer primary key,
+    parent integer,
+    kind text not null,
+    name text not null,
+    what text not null,             -- JSON
+    created integer not null,
+    expires integer,
+    revoked integer,
+    reason text not null,
+    join_hash blob,
+    token_hash blob,
+    holder blob
+) strict;
+
+create table workers (
+    name text primary key,
+    by_grant integer not null,
+    draining integer not null,
+    held text not null,
+    forgotten integer not null,
+    last_heard integer not null,
+    description text not null       -- JSON
+) strict, without rowid;
+
+create table requests (
+    id blob primary key,
+    by_grant integer not null,
+    body blob not null,
+    answer text not null,           -- JSON
+    time integer not null
+) strict, without rowid;
+create index requests_time on requests (time);
+
+create table events (
+    sequence integer primary key,
+    time integer not null,
+    project text not null,
+    build integer not null,
+    fact text not null              -- JSON
+) strict;
+
+-- each row's hash covers the row before: a row that is gone or altered shows
+create table audit (
+    sequence integer primary key,
+    time integer not null,
+    by_grant integer not null,
+    text text not null,
+    hash blob not null
+) strict;

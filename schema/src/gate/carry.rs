@@ -1,0 +1,172 @@
+//! Carries parameters and answers through a gate: copies the message where capabilities are in it, and wraps
+//! those. Decides nothing.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use capnp::Error;
+use capnp::any_pointer;
+use capnp::capability::Promise;
+use capnp::message::{Builder, HeapAllocator};
+use capnp::private::capability::{ParamsHook, PipelineHook, RequestHook, ResultsHook};
+use capnp::traits::{Imbue as _, ImbueMut as _};
+use futures::channel::oneshot;
+
+use super::Gate;
+use super::membrane::{Direction, Inner, wrap};
+
+const FIRST_SEGMENT_WORDS: u32 = 64;
+
+type Capabilities = Vec<Option<Inner>>;
+pub(super) type Outer = Rc<RefCell<Option<Box<dyn ResultsHook>>>>;
+
+/// The parameters as they are where no capability is in them; else a copy with wrapped ones.
+pub(super) fn params(
+    gate: &Gate,
+    hook: Box<dyn ParamsHook>,
+    direction: Direction,
+) -> Result<Box<dyn ParamsHook>, Error> {
+    let reader = hook.get()?;
+    let size = reader.target_size()?;
+    if size.cap_count == 0 {
+        return Ok(hook);
+    }
+    let words = u32::try_from(size.word_count + 1).unwrap_or(FIRST_SEGMENT_WORDS);
+    let mut copy = Copy::new(words);
+    copy.root()?.set_as(reader)?;
+    copy.wrap_all(gate, direction);
+    Ok(Box::new(copy))
+}
+
+/// A message of our own with its capabilities.
+struct Copy {
+    message: Builder<HeapAllocator>,
+    capabilities: Capabilities,
+}
+
+impl Copy {
+    fn new(words: u32) -> Self {
+        Self { message: Builder::new(HeapAllocator::new().first_segment_words(words)), capabilities: Vec::new() }
+    }
+
+    fn root(&mut self) -> Result<any_pointer::Builder<'_>, Error> {
+        let mut root: any_pointer::Builder<'_> = self.message.get_root()?;
+        root.imbue_mut(&mut self.capabilities);
+        Ok(root)
+    }
+
+    fn wrap_all(&mut self, gate: &Gate, direction: Direction) {
+        for slot in &mut self.capabilities {
+            *slot = slot.take().map(|hook| wrap(gate, hook, direction));
+        }
+    }
+}
+
+impl ParamsHook for Copy {
+    fn get(&self) -> Result<any_pointer::Reader<'_>, Error> {
+        let mut root: any_pointer::Reader<'_> = self.message.get_root_as_reader()?;
+        root.imbue(&self.capabilities);
+        Ok(root)
+    }
+}
+
+/// The results that the object fills in; on its way to those of the caller.
+pub(super) struct Carried {
+    copy: Option<Copy>,
+    done: Option<oneshot::Sender<Copy>>,
+    outer: Outer,
+    gate: Gate,
+    direction: Direction,
+}
+
+/// The caller's end of [`Carried`].
+pub(super) struct Answer {
+    filled: oneshot::Receiver<Copy>,
+    outer: Outer,
+    gate: Gate,
+    direction: Direction,
+}
+
+impl Carried {
+    pub(super) fn new(gate: &Gate, results: Box<dyn ResultsHook>, direction: Direction) -> (Self, Answer) {
+        let (done, filled) = oneshot::channel();
+        let outer: Outer = Rc::new(RefCell::new(Some(results)));
+        let carried = Self {
+            copy: Some(Copy::new(FIRST_SEGMENT_WORDS)),
+            done: Some(done),
+            outer: outer.clone(),
+            gate: gate.clone(),
+            direction,
+        };
+        let answer = Answer { filled, outer, gate: gate.clone(), direction };
+        (carried, answer)
+    }
+
+    fn copy(&mut self) -> Result<&mut Copy, Error> {
+        let gone = || Error::failed("the results were given away".into());
+        self.copy.as_mut().ok_or_else(gone)
+    }
+}
+
+impl Answer {
+    pub(super) fn outer(&self) -> Outer {
+        self.outer.clone()
+    }
+
+    /// Gives the caller what the object has filled in.
+    pub(super) async fn deliver(self) -> Result<(), Error> {
+        let lost = |_| Error::failed("the object gave no results".into());
+        let mut copy = self.filled.await.map_err(lost)?;
+        copy.wrap_all(&self.gate, self.direction);
+        fill(&self.outer, &copy, |_| Ok(()))
+    }
+}
+
+fn fill(outer: &Outer, copy: &Copy, then: impl FnOnce(&mut dyn ResultsHook) -> Result<(), Error>) -> Result<(), Error> {
+    match outer.borrow_mut().as_mut() {
+        // The gate was closed meanwhile, and the caller has its answer.
+        None => Ok(()),
+        Some(results) => {
+            results.get()?.set_as(ParamsHook::get(copy)?)?;
+            then(&mut **results)
+        }
+    }
+}
+
+impl Drop for Carried {
+    fn drop(&mut self) {
+        if let (Some(copy), Some(done)) = (self.copy.take(), self.done.take()) {
+            let _ = done.send(copy);
+        }
+    }
+}
+
+impl ResultsHook for Carried {
+    fn get(&mut self) -> Result<any_pointer::Builder<'_>, Error> {
+        self.copy()?.root()
+    }
+
+    fn set_pipeline(&mut self) -> Result<(), Error> {
+        let (gate, direction, outer) = (self.gate.clone(), self.direction, self.outer.clone());
+        let copy = self.copy()?;
+        // The object may go on filling in what the caller's pipeline has already seen, so this is a copy too.
+        let words = copy.message.size_in_words() as u32 + 1;
+        let mut early = Copy::new(words);
+        early.root()?.set_as(ParamsHook::get(copy)?)?;
+        early.wrap_all(&gate, direction);
+        fill(&outer, &early, |results| results.set_pipeline())
+    }
+
+    fn allow_cancellation(&self) {}
+
+    fn tail_call(self: Box<Self>, _: Box<dyn RequestHook>) -> Promise<(), Error> {
+        Promise::err(Error::unimplemented("tail calls do not pass a gate".into()))
+    }
+
+    fn direct_tail_call(self: Box<Self>, _: Box<dyn RequestHook>) -> (Promise<(), Error>, Box<dyn PipelineHook>) {
+        let refused = Error::unimplemented("tail calls do not pass a gate".into());
+        let broken = capnp_rpc::new_broken_cap(refused.clone());
+        let pipeline = broken.hook.new_call(0, 0, None).hook.send().pipeline;
+        (Promise::err(refused), pipeline.hook)
+    }
+}

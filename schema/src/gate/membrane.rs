@@ -1,0 +1,285 @@
+//! One wrapped capability, and how calls pass it. An untyped server, not a `ClientHook` of our own: request
+//! building, queueing and pipelining are then the library's.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::ops::Deref;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+
+use capnp::Error;
+use capnp::any_pointer;
+use capnp::capability::{DispatchCallResult, FromClientHook, FromServer, Params, Promise, Results, Server};
+use capnp::private::capability::ClientHook;
+use futures::FutureExt as _;
+
+use super::Gate;
+use super::carry::{self, Carried};
+
+pub(super) type Inner = Box<dyn ClientHook>;
+
+/// Which way a capability goes, or a call to it comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Direction {
+    /// An object of ours, for the holder.
+    Outward,
+    /// An object of the holder's, for us.
+    Inward,
+}
+
+impl Direction {
+    pub(super) fn opposite(self) -> Self {
+        match self {
+            Self::Outward => Self::Inward,
+            Self::Inward => Self::Outward,
+        }
+    }
+}
+
+/// What is wrapped: its address and connection, and for whom.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    address: usize,
+    brand: usize,
+    direction: Direction,
+}
+
+/// One capability behind a gate.
+pub(super) struct Wrapper {
+    gate: Gate,
+    /// None once the gate is closed: the object is released although the holder keeps the wrapper.
+    inner: RefCell<Option<Inner>>,
+    key: Key,
+}
+
+/// Wraps `hook`, or unwraps it where it comes home.
+pub(super) fn wrap(gate: &Gate, hook: Inner, direction: Direction) -> Inner {
+    let hook = resolved(hook);
+    if let Some(error) = gate.refusal() {
+        return broken(error);
+    }
+    if hook.when_more_resolved().is_none() {
+        return wrap_settled(gate, hook, direction);
+    }
+    // Whether it comes home is known only when it has settled. Calls wait in order until then.
+    let gate = gate.clone();
+    let settled = async move {
+        tokio::select! {
+            biased;
+            error = gate.closed() => Err(error),
+            settled = hook.when_resolved() => {
+                settled?;
+                Ok(Untyped(wrap_settled(&gate, resolved(hook), direction)))
+            }
+        }
+    };
+    capnp_rpc::new_future_client::<Untyped>(settled).0
+}
+
+/// What a wrapper of this gate that faces inward wraps.
+pub(super) fn behind(gate: &Gate, hook: &dyn ClientHook) -> Option<Inner> {
+    let wrapper = known(gate, &*resolved(hook.add_ref()))?;
+    match wrapper.key.direction {
+        Direction::Inward => wrapper.inner(),
+        Direction::Outward => None,
+    }
+}
+
+fn wrap_settled(gate: &Gate, hook: Inner, direction: Direction) -> Inner {
+    if let Some(wrapper) = known(gate, &*hook) {
+        if wrapper.key.direction == direction {
+            return hook;
+        }
+        return wrapper.inner().unwrap_or_else(|| broken(lost(gate)));
+    }
+    let key = Key { address: hook.get_ptr(), brand: hook.get_brand(), direction };
+    let same = gate.0.by_inner.borrow().get(&key).and_then(|w| w.upgrade());
+    let wrapper = same.unwrap_or_else(|| Wrapper::new(gate, hook, key));
+    capnp_rpc::new_client_from_rc::<Untyped, Wrapper>(wrapper).0
+}
+
+/// The wrapper of this gate that `hook` is a client of.
+fn known(gate: &Gate, hook: &dyn ClientHook) -> Option<Rc<Wrapper>> {
+    // A brand is a connection's: what has one is not of this process.
+    if hook.get_brand() != 0 {
+        return None;
+    }
+    let wrappers = gate.0.by_outer.borrow();
+    wrappers.get(&hook.get_ptr()).and_then(|w| w.upgrade())
+}
+
+fn resolved(mut hook: Inner) -> Inner {
+    while let Some(next) = hook.get_resolved() {
+        hook = next;
+    }
+    hook
+}
+
+fn broken(error: Error) -> Inner {
+    capnp_rpc::new_broken_cap(error).hook
+}
+
+fn lost(gate: &Gate) -> Error {
+    let none = || Error::failed("the object behind this capability is gone".into());
+    gate.refusal().unwrap_or_else(none)
+}
+
+impl Wrapper {
+    fn new(gate: &Gate, hook: Inner, key: Key) -> Rc<Self> {
+        let wrapper = Rc::new(Self { gate: gate.clone(), inner: RefCell::new(Some(hook)), key });
+        let weak = Rc::downgrade(&wrapper);
+        let address = Rc::as_ptr(&wrapper) as usize;
+        gate.0.by_outer.borrow_mut().insert(address, weak.clone());
+        gate.0.by_inner.borrow_mut().insert(key, weak);
+        wrapper
+    }
+
+    pub(super) fn release(&self) -> Option<Inner> {
+        self.inner.borrow_mut().take()
+    }
+
+    fn inner(&self) -> Option<Inner> {
+        self.inner.borrow().as_ref().map(|hook| hook.add_ref())
+    }
+
+    fn call(
+        &self,
+        interface: u64,
+        method: u16,
+        params: Params<any_pointer::Owned>,
+        results: Results<any_pointer::Owned>,
+    ) -> Result<Promise<(), Error>, Error> {
+        let gate = self.gate.clone();
+        if let Some(error) = gate.refusal() {
+            return Err(error);
+        }
+        let direction = self.key.direction;
+        if direction == Direction::Outward {
+            gate.allows(interface, method)?;
+        }
+        let inner = self.inner().ok_or_else(|| lost(&gate))?;
+        let params = carry::params(&gate, params.hook, direction.opposite())?;
+        let (carried, answer) = Carried::new(&gate, results.hook, direction);
+        // Now, not when first polled: calls must leave in the order in which they came.
+        let called = inner.call(interface, method, params, Box::new(carried));
+        let flight = Flight::start(&gate);
+        let outer = answer.outer();
+        let work = async move {
+            called.await?;
+            answer.deliver().await
+        };
+        Ok(Promise::from_future(async move {
+            let gate = &flight.0;
+            tokio::select! {
+                biased;
+                error = gate.closed() => {
+                    // Even if the object keeps its results: the caller is answered.
+                    outer.borrow_mut().take();
+                    Err(error)
+                }
+                done = AssertUnwindSafe(work).catch_unwind() => {
+                    done.unwrap_or_else(|panic| Err(panicked(gate, interface, method, &*panic)))
+                }
+            }
+        }))
+    }
+}
+
+impl Drop for Wrapper {
+    fn drop(&mut self) {
+        let me = std::ptr::from_ref(self);
+        let state = &self.gate.0;
+        state.by_outer.borrow_mut().remove(&(me as usize));
+        let mut by_inner = state.by_inner.borrow_mut();
+        if by_inner.get(&self.key).is_some_and(|weak| weak.as_ptr() == me) {
+            by_inner.remove(&self.key);
+        }
+    }
+}
+
+/// A call counts from its dispatch until it is answered or given up.
+struct Flight(Gate);
+
+impl Flight {
+    fn start(gate: &Gate) -> Self {
+        let calls = &gate.0.calls_in_flight;
+        calls.set(calls.get() + 1);
+        Self(gate.clone())
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        let calls = &self.0.0.calls_in_flight;
+        calls.set(calls.get() - 1);
+    }
+}
+
+fn panicked(gate: &Gate, interface: u64, method: u16, panic: &(dyn Any + Send)) -> Error {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no text");
+    tracing::error!(
+        grant = gate.grant(),
+        holder = gate.holder(),
+        interface = format_args!("{interface:#x}"),
+        method,
+        "a panic in a call: {text}"
+    );
+    Error::failed("internal error: a bug on this side; its log has the details".into())
+}
+
+/// The client type of a [`Wrapper`], which is of any interface.
+struct Untyped(Inner);
+
+impl FromClientHook for Untyped {
+    fn new(hook: Inner) -> Self {
+        Self(hook)
+    }
+
+    fn into_client_hook(self) -> Inner {
+        self.0
+    }
+
+    fn as_client_hook(&self) -> &dyn ClientHook {
+        &*self.0
+    }
+}
+
+impl FromServer<Wrapper> for Untyped {
+    type Dispatch = Dispatch;
+
+    fn from_server(wrapper: Rc<Wrapper>) -> Dispatch {
+        Dispatch(wrapper)
+    }
+}
+
+#[derive(Clone)]
+struct Dispatch(Rc<Wrapper>);
+
+impl Deref for Dispatch {
+    type Target = Wrapper;
+
+    fn deref(&self) -> &Wrapper {
+        &self.0
+    }
+}
+
+impl Server for Dispatch {
+    fn dispatch_call(
+        self,
+        interface: u64,
+        method: u16,
+        params: Params<any_pointer::Owned>,
+        results: Results<any_pointer::Owned>,
+    ) -> DispatchCallResult {
+        let promise = self.0.call(interface, method, params, results);
+        DispatchCallResult::new(promise.unwrap_or_else(Promise::err), false)
+    }
+
+    fn as_ptr(&self) -> usize {
+        Rc::as_ptr(&self.0) as usize
+    }
+}

@@ -1,0 +1,247 @@
+//! The revocable membrane through which every object leaves: it stands between one grant's holder and the objects,
+//! and takes all of it back at once. Knows nothing of stores and tokens: whoever reads them makes the gate.
+//!
+//! Whatever passes, in parameters and in answers, is wrapped on the way, in the direction in which it goes; what
+//! comes home through the same gate is unwrapped, so that an object is recognised by who made it. What belongs to
+//! another gate stays in it and is wrapped once more: both must be open.
+//!
+//! Objects need not ask who calls: they are made for one grant.
+
+mod carry;
+mod membrane;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::rc::{Rc, Weak};
+
+use capnp::Error;
+use capnp::capability::FromClientHook;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use membrane::{Direction, Wrapper};
+
+const REVOKED: &str = "revoked: ";
+const EXPIRED: &str = "expired: ";
+
+/// Says whether the holder may call this method of this interface (by the schema's numbers).
+pub type Policy = dyn Fn(u64, u16) -> Result<(), Error>;
+
+/// All that one grant's holder can reach. Clones are the same gate.
+#[derive(Clone)]
+pub struct Gate(Rc<State>);
+
+struct State {
+    grant: u64,
+    holder: String,
+    parent: Option<Gate>,
+    children: RefCell<BTreeMap<u64, Weak<State>>>,
+    children_made: Cell<u64>,
+    number: u64,
+    expires: Cell<Option<Instant>>,
+    policy: RefCell<Option<Rc<Policy>>>,
+    closed: RefCell<Option<Error>>,
+    closing: Notify,
+    calls_in_flight: Cell<usize>,
+    /// The wrappers by their own address, which is what their clients report.
+    by_outer: RefCell<HashMap<usize, Weak<Wrapper>>>,
+    /// The wrappers by what they wrap, so that one object has one wrapper.
+    by_inner: RefCell<HashMap<membrane::Key, Weak<Wrapper>>>,
+}
+
+impl Gate {
+    /// An open gate for `holder` of this grant; both are only for messages.
+    pub fn new(grant: u64, holder: impl Into<String>) -> Self {
+        Self(Rc::new(State::new(grant, holder.into(), None, 0)))
+    }
+
+    /// A gate that closes when this one does, and allows no more than it.
+    pub fn child(&self, grant: u64, holder: impl Into<String>) -> Self {
+        let number = self.0.children_made.get();
+        self.0.children_made.set(number + 1);
+        let state = State::new(grant, holder.into(), Some(self.clone()), number);
+        *state.closed.borrow_mut() = self.refusal();
+        let child = Self(Rc::new(state));
+        let mut children = self.0.children.borrow_mut();
+        children.insert(number, Rc::downgrade(&child.0));
+        child
+    }
+
+    /// From this moment on nothing passes, and what is in flight fails.
+    pub fn expires_at(self, moment: Instant) -> Self {
+        self.0.expires.set(Some(moment));
+        self
+    }
+
+    /// Lets the holder's calls pass only where `policy` says so. Calls to the holder's own objects always pass.
+    pub fn with_policy(self, policy: impl Fn(u64, u16) -> Result<(), Error> + 'static) -> Self {
+        *self.0.policy.borrow_mut() = Some(Rc::new(policy));
+        self
+    }
+
+    /// The capability as the holder gets it.
+    pub fn wrap<C: FromClientHook>(&self, capability: C) -> C {
+        C::new(membrane::wrap(self, capability.into_client_hook(), Direction::Outward))
+    }
+
+    /// The holder's own capability behind one that came in through this gate: to say a last word after
+    /// [`Gate::revoke`], when the wrapped one refuses. Must be taken before.
+    pub fn behind<C: FromClientHook>(&self, capability: &C) -> Option<C> {
+        membrane::behind(self, capability.as_client_hook()).map(C::new)
+    }
+
+    /// Closes the gate and those of its children: later calls are refused, calls in flight fail, and every
+    /// object is released.
+    pub fn revoke(&self, reason: &str) {
+        self.close(&format!("{REVOKED}{reason}"));
+    }
+
+    /// Whether nothing passes any more, revoked or expired, here or at an ancestor.
+    pub fn is_revoked(&self) -> bool {
+        self.refusal().is_some()
+    }
+
+    /// Waits until the gate closes; says with which text.
+    pub async fn closed(&self) -> Error {
+        loop {
+            let mut closing = std::pin::pin!(self.0.closing.notified());
+            closing.as_mut().enable();
+            if let Some(error) = self.refusal() {
+                return error;
+            }
+            match self.deadline() {
+                Some(moment) => {
+                    let _ = tokio::time::timeout_at(moment, closing).await;
+                }
+                None => closing.await,
+            }
+        }
+    }
+
+    /// Calls through this gate, in either direction, that have not ended.
+    pub fn calls_in_flight(&self) -> usize {
+        self.0.calls_in_flight.get()
+    }
+
+    /// Capabilities wrapped by this gate that someone holds.
+    pub fn capabilities(&self) -> usize {
+        self.0.by_outer.borrow().len()
+    }
+
+    pub fn grant(&self) -> u64 {
+        self.0.grant
+    }
+
+    pub fn holder(&self) -> &str {
+        &self.0.holder
+    }
+
+    /// Why nothing passes; `None` while the gate is open.
+    fn refusal(&self) -> Option<Error> {
+        if let Some(error) = self.0.closed.borrow().clone() {
+            return Some(error);
+        }
+        if let Some(error) = self.0.parent.as_ref().and_then(Gate::refusal) {
+            return Some(error);
+        }
+        let expires = self.0.expires.get()?;
+        if Instant::now() < expires {
+            return None;
+        }
+        self.close(&format!("{EXPIRED}the grant's time is over"));
+        self.0.closed.borrow().clone()
+    }
+
+    fn allows(&self, interface: u64, method: u16) -> Result<(), Error> {
+        if let Some(parent) = &self.0.parent {
+            parent.allows(interface, method)?;
+        }
+        let policy = self.0.policy.borrow().clone();
+        policy.map_or(Ok(()), |policy| policy(interface, method))
+    }
+
+    /// The nearest expiry of this gate and its ancestors.
+    fn deadline(&self) -> Option<Instant> {
+        let above = self.0.parent.as_ref().and_then(Gate::deadline);
+        [self.0.expires.get(), above].into_iter().flatten().min()
+    }
+
+    fn close(&self, text: &str) {
+        if self.0.closed.borrow().is_some() {
+            return;
+        }
+        let error = Error::failed(format!("{text} (grant {}, {})", self.0.grant, self.0.holder));
+        *self.0.closed.borrow_mut() = Some(error);
+        let released = self.release();
+        self.0.closing.notify_waiters();
+        let children: Vec<_> = self.0.children.borrow().values().cloned().collect();
+        for child in children.iter().filter_map(Weak::upgrade) {
+            Gate(child).close(text);
+        }
+        // Last, and under no borrow: an object's destructor may do anything.
+        drop(released);
+    }
+
+    fn release(&self) -> Vec<membrane::Inner> {
+        let wrappers: Vec<_> = self.0.by_outer.borrow().values().cloned().collect();
+        let live = wrappers.iter().filter_map(Weak::upgrade);
+        live.filter_map(|wrapper| wrapper.release()).collect()
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Gate({}, {})", self.0.grant, self.0.holder)
+    }
+}
+
+impl State {
+    fn new(grant: u64, holder: String, parent: Option<Gate>, number: u64) -> Self {
+        Self {
+            grant,
+            holder,
+            parent,
+            children: RefCell::default(),
+            children_made: Cell::new(0),
+            number,
+            expires: Cell::new(None),
+            policy: RefCell::default(),
+            closed: RefCell::default(),
+            closing: Notify::new(),
+            calls_in_flight: Cell::new(0),
+            by_outer: RefCell::default(),
+            by_inner: RefCell::default(),
+        }
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        if let Some(parent) = &self.parent {
+            parent.0.children.borrow_mut().remove(&self.number);
+        }
+    }
+}
+
+/// What an exception says of the credential, told by its text: it may have come through several vats, each of
+/// which puts a word before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    Revoked,
+    Expired,
+}
+
+impl Refused {
+    pub fn of(error: &Error) -> Option<Self> {
+        let mut text = error.extra.as_str();
+        while let Some(rest) = text.strip_prefix("remote exception: ") {
+            text = rest;
+        }
+        match text {
+            text if text.starts_with(REVOKED) => Some(Self::Revoked),
+            text if text.starts_with(EXPIRED) => Some(Self::Expired),
+            _ => None,
+        }
+    }
+}

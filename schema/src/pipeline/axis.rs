@@ -1,0 +1,62 @@
+//! `[axis.NAME]`: values to build a matrix from, each with what it brings.
+
+use super::settings::{self, Env};
+use crate::toml_file::{At, NAME_MAX, Page, Table, Value, is_name};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// One value of an axis.
+#[derive(Clone, Debug, Default)]
+pub(super) struct AxisValue {
+    pub name: String,
+    pub on: Option<At<String>>,
+    pub want: Vec<At<String>>,
+    pub env: Env,
+    pub shell: Option<Vec<String>>,
+}
+
+/// By name, each with its values in the order of the file. Shared: each cell refers to its values.
+pub(super) type Axes = BTreeMap<String, Vec<Rc<AxisValue>>>;
+
+pub(super) fn read(root: &Table<'_>) -> Axes {
+    let Some(axes) = root.get("axis").and_then(|value| value.table("[axis]")) else { return Axes::new() };
+    let read = axes.named().into_iter().filter_map(|(name, value)| {
+        check_name(axes.page(), &name, "an axis");
+        Some((name.value.to_owned(), axis(name.value, &value)?))
+    });
+    read.collect()
+}
+
+fn axis(name: &str, value: &Value<'_>) -> Option<Vec<Rc<AxisValue>>> {
+    let table = value.table(format!("[axis.{name}]"))?;
+    let values: Vec<Rc<AxisValue>> =
+        table.named().into_iter().filter_map(|(key, value)| axis_value(name, key, &value)).collect();
+    if values.is_empty() && table.page().is_clean() {
+        value.refuse("has no values", "", "write one a line: NAME = {}");
+    }
+    Some(values)
+}
+
+fn axis_value(axis: &str, key: At<&str>, value: &Value<'_>) -> Option<Rc<AxisValue>> {
+    let table = value.table(format!("[axis.{axis}.{}]", key.value))?;
+    check_name(table.page(), &key, "an axis value");
+    let read = AxisValue {
+        name: key.value.to_owned(),
+        on: table.get("on").and_then(|value| settings::on(&value)),
+        want: settings::want(&table),
+        env: settings::env(&table),
+        shell: table.get("shell").and_then(|value| settings::shell(&value)),
+    };
+    table.close(&["image"]);
+    Some(Rc::new(read))
+}
+
+/// Names are parts of selectors, and never need quoting there.
+pub(super) fn check_name(page: &Page<'_>, name: &At<&str>, what: &str) -> bool {
+    let good = is_name(name.value);
+    if !good {
+        let message = format!("`{}` cannot name {what}", name.value);
+        page.error(name.span.clone(), message, "", format!("letters, digits and `.` `_` `-`, at most {NAME_MAX}"));
+    }
+    good
+}

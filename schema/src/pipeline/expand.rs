@@ -1,0 +1,292 @@
+//! A job and a cell to a [`JobPlan`]. Everything but `when` is decided here, when the file is loaded, so that all of
+//! its errors are told at once.
+
+use super::Branching;
+use super::job::Job;
+use super::matrix::{Cell, variable};
+use super::placeholder::fill;
+use super::settings::{Env, PWSH, SH, Settings, is_inside};
+use super::step::{Step, Words};
+use crate::toml_file::{At, Page, nearest, parse_bytes};
+use crate::values::{Command, JobPlan, StepPlan};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+const TIMEOUT: Duration = Duration::from_secs(3600);
+const IDLE: Duration = Duration::from_secs(20 * 60);
+const RETRY_INFRA: u16 = 2;
+/// The most bytes of text in all jobs, and the most needs: a small file with a large matrix must not fill the memory.
+const PLAN_MAX: usize = 16 << 20;
+const NEEDS_MAX: usize = 100_000;
+
+/// The jobs of all cells, in `order`, each with what decides whether it is skipped.
+pub(super) fn expand(page: &Page<'_>, defaults: &Settings, jobs: Vec<Job>, order: &[usize]) -> Option<Vec<Branching>> {
+    let mut expansion = Expansion { page, defaults, done: Vec::new(), cells: BTreeMap::new(), bytes: 0, needs: 0 };
+    let mut jobs: Vec<Option<Job>> = jobs.into_iter().map(Some).collect();
+    for &at in order {
+        expansion.add(jobs[at].take()?)?;
+    }
+    page.is_clean().then_some(expansion.done)
+}
+
+struct Expansion<'p> {
+    page: &'p Page<'p>,
+    defaults: &'p Settings,
+    done: Vec<Branching>,
+    /// The cells of a job, with their index in `done`.
+    cells: BTreeMap<String, Vec<(u32, Cell)>>,
+    bytes: usize,
+    needs: usize,
+}
+
+impl Expansion<'_> {
+    /// None: a limit is reached, nothing more is expanded.
+    fn add(&mut self, job: Job) -> Option<()> {
+        let when = Arc::new(job.when.clone());
+        let mut placed = Vec::new();
+        for cell in &job.cells {
+            // what is wrong in one cell is mostly wrong in all: once is enough
+            let Some(mut plan) = Draft { page: self.page, defaults: self.defaults, job: &job, cell }.plan() else {
+                break;
+            };
+            plan.needs = self.aligned(&job, cell);
+            self.bytes = self.bytes.saturating_add(size(&plan));
+            self.needs += plan.needs.len();
+            self.check_limits(&job)?;
+            placed.push((u32::try_from(self.done.len()).ok()?, cell.clone()));
+            self.done.push(Branching { plan, when: when.clone() });
+        }
+        self.cells.insert(job.name.value, placed);
+        Some(())
+    }
+
+    /// Those cells of the needed jobs which agree on the axes that both have.
+    fn aligned(&self, job: &Job, cell: &Cell) -> Vec<u32> {
+        let cells = job.needs.iter().filter_map(|need| self.cells.get(&need.value)).flatten();
+        let mut needs: Vec<u32> = cells.filter(|(_, other)| cell.agrees(other)).map(|(index, _)| *index).collect();
+        needs.sort_unstable();
+        needs
+    }
+
+    fn check_limits(&self, job: &Job) -> Option<()> {
+        let too_much = match () {
+            () if self.bytes > PLAN_MAX => format!("more than {} MiB of text", PLAN_MAX >> 20),
+            () if self.needs > NEEDS_MAX => format!("more than {NEEDS_MAX} needs between jobs"),
+            () => return Some(()),
+        };
+        self.page.error(job.name.span.clone(), format!("all cells together are {too_much}"), "here it is too much", "");
+        None
+    }
+}
+
+/// What a job's text takes in memory, about. Many empty strings count too.
+fn size(plan: &JobPlan) -> usize {
+    const STRING: usize = size_of::<String>();
+    let pairs = |pairs: &[(String, String)]| {
+        pairs.iter().map(|(name, value)| name.len() + value.len() + 2 * STRING).sum::<usize>()
+    };
+    let step = |step: &StepPlan| {
+        let command = match &step.command {
+            Command::Shell { shell, script } => {
+                shell.iter().map(|word| word.len() + STRING).sum::<usize>() + script.len()
+            }
+            Command::Exec(words) => words.iter().map(|word| word.len() + STRING).sum(),
+        };
+        step.name.len() + step.dir.len() + command + pairs(&step.env)
+    };
+    let want: usize = plan.want.iter().map(|want| want.len() + STRING).sum();
+    plan.name.len() + plan.on.len() + want + pairs(&plan.env) + plan.steps.iter().map(step).sum::<usize>()
+}
+
+/// One job in one cell, being put together.
+struct Draft<'a> {
+    page: &'a Page<'a>,
+    defaults: &'a Settings,
+    job: &'a Job,
+    cell: &'a Cell,
+}
+
+impl Draft<'_> {
+    fn plan(&self) -> Option<JobPlan> {
+        let (own, defaults) = (&self.job.settings, self.defaults);
+        let on = self.on()?;
+        let mut plan = JobPlan {
+            name: self.name(),
+            base: self.job.name.value.clone(),
+            cell: self.cell.0.iter().map(|it| (it.axis.to_string(), it.value.name.clone())).collect(),
+            needs: Vec::new(),
+            want: self.want()?,
+            cpus_milli: own.cpus_milli.or(defaults.cpus_milli).unwrap_or_default(),
+            memory: own.memory.or(defaults.memory).unwrap_or_default(),
+            timeout_ms: ms(own.timeout.or(defaults.timeout).unwrap_or(TIMEOUT)),
+            priority: own.priority.or(defaults.priority).unwrap_or_default(),
+            retry_infra: self.retry_infra(),
+            workspace: own.workspace.or(defaults.workspace).unwrap_or_default(),
+            sources: own.sources.or(defaults.sources).unwrap_or(true),
+            side_effects: self.job.side_effects,
+            env: self.env()?,
+            steps: Vec::new(),
+            skipped: String::new(),
+            on,
+        };
+        for (index, step) in self.job.steps.iter().enumerate() {
+            plan.steps.push(self.step(&plan.on, index, step)?);
+        }
+        Some(plan)
+    }
+
+    /// `test@linux-x86_64,3.14`
+    fn name(&self) -> String {
+        let base = &self.job.name.value;
+        if self.cell.0.is_empty() { base.clone() } else { format!("{base}@{}", self.cell.label()) }
+    }
+
+    fn on(&self) -> Option<String> {
+        let of_axis = self.cell.0.iter().find_map(|it| it.value.on.as_ref());
+        if let (Some(own), Some(_)) = (&self.job.settings.on, of_axis) {
+            let message = format!("job `{}` has `on`, and an axis of its matrix says it too", self.job.name.value);
+            self.page.error(own.span.clone(), message, "", "`only` picks values of the axis");
+            return None;
+        }
+        let on = of_axis.or(self.job.settings.on.as_ref()).or(self.defaults.on.as_ref());
+        on.map_or(Some(String::new()), |on| self.fill(on))
+    }
+
+    fn want(&self) -> Option<Vec<String>> {
+        let of_axes = self.cell.0.iter().flat_map(|it| &it.value.want);
+        let all = self.defaults.want.iter().chain(of_axes).chain(&self.job.settings.want);
+        let mut wants: Vec<String> = Vec::new();
+        for want in all {
+            let text = self.fill(want)?;
+            if !is_want(&text) {
+                let help = "like \"gpu\", \"python=3.14\", \"memory>=4GiB\" or \"cpus>=2\"";
+                self.page.error(want.span.clone(), format!("`{text}` asks for nothing that is known"), "", help);
+                return None;
+            }
+            if !wants.contains(&text) {
+                wants.push(text);
+            }
+        }
+        Some(wants)
+    }
+
+    fn retry_infra(&self) -> u16 {
+        if self.job.side_effects {
+            return 0;
+        }
+        self.job.settings.retry_infra.or(self.defaults.retry_infra).unwrap_or(RETRY_INFRA)
+    }
+
+    /// The nearer wins: defaults, then axes in the order of the matrix, then the job.
+    fn env(&self) -> Option<Vec<(String, String)>> {
+        let of_cell = self.cell.0.iter().map(|it| (variable(&it.axis), it.value.name.clone()));
+        let mut env: Vec<(String, String)> = of_cell.collect();
+        let of_axes = self.cell.0.iter().map(|it| &it.value.env);
+        for layer in [&self.defaults.env].into_iter().chain(of_axes).chain([&self.job.settings.env]) {
+            self.merge(&mut env, layer)?;
+        }
+        Some(env)
+    }
+
+    fn merge(&self, env: &mut Vec<(String, String)>, layer: &Env) -> Option<()> {
+        for (name, value) in layer {
+            let value = self.fill(value)?;
+            match env.iter_mut().find(|(known, _)| *known == name.value) {
+                Some((_, old)) => *old = value,
+                None => env.push((name.value.clone(), value)),
+            }
+        }
+        Some(())
+    }
+
+    fn step(&self, on: &str, index: usize, step: &Step) -> Option<StepPlan> {
+        let (own, defaults) = (&self.job.settings, self.defaults);
+        let mut env = Vec::new();
+        self.merge(&mut env, &step.env)?;
+        Some(StepPlan {
+            name: self.step_name(index, step)?,
+            command: self.command(on, step)?,
+            env,
+            dir: self.dir(step)?,
+            timeout_ms: step.timeout.map(ms).unwrap_or_default(),
+            idle_ms: ms(step.idle.or(own.idle).or(defaults.idle).unwrap_or(IDLE)),
+            always: step.always,
+            continue_on_failure: step.continue_on_failure,
+        })
+    }
+
+    fn step_name(&self, index: usize, step: &Step) -> Option<String> {
+        match &step.name {
+            Some(name) => self.fill(name),
+            None if step.of_job => Some(self.job.name.value.clone()),
+            None => Some(format!("step {}", index + 1)),
+        }
+    }
+
+    fn dir(&self, step: &Step) -> Option<String> {
+        let dir = step.dir.as_ref().or(self.job.settings.dir.as_ref()).or(self.defaults.dir.as_ref());
+        let Some(dir) = dir else { return Some(String::new()) };
+        let text = self.fill(dir)?;
+        if !is_inside(&text) {
+            self.page.error(dir.span.clone(), format!("`dir` is `{text}`, which leaves the checkout"), "", "");
+            return None;
+        }
+        Some(text)
+    }
+
+    fn command(&self, on: &str, step: &Step) -> Option<Command> {
+        match step.run.on(on) {
+            Some(Words::Script(script)) => Some(Command::Shell { shell: self.shell(on, step), script: script.clone() }),
+            Some(Words::Exec(words)) => {
+                words.iter().map(|word| self.fill(word)).collect::<Option<_>>().map(Command::Exec)
+            }
+            None => {
+                let platform = if on.is_empty() { "any worker" } else { on };
+                let message = format!("job `{}` runs on {platform}, for which `run` has nothing", self.job.name.value);
+                self.page.error(step.run.span.clone(), message, "", "give it a `default`");
+                None
+            }
+        }
+    }
+
+    fn shell(&self, on: &str, step: &Step) -> Vec<String> {
+        let of_axis = || self.cell.0.iter().find_map(|it| it.value.shell.as_ref());
+        let given = step.shell.as_ref().or(self.job.settings.shell.as_ref()).or_else(of_axis);
+        let usual = if on.starts_with("windows") { PWSH } else { SH };
+        let usual = || usual.iter().map(|&word| word.to_owned()).collect();
+        given.or(self.defaults.shell.as_ref()).cloned().unwrap_or_else(usual)
+    }
+
+    /// The text with the cell's values.
+    fn fill(&self, text: &At<String>) -> Option<String> {
+        let name = match fill(&text.value, self.cell) {
+            Ok(filled) => return Some(filled),
+            Err(name) => name,
+        };
+        let axes: Vec<&str> = self.cell.0.iter().map(|it| &*it.axis).collect();
+        let help = match nearest(&name, axes) {
+            Some(near) => format!("did you mean `{{{near}}}`?"),
+            None => format!("braces themselves are written `{{{{{name}}}}}`"),
+        };
+        let message = format!("`{{{name}}}` is no axis of job `{}`", self.job.name.value);
+        self.page.error(text.span.clone(), message, "no such axis", help);
+        None
+    }
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// `name`, `name=value`, `memory>=4GiB` or `cpus>=2`.
+fn is_want(text: &str) -> bool {
+    let is_label = |name: &str| !name.is_empty() && !name.contains(['<', '>', ' ', '\t', '\n']);
+    match (text.split_once(">="), text.split_once('=')) {
+        (Some(("memory", least)), _) => parse_bytes(least).is_some(),
+        (Some(("cpus", least)), _) => least.parse::<f64>().is_ok_and(|least| least > 0.0 && least.is_finite()),
+        (Some(_), _) => false,
+        (None, Some((name, value))) => is_label(name) && !value.trim().is_empty(),
+        (None, None) => is_label(text),
+    }
+}

@@ -1,0 +1,65 @@
+//! `{axis}` in a string. Not in scripts: a value must never become code there.
+
+use super::matrix::Cell;
+
+/// The text with `{axis}` replaced by the cell's value, or the name that is no axis.
+///
+/// A brace itself is written twice: `{{name}}` is `{name}`. Left alone: `${name}`, which is a shell's, and braces
+/// around anything that is no name, like `{}` or `{"a": 1}`.
+pub(super) fn fill(text: &str, cell: &Cell) -> Result<String, String> {
+    let mut filled = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('{') {
+        let (before, open) = rest.split_at(at);
+        filled.push_str(before);
+        if let Some(name) = braced(open.strip_prefix("{{").unwrap_or_default()).filter(|name| doubled(open, name)) {
+            filled.push_str(&format!("{{{name}}}"));
+            rest = &open[name.len() + 4..];
+        } else if let Some(name) = braced(&open[1..]).filter(|_| !before.ends_with('$')) {
+            filled.push_str(cell.get(name).ok_or_else(|| name.to_owned())?);
+            rest = &open[name.len() + 2..];
+        } else {
+            filled.push('{');
+            rest = &open[1..];
+        }
+    }
+    filled.push_str(rest);
+    Ok(filled)
+}
+
+fn doubled(open: &str, name: &str) -> bool {
+    open[name.len() + 2..].starts_with("}}")
+}
+
+/// The name at the start of a text, before its `}`.
+fn braced(text: &str) -> Option<&str> {
+    let name = &text[..text.find('}')?];
+    let starts = name.starts_with(|char: char| char.is_ascii_alphabetic() || char == '_');
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    (starts && name.bytes().all(allowed)).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::axis::AxisValue;
+    use super::super::matrix::Coordinate;
+    use super::*;
+
+    #[test]
+    fn what_is_replaced() {
+        let value = AxisValue { name: "3.14".to_owned(), ..AxisValue::default() };
+        let cell = Cell(vec![Coordinate { axis: "py".into(), value: value.into() }]);
+        for (text, wanted) in [
+            ("py={py}", Ok("py=3.14")),
+            ("{py}{py}", Ok("3.143.14")),
+            ("{{py}} {}", Ok("{py} {}")),
+            ("{{ .Name }} {\"a\":{}}", Ok("{{ .Name }} {\"a\":{}}")),
+            ("${HOME} {py", Ok("${HOME} {py")),
+            ("{{py}", Ok("{3.14")),
+            ("é{py}é", Ok("é3.14é")),
+            ("{other}", Err("other")),
+        ] {
+            assert_eq!(fill(text, &cell), wanted.map(str::to_owned).map_err(str::to_owned), "{text}");
+        }
+    }
+}

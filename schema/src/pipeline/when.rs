@@ -1,0 +1,186 @@
+//! `[trigger]` and `when`: whether a ref, the paths that changed and the cause ask for something. Closed tables of
+//! patterns; no expression language.
+
+use super::Cause;
+use crate::toml_file::{Table, Value};
+use globset::{GlobBuilder, GlobMatcher};
+
+/// The most patterns of one key.
+const PATTERNS_MAX: usize = 1_000;
+/// The most characters of a pattern: a longer one costs too much to compile.
+const PATTERN_MAX: usize = 1_000;
+
+/// Globs of which one must match; `*` stays between two `/`, `**` does not.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Patterns {
+    texts: Vec<String>,
+    globs: Vec<GlobMatcher>,
+}
+
+impl Patterns {
+    fn read(table: &Table<'_>, key: &'static str) -> Option<Patterns> {
+        let value = table.get(key)?;
+        let texts = value.one_or_more()?;
+        if texts.len() > PATTERNS_MAX {
+            value.refuse(format_args!("has {} patterns, {PATTERNS_MAX} are allowed", texts.len()), "", "");
+            return None;
+        }
+        let mut patterns = Patterns::default();
+        for text in texts {
+            match glob(&text.value) {
+                Ok(glob) => {
+                    patterns.globs.push(glob);
+                    patterns.texts.push(text.value);
+                }
+                Err(why) => {
+                    let message = format!("{} has a broken pattern: {why}", value.what());
+                    table.page().error(text.span, message, "", "");
+                }
+            }
+        }
+        Some(patterns)
+    }
+
+    fn matches(&self, text: &str) -> bool {
+        self.globs.iter().any(|glob| glob.is_match(text))
+    }
+}
+
+fn glob(text: &str) -> Result<GlobMatcher, String> {
+    if text.len() > PATTERN_MAX {
+        return Err(format!("{} characters, {PATTERN_MAX} are allowed", text.len()));
+    }
+    // `docs/` is everything below it
+    let text = if text.ends_with('/') { format!("{text}**") } else { text.to_owned() };
+    let glob = GlobBuilder::new(&text).literal_separator(true).backslash_escape(true).build();
+    glob.map(|glob| glob.compile_matcher()).map_err(|error| error.kind().to_string())
+}
+
+/// Which pushes make a build.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Trigger {
+    /// None: every branch.
+    push: Option<Patterns>,
+    /// None: no tag.
+    tag: Option<Patterns>,
+    paths: Option<Patterns>,
+}
+
+impl Trigger {
+    pub(super) fn read(root: &Table<'_>) -> Trigger {
+        let Some(table) = root.get("trigger").and_then(|value| value.table("[trigger]")) else {
+            return Trigger::default();
+        };
+        let trigger = Trigger {
+            push: Patterns::read(&table, "push"),
+            tag: Patterns::read(&table, "tag"),
+            paths: Patterns::read(&table, "paths"),
+        };
+        table.close(&["pull", "cron", "after", "each_commit", "skip_words"]);
+        trigger
+    }
+
+    pub(super) fn matches(&self, ref_name: &str, paths: Option<&[String]>) -> bool {
+        match Ref::of(ref_name) {
+            Ref::Branch(name) => {
+                self.push.as_ref().is_none_or(|push| push.matches(name))
+                    && self.paths.as_ref().is_none_or(|wanted| paths.is_none_or(|paths| any(wanted, paths)))
+            }
+            // a tag is compared with nothing: its paths always match
+            Ref::Tag(name) => self.tag.as_ref().is_some_and(|tag| tag.matches(name)),
+            Ref::Other => false,
+        }
+    }
+}
+
+enum Ref<'a> {
+    Branch(&'a str),
+    Tag(&'a str),
+    Other,
+}
+
+impl Ref<'_> {
+    fn of(full: &str) -> Ref<'_> {
+        match (full.strip_prefix("refs/heads/"), full.strip_prefix("refs/tags/")) {
+            (Some(branch), _) => Ref::Branch(branch),
+            (None, Some(tag)) => Ref::Tag(tag),
+            (None, None) => Ref::Other,
+        }
+    }
+}
+
+fn any(patterns: &Patterns, paths: &[String]) -> bool {
+    paths.iter().any(|path| patterns.matches(path))
+}
+
+/// A job's `when`: all its keys must match, where `branch` and `tag` together mean one of them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct When {
+    branch: Option<Patterns>,
+    tag: Option<Patterns>,
+    paths: Option<Patterns>,
+    causes: Option<Vec<Cause>>,
+}
+
+impl When {
+    pub(super) fn read(job: &Table<'_>) -> When {
+        let Some(table) = job.get("when").and_then(|value| value.table(format!("`when` of {}", job.place()))) else {
+            return When::default();
+        };
+        let when = When {
+            branch: Patterns::read(&table, "branch"),
+            tag: Patterns::read(&table, "tag"),
+            paths: Patterns::read(&table, "paths"),
+            causes: table.get("cause").and_then(|value| causes(&value)),
+        };
+        table.close(&["cron", "parameter", "changed"]);
+        when
+    }
+
+    /// Why the job is skipped; none: it is not.
+    pub(super) fn reason(&self, ref_name: &str, cause: Cause, paths: Option<&[String]>) -> Option<String> {
+        let kind = Ref::of(ref_name);
+        let of_ref = self.reason_of_ref(&kind, ref_name);
+        of_ref.or_else(|| self.reason_of_cause(cause)).or_else(|| match kind {
+            Ref::Tag(_) => None,
+            Ref::Branch(_) | Ref::Other => self.reason_of_paths(paths?),
+        })
+    }
+
+    fn reason_of_ref(&self, kind: &Ref<'_>, ref_name: &str) -> Option<String> {
+        let (matches, name) = match *kind {
+            Ref::Branch(name) => (self.branch.as_ref().is_some_and(|wanted| wanted.matches(name)), name),
+            Ref::Tag(name) => (self.tag.as_ref().is_some_and(|wanted| wanted.matches(name)), name),
+            Ref::Other => (false, if ref_name.is_empty() { "a commit without a ref" } else { ref_name }),
+        };
+        let wanted: Vec<String> = [("branch", &self.branch), ("tag", &self.tag)]
+            .into_iter()
+            .filter_map(|(key, wanted)| Some(format!("{key} {}", list(&wanted.as_ref()?.texts))))
+            .collect();
+        (!matches && !wanted.is_empty()).then(|| format!("when: {name} is not {}", wanted.join(" or ")))
+    }
+
+    fn reason_of_cause(&self, cause: Cause) -> Option<String> {
+        let wanted = self.causes.as_ref()?;
+        let names: Vec<_> = wanted.iter().map(|cause| cause.as_str().to_owned()).collect();
+        (!wanted.contains(&cause)).then(|| format!("when: the cause {} is not {}", cause.as_str(), list(&names)))
+    }
+
+    fn reason_of_paths(&self, paths: &[String]) -> Option<String> {
+        let wanted = self.paths.as_ref()?;
+        (!any(wanted, paths)).then(|| format!("when: nothing changed in {}", list(&wanted.texts)))
+    }
+}
+
+/// The first few, for people.
+fn list(names: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let more = if names.len() > SHOWN { ", …" } else { "" };
+    format!("{}{more}", names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", "))
+}
+
+fn causes(value: &Value<'_>) -> Option<Vec<Cause>> {
+    const CAUSES: [(&str, Cause); 3] = [("change", Cause::Change), ("run", Cause::Run), ("retry", Cause::Retry)];
+    let elements = if value.is_array() { value.array()? } else { vec![value.clone()] };
+    Some(elements.iter().filter_map(|element| element.choice(&CAUSES)).collect())
+}

@@ -1,0 +1,162 @@
+//! Reading a TOML file that people write: all its errors at once, each with its place and a way out. Owns no key of
+//! any file: `guild.toml` is [`crate::pipeline`]'s, `master.toml` the master's.
+//!
+//! serde stops at the first unknown key; so the owner of a file walks [`Table`]s and [`Value`]s instead. What it asks
+//! for by name is known, the rest is reported by [`Table::close`], and every wrong value lands on the [`Page`].
+
+mod diagnostic;
+mod table;
+mod units;
+mod value;
+
+pub use diagnostic::{Diagnostic, Diagnostics};
+pub use table::Table;
+pub use units::{parse_bytes, parse_duration};
+pub use value::Value;
+
+use std::cell::RefCell;
+use std::ops::Range;
+use toml::Spanned;
+use toml::de::DeTable;
+
+/// The most that such a file may have, in bytes.
+pub const FILE_MAX: usize = 1 << 20;
+/// The most errors that are told of one file.
+const ERRORS_MAX: usize = 100;
+/// The most syntax errors that are told: they tend to follow from each other.
+const SYNTAX_ERRORS_MAX: usize = 20;
+/// The largest text of which more than one syntax error is told, in bytes.
+const SYNTAX_ERRORS_TEXT_MAX: usize = 64 << 10;
+
+/// A value and where it stands.
+#[derive(Clone, Debug)]
+pub struct At<T> {
+    pub value: T,
+    pub span: Range<usize>,
+}
+
+/// One file's text, and the errors found in it.
+pub struct Page<'t> {
+    file: &'t str,
+    text: &'t str,
+    found: RefCell<Vec<Diagnostic>>,
+}
+
+impl<'t> Page<'t> {
+    /// Refuses what is too large or not UTF-8.
+    pub fn open(file: &'t str, bytes: &'t [u8]) -> Result<Page<'t>, Diagnostics> {
+        let page = |text| Page { file, text, found: RefCell::default() };
+        let valid = match std::str::from_utf8(bytes) {
+            Ok(text) if text.len() <= FILE_MAX => return Ok(page(text)),
+            Ok(_) => {
+                let page = page("");
+                let message = format!("{file} has {} bytes, {FILE_MAX} are allowed", bytes.len());
+                page.error(0..0, message, "", "");
+                return Err(page.into_diagnostics());
+            }
+            Err(error) => &bytes[..error.valid_up_to().min(FILE_MAX)],
+        };
+        // the text before the first bad byte shows where it is
+        let page = page(std::str::from_utf8(valid).unwrap_or_default());
+        page.error(valid.len()..valid.len(), format!("{file} is not UTF-8"), "the first bad byte", "save it as UTF-8");
+        Err(page.into_diagnostics())
+    }
+
+    /// The tree behind [`Page::root`]; syntax errors leave nothing more to look at.
+    pub fn parse(&self) -> Result<Spanned<DeTable<'t>>, Diagnostics> {
+        let first = match DeTable::parse(self.text) {
+            Ok(tree) => return Ok(tree),
+            Err(first) => first,
+        };
+        // each error costs memory before it can be counted: a large text may have a million of them
+        let errors = match self.text.len() {
+            0..=SYNTAX_ERRORS_TEXT_MAX => DeTable::parse_recoverable(self.text).1,
+            _ => vec![first],
+        };
+        for error in errors.into_iter().take(SYNTAX_ERRORS_MAX) {
+            self.error(error.span().unwrap_or(0..0), error.message().to_owned(), "", "");
+        }
+        Err(self.diagnostics())
+    }
+
+    pub fn root(&'t self, tree: &'t Spanned<DeTable<'t>>) -> Table<'t> {
+        Table::new(self, "the top level".to_owned(), tree.span(), tree.get_ref())
+    }
+
+    /// Notes an error. `label` stands at the marked text, `help` below; both may be empty.
+    pub fn error(&self, span: Range<usize>, message: impl Into<String>, label: &str, help: impl Into<String>) {
+        let mut found = self.found.borrow_mut();
+        if found.len() < ERRORS_MAX {
+            found.push(Diagnostic::locate(self.file, self.text, span, &message.into(), label, &help.into()));
+        }
+    }
+
+    /// Says that `name` is not among `known`, with the nearest of them.
+    pub fn unknown<'k>(
+        &self,
+        span: Range<usize>,
+        message: String,
+        label: &str,
+        name: &str,
+        known: impl IntoIterator<Item = &'k str>,
+    ) {
+        let help = nearest(name, known).map(|near| format!("did you mean `{near}`?"));
+        self.error(span, message, label, help.unwrap_or_default());
+    }
+
+    pub fn is_clean(&self) -> bool {
+        self.found.borrow().is_empty()
+    }
+
+    /// `value`, unless there were errors.
+    pub fn judge<T>(self, value: Option<T>) -> Result<T, Diagnostics> {
+        match value {
+            Some(value) if self.is_clean() => Ok(value),
+            Some(_) | None => Err(self.into_diagnostics()),
+        }
+    }
+
+    pub fn diagnostics(&self) -> Diagnostics {
+        Diagnostics::sorted(self.found.borrow().clone())
+    }
+
+    fn into_diagnostics(self) -> Diagnostics {
+        Diagnostics::sorted(self.found.into_inner())
+    }
+}
+
+/// The candidate that `name` was probably meant to be.
+pub fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let name: Vec<char> = name.chars().take(NAME_MAX + 1).collect();
+    let allowed = 1 + name.len() / 4;
+    let near = known.into_iter().map(|known| (distance(&name, known), known));
+    near.filter(|(distance, _)| *distance <= allowed).min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
+}
+
+/// The most characters in a name.
+pub const NAME_MAX: usize = 100;
+
+/// Whether `name` matches `[A-Za-z0-9._-]+` and is not too long; `.` and `..` are directories.
+pub fn is_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    !name.is_empty() && name.len() <= NAME_MAX && name.bytes().all(allowed) && !matches!(name, "." | "..")
+}
+
+/// Optimal string alignment distance: insertions, deletions, substitutions and swaps of neighbours.
+fn distance(a: &[char], b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(NAME_MAX + 1).collect();
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut row = vec![i; b.len() + 1];
+        for j in 1..=b.len() {
+            let differs = usize::from(a[i - 1] != b[j - 1]);
+            row[j] = (last[j] + 1).min(row[j - 1] + 1).min(last[j - 1] + differs);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                row[j] = row[j].min(before[j - 2] + 1);
+            }
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}

@@ -1,0 +1,128 @@
+//! One error in a file, and how it looks as text. The command, the push and the page show the same.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::ops::Range;
+
+/// The most characters of a source line that are shown.
+const EXCERPT_MAX: usize = 120;
+/// Of those, how many stand before the mark.
+const BEFORE_MARK: usize = 40;
+/// The most characters of a message.
+const MESSAGE_MAX: usize = 400;
+
+/// One error and its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diagnostic {
+    pub file: String,
+    /// From 1.
+    pub line: usize,
+    /// In characters, from 1.
+    pub column: usize,
+    /// In bytes of the file.
+    pub span: Range<usize>,
+    pub message: String,
+    /// Stands at the marked text; may be empty.
+    pub label: String,
+    /// The way out; may be empty.
+    pub help: String,
+    /// The source line, or the part of it around the mark.
+    excerpt: String,
+    /// What is marked, in characters of the excerpt.
+    mark: Range<usize>,
+}
+
+/// All errors of one file, in its order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diagnostics(pub Vec<Diagnostic>);
+
+impl Diagnostics {
+    pub(super) fn sorted(mut found: Vec<Diagnostic>) -> Diagnostics {
+        found.sort_by_key(|diagnostic| diagnostic.span.start);
+        Diagnostics(found)
+    }
+}
+
+impl std::error::Error for Diagnostics {}
+
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, diagnostic) in self.0.iter().enumerate() {
+            if index > 0 {
+                writeln!(out)?;
+            }
+            write!(out, "{diagnostic}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Diagnostic {
+    pub(super) fn locate(
+        file: &str,
+        text: &str,
+        span: Range<usize>,
+        message: &str,
+        label: &str,
+        help: &str,
+    ) -> Diagnostic {
+        let span = within(text, span);
+        let start = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
+        let end = text[span.start..].find('\n').map_or(text.len(), |at| span.start + at);
+        let before = text[start..span.start].chars().count();
+        let marked = text[span.start..span.end.min(end)].chars().count();
+        let skipped = if before > EXCERPT_MAX - BEFORE_MARK { before - BEFORE_MARK } else { 0 };
+        let excerpt: String = printable(text[start..end].chars().skip(skipped)).take(EXCERPT_MAX).collect();
+        let mark = before - skipped..(before - skipped + marked.max(1)).min(EXCERPT_MAX);
+        Diagnostic {
+            file: printable(file.chars()).collect(),
+            line: text[..start].bytes().filter(|byte| *byte == b'\n').count() + 1,
+            column: before + 1,
+            span,
+            message: printable(message.chars()).take(MESSAGE_MAX).collect(),
+            label: printable(label.chars()).take(MESSAGE_MAX).collect(),
+            help: printable(help.chars()).take(MESSAGE_MAX).collect(),
+            excerpt: excerpt.trim_end().to_owned(),
+            mark,
+        }
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = format!("{:>2}", self.line);
+        let margin = " ".repeat(number.len() + 2);
+        writeln!(out, "  × {}", self.message)?;
+        writeln!(out, "{margin}╭─[{}:{}:{}]", self.file, self.line, self.column)?;
+        writeln!(out, " {number} │ {}", self.excerpt)?;
+        writeln!(out, "{margin}· {}{}", " ".repeat(self.mark.start), underline(self.mark.len(), &self.label))?;
+        if !self.help.is_empty() {
+            writeln!(out, "  help: {}", self.help)?;
+        }
+        Ok(())
+    }
+}
+
+fn underline(width: usize, label: &str) -> String {
+    let left = width / 2;
+    let right = width.saturating_sub(left + 1);
+    format!("{}┬{} {label}", "─".repeat(left), "─".repeat(right)).trim_end().to_owned()
+}
+
+/// The span, moved to character boundaries inside the text.
+fn within(text: &str, span: Range<usize>) -> Range<usize> {
+    let start = text.floor_char_boundary(span.start.min(text.len()));
+    let end = text.ceil_char_boundary(span.end.clamp(start, text.len()));
+    start..end
+}
+
+/// A file's text is hostile: no control character reaches a terminal.
+fn printable(chars: impl Iterator<Item = char>) -> impl Iterator<Item = char> {
+    chars.map(|char| match char {
+        '\t' => ' ',
+        // direction overrides make text look like another
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+        char if char.is_control() => '\u{fffd}',
+        char => char,
+    })
+}

@@ -1,0 +1,73 @@
+//! A table that remembers which keys it was asked for.
+
+use super::{At, Page, Value};
+use std::cell::RefCell;
+use std::ops::Range;
+use toml::de::DeTable;
+
+pub struct Table<'t> {
+    page: &'t Page<'t>,
+    place: String,
+    span: Range<usize>,
+    entries: &'t DeTable<'t>,
+    asked: RefCell<Vec<&'static str>>,
+}
+
+impl<'t> Table<'t> {
+    pub(super) fn new(page: &'t Page<'t>, place: String, span: Range<usize>, entries: &'t DeTable<'t>) -> Table<'t> {
+        Table { page, place, span, entries, asked: RefCell::default() }
+    }
+
+    pub fn page(&self) -> &'t Page<'t> {
+        self.page
+    }
+
+    /// How messages name it: "job `test`".
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    pub fn span(&self) -> Range<usize> {
+        self.span.clone()
+    }
+
+    /// The value of a key, which is known from now on.
+    pub fn get(&self, key: &'static str) -> Option<Value<'t>> {
+        self.asked.borrow_mut().push(key);
+        let (key, value) = self.entries.get_key_value(key)?;
+        Some(Value::new(self.page, format!("`{}` of {}", key.get_ref(), self.place), value))
+    }
+
+    /// Where the key stands.
+    pub fn key_span(&self, key: &str) -> Option<Range<usize>> {
+        self.entries.get_key_value(key).map(|(key, _)| key.span())
+    }
+
+    /// Names that the file's author chose, in the order of the file.
+    pub fn named(&self) -> Vec<(At<&'t str>, Value<'t>)> {
+        let mut entries: Vec<_> = self.entries.iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        let named = entries.into_iter().map(|(key, value)| {
+            let name: &'t str = key.get_ref();
+            let what = format!("`{name}` of {}", self.place);
+            (At { value: name, span: key.span() }, Value::new(self.page, what, value))
+        });
+        named.collect()
+    }
+
+    /// Reports what nobody asked for: `later` is known, but not to this version.
+    pub fn close(&self, later: &[&str]) {
+        let asked = self.asked.borrow();
+        for key in self.entries.keys().filter(|key| !asked.contains(&key.get_ref().as_ref())) {
+            let name: &str = key.get_ref();
+            if later.contains(&name) {
+                let message = format!("`{name}` of {} is not supported by this version", self.place);
+                self.page.error(key.span(), message, "of a later version", "");
+            } else {
+                let message = format!("{} has no key `{name}`", self.place);
+                let known = asked.iter().chain(later).copied();
+                self.page.unknown(key.span(), message, "unknown key", name, known);
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! A value of which a kind is asked; the wrong kind is reported and gives nothing.
+
+use super::{At, Page, Table, parse_bytes, parse_duration};
+use std::ops::{Range, RangeInclusive};
+use std::time::Duration;
+use toml::Spanned;
+use toml::de::DeValue;
+
+#[derive(Clone)]
+pub struct Value<'t> {
+    page: &'t Page<'t>,
+    /// How messages name it: "`timeout` of job `test`".
+    what: String,
+    span: Range<usize>,
+    value: &'t DeValue<'t>,
+}
+
+impl<'t> Value<'t> {
+    pub(super) fn new(page: &'t Page<'t>, what: String, value: &'t Spanned<DeValue<'t>>) -> Value<'t> {
+        Value { page, what, span: value.span(), value: value.get_ref() }
+    }
+
+    pub fn span(&self) -> Range<usize> {
+        self.span.clone()
+    }
+
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// Reports this value as wrong.
+    pub fn refuse(&self, message: impl std::fmt::Display, label: &str, help: impl Into<String>) {
+        self.page.error(self.span(), format!("{} {message}", self.what), label, help);
+    }
+
+    pub fn is_string(&self) -> bool {
+        matches!(self.value, DeValue::String(_))
+    }
+
+    pub fn is_array(&self) -> bool {
+        matches!(self.value, DeValue::Array(_))
+    }
+
+    pub fn is_table(&self) -> bool {
+        matches!(self.value, DeValue::Table(_))
+    }
+
+    pub fn string(&self) -> Option<At<String>> {
+        let DeValue::String(text) = self.value else { return self.wrong("a string") };
+        if text.contains('\0') {
+            self.refuse("has a NUL character, which no program can be given", "", "");
+            return None;
+        }
+        Some(At { value: text.clone().into_owned(), span: self.span() })
+    }
+
+    /// A string that must not be empty.
+    pub fn text(&self) -> Option<At<String>> {
+        let text = self.string()?;
+        if text.value.trim().is_empty() {
+            self.refuse("is empty", "", "");
+            return None;
+        }
+        Some(text)
+    }
+
+    pub fn boolean(&self) -> Option<bool> {
+        let DeValue::Boolean(value) = self.value else { return self.wrong("true or false") };
+        Some(*value)
+    }
+
+    pub fn integer(&self, allowed: RangeInclusive<i64>) -> Option<i64> {
+        let DeValue::Integer(number) = self.value else { return self.wrong("a whole number") };
+        let value = i64::from_str_radix(number.as_str(), number.radix()).ok();
+        let value = value.filter(|value| allowed.contains(value));
+        if value.is_none() {
+            self.refuse(format_args!("is from {} to {}", allowed.start(), allowed.end()), "out of range", "");
+        }
+        value
+    }
+
+    /// A whole number or a fraction, above zero and at most `most`.
+    pub fn number(&self, most: f64) -> Option<f64> {
+        let value = if let DeValue::Float(number) = self.value {
+            number.as_str().parse::<f64>().ok()
+        } else if let DeValue::Integer(number) = self.value {
+            i64::from_str_radix(number.as_str(), number.radix()).ok().map(|value| value as f64)
+        } else {
+            return self.wrong("a number");
+        };
+        let value = value.filter(|value| *value > 0.0 && *value <= most);
+        if value.is_none() {
+            self.refuse(format_args!("is above 0 and at most {most}"), "out of range", "");
+        }
+        value
+    }
+
+    /// Like "1h30m".
+    pub fn duration(&self) -> Option<Duration> {
+        let text = self.string()?;
+        let duration = parse_duration(&text.value);
+        if duration.is_none() {
+            self.refuse("is no duration", "", "write it like \"90s\", \"45m\" or \"1h30m\"");
+        }
+        duration
+    }
+
+    /// Like "4GiB".
+    pub fn bytes(&self) -> Option<u64> {
+        let text = self.string()?;
+        let bytes = parse_bytes(&text.value);
+        if bytes.is_none() {
+            self.refuse("is no size", "", "write it like \"512MiB\" or \"4GiB\"");
+        }
+        bytes
+    }
+
+    pub fn array(&self) -> Option<Vec<Value<'t>>> {
+        let DeValue::Array(elements) = self.value else { return self.wrong("an array") };
+        let what = format!("an element of {}", self.what);
+        Some(elements.iter().map(|element| Value::new(self.page, what.clone(), element)).collect())
+    }
+
+    /// An array of strings, without those elements that are wrong.
+    pub fn strings(&self) -> Option<Vec<At<String>>> {
+        Some(self.array()?.iter().filter_map(Value::string).collect())
+    }
+
+    /// A string, or an array of strings.
+    pub fn one_or_more(&self) -> Option<Vec<At<String>>> {
+        if self.is_string() { self.string().map(|one| vec![one]) } else { self.strings() }
+    }
+
+    /// The one of `choices` that the string names.
+    pub fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
+        let text = self.string()?;
+        let found = choices.iter().find(|(name, _)| *name == text.value);
+        if found.is_none() {
+            let names: Vec<_> = choices.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+            self.refuse("is not known", "", format!("it is one of {}", names.join(", ")));
+        }
+        found.map(|(_, value)| *value)
+    }
+
+    /// A table, which messages name `place`.
+    pub fn table(&self, place: impl Into<String>) -> Option<Table<'t>> {
+        let DeValue::Table(entries) = self.value else { return self.wrong("a table") };
+        Some(Table::new(self.page, place.into(), self.span(), entries))
+    }
+
+    pub fn wrong<T>(&self, wanted: &str) -> Option<T> {
+        let (kind, help) = match self.value {
+            DeValue::String(_) => ("a string", ""),
+            DeValue::Integer(_) => ("a whole number", "in quotes it is a string"),
+            DeValue::Float(_) => ("a number", "in quotes it is a string"),
+            DeValue::Boolean(_) => ("true or false", "in quotes it is a string"),
+            DeValue::Datetime(_) => ("a date", "in quotes it is a string"),
+            DeValue::Array(_) => ("an array", ""),
+            DeValue::Table(_) => ("a table", ""),
+        };
+        let help = if wanted.contains("string") { help } else { "" };
+        self.refuse(format_args!("must be {wanted}"), &format!("this is {kind}"), help);
+        None
+    }
+}

@@ -1,0 +1,304 @@
+//! Broken pipelines, and what is said of them.
+#![cfg(feature = "pipeline")]
+
+use schema::pipeline::{Cause, Context, Diagnostics, load};
+use schema::values::Trust;
+
+fn errors(text: &[u8]) -> Diagnostics {
+    load("guild.toml", text).map(|_| ()).expect_err("the text is broken")
+}
+
+/// One line an error: `line:column message | label | help`.
+fn lines(text: &str) -> String {
+    let line = |it: &schema::pipeline::Diagnostic| {
+        let parts = [&it.label, &it.help].into_iter().filter(|part| !part.is_empty());
+        let parts: String = parts.map(|part| format!(" | {part}")).collect();
+        format!("{}:{} {}{parts}", it.line, it.column, it.message)
+    };
+    errors(text.as_bytes()).0.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn shape() {
+    let text = format!(
+        "version = 1{}\n[job.test]\nneeds  = [\"lnit\"]\nrun = 'x'\njob.x = 'Ж'\n[job.lint]\nrun = 'x'",
+        "\n".repeat(17)
+    );
+    assert_eq!(
+        errors(text.as_bytes()).to_string(),
+        "  × job `test` needs `lnit`, which is not defined\n    ╭─[guild.toml:20:11]\n 20 │ needs  = [\"lnit\"]\n    \
+         ·           ───┬── no such job\n  help: did you mean `lint`?\n\
+         \n  × job `test` has no key `job`\n    ╭─[guild.toml:22:1]\n 22 │ job.x = 'Ж'\n    · ─┬─ unknown key\n"
+    );
+}
+
+const JOB: &str = "version = 1\n[job.a]\nrun = 'r'\n";
+
+#[test]
+fn what_is_said() {
+    let of_job = [
+        ("tiemout = '1h'", "4:1 job `a` has no key `tiemout` | unknown key | did you mean `timeout`?"),
+        ("qqqqqqqq = 1", "4:1 job `a` has no key `qqqqqqqq` | unknown key"),
+        ("cache = []", "4:1 `cache` of job `a` is not supported by this version | of a later version"),
+        ("junit = 'x'", "4:1 `junit` of job `a` is not supported by this version | of a later version"),
+        (
+            "timeout = 5",
+            "4:11 `timeout` of job `a` must be a string | this is a whole number | in quotes it is a string",
+        ),
+        ("timeout = '5'", "4:11 `timeout` of job `a` is no duration | write it like \"90s\", \"45m\" or \"1h30m\""),
+        ("timeout = '0s'", "4:11 `timeout` of job `a` is zero"),
+        ("memory = '4GB'", "4:10 `memory` of job `a` is no size | write it like \"512MiB\" or \"4GiB\""),
+        ("cpus = 0", "4:8 `cpus` of job `a` is above 0 and at most 1024 | out of range"),
+        ("cpus = nan", "4:8 `cpus` of job `a` is above 0 and at most 1024 | out of range"),
+        ("retry.infra = 11", "4:15 `infra` of `retry` of job `a` is from 0 to 10 | out of range"),
+        ("retry.code = 1", "4:7 `retry` of job `a` has no key `code` | unknown key"),
+        (
+            "side_effects = true\nretry.infra = 1",
+            "5:1 job `a` has side effects: it is never run a second time by itself | contradicts `side_effects` | \
+             remove `retry`, or `side_effects`",
+        ),
+        (
+            "workspace = 'dirty'",
+            "4:13 `workspace` of job `a` is not known | it is one of \"fresh\", \"clean\", \"kept\"",
+        ),
+        (
+            "source = { lfs = true }",
+            "4:10 `source` of job `a` as a table is not supported by this version | of a later version | \"none\" means \
+             no checkout; without the key, the commit is checked out",
+        ),
+        (
+            "dir = '../x'",
+            "4:7 `dir` of job `a` leaves the checkout | it is relative to the checkout, with `/` and without `..`",
+        ),
+        (
+            "env.GUILD_X = '1'",
+            "4:5 `env` of job `a` sets `GUILD_X`: names with GUILD_ are set by guild itself | reserved",
+        ),
+        (
+            "env.a-b = '1'",
+            "4:5 `env` of job `a` names `a-b`, which is no environment variable | letters, digits and `_`, and no digit \
+             first",
+        ),
+        (
+            "env.A = 1",
+            "4:9 `A` of `env` of job `a` must be a string | this is a whole number | in quotes it is a string",
+        ),
+        (
+            "want = ['ram>=4GiB']",
+            "4:9 `ram>=4GiB` asks for nothing that is known | like \"gpu\", \"python=3.14\", \"memory>=4GiB\" or \
+             \"cpus>=2\"",
+        ),
+        ("want = ['x={y}']", "4:9 `{y}` is no axis of job `a` | no such axis | braces themselves are written `{{y}}`"),
+        ("needs = ['a']", "4:10 job `a` needs itself"),
+        (
+            "needs = [{ job = 'x' }]",
+            "4:10 an element of `needs` of job `a` as a table is not supported by this version | of a later version",
+        ),
+        ("skip = []", "4:8 `skip` of job `a` needs a `matrix`"),
+        (
+            "when.branch = ['{']",
+            "4:16 `branch` of `when` of job `a` has a broken pattern: unclosed alternate group; missing '}' (maybe escape '{' with '[{]'?)",
+        ),
+        ("when.cron = 'x'", "4:6 `cron` of `when` of job `a` is not supported by this version | of a later version"),
+        (
+            "when.cause = 'push'",
+            "4:14 `cause` of `when` of job `a` is not known | it is one of \"change\", \"run\", \"retry\"",
+        ),
+        (
+            "matrix.x = '*'",
+            "4:8 `x` of `matrix` of job `a` takes all values of [axis.x], which is not defined | no such axis",
+        ),
+        (
+            "matrix.x = [3.10]",
+            "4:13 an element of `x` of `matrix` of job `a` must be a string | this is a number | in quotes it is a string",
+        ),
+        ("matrix.x = ['1', '1']", "4:18 `x` of `matrix` of job `a` has `1` twice"),
+        ("matrix.x = []", "4:12 `x` of `matrix` of job `a` has no values"),
+        ("matrix.x = ['1']\nskip = [{ x = '1' }]", "4:1 `matrix` of job `a` has no cell left after `skip` and `only`"),
+        (
+            "matrix.x = ['one']\nskip = [{ x = 'onw' }]",
+            "5:15 `x` of an element of `skip` of job `a` has `onw`, which is no value of the axis | no such value | did you \
+             mean `one`?",
+        ),
+        (
+            "matrix.x = ['one']\nskip = [{ y = 'one' }]",
+            "5:11 an element of `skip` of job `a` names `y`, which is no axis of the matrix | no such axis | did you mean \
+             `x`?",
+        ),
+        (
+            "matrix.x-y = ['1']\nmatrix.x_y = ['1']",
+            "4:1 `matrix` of job `a` has the axes `x-y` and `x_y`, which both are GUILD_AXIS_X_Y",
+        ),
+        (
+            "step = [{ run = 'x' }]",
+            "3:7 `run` of job `a` stands beside steps | a job has either `run`, or [[job.NAME.step]] tables",
+        ),
+    ];
+    for (more, wanted) in of_job {
+        assert_eq!(lines(&format!("{JOB}{more}\n")), wanted, "{more}");
+    }
+}
+
+#[test]
+fn what_is_said_of_the_rest() {
+    let whole = [
+        (
+            "",
+            "1:1 the file does not say its `version` | begin it with: version = 1\n1:1 there is no job | [job.test] run = \"make test\"",
+        ),
+        (
+            "version = 2\njob.a.run = 'x'",
+            "1:11 `version` of the top level 2 is not known | this version of guild reads version 1",
+        ),
+        (
+            "version = 1\njbo.a.run = 'x'",
+            "1:1 there is no job | [job.test] run = \"make test\"\n2:1 the top level has no key `jbo` | unknown key | did you mean `job`?",
+        ),
+        ("version = 1\njob = 1", "2:7 `job` of the top level must be a table | this is a whole number"),
+        ("version = 1\n[job.a]", "2:1 job `a` has nothing to run | give it `run`, or [[job.NAME.step]] tables"),
+        (
+            "version = 1\n[job.'a b']\nrun = 'x'",
+            "2:6 `a b` cannot name a job | letters, digits and `.` `_` `-`, at most 100",
+        ),
+        ("version = 1\n[[job.a.step]]\nname = 'x'", "2:1 step 1 of job `a` has no `run`"),
+        (
+            "version = 1\n[[job.a.step]]\nrun = 'x'\nruns = 1",
+            "4:1 step 1 of job `a` has no key `runs` | unknown key | did you mean `run`?",
+        ),
+        (
+            "version = 1\n[job.a]\nrun = { windows = 'x' }",
+            "3:7 job `a` runs on any worker, for which `run` has nothing | give it a `default`",
+        ),
+        (
+            "version = 1\n[job.a]\nrun = ['echo', '{plat}']\nmatrix.plot = ['x']",
+            "3:16 `{plat}` is no axis of job `a` | no such axis | did you mean `{plot}`?",
+        ),
+        (
+            "version = 1\n[axis.p]\nx = { on = 'l' }\n[job.a]\nmatrix.p = '*'\non = 'l'\nrun = 'r'",
+            "6:6 job `a` has `on`, and an axis of its matrix says it too | `only` picks values of the axis",
+        ),
+        (
+            "version = 1\n[axis.p]\nx = { image = 'l' }\n[job.a]\nrun = 'r'",
+            "3:7 `image` of [axis.p.x] is not supported by this version | of a later version",
+        ),
+        (
+            "version = 1\n[axis.p]\nx = {}\n[job.a]\nmatrix.p = ['y']\nrun = 'r'",
+            "5:13 `p` of `matrix` of job `a` has `y`, which is no value of the axis | no such value | did you mean `x`?",
+        ),
+        (
+            "version = 1\n[job.a]\nneeds = ['c']\nrun = 'r'\n[job.b]\nneeds = ['a']\nrun = 'r'\n[job.c]\nneeds = ['b', 'd']\nrun = 'r'\n[job.d]\nneeds = ['d']\nrun = 'r'",
+            "3:10 jobs need each other: a -> c -> b -> a | closes a cycle\n12:10 job `d` needs itself",
+        ),
+        (
+            "version = 1\n[job.a]\nmatrix.x = ['1']\nrun = 'r'\n[job.b]\nneeds = ['a@1']\nrun = 'r'",
+            "6:10 job `b` needs `a@1`, which is not defined | no such job | `needs` names jobs without their cells: `a`",
+        ),
+    ];
+    for (text, wanted) in whole {
+        assert_eq!(lines(text), wanted, "{text}");
+    }
+}
+
+#[test]
+fn what_is_no_toml() {
+    assert_eq!(lines("version = 1\n[job.a]\nrun = \n"), "3:7 string values must be quoted, expected literal string");
+    let utf8 = errors(b"version = 1\nx = \"\xff\"");
+    assert_eq!(utf8.0[0].message, "guild.toml is not UTF-8");
+    assert_eq!((utf8.0[0].line, utf8.0[0].column), (2, 6));
+    let large = errors(&vec![b'#'; (1 << 20) + 1]);
+    assert_eq!(large.0[0].message, "guild.toml has 1048577 bytes, 1048576 are allowed");
+}
+
+/// A hostile file shows nothing but printable characters, and not much of a long line.
+#[test]
+fn hostile_text() {
+    let text = format!("version = 1\n[job.a]\nrun = 'r'\n\"x\\u001b[2J{}\" = 1 # \u{202e}", "y".repeat(10_000));
+    let shown = errors(text.as_bytes()).to_string();
+    assert!(shown.len() < 3_000, "{} bytes", shown.len());
+    assert!(shown.chars().all(|char| char == '\n' || !char.is_control()), "{shown:?}");
+}
+
+/// Small files that would become large plans are refused, and quickly.
+#[test]
+fn limits() {
+    let values = |count: usize| (0..count).map(|at| format!("'{at}'")).collect::<Vec<_>>().join(",");
+    let axis = values(1001);
+    let wanted = "4:12 `x` of `matrix` of job `a` has 1001 values, 1000 are allowed";
+    assert_eq!(lines(&format!("{JOB}matrix.x = [{axis}]")), wanted);
+    let axis = values(100);
+    let wanted = "4:1 `matrix` of job `a` has 10000 cells, 1000 are allowed";
+    assert_eq!(lines(&format!("{JOB}matrix.x = [{axis}]\nmatrix.y = [{axis}]")), wanted);
+    let axis = values(600);
+    let two = format!("{JOB}matrix.x = [{axis}]\n[job.b]\nrun = 'r'\nmatrix.x = [{axis}]");
+    assert_eq!(lines(&two), "5:6 all cells together are more than 1000 jobs | here it is too much");
+    let big = format!("{JOB}matrix.x = [{axis}]\nenv.A = '{}'", "y".repeat(100_000));
+    assert_eq!(lines(&big), "2:6 all cells together are more than 16 MiB of text | here it is too much");
+    let needs = format!("{JOB}matrix.x = [{axis}]\n[job.b]\nneeds = ['a']\nrun = 'r'\nmatrix.y = [{}]", values(300));
+    assert_eq!(lines(&needs), "5:6 all cells together are more than 100000 needs between jobs | here it is too much");
+    let long = "z".repeat(99);
+    let fill = format!("{JOB}matrix.z = ['{long}']\nwant = ['{}']", "{z}".repeat(300_000));
+    assert_eq!(lines(&fill), "2:6 all cells together are more than 16 MiB of text | here it is too much");
+    let steps = "{ run = 'x' },".repeat(101);
+    let wanted = "3:8 `step` of job `a` has 101 steps: from 1 to 100 are allowed";
+    assert_eq!(lines(&format!("version = 1\n[job.a]\nstep = [{steps}]")), wanted);
+    let unknown: String = (0..5000).map(|at| format!("k{at} = 1\n")).collect();
+    assert_eq!(errors(unknown.as_bytes()).0.len(), 100);
+}
+
+/// The long example of the design, with all that later versions bring.
+#[test]
+fn every_later_key_at_once() {
+    let text = include_str!("later.toml");
+    let found = errors(text.as_bytes());
+    let wanted: Vec<(usize, String)> = text
+        .lines()
+        .enumerate()
+        .filter_map(|(index, line)| Some((index + 1, line.split_once("# later")?.0)))
+        .map(|(number, line)| {
+            let key = line.trim_start_matches(['[', ' ']).split(['=', ']']).next().unwrap().trim();
+            (number, key.split('.').next().unwrap().to_owned())
+        })
+        .collect();
+    let told: Vec<(usize, String)> = found
+        .0
+        .iter()
+        .map(|it| {
+            assert!(it.message.ends_with("is not supported by this version"), "{}", it.message);
+            (it.line, it.message.split('`').nth(1).unwrap().to_owned())
+        })
+        .collect();
+    assert_eq!(told, wanted);
+}
+
+#[test]
+fn the_design_example_without_later_keys_is_a_pipeline() {
+    let text: String = include_str!("later.toml")
+        .lines()
+        .filter(|line| !line.contains("# later"))
+        .fold(String::new(), |text, line| text + line + "\n");
+    let pipeline = load("guild.toml", text.as_bytes()).unwrap_or_else(|errors| panic!("{errors}"));
+    let context =
+        Context { ref_name: "refs/heads/main".to_owned(), cause: Cause::Change, paths: None, trust: Trust::Trusted };
+    let plan = pipeline.expand(&context).unwrap();
+    let names: Vec<&str> = plan.jobs.iter().map(|job| job.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "lint",
+            "test@linux-x86_64,3.11",
+            "test@linux-x86_64,3.14",
+            "test@linux-aarch64,3.14",
+            "test@windows-x86_64,3.11",
+            "test@windows-x86_64,3.14",
+            "publish"
+        ]
+    );
+    assert_eq!(plan.jobs[6].skipped, "when: main is not tag v*");
+}
+
+#[test]
+fn stored_and_read_again() {
+    let found = errors(b"version = 1\nx = 1");
+    let again: Diagnostics = serde_json::from_str(&serde_json::to_string(&found).unwrap()).unwrap();
+    assert_eq!(again.to_string(), found.to_string());
+}

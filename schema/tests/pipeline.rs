@@ -1,0 +1,258 @@
+//! Good pipelines, and the plans that they become.
+#![cfg(feature = "pipeline")]
+
+use schema::pipeline::{Cause, Context, infer, load};
+use schema::values::{Command, JobPlan, Plan, Trust, Workspace};
+
+fn context(ref_name: &str) -> Context {
+    Context { ref_name: ref_name.to_owned(), cause: Cause::Change, paths: None, trust: Trust::Trusted }
+}
+
+fn plan_for(text: &str, context: &Context) -> Plan {
+    let pipeline = load("guild.toml", text.as_bytes()).unwrap_or_else(|errors| panic!("{errors}"));
+    pipeline.expand(context).expect("what loads expands")
+}
+
+fn plan(text: &str) -> Plan {
+    plan_for(text, &context("refs/heads/main"))
+}
+
+fn names(plan: &Plan) -> Vec<&str> {
+    plan.jobs.iter().map(|job| job.name.as_str()).collect()
+}
+
+/// One line a job: its name and the names of those that it needs.
+fn needs(plan: &Plan) -> Vec<String> {
+    let line = |job: &JobPlan| {
+        let needs: Vec<&str> = job.needs.iter().map(|&at| plan.jobs[at as usize].name.as_str()).collect();
+        format!("{} <- {}", job.name, needs.join(" "))
+    };
+    plan.jobs.iter().map(line).collect()
+}
+
+fn job<'p>(plan: &'p Plan, name: &str) -> &'p JobPlan {
+    plan.jobs.iter().find(|job| job.name == name).expect("a job of the plan")
+}
+
+fn env(job: &JobPlan) -> String {
+    let pairs: Vec<String> = job.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    pairs.join(" ")
+}
+
+const FULL: &str = r#"
+version = 1
+
+[trigger]
+push = ["main", "release/*"]
+tag = ["v*"]
+paths = ["**/*.rs"]
+
+[defaults]
+timeout = "45m"
+env = { A = "defaults", CARGO_TERM_COLOR = "always" }
+want = ["git"]
+
+[axis.platform]
+linux-x86_64 = { on = "linux-x86_64", want = ["memory>=4GiB"], env = { A = "axis", B = "axis" } }
+linux-aarch64 = { on = "linux-aarch64" }
+windows-x86_64 = { on = "windows-x86_64" }
+
+[job.publish]
+needs = ["test"]
+when = { tag = ["v*"] }
+side_effects = true
+run = "./ci/publish.sh"
+
+[job.test]
+needs = ["lint", "build"]
+matrix = { platform = "*", python = ["3.11", "3.14"] }
+skip = [{ platform = "linux-aarch64", python = "3.11" }]
+want = ["python={python}"]
+cpus = 0.5
+memory = "1GiB"
+env = { A = "job {python}" }
+priority = 3
+retry = { infra = 5 }
+workspace = "clean"
+
+[[job.test.step]]
+run = { default = "pytest {python}", windows = ["py", "{python}", "${X} {{python}} {}"] }
+env = { S = "{platform}" }
+
+[[job.test.step]]
+name = "after {python}"
+run = "true"
+shell = "bash"
+dir = "sub/{python}"
+timeout = "1m30s"
+idle = "1h"
+always = true
+continue = true
+
+[job.build]
+matrix = { platform = "*" }
+run = "make"
+
+[job.lint]
+on = "linux-x86_64"
+source = "none"
+run = "cargo clippy"
+shell = ["zsh", "-c"]
+name = "clippy"
+"#;
+
+#[test]
+fn order_and_alignment() {
+    assert_eq!(
+        needs(&plan(FULL)),
+        [
+            "build@linux-x86_64 <- ",
+            "build@linux-aarch64 <- ",
+            "build@windows-x86_64 <- ",
+            "lint <- ",
+            "test@linux-x86_64,3.11 <- build@linux-x86_64 lint",
+            "test@linux-x86_64,3.14 <- build@linux-x86_64 lint",
+            "test@linux-aarch64,3.14 <- build@linux-aarch64 lint",
+            "test@windows-x86_64,3.11 <- build@windows-x86_64 lint",
+            "test@windows-x86_64,3.14 <- build@windows-x86_64 lint",
+            "publish <- test@linux-x86_64,3.11 test@linux-x86_64,3.14 test@linux-aarch64,3.14 \
+             test@windows-x86_64,3.11 test@windows-x86_64,3.14",
+        ]
+    );
+}
+
+#[test]
+fn what_a_cell_brings() {
+    let plan = plan(FULL);
+    let linux = job(&plan, "test@linux-x86_64,3.14");
+    assert_eq!((linux.base.as_str(), linux.on.as_str()), ("test", "linux-x86_64"));
+    let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+    assert_eq!(linux.cell, [pair("platform", "linux-x86_64"), pair("python", "3.14")]);
+    assert_eq!(
+        env(linux),
+        "GUILD_AXIS_PLATFORM=linux-x86_64 GUILD_AXIS_PYTHON=3.14 A=job 3.14 CARGO_TERM_COLOR=always B=axis"
+    );
+    assert_eq!(linux.want, ["git", "memory>=4GiB", "python=3.14"]);
+    assert_eq!((linux.cpus_milli, linux.memory, linux.priority), (500, 1 << 30, 3));
+    assert_eq!((linux.timeout_ms, linux.retry_infra, linux.workspace), (45 * 60_000, 5, Workspace::Clean));
+}
+
+#[test]
+fn steps() {
+    let plan = plan(FULL);
+    let strings = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+    let shell = |words: &[&str], script: &str| Command::Shell { shell: strings(words), script: script.to_owned() };
+
+    let linux = job(&plan, "test@linux-x86_64,3.14");
+    let first = &linux.steps[0];
+    // an axis never becomes part of a script
+    assert_eq!(first.command, shell(&["sh", "-eu", "-c"], "pytest {python}"));
+    assert_eq!(
+        (first.name.as_str(), first.dir.as_str(), first.timeout_ms, first.idle_ms),
+        ("step 1", "", 0, 1_200_000)
+    );
+    assert_eq!(first.env, [("S".to_owned(), "linux-x86_64".to_owned())]);
+    let second = &linux.steps[1];
+    assert_eq!(second.command, shell(&["bash", "-eu", "-o", "pipefail", "-c"], "true"));
+    assert_eq!((second.name.as_str(), second.dir.as_str()), ("after 3.14", "sub/3.14"));
+    assert_eq!((second.timeout_ms, second.idle_ms), (90_000, 3_600_000));
+    assert!(second.always && second.continue_on_failure && !first.always && !first.continue_on_failure);
+
+    let windows = job(&plan, "test@windows-x86_64,3.11");
+    assert_eq!(windows.steps[0].command, Command::Exec(strings(&["py", "3.11", "${X} {python} {}"])));
+    let build = &job(&plan, "build@windows-x86_64").steps[0];
+    assert_eq!(build.command, shell(&["pwsh", "-NoProfile", "-Command"], "make"));
+    assert_eq!(build.name, "build");
+    let lint = job(&plan, "lint");
+    assert_eq!((lint.steps[0].name.as_str(), lint.sources), ("clippy", false));
+    assert_eq!(lint.steps[0].command, shell(&["zsh", "-c"], "cargo clippy"));
+}
+
+#[test]
+fn defaults_of_the_file_format() {
+    let plan = plan("version = 1\njob.test.run = \"make test\"\n");
+    let JobPlan { name, on, timeout_ms, retry_infra, workspace, sources, .. } = &plan.jobs[0];
+    assert_eq!((name.as_str(), on.as_str(), *timeout_ms, *retry_infra), ("test", "", 3_600_000, 2));
+    assert_eq!((*workspace, *sources, plan.version, plan.trust), (Workspace::Fresh, true, 1, Trust::Trusted));
+    let publish = plan_for(FULL, &context("refs/tags/v1"));
+    assert_eq!(job(&publish, "publish").retry_infra, 0);
+    assert!(job(&publish, "publish").side_effects);
+}
+
+#[test]
+fn only_and_lists() {
+    let text = "version = 1\n[job.a]\nmatrix = { x = [\"1\", \"2\", \"3\"], y = [\"p\", \"q\"] }\n\
+                only = [{ x = [\"1\", \"2\"] }, { y = \"q\" }]\nskip = { x = \"1\", y = \"p\" }\nrun = \"r\"\n";
+    assert_eq!(names(&plan(text)), ["a@1,q", "a@2,p", "a@2,q", "a@3,q"]);
+}
+
+#[test]
+fn when() {
+    let text = "version = 1\n\
+                [job.a]\nrun = \"r\"\nwhen = { branch = \"release/*\", tag = [\"v*\"] }\n\
+                [job.b]\nrun = \"r\"\nwhen = { paths = [\"docs/\", \"*.md\"] }\n\
+                [job.c]\nrun = \"r\"\nneeds = [\"a\"]\nwhen = { cause = [\"run\", \"retry\"] }\n";
+    let skipped = |ref_name: &str, cause, paths: Option<&[&str]>| {
+        let paths = paths.map(|paths| paths.iter().map(|&path| path.to_owned()).collect());
+        let plan = plan_for(text, &Context { cause, paths, ..context(ref_name) });
+        plan.jobs.iter().map(|job| job.skipped.clone()).collect::<Vec<_>>()
+    };
+    let cause = "when: the cause change is not run, retry";
+    let not_main = "when: main is not branch release/* or tag v*";
+    assert_eq!(skipped("refs/heads/main", Cause::Change, None), [not_main, "", cause]);
+    assert_eq!(skipped("refs/heads/release/1", Cause::Run, None), ["", "", ""]);
+    let deep = "when: release/1/2 is not branch release/* or tag v*";
+    assert_eq!(skipped("refs/heads/release/1/2", Cause::Retry, None), [deep, "", ""]);
+    assert_eq!(skipped("refs/tags/v2", Cause::Change, Some(&[])), ["", "", cause]);
+    let paths = "when: nothing changed in docs/, *.md";
+    assert_eq!(skipped("refs/tags/2", Cause::Run, Some(&["x"])), ["when: 2 is not branch release/* or tag v*", "", ""]);
+    assert_eq!(skipped("refs/heads/main", Cause::Run, Some(&["a/b.md"])), [not_main, paths, ""]);
+    assert_eq!(skipped("refs/heads/main", Cause::Run, Some(&["x", "docs/a/b"])), [not_main, "", ""]);
+    assert_eq!(skipped("", Cause::Run, None)[0], "when: a commit without a ref is not branch release/* or tag v*");
+}
+
+#[test]
+fn triggers() {
+    let pipeline = load("guild.toml", FULL.as_bytes()).unwrap();
+    let rust = ["src/a.rs".to_owned()];
+    let text = ["README".to_owned()];
+    assert!(pipeline.triggers("refs/heads/main", None));
+    assert!(pipeline.triggers("refs/heads/release/1", Some(&rust)));
+    assert!(!pipeline.triggers("refs/heads/main", Some(&text)));
+    assert!(!pipeline.triggers("refs/heads/release/1/2", None));
+    assert!(!pipeline.triggers("refs/heads/dev", None));
+    assert!(pipeline.triggers("refs/tags/v1", Some(&text)));
+    assert!(!pipeline.triggers("refs/tags/1", None));
+    assert!(!pipeline.triggers("refs/pull/1/head", None));
+
+    let usual = load("guild.toml", b"version = 1\njob.a.run = \"r\"").unwrap();
+    assert!(usual.triggers("refs/heads/a/b", Some(&[])));
+    assert!(!usual.triggers("refs/tags/v1", None));
+}
+
+#[test]
+fn starters_load() {
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str);
+    let cases: [Case<'_>; 7] = [
+        (&[("Cargo.toml", "")], "a Cargo.toml", "cargo test"),
+        (&[("pyproject.toml", ""), ("src/x.py", "")], "a pyproject.toml", "PYTHONPATH"),
+        (&[("setup.py", "")], "a setup.py", "python3 -m pytest"),
+        (&[("configure", ""), ("Makefile.in", "all:\ncheck: all\n")], "a configure script", "make check"),
+        (&[("configure", ""), ("Makefile.am", "x = y\n")], "a configure script", "make check"),
+        (&[("Makefile", "check:\ntest: x\n")], "a Makefile", "make test"),
+        (&[("GNUmakefile", "test := x\n\techo test: y\n")], "a GNUmakefile", "run = \"make\""),
+    ];
+    for (files, saw, holds) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let inferred = infer(dir.path()).unwrap();
+        assert_eq!(inferred.saw, saw);
+        assert!(inferred.text.contains(holds), "{}", inferred.text);
+        assert_eq!(names(&plan(&inferred.text)), ["test"]);
+    }
+    assert_eq!(infer(tempfile::tempdir().unwrap().path()), None);
+}

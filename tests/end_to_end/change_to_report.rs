@@ -1,0 +1,249 @@
+//! The main path, one step after the other: a commit is seen, planned, placed, run, logged, finished, and told to a
+//! subscriber; everything over TLS with issued credentials.
+
+use schema::event_capnp::observer;
+use schema::values::{Event, Fact, Filter, Outcome, State};
+use schema::wire;
+use schema::worker_capnp::lease;
+use std::cell::RefCell;
+use std::rc::Rc;
+use support::guild::{House, Played, perspective, run, until};
+
+const PIPELINE: &str = "version = 1\n[job.greet]\n[[job.greet.step]]\nname = \"hello\"\nrun = \"echo hello\"\n";
+
+#[test]
+fn a_change_becomes_a_build_and_a_report() {
+    run(async {
+        let house = House::open(PIPELINE).await;
+        let (vat, viewer) = perspective_of_operator(&house).await;
+        let told = subscribe(&viewer).await;
+        let worker = house.worker("anvil").await;
+
+        // the source saw the first commit by itself
+        let (assignment, lease) = worker.take().await;
+        assert_eq!((assignment.project.as_str(), assignment.build, assignment.attempt), ("demo", 1, 1));
+        assert_eq!(assignment.job.steps[0].name, "hello");
+        lease.accept_request().send().promise.await.unwrap();
+        assert!(pack_size(&lease).await > 12, "the source comes as a pack");
+        work(&lease, b"hello\n", Outcome::Succeeded).await;
+
+        let outcome = house.guild.outcome("demo", 1).await.unwrap();
+        assert_eq!(outcome, Outcome::Succeeded);
+        let view = house.guild.build("demo", 1).await.unwrap();
+        assert_eq!((view.state, view.subject.as_str()), (State::Finished, "first"));
+        assert_eq!(view.jobs[0].worker, "anvil");
+        assert_eq!(view.jobs[0].steps[0].log_size, 6);
+
+        // the next commit is a change of its own
+        let second = house.repo.commit("file", "text", "second");
+        let (assignment, lease) = worker.take().await;
+        assert_eq!((assignment.build, assignment.stamp.sources[0].revision.clone()), (2, second));
+        lease.accept_request().send().promise.await.unwrap();
+        work(&lease, b"no\n", Outcome::Failed).await;
+        assert_eq!(house.guild.outcome("demo", 2).await.unwrap(), Outcome::Failed);
+
+        let told_so_far = told.clone();
+        until("the subscriber is told both ends", move || {
+            let ends =
+                told_so_far.borrow().iter().filter(|event| matches!(event.fact, Fact::BuildFinished { .. })).count();
+            capnp::capability::Promise::ok(ends == 2)
+        })
+        .await;
+        let kinds: Vec<&str> =
+            told.borrow().iter().filter(|event| event.build == 1).map(|event| event.fact.kind()).collect();
+        let expected = [
+            "buildCreated",
+            "buildPlanned",
+            "jobQueued",
+            "jobStarted",
+            "stepStarted",
+            "stepFinished",
+            "jobFinished",
+            "buildFinished",
+        ];
+        assert_eq!(kinds, expected);
+        let numbers: Vec<u64> = told.borrow().iter().map(|event| event.sequence).collect();
+        assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "each event once, in order: {numbers:?}");
+        drop(vat);
+    });
+}
+
+#[test]
+fn an_unreadable_pipeline_is_a_failed_build_that_shows_why() {
+    run(async {
+        let house =
+            House::open("version = 1\n[job.a]\nneeds = [\"lnit\"]\nrun = \"true\"\n[job.lint]\nrun = \"true\"\n").await;
+        let builds = await_builds(&house, 1).await;
+        assert_eq!(builds[0].outcome, Some(Outcome::Failed));
+        assert!(builds[0].diagnosis.contains("did you mean `lint`"), "{}", builds[0].diagnosis);
+    });
+}
+
+#[test]
+fn a_dropped_take_gives_its_offer_back() {
+    run(async {
+        let house = House::open(PIPELINE).await;
+        let worker = house.worker("anvil").await;
+        let (first, lease) = worker.take().await;
+        drop(lease);
+        let (second, lease) = worker.take().await;
+        assert_eq!((first.build, first.attempt), (second.build, second.attempt), "it costs no attempt");
+        assert_ne!(first.token, second.token);
+        lease.accept_request().send().promise.await.unwrap();
+        work(&lease, b"", Outcome::Succeeded).await;
+        assert_eq!(house.guild.outcome("demo", 1).await.unwrap(), Outcome::Succeeded);
+    });
+}
+
+#[test]
+fn a_worker_that_attaches_again_resumes_its_lease() {
+    run(async {
+        let house = House::open(PIPELINE).await;
+        let worker = house.worker("anvil").await;
+        let (assignment, lease) = worker.take().await;
+        lease.accept_request().send().promise.await.unwrap();
+        let Played { credential, vat, .. } = worker;
+        drop((lease, vat));
+        let again = Played::attach(credential, vec![assignment.token]).await;
+        let view = house.guild.build("demo", 1).await.unwrap();
+        assert_eq!((view.jobs[0].state, view.jobs[0].attempt), (State::Running, 1));
+        drop(again);
+    });
+}
+
+#[test]
+fn a_revoked_worker_is_told_and_refused_from_then_on() {
+    run(async {
+        let house = House::open(PIPELINE).await;
+        let worker = house.worker("anvil").await;
+        let (_, lease) = worker.take().await;
+        lease.accept_request().send().promise.await.unwrap();
+        let grants = house.guild.grants().await.unwrap();
+        let grant = grants.iter().find(|grant| grant.name == "anvil").unwrap();
+        house.guild.revoke(grant.id, "test").await.unwrap();
+        let refused = lease.accept_request().send().promise.await.map(|_| ()).unwrap_err();
+        let words = refused.to_string();
+        assert!(words.contains("revoked") || words.contains("closed the connection"), "{words}");
+        let said = worker.said.clone();
+        until("the worker is told", move || {
+            capnp::capability::Promise::ok(said.borrow().iter().any(|word| word.starts_with("revoked: ")))
+        })
+        .await;
+        let (_vat, gateway) = support::guild::dial(&worker.credential.0, &worker.credential.1).await;
+        let refusal = support::guild::restore(&gateway, &worker.credential.0.token).await.map(|_| ()).unwrap_err();
+        assert!(refusal.contains("was revoked: test"), "{refusal}");
+    });
+}
+
+#[test]
+fn a_wrong_log_is_noticed() {
+    run(async {
+        let house = House::open(PIPELINE).await;
+        let worker = house.worker("anvil").await;
+        let (_, lease) = worker.take().await;
+        lease.accept_request().send().promise.await.unwrap();
+        let report = lease_step(&lease);
+        report.started_request().send().promise.await.unwrap();
+        let sink = report.log_request().send().pipeline.get_sink();
+        let mut request = sink.write_request();
+        request.get().set_offset(10);
+        request.get().set_bytes(b"gap");
+        let answer = request.send().promise.await.unwrap();
+        let refusal = wire::refusal(answer.get().unwrap().has_refusal(), answer.get().unwrap().get_refusal()).unwrap();
+        assert!(refusal.unwrap().text.contains("only 0 bytes were received"));
+        finish(&lease, Outcome::Succeeded, 99, &[1; 32]).await;
+        let view = house.guild.build("demo", 1).await.unwrap();
+        assert!(view.jobs[0].reason.contains("log-incomplete"), "{}", view.jobs[0].reason);
+    });
+}
+
+async fn perspective_of_operator(house: &House) -> (schema::vat::Vat, schema::perspective_capnp::perspective::Client) {
+    let what = schema::values::What::everything();
+    let (reference, identity) = house.enroll(schema::values::GrantKind::User, "watcher", what).await;
+    perspective(&reference, &identity).await
+}
+
+async fn await_builds(house: &House, count: usize) -> Vec<client::views::BuildView> {
+    for _ in 0..400 {
+        let builds =
+            house.guild.builds(&client::BuildQuery { limit: 50, ..client::BuildQuery::default() }).await.unwrap();
+        let done = builds.iter().filter(|build| build.state == State::Finished).count();
+        if done >= count {
+            return builds;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+    }
+    panic!("there are never {count} finished builds");
+}
+
+fn lease_step(lease: &lease::Client) -> schema::worker_capnp::step_report::Client {
+    let mut request = lease.step_request();
+    request.get().set_index(0);
+    request.send().pipeline.get_report()
+}
+
+async fn pack_size(lease: &lease::Client) -> u64 {
+    let source = lease.source_request().send().pipeline.get_source();
+    let answer = source.pack_request().send().promise.await.unwrap();
+    let answer = answer.get().unwrap();
+    assert!(!answer.has_refusal(), "{:?}", wire::refusal(true, answer.get_refusal()));
+    let size = answer.get_pack().unwrap().size_request().send().promise.await.unwrap();
+    size.get().unwrap().get_size()
+}
+
+/// One step with this log; the whole attempt takes its outcome.
+async fn work(lease: &lease::Client, log: &[u8], outcome: Outcome) {
+    let report = lease_step(lease);
+    report.started_request().send().promise.await.unwrap();
+    let sink = report.log_request().send().pipeline.get_sink();
+    let mut request = sink.write_request();
+    request.get().set_bytes(log);
+    request.send().promise.await.unwrap();
+    finish(lease, outcome, log.len() as u64, blake3::hash(log).as_bytes()).await;
+}
+
+async fn finish(lease: &lease::Client, outcome: Outcome, size: u64, hash: &[u8]) {
+    let report = lease_step(lease);
+    let mut request = report.finished_request();
+    request.get().set_outcome(wire::outcome_to_wire(Some(outcome)));
+    request.get().set_log_size(size);
+    request.get().set_log_hash(hash);
+    request.send().promise.await.unwrap();
+    let mut request = lease.complete_request();
+    request.get().set_outcome(wire::outcome_to_wire(Some(outcome)));
+    let answer = request.send().promise.await.unwrap();
+    assert!(!answer.get().unwrap().has_refusal());
+}
+
+/// Everything from the first event on.
+async fn subscribe(mine: &schema::perspective_capnp::perspective::Client) -> Rc<RefCell<Vec<Event>>> {
+    let told = Rc::new(RefCell::new(Vec::new()));
+    let source = mine.events_request().send().pipeline.get_source();
+    let mut request = source.subscribe_request();
+    wire::write_filter(request.get().init_filter(), &Filter { projects: vec!["demo".to_owned()], ..Filter::default() });
+    request.get().set_observer(capnp_rpc::new_client(Told(told.clone())));
+    let answer = request.send().promise.await.unwrap();
+    let subscription = answer.get().unwrap().get_subscription().unwrap();
+    // it lives as long as the test
+    std::mem::forget(subscription);
+    told
+}
+
+struct Told(Rc<RefCell<Vec<Event>>>);
+
+impl observer::Server for Told {
+    async fn observe(
+        self: Rc<Self>,
+        params: observer::ObserveParams,
+        _: observer::ObserveResults,
+    ) -> capnp::Result<()> {
+        for event in params.get()?.get_events()? {
+            self.0.borrow_mut().extend(wire::read_event(event)?);
+        }
+        Ok(())
+    }
+
+    async fn gap(self: Rc<Self>, _: observer::GapParams, _: observer::GapResults) -> capnp::Result<()> {
+        panic!("nothing is missing");
+    }
+}

@@ -1,0 +1,40 @@
+# Sourced by the flows: an empty home, the release programs, small repositories, and an orderly end.
+# GUILD_BIN names the directory of the programs. Exit 77 says: skipped, and the last line why.
+set -euo pipefail
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
+bin=$(cd "$top" && cd "${GUILD_BIN:-target/release}" && pwd)
+PATH="$bin:$PATH"
+work=$(mktemp -d)
+pids=()
+on_exit=()
+cleanup() {
+  local status=$?
+  set +e
+  for command in "${on_exit[@]:-}"; do [ -z "$command" ] || eval "$command"; done
+  for pid in "${pids[@]:-}"; do [ -z "$pid" ] || kill "$pid" 2>/dev/null; done
+  sleep 0.3
+  for pid in "${pids[@]:-}"; do [ -z "$pid" ] || kill -9 "$pid" 2>/dev/null; done
+  [ "$status" = 0 ] || [ "$status" = 77 ] || [ -z "${KEEP:-}" ] || { echo "kept $work"; exit "$status"; }
+  rm -rf "$work"
+  exit "$status"
+}
+trap cleanup EXIT
+export HOME=$work/home XDG_CONFIG_HOME=$work/home/.config XDG_STATE_HOME=$work/home/.state GUILD_LOG=info
+mkdir -p "$HOME"
+git config --global user.name Tester; git config --global user.email tester@example.org
+git config --global init.defaultBranch main; git config --global advice.detachedHead false
+
+skip() { echo "$*"; exit 77; }
+fail() { echo "FAILED: $*"; for f in "$work"/*.log; do echo "--- $f"; tail -n 25 "$f"; done; exit 1; }
+
+repo() { # NAME: a repository with guild.toml from standard input
+  mkdir -p "$work/$1"; git -C "$work/$1" init -q
+  cat > "$work/$1/guild.toml"
+  git -C "$work/$1" add -A; git -C "$work/$1" commit -qm "first"
+}
+
+await() { # SECONDS COMMAND...: until it succeeds
+  local tries=$(($1 * 10)); shift
+  for _ in $(seq "$tries"); do if "$@" >/dev/null 2>&1; then return 0; fi; sleep 0.1; done
+  return 1
+}

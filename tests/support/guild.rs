@@ -1,0 +1,266 @@
+//! A whole master in this process: real store, real git, TLS on loopback; with an operator, and workers played by hand.
+
+use capnp::capability::Promise;
+use client::Guild;
+use master::Master;
+use master::config::{Config, ProjectConfig};
+use schema::identity::Identity;
+use schema::sturdy_ref::{SturdyRef, Token};
+use schema::values::{Assignment, Description, GrantKind, Resources, What};
+use schema::vat::{self, Limits, Vat};
+use schema::wire;
+use schema::worker_capnp::{lease, session, worker, worker_desk};
+use schema::{gateway_capnp::gateway, perspective_capnp::perspective};
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::rc::Rc;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// Runs a test on one thread, as the programs do.
+pub fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        tokio::time::timeout(Duration::from_secs(60), test).await.expect("the test ends within a minute");
+    });
+}
+
+/// A git repository of one test.
+pub struct Repo {
+    pub path: PathBuf,
+}
+
+impl Repo {
+    pub fn new(path: PathBuf, pipeline: &str) -> Repo {
+        std::fs::create_dir_all(&path).unwrap();
+        let repo = Repo { path };
+        repo.git(&["init", "-q", "-b", "main"]);
+        repo.commit("guild.toml", pipeline, "first");
+        repo
+    }
+
+    /// Writes a file and commits it; answers the commit.
+    pub fn commit(&self, file: &str, text: &str, subject: &str) -> String {
+        std::fs::write(self.path.join(file), text).unwrap();
+        self.git(&["add", "-A"]);
+        self.git(&["commit", "-qm", subject, "--allow-empty"]);
+        self.git(&["rev-parse", "HEAD"])
+    }
+
+    pub fn git(&self, arguments: &[&str]) -> String {
+        let output = Command::new("git")
+            .arg("-C")
+            .arg(&self.path)
+            .args(["-c", "user.name=Tester", "-c", "user.email=tester@example.org"])
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+}
+
+/// A running master with one project, `demo`.
+pub struct House {
+    pub repo: Repo,
+    pub guild: Guild,
+    pub office: Rc<master::api::Office>,
+    pub dir: TempDir,
+    address: String,
+    operator: (SturdyRef, Rc<Identity>),
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl House {
+    pub async fn open(pipeline: &str) -> House {
+        House::open_with(pipeline, |_| ()).await
+    }
+
+    pub async fn open_with(pipeline: &str, change: impl Fn(&mut Config)) -> House {
+        let dir = tempfile::tempdir().unwrap();
+        let repo = Repo::new(dir.path().join("demo"), pipeline);
+        let state = dir.path().join("state");
+        let listener = master::listen("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let identity = Rc::new(Identity::generate());
+        let operator = first_operator(&state, &identity, &address).await;
+        let mut config = Config::standalone(&state, &address);
+        let mut project = ProjectConfig::of(repo.path.to_string_lossy().into_owned());
+        project.poll = Duration::from_millis(100);
+        config.projects.insert("demo".to_owned(), project);
+        change(&mut config);
+        let master = master::open(config, listener).await.unwrap();
+        let office = master.office.clone();
+        let serving = tokio::task::spawn_local(serve(master));
+        let guild = Guild::connect(operator.clone(), identity.clone()).await.unwrap();
+        House { repo, guild, office, dir, address, operator: (operator, identity), serving }
+    }
+
+    /// A credential of a new grant below the operator's, redeemed by a fresh key.
+    pub async fn enroll(&self, kind: GrantKind, name: &str, what: What) -> (SturdyRef, Identity) {
+        let join = Token::random();
+        let order = client::NewGrant { kind, name: name.to_owned(), what, lifetime: None, join_hash: join.digest() };
+        self.guild.issue(&order).await.unwrap();
+        let identity = Identity::generate();
+        let token = Token::random();
+        let (vat, gateway) = dial(&self.operator.0, &identity).await;
+        let mut request = gateway.redeem_request();
+        request.get().set_join(join.as_bytes());
+        request.get().set_token(token.as_bytes());
+        let answer = request.send().promise.await.unwrap();
+        let answer = answer.get().unwrap();
+        assert!(!answer.has_refusal(), "a fresh join is redeemed");
+        drop(vat);
+        let reference = SturdyRef { token, ..self.operator.0.clone() };
+        (reference, identity)
+    }
+
+    /// A worker that is played by hand.
+    pub async fn worker(&self, name: &str) -> Played {
+        let credential = self.enroll(GrantKind::Worker, name, What::default()).await;
+        Played::attach(credential, Vec::new()).await
+    }
+
+    /// Another client with the operator's credential.
+    pub async fn another_guild(&self) -> Guild {
+        Guild::connect(self.operator.0.clone(), self.operator.1.clone()).await.unwrap()
+    }
+
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+/// A connection with this key, and the gateway behind it.
+pub async fn dial(reference: &SturdyRef, identity: &Identity) -> (Vat, gateway::Client) {
+    let secured = vat::dial(reference, Some(identity)).await.unwrap();
+    let vat = vat::start(secured.stream, vat::Side::Client, vat::pulse(), Limits::known());
+    let gateway = vat.bootstrap();
+    (vat, gateway)
+}
+
+/// What a credential stands for, or the refusal's words.
+pub async fn restore(gateway: &gateway::Client, token: &Token) -> Result<capnp::capability::Client, String> {
+    let mut request = gateway.restore_request();
+    request.get().set_token(token.as_bytes());
+    let mut versions = request.get().init_versions();
+    versions.set_min(1);
+    versions.set_max(1);
+    let answer = request.send().promise.await.map_err(|error| error.to_string())?;
+    let answer = answer.get().map_err(|error| error.to_string())?;
+    match wire::refusal(answer.has_refusal(), answer.get_refusal()).unwrap() {
+        Some(refusal) => Err(refusal.text),
+        None => answer.get_capability().get_as_capability().map_err(|error| error.to_string()),
+    }
+}
+
+pub async fn perspective(reference: &SturdyRef, identity: &Identity) -> (Vat, perspective::Client) {
+    let (vat, gateway) = dial(reference, identity).await;
+    let capability = restore(&gateway, &reference.token).await.unwrap();
+    (vat, capnp::capability::FromClientHook::new(capability.hook))
+}
+
+/// A worker whose every call a test makes itself.
+pub struct Played {
+    pub session: session::Client,
+    pub said: Rc<RefCell<Vec<String>>>,
+    pub credential: (SturdyRef, Identity),
+    pub vat: Vat,
+}
+
+impl Played {
+    pub async fn attach(credential: (SturdyRef, Identity), running: Vec<[u8; 16]>) -> Played {
+        let (vat, gateway) = dial(&credential.0, &credential.1).await;
+        let desk = restore(&gateway, &credential.0.token).await.unwrap();
+        let desk: worker_desk::Client = capnp::capability::FromClientHook::new(desk.hook);
+        let said = Rc::new(RefCell::new(Vec::new()));
+        let mut request = desk.attach_request();
+        request.get().set_worker(capnp_rpc::new_client(Ear { said: said.clone() }));
+        request.get().set_instance(&[7; 16]);
+        let mut tokens = request.get().init_running(wire::length(running.len()));
+        (0..).zip(&running).for_each(|(index, token)| tokens.set(index, token));
+        let total = Resources { slots: 4, cpus_milli: 4_000, memory: 1 << 32 };
+        let description = Description { platform: "linux-x86_64".to_owned(), total, ..Description::default() };
+        wire::write_description(request.get().init_description(), &description);
+        let answer = request.send().promise.await.unwrap();
+        let answer = answer.get().unwrap();
+        assert!(!answer.has_refusal(), "{:?}", wire::refusal(true, answer.get_refusal()));
+        let session = answer.get_session().unwrap();
+        Played { session, said, credential, vat }
+    }
+
+    /// Waits for an offer.
+    pub async fn take(&self) -> (Assignment, lease::Client) {
+        let mut request = self.session.take_request();
+        let free = Resources { slots: 1, cpus_milli: 4_000, memory: 1 << 32 };
+        wire::write_resources(request.get().init_free(), &free);
+        let answer = request.send().promise.await.unwrap();
+        let answer = answer.get().unwrap();
+        let assignment = wire::read_assignment(answer.get_assignment().unwrap()).unwrap();
+        (assignment, answer.get_lease().unwrap())
+    }
+}
+
+/// What the master says to a played worker.
+struct Ear {
+    said: Rc<RefCell<Vec<String>>>,
+}
+
+impl worker::Server for Ear {
+    async fn cancel(self: Rc<Self>, params: worker::CancelParams, _: worker::CancelResults) -> capnp::Result<()> {
+        let reason = params.get()?.get_reason()?.to_string()?;
+        self.said.borrow_mut().push(format!("cancel: {reason}"));
+        Ok(())
+    }
+
+    async fn revoked(self: Rc<Self>, params: worker::RevokedParams, _: worker::RevokedResults) -> capnp::Result<()> {
+        let reason = params.get()?.get_reason()?.to_string()?;
+        self.said.borrow_mut().push(format!("revoked: {reason}"));
+        Ok(())
+    }
+
+    async fn stale(self: Rc<Self>, _: worker::StaleParams, _: worker::StaleResults) -> capnp::Result<()> {
+        self.said.borrow_mut().push("stale".to_owned());
+        Ok(())
+    }
+
+    async fn ping(self: Rc<Self>, _: worker::PingParams, mut results: worker::PingResults) -> capnp::Result<()> {
+        results.get().set_instance(&[7; 16]);
+        Ok(())
+    }
+}
+
+async fn serve(master: Master) {
+    master.serve(std::future::pending()).await.unwrap();
+}
+
+async fn first_operator(state: &Path, identity: &Identity, address: &str) -> SturdyRef {
+    let master = master::installation::identity(state).unwrap();
+    let store = master::store::Store::open(state).unwrap();
+    let clock = master::clock::Clock::system();
+    let key = identity.fingerprint();
+    let (token, _) = master::installation::first_credentials(&store, &clock, key).await.unwrap();
+    SturdyRef { fingerprint: master.fingerprint(), addresses: vec![address.to_owned()], token }
+}
+
+/// Waits until something holds; for what happens elsewhere in this process.
+pub async fn until(what: &str, mut holds: impl FnMut() -> Promise<bool, capnp::Error>) {
+    for _ in 0..400 {
+        if holds().await.unwrap() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("never: {what}");
+}

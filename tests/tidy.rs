@@ -1,0 +1,158 @@
+//! What a machine can keep of the architecture: purity, direction, sizes, words.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn top() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut open = vec![top().join(folder)];
+    while let Some(dir) = open.pop() {
+        for entry in fs::read_dir(&dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "{folder} has no sources");
+    found
+}
+
+/// Code without its comment lines.
+fn code(text: &str) -> String {
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+fn forbid(folder: &str, words: &[&str], why: &str) {
+    for (path, text) in sources(folder) {
+        let code = code(&text);
+        for word in words {
+            assert!(!code.contains(word), "{} has `{word}`: {why}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_coordinator_is_pure() {
+    let words = [
+        "tokio",
+        "capnp",
+        "rusqlite",
+        "std::fs",
+        "std::io",
+        "std::net",
+        "std::env",
+        "Instant",
+        "SystemTime",
+        "HashMap",
+        "HashSet",
+        "random(",
+        "async ",
+        "tracing",
+        "thread",
+        "crate::store",
+        "crate::driver",
+        "crate::api",
+    ];
+    forbid("master/src/coordinator", &words, "the coordinator decides everything and does nothing");
+}
+
+#[test]
+fn nothing_points_up() {
+    for (krate, above) in [("schema", "master worker client"), ("worker", "master client"), ("client", "master")] {
+        let manifest = fs::read_to_string(top().join(krate).join("Cargo.toml")).unwrap();
+        for name in above.split(' ') {
+            let line = format!("{name}.workspace");
+            assert!(!manifest.contains(&line), "{krate} depends on {name}, which is above it");
+        }
+    }
+    forbid("master/src/api", &["crate::up", "crate::config", "rusqlite::Connection"], "api translates and delegates");
+    forbid("master/src/store", &["crate::api", "crate::driver", "crate::logs", "tokio::net"], "the store knows rows");
+    forbid("master/src/sources", &["crate::api", "crate::store", "rusqlite"], "a source holds a sink");
+    forbid("master/src/logs", &["crate::api", "crate::driver", "crate::store"], "logs know bytes");
+}
+
+#[test]
+fn files_stay_small() {
+    for folder in ["schema/src", "master/src", "worker/src", "client/src", "tests"] {
+        for (path, text) in sources(folder) {
+            let lines = text.lines().count();
+            let tests = path.components().any(|part| part.as_os_str() == "tests") || path.ends_with("tests.rs");
+            let limit = if tests { 800 } else { 500 };
+            assert!(lines <= limit, "{} has {lines} lines: which noun is hiding in it?", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_module_says_what_it_owns() {
+    for folder in ["schema/src", "master/src", "worker/src", "client/src"] {
+        for (path, text) in sources(folder) {
+            assert!(text.starts_with("//!"), "{} does not begin with `//!`", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_glossary_avoids_these_words() {
+    for folder in ["schema/src", "master/src", "worker/src", "client/src"] {
+        for (path, _) in sources(folder) {
+            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+            for word in [
+                "manager",
+                "handler",
+                "helper",
+                "util",
+                "utils",
+                "service",
+                "data",
+                "info",
+                "agent",
+                "scheduler",
+                "builder",
+                "core",
+            ] {
+                assert_ne!(name, word, "{} has a name that says nothing", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_top_level_is_fixed() {
+    let allowed = [
+        "Cargo.toml",
+        "Cargo.lock",
+        "schema",
+        "master",
+        "worker",
+        "client",
+        "tests",
+        "README.md",
+        "CHANGELOG.md",
+        "LICENSE",
+        "guild.toml",
+        "docs",
+        "rustfmt.toml",
+        "clippy.toml",
+        "deny.toml",
+        "rust-toolchain.toml",
+        "Dockerfile",
+        ".ci",
+        ".config",
+        ".gitignore",
+        ".git",
+        "target",
+    ];
+    for entry in fs::read_dir(top()).unwrap() {
+        let name = entry.unwrap().file_name().to_string_lossy().into_owned();
+        assert!(allowed.contains(&name.as_str()), "`{name}` does not belong at the top level");
+    }
+}

@@ -190,10 +190,9 @@ async fn redeem(join: &SturdyRef, mine: &SturdyRef, identity: &Identity) -> Resu
     let answer = request.send().promise.await.map_err(lost)?;
     let results = answer.get().map_err(lost)?;
     if let Some(refusal) = wire::refusal(results.has_refusal(), results.get_refusal()).map_err(lost)? {
-        let code = match refusal.code {
-            RefusalCode::Unavailable | RefusalCode::Version | RefusalCode::Internal => UNREACHABLE,
-            _ => NOT_PERMITTED,
-        };
+        let is_passing =
+            matches!(refusal.code, RefusalCode::Unavailable | RefusalCode::Version | RefusalCode::Internal);
+        let code = if is_passing { UNREACHABLE } else { NOT_PERMITTED };
         let help = if refusal.help.is_empty() { String::new() } else { format!("\n{}", refusal.help) };
         return Err(Failure(code, format!("the join was refused: {}{help}", refusal.text)));
     }
@@ -219,11 +218,12 @@ fn probe(config: &Config) -> Result<(), Failure> {
 
 async fn ask(state: &Path, word: &str) -> Result<(), Failure> {
     let asked = control::ask(state, word, |line| drop(print(&format!("{line}\n")))).await;
-    asked.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            Failure(NOT_FOUND, format!("no worker runs in {}", state.display()))
+    asked.map_err(|error| {
+        let is_nobody = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused);
+        match is_nobody {
+            true => Failure(NOT_FOUND, format!("no worker runs in {}", state.display())),
+            false => Failure::fault(error),
         }
-        _ => Failure::fault(error),
     })
 }
 

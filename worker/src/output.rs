@@ -320,3 +320,7 @@ fn mark(file: &File, number: u64) -> io::Result<Option<(u64, Time)>> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+#[path = "output_tests.rs"]
+mod tests;

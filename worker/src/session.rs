@@ -53,9 +53,9 @@ impl From<capnp::Error> for End {
 
 impl From<Refusal> for End {
     fn from(refusal: Refusal) -> End {
-        match refusal.code {
-            RefusalCode::Revoked | RefusalCode::Expired => End::Revoked(refusal.text),
-            _ => End::Refused(refusal),
+        match matches!(refusal.code, RefusalCode::Revoked | RefusalCode::Expired) {
+            true => End::Revoked(refusal.text),
+            false => End::Refused(refusal),
         }
     }
 }
@@ -180,11 +180,11 @@ impl Session {
                 continue;
             }
             if let Err(error) = self.renew_once(&held).await {
-                match error.kind {
-                    capnp::ErrorKind::Disconnected => return error.into(),
-                    // overload, a full disk: there is time until the term ends
-                    _ => tracing::warn!(%error, "leases were not renewed"),
+                if error.kind == capnp::ErrorKind::Disconnected {
+                    return error.into();
                 }
+                // overload, a full disk: there is time until the term ends
+                tracing::warn!(%error, "leases were not renewed");
             }
         }
     }

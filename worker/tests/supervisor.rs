@@ -1,4 +1,5 @@
 //! The supervisor as a real process: what it keeps, what it ends, and what it outlives.
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 use schema::values::Exit;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -239,7 +240,8 @@ fn stopping_says_term_first_and_then_kill() {
     running.say("stop a person said so");
     let journal = running.end();
     assert_eq!((journal.cause, journal.exit), (Cause::Stopped("a person said so".to_owned()), Exit::Code(7)));
-    assert_eq!(polite.log(), b"begun\nbye\n");
+    // a shell may add that its `sleep` was terminated
+    assert!(polite.log().starts_with(b"begun\n") && polite.log().ends_with(b"bye\n"));
 
     let deaf = sh("trap '' TERM; echo begun; while :; do sleep 0.01; done");
     let mut running = deaf.start();

@@ -48,10 +48,8 @@ impl Watch {
 
     /// From TERM to KILL. At a lease's end there is only its margin: the next attempt may begin right after.
     pub(super) fn grace_ms(&self, cause: &Cause) -> u64 {
-        match cause {
-            Cause::LeaseOver => self.limits.grace_ms.min(self.limits.margin_ms / 2),
-            _ => self.limits.grace_ms,
-        }
+        let is_late = *cause == Cause::LeaseOver;
+        if is_late { self.limits.grace_ms.min(self.limits.margin_ms / 2) } else { self.limits.grace_ms }
     }
 
     fn deadlines(&self) -> [Option<(Moment, Cause)>; 5] {

@@ -1,0 +1,385 @@
+//! A master in a test: says yes to everything that it is not told to refuse, and remembers what it heard.
+
+use schema::gateway_capnp::gateway;
+use schema::identity::Identity;
+use schema::log_capnp::log_sink;
+use schema::sturdy_ref::{SturdyRef, Token};
+use schema::values::{
+    Assignment, Command, JobPlan, Outcome, Refusal, RefusalCode, Resources, SourceStamp, StepPlan, Trust,
+};
+use schema::vat::{self, Limits, Side, Vat};
+use schema::wire;
+use schema::worker_capnp::{lease, session, step_report, worker, worker_desk};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// Far more than anything here takes: a hang, not a slow machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Master {
+    pub(crate) heard: RefCell<Heard>,
+    changed: watch::Sender<u64>,
+    pub(crate) term_ms: Cell<u64>,
+    offers: RefCell<VecDeque<Assignment>>,
+    vats: RefCell<Vec<Vat>>,
+    worker: RefCell<Option<worker::Client>>,
+    /// Leases that the next `attach` calls stale.
+    pub(crate) stale: RefCell<Vec<[u8; 16]>>,
+    pub(crate) refuse_restore: Cell<Option<RefusalCode>>,
+    pub(crate) is_listening: Cell<bool>,
+    token: Token,
+}
+
+#[derive(Default)]
+pub(crate) struct Heard {
+    /// In order, without times.
+    pub(crate) script: Vec<String>,
+    pub(crate) logs: BTreeMap<u16, Vec<u8>>,
+    /// Of step ends: (size, hash).
+    pub(crate) seals: BTreeMap<u16, (u64, Vec<u8>)>,
+    pub(crate) outcome: Option<(Outcome, String)>,
+    pub(crate) free: Vec<Resources>,
+    pub(crate) attached: usize,
+    pub(crate) renewals: usize,
+}
+
+impl Master {
+    /// Listens, and gives the worker's credential for it.
+    pub(crate) async fn start(client: &Identity) -> (Rc<Master>, SturdyRef) {
+        let _ = client;
+        let identity = Identity::generate();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let reference = SturdyRef {
+            fingerprint: identity.fingerprint(),
+            addresses: vec![listener.local_addr().unwrap().to_string()],
+            token: Token::random(),
+        };
+        let master = Rc::new(Master {
+            heard: RefCell::default(),
+            changed: watch::Sender::new(0),
+            term_ms: Cell::new(60_000),
+            offers: RefCell::default(),
+            vats: RefCell::default(),
+            worker: RefCell::default(),
+            stale: RefCell::default(),
+            refuse_restore: Cell::default(),
+            is_listening: Cell::new(true),
+            token: reference.token.clone(),
+        });
+        tokio::task::spawn_local(serve(master.clone(), listener, identity));
+        (master, reference)
+    }
+
+    pub(crate) fn offer(&self, assignment: Assignment) {
+        self.offers.borrow_mut().push_back(assignment);
+        self.tell();
+    }
+
+    /// Ends every connection.
+    pub(crate) fn cut(&self) {
+        let peer = self.worker.borrow_mut().take();
+        drop(peer);
+        let vats = std::mem::take(&mut *self.vats.borrow_mut());
+        drop(vats);
+    }
+
+    pub(crate) fn worker(&self) -> worker::Client {
+        self.worker.borrow().clone().unwrap()
+    }
+
+    pub(crate) async fn until(&self, is_so: impl Fn(&Heard) -> bool) {
+        let mut changed = self.changed.subscribe();
+        let waiting = async {
+            while !is_so(&self.heard.borrow()) {
+                changed.changed().await.unwrap();
+            }
+        };
+        if timeout(PATIENCE, waiting).await.is_err() {
+            panic!("it did not come to pass: {:#?}", self.heard.borrow().script);
+        }
+    }
+
+    pub(crate) async fn outcome(&self) -> (Outcome, String) {
+        self.until(|heard| heard.outcome.is_some()).await;
+        self.heard.borrow_mut().outcome.take().unwrap()
+    }
+
+    pub(crate) fn log(&self, step: u16) -> String {
+        String::from_utf8(self.heard.borrow().logs.get(&step).cloned().unwrap_or_default()).unwrap()
+    }
+
+    /// Every log is what its seal says.
+    pub(crate) fn check_seals(&self) {
+        let heard = self.heard.borrow();
+        for (step, (size, hash)) in &heard.seals {
+            let log = heard.logs.get(step).cloned().unwrap_or_default();
+            assert_eq!((*size, hash.as_slice()), (log.len() as u64, blake3::hash(&log).as_bytes().as_slice()));
+        }
+    }
+
+    fn note(&self, line: String) {
+        self.hear(|heard| heard.script.push(line));
+    }
+
+    fn hear(&self, change: impl FnOnce(&mut Heard)) {
+        change(&mut self.heard.borrow_mut());
+        self.tell();
+    }
+
+    fn tell(&self) {
+        self.changed.send_modify(|count| *count += 1);
+    }
+}
+
+async fn serve(master: Rc<Master>, listener: TcpListener, identity: Identity) {
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        if !master.is_listening.get() {
+            continue;
+        }
+        if let Ok(secured) = vat::accept(stream, &identity).await {
+            let gateway: gateway::Client = capnp_rpc::new_client(Gateway(master.clone()));
+            let vat = vat::start(secured.stream, Side::Server, gateway.client, Limits::known());
+            master.vats.borrow_mut().push(vat);
+        }
+    }
+}
+
+pub(crate) fn step(name: &str, script: &str) -> StepPlan {
+    StepPlan {
+        name: name.to_owned(),
+        command: Command::Shell {
+            shell: ["/bin/sh", "-eu", "-c"].map(str::to_owned).to_vec(),
+            script: script.to_owned(),
+        },
+        env: Vec::new(),
+        dir: String::new(),
+        timeout_ms: 0,
+        idle_ms: 0,
+        always: false,
+        continue_on_failure: false,
+    }
+}
+
+pub(crate) fn job(number: u8, steps: Vec<StepPlan>) -> Assignment {
+    Assignment {
+        token: [number; 16],
+        project: "pyfoo".to_owned(),
+        build: 412,
+        attempt: 1,
+        job: JobPlan {
+            name: format!("job-{number}"),
+            base: format!("job-{number}"),
+            timeout_ms: 100_000,
+            steps,
+            ..JobPlan::default()
+        },
+        stamp: SourceStamp::default(),
+        lane: format!("lane-{number}"),
+        trust: Trust::Trusted,
+    }
+}
+
+struct Gateway(Rc<Master>);
+
+impl schema::common_capnp::pulse::Server for Gateway {
+    async fn ping(
+        self: Rc<Self>,
+        _: schema::common_capnp::pulse::PingParams,
+        _: schema::common_capnp::pulse::PingResults,
+    ) -> capnp::Result<()> {
+        Ok(())
+    }
+}
+
+impl gateway::Server for Gateway {
+    async fn restore(
+        self: Rc<Self>,
+        params: gateway::RestoreParams,
+        mut results: gateway::RestoreResults,
+    ) -> capnp::Result<()> {
+        assert_eq!(params.get()?.get_token()?, self.0.token.as_bytes());
+        let mut results = results.get();
+        if let Some(code) = self.0.refuse_restore.get() {
+            wire::write_refusal(results.init_refusal(), &Refusal::new(code, "no more"));
+            return Ok(());
+        }
+        results.set_version(1);
+        let desk: worker_desk::Client = capnp_rpc::new_client(Desk(self.0.clone()));
+        results.init_capability().set_as_capability(desk.client.hook);
+        Ok(())
+    }
+
+    async fn redeem(self: Rc<Self>, _: gateway::RedeemParams, _: gateway::RedeemResults) -> capnp::Result<()> {
+        Err(capnp::Error::unimplemented("not in this test".to_owned()))
+    }
+}
+
+struct Desk(Rc<Master>);
+
+impl worker_desk::Server for Desk {
+    async fn attach(
+        self: Rc<Self>,
+        params: worker_desk::AttachParams,
+        mut results: worker_desk::AttachResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let running = params.get_running()?;
+        *self.0.worker.borrow_mut() = Some(params.get_worker()?);
+        let mut results = results.get();
+        results.set_session(capnp_rpc::new_client(Session(self.0.clone())));
+        results.set_term(self.0.term_ms.get());
+        let mut standing = results.reborrow().init_standing(running.len());
+        let mut leases = Vec::new();
+        for index in 0..running.len() {
+            let token = wire::read_id(running.get(index)?)?;
+            let is_stale = self.0.stale.borrow().contains(&token);
+            let word = if is_stale { worker_desk::Standing::Stale } else { worker_desk::Standing::Resumed };
+            standing.set(index, word);
+            self.0.note(format!("{} {}", if is_stale { "stale" } else { "resumed" }, token[0]));
+            leases.push((!is_stale).then(|| lease_of(&self.0, token)));
+        }
+        let mut list = results.init_leases(running.len());
+        for (index, lease) in (0..).zip(leases) {
+            if let Some(lease) = lease {
+                list.set(index, lease.client.hook);
+            }
+        }
+        self.0.hear(|heard| heard.attached += 1);
+        Ok(())
+    }
+}
+
+fn lease_of(master: &Rc<Master>, token: [u8; 16]) -> lease::Client {
+    capnp_rpc::new_client(Lease(master.clone(), token))
+}
+
+struct Session(Rc<Master>);
+
+impl session::Server for Session {
+    async fn take(self: Rc<Self>, params: session::TakeParams, mut results: session::TakeResults) -> capnp::Result<()> {
+        let free = wire::read_resources(params.get()?.get_free()?);
+        self.0.hear(|heard| heard.free.push(free));
+        let mut changed = self.0.changed.subscribe();
+        let assignment = loop {
+            let next = self.0.offers.borrow_mut().pop_front();
+            match next {
+                Some(assignment) => break assignment,
+                None => changed.changed().await.unwrap(),
+            }
+        };
+        let mut results = results.get();
+        results.set_lease(lease_of(&self.0, assignment.token));
+        wire::write_assignment(results.init_assignment(), &assignment);
+        Ok(())
+    }
+
+    async fn renew(self: Rc<Self>, _: session::RenewParams, _: session::RenewResults) -> capnp::Result<()> {
+        self.0.hear(|heard| heard.renewals += 1);
+        Ok(())
+    }
+
+    async fn drain(self: Rc<Self>, _: session::DrainParams, _: session::DrainResults) -> capnp::Result<()> {
+        self.0.note("drain".to_owned());
+        Ok(())
+    }
+}
+
+struct Lease(Rc<Master>, [u8; 16]);
+
+impl lease::Server for Lease {
+    async fn accept(self: Rc<Self>, _: lease::AcceptParams, _: lease::AcceptResults) -> capnp::Result<()> {
+        self.0.note(format!("accept {}", self.1[0]));
+        Ok(())
+    }
+
+    async fn source(self: Rc<Self>, _: lease::SourceParams, mut results: lease::SourceResults) -> capnp::Result<()> {
+        let refusal = Refusal::new(RefusalCode::NotFound, "there is no such repository here");
+        wire::write_refusal(results.get().init_refusal(), &refusal);
+        Ok(())
+    }
+
+    async fn step(self: Rc<Self>, params: lease::StepParams, mut results: lease::StepResults) -> capnp::Result<()> {
+        let report = Report(self.0.clone(), params.get()?.get_index());
+        results.get().set_report(capnp_rpc::new_client(report));
+        Ok(())
+    }
+
+    async fn complete(self: Rc<Self>, params: lease::CompleteParams, _: lease::CompleteResults) -> capnp::Result<()> {
+        let params = params.get()?;
+        let outcome = wire::outcome_from_wire(params.get_outcome()?).unwrap();
+        let reason = params.get_reason()?.to_string()?;
+        self.0.note(format!("complete {} {outcome}", self.1[0]));
+        self.0.hear(|heard| heard.outcome = Some((outcome, reason)));
+        Ok(())
+    }
+}
+
+struct Report(Rc<Master>, u16);
+
+impl step_report::Server for Report {
+    async fn started(
+        self: Rc<Self>,
+        _: step_report::StartedParams,
+        _: step_report::StartedResults,
+    ) -> capnp::Result<()> {
+        self.0.note(format!("started {}", self.1));
+        Ok(())
+    }
+
+    async fn finished(
+        self: Rc<Self>,
+        params: step_report::FinishedParams,
+        _: step_report::FinishedResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let outcome = wire::outcome_from_wire(params.get_outcome()?).unwrap();
+        let exit = wire::read_exit(params.get_exit()?)?;
+        let seal = (params.get_log_size(), params.get_log_hash()?.to_vec());
+        self.0.note(format!("finished {} {outcome}: {exit}", self.1));
+        self.0.hear(|heard| drop(heard.seals.insert(self.1, seal)));
+        Ok(())
+    }
+
+    async fn log(self: Rc<Self>, _: step_report::LogParams, mut results: step_report::LogResults) -> capnp::Result<()> {
+        results.get().set_sink(capnp_rpc::new_client(Sink(self.0.clone(), self.1)));
+        Ok(())
+    }
+}
+
+struct Sink(Rc<Master>, u16);
+
+impl log_sink::Server for Sink {
+    async fn write(
+        self: Rc<Self>,
+        params: log_sink::WriteParams,
+        mut results: log_sink::WriteResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let (offset, bytes) = (usize::try_from(params.get_offset()).unwrap(), params.get_bytes()?);
+        let mut refused = false;
+        self.0.hear(|heard| {
+            let log = heard.logs.entry(self.1).or_default();
+            refused = offset > log.len();
+            if !refused {
+                log.extend_from_slice(bytes.get(log.len() - offset..).unwrap_or(&[]));
+            }
+            results.get().set_received(log.len() as u64);
+        });
+        if refused {
+            wire::write_refusal(results.get().init_refusal(), &Refusal::new(RefusalCode::Offset, "a gap"));
+        }
+        Ok(())
+    }
+
+    async fn size(self: Rc<Self>, _: log_sink::SizeParams, mut results: log_sink::SizeResults) -> capnp::Result<()> {
+        let size = self.0.heard.borrow().logs.get(&self.1).map_or(0, Vec::len);
+        results.get().set_received(size as u64);
+        Ok(())
+    }
+}

@@ -1,0 +1,396 @@
+//! The worker as a real process against a master in the test: jobs from offer to acknowledged end, over lost links, and
+//! over the death of the worker and of its supervisors.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+mod fake;
+
+use fake::{Master, PATIENCE, job, step};
+use rustix::process::{Pid, Signal, kill_process};
+use schema::identity::Identity;
+use schema::values::{Outcome, RefusalCode};
+use std::future::Future;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::process::{Child, Command};
+use tokio::task::LocalSet;
+use tokio::time::{sleep, timeout};
+
+struct Bench {
+    dir: tempfile::TempDir,
+    master: Rc<Master>,
+}
+
+impl Bench {
+    async fn new() -> Bench {
+        Bench::with("reserve = 0\nslots = 1\n").await
+    }
+
+    async fn with(config: &str) -> Bench {
+        let dir = tempfile::tempdir().unwrap();
+        let identity = Identity::load_or_create(&dir.path().join("identity.key")).unwrap();
+        let (master, reference) = Master::start(&identity).await;
+        reference.save(&dir.path().join(worker::CREDENTIAL_FILE)).unwrap();
+        std::fs::write(dir.path().join("worker.toml"), config).unwrap();
+        Bench { dir, master }
+    }
+
+    fn command(&self, verb: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_guild-worker"));
+        command.arg(verb).arg("--state").arg(self.dir.path()).kill_on_drop(true);
+        command
+    }
+
+    fn worker(&self) -> Child {
+        self.command("run").spawn().unwrap()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A shell's way to a file of the test.
+    fn file(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    async fn pid_in(&self, name: &str) -> Pid {
+        let path = self.path(name);
+        eventually(|| std::fs::read_to_string(&path).is_ok_and(|text| text.ends_with('\n'))).await;
+        Pid::from_raw(std::fs::read_to_string(path).unwrap().trim().parse().unwrap()).unwrap()
+    }
+
+    /// Nothing is kept of what the master knows.
+    async fn is_tidy(&self) {
+        let empty = |name: &str| std::fs::read_dir(self.path(name)).map_or(true, |mut all| all.next().is_none());
+        eventually(|| empty("attempts") && empty("tmp")).await;
+    }
+}
+
+fn test(body: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    LocalSet::new().block_on(&runtime, async { timeout(2 * PATIENCE, body).await.expect("a hang") });
+}
+
+async fn eventually(is_so: impl Fn() -> bool) {
+    let waiting = async {
+        while !is_so() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, waiting).await.expect("it did not come to pass");
+}
+
+fn is_alive(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+    stat.rsplit(')').next().and_then(|rest| rest.trim().chars().next()).is_some_and(|state| state != 'Z')
+}
+
+async fn exit_code(worker: &mut Child) -> Option<i32> {
+    timeout(PATIENCE, worker.wait()).await.unwrap().unwrap().code()
+}
+
+#[test]
+fn a_job_from_offer_to_end() {
+    test(async {
+        let bench = Bench::new().await;
+        let _worker = bench.worker();
+        let mut always = step("after", "echo $GUILD_PROJECT/$GUILD_BUILD/$GUILD_JOB; test -d $TMPDIR");
+        always.always = true;
+        bench.master.offer(job(
+            1,
+            vec![step("say", "echo hello; echo error >&2"), step("fail", "exit 3"), step("no", "true"), always],
+        ));
+        let (outcome, reason) = bench.master.outcome().await;
+        assert_eq!((outcome, reason.as_str()), (Outcome::Failed, "step 2 `fail`: exit code 3"));
+        assert_eq!(bench.master.log(0), "hello\nerror\n");
+        assert_eq!(bench.master.log(3), "pyfoo/412/job-1\n");
+        bench.master.check_seals();
+        let mut script = bench.master.heard.borrow().script.clone();
+        assert_eq!((script[0].as_str(), script.last().unwrap().as_str()), ("accept 1", "complete 1 failed"));
+        script.retain(|line| line.starts_with("finished"));
+        script.sort();
+        let expected = [
+            "finished 0 succeeded: exit code 0",
+            "finished 1 failed: exit code 3",
+            "finished 2 skipped: did not run",
+            "finished 3 succeeded: exit code 0",
+        ];
+        assert_eq!(script, expected);
+        bench.is_tidy().await;
+    });
+}
+
+#[test]
+fn a_source_that_cannot_be_had_errs() {
+    test(async {
+        let bench = Bench::new().await;
+        let _worker = bench.worker();
+        let mut assignment = job(1, vec![step("say", "echo hello")]);
+        assignment.job.sources = true;
+        assignment.stamp.sources.push(schema::values::Source { revision: "a".repeat(40), ..Default::default() });
+        bench.master.offer(assignment);
+        let (outcome, reason) = bench.master.outcome().await;
+        assert_eq!(outcome, Outcome::Errored);
+        assert!(reason.contains("no such repository"), "{reason}");
+        bench.is_tidy().await;
+    });
+}
+
+#[test]
+fn a_cut_link_costs_nothing() {
+    test(async {
+        let bench = Bench::new().await;
+        let _worker = bench.worker();
+        let go = bench.file("go");
+        bench.master.offer(job(
+            1,
+            vec![step(
+                "say",
+                &format!("echo $$; echo one; while [ ! -e {go} ]; do sleep 0.01; done; echo two; echo $$"),
+            )],
+        ));
+        bench.master.until(|heard| heard.logs.get(&0).is_some_and(|log| log.ends_with(b"one\n"))).await;
+        bench.master.cut();
+        std::fs::write(&go, "").unwrap();
+        assert_eq!(bench.master.outcome().await.0, Outcome::Succeeded);
+        let log = bench.master.log(0);
+        let lines: Vec<&str> = log.lines().collect();
+        assert_eq!((lines[1], lines[2], lines[0]), ("one", "two", lines[3]));
+        assert_eq!(lines.len(), 4);
+        bench.master.check_seals();
+        assert_eq!(bench.master.heard.borrow().attached, 2);
+        bench.is_tidy().await;
+    });
+}
+
+#[test]
+fn a_killed_worker_costs_nothing() {
+    test(async {
+        let bench = Bench::new().await;
+        let mut worker = bench.worker();
+        let go = bench.file("go");
+        let wait = format!("echo $$; echo one; while [ ! -e {go} ]; do sleep 0.01; done; echo two; echo $$");
+        bench.master.offer(job(1, vec![step("say", &wait), step("next", "echo three; pwd")]));
+        bench.master.until(|heard| heard.logs.get(&0).is_some_and(|log| log.ends_with(b"one\n"))).await;
+        worker.kill().await.unwrap();
+        let _next = bench.worker();
+        bench.master.until(|heard| heard.attached == 2).await;
+        std::fs::write(&go, "").unwrap();
+        assert_eq!(bench.master.outcome().await.0, Outcome::Succeeded);
+        let log = bench.master.log(0);
+        let lines: Vec<&str> = log.lines().collect();
+        assert_eq!((lines[1], lines[2], lines[0]), ("one", "two", lines[3]));
+        assert!(bench.master.log(1).starts_with("three\n"));
+        bench.master.check_seals();
+        bench.is_tidy().await;
+    });
+}
+
+#[test]
+fn an_end_that_nobody_saw_is_told_later() {
+    test(async {
+        let bench = Bench::new().await;
+        let mut worker = bench.worker();
+        let (go, done) = (bench.file("go"), bench.file("done"));
+        let script = format!("while [ ! -e {go} ]; do sleep 0.01; done; echo end; touch {done}; exit 4");
+        bench.master.offer(job(1, vec![step("say", &script)]));
+        bench.master.until(|heard| heard.script.iter().any(|line| line == "started 0")).await;
+        kill_process(Pid::from_raw(worker.id().unwrap() as i32).unwrap(), Signal::TERM).unwrap();
+        assert_eq!(exit_code(&mut worker).await, Some(0));
+        std::fs::write(&go, "").unwrap();
+        eventually(|| bench.path("done").exists()).await;
+        let _next = bench.worker();
+        let (outcome, reason) = bench.master.outcome().await;
+        assert_eq!((outcome, reason.as_str()), (Outcome::Failed, "step 1 `say`: exit code 4"));
+        assert_eq!(bench.master.log(0), "end\n");
+        bench.is_tidy().await;
+    });
+}
+
+#[test]
+fn a_cancelled_job_ends_politely_and_runs_nothing_more() {
+    test(async {
+        let bench = Bench::new().await;
+        let _worker = bench.worker();
+        let mut always = step("after", "echo no");
+        always.always = true;
+        let deaf = "trap 'echo bye; exit 0' TERM; echo begun; while :; do sleep 0.01; done";
+        bench.master.offer(job(1, vec![step("say", deaf), always]));
+        bench.master.until(|heard| heard.logs.contains_key(&0)).await;
+        let mut request = bench.master.worker().cancel_request();
+        request.get().set_token(&[1; 16]);
+        request.get().set_reason("a person said so");
+        request.send().promise.await.unwrap();
+        assert_eq!(bench.master.outcome().await, (Outcome::Cancelled, "a person said so".to_owned()));
+        // a shell may add that its `sleep` was terminated
+        assert!(bench.master.log(0).starts_with("begun\n") && bench.master.log(0).ends_with("bye\n"));
+        assert_eq!(bench.master.log(1), "");
+        bench.is_tidy().await;
+    });
+}
+
+#[test]
+fn what_is_stale_is_stopped_and_dropped() {
+    test(async {
+        let bench = Bench::new().await;
+        let _worker = bench.worker();
+        let pid = bench.file("pid");
+        bench.master.offer(job(1, vec![step("say", &format!("echo $$ >{pid}; sleep 1000; true"))]));
+        let pid = bench.pid_in("pid").await;
+        bench.master.stale.borrow_mut().push([1; 16]);
+        bench.master.cut();
+        eventually(|| !is_alive(pid)).await;
+        bench.is_tidy().await;
+        assert_eq!(bench.master.heard.borrow().outcome, None);
+        // and its slot is free again
+        bench.master.offer(job(2, vec![step("say", "true")]));
+        assert_eq!(bench.master.outcome().await.0, Outcome::Succeeded);
+    });
+}
+
+#[test]
+fn a_revoked_worker_ends_everything() {
+    test(async {
+        for is_told in [true, false] {
+            let bench = Bench::new().await;
+            let mut worker = bench.worker();
+            let pid = bench.file("pid");
+            bench.master.offer(job(1, vec![step("say", &format!("trap '' TERM; echo $$ >{pid}; sleep 1000; true"))]));
+            let pid = bench.pid_in("pid").await;
+            match is_told {
+                true => {
+                    let mut request = bench.master.worker().revoked_request();
+                    request.get().set_reason("lost laptop");
+                    let _ = request.send().promise.await;
+                }
+                false => {
+                    bench.master.refuse_restore.set(Some(RefusalCode::Revoked));
+                    bench.master.cut();
+                }
+            }
+            assert_eq!(exit_code(&mut worker).await, Some(5));
+            assert!(!is_alive(pid));
+            bench.is_tidy().await;
+        }
+    });
+}
+
+#[test]
+fn an_unknown_credential_is_no_reason_to_stop() {
+    test(async {
+        let bench = Bench::new().await;
+        let _worker = bench.worker();
+        let go = bench.file("go");
+        bench.master.offer(job(1, vec![step("say", &format!("echo one; while [ ! -e {go} ]; do sleep 0.01; done"))]));
+        bench.master.until(|heard| heard.logs.contains_key(&0)).await;
+        bench.master.refuse_restore.set(Some(RefusalCode::Unknown));
+        bench.master.cut();
+        sleep(Duration::from_millis(700)).await;
+        bench.master.refuse_restore.set(None);
+        std::fs::write(&go, "").unwrap();
+        assert_eq!(bench.master.outcome().await.0, Outcome::Succeeded);
+    });
+}
+
+#[test]
+fn a_killed_supervisor_is_an_error_of_the_infrastructure_and_leaves_nothing() {
+    test(async {
+        let bench = Bench::new().await;
+        let _worker = bench.worker();
+        let (pid, daemon, parent) = (bench.file("pid"), bench.file("daemon"), bench.file("parent"));
+        let script =
+            format!("(setsid sleep 1000 & echo $! >{daemon}); echo $PPID >{parent}; echo $$ >{pid}; sleep 1000; true");
+        bench.master.offer(job(1, vec![step("say", &script)]));
+        let (pid, daemon) = (bench.pid_in("pid").await, bench.pid_in("daemon").await);
+        kill_process(bench.pid_in("parent").await, Signal::KILL).unwrap();
+        let (outcome, reason) = bench.master.outcome().await;
+        assert_eq!(outcome, Outcome::Errored);
+        assert!(reason.contains("supervisor"), "{reason}");
+        eventually(|| !is_alive(pid) && !is_alive(daemon)).await;
+        bench.is_tidy().await;
+    });
+}
+
+#[test]
+fn a_master_that_is_gone_past_the_lease_stops_the_step() {
+    test(async {
+        let bench = Bench::new().await;
+        bench.master.term_ms.set(2_000);
+        let _worker = bench.worker();
+        let pid = bench.file("pid");
+        bench
+            .master
+            .offer(job(1, vec![step("say", &format!("echo $$ >{pid}; sleep 1000; true")), step("next", "true")]));
+        let pid = bench.pid_in("pid").await;
+        bench.master.until(|heard| heard.renewals >= 4).await;
+        assert!(is_alive(pid));
+        bench.master.is_listening.set(false);
+        bench.master.cut();
+        eventually(|| !is_alive(pid)).await;
+        bench.master.is_listening.set(true);
+        let (outcome, reason) = bench.master.outcome().await;
+        assert_eq!(outcome, Outcome::Errored);
+        assert!(reason.contains("lease"), "{reason}");
+    });
+}
+
+#[test]
+fn slots_are_given_back_and_a_drained_worker_ends() {
+    test(async {
+        let bench = Bench::with("reserve = 0\nslots = 2\ncpus = 4\n").await;
+        let mut worker = bench.worker();
+        let go = bench.file("go");
+        for number in 1..=2 {
+            let mut assignment = job(number, vec![step("say", &format!("while [ ! -e {go} ]; do sleep 0.01; done"))]);
+            assignment.job.cpus_milli = 1_500;
+            bench.master.offer(assignment);
+        }
+        bench.master.until(|heard| heard.script.iter().filter(|line| line.as_str() == "started 0").count() == 2).await;
+        let free: Vec<(u16, u32)> =
+            bench.master.heard.borrow().free.iter().map(|free| (free.slots, free.cpus_milli)).collect();
+        assert_eq!(free, [(2, 4_000), (1, 2_500)]);
+        let status = bench.command("status").output().await.unwrap();
+        let status = String::from_utf8(status.stdout).unwrap();
+        assert!(status.starts_with("worker\tattached\ttaking\nattempt\tpyfoo/412/job-1\trunning\t1/1\t"), "{status}");
+        let mut drain = bench.command("drain").spawn().unwrap();
+        bench.master.until(|heard| heard.script.iter().any(|line| line == "drain")).await;
+        bench.master.offer(job(3, vec![step("say", "true")]));
+        std::fs::write(&go, "").unwrap();
+        assert_eq!(exit_code(&mut worker).await, Some(0));
+        assert_eq!(exit_code(&mut drain).await, Some(0));
+        let script = bench.master.heard.borrow().script.clone();
+        assert!(
+            script.contains(&"complete 1 succeeded".to_owned()) && script.contains(&"complete 2 succeeded".to_owned())
+        );
+        assert!(!script.contains(&"accept 3".to_owned()));
+    });
+}
+
+#[test]
+fn a_second_signal_cancels() {
+    test(async {
+        let bench = Bench::new().await;
+        let mut worker = bench.worker();
+        let pid = bench.file("pid");
+        bench.master.offer(job(1, vec![step("say", &format!("echo $$ >{pid}; sleep 1000; true"))]));
+        let pid = bench.pid_in("pid").await;
+        let own = Pid::from_raw(worker.id().unwrap() as i32).unwrap();
+        kill_process(own, Signal::TERM).unwrap();
+        sleep(Duration::from_millis(20)).await;
+        kill_process(own, Signal::TERM).unwrap();
+        assert_eq!(exit_code(&mut worker).await, Some(0));
+        assert!(!is_alive(pid));
+        assert_eq!(bench.master.outcome().await.0, Outcome::Cancelled);
+    });
+}
+
+#[test]
+fn one_state_directory_has_one_worker() {
+    test(async {
+        let bench = Bench::new().await;
+        let _worker = bench.worker();
+        bench.master.until(|heard| heard.attached == 1).await;
+        assert_eq!(exit_code(&mut bench.worker()).await, Some(4));
+    });
+}

@@ -146,7 +146,8 @@ impl From<capnp::Error> for Error {
             return Error::Refused(Refusal::new(RefusalCode::Revoked, text));
         }
         match error.kind {
-            capnp::ErrorKind::Disconnected | capnp::ErrorKind::Overloaded => Error::Lost(text.to_owned()),
+            capnp::ErrorKind::Disconnected => Error::Lost(text.to_owned()),
+            capnp::ErrorKind::Overloaded => Error::Refused(Refusal::new(RefusalCode::Unavailable, text)),
             capnp::ErrorKind::Unimplemented => {
                 Error::Protocol(format!("it is of an older version, without this method ({text})"))
             }

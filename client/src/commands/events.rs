@@ -7,9 +7,12 @@ use client::views::timestamp;
 use client::{Error, Events as Subscription, Told};
 use schema::values::{Cursor, Event, Filter};
 use serde_json::Value;
+use std::time::Duration;
 
 /// How far back, where neither --after nor --follow says it.
 const BACK: u64 = 50;
+/// What is past comes at once; after this much silence there is no more.
+const SILENCE: Duration = Duration::from_secs(2);
 
 #[derive(Args)]
 pub(crate) struct Events {
@@ -37,7 +40,14 @@ impl Events {
         let mut cursor = Cursor { after, ..latest };
         let mut events = Subscription::new(guild, filter, cursor);
         while self.follow || cursor.after < latest.after {
-            let told = events.next().await?;
+            let told = match self.follow {
+                true => events.next().await?,
+                // nothing more up to now is for us: a master does not tell of events that the filter or the grant drops
+                false => match tokio::time::timeout(SILENCE, events.next()).await {
+                    Ok(told) => told?,
+                    Err(_) => break,
+                },
+            };
             cursor = told.cursor();
             match told {
                 Told::Events { events, .. } => {
@@ -60,6 +70,10 @@ fn say(here: &Here, event: &Event) -> Result<(), Error> {
     }
     if here.wants_json() {
         return here.say_json(&row);
+    }
+    if !here.options.columns.is_empty() {
+        // a stream has no headers: who asks for columns knows them
+        return here.say(&here.look.table(&[row], &here.options.columns, false));
     }
     let place = match (event.project.as_str(), event.build) {
         (project, 0) => project.to_owned(),

@@ -68,6 +68,8 @@ impl Subscriber {
     }
 
     async fn tell(&self, mut cursor: Cursor, observer: observer::Client) -> capnp::Result<()> {
+        // once it stands where the events stood when it came, it is told so, even where none was for it
+        let mut behind = Some(self.office.feed.last());
         loop {
             let batch = self.office.feed.next(cursor, BATCH_MAX).await.map_err(super::broken)?;
             let request = match batch {
@@ -85,7 +87,8 @@ impl Subscriber {
                     cursor = Cursor { incarnation: self.office.incarnation, after };
                     let wanted: Vec<&Event> =
                         events.iter().map(|event| &**event).filter(|event| self.wants(event)).collect();
-                    if wanted.is_empty() {
+                    let caught_up = behind.take_if(|behind| *behind <= after).is_some();
+                    if wanted.is_empty() && !caught_up {
                         continue;
                     }
                     let mut request = observer.observe_request();

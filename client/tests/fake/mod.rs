@@ -1,0 +1,171 @@
+//! A small master for the client's tests: real TLS and RPC on a loopback port, facts that the test sets, links that the
+//! test cuts. It serves one credential, and everything that holder may ask.
+
+mod objects;
+
+use client::views::{BuildView, JobView, ProjectView, StepView};
+use schema::identity::Identity;
+use schema::sturdy_ref::{SturdyRef, Token};
+use schema::values::{Event, Fact, Outcome, State, Time};
+use schema::vat::{self, Limits, Side, Vat};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+pub struct Master {
+    pub world: Rc<World>,
+    pub join: SturdyRef,
+    /// Restores for any key, as an unbound token does.
+    pub open: SturdyRef,
+}
+
+pub struct World {
+    pub facts: RefCell<Facts>,
+    pub changed: watch::Sender<u64>,
+    links: RefCell<Vec<Vat>>,
+    pub fingerprint: String,
+    pub address: String,
+}
+
+#[derive(Default)]
+pub struct Facts {
+    pub projects: Vec<ProjectView>,
+    pub builds: Vec<BuildView>,
+    pub logs: BTreeMap<(u32, String, u16), Log>,
+    pub events: Vec<Event>,
+    /// What mutating calls were made, as text.
+    pub calls: Vec<String>,
+    /// Digests of tokens that restore.
+    pub tokens: Vec<[u8; 32]>,
+    pub join: Option<[u8; 32]>,
+    /// Whom the join was redeemed for.
+    pub redeemed: Option<[u8; 32]>,
+    /// Cut all links before this many more answers to `read`.
+    pub reads_until_cut: Option<u32>,
+    pub cut_after_redeem: bool,
+    pub links_made: u32,
+    pub issued: Option<[u8; 32]>,
+}
+
+#[derive(Clone, Default)]
+pub struct Log {
+    pub bytes: Vec<u8>,
+    pub sealed: bool,
+}
+
+impl Master {
+    /// Must be called within a `LocalSet`.
+    pub async fn start() -> Master {
+        let identity = Rc::new(Identity::generate());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let reference =
+            |token| SturdyRef { fingerprint: identity.fingerprint(), addresses: vec![address.clone()], token };
+        let (join, open) = (reference(Token::random()), reference(Token::random()));
+        let facts = Facts { tokens: vec![open.token.digest()], join: Some(join.token.digest()), ..Facts::default() };
+        let world = Rc::new(World {
+            facts: RefCell::new(facts),
+            changed: watch::channel(0).0,
+            links: RefCell::default(),
+            fingerprint: identity.fingerprint().to_string(),
+            address,
+        });
+        tokio::task::spawn_local(accept(listener, identity, world.clone()));
+        Master { world, join, open }
+    }
+}
+
+async fn accept(listener: TcpListener, identity: Rc<Identity>, world: Rc<World>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let Ok(secured) = vat::accept(stream, &identity).await else { continue };
+        let gateway = objects::gateway(&world);
+        let vat = vat::start(secured.stream, Side::Server, gateway, Limits::known());
+        vat.admit();
+        world.facts.borrow_mut().links_made += 1;
+        world.links.borrow_mut().push(vat);
+    }
+}
+
+impl World {
+    pub fn change(&self, change: impl FnOnce(&mut Facts)) {
+        change(&mut self.facts.borrow_mut());
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// Every client loses its link.
+    pub fn cut(&self) {
+        let links = std::mem::take(&mut *self.links.borrow_mut());
+        drop(links);
+    }
+
+    /// Commits a fact: the builds change with it, as the client's own mirror would have it.
+    pub fn tell(&self, number: u32, fact: Fact) {
+        self.change(|facts| {
+            let sequence = facts.events.len() as u64 + 1;
+            let event = Event {
+                sequence,
+                time: Time(1_700_000_000_000 + sequence),
+                project: "r".to_owned(),
+                build: number,
+                fact,
+            };
+            let mut mirror = client::Mirror::default();
+            mirror.reset(std::mem::take(&mut facts.builds));
+            mirror.apply(&event);
+            facts.builds = mirror.builds().cloned().collect();
+            facts.events.push(event);
+        });
+    }
+
+    pub fn write(&self, number: u32, job: &str, step: u16, bytes: &[u8]) {
+        self.change(|facts| {
+            let log = facts.logs.entry((number, job.to_owned(), step)).or_default();
+            log.bytes.extend_from_slice(bytes);
+        });
+    }
+}
+
+/// A finished build of the jobs `(name, outcome)`, each with one step.
+pub fn finished_build(number: u32, jobs: &[(&str, Outcome)]) -> BuildView {
+    let time = |seconds: u64| Some(Time(1_700_000_000_000 + seconds * 1_000));
+    let jobs: Vec<JobView> = jobs
+        .iter()
+        .map(|(name, outcome)| JobView {
+            name: (*name).to_owned(),
+            state: State::Finished,
+            outcome: Some(*outcome),
+            attempt: 1,
+            worker: "w".to_owned(),
+            platform: "linux-x86_64".to_owned(),
+            started: time(1),
+            finished: time(4),
+            steps: vec![StepView {
+                name: "make".to_owned(),
+                state: State::Finished,
+                outcome: Some(*outcome),
+                started: time(1),
+                finished: time(4),
+                ..StepView::default()
+            }],
+            ..JobView::default()
+        })
+        .collect();
+    BuildView {
+        project: "r".to_owned(),
+        number,
+        state: State::Finished,
+        outcome: jobs.iter().filter_map(|job| job.outcome).max(),
+        ref_name: "refs/heads/main".to_owned(),
+        revision: format!("{number:040x}"),
+        subject: format!("change {number}"),
+        cause: "change".to_owned(),
+        created: time(0),
+        started: time(1),
+        finished: time(5),
+        job_count: 1,
+        jobs,
+        ..BuildView::default()
+    }
+}

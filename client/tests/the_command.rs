@@ -1,0 +1,268 @@
+//! The command `guild` as a process, against the small master: what it prints where, and how it exits.
+
+mod fake;
+
+use fake::{Log, Master, finished_build};
+use schema::values::{Fact, Outcome};
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use tokio::process::Command;
+
+struct Place {
+    master: Master,
+    directory: tempfile::TempDir,
+}
+
+fn on_one_thread<T>(test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, test)
+}
+
+impl Place {
+    /// A master with three builds of the project `r`, and a user who is logged in.
+    async fn logged_in() -> Place {
+        let place = Place { master: Master::start().await, directory: tempfile::tempdir().unwrap() };
+        place.master.world.change(|facts| {
+            facts.projects = vec![client::views::ProjectView {
+                name: "r".to_owned(),
+                repository: "ssh://git@git.example.org/r.git".to_owned(),
+                latest: 3,
+                ..Default::default()
+            }];
+            facts.builds = vec![
+                finished_build(1, &[("test", Outcome::Succeeded)]),
+                finished_build(2, &[("test", Outcome::Succeeded)]),
+                finished_build(
+                    3,
+                    &[("lint", Outcome::Succeeded), ("test@a", Outcome::Failed), ("test@b", Outcome::Succeeded)],
+                ),
+            ];
+            for (job, text) in [("lint", "linted\n"), ("test@a", "one\ntwo\nthree"), ("test@b", "fine\n")] {
+                facts.logs.insert((3, job.to_owned(), 1), Log { bytes: text.as_bytes().to_vec(), sealed: true });
+            }
+        });
+        place.master.join.save(&place.path("me.cap")).unwrap();
+        let output = place.run(&["login", "me.cap"]).await;
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert!(stdout(&output).starts_with("logged in to the test as me (user), context me"), "{}", stdout(&output));
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_guild"));
+        command
+            .args(arguments)
+            .current_dir(self.directory.path())
+            .env("XDG_CONFIG_HOME", self.path("config"))
+            .env("GIT_CEILING_DIRECTORIES", self.directory.path().parent().unwrap_or(Path::new("/")))
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        command
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().await.unwrap()
+    }
+
+    /// Exit status and stdout.
+    async fn shown(&self, arguments: &[&str]) -> (i32, String) {
+        let output = self.run(arguments).await;
+        (output.status.code().unwrap(), stdout(&output))
+    }
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn lists_are_tabs_or_json_lines() {
+    on_one_thread(async {
+        let place = Place::logged_in().await;
+        let (status, text) =
+            place.shown(&["list", "-n", "2", "--columns", "selector,status,created", "--no-headers"]).await;
+        assert_eq!(
+            (status, text.as_str()),
+            (0, "r/3\tfailed\t2023-11-14T22:13:20.000Z\nr/2\tsucceeded\t2023-11-14T22:13:20.000Z\n")
+        );
+        let (_, text) = place.shown(&["list", "--json"]).await;
+        let rows: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(rows.len(), 3);
+        for field in
+            ["project", "number", "state", "outcome", "ref", "revision", "subject", "created", "started", "finished"]
+        {
+            assert!(!rows[0][field].is_null(), "{field} is missing in {}", rows[0]);
+        }
+        let (_, text) = place.shown(&["list", "--json=number,outcome", "-n1"]).await;
+        assert_eq!(text, "{\"number\":3,\"outcome\":\"failed\"}\n");
+    });
+}
+
+#[test]
+fn logs_are_exactly_the_bytes() {
+    on_one_thread(async {
+        let place = Place::logged_in().await;
+        let all = place.run(&["logs", "r"]).await;
+        assert_eq!(stdout(&all), "linted\none\ntwo\nthreefine\n");
+        assert!(stderr(&all).contains("== r/3/test@a/1 \"make\" failed"), "{}", stderr(&all));
+        assert_eq!(place.shown(&["logs", "--failed"]).await, (0, "one\ntwo\nthree".to_owned()));
+        assert_eq!(place.shown(&["logs", "r/3/test@a/1:L2-L2"]).await, (0, "two\n".to_owned()));
+        assert_eq!(place.shown(&["logs", "3/test@b", "--exit-status"]).await, (1, "fine\n".to_owned()));
+        let web = "https://ci.example.org/p/r/3/test@a/1#L3";
+        assert_eq!(place.shown(&["logs", web]).await, (0, "three".to_owned()));
+    });
+}
+
+#[test]
+fn exit_statuses_are_those_of_the_table() {
+    on_one_thread(async {
+        let place = Place::logged_in().await;
+        for (arguments, expected) in [
+            (&["show", "r/3"][..], 0),
+            (&["show", "r/3", "--exit-status"], 1),
+            (&["show", "r/3/lint", "--exit-status"], 0),
+            (&["watch", "r/3"], 1),
+            (&["logs", "-f", "r/2"], 0),
+            (&["logs", "-f", "r/3/test@a"], 1),
+            (&["show", "r/99"], 7),
+            (&["show", "no-such-branch"], 7),
+            (&["show", "r/3/no-job"], 7),
+            (&["cancel"], 2),
+            (&["nonsense"], 2),
+            (&["cancel", "r/3"], 5),
+            (&["notify", "--project", "r", "--ref", "main"], 5),
+            (&["--context", "nobody", "list"], 7),
+        ] {
+            let output = place.run(arguments).await;
+            assert_eq!(output.status.code(), Some(expected), "{arguments:?}: {}", stderr(&output));
+        }
+        let output = place.command(&["list"]).env("XDG_CONFIG_HOME", place.path("empty")).output().await.unwrap();
+        assert_eq!(output.status.code(), Some(5));
+        assert!(stderr(&output).contains("guild login FILE"), "{}", stderr(&output));
+    });
+}
+
+#[test]
+fn nobody_there_is_6_and_a_passed_deadline_is_8() {
+    on_one_thread(async {
+        let place = Place::logged_in().await;
+        place.master.world.tell(
+            4,
+            Fact::BuildCreated { cause: String::new(), ref_name: "refs/heads/x".into(), revision: "c".repeat(40) },
+        );
+        let output = place.run(&["watch", "r/4", "--timeout", "1"]).await;
+        assert_eq!(output.status.code(), Some(8), "{}", stderr(&output));
+        let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let nobody = schema::sturdy_ref::SturdyRef { addresses: vec![free.to_string()], ..place.master.open.clone() };
+        nobody.save(&place.path("nobody.cap")).unwrap();
+        assert_eq!(place.run(&["list", "--cap", "nobody.cap"]).await.status.code(), Some(6));
+    });
+}
+
+#[test]
+fn what_changes_something_says_first_what_it_resolved_to() {
+    on_one_thread(async {
+        let place = Place::logged_in().await;
+        let output = place.run(&["retry", "--latest", "--failed"]).await;
+        assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(0), "r/9\n"));
+        assert!(stderr(&output).starts_with("retry: r/3  main 0000000 \"change 3\""), "{}", stderr(&output));
+        assert_eq!(place.shown(&["retry", "r/3/test"]).await, (0, "r/9\n".to_owned()));
+        assert_eq!(place.shown(&["run", "--ref", "main"]).await, (0, "r/8\n".to_owned()));
+        assert_eq!(
+            place.master.world.facts.borrow().calls,
+            ["retry 3 failed=true []", "retry 3 failed=false [\"test@a\", \"test@b\"]", "run r ref=main revision="]
+        );
+    });
+}
+
+#[test]
+fn a_followed_log_survives_a_lost_link_and_exits_with_the_outcome() {
+    on_one_thread(async {
+        let place = Place::logged_in().await;
+        let world = place.master.world.clone();
+        world.tell(
+            4,
+            Fact::BuildCreated { cause: String::new(), ref_name: "refs/heads/main".into(), revision: "d".repeat(40) },
+        );
+        world.tell(4, Fact::BuildPlanned { jobs: vec!["test".into()] });
+        world.tell(4, Fact::JobStarted { job: "test".into(), attempt: 1, worker: "w".into() });
+        world.tell(4, Fact::StepStarted { job: "test".into(), attempt: 1, step: 1, name: "make".into() });
+        world.write(4, "test", 1, b"before\n");
+        let mut command = place.command(&["logs", "-f", "r/4"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut first = [0; 7];
+        tokio::io::AsyncReadExt::read_exact(child.stdout.as_mut().unwrap(), &mut first).await.unwrap();
+        assert_eq!(&first, b"before\n");
+        world.cut();
+        world.write(4, "test", 1, b"after\n");
+        let outcome = Outcome::Failed;
+        world.tell(4, Fact::StepFinished { job: "test".into(), attempt: 1, step: 1, outcome });
+        world.tell(4, Fact::JobFinished { job: "test".into(), outcome, reason: "exit code 1".into() });
+        world.tell(4, Fact::BuildFinished { outcome });
+        let output = child.wait_with_output().await.unwrap();
+        assert_eq!(stdout(&output), "after\n");
+        assert!(stderr(&output).contains("reconnected, 0 lines lost"), "{}", stderr(&output));
+        assert_eq!(output.status.code(), Some(1));
+    });
+}
+
+#[test]
+fn an_issued_credential_is_a_private_file_whose_join_the_master_never_saw() {
+    use std::os::unix::fs::PermissionsExt as _;
+    on_one_thread(async {
+        let place = Place::logged_in().await;
+        let output = place
+            .run(&[
+                "grant", "issue", "--kind", "worker", "--name", "w1", "--pool", "linux", "--ttl", "1h", "-o", "w1.cap",
+            ])
+            .await;
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let file = place.path("w1.cap");
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        let reference = schema::sturdy_ref::SturdyRef::load(&file).unwrap();
+        assert_eq!(place.master.world.facts.borrow().issued, Some(reference.token.digest()));
+        assert_eq!(reference.addresses, place.master.join.addresses);
+        let again = place.run(&["grant", "issue", "--kind", "user", "--name", "x", "-o", "w1.cap"]).await;
+        assert_eq!(again.status.code(), Some(2), "an existing file was overwritten");
+    });
+}
+
+#[test]
+fn events_are_printed_up_to_now() {
+    on_one_thread(async {
+        let place = Place::logged_in().await;
+        place.master.world.tell(
+            4,
+            Fact::BuildCreated { cause: "change".into(), ref_name: "refs/heads/main".into(), revision: "e".into() },
+        );
+        place.master.world.tell(4, Fact::BuildFinished { outcome: Outcome::Errored });
+        let (status, text) = place.shown(&["events", "--after", "0", "--json=sequence,kind,outcome"]).await;
+        assert_eq!(status, 0);
+        assert_eq!(
+            text,
+            "{\"kind\":\"buildCreated\",\"outcome\":null,\"sequence\":1}\n\
+             {\"kind\":\"buildFinished\",\"outcome\":\"errored\",\"sequence\":2}\n"
+        );
+        // the last events are not of this kind: it must end all the same
+        let (status, text) = place.shown(&["events", "--filter", "kind=buildCreated", "--json=sequence"]).await;
+        assert_eq!((status, text.as_str()), (0, "{\"sequence\":1}\n"));
+    });
+}
+
+#[test]
+fn status_names_the_jobs_and_the_way_on() {
+    on_one_thread(async {
+        let place = Place::logged_in().await;
+        let output = place.run(&["status", "--no-headers", "--columns", "selector,status"]).await;
+        assert_eq!(stdout(&output), "r/3/lint\tsucceeded\nr/3/test@a\tfailed\nr/3/test@b\tsucceeded\n");
+        assert!(stderr(&output).contains("guild retry r/3 --failed"), "{}", stderr(&output));
+    });
+}

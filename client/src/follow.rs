@@ -199,8 +199,9 @@ impl Output {
         }
     }
 
+    /// A tail that gave its end stays among the pieces until it is asked again: what counts is that it gave it.
     fn is_over(&self) -> bool {
-        self.pieces.is_empty() && self.jobs.values().all(JobOutput::is_over)
+        self.jobs.values().all(JobOutput::is_over)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::environment::{Ground, temporary};
 use crate::isolation::Tier;
 use crate::ledger::{Entry, Ledger, private_dir};
 use crate::process::{Said, Supervised, settle};
-use crate::supervisor::{Cause, Journal, Limits, Moment, Order, shortened, wall};
+use crate::supervisor::{Cause, Journal, Limits, Moment, Order, shortened, wall, wall_of};
 use crate::workspace::{self, Workspace};
 use schema::values::{Command, StepPlan};
 use schema::wire;
@@ -21,6 +21,9 @@ use tokio::time::{sleep, timeout};
 /// A checkout whose calls fail on a connection that is up is tried again so often.
 const CHECKOUTS_MAX: u32 = 3;
 const CHECKOUT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Before a supervisor that took another line is listened to again.
+const LINE_PAUSE: Duration = Duration::from_millis(100);
 
 /// What all attempts of a worker share.
 pub(crate) struct Yard {
@@ -85,7 +88,8 @@ async fn take_up(entry: &Entry, step: u16) -> io::Result<Journal> {
         return settle(&entry.dir, step, &entry.mark()).await;
     };
     tracing::info!(job = %entry.assignment.job.name, step, "a step that outlived its worker is taken up");
-    entry.step_started(step, wall());
+    let order = std::fs::metadata(entry.files(step).order()).and_then(|order| order.modified());
+    entry.step_started(step, order.map_or_else(|_| wall(), wall_of));
     follow(entry, step, supervised).await
 }
 
@@ -120,6 +124,7 @@ async fn follow(entry: &Entry, step: u16, mut supervised: Supervised) -> io::Res
                 Said::Gone => match Supervised::find(&entry.dir, step).await? {
                     // it only took another line, or is in its last lines
                     Some(again) if entry.files(step).read_journal()?.is_none() => {
+                        sleep(LINE_PAUSE).await;
                         (supervised, is_stopped, lease_end) = (again, false, None);
                     }
                     Some(_) | None => return settle(&entry.dir, step, &entry.mark()).await,

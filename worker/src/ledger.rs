@@ -81,6 +81,24 @@ impl Ledger {
         });
     }
 
+    /// Waits until nothing is on disk that is not in hand: the end of the process would come before the end of removing.
+    pub(crate) async fn sweep(&self) {
+        let kept: Vec<PathBuf> = self.all().iter().map(|entry| entry.dir.clone()).collect();
+        let dir = self.dir.clone();
+        let sweeping = tokio::task::spawn_blocking(move || {
+            let found = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|found| found.path());
+            for dir in found.filter(|dir| !kept.contains(dir)) {
+                // twice: another thread may be at it, each taking what the other has listed
+                if std::fs::remove_dir_all(&dir).is_err() {
+                    let _ = std::fs::remove_dir_all(&dir);
+                }
+            }
+        });
+        if let Err(error) = sweeping.await {
+            tracing::warn!(%error, "what is left of attempts was not removed");
+        }
+    }
+
     /// Nobody wants the results of an attempt: its steps are stopped, and then it is forgotten.
     pub(crate) fn abandon(&self, entry: &Entry, why: &str) {
         entry.abandon(why);

@@ -65,13 +65,14 @@ pub(crate) async fn run(yard: Rc<Yard>, entry: Rc<Entry>) {
 }
 
 async fn run_step(yard: &Yard, entry: &Rc<Entry>, step: u16) {
-    let ran = match entry.files(step).order().exists() {
-        true => take_up(entry, step).await,
-        false => match prepare(yard, entry).await {
+    let ran = match take_up(entry, step).await {
+        Ok(None) => match prepare(yard, entry).await {
             // in the meantime it may have been cancelled, or no longer be ours
             Some(workspace) if entry.stop_reason().is_none() => start(yard, entry, step, &workspace).await,
             Some(_) | None => return,
         },
+        Ok(Some(journal)) => Ok(journal),
+        Err(error) => Err(error),
     };
     let journal = ran.unwrap_or_else(|error| {
         let text = shortened(&format!("cannot be run: {error}"));
@@ -83,14 +84,25 @@ async fn run_step(yard: &Yard, entry: &Rc<Entry>, step: u16) {
     entry.step_ended(step, &journal);
 }
 
-async fn take_up(entry: &Entry, step: u16) -> io::Result<Journal> {
+/// None: the step did not begin.
+async fn take_up(entry: &Entry, step: u16) -> io::Result<Option<Journal>> {
+    let files = entry.files(step);
+    let ordered = match std::fs::metadata(files.order()) {
+        Ok(order) => order.modified().map_or_else(|_| wall(), wall_of),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
     let Some(supervised) = Supervised::find(&entry.dir, step).await? else {
-        return settle(&entry.dir, step, &entry.mark()).await;
+        if files.has_begun() {
+            return settle(&entry.dir, step, &entry.mark()).await.map(Some);
+        }
+        // the worker died between its order and the supervisor's first breath
+        std::fs::remove_file(files.order())?;
+        return Ok(None);
     };
     tracing::info!(job = %entry.assignment.job.name, step, "a step that outlived its worker is taken up");
-    let order = std::fs::metadata(entry.files(step).order()).and_then(|order| order.modified());
-    entry.step_started(step, order.map_or_else(|_| wall(), wall_of));
-    follow(entry, step, supervised).await
+    entry.step_started(step, ordered);
+    follow(entry, step, supervised).await.map(Some)
 }
 
 async fn start(yard: &Yard, entry: &Entry, step: u16, workspace: &Workspace) -> io::Result<Journal> {

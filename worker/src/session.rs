@@ -25,6 +25,8 @@ use tokio::time::{sleep, timeout};
 const LOGIN_MAX: Duration = Duration::from_secs(30);
 const RENEW_MIN_MS: u64 = 500;
 const RENEW_MAX_MS: u64 = 20_000;
+/// Then it is asked anew.
+const RENEW_MAX: Duration = Duration::from_secs(30);
 const MARGIN_MAX_MS: u64 = 5_000;
 /// Ended attempts that the master does not yet know of; beyond it no job is taken.
 const UNREPORTED_MAX: usize = 256;
@@ -180,7 +182,9 @@ impl Session {
             if held.is_empty() {
                 continue;
             }
-            if let Err(error) = self.renew_once(&held).await {
+            let renewed = timeout(RENEW_MAX, self.renew_once(&held)).await;
+            let late = || Err(capnp::Error::overloaded("the master does not answer".to_owned()));
+            if let Err(error) = renewed.unwrap_or_else(|_| late()) {
                 if error.kind == capnp::ErrorKind::Disconnected {
                     return error.into();
                 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 const EVERY: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Workspaces that were not used for so many days go; with too little room, those of fewer days, and at last all.
-const DAYS: [u32; 5] = [7, 3, 1, 0, 0];
+const DAYS: [u32; 4] = [7, 3, 1, 0];
 
 /// At the start and then each hour.
 pub(crate) async fn keep(here: Rc<Here>) {

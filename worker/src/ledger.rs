@@ -62,7 +62,7 @@ impl Ledger {
         let dir = self.dir.join(token_hex(&assignment.token));
         private_dir(&dir)?;
         let offered = Offered { began: Moment::now().0, assignment };
-        std::fs::write(dir.join("assignment.json"), serde_json::to_vec(&offered)?)?;
+        write_whole(&dir.join("assignment.json"), &offered)?;
         let entry = Rc::new(Entry::new(dir, offered, None, None, self.changed.clone()));
         self.entries.borrow_mut().insert(entry.token(), entry.clone());
         self.tell();
@@ -79,6 +79,24 @@ impl Ledger {
                 tracing::warn!(dir = %dir.display(), %error, "cannot remove what is left of an attempt");
             }
         });
+    }
+
+    /// Waits until nothing is on disk that is not in hand: the end of the process would come before the end of removing.
+    pub(crate) async fn sweep(&self) {
+        let kept: Vec<PathBuf> = self.all().iter().map(|entry| entry.dir.clone()).collect();
+        let dir = self.dir.clone();
+        let sweeping = tokio::task::spawn_blocking(move || {
+            let found = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|found| found.path());
+            for dir in found.filter(|dir| !kept.contains(dir)) {
+                // twice: another thread may be at it, each taking what the other has listed
+                if std::fs::remove_dir_all(&dir).is_err() {
+                    let _ = std::fs::remove_dir_all(&dir);
+                }
+            }
+        });
+        if let Err(error) = sweeping.await {
+            tracing::warn!(%error, "what is left of attempts was not removed");
+        }
     }
 
     /// Nobody wants the results of an attempt: its steps are stopped, and then it is forgotten.
@@ -288,8 +306,7 @@ impl Entry {
         if self.halt.borrow().is_some() || self.verdict.borrow().is_some() {
             return;
         }
-        let written = serde_json::to_vec(&halt).map_err(io::Error::from);
-        if let Err(error) = written.and_then(|bytes| std::fs::write(self.dir.join("halt.json"), bytes)) {
+        if let Err(error) = write_whole(&self.dir.join("halt.json"), &halt) {
             tracing::warn!(attempt = %token_hex(&self.token()), %error, "a restart would forget why an attempt ended");
         }
         *self.halt.borrow_mut() = Some(halt);
@@ -410,6 +427,13 @@ impl Step {
             is_known: Cell::new(false),
         }
     }
+}
+
+/// Whole or not at all, also when this process is killed.
+fn write_whole(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    let fresh = path.with_extension("new");
+    std::fs::write(&fresh, serde_json::to_vec(value)?)?;
+    std::fs::rename(fresh, path)
 }
 
 pub(crate) fn private_dir(dir: &Path) -> io::Result<()> {

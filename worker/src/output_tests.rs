@@ -57,8 +57,9 @@ impl Sink {
         self.dice.borrow_mut().below(limit)
     }
 
-    fn refuse(results: &mut log_sink::WriteResults, code: RefusalCode) {
+    fn refuse(mut results: log_sink::WriteResults, code: RefusalCode) -> capnp::Result<()> {
         write_refusal(results.get().init_refusal(), &Refusal::new(code, "no"));
+        Ok(())
     }
 }
 
@@ -90,26 +91,27 @@ impl log_sink::Server for Sink {
         drop(landing);
         let is_bad_moment = self.roll(5) == 0 && kept.troubles.get() < TROUBLES_MAX;
         kept.troubles.set(kept.troubles.get() + u32::from(is_bad_moment));
-        match self.trouble {
-            Trouble::Stale => return Ok(Sink::refuse(&mut results, RefusalCode::Stale)),
-            Trouble::Invalid => return Ok(Sink::refuse(&mut results, RefusalCode::Invalid)),
-            Trouble::IsFull if is_bad_moment => return Ok(Sink::refuse(&mut results, RefusalCode::Unavailable)),
-            Trouble::Forgets if is_bad_moment => {
-                let have = kept.bytes.borrow().len() as u64;
-                let left = self.roll(have + 1);
-                kept.bytes.borrow_mut().truncate(usize::try_from(left).unwrap());
-            }
-            _ => {}
+        let refused = match self.trouble {
+            Trouble::Stale => Some(RefusalCode::Stale),
+            Trouble::Invalid => Some(RefusalCode::Invalid),
+            Trouble::IsFull => is_bad_moment.then_some(RefusalCode::Unavailable),
+            Trouble::None | Trouble::Forgets | Trouble::TakesParts | Trouble::Boasts => None,
+        };
+        if let Some(code) = refused {
+            return Sink::refuse(results, code);
+        }
+        if self.trouble == Trouble::Forgets && is_bad_moment {
+            let have = kept.bytes.borrow().len() as u64;
+            let left = self.roll(have + 1);
+            kept.bytes.borrow_mut().truncate(usize::try_from(left).unwrap());
         }
         let have = kept.bytes.borrow().len();
         if offset > have {
-            return Ok(Sink::refuse(&mut results, RefusalCode::Offset));
+            return Sink::refuse(results, RefusalCode::Offset);
         }
         let fresh = bytes.get(have - offset..).unwrap_or(&[]);
-        let taken = match self.trouble {
-            Trouble::TakesParts if is_bad_moment => fresh.len() / 2,
-            _ => fresh.len(),
-        };
+        let is_part = self.trouble == Trouble::TakesParts && is_bad_moment;
+        let taken = if is_part { fresh.len() / 2 } else { fresh.len() };
         kept.bytes.borrow_mut().extend_from_slice(&fresh[..taken]);
         kept.marks.borrow_mut().extend(params.get_marks()?.iter().map(|mark| (mark.get_offset(), mark.get_time())));
         let received = kept.bytes.borrow().len() as u64;

@@ -132,6 +132,7 @@ async fn conclude(here: &Here, ended: Ended) -> Ended {
             tracing::error!(left = ledger.count(), "attempts could not be ended in time");
         }
     }
+    here.yard.ledger.sweep().await;
     ended
 }
 

@@ -7,7 +7,7 @@ use crate::environment::{Ground, temporary};
 use crate::isolation::Tier;
 use crate::ledger::{Entry, Ledger, private_dir};
 use crate::process::{Said, Supervised, settle};
-use crate::supervisor::{Cause, Journal, Limits, Moment, Order, shortened, wall};
+use crate::supervisor::{Cause, Journal, Limits, Moment, Order, shortened, wall, wall_of};
 use crate::workspace::{self, Workspace};
 use schema::values::{Command, StepPlan};
 use schema::wire;
@@ -21,6 +21,9 @@ use tokio::time::{sleep, timeout};
 /// A checkout whose calls fail on a connection that is up is tried again so often.
 const CHECKOUTS_MAX: u32 = 3;
 const CHECKOUT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Before a supervisor that took another line is listened to again.
+const LINE_PAUSE: Duration = Duration::from_millis(100);
 
 /// What all attempts of a worker share.
 pub(crate) struct Yard {
@@ -62,13 +65,14 @@ pub(crate) async fn run(yard: Rc<Yard>, entry: Rc<Entry>) {
 }
 
 async fn run_step(yard: &Yard, entry: &Rc<Entry>, step: u16) {
-    let ran = match entry.files(step).order().exists() {
-        true => take_up(entry, step).await,
-        false => match prepare(yard, entry).await {
+    let ran = match take_up(entry, step).await {
+        Ok(None) => match prepare(yard, entry).await {
             // in the meantime it may have been cancelled, or no longer be ours
             Some(workspace) if entry.stop_reason().is_none() => start(yard, entry, step, &workspace).await,
             Some(_) | None => return,
         },
+        Ok(Some(journal)) => Ok(journal),
+        Err(error) => Err(error),
     };
     let journal = ran.unwrap_or_else(|error| {
         let text = shortened(&format!("cannot be run: {error}"));
@@ -80,13 +84,25 @@ async fn run_step(yard: &Yard, entry: &Rc<Entry>, step: u16) {
     entry.step_ended(step, &journal);
 }
 
-async fn take_up(entry: &Entry, step: u16) -> io::Result<Journal> {
+/// None: the step did not begin.
+async fn take_up(entry: &Entry, step: u16) -> io::Result<Option<Journal>> {
+    let files = entry.files(step);
+    let ordered = match std::fs::metadata(files.order()) {
+        Ok(order) => order.modified().map_or_else(|_| wall(), wall_of),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
     let Some(supervised) = Supervised::find(&entry.dir, step).await? else {
-        return settle(&entry.dir, step, &entry.mark()).await;
+        if files.has_begun() {
+            return settle(&entry.dir, step, &entry.mark()).await.map(Some);
+        }
+        // the worker died between its order and the supervisor's first breath
+        std::fs::remove_file(files.order())?;
+        return Ok(None);
     };
     tracing::info!(job = %entry.assignment.job.name, step, "a step that outlived its worker is taken up");
-    entry.step_started(step, wall());
-    follow(entry, step, supervised).await
+    entry.step_started(step, ordered);
+    follow(entry, step, supervised).await.map(Some)
 }
 
 async fn start(yard: &Yard, entry: &Entry, step: u16, workspace: &Workspace) -> io::Result<Journal> {
@@ -120,6 +136,7 @@ async fn follow(entry: &Entry, step: u16, mut supervised: Supervised) -> io::Res
                 Said::Gone => match Supervised::find(&entry.dir, step).await? {
                     // it only took another line, or is in its last lines
                     Some(again) if entry.files(step).read_journal()?.is_none() => {
+                        sleep(LINE_PAUSE).await;
                         (supervised, is_stopped, lease_end) = (again, false, None);
                     }
                     Some(_) | None => return settle(&entry.dir, step, &entry.mark()).await,

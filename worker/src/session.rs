@@ -8,6 +8,7 @@ use crate::report::{Reported, report};
 use crate::run::Here;
 use crate::runner;
 use crate::supervisor::Moment;
+use capnp::capability::{Promise, Response};
 use schema::gateway_capnp::gateway;
 use schema::values::{Refusal, RefusalCode, Resources};
 use schema::vat::{self, Limits, Side, Vat, VatError};
@@ -24,6 +25,8 @@ use tokio::time::{sleep, timeout};
 const LOGIN_MAX: Duration = Duration::from_secs(30);
 const RENEW_MIN_MS: u64 = 500;
 const RENEW_MAX_MS: u64 = 20_000;
+/// Then it is asked anew.
+const RENEW_MAX: Duration = Duration::from_secs(30);
 const MARGIN_MAX_MS: u64 = 5_000;
 /// Ended attempts that the master does not yet know of; beyond it no job is taken.
 const UNREPORTED_MAX: usize = 256;
@@ -179,7 +182,9 @@ impl Session {
             if held.is_empty() {
                 continue;
             }
-            if let Err(error) = self.renew_once(&held).await {
+            let renewed = timeout(RENEW_MAX, self.renew_once(&held)).await;
+            let late = || Err(capnp::Error::overloaded("the master does not answer".to_owned()));
+            if let Err(error) = renewed.unwrap_or_else(|_| late()) {
                 if error.kind == capnp::ErrorKind::Disconnected {
                     return error.into();
                 }
@@ -288,31 +293,46 @@ impl Session {
     /// Accepts a lease and reports under it. No process starts before the answer to `accept`; the checkout may.
     fn hold(self: &Rc<Session>, entry: Rc<Entry>, lease: lease::Client) {
         entry.set_lease(lease.clone());
-        let accept = lease.accept_request();
+        let (here, window, weak) = (self.here.clone(), self.window.clone(), Rc::downgrade(self));
+        // sent now, not when the task is polled: the offer waits for it
         let sent = Moment::now();
-        let accepted = accept.send().promise;
-        let (here, window, term) = (self.here.clone(), self.window.clone(), Rc::downgrade(self));
+        let accepted = lease.accept_request().send().promise;
         let held = async move {
-            let refused = match accepted.await.and_then(|answer| {
-                let results = answer.get()?;
-                wire::refusal(results.has_refusal(), results.get_refusal())
-            }) {
-                Ok(refused) => refused,
-                // the next attach says how it stands
-                Err(error) => return tracing::warn!(%error, "a lease could not be accepted"),
-            };
+            let Some((refused, sent)) = accept(&lease, sent, accepted).await else { return };
             if let Some(refusal) = refused {
                 tracing::info!(job = %entry.assignment.job.name, %refusal, "the offer is gone");
                 return here.yard.ledger.abandon(&entry, "its offer is gone");
             }
-            let Some(session) = term.upgrade() else { return };
-            session.renewed(&entry, sent);
-            drop(session);
+            if let Some(session) = weak.upgrade() {
+                session.renewed(&entry, sent);
+            }
             finish(&here, &entry, report(entry.clone(), lease, window).await);
         };
         let mut tasks = self.tasks.borrow_mut();
         while tasks.try_join_next().is_some() {}
         tasks.spawn_local(held);
+    }
+}
+
+/// The answer to `accept`, and when it was asked for. None: the connection is gone; the next attach says how it stands.
+async fn accept(
+    lease: &lease::Client,
+    mut sent: Moment,
+    mut accepted: Promise<Response<lease::accept_results::Owned>, capnp::Error>,
+) -> Option<(Option<Refusal>, Moment)> {
+    loop {
+        let answer = accepted.await.and_then(|answer| {
+            let results = answer.get()?;
+            wire::refusal(results.has_refusal(), results.get_refusal())
+        });
+        match answer {
+            Ok(refused) => return Some((refused, sent)),
+            Err(error) if error.kind == capnp::ErrorKind::Disconnected => return None,
+            Err(error) => tracing::warn!(%error, "a lease could not be accepted yet"),
+        }
+        sleep(TAKE_PAUSE).await;
+        sent = Moment::now();
+        accepted = lease.accept_request().send().promise;
     }
 }
 

@@ -29,8 +29,11 @@ impl Moment {
 
 /// What the wall clock says, for people.
 pub fn wall() -> Time {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    Time(milliseconds(since.unwrap_or_default()))
+    wall_of(SystemTime::now())
+}
+
+pub fn wall_of(time: SystemTime) -> Time {
+    Time(milliseconds(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()))
 }
 
 pub fn milliseconds(duration: Duration) -> u64 {

@@ -21,6 +21,9 @@ const LINE_BYTES_MAX: usize = 4096;
 /// The worker hears of output at most this often, and of the first at once.
 const TELL_EVERY_MS: u64 = 2;
 
+/// A worker that does not read is tried again after this.
+const RETRY_MS: u64 = 100;
+
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Word {
     Deadline(u64),
@@ -89,7 +92,7 @@ impl Link {
             self.told = size;
             return None;
         }
-        Some(now.plus(TELL_EVERY_MS))
+        Some(now.plus(RETRY_MS))
     }
 
     pub(super) fn tell_exited(&mut self) {

@@ -13,7 +13,7 @@ mod start;
 mod step;
 mod watch;
 
-pub use clock::{Moment, milliseconds, wall};
+pub use clock::{Moment, milliseconds, wall, wall_of};
 pub use order::{Cause, Journal, Limits, Order, StepFiles, shortened};
 pub(crate) use spool::MARK_BYTES;
 pub use start::{command, connect};

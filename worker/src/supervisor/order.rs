@@ -147,6 +147,11 @@ impl StepFiles {
         }
     }
 
+    /// Whether a supervisor came so far that the step may have run. Its spool is made before that.
+    pub fn has_begun(&self) -> bool {
+        self.spool().exists() || self.journal().exists()
+    }
+
     /// Takes the room for a journal.
     pub fn reserve_journal(&self) -> io::Result<File> {
         let file = private().create(true).truncate(true).open(self.named("exit.new"))?;

@@ -74,8 +74,7 @@ pub fn issue(
 ) -> Result<Token, Refusal> {
     let join = Token::random();
     let request = Request { id: RequestId(random()), by: ROOT, body: [0; 32] };
-    let order =
-        GrantOrder { kind, name: name.to_owned(), what, lifetime: None, join_hash: join.digest() };
+    let order = GrantOrder { kind, name: name.to_owned(), what, lifetime: None, join_hash: join.digest() };
     coordinator.issue(clock.now(), request, order)?;
     Ok(join)
 }
@@ -107,4 +106,3 @@ async fn commit(store: &Store, coordinator: &mut Coordinator) -> Result<(), Inst
     }
     store.commit(records).await.map_err(|error| InstallError::Store(error.into()))
 }
-

@@ -158,9 +158,10 @@ fn open_repositories(
 
 /// The master file, as far as decisions depend on it.
 fn terms(config: &Config) -> Terms {
-    let projects = config.projects.iter().map(|(name, project)| {
-        (name.clone(), ProjectTerms { pools: project.pools.iter().cloned().collect() })
-    });
+    let projects = config
+        .projects
+        .iter()
+        .map(|(name, project)| (name.clone(), ProjectTerms { pools: project.pools.iter().cloned().collect() }));
     let pools = config
         .pools
         .iter()

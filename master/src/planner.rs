@@ -38,7 +38,9 @@ async fn read_plan(office: &Office, row: &BuildRow) -> Planned {
             Some(text) => text.clone().into_bytes(),
             None => return Planned::Broken(no_file(source)),
         },
-        Err(GitError::TooMuch { limit, .. }) => return Planned::Broken(format!("  x {FILE} has more than {limit} bytes")),
+        Err(GitError::TooMuch { limit, .. }) => {
+            return Planned::Broken(format!("  x {FILE} has more than {limit} bytes"));
+        }
         Err(error) => return Planned::Trouble(format!("failed to read {FILE} at {}: {error}", source.revision)),
     };
     let paths = changed_paths(office, &repository, row, source).await;

@@ -57,8 +57,11 @@ impl gateway::Server for Gateway {
             refuse!(results, Refusal::new(RefusalCode::Invalid, "a token has 32 bytes"));
         }
         let Some(peer) = self.peer else {
-            refuse!(results, Refusal::new(RefusalCode::NotPermitted, "redeeming binds a grant to the caller's key")
-                .help("connect with a client certificate"));
+            refuse!(
+                results,
+                Refusal::new(RefusalCode::NotPermitted, "redeeming binds a grant to the caller's key")
+                    .help("connect with a client certificate")
+            );
         };
         let token = digest(token);
         let redeemed = self.office.driver.call(|it, now| it.redeem(now, join, token, peer)).await.and_then(|row| row);
@@ -90,7 +93,8 @@ impl Gateway {
             }
             GrantKind::Operator | GrantKind::User | GrantKind::Changes | GrantKind::Events => {
                 let perspective = Perspective { office, holder };
-                gate.wrap(capnp_rpc::new_client::<schema::perspective_capnp::perspective::Client, _>(perspective)).client
+                gate.wrap(capnp_rpc::new_client::<schema::perspective_capnp::perspective::Client, _>(perspective))
+                    .client
             }
         }
     }

@@ -72,7 +72,11 @@ impl lease::Server for Lease {
         Ok(())
     }
 
-    async fn source(self: Rc<Self>, params: lease::SourceParams, mut results: lease::SourceResults) -> capnp::Result<()> {
+    async fn source(
+        self: Rc<Self>,
+        params: lease::SourceParams,
+        mut results: lease::SourceResults,
+    ) -> capnp::Result<()> {
         let index = usize::from(params.get()?.get_index());
         let token = self.token;
         let found = self.office.driver.peek(|it, _| it.lease_source(token, index));
@@ -157,11 +161,7 @@ impl step_report::Server for Report {
         Ok(())
     }
 
-    async fn log(
-        self: Rc<Self>,
-        _: step_report::LogParams,
-        mut results: step_report::LogResults,
-    ) -> capnp::Result<()> {
+    async fn log(self: Rc<Self>, _: step_report::LogParams, mut results: step_report::LogResults) -> capnp::Result<()> {
         let Some((job, attempt)) = self.office.driver.peek(|it, _| it.lease_job(self.token)) else {
             return Err(capnp::Error::failed("stale: the lease is over".to_owned()));
         };

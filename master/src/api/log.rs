@@ -14,7 +14,11 @@ pub(super) struct Reader {
 }
 
 impl log_reader::Server for Reader {
-    async fn size(self: Rc<Self>, _: log_reader::SizeParams, mut results: log_reader::SizeResults) -> capnp::Result<()> {
+    async fn size(
+        self: Rc<Self>,
+        _: log_reader::SizeParams,
+        mut results: log_reader::SizeResults,
+    ) -> capnp::Result<()> {
         let size = self.office.logs.size(self.key).await.map_err(broken)?;
         let mut results = results.get();
         results.set_size(size.size);

@@ -23,8 +23,8 @@ mod worker;
 pub use connection::serve;
 pub use outside::outside;
 
-use crate::coordinator::record::{GrantId, RequestId};
 use crate::coordinator::Request;
+use crate::coordinator::record::{GrantId, RequestId};
 use crate::driver::Driver;
 use crate::events::Feed;
 use crate::logs::Logs;
@@ -69,8 +69,11 @@ impl Holder {
         if self.what.may.contains(&right) {
             return Ok(());
         }
-        Err(Refusal::new(RefusalCode::NotPermitted, format!("the grant of {} does not name the right `{right}`", self.name))
-            .help(format!("an operator can issue one: `guild grant issue --kind user --may {right} --project {project}`")))
+        Err(Refusal::new(
+            RefusalCode::NotPermitted,
+            format!("the grant of {} does not name the right `{right}`", self.name),
+        )
+        .help(format!("an operator can issue one: `guild grant issue --kind user --may {right} --project {project}`")))
     }
 
     /// A request of this holder; `body` is the method and its arguments.

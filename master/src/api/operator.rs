@@ -16,7 +16,11 @@ pub(super) struct Operator {
 }
 
 impl operator::Server for Operator {
-    async fn issue(self: Rc<Self>, params: operator::IssueParams, mut results: operator::IssueResults) -> capnp::Result<()> {
+    async fn issue(
+        self: Rc<Self>,
+        params: operator::IssueParams,
+        mut results: operator::IssueResults,
+    ) -> capnp::Result<()> {
         let params = params.get()?;
         let join_hash = params.get_join_hash()?;
         let Ok(join) = <[u8; 32]>::try_from(join_hash) else {
@@ -46,7 +50,11 @@ impl operator::Server for Operator {
         Ok(())
     }
 
-    async fn grants(self: Rc<Self>, _: operator::GrantsParams, mut results: operator::GrantsResults) -> capnp::Result<()> {
+    async fn grants(
+        self: Rc<Self>,
+        _: operator::GrantsParams,
+        mut results: operator::GrantsResults,
+    ) -> capnp::Result<()> {
         let own = self.holder.grant;
         let rows = self.office.driver.look(|it, _| it.grants_below(own).cloned().collect::<Vec<_>>()).await;
         let rows = rows.map_err(|refusal| capnp::Error::overloaded(refusal.text))?;
@@ -90,7 +98,11 @@ impl operator::Server for Operator {
         Ok(())
     }
 
-    async fn drain(self: Rc<Self>, params: operator::DrainParams, mut results: operator::DrainResults) -> capnp::Result<()> {
+    async fn drain(
+        self: Rc<Self>,
+        params: operator::DrainParams,
+        mut results: operator::DrainResults,
+    ) -> capnp::Result<()> {
         let params = params.get()?;
         let (worker, on) = (params.get_worker()?.to_string()?, params.get_on());
         let body: [&[u8]; 3] = [b"operator.drain", worker.as_bytes(), if on { b"on" } else { b"off" }];
@@ -100,7 +112,11 @@ impl operator::Server for Operator {
         Ok(())
     }
 
-    async fn hold(self: Rc<Self>, params: operator::HoldParams, mut results: operator::HoldResults) -> capnp::Result<()> {
+    async fn hold(
+        self: Rc<Self>,
+        params: operator::HoldParams,
+        mut results: operator::HoldResults,
+    ) -> capnp::Result<()> {
         let params = params.get()?;
         let (worker, reason) = (params.get_worker()?.to_string()?, params.get_reason()?.to_string()?);
         let body: [&[u8]; 3] = [b"operator.hold", worker.as_bytes(), reason.as_bytes()];

@@ -16,7 +16,11 @@ pub(super) struct Submitter {
 }
 
 impl submitter::Server for Submitter {
-    async fn run(self: Rc<Self>, params: submitter::RunParams, mut results: submitter::RunResults) -> capnp::Result<()> {
+    async fn run(
+        self: Rc<Self>,
+        params: submitter::RunParams,
+        mut results: submitter::RunResults,
+    ) -> capnp::Result<()> {
         let params = params.get()?;
         let project = params.get_project()?.to_string()?;
         let (ref_name, revision) = (params.get_ref()?.to_string()?, params.get_revision()?.to_string()?);

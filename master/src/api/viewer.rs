@@ -43,7 +43,11 @@ impl viewer::Server for Viewer {
         Ok(())
     }
 
-    async fn builds(self: Rc<Self>, params: viewer::BuildsParams, mut results: viewer::BuildsResults) -> capnp::Result<()> {
+    async fn builds(
+        self: Rc<Self>,
+        params: viewer::BuildsParams,
+        mut results: viewer::BuildsResults,
+    ) -> capnp::Result<()> {
         let params = params.get()?;
         let some = |text: String| if text.is_empty() { None } else { Some(text) };
         let filter = BuildFilter {
@@ -54,7 +58,8 @@ impl viewer::Server for Viewer {
             before: Some(params.get_before()).filter(|before| *before > 0),
         };
         let limit = params.get_limit().min(BUILDS_MAX);
-        let rows = self.office.readers.query(move |store| query::builds(store, &filter, limit)).await.map_err(broken)?;
+        let rows =
+            self.office.readers.query(move |store| query::builds(store, &filter, limit)).await.map_err(broken)?;
         let mut list = results.get().init_builds(wire::length(rows.len()));
         for (index, row) in (0..).zip(&rows) {
             write_build(list.reborrow().get(index), row);
@@ -62,7 +67,11 @@ impl viewer::Server for Viewer {
         Ok(())
     }
 
-    async fn build(self: Rc<Self>, params: viewer::BuildParams, mut results: viewer::BuildResults) -> capnp::Result<()> {
+    async fn build(
+        self: Rc<Self>,
+        params: viewer::BuildParams,
+        mut results: viewer::BuildResults,
+    ) -> capnp::Result<()> {
         let params = params.get()?;
         let (project, number) = (params.get_project()?.to_string()?, params.get_number());
         if !self.holder.what.sees(&project) {
@@ -79,7 +88,11 @@ impl viewer::Server for Viewer {
         Ok(())
     }
 
-    async fn workers(self: Rc<Self>, _: viewer::WorkersParams, mut results: viewer::WorkersResults) -> capnp::Result<()> {
+    async fn workers(
+        self: Rc<Self>,
+        _: viewer::WorkersParams,
+        mut results: viewer::WorkersResults,
+    ) -> capnp::Result<()> {
         let mut workers = self.office.driver.look(|it, _| it.worker_list()).await.map_err(unavailable)?;
         for worker in &mut workers {
             worker.running.retain(|selector| self.holder.what.sees(selector.split('/').next().unwrap_or_default()));
@@ -101,7 +114,11 @@ impl viewer::Server for Viewer {
         Ok(())
     }
 
-    async fn watch(self: Rc<Self>, params: viewer::WatchParams, mut results: viewer::WatchResults) -> capnp::Result<()> {
+    async fn watch(
+        self: Rc<Self>,
+        params: viewer::WatchParams,
+        mut results: viewer::WatchResults,
+    ) -> capnp::Result<()> {
         let params = params.get()?;
         let filter = wire::read_filter(params.get_filter()?)?;
         let observer = params.get_observer()?;

@@ -86,8 +86,10 @@ impl Desk {
         let text = format!("a second process showed the key of worker {name} while the first was alive");
         let grant = self.holder.grant;
         self.office.driver.note(|it, now| it.alarm(now, grant, &text));
-        Some(Refusal::new(RefusalCode::Conflict, text)
-            .help("a worker's state directory must not be copied: join a second worker under its own name"))
+        Some(
+            Refusal::new(RefusalCode::Conflict, text)
+                .help("a worker's state directory must not be copied: join a second worker under its own name"),
+        )
     }
 }
 

@@ -102,7 +102,8 @@ async fn find(logs: &Logs, index: &mut Index, key: StepKey, size: Size, line: u6
         if chunk.bytes.is_empty() {
             return Ok(None);
         }
-        let mut ends = chunk.bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(end, _)| end as u64 + 1);
+        let mut ends =
+            chunk.bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(end, _)| end as u64 + 1);
         let needed = usize::try_from(line - at - 1).unwrap_or(usize::MAX);
         match ends.nth(needed) {
             Some(end) => return Ok(Some(offset + end).filter(|start| *start < size.size)),

@@ -103,7 +103,11 @@ impl Live {
 
     pub(super) fn size(&self) -> Size {
         let tail = self.tail.borrow();
-        Size { size: tail.stored, sealed: tail.sealed.is_some(), hash: tail.sealed.as_ref().map(|(row, _, _)| row.hash) }
+        Size {
+            size: tail.stored,
+            sealed: tail.sealed.is_some(),
+            hash: tail.sealed.as_ref().map(|(row, _, _)| row.hash),
+        }
     }
 
     pub(super) async fn read(&self, offset: u64, count: usize) -> io::Result<Vec<u8>> {

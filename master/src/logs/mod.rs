@@ -255,8 +255,7 @@ impl Logs {
 
     async fn open_logs(&self, job: JobKey, attempt: u16) -> io::Result<Vec<StepKey>> {
         let key = |step| StepKey { job, attempt, step };
-        let mut keys: Vec<StepKey> =
-            self.live.borrow().range(key(0)..=key(u16::MAX)).map(|(key, _)| *key).collect();
+        let mut keys: Vec<StepKey> = self.live.borrow().range(key(0)..=key(u16::MAX)).map(|(key, _)| *key).collect();
         for step in self.files.steps(job, attempt)? {
             if !keys.contains(&key(step)) && self.seals.find(key(step)).await.map_err(io::Error::other)?.is_none() {
                 keys.push(key(step));

@@ -91,7 +91,8 @@ impl Repository {
             found = self.mirror.resolve(revision).await.map_err(unreachable)?;
         }
         let text = format!("{} has no commit `{revision}` on any branch or tag", self.project);
-        let refusal = Refusal::new(RefusalCode::NotFound, text).help("push it first: the master builds what it can fetch");
+        let refusal =
+            Refusal::new(RefusalCode::NotFound, text).help("push it first: the master builds what it can fetch");
         found.map(|revision| (ref_name.to_owned(), revision)).ok_or(refusal)
     }
 

@@ -19,7 +19,8 @@ pub(super) fn append(to: &Transaction<'_>, at: Time, by: u64, text: &str) -> rus
 
 /// Follows the whole chain; answers how many rows it has, or the first that does not fit.
 pub fn verify(connection: &Connection) -> Result<u64, StoreError> {
-    let mut statement = connection.prepare("select sequence, time, by_grant, text, hash from audit order by sequence")?;
+    let mut statement =
+        connection.prepare("select sequence, time, by_grant, text, hash from audit order by sequence")?;
     let mut rows = statement.query([])?;
     let mut before = [0; 32];
     let mut count = 0;

@@ -2,7 +2,9 @@
 
 use super::row::{id, json, maybe_time, time, word};
 use super::{CommitError, audit};
-use crate::coordinator::record::{AttemptRow, BuildRow, GrantRow, JobRow, Record, RequestRow, SealRow, StepRow, WorkerRow};
+use crate::coordinator::record::{
+    AttemptRow, BuildRow, GrantRow, JobRow, Record, RequestRow, SealRow, StepRow, WorkerRow,
+};
 use rusqlite::{Connection, ErrorCode, Transaction, params};
 use schema::values::{Change, Event, Time};
 

@@ -34,7 +34,9 @@ const BUSY: Duration = Duration::from_secs(5);
 pub enum StoreError {
     #[error("{} is used by another master: stop it, or use another state directory", dir.display())]
     InUse { dir: PathBuf },
-    #[error("the store was written by a newer version (schema step {found}, this program knows {known}): upgrade guild-master")]
+    #[error(
+        "the store was written by a newer version (schema step {found}, this program knows {known}): upgrade guild-master"
+    )]
     Newer { found: u32, known: u32 },
     #[error("failed to open {}: {source}", path.display())]
     Open { path: PathBuf, source: io::Error },

@@ -24,9 +24,8 @@ impl Checkout {
             UpError::Usage(format!("{} is not in a git work tree: `git init` there, and commit", path.display()))
         })?;
         let top = PathBuf::from(top);
-        let head = git(&top, &["rev-parse", "--verify", "--quiet", "HEAD^{commit}"])?.ok_or_else(|| {
-            UpError::Usage(format!("{} has no commit yet: commit something to build", top.display()))
-        })?;
+        let head = git(&top, &["rev-parse", "--verify", "--quiet", "HEAD^{commit}"])?
+            .ok_or_else(|| UpError::Usage(format!("{} has no commit yet: commit something to build", top.display())))?;
         let status = git(&top, &["status", "--porcelain"])?.unwrap_or_default();
         Ok(Checkout {
             name: name_of(&top),

@@ -4,8 +4,8 @@ use super::checkout::Checkout;
 use super::{Followed, UpError, tell};
 use crate::api::Office;
 use crate::store::query;
-use client::follow::{Follow, Notice};
 use client::Guild;
+use client::follow::{Follow, Notice};
 use schema::values::{Cursor, Event, Fact, Outcome};
 use std::rc::Rc;
 
@@ -96,9 +96,7 @@ async fn next_build(office: &Office, project: &str, cursor: &mut Cursor) -> Opti
     loop {
         let batch = office.feed.next(*cursor, 1).await.ok()?;
         *cursor = batch.end(office.incarnation);
-        let created = |event: &&Rc<Event>| {
-            event.project == project && matches!(event.fact, Fact::BuildCreated { .. })
-        };
+        let created = |event: &&Rc<Event>| event.project == project && matches!(event.fact, Fact::BuildCreated { .. });
         if let Some(event) = batch.events().iter().find(created) {
             return Some(event.build);
         }

@@ -177,11 +177,8 @@ impl Credentials {
         let identity_file = state.join("client.key");
         let identity = Identity::load_or_create(&identity_file).map_err(InstallError::from)?;
         let worker_join = state.join("worker.join");
-        let reference = |token| SturdyRef {
-            fingerprint: master.fingerprint(),
-            addresses: vec![address.to_owned()],
-            token,
-        };
+        let reference =
+            |token| SturdyRef { fingerprint: master.fingerprint(), addresses: vec![address.to_owned()], token };
         if operator_file.exists() {
             for file in [&operator_file, &state.join("worker").join(::worker::CREDENTIAL_FILE), &worker_join] {
                 readdress(file, address)?;
@@ -236,7 +233,8 @@ fn infer(checkout: &Checkout) -> Result<Option<String>, UpError> {
         return Ok(None);
     }
     let Some(inferred) = schema::pipeline::infer(&checkout.top) else {
-        let text = "there is no guild.toml, and nothing here tells how to build it: write one, as docs/pipeline.md shows";
+        let text =
+            "there is no guild.toml, and nothing here tells how to build it: write one, as docs/pipeline.md shows";
         return Err(UpError::Usage(text.to_owned()));
     };
     tell(&format!("no guild.toml at HEAD; {} (keep it with `guild init`):", inferred.saw));

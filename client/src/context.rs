@@ -118,12 +118,14 @@ impl Contexts {
     pub fn load(&self, name: &str) -> Result<Context, Error> {
         check_name(name)?;
         let path = self.file(name);
-        let text = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Error::NotFound {
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            if error.kind() != std::io::ErrorKind::NotFound {
+                return Error::file(&path, error);
+            }
+            Error::NotFound {
                 text: format!("there is no context `{name}`"),
                 help: format!("those that there are: {}", self.names().join(", ")),
-            },
-            _ => Error::file(&path, error),
+            }
         })?;
         let file: ContextFile =
             toml::from_str(&text).map_err(|error| Error::usage(format!("{}: {}", path.display(), error.message())))?;

@@ -254,9 +254,9 @@ fn seconds(started: Option<Time>, finished: Option<Time>) -> Value {
 
 fn rough(seconds: u64) -> String {
     match seconds {
-        ..60 => format!("{seconds}s"),
-        ..3_600 => format!("{}m", seconds / 60),
-        ..172_800 => format!("{}h", seconds / 3_600),
+        0..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m", seconds / 60),
+        3_600..172_800 => format!("{}h", seconds / 3_600),
         _ => format!("{}d", seconds / 86_400),
     }
 }

@@ -148,7 +148,10 @@ fn percent_decode(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn split_lines(path: &str) -> Result<(&str, Option<(u64, u64)>), SelectorError> {
+/// A path, and the first and the last line where it names some.
+type PathAndLines<'a> = (&'a str, Option<(u64, u64)>);
+
+fn split_lines(path: &str) -> Result<PathAndLines<'_>, SelectorError> {
     // a ref holds no colon (git-check-ref-format), so that this is unambiguous
     let Some((path, lines)) = path.rsplit_once(':') else { return Ok((path, None)) };
     let (first, last) = lines.split_once('-').unwrap_or((lines, lines));

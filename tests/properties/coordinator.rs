@@ -384,9 +384,7 @@ impl World {
     }
 
     fn some_running(&mut self, index: usize) -> Option<(LeaseToken, Assignment)> {
-        if self.workers[index].session.is_none() {
-            return None;
-        }
+        self.workers[index].session?;
         let tokens: Vec<LeaseToken> = self.workers[index].running.keys().copied().collect();
         let token = self.random.pick(&tokens).copied()?;
         if self.it.lease_job(token).is_none() {
@@ -399,7 +397,7 @@ impl World {
     fn request(&mut self, by: GrantId) -> Request {
         self.requests = self.requests.wrapping_add(1);
         let mut id = [self.requests; 16];
-        id[..8].copy_from_slice(&self.random.next().to_le_bytes());
+        id[..8].copy_from_slice(&self.random.draw().to_le_bytes());
         Request { id: RequestId(id), by, body: [0; 32] }
     }
 }

@@ -30,7 +30,7 @@ fn open(dir: &Path, committed: &Committed, trusted: bool) -> Logs {
 }
 
 fn text(random: &mut Random, length: usize) -> Vec<u8> {
-    (0..length).map(|_| if random.chance(3) { b'\n' } else { random.next() as u8 }).collect()
+    (0..length).map(|_| if random.chance(3) { b'\n' } else { random.draw() as u8 }).collect()
 }
 
 async fn whole(logs: &Logs) -> Vec<u8> {

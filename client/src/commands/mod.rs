@@ -1,8 +1,10 @@
 //! The commands, one file each, and what is the same for all: options, deadline, interrupt, error and exit status.
 
 mod cancel;
+mod check;
 mod events;
 mod grant;
+mod init;
 mod list;
 mod login;
 mod logs;
@@ -83,6 +85,10 @@ enum Command {
     Retry(retry::Retry),
     /// Cancel a build or a job
     Cancel(cancel::Cancel),
+    /// Say what is wrong with a pipeline file, or which jobs it makes
+    Check(check::Check),
+    /// Write a guild.toml to begin with, from what the repository is
+    Init(init::Init),
     /// Look at workers and steer them
     #[command(subcommand)]
     Worker(worker::Worker),
@@ -135,6 +141,8 @@ async fn dispatch(command: Command, here: &Here) -> Result<u8, Error> {
         Command::Run(command) => command.run(here).await,
         Command::Retry(command) => command.run(here).await,
         Command::Cancel(command) => command.run(here).await,
+        Command::Check(command) => command.run(here),
+        Command::Init(command) => command.run(here),
         Command::Worker(command) => command.run(here).await,
         Command::Project(command) => command.run(here).await,
         Command::Grant(command) => command.run(here).await,

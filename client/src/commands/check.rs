@@ -1,0 +1,69 @@
+//! `guild check`: what is wrong with a pipeline file, all at once; or the jobs that it makes. Needs no master.
+
+use crate::here::Here;
+use clap::Args;
+use client::Error;
+use schema::pipeline::{self, Cause, Context};
+use schema::values::{JobPlan, Plan, Trust};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// The file is broken (`interface.md`: 2, invalid file).
+const BROKEN: u8 = 2;
+
+#[derive(Args)]
+pub(crate) struct Check {
+    /// The pipeline file [default: guild.toml here or at the top of the repository]
+    file: Option<PathBuf>,
+}
+
+impl Check {
+    pub(crate) fn run(self, here: &Here) -> Result<u8, Error> {
+        let file = self.file.unwrap_or_else(pipeline_file);
+        let text = std::fs::read(&file).map_err(|error| Error::usage(format!("{}: {error}", file.display())))?;
+        // for a run by hand of this branch: nothing is left out but what `when` says of it
+        let branch = here.copy().and_then(|copy| copy.branch.clone()).unwrap_or_else(|| "main".to_owned());
+        let context = Context {
+            ref_name: format!("refs/heads/{branch}"),
+            cause: Cause::Run,
+            paths: None,
+            trust: Trust::Trusted,
+        };
+        let plan = pipeline::load(&file.to_string_lossy(), &text).and_then(|pipeline| pipeline.expand(&context));
+        match plan {
+            Ok(plan) => say_plan(here, &plan).map(|()| 0),
+            Err(diagnostics) if here.wants_json() => {
+                diagnostics.0.iter().try_for_each(|one| here.say_json(&serde_json::to_value(one).unwrap_or_default()))?;
+                Ok(BROKEN)
+            }
+            Err(diagnostics) => {
+                here.note(diagnostics.to_string().trim_end());
+                Ok(BROKEN)
+            }
+        }
+    }
+}
+
+/// The nearest guild.toml upwards; the one here where there is none.
+fn pipeline_file() -> PathBuf {
+    let here = std::env::current_dir().unwrap_or_default();
+    let found = here.ancestors().map(|dir| dir.join("guild.toml")).find(|file| file.is_file());
+    found.unwrap_or_else(|| PathBuf::from("guild.toml"))
+}
+
+fn say_plan(here: &Here, plan: &Plan) -> Result<(), Error> {
+    let rows: Vec<Value> = plan.jobs.iter().map(|job| row(plan, job)).collect();
+    here.say_rows(&rows, &["name", "on", "needs", "steps", "skipped"])
+}
+
+fn row(plan: &Plan, job: &JobPlan) -> Value {
+    let needs: Vec<&str> = job.needs.iter().map(|need| plan.jobs[*need as usize].name.as_str()).collect();
+    let steps: Vec<&str> = job.steps.iter().map(|step| step.name.as_str()).collect();
+    json!({
+        "name": job.name,
+        "on": job.on,
+        "needs": needs.join(", "),
+        "steps": steps.join(", "),
+        "skipped": job.skipped,
+    })
+}

@@ -7,7 +7,7 @@ use schema::wire;
 use schema::worker_capnp::lease;
 use std::cell::RefCell;
 use std::rc::Rc;
-use support::guild::{House, Played, perspective, run, until};
+use support::guild::{House, Played, finish, perspective, report, run, until, work};
 
 const PIPELINE: &str = "version = 1\n[job.greet]\n[[job.greet.step]]\nname = \"hello\"\nrun = \"echo hello\"\n";
 
@@ -142,7 +142,7 @@ fn a_wrong_log_is_noticed() {
         let worker = house.worker("anvil").await;
         let (_, lease) = worker.take().await;
         lease.accept_request().send().promise.await.unwrap();
-        let report = lease_step(&lease);
+        let report = report(&lease);
         report.started_request().send().promise.await.unwrap();
         let sink = report.log_request().send().pipeline.get_sink();
         let mut request = sink.write_request();
@@ -176,12 +176,6 @@ async fn await_builds(house: &House, count: usize) -> Vec<client::views::BuildVi
     panic!("there are never {count} finished builds");
 }
 
-fn lease_step(lease: &lease::Client) -> schema::worker_capnp::step_report::Client {
-    let mut request = lease.step_request();
-    request.get().set_index(0);
-    request.send().pipeline.get_report()
-}
-
 async fn pack_size(lease: &lease::Client) -> u64 {
     let source = lease.source_request().send().pipeline.get_source();
     let answer = source.pack_request().send().promise.await.unwrap();
@@ -189,30 +183,6 @@ async fn pack_size(lease: &lease::Client) -> u64 {
     assert!(!answer.has_refusal(), "{:?}", wire::refusal(true, answer.get_refusal()));
     let size = answer.get_pack().unwrap().size_request().send().promise.await.unwrap();
     size.get().unwrap().get_size()
-}
-
-/// One step with this log; the whole attempt takes its outcome.
-async fn work(lease: &lease::Client, log: &[u8], outcome: Outcome) {
-    let report = lease_step(lease);
-    report.started_request().send().promise.await.unwrap();
-    let sink = report.log_request().send().pipeline.get_sink();
-    let mut request = sink.write_request();
-    request.get().set_bytes(log);
-    request.send().promise.await.unwrap();
-    finish(lease, outcome, log.len() as u64, blake3::hash(log).as_bytes()).await;
-}
-
-async fn finish(lease: &lease::Client, outcome: Outcome, size: u64, hash: &[u8]) {
-    let report = lease_step(lease);
-    let mut request = report.finished_request();
-    request.get().set_outcome(wire::outcome_to_wire(Some(outcome)));
-    request.get().set_log_size(size);
-    request.get().set_log_hash(hash);
-    request.send().promise.await.unwrap();
-    let mut request = lease.complete_request();
-    request.get().set_outcome(wire::outcome_to_wire(Some(outcome)));
-    let answer = request.send().promise.await.unwrap();
-    assert!(!answer.get().unwrap().has_refusal());
 }
 
 /// Everything from the first event on.

@@ -6,10 +6,10 @@ use master::Master;
 use master::config::{Config, ProjectConfig};
 use schema::identity::Identity;
 use schema::sturdy_ref::{SturdyRef, Token};
-use schema::values::{Assignment, Description, GrantKind, Resources, What};
+use schema::values::{Assignment, Description, GrantKind, Outcome, Resources, What};
 use schema::vat::{self, Limits, Vat};
 use schema::wire;
-use schema::worker_capnp::{lease, session, worker, worker_desk};
+use schema::worker_capnp::{lease, session, step_report, worker, worker_desk};
 use schema::{gateway_capnp::gateway, perspective_capnp::perspective};
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -210,6 +210,38 @@ impl Played {
         let assignment = wire::read_assignment(answer.get_assignment().unwrap()).unwrap();
         (assignment, answer.get_lease().unwrap())
     }
+}
+
+/// The report of the first step.
+pub fn report(lease: &lease::Client) -> step_report::Client {
+    let mut request = lease.step_request();
+    request.get().set_index(0);
+    request.send().pipeline.get_report()
+}
+
+/// One step with this log; the whole attempt takes its outcome.
+pub async fn work(lease: &lease::Client, log: &[u8], outcome: Outcome) {
+    let report = report(lease);
+    report.started_request().send().promise.await.unwrap();
+    let sink = report.log_request().send().pipeline.get_sink();
+    let mut request = sink.write_request();
+    request.get().set_bytes(log);
+    request.send().promise.await.unwrap();
+    finish(lease, outcome, log.len() as u64, blake3::hash(log).as_bytes()).await;
+}
+
+/// Ends the first step and the attempt, with this word for its log.
+pub async fn finish(lease: &lease::Client, outcome: Outcome, size: u64, hash: &[u8]) {
+    let report = report(lease);
+    let mut request = report.finished_request();
+    request.get().set_outcome(wire::outcome_to_wire(Some(outcome)));
+    request.get().set_log_size(size);
+    request.get().set_log_hash(hash);
+    request.send().promise.await.unwrap();
+    let mut request = lease.complete_request();
+    request.get().set_outcome(wire::outcome_to_wire(Some(outcome)));
+    let answer = request.send().promise.await.unwrap();
+    assert!(!answer.get().unwrap().has_refusal());
 }
 
 /// What the master says to a played worker.

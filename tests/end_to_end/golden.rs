@@ -1,0 +1,63 @@
+//! Stores that released versions wrote must open, whatever the version at hand makes of them.
+//!
+//! At a release: `cargo test -p tests --test golden -- --ignored` writes the store of this version.
+
+use master::coordinator::record::{JobKey, StepKey};
+use master::store::{DATABASE_FILE, Store, query, verify_audit};
+use schema::values::{Outcome, State};
+use std::path::PathBuf;
+use support::guild::{House, run, work};
+
+const PIPELINE: &str = "version = 1\n[job.greet]\nrun = \"echo hello\"\n[job.after]\nneeds = [\"greet\"]\nrun = \"true\"\n";
+
+fn golden(version: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden").join(format!("{version}.db"))
+}
+
+#[test]
+fn the_store_of_0_1_0_opens() {
+    run(async {
+        let state = tempfile::tempdir().unwrap();
+        std::fs::copy(golden("0.1.0"), state.path().join(DATABASE_FILE)).unwrap();
+        let store = Store::open(state.path()).unwrap();
+        let loaded = store.load().unwrap();
+        assert_eq!(loaded.numbers, [("demo".to_owned(), 2)]);
+        let (open, plan, jobs, attempts) = &loaded.builds[0];
+        assert_eq!((open.number, open.state, jobs.len(), attempts.len()), (2, State::Running, 2, 1));
+        assert_eq!(plan.as_ref().unwrap().jobs[0].name, "greet");
+        let names: Vec<&str> = loaded.grants.iter().map(|grant| grant.name.as_str()).collect();
+        assert_eq!(names, ["root", "operator", "local", "anvil"]);
+        let readers = store.readers();
+        let first = readers.query(|store| query::build(store, "demo", 1)).await.unwrap().unwrap();
+        assert_eq!((first.outcome, first.subject.as_str()), (Some(Outcome::Succeeded), "first"));
+        let key = StepKey { job: JobKey { build: first.id, index: 0 }, attempt: 1, step: 0 };
+        let sealed = readers.query(move |store| query::seal(store, key)).await.unwrap().unwrap();
+        assert_eq!(sealed.bytes.as_deref(), Some(b"hello\n".as_slice()));
+        let events = readers.query(|store| query::events(store, 0, 1_000)).await.unwrap();
+        assert_eq!(events.len() as u64, loaded.last_event);
+        let checked = readers.query(|store| Ok(verify_audit(store).is_ok())).await.unwrap();
+        assert!(checked, "its audit chain holds");
+    });
+}
+
+#[test]
+#[ignore = "writes the golden store of this version, at a release"]
+fn write_the_store_of_this_version() {
+    run(async {
+        let house = House::open(PIPELINE).await;
+        let worker = house.worker("anvil").await;
+        for log in [b"hello\n".as_slice(), b""] {
+            let (_, lease) = worker.take().await;
+            lease.accept_request().send().promise.await.unwrap();
+            work(&lease, log, Outcome::Succeeded).await;
+        }
+        house.guild.outcome("demo", 1).await.unwrap();
+        house.guild.run("demo", "main", "").await.unwrap();
+        let (_, lease) = worker.take().await;
+        lease.accept_request().send().promise.await.unwrap();
+        let to = golden(env!("CARGO_PKG_VERSION"));
+        let _ = std::fs::remove_file(&to);
+        let database = rusqlite::Connection::open(house.state().join(DATABASE_FILE)).unwrap();
+        database.execute("vacuum into ?1", [to.to_string_lossy()]).unwrap();
+    });
+}

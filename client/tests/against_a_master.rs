@@ -1,6 +1,11 @@
 //! The library and the command against a small master that loses links at the worst moments.
 
-#![allow(clippy::unwrap_used, unreachable_pub, clippy::allow_attributes, reason = "a test fails by panicking; each file uses a part of the fake master")]
+#![allow(
+    clippy::unwrap_used,
+    unreachable_pub,
+    clippy::allow_attributes,
+    reason = "a test fails by panicking; each file uses a part of the fake master"
+)]
 
 mod fake;
 

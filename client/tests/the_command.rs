@@ -1,6 +1,11 @@
 //! The command `guild` as a process, against the small master: what it prints where, and how it exits.
 
-#![allow(clippy::unwrap_used, unreachable_pub, clippy::allow_attributes, reason = "a test fails by panicking; each file uses a part of the fake master")]
+#![allow(
+    clippy::unwrap_used,
+    unreachable_pub,
+    clippy::allow_attributes,
+    reason = "a test fails by panicking; each file uses a part of the fake master"
+)]
 
 mod fake;
 

@@ -56,34 +56,38 @@ impl Feed {
         *self.last.borrow()
     }
 
-    /// Takes events that were committed, in order, and wakes who waits for them.
+    /// Takes events that were committed, in order and without a gap, and wakes who waits for them.
     pub fn publish(&self, events: Vec<Event>) {
         let Some(last) = events.last().map(|event| event.sequence) else { return };
         let mut recent = self.recent.borrow_mut();
-        recent.extend(events.into_iter().map(Rc::new));
+        for (expected, event) in (self.last() + 1..).zip(events) {
+            assert_eq!(event.sequence, expected, "events are published in order and without a gap");
+            recent.push_back(Rc::new(event));
+        }
         let excess = recent.len().saturating_sub(RING);
         recent.drain(..excess);
         drop(recent);
         self.last.send_replace(last);
     }
 
-    /// What follows the cursor, at most `limit` events; waits until there is something.
+    /// What follows the cursor, at most `limit` events (and at least one); waits until there is something. A cursor of
+    /// another incarnation, or of the future, gets a gap: what lies between is not known. May be dropped while it waits.
     pub async fn next(&self, cursor: Cursor, limit: usize) -> Result<Batch, StoreError> {
         let last = self.last();
-        if cursor.incarnation != self.incarnation || cursor.after > last {
-            // a cursor that was never set begins at the beginning
-            if cursor != Cursor::default() {
-                return Ok(Batch::Gap { first: cursor.after.min(last) + 1, last });
-            }
+        // a cursor that was never set begins at the beginning
+        let is_ours = cursor.incarnation == self.incarnation && cursor.after <= last;
+        if !is_ours && cursor != Cursor::default() {
+            return Ok(Batch::Gap { first: cursor.after.min(last) + 1, last });
         }
         let mut newest = self.last.subscribe();
         if newest.wait_for(|last| *last > cursor.after).await.is_err() {
             return Err(StoreError::Closed);
         }
-        if let Some(events) = self.recent_after(cursor.after, limit) {
-            return Ok(Batch::Events(events));
+        let limit = limit.max(1);
+        match self.recent_after(cursor.after, limit) {
+            Some(events) => Ok(Batch::Events(events)),
+            None => self.past_after(cursor.after, limit).await,
         }
-        self.past_after(cursor.after, limit).await
     }
 
     /// None: the ring does not reach back so far.
@@ -91,15 +95,24 @@ impl Feed {
         let recent = self.recent.borrow();
         let first = recent.front()?.sequence;
         let skip = usize::try_from((after + 1).checked_sub(first)?).ok()?;
-        Some(recent.iter().skip(skip).take(limit).cloned().collect())
+        let end = recent.len().min(skip.saturating_add(limit));
+        Some(recent.range(skip.min(end)..end).cloned().collect())
     }
 
+    /// Reads history. What is committed but not published yet is left for later: a cursor never runs ahead of `last`.
     async fn past_after(&self, after: u64, limit: usize) -> Result<Batch, StoreError> {
-        let events = self.readers.query(move |store| query::events(store, after, limit)).await?;
+        let last = self.last();
+        let known = usize::try_from(last - after).unwrap_or(usize::MAX);
+        let limit = limit.min(known);
+        let mut events = self.readers.query(move |store| query::events(store, after, limit)).await?;
+        events.retain(|event| event.sequence <= last);
         match events.first() {
             Some(first) if first.sequence == after + 1 => Ok(Batch::Events(events.into_iter().map(Rc::new).collect())),
             Some(first) => Ok(Batch::Gap { first: after + 1, last: first.sequence - 1 }),
-            None => Ok(Batch::Gap { first: after + 1, last: self.last() }),
+            None => Ok(Batch::Gap { first: after + 1, last }),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

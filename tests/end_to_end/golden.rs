@@ -8,7 +8,8 @@ use schema::values::{Outcome, State};
 use std::path::PathBuf;
 use support::guild::{House, run, work};
 
-const PIPELINE: &str = "version = 1\n[job.greet]\nrun = \"echo hello\"\n[job.after]\nneeds = [\"greet\"]\nrun = \"true\"\n";
+const PIPELINE: &str =
+    "version = 1\n[job.greet]\nrun = \"echo hello\"\n[job.after]\nneeds = [\"greet\"]\nrun = \"true\"\n";
 
 fn golden(version: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden").join(format!("{version}.db"))

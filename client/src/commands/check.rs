@@ -23,17 +23,16 @@ impl Check {
         let text = std::fs::read(&file).map_err(|error| Error::usage(format!("{}: {error}", file.display())))?;
         // for a run by hand of this branch: nothing is left out but what `when` says of it
         let branch = here.copy().and_then(|copy| copy.branch.clone()).unwrap_or_else(|| "main".to_owned());
-        let context = Context {
-            ref_name: format!("refs/heads/{branch}"),
-            cause: Cause::Run,
-            paths: None,
-            trust: Trust::Trusted,
-        };
+        let context =
+            Context { ref_name: format!("refs/heads/{branch}"), cause: Cause::Run, paths: None, trust: Trust::Trusted };
         let plan = pipeline::load(&file.to_string_lossy(), &text).and_then(|pipeline| pipeline.expand(&context));
         match plan {
             Ok(plan) => say_plan(here, &plan).map(|()| 0),
             Err(diagnostics) if here.wants_json() => {
-                diagnostics.0.iter().try_for_each(|one| here.say_json(&serde_json::to_value(one).unwrap_or_default()))?;
+                diagnostics
+                    .0
+                    .iter()
+                    .try_for_each(|one| here.say_json(&serde_json::to_value(one).unwrap_or_default()))?;
                 Ok(BROKEN)
             }
             Err(diagnostics) => {

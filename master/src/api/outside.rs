@@ -1,7 +1,7 @@
 //! Effects that reach beyond the driver: gates flip, workers are told, plans are read, logs of lost attempts end.
 
 use super::Office;
-use crate::coordinator::record::{JobKey, LeaseToken, Record};
+use crate::coordinator::record::{JobKey, LeaseToken, Record, StepKey};
 use crate::coordinator::{Effect, SessionId};
 use crate::planner::plan;
 use std::rc::Rc;
@@ -75,9 +75,13 @@ async fn end_logs(office: Rc<Office>, job: JobKey, attempt: u16, reason: String)
     match office.logs.end_attempt(job, attempt, &marker).await {
         Ok(rows) if rows.is_empty() => {}
         Ok(rows) => {
+            let keys: Vec<StepKey> = rows.iter().map(|row| row.key).collect();
             let records = rows.into_iter().map(Record::Seal).collect();
-            if let Err(refusal) = office.driver.call_with(|_, _| ((), records)).await {
-                tracing::warn!(?job, attempt, "failed to seal the logs of a lost attempt: {refusal}");
+            match office.driver.call_with(|_, _| ((), records)).await {
+                Ok(()) => office.logs.forget_sealed(keys),
+                Err(refusal) => {
+                    tracing::warn!(?job, attempt, "failed to seal the logs of a lost attempt: {refusal}");
+                }
             }
         }
         Err(error) => tracing::warn!(?job, attempt, "failed to end the logs of a lost attempt: {error}"),

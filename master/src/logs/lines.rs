@@ -1,140 +1,97 @@
-//! Lines by number. A sparse index of where lines begin is built while scanning and kept for the logs read last.
+//! Lines by number. An index counts the line ends up to each block of a log; it grows while somebody looks for lines, and
+//! is kept for the logs read last. A line of any length costs no more than its blocks.
 
-use super::{Lines, Logs, Size};
+use super::Lines;
+use super::source::Source;
 use crate::coordinator::record::StepKey;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
 
-/// Bytes between two entries of an index.
-const STRIDE: u64 = 64 << 10;
+/// In bytes: 8 bytes of index for each.
+const BLOCK: u64 = 64 << 10;
+/// Read at once while counting.
+const BLOCKS_READ: usize = 16;
 /// The most that one answer carries, in bytes.
 const ANSWER_MAX: usize = 256 << 10;
-const SCAN: u32 = 256 << 10;
 /// Logs whose index is kept.
 const KEPT: usize = 16;
 
 #[derive(Default)]
 pub(super) struct Indexes(RefCell<VecDeque<(StepKey, Index)>>);
 
-/// (line, offset at which it begins), rising; and how far the log was scanned.
-#[derive(Clone, Debug)]
-struct Index {
-    starts: Vec<(u64, u64)>,
-    scanned: u64,
-    /// The line in which the scan stands.
-    line: u64,
-}
-
-impl Default for Index {
-    fn default() -> Index {
-        Index { starts: vec![(1, 0)], scanned: 0, line: 1 }
-    }
-}
-
-impl Index {
-    /// The entry to scan from to find a line.
-    fn before(&self, line: u64) -> (u64, u64) {
-        let at = self.starts.partition_point(|(start, _)| *start <= line);
-        self.starts[at.saturating_sub(1)]
-    }
-
-    /// Takes in the bytes that follow what was scanned.
-    fn scan(&mut self, bytes: &[u8]) {
-        for (at, byte) in bytes.iter().enumerate() {
-            if *byte != b'\n' {
-                continue;
-            }
-            self.line += 1;
-            let offset = self.scanned + at as u64 + 1;
-            let last = self.starts.last().map_or(0, |(_, offset)| *offset);
-            if offset - last >= STRIDE {
-                self.starts.push((self.line, offset));
-            }
-        }
-        self.scanned += bytes.len() as u64;
-    }
+/// How many line ends there are from the log's beginning to the end of each block.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Index {
+    ends: Vec<u64>,
 }
 
 impl Indexes {
-    fn take(&self, key: StepKey) -> Index {
+    pub(super) fn take(&self, key: StepKey) -> Index {
         let mut kept = self.0.borrow_mut();
         let at = kept.iter().position(|(of, _)| *of == key);
         at.and_then(|at| kept.remove(at)).map(|(_, index)| index).unwrap_or_default()
     }
 
-    fn keep(&self, key: StepKey, index: Index) {
+    pub(super) fn keep(&self, key: StepKey, index: Index) {
         let mut kept = self.0.borrow_mut();
+        kept.retain(|(of, _)| *of != key);
         kept.push_front((key, index));
         kept.truncate(KEPT);
     }
 }
 
-pub(super) async fn lines(
-    logs: &Logs,
-    indexes: &Indexes,
-    key: StepKey,
-    size: Size,
-    first: u64,
-    count: u32,
-) -> io::Result<Lines> {
-    let mut index = indexes.take(key);
-    let found = find(logs, &mut index, key, size, first).await;
-    indexes.keep(key, index);
-    match found? {
-        Some(offset) => Ok(Lines { bytes: collect(logs, key, offset, count).await?, offset }),
-        None => Ok(Lines { bytes: Vec::new(), offset: size.size }),
+impl Index {
+    /// Lines `first` (from 1) to `first + count - 1`.
+    pub(super) fn lines(&mut self, source: &Source, first: u64, count: u32) -> io::Result<Lines> {
+        match self.find(source, first)? {
+            Some(offset) => Ok(Lines { bytes: collect(source, offset, count)?, offset }),
+            None => Ok(Lines { bytes: Vec::new(), offset: source.size }),
+        }
     }
-}
 
-/// Where a line begins; none: the log has no such line so far.
-async fn find(logs: &Logs, index: &mut Index, key: StepKey, size: Size, line: u64) -> io::Result<Option<u64>> {
-    while index.line <= line && index.scanned < size.size {
-        let chunk = logs.read(key, index.scanned, SCAN).await?;
-        if chunk.bytes.is_empty() {
-            break;
-        }
-        index.scan(&chunk.bytes);
+    /// Where a line begins; none: the log has no such line so far.
+    fn find(&mut self, source: &Source, line: u64) -> io::Result<Option<u64>> {
+        let Some(wanted) = line.checked_sub(1).filter(|ends| *ends > 0) else {
+            return Ok(Some(0).filter(|start| *start < source.size));
+        };
+        self.grow(source, wanted)?;
+        let block = self.ends.partition_point(|ends| *ends < wanted);
+        let before = block.checked_sub(1).map_or(0, |before| self.ends[before]);
+        let begin = block as u64 * BLOCK;
+        let bytes = source.read(begin, BLOCK as usize)?;
+        let mut ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+        let end = usize::try_from(wanted - before - 1).ok().and_then(|skip| ends.nth(skip));
+        Ok(end.map(|(at, _)| begin + at as u64 + 1).filter(|start| *start < source.size))
     }
-    let (mut at, mut offset) = index.before(line);
-    while at < line {
-        let chunk = logs.read(key, offset, SCAN).await?;
-        if chunk.bytes.is_empty() {
-            return Ok(None);
-        }
-        let mut ends =
-            chunk.bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(end, _)| end as u64 + 1);
-        let needed = usize::try_from(line - at - 1).unwrap_or(usize::MAX);
-        match ends.nth(needed) {
-            Some(end) => return Ok(Some(offset + end).filter(|start| *start < size.size)),
-            None => {
-                at += chunk.bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
-                offset += chunk.bytes.len() as u64;
+
+    /// Counts on until there are so many line ends, or no further whole block.
+    fn grow(&mut self, source: &Source, wanted: u64) -> io::Result<()> {
+        loop {
+            let (begin, counted) = (self.ends.len() as u64 * BLOCK, self.ends.last().copied().unwrap_or(0));
+            if counted >= wanted || begin + BLOCK > source.size {
+                return Ok(());
+            }
+            let bytes = source.read(begin, BLOCKS_READ * BLOCK as usize)?;
+            if bytes.len() < BLOCK as usize {
+                return Ok(());
+            }
+            let mut total = counted;
+            for block in bytes.chunks_exact(BLOCK as usize) {
+                total += block.iter().filter(|byte| **byte == b'\n').count() as u64;
+                self.ends.push(total);
             }
         }
     }
-    Ok(Some(offset).filter(|start| *start < size.size))
 }
 
-/// `count` lines from `offset` on.
-async fn collect(logs: &Logs, key: StepKey, offset: u64, count: u32) -> io::Result<Vec<u8>> {
-    let mut bytes: Vec<u8> = Vec::new();
-    let mut open = count;
-    while bytes.len() < ANSWER_MAX && open > 0 {
-        let left = u32::try_from(ANSWER_MAX - bytes.len()).unwrap_or(SCAN);
-        let chunk = logs.read(key, offset + bytes.len() as u64, left).await?;
-        if chunk.bytes.is_empty() {
-            break;
-        }
-        for byte in &chunk.bytes {
-            bytes.push(*byte);
-            if *byte == b'\n' {
-                open -= 1;
-                if open == 0 {
-                    break;
-                }
-            }
-        }
+/// `count` lines from `offset` on, as far as an answer carries them.
+fn collect(source: &Source, offset: u64, count: u32) -> io::Result<Vec<u8>> {
+    let Some(last) = count.checked_sub(1) else { return Ok(Vec::new()) };
+    let mut bytes = source.read(offset, ANSWER_MAX)?;
+    let mut ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+    if let Some((end, _)) = ends.nth(last as usize) {
+        bytes.truncate(end + 1);
     }
     Ok(bytes)
 }

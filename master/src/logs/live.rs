@@ -1,275 +1,392 @@
 //! One log while it is written.
+//!
+//! Changes of a log follow each other: each holds the writer, and a change that touches a file takes it along to another
+//! thread and runs there to its end, so that a caller that goes away in the middle leaves nothing half done.
 
-use super::files::{Files, blocking, read_at};
-use super::{Mark, SMALL_MAX, Sealed, Size, Written, cannot_write, slice};
+use super::files::{Files, Pair, read_at};
+use super::source::{Bytes, Source};
+use super::{Mark, SMALL_MAX, Sealed, Size, Written};
 use crate::coordinator::record::{SealRow, StepKey};
 use schema::values::{Refusal, RefusalCode};
-use std::cell::RefCell;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::sync::Arc;
-use tokio::sync::{Mutex, watch};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, watch};
 
 /// Bytes between two syncs of a growing file.
 const SYNC_EVERY: u64 = 8 << 20;
-/// Read at once to hash what an earlier master received.
-const REHASH: usize = 1 << 20;
+/// Read at once from a file.
+const CHUNK: usize = 1 << 20;
+/// Marks kept of one write, and of a log in memory: a line each is usual, and more show nothing.
+const MARKS_MAX: usize = 4_096;
 
 pub(super) struct Live {
     files: Files,
     key: StepKey,
     limit: u64,
-    /// Held by who changes the log: writes take effect in the order of calls, since the lock is fair.
-    turn: Mutex<()>,
-    tail: RefCell<Tail>,
-    grown: watch::Sender<u64>,
+    /// Fair: changes take effect in the order of calls.
+    writer: Arc<tokio::sync::Mutex<Writer>>,
+    /// Locked for moments only, never over file work.
+    view: Mutex<View>,
+    changed: watch::Sender<()>,
 }
 
-/// The state, borrowed only between awaits.
+/// The right to change the log.
+pub(super) type Turn = OwnedMutexGuard<Writer>;
+
+/// What only changes look at.
 #[derive(Default)]
-struct Tail {
+pub(super) struct Writer {
+    pair: Option<Pair>,
+    /// Of all that the worker sent.
+    sent: blake3::Hasher,
+    /// Of what is stored, from where that is no longer the same.
+    stored: Option<blake3::Hasher>,
+    durable: u64,
+    sync_failed: bool,
+    last: Option<u8>,
+    /// While the log is in memory.
+    marks: Vec<Mark>,
+    next_mark: u64,
+    /// Where the worker's bytes end and lines of ours follow: it may not go on.
+    ends_at: Option<u64>,
+    limit_told: bool,
+    end_told: bool,
+}
+
+/// What readers see.
+struct View {
     taken_up: bool,
     /// Bytes that the worker need not send again.
     received: u64,
-    received_hash: blake3::Hasher,
-    /// Bytes that readers see: those received, up to the limit, and our own marker.
-    stored: u64,
-    stored_hash: blake3::Hasher,
-    durable: u64,
-    last: Option<u8>,
-    /// All bytes, while they are few.
-    small: Vec<u8>,
-    file: Option<Arc<File>>,
-    sealed: Option<(SealRow, u64, [u8; 32])>,
+    /// Those received, up to the limit, and our own lines.
+    source: Source,
+    sealed: Option<SealRow>,
+}
+
+/// What a worker sends, as far as it is new.
+pub(super) struct Write {
+    pub(super) bytes: Vec<u8>,
+    pub(super) marks: Vec<Mark>,
+    /// Given back when the bytes are written.
+    pub(super) room: OwnedSemaphorePermit,
 }
 
 impl Live {
     pub(super) fn new(files: Files, key: StepKey, limit: u64) -> Live {
-        let (turn, tail) = (Mutex::new(()), RefCell::default());
-        Live { files, key, limit, turn, tail, grown: watch::Sender::new(0) }
+        let view = Mutex::new(View { taken_up: false, received: 0, source: Source::empty(), sealed: None });
+        Live { files, key, limit, writer: Arc::default(), view, changed: watch::Sender::new(()) }
     }
 
-    /// Takes up what an earlier master wrote, once. Untrusted bytes are dropped: the worker has them still.
-    pub(super) async fn take_up(&self, trusted: bool) -> io::Result<()> {
-        if self.tail.borrow().taken_up {
-            return Ok(());
+    pub(super) async fn turn(&self) -> Turn {
+        self.writer.clone().lock_owned().await
+    }
+
+    /// Takes up what there is of the log: sealed by an earlier call, begun by an earlier master, or nothing.
+    pub(super) async fn open(self: &Arc<Self>, mut turn: Turn, sealed: Option<SealRow>) -> io::Result<Turn> {
+        let (live, has_file) = (self.clone(), self.files.exists(self.key));
+        if let Some(row) = sealed {
+            let source = super::sealed_source(&self.files, &row);
+            *self.view() = View { taken_up: false, received: row.size, source, sealed: Some(row) };
+        } else if has_file {
+            let work = move || live.take_up(&mut turn).map(|()| turn);
+            turn = self.files.run(work).await?;
         }
-        let _turn = self.turn.lock().await;
-        if self.tail.borrow().taken_up {
-            return Ok(());
+        self.view().taken_up = true;
+        self.changed.send_replace(());
+        Ok(turn)
+    }
+
+    fn take_up(&self, writer: &mut Writer) -> io::Result<()> {
+        let pair = self.files.resume(self.key)?;
+        let mut size = 0;
+        let mut hash = blake3::Hasher::new();
+        loop {
+            let bytes = read_at(&pair.log, size, CHUNK)?;
+            let Some(last) = bytes.last() else { break };
+            writer.last = Some(*last);
+            size += bytes.len() as u64;
+            hash.update(&bytes);
         }
-        if self.files.size(self.key).is_some() {
-            let (files, key) = (self.files.clone(), self.key);
-            let (file, hash, size, last) = blocking(move || reopen(&files, key, trusted)).await?;
-            let mut tail = self.tail.borrow_mut();
-            (tail.received, tail.stored, tail.last) = (size, size, last);
-            (tail.received_hash, tail.stored_hash) = (hash.clone(), hash);
-            tail.file = Some(Arc::new(file));
-        }
-        self.tail.borrow_mut().taken_up = true;
-        self.announce();
+        (writer.sent, writer.next_mark) = (hash, size);
+        let mut view = self.view();
+        (view.received, view.source) = (size, Source { size, bytes: Bytes::Open(pair.log.clone()) });
+        writer.pair = Some(pair);
         Ok(())
     }
 
-    pub(super) async fn write(&self, offset: u64, bytes: &[u8], _marks: &[Mark]) -> Result<Written, Refusal> {
-        let _turn = self.turn.lock().await;
-        let (received, room) = {
-            let tail = self.tail.borrow();
-            if tail.sealed.is_some() {
-                return Err(Refusal::new(RefusalCode::Stale, "the log is sealed"));
-            }
-            (tail.received, usize::try_from(self.limit.saturating_sub(tail.stored)).unwrap_or(usize::MAX))
-        };
+    /// Appends at `offset`: what overlaps is dropped, a gap is refused.
+    pub(super) async fn write(self: &Arc<Self>, turn: Turn, offset: u64, mut write: Write) -> Result<Written, Refusal> {
+        if self.is_sealed() || turn.ends_at.is_some() {
+            return Err(Refusal::new(RefusalCode::Stale, "the log is sealed"));
+        }
+        let received = self.received();
         let Some(known) = received.checked_sub(offset) else {
             let text = format!("the write begins at {offset}, but only {received} bytes were received");
             return Err(Refusal::new(RefusalCode::Offset, text).help("ask `size` and go on from there"));
         };
-        let new = bytes.get(usize::try_from(known).unwrap_or(usize::MAX)..).unwrap_or_default();
-        self.append(&new[..new.len().min(room)]).await.map_err(|error| cannot_write(&error))?;
-        let mut tail = self.tail.borrow_mut();
-        tail.received += new.len() as u64;
-        tail.received_hash.update(new);
-        Ok(Written { received: tail.received, durable: tail.durable })
+        let known = usize::try_from(known).unwrap_or(usize::MAX).min(write.bytes.len());
+        write.bytes.drain(..known);
+        let length = write.bytes.len();
+        let change = move |live: &Live, writer: &mut Writer| live.take_in(writer, write);
+        self.change(turn, length, change).await.map_err(|error| super::cannot_write(&error))
     }
 
     pub(super) fn received(&self) -> u64 {
-        self.tail.borrow().received
+        self.view().received
     }
 
     pub(super) fn is_sealed(&self) -> bool {
-        self.tail.borrow().sealed.is_some()
+        self.view().sealed.is_some()
+    }
+
+    /// [`Live::open`] was done: what an earlier master left is known.
+    pub(super) fn is_taken_up(&self) -> bool {
+        self.view().taken_up
+    }
+
+    pub(super) fn source_and_seal(&self) -> (Source, bool) {
+        let view = self.view();
+        (view.source.clone(), view.sealed.is_some())
+    }
+
+    fn source(&self) -> Source {
+        self.view().source.clone()
     }
 
     pub(super) fn size(&self) -> Size {
-        let tail = self.tail.borrow();
-        Size {
-            size: tail.stored,
-            sealed: tail.sealed.is_some(),
-            hash: tail.sealed.as_ref().map(|(row, _, _)| row.hash),
-        }
+        let view = self.view();
+        Size { size: view.source.size, sealed: view.sealed.is_some(), hash: view.sealed.as_ref().map(|row| row.hash) }
     }
 
-    pub(super) async fn read(&self, offset: u64, count: usize) -> io::Result<Vec<u8>> {
-        let (file, left) = {
-            let tail = self.tail.borrow();
-            match &tail.file {
-                None => return Ok(slice(&tail.small, offset, count)),
-                Some(file) => (file.clone(), tail.stored.saturating_sub(offset)),
-            }
-        };
-        let count = count.min(usize::try_from(left).unwrap_or(usize::MAX));
-        if count == 0 {
-            return Ok(Vec::new());
+    pub(super) async fn marks(&self) -> io::Result<Vec<Mark>> {
+        let turn = self.turn().await;
+        if turn.pair.is_none() {
+            return Ok(turn.marks.clone());
         }
-        blocking(move || read_at(&file, offset, count)).await
+        let (files, key) = (self.files.clone(), self.key);
+        self.files.run(move || files.marks(key)).await
     }
 
     /// Resolves when there is a byte at `offset`, or when the log is sealed.
     pub(super) async fn wait(&self, offset: u64) -> Size {
-        let mut grown = self.grown.subscribe();
-        let _ = grown.wait_for(|_| self.is_sealed() || self.tail.borrow().stored > offset).await;
+        let mut changed = self.changed.subscribe();
+        let seen = |_: &()| {
+            let size = self.size();
+            size.sealed || size.size > offset
+        };
+        let _ = changed.wait_for(seen).await;
         self.size()
     }
 
     /// Ends the log with its worker's word for length and hash.
-    pub(super) async fn seal(&self, size: u64, hash: &[u8]) -> io::Result<Sealed> {
-        let _turn = self.turn.lock().await;
-        let sealed = self.tail.borrow().sealed.clone();
-        let (row, received, received_hash) = match sealed {
-            Some(sealed) => sealed,
-            None => {
-                self.mark_limit().await?;
-                self.close().await?
-            }
+    pub(super) async fn seal(self: &Arc<Self>, turn: Turn, size: u64, hash: &[u8]) -> io::Result<Sealed> {
+        let hash = hash.to_vec();
+        let close = move |live: &Live, writer: &mut Writer| {
+            let row = live.close(writer, None)?;
+            // of a log that was sealed before this master started only the stored bytes are known
+            let sent = if writer.sent.count() == 0 { row.hash } else { *writer.sent.finalize().as_bytes() };
+            let agrees = live.received() == size && (hash.is_empty() || hash == sent);
+            Ok(Sealed { row, agrees })
         };
-        Ok(Sealed { agrees: received == size && (hash.is_empty() || hash == received_hash), row })
+        self.change(turn, 0, close).await
     }
 
     /// Ends the log with a line of ours, whatever its worker sent.
-    pub(super) async fn end(&self, marker: &str) -> io::Result<SealRow> {
-        let _turn = self.turn.lock().await;
-        self.mark_limit().await?;
-        self.append_line(marker).await?;
-        Ok(self.close().await?.0)
+    pub(super) async fn end(self: &Arc<Self>, turn: Turn, line: &str) -> io::Result<SealRow> {
+        let line = line.to_owned();
+        self.change(turn, line.len(), move |live, writer| live.close(writer, Some(&line))).await
     }
 
-    /// Says in the log that bytes were dropped.
-    async fn mark_limit(&self) -> io::Result<()> {
-        let dropped = {
-            let tail = self.tail.borrow();
-            tail.received.saturating_sub(tail.stored)
+    /// Makes one change of a log: at once while it stays in memory, else on another thread.
+    async fn change<T: Send + 'static>(
+        self: &Arc<Self>,
+        mut turn: Turn,
+        growth: usize,
+        change: impl FnOnce(&Live, &mut Writer) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let live = self.clone();
+        let is_small = turn.pair.is_none() && self.view().source.size + growth as u64 <= SMALL_MAX as u64;
+        let work = move || {
+            let done = change(&live, &mut turn);
+            live.changed.send_replace(());
+            done
         };
-        if dropped == 0 {
-            return Ok(());
-        }
-        let limit = self.limit;
-        self.append_line(&format!("[guild: log limit of {limit} bytes reached, {dropped} bytes dropped]\n")).await
+        if is_small { work() } else { self.files.run(work).await }
     }
 
-    async fn append_line(&self, line: &str) -> io::Result<()> {
-        let broken = self.tail.borrow().last.is_some_and(|last| last != b'\n');
-        let line = if broken { format!("\n{line}") } else { line.to_owned() };
-        self.append(line.as_bytes()).await
+    fn take_in(&self, writer: &mut Writer, write: Write) -> io::Result<Written> {
+        let Write { bytes, marks, room: queued } = write;
+        let (received, stored) = (self.received(), self.view().source.size);
+        let room = usize::try_from(self.limit.saturating_sub(stored)).unwrap_or(usize::MAX);
+        let (kept, dropped) = bytes.split_at(room.min(bytes.len()));
+        // marks first: those beyond the end of the log are dropped when it is taken up
+        writer.note(&marks, received + kept.len() as u64)?;
+        self.store(writer, kept)?;
+        writer.sent.update(kept);
+        if !dropped.is_empty() {
+            writer.part();
+            writer.sent.update(dropped);
+        }
+        let received = received + bytes.len() as u64;
+        self.view().received = received;
+        drop(queued);
+        Ok(Written { received, durable: writer.durable })
     }
 
     /// Stores bytes: in memory while they are few, else in the file. On an error nothing of them counts.
-    async fn append(&self, bytes: &[u8]) -> io::Result<()> {
-        let Some(last) = bytes.last().copied() else { return Ok(()) };
-        let is_small = {
-            let tail = self.tail.borrow();
-            tail.file.is_none() && tail.small.len() + bytes.len() <= SMALL_MAX
-        };
-        if is_small {
-            self.tail.borrow_mut().small.extend_from_slice(bytes);
-        } else {
-            self.append_to_file(bytes.to_vec()).await?;
+    fn store(&self, writer: &mut Writer, bytes: &[u8]) -> io::Result<()> {
+        let Some(last) = bytes.last() else { return Ok(()) };
+        if !self.store_small(bytes) {
+            self.store_large(writer, bytes)?;
         }
-        let mut tail = self.tail.borrow_mut();
-        tail.stored += bytes.len() as u64;
-        tail.stored_hash.update(bytes);
-        tail.last = Some(last);
-        drop(tail);
-        self.announce();
+        writer.last = Some(*last);
         Ok(())
     }
 
-    async fn append_to_file(&self, bytes: Vec<u8>) -> io::Result<()> {
-        let (file, small, stored, durable) = {
-            let tail = self.tail.borrow();
-            // few bytes: at most what a small log holds
-            (tail.file.clone(), tail.small.clone(), tail.stored, tail.durable)
-        };
-        let (files, key) = (self.files.clone(), self.key);
-        let end = stored + bytes.len() as u64;
-        let sync = end - durable >= SYNC_EVERY;
-        let file = blocking(move || {
-            let file = match file {
-                Some(file) => file,
-                None => {
-                    let file = Arc::new(files.create(key)?);
-                    file.write_all_at(&small, 0)?;
-                    file
-                }
-            };
-            file.write_all_at(&bytes, stored)?;
-            if sync {
-                file.sync_data()?;
-            }
-            Ok(file)
-        })
-        .await?;
-        let mut tail = self.tail.borrow_mut();
-        tail.file = Some(file);
-        tail.small = Vec::new();
-        if sync {
-            tail.durable = end;
+    /// False: they are too many.
+    fn store_small(&self, bytes: &[u8]) -> bool {
+        let source = &mut self.view().source;
+        let end = source.size + bytes.len() as u64;
+        match &mut source.bytes {
+            Bytes::Memory(small) if end <= SMALL_MAX as u64 => Arc::make_mut(small).extend_from_slice(bytes),
+            Bytes::Memory(_) | Bytes::Open(_) | Bytes::Closed(_) => return false,
         }
+        source.size = end;
+        true
+    }
+
+    fn store_large(&self, writer: &mut Writer, bytes: &[u8]) -> io::Result<()> {
+        let Source { size, bytes: place } = self.source();
+        let log = match place {
+            Bytes::Memory(small) => self.begin_file(writer, &small)?,
+            Bytes::Open(log) => log,
+            Bytes::Closed(_) => return Err(io::Error::other("the log is sealed")),
+        };
+        log.write_all_at(bytes, size)?;
+        let end = size + bytes.len() as u64;
+        if end - writer.durable >= SYNC_EVERY {
+            writer.sync(&log, end)?;
+        }
+        self.view().source = Source { size: end, bytes: Bytes::Open(log) };
         Ok(())
     }
 
-    async fn close(&self) -> io::Result<(SealRow, u64, [u8; 32])> {
-        let file = self.tail.borrow().file.clone();
-        if let Some(file) = file {
-            let (files, key, size) = (self.files.clone(), self.key, self.tail.borrow().stored);
-            blocking(move || {
-                file.set_len(size)?;
-                file.sync_data()?;
-                files.sync_dir(key)
-            })
-            .await?;
-        }
-        let mut tail = self.tail.borrow_mut();
-        let bytes = tail.file.is_none().then(|| tail.small.clone());
-        let hash = *tail.stored_hash.finalize().as_bytes();
-        let row = SealRow { key: self.key, size: tail.stored, hash, bytes };
-        let sealed = (row, tail.received, *tail.received_hash.finalize().as_bytes());
-        tail.sealed = Some(sealed.clone());
-        drop(tail);
-        self.announce();
-        Ok(sealed)
+    fn begin_file(&self, writer: &mut Writer, small: &[u8]) -> io::Result<Arc<File>> {
+        let mut pair = self.files.begin(self.key)?;
+        pair.add_marks(&writer.marks)?;
+        writer.ends_at.map_or(Ok(()), |offset| pair.note_end(offset))?;
+        pair.log.write_all_at(small, 0)?;
+        let log = pair.log.clone();
+        writer.pair = Some(pair);
+        writer.marks = Vec::new();
+        // also where the write that follows fails
+        self.view().source.bytes = Bytes::Open(log.clone());
+        Ok(log)
     }
 
-    fn announce(&self) {
-        let stored = self.tail.borrow().stored;
-        self.grown.send_replace(stored);
+    /// Ends the log, once; large ones are on the disk when this answers. After an error it may be tried again.
+    fn close(&self, writer: &mut Writer, line: Option<&str>) -> io::Result<SealRow> {
+        if let Some(row) = &self.view().sealed {
+            return Ok(row.clone());
+        }
+        let stored = writer.ends_at.unwrap_or(self.view().source.size);
+        let dropped = self.received().saturating_sub(stored);
+        if dropped > 0 && !writer.limit_told {
+            let limit = self.limit;
+            self.tell(writer, &format!("[guild: log limit of {limit} bytes reached, {dropped} bytes dropped]\n"))?;
+            writer.limit_told = true;
+        }
+        if let Some(line) = line.filter(|_| !writer.end_told) {
+            self.tell(writer, line)?;
+            writer.end_told = true;
+        }
+        if let Some(log) = writer.pair.as_ref().map(|pair| pair.log.clone()) {
+            let size = self.view().source.size;
+            // a write that failed half-way may have left more
+            log.set_len(size)?;
+            writer.sync(&log, size)?;
+            self.files.sync_names(self.key)?;
+        }
+        let hash = *writer.stored.as_ref().unwrap_or(&writer.sent).finalize().as_bytes();
+        let mut view = self.view();
+        let bytes = match &view.source.bytes {
+            Bytes::Memory(bytes) => Some(bytes.to_vec()),
+            Bytes::Open(_) | Bytes::Closed(_) => None,
+        };
+        let row = SealRow { key: self.key, size: view.source.size, hash, bytes };
+        view.sealed = Some(row.clone());
+        Ok(row)
+    }
+
+    /// Adds a line of ours.
+    fn tell(&self, writer: &mut Writer, line: &str) -> io::Result<()> {
+        let broken = writer.last.is_some_and(|last| last != b'\n');
+        let line = if broken { format!("\n{line}") } else { line.to_owned() };
+        if writer.ends_at.is_none() {
+            let size = self.view().source.size;
+            writer.pair.as_mut().map_or(Ok(()), |pair| pair.note_end(size))?;
+            writer.ends_at = Some(size);
+        }
+        self.store(writer, line.as_bytes())?;
+        writer.part().update(line.as_bytes());
+        Ok(())
+    }
+
+    fn view(&self) -> MutexGuard<'_, View> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Opens the file of an earlier master: with its hash where it is trusted, else emptied.
-fn reopen(files: &Files, key: StepKey, trusted: bool) -> io::Result<(File, blake3::Hasher, u64, Option<u8>)> {
-    let file = files.create(key)?;
-    let mut hash = blake3::Hasher::new();
-    if !trusted {
-        file.set_len(0)?;
-        return Ok((file, hash, 0, None));
+impl Writer {
+    /// Makes the log durable up to `end`.
+    fn sync(&mut self, log: &File, end: u64) -> io::Result<()> {
+        if self.sync_failed {
+            // the system reports a failed write once and then takes the pages for written: they are written anew
+            rewrite(log, self.durable, end)?;
+        }
+        self.sync_failed = true;
+        log.sync_data()?;
+        self.sync_failed = false;
+        self.durable = end;
+        Ok(())
     }
-    let (mut size, mut last) = (0, None);
-    loop {
-        let bytes = read_at(&file, size, REHASH)?;
-        let Some(byte) = bytes.last() else { return Ok((file, hash, size, last)) };
-        last = Some(*byte);
-        size += bytes.len() as u64;
-        hash.update(&bytes);
+
+    /// The hash of what is stored, from here on apart from that of what was sent.
+    fn part(&mut self) -> &mut blake3::Hasher {
+        self.stored.get_or_insert_with(|| self.sent.clone())
     }
+
+    /// Keeps the marks of new bytes, up to `end`.
+    fn note(&mut self, marks: &[Mark], end: u64) -> io::Result<()> {
+        let mut new = Vec::new();
+        for mark in marks {
+            if (self.next_mark..end).contains(&mark.offset) && new.len() < MARKS_MAX {
+                self.next_mark = mark.offset + 1;
+                new.push(*mark);
+            }
+        }
+        match &mut self.pair {
+            Some(pair) => pair.add_marks(&new),
+            None => {
+                self.marks.extend(new);
+                self.marks.truncate(MARKS_MAX);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn rewrite(log: &File, mut from: u64, end: u64) -> io::Result<()> {
+    while from < end {
+        let left = usize::try_from(end - from).unwrap_or(CHUNK).min(CHUNK);
+        let bytes = read_at(log, from, left)?;
+        if bytes.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        log.write_all_at(&bytes, from)?;
+        from += bytes.len() as u64;
+    }
+    Ok(())
 }

@@ -3,22 +3,28 @@
 //!
 //! A small log stays in memory until it is sealed and then lies in the store: a trivial job costs no file. A larger one is a
 //! file; its worker keeps the bytes until the seal is committed, so that a power cut in the middle costs nothing.
+//!
+//! `received` counts what the worker sent, `size` what is stored and read. They part at the limit: bytes beyond it are
+//! received and dropped, and at the end a line of ours says how many, so that a log may be longer than the limit by lines
+//! of ours. The seal's size and hash are those of the bytes stored, with these lines.
 
 mod files;
 mod lines;
 mod live;
+mod source;
 
 use crate::coordinator::record::{JobKey, SealRow, StepKey};
 use files::Files;
 use futures::future::LocalBoxFuture;
-use live::Live;
+use live::{Live, Turn, Write};
 use schema::values::{Refusal, RefusalCode, Time};
+use source::{Bytes, Source};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::rc::Rc;
-use tokio::sync::Notify;
+use std::sync::Arc;
+use tokio::sync::{Notify, Semaphore};
 
 /// A log up to this size, in bytes, is kept in memory while live and in the store when sealed.
 pub const SMALL_MAX: usize = 64 << 10;
@@ -79,84 +85,76 @@ pub trait Seals {
 pub struct Logs {
     files: Files,
     limit: u64,
-    /// Files hold what was written to them before: the machine did not start anew.
-    trusted: bool,
     seals: Box<dyn Seals>,
-    live: RefCell<BTreeMap<StepKey, Rc<Live>>>,
+    live: RefCell<BTreeMap<StepKey, Arc<Live>>>,
     /// A log began, or its seal was committed.
     changed: Notify,
-    room: tokio::sync::Semaphore,
+    room: Arc<Semaphore>,
     index: lines::Indexes,
 }
 
 /// Where a log's bytes are.
 enum Place {
-    Live(Rc<Live>),
+    Live(Arc<Live>),
     Sealed(SealRow),
-    /// Written before this master started, and neither resumed nor sealed since.
-    Left(u64),
     Nowhere,
 }
 
 impl Logs {
-    /// `limit`: the most bytes that a log may have. `trusted`: the machine is still in the boot in which files were written.
+    /// `limit`: the most bytes that a log may have. `trusted`: false where files of an earlier master are not to be
+    /// trusted; they never are when they were begun in another boot of the machine.
     pub fn open(state: &Path, limit: u64, trusted: bool, seals: Box<dyn Seals>) -> io::Result<Logs> {
-        Ok(Logs {
-            files: Files::open(&state.join("logs"))?,
+        Ok(Logs::over(Files::open(&state.join("logs"), trusted, false)?, limit, seals))
+    }
+
+    /// Does file work where it is asked for: for simulations.
+    pub fn open_inline(state: &Path, limit: u64, trusted: bool, seals: Box<dyn Seals>) -> io::Result<Logs> {
+        Ok(Logs::over(Files::open(&state.join("logs"), trusted, true)?, limit, seals))
+    }
+
+    fn over(files: Files, limit: u64, seals: Box<dyn Seals>) -> Logs {
+        Logs {
+            files,
             limit,
-            trusted,
             seals,
             live: RefCell::default(),
             changed: Notify::new(),
-            room: tokio::sync::Semaphore::new(QUEUED_MAX),
+            room: Arc::new(Semaphore::new(QUEUED_MAX)),
             index: lines::Indexes::default(),
-        })
+        }
     }
 
     /// Appends at `offset`. What overlaps is dropped, a gap is refused; writes of one log take effect in the order of calls.
+    /// A write that was begun ends also when its caller is gone.
     pub async fn write(&self, key: StepKey, offset: u64, bytes: Vec<u8>, marks: Vec<Mark>) -> Result<Written, Refusal> {
         let wanted = u32::try_from(bytes.len().min(QUEUED_MAX)).unwrap_or(u32::MAX);
-        let _room = self.room.acquire_many(wanted).await;
-        let live = self.resume(key).await.map_err(|error| cannot_write(&error))?;
-        live.write(offset, &bytes, &marks).await
+        let room = self.room.clone().acquire_many_owned(wanted).await;
+        let room = room.map_err(|error| cannot_write(&io::Error::other(error)))?;
+        let (live, turn) = self.resume(key).await.map_err(|error| cannot_write(&error))?;
+        live.write(turn, offset, Write { bytes, marks, room }).await
     }
 
     /// Where the worker goes on, and whether the log is sealed.
     pub async fn received(&self, key: StepKey) -> io::Result<(u64, bool)> {
-        match self.place(key).await? {
-            Place::Live(live) => Ok((live.received(), live.is_sealed())),
-            Place::Sealed(row) => Ok((row.size, true)),
-            Place::Left(_) | Place::Nowhere => Ok((self.resume(key).await?.received(), false)),
-        }
+        let (live, _turn) = self.resume(key).await?;
+        Ok((live.received(), live.is_sealed()))
     }
 
     pub async fn size(&self, key: StepKey) -> io::Result<Size> {
         Ok(match self.place(key).await? {
             Place::Live(live) => live.size(),
             Place::Sealed(row) => Size { size: row.size, sealed: true, hash: Some(row.hash) },
-            Place::Left(size) => Size { size, sealed: false, hash: None },
             Place::Nowhere => Size { size: 0, sealed: false, hash: None },
         })
     }
 
     /// At most `count` bytes from `offset`; empty at the end so far.
     pub async fn read(&self, key: StepKey, offset: u64, count: u32) -> io::Result<Chunk> {
-        let count = count as usize;
-        match self.place(key).await? {
-            Place::Live(live) => {
-                let size = live.size();
-                let bytes = live.read(offset, count).await?;
-                let end = offset.saturating_add(bytes.len() as u64);
-                Ok(Chunk { bytes, sealed: size.sealed && end >= size.size })
-            }
-            Place::Sealed(row) => {
-                let bytes = self.read_sealed(&row, offset, count).await?;
-                let sealed = offset.saturating_add(bytes.len() as u64) >= row.size;
-                Ok(Chunk { bytes, sealed })
-            }
-            Place::Left(size) => Ok(Chunk { bytes: self.files.read(key, offset, count, size).await?, sealed: false }),
-            Place::Nowhere => Ok(Chunk { bytes: Vec::new(), sealed: false }),
-        }
+        let (source, sealed) = self.source(key).await?;
+        let size = source.size;
+        let bytes = source.on_thread(&self.files, move |source| source.read(offset, count as usize)).await?;
+        let sealed = sealed && offset.saturating_add(bytes.len() as u64) >= size;
+        Ok(Chunk { bytes, sealed })
     }
 
     /// Resolves when there is a byte at `offset`, or when the log is sealed.
@@ -165,8 +163,7 @@ impl Logs {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
             if let Place::Live(live) = self.place(key).await? {
-                let size = live.wait(offset).await;
-                return Ok(size);
+                return Ok(live.wait(offset).await);
             }
             let size = self.size(key).await?;
             if size.sealed || size.size > offset {
@@ -176,17 +173,30 @@ impl Logs {
         }
     }
 
-    /// Lines `first` (from 1) to `first + count - 1`, cut at 256 KiB.
-    pub async fn lines(&self, key: StepKey, first: u64, count: u32) -> io::Result<Lines> {
-        let size = self.size(key).await?;
-        lines::lines(self, &self.index, key, size, first.max(1), count).await
+    /// When bytes were read from the step, by rising offset. Of a small log they are known until its seal is committed.
+    pub async fn marks(&self, key: StepKey) -> io::Result<Vec<Mark>> {
+        if let Place::Live(live) = self.place(key).await? {
+            return live.marks().await;
+        }
+        let files = self.files.clone();
+        self.files.run(move || files.marks(key)).await
     }
 
-    /// Ends a log. `size` and `hash` are what its worker says. Large ones are on the disk when this answers. May be repeated
-    /// until [`Logs::forget_sealed`].
+    /// Lines `first` (from 1) to `first + count - 1`, cut at 256 KiB.
+    pub async fn lines(&self, key: StepKey, first: u64, count: u32) -> io::Result<Lines> {
+        let (source, _) = self.source(key).await?;
+        let mut index = self.index.take(key);
+        let look = move |source: &Source| Ok((index.lines(source, first.max(1), count)?, index));
+        let (lines, index) = source.on_thread(&self.files, look).await?;
+        self.index.keep(key, index);
+        Ok(lines)
+    }
+
+    /// Ends a log. `size` and `hash` are what its worker says. Large ones are on the disk when this answers. May be
+    /// repeated.
     pub async fn seal(&self, key: StepKey, size: u64, hash: &[u8]) -> io::Result<Sealed> {
-        let live = self.resume(key).await?;
-        live.seal(size, hash).await
+        let (live, turn) = self.resume(key).await?;
+        live.seal(turn, size, hash).await
     }
 
     /// The seals of these logs are committed: what is kept of them in memory goes.
@@ -200,79 +210,112 @@ impl Logs {
     pub async fn end_attempt(&self, job: JobKey, attempt: u16, marker: &str) -> io::Result<Vec<SealRow>> {
         let mut rows = Vec::new();
         for key in self.open_logs(job, attempt).await? {
-            let live = self.resume(key).await?;
+            let (live, turn) = self.resume(key).await?;
             if !live.is_sealed() {
-                rows.push(live.end(marker).await?);
+                rows.push(live.end(turn, marker).await?);
             }
         }
         Ok(rows)
     }
 
     /// Deletes the files of logs, for retention.
-    pub fn delete(&self, keys: impl IntoIterator<Item = StepKey>) {
-        for key in keys {
-            self.live.borrow_mut().remove(&key);
-            self.files.delete(key);
+    pub async fn delete(&self, keys: Vec<StepKey>) -> io::Result<()> {
+        for key in &keys {
+            self.live.borrow_mut().remove(key);
+            drop(self.index.take(*key));
         }
+        let files = self.files.clone();
+        let delete = move || {
+            keys.into_iter().for_each(|key| files.delete(key));
+            Ok(())
+        };
+        self.files.run(delete).await
     }
 
     async fn place(&self, key: StepKey) -> io::Result<Place> {
-        if let Some(live) = self.live.borrow().get(&key) {
-            return Ok(Place::Live(live.clone()));
+        if let Some(live) = self.open_log(key) {
+            return Ok(Place::Live(live));
         }
-        if let Some(row) = self.seals.find(key).await.map_err(io::Error::other)? {
+        if let Some(row) = self.find(key).await? {
             return Ok(Place::Sealed(row));
         }
         // it may have begun while the store was asked
-        if let Some(live) = self.live.borrow().get(&key) {
-            return Ok(Place::Live(live.clone()));
+        if let Some(live) = self.open_log(key) {
+            return Ok(Place::Live(live));
         }
-        match self.files.size(key) {
-            Some(size) if self.trusted => Ok(Place::Left(size)),
-            Some(_) | None => Ok(Place::Nowhere),
+        if self.files.exists(key) {
+            // an earlier master began it, and its worker is not back yet
+            return Ok(Place::Live(self.resume(key).await?.0));
         }
+        Ok(Place::Nowhere)
     }
 
-    /// The live log of this key: going on, taken up after a restart, or new.
-    async fn resume(&self, key: StepKey) -> io::Result<Rc<Live>> {
-        let known = self.live.borrow().get(&key).cloned();
-        let live = known.unwrap_or_else(|| {
-            let live = Rc::new(Live::new(self.files.clone(), key, self.limit));
-            self.live.borrow_mut().insert(key, live.clone());
-            live
-        });
-        live.take_up(self.trusted).await?;
+    /// The log's bytes as they are now, and whether they are all.
+    async fn source(&self, key: StepKey) -> io::Result<(Source, bool)> {
+        Ok(match self.place(key).await? {
+            Place::Live(live) => live.source_and_seal(),
+            Place::Sealed(row) => (sealed_source(&self.files, &row), true),
+            Place::Nowhere => (Source::empty(), false),
+        })
+    }
+
+    /// The log of this key as it goes on: held already, taken up after a restart, or new; and the right to change it.
+    async fn resume(&self, key: StepKey) -> io::Result<(Arc<Live>, Turn)> {
+        let live = self.held(key);
+        let turn = live.turn().await;
+        if live.is_taken_up() {
+            return Ok((live, turn));
+        }
+        let sealed = self.find(key).await?;
+        let was_sealed = sealed.is_some();
+        let turn = live.open(turn, sealed).await?;
+        if was_sealed {
+            // the store has it: nothing to hold on to
+            self.live.borrow_mut().remove(&key);
+        }
         self.changed.notify_waiters();
-        Ok(live)
+        Ok((live, turn))
     }
 
-    async fn read_sealed(&self, row: &SealRow, offset: u64, count: usize) -> io::Result<Vec<u8>> {
-        match &row.bytes {
-            Some(bytes) => Ok(slice(bytes, offset, count)),
-            None => self.files.read(row.key, offset, count, row.size).await,
-        }
+    /// Held from the first call on, so that calls take their turns in order.
+    fn held(&self, key: StepKey) -> Arc<Live> {
+        let mut held = self.live.borrow_mut();
+        held.entry(key).or_insert_with(|| Arc::new(Live::new(self.files.clone(), key, self.limit))).clone()
+    }
+
+    /// None: the log is not held, or what there was of it is not taken up yet.
+    fn open_log(&self, key: StepKey) -> Option<Arc<Live>> {
+        self.live.borrow().get(&key).filter(|live| live.is_taken_up()).cloned()
+    }
+
+    async fn find(&self, key: StepKey) -> io::Result<Option<SealRow>> {
+        self.seals.find(key).await.map_err(io::Error::other)
     }
 
     async fn open_logs(&self, job: JobKey, attempt: u16) -> io::Result<Vec<StepKey>> {
         let key = |step| StepKey { job, attempt, step };
         let mut keys: Vec<StepKey> = self.live.borrow().range(key(0)..=key(u16::MAX)).map(|(key, _)| *key).collect();
-        for step in self.files.steps(job, attempt)? {
-            if !keys.contains(&key(step)) && self.seals.find(key(step)).await.map_err(io::Error::other)?.is_none() {
-                keys.push(key(step));
-            }
-        }
+        let files = self.files.clone();
+        let on_disk = self.files.run(move || files.steps(job, attempt)).await?;
+        keys.extend(on_disk.into_iter().map(key));
+        keys.sort();
+        keys.dedup();
         Ok(keys)
     }
 }
 
-/// At most `count` bytes from `offset`.
-fn slice(bytes: &[u8], offset: u64, count: usize) -> Vec<u8> {
-    let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
-    let end = start.saturating_add(count).min(bytes.len());
-    bytes[start..end].to_vec()
+fn sealed_source(files: &Files, row: &SealRow) -> Source {
+    let bytes = match &row.bytes {
+        Some(bytes) => Bytes::Memory(Arc::new(bytes.clone())),
+        None => Bytes::Closed(files.log_path(row.key)),
+    };
+    Source { size: row.size, bytes }
 }
 
 fn cannot_write(error: &io::Error) -> Refusal {
     Refusal::new(RefusalCode::Unavailable, format!("the log cannot be written: {error}"))
         .help("keep the bytes and try again: it goes on when the master's disk does")
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,14 @@
-//! The audit table: each row's BLAKE3 covers the row before, so that a row that is gone or altered shows.
+//! The audit table: each row's BLAKE3 covers the row before, and the last one is noted apart, so that a row that is gone
+//! or altered shows. The chain has no key: it tells of accidents and of careless hands, not of who rewrites all of it.
 
 use super::StoreError;
-use super::row::{id, read_id, read_time, time};
+use super::row::{self, id, read_id, read_time, time};
+use data_encoding::HEXLOWER;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use schema::values::Time;
+
+/// Where the newest row's hash is noted.
+const END: &str = "audit";
 
 pub(super) fn append(to: &Transaction<'_>, at: Time, by: u64, text: &str) -> rusqlite::Result<()> {
     let last: Option<(u64, [u8; 32])> = to
@@ -14,7 +19,7 @@ pub(super) fn append(to: &Transaction<'_>, at: Time, by: u64, text: &str) -> rus
     let hash = link(&before, sequence + 1, at, by, text);
     to.prepare_cached("insert into audit (sequence, time, by_grant, text, hash) values (?1, ?2, ?3, ?4, ?5)")?
         .execute(params![id(sequence + 1), time(at), id(by), text, hash])?;
-    Ok(())
+    row::set_meta(to, END, &HEXLOWER.encode(&hash))
 }
 
 /// Follows the whole chain; answers how many rows it has, or the first that does not fit.
@@ -32,6 +37,10 @@ pub fn verify(connection: &Connection) -> Result<u64, StoreError> {
             return Err(StoreError::Corrupt(format!("the audit chain breaks at row {count}")));
         }
         before = hash;
+    }
+    let end = if count == 0 { None } else { Some(HEXLOWER.encode(&before)) };
+    if row::meta(connection, END)? != end {
+        return Err(StoreError::Corrupt(format!("the audit chain ends at row {count}, and there were more")));
     }
     Ok(count)
 }

@@ -1,6 +1,6 @@
 //! Writes batches of records, each in one transaction.
 
-use super::row::{id, json, maybe_time, time, word};
+use super::row::{self, id, json, maybe_time, time, word};
 use super::{CommitError, audit};
 use crate::coordinator::record::{
     AttemptRow, BuildRow, GrantRow, JobRow, Record, RequestRow, SealRow, StepRow, WorkerRow,
@@ -10,31 +10,79 @@ use schema::values::{Change, Event, Time};
 
 /// Answers are kept for so long, and so many of them (`common.capnp`).
 const REQUESTS_KEPT_MS: i64 = 7 * 24 * 3600 * 1000;
-/// Old answers deleted per commit that writes one.
+const REQUESTS_KEPT: i64 = 100_000;
+/// Old answers deleted with each that is written.
 const REQUESTS_SWEPT: u32 = 8;
+/// With less than this left, in bytes, an I/O error is taken for a full disk.
+const ROOM_MIN: u64 = 1 << 20;
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("event {found} was to follow event {last}: the sequence would have a gap")]
+    Gap { last: u64, found: u64 },
+}
 
 pub(super) fn commit(connection: &mut Connection, batch: Vec<Record>) -> Result<(), CommitError> {
     match write(connection, &batch) {
         Ok(()) => Ok(()),
-        Err(error) if is_full(&error) => Err(CommitError::Full(batch)),
-        Err(error) => Err(CommitError::Failed(error.to_string())),
+        Err(Failure::Sqlite(error)) if is_full(connection, &error) => Err(CommitError::Full(batch)),
+        Err(failure) => Err(CommitError::Failed(failure.to_string())),
     }
 }
 
-fn write(connection: &mut Connection, batch: &[Record]) -> rusqlite::Result<()> {
+fn write(connection: &mut Connection, batch: &[Record]) -> Result<(), Failure> {
     let transaction = connection.transaction()?;
     for record in batch {
         write_record(&transaction, record)?;
     }
-    transaction.commit()
+    write_counters(&transaction, batch)?;
+    Ok(transaction.commit()?)
 }
 
-/// SQLite says "full" for its own limit, and "I/O error" with ENOSPC below for a full disk under the WAL.
-fn is_full(error: &rusqlite::Error) -> bool {
-    const IOERR_WRITE: i32 = 10 | (3 << 8);
-    error
-        .sqlite_error()
-        .is_some_and(|failure| failure.code == ErrorCode::DiskFull || failure.extended_code == IOERR_WRITE)
+/// SQLite says "full" where a write met the end of the disk, but "I/O error" where the shared index of the WAL could not
+/// grow or a sync met it (`unixShmMap`, `unixSync`). Any other I/O error ends the process: what a failed sync left behind
+/// is not known.
+fn is_full(connection: &Connection, error: &rusqlite::Error) -> bool {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => true,
+        Some(ErrorCode::SystemIoFailure) => connection.path().is_some_and(has_no_room),
+        Some(_) | None => false,
+    }
+}
+
+fn has_no_room(path: &str) -> bool {
+    rustix::fs::statvfs(path).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM_MIN)
+}
+
+/// Notes the highest ids of the batch, so that none is used again after its row was deleted.
+fn write_counters(to: &Transaction<'_>, batch: &[Record]) -> Result<(), Failure> {
+    let (mut build, mut grant) = (0, 0);
+    let mut events = Vec::new();
+    for record in batch {
+        if let Record::Build(row) = record {
+            build = build.max(row.id.0);
+        } else if let Record::Grant(row) = record {
+            grant = grant.max(row.id.0);
+        } else if let Record::Event(event) = record {
+            events.push(event.sequence);
+        }
+    }
+    let last = follow(row::counter(to, "event")?, &events)?;
+    for (name, value) in [("build", build), ("grant", grant), ("event", last)] {
+        let sql = "update counters set value = ?2 where name = ?1 and value < ?2";
+        run(to, sql, params![name, id(value)])?;
+    }
+    Ok(())
+}
+
+/// The last of the events, where each is the next of the one before.
+fn follow(last: u64, events: &[u64]) -> Result<u64, Failure> {
+    events.iter().try_fold(last, |last, found| match *found == last + 1 {
+        true => Ok(*found),
+        false => Err(Failure::Gap { last, found: *found }),
+    })
 }
 
 fn write_record(to: &Transaction<'_>, record: &Record) -> rusqlite::Result<()> {
@@ -63,14 +111,15 @@ fn run(to: &Transaction<'_>, sql: &str, values: impl rusqlite::Params) -> rusqli
     Ok(())
 }
 
+/// What a build is never changes; how it goes does.
 fn write_build(to: &Transaction<'_>, row: &BuildRow) -> rusqlite::Result<()> {
     let source = row.stamp.sources.first();
     let sql = "insert into builds (id, project, number, ref, revision, state, outcome, stamp, cause, trust, created, \
                started, finished, subject, author, diagnosis, job_count, by_grant) \
                values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18) \
                on conflict (id) do update set state = excluded.state, outcome = excluded.outcome, \
-               started = excluded.started, finished = excluded.finished, diagnosis = excluded.diagnosis, \
-               job_count = excluded.job_count";
+               started = excluded.started, finished = excluded.finished, subject = excluded.subject, \
+               author = excluded.author, diagnosis = excluded.diagnosis, job_count = excluded.job_count";
     let values = params![
         id(row.id.0),
         row.project,
@@ -215,8 +264,18 @@ fn write_worker(to: &Transaction<'_>, row: &WorkerRow) -> rusqlite::Result<()> {
 fn write_request(to: &Transaction<'_>, row: &RequestRow) -> rusqlite::Result<()> {
     let sql = "insert or replace into requests (id, by_grant, body, answer, time) values (?1, ?2, ?3, ?4, ?5)";
     run(to, sql, params![row.id.0, id(row.by.0), row.body, json(&row.answer), time(row.time)])?;
-    let sql = "delete from requests where id in (select id from requests where time < ?1 order by time limit ?2)";
-    run(to, sql, params![time(row.time) - REQUESTS_KEPT_MS, REQUESTS_SWEPT])
+    sweep_requests(to, row.time)
+}
+
+/// Forgets what is too old or too much, a few at a time.
+fn sweep_requests(to: &Transaction<'_>, now: Time) -> rusqlite::Result<()> {
+    let sql =
+        "delete from requests where number in (select number from requests where time < ?1 order by time limit ?2)";
+    run(to, sql, params![time(now) - REQUESTS_KEPT_MS, REQUESTS_SWEPT])?;
+    // numbers may have holes, so fewer may be kept: the coordinator remembers as many as were loaded
+    let sql = "delete from requests where number in (select number from requests \
+               where number <= (select max(number) from requests) - ?1 order by number limit ?2)";
+    run(to, sql, params![REQUESTS_KEPT, REQUESTS_SWEPT])
 }
 
 fn write_event(to: &Transaction<'_>, event: &Event) -> rusqlite::Result<()> {

@@ -2,12 +2,17 @@
 
 use super::{BUSY, StoreError};
 use rusqlite::{Connection, OpenFlags};
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 /// Prepared statements kept per connection.
 const STATEMENTS: usize = 64;
+
+/// The WAL is cut to this size, in bytes, after a burst.
+const JOURNAL_KEPT: i64 = 64 << 20;
 
 /// Where the database is.
 #[derive(Clone, Debug)]
@@ -23,6 +28,7 @@ impl Connector {
         // FULL: a commit is on the disk when it answers (https://sqlite.org/pragma.html#pragma_synchronous)
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.pragma_update(None, "synchronous", "full")?;
+        connection.pragma_update(None, "journal_size_limit", JOURNAL_KEPT)?;
         Ok(connection)
     }
 
@@ -32,14 +38,22 @@ impl Connector {
         Ok(connection)
     }
 
+    /// How SQL names it.
+    pub(super) fn uri(&self) -> String {
+        match self {
+            Connector::File(path) => path.to_string_lossy().into_owned(),
+            Connector::Memory(name) => format!("file:{name}?mode=memory&cache=shared"),
+        }
+    }
+
     fn open(&self, flags: OpenFlags) -> Result<Connection, StoreError> {
         let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
         let connection = match self {
             Connector::File(path) => Connection::open_with_flags(path, flags)?,
-            Connector::Memory(name) => {
+            Connector::Memory(_) => {
                 let shared = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
                 let flags = shared | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-                Connection::open_with_flags(format!("file:{name}?mode=memory&cache=shared"), flags)?
+                Connection::open_with_flags(self.uri(), flags)?
             }
         };
         connection.busy_timeout(BUSY)?;
@@ -53,20 +67,51 @@ type Work = Box<dyn FnOnce(&mut Connection) + Send>;
 /// Runs work on one connection, one after the other.
 #[derive(Clone)]
 pub(super) enum Executor {
-    Thread(mpsc::Sender<Work>),
+    Thread(Arc<Thread>),
     Inline(Arc<Mutex<Connection>>),
 }
 
+/// A thread with a connection. The last one to drop it waits until the connection is closed.
+pub(super) struct Thread {
+    work: Option<mpsc::Sender<Work>>,
+    handle: Option<JoinHandle<()>>,
+}
+
+impl Thread {
+    fn send(&self, work: Work) -> Result<(), StoreError> {
+        let sender = self.work.as_ref().ok_or(StoreError::Closed)?;
+        sender.send(work).map_err(|_| StoreError::Closed)
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        self.work = None;
+        // a query may hold the last handle of its own thread
+        let other = self.handle.take().filter(|handle| handle.thread().id() != std::thread::current().id());
+        if let Some(handle) = other {
+            let _ = handle.join();
+        }
+    }
+}
+
 impl Executor {
-    pub(super) fn thread(mut connection: Connection) -> Executor {
+    pub(super) fn thread(connection: Connection) -> Executor {
+        Executor::guarded(connection, None)
+    }
+
+    /// `lock` is held until the connection is closed.
+    pub(super) fn guarded(mut connection: Connection, lock: Option<File>) -> Executor {
         let (sender, receiver) = mpsc::channel::<Work>();
         let work = move || {
             while let Ok(work) = receiver.recv() {
                 work(&mut connection);
             }
+            drop(connection);
+            drop(lock);
         };
-        std::thread::Builder::new().name("store".to_owned()).spawn(work).expect("a thread can be made");
-        Executor::Thread(sender)
+        let handle = std::thread::Builder::new().name("store".to_owned()).spawn(work).expect("a thread can be made");
+        Executor::Thread(Arc::new(Thread { work: Some(sender), handle: Some(handle) }))
     }
 
     pub(super) fn inline(connection: Connection) -> Executor {
@@ -79,10 +124,10 @@ impl Executor {
     ) -> Result<T, StoreError> {
         match self {
             Executor::Inline(connection) => Ok(work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner))),
-            Executor::Thread(sender) => {
+            Executor::Thread(thread) => {
                 let (done, answer) = oneshot::channel();
                 let work = Box::new(move |connection: &mut Connection| drop(done.send(work(connection))));
-                sender.send(work).map_err(|_| StoreError::Closed)?;
+                thread.send(work)?;
                 answer.await.map_err(|_| StoreError::Closed)
             }
         }
@@ -95,10 +140,10 @@ impl Executor {
     ) -> Result<T, StoreError> {
         match self {
             Executor::Inline(connection) => Ok(work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner))),
-            Executor::Thread(sender) => {
+            Executor::Thread(thread) => {
                 let (done, answer) = mpsc::channel();
                 let work = Box::new(move |connection: &mut Connection| drop(done.send(work(connection))));
-                sender.send(work).map_err(|_| StoreError::Closed)?;
+                thread.send(work)?;
                 answer.recv().map_err(|_| StoreError::Closed)
             }
         }

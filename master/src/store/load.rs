@@ -23,9 +23,9 @@ pub(super) fn load(connection: &Connection) -> Result<Loaded, StoreError> {
         })?,
         requests: requests(connection)?,
         numbers: all(connection, "select project, number from numbers", |row| Ok((row.get(0)?, row.get(1)?)))?,
-        last_build: last(connection, "select max(id) from builds")?,
-        last_grant: last(connection, "select max(id) from grants")?,
-        last_event: last(connection, "select max(sequence) from events")?,
+        last_build: row::counter(connection, "build")?,
+        last_grant: row::counter(connection, "grant")?,
+        last_event: row::counter(connection, "event")?,
     })
 }
 
@@ -47,8 +47,8 @@ fn builds(connection: &Connection) -> Result<Vec<LoadedBuild>, StoreError> {
 
 fn requests(connection: &Connection) -> Result<Vec<RequestRow>, StoreError> {
     let sql = format!(
-        "select * from (select id, by_grant, body, answer, time from requests order by time desc limit {REQUESTS}) \
-         order by time"
+        "select * from (select id, by_grant, body, answer, time, number from requests order by number desc limit {REQUESTS}) \
+         order by number"
     );
     all(connection, &sql, |row| {
         Ok(RequestRow {
@@ -67,9 +67,4 @@ fn all<T>(
     read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
 ) -> Result<Vec<T>, StoreError> {
     Ok(connection.prepare(sql)?.query_map([], read)?.collect::<rusqlite::Result<_>>()?)
-}
-
-fn last(connection: &Connection, sql: &str) -> Result<u64, StoreError> {
-    let last: Option<i64> = connection.query_row(sql, [], |row| row.get(0))?;
-    Ok(last.map_or(0, |last| u64::try_from(last).unwrap_or(0)))
 }

@@ -7,13 +7,18 @@ use rusqlite::Connection;
 const MARK: &str = "-- step ";
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    migrate_to(connection, usize::MAX)
+}
+
+/// Runs the steps up to `last` that were not run yet.
+pub(super) fn migrate_to(connection: &mut Connection, last: usize) -> Result<(), StoreError> {
     let steps = steps();
     let known = u32::try_from(steps.len()).expect("steps are few");
     let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if found > known {
         return Err(StoreError::Newer { found, known });
     }
-    for (number, step) in (1..).zip(&steps).skip(found as usize) {
+    for (number, step) in (1..).zip(&steps).take(last).skip(found as usize) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(step)?;
         transaction.pragma_update(None, "user_version", number)?;

@@ -4,8 +4,10 @@
 //! since a paused clock jumps over work on other threads. PostgreSQL would come behind the same functions.
 
 mod audit;
+mod backup;
 mod commit;
 mod executor;
+mod listing;
 mod load;
 mod migrate;
 pub mod query;
@@ -61,11 +63,11 @@ pub enum CommitError {
 }
 
 pub struct Store {
+    connector: Connector,
     writer: Executor,
     readers: Readers,
     /// The machine did not start anew since the store was used last: files hold what was written to them.
     same_boot: bool,
-    _lock: Option<File>,
 }
 
 impl Store {
@@ -75,9 +77,10 @@ impl Store {
         let connector = Connector::File(state.join(DATABASE_FILE));
         let mut connection = connector.connect()?;
         migrate::migrate(&mut connection)?;
+        backup::begin_incarnation(&mut connection)?;
         let same_boot = note_boot(&connection)?;
         let readers = Readers::threads(&connector, READERS)?;
-        Ok(Store { writer: Executor::thread(connection), readers, same_boot, _lock: Some(lock) })
+        Ok(Store { connector, writer: Executor::guarded(connection, Some(lock)), readers, same_boot })
     }
 
     /// A store in memory, for simulations: it outlives the `Store` as long as somebody holds `name` open.
@@ -86,7 +89,29 @@ impl Store {
         let mut connection = connector.connect()?;
         migrate::migrate(&mut connection)?;
         let readers = Readers::inline(&connector)?;
-        Ok(Store { writer: Executor::inline(connection), readers, same_boot: true, _lock: None })
+        Ok(Store { connector, writer: Executor::inline(connection), readers, same_boot: true })
+    }
+
+    /// Another store in memory that holds what this one has committed so far: what a crash at this moment would leave.
+    pub fn image(&self, name: &str) -> Result<Store, StoreError> {
+        let target = Connector::Memory(name.to_owned());
+        // an empty database that stays while the copy is made
+        let keeper = target.connect()?;
+        self.writer.run_now({
+            let uri = target.uri();
+            move |connection| backup::copy(connection, &uri)
+        })??;
+        let store = Store::in_memory(name)?;
+        drop(keeper);
+        Ok(store)
+    }
+
+    /// Writes a consistent copy of the store, while it is in use, to a path where there is nothing yet. A master that opens
+    /// the copy begins another incarnation, so that no lease or cursor of this one is mistaken for its own.
+    pub async fn backup_to(&self, path: &Path) -> Result<(), StoreError> {
+        let path = path.to_owned();
+        // a connection of its own: the copy takes long, and commits go on
+        Executor::thread(self.connector.connect()?).run(move |connection| backup::write(connection, &path)).await?
     }
 
     /// What a coordinator starts from.
@@ -134,3 +159,6 @@ fn note_boot(connection: &Connection) -> Result<bool, StoreError> {
     row::set_meta(connection, "boot", boot.trim())?;
     Ok(!boot.is_empty() && before.as_deref() == Some(boot.trim()))
 }
+
+#[cfg(test)]
+mod tests;

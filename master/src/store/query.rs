@@ -1,9 +1,9 @@
 //! History, read on reader threads. Every list costs O(log n) in the builds that exist, plus what it answers.
 
+use super::listing;
 use super::row::{self, id};
-use crate::coordinator::record::{AttemptRow, BuildId, BuildRow, JobRow, SealRow, StepKey, StepRow};
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
+use crate::coordinator::record::{AttemptRow, BuildId, BuildRow, JobKey, JobRow, SealRow, StepKey, StepRow};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use schema::values::{Event, Filter, Plan};
 
 /// Which builds: all that is set must match.
@@ -31,36 +31,8 @@ pub struct Snapshot {
 
 /// The newest first.
 pub fn builds(store: &Connection, filter: &BuildFilter, limit: u32) -> rusqlite::Result<Vec<BuildRow>> {
-    let mut conditions = Vec::new();
-    let mut values: Vec<Value> = Vec::new();
-    let mut want = |condition: &str, value: Value| {
-        values.push(value);
-        conditions.push(condition.replace('?', &format!("?{}", values.len())));
-    };
-    if let Some(project) = &filter.project {
-        want("project = ?", project.clone().into());
-    }
-    if let Some(ref_name) = &filter.ref_name {
-        want("ref = ?", ref_name.clone().into());
-    }
-    if let Some(before) = filter.before {
-        want("number < ?", before.into());
-    }
-    if let Some(prefix) = &filter.revision {
-        // the index serves a range, and not `like`; `g` follows every hex digit
-        want("revision >= ?", prefix.clone().into());
-        want("revision < ?", format!("{prefix}g").into());
-    }
-    if let Some(allowed) = &filter.allowed {
-        let list = serde_json::to_string(allowed).unwrap_or_default();
-        want("project in (select value from json_each(?))", list.into());
-    }
-    let conditions = if conditions.is_empty() { "1".to_owned() } else { conditions.join(" and ") };
-    // within a project numbers and ids rise together
-    let order = if filter.project.is_some() { "number" } else { "id" };
-    let sql = format!("select {} from builds where {conditions} order by {order} desc limit {limit}", row::BUILD);
-    let mut statement = store.prepare_cached(&sql)?;
-    statement.query_map(params_from_iter(values), row::build)?.collect()
+    let ids = listing::newest(store, filter, limit)?;
+    ids.into_iter().filter_map(|id| build_by_id(store, id).transpose()).collect()
 }
 
 pub fn newest(store: &Connection, project: &str) -> rusqlite::Result<Option<BuildRow>> {
@@ -103,6 +75,12 @@ pub fn find_job(store: &Connection, build: BuildId, name: &str) -> rusqlite::Res
     }
 }
 
+/// All attempts of a job, the first one first.
+pub fn attempts(store: &Connection, job: JobKey) -> rusqlite::Result<Vec<AttemptRow>> {
+    let sql = format!("select {} from attempts where build = ?1 and idx = ?2 order by number", row::ATTEMPT);
+    store.prepare_cached(&sql)?.query_map(params![id(job.build.0), job.index], row::attempt)?.collect()
+}
+
 /// Of each job of a build, the attempt with the highest number.
 pub fn latest_attempts(store: &Connection, build: BuildId) -> rusqlite::Result<Vec<AttemptRow>> {
     let sql = format!(
@@ -128,16 +106,15 @@ pub fn detail(store: &Connection, build: BuildId) -> rusqlite::Result<Option<Det
 /// that nothing lies between them and `last_event`.
 pub fn snapshot(store: &Connection, filter: &Filter, allowed: Option<&[String]>) -> rusqlite::Result<Snapshot> {
     let transaction = store.unchecked_transaction()?;
-    let last: Option<i64> = transaction.query_row("select max(sequence) from events", [], |row| row.get(0))?;
-    let mut found = Vec::new();
-    for id in named(&transaction, filter)? {
-        found.extend(detail(&transaction, id)?);
+    let last_event = row::counter(&transaction, "event")?;
+    let mut builds = Vec::new();
+    for (id, project) in named(&transaction, filter)? {
+        let wanted = filter.projects.is_empty() || filter.projects.contains(&project);
+        if wanted && allowed.is_none_or(|allowed| allowed.contains(&project)) {
+            builds.extend(detail(&transaction, id)?);
+        }
     }
-    found.retain(|(row, _, _)| {
-        let wanted = filter.projects.is_empty() || filter.projects.contains(&row.project);
-        wanted && allowed.is_none_or(|allowed| allowed.contains(&row.project))
-    });
-    Ok(Snapshot { builds: found, last_event: last.map_or(0, |last| u64::try_from(last).unwrap_or(0)) })
+    Ok(Snapshot { builds, last_event })
 }
 
 /// After this one, in order.
@@ -158,14 +135,16 @@ fn steps(store: &Connection, build: BuildId) -> rusqlite::Result<Vec<StepRow>> {
     store.prepare_cached(&sql)?.query_map([id(build.0)], row::step)?.collect()
 }
 
-fn named(store: &Connection, filter: &Filter) -> rusqlite::Result<Vec<BuildId>> {
-    let build_id = |row: &rusqlite::Row<'_>| row::read_id(row, 0).map(BuildId);
+fn named(store: &Connection, filter: &Filter) -> rusqlite::Result<Vec<(BuildId, String)>> {
+    let name = |row: &rusqlite::Row<'_>| Ok((BuildId(row::read_id(row, 0)?), row.get(1)?));
     if filter.build > 0 {
-        let sql = "select id from builds where number = ?1 and project in (select value from json_each(?2))";
+        let sql = "select id, project from builds \
+                   where number = ?1 and project in (select value from json_each(?2)) order by id";
         let projects = serde_json::to_string(&filter.projects).unwrap_or_default();
-        return store.prepare_cached(sql)?.query_map(params![filter.build, projects], build_id)?.collect();
+        return store.prepare_cached(sql)?.query_map(params![filter.build, projects], name)?.collect();
     }
-    let sql = "select id from builds where state <> 'finished' union \
-               select b.id from numbers as n join builds as b on b.project = n.project and b.number = n.number";
-    store.prepare_cached(sql)?.query_map([], build_id)?.collect()
+    let sql = "select id, project from builds where state <> 'finished' union \
+               select b.id, b.project from numbers as n join builds as b on b.project = n.project \
+               and b.number = n.number order by 1";
+    store.prepare_cached(sql)?.query_map([], name)?.collect()
 }

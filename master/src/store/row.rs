@@ -200,6 +200,12 @@ pub(super) fn meta(connection: &Connection, name: &str) -> rusqlite::Result<Opti
 
 pub(super) fn set_meta(connection: &Connection, name: &str, value: &str) -> rusqlite::Result<()> {
     let sql = "insert into meta (name, value) values (?1, ?2) on conflict (name) do update set value = excluded.value";
-    connection.execute(sql, params![name, value])?;
+    connection.prepare_cached(sql)?.execute(params![name, value])?;
     Ok(())
+}
+
+/// The highest id of a kind that was ever used.
+pub(super) fn counter(connection: &Connection, name: &str) -> rusqlite::Result<u64> {
+    let mut statement = connection.prepare_cached("select value from counters where name = ?1")?;
+    statement.query_row([name], |row| read_id(row, 0))
 }

@@ -169,3 +169,31 @@ create table audit (
     text text not null,
     hash blob not null
 ) strict;
+
+-- step 2: numbers that outlive their rows, answers in their order, the end of the audit chain
+create table counters (
+    name text primary key,          -- build, grant or event: the highest id ever used
+    value integer not null
+) strict, without rowid;
+insert into counters select 'build', coalesce(max(id), 0) from builds;
+insert into counters select 'grant', coalesce(max(id), 0) from grants;
+insert into counters select 'event', coalesce(max(sequence), 0) from events;
+
+-- numbered as they came, so that the oldest go first without counting
+alter table requests rename to requests_before;
+create table requests (
+    number integer primary key,
+    id blob not null unique,
+    by_grant integer not null,
+    body blob not null,
+    answer text not null,           -- JSON
+    time integer not null
+) strict;
+insert into requests (id, by_grant, body, answer, time)
+    select id, by_grant, body, answer, time from requests_before order by time;
+drop table requests_before;
+create index requests_time on requests (time);
+
+-- without it, rows missing at the end would not show
+insert into meta (name, value)
+    select 'audit', lower(hex(hash)) from audit order by sequence desc limit 1;

@@ -1,0 +1,67 @@
+//! The bytes of a log as they are at one moment, wherever they lie.
+
+use super::files::{Files, read_at};
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    /// How many bytes there are; the file may already have more.
+    pub(super) size: u64,
+    pub(super) bytes: Bytes,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Bytes {
+    Memory(Arc<Vec<u8>>),
+    Open(Arc<File>),
+    Closed(PathBuf),
+}
+
+impl Source {
+    pub(super) fn empty() -> Source {
+        Source { size: 0, bytes: Bytes::Memory(Arc::default()) }
+    }
+
+    /// At most `count` bytes from `offset`. Touches a file: see [`Source::on_thread`].
+    pub(super) fn read(&self, offset: u64, count: usize) -> io::Result<Vec<u8>> {
+        let left = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let count = count.min(left);
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        match &self.bytes {
+            Bytes::Memory(bytes) => Ok(slice(bytes, offset, count)),
+            Bytes::Open(file) => read_at(file, offset, count),
+            Bytes::Closed(path) => read_at(&File::open(path)?, offset, count),
+        }
+    }
+
+    /// Runs a piece of reading: on another thread where there is a file to read.
+    pub(super) async fn on_thread<T: Send + 'static>(
+        self,
+        files: &Files,
+        work: impl FnOnce(&Source) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        match self.bytes {
+            Bytes::Memory(_) => work(&self),
+            Bytes::Open(_) | Bytes::Closed(_) => files.run(move || work(&self.opened()?)).await,
+        }
+    }
+
+    /// With its file open, for more than one read.
+    fn opened(self) -> io::Result<Source> {
+        match self.bytes {
+            Bytes::Closed(path) => Ok(Source { size: self.size, bytes: Bytes::Open(Arc::new(File::open(path)?)) }),
+            Bytes::Memory(_) | Bytes::Open(_) => Ok(self),
+        }
+    }
+}
+
+fn slice(bytes: &[u8], offset: u64, count: usize) -> Vec<u8> {
+    let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+    let end = start.saturating_add(count).min(bytes.len());
+    bytes[start..end].to_vec()
+}

@@ -1,0 +1,40 @@
+//! Copies of the store, and what opening one means: a new incarnation. Knows no log files: they are copied beside it.
+
+use super::{StoreError, row};
+use rusqlite::Connection;
+use std::fs::File;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Set in a copy until a master opens it.
+const COPY: &str = "copy";
+
+/// Makes a copy on the disk that survives a power cut.
+pub(super) fn write(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let failed = |source| StoreError::Open { path: path.to_owned(), source };
+    copy(connection, &path.to_string_lossy())?;
+    row::set_meta(&Connection::open(path)?, COPY, "1")?;
+    File::open(path).and_then(|file| file.sync_all()).map_err(failed)?;
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)
+}
+
+pub(super) fn copy(connection: &Connection, target: &str) -> Result<(), StoreError> {
+    connection.execute("vacuum into ?1", [target])?;
+    Ok(())
+}
+
+/// A copy that is opened for the first time begins an incarnation that no other restoring of the same copy has: the
+/// seconds of the clock, since a higher number might have been given by a restoring that this copy does not know.
+pub(super) fn begin_incarnation(connection: &mut Connection) -> Result<(), StoreError> {
+    if row::meta(connection, COPY)?.is_none() {
+        return Ok(());
+    }
+    let transaction = connection.transaction()?;
+    #[expect(clippy::disallowed_methods, reason = "a name for a life of the store, not a time that decides")]
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let next = seconds.max(super::load::incarnation(&transaction)? + 1);
+    row::set_meta(&transaction, "incarnation", &next.to_string())?;
+    transaction.execute("delete from meta where name = ?1", [COPY])?;
+    Ok(transaction.commit()?)
+}

@@ -1,0 +1,119 @@
+//! Which builds a list holds, by index alone: the cost is that of what is listed, however many builds there are.
+
+use super::query::BuildFilter;
+use super::row;
+use crate::coordinator::record::BuildId;
+use rusqlite::{Connection, Params, params};
+
+const ALL: &str = "select id from builds order by id desc limit ?1";
+// within a project numbers and ids rise together
+const OF_PROJECT: &str = "select id from builds indexed by builds_number \
+                          where project = ?1 and number < ?2 order by number desc limit ?3";
+const OF_REF: &str = "select id from builds indexed by builds_ref \
+                      where project = ?1 and ref = ?2 and number < ?3 order by number desc limit ?4";
+// the index serves a range, and not `like`; `g` follows every hex digit
+const OF_REVISION: &str = "select id, project, ref, number from builds indexed by builds_revision \
+                           where revision >= ?1 and revision < ?1 || 'g' order by id desc";
+const PROJECTS: &str = "select project from numbers order by project";
+
+/// The newest first. SQLite chooses an index by what it guesses of the values; here each form of the question has its own.
+pub(super) fn newest(store: &Connection, filter: &BuildFilter, limit: u32) -> rusqlite::Result<Vec<BuildId>> {
+    if let Some(prefix) = &filter.revision {
+        return of_revision(store, filter, prefix, limit);
+    }
+    match projects(store, filter)? {
+        None => ids(store, ALL, params![limit]),
+        Some(projects) => of_projects(store, filter, &projects, limit),
+    }
+}
+
+/// The projects to look at one by one; none: all at once.
+fn projects(store: &Connection, filter: &BuildFilter) -> rusqlite::Result<Option<Vec<String>>> {
+    if let Some(project) = &filter.project {
+        let seen = filter.allowed.as_ref().is_none_or(|allowed| allowed.contains(project));
+        return Ok(Some(if seen { vec![project.clone()] } else { Vec::new() }));
+    }
+    if let Some(allowed) = &filter.allowed {
+        return Ok(Some(allowed.clone()));
+    }
+    if filter.ref_name.is_none() && filter.before.is_none() {
+        return Ok(None);
+    }
+    let mut statement = store.prepare_cached(PROJECTS)?;
+    statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>().map(Some)
+}
+
+fn of_projects(
+    store: &Connection,
+    filter: &BuildFilter,
+    projects: &[String],
+    limit: u32,
+) -> rusqlite::Result<Vec<BuildId>> {
+    let before = filter.before.map_or(i64::MAX, i64::from);
+    let mut found = Vec::new();
+    for project in projects {
+        found.extend(match &filter.ref_name {
+            Some(ref_name) => ids(store, OF_REF, params![project, ref_name, before, limit])?,
+            None => ids(store, OF_PROJECT, params![project, before, limit])?,
+        });
+    }
+    found.sort_by(|a, b| b.cmp(a));
+    found.dedup();
+    found.truncate(limit as usize);
+    Ok(found)
+}
+
+fn of_revision(store: &Connection, filter: &BuildFilter, prefix: &str, limit: u32) -> rusqlite::Result<Vec<BuildId>> {
+    let mut statement = store.prepare_cached(OF_REVISION)?;
+    let mut rows = statement.query([prefix])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (project, ref_name, number): (String, String, u32) = (row.get(1)?, row.get(2)?, row.get(3)?);
+        let wanted = filter.project.as_ref().is_none_or(|wanted| *wanted == project)
+            && filter.allowed.as_ref().is_none_or(|allowed| allowed.contains(&project))
+            && filter.ref_name.as_ref().is_none_or(|wanted| *wanted == ref_name)
+            && filter.before.is_none_or(|before| number < before);
+        if wanted {
+            found.push(BuildId(row::read_id(row, 0)?));
+        }
+        if found.len() >= limit as usize {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+fn ids(store: &Connection, sql: &str, values: impl Params) -> rusqlite::Result<Vec<BuildId>> {
+    let mut statement = store.prepare_cached(sql)?;
+    statement.query_map(values, |row| row::read_id(row, 0).map(BuildId))?.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::migrate::migrate;
+
+    fn steps_of(store: &Connection, sql: &str) -> String {
+        let mut statement = store.prepare(&format!("explain query plan {sql}")).unwrap();
+        let unbound = statement.parameter_count();
+        let values = vec![rusqlite::types::Null; unbound];
+        let rows = statement.query_map(rusqlite::params_from_iter(values), |row| row.get::<_, String>(3)).unwrap();
+        rows.map(Result::unwrap).collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn lists_are_read_from_an_index_in_its_order() {
+        let mut store = Connection::open_in_memory().unwrap();
+        migrate(&mut store).unwrap();
+        let plans = [ALL, OF_PROJECT, OF_REF, OF_REVISION].map(|sql| steps_of(&store, sql));
+        assert_eq!(
+            plans,
+            [
+                "SCAN builds",
+                "SEARCH builds USING COVERING INDEX builds_number (project=? AND number<?)",
+                "SEARCH builds USING COVERING INDEX builds_ref (project=? AND ref=? AND number<?)",
+                "SEARCH builds USING INDEX builds_revision (revision>? AND revision<?); USE TEMP B-TREE FOR ORDER BY",
+            ]
+        );
+    }
+}

@@ -1,0 +1,192 @@
+//! Rows from a seed: small key spaces, so that rows meet again.
+
+use crate::coordinator::record::*;
+use schema::sturdy_ref::Fingerprint;
+use schema::values::{
+    Change, Description, Event, Exit, Fact, GrantKind, JobPlan, Outcome, Plan, Source, SourceStamp, State, Time, Trust,
+    What,
+};
+
+/// splitmix64 (Steele, Lea, Flood 2014): the same seed gives the same rows everywhere.
+pub(super) struct Dice(pub(super) u64);
+
+impl Dice {
+    pub(super) fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % end
+    }
+
+    fn small(&mut self, end: u16) -> u16 {
+        u16::try_from(self.below(u64::from(end))).unwrap()
+    }
+
+    fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        std::array::from_fn(|_| u8::try_from(self.below(256)).unwrap())
+    }
+
+    fn word(&mut self) -> String {
+        let words = ["", "a", "b'c", "\u{e9}\u{1F980}", "x\ny", "100% _"];
+        words[usize::from(self.small(6))].to_owned()
+    }
+
+    fn maybe<T>(&mut self, make: impl FnOnce(&mut Dice) -> T) -> Option<T> {
+        if self.below(2) == 0 { None } else { Some(make(self)) }
+    }
+
+    fn time(&mut self) -> Time {
+        Time(self.below(1 << 45))
+    }
+
+    fn outcome(&mut self) -> Outcome {
+        let all = [Outcome::Skipped, Outcome::Succeeded, Outcome::Warned, Outcome::Failed, Outcome::Errored];
+        all[usize::from(self.small(5))]
+    }
+
+    fn state(&mut self) -> State {
+        let all = [State::Planning, State::Waiting, State::Queued, State::Offered, State::Running, State::Finished];
+        all[usize::from(self.small(6))]
+    }
+
+    fn job_key(&mut self) -> JobKey {
+        JobKey { build: BuildId(1 + self.below(4)), index: u32::from(self.small(3)) }
+    }
+
+    /// What a build is follows from its id; how it goes is drawn.
+    pub(super) fn build(&mut self) -> BuildRow {
+        let id = 1 + self.below(6);
+        BuildRow { state: self.state(), outcome: self.maybe(Dice::outcome), diagnosis: self.word(), ..build(id) }
+    }
+
+    pub(super) fn job(&mut self) -> JobRow {
+        JobRow {
+            key: self.job_key(),
+            name: self.word(),
+            state: self.state(),
+            outcome: self.maybe(Dice::outcome),
+            reason: self.word(),
+            attempt: self.small(3),
+            lost: self.small(3),
+            queued: self.maybe(Dice::time),
+            started: self.maybe(Dice::time),
+            finished: self.maybe(Dice::time),
+            worker: self.word(),
+            platform: self.word(),
+            carried_from: u32::from(self.small(3)),
+        }
+    }
+
+    pub(super) fn attempt(&mut self) -> AttemptRow {
+        AttemptRow {
+            job: self.job_key(),
+            number: 1 + self.small(3),
+            token: LeaseToken(self.bytes()),
+            grant: GrantId(self.below(9)),
+            worker: self.word(),
+            started: self.time(),
+            finished: self.maybe(Dice::time),
+            outcome: self.maybe(Dice::outcome),
+            reason: self.word(),
+            isolation: self.word(),
+        }
+    }
+
+    pub(super) fn grant(&mut self) -> GrantRow {
+        GrantRow {
+            id: GrantId(1 + self.below(5)),
+            parent: self.maybe(|dice| GrantId(dice.below(5))),
+            kind: GrantKind::ALL[usize::from(self.small(5))],
+            name: self.word(),
+            what: if self.below(2) == 0 { What::everything() } else { What::default() },
+            created: self.time(),
+            expires: self.maybe(Dice::time),
+            revoked: self.maybe(Dice::time),
+            reason: self.word(),
+            join_hash: self.maybe(Dice::bytes),
+            token_hash: self.maybe(Dice::bytes),
+            holder: self.maybe(|dice| Fingerprint(dice.bytes())),
+        }
+    }
+
+    pub(super) fn worker(&mut self) -> WorkerRow {
+        WorkerRow {
+            name: format!("w{}", self.below(3)),
+            grant: GrantId(self.below(9)),
+            draining: self.below(2) == 0,
+            held: self.word(),
+            forgotten: self.below(2) == 0,
+            last_heard: self.time(),
+            description: Description { host: self.word(), ..Description::default() },
+        }
+    }
+
+    pub(super) fn request(&mut self) -> RequestRow {
+        let answers = [Answer::Done, Answer::Build(BuildId(3)), Answer::Grants(vec![GrantId(1), GrantId(2)])];
+        RequestRow {
+            id: RequestId(self.bytes()),
+            by: GrantId(self.below(9)),
+            body: self.bytes(),
+            answer: answers[usize::from(self.small(3))].clone(),
+            time: Time(1_000_000 + self.below(1_000)),
+        }
+    }
+
+    pub(super) fn head(&mut self) -> (String, String, String) {
+        let revision = if self.below(3) == 0 { String::new() } else { format!("{:040x}", self.below(99)) };
+        (format!("p{}", self.below(2)), format!("refs/heads/{}", self.below(3)), revision)
+    }
+
+    pub(super) fn step(&mut self) -> StepRow {
+        StepRow {
+            key: StepKey { job: self.job_key(), attempt: 1 + self.small(2), step: self.small(2) },
+            name: self.word(),
+            state: State::Finished,
+            outcome: self.maybe(Dice::outcome),
+            exit: Exit::Lost(self.word()),
+            started: Some(self.time()),
+            finished: self.maybe(Dice::time),
+            log_size: self.below(1 << 40),
+            log_hash: self.bytes::<32>().to_vec(),
+        }
+    }
+}
+
+pub(super) fn build(id: u64) -> BuildRow {
+    let revision = blake3::hash(&(id / 2).to_le_bytes()).to_hex()[..40].to_owned();
+    let ref_name = if id.is_multiple_of(3) { "refs/heads/topic" } else { "refs/heads/main" };
+    let source = Source { repository: "r".to_owned(), ref_name: ref_name.to_owned(), revision, ..Source::default() };
+    BuildRow {
+        id: BuildId(id),
+        project: format!("p{}", id % 2),
+        number: u32::try_from(id.div_ceil(2)).unwrap(),
+        stamp: SourceStamp { sources: vec![source] },
+        cause: Cause::Run { by: "somebody".to_owned() },
+        trust: Trust::Trusted,
+        state: State::Queued,
+        outcome: None,
+        created: Time(id),
+        started: None,
+        finished: None,
+        subject: format!("subject {id}"),
+        author: "A <a@b>".to_owned(),
+        diagnosis: String::new(),
+        job_count: 1,
+        by: GrantId(1),
+    }
+}
+
+pub(super) fn plan(name: &str) -> Plan {
+    let job = JobPlan { name: name.to_owned(), ..JobPlan::default() };
+    Plan { version: 1, jobs: vec![job], trust: Trust::Trusted }
+}
+
+pub(super) fn event(sequence: u64) -> Event {
+    let fact = Fact::Alarm { text: format!("number {sequence}") };
+    Event { sequence, time: Time(sequence), project: "p".to_owned(), build: 1, fact }
+}
+
+pub(super) fn change(revision: &str) -> Change {
+    Change { project: "p0".to_owned(), revision: revision.to_owned(), ..Change::default() }
+}

@@ -1,5 +1,5 @@
 //! What a perspective shows, as plain values. Their JSON is part of the command's interface: fields are only added.
-//! Reading them from the wire is in [`crate::wire`].
+//! Reading them from the wire is in `wire`.
 
 use schema::values::{Description, Exit, GrantKind, Outcome, State, Time, What};
 use serde::{Serialize, Serializer};

@@ -1,7 +1,7 @@
 //! Capability objects, one file per concern: translate, call the driver, answer. No policy but what the grant in
 //! hand says, and no store: history is read through the driver's readers.
 //!
-//! Every object leaves through the gate of the grant for which it was made ([`live::Live`]).
+//! Every object leaves through the gate of the grant for which it was made (see `live`).
 
 mod build;
 mod changes;

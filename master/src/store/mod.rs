@@ -29,6 +29,9 @@ pub const DATABASE_FILE: &str = "guild.db";
 /// Held locked by the master that owns the state directory.
 const LOCK_FILE: &str = "lock";
 const READERS: usize = 2;
+/// How long an earlier owner may take to let go: two seconds in all.
+const LOCK_TRIES: u32 = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// How long a reader waits for a lock that only a checkpoint can hold.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -145,11 +148,15 @@ fn lock(state: &Path) -> Result<File, StoreError> {
     let open = |source| StoreError::Open { path: path.clone(), source };
     std::fs::create_dir_all(state).map_err(open)?;
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(open)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::InUse { dir: state.to_owned() }),
-        Err(std::fs::TryLockError::Error(source)) => Err(open(source)),
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            // a store that was dropped a moment ago closes on its writer's thread
+            Err(std::fs::TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(std::fs::TryLockError::Error(source)) => return Err(open(source)),
+        }
     }
+    Err(StoreError::InUse { dir: state.to_owned() })
 }
 
 /// Notes which boot of the machine this is; true where it is the one that was noted before.

@@ -53,7 +53,7 @@ pub struct SourceStamp {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Commit {
     pub revision: String,
-    /// "Name <mail>"
+    /// `Name <mail>`
     pub author: String,
     pub time: Time,
     /// The first line of its message.

@@ -38,6 +38,8 @@ fn top(root: &Table<'_>, base: &Path) -> Option<Config> {
     let projects = projects(root, base, poll, &pools);
     root.close(&["include", "role", "lock", "mail", "notify"]);
     let state = base.join(state.map_or_else(|| ".".to_owned(), |state| state.value));
+    // without the `.`, which people would see in messages
+    let state = state.components().collect();
     Some(Config { url, state, listen: listen?, limits, projects, pools })
 }
 

@@ -33,6 +33,14 @@ repo() { # NAME: a repository with guild.toml from standard input
   git -C "$work/$1" add -A; git -C "$work/$1" commit -qm "first"
 }
 
+free_port() { # one that nobody listens on now
+  local port
+  while :; do
+    port=$((20000 + RANDOM % 20000))
+    (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return; }
+  done
+}
+
 await() { # SECONDS COMMAND...: until it succeeds
   local tries=$(($1 * 10)); shift
   for _ in $(seq "$tries"); do if "$@" >/dev/null 2>&1; then return 0; fi; sleep 0.1; done

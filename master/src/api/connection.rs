@@ -10,9 +10,11 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Strangers at once, in all and from one address.
 const STRANGERS: usize = 64;
@@ -21,18 +23,22 @@ const STRANGERS_PER_ADDRESS: usize = 8;
 const FIRST_CREDENTIAL: Duration = Duration::from_secs(30);
 
 /// Counts who has not shown a credential yet.
-#[derive(Default)]
 struct Doorkeeper {
     strangers: RefCell<BTreeMap<IpAddr, usize>>,
+    /// Who comes when there is no place waits in the listener's backlog: an honest crowd (every worker after a restart) is
+    /// served one after the other, and nobody is turned away.
+    places: Arc<Semaphore>,
 }
 
 /// Accepts until dropped.
 pub async fn serve(office: Rc<Office>, identity: Rc<Identity>, listener: TcpListener) {
-    let doorkeeper = Rc::new(Doorkeeper::default());
+    let places = Arc::new(Semaphore::new(STRANGERS));
+    let doorkeeper = Rc::new(Doorkeeper { strangers: RefCell::default(), places });
     loop {
+        let Ok(place) = doorkeeper.places.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, from)) => {
-                let Some(stranger) = Stranger::enter(&doorkeeper, from.ip()) else { continue };
+                let Some(stranger) = Stranger::enter(&doorkeeper, from.ip(), place) else { continue };
                 tokio::task::spawn_local(greet(office.clone(), identity.clone(), stream, stranger));
             }
             Err(error) => {
@@ -89,20 +95,20 @@ async fn watch_stranger(connection: &Connection, stranger: Option<Stranger>) {
 pub(super) struct Stranger {
     doorkeeper: Rc<Doorkeeper>,
     address: IpAddr,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Stranger {
-    fn enter(doorkeeper: &Rc<Doorkeeper>, address: IpAddr) -> Option<Stranger> {
+    fn enter(doorkeeper: &Rc<Doorkeeper>, address: IpAddr, place: OwnedSemaphorePermit) -> Option<Stranger> {
         let mut strangers = doorkeeper.strangers.borrow_mut();
-        let all: usize = strangers.values().sum();
         let here = strangers.get(&address).copied().unwrap_or_default();
         // many honest peers may share loopback: a test farm, a proxy
-        if all >= STRANGERS || (here >= STRANGERS_PER_ADDRESS && !address.is_loopback()) {
-            tracing::debug!(%address, "too many strangers: a connection was closed");
+        if here >= STRANGERS_PER_ADDRESS && !address.is_loopback() {
+            tracing::debug!(%address, "too many strangers from one address: a connection was closed");
             return None;
         }
         *strangers.entry(address).or_default() += 1;
-        Some(Stranger { doorkeeper: doorkeeper.clone(), address })
+        Some(Stranger { doorkeeper: doorkeeper.clone(), address, _place: place })
     }
 }
 

@@ -99,11 +99,18 @@ fn nobody_there_and_no_tls_are_told_apart() {
         let server = Server::new().await;
         let reference = server.reference();
         let (dialled, ()) = tokio::join!(vat::dial(&reference, None), async {
-            use tokio::io::AsyncWriteExt as _;
+            use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
             let (mut stream, _) = server.listener.accept().await.unwrap();
+            // what is not read would turn the end into a reset
+            stream.read_buf(&mut Vec::with_capacity(4096)).await.unwrap();
             stream.write_all(b"SSH-2.0-hello\r\n").await.unwrap();
         });
         assert!(matches!(dialled, Err(VatError::Protocol { .. })));
+        let (dialled, ()) = tokio::join!(vat::dial(&reference, None), async {
+            // it hangs up with the greeting unread
+            drop(server.listener.accept().await.unwrap());
+        });
+        assert!(matches!(dialled, Err(VatError::Unreachable { .. })), "{dialled:?}");
         drop(server);
         let dialled = vat::dial(&reference, None).await;
         assert!(matches!(dialled, Err(VatError::Unreachable { .. })));

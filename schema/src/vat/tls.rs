@@ -97,7 +97,7 @@ where
 }
 
 enum Failure {
-    /// Nobody there: the next address may do.
+    /// Nobody there, or nobody who stays: the next address may do.
     Refused(io::Error),
     Answered(VatError),
 }
@@ -119,7 +119,7 @@ async fn dial_one(
             stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER_BYTES));
             Ok(Secured { stream: stream.into(), peer: Some(expected) })
         }
-        Err(error) => Err(Failure::Answered(pin.explain(address, &error))),
+        Err(error) => Err(pin.explain(address, error)),
     }
 }
 
@@ -173,11 +173,16 @@ impl PinnedKey {
         Self { expected, found: OnceLock::new() }
     }
 
-    fn explain(&self, address: &str, error: &io::Error) -> VatError {
+    fn explain(&self, address: &str, error: io::Error) -> Failure {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
         let address = address.to_owned();
         match self.found.get() {
-            Some(&found) => VatError::WrongKey { address, expected: self.expected, found },
-            None => VatError::Protocol { address, reason: error.to_string() },
+            Some(&found) => Failure::Answered(VatError::WrongKey { address, expected: self.expected, found }),
+            // whoever hangs up says nothing of what it speaks: a master that stops, a proxy with none behind it
+            None if matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof) => {
+                Failure::Refused(error)
+            }
+            None => Failure::Answered(VatError::Protocol { address, reason: error.to_string() }),
         }
     }
 }

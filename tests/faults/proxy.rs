@@ -1,0 +1,139 @@
+//! `fault-proxy LISTEN TARGET`: stands between real processes and does to their connections what standard input says,
+//! one word a line. Ends with its input.
+//!
+//! ```text
+//! cut        resets every connection, and each new one, until `heal`
+//! stall      accepts and delivers nothing, as a link that was black-holed, until `heal`
+//! byte       delivers one byte at a time, each after a millisecond, until `heal`
+//! corrupt    flips one bit of the next bytes that pass
+//! heal       all goes on
+//! ```
+//!
+//! Each word is answered with itself on standard output once it is in force.
+
+use std::cell::Cell;
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{LocalSet, spawn_local};
+
+/// Bytes that one direction of a connection takes at a time.
+const CHUNK_BYTES: usize = 64 << 10;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    Well,
+    Cut,
+    Stalled,
+    Trickling,
+}
+
+struct Proxy {
+    target: String,
+    link: watch::Sender<Link>,
+    /// The next bytes are delivered with one bit flipped.
+    corrupts: Cell<bool>,
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [listen, target] = arguments.as_slice() else {
+        eprintln!("usage: fault-proxy LISTEN TARGET");
+        return ExitCode::from(2);
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
+    match LocalSet::new().block_on(&runtime, serve(listen, target)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("fault-proxy {listen} {target}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(listen: &str, target: &str) -> std::io::Result<()> {
+    let listener = TcpListener::bind(listen).await?;
+    let proxy =
+        Rc::new(Proxy { target: target.to_owned(), link: watch::Sender::new(Link::Well), corrupts: Cell::new(false) });
+    let accepting = proxy.clone();
+    spawn_local(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            spawn_local(accepting.clone().join(near));
+        }
+    });
+    let mut words = BufReader::new(tokio::io::stdin()).lines();
+    while let Some(word) = words.next_line().await? {
+        match word.trim() {
+            "cut" => drop(proxy.link.send_replace(Link::Cut)),
+            "stall" => drop(proxy.link.send_replace(Link::Stalled)),
+            "byte" => drop(proxy.link.send_replace(Link::Trickling)),
+            "heal" => drop(proxy.link.send_replace(Link::Well)),
+            "corrupt" => proxy.corrupts.set(true),
+            other => return Err(std::io::Error::other(format!("`{other}` is no word of mine"))),
+        }
+        writeln!(std::io::stdout(), "{}", word.trim())?;
+    }
+    Ok(())
+}
+
+impl Proxy {
+    /// One connection, from its beginning to its end or a cut.
+    async fn join(self: Rc<Self>, near: TcpStream) {
+        let mut link = self.link.subscribe();
+        if *link.borrow() == Link::Cut {
+            return reset(near);
+        }
+        let Ok(far) = TcpStream::connect(&self.target).await else { return reset(near) };
+        let _ = (near.set_nodelay(true), far.set_nodelay(true));
+        let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
+        let there = self.carry(near_in, far_out);
+        let back = self.carry(far_in, near_out);
+        tokio::select! {
+            // each returns its writing half: a dropped one would end the connection in order
+            _ = futures::future::join(there, back) => {}
+            _ = link.wait_for(|link| *link == Link::Cut) => {}
+        }
+    }
+
+    async fn carry(&self, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) {
+        let mut link = self.link.subscribe();
+        let mut bytes = vec![0; CHUNK_BYTES];
+        while let Ok(count @ 1..) = from.read(&mut bytes).await {
+            if self.corrupts.take() {
+                bytes[count / 2] ^= 1;
+            }
+            if self.deliver(&bytes[..count], &mut to, &mut link).await.is_err() {
+                return;
+            }
+        }
+        let _ = to.shutdown().await;
+    }
+
+    async fn deliver(
+        &self,
+        mut bytes: &[u8],
+        to: &mut (impl AsyncWrite + Unpin),
+        link: &mut watch::Receiver<Link>,
+    ) -> std::io::Result<()> {
+        while !bytes.is_empty() {
+            let _ = link.wait_for(|link| *link != Link::Stalled).await;
+            let trickles = *link.borrow() == Link::Trickling;
+            let count = if trickles { 1 } else { bytes.len() };
+            to.write_all(&bytes[..count]).await?;
+            bytes = &bytes[count..];
+            if trickles {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The other end sees a reset, not an end.
+fn reset(stream: TcpStream) {
+    let _ = stream.set_zero_linger();
+}

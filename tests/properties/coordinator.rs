@@ -31,6 +31,36 @@ fn random_moves_keep_every_promise() {
     });
 }
 
+/// A job whose workers are away waits for them: "nobody can take it" is said only where that is so.
+#[test]
+fn workers_that_are_away_are_waited_for() {
+    let mut world = World::new(1);
+    world.attach(0);
+    world.lose_link(0);
+    world.crash();
+    while world.asked.is_empty() {
+        world.submit();
+        world.drain();
+    }
+    let build = world.asked.pop().expect("a plan was asked for");
+    let job = |name: &str, want: &[&str]| JobPlan {
+        name: name.to_owned(),
+        want: want.iter().map(|want| (*want).to_owned()).collect(),
+        steps: vec![step()],
+        ..JobPlan::default()
+    };
+    let jobs = vec![job("any", &[]), job("gpu", &["gpu"])];
+    world.it.plan_ready(world.now, build, Planned::Plan(Plan { version: 1, jobs, trust: Trust::Trusted }));
+    let why = |world: &World, index| world.it.why(JobKey { build, index });
+    assert_eq!(why(&world, 0), "worker w0 could take it and is not connected: it is waited for");
+    assert!(why(&world, 1).starts_with("no worker of pool default is connected"), "{}", why(&world, 1));
+    assert_eq!(world.it.fail_unplaceable(world.now, build), 1, "only the job that no known worker could take");
+    let request = world.request(ROOT);
+    let grant = world.workers[0].grant;
+    world.it.revoke(world.now, request, grant, "test").expect("the root may revoke");
+    assert!(why(&world, 0).starts_with("no worker of pool default is connected"), "{}", why(&world, 0));
+}
+
 /// What one worker believes.
 #[derive(Default)]
 struct Worker {
@@ -220,6 +250,11 @@ impl World {
             let attempt = ledger.attempts.values().find(|attempt| attempt.job == *job && attempt.token == *token);
             named.contains_key(token) || attempt.is_none_or(|attempt| attempt.worker != name)
         });
+        self.drain();
+        let of_worker = self.ledger.attempts.values().filter(|row| row.worker == name && row.finished.is_none());
+        for row in of_worker {
+            assert!(running.contains(&row.token), "{name} came back without {:?}, which still holds its job", row.job);
+        }
     }
 
     fn take(&mut self, index: usize) {

@@ -55,7 +55,7 @@ impl Coordinator {
         }
     }
 
-    /// Ends jobs of this build that no connected worker could ever take; answers how many.
+    /// Ends jobs of this build that no worker could ever take, be it connected or away; answers how many.
     pub fn fail_unplaceable(&mut self, now: Time, id: BuildId) -> usize {
         let Some(build) = self.builds.get(&id) else {
             return 0;

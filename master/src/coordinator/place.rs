@@ -70,7 +70,12 @@ impl Coordinator {
         };
         let able: Vec<&Session> = self.queue.able(job).filter_map(|id| self.sessions.get(&id)).collect();
         if able.is_empty() {
-            return self.nearest_miss(need);
+            let away: Vec<String> = self.able_and_away(need).map(|session| session.worker).collect();
+            return match away.as_slice() {
+                [] => self.nearest_miss(need),
+                [worker] => format!("worker {worker} could take it and is not connected: it is waited for"),
+                [..] => format!("workers {} could take it, none is connected: they are waited for", away.join(", ")),
+            };
         }
         let taking = able.iter().filter(|session| self.takes_work(session)).count();
         if taking == 0 {
@@ -86,15 +91,18 @@ impl Coordinator {
         format!("the {taking} workers that could take it are busy")
     }
 
-    /// Whether some connected worker could take this job, now or later.
+    /// Whether some worker could take this job, now or later: one that is connected, or one that may come back.
     pub fn is_placeable(&self, job: JobKey) -> bool {
         let Some(need) = self.queue.need(job) else {
             return true;
         };
-        self.queue
-            .able(job)
-            .filter_map(|id| self.sessions.get(&id))
-            .any(|session| session.description.total.holds(&need.room))
+        let mut here = self.queue.able(job).filter_map(|id| self.sessions.get(&id));
+        here.any(|session| session.description.total.holds(&need.room))
+            || self.able_and_away(need).any(|session| session.description.total.holds(&need.room))
+    }
+
+    fn able_and_away(&self, need: &Need) -> impl Iterator<Item = Session> {
+        self.away().filter(move |session| is_able(session, need, &self.terms.pools))
     }
 
     fn nearest_miss(&self, need: &Need) -> String {

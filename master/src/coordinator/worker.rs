@@ -3,7 +3,7 @@
 use super::Coordinator;
 use super::model::{DEFAULT_POOL, Effect, LeaseState, QueueStatus, Session, SessionId, WorkerStatus};
 use super::place::is_able;
-use super::record::{Answer, GrantId, JobKey, LeaseToken, Record, WorkerRow};
+use super::record::{Answer, GrantId, GrantRow, JobKey, LeaseToken, Record, WorkerRow};
 use super::request::Request;
 use schema::values::{Description, Fact, GrantKind, Refusal, RefusalCode, State, Time};
 use std::collections::{BTreeMap, BTreeSet};
@@ -146,34 +146,24 @@ impl Coordinator {
         self.effects.push_back(Effect::EndSession { session: id });
     }
 
-    fn open_session(
-        &mut self,
-        now: Time,
-        row: &super::record::GrantRow,
-        instance: [u8; 16],
-        description: &Description,
-    ) -> SessionId {
+    fn open_session(&mut self, now: Time, row: &GrantRow, instance: [u8; 16], description: &Description) -> SessionId {
         self.last_session += 1;
         let id = SessionId(self.last_session);
-        let pools = match row.what.pools.is_empty() {
-            true => BTreeSet::from([DEFAULT_POOL.to_owned()]),
-            false => row.what.pools.clone(),
-        };
-        let session = Session {
-            worker: row.name.clone(),
-            grant: row.id,
-            instance,
-            description: description.clone(),
-            labels: believed(&row.what.labels, description),
-            pools,
-            waiting: None,
-            draining: false,
-            since: now,
-        };
+        let session = Session::new(now, row, instance, description);
         let pools = &self.terms.pools;
         self.queue.meet(id, |need| is_able(&session, need, pools));
         self.sessions.insert(id, session);
         id
+    }
+
+    /// What the sessions of workers that are known and not connected would be: they may come back.
+    pub(super) fn away(&self) -> impl Iterator<Item = Session> + '_ {
+        let here: BTreeSet<&str> = self.sessions.values().map(|session| session.worker.as_str()).collect();
+        let away = self.workers.values().filter(move |row| !row.forgotten && !here.contains(row.name.as_str()));
+        away.filter_map(|row| {
+            let grant = self.grants.get(&row.grant).filter(|grant| grant.revoked.is_none())?;
+            Some(Session::new(row.last_heard, grant, [0; 16], &row.description))
+        })
     }
 
     fn close_session(&mut self, id: SessionId) -> Option<Session> {
@@ -294,6 +284,26 @@ impl Coordinator {
     fn selector(&self, key: JobKey) -> String {
         let build = &self.builds[&key.build];
         format!("{}/{}/{}", build.row.project, build.row.number, build.jobs[key.index as usize].row.name)
+    }
+}
+
+impl Session {
+    fn new(since: Time, row: &GrantRow, instance: [u8; 16], description: &Description) -> Session {
+        let pools = match row.what.pools.is_empty() {
+            true => BTreeSet::from([DEFAULT_POOL.to_owned()]),
+            false => row.what.pools.clone(),
+        };
+        Session {
+            worker: row.name.clone(),
+            grant: row.id,
+            instance,
+            description: description.clone(),
+            labels: believed(&row.what.labels, description),
+            pools,
+            waiting: None,
+            draining: false,
+            since,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The program `guild-master`: arguments to `run`.
 
 use clap::{Parser, Subcommand};
+use master::backup;
 use master::config::{self, Config};
 use master::installation::{self, create_private};
 use master::store::Store;
@@ -50,6 +51,19 @@ enum Command {
         #[arg(short, long, value_name = "FILE", default_value = "operator.cap")]
         output: PathBuf,
     },
+    /// Save the master in one file: builds, grants, logs and its key; it may run meanwhile
+    Backup {
+        #[arg(long, value_name = "FILE", default_value = "master.toml")]
+        config: PathBuf,
+        /// Where to write it; keep it as safe as the master's own key
+        file: PathBuf,
+    },
+    /// Make the state directory that the master file names from a backup, here or on another machine
+    Restore {
+        #[arg(long, value_name = "FILE", default_value = "master.toml")]
+        config: PathBuf,
+        file: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -67,6 +81,8 @@ fn main() -> ExitCode {
         Command::Run { config } => in_runtime(run(&config)),
         Command::Check { config } => in_runtime(check(&config)),
         Command::OperatorCap { config, output } => in_runtime(operator_cap(&config, &output)),
+        Command::Backup { config, file } => in_runtime(save(&config, &file)),
+        Command::Restore { config, file } => in_runtime(restore(&config, &file)),
     }
 }
 
@@ -123,6 +139,20 @@ async fn init(dir: &Path, advertise: &str) -> Result<(), Failure> {
 async fn operator_cap(config: &Path, output: &Path) -> Result<(), Failure> {
     write_operator_cap(&load(config)?, output).await?;
     say(&format!("{} (one use: `guild login {}`)", output.display(), output.display()));
+    Ok(())
+}
+
+async fn save(config: &Path, file: &Path) -> Result<(), Failure> {
+    let held = backup::write(&load(config)?.state, file).map_err(Failure::fault)?;
+    say(&format!("{}: {} files, {} bytes", file.display(), held.files, held.size));
+    Ok(())
+}
+
+async fn restore(config: &Path, file: &Path) -> Result<(), Failure> {
+    let state = load(config)?.state;
+    let held = backup::restore(file, &state).map_err(Failure::fault)?;
+    say(&format!("{}: {} files, {} bytes", state.display(), held.files, held.size));
+    say(&format!("next          guild-master run --config {}", config.display()));
     Ok(())
 }
 

@@ -13,7 +13,10 @@ const COPY: &str = "copy";
 pub(super) fn write(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let failed = |source| StoreError::Open { path: path.to_owned(), source };
     copy(connection, &path.to_string_lossy())?;
-    row::set_meta(&Connection::open(path)?, COPY, "1")?;
+    let made = Connection::open(path)?;
+    row::set_meta(&made, COPY, "1")?;
+    // files that come with it were copied while they grew
+    row::set_meta(&made, "boot", "")?;
     File::open(path).and_then(|file| file.sync_all()).map_err(failed)?;
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)

@@ -143,6 +143,15 @@ impl Store {
     }
 }
 
+/// Writes a consistent copy of the store in a state directory, also while a master uses it, over an empty file.
+pub fn copy(state: &Path, target: &Path) -> Result<(), StoreError> {
+    let path = state.join(DATABASE_FILE);
+    if !path.exists() {
+        return Err(StoreError::Open { path, source: io::ErrorKind::NotFound.into() });
+    }
+    backup::write(&Connector::File(path).connect()?, target)
+}
+
 fn lock(state: &Path) -> Result<File, StoreError> {
     let path = state.join(LOCK_FILE);
     let open = |source| StoreError::Open { path: path.clone(), source };

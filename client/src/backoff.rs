@@ -14,7 +14,7 @@ pub fn delay(attempt: u32, random: u32) -> Duration {
 
 /// [`delay`] with the system's randomness.
 pub(crate) fn jittered(attempt: u32) -> Duration {
-    delay(attempt, getrandom::u32().unwrap_or(0))
+    delay(attempt, u32::from_le_bytes(schema::chance::bytes()))
 }
 
 #[cfg(test)]

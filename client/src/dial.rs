@@ -10,7 +10,7 @@ use schema::gateway_capnp::gateway;
 use schema::identity::Identity;
 use schema::perspective_capnp::perspective;
 use schema::sturdy_ref::{SturdyRef, Token};
-use schema::vat::{self, Limits, Side, Vat, VatError};
+use schema::vat::{self, Limits, Vat, VatError};
 use schema::wire::VERSIONS;
 use std::rc::Rc;
 
@@ -26,13 +26,13 @@ async fn link(credential: SturdyRef, identity: Rc<Identity>) -> Result<Link, Err
     let (gateway, vat) = reach(&credential, &identity).await?;
     let perspective = restore(&gateway, &credential.token).await?;
     let closed = vat.closed();
-    Ok(Link::new(perspective, async { drop(closed.await) }, vat))
+    Ok(Link::new(perspective, async { closed.await.to_string() }, vat))
 }
 
 /// The gateway of the master that a sturdy ref names. It lives as long as the vat.
 pub async fn reach(credential: &SturdyRef, identity: &Identity) -> Result<(gateway::Client, Vat), Error> {
     let secured = vat::dial(credential, Some(identity)).await?;
-    let vat = vat::start(secured.stream, Side::Client, vat::pulse(), Limits::known());
+    let vat = vat::connect(secured.stream, Limits::known());
     Ok((vat.bootstrap(), vat))
 }
 

@@ -137,6 +137,8 @@ impl From<Refusal> for Error {
 
 /// A revoked gate answers calls with an exception that begins with this word (`common.capnp`).
 const REVOKED: &str = "revoked:";
+/// What was found before and is not kept any more, where a method has no refusal to say so.
+const GONE: &str = "notFound: ";
 
 impl From<capnp::Error> for Error {
     #[expect(clippy::wildcard_enum_match_arm, reason = "all but three kinds say that the bytes make no sense")]
@@ -145,6 +147,9 @@ impl From<capnp::Error> for Error {
         let text = error.extra.trim_start_matches("remote exception: ").trim_end();
         if text.starts_with(REVOKED) {
             return Error::Refused(Refusal::new(RefusalCode::Revoked, text));
+        }
+        if let Some(what) = text.strip_prefix(GONE) {
+            return Error::not_found(what);
         }
         match error.kind {
             capnp::ErrorKind::Disconnected => Error::Lost(text.to_owned()),

@@ -78,11 +78,9 @@ impl Guild {
     pub async fn link(&self) -> Result<Rc<Link>, Error> {
         let mut slot = self.0.link.lock().await;
         if let Some(link) = slot.as_ref() {
-            if !link.is_closed() {
-                return Ok(link.clone());
-            }
+            let Some(why) = link.why_closed() else { return Ok(link.clone()) };
             *slot = None;
-            self.tell(LinkNews::Lost("the connection was closed".to_owned()));
+            self.tell(LinkNews::Lost(why));
         }
         let dial = self.0.dial.as_ref().ok_or_else(|| Error::Lost("it cannot be made anew".to_owned()))?;
         let link = Rc::new(dial().await?);
@@ -157,8 +155,6 @@ impl Patience {
 }
 
 /// Names one mutating call, so that repeating it does it once.
-pub(crate) fn new_request() -> Result<[u8; 16], Error> {
-    let mut id = [0; 16];
-    getrandom::fill(&mut id).map_err(|error| Error::Protocol(format!("the system has no randomness: {error}")))?;
-    Ok(id)
+pub(crate) fn new_request() -> [u8; 16] {
+    schema::chance::bytes()
 }

@@ -13,7 +13,7 @@ use std::any::Any;
 /// What keeps a link alive, and says when it ended.
 pub struct Link {
     holding: Holding,
-    closed: Shared<LocalBoxFuture<'static, ()>>,
+    closed: Shared<LocalBoxFuture<'static, String>>,
     _alive: Box<dyn Any>,
 }
 
@@ -23,8 +23,12 @@ enum Holding {
 }
 
 impl Link {
-    /// `closed` resolves when the link is lost; `alive` is dropped with it.
-    pub fn new(perspective: perspective::Client, closed: impl Future<Output = ()> + 'static, alive: impl Any) -> Link {
+    /// `closed` resolves when the link is lost, and says why; `alive` is dropped with it.
+    pub fn new(
+        perspective: perspective::Client,
+        closed: impl Future<Output = String> + 'static,
+        alive: impl Any,
+    ) -> Link {
         Link::holding(Holding::Perspective(perspective), closed, alive)
     }
 
@@ -33,7 +37,7 @@ impl Link {
         Link::holding(Holding::Viewer(viewer), futures::future::pending(), ())
     }
 
-    fn holding(holding: Holding, closed: impl Future<Output = ()> + 'static, alive: impl Any) -> Link {
+    fn holding(holding: Holding, closed: impl Future<Output = String> + 'static, alive: impl Any) -> Link {
         Link { holding, closed: closed.boxed_local().shared(), _alive: Box::new(alive) }
     }
 
@@ -42,8 +46,9 @@ impl Link {
         self.closed.clone().await;
     }
 
-    pub fn is_closed(&self) -> bool {
-        self.closed.clone().now_or_never().is_some()
+    /// Why it was lost; none while it lives.
+    pub fn why_closed(&self) -> Option<String> {
+        self.closed.clone().now_or_never()
     }
 
     pub fn perspective(&self) -> Result<&perspective::Client, Error> {

@@ -116,6 +116,7 @@ impl Reading {
             return Ok((self.size > offset).then(Vec::new));
         }
         tokio::select! {
+            biased;
             waited = self.wait(offset) => waited?,
             // an error says that nobody will ever tell: then the seal ends it
             Ok(()) = ended.changed() => {}

@@ -32,7 +32,7 @@ pub struct Issued {
 
 impl Guild {
     pub async fn issue(&self, grant: &NewGrant) -> Result<Issued, Error> {
-        let id = new_request()?;
+        let id = new_request();
         self.call(async |link| {
             let mut request = link.operator().await?.issue_request();
             let mut ask = request.get();
@@ -65,7 +65,7 @@ impl Guild {
 
     /// Takes a grant and its subtree back; answers the ids that this revoked.
     pub async fn revoke(&self, grant: u64, reason: &str) -> Result<Vec<u64>, Error> {
-        let id = new_request()?;
+        let id = new_request();
         self.call(async |link| {
             let mut request = link.operator().await?.revoke_request();
             let mut ask = request.get();
@@ -91,7 +91,7 @@ impl Guild {
 
     /// No further offers to this worker, until the same with `on` false.
     pub async fn drain(&self, worker: &str, on: bool) -> Result<(), Error> {
-        let id = new_request()?;
+        let id = new_request();
         self.call(async |link| {
             let mut request = link.operator().await?.drain_request();
             let mut ask = request.get();
@@ -107,7 +107,7 @@ impl Guild {
 
     /// As [`Guild::drain`], with a reason that is shown; an empty one lifts it.
     pub async fn hold(&self, worker: &str, reason: &str) -> Result<(), Error> {
-        let id = new_request()?;
+        let id = new_request();
         self.call(async |link| {
             let mut request = link.operator().await?.hold_request();
             let mut ask = request.get();
@@ -123,7 +123,7 @@ impl Guild {
 
     /// Removes a worker that is not connected, and revokes its grant.
     pub async fn forget(&self, worker: &str) -> Result<(), Error> {
-        let id = new_request()?;
+        let id = new_request();
         self.call(async |link| {
             let mut request = link.operator().await?.forget_request();
             let mut ask = request.get();

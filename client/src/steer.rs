@@ -17,7 +17,7 @@ pub enum Again {
 impl Guild {
     /// Asks for a build of `revision`, or where that is empty of the tip of `ref_name`; answers its number.
     pub async fn run(&self, project: &str, ref_name: &str, revision: &str) -> Result<u32, Error> {
-        let id = new_request()?;
+        let id = new_request();
         self.call(async |link| {
             let mut request = link.submitter().await?.run_request();
             let mut ask = request.get();
@@ -35,7 +35,7 @@ impl Guild {
 
     /// A new build that repeats `again` of this one; answers its number.
     pub async fn retry(&self, project: &str, number: u32, again: &Again) -> Result<u32, Error> {
-        let id = new_request()?;
+        let id = new_request();
         self.call(async |link| {
             let mut request = link.submitter().await?.retry_request();
             let mut ask = request.get();
@@ -56,7 +56,7 @@ impl Guild {
 
     /// Cancels the whole build, or one job where `job` is not empty.
     pub async fn cancel(&self, project: &str, number: u32, job: &str, reason: &str) -> Result<(), Error> {
-        let id = new_request()?;
+        let id = new_request();
         self.call(async |link| {
             let mut request = link.submitter().await?.cancel_request();
             let mut ask = request.get();
@@ -74,7 +74,7 @@ impl Guild {
 
     /// Has the master look at a ref now; answers the build that stands for its tip, 0 where none is made.
     pub async fn notify(&self, project: &str, ref_name: &str) -> Result<u32, Error> {
-        let id = new_request()?;
+        let id = new_request();
         self.call(async |link| {
             let mut request = link.changes().await?.submit_request();
             let mut ask = request.get();

@@ -114,6 +114,19 @@ fn lists_are_tabs_or_json_lines() {
 }
 
 #[test]
+fn a_log_that_retention_took_is_not_found() {
+    on_one_thread(async {
+        let place = Place::logged_in().await;
+        for removed in [fake::Removed::Before, fake::Removed::Between] {
+            place.master.world.change(|facts| facts.removed = Some(removed));
+            let output = place.run(&["logs", "r/3/lint"]).await;
+            assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(7), ""), "{removed:?}");
+            assert!(stderr(&output).contains(fake::REMOVED), "{removed:?}: {}", stderr(&output));
+        }
+    });
+}
+
+#[test]
 fn logs_are_exactly_the_bytes() {
     on_one_thread(async {
         let place = Place::logged_in().await;

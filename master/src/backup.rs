@@ -7,6 +7,7 @@
 use crate::installation::{IDENTITY_FILE, InstallError, create_private};
 use crate::store::{self, DATABASE_FILE, StoreError};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -58,7 +59,8 @@ pub fn write(state: &Path, output: &Path) -> Result<Held, BackupError> {
     }
     let (fresh, copy) = (beside(output, "new"), beside(output, "store"));
     let written = write_fresh(state, &fresh, &copy).and_then(|held| {
-        publish(&fresh, output)?;
+        name(&fresh, output)?;
+        sync(folder(output))?;
         Ok(held)
     });
     let _ = std::fs::remove_file(copy);
@@ -131,25 +133,31 @@ pub fn restore(backup: &Path, state: &Path) -> Result<Held, BackupError> {
     let archive = open(backup)?;
     let mut files = archive.prepare("select id, path, size, hash from file order by path = ?1")?;
     let rows = files.query_map([DATABASE_FILE], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
-    let mut held = Held::default();
+    let (mut held, mut folders) = (Held::default(), BTreeSet::new());
     create_private(state)?;
     for row in rows {
-        let (id, name, size, hash): (i64, String, i64, Vec<u8>) = row?;
-        let target = state.join(checked(&name)?);
-        let dir = target.parent().unwrap_or(state);
-        create_private(dir)?;
-        let found = extract(&archive, id, &beside(&target, "new"))?;
-        if found != (size, hash) {
-            return Err(BackupError::Damaged(format!("{name} is not what was saved")));
+        let (id, path, size, hash): (i64, String, i64, Vec<u8>) = row?;
+        let path = checked(&path)?;
+        let (target, is_store) = (state.join(path), path == Path::new(DATABASE_FILE));
+        if is_store {
+            // whoever finds the store finds all that it names
+            folders.iter().try_for_each(|folder: &PathBuf| sync(folder))?;
         }
-        publish(&beside(&target, "new"), &target)?;
+        create_private(folder(&target))?;
+        let fresh = beside(&target, "new");
+        if extract(&archive, id, &fresh)? != (size, hash) {
+            return Err(BackupError::Damaged(format!("{} is not what was saved", path.display())));
+        }
+        name(&fresh, &target)?;
+        folders.extend(path.ancestors().skip(1).map(|folder| state.join(folder)));
         held.files += 1;
         held.size += u64::try_from(size).unwrap_or(0);
     }
-    match state.join(DATABASE_FILE).exists() {
-        true => Ok(held),
-        false => Err(BackupError::Damaged("it holds no store".to_owned())),
+    if !state.join(DATABASE_FILE).exists() {
+        return Err(BackupError::Damaged("it holds no store".to_owned()));
     }
+    sync(state)?;
+    Ok(held)
 }
 
 fn open(backup: &Path) -> Result<Connection, BackupError> {
@@ -212,12 +220,19 @@ fn files_below(dir: &Path) -> Result<Vec<PathBuf>, BackupError> {
     Ok(found)
 }
 
-/// Gives a whole file its name, on the disk too.
-fn publish(fresh: &Path, target: &Path) -> Result<(), BackupError> {
-    let dir = target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(fresh).and_then(|file| file.sync_all()).map_err(at(fresh))?;
-    std::fs::rename(fresh, target).map_err(at(target))?;
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(at(dir))
+/// Gives a whole file its name. The name is on the disk when its folder is.
+fn name(fresh: &Path, target: &Path) -> Result<(), BackupError> {
+    sync(fresh)?;
+    std::fs::rename(fresh, target).map_err(at(target))
+}
+
+/// A file's bytes, or a folder's names.
+fn sync(path: &Path) -> Result<(), BackupError> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(at(path))
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn beside(path: &Path, ending: &str) -> PathBuf {

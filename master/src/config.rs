@@ -40,6 +40,19 @@ pub struct Limits {
     pub offer: Duration,
     /// The most bytes of one log.
     pub log_bytes: u64,
+    pub retain: Retain,
+}
+
+/// How much of history is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retain {
+    /// Of each project the newest.
+    pub builds: u32,
+    /// After the end of their build.
+    pub logs: Duration,
+    /// The most bytes of all logs.
+    pub log_bytes_total: u64,
+    pub events: Duration,
 }
 
 impl Default for Limits {
@@ -49,6 +62,19 @@ impl Default for Limits {
             lease: Duration::from_secs(10 * 60),
             offer: Duration::from_secs(10),
             log_bytes: 256 << 20,
+            retain: Retain::default(),
+        }
+    }
+}
+
+impl Default for Retain {
+    fn default() -> Retain {
+        const DAY: u64 = 86_400;
+        Retain {
+            builds: 500,
+            logs: Duration::from_secs(365 * DAY),
+            log_bytes_total: 100 << 30,
+            events: Duration::from_secs(30 * DAY),
         }
     }
 }

@@ -8,7 +8,8 @@ use crate::clock::Clock;
 use crate::coordinator::record::{BuildId, Record};
 use crate::coordinator::{Coordinator, Effect, SessionId};
 use crate::events::Feed;
-use crate::store::{CommitError, Store};
+use crate::store::{CommitError, Removal, RemoveError, Store, Sweep};
+use schema::fail_point::fail_point;
 use schema::values::{Assignment, Event, Refusal, RefusalCode, Time};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -26,6 +27,8 @@ pub type Outside = Box<dyn Fn(Effect)>;
 struct Batch {
     records: Vec<Record>,
     effects: Vec<Effect>,
+    /// Made up to here, this batch included.
+    retries: u64,
 }
 
 pub struct Driver {
@@ -39,7 +42,10 @@ pub struct Driver {
     committed: watch::Sender<u64>,
     work: Notify,
     rescheduled: Notify,
-    full: Cell<bool>,
+    /// How many retries the store holds.
+    retries: Cell<u64>,
+    full: watch::Sender<bool>,
+    filled: Notify,
     failed: watch::Sender<Option<String>>,
     outside: OnceCell<Outside>,
     takes: RefCell<BTreeMap<SessionId, oneshot::Sender<Assignment>>>,
@@ -60,7 +66,9 @@ impl Driver {
             committed: watch::Sender::new(0),
             work: Notify::new(),
             rescheduled: Notify::new(),
-            full: Cell::new(false),
+            retries: Cell::new(0),
+            full: watch::Sender::new(false),
+            filled: Notify::new(),
             failed: watch::Sender::new(None),
             outside: OnceCell::new(),
             takes: RefCell::default(),
@@ -90,13 +98,16 @@ impl Driver {
         &self,
         command: impl FnOnce(&mut Coordinator, Time) -> (T, Vec<Record>),
     ) -> Result<T, Refusal> {
-        if self.full.get() {
-            return Err(disk_full());
-        }
+        self.admit()?;
         let (answer, records) = self.step(command);
         self.open.borrow_mut().records.extend(records);
         self.settled().await?;
         Ok(answer)
+    }
+
+    /// Refuses what would be recorded on a full disk, before anything is done for it.
+    pub fn admit(&self) -> Result<(), Refusal> {
+        if *self.full.borrow() { Err(disk_full()) } else { Ok(()) }
     }
 
     /// Tells the coordinator what happened to us; nobody waits for the commit.
@@ -104,11 +115,16 @@ impl Driver {
         self.step(what);
     }
 
-    /// Looks at the coordinator; answers after the commit of what was seen.
+    /// Looks at the coordinator; answers after the commit of what was seen. Where a full disk keeps that away, it is
+    /// refused: there is no telling how long the disk stays full.
     pub async fn look<T>(&self, look: impl FnOnce(&Coordinator, Time) -> T) -> Result<T, Refusal> {
         let answer = look(&self.coordinator.borrow(), self.now());
-        self.settled().await?;
-        Ok(answer)
+        let mut full = self.full.subscribe();
+        tokio::select! {
+            biased;
+            settled = self.settled() => settled.map(|()| answer),
+            _ = full.wait_for(|full| *full) => Err(disk_full()),
+        }
     }
 
     /// Looks at the coordinator as it is, committed or not: for decisions that are no answer.
@@ -153,6 +169,60 @@ impl Driver {
         Ok(())
     }
 
+    /// How many retries the store holds, for [`Driver::remove`]; none while one is not committed yet.
+    pub fn retries(&self) -> Option<u64> {
+        let made = self.coordinator.borrow().retries();
+        Some(made).filter(|made| *made == self.retries.get())
+    }
+
+    /// Takes finished builds and logs out of history that were chosen when the store held `retries` retries. Not one of the
+    /// batches, which wait for a full disk: this may be what frees it. Answers what went; nothing where the disk is too full
+    /// even for that.
+    pub async fn remove(&self, retries: u64, mut removal: Removal) -> Removal {
+        removal.builds = self.coordinator.borrow_mut().begin_removal(retries, removal.builds);
+        let removed = match removal.is_empty() {
+            true => Ok(()),
+            false => self.store.remove(removal.clone()).await,
+        };
+        self.coordinator.borrow_mut().end_removal();
+        match self.done(removed) {
+            Some(()) => removal,
+            None => Removal::default(),
+        }
+    }
+
+    /// Deletes rows of what was removed and what is too old; answers how many.
+    pub async fn sweep(&self, sweep: Sweep) -> u32 {
+        let swept = self.store.sweep(sweep).await;
+        self.done(swept).unwrap_or(0)
+    }
+
+    pub fn is_full(&self) -> bool {
+        *self.full.borrow()
+    }
+
+    /// Resolves when the disk became full.
+    pub async fn filled(&self) {
+        self.filled.notified().await;
+    }
+
+    /// A full disk is no failure: what shall go is chosen again later.
+    fn done<T>(&self, result: Result<T, RemoveError>) -> Option<T> {
+        match result {
+            Ok(done) => Some(done),
+            Err(RemoveError::Full) => None,
+            Err(RemoveError::Failed(why)) => {
+                self.fail(why);
+                None
+            }
+        }
+    }
+
+    fn fail(&self, why: String) {
+        tracing::error!("a commit failed, and the master ends: {why}");
+        self.failed.send_replace(Some(why));
+    }
+
     #[expect(clippy::wildcard_enum_match_arm, reason = "all but records wait for the commit, whatever they are")]
     fn step<T>(&self, command: impl FnOnce(&mut Coordinator, Time) -> T) -> T {
         let mut coordinator = self.coordinator.borrow_mut();
@@ -174,7 +244,8 @@ impl Driver {
 
     /// Takes the open batch and begins the next.
     fn take_batch(&self) -> Option<(u64, Batch)> {
-        let batch = self.open.take();
+        let mut batch = self.open.take();
+        batch.retries = self.coordinator.borrow().retries();
         if batch.records.is_empty() && batch.effects.is_empty() {
             return None;
         }
@@ -188,7 +259,8 @@ impl Driver {
             match self.store.commit(records).await {
                 Ok(()) => break,
                 Err(CommitError::Full(batch)) => {
-                    if !self.full.replace(true) {
+                    if !self.full.send_replace(true) {
+                        self.filled.notify_one();
                         tracing::error!("the disk is full: new commands are refused until there is room");
                     }
                     records = batch;
@@ -197,7 +269,7 @@ impl Driver {
                 Err(CommitError::Failed(why)) => return Err(why.to_string()),
             }
         }
-        if self.full.replace(false) {
+        if self.full.send_replace(false) {
             tracing::info!("the disk has room again");
         }
         Ok(())
@@ -215,6 +287,7 @@ impl Driver {
     fn perform(&self, effect: Effect) {
         match effect {
             Effect::Offer { session, assignment } => {
+                fail_point("master-before-offer");
                 let token = assignment.token;
                 let taker = self.takes.borrow_mut().remove(&session);
                 let refused = taker.is_none_or(|taker| taker.send(*assignment).is_err());
@@ -241,11 +314,13 @@ async fn commit_batches(driver: Rc<Driver>) {
             continue;
         };
         let events = events_of(&batch.records);
+        fail_point("master-before-commit");
         if let Err(why) = driver.commit(batch.records).await {
-            tracing::error!("a commit failed, and the master ends: {why}");
-            driver.failed.send_replace(Some(why));
+            driver.fail(why);
             return;
         }
+        fail_point("master-after-commit");
+        driver.retries.set(batch.retries);
         driver.deliver(number, events, batch.effects);
     }
 }
@@ -256,11 +331,12 @@ async fn keep_time(driver: Rc<Driver>) {
         let longest = tokio::time::Instant::now() + Duration::from_secs(3600);
         let due = next.map_or(longest, |time| driver.clock.instant(time).min(longest));
         tokio::select! {
+            biased;
             () = tokio::time::sleep_until(due) => {}
             () = driver.rescheduled.notified() => continue,
         }
         // on a full disk nothing may run ahead: timers wait, and so leases only get longer
-        if driver.full.get() {
+        if driver.admit().is_err() {
             tokio::time::sleep(FULL_RETRY).await;
             continue;
         }
@@ -283,3 +359,7 @@ fn disk_full() -> Refusal {
 fn stopping() -> Refusal {
     Refusal::new(RefusalCode::Unavailable, "the master is stopping")
 }
+
+#[cfg(test)]
+#[path = "driver_tests.rs"]
+mod tests;

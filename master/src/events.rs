@@ -1,12 +1,17 @@
 //! Committed events by number: keeps the newest in memory, reads older ones from history, wakes who waits.
 //! Who may see which event is decided by the api.
 
+mod turns;
+
 use crate::store::{Readers, StoreError, query};
 use schema::values::{Cursor, Event};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use tokio::sync::watch;
+use turns::Seats;
+
+pub use turns::Turns;
 
 /// Events kept in memory; a subscriber that is further behind reads history.
 const RING: usize = 4_096;
@@ -16,6 +21,7 @@ pub struct Feed {
     incarnation: u64,
     recent: RefCell<VecDeque<Rc<Event>>>,
     last: watch::Sender<u64>,
+    seats: Seats,
 }
 
 /// What follows a cursor.
@@ -48,7 +54,18 @@ impl Batch {
 impl Feed {
     /// `last`: the number of the newest event in the store.
     pub fn new(readers: Readers, incarnation: u64, last: u64) -> Feed {
-        Feed { readers, incarnation, recent: RefCell::default(), last: watch::Sender::new(last) }
+        Feed {
+            readers,
+            incarnation,
+            recent: RefCell::default(),
+            last: watch::Sender::new(last),
+            seats: Seats::default(),
+        }
+    }
+
+    /// A subscriber's turns, for as long as it is one.
+    pub fn seat(&self) -> Turns {
+        self.seats.take()
     }
 
     /// The number of the newest committed event.

@@ -33,10 +33,11 @@ pub fn identity(state: &Path) -> Result<Identity, InstallError> {
 }
 
 /// The coordinator from what the store holds; a new store gets its root grant.
-pub async fn load(store: &Store, terms: Terms, clock: &Clock) -> Result<Coordinator, InstallError> {
+/// Names of leases follow from `seed`.
+pub async fn load(store: &Store, terms: Terms, clock: &Clock, seed: [u8; 32]) -> Result<Coordinator, InstallError> {
     let loaded = store.load()?;
     let fresh = loaded.grants.is_empty();
-    let mut coordinator = Coordinator::load(clock.now(), terms, loaded, random());
+    let mut coordinator = Coordinator::load(clock.now(), terms, loaded, seed);
     if fresh {
         coordinator.found(clock.now());
         commit(store, &mut coordinator).await?;
@@ -47,7 +48,7 @@ pub async fn load(store: &Store, terms: Terms, clock: &Clock) -> Result<Coordina
 /// A one-use join of a new operator, made without a running master.
 pub async fn operator_join(store: &Store, addresses: &[String], key: Fingerprint) -> Result<SturdyRef, InstallError> {
     let clock = Clock::system();
-    let mut coordinator = load(store, Terms::default(), &clock).await?;
+    let mut coordinator = load(store, Terms::default(), &clock, random()).await?;
     let join = issue(&mut coordinator, &clock, GrantKind::Operator, "operator", What::everything())?;
     commit(store, &mut coordinator).await?;
     Ok(SturdyRef { fingerprint: key, addresses: addresses.to_vec(), token: join })
@@ -55,7 +56,7 @@ pub async fn operator_join(store: &Store, addresses: &[String], key: Fingerprint
 
 /// What `up` needs: an operator's token that is bound to `key` already, and a worker's join.
 pub async fn first_credentials(store: &Store, clock: &Clock, key: Fingerprint) -> Result<(Token, Token), InstallError> {
-    let mut coordinator = load(store, Terms::default(), clock).await?;
+    let mut coordinator = load(store, Terms::default(), clock, random()).await?;
     let join = issue(&mut coordinator, clock, GrantKind::Operator, "operator", What::everything())?;
     let operator = Token::random();
     coordinator.redeem(clock.now(), join.digest(), operator.digest(), key)?;

@@ -13,6 +13,7 @@ pub mod installation;
 pub mod logs;
 pub mod mirror;
 pub mod planner;
+pub mod retention;
 pub mod sources;
 pub mod store;
 pub mod up;
@@ -20,17 +21,20 @@ pub mod up;
 use api::Office;
 use clock::Clock;
 use config::Config;
-use coordinator::record::{SealRow, StepKey};
+use coordinator::record::{BuildId, SealRow, StepKey};
 use coordinator::{PoolTerms, ProjectTerms, Terms};
 use driver::Driver;
 use events::Feed;
 use futures::future::LocalBoxFuture;
 use installation::InstallError;
 use logs::Logs;
+use retention::Retention;
 use schema::identity::Identity;
+use schema::sturdy_ref::Fingerprint;
 use sources::Repositories;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::rc::Rc;
 use store::{Store, StoreError};
 use tokio::net::TcpListener;
@@ -62,6 +66,7 @@ pub struct Master {
     identity: Rc<Identity>,
     listener: TcpListener,
     sources: Vec<sources::Source>,
+    retention: Retention,
 }
 
 /// Serves until `shutdown` resolves, or a commit fails. Needs a `LocalSet`.
@@ -79,31 +84,67 @@ pub async fn listen(address: &str) -> Result<TcpListener, RunError> {
 /// Opens a master from its configuration: store, coordinator, logs, mirrors.
 pub async fn open(config: Config, listener: TcpListener) -> Result<Master, RunError> {
     let identity = Rc::new(installation::identity(&config.state)?);
-    let store = Store::open(&config.state)?;
-    let clock = Clock::system();
-    let coordinator = installation::load(&store, terms(&config), &clock).await?;
-    let feed = Rc::new(Feed::new(store.readers(), store.incarnation()?, coordinator.last_event()));
-    let readers = store.readers();
+    let base = Base {
+        fingerprint: identity.fingerprint(),
+        store: Store::open(&config.state)?,
+        clock: Clock::system(),
+        seed: installation::random(),
+        open_logs: Logs::open,
+    };
+    let mut sources = Vec::new();
+    let office = establish(&config, base, |coordinator| {
+        let (repositories, followed) = open_repositories(&config, coordinator)?;
+        sources = followed;
+        Ok(repositories)
+    });
+    let office = office.await?;
+    let parts = (office.driver.clone(), office.readers.clone(), office.logs.clone());
+    let retention = Retention::new(config.limits.retain, parts.0, parts.1, parts.2);
+    Ok(Master { office, identity, listener, sources, retention })
+}
+
+/// What a master stands on. [`open`] takes the product's; a simulation brings its own.
+pub struct Base {
+    pub fingerprint: Fingerprint,
+    pub store: Store,
+    pub clock: Clock,
+    /// What the names of leases follow from; another one for each start.
+    pub seed: [u8; 32],
+    pub open_logs: OpenLogs,
+}
+
+/// [`Logs::open`] or [`Logs::open_inline`].
+pub type OpenLogs = fn(&Path, u64, bool, Box<dyn logs::Seals>) -> io::Result<Logs>;
+
+/// Makes the objects of a master, and lets it run; nothing is served yet. Needs a `LocalSet`.
+pub async fn establish(
+    config: &Config,
+    base: Base,
+    open_repositories: impl FnOnce(&coordinator::Coordinator) -> Result<Repositories, RunError>,
+) -> Result<Rc<Office>, RunError> {
+    let Base { fingerprint, store, clock, seed, open_logs } = base;
+    let coordinator = installation::load(&store, terms(config), &clock, seed).await?;
+    let (readers, incarnation) = (store.readers(), store.incarnation()?);
+    let feed = Rc::new(Feed::new(readers.clone(), incarnation, coordinator.last_event()));
     let seals = Box::new(StoredSeals(readers.clone()));
-    let logs = Logs::open(&config.state, config.limits.log_bytes, store.is_same_boot(), seals);
+    let logs = open_logs(&config.state, config.limits.log_bytes, store.is_same_boot(), seals);
     let logs = Rc::new(logs.map_err(RunError::Logs)?);
-    let incarnation = store.incarnation()?;
-    let (repositories, sources) = open_repositories(&config, &coordinator)?;
+    let repositories = Rc::new(open_repositories(&coordinator)?);
     let driver = Driver::new(coordinator, store, feed.clone(), clock);
     let office = Rc::new(Office {
         driver: driver.clone(),
         feed,
         logs,
         readers,
-        repositories: Rc::new(repositories),
+        repositories,
         live: Default::default(),
-        fingerprint: identity.fingerprint(),
+        fingerprint,
         advertise: config.listen.advertise.clone(),
         incarnation,
         term_ms: u64::try_from(config.limits.lease.as_millis()).unwrap_or(u64::MAX),
     });
     driver.start(api::outside(office.clone()));
-    Ok(Master { office, identity, listener, sources })
+    Ok(office)
 }
 
 impl Master {
@@ -111,19 +152,23 @@ impl Master {
         self.listener.local_addr()
     }
 
-    /// Follows the sources and serves connections until `shutdown` resolves, or a commit fails.
+    /// Follows the sources, keeps history within its limits and serves connections until `shutdown` resolves, or a commit fails.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         let driver = self.office.driver.clone();
         let mut tasks = tokio::task::JoinSet::new();
         for source in self.sources {
             tasks.spawn_local(source.follow(driver.clone()));
         }
-        tasks.spawn_local(api::serve(self.office.clone(), self.identity, self.listener));
+        tasks.spawn_local(self.retention.keep());
+        let serving = tasks.spawn_local(api::serve(self.office.clone(), self.identity, self.listener));
         let result = tokio::select! {
             () = shutdown => Ok(()),
             why = driver.failure() => Err(RunError::Commit(why)),
         };
         if result.is_ok() {
+            // nobody comes back to a master that still leaves
+            serving.abort();
+            self.office.live.leave().await;
             // what was decided is written before the process ends
             let _ = tokio::time::timeout(std::time::Duration::from_secs(8), driver.settled()).await;
         }
@@ -137,6 +182,11 @@ struct StoredSeals(store::Readers);
 impl logs::Seals for StoredSeals {
     fn find(&self, key: StepKey) -> LocalBoxFuture<'_, Result<Option<SealRow>, String>> {
         let found = self.0.query(move |store| store::query::seal(store, key));
+        Box::pin(async { found.await.map_err(|error| error.to_string()) })
+    }
+
+    fn removed(&self, build: BuildId) -> LocalBoxFuture<'_, Result<Option<String>, String>> {
+        let found = self.0.query(move |store| store::ageing::removed(store, build));
         Box::pin(async { found.await.map_err(|error| error.to_string()) })
     }
 }

@@ -109,8 +109,18 @@ fn in_runtime(command: impl Future<Output = Result<(), Failure>>) -> ExitCode {
 
 async fn run(path: &Path) -> Result<(), Failure> {
     let config = load(path)?;
+    open_files();
     tracing::info!(listen = %config.listen.rpc, state = %config.state.display(), "the master starts");
     master::run(config, up::stop_signal()).await.map_err(Failure::fault)
+}
+
+/// Each connection is a descriptor, and the usual soft limit is 1,024: asks for as many as the system lets us have.
+fn open_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, limit = ?limit.current, "so many connections at most");
+    }
 }
 
 async fn check(path: &Path) -> Result<(), Failure> {

@@ -43,7 +43,11 @@ async fn read_plan(office: &Office, row: &BuildRow) -> Planned {
         }
         Err(error) => return Planned::Trouble(format!("failed to read {FILE} at {}: {error}", source.revision)),
     };
-    let paths = changed_paths(office, &repository, row, source).await;
+    // who asks by hand wants it all
+    let paths = match row.cause {
+        Cause::Change => changed_paths(office, &repository, row, source).await,
+        Cause::Run { .. } | Cause::Retry { .. } => None,
+    };
     expand(row, source, &text, paths)
 }
 
@@ -60,8 +64,6 @@ fn expand(row: &BuildRow, source: &Source, text: &[u8], paths: Option<Vec<String
         Cause::Run { .. } => pipeline::Cause::Run,
         Cause::Retry { .. } => pipeline::Cause::Retry,
     };
-    // who asks by hand wants it all
-    let paths = if row.cause == Cause::Change { paths } else { None };
     let context = Context { ref_name: source.ref_name.clone(), cause, paths, trust: row.trust };
     match pipeline.expand(&context) {
         Ok(plan) => Planned::Plan(plan),

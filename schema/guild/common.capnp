@@ -67,6 +67,9 @@ interface Pulse {
   # What each vat exports, so that the other can see that it lives.
   # Either side calls `ping` after 15 s without a byte; 45 s of silence end the connection.
   ping @0 ();
+  leaving @1 ();
+  # This side is about to close the connection on purpose, as a master that is stopped or upgraded does, and expects to be
+  # back: nothing went wrong, nothing was revoked. What runs goes on; what is in flight may be lost with the link.
 }
 
 interface ByteSource {

@@ -7,9 +7,13 @@
 //! - [`vat`]: one governed way to serve or connect over any byte stream;
 //! - [`gate`]: the revocable membrane through which every object leaves;
 //! - [`values`]: plain structs that two or more crates share, and [`wire`]: their translation;
+//! - [`fail_point`]: where tests let a process die;
+//! - [`chance`]: what is left to chance, and no secret;
 //! - [`pipeline`]: `guild.toml` to a plan or diagnostics;
 //! - [`toml_file`]: a file that people write, with all its errors at once.
 
+pub mod chance;
+pub mod fail_point;
 pub mod gate;
 pub mod identity;
 #[cfg(feature = "pipeline")]

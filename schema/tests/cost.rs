@@ -33,7 +33,7 @@ async fn meet(listener: &TcpListener, server: &Identity, client: &Identity) -> (
     };
     let (near, far) = tokio::join!(vat::dial(&reference, Some(client)), accept);
     (
-        vat::start(near.unwrap().stream, Side::Client, vat::pulse(), Limits::known()),
+        vat::connect(near.unwrap().stream, Limits::known()),
         vat::start(far.stream, Side::Server, vat::pulse(), Limits::known()),
     )
 }

@@ -174,7 +174,7 @@ fn a_slow_link_is_not_a_dead_one() {
         let (right_read, right_write) = tokio::io::split(right);
         tokio::task::spawn_local(carry(left_read, right_write, 4 << 10));
         tokio::task::spawn_local(carry(right_read, left_write, 4 << 10));
-        let client = vat::start(near, Side::Client, vat::pulse(), Limits::known());
+        let client = vat::connect(near, Limits::known());
         let _server = vat::start(far, Side::Server, echo(&counts), Limits::known());
         let start = Instant::now();
         let mut request = client.bootstrap::<echo::Client>().bytes_request();
@@ -275,6 +275,23 @@ fn capabilities_that_are_never_let_go_of_are_bounded() {
 }
 
 #[test]
+fn a_server_that_leaves_is_told_from_one_that_is_lost() {
+    run(true, async {
+        let counts = Rc::<Counts>::default();
+        let (client, server) = pair(echo(&counts), Limits::known());
+        let far: echo::Client = client.bootstrap();
+        let never = tokio::task::spawn_local(far.never_request().send().promise);
+        server.leave().await.unwrap();
+        assert_eq!(name(&far).await.unwrap(), "root", "until it closes, it answers");
+        drop(server);
+        assert_eq!(client.closed().await, CloseReason::Leaving);
+        let error = never.await.unwrap().err().unwrap();
+        assert_eq!(error.kind, capnp::ErrorKind::Disconnected);
+        assert!(error.to_string().contains("expects to be back"), "{error}");
+    });
+}
+
+#[test]
 fn dropping_either_vat_fails_the_calls_of_both() {
     for drop_client in [true, false] {
         run(true, async {
@@ -330,7 +347,7 @@ fn a_crashed_host_leaves_nobody_waiting() {
         let mine = echo(&counts);
         let server = host.run_until(async { vat::start(far, Side::Server, mine, Limits::known()) });
         let server = server.await;
-        let client = vat::start(near, Side::Client, vat::pulse(), Limits::known());
+        let client = vat::connect(near, Limits::known());
         let far: echo::Client = client.bootstrap();
         host.run_until(name(&far)).await.unwrap();
         let at_server: pulse::Client = server.bootstrap();
@@ -388,7 +405,7 @@ fn the_answers_of_a_turn_leave_in_one_write() {
         let writes = Rc::<Cell<usize>>::default();
         let (near, far) = tokio::io::duplex(64 << 10);
         let far = Counting(far, writes.clone());
-        let client = vat::start(near, Side::Client, vat::pulse(), Limits::known());
+        let client = vat::connect(near, Limits::known());
         let _server = vat::start(far, Side::Server, echo(&counts), Limits::known());
         let far: echo::Client = client.bootstrap();
         name(&far).await.unwrap();
@@ -414,7 +431,7 @@ async fn conversation() -> Vec<Vec<u8>> {
         said
     });
     tokio::task::spawn_local(async move { tokio::io::copy(&mut out_read, &mut tap_write).await });
-    let client = vat::start(near, Side::Client, vat::pulse(), Limits::known());
+    let client = vat::connect(near, Limits::known());
     let _server = vat::start(far, Side::Server, echo(&counts), Limits::known());
     let far: echo::Client = client.bootstrap();
     let deep = child(&child(&far, "a"), "b");

@@ -46,7 +46,7 @@ impl Server {
         assert_eq!(dialled.peer, Some(self.identity.fingerprint()));
         let peer = accepted.peer;
         let server = vat::start(accepted.stream, Side::Server, vat::pulse(), Limits::stranger());
-        let client = vat::start(dialled.stream, Side::Client, vat::pulse(), Limits::known());
+        let client = vat::connect(dialled.stream, Limits::known());
         (client, server, peer)
     }
 }

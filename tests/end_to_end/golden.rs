@@ -3,7 +3,7 @@
 //! At a release: `cargo test -p tests --test golden -- --ignored` writes the store of this version.
 
 use master::coordinator::record::{JobKey, StepKey};
-use master::store::{DATABASE_FILE, Store, query, verify_audit};
+use master::store::{DATABASE_FILE, Removal, Store, Sweep, ageing, query, verify_audit};
 use schema::values::{Outcome, State};
 use std::path::PathBuf;
 use support::guild::{House, run, work};
@@ -38,6 +38,18 @@ fn the_store_of_0_1_0_opens() {
         assert_eq!(events.len() as u64, loaded.last_event);
         let checked = readers.query(|store| Ok(verify_audit(store).is_ok())).await.unwrap();
         assert!(checked, "its audit chain holds");
+        assert_eq!(readers.query(ageing::log_bytes).await.unwrap(), 6, "what its logs have was added up");
+        // retention finds its way in it: the first build goes, and leaves nothing but its number
+        let page = readers.query(|store| ageing::candidates(store, None, 1, 10)).await.unwrap();
+        let found: Vec<_> = page.candidates.iter().map(|build| (build.number, build.finished.is_some())).collect();
+        assert_eq!((page.kept_from, found), (2, vec![(1, true)]));
+        store.remove(Removal { builds: vec![first.id], logs: Vec::new() }).await.unwrap();
+        let left = store.sweep(Sweep { unlinked: vec![first.id], rows: 100, ..Sweep::default() }).await.unwrap();
+        assert!(left < 100);
+        assert_eq!(readers.query(|store| query::build(store, "demo", 1)).await.unwrap(), None);
+        assert_eq!(readers.query(move |store| query::seal(store, key)).await.unwrap(), None);
+        assert_eq!(readers.query(ageing::log_bytes).await.unwrap(), 0);
+        assert_eq!(store.load().unwrap(), loaded, "what is open and all numbers stay");
     });
 }
 

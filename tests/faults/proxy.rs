@@ -9,6 +9,9 @@
 //! heal       all goes on
 //! ```
 //!
+//! `stall`, `byte` and `corrupt` may be followed by `up`, from those who connect to the target, or by `down`: then what
+//! passes the other way is delivered as ever.
+//!
 //! Each word is answered with itself on standard output once it is in force.
 
 use std::cell::Cell;
@@ -28,15 +31,30 @@ const CHUNK_BYTES: usize = 64 << 10;
 enum Link {
     Well,
     Cut,
-    Stalled,
-    Trickling,
+    Stalled(Way),
+    Trickling(Way),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// To the target.
+    Up,
+    Down,
+    Both,
+}
+
+impl Way {
+    /// Whether what is done this way is done to what passes `way`.
+    fn meets(self, way: Way) -> bool {
+        self == Way::Both || self == way
+    }
 }
 
 struct Proxy {
     target: String,
     link: watch::Sender<Link>,
     /// The next bytes are delivered with one bit flipped.
-    corrupts: Cell<bool>,
+    corrupts: Cell<Option<Way>>,
 }
 
 fn main() -> ExitCode {
@@ -58,7 +76,7 @@ fn main() -> ExitCode {
 async fn serve(listen: &str, target: &str) -> std::io::Result<()> {
     let listener = TcpListener::bind(listen).await?;
     let proxy =
-        Rc::new(Proxy { target: target.to_owned(), link: watch::Sender::new(Link::Well), corrupts: Cell::new(false) });
+        Rc::new(Proxy { target: target.to_owned(), link: watch::Sender::new(Link::Well), corrupts: Cell::new(None) });
     let accepting = proxy.clone();
     spawn_local(async move {
         while let Ok((near, _)) = listener.accept().await {
@@ -66,71 +84,94 @@ async fn serve(listen: &str, target: &str) -> std::io::Result<()> {
         }
     });
     let mut words = BufReader::new(tokio::io::stdin()).lines();
-    while let Some(word) = words.next_line().await? {
-        match word.trim() {
-            "cut" => drop(proxy.link.send_replace(Link::Cut)),
-            "stall" => drop(proxy.link.send_replace(Link::Stalled)),
-            "byte" => drop(proxy.link.send_replace(Link::Trickling)),
-            "heal" => drop(proxy.link.send_replace(Link::Well)),
-            "corrupt" => proxy.corrupts.set(true),
-            other => return Err(std::io::Error::other(format!("`{other}` is no word of mine"))),
+    while let Some(line) = words.next_line().await? {
+        if !proxy.obey(line.trim()) {
+            return Err(std::io::Error::other(format!("`{line}` is no word of mine")));
         }
-        writeln!(std::io::stdout(), "{}", word.trim())?;
+        writeln!(std::io::stdout(), "{}", line.trim())?;
     }
     Ok(())
 }
 
 impl Proxy {
+    /// False: it is no word.
+    fn obey(&self, line: &str) -> bool {
+        let (word, way) = match line.split_once(' ') {
+            Some((word, "up")) => (word, Way::Up),
+            Some((word, "down")) => (word, Way::Down),
+            Some(_) => return false,
+            None => (line, Way::Both),
+        };
+        let link = match word {
+            "cut" => Link::Cut,
+            "stall" => Link::Stalled(way),
+            "byte" => Link::Trickling(way),
+            "heal" => Link::Well,
+            "corrupt" => {
+                self.corrupts.set(Some(way));
+                return true;
+            }
+            _ => return false,
+        };
+        self.link.send_replace(link);
+        true
+    }
+
     /// One connection, from its beginning to its end or a cut.
-    async fn join(self: Rc<Self>, near: TcpStream) {
+    async fn join(self: Rc<Self>, mut near: TcpStream) {
         let mut link = self.link.subscribe();
         if *link.borrow() == Link::Cut {
             return reset(near);
         }
-        let Ok(far) = TcpStream::connect(&self.target).await else { return reset(near) };
+        let Ok(mut far) = TcpStream::connect(&self.target).await else { return reset(near) };
         let _ = (near.set_nodelay(true), far.set_nodelay(true));
-        let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
-        let there = self.carry(near_in, far_out);
-        let back = self.carry(far_in, near_out);
-        tokio::select! {
-            // each returns its writing half: a dropped one would end the connection in order
-            _ = futures::future::join(there, back) => {}
-            _ = link.wait_for(|link| *link == Link::Cut) => {}
+        let ((near_in, near_out), (far_in, far_out)) = (near.split(), far.split());
+        let carried =
+            futures::future::join(self.carry(Way::Up, near_in, far_out), self.carry(Way::Down, far_in, near_out));
+        let is_cut = tokio::select! {
+            _ = carried => false,
+            _ = link.wait_for(|link| *link == Link::Cut) => true,
+        };
+        if is_cut {
+            reset(near);
+            reset(far);
         }
     }
 
-    async fn carry(&self, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) {
+    async fn carry(&self, way: Way, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) {
         let mut link = self.link.subscribe();
         let mut bytes = vec![0; CHUNK_BYTES];
         while let Ok(count @ 1..) = from.read(&mut bytes).await {
-            if self.corrupts.take() {
+            if self.corrupts.get().is_some_and(|hit| hit.meets(way)) {
+                self.corrupts.set(None);
                 bytes[count / 2] ^= 1;
+                eprintln!("corrupted one of {count} bytes");
             }
-            if self.deliver(&bytes[..count], &mut to, &mut link).await.is_err() {
+            if deliver(&bytes[..count], way, &mut to, &mut link).await.is_err() {
                 return;
             }
         }
         let _ = to.shutdown().await;
     }
+}
 
-    async fn deliver(
-        &self,
-        mut bytes: &[u8],
-        to: &mut (impl AsyncWrite + Unpin),
-        link: &mut watch::Receiver<Link>,
-    ) -> std::io::Result<()> {
-        while !bytes.is_empty() {
-            let _ = link.wait_for(|link| *link != Link::Stalled).await;
-            let trickles = *link.borrow() == Link::Trickling;
-            let count = if trickles { 1 } else { bytes.len() };
-            to.write_all(&bytes[..count]).await?;
-            bytes = &bytes[count..];
-            if trickles {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
+async fn deliver(
+    mut bytes: &[u8],
+    way: Way,
+    to: &mut (impl AsyncWrite + Unpin),
+    link: &mut watch::Receiver<Link>,
+) -> std::io::Result<()> {
+    while !bytes.is_empty() {
+        let _ = link.wait_for(|link| !matches!(link, Link::Stalled(stalled) if stalled.meets(way))).await;
+        let trickles = matches!(*link.borrow(), Link::Trickling(slow) if slow.meets(way));
+        let count = if trickles { 1 } else { bytes.len() };
+        to.write_all(&bytes[..count]).await?;
+        bytes = &bytes[count..];
+        if trickles {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// The other end sees a reset, not an end.

@@ -2,7 +2,7 @@
 //! crashes. After every move its invariants hold, and so does what is promised of jobs and leases; when the faults stop,
 //! everything ends.
 
-use master::coordinator::record::{BuildId, GrantId, JobKey, LeaseToken, RequestId};
+use master::coordinator::record::{BuildId, GrantId, JobKey, LeaseToken, Record, RequestId};
 use master::coordinator::{
     Coordinator, Effect, GrantOrder, Planned, ROOT, Request, SessionId, Standing, StepEnd, Terms,
 };
@@ -11,7 +11,7 @@ use schema::values::{
     Assignment, Change, Command, Description, Exit, GrantKind, JobPlan, Outcome, Plan, Resources, State, StepPlan,
     Time, Trust, What,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use support::ledger::Ledger;
 use support::seed::{Random, with_seeds};
@@ -83,6 +83,8 @@ struct World {
     held: BTreeMap<LeaseToken, (JobKey, Time)>,
     /// How often a job was begun.
     begun: BTreeMap<JobKey, u32>,
+    /// Jobs whose cancel was acknowledged while they ran.
+    cancelled: BTreeSet<JobKey>,
     requests: u8,
 }
 
@@ -99,6 +101,7 @@ impl World {
             asked: Vec::new(),
             held: BTreeMap::new(),
             begun: BTreeMap::new(),
+            cancelled: BTreeSet::new(),
             requests: 0,
         };
         world.it.found(now);
@@ -364,6 +367,11 @@ impl World {
         let first = self.it.cancel(self.now, request, build, job, "test");
         if first.is_ok() {
             assert!(self.it.cancel(self.now, request, build, job, "test").is_ok(), "a request may be repeated");
+            self.drain();
+            let of_build =
+                self.ledger.jobs.values().filter(|row| row.key.build == build && row.state != State::Finished);
+            let asked = of_build.filter(|row| job.is_none_or(|job| row.name == job)).map(|row| row.key);
+            self.cancelled.extend(asked);
         }
     }
 
@@ -397,7 +405,10 @@ impl World {
     fn drain(&mut self) {
         while let Some(effect) = self.it.poll_effect() {
             match effect {
-                Effect::Record(record) => self.ledger.write(record),
+                Effect::Record(record) => {
+                    self.is_still_cancelled(&record);
+                    self.ledger.write(record);
+                }
                 Effect::Plan { build } => self.asked.push(build),
                 Effect::Offer { session, assignment } => {
                     let worker = self.workers.iter_mut().find(|worker| worker.session == Some(session));
@@ -415,6 +426,15 @@ impl World {
                 Effect::Cancel { .. } | Effect::Revoke { .. } | Effect::EndSession { .. } | Effect::Finished { .. } => {
                 }
             }
+        }
+    }
+
+    fn is_still_cancelled(&self, record: &Record) {
+        if let Record::Job(row) = record
+            && row.state == State::Finished
+            && self.cancelled.contains(&row.key)
+        {
+            assert_eq!(row.outcome, Some(Outcome::Cancelled), "the cancel of {} was acknowledged", row.name);
         }
     }
 

@@ -23,6 +23,10 @@ impl Seals for Committed {
         let found = self.0.borrow().get(&key).cloned();
         Box::pin(async move { Ok(found) })
     }
+
+    fn removed(&self, _: BuildId) -> LocalBoxFuture<'_, Result<Option<String>, String>> {
+        Box::pin(async { Ok(None) })
+    }
 }
 
 fn open(dir: &Path, committed: &Committed, trusted: bool) -> Logs {
@@ -153,10 +157,17 @@ fn who_waits_is_woken_by_a_byte_and_by_the_seal() {
 fn a_lost_attempt_ends_its_logs_with_the_reason() {
     run(async {
         let dir = tempfile::tempdir().unwrap();
-        let logs = open(dir.path(), &Committed::default(), true);
+        let committed = Committed::default();
+        let logs = open(dir.path(), &committed, true);
         logs.write(KEY, 0, b"half a line".to_vec(), Vec::new()).await.unwrap();
         let rows = logs.end_attempt(KEY.job, 1, "[guild: lost]\n").await.unwrap();
         assert_eq!(rows[0].bytes.as_deref(), Some(b"half a line\n[guild: lost]\n".as_slice()));
-        assert!(logs.end_attempt(KEY.job, 1, "[again]\n").await.unwrap().is_empty(), "it ends once");
+        assert_eq!(
+            logs.end_attempt(KEY.job, 1, "[again]\n").await.unwrap(),
+            rows,
+            "it ends once, and is not recorded yet"
+        );
+        committed.0.borrow_mut().extend(rows.into_iter().map(|row| (row.key, row)));
+        assert!(logs.end_attempt(KEY.job, 1, "[again]\n").await.unwrap().is_empty(), "now it is");
     });
 }

@@ -99,20 +99,8 @@ impl House {
 
     /// A credential of a new grant below the operator's, redeemed by a fresh key.
     pub async fn enroll(&self, kind: GrantKind, name: &str, what: What) -> (SturdyRef, Identity) {
-        let join = Token::random();
-        let order = client::NewGrant { kind, name: name.to_owned(), what, lifetime: None, join_hash: join.digest() };
-        self.guild.issue(&order).await.unwrap();
         let identity = Identity::generate();
-        let token = Token::random();
-        let (vat, gateway) = dial(&self.operator.0, &identity).await;
-        let mut request = gateway.redeem_request();
-        request.get().set_join(join.as_bytes());
-        request.get().set_token(token.as_bytes());
-        let answer = request.send().promise.await.unwrap();
-        let answer = answer.get().unwrap();
-        assert!(!answer.has_refusal(), "a fresh join is redeemed");
-        drop(vat);
-        let reference = SturdyRef { token, ..self.operator.0.clone() };
+        let (reference, _) = enroll(&self.guild, &self.operator.0, &identity, kind, name, what).await;
         (reference, identity)
     }
 
@@ -142,10 +130,34 @@ impl Drop for House {
     }
 }
 
+/// A new grant below that of `guild`, redeemed by this key: the credential, and the grant's number. `master`: any
+/// credential of the same master.
+pub async fn enroll(
+    guild: &Guild,
+    master: &SturdyRef,
+    identity: &Identity,
+    kind: GrantKind,
+    name: &str,
+    what: What,
+) -> (SturdyRef, u64) {
+    let join = Token::random();
+    let order = client::NewGrant { kind, name: name.to_owned(), what, lifetime: None, join_hash: join.digest() };
+    let grant = guild.issue(&order).await.unwrap().grant.id;
+    let token = Token::random();
+    let (vat, gateway) = dial(master, identity).await;
+    let mut request = gateway.redeem_request();
+    request.get().set_join(join.as_bytes());
+    request.get().set_token(token.as_bytes());
+    let answer = request.send().promise.await.unwrap();
+    assert!(!answer.get().unwrap().has_refusal(), "a fresh join is redeemed");
+    drop(vat);
+    (SturdyRef { token, ..master.clone() }, grant)
+}
+
 /// A connection with this key, and the gateway behind it.
 pub async fn dial(reference: &SturdyRef, identity: &Identity) -> (Vat, gateway::Client) {
     let secured = vat::dial(reference, Some(identity)).await.unwrap();
-    let vat = vat::start(secured.stream, vat::Side::Client, vat::pulse(), Limits::known());
+    let vat = vat::connect(secured.stream, Limits::known());
     let gateway = vat.bootstrap();
     (vat, gateway)
 }

@@ -2,9 +2,9 @@
 //! It also holds the coordinator to what is promised of records: finished things never change, events have no gaps.
 
 use master::coordinator::record::{
-    AttemptRow, BuildId, BuildRow, GrantRow, JobKey, JobRow, Loaded, Record, RequestRow, WorkerRow,
+    AttemptRow, BuildId, BuildRow, GrantRow, JobKey, JobRow, Loaded, Record, RequestRow, StepKey, StepRow, WorkerRow,
 };
-use schema::values::{Event, Plan, State};
+use schema::values::{Event, Fact, Plan, State};
 use std::collections::BTreeMap;
 
 #[derive(Clone, Debug, Default)]
@@ -13,6 +13,7 @@ pub struct Ledger {
     pub plans: BTreeMap<BuildId, Plan>,
     pub jobs: BTreeMap<JobKey, JobRow>,
     pub attempts: BTreeMap<(JobKey, u16), AttemptRow>,
+    pub steps: BTreeMap<StepKey, StepRow>,
     pub grants: BTreeMap<u64, GrantRow>,
     pub workers: BTreeMap<String, WorkerRow>,
     pub heads: BTreeMap<(String, String), String>,
@@ -41,9 +42,16 @@ impl Ledger {
             Record::Request(row) => self.requests.push(row),
             Record::Event(event) => {
                 assert_eq!(event.sequence, self.events.len() as u64 + 1, "the events have a gap");
+                let of_step = matches!(event.fact, Fact::StepStarted { .. } | Fact::StepFinished { .. });
+                let is_same = |other: &Event| other.fact == event.fact && other.build == event.build;
+                assert!(!of_step || !self.events.iter().any(is_same), "told twice: {event:?}");
                 self.events.push(event);
             }
-            Record::Step(_) | Record::Seal(_) | Record::Change { .. } | Record::Audit { .. } => {}
+            Record::Step(row) => {
+                let before = self.steps.insert(row.key, row);
+                assert!(before.is_none_or(|before| before.state != State::Finished), "a finished step changed");
+            }
+            Record::Seal(_) | Record::Change { .. } | Record::Audit { .. } => {}
         }
     }
 
@@ -52,7 +60,8 @@ impl Ledger {
         let open = self.builds.values().filter(|row| row.state != State::Finished);
         let builds = open.map(|row| {
             let jobs: Vec<JobRow> = self.jobs.values().filter(|job| job.key.build == row.id).cloned().collect();
-            let latest = jobs.iter().filter_map(|job| self.attempts.get(&(job.key, job.attempt)).cloned()).collect();
+            let latest = jobs.iter().filter_map(|job| self.attempts.get(&(job.key, job.attempt)));
+            let latest = latest.map(|attempt| (attempt.clone(), self.steps_of(attempt))).collect();
             (row.clone(), self.plans.get(&row.id).cloned(), jobs, latest)
         });
         let mut numbers: BTreeMap<String, u32> = BTreeMap::new();
@@ -77,6 +86,11 @@ impl Ledger {
             last_grant: self.grants.keys().next_back().copied().unwrap_or(0),
             last_event: self.events.len() as u64,
         }
+    }
+
+    fn steps_of(&self, attempt: &AttemptRow) -> Vec<StepRow> {
+        let is_of = |row: &&StepRow| row.key.job == attempt.job && row.key.attempt == attempt.number;
+        self.steps.values().filter(is_of).cloned().collect()
     }
 
     fn write_build(&mut self, row: BuildRow) {

@@ -1,5 +1,6 @@
-//! What the tests share: seeds that replay.
+//! What the tests share: a master in the process, or the programs themselves; seeds that replay.
 
 pub mod guild;
 pub mod ledger;
+pub mod programs;
 pub mod seed;

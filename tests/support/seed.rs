@@ -32,15 +32,30 @@ impl Random {
     }
 }
 
-/// Runs `test` with many seeds: `GUILD_SEEDS` of them, or `runs`; or only `GUILD_SEED`.
+/// Runs `test` with many seeds: `GUILD_SEEDS` of them, or `runs`; or only `GUILD_SEED`. With `GUILD_PROGRESS=FILE` the file
+/// holds the next seed: a campaign that was stopped goes on there.
 pub fn with_seeds(name: &str, runs: u64, test: impl Fn(u64) + std::panic::RefUnwindSafe) {
     let only: Option<u64> = std::env::var("GUILD_SEED").ok().and_then(|seed| seed.parse().ok());
     let runs = std::env::var("GUILD_SEEDS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(runs);
-    let seeds = only.map_or(0..runs, |seed| seed..seed + 1);
-    for seed in seeds {
+    let progress = std::env::var_os("GUILD_PROGRESS");
+    let done = progress.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
+    let first = done.and_then(|next| next.trim().parse().ok()).unwrap_or(0);
+    let seeds = only.map_or(first..runs, |seed| seed..seed + 1);
+    for seed in seeds.filter(|seed| only.is_some() || is_mine(*seed)) {
         if let Err(panic) = std::panic::catch_unwind(|| test(seed)) {
             eprintln!("seed {seed} fails; again: GUILD_SEED={seed} cargo test -p tests {name} -- --nocapture");
             std::panic::resume_unwind(panic);
         }
+        if let Some(file) = progress.as_ref().filter(|_| only.is_none()) {
+            std::fs::write(file, format!("{}\n", seed + 1)).expect("the progress is written");
+        }
     }
+}
+
+/// `GUILD_SHARE=0/2` and `1/2`: the even and the odd seeds, for two processes side by side.
+fn is_mine(seed: u64) -> bool {
+    let share = std::env::var("GUILD_SHARE").ok();
+    let share = share.as_deref().and_then(|share| share.split_once('/'));
+    let numbers = share.and_then(|(rest, of)| Some((rest.parse::<u64>().ok()?, of.parse::<u64>().ok()?)));
+    numbers.is_none_or(|(rest, of)| seed % of.max(1) == rest)
 }

@@ -12,14 +12,18 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use schema::values::{Source, Workspace as Mode};
+use schema::values::{Refusal, Source, Workspace as Mode};
 use schema::worker_capnp::source_pack;
 
 use crate::git::{Git, GitError};
+use crate::whole;
 use crate::workspace::Workspace;
 use private::Private;
 pub use store::Stores;
 use store::{Obtained, Store};
+
+/// With less than this left, in bytes, git is not said to have failed by itself.
+const ROOM_MIN: u64 = 1 << 20;
 
 /// What a checkout did.
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +36,8 @@ pub struct Checkout {
 #[derive(Debug, thiserror::Error)]
 pub enum CheckoutError {
     /// By the master.
-    #[error("the master gives no source: {text}")]
-    Refused { text: String, help: String },
+    #[error("the master gives no source: {0}")]
+    Refused(Refusal),
     #[error("the source could not be received: {0}")]
     Lost(#[from] capnp::Error),
     #[error(transparent)]
@@ -71,7 +75,7 @@ pub async fn checkout(
         (store.obtain(&source.revision, &pack).await?, place.write(&source.revision, mode).await)
     };
     let mut fetched = obtained.fetched;
-    if let Err(CheckoutError::Git(GitError::Failed { .. })) = written {
+    if matches!(written, Err(CheckoutError::Git(GitError::Failed { .. }))) && has_room(&store.objects()) {
         // our bookkeeping or the store is damaged, as after a power cut: once more, from nothing
         tracing::warn!(error = ?written, "checking out again from nothing");
         workspace.discard(&workspace.git_dir()).map_err(CheckoutError::io(workspace.dir()))?;
@@ -84,6 +88,11 @@ pub async fn checkout(
     }
     place.make_private(source, obtained).await?;
     Ok(Checkout { fetched, took: began.elapsed() })
+}
+
+/// On a full disk git fails in words of many kinds; what is here is whole, and there would be no room to get it again.
+fn has_room(place: &Path) -> bool {
+    rustix::fs::statvfs(place).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) >= ROOM_MIN)
 }
 
 struct Place<'a> {
@@ -130,7 +139,7 @@ impl Place<'_> {
         // of a checkout that was interrupted; the workspace's lock says that it is over
         remove_file(&git_dir.join("index.lock"))?;
         private::skeleton(&git_dir, &self.store.objects(), self.store.is_sha256())?;
-        std::fs::write(git_dir.join("HEAD"), "ref: refs/heads/guild\n")
+        whole::write(&git_dir.join("HEAD"), b"ref: refs/heads/guild\n")
     }
 
     async fn make_private(&self, source: &Source, obtained: Obtained) -> Result<(), CheckoutError> {

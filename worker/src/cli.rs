@@ -9,7 +9,7 @@ use schema::gateway_capnp::gateway;
 use schema::identity::Identity;
 use schema::sturdy_ref::{SturdyRef, Token};
 use schema::values::RefusalCode;
-use schema::vat::{self, Limits, Side};
+use schema::vat::{self, Limits};
 use schema::wire;
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -182,7 +182,7 @@ async fn redeem(join: &SturdyRef, mine: &SturdyRef, identity: &Identity) -> Resu
     let lost = |error: capnp::Error| Failure(UNREACHABLE, error.to_string());
     let secured = vat::dial(join, Some(identity)).await;
     let secured = secured.map_err(|error| Failure(UNREACHABLE, error.to_string()))?;
-    let vat = vat::start(secured.stream, Side::Client, vat::pulse(), Limits::known());
+    let vat = vat::connect(secured.stream, Limits::known());
     let gateway: gateway::Client = vat.bootstrap();
     let mut request = gateway.redeem_request();
     request.get().set_join(join.token.as_bytes());

@@ -1,9 +1,10 @@
-//! Keeps the worker's disk in order: workspaces that nobody used for long, or for which there is no room, are removed,
-//! and so are the temporary files of attempts that are no more.
+//! Keeps the worker's machine in order: workspaces that nobody used for long, or for which there is no room, are removed,
+//! and so are the temporary files of attempts that are no more, and processes that lost their supervisor.
 
 use crate::environment::temporary;
 use crate::run::Here;
 use crate::workspace;
+use crate::world::Machine;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -14,6 +15,23 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Workspaces that were not used for so many days go; with too little room, those of fewer days, and at last all.
 const DAYS: [u32; 4] = [7, 3, 1, 0];
 
+/// Between looks for processes that a killed supervisor left. The end of its step looks too, when they may not have come
+/// to this process yet.
+const ORPHANS_EVERY: Duration = Duration::from_secs(10);
+
+/// Ends what no supervisor watches any more, for ever.
+pub(crate) async fn end_orphans(here: Rc<Here>) {
+    loop {
+        tokio::time::sleep(ORPHANS_EVERY).await;
+        let machine = here.yard.world.machine.clone();
+        match here.yard.world.hands.run(move || machine.kill_adopted()).await {
+            Ok(0) => {}
+            Ok(left) => tracing::error!(left, "processes without a supervisor cannot be killed"),
+            Err(error) => tracing::warn!(%error, "processes without a supervisor were not looked for"),
+        }
+    }
+}
+
 /// At the start and then each hour.
 pub(crate) async fn keep(here: Rc<Here>) {
     loop {
@@ -21,9 +39,10 @@ pub(crate) async fn keep(here: Rc<Here>) {
         let scratch = here.yard.state.join("tmp");
         let live = here.yard.ledger.all().iter().map(|entry| temporary(&here.yard.state, &entry.token())).collect();
         let reserve = here.reserve();
-        let tidied = tokio::task::spawn_blocking(move || {
+        let machine = here.yard.world.machine.clone();
+        let tidied = here.yard.world.hands.run(move || {
             remove_scratch(&scratch, &live);
-            expire(&root, reserve)
+            expire(&*machine, &root, reserve)
         });
         match tidied.await {
             Ok(0) => {}
@@ -34,17 +53,10 @@ pub(crate) async fn keep(here: Rc<Here>) {
     }
 }
 
-/// Free for us on the disk of `place`. None: it cannot be said.
-pub(crate) fn free_bytes(place: &Path) -> Option<u64> {
-    let existing = place.ancestors().find(|path| path.exists())?;
-    let found = rustix::fs::statvfs(existing).ok()?;
-    Some(found.f_bavail.saturating_mul(found.f_frsize))
-}
-
-fn expire(root: &Path, reserve: u64) -> u32 {
+fn expire(machine: &dyn Machine, root: &Path, reserve: u64) -> u32 {
     let mut removed = 0;
     for (round, days) in DAYS.into_iter().enumerate() {
-        let has_room = free_bytes(root).is_none_or(|free| free >= reserve);
+        let has_room = machine.free_bytes(root).is_none_or(|free| free >= reserve);
         if !root.exists() || round > 0 && has_room {
             break;
         }

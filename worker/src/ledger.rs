@@ -2,54 +2,60 @@
 //! of its own, from which the next worker process takes it up. Starts nothing and calls nobody.
 //!
 //! ```text
-//! STATE/attempts/TOKEN/assignment.json  what was offered, and when
+//! STATE/attempts/TOKEN/assignment.json  what was offered, and when; in a line behind it the name of its workspace, once that
+//!                                       is as the job wants it
 //!                      halt.json        what ended it from outside
-//!                      workspace        where its tree is, once that is as the job wants it
 //!                      step-N.*         see `supervisor::StepFiles`
 //! ```
+//! Few files, since each costs time to make and to remove: a short job has hardly more to do.
 
 use crate::attempt::{Halt, StepEnd, Verdict};
 use crate::environment::{ATTEMPT, mark, token_hex};
-use crate::isolation::descent;
 use crate::output::{Grown, Shipped, Spooled};
 use crate::supervisor::{Journal, Moment, StepFiles};
+use crate::whole;
 use crate::workspace::{self, Workspace};
+use crate::world::{Hands, World};
 use schema::values::{Assignment, Resources, Time};
 use schema::worker_capnp::lease;
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use tokio::sync::watch;
+
+const ASSIGNMENT: &str = "assignment.json";
 
 pub(crate) type Token = [u8; 16];
 
 /// All attempts in hand.
 pub(crate) struct Ledger {
     dir: PathBuf,
+    hands: Hands,
     entries: RefCell<BTreeMap<Token, Rc<Entry>>>,
     changed: watch::Sender<u64>,
 }
 
 impl Ledger {
     /// With the attempts that an earlier process left. What cannot be read is dropped: the master places it again.
-    pub(crate) fn open(state: &Path, workspaces: &Path) -> io::Result<Ledger> {
+    pub(crate) fn open(state: &Path, workspaces: &Path, world: &World) -> io::Result<Ledger> {
         let dir = state.join("attempts");
         private_dir(&dir)?;
-        let ledger = Ledger { dir, entries: RefCell::default(), changed: watch::Sender::new(0) };
+        let ledger = Ledger { dir, hands: world.hands, entries: RefCell::default(), changed: watch::Sender::new(0) };
         for found in std::fs::read_dir(&ledger.dir)? {
             let dir = found?.path();
-            match Entry::load(&dir, workspaces, &ledger.changed) {
+            match Entry::load(&dir, workspaces, ledger.hands, &ledger.changed) {
                 Ok(entry) => {
                     ledger.entries.borrow_mut().insert(entry.token(), Rc::new(entry));
                 }
                 Err(error) => {
                     tracing::warn!(dir = %dir.display(), %error, "an attempt cannot be taken up");
                     let token = dir.file_name().unwrap_or_default().to_string_lossy();
-                    descent::kill_marked(&format!("{ATTEMPT}={token}"));
+                    world.machine.kill_marked(&format!("{ATTEMPT}={token}"));
                     std::fs::remove_dir_all(&dir)?;
                 }
             }
@@ -58,12 +64,15 @@ impl Ledger {
     }
 
     /// Begins an entry for what was offered.
-    pub(crate) fn enter(&self, assignment: Assignment) -> io::Result<Rc<Entry>> {
+    pub(crate) fn enter(&self, assignment: Assignment, now: Moment) -> io::Result<Rc<Entry>> {
         let dir = self.dir.join(token_hex(&assignment.token));
-        private_dir(&dir)?;
-        let offered = Offered { began: Moment::now().0, assignment };
-        write_whole(&dir.join("assignment.json"), &offered)?;
-        let entry = Rc::new(Entry::new(dir, offered, None, None, self.changed.clone()));
+        let offered = Offered { began: now.0, assignment };
+        let noted = private_dir(&dir).and_then(|()| write_whole(&dir.join(ASSIGNMENT), &offered));
+        if let Err(error) = noted {
+            let _ = std::fs::remove_dir(&dir);
+            return Err(error);
+        }
+        let entry = Rc::new(Entry::new(dir, offered, self.hands, None, None, self.changed.clone()));
         self.entries.borrow_mut().insert(entry.token(), entry.clone());
         self.tell();
         Ok(entry)
@@ -74,7 +83,7 @@ impl Ledger {
         self.entries.borrow_mut().remove(&entry.token());
         self.tell();
         let dir = entry.dir.clone();
-        tokio::task::spawn_blocking(move || {
+        self.hands.begin(move || {
             if let Err(error) = std::fs::remove_dir_all(&dir) {
                 tracing::warn!(dir = %dir.display(), %error, "cannot remove what is left of an attempt");
             }
@@ -85,7 +94,7 @@ impl Ledger {
     pub(crate) async fn sweep(&self) {
         let kept: Vec<PathBuf> = self.all().iter().map(|entry| entry.dir.clone()).collect();
         let dir = self.dir.clone();
-        let sweeping = tokio::task::spawn_blocking(move || {
+        let sweeping = self.hands.run(move || {
             let found = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|found| found.path());
             for dir in found.filter(|dir| !kept.contains(dir)) {
                 // twice: another thread may be at it, each taking what the other has listed
@@ -157,6 +166,7 @@ pub(crate) struct Entry {
     pub(crate) assignment: Assignment,
     pub(crate) dir: PathBuf,
     began: Moment,
+    hands: Hands,
     /// Everything here may be repeated: what is lost with the process is said again.
     steps: Vec<Step>,
     ended: RefCell<Vec<StepEnd>>,
@@ -182,7 +192,7 @@ pub(crate) struct Step {
     /// Nothing of its log was ever sent.
     pub(crate) is_unsent: Cell<bool>,
     pub(crate) shipped: Cell<Option<Shipped>>,
-    /// The master knows its end.
+    /// The master knows its end, as was said on this connection.
     pub(crate) is_known: Cell<bool>,
 }
 
@@ -190,6 +200,7 @@ impl Entry {
     fn new(
         dir: PathBuf,
         offered: Offered,
+        hands: Hands,
         halt: Option<Halt>,
         workspace: Option<Workspace>,
         changed: watch::Sender<u64>,
@@ -199,6 +210,7 @@ impl Entry {
             assignment: offered.assignment,
             dir,
             began: Moment(offered.began),
+            hands,
             steps,
             ended: RefCell::default(),
             halt: RefCell::new(halt),
@@ -213,19 +225,21 @@ impl Entry {
         }
     }
 
-    fn load(dir: &Path, workspaces: &Path, changed: &watch::Sender<u64>) -> io::Result<Entry> {
-        let offered: Offered = serde_json::from_slice(&std::fs::read(dir.join("assignment.json"))?)?;
+    fn load(dir: &Path, workspaces: &Path, hands: Hands, changed: &watch::Sender<u64>) -> io::Result<Entry> {
+        let noted = std::fs::read(dir.join(ASSIGNMENT))?;
+        let mut lines = noted.split(|byte| *byte == b'\n');
+        let offered: Offered = serde_json::from_slice(lines.next().unwrap_or_default())?;
         let halt = match std::fs::read(dir.join("halt.json")) {
             Ok(bytes) => Some(serde_json::from_slice(&bytes)?),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        let workspace = match std::fs::read_to_string(dir.join("workspace")) {
-            Ok(name) => workspace::reopen(workspaces, &name)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
-        let entry = Entry::new(dir.to_owned(), offered, halt, workspace, changed.clone());
+        // a line that was cut short is none
+        let name: Option<String> = lines.filter_map(|line| serde_json::from_slice(line).ok()).next_back();
+        // where a worker of 0.1.0 noted it
+        let name = name.or_else(|| std::fs::read_to_string(dir.join("workspace")).ok());
+        let workspace = name.map(|name| workspace::reopen(workspaces, &name)).transpose()?.flatten();
+        let entry = Entry::new(dir.to_owned(), offered, hands, halt, workspace, changed.clone());
         for step in &entry.steps {
             step.is_unsent.set(false);
         }
@@ -246,7 +260,7 @@ impl Entry {
 
     pub(crate) fn spooled(&self, step: u16) -> Spooled {
         let files = self.files(step);
-        Spooled { log: files.spool(), marks: files.marks() }
+        Spooled { log: files.spool(), marks: files.marks(), hands: self.hands }
     }
 
     pub(crate) fn step(&self, step: u16) -> &Step {
@@ -356,10 +370,10 @@ impl Entry {
     }
 
     /// Of the attempt's own time, in milliseconds.
-    pub(crate) fn time_left(&self) -> u64 {
+    pub(crate) fn time_left(&self, now: Moment) -> u64 {
         match self.assignment.job.timeout_ms {
             0 => u64::MAX,
-            timeout => timeout.saturating_sub(Moment::now().since(self.began)),
+            timeout => timeout.saturating_sub(now.since(self.began)),
         }
     }
 
@@ -397,8 +411,8 @@ impl Entry {
     }
 
     /// Whether a process may start.
-    pub(crate) fn is_leased(&self) -> bool {
-        self.lease_end.get().is_some_and(|end| end.since(Moment::now()) > self.margin_ms.get())
+    pub(crate) fn is_leased(&self, now: Moment) -> bool {
+        self.lease_end.get().is_some_and(|end| end.since(now) > self.margin_ms.get())
     }
 
     // the workspace
@@ -409,8 +423,9 @@ impl Entry {
 
     /// Its tree is as the job wants it.
     pub(crate) fn set_workspace(&self, workspace: Workspace) -> io::Result<()> {
-        let name = workspace.dir().file_name().unwrap_or_default();
-        std::fs::write(self.dir.join("workspace"), name.as_encoded_bytes())?;
+        let name = workspace.dir().file_name().unwrap_or_default().to_string_lossy();
+        let line = format!("\n{}\n", serde_json::Value::from(name));
+        File::options().append(true).open(self.dir.join(ASSIGNMENT))?.write_all(line.as_bytes())?;
         *self.workspace.borrow_mut() = Some(Rc::new(workspace));
         Ok(())
     }
@@ -427,13 +442,16 @@ impl Step {
             is_known: Cell::new(false),
         }
     }
+
+    /// Whoever was told of it may have lost it.
+    pub(crate) fn tell_again(&self) {
+        self.shipped.set(None);
+        self.is_known.set(false);
+    }
 }
 
-/// Whole or not at all, also when this process is killed.
 fn write_whole(path: &Path, value: &impl Serialize) -> io::Result<()> {
-    let fresh = path.with_extension("new");
-    std::fs::write(&fresh, serde_json::to_vec(value)?)?;
-    std::fs::rename(fresh, path)
+    whole::write(path, &serde_json::to_vec(value)?)
 }
 
 pub(crate) fn private_dir(dir: &Path) -> io::Result<()> {

@@ -23,10 +23,12 @@ mod run;
 mod runner;
 mod session;
 pub mod supervisor;
+mod whole;
 pub mod workspace;
+pub mod world;
 
 pub use cli::cli;
 pub use config::{CREDENTIAL_FILE, Config, ConfigError};
 pub use isolation::Tier;
-pub use run::{Ended, RunError, Shutdown, run};
+pub use run::{Ended, RunError, Shutdown, run, run_in};
 pub use supervisor::{SUPERVISE, supervise_main};

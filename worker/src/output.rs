@@ -2,6 +2,7 @@
 //! so that a log of any length costs little memory. Reads what [`crate::supervisor`] writes.
 
 use crate::supervisor::MARK_BYTES;
+use crate::world::Hands;
 use futures::StreamExt as _;
 use futures::stream::FuturesOrdered;
 use schema::log_capnp::log_sink;
@@ -17,8 +18,8 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-const CHUNK_BYTES: usize = 64 << 10;
-/// Chunks in flight on a connection, over all of its logs: 1 MiB.
+const CHUNK_BYTES: usize = 128 << 10;
+/// Chunks in flight on a connection, over all of its logs: 2 MiB.
 const WINDOW_CHUNKS: usize = 16;
 /// Beyond so many in flight, a log waits until a chunk is full: many short lines go together.
 const EAGER_CHUNKS: usize = 4;
@@ -66,6 +67,8 @@ pub(crate) enum ShipError {
 pub(crate) struct Spooled {
     pub(crate) log: PathBuf,
     pub(crate) marks: PathBuf,
+    /// Do the reading that may take long.
+    pub(crate) hands: Hands,
 }
 
 /// Sends all of a spool, as it grows, until its end was received. `is_new`: nothing of it was ever sent; else the master
@@ -293,6 +296,7 @@ impl Reading {
         if hashed == size {
             return Ok(hasher.finalize().into());
         }
+        let hands = spooled.hands;
         let rest = move || {
             let file = File::open(&spooled.log)?;
             let mut bytes = vec![0; CHUNK_BYTES];
@@ -305,7 +309,7 @@ impl Reading {
             }
             Ok(hasher.finalize().into())
         };
-        tokio::task::spawn_blocking(rest).await.unwrap_or_else(|lost| Err(io::Error::other(lost)))
+        hands.run(rest).await.flatten()
     }
 }
 

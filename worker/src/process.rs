@@ -1,13 +1,12 @@
 //! The worker's hold on a step's supervisor: starts one or finds one again, tells it, hears it. What a step's end means
 //! is decided elsewhere.
 
-use crate::isolation::descent;
-use crate::supervisor::{Cause, Journal, Order, StepFiles, command, connect, wall};
+use crate::supervisor::{Cause, Journal, Order, StepFiles};
+use crate::world::{Stream, World};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::UnixStream;
 
 /// A supervisor that was started and has not made its socket is asked again after this.
 const KNOCK_EVERY: Duration = Duration::from_millis(20);
@@ -22,29 +21,25 @@ pub(crate) enum Said {
 }
 
 /// One step's supervisor.
-#[derive(Debug)]
 pub(crate) struct Supervised {
     dir: PathBuf,
     step: u16,
-    line: UnixStream,
+    line: Box<dyn Stream>,
     received: Vec<u8>,
 }
 
 impl Supervised {
     /// Starts the step.
-    pub(crate) fn start(program: &Path, dir: &Path, step: u16, order: &Order) -> io::Result<Supervised> {
-        let (command, line) = command(program, dir, step, order)?;
-        // it is reaped by the runtime, and lives on when this process ends
-        tokio::process::Command::from(command).spawn()?;
-        Supervised::over(dir, step, line)
+    pub(crate) fn start(world: &World, dir: &Path, step: u16, order: &Order) -> io::Result<Supervised> {
+        Ok(Supervised::over(dir, step, world.machine.start(dir, step, order)?))
     }
 
     /// Finds the supervisor that an earlier worker started. None: there is none any more.
-    pub(crate) async fn find(dir: &Path, step: u16) -> io::Result<Option<Supervised>> {
+    pub(crate) async fn find(world: &World, dir: &Path, step: u16) -> io::Result<Option<Supervised>> {
         let files = StepFiles::new(dir, step);
         while files.is_supervised()? {
-            match connect(dir, step) {
-                Ok(line) => return Supervised::over(dir, step, line).map(Some),
+            match world.machine.connect(dir, step) {
+                Ok(line) => return Ok(Some(Supervised::over(dir, step, line))),
                 // it has just begun, or is about to end
                 Err(_) => tokio::time::sleep(KNOCK_EVERY).await,
             }
@@ -77,10 +72,8 @@ impl Supervised {
         self.say(&format!("stop {}\n", why.replace(['\n', '\r'], " "))).await;
     }
 
-    fn over(dir: &Path, step: u16, line: std::os::unix::net::UnixStream) -> io::Result<Supervised> {
-        line.set_nonblocking(true)?;
-        let line = UnixStream::from_std(line)?;
-        Ok(Supervised { dir: dir.to_owned(), step, line, received: Vec::new() })
+    fn over(dir: &Path, step: u16, line: Box<dyn Stream>) -> Supervised {
+        Supervised { dir: dir.to_owned(), step, line, received: Vec::new() }
     }
 
     async fn say(&mut self, line: &str) {
@@ -102,16 +95,18 @@ fn parse(line: &[u8]) -> Option<Said> {
 
 /// How a step without a supervisor ended. Where nobody wrote it down, the supervisor itself was killed: its processes
 /// that are left are ended now, and that is written down. `mark`: what their environment holds.
-pub(crate) async fn settle(dir: &Path, step: u16, mark: &str) -> io::Result<Journal> {
+pub(crate) async fn settle(world: &World, dir: &Path, step: u16, mark: &str) -> io::Result<Journal> {
     let files = StepFiles::new(dir, step);
     if let Some(journal) = files.read_journal()? {
         return Ok(journal);
     }
-    let mark = mark.to_owned();
-    let killing = tokio::task::spawn_blocking(move || descent::kill_marked(&mark));
-    let survivors = killing.await.unwrap_or(0);
-    let why = "the supervisor of the step was killed";
-    let mut journal = Journal::without_process(Cause::Broken(why.to_owned()), why, wall());
+    let (machine, mark) = (world.machine.clone(), mark.to_owned());
+    let survivors = world.hands.run(move || machine.kill_marked(&mark)).await.unwrap_or(0);
+    let why = match files.spool().exists() {
+        true => "the supervisor of the step was killed",
+        false => "the supervisor of the step could not begin",
+    };
+    let mut journal = Journal::without_process(Cause::Broken(why.to_owned()), why, world.clock.wall());
     journal.size = std::fs::metadata(files.spool()).map_or(0, |spool| spool.len());
     journal.survivors = u32::try_from(survivors).unwrap_or(u32::MAX);
     files.write_journal(&files.reserve_journal()?, &journal)?;

@@ -1,9 +1,11 @@
 //! Tells the master how an attempt goes, over one connection: each step's start, log and end, and then the end of all.
-//! What was acknowledged is not said again; what was not is repeated, on this connection or the next.
+//! What was acknowledged is not said again on this connection. On the next one everything is, until the end of all was
+//! acknowledged: it costs little where the master has it, and what the master lost it gets.
 
 use crate::ledger::Entry;
 use crate::output::{ShipError, Shipped, Window, ship};
 use futures::future::{try_join, try_join_all};
+use schema::fail_point::fail_point;
 use schema::values::{Outcome, Refusal, RefusalCode};
 use schema::wire;
 use schema::worker_capnp::{lease, step_report};
@@ -28,6 +30,8 @@ pub(crate) enum Reported {
 /// Reports until the attempt is over and the master knows it.
 pub(crate) async fn report(entry: Rc<Entry>, lease: lease::Client, window: Window) -> Reported {
     let count = u16::try_from(entry.assignment.job.steps.len()).unwrap_or(u16::MAX);
+    // a master that was killed has lost what it held in memory of a log that is not sealed
+    (0..count).for_each(|step| entry.step(step).tell_again());
     let steps = (0..count).map(|step| {
         let (entry, lease, window) = (&entry, &lease, &window);
         persist(entry, move || report_step(entry, lease, window, step))
@@ -90,12 +94,15 @@ async fn complete(entry: &Entry, lease: &lease::Client) -> Result<(), Trouble> {
             None => changes.changed().await.map_err(|_| dropped())?,
         }
     };
+    fail_point("worker-before-complete");
     let mut request = lease.complete_request();
     request.get().set_outcome(wire::outcome_to_wire(Some(verdict.outcome)));
     request.get().set_reason(&verdict.reason);
     let answer = request.send().promise.await?;
     let results = answer.get()?;
-    judge(wire::refusal(results.has_refusal(), results.get_refusal())?)
+    judge(wire::refusal(results.has_refusal(), results.get_refusal())?)?;
+    fail_point("worker-after-complete");
+    Ok(())
 }
 
 async fn report_step(entry: &Entry, lease: &lease::Client, window: &Window, index: u16) -> Result<(), Trouble> {
@@ -141,6 +148,7 @@ async fn report_step(entry: &Entry, lease: &lease::Client, window: &Window, inde
 async fn finish(entry: &Entry, report: &step_report::Client, index: u16, shipped: Shipped) -> Result<(), Trouble> {
     let step = entry.step(index);
     let (end, at) = until(&mut step.finished.subscribe()).await?;
+    fail_point("worker-before-report");
     let mut request = report.finished_request();
     let mut params = request.get();
     params.set_outcome(wire::outcome_to_wire(Some(end.outcome)));
@@ -151,6 +159,7 @@ async fn finish(entry: &Entry, report: &step_report::Client, index: u16, shipped
     let answer = request.send().promise.await?;
     let results = answer.get()?;
     judge(wire::refusal(results.has_refusal(), results.get_refusal())?)?;
+    fail_point("worker-after-report");
     step.is_known.set(true);
     if end.outcome != Outcome::Skipped {
         tracing::debug!(job = %entry.assignment.job.name, step = index, outcome = %end.outcome, "reported");

@@ -5,11 +5,14 @@ use crate::attempt::Halt;
 use crate::checkout::Stores;
 use crate::config::{Config, STOP_GRACE};
 use crate::environment::Ground;
+use crate::isolation::Tier;
 use crate::ledger::{Ledger, private_dir};
 use crate::runner::{self, Yard};
 use crate::session::{self, End};
-use crate::supervisor::milliseconds;
+use crate::supervisor::{Moment, milliseconds};
+use crate::world::World;
 use crate::{control, housekeeping};
+use schema::chance;
 use schema::identity::{Identity, IdentityError};
 use schema::sturdy_ref::{CapFileError, SturdyRef};
 use schema::values::Description;
@@ -28,6 +31,10 @@ const BACKOFF_MAX_MS: u64 = 8_000;
 const SECOND_SIGNAL: Duration = Duration::from_millis(100);
 /// TERM, KILL, and the word to the master.
 const CANCEL_MAX: Duration = Duration::from_secs(8);
+
+/// The lock of a worker that was killed is free when it is gone, which is a moment later.
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+const LOCK_TRIES: u32 = 40;
 
 /// What the worker is told from outside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,20 +85,27 @@ pub(crate) struct Here {
 
 /// Serves until told to end. Needs a current-thread runtime with time and I/O.
 pub async fn run(config: Config, shutdown: watch::Receiver<Shutdown>) -> Result<Ended, RunError> {
-    let local = LocalSet::new();
-    local.run_until(serve(config, shutdown)).await
+    let world = World::real(config.program.clone());
+    LocalSet::new().run_until(run_in(world, config, shutdown)).await
 }
 
-async fn serve(config: Config, mut shutdown: watch::Receiver<Shutdown>) -> Result<Ended, RunError> {
+/// [`run`] in another world. Needs a `LocalSet`.
+pub async fn run_in(world: World, config: Config, mut shutdown: watch::Receiver<Shutdown>) -> Result<Ended, RunError> {
     let broken = |cause| RunError::State { path: config.state.clone(), cause };
     private_dir(&config.state).map_err(broken)?;
-    let _lock = lock(&config)?;
-    let here = Rc::new(Here::new(&config)?);
+    let _lock = lock(&config).await?;
+    if config.isolation == Tier::Guard {
+        world.machine.adopt();
+    }
+    let here = Rc::new(Here::new(world, &config)?);
     for entry in here.yard.ledger.all() {
         tokio::task::spawn_local(runner::run(here.yard.clone(), entry));
     }
     let _control = control::serve(&here).map_err(broken)?;
     tokio::task::spawn_local(housekeeping::keep(here.clone()));
+    if config.isolation == Tier::Guard {
+        tokio::task::spawn_local(housekeeping::end_orphans(here.clone()));
+    }
     let mut connecting = std::pin::pin!(stay_connected(&here));
     tokio::select! {
         ended = &mut connecting => return Ok(conclude(&here, ended).await),
@@ -155,6 +169,7 @@ async fn stay_connected(here: &Rc<Here>) -> Ended {
             return Ended::Drained;
         }
         tokio::select! {
+            biased;
             () = sleep(Duration::from_millis(jittered(backoff_ms))) => {}
             why = here.when_revoked() => return Ended::Revoked(why),
         }
@@ -163,13 +178,14 @@ async fn stay_connected(here: &Rc<Here>) -> Ended {
 }
 
 impl Here {
-    fn new(config: &Config) -> Result<Here, RunError> {
+    fn new(world: World, config: &Config) -> Result<Here, RunError> {
         let broken = |cause| RunError::State { path: config.state.clone(), cause };
         let credential = SturdyRef::load(&config.credential())?;
         let identity = Identity::load(&config.identity())?;
+        let state = config.state.canonicalize().map_err(broken)?;
+        let ledger = Ledger::open(&state, &config.workspaces, &world).map_err(broken)?;
         let yard = Yard {
-            program: config.program.clone(),
-            state: config.state.canonicalize().map_err(broken)?,
+            state,
             workspaces: config.workspaces.clone(),
             stores: Stores::new(&config.state.join("sources")).map_err(broken)?,
             ground: Ground::probe(&config.pass),
@@ -177,19 +193,25 @@ impl Here {
             orphan_ms: milliseconds(config.orphan_grace),
             grace_ms: milliseconds(STOP_GRACE),
             output_max: config.output_max,
-            ledger: Ledger::open(&config.state.canonicalize().map_err(broken)?, &config.workspaces).map_err(broken)?,
+            ledger,
+            world,
         };
         Ok(Here {
             yard: Rc::new(yard),
             description: config.description(),
             identity,
             credential,
-            instance: random(),
+            instance: chance::bytes(),
             attached: watch::Sender::new(false),
             draining: watch::Sender::new(false),
             revoked: watch::Sender::new(None),
             reserve: config.reserve,
         })
+    }
+
+    /// By the clock of leases.
+    pub(crate) fn now(&self) -> Moment {
+        self.yard.world.clock.now()
     }
 
     /// Bytes to keep free.
@@ -209,22 +231,26 @@ impl Here {
     pub(crate) fn lack_of_room(&self) -> Option<String> {
         let places = [&self.yard.state, &self.yard.workspaces];
         places.into_iter().find_map(|place| {
-            let free = housekeeping::free_bytes(place)?;
+            let free = self.yard.world.machine.free_bytes(place)?;
             let text = format!("{} has {free} bytes free, less than the reserve of {}", place.display(), self.reserve);
             (free < self.reserve).then_some(text)
         })
     }
 }
 
-fn lock(config: &Config) -> Result<File, RunError> {
+/// Waits a moment for a worker that was just killed to be gone.
+async fn lock(config: &Config) -> Result<File, RunError> {
     let path = config.state.join("lock");
     let opened = File::options().create(true).truncate(false).write(true).open(&path);
     let file = opened.map_err(|cause| RunError::State { path: path.clone(), cause })?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(RunError::InUse(config.state.clone())),
-        Err(TryLockError::Error(cause)) => Err(RunError::State { path, cause }),
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => sleep(LOCK_PAUSE).await,
+            Err(TryLockError::Error(cause)) => return Err(RunError::State { path, cause }),
+        }
     }
+    Err(RunError::InUse(config.state.clone()))
 }
 
 async fn wait_for(shutdown: &mut watch::Receiver<Shutdown>, least: Shutdown) {
@@ -236,11 +262,5 @@ async fn wait_for(shutdown: &mut watch::Receiver<Shutdown>, least: Shutdown) {
 /// Between half of it and all of it, so that the workers of a master that comes back do not come at once.
 fn jittered(ms: u64) -> u64 {
     let half = ms / 2;
-    half + u64::from_le_bytes(random()) % (ms - half + 1)
-}
-
-fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("the system gives random bytes");
-    bytes
+    half + chance::word() % (ms - half + 1)
 }

@@ -7,9 +7,11 @@ use crate::environment::{Ground, temporary};
 use crate::isolation::Tier;
 use crate::ledger::{Entry, Ledger, private_dir};
 use crate::process::{Said, Supervised, settle};
-use crate::supervisor::{Cause, Journal, Limits, Moment, Order, shortened, wall, wall_of};
+use crate::supervisor::{Cause, Journal, Limits, Order, shortened, wall_of};
 use crate::workspace::{self, Workspace};
-use schema::values::{Command, StepPlan};
+use crate::world::World;
+use schema::fail_point::fail_point;
+use schema::values::{Command, RefusalCode, StepPlan};
 use schema::wire;
 use schema::worker_capnp::lease;
 use std::io;
@@ -25,10 +27,12 @@ const CHECKOUT_PAUSE: Duration = Duration::from_secs(1);
 /// Before a supervisor that took another line is listened to again.
 const LINE_PAUSE: Duration = Duration::from_millis(100);
 
+/// A disk with less than this left, in bytes, is full.
+const ROOM_MIN: u64 = 1 << 20;
+
 /// What all attempts of a worker share.
 pub(crate) struct Yard {
-    /// A binary that answers to `supervise`.
-    pub(crate) program: PathBuf,
+    pub(crate) world: World,
     pub(crate) state: PathBuf,
     pub(crate) workspaces: PathBuf,
     pub(crate) stores: Stores,
@@ -40,6 +44,18 @@ pub(crate) struct Yard {
     pub(crate) ledger: Ledger,
 }
 
+impl Yard {
+    /// Why something failed, and that a disk is full where one is: what fails on it says so in words of many kinds.
+    fn with_lack_of_room(&self, why: String) -> String {
+        let places = [&self.state, &self.workspaces];
+        let free = |place: &&PathBuf| self.world.machine.free_bytes(place).is_some_and(|free| free < ROOM_MIN);
+        match places.into_iter().find(free) {
+            Some(full) => format!("{why}; the disk of {} is full", full.display()),
+            None => why,
+        }
+    }
+}
+
 /// Runs an attempt to its end, or on from where an earlier worker left it.
 pub(crate) async fn run(yard: Rc<Yard>, entry: Rc<Entry>) {
     let job = &entry.assignment.job;
@@ -47,7 +63,7 @@ pub(crate) async fn run(yard: Rc<Yard>, entry: Rc<Entry>) {
         let (ended, halt) = (entry.ended(), entry.halt());
         match next(job, &ended, halt.as_ref()) {
             Next::Run(step) => run_step(&yard, &entry, step).await,
-            Next::Skip(step) => entry.step_skipped(step, wall()),
+            Next::Skip(step) => entry.step_skipped(step, yard.world.clock.wall()),
             Next::Done(verdict) => {
                 entry.set_verdict(verdict);
                 break;
@@ -56,7 +72,7 @@ pub(crate) async fn run(yard: Rc<Yard>, entry: Rc<Entry>) {
     }
     let scratch = temporary(&yard.state, &entry.token());
     if scratch.exists() {
-        let _ = tokio::task::spawn_blocking(move || workspace::remove_tree(&scratch)).await;
+        let _ = yard.world.hands.run(move || workspace::remove_tree(&scratch)).await;
     }
     entry.set_idle();
     if entry.abandoned().is_some() {
@@ -65,7 +81,7 @@ pub(crate) async fn run(yard: Rc<Yard>, entry: Rc<Entry>) {
 }
 
 async fn run_step(yard: &Yard, entry: &Rc<Entry>, step: u16) {
-    let ran = match take_up(entry, step).await {
+    let ran = match take_up(yard, entry, step).await {
         Ok(None) => match prepare(yard, entry).await {
             // in the meantime it may have been cancelled, or no longer be ours
             Some(workspace) if entry.stop_reason().is_none() => start(yard, entry, step, &workspace).await,
@@ -75,26 +91,27 @@ async fn run_step(yard: &Yard, entry: &Rc<Entry>, step: u16) {
         Err(error) => Err(error),
     };
     let journal = ran.unwrap_or_else(|error| {
-        let text = shortened(&format!("cannot be run: {error}"));
-        Journal::without_process(Cause::Broken(text.clone()), &text, wall())
+        let text = shortened(&yard.with_lack_of_room(format!("cannot be run: {error}")));
+        Journal::without_process(Cause::Broken(text.clone()), &text, yard.world.clock.wall())
     });
     if journal.survivors > 0 {
         tracing::error!(step, survivors = journal.survivors, dir = %entry.dir.display(), "processes cannot be killed");
     }
+    fail_point("worker-step-ended");
     entry.step_ended(step, &journal);
 }
 
 /// None: the step did not begin.
-async fn take_up(entry: &Entry, step: u16) -> io::Result<Option<Journal>> {
+async fn take_up(yard: &Yard, entry: &Entry, step: u16) -> io::Result<Option<Journal>> {
     let files = entry.files(step);
     let ordered = match std::fs::metadata(files.order()) {
-        Ok(order) => order.modified().map_or_else(|_| wall(), wall_of),
+        Ok(order) => order.modified().map_or_else(|_| yard.world.clock.wall(), wall_of),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let Some(supervised) = Supervised::find(&entry.dir, step).await? else {
+    let Some(supervised) = Supervised::find(&yard.world, &entry.dir, step).await? else {
         if files.has_begun() {
-            return settle(&entry.dir, step, &entry.mark()).await.map(Some);
+            return settle(&yard.world, &entry.dir, step, &entry.mark()).await.map(Some);
         }
         // the worker died between its order and the supervisor's first breath
         std::fs::remove_file(files.order())?;
@@ -102,45 +119,54 @@ async fn take_up(entry: &Entry, step: u16) -> io::Result<Option<Journal>> {
     };
     tracing::info!(job = %entry.assignment.job.name, step, "a step that outlived its worker is taken up");
     entry.step_started(step, ordered);
-    follow(entry, step, supervised).await.map(Some)
+    follow(yard, entry, step, supervised).await.map(Some)
 }
 
 async fn start(yard: &Yard, entry: &Entry, step: u16, workspace: &Workspace) -> io::Result<Journal> {
     let plan = &entry.assignment.job.steps[usize::from(step)];
     let dir = match directory(&workspace.tree(), &plan.dir) {
         Ok(dir) => dir,
-        Err(why) => return Ok(Journal::without_process(Cause::Impossible(why.clone()), &why, wall())),
+        Err(why) => return Ok(Journal::without_process(Cause::Impossible(why.clone()), &why, yard.world.clock.wall())),
     };
     let order = order(yard, entry, plan, dir);
-    let supervised = Supervised::start(&yard.program, &entry.dir, step, &order)?;
-    entry.step_started(step, wall());
-    follow(entry, step, supervised).await
+    fail_point("worker-before-start");
+    let supervised = Supervised::start(&yard.world, &entry.dir, step, &order)?;
+    fail_point("worker-started");
+    entry.step_started(step, yard.world.clock.wall());
+    follow(yard, entry, step, supervised).await
 }
 
 /// Hands on what the supervisor says, and tells it of the lease and of a halt, until the step has ended.
-async fn follow(entry: &Entry, step: u16, mut supervised: Supervised) -> io::Result<Journal> {
+async fn follow(yard: &Yard, entry: &Entry, step: u16, mut supervised: Supervised) -> io::Result<Journal> {
     let mut changes = entry.changes();
     let (mut is_stopped, mut lease_end) = (false, None);
     loop {
         if entry.lease_end() != lease_end {
             lease_end = entry.lease_end();
-            supervised.tell_lease(lease_end.map_or(0, |end| end.since(Moment::now()))).await;
+            supervised.tell_lease(lease_end.map_or(0, |end| end.since(yard.world.clock.now()))).await;
         }
         if let Some(why) = entry.stop_reason().filter(|_| !is_stopped) {
             is_stopped = true;
             supervised.tell_stop(&why).await;
         }
         tokio::select! {
+            biased;
             said = supervised.hear() => match said {
                 Said::Output(size) => entry.step_grew(step, size),
-                Said::Gone => match Supervised::find(&entry.dir, step).await? {
-                    // it only took another line, or is in its last lines
-                    Some(again) if entry.files(step).read_journal()?.is_none() => {
-                        sleep(LINE_PAUSE).await;
-                        (supervised, is_stopped, lease_end) = (again, false, None);
+                Said::Gone => {
+                    // written before it is told: a supervisor in its last lines needs no waiting for
+                    if let Some(journal) = entry.files(step).read_journal()? {
+                        return Ok(journal);
                     }
-                    Some(_) | None => return settle(&entry.dir, step, &entry.mark()).await,
-                },
+                    match Supervised::find(&yard.world, &entry.dir, step).await? {
+                        // it only took another line
+                        Some(again) => {
+                            sleep(LINE_PAUSE).await;
+                            (supervised, is_stopped, lease_end) = (again, false, None);
+                        }
+                        None => return settle(&yard.world, &entry.dir, step, &entry.mark()).await,
+                    }
+                }
             },
             _ = changes.changed() => {}
         }
@@ -149,22 +175,23 @@ async fn follow(entry: &Entry, step: u16, mut supervised: Supervised) -> io::Res
 
 /// The workspace as the job wants it, and a lease under which a process may start. None: the attempt was halted.
 async fn prepare(yard: &Yard, entry: &Rc<Entry>) -> Option<Rc<Workspace>> {
-    let time_left = Duration::from_millis(entry.time_left());
+    let time_left = Duration::from_millis(entry.time_left(yard.world.clock.now()));
     let preparing = async {
         if entry.workspace().is_none() {
             make_workspace(yard, entry).await?;
         }
-        wait_for(entry, |entry| entry.is_leased().then_some(())).await;
+        wait_for(entry, |entry| entry.is_leased(yard.world.clock.now()).then_some(())).await;
         Ok(())
     };
     let stopped = wait_for(entry, |entry| entry.stop_reason());
     let prepared = tokio::select! {
+        biased;
         prepared = timeout(time_left, preparing) => prepared,
         _ = stopped => return None,
     };
     match prepared {
         Ok(Ok(())) => {}
-        Ok(Err(why)) => entry.set_halt(Halt::Errored(why)),
+        Ok(Err(why)) => entry.set_halt(Halt::Errored(yard.with_lack_of_room(why))),
         Err(_) => entry.set_halt(Halt::OutOfTime),
     }
     entry.workspace()
@@ -173,8 +200,7 @@ async fn prepare(yard: &Yard, entry: &Rc<Entry>) -> Option<Rc<Workspace>> {
 async fn make_workspace(yard: &Yard, entry: &Entry) -> Result<(), String> {
     let (root, lane) = (yard.workspaces.clone(), entry.assignment.lane.clone());
     let mode = entry.assignment.job.workspace;
-    let opened = tokio::task::spawn_blocking(move || workspace::open(&root, &lane, mode)).await;
-    let opened = opened.unwrap_or_else(|lost| Err(io::Error::other(lost)));
+    let opened = yard.world.hands.run(move || workspace::open(&root, &lane, mode)).await.flatten();
     let workspace = opened.map_err(|error| format!("cannot open a workspace: {error}"))?;
     if entry.assignment.job.sources {
         check_out(yard, entry, &workspace).await?;
@@ -184,7 +210,7 @@ async fn make_workspace(yard: &Yard, entry: &Entry) -> Result<(), String> {
     entry.set_workspace(workspace).map_err(|error| format!("cannot note the workspace: {error}"))
 }
 
-/// Goes on over lost connections: with the next one comes the lease again.
+/// Goes on over lost connections: with the next one comes the lease again; and while the disk of the master is full.
 async fn check_out(yard: &Yard, entry: &Entry, workspace: &Workspace) -> Result<(), String> {
     let [source] = entry.assignment.stamp.sources.as_slice() else {
         let count = entry.assignment.stamp.sources.len();
@@ -212,6 +238,10 @@ async fn check_out(yard: &Yard, entry: &Entry, workspace: &Workspace) -> Result<
                 }
                 sleep(CHECKOUT_PAUSE).await;
             }
+            Err(CheckoutError::Refused(refusal)) if refusal.code == RefusalCode::Unavailable => {
+                tracing::warn!(%refusal, "the source cannot be had yet");
+                sleep(CHECKOUT_PAUSE).await;
+            }
             Err(error) => return Err(error.to_string()),
         }
     }
@@ -221,7 +251,7 @@ async fn source_pack(lease: &lease::Client) -> Result<schema::worker_capnp::sour
     let answer = lease.source_request().send().promise.await?;
     let results = answer.get()?;
     match wire::refusal(results.has_refusal(), results.get_refusal())? {
-        Some(refusal) => Err(CheckoutError::Refused { text: refusal.text, help: refusal.help }),
+        Some(refusal) => Err(CheckoutError::Refused(refusal)),
         None => Ok(results.get_source()?),
     }
 }
@@ -257,7 +287,7 @@ fn order(yard: &Yard, entry: &Entry, plan: &StepPlan, dir: PathBuf) -> Order {
         Command::Shell { shell, script } => shell.iter().chain([script]).cloned().collect(),
         Command::Exec(argv) => argv.clone(),
     };
-    let now = Moment::now();
+    let now = yard.world.clock.now();
     Order {
         argv,
         tier: yard.tier,
@@ -266,7 +296,7 @@ fn order(yard: &Yard, entry: &Entry, plan: &StepPlan, dir: PathBuf) -> Order {
         limits: Limits {
             step_ms: plan.timeout_ms,
             idle_ms: plan.idle_ms,
-            attempt_ms: entry.time_left(),
+            attempt_ms: entry.time_left(now),
             lease_ms: entry.lease_end().map_or(0, |end| end.since(now)),
             margin_ms: entry.margin_ms(),
             orphan_ms: yard.orphan_ms,

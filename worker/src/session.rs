@@ -9,9 +9,10 @@ use crate::run::Here;
 use crate::runner;
 use crate::supervisor::Moment;
 use capnp::capability::{Promise, Response};
+use schema::fail_point::fail_point;
 use schema::gateway_capnp::gateway;
 use schema::values::{Refusal, RefusalCode, Resources};
-use schema::vat::{self, Limits, Side, Vat, VatError};
+use schema::vat::{self, Limits, Vat, VatError};
 use schema::wire;
 use schema::worker_capnp::{lease, session, worker, worker_desk};
 use std::cell::RefCell;
@@ -65,20 +66,21 @@ impl From<Refusal> for End {
 
 /// Connects, and stays for as long as it goes well. Says whether it was attached.
 pub(crate) async fn connect(here: &Rc<Here>) -> (bool, End) {
-    match vat::dial(&here.credential, Some(&here.identity)).await {
-        Ok(secured) => over(here, secured.stream).await,
+    match here.yard.world.net.dial(&here.credential, &here.identity).await {
+        Ok(stream) => over(here, stream).await,
         Err(error) => (false, End::Unreachable(error)),
     }
 }
 
 /// A session over any byte stream to a master.
-pub(crate) async fn over<S>(here: &Rc<Here>, stream: S) -> (bool, End)
+async fn over<S>(here: &Rc<Here>, stream: S) -> (bool, End)
 where
     S: AsyncRead + AsyncWrite + 'static,
 {
-    let vat = vat::start(stream, Side::Client, vat::pulse(), Limits::known());
+    let vat = vat::connect(stream, Limits::known());
     let closed = vat.closed();
     let attached = tokio::select! {
+        biased;
         attached = timeout(LOGIN_MAX, attach(here, &vat)) => attached,
         reason = closed => return (false, End::Lost(reason.to_string())),
     };
@@ -89,6 +91,7 @@ where
     };
     here.attached.send_replace(true);
     let end = tokio::select! {
+        biased;
         end = session.run() => end,
         reason = vat.closed() => End::Lost(reason.to_string()),
     };
@@ -166,6 +169,7 @@ struct Session {
 impl Session {
     async fn run(self: &Rc<Session>) -> End {
         tokio::select! {
+            biased;
             end = self.renew() => end,
             end = self.take() => end,
             why = self.here.when_revoked() => End::Revoked(why),
@@ -195,7 +199,7 @@ impl Session {
     }
 
     async fn renew_once(&self, held: &[Rc<Entry>]) -> capnp::Result<()> {
-        let sent = Moment::now();
+        let sent = self.here.now();
         let mut request = self.session.renew_request();
         let mut tokens = request.get().init_tokens(wire::length(held.len()));
         for (index, entry) in (0..).zip(held) {
@@ -234,7 +238,7 @@ impl Session {
             }
             let free = self.free();
             if is_draining || free.slots == 0 {
-                tokio::select! { _ = changes.changed() => {}, _ = draining.changed() => {} }
+                tokio::select! { biased; _ = changes.changed() => {}, _ = draining.changed() => {} }
             } else if let Some(why) = self.here.lack_of_room() {
                 tracing::warn!(%why, "no job is taken");
                 sleep(DISK_PAUSE).await;
@@ -262,6 +266,7 @@ impl Session {
         wire::write_resources(request.get().init_free(), &free);
         let offer = request.send().promise;
         let answer = tokio::select! {
+            biased;
             offer = offer => offer?,
             () = self.otherwise(free) => return Ok(()),
         };
@@ -275,8 +280,10 @@ impl Session {
             project = %assignment.project, build = assignment.build, job = %assignment.job.name,
             attempt = assignment.attempt, "taken"
         );
-        let entered = self.here.yard.ledger.enter(assignment);
+        fail_point("worker-taken");
+        let entered = self.here.yard.ledger.enter(assignment, self.here.now());
         let entry = entered.map_err(|error| capnp::Error::failed(format!("cannot note an attempt: {error}")))?;
+        fail_point("worker-entered");
         self.hold(entry.clone(), lease);
         tokio::task::spawn_local(runner::run(self.here.yard.clone(), entry));
         Ok(())
@@ -286,7 +293,7 @@ impl Session {
     async fn otherwise(&self, free: Resources) {
         let (mut changes, mut draining) = (self.here.yard.ledger.changes(), self.here.draining.subscribe());
         while self.free() == free && !*draining.borrow_and_update() {
-            tokio::select! { _ = changes.changed() => {}, _ = draining.changed() => {} }
+            tokio::select! { biased; _ = changes.changed() => {}, _ = draining.changed() => {} }
         }
     }
 
@@ -295,14 +302,15 @@ impl Session {
         entry.set_lease(lease.clone());
         let (here, window, weak) = (self.here.clone(), self.window.clone(), Rc::downgrade(self));
         // sent now, not when the task is polled: the offer waits for it
-        let sent = Moment::now();
+        let sent = here.now();
         let accepted = lease.accept_request().send().promise;
         let held = async move {
-            let Some((refused, sent)) = accept(&lease, sent, accepted).await else { return };
+            let Some((refused, sent)) = accept(&here, &lease, sent, accepted).await else { return };
             if let Some(refusal) = refused {
                 tracing::info!(job = %entry.assignment.job.name, %refusal, "the offer is gone");
                 return here.yard.ledger.abandon(&entry, "its offer is gone");
             }
+            fail_point("worker-accepted");
             if let Some(session) = weak.upgrade() {
                 session.renewed(&entry, sent);
             }
@@ -316,6 +324,7 @@ impl Session {
 
 /// The answer to `accept`, and when it was asked for. None: the connection is gone; the next attach says how it stands.
 async fn accept(
+    here: &Here,
     lease: &lease::Client,
     mut sent: Moment,
     mut accepted: Promise<Response<lease::accept_results::Owned>, capnp::Error>,
@@ -326,12 +335,16 @@ async fn accept(
             wire::refusal(results.has_refusal(), results.get_refusal())
         });
         match answer {
+            // a full disk at the master passes, and the offer waits for it
+            Ok(Some(refusal)) if refusal.code == RefusalCode::Unavailable => {
+                tracing::warn!(%refusal, "a lease could not be accepted yet");
+            }
             Ok(refused) => return Some((refused, sent)),
             Err(error) if error.kind == capnp::ErrorKind::Disconnected => return None,
             Err(error) => tracing::warn!(%error, "a lease could not be accepted yet"),
         }
         sleep(TAKE_PAUSE).await;
-        sent = Moment::now();
+        sent = here.now();
         accepted = lease.accept_request().send().promise;
     }
 }

@@ -4,7 +4,7 @@
 
 mod fake;
 
-use fake::{Master, PATIENCE, job, step};
+use fake::{Master, PATIENCE, job, step, token};
 use rustix::process::{Pid, Signal, kill_process};
 use schema::identity::Identity;
 use schema::values::{Outcome, RefusalCode};
@@ -81,6 +81,13 @@ async fn eventually(is_so: impl Fn() -> bool) {
     timeout(PATIENCE, waiting).await.expect("it did not come to pass");
 }
 
+async fn ends(name: &str, pid: Pid) {
+    if timeout(PATIENCE / 2, eventually(|| !is_alive(pid))).await.is_err() {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+        panic!("{name} lives on: {stat:?}");
+    }
+}
+
 fn is_alive(pid: Pid) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
     stat.rsplit(')').next().and_then(|rest| rest.trim().chars().next()).is_some_and(|state| state != 'Z')
@@ -138,6 +145,26 @@ fn a_source_that_cannot_be_had_errs() {
 }
 
 #[test]
+fn a_master_whose_disk_is_full_is_waited_for() {
+    test(async {
+        let bench = Bench::new().await;
+        let _worker = bench.worker();
+        // accept or the source, whichever comes first, and then one more
+        bench.master.is_full_for.set(2);
+        let mut assignment = job(1, vec![step("say", "echo hello")]);
+        assignment.job.sources = true;
+        assignment.stamp.sources.push(schema::values::Source { revision: "a".repeat(40), ..Default::default() });
+        bench.master.offer(assignment);
+        let (outcome, reason) = bench.master.outcome().await;
+        assert_eq!(bench.master.is_full_for.get(), 0);
+        assert_eq!(bench.master.heard.borrow().script.first().unwrap(), "accept 1");
+        assert_eq!(outcome, Outcome::Errored);
+        assert!(reason.contains("no such repository"), "{reason}");
+        bench.is_tidy().await;
+    });
+}
+
+#[test]
 fn a_cut_link_costs_nothing() {
     test(async {
         let bench = Bench::new().await;
@@ -161,6 +188,26 @@ fn a_cut_link_costs_nothing() {
         bench.master.check_seals();
         assert_eq!(bench.master.heard.borrow().attached, 2);
         bench.is_tidy().await;
+    });
+}
+
+/// A small log is in its master's memory until it is sealed: a killed master has lost it, also where it was acknowledged.
+#[test]
+fn a_master_that_lost_the_log_of_an_ended_step_gets_it_again() {
+    test(async {
+        let bench = Bench::new().await;
+        let _worker = bench.worker();
+        let wait = format!("while [ ! -e {} ]; do sleep 0.01; done", bench.file("go"));
+        bench.master.offer(job(1, vec![step("say", "echo one"), step("wait", &wait)]));
+        bench.master.until(|heard| heard.seals.contains_key(&0)).await;
+        bench.master.heard.borrow_mut().logs.clear();
+        bench.master.heard.borrow_mut().seals.clear();
+        bench.master.cut();
+        std::fs::write(bench.path("go"), "").unwrap();
+        assert_eq!(bench.master.outcome().await.0, Outcome::Succeeded);
+        assert_eq!(bench.master.log(0), "one\n");
+        assert!(bench.master.heard.borrow().seals.contains_key(&0), "its end is told again, too");
+        bench.master.check_seals();
     });
 }
 
@@ -219,7 +266,7 @@ fn a_cancelled_job_ends_politely_and_runs_nothing_more() {
         bench.master.offer(job(1, vec![step("say", deaf), always]));
         bench.master.until(|heard| heard.logs.contains_key(&0)).await;
         let mut request = bench.master.worker().cancel_request();
-        request.get().set_token(&[1; 16]);
+        request.get().set_token(&token(1));
         request.get().set_reason("a person said so");
         request.send().promise.await.unwrap();
         assert_eq!(bench.master.outcome().await, (Outcome::Cancelled, "a person said so".to_owned()));
@@ -238,7 +285,7 @@ fn what_is_stale_is_stopped_and_dropped() {
         let pid = bench.file("pid");
         bench.master.offer(job(1, vec![step("say", &format!("echo $$ >{pid}; sleep 1000; true"))]));
         let pid = bench.pid_in("pid").await;
-        bench.master.stale.borrow_mut().push([1; 16]);
+        bench.master.stale.borrow_mut().push(token(1));
         bench.master.cut();
         eventually(|| !is_alive(pid)).await;
         bench.is_tidy().await;
@@ -299,15 +346,21 @@ fn a_killed_supervisor_is_an_error_of_the_infrastructure_and_leaves_nothing() {
         let bench = Bench::new().await;
         let _worker = bench.worker();
         let (pid, daemon, parent) = (bench.file("pid"), bench.file("daemon"), bench.file("parent"));
-        let script =
-            format!("(setsid sleep 1000 & echo $! >{daemon}); echo $PPID >{parent}; echo $$ >{pid}; sleep 1000; true");
+        // one that nothing names as a process of this step
+        let bare = bench.file("bare");
+        let script = format!(
+            "(setsid sleep 1000 & echo $! >{daemon}); (env -i setsid sleep 1000 & echo $! >{bare}); \
+             echo $PPID >{parent}; echo $$ >{pid}; sleep 1000; true"
+        );
         bench.master.offer(job(1, vec![step("say", &script)]));
-        let (pid, daemon) = (bench.pid_in("pid").await, bench.pid_in("daemon").await);
+        let (pid, daemon, bare) = (bench.pid_in("pid").await, bench.pid_in("daemon").await, bench.pid_in("bare").await);
         kill_process(bench.pid_in("parent").await, Signal::KILL).unwrap();
         let (outcome, reason) = bench.master.outcome().await;
         assert_eq!(outcome, Outcome::Errored);
         assert!(reason.contains("supervisor"), "{reason}");
-        eventually(|| !is_alive(pid) && !is_alive(daemon)).await;
+        for (name, pid) in [("the step", pid), ("its daemon", daemon), ("one without environment", bare)] {
+            ends(name, pid).await;
+        }
         bench.is_tidy().await;
     });
 }

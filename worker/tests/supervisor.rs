@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::{Duration, Instant};
 use worker::Tier;
-use worker::supervisor::{Cause, Journal, Limits, Order, StepFiles, command, connect};
+use worker::supervisor::{Cause, Journal, Limits, Nursery, Order, StepFiles, connect, prepare};
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_guild-worker");
 const LONG_MS: u64 = 100_000;
 /// Far more than anything here takes: a hang, not a slow machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -58,10 +59,11 @@ impl Step {
     }
 
     fn start(&self) -> Running<'_> {
-        let program = Path::new(env!("CARGO_BIN_EXE_guild-worker"));
-        let (mut command, line) = command(program, self.dir.path(), 0, &self.order).unwrap();
+        let prepared = prepare(self.dir.path(), 0, &self.order).unwrap();
+        let supervisor = prepared.command(Path::new(PROGRAM)).unwrap().spawn().unwrap();
+        let line = prepared.line();
         line.set_read_timeout(Some(PATIENCE)).unwrap();
-        Running { step: self, supervisor: command.spawn().unwrap(), line: Some(BufReader::new(line)) }
+        Running { step: self, supervisor, line: Some(BufReader::new(line)) }
     }
 
     fn files(&self) -> StepFiles {
@@ -114,7 +116,7 @@ impl Running<'_> {
         let journal = self.step.files().read_journal().unwrap().unwrap();
         assert_eq!(journal.size, self.step.log().len() as u64);
         assert!(!self.step.files().is_supervised().unwrap());
-        assert!(!self.step.files().socket().exists());
+        assert!(connect(self.step.dir.path(), 0).is_err(), "nobody listens any more");
         journal
     }
 }
@@ -333,9 +335,55 @@ fn a_deep_directory_is_no_obstacle() {
     let deep = step.file(&"long-name/".repeat(30));
     std::fs::create_dir_all(&deep).unwrap();
     step.order.dir = deep.clone();
-    let program = Path::new(env!("CARGO_BIN_EXE_guild-worker"));
-    let (mut command, _line) = command(program, &deep, 3, &step.order).unwrap();
-    let mut supervisor = command.spawn().unwrap();
+    let prepared = prepare(&deep, 3, &step.order).unwrap();
+    let mut supervisor = prepared.command(Path::new(PROGRAM)).unwrap().spawn().unwrap();
     assert!(supervisor.wait().unwrap().success());
     assert_eq!(StepFiles::new(&deep, 3).read_journal().unwrap().unwrap().exit, Exit::Code(0));
+}
+
+/// The journal of a step that a nursery's supervisor wrote.
+fn nursed(nursery: &Nursery, step: &Step) -> Journal {
+    let prepared = prepare(step.dir.path(), 0, &step.order).unwrap();
+    prepared.ask(nursery).unwrap();
+    let line = prepared.line();
+    line.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(BufReader::new(line).lines().map_while(Result::ok).last().as_deref(), Some("exited"));
+    eventually(|| !step.files().is_supervised().unwrap());
+    step.files().read_journal().unwrap().unwrap()
+}
+
+#[test]
+fn a_nursery_makes_supervisors() {
+    let (mut command, nursery) = Nursery::command(Path::new(PROGRAM)).unwrap();
+    let mut serving = command.spawn().unwrap();
+    for round in 0..3 {
+        // its own children are waited for, though the nursery forgets its
+        let step = sh(&format!("(sleep 0.05; exit {round}) & wait $! || echo $?; ps -o comm= -p $PPID; exit {round}"));
+        assert_eq!(nursed(&nursery, &step).exit, Exit::Code(round));
+        let said = if round == 0 { "supervisor\n".to_owned() } else { format!("{round}\nsupervisor\n") };
+        assert_eq!(String::from_utf8(step.log()).unwrap(), said);
+    }
+    drop(nursery);
+    assert!(serving.wait().unwrap().success());
+}
+
+#[test]
+fn supervisors_outlive_their_nursery() {
+    let (mut command, nursery) = Nursery::command(Path::new(PROGRAM)).unwrap();
+    let mut serving = command.spawn().unwrap();
+    let step = sh("echo $$ > $HERE/pid; while [ ! -e $HERE/go ]; do sleep 0.01; done; exit 7");
+    let prepared = prepare(step.dir.path(), 0, &step.order).unwrap();
+    prepared.ask(&nursery).unwrap();
+    step.pid_in("pid");
+    serving.kill().unwrap();
+    serving.wait().unwrap();
+    // it holds the nursery's end too
+    drop(command);
+    let other = sh("true");
+    assert!(prepare(other.dir.path(), 0, &other.order).unwrap().ask(&nursery).is_err(), "nobody will do it");
+    std::fs::write(step.file("go"), "").unwrap();
+    let line = prepared.line();
+    line.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(BufReader::new(line).lines().map_while(Result::ok).last().as_deref(), Some("exited"));
+    assert_eq!(step.files().read_journal().unwrap().unwrap().exit, Exit::Code(7));
 }

@@ -48,13 +48,16 @@ impl Events {
                     Err(_) => break,
                 },
             };
-            cursor = told.cursor();
+            let before = std::mem::replace(&mut cursor, told.cursor());
             match told {
                 Told::Events { events, .. } => {
                     let wanted = events.iter().filter(|event| self.follow || event.sequence <= latest.after);
                     wanted.into_iter().try_for_each(|event| say(here, event))?;
                 }
-                Told::Gap { first, last, .. } => here.note(&format!("events {first} to {last} are no longer kept")),
+                Told::Gap { first, last, .. } => here.note(&match before.incarnation == cursor.incarnation {
+                    true => format!("events {first} to {last} are no longer kept"),
+                    false => format!("the master was restored from a backup: it goes on after event {last}"),
+                }),
             }
         }
         Ok(0)

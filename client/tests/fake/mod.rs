@@ -29,11 +29,23 @@ pub struct World {
     pub address: String,
 }
 
+pub const REMOVED: &str = "the logs of r/3 were removed by retention: `limits.retain.logs` keeps them for 365 days";
+
+/// When retention took the logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removed {
+    Before,
+    /// After the reader was given out.
+    Between,
+}
+
 #[derive(Default)]
 pub struct Facts {
     pub projects: Vec<ProjectView>,
     pub builds: Vec<BuildView>,
     pub logs: BTreeMap<(u32, String, u16), Log>,
+    /// Retention took all logs: before they are asked for, or after.
+    pub removed: Option<Removed>,
     pub events: Vec<Event>,
     /// What mutating calls were made, as text.
     pub calls: Vec<String>,

@@ -345,6 +345,12 @@ impl build::Server for ServedBuild {
     async fn log(self: Rc<Self>, params: build::LogParams, mut results: build::LogResults) -> capnp::Result<()> {
         let params = params.get()?;
         let key = (self.number, params.get_job()?.to_string()?, params.get_step());
+        if self.world.facts.borrow().removed == Some(super::Removed::Before) {
+            let mut refusal = results.get().init_refusal();
+            refusal.set_code(schema::common_capnp::refusal::Code::NotFound);
+            refusal.set_text(super::REMOVED);
+            return Ok(());
+        }
         let log = ServedLog { world: self.world.clone(), key };
         results.get().set_reader(capnp_rpc::new_client(log));
         Ok(())
@@ -374,6 +380,9 @@ impl log_reader::Server for ServedLog {
         params: log_reader::ReadParams,
         mut results: log_reader::ReadResults,
     ) -> capnp::Result<()> {
+        if self.world.facts.borrow().removed == Some(super::Removed::Between) {
+            return Err(capnp::Error::failed(format!("notFound: {}", super::REMOVED)));
+        }
         let cut = {
             let mut facts = self.world.facts.borrow_mut();
             facts.reads_until_cut = facts.reads_until_cut.map(|reads| reads.saturating_sub(1));

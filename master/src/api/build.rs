@@ -4,8 +4,9 @@ use super::log::Reader;
 use super::view::{write_build, write_jobs};
 use super::viewer::detail;
 use super::{Office, broken, refuse};
-use crate::coordinator::record::{BuildId, JobKey, StepKey};
-use crate::store::query;
+use crate::coordinator::record::{BuildId, StepKey};
+use crate::logs::Grip;
+use crate::store::{ageing, query};
 use schema::perspective_capnp::build;
 use schema::values::{Refusal, RefusalCode};
 use schema::wire;
@@ -47,7 +48,7 @@ impl build::Server for Build {
         }
         match self.step_key(job, attempt, step - 1).await? {
             Ok(key) => {
-                let reader = Reader { office: self.office.clone(), key };
+                let reader = Reader { office: self.office.clone(), key, grip: Grip::default() };
                 results.get().set_reader(capnp_rpc::new_client(reader));
                 Ok(())
             }
@@ -60,19 +61,28 @@ impl Build {
     /// Finds the attempt that holds the bytes: of a carried job that is in the build where it ran.
     async fn step_key(&self, job: String, attempt: u16, step: u16) -> capnp::Result<Result<StepKey, Refusal>> {
         let (id, name) = (self.id, job.clone());
-        let found = self.office.readers.query(move |store| query::find_job(store, id, &name)).await.map_err(broken)?;
-        let Some(row) = found else {
-            return Ok(Err(Refusal::new(RefusalCode::NotFound, format!("the build has no job `{job}`"))));
+        let found = self.office.readers.query(move |store| {
+            let row = query::find_job(store, id, &name)?;
+            let removed = ageing::removed(store, row.as_ref().map_or(id, |row| row.key.build))?;
+            Ok((row, removed))
+        });
+        let not_found = |text| Ok(Err(Refusal::new(RefusalCode::NotFound, text)));
+        let row = match found.await.map_err(broken)? {
+            (_, Some(why)) => return Ok(Err(removed(why))),
+            (None, None) => return not_found(format!("the build has no job `{job}`")),
+            (Some(row), None) => row,
         };
-        let number = if attempt == 0 { row.attempt } else { attempt };
-        if number == 0 {
-            return Ok(Err(Refusal::new(RefusalCode::NotFound, format!("job {job} has not started yet"))));
+        match if attempt == 0 { row.attempt } else { attempt } {
+            0 => not_found(format!("job {job} has not started yet")),
+            attempt => Ok(Ok(StepKey { job: row.key, attempt, step })),
         }
-        let job: JobKey = row.key;
-        Ok(Ok(StepKey { job, attempt: number, step }))
     }
 }
 
+fn removed(why: String) -> Refusal {
+    Refusal::new(RefusalCode::NotFound, why).help("`limits.retain` of the master file says what is kept")
+}
+
 fn gone() -> capnp::Error {
-    capnp::Error::failed("notFound: the build is no longer kept".to_owned())
+    capnp::Error::failed(format!("notFound: {}", ageing::NOT_KEPT))
 }

@@ -56,25 +56,40 @@ async fn greet(office: Rc<Office>, identity: Rc<Identity>, stream: TcpStream, st
         tracing::debug!(%from, "failed to set TCP_NODELAY: {error}");
     }
     match vat::accept(stream, &identity).await {
-        Ok(secured) => attend(office, secured.stream, secured.peer, Some(stranger)).await,
+        // a task of its own: this one holds the room for a handshake, 2.7 KiB that nobody needs any more
+        Ok(secured) => {
+            let hosted = host(office, secured.stream, secured.peer);
+            tokio::task::spawn_local(stay(hosted, Some(stranger)));
+        }
         Err(error) => tracing::debug!(%from, "a connection was not secured: {error}"),
     }
 }
 
-/// Serves one secured stream until it ends.
-pub(super) async fn attend(
+/// Serves one stream until it ends: between two processes that know each other's keys. Needs a `LocalSet`.
+pub async fn attend(office: Rc<Office>, stream: impl AsyncRead + AsyncWrite + 'static, peer: Option<Fingerprint>) {
+    let hosted = host(office, stream, peer);
+    stay(hosted, None).await;
+}
+
+fn host(
     office: Rc<Office>,
     stream: impl AsyncRead + AsyncWrite + 'static,
     peer: Option<Fingerprint>,
-    stranger: Option<Stranger>,
-) {
+) -> Rc<Connection> {
     let connection = Connection::new();
     let gateway = Gateway { office: office.clone(), connection: connection.clone(), peer };
     let bootstrap: schema::gateway_capnp::gateway::Client = capnp_rpc::new_client(gateway);
     let vat = Rc::new(vat::start(stream, vat::Side::Server, bootstrap.client, Limits::stranger()));
-    *connection.vat.borrow_mut() = Some(vat.clone());
+    *connection.vat.borrow_mut() = Some(vat);
     office.live.add_connection(&connection);
+    connection
+}
+
+/// Until the connection is over.
+async fn stay(connection: Rc<Connection>, stranger: Option<Stranger>) {
+    let Some(vat) = connection.vat.borrow().clone() else { return };
     tokio::select! {
+        biased;
         _ = vat.closed() => {}
         () = watch_stranger(&connection, stranger) => vat.close(),
     }
@@ -92,7 +107,7 @@ async fn watch_stranger(connection: &Connection, stranger: Option<Stranger>) {
 }
 
 /// A place among the strangers, given back when dropped.
-pub(super) struct Stranger {
+struct Stranger {
     doorkeeper: Rc<Doorkeeper>,
     address: IpAddr,
     _place: OwnedSemaphorePermit,

@@ -70,7 +70,9 @@ impl Subscriber {
     async fn tell(&self, mut cursor: Cursor, observer: observer::Client) -> capnp::Result<()> {
         // once it stands where the events stood when it came, it is told so, even where none was for it
         let mut behind = Some(self.office.feed.last());
+        let mut turns = self.office.feed.seat();
         loop {
+            turns.come().await;
             let batch = self.office.feed.next(cursor, BATCH_MAX).await.map_err(super::broken)?;
             let request = match batch {
                 Batch::Gap { first, last } => {
@@ -90,6 +92,10 @@ impl Subscriber {
                     let caught_up = behind.take_if(|behind| *behind <= after).is_some();
                     if wanted.is_empty() && !caught_up {
                         continue;
+                    }
+                    // who catches up is not held up
+                    if events.len() < BATCH_MAX {
+                        turns.spend();
                     }
                     let mut request = observer.observe_request();
                     let mut list = request.get().init_events(wire::length(wanted.len()));

@@ -20,6 +20,23 @@ pub(super) struct Gateway {
     pub(super) peer: Option<Fingerprint>,
 }
 
+impl Gateway {
+    /// The grant that a token and a key name. It is known on a full disk too: without it nobody could read.
+    async fn row_of(&self, token: [u8; 32], peer: Option<Fingerprint>) -> Result<GrantRow, Refusal> {
+        let driver = &self.office.driver;
+        match driver.look(|it, now| it.restorable(now, token, peer).cloned()).await {
+            Ok(Some(row)) => Ok(row),
+            // why not; a wrong key is noted
+            Ok(None) => driver.call(|it, now| it.restore(now, token, peer)).await.and_then(|row| row),
+            Err(full) => {
+                let row = driver.peek(|it, now| it.restorable(now, token, peer).cloned()).ok_or(full.clone())?;
+                // what waits for the disk is not to be seen
+                self.office.committed_grant(row.id).await.filter(|stored| *stored == row).ok_or(full)
+            }
+        }
+    }
+}
+
 impl pulse::Server for Gateway {
     async fn ping(self: Rc<Self>, _: pulse::PingParams, _: pulse::PingResults) -> capnp::Result<()> {
         Ok(())
@@ -37,8 +54,7 @@ impl gateway::Server for Gateway {
         let version = accept!(results, common_version(versions.get_min(), versions.get_max()));
         let token = digest(params.get_token()?);
         let peer = self.peer;
-        let restored = self.office.driver.call(|it, now| it.restore(now, token, peer)).await.and_then(|row| row);
-        let row = accept!(results, restored);
+        let row = accept!(results, self.row_of(token, peer).await);
         self.admit(&row);
         let mut results = results.get();
         results.set_version(version);

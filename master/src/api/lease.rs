@@ -5,6 +5,7 @@ use super::{Office, accept, refuse};
 use crate::coordinator::StepEnd;
 use crate::coordinator::record::{LeaseToken, Record, StepKey, StepRow};
 use crate::logs::Mark;
+use schema::fail_point::fail_point;
 use schema::gate::Gate;
 use schema::log_capnp::log_sink;
 use schema::values::{Outcome, Refusal, RefusalCode};
@@ -108,7 +109,9 @@ impl lease::Server for Lease {
         };
         let mut reason = params.get_reason()?.to_string()?;
         let steps = accept!(results, self.office.driver.peek(|it, _| it.finished_steps(token)));
+        fail_point("master-before-seal");
         let (seals, wrong) = self.seal_logs(&steps).await?;
+        fail_point("master-after-seal");
         if !wrong.is_empty() {
             reason = if reason.is_empty() { wrong } else { format!("{reason}; {wrong}") };
         }

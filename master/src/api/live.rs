@@ -9,7 +9,11 @@ use schema::worker_capnp::worker;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::{Rc, Weak};
+use std::time::Duration;
 use tokio::sync::Notify;
+
+/// How long peers may take to hear that this master is leaving.
+const LEAVE: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
 pub struct Live {
@@ -94,6 +98,14 @@ impl Live {
         let mut connections = self.connections.borrow_mut();
         connections.retain(|connection| connection.strong_count() > 0);
         connections.push(Rc::downgrade(connection));
+    }
+
+    /// Tells every peer that this master is leaving and expects to be back, as far as they answer soon.
+    pub async fn leave(&self) {
+        let connections: Vec<Rc<Connection>> = self.connections.borrow().iter().filter_map(Weak::upgrade).collect();
+        let vats = connections.iter().filter_map(|connection| connection.vat.borrow().clone());
+        let told = vats.map(|vat| async move { vat.leave().await });
+        let _ = tokio::time::timeout(LEAVE, futures::future::join_all(told)).await;
     }
 
     /// Connections on which one of these grants was restored, and no other is left.

@@ -2,7 +2,9 @@
 
 use super::{Office, broken};
 use crate::coordinator::record::StepKey;
+use crate::logs::Grip;
 use schema::log_capnp::log_reader;
+use std::io;
 use std::rc::Rc;
 
 /// The most that one read answers, in bytes.
@@ -11,6 +13,7 @@ const READ_MAX: u32 = 256 << 10;
 pub(super) struct Reader {
     pub(super) office: Rc<Office>,
     pub(super) key: StepKey,
+    pub(super) grip: Grip,
 }
 
 impl log_reader::Server for Reader {
@@ -19,7 +22,7 @@ impl log_reader::Server for Reader {
         _: log_reader::SizeParams,
         mut results: log_reader::SizeResults,
     ) -> capnp::Result<()> {
-        let size = self.office.logs.size(self.key).await.map_err(broken)?;
+        let size = self.office.logs.size_on(self.key, &self.grip).await.map_err(unreadable)?;
         let mut results = results.get();
         results.set_size(size.size);
         results.set_sealed(size.sealed);
@@ -36,7 +39,8 @@ impl log_reader::Server for Reader {
     ) -> capnp::Result<()> {
         let params = params.get()?;
         let count = params.get_count().min(READ_MAX);
-        let chunk = self.office.logs.read(self.key, params.get_offset(), count).await.map_err(broken)?;
+        let read = self.office.logs.read_on(self.key, &self.grip, params.get_offset(), count);
+        let chunk = read.await.map_err(unreadable)?;
         let mut results = results.get();
         results.set_bytes(&chunk.bytes);
         results.set_sealed(chunk.sealed);
@@ -48,7 +52,8 @@ impl log_reader::Server for Reader {
         params: log_reader::WaitParams,
         mut results: log_reader::WaitResults,
     ) -> capnp::Result<()> {
-        let size = self.office.logs.wait(self.key, params.get()?.get_offset()).await.map_err(broken)?;
+        let waited = self.office.logs.wait_on(self.key, &self.grip, params.get()?.get_offset());
+        let size = waited.await.map_err(unreadable)?;
         let mut results = results.get();
         results.set_size(size.size);
         results.set_sealed(size.sealed);
@@ -61,10 +66,19 @@ impl log_reader::Server for Reader {
         mut results: log_reader::LinesResults,
     ) -> capnp::Result<()> {
         let params = params.get()?;
-        let lines = self.office.logs.lines(self.key, params.get_first(), params.get_count()).await.map_err(broken)?;
+        let found = self.office.logs.lines_on(self.key, &self.grip, params.get_first(), params.get_count());
+        let lines = found.await.map_err(unreadable)?;
         let mut results = results.get();
         results.set_bytes(&lines.bytes);
         results.set_offset(lines.offset);
         Ok(())
+    }
+}
+
+/// These methods have no refusal: an exception says that the log was removed meanwhile.
+fn unreadable(error: io::Error) -> capnp::Error {
+    match error.kind() == io::ErrorKind::NotFound {
+        true => capnp::Error::failed(format!("notFound: {error}")),
+        false => broken(error),
     }
 }

@@ -20,16 +20,16 @@ mod view;
 mod viewer;
 mod worker;
 
-pub use connection::serve;
+pub use connection::{attend, serve};
 pub use outside::outside;
 
 use crate::coordinator::Request;
-use crate::coordinator::record::{GrantId, RequestId};
+use crate::coordinator::record::{GrantId, GrantRow, RequestId};
 use crate::driver::Driver;
 use crate::events::Feed;
 use crate::logs::Logs;
 use crate::sources::Repositories;
-use crate::store::Readers;
+use crate::store::{Readers, query};
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{GrantKind, Refusal, RefusalCode, Right, What};
 use sha2::{Digest as _, Sha256};
@@ -49,6 +49,13 @@ pub struct Office {
     pub incarnation: u64,
     /// A lease's length, in milliseconds, as workers are told.
     pub term_ms: u64,
+}
+
+impl Office {
+    /// A grant as it is in the store; what waits for the disk is not seen.
+    async fn committed_grant(&self, id: GrantId) -> Option<GrantRow> {
+        self.readers.query(move |store| query::grant(store, id)).await.ok().flatten()
+    }
 }
 
 /// Whose authority an object carries.

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 /// How long a worker's call may take before it counts as unreachable.
 const TELL: Duration = Duration::from_secs(10);
+/// Before the logs of a lost attempt are ended again, where it failed.
+const AGAIN: Duration = Duration::from_secs(5);
 /// How long telling revoked workers may delay the closing of their connections.
 const PUSH: Duration = Duration::from_millis(50);
 
@@ -69,21 +71,24 @@ async fn tell_revoked(worker: schema::worker_capnp::worker::Client, reason: Stri
     let _ = request.send().promise.await;
 }
 
-/// Closes what an attempt wrote before it was taken away, with a line that says why.
+/// Closes what an attempt wrote before it was taken away, with a line that says why. Nobody asks for it again, and who
+/// follows these logs waits for their end: so it goes on until there is room for it.
 async fn end_logs(office: Rc<Office>, job: JobKey, attempt: u16, reason: String) {
     let marker = format!("[guild: attempt {attempt} ended here: {reason}]\n");
-    match office.logs.end_attempt(job, attempt, &marker).await {
-        Ok(rows) if rows.is_empty() => {}
-        Ok(rows) => {
-            let keys: Vec<StepKey> = rows.iter().map(|row| row.key).collect();
-            let records = rows.into_iter().map(Record::Seal).collect();
-            match office.driver.call_with(|_, _| ((), records)).await {
-                Ok(()) => office.logs.forget_sealed(keys),
-                Err(refusal) => {
-                    tracing::warn!(?job, attempt, "failed to seal the logs of a lost attempt: {refusal}");
-                }
-            }
-        }
-        Err(error) => tracing::warn!(?job, attempt, "failed to end the logs of a lost attempt: {error}"),
+    while let Err(why) = end_logs_once(&office, job, attempt, &marker).await {
+        tracing::warn!(?job, attempt, "failed to end the logs of a lost attempt, trying again: {why}");
+        tokio::time::sleep(AGAIN).await;
     }
+}
+
+async fn end_logs_once(office: &Office, job: JobKey, attempt: u16, marker: &str) -> Result<(), String> {
+    let rows = office.logs.end_attempt(job, attempt, marker).await.map_err(|error| error.to_string())?;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<StepKey> = rows.iter().map(|row| row.key).collect();
+    let records = rows.into_iter().map(Record::Seal).collect();
+    office.driver.call_with(|_, _| ((), records)).await.map_err(|refusal| refusal.to_string())?;
+    office.logs.forget_sealed(keys);
+    Ok(())
 }

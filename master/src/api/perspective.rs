@@ -32,7 +32,10 @@ impl perspective::Server for Perspective {
         mut results: perspective::WhoamiResults,
     ) -> capnp::Result<()> {
         let id = self.holder.grant;
-        let row = self.office.driver.look(|it, _| it.grant(id).cloned()).await.ok().flatten();
+        let row = match self.office.driver.look(|it, _| it.grant(id).cloned()).await {
+            Ok(row) => row,
+            Err(_) => self.office.committed_grant(id).await,
+        };
         let row = row.ok_or_else(|| capnp::Error::failed("revoked: this grant is gone".to_owned()))?;
         let mut results = results.get();
         view::write_grant(results.reborrow().init_grant(), &row);

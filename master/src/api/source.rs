@@ -42,7 +42,9 @@ impl source_pack::Server for SourcePack {
 
 fn cannot_pack(source: &Source, error: &GitError) -> Refusal {
     let text = format!("failed to pack {} of {}: {error}", source.revision, source.repository);
-    Refusal::new(RefusalCode::NotFound, text)
+    // a worker waits for what passes
+    let code = if error.is_disk_full() { RefusalCode::Unavailable } else { RefusalCode::NotFound };
+    Refusal::new(code, text)
 }
 
 struct PackBytes {

@@ -2,7 +2,7 @@
 
 use super::build::Build;
 use super::{Holder, Office, accept, broken, no_build, no_project, refuse};
-use crate::coordinator::record::{BuildId, BuildRow};
+use crate::coordinator::record::{Answer, BuildId, BuildRow};
 use crate::coordinator::{Past, chosen};
 use crate::store::query;
 use schema::perspective_capnp::{build, submitter};
@@ -28,11 +28,13 @@ impl submitter::Server for Submitter {
         let body: [&[u8]; 4] = [b"submitter.run", project.as_bytes(), ref_name.as_bytes(), revision.as_bytes()];
         let request = self.holder.request(params.get_request()?, &body)?;
         let Some(repository) = self.office.repositories.get(&project) else { refuse!(results, no_project(&project)) };
+        // before the mirror grows for it
+        accept!(results, self.office.driver.admit());
         let order = accept!(results, repository.order(&ref_name, &revision, self.holder.grant).await);
         let name = self.holder.name.clone();
         let run = self.office.driver.call(|it, now| it.run(now, request, &name, order)).await;
         let id = accept!(results, run.and_then(|id| id));
-        let number = self.number(id).await?;
+        let number = accept!(results, self.number(id).await?);
         results.get().set_number(number);
         results.get().set_build(self.build(id));
         Ok(())
@@ -52,6 +54,14 @@ impl submitter::Server for Submitter {
         body.push(if failed { b"failed" } else { b"all" });
         body.extend(jobs.iter().map(String::as_bytes));
         let request = self.holder.request(params.get_request()?, &body)?;
+        // what was answered before is not read again: the old build may be gone meanwhile
+        let answered = accept!(results, self.office.driver.call(|it, _| it.answered(&request)).await.and_then(|it| it));
+        if let Some(Answer::Build(id)) = answered {
+            let number = accept!(results, self.number(id).await?);
+            results.get().set_number(number);
+            results.get().set_build(self.build(id));
+            return Ok(());
+        }
         let past = match self.past(&project, number).await? {
             Ok(past) => past,
             Err(refusal) => refuse!(results, refusal),
@@ -60,7 +70,7 @@ impl submitter::Server for Submitter {
         let name = self.holder.name.clone();
         let retried = self.office.driver.call(|it, now| it.retry(now, request, &name, past, &again)).await;
         let id = accept!(results, retried.and_then(|id| id));
-        let number = self.number(id).await?;
+        let number = accept!(results, self.number(id).await?);
         results.get().set_number(number);
         results.get().set_build(self.build(id));
         Ok(())
@@ -100,13 +110,19 @@ impl Submitter {
         self.office.readers.query(move |store| query::build(store, &project, number)).await.map_err(broken)
     }
 
-    async fn number(&self, id: BuildId) -> capnp::Result<u32> {
+    async fn number(&self, id: BuildId) -> capnp::Result<Result<u32, Refusal>> {
+        if let Some(number) = self.office.driver.peek(|it, _| it.open_build_row(id).map(|row| row.number)) {
+            return Ok(Ok(number));
+        }
         let row = self.office.readers.query(move |store| query::build_by_id(store, id)).await.map_err(broken)?;
-        Ok(row.map_or(0, |row| row.number))
+        Ok(row.map(|row| row.number).ok_or_else(|| {
+            let text = "the build that this request made is no longer kept";
+            Refusal::new(RefusalCode::NotFound, text).help("a new request makes another")
+        }))
     }
 
     async fn past(&self, project: &str, number: u32) -> capnp::Result<Result<Past, Refusal>> {
-        let name = project.to_owned();
+        let (name, removals) = (project.to_owned(), self.office.driver.peek(|it, _| it.removals()));
         let read = self.office.readers.query(move |store| match query::build(store, &name, number)? {
             Some(row) => query::detail(store, row.id),
             None => Ok(None),
@@ -120,6 +136,6 @@ impl Submitter {
             let text = format!("build {project}/{number} has no plan to repeat");
             return Ok(Err(Refusal::new(RefusalCode::Conflict, text).help("`guild run` reads the pipeline anew")));
         };
-        Ok(Ok(Past { row, plan, jobs: jobs.into_iter().map(|(job, _)| job).collect() }))
+        Ok(Ok(Past { row, plan, jobs: jobs.into_iter().map(|(job, _)| job).collect(), removals }))
     }
 }

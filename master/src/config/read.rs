@@ -1,6 +1,6 @@
 //! From the text of `master.toml` to a [`Config`], with all errors at once.
 
-use super::{Config, Limits, Listen, POLL, PoolConfig, ProjectConfig};
+use super::{Config, Limits, Listen, POLL, PoolConfig, ProjectConfig, Retain};
 use schema::toml_file::{At, Diagnostics, NAME_MAX, Page, Table, Value, is_name};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use std::time::Duration;
 
 /// The pool of workers whose grant names none; it needs no table.
 const DEFAULT_POOL: &str = "default";
+const BUILDS_MAX: u32 = 10_000_000;
 
 pub(super) fn config(file_name: &str, text: &[u8], base: &Path) -> Result<Config, Diagnostics> {
     let page = Page::open(file_name, text)?;
@@ -111,10 +112,25 @@ fn limits(root: &Table<'_>) -> Limits {
         job_timeout: duration(&table, "job_timeout").unwrap_or(usual.job_timeout),
         lease: duration(&table, "lease").unwrap_or(usual.lease),
         offer: duration(&table, "offer").unwrap_or(usual.offer),
-        log_bytes: table.get("log_bytes").and_then(|value| log_bytes(&value)).unwrap_or(usual.log_bytes),
+        log_bytes: bytes(&table, "log_bytes").unwrap_or(usual.log_bytes),
+        retain: retain(&table),
     };
-    table.close(&["retain"]);
+    table.close(&[]);
     limits
+}
+
+fn retain(limits: &Table<'_>) -> Retain {
+    let usual = Retain::default();
+    let Some(table) = limits.get("retain").and_then(|value| value.table("[limits.retain]")) else { return usual };
+    let builds = table.get("builds").and_then(|value| value.integer(1..=i64::from(BUILDS_MAX)));
+    let retain = Retain {
+        builds: builds.and_then(|builds| u32::try_from(builds).ok()).unwrap_or(usual.builds),
+        logs: duration(&table, "logs").unwrap_or(usual.logs),
+        log_bytes_total: bytes(&table, "log_bytes_total").unwrap_or(usual.log_bytes_total),
+        events: duration(&table, "events").unwrap_or(usual.events),
+    };
+    table.close(&["artifacts"]);
+    retain
 }
 
 /// More than zero.
@@ -128,7 +144,9 @@ fn duration(table: &Table<'_>, key: &'static str) -> Option<Duration> {
     Some(duration)
 }
 
-fn log_bytes(value: &Value<'_>) -> Option<u64> {
+/// More than zero.
+fn bytes(table: &Table<'_>, key: &'static str) -> Option<u64> {
+    let value = table.get(key)?;
     let bytes = value.bytes()?;
     if bytes == 0 {
         value.refuse("is zero", "", "");

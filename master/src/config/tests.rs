@@ -34,6 +34,7 @@ fn what_is_read() {
         lease = "5m"
         offer = "3s"
         log_bytes = "1MiB"
+        retain = { builds = 20, logs = "2y", log_bytes_total = "5GiB", events = "7d" }
         [defaults.project]
         poll = "30s"
         [project.a]
@@ -54,8 +55,10 @@ fn what_is_read() {
     assert_eq!(config.url, "https://ci.example.org");
     assert_eq!(config.state, Path::new("/base/data"));
     assert_eq!(config.listen.advertise, ["ci.example.org:7711", "[::1]:7711"]);
-    let Limits { job_timeout, lease, offer, log_bytes } = config.limits;
+    let Limits { job_timeout, lease, offer, log_bytes, retain } = config.limits;
     assert_eq!((job_timeout.as_secs(), lease.as_secs(), offer.as_secs(), log_bytes), (5400, 300, 3, 1 << 20));
+    assert_eq!((retain.builds, retain.logs.as_secs(), retain.events.as_secs()), (20, 730 * 86_400, 7 * 86_400));
+    assert_eq!((retain.log_bytes_total, parse(SMALL).limits.retain), (5 << 30, Retain::default()));
     let a = &config.projects["a"];
     assert_eq!((a.poll.as_secs(), a.pools.len(), a.tags.len()), (30, 2, 0));
     assert_eq!(a.branches, ["**"]);
@@ -85,7 +88,15 @@ fn what_is_said() {
         ("mail.smtp = 'x'", "3:1 `mail` of the top level is not supported by this version | of a later version"),
         ("[role.x]", "3:2 `role` of the top level is not supported by this version | of a later version"),
         ("limits.lease = '0s'", "3:16 `lease` of [limits] is zero"),
-        ("limits.retain = {}", "3:8 `retain` of [limits] is not supported by this version | of a later version"),
+        (
+            "limits.retain = { builds = 0, logs = 7, log_bytes_total = '0B', artifacts = '30d', event = '1d' }",
+            "3:28 `builds` of [limits.retain] is from 1 to 10000000 | out of range\n\
+             3:38 `logs` of [limits.retain] must be a string | this is a whole number | in quotes it is a string\n\
+             3:59 `log_bytes_total` of [limits.retain] is zero\n\
+             3:65 `artifacts` of [limits.retain] is not supported by this version | of a later version\n\
+             3:84 [limits.retain] has no key `event` | unknown key | did you mean `events`?",
+        ),
+        ("limits.retain = 5", "3:17 `retain` of [limits] must be a table | this is a whole number"),
         (
             "defaults.project.pol = '1s'",
             "3:18 [defaults.project] has no key `pol` | unknown key | did you mean `poll`?",

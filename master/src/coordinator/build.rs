@@ -227,8 +227,12 @@ impl Coordinator {
             return;
         }
         lease.cancelled = Some((deadline, why.to_owned()));
+        (lease.attempt.outcome, lease.attempt.reason) = (Some(Outcome::Cancelled), why.to_owned());
+        let (session, attempt) = (lease.session, lease.attempt.clone());
+        // a restart remembers it
+        self.record(Record::Attempt(attempt));
         self.timers.insert((deadline, Timer::Cancel(token)));
-        if let Some(session) = lease.session {
+        if let Some(session) = session {
             self.effects.push_back(Effect::Cancel { session, token, reason: why.to_owned() });
         }
     }

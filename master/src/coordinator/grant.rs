@@ -123,6 +123,12 @@ impl Coordinator {
             .help("a credential works only with the identity.key beside which it was redeemed"))
     }
 
+    /// What [`Coordinator::restore`] answers where there is nothing to note.
+    pub fn restorable(&self, now: Time, token_hash: [u8; 32], key: Option<Fingerprint>) -> Option<&GrantRow> {
+        let id = *self.by_token.get(&token_hash)?;
+        self.live_grant(now, id).ok().filter(|row| row.holder == key)
+    }
+
     /// Takes a grant and what is below it back.
     pub fn revoke(&mut self, now: Time, request: Request, id: GrantId, reason: &str) -> Result<Vec<GrantId>, Refusal> {
         let answer = self.once(now, request, |this| {

@@ -6,6 +6,7 @@
 mod build;
 mod check;
 mod grant;
+mod history;
 mod lease;
 mod model;
 mod place;
@@ -23,11 +24,15 @@ pub use request::Request;
 pub use trigger::{Past, chosen};
 pub use worker::Standing;
 
+use history::History;
 use model::{Build, Job, Lease, LeaseState, Session, Timer};
 use queue::Queue;
-use record::{AttemptRow, BuildId, BuildRow, GrantId, GrantRow, JobKey, JobRow, LeaseToken, Loaded, Record, WorkerRow};
+use record::{
+    AttemptRow, BuildId, BuildRow, GrantId, GrantRow, JobKey, JobRow, LeaseToken, Loaded, LoadedAttempt, Record,
+    StepRow, WorkerRow,
+};
 use request::Requests;
-use schema::values::{Event, Fact, Plan, Refusal, RefusalCode, Source, State, Time};
+use schema::values::{Event, Fact, Outcome, Plan, Refusal, RefusalCode, Source, State, Time};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tokens::Tokens;
 
@@ -49,6 +54,7 @@ pub struct Coordinator {
     joins: BTreeMap<[u8; 32], GrantId>,
     by_token: BTreeMap<[u8; 32], GrantId>,
     requests: Requests,
+    history: History,
     timers: BTreeSet<(Time, Timer)>,
     effects: VecDeque<Effect>,
     tokens: Tokens,
@@ -76,6 +82,7 @@ impl Coordinator {
             joins: BTreeMap::new(),
             by_token: BTreeMap::new(),
             requests: Requests::load(loaded.requests),
+            history: History::default(),
             timers: BTreeSet::new(),
             effects: VecDeque::new(),
             tokens: Tokens::new(key),
@@ -153,7 +160,7 @@ impl Coordinator {
         row: BuildRow,
         plan: Option<Plan>,
         rows: Vec<JobRow>,
-        attempts: Vec<AttemptRow>,
+        attempts: Vec<LoadedAttempt>,
     ) {
         let id = row.id;
         let planning = row.state == State::Planning;
@@ -167,8 +174,8 @@ impl Coordinator {
             self.effects.push_back(Effect::Plan { build: id });
             return;
         }
-        for attempt in attempts.into_iter().filter(|attempt| attempt.finished.is_none()) {
-            self.load_lease(now, attempt);
+        for (attempt, steps) in attempts.into_iter().filter(|(attempt, _)| attempt.finished.is_none()) {
+            self.load_lease(now, attempt, steps);
         }
         let count = self.builds[&id].jobs.len();
         for index in (0..).take(count) {
@@ -177,15 +184,18 @@ impl Coordinator {
         self.settle(now, id);
     }
 
-    fn load_lease(&mut self, now: Time, attempt: AttemptRow) {
+    fn load_lease(&mut self, now: Time, attempt: AttemptRow, steps: Vec<StepRow>) {
         let (job, token) = (attempt.job, attempt.token);
         let lapsed = self.job(job).row.state != State::Running;
         let term = self.terms.pools.values().filter_map(|pool| pool.lease).chain([self.terms.lease]).max();
         let term = term.unwrap_or(self.terms.lease);
         let state = if lapsed { LeaseState::Lapsed } else { LeaseState::Running };
         let until = now.after(term);
-        let steps = BTreeMap::new();
-        let lease = Lease { job, attempt, state, session: None, until, term, steps, cancelled: None };
+        let steps = steps.into_iter().map(|row| (row.key.step, row)).collect();
+        let is_cancelled = attempt.outcome == Some(Outcome::Cancelled);
+        let cancelled = is_cancelled.then(|| (now.after(self.terms.cancel), attempt.reason.clone()));
+        self.timers.extend(cancelled.iter().map(|(deadline, _)| (*deadline, Timer::Cancel(token))));
+        let lease = Lease { job, attempt, state, session: None, until, term, steps, cancelled };
         self.leases.insert(token, lease);
         self.job_mut(job).lease = Some(token);
         if !lapsed {

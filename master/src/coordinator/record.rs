@@ -6,8 +6,8 @@ use schema::values::{Change, Event, Exit, GrantKind, Outcome, Plan, SourceStamp,
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Names a build inside the master; people see (project, number).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// Names a build inside the master; people see (project, number). From 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BuildId(pub u64);
 
 /// Names a grant. 0 is nobody: the master itself.
@@ -119,8 +119,9 @@ pub struct AttemptRow {
     pub worker: String,
     pub started: Time,
     pub finished: Option<Time>,
+    /// While it runs: `cancelled`, where it was asked to end.
     pub outcome: Option<Outcome>,
-    /// Why it ended, where that is not the outcome alone ("lease ended").
+    /// Why it ended, or shall end, where that is not the outcome alone ("lease ended").
     pub reason: String,
     /// The isolation tier in force.
     pub isolation: String,
@@ -244,7 +245,10 @@ pub enum Record {
 }
 
 /// (build, its plan where it has one, its jobs by index, of each job the latest attempt)
-pub type LoadedBuild = (BuildRow, Option<Plan>, Vec<JobRow>, Vec<AttemptRow>);
+pub type LoadedBuild = (BuildRow, Option<Plan>, Vec<JobRow>, Vec<LoadedAttempt>);
+
+/// An attempt, and its steps so far.
+pub type LoadedAttempt = (AttemptRow, Vec<StepRow>);
 
 /// What the coordinator starts from: everything that is not history.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -15,6 +15,8 @@ pub struct Past {
     pub row: BuildRow,
     pub plan: Plan,
     pub jobs: Vec<JobRow>,
+    /// What [`Coordinator::removals`] said before it was read.
+    pub removals: u64,
 }
 
 impl Coordinator {
@@ -73,6 +75,7 @@ impl Coordinator {
             if again.is_empty() {
                 return Err(Refusal::new(RefusalCode::Conflict, "none of its jobs is to be repeated"));
             }
+            this.history.retry(&past)?;
             let cause = Cause::Retry { number: past.row.number, by: by.to_owned() };
             let id = this.insert_build(now, again_of(&past.row, grant), cause);
             let carried = carried(&past, again, id);

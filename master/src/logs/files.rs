@@ -4,8 +4,9 @@
 //! file of another boot is not trusted: what was written last before a power cut may be missing in the middle.
 
 use super::Mark;
-use crate::coordinator::record::{JobKey, StepKey};
+use crate::coordinator::record::{BuildId, JobKey, StepKey};
 use schema::values::Time;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -105,11 +106,21 @@ impl Files {
         dir.ancestors().take(3).try_for_each(|dir| File::open(dir)?.sync_all())
     }
 
-    pub(super) fn delete(&self, key: StepKey) {
-        let _ = std::fs::remove_file(self.log_path(key));
-        let _ = std::fs::remove_file(self.path(key, "marks"));
-        // only an empty directory goes
-        let _ = std::fs::remove_dir(self.dir(key.job));
+    /// Unlinks all files of these builds; when it answers, none of them comes back after a power cut.
+    pub(super) fn remove(&self, builds: &[BuildId]) -> io::Result<()> {
+        let mut groups = BTreeSet::new();
+        for build in builds {
+            let dir = self.build_dir(*build);
+            if is_there(std::fs::remove_dir_all(&dir))? {
+                groups.extend(dir.parent().map(Path::to_owned));
+            }
+        }
+        for group in groups {
+            File::open(&group)?.sync_all()?;
+            // only an empty one goes; that it comes back does no harm
+            let _ = std::fs::remove_dir(&group);
+        }
+        Ok(())
     }
 
     /// None where there are none.
@@ -153,7 +164,11 @@ impl Files {
     }
 
     fn dir(&self, job: JobKey) -> PathBuf {
-        self.root.join((job.build.0 / 1_000).to_string()).join(job.build.0.to_string())
+        self.build_dir(job.build)
+    }
+
+    fn build_dir(&self, build: BuildId) -> PathBuf {
+        self.root.join((build.0 / 1_000).to_string()).join(build.0.to_string())
     }
 }
 
@@ -168,6 +183,15 @@ impl Pair {
     /// Notes that what follows is ours, so that an earlier master's line is not taken for its worker's bytes.
     pub(super) fn note_end(&mut self, offset: u64) -> io::Result<()> {
         self.add_marks(&[Mark { offset, time: Time(END) }])
+    }
+}
+
+/// False: there was nothing.
+fn is_there(removed: io::Result<()>) -> io::Result<bool> {
+    match removed {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

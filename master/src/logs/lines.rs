@@ -3,7 +3,7 @@
 
 use super::Lines;
 use super::source::Source;
-use crate::coordinator::record::StepKey;
+use crate::coordinator::record::{BuildId, StepKey};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
@@ -38,6 +38,10 @@ impl Indexes {
         kept.retain(|(of, _)| *of != key);
         kept.push_front((key, index));
         kept.truncate(KEPT);
+    }
+
+    pub(super) fn forget(&self, builds: &[BuildId]) {
+        self.0.borrow_mut().retain(|(of, _)| !builds.contains(&of.job.build));
     }
 }
 

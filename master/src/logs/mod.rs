@@ -9,11 +9,14 @@
 //! of ours. The seal's size and hash are those of the bytes stored, with these lines.
 
 mod files;
+mod grip;
 mod lines;
 mod live;
 mod source;
 
-use crate::coordinator::record::{JobKey, SealRow, StepKey};
+pub use grip::Grip;
+
+use crate::coordinator::record::{BuildId, JobKey, SealRow, StepKey};
 use files::Files;
 use futures::future::LocalBoxFuture;
 use live::{Live, Turn, Write};
@@ -80,6 +83,8 @@ pub struct Sealed {
 /// Where sealed logs are found again.
 pub trait Seals {
     fn find(&self, key: StepKey) -> LocalBoxFuture<'_, Result<Option<SealRow>, String>>;
+    /// Why the logs of a build cannot be read any more; none: they can.
+    fn removed(&self, build: BuildId) -> LocalBoxFuture<'_, Result<Option<String>, String>>;
 }
 
 pub struct Logs {
@@ -90,6 +95,8 @@ pub struct Logs {
     /// A log began, or its seal was committed.
     changed: Notify,
     room: Arc<Semaphore>,
+    /// For files that readers hold.
+    grips: Arc<Semaphore>,
     index: lines::Indexes,
 }
 
@@ -120,6 +127,7 @@ impl Logs {
             live: RefCell::default(),
             changed: Notify::new(),
             room: Arc::new(Semaphore::new(QUEUED_MAX)),
+            grips: Arc::new(Semaphore::new(grip::HELD_MAX)),
             index: lines::Indexes::default(),
         }
     }
@@ -140,32 +148,58 @@ impl Logs {
         Ok((live.received(), live.is_sealed()))
     }
 
+    /// A log that was removed is an error of the kind "not found", for all readers.
     pub async fn size(&self, key: StepKey) -> io::Result<Size> {
+        self.size_on(key, &Grip::default()).await
+    }
+
+    /// Like [`Logs::size`], for a reader that goes on when the log is removed.
+    pub async fn size_on(&self, key: StepKey, grip: &Grip) -> io::Result<Size> {
+        if let Some(row) = grip.seal() {
+            return Ok(sealed_size(&row));
+        }
         Ok(match self.place(key).await? {
             Place::Live(live) => live.size(),
-            Place::Sealed(row) => Size { size: row.size, sealed: true, hash: Some(row.hash) },
+            Place::Sealed(row) => {
+                self.hold(key, row.clone(), grip).await?;
+                sealed_size(&row)
+            }
             Place::Nowhere => Size { size: 0, sealed: false, hash: None },
         })
     }
 
     /// At most `count` bytes from `offset`; empty at the end so far.
     pub async fn read(&self, key: StepKey, offset: u64, count: u32) -> io::Result<Chunk> {
-        let (source, sealed) = self.source(key).await?;
+        self.read_on(key, &Grip::default(), offset, count).await
+    }
+
+    /// Like [`Logs::read`], for a reader that goes on when the log is removed.
+    pub async fn read_on(&self, key: StepKey, grip: &Grip, offset: u64, count: u32) -> io::Result<Chunk> {
+        let (source, sealed) = self.source(key, grip).await?;
         let size = source.size;
-        let bytes = source.on_thread(&self.files, move |source| source.read(offset, count as usize)).await?;
+        let read = source.on_thread(&self.files, move |source| source.read(offset, count as usize)).await;
+        let bytes = self.or_removed(key, read).await?;
         let sealed = sealed && offset.saturating_add(bytes.len() as u64) >= size;
         Ok(Chunk { bytes, sealed })
     }
 
     /// Resolves when there is a byte at `offset`, or when the log is sealed.
     pub async fn wait(&self, key: StepKey, offset: u64) -> io::Result<Size> {
+        self.wait_on(key, &Grip::default(), offset).await
+    }
+
+    /// Like [`Logs::wait`], for a reader that goes on when the log is removed.
+    pub async fn wait_on(&self, key: StepKey, grip: &Grip, offset: u64) -> io::Result<Size> {
+        if let Some(row) = grip.seal() {
+            return Ok(sealed_size(&row));
+        }
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
             if let Place::Live(live) = self.place(key).await? {
                 return Ok(live.wait(offset).await);
             }
-            let size = self.size(key).await?;
+            let size = self.size_on(key, grip).await?;
             if size.sealed || size.size > offset {
                 return Ok(size);
             }
@@ -184,10 +218,16 @@ impl Logs {
 
     /// Lines `first` (from 1) to `first + count - 1`, cut at 256 KiB.
     pub async fn lines(&self, key: StepKey, first: u64, count: u32) -> io::Result<Lines> {
-        let (source, _) = self.source(key).await?;
+        self.lines_on(key, &Grip::default(), first, count).await
+    }
+
+    /// Like [`Logs::lines`], for a reader that goes on when the log is removed.
+    pub async fn lines_on(&self, key: StepKey, grip: &Grip, first: u64, count: u32) -> io::Result<Lines> {
+        let (source, _) = self.source(key, grip).await?;
         let mut index = self.index.take(key);
         let look = move |source: &Source| Ok((index.lines(source, first.max(1), count)?, index));
-        let (lines, index) = source.on_thread(&self.files, look).await?;
+        let found = source.on_thread(&self.files, look).await;
+        let (lines, index) = self.or_removed(key, found).await?;
         self.index.keep(key, index);
         Ok(lines)
     }
@@ -206,30 +246,34 @@ impl Logs {
         self.changed.notify_waiters();
     }
 
-    /// Ends every open log of an attempt with a line that says why; answers what to record.
+    /// Ends every open log of an attempt with a line that says why; answers what to record. May be repeated until that is
+    /// committed: also of a log that is sealed already, as whoever sealed it may not have come to record it.
     pub async fn end_attempt(&self, job: JobKey, attempt: u16, marker: &str) -> io::Result<Vec<SealRow>> {
         let mut rows = Vec::new();
         for key in self.open_logs(job, attempt).await? {
-            let (live, turn) = self.resume(key).await?;
-            if !live.is_sealed() {
+            if self.find(key).await?.is_none() {
+                let (live, turn) = self.resume(key).await?;
                 rows.push(live.end(turn, marker).await?);
             }
         }
         Ok(rows)
     }
 
-    /// Deletes the files of logs, for retention.
-    pub async fn delete(&self, keys: Vec<StepKey>) -> io::Result<()> {
-        for key in &keys {
-            self.live.borrow_mut().remove(key);
-            drop(self.index.take(*key));
+    /// Unlinks the logs of builds that were removed from the store, or whose logs were: repeating it does no harm. Who holds a
+    /// file open reads on. Those that wait are woken, to be told.
+    pub async fn remove(&self, builds: Vec<BuildId>) -> io::Result<()> {
+        for build in &builds {
+            let key = |index| StepKey { job: JobKey { build: *build, index }, attempt: 0, step: 0 };
+            let mut live = self.live.borrow_mut();
+            let gone: Vec<StepKey> =
+                live.range(key(0)..).map(|(key, _)| *key).take_while(|key| key.job.build == *build).collect();
+            gone.iter().for_each(|key| drop(live.remove(key)));
         }
+        self.index.forget(&builds);
         let files = self.files.clone();
-        let delete = move || {
-            keys.into_iter().for_each(|key| files.delete(key));
-            Ok(())
-        };
-        self.files.run(delete).await
+        self.files.run(move || files.remove(&builds)).await?;
+        self.changed.notify_waiters();
+        Ok(())
     }
 
     async fn place(&self, key: StepKey) -> io::Result<Place> {
@@ -243,6 +287,9 @@ impl Logs {
         if let Some(live) = self.open_log(key) {
             return Ok(Place::Live(live));
         }
+        if let Some(why) = self.removed(key).await? {
+            return Err(io::Error::new(io::ErrorKind::NotFound, why));
+        }
         if self.files.exists(key) {
             // an earlier master began it, and its worker is not back yet
             return Ok(Place::Live(self.resume(key).await?.0));
@@ -251,12 +298,36 @@ impl Logs {
     }
 
     /// The log's bytes as they are now, and whether they are all.
-    async fn source(&self, key: StepKey) -> io::Result<(Source, bool)> {
+    async fn source(&self, key: StepKey, grip: &Grip) -> io::Result<(Source, bool)> {
+        if let Some(source) = grip.source() {
+            return Ok((source, true));
+        }
         Ok(match self.place(key).await? {
             Place::Live(live) => live.source_and_seal(),
-            Place::Sealed(row) => (sealed_source(&self.files, &row), true),
+            Place::Sealed(row) => (self.hold(key, row, grip).await?, true),
             Place::Nowhere => (Source::empty(), false),
         })
+    }
+
+    async fn hold(&self, key: StepKey, row: SealRow, grip: &Grip) -> io::Result<Source> {
+        let source = sealed_source(&self.files, &row);
+        let held = grip.close_on(&self.files, &self.grips, row, source).await;
+        self.or_removed(key, held).await
+    }
+
+    /// A file that is gone may have been unlinked since the store was asked.
+    async fn or_removed<T>(&self, key: StepKey, result: io::Result<T>) -> io::Result<T> {
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match self.removed(key).await? {
+                Some(why) => Err(io::Error::new(io::ErrorKind::NotFound, why)),
+                None => Err(error),
+            },
+            result => result,
+        }
+    }
+
+    async fn removed(&self, key: StepKey) -> io::Result<Option<String>> {
+        self.seals.removed(key.job.build).await.map_err(io::Error::other)
     }
 
     /// The log of this key as it goes on: held already, taken up after a restart, or new; and the right to change it.
@@ -302,6 +373,10 @@ impl Logs {
         keys.dedup();
         Ok(keys)
     }
+}
+
+fn sealed_size(row: &SealRow) -> Size {
+    Size { size: row.size, sealed: true, hash: Some(row.hash) }
 }
 
 fn sealed_source(files: &Files, row: &SealRow) -> Source {

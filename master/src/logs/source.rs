@@ -52,7 +52,7 @@ impl Source {
     }
 
     /// With its file open, for more than one read.
-    fn opened(self) -> io::Result<Source> {
+    pub(super) fn opened(self) -> io::Result<Source> {
         match self.bytes {
             Bytes::Closed(path) => Ok(Source { size: self.size, bytes: Bytes::Open(Arc::new(File::open(path)?)) }),
             Bytes::Memory(_) | Bytes::Open(_) => Ok(self),

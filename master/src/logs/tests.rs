@@ -14,7 +14,7 @@ const LIMIT: u64 = 20 << 20;
 
 /// The store's part: what was committed.
 #[derive(Clone, Default)]
-struct Committed(Rc<RefCell<BTreeMap<StepKey, SealRow>>>);
+struct Committed(Rc<RefCell<BTreeMap<StepKey, SealRow>>>, Rc<Cell<bool>>);
 
 impl Seals for Committed {
     fn find(&self, key: StepKey) -> LocalBoxFuture<'_, Result<Option<SealRow>, String>> {
@@ -23,6 +23,14 @@ impl Seals for Committed {
             // a query answers later
             tokio::task::yield_now().await;
             Ok(committed.borrow().get(&key).cloned())
+        })
+    }
+
+    fn removed(&self, _: BuildId) -> LocalBoxFuture<'_, Result<Option<String>, String>> {
+        let removed = self.1.get().then(|| "the logs were removed".to_owned());
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            Ok(removed)
         })
     }
 }
@@ -47,6 +55,17 @@ impl Disk {
         let key = row.key;
         self.committed.0.borrow_mut().insert(key, row);
         logs.forget_sealed([key]);
+    }
+
+    /// As retention does it: first the store forgets, then the files go.
+    async fn remove(&self, logs: &Logs) {
+        self.forget();
+        logs.remove(vec![KEY.job.build]).await.unwrap();
+    }
+
+    fn forget(&self) {
+        self.committed.0.borrow_mut().clear();
+        self.committed.1.set(true);
     }
 
     fn path(&self, kind: &str) -> PathBuf {
@@ -205,6 +224,7 @@ fn an_attempt_that_ended_twice_has_one_line_of_it() {
             write(&logs, 0, &vec![b'x'; length]).await;
             let first = logs.end_attempt(KEY.job, 1, "[lost]\n").await.unwrap();
             assert_eq!(first[0].size, length as u64 + 8);
+            assert_eq!(logs.end_attempt(KEY.job, 1, "[again]\n").await.unwrap(), first, "it was not recorded yet");
             let late = logs.write(KEY, length as u64, vec![b'y'], Vec::new()).await.unwrap_err();
             assert_eq!(late.code, RefusalCode::Stale);
             // a crash before the commit: the file is there, what was in memory is not
@@ -401,15 +421,117 @@ fn marks_are_kept_once_and_in_order() {
     });
 }
 
+fn why<T: std::fmt::Debug>(result: io::Result<T>) -> String {
+    let error = result.expect_err("the log was removed");
+    assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    error.to_string()
+}
+
+/// A sealed log of so many bytes, whose seal is committed.
+async fn sealed_log(disk: &Disk, length: usize) -> Logs {
+    let logs = disk.open();
+    let sent = vec![b'x'; length];
+    write(&logs, 0, &sent).await;
+    let sealed = seal(&logs, &sent).await;
+    disk.commit(&logs, sealed.row);
+    logs
+}
+
 #[test]
-fn deleted_logs_leave_nothing() {
+fn a_removed_log_is_not_found_and_no_empty_one() {
+    run(async {
+        for length in [10, 70_000] {
+            let disk = Disk::new(LIMIT);
+            let logs = sealed_log(&disk, length).await;
+            let lines = logs.lines(KEY, 1, 1).await.unwrap();
+            assert!(!lines.bytes.is_empty());
+            disk.remove(&logs).await;
+            assert!(!disk.path("log").parent().unwrap().exists());
+            assert_eq!(why(logs.size(KEY).await), "the logs were removed");
+            assert_eq!(why(logs.read(KEY, 0, 10).await), "the logs were removed");
+            assert_eq!(why(logs.lines(KEY, 1, 1).await), "the logs were removed");
+            assert_eq!(why(logs.wait(KEY, 0).await), "the logs were removed");
+            // again: nothing is there, and nothing is wrong with that
+            logs.remove(vec![KEY.job.build]).await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn who_follows_a_log_reads_on_when_it_is_removed() {
+    run(async {
+        let disk = Disk::new(LIMIT);
+        let logs = sealed_log(&disk, 200_000).await;
+        let (follower, late) = (Grip::default(), Grip::default());
+        assert_eq!(logs.read_on(KEY, &follower, 0, 1_000).await.unwrap().bytes.len(), 1_000);
+        disk.remove(&logs).await;
+        let rest = logs.read_on(KEY, &follower, 1_000, 250_000).await.unwrap();
+        assert_eq!((rest.bytes.len(), rest.sealed), (199_000, true));
+        assert_eq!(logs.wait_on(KEY, &follower, 200_000).await.unwrap().size, 200_000);
+        assert!(logs.size_on(KEY, &follower).await.unwrap().sealed);
+        assert_eq!(why(logs.size_on(KEY, &late).await), "the logs were removed");
+    });
+}
+
+#[test]
+fn a_crash_before_the_unlinking_shows_no_log_and_the_next_pass_unlinks() {
+    run(async {
+        let disk = Disk::new(LIMIT);
+        let logs = sealed_log(&disk, 70_000).await;
+        disk.forget();
+        drop(logs);
+        let logs = disk.open();
+        assert!(disk.path("log").exists());
+        assert_eq!(why(logs.read(KEY, 0, 10).await), "the logs were removed", "what is left is not taken up as a log");
+        logs.remove(vec![KEY.job.build]).await.unwrap();
+        assert!(!disk.path("log").exists());
+    });
+}
+
+#[test]
+fn a_file_that_goes_between_the_question_and_the_reading_was_removed() {
+    run(async {
+        let disk = Disk::new(LIMIT);
+        let logs = sealed_log(&disk, 70_000).await;
+        // the store still has the seal when it is asked
+        std::fs::remove_file(disk.path("log")).unwrap();
+        let missing = logs.read(KEY, 0, 10).await.unwrap_err();
+        assert_ne!(missing.to_string(), "the logs were removed");
+        disk.committed.1.set(true);
+        assert_eq!(why(logs.read(KEY, 0, 10).await), "the logs were removed");
+    });
+}
+
+#[test]
+fn who_waits_for_a_log_that_never_began_is_told() {
     run(async {
         let disk = Disk::new(LIMIT);
         let logs = disk.open();
-        write(&logs, 0, &vec![b'x'; 70_000]).await;
-        logs.delete(vec![KEY]).await.unwrap();
-        assert!(!disk.path("log").parent().unwrap().exists());
-        assert_eq!(logs.size(KEY).await.unwrap().size, 0);
+        let mut waits = pin!(logs.wait(KEY, 0));
+        for _ in 0..9 {
+            assert!(waits.as_mut().now_or_never().is_none());
+            tokio::task::yield_now().await;
+        }
+        disk.remove(&logs).await;
+        assert_eq!(why(waits.await), "the logs were removed");
+    });
+}
+
+#[test]
+fn readers_hold_a_bounded_number_of_files() {
+    run(async {
+        let disk = Disk::new(LIMIT);
+        let logs = sealed_log(&disk, 70_000).await;
+        let grips: Vec<Grip> = (0..=grip::HELD_MAX).map(|_| Grip::default()).collect();
+        for grip in &grips {
+            assert_eq!(logs.read_on(KEY, grip, 69_999, 9).await.unwrap().bytes, b"x");
+        }
+        let held = grips.iter().filter(|grip| grip.seal().is_some()).count();
+        assert_eq!(held, grip::HELD_MAX);
+        drop(grips);
+        let next = Grip::default();
+        logs.size_on(KEY, &next).await.unwrap();
+        assert!(next.seal().is_some(), "a reader that is gone gives its file back");
     });
 }
 
@@ -428,6 +550,10 @@ struct Inline;
 
 impl Seals for Inline {
     fn find(&self, _: StepKey) -> LocalBoxFuture<'_, Result<Option<SealRow>, String>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn removed(&self, _: BuildId) -> LocalBoxFuture<'_, Result<Option<String>, String>> {
         Box::pin(async { Ok(None) })
     }
 }

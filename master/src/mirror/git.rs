@@ -42,6 +42,9 @@ const PASSED: &[&str] = &[
     "NO_PROXY",
 ];
 
+/// With less than this left where the repository is, in bytes, git failed of it: it says so in words of many kinds.
+const ROOM_MIN: u64 = 1 << 20;
+
 /// Why a run of git brought nothing.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum GitError {
@@ -49,7 +52,7 @@ pub enum GitError {
     Start { verb: &'static str, cause: Arc<io::Error> },
     /// `text` is the end of what it wrote to stderr, without credentials.
     #[error("git {verb} failed ({status}): {text}")]
-    Failed { verb: &'static str, status: ExitStatus, text: String },
+    Failed { verb: &'static str, status: ExitStatus, text: String, is_disk_full: bool },
     #[error("git {verb} was ended: silent or unfinished for {} s", .after.as_secs())]
     Deadline { verb: &'static str, after: Duration },
     #[error("git {verb} wrote more than {limit} bytes")]
@@ -66,6 +69,18 @@ pub enum GitError {
 impl GitError {
     pub(super) fn io(place: impl Into<String>, cause: io::Error) -> GitError {
         GitError::Io { place: place.into(), cause: Arc::new(cause) }
+    }
+
+    /// There was no room for what git had to write.
+    pub fn is_disk_full(&self) -> bool {
+        match self {
+            GitError::Start { cause, .. } | GitError::Io { cause, .. } => cause.kind() == io::ErrorKind::StorageFull,
+            GitError::Failed { is_disk_full, .. } => *is_disk_full,
+            GitError::Deadline { .. }
+            | GitError::TooMuch { .. }
+            | GitError::Unreadable { .. }
+            | GitError::Invalid(_) => false,
+        }
     }
 }
 
@@ -150,6 +165,8 @@ pub(super) struct Output {
     /// The limit was reached, and git was ended there.
     pub(super) cut: bool,
     pub(super) stderr: String,
+    /// It failed on a full disk.
+    lacks_room: bool,
 }
 
 impl Run<'_> {
@@ -215,7 +232,8 @@ impl Run<'_> {
             after = passed(self.deadline, &heard) => return Err(GitError::Deadline { verb, after }),
         };
         let stderr = readable(&ended.stderr, &self.secrets);
-        Ok(Output { verb, status: ended.status, stdout: ended.stdout, cut: ended.cut, stderr })
+        let lacks_room = !ended.status.success() && lacks_room(&self.git.dir);
+        Ok(Output { verb, status: ended.status, stdout: ended.stdout, cut: ended.cut, stderr, lacks_room })
     }
 }
 
@@ -225,8 +243,14 @@ impl Output {
     }
 
     pub(super) fn failure(self) -> GitError {
-        GitError::Failed { verb: self.verb, status: self.status, text: self.stderr }
+        // there may be room again by now
+        let is_disk_full = self.lacks_room || self.stderr.contains("No space left on device");
+        GitError::Failed { verb: self.verb, status: self.status, text: self.stderr, is_disk_full }
     }
+}
+
+fn lacks_room(place: &Path) -> bool {
+    rustix::fs::statvfs(place).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM_MIN)
 }
 
 /// A child in a process group of its own: git starts ssh, index-pack and others, and all must end with it.

@@ -8,6 +8,7 @@ mod change;
 mod git;
 mod objects;
 mod pack;
+mod recent;
 mod refs;
 mod remote;
 #[cfg(test)]

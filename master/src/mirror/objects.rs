@@ -11,6 +11,7 @@ use tokio::process::{ChildStdin, ChildStdout};
 use tokio::sync::Mutex;
 
 use super::git::{Git, GitError, Group};
+use super::recent::Recent;
 
 const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 const VERB: &str = "cat-file";
@@ -19,6 +20,7 @@ const VERB: &str = "cat-file";
 pub(super) struct Objects {
     git: Arc<Git>,
     running: Mutex<Option<Conversation>>,
+    recent: std::sync::Mutex<Recent>,
 }
 
 /// An object's id, type and length in bytes.
@@ -31,19 +33,28 @@ pub(super) struct Header {
 
 impl Objects {
     pub(super) fn new(git: Arc<Git>) -> Objects {
-        Objects { git, running: Mutex::new(None) }
+        Objects { git, running: Mutex::new(None), recent: std::sync::Mutex::default() }
     }
 
     /// `name` must be free of line ends; none: there is no such object, or more than one.
     pub(super) async fn header(&self, name: &str) -> Result<Option<Header>, GitError> {
-        self.ask(name, None).await.map(|found| found.map(|(header, _)| header))
+        if let Some(header) = self.recent().header(name) {
+            return Ok(Some(header));
+        }
+        let Some((header, _)) = self.ask(name, None).await? else { return Ok(None) };
+        self.recent().keep(name, &header, None);
+        Ok(Some(header))
     }
 
     /// The object's bytes, if it is of this type; longer than `limit` is an error.
     pub(super) async fn contents(&self, name: &str, kind: &str, limit: usize) -> Result<Option<Vec<u8>>, GitError> {
+        if let Some(bytes) = self.recent().bytes(name, kind, limit) {
+            return Ok(Some(bytes.to_vec()));
+        }
         let Some((header, bytes)) = self.ask(name, Some((kind, limit))).await? else {
             return Ok(None);
         };
+        self.recent().keep(name, &header, bytes.as_deref());
         if header.kind != kind {
             return Ok(None);
         }
@@ -53,6 +64,11 @@ impl Objects {
     /// Ends the process, which holds packs open that are gone.
     pub(super) async fn forget(&self) {
         self.running.lock().await.take();
+        *self.recent() = Recent::default();
+    }
+
+    fn recent(&self) -> std::sync::MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     async fn ask(

@@ -1,11 +1,13 @@
 //! Change sources: each watches one place and tells what changed. None of them decides about builds.
 
 pub mod git;
+mod history;
 mod pattern;
 mod repository;
 #[cfg(test)]
 mod tests;
 
+pub use history::History;
 pub use repository::{Repositories, Repository};
 
 use crate::config::ProjectConfig;

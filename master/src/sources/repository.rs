@@ -1,8 +1,9 @@
 //! The repositories of this master: one mirror and one source each, by the name of their project.
 
+use super::History;
 use crate::coordinator::Order;
 use crate::coordinator::record::GrantId;
-use crate::mirror::{GitError, Mirror};
+use crate::mirror::GitError;
 use schema::values::{Commit, Refusal, RefusalCode, Source, SourceStamp, Trust};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -12,7 +13,7 @@ pub struct Repository {
     /// As the master file has it.
     pub address: String,
     pub aliases: Vec<String>,
-    pub mirror: Rc<Mirror>,
+    pub mirror: Rc<dyn History>,
     /// The pipeline where the repository has no file of its own (`guild-master up`).
     pub inferred: Option<String>,
     /// Tells the source to look now.
@@ -103,6 +104,10 @@ impl Repository {
     }
 
     fn unreachable(&self, error: &GitError) -> Refusal {
+        if error.is_disk_full() {
+            let text = format!("disk full: what {} has new cannot be fetched: {error}", self.project);
+            return Refusal::new(RefusalCode::Unavailable, text).help("free some space, and ask again");
+        }
         Refusal::new(RefusalCode::Unavailable, format!("failed to read the repository of {}: {error}", self.project))
     }
 }

@@ -2,24 +2,19 @@
 
 use super::{StoreError, row};
 use rusqlite::Connection;
-use std::fs::File;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Set in a copy until a master opens it.
 const COPY: &str = "copy";
 
-/// Makes a copy on the disk that survives a power cut.
+/// Makes a copy that another master may open.
 pub(super) fn write(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let failed = |source| StoreError::Open { path: path.to_owned(), source };
     copy(connection, &path.to_string_lossy())?;
     let made = Connection::open(path)?;
     row::set_meta(&made, COPY, "1")?;
     // files that come with it were copied while they grew
-    row::set_meta(&made, "boot", "")?;
-    File::open(path).and_then(|file| file.sync_all()).map_err(failed)?;
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)
+    Ok(row::set_meta(&made, "boot", "")?)
 }
 
 pub(super) fn copy(connection: &Connection, target: &str) -> Result<(), StoreError> {

@@ -44,7 +44,7 @@ fn write(connection: &mut Connection, batch: &[Record]) -> Result<(), Failure> {
 /// SQLite says "full" where a write met the end of the disk, but "I/O error" where the shared index of the WAL could not
 /// grow or a sync met it (`unixShmMap`, `unixSync`). Any other I/O error ends the process: what a failed sync left behind
 /// is not known.
-fn is_full(connection: &Connection, error: &rusqlite::Error) -> bool {
+pub(super) fn is_full(connection: &Connection, error: &rusqlite::Error) -> bool {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => true,
         Some(ErrorCode::SystemIoFailure) => connection.path().is_some_and(has_no_room),
@@ -212,11 +212,15 @@ fn write_step(to: &Transaction<'_>, row: &StepRow) -> rusqlite::Result<()> {
     run(to, sql, values)
 }
 
+/// `log-bytes` counts what all logs have, for retention.
 fn write_seal(to: &Transaction<'_>, row: &SealRow) -> rusqlite::Result<()> {
-    let sql = "insert or replace into logs (build, idx, attempt, step, size, hash, bytes) \
-               values (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let sql = "update counters set value = value + ?5 - coalesce((select size from logs \
+               where build = ?1 and idx = ?2 and attempt = ?3 and step = ?4), 0) where name = 'log-bytes'";
     let key = row.key;
     let (build, index) = (id(key.job.build.0), key.job.index);
+    run(to, sql, params![build, index, key.attempt, key.step, id(row.size)])?;
+    let sql = "insert or replace into logs (build, idx, attempt, step, size, hash, bytes) \
+               values (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     run(to, sql, params![build, index, key.attempt, key.step, id(row.size), row.hash, row.bytes])
 }
 

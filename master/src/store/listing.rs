@@ -92,14 +92,7 @@ fn ids(store: &Connection, sql: &str, values: impl Params) -> rusqlite::Result<V
 mod tests {
     use super::*;
     use crate::store::migrate::migrate;
-
-    fn steps_of(store: &Connection, sql: &str) -> String {
-        let mut statement = store.prepare(&format!("explain query plan {sql}")).unwrap();
-        let unbound = statement.parameter_count();
-        let values = vec![rusqlite::types::Null; unbound];
-        let rows = statement.query_map(rusqlite::params_from_iter(values), |row| row.get::<_, String>(3)).unwrap();
-        rows.map(Result::unwrap).collect::<Vec<_>>().join("; ")
-    }
+    use crate::store::tests::steps_of;
 
     #[test]
     fn lists_are_read_from_an_index_in_its_order() {

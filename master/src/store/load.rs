@@ -2,7 +2,7 @@
 
 use super::row::{self, read_id, read_json, read_time};
 use super::{StoreError, query};
-use crate::coordinator::record::{BuildRow, GrantId, Loaded, LoadedBuild, RequestId, RequestRow};
+use crate::coordinator::record::{BuildRow, GrantId, Loaded, LoadedBuild, RequestId, RequestRow, StepRow};
 use rusqlite::Connection;
 
 /// At most so many answered requests are kept in memory (`coordinator::request`).
@@ -39,8 +39,13 @@ fn builds(connection: &Connection) -> Result<Vec<LoadedBuild>, StoreError> {
     let open: Vec<BuildRow> = all(connection, &sql, row::build)?;
     let loaded = open.into_iter().map(|build| {
         let id = build.id;
-        let attempts = query::latest_attempts(connection, id)?;
-        Ok((build, query::plan(connection, id)?, query::jobs(connection, id)?, attempts))
+        let steps = query::steps(connection, id)?;
+        let attempts = query::latest_attempts(connection, id)?.into_iter().map(|attempt| {
+            let is_of = |step: &&StepRow| step.key.job == attempt.job && step.key.attempt == attempt.number;
+            let steps = steps.iter().filter(is_of).cloned().collect();
+            (attempt, steps)
+        });
+        Ok((build, query::plan(connection, id)?, query::jobs(connection, id)?, attempts.collect()))
     });
     loaded.collect()
 }

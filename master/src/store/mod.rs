@@ -3,6 +3,7 @@
 //! The writer has a thread of its own: what waits is committed together by the driver. In simulations it runs inline,
 //! since a paused clock jumps over work on other threads. PostgreSQL would come behind the same functions.
 
+pub mod ageing;
 mod audit;
 mod backup;
 mod commit;
@@ -11,13 +12,16 @@ mod listing;
 mod load;
 mod migrate;
 pub mod query;
+mod removal;
 mod row;
 
 pub use audit::verify as verify_audit;
 pub use executor::Readers;
+pub use removal::{Removal, RemoveError, Sweep};
 
 use crate::coordinator::record::{Loaded, Record};
 use executor::{Connector, Executor};
+use futures::future::LocalBoxFuture;
 use rusqlite::Connection;
 use std::fs::File;
 use std::io;
@@ -65,8 +69,16 @@ pub enum CommitError {
     Failed(String),
 }
 
+/// What befalls the commits of a store in memory.
+pub trait Weather {
+    /// Before a commit. True: the disk is full, nothing of it is written.
+    fn before(&self) -> LocalBoxFuture<'_, bool>;
+    /// It is written; nobody knows yet.
+    fn after(&self) -> LocalBoxFuture<'_, ()>;
+}
+
 pub struct Store {
-    connector: Connector,
+    weather: Option<Box<dyn Weather>>,
     writer: Executor,
     readers: Readers,
     /// The machine did not start anew since the store was used last: files hold what was written to them.
@@ -83,7 +95,7 @@ impl Store {
         backup::begin_incarnation(&mut connection)?;
         let same_boot = note_boot(&connection)?;
         let readers = Readers::threads(&connector, READERS)?;
-        Ok(Store { connector, writer: Executor::guarded(connection, Some(lock)), readers, same_boot })
+        Ok(Store { weather: None, writer: Executor::guarded(connection, Some(lock)), readers, same_boot })
     }
 
     /// A store in memory, for simulations: it outlives the `Store` as long as somebody holds `name` open.
@@ -92,7 +104,13 @@ impl Store {
         let mut connection = connector.connect()?;
         migrate::migrate(&mut connection)?;
         let readers = Readers::inline(&connector)?;
-        Ok(Store { connector, writer: Executor::inline(connection), readers, same_boot: true })
+        Ok(Store { weather: None, writer: Executor::inline(connection), readers, same_boot: true })
+    }
+
+    #[must_use]
+    pub fn under(mut self, weather: impl Weather + 'static) -> Store {
+        self.weather = Some(Box::new(weather));
+        self
     }
 
     /// Another store in memory that holds what this one has committed so far: what a crash at this moment would leave.
@@ -107,14 +125,6 @@ impl Store {
         let store = Store::in_memory(name)?;
         drop(keeper);
         Ok(store)
-    }
-
-    /// Writes a consistent copy of the store, while it is in use, to a path where there is nothing yet. A master that opens
-    /// the copy begins another incarnation, so that no lease or cursor of this one is mistaken for its own.
-    pub async fn backup_to(&self, path: &Path) -> Result<(), StoreError> {
-        let path = path.to_owned();
-        // a connection of its own: the copy takes long, and commits go on
-        Executor::thread(self.connector.connect()?).run(move |connection| backup::write(connection, &path)).await?
     }
 
     /// What a coordinator starts from.
@@ -133,8 +143,42 @@ impl Store {
 
     /// Writes a batch in one transaction; when this answers, it survives a power cut.
     pub async fn commit(&self, batch: Vec<Record>) -> Result<(), CommitError> {
+        if let Some(weather) = &self.weather
+            && weather.before().await
+        {
+            return Err(CommitError::Full(batch));
+        }
         let written = self.writer.run(move |connection| commit::commit(connection, batch)).await;
+        if let Some(weather) = &self.weather {
+            weather.after().await;
+        }
         written.unwrap_or_else(|_| Err(CommitError::Failed("the writer is gone".to_owned())))
+    }
+
+    /// Takes builds and logs out of history, in one transaction of its own.
+    pub async fn remove(&self, removal: Removal) -> Result<(), RemoveError> {
+        self.change(move |connection| removal::remove(connection, &removal)).await
+    }
+
+    /// Deletes rows of what was removed, and what is too old; answers how many.
+    pub async fn sweep(&self, sweep: Sweep) -> Result<u32, RemoveError> {
+        self.change(move |connection| removal::sweep(connection, &sweep)).await
+    }
+
+    async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Connection) -> Result<T, RemoveError> + Send + 'static,
+    ) -> Result<T, RemoveError> {
+        if let Some(weather) = &self.weather
+            && weather.before().await
+        {
+            return Err(RemoveError::Full);
+        }
+        let changed = self.writer.run(change).await;
+        if let Some(weather) = &self.weather {
+            weather.after().await;
+        }
+        changed.unwrap_or_else(|_| Err(RemoveError::Failed("the writer is gone".to_owned())))
     }
 
     /// Read-only connections, for history.
@@ -143,7 +187,9 @@ impl Store {
     }
 }
 
-/// Writes a consistent copy of the store in a state directory, also while a master uses it, over an empty file.
+/// Writes a consistent copy of the store in a state directory, also while a master uses it, to a path where there is nothing
+/// yet or an empty file. A master that opens the copy begins another incarnation, so that no lease or cursor of this one is
+/// mistaken for its own. The caller makes it durable.
 pub fn copy(state: &Path, target: &Path) -> Result<(), StoreError> {
     let path = state.join(DATABASE_FILE);
     if !path.exists() {
@@ -177,4 +223,4 @@ fn note_boot(connection: &Connection) -> Result<bool, StoreError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

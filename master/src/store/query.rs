@@ -2,7 +2,9 @@
 
 use super::listing;
 use super::row::{self, id};
-use crate::coordinator::record::{AttemptRow, BuildId, BuildRow, JobKey, JobRow, SealRow, StepKey, StepRow};
+use crate::coordinator::record::{
+    AttemptRow, BuildId, BuildRow, GrantId, GrantRow, JobKey, JobRow, SealRow, StepKey, StepRow,
+};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use schema::values::{Event, Filter, Plan};
 
@@ -130,7 +132,12 @@ pub fn seal(store: &Connection, key: StepKey) -> rusqlite::Result<Option<SealRow
     store.prepare_cached(sql)?.query_row(values, |row| row::seal(key, row)).optional()
 }
 
-fn steps(store: &Connection, build: BuildId) -> rusqlite::Result<Vec<StepRow>> {
+pub fn grant(store: &Connection, grant: GrantId) -> rusqlite::Result<Option<GrantRow>> {
+    let sql = format!("select {} from grants where id = ?1", row::GRANT);
+    store.prepare_cached(&sql)?.query_row([id(grant.0)], row::grant).optional()
+}
+
+pub(super) fn steps(store: &Connection, build: BuildId) -> rusqlite::Result<Vec<StepRow>> {
     let sql = format!("select {} from steps where build = ?1 order by idx, attempt, step", row::STEP);
     store.prepare_cached(&sql)?.query_map([id(build.0)], row::step)?.collect()
 }

@@ -61,7 +61,7 @@ pub(super) fn read_time(row: &Row<'_>, index: usize) -> rusqlite::Result<Time> {
     Ok(Time(u64::try_from(row.get::<_, i64>(index)?).unwrap_or(0)))
 }
 
-fn read_maybe_time(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Time>> {
+pub(super) fn read_maybe_time(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Time>> {
     let time: Option<i64> = row.get(index)?;
     Ok(time.map(|time| Time(u64::try_from(time).unwrap_or(0))))
 }

@@ -197,3 +197,18 @@ create index requests_time on requests (time);
 -- without it, rows missing at the end would not show
 insert into meta (name, value)
     select 'audit', lower(hex(hash)) from audit order by sequence desc limit 1;
+
+-- step 3: retention
+-- builds that went, or whose logs went before them; a row of a build that went goes when all of it is swept
+create table removals (
+    build integer primary key,
+    reason text not null,           -- of its logs, while the build is kept; else empty
+    swept integer not null          -- 0: rows of it are left, or files
+) strict;
+create index removals_open on removals (build) where swept = 0;
+-- a build stays while a kept retry refers to it
+create index jobs_carried on jobs (carried_from, build) where carried_from > 0;
+-- a deleted ref makes no build
+create index changes_time on changes (time) where build is null;
+-- kept by counting, since adding up would read them all
+insert into counters select 'log-bytes', coalesce(sum(size), 0) from logs;

@@ -5,9 +5,11 @@ use std::time::Duration;
 /// The longest duration in a file.
 const DURATION_MAX: Duration = Duration::from_secs(100 * 366 * 86_400);
 
-/// `90s`, `1h30m`: numbers with units `d h m s ms`, each at most once, the largest first.
+/// `90s`, `1h30m`: numbers with units `y d h m s ms`, each at most once, the largest first. A year has 365 days.
 pub fn parse_duration(text: &str) -> Option<Duration> {
-    const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+    const DAY_MS: u64 = 86_400_000;
+    const UNITS: [(&str, u64); 6] =
+        [("y", 365 * DAY_MS), ("d", DAY_MS), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
     let mut rest = text;
     let mut units = UNITS.as_slice();
     let mut total_ms = 0_u64;
@@ -48,6 +50,7 @@ mod tests {
         assert_eq!(ms("1h30m"), Some(5_400_000));
         assert_eq!(ms("90s"), Some(90_000));
         assert_eq!(ms("1s500ms"), Some(1_500));
+        assert_eq!(ms("1y1d"), Some(366 * 86_400_000));
         for bad in ["", "5", "m", "30m1h", "1h1h", "-1s", "1.5h", "1 h", "99999999999999999999s", "40000d", "1é"] {
             assert_eq!(ms(bad), None, "{bad}");
         }

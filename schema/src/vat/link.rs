@@ -34,6 +34,8 @@ pub(super) struct Link {
     /// Asked for by `Vat::bootstrap`, answered by the driver, who owns the RPC system.
     pub(super) wanted: RefCell<Vec<oneshot::Sender<Client>>>,
     reason: RefCell<Option<CloseReason>>,
+    /// Either side said that it will close the connection on purpose.
+    pub(super) is_leaving: Cell<bool>,
     /// The library takes and gives no more messages.
     pub(super) shut: Cell<bool>,
     /// The driver is gone, and with it the stream's last byte.
@@ -69,6 +71,7 @@ impl Link {
             driver: RefCell::default(),
             wanted: RefCell::default(),
             reason: RefCell::default(),
+            is_leaving: Cell::new(false),
             shut: Cell::new(false),
             ended: Cell::new(false),
             changed: Notify::new(),
@@ -105,9 +108,16 @@ impl Link {
 
     /// Ends the connection, if nothing else did before.
     pub(super) fn fail(&self, reason: CloseReason) {
-        self.reason.borrow_mut().get_or_insert(reason);
+        self.note_reason(reason);
         self.wake_reader();
         self.wake_driver();
+    }
+
+    fn note_reason(&self, reason: CloseReason) {
+        let is_plain =
+            matches!(reason, CloseReason::Asked | CloseReason::Closed | CloseReason::Lost(_) | CloseReason::Aborted(_));
+        let reason = if is_plain && self.is_leaving.get() { CloseReason::Leaving } else { reason };
+        self.reason.borrow_mut().get_or_insert(reason);
     }
 
     pub(super) fn reason(&self) -> Option<CloseReason> {
@@ -238,7 +248,7 @@ impl Link {
         keep(&self.reader, cx.waker());
         let mut input = self.input.borrow_mut();
         let filled = input.poll_fill(cx, self.stream.borrow_mut().as_mut());
-        let count = ready!(filled).map_err(|e| CloseReason::Lost(e.to_string()))?;
+        let count = ready!(filled).map_err(|error| CloseReason::Lost(told(&error)))?;
         let now = Instant::now();
         let bytes = input.begun();
         self.note(|pulse| {
@@ -257,8 +267,7 @@ impl Link {
             Ok(None) => Ok(()),
             Ok(Some(text)) => {
                 // The library ends the connection on it; only the reason is kept.
-                let mut reason = self.reason.borrow_mut();
-                reason.get_or_insert(CloseReason::Aborted(text));
+                self.note_reason(CloseReason::Aborted(text));
                 Ok(())
             }
             Err(error) if error.kind == capnp::ErrorKind::Overloaded => Err(CloseReason::Overload(error.extra)),
@@ -281,6 +290,14 @@ impl Link {
 
     fn wake_reader(&self) {
         wake(&self.reader);
+    }
+}
+
+/// As a person reads it: a killed process ends a stream without TLS's last word, which is no news of TLS.
+fn told(error: &std::io::Error) -> String {
+    match error.kind() == std::io::ErrorKind::UnexpectedEof {
+        true => "it ended without a last word".to_owned(),
+        false => error.to_string(),
     }
 }
 

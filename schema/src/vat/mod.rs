@@ -40,7 +40,10 @@ pub fn start<S>(stream: S, side: Side, mine: Client, limits: Limits) -> Vat
 where
     S: AsyncRead + AsyncWrite + 'static,
 {
-    let link = Rc::new(Link::new(stream, limits));
+    begin(Rc::new(Link::new(stream, limits)), side, mine)
+}
+
+fn begin(link: Rc<Link>, side: Side, mine: Client) -> Vat {
     let network = Box::new(Network::new(link.clone(), side));
     let mut system = RpcSystem::new(network, Some(mine));
     // A client wants it first of all, in the same packet as its first call; a server seldom.
@@ -52,9 +55,20 @@ where
     Vat { link, theirs }
 }
 
-/// A bootstrap object that only answers pings: what a client exports.
+/// As a client, who exports nothing but a pulse. A server that said that it is leaving ends the connection as
+/// [`CloseReason::Leaving`].
+pub fn connect<S>(stream: S, limits: Limits) -> Vat
+where
+    S: AsyncRead + AsyncWrite + 'static,
+{
+    let link = Rc::new(Link::new(stream, limits));
+    let pulse: pulse_capnp::Client = capnp_rpc::new_client(OnlyPulse(Some(link.clone())));
+    begin(link, Side::Client, pulse.client)
+}
+
+/// A bootstrap object that only answers pings.
 pub fn pulse() -> Client {
-    capnp_rpc::new_client::<pulse_capnp::Client, _>(OnlyPulse).client
+    capnp_rpc::new_client::<pulse_capnp::Client, _>(OnlyPulse(None)).client
 }
 
 /// One live connection. Dropping it closes the connection; calls in flight fail on both sides.
@@ -91,6 +105,15 @@ impl Vat {
         self.link.flushed().await;
     }
 
+    /// Tells the peer that this side closes the connection on purpose and expects to be back; waits until it knows. An error
+    /// says that it cannot be told, as when it is older than this.
+    pub async fn leave(&self) -> Result<(), capnp::Error> {
+        let peer: pulse_capnp::Client = self.bootstrap();
+        let told = peer.leaving_request().send().promise.await.map(drop);
+        self.link.is_leaving.set(true);
+        told
+    }
+
     /// When the last byte came.
     pub fn last_heard(&self) -> Instant {
         self.link.pulse.get().heard
@@ -122,6 +145,9 @@ pub enum CloseReason {
     Asked,
     #[error("the peer closed the connection")]
     Closed,
+    /// The side that did it said so before.
+    #[error("closed on purpose, by a side that expects to be back")]
+    Leaving,
     #[error("the peer gave up: {0}")]
     Aborted(String),
     #[error("the connection was lost: {0}")]
@@ -147,6 +173,7 @@ impl CloseReason {
             Self::Overload(_) | Self::TooLarge { .. } => capnp::Error::overloaded(self.to_string()),
             Self::Asked
             | Self::Closed
+            | Self::Leaving
             | Self::Aborted(_)
             | Self::Lost(_)
             | Self::Silent(_)
@@ -157,10 +184,20 @@ impl CloseReason {
     }
 }
 
-struct OnlyPulse;
+/// Answers pings, and remembers on the link that the peer is leaving.
+struct OnlyPulse(Option<Rc<Link>>);
 
 impl pulse_capnp::Server for OnlyPulse {
     async fn ping(self: Rc<Self>, _: pulse_capnp::PingParams, _: pulse_capnp::PingResults) -> Result<(), capnp::Error> {
+        Ok(())
+    }
+
+    async fn leaving(
+        self: Rc<Self>,
+        _: pulse_capnp::LeavingParams,
+        _: pulse_capnp::LeavingResults,
+    ) -> Result<(), capnp::Error> {
+        self.0.iter().for_each(|link| link.is_leaving.set(true));
         Ok(())
     }
 }

@@ -151,7 +151,7 @@ pub(crate) fn run<F: Future>(paused: bool, future: F) -> F::Output {
 /// Both ends of a connection in this process: the client's, the server's.
 pub(crate) fn pair(mine: Client, limits: Limits) -> (Vat, Vat) {
     let (near, far) = tokio::io::duplex(64 << 10);
-    let client = vat::start(near, Side::Client, vat::pulse(), Limits::known());
+    let client = vat::connect(near, Limits::known());
     let server = vat::start(far, Side::Server, mine, limits);
     (client, server)
 }

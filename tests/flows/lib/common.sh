@@ -25,7 +25,7 @@ git config --global user.name Tester; git config --global user.email tester@exam
 git config --global init.defaultBranch main; git config --global advice.detachedHead false
 
 skip() { echo "$*"; exit 77; }
-fail() { echo "FAILED: $*"; for f in "$work"/*.log; do echo "--- $f"; tail -n 25 "$f"; done; exit 1; }
+fail() { echo "FAILED: $*"; for f in "$work"/*.log; do echo "--- $f"; tail -n 25 "$f"; done; echo "FAILED: $*"; exit 1; }
 
 repo() { # NAME: a repository with guild.toml from standard input
   mkdir -p "$work/$1"; git -C "$work/$1" init -q

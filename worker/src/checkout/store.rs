@@ -12,6 +12,7 @@ use capnp::capability::Promise;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
 use schema::common_capnp::byte_source;
+use schema::wire;
 use schema::worker_capnp::source_pack;
 use tokio::io::AsyncWriteExt;
 use tokio::process::ChildStdin;
@@ -19,6 +20,7 @@ use tokio::process::ChildStdin;
 use super::CheckoutError;
 use super::private::{config, is_id};
 use crate::git::Git;
+use crate::whole;
 
 /// In the store's directory; one line each, oldest first: `c` a commit, `t` a tag object, `l` a commit that a tag names.
 const HELD_FILE: &str = "guild.held";
@@ -138,14 +140,15 @@ impl Store {
     }
 
     fn make(&self) -> io::Result<()> {
-        if self.dir.join("HEAD").exists() {
+        // an empty one was cut short by a full disk, and git would see no repository here, for ever
+        if std::fs::metadata(self.dir.join("HEAD")).is_ok_and(|head| head.len() > 0) {
             return Ok(());
         }
         for part in ["objects/info", "objects/pack", "refs/guild"] {
             std::fs::create_dir_all(self.dir.join(part))?;
         }
         std::fs::write(self.dir.join("config"), config(self.is_sha256, true))?;
-        std::fs::write(self.dir.join("HEAD"), "ref: refs/heads/guild\n")
+        whole::write(&self.dir.join("HEAD"), b"ref: refs/heads/guild\n")
     }
 
     async fn receive(
@@ -232,10 +235,7 @@ impl Store {
             self.clear_locks().map_err(CheckoutError::io(&self.dir))?;
             self.git.run("update-ref", ["--stdin"], lines.into_bytes()).await?;
         }
-        let (file, next) = (self.dir.join(HELD_FILE), self.dir.join("guild.held.next"));
-        std::fs::write(&next, held.to_text())
-            .and_then(|()| std::fs::rename(next, file))
-            .map_err(CheckoutError::io(&self.dir))
+        whole::write(&self.dir.join(HELD_FILE), held.to_text().as_bytes()).map_err(CheckoutError::io(&self.dir))
     }
 
     fn held(&self) -> Held {
@@ -347,9 +347,10 @@ fn refused(answer: &source_pack::pack_results::Reader<'_>) -> Result<(), Checkou
     if !answer.has_refusal() {
         return Ok(());
     }
-    let refusal = answer.get_refusal()?;
-    let text = |text: capnp::text::Reader<'_>| text.to_string().unwrap_or_default();
-    Err(CheckoutError::Refused { text: text(refusal.get_text()?), help: text(refusal.get_help()?) })
+    match wire::refusal(true, answer.get_refusal())? {
+        Some(refusal) => Err(CheckoutError::Refused(refusal)),
+        None => Ok(()),
+    }
 }
 
 fn tags_of(answer: &source_pack::pack_results::Reader<'_>) -> Result<Vec<(String, String)>, CheckoutError> {

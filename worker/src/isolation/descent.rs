@@ -35,6 +35,40 @@ pub(crate) fn kill_marked(entry: &str) -> usize {
     marked(entry).len()
 }
 
+/// Kills what became a child of this process because its supervisor was killed, with its descendants; rounds until none
+/// is left, bounded. Says how many are left. Needs this process to be a subreaper.
+pub(crate) fn kill_adopted() -> usize {
+    let mut quiet = 0;
+    for _ in 0..PASSES_MAX {
+        let seen = stop_then_kill(|| with_descendants(adopted()));
+        adopted().into_iter().for_each(reap);
+        // twice: who was a child of the killed one may not be ours yet
+        quiet = if seen == 0 { quiet + 1 } else { 0 };
+        if quiet == 2 {
+            return 0;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    adopted().len()
+}
+
+/// Our children that we did not start. A step's processes never come back to our session, and what we start ourselves
+/// stays in it, but for supervisors.
+fn adopted() -> HashSet<Pid> {
+    let (own, session) = (rustix::process::getpid(), rustix::process::getsid(None).ok());
+    let is_child = |pid: &Pid| parent_of(*pid) == Some(own) && rustix::process::getsid(Some(*pid)).ok() != session;
+    processes().filter(|pid| is_child(pid) && !is_supervisor(*pid)).collect()
+}
+
+fn is_supervisor(pid: Pid) -> bool {
+    let line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
+    line.split(|byte| *byte == 0).nth(1) == Some(crate::SUPERVISE.as_bytes())
+}
+
+fn reap(pid: Pid) {
+    let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::NOHANG);
+}
+
 fn stop_then_kill(find: impl Fn() -> HashSet<Pid>) -> usize {
     let mut seen = HashSet::new();
     for _ in 0..PASSES_MAX {
@@ -54,14 +88,20 @@ fn stop_then_kill(find: impl Fn() -> HashSet<Pid>) -> usize {
 }
 
 fn descendants(ancestor: Pid) -> HashSet<Pid> {
+    let mut found = with_descendants(HashSet::from([ancestor]));
+    found.remove(&ancestor);
+    found
+}
+
+fn with_descendants(ancestors: HashSet<Pid>) -> HashSet<Pid> {
     let mut children: HashMap<Pid, Vec<Pid>> = HashMap::new();
     for pid in processes() {
         if let Some(parent) = parent_of(pid) {
             children.entry(parent).or_default().push(pid);
         }
     }
-    let mut found = HashSet::new();
-    let mut open = vec![ancestor];
+    let mut open: Vec<Pid> = ancestors.iter().copied().collect();
+    let mut found = ancestors;
     while let Some(parent) = open.pop() {
         for child in children.remove(&parent).unwrap_or_default() {
             found.insert(child);

@@ -1,6 +1,6 @@
-//! Starts the process of a step. The only module with unsafe code: what must happen between fork and exec, and
-//! descriptors that belong to nobody yet.
-#![expect(unsafe_code, reason = "pre_exec, and closing descriptors that this process inherited")]
+//! Starts the process of a step, and the process that does so. The only module with unsafe code: what must happen between
+//! fork and exec, and descriptors that belong to nobody yet.
+#![expect(unsafe_code, reason = "fork, pre_exec, and closing descriptors that this process inherited")]
 
 use crate::supervisor::Order;
 use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
@@ -52,4 +52,44 @@ pub(crate) fn spawn(order: &Order) -> io::Result<(Child, OwnedFd)> {
     }
     let child = command.spawn()?;
     Ok((child, reader.into()))
+}
+
+/// Which of the two processes this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Forked {
+    Parent,
+    Child,
+}
+
+/// Makes a copy of this process, which must have no other thread.
+pub(crate) fn fork() -> io::Result<Forked> {
+    // SAFETY: there is no other thread that could hold a lock in the child.
+    match unsafe { libc::fork() } {
+        0 => Ok(Forked::Child),
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(Forked::Parent),
+    }
+}
+
+/// Children need not be waited for: they are gone when they end.
+pub(crate) fn forget_children() -> io::Result<()> {
+    children(libc::SIG_IGN)
+}
+
+/// Takes [`forget_children`] back, which a fork inherits.
+pub(crate) fn mind_children() -> io::Result<()> {
+    children(libc::SIG_DFL)
+}
+
+fn children(action: libc::sighandler_t) -> io::Result<()> {
+    // SAFETY: both actions are the kernel's own; no code of ours runs in a handler.
+    match unsafe { libc::signal(libc::SIGCHLD, action) } {
+        libc::SIG_ERR => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+/// What `ps` calls this process.
+pub(crate) fn set_name(name: &std::ffi::CStr) {
+    let _ = rustix::thread::set_name(name);
 }

@@ -10,11 +10,10 @@
 
 use super::clock::Moment;
 use rustix::event::{PollFd, PollFlags};
-use rustix::net::sockopt::socket_type;
+use rustix::net::sockopt::{socket_peercred, socket_type};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 
 /// A worker that sends longer lines is none.
 const LINE_BYTES_MAX: usize = 4096;
@@ -40,10 +39,9 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// `inherited`: the socket that the worker left to us, if it did. Relative paths: an absolute one may be too long
-    /// for a socket's address.
-    pub(super) fn open(socket: &Path, inherited: OwnedFd) -> io::Result<Link> {
-        let listener = UnixListener::bind(socket)?;
+    /// `inherited`: the socket that the worker left to us, if it did.
+    pub(super) fn open(address: &SocketAddr, inherited: OwnedFd) -> io::Result<Link> {
+        let listener = UnixListener::bind_addr(address)?;
         listener.set_nonblocking(true)?;
         let peer = socket_type(&inherited).is_ok().then(|| UnixStream::from(inherited));
         if let Some(peer) = &peer {
@@ -65,7 +63,7 @@ impl Link {
     /// Takes up a worker that came back, in place of an older one, and reads what it says.
     pub(super) fn receive(&mut self) -> Vec<Word> {
         while let Ok((peer, _)) = self.listener.accept() {
-            if peer.set_nonblocking(true).is_ok() {
+            if is_same_user(&peer) && peer.set_nonblocking(true).is_ok() {
                 self.peer = Some(peer);
                 self.received.clear();
                 self.told = 0;
@@ -139,6 +137,11 @@ impl Link {
         let lines: Vec<u8> = self.received.drain(..=end).collect();
         String::from_utf8_lossy(&lines).lines().filter_map(parse).collect()
     }
+}
+
+/// Whether the other end belongs to our user: a name without a file has no other guard.
+pub(super) fn is_same_user(peer: &UnixStream) -> bool {
+    socket_peercred(peer).is_ok_and(|peer| peer.uid == rustix::process::geteuid())
 }
 
 fn parse(line: &str) -> Option<Word> {

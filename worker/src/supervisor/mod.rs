@@ -7,6 +7,7 @@
 
 mod clock;
 mod link;
+mod nursery;
 mod order;
 mod spool;
 mod start;
@@ -14,12 +15,14 @@ mod step;
 mod watch;
 
 pub use clock::{Moment, milliseconds, wall, wall_of};
+pub use nursery::Nursery;
 pub use order::{Cause, Journal, Limits, Order, StepFiles, shortened};
 pub(crate) use spool::MARK_BYTES;
-pub use start::{command, connect};
+pub use start::{Prepared, connect, prepare};
 
 use crate::isolation::{Tier, spawn};
 use link::Link;
+use schema::fail_point::fail_point;
 use schema::values::Exit;
 use spool::Spool;
 use std::io;
@@ -36,11 +39,12 @@ pub const SUPERVISE: &str = "supervise";
 pub fn supervise_main(arguments: &[String]) -> ExitCode {
     spawn::close_inherited();
     let parsed = match arguments {
+        [word] if word == nursery::NURSERY => return nursery::serve(),
         [dir, step] => step.parse().ok().map(|step| (Path::new(dir), step)),
         _ => None,
     };
     let Some((dir, step)) = parsed else {
-        eprintln!("usage: {SUPERVISE} DIR STEP (for the worker only)");
+        eprintln!("usage: {SUPERVISE} {} | {SUPERVISE} DIR STEP (for the worker only)", nursery::NURSERY);
         return ExitCode::from(2);
     };
     match supervise(dir, step) {
@@ -53,9 +57,7 @@ pub fn supervise_main(arguments: &[String]) -> ExitCode {
 }
 
 fn supervise(dir: &Path, step: u16) -> io::Result<()> {
-    // relative paths from here on: that of a socket must be short
-    std::env::set_current_dir(dir)?;
-    let files = StepFiles::new(Path::new(""), step);
+    let files = StepFiles::new(dir, step);
     let order = files.read_order()?;
     // the order's lock is ours through standard output
     let _ = rustix::process::setsid();
@@ -64,17 +66,21 @@ fn supervise(dir: &Path, step: u16) -> io::Result<()> {
     }
     let room = files.reserve_journal()?;
     let spool = Spool::create(&files.spool(), &files.marks(), order.limits.output_max)?;
-    let mut link = Link::open(&files.socket(), io::stdin().as_fd().try_clone_to_owned()?)?;
+    let mut link = Link::open(&files.address()?, io::stdin().as_fd().try_clone_to_owned()?)?;
     let journal = run(&order, spool, &mut link);
+    fail_point("supervisor-exited");
     files.write_journal(&room, &journal)?;
+    fail_point("supervisor-journalled");
     link.tell_exited();
-    let _ = std::fs::remove_file(files.socket());
     Ok(())
 }
 
 fn run(order: &Order, mut spool: Spool, link: &mut Link) -> Journal {
     let started = wall();
-    match spawn::spawn(order) {
+    fail_point("supervisor-before-exec");
+    let spawned = spawn::spawn(order);
+    fail_point("supervisor-after-exec");
+    match spawned {
         Ok((child, pipe)) => Supervision::new(order, child.id(), pipe, spool, link).run(started),
         Err(error) => {
             let (cause, text) = not_started(order, &error);

@@ -6,7 +6,9 @@ use schema::values::{Exit, Time};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Write as _};
+use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// The journal's room is taken before the step starts, so that a full disk cannot keep its end from us.
@@ -113,7 +115,16 @@ impl StepFiles {
         self.named("marks")
     }
 
-    pub fn socket(&self) -> PathBuf {
+    /// Where a worker that comes back finds the supervisor. A name and no file, so that a full disk is in nobody's way, and
+    /// short however deep the directory is; the directory's own name is unique.
+    pub(super) fn address(&self) -> io::Result<SocketAddr> {
+        let attempt = self.dir.file_name().unwrap_or_default().as_encoded_bytes();
+        let step = format!("/{}", self.step);
+        SocketAddr::from_abstract_name([b"guild-step/", attempt, step.as_bytes()].concat())
+    }
+
+    /// Where a supervisor of 0.1.0 listens.
+    pub(super) fn socket(&self) -> PathBuf {
         self.named("sock")
     }
 
@@ -152,9 +163,9 @@ impl StepFiles {
         self.spool().exists() || self.journal().exists()
     }
 
-    /// Takes the room for a journal.
+    /// Takes the room for a journal, or keeps what was taken.
     pub fn reserve_journal(&self) -> io::Result<File> {
-        let file = private().create(true).truncate(true).open(self.named("exit.new"))?;
+        let file = private().create(true).truncate(false).open(self.named("exit.new"))?;
         file.write_all_at(&[b' '; JOURNAL_ROOM], 0)?;
         Ok(file)
     }

@@ -5,7 +5,7 @@ use super::clock::{Moment, wall};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// One mark is enough for what comes within this time.
 const MARK_EVERY_MS: u64 = 100;
@@ -15,7 +15,9 @@ pub(crate) const MARK_BYTES: usize = 16;
 #[derive(Debug)]
 pub(super) struct Spool {
     log: File,
-    marks: File,
+    /// Made when there is something to mark: many a step is silent.
+    marks: Option<File>,
+    marks_at: PathBuf,
     size: u64,
     most: u64,
     is_full: bool,
@@ -25,8 +27,8 @@ pub(super) struct Spool {
 impl Spool {
     /// Keeps at most `most` bytes, and then a line that says so.
     pub(super) fn create(log: &Path, marks: &Path, most: u64) -> io::Result<Spool> {
-        let (log, marks) = (create(log)?, create(marks)?);
-        Ok(Spool { log, marks, size: 0, most, is_full: false, marked: None })
+        let log = create(log)?;
+        Ok(Spool { log, marks: None, marks_at: marks.to_owned(), size: 0, most, is_full: false, marked: None })
     }
 
     pub(super) fn size(&self) -> u64 {
@@ -65,7 +67,11 @@ impl Spool {
         let mut mark = [0; MARK_BYTES];
         mark[..8].copy_from_slice(&self.size.to_le_bytes());
         mark[8..].copy_from_slice(&wall().0.to_le_bytes());
-        self.marks.write_all(&mark)
+        let marks = match &mut self.marks {
+            Some(marks) => marks,
+            None => self.marks.insert(create(&self.marks_at)?),
+        };
+        marks.write_all(&mark)
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {

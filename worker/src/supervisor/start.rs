@@ -1,33 +1,68 @@
 //! The worker's side of a supervisor: how to start one, and how to reach one that another worker started.
 
 use super::SUPERVISE;
+use super::link::is_same_user;
+use super::nursery::Nursery;
 use super::order::{Order, StepFiles};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Writes the order for a step and makes the command that supervises it, with this side of the line to it. `program`
-/// is a binary that answers to [`SUPERVISE`].
-pub fn command(program: &Path, dir: &Path, step: u16, order: &Order) -> io::Result<(Command, UnixStream)> {
+/// A step whose order is written, with what its supervisor gets from the start.
+pub struct Prepared<'a> {
+    dir: &'a Path,
+    step: u16,
+    ours: UnixStream,
+    theirs: UnixStream,
+    locked: File,
+}
+
+/// Writes the order for a step, and makes the line to who will supervise it.
+pub fn prepare<'a>(dir: &'a Path, step: u16, order: &Order) -> io::Result<Prepared<'a>> {
     let (ours, theirs) = UnixStream::pair()?;
+    // by us, who can say so where there is no room for it
+    StepFiles::new(dir, step).reserve_journal()?;
     let locked = StepFiles::new(dir, step).write_order(order)?;
-    let mut command = Command::new(program);
-    command
-        .arg(SUPERVISE)
-        .arg(dir)
-        .arg(step.to_string())
-        .stdin(Stdio::from(OwnedFd::from(theirs)))
-        .stdout(Stdio::from(locked))
-        .stderr(Stdio::null());
-    Ok((command, ours))
+    Ok(Prepared { dir, step, ours, theirs, locked })
+}
+
+impl Prepared<'_> {
+    /// Has the nursery make the supervisor. An error: it made none.
+    pub fn ask(&self, nursery: &Nursery) -> io::Result<()> {
+        nursery.ask(self.dir, self.step, self.theirs.as_fd(), self.locked.as_fd())
+    }
+
+    /// What runs the supervisor as a program of its own. `program`: a binary that answers to [`SUPERVISE`].
+    pub fn command(&self, program: &Path) -> io::Result<Command> {
+        let mut command = Command::new(program);
+        command.arg(SUPERVISE).arg(self.dir).arg(self.step.to_string());
+        command.stdin(Stdio::from(OwnedFd::from(self.theirs.try_clone()?)));
+        command.stdout(Stdio::from(self.locked.try_clone()?)).stderr(Stdio::null());
+        Ok(command)
+    }
+
+    /// The line to the supervisor that was made. From here on only the supervisor holds its end and its lock.
+    pub fn line(self) -> UnixStream {
+        self.ours
+    }
 }
 
 /// Reaches the supervisor of a step.
 pub fn connect(dir: &Path, step: u16) -> io::Result<UnixStream> {
+    let found = StepFiles::new(dir, step).address().and_then(|address| UnixStream::connect_addr(&address));
+    match found {
+        Ok(line) if is_same_user(&line) => Ok(line),
+        Ok(_) => Err(io::ErrorKind::PermissionDenied.into()),
+        Err(_) => connect_before(dir, step),
+    }
+}
+
+/// The supervisor of a worker of 0.1.0, which may be upgraded while a step runs.
+fn connect_before(dir: &Path, step: u16) -> io::Result<UnixStream> {
     // a socket's address has at most 108 bytes, a path has more
     let dir = File::options().read(true).custom_flags(rustix::fs::OFlags::PATH.bits().cast_signed()).open(dir)?;
     let near = format!("/proc/self/fd/{}", dir.as_raw_fd());

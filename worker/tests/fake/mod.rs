@@ -32,6 +32,8 @@ pub(crate) struct Master {
     pub(crate) stale: RefCell<Vec<[u8; 16]>>,
     pub(crate) refuse_restore: Cell<Option<RefusalCode>>,
     pub(crate) is_listening: Cell<bool>,
+    /// So many calls of leases are refused, as on a full disk.
+    pub(crate) is_full_for: Cell<u32>,
     token: Token,
 }
 
@@ -68,10 +70,18 @@ impl Master {
             stale: RefCell::default(),
             refuse_restore: Cell::default(),
             is_listening: Cell::new(true),
+            is_full_for: Cell::new(0),
             token: reference.token.clone(),
         });
         tokio::task::spawn_local(serve(master.clone(), listener, identity));
         (master, reference)
+    }
+
+    /// What a full disk makes of a call.
+    fn full(&self) -> Option<Refusal> {
+        let left = self.is_full_for.get().checked_sub(1)?;
+        self.is_full_for.set(left);
+        Some(Refusal::new(RefusalCode::Unavailable, "disk full"))
     }
 
     pub(crate) fn offer(&self, assignment: Assignment) {
@@ -165,9 +175,17 @@ pub(crate) fn step(name: &str, script: &str) -> StepPlan {
     }
 }
 
+/// Of an attempt. Tests side by side must not kill each other's processes, which they know by it.
+pub(crate) fn token(number: u8) -> [u8; 16] {
+    thread_local!(static OWN: [u8; 16] = *Token::random().as_bytes().first_chunk().unwrap());
+    let mut token = OWN.with(|own| *own);
+    token[0] = number;
+    token
+}
+
 pub(crate) fn job(number: u8, steps: Vec<StepPlan>) -> Assignment {
     Assignment {
-        token: [number; 16],
+        token: token(number),
         project: "pyfoo".to_owned(),
         build: 412,
         attempt: 1,
@@ -292,14 +310,17 @@ impl session::Server for Session {
 struct Lease(Rc<Master>, [u8; 16]);
 
 impl lease::Server for Lease {
-    async fn accept(self: Rc<Self>, _: lease::AcceptParams, _: lease::AcceptResults) -> capnp::Result<()> {
-        self.0.note(format!("accept {}", self.1[0]));
+    async fn accept(self: Rc<Self>, _: lease::AcceptParams, mut results: lease::AcceptResults) -> capnp::Result<()> {
+        match self.0.full() {
+            Some(refusal) => wire::write_refusal(results.get().init_refusal(), &refusal),
+            None => self.0.note(format!("accept {}", self.1[0])),
+        }
         Ok(())
     }
 
     async fn source(self: Rc<Self>, _: lease::SourceParams, mut results: lease::SourceResults) -> capnp::Result<()> {
-        let refusal = Refusal::new(RefusalCode::NotFound, "there is no such repository here");
-        wire::write_refusal(results.get().init_refusal(), &refusal);
+        let none = || Refusal::new(RefusalCode::NotFound, "there is no such repository here");
+        wire::write_refusal(results.get().init_refusal(), &self.0.full().unwrap_or_else(none));
         Ok(())
     }
 

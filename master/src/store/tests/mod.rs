@@ -1,6 +1,7 @@
 //! The store against a plain model: what is committed is loaded, listed, chained and copied; what is full or broken says so.
 
-mod rows;
+mod removal;
+pub(crate) mod rows;
 
 use super::*;
 use crate::coordinator::record::*;
@@ -23,6 +24,15 @@ fn sql(store: &Store, text: &'static str) {
     store.writer.run_now(move |connection| connection.execute_batch(text)).unwrap().unwrap();
 }
 
+/// How SQLite would answer a question.
+pub(super) fn steps_of(store: &Connection, sql: &str) -> String {
+    let mut statement = store.prepare(&format!("explain query plan {sql}")).unwrap();
+    let unbound = statement.parameter_count();
+    let values = vec![rusqlite::types::Null; unbound];
+    let rows = statement.query_map(rusqlite::params_from_iter(values), |row| row.get::<_, String>(3)).unwrap();
+    rows.map(Result::unwrap).collect::<Vec<_>>().join("; ")
+}
+
 fn failed(result: Result<(), CommitError>) -> String {
     match result.unwrap_err() {
         CommitError::Failed(why) => why,
@@ -41,6 +51,7 @@ struct Model {
     plans: BTreeMap<BuildId, schema::values::Plan>,
     jobs: BTreeMap<JobKey, JobRow>,
     attempts: BTreeMap<(JobKey, u16), AttemptRow>,
+    steps: BTreeMap<(JobKey, u16, u16), StepRow>,
     grants: BTreeMap<GrantId, GrantRow>,
     workers: BTreeMap<String, WorkerRow>,
     heads: BTreeMap<(String, String), String>,
@@ -96,7 +107,11 @@ impl Model {
                 self.last_event += 1;
                 Record::Event(event(self.last_event))
             }
-            9 => Record::Step(dice.step()),
+            9 => {
+                let row = dice.step();
+                self.steps.insert((row.key.job, row.key.attempt, row.key.step), row.clone());
+                Record::Step(row)
+            }
             _ => audit("it happened"),
         }
     }
@@ -126,7 +141,9 @@ impl Model {
         let jobs = self.jobs.values().filter(|job| job.key.build == row.id).cloned().collect();
         let mut latest = BTreeMap::new();
         for attempt in self.attempts.values().filter(|attempt| attempt.job.build == row.id) {
-            latest.insert(attempt.job, attempt.clone());
+            let range = (attempt.job, attempt.number, 0)..=(attempt.job, attempt.number, u16::MAX);
+            let steps = self.steps.range(range).map(|(_, row)| row.clone()).collect();
+            latest.insert(attempt.job, (attempt.clone(), steps));
         }
         (row.clone(), self.plans.get(&row.id).cloned(), jobs, latest.into_values().collect())
     }
@@ -142,7 +159,7 @@ fn what_was_committed_is_loaded() {
             now(store.commit(batch)).unwrap();
             let mut loaded = store.load().unwrap();
             for (_, _, _, attempts) in &mut loaded.builds {
-                attempts.sort_by_key(|attempt| attempt.job);
+                attempts.sort_by_key(|(attempt, _)| attempt.job);
             }
             assert_eq!(loaded, model.loaded(), "seed {seed}");
         }
@@ -226,6 +243,7 @@ fn a_store_of_the_first_step_goes_on() {
     migrate::migrate_to(&mut connection, 1).unwrap();
     let rows = "insert into builds values (7, 'p', 3, 'r', 'abcd', 'finished', null, '{}', '{}', 'trusted', 1, null, null, \
                 '', '', '', 0, 0); insert into numbers values ('p', 3); \
+                insert into logs values (7, 0, 1, 0, 40, zeroblob(32), null), (7, 0, 1, 1, 2, zeroblob(32), x'0000'); \
                 insert into events values (1, 1, '', 0, '{\"kind\":\"alarm\",\"text\":\"x\"}'); \
                 insert into requests values (x'02020202020202020202020202020202', 1, zeroblob(32), '\"done\"', 20); \
                 insert into requests values (x'01010101010101010101010101010101', 1, zeroblob(32), '\"done\"', 30);";
@@ -237,6 +255,7 @@ fn a_store_of_the_first_step_goes_on() {
     assert_eq!(loaded.numbers, [("p".to_owned(), 3)]);
     commit::commit(&mut connection, vec![Record::Event(event(2)), audit("x")]).unwrap();
     assert_eq!(verify_audit(&connection).unwrap(), 1);
+    assert_eq!(ageing::log_bytes(&connection).unwrap(), 42);
 }
 
 #[test]
@@ -429,8 +448,8 @@ fn a_backup_is_whole_and_begins_another_incarnation() {
     let store = Store::open(dir.path()).unwrap();
     wait(store.commit(vec![Record::Build(build(1)), audit("one")])).unwrap();
     let copy = other.path().join(DATABASE_FILE);
-    wait(store.backup_to(&copy)).unwrap();
-    wait(store.backup_to(&copy)).unwrap_err();
+    super::copy(dir.path(), &copy).unwrap();
+    super::copy(dir.path(), &copy).unwrap_err();
     wait(store.commit(vec![Record::Build(build(2))])).unwrap();
     let restored = Store::open(other.path()).unwrap();
     let (first, again) = (restored.incarnation().unwrap(), store.incarnation().unwrap());

@@ -8,10 +8,10 @@ use schema::values::{
 };
 
 /// splitmix64 (Steele, Lea, Flood 2014): the same seed gives the same rows everywhere.
-pub(super) struct Dice(pub(super) u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    pub(super) fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -138,10 +138,12 @@ impl Dice {
         (format!("p{}", self.below(2)), format!("refs/heads/{}", self.below(3)), revision)
     }
 
+    /// What a step is called follows from its key; how it goes is drawn.
     pub(super) fn step(&mut self) -> StepRow {
+        let key = StepKey { job: self.job_key(), attempt: 1 + self.small(2), step: self.small(2) };
         StepRow {
-            key: StepKey { job: self.job_key(), attempt: 1 + self.small(2), step: self.small(2) },
-            name: self.word(),
+            key,
+            name: format!("step {}", key.step),
             state: State::Finished,
             outcome: self.maybe(Dice::outcome),
             exit: Exit::Lost(self.word()),

@@ -1,0 +1,58 @@
+//! A repository as builds see it. The product's is a mirror kept by git; a simulation brings its own.
+
+use crate::mirror::{GitError, Mirror, SharedPack};
+use futures::future::LocalBoxFuture;
+use schema::values::Commit;
+
+type Answer<'a, T> = LocalBoxFuture<'a, Result<T, GitError>>;
+
+pub trait History {
+    /// Asks the remote for everything.
+    fn fetch(&self) -> Answer<'_, ()>;
+    /// Asks the remote for one ref; its revision.
+    fn fetch_ref<'a>(&'a self, ref_name: &'a str) -> Answer<'a, Option<String>>;
+    /// The default branch.
+    fn head(&self) -> Answer<'_, Option<String>>;
+    /// The full revision of what is here already.
+    fn resolve<'a>(&'a self, revision_or_ref: &'a str) -> Answer<'a, Option<String>>;
+    fn commit<'a>(&'a self, revision: &'a str) -> Answer<'a, Option<Commit>>;
+    /// A file of a revision, of at most `limit` bytes.
+    fn read<'a>(&'a self, revision: &'a str, path: &'a str, limit: usize) -> Answer<'a, Option<Vec<u8>>>;
+    fn paths_between<'a>(&'a self, before: &'a str, after: &'a str) -> Answer<'a, Vec<String>>;
+    /// What a worker that has the commits `have` lacks of a revision.
+    fn pack<'a>(&'a self, revision: &'a str, have: &'a [String]) -> Answer<'a, SharedPack>;
+}
+
+impl History for Mirror {
+    fn fetch(&self) -> Answer<'_, ()> {
+        Box::pin(async { Mirror::fetch(self).await.map(drop) })
+    }
+
+    fn fetch_ref<'a>(&'a self, ref_name: &'a str) -> Answer<'a, Option<String>> {
+        Box::pin(Mirror::fetch_ref(self, ref_name))
+    }
+
+    fn head(&self) -> Answer<'_, Option<String>> {
+        Box::pin(Mirror::head(self))
+    }
+
+    fn resolve<'a>(&'a self, revision_or_ref: &'a str) -> Answer<'a, Option<String>> {
+        Box::pin(Mirror::resolve(self, revision_or_ref))
+    }
+
+    fn commit<'a>(&'a self, revision: &'a str) -> Answer<'a, Option<Commit>> {
+        Box::pin(Mirror::commit(self, revision))
+    }
+
+    fn read<'a>(&'a self, revision: &'a str, path: &'a str, limit: usize) -> Answer<'a, Option<Vec<u8>>> {
+        Box::pin(Mirror::read(self, revision, path, limit))
+    }
+
+    fn paths_between<'a>(&'a self, before: &'a str, after: &'a str) -> Answer<'a, Vec<String>> {
+        Box::pin(Mirror::paths_between(self, before, after))
+    }
+
+    fn pack<'a>(&'a self, revision: &'a str, have: &'a [String]) -> Answer<'a, SharedPack> {
+        Box::pin(Mirror::pack(self, revision, have))
+    }
+}

@@ -1,0 +1,64 @@
+//! What this program is to itself: the commands that builds run, and processes that load a master.
+
+use crate::proc::wall;
+use std::io::{BufWriter, Write as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+mod crowd;
+
+/// None: this was not asked for.
+pub fn main(arguments: &[String]) -> Option<ExitCode> {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        ["_print", count] => print(number(count)),
+        ["_count", count, every_ms] => tick(number(count), number(every_ms)),
+        ["_subscribers", cap, count] => crowd::subscribers(cap, number(count)),
+        ["_workers", dir, count] => crowd::workers(dir.as_ref(), number(count)),
+        _ => return None,
+    }
+    Some(ExitCode::SUCCESS)
+}
+
+fn number(text: &str) -> u64 {
+    text.parse().unwrap_or_else(|_| panic!("{text}: a number is expected"))
+}
+
+/// So many lines of 100 bytes each, no two alike, about as fast as a pipe takes them.
+fn print(count: u64) {
+    let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
+    let tails: Vec<String> = (1..=TAILS).map(tail).collect();
+    for line in 0..count {
+        let (mut number, mut digits) = (line, [b'0'; 8]);
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + (number % 10) as u8;
+            number /= 10;
+        }
+        let tail = &tails[(line % TAILS) as usize];
+        out.write_all(&digits).and_then(|()| out.write_all(tail.as_bytes())).expect("the output is read");
+    }
+    out.flush().expect("the output is read");
+}
+
+/// A prime, so that tails and blocks do not fall together.
+const TAILS: u64 = 997;
+
+/// 92 bytes that look like noise to a compressor.
+fn tail(seed: u64) -> String {
+    let mut text = " ".to_owned();
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    while text.len() < 91 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        text.push_str(&format!("{:018}", state >> 6));
+    }
+    text.truncate(91);
+    text + "\n"
+}
+
+/// Lines that tell when they were printed, in nanoseconds since 1970.
+fn tick(count: u64, every_ms: u64) {
+    for _ in 0..count {
+        println!("tick {}", wall().as_nanos());
+        std::thread::sleep(Duration::from_millis(every_ms));
+    }
+}

@@ -1,0 +1,81 @@
+//! Many clients in one process: subscribers, and workers that have nothing to do.
+
+use client::context::Contexts;
+use client::{Events, Guild, Told};
+use schema::values::Filter;
+use std::cell::Cell;
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::rc::Rc;
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+use worker::world::World;
+use worker::{Config, Shutdown, run_in};
+
+/// `count` subscribers to all events, each on a connection of its own, until standard input ends. Prints how many events
+/// they were told in all.
+pub fn subscribers(contexts: &str, count: u64) {
+    let told = Rc::new(Cell::new(0_u64));
+    let all = told.clone();
+    on_one_thread(async move {
+        let credential = Contexts::at(contexts.into()).load("operator").and_then(|context| context.open());
+        let (reference, identity) = credential.expect("the credential is stored");
+        for _ in 0..count {
+            let guild = Guild::connect(reference.clone(), identity.clone()).await.expect("the master answers");
+            let cursor = guild.latest_event().await.expect("the events have a place");
+            let (mut events, told) = (Events::new(&guild, Filter::default(), cursor), told.clone());
+            tokio::task::spawn_local(async move {
+                while let Ok(more) = events.next().await {
+                    told.set(told.get() + length(&more));
+                }
+            });
+            // answered behind the subscription, which the task has asked for meanwhile
+            tokio::task::yield_now().await;
+            guild.latest_event().await.expect("the events have a place");
+        }
+        say("ready");
+        input_ends().await;
+    });
+    say(&all.get().to_string());
+}
+
+fn length(told: &Told) -> u64 {
+    match told {
+        Told::Events { events, .. } => events.len() as u64,
+        Told::Gap { .. } => panic!("a live subscriber has no gap"),
+    }
+}
+
+/// The product's own workers, whose states are `DIR/0` to `DIR/COUNT-1`, until standard input ends.
+pub fn workers(dir: &Path, count: u64) {
+    on_one_thread(async move {
+        let (_shutdown, told) = watch::channel(Shutdown::default());
+        for number in 0..count {
+            let config = Config::load(&dir.join(number.to_string())).expect("the worker's state");
+            let told = told.clone();
+            tokio::task::spawn_local(async move {
+                let ended = run_in(World::real(config.program.clone()), config, told).await;
+                eprintln!("worker {number}: {ended:?}");
+            });
+        }
+        say("ready");
+        input_ends().await;
+    });
+}
+
+fn on_one_thread(work: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    LocalSet::new().block_on(&runtime, work);
+    // threads that wait for standard input end with the process
+    runtime.shutdown_background();
+}
+
+async fn input_ends() {
+    let ends = tokio::task::spawn_blocking(|| std::io::stdin().lock().read_to_end(&mut Vec::new()));
+    let _ = ends.await;
+}
+
+fn say(line: &str) {
+    println!("{line}");
+    std::io::stdout().flush().expect("the output is read");
+}

@@ -1,0 +1,100 @@
+//! `guild-bench`: measures Guild end to end, with its own programs over TLS on loopback, and prints one JSON object per
+//! line. Run it as `cargo run --release --bin guild-bench -- [--quick] [METRIC…] [--with-buildbot]`.
+//!
+//! Absolute figures hold on a quiet machine: each run begins with a baseline, and every line tells the load.
+
+mod chart;
+mod figures;
+mod inside;
+mod lab;
+mod metrics;
+mod peer;
+mod proc;
+
+use clap::{Parser, ValueEnum};
+use figures::Figures;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use tokio::task::LocalSet;
+
+/// Measures Guild end to end, with its own programs over TLS on loopback; one JSON object per line.
+#[derive(Parser)]
+#[command(name = "guild-bench")]
+pub struct Options {
+    /// Smaller sizes: all but `day` in less than 3 minutes
+    #[arg(long)]
+    quick: bool,
+    /// Runs BuildBot's harness in the same run, and writes a table and a chart with both
+    #[arg(long)]
+    with_buildbot: bool,
+    /// Where the harness is: `bench.py`, whose `setup.sh` was run
+    #[arg(long, default_value = "../shared/peers/buildbot")]
+    harness: PathBuf,
+    /// Writes `bench.jsonl`, `bench.md` and `bench.svg` here
+    #[arg(long, default_value = "target/bench")]
+    out: PathBuf,
+    /// What to measure; all but `day` where nothing is named
+    metrics: Vec<Metric>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Metric {
+    /// Start until ready, and until a worker is attached; sizes of the programs
+    Ready,
+    /// The trivial job, one after another
+    Latency,
+    /// Trivial jobs, many at once
+    Throughput,
+    /// A log of 100 MB, and reading it back
+    Log,
+    /// From a line printed to its being seen
+    LogLag,
+    /// Memory and CPU of workers that have nothing to do
+    Idle,
+    /// From the end of a command to its event at a subscriber
+    Events,
+    /// Throughput with many subscribers
+    Fanout,
+    /// Lists and starts with many builds in the store
+    History,
+    /// Checkouts beside plain git
+    Checkout,
+    /// A grant taken back with many calls in flight
+    Revoke,
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(done) = inside::main(&arguments) {
+        return done;
+    }
+    let options = Options::parse();
+    let bin = programs();
+    let figures = Figures::default();
+    metrics::baseline(&figures);
+    for metric in Metric::value_variants() {
+        if options.metrics.is_empty() || options.metrics.contains(metric) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            LocalSet::new().block_on(&runtime, metrics::measure(*metric, &options, &bin, &figures));
+        }
+    }
+    if options.with_buildbot {
+        peer::measure(&options, &figures);
+    }
+    match chart::write(&options.out, &figures.all()) {
+        Ok(table) => eprintln!("{table}"),
+        Err(error) => eprintln!("{}: {error}", options.out.display()),
+    }
+    ExitCode::SUCCESS
+}
+
+/// The release programs, built now: their directory.
+fn programs() -> PathBuf {
+    let own = std::env::current_exe().expect("this program has a path");
+    let bin = own.parent().map_or_else(PathBuf::new, Path::to_owned);
+    if let Some(cargo) = std::env::var_os("CARGO") {
+        let built = Command::new(cargo).args(["build", "--release", "--bins", "--locked", "--quiet"]).status();
+        assert!(built.is_ok_and(|status| status.success()), "the programs cannot be built");
+    }
+    bin
+}

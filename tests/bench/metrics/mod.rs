@@ -1,0 +1,55 @@
+//! What is measured, each in a laboratory of its own.
+
+mod baseline;
+mod checkout;
+mod events;
+mod fanout;
+mod history;
+mod idle;
+mod latency;
+mod log;
+mod ready;
+mod revoke;
+mod throughput;
+
+pub use baseline::baseline;
+
+use crate::figures::Figures;
+use crate::{Metric, Options};
+use std::path::Path;
+
+pub async fn measure(metric: Metric, options: &Options, bin: &Path, figures: &Figures) {
+    let bench = Bench { quick: options.quick, bin, figures };
+    match metric {
+        Metric::Ready => ready::measure(&bench).await,
+        Metric::Latency => latency::measure(&bench).await,
+        Metric::Throughput => throughput::measure(&bench).await,
+        Metric::Log => log::measure(&bench).await,
+        Metric::LogLag => log::lag(&bench).await,
+        Metric::Idle => idle::measure(&bench).await,
+        Metric::Events => events::measure(&bench).await,
+        Metric::Fanout => fanout::measure(&bench).await,
+        Metric::History => history::measure(&bench).await,
+        Metric::Checkout => checkout::measure(&bench).await,
+        Metric::Revoke => revoke::measure(&bench).await,
+    }
+}
+
+/// What every metric needs.
+struct Bench<'a> {
+    quick: bool,
+    bin: &'a Path,
+    figures: &'a Figures,
+}
+
+impl Bench<'_> {
+    fn size(&self, quick: usize, full: usize) -> usize {
+        if self.quick { quick } else { full }
+    }
+}
+
+/// The shell command that runs this program, with these words.
+fn itself(words: &str) -> String {
+    let own = std::env::current_exe().expect("this program has a path");
+    format!("exec '{}' {words}", own.display())
+}

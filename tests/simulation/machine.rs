@@ -1,0 +1,364 @@
+//! A worker's machine: supervisors that outlive the worker, as tasks, with steps that only pretend. They keep to the same
+//! files, lines and limits as the real ones.
+
+use crate::record::{Job, Process, Record};
+use futures::FutureExt as _;
+use schema::values::{Exit, Time};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use support::seed::Random;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use worker::supervisor::{Cause, Journal, Order, StepFiles};
+use worker::world::{Machine, Stream};
+
+const LINE: usize = 4096;
+
+/// What is asked of a supervisor.
+enum Ask {
+    Line(DuplexStream),
+    Kill,
+}
+
+struct Supervisor {
+    mark: String,
+    job: Job,
+    token: String,
+    step: u16,
+    asks: mpsc::UnboundedSender<Ask>,
+}
+
+/// One machine. It lives on when its worker is killed.
+#[derive(Clone)]
+pub struct Host {
+    pub name: String,
+    record: Record,
+    supervisors: Arc<Mutex<BTreeMap<(PathBuf, u16), Supervisor>>>,
+    starts: mpsc::UnboundedSender<Start>,
+}
+
+struct Start {
+    dir: PathBuf,
+    step: u16,
+    order: Order,
+    lock: File,
+    line: DuplexStream,
+    asks: mpsc::UnboundedReceiver<Ask>,
+    seed: u64,
+}
+
+impl Host {
+    /// Its supervisors live in the `LocalSet` of the caller.
+    pub fn new(name: &str, record: Record, seed: u64) -> Host {
+        let (starts, mut started) = mpsc::unbounded_channel::<Start>();
+        let host = Host { name: name.to_owned(), record, supervisors: Arc::default(), starts };
+        let mut random = Random::new(seed);
+        let this = host.clone();
+        tokio::task::spawn_local(async move {
+            while let Some(mut start) = started.recv().await {
+                start.seed = random.draw();
+                tokio::task::spawn_local(supervise(this.clone(), start));
+            }
+        });
+        host
+    }
+
+    /// Kills one supervisor and with it its step, as the kernel does when memory is short.
+    pub fn kill_one(&self, random: &mut Random) -> bool {
+        let all = self.supervisors.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(name) = random.pick(&all.keys().collect::<Vec<_>>()).copied().cloned() else { return false };
+        self.kill(&all[&name]);
+        true
+    }
+
+    fn kill(&self, supervisor: &Supervisor) {
+        self.record.end(&supervisor.job, &supervisor.token, supervisor.step, None, Exit::Signal(9));
+        let _ = supervisor.asks.send(Ask::Kill);
+    }
+}
+
+impl Machine for Host {
+    fn start(&self, dir: &Path, step: u16, order: &Order) -> io::Result<Box<dyn Stream>> {
+        let lock = StepFiles::new(dir, step).write_order(order)?;
+        let (ours, line) = duplex(LINE);
+        let (asks, asked) = mpsc::unbounded_channel();
+        let token = named(order, "GUILD_ATTEMPT");
+        let supervisor = Supervisor {
+            mark: format!("GUILD_ATTEMPT={token}"),
+            job: (named(order, "GUILD_BUILD").parse().unwrap_or(0), named(order, "GUILD_JOB")),
+            token,
+            step,
+            asks,
+        };
+        let mut all = self.supervisors.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert((dir.to_owned(), step), supervisor);
+        let start = Start { dir: dir.to_owned(), step, order: order.clone(), lock, line, asks: asked, seed: 0 };
+        self.starts.send(start).map_err(io::Error::other)?;
+        Ok(Box::new(ours))
+    }
+
+    fn connect(&self, dir: &Path, step: u16) -> io::Result<Box<dyn Stream>> {
+        let all = self.supervisors.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = all.get(&(dir.to_owned(), step)).ok_or(io::ErrorKind::NotFound)?;
+        let (ours, line) = duplex(LINE);
+        found.asks.send(Ask::Line(line)).map_err(io::Error::other)?;
+        Ok(Box::new(ours))
+    }
+
+    fn kill_marked(&self, mark: &str) -> usize {
+        let all = self.supervisors.lock().unwrap_or_else(PoisonError::into_inner);
+        all.values().filter(|supervisor| supervisor.mark == mark).for_each(|supervisor| self.kill(supervisor));
+        0
+    }
+
+    fn free_bytes(&self, _: &Path) -> Option<u64> {
+        None
+    }
+}
+
+fn named(order: &Order, name: &str) -> String {
+    order.env.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()).unwrap_or_default()
+}
+
+/// What a step does: `sim MS BYTES EXIT`.
+struct Script {
+    lasts: Duration,
+    bytes: usize,
+    exit: i32,
+}
+
+impl Script {
+    fn of(order: &Order) -> Script {
+        let text = order.argv.last().cloned().unwrap_or_default();
+        let numbers: Vec<u64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        let at = |index: usize| numbers.get(index).copied().unwrap_or(0);
+        Script { lasts: Duration::from_millis(at(0)), bytes: at(1) as usize, exit: at(2) as i32 }
+    }
+}
+
+async fn supervise(host: Host, start: Start) {
+    let name = (start.dir.clone(), start.step);
+    let mut random = Random::new(start.seed);
+    tokio::time::sleep(Duration::from_millis(random.below(20) as u64)).await;
+    match Life::begin(&host, start, random) {
+        Ok(Some(life)) => life.run().await,
+        Ok(None) => {}
+        // the attempt's directory is gone: it is nobody's any more
+        Err(error) => host.record.tell(&format!("a supervisor cannot begin: {error}")),
+    }
+    host.supervisors.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
+}
+
+/// A supervisor and its step, from the first breath to the journal.
+struct Life<'a> {
+    host: &'a Host,
+    job: Job,
+    token: String,
+    step: u16,
+    files: StepFiles,
+    room: File,
+    log: File,
+    marks: File,
+    order: Order,
+    script: Script,
+    line: Option<DuplexStream>,
+    received: Vec<u8>,
+    asks: mpsc::UnboundedReceiver<Ask>,
+    random: Random,
+    began: Instant,
+    last_output: Instant,
+    lease_end: Instant,
+    alone: Option<Instant>,
+    written: usize,
+    dying: Option<(Instant, Cause)>,
+    /// Held for as long as this supervisor lives.
+    _lock: File,
+}
+
+impl<'a> Life<'a> {
+    /// None: it was killed before it began.
+    fn begin(host: &'a Host, mut start: Start, random: Random) -> io::Result<Option<Life<'a>>> {
+        let mut line = Some(start.line);
+        while let Ok(ask) = start.asks.try_recv() {
+            match ask {
+                Ask::Line(newer) => line = Some(newer),
+                Ask::Kill => return Ok(None),
+            }
+        }
+        let files = StepFiles::new(&start.dir, start.step);
+        let (now, order) = (Instant::now(), start.order);
+        let life = Life {
+            host,
+            job: (named(&order, "GUILD_BUILD").parse().unwrap_or(0), named(&order, "GUILD_JOB")),
+            token: named(&order, "GUILD_ATTEMPT"),
+            step: start.step,
+            room: files.reserve_journal()?,
+            log: File::create(files.spool())?,
+            marks: File::create(files.marks())?,
+            files,
+            script: Script::of(&order),
+            line,
+            received: Vec::new(),
+            asks: start.asks,
+            random,
+            began: now,
+            last_output: now,
+            lease_end: now + ms(order.limits.lease_ms),
+            alone: None,
+            written: 0,
+            dying: None,
+            order,
+            _lock: start.lock,
+        };
+        let process = Process {
+            worker: host.name.clone(),
+            token: life.token.clone(),
+            step: life.step,
+            began: now,
+            ended: None,
+            output: Vec::new(),
+        };
+        host.record.begin(&life.job, process);
+        Ok(Some(life))
+    }
+
+    async fn run(mut self) {
+        loop {
+            let (at, what) = self.next();
+            tokio::select! {
+                biased;
+                ask = self.asks.recv() => match ask {
+                    Some(Ask::Line(line)) => {
+                        (self.line, self.alone) = (Some(line), None);
+                        self.received.clear();
+                        self.say(&format!("output {}\n", self.written));
+                    }
+                    // the record has it already
+                    Some(Ask::Kill) | None => return,
+                },
+                word = hear(&mut self.line, &mut self.received) => self.heard(word),
+                () = sleep_until(at) => match what {
+                    Due::Output => self.write(),
+                    Due::End => return self.end(),
+                    Due::Stop(cause) => self.stop(cause),
+                },
+            }
+        }
+    }
+
+    fn heard(&mut self, word: Option<String>) {
+        let Some(word) = word else {
+            self.line = None;
+            self.alone = Some(Instant::now());
+            return;
+        };
+        match word.split_once(' ') {
+            Some(("deadline", left)) => self.lease_end = Instant::now() + ms(left.parse().unwrap_or(0)),
+            Some(("stop", why)) => self.stop(Cause::Stopped(why.to_owned())),
+            _ => {}
+        }
+    }
+
+    /// What comes next, and when.
+    fn next(&self) -> (Instant, Due) {
+        if let Some((at, _)) = &self.dying {
+            return (*at, Due::End);
+        }
+        let limits = &self.order.limits;
+        let mut all = vec![
+            (self.began + self.script.lasts, Due::End),
+            (self.lease_end - ms(limits.margin_ms), Due::Stop(Cause::LeaseOver)),
+            (self.began + ms(limits.attempt_ms), Due::Stop(Cause::AttemptTime)),
+        ];
+        all.extend((limits.step_ms > 0).then(|| (self.began + ms(limits.step_ms), Due::Stop(Cause::StepTime))));
+        all.extend((limits.idle_ms > 0).then(|| (self.last_output + ms(limits.idle_ms), Due::Stop(Cause::Idle))));
+        all.extend(self.alone.map(|since| (since + ms(limits.orphan_ms), Due::Stop(Cause::Orphaned))));
+        if self.written < self.script.bytes {
+            let part = self.written as f64 / self.script.bytes as f64;
+            all.push((self.began + self.script.lasts.mul_f64(part), Due::Output));
+        }
+        all.into_iter().min_by_key(|(at, _)| *at).expect("there are several")
+    }
+
+    /// A twentieth of it all, at least a line.
+    fn write(&mut self) {
+        let least = (self.script.bytes / 20).max(20);
+        let end = (self.written + least).min(self.script.bytes);
+        let text = format!("{} of step {} of {} {}\n", self.token, self.step, self.job.0, self.job.1);
+        let bytes: Vec<u8> = text.bytes().cycle().skip(self.written).take(end - self.written).collect();
+        let mut mark = (self.written as u64).to_le_bytes().to_vec();
+        mark.extend(Time(1).0.to_le_bytes());
+        if self.marks.write_all(&mark).and_then(|()| self.log.write_all(&bytes)).is_err() {
+            return self.stop(Cause::Broken("its log cannot be written".to_owned()));
+        }
+        self.host.record.write(&self.job, &self.token, self.step, &bytes);
+        (self.written, self.last_output) = (end, Instant::now());
+        self.say(&format!("output {end}\n"));
+    }
+
+    fn stop(&mut self, cause: Cause) {
+        if self.dying.is_none() {
+            let limits = &self.order.limits;
+            let grace = if cause == Cause::LeaseOver { limits.margin_ms / 2 } else { limits.grace_ms };
+            let after = self.random.below(grace.min(limits.grace_ms) as usize + 1) as u64;
+            self.dying = Some((Instant::now() + ms(after), cause));
+        }
+    }
+
+    fn end(mut self) {
+        while self.dying.is_none() && self.written < self.script.bytes {
+            self.write();
+        }
+        let (cause, exit) = match self.dying.take() {
+            Some((_, cause)) => (cause, Exit::Signal(15)),
+            None => (Cause::Ended, Exit::Code(self.script.exit)),
+        };
+        self.host.record.end(&self.job, &self.token, self.step, Some(cause.clone()), exit.clone());
+        let (started, ended) = (Time(1), Time(2));
+        let journal = Journal { cause, exit, started, ended, size: self.written as u64, survivors: 0 };
+        match self.files.write_journal(&self.room, &journal) {
+            Ok(()) => self.say("exited\n"),
+            Err(error) => self.host.record.tell(&format!("a journal cannot be written: {error}")),
+        }
+    }
+
+    /// A worker that does not read hears of it another time.
+    fn say(&mut self, line: &str) {
+        if let Some(stream) = &mut self.line
+            && !matches!(stream.write(line.as_bytes()).now_or_never(), Some(Ok(count)) if count == line.len())
+        {
+            self.line = None;
+            self.alone = Some(Instant::now());
+        }
+    }
+}
+
+enum Due {
+    Output,
+    End,
+    Stop(Cause),
+}
+
+/// One line; none at the end.
+async fn hear(line: &mut Option<DuplexStream>, received: &mut Vec<u8>) -> Option<String> {
+    let Some(stream) = line else { return std::future::pending().await };
+    loop {
+        if let Some(end) = received.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = received.drain(..=end).collect();
+            return Some(String::from_utf8_lossy(&line).trim_end().to_owned());
+        }
+        if stream.read_buf(received).await.unwrap_or(0) == 0 {
+            return None;
+        }
+    }
+}
+
+/// At most a year: an instant has an end.
+fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds.min(365 * 24 * 3_600_000))
+}

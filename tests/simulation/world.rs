@@ -1,0 +1,483 @@
+//! A whole guild on one thread: a master with its store in memory, workers on machines of their own, all with the product's own
+//! code, and a network between them. What befalls it is in [`crate::faults`], what is held against it in [`crate::promises`].
+
+use crate::history::Commits;
+use crate::machine::Host;
+use crate::net::{Cable, Net};
+use crate::record::Record;
+use client::Guild;
+use client::link::Link;
+use futures::FutureExt as _;
+use futures::future::LocalBoxFuture;
+use master::api::Office;
+use master::clock::Clock;
+use master::config::{Config, ProjectConfig};
+use master::coordinator::record::Record as Row;
+use master::coordinator::{Coordinator, Effect};
+use master::driver::Driver;
+use master::logs::Logs;
+use master::sources::{Repositories, Repository};
+use master::store::{Store, Weather};
+use master::{Base, installation};
+use schema::identity::Identity;
+use schema::sturdy_ref::{Fingerprint, SturdyRef, Token};
+use schema::values::{GrantKind, Resources, Time, What};
+use schema::vat::{self, Limits, VatError};
+use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, LocalSet};
+use tokio::time::{Instant, sleep, timeout};
+use worker::supervisor::Moment;
+use worker::world::{Hands, Stream};
+
+pub const PROJECT: &str = "sim";
+pub const LEASE: Duration = Duration::from_secs(60);
+pub const WORKERS: usize = 3;
+/// Worker credentials that are made at the beginning: one that was revoked is replaced.
+const CREDENTIALS: usize = 12;
+const ORPHAN_GRACE: Duration = Duration::from_secs(30);
+/// A master that is told to stop waits so long for its last commit.
+const SETTLE: Duration = Duration::from_secs(8);
+/// When every simulation begins, by the wall clock.
+const BEGIN: Time = Time(1_800_000_000_000);
+
+/// How many there were in this process.
+static WORLDS: AtomicU64 = AtomicU64::new(0);
+
+pub struct World {
+    pub record: Record,
+    pub net: Net,
+    pub disk: Rc<Disk>,
+    pub workers: Vec<WorkerHost>,
+    pub operator: Credential,
+    seed: u64,
+    dir: TempDir,
+    began: Instant,
+    master: Option<JoinHandle<()>>,
+    master_starts: u64,
+    office: Rc<RefCell<Weak<Office>>>,
+    /// The database lives for as long as somebody holds it.
+    _keeper: Store,
+    store_name: String,
+    fresh: Vec<Credential>,
+}
+
+/// Who somebody is, and what they may.
+#[derive(Clone)]
+pub struct Credential {
+    pub name: String,
+    pub grant: u64,
+    pub reference: SturdyRef,
+    pub identity: Rc<Identity>,
+    key_file: PathBuf,
+}
+
+/// A machine that runs a worker, or could.
+pub struct WorkerHost {
+    pub credential: Credential,
+    pub host: Host,
+    pub cable: Rc<Cable>,
+    pub state: PathBuf,
+    pub task: Option<JoinHandle<()>>,
+    pub revoked_at: Option<Instant>,
+}
+
+/// The disk below the store.
+#[derive(Default)]
+pub struct Disk {
+    pub full: Cell<bool>,
+    pub slow: Cell<Duration>,
+    /// The next commit is written and nobody is told for so long.
+    pub mute: Cell<Duration>,
+    pub commits: Cell<u64>,
+}
+
+struct OverDisk(Rc<Disk>);
+
+impl Weather for OverDisk {
+    fn before(&self) -> LocalBoxFuture<'_, bool> {
+        Box::pin(async {
+            sleep(self.0.slow.get()).await;
+            self.0.full.get()
+        })
+    }
+
+    fn after(&self) -> LocalBoxFuture<'_, ()> {
+        self.0.commits.set(self.0.commits.get() + 1);
+        Box::pin(sleep(self.0.mute.take()))
+    }
+}
+
+impl World {
+    pub async fn new(seed: u64) -> World {
+        schema::chance::seed(seed);
+        let record = Record::default();
+        let dir = scratch();
+        // a master that was killed may keep its store for ever: no other world may meet it
+        let store_name = format!("sim-{}", WORLDS.fetch_add(1, Ordering::Relaxed));
+        let keeper = Store::in_memory(&store_name).unwrap();
+        let master_key = Identity::generate().fingerprint();
+        let mut enrolment = Enrolment::begin(&keeper, seed, master_key, dir.path().join("keys")).await;
+        let operator = enrolment.enrol(GrantKind::Operator, "operator", What::everything());
+        let mut fresh: Vec<Credential> =
+            (0..CREDENTIALS).map(|at| enrolment.enrol(GrantKind::Worker, &format!("w{at}"), What::default())).collect();
+        enrolment.commit(&keeper).await;
+        fresh.reverse();
+        let mut world = World {
+            net: Net::new(),
+            disk: Rc::default(),
+            workers: Vec::new(),
+            operator,
+            seed,
+            dir,
+            began: Instant::now(),
+            master: None,
+            master_starts: 0,
+            office: Rc::default(),
+            _keeper: keeper,
+            store_name,
+            fresh,
+            record,
+        };
+        world.start_master();
+        for _ in 0..WORKERS {
+            world.add_worker();
+        }
+        world
+    }
+
+    // the master
+
+    pub fn is_master_up(&self) -> bool {
+        self.master.is_some()
+    }
+
+    pub fn start_master(&mut self) {
+        assert!(self.master.is_none());
+        self.master_starts += 1;
+        self.record.tell("the master starts");
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&self.seed.to_le_bytes());
+        key[8..16].copy_from_slice(&self.master_starts.to_le_bytes());
+        let config = self.config();
+        let store = Store::in_memory(&self.store_name).unwrap().under(OverDisk(self.disk.clone()));
+        let clock = Clock::anchored(BEGIN.after(self.began.elapsed()));
+        let base = Base {
+            fingerprint: self.operator.reference.fingerprint,
+            store,
+            clock,
+            seed: key,
+            open_logs: Logs::open_inline,
+        };
+        let (net, office_slot, seed, record) = (self.net.clone(), self.office.clone(), self.seed, self.record.clone());
+        self.master = Some(tokio::task::spawn_local(LocalSet::new().into_host(async move {
+            let established = master::establish(&config, base, |_| Ok(Repositories::new([repository(seed)]))).await;
+            let office = established.unwrap_or_else(|error| panic!("the master does not start: {error}"));
+            *office_slot.borrow_mut() = Rc::downgrade(&office);
+            let (door, mut callers) = mpsc::unbounded_channel();
+            net.open_door(door);
+            let failed = office.driver.clone();
+            let serving = async {
+                while let Some((stream, peer)) = callers.recv().await {
+                    tokio::task::spawn_local(master::api::attend(office.clone(), stream, peer));
+                }
+            };
+            tokio::select! {
+                biased;
+                why = Driver::failure(&failed) => record.violated(format!("P12: the master gives up: {why}")),
+                () = serving => {}
+            }
+        })));
+    }
+
+    /// As `kill -9` does: nothing of it runs on, and the kernel closes its connections.
+    pub async fn kill_master(&mut self) {
+        let Some(task) = self.master.take() else { return };
+        self.record.tell("the master is killed");
+        self.net.close_door();
+        self.disk.mute.take();
+        task.abort();
+        let _ = task.await;
+    }
+
+    /// Its invariants, of which a broken one panics.
+    pub fn check_coordinator(&self) {
+        let office = self.office.borrow().upgrade();
+        if let Some(office) = office.filter(|_| self.is_master_up()) {
+            office.driver.peek(|coordinator, _| coordinator.check());
+        }
+    }
+
+    /// As SIGTERM does: who is connected is told, what was decided is written.
+    pub async fn stop_master(&mut self) {
+        let office = self.office.borrow().upgrade();
+        if let Some(office) = office.filter(|_| self.is_master_up()) {
+            self.record.tell("the master is told to stop");
+            self.net.close_door();
+            office.live.leave().await;
+            let _ = timeout(SETTLE, office.driver.settled()).await;
+        }
+        self.kill_master().await;
+    }
+
+    fn config(&self) -> Config {
+        let mut config = Config::standalone(&self.dir.path().join("master"), "sim:1");
+        std::fs::create_dir_all(&config.state).unwrap();
+        config.limits.lease = LEASE;
+        config.projects.insert(PROJECT.to_owned(), ProjectConfig::of(PROJECT.to_owned()));
+        config
+    }
+
+    // the workers
+
+    /// Another machine with a fresh credential; false when there is none left.
+    pub fn add_worker(&mut self) -> bool {
+        let Some(credential) = self.fresh.pop() else { return false };
+        let state = self.dir.path().join(&credential.name);
+        std::fs::create_dir_all(&state).unwrap();
+        credential.reference.save(&state.join(worker::CREDENTIAL_FILE)).unwrap();
+        std::fs::copy(&credential.key_file, state.join("identity.key")).unwrap();
+        let at = self.seed.wrapping_mul(97).wrapping_add(self.workers.len() as u64);
+        let host = Host::new(&credential.name, self.record.clone(), at);
+        let cable = Cable::new(at ^ 0xcab1e);
+        self.workers.push(WorkerHost { credential, host, cable, state, task: None, revoked_at: None });
+        self.start_worker(self.workers.len() - 1);
+        true
+    }
+
+    pub fn start_worker(&mut self, index: usize) {
+        let (net, record, began) = (self.net.clone(), self.record.clone(), self.began);
+        let worker = &mut self.workers[index];
+        assert!(worker.task.is_none());
+        record.tell(&format!("{} starts", worker.credential.name));
+        worker.task = Some(spawn_worker(worker, worker.state.clone(), net, record, began));
+    }
+
+    /// A second process with the same key, from a copy of the state directory.
+    pub fn start_clone(&mut self, index: usize) -> JoinHandle<()> {
+        let worker = &self.workers[index];
+        let copy = self.dir.path().join(format!("{}-clone", worker.credential.name));
+        std::fs::create_dir_all(&copy).unwrap();
+        for file in [worker::CREDENTIAL_FILE, "identity.key"] {
+            std::fs::copy(worker.state.join(file), copy.join(file)).unwrap();
+        }
+        self.record.tell(&format!("a clone of {} starts", worker.credential.name));
+        spawn_worker(worker, copy, self.net.clone(), self.record.clone(), self.began)
+    }
+
+    pub async fn kill_worker(&mut self, index: usize) {
+        let worker = &mut self.workers[index];
+        let Some(task) = worker.task.take() else { return };
+        self.record.tell(&format!("{} is killed", worker.credential.name));
+        task.abort();
+        let _ = task.await;
+    }
+
+    /// Workers whose credential is good.
+    pub fn good_workers(&self) -> Vec<usize> {
+        (0..self.workers.len()).filter(|index| self.workers[*index].revoked_at.is_none()).collect()
+    }
+
+    /// As the master sees it.
+    pub fn is_attached(&self, index: usize) -> bool {
+        let office = self.office.borrow().upgrade();
+        let name = &self.workers[index].credential.name;
+        let has_session = |office: Rc<Office>| office.driver.peek(|it, _| it.session_of(name)).is_some();
+        self.workers[index].task.is_some() && office.is_some_and(has_session)
+    }
+
+    // clients
+
+    /// An operator's client on a cable of its own.
+    pub fn client(&self, seed: u64) -> Client {
+        Client {
+            cable: Cable::new(seed),
+            net: self.net.clone(),
+            credential: self.operator.clone(),
+            guild: Rc::default(),
+        }
+    }
+
+    pub async fn end(mut self) {
+        self.kill_master().await;
+        for index in 0..self.workers.len() {
+            self.kill_worker(index).await;
+        }
+    }
+}
+
+/// Gives a task's `LocalSet` a future of its own: with the task all that was spawned in it goes.
+trait IntoHost {
+    fn into_host<F: Future<Output = ()> + 'static>(self, main: F) -> LocalBoxFuture<'static, ()>;
+}
+
+impl IntoHost for LocalSet {
+    fn into_host<F: Future<Output = ()> + 'static>(self, main: F) -> LocalBoxFuture<'static, ()> {
+        async move { self.run_until(main).await }.boxed_local()
+    }
+}
+
+fn spawn_worker(worker: &WorkerHost, state: PathBuf, net: Net, record: Record, began: Instant) -> JoinHandle<()> {
+    let name = worker.credential.name.clone();
+    let config = worker::Config {
+        workspaces: state.join("workspaces"),
+        state,
+        program: PathBuf::new(),
+        total: Resources { slots: 2, cpus_milli: 2_000, memory: 1 << 30 },
+        pass: Vec::new(),
+        labels: Vec::new(),
+        reserve: 0,
+        orphan_grace: ORPHAN_GRACE,
+        isolation: worker::Tier::Guard,
+        output_max: 1 << 30,
+    };
+    let world = worker::world::World {
+        clock: Box::new(SimClock { began }),
+        net: Box::new(Line { net, cable: worker.cable.clone() }),
+        machine: Arc::new(worker.host.clone()),
+        hands: Hands::Own,
+    };
+    tokio::task::spawn_local(LocalSet::new().into_host(async move {
+        let (_shutdown, told) = tokio::sync::watch::channel(worker::Shutdown::No);
+        let ended = worker::run_in(world, config, told).await;
+        record.tell(&format!("{name} ends: {ended:?}"));
+    }))
+}
+
+struct SimClock {
+    began: Instant,
+}
+
+impl worker::world::Clock for SimClock {
+    fn now(&self) -> Moment {
+        Moment(1_000_000 + self.began.elapsed().as_millis() as u64)
+    }
+
+    fn wall(&self) -> Time {
+        BEGIN.after(self.began.elapsed())
+    }
+}
+
+struct Line {
+    net: Net,
+    cable: Rc<Cable>,
+}
+
+impl worker::world::Net for Line {
+    fn dial<'a>(
+        &'a self,
+        _: &'a SturdyRef,
+        identity: &'a Identity,
+    ) -> LocalBoxFuture<'a, Result<Box<dyn Stream>, VatError>> {
+        Box::pin(async move {
+            let stream = self.net.dial(&self.cable, identity.fingerprint()).await?;
+            Ok(Box::new(stream) as Box<dyn Stream>)
+        })
+    }
+}
+
+/// A developer's program, with the product's own client library.
+#[derive(Clone)]
+pub struct Client {
+    pub cable: Rc<Cable>,
+    net: Net,
+    credential: Credential,
+    guild: Rc<RefCell<Option<Guild>>>,
+}
+
+impl Client {
+    /// Waits until there is a master.
+    pub async fn guild(&self) -> Guild {
+        loop {
+            let known = self.guild.borrow().clone();
+            if let Some(guild) = known {
+                return guild;
+            }
+            let this = self.clone();
+            let dial = Box::new(move || {
+                let this = this.clone();
+                async move { this.link().await }.boxed_local()
+            });
+            match Guild::over(dial).await {
+                Ok(guild) => *self.guild.borrow_mut() = Some(guild),
+                Err(_) => sleep(Duration::from_secs(1)).await,
+            }
+        }
+    }
+
+    async fn link(&self) -> Result<Link, client::Error> {
+        let stream = self.net.dial(&self.cable, self.credential.identity.fingerprint()).await?;
+        let vat = vat::connect(stream, Limits::known());
+        let gateway: schema::gateway_capnp::gateway::Client = vat.bootstrap();
+        let perspective = client::dial::restore(&gateway, &self.credential.reference.token);
+        let perspective = tokio::time::timeout(Duration::from_secs(30), perspective).await;
+        let perspective = perspective.map_err(|_| client::Error::Lost("no answer".to_owned()))??;
+        let closed = vat.closed();
+        Ok(Link::new(perspective, async { closed.await.to_string() }, vat))
+    }
+}
+
+/// Makes credentials before there is a master.
+struct Enrolment {
+    keys: PathBuf,
+    coordinator: Coordinator,
+    clock: Clock,
+    key: Fingerprint,
+}
+
+impl Enrolment {
+    async fn begin(store: &Store, seed: u64, key: Fingerprint, keys: PathBuf) -> Enrolment {
+        std::fs::create_dir_all(&keys).unwrap();
+        let clock = Clock::anchored(BEGIN);
+        let mut lease_key = [7; 32];
+        lease_key[..8].copy_from_slice(&seed.to_le_bytes());
+        let coordinator = installation::load(store, Default::default(), &clock, lease_key).await.unwrap();
+        Enrolment { keys, coordinator, clock, key }
+    }
+
+    fn enrol(&mut self, kind: GrantKind, name: &str, what: What) -> Credential {
+        let key_file = self.keys.join(name);
+        let identity = Rc::new(Identity::load_or_create(&key_file).unwrap());
+        let join = installation::issue(&mut self.coordinator, &self.clock, kind, name, what).unwrap();
+        let token = Token::random();
+        let now = self.clock.now();
+        let row = self.coordinator.redeem(now, join.digest(), token.digest(), identity.fingerprint()).unwrap();
+        let reference = SturdyRef { fingerprint: self.key, addresses: vec!["sim:1".to_owned()], token };
+        Credential { name: name.to_owned(), grant: row.id.0, reference, identity, key_file }
+    }
+
+    async fn commit(mut self, store: &Store) {
+        let mut rows: Vec<Row> = Vec::new();
+        while let Some(effect) = self.coordinator.poll_effect() {
+            if let Effect::Record(row) = effect {
+                rows.push(row);
+            }
+        }
+        store.commit(rows).await.unwrap();
+    }
+}
+
+fn repository(seed: u64) -> Rc<Repository> {
+    let (poke, _) = master::sources::git::pokes();
+    Rc::new(Repository {
+        project: PROJECT.to_owned(),
+        address: PROJECT.to_owned(),
+        aliases: Vec::new(),
+        mirror: Rc::new(Commits { seed }),
+        inferred: None,
+        poke,
+    })
+}
+
+/// In memory where the machine has such a place: logs are synchronized often.
+fn scratch() -> TempDir {
+    let memory = PathBuf::from("/dev/shm");
+    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    made.expect("a temporary directory")
+}

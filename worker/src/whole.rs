@@ -1,0 +1,14 @@
+//! Files that are there whole or not at all, whatever cuts their writing short: a full disk, or the end of this process.
+
+use std::io;
+use std::path::Path;
+
+/// Writes beside the file and then takes its place. Two writers of one file at once are not expected.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let fresh = path.with_extension("new");
+    let written = std::fs::write(&fresh, bytes).and_then(|()| std::fs::rename(&fresh, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&fresh);
+    }
+    written
+}

@@ -1,0 +1,204 @@
+//! What a worker stands on beside its files: the time, the way to its master, the machine that runs its steps. The product's
+//! is [`World::real`]; a simulation brings its own.
+
+use crate::isolation::descent;
+use crate::supervisor::{self, Moment, Nursery, Order, Prepared};
+use futures::future::LocalBoxFuture;
+use schema::identity::Identity;
+use schema::sturdy_ref::SturdyRef;
+use schema::values::Time;
+use schema::vat::{self, VatError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::UnixStream;
+
+/// Any two-way stream of bytes.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
+
+pub struct World {
+    pub clock: Box<dyn Clock>,
+    pub net: Box<dyn Net>,
+    pub machine: Arc<dyn Machine>,
+    pub hands: Hands,
+}
+
+impl World {
+    /// `program`: a binary that answers to [`crate::SUPERVISE`].
+    pub fn real(program: PathBuf) -> World {
+        World {
+            clock: Box::new(BootClock),
+            net: Box::new(Tls),
+            machine: Arc::new(Processes {
+                program,
+                adopts: AtomicBool::new(false),
+                killing: Mutex::new(()),
+                nursery: Mutex::new(None),
+            }),
+            hands: Hands::Threads,
+        }
+    }
+}
+
+/// The clocks. Both are the same for all processes of a machine.
+pub trait Clock {
+    /// Of leases and limits: nobody can set it.
+    fn now(&self) -> Moment;
+    /// For people.
+    fn wall(&self) -> Time;
+}
+
+pub trait Net {
+    /// A stream to the master that a credential names, each end knowing the other's key.
+    fn dial<'a>(
+        &'a self,
+        credential: &'a SturdyRef,
+        identity: &'a Identity,
+    ) -> LocalBoxFuture<'a, Result<Box<dyn Stream>, VatError>>;
+}
+
+/// Runs steps under supervisors that outlive the worker. What both write down is in [`supervisor::StepFiles`].
+pub trait Machine: Send + Sync {
+    /// Starts a supervisor for a step, and answers the line to it.
+    fn start(&self, dir: &Path, step: u16, order: &Order) -> io::Result<Box<dyn Stream>>;
+    /// Another line to the supervisor of a step, which takes the place of the earlier one.
+    fn connect(&self, dir: &Path, step: u16) -> io::Result<Box<dyn Stream>>;
+    /// From here on, what a supervisor that was killed leaves behind comes to this process, whatever its environment.
+    fn adopt(&self) {}
+    /// Kills every process with this in its environment, and what was adopted; says how many could not be killed.
+    fn kill_marked(&self, mark: &str) -> usize;
+    /// Kills what was adopted; says how much of it could not be killed.
+    fn kill_adopted(&self) -> usize {
+        0
+    }
+    /// Free on the disk of a place, in bytes. None: it cannot be said.
+    fn free_bytes(&self, place: &Path) -> Option<u64>;
+}
+
+/// Where work on files that may take long is done.
+#[derive(Clone, Copy, Debug)]
+pub enum Hands {
+    Threads,
+    /// At once: a simulation's clock would run ahead of a thread.
+    Own,
+}
+
+impl Hands {
+    pub(crate) async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+        match self {
+            Hands::Threads => tokio::task::spawn_blocking(work).await.map_err(io::Error::other),
+            Hands::Own => Ok(work()),
+        }
+    }
+
+    /// Begins what nobody waits for.
+    pub(crate) fn begin(self, work: impl FnOnce() + Send + 'static) {
+        match self {
+            Hands::Threads => drop(tokio::task::spawn_blocking(work)),
+            Hands::Own => work(),
+        }
+    }
+}
+
+struct BootClock;
+
+impl Clock for BootClock {
+    fn now(&self) -> Moment {
+        Moment::now()
+    }
+
+    fn wall(&self) -> Time {
+        supervisor::wall()
+    }
+}
+
+struct Tls;
+
+impl Net for Tls {
+    fn dial<'a>(
+        &'a self,
+        credential: &'a SturdyRef,
+        identity: &'a Identity,
+    ) -> LocalBoxFuture<'a, Result<Box<dyn Stream>, VatError>> {
+        Box::pin(async move {
+            let secured = vat::dial(credential, Some(identity)).await?;
+            Ok(Box::new(secured.stream) as Box<dyn Stream>)
+        })
+    }
+}
+
+struct Processes {
+    program: PathBuf,
+    adopts: AtomicBool,
+    /// What forks all the time is only caught by one who has the machine to itself: many at once would slow each other.
+    killing: Mutex<()>,
+    /// None: not yet, or no longer.
+    nursery: Mutex<Option<Nursery>>,
+}
+
+impl Processes {
+    /// Has the nursery make a supervisor, with a new one where the last has gone.
+    fn nurse(&self, prepared: &Prepared<'_>) -> io::Result<()> {
+        let mut nursery = self.nursery.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(nursery) = nursery.as_ref()
+            && prepared.ask(nursery).is_ok()
+        {
+            return Ok(());
+        }
+        let (command, fresh) = Nursery::command(&self.program)?;
+        // it is reaped by the runtime
+        tokio::process::Command::from(command).spawn()?;
+        prepared.ask(nursery.insert(fresh))
+    }
+}
+
+impl Machine for Processes {
+    fn start(&self, dir: &Path, step: u16, order: &Order) -> io::Result<Box<dyn Stream>> {
+        let prepared = supervisor::prepare(dir, step, order)?;
+        if let Err(error) = self.nurse(&prepared) {
+            tracing::warn!(%error, "there is no nursery: a supervisor is started by itself");
+            // it is reaped by the runtime, and lives on when this process ends
+            tokio::process::Command::from(prepared.command(&self.program)?).spawn()?;
+        }
+        over(prepared.line())
+    }
+
+    fn connect(&self, dir: &Path, step: u16) -> io::Result<Box<dyn Stream>> {
+        over(supervisor::connect(dir, step)?)
+    }
+
+    fn adopt(&self) {
+        match rustix::process::set_child_subreaper(Some(rustix::process::getpid())) {
+            Ok(()) => self.adopts.store(true, Ordering::Relaxed),
+            Err(error) => tracing::warn!(%error, "what a killed supervisor leaves is found by its environment only"),
+        }
+    }
+
+    fn kill_marked(&self, mark: &str) -> usize {
+        let marked = {
+            let _turn = self.killing.lock().unwrap_or_else(PoisonError::into_inner);
+            descent::kill_marked(mark)
+        };
+        marked + self.kill_adopted()
+    }
+
+    fn kill_adopted(&self) -> usize {
+        let _turn = self.killing.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.adopts.load(Ordering::Relaxed) { descent::kill_adopted() } else { 0 }
+    }
+
+    fn free_bytes(&self, place: &Path) -> Option<u64> {
+        let existing = place.ancestors().find(|path| path.exists())?;
+        let found = rustix::fs::statvfs(existing).ok()?;
+        Some(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+}
+
+fn over(line: std::os::unix::net::UnixStream) -> io::Result<Box<dyn Stream>> {
+    line.set_nonblocking(true)?;
+    Ok(Box::new(UnixStream::from_std(line)?))
+}

@@ -101,7 +101,10 @@ pub(crate) async fn settle(world: &World, dir: &Path, step: u16, mark: &str) -> 
         return Ok(journal);
     }
     let (machine, mark) = (world.machine.clone(), mark.to_owned());
-    let survivors = world.hands.run(move || machine.kill_marked(&mark)).await.unwrap_or(0);
+    let survivors = world.hands.run(move || machine.kill_marked(&mark)).await.unwrap_or_else(|error| {
+        tracing::error!(dir = %dir.display(), step, %error, "what a killed supervisor left was not looked for");
+        0
+    });
     let why = match files.spool().exists() {
         true => "the supervisor of the step was killed",
         false => "the supervisor of the step could not begin",

@@ -55,9 +55,10 @@ pub(crate) fn kill_adopted() -> usize {
 /// Our children that we did not start. A step's processes never come back to our session, and what we start ourselves
 /// stays in it, but for supervisors.
 fn adopted() -> HashSet<Pid> {
-    let (own, session) = (rustix::process::getpid(), rustix::process::getsid(None).ok());
-    let is_child = |pid: &Pid| parent_of(*pid) == Some(own) && rustix::process::getsid(Some(*pid)).ok() != session;
-    processes().filter(|pid| is_child(pid) && !is_supervisor(*pid)).collect()
+    let own = rustix::process::getpid();
+    let Some(session) = Kin::of(own).map(|kin| kin.session) else { return HashSet::new() };
+    let is_adopted = |pid: &Pid| Kin::of(*pid).is_some_and(|kin| kin.parent == Some(own) && kin.session != session);
+    processes().filter(|pid| is_adopted(pid) && !is_supervisor(*pid)).collect()
 }
 
 fn is_supervisor(pid: Pid) -> bool {
@@ -96,7 +97,7 @@ fn descendants(ancestor: Pid) -> HashSet<Pid> {
 fn with_descendants(ancestors: HashSet<Pid>) -> HashSet<Pid> {
     let mut children: HashMap<Pid, Vec<Pid>> = HashMap::new();
     for pid in processes() {
-        if let Some(parent) = parent_of(pid) {
+        if let Some(parent) = Kin::of(pid).and_then(|kin| kin.parent) {
             children.entry(parent).or_default().push(pid);
         }
     }
@@ -125,10 +126,41 @@ fn processes() -> impl Iterator<Item = Pid> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter_map(Pid::from_raw)
 }
 
-/// Also of what looks like a zombie: the first thread may be gone while others run.
-fn parent_of(pid: Pid) -> Option<Pid> {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    // the name stands in parentheses and may itself hold some
-    let rest = &stat[stat.rfind(')')? + 1..];
-    Pid::from_raw(rest.split_ascii_whitespace().nth(1)?.parse().ok()?)
+/// Whom a process belongs to.
+#[derive(Debug, PartialEq, Eq)]
+struct Kin {
+    parent: Option<Pid>,
+    /// 0 where whoever leads it is outside of our process namespace, as in a container that was entered from outside.
+    session: i32,
+}
+
+impl Kin {
+    /// Also of what looks like a zombie: the first thread may be gone while others run.
+    fn of(pid: Pid) -> Option<Kin> {
+        Kin::parse(&fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?)
+    }
+
+    /// See proc_pid_stat(5).
+    fn parse(stat: &str) -> Option<Kin> {
+        // the name stands in parentheses and may itself hold some
+        let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace().skip(1);
+        let parent = Pid::from_raw(fields.next()?.parse().ok()?);
+        Some(Kin { parent, session: fields.nth(1)?.parse().ok()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_read_whatever_its_name() {
+        let kin = Kin::parse("29 (a) S 7 (b) S 21 29 30 0 -1 4194304 207");
+        assert_eq!(kin, Some(Kin { parent: Pid::from_raw(21), session: 30 }));
+    }
+
+    #[test]
+    fn a_parent_and_a_session_may_be_outside_of_the_namespace() {
+        assert_eq!(Kin::parse("29 (sh) S 0 0 0 0 -1"), Some(Kin { parent: None, session: 0 }));
+    }
 }

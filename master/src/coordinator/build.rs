@@ -215,14 +215,16 @@ impl Coordinator {
             return;
         };
         match job.lease {
-            Some(token) if self.leases[&token].state == LeaseState::Running => self.ask_to_end(now, token, why),
+            Some(token) if self.leases.get(token).is_some_and(|lease| lease.state == LeaseState::Running) => {
+                self.ask_to_end(now, token, why)
+            }
             Some(_) | None => self.finish_job(now, key, Outcome::Cancelled, why),
         }
     }
 
     fn ask_to_end(&mut self, now: Time, token: LeaseToken, why: &str) {
         let deadline = now.after(self.terms.cancel);
-        let lease = self.leases.get_mut(&token).expect("the caller looked it up");
+        let lease = self.leases.get_mut(token).expect("the caller looked it up");
         if lease.cancelled.is_some() {
             return;
         }

@@ -19,16 +19,22 @@ impl Coordinator {
                 self.check_job(job.row.key);
             }
         }
-        for (token, lease) in &self.leases {
-            assert_eq!(self.job(lease.job).lease, Some(*token), "{token:?} is not its job's");
-            let timed = self.timers.contains(&(lease.until, Timer::Lease(*token)));
+        self.leases.check();
+        self.sessions.check();
+        for (token, lease) in self.leases.iter() {
+            assert_eq!(self.job(lease.job).lease, Some(token), "{token:?} is not its job's");
+            let timed = self.timers.contains(&(lease.until, Timer::Lease(token)));
             assert!(timed || lease.state == LeaseState::Lapsed, "{token:?} has no deadline");
         }
         for id in &self.ready {
-            assert!(self.sessions.get(id).is_some_and(|session| session.waiting.is_some()), "{id:?} waits for nothing");
+            assert!(
+                self.sessions.get(*id).is_some_and(|session| session.waiting.is_some()),
+                "{id:?} waits for nothing"
+            );
         }
-        for worker in self.sessions.values().map(|session| &session.worker) {
-            let count = self.sessions.values().filter(|session| session.worker == *worker).count();
+        for (_, session) in self.sessions.iter() {
+            let worker = &session.worker;
+            let count = self.sessions.of(worker).count();
             assert_eq!(count, 1, "worker {worker} has {count} sessions");
         }
     }
@@ -44,11 +50,11 @@ impl Coordinator {
                 let _ = writeln!(out, "  job {} {}{outcome} attempt {}", job.row.name, job.row.state, job.row.attempt);
             }
         }
-        for (id, session) in &self.sessions {
+        for (id, session) in self.sessions.iter() {
             let waits = if session.waiting.is_some() { " waits" } else { "" };
             let _ = writeln!(out, "session {} of {}{waits}", id.0, session.worker);
         }
-        for (token, lease) in &self.leases {
+        for (token, lease) in self.leases.iter() {
             let _ = writeln!(out, "{token:?} {:?} until {}", lease.state, lease.until.0);
         }
         out
@@ -56,7 +62,7 @@ impl Coordinator {
 
     fn check_job(&self, key: JobKey) {
         let job = self.job(key);
-        let lease = job.lease.map(|token| self.leases.get(&token).expect("a job's lease exists").state);
+        let lease = job.lease.map(|token| self.leases.get(token).expect("a job's lease exists").state);
         let queued = self.queue.contains(key);
         match job.row.state {
             State::Planning => panic!("job {} is planning", job.row.name),

@@ -18,7 +18,7 @@ pub struct StepEnd {
 impl Coordinator {
     /// The attempt begins. May be repeated.
     pub fn accept(&mut self, now: Time, token: LeaseToken) -> Result<(), Refusal> {
-        let lease = self.leases.get_mut(&token).ok_or_else(stale)?;
+        let lease = self.leases.get_mut(token).ok_or_else(stale)?;
         if lease.state != LeaseState::Offered {
             return Ok(());
         }
@@ -43,7 +43,7 @@ impl Coordinator {
 
     /// The take that was answered with this offer was dropped.
     pub fn give_back(&mut self, now: Time, token: LeaseToken) {
-        if self.leases.get(&token).is_some_and(|lease| lease.state == LeaseState::Offered) {
+        if self.leases.get(token).is_some_and(|lease| lease.state == LeaseState::Offered) {
             self.take_back(now, token, "the offer was not accepted");
         }
     }
@@ -52,7 +52,7 @@ impl Coordinator {
     pub fn renew(&mut self, now: Time, worker: &str, tokens: &[LeaseToken]) -> Vec<LeaseToken> {
         let mut over = Vec::new();
         for token in tokens {
-            let owned = self.leases.get(token).is_some_and(|lease| lease.attempt.worker == worker);
+            let owned = self.leases.get(*token).is_some_and(|lease| lease.attempt.worker == worker);
             if owned { self.resume(now, *token) } else { over.push(*token) }
         }
         over
@@ -61,7 +61,7 @@ impl Coordinator {
     pub fn step_started(&mut self, now: Time, token: LeaseToken, step: u16, time: Time) -> Result<(), Refusal> {
         self.hear(now, token)?;
         let (key, name) = self.step_of(token, step)?;
-        let lease = self.leases.get_mut(&token).ok_or_else(stale)?;
+        let lease = self.leases.get_mut(token).ok_or_else(stale)?;
         if lease.steps.contains_key(&step) {
             return Ok(());
         }
@@ -86,7 +86,7 @@ impl Coordinator {
     pub fn step_finished(&mut self, now: Time, token: LeaseToken, step: u16, end: StepEnd) -> Result<(), Refusal> {
         self.hear(now, token)?;
         let (key, name) = self.step_of(token, step)?;
-        let lease = self.leases.get_mut(&token).ok_or_else(stale)?;
+        let lease = self.leases.get_mut(token).ok_or_else(stale)?;
         let started = match lease.steps.get(&step) {
             Some(row) if row.state == State::Finished => return Ok(()),
             Some(row) => row.started,
@@ -113,14 +113,14 @@ impl Coordinator {
 
     /// Steps of this attempt that were finished, for sealing their logs.
     pub fn finished_steps(&self, token: LeaseToken) -> Result<Vec<StepRow>, Refusal> {
-        let lease = self.leases.get(&token).ok_or_else(stale)?;
+        let lease = self.leases.get(token).ok_or_else(stale)?;
         Ok(lease.steps.values().filter(|row| row.state == State::Finished).cloned().collect())
     }
 
     /// Ends the attempt with its worker's word. An infrastructure error is tried again where the plan allows.
     pub fn complete(&mut self, now: Time, token: LeaseToken, outcome: Outcome, reason: &str) -> Result<(), Refusal> {
         self.hear(now, token)?;
-        let lease = self.leases.get(&token).ok_or_else(stale)?;
+        let lease = self.leases.get(token).ok_or_else(stale)?;
         let job = lease.job;
         let cancelled = lease.cancelled.clone();
         if let Some((_, why)) = cancelled {
@@ -139,16 +139,16 @@ impl Coordinator {
 
     /// Whether every call of this lease is still answered, and the grant of the worker that holds it.
     pub fn lease_holder(&self, token: LeaseToken) -> Option<GrantId> {
-        self.leases.get(&token).map(|lease| lease.attempt.grant)
+        self.leases.get(token).map(|lease| lease.attempt.grant)
     }
 
     /// (job, attempt) of a live lease.
     pub fn lease_job(&self, token: LeaseToken) -> Option<(JobKey, u16)> {
-        self.leases.get(&token).map(|lease| (lease.job, lease.attempt.number))
+        self.leases.get(token).map(|lease| (lease.job, lease.attempt.number))
     }
 
     pub(super) fn lease_timeout(&mut self, now: Time, token: LeaseToken) {
-        let Some(lease) = self.leases.get(&token) else {
+        let Some(lease) = self.leases.get(token) else {
             return;
         };
         match lease.state {
@@ -159,7 +159,7 @@ impl Coordinator {
     }
 
     pub(super) fn cancel_timeout(&mut self, now: Time, token: LeaseToken) {
-        let Some(lease) = self.leases.get(&token) else {
+        let Some(lease) = self.leases.get(token) else {
             return;
         };
         let Some((_, why)) = lease.cancelled.clone() else {
@@ -172,7 +172,7 @@ impl Coordinator {
 
     /// The worker still runs it: a full term from now, even where it had lapsed.
     pub(super) fn resume(&mut self, now: Time, token: LeaseToken) {
-        let Some(lease) = self.leases.get_mut(&token) else {
+        let Some(lease) = self.leases.get_mut(token) else {
             return;
         };
         let job = lease.job;
@@ -194,7 +194,7 @@ impl Coordinator {
 
     /// A worker is gone for good, or came back without this attempt.
     pub(super) fn lose(&mut self, now: Time, token: LeaseToken, why: &str) {
-        let Some(lease) = self.leases.get(&token) else {
+        let Some(lease) = self.leases.get(token) else {
             return;
         };
         let job = lease.job;
@@ -222,7 +222,7 @@ impl Coordinator {
 
     /// Ends a lease from our side: fences it and tells its worker.
     pub(super) fn withdraw(&mut self, now: Time, token: LeaseToken, outcome: Outcome, why: &str) {
-        let Some(lease) = self.leases.get(&token) else {
+        let Some(lease) = self.leases.get(token) else {
             return;
         };
         let (session, job, attempt) = (lease.session, lease.job, lease.attempt.number);
@@ -244,7 +244,7 @@ impl Coordinator {
 
     /// The term is over. The job may be placed again; until then its old holder may resume.
     fn lapse(&mut self, now: Time, token: LeaseToken) {
-        let Some(lease) = self.leases.get(&token) else { return };
+        let Some(lease) = self.leases.get(token) else { return };
         let job = lease.job;
         let cancelled = lease.cancelled.clone();
         let why = format!("the lease of {} ended without a sign of life", lease.attempt.worker);
@@ -252,7 +252,7 @@ impl Coordinator {
             self.withdraw(now, token, Outcome::Cancelled, &why);
             self.finish_job(now, job, Outcome::Cancelled, &why);
         } else if self.may_repeat(job) {
-            self.leases.get_mut(&token).expect("looked up above").state = LeaseState::Lapsed;
+            self.leases.get_mut(token).expect("looked up above").state = LeaseState::Lapsed;
             self.note_lost(now, job, &why);
             self.requeue(now, job);
         } else {
@@ -310,7 +310,7 @@ impl Coordinator {
     }
 
     fn remove_lease(&mut self, token: LeaseToken) -> Option<Lease> {
-        let lease = self.leases.remove(&token)?;
+        let lease = self.leases.remove(token)?;
         self.timers.remove(&(lease.until, Timer::Lease(token)));
         if let Some((at, _)) = &lease.cancelled {
             self.timers.remove(&(*at, Timer::Cancel(token)));
@@ -319,7 +319,7 @@ impl Coordinator {
     }
 
     fn set_term(&mut self, now: Time, token: LeaseToken) {
-        let Some(lease) = self.leases.get_mut(&token) else {
+        let Some(lease) = self.leases.get_mut(token) else {
             return;
         };
         self.timers.remove(&(lease.until, Timer::Lease(token)));
@@ -329,7 +329,7 @@ impl Coordinator {
 
     /// A call on a lease is a sign of life: where its term was over, and the job not placed again, it resumes.
     fn hear(&mut self, now: Time, token: LeaseToken) -> Result<(), Refusal> {
-        match self.leases.get(&token).ok_or_else(stale)?.state {
+        match self.leases.get(token).ok_or_else(stale)?.state {
             LeaseState::Offered => Err(Refusal::new(RefusalCode::Conflict, "the lease was not accepted yet")),
             LeaseState::Running => Ok(()),
             LeaseState::Lapsed => {
@@ -340,7 +340,7 @@ impl Coordinator {
     }
 
     fn step_of(&self, token: LeaseToken, step: u16) -> Result<(StepKey, String), Refusal> {
-        let lease = self.leases.get(&token).ok_or_else(stale)?;
+        let lease = self.leases.get(token).ok_or_else(stale)?;
         let plan = self.job_plan(lease.job);
         let name = plan.steps.get(usize::from(step)).map(|step| step.name.clone()).ok_or_else(|| {
             let count = plan.steps.len();

@@ -4,6 +4,7 @@
 //! [`Coordinator::poll_effect`], in order. It is told the time. A crash is a restart from [`Loaded`].
 
 mod build;
+mod by_worker;
 mod check;
 mod grant;
 mod history;
@@ -24,6 +25,7 @@ pub use request::Request;
 pub use trigger::{Past, chosen};
 pub use worker::Standing;
 
+use by_worker::ByWorker;
 use history::History;
 use model::{Build, Job, Lease, LeaseState, Session, Timer};
 use queue::Queue;
@@ -45,8 +47,8 @@ pub struct Coordinator {
     /// (project, ref) -> the last acknowledged revision.
     heads: BTreeMap<(String, String), String>,
     queue: Queue,
-    leases: BTreeMap<LeaseToken, Lease>,
-    sessions: BTreeMap<SessionId, Session>,
+    leases: ByWorker<LeaseToken, Lease>,
+    sessions: ByWorker<SessionId, Session>,
     /// Sessions with a waiting `take`.
     ready: BTreeSet<SessionId>,
     workers: BTreeMap<String, WorkerRow>,
@@ -74,8 +76,8 @@ impl Coordinator {
             numbers: loaded.numbers.into_iter().collect(),
             heads: loaded.heads.into_iter().map(|(project, name, revision)| ((project, name), revision)).collect(),
             queue: Queue::default(),
-            leases: BTreeMap::new(),
-            sessions: BTreeMap::new(),
+            leases: ByWorker::new(),
+            sessions: ByWorker::new(),
             ready: BTreeSet::new(),
             workers: loaded.workers.into_iter().map(|row| (row.name.clone(), row)).collect(),
             grants: BTreeMap::new(),
@@ -143,7 +145,7 @@ impl Coordinator {
     /// The index-th source of the build that a lease is for.
     pub fn lease_source(&self, token: LeaseToken, index: usize) -> Result<Source, Refusal> {
         let stale = || Refusal::new(RefusalCode::Stale, "the lease is over");
-        let lease = self.leases.get(&token).ok_or_else(stale)?;
+        let lease = self.leases.get(token).ok_or_else(stale)?;
         let sources = &self.builds[&lease.job.build].row.stamp.sources;
         let missing = || Refusal::new(RefusalCode::Invalid, format!("the stamp has {} sources", sources.len()));
         sources.get(index).cloned().ok_or_else(missing)

@@ -1,5 +1,6 @@
 //! What the coordinator knows: builds, jobs, leases, sessions, and the terms it works under.
 
+use super::by_worker::OfWorker;
 use super::record::{AttemptRow, BuildId, BuildRow, GrantId, JobKey, JobRow, LeaseToken, Record, StepRow};
 use schema::values::{Assignment, Commit, Description, Plan, Resources, Time, Trust};
 use std::collections::{BTreeMap, BTreeSet};
@@ -138,6 +139,12 @@ pub(super) struct Lease {
     pub cancelled: Option<(Time, String)>,
 }
 
+impl OfWorker for Lease {
+    fn worker(&self) -> &str {
+        &self.attempt.worker
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Session {
     pub worker: String,
@@ -150,6 +157,12 @@ pub(super) struct Session {
     pub waiting: Option<Resources>,
     pub draining: bool,
     pub since: Time,
+}
+
+impl OfWorker for Session {
+    fn worker(&self) -> &str {
+        &self.worker
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -11,7 +11,7 @@ use std::time::Duration;
 impl Coordinator {
     /// A `take` waits, with these resources free.
     pub fn worker_ready(&mut self, now: Time, session: SessionId, free: Resources) {
-        let Some(entry) = self.sessions.get_mut(&session) else {
+        let Some(entry) = self.sessions.get_mut(session) else {
             return;
         };
         entry.waiting = Some(free);
@@ -21,7 +21,7 @@ impl Coordinator {
 
     /// The `take` was dropped.
     pub fn worker_unready(&mut self, session: SessionId) {
-        if let Some(entry) = self.sessions.get_mut(&session) {
+        if let Some(entry) = self.sessions.get_mut(session) {
             entry.waiting = None;
         }
         self.ready.remove(&session);
@@ -29,7 +29,7 @@ impl Coordinator {
 
     /// Offers the first job that this session can take, if both wait.
     pub(super) fn place_on(&mut self, now: Time, session: SessionId) {
-        let Some(entry) = self.sessions.get(&session) else {
+        let Some(entry) = self.sessions.get(session) else {
             return;
         };
         let Some(free) = entry.waiting else { return };
@@ -48,7 +48,7 @@ impl Coordinator {
         let sessions = &self.sessions;
         let terms = &self.terms.pools;
         self.queue.enter(job, need, plan.priority, |need| {
-            sessions.iter().filter(|(_, session)| is_able(session, need, terms)).map(|(id, _)| *id).collect()
+            sessions.iter().filter(|(_, session)| is_able(session, need, terms)).map(|(id, _)| id).collect()
         });
         if let Some(session) = self.find_ready(job) {
             self.offer(now, session, job);
@@ -68,7 +68,7 @@ impl Coordinator {
         let Some(need) = self.queue.need(job) else {
             return String::new();
         };
-        let able: Vec<&Session> = self.queue.able(job).filter_map(|id| self.sessions.get(&id)).collect();
+        let able: Vec<&Session> = self.queue.able(job).filter_map(|id| self.sessions.get(id)).collect();
         if able.is_empty() {
             let away: Vec<String> = self.able_and_away(need).map(|session| session.worker).collect();
             return match away.as_slice() {
@@ -96,7 +96,7 @@ impl Coordinator {
         let Some(need) = self.queue.need(job) else {
             return true;
         };
-        let mut here = self.queue.able(job).filter_map(|id| self.sessions.get(&id));
+        let mut here = self.queue.able(job).filter_map(|id| self.sessions.get(id));
         here.any(|session| session.description.total.holds(&need.room))
             || self.able_and_away(need).any(|session| session.description.total.holds(&need.room))
     }
@@ -107,8 +107,12 @@ impl Coordinator {
 
     fn nearest_miss(&self, need: &Need) -> String {
         let pools = need.pools.iter().cloned().collect::<Vec<_>>().join(", ");
-        let in_pools: Vec<&Session> =
-            self.sessions.values().filter(|session| in_pools(session, &need.pools, &self.terms.pools)).collect();
+        let in_pools: Vec<&Session> = self
+            .sessions
+            .iter()
+            .map(|(_, session)| session)
+            .filter(|session| in_pools(session, &need.pools, &self.terms.pools))
+            .collect();
         if in_pools.is_empty() {
             return format!("no worker of pool {pools} is connected: `guild grant issue --kind worker` and join one");
         }
@@ -125,7 +129,7 @@ impl Coordinator {
     }
 
     fn has_room(&self, id: SessionId, job: JobKey) -> bool {
-        let (Some(session), Some(need)) = (self.sessions.get(&id), self.queue.need(job)) else {
+        let (Some(session), Some(need)) = (self.sessions.get(id), self.queue.need(job)) else {
             return false;
         };
         self.takes_work(session) && session.waiting.is_some_and(|free| free.holds(&need.room))
@@ -153,7 +157,7 @@ impl Coordinator {
         self.queue.leave(job);
         self.drop_lapsed(now, job);
         let token = self.tokens.draw();
-        let session = self.sessions.get(&id).expect("an offer goes to a live session");
+        let session = self.sessions.get(id).expect("an offer goes to a live session");
         let term = self.term(session, &need);
         let attempt = self.new_attempt(now, job, token, session);
         let until = now.after(self.terms.offer);

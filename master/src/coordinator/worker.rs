@@ -47,7 +47,7 @@ impl Coordinator {
         let Some(session) = self.close_session(id) else {
             return;
         };
-        self.give_back_offers(now, id);
+        self.give_back_offers(now, &session.worker, id);
         if let Some(row) = self.workers.get_mut(&session.worker) {
             row.last_heard = now;
             let row = row.clone();
@@ -58,15 +58,15 @@ impl Coordinator {
 
     /// No further offers in this session.
     pub fn drain_session(&mut self, id: SessionId) {
-        if let Some(session) = self.sessions.get_mut(&id) {
+        if let Some(session) = self.sessions.get_mut(id) {
             session.draining = true;
         }
     }
 
     /// The live session of a worker and its process, for telling a clone from a successor.
     pub fn session_of(&self, worker: &str) -> Option<(SessionId, [u8; 16])> {
-        let found = self.sessions.iter().find(|(_, session)| session.worker == worker);
-        found.map(|(id, session)| (*id, session.instance))
+        let found = self.sessions.of(worker).next();
+        found.map(|(id, session)| (id, session.instance))
     }
 
     /// A second process showed the same worker key while the first still answered.
@@ -101,8 +101,16 @@ impl Coordinator {
 
     /// Jobs that wait, in the order in which they would be placed; then those that wait for other jobs.
     pub fn queue_list(&self) -> Vec<QueueStatus> {
-        let queued = self.queue.in_order(QUEUE_SHOWN);
-        queued.into_iter().map(|job| self.queue_status(job, self.why_waiting(job))).collect()
+        let mut reasons = BTreeMap::new();
+        let queued = self.queue.in_order(QUEUE_SHOWN).into_iter();
+        queued
+            .map(|job| {
+                // the same for all that need the same, and not cheap with many workers
+                let need = self.queue.need(job);
+                let reason: &mut String = reasons.entry(need).or_insert_with(|| self.why_waiting(job));
+                self.queue_status(job, reason.clone())
+            })
+            .collect()
     }
 
     /// Why a job is not running, for its page; empty where it is not waiting.
@@ -127,7 +135,7 @@ impl Coordinator {
     /// Ends the sessions of workers whose grants are over. Their leases run out by themselves.
     pub(super) fn end_sessions_of(&mut self, now: Time, grants: &[GrantId]) {
         let of_grants = self.sessions.iter().filter(|(_, session)| grants.contains(&session.grant));
-        let ids: Vec<SessionId> = of_grants.map(|(id, _)| *id).collect();
+        let ids: Vec<SessionId> = of_grants.map(|(id, _)| id).collect();
         for id in ids {
             self.session_lost(now, id, "its grant was revoked");
             self.effects.push_back(Effect::EndSession { session: id });
@@ -158,8 +166,8 @@ impl Coordinator {
 
     /// What the sessions of workers that are known and not connected would be: they may come back.
     pub(super) fn away(&self) -> impl Iterator<Item = Session> + '_ {
-        let here: BTreeSet<&str> = self.sessions.values().map(|session| session.worker.as_str()).collect();
-        let away = self.workers.values().filter(move |row| !row.forgotten && !here.contains(row.name.as_str()));
+        let is_here = |row: &WorkerRow| self.sessions.of(&row.name).next().is_some();
+        let away = self.workers.values().filter(move |row| !row.forgotten && !is_here(row));
         away.filter_map(|row| {
             let grant = self.grants.get(&row.grant).filter(|grant| grant.revoked.is_none())?;
             Some(Session::new(row.last_heard, grant, [0; 16], &row.description))
@@ -167,27 +175,28 @@ impl Coordinator {
     }
 
     fn close_session(&mut self, id: SessionId) -> Option<Session> {
-        let session = self.sessions.remove(&id)?;
+        let session = self.sessions.remove(id)?;
         self.ready.remove(&id);
         self.queue.part(id);
-        for lease in self.leases.values_mut().filter(|lease| lease.session == Some(id)) {
-            if lease.state != LeaseState::Offered {
-                lease.session = None;
-            }
+        let running = self.leases.of(&session.worker).filter(|(_, lease)| lease.state != LeaseState::Offered);
+        let tokens: Vec<LeaseToken> =
+            running.filter(|(_, lease)| lease.session == Some(id)).map(|(token, _)| token).collect();
+        for lease in tokens {
+            self.leases.get_mut(lease).expect("found above").session = None;
         }
         Some(session)
     }
 
-    fn give_back_offers(&mut self, now: Time, id: SessionId) {
-        let offered = self.leases.iter().filter(|(_, lease)| lease.session == Some(id));
-        let tokens: Vec<LeaseToken> = offered.map(|(token, _)| *token).collect();
+    fn give_back_offers(&mut self, now: Time, worker: &str, id: SessionId) {
+        let offered = self.leases.of(worker).filter(|(_, lease)| lease.session == Some(id));
+        let tokens: Vec<LeaseToken> = offered.map(|(token, _)| token).collect();
         for token in tokens {
             self.give_back(now, token);
         }
     }
 
     fn stand(&mut self, now: Time, id: SessionId, worker: &str, token: LeaseToken) -> Standing {
-        let Some(lease) = self.leases.get_mut(&token) else {
+        let Some(lease) = self.leases.get_mut(token) else {
             return Standing::Stale;
         };
         if lease.attempt.worker != worker || lease.state == LeaseState::Offered {
@@ -203,9 +212,8 @@ impl Coordinator {
     }
 
     fn lose_unnamed(&mut self, now: Time, worker: &str, running: &[LeaseToken]) {
-        let of_worker = self.leases.iter().filter(|(_, lease)| lease.attempt.worker == worker);
         let tokens: Vec<LeaseToken> =
-            of_worker.map(|(token, _)| *token).filter(|token| !running.contains(token)).collect();
+            self.leases.of(worker).map(|(token, _)| token).filter(|token| !running.contains(token)).collect();
         for token in tokens {
             self.lose(now, token, &format!("worker {worker} came back without it"));
         }
@@ -253,8 +261,8 @@ impl Coordinator {
     }
 
     fn worker_status(&self, row: &WorkerRow) -> WorkerStatus {
-        let session = self.sessions.values().find(|session| session.worker == row.name);
-        let held = self.leases.values().filter(|lease| lease.attempt.worker == row.name);
+        let session = self.sessions.of(&row.name).next().map(|(_, session)| session);
+        let held = self.leases.of(&row.name).map(|(_, lease)| lease);
         let running = held.filter(|lease| lease.state != LeaseState::Offered).map(|lease| self.selector(lease.job));
         WorkerStatus {
             name: row.name.clone(),

@@ -14,7 +14,7 @@ use support::seed::Random;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
-use worker::supervisor::{Cause, Journal, Order, StepFiles};
+use worker::supervisor::{Cause, Journal, Order, Room, StepFiles};
 use worker::world::{Machine, Stream};
 
 const LINE: usize = 4096;
@@ -160,8 +160,7 @@ struct Life<'a> {
     job: Job,
     token: String,
     step: u16,
-    files: StepFiles,
-    room: File,
+    room: Room,
     log: File,
     marks: File,
     order: Order,
@@ -191,16 +190,17 @@ impl<'a> Life<'a> {
             }
         }
         let files = StepFiles::new(&start.dir, start.step);
+        let (_, room) = files.take_order()?;
+        room.begin()?;
         let (now, order) = (Instant::now(), start.order);
         let life = Life {
             host,
             job: (named(&order, "GUILD_BUILD").parse().unwrap_or(0), named(&order, "GUILD_JOB")),
             token: named(&order, "GUILD_ATTEMPT"),
             step: start.step,
-            room: files.reserve_journal()?,
+            room,
             log: File::create(files.spool())?,
             marks: File::create(files.marks())?,
-            files,
             script: Script::of(&order),
             line,
             received: Vec::new(),
@@ -321,7 +321,7 @@ impl<'a> Life<'a> {
         self.host.record.end(&self.job, &self.token, self.step, Some(cause.clone()), exit.clone());
         let (started, ended) = (Time(1), Time(2));
         let journal = Journal { cause, exit, started, ended, size: self.written as u64, survivors: 0 };
-        match self.files.write_journal(&self.room, &journal) {
+        match self.room.write(&journal) {
             Ok(()) => self.say("exited\n"),
             Err(error) => self.host.record.tell(&format!("a journal cannot be written: {error}")),
         }

@@ -181,7 +181,8 @@ pub(crate) struct Entry {
     margin_ms: Cell<u64>,
     /// Held for as long as steps may run.
     workspace: RefCell<Option<Rc<Workspace>>>,
-    changed: watch::Sender<u64>,
+    /// Of this one, and of all.
+    changed: (watch::Sender<u64>, watch::Sender<u64>),
 }
 
 /// What the master is to know of one step.
@@ -203,7 +204,7 @@ impl Entry {
         hands: Hands,
         halt: Option<Halt>,
         workspace: Option<Workspace>,
-        changed: watch::Sender<u64>,
+        all_changed: watch::Sender<u64>,
     ) -> Entry {
         let steps = offered.assignment.job.steps.iter().map(|_| Step::new()).collect();
         Entry {
@@ -221,7 +222,7 @@ impl Entry {
             lease_end: Cell::default(),
             margin_ms: Cell::new(0),
             workspace: RefCell::new(workspace.map(Rc::new)),
-            changed,
+            changed: (watch::Sender::new(0), all_changed),
         }
     }
 
@@ -267,12 +268,14 @@ impl Entry {
         &self.steps[usize::from(step)]
     }
 
+    /// Tells of every change in this attempt.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
+        self.changed.0.subscribe()
     }
 
     fn tell(&self) {
-        self.changed.send_modify(|count| *count += 1);
+        self.changed.0.send_modify(|count| *count += 1);
+        self.changed.1.send_modify(|count| *count += 1);
     }
 
     // the steps

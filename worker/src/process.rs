@@ -105,13 +105,13 @@ pub(crate) async fn settle(world: &World, dir: &Path, step: u16, mark: &str) -> 
         tracing::error!(dir = %dir.display(), step, %error, "what a killed supervisor left was not looked for");
         0
     });
-    let why = match files.spool().exists() {
+    let why = match files.has_begun()? {
         true => "the supervisor of the step was killed",
         false => "the supervisor of the step could not begin",
     };
     let mut journal = Journal::without_process(Cause::Broken(why.to_owned()), why, world.clock.wall());
     journal.size = std::fs::metadata(files.spool()).map_or(0, |spool| spool.len());
     journal.survivors = u32::try_from(survivors).unwrap_or(u32::MAX);
-    files.write_journal(&files.reserve_journal()?, &journal)?;
+    files.write_journal(&journal)?;
     Ok(journal)
 }

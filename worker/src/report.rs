@@ -2,7 +2,7 @@
 //! What was acknowledged is not said again on this connection. On the next one everything is, until the end of all was
 //! acknowledged: it costs little where the master has it, and what the master lost it gets.
 
-use crate::ledger::Entry;
+use crate::ledger::{Entry, Step};
 use crate::output::{ShipError, Shipped, Window, ship};
 use futures::future::{try_join, try_join_all};
 use schema::fail_point::fail_point;
@@ -121,7 +121,7 @@ async fn report_step(entry: &Entry, lease: &lease::Client, window: &Window, inde
     request.get().set_index(index);
     let report = request.send().pipeline.get_report();
     let Some(at) = has_begun else {
-        return finish(entry, &report, index, Shipped { size: 0, hash: Some(blake3::hash(b"").into()) }).await;
+        return finish(entry, &report, index, Shipped::nothing()).await;
     };
     let begin = async {
         let mut request = report.started_request();
@@ -133,6 +133,8 @@ async fn report_step(entry: &Entry, lease: &lease::Client, window: &Window, inde
     let follow = async {
         let shipped = match step.shipped.get() {
             Some(shipped) => shipped,
+            // nobody need make a log for a step that is silent
+            None if is_silent(step).await? => Shipped::nothing(),
             None => {
                 let sink = report.log_request().send().pipeline.get_sink();
                 let is_new = step.is_unsent.replace(false);
@@ -173,6 +175,13 @@ fn judge(refusal: Option<Refusal>) -> Result<(), Trouble> {
         Some(refusal) if refusal.code == RefusalCode::Stale => Err(Trouble::Stale(refusal)),
         Some(refusal) => Err(Trouble::Refused(refusal)),
     }
+}
+
+/// Waits until a step has printed something, or will not any more.
+async fn is_silent(step: &Step) -> Result<bool, capnp::Error> {
+    let mut grown = step.grown.subscribe();
+    let grown = grown.wait_for(|grown| grown.is_final || grown.size > 0).await.map_err(|_| dropped())?;
+    Ok(grown.size == 0)
 }
 
 async fn until<T: Clone>(told: &mut watch::Receiver<Option<T>>) -> Result<T, capnp::Error> {

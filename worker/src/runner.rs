@@ -110,7 +110,7 @@ async fn take_up(yard: &Yard, entry: &Entry, step: u16) -> io::Result<Option<Jou
         Err(error) => return Err(error),
     };
     let Some(supervised) = Supervised::find(&yard.world, &entry.dir, step).await? else {
-        if files.has_begun() {
+        if files.has_begun()? {
             return settle(&yard.world, &entry.dir, step, &entry.mark()).await.map(Some);
         }
         // the worker died between its order and the supervisor's first breath

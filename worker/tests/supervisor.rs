@@ -75,7 +75,7 @@ impl Step {
     }
 
     fn log(&self) -> Vec<u8> {
-        std::fs::read(self.files().spool()).unwrap()
+        std::fs::read(self.files().spool()).unwrap_or_default()
     }
 
     fn file(&self, name: &str) -> PathBuf {

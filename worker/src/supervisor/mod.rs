@@ -16,7 +16,7 @@ mod watch;
 
 pub use clock::{Moment, milliseconds, wall, wall_of};
 pub use nursery::Nursery;
-pub use order::{Cause, Journal, Limits, Order, StepFiles, shortened};
+pub use order::{Cause, Journal, Limits, Order, Room, StepFiles, shortened};
 pub(crate) use spool::MARK_BYTES;
 pub use start::{Prepared, connect, prepare};
 
@@ -58,18 +58,18 @@ pub fn supervise_main(arguments: &[String]) -> ExitCode {
 
 fn supervise(dir: &Path, step: u16) -> io::Result<()> {
     let files = StepFiles::new(dir, step);
-    let order = files.read_order()?;
+    let (order, room) = files.take_order()?;
     // the order's lock is ours through standard output
     let _ = rustix::process::setsid();
     if order.tier == Tier::Guard {
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     }
-    let room = files.reserve_journal()?;
-    let spool = Spool::create(&files.spool(), &files.marks(), order.limits.output_max)?;
+    room.begin()?;
+    let spool = Spool::new(files.spool(), files.marks(), order.limits.output_max);
     let mut link = Link::open(&files.address()?, io::stdin().as_fd().try_clone_to_owned()?)?;
     let journal = run(&order, spool, &mut link);
     fail_point("supervisor-exited");
-    files.write_journal(&room, &journal)?;
+    room.write(&journal)?;
     fail_point("supervisor-journalled");
     link.tell_exited();
     Ok(())

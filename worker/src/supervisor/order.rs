@@ -1,7 +1,9 @@
 //! What a worker and the supervisor of a step leave for each other on disk: the order, before the step, and the
-//! journal, after it. Both outlive either process.
+//! journal, after it. Both outlive either process. They are lines of one file, since a file costs time to make and to
+//! remove, and many a step has hardly more to do.
 
 use crate::isolation::Tier;
+use crate::whole;
 use schema::values::{Exit, Time};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -11,8 +13,10 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::os::unix::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-/// The journal's room is taken before the step starts, so that a full disk cannot keep its end from us.
+/// The journal's room is taken with the order, so that a full disk cannot keep a step's end from us.
 const JOURNAL_ROOM: usize = 4096;
+/// Where the room begins, once a supervisor has.
+const BEGUN: u8 = b'*';
 const REASON_BYTES_MAX: usize = 1024;
 
 /// One step to run, with nothing left to decide.
@@ -128,7 +132,8 @@ impl StepFiles {
         self.named("sock")
     }
 
-    fn journal(&self) -> PathBuf {
+    /// Where a supervisor of 0.1.0 writes how the step ended.
+    fn journal_before(&self) -> PathBuf {
         self.named("exit")
     }
 
@@ -136,17 +141,24 @@ impl StepFiles {
         self.dir.join(format!("step-{}.{ending}", self.step))
     }
 
-    /// Writes the order. The file is locked for as long as it, or a copy of its descriptor, is open: the supervisor
-    /// gets one, so that whoever finds it unlocked knows that there is no supervisor.
+    /// Writes the order, and room for the journal in the line behind it. The file is locked for as long as it, or a copy of
+    /// its descriptor, is open: the supervisor gets one, so that whoever finds it unlocked knows that there is no supervisor.
     pub fn write_order(&self, order: &Order) -> io::Result<File> {
-        let mut file = private().create_new(true).open(self.order())?;
+        let mut file = File::options().write(true).mode(0o600).create_new(true).open(self.order())?;
         file.lock()?;
-        file.write_all(&serde_json::to_vec(order)?)?;
+        let mut line = serde_json::to_vec(order)?;
+        line.push(b'\n');
+        line.resize(line.len() + JOURNAL_ROOM, b' ');
+        file.write_all(&line)?;
         Ok(file)
     }
 
-    pub fn read_order(&self) -> io::Result<Order> {
-        Ok(serde_json::from_slice(&std::fs::read(self.order())?)?)
+    /// For the supervisor: what to do, and where to write how it ended.
+    pub fn take_order(&self) -> io::Result<(Order, Room)> {
+        let noted = self.read()?;
+        let order = serde_json::from_slice(noted.order())?;
+        let at = noted.room.ok_or(io::ErrorKind::InvalidData)? as u64;
+        Ok((order, Room { file: File::options().write(true).open(self.order())?, at }))
     }
 
     /// Whether a supervisor lives, or was just started.
@@ -158,31 +170,80 @@ impl StepFiles {
         }
     }
 
-    /// Whether a supervisor came so far that the step may have run. Its spool is made before that.
-    pub fn has_begun(&self) -> bool {
-        self.spool().exists() || self.journal().exists()
+    /// Whether a supervisor came so far that the step may have run.
+    pub fn has_begun(&self) -> io::Result<bool> {
+        let noted = self.read()?;
+        Ok(match noted.room {
+            Some(room) => noted.bytes.get(room) == Some(&BEGUN),
+            None => self.spool().exists() || self.journal_before().exists(),
+        })
     }
 
-    /// Takes the room for a journal, or keeps what was taken.
-    pub fn reserve_journal(&self) -> io::Result<File> {
-        let file = private().create(true).truncate(false).open(self.named("exit.new"))?;
-        file.write_all_at(&[b' '; JOURNAL_ROOM], 0)?;
-        Ok(file)
-    }
-
-    /// Writes the journal, whole or not at all.
-    pub fn write_journal(&self, room: &File, journal: &Journal) -> io::Result<()> {
-        room.write_all_at(&serde_json::to_vec(journal)?, 0)?;
-        std::fs::rename(self.named("exit.new"), self.journal())
+    /// Writes the journal in the place of a supervisor that is no more.
+    pub fn write_journal(&self, journal: &Journal) -> io::Result<()> {
+        let noted = self.read()?;
+        match noted.room {
+            Some(at) => Room { file: File::options().write(true).open(self.order())?, at: at as u64 }.write(journal),
+            None => whole::write(&self.journal_before(), &serde_json::to_vec(journal)?),
+        }
     }
 
     /// None: the step has not ended, as far as anyone wrote down.
     pub fn read_journal(&self) -> io::Result<Option<Journal>> {
-        match std::fs::read(self.journal()) {
+        let noted = self.read()?;
+        match noted.room {
+            Some(room) => Ok(serde_json::from_slice(noted.bytes.get(room + 1..).unwrap_or_default()).ok()),
+            None => self.read_journal_before(),
+        }
+    }
+
+    fn read_journal_before(&self) -> io::Result<Option<Journal>> {
+        match std::fs::read(self.journal_before()) {
             Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    fn read(&self) -> io::Result<Noted> {
+        let bytes = std::fs::read(self.order())?;
+        let room = bytes.iter().position(|byte| *byte == b'\n').map(|end| end + 1);
+        Ok(Noted { bytes, room })
+    }
+}
+
+/// A supervisor's place in the order's file.
+#[derive(Debug)]
+pub struct Room {
+    file: File,
+    at: u64,
+}
+
+impl Room {
+    /// Notes that the step may run from now on.
+    pub fn begin(&self) -> io::Result<()> {
+        self.file.write_all_at(&[BEGUN], self.at)
+    }
+
+    /// Writes the journal. What is cut short by the end of its writer is none.
+    pub fn write(&self, journal: &Journal) -> io::Result<()> {
+        let mut line = serde_json::to_vec(journal)?;
+        // over all of one that was cut short
+        line.resize(line.len().max(JOURNAL_ROOM - 1), b' ');
+        self.file.write_all_at(&line, self.at + 1)
+    }
+}
+
+/// An order's file.
+struct Noted {
+    bytes: Vec<u8>,
+    /// Where the room for the journal begins. None: a worker of 0.1.0 wrote the order.
+    room: Option<usize>,
+}
+
+impl Noted {
+    fn order(&self) -> &[u8] {
+        &self.bytes[..self.room.unwrap_or(self.bytes.len())]
     }
 }
 
@@ -191,8 +252,72 @@ pub fn shortened(text: &str) -> String {
     text[..text.floor_char_boundary(REASON_BYTES_MAX)].to_owned()
 }
 
-fn private() -> std::fs::OpenOptions {
-    let mut options = File::options();
-    options.write(true).mode(0o600);
-    options
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ordered() -> (tempfile::TempDir, StepFiles, Order) {
+        let dir = tempfile::tempdir().unwrap();
+        let limits = Limits {
+            step_ms: 0,
+            idle_ms: 0,
+            attempt_ms: 1,
+            lease_ms: 1,
+            margin_ms: 0,
+            orphan_ms: 1,
+            grace_ms: 1,
+            output_max: 1,
+        };
+        let argv = vec!["echo".to_owned(), "a\nb".to_owned()];
+        let order = Order { argv, env: Vec::new(), dir: dir.path().to_owned(), tier: Tier::Guard, limits };
+        let files = StepFiles::new(dir.path(), 7);
+        (dir, files, order)
+    }
+
+    fn ended(exit: i32) -> Journal {
+        Journal { exit: Exit::Code(exit), ..Journal::without_process(Cause::Ended, "", Time(5)) }
+    }
+
+    #[test]
+    fn an_order_and_its_end_share_a_file() {
+        let (_dir, files, order) = ordered();
+        drop(files.write_order(&order).unwrap());
+        let (taken, room) = files.take_order().unwrap();
+        assert_eq!(taken, order);
+        assert_eq!((files.has_begun().unwrap(), files.read_journal().unwrap()), (false, None));
+        room.begin().unwrap();
+        assert_eq!((files.has_begun().unwrap(), files.read_journal().unwrap()), (true, None));
+        let size = std::fs::metadata(files.order()).unwrap().len();
+        room.write(&ended(3)).unwrap();
+        assert_eq!(files.read_journal().unwrap(), Some(ended(3)));
+        assert_eq!(std::fs::metadata(files.order()).unwrap().len(), size, "the room was taken before");
+        assert_eq!(files.take_order().unwrap().0, order);
+    }
+
+    #[test]
+    fn a_journal_that_was_cut_short_is_none() {
+        let (_dir, files, order) = ordered();
+        drop(files.write_order(&order).unwrap());
+        let (_, room) = files.take_order().unwrap();
+        room.begin().unwrap();
+        let whole = serde_json::to_vec(&ended(1_000)).unwrap();
+        for length in 0..whole.len() {
+            room.file.write_all_at(&whole[..length], room.at + 1).unwrap();
+            assert_eq!(files.read_journal().unwrap(), None, "{length} bytes of it");
+        }
+        files.write_journal(&ended(1)).unwrap();
+        assert_eq!(files.read_journal().unwrap(), Some(ended(1)));
+    }
+
+    #[test]
+    fn what_a_worker_of_0_1_0_left_is_understood() {
+        let (dir, files, order) = ordered();
+        std::fs::write(files.order(), serde_json::to_vec(&order).unwrap()).unwrap();
+        assert_eq!((files.has_begun().unwrap(), files.read_journal().unwrap()), (false, None));
+        std::fs::write(files.spool(), "").unwrap();
+        assert!(files.has_begun().unwrap());
+        files.write_journal(&ended(2)).unwrap();
+        assert!(dir.path().join("step-7.exit").exists(), "where it would look for it itself");
+        assert_eq!(files.read_journal().unwrap(), Some(ended(2)));
+    }
 }

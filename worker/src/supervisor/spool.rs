@@ -5,19 +5,18 @@ use super::clock::{Moment, wall};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// One mark is enough for what comes within this time.
 const MARK_EVERY_MS: u64 = 100;
 /// Offset and time, each 8 bytes, least first.
 pub(crate) const MARK_BYTES: usize = 16;
 
+/// Both files are made when there is something to write: many a step is silent.
 #[derive(Debug)]
 pub(super) struct Spool {
-    log: File,
-    /// Made when there is something to mark: many a step is silent.
-    marks: Option<File>,
-    marks_at: PathBuf,
+    log: Late,
+    marks: Late,
     size: u64,
     most: u64,
     is_full: bool,
@@ -26,9 +25,9 @@ pub(super) struct Spool {
 
 impl Spool {
     /// Keeps at most `most` bytes, and then a line that says so.
-    pub(super) fn create(log: &Path, marks: &Path, most: u64) -> io::Result<Spool> {
-        let log = create(log)?;
-        Ok(Spool { log, marks: None, marks_at: marks.to_owned(), size: 0, most, is_full: false, marked: None })
+    pub(super) fn new(log: PathBuf, marks: PathBuf, most: u64) -> Spool {
+        let late = |path| Late { path, file: None };
+        Spool { log: late(log), marks: late(marks), size: 0, most, is_full: false, marked: None }
     }
 
     pub(super) fn size(&self) -> u64 {
@@ -67,22 +66,34 @@ impl Spool {
         let mut mark = [0; MARK_BYTES];
         mark[..8].copy_from_slice(&self.size.to_le_bytes());
         mark[8..].copy_from_slice(&wall().0.to_le_bytes());
-        let marks = match &mut self.marks {
-            Some(marks) => marks,
-            None => self.marks.insert(create(&self.marks_at)?),
-        };
-        marks.write_all(&mark)
+        self.marks.write(&mark)
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.log.write_all(bytes)?;
+        self.log.write(bytes)?;
         self.size += bytes.len() as u64;
         Ok(())
     }
 }
 
-fn create(path: &Path) -> io::Result<File> {
-    File::options().write(true).create(true).truncate(true).mode(0o600).open(path)
+/// A file that is made when it is first written.
+#[derive(Debug)]
+struct Late {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl Late {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => {
+                let made = File::options().write(true).create(true).truncate(true).mode(0o600).open(&self.path)?;
+                self.file.insert(made)
+            }
+        };
+        file.write_all(bytes)
+    }
 }
 
 #[cfg(test)]
@@ -93,7 +104,7 @@ mod tests {
     fn beyond_the_limit_there_is_one_notice() {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("log");
-        let mut spool = Spool::create(&log, &dir.path().join("marks"), 5).unwrap();
+        let mut spool = Spool::new(log.clone(), dir.path().join("marks"), 5);
         for part in ["abc", "def", "ghi"] {
             spool.append(part.as_bytes(), Moment(0)).unwrap();
         }
@@ -106,7 +117,7 @@ mod tests {
     fn marks_are_coarse() {
         let dir = tempfile::tempdir().unwrap();
         let marks = dir.path().join("marks");
-        let mut spool = Spool::create(&dir.path().join("log"), &marks, u64::MAX).unwrap();
+        let mut spool = Spool::new(dir.path().join("log"), marks.clone(), u64::MAX);
         for at in [0, 99, 100, 250] {
             spool.append(b"line\n", Moment(at)).unwrap();
         }

@@ -24,8 +24,6 @@ pub struct Prepared<'a> {
 /// Writes the order for a step, and makes the line to who will supervise it.
 pub fn prepare<'a>(dir: &'a Path, step: u16, order: &Order) -> io::Result<Prepared<'a>> {
     let (ours, theirs) = UnixStream::pair()?;
-    // by us, who can say so where there is no room for it
-    StepFiles::new(dir, step).reserve_journal()?;
     let locked = StepFiles::new(dir, step).write_order(order)?;
     Ok(Prepared { dir, step, ours, theirs, locked })
 }

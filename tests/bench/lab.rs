@@ -112,7 +112,8 @@ impl Lab {
     pub async fn until_attached(&self, count: usize) {
         let attached = async {
             while self.attached().await < count {
-                sleep(Duration::from_millis(2)).await;
+                // the list of all is not for nothing
+                sleep(Duration::from_millis(2 + count as u64 / 20)).await;
             }
         };
         timeout(PATIENCE, attached).await.expect("the workers attach");
@@ -147,17 +148,23 @@ impl Lab {
         let mut finished = self.finished().await;
         self.drain(true).await;
         let begin = (Instant::now(), self.cpu(), machine_busy());
-        let asked: Vec<u32> = stream::iter(0..count)
-            .map(|_| self.guild.run(PROJECT, "", &self.revision))
-            .buffer_unordered(ASKS)
-            .try_collect()
-            .await
-            .expect("builds are asked for");
+        let asked = self.ask(count).await;
         let queued = (Instant::now(), self.cpu(), machine_busy());
         self.drain(false).await;
         finished.all_of(asked.into_iter().collect()).await;
         let done = (Instant::now(), self.cpu(), machine_busy());
         Burst { submit: spent(begin, queued), drain: spent(queued, done) }
+    }
+
+    /// Builds that no worker may take.
+    pub async fn queue_up(&self, count: usize) {
+        self.drain(true).await;
+        self.ask(count).await;
+    }
+
+    async fn ask(&self, count: usize) -> Vec<u32> {
+        let asking = stream::iter(0..count).map(|_| self.guild.run(PROJECT, "", &self.revision));
+        asking.buffer_unordered(ASKS).try_collect().await.expect("builds are asked for")
     }
 
     async fn drain(&self, on: bool) {

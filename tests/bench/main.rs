@@ -4,6 +4,7 @@
 //! Absolute figures hold on a quiet machine: each run begins with a baseline, and every line tells the load.
 
 mod chart;
+mod crowd;
 mod figures;
 mod inside;
 mod lab;
@@ -57,6 +58,8 @@ pub enum Metric {
     Fanout,
     /// Lists and starts with many builds in the store
     History,
+    /// Jobs that wait: decisions, lists, memory, restart
+    Queue,
     /// Checkouts beside plain git
     Checkout,
     /// A grant taken back with many calls in flight

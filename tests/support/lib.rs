@@ -1,6 +1,7 @@
 //! What the tests share: a master in the process, or the programs themselves; seeds that replay.
 
 pub mod guild;
+pub mod hall;
 pub mod ledger;
 pub mod programs;
 pub mod seed;

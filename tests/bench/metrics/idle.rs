@@ -2,15 +2,14 @@
 //! product's own, many to a process; each has a key, a credential and a TLS connection of its own.
 
 use super::Bench;
+use crate::crowd::Crowd;
 use crate::lab::{Lab, one_job};
 use crate::proc::{memory_kib, peak_kib};
 use futures::{StreamExt as _, stream};
 use schema::identity::Identity;
 use schema::values::{GrantKind, What};
 use serde_json::json;
-use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use support::guild::enroll;
 
@@ -24,7 +23,7 @@ pub async fn measure(bench: &Bench<'_>) {
     let mut empty = f64::NAN;
     for count in counts.iter().copied() {
         let mut lab = Lab::open(bench.bin, &one_job("true"), &[]).await;
-        let crowd = Crowd::gather(&lab, count).await;
+        let crowds = gather(&lab, count).await;
         lab.until_attached(count).await;
         lab.stop_all();
         let began = Instant::now();
@@ -41,7 +40,7 @@ pub async fn measure(bench: &Bench<'_>) {
         }
         let detail = json!({
             "per_worker_kib": (count > 0).then(|| (memory - empty) / count as f64), "peak_mib": peak_kib(lab.master()) / 1024.0,
-            "pss_mib": memory_kib(lab.master(), "Pss") / 1024.0, "processes_of_workers": crowd.0.len(),
+            "pss_mib": memory_kib(lab.master(), "Pss") / 1024.0, "processes_of_workers": crowds.len(),
         });
         bench.figures.tell(&format!("idle_rss_{count}"), memory / 1024.0, "MiB", count, detail);
         bench.figures.tell(&format!("idle_cpu_{count}"), busy * 1e3, "ms/s", count, json!({"seconds": seconds}));
@@ -54,41 +53,17 @@ async fn settle(time: Duration) {
     tokio::time::sleep(time).await;
 }
 
-/// Processes full of workers; they end when their standard input does.
-struct Crowd(Vec<Child>);
-
-impl Crowd {
-    async fn gather(lab: &Lab, count: usize) -> Crowd {
-        let mut crowd = Crowd(Vec::new());
-        for first in (0..count).step_by(PER_PROCESS) {
-            let size = PER_PROCESS.min(count - first);
-            let dir = lab.path(&format!("crowd-{first}"));
-            let enrolled = (0..size).map(|number| state_of_one(lab, dir.join(number.to_string()), first + number));
-            stream::iter(enrolled).buffer_unordered(ENROL).collect::<Vec<()>>().await;
-            crowd.0.push(start(&dir, size));
-        }
-        crowd
+/// Processes full of workers.
+async fn gather(lab: &Lab, count: usize) -> Vec<Crowd> {
+    let mut crowds = Vec::new();
+    for first in (0..count).step_by(PER_PROCESS) {
+        let size = PER_PROCESS.min(count - first);
+        let dir = lab.path(&format!("crowd-{first}"));
+        let enrolled = (0..size).map(|number| state_of_one(lab, dir.join(number.to_string()), first + number));
+        stream::iter(enrolled).buffer_unordered(ENROL).collect::<Vec<()>>().await;
+        crowds.push(Crowd::gather(&["_workers".as_ref(), dir.as_os_str(), size.to_string().as_ref()]));
     }
-}
-
-impl Drop for Crowd {
-    fn drop(&mut self) {
-        for process in &mut self.0 {
-            drop(process.stdin.take());
-            let _ = process.wait();
-        }
-    }
-}
-
-fn start(dir: &Path, count: usize) -> Child {
-    let own = std::env::current_exe().expect("this program has a path");
-    let mut command = Command::new(own);
-    command.arg("_workers").arg(dir).arg(count.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = command.spawn().expect("it starts");
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut line).expect("it speaks");
-    assert_eq!(line.trim(), "ready");
-    child
+    crowds
 }
 
 /// As `grant issue` and `guild-worker join` do, without their processes.

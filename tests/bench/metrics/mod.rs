@@ -8,6 +8,7 @@ mod history;
 mod idle;
 mod latency;
 mod log;
+mod queue;
 mod ready;
 mod revoke;
 mod throughput;
@@ -30,6 +31,7 @@ pub async fn measure(metric: Metric, options: &Options, bin: &Path, figures: &Fi
         Metric::Events => events::measure(&bench).await,
         Metric::Fanout => fanout::measure(&bench).await,
         Metric::History => history::measure(&bench).await,
+        Metric::Queue => queue::measure(&bench).await,
         Metric::Checkout => checkout::measure(&bench).await,
         Metric::Revoke => revoke::measure(&bench).await,
     }

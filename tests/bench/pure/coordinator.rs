@@ -1,0 +1,55 @@
+//! Placement, and the whole life of a job in the coordinator.
+
+use criterion::{BenchmarkId, Criterion};
+use support::hall::Hall;
+
+const WAITING: [usize; 3] = [1_000, 10_000, 100_000];
+const WORKERS: [usize; 3] = [10, 100, 1_000];
+
+/// A worker asks, is offered the right one of all jobs that wait, and gives it back, so that as many wait as before.
+pub(crate) fn decisions(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("decision");
+    let grows = WAITING.map(|waiting| (waiting, 100)).into_iter().chain(WORKERS.map(|workers| (10_000, workers)));
+    for (waiting, workers) in grows {
+        let mut hall = Hall::new(workers, waiting);
+        let mut next = 0;
+        group.bench_function(BenchmarkId::new(format!("{workers} workers"), waiting), |bencher| {
+            bencher.iter(|| {
+                next = (next + 1) % workers;
+                let offer = hall.decide(next).expect("there is something for everybody");
+                hall.give_back(&offer);
+            });
+        });
+    }
+    group.finish();
+}
+
+/// From the change that makes a build to its end, while many wait.
+pub(crate) fn lives(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("life");
+    for waiting in WAITING {
+        let mut hall = Hall::new(100, waiting);
+        let mut next = 0;
+        group.bench_function(BenchmarkId::from_parameter(waiting), |bencher| {
+            bencher.iter(|| {
+                next = (next + 1) % hall.workers();
+                let offer = hall.decide(next).expect("there is something for everybody");
+                hall.work(&offer);
+                hall.submit();
+            });
+        });
+    }
+    group.finish();
+}
+
+/// What people look at.
+pub(crate) fn lists(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("list");
+    for workers in WORKERS {
+        let hall = Hall::new(workers, 10_000);
+        let name = |what: &str| BenchmarkId::new(what, workers);
+        group.bench_function(name("workers"), |bencher| bencher.iter(|| hall.it.worker_list()));
+        group.bench_function(name("queue"), |bencher| bencher.iter(|| hall.it.queue_list()));
+    }
+    group.finish();
+}

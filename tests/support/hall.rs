@@ -1,0 +1,148 @@
+//! A coordinator with any number of workers and of jobs that wait for them, so that what a decision costs can be seen as
+//! both grow. Needs and labels are mixed: half of the jobs want one kind of worker, a quarter a platform, a quarter any.
+
+use master::coordinator::record::{GrantId, LeaseToken, Loaded, RequestId};
+use master::coordinator::{Coordinator, Effect, GrantOrder, Planned, ROOT, Request, SessionId, StepEnd, Terms};
+use schema::sturdy_ref::Fingerprint;
+use schema::values::{
+    Assignment, Change, Command, Description, Exit, GrantKind, JobPlan, Outcome, Plan, Resources, StepPlan, Time,
+    Trust, What,
+};
+
+/// Kinds of workers; with two platforms and those that want nothing, two more kinds of need.
+const KINDS: usize = 50;
+const PLATFORMS: [&str; 2] = ["linux-x86_64", "linux-aarch64"];
+const ROOM: Resources = Resources { slots: 1, cpus_milli: 4_000, memory: 8 << 30 };
+
+pub struct Hall {
+    pub it: Coordinator,
+    now: Time,
+    sessions: Vec<SessionId>,
+    /// What was offered and not taken up yet.
+    offered: Vec<Assignment>,
+    submitted: usize,
+}
+
+impl Hall {
+    pub fn new(workers: usize, waiting: usize) -> Hall {
+        let now = Time(1_000_000);
+        let it = Coordinator::load(now, Terms::default(), Loaded::default(), [7; 32]);
+        let mut hall = Hall { it, now, sessions: Vec::new(), offered: Vec::new(), submitted: 0 };
+        hall.it.found(now);
+        for number in 0..workers {
+            hall.attach(number);
+        }
+        for _ in 0..waiting {
+            hall.submit();
+        }
+        assert_eq!(hall.it.queue_length(), waiting, "no worker asks yet");
+        hall
+    }
+
+    pub fn workers(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// A worker asks for work; answers what it is offered.
+    pub fn decide(&mut self, worker: usize) -> Option<Assignment> {
+        self.it.worker_ready(self.now, self.sessions[worker], ROOM);
+        self.settle();
+        self.offered.pop()
+    }
+
+    /// An offer that its worker does not take: the job waits again.
+    pub fn give_back(&mut self, offer: &Assignment) {
+        self.it.give_back(self.now, LeaseToken(offer.token));
+        self.settle();
+    }
+
+    /// From the acceptance of an offer to the end of its build.
+    pub fn work(&mut self, offer: &Assignment) {
+        let (now, token) = (self.now, LeaseToken(offer.token));
+        let end =
+            StepEnd { outcome: Outcome::Succeeded, exit: Exit::Code(0), time: now, log_size: 0, log_hash: Vec::new() };
+        let done = self
+            .it
+            .accept(now, token)
+            .and_then(|()| self.it.step_started(now, token, 0, now))
+            .and_then(|()| self.it.step_finished(now, token, 0, end))
+            .and_then(|()| self.it.complete(now, token, Outcome::Succeeded, ""));
+        done.expect("the lease is live");
+        self.settle();
+    }
+
+    /// One more build, of one job, which waits.
+    pub fn submit(&mut self) {
+        self.submitted += 1;
+        let number = self.submitted;
+        let change = Change {
+            project: "hall".to_owned(),
+            ref_name: format!("refs/heads/b{}", number % 100),
+            revision: format!("{number:040x}"),
+            ..Change::default()
+        };
+        let build = self.it.submit_change(self.now, ROOT, change).expect("each revision is another");
+        let plan = Plan { version: 1, jobs: vec![job(number)], trust: Trust::Trusted };
+        self.it.plan_ready(self.now, build, Planned::Plan(plan));
+        self.settle();
+    }
+
+    fn attach(&mut self, number: usize) {
+        let join = number_in_32(number);
+        let labels = vec![("kind".to_owned(), format!("k{}", number % KINDS))];
+        let order = GrantOrder {
+            kind: GrantKind::Worker,
+            name: format!("w{number}"),
+            what: What { labels, ..What::default() },
+            lifetime: None,
+            join_hash: join,
+        };
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&(number as u64).to_be_bytes());
+        let request = Request { id: RequestId(id), by: ROOT, body: join };
+        let grant: GrantId = self.it.issue(self.now, request, order).expect("the root may issue");
+        self.it.redeem(self.now, join, join, Fingerprint(join)).expect("a fresh join");
+        let description = Description {
+            platform: PLATFORMS[number % PLATFORMS.len()].to_owned(),
+            total: ROOM,
+            ..Description::default()
+        };
+        let (session, _) = self.it.attach(self.now, grant, id, &[], description).expect("its grant is in force");
+        self.sessions.push(session);
+        self.settle();
+    }
+
+    /// Takes what the coordinator wants done; records go nowhere.
+    fn settle(&mut self) {
+        while let Some(effect) = self.it.poll_effect() {
+            if let Effect::Offer { assignment, .. } = effect {
+                self.offered.push(*assignment);
+            }
+        }
+    }
+}
+
+fn job(number: usize) -> JobPlan {
+    let (on, want) = match number % 4 {
+        0 => (String::new(), Vec::new()),
+        1 => (PLATFORMS[number / 4 % PLATFORMS.len()].to_owned(), Vec::new()),
+        _ => (String::new(), vec![format!("kind=k{}", number % KINDS)]),
+    };
+    let step = StepPlan {
+        name: "run".to_owned(),
+        command: Command::Exec(vec!["true".to_owned()]),
+        env: Vec::new(),
+        dir: String::new(),
+        timeout_ms: 0,
+        idle_ms: 0,
+        always: false,
+        continue_on_failure: false,
+    };
+    JobPlan { name: "run".to_owned(), on, want, steps: vec![step], ..JobPlan::default() }
+}
+
+fn number_in_32(number: usize) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&(number as u64 + 1).to_be_bytes());
+    bytes
+}

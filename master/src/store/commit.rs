@@ -7,6 +7,7 @@ use crate::coordinator::record::{
 };
 use rusqlite::{Connection, ErrorCode, Transaction, params};
 use schema::values::{Change, Event, Time};
+use std::collections::BTreeMap;
 
 /// Answers are kept for so long, and so many of them (`common.capnp`).
 const REQUESTS_KEPT_MS: i64 = 7 * 24 * 3600 * 1000;
@@ -38,6 +39,7 @@ fn write(connection: &mut Connection, batch: &[Record]) -> Result<(), Failure> {
         write_record(&transaction, record)?;
     }
     write_counters(&transaction, batch)?;
+    sweep_requests(&transaction, batch)?;
     Ok(transaction.commit()?)
 }
 
@@ -56,23 +58,35 @@ fn has_no_room(path: &str) -> bool {
     rustix::fs::statvfs(path).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM_MIN)
 }
 
-/// Notes the highest ids of the batch, so that none is used again after its row was deleted.
+/// Notes the highest ids and numbers of the batch, so that none is used again after its row was deleted.
 fn write_counters(to: &Transaction<'_>, batch: &[Record]) -> Result<(), Failure> {
     let (mut build, mut grant) = (0, 0);
-    let mut events = Vec::new();
+    let (mut events, mut numbers) = (Vec::new(), BTreeMap::<&str, u32>::new());
     for record in batch {
         if let Record::Build(row) = record {
             build = build.max(row.id.0);
+            let number = numbers.entry(&row.project).or_default();
+            *number = row.number.max(*number);
         } else if let Record::Grant(row) = record {
             grant = grant.max(row.id.0);
         } else if let Record::Event(event) = record {
             events.push(event.sequence);
         }
     }
-    let last = follow(row::counter(to, "event")?, &events)?;
-    for (name, value) in [("build", build), ("grant", grant), ("event", last)] {
+    let event = match events.is_empty() {
+        true => 0,
+        false => follow(row::counter(to, "event")?, &events)?,
+    };
+    for (name, value) in
+        [("build", build), ("grant", grant), ("event", event)].into_iter().filter(|(_, value)| *value > 0)
+    {
         let sql = "update counters set value = ?2 where name = ?1 and value < ?2";
         run(to, sql, params![name, id(value)])?;
+    }
+    for (project, number) in numbers {
+        let sql = "insert into numbers (project, number) values (?1, ?2) \
+                   on conflict (project) do update set number = excluded.number where excluded.number > number";
+        run(to, sql, params![project, number])?;
     }
     Ok(())
 }
@@ -140,10 +154,7 @@ fn write_build(to: &Transaction<'_>, row: &BuildRow) -> rusqlite::Result<()> {
         row.job_count,
         id(row.by.0),
     ];
-    run(to, sql, values)?;
-    let sql = "insert into numbers (project, number) values (?1, ?2) \
-               on conflict (project) do update set number = excluded.number where excluded.number > number";
-    run(to, sql, params![row.project, row.number])
+    run(to, sql, values)
 }
 
 fn write_job(to: &Transaction<'_>, row: &JobRow) -> rusqlite::Result<()> {
@@ -267,19 +278,24 @@ fn write_worker(to: &Transaction<'_>, row: &WorkerRow) -> rusqlite::Result<()> {
 
 fn write_request(to: &Transaction<'_>, row: &RequestRow) -> rusqlite::Result<()> {
     let sql = "insert or replace into requests (id, by_grant, body, answer, time) values (?1, ?2, ?3, ?4, ?5)";
-    run(to, sql, params![row.id.0, id(row.by.0), row.body, json(&row.answer), time(row.time)])?;
-    sweep_requests(to, row.time)
+    run(to, sql, params![row.id.0, id(row.by.0), row.body, json(&row.answer), time(row.time)])
 }
 
-/// Forgets what is too old or too much, a few at a time.
-fn sweep_requests(to: &Transaction<'_>, now: Time) -> rusqlite::Result<()> {
+/// Forgets answers that are too old or too many, a few for each that the batch has.
+fn sweep_requests(to: &Transaction<'_>, batch: &[Record]) -> rusqlite::Result<()> {
+    let times = batch.iter().filter_map(|record| if let Record::Request(row) = record { Some(row.time) } else { None });
+    let (count, now) = times.fold((0, Time(0)), |(count, latest), time| (count + 1, latest.max(time)));
+    if count == 0 {
+        return Ok(());
+    }
+    let most = REQUESTS_SWEPT.saturating_mul(count);
     let sql =
         "delete from requests where number in (select number from requests where time < ?1 order by time limit ?2)";
-    run(to, sql, params![time(now) - REQUESTS_KEPT_MS, REQUESTS_SWEPT])?;
+    run(to, sql, params![time(now) - REQUESTS_KEPT_MS, most])?;
     // numbers may have holes, so fewer may be kept: the coordinator remembers as many as were loaded
     let sql = "delete from requests where number in (select number from requests \
                where number <= (select max(number) from requests) - ?1 order by number limit ?2)";
-    run(to, sql, params![REQUESTS_KEPT, REQUESTS_SWEPT])
+    run(to, sql, params![REQUESTS_KEPT, most])
 }
 
 fn write_event(to: &Transaction<'_>, event: &Event) -> rusqlite::Result<()> {

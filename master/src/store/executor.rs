@@ -1,6 +1,7 @@
 //! Where SQLite runs: a writer thread and reader threads in the product, inline in a simulation.
 
 use super::{BUSY, StoreError};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use std::fs::File;
 use std::path::PathBuf;
@@ -57,6 +58,9 @@ impl Connector {
             }
         };
         connection.busy_timeout(BUSY)?;
+        // a plan may not depend on what is bound, or statements with a range are compiled anew for each value
+        // (https://sqlite.org/queryplanner-ng.html#qpsg)
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         Ok(connection)
     }

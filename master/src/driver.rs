@@ -2,7 +2,8 @@
 //! then tells anyone. It decides nothing and knows no RPC.
 //!
 //! Commands run at once in memory; their records join the open batch. One batch is at the writer while the next one
-//! fills: whatever waits shares a commit. An answer leaves after the commit of everything that it was computed from.
+//! fills: whatever waits shares a commit. An answer leaves after the commit of everything that it was computed from. Only
+//! plans are read and offers made before that: neither binds anyone until an acceptance, which is such an answer.
 
 use crate::clock::Clock;
 use crate::coordinator::record::{BuildId, Record};
@@ -12,7 +13,7 @@ use crate::store::{CommitError, Removal, RemoveError, Store, Sweep};
 use schema::fail_point::fail_point;
 use schema::values::{Assignment, Event, Refusal, RefusalCode, Time};
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot, watch};
@@ -20,7 +21,8 @@ use tokio::sync::{Notify, oneshot, watch};
 /// How long to wait before a batch is tried again on a full disk.
 const FULL_RETRY: Duration = Duration::from_secs(1);
 
-/// Performs effects that reach beyond the driver. Called in order, after the commit of what caused them.
+/// Performs effects that reach beyond the driver. Called in order: plans at once, the others after the commit of what caused
+/// them.
 pub type Outside = Box<dyn Fn(Effect)>;
 
 #[derive(Default)]
@@ -37,6 +39,9 @@ pub struct Driver {
     feed: Rc<Feed>,
     clock: Clock,
     open: RefCell<Batch>,
+    /// Effects that need not wait, in order.
+    early: RefCell<VecDeque<Effect>>,
+    is_performing: Cell<bool>,
     /// The number of the open batch; lower ones are at the writer or committed.
     open_number: Cell<u64>,
     committed: watch::Sender<u64>,
@@ -62,6 +67,8 @@ impl Driver {
             feed,
             clock,
             open: RefCell::default(),
+            early: RefCell::default(),
+            is_performing: Cell::new(false),
             open_number: Cell::new(1),
             committed: watch::Sender::new(0),
             work: Notify::new(),
@@ -223,23 +230,45 @@ impl Driver {
         self.failed.send_replace(Some(why));
     }
 
-    #[expect(clippy::wildcard_enum_match_arm, reason = "all but records wait for the commit, whatever they are")]
     fn step<T>(&self, command: impl FnOnce(&mut Coordinator, Time) -> T) -> T {
+        let answer = self.decide(command);
+        self.work.notify_one();
+        self.perform_early();
+        answer
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all but these wait for the commit, whatever they are")]
+    fn decide<T>(&self, command: impl FnOnce(&mut Coordinator, Time) -> T) -> T {
         let mut coordinator = self.coordinator.borrow_mut();
         let before = coordinator.poll_timeout();
         let answer = command(&mut coordinator, self.clock.now());
-        let mut open = self.open.borrow_mut();
+        let (mut open, mut early) = (self.open.borrow_mut(), self.early.borrow_mut());
         while let Some(effect) = coordinator.poll_effect() {
             match effect {
                 Effect::Record(record) => open.records.push(record),
+                Effect::Plan { .. } | Effect::Offer { .. } => early.push_back(effect),
                 other => open.effects.push(other),
             }
         }
         if coordinator.poll_timeout() != before {
             self.rescheduled.notify_one();
         }
-        self.work.notify_one();
         answer
+    }
+
+    /// An offer that nobody takes makes a step of its own, which leaves what follows from it to us.
+    fn perform_early(&self) {
+        if self.outside.get().is_none() || self.is_performing.replace(true) {
+            return;
+        }
+        while let Some(effect) = self.next_early() {
+            self.perform(effect);
+        }
+        self.is_performing.set(false);
+    }
+
+    fn next_early(&self) -> Option<Effect> {
+        self.early.borrow_mut().pop_front()
     }
 
     /// Takes the open batch and begins the next.

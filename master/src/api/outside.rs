@@ -14,7 +14,8 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// How long telling revoked workers may delay the closing of their connections.
 const PUSH: Duration = Duration::from_millis(50);
 
-/// Performs effects on what this office holds. Called after the commit of what caused them, in order.
+/// Performs effects on what this office holds. Called in order, plans at once and the others after the commit of what caused
+/// them.
 pub fn outside(office: Rc<Office>) -> crate::driver::Outside {
     Box::new(move |effect| perform(&office, effect))
 }

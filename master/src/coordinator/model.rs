@@ -58,11 +58,11 @@ pub struct PoolTerms {
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "most effects are records: boxing them would cost an allocation each")]
 pub enum Effect {
-    /// Write this, in one transaction with its neighbours. Everything below waits for it.
+    /// Write this, in one transaction with its neighbours. Everything else waits for it, save plans and offers.
     Record(Record),
-    /// Read the build's pipeline and answer with `plan_ready`.
+    /// Read the build's pipeline and answer with `plan_ready`. A restart asks for it again.
     Plan { build: BuildId },
-    /// Answer the session's waiting `take`.
+    /// Answer the session's waiting `take`. Binds nobody before it is accepted, and a restart knows nothing of it.
     Offer { session: SessionId, assignment: Box<Assignment> },
     /// Ask the worker to end an attempt; it will still `complete`.
     Cancel { session: SessionId, token: LeaseToken, reason: String },

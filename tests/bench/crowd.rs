@@ -1,5 +1,6 @@
 //! A process of this program that plays many clients, until it is asked to leave.
 
+use crate::lab::Lab;
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -16,6 +17,13 @@ impl Crowd {
         let mut crowd = Crowd(child, out);
         assert_eq!(crowd.line(), "ready");
         crowd
+    }
+
+    /// So many connections that follow logs: `whose` are `all` of each step, or each step's `one` in turn. It leaves when all
+    /// that it follows are whole, and says how many bytes it read.
+    pub fn followers(lab: &Lab, count: usize, whose: &str) -> Crowd {
+        let contexts = lab.path("home/config/guild");
+        Crowd::gather(&["_followers".as_ref(), contexts.as_os_str(), count.to_string().as_ref(), whose.as_ref()])
     }
 
     /// Answers its last line.

@@ -14,7 +14,10 @@ pub fn main(arguments: &[String]) -> Option<ExitCode> {
         ["_print", count] => print(number(count)),
         ["_count", count, every_ms] => tick(number(count), number(every_ms)),
         ["_subscribers", cap, count] => crowd::subscribers(cap, number(count)),
+        ["_followers", cap, count, whose] => crowd::followers(cap, number(count), whose == "all"),
         ["_workers", dir, count] => crowd::workers(dir.as_ref(), number(count)),
+        // of the workers in here
+        [worker::SUPERVISE, ..] => return Some(worker::supervise_main(&arguments[1..])),
         _ => return None,
     }
     Some(ExitCode::SUCCESS)

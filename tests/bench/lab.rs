@@ -58,7 +58,7 @@ impl Lab {
         let programs = Programs::new(bin, dir.path().join("home"));
         let repo = dir.path().join("repo");
         repository(&repo, pipeline);
-        let limits = "\n[limits.retain]\nbuilds = 1000000\n";
+        let limits = "\n[limits]\nlog_bytes = \"2GiB\"\nretain = { builds = 1000000 }\n";
         let project = format!("\n[project.{PROJECT}]\nrepo = \"{}\"\npoll = \"1h\"\nbranches = []\n", repo.display());
         programs.init(&dir.path().join("m"), &format!("{limits}{project}"));
         let master = start_master(&programs, dir.path());
@@ -68,7 +68,7 @@ impl Lab {
         let mut lab = Lab { dir, programs, credential, guild, revision, master: Some(master), workers: Vec::new() };
         for (number, slots) in slots.iter().enumerate() {
             let name = format!("w{number}");
-            let settings = format!("slots = {slots}\ncpus = {slots}\nreserve = 0\n");
+            let settings = format!("slots = {slots}\ncpus = {slots}\nreserve = 0\noutput = \"2GiB\"\n");
             lab.programs.enroll_worker(&name, &lab.path(&name), &settings);
         }
         lab.start_workers();
@@ -238,7 +238,7 @@ fn start_worker(programs: &Programs, state: &Path) -> Child {
 
 fn start(command: &mut Command, dir: &Path, name: &str) -> Child {
     let log = File::options().append(true).create(true).open(dir.join(format!("{name}.log"))).expect("a log");
-    command.env("GUILD_LOG", "warn").stdout(Stdio::null()).stderr(log);
+    command.env("GUILD_LOG", "warn,worker::runner=debug").stdout(Stdio::null()).stderr(log);
     command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 

@@ -34,6 +34,9 @@ pub struct Options {
     /// Writes `bench.jsonl`, `bench.md` and `bench.svg` here
     #[arg(long, default_value = "target/bench")]
     out: PathBuf,
+    /// How much of `day` is played, in minutes: 72 are all of it
+    #[arg(long)]
+    minutes: Option<f64>,
     /// What to measure; all but `day` where nothing is named
     metrics: Vec<Metric>,
 }
@@ -58,12 +61,18 @@ pub enum Metric {
     Fanout,
     /// Lists and starts with many builds in the store
     History,
+    /// One long log that many follow while it is written
+    Followers,
     /// Jobs that wait: decisions, lists, memory, restart
     Queue,
     /// Checkouts beside plain git
     Checkout,
+    /// Bytes on the wire of a large repository; one commit for 40 workers
+    Packs,
     /// A grant taken back with many calls in flight
     Revoke,
+    /// A day of a large installation, 20 times fast
+    Day,
 }
 
 fn main() -> ExitCode {
@@ -76,7 +85,8 @@ fn main() -> ExitCode {
     let figures = Figures::default();
     metrics::baseline(&figures);
     for metric in Metric::value_variants() {
-        if options.metrics.is_empty() || options.metrics.contains(metric) {
+        let is_wanted = options.metrics.contains(metric) || options.metrics.is_empty() && *metric != Metric::Day;
+        if is_wanted {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             LocalSet::new().block_on(&runtime, metrics::measure(*metric, &options, &bin, &figures));
         }

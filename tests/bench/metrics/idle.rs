@@ -54,7 +54,7 @@ async fn settle(time: Duration) {
 }
 
 /// Processes full of workers.
-async fn gather(lab: &Lab, count: usize) -> Vec<Crowd> {
+pub(super) async fn gather(lab: &Lab, count: usize) -> Vec<Crowd> {
     let mut crowds = Vec::new();
     for first in (0..count).step_by(PER_PROCESS) {
         let size = PER_PROCESS.min(count - first);

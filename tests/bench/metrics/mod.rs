@@ -2,12 +2,15 @@
 
 mod baseline;
 mod checkout;
+mod day;
 mod events;
 mod fanout;
+mod followers;
 mod history;
 mod idle;
 mod latency;
 mod log;
+mod packs;
 mod queue;
 mod ready;
 mod revoke;
@@ -20,7 +23,7 @@ use crate::{Metric, Options};
 use std::path::Path;
 
 pub async fn measure(metric: Metric, options: &Options, bin: &Path, figures: &Figures) {
-    let bench = Bench { quick: options.quick, bin, figures };
+    let bench = Bench { quick: options.quick, minutes: options.minutes, bin, figures };
     match metric {
         Metric::Ready => ready::measure(&bench).await,
         Metric::Latency => latency::measure(&bench).await,
@@ -31,6 +34,9 @@ pub async fn measure(metric: Metric, options: &Options, bin: &Path, figures: &Fi
         Metric::Events => events::measure(&bench).await,
         Metric::Fanout => fanout::measure(&bench).await,
         Metric::History => history::measure(&bench).await,
+        Metric::Day => day::measure(&bench).await,
+        Metric::Followers => followers::measure(&bench).await,
+        Metric::Packs => packs::measure(&bench).await,
         Metric::Queue => queue::measure(&bench).await,
         Metric::Checkout => checkout::measure(&bench).await,
         Metric::Revoke => revoke::measure(&bench).await,
@@ -40,6 +46,7 @@ pub async fn measure(metric: Metric, options: &Options, bin: &Path, figures: &Fi
 /// What every metric needs.
 struct Bench<'a> {
     quick: bool,
+    minutes: Option<f64>,
     bin: &'a Path,
     figures: &'a Figures,
 }

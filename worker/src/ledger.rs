@@ -2,6 +2,7 @@
 //! of its own, from which the next worker process takes it up. Starts nothing and calls nobody.
 //!
 //! ```text
+//! STATE/spare/                          see `spares`
 //! STATE/attempts/TOKEN/assignment.json  what was offered, and when; in a line behind it the name of its workspace, once that
 //!                                       is as the job wants it
 //!                      halt.json        what ended it from outside
@@ -12,6 +13,7 @@
 use crate::attempt::{Halt, StepEnd, Verdict};
 use crate::environment::{ATTEMPT, mark, token_hex};
 use crate::output::{Grown, Shipped, Spooled};
+use crate::spares::Spares;
 use crate::supervisor::{Journal, Moment, StepFiles};
 use crate::whole;
 use crate::workspace::{self, Workspace};
@@ -35,6 +37,7 @@ pub(crate) type Token = [u8; 16];
 /// All attempts in hand.
 pub(crate) struct Ledger {
     dir: PathBuf,
+    spares: Spares,
     hands: Hands,
     entries: RefCell<BTreeMap<Token, Rc<Entry>>>,
     changed: watch::Sender<u64>,
@@ -45,7 +48,9 @@ impl Ledger {
     pub(crate) fn open(state: &Path, workspaces: &Path, world: &World) -> io::Result<Ledger> {
         let dir = state.join("attempts");
         private_dir(&dir)?;
-        let ledger = Ledger { dir, hands: world.hands, entries: RefCell::default(), changed: watch::Sender::new(0) };
+        let spares = Spares::open(state.join("spare/attempts"), |name| name == ASSIGNMENT || StepFiles::is_one(name))?;
+        let ledger =
+            Ledger { dir, spares, hands: world.hands, entries: RefCell::default(), changed: watch::Sender::new(0) };
         for found in std::fs::read_dir(&ledger.dir)? {
             let dir = found?.path();
             match Entry::load(&dir, workspaces, ledger.hands, &ledger.changed) {
@@ -67,9 +72,8 @@ impl Ledger {
     pub(crate) fn enter(&self, assignment: Assignment, now: Moment) -> io::Result<Rc<Entry>> {
         let dir = self.dir.join(token_hex(&assignment.token));
         let offered = Offered { began: now.0, assignment };
-        let noted = private_dir(&dir).and_then(|()| write_whole(&dir.join(ASSIGNMENT), &offered));
-        if let Err(error) = noted {
-            let _ = std::fs::remove_dir(&dir);
+        if let Err(error) = self.note(&dir, &offered) {
+            let _ = std::fs::remove_dir_all(&dir);
             return Err(error);
         }
         let entry = Rc::new(Entry::new(dir, offered, self.hands, None, None, self.changed.clone()));
@@ -78,13 +82,19 @@ impl Ledger {
         Ok(entry)
     }
 
+    /// Before it is accepted: what is cut short here is no attempt yet.
+    fn note(&self, dir: &Path, offered: &Offered) -> io::Result<()> {
+        self.spares.make(dir)?;
+        std::fs::write(dir.join(ASSIGNMENT), serde_json::to_vec(offered)?)
+    }
+
     /// Forgets an attempt, on disk too.
     pub(crate) fn remove(&self, entry: &Entry) {
         self.entries.borrow_mut().remove(&entry.token());
         self.tell();
-        let dir = entry.dir.clone();
+        let (dir, spares) = (entry.dir.clone(), self.spares.clone());
         self.hands.begin(move || {
-            if let Err(error) = std::fs::remove_dir_all(&dir) {
+            if let Err(error) = spares.remove(&dir) {
                 tracing::warn!(dir = %dir.display(), %error, "cannot remove what is left of an attempt");
             }
         });

@@ -22,6 +22,7 @@ mod report;
 mod run;
 mod runner;
 mod session;
+mod spares;
 pub mod supervisor;
 mod whole;
 pub mod workspace;

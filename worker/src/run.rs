@@ -9,6 +9,7 @@ use crate::isolation::Tier;
 use crate::ledger::{Ledger, private_dir};
 use crate::runner::{self, Yard};
 use crate::session::{self, End};
+use crate::spares::Spares;
 use crate::supervisor::{Moment, milliseconds};
 use crate::world::World;
 use crate::{control, housekeeping};
@@ -184,8 +185,10 @@ impl Here {
         let identity = Identity::load(&config.identity())?;
         let state = config.state.canonicalize().map_err(broken)?;
         let ledger = Ledger::open(&state, &config.workspaces, &world).map_err(broken)?;
+        let scratch = Spares::open(state.join("spare/tmp"), |_| false).map_err(broken)?;
         let yard = Yard {
             state,
+            scratch,
             workspaces: config.workspaces.clone(),
             stores: Stores::new(&config.state.join("sources")).map_err(broken)?,
             ground: Ground::probe(&config.pass),

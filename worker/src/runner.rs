@@ -5,8 +5,9 @@ use crate::attempt::{Halt, Next, next};
 use crate::checkout::{CheckoutError, Stores, checkout};
 use crate::environment::{Ground, temporary};
 use crate::isolation::Tier;
-use crate::ledger::{Entry, Ledger, private_dir};
+use crate::ledger::{Entry, Ledger};
 use crate::process::{Said, Supervised, settle};
+use crate::spares::Spares;
 use crate::supervisor::{Cause, Journal, Limits, Order, shortened, wall_of};
 use crate::workspace::{self, Workspace};
 use crate::world::World;
@@ -42,6 +43,8 @@ pub(crate) struct Yard {
     pub(crate) grace_ms: u64,
     pub(crate) output_max: u64,
     pub(crate) ledger: Ledger,
+    /// For temporary files.
+    pub(crate) scratch: Spares,
 }
 
 impl Yard {
@@ -72,7 +75,13 @@ pub(crate) async fn run(yard: Rc<Yard>, entry: Rc<Entry>) {
     }
     let scratch = temporary(&yard.state, &entry.token());
     if scratch.exists() {
-        let _ = yard.world.hands.run(move || workspace::remove_tree(&scratch)).await;
+        let (spares, tier) = (yard.scratch.clone(), yard.tier);
+        let removed = yard.world.hands.run(move || match tier {
+            Tier::Guard => spares.remove(&scratch),
+            // what may still be there would meet the next attempt's files
+            Tier::Plain => workspace::remove_tree(&scratch),
+        });
+        let _ = removed.await;
     }
     entry.set_idle();
     if entry.abandoned().is_some() {
@@ -104,11 +113,7 @@ async fn run_step(yard: &Yard, entry: &Rc<Entry>, step: u16) {
 /// None: the step did not begin.
 async fn take_up(yard: &Yard, entry: &Entry, step: u16) -> io::Result<Option<Journal>> {
     let files = entry.files(step);
-    let ordered = match std::fs::metadata(files.order()) {
-        Ok(order) => order.modified().map_or_else(|_| yard.world.clock.wall(), wall_of),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
+    let Some(ordered) = files.ordered()?.map(wall_of) else { return Ok(None) };
     let Some(supervised) = Supervised::find(&yard.world, &entry.dir, step).await? else {
         if files.has_begun()? {
             return settle(&yard.world, &entry.dir, step, &entry.mark()).await.map(Some);
@@ -206,7 +211,7 @@ async fn make_workspace(yard: &Yard, entry: &Entry) -> Result<(), String> {
         check_out(yard, entry, &workspace).await?;
     }
     let scratch = temporary(&yard.state, &entry.token());
-    private_dir(&scratch).map_err(|error| format!("cannot make {}: {error}", scratch.display()))?;
+    yard.scratch.make(&scratch).map_err(|error| format!("cannot make {}: {error}", scratch.display()))?;
     entry.set_workspace(workspace).map_err(|error| format!("cannot note the workspace: {error}"))
 }
 

@@ -12,6 +12,7 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::os::unix::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// The journal's room is taken with the order, so that a full disk cannot keep a step's end from us.
 const JOURNAL_ROOM: usize = 4096;
@@ -137,6 +138,13 @@ impl StepFiles {
         self.named("exit")
     }
 
+    /// Whether a file of this name in an attempt's directory is one that a step's supervision leaves, where it is not one of
+    /// 0.1.0.
+    pub(crate) fn is_one(name: &str) -> bool {
+        let step = name.strip_prefix("step-").and_then(|rest| rest.split_once('.'));
+        step.is_some_and(|(step, ending)| step.parse::<u16>().is_ok() && ["order", "log", "marks"].contains(&ending))
+    }
+
     fn named(&self, ending: &str) -> PathBuf {
         self.dir.join(format!("step-{}.{ending}", self.step))
     }
@@ -144,13 +152,48 @@ impl StepFiles {
     /// Writes the order, and room for the journal in the line behind it. The file is locked for as long as it, or a copy of
     /// its descriptor, is open: the supervisor gets one, so that whoever finds it unlocked knows that there is no supervisor.
     pub fn write_order(&self, order: &Order) -> io::Result<File> {
-        let mut file = File::options().write(true).mode(0o600).create_new(true).open(self.order())?;
-        file.lock()?;
+        let mut file = self.open_order()?;
         let mut line = serde_json::to_vec(order)?;
         line.push(b'\n');
         line.resize(line.len() + JOURNAL_ROOM, b' ');
         file.write_all(&line)?;
         Ok(file)
+    }
+
+    /// An empty file that nobody else has.
+    fn open_order(&self) -> io::Result<File> {
+        let mut options = File::options();
+        options.write(true).mode(0o600);
+        let there = options.open(self.order());
+        if let Ok(file) = there
+            && file.try_lock().is_ok()
+        {
+            return match file.metadata()?.len() {
+                0 => Ok(file),
+                _ => Err(io::ErrorKind::AlreadyExists.into()),
+            };
+        }
+        // where it is used again, the supervisor that had it may still be on its way out
+        if self.is_empty() {
+            std::fs::remove_file(self.order())?;
+        }
+        let file = options.create_new(true).open(self.order())?;
+        file.lock()?;
+        Ok(file)
+    }
+
+    fn is_empty(&self) -> bool {
+        std::fs::metadata(self.order()).is_ok_and(|found| found.len() == 0)
+    }
+
+    /// None: nothing was ordered. Else when.
+    pub fn ordered(&self) -> io::Result<Option<SystemTime>> {
+        match std::fs::metadata(self.order()) {
+            Ok(found) if found.len() == 0 => Ok(None),
+            Ok(found) => found.modified().map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// For the supervisor: what to do, and where to write how it ended.
@@ -292,6 +335,25 @@ mod tests {
         assert_eq!(files.read_journal().unwrap(), Some(ended(3)));
         assert_eq!(std::fs::metadata(files.order()).unwrap().len(), size, "the room was taken before");
         assert_eq!(files.take_order().unwrap().0, order);
+    }
+
+    #[test]
+    fn an_empty_file_is_used_again_unless_somebody_has_it() {
+        use std::os::unix::fs::MetadataExt as _;
+        let (_dir, files, order) = ordered();
+        let inode = || std::fs::metadata(files.order()).unwrap().ino();
+        assert_eq!(files.ordered().unwrap(), None);
+        let locked = File::create(files.order()).unwrap();
+        let first = inode();
+        assert_eq!(files.ordered().unwrap(), None);
+        drop(files.write_order(&order).unwrap());
+        assert_eq!(inode(), first);
+        assert!(files.ordered().unwrap().is_some());
+        assert_eq!(files.write_order(&order).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        locked.set_len(0).unwrap();
+        locked.lock().unwrap();
+        drop(files.write_order(&order).unwrap());
+        assert_ne!(inode(), first);
     }
 
     #[test]

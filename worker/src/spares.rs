@@ -1,0 +1,143 @@
+//! Directories that are used again. To make files and to remove them costs more than all else that a short job needs, most
+//! of all where a file system looks for room among what was removed just before; to rename a directory costs little.
+
+use crate::ledger::private_dir;
+use crate::removal::remove_tree;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Kept at most; more than a worker has slots are seldom free at once.
+const KEPT: usize = 64;
+
+/// Whether a spare directory may hold a file of this name, empty.
+pub(crate) type IsKept = fn(&str) -> bool;
+
+/// A pool. Clones are the same one.
+#[derive(Clone, Debug)]
+pub(crate) struct Spares(Arc<Pool>);
+
+#[derive(Debug)]
+struct Pool {
+    root: PathBuf,
+    is_kept: IsKept,
+    free: Mutex<Vec<PathBuf>>,
+    moved: AtomicU64,
+}
+
+impl Spares {
+    /// What an earlier process kept is removed: nobody knows in what state it is.
+    pub(crate) fn open(root: PathBuf, is_kept: IsKept) -> io::Result<Spares> {
+        remove_tree(&root)?;
+        private_dir(&root)?;
+        Ok(Spares(Arc::new(Pool { root, is_kept, free: Mutex::default(), moved: AtomicU64::new(0) })))
+    }
+
+    /// Makes a directory, private to this user; it may hold files that the pool keeps, empty.
+    pub(crate) fn make(&self, place: &Path) -> io::Result<()> {
+        let spare = self.0.free().pop();
+        match spare {
+            Some(spare) if std::fs::rename(&spare, place).is_ok() => Ok(()),
+            Some(_) | None => private_dir(place),
+        }
+    }
+
+    /// Removes a directory with all that is in it, or keeps it for another time. Blocks as long as that takes.
+    pub(crate) fn remove(&self, dir: &Path) -> io::Result<()> {
+        let pool = &self.0;
+        let spare = pool.root.join(pool.moved.fetch_add(1, Ordering::Relaxed).to_string());
+        // from here on nobody takes it for what it was, whatever cuts this short
+        if std::fs::rename(dir, &spare).is_err() {
+            return remove_tree(dir);
+        }
+        let may_be_kept = pool.free().len() < KEPT && pool.clean(&spare).unwrap_or(false);
+        if !may_be_kept {
+            return remove_tree(&spare);
+        }
+        pool.free().push(spare);
+        Ok(())
+    }
+}
+
+impl Pool {
+    fn free(&self) -> std::sync::MutexGuard<'_, Vec<PathBuf>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it is as a new one would be. What else there is is not cleared away: it may be much.
+    fn clean(&self, dir: &Path) -> io::Result<bool> {
+        let found = std::fs::symlink_metadata(dir)?;
+        let is_private = found.permissions().mode() & 0o7777 == 0o700;
+        if !found.is_dir() || !is_private || found.uid() != rustix::process::geteuid().as_raw() {
+            return Ok(false);
+        }
+        for entry in std::fs::read_dir(dir)? {
+            let entry = entry?;
+            let is_kept = entry.file_name().to_str().is_some_and(self.is_kept);
+            if !is_kept || !entry.file_type()?.is_file() {
+                return Ok(false);
+            }
+            File::options().write(true).truncate(true).open(entry.path())?;
+        }
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inode(path: &Path) -> u64 {
+        std::fs::metadata(path).unwrap().ino()
+    }
+
+    #[test]
+    fn what_was_removed_comes_back_empty() {
+        let state = tempfile::tempdir().unwrap();
+        let spares = Spares::open(state.path().join("spare"), |name| name == "note").unwrap();
+        let (first, second) = (state.path().join("first"), state.path().join("second"));
+        spares.make(&first).unwrap();
+        std::fs::write(first.join("note"), "secret").unwrap();
+        let (dir, note) = (inode(&first), inode(&first.join("note")));
+        spares.remove(&first).unwrap();
+        assert!(!first.exists());
+        spares.make(&second).unwrap();
+        assert_eq!((inode(&second), inode(&second.join("note"))), (dir, note));
+        assert_eq!(std::fs::read(second.join("note")).unwrap(), b"");
+    }
+
+    #[test]
+    fn what_is_not_as_new_is_not_used_again() {
+        let state = tempfile::tempdir().unwrap();
+        let spares = Spares::open(state.path().join("spare"), |name| name == "note").unwrap();
+        let dir = state.path().join("dir");
+        let spoil: [fn(&Path); 4] = [
+            |dir| std::fs::write(dir.join("other"), "").unwrap(),
+            |dir| std::fs::create_dir(dir.join("note")).unwrap(),
+            |dir| std::os::unix::fs::symlink("/etc/passwd", dir.join("note")).unwrap(),
+            |dir| std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).unwrap(),
+        ];
+        for spoil in spoil {
+            spares.make(&dir).unwrap();
+            spoil(&dir);
+            spares.remove(&dir).unwrap();
+            assert!(!dir.exists() && spares.0.free().is_empty());
+            assert_eq!(std::fs::read_dir(state.path().join("spare")).unwrap().count(), 0);
+        }
+    }
+
+    #[test]
+    fn a_new_process_begins_with_none() {
+        let state = tempfile::tempdir().unwrap();
+        let root = state.path().join("spare");
+        let dir = state.path().join("dir");
+        let spares = Spares::open(root.clone(), |_| false).unwrap();
+        spares.make(&dir).unwrap();
+        spares.remove(&dir).unwrap();
+        drop(Spares::open(root.clone(), |_| false).unwrap());
+        assert_eq!(std::fs::read_dir(root).unwrap().count(), 0);
+    }
+}

@@ -65,7 +65,8 @@ enum Outcome {
 
 interface Pulse {
   # What each vat exports, so that the other can see that it lives.
-  # Either side calls `ping` after 15 s without a byte; 45 s of silence end the connection.
+  # A client calls `ping` after 15 s without a byte, a server after 20 s, so that of two idle sides one asks; 45 s of silence
+  # end the connection.
   ping @0 ();
   leaving @1 ();
   # This side is about to close the connection on purpose, as a master that is stopped or upgraded does, and expects to be

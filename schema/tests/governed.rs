@@ -164,6 +164,29 @@ fn heartbeats_keep_an_idle_connection_for_an_hour() {
     });
 }
 
+/// Counts how often it is asked.
+struct Asked(Cell<u32>);
+
+impl pulse::Server for Asked {
+    async fn ping(self: Rc<Self>, _: pulse::PingParams, _: pulse::PingResults) -> capnp::Result<()> {
+        self.0.set(self.0.get() + 1);
+        Ok(())
+    }
+}
+
+#[test]
+fn of_two_idle_sides_the_client_asks() {
+    run(true, async {
+        let asked = [Rc::new(Asked(Cell::new(0))), Rc::new(Asked(Cell::new(0)))];
+        let pulse = |side: usize| capnp_rpc::new_client_from_rc::<pulse::Client, _>(asked[side].clone()).client;
+        let (near, far) = tokio::io::duplex(64 << 10);
+        let _client = vat::start(near, Side::Client, pulse(0), Limits::stranger());
+        let _server = vat::start(far, Side::Server, pulse(1), Limits::stranger());
+        sleep(601 * SECOND).await;
+        assert_eq!(asked.each_ref().map(|asked| asked.0.get()), [0, 600 / 15]);
+    });
+}
+
 #[test]
 fn a_slow_link_is_not_a_dead_one() {
     run(true, async {

@@ -18,6 +18,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::CloseReason;
 use super::clock::{Due, due};
+use super::limits::Limits;
 use super::link::Link;
 use super::network::other;
 use crate::common_capnp::pulse;
@@ -131,7 +132,7 @@ impl Driven {
             self.ping = None;
         }
         loop {
-            let (now, limits) = (Instant::now(), self.link.limits.get());
+            let (now, limits) = (Instant::now(), self.limits());
             match due(now, &limits, &self.link.pulse.get(), self.pinged) {
                 Due::Close(reason) => return self.link.fail(reason),
                 Due::Ping => self.send_ping(now),
@@ -146,6 +147,15 @@ impl Driven {
                 }
             }
         }
+    }
+
+    /// A server asks a little later than a client: of two that have nothing to say one ping is enough.
+    fn limits(&self) -> Limits {
+        let mut limits = self.link.limits.get();
+        if self.side == Side::Server {
+            limits.heartbeat += limits.heartbeat / 3;
+        }
+        limits
     }
 
     fn send_ping(&mut self, now: Instant) {

@@ -23,7 +23,7 @@ pub struct Limits {
     pub message: Duration,
     /// A slow link is given more: this many bytes earn one more second. 0: no more.
     pub pace_bytes: usize,
-    /// Without a byte for so long, the peer is pinged.
+    /// Without a byte for so long, a client pings its server; a server waits for a third longer.
     pub heartbeat: Duration,
     /// Without a byte in either direction for so long, the connection ends.
     pub silence: Duration,

@@ -7,14 +7,13 @@ use serde_json::json;
 use std::time::Instant;
 use support::hall::Hall;
 
+/// (jobs that wait, workers)
+const SIZES: [(usize, usize); 5] = [(1_000, 1_000), (10_000, 1_000), (100_000, 1_000), (100_000, 100), (100_000, 10)];
 const DECISIONS: usize = 2_000;
 const QUERIES: usize = 20;
 
 pub async fn measure(bench: &Bench<'_>) {
-    let (waiting, workers) = ([1_000, 10_000, 100_000], [10, 100, 1_000]);
-    for (waiting, workers) in
-        waiting.map(|waiting| (waiting, 1_000)).into_iter().chain(workers.map(|workers| (100_000, workers)))
-    {
+    for (waiting, workers) in SIZES {
         decisions(bench, waiting, workers);
     }
     let sizes = if bench.quick { &[500, 1_000, 2_000][..] } else { &[1_000, 10_000, 100_000] };
@@ -41,7 +40,13 @@ fn decisions(bench: &Bench<'_>, waiting: usize, workers: usize) {
         "waiting": waiting, "workers": workers, "whole_life_us": life,
         "queue_list_ms": living.elapsed().as_secs_f64() * 1e3, "queue_listed": shown,
     });
-    bench.figures.tell("queue_decision", deciding / DECISIONS as f64 * 1e6, "us", DECISIONS, detail);
+    bench.figures.tell(
+        &format!("queue_decision_{waiting}x{workers}"),
+        deciding / DECISIONS as f64 * 1e6,
+        "us",
+        DECISIONS,
+        detail,
+    );
 }
 
 /// In a real one: builds that no worker may take yet.
@@ -60,7 +65,7 @@ async fn waiting_in_a_master(bench: &Bench<'_>, size: usize) {
     }
     let detail = json!({"kib_per_build": (full - empty) / size as f64, "peak_mib": peak / 1024.0, "asked_per_s": size as f64 / asked});
     bench.figures.tell("queue_rss", full / 1024.0, "MiB", size, detail);
-    bench.figures.tell_ms("queue_shown", &seconds, &json!({"waiting": size}));
+    bench.figures.tell_ms("queue_shown", &seconds, &json!({"builds": size}));
     lab.stop_all();
     let start = lab.start_master().await;
     let detail = json!({"rss_mib": memory_kib(lab.master(), "Rss") / 1024.0});

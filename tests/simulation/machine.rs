@@ -76,6 +76,11 @@ impl Host {
         true
     }
 
+    fn process(&self, order: &Order, step: u16) -> Process {
+        let (worker, token) = (self.name.clone(), named(order, "GUILD_ATTEMPT"));
+        Process { worker, token, step, began: Instant::now(), ended: None, output: Vec::new() }
+    }
+
     fn kill(&self, supervisor: &Supervisor) {
         self.record.end(&supervisor.job, &supervisor.token, supervisor.step, None, Exit::Signal(9));
         let _ = supervisor.asks.send(Ask::Kill);
@@ -88,13 +93,7 @@ impl Machine for Host {
         let (ours, line) = duplex(LINE);
         let (asks, asked) = mpsc::unbounded_channel();
         let token = named(order, "GUILD_ATTEMPT");
-        let supervisor = Supervisor {
-            mark: format!("GUILD_ATTEMPT={token}"),
-            job: (named(order, "GUILD_BUILD").parse().unwrap_or(0), named(order, "GUILD_JOB")),
-            token,
-            step,
-            asks,
-        };
+        let supervisor = Supervisor { mark: format!("GUILD_ATTEMPT={token}"), job: job_of(order), token, step, asks };
         let mut all = self.supervisors.lock().unwrap_or_else(PoisonError::into_inner);
         all.insert((dir.to_owned(), step), supervisor);
         let start = Start { dir: dir.to_owned(), step, order: order.clone(), lock, line, asks: asked, seed: 0 };
@@ -123,6 +122,10 @@ impl Machine for Host {
 
 fn named(order: &Order, name: &str) -> String {
     order.env.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()).unwrap_or_default()
+}
+
+fn job_of(order: &Order) -> Job {
+    (named(order, "GUILD_BUILD").parse().unwrap_or(0), named(order, "GUILD_JOB"))
 }
 
 /// What a step does: `sim MS BYTES EXIT`.
@@ -180,13 +183,20 @@ struct Life<'a> {
 }
 
 impl<'a> Life<'a> {
-    /// None: it was killed before it began.
+    /// None: it was killed before it began. That is why its attempt ended, so it counts as a process.
     fn begin(host: &'a Host, mut start: Start, random: Random) -> io::Result<Option<Life<'a>>> {
         let mut line = Some(start.line);
         while let Ok(ask) = start.asks.try_recv() {
             match ask {
                 Ask::Line(newer) => line = Some(newer),
-                Ask::Kill => return Ok(None),
+                Ask::Kill => {
+                    host.record.tell("a supervisor is killed before it begins");
+                    let now = Instant::now();
+                    let killed =
+                        Process { ended: Some((now, None, Exit::Signal(9))), ..host.process(&start.order, start.step) };
+                    host.record.begin(&job_of(&start.order), killed);
+                    return Ok(None);
+                }
             }
         }
         let files = StepFiles::new(&start.dir, start.step);
@@ -195,7 +205,7 @@ impl<'a> Life<'a> {
         let (now, order) = (Instant::now(), start.order);
         let life = Life {
             host,
-            job: (named(&order, "GUILD_BUILD").parse().unwrap_or(0), named(&order, "GUILD_JOB")),
+            job: job_of(&order),
             token: named(&order, "GUILD_ATTEMPT"),
             step: start.step,
             room,
@@ -215,15 +225,7 @@ impl<'a> Life<'a> {
             order,
             _lock: start.lock,
         };
-        let process = Process {
-            worker: host.name.clone(),
-            token: life.token.clone(),
-            step: life.step,
-            began: now,
-            ended: None,
-            output: Vec::new(),
-        };
-        host.record.begin(&life.job, process);
+        host.record.begin(&life.job, host.process(&life.order, life.step));
         Ok(Some(life))
     }
 

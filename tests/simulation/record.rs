@@ -114,6 +114,7 @@ impl Facts {
         let line = format!("{:>9.3} {what}", began.elapsed().as_secs_f64());
         self.trace.update(line.as_bytes());
         if self.keeps_lines {
+            tracing::info!("{line}");
             self.lines.push(line);
         }
     }

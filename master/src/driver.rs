@@ -232,8 +232,9 @@ impl Driver {
 
     fn step<T>(&self, command: impl FnOnce(&mut Coordinator, Time) -> T) -> T {
         let answer = self.decide(command);
-        self.work.notify_one();
+        // first: a plan that is known joins the batch of what asked for it
         self.perform_early();
+        self.work.notify_one();
         answer
     }
 

@@ -375,7 +375,8 @@ fn configuration(transport: Transport) -> String {
         ("credential", "helper ="),
         ("gc", "autoDetach = false\n\tpruneExpire = never"),
         ("maintenance", "auto = false"),
-        ("fetch", "recurseSubmodules = false"),
+        // what came packed stays packed: taken apart, it would be packed anew for each worker's first checkout
+        ("fetch", "recurseSubmodules = false\n\tunpackLimit = 1"),
         ("http", "lowSpeedLimit = 100\n\tlowSpeedTime = 60"),
         ("log", "showSignature = false"),
         ("i18n", "logOutputEncoding = UTF-8"),

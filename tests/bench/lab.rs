@@ -91,6 +91,18 @@ impl Lab {
         }
     }
 
+    /// With `kill -9`; comes back when it serves again.
+    pub async fn restart_master(&mut self) {
+        self.master.iter_mut().for_each(kill);
+        self.start_master().await;
+    }
+
+    /// With `kill -9`.
+    pub fn restart_workers(&mut self) {
+        self.workers.iter_mut().for_each(kill);
+        self.start_workers();
+    }
+
     pub fn start_workers(&mut self) {
         let states = (0..).map(|number| self.path(&format!("w{number}"))).take_while(|state| state.exists());
         self.workers = states.map(|state| start_worker(&self.programs, &state)).collect();
@@ -242,6 +254,11 @@ fn start(command: &mut Command, dir: &Path, name: &str) -> Child {
     command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 
+fn kill(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
 /// As a supervisor of services would: asked first.
 fn end(child: &mut Child) {
     if let Some(pid) = rustix::process::Pid::from_raw(child.id().cast_signed()) {
@@ -253,6 +270,5 @@ fn end(child: &mut Child) {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    let _ = child.kill();
-    let _ = child.wait();
+    kill(child);
 }

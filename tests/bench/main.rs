@@ -71,6 +71,8 @@ pub enum Metric {
     Packs,
     /// A grant taken back with many calls in flight
     Revoke,
+    /// What a killed master or worker costs a step that runs
+    Kill,
     /// A day of a large installation, 20 times fast
     Day,
 }

@@ -8,6 +8,7 @@ mod fanout;
 mod followers;
 mod history;
 mod idle;
+mod kill;
 mod latency;
 mod log;
 mod packs;
@@ -37,6 +38,7 @@ pub async fn measure(metric: Metric, options: &Options, bin: &Path, figures: &Fi
         Metric::Day => day::measure(&bench).await,
         Metric::Followers => followers::measure(&bench).await,
         Metric::Packs => packs::measure(&bench).await,
+        Metric::Kill => kill::measure(&bench).await,
         Metric::Queue => queue::measure(&bench).await,
         Metric::Checkout => checkout::measure(&bench).await,
         Metric::Revoke => revoke::measure(&bench).await,

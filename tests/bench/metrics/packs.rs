@@ -72,7 +72,7 @@ async fn build(lab: &Lab, revision: &str) -> f64 {
 
 /// The bytes of each checkout so far, as the workers noted.
 fn fetched(lab: &Lab) -> Vec<f64> {
-    let text = std::fs::read_to_string(lab.path("worker.log")).expect("the workers' log");
+    let text = std::fs::read_to_string(lab.path("w0/worker.log")).expect("the workers' log");
     let numbers = text.split("fetched=").skip(1).map(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
     numbers.filter_map(|digits| digits?.parse().ok()).collect()
 }

@@ -94,7 +94,7 @@ async fn plans_are_read_at_once_and_all_else_waits_for_the_commit() {
                 let grant = it.issue(now, request(1), order).expect("the root may");
                 it.revoke(now, request(2), grant, "test").expect("the root may");
             });
-            driver.note(|it, now| drop(it.submit_change(now, ROOT, change)));
+            driver.note(|it, now| assert!(it.submit_change(now, ROOT, change).is_some()));
             assert!(matches!(seen.borrow()[..], [Effect::Plan { .. }]), "{:?}", seen.borrow());
             tokio::time::sleep(FULL_RETRY).await;
             assert_eq!(seen.borrow().len(), 1, "nothing else while nothing is written");

@@ -31,6 +31,7 @@ struct Told {
     violations: Vec<String>,
     #[cfg_attr(not(tokio_unstable), expect(dead_code, reason = "runs are not exact"))]
     fingerprint: String,
+    #[cfg_attr(not(tokio_unstable), expect(dead_code, reason = "runs are not exact"))]
     lines: Vec<String>,
     faults: BTreeMap<&'static str, u64>,
     builds: usize,

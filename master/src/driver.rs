@@ -21,8 +21,8 @@ use tokio::sync::{Notify, oneshot, watch};
 /// How long to wait before a batch is tried again on a full disk.
 const FULL_RETRY: Duration = Duration::from_secs(1);
 
-/// Performs effects that reach beyond the driver. Called in order: plans at once, the others after the commit of what caused
-/// them.
+/// Performs effects that reach beyond the driver. Called in order: plans at once where the disk has room, the others after the
+/// commit of what caused them.
 pub type Outside = Box<dyn Fn(Effect)>;
 
 #[derive(Default)]
@@ -244,10 +244,12 @@ impl Driver {
         let before = coordinator.poll_timeout();
         let answer = command(&mut coordinator, self.clock.now());
         let (mut open, mut early) = (self.open.borrow_mut(), self.early.borrow_mut());
+        // on a full disk everything waits, or offers would come and go without an end
+        let may_be_early = !self.is_full();
         while let Some(effect) = coordinator.poll_effect() {
             match effect {
                 Effect::Record(record) => open.records.push(record),
-                Effect::Plan { .. } | Effect::Offer { .. } => early.push_back(effect),
+                Effect::Plan { .. } | Effect::Offer { .. } if may_be_early => early.push_back(effect),
                 other => open.effects.push(other),
             }
         }

@@ -270,10 +270,12 @@ impl Room {
 
     /// Writes the journal. What is cut short by the end of its writer is none.
     pub fn write(&self, journal: &Journal) -> io::Result<()> {
-        let mut line = serde_json::to_vec(journal)?;
+        // what has a journal is not to be run any more, whether it began or not
+        let mut line = vec![BEGUN];
+        serde_json::to_writer(&mut line, journal)?;
         // over all of one that was cut short
-        line.resize(line.len().max(JOURNAL_ROOM - 1), b' ');
-        self.file.write_all_at(&line, self.at + 1)
+        line.resize(line.len().max(JOURNAL_ROOM), b' ');
+        self.file.write_all_at(&line, self.at)
     }
 }
 
@@ -354,6 +356,15 @@ mod tests {
         locked.lock().unwrap();
         drop(files.write_order(&order).unwrap());
         assert_ne!(inode(), first);
+    }
+
+    #[test]
+    fn what_could_not_begin_is_not_begun_again() {
+        let (_dir, files, order) = ordered();
+        drop(files.write_order(&order).unwrap());
+        files.write_journal(&ended(1)).unwrap();
+        assert!(files.has_begun().unwrap());
+        assert_eq!(files.read_journal().unwrap(), Some(ended(1)));
     }
 
     #[test]

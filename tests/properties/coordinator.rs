@@ -8,11 +8,11 @@ use master::coordinator::{
 };
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{
-    Assignment, Change, Command, Description, Exit, GrantKind, JobPlan, Outcome, Plan, Resources, State, StepPlan,
-    Time, Trust, What,
+    Assignment, Change, Description, Exit, GrantKind, JobPlan, Outcome, Plan, Resources, State, Time, Trust, What,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use support::hall::step;
 use support::ledger::Ledger;
 use support::seed::{Random, with_seeds};
 
@@ -46,7 +46,7 @@ fn workers_that_are_away_are_waited_for() {
     let job = |name: &str, want: &[&str]| JobPlan {
         name: name.to_owned(),
         want: want.iter().map(|want| (*want).to_owned()).collect(),
-        steps: vec![step()],
+        steps: vec![step("step")],
         ..JobPlan::default()
     };
     let jobs = vec![job("any", &[]), job("gpu", &["gpu"])];
@@ -217,7 +217,7 @@ impl World {
                 priority: self.random.below(3) as i32,
                 timeout_ms: 1_000,
                 skipped: if self.random.chance(10) { "`when` says no".to_owned() } else { String::new() },
-                steps: vec![step()],
+                steps: vec![step("step")],
                 ..JobPlan::default()
             }
         });
@@ -459,19 +459,6 @@ impl World {
 
 fn terms() -> Terms {
     Terms { lease: LEASE, ..Terms::default() }
-}
-
-fn step() -> StepPlan {
-    StepPlan {
-        name: "step".to_owned(),
-        command: Command::Exec(vec!["true".to_owned()]),
-        env: Vec::new(),
-        dir: String::new(),
-        timeout_ms: 0,
-        idle_ms: 0,
-        always: false,
-        continue_on_failure: false,
-    }
 }
 
 fn end(outcome: Outcome, time: Time) -> StepEnd {

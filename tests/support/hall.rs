@@ -128,8 +128,13 @@ fn job(number: usize) -> JobPlan {
         1 => (PLATFORMS[number / 4 % PLATFORMS.len()].to_owned(), Vec::new()),
         _ => (String::new(), vec![format!("kind=k{}", number % KINDS)]),
     };
-    let step = StepPlan {
-        name: "run".to_owned(),
+    JobPlan { name: "run".to_owned(), on, want, steps: vec![step("run")], ..JobPlan::default() }
+}
+
+/// `true`, with nothing special about it.
+pub fn step(name: &str) -> StepPlan {
+    StepPlan {
+        name: name.to_owned(),
         command: Command::Exec(vec!["true".to_owned()]),
         env: Vec::new(),
         dir: String::new(),
@@ -137,8 +142,7 @@ fn job(number: usize) -> JobPlan {
         idle_ms: 0,
         always: false,
         continue_on_failure: false,
-    };
-    JobPlan { name: "run".to_owned(), on, want, steps: vec![step], ..JobPlan::default() }
+    }
 }
 
 fn number_in_32(number: usize) -> [u8; 32] {

@@ -359,6 +359,10 @@ impl worker::world::Clock for SimClock {
         Moment(1_000_000 + self.began.elapsed().as_millis() as u64)
     }
 
+    fn boot(&self) -> String {
+        String::new()
+    }
+
     fn wall(&self) -> Time {
         BEGIN.after(self.began.elapsed())
     }

@@ -75,11 +75,12 @@ pub(crate) async fn run(yard: Rc<Yard>, entry: Rc<Entry>) {
     }
     let scratch = temporary(&yard.state, &entry.token());
     if scratch.exists() {
-        let (spares, tier) = (yard.scratch.clone(), yard.tier);
-        let removed = yard.world.hands.run(move || match tier {
-            Tier::Guard => spares.remove(&scratch),
-            // what may still be there would meet the next attempt's files
-            Tier::Plain => workspace::remove_tree(&scratch),
+        let spares = yard.scratch.clone();
+        // who may still be there would meet the next attempt's files
+        let is_left_alone = yard.tier == Tier::Guard && !entry.has_survivors();
+        let removed = yard.world.hands.run(move || match is_left_alone {
+            true => spares.remove(&scratch),
+            false => workspace::remove_tree(&scratch),
         });
         let _ = removed.await;
     }

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Kept at most; more than a worker has slots are seldom free at once.
@@ -25,6 +25,7 @@ struct Pool {
     root: PathBuf,
     is_kept: IsKept,
     free: Mutex<Vec<PathBuf>>,
+    is_closed: AtomicBool,
     moved: AtomicU64,
 }
 
@@ -33,7 +34,9 @@ impl Spares {
     pub(crate) fn open(root: PathBuf, is_kept: IsKept) -> io::Result<Spares> {
         remove_tree(&root)?;
         private_dir(&root)?;
-        Ok(Spares(Arc::new(Pool { root, is_kept, free: Mutex::default(), moved: AtomicU64::new(0) })))
+        let pool =
+            Pool { root, is_kept, free: Mutex::default(), is_closed: AtomicBool::new(false), moved: AtomicU64::new(0) };
+        Ok(Spares(Arc::new(pool)))
     }
 
     /// Makes a directory, private to this user; it may hold files that the pool keeps, empty.
@@ -53,12 +56,23 @@ impl Spares {
         if std::fs::rename(dir, &spare).is_err() {
             return remove_tree(dir);
         }
-        let may_be_kept = pool.free().len() < KEPT && pool.clean(&spare).unwrap_or(false);
+        let has_room = pool.free().len() < KEPT && !pool.is_closed.load(Ordering::Relaxed);
+        let may_be_kept = has_room && pool.clean(&spare).unwrap_or(false);
         if !may_be_kept {
             return remove_tree(&spare);
         }
         pool.free().push(spare);
         Ok(())
+    }
+
+    /// Removes what is kept, and keeps nothing from here on.
+    pub(crate) fn close(&self) {
+        self.0.is_closed.store(true, Ordering::Relaxed);
+        self.0.free().clear();
+        // twice: another thread may be at it, each taking what the other has listed
+        if remove_tree(&self.0.root).is_err() {
+            let _ = remove_tree(&self.0.root);
+        }
     }
 }
 
@@ -127,6 +141,22 @@ mod tests {
             assert!(!dir.exists() && spares.0.free().is_empty());
             assert_eq!(std::fs::read_dir(state.path().join("spare")).unwrap().count(), 0);
         }
+    }
+
+    #[test]
+    fn what_is_closed_keeps_nothing() {
+        let state = tempfile::tempdir().unwrap();
+        let (root, dirs) = (state.path().join("spare"), ["first", "second"].map(|name| state.path().join(name)));
+        let spares = Spares::open(root.clone(), |name| name == "note").unwrap();
+        for dir in &dirs {
+            spares.make(dir).unwrap();
+            std::fs::write(dir.join("note"), "secret").unwrap();
+        }
+        spares.remove(&dirs[0]).unwrap();
+        spares.close();
+        spares.remove(&dirs[1]).unwrap();
+        assert_eq!(std::fs::read_dir(state.path()).unwrap().count(), 0);
+        spares.make(&dirs[0]).unwrap();
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub trait Clock {
     fn now(&self) -> Moment;
     /// For people.
     fn wall(&self) -> Time;
+    /// Another text after each start of the machine, with which `now` begins anew. Empty: it cannot be said.
+    fn boot(&self) -> String;
 }
 
 pub trait Net {
@@ -113,6 +115,11 @@ impl Clock for BootClock {
 
     fn wall(&self) -> Time {
         supervisor::wall()
+    }
+
+    fn boot(&self) -> String {
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        boot.trim().to_owned()
     }
 }
 

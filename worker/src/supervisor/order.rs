@@ -218,7 +218,8 @@ impl StepFiles {
         let noted = self.read()?;
         Ok(match noted.room {
             Some(room) => noted.bytes.get(room) == Some(&BEGUN),
-            None => self.spool().exists() || self.journal_before().exists(),
+            // an order that was cut short was never taken, whatever files the directory was used again with
+            None => noted.is_order() && (self.spool().exists() || self.journal_before().exists()),
         })
     }
 
@@ -290,6 +291,10 @@ impl Noted {
     fn order(&self) -> &[u8] {
         &self.bytes[..self.room.unwrap_or(self.bytes.len())]
     }
+
+    fn is_order(&self) -> bool {
+        serde_json::from_slice::<Order>(self.order()).is_ok()
+    }
 }
 
 /// At most 1 KiB of a text, so that it fits where room was taken for it.
@@ -356,6 +361,17 @@ mod tests {
         locked.lock().unwrap();
         drop(files.write_order(&order).unwrap());
         assert_ne!(inode(), first);
+    }
+
+    #[test]
+    fn an_order_that_was_cut_short_has_not_begun() {
+        let (_dir, files, order) = ordered();
+        std::fs::write(files.spool(), "").unwrap();
+        let whole = serde_json::to_vec(&order).unwrap();
+        for length in 0..whole.len() {
+            std::fs::write(files.order(), &whole[..length]).unwrap();
+            assert!(!files.has_begun().unwrap(), "{length} bytes of it");
+        }
     }
 
     #[test]

@@ -1,0 +1,310 @@
+//! One attempt in hand: what its runner, its reports and its lease share.
+
+use super::{ASSIGNMENT, Offered, Token};
+use crate::attempt::{Halt, StepEnd, Verdict};
+use crate::environment::{mark, token_hex};
+use crate::output::{Grown, Shipped, Spooled};
+use crate::supervisor::{Journal, Moment, StepFiles};
+use crate::whole;
+use crate::workspace::Workspace;
+use crate::world::Hands;
+use schema::values::{Assignment, Time};
+use schema::worker_capnp::lease;
+use serde::Serialize;
+use std::cell::{Cell, RefCell};
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use tokio::sync::watch;
+/// One attempt in hand.
+pub(crate) struct Entry {
+    pub(crate) assignment: Assignment,
+    pub(crate) dir: PathBuf,
+    began: Moment,
+    hands: Hands,
+    /// Everything here may be repeated: what is lost with the process is said again.
+    steps: Vec<Step>,
+    ended: RefCell<Vec<StepEnd>>,
+    halt: RefCell<Option<Halt>>,
+    verdict: RefCell<Option<Verdict>>,
+    /// Processes of it could not be killed, and may still have its files.
+    has_survivors: Cell<bool>,
+    /// Nobody wants its results: why.
+    abandoned: RefCell<Option<String>>,
+    /// Nothing of it runs any more.
+    idle: Cell<bool>,
+    lease: RefCell<Option<lease::Client>>,
+    lease_end: Cell<Option<Moment>>,
+    margin_ms: Cell<u64>,
+    /// Held for as long as steps may run.
+    workspace: RefCell<Option<Rc<Workspace>>>,
+    /// Of this one, and of all.
+    changed: (watch::Sender<u64>, watch::Sender<u64>),
+}
+
+/// What the master is to know of one step.
+pub(crate) struct Step {
+    pub(crate) started: watch::Sender<Option<Time>>,
+    pub(crate) grown: watch::Sender<Grown>,
+    pub(crate) finished: watch::Sender<Option<(StepEnd, Time)>>,
+    /// Nothing of its log was ever sent.
+    pub(crate) is_unsent: Cell<bool>,
+    pub(crate) shipped: Cell<Option<Shipped>>,
+    /// The master knows its end, as was said on this connection.
+    pub(crate) is_known: Cell<bool>,
+}
+
+impl Entry {
+    pub(super) fn new(
+        dir: PathBuf,
+        offered: Offered,
+        hands: Hands,
+        halt: Option<Halt>,
+        workspace: Option<Workspace>,
+        all_changed: watch::Sender<u64>,
+    ) -> Entry {
+        let steps = offered.assignment.job.steps.iter().map(|_| Step::new()).collect();
+        Entry {
+            assignment: offered.assignment,
+            dir,
+            began: Moment(offered.began),
+            hands,
+            steps,
+            ended: RefCell::default(),
+            halt: RefCell::new(halt),
+            verdict: RefCell::default(),
+            has_survivors: Cell::new(false),
+            abandoned: RefCell::default(),
+            idle: Cell::new(false),
+            lease: RefCell::default(),
+            lease_end: Cell::default(),
+            margin_ms: Cell::new(0),
+            workspace: RefCell::new(workspace.map(Rc::new)),
+            changed: (watch::Sender::new(0), all_changed),
+        }
+    }
+
+    /// An earlier process may have told of it already.
+    pub(super) fn may_be_known(&self) {
+        for step in &self.steps {
+            step.is_unsent.set(false);
+        }
+    }
+
+    pub(crate) fn token(&self) -> Token {
+        self.assignment.token
+    }
+
+    pub(crate) fn mark(&self) -> String {
+        mark(&self.assignment.token)
+    }
+
+    pub(crate) fn files(&self, step: u16) -> StepFiles {
+        StepFiles::new(&self.dir, step)
+    }
+
+    pub(crate) fn spooled(&self, step: u16) -> Spooled {
+        let files = self.files(step);
+        Spooled { log: files.spool(), marks: files.marks(), hands: self.hands }
+    }
+
+    pub(crate) fn step(&self, step: u16) -> &Step {
+        &self.steps[usize::from(step)]
+    }
+
+    /// Tells of every change in this attempt.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.0.subscribe()
+    }
+
+    fn tell(&self) {
+        self.changed.0.send_modify(|count| *count += 1);
+        self.changed.1.send_modify(|count| *count += 1);
+    }
+
+    // the steps
+
+    pub(crate) fn ended(&self) -> Vec<StepEnd> {
+        self.ended.borrow().clone()
+    }
+
+    pub(crate) fn step_started(&self, step: u16, at: Time) {
+        self.step(step).started.send_replace(Some(at));
+        self.tell();
+    }
+
+    pub(crate) fn step_grew(&self, step: u16, size: u64) {
+        self.step(step).grown.send_modify(|grown| grown.size = grown.size.max(size));
+    }
+
+    pub(crate) fn step_ended(&self, step: u16, journal: &Journal) {
+        if journal.survivors > 0 {
+            self.has_survivors.set(true);
+        }
+        let plan = &self.assignment.job.steps[usize::from(step)];
+        let known = self.step(step);
+        known.started.send_if_modified(|started| started.replace(journal.started).is_none());
+        known.grown.send_replace(Grown { size: journal.size, is_final: true });
+        self.end_step(step, StepEnd::of(journal, plan.continue_on_failure), journal.ended);
+    }
+
+    pub(crate) fn step_skipped(&self, step: u16, at: Time) {
+        self.step(step).grown.send_replace(Grown { size: 0, is_final: true });
+        self.end_step(step, StepEnd::skipped(), at);
+    }
+
+    fn end_step(&self, step: u16, end: StepEnd, at: Time) {
+        self.ended.borrow_mut().push(end.clone());
+        self.step(step).finished.send_replace(Some((end, at)));
+        self.tell();
+    }
+
+    // the end
+
+    pub(crate) fn halt(&self) -> Option<Halt> {
+        self.halt.borrow().clone()
+    }
+
+    /// The first one counts.
+    pub(crate) fn set_halt(&self, halt: Halt) {
+        if self.halt.borrow().is_some() || self.verdict.borrow().is_some() {
+            return;
+        }
+        if let Err(error) = write_whole(&self.dir.join("halt.json"), &halt) {
+            tracing::warn!(attempt = %token_hex(&self.token()), %error, "a restart would forget why an attempt ended");
+        }
+        *self.halt.borrow_mut() = Some(halt);
+        self.tell();
+    }
+
+    pub(crate) fn verdict(&self) -> Option<Verdict> {
+        self.verdict.borrow().clone()
+    }
+
+    pub(crate) fn set_verdict(&self, verdict: Verdict) {
+        *self.verdict.borrow_mut() = Some(verdict);
+        self.tell();
+    }
+
+    pub(crate) fn abandoned(&self) -> Option<String> {
+        self.abandoned.borrow().clone()
+    }
+
+    pub(super) fn abandon(&self, why: &str) {
+        self.abandoned.borrow_mut().get_or_insert_with(|| why.to_owned());
+        self.drop_lease();
+        self.tell();
+    }
+
+    /// Why its steps must end, if they must.
+    pub(crate) fn stop_reason(&self) -> Option<String> {
+        if let Some(why) = self.abandoned() {
+            return Some(why);
+        }
+        match self.halt()? {
+            Halt::Cancelled(why) => Some(format!("cancelled: {why}")),
+            Halt::OutOfTime => Some("its time was over".to_owned()),
+            Halt::Errored(why) => Some(why),
+        }
+    }
+
+    pub(crate) fn has_survivors(&self) -> bool {
+        self.has_survivors.get()
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.idle.get()
+    }
+
+    /// No process of it is left: its room and its workspace are free.
+    pub(crate) fn set_idle(&self) {
+        self.idle.set(true);
+        self.workspace.borrow_mut().take();
+        self.tell();
+    }
+
+    /// Of the attempt's own time, in milliseconds.
+    pub(crate) fn time_left(&self, now: Moment) -> u64 {
+        match self.assignment.job.timeout_ms {
+            0 => u64::MAX,
+            timeout => timeout.saturating_sub(now.since(self.began)),
+        }
+    }
+
+    // the lease
+
+    pub(crate) fn lease(&self) -> Option<lease::Client> {
+        self.lease.borrow().clone()
+    }
+
+    pub(crate) fn set_lease(&self, lease: lease::Client) {
+        let before = self.lease.borrow_mut().replace(lease);
+        drop(before);
+        self.tell();
+    }
+
+    /// The connection is gone, and with it what it brought.
+    pub(crate) fn drop_lease(&self) {
+        let before = self.lease.borrow_mut().take();
+        drop(before);
+    }
+
+    /// The master gave the lease until `end`; steps stop so long before it.
+    pub(crate) fn renewed(&self, end: Moment, margin_ms: u64) {
+        self.margin_ms.set(margin_ms);
+        self.lease_end.set(Some(end));
+        self.tell();
+    }
+
+    pub(crate) fn lease_end(&self) -> Option<Moment> {
+        self.lease_end.get()
+    }
+
+    pub(crate) fn margin_ms(&self) -> u64 {
+        self.margin_ms.get()
+    }
+
+    /// Whether a process may start.
+    pub(crate) fn is_leased(&self, now: Moment) -> bool {
+        self.lease_end.get().is_some_and(|end| end.since(now) > self.margin_ms.get())
+    }
+
+    // the workspace
+
+    pub(crate) fn workspace(&self) -> Option<Rc<Workspace>> {
+        self.workspace.borrow().clone()
+    }
+
+    /// Its tree is as the job wants it.
+    pub(crate) fn set_workspace(&self, workspace: Workspace) -> io::Result<()> {
+        let name = workspace.dir().file_name().unwrap_or_default().to_string_lossy();
+        let line = format!("\n{}\n", serde_json::Value::from(name));
+        File::options().append(true).open(self.dir.join(ASSIGNMENT))?.write_all(line.as_bytes())?;
+        *self.workspace.borrow_mut() = Some(Rc::new(workspace));
+        Ok(())
+    }
+}
+
+impl Step {
+    fn new() -> Step {
+        Step {
+            started: watch::Sender::new(None),
+            grown: watch::Sender::default(),
+            finished: watch::Sender::new(None),
+            is_unsent: Cell::new(true),
+            shipped: Cell::new(None),
+            is_known: Cell::new(false),
+        }
+    }
+
+    /// Whoever was told of it may have lost it.
+    pub(crate) fn tell_again(&self) {
+        self.shipped.set(None);
+        self.is_known.set(false);
+    }
+}
+
+fn write_whole(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    whole::write(path, &serde_json::to_vec(value)?)
+}

@@ -91,8 +91,9 @@ interface Lease {
   # The index-th source of the stamp.
   step @2 (index :UInt16) -> (report :StepReport);
   complete @3 (outcome :Common.Outcome, reason :Text) -> (refusal :Common.Refusal);
-  # Ends the attempt, after every step's `finished`. The job takes this outcome, or, for `errored`, is placed again where
-  # its plan allows. May be repeated; an old epoch is refused (`stale`).
+  # Ends the attempt, after every step's `finished`, whose answer need not be waited for: refused (`conflict`) while a step
+  # that started has not finished. The job takes this outcome, or, for `errored`, is placed again where its plan allows. May
+  # be repeated; an old epoch is refused (`stale`).
 }
 
 interface SourcePack {

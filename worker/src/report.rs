@@ -1,6 +1,8 @@
 //! Tells the master how an attempt goes, over one connection: each step's start, log and end, and then the end of all.
 //! What was acknowledged is not said again on this connection. On the next one everything is, until the end of all was
 //! acknowledged: it costs little where the master has it, and what the master lost it gets.
+//!
+//! The end of all is said right behind the end of the last step, not after its acknowledgement: both share a commit.
 
 use crate::ledger::{Entry, Step};
 use crate::output::{ShipError, Shipped, Window, ship};
@@ -9,6 +11,7 @@ use schema::fail_point::fail_point;
 use schema::values::{Outcome, Refusal, RefusalCode};
 use schema::wire;
 use schema::worker_capnp::{lease, step_report};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -32,16 +35,17 @@ pub(crate) async fn report(entry: Rc<Entry>, lease: lease::Client, window: Windo
     let count = u16::try_from(entry.assignment.job.steps.len()).unwrap_or(u16::MAX);
     // a master that was killed has lost what it held in memory of a log that is not sealed
     (0..count).for_each(|step| entry.step(step).tell_again());
+    let untold = watch::Sender::new((0..count).collect());
     let steps = (0..count).map(|step| {
-        let (entry, lease, window) = (&entry, &lease, &window);
-        persist(entry, move || report_step(entry, lease, window, step))
+        let (entry, lease, window, untold) = (&entry, &lease, &window, &untold);
+        persist(entry, move || report_step(entry, lease, window, untold, step))
     });
-    let reported = match try_join_all(steps).await {
-        Ok(_) => persist(&entry, || complete(&entry, &lease)).await,
-        Err(trouble) => Err(trouble),
+    let end = async {
+        untold.subscribe().wait_for(BTreeSet::is_empty).await.map_err(|_| dropped())?;
+        persist(&entry, || complete(&entry, &lease)).await
     };
-    match reported {
-        Ok(()) => Reported::Whole,
+    match try_join(try_join_all(steps), end).await {
+        Ok(_) => Reported::Whole,
         Err(Trouble::Stale(refusal)) => Reported::Stale(refusal.text),
         Err(Trouble::Refused(_) | Trouble::Call(_)) => Reported::Cut,
     }
@@ -66,6 +70,9 @@ async fn persist<F: Future<Output = Result<(), Trouble>>>(
         }
     }
 }
+
+/// Steps whose end is not on its way yet.
+type Untold = watch::Sender<BTreeSet<u16>>;
 
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
@@ -105,9 +112,17 @@ async fn complete(entry: &Entry, lease: &lease::Client) -> Result<(), Trouble> {
     Ok(())
 }
 
-async fn report_step(entry: &Entry, lease: &lease::Client, window: &Window, index: u16) -> Result<(), Trouble> {
+async fn report_step(
+    entry: &Entry,
+    lease: &lease::Client,
+    window: &Window,
+    untold: &Untold,
+    index: u16,
+) -> Result<(), Trouble> {
     let step = entry.step(index);
+    let tell = || untold.send_modify(|untold| _ = untold.remove(&index));
     if step.is_known.get() {
+        tell();
         return Ok(());
     }
     let mut started = step.started.subscribe();
@@ -121,7 +136,9 @@ async fn report_step(entry: &Entry, lease: &lease::Client, window: &Window, inde
     request.get().set_index(index);
     let report = request.send().pipeline.get_report();
     let Some(at) = has_begun else {
-        return finish(entry, &report, index, Shipped::nothing()).await;
+        say_finished(entry, &report, index, Shipped::nothing()).await?.await?;
+        tell();
+        return Ok(());
     };
     let begin = async {
         let mut request = report.started_request();
@@ -142,12 +159,21 @@ async fn report_step(entry: &Entry, lease: &lease::Client, window: &Window, inde
             }
         };
         step.shipped.set(Some(shipped));
-        finish(entry, &report, index, shipped).await
+        say_finished(entry, &report, index, shipped).await
     };
-    try_join(begin, follow).await.map(|_| ())
+    // a master that knows of the start takes no end of all before that of this step
+    let ((), answered) = try_join(begin, follow).await?;
+    tell();
+    answered.await
 }
 
-async fn finish(entry: &Entry, report: &step_report::Client, index: u16, shipped: Shipped) -> Result<(), Trouble> {
+/// Says how a step ended, once it has: what waits for the answer.
+async fn say_finished<'a>(
+    entry: &'a Entry,
+    report: &step_report::Client,
+    index: u16,
+    shipped: Shipped,
+) -> Result<impl Future<Output = Result<(), Trouble>> + 'a, Trouble> {
     let step = entry.step(index);
     let (end, at) = until(&mut step.finished.subscribe()).await?;
     fail_point("worker-before-report");
@@ -158,15 +184,18 @@ async fn finish(entry: &Entry, report: &step_report::Client, index: u16, shipped
     params.set_log_size(shipped.size);
     params.set_log_hash(shipped.hash.as_ref().map_or(&[], |hash| hash.as_slice()));
     wire::write_exit(params.init_exit(), &end.exit);
-    let answer = request.send().promise.await?;
-    let results = answer.get()?;
-    judge(wire::refusal(results.has_refusal(), results.get_refusal())?)?;
-    fail_point("worker-after-report");
-    step.is_known.set(true);
-    if end.outcome != Outcome::Skipped {
-        tracing::debug!(job = %entry.assignment.job.name, step = index, outcome = %end.outcome, "reported");
-    }
-    Ok(())
+    let answer = request.send().promise;
+    Ok(async move {
+        let answer = answer.await?;
+        let results = answer.get()?;
+        judge(wire::refusal(results.has_refusal(), results.get_refusal())?)?;
+        fail_point("worker-after-report");
+        step.is_known.set(true);
+        if end.outcome != Outcome::Skipped {
+            tracing::debug!(job = %entry.assignment.job.name, step = index, outcome = %end.outcome, "reported");
+        }
+        Ok(())
+    })
 }
 
 fn judge(refusal: Option<Refusal>) -> Result<(), Trouble> {

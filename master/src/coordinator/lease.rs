@@ -111,10 +111,14 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Steps of this attempt that were finished, for sealing their logs.
+    /// Steps of this attempt, all finished, for sealing their logs. Refused while one runs: its end is still on its way.
     pub fn finished_steps(&self, token: LeaseToken) -> Result<Vec<StepRow>, Refusal> {
         let lease = self.leases.get(token).ok_or_else(stale)?;
-        Ok(lease.steps.values().filter(|row| row.state == State::Finished).cloned().collect())
+        if let Some(row) = lease.steps.values().find(|row| row.state != State::Finished) {
+            let text = format!("step {} ({}) has not finished yet", row.key.step + 1, row.name);
+            return Err(Refusal::new(RefusalCode::Conflict, text));
+        }
+        Ok(lease.steps.values().cloned().collect())
     }
 
     /// Ends the attempt with its worker's word. An infrastructure error is tried again where the plan allows.

@@ -76,6 +76,11 @@ fn nothing_points_up() {
     forbid("master/src/api", &["crate::up", "crate::config", "rusqlite::Connection"], "api translates and delegates");
     forbid("master/src/store", &["crate::api", "crate::driver", "crate::logs", "tokio::net"], "the store knows rows");
     forbid("master/src/sources", &["crate::api", "crate::store", "rusqlite"], "a source holds a sink");
+    forbid(
+        "master/src/reporters",
+        &["crate::api", "crate::coordinator::Coordinator", "rusqlite"],
+        "a reporter reads and tells",
+    );
     forbid("master/src/logs", &["crate::api", "crate::driver", "crate::store"], "logs know bytes");
 }
 

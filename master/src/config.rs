@@ -1,8 +1,11 @@
 //! The master file, `master.toml`: what it says, typed, checked once. Opens nothing that it names.
 
+mod notify;
 mod read;
 #[cfg(test)]
 mod tests;
+
+pub use notify::{MailConfig, Means, NotifyConfig, Recipient};
 
 use schema::toml_file::Diagnostics;
 use std::collections::BTreeMap;
@@ -21,6 +24,8 @@ pub struct Config {
     pub limits: Limits,
     pub projects: BTreeMap<String, ProjectConfig>,
     pub pools: BTreeMap<String, PoolConfig>,
+    pub mail: Option<MailConfig>,
+    pub notify: Vec<NotifyConfig>,
 }
 
 #[derive(Clone, Debug)]
@@ -137,6 +142,8 @@ impl Config {
             limits: Limits::default(),
             projects: BTreeMap::new(),
             pools: BTreeMap::new(),
+            mail: None,
+            notify: Vec::new(),
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod installation;
 pub mod logs;
 pub mod mirror;
 pub mod planner;
+pub mod reporters;
 pub mod retention;
 pub mod sources;
 pub mod store;
@@ -28,6 +29,7 @@ use events::Feed;
 use futures::future::LocalBoxFuture;
 use installation::InstallError;
 use logs::Logs;
+use reporters::{Reach, Reporters};
 use retention::Retention;
 use schema::identity::Identity;
 use schema::sturdy_ref::Fingerprint;
@@ -67,6 +69,7 @@ pub struct Master {
     listener: TcpListener,
     sources: Vec<sources::Source>,
     retention: Retention,
+    reporters: Reporters,
 }
 
 /// Serves until `shutdown` resolves, or a commit fails. Needs a `LocalSet`.
@@ -99,8 +102,9 @@ pub async fn open(config: Config, listener: TcpListener) -> Result<Master, RunEr
     });
     let office = office.await?;
     let parts = (office.driver.clone(), office.readers.clone(), office.logs.clone());
+    let reporters = reporters(&config, &office);
     let retention = Retention::new(config.limits.retain, parts.0, parts.1, parts.2);
-    Ok(Master { office, identity, listener, sources, retention })
+    Ok(Master { office, identity, listener, sources, retention, reporters })
 }
 
 /// What a master stands on. [`open`] takes the product's; a simulation brings its own.
@@ -152,7 +156,7 @@ impl Master {
         self.listener.local_addr()
     }
 
-    /// Follows the sources, keeps history within its limits and serves connections until `shutdown` resolves, or a commit fails.
+    /// Follows the sources, keeps history within its limits, tells what became of lanes and serves connections until `shutdown` resolves, or a commit fails.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         let driver = self.office.driver.clone();
         let mut tasks = tokio::task::JoinSet::new();
@@ -160,6 +164,7 @@ impl Master {
             tasks.spawn_local(source.follow(driver.clone()));
         }
         tasks.spawn_local(self.retention.keep());
+        tasks.spawn_local(self.reporters.report());
         let serving = tasks.spawn_local(api::serve(self.office.clone(), self.identity, self.listener));
         let result = tokio::select! {
             () = shutdown => Ok(()),
@@ -189,6 +194,21 @@ impl logs::Seals for StoredSeals {
         let found = self.0.query(move |store| store::ageing::removed(store, build));
         Box::pin(async { found.await.map_err(|error| error.to_string()) })
     }
+}
+
+fn reporters(config: &Config, office: &Office) -> Reporters {
+    let reach = Reach {
+        driver: office.driver.clone(),
+        feed: office.feed.clone(),
+        readers: office.readers.clone(),
+        logs: office.logs.clone(),
+        repositories: office.repositories.clone(),
+        incarnation: office.incarnation,
+        url: config.url.clone(),
+        state: config.state.clone(),
+        mail: config.mail.clone(),
+    };
+    Reporters::new(config, reach)
 }
 
 fn open_repositories(

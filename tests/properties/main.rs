@@ -1,4 +1,5 @@
 //! Random tests against simple models. `GUILD_SEEDS=N` runs more, `GUILD_SEED=S` one again.
 
 mod coordinator;
+mod lanes;
 mod logs;

@@ -1,7 +1,7 @@
 //! The repository of the simulated project: a commit is a number, and its pipeline follows from the seed.
 
 use futures::future::LocalBoxFuture;
-use master::mirror::{GitError, SharedPack};
+use master::mirror::{GitError, Parents, Range, SharedPack};
 use master::sources::History;
 use schema::values::Commit;
 use std::fmt::Write as _;
@@ -94,6 +94,14 @@ impl History for Commits {
 
     fn paths_between<'a>(&'a self, _: &'a str, _: &'a str) -> Answer<'a, Vec<String>> {
         Box::pin(look(Vec::new()))
+    }
+
+    fn parents<'a>(&'a self, _: &'a [String], _: &'a [String]) -> Answer<'a, Vec<Parents>> {
+        Box::pin(look(Vec::new()))
+    }
+
+    fn range<'a>(&'a self, _: &'a str, _: &'a [String], _: u32) -> Answer<'a, Range> {
+        Box::pin(look(Range::default()))
     }
 
     fn pack<'a>(&'a self, _: &'a str, _: &'a [String]) -> Answer<'a, SharedPack> {

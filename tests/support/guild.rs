@@ -66,10 +66,17 @@ pub struct House {
     pub repo: Repo,
     pub guild: Guild,
     pub office: Rc<master::api::Office>,
-    pub dir: TempDir,
+    pub dir: Rc<TempDir>,
     address: String,
     operator: (SturdyRef, Rc<Identity>),
     serving: tokio::task::JoinHandle<()>,
+}
+
+/// What is left of a house when its process is killed.
+#[derive(Clone)]
+pub struct Ruins {
+    pub dir: Rc<TempDir>,
+    operator: (SturdyRef, Rc<Identity>),
 }
 
 impl House {
@@ -78,14 +85,27 @@ impl House {
     }
 
     pub async fn open_with(pipeline: &str, change: impl Fn(&mut Config)) -> House {
-        let dir = tempfile::tempdir().unwrap();
-        let repo = Repo::new(dir.path().join("demo"), pipeline);
-        let state = dir.path().join("state");
+        let dir = Rc::new(tempfile::tempdir().unwrap());
+        Repo::new(dir.path().join("demo"), pipeline);
         let listener = master::listen("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let identity = Rc::new(Identity::generate());
-        let operator = first_operator(&state, &identity, &address).await;
-        let mut config = Config::standalone(&state, &address);
+        let operator = first_operator(&dir.path().join("state"), &identity, &address).await;
+        House::on(Ruins { dir, operator: (operator, identity) }, listener, change).await
+    }
+
+    /// Again, at another address. Needs a `LocalSet` of its own: the house before ended with its.
+    pub async fn open_again(mut ruins: Ruins, change: impl Fn(&mut Config)) -> House {
+        let listener = master::listen("127.0.0.1:0").await.unwrap();
+        ruins.operator.0.addresses = vec![listener.local_addr().unwrap().to_string()];
+        House::on(ruins, listener, change).await
+    }
+
+    async fn on(ruins: Ruins, listener: tokio::net::TcpListener, change: impl Fn(&mut Config)) -> House {
+        let Ruins { dir, operator } = ruins;
+        let repo = Repo { path: dir.path().join("demo") };
+        let address = listener.local_addr().unwrap().to_string();
+        let mut config = Config::standalone(&dir.path().join("state"), &address);
         let mut project = ProjectConfig::of(repo.path.to_string_lossy().into_owned());
         project.poll = Duration::from_millis(100);
         config.projects.insert("demo".to_owned(), project);
@@ -93,8 +113,12 @@ impl House {
         let master = master::open(config, listener).await.unwrap();
         let office = master.office.clone();
         let serving = tokio::task::spawn_local(serve(master));
-        let guild = Guild::connect(operator.clone(), identity.clone()).await.unwrap();
-        House { repo, guild, office, dir, address, operator: (operator, identity), serving }
+        let guild = Guild::connect(operator.0.clone(), operator.1.clone()).await.unwrap();
+        House { repo, guild, office, dir, address, operator, serving }
+    }
+
+    pub fn ruins(&self) -> Ruins {
+        Ruins { dir: self.dir.clone(), operator: self.operator.clone() }
     }
 
     /// A credential of a new grant below the operator's, redeemed by a fresh key.

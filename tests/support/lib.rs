@@ -5,3 +5,4 @@ pub mod hall;
 pub mod ledger;
 pub mod programs;
 pub mod seed;
+pub mod sink;

@@ -1,5 +1,7 @@
 //! From the text of `master.toml` to a [`Config`], with all errors at once.
 
+mod notify;
+
 use super::{Config, Limits, Listen, POLL, PoolConfig, ProjectConfig, Retain};
 use schema::toml_file::{At, Diagnostics, NAME_MAX, Page, Table, Value, is_name};
 use std::collections::BTreeMap;
@@ -37,11 +39,12 @@ fn top(root: &Table<'_>, base: &Path) -> Option<Config> {
     let pools = pools(root);
     let poll = default_poll(root);
     let projects = projects(root, base, poll, &pools);
-    root.close(&["include", "role", "lock", "mail", "notify"]);
+    let (mail, notify) = (notify::mail(root, base), notify::notify(root, &projects));
+    root.close(&["include", "role", "lock"]);
     let state = base.join(state.map_or_else(|| ".".to_owned(), |state| state.value));
     // without the `.`, which people would see in messages
     let state = state.components().collect();
-    Some(Config { url, state, listen: listen?, limits, projects, pools })
+    Some(Config { url, state, listen: listen?, limits, projects, pools, mail, notify })
 }
 
 fn check_version(root: &Table<'_>) {

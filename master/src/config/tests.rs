@@ -1,6 +1,7 @@
 //! Good and broken master files.
 
 use super::*;
+use crate::coordinator::record::Turn;
 
 fn parse(text: &str) -> Config {
     Config::parse("master.toml", text.as_bytes(), Path::new("/base")).unwrap_or_else(|errors| panic!("{errors}"))
@@ -85,7 +86,6 @@ fn what_is_said() {
     let cases = [
         ("ulr = 'x'", "3:1 the top level has no key `ulr` | unknown key | did you mean `url`?"),
         ("url = 'ci.example.org'", "3:7 `url` of the top level is no web address | it begins with https:// or http://"),
-        ("mail.smtp = 'x'", "3:1 `mail` of the top level is not supported by this version | of a later version"),
         ("[role.x]", "3:2 `role` of the top level is not supported by this version | of a later version"),
         ("limits.lease = '0s'", "3:16 `lease` of [limits] is zero"),
         (
@@ -142,6 +142,96 @@ fn what_is_said() {
 }
 
 #[test]
+fn what_is_told_and_how() {
+    let config = parse(&format!(
+        r#"{SMALL}
+        [project.a]
+        repo = "/srv/a.git"
+        [mail]
+        smtp = "[::1]:587"
+        from = "Guild <guild@example.org>"
+        user = "guild"
+        password_file = "mail.password"
+        [[notify]]
+        events = ["fixed", "newly-failing"]
+        by = "mail"
+        to = ["blame", "team@example.org"]
+        [[notify]]
+        events = "newly-failing"
+        by = "command"
+        run = ["/usr/local/bin/tell", "-v"]
+        projects = ["a", "b*"]
+        branches = "main"
+        "#
+    ));
+    let mail = config.mail.unwrap();
+    assert_eq!((mail.host.as_str(), mail.port, mail.from.as_str()), ("::1", 587, "Guild <guild@example.org>"));
+    assert_eq!(mail.login, Some(("guild".to_owned(), PathBuf::from("/base/mail.password"))));
+    let [first, second] = config.notify.as_slice() else { panic!("{:?}", config.notify) };
+    assert_eq!(first.events, [Turn::NewlyFailing, Turn::Fixed]);
+    assert_eq!(first.by, Means::Mail(vec![Recipient::Blame, Recipient::Address("team@example.org".to_owned())]));
+    assert_eq!(
+        (first.projects.as_slice(), first.branches.as_slice()),
+        (["*".to_owned()].as_slice(), ["*".to_owned()].as_slice())
+    );
+    assert_eq!(second.by, Means::Command(vec!["/usr/local/bin/tell".to_owned(), "-v".to_owned()]));
+    assert_eq!(
+        (second.events.len(), second.projects.len(), second.branches.as_slice()),
+        (1, 2, ["main".to_owned()].as_slice())
+    );
+}
+
+#[test]
+fn what_is_said_of_notices() {
+    let cases = [
+        (
+            "[mail]\nsmtp = 'localhost'\nfrom = 'guild'\nuser = 'x'\npassword = 'y'",
+            "4:8 `smtp` of [mail] is not HOST:PORT | like \"localhost:25\" or \"mail.example.org:587\"\n\
+             5:8 `from` of [mail] is no mail address | like \"guild@example.org\" or \"Guild <guild@example.org>\"\n\
+             6:1 [mail] has `user` without `password_file` | both, or none of them\n\
+             7:1 [mail] has no key `password` | unknown key",
+        ),
+        ("mail = 5", "3:8 `mail` of the top level must be a table | this is a whole number"),
+        ("notify = 'x'", "3:10 `notify` of the top level must be an array | this is a string"),
+        (
+            "[[notify]]\nby = 'mail'\nevents = ['fixd']",
+            "3:1 [[notify]] has no `to`\n\
+             4:6 `by` of [[notify]] is \"mail\", and the file has no [mail] | it says the server and the sender\n\
+             5:11 `events` of [[notify]] has `fixd`, which is not known | it is one of \"newly-failing\", \"fixed\"",
+        ),
+        (
+            "[[notify]]\nby = 'command'\nevents = []\nto = 'blame'",
+            "3:1 [[notify]] has no `run`\n\
+             5:10 `events` of [[notify]] is empty | \"newly-failing\", \"fixed\", or both\n\
+             6:6 `to` of [[notify]] is for by = \"mail\"",
+        ),
+        (
+            "[[notify]]\nby = 'webhook'\nevents = 'flaky'\nrunn = 'x'\n[[notify]]",
+            "4:6 \"webhook\" in `by` of [[notify]] is not supported by this version | of a later version\n\
+             5:10 \"flaky\" in `events` of [[notify]] is not supported by this version | of a later version\n\
+             6:1 [[notify]] has no key `runn` | unknown key | did you mean `run`?\n\
+             7:1 [[notify]] has no `events`\n\
+             7:1 [[notify]] has no `by`",
+        ),
+        (
+            "[mail]\nsmtp = 'h:25'\nfrom = 'g@h.example'\n[project.demo]\nrepo = 'x'\n[[notify]]\nby = 'mail'\nevents = 'fixed'\n\
+             to = ['blame', 'team']\nprojects = ['dem', 'x*']\nrun = 'x'",
+            "11:16 `to` of [[notify]] has `team`, which is no mail address | like \"team@example.org\"; \"blame\" is the authors\n\
+             12:13 [[notify]] names the project `dem`, which is not defined | no such project | did you mean `demo`?\n\
+             13:7 `run` of [[notify]] is for by = \"command\"",
+        ),
+        (
+            "[[notify]]\nby = 'command'\nevents = 'fixed'\nrun = []\n[[notify]]\nby = 'command'\nevents = 'fixed'\nrun = ''",
+            "6:7 `run` of [[notify]] is empty | a program and its arguments\n\
+             10:7 `run` of [[notify]] names no program",
+        ),
+    ];
+    for (more, wanted) in cases {
+        assert_eq!(lines(&format!("{SMALL}{more}\n")), wanted, "{more}");
+    }
+}
+
+#[test]
 fn a_file_that_is_not_there() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("master.toml");
@@ -155,9 +245,9 @@ fn a_file_that_is_not_there() {
 
 #[test]
 fn examples_of_the_manual_are_read() {
-    let manual = include_str!("../../../docs/master.md");
+    let manual = concat!(include_str!("../../../docs/master.md"), include_str!("../../../docs/notices.md"));
     let examples: Vec<&str> = manual.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(examples.len(), 2);
+    assert_eq!(examples.len(), 4);
     for example in examples {
         assert!(!parse(example).projects.is_empty());
     }

@@ -2,7 +2,7 @@
 //! The store writes them as they are; each is an upsert by its key.
 
 use schema::sturdy_ref::Fingerprint;
-use schema::values::{Change, Event, Exit, GrantKind, Outcome, Plan, SourceStamp, State, Time, Trust, What};
+use schema::values::{Change, Cursor, Event, Exit, GrantKind, Outcome, Plan, SourceStamp, State, Time, Trust, What};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -209,6 +209,49 @@ pub enum Answer {
     Grants(Vec<GrantId>),
 }
 
+/// What became of a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Turn {
+    NewlyFailing,
+    Fixed,
+}
+
+impl Turn {
+    pub fn word(self) -> &'static str {
+        match self {
+            Turn::NewlyFailing => "newly-failing",
+            Turn::Fixed => "fixed",
+        }
+    }
+}
+
+/// Where a reporter goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReporterRow {
+    /// Follows from what the master file says of it.
+    pub name: String,
+    pub cursor: Cursor,
+    /// What ended before is nothing to tell.
+    pub born: Time,
+}
+
+/// What a reporter told of a lane, or had not to tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToldRow {
+    pub reporter: String,
+    pub project: String,
+    pub ref_name: String,
+    pub job: String,
+    pub turn: Turn,
+    pub revision: String,
+    /// The number of the build.
+    pub build: u32,
+    /// The notice's id.
+    pub notice: String,
+    pub time: Time,
+}
+
 /// One thing to write, in the transaction of its cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
@@ -236,6 +279,10 @@ pub enum Record {
     Worker(WorkerRow),
     Request(RequestRow),
     Event(Event),
+    Reporter(ReporterRow),
+    Told(ToldRow),
+    /// Only these reporters are left; the others are forgotten, with what they told.
+    Reporters(Vec<String>),
     /// One line of the hash-chained audit table; the store adds the chain.
     Audit {
         time: Time,

@@ -105,7 +105,7 @@ impl Mirror {
     }
 }
 
-fn is_id(text: &str) -> Result<(), GitError> {
+pub(super) fn is_id(text: &str) -> Result<(), GitError> {
     if is_object_id(text) { Ok(()) } else { Err(GitError::Invalid(format!("`{text}` is no complete commit id"))) }
 }
 
@@ -125,11 +125,11 @@ fn parse_commit(revision: &str, raw: &[u8]) -> Commit {
     }
 }
 
-fn time_of(seconds: &str) -> Time {
+pub(super) fn time_of(seconds: &str) -> Time {
     Time(seconds.parse::<u64>().unwrap_or(0).saturating_mul(1000))
 }
 
-fn short(text: &str) -> String {
+pub(super) fn short(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(TEXT_CHARS_MAX).collect()
 }
 

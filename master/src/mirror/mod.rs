@@ -4,6 +4,7 @@
 //! A [`Mirror`] is the only writer of its directory, so it keeps the refs in memory. All its functions may be called at
 //! once from any thread, and each may be dropped at any await.
 
+mod ancestry;
 mod change;
 mod git;
 mod objects;
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+pub use ancestry::{Authored, Parents, Range};
 pub use git::GitError;
 pub use pack::{Pack, SharedPack};
 pub use refs::{RefusedRef, check_ref, is_object_id, short_name};

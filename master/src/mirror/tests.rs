@@ -374,3 +374,54 @@ async fn a_shallow_repository_is_an_error_that_says_so() {
     let error = scene.mirror.fetch().await.unwrap_err().to_string();
     assert!(error.contains("shallow"), "{error}");
 }
+
+#[tokio::test]
+async fn parents_and_ranges() {
+    let scene = Scene::new();
+    let first = scene.commit("a", "1");
+    let second = scene.commit("a", "2");
+    scene.git(&["checkout", "-q", "-b", "side", &first]);
+    scene.git(&["commit", "-q", "--allow-empty", "--author", "\u{e9}ve <e@x> y>", "-m", "by eve"]);
+    let side = scene.git(&["rev-parse", "HEAD"]);
+    scene.git(&["checkout", "-q", "main"]);
+    scene.git(&["merge", "-q", "--no-ff", "-m", "merge", "side"]);
+    let merge = scene.git(&["rev-parse", "HEAD"]);
+    scene.mirror.fetch().await.unwrap();
+    let gone = "0".repeat(39) + "1";
+    let mirror = &scene.mirror;
+
+    let mut all = mirror.parents(&[merge.clone(), gone.clone()], std::slice::from_ref(&gone)).await.unwrap();
+    all.sort();
+    let mut wanted = vec![
+        (first.clone(), vec![]),
+        (second.clone(), vec![first.clone()]),
+        (side.clone(), vec![first.clone()]),
+        (merge.clone(), vec![second.clone(), side.clone()]),
+    ];
+    wanted.sort();
+    assert_eq!(all, wanted);
+    let new = mirror.parents(std::slice::from_ref(&merge), &[second.clone(), side.clone()]).await.unwrap();
+    assert_eq!(new, [(merge.clone(), vec![second.clone(), side.clone()])]);
+    assert_eq!(mirror.parents(std::slice::from_ref(&gone), &[]).await.unwrap(), []);
+    assert_eq!(mirror.parents(&[], &[]).await.unwrap(), []);
+
+    let range = async |tip: &str, without: &[&String], limit| {
+        let without: Vec<String> = without.iter().map(|it| (*it).clone()).collect();
+        let range = mirror.range(tip, &without, limit).await.unwrap();
+        let mut commits: Vec<String> = range.commits.iter().map(|commit| commit.revision.clone()).collect();
+        commits.sort();
+        (commits, range.left_out)
+    };
+    let sorted = |mut commits: Vec<String>| {
+        commits.sort();
+        commits
+    };
+    assert_eq!(range(&merge, &[&second], 100).await, (sorted(vec![side.clone(), merge.clone()]), 0));
+    assert_eq!(range(&merge, &[&second, &side], 100).await, (vec![merge.clone()], 0));
+    assert_eq!(range(&merge, &[&first, &gone], 1).await, (vec![merge.clone()], 2));
+    assert_eq!(range(&merge, &[], 100).await, (vec![merge.clone()], 0), "itself");
+    assert_eq!(range(&merge, &[&merge], 100).await, (vec![], 0));
+    assert_eq!(range(&gone, &[&first], 100).await, (vec![], 0));
+    let by_eve = mirror.range(&side, &[first], 100).await.unwrap().commits.pop().unwrap();
+    assert_eq!((by_eve.name.as_str(), by_eve.subject.as_str()), ("\u{e9}ve", "by eve"));
+}

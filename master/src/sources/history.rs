@@ -1,6 +1,6 @@
 //! A repository as builds see it. The product's is a mirror kept by git; a simulation brings its own.
 
-use crate::mirror::{GitError, Mirror, SharedPack};
+use crate::mirror::{GitError, Mirror, Parents, Range, SharedPack};
 use futures::future::LocalBoxFuture;
 use schema::values::Commit;
 
@@ -19,6 +19,10 @@ pub trait History {
     /// A file of a revision, of at most `limit` bytes.
     fn read<'a>(&'a self, revision: &'a str, path: &'a str, limit: usize) -> Answer<'a, Option<Vec<u8>>>;
     fn paths_between<'a>(&'a self, before: &'a str, after: &'a str) -> Answer<'a, Vec<String>>;
+    /// Parents of these commits and of their ancestors, without the ancestors of `known`: see [`Mirror::parents`].
+    fn parents<'a>(&'a self, of: &'a [String], known: &'a [String]) -> Answer<'a, Vec<Parents>>;
+    /// What a commit has and others have not: see [`Mirror::range`].
+    fn range<'a>(&'a self, tip: &'a str, without: &'a [String], limit: u32) -> Answer<'a, Range>;
     /// What a worker that has the commits `have` lacks of a revision.
     fn pack<'a>(&'a self, revision: &'a str, have: &'a [String]) -> Answer<'a, SharedPack>;
 }
@@ -50,6 +54,14 @@ impl History for Mirror {
 
     fn paths_between<'a>(&'a self, before: &'a str, after: &'a str) -> Answer<'a, Vec<String>> {
         Box::pin(Mirror::paths_between(self, before, after))
+    }
+
+    fn parents<'a>(&'a self, of: &'a [String], known: &'a [String]) -> Answer<'a, Vec<Parents>> {
+        Box::pin(Mirror::parents(self, of, known))
+    }
+
+    fn range<'a>(&'a self, tip: &'a str, without: &'a [String], limit: u32) -> Answer<'a, Range> {
+        Box::pin(Mirror::range(self, tip, without, limit))
     }
 
     fn pack<'a>(&'a self, revision: &'a str, have: &'a [String]) -> Answer<'a, SharedPack> {

@@ -1,7 +1,7 @@
 //! Writes batches of records, each in one transaction.
 
 use super::row::{self, id, json, maybe_time, time, word};
-use super::{CommitError, audit};
+use super::{CommitError, audit, lanes};
 use crate::coordinator::record::{
     AttemptRow, BuildRow, GrantRow, JobRow, Record, RequestRow, SealRow, StepRow, WorkerRow,
 };
@@ -116,11 +116,14 @@ fn write_record(to: &Transaction<'_>, record: &Record) -> rusqlite::Result<()> {
         Record::Worker(row) => write_worker(to, row),
         Record::Request(row) => write_request(to, row),
         Record::Event(event) => write_event(to, event),
+        Record::Reporter(row) => lanes::write_reporter(to, row),
+        Record::Told(row) => lanes::write_told(to, row),
+        Record::Reporters(names) => lanes::forget_others(to, names),
         Record::Audit { time, by, text } => audit::append(to, *time, by.0, text),
     }
 }
 
-fn run(to: &Transaction<'_>, sql: &str, values: impl rusqlite::Params) -> rusqlite::Result<()> {
+pub(super) fn run(to: &Transaction<'_>, sql: &str, values: impl rusqlite::Params) -> rusqlite::Result<()> {
     to.prepare_cached(sql)?.execute(values)?;
     Ok(())
 }

@@ -8,6 +8,7 @@ mod audit;
 mod backup;
 mod commit;
 mod executor;
+pub mod lanes;
 mod listing;
 mod load;
 mod migrate;

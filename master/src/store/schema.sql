@@ -212,3 +212,25 @@ create index jobs_carried on jobs (carried_from, build) where carried_from > 0;
 create index changes_time on changes (time) where build is null;
 -- kept by counting, since adding up would read them all
 insert into counters select 'log-bytes', coalesce(sum(size), 0) from logs;
+
+-- step 4: reporters
+create table reporters (
+    name text primary key,          -- follows from what the master file says of it
+    incarnation integer not null,
+    after integer not null,         -- the last event that it looked at
+    born integer not null           -- what ended before is nothing to tell
+) strict, without rowid;
+
+-- what they told of lanes, so that nothing is told twice; of each lane the newest
+create table told (
+    reporter text not null,
+    project text not null,
+    ref text not null,
+    job text not null,
+    turn text not null,
+    revision text not null,
+    build integer not null,         -- its number
+    notice text not null,           -- its id
+    time integer not null,
+    primary key (reporter, project, ref, job, turn, revision)
+) strict, without rowid;

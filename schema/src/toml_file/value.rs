@@ -24,6 +24,10 @@ impl<'t> Value<'t> {
         self.span.clone()
     }
 
+    pub fn page(&self) -> &'t Page<'t> {
+        self.page
+    }
+
     pub fn what(&self) -> &str {
         &self.what
     }

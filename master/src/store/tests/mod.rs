@@ -1,15 +1,17 @@
 //! The store against a plain model: what is committed is loaded, listed, chained and copied; what is full or broken says so.
 
+mod lanes_rows;
 mod removal;
 pub(crate) mod rows;
 
 use super::*;
 use crate::coordinator::record::*;
 use futures::FutureExt as _;
+use lanes_rows::reporter;
 use query::BuildFilter;
 use rows::{Dice, build, change, event, plan};
 use schema::values::{Filter, State, Time};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// In memory, commits and queries run where they are called.
 fn now<T>(future: impl Future<Output = T>) -> T {
@@ -256,6 +258,19 @@ fn a_store_of_the_first_step_goes_on() {
     commit::commit(&mut connection, vec![Record::Event(event(2)), audit("x")]).unwrap();
     assert_eq!(verify_audit(&connection).unwrap(), 1);
     assert_eq!(ageing::log_bytes(&connection).unwrap(), 42);
+}
+
+#[test]
+fn a_store_without_reporters_goes_on() {
+    let mut connection = Connection::open_in_memory().unwrap();
+    migrate::migrate_to(&mut connection, 3).unwrap();
+    commit::commit(&mut connection, vec![Record::Build(build(1)), Record::Event(event(1))]).unwrap();
+    migrate::migrate(&mut connection).unwrap();
+    assert_eq!(load::load(&connection).unwrap().last_build, 1);
+    assert_eq!(lanes::reporter_names(&connection).unwrap(), Vec::<String>::new());
+    let row = reporter("r");
+    commit::commit(&mut connection, vec![Record::Reporter(row.clone())]).unwrap();
+    assert_eq!(lanes::reporter(&connection, "r").unwrap(), Some(row));
 }
 
 #[test]

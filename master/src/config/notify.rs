@@ -1,0 +1,43 @@
+//! What is told to the outside world, to whom and how: `[mail]` and `[[notify]]`.
+
+use crate::coordinator::record::Turn;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// Where mail is handed over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MailConfig {
+    pub host: String,
+    pub port: u16,
+    /// `guild@example.org` or `Guild <guild@example.org>`
+    pub from: String,
+    /// Both or none: a user, and the file with the password.
+    pub login: Option<(String, PathBuf)>,
+}
+
+/// One `[[notify]]`. Its JSON names the reporter in the store: another content is another reporter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NotifyConfig {
+    pub events: Vec<Turn>,
+    pub by: Means,
+    /// Patterns of projects.
+    pub projects: Vec<String>,
+    /// Patterns of short names.
+    pub branches: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Means {
+    /// A program and its arguments.
+    Command(Vec<String>),
+    Mail(Vec<Recipient>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Recipient {
+    /// The authors of the commits in question.
+    Blame,
+    Address(String),
+}

@@ -1,0 +1,164 @@
+//! `[mail]` and `[[notify]]` of a master file.
+
+use super::{port, required, values};
+use crate::config::{MailConfig, Means, NotifyConfig, ProjectConfig, Recipient};
+use crate::coordinator::record::Turn;
+use lettre::Address;
+use lettre::message::Mailbox;
+use schema::toml_file::{At, Table, Value};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+const TURNS: [(&str, Turn); 2] = [("newly-failing", Turn::NewlyFailing), ("fixed", Turn::Fixed)];
+/// Known, and of a later version.
+const TURNS_LATER: [&str; 4] = ["every", "worker-missing", "regression", "flaky"];
+const MEANS_LATER: [&str; 2] = ["webhook", "status"];
+const BLAME: &str = "blame";
+
+pub(super) fn mail(root: &Table<'_>, base: &Path) -> Option<MailConfig> {
+    let table = root.get("mail")?.table("[mail]")?;
+    let server = required(&table, "smtp").and_then(|value| server(&value));
+    let from = required(&table, "from").and_then(|value| {
+        let from = value.text()?;
+        let is_one = from.value.is_ascii() && from.value.parse::<Mailbox>().is_ok();
+        if !is_one {
+            value.refuse("is no mail address", "", "like \"guild@example.org\" or \"Guild <guild@example.org>\"");
+        }
+        is_one.then_some(from.value)
+    });
+    let user = table.get("user").and_then(|value| value.text()).map(|user| user.value);
+    let file = table.get("password_file").and_then(|value| value.text()).map(|file| base.join(file.value));
+    for (key, other, lacks) in [("user", "password_file", file.is_none()), ("password_file", "user", user.is_none())] {
+        if let Some(span) = table.key_span(key).filter(|_| lacks && table.key_span(other).is_none()) {
+            table.page().error(span, format!("[mail] has `{key}` without `{other}`"), "", "both, or none of them");
+        }
+    }
+    table.close(&[]);
+    let (host, port) = server?;
+    Some(MailConfig { host, port, from: from?, login: user.zip(file) })
+}
+
+fn server(value: &Value<'_>) -> Option<(String, u16)> {
+    let text = value.text()?.value;
+    let Some(port) = port(&text).filter(|port| *port > 0) else {
+        value.refuse("is not HOST:PORT", "", "like \"localhost:25\" or \"mail.example.org:587\"");
+        return None;
+    };
+    let host = text.rsplit_once(':').map_or("", |(host, _)| host);
+    Some((host.trim_start_matches('[').trim_end_matches(']').to_owned(), port))
+}
+
+pub(super) fn notify(root: &Table<'_>, projects: &BTreeMap<String, ProjectConfig>) -> Vec<NotifyConfig> {
+    let Some(entries) = root.get("notify").and_then(|value| value.array()) else { return Vec::new() };
+    let tables = entries.iter().filter_map(|value| value.table("[[notify]]"));
+    tables.filter_map(|table| entry(&table, root, projects)).collect()
+}
+
+fn entry(table: &Table<'_>, root: &Table<'_>, projects: &BTreeMap<String, ProjectConfig>) -> Option<NotifyConfig> {
+    let events = required(table, "events").and_then(|value| events(&value));
+    let by = required(table, "by").and_then(|value| means(table, &value, root));
+    let patterns = |key| table.get(key).and_then(|value| value.one_or_more());
+    let (named, branches) = (patterns("projects"), patterns("branches"));
+    check_projects(table, named.as_deref().unwrap_or_default(), projects);
+    table.close(&[]);
+    let all = || vec!["*".to_owned()];
+    Some(NotifyConfig {
+        events: events?,
+        by: by?,
+        projects: named.map_or_else(all, values),
+        branches: branches.map_or_else(all, values),
+    })
+}
+
+fn events(value: &Value<'_>) -> Option<Vec<Turn>> {
+    let names = value.one_or_more()?;
+    if names.is_empty() {
+        value.refuse("is empty", "", "\"newly-failing\", \"fixed\", or both");
+    }
+    let turns = names.iter().filter_map(|name| known(value, name, &TURNS, &TURNS_LATER));
+    let mut turns: Vec<Turn> = turns.collect();
+    turns.sort();
+    turns.dedup();
+    Some(turns)
+}
+
+fn means(table: &Table<'_>, value: &Value<'_>, root: &Table<'_>) -> Option<Means> {
+    let name = value.text()?;
+    let by_mail = known(value, &name, &[("command", false), ("mail", true)], &MEANS_LATER);
+    // both are known, whatever `by` says
+    let (run, to) = (table.get("run"), table.get("to"));
+    match by_mail? {
+        false => {
+            refuse_key(to.as_ref(), "is for by = \"mail\"");
+            command(table, &required(table, "run")?)
+        }
+        true => {
+            refuse_key(run.as_ref(), "is for by = \"command\"");
+            if root.key_span("mail").is_none() {
+                value.refuse("is \"mail\", and the file has no [mail]", "", "it says the server and the sender");
+            }
+            recipients(table, &required(table, "to")?)
+        }
+    }
+}
+
+fn refuse_key(value: Option<&Value<'_>>, why: &str) {
+    if let Some(value) = value {
+        value.refuse(why, "", "");
+    }
+}
+
+fn command(table: &Table<'_>, value: &Value<'_>) -> Option<Means> {
+    let words = value.one_or_more()?;
+    match words.first() {
+        None => value.refuse("is empty", "", "a program and its arguments"),
+        Some(program) if program.value.trim().is_empty() => {
+            table.page().error(program.span.clone(), format!("{} names no program", value.what()), "", "");
+        }
+        Some(_) => {}
+    }
+    Some(Means::Command(values(words)))
+}
+
+fn recipients(table: &Table<'_>, value: &Value<'_>) -> Option<Means> {
+    let names = value.one_or_more()?;
+    if names.is_empty() {
+        value.refuse("is empty", "", "addresses, or \"blame\" for the authors of the commits");
+    }
+    for name in names.iter().filter(|name| name.value != BLAME && !is_address(&name.value)) {
+        let message = format!("{} has `{}`, which is no mail address", value.what(), name.value);
+        table.page().error(name.span.clone(), message, "", "like \"team@example.org\"; \"blame\" is the authors");
+    }
+    let recipient = |name: String| if name == BLAME { Recipient::Blame } else { Recipient::Address(name) };
+    Some(Means::Mail(values(names).into_iter().map(recipient).collect()))
+}
+
+fn is_address(text: &str) -> bool {
+    text.is_ascii() && text.parse::<Address>().is_ok()
+}
+
+/// A project that is not there is a typing error: nothing would ever be told of it.
+fn check_projects(table: &Table<'_>, patterns: &[At<String>], projects: &BTreeMap<String, ProjectConfig>) {
+    for name in patterns.iter().filter(|name| !name.value.contains('*') && !projects.contains_key(&name.value)) {
+        let message = format!("{} names the project `{}`, which is not defined", table.place(), name.value);
+        let known = projects.keys().map(String::as_str);
+        table.page().unknown(name.span.clone(), message, "no such project", &name.value, known);
+    }
+}
+
+/// The one of `choices` that the name means.
+fn known<T: Copy>(value: &Value<'_>, name: &At<String>, choices: &[(&str, T)], later: &[&str]) -> Option<T> {
+    let found = choices.iter().find(|(choice, _)| *choice == name.value);
+    if found.is_none() {
+        let page = value.page();
+        if later.contains(&name.value.as_str()) {
+            let message = format!("\"{}\" in {} is not supported by this version", name.value, value.what());
+            page.error(name.span.clone(), message, "of a later version", "");
+        } else {
+            let message = format!("{} has `{}`, which is not known", value.what(), name.value);
+            let names: Vec<_> = choices.iter().map(|(choice, _)| format!("\"{choice}\"")).collect();
+            page.error(name.span.clone(), message, "", format!("it is one of {}", names.join(", ")));
+        }
+    }
+    found.map(|(_, choice)| *choice)
+}

@@ -1,0 +1,107 @@
+//! The end of a log as text that is safe to show: whatever a step wrote, no terminal or mail reader is steered by it. Pure.
+
+/// The most of a log that is looked at, in bytes from its end.
+pub(super) const BYTES: u64 = 8 << 10;
+const LINES: usize = 40;
+
+/// The last 40 lines. `is_cut`: the bytes do not begin with a line.
+pub(super) fn excerpt(bytes: &[u8], is_cut: bool) -> String {
+    let text = plain(&String::from_utf8_lossy(bytes));
+    let mut lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    while lines.last().is_some_and(|line| line.is_empty()) {
+        lines.pop();
+    }
+    if is_cut && lines.len() > 1 {
+        lines.remove(0);
+    }
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
+}
+
+/// Without escape sequences and control characters, except for line ends and tabs. A line that was written over shows what was
+/// written last.
+pub(super) fn plain(text: &str) -> String {
+    let mut rest = text.chars().peekable();
+    let (mut plain, mut line) = (String::new(), 0);
+    while let Some(c) = rest.next() {
+        match c {
+            '\u{1b}' => skip_sequence(&mut rest),
+            // one character for what ESC [ is
+            '\u{9b}' => skip_parameters(&mut rest),
+            '\n' => {
+                plain.push('\n');
+                line = plain.len();
+            }
+            '\r' if rest.peek().is_some_and(|next| !matches!(next, '\n' | '\r')) => plain.truncate(line),
+            '\t' => plain.push('\t'),
+            c if c.is_control() => {}
+            c => plain.push(c),
+        }
+    }
+    plain
+}
+
+/// Behind an ESC (ECMA-48, 5.3 to 5.6).
+fn skip_sequence(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) {
+    match rest.peek() {
+        Some('[') => {
+            rest.next();
+            skip_parameters(rest);
+        }
+        // a string of the terminal's own: to BEL, or to ESC \
+        Some(']' | 'P' | 'X' | '^' | '_') => skip_string(rest),
+        Some(' '..='/') => {
+            while rest.next_if(|c| matches!(c, ' '..='/')).is_some() {}
+            rest.next_if(|c| matches!(c, '0'..='~'));
+        }
+        Some('0'..='~') => drop(rest.next()),
+        Some(_) | None => {}
+    }
+}
+
+fn skip_parameters(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) {
+    while rest.next_if(|c| matches!(c, ' '..='?')).is_some() {}
+    rest.next_if(|c| matches!(c, '@'..='~'));
+}
+
+/// One that never ends takes no more than its line.
+fn skip_string(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) {
+    while let Some(c) = rest.next_if(|c| *c != '\n') {
+        if c == '\u{7}' || (c == '\u{1b}' && rest.next_if_eq(&'\\').is_some()) {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_steers_whoever_reads() {
+        for (raw, shown) in [
+            ("\u{1b}[1;31merror\u{1b}[0m: no\tway", "error: no\tway"),
+            ("\u{1b}]0;title\u{7}a\u{1b}]8;;http://x\u{1b}\\link\u{1b}]8;;\u{1b}\\", "alink"),
+            ("\u{1b}]never ends\nnext", "\nnext"),
+            ("10%\r50%\r100%\r\ndone\r\n", "100%\ndone\n"),
+            ("a\u{8}\u{0}\u{7f}\u{85}b\u{1b}(Bc\u{1b}cd\u{9b}2Je\u{1b}", "abcde"),
+            ("\u{1b}[", ""),
+            ("a\r", "a"),
+        ] {
+            assert_eq!(plain(raw), shown, "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn the_end_in_whole_lines() {
+        let log: String = (1..=100).map(|number| format!("line {number}\n")).collect();
+        let end = excerpt(log.as_bytes(), false);
+        assert_eq!(
+            (end.lines().count(), end.lines().next(), end.lines().last()),
+            (40, Some("line 61"), Some("line 100"))
+        );
+        assert_eq!(excerpt(b"f a line\nsecond\n\n\n", true), "second");
+        assert_eq!(excerpt(b"one long line", true), "one long line");
+        assert_eq!(excerpt(b"\xff\xfe bad", false), "\u{fffd}\u{fffd} bad");
+        assert_eq!(excerpt(b"", true), "");
+    }
+}

@@ -1,0 +1,264 @@
+//! Notices as people get them: ten commits by five authors finish out of order, one breaks one lane; by command and by mail, over
+//! a crash, from outsides that are down, with authors whose addresses are not what they seem.
+
+use master::config::{Config, MailConfig, Means, NotifyConfig, Recipient};
+use master::coordinator::record::Turn;
+use schema::values::Outcome;
+use schema::worker_capnp::lease;
+use serde_json::{Value, json};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+use support::guild::{House, Played, Ruins, run, work};
+use support::sink::Sink;
+
+const PIPELINE: &str =
+    "version = 1\n[job.lint]\nrun = \"true\"\n[job.test]\n[[job.test.step]]\nname = \"tests\"\nrun = \"false\"\n";
+const MANUAL: &str = include_str!("../../docs/notices.md");
+const AUTHORS: [&str; 5] = ["ann", "bob", "cat", "dan", "eve"];
+/// Its author has no mailbox any more.
+const GONE: &str = "dan@example.org";
+
+#[test]
+fn one_notice_for_a_failure_and_one_for_its_fix() {
+    let ruins = RefCell::new(None);
+    let commits = RefCell::new(Vec::new());
+    run(async {
+        let (house, sink) = open(None).await;
+        sink.is_open.set(false);
+        let workers = workers(&house, 4).await;
+        finish(take(&workers, 1).await, &[(1, "lint"), (1, "test")], &[]).await;
+        // each is a build of its own, but for the sixth and the seventh, which come together
+        let mut leases = BTreeMap::new();
+        for number in 1..=8 {
+            push(&house, &commits, number);
+            if number != 6 {
+                leases.extend(take(&workers, build_of(number)).await);
+            }
+        }
+        // the newest first
+        let order: Vec<(u32, &str)> = (2..=8).rev().flat_map(|build| [(build, "test"), (build, "lint")]).collect();
+        finish(leases, &order, &[(7, "test"), (8, "test")]).await;
+        eventually("both tried to tell", || tries(&house) > 1 && sink.put_off.get() > 1).await;
+        assert_eq!((told(&house).len(), sink.letters.borrow().len()), (0, 0), "nobody took it");
+        ruins.replace(Some(house.ruins()));
+    });
+    run(async {
+        // what happened meanwhile is no longer kept: the state of the lanes tells
+        forget_events(ruins.borrow().as_ref().unwrap());
+        let (house, sink) = open(ruins.take()).await;
+        std::fs::write(house.state().join("open"), "").unwrap();
+        eventually("both told the failure", || told(&house).len() == 1 && sink.letters.borrow().len() == 1).await;
+
+        let workers = workers(&house, 2).await;
+        let mut leases = BTreeMap::new();
+        for number in 9..=10 {
+            push(&house, &commits, number);
+            leases.extend(take(&workers, build_of(number)).await);
+        }
+        finish(leases, &[(10, "test"), (10, "lint"), (9, "lint"), (9, "test")], &[]).await;
+        eventually("both told the fix", || told(&house).len() == 2 && sink.letters.borrow().len() == 2).await;
+
+        // another lane: were there more to tell of the first, it would have come before
+        push(&house, &commits, 11);
+        finish(take(&workers, 11).await, &[(11, "test"), (11, "lint")], &[(11, "lint")]).await;
+        eventually("both told the other", || told(&house).len() == 3 && sink.letters.borrow().len() == 3).await;
+        check_notices(&house, &commits.borrow());
+        check_letters(&sink);
+    });
+}
+
+/// What the command was told.
+fn check_notices(house: &House, commits: &[String]) {
+    let told = told(house);
+    let [failing, fixed, other] = told.as_slice() else { panic!("{told:#?}") };
+    let at = |number: usize| Value::from(commits[number - 1].clone());
+    let names = |notice: &Value, key: &str| -> Vec<String> {
+        let list = notice[key].as_array().unwrap().iter();
+        list.map(|it| it["email"].as_str().or(it["subject"].as_str()).unwrap().to_owned()).collect()
+    };
+    assert_eq!(
+        [&failing["kind"], &failing["job"], &failing["selector"], &failing["branch"], &failing["build"]],
+        [&json!("newly-failing"), &json!("test"), &json!("demo/7/test"), &json!("main"), &json!(7)]
+    );
+    assert_eq!((&failing["commit"], &failing["last_good"]["commit"]), (&at(7), &at(5)));
+    assert_eq!((&failing["last_good"]["build"], &failing["commits_left_out"]), (&json!(6), &json!(0)));
+    assert_eq!(names(failing, "commits"), ["commit 7", "commit 6"]);
+    assert_eq!(names(failing, "authors"), ["bob@example.org", "ann@example.org"]);
+    assert_eq!(failing["step"], json!({"number": 1, "name": "tests", "exit": "did not run"}));
+    assert_eq!(failing["log"], "of build 7: no way", "without what steers a terminal");
+    assert_eq!(failing["url"], "https://ci.example.org/p/demo/7/test");
+
+    assert_eq!((&fixed["kind"], &fixed["commit"], &fixed["fixes"]), (&json!("fixed"), &at(9), &failing["id"]));
+    assert_eq!((&fixed["last_bad"]["commit"], &fixed["last_good"]), (&at(8), &Value::Null));
+    assert_eq!(names(fixed, "authors"), [GONE]);
+    assert_eq!((&other["job"], &other["commit"]), (&json!("lint"), &at(11)));
+
+    // told at least once, with the same id each time
+    let tries = lines(&house.state().join("tries"));
+    assert!(tries.len() > 3, "{tries:?}");
+    assert!(tries.iter().all(|line| told.contains(line)), "each try says the same");
+    // what the manual shows keeps each once
+    let kept = house.state().join("notices");
+    for notice in &told {
+        let file = kept.join(format!("{}.json", notice["id"].as_str().unwrap()));
+        assert_eq!(lines(&file), std::slice::from_ref(notice));
+    }
+    assert_eq!(std::fs::read_dir(kept).unwrap().count(), 3);
+}
+
+/// What came by mail.
+fn check_letters(sink: &Sink) {
+    let letters = sink.letters.borrow();
+    let told: Vec<(Vec<&str>, &str)> = letters
+        .iter()
+        .map(|letter| {
+            let subject = letter.text.lines().find_map(|line| line.strip_prefix("Subject: ")).unwrap();
+            (
+                letter.to.iter().map(String::as_str).collect(),
+                subject.split(" since ").next().unwrap().split(" by ").next().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (vec!["bob@example.org", "ann@example.org", "team@example.org"], "[demo] test failing"),
+            // to each alone, as one of them is refused
+            (vec!["team@example.org"], "[demo] test fixed"),
+            (vec!["ann@example.org", "team@example.org"], "[demo] lint failing"),
+        ]
+    );
+    assert!(letters[0].text.contains("\n\nCommits since it was good:\n\n"), "{}", letters[0].text);
+    assert!(letters[0].text.contains("    of build 7: no way\n"), "{}", letters[0].text);
+    let id = |text: &str, name: &str| text.lines().find_map(|line| line.strip_prefix(name).map(str::to_owned));
+    assert_eq!(id(&letters[1].text, "In-Reply-To: "), id(&letters[0].text, "Message-ID: "));
+}
+
+fn forget_events(ruins: &Ruins) {
+    let database =
+        rusqlite::Connection::open(ruins.dir.path().join("state").join(master::store::DATABASE_FILE)).unwrap();
+    database.busy_timeout(Duration::from_secs(5)).unwrap();
+    database.execute("delete from events", []).unwrap();
+}
+
+/// A new house, or what is left of one.
+async fn open(ruins: Option<Ruins>) -> (House, Sink) {
+    let sink = Sink::open(GONE).await;
+    let port = sink.port;
+    let house = match ruins {
+        None => House::open_with(PIPELINE, |config| notify(config, port)).await,
+        Some(ruins) => House::open_again(ruins, |config| notify(config, port)).await,
+    };
+    (house, sink)
+}
+
+fn notify(config: &mut Config, port: u16) {
+    let script = MANUAL.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    let keep = program(&config.state, "keep", script);
+    let tell = "#!/bin/sh\ncat > notice\ncat notice >> tries\necho >> tries\n\
+                [ -e open ] || { echo 'not yet' >&2; exit 1; }\ncat notice >> told\necho >> told\n";
+    let tell = program(&config.state, "tell", tell);
+    let to = vec![Recipient::Blame, Recipient::Address("team@example.org".to_owned())];
+    let all = || vec!["*".to_owned()];
+    let entry = |by| NotifyConfig {
+        events: vec![Turn::NewlyFailing, Turn::Fixed],
+        by,
+        projects: all(),
+        branches: vec!["main".to_owned()],
+    };
+    config.url = "https://ci.example.org".to_owned();
+    config.notify = vec![entry(Means::Command(vec![tell])), entry(Means::Mail(to)), entry(Means::Command(vec![keep]))];
+    let from = "Guild <guild@example.org>".to_owned();
+    config.mail = Some(MailConfig { host: "127.0.0.1".to_owned(), port, from, login: None });
+}
+
+fn program(state: &Path, name: &str, text: &str) -> String {
+    std::fs::create_dir_all(state).unwrap();
+    let path = state.join(name);
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path.to_string_lossy().into_owned()
+}
+
+/// Commits are numbered from 1; the sixth has no build of its own, and the first commit of all is build 1.
+fn build_of(commit: u32) -> u32 {
+    if commit < 6 { commit + 1 } else { commit }
+}
+
+fn push(house: &House, commits: &RefCell<Vec<String>>, number: u32) {
+    let made = commit(house, number, commits.borrow().last());
+    commits.borrow_mut().push(made);
+}
+
+/// The sixth is pushed together with the next.
+fn commit(house: &House, number: u32, before: Option<&String>) -> String {
+    let name = AUTHORS[(number as usize - 1) % AUTHORS.len()];
+    let author = [format!("user.name={name}"), format!("user.email={name}@example.org")];
+    let before = before.cloned().unwrap_or_else(|| house.repo.git(&["rev-parse", "HEAD"]));
+    let made = ["commit-tree", "HEAD^{tree}", "-p", &before, "-m", &format!("commit {number}")];
+    let made = house.repo.git(&[&["-c", &author[0], "-c", &author[1]], made.as_slice()].concat());
+    if number != 6 {
+        house.repo.git(&["update-ref", "refs/heads/main", &made]);
+    }
+    made
+}
+
+async fn workers(house: &House, count: usize) -> Vec<Played> {
+    let mut workers = Vec::new();
+    for _ in 0..count {
+        workers.push(
+            house.worker(&format!("anvil-{}", house.address().replace(':', "-") + &workers.len().to_string())).await,
+        );
+    }
+    workers
+}
+
+type Leases = BTreeMap<(u32, String), lease::Client>;
+
+/// Both jobs of a build, begun.
+async fn take(workers: &[Played], build: u32) -> Leases {
+    let mut leases = BTreeMap::new();
+    for _ in 0..2 {
+        let (assignment, lease) = workers[build as usize % workers.len()].take().await;
+        assert_eq!(assignment.build, build);
+        lease.accept_request().send().promise.await.unwrap();
+        leases.insert((build, assignment.job.name), lease);
+    }
+    leases
+}
+
+async fn finish(mut leases: Leases, order: &[(u32, &str)], failing: &[(u32, &str)]) {
+    for (build, job) in order {
+        let lease = leases.remove(&(*build, (*job).to_owned())).unwrap();
+        let outcome = if failing.contains(&(*build, *job)) { Outcome::Failed } else { Outcome::Succeeded };
+        work(&lease, format!("of build {build}: \u{1b}[31mno way\u{1b}[0m\n").as_bytes(), outcome).await;
+    }
+    assert!(leases.is_empty());
+}
+
+fn told(house: &House) -> Vec<Value> {
+    lines(&house.state().join("told"))
+}
+
+fn tries(house: &House) -> usize {
+    lines(&house.state().join("tries")).len()
+}
+
+fn lines(file: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    // one may be being written, or was when its writer was killed
+    text.split_inclusive('\n').filter(|line| line.ends_with('\n')).flat_map(serde_json::from_str).collect()
+}
+
+async fn eventually(what: &str, holds: impl Fn() -> bool) {
+    for _ in 0..1_200 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("never: {what}");
+}

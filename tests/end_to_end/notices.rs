@@ -138,8 +138,7 @@ fn check_letters(sink: &Sink) {
 }
 
 fn forget_events(ruins: &Ruins) {
-    let database =
-        rusqlite::Connection::open(ruins.dir.path().join("state").join(master::store::DATABASE_FILE)).unwrap();
+    let database = rusqlite::Connection::open(ruins.state.join(master::store::DATABASE_FILE)).unwrap();
     database.busy_timeout(Duration::from_secs(5)).unwrap();
     database.execute("delete from events", []).unwrap();
 }
@@ -176,8 +175,8 @@ fn notify(config: &mut Config, port: u16) {
 }
 
 fn program(state: &Path, name: &str, text: &str) -> String {
-    std::fs::create_dir_all(state).unwrap();
-    let path = state.join(name);
+    // the same after a restart, or it would be another reporter
+    let path = state.parent().unwrap().join(name);
     std::fs::write(&path, text).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     path.to_string_lossy().into_owned()

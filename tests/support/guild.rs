@@ -67,15 +67,16 @@ pub struct House {
     pub guild: Guild,
     pub office: Rc<master::api::Office>,
     pub dir: Rc<TempDir>,
+    state: PathBuf,
     address: String,
     operator: (SturdyRef, Rc<Identity>),
     serving: tokio::task::JoinHandle<()>,
 }
 
 /// What is left of a house when its process is killed.
-#[derive(Clone)]
 pub struct Ruins {
-    pub dir: Rc<TempDir>,
+    dir: Rc<TempDir>,
+    pub state: PathBuf,
     operator: (SturdyRef, Rc<Identity>),
 }
 
@@ -90,22 +91,28 @@ impl House {
         let listener = master::listen("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let identity = Rc::new(Identity::generate());
-        let operator = first_operator(&dir.path().join("state"), &identity, &address).await;
-        House::on(Ruins { dir, operator: (operator, identity) }, listener, change).await
+        let state = dir.path().join("state");
+        let operator = first_operator(&state, &identity, &address).await;
+        House::on(Ruins { dir, state, operator: (operator, identity) }, listener, change).await
     }
 
-    /// Again, at another address. Needs a `LocalSet` of its own: the house before ended with its.
+    /// Again, at another address, on a copy of what is left. Needs a `LocalSet` of its own, as the house before ended with its: it
+    /// still holds its store, but nothing moves in it.
     pub async fn open_again(mut ruins: Ruins, change: impl Fn(&mut Config)) -> House {
+        let copy = ruins.state.with_extension("again");
+        let copied = Command::new("cp").arg("-r").args([&ruins.state, &copy]).status().unwrap();
+        assert!(copied.success());
+        ruins.state = copy;
         let listener = master::listen("127.0.0.1:0").await.unwrap();
         ruins.operator.0.addresses = vec![listener.local_addr().unwrap().to_string()];
         House::on(ruins, listener, change).await
     }
 
     async fn on(ruins: Ruins, listener: tokio::net::TcpListener, change: impl Fn(&mut Config)) -> House {
-        let Ruins { dir, operator } = ruins;
+        let Ruins { dir, state, operator } = ruins;
         let repo = Repo { path: dir.path().join("demo") };
         let address = listener.local_addr().unwrap().to_string();
-        let mut config = Config::standalone(&dir.path().join("state"), &address);
+        let mut config = Config::standalone(&state, &address);
         let mut project = ProjectConfig::of(repo.path.to_string_lossy().into_owned());
         project.poll = Duration::from_millis(100);
         config.projects.insert("demo".to_owned(), project);
@@ -114,11 +121,11 @@ impl House {
         let office = master.office.clone();
         let serving = tokio::task::spawn_local(serve(master));
         let guild = Guild::connect(operator.0.clone(), operator.1.clone()).await.unwrap();
-        House { repo, guild, office, dir, address, operator, serving }
+        House { repo, guild, office, dir, state, address, operator, serving }
     }
 
     pub fn ruins(&self) -> Ruins {
-        Ruins { dir: self.dir.clone(), operator: self.operator.clone() }
+        Ruins { dir: self.dir.clone(), state: self.state.clone(), operator: self.operator.clone() }
     }
 
     /// A credential of a new grant below the operator's, redeemed by a fresh key.
@@ -144,7 +151,7 @@ impl House {
     }
 
     pub fn state(&self) -> PathBuf {
-        self.dir.path().join("state")
+        self.state.clone()
     }
 }
 

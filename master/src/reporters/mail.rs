@@ -71,8 +71,20 @@ impl Letter {
         Ok(Some(Letter { message: message.formatted(), from: from.email, to: addresses }))
     }
 
-    /// Hands it over; what could not be done now is in the error, and this knows what is left. Blocks: not for the RPC thread.
-    pub(super) fn hand_over(&mut self, mail: &MailConfig) -> Result<(), String> {
+    /// Hands it over; what could not be done now is in the error, and this knows what is left. On a thread of its own: a runtime
+    /// waits for its blocking threads when it ends, and a server that hangs shall not hold up the end of the master.
+    pub(super) async fn hand_over(&mut self, mail: &MailConfig) -> Result<(), String> {
+        let (mut letter, mail) = (self.clone(), mail.clone());
+        let (done, handed) = tokio::sync::oneshot::channel();
+        let work = move || drop(done.send((letter.hand_over_now(&mail), letter)));
+        let thread = std::thread::Builder::new().name("mail".to_owned()).spawn(work);
+        thread.map_err(|error| format!("failed to make a thread: {error}"))?;
+        let (result, left) = handed.await.map_err(|_| "the thread ended early".to_owned())?;
+        *self = left;
+        result
+    }
+
+    fn hand_over_now(&mut self, mail: &MailConfig) -> Result<(), String> {
         let transport = transport(mail)?;
         match self.hand(&transport, self.to.clone()) {
             Handed::Over => self.to.clear(),

@@ -296,13 +296,7 @@ impl Reporter {
     async fn hand_over(&self, parcel: &mut Parcel) -> Result<(), String> {
         match (parcel, &self.config.by, &self.reach.mail) {
             (Parcel::Json(json), Means::Command(argv), _) => command::run(argv, &self.reach.state, json).await,
-            (Parcel::Letter(letter), _, Some(mail)) => {
-                let (mut sent, mail) = (letter.clone(), mail.clone());
-                let handing = tokio::task::spawn_blocking(move || (sent.hand_over(&mail), sent));
-                let (handed, left) = handing.await.map_err(|lost| lost.to_string())?;
-                *letter = left;
-                handed
-            }
+            (Parcel::Letter(letter), _, Some(mail)) => letter.hand_over(mail).await,
             (Parcel::Json(_) | Parcel::Letter(_), _, _) => Ok(()),
         }
     }

@@ -29,6 +29,10 @@ pub struct Listen {
     pub rpc: String,
     /// What a sturdy ref says of where this master is.
     pub advertise: Vec<String>,
+    /// Where browsers get pages; none: nowhere.
+    pub web: Option<String>,
+    /// Whoever reaches the pages sees everything; not in the file: `guild-master up` sets it.
+    pub web_is_open: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -92,8 +96,42 @@ pub struct ProjectConfig {
     pub poll: Duration,
     /// None: the default pool.
     pub pools: Vec<String>,
+    /// Deliveries of a forge that are taken.
+    pub hook: Option<HookConfig>,
+    /// Everyone may look at it.
+    pub public: bool,
     /// The pipeline where the repository has no file of its own; not in the file: `guild-master up` sets it.
     pub inferred: Option<String>,
+}
+
+/// How a forge signs and names what it tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HookKind {
+    GitHub,
+    /// Forgejo too.
+    Gitea,
+    /// Shows the secret itself.
+    GitLab,
+    Generic,
+}
+
+impl HookKind {
+    pub const ALL: [HookKind; 4] = [HookKind::GitHub, HookKind::Gitea, HookKind::GitLab, HookKind::Generic];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            HookKind::GitHub => "github",
+            HookKind::Gitea => "gitea",
+            HookKind::GitLab => "gitlab",
+            HookKind::Generic => "generic",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HookConfig {
+    pub kind: HookKind,
+    pub secret_file: PathBuf,
 }
 
 #[derive(Clone, Debug)]
@@ -133,7 +171,12 @@ impl Config {
         Config {
             url: String::new(),
             state: state.to_owned(),
-            listen: Listen { rpc: address.to_owned(), advertise: vec![address.to_owned()] },
+            listen: Listen {
+                rpc: address.to_owned(),
+                advertise: vec![address.to_owned()],
+                web: None,
+                web_is_open: false,
+            },
             limits: Limits::default(),
             projects: BTreeMap::new(),
             pools: BTreeMap::new(),
@@ -154,6 +197,8 @@ impl ProjectConfig {
             tags: Vec::new(),
             poll: POLL,
             pools: Vec::new(),
+            hook: None,
+            public: false,
             inferred: None,
         }
     }

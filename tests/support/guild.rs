@@ -67,6 +67,10 @@ pub struct House {
     pub guild: Guild,
     pub office: Rc<master::api::Office>,
     pub dir: TempDir,
+    /// Where its pages are, as people are told; empty: nowhere.
+    pub pages: String,
+    /// Where they listen.
+    pub web: String,
     address: String,
     operator: (SturdyRef, Rc<Identity>),
     serving: tokio::task::JoinHandle<()>,
@@ -92,9 +96,11 @@ impl House {
         change(&mut config);
         let master = master::open(config, listener).await.unwrap();
         let office = master.office.clone();
+        let pages = master.pages().unwrap_or_default().to_owned();
+        let web = master.web_address().map(|address| address.to_string()).unwrap_or_default();
         let serving = tokio::task::spawn_local(serve(master));
         let guild = Guild::connect(operator.clone(), identity.clone()).await.unwrap();
-        House { repo, guild, office, dir, address, operator: (operator, identity), serving }
+        House { repo, guild, office, dir, pages, web, address, operator: (operator, identity), serving }
     }
 
     /// A credential of a new grant below the operator's, redeemed by a fresh key.

@@ -6,6 +6,7 @@
 mod build;
 mod changes;
 mod connection;
+mod door;
 mod event;
 mod gateway;
 mod lease;
@@ -21,6 +22,7 @@ mod viewer;
 mod worker;
 
 pub use connection::{attend, serve};
+pub use door::Door;
 pub use outside::outside;
 
 use crate::coordinator::Request;
@@ -33,6 +35,7 @@ use crate::store::{Readers, query};
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{GrantKind, Refusal, RefusalCode, Right, What};
 use sha2::{Digest as _, Sha256};
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 /// What the objects share.
@@ -47,6 +50,8 @@ pub struct Office {
     /// What a sturdy ref says of where this master is.
     pub advertise: Vec<String>,
     pub incarnation: u64,
+    /// Where browsers reach the pages; unset: nowhere.
+    pub pages: OnceCell<String>,
     /// A lease's length, in milliseconds, as workers are told.
     pub term_ms: u64,
 }

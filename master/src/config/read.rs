@@ -1,6 +1,6 @@
 //! From the text of `master.toml` to a [`Config`], with all errors at once.
 
-use super::{Config, Limits, Listen, POLL, PoolConfig, ProjectConfig, Retain};
+use super::{Config, HookConfig, HookKind, Limits, Listen, POLL, PoolConfig, ProjectConfig, Retain};
 use schema::toml_file::{At, Diagnostics, NAME_MAX, Page, Table, Value, is_name};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -82,8 +82,12 @@ fn listen(root: &Table<'_>) -> Option<Listen> {
         let good = addresses.into_iter().filter(|address| check_address(&table, &value, address, 1));
         Some(good.map(|address| address.value).collect())
     });
-    table.close(&["web"]);
-    Some(Listen { rpc: rpc?, advertise: advertise? })
+    let web = table.get("web").and_then(|value| {
+        let web = value.text()?;
+        check_address(&table, &value, &web, 0).then_some(web.value)
+    });
+    table.close(&[]);
+    Some(Listen { rpc: rpc?, advertise: advertise?, web, web_is_open: false })
 }
 
 /// The value of a key that must be there.
@@ -214,14 +218,32 @@ fn project(
         tags: table.get("tags").and_then(|value| value.one_or_more()).map(values).unwrap_or_default(),
         poll: duration(table, "poll").unwrap_or(poll),
         pools: pools_of(table, pools),
+        hook: table.get("hook").and_then(|value| hook(&value, base)),
+        public: table.get("public").and_then(|value| value.boolean()).unwrap_or(false),
         repo: usual.repo,
         credential_file: files[0].clone(),
         known_hosts_file: files[1].clone(),
         token_file: files[2].clone(),
         inferred: None,
     };
-    table.close(&["hook", "forks", "secrets", "public"]);
+    table.close(&["forks", "secrets"]);
     (!config.repo.is_empty()).then_some(config)
+}
+
+fn hook(value: &Value<'_>, base: &Path) -> Option<HookConfig> {
+    let table = value.table("hook")?;
+    let kind = required(&table, "kind").and_then(|value| {
+        let word = value.text()?.value;
+        let kind = HookKind::ALL.into_iter().find(|kind| kind.word() == word);
+        if kind.is_none() {
+            let known = HookKind::ALL.map(HookKind::word).join(", ");
+            value.refuse(format_args!("has `{word}`, which is no kind of hook"), "", format!("one of {known}"));
+        }
+        kind
+    });
+    let file = required(&table, "secret_file").and_then(|value| value.text());
+    table.close(&[]);
+    Some(HookConfig { kind: kind?, secret_file: base.join(file?.value) })
 }
 
 /// A pool that nobody defined is a typing error: its jobs would wait for ever.

@@ -204,15 +204,22 @@ impl ProjectConfig {
     }
 }
 
-/// The master file that `guild-master init` writes.
-pub fn starter(advertise: &str) -> Result<String, String> {
-    let wrong = || format!("--advertise `{advertise}` is not HOST:PORT");
-    let port = read::port(advertise).filter(|port| *port > 0).ok_or_else(wrong)?;
-    if advertise.contains(['"', '\\']) || advertise.contains(char::is_control) {
-        return Err(wrong());
+/// The master file that `guild-master init` writes. `web`, `url`: where pages are served, and how browsers reach them.
+pub fn starter(advertise: &str, web: Option<&str>, url: Option<&str>) -> Result<String, String> {
+    let wrong = |option: &str, value: &str| format!("{option} `{value}` is not HOST:PORT");
+    let is_plain = |text: &str| !text.contains(['"', '\\']) && !text.contains(char::is_control);
+    let port = read::port(advertise).filter(|port| *port > 0 && is_plain(advertise));
+    let port = port.ok_or_else(|| wrong("--advertise", advertise))?;
+    if let Some(web) = web.filter(|web| read::port(web).is_none() || !is_plain(web)) {
+        return Err(wrong("--web", web));
     }
+    if let Some(url) = url.filter(|url| !read::is_web_address(url) || !is_plain(url)) {
+        return Err(format!("--url `{url}` is no web address: it begins with https:// or http://"));
+    }
+    let url = url.map_or_else(String::new, |url| format!("url = \"{url}\"\n"));
+    let web = web.map_or_else(|| "# web = \"127.0.0.1:8080\"".to_owned(), |web| format!("web = \"{web}\""));
     Ok(format!(
-        "version = 1\nstate = \".\"\n\n[listen]\nrpc = \"0.0.0.0:{port}\"\nadvertise = [\"{advertise}\"]\n\n\
+        "version = 1\n{url}state = \".\"\n\n[listen]\nrpc = \"0.0.0.0:{port}\"\nadvertise = [\"{advertise}\"]\n{web}\n\n\
          # [project.NAME]\n# repo = \"/path/or/address\"\n"
     ))
 }

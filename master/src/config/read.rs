@@ -56,11 +56,15 @@ fn check_version(root: &Table<'_>) {
 
 fn url(value: &Value<'_>) -> Option<String> {
     let url = value.text()?.value;
-    if !url.starts_with("https://") && !url.starts_with("http://") {
+    if !is_web_address(&url) {
         value.refuse("is no web address", "", "it begins with https:// or http://");
         return None;
     }
     Some(url.trim_end_matches('/').to_owned())
+}
+
+pub(super) fn is_web_address(url: &str) -> bool {
+    url.starts_with("https://") || url.starts_with("http://")
 }
 
 fn listen(root: &Table<'_>) -> Option<Listen> {

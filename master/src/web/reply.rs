@@ -28,6 +28,7 @@ impl From<Busy> for Miss {
 }
 
 impl From<client::Error> for Miss {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else went wrong, there is no page")]
     fn from(error: client::Error) -> Miss {
         use schema::values::RefusalCode;
         match error {

@@ -9,8 +9,9 @@ const LINE_MAX: usize = 4_096;
 pub(super) fn lines(bytes: &[u8]) -> Vec<String> {
     let mut painter = Painter::default();
     let mut parser = Parser::<DefaultCharAccumulator>::new();
-    for byte in bytes {
-        parser.advance(&mut painter, *byte);
+    // the parser drops what is no UTF-8, and people are to see that there is something
+    for byte in String::from_utf8_lossy(bytes).bytes() {
+        parser.advance(&mut painter, byte);
     }
     if !painter.line.is_empty() || painter.is_cut {
         painter.end_line();

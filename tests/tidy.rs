@@ -76,6 +76,11 @@ fn nothing_points_up() {
     forbid("master/src/api", &["crate::up", "crate::config", "rusqlite::Connection"], "api translates and delegates");
     forbid("master/src/store", &["crate::api", "crate::driver", "crate::logs", "tokio::net"], "the store knows rows");
     forbid("master/src/sources", &["crate::api", "crate::store", "rusqlite"], "a source holds a sink");
+    forbid(
+        "master/src/web",
+        &["crate::driver", "crate::store", "crate::coordinator", "crate::logs"],
+        "pages hold a door",
+    );
     forbid("master/src/logs", &["crate::api", "crate::driver", "crate::store"], "logs know bytes");
 }
 

@@ -38,9 +38,7 @@ impl Door {
 
     /// What the holder of a cookie may see, and its name; none: nobody is logged in with it, or no longer.
     pub async fn holder(&self, cookie: &Token) -> Option<(String, viewer::Client)> {
-        let (hash, key) = (cookie.digest(), key_of(cookie));
-        let driver = &self.office.driver;
-        let row = driver.look(|it, now| it.restorable(now, hash, Some(key)).cloned()).await.ok()??;
+        let row = self.office.grant_of(cookie.digest(), Some(key_of(cookie))).await.ok()??;
         if !row.what.may.contains(&Right::View) {
             return None;
         }

@@ -25,8 +25,8 @@ pub use connection::{attend, serve};
 pub use door::Door;
 pub use outside::outside;
 
-use crate::coordinator::Request;
 use crate::coordinator::record::{GrantId, GrantRow, RequestId};
+use crate::coordinator::{Coordinator, Request};
 use crate::driver::Driver;
 use crate::events::Feed;
 use crate::logs::Logs;
@@ -57,6 +57,19 @@ pub struct Office {
 }
 
 impl Office {
+    /// The grant that a token and a key stand for, if they do. It is known on a full disk too: without it nobody could read.
+    async fn grant_of(&self, token: [u8; 32], key: Option<Fingerprint>) -> Result<Option<GrantRow>, Refusal> {
+        let look = |it: &Coordinator, now| it.restorable(now, token, key).cloned();
+        let full = match self.driver.look(look).await {
+            Ok(row) => return Ok(row),
+            Err(full) => full,
+        };
+        let row = self.driver.peek(look).ok_or(full.clone())?;
+        // what waits for the disk is not to be seen
+        let stored = self.committed_grant(row.id).await.filter(|stored| *stored == row);
+        stored.map(Some).ok_or(full)
+    }
+
     /// A grant as it is in the store; what waits for the disk is not seen.
     async fn committed_grant(&self, id: GrantId) -> Option<GrantRow> {
         self.readers.query(move |store| query::grant(store, id)).await.ok().flatten()

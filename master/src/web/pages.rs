@@ -48,8 +48,9 @@ pub(super) async fn home(State(site): Here, headers: HeaderMap) -> Result<Reply,
             let builds = main_builds(&visit.guild, &project.name, STRIP).await?;
             lines.push(ProjectLine { project, builds });
         }
-        let waiting = visit.guild.queue().await?.len();
-        let workers = workers_of(&visit).await?;
+        // on a full disk these are refused, and the builds are there to be seen
+        let waiting = visit.guild.queue().await.map_or(0, |queue| queue.len());
+        let workers = workers_of(&visit).await.unwrap_or(None);
         Ok::<_, Error>((visit.name, lines, waiting, workers))
     });
     let (who, lines, waiting, workers) = looked.await??;

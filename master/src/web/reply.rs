@@ -36,6 +36,7 @@ impl From<client::Error> for Miss {
             client::Error::Refused(refusal) if refusal.code == RefusalCode::NotFound => Miss::NotFound,
             // a log that was removed while it was looked at
             client::Error::Protocol(text) if text.contains("notFound") => Miss::NotFound,
+            error if error.is_passing() => Miss::Busy,
             error => {
                 tracing::warn!(%error, "a page cannot be made");
                 Miss::Broken

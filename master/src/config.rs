@@ -5,6 +5,7 @@ mod read;
 mod tests;
 
 use schema::toml_file::Diagnostics;
+use schema::values::What;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,6 +22,8 @@ pub struct Config {
     pub limits: Limits,
     pub projects: BTreeMap<String, ProjectConfig>,
     pub pools: BTreeMap<String, PoolConfig>,
+    /// Names for what grants allow.
+    pub roles: BTreeMap<String, What>,
 }
 
 #[derive(Clone, Debug)]
@@ -180,6 +183,7 @@ impl Config {
             limits: Limits::default(),
             projects: BTreeMap::new(),
             pools: BTreeMap::new(),
+            roles: BTreeMap::new(),
         }
     }
 }

@@ -160,6 +160,7 @@ pub async fn establish(
         fingerprint,
         advertise: config.listen.advertise.clone(),
         incarnation,
+        roles: config.roles.clone(),
         pages: Default::default(),
         term_ms: u64::try_from(config.limits.lease.as_millis()).unwrap_or(u64::MAX),
     });

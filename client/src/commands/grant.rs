@@ -29,9 +29,12 @@ pub(crate) enum Grant {
 
 #[derive(Args)]
 pub(crate) struct Issue {
-    /// worker, user, changes, events or operator
-    #[arg(long)]
-    kind: GrantKind,
+    /// worker, user, changes, events or operator [default: user, where a role is named]
+    #[arg(long, required_unless_present = "role")]
+    kind: Option<GrantKind>,
+    /// The rights and projects that the master file calls so
+    #[arg(long, conflicts_with_all = ["may", "projects"])]
+    role: Option<String>,
     /// Of its holder
     #[arg(long, required_unless_present = "names")]
     name: Option<String>,
@@ -119,9 +122,23 @@ impl Issue {
         one.chain(many).collect()
     }
 
+    fn kind(&self) -> GrantKind {
+        self.kind.unwrap_or(GrantKind::User)
+    }
+
     async fn what(&self, here: &Here) -> Result<What, Error> {
-        let may = if self.may.is_empty() { default_rights(self.kind) } else { self.may.iter().copied().collect() };
-        let projects = match (self.projects.is_empty(), self.kind) {
+        let (pools, labels) = (self.pools.iter().cloned().collect(), self.labels.clone());
+        if let Some(name) = &self.role {
+            let mut roles = here.guild().await?.roles().await?;
+            let role = roles.remove(name).ok_or_else(|| {
+                let known = roles.into_keys().collect::<Vec<_>>().join(", ");
+                let known = if known.is_empty() { "it has none".to_owned() } else { format!("it has {known}") };
+                Error::not_found(format!("the master file has no role `{name}`")).help(known)
+            })?;
+            return Ok(What { pools, labels, ..role });
+        }
+        let may = if self.may.is_empty() { default_rights(self.kind()) } else { self.may.iter().copied().collect() };
+        let projects = match (self.projects.is_empty(), self.kind()) {
             (false, _) => self.projects.iter().cloned().collect(),
             // which jobs a worker gets is decided by its pools
             (true, GrantKind::Worker) => BTreeSet::from(["*".to_owned()]),
@@ -129,13 +146,13 @@ impl Issue {
                 here.guild().await?.whoami().await?.grant.what.projects
             }
         };
-        Ok(What { may, projects, pools: self.pools.iter().cloned().collect(), labels: self.labels.clone() })
+        Ok(What { may, projects, pools, labels })
     }
 
     async fn issue(&self, here: &Here, name: &str, file: &Path, what: What) -> Result<(), Error> {
         let join = Token::random();
         let grant =
-            NewGrant { kind: self.kind, name: name.to_owned(), what, lifetime: self.ttl, join_hash: join.digest() };
+            NewGrant { kind: self.kind(), name: name.to_owned(), what, lifetime: self.ttl, join_hash: join.digest() };
         let issued = here.guild().await?.issue(&grant).await?;
         let reference = reference(&issued, join)?;
         write_credential(file, &reference, &issued.grant)?;
@@ -144,7 +161,7 @@ impl Issue {
         }
         here.say(&format!("grant {} for {name} in {}\n", issued.grant.id, file.display()))?;
         let file = file.display();
-        here.note(&match self.kind {
+        here.note(&match self.kind() {
             GrantKind::Worker => format!("next: on the worker's machine, guild-worker join {file}"),
             GrantKind::Operator | GrantKind::User | GrantKind::Changes | GrantKind::Events => {
                 format!("next: its holder says guild login {file}")

@@ -36,6 +36,7 @@ use schema::sturdy_ref::Fingerprint;
 use schema::values::{GrantKind, Refusal, RefusalCode, Right, What};
 use sha2::{Digest as _, Sha256};
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// What the objects share.
@@ -50,6 +51,8 @@ pub struct Office {
     /// What a sturdy ref says of where this master is.
     pub advertise: Vec<String>,
     pub incarnation: u64,
+    /// Names for what grants allow.
+    pub roles: BTreeMap<String, What>,
     /// Where browsers reach the pages; unset: nowhere.
     pub pages: OnceCell<String>,
     /// A lease's length, in milliseconds, as workers are told.

@@ -2,7 +2,8 @@
 
 use super::{Config, HookConfig, HookKind, Limits, Listen, POLL, PoolConfig, ProjectConfig, Retain};
 use schema::toml_file::{At, Diagnostics, NAME_MAX, Page, Table, Value, is_name};
-use std::collections::BTreeMap;
+use schema::values::{Right, What};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -37,11 +38,12 @@ fn top(root: &Table<'_>, base: &Path) -> Option<Config> {
     let pools = pools(root);
     let poll = default_poll(root);
     let projects = projects(root, base, poll, &pools);
-    root.close(&["include", "role", "lock", "mail", "notify"]);
+    let roles = roles(root);
+    root.close(&["include", "lock", "mail", "notify"]);
     let state = base.join(state.map_or_else(|| ".".to_owned(), |state| state.value));
     // without the `.`, which people would see in messages
     let state = state.components().collect();
-    Some(Config { url, state, listen: listen?, limits, projects, pools })
+    Some(Config { url, state, listen: listen?, limits, projects, pools, roles })
 }
 
 fn check_version(root: &Table<'_>) {
@@ -180,6 +182,32 @@ fn pools(root: &Table<'_>) -> BTreeMap<String, PoolConfig> {
         (name, pool)
     });
     pools.collect()
+}
+
+fn roles(root: &Table<'_>) -> BTreeMap<String, What> {
+    let named = named(root, "role", "a role");
+    let roles = named.into_iter().map(|(name, table)| {
+        let may = required(&table, "may").map(|value| rights(&table, &value)).unwrap_or_default();
+        let projects =
+            required(&table, "projects").and_then(|value| value.one_or_more()).map(values).unwrap_or_default();
+        table.close(&[]);
+        (name, What { may, projects: projects.into_iter().collect(), ..What::default() })
+    });
+    roles.collect()
+}
+
+fn rights(table: &Table<'_>, value: &Value<'_>) -> BTreeSet<Right> {
+    let words = value.one_or_more().unwrap_or_default();
+    let rights = words.into_iter().filter_map(|word| {
+        let right = Right::ALL.into_iter().find(|right| right.word() == word.value);
+        if right.is_none() {
+            let message = format!("{} names the right `{}`, which there is not", table.place(), word.value);
+            let known = Right::ALL.into_iter().map(Right::word);
+            table.page().unknown(word.span.clone(), message, "no such right", &word.value, known);
+        }
+        right
+    });
+    rights.collect()
 }
 
 /// Labels: `name` or `name=value`.

@@ -90,7 +90,11 @@ fn what_is_said() {
         ("ulr = 'x'", "3:1 the top level has no key `ulr` | unknown key | did you mean `url`?"),
         ("url = 'ci.example.org'", "3:7 `url` of the top level is no web address | it begins with https:// or http://"),
         ("mail.smtp = 'x'", "3:1 `mail` of the top level is not supported by this version | of a later version"),
-        ("[role.x]", "3:2 `role` of the top level is not supported by this version | of a later version"),
+        (
+            "[role.x]\nmay = ['view', 'rnu']",
+            "3:1 [role.x] has no `projects`\n\
+             4:15 [role.x] names the right `rnu`, which there is not | no such right | did you mean `run`?",
+        ),
         ("limits.lease = '0s'", "3:16 `lease` of [limits] is zero"),
         (
             "limits.retain = { builds = 0, logs = 7, log_bytes_total = '0B', artifacts = '30d', event = '1d' }",

@@ -81,6 +81,11 @@ fn nothing_points_up() {
         &["crate::api", "crate::coordinator::Coordinator", "rusqlite"],
         "a reporter reads and tells",
     );
+    forbid(
+        "master/src/web",
+        &["crate::driver", "crate::store", "crate::coordinator", "crate::logs"],
+        "pages hold a door",
+    );
     forbid("master/src/logs", &["crate::api", "crate::driver", "crate::store"], "logs know bytes");
 }
 

@@ -44,6 +44,7 @@ pub mod steer;
 pub mod views;
 pub mod watch;
 mod wire;
+pub mod words;
 
 pub use error::Error;
 pub use follow::{Follow, follow_build};

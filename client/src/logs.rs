@@ -164,6 +164,56 @@ impl Reading {
     }
 }
 
+/// Some whole lines of a log, as many as one answer carries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lines {
+    pub bytes: Vec<u8>,
+    /// Of the first one; lines are counted from 1.
+    pub first: u64,
+}
+
+/// Lines from `first` on, at most `count`; none where there is no such line yet.
+pub async fn lines(guild: &Guild, address: &LogAddress, first: u64, count: u32) -> Result<Lines, Error> {
+    guild
+        .call(async |link| {
+            let mut request = reader(&link, address).await?.lines_request();
+            request.get().set_first(first.max(1));
+            request.get().set_count(count);
+            let answer = request.send().promise.await?;
+            Ok(Lines { bytes: answer.get()?.get_bytes()?.to_vec(), first: first.max(1) })
+        })
+        .await
+}
+
+/// The last `count` lines so far.
+pub async fn last_lines(guild: &Guild, address: &LogAddress, count: u32) -> Result<Lines, Error> {
+    guild
+        .call(async |link| {
+            let mut request = reader(&link, address).await?.last_lines_request();
+            request.get().set_count(count);
+            let answer = request.send().promise.await?;
+            let answer = answer.get()?;
+            Ok(Lines { bytes: answer.get_bytes()?.to_vec(), first: answer.get_first() })
+        })
+        .await
+}
+
+/// How many bytes there are, and whether there will be no more.
+pub async fn size(guild: &Guild, address: &LogAddress) -> Result<(u64, bool), Error> {
+    guild
+        .call(async |link| {
+            let answer = reader(&link, address).await?.size_request().send().promise.await?;
+            let answer = answer.get()?;
+            Ok((answer.get_size(), answer.get_sealed()))
+        })
+        .await
+}
+
+/// At most `count` bytes, and at most 256 KiB, from `offset`.
+pub async fn part(guild: &Guild, address: &LogAddress, offset: u64, count: u64) -> Result<Vec<u8>, Error> {
+    guild.call(async |link| read(reader(&link, address).await?, offset, count.min(CHUNK)).await).await
+}
+
 /// Copies a part of a log as it is now; the offset after it.
 pub async fn copy(
     guild: &Guild,

@@ -1,11 +1,13 @@
 //! Looking: projects, builds, workers, the queue. Needs the right `view`.
 
 use crate::error::Error;
-use crate::guild::Guild;
+use crate::guild::{Guild, new_request};
 use crate::link::Link;
+use crate::steer::done;
 use crate::views::{BuildView, ProjectView, QueueItem, Whoami, WorkerView};
 use crate::wire::{read_build, read_grant, read_list, read_project, read_queue_item, read_worker};
 use schema::perspective_capnp::build;
+use schema::sturdy_ref::Token;
 use schema::values::Outcome;
 use schema::wire::{outcome_from_wire, refusal};
 
@@ -32,7 +34,23 @@ impl Guild {
                 grant: read_grant(answer.get_grant()?)?,
                 master: answer.get_master()?.to_string()?,
                 incarnation: answer.get_incarnation(),
+                pages: answer.get_pages()?.to_string()?,
             })
+        })
+        .await
+    }
+
+    /// A login of a browser to the master's pages, with a join of ours: the address to open, once and within 10 minutes.
+    pub async fn browse(&self) -> Result<String, Error> {
+        let (id, join) = (new_request(), Token::random());
+        self.call(async |link| {
+            let mut request = link.perspective()?.browse_request();
+            request.get().set_request(&id);
+            request.get().set_join_hash(&join.digest());
+            let answer = request.send().promise.await?;
+            let answer = answer.get()?;
+            done(answer.has_refusal(), answer.get_refusal())?;
+            Ok(format!("{}/login/{}", answer.get_address()?.to_str()?, join.reveal()))
         })
         .await
     }

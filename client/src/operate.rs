@@ -6,7 +6,8 @@ use crate::steer::done;
 use crate::views::{GrantView, WorkerView};
 use crate::wire::{read_grant, read_list, read_worker};
 use schema::values::{GrantKind, What};
-use schema::wire::{kind_to_enum, read_texts, write_what};
+use schema::wire::{kind_to_enum, read_texts, read_what, write_what};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A grant to be made below one's own.
@@ -50,6 +51,19 @@ impl Guild {
                 advertise: read_texts(answer.get_advertise()?)?,
                 fingerprint: answer.get_fingerprint()?.to_string()?,
             })
+        })
+        .await
+    }
+
+    /// What the master file calls by a name.
+    pub async fn roles(&self) -> Result<BTreeMap<String, What>, Error> {
+        self.call(async |link| {
+            let answer = link.operator().await?.roles_request().send().promise.await?;
+            let mut roles = BTreeMap::new();
+            for role in answer.get()?.get_roles()? {
+                roles.insert(role.get_name()?.to_string()?, read_what(role.get_what()?)?);
+            }
+            Ok(roles)
         })
         .await
     }

@@ -2,6 +2,8 @@
 //! is a field of the JSON: one description of a row serves all three. Pure, save [`Look::of_process`].
 
 use client::views::{BuildView, JobView, short_ref};
+use client::words;
+pub(crate) use client::words::{clock, status_word};
 use schema::values::{Outcome, State, Time};
 use serde_json::Value;
 use std::io::IsTerminal as _;
@@ -106,10 +108,7 @@ impl Look {
 
     /// "12m ago", "in 3d".
     pub(crate) fn ago(&self, time: Time) -> String {
-        match self.now >= time {
-            true => format!("{} ago", rough(self.now.since(time).as_secs())),
-            false => format!("in {}", rough(time.since(self.now).as_secs())),
-        }
+        words::ago(self.now, time)
     }
 }
 
@@ -164,35 +163,16 @@ pub(crate) fn job_row(build: &BuildView, job: &JobView) -> Value {
     row
 }
 
-pub(crate) fn status_word(state: State, outcome: Option<Outcome>) -> &'static str {
-    outcome.map_or(state.word(), Outcome::word)
-}
-
-/// One character that tells apart without colour.
+/// One character that tells apart without colour, and its colour.
 pub(crate) fn symbol(state: State, outcome: Option<Outcome>) -> (&'static str, Paint) {
-    match (outcome, state) {
-        (Some(Outcome::Succeeded), _) => ("✓", Paint::Good),
-        (Some(Outcome::Warned), _) => ("▲", Paint::Notable),
-        (Some(Outcome::Failed), _) => ("✗", Paint::Bad),
-        (Some(Outcome::Errored), _) => ("!", Paint::Bad),
-        (Some(Outcome::Cancelled), _) => ("⊘", Paint::Notable),
-        (Some(Outcome::Skipped), _) => ("·", Paint::Quiet),
-        (None, State::Running) => ("◐", Paint::Notable),
-        (None, State::Planning | State::Waiting | State::Queued | State::Offered | State::Finished) => {
-            ("○", Paint::Quiet)
-        }
-    }
-}
-
-/// `3:05`, `1:02:07`.
-pub(crate) fn clock(seconds: f64) -> String {
-    // durations are far below the range where this would lose a second
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounded, not negative")]
-    let whole = seconds.max(0.0).round() as u64;
-    match whole / 3_600 {
-        0 => format!("{}:{:02}", whole / 60, whole % 60),
-        hours => format!("{hours}:{:02}:{:02}", whole / 60 % 60, whole % 60),
-    }
+    let paint = match (outcome, state) {
+        (Some(Outcome::Succeeded), _) => Paint::Good,
+        (Some(Outcome::Failed | Outcome::Errored), _) => Paint::Bad,
+        (Some(Outcome::Warned | Outcome::Cancelled), _) | (None, State::Running) => Paint::Notable,
+        (Some(Outcome::Skipped), _)
+        | (None, State::Planning | State::Waiting | State::Queued | State::Offered | State::Finished) => Paint::Quiet,
+    };
+    (words::symbol(state, outcome), paint)
 }
 
 /// Only these fields of a row; all where none is named.
@@ -252,15 +232,6 @@ fn seconds(started: Option<Time>, finished: Option<Time>) -> Value {
     }
 }
 
-fn rough(seconds: u64) -> String {
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3_600 => format!("{}m", seconds / 60),
-        3_600..172_800 => format!("{}h", seconds / 3_600),
-        _ => format!("{}d", seconds / 86_400),
-    }
-}
-
 fn shortened(text: &str, most: usize) -> String {
     match text.chars().count() > most {
         true => text.chars().take(most - 1).chain(['…']).collect(),
@@ -310,11 +281,5 @@ mod tests {
         let row = json!({"a": 1, "b": 2});
         assert_eq!(pick(&row, ""), row);
         assert_eq!(pick(&row, "b,c"), json!({"b": 2, "c": null}));
-    }
-
-    #[test]
-    fn durations_read_as_a_clock() {
-        assert_eq!(clock(41.4), "0:41");
-        assert_eq!(clock(3727.0), "1:02:07");
     }
 }

@@ -125,7 +125,9 @@ fn web_path(text: &str) -> Option<String> {
     let (address, fragment) = text.split_once('#').unwrap_or((text, ""));
     let address = address.split('?').next().unwrap_or(address);
     let (_, path) = address.split_once("/p/")?;
-    let path = percent_decode(path.trim_end_matches('/'));
+    // what a browser shows of a log as it is
+    let path = path.trim_end_matches('/').trim_end_matches("/raw");
+    let path = percent_decode(path);
     Some(if fragment.starts_with('L') { format!("{path}:{fragment}") } else { path })
 }
 

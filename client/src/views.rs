@@ -128,6 +128,8 @@ pub struct Whoami {
     pub grant: GrantView,
     pub master: String,
     pub incarnation: u64,
+    /// The address of the master's pages; empty: it serves none.
+    pub pages: String,
 }
 
 impl BuildView {

@@ -8,6 +8,7 @@ mod tests;
 pub use notify::{MailConfig, Means, NotifyConfig, Recipient};
 
 use schema::toml_file::Diagnostics;
+use schema::values::What;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub struct Config {
     pub pools: BTreeMap<String, PoolConfig>,
     pub mail: Option<MailConfig>,
     pub notify: Vec<NotifyConfig>,
+    /// Names for what grants allow.
+    pub roles: BTreeMap<String, What>,
 }
 
 #[derive(Clone, Debug)]
@@ -34,6 +37,10 @@ pub struct Listen {
     pub rpc: String,
     /// What a sturdy ref says of where this master is.
     pub advertise: Vec<String>,
+    /// Where browsers get pages; none: nowhere.
+    pub web: Option<String>,
+    /// Whoever reaches the pages sees everything; not in the file: `guild-master up` sets it.
+    pub web_is_open: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -97,8 +104,42 @@ pub struct ProjectConfig {
     pub poll: Duration,
     /// None: the default pool.
     pub pools: Vec<String>,
+    /// Deliveries of a forge that are taken.
+    pub hook: Option<HookConfig>,
+    /// Everyone may look at it.
+    pub public: bool,
     /// The pipeline where the repository has no file of its own; not in the file: `guild-master up` sets it.
     pub inferred: Option<String>,
+}
+
+/// How a forge signs and names what it tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HookKind {
+    GitHub,
+    /// Forgejo too.
+    Gitea,
+    /// Shows the secret itself.
+    GitLab,
+    Generic,
+}
+
+impl HookKind {
+    pub const ALL: [HookKind; 4] = [HookKind::GitHub, HookKind::Gitea, HookKind::GitLab, HookKind::Generic];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            HookKind::GitHub => "github",
+            HookKind::Gitea => "gitea",
+            HookKind::GitLab => "gitlab",
+            HookKind::Generic => "generic",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HookConfig {
+    pub kind: HookKind,
+    pub secret_file: PathBuf,
 }
 
 #[derive(Clone, Debug)]
@@ -138,12 +179,18 @@ impl Config {
         Config {
             url: String::new(),
             state: state.to_owned(),
-            listen: Listen { rpc: address.to_owned(), advertise: vec![address.to_owned()] },
+            listen: Listen {
+                rpc: address.to_owned(),
+                advertise: vec![address.to_owned()],
+                web: None,
+                web_is_open: false,
+            },
             limits: Limits::default(),
             projects: BTreeMap::new(),
             pools: BTreeMap::new(),
             mail: None,
             notify: Vec::new(),
+            roles: BTreeMap::new(),
         }
     }
 }
@@ -161,20 +208,29 @@ impl ProjectConfig {
             tags: Vec::new(),
             poll: POLL,
             pools: Vec::new(),
+            hook: None,
+            public: false,
             inferred: None,
         }
     }
 }
 
-/// The master file that `guild-master init` writes.
-pub fn starter(advertise: &str) -> Result<String, String> {
-    let wrong = || format!("--advertise `{advertise}` is not HOST:PORT");
-    let port = read::port(advertise).filter(|port| *port > 0).ok_or_else(wrong)?;
-    if advertise.contains(['"', '\\']) || advertise.contains(char::is_control) {
-        return Err(wrong());
+/// The master file that `guild-master init` writes. `web`, `url`: where pages are served, and how browsers reach them.
+pub fn starter(advertise: &str, web: Option<&str>, url: Option<&str>) -> Result<String, String> {
+    let wrong = |option: &str, value: &str| format!("{option} `{value}` is not HOST:PORT");
+    let is_plain = |text: &str| !text.contains(['"', '\\']) && !text.contains(char::is_control);
+    let port = read::port(advertise).filter(|port| *port > 0 && is_plain(advertise));
+    let port = port.ok_or_else(|| wrong("--advertise", advertise))?;
+    if let Some(web) = web.filter(|web| read::port(web).is_none() || !is_plain(web)) {
+        return Err(wrong("--web", web));
     }
+    if let Some(url) = url.filter(|url| !read::is_web_address(url) || !is_plain(url)) {
+        return Err(format!("--url `{url}` is no web address: it begins with https:// or http://"));
+    }
+    let url = url.map_or_else(String::new, |url| format!("url = \"{url}\"\n"));
+    let web = web.map_or_else(|| "# web = \"127.0.0.1:8080\"".to_owned(), |web| format!("web = \"{web}\""));
     Ok(format!(
-        "version = 1\nstate = \".\"\n\n[listen]\nrpc = \"0.0.0.0:{port}\"\nadvertise = [\"{advertise}\"]\n\n\
+        "version = 1\n{url}state = \".\"\n\n[listen]\nrpc = \"0.0.0.0:{port}\"\nadvertise = [\"{advertise}\"]\n{web}\n\n\
          # [project.NAME]\n# repo = \"/path/or/address\"\n"
     ))
 }

@@ -18,6 +18,7 @@ pub mod retention;
 pub mod sources;
 pub mod store;
 pub mod up;
+mod web;
 
 use api::Office;
 use clock::Clock;
@@ -34,12 +35,16 @@ use retention::Retention;
 use schema::identity::Identity;
 use schema::sturdy_ref::Fingerprint;
 use sources::Repositories;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use store::{Store, StoreError};
 use tokio::net::TcpListener;
+
+/// Of a hook's secret, in bytes.
+const HOOK_SECRET_MIN: usize = 16;
 
 /// Why a master does not run, or no longer.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +55,10 @@ pub enum RunError {
     Listen { address: String, source: io::Error },
     #[error("project {project}: {source}")]
     Repository { project: String, source: io::Error },
+    #[error("project {project}: hook: {}: {source}", file.display())]
+    Hook { project: String, file: PathBuf, source: io::Error },
+    #[error("failed to serve pages: {0}")]
+    Pages(io::Error),
     #[error("failed to open the logs: {0}")]
     Logs(io::Error),
     #[error("a commit failed: {0}; what was acknowledged is safe, restart the master when the disk is well")]
@@ -70,6 +79,15 @@ pub struct Master {
     sources: Vec<sources::Source>,
     retention: Retention,
     reporters: Reporters,
+    pages: Option<Pages>,
+}
+
+/// Pages that are listened for and not served yet.
+struct Pages {
+    listener: std::net::TcpListener,
+    url: String,
+    door: api::Door,
+    hooks: BTreeMap<String, web::Hook>,
 }
 
 /// Serves until `shutdown` resolves, or a commit fails. Needs a `LocalSet`.
@@ -103,8 +121,9 @@ pub async fn open(config: Config, listener: TcpListener) -> Result<Master, RunEr
     let office = office.await?;
     let parts = (office.driver.clone(), office.readers.clone(), office.logs.clone());
     let reporters = reporters(&config, &office);
+    let pages = open_pages(&config, &office)?;
     let retention = Retention::new(config.limits.retain, parts.0, parts.1, parts.2);
-    Ok(Master { office, identity, listener, sources, retention, reporters })
+    Ok(Master { office, identity, listener, sources, retention, reporters, pages })
 }
 
 /// What a master stands on. [`open`] takes the product's; a simulation brings its own.
@@ -145,6 +164,8 @@ pub async fn establish(
         fingerprint,
         advertise: config.listen.advertise.clone(),
         incarnation,
+        roles: config.roles.clone(),
+        pages: Default::default(),
         term_ms: u64::try_from(config.limits.lease.as_millis()).unwrap_or(u64::MAX),
     });
     driver.start(api::outside(office.clone()));
@@ -156,7 +177,18 @@ impl Master {
         self.listener.local_addr()
     }
 
-    /// Follows the sources, keeps history within its limits, tells what became of lanes and serves connections until `shutdown` resolves, or a commit fails.
+    /// Where browsers reach the pages; none: nowhere.
+    pub fn pages(&self) -> Option<&str> {
+        self.pages.as_ref().map(|pages| pages.url.as_str())
+    }
+
+    /// Where the pages listen.
+    pub fn web_address(&self) -> Option<SocketAddr> {
+        self.pages.as_ref().and_then(|pages| pages.listener.local_addr().ok())
+    }
+
+    /// Follows the sources, keeps history within its limits, tells what became of lanes and serves connections and pages, until
+    /// `shutdown` resolves or a commit fails.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         let driver = self.office.driver.clone();
         let mut tasks = tokio::task::JoinSet::new();
@@ -165,6 +197,7 @@ impl Master {
         }
         tasks.spawn_local(self.retention.keep());
         tasks.spawn_local(self.reporters.report());
+        let _pages = self.pages.map(|pages| pages.serve(&mut tasks)).transpose()?;
         let serving = tasks.spawn_local(api::serve(self.office.clone(), self.identity, self.listener));
         let result = tokio::select! {
             () = shutdown => Ok(()),
@@ -179,6 +212,43 @@ impl Master {
         }
         result
     }
+}
+
+impl Pages {
+    fn serve(self, tasks: &mut tokio::task::JoinSet<()>) -> Result<web::Serving, RunError> {
+        let (bridge, answers) = web::bridge();
+        tasks.spawn_local(answers.serve(self.door));
+        web::serve(self.listener, web::Site::new(bridge, &self.url, self.hooks)).map_err(RunError::Pages)
+    }
+}
+
+/// Binds the pages' port, where the master file names one. Everyone sees what is public, who logs in what the grant names.
+fn open_pages(config: &Config, office: &Rc<Office>) -> Result<Option<Pages>, RunError> {
+    let Some(address) = &config.listen.web else { return Ok(None) };
+    let bound = web::listen(address).map_err(|source| RunError::Listen { address: address.clone(), source });
+    let (listener, bound) = bound?;
+    let url = if config.url.is_empty() { format!("http://{bound}") } else { config.url.clone() };
+    let _ = office.pages.set(url.clone());
+    let public = config.projects.iter().filter(|(_, project)| project.public).map(|(name, _)| name.clone());
+    let open = if config.listen.web_is_open { BTreeSet::from(["*".to_owned()]) } else { public.collect() };
+    let hooks = open_hooks(config)?;
+    Ok(Some(Pages { listener, url, door: api::Door::new(office.clone(), open), hooks }))
+}
+
+/// Reads what the projects' hooks are signed with.
+fn open_hooks(config: &Config) -> Result<BTreeMap<String, web::Hook>, RunError> {
+    let mut hooks = BTreeMap::new();
+    for (project, hook) in config.projects.iter().filter_map(|(name, project)| Some((name, project.hook.as_ref()?))) {
+        let wrong = |source| RunError::Hook { project: project.clone(), file: hook.secret_file.clone(), source };
+        let secret = std::fs::read(&hook.secret_file).map_err(wrong)?;
+        let secret = secret.trim_ascii().to_vec();
+        if secret.len() < HOOK_SECRET_MIN {
+            let why = format!("a secret has at least {HOOK_SECRET_MIN} bytes: `openssl rand -hex 32` makes one");
+            return Err(wrong(io::Error::other(why)));
+        }
+        hooks.insert(project.clone(), web::Hook { kind: hook.kind, secret });
+    }
+    Ok(hooks)
 }
 
 /// Where the logs find those that are sealed.

@@ -32,6 +32,12 @@ enum Command {
         /// Where workers and people reach this master
         #[arg(long, value_name = "HOST:PORT")]
         advertise: String,
+        /// Where to serve pages, in plain HTTP [default: nowhere]
+        #[arg(long, value_name = "ADDR")]
+        web: Option<String>,
+        /// How browsers reach the pages, as through a proxy
+        #[arg(long, value_name = "URL")]
+        url: Option<String>,
     },
     /// Serve
     Run {
@@ -77,7 +83,10 @@ fn main() -> ExitCode {
     start_tracing();
     match Arguments::parse().command {
         Command::Up(arguments) => up::main(arguments),
-        Command::Init { dir, advertise } => in_runtime(init(&dir, &advertise)),
+        Command::Init { dir, advertise, web, url } => {
+            let text = config::starter(&advertise, web.as_deref(), url.as_deref());
+            in_runtime(async move { init(&dir, text.map_err(|why| Failure(USAGE, why))?).await })
+        }
         Command::Run { config } => in_runtime(run(&config)),
         Command::Check { config } => in_runtime(check(&config)),
         Command::OperatorCap { config, output } => in_runtime(operator_cap(&config, &output)),
@@ -129,7 +138,8 @@ async fn check(path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn init(dir: &Path, advertise: &str) -> Result<(), Failure> {
+/// `text`: the master file.
+async fn init(dir: &Path, text: String) -> Result<(), Failure> {
     create_private(dir).map_err(Failure::fault)?;
     let file = dir.join("master.toml");
     let cap = dir.join("operator.cap");
@@ -137,7 +147,6 @@ async fn init(dir: &Path, advertise: &str) -> Result<(), Failure> {
         let text = format!("{} exists: `guild-master operator-cap` makes a new credential", file.display());
         return Err(Failure(USAGE, text));
     }
-    let text = config::starter(advertise).map_err(|why| Failure(USAGE, why))?;
     std::fs::write(&file, text).map_err(|error| Failure::fault(format!("{}: {error}", file.display())))?;
     write_operator_cap(&load(&file)?, &cap).await?;
     say(&format!("master file   {}", file.display()));

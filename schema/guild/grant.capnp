@@ -20,6 +20,12 @@ struct What {
   labels @3 :List(Common.Pair);  # For a worker: labels that are trusted.
 }
 
+struct Role {
+  # A name for what a grant allows, from the master file.
+  name @0 :Text;
+  what @1 :What;
+}
+
 struct Grant {
   id @0 :UInt64;
   parent @1 :UInt64;             # 0: the root.
@@ -66,4 +72,6 @@ interface Operator {
   # As drain, with a reason that is shown. An empty reason lifts it.
   forget @6 (request :Data, worker :Text) -> (refusal :Common.Refusal);
   # Removes a worker that is not connected from the lists, and revokes its grant.
+  roles @7 () -> (roles :List(Role));
+  # What the master file calls by a name. A grant keeps what its role meant when it was issued.
 }

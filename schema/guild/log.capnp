@@ -38,4 +38,7 @@ interface LogReader {
   lines @3 (first :UInt64, count :UInt32) -> (bytes :Data, offset :UInt64);
   # Lines `first` (the first line is 1) to `first + count - 1`, at most 256 KiB; `offset` is where they begin.
   # Empty: no such line yet.
+  lastLines @4 (count :UInt32) -> (bytes :Data, offset :UInt64, first :UInt64);
+  # The last `count` lines so far, whole ones as far as 256 KiB hold them; `first` is the number of the first of them,
+  # `offset` where it begins. Empty, with `first` 1: there is nothing yet.
 }

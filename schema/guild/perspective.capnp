@@ -13,12 +13,18 @@ interface Perspective {
   # A user's authority: the parts that the grant names; the others are null. Who gets it: the holder of a user,
   # operator, changes or events credential, from Gateway.restore. Ends with the connection; restore again.
 
-  whoami @0 () -> (grant :Grant.Grant, master :Text, incarnation :UInt64);
+  whoami @0 () -> (grant :Grant.Grant, master :Text, incarnation :UInt64, pages :Text);
+  # `pages`: the address of the master's pages; empty: it serves none.
   viewer @1 () -> (viewer :Viewer);
   submitter @2 () -> (submitter :Submitter);
   changes @3 () -> (sink :Change.ChangeSink);
   events @4 () -> (source :Event.EventSource);
   operator @5 () -> (operator :Grant.Operator);
+  browse @6 (request :Data, joinHash :Data) -> (address :Text, grant :UInt64, refusal :Common.Refusal);
+  # A login of the holder's browser to the master's pages: a grant below the caller's own that only looks, at the same
+  # projects, for 30 days. The caller makes the join, 32 random bytes, and sends its SHA-256 only; opening
+  # `address` + "/login/" + the join, as in a sturdy ref, within 10 minutes redeems it, once. Needs the right
+  # "view". Refused (`unavailable`) where the master serves no pages.
 }
 
 struct ProjectView {

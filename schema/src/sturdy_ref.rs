@@ -74,6 +74,11 @@ impl Token {
         &self.0
     }
 
+    /// Its text, as it stands in a sturdy ref: for its holder's file or browser, never for a log.
+    pub fn reveal(&self) -> String {
+        BASE64URL_NOPAD.encode(&self.0)
+    }
+
     /// What a store keeps and looks up by, so that it never holds the token.
     pub fn digest(&self) -> [u8; 32] {
         Sha256::digest(self.0).into()
@@ -153,8 +158,7 @@ impl SturdyRef {
 impl fmt::Display for SturdyRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (fingerprint, addresses) = (self.fingerprint, self.addresses.join(","));
-        let token = BASE64URL_NOPAD.encode(&self.token.0);
-        write!(f, "{SCHEME}{fingerprint}@{addresses}/{token}")
+        write!(f, "{SCHEME}{fingerprint}@{addresses}/{}", self.token.reveal())
     }
 }
 

@@ -22,7 +22,7 @@ use tokio::task::LocalSet;
 #[derive(Parser)]
 #[command(name = "guild-bench")]
 pub struct Options {
-    /// Smaller sizes: all but `day` in less than 3 minutes
+    /// Smaller sizes: all but `day` and `build` in less than 3 minutes
     #[arg(long)]
     quick: bool,
     /// Runs BuildBot's harness in the same run, and writes a table and a chart with both
@@ -37,7 +37,7 @@ pub struct Options {
     /// How much of `day` is played, in minutes: 72 are all of it
     #[arg(long)]
     minutes: Option<f64>,
-    /// What to measure; all but `day` where nothing is named
+    /// What to measure; all but `day` and `build` where nothing is named
     metrics: Vec<Metric>,
 }
 
@@ -61,6 +61,8 @@ pub enum Metric {
     Fanout,
     /// Lists and starts with many builds in the store
     History,
+    /// Pages with many builds, and what their readers cost others
+    Pages,
     /// One long log that many follow while it is written
     Followers,
     /// Jobs that wait: decisions, lists, memory, restart
@@ -75,6 +77,8 @@ pub enum Metric {
     Kill,
     /// A day of a large installation, 20 times fast
     Day,
+    /// A release build of everything, from nothing
+    Build,
 }
 
 fn main() -> ExitCode {
@@ -87,7 +91,9 @@ fn main() -> ExitCode {
     let figures = Figures::default();
     metrics::baseline(&figures);
     for metric in Metric::value_variants() {
-        let is_wanted = options.metrics.contains(metric) || options.metrics.is_empty() && *metric != Metric::Day;
+        let is_named = options.metrics.contains(metric);
+        let is_usual = options.metrics.is_empty() && !matches!(metric, Metric::Day | Metric::Build);
+        let is_wanted = is_named || is_usual;
         if is_wanted {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             LocalSet::new().block_on(&runtime, metrics::measure(*metric, &options, &bin, &figures));

@@ -68,6 +68,10 @@ pub struct House {
     pub office: Rc<master::api::Office>,
     pub dir: Rc<TempDir>,
     state: PathBuf,
+    /// Where its pages are, as people are told; empty: nowhere.
+    pub pages: String,
+    /// Where they listen.
+    pub web: String,
     address: String,
     operator: (SturdyRef, Rc<Identity>),
     serving: tokio::task::JoinHandle<()>,
@@ -119,9 +123,11 @@ impl House {
         change(&mut config);
         let master = master::open(config, listener).await.unwrap();
         let office = master.office.clone();
+        let pages = master.pages().unwrap_or_default().to_owned();
+        let web = master.web_address().map(|address| address.to_string()).unwrap_or_default();
         let serving = tokio::task::spawn_local(serve(master));
         let guild = Guild::connect(operator.0.clone(), operator.1.clone()).await.unwrap();
-        House { repo, guild, office, dir, state, address, operator, serving }
+        House { repo, guild, office, dir, state, pages, web, address, operator, serving }
     }
 
     pub fn ruins(&self) -> Ruins {

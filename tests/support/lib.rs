@@ -2,6 +2,7 @@
 
 pub mod guild;
 pub mod hall;
+pub mod http;
 pub mod ledger;
 pub mod programs;
 pub mod seed;

@@ -29,12 +29,18 @@ pub(crate) enum Grant {
 
 #[derive(Args)]
 pub(crate) struct Issue {
-    /// worker, user, changes, events or operator
-    #[arg(long)]
-    kind: GrantKind,
+    /// worker, user, changes, events or operator [default: user, where a role is named]
+    #[arg(long, required_unless_present = "role")]
+    kind: Option<GrantKind>,
+    /// The rights and projects that the master file calls so
+    #[arg(long, conflicts_with_all = ["may", "projects"])]
+    role: Option<String>,
     /// Of its holder
-    #[arg(long)]
-    name: String,
+    #[arg(long, required_unless_present = "names")]
+    name: Option<String>,
+    /// A credential for each of these, in files of their names below the directory
+    #[arg(long, value_delimiter = ',', conflicts_with = "name", value_name = "NAMES")]
+    names: Vec<String>,
     /// Rights, of view run retry cancel changes events operate [default: by kind; a user's are
     /// view,run,retry,cancel]
     #[arg(long, value_delimiter = ',')]
@@ -51,8 +57,8 @@ pub(crate) struct Issue {
     /// It ends after this time (90m, 24h, 7d) [default: never]
     #[arg(long, value_parser = parse_duration, value_name = "TIME")]
     ttl: Option<Duration>,
-    /// Where to write the credential; the file must not exist
-    #[arg(long, short, value_name = "FILE")]
+    /// Where to write the credential: a file that must not exist, or for --names a directory
+    #[arg(long, short, value_name = "FILE|DIR")]
     output: PathBuf,
 }
 
@@ -89,32 +95,73 @@ impl Grant {
 
 impl Issue {
     async fn run(self, here: &Here) -> Result<(), Error> {
-        if self.output.exists() {
-            return Err(Error::usage(format!("{} exists already", self.output.display())));
+        let orders = self.orders();
+        // a name becomes a file's: nothing else is checked here that the master checks
+        if let Some(name) =
+            self.names.iter().find(|name| name.is_empty() || name.starts_with('.') || name.contains('/'))
+        {
+            return Err(Error::usage(format!("`{name}` is no name")));
         }
-        let guild = here.guild().await?;
-        let may = if self.may.is_empty() { default_rights(self.kind) } else { self.may.iter().copied().collect() };
-        let projects = match (self.projects.is_empty(), self.kind) {
+        if let Some((_, file)) = orders.iter().find(|(_, file)| file.exists()) {
+            return Err(Error::usage(format!("{} exists already", file.display())));
+        }
+        if !self.names.is_empty() {
+            std::fs::create_dir_all(&self.output).map_err(|error| Error::file(&self.output, error))?;
+        }
+        let what = self.what(here).await?;
+        for (name, file) in orders {
+            self.issue(here, name, &file, what.clone()).await?;
+        }
+        Ok(())
+    }
+
+    /// For whom, and where to.
+    fn orders(&self) -> Vec<(&str, PathBuf)> {
+        let one = self.name.iter().map(|name| (name.as_str(), self.output.clone()));
+        let many = self.names.iter().map(|name| (name.as_str(), self.output.join(format!("{name}.cap"))));
+        one.chain(many).collect()
+    }
+
+    fn kind(&self) -> GrantKind {
+        self.kind.unwrap_or(GrantKind::User)
+    }
+
+    async fn what(&self, here: &Here) -> Result<What, Error> {
+        let (pools, labels) = (self.pools.iter().cloned().collect(), self.labels.clone());
+        if let Some(name) = &self.role {
+            let mut roles = here.guild().await?.roles().await?;
+            let role = roles.remove(name).ok_or_else(|| {
+                let known = roles.into_keys().collect::<Vec<_>>().join(", ");
+                let known = if known.is_empty() { "it has none".to_owned() } else { format!("it has {known}") };
+                Error::not_found(format!("the master file has no role `{name}`")).help(known)
+            })?;
+            return Ok(What { pools, labels, ..role });
+        }
+        let may = if self.may.is_empty() { default_rights(self.kind()) } else { self.may.iter().copied().collect() };
+        let projects = match (self.projects.is_empty(), self.kind()) {
             (false, _) => self.projects.iter().cloned().collect(),
             // which jobs a worker gets is decided by its pools
             (true, GrantKind::Worker) => BTreeSet::from(["*".to_owned()]),
             (true, GrantKind::Operator | GrantKind::User | GrantKind::Changes | GrantKind::Events) => {
-                guild.whoami().await?.grant.what.projects
+                here.guild().await?.whoami().await?.grant.what.projects
             }
         };
-        let what = What { may, projects, pools: self.pools.iter().cloned().collect(), labels: self.labels.clone() };
+        Ok(What { may, projects, pools, labels })
+    }
+
+    async fn issue(&self, here: &Here, name: &str, file: &Path, what: What) -> Result<(), Error> {
         let join = Token::random();
         let grant =
-            NewGrant { kind: self.kind, name: self.name.clone(), what, lifetime: self.ttl, join_hash: join.digest() };
-        let issued = guild.issue(&grant).await?;
+            NewGrant { kind: self.kind(), name: name.to_owned(), what, lifetime: self.ttl, join_hash: join.digest() };
+        let issued = here.guild().await?.issue(&grant).await?;
         let reference = reference(&issued, join)?;
-        write_credential(&self.output, &reference, &issued.grant)?;
+        write_credential(file, &reference, &issued.grant)?;
         if here.wants_json() {
             return here.say_json(&row(here, &issued.grant));
         }
-        here.say(&format!("grant {} for {} in {}\n", issued.grant.id, self.name, self.output.display()))?;
-        let file = self.output.display();
-        here.note(&match self.kind {
+        here.say(&format!("grant {} for {name} in {}\n", issued.grant.id, file.display()))?;
+        let file = file.display();
+        here.note(&match self.kind() {
             GrantKind::Worker => format!("next: on the worker's machine, guild-worker join {file}"),
             GrantKind::Operator | GrantKind::User | GrantKind::Changes | GrantKind::Events => {
                 format!("next: its holder says guild login {file}")

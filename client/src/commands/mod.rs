@@ -9,6 +9,7 @@ mod list;
 mod login;
 mod logs;
 mod notify;
+mod open;
 mod project;
 mod retry;
 mod run;
@@ -79,6 +80,8 @@ enum Command {
     Watch(watch::Watch),
     /// Print logs, exactly as the steps wrote them
     Logs(logs::Logs),
+    /// The master's pages in a browser
+    Open(open::Open),
     /// Ask for a build
     Run(run::Run),
     /// Make a new build that repeats an old one
@@ -138,6 +141,7 @@ async fn dispatch(command: Command, here: &Here) -> Result<u8, Error> {
         Command::Show(command) => command.run(here).await,
         Command::Watch(command) => command.run(here).await,
         Command::Logs(command) => command.run(here).await,
+        Command::Open(command) => command.run(here).await,
         Command::Run(command) => command.run(here).await,
         Command::Retry(command) => command.run(here).await,
         Command::Cancel(command) => command.run(here).await,

@@ -21,18 +21,12 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    /// The grant that a token and a key name. It is known on a full disk too: without it nobody could read.
+    /// The grant that a token and a key name.
     async fn row_of(&self, token: [u8; 32], peer: Option<Fingerprint>) -> Result<GrantRow, Refusal> {
-        let driver = &self.office.driver;
-        match driver.look(|it, now| it.restorable(now, token, peer).cloned()).await {
-            Ok(Some(row)) => Ok(row),
+        match self.office.grant_of(token, peer).await? {
+            Some(row) => Ok(row),
             // why not; a wrong key is noted
-            Ok(None) => driver.call(|it, now| it.restore(now, token, peer)).await.and_then(|row| row),
-            Err(full) => {
-                let row = driver.peek(|it, now| it.restorable(now, token, peer).cloned()).ok_or(full.clone())?;
-                // what waits for the disk is not to be seen
-                self.office.committed_grant(row.id).await.filter(|stored| *stored == row).ok_or(full)
-            }
+            None => self.office.driver.call(|it, now| it.restore(now, token, peer)).await.and_then(|row| row),
         }
     }
 }

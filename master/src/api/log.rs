@@ -73,6 +73,20 @@ impl log_reader::Server for Reader {
         results.set_offset(lines.offset);
         Ok(())
     }
+
+    async fn last_lines(
+        self: Rc<Self>,
+        params: log_reader::LastLinesParams,
+        mut results: log_reader::LastLinesResults,
+    ) -> capnp::Result<()> {
+        let found = self.office.logs.last_lines_on(self.key, &self.grip, params.get()?.get_count());
+        let (first, lines) = found.await.map_err(unreadable)?;
+        let mut results = results.get();
+        results.set_bytes(&lines.bytes);
+        results.set_offset(lines.offset);
+        results.set_first(first);
+        Ok(())
+    }
 }
 
 /// These methods have no refusal: an exception says that the log was removed meanwhile.

@@ -6,6 +6,7 @@
 mod build;
 mod changes;
 mod connection;
+mod door;
 mod event;
 mod gateway;
 mod lease;
@@ -21,10 +22,11 @@ mod viewer;
 mod worker;
 
 pub use connection::{attend, serve};
+pub use door::Door;
 pub use outside::outside;
 
-use crate::coordinator::Request;
 use crate::coordinator::record::{GrantId, GrantRow, RequestId};
+use crate::coordinator::{Coordinator, Request};
 use crate::driver::Driver;
 use crate::events::Feed;
 use crate::logs::Logs;
@@ -33,6 +35,8 @@ use crate::store::{Readers, query};
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{GrantKind, Refusal, RefusalCode, Right, What};
 use sha2::{Digest as _, Sha256};
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// What the objects share.
@@ -47,11 +51,28 @@ pub struct Office {
     /// What a sturdy ref says of where this master is.
     pub advertise: Vec<String>,
     pub incarnation: u64,
+    /// Names for what grants allow.
+    pub roles: BTreeMap<String, What>,
+    /// Where browsers reach the pages; unset: nowhere.
+    pub pages: OnceCell<String>,
     /// A lease's length, in milliseconds, as workers are told.
     pub term_ms: u64,
 }
 
 impl Office {
+    /// The grant that a token and a key stand for, if they do. It is known on a full disk too: without it nobody could read.
+    async fn grant_of(&self, token: [u8; 32], key: Option<Fingerprint>) -> Result<Option<GrantRow>, Refusal> {
+        let look = |it: &Coordinator, now| it.restorable(now, token, key).cloned();
+        let full = match self.driver.look(look).await {
+            Ok(row) => return Ok(row),
+            Err(full) => full,
+        };
+        let row = self.driver.peek(look).ok_or(full.clone())?;
+        // what waits for the disk is not to be seen
+        let stored = self.committed_grant(row.id).await.filter(|stored| *stored == row);
+        stored.map(Some).ok_or(full)
+    }
+
     /// A grant as it is in the store; what waits for the disk is not seen.
     async fn committed_grant(&self, id: GrantId) -> Option<GrantRow> {
         self.readers.query(move |store| query::grant(store, id)).await.ok().flatten()

@@ -138,4 +138,15 @@ impl operator::Server for Operator {
         accept!(results, done.and_then(|done| done));
         Ok(())
     }
+
+    async fn roles(self: Rc<Self>, _: operator::RolesParams, mut results: operator::RolesResults) -> capnp::Result<()> {
+        let roles = &self.office.roles;
+        let mut list = results.get().init_roles(wire::length(roles.len()));
+        for (index, (name, what)) in (0..).zip(roles) {
+            let mut to = list.reborrow().get(index);
+            to.set_name(name);
+            wire::write_what(to.init_what(), what);
+        }
+        Ok(())
+    }
 }

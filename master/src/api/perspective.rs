@@ -5,9 +5,9 @@ use super::event::Events;
 use super::operator::Operator;
 use super::submitter::Submitter;
 use super::viewer::Viewer;
-use super::{Holder, Office, view};
+use super::{Holder, Office, accept, refuse, view};
 use schema::perspective_capnp::perspective;
-use schema::values::Right;
+use schema::values::{Refusal, RefusalCode, Right};
 use std::rc::Rc;
 
 pub(super) struct Perspective {
@@ -41,6 +41,7 @@ impl perspective::Server for Perspective {
         view::write_grant(results.reborrow().init_grant(), &row);
         results.set_master(self.office.advertise.join(","));
         results.set_incarnation(self.office.incarnation);
+        results.set_pages(self.office.pages.get().map_or("", String::as_str));
         Ok(())
     }
 
@@ -101,6 +102,28 @@ impl perspective::Server for Perspective {
             let (office, holder) = self.parts();
             results.get().set_operator(capnp_rpc::new_client(Operator { office, holder }));
         }
+        Ok(())
+    }
+
+    async fn browse(
+        self: Rc<Self>,
+        params: perspective::BrowseParams,
+        mut results: perspective::BrowseResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let Ok(join_hash) = <[u8; 32]>::try_from(params.get_join_hash()?) else {
+            refuse!(results, Refusal::new(RefusalCode::Invalid, "the SHA-256 of a join has 32 bytes"));
+        };
+        let Some(address) = self.office.pages.get() else {
+            let refusal = Refusal::new(RefusalCode::Unavailable, "this master serves no pages");
+            refuse!(results, refusal.help("its file says where: web = \"127.0.0.1:8080\" in [listen]"));
+        };
+        let request = self.holder.request(params.get_request()?, &[b"browse", &join_hash])?;
+        let issued = self.office.driver.call(|it, now| it.browse(now, request, join_hash)).await.and_then(|id| id);
+        let id = accept!(results, issued);
+        let mut results = results.get();
+        results.set_address(address);
+        results.set_grant(id.0);
         Ok(())
     }
 }

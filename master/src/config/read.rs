@@ -2,9 +2,10 @@
 
 mod notify;
 
-use super::{Config, Limits, Listen, POLL, PoolConfig, ProjectConfig, Retain};
+use super::{Config, HookConfig, HookKind, Limits, Listen, POLL, PoolConfig, ProjectConfig, Retain};
 use schema::toml_file::{At, Diagnostics, NAME_MAX, Page, Table, Value, is_name};
-use std::collections::BTreeMap;
+use schema::values::{Right, What};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -40,11 +41,12 @@ fn top(root: &Table<'_>, base: &Path) -> Option<Config> {
     let poll = default_poll(root);
     let projects = projects(root, base, poll, &pools);
     let (mail, notify) = (notify::mail(root, base), notify::notify(root, &projects));
-    root.close(&["include", "role", "lock"]);
+    let roles = roles(root);
+    root.close(&["include", "lock"]);
     let state = base.join(state.map_or_else(|| ".".to_owned(), |state| state.value));
     // without the `.`, which people would see in messages
     let state = state.components().collect();
-    Some(Config { url, state, listen: listen?, limits, projects, pools, mail, notify })
+    Some(Config { url, state, listen: listen?, limits, projects, pools, mail, notify, roles })
 }
 
 fn check_version(root: &Table<'_>) {
@@ -59,11 +61,15 @@ fn check_version(root: &Table<'_>) {
 
 fn url(value: &Value<'_>) -> Option<String> {
     let url = value.text()?.value;
-    if !url.starts_with("https://") && !url.starts_with("http://") {
+    if !is_web_address(&url) {
         value.refuse("is no web address", "", "it begins with https:// or http://");
         return None;
     }
     Some(url.trim_end_matches('/').to_owned())
+}
+
+pub(super) fn is_web_address(url: &str) -> bool {
+    url.starts_with("https://") || url.starts_with("http://")
 }
 
 fn listen(root: &Table<'_>) -> Option<Listen> {
@@ -85,8 +91,12 @@ fn listen(root: &Table<'_>) -> Option<Listen> {
         let good = addresses.into_iter().filter(|address| check_address(&table, &value, address, 1));
         Some(good.map(|address| address.value).collect())
     });
-    table.close(&["web"]);
-    Some(Listen { rpc: rpc?, advertise: advertise? })
+    let web = table.get("web").and_then(|value| {
+        let web = value.text()?;
+        check_address(&table, &value, &web, 0).then_some(web.value)
+    });
+    table.close(&[]);
+    Some(Listen { rpc: rpc?, advertise: advertise?, web, web_is_open: false })
 }
 
 /// The value of a key that must be there.
@@ -177,6 +187,32 @@ fn pools(root: &Table<'_>) -> BTreeMap<String, PoolConfig> {
     pools.collect()
 }
 
+fn roles(root: &Table<'_>) -> BTreeMap<String, What> {
+    let named = named(root, "role", "a role");
+    let roles = named.into_iter().map(|(name, table)| {
+        let may = required(&table, "may").map(|value| rights(&table, &value)).unwrap_or_default();
+        let projects =
+            required(&table, "projects").and_then(|value| value.one_or_more()).map(values).unwrap_or_default();
+        table.close(&[]);
+        (name, What { may, projects: projects.into_iter().collect(), ..What::default() })
+    });
+    roles.collect()
+}
+
+fn rights(table: &Table<'_>, value: &Value<'_>) -> BTreeSet<Right> {
+    let words = value.one_or_more().unwrap_or_default();
+    let rights = words.into_iter().filter_map(|word| {
+        let right = Right::ALL.into_iter().find(|right| right.word() == word.value);
+        if right.is_none() {
+            let message = format!("{} names the right `{}`, which there is not", table.place(), word.value);
+            let known = Right::ALL.into_iter().map(Right::word);
+            table.page().unknown(word.span.clone(), message, "no such right", &word.value, known);
+        }
+        right
+    });
+    rights.collect()
+}
+
 /// Labels: `name` or `name=value`.
 fn matches(table: &Table<'_>) -> Vec<String> {
     let wants = table.get("match").and_then(|value| value.one_or_more()).unwrap_or_default();
@@ -217,14 +253,32 @@ fn project(
         tags: table.get("tags").and_then(|value| value.one_or_more()).map(values).unwrap_or_default(),
         poll: duration(table, "poll").unwrap_or(poll),
         pools: pools_of(table, pools),
+        hook: table.get("hook").and_then(|value| hook(&value, base)),
+        public: table.get("public").and_then(|value| value.boolean()).unwrap_or(false),
         repo: usual.repo,
         credential_file: files[0].clone(),
         known_hosts_file: files[1].clone(),
         token_file: files[2].clone(),
         inferred: None,
     };
-    table.close(&["hook", "forks", "secrets", "public"]);
+    table.close(&["forks", "secrets"]);
     (!config.repo.is_empty()).then_some(config)
+}
+
+fn hook(value: &Value<'_>, base: &Path) -> Option<HookConfig> {
+    let table = value.table("hook")?;
+    let kind = required(&table, "kind").and_then(|value| {
+        let word = value.text()?.value;
+        let kind = HookKind::ALL.into_iter().find(|kind| kind.word() == word);
+        if kind.is_none() {
+            let known = HookKind::ALL.map(HookKind::word).join(", ");
+            value.refuse(format_args!("has `{word}`, which is no kind of hook"), "", format!("one of {known}"));
+        }
+        kind
+    });
+    let file = required(&table, "secret_file").and_then(|value| value.text());
+    table.close(&[]);
+    Some(HookConfig { kind: kind?, secret_file: base.join(file?.value) })
 }
 
 /// A pool that nobody defined is a typing error: its jobs would wait for ever.

@@ -72,12 +72,16 @@ fn what_is_read() {
 
 #[test]
 fn the_starter_is_read() {
-    let text = starter("ci.example.org:7711").unwrap();
+    let text = starter("ci.example.org:7711", Some("127.0.0.1:8080"), Some("https://ci.example.org")).unwrap();
     let config = parse(&text);
+    assert_eq!((config.listen.web.as_deref(), config.url.as_str()), (Some("127.0.0.1:8080"), "https://ci.example.org"));
+    assert!(starter("h:1", Some("nowhere"), None).is_err() && starter("h:1", None, Some("ftp://x")).is_err());
+    let config = parse(&starter("ci.example.org:7711", None, None).unwrap());
+    assert_eq!(config.listen.web, None);
     assert_eq!(config.listen.rpc, "0.0.0.0:7711");
     assert_eq!(config.state, Path::new("/base/."));
     for bad in ["", "host", "host:", ":1", "host:99999", "h\"x:1", "a:b:1", "h:0", "h:+1", "h x:1"] {
-        assert!(starter(bad).is_err(), "{bad}");
+        assert!(starter(bad, None, None).is_err(), "{bad}");
     }
 }
 
@@ -86,7 +90,11 @@ fn what_is_said() {
     let cases = [
         ("ulr = 'x'", "3:1 the top level has no key `ulr` | unknown key | did you mean `url`?"),
         ("url = 'ci.example.org'", "3:7 `url` of the top level is no web address | it begins with https:// or http://"),
-        ("[role.x]", "3:2 `role` of the top level is not supported by this version | of a later version"),
+        (
+            "[role.x]\nmay = ['view', 'rnu']",
+            "3:1 [role.x] has no `projects`\n\
+             4:16 [role.x] names the right `rnu`, which there is not | no such right | did you mean `run`?",
+        ),
         ("limits.lease = '0s'", "3:16 `lease` of [limits] is zero"),
         (
             "limits.retain = { builds = 0, logs = 7, log_bytes_total = '0B', artifacts = '30d', event = '1d' }",
@@ -115,6 +123,13 @@ fn what_is_said() {
             "5:1 `forks` of [project.a] is not supported by this version | of a later version",
         ),
         (
+            "[project.a]\nrepo = 'x'\npublic = 'yes'\nhook = { kind = 'svn', secret = 's' }",
+            "5:10 `public` of [project.a] must be true or false | this is a string\n\
+             6:8 hook has no `secret_file`\n\
+             6:17 `kind` of hook has `svn`, which is no kind of hook | one of github, gitea, gitlab, generic\n\
+             6:24 hook has no key `secret` | unknown key",
+        ),
+        (
             "[project.a]\nrepo = 'x'\npools = ['lin']\n[pool.linx]",
             "5:10 [project.a] names the pool `lin`, which is not defined | no such pool | did you mean `linx`?",
         ),
@@ -137,7 +152,8 @@ fn what_is_said() {
         lines("version = 1\n[listen]\nrpc = 'x'\nadvertise = ['h:0']\nweb = 'x'"),
         "3:7 `rpc` of [listen] has `x`, which is not HOST:PORT | an IPv6 address stands in brackets: \"[::1]:7711\"\n\
          4:14 `advertise` of [listen] has `h:0`, which is not HOST:PORT | an IPv6 address stands in brackets: \
-         \"[::1]:7711\"\n5:1 `web` of [listen] is not supported by this version | of a later version"
+         \"[::1]:7711\"\n5:7 `web` of [listen] has `x`, which is not HOST:PORT | an IPv6 address stands in \
+         brackets: \"[::1]:7711\""
     );
 }
 
@@ -245,9 +261,14 @@ fn a_file_that_is_not_there() {
 
 #[test]
 fn examples_of_the_manual_are_read() {
-    let manual = concat!(include_str!("../../../docs/master.md"), include_str!("../../../docs/notices.md"));
+    let files = [
+        include_str!("../../../docs/master.md"),
+        include_str!("../../../docs/notices.md"),
+        include_str!("../../../docs/pages.md"),
+    ];
+    let manual = files.concat();
     let examples: Vec<&str> = manual.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(examples.len(), 4);
+    assert_eq!(examples.len(), 5);
     for example in examples {
         assert!(!parse(example).projects.is_empty());
     }

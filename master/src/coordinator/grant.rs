@@ -20,6 +20,12 @@ pub struct GrantOrder {
     pub join_hash: [u8; 32],
 }
 
+/// How long a browser stays logged in.
+const BROWSER_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Ends the names of their grants.
+const BROWSER: &str = ".browser";
+
 /// Everything starts here: held by nobody, it cannot be redeemed or revoked.
 pub const ROOT: GrantId = GrantId(1);
 
@@ -49,34 +55,43 @@ impl Coordinator {
     pub fn issue(&mut self, now: Time, request: Request, order: GrantOrder) -> Result<GrantId, Refusal> {
         let answer = self.once(now, request, |this| {
             this.may_issue(now, request.by, &order)?;
-            this.last_grant += 1;
-            let id = GrantId(this.last_grant);
-            let parent = this.grants.get(&request.by).ok_or_else(unknown)?;
-            let expires = earliest(order.lifetime.map(|lifetime| now.after(lifetime)), parent.expires);
-            let (name, kind) = (order.name.clone(), order.kind);
-            this.put_grant(GrantRow {
-                id,
-                parent: Some(request.by),
-                kind,
-                name: order.name,
-                what: order.what,
-                created: now,
-                expires,
-                revoked: None,
-                reason: String::new(),
-                join_hash: Some(order.join_hash),
-                token_hash: None,
-                holder: None,
-            });
-            this.audit(now, request.by, format!("issued grant {} of kind {kind} to {name}", id.0));
-            let fact = Fact::GrantIssued { grant: id.0, name, grant_kind: kind.word().to_owned() };
-            this.tell_of(now, "", 0, fact);
-            Ok(Answer::Grant(id))
+            this.put_below(now, request.by, order)
         })?;
-        match answer {
-            Answer::Grant(id) => Ok(id),
-            Answer::Done | Answer::Build(_) | Answer::Grants(_) => Err(unknown()),
+        issued(answer)
+    }
+
+    /// A login of the caller's browser: a grant below its own that only looks.
+    pub fn browse(&mut self, now: Time, request: Request, join_hash: [u8; 32]) -> Result<GrantId, Refusal> {
+        let answer = self.once(now, request, |this| {
+            let parent = this.live_grant(now, request.by)?;
+            if !parent.what.may.contains(&Right::View) {
+                return Err(Refusal::new(RefusalCode::NotPermitted, "your grant has not the right `view`"));
+            }
+            let what = What { may: [Right::View].into(), projects: parent.what.projects.clone(), ..What::default() };
+            let name = format!("{}{BROWSER}", parent.name);
+            let order = GrantOrder { kind: GrantKind::User, name, what, lifetime: Some(BROWSER_LIFETIME), join_hash };
+            this.put_below(now, request.by, order)
+        })?;
+        issued(answer)
+    }
+
+    /// As [`Coordinator::redeem`], of a join that [`Coordinator::browse`] made and that is no older than `age`.
+    pub fn redeem_browser(
+        &mut self,
+        now: Time,
+        age: Duration,
+        join_hash: [u8; 32],
+        token_hash: [u8; 32],
+        holder: Fingerprint,
+    ) -> Result<GrantRow, Refusal> {
+        let row = self.joins.get(&join_hash).and_then(|id| self.grants.get(id)).ok_or_else(unknown)?;
+        if row.kind != GrantKind::User || !row.name.ends_with(BROWSER) {
+            return Err(Refusal::new(RefusalCode::NotPermitted, "this join is no browser's"));
         }
+        if now.since(row.created) > age {
+            return Err(Refusal::new(RefusalCode::Expired, "this address was to be used sooner"));
+        }
+        self.redeem(now, join_hash, token_hash, holder)
     }
 
     /// Binds a grant to the key that shows its join first. The same key may repeat with the same token.
@@ -202,6 +217,32 @@ impl Coordinator {
         }
     }
 
+    fn put_below(&mut self, now: Time, parent: GrantId, order: GrantOrder) -> Result<Answer, Refusal> {
+        self.last_grant += 1;
+        let id = GrantId(self.last_grant);
+        let limit = self.grants.get(&parent).ok_or_else(unknown)?.expires;
+        let expires = earliest(order.lifetime.map(|lifetime| now.after(lifetime)), limit);
+        let (name, kind) = (order.name.clone(), order.kind);
+        self.put_grant(GrantRow {
+            id,
+            parent: Some(parent),
+            kind,
+            name: order.name,
+            what: order.what,
+            created: now,
+            expires,
+            revoked: None,
+            reason: String::new(),
+            join_hash: Some(order.join_hash),
+            token_hash: None,
+            holder: None,
+        });
+        self.audit(now, parent, format!("issued grant {} of kind {kind} to {name}", id.0));
+        let fact = Fact::GrantIssued { grant: id.0, name, grant_kind: kind.word().to_owned() };
+        self.tell_of(now, "", 0, fact);
+        Ok(Answer::Grant(id))
+    }
+
     fn bind(&mut self, now: Time, mut row: GrantRow, token_hash: [u8; 32], holder: Fingerprint) -> GrantRow {
         row.token_hash = Some(token_hash);
         row.holder = Some(holder);
@@ -275,6 +316,13 @@ pub fn valid_name(name: &str) -> Result<(), Refusal> {
     }
     Err(Refusal::new(RefusalCode::Invalid, format!("`{}` is no name", name.escape_default()))
         .help("a name has 1 to 100 letters, digits, `.`, `_` and `-`"))
+}
+
+fn issued(answer: Answer) -> Result<GrantId, Refusal> {
+    match answer {
+        Answer::Grant(id) => Ok(id),
+        Answer::Done | Answer::Build(_) | Answer::Grants(_) => Err(unknown()),
+    }
 }
 
 fn earliest(one: Option<Time>, other: Option<Time>) -> Option<Time> {

@@ -20,7 +20,7 @@ mod worker;
 
 pub use grant::{GrantOrder, ROOT, valid_name};
 pub use lease::StepEnd;
-pub use model::{Effect, Order, Planned, PoolTerms, ProjectTerms, QueueStatus, SessionId, Terms, WorkerStatus};
+pub use model::{Counts, Effect, Order, Planned, PoolTerms, ProjectTerms, QueueStatus, SessionId, Terms, WorkerStatus};
 pub use request::Request;
 pub use trigger::{Past, chosen};
 pub use worker::Standing;

@@ -173,6 +173,21 @@ pub(super) enum Timer {
     Grant(GrantId),
 }
 
+/// Numbers of the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Enrolled, and not forgotten.
+    pub workers_known: usize,
+    pub workers_connected: usize,
+    /// Jobs that are offered or run.
+    pub running: usize,
+    /// Jobs that wait for a worker.
+    pub waiting: usize,
+    /// Not finished.
+    pub builds_open: usize,
+    pub last_event: u64,
+}
+
 /// A worker as people see it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkerStatus {

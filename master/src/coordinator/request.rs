@@ -69,6 +69,13 @@ impl Coordinator {
         Ok(answer)
     }
 
+    /// Notes that a delivery came; false: it came before.
+    pub fn note_delivery(&mut self, now: Time, request: Request) -> Result<bool, Refusal> {
+        let is_known = self.answered(&request)?.is_some();
+        self.once(now, request, |_| Ok(Answer::Done))?;
+        Ok(!is_known)
+    }
+
     /// What this request was answered before, if it was.
     pub fn answered(&self, request: &Request) -> Result<Option<Answer>, Refusal> {
         match self.requests.by_id.get(&request.id) {

@@ -1,7 +1,7 @@
 //! Workers and their sessions: attach, lose, drain, hold, forget.
 
 use super::Coordinator;
-use super::model::{DEFAULT_POOL, Effect, LeaseState, QueueStatus, Session, SessionId, WorkerStatus};
+use super::model::{Counts, DEFAULT_POOL, Effect, LeaseState, QueueStatus, Session, SessionId, WorkerStatus};
 use super::place::is_able;
 use super::record::{Answer, GrantId, GrantRow, JobKey, LeaseToken, Record, WorkerRow};
 use super::request::Request;
@@ -97,6 +97,19 @@ impl Coordinator {
     pub fn worker_list(&self) -> Vec<WorkerStatus> {
         let known = self.workers.values().filter(|row| !row.forgotten);
         known.map(|row| self.worker_status(row)).collect()
+    }
+
+    /// Numbers of the whole.
+    pub fn counts(&self) -> Counts {
+        let known = self.workers.values().filter(|row| !row.forgotten);
+        Counts {
+            workers_known: known.count(),
+            workers_connected: self.sessions.iter().count(),
+            running: self.leases.iter().count(),
+            waiting: self.queue.len(),
+            builds_open: self.builds.len(),
+            last_event: self.last_event,
+        }
     }
 
     /// Jobs that wait, in the order in which they would be placed; then those that wait for other jobs.

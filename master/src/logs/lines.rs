@@ -54,6 +54,21 @@ impl Index {
         }
     }
 
+    /// The last `count` lines so far, and the number of the first of them.
+    pub(super) fn last(&mut self, source: &Source, count: u32) -> io::Result<(u64, Lines)> {
+        self.grow(source, u64::MAX)?;
+        let counted = self.ends.len() as u64 * BLOCK;
+        let offset = source.size.saturating_sub(ANSWER_MAX as u64);
+        let mut bytes = source.read(offset, ANSWER_MAX)?;
+        // fewer than a block are not in the index: they are all in `bytes`
+        let rest = usize::try_from(counted.saturating_sub(offset)).unwrap_or(usize::MAX).min(bytes.len());
+        let all = self.ends.last().copied().unwrap_or(0) + line_ends(&bytes[rest..]).count() as u64;
+        let start = start_of_last(&bytes, count, offset == 0);
+        bytes.drain(..start);
+        let first = all - line_ends(&bytes).count() as u64 + 1;
+        Ok((first, Lines { bytes, offset: offset + start as u64 }))
+    }
+
     /// Where a line begins; none: the log has no such line so far.
     fn find(&mut self, source: &Source, line: u64) -> io::Result<Option<u64>> {
         let Some(wanted) = line.checked_sub(1).filter(|ends| *ends > 0) else {
@@ -86,6 +101,22 @@ impl Index {
                 self.ends.push(total);
             }
         }
+    }
+}
+
+fn line_ends(bytes: &[u8]) -> impl DoubleEndedIterator<Item = usize> + '_ {
+    bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at)
+}
+
+/// Where the last `count` lines of `bytes` begin. The first of `bytes` is a whole one where they are the log's beginning;
+/// else it counts only where there is no other.
+fn start_of_last(bytes: &[u8], count: u32, from_beginning: bool) -> usize {
+    let body = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    let Some(skip) = (count as usize).checked_sub(1) else { return bytes.len() };
+    match line_ends(body).rev().nth(skip) {
+        Some(end) => end + 1,
+        None if from_beginning => 0,
+        None => line_ends(body).next().map_or(0, |end| end + 1),
     }
 }
 

@@ -232,6 +232,17 @@ impl Logs {
         Ok(lines)
     }
 
+    /// The last `count` lines so far, and the number of the first of them.
+    pub async fn last_lines_on(&self, key: StepKey, grip: &Grip, count: u32) -> io::Result<(u64, Lines)> {
+        let (source, _) = self.source(key, grip).await?;
+        let mut index = self.index.take(key);
+        let look = move |source: &Source| Ok((index.last(source, count)?, index));
+        let found = source.on_thread(&self.files, look).await;
+        let (lines, index) = self.or_removed(key, found).await?;
+        self.index.keep(key, index);
+        Ok(lines)
+    }
+
     /// Ends a log. `size` and `hash` are what its worker says. Large ones are on the disk when this answers. May be
     /// repeated.
     pub async fn seal(&self, key: StepKey, size: u64, hash: &[u8]) -> io::Result<Sealed> {

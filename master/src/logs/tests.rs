@@ -338,6 +338,27 @@ fn naive(text: &[u8], first: usize, count: usize) -> Vec<u8> {
     bytes
 }
 
+/// The last lines that 256 KiB hold; of a longer one its end.
+fn naive_last(text: &[u8], count: usize) -> (u64, Vec<u8>) {
+    let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
+    let mut bytes = Vec::new();
+    let mut first = lines.len();
+    for line in lines.iter().rev().take(count) {
+        let length = bytes.len() + line.len();
+        let is_whole = length < 256 << 10 || length == 256 << 10 && length == text.len();
+        if !is_whole && !bytes.is_empty() {
+            break;
+        }
+        let part = &line[line.len().saturating_sub(256 << 10)..];
+        bytes.splice(0..0, part.iter().copied());
+        first -= 1;
+        if !is_whole {
+            break;
+        }
+    }
+    (first as u64 + 1, bytes)
+}
+
 #[test]
 fn lines_are_those_of_a_plain_split() {
     for first in 0..30 {
@@ -369,6 +390,15 @@ fn lines_are_those_of_a_plain_split() {
                     let found = logs.lines(KEY, line as u64, count as u32).await.unwrap();
                     assert_eq!(found.bytes, naive(&text, line, count), "seed {first}: {count} lines from {line}");
                     assert_eq!(text[found.offset as usize..][..found.bytes.len()], found.bytes);
+                    let count = count + 1;
+                    let (number, last) = logs.last_lines_on(KEY, &Grip::default(), count as u32).await.unwrap();
+                    let wanted = naive_last(&text, count);
+                    let sizes = (number, last.bytes.len(), wanted.0, wanted.1.len(), text.len());
+                    assert!(
+                        (number, &last.bytes) == (wanted.0, &wanted.1),
+                        "seed {first}: the last {count}: {sizes:?}"
+                    );
+                    assert!(text[last.offset as usize..] == last.bytes, "seed {first}");
                 }
             }
         });

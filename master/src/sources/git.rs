@@ -69,6 +69,13 @@ pub struct Pokes(mpsc::Receiver<Question>);
 /// Full ref -> revision.
 type Found = BTreeMap<String, String>;
 
+/// Which refs a round was about.
+#[derive(Debug)]
+enum Looked {
+    AtSome,
+    AtAll,
+}
+
 #[derive(Debug)]
 struct Question {
     /// None: all.
@@ -173,9 +180,9 @@ where
                 }
                 Some(poke) = pokes.0.recv() => {
                     let outcome = self.answer(poke, pokes).await;
-                    let pause = self.settle(outcome.as_ref().err());
+                    let next = Instant::now() + self.settle(outcome.as_ref().err());
                     // a poke of one ref says nothing of the others: their turn stays
-                    due = due.min(Instant::now() + pause);
+                    due = if matches!(outcome, Ok(Looked::AtAll)) { next } else { due.min(next) };
                 }
                 () = sleep_until(tidy_at) => {
                     tidy_at = Instant::now() + TIDY_EVERY;
@@ -214,13 +221,15 @@ where
     }
 
     /// Answers this poke and all that wait behind it: they want to know the same.
-    async fn answer(&mut self, first: Question, pokes: &mut Pokes) -> Result<(), Stop> {
+    async fn answer(&mut self, first: Question, pokes: &mut Pokes) -> Result<Looked, Stop> {
         let mut waiting = vec![first];
         while let Ok(poke) = pokes.0.try_recv() {
             waiting.push(poke);
         }
         let names: Option<BTreeSet<String>> = waiting.iter().map(|poke| poke.ref_name.clone()).collect();
-        let looked = match names.filter(|names| names.len() <= SINGLE_FETCHES_MAX && self.adopted) {
+        let names = names.filter(|names| names.len() <= SINGLE_FETCHES_MAX && self.adopted);
+        let at = if names.is_some() { Looked::AtSome } else { Looked::AtAll };
+        let looked = match names {
             Some(names) => self.look(&names).await,
             None => self.poll().await,
         };
@@ -233,7 +242,7 @@ where
             // whoever asked may have left
             let _ = poke.answer.send(answer);
         }
-        looked.map(drop)
+        looked.map(|_| at)
     }
 
     /// One round over all refs.

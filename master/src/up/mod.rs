@@ -36,6 +36,9 @@ pub struct Arguments {
     /// Where builds, logs and credentials are kept [default: below $XDG_STATE_HOME/guild/up]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
+    /// Where to serve pages; port 0 is any free one. Whoever reaches it sees everything
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    web: String,
     /// Where to serve RPC; port 0 is any free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     listen: String,
@@ -106,10 +109,14 @@ async fn up(arguments: Arguments) -> Result<u8, UpError> {
     let inferred = infer(&checkout)?;
     let listener = crate::listen(&arguments.listen).await?;
     let address = listener.local_addr().map_err(UpError::io("the RPC port"))?.to_string();
-    let config = config(&checkout, &state, &address, inferred, arguments.once);
+    let mut config = config(&checkout, &state, &address, inferred, arguments.once);
+    (config.listen.web, config.listen.web_is_open) = (Some(arguments.web.clone()), true);
     let caps = Credentials::prepare(&state, &address).await?;
     let master = crate::open(config, listener).await?;
     let office = master.office.clone();
+    if let Some(pages) = master.pages().filter(|_| !arguments.once) {
+        tell(&format!("pages: {pages}/"));
+    }
     let serving = tokio::task::spawn_local(serve(master));
     let guild = Guild::connect(caps.operator.clone(), caps.identity.clone()).await?;
     let mut worker = worker::Worker::start(&state, &caps).await?;

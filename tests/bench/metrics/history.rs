@@ -10,7 +10,7 @@ use serde_json::json;
 use std::path::Path;
 use std::time::Instant;
 
-const REAL: usize = 50;
+pub(super) const REAL: usize = 50;
 const QUERIES: usize = 100;
 
 pub async fn measure(bench: &Bench<'_>) {
@@ -57,7 +57,7 @@ async fn timed(work: impl Future<Output = ()>) -> f64 {
 
 /// Makes `times` as many builds of those of a stopped master as the first `REAL`, with all that belongs to them; answers how many
 /// there are.
-fn multiply(store: &Path, times: usize) -> usize {
+pub(super) fn multiply(store: &Path, times: usize) -> usize {
     let database = Connection::open(store).expect("the store opens");
     database.pragma_update(None, "synchronous", "off").expect("a pragma");
     let number = |sql: &str| database.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a number");

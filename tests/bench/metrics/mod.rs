@@ -1,6 +1,7 @@
 //! What is measured, each in a laboratory of its own.
 
 mod baseline;
+mod build;
 mod checkout;
 mod day;
 mod events;
@@ -12,6 +13,7 @@ mod kill;
 mod latency;
 mod log;
 mod packs;
+mod pages;
 mod queue;
 mod ready;
 mod revoke;
@@ -35,6 +37,8 @@ pub async fn measure(metric: Metric, options: &Options, bin: &Path, figures: &Fi
         Metric::Events => events::measure(&bench).await,
         Metric::Fanout => fanout::measure(&bench).await,
         Metric::History => history::measure(&bench).await,
+        Metric::Pages => pages::measure(&bench).await,
+        Metric::Build => build::measure(&bench),
         Metric::Day => day::measure(&bench).await,
         Metric::Followers => followers::measure(&bench).await,
         Metric::Packs => packs::measure(&bench).await,

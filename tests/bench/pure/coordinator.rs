@@ -1,6 +1,7 @@
 //! Placement, and the whole life of a job in the coordinator.
 
 use criterion::{BenchmarkId, Criterion};
+use std::collections::BTreeSet;
 use support::hall::Hall;
 
 const WAITING: [usize; 3] = [1_000, 10_000, 100_000];
@@ -9,7 +10,8 @@ const WORKERS: [usize; 3] = [10, 100, 1_000];
 /// A worker asks, is offered the right one of all jobs that wait, and gives it back, so that as many wait as before.
 pub(crate) fn decisions(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decision");
-    let grows = WAITING.map(|waiting| (waiting, 100)).into_iter().chain(WORKERS.map(|workers| (10_000, workers)));
+    let grows: BTreeSet<(usize, usize)> =
+        WAITING.map(|waiting| (waiting, 100)).into_iter().chain(WORKERS.map(|workers| (10_000, workers))).collect();
     for (waiting, workers) in grows {
         let mut hall = Hall::new(workers, waiting);
         let mut next = 0;

@@ -1,0 +1,80 @@
+//! `guild open`: the master's pages in a browser.
+
+use crate::here::Here;
+use clap::Args;
+use client::Error;
+use client::selector::{Selector, Which};
+use std::process::{Command, Stdio};
+
+/// What opens an address, where there is a desktop; the first that is there.
+const OPENERS: [&str; 3] = ["xdg-open", "open", "wslview"];
+
+#[derive(Args)]
+pub(crate) struct Open {
+    /// The page of a project, build, job or step [default: that of the project here]
+    selector: Option<String>,
+    /// Log the browser in: an address that is good once, within 10 minutes
+    #[arg(long, conflicts_with = "selector")]
+    login: bool,
+    /// Print the address only
+    #[arg(long)]
+    print: bool,
+}
+
+impl Open {
+    pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
+        if self.login {
+            // whoever has it logs in: it is printed, and never an argument that others could see
+            here.say(&format!("{}\n", here.guild().await?.browse().await?))?;
+            here.note("good once, within 10 minutes; `guild grant list` shows the login afterwards");
+            return Ok(0);
+        }
+        let address = self.page(here).await?;
+        match !self.print && here.look.terminal && show(&address) {
+            true => here.note(&format!("opened {address}")),
+            false => here.say(&format!("{address}\n"))?,
+        }
+        Ok(0)
+    }
+
+    async fn page(&self, here: &Here) -> Result<String, Error> {
+        let pages = here.guild().await?.whoami().await?.pages;
+        if pages.is_empty() {
+            return Err(Error::not_found("this master serves no pages")
+                .help("its file says where: web = \"127.0.0.1:8080\" in [listen]"));
+        }
+        let selector = here.selector(self.selector.as_deref()).await?;
+        if selector.build == Which::Newest && selector.job.is_none() {
+            let project = selector.project.map_or_else(String::new, |project| format!("p/{project}"));
+            return Ok(format!("{pages}/{project}"));
+        }
+        let (selector, build) = here.build(self.selector.as_deref()).await?;
+        let chosen: Vec<&str> =
+            build.jobs.iter().map(|job| job.name.as_str()).filter(|name| selector.chooses(name)).collect();
+        let job = match (&selector.job, chosen.as_slice()) {
+            (Some(_), [job]) => format!("/{job}{}", place(&selector)),
+            // of several cells the build's page shows all
+            _ => String::new(),
+        };
+        Ok(format!("{pages}/p/{}{job}", build.selector()))
+    }
+}
+
+/// The step and the lines of a selector, as they stand in an address.
+fn place(selector: &Selector) -> String {
+    let step = selector.step.map_or_else(String::new, |step| format!("/{step}"));
+    let lines = selector.lines.map_or_else(String::new, |(first, _)| format!("?first={first}#L{first}"));
+    format!("{step}{lines}")
+}
+
+/// Whether something took the address.
+fn show(address: &str) -> bool {
+    let has_desktop = std::env::var_os("DISPLAY").is_some() || std::env::var_os("WAYLAND_DISPLAY").is_some();
+    let may_show = has_desktop || cfg!(target_os = "macos");
+    may_show
+        && OPENERS.iter().any(|opener| {
+            let mut command = Command::new(opener);
+            command.arg(address).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            command.status().is_ok_and(|status| status.success())
+        })
+}

@@ -1,0 +1,69 @@
+//! How a state, a duration and a distance in time read, in a terminal as on a page. Pure.
+
+use schema::values::{Outcome, State, Time};
+
+/// The outcome, or where there is none yet, the state.
+pub fn status_word(state: State, outcome: Option<Outcome>) -> &'static str {
+    outcome.map_or(state.word(), Outcome::word)
+}
+
+/// One character that tells apart without colour.
+pub fn symbol(state: State, outcome: Option<Outcome>) -> &'static str {
+    match (outcome, state) {
+        (Some(Outcome::Succeeded), _) => "✓",
+        (Some(Outcome::Warned), _) => "▲",
+        (Some(Outcome::Failed), _) => "✗",
+        (Some(Outcome::Errored), _) => "!",
+        (Some(Outcome::Cancelled), _) => "⊘",
+        (Some(Outcome::Skipped), _) => "·",
+        (None, State::Running) => "◐",
+        (None, State::Planning | State::Waiting | State::Queued | State::Offered | State::Finished) => "○",
+    }
+}
+
+/// `3:05`, `1:02:07`.
+pub fn clock(seconds: f64) -> String {
+    // durations are far below the range where this would lose a second
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounded, not negative")]
+    let whole = seconds.max(0.0).round() as u64;
+    match whole / 3_600 {
+        0 => format!("{}:{:02}", whole / 60, whole % 60),
+        hours => format!("{hours}:{:02}:{:02}", whole / 60 % 60, whole % 60),
+    }
+}
+
+/// `12m ago`, `in 3d`.
+pub fn ago(now: Time, time: Time) -> String {
+    match now >= time {
+        true => format!("{} ago", rough(now.since(time).as_secs())),
+        false => format!("in {}", rough(time.since(now).as_secs())),
+    }
+}
+
+/// `12m`, of seconds.
+pub fn rough(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m", seconds / 60),
+        3_600..172_800 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_as_a_clock() {
+        assert_eq!(clock(41.4), "0:41");
+        assert_eq!(clock(3727.0), "1:02:07");
+    }
+
+    #[test]
+    fn distances_are_rough() {
+        let now = Time(1_000_000_000);
+        assert_eq!(ago(now, Time(now.0 - 12 * 60_000)), "12m ago");
+        assert_eq!(ago(now, Time(now.0 + 3 * 86_400_000)), "in 3d");
+    }
+}

@@ -1,0 +1,121 @@
+//! What a browser gets: the authority to look, of everyone or of a grant that its cookie stands for.
+
+use super::viewer::Viewer;
+use super::{Holder, Office};
+use crate::coordinator::record::{GrantRow, RequestId};
+use crate::coordinator::{Counts, ROOT, Request};
+use crate::installation::random;
+use schema::perspective_capnp::viewer;
+use schema::sturdy_ref::{Fingerprint, Token};
+use schema::values::{GrantKind, Refusal, Right, What};
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How long the address of a login is good for.
+const LOGIN_AGE: Duration = Duration::from_secs(10 * 60);
+
+/// Hands out viewers to the pages.
+#[derive(Clone)]
+pub struct Door {
+    office: Rc<Office>,
+    /// The projects that everyone may see.
+    open: BTreeSet<String>,
+}
+
+impl Door {
+    pub fn new(office: Rc<Office>, open: BTreeSet<String>) -> Door {
+        Door { office, open }
+    }
+
+    /// What everyone may see.
+    pub fn everyone(&self) -> viewer::Client {
+        let what = What { may: [Right::View].into(), projects: self.open.clone(), ..What::default() };
+        let holder = Holder { grant: ROOT, kind: GrantKind::User, name: "everyone".to_owned(), what };
+        capnp_rpc::new_client(Viewer { office: self.office.clone(), holder })
+    }
+
+    /// What the holder of a cookie may see, and its name; none: nobody is logged in with it, or no longer.
+    pub async fn holder(&self, cookie: &Token) -> Option<(String, viewer::Client)> {
+        let row = self.office.grant_of(cookie.digest(), Some(key_of(cookie))).await.ok()??;
+        if !row.what.may.contains(&Right::View) {
+            return None;
+        }
+        Some(self.view_of(row))
+    }
+
+    /// Makes a cookie good with the join of a login's address; once.
+    pub async fn log_in(&self, join: &Token, cookie: &Token) -> Result<String, Refusal> {
+        let (join, hash, key) = (join.digest(), cookie.digest(), key_of(cookie));
+        let redeemed = self.office.driver.call(|it, now| it.redeem_browser(now, LOGIN_AGE, join, hash, key)).await;
+        Ok(redeemed.and_then(|row| row)?.name)
+    }
+
+    /// Ends the login of a cookie.
+    pub async fn log_out(&self, cookie: &Token) {
+        let (hash, key) = (cookie.digest(), key_of(cookie));
+        let logged_out = self.office.driver.call(|it, now| {
+            let id = it.restorable(now, hash, Some(key)).map(|row| row.id)?;
+            let request = Request { id: RequestId(random()), by: id, body: [0; 32] };
+            it.revoke(now, request, id, "logged out").err()
+        });
+        if let Ok(Some(refusal)) | Err(refusal) = logged_out.await {
+            tracing::warn!(%refusal, "a logout was refused");
+        }
+    }
+
+    /// A forge told of a push: looks at that ref, or at all, once for each delivery that has a name. Answers whether it
+    /// looked, when what is new is recorded.
+    pub async fn hooked(&self, project: &str, delivery: &str, ref_name: Option<&str>) -> Result<bool, Refusal> {
+        let repository = self.office.repositories.get(project).ok_or_else(|| super::no_project(project))?;
+        if !delivery.is_empty() {
+            let request = delivered(project, delivery);
+            if !self.office.driver.call(|it, now| it.note_delivery(now, request)).await.and_then(|noted| noted)? {
+                return Ok(false);
+            }
+        }
+        match ref_name.filter(|name| crate::mirror::check_ref(name).is_ok()) {
+            Some(name) => drop(repository.look(name).await?),
+            None => drop(repository.poke.look_at_all().await?),
+        }
+        self.office.driver.settled().await?;
+        Ok(true)
+    }
+
+    /// Whether everyone sees everything, as on a machine of one's own.
+    pub fn is_open(&self) -> bool {
+        self.open.contains("*")
+    }
+
+    /// Whether the master can record what it is asked for.
+    pub fn is_ready(&self) -> bool {
+        !self.office.driver.is_full()
+    }
+
+    /// Numbers of the whole.
+    pub fn counts(&self) -> Counts {
+        self.office.driver.peek(|it, _| it.counts())
+    }
+
+    fn view_of(&self, row: GrantRow) -> (String, viewer::Client) {
+        let name = row.name.clone();
+        let gate = self.office.live.gate(row.id, &row.name);
+        let holder = Holder { grant: row.id, kind: row.kind, name: row.name, what: row.what };
+        (name, gate.wrap(capnp_rpc::new_client(Viewer { office: self.office.clone(), holder })))
+    }
+}
+
+/// A delivery as a request: its name is kept as long as theirs.
+fn delivered(project: &str, delivery: &str) -> Request {
+    let hash = Sha256::new().chain_update(b"hook\0").chain_update(project).chain_update(b"\0").chain_update(delivery);
+    let body: [u8; 32] = hash.finalize().into();
+    let mut id = [0; 16];
+    id.copy_from_slice(&body[..16]);
+    Request { id: RequestId(id), by: ROOT, body }
+}
+
+/// A cookie is a key of its own: a grant that is bound to it cannot be restored over RPC, where a key is proven otherwise.
+fn key_of(cookie: &Token) -> Fingerprint {
+    Fingerprint(Sha256::new().chain_update(b"guild cookie").chain_update(cookie.as_bytes()).finalize().into())
+}

@@ -1,0 +1,152 @@
+//! Between the pages' thread and the one thread of the capabilities: questions go over as closures, plain values come
+//! back. Few are asked at once, so that whoever reads pages, however many, costs the master's own work little.
+
+use crate::api::Door;
+use client::Guild;
+use futures::future::LocalBoxFuture;
+use schema::sturdy_ref::Token;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+/// Questions of pages that are being answered.
+const AT_ONCE: usize = 2;
+/// Errands, which may wait for a repository, beside them.
+const ERRANDS_AT_ONCE: usize = 8;
+/// Questions of either kind that wait; those beyond are turned away.
+const WAITING_MAX: usize = 128;
+/// To wait for an answer, the waiting for a turn included.
+const PATIENCE: Duration = Duration::from_secs(10);
+const ERRAND_PATIENCE: Duration = Duration::from_secs(60);
+
+type Question = Box<dyn FnOnce(Door) -> LocalBoxFuture<'static, ()> + Send>;
+
+/// The pages' end. Clones ask the same door.
+#[derive(Clone)]
+pub(crate) struct Bridge {
+    questions: mpsc::Sender<Question>,
+    errands: mpsc::Sender<Question>,
+}
+
+/// The other end, where the capabilities live.
+pub(crate) struct Answers {
+    questions: mpsc::Receiver<Question>,
+    errands: mpsc::Receiver<Question>,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Busy {
+    /// Too many questions wait, or this one waited for too long.
+    Overloaded,
+    /// The master is going.
+    Leaving,
+}
+
+/// Who looks, and what at.
+pub(crate) struct Visit {
+    pub(crate) guild: Guild,
+    /// None: not logged in.
+    pub(crate) name: Option<String>,
+    /// Workers are no project's: who sees only what is public does not see them.
+    pub(crate) sees_workers: bool,
+}
+
+pub(crate) fn bridge() -> (Bridge, Answers) {
+    let (questions, asked) = mpsc::channel(WAITING_MAX);
+    let (errands, sent) = mpsc::channel(WAITING_MAX);
+    (Bridge { questions, errands }, Answers { questions: asked, errands: sent })
+}
+
+impl Bridge {
+    /// Asks at the door itself.
+    pub(crate) async fn at_door<T, F>(&self, question: impl FnOnce(Door) -> F + Send + 'static) -> Result<T, Busy>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + 'static,
+    {
+        ask(&self.questions, PATIENCE, question).await
+    }
+
+    /// As [`Bridge::at_door`], of what may take longer, and goes on when nobody waits any more.
+    pub(crate) async fn on_errand<T, F>(&self, question: impl FnOnce(Door) -> F + Send + 'static) -> Result<T, Busy>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + 'static,
+    {
+        ask(&self.errands, ERRAND_PATIENCE, question).await
+    }
+
+    /// Looks with the authority that the cookie stands for, or with everyone's.
+    pub(crate) async fn look<T, F>(
+        &self,
+        cookie: Option<Token>,
+        question: impl FnOnce(Visit) -> F + Send + 'static,
+    ) -> Result<T, Busy>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + 'static,
+    {
+        self.at_door(|door| async move { question(visit(&door, cookie).await).await }).await
+    }
+}
+
+async fn ask<T, F>(
+    to: &mpsc::Sender<Question>,
+    patience: Duration,
+    question: impl FnOnce(Door) -> F + Send + 'static,
+) -> Result<T, Busy>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + 'static,
+{
+    let (told, answer) = oneshot::channel();
+    let boxed: Question = Box::new(|door| {
+        Box::pin(async move {
+            // nobody needs an answer that nobody waits for
+            if !told.is_closed() {
+                let _ = told.send(question(door).await);
+            }
+        })
+    });
+    to.try_send(boxed).map_err(|error| match error {
+        mpsc::error::TrySendError::Full(_) => Busy::Overloaded,
+        mpsc::error::TrySendError::Closed(_) => Busy::Leaving,
+    })?;
+    match tokio::time::timeout(patience, answer).await {
+        Ok(answer) => answer.map_err(|_| Busy::Leaving),
+        Err(_) => Err(Busy::Overloaded),
+    }
+}
+
+async fn visit(door: &Door, cookie: Option<Token>) -> Visit {
+    let holder = match &cookie {
+        Some(cookie) => door.holder(cookie).await,
+        None => None,
+    };
+    match holder {
+        Some((name, viewer)) => Visit { guild: Guild::of_viewer(viewer), name: Some(name), sees_workers: true },
+        None => Visit { guild: Guild::of_viewer(door.everyone()), name: None, sees_workers: door.is_open() },
+    }
+}
+
+impl Answers {
+    /// Answers until the pages are gone. Needs a `LocalSet`.
+    pub(crate) async fn serve(self, door: Door) {
+        let questions = serve(self.questions, AT_ONCE, door.clone());
+        let errands = serve(self.errands, ERRANDS_AT_ONCE, door);
+        futures::future::join(questions, errands).await;
+    }
+}
+
+async fn serve(mut questions: mpsc::Receiver<Question>, at_once: usize, door: Door) {
+    let turns = Arc::new(Semaphore::new(at_once));
+    while let Some(question) = questions.recv().await {
+        let Ok(turn) = turns.clone().acquire_owned().await else { return };
+        let answering = question(door.clone());
+        tokio::task::spawn_local(async move {
+            answering.await;
+            drop(turn);
+        });
+    }
+}

@@ -1,0 +1,250 @@
+//! The pages: each asks its question at once, with the visitor's authority, and shows the answer.
+
+use super::reply::{Miss, Reply, page};
+use super::show::{self, Frame};
+use super::site::{Wanted, cookie};
+use super::{Site, bridge::Visit};
+use axum::extract::{Path, Query, State};
+use axum::http::header::HeaderMap;
+use client::logs::{self, LogAddress};
+use client::views::{BuildView, JobView, ProjectView};
+use client::{BuildQuery, Error, Guild};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+type Here = State<Arc<Site>>;
+
+/// The branch that stands for a project, where it has builds of one of these.
+const MAIN_BRANCHES: [&str; 3] = ["refs/heads/main", "refs/heads/master", "refs/heads/trunk"];
+/// Builds in a list.
+const BUILDS: u32 = 25;
+/// Builds whose jobs a project's page compares.
+const COMPARED: usize = 12;
+/// Jobs of all of them; big matrices are compared over fewer builds.
+const COMPARED_JOBS: u32 = 400;
+/// Builds beside a project on the first page.
+const STRIP: u32 = 10;
+/// Builds that are looked through for names of branches.
+const BRANCHES_AMONG: u32 = 200;
+/// Lines of a log on a page.
+pub(super) const LINES: u32 = 500;
+/// Lines of each log on a job's page.
+const JOB_LINES: u32 = 200;
+/// Bytes of all logs on a job's page.
+const JOB_BYTES: usize = 192 << 10;
+/// Seconds after which a page of what still runs is asked for again.
+const REFRESH: u32 = 3;
+
+/// A project with the latest builds of its main branch.
+pub(super) struct ProjectLine {
+    pub(super) project: ProjectView,
+    pub(super) builds: Vec<BuildView>,
+}
+
+pub(super) async fn home(State(site): Here, headers: HeaderMap) -> Result<Reply, Miss> {
+    let looked = site.bridge.look(cookie(&headers), async |visit: Visit| {
+        let mut lines = Vec::new();
+        for project in visit.guild.projects().await? {
+            let builds = main_builds(&visit.guild, &project.name, STRIP).await?;
+            lines.push(ProjectLine { project, builds });
+        }
+        // on a full disk these are refused, and the builds are there to be seen
+        let waiting = visit.guild.queue().await.map_or(0, |queue| queue.len());
+        let workers = workers_of(&visit).await.unwrap_or(None);
+        Ok::<_, Error>((visit.name, lines, waiting, workers))
+    });
+    let (who, lines, waiting, workers) = looked.await??;
+    let is_busy = waiting > 0 || lines.iter().flat_map(|line| &line.builds).any(|build| !build.is_finished());
+    let home = show::Home::new(Frame::new("Projects", who), &lines, waiting, workers.as_deref());
+    page(&home, &headers, is_busy.then_some(REFRESH))
+}
+
+pub(super) async fn project(
+    State(site): Here,
+    Path(name): Path<String>,
+    Query(asked): Wanted,
+    headers: HeaderMap,
+) -> Result<Reply, Miss> {
+    let before = asked.before.as_deref().and_then(|before| before.parse().ok()).unwrap_or(0);
+    let branch = asked.branch.filter(|branch| !branch.is_empty());
+    let wanted = (name.clone(), branch.clone());
+    let looked = site.bridge.look(cookie(&headers), async move |visit: Visit| {
+        let (name, branch) = wanted;
+        known(&visit.guild, &name).await?;
+        let mut builds = match &branch {
+            Some(branch) => builds(&visit.guild, &name, branch, before, BUILDS).await?,
+            None if before > 0 => builds(&visit.guild, &name, "", before, BUILDS).await?,
+            None => main_builds(&visit.guild, &name, BUILDS).await?,
+        };
+        let jobs: u32 = builds.first().map_or(0, |build| build.job_count.max(1));
+        let compared = COMPARED.min((COMPARED_JOBS / jobs.max(1)).max(1) as usize);
+        for build in builds.iter_mut().take(compared) {
+            *build = visit.guild.build(&name, build.number).await?;
+        }
+        let among = builds_of_all(&visit.guild, &name).await?;
+        Ok::<_, Error>((visit.name, builds, among))
+    });
+    let (who, builds, among) = looked.await??;
+    let is_busy = builds.iter().any(|build| !build.is_finished());
+    let shown = show::Project::new(Frame::new(&name, who), &name, branch.as_deref(), &builds, &among, BUILDS);
+    page(&shown, &headers, is_busy.then_some(REFRESH))
+}
+
+pub(super) async fn build(
+    State(site): Here,
+    Path((project, number)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Reply, Miss> {
+    let number = numbered(&number)?;
+    let looked = site.bridge.look(cookie(&headers), async move |visit: Visit| {
+        Ok::<_, Error>((visit.guild.build(&project, number).await?, visit.name))
+    });
+    let (build, who) = looked.await??;
+    let refresh = (!build.is_finished()).then_some(REFRESH);
+    page(&show::Build::new(Frame::new(&build.selector(), who), &build), &headers, refresh)
+}
+
+pub(super) async fn job(
+    State(site): Here,
+    Path((project, number, name)): Path<(String, String, String)>,
+    headers: HeaderMap,
+) -> Result<Reply, Miss> {
+    let number = numbered(&number)?;
+    let looked = site.bridge.look(cookie(&headers), async move |visit: Visit| {
+        let build = visit.guild.build(&project, number).await?;
+        let Some(job) = build.job(&name).cloned() else { return Err(Error::not_found("no such job")) };
+        let logs = job_logs(&visit.guild, &build, &job).await?;
+        Ok((build, job, logs, visit.name))
+    });
+    let (build, job, logs, who) = looked.await??;
+    let refresh = (!job.is_finished()).then_some(REFRESH);
+    let title = format!("{} {}", job.name, build.selector());
+    page(&show::Job::new(Frame::new(&title, who), &build, &job, &logs), &headers, refresh)
+}
+
+pub(super) async fn step(
+    State(site): Here,
+    Path((project, number, name, step)): Path<(String, String, String, String)>,
+    Query(asked): Wanted,
+    headers: HeaderMap,
+) -> Result<Reply, Miss> {
+    let (number, step) = (numbered(&number)?, u16::try_from(numbered(&step)?).map_err(|_| Miss::NotFound)?);
+    let first: Option<u64> = asked.first.as_deref().and_then(|first| first.parse().ok());
+    let looked = site.bridge.look(cookie(&headers), async move |visit: Visit| {
+        let build = visit.guild.build(&project, number).await?;
+        let Some(job) = build.job(&name).cloned() else { return Err(Error::not_found("no such job")) };
+        if !(1..=job.steps.len()).contains(&usize::from(step)) {
+            return Err(Error::not_found("no such step"));
+        }
+        let address = address(&build, &job, step);
+        let lines = match first {
+            Some(first) => logs::lines(&visit.guild, &address, first, LINES).await?,
+            None => logs::last_lines(&visit.guild, &address, LINES).await?,
+        };
+        Ok((build, job, lines, visit.name))
+    });
+    let (build, job, lines, who) = looked.await??;
+    let title = format!("{} step {step} {}", job.name, build.selector());
+    let shown = show::Step::new(Frame::new(&title, who), &build, &job, step, &lines, first.is_none());
+    let is_live = job.steps.get(usize::from(step) - 1).is_some_and(|step| step.outcome.is_none()) && first.is_none();
+    page(&shown, &headers, is_live.then_some(REFRESH))
+}
+
+pub(super) async fn queue(State(site): Here, headers: HeaderMap) -> Result<Reply, Miss> {
+    let looked = site
+        .bridge
+        .look(cookie(&headers), async |visit: Visit| Ok::<_, Error>((visit.guild.queue().await?, visit.name)));
+    let (items, who) = looked.await??;
+    let refresh = (!items.is_empty()).then_some(REFRESH);
+    page(&show::Queue::new(Frame::new("Queue", who), &items), &headers, refresh)
+}
+
+pub(super) async fn workers(State(site): Here, headers: HeaderMap) -> Result<Reply, Miss> {
+    let looked = site
+        .bridge
+        .look(cookie(&headers), async |visit: Visit| Ok::<_, Error>((workers_of(&visit).await?, visit.name)));
+    let (workers, who) = looked.await??;
+    let workers = workers.ok_or(Miss::NotFound)?;
+    page(&show::Workers::new(Frame::new("Workers", who), &workers), &headers, None)
+}
+
+async fn workers_of(visit: &Visit) -> Result<Option<Vec<client::views::WorkerView>>, Error> {
+    match visit.sees_workers {
+        true => visit.guild.workers().await.map(Some),
+        false => Ok(None),
+    }
+}
+
+async fn known(guild: &Guild, project: &str) -> Result<(), Error> {
+    let projects = guild.projects().await?;
+    match projects.iter().any(|known| known.name == project) {
+        true => Ok(()),
+        false => Err(Error::not_found("no such project")),
+    }
+}
+
+async fn builds(
+    guild: &Guild,
+    project: &str,
+    ref_name: &str,
+    before: u32,
+    limit: u32,
+) -> Result<Vec<BuildView>, Error> {
+    let query = BuildQuery {
+        project: project.to_owned(),
+        ref_name: ref_name.to_owned(),
+        before,
+        limit,
+        ..BuildQuery::default()
+    };
+    guild.builds(&query).await
+}
+
+async fn builds_of_all(guild: &Guild, project: &str) -> Result<Vec<BuildView>, Error> {
+    builds(guild, project, "", 0, BRANCHES_AMONG).await
+}
+
+/// The latest builds of the main branch; of whichever branch was built last, where there is no main one.
+pub(super) async fn main_builds(guild: &Guild, project: &str, limit: u32) -> Result<Vec<BuildView>, Error> {
+    for branch in MAIN_BRANCHES {
+        let found = builds(guild, project, branch, 0, limit).await?;
+        if !found.is_empty() {
+            return Ok(found);
+        }
+    }
+    let newest = builds(guild, project, "", 0, 1).await?;
+    match newest.first() {
+        Some(build) => builds(guild, project, &build.ref_name, 0, limit).await,
+        None => Ok(newest),
+    }
+}
+
+pub(super) fn address(build: &BuildView, job: &JobView, step: u16) -> LogAddress {
+    LogAddress { project: build.project.clone(), build: build.number, job: job.name.clone(), attempt: 0, step }
+}
+
+/// The ends of the logs of a job's steps, by step: first of those that people look for, as far as a page holds them.
+async fn job_logs(guild: &Guild, build: &BuildView, job: &JobView) -> Result<BTreeMap<u16, logs::Lines>, Error> {
+    let mut found = BTreeMap::new();
+    let mut room = JOB_BYTES;
+    for step in show::steps_by_interest(job) {
+        let has_log = usize::from(step).checked_sub(1).and_then(|at| job.steps.get(at));
+        let has_log = has_log.is_some_and(|step| step.log_size > 0 || step.outcome.is_none());
+        if room == 0 || !has_log {
+            continue;
+        }
+        match logs::last_lines(guild, &address(build, job, step), JOB_LINES).await {
+            Ok(lines) => {
+                room = room.saturating_sub(lines.bytes.len());
+                found.insert(step, lines);
+            }
+            // the job's page is there also where its logs are gone
+            Err(error) => tracing::debug!(%error, "a log is not shown"),
+        }
+    }
+    Ok(found)
+}
+
+pub(super) fn numbered(text: &str) -> Result<u32, Miss> {
+    text.parse().ok().filter(|number| *number > 0).ok_or(Miss::NotFound)
+}

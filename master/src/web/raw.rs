@@ -1,0 +1,144 @@
+//! A step's log as it is, in parts of which few are in memory.
+
+use super::pages::{address, numbered};
+use super::reply::{Miss, Reply, status};
+use super::site::cookie;
+use super::{Site, bridge::Visit};
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::http::header::{self, HeaderMap, HeaderValue};
+use client::Error;
+use client::logs::{self, LogAddress};
+use futures::stream;
+use schema::sturdy_ref::Token;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Asked for at once, in bytes.
+const PART: u64 = 256 << 10;
+
+pub(super) async fn raw(
+    State(site): State<Arc<Site>>,
+    Path((project, number, name, step)): Path<(String, String, String, String)>,
+    headers: HeaderMap,
+) -> Result<Reply, Miss> {
+    let (number, step) = (numbered(&number)?, u16::try_from(numbered(&step)?).map_err(|_| Miss::NotFound)?);
+    let cookie = cookie(&headers);
+    let looked = site.bridge.look(cookie.clone(), async move |visit: Visit| {
+        let build = visit.guild.build(&project, number).await?;
+        let Some(job) = build.job(&name) else { return Err(Error::not_found("no such job")) };
+        let address = address(&build, job, step);
+        let (size, is_sealed) = logs::size(&visit.guild, &address).await?;
+        Ok((address, size, is_sealed))
+    });
+    let (address, size, is_sealed) = looked.await??;
+    let range = headers.get(header::RANGE).and_then(|range| range.to_str().ok());
+    let part = match range.map(|range| part_of(range, size)) {
+        Some(Wish::Part(part)) => Some(part),
+        Some(Wish::Nothing) => return Ok(unsatisfiable(size)),
+        Some(Wish::Ignored) | None => None,
+    };
+    let wanted = part.clone().unwrap_or(0..size);
+    let mut reply = Reply::new(body(site, cookie, address, wanted.clone()));
+    let headers = reply.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(wanted.end - wanted.start));
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(if is_sealed { "private" } else { "no-cache" }));
+    if let Some(part) = part {
+        // of a log that grows nobody knows the length
+        let total = if is_sealed { size.to_string() } else { "*".to_owned() };
+        let text = format!("bytes {}-{}/{total}", part.start, part.end - 1);
+        headers.insert(header::CONTENT_RANGE, HeaderValue::from_str(&text).map_err(|_| Miss::Broken)?);
+        *reply.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    Ok(reply)
+}
+
+/// The parts, each asked for when the one before was taken.
+fn body(site: Arc<Site>, cookie: Option<Token>, address: LogAddress, wanted: Range<u64>) -> Body {
+    let parts = stream::try_unfold(wanted, move |left: Range<u64>| {
+        let (site, cookie, address) = (site.clone(), cookie.clone(), address.clone());
+        async move {
+            if left.is_empty() {
+                return Ok(None);
+            }
+            let (from, count) = (left.start, PART.min(left.end - left.start));
+            let read = site
+                .bridge
+                .look(cookie, async move |visit: Visit| logs::part(&visit.guild, &address, from, count).await);
+            let bytes = read.await.map_err(|_| broken("the master is busy"))?.map_err(broken)?;
+            if bytes.is_empty() {
+                return Err(broken("the log is shorter than it was"));
+            }
+            let next = from + bytes.len() as u64..left.end;
+            Ok(Some((Bytes::from(bytes), next)))
+        }
+    });
+    Body::from_stream(parts)
+}
+
+fn broken(why: impl std::fmt::Display) -> std::io::Error {
+    std::io::Error::other(why.to_string())
+}
+
+fn unsatisfiable(size: u64) -> Reply {
+    let mut reply = status(StatusCode::RANGE_NOT_SATISFIABLE, "There is nothing in that range.\n");
+    if let Ok(value) = HeaderValue::from_str(&format!("bytes */{size}")) {
+        reply.headers_mut().insert(header::CONTENT_RANGE, value);
+    }
+    reply
+}
+
+/// What a `Range` comes to.
+#[derive(Debug, PartialEq, Eq)]
+enum Wish {
+    Part(Range<u64>),
+    /// Nothing of it is there.
+    Nothing,
+    /// It is of another kind, or asks for several parts: the whole is a good answer (RFC 9110, 14.2).
+    Ignored,
+}
+
+fn part_of(range: &str, size: u64) -> Wish {
+    let Some((first, last)) = range.trim().strip_prefix("bytes=").and_then(|range| range.split_once('-')) else {
+        return Wish::Ignored;
+    };
+    let number = |text: &str| text.trim().parse::<u64>().ok();
+    let part = match (number(first), number(last)) {
+        (Some(first), Some(last)) if first <= last => first..last.saturating_add(1).min(size),
+        (Some(first), None) if last.trim().is_empty() => first..size,
+        (None, Some(count)) if first.trim().is_empty() => size.saturating_sub(count)..size,
+        _ => return Wish::Ignored,
+    };
+    if part.start >= part.end { Wish::Nothing } else { Wish::Part(part) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_those_of_rfc_9110() {
+        let cases = [
+            ("bytes=0-9", Wish::Part(0..10)),
+            ("bytes=90-", Wish::Part(90..100)),
+            ("bytes=-10", Wish::Part(90..100)),
+            ("bytes=-1000", Wish::Part(0..100)),
+            ("bytes=50-5000", Wish::Part(50..100)),
+            ("bytes=99-99", Wish::Part(99..100)),
+            ("bytes=100-", Wish::Nothing),
+            ("bytes=-0", Wish::Nothing),
+            ("bytes=9-1", Wish::Ignored),
+            ("bytes=0-1,5-6", Wish::Ignored),
+            ("lines=1-2", Wish::Ignored),
+            ("bytes=a-b", Wish::Ignored),
+            ("bytes=-", Wish::Ignored),
+        ];
+        for (text, wanted) in cases {
+            assert_eq!(part_of(text, 100), wanted, "{text}");
+        }
+        assert_eq!(part_of("bytes=0-", 0), Wish::Nothing);
+    }
+}

@@ -1,0 +1,108 @@
+//! What goes back to a browser, with the headers that every answer has.
+
+use super::bridge::Busy;
+use askama::Template;
+use axum::body::Body;
+use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use axum::http::{Response, StatusCode};
+
+/// Nothing but our own style and pictures; no script from anywhere.
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
+    frame-ancestors 'none'";
+
+pub(super) type Reply = Response<Body>;
+
+/// Why there is no page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Miss {
+    /// There is none, or none that this visitor may see: which it is, is not told.
+    NotFound,
+    Busy,
+    Broken,
+}
+
+impl From<Busy> for Miss {
+    fn from(_: Busy) -> Miss {
+        Miss::Busy
+    }
+}
+
+impl From<client::Error> for Miss {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else went wrong, there is no page")]
+    fn from(error: client::Error) -> Miss {
+        use schema::values::RefusalCode;
+        match error {
+            client::Error::NotFound { .. } | client::Error::NotHeld(_) => Miss::NotFound,
+            client::Error::Refused(refusal) if refusal.code == RefusalCode::NotFound => Miss::NotFound,
+            // a log that was removed while it was looked at
+            client::Error::Protocol(text) if text.contains("notFound") => Miss::NotFound,
+            error if error.is_passing() => Miss::Busy,
+            error => {
+                tracing::warn!(%error, "a page cannot be made");
+                Miss::Broken
+            }
+        }
+    }
+}
+
+/// A page; not sent again where the browser has it.
+pub(super) fn page(template: &impl Template, request: &HeaderMap, refresh: Option<u32>) -> Result<Reply, Miss> {
+    let html = template.render().map_err(|error| {
+        tracing::error!(%error, "a page cannot be rendered");
+        Miss::Broken
+    })?;
+    let mut reply = tagged(html, "text/html; charset=utf-8", request);
+    if let Some(seconds) = refresh {
+        reply.headers_mut().insert(HeaderName::from_static("refresh"), HeaderValue::from(seconds));
+    }
+    Ok(reply)
+}
+
+/// A text with a tag of its content, by which a browser asks whether it changed.
+pub(super) fn tagged(text: String, kind: &'static str, request: &HeaderMap) -> Reply {
+    let tag = format!("\"{}\"", &blake3::hash(text.as_bytes()).to_hex()[..16]);
+    let known = request.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let is_known = known.is_some_and(|known| known.split(',').any(|one| one.trim() == tag));
+    let mut reply = match is_known {
+        true => status(StatusCode::NOT_MODIFIED, ""),
+        false => Response::new(Body::from(text)),
+    };
+    let headers = reply.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        headers.insert(header::ETAG, tag);
+    }
+    reply
+}
+
+/// A few words as plain text.
+pub(super) fn status(code: StatusCode, text: &'static str) -> Reply {
+    let mut reply = Response::new(Body::from(text));
+    *reply.status_mut() = code;
+    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    reply
+}
+
+/// Sends the browser on, within this site.
+pub(super) fn see_other(place: &'static str) -> Reply {
+    let mut reply = status(StatusCode::SEE_OTHER, "");
+    reply.headers_mut().insert(header::LOCATION, HeaderValue::from_static(place));
+    reply
+}
+
+/// The headers that keep a page to itself; what an answer says for itself stays.
+pub(super) fn guard(mut reply: Reply) -> Reply {
+    for (name, value) in [
+        ("content-security-policy", POLICY),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "same-origin"),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("cross-origin-resource-policy", "same-origin"),
+        ("cache-control", "no-store"),
+    ] {
+        let name = HeaderName::from_static(name);
+        reply.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    reply
+}

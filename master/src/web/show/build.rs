@@ -1,0 +1,265 @@
+//! A build, and a project's builds side by side.
+
+use super::{BuildLine, Frame, Mark, When, build_href, duration, tidy};
+use askama::Template;
+use client::views::{BuildView, JobView, short_ref};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Names of branches that a page offers.
+const BRANCHES_SHOWN: usize = 40;
+
+#[derive(Template)]
+#[template(path = "build.html")]
+pub(crate) struct Build {
+    frame: Frame,
+    project: String,
+    line: BuildLine,
+    diagnosis: String,
+    retry_of: u32,
+    finished: Option<When>,
+    matrix: Matrix,
+    jobs: Vec<JobLine>,
+}
+
+/// Jobs by platforms.
+pub(crate) struct Matrix {
+    columns: Vec<String>,
+    rows: Vec<MatrixRow>,
+}
+
+struct MatrixRow {
+    platform: String,
+    cells: Vec<Option<MatrixCell>>,
+}
+
+struct MatrixCell {
+    href: String,
+    name: String,
+    mark: Mark,
+    duration: String,
+    /// The first build of those shown since which it is bad without a break; 0: it is not, or is so for the first time.
+    since: u32,
+}
+
+pub(crate) struct JobLine {
+    href: String,
+    name: String,
+    mark: Mark,
+    worker: String,
+    platform: String,
+    duration: String,
+    reason: String,
+    carried_from: u32,
+}
+
+impl Build {
+    pub(crate) fn new(frame: Frame, build: &BuildView) -> Build {
+        let lines = build.jobs.iter().map(|job| JobLine {
+            href: job_href(build, job),
+            name: job.name.clone(),
+            mark: Mark::new(job.state, job.outcome),
+            worker: tidy(&job.worker),
+            platform: tidy(&job.platform),
+            duration: duration(job.started, job.finished, job.is_finished()),
+            reason: tidy(&job.reason),
+            carried_from: job.carried_from,
+        });
+        Build {
+            frame,
+            project: build.project.clone(),
+            line: BuildLine::new(build),
+            diagnosis: build.diagnosis.clone(),
+            retry_of: build.retry_of,
+            finished: When::new(build.finished),
+            matrix: Matrix::new(std::slice::from_ref(build)),
+            jobs: lines.collect(),
+        }
+    }
+}
+
+impl Matrix {
+    /// Of the first of some builds of one branch, newest first; the others tell since when a job is bad.
+    fn new(builds: &[BuildView]) -> Matrix {
+        let Some(newest) = builds.first() else { return Matrix { columns: Vec::new(), rows: Vec::new() } };
+        let cells: BTreeMap<(String, String), &JobView> =
+            newest.jobs.iter().map(|job| ((row_of(job), column_of(job)), job)).collect();
+        let columns = distinct(newest.jobs.iter().map(column_of));
+        let rows = distinct(newest.jobs.iter().map(row_of)).into_iter().map(|platform| {
+            let cell = |column: &String| {
+                let job = cells.get(&(platform.clone(), column.clone()))?;
+                Some(MatrixCell {
+                    href: job_href(newest, job),
+                    name: job.name.clone(),
+                    mark: Mark::new(job.state, job.outcome),
+                    duration: duration(job.started, job.finished, job.is_finished()),
+                    since: bad_since(builds, &job.name),
+                })
+            };
+            MatrixRow { cells: columns.iter().map(cell).collect(), platform }
+        });
+        Matrix { rows: rows.collect(), columns }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.columns.is_empty()
+    }
+}
+
+/// The oldest of the builds since which a job is bad without a break, where that is not the newest.
+fn bad_since(builds: &[BuildView], job: &str) -> u32 {
+    let of_job = builds.iter().filter_map(|build| Some((build.number, build.job(job)?)));
+    let told = of_job.filter(|(_, job)| job.outcome.is_some_and(|outcome| outcome.word() != "skipped"));
+    let bad: Vec<u32> = told.take_while(|(_, job)| job.is_bad()).map(|(number, _)| number).collect();
+    if bad.len() > 1 { bad[bad.len() - 1] } else { 0 }
+}
+
+fn row_of(job: &JobView) -> String {
+    if job.platform.is_empty() { "any".to_owned() } else { tidy(&job.platform) }
+}
+
+/// The job with those values of its cell that the row does not say already.
+fn column_of(job: &JobView) -> String {
+    let values = job.cell().into_iter().filter(|value| *value != job.platform);
+    std::iter::once(job.base()).chain(values).collect::<Vec<_>>().join(" ")
+}
+
+pub(super) fn job_href(build: &BuildView, job: &JobView) -> String {
+    format!("{}/{}", build_href(build), job.name)
+}
+
+/// In the order of first sight.
+fn distinct(items: impl Iterator<Item = String>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    items.filter(|item| seen.insert(item.clone())).collect()
+}
+
+#[derive(Template)]
+#[template(path = "project.html")]
+pub(crate) struct Project {
+    frame: Frame,
+    name: String,
+    branch: String,
+    branches: Vec<Branch>,
+    matrix: Matrix,
+    newest: Option<BuildLine>,
+    lanes: Vec<Lane>,
+    numbers: Vec<(u32, String)>,
+    builds: Vec<BuildLine>,
+    /// The branch's full name.
+    reference: String,
+    /// Builds before this one are on the next page; 0: there are none.
+    older: u32,
+}
+
+struct Branch {
+    name: String,
+    /// The full name.
+    reference: String,
+    is_shown: bool,
+}
+
+/// One job over some builds, newest first.
+struct Lane {
+    name: String,
+    cells: Vec<Option<LaneCell>>,
+}
+
+struct LaneCell {
+    href: String,
+    mark: Mark,
+}
+
+impl Project {
+    /// `builds`: newest first, the first of them with their jobs; `among`: where names of branches are found.
+    pub(crate) fn new(
+        frame: Frame,
+        name: &str,
+        branch: Option<&str>,
+        builds: &[BuildView],
+        among: &[BuildView],
+        limit: u32,
+    ) -> Project {
+        let shown = branch.map(str::to_owned).or_else(|| builds.first().map(|build| build.ref_name.clone()));
+        let shown = shown.map(|branch| tidy(short_ref(&branch))).unwrap_or_default();
+        let compared: Vec<BuildView> = builds.iter().take_while(|build| !build.jobs.is_empty()).cloned().collect();
+        let older = builds.last().filter(|_| builds.len() >= limit as usize).map_or(0, |last| last.number);
+        let reference = branch.map(str::to_owned).or_else(|| builds.first().map(|build| build.ref_name.clone()));
+        Project {
+            frame,
+            name: name.to_owned(),
+            branches: branches(among, &shown),
+            branch: shown,
+            matrix: Matrix::new(&compared),
+            newest: builds.first().map(BuildLine::new),
+            lanes: lanes(&compared),
+            numbers: compared.iter().map(|build| (build.number, build_href(build))).collect(),
+            builds: builds.iter().map(BuildLine::new).collect(),
+            reference: reference.unwrap_or_default(),
+            older,
+        }
+    }
+}
+
+fn branches(among: &[BuildView], shown: &str) -> Vec<Branch> {
+    let names = distinct(among.iter().map(|build| build.ref_name.clone()));
+    let branches = names.into_iter().take(BRANCHES_SHOWN).map(|ref_name| {
+        let name = tidy(short_ref(&ref_name));
+        Branch { is_shown: name == shown, reference: ref_name, name }
+    });
+    branches.collect()
+}
+
+fn lanes(builds: &[BuildView]) -> Vec<Lane> {
+    let names = distinct(builds.iter().flat_map(|build| build.jobs.iter().map(|job| job.name.clone())));
+    let lanes = names.into_iter().map(|name| {
+        let cells = builds.iter().map(|build| {
+            let job = build.job(&name)?;
+            Some(LaneCell { href: job_href(build, job), mark: Mark::new(job.state, job.outcome) })
+        });
+        Lane { cells: cells.collect(), name }
+    });
+    lanes.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schema::values::{Outcome, State};
+
+    fn build(number: u32, outcomes: &[(&str, Option<Outcome>)]) -> BuildView {
+        let job = |(name, outcome): &(&str, Option<Outcome>)| JobView {
+            name: (*name).to_owned(),
+            platform: "linux".to_owned(),
+            state: if outcome.is_some() { State::Finished } else { State::Running },
+            outcome: *outcome,
+            ..JobView::default()
+        };
+        BuildView {
+            project: "pyfoo".to_owned(),
+            number,
+            jobs: outcomes.iter().map(job).collect(),
+            ..BuildView::default()
+        }
+    }
+
+    #[test]
+    fn a_job_is_bad_since_its_last_good_build() {
+        let (good, bad) = (Some(Outcome::Succeeded), Some(Outcome::Failed));
+        let builds = [
+            build(9, &[("a", bad), ("b", bad), ("c", None)]),
+            build(8, &[("a", Some(Outcome::Skipped)), ("b", good), ("c", bad)]),
+            build(7, &[("a", bad), ("b", bad), ("c", bad)]),
+            build(6, &[("a", good)]),
+        ];
+        assert_eq!(["a", "b", "c"].map(|job| bad_since(&builds, job)), [7, 0, 7]);
+    }
+
+    #[test]
+    fn a_matrix_has_a_place_for_every_job() {
+        let matrix = Matrix::new(&[build(1, &[("test@linux,3.14", None), ("test@linux,3.11", None), ("lint", None)])]);
+        assert_eq!(matrix.columns, ["test 3.14", "test 3.11", "lint"]);
+        assert_eq!(matrix.rows.len(), 1);
+        assert_eq!(matrix.rows[0].cells.iter().flatten().count(), 3);
+        assert_eq!(matrix.rows[0].cells[0].as_ref().unwrap().href, "/p/pyfoo/1/test@linux,3.14");
+    }
+}

@@ -1,0 +1,153 @@
+//! Which address is which page, and what every request passes first.
+
+use super::hook;
+use super::pages;
+use super::raw;
+use super::reply::{Miss, Reply, guard, page, see_other, status, tagged};
+use super::show::{self, Frame};
+use super::signs;
+use super::{STYLE, Site, without_port};
+use axum::Router;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::StatusCode;
+use axum::http::header::{self, HeaderMap, HeaderValue};
+use axum::middleware::Next;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use schema::sturdy_ref::Token;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// The cookie of who is logged in.
+const COOKIE: &str = "guild";
+/// As long as its grant, in seconds.
+const COOKIE_AGE: u32 = 30 * 24 * 3600;
+
+type Here = State<Arc<Site>>;
+
+pub(super) fn router(site: Arc<Site>) -> Router {
+    Router::new()
+        .route("/", get(pages::home))
+        .route("/p/{project}", get(pages::project))
+        .route("/p/{project}/{build}", get(pages::build))
+        .route("/p/{project}/{build}/{job}", get(pages::job))
+        .route("/p/{project}/{build}/{job}/{step}", get(pages::step))
+        .route("/p/{project}/{build}/{job}/{step}/raw", get(raw::raw))
+        .route("/queue", get(pages::queue))
+        .route("/workers", get(pages::workers))
+        .route("/badge/{project}/{*file}", get(signs::badge))
+        .route("/hook/{project}", post(hook::deliver))
+        .route("/login/{join}", get(log_in))
+        .route("/logout", post(log_out))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(signs::ready))
+        .route("/metrics", get(signs::metrics))
+        .route(&STYLE.path, get(sheet))
+        .route("/icon.svg", get(signs::icon))
+        .route("/robots.txt", get(async || "User-agent: *\nDisallow: /\n"))
+        .fallback(async || Miss::NotFound)
+        .layer(axum::middleware::from_fn_with_state(site.clone(), pass))
+        .with_state(site)
+}
+
+impl IntoResponse for Miss {
+    fn into_response(self) -> Reply {
+        let (code, title, text) = match self {
+            Miss::NotFound => {
+                (StatusCode::NOT_FOUND, "Not found", "There is nothing here, or nothing that you may see.")
+            }
+            Miss::Busy => {
+                (StatusCode::SERVICE_UNAVAILABLE, "Busy", "Too much is asked at once. Try again in a moment.")
+            }
+            Miss::Broken => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "Broken", "This page cannot be made; the master's log says why.")
+            }
+        };
+        let notice = show::Notice { frame: Frame::new(title, None), text };
+        let mut reply = page(&notice, &HeaderMap::new(), None)
+            .unwrap_or_else(|_| status(StatusCode::INTERNAL_SERVER_ERROR, "This page cannot be made.\n"));
+        *reply.status_mut() = code;
+        reply
+    }
+}
+
+/// Only calls by a name of ours pass: a stranger's page whose name was bent to this address could read everything else.
+async fn pass(State(site): Here, request: Request, next: Next) -> Reply {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = host.or_else(|| request.uri().host()).unwrap_or_default();
+    if !site.is_called(host) {
+        return guard(status(StatusCode::MISDIRECTED_REQUEST, "This site is not called by that name.\n"));
+    }
+    guard(next.run(request).await)
+}
+
+impl Site {
+    fn is_called(&self, host: &str) -> bool {
+        let name = without_port(host).to_ascii_lowercase();
+        let bare = name.trim_start_matches('[').trim_end_matches(']');
+        name == "localhost" || bare.parse::<IpAddr>().is_ok() || self.host.as_ref() == Some(&name)
+    }
+}
+
+/// The cookie of a request; what is none is as good as no cookie.
+pub(super) fn cookie(headers: &HeaderMap) -> Option<Token> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find_map(|(name, value)| (name == COOKIE).then(|| value.parse().ok())?)
+}
+
+async fn sheet(headers: HeaderMap) -> Reply {
+    let mut reply = tagged(STYLE.text.to_owned(), "text/css; charset=utf-8", &headers);
+    let forever = HeaderValue::from_static("public, max-age=31536000, immutable");
+    reply.headers_mut().insert(header::CACHE_CONTROL, forever);
+    reply
+}
+
+async fn log_in(State(site): Here, Path(join): Path<String>) -> Result<Reply, Miss> {
+    let join: Token = join.parse().map_err(|_| Miss::NotFound)?;
+    let cookie = Token::random();
+    let kept = cookie.clone();
+    let logged_in = site.bridge.at_door(|door| async move { door.log_in(&join, &kept).await }).await?;
+    if let Err(refusal) = logged_in {
+        tracing::debug!(%refusal, "a login was refused");
+        return Err(Miss::NotFound);
+    }
+    let mut reply = see_other("/");
+    set_cookie(&mut reply, &site, &cookie.reveal(), COOKIE_AGE);
+    Ok(reply)
+}
+
+/// The form's page must be ours.
+async fn log_out(State(site): Here, headers: HeaderMap) -> Result<Reply, Miss> {
+    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let is_ours = origin.and_then(|origin| origin.split_once("://")).is_some_and(|(_, of)| of == host);
+    if !is_ours {
+        return Ok(status(StatusCode::FORBIDDEN, "This form is not ours.\n"));
+    }
+    if let Some(cookie) = cookie(&headers) {
+        site.bridge.at_door(|door| async move { door.log_out(&cookie).await }).await?;
+    }
+    let mut reply = see_other("/");
+    set_cookie(&mut reply, &site, "", 0);
+    Ok(reply)
+}
+
+fn set_cookie(reply: &mut Reply, site: &Site, value: &str, age: u32) {
+    let secure = if site.is_secure { "; Secure" } else { "" };
+    let text = format!("{COOKIE}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Strict{secure}");
+    if let Ok(value) = HeaderValue::from_str(&text) {
+        reply.headers_mut().insert(header::SET_COOKIE, value);
+    }
+}
+
+/// What follows `?` in an address; what is not understood is ignored.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub(super) struct Asked {
+    pub(super) branch: Option<String>,
+    pub(super) before: Option<String>,
+    pub(super) first: Option<String>,
+}
+
+pub(super) type Wanted = Query<Asked>;

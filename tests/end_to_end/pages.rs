@@ -1,0 +1,325 @@
+//! The pages, as strangers, browsers and hostile names find them. What they look like is seen in a browser: see
+//! `flows/pages`.
+
+use client::{BuildQuery, Error, NewGrant};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use master::config::{Config, HookConfig, HookKind};
+use schema::sturdy_ref::Token;
+use schema::values::{GrantKind, Outcome, Right, What};
+use sha2::Sha256;
+use std::time::Duration;
+use support::guild::{House, dial, run, work};
+use support::http::{Answer, ask, get};
+
+const PIPELINE: &str = "version = 1\n[job.greet]\n[[job.greet.step]]\nname = \"<i>hello</i>\"\nrun = \"echo hello\"\n";
+/// In a subject, an author's name, a branch and a log.
+const HOSTILE: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>";
+
+fn with_pages(config: &mut Config) {
+    config.listen.web = Some("127.0.0.1:0".to_owned());
+}
+
+fn public(config: &mut Config) {
+    with_pages(config);
+    config.projects.get_mut("demo").unwrap().public = true;
+}
+
+/// One build of each commit, with this log.
+async fn built(house: &House, log: &[u8], outcome: Outcome) {
+    let worker = house.worker("anvil").await;
+    let (_, lease) = worker.take().await;
+    lease.accept_request().send().promise.await.unwrap();
+    work(&lease, log, outcome).await;
+    house.guild.outcome("demo", 1).await.unwrap();
+}
+
+fn assert_guarded(answer: &Answer) {
+    let policy = answer.header("content-security-policy");
+    assert!(policy.starts_with("default-src 'none'") && !policy.contains("script-src"), "{policy}");
+    assert_eq!(answer.header("x-content-type-options"), "nosniff");
+}
+
+#[test]
+fn everyone_sees_what_is_public_and_nothing_else() {
+    run(async {
+        let house = House::open_with(PIPELINE, with_pages).await;
+        built(&house, b"hello\n", Outcome::Succeeded).await;
+        let home = get(&house.pages, "/", &[]).await;
+        assert_eq!(home.status, 200);
+        assert!(!home.text().contains("demo") && home.text().contains("guild open --login"));
+        // what there is and what there is not are told apart by nothing
+        let unseen = [
+            "/p/demo",
+            "/p/demo/1",
+            "/p/demo/1/greet",
+            "/p/demo/1/greet/1",
+            "/p/demo/1/greet/1/raw",
+            "/badge/demo/main.svg",
+        ];
+        for path in unseen.into_iter().chain(["/workers"]) {
+            let (seen, none) =
+                (get(&house.pages, path, &[]).await, get(&house.pages, &path.replace("demo", "none"), &[]).await);
+            assert_eq!((seen.status, &seen.body), (404, &none.body), "{path}");
+            assert_guarded(&seen);
+        }
+
+        let house = House::open_with(PIPELINE, public).await;
+        built(&house, b"hello\n", Outcome::Succeeded).await;
+        for path in unseen.into_iter().chain(["/", "/queue", "/healthz", "/readyz", "/metrics", "/icon.svg"]) {
+            let page = get(&house.pages, path, &[]).await;
+            assert_eq!(page.status, 200, "{path}: {}", page.text());
+            assert_guarded(&page);
+        }
+        assert_eq!(get(&house.pages, "/workers", &[]).await.status, 404, "workers are no project's");
+    });
+}
+
+#[test]
+fn what_others_wrote_is_text() {
+    run(async {
+        let house = House::open_with(PIPELINE, public).await;
+        let worker = house.worker("anvil").await;
+        let log = format!("{HOSTILE}\n\x1b[31m{HOSTILE}\x1b[0m\x1b]8;;javascript:alert(3)\x07link\x1b]8;;\x07\n");
+        let (_, lease) = worker.take().await;
+        lease.accept_request().send().promise.await.unwrap();
+        work(&lease, log.as_bytes(), Outcome::Failed).await;
+        let branch = "<b>&'";
+        house.repo.git(&["-c", &format!("user.name={HOSTILE}"), "commit", "-q", "--allow-empty", "-m", HOSTILE]);
+        house.repo.git(&["branch", branch]);
+        house.guild.run("demo", branch, "").await.unwrap();
+        let (_, lease) = worker.take().await;
+        lease.accept_request().send().promise.await.unwrap();
+        work(&lease, log.as_bytes(), Outcome::Failed).await;
+        for path in [
+            "/",
+            "/p/demo",
+            "/p/demo?branch=%3Cb%3E%26%27",
+            "/p/demo/2",
+            "/p/demo/2/greet",
+            "/p/demo/2/greet/1",
+            "/badge/demo/%3Cb%3E%26%27.svg",
+        ] {
+            let page = get(&house.pages, path, &[]).await;
+            let html = page.text();
+            assert_eq!(page.status, 200, "{path}: {html}");
+            let found = ["<script", "<img src=x", "<b>&", "<i>hello", "javascript:"]
+                .into_iter()
+                .find(|word| html.contains(word));
+            assert_eq!(found, None, "{path}: {html}");
+        }
+        let job = get(&house.pages, "/p/demo/2/greet", &[]).await.text();
+        assert!(job.contains("&lt;script&gt;alert(1)"), "the log is there: {job}");
+        let raw = get(&house.pages, "/p/demo/2/greet/1/raw", &[]).await;
+        assert_eq!((raw.body.as_slice(), raw.header("content-type")), (log.as_bytes(), "text/plain; charset=utf-8"));
+    });
+}
+
+#[test]
+fn a_raw_log_comes_in_parts() {
+    run(async {
+        let house = House::open_with(PIPELINE, public).await;
+        let log: Vec<u8> = (0..90_000).flat_map(|number| format!("line {number}\n").into_bytes()).collect();
+        built(&house, &log, Outcome::Succeeded).await;
+        let path = "/p/demo/1/greet/1/raw";
+        let whole = get(&house.pages, path, &[]).await;
+        assert_eq!((whole.status, whole.header("accept-ranges")), (200, "bytes"));
+        assert!(whole.body == log, "every byte");
+        let part = get(&house.pages, path, &["Range: bytes=300000-899999"]).await;
+        assert_eq!(part.status, 206);
+        assert!(part.body == log[300_000..900_000]);
+        assert_eq!(part.header("content-range"), format!("bytes 300000-899999/{}", log.len()));
+        let end = get(&house.pages, path, &["Range: bytes=-5"]).await;
+        assert_eq!(end.body, log[log.len() - 5..]);
+        let none = get(&house.pages, path, &[&format!("Range: bytes={}-", log.len())]).await;
+        assert_eq!((none.status, none.header("content-range").to_owned()), (416, format!("bytes */{}", log.len())));
+        // lines by number, and the last ones
+        let lines = get(&house.pages, "/p/demo/1/greet/1?first=50000", &[]).await.text();
+        assert!(lines.contains("id=\"L50000\"") && lines.contains("line 49999<") && lines.contains("id=\"L50499\""));
+        assert!(!lines.contains("id=\"L49999\"") && !lines.contains("id=\"L50500\""));
+        let last = get(&house.pages, "/p/demo/1/greet/1", &[]).await.text();
+        assert!(last.contains("id=\"L90000\"") && last.contains("line 89999<") && !last.contains("id=\"L89500\""));
+    });
+}
+
+#[test]
+fn a_browser_logs_in_once_and_its_login_dies_with_its_grant() {
+    run(async {
+        let house = House::open_with(PIPELINE, with_pages).await;
+        built(&house, b"hello\n", Outcome::Succeeded).await;
+        let address = house.guild.browse().await.unwrap();
+        let path = address.strip_prefix(&house.pages).expect("an address of the pages");
+        let logged_in = get(&house.pages, path, &[]).await;
+        assert_eq!((logged_in.status, logged_in.header("location")), (303, "/"));
+        let cookie = logged_in.header("set-cookie").to_owned();
+        assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
+        assert_eq!(get(&house.pages, path, &[]).await.status, 404, "once");
+        let cookie = format!("Cookie: other=1; {}", cookie.split(';').next().unwrap());
+        for path in ["/p/demo/1/greet", "/workers", "/queue"] {
+            assert_eq!(get(&house.pages, path, &[&cookie]).await.status, 200, "{path}");
+        }
+        assert_eq!(get(&house.pages, "/p/demo", &["Cookie: guild=nonsense"]).await.status, 404);
+
+        // a cookie is no credential of RPC, whatever key is shown
+        let token: Token = cookie.split("guild=").nth(1).unwrap().parse().unwrap();
+        let (reference, identity) = house.enroll(GrantKind::User, "ada", view_of("other")).await;
+        let (_vat, gateway) = dial(&reference, &identity).await;
+        assert!(support::guild::restore(&gateway, &token).await.is_err());
+
+        // who logs out of a page of ours is logged out; a form of another site changes nothing
+        let host = house.pages.strip_prefix("http://").unwrap();
+        let foreign = ask(&house.pages, "POST", "/logout", &[&cookie, "Origin: http://evil.example"], b"").await;
+        assert_eq!(foreign.status, 403);
+        assert_eq!(get(&house.pages, "/workers", &[&cookie]).await.status, 200);
+        let ours = ask(&house.pages, "POST", "/logout", &[&cookie, &format!("Origin: http://{host}")], b"").await;
+        assert_eq!(ours.status, 303);
+        assert_eq!(get(&house.pages, "/workers", &[&cookie]).await.status, 404);
+
+        // a login below another grant sees what that one sees, and is gone with it
+        let guild = client::Guild::connect(reference, identity.into()).await.unwrap();
+        let address = guild.browse().await.unwrap();
+        let logged_in = get(&house.pages, address.strip_prefix(&house.pages).unwrap(), &[]).await;
+        let cookie = format!("Cookie: {}", logged_in.header("set-cookie").split(';').next().unwrap());
+        assert_eq!(get(&house.pages, "/p/demo", &[&cookie]).await.status, 404, "another project");
+        assert_eq!(get(&house.pages, "/workers", &[&cookie]).await.status, 200);
+        let grants = house.guild.grants().await.unwrap();
+        let grant = grants.iter().find(|grant| grant.name == "ada").unwrap();
+        assert!(grants.iter().any(|child| child.parent == grant.id && child.name == "ada.browser"));
+        house.guild.revoke(grant.id, "left").await.unwrap();
+        assert_eq!(get(&house.pages, "/workers", &[&cookie]).await.status, 404);
+    });
+}
+
+fn view_of(project: &str) -> What {
+    What { may: [Right::View].into(), projects: [project.to_owned()].into(), ..What::default() }
+}
+
+#[test]
+fn who_may_not_look_cannot_log_in() {
+    run(async {
+        let house = House::open_with(PIPELINE, with_pages).await;
+        let what = What { may: [Right::Changes].into(), ..view_of("demo") };
+        let (reference, identity) = house.enroll(GrantKind::Changes, "hook", what).await;
+        let guild = client::Guild::connect(reference, identity.into()).await.unwrap();
+        assert!(matches!(guild.browse().await, Err(Error::Refused(_))));
+        // a join of another kind is no login either: it would be bound to a browser
+        let join = Token::random();
+        let order = NewGrant {
+            kind: GrantKind::Worker,
+            name: "w".to_owned(),
+            what: What::default(),
+            lifetime: None,
+            join_hash: join.digest(),
+        };
+        house.guild.issue(&order).await.unwrap();
+        assert_eq!(get(&house.pages, &format!("/login/{}", join.reveal()), &[]).await.status, 404);
+    });
+}
+
+#[test]
+fn a_site_is_called_by_its_own_names_only() {
+    run(async {
+        let change = |config: &mut Config| {
+            public(config);
+            config.url = "https://ci.example.org".to_owned();
+        };
+        let house = House::open_with(PIPELINE, change).await;
+        assert_eq!(house.pages, "https://ci.example.org");
+        let site = format!("http://{}", house.web);
+        for (host, status) in [
+            ("ci.example.org", 200),
+            ("CI.example.org:443", 200),
+            ("localhost:1", 200),
+            ("127.0.0.1", 200),
+            ("[::1]:8080", 200),
+            ("evil.example", 421),
+            ("ci.example.org.evil.example", 421),
+            ("", 421),
+        ] {
+            let answer = get(&site, "/", &[&format!("Host: {host}")]).await;
+            assert_eq!(answer.status, status, "{host}");
+        }
+        let address = house.guild.browse().await.unwrap();
+        let logged_in = get(&site, address.strip_prefix("https://ci.example.org").unwrap(), &[]).await;
+        assert!(logged_in.header("set-cookie").contains("; Secure"));
+    });
+}
+
+#[test]
+fn a_page_that_did_not_change_is_not_sent_again() {
+    run(async {
+        let house = House::open_with(PIPELINE, public).await;
+        built(&house, b"hello\n", Outcome::Succeeded).await;
+        let raw = get(&house.pages, "/icon.svg", &[]).await;
+        let again = get(&house.pages, "/icon.svg", &[&format!("If-None-Match: {}", raw.header("etag"))]).await;
+        assert_eq!((again.status, again.body.len()), (304, 0));
+        let badge = get(&house.pages, "/badge/demo/main.svg", &[]).await;
+        assert!(badge.text().contains("passing"));
+        assert_eq!(badge.header("cross-origin-resource-policy"), "cross-origin");
+        let style = get(&house.pages, "/", &[]).await.text();
+        let style = style.split("href=\"").find_map(|rest| rest.strip_prefix("/style-")).unwrap();
+        let style = get(&house.pages, &format!("/style-{}", style.split('"').next().unwrap()), &[]).await;
+        assert_eq!((style.status, style.header("content-type")), (200, "text/css; charset=utf-8"));
+        assert!(style.header("cache-control").contains("immutable"));
+    });
+}
+
+#[test]
+fn a_signed_delivery_is_built_and_its_repetition_is_not() {
+    run(async {
+        let secret = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(secret.path(), "It's a Secret to Everybody\n").unwrap();
+        let change = |config: &mut Config| {
+            with_pages(config);
+            let project = config.projects.get_mut("demo").unwrap();
+            // only a hook makes it look
+            project.poll = Duration::from_secs(3_600);
+            project.hook = Some(HookConfig { kind: HookKind::GitHub, secret_file: secret.path().to_owned() });
+        };
+        let house = House::open_with(PIPELINE, change).await;
+        until_builds(&house, 1).await;
+        house.repo.commit("file", "text", "second");
+        let body = br#"{"ref":"refs/heads/main"}"#;
+        let sign = |body: &[u8]| {
+            let mut mac = Hmac::<Sha256>::new_from_slice(b"It's a Secret to Everybody").unwrap();
+            mac.update(body);
+            format!("X-Hub-Signature-256: sha256={}", data_encoding::HEXLOWER.encode(&mac.finalize().into_bytes()))
+        };
+        let push = async |signature: &str, delivery: &str, body: &[u8]| {
+            let delivery = format!("X-GitHub-Delivery: {delivery}");
+            ask(&house.pages, "POST", "/hook/demo", &[signature, &delivery], body).await
+        };
+        let signature = sign(body);
+        // what is not signed with the secret is told nothing
+        let none = ask(&house.pages, "POST", "/hook/none", &[&signature], body).await;
+        for forged in ["X-Hub-Signature-256: sha256=00", "X-Nothing: 1", &sign(b"other")] {
+            let answer = push(forged, "d-0", body).await;
+            assert_eq!((answer.status, &answer.body), (404, &none.body), "{forged}");
+        }
+        let giant = vec![b' '; (1 << 20) + 1];
+        assert_eq!(push(&sign(&giant), "d-1", &giant).await.status, 413);
+        assert_eq!(until_builds(&house, 1).await.len(), 1);
+
+        // when it is answered, the build is there
+        let answer = push(&signature, "d-2", body).await;
+        assert_eq!((answer.status, answer.text().as_str()), (200, "looked\n"));
+        let builds = house.guild.builds(&BuildQuery { limit: 10, ..BuildQuery::default() }).await.unwrap();
+        assert_eq!((builds.len(), builds[0].subject.as_str()), (2, "second"));
+        house.repo.commit("file", "more", "third");
+        assert_eq!(push(&signature, "d-2", body).await.text(), "known already\n");
+        assert_eq!(until_builds(&house, 2).await.len(), 2);
+        // a body without a ref makes it look at all
+        assert_eq!(push(&sign(b"{}"), "d-3", b"{}").await.text(), "looked\n");
+        assert_eq!(until_builds(&house, 3).await.len(), 3);
+    });
+}
+
+/// The builds, once there are so many.
+async fn until_builds(house: &House, count: usize) -> Vec<client::views::BuildView> {
+    loop {
+        let builds = house.guild.builds(&BuildQuery { limit: 10, ..BuildQuery::default() }).await.unwrap();
+        if builds.len() >= count {
+            return builds;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -21,7 +21,8 @@
 //!
 //! Everything lives on one thread, inside a `tokio::task::LocalSet`. In the order of the main path:
 //! - [`context`]: which credential, for which repository; [`dial`] and [`login`]: from a credential to a link;
-//! - [`guild`]: the reconnecting client; its calls are in [`look`], [`steer`] and [`operate`], what they show in [`views`];
+//! - [`guild`]: the reconnecting client; its calls are in [`look`], [`steer`] and [`operate`], what they show in [`views`]
+//!   and [`explanation`];
 //! - [`logs`]: one log, by offset; [`watch`]: subscriptions; [`mirror`]: what they carry on; [`follow`]: a build live;
 //! - [`selector`]: what a person writes, `pyfoo/412/test@linux,3.14/2:L120-L140`; [`git`]: where that person stands.
 
@@ -29,6 +30,7 @@ pub mod backoff;
 pub mod context;
 pub mod dial;
 pub mod error;
+pub mod explanation;
 pub mod follow;
 pub mod git;
 pub mod guild;
@@ -47,6 +49,7 @@ mod wire;
 pub mod words;
 
 pub use error::Error;
+pub use explanation::Explanation;
 pub use follow::{Follow, follow_build};
 pub use guild::{Guild, LinkNews};
 pub use logs::{LogAddress, Tail, Until};

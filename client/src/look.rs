@@ -1,11 +1,12 @@
 //! Looking: projects, builds, workers, the queue. Needs the right `view`.
 
 use crate::error::Error;
+use crate::explanation::Explanation;
 use crate::guild::{Guild, new_request};
 use crate::link::Link;
 use crate::steer::done;
 use crate::views::{BuildView, ProjectView, QueueItem, Whoami, WorkerView};
-use crate::wire::{read_build, read_grant, read_list, read_project, read_queue_item, read_worker};
+use crate::wire::{read_build, read_explanation, read_grant, read_list, read_project, read_queue_item, read_worker};
 use schema::perspective_capnp::build;
 use schema::sturdy_ref::Token;
 use schema::values::Outcome;
@@ -96,6 +97,19 @@ impl Guild {
             let answer = build.outcome_request().send().promise.await?;
             outcome_from_wire(answer.get()?.get_outcome()?)
                 .ok_or_else(|| Error::Protocol("a finished build without an outcome".to_owned()))
+        })
+        .await
+    }
+
+    /// Why a job, named with its cell, waits and what would change that, or why it ran where it ran.
+    pub async fn explain(&self, project: &str, number: u32, job: &str) -> Result<Explanation, Error> {
+        self.call(async |link| {
+            let mut request = link.build(project, number).await?.explain_request();
+            request.get().set_job(job);
+            let answer = request.send().promise.await?;
+            let answer = answer.get()?;
+            done(answer.has_refusal(), answer.get_refusal())?;
+            read_explanation(answer.get_explanation()?)
         })
         .await
     }

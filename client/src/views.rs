@@ -85,6 +85,10 @@ pub struct QueueItem {
     #[serde(serialize_with = "rfc3339")]
     pub since: Option<Time>,
     pub reason: String,
+    /// Of the reason, for programs: as `perspective.capnp` lists them.
+    pub kind: String,
+    /// What would change that, in short.
+    pub remedy: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -185,6 +189,6 @@ pub fn timestamp(time: Time) -> String {
         .map_or_else(|| time.0.to_string(), |stamp| format!("{stamp:.3}"))
 }
 
-fn rfc3339<S: Serializer>(time: &Option<Time>, to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn rfc3339<S: Serializer>(time: &Option<Time>, to: S) -> Result<S::Ok, S::Error> {
     time.map(timestamp).serialize(to)
 }

@@ -1,10 +1,12 @@
 //! Reads views from the wire. What master and worker share is read by [`schema::wire`].
 
 use crate::error::Error;
+use crate::explanation::{Act, AttemptView, Candidate, Explanation, Remedy, Step};
 use crate::views::{BuildView, GrantView, JobView, ProjectView, QueueItem, StepView, WorkerView};
 use schema::values::Time;
 use schema::wire::{
-    enum_to_kind, outcome_from_wire, read_description, read_exit, read_texts, read_time, read_what, state_from_wire,
+    enum_to_kind, outcome_from_wire, read_description, read_exit, read_pairs, read_resources, read_texts, read_time,
+    read_what, state_from_wire,
 };
 use schema::{grant_capnp, perspective_capnp};
 
@@ -85,6 +87,73 @@ pub(crate) fn read_queue_item(from: perspective_capnp::queue_item::Reader<'_>) -
         job: from.get_job()?.to_string()?,
         since: moment(from.get_since()),
         reason: from.get_reason()?.to_string()?,
+        kind: from.get_kind()?.to_string()?,
+        remedy: from.get_remedy()?.to_string()?,
+    })
+}
+
+pub(crate) fn read_explanation(from: perspective_capnp::explanation::Reader<'_>) -> Result<Explanation, Error> {
+    Ok(Explanation {
+        kind: from.get_kind()?.to_string()?,
+        text: from.get_text()?.to_string()?,
+        since: moment(from.get_since()),
+        ahead: from.get_ahead(),
+        workers: read_list(from.get_workers()?, read_candidate)?,
+        worker_count: from.get_worker_count(),
+        remedies: read_list(from.get_remedies()?, read_remedy)?,
+        hints: read_texts(from.get_hints()?)?,
+        attempts: read_list(from.get_attempts()?, read_attempt)?,
+    })
+}
+
+fn read_candidate(from: perspective_capnp::candidate::Reader<'_>) -> Result<Candidate, Error> {
+    Ok(Candidate {
+        name: from.get_name()?.to_string()?,
+        standing: from.get_standing()?.to_string()?,
+        text: from.get_text()?.to_string()?,
+        jobs: read_texts(from.get_jobs()?)?,
+        since: moment(from.get_since()),
+    })
+}
+
+fn read_remedy(from: perspective_capnp::remedy::Reader<'_>) -> Result<Remedy, Error> {
+    Ok(Remedy { text: from.get_text()?.to_string()?, steps: read_list(from.get_steps()?, read_remedy_step)? })
+}
+
+fn read_remedy_step(from: perspective_capnp::step::Reader<'_>) -> Result<Step, Error> {
+    use perspective_capnp::step;
+    Ok(Step {
+        act: match from.get_act() {
+            Ok(step::Act::Wait) => Act::Wait,
+            Ok(step::Act::Resume) => Act::Resume,
+            Ok(step::Act::Start) => Act::Start,
+            Ok(step::Act::Join) => Act::Join,
+            Err(capnp::NotInSchema(_)) => Act::Other,
+        },
+        object: from.get_object()?.to_string()?,
+        command: from.get_command()?.to_string()?,
+        pool: from.get_pool()?.to_string()?,
+        labels: read_pairs(from.get_labels()?)?,
+        platform: from.get_platform()?.to_string()?,
+        room: read_resources(from.get_room()?),
+    })
+}
+
+fn read_attempt(from: perspective_capnp::attempt_view::Reader<'_>) -> Result<AttemptView, Error> {
+    Ok(AttemptView {
+        number: from.get_number(),
+        worker: from.get_worker()?.to_string()?,
+        started: moment(from.get_started()),
+        finished: moment(from.get_finished()),
+        outcome: outcome_from_wire(from.get_outcome()?),
+        reason: from.get_reason()?.to_string()?,
+        isolation: from.get_isolation()?.to_string()?,
+        placed: from.get_placed()?.to_string()?,
+        because: from.get_because()?.to_string()?,
+        able: from.get_able(),
+        free: from.get_free(),
+        waited_ms: from.get_waited(),
+        waited_for: from.get_waited_for()?.to_string()?,
     })
 }
 

@@ -286,3 +286,91 @@ fn status_names_the_jobs_and_the_way_on() {
         assert!(stderr(&output).contains("guild retry r/3 --failed"), "{}", stderr(&output));
     });
 }
+
+#[test]
+fn a_queue_is_a_list_like_the_others() {
+    on_one_thread(async {
+        let place = Place::logged_in().await;
+        let item = |project: &str, build| client::views::QueueItem {
+            project: project.to_owned(),
+            build,
+            job: "test".to_owned(),
+            since: Some(schema::values::Time(1_700_000_000_000)),
+            reason: "the only worker that could take it is busy".to_owned(),
+            kind: "busy".to_owned(),
+            remedy: "wait for one, or start another worker".to_owned(),
+        };
+        place.master.world.change(|facts| facts.queue = vec![item("r", 3), item("other", 9), item("r", 4)]);
+        let (status, text) = place.shown(&["queue", "-p", "r"]).await;
+        assert_eq!(status, 0);
+        assert_eq!(
+            text,
+            "SELECTOR\tSINCE\tREASON\tREMEDY\n\
+             r/3/test\t2023-11-14T22:13:20.000Z\tthe only worker that could take it is busy\twait for one, or start another worker\n\
+             r/4/test\t2023-11-14T22:13:20.000Z\tthe only worker that could take it is busy\twait for one, or start another worker\n"
+        );
+        let (_, text) = place.shown(&["queue", "--json=selector,kind"]).await;
+        assert_eq!(text.lines().nth(1), Some("{\"kind\":\"busy\",\"selector\":\"other/9/test\"}"));
+        let (_, text) = place.shown(&["queue", "--columns", "job,build", "--no-headers"]).await;
+        assert_eq!(text, "test\t3\ntest\t9\ntest\t4\n");
+        assert_eq!(place.run(&["queue", "-p", "nowhere"]).await.status.code(), Some(7));
+    });
+}
+
+#[test]
+fn an_explanation_is_lines_or_json() {
+    on_one_thread(async {
+        let place = Place::logged_in().await;
+        let (status, text) = place.shown(&["explain", "r/3/lint"]).await;
+        assert_eq!(status, 0);
+        assert_eq!(
+            text,
+            "job\tr/3/lint\nstatus\tsucceeded, 2023-11-14T22:13:20.000Z\n\
+             why\tworker anvil could take lint and is drained or held\n\
+             do\tresume worker anvil\n\t  guild worker resume anvil\n\
+             worker\tanvil  held by ada: its disk\n"
+        );
+        let (_, text) = place.shown(&["explain", "r/3", "--json=selector,kind,remedies"]).await;
+        let rows: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!((rows.len(), rows[1]["selector"].as_str()), (3, Some("r/3/test@a")));
+        assert_eq!(rows[1]["remedies"][0]["steps"][0]["act"], "resume");
+        assert_eq!(place.run(&["explain", "r/3/nothing"]).await.status.code(), Some(7));
+    });
+}
+
+#[test]
+fn every_command_has_a_page() {
+    on_one_thread(async {
+        let place = Place::logged_in().await;
+        let (status, text) = place.shown(&["man"]).await;
+        assert_eq!(status, 0);
+        assert!(text.contains(".TH guild 1guild") && text.contains("explain"), "{text}");
+        assert_eq!(place.run(&["man", "-o", "pages"]).await.status.code(), Some(0));
+        let help = stdout(&place.run(&["--help"]).await);
+        let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+        let names: Vec<&str> = commands.filter_map(|line| line.split_whitespace().next()).collect();
+        assert!(names.len() > 20 && names.contains(&"queue"), "{names:?}");
+        let inner = ["worker-drain", "grant-issue", "project-list"];
+        for name in names.into_iter().filter(|name| *name != "help").chain(inner) {
+            let page = std::fs::read_to_string(place.path("pages").join(format!("guild-{name}.1guild")));
+            let page = page.unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert!(page.contains(&format!(".TH guild-{name} 1guild")) && page.contains(".SH SYNOPSIS"), "{page}");
+        }
+    });
+}
+
+#[test]
+fn a_shell_reads_its_completions() {
+    on_one_thread(async {
+        let place = Place::logged_in().await;
+        for (shell, word) in [("bash", "complete -F"), ("zsh", "#compdef guild"), ("fish", "complete -c guild")] {
+            let (status, script) = place.shown(&["completions", shell]).await;
+            assert_eq!(status, 0);
+            assert!(script.contains(word) && script.contains("explain"), "{shell}: {script}");
+            std::fs::write(place.path(shell), script).unwrap();
+        }
+        let checked = Command::new("bash").arg("-n").arg(place.path("bash")).output().await.unwrap();
+        assert!(checked.status.success(), "{}", stderr(&checked));
+        assert_eq!(place.run(&["completions", "tcsh"]).await.status.code(), Some(2));
+    });
+}

@@ -1,11 +1,12 @@
 //! The program `guild-master`: arguments to `run`.
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use master::backup;
 use master::config::{self, Config};
 use master::installation::{self, create_private};
 use master::store::Store;
 use master::up;
+use schema::pages::{self, Shell};
 use schema::sturdy_ref::SturdyRef;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -70,6 +71,18 @@ enum Command {
         config: PathBuf,
         file: PathBuf,
     },
+    /// Print what a shell completes this program with
+    #[command(hide = true)]
+    Completions {
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Print the manual page, or write all of them into a directory
+    #[command(hide = true)]
+    Man {
+        #[arg(long, short, value_name = "DIR")]
+        output: Option<PathBuf>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -92,6 +105,8 @@ fn main() -> ExitCode {
         Command::OperatorCap { config, output } => in_runtime(operator_cap(&config, &output)),
         Command::Backup { config, file } => in_runtime(save(&config, &file)),
         Command::Restore { config, file } => in_runtime(restore(&config, &file)),
+        Command::Completions { shell } => finish(print(&pages::completions(Arguments::command(), shell))),
+        Command::Man { output } => finish(manual(output.as_deref())),
     }
 }
 
@@ -107,13 +122,31 @@ impl Failure {
 fn in_runtime(command: impl Future<Output = Result<(), Failure>>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime can be made");
-    match tokio::task::LocalSet::new().block_on(&runtime, command) {
+    finish(tokio::task::LocalSet::new().block_on(&runtime, command))
+}
+
+fn finish(done: Result<(), Failure>) -> ExitCode {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure(code, text)) => {
             let _ = writeln!(std::io::stderr(), "guild-master: {}", text.trim_end());
             ExitCode::from(code)
         }
     }
+}
+
+fn manual(output: Option<&Path>) -> Result<(), Failure> {
+    match output {
+        None => print(&pages::page(Arguments::command(), "1").map_err(Failure::fault)?),
+        Some(dir) => {
+            let written = pages::write_all(Arguments::command(), "1", dir);
+            written.map(|_| ()).map_err(|error| Failure(USAGE, format!("{}: {error}", dir.display())))
+        }
+    }
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    std::io::stdout().write_all(text.as_bytes()).map_err(Failure::fault)
 }
 
 async fn run(path: &Path) -> Result<(), Failure> {

@@ -84,7 +84,78 @@ struct QueueItem {
   build @1 :UInt32;
   job @2 :Text;
   since @3 :Int64;
-  reason @4 :Text;               # Why it waits, and what would change that.
+  reason @4 :Text;               # Why it waits.
+  kind @5 :Text;                 # Of the reason, as in `Explanation`.
+  remedy @6 :Text;               # What would change that, in short; `Build.explain` tells it in full.
+}
+
+struct Explanation {
+  # Why a job is where it is, and what would change that. Jobs of projects that the grant does not name have no names.
+  kind @0 :Text;
+  # Waits for jobs: "needs". Queued: "busy" (all that could take it have no room), "silent" (one has room and does not ask),
+  # "stopped" (drained or held), "away" (not connected), "room" (none is large enough), "pool", "platform", "label" (nobody has
+  # it), "together" (no single one has all). "offered"; "runs"; "ran"; "carried" (of another build); skipped: "when",
+  # "need"; "ended" (without an attempt). More may be added.
+  text @1 :Text;                 # The reason in a sentence.
+  since @2 :Int64;               # Of the job's state; 0: not known.
+  ahead @3 :UInt32;              # Jobs that go first, of those that the same workers could take; at most 1,000.
+  workers @4 :List(Candidate);   # The nearest first, at most 20.
+  workerCount @5 :UInt32;        # All that there are.
+  remedies @6 :List(Remedy);     # Each by itself gets the job placed. The least effort first.
+  hints @7 :List(Text);          # What else to look at, and what later builds could ask for.
+  attempts @8 :List(AttemptView);  # The first one first.
+}
+
+struct Candidate {
+  # A worker, and what keeps the job from it.
+  name @0 :Text;
+  standing @1 :Text;
+  # "free", "busy", "offered" (has an offer that it has not answered), "silent", "ending" (drains by itself), "drained",
+  # "held", "away", "small", "lacking". More may be added.
+  text @2 :Text;
+  jobs @3 :List(Text);           # What it runs, or was offered: selectors, the oldest first; "": of another project.
+  since @4 :Int64;               # Of the oldest of them, or of the standing; 0: not known.
+}
+
+struct Remedy {
+  # Steps to be done one after the other.
+  text @0 :Text;
+  steps @1 :List(Step);
+}
+
+struct Step {
+  # One thing to do, or to wait for.
+  act @0 :Act;
+  object @1 :Text;               # The worker, or the job as a selector.
+  command @2 :Text;              # What to type, where there is something to type.
+  # Only of `join`: the worker that would take the job, with room for those that go first.
+  pool @3 :Text;
+  labels @4 :List(Common.Pair);
+  platform @5 :Text;             # Empty: any.
+  room @6 :Worker.Resources;
+
+  enum Act {
+    wait @0;                     # For the job to end; well, where it is needed.
+    resume @1;                   # The worker gets jobs again; needs the right `operate`.
+    start @2;                    # The worker, on its own machine.
+    join @3;                     # A new worker; needs the right `operate`.
+  }
+}
+
+struct AttemptView {
+  number @0 :UInt16;
+  worker @1 :Text;
+  started @2 :Int64;
+  finished @3 :Int64;            # 0: it runs.
+  outcome @4 :Common.Outcome;
+  reason @5 :Text;               # Why it ended, where that is not the outcome alone.
+  isolation @6 :Text;
+  placed @7 :Text;               # Why there, in a sentence; empty: not recorded (an attempt of version 0.1).
+  because @8 :Text;              # "only", "asked", "only-free", "connected-longest"; empty as above.
+  able @9 :UInt32;               # Connected workers that could take it.
+  free @10 :UInt32;              # Of these, those that had room and asked; at most 8 are counted.
+  waited @11 :UInt64;            # In the queue.
+  waitedFor @12 :Text;           # What ended that; empty: it did not wait.
 }
 
 interface Build {
@@ -95,6 +166,9 @@ interface Build {
   # A promise: resolves when the build is finished.
   log @2 (job :Text, attempt :UInt16, step :UInt16) -> (reader :Log.LogReader, refusal :Common.Refusal);
   # `job` with its cell; `attempt` 0: the latest; `step` from 1.
+  explain @3 (job :Text) -> (explanation :Explanation, refusal :Common.Refusal);
+  # Why this job (with its cell) waits and what would change that, or why it ran where it ran. As of now: nothing is
+  # reserved. Costs one look at each worker.
 }
 
 interface Viewer {

@@ -10,12 +10,15 @@
 //! - [`fail_point`]: where tests let a process die;
 //! - [`chance`]: what is left to chance, and no secret;
 //! - [`pipeline`]: `guild.toml` to a plan or diagnostics;
-//! - [`toml_file`]: a file that people write, with all its errors at once.
+//! - [`toml_file`]: a file that people write, with all its errors at once;
+//! - [`pages`]: completions and manual pages of a program.
 
 pub mod chance;
 pub mod fail_point;
 pub mod gate;
 pub mod identity;
+#[cfg(feature = "pages")]
+pub mod pages;
 #[cfg(feature = "pipeline")]
 pub mod pipeline;
 mod private_file;

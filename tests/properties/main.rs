@@ -3,3 +3,4 @@
 mod coordinator;
 mod lanes;
 mod logs;
+mod remedies;

@@ -230,6 +230,17 @@ pub struct Played {
 
 impl Played {
     pub async fn attach(credential: (SturdyRef, Identity), running: Vec<[u8; 16]>) -> Played {
+        let total = Resources { slots: 4, cpus_milli: 4_000, memory: 1 << 32 };
+        let description = Description { platform: "linux-x86_64".to_owned(), total, ..Description::default() };
+        Played::attach_as(credential, running, &description).await
+    }
+
+    /// A worker that says this of itself.
+    pub async fn attach_as(
+        credential: (SturdyRef, Identity),
+        running: Vec<[u8; 16]>,
+        description: &Description,
+    ) -> Played {
         let (vat, gateway) = dial(&credential.0, &credential.1).await;
         let desk = restore(&gateway, &credential.0.token).await.unwrap();
         let desk: worker_desk::Client = capnp::capability::FromClientHook::new(desk.hook);
@@ -239,9 +250,7 @@ impl Played {
         request.get().set_instance(&[7; 16]);
         let mut tokens = request.get().init_running(wire::length(running.len()));
         (0..).zip(&running).for_each(|(index, token)| tokens.set(index, token));
-        let total = Resources { slots: 4, cpus_milli: 4_000, memory: 1 << 32 };
-        let description = Description { platform: "linux-x86_64".to_owned(), total, ..Description::default() };
-        wire::write_description(request.get().init_description(), &description);
+        wire::write_description(request.get().init_description(), description);
         let answer = request.send().promise.await.unwrap();
         let answer = answer.get().unwrap();
         assert!(!answer.has_refusal(), "{:?}", wire::refusal(true, answer.get_refusal()));
@@ -251,8 +260,12 @@ impl Played {
 
     /// Waits for an offer.
     pub async fn take(&self) -> (Assignment, lease::Client) {
+        self.take_with(Resources { slots: 1, cpus_milli: 4_000, memory: 1 << 32 }).await
+    }
+
+    /// Waits for an offer with this much room.
+    pub async fn take_with(&self, free: Resources) -> (Assignment, lease::Client) {
         let mut request = self.session.take_request();
-        let free = Resources { slots: 1, cpus_milli: 4_000, memory: 1 << 32 };
         wire::write_resources(request.get().init_free(), &free);
         let answer = request.send().promise.await.unwrap();
         let answer = answer.get().unwrap();

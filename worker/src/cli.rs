@@ -4,9 +4,10 @@ use crate::config::{Config, ConfigError, default_state};
 use crate::control;
 use crate::ledger::private_dir;
 use crate::run::{Ended, RunError, Shutdown, run};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use schema::gateway_capnp::gateway;
 use schema::identity::Identity;
+use schema::pages::{self, Shell};
 use schema::sturdy_ref::{SturdyRef, Token};
 use schema::values::RefusalCode;
 use schema::vat::{self, Limits};
@@ -51,6 +52,18 @@ enum Command {
     Status,
     /// Let the running worker finish what it has, take nothing more, and end; wait for that
     Drain,
+    /// Print what a shell completes this program with
+    #[command(hide = true)]
+    Completions {
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Print the manual page, or write all of them into a directory
+    #[command(hide = true)]
+    Man {
+        #[arg(long, short, value_name = "DIR")]
+        output: Option<PathBuf>,
+    },
 }
 
 /// What went wrong, with the exit status that says so.
@@ -92,6 +105,11 @@ pub fn cli(arguments: Vec<String>) -> ExitCode {
 }
 
 async fn execute(arguments: Arguments) -> Result<(), Failure> {
+    match &arguments.command {
+        Command::Completions { shell } => return print(&pages::completions(Arguments::command(), *shell)),
+        Command::Man { output } => return manual(output.as_deref()),
+        Command::Join { .. } | Command::Run | Command::Probe | Command::Status | Command::Drain => {}
+    }
     let no_home = || Failure(USAGE, "there is no home directory: name the state directory with --state".to_owned());
     let state = arguments.state.or_else(default_state).ok_or_else(no_home)?;
     let config = Config::load(&state).map_err(|error: ConfigError| Failure(USAGE, error.to_string()))?;
@@ -101,6 +119,18 @@ async fn execute(arguments: Arguments) -> Result<(), Failure> {
         Command::Probe => probe(&config),
         Command::Status => ask(&state, "status").await,
         Command::Drain => ask(&state, "drain").await,
+        // they need no state, and were answered above
+        Command::Completions { .. } | Command::Man { .. } => Ok(()),
+    }
+}
+
+fn manual(output: Option<&Path>) -> Result<(), Failure> {
+    match output {
+        None => print(&pages::page(Arguments::command(), "1").map_err(Failure::fault)?),
+        Some(dir) => {
+            let written = pages::write_all(Arguments::command(), "1", dir);
+            written.map(|_| ()).map_err(|error| Failure(USAGE, format!("{}: {error}", dir.display())))
+        }
     }
 }
 

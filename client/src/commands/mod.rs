@@ -2,7 +2,9 @@
 
 mod cancel;
 mod check;
+mod completions;
 mod events;
+mod explain;
 mod grant;
 mod init;
 mod list;
@@ -11,6 +13,7 @@ mod logs;
 mod notify;
 mod open;
 mod project;
+mod queue;
 mod retry;
 mod run;
 mod show;
@@ -76,6 +79,10 @@ enum Command {
     List(list::List),
     /// One build or job in full
     Show(show::Show),
+    /// Why a job waits and what would change that, or why it ran where it ran
+    Explain(explain::Explain),
+    /// The jobs that wait for a worker, in the order of placement
+    Queue(queue::Queue),
     /// Follow what happens; with a selector, until that build ends
     Watch(watch::Watch),
     /// Print logs, exactly as the steps wrote them
@@ -105,6 +112,10 @@ enum Command {
     Events(events::Events),
     /// Tell the master that a repository changed (for a post-receive hook)
     Notify(notify::Notify),
+    /// Print what a shell completes this command with
+    Completions(completions::Completions),
+    /// Print the manual page, or write all of them
+    Man(completions::Man),
 }
 
 /// Runs one command; answers the exit status.
@@ -139,6 +150,8 @@ async fn dispatch(command: Command, here: &Here) -> Result<u8, Error> {
         Command::Status(command) => command.run(here).await,
         Command::List(command) => command.run(here).await,
         Command::Show(command) => command.run(here).await,
+        Command::Explain(command) => command.run(here).await,
+        Command::Queue(command) => command.run(here).await,
         Command::Watch(command) => command.run(here).await,
         Command::Logs(command) => command.run(here).await,
         Command::Open(command) => command.run(here).await,
@@ -152,6 +165,8 @@ async fn dispatch(command: Command, here: &Here) -> Result<u8, Error> {
         Command::Grant(command) => command.run(here).await,
         Command::Events(command) => command.run(here).await,
         Command::Notify(command) => command.run(here).await,
+        Command::Completions(command) => command.run(here),
+        Command::Man(command) => command.run(here),
     }
 }
 

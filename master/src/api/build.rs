@@ -1,9 +1,10 @@
 //! One build, to look at.
 
+use super::explain::{explain, write_explanation};
 use super::log::Reader;
 use super::view::{write_build, write_jobs};
 use super::viewer::detail;
-use super::{Office, broken, refuse};
+use super::{Holder, Office, accept, broken, refuse};
 use crate::coordinator::record::{BuildId, StepKey};
 use crate::logs::Grip;
 use crate::store::{ageing, query};
@@ -14,6 +15,8 @@ use std::rc::Rc;
 
 pub(super) struct Build {
     pub(super) office: Rc<Office>,
+    /// Whose eyes it is for.
+    pub(super) holder: Holder,
     pub(super) id: BuildId,
 }
 
@@ -54,6 +57,17 @@ impl build::Server for Build {
             }
             Err(refusal) => refuse!(results, refusal),
         }
+    }
+
+    async fn explain(
+        self: Rc<Self>,
+        params: build::ExplainParams,
+        mut results: build::ExplainResults,
+    ) -> capnp::Result<()> {
+        let job = params.get()?.get_job()?.to_string()?;
+        let explained = accept!(results, explain(&self.office, &self.holder, self.id, job).await?);
+        write_explanation(results.get().init_explanation(), &explained);
+        Ok(())
     }
 }
 

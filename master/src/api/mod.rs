@@ -8,6 +8,7 @@ mod changes;
 mod connection;
 mod door;
 mod event;
+mod explain;
 mod gateway;
 mod lease;
 mod live;

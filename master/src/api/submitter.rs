@@ -102,7 +102,7 @@ impl submitter::Server for Submitter {
 
 impl Submitter {
     fn build(&self, id: BuildId) -> build::Client {
-        capnp_rpc::new_client(Build { office: self.office.clone(), id })
+        capnp_rpc::new_client(Build { office: self.office.clone(), holder: self.holder.clone(), id })
     }
 
     async fn row(&self, project: &str, number: u32) -> capnp::Result<Option<BuildRow>> {

@@ -71,7 +71,9 @@ pub(super) fn write_queue_item(mut to: queue_item::Builder<'_>, item: &QueueStat
     to.set_build(item.build);
     to.set_job(&item.job);
     to.set_since(wire::time(item.since));
-    to.set_reason(&item.reason);
+    to.set_reason(item.why.text());
+    to.set_kind(item.why.kind());
+    to.set_remedy(item.why.remedy());
 }
 
 fn write_job(mut to: job_view::Builder<'_>, job: &JobDetail) {

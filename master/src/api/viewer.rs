@@ -83,7 +83,7 @@ impl viewer::Server for Viewer {
             number => query::build(store, &name, number),
         });
         let Some(row) = found.await.map_err(broken)? else { refuse!(results, no_build(&project, number)) };
-        let build = Build { office: self.office.clone(), id: row.id };
+        let build = Build { office: self.office.clone(), holder: self.holder.clone(), id: row.id };
         results.get().set_build(capnp_rpc::new_client(build));
         Ok(())
     }

@@ -64,7 +64,7 @@ impl Coordinator {
             build.jobs.iter().filter(|job| job.row.state == State::Queued).map(|job| job.row.key).collect();
         let stuck: Vec<JobKey> = queued.into_iter().filter(|job| !self.is_placeable(*job)).collect();
         for job in &stuck {
-            let why = self.why_waiting(*job);
+            let why = self.why(*job);
             self.finish_job(now, *job, Outcome::Errored, &why);
         }
         stuck.len()

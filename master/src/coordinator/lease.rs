@@ -2,6 +2,7 @@
 
 use super::Coordinator;
 use super::model::{Effect, Lease, LeaseState, Timer};
+use super::placed::Opening;
 use super::record::{GrantId, JobKey, LeaseToken, Record, StepKey, StepRow};
 use schema::values::{Exit, Fact, Outcome, Refusal, RefusalCode, State, Time};
 
@@ -304,6 +305,9 @@ impl Coordinator {
             return;
         };
         self.job_mut(lease.job).lease = None;
+        if let Some(session) = lease.session {
+            self.note_opening(now, session, Opening::Freed(self.selector(lease.job)));
+        }
         lease.attempt.finished = Some(now);
         lease.attempt.outcome = Some(outcome);
         lease.attempt.reason = reason.to_owned();

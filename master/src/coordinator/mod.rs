@@ -6,18 +6,24 @@
 mod build;
 mod by_worker;
 mod check;
+mod explain;
+mod fit;
 mod grant;
 mod history;
 mod lease;
 mod model;
 mod place;
+pub mod placed;
 mod queue;
 pub mod record;
+mod remedy;
 mod request;
 mod tokens;
 mod trigger;
+pub mod why;
 mod worker;
 
+pub use explain::explain_past;
 pub use grant::{GrantOrder, ROOT, valid_name};
 pub use lease::StepEnd;
 pub use model::{Counts, Effect, Order, Planned, PoolTerms, ProjectTerms, QueueStatus, SessionId, Terms, WorkerStatus};

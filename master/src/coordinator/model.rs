@@ -1,7 +1,9 @@
 //! What the coordinator knows: builds, jobs, leases, sessions, and the terms it works under.
 
 use super::by_worker::OfWorker;
+use super::placed::Opening;
 use super::record::{AttemptRow, BuildId, BuildRow, GrantId, JobKey, JobRow, LeaseToken, Record, StepRow};
+use super::why::Why;
 use schema::values::{Assignment, Commit, Description, Plan, Resources, Time, Trust};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -145,7 +147,7 @@ impl OfWorker for Lease {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Session {
     pub worker: String,
     pub grant: GrantId,
@@ -157,6 +159,8 @@ pub(super) struct Session {
     pub waiting: Option<Resources>,
     pub draining: bool,
     pub since: Time,
+    /// When it last became ready for more, and by what.
+    pub opened: (Time, Opening),
 }
 
 impl OfWorker for Session {
@@ -210,5 +214,5 @@ pub struct QueueStatus {
     pub build: u32,
     pub job: String,
     pub since: Time,
-    pub reason: String,
+    pub why: Why,
 }

@@ -31,7 +31,7 @@ impl Need {
 const CLASSES_KEPT: usize = 256;
 
 /// Higher priority first, then who came first.
-type Rank = (Reverse<i32>, u64, JobKey);
+pub(super) type Rank = (Reverse<i32>, u64, JobKey);
 
 #[derive(Debug, Default)]
 struct Class {
@@ -138,6 +138,20 @@ impl Queue {
         let ranks: BTreeSet<Rank> =
             self.classes.values().flat_map(|class| class.jobs.iter().take(limit)).copied().collect();
         ranks.into_iter().take(limit).map(|rank| rank.2).collect()
+    }
+
+    /// Where a job stands, or would stand if it came now.
+    pub(super) fn rank(&self, job: JobKey, priority: i32) -> Rank {
+        self.places.get(&job).map_or((Reverse(priority), u64::MAX, job), |(_, rank)| *rank)
+    }
+
+    /// What goes before this rank, of all needs that `could` be met, in order; the first `limit`.
+    pub(super) fn before(&self, rank: Rank, could: impl Fn(&Need) -> bool, limit: usize) -> Vec<&Need> {
+        let classes = self.classes.iter().filter(|(need, class)| !class.jobs.is_empty() && could(need));
+        let ahead = classes.flat_map(|(need, class)| class.jobs.range(..rank).take(limit).map(move |at| (*at, need)));
+        let mut ahead: Vec<(Rank, &Need)> = ahead.collect();
+        ahead.sort_unstable_by_key(|(at, _)| *at);
+        ahead.into_iter().take(limit).map(|(_, need)| need).collect()
     }
 
     pub(super) fn check(&self) {

@@ -1,6 +1,7 @@
 //! The rows that the coordinator records: what it must find again after a crash, and what history shows.
 //! The store writes them as they are; each is an upsert by its key.
 
+pub use super::placed::Placed;
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{Change, Cursor, Event, Exit, GrantKind, Outcome, Plan, SourceStamp, State, Time, Trust, What};
 use serde::{Deserialize, Serialize};
@@ -125,6 +126,8 @@ pub struct AttemptRow {
     pub reason: String,
     /// The isolation tier in force.
     pub isolation: String,
+    /// Why there; none: an attempt of version 0.1, which did not record it.
+    pub placed: Option<Placed>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,6 +189,9 @@ pub struct WorkerRow {
     pub forgotten: bool,
     pub last_heard: Time,
     pub description: schema::values::Description,
+    /// Who drained, held or resumed it last; 0: nobody did, or a master of version 0.1 did not note it.
+    pub steered_by: GrantId,
+    pub steered: Option<Time>,
 }
 
 /// What a mutating call was answered, so that repeating it answers the same.

@@ -1,11 +1,13 @@
 //! Workers and their sessions: attach, lose, drain, hold, forget.
 
 use super::Coordinator;
+use super::fit::is_able;
 use super::model::{Counts, DEFAULT_POOL, Effect, LeaseState, QueueStatus, Session, SessionId, WorkerStatus};
-use super::place::is_able;
+use super::placed::Opening;
 use super::record::{Answer, GrantId, GrantRow, JobKey, LeaseToken, Record, WorkerRow};
 use super::request::Request;
-use schema::values::{Description, Fact, GrantKind, Refusal, RefusalCode, State, Time};
+use super::why::Why;
+use schema::values::{Description, Fact, GrantKind, Refusal, RefusalCode, Time};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What became of a lease that a worker says it still runs.
@@ -112,37 +114,18 @@ impl Coordinator {
         }
     }
 
-    /// Jobs that wait, in the order in which they would be placed; then those that wait for other jobs.
+    /// Jobs that wait for a worker, in the order in which they would be placed.
     pub fn queue_list(&self) -> Vec<QueueStatus> {
         let mut reasons = BTreeMap::new();
         let queued = self.queue.in_order(QUEUE_SHOWN).into_iter();
         queued
-            .map(|job| {
+            .filter_map(|job| {
                 // the same for all that need the same, and not cheap with many workers
-                let need = self.queue.need(job);
-                let reason: &mut String = reasons.entry(need).or_insert_with(|| self.why_waiting(job));
-                self.queue_status(job, reason.clone())
+                let need = self.queue.need(job)?;
+                let why: &mut Why = reasons.entry(need).or_insert_with(|| self.why_queued(job, need));
+                Some(self.queue_status(job, why.clone()))
             })
             .collect()
-    }
-
-    /// Why a job is not running, for its page; empty where it is not waiting.
-    pub fn why(&self, key: JobKey) -> String {
-        let Some(build) = self.builds.get(&key.build) else {
-            return String::new();
-        };
-        let Some(job) = build.jobs.get(key.index as usize) else {
-            return String::new();
-        };
-        match job.row.state {
-            State::Queued => self.why_waiting(key),
-            State::Waiting => {
-                let needs = self.job_plan(key).needs.iter().map(|need| &build.jobs[*need as usize].row);
-                let open = needs.filter(|row| row.state != State::Finished).map(|row| row.name.as_str());
-                format!("needs {}", open.collect::<Vec<_>>().join(", "))
-            }
-            State::Planning | State::Offered | State::Running | State::Finished => String::new(),
-        }
     }
 
     /// Ends the sessions of workers whose grants are over. Their leases run out by themselves.
@@ -241,6 +224,8 @@ impl Coordinator {
             forgotten: false,
             last_heard: now,
             description: Description::default(),
+            steered_by: GrantId(0),
+            steered: None,
         });
         row.grant = grant;
         row.forgotten = false;
@@ -260,6 +245,7 @@ impl Coordinator {
         self.once(now, request, |this| {
             let row = this.workers.get_mut(worker).filter(|row| !row.forgotten).ok_or_else(|| no_worker(worker))?;
             change(row);
+            (row.steered_by, row.steered) = (request.by, Some(now));
             let row = row.clone();
             let (draining, held, forgotten) = (row.draining, row.held.clone(), row.forgotten);
             this.record(Record::Worker(row));
@@ -268,9 +254,19 @@ impl Coordinator {
             Ok(Answer::Done)
         })?;
         if let Some((id, _)) = self.session_of(worker) {
+            if self.sessions.get(id).is_some_and(|session| self.takes_work(session)) {
+                self.note_opening(now, id, Opening::Resumed);
+            }
             self.place_on(now, id);
         }
         Ok(())
+    }
+
+    /// The session may be ready for more work now.
+    pub(super) fn note_opening(&mut self, now: Time, id: SessionId, opening: Opening) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.opened = (now, opening);
+        }
     }
 
     fn worker_status(&self, row: &WorkerRow) -> WorkerStatus {
@@ -290,7 +286,7 @@ impl Coordinator {
         }
     }
 
-    fn queue_status(&self, key: JobKey, reason: String) -> QueueStatus {
+    fn queue_status(&self, key: JobKey, why: Why) -> QueueStatus {
         let build = &self.builds[&key.build];
         let job = &build.jobs[key.index as usize];
         QueueStatus {
@@ -298,11 +294,11 @@ impl Coordinator {
             build: build.row.number,
             job: job.row.name.clone(),
             since: job.row.queued.unwrap_or(build.row.created),
-            reason,
+            why,
         }
     }
 
-    fn selector(&self, key: JobKey) -> String {
+    pub(super) fn selector(&self, key: JobKey) -> String {
         let build = &self.builds[&key.build];
         format!("{}/{}/{}", build.row.project, build.row.number, build.jobs[key.index as usize].row.name)
     }
@@ -324,6 +320,7 @@ impl Session {
             waiting: None,
             draining: false,
             since,
+            opened: (since, Opening::Connected),
         }
     }
 }

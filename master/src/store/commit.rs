@@ -185,7 +185,7 @@ fn write_job(to: &Transaction<'_>, row: &JobRow) -> rusqlite::Result<()> {
 
 fn write_attempt(to: &Transaction<'_>, row: &AttemptRow) -> rusqlite::Result<()> {
     let sql = "insert or replace into attempts (build, idx, number, token, by_grant, worker, started, finished, \
-               outcome, reason, isolation) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+               outcome, reason, isolation, placed) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
     let values = params![
         id(row.job.build.0),
         row.job.index,
@@ -198,6 +198,7 @@ fn write_attempt(to: &Transaction<'_>, row: &AttemptRow) -> rusqlite::Result<()>
         row.outcome.map(|outcome| outcome.word()),
         row.reason,
         row.isolation,
+        row.placed.as_ref().map(json).unwrap_or_default(),
     ];
     run(to, sql, values)
 }
@@ -272,11 +273,20 @@ fn write_grant(to: &Transaction<'_>, row: &GrantRow) -> rusqlite::Result<()> {
 }
 
 fn write_worker(to: &Transaction<'_>, row: &WorkerRow) -> rusqlite::Result<()> {
-    let sql = "insert or replace into workers (name, by_grant, draining, held, forgotten, last_heard, description) \
-               values (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-    let description = json(&row.description);
-    let heard = time(row.last_heard);
-    run(to, sql, params![row.name, id(row.grant.0), row.draining, row.held, row.forgotten, heard, description])
+    let sql = "insert or replace into workers (name, by_grant, draining, held, forgotten, last_heard, description, \
+               steered_by, steered) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    let values = params![
+        row.name,
+        id(row.grant.0),
+        row.draining,
+        row.held,
+        row.forgotten,
+        time(row.last_heard),
+        json(&row.description),
+        id(row.steered_by.0),
+        maybe_time(row.steered),
+    ];
+    run(to, sql, values)
 }
 
 fn write_request(to: &Transaction<'_>, row: &RequestRow) -> rusqlite::Result<()> {

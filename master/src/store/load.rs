@@ -13,11 +13,7 @@ pub(super) fn load(connection: &Connection) -> Result<Loaded, StoreError> {
         incarnation: incarnation(connection)?,
         builds: builds(connection)?,
         grants: all(connection, &format!("select {} from grants order by id", row::GRANT), row::grant)?,
-        workers: all(
-            connection,
-            "select name, by_grant, draining, held, forgotten, last_heard, description from workers",
-            row::worker,
-        )?,
+        workers: all(connection, &format!("select {} from workers", row::WORKER), row::worker)?,
         heads: all(connection, "select project, ref, revision from heads", |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })?,

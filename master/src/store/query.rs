@@ -6,7 +6,7 @@ use crate::coordinator::record::{
     AttemptRow, BuildId, BuildRow, GrantId, GrantRow, JobKey, JobRow, SealRow, StepKey, StepRow,
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
-use schema::values::{Event, Filter, Plan};
+use schema::values::{Event, Filter, JobPlan, Plan};
 
 /// Which builds: all that is set must match.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +23,15 @@ pub struct BuildFilter {
 
 /// A build with its plan, its jobs, and the steps of each job's latest attempt.
 pub type Detail = (BuildRow, Option<Plan>, Vec<(JobRow, Vec<StepRow>)>);
+
+/// A job with all its attempts; of a carried one, those of the build where it ran.
+#[derive(Debug)]
+pub struct JobHistory {
+    pub build: BuildRow,
+    pub row: JobRow,
+    pub plan: Option<JobPlan>,
+    pub attempts: Vec<AttemptRow>,
+}
 
 /// Builds as they were at one event.
 #[derive(Debug)]
@@ -75,6 +84,16 @@ pub fn find_job(store: &Connection, build: BuildId, name: &str) -> rusqlite::Res
         Some(origin) => Ok(jobs(store, origin.id)?.into_iter().find(|job| job.name == name)),
         None => Ok(None),
     }
+}
+
+/// By its name, with its cell.
+pub fn job_history(store: &Connection, build: BuildId, name: &str) -> rusqlite::Result<Option<JobHistory>> {
+    let Some(of) = build_by_id(store, build)? else { return Ok(None) };
+    let Some(row) = jobs(store, build)?.into_iter().find(|row| row.name == name) else { return Ok(None) };
+    let plan = plan(store, build)?.and_then(|plan| plan.jobs.into_iter().nth(row.key.index as usize));
+    let ran = find_job(store, build, name)?;
+    let attempts = ran.map_or_else(|| Ok(Vec::new()), |ran| attempts(store, ran.key))?;
+    Ok(Some(JobHistory { build: of, row, plan, attempts }))
 }
 
 /// All attempts of a job, the first one first.

@@ -15,9 +15,11 @@ pub(super) const BUILD: &str = "id, project, number, state, outcome, stamp, caus
 pub(super) const JOB: &str = "build, idx, name, state, outcome, reason, attempt, lost, queued, started, finished, \
                               worker, platform, carried_from";
 pub(super) const ATTEMPT: &str =
-    "build, idx, number, token, by_grant, worker, started, finished, outcome, reason, isolation";
+    "build, idx, number, token, by_grant, worker, started, finished, outcome, reason, isolation, placed";
 pub(super) const STEP: &str =
     "build, idx, attempt, step, name, state, outcome, exit, started, finished, log_size, log_hash";
+pub(super) const WORKER: &str =
+    "name, by_grant, draining, held, forgotten, last_heard, description, steered_by, steered";
 pub(super) const GRANT: &str =
     "id, parent, kind, name, what, created, expires, revoked, reason, join_hash, token_hash, holder";
 
@@ -33,6 +35,12 @@ pub(super) fn word(value: &impl Serialize) -> String {
 
 pub(super) fn read_json<T: DeserializeOwned>(row: &Row<'_>, index: usize) -> rusqlite::Result<T> {
     parse(index, &row.get::<_, String>(index)?)
+}
+
+/// Empty where there is no value.
+fn maybe_json<T: DeserializeOwned>(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<T>> {
+    let text: String = row.get(index)?;
+    (!text.is_empty()).then(|| parse(index, &text)).transpose()
 }
 
 pub(super) fn read_word<T: DeserializeOwned>(row: &Row<'_>, index: usize) -> rusqlite::Result<T> {
@@ -130,6 +138,7 @@ pub(super) fn attempt(row: &Row<'_>) -> rusqlite::Result<AttemptRow> {
         outcome: maybe_word(row, 8)?,
         reason: row.get(9)?,
         isolation: row.get(10)?,
+        placed: maybe_json(row, 11)?,
     })
 }
 
@@ -180,6 +189,8 @@ pub(super) fn worker(row: &Row<'_>) -> rusqlite::Result<WorkerRow> {
         forgotten: row.get(4)?,
         last_heard: read_time(row, 5)?,
         description: read_json(row, 6)?,
+        steered_by: GrantId(read_id(row, 7)?),
+        steered: read_maybe_time(row, 8)?,
     })
 }
 

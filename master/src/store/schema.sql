@@ -234,3 +234,8 @@ create table told (
     time integer not null,
     primary key (reporter, project, ref, job, turn, revision)
 ) strict, without rowid;
+
+-- step 5: why an attempt went where it went, and whose hand is on a worker
+alter table attempts add column placed text not null default '';    -- JSON; empty: not recorded
+alter table workers add column steered_by integer not null default 0;
+alter table workers add column steered integer;

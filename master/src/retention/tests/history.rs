@@ -177,6 +177,7 @@ pub(super) fn attempt(key: StepKey) -> AttemptRow {
         outcome: Some(Outcome::Succeeded),
         reason: String::new(),
         isolation: "guard".to_owned(),
+        placed: None,
     }
 }
 

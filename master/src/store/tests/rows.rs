@@ -1,5 +1,6 @@
 //! Rows from a seed: small key spaces, so that rows meet again.
 
+use crate::coordinator::placed::{Because, Opening};
 use crate::coordinator::record::*;
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{
@@ -90,6 +91,18 @@ impl Dice {
             outcome: self.maybe(Dice::outcome),
             reason: self.word(),
             isolation: self.word(),
+            placed: self.maybe(Dice::placed),
+        }
+    }
+
+    fn placed(&mut self) -> Placed {
+        let openings = [Opening::Connected, Opening::Resumed, Opening::Asked, Opening::Freed(self.word())];
+        Placed {
+            because: Because::Asked,
+            able: u32::from(self.small(9)),
+            free: u32::from(self.small(9)),
+            waited_ms: self.below(1 << 45),
+            waited_for: self.maybe(|dice| openings[usize::from(dice.small(4))].clone()),
         }
     }
 
@@ -119,6 +132,8 @@ impl Dice {
             forgotten: self.below(2) == 0,
             last_heard: self.time(),
             description: Description { host: self.word(), ..Description::default() },
+            steered_by: GrantId(self.below(9)),
+            steered: self.maybe(Dice::time),
         }
     }
 

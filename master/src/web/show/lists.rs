@@ -60,6 +60,7 @@ struct QueueLine {
     job: String,
     since: Option<When>,
     reason: String,
+    remedy: String,
 }
 
 impl Queue {
@@ -70,6 +71,7 @@ impl Queue {
             job: item.job.clone(),
             since: When::new(item.since),
             reason: tidy(&item.reason),
+            remedy: tidy(&item.remedy),
         });
         Queue { frame, items: items.collect() }
     }

@@ -1,0 +1,45 @@
+//! `guild completions` and `guild man`: made from the arguments as they are declared.
+
+use crate::commands::Cli;
+use crate::here::Here;
+use clap::{Args, CommandFactory as _};
+use client::Error;
+use schema::pages::{self, Shell};
+use std::path::PathBuf;
+
+/// Of its own: `guild worker` has a page beside that of the program `guild-worker`.
+const SECTION: &str = "1guild";
+
+#[derive(Args)]
+pub(crate) struct Completions {
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+#[derive(Args)]
+pub(crate) struct Man {
+    /// Write all pages into this directory [default: only that of `guild`, to standard output]
+    #[arg(long, short, value_name = "DIR")]
+    output: Option<PathBuf>,
+}
+
+impl Completions {
+    pub(crate) fn run(self, here: &Here) -> Result<u8, Error> {
+        here.say(&pages::completions(Cli::command(), self.shell))?;
+        Ok(0)
+    }
+}
+
+impl Man {
+    pub(crate) fn run(self, here: &Here) -> Result<u8, Error> {
+        match self.output {
+            None => here.say(&pages::page(Cli::command(), SECTION).map_err(Error::Output)?)?,
+            Some(dir) => {
+                let count =
+                    pages::write_all(Cli::command(), SECTION, &dir).map_err(|error| Error::file(&dir, error))?;
+                here.note(&format!("{count} pages in {}", dir.display()));
+            }
+        }
+        Ok(0)
+    }
+}

@@ -1,0 +1,69 @@
+//! `guild explain`: why a job waits and what would change that, or why it ran where it ran.
+
+use crate::here::Here;
+use crate::render::{harmless, job_row, status_word};
+use clap::Args;
+use client::views::{BuildView, JobView, timestamp};
+use client::{Error, Explanation};
+use serde_json::Value;
+
+/// Each costs the master a look at all workers.
+const JOBS_MAX: usize = 50;
+
+#[derive(Args)]
+pub(crate) struct Explain {
+    /// Build or job; of a build, the jobs that are not finished, or all when it is [default: the latest build]
+    selector: Option<String>,
+}
+
+impl Explain {
+    pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
+        let (selector, build) = here.build(self.selector.as_deref()).await?;
+        let mut jobs: Vec<&JobView> = build.jobs.iter().filter(|job| selector.chooses(&job.name)).collect();
+        if selector.job.is_none() && !build.is_finished() {
+            jobs.retain(|job| !job.is_finished());
+        }
+        if jobs.is_empty() && !here.wants_json() {
+            here.say(&without_jobs(&build))?;
+        }
+        if jobs.len() > JOBS_MAX {
+            here.note(&format!("{JOBS_MAX} of {} jobs: name one to see it", jobs.len()));
+            jobs.truncate(JOBS_MAX);
+        }
+        for (index, job) in jobs.into_iter().enumerate() {
+            let told = here.guild().await?.explain(&build.project, build.number, &job.name).await?;
+            match here.wants_json() {
+                true => here.say_json(&row(&build, job, &told))?,
+                false => show(here, &build, job, &told, index > 0)?,
+            }
+        }
+        Ok(0)
+    }
+}
+
+fn without_jobs(build: &BuildView) -> String {
+    let why = match (build.is_finished(), build.diagnosis.as_str()) {
+        (false, _) => "its pipeline is being read",
+        (true, "") => "it has no jobs",
+        (true, diagnosis) => diagnosis.trim_end(),
+    };
+    format!("{}  {}\n{why}\n", build.selector(), status_word(build.state, build.outcome))
+}
+
+fn show(here: &Here, build: &BuildView, job: &JobView, told: &Explanation, is_next: bool) -> Result<(), Error> {
+    let look = &here.look;
+    let when = |time| if look.terminal { look.ago(time) } else { timestamp(time) };
+    let gap = if is_next { "\n" } else { "" };
+    let lines = told.lines(build, job, when).into_iter();
+    let text: String = lines.map(|(label, text)| format!("{}{}\n", look.label(label), harmless(&text))).collect();
+    here.say(&format!("{gap}{text}"))
+}
+
+/// The job as elsewhere, with the fields of its explanation; `since` is that of the state.
+fn row(build: &BuildView, job: &JobView, told: &Explanation) -> Value {
+    let mut row = job_row(build, job);
+    if let (Some(fields), Ok(Value::Object(more))) = (row.as_object_mut(), serde_json::to_value(told)) {
+        fields.extend(more);
+    }
+    row
+}

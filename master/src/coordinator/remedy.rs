@@ -1,0 +1,371 @@
+//! What would get a waiting job placed. Each remedy is tried against what is known: who has how much room, what runs there, and
+//! which jobs go first. Nothing is promised that a job ahead in the queue would take.
+
+use super::Coordinator;
+use super::explain::Seen;
+use super::fit::{is_able, least};
+use super::model::{Lease, LeaseState, Session};
+use super::placed::Opening;
+use super::queue::{Need, Rank};
+use super::record::{BuildId, GrantId, JobKey};
+use super::why::{Remedy, Standing, Step, Wanted};
+use schema::values::{Description, Resources, State, Time};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Jobs ahead that are counted; with more of them no remedy is told.
+const AHEAD_MAX: usize = 1_000;
+/// Workers that remedies are tried with: the nearest.
+const WORKERS_TRIED: usize = 20;
+/// Remedies told, besides that of a new worker.
+const REMEDIES_MAX: usize = 4;
+/// Longer ones are none.
+const STEPS_MAX: usize = 50;
+
+/// Jobs that do not run yet, of those that one waits for; with more of them no remedy is told.
+const NEEDS_MAX: usize = 20;
+
+/// Behind all that is queued.
+const LAST: Rank = (Reverse(i32::MIN), u64::MAX, JobKey { build: BuildId(u64::MAX), index: u32::MAX });
+
+/// A job, and where it stands in the queue, or will stand.
+pub(super) struct Place<'a> {
+    key: JobKey,
+    need: &'a Need,
+    rank: Rank,
+    priority: i32,
+    /// What it needs and is not finished; empty where it is queued.
+    open: BTreeSet<JobKey>,
+    /// What ends before it is queued.
+    ended: BTreeSet<JobKey>,
+    /// Steps that are done before.
+    steps: usize,
+}
+
+impl Coordinator {
+    pub(super) fn waiting_place<'a>(&self, key: JobKey, need: &'a Need) -> Place<'a> {
+        let priority = self.job_plan(key).priority;
+        let rank = self.queue.rank(key, priority);
+        let open = if self.queue.contains(key) { BTreeSet::new() } else { self.open_keys(key) };
+        Place { key, need, rank, priority, open, ended: BTreeSet::new(), steps: 0 }
+    }
+
+    /// How many jobs go first, of those that the workers could take which could take this one.
+    pub(super) fn ahead(&self, mine: &Place<'_>, seen: &[Seen<'_>]) -> usize {
+        let could: Vec<&Session> =
+            seen.iter().take(WORKERS_TRIED).filter(|seen| seen.lacks.is_empty()).map(|seen| &*seen.session).collect();
+        let could = |need: &Need| could.iter().any(|session| is_able(session, need, &self.terms.pools));
+        self.queue.before(mine.rank, could, AHEAD_MAX).len()
+    }
+
+    /// For a queued job.
+    pub(super) fn remedies(&self, mine: &Place<'_>, seen: &[Seen<'_>]) -> Vec<Remedy> {
+        let mut found = self.remedies_there(mine, seen);
+        found.retain(|remedy| !remedy.steps.is_empty());
+        found.truncate(REMEDIES_MAX);
+        found.extend(self.join(mine));
+        found
+    }
+
+    /// For a job that waits for others: first what they wait for, then what it lacks itself.
+    pub(super) fn remedies_with_needs(&self, mut mine: Place<'_>, seen: &[Seen<'_>]) -> Vec<Remedy> {
+        let Some(first) = self.towards(mine.key, Remedy::default(), &mut 0) else {
+            return Vec::new();
+        };
+        (mine.ended, mine.steps) = (first.ends.clone(), first.steps.len());
+        let mut rest = self.rest(&mine, seen, &first);
+        // with room for it there already, nothing else is worth telling
+        rest.truncate(if rest.first().is_some_and(|remedy| remedy.steps.is_empty()) { 1 } else { REMEDIES_MAX });
+        rest.into_iter().map(|remedy| first.clone().and(remedy)).filter(|it| it.steps.len() <= STEPS_MAX).collect()
+    }
+
+    /// After these steps, those that end everything which a job needs; none where something of it has no remedy.
+    fn towards(&self, key: JobKey, mut steps: Remedy, tried: &mut usize) -> Option<Remedy> {
+        for row in self.open_needs(key) {
+            if steps.ends.contains(&row.key) {
+                continue;
+            }
+            steps = match row.state {
+                State::Waiting => {
+                    let needs = self.towards(row.key, steps, tried)?;
+                    self.place_after(row.key, needs, tried)?
+                }
+                State::Queued => self.place_after(row.key, steps, tried)?,
+                State::Planning | State::Offered | State::Running | State::Finished => steps,
+            };
+            steps = steps.and(self.wait(row.key));
+        }
+        Some(steps)
+    }
+
+    /// After these steps, those that get this job placed.
+    fn place_after(&self, key: JobKey, steps: Remedy, tried: &mut usize) -> Option<Remedy> {
+        *tried += 1;
+        if *tried > NEEDS_MAX {
+            return None;
+        }
+        let need = Need::of(self.job_plan(key), &self.pools_of(&self.builds[&key.build].row.project));
+        let seen = self.look_at_all(key, &need);
+        let place = Place { ended: steps.ends.clone(), steps: steps.steps.len(), ..self.waiting_place(key, &need) };
+        let least = self.rest(&place, &seen, &steps).into_iter().next()?;
+        Some(steps.and(least))
+    }
+
+    /// What is left to do after the first steps, the least first.
+    fn rest(&self, mine: &Place<'_>, seen: &[Seen<'_>], first: &Remedy) -> Vec<Remedy> {
+        let mut rest = self.remedies_there(mine, seen);
+        rest.extend(self.join(mine));
+        rest.iter_mut().for_each(|remedy| remedy.steps.retain(|step| !first.does(step)));
+        rest.sort_by_key(|remedy| remedy.steps.len());
+        rest
+    }
+
+    /// Leases of a worker, save what it may still hold of this job.
+    pub(super) fn leases_of(&self, worker: &str, key: JobKey) -> impl Iterator<Item = &Lease> {
+        self.leases.of(worker).map(|(_, lease)| lease).filter(move |lease| lease.job != key)
+    }
+
+    /// What its leases leave of a worker's whole.
+    pub(super) fn room_left(&self, session: &Session, key: JobKey) -> Resources {
+        let leases = self.leases_of(&session.worker, key);
+        leases.fold(session.description.total, |left, lease| left.minus(&self.room_of(lease.job)))
+    }
+
+    /// With the workers that are known. An empty one: it would be placed at once, were it queued.
+    fn remedies_there(&self, mine: &Place<'_>, seen: &[Seen<'_>]) -> Vec<Remedy> {
+        let able = seen.iter().take(WORKERS_TRIED).filter(|seen| seen.lacks.is_empty());
+        let mut found: Vec<Remedy> = able.filter_map(|seen| self.with(mine, seen)).collect();
+        found.sort_by_key(effort);
+        found
+    }
+
+    /// With this worker, if it can be had at all.
+    fn with(&self, mine: &Place<'_>, seen: &Seen<'_>) -> Option<Remedy> {
+        let session = &*seen.session;
+        let worker = || session.worker.clone();
+        let is_stopped = self.workers.get(&session.worker).is_some_and(|row| row.draining || !row.held.is_empty());
+        let start = Step::Start { worker: worker(), host: session.description.host.clone() };
+        let mut remedy = Remedy::default();
+        if is_stopped {
+            remedy.steps.push(Step::Resume(worker()));
+        }
+        match seen.standing {
+            Standing::Free | Standing::Busy | Standing::Offered | Standing::Drained | Standing::Held => {
+                let waits = self.until_room(mine, session, session.waiting, remedy.steps.len())?;
+                // it asks once it has ended something; where nothing is to end, it must ask already
+                let mut leases = self.leases_of(&session.worker, mine.key);
+                let has_ending = leases.any(|lease| mine.ended.contains(&lease.job));
+                if waits.steps.is_empty() && session.waiting.is_none() && !has_ending {
+                    return None;
+                }
+                Some(remedy.and(waits))
+            }
+            Standing::Away => {
+                remedy.steps.push(start);
+                let waits = self.until_room(mine, session, None, remedy.steps.len())?;
+                Some(remedy.and(waits))
+            }
+            Standing::Ending => {
+                let running = self.leases_of(&session.worker, mine.key).map(|lease| lease.job);
+                let mut remedy = running.fold(remedy, |remedy, job| remedy.and(self.wait(job)));
+                remedy.steps.push(start);
+                let fits = self.fits(mine, session, session.description.total, &remedy.ends, remedy.steps.len());
+                fits.then_some(remedy)
+            }
+            Standing::Silent | Standing::Small | Standing::Lacking => None,
+        }
+    }
+
+    /// What must end on this worker, the oldest first, for the job to have its turn there. `free`: as it says itself; `steps`: those
+    /// that it takes to have this worker.
+    fn until_room(&self, mine: &Place<'_>, session: &Session, free: Option<Resources>, steps: usize) -> Option<Remedy> {
+        let mut free = free.unwrap_or_else(|| self.room_left(session, mine.key));
+        let mut leases: Vec<&Lease> = self.leases_of(&session.worker, mine.key).collect();
+        leases.sort_by_key(|lease| (lease.state == LeaseState::Offered, lease.attempt.started));
+        // what ends anyway leaves its room
+        let (ending, staying): (Vec<&Lease>, Vec<&Lease>) =
+            leases.into_iter().partition(|lease| mine.ended.contains(&lease.job));
+        for lease in ending {
+            free = plus(&free, &self.room_of(lease.job));
+        }
+        let mut waits = Remedy::default();
+        let mut staying = staying.into_iter();
+        while !self.fits(mine, session, free, &waits.ends, steps + waits.steps.len()) {
+            let job = staying.next()?.job;
+            free = plus(&free, &self.room_of(job));
+            waits = waits.and(self.wait(job));
+        }
+        Some(waits)
+    }
+
+    fn wait(&self, job: JobKey) -> Remedy {
+        Remedy { steps: vec![Step::Wait(self.selector(job))], ends: BTreeSet::from([job]) }
+    }
+
+    /// Whether this much room on a worker is enough for what goes first there, and then for the job. `ended`: what ends for it,
+    /// in so many `steps` of its own.
+    fn fits(
+        &self,
+        mine: &Place<'_>,
+        session: &Session,
+        mut free: Resources,
+        ended: &BTreeSet<JobKey>,
+        steps: usize,
+    ) -> bool {
+        // between two steps the room that the first one makes is taken by whatever fits, and be it last in the queue
+        let is_slow = mine.steps + steps > 1;
+        let able = |need: &Need| is_able(session, need, &self.terms.pools);
+        // but of those that need the same, none passes another
+        let like_mine = self.queue.before(mine.rank, |need| need == mine.need && able(need), AHEAD_MAX);
+        let last = if is_slow { LAST } else { mine.rank };
+        let others = self.queue.before(last, |need| need != mine.need && able(need), AHEAD_MAX);
+        if like_mine.len().max(others.len()) >= AHEAD_MAX {
+            return false;
+        }
+        let queued = like_mine.into_iter().chain(others).map(|need| need.room);
+        let released = self.released(mine, session.waiting, ended, is_slow).into_iter();
+        for room in queued.chain(released.filter(able).map(|need| need.room)) {
+            if free.holds(&room) {
+                free = free.minus(&room);
+            }
+        }
+        free.holds(&mine.need.room)
+    }
+
+    /// What waits for jobs that end, and so may go first. `asked`: the room with which a worker asks now.
+    fn released(
+        &self,
+        mine: &Place<'_>,
+        asked: Option<Resources>,
+        ended: &BTreeSet<JobKey>,
+        is_slow: bool,
+    ) -> Vec<Need> {
+        let ended: BTreeSet<JobKey> = ended.union(&mine.ended).copied().collect();
+        let builds: BTreeSet<BuildId> = ended.iter().map(|job| job.build).collect();
+        let mut released = Vec::new();
+        for build in builds.iter().filter_map(|id| self.builds.get(id)) {
+            let pools = self.pools_of(&build.row.project);
+            let waiting = build.jobs.iter().map(|job| &job.row).filter(|row| row.state == State::Waiting);
+            for key in waiting.map(|row| row.key).filter(|key| *key != mine.key && !ended.contains(key)) {
+                let open = self.open_keys(key);
+                let need = Need::of(self.job_plan(key), &pools);
+                let goes_first = is_slow && mine.open.is_empty() || self.may_go_first(mine, key, &open, &need, asked);
+                if open.is_subset(&ended) && goes_first {
+                    released.push(need);
+                }
+            }
+        }
+        released
+    }
+
+    fn may_go_first(
+        &self,
+        mine: &Place<'_>,
+        other: JobKey,
+        open: &BTreeSet<JobKey>,
+        need: &Need,
+        asked: Option<Resources>,
+    ) -> bool {
+        // it is offered to whoever asks with room for it, though this job came first and is too large for that
+        let slips_in = asked.is_some_and(|free| free.holds(&need.room) && !free.holds(&mine.need.room));
+        let comes_later = mine.open.is_subset(open) && (mine.open.is_empty() || other > mine.key);
+        slips_in || !comes_later || self.job_plan(other).priority > mine.priority
+    }
+
+    /// A new worker, made to measure.
+    fn join(&self, mine: &Place<'_>) -> Option<Remedy> {
+        let wanted = mine.need.pools.iter().find_map(|pool| self.wanted(mine.need, pool))?;
+        let mut session = imagined(&wanted);
+        // with room for those that go first it may be large enough for still others
+        session.description.total = Resources { slots: u16::MAX, cpus_milli: u32::MAX, memory: u64::MAX };
+        let able = |need: &Need| is_able(&session, need, &self.terms.pools);
+        let before = self.queue.before(mine.rank, able, AHEAD_MAX);
+        if before.len() >= AHEAD_MAX {
+            return None;
+        }
+        let queued = before.into_iter().map(|need| need.room);
+        // it asks from the start, with all its room
+        let released =
+            self.released(mine, None, &BTreeSet::new(), false).into_iter().filter(able).map(|need| need.room);
+        let room = queued.chain(released).fold(wanted.room, |sum, room| plus(&sum, &room));
+        Some(Remedy { steps: vec![Step::Join(Wanted { room, ..wanted })], ..Remedy::default() })
+    }
+
+    /// Whether any worker could take such a job, be it there or not.
+    pub(super) fn can_be_met(&self, need: &Need) -> bool {
+        need.pools.iter().any(|pool| self.wanted(need, pool).is_some())
+    }
+
+    /// What a worker of this pool must be for such a job; none where no worker can be that.
+    fn wanted(&self, need: &Need, pool: &str) -> Option<Wanted> {
+        let of_pool = self.terms.pools.get(pool).map(|terms| terms.wants.as_slice()).unwrap_or_default();
+        let mut wanted = Wanted {
+            pool: pool.to_owned(),
+            platform: need.on.clone(),
+            room: Resources { slots: 1, ..need.room },
+            labels: Vec::new(),
+        };
+        let mut labels = BTreeMap::new();
+        for want in need.want.iter().map(String::as_str).chain(of_pool.iter().map(String::as_str)) {
+            if want.contains(">=") {
+                let least = least(want)?;
+                wanted.room.cpus_milli = wanted.room.cpus_milli.max(least.cpus_milli);
+                wanted.room.memory = wanted.room.memory.max(least.memory);
+                continue;
+            }
+            let (name, value) = want.split_once('=').map_or((want, None), |(name, value)| (name, Some(value.trim())));
+            match (name.trim(), value) {
+                ("platform", Some(value)) => wanted.platform = value.to_owned(),
+                ("platform", None) => {}
+                (name, Some(value)) => drop(labels.insert(name.to_owned(), value.to_owned())),
+                (name, None) => drop(labels.entry(name.to_owned()).or_insert_with(|| "yes".to_owned())),
+            }
+        }
+        wanted.labels = labels.into_iter().collect();
+        // `*` in a grant is what the worker says, and no value
+        let is_real = wanted.labels.iter().all(|(_, value)| value != "*");
+        (is_real && is_able(&imagined(&wanted), need, &self.terms.pools)).then_some(wanted)
+    }
+
+    fn open_keys(&self, key: JobKey) -> BTreeSet<JobKey> {
+        self.open_needs(key).map(|row| row.key).collect()
+    }
+
+    fn room_of(&self, job: JobKey) -> Resources {
+        let plan = self.job_plan(job);
+        Resources { slots: 1, cpus_milli: plan.cpus_milli, memory: plan.memory }
+    }
+}
+
+/// Waiting comes after what one can do oneself.
+fn effort(remedy: &Remedy) -> (usize, usize) {
+    let waits = remedy.steps.iter().filter(|step| matches!(step, Step::Wait(_))).count();
+    (waits, remedy.steps.len())
+}
+
+fn plus(a: &Resources, b: &Resources) -> Resources {
+    Resources {
+        slots: a.slots.saturating_add(b.slots),
+        cpus_milli: a.cpus_milli.saturating_add(b.cpus_milli),
+        memory: a.memory.saturating_add(b.memory),
+    }
+}
+
+/// The session that such a worker would have.
+fn imagined(wanted: &Wanted) -> Session {
+    let mut labels: BTreeMap<String, String> = BTreeMap::from([("platform".to_owned(), wanted.platform.clone())]);
+    labels.extend(wanted.labels.iter().cloned());
+    let description = Description { platform: wanted.platform.clone(), total: wanted.room, ..Description::default() };
+    Session {
+        worker: String::new(),
+        grant: GrantId(0),
+        instance: [0; 16],
+        description,
+        labels,
+        pools: BTreeSet::from([wanted.pool.clone()]),
+        waiting: Some(wanted.room),
+        draining: false,
+        since: Time(0),
+        opened: (Time(0), Opening::Connected),
+    }
+}

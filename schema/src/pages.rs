@@ -1,0 +1,51 @@
+//! What a program tells a shell and `man` of itself, made from its arguments as they are declared.
+
+use clap::Command;
+pub use clap_complete::Shell;
+use clap_mangen::Man;
+use std::io;
+use std::path::Path;
+
+/// The script that completes this program in a shell.
+pub fn completions(mut program: Command, shell: Shell) -> String {
+    let name = program.get_name().to_owned();
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut program, name, &mut script);
+    String::from_utf8_lossy(&script).into_owned()
+}
+
+/// The page of a program, as roff. `section`: "1", or one that begins with it, as "1guild": so `guild worker` and the program
+/// `guild-worker` have pages beside each other.
+pub fn page(mut program: Command, section: &str) -> io::Result<String> {
+    program.build();
+    render(&program, section)
+}
+
+/// Writes the pages of a program and of all its commands that are not hidden into a directory, which is made; answers how
+/// many.
+pub fn write_all(mut program: Command, section: &str, dir: &Path) -> io::Result<usize> {
+    program.build();
+    std::fs::create_dir_all(dir)?;
+    write_below(&program, section, dir)
+}
+
+fn write_below(command: &Command, section: &str, dir: &Path) -> io::Result<usize> {
+    let name = command.get_display_name().unwrap_or(command.get_name());
+    std::fs::write(dir.join(format!("{name}.{section}")), render(command, section)?)?;
+    let mut count = 1;
+    for inner in shown(command) {
+        count += write_below(inner, section, dir)?;
+    }
+    Ok(count)
+}
+
+/// Without that which only repeats what `--help` says.
+fn shown(command: &Command) -> impl Iterator<Item = &Command> {
+    command.get_subcommands().filter(|inner| !inner.is_hide_set() && inner.get_name() != "help")
+}
+
+fn render(command: &Command, section: &str) -> io::Result<String> {
+    let mut roff = Vec::new();
+    Man::new(command.clone()).section(section).render(&mut roff)?;
+    Ok(String::from_utf8_lossy(&roff).into_owned())
+}

@@ -1,0 +1,407 @@
+//! Why jobs wait, through the public API. Twenty random jobs wait for reasons of nine kinds; what is told to be done is done as a
+//! person would do it, and each is placed. And what the manual shows is what is said.
+
+use client::explanation::{Act, Explanation, Remedy, Step};
+use schema::identity::Identity;
+use schema::sturdy_ref::SturdyRef;
+use schema::values::{Assignment, Description, GrantKind, Outcome, Resources, State, What};
+use schema::worker_capnp::lease;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
+use support::guild::{House, Played, run, work};
+use support::seed::{Random, with_seeds};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+const ONE: Resources = Resources { slots: 1, cpus_milli: 4_000, memory: 4 << 30 };
+const LINUX: &str = "linux-x86_64";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Label,
+    Platform,
+    Pool,
+    Room,
+    Busy,
+    Drained,
+    Held,
+    Away,
+    Needs,
+}
+
+const KINDS: [Kind; 9] = [
+    Kind::Label,
+    Kind::Platform,
+    Kind::Pool,
+    Kind::Room,
+    Kind::Busy,
+    Kind::Drained,
+    Kind::Held,
+    Kind::Away,
+    Kind::Needs,
+];
+const ROUNDS: usize = 20;
+
+#[test]
+fn what_is_told_to_be_done_places_the_job() {
+    with_seeds("what_is_told_to_be_done_places_the_job", 1, |seed| {
+        run(async move {
+            let mut random = Random::new(seed);
+            let mut crew = Crew::new().await;
+            for round in 0..ROUNDS {
+                // each kind twice, then any
+                let kind = KINDS.get(round % 10).copied().unwrap_or_else(|| KINDS[random.below(KINDS.len())]);
+                let told = crew.make_wait(kind, &mut random).await;
+                let remedy = random.pick(&told.remedies).unwrap_or_else(|| panic!("{kind:?} has no remedy: {told:?}"));
+                crew.apply(remedy).await;
+                let begun = std::time::Instant::now();
+                crew.await_state("test", |state| matches!(state, State::Running | State::Finished)).await;
+                println!("{kind:?}: {}: {} ({:?})", told.text, remedy.text, begun.elapsed());
+                crew.clear().await;
+            }
+        });
+    });
+}
+
+#[test]
+fn the_manual_shows_what_is_said() {
+    run(async {
+        let mut crew = Crew::new().await;
+        let mut shown = Vec::new();
+        crew.join("anvil", What::default(), LINUX, ONE).await;
+        crew.submit("[job.test]\nrun = \"true\"\nwant = [\"gpu\"]\n").await;
+        shown.push(crew.text("test").await);
+        crew.house.guild.cancel("demo", crew.build, "", "").await.unwrap();
+
+        crew.house.guild.hold("anvil", "its disk is being changed").await.unwrap();
+        crew.submit("[job.test]\nrun = \"true\"\n").await;
+        shown.push(crew.text("test").await);
+        crew.house.guild.drain("anvil", false).await.unwrap();
+        crew.house.guild.hold("anvil", "").await.unwrap();
+        crew.await_state("test", |state| state == State::Running).await;
+        crew.finish_all().await;
+        crew.await_state("test", |state| state == State::Finished).await;
+        shown.push(crew.text("test").await);
+
+        crew.submit("[job.lint]\nrun = \"true\"\n[job.test]\nrun = \"true\"\n").await;
+        crew.await_state("lint", |state| state == State::Running).await;
+        crew.explained("busy").await;
+        shown.push(crew.text("test").await);
+
+        let manual = steady(include_str!("../../docs/waiting.md"));
+        let missing: Vec<&String> = shown.iter().filter(|text| !manual.contains(&steady(text))).collect();
+        let missing: String = missing.into_iter().map(|text| format!("{text}\n")).collect();
+        assert!(missing.is_empty(), "docs/waiting.md does not show\n{missing}");
+        assert_eq!(manual.matches("$ guild explain ").count(), shown.len(), "each example is one of these");
+    });
+}
+
+#[test]
+fn what_did_not_run_says_why() {
+    run(async {
+        let mut crew = Crew::new().await;
+        crew.join("anvil", What::default(), LINUX, Resources { slots: 2, ..ONE }).await;
+        crew.submit(
+            "[job.bad]\nrun = \"false\"\n[job.good]\nrun = \"true\"\n[job.after]\nrun = \"true\"\nneeds = [\"bad\"]\n\
+             [job.never]\nrun = \"true\"\nwhen = { branch = \"other\" }\n",
+        )
+        .await;
+        let selector = format!("demo/{}", crew.build);
+        crew.end(&format!("{selector}/bad"), Outcome::Failed).await;
+        crew.end(&format!("{selector}/good"), Outcome::Succeeded).await;
+        crew.await_state("good", |state| state == State::Finished).await;
+        let told = crew.explain("after").await;
+        assert_eq!((told.kind.as_str(), told.text.as_str()), ("need", "needs bad, which failed"));
+        assert_eq!(
+            told.hints,
+            [format!("`guild retry {selector} --failed` runs again what failed, and what needs it")]
+        );
+        let told = crew.explain("never").await;
+        assert_eq!((told.kind.as_str(), told.text.as_str()), ("when", "when: main is not branch other"));
+        let told = crew.explain("good").await;
+        assert_eq!((told.kind.as_str(), told.text.as_str(), told.attempts.len()), ("ran", "ran on anvil", 1));
+        assert_eq!((told.attempts[0].because.as_str(), told.attempts[0].able), ("only", 1));
+
+        let again = client::Again::Failed;
+        let retried = crew.house.guild.retry("demo", crew.build, &again).await.unwrap();
+        crew.build = retried;
+        let told = crew.explain("good").await;
+        let expected = format!("not repeated by this retry: it ran in {selector}");
+        assert_eq!((told.kind.as_str(), told.text, told.attempts.len()), ("carried", expected, 1));
+        let refused = crew.house.guild.explain("demo", crew.build, "nothing").await.unwrap_err();
+        assert_eq!(refused.exit_code(), 7);
+    });
+}
+
+/// Without what differs from run to run: "N s" for each number of seconds.
+fn steady(text: &str) -> String {
+    let mut words: Vec<&str> = text.split(' ').collect();
+    for index in 1..words.len() {
+        if words[index].split(['\n', ',', ';']).next() == Some("s") {
+            words[index - 1] = "N";
+        }
+    }
+    words.join(" ")
+}
+
+/// What a worker runs.
+type Running = Rc<RefCell<Vec<(Assignment, lease::Client)>>>;
+
+/// A worker that asks for work while it has room, and accepts what it is offered; its jobs end when the test says so.
+struct Hand {
+    description: Description,
+    /// None: it is away.
+    present: Option<(Rc<Played>, JoinHandle<()>)>,
+    credential: Option<(SturdyRef, Identity)>,
+    running: Running,
+    changed: Rc<Notify>,
+}
+
+struct Crew {
+    house: House,
+    hands: BTreeMap<String, Hand>,
+    /// Number of the newest build.
+    build: u32,
+    named: u32,
+}
+
+impl Crew {
+    async fn new() -> Crew {
+        // its first commit is wanted by nobody
+        let house = House::open("version = 1\n[trigger]\npush = [\"none\"]\n[job.none]\nrun = \"true\"\n").await;
+        let mut crew = Crew { house, hands: BTreeMap::new(), build: 0, named: 0 };
+        crew.await_build(1).await;
+        crew
+    }
+
+    /// A job `test` that waits for such a reason; answers what is told of it.
+    async fn make_wait(&mut self, kind: Kind, random: &mut Random) -> Explanation {
+        let name = self.new_name();
+        let pools = if kind == Kind::Pool { BTreeSet::from(["other".to_owned()]) } else { BTreeSet::new() };
+        self.join(&name, What { pools, ..What::default() }, LINUX, ONE).await;
+        let guild = self.house.guild.clone();
+        match kind {
+            Kind::Drained => guild.drain(&name, true).await.unwrap(),
+            Kind::Held => guild.hold(&name, "its disk").await.unwrap(),
+            Kind::Away => self.lose(&name).await,
+            Kind::Label | Kind::Platform | Kind::Pool | Kind::Room | Kind::Busy | Kind::Needs => {}
+        }
+        let wants = ["gpu", "python=3.14", "memory>=64GiB"];
+        let (before, more) = match kind {
+            Kind::Label => ("", format!("want = [{:?}]", wants[random.below(wants.len())])),
+            Kind::Platform => ("", "on = \"windows-x86_64\"".to_owned()),
+            Kind::Room => ("", format!("cpus = {}", 5 + random.below(60))),
+            Kind::Busy => ("[job.first]\nrun = \"true\"\n", String::new()),
+            Kind::Needs => ("[job.first]\nrun = \"true\"\n", "needs = [\"first\"]".to_owned()),
+            Kind::Pool | Kind::Drained | Kind::Held | Kind::Away => ("", String::new()),
+        };
+        self.submit(&format!("{before}[job.test]\nrun = \"true\"\n{more}\n")).await;
+        let expected = match kind {
+            Kind::Label => "label",
+            Kind::Platform => "platform",
+            Kind::Pool => "pool",
+            Kind::Room => "room",
+            Kind::Busy => "busy",
+            Kind::Drained | Kind::Held => "stopped",
+            Kind::Away => "away",
+            Kind::Needs => "needs",
+        };
+        if kind == Kind::Busy || kind == Kind::Needs {
+            self.await_state("first", |state| state == State::Running).await;
+        }
+        let told = self.explained(expected).await;
+        let queue = guild.queue().await.unwrap();
+        match kind {
+            Kind::Needs => assert!(queue.is_empty(), "it is not in the queue yet: {queue:?}"),
+            _ => assert_eq!((queue.len(), queue[0].kind.as_str()), (1, expected), "{queue:?}"),
+        }
+        told
+    }
+
+    async fn apply(&mut self, remedy: &Remedy) {
+        for step in &remedy.steps {
+            let guild = self.house.guild.clone();
+            match step.act {
+                Act::Wait => self.finish(&step.object).await,
+                Act::Resume => {
+                    guild.drain(&step.object, false).await.unwrap();
+                    guild.hold(&step.object, "").await.unwrap();
+                }
+                Act::Start => self.start(&step.object).await,
+                Act::Join => self.join_as(step).await,
+                Act::Other => panic!("a step that this version does not know: {step:?}"),
+            }
+        }
+    }
+
+    async fn join_as(&mut self, step: &Step) {
+        let name = self.new_name();
+        let pools = BTreeSet::from([step.pool.clone()]);
+        let what = What { pools, labels: step.labels.clone(), ..What::default() };
+        let platform = if step.platform.is_empty() { LINUX } else { &step.platform };
+        self.join(&name, what, platform, step.room).await;
+    }
+
+    async fn join(&mut self, name: &str, what: What, platform: &str, total: Resources) {
+        let credential = self.house.enroll(GrantKind::Worker, name, what).await;
+        let description = Description { platform: platform.to_owned(), total, ..Description::default() };
+        let (running, changed) = (Running::default(), Rc::new(Notify::new()));
+        let hand = Hand { description, present: None, credential: Some(credential), running, changed };
+        self.hands.insert(name.to_owned(), hand);
+        self.start(name).await;
+    }
+
+    async fn start(&mut self, name: &str) {
+        let hand = self.hands.get_mut(name).unwrap();
+        let tokens = hand.running.borrow().iter().map(|(assignment, _)| assignment.token).collect();
+        let credential = hand.credential.take().unwrap();
+        let played = Rc::new(Played::attach_as(credential, tokens, &hand.description).await);
+        let asking = ask(played.clone(), hand.description.total, hand.running.clone(), hand.changed.clone());
+        hand.present = Some((played, tokio::task::spawn_local(asking)));
+    }
+
+    async fn lose(&mut self, name: &str) {
+        let hand = self.hands.get_mut(name).unwrap();
+        let (played, asking) = hand.present.take().unwrap();
+        asking.abort();
+        assert!(asking.await.is_err(), "it asks for ever");
+        let Played { credential, .. } = Rc::into_inner(played).unwrap();
+        hand.credential = Some(credential);
+        for _ in 0..400 {
+            let workers = self.house.guild.workers().await.unwrap();
+            if workers.iter().any(|worker| worker.name == name && !worker.connected) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("{name} is never missed");
+    }
+
+    async fn finish(&self, selector: &str) {
+        self.end(selector, Outcome::Succeeded).await;
+    }
+
+    /// The job of this selector ends; it may take its time to begin.
+    async fn end(&self, selector: &str, outcome: Outcome) {
+        for _ in 0..400 {
+            for hand in self.hands.values() {
+                let is_it =
+                    |(it, _): &(Assignment, _)| format!("{}/{}/{}", it.project, it.build, it.job.name) == selector;
+                let found = hand.running.borrow().iter().position(is_it);
+                if let Some(index) = found {
+                    let (_, lease) = hand.running.borrow_mut().remove(index);
+                    work(&lease, b"", outcome).await;
+                    hand.changed.notify_one();
+                    return;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("{selector} runs nowhere");
+    }
+
+    async fn finish_all(&mut self) {
+        for hand in self.hands.values() {
+            let leases: Vec<_> = hand.running.borrow_mut().drain(..).collect();
+            for (_, lease) in leases {
+                work(&lease, b"", Outcome::Succeeded).await;
+            }
+            hand.changed.notify_one();
+        }
+    }
+
+    /// Everything ends, and everybody goes.
+    async fn clear(&mut self) {
+        while self.house.guild.build("demo", self.build).await.unwrap().state != State::Finished {
+            self.finish_all().await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let names: Vec<String> = self.hands.keys().cloned().collect();
+        for name in names {
+            if self.hands[&name].present.is_some() {
+                self.lose(&name).await;
+            }
+            self.house.guild.forget(&name).await.unwrap();
+            self.hands.remove(&name);
+        }
+    }
+
+    async fn submit(&mut self, jobs: &str) {
+        let text = format!("version = 1\n# {}\n{jobs}", self.build);
+        self.house.repo.commit("guild.toml", &text, "jobs");
+        self.await_build(self.build + 1).await;
+    }
+
+    /// Until the build is planned.
+    async fn await_build(&mut self, number: u32) {
+        for _ in 0..2_000 {
+            if let Ok(build) = self.house.guild.build("demo", number).await
+                && build.state != State::Planning
+            {
+                self.build = number;
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("there is never a build {number}");
+    }
+
+    async fn await_state(&self, job: &str, is_right: impl Fn(State) -> bool) {
+        for _ in 0..2_000 {
+            let build = self.house.guild.build("demo", self.build).await.unwrap();
+            if build.job(job).is_some_and(|job| is_right(job.state)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("{job}: {:?}", self.explain(job).await);
+    }
+
+    async fn explain(&self, job: &str) -> Explanation {
+        self.house.guild.explain("demo", self.build, job).await.unwrap()
+    }
+
+    /// What is told of `test`, once it is of this kind.
+    async fn explained(&self, kind: &str) -> Explanation {
+        for _ in 0..400 {
+            let told = self.explain("test").await;
+            if told.kind == kind {
+                return told;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("never {kind}: {:?}", self.explain("test").await);
+    }
+
+    /// As `guild explain` shows it on a terminal, two minutes later.
+    async fn text(&self, job: &str) -> String {
+        let build = self.house.guild.build("demo", self.build).await.unwrap();
+        let told = self.explain(job).await;
+        let lines = told.lines(&build, build.job(job).unwrap(), |_| "2m ago".to_owned());
+        let lines = lines.into_iter().map(|(label, text)| format!("{label:<10}{text}\n"));
+        format!("$ guild explain demo/{}/{job}\n{}", self.build, lines.collect::<String>())
+    }
+
+    fn new_name(&mut self) -> String {
+        self.named += 1;
+        format!("w{}", self.named)
+    }
+}
+
+async fn ask(played: Rc<Played>, total: Resources, running: Running, changed: Rc<Notify>) {
+    loop {
+        let used = |free: Resources, (it, _): &(Assignment, lease::Client)| {
+            free.minus(&Resources { slots: 1, cpus_milli: it.job.cpus_milli, memory: it.job.memory })
+        };
+        let free = running.borrow().iter().fold(total, used);
+        if free.slots == 0 {
+            changed.notified().await;
+            continue;
+        }
+        let (assignment, lease) = played.take_with(free).await;
+        lease.accept_request().send().promise.await.unwrap();
+        running.borrow_mut().push((assignment, lease));
+    }
+}

@@ -1,0 +1,392 @@
+//! Every remedy that is told of a waiting job gets that job placed. Random halls of workers and jobs are made twice from the same
+//! seed: in one a job is asked about, in the other one of its remedies is applied, and the job must run.
+
+use master::coordinator::placed::Because;
+use master::coordinator::record::{BuildId, GrantId, JobKey, LeaseToken, Loaded, RequestId};
+use master::coordinator::why::{Explanation, Remedy, Step};
+use master::coordinator::{
+    Coordinator, Effect, GrantOrder, Planned, PoolTerms, ProjectTerms, ROOT, Request, SessionId, Terms,
+};
+use schema::sturdy_ref::Fingerprint;
+use schema::values::{Change, Description, GrantKind, JobPlan, Outcome, Plan, Resources, State, Time, Trust, What};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use support::hall::step;
+use support::ledger::Ledger;
+use support::seed::{Random, with_seeds};
+
+const PLATFORMS: [&str; 2] = ["linux-x86_64", "linux-aarch64"];
+const LABELS: [(&str, &str); 3] = [("gpu", "yes"), ("gpu", "old"), ("disk", "fast")];
+const WANTS: [&str; 6] = ["gpu", "gpu=yes", "gpu=new", "disk", "cpus>=4", "memory>=2GiB"];
+
+#[test]
+fn each_remedy_places_its_job() {
+    let kinds: RefCell<BTreeMap<&'static str, u32>> = RefCell::default();
+    let kinds = std::panic::AssertUnwindSafe(&kinds);
+    with_seeds("each_remedy_places_its_job", 150, |seed| {
+        let waiting = Floor::new(seed).waiting();
+        for (job, told) in &waiting {
+            *kinds.borrow_mut().entry(told.why.kind()).or_default() += 1;
+            assert!(!told.remedies.is_empty(), "{job:?} waits for ever: {told:?}");
+            for remedy in &told.remedies {
+                let mut floor = Floor::new(seed);
+                floor.apply(remedy);
+                let state = floor.ledger.jobs[job].state;
+                let is_placed = matches!(state, State::Running | State::Finished);
+                assert!(is_placed, "`{}` left {job:?} {state}: {told:#?}\n{}", remedy.text(), floor.it.dump());
+            }
+        }
+    });
+    println!("{:?}", kinds.borrow());
+}
+
+/// What a request that no worker can meet is told: no remedy, and why.
+#[test]
+fn what_nobody_can_have_has_no_remedy() {
+    let mut floor = Floor::empty();
+    floor.submit(vec![JobPlan { want: vec!["licences>=3".to_owned()], ..plan("odd") }]);
+    let (_, told) = floor.waiting().pop().expect("it waits");
+    assert_eq!(told.remedies, []);
+    assert!(told.hints.iter().any(|hint| hint.contains("only memory and cpus")), "{:?}", told.hints);
+    floor.submit(vec![JobPlan { want: vec!["gpu=old".to_owned(), "gpu=new".to_owned()], ..plan("torn") }]);
+    let (_, told) = floor.waiting().pop().expect("it waits");
+    assert_eq!(told.remedies, []);
+    assert!(told.hints.iter().any(|hint| hint.contains("contradict")), "{:?}", told.hints);
+}
+
+/// Each attempt keeps why it went where it went, and what its job waited for.
+#[test]
+fn an_attempt_keeps_why_it_is_there() {
+    let mut floor = Floor::empty();
+    let placed = |floor: &Floor, build: u64| {
+        let job = JobKey { build: BuildId(build), index: 0 };
+        let attempt = &floor.ledger.attempts[&(job, floor.ledger.jobs[&job].attempt)];
+        let placed = attempt.placed.clone().expect("it is recorded");
+        (attempt.worker.clone(), placed.because, placed.able, placed.free, placed.waited_text(&attempt.worker))
+    };
+    let one_job = |floor: &mut Floor| floor.submit_of("p", vec![plan("run")]);
+    let nothing = String::new;
+
+    one_job(&mut floor);
+    floor.now = Time(floor.now.0 + 5);
+    floor.join("w0");
+    assert_eq!(placed(&floor, 1), ("w0".to_owned(), Because::Only, 1, 1, "w0 to connect".to_owned()));
+
+    one_job(&mut floor);
+    floor.now = Time(floor.now.0 + 5);
+    floor.finish("p/1/run");
+    floor.settle();
+    assert_eq!(placed(&floor, 2), ("w0".to_owned(), Because::Only, 1, 1, "w0 to end p/1/run".to_owned()));
+    floor.finish("p/2/run");
+
+    one_job(&mut floor);
+    assert_eq!(placed(&floor, 3), ("w0".to_owned(), Because::Only, 1, 1, nothing()));
+    floor.join("w1");
+    one_job(&mut floor);
+    assert_eq!(placed(&floor, 4), ("w1".to_owned(), Because::OnlyFree, 2, 1, nothing()));
+
+    one_job(&mut floor);
+    floor.finish("p/4/run");
+    floor.settle();
+    assert_eq!(placed(&floor, 5), ("w1".to_owned(), Because::Asked, 2, 1, "w1 to end p/4/run".to_owned()));
+    floor.finish("p/3/run");
+    floor.finish("p/5/run");
+    one_job(&mut floor);
+    assert_eq!(placed(&floor, 6), ("w0".to_owned(), Because::ConnectedLongest, 2, 2, nothing()));
+
+    floor.finish("p/6/run");
+    for worker in ["w0", "w1"] {
+        let request = floor.request();
+        floor.it.hold(floor.now, request, worker, "test").expect("it is known");
+    }
+    one_job(&mut floor);
+    floor.now = Time(floor.now.0 + 5);
+    floor.apply(&Remedy { steps: vec![Step::Resume("w1".to_owned())], ..Remedy::default() });
+    assert_eq!(placed(&floor, 7), ("w1".to_owned(), Because::Asked, 2, 1, "w1 to be resumed".to_owned()));
+}
+
+/// A worker as it behaves: it asks while it has room, and takes what it is offered.
+struct Hand {
+    name: String,
+    grant: GrantId,
+    description: Description,
+    session: Option<SessionId>,
+    /// It is connected and never asks.
+    is_silent: bool,
+    running: BTreeMap<LeaseToken, Resources>,
+}
+
+/// Workers and jobs, settled: nobody who asks has anything left to take.
+struct Floor {
+    now: Time,
+    it: Coordinator,
+    ledger: Ledger,
+    hands: Vec<Hand>,
+    requests: u64,
+}
+
+impl Floor {
+    fn empty() -> Floor {
+        let now = Time(1_000_000);
+        let pools = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        let mut terms = Terms::default();
+        terms.projects.insert("p".to_owned(), ProjectTerms { pools: pools(&["a", "b"]) });
+        terms.projects.insert("q".to_owned(), ProjectTerms { pools: pools(&["c"]) });
+        terms.pools.insert("b".to_owned(), PoolTerms { wants: vec!["disk=fast".to_owned()], lease: None });
+        let it = Coordinator::load(now, terms, Loaded::default(), [3; 32]);
+        let mut floor = Floor { now, it, ledger: Ledger::default(), hands: Vec::new(), requests: 0 };
+        floor.it.found(now);
+        floor
+    }
+
+    fn new(seed: u64) -> Floor {
+        let mut random = Random::new(seed);
+        let mut floor = Floor::empty();
+        for number in 0..random.below(5) {
+            let hand = floor.random_hand(&mut random, number);
+            floor.hands.push(hand);
+            if random.chance(80) {
+                floor.attach(number);
+            }
+        }
+        for _ in 0..1 + random.below(3) {
+            let jobs = random_jobs(&mut random);
+            floor.submit(jobs);
+        }
+        for number in 0..floor.hands.len() {
+            floor.trouble(&mut random, number);
+        }
+        for _ in 0..random.below(3) {
+            let jobs = random_jobs(&mut random);
+            floor.submit(jobs);
+        }
+        floor
+    }
+
+    fn random_hand(&mut self, random: &mut Random, number: usize) -> Hand {
+        let pools = ["a", "b", "c"].into_iter().filter(|_| random.chance(50)).map(str::to_owned).collect();
+        let labels = LABELS.into_iter().filter(|_| random.chance(30));
+        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let total = Resources {
+            slots: 1 + random.below(3) as u16,
+            cpus_milli: 1_000 * (1 + random.below(6) as u32),
+            memory: (1 + random.below(4) as u64) << 30,
+        };
+        let platform = PLATFORMS[random.below(2)].to_owned();
+        let name = format!("w{number}");
+        let grant = self.enroll(&name, What { pools, labels, ..What::default() });
+        let description = Description { platform, total, ..Description::default() };
+        // known to the master, whether it is there later or not
+        Hand { name, grant, description, session: None, is_silent: random.chance(10), running: BTreeMap::new() }
+    }
+
+    /// One of the things that happen to workers.
+    fn trouble(&mut self, random: &mut Random, number: usize) {
+        let name = self.hands[number].name.clone();
+        let is_known = self.hands[number].session.is_some();
+        let request = self.request();
+        match random.below(8) {
+            0 if is_known => self.it.drain(self.now, request, &name, true).expect("it is known"),
+            1 if is_known => self.it.hold(self.now, request, &name, "its disk").expect("it is known"),
+            2 => self.lose(number),
+            3 => drop(self.hands[number].session.map(|session| self.it.drain_session(session))),
+            4 if is_known => {
+                self.it.drain(self.now, request, &name, true).expect("it is known");
+                self.lose(number);
+            }
+            _ => {}
+        }
+        self.settle();
+    }
+
+    /// Jobs that wait, and what is told of each.
+    fn waiting(&self) -> Vec<(JobKey, Explanation)> {
+        let jobs = self.ledger.jobs.values().filter(|row| matches!(row.state, State::Waiting | State::Queued));
+        jobs.map(|row| (row.key, self.it.explain(row.key.build, &row.name).expect("it is open"))).collect()
+    }
+
+    fn apply(&mut self, remedy: &Remedy) {
+        for step in &remedy.steps {
+            self.now = Time(self.now.0 + 1_000);
+            match step {
+                Step::Wait(job) => self.finish(job),
+                Step::Resume(worker) => {
+                    let (first, second) = (self.request(), self.request());
+                    self.it.drain(self.now, first, worker, false).expect("it is known");
+                    self.it.hold(self.now, second, worker, "").expect("it is known");
+                }
+                Step::Start { worker, .. } => {
+                    let number = self.hands.iter().position(|hand| hand.name == *worker).expect("it is known");
+                    self.lose(number);
+                    self.hands[number].is_silent = false;
+                    self.attach(number);
+                }
+                Step::Join(wanted) => {
+                    let number = self.hands.len();
+                    let name = format!("w{number}");
+                    let what = What {
+                        pools: BTreeSet::from([wanted.pool.clone()]),
+                        labels: wanted.labels.clone(),
+                        ..What::default()
+                    };
+                    let grant = self.enroll(&name, what);
+                    let platform = wanted.platform.clone();
+                    let description = Description { platform, total: wanted.room, ..Description::default() };
+                    let (session, running) = (None, BTreeMap::new());
+                    self.hands.push(Hand { name, grant, description, session, is_silent: false, running });
+                    self.attach(number);
+                }
+            }
+            self.settle();
+        }
+    }
+
+    fn finish(&mut self, selector: &str) {
+        let row = self.ledger.jobs.values().find(|row| self.selector(row.key) == selector).expect("it exists").clone();
+        if row.state == State::Finished {
+            return;
+        }
+        assert_eq!(row.state, State::Running, "{selector} is waited for and does not run:\n{}", self.it.dump());
+        let token = self.ledger.attempts[&(row.key, row.attempt)].token;
+        self.it.complete(self.now, token, Outcome::Succeeded, "").expect("it runs");
+        for number in 0..self.hands.len() {
+            if self.hands[number].running.remove(&token).is_some() {
+                self.ask(number);
+            }
+        }
+    }
+
+    fn selector(&self, key: JobKey) -> String {
+        let build = &self.ledger.builds[&key.build];
+        format!("{}/{}/{}", build.project, build.number, self.ledger.jobs[&key].name)
+    }
+
+    fn enroll(&mut self, name: &str, what: What) -> GrantId {
+        let request = self.request();
+        let mut secret = [0; 32];
+        secret[..8].copy_from_slice(&self.requests.to_be_bytes());
+        let order =
+            GrantOrder { kind: GrantKind::Worker, name: name.to_owned(), what, lifetime: None, join_hash: secret };
+        let grant = self.it.issue(self.now, request, order).expect("the root may issue");
+        self.it.redeem(self.now, secret, secret, Fingerprint(secret)).expect("a fresh join");
+        self.drain();
+        grant
+    }
+
+    fn attach(&mut self, number: usize) {
+        let hand = &mut self.hands[number];
+        let running: Vec<LeaseToken> = hand.running.keys().copied().collect();
+        let attached = self.it.attach(self.now, hand.grant, [1; 16], &running, hand.description.clone());
+        hand.session = Some(attached.expect("its grant is in force").0);
+        self.ask(number);
+        self.settle();
+    }
+
+    fn lose(&mut self, number: usize) {
+        if let Some(session) = self.hands[number].session.take() {
+            self.it.session_lost(self.now, session, "cut");
+            self.settle();
+        }
+    }
+
+    fn ask(&mut self, number: usize) {
+        let hand = &self.hands[number];
+        let free = hand.running.values().fold(hand.description.total, |free, used| free.minus(used));
+        if let (Some(session), false, 1..) = (hand.session, hand.is_silent, free.slots) {
+            self.it.worker_ready(self.now, session, free);
+        }
+    }
+
+    /// A worker with one slot.
+    fn join(&mut self, name: &str) {
+        let what = What { pools: BTreeSet::from(["a".to_owned()]), ..What::default() };
+        let grant = self.enroll(name, what);
+        let total = Resources { slots: 1, cpus_milli: 4_000, memory: 1 << 30 };
+        let description = Description { platform: PLATFORMS[0].to_owned(), total, ..Description::default() };
+        let (name, running) = (name.to_owned(), BTreeMap::new());
+        self.hands.push(Hand { name, grant, description, session: None, is_silent: false, running });
+        self.attach(self.hands.len() - 1);
+    }
+
+    fn submit(&mut self, jobs: Vec<JobPlan>) {
+        let project = if self.requests.is_multiple_of(3) { "q" } else { "p" };
+        self.submit_of(project, jobs);
+    }
+
+    fn submit_of(&mut self, project: &str, jobs: Vec<JobPlan>) {
+        self.requests += 1;
+        let change = Change {
+            project: project.to_owned(),
+            ref_name: "refs/heads/main".to_owned(),
+            revision: format!("{:040x}", self.requests),
+            ..Change::default()
+        };
+        let build = self.it.submit_change(self.now, ROOT, change).expect("each revision is another");
+        self.it.plan_ready(self.now, build, Planned::Plan(Plan { version: 1, jobs, trust: Trust::Trusted }));
+        self.settle();
+    }
+
+    /// Until nobody is offered anything more.
+    fn settle(&mut self) {
+        while let Some((session, token, room)) = self.drain() {
+            self.it.accept(self.now, token).expect("a fresh offer");
+            let number = self.hands.iter().position(|hand| hand.session == Some(session)).expect("it is connected");
+            self.hands[number].running.insert(token, room);
+            self.ask(number);
+        }
+        self.it.check();
+    }
+
+    /// Writes what is recorded, up to the next offer.
+    fn drain(&mut self) -> Option<(SessionId, LeaseToken, Resources)> {
+        while let Some(effect) = self.it.poll_effect() {
+            match effect {
+                Effect::Record(record) => self.ledger.write(record),
+                Effect::Offer { session, assignment } => {
+                    let job = &assignment.job;
+                    let room = Resources { slots: 1, cpus_milli: job.cpus_milli, memory: job.memory };
+                    return Some((session, LeaseToken(assignment.token), room));
+                }
+                Effect::Plan { .. }
+                | Effect::Cancel { .. }
+                | Effect::Withdraw { .. }
+                | Effect::Revoke { .. }
+                | Effect::EndSession { .. }
+                | Effect::Finished { .. } => {}
+            }
+        }
+        None
+    }
+
+    fn request(&mut self) -> Request {
+        self.requests += 1;
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&self.requests.to_be_bytes());
+        Request { id: RequestId(id), by: ROOT, body: [0; 32] }
+    }
+}
+
+fn random_jobs(random: &mut Random) -> Vec<JobPlan> {
+    let count = 1 + random.below(4);
+    let jobs = (0..count).map(|index| {
+        let needs = (0..index as u32).filter(|_| random.chance(35)).collect();
+        let mut want: Vec<String> = WANTS.into_iter().filter(|_| random.chance(12)).map(str::to_owned).collect();
+        if want.iter().any(|want| want == "gpu=yes") {
+            want.retain(|want| want != "gpu=new");
+        }
+        JobPlan {
+            needs,
+            want,
+            on: if random.chance(25) { PLATFORMS[random.below(2)].to_owned() } else { String::new() },
+            cpus_milli: if random.chance(40) { 1_000 * random.below(9) as u32 } else { 0 },
+            memory: if random.chance(20) { (random.below(6) as u64) << 30 } else { 0 },
+            priority: random.below(3) as i32,
+            ..plan(&format!("j{index}"))
+        }
+    });
+    jobs.collect()
+}
+
+fn plan(name: &str) -> JobPlan {
+    JobPlan { name: name.to_owned(), base: name.to_owned(), steps: vec![step("step")], ..JobPlan::default() }
+}

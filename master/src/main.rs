@@ -6,7 +6,7 @@ use master::config::{self, Config};
 use master::installation::{self, create_private};
 use master::store::Store;
 use master::up;
-use schema::pages::{self, Shell};
+use schema::manual::OfItself;
 use schema::sturdy_ref::SturdyRef;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -71,18 +71,8 @@ enum Command {
         config: PathBuf,
         file: PathBuf,
     },
-    /// Print what a shell completes this program with
-    #[command(hide = true)]
-    Completions {
-        #[arg(value_enum)]
-        shell: Shell,
-    },
-    /// Print the manual page, or write all of them into a directory
-    #[command(hide = true)]
-    Man {
-        #[arg(long, short, value_name = "DIR")]
-        output: Option<PathBuf>,
-    },
+    #[command(flatten)]
+    OfItself(OfItself),
 }
 
 fn main() -> ExitCode {
@@ -105,8 +95,7 @@ fn main() -> ExitCode {
         Command::OperatorCap { config, output } => in_runtime(operator_cap(&config, &output)),
         Command::Backup { config, file } => in_runtime(save(&config, &file)),
         Command::Restore { config, file } => in_runtime(restore(&config, &file)),
-        Command::Completions { shell } => finish(print(&pages::completions(Arguments::command(), shell))),
-        Command::Man { output } => finish(manual(output.as_deref())),
+        Command::OfItself(command) => finish(of_itself(&command)),
     }
 }
 
@@ -135,17 +124,8 @@ fn finish(done: Result<(), Failure>) -> ExitCode {
     }
 }
 
-fn manual(output: Option<&Path>) -> Result<(), Failure> {
-    match output {
-        None => print(&pages::page(Arguments::command(), "1").map_err(Failure::fault)?),
-        Some(dir) => {
-            let written = pages::write_all(Arguments::command(), "1", dir);
-            written.map(|_| ()).map_err(|error| Failure(USAGE, format!("{}: {error}", dir.display())))
-        }
-    }
-}
-
-fn print(text: &str) -> Result<(), Failure> {
+fn of_itself(command: &OfItself) -> Result<(), Failure> {
+    let text = command.tell(Arguments::command()).map_err(|why| Failure(USAGE, why))?;
     std::io::stdout().write_all(text.as_bytes()).map_err(Failure::fault)
 }
 

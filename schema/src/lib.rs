@@ -17,8 +17,8 @@ pub mod chance;
 pub mod fail_point;
 pub mod gate;
 pub mod identity;
-#[cfg(feature = "pages")]
-pub mod pages;
+#[cfg(feature = "manual")]
+pub mod manual;
 #[cfg(feature = "pipeline")]
 pub mod pipeline;
 mod private_file;

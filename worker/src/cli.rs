@@ -7,7 +7,7 @@ use crate::run::{Ended, RunError, Shutdown, run};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use schema::gateway_capnp::gateway;
 use schema::identity::Identity;
-use schema::pages::{self, Shell};
+use schema::manual::OfItself;
 use schema::sturdy_ref::{SturdyRef, Token};
 use schema::values::RefusalCode;
 use schema::vat::{self, Limits};
@@ -52,18 +52,8 @@ enum Command {
     Status,
     /// Let the running worker finish what it has, take nothing more, and end; wait for that
     Drain,
-    /// Print what a shell completes this program with
-    #[command(hide = true)]
-    Completions {
-        #[arg(value_enum)]
-        shell: Shell,
-    },
-    /// Print the manual page, or write all of them into a directory
-    #[command(hide = true)]
-    Man {
-        #[arg(long, short, value_name = "DIR")]
-        output: Option<PathBuf>,
-    },
+    #[command(flatten)]
+    OfItself(OfItself),
 }
 
 /// What went wrong, with the exit status that says so.
@@ -106,8 +96,7 @@ pub fn cli(arguments: Vec<String>) -> ExitCode {
 
 async fn execute(arguments: Arguments) -> Result<(), Failure> {
     match &arguments.command {
-        Command::Completions { shell } => return print(&pages::completions(Arguments::command(), *shell)),
-        Command::Man { output } => return manual(output.as_deref()),
+        Command::OfItself(command) => return of_itself(command),
         Command::Join { .. } | Command::Run | Command::Probe | Command::Status | Command::Drain => {}
     }
     let no_home = || Failure(USAGE, "there is no home directory: name the state directory with --state".to_owned());
@@ -119,19 +108,13 @@ async fn execute(arguments: Arguments) -> Result<(), Failure> {
         Command::Probe => probe(&config),
         Command::Status => ask(&state, "status").await,
         Command::Drain => ask(&state, "drain").await,
-        // they need no state, and were answered above
-        Command::Completions { .. } | Command::Man { .. } => Ok(()),
+        // it needs no state, and was answered above
+        Command::OfItself(_) => Ok(()),
     }
 }
 
-fn manual(output: Option<&Path>) -> Result<(), Failure> {
-    match output {
-        None => print(&pages::page(Arguments::command(), "1").map_err(Failure::fault)?),
-        Some(dir) => {
-            let written = pages::write_all(Arguments::command(), "1", dir);
-            written.map(|_| ()).map_err(|error| Failure(USAGE, format!("{}: {error}", dir.display())))
-        }
-    }
+fn of_itself(command: &OfItself) -> Result<(), Failure> {
+    print(&command.tell(Arguments::command()).map_err(|why| Failure(USAGE, why))?)
 }
 
 async fn serve(config: Config) -> Result<(), Failure> {

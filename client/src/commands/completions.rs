@@ -4,7 +4,7 @@ use crate::commands::Cli;
 use crate::here::Here;
 use clap::{Args, CommandFactory as _};
 use client::Error;
-use schema::pages::{self, Shell};
+use schema::manual::{self, Shell};
 use std::path::PathBuf;
 
 /// Of its own: `guild worker` has a page beside that of the program `guild-worker`.
@@ -25,7 +25,7 @@ pub(crate) struct Man {
 
 impl Completions {
     pub(crate) fn run(self, here: &Here) -> Result<u8, Error> {
-        here.say(&pages::completions(Cli::command(), self.shell))?;
+        here.say(&manual::completions(Cli::command(), self.shell))?;
         Ok(0)
     }
 }
@@ -33,10 +33,10 @@ impl Completions {
 impl Man {
     pub(crate) fn run(self, here: &Here) -> Result<u8, Error> {
         match self.output {
-            None => here.say(&pages::page(Cli::command(), SECTION).map_err(Error::Output)?)?,
+            None => here.say(&manual::page(Cli::command(), SECTION).map_err(Error::Output)?)?,
             Some(dir) => {
                 let count =
-                    pages::write_all(Cli::command(), SECTION, &dir).map_err(|error| Error::file(&dir, error))?;
+                    manual::write_all(Cli::command(), SECTION, &dir).map_err(|error| Error::file(&dir, error))?;
                 here.note(&format!("{count} pages in {}", dir.display()));
             }
         }

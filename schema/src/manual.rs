@@ -1,10 +1,41 @@
 //! What a program tells a shell and `man` of itself, made from its arguments as they are declared.
 
-use clap::Command;
+use clap::{Command, Subcommand};
 pub use clap_complete::Shell;
 use clap_mangen::Man;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// Commands of a program that tell of itself; to be flattened into its own.
+#[derive(Subcommand)]
+pub enum OfItself {
+    /// Print what a shell completes this program with
+    #[command(hide = true)]
+    Completions {
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Print the manual page, or write all of them into a directory
+    #[command(hide = true)]
+    Man {
+        #[arg(long, short, value_name = "DIR")]
+        output: Option<PathBuf>,
+    },
+}
+
+impl OfItself {
+    /// What to print; or why the directory cannot be written.
+    pub fn tell(&self, program: Command) -> Result<String, String> {
+        match self {
+            OfItself::Completions { shell } => Ok(completions(program, *shell)),
+            OfItself::Man { output: None } => page(program, "1").map_err(|error| error.to_string()),
+            OfItself::Man { output: Some(dir) } => match write_all(program, "1", dir) {
+                Ok(_) => Ok(String::new()),
+                Err(error) => Err(format!("{}: {error}", dir.display())),
+            },
+        }
+    }
+}
 
 /// The script that completes this program in a shell.
 pub fn completions(mut program: Command, shell: Shell) -> String {

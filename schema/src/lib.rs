@@ -13,6 +13,7 @@
 //! - [`toml_file`]: a file that people write, with all its errors at once;
 //! - [`pages`]: completions and manual pages of a program.
 
+pub mod boot;
 pub mod chance;
 pub mod fail_point;
 pub mod gate;

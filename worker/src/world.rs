@@ -118,8 +118,7 @@ impl Clock for BootClock {
     }
 
     fn boot(&self) -> String {
-        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        boot.trim().to_owned()
+        schema::boot::boot_id()
     }
 }
 

@@ -43,8 +43,7 @@ impl Files {
         if let Some(state) = root.parent() {
             File::open(state)?.sync_all()?;
         }
-        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        let boot = Some(boot.trim()).filter(|boot| trusted && !boot.is_empty() && boot.len() < HEADER);
+        let boot = Some(schema::boot::boot_id()).filter(|boot| trusted && !boot.is_empty() && boot.len() < HEADER);
         Ok(Files { root: Arc::new(root.to_owned()), boot: boot.map(Arc::from), inline })
     }
 

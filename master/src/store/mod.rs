@@ -217,10 +217,10 @@ fn lock(state: &Path) -> Result<File, StoreError> {
 
 /// Notes which boot of the machine this is; true where it is the one that was noted before.
 fn note_boot(connection: &Connection) -> Result<bool, StoreError> {
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let boot = schema::boot::boot_id();
     let before = row::meta(connection, "boot")?;
-    row::set_meta(connection, "boot", boot.trim())?;
-    Ok(!boot.is_empty() && before.as_deref() == Some(boot.trim()))
+    row::set_meta(connection, "boot", &boot)?;
+    Ok(!boot.is_empty() && before.as_deref() == Some(boot.as_str()))
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@
 //! - [`selector`]: what a person writes, `pyfoo/412/test@linux,3.14/2:L120-L140`; [`git`]: where that person stands.
 
 pub mod backoff;
+pub mod cells;
 pub mod context;
 pub mod dial;
 pub mod error;

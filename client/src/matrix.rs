@@ -1,8 +1,10 @@
 //! The picture of one build: jobs by platforms, and a line for each job that failed. Pure.
 
 use crate::here::one_line;
-use crate::render::{Look, Paint, clock, harmless, symbol};
+use crate::render::{Look, Paint, harmless, symbol};
+use client::cells::{self, distinct};
 use client::views::{BuildView, JobView};
+use client::words;
 use schema::values::Outcome;
 
 const GAP: usize = 3;
@@ -42,26 +44,19 @@ fn head(build: &BuildView, look: &Look) -> String {
     )
 }
 
-/// The row is the platform: of the worker, or as asked for.
 fn row_of(job: &JobView) -> String {
-    if job.platform.is_empty() { "any".to_owned() } else { harmless(&job.platform) }
+    harmless(cells::row_of(job))
 }
 
-/// The column is the job with those values of its cell that the row does not say already.
 fn column_of(job: &JobView) -> String {
-    let mut words = vec![job.base()];
-    words.extend(job.cell().into_iter().filter(|value| *value != job.platform));
-    harmless(&words.join(" "))
+    harmless(&cells::column_of(job))
 }
 
 fn cell(job: &JobView, look: &Look) -> (String, Paint) {
     let (symbol, paint) = symbol(job.state, job.outcome);
-    let end = job.finished.or((!job.is_finished()).then_some(look.now));
-    let duration = match (job.started, end) {
-        (Some(started), Some(end)) => format!(" {}", clock(end.since(started).as_secs_f64())),
-        _ => String::new(),
-    };
-    (format!("{symbol}{duration}"), paint)
+    let duration = words::duration(job.started, job.finished, job.is_finished(), look.now);
+    let text = if duration.is_empty() { symbol.to_owned() } else { format!("{symbol} {duration}") };
+    (text, paint)
 }
 
 fn failure(job: &JobView, look: &Look) -> String {
@@ -89,17 +84,6 @@ fn lay_out(grid: &[Vec<(String, Paint)>], look: &Look) -> String {
         text.push('\n');
     }
     text
-}
-
-/// In the order of first sight.
-fn distinct(items: impl Iterator<Item = String>) -> Vec<String> {
-    let mut seen = Vec::new();
-    for item in items {
-        if !seen.contains(&item) {
-            seen.push(item);
-        }
-    }
-    seen
 }
 
 #[cfg(test)]

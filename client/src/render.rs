@@ -3,7 +3,7 @@
 
 use client::views::{BuildView, JobView, short_ref};
 use client::words;
-pub(crate) use client::words::{clock, status_word};
+pub(crate) use client::words::{clock, harmless, status_word};
 use schema::values::{Outcome, State, Time};
 use serde_json::Value;
 use std::io::IsTerminal as _;
@@ -187,11 +187,6 @@ pub(crate) fn pick(row: &Value, fields: &str) -> Value {
 
 pub(crate) fn now() -> Time {
     Time(u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0))
-}
-
-/// What comes from others cannot move the cursor, nor break a line or a column.
-pub(crate) fn harmless(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn status_cell(word: &str) -> Cell {

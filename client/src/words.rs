@@ -21,6 +21,19 @@ pub fn symbol(state: State, outcome: Option<Outcome>) -> &'static str {
     }
 }
 
+/// How long something took, as a clock; of what still runs, up to now. Empty: it has not begun.
+pub fn duration(started: Option<Time>, finished: Option<Time>, is_finished: bool, now: Time) -> String {
+    match (started, finished.or((!is_finished).then_some(now))) {
+        (Some(started), Some(end)) => clock(end.since(started).as_secs_f64()),
+        _ => String::new(),
+    }
+}
+
+/// What comes from others cannot move the cursor, nor break a line or a column.
+pub fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 /// `3:05`, `1:02:07`.
 pub fn clock(seconds: f64) -> String {
     // durations are far below the range where this would lose a second

@@ -150,8 +150,7 @@ fn mailbox(author: &Author) -> Option<Mailbox> {
 }
 
 fn one_line(text: &str) -> String {
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    line.trim().to_owned()
+    client::words::harmless(text).trim().to_owned()
 }
 
 /// Without a login, TLS where it is offered, with whatever certificate: as mail servers do among each other. A password only goes

@@ -9,6 +9,7 @@ pub(super) use lists::{Badge, Home, Queue, Workers};
 pub(super) use log::{Job, Step, steps_by_interest};
 
 use super::STYLE;
+use crate::clock::Clock;
 use askama::Template;
 use client::views::{BuildView, short_ref, timestamp};
 use client::words;
@@ -116,10 +117,7 @@ fn build_href(build: &BuildView) -> String {
 
 /// `3:05`; of what still runs, up to now.
 fn duration(started: Option<Time>, finished: Option<Time>, is_finished: bool) -> String {
-    match (started, finished.or((!is_finished).then(now))) {
-        (Some(started), Some(end)) => words::clock(end.since(started).as_secs_f64()),
-        _ => String::new(),
-    }
+    words::duration(started, finished, is_finished, now())
 }
 
 /// The name of `Ada <ada@example.org>`: addresses are nobody's to collect.
@@ -132,11 +130,11 @@ fn name_of(author: &str) -> String {
 /// What others wrote, on one line and not turned around.
 fn tidy(text: &str) -> String {
     let deceptive = super::text::is_deceptive;
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).filter(|c| !deceptive(*c)).collect()
+    words::harmless(text).chars().filter(|c| !deceptive(*c)).collect()
 }
 
 fn now() -> Time {
-    Time(u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0))
+    Clock::system().now()
 }
 
 /// `12.3 MiB`.

@@ -2,8 +2,9 @@
 
 use super::{BuildLine, Frame, Mark, When, build_href, duration, tidy};
 use askama::Template;
+use client::cells::{column_of, distinct, row_of};
 use client::views::{BuildView, JobView, short_ref};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Names of branches that a page offers.
 const BRANCHES_SHOWN: usize = 40;
@@ -82,9 +83,9 @@ impl Matrix {
     fn new(builds: &[BuildView]) -> Matrix {
         let Some(newest) = builds.first() else { return Matrix { columns: Vec::new(), rows: Vec::new() } };
         let cells: BTreeMap<(String, String), &JobView> =
-            newest.jobs.iter().map(|job| ((row_of(job), column_of(job)), job)).collect();
+            newest.jobs.iter().map(|job| ((tidy(row_of(job)), column_of(job)), job)).collect();
         let columns = distinct(newest.jobs.iter().map(column_of));
-        let rows = distinct(newest.jobs.iter().map(row_of)).into_iter().map(|platform| {
+        let rows = distinct(newest.jobs.iter().map(|job| tidy(row_of(job)))).into_iter().map(|platform| {
             let cell = |column: &String| {
                 let job = cells.get(&(platform.clone(), column.clone()))?;
                 Some(MatrixCell {
@@ -113,24 +114,8 @@ fn bad_since(builds: &[BuildView], job: &str) -> u32 {
     if bad.len() > 1 { bad[bad.len() - 1] } else { 0 }
 }
 
-fn row_of(job: &JobView) -> String {
-    if job.platform.is_empty() { "any".to_owned() } else { tidy(&job.platform) }
-}
-
-/// The job with those values of its cell that the row does not say already.
-fn column_of(job: &JobView) -> String {
-    let values = job.cell().into_iter().filter(|value| *value != job.platform);
-    std::iter::once(job.base()).chain(values).collect::<Vec<_>>().join(" ")
-}
-
 pub(super) fn job_href(build: &BuildView, job: &JobView) -> String {
     format!("{}/{}", build_href(build), job.name)
-}
-
-/// In the order of first sight.
-fn distinct(items: impl Iterator<Item = String>) -> Vec<String> {
-    let mut seen = BTreeSet::new();
-    items.filter(|item| seen.insert(item.clone())).collect()
 }
 
 #[derive(Template)]

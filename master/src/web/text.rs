@@ -8,12 +8,11 @@ const LINE_MAX: usize = 4_096;
 /// The lines of some bytes, as HTML; each is harmless by itself.
 pub(super) fn lines(bytes: &[u8]) -> Vec<String> {
     let mut painter = Painter::default();
-    let mut parser = Parser::<DefaultCharAccumulator>::new();
     // the parser drops what is no UTF-8, and people are to see that there is something
-    for byte in String::from_utf8_lossy(bytes).bytes() {
-        parser.advance(&mut painter, byte);
-    }
-    if !painter.line.is_empty() || painter.is_cut {
+    for line in String::from_utf8_lossy(bytes).split_terminator('\n') {
+        // a sequence that never ends takes no more than its line
+        let mut parser = Parser::<DefaultCharAccumulator>::new();
+        line.bytes().for_each(|byte| parser.advance(&mut painter, byte));
         painter.end_line();
     }
     painter.lines
@@ -106,7 +105,6 @@ impl Perform for Painter {
 
     fn execute(&mut self, byte: u8) {
         match byte {
-            b'\n' => self.end_line(),
             b'\r' => self.returned = true,
             b'\t' => self.put('\t'),
             // as a terminal would
@@ -265,6 +263,13 @@ mod tests {
         assert_eq!(one("a\x1b]0;title\x07b\x1b[2Jc\x1b[10;10Hd"), "abcd");
         assert_eq!(one("safe\u{202e}txt"), "safe⟨U+202E⟩txt");
         assert_eq!(lines(b"a\xff\xfeb"), ["a\u{fffd}\u{fffd}b"]);
+    }
+
+    #[test]
+    fn a_sequence_that_never_ends_takes_no_more_than_its_line() {
+        for open in ["\x1b]0;title", "\x1bPq", "\x1b[1;", "\x1b", "\x1b_"] {
+            assert_eq!(lines(format!("a{open}\nb\nc\n").as_bytes())[1..], ["b", "c"], "{open:?}");
+        }
     }
 
     #[test]

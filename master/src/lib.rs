@@ -43,9 +43,6 @@ use std::rc::Rc;
 use store::{Store, StoreError};
 use tokio::net::TcpListener;
 
-/// Of a hook's secret, in bytes.
-const HOOK_SECRET_MIN: usize = 16;
-
 /// Why a master does not run, or no longer.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -240,13 +237,7 @@ fn open_hooks(config: &Config) -> Result<BTreeMap<String, web::Hook>, RunError> 
     let mut hooks = BTreeMap::new();
     for (project, hook) in config.projects.iter().filter_map(|(name, project)| Some((name, project.hook.as_ref()?))) {
         let wrong = |source| RunError::Hook { project: project.clone(), file: hook.secret_file.clone(), source };
-        let secret = std::fs::read(&hook.secret_file).map_err(wrong)?;
-        let secret = secret.trim_ascii().to_vec();
-        if secret.len() < HOOK_SECRET_MIN {
-            let why = format!("a secret has at least {HOOK_SECRET_MIN} bytes: `openssl rand -hex 32` makes one");
-            return Err(wrong(io::Error::other(why)));
-        }
-        hooks.insert(project.clone(), web::Hook { kind: hook.kind, secret });
+        hooks.insert(project.clone(), web::Hook::open(hook).map_err(wrong)?);
     }
     Ok(hooks)
 }

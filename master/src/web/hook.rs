@@ -3,17 +3,20 @@
 
 use super::Site;
 use super::reply::{Miss, Reply, status};
-use crate::config::HookKind;
+use crate::config::{HookConfig, HookKind};
 use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::HeaderMap;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use subtle::ConstantTimeEq as _;
 
+/// Of a secret, in bytes.
+const SECRET_MIN: usize = 16;
 /// Of a delivery's body, in bytes.
 const BODY_MAX: usize = 1 << 20;
 /// For a body to come.
@@ -24,8 +27,8 @@ const DELIVERY_MAX: usize = 200;
 /// Whose deliveries a project takes, and what they are signed with.
 #[derive(Clone)]
 pub(crate) struct Hook {
-    pub(crate) kind: HookKind,
-    pub(crate) secret: Vec<u8>,
+    kind: HookKind,
+    secret: Vec<u8>,
 }
 
 /// The headers of the signature and of the delivery's name, as the forges document them: docs.github.com "Webhook events
@@ -40,6 +43,16 @@ fn headers_of(kind: HookKind) -> (&'static str, &'static str) {
 }
 
 impl Hook {
+    /// Reads its secret.
+    pub(crate) fn open(config: &HookConfig) -> io::Result<Hook> {
+        let secret = std::fs::read(&config.secret_file)?.trim_ascii().to_vec();
+        if secret.len() < SECRET_MIN {
+            let why = format!("a secret has at least {SECRET_MIN} bytes: `openssl rand -hex 32` makes one");
+            return Err(io::Error::other(why));
+        }
+        Ok(Hook { kind: config.kind, secret })
+    }
+
     fn is_signed(&self, signature: &str, body: &[u8]) -> bool {
         match self.kind {
             // of digests, so that the length tells nothing

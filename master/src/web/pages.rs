@@ -111,10 +111,9 @@ pub(super) async fn job(
 ) -> Result<Reply, Miss> {
     let number = numbered(&number)?;
     let looked = site.bridge.look(cookie(&headers), async move |visit: Visit| {
-        let build = visit.guild.build(&project, number).await?;
-        let Some(job) = build.job(&name).cloned() else { return Err(Error::not_found("no such job")) };
+        let (build, job) = job_of(&visit.guild, &project, number, &name).await?;
         let logs = job_logs(&visit.guild, &build, &job).await?;
-        Ok((build, job, logs, visit.name))
+        Ok::<_, Error>((build, job, logs, visit.name))
     });
     let (build, job, logs, who) = looked.await??;
     let refresh = (!job.is_finished()).then_some(REFRESH);
@@ -131,8 +130,7 @@ pub(super) async fn step(
     let (number, step) = (numbered(&number)?, u16::try_from(numbered(&step)?).map_err(|_| Miss::NotFound)?);
     let first: Option<u64> = asked.first.as_deref().and_then(|first| first.parse().ok());
     let looked = site.bridge.look(cookie(&headers), async move |visit: Visit| {
-        let build = visit.guild.build(&project, number).await?;
-        let Some(job) = build.job(&name).cloned() else { return Err(Error::not_found("no such job")) };
+        let (build, job) = job_of(&visit.guild, &project, number, &name).await?;
         if !(1..=job.steps.len()).contains(&usize::from(step)) {
             return Err(Error::not_found("no such step"));
         }
@@ -175,7 +173,19 @@ async fn workers_of(visit: &Visit) -> Result<Option<Vec<client::views::WorkerVie
     }
 }
 
-async fn known(guild: &Guild, project: &str) -> Result<(), Error> {
+/// A build, and its job of that name.
+pub(super) async fn job_of(
+    guild: &Guild,
+    project: &str,
+    number: u32,
+    name: &str,
+) -> Result<(BuildView, JobView), Error> {
+    let build = guild.build(project, number).await?;
+    let job = build.job(name).cloned().ok_or_else(|| Error::not_found("no such job"))?;
+    Ok((build, job))
+}
+
+pub(super) async fn known(guild: &Guild, project: &str) -> Result<(), Error> {
     let projects = guild.projects().await?;
     match projects.iter().any(|known| known.name == project) {
         true => Ok(()),
@@ -219,8 +229,10 @@ pub(super) async fn main_builds(guild: &Guild, project: &str, limit: u32) -> Res
     }
 }
 
+/// Of the attempt that was seen: another one may begin while its log is read.
 pub(super) fn address(build: &BuildView, job: &JobView, step: u16) -> LogAddress {
-    LogAddress { project: build.project.clone(), build: build.number, job: job.name.clone(), attempt: 0, step }
+    let (project, name) = (build.project.clone(), job.name.clone());
+    LogAddress { project, build: build.number, job: name, attempt: job.attempt, step }
 }
 
 /// The ends of the logs of a job's steps, by step: first of those that people look for, as far as a page holds them.

@@ -1,6 +1,6 @@
 //! A step's log as it is, in parts of which few are in memory.
 
-use super::pages::{address, numbered};
+use super::pages::{address, job_of, numbered};
 use super::reply::{Miss, Reply, status};
 use super::site::cookie;
 use super::{Site, bridge::Visit};
@@ -26,11 +26,10 @@ pub(super) async fn raw(
     let (number, step) = (numbered(&number)?, u16::try_from(numbered(&step)?).map_err(|_| Miss::NotFound)?);
     let cookie = cookie(&headers);
     let looked = site.bridge.look(cookie.clone(), async move |visit: Visit| {
-        let build = visit.guild.build(&project, number).await?;
-        let Some(job) = build.job(&name) else { return Err(Error::not_found("no such job")) };
-        let address = address(&build, job, step);
+        let (build, job) = job_of(&visit.guild, &project, number, &name).await?;
+        let address = address(&build, &job, step);
         let (size, is_sealed) = logs::size(&visit.guild, &address).await?;
-        Ok((address, size, is_sealed))
+        Ok::<_, Error>((address, size, is_sealed))
     });
     let (address, size, is_sealed) = looked.await??;
     let range = headers.get(header::RANGE).and_then(|range| range.to_str().ok());

@@ -1,6 +1,6 @@
 //! Small things for machines: badges, health, measures, the icon.
 
-use super::pages::main_builds;
+use super::pages::{known, main_builds};
 use super::reply::{Miss, Reply, status, tagged};
 use super::show;
 use super::site::cookie;
@@ -27,15 +27,13 @@ pub(super) async fn badge(
     let branch = file.strip_suffix(".svg").ok_or(Miss::NotFound)?.to_owned();
     let wanted = branch.clone();
     let looked = site.bridge.look(cookie(&headers), async move |visit: Visit| {
-        if !visit.guild.projects().await?.iter().any(|known| known.name == project) {
-            return Err(Error::not_found("no such project"));
-        }
+        known(&visit.guild, &project).await?;
         let query = BuildQuery { project: project.clone(), ref_name: wanted.clone(), limit: 10, ..Default::default() };
         let mut builds = visit.guild.builds(&query).await?;
         if builds.is_empty() && wanted == "main" {
             builds = main_builds(&visit.guild, &project, 10).await?;
         }
-        Ok(builds.into_iter().find(|build| build.is_finished()))
+        Ok::<_, Error>(builds.into_iter().find(|build| build.is_finished()))
     });
     let latest = looked.await??;
     let svg = show::Badge::new(&branch, latest.as_ref()).render().map_err(|_| Miss::Broken)?;

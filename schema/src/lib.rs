@@ -11,7 +11,7 @@
 //! - [`chance`]: what is left to chance, and no secret;
 //! - [`pipeline`]: `guild.toml` to a plan or diagnostics;
 //! - [`toml_file`]: a file that people write, with all its errors at once;
-//! - [`pages`]: completions and manual pages of a program.
+//! - [`manual`]: completions and manual pages of a program.
 
 pub mod boot;
 pub mod chance;

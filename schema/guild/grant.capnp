@@ -51,6 +51,43 @@ struct WorkerView {
   grant @8 :UInt64;
 }
 
+struct Difference {
+  # A key of the master file that says something else than what the master runs with.
+  key @0 :Text;                  # "project.pyfoo.poll"
+  before @1 :Text;               # What the master runs with, as it would be written; empty: nothing.
+  after @2 :Text;                # What the file says now; empty: nothing.
+  needsRestart @3 :Bool;         # Taken up by the next start only.
+}
+
+struct NewProject {
+  # A project to follow, as its file will say it. What is empty is left to the defaults of the master file.
+  name @0 :Text;
+  repository @1 :Text;           # A path on the master's machine, or what git can fetch from.
+  aliases @2 :List(Text);
+  branches @3 :List(Text);
+  tags @4 :List(Text);
+  poll @5 :Text;                 # "30s"
+  pools @6 :List(Text);
+  public @7 :Bool;
+  credential @8 :Data;           # An SSH key; stored beside the file, readable by the master alone.
+  knownHosts @9 :Data;           # The hosts to trust with it.
+  token @10 :Data;               # For HTTPS, stored in the same way.
+  hookKind @11 :Text;            # Whose webhooks are taken: "github" "gitea" "gitlab" "generic"; empty: nobody's.
+}
+
+struct Finding {
+  # Something of the master that was looked at.
+  enum Verdict {
+    good @0;
+    warned @1;                   # Works, and will not for long.
+    bad @2;
+  }
+  subject @0 :Text;              # "repository of pyfoo"
+  verdict @1 :Verdict;
+  seen @2 :Text;
+  remedy @3 :Text;               # What to do about it; empty where it is good.
+}
+
 interface Operator {
   # The authority to run the guild: workers and grants. Who gets it: a grant of kind `operator`, from
   # Perspective.operator. Every mutating call is written to the audit chain with the caller's grant.
@@ -74,4 +111,16 @@ interface Operator {
   # Removes a worker that is not connected from the lists, and revokes its grant.
   roles @7 () -> (roles :List(Role));
   # What the master file calls by a name. A grant keeps what its role meant when it was issued.
+  differences @8 () -> (differences :List(Difference), refusal :Common.Refusal);
+  # Reads the master file, with what it includes, and compares it with what the master runs with; changes nothing. A file
+  # with errors is refused with all of them.
+  reload @9 (request :Data) -> (differences :List(Difference), refusal :Common.Refusal);
+  # As differences, and applies them, all or nothing: a file with errors is refused, and the master goes on with what it
+  # has. Builds that run keep the plan they have.
+  addProject @10 (request :Data, project :NewProject) -> (hookAddress :Text, hookSecret :Text, refusal :Common.Refusal);
+  # Tries to fetch, writes the project's own file and reloads. Refused, with nothing left behind, where the name is
+  # taken, the repository cannot be read, the master file includes no such file, or any key is wrong. `hookSecret` is
+  # made here and told this once.
+  examine @11 () -> (findings :List(Finding));
+  # Looks at what an installation needs: disk, repositories, workers, pages, notices. Takes a few seconds at most.
 }

@@ -41,6 +41,11 @@ impl WorkingCopy {
     }
 }
 
+/// The address of the remote that a clone came from.
+pub fn origin(directory: &Path) -> Option<String> {
+    git(directory, &["remote", "get-url", "origin"])
+}
+
 /// The full commit id that `revision` stands for here.
 pub fn resolve(directory: &Path, revision: &str) -> Option<String> {
     git(directory, &["rev-parse", "--quiet", "--verify", "--end-of-options", &format!("{revision}^{{commit}}")])

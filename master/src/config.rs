@@ -1,12 +1,18 @@
 //! The master file, `master.toml`: what it says, typed, checked once. Opens nothing that it names.
 
+mod include;
+mod new_project;
 mod notify;
 mod read;
 #[cfg(test)]
 mod tests;
+mod told;
 
+pub use new_project::NewProject;
 pub use notify::{MailConfig, Means, NotifyConfig, Recipient};
+pub use told::{Difference, differences};
 
+use include::Text;
 use schema::toml_file::Diagnostics;
 use schema::values::What;
 use std::collections::BTreeMap;
@@ -17,6 +23,10 @@ const POLL: Duration = Duration::from_secs(2 * 60);
 
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// Where it was read; none: nowhere, as under `guild-master up`.
+    pub file: Option<PathBuf>,
+    /// Patterns of further files.
+    pub include: Vec<String>,
     /// Where people reach this master; may be empty.
     pub url: String,
     /// Where the store, logs, mirrors and the identity are.
@@ -91,7 +101,7 @@ impl Default for Retain {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProjectConfig {
     pub repo: String,
     pub aliases: Vec<String>,
@@ -159,24 +169,50 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Reads and checks a master file. Paths in it are relative to its directory.
+    /// Reads and checks a master file with what it includes. Paths in a file are relative to its directory.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        Config::load_with(path, None)
+    }
+
+    /// Like [`Config::load`], as if a further file were there: its path, relative to the master file's directory, and text.
+    pub fn load_with(path: &Path, more: Option<(&Path, &str)>) -> Result<Config, ConfigError> {
         let failed = |source| ConfigError::Read { path: path.to_owned(), source };
-        let text = std::fs::read(path).map_err(failed)?;
+        let bytes = std::fs::read(path).map_err(failed)?;
         let absolute = std::path::absolute(path).map_err(failed)?;
         let base = absolute.parent().unwrap_or(Path::new("/"));
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-        Config::parse(&name, &text, base).map_err(|errors| ConfigError::Invalid { path: path.to_owned(), errors })
+        let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let main = Text { name: name(path), bytes, base: base.to_owned() };
+        let more = more.map(|(path, text)| Text {
+            name: name(path),
+            bytes: text.as_bytes().to_owned(),
+            base: base.join(path.parent().unwrap_or(path)),
+        });
+        let config = read::config(&main, more);
+        let config = config.map_err(|errors| ConfigError::Invalid { path: path.to_owned(), errors })?;
+        Ok(Config { file: Some(absolute), ..config })
     }
 
     /// Like [`Config::load`] from a text; `base` is what its paths are relative to.
     pub fn parse(file_name: &str, text: &[u8], base: &Path) -> Result<Config, Diagnostics> {
-        read::config(file_name, text, base)
+        read::config(&Text { name: file_name.to_owned(), bytes: text.to_owned(), base: base.to_owned() }, None)
+    }
+
+    /// Takes from `running` what a master cannot change while it runs.
+    pub fn keep_fixed(&mut self, running: &Config) {
+        told::keep_fixed(running, self);
+    }
+
+    /// Whether it would include this file; relative to the master file's directory.
+    pub fn includes(&self, file: &Path) -> bool {
+        let base = self.file.as_deref().and_then(Path::parent).unwrap_or(Path::new("/"));
+        self.include.iter().any(|pattern| include::names(base, pattern, &base.join(file)))
     }
 
     /// The configuration of a master without a file.
     pub fn standalone(state: &Path, address: &str) -> Config {
         Config {
+            file: None,
+            include: Vec::new(),
             url: String::new(),
             state: state.to_owned(),
             listen: Listen {
@@ -230,7 +266,7 @@ pub fn starter(advertise: &str, web: Option<&str>, url: Option<&str>) -> Result<
     let url = url.map_or_else(String::new, |url| format!("url = \"{url}\"\n"));
     let web = web.map_or_else(|| "# web = \"127.0.0.1:8080\"".to_owned(), |web| format!("web = \"{web}\""));
     Ok(format!(
-        "version = 1\n{url}state = \".\"\n\n[listen]\nrpc = \"0.0.0.0:{port}\"\nadvertise = [\"{advertise}\"]\n{web}\n\n\
-         # [project.NAME]\n# repo = \"/path/or/address\"\n"
+        "version = 1\n{url}state = \".\"\ninclude = [\"projects/*.toml\"]\n\n[listen]\nrpc = \"0.0.0.0:{port}\"\nadvertise = [\"{advertise}\"]\n{web}\n\n\
+         # `guild project add` writes projects/NAME.toml, or by hand:\n# [project.NAME]\n# repo = \"/path/or/address\"\n"
     ))
 }

@@ -7,6 +7,7 @@ pub mod backup;
 pub mod clock;
 pub mod config;
 pub mod coordinator;
+pub mod desk;
 pub mod driver;
 pub mod events;
 pub mod installation;
@@ -18,13 +19,15 @@ pub mod retention;
 pub mod sources;
 pub mod store;
 pub mod up;
+pub mod upkeep;
 mod web;
 
-use api::Office;
+use api::{Office, Policy};
 use clock::Clock;
 use config::Config;
 use coordinator::record::{BuildId, SealRow, StepKey};
 use coordinator::{PoolTerms, ProjectTerms, Terms};
+use desk::Desk;
 use driver::Driver;
 use events::Feed;
 use futures::future::LocalBoxFuture;
@@ -35,6 +38,7 @@ use retention::Retention;
 use schema::identity::Identity;
 use schema::sturdy_ref::Fingerprint;
 use sources::Repositories;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
@@ -42,6 +46,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use store::{Store, StoreError};
 use tokio::net::TcpListener;
+use upkeep::Upkeep;
 
 /// Why a master does not run, or no longer.
 #[derive(Debug, thiserror::Error)]
@@ -73,9 +78,9 @@ pub struct Master {
     pub office: Rc<Office>,
     identity: Rc<Identity>,
     listener: TcpListener,
-    sources: Vec<sources::Source>,
+    sources: Vec<(Rc<sources::Repository>, sources::Source)>,
     retention: Retention,
-    reporters: Reporters,
+    upkeep: Upkeep,
     pages: Option<Pages>,
 }
 
@@ -84,14 +89,7 @@ struct Pages {
     listener: std::net::TcpListener,
     url: String,
     door: api::Door,
-    hooks: BTreeMap<String, web::Hook>,
-}
-
-/// Serves until `shutdown` resolves, or a commit fails. Needs a `LocalSet`.
-pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
-    let listener = listen(&config.listen.rpc).await?;
-    let master = open(config, listener).await?;
-    master.serve(shutdown).await
+    hooks: web::Hooks,
 }
 
 /// Binds the RPC port.
@@ -111,16 +109,17 @@ pub async fn open(config: Config, listener: TcpListener) -> Result<Master, RunEr
     };
     let mut sources = Vec::new();
     let office = establish(&config, base, |coordinator| {
-        let (repositories, followed) = open_repositories(&config, coordinator)?;
-        sources = followed;
-        Ok(repositories)
+        sources = open_repositories(&config, coordinator)?;
+        Ok(Repositories::new(sources.iter().map(|(repository, _)| repository.clone())))
     });
     let office = office.await?;
+    let taken = web::Hooks::default();
+    taken.replace(hooks(&config)?);
+    let pages = open_pages(&config, &office, taken.clone())?;
     let parts = (office.driver.clone(), office.readers.clone(), office.logs.clone());
-    let reporters = reporters(&config, &office);
-    let pages = open_pages(&config, &office)?;
-    let retention = Retention::new(config.limits.retain, parts.0, parts.1, parts.2);
-    Ok(Master { office, identity, listener, sources, retention, reporters, pages })
+    let retention = Retention::new(config.limits.retain.clone(), parts.0, parts.1, parts.2);
+    let upkeep = Upkeep::new(config, office.clone(), taken, retention.retain());
+    Ok(Master { office, identity, listener, sources, retention, upkeep, pages })
 }
 
 /// What a master stands on. [`open`] takes the product's; a simulation brings its own.
@@ -159,11 +158,10 @@ pub async fn establish(
         repositories,
         live: Default::default(),
         fingerprint,
-        advertise: config.listen.advertise.clone(),
         incarnation,
-        roles: config.roles.clone(),
+        policy: RefCell::new(Rc::new(policy(config))),
+        desk: Default::default(),
         pages: Default::default(),
-        term_ms: u64::try_from(config.limits.lease.as_millis()).unwrap_or(u64::MAX),
     });
     driver.start(api::outside(office.clone()));
     Ok(office)
@@ -184,16 +182,18 @@ impl Master {
         self.pages.as_ref().and_then(|pages| pages.listener.local_addr().ok())
     }
 
+    /// Where the master file is asked for.
+    pub fn desk(&self) -> Desk {
+        self.upkeep.desk()
+    }
+
     /// Follows the sources, keeps history within its limits, tells what became of lanes and serves connections and pages, until
     /// `shutdown` resolves or a commit fails.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         let driver = self.office.driver.clone();
         let mut tasks = tokio::task::JoinSet::new();
-        for source in self.sources {
-            tasks.spawn_local(source.follow(driver.clone()));
-        }
+        tasks.spawn_local(self.upkeep.keep(self.sources));
         tasks.spawn_local(self.retention.keep());
-        tasks.spawn_local(self.reporters.report());
         let _pages = self.pages.map(|pages| pages.serve(&mut tasks)).transpose()?;
         let serving = tasks.spawn_local(api::serve(self.office.clone(), self.identity, self.listener));
         let result = tokio::select! {
@@ -220,20 +220,28 @@ impl Pages {
 }
 
 /// Binds the pages' port, where the master file names one. Everyone sees what is public, who logs in what the grant names.
-fn open_pages(config: &Config, office: &Rc<Office>) -> Result<Option<Pages>, RunError> {
+fn open_pages(config: &Config, office: &Rc<Office>, hooks: web::Hooks) -> Result<Option<Pages>, RunError> {
     let Some(address) = &config.listen.web else { return Ok(None) };
     let bound = web::listen(address).map_err(|source| RunError::Listen { address: address.clone(), source });
     let (listener, bound) = bound?;
     let url = if config.url.is_empty() { format!("http://{bound}") } else { config.url.clone() };
     let _ = office.pages.set(url.clone());
+    Ok(Some(Pages { listener, url, door: api::Door::new(office.clone()), hooks }))
+}
+
+/// What the objects tell of the master file.
+fn policy(config: &Config) -> Policy {
     let public = config.projects.iter().filter(|(_, project)| project.public).map(|(name, _)| name.clone());
-    let open = if config.listen.web_is_open { BTreeSet::from(["*".to_owned()]) } else { public.collect() };
-    let hooks = open_hooks(config)?;
-    Ok(Some(Pages { listener, url, door: api::Door::new(office.clone(), open), hooks }))
+    Policy {
+        advertise: config.listen.advertise.clone(),
+        roles: config.roles.clone(),
+        open: if config.listen.web_is_open { BTreeSet::from(["*".to_owned()]) } else { public.collect() },
+        term_ms: u64::try_from(config.limits.lease.as_millis()).unwrap_or(u64::MAX),
+    }
 }
 
 /// Reads what the projects' hooks are signed with.
-fn open_hooks(config: &Config) -> Result<BTreeMap<String, web::Hook>, RunError> {
+fn hooks(config: &Config) -> Result<BTreeMap<String, web::Hook>, RunError> {
     let mut hooks = BTreeMap::new();
     for (project, hook) in config.projects.iter().filter_map(|(name, project)| Some((name, project.hook.as_ref()?))) {
         let wrong = |source| RunError::Hook { project: project.clone(), file: hook.secret_file.clone(), source };
@@ -275,17 +283,12 @@ fn reporters(config: &Config, office: &Office) -> Reporters {
 fn open_repositories(
     config: &Config,
     coordinator: &coordinator::Coordinator,
-) -> Result<(Repositories, Vec<sources::Source>), RunError> {
-    let mut repositories = Vec::new();
-    let mut followed = Vec::new();
-    for (name, project) in &config.projects {
+) -> Result<Vec<(Rc<sources::Repository>, sources::Source)>, RunError> {
+    let opened = config.projects.iter().map(|(name, project)| {
         let wrong = |source| RunError::Repository { project: name.clone(), source };
-        let (repository, source) =
-            sources::open(&config.state, name, project, coordinator.heads_of(name)).map_err(wrong)?;
-        repositories.push(repository);
-        followed.push(source);
-    }
-    Ok((Repositories::new(repositories), followed))
+        sources::open(&config.state, name, project, coordinator.heads_of(name)).map_err(wrong)
+    });
+    opened.collect()
 }
 
 /// The master file, as far as decisions depend on it.

@@ -3,14 +3,17 @@
 use clap::{CommandFactory as _, Parser, Subcommand};
 use master::backup;
 use master::config::{self, Config};
+use master::desk::{Desk, Difference};
 use master::installation::{self, create_private};
 use master::store::Store;
 use master::up;
+use master::upkeep::own_request;
 use schema::manual::OfItself;
 use schema::sturdy_ref::SturdyRef;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
 
 const USAGE: u8 = 2;
 const FAULT: u8 = 4;
@@ -133,7 +136,29 @@ async fn run(path: &Path) -> Result<(), Failure> {
     let config = load(path)?;
     open_files();
     tracing::info!(listen = %config.listen.rpc, state = %config.state.display(), "the master starts");
-    master::run(config, up::stop_signal()).await.map_err(Failure::fault)
+    let listener = master::listen(&config.listen.rpc).await.map_err(Failure::fault)?;
+    let master = master::open(config, listener).await.map_err(Failure::fault)?;
+    tokio::task::spawn_local(reload_on_hangup(master.desk()));
+    master.serve(up::stop_signal()).await.map_err(Failure::fault)
+}
+
+/// SIGHUP: the master file is read again.
+async fn reload_on_hangup(desk: Desk) {
+    let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
+    while hangups.recv().await.is_some() {
+        match desk.reload(own_request()).await {
+            Ok(found) => found.iter().for_each(tell),
+            Err(refusal) => tracing::error!("the master file is not taken up, what was goes on: {refusal}"),
+        }
+    }
+}
+
+fn tell(difference: &Difference) {
+    let Difference { key, before, after, needs_restart } = difference;
+    match needs_restart {
+        true => tracing::warn!(key, before, after, "the master file differs, and only a restart takes this up"),
+        false => tracing::info!(key, before, after, "taken up from the master file"),
+    }
 }
 
 /// Each connection is a descriptor, and the usual soft limit is 1,024: asks for as many as the system lets us have.

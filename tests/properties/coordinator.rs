@@ -4,7 +4,7 @@
 
 use master::coordinator::record::{BuildId, GrantId, JobKey, LeaseToken, Record, RequestId};
 use master::coordinator::{
-    Coordinator, Effect, GrantOrder, Planned, ROOT, Request, SessionId, Standing, StepEnd, Terms,
+    Coordinator, Effect, GrantOrder, Planned, ProjectTerms, ROOT, Request, SessionId, Standing, StepEnd, Terms,
 };
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{
@@ -85,13 +85,15 @@ struct World {
     begun: BTreeMap<JobKey, u32>,
     /// Jobs whose cancel was acknowledged while they ran.
     cancelled: BTreeSet<JobKey>,
+    /// Whether the master file names a pool for the project that no worker is in.
+    is_closed: bool,
     requests: u8,
 }
 
 impl World {
     fn new(seed: u64) -> World {
         let now = Time(1_000_000);
-        let it = Coordinator::load(now, terms(), Ledger::default().load(), [seed as u8; 32]);
+        let it = Coordinator::load(now, terms(false), Ledger::default().load(), [seed as u8; 32]);
         let mut world = World {
             random: Random::new(seed),
             now,
@@ -102,6 +104,7 @@ impl World {
             held: BTreeMap::new(),
             begun: BTreeMap::new(),
             cancelled: BTreeSet::new(),
+            is_closed: false,
             requests: 0,
         };
         world.it.found(now);
@@ -113,7 +116,7 @@ impl World {
 
     fn random_move(&mut self) {
         let worker = self.random.below(WORKERS);
-        match self.random.below(14) {
+        match self.random.below(15) {
             0 => self.submit(),
             1 => self.plan(),
             2 => self.attach(worker),
@@ -125,6 +128,7 @@ impl World {
             11 => self.cancel(),
             12 => self.pass_time(),
             13 if self.random.chance(20) => self.crash(),
+            14 => self.reload(),
             _ => self.forget_work(worker),
         }
         self.drain();
@@ -133,6 +137,9 @@ impl World {
 
     /// No faults any more: every build must end.
     fn calm_down(&mut self) {
+        if self.is_closed {
+            self.reload();
+        }
         for _ in 0..2_000 {
             if self.ledger.builds.values().all(|row| row.state == State::Finished) {
                 return;
@@ -389,12 +396,20 @@ impl World {
         self.it.handle_timeout(self.now);
     }
 
+    /// Another master file: what is offered and what runs stays, what waits goes by the new one.
+    fn reload(&mut self) {
+        self.is_closed = !self.is_closed;
+        let waiting = self.it.queue_length();
+        self.it.set_terms(self.now, terms(self.is_closed));
+        assert!(!self.is_closed || self.it.queue_length() == waiting, "a reload lost jobs that wait");
+    }
+
     /// The master dies and comes back from what was recorded; every worker must attach again.
     fn crash(&mut self) {
         self.drain();
         self.asked.clear();
         let key = [self.random.below(256) as u8; 32];
-        self.it = Coordinator::load(self.now, terms(), self.ledger.load(), key);
+        self.it = Coordinator::load(self.now, terms(self.is_closed), self.ledger.load(), key);
         for worker in &mut self.workers {
             worker.session = None;
             worker.offered.clear();
@@ -411,6 +426,11 @@ impl World {
                 }
                 Effect::Plan { build } => self.asked.push(build),
                 Effect::Offer { session, assignment } => {
+                    assert!(
+                        !self.is_closed,
+                        "{} was offered to a pool that its project may not use",
+                        assignment.job.name
+                    );
                     let worker = self.workers.iter_mut().find(|worker| worker.session == Some(session));
                     worker.expect("an offer goes to a live session").offered.push(*assignment);
                 }
@@ -457,8 +477,10 @@ impl World {
     }
 }
 
-fn terms() -> Terms {
-    Terms { lease: LEASE, ..Terms::default() }
+fn terms(is_closed: bool) -> Terms {
+    let pools = if is_closed { BTreeSet::from(["nobody's".to_owned()]) } else { BTreeSet::new() };
+    let projects = BTreeMap::from([("p".to_owned(), ProjectTerms { pools })]);
+    Terms { lease: LEASE, projects, ..Terms::default() }
 }
 
 fn end(outcome: Outcome, time: Time) -> StepEnd {

@@ -3,6 +3,7 @@
 mod cancel;
 mod check;
 mod completions;
+mod config;
 mod events;
 mod explain;
 mod grant;
@@ -102,9 +103,12 @@ enum Command {
     /// Look at workers and steer them
     #[command(subcommand)]
     Worker(worker::Worker),
-    /// Look at projects
+    /// Look at projects and add one
     #[command(subcommand)]
     Project(project::Project),
+    /// The master file: what it says that the master does not run with, and its reload
+    #[command(subcommand)]
+    Config(config::Config),
     /// Issue credentials and take them back
     #[command(subcommand)]
     Grant(grant::Grant),
@@ -162,6 +166,7 @@ async fn dispatch(command: Command, here: &Here) -> Result<u8, Error> {
         Command::Init(command) => command.run(here),
         Command::Worker(command) => command.run(here).await,
         Command::Project(command) => command.run(here).await,
+        Command::Config(command) => command.run(here).await,
         Command::Grant(command) => command.run(here).await,
         Command::Events(command) => command.run(here).await,
         Command::Notify(command) => command.run(here).await,

@@ -9,7 +9,6 @@ use schema::perspective_capnp::viewer;
 use schema::sturdy_ref::{Fingerprint, Token};
 use schema::values::{GrantKind, Refusal, Right, What};
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -20,18 +19,17 @@ const LOGIN_AGE: Duration = Duration::from_secs(10 * 60);
 #[derive(Clone)]
 pub struct Door {
     office: Rc<Office>,
-    /// The projects that everyone may see.
-    open: BTreeSet<String>,
 }
 
 impl Door {
-    pub fn new(office: Rc<Office>, open: BTreeSet<String>) -> Door {
-        Door { office, open }
+    pub fn new(office: Rc<Office>) -> Door {
+        Door { office }
     }
 
     /// What everyone may see.
     pub fn everyone(&self) -> viewer::Client {
-        let what = What { may: [Right::View].into(), projects: self.open.clone(), ..What::default() };
+        let projects = self.office.policy().open.clone();
+        let what = What { may: [Right::View].into(), projects, ..What::default() };
         let holder = Holder { grant: ROOT, kind: GrantKind::User, name: "everyone".to_owned(), what };
         capnp_rpc::new_client(Viewer { office: self.office.clone(), holder })
     }
@@ -85,7 +83,7 @@ impl Door {
 
     /// Whether everyone sees everything, as on a machine of one's own.
     pub fn is_open(&self) -> bool {
-        self.open.contains("*")
+        self.office.policy().open.contains("*")
     }
 
     /// Whether the master can record what it is asked for.

@@ -13,6 +13,7 @@ mod gateway;
 mod lease;
 mod live;
 mod log;
+mod master_file;
 mod operator;
 mod outside;
 mod perspective;
@@ -28,6 +29,7 @@ pub use outside::outside;
 
 use crate::coordinator::record::{GrantId, GrantRow, RequestId};
 use crate::coordinator::{Coordinator, Request};
+use crate::desk::Desk;
 use crate::driver::Driver;
 use crate::events::Feed;
 use crate::logs::Logs;
@@ -36,8 +38,8 @@ use crate::store::{Readers, query};
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{GrantKind, Refusal, RefusalCode, Right, What};
 use sha2::{Digest as _, Sha256};
-use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::cell::{OnceCell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// What the objects share.
@@ -49,18 +51,37 @@ pub struct Office {
     pub repositories: Rc<Repositories>,
     pub live: live::Live,
     pub fingerprint: Fingerprint,
-    /// What a sturdy ref says of where this master is.
-    pub advertise: Vec<String>,
     pub incarnation: u64,
-    /// Names for what grants allow.
-    pub roles: BTreeMap<String, What>,
+    pub policy: RefCell<Rc<Policy>>,
+    /// Where the master file is asked for; unset: nowhere.
+    pub desk: OnceCell<Desk>,
     /// Where browsers reach the pages; unset: nowhere.
     pub pages: OnceCell<String>,
+}
+
+/// What the master file says, as far as the objects tell it; replaced when the file is read again.
+#[derive(Debug, Default)]
+pub struct Policy {
+    /// What a sturdy ref says of where this master is.
+    pub advertise: Vec<String>,
+    /// Names for what grants allow.
+    pub roles: BTreeMap<String, What>,
+    /// The projects that everyone may look at.
+    pub open: BTreeSet<String>,
     /// A lease's length, in milliseconds, as workers are told.
     pub term_ms: u64,
 }
 
 impl Office {
+    fn desk(&self) -> Result<&Desk, Refusal> {
+        let text = "this master keeps in step with no file";
+        self.desk.get().ok_or_else(|| Refusal::new(RefusalCode::Unavailable, text))
+    }
+
+    fn policy(&self) -> Rc<Policy> {
+        self.policy.borrow().clone()
+    }
+
     /// The grant that a token and a key stand for, if they do. It is known on a full disk too: without it nobody could read.
     async fn grant_of(&self, token: [u8; 32], key: Option<Fingerprint>) -> Result<Option<GrantRow>, Refusal> {
         let look = |it: &Coordinator, now| it.restorable(now, token, key).cloned();

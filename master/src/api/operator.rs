@@ -1,5 +1,6 @@
 //! The authority to run the guild: workers and grants.
 
+use super::master_file;
 use super::view::{write_grant, write_worker};
 use super::{Holder, Office, accept, refuse};
 use crate::coordinator::GrantOrder;
@@ -45,7 +46,7 @@ impl operator::Server for Operator {
         let mut results = results.get();
         write_grant(results.reborrow().init_grant(), &row);
         results.set_fingerprint(self.office.fingerprint.to_string());
-        let advertise = &self.office.advertise;
+        let advertise = &self.office.policy().advertise;
         wire::write_texts(results.init_advertise(wire::length(advertise.len())), advertise);
         Ok(())
     }
@@ -140,7 +141,7 @@ impl operator::Server for Operator {
     }
 
     async fn roles(self: Rc<Self>, _: operator::RolesParams, mut results: operator::RolesResults) -> capnp::Result<()> {
-        let roles = &self.office.roles;
+        let roles = &self.office.policy().roles;
         let mut list = results.get().init_roles(wire::length(roles.len()));
         for (index, (name, what)) in (0..).zip(roles) {
             let mut to = list.reborrow().get(index);
@@ -148,5 +149,29 @@ impl operator::Server for Operator {
             wire::write_what(to.init_what(), what);
         }
         Ok(())
+    }
+
+    async fn differences(
+        self: Rc<Self>,
+        _: operator::DifferencesParams,
+        results: operator::DifferencesResults,
+    ) -> capnp::Result<()> {
+        master_file::differences(&self, results).await
+    }
+
+    async fn reload(
+        self: Rc<Self>,
+        params: operator::ReloadParams,
+        results: operator::ReloadResults,
+    ) -> capnp::Result<()> {
+        master_file::reload(&self, params, results).await
+    }
+
+    async fn add_project(
+        self: Rc<Self>,
+        params: operator::AddProjectParams,
+        results: operator::AddProjectResults,
+    ) -> capnp::Result<()> {
+        master_file::add_project(&self, params, results).await
     }
 }

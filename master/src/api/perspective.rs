@@ -39,7 +39,7 @@ impl perspective::Server for Perspective {
         let row = row.ok_or_else(|| capnp::Error::failed("revoked: this grant is gone".to_owned()))?;
         let mut results = results.get();
         view::write_grant(results.reborrow().init_grant(), &row);
-        results.set_master(self.office.advertise.join(","));
+        results.set_master(self.office.policy().advertise.join(","));
         results.set_incarnation(self.office.incarnation);
         results.set_pages(self.office.pages.get().map_or("", String::as_str));
         Ok(())

@@ -25,8 +25,8 @@ impl viewer::Server for Viewer {
         _: viewer::ProjectsParams,
         mut results: viewer::ProjectsResults,
     ) -> capnp::Result<()> {
-        let seen = self.office.repositories.iter().filter(|repository| self.holder.what.sees(&repository.project));
-        let seen: Vec<_> = seen.cloned().collect();
+        let mut seen = self.office.repositories.all();
+        seen.retain(|repository| self.holder.what.sees(&repository.project));
         let names: Vec<String> = seen.iter().map(|repository| repository.project.clone()).collect();
         let latest = self.office.readers.query(move |store| {
             names.iter().map(|name| Ok(query::newest(store, name)?.map_or(0, |row| row.number))).collect()

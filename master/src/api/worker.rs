@@ -51,7 +51,7 @@ impl worker_desk::Server for Desk {
         };
         let mut results = results.get();
         results.set_session(gate.wrap(capnp_rpc::new_client(session)));
-        results.set_term(self.office.term_ms);
+        results.set_term(self.office.policy().term_ms);
         let count = wire::length(standing.len());
         let mut standings = results.reborrow().init_standing(count);
         for (index, standing) in (0..).zip(&standing) {

@@ -2,6 +2,7 @@
 
 mod notify;
 
+use super::include::{Text, included};
 use super::{Config, HookConfig, HookKind, Limits, Listen, POLL, PoolConfig, ProjectConfig, Retain};
 use schema::toml_file::{At, Diagnostics, NAME_MAX, Page, Table, Value, is_name};
 use schema::values::{Right, What};
@@ -13,11 +14,33 @@ use std::time::Duration;
 const DEFAULT_POOL: &str = "default";
 const BUILDS_MAX: u32 = 10_000_000;
 
-pub(super) fn config(file_name: &str, text: &[u8], base: &Path) -> Result<Config, Diagnostics> {
-    let page = Page::open(file_name, text)?;
+/// A file's own tables, and what paths in it are relative to.
+struct Part<'t> {
+    root: Table<'t>,
+    base: &'t Path,
+}
+
+/// `more`: a file that shall count as there.
+pub(super) fn config(main: &Text, more: Option<Text>) -> Result<Config, Diagnostics> {
+    let page = Page::open(&main.name, &main.bytes)?;
     let tree = page.parse()?;
-    let config = top(&page.root(&tree), base);
-    page.judge(config)
+    let root = page.root(&tree);
+    let (include, texts) = included(&root, &main.base, more);
+    let mut errors = Diagnostics::default();
+    let opened = texts.iter().map(|text| Ok((Page::open(&text.name, &text.bytes)?, text.base.as_path())));
+    let pages: Vec<(Page<'_>, &Path)> = errors.sift(opened);
+    let parsed = pages.iter().map(|(page, base)| Ok((page, page.parse()?, *base)));
+    let trees: Vec<_> = errors.sift(parsed);
+    if !errors.0.is_empty() {
+        return Err(errors);
+    }
+    let parts = trees.iter().map(|(page, tree, base)| Part { root: page.root(tree), base });
+    let parts: Vec<Part<'_>> = [Part { root, base: &main.base }].into_iter().chain(parts).collect();
+    let config = top(&parts, include);
+    for page in [&page].into_iter().chain(pages.iter().map(|(page, _)| page)) {
+        errors.0.extend(page.diagnostics().0);
+    }
+    config.filter(|_| errors.0.is_empty()).ok_or(errors)
 }
 
 /// The port of `HOST:PORT`.
@@ -31,22 +54,25 @@ pub(super) fn port(address: &str) -> Option<u16> {
     port.parse().ok().filter(|_| written && port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-fn top(root: &Table<'_>, base: &Path) -> Option<Config> {
+/// The first part is the master file itself.
+fn top(parts: &[Part<'_>], include: Vec<String>) -> Option<Config> {
+    let (Part { root, base }, others) = parts.split_first()?;
     check_version(root);
     let url = root.get("url").and_then(|value| url(&value)).unwrap_or_default();
     let state = root.get("state").and_then(|value| value.text());
     let listen = listen(root);
     let limits = limits(root);
-    let pools = pools(root);
+    let pools = pools(parts);
     let poll = default_poll(root);
-    let projects = projects(root, base, poll, &pools);
+    let projects = projects(parts, poll, &pools);
     let (mail, notify) = (notify::mail(root, base), notify::notify(root, &projects));
-    let roles = roles(root);
-    root.close(&["include", "lock"]);
+    let roles = roles(parts);
+    root.close(&["lock"]);
+    others.iter().for_each(|part| part.root.close(&["lock"]));
     let state = base.join(state.map_or_else(|| ".".to_owned(), |state| state.value));
     // without the `.`, which people would see in messages
     let state = state.components().collect();
-    Some(Config { url, state, listen: listen?, limits, projects, pools, mail, notify, roles })
+    Some(Config { file: None, include, url, state, listen: listen?, limits, projects, pools, mail, notify, roles })
 }
 
 fn check_version(root: &Table<'_>) {
@@ -177,9 +203,9 @@ fn default_poll(root: &Table<'_>) -> Duration {
     poll.unwrap_or(POLL)
 }
 
-fn pools(root: &Table<'_>) -> BTreeMap<String, PoolConfig> {
-    let named = named(root, "pool", "a pool");
-    let pools = named.into_iter().map(|(name, table)| {
+fn pools(parts: &[Part<'_>]) -> BTreeMap<String, PoolConfig> {
+    let named = named(parts, "pool", "a pool");
+    let pools = named.into_iter().map(|(name, table, _)| {
         let pool = PoolConfig { matches: matches(&table), lease: duration(&table, "lease") };
         table.close(&["isolation", "share"]);
         (name, pool)
@@ -187,9 +213,9 @@ fn pools(root: &Table<'_>) -> BTreeMap<String, PoolConfig> {
     pools.collect()
 }
 
-fn roles(root: &Table<'_>) -> BTreeMap<String, What> {
-    let named = named(root, "role", "a role");
-    let roles = named.into_iter().map(|(name, table)| {
+fn roles(parts: &[Part<'_>]) -> BTreeMap<String, What> {
+    let named = named(parts, "role", "a role");
+    let roles = named.into_iter().map(|(name, table, _)| {
         let may = required(&table, "may").map(|value| rights(&table, &value)).unwrap_or_default();
         let projects =
             required(&table, "projects").and_then(|value| value.one_or_more()).map(values).unwrap_or_default();
@@ -227,13 +253,12 @@ fn matches(table: &Table<'_>) -> Vec<String> {
 }
 
 fn projects(
-    root: &Table<'_>,
-    base: &Path,
+    parts: &[Part<'_>],
     poll: Duration,
     pools: &BTreeMap<String, PoolConfig>,
 ) -> BTreeMap<String, ProjectConfig> {
-    let named = named(root, "project", "a project");
-    named.into_iter().filter_map(|(name, table)| Some((name, project(&table, base, poll, pools)?))).collect()
+    let named = named(parts, "project", "a project");
+    named.into_iter().filter_map(|(name, table, base)| Some((name, project(&table, base, poll, pools)?))).collect()
 }
 
 fn project(
@@ -296,16 +321,23 @@ fn values(strings: Vec<At<String>>) -> Vec<String> {
     strings.into_iter().map(|string| string.value).collect()
 }
 
-/// The tables `[KEY.NAME]`, each with a name that needs no quoting in a selector or a path.
-fn named<'t>(root: &Table<'t>, key: &'static str, what: &str) -> Vec<(String, Table<'t>)> {
-    let Some(all) = root.get(key).and_then(|value| value.table(format!("[{key}]"))) else { return Vec::new() };
-    let tables = all.named().into_iter().filter_map(|(name, value)| {
-        if !is_name(name.value) {
-            let help = format!("letters, digits and `.` `_` `-`, at most {NAME_MAX}");
-            root.page().error(name.span, format!("`{}` cannot name {what}", name.value), "", help);
-            return None;
+/// The tables `[KEY.NAME]` of all files, each with a name that needs no quoting in a selector or a path, and its file's base.
+fn named<'t>(parts: &[Part<'t>], key: &'static str, what: &str) -> Vec<(String, Table<'t>, &'t Path)> {
+    let mut seen = BTreeSet::new();
+    let mut found = Vec::new();
+    for Part { root, base } in parts {
+        let all = root.get(key).and_then(|value| value.table(format!("[{key}]")));
+        for (name, value) in all.iter().flat_map(Table::named) {
+            if !is_name(name.value) {
+                let help = format!("letters, digits and `.` `_` `-`, at most {NAME_MAX}");
+                root.page().error(name.span, format!("`{}` cannot name {what}", name.value), "", help);
+            } else if !seen.insert(name.value) {
+                let message = format!("[{key}.{}] is in another file too", name.value);
+                root.page().error(name.span, message, "", "keep one of them");
+            } else if let Some(table) = value.table(format!("[{key}.{}]", name.value)) {
+                found.push((name.value.to_owned(), table, *base));
+            }
         }
-        Some((name.value.to_owned(), value.table(format!("[{key}.{}]", name.value))?))
-    });
-    tables.collect()
+    }
+    found
 }

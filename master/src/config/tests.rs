@@ -273,3 +273,82 @@ fn examples_of_the_manual_are_read() {
         assert!(!parse(example).projects.is_empty());
     }
 }
+
+/// A master file in a directory of its own, with other files beside it.
+fn written(main: &str, others: &[(&str, &str)]) -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in others.iter().chain(&[("master.toml", main)]) {
+        let path = dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let path = dir.path().join("master.toml");
+    (dir, path)
+}
+
+#[test]
+fn other_files_are_included() {
+    let main = format!("{SMALL}include = 'projects/*.toml'\n[project.a]\nrepo = 'a'\npools = 'gpu'\n");
+    let others = [
+        ("projects/b.toml", "[project.b]\nrepo = 'b'\ntoken_file = 'b.token'\n[pool.gpu]\n"),
+        ("projects/.hidden.toml", "nonsense"),
+        ("projects/b.token", "nonsense"),
+        ("projects/deep/c.toml", "nonsense"),
+    ];
+    let (dir, path) = written(&main, &others);
+    let config = Config::load(&path).unwrap();
+    assert_eq!(config.projects.keys().collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(config.projects["b"].token_file, Some(dir.path().join("projects/b.token")));
+    assert!(config.includes(Path::new("projects/new.toml")) && !config.includes(Path::new("new.toml")));
+    let more = Some((Path::new("projects/new.toml"), "[project.new]\nrepo = 'new'\n"));
+    assert_eq!(Config::load_with(&path, more).unwrap().projects.len(), 3);
+    assert!(!dir.path().join("projects/new.toml").exists());
+}
+
+#[test]
+fn errors_of_all_files_are_told_at_once() {
+    let main = format!("{SMALL}include = ['*.d/*.toml', 'x/*.toml', 'gone.toml']\n[project.a]\nrepo = 'a'\nx = 1\n");
+    let others =
+        [("x/b.toml", "[project.a]\nrepo = 'b'\n"), ("x/c.toml", "version = 1\n[project.c]\nrepo = 'c'\ny = 1\n")];
+    let (_dir, path) = written(&main, &others);
+    let shown = Config::load(&path).unwrap_err().to_string();
+    let wanted = [
+        "`include` has `*.d/*.toml`: only the last part of a path may be a pattern",
+        "`include` has `gone.toml`: there is no such file",
+        "[project.a] has no key `x`",
+        "[project.a] is in another file too\n    ╭─[x/b.toml:1:10]",
+        "╭─[x/c.toml:1:1]",
+        "[project.c] has no key `y`\n    ╭─[x/c.toml:4:1]",
+    ];
+    for wanted in wanted {
+        assert!(shown.contains(wanted), "{wanted}: {shown}");
+    }
+    // what follows from a file that cannot be read is not told
+    let (_dir, path) = written(&main, &[("x/b.toml", "[project.\n")]);
+    let shown = Config::load(&path).unwrap_err().to_string();
+    assert!(shown.contains("x/b.toml:1:") && !shown.contains("key `x`"), "{shown}");
+}
+
+#[test]
+fn differences_are_told_key_by_key() {
+    let before = parse(&format!("{SMALL}[project.a]\nrepo = 'a'\npoll = '90s'\n[project.b]\nrepo = 'b'\n"));
+    let after = parse(&format!(
+        "url = 'https://x'\n{SMALL}[project.a]\nrepo = 'a'\npoll = '2m'\nhook = {{ kind = 'gitea', secret_file = 'h' }}\n\
+         [role.dev]\nmay = ['view']\nprojects = ['*']\n"
+    ));
+    let told: Vec<String> = differences(&before, &after)
+        .into_iter()
+        .filter(|it| !it.key.starts_with("project.b."))
+        .map(|it| format!("{} {} {} {}", it.key, it.before, it.after, it.needs_restart))
+        .collect();
+    let wanted = [
+        "project.a.hook.kind  \"gitea\" false",
+        "project.a.hook.secret_file  \"/base/h\" false",
+        "project.a.poll \"90s\" \"2m\" false",
+        "role.dev.may  [\"view\"] false",
+        "role.dev.projects  [\"*\"] false",
+        "url \"\" \"https://x\" true",
+    ];
+    assert_eq!(told, wanted);
+    assert!(differences(&before, &before.clone()).is_empty());
+}

@@ -36,8 +36,8 @@ use history::History;
 use model::{Build, Job, Lease, LeaseState, Session, Timer};
 use queue::Queue;
 use record::{
-    AttemptRow, BuildId, BuildRow, GrantId, GrantRow, JobKey, JobRow, LeaseToken, Loaded, LoadedAttempt, Record,
-    StepRow, WorkerRow,
+    Answer, AttemptRow, BuildId, BuildRow, GrantId, GrantRow, JobKey, JobRow, LeaseToken, Loaded, LoadedAttempt,
+    Record, StepRow, WorkerRow,
 };
 use request::Requests;
 use schema::values::{Event, Fact, Outcome, Plan, Refusal, RefusalCode, Source, State, Time};
@@ -109,9 +109,21 @@ impl Coordinator {
         this
     }
 
-    /// The master file was read again.
-    pub fn set_terms(&mut self, terms: Terms) {
+    /// The master file was read again. Jobs that wait keep their order and may go elsewhere; leases keep their terms.
+    pub fn set_terms(&mut self, now: Time, terms: Terms) {
         self.terms = terms;
+        let waiting = self.queue.in_order(usize::MAX);
+        self.queue = Queue::default();
+        waiting.into_iter().for_each(|job| self.enqueue(now, job));
+    }
+
+    /// An operator changed what the master file says.
+    pub fn note_file(&mut self, now: Time, request: Request, what: String) -> Result<(), Refusal> {
+        self.once(now, request, |this| {
+            this.audit(now, request.by, what);
+            Ok(Answer::Done)
+        })?;
+        Ok(())
     }
 
     /// What must happen outside next.

@@ -138,7 +138,7 @@ impl Reporter {
 
     /// After a start, and where it is not known what happened.
     async fn look_everywhere(&mut self) -> Result<(), String> {
-        let projects: Vec<String> = self.reach.repositories.iter().map(|it| it.project.clone()).collect();
+        let projects: Vec<String> = self.reach.repositories.all().iter().map(|it| it.project.clone()).collect();
         for project in projects {
             let name = project.clone();
             let refs = self.reach.readers.query(move |store| rows::recent_refs(store, &name, RECENT)).await;

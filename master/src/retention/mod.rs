@@ -14,6 +14,7 @@ use crate::logs::Logs;
 use crate::store::ageing::{self, Place};
 use crate::store::{Readers, Removal, StoreError, Sweep};
 use schema::values::Time;
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ const ROWS_FULL: u32 = 50;
 
 /// Keeps history within its limits.
 pub struct Retention {
-    retain: Retain,
+    retain: Rc<RefCell<Retain>>,
     driver: Rc<Driver>,
     readers: Readers,
     logs: Rc<Logs>,
@@ -63,7 +64,12 @@ pub enum Passed {
 
 impl Retention {
     pub fn new(retain: Retain, driver: Rc<Driver>, readers: Readers, logs: Rc<Logs>) -> Retention {
-        Retention { retain, driver, readers, logs, look: Look::Builds(None) }
+        Retention { retain: Rc::new(RefCell::new(retain)), driver, readers, logs, look: Look::Builds(None) }
+    }
+
+    /// What is kept: another one counts from the next pass on.
+    pub fn retain(&self) -> Rc<RefCell<Retain>> {
+        self.retain.clone()
     }
 
     /// Passes now and then, for as long as the master runs. A pass that fails is tried again later: nothing depends on it.
@@ -107,7 +113,7 @@ impl Retention {
             tracing::warn!("failed to unlink the logs of removed builds: {error}");
             return Ok(Passed::Done);
         }
-        let events_before = Time(self.driver.now().0.saturating_sub(millis(self.retain.events)));
+        let events_before = Time(self.driver.now().0.saturating_sub(millis(self.retain.borrow().events)));
         let swept = self.driver.sweep(Sweep { unlinked, events_before, rows }).await;
         Ok(if swept >= rows { Passed::More } else { Passed::Done })
     }
@@ -115,7 +121,7 @@ impl Retention {
     async fn choose_builds(&mut self, from: Option<Place>) -> Result<Passed, StoreError> {
         // while a retry is not committed, it is not known what it refers to
         let Some(retries) = self.driver.retries() else { return Ok(Passed::Blocked) };
-        let (kept, (most, _)) = (self.retain.builds, self.most());
+        let (kept, (most, _)) = (self.retain.borrow().builds, self.most());
         let page = self.readers.query(move |store| ageing::candidates(store, from, kept, most)).await?;
         let going = policy::builds_to_go(self.driver.now(), &page);
         if !self.remove(retries, Removal { builds: going, logs: Vec::new() }).await {
@@ -130,8 +136,9 @@ impl Retention {
         let look = move |store: &_| Ok((ageing::logged(store, after, most)?, ageing::log_bytes(store)?));
         let (page, total) = self.readers.query(look).await?;
         let now = self.driver.now();
-        let (going, left) = policy::logs_to_go(now, &self.retain, total, &page);
-        let is_last = !policy::more_logs(now, &self.retain, left, &page);
+        let retain = self.retain.borrow().clone();
+        let (going, left) = policy::logs_to_go(now, &retain, total, &page);
+        let is_last = !policy::more_logs(now, &retain, left, &page);
         let is_idle = going.is_empty();
         if !self.remove(0, Removal { builds: Vec::new(), logs: going }).await {
             return Ok(Passed::Blocked);

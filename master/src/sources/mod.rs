@@ -62,13 +62,13 @@ pub fn open(
 }
 
 impl Source {
-    /// Follows the repository for as long as it is polled.
-    pub async fn follow(self, driver: Rc<Driver>) {
+    /// Follows the repository until `stop`.
+    pub async fn follow(self, driver: Rc<Driver>, stop: CancellationToken) {
         let sink = |change| {
             let driver = driver.clone();
             async move { driver.call(|it, now| it.submit_change(now, ROOT, change)).await.map(|_| ()) }
         };
         // the source logs its notices itself
-        git::follow(self.source, sink, self.known, self.pokes, |_| (), CancellationToken::new()).await;
+        git::follow(self.source, sink, self.known, self.pokes, |_| (), stop).await;
     }
 }

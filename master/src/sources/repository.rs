@@ -5,6 +5,7 @@ use crate::coordinator::Order;
 use crate::coordinator::record::GrantId;
 use crate::mirror::GitError;
 use schema::values::{Commit, Refusal, RefusalCode, Source, SourceStamp, Trust};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -20,23 +21,34 @@ pub struct Repository {
     pub poke: super::git::Poke,
 }
 
+/// Those that are followed now: they come and go with the master file.
 #[derive(Default)]
 pub struct Repositories {
-    by_project: BTreeMap<String, Rc<Repository>>,
+    by_project: RefCell<BTreeMap<String, Rc<Repository>>>,
 }
 
 impl Repositories {
     pub fn new(repositories: impl IntoIterator<Item = Rc<Repository>>) -> Repositories {
-        let by_project = repositories.into_iter().map(|repository| (repository.project.clone(), repository));
-        Repositories { by_project: by_project.collect() }
+        let these = Repositories::default();
+        repositories.into_iter().for_each(|repository| these.put(repository));
+        these
+    }
+
+    pub fn put(&self, repository: Rc<Repository>) {
+        self.by_project.borrow_mut().insert(repository.project.clone(), repository);
+    }
+
+    pub fn remove(&self, project: &str) {
+        self.by_project.borrow_mut().remove(project);
     }
 
     pub fn get(&self, project: &str) -> Option<Rc<Repository>> {
-        self.by_project.get(project).cloned()
+        self.by_project.borrow().get(project).cloned()
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Rc<Repository>> + '_ {
-        self.by_project.values()
+    /// In the order of their names.
+    pub fn all(&self) -> Vec<Rc<Repository>> {
+        self.by_project.borrow().values().cloned().collect()
     }
 }
 

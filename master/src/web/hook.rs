@@ -10,8 +10,9 @@ use axum::http::StatusCode;
 use axum::http::header::HeaderMap;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use subtle::ConstantTimeEq as _;
 
@@ -23,6 +24,10 @@ const BODY_MAX: usize = 1 << 20;
 const BODY_TIME: Duration = Duration::from_secs(20);
 /// Of a delivery's name, in bytes; those of forges have 36.
 const DELIVERY_MAX: usize = 200;
+
+/// The hooks that are taken now, by project. The pages' thread sees another set at once.
+#[derive(Clone, Default)]
+pub(crate) struct Hooks(Arc<RwLock<BTreeMap<String, Arc<Hook>>>>);
 
 /// Whose deliveries a project takes, and what they are signed with.
 #[derive(Clone)]
@@ -39,6 +44,17 @@ fn headers_of(kind: HookKind) -> (&'static str, &'static str) {
         HookKind::Gitea => ("x-gitea-signature", "x-gitea-delivery"),
         HookKind::GitLab => ("x-gitlab-token", "x-gitlab-event-uuid"),
         HookKind::Generic => ("x-guild-signature", "x-guild-delivery"),
+    }
+}
+
+impl Hooks {
+    pub(crate) fn replace(&self, hooks: BTreeMap<String, Hook>) {
+        let hooks = hooks.into_iter().map(|(project, hook)| (project, Arc::new(hook)));
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = hooks.collect();
+    }
+
+    fn get(&self, project: &str) -> Option<Arc<Hook>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(project).cloned()
     }
 }
 

@@ -17,10 +17,9 @@ mod site;
 mod text;
 
 pub(crate) use bridge::bridge;
-pub(crate) use hook::Hook;
+pub(crate) use hook::{Hook, Hooks};
 
 use bridge::Bridge;
-use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, LazyLock};
@@ -33,8 +32,7 @@ pub(crate) struct Site {
     host: Option<String>,
     /// Cookies go over TLS only.
     is_secure: bool,
-    /// By project.
-    hooks: BTreeMap<String, Hook>,
+    hooks: Hooks,
 }
 
 static STYLE: LazyLock<Asset> = LazyLock::new(|| {
@@ -51,7 +49,7 @@ struct Asset {
 
 impl Site {
     /// `url`: where browsers reach the pages.
-    pub(crate) fn new(bridge: Bridge, url: &str, hooks: BTreeMap<String, Hook>) -> Site {
+    pub(crate) fn new(bridge: Bridge, url: &str, hooks: Hooks) -> Site {
         let is_secure = url.starts_with("https://");
         let host = url.split_once("://").map(|(_, rest)| rest.split('/').next().unwrap_or_default());
         let host = host.map(|host| without_port(host).to_ascii_lowercase());

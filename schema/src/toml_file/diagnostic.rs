@@ -32,7 +32,7 @@ pub struct Diagnostic {
     mark: Range<usize>,
 }
 
-/// All errors of one file, in its order.
+/// All errors of one file or of several, each file's in its order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnostics(pub Vec<Diagnostic>);
 
@@ -40,6 +40,12 @@ impl Diagnostics {
     pub(super) fn sorted(mut found: Vec<Diagnostic>) -> Diagnostics {
         found.sort_by_key(|diagnostic| diagnostic.span.start);
         Diagnostics(found)
+    }
+
+    /// The good of these; the errors of the others are added.
+    pub fn sift<T>(&mut self, found: impl Iterator<Item = Result<T, Diagnostics>>) -> Vec<T> {
+        let good = found.filter_map(|one| one.map_err(|errors| self.0.extend(errors.0)).ok());
+        good.collect()
     }
 }
 

@@ -1,0 +1,179 @@
+//! What a configuration says, key by key, as the file would have it: for the difference of two.
+
+use super::{
+    Config, HookConfig, Limits, Listen, MailConfig, Means, NotifyConfig, PoolConfig, ProjectConfig, Recipient, Retain,
+};
+use schema::values::What;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+/// A key that two configurations have different values of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// `project.pyfoo.poll`
+    pub key: String,
+    /// Empty: nothing.
+    pub before: String,
+    pub after: String,
+    /// A master that runs does not take it up.
+    pub needs_restart: bool,
+}
+
+/// Key -> value.
+type Told = BTreeMap<String, String>;
+
+/// In the order of the keys.
+pub fn differences(before: &Config, after: &Config) -> Vec<Difference> {
+    let (before, after) = (told(before), told(after));
+    let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let value = |told: &Told, key| told.get(key).cloned().unwrap_or_default();
+    let differing = keys.into_iter().filter(|key| before.get(*key) != after.get(*key));
+    let told = differing.map(|key| Difference {
+        key: key.clone(),
+        before: value(&before, key),
+        after: value(&after, key),
+        needs_restart: needs_restart(key),
+    });
+    told.collect()
+}
+
+fn needs_restart(key: &str) -> bool {
+    matches!(key, "url" | "state" | "listen.rpc" | "listen.web" | "limits.log_bytes")
+}
+
+/// Takes from `running` what a master cannot change while it runs.
+pub(super) fn keep_fixed(running: &Config, config: &mut Config) {
+    config.url.clone_from(&running.url);
+    config.state.clone_from(&running.state);
+    config.listen.rpc.clone_from(&running.listen.rpc);
+    config.listen.web.clone_from(&running.listen.web);
+    config.listen.web_is_open = running.listen.web_is_open;
+    config.limits.log_bytes = running.limits.log_bytes;
+}
+
+// Each struct is taken apart whole, so that a key that is added cannot be forgotten here.
+fn told(config: &Config) -> Told {
+    let Config { file: _, include, url, state, listen, limits, projects, pools, mail, notify, roles } = config;
+    let Listen { rpc, advertise, web, web_is_open: _ } = listen;
+    let Limits { job_timeout, lease, offer, log_bytes, retain } = limits;
+    let Retain { builds, logs, log_bytes_total, events } = retain;
+    let mut told = Told::new();
+    let mut tell = |key: &str, value: String| drop(told.insert(key.to_owned(), value));
+    tell("include", texts(include));
+    tell("url", text(url));
+    tell("state", path(state));
+    tell("listen.rpc", text(rpc));
+    tell("listen.advertise", texts(advertise));
+    tell("listen.web", web.as_deref().map_or_else(String::new, text));
+    tell("limits.job_timeout", duration(*job_timeout));
+    tell("limits.lease", duration(*lease));
+    tell("limits.offer", duration(*offer));
+    tell("limits.log_bytes", log_bytes.to_string());
+    tell("limits.retain.builds", builds.to_string());
+    tell("limits.retain.logs", duration(*logs));
+    tell("limits.retain.log_bytes_total", log_bytes_total.to_string());
+    tell("limits.retain.events", duration(*events));
+    for (name, project) in projects {
+        tell_project(&mut |key, value| tell(&format!("project.{name}.{key}"), value), project);
+    }
+    for (name, pool) in pools {
+        let PoolConfig { matches, lease } = pool;
+        tell(&format!("pool.{name}.match"), texts(matches));
+        tell(&format!("pool.{name}.lease"), lease.map_or_else(String::new, duration));
+    }
+    for (name, role) in roles {
+        let What { may, projects, pools: _, labels: _ } = role;
+        tell(&format!("role.{name}.may"), texts(may.iter().map(|right| right.word())));
+        tell(&format!("role.{name}.projects"), texts(projects));
+    }
+    if let Some(mail) = mail {
+        tell_mail(&mut |key, value| tell(&format!("mail.{key}"), value), mail);
+    }
+    for (number, entry) in (1..).zip(notify) {
+        tell_notify(&mut |key, value| tell(&format!("notify.{number}.{key}"), value), entry);
+    }
+    told
+}
+
+fn tell_project(tell: &mut dyn FnMut(&str, String), project: &ProjectConfig) {
+    let ProjectConfig {
+        repo,
+        aliases,
+        credential_file,
+        known_hosts_file,
+        token_file,
+        branches,
+        tags,
+        poll,
+        pools,
+        hook,
+        public,
+        inferred: _,
+    } = project;
+    tell("repo", text(repo));
+    tell("aliases", texts(aliases));
+    for (key, file) in
+        [("credential_file", credential_file), ("known_hosts_file", known_hosts_file), ("token_file", token_file)]
+    {
+        tell(key, file.as_deref().map_or_else(String::new, path));
+    }
+    tell("branches", texts(branches));
+    tell("tags", texts(tags));
+    tell("poll", duration(*poll));
+    tell("pools", texts(pools));
+    if let Some(HookConfig { kind, secret_file }) = hook {
+        tell("hook.kind", text(kind.word()));
+        tell("hook.secret_file", path(secret_file));
+    }
+    tell("public", public.to_string());
+}
+
+fn tell_mail(tell: &mut dyn FnMut(&str, String), mail: &MailConfig) {
+    let MailConfig { host, port, from, login } = mail;
+    tell("smtp", text(&format!("{host}:{port}")));
+    tell("from", text(from));
+    if let Some((user, file)) = login {
+        tell("user", text(user));
+        tell("password_file", path(file));
+    }
+}
+
+fn tell_notify(tell: &mut dyn FnMut(&str, String), entry: &NotifyConfig) {
+    let NotifyConfig { events, by, projects, branches } = entry;
+    tell("events", texts(events.iter().map(|turn| format!("{turn:?}"))));
+    match by {
+        Means::Mail(to) => tell("to", texts(to.iter().map(recipient))),
+        Means::Command(run) => tell("run", texts(run)),
+    }
+    tell("projects", texts(projects));
+    tell("branches", texts(branches));
+}
+
+fn recipient(to: &Recipient) -> String {
+    match to {
+        Recipient::Blame => "blame".to_owned(),
+        Recipient::Address(address) => address.clone(),
+    }
+}
+
+fn text(text: &str) -> String {
+    format!("{text:?}")
+}
+
+fn texts(texts: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    let texts: Vec<String> = texts.into_iter().map(|one| text(one.as_ref())).collect();
+    format!("[{}]", texts.join(", "))
+}
+
+fn path(path: &Path) -> String {
+    text(&path.display().to_string())
+}
+
+/// In the largest unit that divides it.
+fn duration(duration: Duration) -> String {
+    const UNITS: [(u128, &str); 4] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+    let ms = duration.as_millis();
+    let unit = UNITS.into_iter().find(|(size, _)| ms.is_multiple_of(*size)).unwrap_or((1, "ms"));
+    format!("\"{}{}\"", ms / unit.0, unit.1)
+}

@@ -1,0 +1,285 @@
+//! Keeps a master that runs in step with its file: owns what the file brings to life (followed repositories, reporters), and
+//! replaces what others hold of it (terms, policy, hooks, limits). One call after the other, each all or nothing; what the file
+//! means is said by `config` and by the crate's root.
+
+use crate::api::Office;
+use crate::config::{Config, ConfigError, Difference, NewProject, ProjectConfig, Retain, differences};
+use crate::coordinator::record::{Answer, RequestId};
+use crate::coordinator::{ROOT, Request};
+use crate::desk::{self, Added, Call, Calls, Desk};
+use crate::installation::random;
+use crate::sources::{self, Repository, Source};
+use crate::web::Hooks;
+use crate::{hooks, policy, reporters, terms};
+use schema::toml_file::is_name;
+use schema::values::{Refusal, RefusalCode};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use tokio::task::{JoinHandle, spawn_local};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+pub struct Upkeep {
+    /// What the master runs with.
+    config: Config,
+    office: Rc<Office>,
+    hooks: Hooks,
+    retain: Rc<RefCell<Retain>>,
+    followed: BTreeMap<String, Followed>,
+    reporting: Option<AbortOnDropHandle<()>>,
+    desk: Desk,
+    calls: Calls,
+}
+
+/// A repository that is followed; no longer when this is dropped.
+struct Followed {
+    stop: CancellationToken,
+    task: AbortOnDropHandle<()>,
+}
+
+/// A mirror that is open, and its source.
+type Opened = (Rc<Repository>, Source);
+
+impl Upkeep {
+    /// Of an office whose repositories and hooks are those of `config`.
+    pub(crate) fn new(config: Config, office: Rc<Office>, hooks: Hooks, retain: Rc<RefCell<Retain>>) -> Upkeep {
+        let (desk, calls) = desk::desk();
+        let _ = office.desk.set(desk.clone());
+        Upkeep { config, office, hooks, retain, followed: BTreeMap::new(), reporting: None, desk, calls }
+    }
+
+    pub fn desk(&self) -> Desk {
+        self.desk.clone()
+    }
+
+    /// Follows and reports, and answers calls, for as long as the master runs. Needs a `LocalSet`.
+    pub async fn keep(mut self, opened: Vec<Opened>) {
+        opened.into_iter().for_each(|opened| self.follow(opened));
+        self.report();
+        while let Some(call) = self.calls.recv().await {
+            // whoever asked may have left
+            match call {
+                Call::Differences(answer) => {
+                    drop(answer.send(self.read(None).map(|config| differences(&self.config, &config))))
+                }
+                Call::Reload(request, answer) => drop(answer.send(self.reload(request).await)),
+                Call::Add(request, project, answer) => drop(answer.send(self.add(request, *project).await)),
+            }
+        }
+    }
+
+    fn read(&self, more: Option<(&Path, &str)>) -> Result<Config, Refusal> {
+        let without = || Refusal::new(RefusalCode::Unavailable, "this master runs without a master file");
+        let file = self.config.file.as_ref().ok_or_else(without)?;
+        Config::load_with(file, more).map_err(|error| match error {
+            ConfigError::Read { .. } => Refusal::new(RefusalCode::Unavailable, error.to_string()),
+            ConfigError::Invalid { .. } => Refusal::new(RefusalCode::Invalid, error.to_string()),
+        })
+    }
+
+    async fn reload(&mut self, request: Request) -> Result<Vec<Difference>, Refusal> {
+        let config = self.read(None)?;
+        let found = differences(&self.config, &config);
+        let keys: Vec<&str> = found.iter().map(|difference| difference.key.as_str()).collect();
+        let what = format!("reload: {}", if keys.is_empty() { "no difference".to_owned() } else { keys.join(", ") });
+        self.apply(config, request, what).await?;
+        Ok(found)
+    }
+
+    /// Nothing happened where this is refused.
+    async fn apply(&mut self, mut config: Config, request: Request, what: String) -> Result<(), Refusal> {
+        let hooks = hooks(&config).map_err(|error| Refusal::new(RefusalCode::Invalid, error.to_string()))?;
+        config.keep_fixed(&self.config);
+        let opened = self.open_changed(&config).await?;
+        let terms = terms(&config);
+        let noted = self.office.driver.call(|it, now| {
+            it.note_file(now, request, what)?;
+            it.set_terms(now, terms);
+            Ok(())
+        });
+        let noted = noted.await.and_then(|noted| noted);
+        if noted.is_err() {
+            // those that were stopped for new ones go on
+            drop(opened);
+            self.go_on();
+            return noted;
+        }
+        self.hooks.replace(hooks);
+        *self.retain.borrow_mut() = config.limits.retain.clone();
+        self.office.policy.replace(Rc::new(policy(&config)));
+        for gone in self.config.projects.keys().filter(|name| !config.projects.contains_key(*name)) {
+            self.followed.remove(gone);
+            self.office.repositories.remove(gone);
+        }
+        opened.into_iter().for_each(|opened| self.follow(opened));
+        let before = std::mem::replace(&mut self.config, config);
+        let is_told_else = before.notify != self.config.notify || before.mail != self.config.mail;
+        if is_told_else || !before.projects.keys().eq(self.config.projects.keys()) {
+            self.report();
+        }
+        Ok(())
+    }
+
+    /// Opens what is new or reads another repository, after what followed it before was stopped: two in one mirror would
+    /// take each other's locks away. Refused: nothing changed.
+    async fn open_changed(&mut self, config: &Config) -> Result<Vec<Opened>, Refusal> {
+        let mut opened = Vec::new();
+        for (name, project) in &config.projects {
+            if self.config.projects.get(name).is_some_and(|before| follows_alike(before, project)) {
+                continue;
+            }
+            if let Some(followed) = self.followed.remove(name) {
+                followed.end().await;
+            }
+            match self.open(name, project) {
+                Ok(one) => opened.push(one),
+                Err(error) => {
+                    drop(opened);
+                    self.go_on();
+                    return Err(Refusal::new(RefusalCode::Invalid, format!("project {name}: {error}")));
+                }
+            }
+        }
+        Ok(opened)
+    }
+
+    fn open(&self, name: &str, project: &ProjectConfig) -> std::io::Result<Opened> {
+        let heads = self.office.driver.peek(|it, _| it.heads_of(name));
+        sources::open(&self.config.state, name, project, heads)
+    }
+
+    /// Follows what the configuration names and nobody follows.
+    fn go_on(&mut self) {
+        let stopped = self.config.projects.iter().filter(|(name, _)| !self.followed.contains_key(*name));
+        let opened: Vec<_> = stopped.map(|(name, project)| (name.clone(), self.open(name, project))).collect();
+        for (name, opened) in opened {
+            match opened {
+                Ok(opened) => self.follow(opened),
+                Err(error) => tracing::error!(project = name, %error, "the repository is not followed any more"),
+            }
+        }
+    }
+
+    fn follow(&mut self, (repository, source): Opened) {
+        let stop = CancellationToken::new();
+        let task = spawn_local(source.follow(self.office.driver.clone(), stop.clone()));
+        self.followed.insert(repository.project.clone(), Followed { stop, task: AbortOnDropHandle::new(task) });
+        self.office.repositories.put(repository);
+    }
+
+    fn report(&mut self) {
+        // the ones before end first: two of a name would tell twice
+        self.reporting = None;
+        let task: JoinHandle<()> = spawn_local(reporters(&self.config, &self.office).report());
+        self.reporting = Some(AbortOnDropHandle::new(task));
+    }
+
+    async fn add(&mut self, request: Request, mut project: NewProject) -> Result<Added, Refusal> {
+        let base = self.base()?;
+        if self.office.driver.peek(|it, _| it.answered(&request))? == Some(Answer::Done) {
+            return Ok(self.added(&project, project.written_secret(&base).unwrap_or_default()));
+        }
+        self.check_new(&project)?;
+        if project.hook.is_some() {
+            project.hook_secret = data_encoding::HEXLOWER.encode(&random::<32>());
+        }
+        let invalid = |why: String| Refusal::new(RefusalCode::Invalid, why);
+        let text = project.text().map_err(invalid)?;
+        // all that can be wrong with the text is told before anything is written
+        self.read(Some((&project.file(), &text)))?;
+        self.office.driver.admit()?;
+        let failed = |error: std::io::Error| Refusal::new(RefusalCode::Unavailable, error.to_string());
+        project.write(&base, &text).map_err(failed)?;
+        let added = self.take_up(request, &project).await;
+        if added.is_err() {
+            project.remove(&base);
+        }
+        added.map(|()| self.added(&project, project.hook_secret.clone()))
+    }
+
+    /// Fetches a project whose file is there, and reloads.
+    async fn take_up(&mut self, request: Request, project: &NewProject) -> Result<(), Refusal> {
+        let config = self.read(None)?;
+        let name = &project.name;
+        let written = config.projects.get(name).ok_or_else(|| not_included(name))?;
+        let mirror = self.config.state.join("mirrors").join(name);
+        let was_there = mirror.exists();
+        let fetched = self.fetch(name, written).await;
+        if let Err(refusal) = fetched {
+            if !was_there {
+                let _ = std::fs::remove_dir_all(&mirror);
+            }
+            return Err(refusal);
+        }
+        self.apply(config, request, format!("project add {name}: {}", project.repository)).await
+    }
+
+    async fn fetch(&self, name: &str, project: &ProjectConfig) -> Result<(), Refusal> {
+        let refused = |why: String| Refusal::new(RefusalCode::Invalid, format!("project {name}: {why}"));
+        let (repository, _) = self.open(name, project).map_err(|error| refused(error.to_string()))?;
+        let fetched = repository.mirror.fetch().await;
+        fetched.map_err(|error| refused(error.to_string()).help("try `git ls-remote` there, as the master's user"))?;
+        Ok(())
+    }
+
+    fn check_new(&self, project: &NewProject) -> Result<(), Refusal> {
+        let name = &project.name;
+        if !is_name(name) {
+            let refusal = Refusal::new(RefusalCode::Invalid, format!("`{name}` cannot name a project"));
+            return Err(refusal.help("letters, digits and `.` `_` `-`"));
+        }
+        if self.config.projects.contains_key(name) {
+            let refusal = Refusal::new(RefusalCode::Conflict, format!("project `{name}` is there already"));
+            return Err(refusal.help(
+                "its keys are in the master file, or in what that includes; `guild config reload` takes up a change",
+            ));
+        }
+        if !self.config.includes(&project.file()) {
+            return Err(not_included(name));
+        }
+        if project.hook.is_some() && self.office.pages.get().is_none() {
+            let refusal = Refusal::new(RefusalCode::Invalid, "hooks need pages, and this master serves none");
+            return Err(refusal.help("its file says where: web = \"127.0.0.1:8080\" in [listen]"));
+        }
+        Ok(())
+    }
+
+    fn added(&self, project: &NewProject, hook_secret: String) -> Added {
+        let pages = self.office.pages.get().filter(|_| project.hook.is_some());
+        let hook_address = pages.map_or_else(String::new, |pages| format!("{pages}/hook/{}", project.name));
+        Added { hook_address, hook_secret }
+    }
+
+    fn base(&self) -> Result<PathBuf, Refusal> {
+        let base = self.config.file.as_deref().and_then(Path::parent).map(Path::to_owned);
+        base.ok_or_else(|| Refusal::new(RefusalCode::Unavailable, "this master runs without a master file"))
+    }
+}
+
+impl Followed {
+    async fn end(self) {
+        self.stop.cancel();
+        let _ = self.task.await;
+    }
+}
+
+/// A request of the master itself, as for a signal.
+pub fn own_request() -> Request {
+    Request { id: RequestId(random()), by: ROOT, body: [0; 32] }
+}
+
+/// Whether the same source serves both.
+fn follows_alike(before: &ProjectConfig, after: &ProjectConfig) -> bool {
+    let followed = |project: &ProjectConfig| {
+        let (pools, hook, public) = (Vec::new(), None, false);
+        ProjectConfig { pools, hook, public, ..project.clone() }
+    };
+    followed(before) == followed(after)
+}
+
+fn not_included(name: &str) -> Refusal {
+    let text = format!("the master file does not include projects/{name}.toml");
+    Refusal::new(RefusalCode::Invalid, text).help("add to its top: include = [\"projects/*.toml\"]")
+}

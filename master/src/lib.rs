@@ -9,6 +9,7 @@ pub mod config;
 pub mod coordinator;
 pub mod driver;
 pub mod events;
+pub mod examine;
 pub mod installation;
 pub mod logs;
 pub mod mirror;
@@ -27,6 +28,7 @@ use coordinator::record::{BuildId, SealRow, StepKey};
 use coordinator::{PoolTerms, ProjectTerms, Terms};
 use driver::Driver;
 use events::Feed;
+use examine::Premises;
 use futures::future::LocalBoxFuture;
 use installation::InstallError;
 use logs::Logs;
@@ -119,6 +121,8 @@ pub async fn open(config: Config, listener: TcpListener) -> Result<Master, RunEr
     let parts = (office.driver.clone(), office.readers.clone(), office.logs.clone());
     let reporters = reporters(&config, &office);
     let pages = open_pages(&config, &office)?;
+    let (web, url) = pages.as_ref().map(|pages| (pages.listener.local_addr().ok(), pages.url.as_str())).unzip();
+    office.premises.replace(Rc::new(Premises::new(&config, web.flatten(), url, reporters.standings())));
     let retention = Retention::new(config.limits.retain, parts.0, parts.1, parts.2);
     Ok(Master { office, identity, listener, sources, retention, reporters, pages })
 }
@@ -163,6 +167,7 @@ pub async fn establish(
         incarnation,
         roles: config.roles.clone(),
         pages: Default::default(),
+        premises: Default::default(),
         term_ms: u64::try_from(config.limits.lease.as_millis()).unwrap_or(u64::MAX),
     });
     driver.start(api::outside(office.clone()));

@@ -8,6 +8,7 @@ mod changes;
 mod connection;
 mod door;
 mod event;
+mod examine;
 mod explain;
 mod gateway;
 mod lease;
@@ -30,13 +31,14 @@ use crate::coordinator::record::{GrantId, GrantRow, RequestId};
 use crate::coordinator::{Coordinator, Request};
 use crate::driver::Driver;
 use crate::events::Feed;
+use crate::examine::Premises;
 use crate::logs::Logs;
 use crate::sources::Repositories;
 use crate::store::{Readers, query};
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{GrantKind, Refusal, RefusalCode, Right, What};
 use sha2::{Digest as _, Sha256};
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -56,6 +58,8 @@ pub struct Office {
     pub roles: BTreeMap<String, What>,
     /// Where browsers reach the pages; unset: nowhere.
     pub pages: OnceCell<String>,
+    /// What examination needs of the master file; another one when the file is taken up again.
+    pub premises: RefCell<Rc<Premises>>,
     /// A lease's length, in milliseconds, as workers are told.
     pub term_ms: u64,
 }

@@ -3,6 +3,7 @@
 mod cancel;
 mod check;
 mod completions;
+mod doctor;
 mod events;
 mod explain;
 mod grant;
@@ -108,6 +109,8 @@ enum Command {
     /// Issue credentials and take them back
     #[command(subcommand)]
     Grant(grant::Grant),
+    /// Say what is wrong with this installation, from here to the master, and what to do about it
+    Doctor(doctor::Doctor),
     /// The master's events
     Events(events::Events),
     /// Tell the master that a repository changed (for a post-receive hook)
@@ -163,6 +166,7 @@ async fn dispatch(command: Command, here: &Here) -> Result<u8, Error> {
         Command::Worker(command) => command.run(here).await,
         Command::Project(command) => command.run(here).await,
         Command::Grant(command) => command.run(here).await,
+        Command::Doctor(command) => command.run(here).await,
         Command::Events(command) => command.run(here).await,
         Command::Notify(command) => command.run(here).await,
         Command::Completions(command) => command.run(here),

@@ -1,7 +1,7 @@
 //! What an operator is told of an installation, through the public API: of one in which something is wrong, and of one that is good.
 
 use client::doctor::{Finding, Verdict};
-use master::config::{Config, Means, NotifyConfig, PoolConfig, ProjectConfig};
+use master::config::{Config, HookConfig, HookKind, Means, NotifyConfig, PoolConfig, ProjectConfig};
 use master::coordinator::record::Turn;
 use schema::values::{GrantKind, What};
 use std::os::unix::fs::PermissionsExt;
@@ -73,6 +73,8 @@ fn an_operator_hears_of_its_own_projects() {
         let house = House::open_with(PIPELINE, |config: &mut Config| {
             let mut other = ProjectConfig::of("/nowhere/at/all".to_owned());
             other.pools = vec!["arm".to_owned()];
+            other.token_file = Some("/nowhere/token".into());
+            other.hook = Some(HookConfig { kind: HookKind::Generic, secret_file: "/nowhere/hook".into() });
             config.projects.insert("other".to_owned(), other);
             config.pools.insert("arm".to_owned(), PoolConfig { matches: vec!["gpu".to_owned()], lease: None });
         })
@@ -86,6 +88,9 @@ fn an_operator_hears_of_its_own_projects() {
         let findings = deputy.examine().await.unwrap();
         assert!(findings.iter().any(|finding| finding.subject == "pool default"), "{findings:#?}");
         assert!(!format!("{findings:?}").contains("other"), "{findings:#?}");
+        let told = house.guild.examine().await.unwrap();
+        let subjects: Vec<&str> = told.iter().map(|finding| finding.subject.as_str()).collect();
+        assert!(subjects.contains(&"token_file of other") && subjects.contains(&"hook.secret_file of other"));
         let arm = house.guild.examine().await.unwrap().into_iter().find(|finding| finding.subject == "pool arm");
         assert_eq!(arm.unwrap().seen, "no worker is in it; other waits for one", "its worker has no gpu");
         drop(worker);

@@ -9,15 +9,21 @@ use std::path::{Path, PathBuf};
 /// A file, by the key that names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NamedFile {
-    /// "credential_file of pyfoo"
+    /// "credential_file"
     pub(super) key: String,
+    /// Empty: of all.
+    pub(super) project: String,
     pub(super) path: PathBuf,
     pub(super) is_secret: bool,
 }
 
 impl NamedFile {
-    pub(super) fn new(key: String, path: &Path, is_secret: bool) -> NamedFile {
-        NamedFile { key, path: path.to_owned(), is_secret }
+    pub(super) fn new(project: &str, key: &str, path: &Path, is_secret: bool) -> NamedFile {
+        NamedFile { project: project.to_owned(), key: key.to_owned(), path: path.to_owned(), is_secret }
+    }
+
+    fn subject(&self) -> String {
+        if self.project.is_empty() { self.key.clone() } else { format!("{} of {}", self.key, self.project) }
     }
 }
 
@@ -61,15 +67,15 @@ fn judge_one((file, access): &Seen) -> Option<Finding> {
     let path = file.path.display();
     match access {
         Err(error) => {
-            let key = file.key.split(' ').next().unwrap_or_default();
+            let key = &file.key;
             let remedy = format!("put it there, for the master's user to read, or change `{key}` in the master file");
-            Some(Finding::bad(&file.key, format!("{path}: {error}"), remedy))
+            Some(Finding::bad(file.subject(), format!("{path}: {error}"), remedy))
         }
         Ok(access) if file.is_secret && access.is_exposed() => {
             let others = if access.is_own { "go" } else { "o" };
             let remedy = format!("chmod {others}= {}", quoted(&path.to_string()));
             let seen = format!("{path} can be used by others (mode {:04o})", access.mode);
-            Some(Finding::warned(&file.key, seen, remedy))
+            Some(Finding::warned(file.subject(), seen, remedy))
         }
         Ok(_) => None,
     }

@@ -47,7 +47,7 @@ pub async fn examine(reach: &Reach) -> Vec<Finding> {
     let now = reach.driver.now();
     let (local, pages, pipelines, held) = tokio::join!(
         local(reach),
-        pages::examine(premises),
+        pages::examine(premises, &reach.what),
         pipelines::examine(reach),
         reach.driver.look(|it, _| Held::of(it, reach.caller)),
     );
@@ -67,7 +67,9 @@ pub async fn examine(reach: &Reach) -> Vec<Finding> {
 async fn local(reach: &Reach) -> Vec<Finding> {
     let logs = reach.readers.query(crate::store::ageing::log_bytes).await.ok();
     let (premises, is_full) = (reach.premises.clone(), reach.driver.is_full());
-    let (state, files) = (premises.state.clone(), premises.files.clone());
+    let of_others = |file: &files::NamedFile| !file.project.is_empty() && !reach.what.sees(&file.project);
+    let files = premises.files.iter().filter(|file| !of_others(file)).cloned().collect();
+    let state = premises.state.clone();
     let looking = tokio::task::spawn_blocking(move || (disk::look(&state), files::look(files)));
     match tokio::time::timeout(disk::PATIENCE, looking).await {
         Ok(Ok((disk, files))) => {

@@ -1,7 +1,7 @@
 //! The pages: whether they answer, and whether what browsers send to them stays a secret.
 
 use super::Premises;
-use schema::values::Finding;
+use schema::values::{Finding, What};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -9,12 +9,13 @@ use tokio::net::TcpStream;
 const PATIENCE: Duration = Duration::from_secs(1);
 const SUBJECT: &str = "pages";
 
-pub(super) async fn examine(premises: &Premises) -> Finding {
+pub(super) async fn examine(premises: &Premises, what: &What) -> Finding {
     let answers = match premises.web {
         Some(address) => answers(address).await,
         None => false,
     };
-    judge(premises.web.map(|address| (address, answers)), &premises.url, &premises.hooks)
+    let hooks: Vec<String> = premises.hooks.iter().filter(|project| what.sees(project)).cloned().collect();
+    judge(premises.web.map(|address| (address, answers)), &premises.url, &hooks)
 }
 
 async fn answers(address: SocketAddr) -> bool {

@@ -42,15 +42,15 @@ impl Premises {
 }
 
 fn project_files(name: &str, project: &ProjectConfig) -> Vec<NamedFile> {
-    let secret = |key: &str, path: &Path| NamedFile::new(format!("{key} of {name}"), path, true);
+    let secret = |key: &str, path: &Path| NamedFile::new(name, key, path, true);
     let key = project.credential_file.iter().map(|path| secret("credential_file", path));
     let token = project.token_file.iter().map(|path| secret("token_file", path));
     let hook = project.hook.iter().map(|hook| secret("hook.secret_file", &hook.secret_file));
     let hosts = project.known_hosts_file.iter();
-    let hosts = hosts.map(|path| NamedFile::new(format!("known_hosts_file of {name}"), path, false));
+    let hosts = hosts.map(|path| NamedFile::new(name, "known_hosts_file", path, false));
     key.chain(token).chain(hook).chain(hosts).collect()
 }
 
 fn mail_file(mail: &MailConfig) -> Option<NamedFile> {
-    mail.login.as_ref().map(|(_, path)| NamedFile::new("password_file of mail".to_owned(), path, true))
+    mail.login.as_ref().map(|(_, path)| NamedFile::new("", "password_file", path, true))
 }

@@ -68,7 +68,7 @@ fn a_disk_has_room_or_not() {
 
 #[test]
 fn secret_files_are_there_and_secret() {
-    let file = |key: &str, is_secret| NamedFile::new(format!("{key} of pyfoo"), Path::new("/etc/it's"), is_secret);
+    let file = |key: &str, is_secret| NamedFile::new("pyfoo", key, Path::new("/etc/it's"), is_secret);
     let access = |mode, is_own| Ok(Access { mode, is_own });
     let good = vec![
         (file("credential_file", true), access(0o600, true)),

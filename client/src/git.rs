@@ -46,6 +46,13 @@ pub fn origin(directory: &Path) -> Option<String> {
     git(directory, &["remote", "get-url", "origin"])
 }
 
+/// What the git program says of itself; none: there is none.
+pub fn version() -> Option<String> {
+    let output = Command::new("git").arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (output.status.success() && !text.is_empty()).then_some(text)
+}
+
 /// The full commit id that `revision` stands for here.
 pub fn resolve(directory: &Path, revision: &str) -> Option<String> {
     git(directory, &["rev-parse", "--quiet", "--verify", "--end-of-options", &format!("{revision}^{{commit}}")])

@@ -64,10 +64,7 @@ impl Here {
     /// The project of the repository here.
     pub(crate) async fn project_here(&self) -> Result<Option<&ProjectView>, Error> {
         let Some(copy) = self.copy() else { return Ok(None) };
-        let is_here = |project: &&ProjectView| {
-            std::iter::once(&project.repository).chain(&project.aliases).any(|address| copy.is_of(address))
-        };
-        Ok(self.projects().await?.iter().find(is_here))
+        Ok(project_of(copy, self.projects().await?))
     }
 
     /// The named project, or the one here, or the only one.
@@ -254,6 +251,14 @@ impl Here {
         };
         self.say(&self.look.table(rows, &columns, !self.options.no_headers))
     }
+}
+
+/// The project whose repository this is a copy of.
+pub(crate) fn project_of<'p>(copy: &WorkingCopy, projects: &'p [ProjectView]) -> Option<&'p ProjectView> {
+    let is_here = |project: &&ProjectView| {
+        std::iter::once(&project.repository).chain(&project.aliases).any(|address| copy.is_of(address))
+    };
+    projects.iter().find(is_here)
 }
 
 /// A build for a person: `main 3f9c2ab "Add zero-copy parse"`.

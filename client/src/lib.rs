@@ -24,12 +24,14 @@
 //! - [`guild`]: the reconnecting client; its calls are in [`look`], [`steer`] and [`operate`], what they show in [`views`]
 //!   and [`explanation`];
 //! - [`logs`]: one log, by offset; [`watch`]: subscriptions; [`mirror`]: what they carry on; [`follow`]: a build live;
+//! - [`doctor`]: what is wrong on the way from here to a master, and what to do about it;
 //! - [`selector`]: what a person writes, `pyfoo/412/test@linux,3.14/2:L120-L140`; [`git`]: where that person stands.
 
 pub mod backoff;
 pub mod cells;
 pub mod context;
 pub mod dial;
+pub mod doctor;
 pub mod error;
 pub mod explanation;
 pub mod follow;

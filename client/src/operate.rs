@@ -6,8 +6,8 @@ use crate::steer::done;
 use crate::views::{GrantView, WorkerView};
 use crate::wire::{read_grant, read_list, read_worker};
 use schema::grant_capnp::{difference, new_project};
-use schema::values::{GrantKind, What};
-use schema::wire::{kind_to_enum, length, read_texts, read_what, write_texts, write_what};
+use schema::values::{Finding, GrantKind, What};
+use schema::wire::{kind_to_enum, length, read_finding, read_texts, read_what, write_texts, write_what};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -177,6 +177,15 @@ impl Guild {
             let answer = answer.get()?;
             done(answer.has_refusal(), answer.get_refusal())?;
             Ok(answer.get_revoked()?.iter().collect())
+        })
+        .await
+    }
+
+    /// What the master says of itself: what an installation needs, and what to do where it lacks it.
+    pub async fn examine(&self) -> Result<Vec<Finding>, Error> {
+        self.call(async |link| {
+            let answer = link.operator().await?.examine_request().send().promise.await?;
+            read_list(answer.get()?.get_findings()?, |finding| Ok(read_finding(finding)?))
         })
         .await
     }

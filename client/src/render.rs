@@ -4,7 +4,7 @@
 use client::views::{BuildView, JobView, short_ref};
 use client::words;
 pub(crate) use client::words::{clock, harmless, status_word};
-use schema::values::{Outcome, State, Time};
+use schema::values::{Outcome, State, Time, Verdict};
 use serde_json::Value;
 use std::io::IsTerminal as _;
 
@@ -90,6 +90,7 @@ impl Look {
         }
         match name {
             "status" | "outcome" | "state" => status_cell(&plain),
+            "verdict" => verdict_cell(&plain),
             "revision" => Cell::plain(plain.chars().take(REVISION_CHARS).collect()),
             "ref" => Cell::plain(short_ref(&plain).to_owned()),
             "subject" | "reason" => Cell::plain(shortened(&plain, SUBJECT_CHARS)),
@@ -198,6 +199,17 @@ fn status_cell(word: &str) -> Cell {
     let (symbol, paint) = symbol(state, outcome);
     let text = if word.is_empty() { String::new() } else { format!("{symbol} {word}") };
     Cell { text, paint }
+}
+
+fn verdict_cell(word: &str) -> Cell {
+    let verdict = Verdict::ALL.into_iter().find(|verdict| verdict.word() == word);
+    let (symbol, paint) = match verdict {
+        Some(Verdict::Good) => ("✓", Paint::Good),
+        Some(Verdict::Warned) => ("▲", Paint::Notable),
+        Some(Verdict::Bad) => ("✗", Paint::Bad),
+        None => ("○", Paint::Plain),
+    };
+    Cell { text: format!("{symbol} {word}"), paint }
 }
 
 fn plain_text(value: &Value) -> String {

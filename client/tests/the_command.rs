@@ -10,7 +10,7 @@
 mod fake;
 
 use fake::{Log, Master, finished_build};
-use schema::values::{Fact, Outcome};
+use schema::values::{Fact, Finding, Outcome};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use tokio::process::Command;
@@ -314,6 +314,106 @@ fn a_queue_is_a_list_like_the_others() {
         let (_, text) = place.shown(&["queue", "--columns", "job,build", "--no-headers"]).await;
         assert_eq!(text, "test\t3\ntest\t9\ntest\t4\n");
         assert_eq!(place.run(&["queue", "-p", "nowhere"]).await.status.code(), Some(7));
+    });
+}
+
+/// Verdict, subject and remedy of each finding, as a pipe gets them.
+async fn diagnosed(mut command: Command) -> (i32, String, String) {
+    command.args(["--no-headers", "--columns", "verdict,subject,remedy"]);
+    let output = command.output().await.unwrap();
+    let text = stdout(&output).lines().map(|line| format!("{}\n", line.replace('\t', "|"))).collect();
+    (output.status.code().unwrap(), text, stderr(&output))
+}
+
+#[test]
+fn a_doctor_tells_what_is_wrong_here_and_there() {
+    on_one_thread(async {
+        let place = Place::logged_in().await;
+        let address = &place.master.world.address;
+        let good =
+            format!("good|git|\ngood|credential|\ngood|key|\ngood|address {address}|\ngood|link|\ngood|grant of me|\n");
+        let (status, text, hints) = diagnosed(place.command(&["doctor"])).await;
+        assert_eq!((status, text.as_str()), (0, good.as_str()));
+        assert!(hints.contains(env!("CARGO_PKG_VERSION")) && hints.contains("`operate`"), "{hints}");
+
+        place.master.world.change(|facts| {
+            facts.findings = vec![
+                Finding::good("disk of /srv/guild", "4.0 TiB free"),
+                Finding::warned("pages", "http://ci: logins travel unencrypted", "url in the master file"),
+            ];
+        });
+        let (status, text, _) = diagnosed(place.command(&["doctor"])).await;
+        let there = "good|disk of /srv/guild|\nwarned|pages|url in the master file\n";
+        assert_eq!((status, text), (0, format!("{good}{there}")));
+
+        let arm = Finding::bad("pool arm", "no worker is in it", "guild grant issue --pool arm");
+        place.master.world.change(|facts| facts.findings.push(arm));
+        let (status, text) = place.shown(&["doctor", "--json"]).await;
+        let last = "{\"remedy\":\"guild grant issue --pool arm\",\"seen\":\"no worker is in it\",\"subject\":\"pool arm\",\
+                    \"verdict\":\"bad\"}";
+        assert_eq!((status, text.lines().count(), text.lines().last()), (4, 9, Some(last)));
+    });
+}
+
+#[test]
+fn a_doctor_looks_at_the_repository_here() {
+    on_one_thread(async {
+        let place = Place::logged_in().await;
+        let repo = place.path("repo");
+        std::fs::create_dir(&repo).unwrap();
+        let git = |arguments: &[&str]| {
+            let status = std::process::Command::new("git").arg("-C").arg(&repo).args(arguments).status().unwrap();
+            assert!(status.success());
+        };
+        git(&["init", "-q"]);
+        let told = async || {
+            let mut command = place.command(&["doctor"]);
+            command.current_dir(&repo);
+            let (status, text, _) = diagnosed(command).await;
+            let of_here = |line: &&str| line.contains("|guild.toml|") || line.contains("|project here|");
+            (status, text.lines().filter(of_here).collect::<Vec<_>>().join("\n"))
+        };
+        let unknown =
+            "warned|project here|guild project list; `repo` and `aliases` in [project.NAME] of the master file";
+        assert_eq!(told().await, (0, format!("warned|guild.toml|guild init writes one\n{unknown}")));
+        std::fs::write(repo.join("guild.toml"), "version = 1\n[job.test]\n").unwrap();
+        assert_eq!(told().await, (4, format!("bad|guild.toml|guild check shows all of them\n{unknown}")));
+        std::fs::write(repo.join("guild.toml"), "version = 1\n[job.test]\nrun = \"true\"\n").unwrap();
+        git(&["remote", "add", "origin", "https://git.example.org/r"]);
+        assert_eq!(told().await, (0, "good|guild.toml|\ngood|project here|".to_owned()));
+    });
+}
+
+#[test]
+fn a_doctor_without_a_link_says_why() {
+    on_one_thread(async {
+        let place = Place::logged_in().await;
+        let cap = async |reference: &schema::sturdy_ref::SturdyRef| {
+            reference.save(&place.path("other.cap")).unwrap();
+            let (status, text, _) = diagnosed(place.command(&["doctor", "--cap", "other.cap"])).await;
+            let wrong = text.lines().filter(|line| !line.starts_with("good")).collect::<Vec<_>>().join("\n");
+            (status, wrong)
+        };
+        let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let open = &place.master.open;
+        let nobody = schema::sturdy_ref::SturdyRef { addresses: vec![free.to_string()], ..open.clone() };
+        let (run, anew) = (
+            "there: `guild-master run`, and `rpc` in [listen] of the master file open to this machine",
+            "ask whoever runs the master for a new one, then `guild login FILE`",
+        );
+        assert_eq!(cap(&nobody).await, (6, format!("bad|address {free}|{run}")));
+        let both = vec![free.to_string(), place.master.world.address.clone()];
+        let one = schema::sturdy_ref::SturdyRef { addresses: both, ..open.clone() };
+        assert_eq!(cap(&one).await, (0, format!("warned|address {free}|{run}")));
+        let fingerprint = schema::sturdy_ref::Fingerprint([7; 32]);
+        let other = schema::sturdy_ref::SturdyRef { fingerprint, ..open.clone() };
+        assert_eq!(cap(&other).await, (5, format!("bad|link|{anew}")));
+
+        let mut command = place.command(&["doctor"]);
+        command.env("XDG_CONFIG_HOME", place.path("empty"));
+        let (status, text, _) = diagnosed(command).await;
+        assert!(status == 5 && text.contains("bad|credential|`guild login FILE`"), "{status} {text}");
+        assert!(!place.path("empty").exists(), "a look makes nothing");
     });
 }
 

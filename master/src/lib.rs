@@ -10,6 +10,7 @@ pub mod coordinator;
 pub mod desk;
 pub mod driver;
 pub mod events;
+pub mod examine;
 pub mod installation;
 pub mod logs;
 pub mod mirror;
@@ -117,8 +118,9 @@ pub async fn open(config: Config, listener: TcpListener) -> Result<Master, RunEr
     taken.replace(hooks(&config)?);
     let pages = open_pages(&config, &office, taken.clone())?;
     let parts = (office.driver.clone(), office.readers.clone(), office.logs.clone());
+    let web = pages.as_ref().and_then(|pages| pages.listener.local_addr().ok());
     let retention = Retention::new(config.limits.retain.clone(), parts.0, parts.1, parts.2);
-    let upkeep = Upkeep::new(config, office.clone(), taken, retention.retain());
+    let upkeep = Upkeep::new(config, office.clone(), taken, web, retention.retain());
     Ok(Master { office, identity, listener, sources, retention, upkeep, pages })
 }
 
@@ -162,6 +164,7 @@ pub async fn establish(
         policy: RefCell::new(Rc::new(policy(config))),
         desk: Default::default(),
         pages: Default::default(),
+        premises: Default::default(),
     });
     driver.start(api::outside(office.clone()));
     Ok(office)

@@ -7,7 +7,9 @@ use crate::config::{Config, ConfigError, Difference, NewProject, ProjectConfig, 
 use crate::coordinator::record::{Answer, RequestId};
 use crate::coordinator::{ROOT, Request};
 use crate::desk::{self, Added, Call, Calls, Desk};
+use crate::examine::Premises;
 use crate::installation::random;
+use crate::reporters::Standing;
 use crate::sources::{self, Repository, Source};
 use crate::web::Hooks;
 use crate::{hooks, policy, reporters, terms};
@@ -15,9 +17,10 @@ use schema::toml_file::is_name;
 use schema::values::{Refusal, RefusalCode};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use tokio::task::{JoinHandle, spawn_local};
+use tokio::task::spawn_local;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -29,6 +32,10 @@ pub struct Upkeep {
     retain: Rc<RefCell<Retain>>,
     followed: BTreeMap<String, Followed>,
     reporting: Option<AbortOnDropHandle<()>>,
+    /// Of those that report.
+    standings: Vec<Rc<Standing>>,
+    /// Where the pages listen.
+    web: Option<SocketAddr>,
     desk: Desk,
     calls: Calls,
 }
@@ -44,10 +51,27 @@ type Opened = (Rc<Repository>, Source);
 
 impl Upkeep {
     /// Of an office whose repositories and hooks are those of `config`.
-    pub(crate) fn new(config: Config, office: Rc<Office>, hooks: Hooks, retain: Rc<RefCell<Retain>>) -> Upkeep {
+    pub(crate) fn new(
+        config: Config,
+        office: Rc<Office>,
+        hooks: Hooks,
+        web: Option<SocketAddr>,
+        retain: Rc<RefCell<Retain>>,
+    ) -> Upkeep {
         let (desk, calls) = desk::desk();
         let _ = office.desk.set(desk.clone());
-        Upkeep { config, office, hooks, retain, followed: BTreeMap::new(), reporting: None, desk, calls }
+        Upkeep {
+            config,
+            office,
+            hooks,
+            retain,
+            followed: BTreeMap::new(),
+            reporting: None,
+            standings: Vec::new(),
+            web,
+            desk,
+            calls,
+        }
     }
 
     pub fn desk(&self) -> Desk {
@@ -58,6 +82,7 @@ impl Upkeep {
     pub async fn keep(mut self, opened: Vec<Opened>) {
         opened.into_iter().for_each(|opened| self.follow(opened));
         self.report();
+        self.lay_premises();
         while let Some(call) = self.calls.recv().await {
             // whoever asked may have left
             match call {
@@ -119,6 +144,7 @@ impl Upkeep {
         if is_told_else || !before.projects.keys().eq(self.config.projects.keys()) {
             self.report();
         }
+        self.lay_premises();
         Ok(())
     }
 
@@ -172,8 +198,16 @@ impl Upkeep {
     fn report(&mut self) {
         // the ones before end first: two of a name would tell twice
         self.reporting = None;
-        let task: JoinHandle<()> = spawn_local(reporters(&self.config, &self.office).report());
-        self.reporting = Some(AbortOnDropHandle::new(task));
+        let reporters = reporters(&self.config, &self.office);
+        self.standings = reporters.standings();
+        self.reporting = Some(AbortOnDropHandle::new(spawn_local(reporters.report())));
+    }
+
+    /// What examination goes by from now on.
+    fn lay_premises(&self) {
+        let url = self.office.pages.get().map(String::as_str);
+        let premises = Premises::new(&self.config, self.web, url, self.standings.clone());
+        self.office.premises.replace(Rc::new(premises));
     }
 
     async fn add(&mut self, request: Request, mut project: NewProject) -> Result<Added, Refusal> {

@@ -43,6 +43,7 @@ fn one_notice_for_a_failure_and_one_for_its_fix() {
         finish(leases, &order, &[(7, "test"), (8, "test")]).await;
         eventually("both tried to tell", || tries(&house) > 1 && sink.put_off.get() > 1).await;
         assert_eq!((told(&house).len(), sink.letters.borrow().len()), (0, 0), "nobody took it");
+        assert_eq!(doctor_says(&house).await, ["warned", "warned", "good"], "nothing is fixed yet");
         ruins.replace(Some(house.ruins()));
     });
     run(async {
@@ -65,9 +66,17 @@ fn one_notice_for_a_failure_and_one_for_its_fix() {
         push(&house, &commits, 11);
         finish(take(&workers, 11).await, &[(11, "test"), (11, "lint")], &[(11, "lint")]).await;
         eventually("both told the other", || told(&house).len() == 3 && sink.letters.borrow().len() == 3).await;
+        assert_eq!(doctor_says(&house).await, ["good"; 3]);
         check_notices(&house, &commits.borrow());
         check_letters(&sink);
     });
+}
+
+/// Of each reporter.
+async fn doctor_says(house: &House) -> Vec<&'static str> {
+    let findings = house.guild.examine().await.unwrap();
+    let of_reporters = findings.iter().filter(|finding| finding.subject.starts_with("notices by "));
+    of_reporters.map(|finding| finding.verdict.word()).collect()
 }
 
 /// What the command was told.

@@ -476,6 +476,7 @@ fn repository(seed: u64) -> Rc<Repository> {
         mirror: Rc::new(Commits { seed }),
         inferred: None,
         poke,
+        standing: Rc::default(),
     })
 }
 

@@ -4,9 +4,10 @@ use crate::here::Here;
 use clap::Args;
 use client::Error;
 use schema::pipeline::{self, Cause, Context};
+use schema::toml_file::Diagnostics;
 use schema::values::{JobPlan, Plan, Trust};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The file is broken (`interface.md`: 2, invalid file).
 const BROKEN: u8 = 2;
@@ -21,12 +22,7 @@ impl Check {
     pub(crate) fn run(self, here: &Here) -> Result<u8, Error> {
         let file = self.file.unwrap_or_else(pipeline_file);
         let text = std::fs::read(&file).map_err(|error| Error::usage(format!("{}: {error}", file.display())))?;
-        // for a run by hand of this branch: nothing is left out but what `when` says of it
-        let branch = here.copy().and_then(|copy| copy.branch.clone()).unwrap_or_else(|| "main".to_owned());
-        let context =
-            Context { ref_name: format!("refs/heads/{branch}"), cause: Cause::Run, paths: None, trust: Trust::Trusted };
-        let plan = pipeline::load(&file.to_string_lossy(), &text).and_then(|pipeline| pipeline.expand(&context));
-        match plan {
+        match plan(here, &file, &text) {
             Ok(plan) => say_plan(here, &plan).map(|()| 0),
             Err(diagnostics) if here.wants_json() => {
                 diagnostics
@@ -41,6 +37,14 @@ impl Check {
             }
         }
     }
+}
+
+/// For a run by hand of this branch: nothing is left out but what `when` says of it.
+pub(super) fn plan(here: &Here, file: &Path, text: &[u8]) -> Result<Plan, Diagnostics> {
+    let branch = here.copy().and_then(|copy| copy.branch.clone()).unwrap_or_else(|| "main".to_owned());
+    let context =
+        Context { ref_name: format!("refs/heads/{branch}"), cause: Cause::Run, paths: None, trust: Trust::Trusted };
+    pipeline::load(&file.to_string_lossy(), text).and_then(|pipeline| pipeline.expand(&context))
 }
 
 /// The nearest guild.toml upwards; the one here where there is none.

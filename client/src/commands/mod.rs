@@ -4,6 +4,7 @@ mod cancel;
 mod check;
 mod completions;
 mod config;
+mod doctor;
 mod events;
 mod explain;
 mod grant;
@@ -112,6 +113,8 @@ enum Command {
     /// Issue credentials and take them back
     #[command(subcommand)]
     Grant(grant::Grant),
+    /// Say what is wrong with this installation, from here to the master, and what to do about it
+    Doctor(doctor::Doctor),
     /// The master's events
     Events(events::Events),
     /// Tell the master that a repository changed (for a post-receive hook)
@@ -168,6 +171,7 @@ async fn dispatch(command: Command, here: &Here) -> Result<u8, Error> {
         Command::Project(command) => command.run(here).await,
         Command::Config(command) => command.run(here).await,
         Command::Grant(command) => command.run(here).await,
+        Command::Doctor(command) => command.run(here).await,
         Command::Events(command) => command.run(here).await,
         Command::Notify(command) => command.run(here).await,
         Command::Completions(command) => command.run(here),

@@ -6,7 +6,7 @@ mod objects;
 use client::views::{BuildView, JobView, ProjectView, QueueItem, StepView};
 use schema::identity::Identity;
 use schema::sturdy_ref::{SturdyRef, Token};
-use schema::values::{Event, Fact, Outcome, State, Time};
+use schema::values::{Event, Fact, Finding, Outcome, State, Time};
 use schema::vat::{self, Limits, Side, Vat};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -44,6 +44,8 @@ pub struct Facts {
     pub projects: Vec<ProjectView>,
     pub builds: Vec<BuildView>,
     pub queue: Vec<QueueItem>,
+    /// What the master says of itself; where there is something, its caller is an operator.
+    pub findings: Vec<Finding>,
     pub logs: BTreeMap<(u32, String, u16), Log>,
     /// Retention took all logs: before they are asked for, or after.
     pub removed: Option<Removed>,

@@ -101,13 +101,14 @@ impl gateway::Server for Served {
     }
 }
 
-fn write_grant(mut to: grant::Builder<'_>) {
+fn write_grant(mut to: grant::Builder<'_>, more: Option<Right>) {
     to.set_id(3);
     to.set_parent(1);
     to.set_kind(kind_to_enum(GrantKind::User));
     to.set_name("me");
     to.set_created(1_700_000_000_000);
-    let what = What { may: [Right::View, Right::Run].into(), projects: ["r".to_owned()].into(), ..What::default() };
+    let may = [Right::View, Right::Run].into_iter().chain(more).collect();
+    let what = What { may, projects: ["r".to_owned()].into(), ..What::default() };
     write_what(to.init_what(), &what);
 }
 
@@ -117,7 +118,8 @@ impl perspective::Server for Served {
         _: perspective::WhoamiParams,
         mut results: perspective::WhoamiResults,
     ) -> capnp::Result<()> {
-        write_grant(results.get().init_grant());
+        let operates = !self.0.facts.borrow().findings.is_empty();
+        write_grant(results.get().init_grant(), operates.then_some(Right::Operate));
         results.get().set_master("the test");
         results.get().set_incarnation(INCARNATION);
         Ok(())
@@ -526,9 +528,22 @@ impl operator::Server for Served {
         let hash = params.get()?.get_join_hash()?.try_into().map_err(|_| capnp::Error::failed("hash".to_owned()))?;
         self.0.facts.borrow_mut().issued = Some(hash);
         let mut results = results.get();
-        write_grant(results.reborrow().init_grant());
+        write_grant(results.reborrow().init_grant(), None);
         results.set_fingerprint(&self.0.fingerprint);
         results.init_advertise(1).set(0, &self.0.address);
+        Ok(())
+    }
+
+    async fn examine(
+        self: Rc<Self>,
+        _: operator::ExamineParams,
+        mut results: operator::ExamineResults,
+    ) -> capnp::Result<()> {
+        let facts = self.0.facts.borrow();
+        let mut list = results.get().init_findings(length(facts.findings.len()));
+        for (index, finding) in (0..).zip(&facts.findings) {
+            schema::wire::write_finding(list.reborrow().get(index), finding);
+        }
         Ok(())
     }
 }

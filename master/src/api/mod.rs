@@ -8,6 +8,7 @@ mod changes;
 mod connection;
 mod door;
 mod event;
+mod examine;
 mod explain;
 mod gateway;
 mod lease;
@@ -32,6 +33,7 @@ use crate::coordinator::{Coordinator, Request};
 use crate::desk::Desk;
 use crate::driver::Driver;
 use crate::events::Feed;
+use crate::examine::Premises;
 use crate::logs::Logs;
 use crate::sources::Repositories;
 use crate::store::{Readers, query};
@@ -57,6 +59,8 @@ pub struct Office {
     pub desk: OnceCell<Desk>,
     /// Where browsers reach the pages; unset: nowhere.
     pub pages: OnceCell<String>,
+    /// What examination needs of the master file; another one when the file is taken up again.
+    pub premises: RefCell<Rc<Premises>>,
 }
 
 /// What the master file says, as far as the objects tell it; replaced when the file is read again.

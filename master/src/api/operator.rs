@@ -140,6 +140,14 @@ impl operator::Server for Operator {
         Ok(())
     }
 
+    async fn examine(
+        self: Rc<Self>,
+        _: operator::ExamineParams,
+        results: operator::ExamineResults,
+    ) -> capnp::Result<()> {
+        super::examine::examine(&self.office, &self.holder, results).await
+    }
+
     async fn roles(self: Rc<Self>, _: operator::RolesParams, mut results: operator::RolesResults) -> capnp::Result<()> {
         let roles = &self.office.policy().roles;
         let mut list = results.get().init_roles(wire::length(roles.len()));

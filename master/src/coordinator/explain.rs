@@ -206,7 +206,7 @@ impl Coordinator {
     }
 
     /// Those that are connected, and what the sessions of the others would be.
-    fn known(&self) -> impl Iterator<Item = (Cow<'_, Session>, bool)> {
+    pub(super) fn known(&self) -> impl Iterator<Item = (Cow<'_, Session>, bool)> {
         let here = self.sessions.iter().map(|(_, session)| (Cow::Borrowed(session), true));
         here.chain(self.away().map(|session| (Cow::Owned(session), false)))
     }

@@ -85,7 +85,7 @@ impl Coordinator {
         holder: Fingerprint,
     ) -> Result<GrantRow, Refusal> {
         let row = self.joins.get(&join_hash).and_then(|id| self.grants.get(id)).ok_or_else(unknown)?;
-        if row.kind != GrantKind::User || !row.name.ends_with(BROWSER) {
+        if !is_browser(row) {
             return Err(Refusal::new(RefusalCode::NotPermitted, "this join is no browser's"));
         }
         if now.since(row.created) > age {
@@ -306,6 +306,11 @@ impl Coordinator {
         }
         Ok(())
     }
+}
+
+/// Whether this is the login of a browser, which nobody renews.
+pub fn is_browser(row: &GrantRow) -> bool {
+    row.kind == GrantKind::User && row.name.ends_with(BROWSER)
 }
 
 /// Names of workers, users and projects: `[A-Za-z0-9._-]+`, so that no selector needs escaping.

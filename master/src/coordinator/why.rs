@@ -316,7 +316,7 @@ impl Wanted {
 }
 
 /// As one word of a shell: labels come from the pipeline, and a command is there to be copied.
-fn quoted(word: &str) -> String {
+pub fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-=@%+,:/".contains(c);
     match word.chars().all(is_plain) {
         true => word.to_owned(),

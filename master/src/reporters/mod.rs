@@ -13,8 +13,11 @@ pub mod lanes;
 mod mail;
 pub mod notice;
 mod reporter;
+mod standing;
 
-use crate::config::{Config, MailConfig, NotifyConfig};
+pub use standing::{Standing, Trouble};
+
+use crate::config::{Config, MailConfig, Means, NotifyConfig};
 use crate::coordinator::record::Record;
 use crate::driver::Driver;
 use crate::events::Feed;
@@ -49,14 +52,20 @@ pub struct Reach {
 /// All of a master's.
 pub struct Reporters {
     reach: Rc<Reach>,
-    entries: Vec<(String, NotifyConfig)>,
+    entries: Vec<(String, NotifyConfig, Rc<Standing>)>,
 }
 
 impl Reporters {
     pub fn new(config: &Config, reach: Reach) -> Reporters {
         let mut names = BTreeSet::new();
-        let entries = config.notify.iter().map(|entry| (unused_name(entry, &mut names), entry.clone()));
+        let entries = config.notify.iter();
+        let entries = entries.map(|entry| (unused_name(entry, &mut names), entry.clone(), standing_of(entry)));
         Reporters { entries: entries.collect(), reach: Rc::new(reach) }
+    }
+
+    /// How each fares, from now on.
+    pub fn standings(&self) -> Vec<Rc<Standing>> {
+        self.entries.iter().map(|(_, _, standing)| standing.clone()).collect()
     }
 
     /// Tells for as long as the master runs.
@@ -65,13 +74,15 @@ impl Reporters {
             tracing::warn!("reporters wait: {why}");
             tokio::time::sleep(LATER).await;
         }
-        let reporters = self.entries.into_iter().map(|(name, entry)| Reporter::new(name, entry, self.reach.clone()));
+        let reporters = self.entries.into_iter();
+        let reporters =
+            reporters.map(|(name, entry, standing)| Reporter::new(name, entry, standing, self.reach.clone()));
         futures::future::join_all(reporters.map(Reporter::report)).await;
     }
 
     /// One that the file has no more begins anew if it comes back: it would tell old news.
     async fn forget_others(&self) -> Result<(), String> {
-        let names: Vec<String> = self.entries.iter().map(|(name, _)| name.clone()).collect();
+        let names: Vec<String> = self.entries.iter().map(|(name, _, _)| name.clone()).collect();
         let known = self.reach.readers.query(store::lanes::reporter_names).await.map_err(|error| error.to_string())?;
         if known.iter().all(|name| names.contains(name)) {
             return Ok(());
@@ -92,6 +103,19 @@ fn unused_name(entry: &NotifyConfig, names: &mut BTreeSet<String>) -> String {
         name = format!("{hash}-{count}");
     }
     name
+}
+
+fn standing_of(entry: &NotifyConfig) -> Rc<Standing> {
+    let events: Vec<&str> = entry.events.iter().map(|turn| turn.word()).collect();
+    Rc::new(Standing::new(events.join(", "), means(&entry.by).to_owned()))
+}
+
+/// "mail", or the program.
+fn means(by: &Means) -> &str {
+    match by {
+        Means::Command(argv) => argv.first().map_or("command", String::as_str),
+        Means::Mail(_) => "mail",
+    }
 }
 
 /// Of a branch.

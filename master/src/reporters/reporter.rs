@@ -5,7 +5,7 @@ use super::branch::Branch;
 use super::compose::{self, Lane};
 use super::lanes::{self, Transition};
 use super::notice::{self, Notice};
-use super::{BRANCHES, LATER, Reach, command, mail::Letter};
+use super::{BRANCHES, LATER, Reach, Standing, command, mail::Letter};
 use crate::config::{Means, NotifyConfig};
 use crate::coordinator::record::{Record, ReporterRow, ToldRow, Turn};
 use crate::events::Batch;
@@ -43,6 +43,7 @@ pub(super) struct Reporter {
     projects: Patterns,
     branches: Patterns,
     reach: Rc<Reach>,
+    standing: Rc<Standing>,
     row: ReporterRow,
     /// The cursor in the store, and since when.
     saved: (Cursor, Instant),
@@ -53,11 +54,12 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    pub(super) fn new(name: String, config: NotifyConfig, reach: Rc<Reach>) -> Reporter {
+    pub(super) fn new(name: String, config: NotifyConfig, standing: Rc<Standing>, reach: Rc<Reach>) -> Reporter {
         Reporter {
             projects: Patterns::new(config.projects.iter().cloned()),
             branches: Patterns::new(config.branches.iter().cloned()),
             config,
+            standing,
             row: ReporterRow { name, cursor: Cursor::default(), born: Time(0) },
             saved: (Cursor::default(), Instant::now()),
             looks: BTreeMap::new(),
@@ -71,7 +73,10 @@ impl Reporter {
             self.complain(&why).await;
         }
         loop {
-            self.look_where_due().await;
+            match self.look_where_due().await {
+                Ok(()) => self.standing.is_well(),
+                Err(why) => self.standing.fails(self.reach.driver.now(), &why),
+            }
             if let Err(why) = self.listen().await {
                 self.complain(&why).await;
             }
@@ -80,6 +85,7 @@ impl Reporter {
 
     async fn complain(&self, why: &str) {
         tracing::warn!("a reporter by {} waits: {why}", self.means());
+        self.standing.fails(self.reach.driver.now(), why);
         tokio::time::sleep(LATER).await;
     }
 
@@ -157,23 +163,27 @@ impl Reporter {
         }
     }
 
-    async fn look_where_due(&mut self) {
+    /// Why one of the looks failed, where one did; it is made again.
+    async fn look_where_due(&mut self) -> Result<(), String> {
         let now = self.reach.driver.now();
         let due: Vec<Place> =
             self.looks.iter().filter(|(_, time)| **time <= now).map(|(place, _)| place.clone()).collect();
-        let mut has_told = false;
+        let (mut has_told, mut looked) = (false, Ok(()));
         for place in due {
             self.looks.remove(&place);
             let again = match self.look(&place, &mut has_told).await {
                 Ok(again) => again,
                 Err(why) => {
-                    tracing::warn!("failed to look at {} of {}: {why}", place.1, place.0);
+                    let why = format!("failed to look at {} of {}: {why}", place.1, place.0);
+                    tracing::warn!("{why}");
+                    looked = Err(why);
                     Some(self.reach.driver.now().after(LATER))
                 }
             };
             self.looks.extend(again.map(|again| (place, again)));
         }
         self.save(has_told).await;
+        looked
     }
 
     /// Tells what is due of the lanes of a branch; answers when to look again, whatever happens.
@@ -273,9 +283,11 @@ impl Reporter {
         let mut pause = PAUSE_MIN;
         while let Err(why) = self.hand_over(&mut parcel).await {
             tracing::warn!("a notice of {} by {} waits {} s: {why}", notice.selector, self.means(), pause.as_secs());
+            self.standing.fails(self.reach.driver.now(), &why);
             tokio::time::sleep(pause).await;
             pause = (2 * pause).min(PAUSE_MAX);
         }
+        self.standing.is_well();
         tracing::info!(id = notice.id, "told by {}: {}", self.means(), notice.subject());
         Ok(())
     }
@@ -320,10 +332,7 @@ impl Reporter {
     }
 
     fn means(&self) -> &str {
-        match &self.config.by {
-            Means::Command(argv) => argv.first().map_or("command", String::as_str),
-            Means::Mail(_) => "mail",
-        }
+        &self.standing.means
     }
 }
 

@@ -42,9 +42,13 @@ pub struct GitSource {
     pub tags: Patterns,
 }
 
-/// What a person should hear of.
+/// What a person should hear of, or may ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
+    /// Whether the repository could be read; told after each round, and never logged.
+    Looked(Result<(), String>),
+    /// What a round over all refs left out; as above.
+    LeftOut(Vec<RefusedRef>),
     /// The repository cannot be read; told once until it recovers.
     Trouble(String),
     Recovered,
@@ -198,6 +202,7 @@ where
         let poll = self.source.poll;
         match stop {
             None => {
+                (self.tell)(Notice::Looked(Ok(())));
                 if std::mem::take(&mut self.failures) > 0 {
                     tracing::info!(project = %self.source.project, "the repository can be read again");
                     (self.tell)(Notice::Recovered);
@@ -206,6 +211,7 @@ where
                 poll
             }
             Some(Stop::Repository(error)) => {
+                (self.tell)(Notice::Looked(Err(error.to_string())));
                 self.failures = self.failures.saturating_add(1);
                 if self.failures == 1 {
                     tracing::warn!(project = %self.source.project, %error, "the repository cannot be read");
@@ -248,6 +254,7 @@ where
     /// One round over all refs.
     async fn poll(&mut self) -> Result<Found, Stop> {
         let fetched = self.source.mirror.fetch().await?;
+        (self.tell)(Notice::LeftOut(fetched.refused.clone()));
         fetched.refused.into_iter().for_each(|refused| self.refuse_ref(refused));
         self.adopt(&fetched.refs)?;
         let gone: Vec<String> = self.known.keys().filter(|name| !fetched.refs.contains_key(*name)).cloned().collect();

@@ -4,11 +4,13 @@ pub mod git;
 mod history;
 mod pattern;
 mod repository;
+mod standing;
 #[cfg(test)]
 mod tests;
 
 pub use history::History;
 pub use repository::{Repositories, Repository};
+pub use standing::{Looks, Standing, Trouble};
 
 use crate::config::ProjectConfig;
 use crate::coordinator::ROOT;
@@ -26,6 +28,7 @@ pub struct Source {
     source: GitSource,
     known: BTreeMap<String, String>,
     pokes: Pokes,
+    standing: Rc<Standing>,
 }
 
 /// Opens the mirror of a project and its source. `heads`: the last acknowledged revision of each ref.
@@ -50,7 +53,9 @@ pub fn open(
         mirror: mirror.clone(),
         inferred: config.inferred.clone(),
         poke,
+        standing: Rc::default(),
     });
+    let standing = repository.standing.clone();
     let source = GitSource {
         project: project.to_owned(),
         mirror,
@@ -58,7 +63,7 @@ pub fn open(
         branches: Patterns::new(config.branches.iter().cloned()),
         tags: Patterns::new(config.tags.iter().cloned()),
     };
-    Ok((repository, Source { source, known: heads.into_iter().collect(), pokes }))
+    Ok((repository, Source { source, known: heads.into_iter().collect(), pokes, standing }))
 }
 
 impl Source {
@@ -69,6 +74,8 @@ impl Source {
             async move { driver.call(|it, now| it.submit_change(now, ROOT, change)).await.map(|_| ()) }
         };
         // the source logs its notices itself
-        git::follow(self.source, sink, self.known, self.pokes, |_| (), stop).await;
+        self.standing.begin(driver.now(), self.source.poll);
+        let tell = |notice| self.standing.note(driver.now(), notice);
+        git::follow(self.source, sink, self.known, self.pokes, tell, stop).await;
     }
 }

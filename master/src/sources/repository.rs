@@ -1,6 +1,6 @@
 //! The repositories of this master: one mirror and one source each, by the name of their project.
 
-use super::History;
+use super::{History, Standing};
 use crate::coordinator::Order;
 use crate::coordinator::record::GrantId;
 use crate::mirror::GitError;
@@ -19,6 +19,8 @@ pub struct Repository {
     pub inferred: Option<String>,
     /// Tells the source to look now.
     pub poke: super::git::Poke,
+    /// How the looks at it go.
+    pub standing: Rc<Standing>,
 }
 
 /// Those that are followed now: they come and go with the master file.

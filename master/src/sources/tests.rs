@@ -7,9 +7,10 @@ use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
-use schema::values::{Change, Refusal, RefusalCode};
+use schema::values::{Change, Refusal, RefusalCode, Time};
 use tokio_util::sync::CancellationToken;
 
+use super::Standing;
 use super::git::{GitSource, Notice, Patterns, Poke, follow, pokes};
 use crate::mirror::tests::Scene;
 
@@ -21,6 +22,7 @@ struct Seen {
     /// Given to the next submissions, first to last.
     refusals: RefCell<Vec<Refusal>>,
     known: RefCell<BTreeMap<String, String>>,
+    standing: Standing,
 }
 
 impl Seen {
@@ -68,7 +70,12 @@ async fn live<F: Future<Output = ()>>(scene: &Scene, seen: &Seen, poll: Duration
     let known = seen.known.borrow().clone();
     let shutdown = CancellationToken::new();
     let sink = async |change| seen.accept(change);
-    let tell = |notice| seen.notices.borrow_mut().push(notice);
+    let tell = |notice| match notice {
+        Notice::Looked(_) | Notice::LeftOut(_) => seen.standing.note(Time(0), notice),
+        Notice::Trouble(_) | Notice::Recovered | Notice::RefusedRef(_) | Notice::RefusedChange { .. } => {
+            seen.notices.borrow_mut().push(notice);
+        }
+    };
     let following = follow(source_of(scene, poll), sink, known, receiver, tell, shutdown.clone());
     let script = async {
         script(poke).await;
@@ -196,11 +203,15 @@ async fn a_lost_repository_is_told_once_and_recovers_and_cancels_nothing() {
             assert_eq!(poke.look_at_all().await.unwrap_err().code, RefusalCode::Unavailable);
             assert_eq!(poke.look("refs/heads/main").await.unwrap_err().code, RefusalCode::Unavailable);
         }
+        let looks = seen.standing.looks();
+        assert!(looks.trouble.is_some_and(|trouble| trouble.text.contains("repository")) && looks.good.is_some());
         std::fs::rename(&away, &here).unwrap();
         scene.git(&["update-ref", "refs/heads/-x", "HEAD"]);
         for _ in 0..2 {
             poke.look_at_all().await.unwrap();
         }
+        let looks = seen.standing.looks();
+        assert_eq!((looks.trouble, looks.refused[0].name.as_str()), (None, "refs/heads/-x"));
         assert!(seen.take().is_empty());
     })
     .await;

@@ -1,11 +1,13 @@
 //! Plain structs that two or more crates share. They are stored as JSON: fields are only added, with a default.
 
 mod event;
+mod finding;
 mod grant;
 mod plan;
 mod state;
 
 pub use event::{Cursor, Event, Fact, Filter};
+pub use finding::{Finding, Verdict};
 pub use grant::{GrantKind, Right, What};
 pub use plan::{Command, JobPlan, Plan, StepPlan, Trust, Workspace};
 pub use state::{Exit, Outcome, Refusal, RefusalCode, State};

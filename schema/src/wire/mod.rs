@@ -1,6 +1,7 @@
 //! Translation between [`crate::values`] and the wire. One place for both directions; no policy.
 
 mod event;
+mod finding;
 mod plan;
 mod state;
 mod worker;
@@ -8,6 +9,7 @@ mod worker;
 pub use event::{
     read_change, read_cursor, read_event, read_filter, write_change, write_cursor, write_event, write_filter,
 };
+pub use finding::{read_finding, write_finding};
 pub use plan::{read_job, read_plan, read_stamp, write_job, write_plan, write_stamp};
 pub use state::{
     enum_to_kind, kind_to_enum, outcome_from_wire, outcome_to_wire, read_exit, refusal, state_from_wire, state_to_wire,

@@ -1,12 +1,13 @@
 //! A job with its steps' logs, and one step's log in blocks.
 
 use super::build::job_href;
-use super::{BuildLine, Frame, Mark, When, bytes, duration, tidy};
+use super::{BuildLine, Frame, Mark, When, duration, tidy};
 use crate::web::pages::LINES;
 use crate::web::text;
 use askama::Template;
 use client::logs::Lines;
 use client::views::{BuildView, JobView, StepView};
+use client::words::bytes;
 use schema::values::Outcome;
 use std::collections::BTreeMap;
 

@@ -1,0 +1,68 @@
+//! Who serves a pool, and which projects may use it. Reads only.
+
+use super::Coordinator;
+use super::fit::in_pools;
+use super::model::Session;
+use schema::values::Time;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A pool that jobs may ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolStatus {
+    pub name: String,
+    /// Those whose jobs may run in it.
+    pub projects: Vec<String>,
+    /// Those that are known, have a grant for it, and what it asks for besides.
+    pub workers: Vec<Member>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    pub worker: String,
+    pub presence: Presence,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Connected, and takes jobs when it has room.
+    Takes,
+    /// Connected, and drained or held.
+    Stopped,
+    /// Not heard of since then.
+    Away(Time),
+}
+
+impl Coordinator {
+    /// The pools of all projects, by name.
+    pub fn pool_list(&self) -> Vec<PoolStatus> {
+        let mut projects: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for project in self.terms.projects.keys() {
+            for pool in self.pools_of(project) {
+                projects.entry(pool).or_default().push(project.clone());
+            }
+        }
+        let pools = projects.into_iter();
+        pools.map(|(name, projects)| PoolStatus { workers: self.members(&name), name, projects }).collect()
+    }
+
+    fn members(&self, pool: &str) -> Vec<Member> {
+        let pool = BTreeSet::from([pool.to_owned()]);
+        let here = self.known().filter(|(session, _)| in_pools(session, &pool, &self.terms.pools));
+        let mut members: Vec<Member> = here
+            .map(|(session, is_here)| Member {
+                presence: self.presence(&session, is_here),
+                worker: session.worker.clone(),
+            })
+            .collect();
+        members.sort_by(|a, b| a.worker.cmp(&b.worker));
+        members
+    }
+
+    fn presence(&self, session: &Session, is_here: bool) -> Presence {
+        match (is_here, self.takes_work(session)) {
+            (false, _) => Presence::Away(session.since),
+            (true, true) => Presence::Takes,
+            (true, false) => Presence::Stopped,
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The disk under the state directory, and how much of it is Guild's.
+
+use crate::store::DATABASE_FILE;
+use client::words::bytes;
+use schema::values::Finding;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+/// For a file system to answer: one of a lost server never does.
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+/// Less is little, on any disk.
+const FREE_MIN: u64 = 5 << 30;
+/// More is enough, on any disk.
+const FREE_ENOUGH: u64 = 100 << 30;
+
+/// What was seen of it.
+pub(super) struct Disk {
+    pub(super) room: io::Result<Room>,
+    /// Of the database's file, in bytes.
+    pub(super) database: u64,
+}
+
+/// In bytes, and in files.
+#[derive(Clone, Copy)]
+pub(super) struct Room {
+    pub(super) total: u64,
+    pub(super) free: u64,
+    /// 0: the file system does not count them.
+    pub(super) files: u64,
+    pub(super) files_free: u64,
+}
+
+pub(super) fn look(state: &Path) -> Disk {
+    let room = rustix::fs::statvfs(state).map(|seen| Room {
+        total: seen.f_blocks.saturating_mul(seen.f_frsize),
+        free: seen.f_bavail.saturating_mul(seen.f_frsize),
+        files: seen.f_files,
+        files_free: seen.f_favail,
+    });
+    let database = std::fs::metadata(state.join(DATABASE_FILE)).map_or(0, |file| file.len());
+    Disk { room: room.map_err(io::Error::from), database }
+}
+
+/// `logs`: what they have in all, in bytes. `is_full`: a commit found no room.
+pub(super) fn judge(state: &Path, disk: &Disk, logs: Option<u64>, is_full: bool) -> Finding {
+    let subject = subject(state);
+    let room = match &disk.room {
+        Ok(room) => room,
+        Err(error) => return Finding::bad(subject, error.to_string(), "is it there? `state` in the master file"),
+    };
+    let logs = logs.map(|logs| format!(", logs {}", bytes(logs))).unwrap_or_default();
+    let mut seen =
+        format!("{} of {} free; the database has {}{logs}", bytes(room.free), bytes(room.total), bytes(disk.database));
+    let remedy = "free some space there, or keep less: `retain` in [limits] of the master file";
+    if is_full {
+        return Finding::bad(subject, format!("full: nothing new is recorded; {seen}"), remedy);
+    }
+    let is_scarce = room.free < FREE_MIN || (room.free < room.total / 10 && room.free < FREE_ENOUGH);
+    let has_few_files = room.files > 0 && room.files_free < room.files / 20;
+    if has_few_files {
+        seen = format!("room for {} more files only; {seen}", room.files_free);
+    }
+    match is_scarce || has_few_files {
+        true => Finding::warned(subject, seen, remedy),
+        false => Finding::good(subject, seen),
+    }
+}
+
+pub(super) fn silent(state: &Path) -> Finding {
+    let seen = format!("the file system does not answer within {} s", PATIENCE.as_secs());
+    Finding::bad(subject(state), seen, "look at what is mounted there, or move `state` of the master file")
+}
+
+fn subject(state: &Path) -> String {
+    format!("disk of {}", state.display())
+}

@@ -1,0 +1,89 @@
+//! The files that the master file names: whether they can be read, and by whom else.
+
+use super::count;
+use crate::coordinator::why::quoted;
+use schema::values::Finding;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A file, by the key that names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NamedFile {
+    /// "credential_file"
+    pub(super) key: String,
+    /// Empty: of all.
+    pub(super) project: String,
+    pub(super) path: PathBuf,
+    pub(super) is_secret: bool,
+}
+
+impl NamedFile {
+    pub(super) fn new(project: &str, key: &str, path: &Path, is_secret: bool) -> NamedFile {
+        NamedFile { project: project.to_owned(), key: key.to_owned(), path: path.to_owned(), is_secret }
+    }
+
+    fn subject(&self) -> String {
+        if self.project.is_empty() { self.key.clone() } else { format!("{} of {}", self.key, self.project) }
+    }
+}
+
+/// With who may use it, once it was opened.
+pub(super) type Seen = (NamedFile, io::Result<Access>);
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Access {
+    pub(super) mode: u32,
+    /// The master's user owns it, and needs no group for it.
+    pub(super) is_own: bool,
+}
+
+pub(super) fn look(files: Vec<NamedFile>) -> Vec<Seen> {
+    let seen = files.into_iter().map(|file| {
+        let access = access_of(&file.path);
+        (file, access)
+    });
+    seen.collect()
+}
+
+fn access_of(path: &Path) -> io::Result<Access> {
+    use std::os::unix::fs::MetadataExt as _;
+    let seen = std::fs::File::open(path)?.metadata()?;
+    Ok(Access { mode: seen.mode() & 0o777, is_own: seen.uid() == rustix::process::geteuid().as_raw() })
+}
+
+/// One finding for each that is not as it should be; one for all where all are.
+pub(super) fn judge(files: &[Seen]) -> Vec<Finding> {
+    let found: Vec<Finding> = files.iter().filter_map(judge_one).collect();
+    match (found.is_empty(), files.len()) {
+        (true, 0) | (false, _) => found,
+        (true, number) => {
+            let seen = format!("{}, readable by the master, secrets by nobody else", count(number, "file"));
+            vec![Finding::good("files that the master file names", seen)]
+        }
+    }
+}
+
+fn judge_one((file, access): &Seen) -> Option<Finding> {
+    let path = file.path.display();
+    match access {
+        Err(error) => {
+            let key = &file.key;
+            let remedy = format!("put it there, for the master's user to read, or change `{key}` in the master file");
+            Some(Finding::bad(file.subject(), format!("{path}: {error}"), remedy))
+        }
+        Ok(access) if file.is_secret && access.is_exposed() => {
+            let others = if access.is_own { "go" } else { "o" };
+            let remedy = format!("chmod {others}= {}", quoted(&path.to_string()));
+            let seen = format!("{path} can be used by others (mode {:04o})", access.mode);
+            Some(Finding::warned(file.subject(), seen, remedy))
+        }
+        Ok(_) => None,
+    }
+}
+
+impl Access {
+    fn is_exposed(self) -> bool {
+        let others = if self.is_own { 0o077 } else { 0o007 };
+        self.mode & others != 0
+    }
+}

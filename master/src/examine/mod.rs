@@ -1,0 +1,136 @@
+//! Looks at what an installation needs, and judges it: each part by a pure function over what was seen. Changes nothing, and asks no
+//! other machine: how repositories and reporters fare is what these noted themselves.
+
+mod disk;
+mod files;
+mod grants;
+mod notices;
+mod pages;
+mod pipelines;
+mod pools;
+mod premises;
+mod queue;
+mod repositories;
+#[cfg(test)]
+mod tests;
+
+pub use premises::Premises;
+
+use crate::coordinator::record::{GrantId, GrantRow};
+use crate::coordinator::{Coordinator, PoolStatus, QueueStatus, WorkerStatus};
+use crate::driver::Driver;
+use crate::sources::Repositories;
+use crate::store::Readers;
+use schema::values::{Finding, Refusal, Time, What};
+use std::rc::Rc;
+use std::time::Duration;
+
+const DAY: Duration = Duration::from_secs(86_400);
+const WEEK: Duration = Duration::from_secs(7 * 86_400);
+/// Of what others said; the log has the rest.
+const SEEN_CHARS: usize = 300;
+
+/// What is looked at, and for whom.
+pub struct Reach {
+    pub driver: Rc<Driver>,
+    pub readers: Readers,
+    pub repositories: Rc<Repositories>,
+    pub premises: Rc<Premises>,
+    pub caller: GrantId,
+    /// What of it the caller may see.
+    pub what: What,
+}
+
+/// Takes a few seconds at most.
+pub async fn examine(reach: &Reach) -> Vec<Finding> {
+    let premises = &reach.premises;
+    let now = reach.driver.now();
+    let (local, pages, pipelines, held) = tokio::join!(
+        local(reach),
+        pages::examine(premises, &reach.what),
+        pipelines::examine(reach),
+        reach.driver.look(|it, _| Held::of(it, reach.caller)),
+    );
+    let mut findings = local;
+    findings.extend(repositories::judge_all(reach, now));
+    findings.extend(pipelines);
+    match held {
+        Ok(held) => findings.extend(held.judge(&reach.what, now)),
+        Err(refusal) => findings.push(unknown(&refusal)),
+    }
+    findings.extend(notices::judge_all(&premises.reporters, now));
+    findings.push(pages);
+    findings
+}
+
+/// What is on this machine's disk.
+async fn local(reach: &Reach) -> Vec<Finding> {
+    let logs = reach.readers.query(crate::store::ageing::log_bytes).await.ok();
+    let (premises, is_full) = (reach.premises.clone(), reach.driver.is_full());
+    let of_others = |file: &files::NamedFile| !file.project.is_empty() && !reach.what.sees(&file.project);
+    let files = premises.files.iter().filter(|file| !of_others(file)).cloned().collect();
+    let state = premises.state.clone();
+    let looking = tokio::task::spawn_blocking(move || (disk::look(&state), files::look(files)));
+    match tokio::time::timeout(disk::PATIENCE, looking).await {
+        Ok(Ok((disk, files))) => {
+            let disk = disk::judge(&premises.state, &disk, logs, is_full);
+            [disk].into_iter().chain(files::judge(&files)).collect()
+        }
+        Ok(Err(_)) | Err(_) => vec![disk::silent(&premises.state)],
+    }
+}
+
+/// What the coordinator knows, as it is committed.
+struct Held {
+    pools: Vec<PoolStatus>,
+    workers: Vec<WorkerStatus>,
+    queue: Vec<QueueStatus>,
+    grants: Vec<GrantRow>,
+}
+
+impl Held {
+    fn of(coordinator: &Coordinator, caller: GrantId) -> Held {
+        Held {
+            pools: coordinator.pool_list(),
+            workers: coordinator.worker_list(),
+            queue: coordinator.queue_list(),
+            grants: coordinator.grants_below(caller).cloned().collect(),
+        }
+    }
+
+    fn judge(mut self, what: &What, now: Time) -> Vec<Finding> {
+        self.pools.iter_mut().for_each(|pool| pool.projects.retain(|project| what.sees(project)));
+        self.queue.retain(|job| what.sees(&job.project));
+        let pools = self.pools.iter().filter(|pool| !pool.projects.is_empty()).map(|pool| pools::judge(pool, now));
+        let mut findings: Vec<Finding> = pools.collect();
+        findings.extend(self.workers.iter().filter_map(|worker| pools::judge_worker(worker, now)));
+        findings.push(queue::judge(&self.queue, now));
+        findings.extend(grants::judge(&self.grants, now));
+        findings
+    }
+}
+
+fn unknown(refusal: &Refusal) -> Finding {
+    let remedy = if refusal.help.is_empty() { "once it runs again: guild doctor" } else { &refusal.help };
+    Finding::bad("workers, queue and grants", format!("not known: {}", refusal.text), remedy)
+}
+
+/// What others said, as one line.
+fn line(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let text = words.join(" ");
+    match text.chars().count() > SEEN_CHARS {
+        true => text.chars().take(SEEN_CHARS).chain(['…']).collect(),
+        false => text,
+    }
+}
+
+/// `3 workers`, `1 worker`.
+fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// `12m`
+fn rough(duration: Duration) -> String {
+    client::words::rough(duration.as_secs())
+}

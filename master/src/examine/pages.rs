@@ -1,0 +1,52 @@
+//! The pages: whether they answer, and whether what browsers send to them stays a secret.
+
+use super::Premises;
+use schema::values::{Finding, What};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+const PATIENCE: Duration = Duration::from_secs(1);
+const SUBJECT: &str = "pages";
+
+pub(super) async fn examine(premises: &Premises, what: &What) -> Finding {
+    let answers = match premises.web {
+        Some(address) => answers(address).await,
+        None => false,
+    };
+    let hooks: Vec<String> = premises.hooks.iter().filter(|project| what.sees(project)).cloned().collect();
+    judge(premises.web.map(|address| (address, answers)), &premises.url, &hooks)
+}
+
+async fn answers(address: SocketAddr) -> bool {
+    matches!(tokio::time::timeout(PATIENCE, TcpStream::connect(address)).await, Ok(Ok(_)))
+}
+
+/// `web`: where they listen, and whether somebody answers there. `hooks`: projects that wait for deliveries to them.
+pub(super) fn judge(web: Option<(SocketAddr, bool)>, url: &str, hooks: &[String]) -> Finding {
+    let key = "web = \"127.0.0.1:8080\" in [listen] of the master file";
+    match (web, hooks.first()) {
+        (None, Some(project)) => {
+            let seen = format!("served nowhere, and {project} waits for deliveries to its hook");
+            Finding::bad(SUBJECT, seen, key)
+        }
+        (None, None) => Finding::good(SUBJECT, "served nowhere, as the master file has it"),
+        (Some((address, false)), _) => {
+            let seen = format!("nobody answers at {address}");
+            Finding::bad(SUBJECT, seen, format!("start the master again; its log says why; {key}"))
+        }
+        // logins go in a cookie, which is kept to TLS only where the address says so
+        (Some(_), _) if !url.starts_with("https://") && !is_loopback(url) => {
+            let remedy = "url = \"https://...\" in the master file, and before `web` a proxy that speaks TLS";
+            Finding::warned(SUBJECT, format!("{url}: logins travel unencrypted"), remedy)
+        }
+        (Some(_), _) => Finding::good(SUBJECT, format!("served at {url}")),
+    }
+}
+
+fn is_loopback(url: &str) -> bool {
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest).split('/').next().unwrap_or_default();
+    let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+    let name = name.map_or(host, |(name, _)| name).trim_matches(['[', ']']);
+    name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}

@@ -1,0 +1,56 @@
+//! What examination needs of the master file: plain facts, made anew whenever the file is taken up.
+
+use super::files::NamedFile;
+use crate::config::{Config, MailConfig, ProjectConfig};
+use crate::reporters;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+#[derive(Debug, Default)]
+pub struct Premises {
+    pub(super) state: PathBuf,
+    pub(super) files: Vec<NamedFile>,
+    /// Where browsers reach the pages; empty: nowhere.
+    pub(super) url: String,
+    /// Where they listen.
+    pub(super) web: Option<SocketAddr>,
+    /// Projects that wait for a forge's deliveries.
+    pub(super) hooks: Vec<String>,
+    pub(super) reporters: Vec<Rc<reporters::Standing>>,
+}
+
+impl Premises {
+    /// `web`, `url`: where the pages listen, and where browsers reach them.
+    pub fn new(
+        config: &Config,
+        web: Option<SocketAddr>,
+        url: Option<&str>,
+        reporters: Vec<Rc<reporters::Standing>>,
+    ) -> Premises {
+        let of_projects = config.projects.iter().flat_map(|(name, project)| project_files(name, project));
+        let hooks = config.projects.iter().filter(|(_, project)| project.hook.is_some());
+        Premises {
+            state: config.state.clone(),
+            files: of_projects.chain(config.mail.as_ref().and_then(mail_file)).collect(),
+            url: url.unwrap_or_default().to_owned(),
+            web,
+            hooks: hooks.map(|(name, _)| name.clone()).collect(),
+            reporters,
+        }
+    }
+}
+
+fn project_files(name: &str, project: &ProjectConfig) -> Vec<NamedFile> {
+    let secret = |key: &str, path: &Path| NamedFile::new(name, key, path, true);
+    let key = project.credential_file.iter().map(|path| secret("credential_file", path));
+    let token = project.token_file.iter().map(|path| secret("token_file", path));
+    let hook = project.hook.iter().map(|hook| secret("hook.secret_file", &hook.secret_file));
+    let hosts = project.known_hosts_file.iter();
+    let hosts = hosts.map(|path| NamedFile::new(name, "known_hosts_file", path, false));
+    key.chain(token).chain(hook).chain(hosts).collect()
+}
+
+fn mail_file(mail: &MailConfig) -> Option<NamedFile> {
+    mail.login.as_ref().map(|(_, path)| NamedFile::new("", "password_file", path, true))
+}

@@ -1,0 +1,51 @@
+//! Jobs that wait for what does not come by itself.
+
+use super::{count, rough};
+use crate::coordinator::QueueStatus;
+use crate::coordinator::why::Why;
+use schema::values::{Finding, Time};
+use std::time::Duration;
+
+/// A worker that is started again, or a person who steers, is given so long.
+const PATIENCE: Duration = Duration::from_secs(10 * 60);
+
+pub(super) fn judge(queue: &[QueueStatus], now: Time) -> Finding {
+    let stuck: Vec<&QueueStatus> =
+        queue.iter().filter(|job| now.since(job.since) > PATIENCE && is_stuck(&job.why)).collect();
+    let Some(oldest) = stuck.iter().min_by_key(|job| job.since) else {
+        let seen = format!("{} waiting, none for {} for want of a worker", count(queue.len(), "job"), rough(PATIENCE));
+        return Finding::good("queue", seen);
+    };
+    let selector = format!("{}/{}/{}", oldest.project, oldest.build, oldest.job);
+    let since = rough(now.since(oldest.since));
+    let seen = format!(
+        "{} waiting for want of a worker; {selector} since {since}: {}",
+        count(stuck.len(), "job"),
+        oldest.why.text()
+    );
+    let remedy = format!("{}; `guild explain {selector}` says how, `guild queue` shows all", oldest.why.remedy());
+    Finding::bad("queue", seen, remedy)
+}
+
+/// Whether somebody has to do something: a worker that is busy will come by itself.
+fn is_stuck(why: &Why) -> bool {
+    match why {
+        Why::Silent(_)
+        | Why::Stopped { .. }
+        | Why::Away(_)
+        | Why::Room(_)
+        | Why::Pool(_)
+        | Why::Platform { .. }
+        | Why::Label { .. }
+        | Why::Together => true,
+        Why::Needs(_)
+        | Why::Busy(_)
+        | Why::Offered(_)
+        | Why::Runs(_)
+        | Why::Ran(_)
+        | Why::Carried(_)
+        | Why::When(_)
+        | Why::Need(_)
+        | Why::Ended(_) => false,
+    }
+}

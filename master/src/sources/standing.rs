@@ -1,0 +1,56 @@
+//! How the looks at one repository go, for whoever asks. Kept in memory only: the first look after a start says it anew.
+
+use super::git::Notice;
+use crate::mirror::RefusedRef;
+use schema::values::Time;
+use std::cell::RefCell;
+use std::time::Duration;
+
+/// Written by the source, read by others on its thread.
+#[derive(Debug, Default)]
+pub struct Standing(RefCell<Looks>);
+
+/// What became of the looks so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Looks {
+    /// When the repository is followed since; none: it is not.
+    pub began: Option<Time>,
+    /// Between two.
+    pub poll: Duration,
+    /// The last that went well.
+    pub good: Option<Time>,
+    /// Since the last that went well.
+    pub trouble: Option<Trouble>,
+    /// Left out at the last look at all refs.
+    pub refused: Vec<RefusedRef>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    pub since: Time,
+    /// Of the newest.
+    pub text: String,
+}
+
+impl Standing {
+    pub(super) fn begin(&self, now: Time, poll: Duration) {
+        *self.0.borrow_mut() = Looks { began: Some(now), poll, ..Looks::default() };
+    }
+
+    pub(super) fn note(&self, now: Time, notice: Notice) {
+        let mut looks = self.0.borrow_mut();
+        match notice {
+            Notice::Looked(Ok(())) => (looks.good, looks.trouble) = (Some(now), None),
+            Notice::Looked(Err(text)) => {
+                let since = looks.trouble.as_ref().map_or(now, |trouble| trouble.since);
+                looks.trouble = Some(Trouble { since, text });
+            }
+            Notice::LeftOut(refused) => looks.refused = refused,
+            Notice::Trouble(_) | Notice::Recovered | Notice::RefusedRef(_) | Notice::RefusedChange { .. } => {}
+        }
+    }
+
+    pub fn looks(&self) -> Looks {
+        self.0.borrow().clone()
+    }
+}

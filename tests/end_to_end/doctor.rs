@@ -1,0 +1,130 @@
+//! What an operator is told of an installation, through the public API: of one in which something is wrong, and of one that is good.
+
+use client::doctor::{Finding, Verdict};
+use master::config::{Config, HookConfig, HookKind, Means, NotifyConfig, PoolConfig, ProjectConfig};
+use master::coordinator::record::Turn;
+use schema::values::{GrantKind, What};
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+use support::guild::{House, Played, run};
+
+const PIPELINE: &str = "version = 1\n[trigger]\npush = [\"none\"]\n[job.none]\nrun = \"true\"\n";
+const BROKEN: &str = "version = 1\n[job.test]\nneeds = [\"lnit\"]\nrun = \"true\"\n";
+
+#[test]
+fn what_is_wrong_is_told_with_what_to_do() {
+    run(async {
+        let secret = tempfile::NamedTempFile::new().unwrap();
+        std::fs::set_permissions(secret.path(), std::fs::Permissions::from_mode(0o644)).unwrap();
+        let house = House::open_with(BROKEN, |config| {
+            let mut lost = ProjectConfig::of("/nowhere/at/all".to_owned());
+            lost.pools = vec!["arm".to_owned()];
+            lost.token_file = Some(secret.path().to_owned());
+            lost.known_hosts_file = Some("/nowhere/hosts".into());
+            config.projects.insert("lost".to_owned(), lost);
+            config.pools.insert("arm".to_owned(), PoolConfig { matches: Vec::new(), lease: None });
+            config.notify.push(tell("/nowhere/tell"));
+        })
+        .await;
+        let held = house.worker("anvil").await;
+        house.guild.hold("anvil", "its disk").await.unwrap();
+        let expected = "\
+            bad known_hosts_file of lost: put it there, for the master's user to read, or change `known_hosts_file` in the master file\n\
+            bad pipeline of demo: `guild show demo/1` says all of it; `guild check` in the repository, then push\n\
+            bad pool arm: guild grant issue --kind worker --name NAME --pool arm -o NAME.cap\n\
+            bad repository of lost: as the master's user: git ls-remote /nowhere/at/all; `repo`, `credential_file` and the like in [project.lost]\n\
+            warned pool default: guild worker resume anvil\n\
+            warned token_file of lost: chmod go= TOKEN\n";
+        let told = told(&house, |text| text.replace(&secret.path().display().to_string(), "TOKEN"), expected).await;
+        assert_eq!(told, expected);
+        drop(held);
+    });
+}
+
+#[test]
+fn a_good_installation_is_told_as_good() {
+    run(async {
+        let house = House::open_with(PIPELINE, |config| {
+            config.listen.web = Some("127.0.0.1:0".to_owned());
+            config.notify.push(tell("true"));
+        })
+        .await;
+        let worker = house.worker("anvil").await;
+        let good = |findings: &[Finding]| findings.iter().all(|it| it.verdict == Verdict::Good || is_disk(it));
+        let mut findings = house.guild.examine().await.unwrap();
+        for _ in 0..400 {
+            if good(&findings) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            findings = house.guild.examine().await.unwrap();
+        }
+        assert!(good(&findings), "{findings:#?}");
+        let subjects: Vec<&str> = findings.iter().skip(1).map(|finding| finding.subject.as_str()).collect();
+        assert_eq!(subjects, ["repository of demo", "pool default", "queue", "grants", "notices by true", "pages"]);
+        drop(worker);
+    });
+}
+
+/// Of the pool that its jobs may ask for, another worker is no member; an operator of one project hears of that one only.
+#[test]
+fn an_operator_hears_of_its_own_projects() {
+    run(async {
+        let house = House::open_with(PIPELINE, |config: &mut Config| {
+            let mut other = ProjectConfig::of("/nowhere/at/all".to_owned());
+            other.pools = vec!["arm".to_owned()];
+            other.token_file = Some("/nowhere/token".into());
+            other.hook = Some(HookConfig { kind: HookKind::Generic, secret_file: "/nowhere/hook".into() });
+            config.projects.insert("other".to_owned(), other);
+            config.pools.insert("arm".to_owned(), PoolConfig { matches: vec!["gpu".to_owned()], lease: None });
+        })
+        .await;
+        let pools = ["arm".to_owned()].into();
+        let credential = house.enroll(GrantKind::Worker, "tongs", What { pools, ..What::default() }).await;
+        let worker = Played::attach(credential, Vec::new()).await;
+        let what = What { projects: ["demo".to_owned()].into(), ..What::everything() };
+        let (reference, identity) = house.enroll(GrantKind::Operator, "deputy", what).await;
+        let deputy = client::Guild::connect(reference, identity.into()).await.unwrap();
+        let findings = deputy.examine().await.unwrap();
+        assert!(findings.iter().any(|finding| finding.subject == "pool default"), "{findings:#?}");
+        assert!(!format!("{findings:?}").contains("other"), "{findings:#?}");
+        let told = house.guild.examine().await.unwrap();
+        let subjects: Vec<&str> = told.iter().map(|finding| finding.subject.as_str()).collect();
+        assert!(subjects.contains(&"token_file of other") && subjects.contains(&"hook.secret_file of other"));
+        let arm = house.guild.examine().await.unwrap().into_iter().find(|finding| finding.subject == "pool arm");
+        assert_eq!(arm.unwrap().seen, "no worker is in it; other waits for one", "its worker has no gpu");
+        drop(worker);
+    });
+}
+
+fn tell(program: &str) -> NotifyConfig {
+    NotifyConfig {
+        events: vec![Turn::NewlyFailing],
+        by: Means::Command(vec![program.to_owned()]),
+        projects: vec!["*".to_owned()],
+        branches: vec!["*".to_owned()],
+    }
+}
+
+/// The machine's own disk may be nearly full.
+fn is_disk(finding: &Finding) -> bool {
+    finding.subject.starts_with("disk of ")
+}
+
+/// What is not good, in order, once it is as expected or does not become so.
+async fn told(house: &House, steady: impl Fn(&str) -> String, expected: &str) -> String {
+    let mut text = String::new();
+    for _ in 0..400 {
+        let findings = house.guild.examine().await.unwrap();
+        let wrong = findings.iter().filter(|finding| finding.verdict != Verdict::Good && !is_disk(finding));
+        let mut lines: Vec<String> =
+            wrong.map(|it| format!("{} {}: {}\n", it.verdict.word(), it.subject, steady(&it.remedy))).collect();
+        lines.sort();
+        text = lines.concat();
+        if text == expected {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    text
+}

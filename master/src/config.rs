@@ -1,5 +1,6 @@
 //! The master file, `master.toml`: what it says, typed, checked once. Opens nothing that it names.
 
+pub mod keys;
 mod notify;
 mod read;
 #[cfg(test)]
@@ -126,7 +127,7 @@ pub enum HookKind {
 impl HookKind {
     pub const ALL: [HookKind; 4] = [HookKind::GitHub, HookKind::Gitea, HookKind::GitLab, HookKind::Generic];
 
-    pub fn word(self) -> &'static str {
+    pub const fn word(self) -> &'static str {
         match self {
             HookKind::GitHub => "github",
             HookKind::Gitea => "gitea",

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// The pool of workers whose grant names none; it needs no table.
 const DEFAULT_POOL: &str = "default";
-const BUILDS_MAX: u32 = 10_000_000;
+pub(super) const BUILDS_MAX: u32 = 10_000_000;
 
 pub(super) fn config(file_name: &str, text: &[u8], base: &Path) -> Result<Config, Diagnostics> {
     let page = Page::open(file_name, text)?;

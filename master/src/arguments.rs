@@ -19,6 +19,7 @@ pub enum Command {
     Up(up::Arguments),
     /// Make a lasting installation in DIR, with a one-use operator credential
     Init {
+        /// A directory for the master file and all that the master keeps; made where there is none
         dir: PathBuf,
         /// Where workers and people reach this master
         #[arg(long, value_name = "HOST:PORT")]
@@ -32,16 +33,19 @@ pub enum Command {
     },
     /// Serve
     Run {
+        /// The master file
         #[arg(long, value_name = "FILE", default_value = "master.toml")]
         config: PathBuf,
     },
     /// Say what is wrong with the master file
     Check {
+        /// The master file
         #[arg(long, value_name = "FILE", default_value = "master.toml")]
         config: PathBuf,
     },
     /// Make a new one-use operator credential while the master does not run
     OperatorCap {
+        /// The master file
         #[arg(long, value_name = "FILE", default_value = "master.toml")]
         config: PathBuf,
         /// Where to write it
@@ -50,6 +54,7 @@ pub enum Command {
     },
     /// Save the master in one file: builds, grants, logs and its key; it may run meanwhile
     Backup {
+        /// The master file
         #[arg(long, value_name = "FILE", default_value = "master.toml")]
         config: PathBuf,
         /// Where to write it; keep it as safe as the master's own key
@@ -57,8 +62,10 @@ pub enum Command {
     },
     /// Make the state directory that the master file names from a backup, here or on another machine
     Restore {
+        /// The master file
         #[arg(long, value_name = "FILE", default_value = "master.toml")]
         config: PathBuf,
+        /// What `backup` wrote
         file: PathBuf,
     },
     #[command(flatten)]

@@ -118,7 +118,7 @@ const TOP: &[Key] = &[
     Key::new(
         "defaults",
         Form::Table("[defaults]"),
-        Is("{}"),
+        Means("nothing"),
         "{ project = { poll = \"5m\" } }",
         "what all projects have",
     ),
@@ -222,8 +222,13 @@ const RETAIN: &[Key] = &[
     ),
 ];
 
-const DEFAULTS: &[Key] =
-    &[Key::new("project", Form::Table("[defaults.project]"), Is("{}"), "{ poll = \"5m\" }", "what all projects have")];
+const DEFAULTS: &[Key] = &[Key::new(
+    "project",
+    Form::Table("[defaults.project]"),
+    Means("nothing"),
+    "{ poll = \"5m\" }",
+    "what all projects have",
+)];
 
 const DEFAULTS_PROJECT: &[Key] =
     &[Key::new("poll", Form::Duration, Is("\"2m\""), "\"5m\"", "how often a repository is looked at; more than zero")];

@@ -106,7 +106,8 @@ pub(super) const STEP_LATER: &[&str] = &[
 const LIST: Form = Form::LIST;
 const ENV: Form = Form::Map(&Form::Text);
 const SHELL: Form = Form::Either(&[Form::OneOf(&["sh", "bash", "pwsh"]), Form::Array(&Form::Text)]);
-const WORDS: Form = Form::Either(&[Form::Text, Form::Array(&Form::Text)]);
+/// Not a list: a string is given to the shell.
+const WORDS: Form = Form::Either(&[Form::Array(&Form::Text), Form::Text]);
 const RUN_FORM: Form = Form::Either(&[Form::Text, Form::Array(&Form::Text), Form::Table("[job.NAME.run]")]);
 const RULES: Form = Form::Either(&[Form::Map(&LIST), Form::Array(&Form::Map(&LIST))]);
 const CAUSE: Form = Form::OneOf(&["change", "run", "retry"]);
@@ -121,12 +122,18 @@ const TOP: &[Key] = &[
         "{ tag = \"v*\" }",
         "which pushes make a build",
     ),
-    Key::new("defaults", Form::Table("[defaults]"), Is("{}"), "{ on = \"linux-x86_64\" }", "what all jobs have"),
+    Key::new(
+        "defaults",
+        Form::Table("[defaults]"),
+        Means("nothing"),
+        "{ on = \"linux-x86_64\" }",
+        "what all jobs have",
+    ),
     Key::new(
         "axis",
         Form::Map(&Form::Map(&Form::Table("[axis.NAME.VALUE]"))),
         Is("{}"),
-        "{ python = { new = {} } }",
+        "{ python = { new = { want = \"python=3.14\" } } }",
         "axes whose values bring something: `[axis.platform]`",
     ),
     Key::new("job", Form::Map(&Form::Table("[job.NAME]")), Required, "{ a = { run = \"make\" } }", "at least one"),
@@ -218,7 +225,7 @@ const JOB: &[Key] = &[
     Key::new(
         "when",
         Form::Table("[job.NAME.when]"),
-        Is("{}"),
+        Means("always"),
         "{ branch = \"main\" }",
         "for which builds; else the job is skipped",
     ),

@@ -90,7 +90,9 @@ impl Form {
             Form::Array(Form::Text) => "an array of strings".to_owned(),
             Form::Array(each) => format!("an array of: {}", each.words()),
             Form::Either([Form::Text, Form::Array(Form::Text)]) => "a list".to_owned(),
-            Form::Either([Form::OneOf(_), Form::Array(each)]) => format!("a list of: {}", each.words()),
+            Form::Either([Form::OneOf(_), Form::Array(each @ Form::OneOf(_))]) => {
+                format!("a list of: {}", each.words())
+            }
             Form::Either(forms) => forms.iter().map(Form::words).collect::<Vec<_>>().join("; or "),
             Form::Map(Form::Text) => "a table of strings".to_owned(),
             Form::Map(Form::Table(title)) => format!("`{title}` tables"),

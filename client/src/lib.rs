@@ -1,5 +1,5 @@
 //! The client library of Guild: everything that a holder of a credential can do, as typed calls that survive a lost
-//! link. The command `guild` is written on it, and prints; this library never does.
+//! link. The command `guild`, [`cli`], is written on it, and prints; nothing else here does.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), client::Error> {
@@ -27,8 +27,13 @@
 //! - [`doctor`]: what is wrong on the way from here to a master, and what to do about it;
 //! - [`selector`]: what a person writes, `pyfoo/412/test@linux,3.14/2:L120-L140`; [`git`]: where that person stands.
 
+// the commands use the library by its name, as every other program does
+extern crate self as client;
+
 pub mod backoff;
 pub mod cells;
+mod cli;
+mod commands;
 pub mod context;
 pub mod dial;
 pub mod doctor;
@@ -37,13 +42,16 @@ pub mod explanation;
 pub mod follow;
 pub mod git;
 pub mod guild;
+mod here;
 pub mod lines;
 pub mod link;
 pub mod login;
 pub mod logs;
 pub mod look;
+mod matrix;
 pub mod mirror;
 pub mod operate;
+mod render;
 pub mod selector;
 pub mod steer;
 pub mod views;
@@ -51,6 +59,7 @@ pub mod watch;
 mod wire;
 pub mod words;
 
+pub use cli::{cli, command};
 pub use error::Error;
 pub use explanation::Explanation;
 pub use follow::{Follow, follow_build};

@@ -1,6 +1,7 @@
 //! The master file, `master.toml`: what it says, typed, checked once. Opens nothing that it names.
 
 mod include;
+pub mod keys;
 mod new_project;
 mod notify;
 mod read;
@@ -136,7 +137,7 @@ pub enum HookKind {
 impl HookKind {
     pub const ALL: [HookKind; 4] = [HookKind::GitHub, HookKind::Gitea, HookKind::GitLab, HookKind::Generic];
 
-    pub fn word(self) -> &'static str {
+    pub const fn word(self) -> &'static str {
         match self {
             HookKind::GitHub => "github",
             HookKind::Gitea => "gitea",

@@ -3,6 +3,7 @@
 //! The modules stand in the order of the main path: a change comes in at the top, events leave at the bottom.
 
 pub mod api;
+pub mod arguments;
 pub mod backup;
 pub mod clock;
 pub mod config;

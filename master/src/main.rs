@@ -1,6 +1,7 @@
 //! The program `guild-master`: arguments to `run`.
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::Parser as _;
+use master::arguments::{self, Arguments, Command};
 use master::backup;
 use master::config::{self, Config};
 use master::desk::{Desk, Difference};
@@ -11,72 +12,12 @@ use master::upkeep::own_request;
 use schema::manual::OfItself;
 use schema::sturdy_ref::SturdyRef;
 use std::io::{IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
 const USAGE: u8 = 2;
 const FAULT: u8 = 4;
-
-/// The master of a Guild: takes changes, plans builds, hands jobs to workers, keeps what came of them.
-#[derive(Parser)]
-#[command(name = "guild-master", version)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Build a repository on this machine: master, worker and page in one command, nothing to set up
-    Up(up::Arguments),
-    /// Make a lasting installation in DIR, with a one-use operator credential
-    Init {
-        dir: PathBuf,
-        /// Where workers and people reach this master
-        #[arg(long, value_name = "HOST:PORT")]
-        advertise: String,
-        /// Where to serve pages, in plain HTTP [default: nowhere]
-        #[arg(long, value_name = "ADDR")]
-        web: Option<String>,
-        /// How browsers reach the pages, as through a proxy
-        #[arg(long, value_name = "URL")]
-        url: Option<String>,
-    },
-    /// Serve
-    Run {
-        #[arg(long, value_name = "FILE", default_value = "master.toml")]
-        config: PathBuf,
-    },
-    /// Say what is wrong with the master file
-    Check {
-        #[arg(long, value_name = "FILE", default_value = "master.toml")]
-        config: PathBuf,
-    },
-    /// Make a new one-use operator credential while the master does not run
-    OperatorCap {
-        #[arg(long, value_name = "FILE", default_value = "master.toml")]
-        config: PathBuf,
-        /// Where to write it
-        #[arg(short, long, value_name = "FILE", default_value = "operator.cap")]
-        output: PathBuf,
-    },
-    /// Save the master in one file: builds, grants, logs and its key; it may run meanwhile
-    Backup {
-        #[arg(long, value_name = "FILE", default_value = "master.toml")]
-        config: PathBuf,
-        /// Where to write it; keep it as safe as the master's own key
-        file: PathBuf,
-    },
-    /// Make the state directory that the master file names from a backup, here or on another machine
-    Restore {
-        #[arg(long, value_name = "FILE", default_value = "master.toml")]
-        config: PathBuf,
-        file: PathBuf,
-    },
-    #[command(flatten)]
-    OfItself(OfItself),
-}
 
 fn main() -> ExitCode {
     // this program is also the worker and the supervisor that `up` needs: they come first, before any runtime
@@ -128,7 +69,7 @@ fn finish(done: Result<(), Failure>) -> ExitCode {
 }
 
 fn of_itself(command: &OfItself) -> Result<(), Failure> {
-    let text = command.tell(Arguments::command()).map_err(|why| Failure(USAGE, why))?;
+    let text = command.tell(arguments::command()).map_err(|why| Failure(USAGE, why))?;
     std::io::stdout().write_all(text.as_bytes()).map_err(Failure::fault)
 }
 

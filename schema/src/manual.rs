@@ -18,6 +18,7 @@ pub enum OfItself {
     /// Print the manual page, or write all of them into a directory
     #[command(hide = true)]
     Man {
+        /// Write all pages into this directory [default: only that of the program, to standard output]
         #[arg(long, short, value_name = "DIR")]
         output: Option<PathBuf>,
     },

@@ -5,9 +5,11 @@
 //! for by name is known, the rest is reported by [`Table::close`], and every wrong value lands on the [`Page`].
 
 mod diagnostic;
+pub mod reference;
 mod table;
 mod units;
 mod value;
+pub mod witness;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use table::Table;

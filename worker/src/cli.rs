@@ -65,6 +65,11 @@ impl Failure {
     }
 }
 
+/// The arguments of `guild-worker`, as they are declared.
+pub fn command() -> clap::Command {
+    Arguments::command()
+}
+
 /// Runs one command. The first argument is the program's name.
 pub fn cli(arguments: Vec<String>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
@@ -114,7 +119,7 @@ async fn execute(arguments: Arguments) -> Result<(), Failure> {
 }
 
 fn of_itself(command: &OfItself) -> Result<(), Failure> {
-    print(&command.tell(Arguments::command()).map_err(|why| Failure(USAGE, why))?)
+    print(&command.tell(self::command()).map_err(|why| Failure(USAGE, why))?)
 }
 
 async fn serve(config: Config) -> Result<(), Failure> {

@@ -1,6 +1,9 @@
 //! `worker.toml` in the worker's state directory, all of it optional, and what is probed where it says nothing.
 
+pub(crate) mod keys;
+
 use crate::isolation::Tier;
+use schema::toml_file::{parse_bytes, parse_duration};
 use schema::values::{Description, Resources};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -17,6 +20,8 @@ const CPUS_PER_SLOT: u16 = 2;
 const RESERVE: u64 = 1 << 30;
 const OUTPUT_MAX: u64 = 1 << 30;
 const ORPHAN_GRACE: Duration = Duration::from_secs(120);
+/// The most of `cpus`.
+const CPUS_MAX: f64 = 1_000_000.0;
 /// Of a step, from TERM to KILL.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(3);
 
@@ -78,10 +83,14 @@ impl Config {
         Config::parse(state, &text).map_err(|text| ConfigError::Invalid { path, text })
     }
 
-    fn parse(state: &Path, text: &str) -> Result<Config, String> {
+    /// Like [`Config::load`] from the text of a file.
+    pub fn parse(state: &Path, text: &str) -> Result<Config, String> {
         let file: File = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
         let probed = probe_machine();
-        let cpus_milli = file.cpus.map_or(probed.cpus_milli, |cpus| (cpus.clamp(0.0, 4_000_000.0) * 1000.0) as u32);
+        if file.cpus.is_some_and(|cpus| !(cpus > 0.0 && cpus <= CPUS_MAX)) {
+            return Err(format!("`cpus` is above 0 and at most {CPUS_MAX}"));
+        }
+        let cpus_milli = file.cpus.map_or(probed.cpus_milli, |cpus| (cpus * 1000.0) as u32);
         let by_cpus = u16::try_from(cpus_milli / 1000).unwrap_or(u16::MAX) / CPUS_PER_SLOT;
         let slots = file.slots.unwrap_or(by_cpus.max(1));
         if slots == 0 {
@@ -160,33 +169,25 @@ enum Written {
 }
 
 impl TryFrom<Written> for Size {
-    type Error = String;
+    type Error = &'static str;
 
-    fn try_from(written: Written) -> Result<Size, String> {
-        let units = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
-        with_unit(written, &units).map(Size).ok_or_else(|| "a size is written like \"4GiB\"".to_owned())
+    fn try_from(written: Written) -> Result<Size, &'static str> {
+        match written {
+            Written::Number(bytes) => Ok(Size(bytes)),
+            Written::Text(text) => parse_bytes(&text).map(Size).ok_or("a size is written like \"4GiB\""),
+        }
     }
 }
 
 impl TryFrom<Written> for Span {
-    type Error = String;
+    type Error = &'static str;
 
-    fn try_from(written: Written) -> Result<Span, String> {
-        let units = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
-        let seconds = with_unit(written, &units).ok_or_else(|| "a duration is written like \"2m\"".to_owned())?;
-        Ok(Span(Duration::from_secs(seconds)))
+    fn try_from(written: Written) -> Result<Span, &'static str> {
+        match written {
+            Written::Number(seconds) => Ok(Span(Duration::from_secs(seconds))),
+            Written::Text(text) => parse_duration(&text).map(Span).ok_or("a duration is written like \"2m\""),
+        }
     }
-}
-
-fn with_unit(written: Written, units: &[(&str, u64)]) -> Option<u64> {
-    let text = match written {
-        Written::Number(number) => return Some(number),
-        Written::Text(text) => text,
-    };
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let factor = units.iter().find(|(name, _)| *name == unit.trim())?.1;
-    number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
 #[cfg(test)]

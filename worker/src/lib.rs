@@ -28,7 +28,8 @@ mod whole;
 pub mod workspace;
 pub mod world;
 
-pub use cli::cli;
+pub use cli::{cli, command};
+pub use config::keys::WORKER_TOML;
 pub use config::{CREDENTIAL_FILE, Config, ConfigError};
 pub use isolation::Tier;
 pub use run::{Ended, RunError, Shutdown, run, run_in};

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// The pool of workers whose grant names none; it needs no table.
 const DEFAULT_POOL: &str = "default";
-const BUILDS_MAX: u32 = 10_000_000;
+pub(super) const BUILDS_MAX: u32 = 10_000_000;
 
 /// A file's own tables, and what paths in it are relative to.
 struct Part<'t> {

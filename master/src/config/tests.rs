@@ -259,21 +259,6 @@ fn a_file_that_is_not_there() {
     assert_eq!(Config::load(&path).unwrap().state, dir.path().join("."));
 }
 
-#[test]
-fn examples_of_the_manual_are_read() {
-    let files = [
-        include_str!("../../../docs/master.md"),
-        include_str!("../../../docs/notices.md"),
-        include_str!("../../../docs/pages.md"),
-    ];
-    let manual = files.concat();
-    let examples: Vec<&str> = manual.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(examples.len(), 5);
-    for example in examples {
-        assert!(!parse(example).projects.is_empty());
-    }
-}
-
 /// A master file in a directory of its own, with other files beside it.
 fn written(main: &str, others: &[(&str, &str)]) -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();

@@ -1,5 +1,6 @@
 //! `[axis.NAME]`: values to build a matrix from, each with what it brings.
 
+use super::keys;
 use super::settings::{self, Env};
 use crate::toml_file::{At, NAME_MAX, Page, Table, Value, is_name};
 use std::collections::BTreeMap;
@@ -47,7 +48,7 @@ fn axis_value(axis: &str, key: At<&str>, value: &Value<'_>) -> Option<Rc<AxisVal
         env: settings::env(&table),
         shell: table.get("shell").and_then(|value| settings::shell(&value)),
     };
-    table.close(&["image"]);
+    table.close(keys::AXIS_VALUE_LATER);
     Some(Rc::new(read))
 }
 

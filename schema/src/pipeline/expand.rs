@@ -17,8 +17,8 @@ const TIMEOUT: Duration = Duration::from_secs(3600);
 const IDLE: Duration = Duration::from_secs(20 * 60);
 const RETRY_INFRA: u16 = 2;
 /// The most bytes of text in all jobs, and the most needs: a small file with a large matrix must not fill the memory.
-const PLAN_MAX: usize = 16 << 20;
-const NEEDS_MAX: usize = 100_000;
+pub(super) const PLAN_MAX: usize = 16 << 20;
+pub(super) const NEEDS_MAX: usize = 100_000;
 
 /// The jobs of all cells, in `order`, each with what decides whether it is skipped.
 pub(super) fn expand(page: &Page<'_>, defaults: &Settings, jobs: Vec<Job>, order: &[usize]) -> Option<Vec<Branching>> {

@@ -1,18 +1,16 @@
 //! `[job.NAME]` as the file says it, with its cells.
 
 use super::axis::{Axes, check_name};
+use super::keys;
 use super::matrix::{self, Cell};
 use super::settings::Settings;
-use super::step::{self, Step};
+use super::step::Step;
 use super::when::When;
 use crate::toml_file::{At, Table, Value};
 
 /// The most jobs of a pipeline, before and after the matrix.
-const JOBS_MAX: usize = 1_000;
-const STEPS_MAX: usize = 100;
-
-/// What a later version reads in a job, besides [`step::LATER`].
-const LATER: [&str; 9] = ["may_fail", "services", "keep", "use", "lock", "group", "approve", "max", "secrets"];
+pub(super) const JOBS_MAX: usize = 1_000;
+pub(super) const STEPS_MAX: usize = 100;
 
 pub(super) struct Job {
     pub name: At<String>,
@@ -67,7 +65,7 @@ fn read(name: At<&str>, table: &Table<'_>, axes: &Axes) -> Job {
         let span = table.key_span("retry").unwrap_or(table.span());
         table.page().error(span, message, "contradicts `side_effects`", "remove `retry`, or `side_effects`");
     }
-    let later: Vec<&str> = LATER.into_iter().chain(step::LATER).collect();
+    let later = [keys::JOB_LATER, keys::STEP_LATER].concat();
     table.close(&later);
     job
 }

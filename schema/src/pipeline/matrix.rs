@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// The most cells of one job before `skip` and `only`.
-const CELLS_MAX: usize = 1_000;
-const AXES_MAX: usize = 16;
+pub(super) const CELLS_MAX: usize = 1_000;
+pub(super) const AXES_MAX: usize = 16;
 /// The most tables in `skip` or `only`.
-const RULES_MAX: usize = 100;
+pub(super) const RULES_MAX: usize = 100;
 
 /// A value of each axis of the matrix, in its order. Empty: the job has no matrix.
 #[derive(Clone, Debug, Default)]

@@ -8,6 +8,7 @@ mod axis;
 mod expand;
 mod infer;
 mod job;
+pub mod keys;
 mod matrix;
 mod order;
 mod placeholder;
@@ -106,7 +107,7 @@ fn read(root: &Table<'_>) -> Option<Pipeline> {
     let defaults = defaults(root);
     let axes = axis::read(root);
     let jobs = job::read_all(root, &axes);
-    root.close(&["component", "include", "group", "parameter"]);
+    root.close(keys::TOP_LATER);
     let order = order::order(page, &jobs)?;
     // a half-read job would be expanded to errors that are none
     if !page.is_clean() {
@@ -130,6 +131,6 @@ fn defaults(root: &Table<'_>) -> Settings {
         return Settings::default();
     };
     let settings = Settings::read(&table);
-    table.close(&["image", "isolation", "cache", "secrets", "may_fail", "keep", "lock"]);
+    table.close(keys::DEFAULTS_LATER);
     settings
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 /// Names and values of the environment, in the order of the file.
 pub(super) type Env = Vec<(At<String>, At<String>)>;
 
-const CPUS_MAX: f64 = 1024.0;
-const RETRY_INFRA_MAX: i64 = 10;
-const WANTS_MAX: usize = 100;
-const ENV_MAX: usize = 500;
+pub(super) const CPUS_MAX: f64 = 1024.0;
+pub(super) const RETRY_INFRA_MAX: i64 = 10;
+pub(super) const WANTS_MAX: usize = 100;
+pub(super) const ENV_MAX: usize = 500;
+pub(super) const PRIORITY_MAX: i64 = 1_000_000;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Settings {
@@ -161,7 +162,7 @@ fn retry_infra(table: &Table<'_>) -> Option<u16> {
 }
 
 fn priority(value: &Value<'_>) -> Option<i32> {
-    i32::try_from(value.integer(-1_000_000..=1_000_000)?).ok()
+    i32::try_from(value.integer(-PRIORITY_MAX..=PRIORITY_MAX)?).ok()
 }
 
 fn sources(value: &Value<'_>) -> Option<bool> {

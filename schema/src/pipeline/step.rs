@@ -1,27 +1,10 @@
 //! A step, and the commands that `run` may hold.
 
+use super::keys;
 use super::settings::{self, Env};
 use crate::toml_file::{At, Table, Value};
 use std::ops::Range;
 use std::time::Duration;
-
-/// What a later version reads in a step.
-pub(super) const LATER: [&str; 14] = [
-    "secrets",
-    "retry",
-    "junit",
-    "tap",
-    "subunit",
-    "libtest",
-    "warnings",
-    "size",
-    "metric",
-    "artifact",
-    "isolation",
-    "image",
-    "generates",
-    "cache",
-];
 
 #[derive(Clone, Debug)]
 pub(super) struct Step {
@@ -54,7 +37,7 @@ impl Step {
             continue_on_failure: flag(table, "continue"),
         };
         let run = table.get("run");
-        table.close(&LATER);
+        table.close(keys::STEP_LATER);
         let Some(run) = run else {
             table.page().error(table.span(), format!("{} has no `run`", table.place()), "", "");
             return None;

@@ -1,14 +1,14 @@
 //! `[trigger]` and `when`: whether a ref, the paths that changed and the cause ask for something. Closed tables of
 //! patterns; no expression language.
 
-use super::Cause;
+use super::{Cause, keys};
 use crate::toml_file::{Table, Value};
 use globset::{GlobBuilder, GlobMatcher};
 
 /// The most patterns of one key.
-const PATTERNS_MAX: usize = 1_000;
+pub(super) const PATTERNS_MAX: usize = 1_000;
 /// The most characters of a pattern: a longer one costs too much to compile.
-const PATTERN_MAX: usize = 1_000;
+pub(super) const PATTERN_MAX: usize = 1_000;
 
 /// Globs of which one must match; `*` stays between two `/`, `**` does not.
 #[derive(Clone, Debug, Default)]
@@ -76,7 +76,7 @@ impl Trigger {
             tag: Patterns::read(&table, "tag"),
             paths: Patterns::read(&table, "paths"),
         };
-        table.close(&["pull", "cron", "after", "each_commit", "skip_words"]);
+        table.close(keys::TRIGGER_LATER);
         trigger
     }
 
@@ -133,7 +133,7 @@ impl When {
             paths: Patterns::read(&table, "paths"),
             causes: table.get("cause").and_then(|value| causes(&value)),
         };
-        table.close(&["cron", "parameter", "changed"]);
+        table.close(keys::WHEN_LATER);
         when
     }
 

@@ -1,6 +1,6 @@
 //! A table that remembers which keys it was asked for.
 
-use super::{At, Page, Value};
+use super::{At, Page, Value, witness};
 use std::cell::RefCell;
 use std::ops::Range;
 use toml::de::DeTable;
@@ -58,6 +58,7 @@ impl<'t> Table<'t> {
     /// Reports what nobody asked for: `later` is known, but not to this version.
     pub fn close(&self, later: &[&str]) {
         let asked = self.asked.borrow();
+        witness::note(&self.place, &asked, later);
         for key in self.entries.keys().filter(|key| !asked.contains(&key.get_ref().as_ref())) {
             let name: &str = key.get_ref();
             if later.contains(&name) {

@@ -61,7 +61,18 @@ impl Right {
     pub const ALL: [Right; 7] =
         [Right::View, Right::Run, Right::Retry, Right::Cancel, Right::Changes, Right::Events, Right::Operate];
 
-    pub fn word(self) -> &'static str {
+    /// All of them, as they are written.
+    pub const WORDS: [&str; Right::ALL.len()] = {
+        let mut words = [""; Right::ALL.len()];
+        let mut at = 0;
+        while at < words.len() {
+            words[at] = Right::ALL[at].word();
+            at += 1;
+        }
+        words
+    };
+
+    pub const fn word(self) -> &'static str {
         match self {
             Right::View => "view",
             Right::Run => "run",

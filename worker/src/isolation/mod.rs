@@ -19,7 +19,7 @@ pub enum Tier {
 }
 
 impl Tier {
-    pub(crate) fn word(self) -> &'static str {
+    pub(crate) const fn word(self) -> &'static str {
         match self {
             Tier::Plain => "plain",
             Tier::Guard => "guard",

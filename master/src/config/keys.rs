@@ -1,0 +1,371 @@
+//! The keys of `master.toml` and what they mean, as its reference lists them. A test compares them with what the readers
+//! beside this ask for and take.
+
+use super::HookKind;
+use schema::toml_file::reference::Absent::{Is, Means, Required};
+use schema::toml_file::reference::{Form, Key, Reference, Section};
+use schema::values::Right;
+
+/// The keys of `master.toml`.
+pub static MASTER_TOML: Reference = Reference {
+    file: "master.toml",
+    about: "[The master's file](../master.md). Relative paths are relative to it.",
+    sections: &[
+        Section { title: "", places: &["the top level"], about: "", keys: &[TOP], later: &[&["lock"]] },
+        Section { title: "[listen]", places: &["[listen]"], about: "", keys: &[LISTEN], later: &[] },
+        Section {
+            title: "[limits]",
+            places: &["[limits]"],
+            about: "Durations and sizes here are more than zero.",
+            keys: &[LIMITS],
+            later: &[],
+        },
+        Section {
+            title: "[limits.retain]",
+            places: &["[limits.retain]"],
+            about: "On by default. What goes is gone for good: a backup taken before has it. \
+                    [What stays whatever the limits say](../master.md#what-is-kept).",
+            keys: &[RETAIN],
+            later: &[&["artifacts"]],
+        },
+        Section { title: "[defaults]", places: &["[defaults]"], about: "", keys: &[DEFAULTS], later: &[] },
+        Section {
+            title: "[defaults.project]",
+            places: &["[defaults.project]"],
+            about: "For all projects that do not say it themselves.",
+            keys: &[DEFAULTS_PROJECT],
+            later: &[],
+        },
+        Section {
+            title: "[project.NAME]",
+            places: &["[project.NAME]"],
+            about: "What is followed here is the most that [`[trigger]`](guild.toml.md#trigger) of the repository can ask for.",
+            keys: &[PROJECT],
+            later: &[&["forks", "secrets"]],
+        },
+        Section {
+            title: "[project.NAME.hook]",
+            places: &["hook"],
+            about: "Deliveries of a forge that are taken at [`/hook/NAME`](../pages.md#hooks).",
+            keys: &[HOOK],
+            later: &[],
+        },
+        Section {
+            title: "[pool.NAME]",
+            places: &["[pool.NAME]"],
+            about: "Workers that can stand in for each other. Which pools a worker is in is decided by its grant. The pool `default` needs \
+                    no table.",
+            keys: &[POOL],
+            later: &[&["isolation", "share"]],
+        },
+        Section {
+            title: "[role.NAME]",
+            places: &["[role.NAME]"],
+            about: "A name for what a grant allows: `guild grant issue --role developer --names ada,grace -o caps/`. A grant keeps what its \
+                    role meant when it was issued.",
+            keys: &[ROLE],
+            later: &[],
+        },
+        Section {
+            title: "[mail]",
+            places: &["[mail]"],
+            about: "Where mail is handed over; [notices](../notices.md) that go by mail need it.",
+            keys: &[MAIL],
+            later: &[],
+        },
+        Section {
+            title: "[[notify]]",
+            places: &["[[notify]]"],
+            about: "Any number of them: what is told, how and to whom. [What a notice is](../notices.md). The events `\"every\"`, \
+                    `\"worker-missing\"`, `\"regression\"` and `\"flaky\"` are of a later version, and so are `\"webhook\"` and `\"status\"` \
+                    as `by`.",
+            keys: &[NOTIFY],
+            later: &[],
+        },
+    ],
+};
+
+const RIGHT: Form = Form::OneOf(&Right::WORDS);
+const EVENT: Form = Form::OneOf(&["newly-failing", "fixed"]);
+const KINDS: &[&str] =
+    &[HookKind::ALL[0].word(), HookKind::ALL[1].word(), HookKind::ALL[2].word(), HookKind::ALL[3].word()];
+const _: () = assert!(KINDS.len() == HookKind::ALL.len());
+
+const TOP: &[Key] = &[
+    Key::new("version", Form::Whole(1, 1), Required, "1", "of the format"),
+    Key::new(
+        "url",
+        Form::Text,
+        Means("the address of `web`"),
+        "\"https://ci.example.org\"",
+        "where browsers reach [the pages](../pages.md); begins with `https://` or `http://`",
+    ),
+    Key::new(
+        "state",
+        Form::Text,
+        Is("\".\""),
+        "\"/var/lib/guild\"",
+        "a directory: store, logs, mirrors and the master's identity",
+    ),
+    Key::new(
+        "include",
+        Form::LIST,
+        Is("[]"),
+        "[\"projects/*.toml\"]",
+        "further files, with tables `project`, `pool` and `role`; the last part of a path may be a pattern, with `*` and `?`. \
+         Relative paths in such a file are relative to it",
+    ),
+    Key::new(
+        "listen",
+        Form::Table("[listen]"),
+        Required,
+        "{ rpc = \"0.0.0.0:7711\", advertise = \"ci:7711\" }",
+        "where it is reached",
+    ),
+    Key::new("limits", Form::Table("[limits]"), Is("{}"), "{ offer = \"30s\" }", "the most of things"),
+    Key::new(
+        "defaults",
+        Form::Table("[defaults]"),
+        Means("nothing"),
+        "{ project = { poll = \"5m\" } }",
+        "what all projects have",
+    ),
+    Key::new(
+        "project",
+        Form::Map(&Form::Table("[project.NAME]")),
+        Is("{}"),
+        "{ pyfoo = { repo = \"/srv/pyfoo\" } }",
+        "what is built",
+    ),
+    Key::new("pool", Form::Map(&Form::Table("[pool.NAME]")), Is("{}"), "{ linux = {} }", "of workers"),
+    Key::new(
+        "role",
+        Form::Map(&Form::Table("[role.NAME]")),
+        Is("{}"),
+        "{ reader = { may = \"view\", projects = \"*\" } }",
+        "names for what grants allow",
+    ),
+    Key::new(
+        "mail",
+        Form::Table("[mail]"),
+        Means("no mail"),
+        "{ smtp = \"localhost:25\", from = \"guild@example.org\" }",
+        "where mail is handed over",
+    ),
+    Key::new(
+        "notify",
+        Form::Array(&Form::Table("[[notify]]")),
+        Is("[]"),
+        "[{ events = \"fixed\", by = \"command\", run = \"/usr/local/bin/tell\" }]",
+        "who is told what",
+    ),
+];
+
+const LISTEN: &[Key] = &[
+    Key::new(
+        "rpc",
+        Form::Text,
+        Required,
+        "\"0.0.0.0:7711\"",
+        "the address to listen on, `HOST:PORT`; an IPv6 address stands in brackets; port 0 is any free one",
+    ),
+    Key::new(
+        "advertise",
+        Form::LIST,
+        Required,
+        "[\"ci.example.org:7711\", \"[2001:db8::1]:7711\"]",
+        "where workers and people reach it: what a credential says",
+    ),
+    Key::new(
+        "web",
+        Form::Text,
+        Means("no pages"),
+        "\"127.0.0.1:8080\"",
+        "where [the pages](../pages.md) are served, in plain HTTP",
+    ),
+];
+
+const LIMITS: &[Key] = &[
+    Key::new("job_timeout", Form::Duration, Is("\"2h\""), "\"8h\"", "the most that a job gets, whatever it asks for"),
+    Key::new(
+        "lease",
+        Form::Duration,
+        Is("\"10m\""),
+        "\"5m\"",
+        "how long a worker may be silent before its job goes to another",
+    ),
+    Key::new("offer", Form::Duration, Is("\"10s\""), "\"30s\"", "how long a worker has to accept a job"),
+    Key::new("log_bytes", Form::Size, Is("\"256MiB\""), "\"1GiB\"", "the most of one log"),
+    Key::new("retain", Form::Table("[limits.retain]"), Is("{}"), "{ builds = 100 }", "how much of history is kept"),
+];
+
+const RETAIN: &[Key] = &[
+    Key::new(
+        "builds",
+        Form::Whole(1, super::read::BUILDS_MAX as i64),
+        Is("500"),
+        "1000",
+        "of each project so many of the newest; the others go with their logs",
+    ),
+    Key::new(
+        "logs",
+        Form::Duration,
+        Is("\"1y\""),
+        "\"90d\"",
+        "logs go so long after the end of their build; the build stays",
+    ),
+    Key::new(
+        "log_bytes_total",
+        Form::Size,
+        Is("\"100GiB\""),
+        "\"1TiB\"",
+        "the most of all logs of all projects; beyond it those of the oldest builds go",
+    ),
+    Key::new(
+        "events",
+        Form::Duration,
+        Is("\"30d\""),
+        "\"7d\"",
+        "events go at this age; a subscriber that was away for longer is told a gap and takes a new snapshot",
+    ),
+];
+
+const DEFAULTS: &[Key] = &[Key::new(
+    "project",
+    Form::Table("[defaults.project]"),
+    Means("nothing"),
+    "{ poll = \"5m\" }",
+    "what all projects have",
+)];
+
+const DEFAULTS_PROJECT: &[Key] =
+    &[Key::new("poll", Form::Duration, Is("\"2m\""), "\"5m\"", "how often a repository is looked at; more than zero")];
+
+const PROJECT: &[Key] = &[
+    Key::new(
+        "repo",
+        Form::Text,
+        Required,
+        "\"ssh://git@git.example.org/pyfoo.git\"",
+        "a path, or what git can fetch from",
+    ),
+    Key::new(
+        "aliases",
+        Form::LIST,
+        Is("[]"),
+        "[\"https://git.example.org/pyfoo\"]",
+        "other addresses of it, by which a checkout is recognised",
+    ),
+    Key::new("credential_file", Form::Text, Means("git's own"), "\"pyfoo.key\"", "an SSH key"),
+    Key::new("known_hosts_file", Form::Text, Means("git's own"), "\"known_hosts\"", "the hosts to trust with it"),
+    Key::new("token_file", Form::Text, Means("none"), "\"pyfoo.token\"", "a token for HTTPS"),
+    Key::new(
+        "branches",
+        Form::LIST,
+        Is("\"**\""),
+        "[\"main\", \"release/*\"]",
+        "patterns of branches to follow; `*` stands for any characters, `/` too",
+    ),
+    Key::new("tags", Form::LIST, Is("[]"), "\"v*\"", "patterns of tags to follow"),
+    Key::new(
+        "poll",
+        Form::Duration,
+        Is("\"2m\""),
+        "\"30s\"",
+        "how often it is looked at; that of `[defaults.project]` where it is there; more than zero",
+    ),
+    Key::new(
+        "pools",
+        Form::LIST,
+        Means("the pool `default`"),
+        "[\"linux\", \"default\"]",
+        "whose workers may take its jobs; each but `default` has its `[pool.NAME]`",
+    ),
+    Key::new(
+        "hook",
+        Form::Table("[project.NAME.hook]"),
+        Means("none"),
+        "{ kind = \"github\", secret_file = \"hook.pyfoo\" }",
+        "a forge that tells of pushes",
+    ),
+    Key::new(
+        "public",
+        Form::Flag,
+        Is("false"),
+        "true",
+        "whether everyone who reaches [the pages](../pages.md) may look at it",
+    ),
+];
+
+const HOOK: &[Key] = &[
+    Key::new("kind", Form::OneOf(KINDS), Required, "\"gitea\"", "how a delivery is signed; `gitea` is Forgejo's too"),
+    Key::new("secret_file", Form::Text, Required, "\"hook.pyfoo\"", "a file with the secret, at least 16 bytes"),
+];
+
+const POOL: &[Key] = &[
+    Key::new(
+        "match",
+        Form::LIST,
+        Is("[]"),
+        "[\"gpu\", \"platform=linux-x86_64\"]",
+        "labels that a worker must have besides its grant, with a value or without",
+    ),
+    Key::new("lease", Form::Duration, Means("that of `[limits]`"), "\"5m\"", "more than zero"),
+];
+
+const ROLE: &[Key] = &[
+    Key::new("may", Form::Either(&[RIGHT, Form::Array(&RIGHT)]), Required, "[\"view\", \"run\"]", "rights"),
+    Key::new("projects", Form::LIST, Required, "\"*\"", "the projects that they are for; `\"*\"`: all"),
+];
+
+const MAIL: &[Key] = &[
+    Key::new(
+        "smtp",
+        Form::Text,
+        Required,
+        "\"mail.example.org:587\"",
+        "`HOST:PORT`; TLS where it is offered, on port 465 from the start",
+    ),
+    Key::new("from", Form::Text, Required, "\"Guild <guild@example.org>\"", "the sender"),
+    Key::new(
+        "user",
+        Form::Text,
+        Means("no login"),
+        "\"guild\"",
+        "a login, and then TLS and a certificate that holds are a must, unless the server is this machine",
+    ),
+    Key::new(
+        "password_file",
+        Form::Text,
+        Means("no login"),
+        "\"mail.password\"",
+        "the file with its password; both or none of them",
+    ),
+];
+
+const NOTIFY: &[Key] = &[
+    Key::new(
+        "events",
+        Form::Either(&[EVENT, Form::Array(&EVENT)]),
+        Required,
+        "[\"newly-failing\", \"fixed\"]",
+        "what is told",
+    ),
+    Key::new("by", Form::OneOf(&["mail", "command"]), Required, "\"command\"", "how"),
+    Key::new(
+        "to",
+        Form::LIST,
+        Means("must be there for mail"),
+        "[\"blame\", \"team@example.org\"]",
+        "addresses; `\"blame\"` stands for the authors of the commits in question",
+    ),
+    Key::new(
+        "run",
+        Form::LIST,
+        Means("must be there for a command"),
+        "[\"/usr/local/bin/tell\", \"--room\", \"builds\"]",
+        "the program and its arguments; it gets the notice on stdin",
+    ),
+    Key::new("projects", Form::LIST, Is("\"*\""), "[\"pyfoo\"]", "names or patterns"),
+    Key::new("branches", Form::LIST, Is("\"*\""), "[\"main\", \"release/*\"]", "patterns of branches"),
+];

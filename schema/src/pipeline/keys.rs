@@ -1,0 +1,340 @@
+//! The keys of `guild.toml` and what they mean, as its reference lists them; and those that are left to a later version. A
+//! test compares them with what the readers here ask for and take.
+
+use super::expand::NEEDS_MAX;
+use super::job::{JOBS_MAX, STEPS_MAX};
+use super::matrix::{AXES_MAX, CELLS_MAX, RULES_MAX};
+use super::settings::{CPUS_MAX, ENV_MAX, PRIORITY_MAX, RETRY_INFRA_MAX, WANTS_MAX};
+use super::when::{PATTERN_MAX, PATTERNS_MAX};
+use crate::toml_file::reference::Absent::{Is, Means, Required};
+use crate::toml_file::reference::{Form, Key, Reference, Section};
+
+/// The keys of `guild.toml`.
+pub static GUILD_TOML: Reference = Reference {
+    file: "guild.toml",
+    about: "[The pipeline](../pipeline.md): what to build, in the repository. At most 1 MiB.",
+    sections: &[
+        Section { title: "", places: &["the top level"], about: "", keys: &[TOP], later: &[TOP_LATER] },
+        Section {
+            title: "[trigger]",
+            places: &["[trigger]"],
+            about: "Which pushes make a build. What a person asks for (`guild run`, `guild retry`) is built whatever it says.",
+            keys: &[TRIGGER],
+            later: &[TRIGGER_LATER],
+        },
+        Section {
+            title: "[job.NAME]",
+            places: &["job `NAME`"],
+            about: "A job is what one worker runs, in one directory. It has either `run`, and then is a job of one step, or `step`. \
+                    At most 1,000 jobs, counted after the matrix; of all of them together at most 16 MiB of text, and 100,000 needs.",
+            keys: &[SETTINGS, JOB, ONLY_STEP],
+            later: &[JOB_LATER, STEP_LATER],
+        },
+        Section {
+            title: "[[job.NAME.step]]",
+            places: &["step 1 of job `NAME`"],
+            about: "",
+            keys: &[STEP],
+            later: &[STEP_LATER],
+        },
+        Section {
+            title: "[job.NAME.run]",
+            places: &["`run` of job `NAME`", "`run` of step 1 of job `NAME`"],
+            about: "`run` as a table, of a job or of a step: the command for each system, which is the first word of the platform. \
+                    Each is a string for the shell, or an array for a program and its arguments.",
+            keys: &[RUN],
+            later: &[],
+        },
+        Section {
+            title: "[job.NAME.when]",
+            places: &["`when` of job `NAME`"],
+            about: "All keys must match, where `branch` and `tag` together mean either. A job that is skipped counts as satisfied for \
+                    those that need it.",
+            keys: &[WHEN],
+            later: &[WHEN_LATER],
+        },
+        Section {
+            title: "[job.NAME.retry]",
+            places: &["`retry` of job `NAME`", "`retry` of [defaults]"],
+            about: "",
+            keys: &[RETRY],
+            later: &[],
+        },
+        Section {
+            title: "[defaults]",
+            places: &["[defaults]"],
+            about: "For all jobs. What a job says itself goes before; `want` and `env` are merged. Between both stand the values of \
+                    its axes.",
+            keys: &[SETTINGS],
+            later: &[DEFAULTS_LATER],
+        },
+        Section {
+            title: "[axis.NAME.VALUE]",
+            places: &["[axis.NAME.VALUE]"],
+            about: "A value of an axis that [`matrix`](#jobname) can name, and what it brings.",
+            keys: &[AXIS_VALUE],
+            later: &[AXIS_VALUE_LATER],
+        },
+    ],
+};
+
+pub(super) const TOP_LATER: &[&str] = &["component", "include", "group", "parameter"];
+pub(super) const TRIGGER_LATER: &[&str] = &["pull", "cron", "after", "each_commit", "skip_words"];
+pub(super) const DEFAULTS_LATER: &[&str] = &["image", "isolation", "cache", "secrets", "may_fail", "keep", "lock"];
+pub(super) const AXIS_VALUE_LATER: &[&str] = &["image"];
+pub(super) const WHEN_LATER: &[&str] = &["cron", "parameter", "changed"];
+/// Of a job, besides [`STEP_LATER`].
+pub(super) const JOB_LATER: &[&str] =
+    &["may_fail", "services", "keep", "use", "lock", "group", "approve", "max", "secrets"];
+pub(super) const STEP_LATER: &[&str] = &[
+    "secrets",
+    "retry",
+    "junit",
+    "tap",
+    "subunit",
+    "libtest",
+    "warnings",
+    "size",
+    "metric",
+    "artifact",
+    "isolation",
+    "image",
+    "generates",
+    "cache",
+];
+
+const LIST: Form = Form::LIST;
+const ENV: Form = Form::Map(&Form::Text);
+const SHELL: Form = Form::Either(&[Form::OneOf(&["sh", "bash", "pwsh"]), Form::Array(&Form::Text)]);
+/// Not a list: a string is given to the shell.
+const WORDS: Form = Form::Either(&[Form::Array(&Form::Text), Form::Text]);
+const RUN_FORM: Form = Form::Either(&[Form::Text, Form::Array(&Form::Text), Form::Table("[job.NAME.run]")]);
+const RULES: Form = Form::Either(&[Form::Map(&LIST), Form::Array(&Form::Map(&LIST))]);
+const CAUSE: Form = Form::OneOf(&["change", "run", "retry"]);
+const EVERY: Form = Form::Either(&[Form::OneOf(&["*"]), Form::Array(&Form::Text)]);
+
+const TOP: &[Key] = &[
+    Key::new("version", Form::Whole(1, 1), Required, "1", "of the format"),
+    Key::new(
+        "trigger",
+        Form::Table("[trigger]"),
+        Means("each branch"),
+        "{ tag = \"v*\" }",
+        "which pushes make a build",
+    ),
+    Key::new(
+        "defaults",
+        Form::Table("[defaults]"),
+        Means("nothing"),
+        "{ on = \"linux-x86_64\" }",
+        "what all jobs have",
+    ),
+    Key::new(
+        "axis",
+        Form::Map(&Form::Map(&Form::Table("[axis.NAME.VALUE]"))),
+        Is("{}"),
+        "{ python = { new = { want = \"python=3.14\" } } }",
+        "axes whose values bring something: `[axis.platform]`",
+    ),
+    Key::new("job", Form::Map(&Form::Table("[job.NAME]")), Required, "{ a = { run = \"make\" } }", "at least one"),
+];
+
+const TRIGGER: &[Key] = &[
+    Key::new("push", LIST, Means("each branch"), "[\"main\", \"release/**\"]", "patterns of branches; `[]` means none"),
+    Key::new("tag", LIST, Means("none"), "\"v*\"", "patterns of tags"),
+    Key::new(
+        "paths",
+        LIST,
+        Means("all"),
+        "[\"src/\", \"Cargo.*\"]",
+        "patterns of files: a push to a branch builds only if something changed here since the last finished build of the branch; \
+         a tag always matches",
+    ),
+];
+
+/// What a job and `[defaults]` have.
+const SETTINGS: &[Key] = &[
+    Key::new("on", Form::Text, Means("any worker"), "\"linux-x86_64\"", "the platform"),
+    Key::new(
+        "want",
+        LIST,
+        Is("[]"),
+        "[\"gpu\", \"python=3.14\", \"memory>=4GiB\", \"cpus>=2\"]",
+        "what the worker must have: labels, with a value or without, and sizes; at most 100",
+    ),
+    Key::new("cpus", Form::Number(CPUS_MAX), Means("a slot only"), "0.5", "cores, reserved while it runs"),
+    Key::new("memory", Form::Size, Means("a slot only"), "\"2GiB\"", "reserved while it runs"),
+    Key::new(
+        "env",
+        ENV,
+        Is("{}"),
+        "{ CC = \"clang\" }",
+        "variables, at most 500; names that begin with `GUILD_` are guild's own",
+    ),
+    Key::new("dir", Form::Text, Means("the checkout"), "\"src\"", "a directory in it, with `/` and without `..`"),
+    Key::new(
+        "shell",
+        SHELL,
+        Is("\"sh\""),
+        "\"bash\"",
+        "what scripts are given to as the last argument, see [shells](../pipeline.md#steps); for Windows `\"pwsh\"` where it is absent",
+    ),
+    Key::new("timeout", Form::Duration, Is("\"1h\""), "\"45m\"", "of the whole job; the master may have a lower limit"),
+    Key::new(
+        "idle",
+        Form::Duration,
+        Is("\"20m\""),
+        "\"5m\"",
+        "of its steps: they are ended after this time without a byte of output",
+    ),
+    Key::new(
+        "retry",
+        Form::Table("[job.NAME.retry]"),
+        Is("{ infra = 2 }"),
+        "{ infra = 0 }",
+        "further attempts; a failed test is never tried again by itself",
+    ),
+    Key::new("priority", Form::Whole(-PRIORITY_MAX, PRIORITY_MAX), Is("0"), "10", "higher goes first"),
+    Key::new(
+        "workspace",
+        Form::OneOf(&["fresh", "clean", "kept"]),
+        Is("\"fresh\""),
+        "\"kept\"",
+        "`\"fresh\"`: a new checkout; `\"clean\"`: ignored files stay; `\"kept\"`: everything that is not tracked stays",
+    ),
+    Key::new("source", Form::OneOf(&["none"]), Means("the commit"), "\"none\"", "`\"none\"`: no checkout"),
+];
+
+const JOB: &[Key] = &[
+    Key::new("needs", Form::Array(&Form::Text), Is("[]"), "[\"other\"]", "names of jobs that come before"),
+    Key::new(
+        "matrix",
+        Form::Map(&EVERY),
+        Means("one cell"),
+        "{ python = [\"3.11\", \"3.14\"] }",
+        "axes, at most 16: [a job for each combination](../pipeline.md#matrix), at most 1,000; `\"*\"`: all values of `[axis.NAME]`",
+    ),
+    Key::new(
+        "skip",
+        RULES,
+        Is("[]"),
+        "[{ python = \"3.11\" }]",
+        "tables of axes and values, at most 100: cells that one of them matches are left out; only with `matrix`",
+    ),
+    Key::new("only", RULES, Means("all cells"), "{ python = [\"3.14\"] }", "like `skip`, for cells that are kept"),
+    Key::new(
+        "when",
+        Form::Table("[job.NAME.when]"),
+        Means("always"),
+        "{ branch = \"main\" }",
+        "for which builds; else the job is skipped",
+    ),
+    Key::new(
+        "side_effects",
+        Form::Flag,
+        Is("false"),
+        "true",
+        "never run a second time by itself, and so without `retry`",
+    ),
+    Key::new(
+        "step",
+        Form::Array(&Form::Table("[[job.NAME.step]]")),
+        Means("`run`"),
+        "[{ run = \"make\" }]",
+        "from 1 to 100",
+    ),
+];
+
+/// What a job has of the step that it is.
+const ONLY_STEP: &[Key] = &[
+    Key::new("run", RUN_FORM, Means("`step`"), "\"make\"", "what its only step runs"),
+    Key::new("name", Form::Text, Means("the job's"), "\"tests\"", "of its only step"),
+    Key::new(
+        "always",
+        Form::Flag,
+        Is("false"),
+        "true",
+        "of its only step: known, and without effect, as no step is before it",
+    ),
+    Key::new("continue", Form::Flag, Is("false"), "true", "of its only step: its failure makes the job `warned`"),
+];
+
+const STEP: &[Key] = &[
+    Key::new("name", Form::Text, Means("`step N`"), "\"tests\"", "how it is shown"),
+    Key::new(
+        "run",
+        RUN_FORM,
+        Required,
+        "[\"make\", \"-j4\"]",
+        "a string for the shell, an array for a program and its arguments, or a table of systems",
+    ),
+    Key::new("shell", SHELL, Means("the job's"), "\"bash\"", "see [shells](../pipeline.md#steps)"),
+    Key::new("env", ENV, Is("{}"), "{ CC = \"clang\" }", "added to the job's"),
+    Key::new("dir", Form::Text, Means("the job's"), "\"src\"", "relative to the checkout"),
+    Key::new("timeout", Form::Duration, Means("the job's"), "\"5m\"", "of this step; that of the job holds too"),
+    Key::new(
+        "idle",
+        Form::Duration,
+        Is("\"20m\""),
+        "\"5m\"",
+        "ended after this time without output; the job's where that has one",
+    ),
+    Key::new("always", Form::Flag, Is("false"), "true", "runs also after an earlier step failed"),
+    Key::new("continue", Form::Flag, Is("false"), "true", "its failure makes the job `warned`, and the next step runs"),
+];
+
+const RUN: &[Key] = &[
+    Key::new("default", WORDS, Means("none"), "\"make\"", "where the system has none; a job without `on` needs it"),
+    Key::new("linux", WORDS, Means("`default`"), "\"make\"", ""),
+    Key::new("windows", WORDS, Means("`default`"), "[\"nmake\"]", ""),
+    Key::new("macos", WORDS, Means("`default`"), "\"gmake\"", ""),
+];
+
+const WHEN: &[Key] = &[
+    Key::new("branch", LIST, Means("any ref"), "\"main\"", "patterns of the branch that is built"),
+    Key::new("tag", LIST, Means("any ref"), "[\"v*\"]", "patterns of the tag that is built"),
+    Key::new(
+        "paths",
+        LIST,
+        Means("all"),
+        "[\"docs/\", \"**/*.md\"]",
+        "something changed here since the last finished build of the branch; for tags and where it is not known, this matches",
+    ),
+    Key::new(
+        "cause",
+        Form::Either(&[CAUSE, Form::Array(&CAUSE)]),
+        Means("all"),
+        "\"run\"",
+        "`\"change\"`: a push; `\"run\"`: someone asked; `\"retry\"`: someone asked for an earlier build again",
+    ),
+];
+
+const RETRY: &[Key] =
+    &[Key::new("infra", Form::Whole(0, RETRY_INFRA_MAX), Is("2"), "5", "further attempts after a lost worker")];
+
+const AXIS_VALUE: &[Key] = &[
+    Key::new(
+        "on",
+        Form::Text,
+        Means("that of the job"),
+        "\"linux-x86_64\"",
+        "the platform; one axis of a matrix may say it",
+    ),
+    Key::new("want", LIST, Is("[]"), "[\"memory>=4GiB\"]", "added to what the job wants"),
+    Key::new("env", ENV, Is("{}"), "{ CC = \"clang\" }", "variables; what the job says goes before"),
+    Key::new(
+        "shell",
+        SHELL,
+        Means("that of `[defaults]`"),
+        "\"bash\"",
+        "see [shells](../pipeline.md#steps); what the job says goes before",
+    ),
+];
+
+// The words above say these limits.
+const _: () = {
+    assert!(JOBS_MAX == 1_000 && CELLS_MAX == 1_000 && STEPS_MAX == 100 && AXES_MAX == 16 && RULES_MAX == 100);
+    assert!(WANTS_MAX == 100 && ENV_MAX == 500 && NEEDS_MAX == 100_000);
+    assert!(PATTERNS_MAX == 1_000 && PATTERN_MAX == 1_000, "docs/pipeline.md says them");
+    assert!(super::expand::PLAN_MAX == 16 << 20 && crate::toml_file::FILE_MAX == 1 << 20);
+};

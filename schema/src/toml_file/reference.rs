@@ -1,0 +1,149 @@
+//! What can be said about the keys of a file: the types in which its owner lists them, once. The pages of the reference, the
+//! schema for editors and the tests of the readers are made from these lists; knows no file's keys itself.
+
+/// All keys of one file.
+#[derive(Debug)]
+pub struct Reference {
+    pub file: &'static str,
+    /// What the file is, in Markdown.
+    pub about: &'static str,
+    /// The first one is the top level.
+    pub sections: &'static [Section],
+}
+
+/// A table, or all tables whose names the file's author chooses.
+#[derive(Debug)]
+pub struct Section {
+    /// As it stands in the file, `[project.NAME]`; empty: the top level.
+    pub title: &'static str,
+    /// What [`super::Table::place`] is of it, where every chosen name is `NAME`.
+    pub places: &'static [&'static str],
+    /// In Markdown; may be empty.
+    pub about: &'static str,
+    /// In groups, of which other sections may have the same.
+    pub keys: &'static [&'static [Key]],
+    /// Known, and read by a later version.
+    pub later: &'static [&'static [&'static str]],
+}
+
+#[derive(Debug)]
+pub struct Key {
+    pub name: &'static str,
+    pub form: Form,
+    pub absent: Absent,
+    /// A value in TOML that says something else than the absent key.
+    pub example: &'static str,
+    /// In Markdown.
+    pub meaning: &'static str,
+}
+
+/// What a file without the key means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// It is an error.
+    Required,
+    /// The same as this value, in TOML.
+    Is(&'static str),
+    /// In words: no value says it, or it depends.
+    Means(&'static str),
+}
+
+/// Which values a key takes.
+#[derive(Clone, Copy, Debug)]
+pub enum Form {
+    Flag,
+    /// From and to.
+    Whole(i64, i64),
+    /// Above zero, and the most.
+    Number(f64),
+    Text,
+    OneOf(&'static [&'static str]),
+    /// Like "1h30m".
+    Duration,
+    /// Like "4GiB".
+    Size,
+    Array(&'static Form),
+    Either(&'static [Form]),
+    /// A table with names of the author's choice.
+    Map(&'static Form),
+    /// The table with this title.
+    Table(&'static str),
+}
+
+impl Form {
+    /// A string, or an array of them.
+    pub const LIST: Form = Form::Either(&[Form::Text, Form::Array(&Form::Text)]);
+
+    /// For people, in Markdown.
+    pub fn words(&self) -> String {
+        match self {
+            Form::Flag => "`true` or `false`".to_owned(),
+            Form::Whole(least, most) if least == most => format!("`{least}`"),
+            Form::Whole(least, i64::MAX) => format!("a whole number from {least} on"),
+            Form::Whole(least, most) => format!("a whole number, {} to {}", grouped(*least), grouped(*most)),
+            Form::Number(most) => format!("a number above 0, at most {}", grouped(*most as i64)),
+            Form::Text => "a string".to_owned(),
+            Form::OneOf(words) => words.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>().join(", "),
+            Form::Duration => "a duration".to_owned(),
+            Form::Size => "a size".to_owned(),
+            Form::Array(Form::Table(title)) => format!("`{title}` tables"),
+            Form::Array(Form::Text) => "an array of strings".to_owned(),
+            Form::Array(each) => format!("an array of: {}", each.words()),
+            Form::Either([Form::Text, Form::Array(Form::Text)]) => "a list".to_owned(),
+            Form::Either([Form::OneOf(_), Form::Array(each @ Form::OneOf(_))]) => {
+                format!("a list of: {}", each.words())
+            }
+            Form::Either(forms) => forms.iter().map(Form::words).collect::<Vec<_>>().join("; or "),
+            Form::Map(Form::Text) => "a table of strings".to_owned(),
+            Form::Map(Form::Table(title)) => format!("`{title}` tables"),
+            Form::Map(each) => format!("a table of: {}", each.words()),
+            Form::Table(title) => format!("the table `{title}`"),
+        }
+    }
+}
+
+/// `10,000,000`
+fn grouped(number: i64) -> String {
+    let digits = number.unsigned_abs().to_string();
+    let mut text = if number < 0 { "-".to_owned() } else { String::new() };
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+impl Reference {
+    /// The section with this title.
+    pub fn section(&self, title: &str) -> Option<&'static Section> {
+        self.sections.iter().find(|section| section.title == title)
+    }
+}
+
+impl Key {
+    pub const fn new(
+        name: &'static str,
+        form: Form,
+        absent: Absent,
+        example: &'static str,
+        meaning: &'static str,
+    ) -> Key {
+        Key { name, form, absent, example, meaning }
+    }
+}
+
+impl Section {
+    pub fn keys(&self) -> impl Iterator<Item = &'static Key> + use<> {
+        self.keys.iter().flat_map(|group| group.iter())
+    }
+
+    pub fn key(&self, name: &str) -> Option<&'static Key> {
+        self.keys().find(|key| key.name == name)
+    }
+
+    pub fn later(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.later.iter().flat_map(|group| group.iter().copied())
+    }
+}

@@ -1,0 +1,77 @@
+//! Every example in README.md and docs/ is what it says it is. What stands behind its fence says what that is:
+//!
+//! - `toml guild.toml`, `toml master.toml`, `toml worker.toml`: such a file. One that does not begin with `version` is a part, and
+//!   gets what it lacks: `version = 1`, and in `guild.toml` a job, in `master.toml` a `[listen]`;
+//! - `json`: one value; `sh`, `console` and indented: what one types, see `commands`; `text`: anything else.
+
+use crate::files::FILES;
+use crate::prose::{Block, all_blocks};
+use schema::pipeline::{Cause, Context, load};
+use schema::values::Trust;
+
+/// The text of a whole file.
+pub fn completed(file: &str, text: &str) -> String {
+    if text.starts_with("version") || file == "worker.toml" {
+        return text.to_owned();
+    }
+    let lacks = |header: &str| !text.contains(header);
+    match file {
+        "guild.toml" if lacks("[job.") => format!("version = 1\n{text}\n[job.any]\nrun = 'true'\n"),
+        "master.toml" if lacks("[listen]") => {
+            format!("version = 1\nlisten = {{ rpc = 'h:1', advertise = 'h:1' }}\n{text}")
+        }
+        _ => format!("version = 1\n{text}"),
+    }
+}
+
+/// Ends the test where a text is not such a file.
+pub fn check_file(place: &str, name: &str, text: &str) {
+    let file = FILES.iter().find(|file| file.reference.file == name);
+    let file = file.unwrap_or_else(|| panic!("{place}: no reader is known of {name}"));
+    let text = completed(name, text);
+    (file.read)(&text).unwrap_or_else(|errors| panic!("{place} is no {name}:\n{errors}"));
+    if name == "guild.toml" {
+        check_plans(place, &text);
+    }
+}
+
+/// For each cause, of a branch, a tag and a bare commit.
+fn check_plans(place: &str, text: &str) {
+    let pipeline = load(place, text.as_bytes()).unwrap();
+    for ref_name in ["refs/heads/main", "refs/tags/v1", ""] {
+        for cause in [Cause::Change, Cause::Run, Cause::Retry] {
+            let context = Context { ref_name: ref_name.to_owned(), cause, paths: None, trust: Trust::Trusted };
+            let plan = pipeline.expand(&context).unwrap_or_else(|errors| panic!("{place} makes no plan:\n{errors}"));
+            assert!(!plan.jobs.is_empty(), "{place} makes no job");
+        }
+    }
+}
+
+#[test]
+fn examples_are_what_they_say() {
+    let mut counts = std::collections::BTreeMap::new();
+    for Block { place, kind, text } in all_blocks() {
+        match kind.split_once(' ').unwrap_or((&kind, "")) {
+            ("toml", name) => check_file(&place, name, &text),
+            ("json", "") => drop(
+                serde_json::from_str::<serde_json::Value>(&text).unwrap_or_else(|error| panic!("{place}: {error}")),
+            ),
+            ("sh" | "console" | "text" | "indented", "") => {}
+            _ => panic!(
+                "{place}: `{kind}` is no kind of example that a test knows: tests/documents/examples.rs has them"
+            ),
+        }
+        *counts.entry(kind).or_insert(0) += 1;
+    }
+    // a change of the markup must not leave this test with nothing to do
+    for kind in ["toml guild.toml", "toml master.toml", "toml worker.toml", "indented"] {
+        assert!(counts.contains_key(kind), "no example of {kind} is left: {counts:?}");
+    }
+}
+
+#[test]
+fn parts_are_completed() {
+    for (file, part) in [("guild.toml", "[trigger]\ntag = 'v*'"), ("master.toml", "[project.x]\nrepo = 'x'")] {
+        check_file("here", file, part);
+    }
+}

@@ -1,0 +1,138 @@
+//! The three files: their references, their readers, and around each of their sections the rest of a file.
+
+use master::config::keys::MASTER_TOML;
+use schema::pipeline::keys::GUILD_TOML;
+use schema::toml_file::reference::Reference;
+use schema::toml_file::witness::{Asked, AskedOf, watch};
+use std::path::Path;
+use worker::WORKER_TOML;
+
+pub struct File {
+    pub reference: &'static Reference,
+    /// What the reader makes of a text, or its errors.
+    pub read: fn(&str) -> Result<String, String>,
+    /// What it asks for meanwhile.
+    pub asked: fn(&str) -> Asked,
+    /// Files in which `KEYS` stands for the keys of a section; one that has `KEY` depends on which key is looked at.
+    pub frames: fn(&str) -> &'static [&'static str],
+    /// Lines that a file with this value of a key needs, or without a value, a file without the key.
+    pub company: fn(&str, &str, Option<&str>) -> &'static str,
+}
+
+pub const FILES: [File; 3] = [
+    File {
+        reference: &GUILD_TOML,
+        read: pipeline,
+        asked: |text| watch(|| drop(pipeline(text))),
+        frames: pipeline_frames,
+        company: pipeline_company,
+    },
+    File {
+        reference: &MASTER_TOML,
+        read: master,
+        asked: |text| watch(|| drop(master(text))),
+        frames: master_frames,
+        company: master_company,
+    },
+    File { reference: &WORKER_TOML, read: worker, asked: asked_by_serde, frames: |_| &["KEYS"], company: |_, _, _| "" },
+];
+
+fn pipeline(text: &str) -> Result<String, String> {
+    let pipeline = schema::pipeline::load("guild.toml", text.as_bytes());
+    pipeline.map(|pipeline| format!("{pipeline:?}")).map_err(|errors| errors.to_string())
+}
+
+fn master(text: &str) -> Result<String, String> {
+    let config = master::config::Config::parse("master.toml", text.as_bytes(), Path::new("/base"));
+    config.map(|config| format!("{config:?}")).map_err(|errors| errors.to_string())
+}
+
+fn worker(text: &str) -> Result<String, String> {
+    worker::Config::parse(Path::new("/base"), text).map(|config| format!("{config:?}"))
+}
+
+/// serde says itself which keys there are, to whom names another.
+fn asked_by_serde(_: &str) -> Asked {
+    let error = worker("there-is-no-such-key = 1").unwrap_err();
+    let (_, names) = error.split_once("expected one of ").expect(&error);
+    let known = names.split('`').skip(1).step_by(2).map(|name| &*name.to_owned().leak()).collect();
+    Asked::from([("the top level".to_owned(), AskedOf { known, ..AskedOf::default() })])
+}
+
+fn pipeline_frames(title: &str) -> &'static [&'static str] {
+    match title {
+        "" => &["KEYS"],
+        "[trigger]" => &["version = 1\n[job.NAME]\nrun = 'x'\n[trigger]\nKEYS"],
+        "[job.NAME]" => &["version = 1\n[job.other]\nrun = 'x'\n[job.NAME]\nKEYS"],
+        "[[job.NAME.step]]" => &["version = 1\n[[job.NAME.step]]\nKEYS"],
+        "[job.NAME.run]" => &[
+            "version = 1\n[job.NAME]\non = 'KEY-x'\n[job.NAME.run]\nKEYS",
+            "version = 1\n[job.NAME]\non = 'KEY-x'\n[[job.NAME.step]]\n[job.NAME.step.run]\nKEYS",
+        ],
+        "[job.NAME.when]" => &["version = 1\n[job.NAME]\nrun = 'x'\n[job.NAME.when]\nKEYS"],
+        "[job.NAME.retry]" => &[
+            "version = 1\n[job.NAME]\nrun = 'x'\n[job.NAME.retry]\nKEYS",
+            "version = 1\n[job.NAME]\nrun = 'x'\n[defaults.retry]\nKEYS",
+        ],
+        "[defaults]" => &["version = 1\n[job.NAME]\nrun = 'x'\n[defaults]\nKEYS"],
+        "[axis.NAME.VALUE]" => {
+            &["version = 1\n[job.NAME]\nrun = 'x'\nmatrix = { NAME = '*' }\n[axis.NAME.VALUE]\nKEYS"]
+        }
+        other => panic!("say here what a file with {other} needs besides"),
+    }
+}
+
+fn pipeline_company(title: &str, key: &str, value: Option<&str>) -> &'static str {
+    match (title, key, value) {
+        ("", "axis", _) => "job = { a = { run = 'x', matrix = { python = ['new'] } } }",
+        ("[job.NAME]", "run", None) => "step = [{ run = 'other' }]",
+        ("[job.NAME]", "run" | "step", Some(_)) => "",
+        ("[job.NAME]", "step", None) => "run = 'other'",
+        ("[job.NAME]", "skip" | "only", _) => "run = 'x'\nmatrix = { python = ['3.11', '3.14'] }",
+        ("[job.NAME]", ..) => "run = 'x'",
+        ("[[job.NAME.step]]", "shell", _) => "run = 'x'",
+        ("[job.NAME.run]", "default", Some(_)) => "",
+        ("[job.NAME.run]", "default", None) => "linux = 'other'",
+        ("[job.NAME.run]", ..) => "default = 'other'",
+        _ => "",
+    }
+}
+
+fn master_frames(title: &str) -> &'static [&'static str] {
+    macro_rules! with_listen {
+        ($rest:literal) => {
+            &[concat!("version = 1\nlisten = { rpc = 'h:1', advertise = 'h:1' }\n", $rest)]
+        };
+    }
+    match title {
+        "" => &["KEYS"],
+        "[listen]" => &["version = 1\n[listen]\nKEYS"],
+        "[limits]" => with_listen!("[limits]\nKEYS"),
+        "[limits.retain]" => with_listen!("[limits.retain]\nKEYS"),
+        "[defaults]" => with_listen!("[project.x]\nrepo = 'x'\n[defaults]\nKEYS"),
+        "[defaults.project]" => with_listen!("[project.x]\nrepo = 'x'\n[defaults.project]\nKEYS"),
+        "[project.NAME]" => with_listen!("[pool.linux]\n[project.NAME]\nKEYS"),
+        "[project.NAME.hook]" => with_listen!("[project.NAME]\nrepo = 'x'\n[project.NAME.hook]\nKEYS"),
+        "[pool.NAME]" => with_listen!("[pool.NAME]\nKEYS"),
+        "[role.NAME]" => with_listen!("[role.NAME]\nKEYS"),
+        "[mail]" => with_listen!("[mail]\nKEYS"),
+        "[[notify]]" => {
+            with_listen!("[mail]\nsmtp = 'h:25'\nfrom = 'g@h.example'\n[project.pyfoo]\nrepo = 'x'\n[[notify]]\nKEYS")
+        }
+        other => panic!("say here what a file with {other} needs besides"),
+    }
+}
+
+fn master_company(title: &str, key: &str, value: Option<&str>) -> &'static str {
+    match (title, key, value) {
+        ("", "defaults", _) => "project = { x = { repo = 'y' } }",
+        ("[mail]", "user", Some(_)) => "password_file = 'p'",
+        ("[mail]", "password_file", Some(_)) => "user = 'u'",
+        ("[[notify]]", "by", Some("\"mail\"")) => "to = 'blame'",
+        ("[[notify]]", "to", Some(_)) => "by = 'mail'",
+        ("[[notify]]", "run", Some(_)) => "by = 'command'",
+        ("[[notify]]", "run", None) => "by = 'mail'\nto = 'blame'",
+        ("[[notify]]", ..) => "run = 'x'",
+        _ => "",
+    }
+}

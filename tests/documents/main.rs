@@ -1,0 +1,23 @@
+//! Everything written about Guild that a machine can compare with the programs: the generated reference, the examples in
+//! README.md and docs/, the Dockerfile.
+
+mod commands;
+mod container;
+mod examples;
+mod files;
+mod form;
+mod keys;
+mod markdown;
+mod pages;
+mod prose;
+
+use std::path::{Path, PathBuf};
+
+/// The top of the repository.
+fn top() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(top().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}

@@ -1,0 +1,85 @@
+//! The keys of `worker.toml` and what they mean, as its reference lists them. A test compares them with what is read.
+
+use crate::isolation::Tier;
+use schema::toml_file::reference::Absent::{Is, Means};
+use schema::toml_file::reference::{Form, Key, Reference, Section};
+
+/// The keys of `worker.toml`.
+pub static WORKER_TOML: Reference = Reference {
+    file: "worker.toml",
+    about: "The worker's file, in its state directory (`--state`); all of it is optional, and so is the file. Relative paths are \
+            relative to that directory. `guild-worker probe` prints what comes of it. The worker reads it when it starts.",
+    sections: &[Section { title: "", places: &["the top level"], about: "", keys: &[TOP], later: &[] }],
+};
+
+/// Bytes may be a bare number.
+const SIZE: Form = Form::Either(&[Form::Size, Form::Whole(0, i64::MAX)]);
+/// So may seconds.
+const SPAN: Form = Form::Either(&[Form::Duration, Form::Whole(0, i64::MAX)]);
+
+const TOP: &[Key] = &[
+    Key::new(
+        "slots",
+        Form::Whole(1, u16::MAX as i64),
+        Means("one for each two `cpus`"),
+        "3",
+        "how many jobs run at the same time; to take none, drain the worker",
+    ),
+    Key::new(
+        "cpus",
+        Form::Number(super::CPUS_MAX),
+        Means("those of the machine"),
+        "1.5",
+        "cores that jobs can reserve",
+    ),
+    Key::new(
+        "memory",
+        SIZE,
+        Means("that of the machine"),
+        "\"4GiB\"",
+        "memory that jobs can reserve; a number is bytes",
+    ),
+    Key::new(
+        "pass",
+        Form::Array(&Form::Text),
+        Is("[]"),
+        "[\"HTTPS_PROXY\"]",
+        "names of the worker's environment that steps get, besides `PATH`, `HOME`, `USER`, `CARGO_HOME` and `RUSTUP_HOME`",
+    ),
+    Key::new(
+        "labels",
+        Form::Map(&Form::Text),
+        Is("{}"),
+        "{ gpu = \"yes\" }",
+        "labels that the worker claims; believed only as its grant allows",
+    ),
+    Key::new("workspace", Form::Text, Is("\"workspaces\""), "\"/big\"", "the directory in which jobs run"),
+    Key::new(
+        "reserve",
+        SIZE,
+        Is("\"1GiB\""),
+        "\"20GiB\"",
+        "what is to stay free on the disks of `--state` and `workspace`: with less, no job is taken; a number is bytes",
+    ),
+    Key::new(
+        "orphan_grace",
+        SPAN,
+        Is("\"2m\""),
+        "\"10m\"",
+        "how long steps run on when their worker is gone; a number is seconds",
+    ),
+    Key::new(
+        "isolation",
+        Form::OneOf(&[Tier::Plain.word(), Tier::Guard.word()]),
+        Is("\"guard\""),
+        "\"plain\"",
+        "what keeps a step apart: `\"plain\"`, a process group of its own; `\"guard\"`, a supervisor from which no process of it gets away",
+    ),
+    Key::new(
+        "output",
+        SIZE,
+        Is("\"1GiB\""),
+        "\"64MiB\"",
+        "the most output that is kept of one step; a number is bytes",
+    ),
+];

@@ -2,10 +2,12 @@
 
 mod notify;
 mod read;
+mod secret;
 #[cfg(test)]
 mod tests;
 
 pub use notify::{MailConfig, Means, NotifyConfig, Recipient};
+pub use secret::CREDENTIALS;
 
 use schema::toml_file::Diagnostics;
 use schema::values::What;

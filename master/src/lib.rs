@@ -17,6 +17,7 @@ pub mod reporters;
 pub mod retention;
 pub mod sources;
 pub mod store;
+pub mod unit;
 pub mod up;
 mod web;
 
@@ -34,6 +35,7 @@ use reporters::{Reach, Reporters};
 use retention::Retention;
 use schema::identity::Identity;
 use schema::sturdy_ref::Fingerprint;
+use schema::systemd;
 use sources::Repositories;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -90,6 +92,7 @@ struct Pages {
 /// Serves until `shutdown` resolves, or a commit fails. Needs a `LocalSet`.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
     let listener = listen(&config.listen.rpc).await?;
+    systemd::status("opening the store");
     let master = open(config, listener).await?;
     master.serve(shutdown).await
 }
@@ -196,11 +199,15 @@ impl Master {
         tasks.spawn_local(self.reporters.report());
         let _pages = self.pages.map(|pages| pages.serve(&mut tasks)).transpose()?;
         let serving = tasks.spawn_local(api::serve(self.office.clone(), self.identity, self.listener));
+        tasks.spawn_local(systemd::stay_awake());
+        systemd::status("serving");
+        systemd::ready();
         let result = tokio::select! {
             () = shutdown => Ok(()),
             why = driver.failure() => Err(RunError::Commit(why)),
         };
         if result.is_ok() {
+            systemd::stopping();
             // nobody comes back to a master that still leaves
             serving.abort();
             self.office.live.leave().await;

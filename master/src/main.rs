@@ -5,9 +5,11 @@ use master::backup;
 use master::config::{self, Config};
 use master::installation::{self, create_private};
 use master::store::Store;
+use master::unit;
 use master::up;
 use schema::manual::OfItself;
 use schema::sturdy_ref::SturdyRef;
+use schema::systemd::unit::Instance;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -39,6 +41,9 @@ enum Command {
         /// How browsers reach the pages, as through a proxy
         #[arg(long, value_name = "URL")]
         url: Option<String>,
+        /// Write a unit as well with which systemd runs the master [default: `system` for root, else `user`]
+        #[arg(long, value_name = "system|user", num_args = 0..=1, require_equals = true)]
+        unit: Option<Option<Instance>>,
     },
     /// Serve
     Run {
@@ -86,9 +91,9 @@ fn main() -> ExitCode {
     start_tracing();
     match Arguments::parse().command {
         Command::Up(arguments) => up::main(arguments),
-        Command::Init { dir, advertise, web, url } => {
+        Command::Init { dir, advertise, web, url, unit } => {
             let text = config::starter(&advertise, web.as_deref(), url.as_deref());
-            in_runtime(async move { init(&dir, text.map_err(|why| Failure(USAGE, why))?).await })
+            in_runtime(async move { init(&dir, text.map_err(|why| Failure(USAGE, why))?, unit).await })
         }
         Command::Run { config } => in_runtime(run(&config)),
         Command::Check { config } => in_runtime(check(&config)),
@@ -151,21 +156,42 @@ async fn check(path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `text`: the master file.
-async fn init(dir: &Path, text: String) -> Result<(), Failure> {
-    create_private(dir).map_err(Failure::fault)?;
-    let file = dir.join("master.toml");
-    let cap = dir.join("operator.cap");
-    if file.exists() {
+/// `text`: the master file. With a unit an installation may be there already, which is left as it is.
+async fn init(dir: &Path, text: String, unit: Option<Option<Instance>>) -> Result<(), Failure> {
+    let (file, cap) = (dir.join("master.toml"), dir.join("operator.cap"));
+    let is_there = file.exists();
+    if is_there && unit.is_none() {
         let text = format!("{} exists: `guild-master operator-cap` makes a new credential", file.display());
         return Err(Failure(USAGE, text));
     }
-    std::fs::write(&file, text).map_err(|error| Failure::fault(format!("{}: {error}", file.display())))?;
-    write_operator_cap(&load(&file)?, &cap).await?;
-    say(&format!("master file   {}", file.display()));
-    say(&format!("operator      {} (one use: `guild login {}`)", cap.display(), cap.display()));
-    say(&format!("next          guild-master run --config {}", file.display()));
+    let unit = unit.map(|instance| write_unit(dir, instance)).transpose()?;
+    if is_there {
+        say(&format!("master file   {} (it was there, and is left as it is)", file.display()));
+    } else {
+        create_private(dir).map_err(Failure::fault)?;
+        std::fs::write(&file, text).map_err(|error| Failure::fault(format!("{}: {error}", file.display())))?;
+        write_operator_cap(&load(&file)?, &cap).await?;
+        say(&format!("master file   {}", file.display()));
+        say(&format!("operator      {} (one use: `guild login {}`)", cap.display(), cap.display()));
+    }
+    match unit {
+        None => say(&format!("next          guild-master run --config {}", file.display())),
+        Some(unit) => say_unit(&unit),
+    }
     Ok(())
+}
+
+fn write_unit(dir: &Path, instance: Option<Instance>) -> Result<unit::Prepared, Failure> {
+    let prepared = unit::Prepared::new(dir, instance).and_then(|unit| unit.write().map(|()| unit));
+    prepared.map_err(|error| Failure(if error.is_usage() { USAGE } else { FAULT }, error.to_string()))
+}
+
+fn say_unit(unit: &unit::Prepared) {
+    say(&format!("unit          {}", unit.path().display()));
+    if let Some(user) = unit.user() {
+        say(&format!("it runs as    {user}, whose directory this is"));
+    }
+    say(&format!("next          {}", unit.next()));
 }
 
 async fn operator_cap(config: &Path, output: &Path) -> Result<(), Failure> {

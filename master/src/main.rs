@@ -176,7 +176,7 @@ async fn init(dir: &Path, text: String, unit: Option<Option<Instance>>) -> Resul
     }
     match unit {
         None => say(&format!("next          guild-master run --config {}", file.display())),
-        Some(unit) => say_unit(&unit),
+        Some(unit) => say(&unit.told()),
     }
     Ok(())
 }
@@ -184,14 +184,6 @@ async fn init(dir: &Path, text: String, unit: Option<Option<Instance>>) -> Resul
 fn write_unit(dir: &Path, instance: Option<Instance>) -> Result<unit::Prepared, Failure> {
     let prepared = unit::Prepared::new(dir, instance).and_then(|unit| unit.write().map(|()| unit));
     prepared.map_err(|error| Failure(if error.is_usage() { USAGE } else { FAULT }, error.to_string()))
-}
-
-fn say_unit(unit: &unit::Prepared) {
-    say(&format!("unit          {}", unit.path().display()));
-    if let Some(user) = unit.user() {
-        say(&format!("it runs as    {user}, whose directory this is"));
-    }
-    say(&format!("next          {}", unit.next()));
 }
 
 async fn operator_cap(config: &Path, output: &Path) -> Result<(), Failure> {

@@ -1,18 +1,22 @@
 //! The unit with which systemd runs a master, made with its installation: the text, whom it runs as, and the directory of
-//! credentials beside the master file.
+//! its credentials.
 
 use crate::config::CREDENTIALS;
 use crate::installation::create_private;
 use rustix::fs::{Gid, Uid};
 use rustix::process::geteuid;
-use schema::systemd::unit::{Instance, UnitError, UnitFile, argument, line, systemctl_version, told_of_reloads, word};
+use schema::systemd::unit::{
+    self, Instance, UnitError, UnitFile, argument, line, systemctl_version, told_of_reloads, word,
+};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 const NAME: &str = "guild-master";
-/// In the directory of the master file.
+/// Of the files whose names a master file may say: in its own directory.
 const CREDENTIALS_DIR: &str = "credentials";
+/// And where that is another user's: root reads them for the master, and must not be led elsewhere.
+const CREDENTIALS_OF_ROOT: &str = "/etc/guild-master/credentials";
 
 /// What the text of a unit says.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +25,7 @@ struct Wanted<'a> {
     program: &'a Path,
     /// Where the master file is.
     dir: &'a Path,
+    credentials: &'a Path,
     /// None: whom the instance is of.
     user: Option<&'a str>,
     /// As `systemctl --version` prints it.
@@ -31,7 +36,9 @@ struct Wanted<'a> {
 #[derive(Debug)]
 pub struct Prepared {
     file: UnitFile,
+    instance: Instance,
     dir: PathBuf,
+    credentials: PathBuf,
     owner: Option<Owner>,
 }
 
@@ -48,20 +55,22 @@ impl Prepared {
         let program = std::env::current_exe().map_err(wrong(Path::new("/proc/self/exe")))?;
         let owner = (is_root && instance == Instance::System).then(|| Owner::of(&dir)).flatten();
         let user = owner.as_ref().map(|owner| owner.name.as_str());
-        let systemd = systemctl_version();
-        let text = text(Wanted { instance, program: &program, dir: &dir, user, systemd: &systemd })?;
-        Ok(Prepared { file: UnitFile::new(instance, NAME, text)?, dir, owner })
+        let credentials = match user {
+            Some(_) => PathBuf::from(CREDENTIALS_OF_ROOT),
+            None => dir.join(CREDENTIALS_DIR),
+        };
+        let (program, systemd) = (&program, &systemctl_version());
+        let text = text(Wanted { instance, program, dir: &dir, credentials: &credentials, user, systemd })?;
+        Ok(Prepared { file: UnitFile::new(instance, NAME, text)?, instance, dir, credentials, owner })
     }
 
     /// Writes it, and makes the directory for credentials. From here on this process is whoever the master will run as, so
     /// that what it makes is theirs.
     pub fn write(&self) -> Result<(), UnitError> {
         let wrong = |path: &Path, cause| UnitError::File { path: path.to_owned(), cause };
-        if !self.dir.exists() {
-            create_private(&self.dir).map_err(|error| wrong(&self.dir, io::Error::other(error)))?;
-        }
-        let credentials = self.dir.join(CREDENTIALS_DIR);
-        create_private(&credentials).map_err(|error| wrong(&credentials, io::Error::other(error)))?;
+        let private = |dir: &Path| create_private(dir).map_err(|error| wrong(dir, io::Error::other(error)));
+        private(&self.dir)?;
+        private(&self.credentials)?;
         self.file.write()?;
         match &self.owner {
             Some(owner) => owner.take_over().map_err(|cause| wrong(&self.dir, cause)),
@@ -69,18 +78,19 @@ impl Prepared {
         }
     }
 
-    pub fn path(&self) -> &Path {
-        self.file.path()
-    }
-
-    /// The commands that make it run.
-    pub fn next(&self) -> String {
-        self.file.next()
-    }
-
-    /// Whom the master will run as, where that is not whoever runs this.
-    pub fn user(&self) -> Option<&str> {
-        self.owner.as_ref().map(|owner| owner.name.as_str())
+    /// Where it is, whom the master runs as, and how to go on.
+    pub fn told(&self) -> String {
+        let user = match (self.instance, &self.owner) {
+            (Instance::User, _) => String::new(),
+            (Instance::System, Some(owner)) => format!("it runs as    {}, whose directory this is\n", owner.name),
+            (Instance::System, None) => "it runs as    root, whose directory this is\n".to_owned(),
+        };
+        format!(
+            "unit          {}\n{user}secrets       {}\nnext          {}",
+            self.file.path().display(),
+            self.credentials.display(),
+            self.file.next(),
+        )
     }
 }
 
@@ -116,7 +126,7 @@ impl Owner {
 }
 
 fn text(wanted: Wanted<'_>) -> Result<String, UnitError> {
-    let Wanted { instance, program, dir, user, systemd } = wanted;
+    let Wanted { instance, program, dir, credentials, user, systemd } = wanted;
     let (network, user, protection) = match instance {
         Instance::System => (
             "Wants=network-online.target\nAfter=network-online.target\n",
@@ -160,9 +170,9 @@ WantedBy={target}
 ",
         place = line(dir)?,
         kind = told_of_reloads(systemd),
-        program = word(program)?,
+        program = unit::program(program)?,
         config = argument(&dir.join("master.toml"))?,
-        credentials = line(&dir.join(CREDENTIALS_DIR))?,
+        credentials = line(credentials)?,
         target = instance.target(),
     ))
 }
@@ -180,12 +190,9 @@ ProtectSystem=strict
 ReadWritePaths={}
 ProtectClock=yes
 ProtectControlGroups=yes
-ProtectKernelLogs=yes
 ProtectKernelModules=yes
-ProtectKernelTunables=yes
 LockPersonality=yes
 RestrictRealtime=yes
-RestrictSUIDSGID=yes
 ",
         word(dir)?
     ))
@@ -196,8 +203,8 @@ mod tests {
     use super::*;
 
     fn of(instance: Instance, dir: &str, user: Option<&str>) -> String {
-        let program = Path::new("/opt/a b/guild-master");
-        text(Wanted { instance, program, dir: Path::new(dir), user, systemd: "systemd 257 (257)" }).unwrap()
+        let (program, dir, systemd) = (Path::new("/opt/a b/guild-master"), Path::new(dir), "systemd 257 (257)");
+        text(Wanted { instance, program, dir, credentials: &dir.join("credentials"), user, systemd }).unwrap()
     }
 
     fn settings(text: &str) -> Vec<&str> {

@@ -1,7 +1,7 @@
 //! The unit with which systemd runs a worker, always one of the user that it runs as: a user may make scopes only under
 //! their own service manager, and each worker keeps its steps in one (`supervisor::scope`).
 
-use schema::systemd::unit::{Instance, UnitError, UnitFile, argument, line, word};
+use schema::systemd::unit::{self, Instance, UnitError, UnitFile, argument, line};
 use std::path::Path;
 
 const NAME: &str = "guild-worker";
@@ -55,7 +55,7 @@ OOMPolicy=continue
 WantedBy={target}
 ",
         place = line(state)?,
-        program = word(program)?,
+        program = unit::program(program)?,
         state = argument(state)?,
         target = Instance::User.target(),
     ))

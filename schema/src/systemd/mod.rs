@@ -56,3 +56,48 @@ fn tell(states: &[NotifyState<'_>]) {
         tracing::warn!(%error, "the service manager does not listen");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixDatagram;
+    use std::process::Command;
+
+    /// Set where this program is the one that tells.
+    const TELLS: &str = "GUILD_TEST_TELLS";
+
+    /// Runs this test again in a process of its own, whose environment nobody else reads.
+    #[test]
+    fn it_is_told_as_systemd_reads_it() {
+        if std::env::var_os(TELLS).is_some() {
+            return tell_all();
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let address = dir.path().join("notify");
+        let socket = UnixDatagram::bind(&address).unwrap();
+        let mut program = Command::new(std::env::current_exe().unwrap());
+        program.args(["--exact", "systemd::tests::it_is_told_as_systemd_reads_it"]).env(TELLS, "yes");
+        program.env("NOTIFY_SOCKET", &address).env("WATCHDOG_USEC", "20000").env_remove("WATCHDOG_PID");
+        assert!(program.output().unwrap().status.success());
+        socket.set_nonblocking(true).unwrap();
+        let mut buffer = [0; 512];
+        let mut heard = String::new();
+        while let Ok(size) = socket.recv(&mut buffer) {
+            heard.push_str(&str::from_utf8(&buffer[..size]).unwrap().replace('\n', ";"));
+            heard.push('\n');
+        }
+        assert!(heard.starts_with("STATUS=two words;\nREADY=1;\nRELOADING=1;MONOTONIC_USEC="), "{heard}");
+        assert!(heard.ends_with("STOPPING=1;\nWATCHDOG=1;\nWATCHDOG=1;\nWATCHDOG=1;\n"), "{heard}");
+    }
+
+    fn tell_all() {
+        status("two words");
+        ready();
+        reloading();
+        stopping();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        // at the start, and then each 10 ms
+        let awake = async { tokio::time::timeout(Duration::from_millis(25), stay_awake()).await };
+        assert!(runtime.block_on(awake).is_err());
+    }
+}

@@ -22,7 +22,7 @@ pub enum Instance {
 pub enum UnitError {
     #[error("there is no home directory in which a unit could be")]
     NoHome,
-    #[error("`{}` cannot be written in a unit: only paths in UTF-8 and without control characters can", .0.display())]
+    #[error("`{}` cannot stand in a unit: systemd takes no such path there", .0.display())]
     Unwritable(PathBuf),
     #[error("{} exists and says something else: it stays as it is; remove it to have a new one", .0.display())]
     Differs(PathBuf),
@@ -151,13 +151,22 @@ pub fn line(path: &Path) -> Result<String, UnitError> {
     Ok(text.replace('%', "%%"))
 }
 
-/// A path where a setting takes words. Also the program of a command: of variables it knows nothing.
+/// A path where a setting takes words.
 pub fn word(path: &Path) -> Result<String, UnitError> {
     let text = line(path)?;
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:=@%".contains(c);
     match text.chars().all(is_plain) {
         true => Ok(text),
         false => Ok(format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))),
+    }
+}
+
+/// The program of a command.
+pub fn program(path: &Path) -> Result<String, UnitError> {
+    match path.to_string_lossy().contains(['"', '\'', '\\']) {
+        true => Err(UnitError::Unwritable(path.to_owned())),
+        // of variables it knows nothing
+        false => word(path),
     }
 }
 
@@ -212,6 +221,8 @@ mod tests {
         for bytes in [&b"/a\nExecStart=/b"[..], b"/\xff", b"/a\\", b"/a ", b"/\x1b[0m"] {
             assert!(word(Path::new(std::ffi::OsStr::from_bytes(bytes))).is_err(), "{bytes:?}");
         }
+        assert!(program(Path::new("/a \"b\"/c")).is_err());
+        assert_eq!(program(Path::new("/a $b/50%")).unwrap(), "\"/a $b/50%%\"");
     }
 
     #[test]

@@ -117,6 +117,8 @@ fn receive(message: &mut [u8]) -> io::Result<Option<(usize, OwnedFd, OwnedFd)>> 
         let received = recvmsg(input.as_fd(), &mut [IoSliceMut::new(message)], &mut control, RecvFlags::CMSG_CLOEXEC);
         let size = match received {
             Err(Errno::INTR) => continue,
+            // it left without having read what we said
+            Err(Errno::CONNRESET) => return Ok(None),
             received => received?.bytes,
         };
         if size == 0 {

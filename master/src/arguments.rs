@@ -3,6 +3,7 @@
 use crate::up;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use schema::manual::OfItself;
+use schema::systemd::unit::Instance;
 use std::path::PathBuf;
 
 /// The master of a Guild: takes changes, plans builds, hands jobs to workers, keeps what came of them.
@@ -30,6 +31,9 @@ pub enum Command {
         /// How browsers reach the pages, as through a proxy
         #[arg(long, value_name = "URL")]
         url: Option<String>,
+        /// Write a unit as well with which systemd runs the master [default: `system` for root, else `user`]
+        #[arg(long, value_name = "system|user", num_args = 0..=1, require_equals = true)]
+        unit: Option<Option<Instance>>,
     },
     /// Serve
     Run {

@@ -5,12 +5,14 @@ pub mod keys;
 mod new_project;
 mod notify;
 mod read;
+mod secret;
 #[cfg(test)]
 mod tests;
 mod told;
 
 pub use new_project::NewProject;
 pub use notify::{MailConfig, Means, NotifyConfig, Recipient};
+pub use secret::CREDENTIALS;
 pub use told::{Difference, differences};
 
 use include::Text;

@@ -20,6 +20,7 @@ pub mod reporters;
 pub mod retention;
 pub mod sources;
 pub mod store;
+pub mod unit;
 pub mod up;
 pub mod upkeep;
 mod web;
@@ -39,6 +40,7 @@ use reporters::{Reach, Reporters};
 use retention::Retention;
 use schema::identity::Identity;
 use schema::sturdy_ref::Fingerprint;
+use schema::systemd;
 use sources::Repositories;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -200,11 +202,15 @@ impl Master {
         tasks.spawn_local(self.retention.keep());
         let _pages = self.pages.map(|pages| pages.serve(&mut tasks)).transpose()?;
         let serving = tasks.spawn_local(api::serve(self.office.clone(), self.identity, self.listener));
+        tasks.spawn_local(systemd::stay_awake());
+        systemd::status("serving");
+        systemd::ready();
         let result = tokio::select! {
             () = shutdown => Ok(()),
             why = driver.failure() => Err(RunError::Commit(why)),
         };
         if result.is_ok() {
+            systemd::stopping();
             // nobody comes back to a master that still leaves
             serving.abort();
             self.office.live.leave().await;

@@ -7,14 +7,16 @@ use master::config::{self, Config};
 use master::desk::{Desk, Difference};
 use master::installation::{self, create_private};
 use master::store::Store;
+use master::unit;
 use master::up;
 use master::upkeep::own_request;
 use schema::manual::OfItself;
 use schema::sturdy_ref::SturdyRef;
+use schema::systemd::{self, unit::Instance};
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 const USAGE: u8 = 2;
 const FAULT: u8 = 4;
@@ -30,9 +32,9 @@ fn main() -> ExitCode {
     start_tracing();
     match Arguments::parse().command {
         Command::Up(arguments) => up::main(arguments),
-        Command::Init { dir, advertise, web, url } => {
+        Command::Init { dir, advertise, web, url, unit } => {
             let text = config::starter(&advertise, web.as_deref(), url.as_deref());
-            in_runtime(async move { init(&dir, text.map_err(|why| Failure(USAGE, why))?).await })
+            in_runtime(async move { init(&dir, text.map_err(|why| Failure(USAGE, why))?, unit).await })
         }
         Command::Run { config } => in_runtime(run(&config)),
         Command::Check { config } => in_runtime(check(&config)),
@@ -78,19 +80,23 @@ async fn run(path: &Path) -> Result<(), Failure> {
     open_files();
     tracing::info!(listen = %config.listen.rpc, state = %config.state.display(), "the master starts");
     let listener = master::listen(&config.listen.rpc).await.map_err(Failure::fault)?;
+    systemd::status("opening the store");
     let master = master::open(config, listener).await.map_err(Failure::fault)?;
-    tokio::task::spawn_local(reload_on_hangup(master.desk()));
+    // from here on it no longer ends the process
+    let hangups = signal(SignalKind::hangup()).map_err(Failure::fault)?;
+    tokio::task::spawn_local(reload_on_hangup(hangups, master.desk()));
     master.serve(up::stop_signal()).await.map_err(Failure::fault)
 }
 
 /// SIGHUP: the master file is read again.
-async fn reload_on_hangup(desk: Desk) {
-    let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
+async fn reload_on_hangup(mut hangups: Signal, desk: Desk) {
     while hangups.recv().await.is_some() {
+        systemd::reloading();
         match desk.reload(own_request()).await {
             Ok(found) => found.iter().for_each(tell),
             Err(refusal) => tracing::error!("the master file is not taken up, what was goes on: {refusal}"),
         }
+        systemd::ready();
     }
 }
 
@@ -117,21 +123,34 @@ async fn check(path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `text`: the master file.
-async fn init(dir: &Path, text: String) -> Result<(), Failure> {
-    create_private(dir).map_err(Failure::fault)?;
-    let file = dir.join("master.toml");
-    let cap = dir.join("operator.cap");
-    if file.exists() {
+/// `text`: the master file. With a unit an installation may be there already, which is left as it is.
+async fn init(dir: &Path, text: String, unit: Option<Option<Instance>>) -> Result<(), Failure> {
+    let (file, cap) = (dir.join("master.toml"), dir.join("operator.cap"));
+    let is_there = file.exists();
+    if is_there && unit.is_none() {
         let text = format!("{} exists: `guild-master operator-cap` makes a new credential", file.display());
         return Err(Failure(USAGE, text));
     }
-    std::fs::write(&file, text).map_err(|error| Failure::fault(format!("{}: {error}", file.display())))?;
-    write_operator_cap(&load(&file)?, &cap).await?;
-    say(&format!("master file   {}", file.display()));
-    say(&format!("operator      {} (one use: `guild login {}`)", cap.display(), cap.display()));
-    say(&format!("next          guild-master run --config {}", file.display()));
+    let unit = unit.map(|instance| write_unit(dir, instance)).transpose()?;
+    if is_there {
+        say(&format!("master file   {} (it was there, and is left as it is)", file.display()));
+    } else {
+        create_private(dir).map_err(Failure::fault)?;
+        std::fs::write(&file, text).map_err(|error| Failure::fault(format!("{}: {error}", file.display())))?;
+        write_operator_cap(&load(&file)?, &cap).await?;
+        say(&format!("master file   {}", file.display()));
+        say(&format!("operator      {} (one use: `guild login {}`)", cap.display(), cap.display()));
+    }
+    match unit {
+        None => say(&format!("next          guild-master run --config {}", file.display())),
+        Some(unit) => say(&unit.told()),
+    }
     Ok(())
+}
+
+fn write_unit(dir: &Path, instance: Option<Instance>) -> Result<unit::Prepared, Failure> {
+    let prepared = unit::Prepared::new(dir, instance).and_then(|unit| unit.write().map(|()| unit));
+    prepared.map_err(|error| Failure(if error.is_usage() { USAGE } else { FAULT }, error.to_string()))
 }
 
 async fn operator_cap(config: &Path, output: &Path) -> Result<(), Failure> {

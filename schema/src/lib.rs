@@ -11,7 +11,8 @@
 //! - [`chance`]: what is left to chance, and no secret;
 //! - [`pipeline`]: `guild.toml` to a plan or diagnostics;
 //! - [`toml_file`]: a file that people write, with all its errors at once;
-//! - [`manual`]: completions and manual pages of a program.
+//! - [`manual`]: completions and manual pages of a program;
+//! - [`systemd`]: what a program and who runs it tell each other.
 
 pub mod boot;
 pub mod chance;
@@ -24,6 +25,8 @@ pub mod manual;
 pub mod pipeline;
 mod private_file;
 pub mod sturdy_ref;
+#[cfg(feature = "systemd")]
+pub mod systemd;
 #[cfg(feature = "pipeline")]
 pub mod toml_file;
 pub mod values;

@@ -4,11 +4,13 @@ use crate::config::{Config, ConfigError, default_state};
 use crate::control;
 use crate::ledger::private_dir;
 use crate::run::{Ended, RunError, Shutdown, run};
+use crate::unit;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use schema::gateway_capnp::gateway;
 use schema::identity::Identity;
 use schema::manual::OfItself;
 use schema::sturdy_ref::{SturdyRef, Token};
+use schema::systemd::unit::UnitError;
 use schema::values::RefusalCode;
 use schema::vat::{self, Limits};
 use schema::wire;
@@ -43,6 +45,9 @@ enum Command {
     Join {
         /// The file with the join, or - for standard input
         file: PathBuf,
+        /// Write a unit as well with which systemd runs the worker, as this user
+        #[arg(long)]
+        unit: bool,
     },
     /// Serve
     Run,
@@ -108,7 +113,7 @@ async fn execute(arguments: Arguments) -> Result<(), Failure> {
     let state = arguments.state.or_else(default_state).ok_or_else(no_home)?;
     let config = Config::load(&state).map_err(|error: ConfigError| Failure(USAGE, error.to_string()))?;
     match arguments.command {
-        Command::Join { file } => join(&config, &file).await,
+        Command::Join { file, unit } => join_with(&config, &file, unit).await,
         Command::Run => serve(config).await,
         Command::Probe => probe(&config),
         Command::Status => ask(&state, "status").await,
@@ -153,6 +158,16 @@ fn signals() -> io::Result<watch::Receiver<Shutdown>> {
         std::future::pending::<()>().await;
     });
     Ok(shutdown)
+}
+
+async fn join_with(config: &Config, file: &Path, wants_unit: bool) -> Result<(), Failure> {
+    let wrong = |error: UnitError| Failure(if error.is_usage() { USAGE } else { FAULT }, error.to_string());
+    // before the join is used up
+    let unit = wants_unit.then(|| unit::prepare(&config.state)).transpose().map_err(wrong)?;
+    join(config, file).await?;
+    let Some(unit) = unit else { return Ok(()) };
+    unit.write().map_err(wrong)?;
+    print(&unit::told(&unit))
 }
 
 async fn join(config: &Config, file: &Path) -> Result<(), Failure> {

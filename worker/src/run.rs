@@ -12,10 +12,11 @@ use crate::session::{self, End};
 use crate::spares::Spares;
 use crate::supervisor::{Moment, milliseconds};
 use crate::world::World;
-use crate::{control, housekeeping};
+use crate::{control, housekeeping, presence};
 use schema::chance;
 use schema::identity::{Identity, IdentityError};
 use schema::sturdy_ref::{CapFileError, SturdyRef};
+use schema::systemd;
 use schema::values::Description;
 use std::fs::{File, TryLockError};
 use std::io;
@@ -99,6 +100,8 @@ pub async fn run_in(world: World, config: Config, mut shutdown: watch::Receiver<
         world.machine.adopt();
     }
     let here = Rc::new(Here::new(world, &config)?);
+    let machine = here.yard.world.machine.clone();
+    let _ = here.yard.world.hands.run(move || machine.settle_in()).await;
     for entry in here.yard.ledger.all() {
         tokio::task::spawn_local(runner::run(here.yard.clone(), entry));
     }
@@ -107,11 +110,13 @@ pub async fn run_in(world: World, config: Config, mut shutdown: watch::Receiver<
     if config.isolation == Tier::Guard {
         tokio::task::spawn_local(housekeeping::end_orphans(here.clone()));
     }
+    presence::begin(&here);
     let mut connecting = std::pin::pin!(stay_connected(&here));
     tokio::select! {
         ended = &mut connecting => return Ok(conclude(&here, ended).await),
         _ = wait_for(&mut shutdown, Shutdown::HandOver) => {}
     }
+    systemd::stopping();
     here.draining.send_replace(true);
     tokio::select! {
         ended = &mut connecting => return Ok(conclude(&here, ended).await),

@@ -2,7 +2,7 @@
 //! is [`World::real`]; a simulation brings its own.
 
 use crate::isolation::descent;
-use crate::supervisor::{self, Moment, Nursery, Order, Prepared};
+use crate::supervisor::{self, Keeper, Moment, Nursery, Order, Prepared};
 use futures::future::LocalBoxFuture;
 use schema::identity::Identity;
 use schema::sturdy_ref::SturdyRef;
@@ -11,9 +11,13 @@ use schema::vat::{self, VatError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
+
+/// A service manager that has not made a scope by then makes none.
+const SCOPE_MAX: Duration = Duration::from_secs(5);
 
 /// Any two-way stream of bytes.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin {}
@@ -37,7 +41,7 @@ impl World {
                 program,
                 adopts: AtomicBool::new(false),
                 killing: Mutex::new(()),
-                nursery: Mutex::new(None),
+                nest: Mutex::new(Nest { keeper: supervisor::keeper(), nursery: None }),
             }),
             hands: Hands::Threads,
         }
@@ -69,6 +73,8 @@ pub trait Machine: Send + Sync {
     fn start(&self, dir: &Path, step: u16, order: &Order) -> io::Result<Box<dyn Stream>>;
     /// Another line to the supervisor of a step, which takes the place of the earlier one.
     fn connect(&self, dir: &Path, step: u16) -> io::Result<Box<dyn Stream>>;
+    /// Makes ahead of the first step what takes long. Blocks as long as that takes.
+    fn settle_in(&self) {}
     /// From here on, what a supervisor that was killed leaves behind comes to this process, whatever its environment.
     fn adopt(&self) {}
     /// Kills every process with this in its environment, and what was adopted; says how many could not be killed.
@@ -142,23 +148,59 @@ struct Processes {
     adopts: AtomicBool,
     /// What forks all the time is only caught by one who has the machine to itself: many at once would slow each other.
     killing: Mutex<()>,
+    nest: Mutex<Nest>,
+}
+
+/// Where supervisors come from.
+struct Nest {
+    /// None: there is none, or it makes no scopes.
+    keeper: Option<Keeper>,
     /// None: not yet, or no longer.
-    nursery: Mutex<Option<Nursery>>,
+    nursery: Option<Nursery>,
 }
 
 impl Processes {
     /// Has the nursery make a supervisor, with a new one where the last has gone.
     fn nurse(&self, prepared: &Prepared<'_>) -> io::Result<()> {
-        let mut nursery = self.nursery.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(nursery) = nursery.as_ref()
+        let mut nest = self.nest();
+        if let Some(nursery) = nest.nursery.as_ref()
             && prepared.ask(nursery).is_ok()
         {
             return Ok(());
         }
+        let fresh = self.nursery(&mut nest)?;
+        prepared.ask(nest.nursery.insert(fresh))
+    }
+
+    fn nest(&self) -> MutexGuard<'_, Nest> {
+        self.nest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new one, in a scope of its own where that can be had.
+    fn nursery(&self, nest: &mut Nest) -> io::Result<Nursery> {
+        if let Some(keeper) = nest.keeper {
+            match self.nursery_in(keeper) {
+                Ok(fresh) => return Ok(fresh),
+                Err(error) => {
+                    tracing::warn!(%error, "systemd-run makes no scope: steps run in the worker's own unit");
+                    nest.keeper = None;
+                }
+            }
+        }
         let (command, fresh) = Nursery::command(&self.program)?;
         // it is reaped by the runtime
         tokio::process::Command::from(command).spawn()?;
-        prepared.ask(nursery.insert(fresh))
+        Ok(fresh)
+    }
+
+    fn nursery_in(&self, keeper: Keeper) -> io::Result<Nursery> {
+        let (command, fresh) = Nursery::command_in(keeper, &self.program)?;
+        let mut command = tokio::process::Command::from(command);
+        command.spawn()?;
+        // what it was given is held by nobody else, so that its end can be seen
+        drop(command);
+        fresh.wait(SCOPE_MAX)?;
+        Ok(fresh)
     }
 }
 
@@ -175,6 +217,18 @@ impl Machine for Processes {
 
     fn connect(&self, dir: &Path, step: u16) -> io::Result<Box<dyn Stream>> {
         over(supervisor::connect(dir, step)?)
+    }
+
+    fn settle_in(&self) {
+        let mut nest = self.nest();
+        // without a scope it costs so little that it can wait until it is wanted
+        if nest.keeper.is_none() || nest.nursery.is_some() {
+            return;
+        }
+        match self.nursery(&mut nest) {
+            Ok(fresh) => nest.nursery = Some(fresh),
+            Err(error) => tracing::warn!(%error, "there is no nursery yet"),
+        }
     }
 
     fn adopt(&self) {

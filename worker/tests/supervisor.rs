@@ -368,6 +368,24 @@ fn a_nursery_makes_supervisors() {
 }
 
 #[test]
+fn a_nursery_says_when_it_is_there() {
+    let (mut command, nursery) = Nursery::command(Path::new(PROGRAM)).unwrap();
+    let hidden: Vec<_> = command.get_envs().filter(|(_, value)| value.is_none()).map(|(name, _)| name).collect();
+    assert!(hidden.contains(&"NOTIFY_SOCKET".as_ref()), "{hidden:?}");
+    let mut serving = command.spawn().unwrap();
+    nursery.wait(PATIENCE).unwrap();
+    assert_eq!(nursed(&nursery, &sh("true")).exit, Exit::Code(0));
+    drop(nursery);
+    assert!(serving.wait().unwrap().success());
+
+    let (mut command, nursery) = Nursery::command(Path::new("false")).unwrap();
+    let mut failing = command.spawn().unwrap();
+    drop(command);
+    assert_eq!(nursery.wait(PATIENCE).unwrap_err().kind(), std::io::ErrorKind::UnexpectedEof);
+    assert!(!failing.wait().unwrap().success());
+}
+
+#[test]
 fn supervisors_outlive_their_nursery() {
     let (mut command, nursery) = Nursery::command(Path::new(PROGRAM)).unwrap();
     let mut serving = command.spawn().unwrap();

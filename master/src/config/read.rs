@@ -3,6 +3,7 @@
 mod notify;
 
 use super::include::{Text, included};
+use super::secret::secret;
 use super::{Config, HookConfig, HookKind, Limits, Listen, POLL, PoolConfig, ProjectConfig, Retain};
 use schema::toml_file::{At, Diagnostics, NAME_MAX, Page, Table, Value, is_name};
 use schema::values::{Right, What};
@@ -268,7 +269,7 @@ fn project(
     pools: &BTreeMap<String, PoolConfig>,
 ) -> Option<ProjectConfig> {
     let repo = required(table, "repo").and_then(|value| value.text());
-    let file = |key| table.get(key).and_then(|value| value.text()).map(|file| base.join(file.value));
+    let file = |key| table.get(key).and_then(|value| value.text()).map(|file| secret(base, &file.value));
     let files: [Option<PathBuf>; 3] = ["credential_file", "known_hosts_file", "token_file"].map(file);
     let usual = ProjectConfig::of(repo.map(|repo| repo.value).unwrap_or_default());
     let branches = table.get("branches").and_then(|value| value.one_or_more()).map(values);
@@ -303,7 +304,7 @@ fn hook(value: &Value<'_>, base: &Path) -> Option<HookConfig> {
     });
     let file = required(&table, "secret_file").and_then(|value| value.text());
     table.close(&[]);
-    Some(HookConfig { kind: kind?, secret_file: base.join(file?.value) })
+    Some(HookConfig { kind: kind?, secret_file: secret(base, &file?.value) })
 }
 
 /// A pool that nobody defined is a typing error: its jobs would wait for ever.

@@ -9,6 +9,7 @@ mod clock;
 mod link;
 mod nursery;
 mod order;
+mod scope;
 mod spool;
 mod start;
 mod step;
@@ -17,6 +18,7 @@ mod watch;
 pub use clock::{Moment, milliseconds, wall, wall_of};
 pub use nursery::Nursery;
 pub use order::{Cause, Journal, Limits, Order, Room, StepFiles, shortened};
+pub use scope::{Keeper, keeper};
 pub(crate) use spool::MARK_BYTES;
 pub use start::{Prepared, connect, prepare};
 

@@ -2,15 +2,18 @@
 //! program anew costs more than many a step does; a fork of a small process shares all of it.
 //!
 //! A message is the step's number, as two bytes with the low one first, and the attempt's directory; with it come the
-//! two descriptors that a supervisor has from the start.
+//! two descriptors that a supervisor has from the start. The nursery itself sends one message, when it is there.
 
+use super::scope::Keeper;
 use super::supervise;
 use crate::isolation::spawn::{self, Forked};
-use rustix::io::Errno;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+    SendFlags, SocketFlags, SocketType, recv, recvmsg, send, sendmsg, socketpair,
 };
+use schema::systemd;
 use std::ffi::OsStr;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -18,9 +21,13 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
 
 /// The argument behind [`super::SUPERVISE`].
 pub(super) const NURSERY: &str = "nursery";
+
+/// What it says when it is there.
+const HERE: &[u8] = b"here";
 
 /// Of a path, as Linux has it.
 const PATH_MAX: usize = 4096;
@@ -32,11 +39,35 @@ pub struct Nursery(OwnedFd);
 impl Nursery {
     /// What runs it. `program`: a binary that answers to [`super::SUPERVISE`].
     pub fn command(program: &Path) -> io::Result<(Command, Nursery)> {
+        Nursery::run_by(Command::new(program))
+    }
+
+    /// Like [`Nursery::command`] in a scope of its own. To be waited for: the scope may not come to be.
+    pub fn command_in(keeper: Keeper, program: &Path) -> io::Result<(Command, Nursery)> {
+        Nursery::run_by(keeper.command(program))
+    }
+
+    fn run_by(mut command: Command) -> io::Result<(Command, Nursery)> {
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        let mut command = Command::new(program);
         command.arg(super::SUPERVISE).arg(NURSERY);
+        // it is not for what outlives the worker to speak for it
+        for name in systemd::VARIABLES {
+            command.env_remove(name);
+        }
         command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null());
         Ok((command, Nursery(ours)))
+    }
+
+    /// Waits until it is there.
+    pub fn wait(&self, patience: Duration) -> io::Result<()> {
+        let patience = Timespec::try_from(patience).map_err(io::Error::other)?;
+        if retry_on_intr(|| poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&patience)))? == 0 {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        match recv(&self.0, &mut [0; HERE.len()], RecvFlags::DONTWAIT)?.0 {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Asks for the supervisor of a step whose order is written. An error: there is none, and will be none.
@@ -61,6 +92,8 @@ pub(super) fn serve() -> ExitCode {
     if spawn::forget_children().is_err() {
         return ExitCode::from(4);
     }
+    // where nobody waits for it, that is well too
+    let _ = send(io::stdin(), HERE, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
     let mut message = [0; 2 + PATH_MAX];
     loop {
         match receive(&mut message) {
@@ -84,6 +117,8 @@ fn receive(message: &mut [u8]) -> io::Result<Option<(usize, OwnedFd, OwnedFd)>> 
         let received = recvmsg(input.as_fd(), &mut [IoSliceMut::new(message)], &mut control, RecvFlags::CMSG_CLOEXEC);
         let size = match received {
             Err(Errno::INTR) => continue,
+            // it left without having read what we said
+            Err(Errno::CONNRESET) => return Ok(None),
             received => received?.bytes,
         };
         if size == 0 {

@@ -4,6 +4,7 @@ use super::SUPERVISE;
 use super::link::is_same_user;
 use super::nursery::Nursery;
 use super::order::{Order, StepFiles};
+use schema::systemd;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
@@ -38,6 +39,9 @@ impl Prepared<'_> {
     pub fn command(&self, program: &Path) -> io::Result<Command> {
         let mut command = Command::new(program);
         command.arg(SUPERVISE).arg(self.dir).arg(self.step.to_string());
+        for name in systemd::VARIABLES {
+            command.env_remove(name);
+        }
         command.stdin(Stdio::from(OwnedFd::from(self.theirs.try_clone()?)));
         command.stdout(Stdio::from(self.locked.try_clone()?)).stderr(Stdio::null());
         Ok(command)

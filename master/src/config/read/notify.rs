@@ -1,6 +1,7 @@
 //! `[mail]` and `[[notify]]` of a master file.
 
 use super::{port, required, values};
+use crate::config::secret::secret;
 use crate::config::{MailConfig, Means, NotifyConfig, ProjectConfig, Recipient};
 use crate::coordinator::record::Turn;
 use lettre::Address;
@@ -27,7 +28,7 @@ pub(super) fn mail(root: &Table<'_>, base: &Path) -> Option<MailConfig> {
         is_one.then_some(from.value)
     });
     let user = table.get("user").and_then(|value| value.text()).map(|user| user.value);
-    let file = table.get("password_file").and_then(|value| value.text()).map(|file| base.join(file.value));
+    let file = table.get("password_file").and_then(|value| value.text()).map(|file| secret(base, &file.value));
     for (key, other, lacks) in [("user", "password_file", file.is_none()), ("password_file", "user", user.is_none())] {
         if let Some(span) = table.key_span(key).filter(|_| lacks && table.key_span(other).is_none()) {
             table.page().error(span, format!("[mail] has `{key}` without `{other}`"), "", "both, or none of them");

@@ -34,13 +34,13 @@ fn reads(file: &File, text: &str) -> String {
 
 #[test]
 fn the_readers_ask_for_the_keys_of_the_reference() {
-    let mut asked: BTreeMap<(&str, &str), (BTreeSet<String>, BTreeSet<String>)> = BTreeMap::new();
+    let mut asked: BTreeMap<(&str, &str), [BTreeSet<String>; 2]> = BTreeMap::new();
     each(|file, section, key| {
         for text in texts(file, section, key, Some(key.example)) {
             let seen = (file.asked)(&text);
             for place in section.places {
                 let Some(of) = seen.get(*place) else { continue };
-                let (known, later) = asked.entry((file.reference.file, place)).or_default();
+                let [known, later] = asked.entry((file.reference.file, place)).or_default();
                 known.extend(of.known.iter().map(|&name| name.to_owned()));
                 later.extend(of.later.iter().cloned());
             }
@@ -52,7 +52,7 @@ fn the_readers_ask_for_the_keys_of_the_reference() {
             let later: BTreeSet<String> = section.later().map(str::to_owned).collect();
             for place in section.places {
                 let of = asked.get(&(file.reference.file, place));
-                let (asked, asked_later) =
+                let [asked, asked_later] =
                     of.unwrap_or_else(|| panic!("nobody reads {place} of {}", file.reference.file));
                 let what = format!("{} of {}", section.title, file.reference.file);
                 assert_eq!(asked, &known, "{what}: left, the keys that are read; right, those of the reference");

@@ -1,4 +1,4 @@
-//! Guild's master. [`run`] opens everything, wires it, and hands out the capabilities: it *is* the security policy.
+//! Guild's master. [`open`] opens everything, wires it, and hands out the capabilities: it *is* the security policy.
 //!
 //! The modules stand in the order of the main path: a change comes in at the top, events leave at the bottom.
 

@@ -250,9 +250,12 @@ fn policy(config: &Config) -> Policy {
     }
 }
 
-/// Reads what the projects' hooks are signed with.
+/// Reads what the projects' hooks are signed with; without pages none is taken.
 fn hooks(config: &Config) -> Result<BTreeMap<String, web::Hook>, RunError> {
     let mut hooks = BTreeMap::new();
+    if config.listen.web.is_none() {
+        return Ok(hooks);
+    }
     for (project, hook) in config.projects.iter().filter_map(|(name, project)| Some((name, project.hook.as_ref()?))) {
         let wrong = |source| RunError::Hook { project: project.clone(), file: hook.secret_file.clone(), source };
         hooks.insert(project.clone(), web::Hook::open(hook).map_err(wrong)?);

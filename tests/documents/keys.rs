@@ -6,7 +6,7 @@ use schema::toml_file::reference::{Absent, Key, Section};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Each key of each file, with the section that it is of.
-fn each(mut visit: impl FnMut(&File, &Section, &Key)) {
+pub fn each(mut visit: impl FnMut(&File, &Section, &Key)) {
     for file in &FILES {
         for section in file.reference.sections {
             section.keys().for_each(|key| visit(file, section, key));
@@ -15,7 +15,7 @@ fn each(mut visit: impl FnMut(&File, &Section, &Key)) {
 }
 
 /// Files that have this value of the key, or no value.
-fn texts(file: &File, section: &Section, key: &Key, value: Option<&str>) -> Vec<String> {
+pub fn texts(file: &File, section: &Section, key: &Key, value: Option<&str>) -> Vec<String> {
     let company = (file.company)(section.title, key.name, value);
     let has = |name: &str| company.lines().any(|line| line.split(" =").next() == Some(name));
     let required =

@@ -270,6 +270,8 @@ pub fn starter(advertise: &str, web: Option<&str>, url: Option<&str>) -> Result<
     let web = web.map_or_else(|| "# web = \"127.0.0.1:8080\"".to_owned(), |web| format!("web = \"{web}\""));
     Ok(format!(
         "version = 1\n{url}state = \".\"\ninclude = [\"projects/*.toml\"]\n\n[listen]\nrpc = \"0.0.0.0:{port}\"\nadvertise = [\"{advertise}\"]\n{web}\n\n\
+         # `guild grant issue --role developer --names ada,grace -o caps/`\n[role.developer]\n\
+         may = [\"view\", \"run\", \"retry\", \"cancel\"]\nprojects = [\"*\"]\n\n\
          # `guild project add` writes projects/NAME.toml, or by hand:\n# [project.NAME]\n# repo = \"/path/or/address\"\n"
     ))
 }

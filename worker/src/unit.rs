@@ -1,10 +1,9 @@
 //! The unit with which systemd runs a worker, always one of the user that it runs as: a user may make scopes only under
 //! their own service manager, and each worker keeps its steps in one (`supervisor::scope`).
 
+use crate::config::default_state;
 use schema::systemd::unit::{self, Instance, UnitError, UnitFile, argument, line};
 use std::path::Path;
-
-const NAME: &str = "guild-worker";
 
 /// A unit that is ready to be written, for the worker of a state directory. An error where there is another.
 pub(crate) fn prepare(state: &Path) -> Result<UnitFile, UnitError> {
@@ -14,7 +13,16 @@ pub(crate) fn prepare(state: &Path) -> Result<UnitFile, UnitError> {
     };
     let state = std::path::absolute(state).map_err(wrong(state))?;
     let program = std::env::current_exe().map_err(wrong(Path::new("/proc/self/exe")))?;
-    UnitFile::new(Instance::User, NAME, text(&program, &state)?)
+    let is_usual = default_state().and_then(|usual| std::path::absolute(usual).ok()).as_ref() == Some(&state);
+    let name = if is_usual { "guild-worker".to_owned() } else { name_of(&state) };
+    UnitFile::new(Instance::User, &name, text(&name, &program, &state)?)
+}
+
+/// Of a worker that is not the only one of its user.
+fn name_of(state: &Path) -> String {
+    let plain = |char: char| if char.is_ascii_alphanumeric() || "_.-".contains(char) { char } else { '-' };
+    let last = state.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    format!("guild-worker-{}", last.chars().map(plain).collect::<String>())
 }
 
 /// What to do with a unit that was written.
@@ -27,10 +35,10 @@ pub(crate) fn told(unit: &UnitFile) -> String {
     text
 }
 
-fn text(program: &Path, state: &Path) -> Result<String, UnitError> {
+fn text(name: &str, program: &Path, state: &Path) -> Result<String, UnitError> {
     Ok(format!(
         "\
-# Written by `guild-worker join --unit`. What is to be otherwise goes beside it: `systemctl --user edit {NAME}`. Steps run in
+# Written by `guild-worker join --unit`. What is to be otherwise goes beside it: `systemctl --user edit {name}`. Steps run in
 # a scope beside this unit, in the same slice: what is to limit them too is the slice's (`Slice=` here, limits there).
 [Unit]
 Description=Guild worker in {place}
@@ -67,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_unit_names_the_program_and_its_state() {
-        let text = text(Path::new("/opt/guild-worker"), Path::new("/home/a $b/100%")).unwrap();
+        let text = text("guild-worker", Path::new("/opt/guild-worker"), Path::new("/home/a $b/100%")).unwrap();
         for expected in [
             "Description=Guild worker in /home/a $b/100%%\n",
             "ExecStart=/opt/guild-worker run --state \"/home/a $$b/100%%\"\n",
@@ -76,5 +84,11 @@ mod tests {
         ] {
             assert!(text.contains(expected), "{expected} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn workers_of_one_user_have_units_of_their_own() {
+        assert_eq!(name_of(Path::new("/home/a/second")), "guild-worker-second");
+        assert_eq!(name_of(Path::new("/home/a/big one")), "guild-worker-big-one");
     }
 }

@@ -1,6 +1,6 @@
 //! What a program tells the service manager that runs it (sd_notify(3)): that it serves, that it reads its files anew, that
 //! it ends, and again and again that it is not stuck. Where nobody listens all of it does nothing. Knows nothing of what
-//! the program does; how systemd is told to run one is in [`unit`].
+//! the program does; how systemd is told to run one is in [`mod@unit`].
 
 pub mod unit;
 

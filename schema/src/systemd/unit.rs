@@ -81,16 +81,16 @@ impl Instance {
 #[derive(Debug)]
 pub struct UnitFile {
     instance: Instance,
-    name: &'static str,
+    name: String,
     path: PathBuf,
     text: String,
 }
 
 impl UnitFile {
     /// `name`: without its `.service`. An error also where there is one that says something else.
-    pub fn new(instance: Instance, name: &'static str, text: String) -> Result<UnitFile, UnitError> {
+    pub fn new(instance: Instance, name: &str, text: String) -> Result<UnitFile, UnitError> {
         let path = instance.dir()?.join(format!("{name}.service"));
-        let unit = UnitFile { instance, name, path, text };
+        let unit = UnitFile { instance, name: name.to_owned(), path, text };
         unit.is_there()?;
         Ok(unit)
     }
@@ -112,7 +112,7 @@ impl UnitFile {
 
     /// The commands that make it run.
     pub fn next(&self) -> String {
-        let (systemctl, name) = (self.instance.systemctl(), self.name);
+        let (systemctl, name) = (self.instance.systemctl(), &self.name);
         format!("{systemctl} daemon-reload && {systemctl} enable --now {name}")
     }
 
@@ -229,8 +229,12 @@ mod tests {
     fn a_unit_of_another_content_stays() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("units/x.service");
-        let unit =
-            |text: &str| UnitFile { instance: Instance::User, name: "x", path: path.clone(), text: text.to_owned() };
+        let unit = |text: &str| UnitFile {
+            instance: Instance::User,
+            name: "x".to_owned(),
+            path: path.clone(),
+            text: text.to_owned(),
+        };
         unit("one").write().unwrap();
         unit("one").write().unwrap();
         assert!(matches!(unit("two").write(), Err(UnitError::Differs(_))));

@@ -79,12 +79,26 @@ fn plain(markdown: &str) -> String {
     let mut text = String::new();
     let mut rest = markdown;
     while let Some((before, after)) = rest.split_once("](") {
-        let (text_before, shown) = before.rsplit_once('[').unwrap_or(("", before));
+        let (text_before, shown) = before.split_at(opening(before).unwrap_or_default());
         text.push_str(text_before);
-        text.push_str(shown);
+        text.push_str(shown.strip_prefix('[').unwrap_or(shown));
         rest = after.split_once(')').map_or("", |(_, after)| after);
     }
     text + rest
+}
+
+/// Where the bracket opens that closes behind this text, which may have pairs of its own.
+fn opening(before: &str) -> Option<usize> {
+    let mut closed = 0;
+    before.char_indices().rev().find_map(|(at, char)| {
+        match char {
+            ']' => closed += 1,
+            '[' if closed == 0 => return Some(at),
+            '[' => closed -= 1,
+            _ => {}
+        }
+        None
+    })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! for by name is known, the rest is reported by [`Table::close`], and every wrong value lands on the [`Page`].
 
 mod diagnostic;
+mod json_schema;
 pub mod reference;
 mod table;
 mod units;
@@ -12,6 +13,7 @@ mod value;
 pub mod witness;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
+pub use json_schema::json_schema;
 pub use table::Table;
 pub use units::{parse_bytes, parse_duration};
 pub use value::Value;

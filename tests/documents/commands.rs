@@ -48,6 +48,8 @@ fn commands(line: &str) -> Vec<Vec<String>> {
             (None, _) => word.get_or_insert_default().push(char),
         }
     }
+    // it stands for words that are left out
+    commands.iter_mut().for_each(|words| words.retain(|word| word != "…"));
     commands.retain(|words| !words.is_empty());
     commands
 }
@@ -130,7 +132,7 @@ fn the_commands_in_backticks_are_known() {
 
 #[test]
 fn lines_are_split_as_a_shell_does() {
-    let line = "guild-worker join 'a b.cap' && guild logs \"#1\" > out # guild none";
+    let line = "guild-worker join … 'a b.cap' && guild logs \"#1\" > out # guild none";
     let words: Vec<String> = commands(line).iter().map(|words| words.join("|")).collect();
     assert_eq!(words, ["guild-worker|join|a b.cap", "guild|logs|#1", "out"]);
     let inner = |line| innermost(commands(line).remove(0)).join(" ");

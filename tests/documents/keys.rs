@@ -3,10 +3,11 @@
 use crate::files::{FILES, File};
 use crate::form::{dubious, good, takes, value};
 use schema::toml_file::reference::{Absent, Key, Section};
+use schema::toml_file::witness::AskedOf;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Each key of each file, with the section that it is of.
-fn each(mut visit: impl FnMut(&File, &Section, &Key)) {
+pub fn each(mut visit: impl FnMut(&File, &Section, &Key)) {
     for file in &FILES {
         for section in file.reference.sections {
             section.keys().for_each(|key| visit(file, section, key));
@@ -15,7 +16,7 @@ fn each(mut visit: impl FnMut(&File, &Section, &Key)) {
 }
 
 /// Files that have this value of the key, or no value.
-fn texts(file: &File, section: &Section, key: &Key, value: Option<&str>) -> Vec<String> {
+pub fn texts(file: &File, section: &Section, key: &Key, value: Option<&str>) -> Vec<String> {
     let company = (file.company)(section.title, key.name, value);
     let has = |name: &str| company.lines().any(|line| line.split(" =").next() == Some(name));
     let required =
@@ -34,29 +35,28 @@ fn reads(file: &File, text: &str) -> String {
 
 #[test]
 fn the_readers_ask_for_the_keys_of_the_reference() {
-    let mut asked: BTreeMap<(&str, &str), [BTreeSet<String>; 2]> = BTreeMap::new();
+    let mut asked: BTreeMap<(&str, &str), AskedOf> = BTreeMap::new();
     each(|file, section, key| {
         for text in texts(file, section, key, Some(key.example)) {
             let seen = (file.asked)(&text);
             for place in section.places {
                 let Some(of) = seen.get(*place) else { continue };
-                let [known, later] = asked.entry((file.reference.file, place)).or_default();
-                known.extend(of.known.iter().map(|&name| name.to_owned()));
-                later.extend(of.later.iter().cloned());
+                let all = asked.entry((file.reference.file, place)).or_default();
+                all.known.extend(&of.known);
+                all.later.extend(of.later.iter().cloned());
             }
         }
     });
     for file in &FILES {
         for section in file.reference.sections {
-            let known: BTreeSet<String> = section.keys().map(|key| key.name.to_owned()).collect();
+            let known: BTreeSet<&str> = section.keys().map(|key| key.name).collect();
             let later: BTreeSet<String> = section.later().map(str::to_owned).collect();
             for place in section.places {
                 let of = asked.get(&(file.reference.file, place));
-                let [asked, asked_later] =
-                    of.unwrap_or_else(|| panic!("nobody reads {place} of {}", file.reference.file));
+                let of = of.unwrap_or_else(|| panic!("nobody reads {place} of {}", file.reference.file));
                 let what = format!("{} of {}", section.title, file.reference.file);
-                assert_eq!(asked, &known, "{what}: left, the keys that are read; right, those of the reference");
-                assert_eq!(asked_later, &later, "{what}: left, what the reader leaves to a later version");
+                assert_eq!(of.known, known, "{what}: left, the keys that are read; right, those of the reference");
+                assert_eq!(of.later, later, "{what}: left, what the reader leaves to a later version");
             }
         }
     }

@@ -3,6 +3,7 @@
 
 mod commands;
 mod container;
+mod editors;
 mod examples;
 mod files;
 mod form;

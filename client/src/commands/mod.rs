@@ -18,6 +18,7 @@ mod project;
 mod queue;
 mod retry;
 mod run;
+mod schema;
 mod show;
 mod status;
 mod watch;
@@ -119,6 +120,8 @@ enum Command {
     Events(events::Events),
     /// Tell the master that a repository changed (for a post-receive hook)
     Notify(notify::Notify),
+    /// Print a JSON Schema of guild.toml, by which an editor completes and checks it
+    Schema(schema::Schema),
     /// Print what a shell completes this command with
     Completions(completions::Completions),
     /// Print the manual page, or write all of them
@@ -174,6 +177,7 @@ async fn dispatch(command: Command, here: &Here) -> Result<u8, Error> {
         Command::Doctor(command) => command.run(here).await,
         Command::Events(command) => command.run(here).await,
         Command::Notify(command) => command.run(here).await,
+        Command::Schema(command) => command.run(here),
         Command::Completions(command) => command.run(here),
         Command::Man(command) => command.run(here),
     }

@@ -115,8 +115,8 @@ impl Upkeep {
 
     /// Nothing happened where this is refused.
     async fn apply(&mut self, mut config: Config, request: Request, what: String) -> Result<(), Refusal> {
-        let hooks = hooks(&config).map_err(|error| Refusal::new(RefusalCode::Invalid, error.to_string()))?;
         config.keep_fixed(&self.config);
+        let hooks = hooks(&config).map_err(|error| Refusal::new(RefusalCode::Invalid, error.to_string()))?;
         let opened = self.open_changed(&config).await?;
         let terms = terms(&config);
         let noted = self.office.driver.call(|it, now| {

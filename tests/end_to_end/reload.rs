@@ -105,6 +105,10 @@ fn a_project_is_added_and_builds() {
         let signed = format!("X-Guild-Signature: {digest}");
         let told = ask(&house.pages, "POST", "/hook/other", &[&signed], body).await;
         assert_eq!((told.status, told.text()), (200, "looked\n".to_owned()));
+        // the pages stay until the next start, and so do hooks
+        write(&house, |text| text.replace("web = '127.0.0.1:0'\n", ""));
+        assert_eq!(keys(&house.guild.reload().await.unwrap()), "listen.web \"127.0.0.1:0\" ->  later");
+        assert_eq!(ask(&house.pages, "POST", "/hook/other", &[&signed], body).await.status, 200);
         let builds =
             house.guild.builds(&BuildQuery { project: "other".to_owned(), limit: 10, ..BuildQuery::default() }).await;
         assert_eq!(builds.unwrap().len(), 2);

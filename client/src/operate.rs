@@ -5,47 +5,10 @@ use crate::guild::{Guild, new_request};
 use crate::steer::done;
 use crate::views::{GrantView, WorkerView};
 use crate::wire::{read_grant, read_list, read_worker};
-use schema::grant_capnp::{difference, new_project};
-use schema::values::{Finding, GrantKind, What};
-use schema::wire::{kind_to_enum, length, read_finding, read_texts, read_what, write_texts, write_what};
-use serde::Serialize;
+use schema::values::{Difference, Finding, GrantKind, NewProject, What};
+use schema::wire::{kind_to_enum, read_difference, read_finding, read_texts, read_what, write_new_project, write_what};
 use std::collections::BTreeMap;
 use std::time::Duration;
-
-/// A key of the master file that says something else than what the master runs with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Difference {
-    /// `project.pyfoo.poll`
-    pub key: String,
-    /// As it would be written; empty: nothing.
-    pub before: String,
-    pub after: String,
-    /// Taken up by the next start only.
-    pub needs_restart: bool,
-}
-
-/// A project to follow. What is empty is left to the master file's defaults.
-#[derive(Clone, Debug, Default)]
-pub struct NewProject {
-    pub name: String,
-    /// A path on the master's machine, or what git can fetch from.
-    pub repository: String,
-    pub aliases: Vec<String>,
-    pub branches: Vec<String>,
-    pub tags: Vec<String>,
-    /// `30s`
-    pub poll: String,
-    pub pools: Vec<String>,
-    pub public: bool,
-    /// An SSH key.
-    pub credential: Vec<u8>,
-    pub known_hosts: Vec<u8>,
-    /// For HTTPS.
-    pub token: Vec<u8>,
-    /// `github`, `gitea`, `gitlab` or `generic`.
-    pub hook_kind: String,
-}
 
 /// Where a forge tells of pushes, and what it signs with; both empty without a hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,7 +81,7 @@ impl Guild {
             let answer = link.operator().await?.differences_request().send().promise.await?;
             let answer = answer.get()?;
             done(answer.has_refusal(), answer.get_refusal())?;
-            read_list(answer.get_differences()?, read_difference)
+            Ok(answer.get_differences()?.iter().map(read_difference).collect::<capnp::Result<_>>()?)
         })
         .await
     }
@@ -132,7 +95,7 @@ impl Guild {
             let answer = request.send().promise.await?;
             let answer = answer.get()?;
             done(answer.has_refusal(), answer.get_refusal())?;
-            read_list(answer.get_differences()?, read_difference)
+            Ok(answer.get_differences()?.iter().map(read_difference).collect::<capnp::Result<_>>()?)
         })
         .await
     }
@@ -143,7 +106,7 @@ impl Guild {
         self.call(async |link| {
             let mut request = link.operator().await?.add_project_request();
             request.get().set_request(&id);
-            write_project(request.get().init_project(), project);
+            write_new_project(request.get().init_project(), project);
             let answer = request.send().promise.await?;
             let answer = answer.get()?;
             done(answer.has_refusal(), answer.get_refusal())?;
@@ -185,7 +148,7 @@ impl Guild {
     pub async fn examine(&self) -> Result<Vec<Finding>, Error> {
         self.call(async |link| {
             let answer = link.operator().await?.examine_request().send().promise.await?;
-            read_list(answer.get()?.get_findings()?, |finding| Ok(read_finding(finding)?))
+            Ok(answer.get()?.get_findings()?.iter().map(read_finding).collect::<capnp::Result<_>>()?)
         })
         .await
     }
@@ -245,30 +208,6 @@ impl Guild {
         })
         .await
     }
-}
-
-fn read_difference(from: difference::Reader<'_>) -> Result<Difference, Error> {
-    Ok(Difference {
-        key: from.get_key()?.to_string()?,
-        before: from.get_before()?.to_string()?,
-        after: from.get_after()?.to_string()?,
-        needs_restart: from.get_needs_restart(),
-    })
-}
-
-fn write_project(mut to: new_project::Builder<'_>, project: &NewProject) {
-    to.set_name(&project.name);
-    to.set_repository(&project.repository);
-    write_texts(to.reborrow().init_aliases(length(project.aliases.len())), &project.aliases);
-    write_texts(to.reborrow().init_branches(length(project.branches.len())), &project.branches);
-    write_texts(to.reborrow().init_tags(length(project.tags.len())), &project.tags);
-    to.set_poll(&project.poll);
-    write_texts(to.reborrow().init_pools(length(project.pools.len())), &project.pools);
-    to.set_public(project.public);
-    to.set_credential(&project.credential);
-    to.set_known_hosts(&project.known_hosts);
-    to.set_token(&project.token);
-    to.set_hook_kind(&project.hook_kind);
 }
 
 fn milliseconds(duration: Duration) -> u64 {

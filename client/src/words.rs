@@ -55,6 +55,11 @@ pub fn bytes(count: u64) -> String {
     }
 }
 
+/// `3 workers`, `1 worker`.
+pub fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 /// `12m ago`, `in 3d`.
 pub fn ago(now: Time, time: Time) -> String {
     match now >= time {

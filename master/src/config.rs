@@ -2,18 +2,18 @@
 
 mod include;
 pub mod keys;
-mod new_project;
 mod notify;
+mod project_file;
 mod read;
 mod secret;
 #[cfg(test)]
 mod tests;
 mod told;
 
-pub use new_project::NewProject;
 pub use notify::{MailConfig, Means, NotifyConfig, Recipient};
+pub use project_file::ProjectFile;
 pub use secret::CREDENTIALS;
-pub use told::{Difference, differences};
+pub use told::differences;
 
 use include::Text;
 use schema::toml_file::Diagnostics;
@@ -203,12 +203,6 @@ impl Config {
     /// Takes from `running` what a master cannot change while it runs.
     pub fn keep_fixed(&mut self, running: &Config) {
         told::keep_fixed(running, self);
-    }
-
-    /// Whether it would include this file; relative to the master file's directory.
-    pub fn includes(&self, file: &Path) -> bool {
-        let base = self.file.as_deref().and_then(Path::parent).unwrap_or(Path::new("/"));
-        self.include.iter().any(|pattern| include::names(base, pattern, &base.join(file)))
     }
 
     /// The configuration of a master without a file.

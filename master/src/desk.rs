@@ -2,10 +2,8 @@
 //! in step with its file ([`crate::upkeep`]), one call after the other; does none of it.
 
 use crate::coordinator::Request;
-use schema::values::{Refusal, RefusalCode};
+use schema::values::{Difference, NewProject, Refusal, RefusalCode};
 use tokio::sync::{mpsc, oneshot};
-
-pub use crate::config::{Difference, HookKind, NewProject};
 
 /// Calls that wait.
 const CALLS_MAX: usize = 16;

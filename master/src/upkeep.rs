@@ -3,7 +3,7 @@
 //! means is said by `config` and by the crate's root.
 
 use crate::api::Office;
-use crate::config::{Config, ConfigError, Difference, NewProject, ProjectConfig, Retain, differences};
+use crate::config::{Config, ConfigError, ProjectConfig, ProjectFile, Retain, differences};
 use crate::coordinator::record::{Answer, RequestId};
 use crate::coordinator::{ROOT, Request};
 use crate::desk::{self, Added, Call, Calls, Desk};
@@ -14,11 +14,11 @@ use crate::sources::{self, Repository, Source};
 use crate::web::Hooks;
 use crate::{hooks, policy, reporters, terms};
 use schema::toml_file::is_name;
-use schema::values::{Refusal, RefusalCode};
+use schema::values::{Difference, NewProject, Refusal, RefusalCode};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use tokio::task::spawn_local;
 use tokio_util::sync::CancellationToken;
@@ -96,9 +96,7 @@ impl Upkeep {
     }
 
     fn read(&self, more: Option<(&Path, &str)>) -> Result<Config, Refusal> {
-        let without = || Refusal::new(RefusalCode::Unavailable, "this master runs without a master file");
-        let file = self.config.file.as_ref().ok_or_else(without)?;
-        Config::load_with(file, more).map_err(|error| match error {
+        Config::load_with(self.file()?, more).map_err(|error| match error {
             ConfigError::Read { .. } => Refusal::new(RefusalCode::Unavailable, error.to_string()),
             ConfigError::Invalid { .. } => Refusal::new(RefusalCode::Invalid, error.to_string()),
         })
@@ -210,44 +208,48 @@ impl Upkeep {
         self.office.premises.replace(Rc::new(premises));
     }
 
-    async fn add(&mut self, request: Request, mut project: NewProject) -> Result<Added, Refusal> {
-        let base = self.base()?;
+    async fn add(&mut self, request: Request, project: NewProject) -> Result<Added, Refusal> {
+        let base = self.file()?.parent().unwrap_or(Path::new("/")).to_owned();
+        let mut file = ProjectFile { project, hook_secret: String::new() };
         if self.office.driver.peek(|it, _| it.answered(&request))? == Some(Answer::Done) {
-            return Ok(self.added(&project, project.written_secret(&base).unwrap_or_default()));
+            return Ok(self.added(&file, file.written_secret(&base).unwrap_or_default()));
         }
-        self.check_new(&project)?;
-        if project.hook.is_some() {
-            project.hook_secret = data_encoding::HEXLOWER.encode(&random::<32>());
+        self.check_new(&file)?;
+        if file.has_hook() {
+            file.hook_secret = data_encoding::HEXLOWER.encode(&random::<32>());
         }
-        let invalid = |why: String| Refusal::new(RefusalCode::Invalid, why);
-        let text = project.text().map_err(invalid)?;
+        let text = file.text().map_err(|why| Refusal::new(RefusalCode::Invalid, why))?;
         // all that can be wrong with the text is told before anything is written
-        self.read(Some((&project.file(), &text)))?;
+        let config = self.read(Some((&file.file(), &text)))?;
+        let name = &file.project.name;
+        let followed = config.projects.get(name).cloned().ok_or_else(|| not_included(name))?;
         self.office.driver.admit()?;
         let failed = |error: std::io::Error| Refusal::new(RefusalCode::Unavailable, error.to_string());
-        project.write(&base, &text).map_err(failed)?;
-        let added = self.take_up(request, &project).await;
+        file.write(&base, &text).map_err(failed)?;
+        let added = self.take_up(config, request, name, &followed).await;
         if added.is_err() {
-            project.remove(&base);
+            file.remove(&base);
         }
-        added.map(|()| self.added(&project, project.hook_secret.clone()))
+        added.map(|()| self.added(&file, file.hook_secret.clone()))
     }
 
-    /// Fetches a project whose file is there, and reloads.
-    async fn take_up(&mut self, request: Request, project: &NewProject) -> Result<(), Refusal> {
-        let config = self.read(None)?;
-        let name = &project.name;
-        let written = config.projects.get(name).ok_or_else(|| not_included(name))?;
+    /// Fetches a project whose file is there, and goes on with a configuration that has it.
+    async fn take_up(
+        &mut self,
+        config: Config,
+        request: Request,
+        name: &str,
+        project: &ProjectConfig,
+    ) -> Result<(), Refusal> {
         let mirror = self.config.state.join("mirrors").join(name);
         let was_there = mirror.exists();
-        let fetched = self.fetch(name, written).await;
-        if let Err(refusal) = fetched {
+        if let Err(refusal) = self.fetch(name, project).await {
             if !was_there {
-                let _ = std::fs::remove_dir_all(&mirror);
+                let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(mirror)).await;
             }
             return Err(refusal);
         }
-        self.apply(config, request, format!("project add {name}: {}", project.repository)).await
+        self.apply(config, request, format!("project add {name}: {}", project.repo)).await
     }
 
     async fn fetch(&self, name: &str, project: &ProjectConfig) -> Result<(), Refusal> {
@@ -258,8 +260,8 @@ impl Upkeep {
         Ok(())
     }
 
-    fn check_new(&self, project: &NewProject) -> Result<(), Refusal> {
-        let name = &project.name;
+    fn check_new(&self, file: &ProjectFile) -> Result<(), Refusal> {
+        let name = &file.project.name;
         if !is_name(name) {
             let refusal = Refusal::new(RefusalCode::Invalid, format!("`{name}` cannot name a project"));
             return Err(refusal.help("letters, digits and `.` `_` `-`"));
@@ -270,25 +272,22 @@ impl Upkeep {
                 "its keys are in the master file, or in what that includes; `guild config reload` takes up a change",
             ));
         }
-        if !self.config.includes(&project.file()) {
-            return Err(not_included(name));
-        }
-        if project.hook.is_some() && self.office.pages.get().is_none() {
+        if file.has_hook() && self.office.pages.get().is_none() {
             let refusal = Refusal::new(RefusalCode::Invalid, "hooks need pages, and this master serves none");
             return Err(refusal.help("its file says where: web = \"127.0.0.1:8080\" in [listen]"));
         }
         Ok(())
     }
 
-    fn added(&self, project: &NewProject, hook_secret: String) -> Added {
-        let pages = self.office.pages.get().filter(|_| project.hook.is_some());
-        let hook_address = pages.map_or_else(String::new, |pages| format!("{pages}/hook/{}", project.name));
+    fn added(&self, file: &ProjectFile, hook_secret: String) -> Added {
+        let pages = self.office.pages.get().filter(|_| file.has_hook());
+        let hook_address = pages.map_or_else(String::new, |pages| format!("{pages}/hook/{}", file.project.name));
         Added { hook_address, hook_secret }
     }
 
-    fn base(&self) -> Result<PathBuf, Refusal> {
-        let base = self.config.file.as_deref().and_then(Path::parent).map(Path::to_owned);
-        base.ok_or_else(|| Refusal::new(RefusalCode::Unavailable, "this master runs without a master file"))
+    fn file(&self) -> Result<&Path, Refusal> {
+        let without = || Refusal::new(RefusalCode::Unavailable, "this master runs without a master file");
+        self.config.file.as_deref().ok_or_else(without)
     }
 }
 

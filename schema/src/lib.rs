@@ -23,7 +23,7 @@ pub mod identity;
 pub mod manual;
 #[cfg(feature = "pipeline")]
 pub mod pipeline;
-mod private_file;
+pub mod private_file;
 pub mod sturdy_ref;
 #[cfg(feature = "systemd")]
 pub mod systemd;

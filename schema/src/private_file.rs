@@ -7,14 +7,14 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Writes `bytes` with mode 0600, so that a reader or a power cut finds the old file or the new one.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let draft = Draft::write(path, bytes)?;
     fs::rename(&draft.0, path)?;
     sync_folder(path)
 }
 
 /// As [`replace`], but fails with `AlreadyExists` where there is a file, without a window for two writers.
-pub(crate) fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let draft = Draft::write(path, bytes)?;
     fs::hard_link(&draft.0, path)?;
     drop(draft);
@@ -23,7 +23,7 @@ pub(crate) fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// The permission bits when group or others may do anything with the file. Always `None` where a system
 /// has no such bits.
-pub(crate) fn exposed_mode(path: &Path) -> io::Result<Option<u32>> {
+pub fn exposed_mode(path: &Path) -> io::Result<Option<u32>> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;

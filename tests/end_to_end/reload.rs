@@ -1,10 +1,9 @@
 //! A master that goes on while its file changes: projects come and go, what is wrong changes nothing.
 
-use client::operate::{Difference, NewProject};
 use client::{BuildQuery, Error};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use master::config::Config;
-use schema::values::{GrantKind, Outcome, RefusalCode, What};
+use schema::values::{Difference, GrantKind, NewProject, Outcome, RefusalCode, What};
 use sha2::Sha256;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 use crate::here::Here;
 use clap::Subcommand;
 use client::Error;
-use client::operate::Difference;
+use schema::values::Difference;
 use serde_json::Value;
 
 const COLUMNS: [&str; 4] = ["key", "before", "after", "takenUp"];

@@ -7,6 +7,7 @@ use crate::render::{Paint, harmless};
 use clap::Args;
 use client::doctor::{self, Finding, Met, Verdict};
 use client::git::{self, WorkingCopy, normal_address};
+use client::words::count;
 use client::{Error, Guild};
 use schema::identity::Identity;
 use schema::sturdy_ref::SturdyRef;
@@ -120,11 +121,6 @@ async fn master(guild: &Guild) -> Vec<Finding> {
         }
         false => Finding::bad("master", error.to_string(), "its log says more; then again: guild doctor"),
     }]
-}
-
-/// `3 jobs`, `1 job`.
-fn count(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 async fn patiently<T>(asking: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {

@@ -5,8 +5,8 @@ use crate::render::harmless;
 use clap::{Args, Subcommand};
 use client::Error;
 use client::git::origin;
-use client::operate::NewProject;
 use client::views::ProjectView;
+use schema::values::NewProject;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 

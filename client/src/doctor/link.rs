@@ -7,7 +7,7 @@ use crate::views::{GrantView, Whoami};
 use crate::words;
 use schema::identity::Identity;
 use schema::sturdy_ref::SturdyRef;
-use schema::values::Time;
+use schema::values::{Time, ends_soon};
 use schema::wire::VERSIONS;
 use std::io;
 use std::net::SocketAddr;
@@ -20,8 +20,6 @@ use tokio::time::{Instant, timeout};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// An answer that takes longer is felt with each command.
 const SLOW: Duration = Duration::from_secs(1);
-const DAY: Duration = Duration::from_secs(86_400);
-const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
 /// How far one got on the way to an address.
 #[derive(Debug)]
@@ -146,11 +144,8 @@ pub fn grant(grant: &GrantView, now: Time) -> Finding {
     let projects: Vec<&str> = grant.what.projects.iter().map(String::as_str).collect();
     let seen = format!("{}, may {} in {}", grant.kind, listed(&may), listed(&projects));
     let Some(expires) = grant.expires else { return Finding::good(subject, seen) };
-    let left = expires.since(now);
-    let whole = expires.since(grant.created.unwrap_or_default());
     let seen = format!("{seen}, ends {}", words::ago(now, expires));
-    // what was meant to be short is no news
-    match left < WEEK && left < whole / 2 && whole > DAY {
+    match ends_soon(grant.created.unwrap_or_default(), expires, now) {
         true => Finding::warned(subject, seen, "ask whoever runs the master for a new one, then `guild login FILE`"),
         false => Finding::good(subject, seen),
     }

@@ -40,7 +40,7 @@ pub(super) fn included(root: &Table<'_>, base: &Path, more: Option<Text>) -> (Ve
 }
 
 /// Whether one of the patterns names this file, there or not.
-pub(super) fn names(base: &Path, pattern: &str, file: &Path) -> bool {
+fn names(base: &Path, pattern: &str, file: &Path) -> bool {
     let Ok((dir, last)) = split(base, pattern) else { return false };
     file.parent() == Some(&dir) && file.file_name().is_some_and(|name| last.is_match(name))
 }

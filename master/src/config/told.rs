@@ -3,29 +3,19 @@
 use super::{
     Config, HookConfig, Limits, Listen, MailConfig, Means, NotifyConfig, PoolConfig, ProjectConfig, Recipient, Retain,
 };
-use schema::values::What;
+use schema::values::{Difference, What};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
-
-/// A key that two configurations have different values of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Difference {
-    /// `project.pyfoo.poll`
-    pub key: String,
-    /// Empty: nothing.
-    pub before: String,
-    pub after: String,
-    /// A master that runs does not take it up.
-    pub needs_restart: bool,
-}
 
 /// Key -> value.
 type Told = BTreeMap<String, String>;
 
 /// In the order of the keys.
-pub fn differences(before: &Config, after: &Config) -> Vec<Difference> {
-    let (before, after) = (told(before), told(after));
+pub fn differences(running: &Config, config: &Config) -> Vec<Difference> {
+    let mut taken_up = config.clone();
+    keep_fixed(running, &mut taken_up);
+    let (before, after, taken_up) = (told(running), told(config), told(&taken_up));
     let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     let value = |told: &Told, key| told.get(key).cloned().unwrap_or_default();
     let differing = keys.into_iter().filter(|key| before.get(*key) != after.get(*key));
@@ -33,13 +23,9 @@ pub fn differences(before: &Config, after: &Config) -> Vec<Difference> {
         key: key.clone(),
         before: value(&before, key),
         after: value(&after, key),
-        needs_restart: needs_restart(key),
+        needs_restart: taken_up.get(key) != after.get(key),
     });
     told.collect()
-}
-
-fn needs_restart(key: &str) -> bool {
-    matches!(key, "url" | "state" | "listen.rpc" | "listen.web" | "limits.log_bytes")
 }
 
 /// Takes from `running` what a master cannot change while it runs.

@@ -3,25 +3,22 @@
 use super::{WEEK, rough};
 use crate::coordinator::is_browser;
 use crate::coordinator::record::GrantRow;
-use schema::values::{Finding, GrantKind, Time};
+use schema::values::{Finding, GrantKind, Time, ends_soon};
 
 pub(super) fn judge(grants: &[GrantRow], now: Time) -> Vec<Finding> {
-    let ending = grants.iter().filter_map(|row| ends_soon(row, now));
+    let near = grants.iter().filter_map(|row| ending(row, now));
     let unused = grants.iter().filter(|row| !has_successor(row, grants)).filter_map(|row| was_not_used(row, now));
-    let mut findings: Vec<Finding> = ending.chain(unused).collect();
+    let mut findings: Vec<Finding> = near.chain(unused).collect();
     if findings.is_empty() {
         findings.push(Finding::good("grants", "none ends within a week"));
     }
     findings
 }
 
-/// Of one that was meant to last: what is short-lived from the start is nobody's concern.
-fn ends_soon(row: &GrantRow, now: Time) -> Option<Finding> {
+fn ending(row: &GrantRow, now: Time) -> Option<Finding> {
     let expires = row.expires.filter(|expires| *expires > now && row.revoked.is_none())?;
-    let (left, whole) = (expires.since(now), expires.since(row.created));
-    let is_near = left < WEEK && left < whole / 2 && whole > super::DAY;
-    (is_near && row.holder.is_some() && !is_browser(row)).then(|| {
-        let seen = format!("ends in {}", rough(left));
+    (ends_soon(row.created, expires, now) && row.holder.is_some() && !is_browser(row)).then(|| {
+        let seen = format!("ends in {}", rough(expires.since(now)));
         Finding::warned(subject(row), seen, format!("before that: {}", reissue(row, true)))
     })
 }

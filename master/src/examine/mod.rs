@@ -21,6 +21,7 @@ use crate::coordinator::{Coordinator, PoolStatus, QueueStatus, WorkerStatus};
 use crate::driver::Driver;
 use crate::sources::Repositories;
 use crate::store::Readers;
+use client::words::count;
 use schema::values::{Finding, Refusal, Time, What};
 use std::rc::Rc;
 use std::time::Duration;
@@ -123,11 +124,6 @@ fn line(text: &str) -> String {
         true => text.chars().take(SEEN_CHARS).chain(['…']).collect(),
         false => text,
     }
-}
-
-/// `3 workers`, `1 worker`.
-fn count(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// `12m`

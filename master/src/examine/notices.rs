@@ -1,7 +1,8 @@
 //! Whether the reporters get rid of what they have to tell.
 
 use super::{line, rough};
-use crate::reporters::{Standing, Trouble};
+use crate::reporters::Standing;
+use crate::sources::Trouble;
 use schema::values::{Finding, Time};
 use std::rc::Rc;
 use std::time::Duration;
@@ -20,7 +21,7 @@ pub(super) fn judge(what: &str, means: &str, trouble: Option<Trouble>, now: Time
         return Finding::good(subject, format!("{what}: none waits to be told"));
     };
     let failing = now.since(trouble.since);
-    let seen = format!("{what}: failing for {}: {}", rough(failing), line(&trouble.why));
+    let seen = format!("{what}: failing for {}: {}", rough(failing), line(&trouble.text));
     let remedy = match means {
         "mail" => {
             "`smtp`, `user` and `password_file` in [mail] of the master file; what waits is tried again".to_owned()

@@ -7,7 +7,6 @@ use crate::coordinator::record::{BuildId, BuildRow, Cause};
 use crate::coordinator::why::Why;
 use crate::coordinator::{Member, Presence};
 use crate::mirror::RefusedRef;
-use crate::reporters;
 use crate::sources::{Looks, Trouble};
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{Description, GrantKind, Outcome, SourceStamp, State, Trust};
@@ -203,7 +202,7 @@ fn jobs_that_wait_in_vain_are_told() {
 
 #[test]
 fn reporters_get_rid_of_what_they_tell_or_not() {
-    let trouble = |seconds, why: &str| Some(reporters::Trouble { since: ago(seconds), why: why.to_owned() });
+    let trouble = |seconds, why: &str| Some(Trouble { since: ago(seconds), text: why.to_owned() });
     let found = [
         notices::judge("fixed", "mail", None, NOW),
         notices::judge("fixed", "mail", trouble(60, "connection refused"), NOW),

@@ -15,7 +15,7 @@ pub mod notice;
 mod reporter;
 mod standing;
 
-pub use standing::{Standing, Trouble};
+pub use standing::Standing;
 
 use crate::config::{Config, MailConfig, Means, NotifyConfig};
 use crate::coordinator::record::Record;

@@ -1,5 +1,6 @@
 //! How one reporter fares, for whoever asks. Kept in memory only: what waits to be told is tried again after a start.
 
+use crate::sources::Trouble;
 use schema::values::Time;
 use std::cell::RefCell;
 
@@ -13,13 +14,6 @@ pub struct Standing {
     trouble: RefCell<Option<Trouble>>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    pub since: Time,
-    /// Of the newest try.
-    pub why: String,
-}
-
 impl Standing {
     pub(super) fn new(what: String, means: String) -> Standing {
         Standing { what, means, trouble: RefCell::default() }
@@ -27,8 +21,7 @@ impl Standing {
 
     pub(super) fn fails(&self, now: Time, why: &str) {
         let mut trouble = self.trouble.borrow_mut();
-        let since = trouble.as_ref().map_or(now, |trouble| trouble.since);
-        *trouble = Some(Trouble { since, why: why.to_owned() });
+        *trouble = Some(Trouble::after(trouble.take(), now, why.to_owned()));
     }
 
     pub(super) fn is_well(&self) {

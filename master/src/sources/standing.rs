@@ -25,11 +25,19 @@ pub struct Looks {
     pub refused: Vec<RefusedRef>,
 }
 
+/// What keeps failing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
     pub since: Time,
-    /// Of the newest.
+    /// Of the newest try.
     pub text: String,
+}
+
+impl Trouble {
+    /// It failed now; `before`: since the last time that all went well.
+    pub(crate) fn after(before: Option<Trouble>, now: Time, text: String) -> Trouble {
+        Trouble { since: before.map_or(now, |before| before.since), text }
+    }
 }
 
 impl Standing {
@@ -42,8 +50,7 @@ impl Standing {
         match notice {
             Notice::Looked(Ok(())) => (looks.good, looks.trouble) = (Some(now), None),
             Notice::Looked(Err(text)) => {
-                let since = looks.trouble.as_ref().map_or(now, |trouble| trouble.since);
-                looks.trouble = Some(Trouble { since, text });
+                looks.trouble = Some(Trouble::after(looks.trouble.take(), now, text));
             }
             Notice::LeftOut(refused) => looks.refused = refused,
             Notice::Trouble(_) | Notice::Recovered | Notice::RefusedRef(_) | Notice::RefusedChange { .. } => {}

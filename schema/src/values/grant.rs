@@ -1,9 +1,11 @@
 //! What a grant allows.
 
+use super::Time;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -26,6 +28,13 @@ pub enum Right {
     Changes,
     Events,
     Operate,
+}
+
+/// Whether its holder should hear of a grant's end: within a week, of one that was meant to last.
+pub fn ends_soon(created: Time, expires: Time, now: Time) -> bool {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let (left, whole) = (expires.since(now), expires.since(created));
+    left < 7 * DAY && left < whole / 2 && whole > DAY
 }
 
 /// What a grant allows. A child never has more than its parent.

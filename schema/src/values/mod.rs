@@ -3,12 +3,14 @@
 mod event;
 mod finding;
 mod grant;
+mod master_file;
 mod plan;
 mod state;
 
 pub use event::{Cursor, Event, Fact, Filter};
 pub use finding::{Finding, Verdict};
-pub use grant::{GrantKind, Right, What};
+pub use grant::{GrantKind, Right, What, ends_soon};
+pub use master_file::{Difference, NewProject};
 pub use plan::{Command, JobPlan, Plan, StepPlan, Trust, Workspace};
 pub use state::{Exit, Outcome, Refusal, RefusalCode, State};
 

@@ -2,6 +2,7 @@
 
 mod event;
 mod finding;
+mod master_file;
 mod plan;
 mod state;
 mod worker;
@@ -10,6 +11,7 @@ pub use event::{
     read_change, read_cursor, read_event, read_filter, write_change, write_cursor, write_event, write_filter,
 };
 pub use finding::{read_finding, write_finding};
+pub use master_file::{read_difference, read_new_project, write_difference, write_new_project};
 pub use plan::{read_job, read_plan, read_stamp, write_job, write_plan, write_stamp};
 pub use state::{
     enum_to_kind, kind_to_enum, outcome_from_wire, outcome_to_wire, read_exit, refusal, state_from_wire, state_to_wire,

@@ -63,6 +63,8 @@ pub enum Metric {
     History,
     /// Pages with many builds, and what their readers cost others
     Pages,
+    /// A push told by a signed delivery, until its step runs
+    Hook,
     /// One long log that many follow while it is written
     Followers,
     /// Jobs that wait: decisions, lists, memory, restart

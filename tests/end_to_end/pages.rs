@@ -2,14 +2,12 @@
 //! `flows/pages`.
 
 use client::{BuildQuery, Error, NewGrant};
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use master::config::{Config, HookConfig, HookKind};
 use schema::sturdy_ref::Token;
 use schema::values::{GrantKind, Outcome, Right, What};
-use sha2::Sha256;
 use std::time::Duration;
 use support::guild::{House, dial, run, work};
-use support::http::{Answer, ask, get};
+use support::http::{Answer, ask, get, signed};
 
 const PIPELINE: &str = "version = 1\n[job.greet]\n[[job.greet.step]]\nname = \"<i>hello</i>\"\nrun = \"echo hello\"\n";
 /// In a subject, an author's name, a branch and a log.
@@ -279,11 +277,8 @@ fn a_signed_delivery_is_built_and_its_repetition_is_not() {
         until_builds(&house, 1).await;
         house.repo.commit("file", "text", "second");
         let body = br#"{"ref":"refs/heads/main"}"#;
-        let sign = |body: &[u8]| {
-            let mut mac = Hmac::<Sha256>::new_from_slice(b"It's a Secret to Everybody").unwrap();
-            mac.update(body);
-            format!("X-Hub-Signature-256: sha256={}", data_encoding::HEXLOWER.encode(&mac.finalize().into_bytes()))
-        };
+        let secret = b"It's a Secret to Everybody";
+        let sign = |body: &[u8]| format!("X-Hub-Signature-256: sha256={}", signed(secret, body));
         let push = async |signature: &str, delivery: &str, body: &[u8]| {
             let delivery = format!("X-GitHub-Delivery: {delivery}");
             ask(&house.pages, "POST", "/hook/demo", &[signature, &delivery], body).await

@@ -1,14 +1,12 @@
 //! A master that goes on while its file changes: projects come and go, what is wrong changes nothing.
 
 use client::{BuildQuery, Error};
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use master::config::Config;
 use schema::values::{Difference, GrantKind, NewProject, Outcome, RefusalCode, What};
-use sha2::Sha256;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use support::guild::{House, Played, Repo, run, work};
-use support::http::{ask, get};
+use support::http::{ask, get, signed};
 
 const PIPELINE: &str = "version = 1\n[job.greet]\nrun = \"echo hello\"\n";
 
@@ -98,10 +96,7 @@ fn a_project_is_added_and_builds() {
         assert_eq!(hook.address, format!("{}/hook/other", house.pages));
         other.commit("more", "more", "second");
         let body = br#"{"ref":"refs/heads/main"}"#;
-        let mut mac = Hmac::<Sha256>::new_from_slice(hook.secret.as_bytes()).unwrap();
-        mac.update(body);
-        let digest: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        let signed = format!("X-Guild-Signature: {digest}");
+        let signed = format!("X-Guild-Signature: {}", signed(hook.secret.as_bytes(), body));
         let told = ask(&house.pages, "POST", "/hook/other", &[&signed], body).await;
         assert_eq!((told.status, told.text()), (200, "looked\n".to_owned()));
         // the pages stay until the next start, and so do hooks

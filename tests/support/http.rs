@@ -1,5 +1,7 @@
 //! A browser of a few lines: one request for each connection, and what came back.
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -42,6 +44,13 @@ pub async fn ask(site: &str, method: &str, path: &str, headers: &[&str], body: &
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).await.unwrap();
     read(&bytes)
+}
+
+/// The HMAC of a delivery's body, in hex.
+pub fn signed(secret: &[u8], body: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("a key of any length");
+    mac.update(body);
+    data_encoding::HEXLOWER.encode(&mac.finalize().into_bytes())
 }
 
 fn read(bytes: &[u8]) -> Answer {

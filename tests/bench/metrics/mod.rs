@@ -8,6 +8,7 @@ mod events;
 mod fanout;
 mod followers;
 mod history;
+mod hook;
 mod idle;
 mod kill;
 mod latency;
@@ -37,6 +38,7 @@ pub async fn measure(metric: Metric, options: &Options, bin: &Path, figures: &Fi
         Metric::Events => events::measure(&bench).await,
         Metric::Fanout => fanout::measure(&bench).await,
         Metric::History => history::measure(&bench).await,
+        Metric::Hook => hook::measure(&bench).await,
         Metric::Pages => pages::measure(&bench).await,
         Metric::Build => build::measure(&bench),
         Metric::Day => day::measure(&bench).await,

@@ -36,12 +36,21 @@ pub async fn measure(bench: &Bench<'_>) {
 
 /// Serves the project's pages to everyone from the next start on; where.
 fn publish(lab: &Lab) -> String {
+    change_file(lab, |text| text.replace("branches = []\n", "branches = []\npublic = true\n"));
+    serve_pages(lab)
+}
+
+/// From the next start on; where.
+pub fn serve_pages(lab: &Lab) -> String {
     let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
+    change_file(lab, |text| text.replace("[listen]\n", &format!("[listen]\nweb = \"127.0.0.1:{port}\"\n")));
+    format!("http://127.0.0.1:{port}")
+}
+
+fn change_file(lab: &Lab, change: impl Fn(&str) -> String) {
     let file = lab.path("m/master.toml");
     let text = std::fs::read_to_string(&file).expect("the master file");
-    let text = text.replace("[listen]\n", &format!("[listen]\nweb = \"127.0.0.1:{port}\"\n"));
-    std::fs::write(&file, text.replace("branches = []\n", "branches = []\npublic = true\n")).expect("the master file");
-    format!("http://127.0.0.1:{port}")
+    std::fs::write(&file, change(&text)).expect("the master file");
 }
 
 async fn first_bytes(bench: &Bench<'_>, site: &str, builds: usize) {

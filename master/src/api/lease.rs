@@ -21,22 +21,29 @@ pub(super) struct Lease {
     office: Rc<Office>,
     token: LeaseToken,
     accepted: Cell<bool>,
+    /// It was offered here, not held before: the attempt begins under this master.
+    is_new: bool,
 }
 
 impl Lease {
     /// A lease that waits for its `accept`.
-    pub(super) fn offered(office: &Rc<Office>, worker: &Gate, token: LeaseToken) -> lease::Client {
-        Lease::client(office, worker, token, false)
+    pub(super) fn offered(office: &Rc<Office>, session: &Gate, token: LeaseToken) -> lease::Client {
+        Lease::client(office, session, token, false)
     }
 
     /// A lease that its worker held before.
-    pub(super) fn resumed(office: &Rc<Office>, worker: &Gate, token: LeaseToken) -> lease::Client {
-        Lease::client(office, worker, token, true)
+    pub(super) fn resumed(office: &Rc<Office>, session: &Gate, token: LeaseToken) -> lease::Client {
+        Lease::client(office, session, token, true)
     }
 
-    fn client(office: &Rc<Office>, worker: &Gate, token: LeaseToken, accepted: bool) -> lease::Client {
-        let gate = office.live.lease_gate(token, worker);
-        gate.wrap(capnp_rpc::new_client(Lease { office: office.clone(), token, accepted: Cell::new(accepted) }))
+    fn client(office: &Rc<Office>, session: &Gate, token: LeaseToken, accepted: bool) -> lease::Client {
+        let gate = office.live.lease_gate(token, session);
+        gate.wrap(capnp_rpc::new_client(Lease {
+            office: office.clone(),
+            token,
+            accepted: Cell::new(accepted),
+            is_new: !accepted,
+        }))
     }
 
     /// Seals the logs of the finished steps; answers what to record, and what is wrong with them.
@@ -70,6 +77,11 @@ impl lease::Server for Lease {
         self.accepted.set(true);
         let accepted = self.office.driver.call(|it, now| it.accept(now, token)).await.and_then(|done| done);
         accept!(results, accepted);
+        // it may have ended while that was committed
+        let attempt = self.office.driver.peek(|it, _| it.lease_job(token)).filter(|_| self.is_new);
+        if let Some((job, attempt)) = attempt {
+            self.office.logs.begin_attempt(job, attempt);
+        }
         Ok(())
     }
 
@@ -108,6 +120,7 @@ impl lease::Server for Lease {
             refuse!(results, Refusal::new(RefusalCode::Invalid, "`complete` needs an outcome"));
         };
         let mut reason = params.get_reason()?.to_string()?;
+        let attempt = self.office.driver.peek(|it, _| it.lease_job(token));
         let steps = accept!(results, self.office.driver.peek(|it, _| it.finished_steps(token)));
         fail_point("master-before-seal");
         let (seals, wrong) = self.seal_logs(&steps).await?;
@@ -122,6 +135,9 @@ impl lease::Server for Lease {
         accept!(results, done.await.and_then(|done| done));
         self.office.live.forget_lease(token);
         self.office.logs.forget_sealed(steps.iter().map(|step| step.key));
+        if let Some((job, attempt)) = attempt {
+            self.office.logs.forget_attempt(job, attempt);
+        }
         Ok(())
     }
 }

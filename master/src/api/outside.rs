@@ -80,6 +80,7 @@ async fn end_logs(office: Rc<Office>, job: JobKey, attempt: u16, reason: String)
         tracing::warn!(?job, attempt, "failed to end the logs of a lost attempt, trying again: {why}");
         tokio::time::sleep(AGAIN).await;
     }
+    office.logs.forget_attempt(job, attempt);
 }
 
 async fn end_logs_once(office: &Office, job: JobKey, attempt: u16, marker: &str) -> Result<(), String> {

@@ -23,7 +23,7 @@ use live::{Live, Turn, Write};
 use schema::values::{Refusal, RefusalCode, Time};
 use source::{Bytes, Source};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -92,6 +92,8 @@ pub struct Logs {
     limit: u64,
     seals: Box<dyn Seals>,
     live: RefCell<BTreeMap<StepKey, Arc<Live>>>,
+    /// Attempts of whose logs the store has nothing yet.
+    fresh: RefCell<BTreeSet<(JobKey, u16)>>,
     /// A log began, or its seal was committed.
     changed: Notify,
     room: Arc<Semaphore>,
@@ -125,11 +127,22 @@ impl Logs {
             limit,
             seals,
             live: RefCell::default(),
+            fresh: RefCell::default(),
             changed: Notify::new(),
             room: Arc::new(Semaphore::new(QUEUED_MAX)),
             grips: Arc::new(Semaphore::new(grip::HELD_MAX)),
             index: lines::Indexes::default(),
         }
+    }
+
+    /// An attempt has begun: until [`Logs::forget_attempt`] no seal of its logs is looked for in the store.
+    pub fn begin_attempt(&self, job: JobKey, attempt: u16) {
+        self.fresh.borrow_mut().insert((job, attempt));
+    }
+
+    /// An attempt has ended, and the seals of its logs are committed.
+    pub fn forget_attempt(&self, job: JobKey, attempt: u16) {
+        self.fresh.borrow_mut().remove(&(job, attempt));
     }
 
     /// Appends at `offset`. What overlaps is dropped, a gap is refused; writes of one log take effect in the order of calls.
@@ -371,6 +384,9 @@ impl Logs {
     }
 
     async fn find(&self, key: StepKey) -> io::Result<Option<SealRow>> {
+        if self.fresh.borrow().contains(&(key.job, key.attempt)) {
+            return Ok(None);
+        }
         self.seals.find(key).await.map_err(io::Error::other)
     }
 

@@ -576,6 +576,23 @@ fn inline_file_work_waits_for_nothing() {
     assert_eq!(logs.read(KEY, 199_999, 9).now_or_never().unwrap().unwrap().bytes, b"x");
 }
 
+#[test]
+fn of_an_attempt_that_began_here_no_seal_is_looked_for() {
+    run(async {
+        let disk = Disk::new(LIMIT);
+        let logs = disk.open();
+        let empty = blake3::hash(b"");
+        assert!(logs.seal(KEY, 0, empty.as_bytes()).now_or_never().is_none(), "the store is asked");
+        let logs = disk.open();
+        logs.begin_attempt(KEY.job, KEY.attempt);
+        let sealed = logs.seal(KEY, 0, empty.as_bytes()).now_or_never().expect("nobody is asked").unwrap();
+        assert!(sealed.agrees);
+        disk.commit(&logs, sealed.row);
+        logs.forget_attempt(KEY.job, KEY.attempt);
+        assert_eq!(logs.received(KEY).await.unwrap(), (0, true));
+    });
+}
+
 struct Inline;
 
 impl Seals for Inline {

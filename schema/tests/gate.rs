@@ -139,7 +139,6 @@ fn what_passes_in_parameters_is_wrapped_the_other_way() {
         assert_eq!(answer.get_name().unwrap(), "mine");
         // and is unwrapped when it comes back
         let same = capnp::capability::get_resolved_cap(answer.get_same().unwrap()).await;
-        let address = |client: &echo::Client| client.as_client_hook().get_ptr();
         assert_eq!(address(&same), address(&mine));
 
         keep(&scene.far, mine).await;
@@ -192,7 +191,6 @@ fn one_object_has_one_wrapper() {
         let (gate, counts) = (Gate::new(3, "carol"), Rc::<Counts>::default());
         let inside = Echo::client("inside", &counts);
         let (one, two) = (gate.wrap(inside.clone()), gate.wrap(inside));
-        let address = |client: &echo::Client| client.as_client_hook().get_ptr();
         assert_eq!(address(&one), address(&two));
         assert_eq!(gate.capabilities(), 1);
         drop((one, two));
@@ -215,6 +213,52 @@ fn another_grants_capability_stays_in_its_gate() {
         alice.revoke("gone");
         assert_eq!(refused(name(&seen).await), Some(Refused::Revoked));
         assert_eq!(name(&of_bob).await.unwrap(), "inside");
+    });
+}
+
+fn address(client: &echo::Client) -> usize {
+    client.as_client_hook().get_ptr()
+}
+
+#[test]
+fn what_a_gate_below_has_wrapped_passes_as_it_is() {
+    run(false, async {
+        let counts = Rc::<Counts>::default();
+        for is_parent_closed in [false, true] {
+            let parent = Gate::new(1, "worker");
+            let below = parent.child(1, "worker").child(1, "worker");
+            let inside = Echo::client("inside", &counts);
+            let (outside, item) = (parent.wrap(inside.clone()), below.wrap(Echo::client("item", &counts)));
+            keep(&inside, item.clone()).await;
+            let held = capnp::capability::get_resolved_cap(kept(&outside).await).await;
+            assert_eq!((address(&held), name(&held).await.unwrap()), (address(&item), "item".to_owned()));
+            assert!(is_kept(&outside, held.clone()).await, "and comes home as it is");
+            assert_eq!((parent.capabilities(), below.capabilities()), (1, 1));
+            if is_parent_closed { &parent } else { &below }.revoke("enough");
+            assert_eq!(refused(name(&held).await), Some(Refused::Revoked));
+            assert_eq!(refused(name(&outside).await).is_some(), is_parent_closed);
+        }
+    });
+}
+
+#[test]
+fn what_a_gate_above_has_wrapped_is_wrapped_once_more() {
+    run(false, async {
+        let counts = Rc::<Counts>::default();
+        let parent = Gate::new(1, "worker");
+        for gate in [parent.clone(), parent.child(1, "other")] {
+            let below = parent.child(1, "session");
+            let inside = Echo::client("inside", &counts);
+            let (outside, item) = (below.wrap(inside.clone()), gate.wrap(Echo::client("item", &counts)));
+            keep(&inside, item.clone()).await;
+            let held = capnp::capability::get_resolved_cap(kept(&outside).await).await;
+            assert_ne!(address(&held), address(&item));
+            assert!(is_kept(&outside, held.clone()).await, "and is unwrapped when it comes home");
+            assert_eq!(name(&held).await.unwrap(), "item");
+            below.revoke("enough");
+            assert_eq!(refused(name(&held).await), Some(Refused::Revoked));
+            assert_eq!(name(&item).await.unwrap(), "item");
+        }
     });
 }
 

@@ -44,10 +44,12 @@ impl Live {
         self.grants.borrow_mut().entry(grant).or_insert_with(|| Gate::new(grant.0, name)).clone()
     }
 
-    /// The gate of a lease, below its worker's.
-    pub(super) fn lease_gate(&self, token: LeaseToken, worker: &Gate) -> Gate {
-        let child = || worker.child(worker.grant(), worker.holder());
-        self.leases.borrow_mut().entry(token).or_insert_with(child).clone()
+    /// The gate of a lease on a session, below that session's. Another session of its worker makes it anew.
+    pub(super) fn lease_gate(&self, token: LeaseToken, session: &Gate) -> Gate {
+        let gate = session.child(session.grant(), session.holder());
+        let older = self.leases.borrow_mut().insert(token, gate.clone());
+        drop(older);
+        gate
     }
 
     /// Flips the gate of a lease: what is in flight fails.

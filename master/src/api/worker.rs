@@ -46,7 +46,7 @@ impl worker_desk::Server for Desk {
             office: self.office.clone(),
             worker: self.holder.name.clone(),
             id,
-            gate: self.gate.clone(),
+            gate: gate.clone(),
             taking: Cell::new(false),
         };
         let mut results = results.get();
@@ -60,7 +60,7 @@ impl worker_desk::Server for Desk {
         let mut leases = results.init_leases(count);
         for (index, (standing, token)) in (0..).zip(standing.iter().zip(&running)) {
             if *standing == Standing::Resumed {
-                let lease = Lease::resumed(&self.office, &self.gate, *token);
+                let lease = Lease::resumed(&self.office, &gate, *token);
                 leases.set(index, lease.client.hook);
             }
         }
@@ -97,7 +97,7 @@ struct Session {
     office: Rc<Office>,
     worker: String,
     id: SessionId,
-    /// The worker's own: leases live below it and outlive this session.
+    /// Those of leases are below it: on the next session they are held anew.
     gate: Gate,
     taking: Cell<bool>,
 }

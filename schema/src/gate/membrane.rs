@@ -80,17 +80,21 @@ pub(super) fn wrap(gate: &Gate, hook: Inner, direction: Direction) -> Inner {
 pub(super) fn behind(gate: &Gate, hook: &dyn ClientHook) -> Option<Inner> {
     let wrapper = known(gate, &*resolved(hook.add_ref()))?;
     match wrapper.key.direction {
-        Direction::Inward => wrapper.inner(),
-        Direction::Outward => None,
+        Direction::Inward if wrapper.gate.is(gate) => wrapper.inner(),
+        Direction::Inward | Direction::Outward => None,
     }
 }
 
 fn wrap_settled(gate: &Gate, hook: Inner, direction: Direction) -> Inner {
     if let Some(wrapper) = known(gate, &*hook) {
-        if wrapper.key.direction == direction {
+        let is_own = wrapper.gate.is(gate);
+        if is_own && wrapper.key.direction != direction {
+            return wrapper.inner().unwrap_or_else(|| broken(lost(gate)));
+        }
+        let is_guarded = wrapper.key.direction == Direction::Outward && wrapper.gate.is_or_is_below(gate);
+        if is_own || is_guarded {
             return hook;
         }
-        return wrapper.inner().unwrap_or_else(|| broken(lost(gate)));
     }
     let key = Key { address: hook.get_ptr(), brand: hook.get_brand(), direction };
     let same = gate.0.by_inner.borrow().get(&key).and_then(|w| w.upgrade());
@@ -98,7 +102,7 @@ fn wrap_settled(gate: &Gate, hook: Inner, direction: Direction) -> Inner {
     capnp_rpc::new_client_from_rc::<Untyped, Wrapper>(wrapper).0
 }
 
-/// The wrapper of this gate that `hook` is a client of.
+/// The wrapper of this gate, or of one of its kin, that `hook` is a client of.
 fn known(gate: &Gate, hook: &dyn ClientHook) -> Option<Rc<Wrapper>> {
     // A brand is a connection's: what has one is not of this process.
     if hook.get_brand() != 0 {

@@ -3,7 +3,8 @@
 //!
 //! Whatever passes, in parameters and in answers, is wrapped on the way, in the direction in which it goes; what
 //! comes home through the same gate is unwrapped, so that an object is recognised by who made it. What belongs to
-//! another gate stays in it and is wrapped once more: both must be open.
+//! another gate stays in it and is wrapped once more: both must be open. What belongs to a gate below is as it is: that one
+//! closes with this one, and allows no more.
 //!
 //! Objects need not ask who calls: they are made for one grant.
 
@@ -44,8 +45,8 @@ struct State {
     closed: RefCell<Option<Error>>,
     closing: Notify,
     calls_in_flight: Cell<usize>,
-    /// The wrappers by their own address, which is what their clients report.
-    by_outer: RefCell<HashMap<usize, Weak<Wrapper>>>,
+    /// The wrappers of this gate and all its kin by their own address, which is what their clients report.
+    by_outer: Rc<RefCell<HashMap<usize, Weak<Wrapper>>>>,
     /// The wrappers by what they wrap, so that one object has one wrapper.
     by_inner: RefCell<HashMap<membrane::Key, Weak<Wrapper>>>,
 }
@@ -119,14 +120,14 @@ impl Gate {
         }
     }
 
-    /// Calls through this gate, in either direction, that have not ended.
+    /// Calls through this gate itself, in either direction, that have not ended.
     pub fn calls_in_flight(&self) -> usize {
         self.0.calls_in_flight.get()
     }
 
     /// Capabilities wrapped by this gate that someone holds.
     pub fn capabilities(&self) -> usize {
-        self.0.by_outer.borrow().len()
+        self.0.by_inner.borrow().len()
     }
 
     pub fn grant(&self) -> u64 {
@@ -151,6 +152,14 @@ impl Gate {
         }
         self.close(&format!("{EXPIRED}the grant's time is over"));
         self.0.closed.borrow().clone()
+    }
+
+    fn is(&self, other: &Gate) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+
+    fn is_or_is_below(&self, other: &Gate) -> bool {
+        self.is(other) || self.0.parent.as_ref().is_some_and(|parent| parent.is_or_is_below(other))
     }
 
     fn allows(&self, interface: u64, method: u16) -> Result<(), Error> {
@@ -184,7 +193,7 @@ impl Gate {
     }
 
     fn release(&self) -> Vec<membrane::Inner> {
-        let wrappers: Vec<_> = self.0.by_outer.borrow().values().cloned().collect();
+        let wrappers: Vec<_> = self.0.by_inner.borrow().values().cloned().collect();
         let live = wrappers.iter().filter_map(Weak::upgrade);
         live.filter_map(|wrapper| wrapper.release()).collect()
     }
@@ -198,6 +207,7 @@ impl fmt::Debug for Gate {
 
 impl State {
     fn new(grant: u64, holder: String, parent: Option<Gate>, number: u64) -> Self {
+        let by_outer = parent.as_ref().map_or_else(Rc::default, |parent| parent.0.by_outer.clone());
         Self {
             grant,
             holder,
@@ -210,7 +220,7 @@ impl State {
             closed: RefCell::default(),
             closing: Notify::new(),
             calls_in_flight: Cell::new(0),
-            by_outer: RefCell::default(),
+            by_outer,
             by_inner: RefCell::default(),
         }
     }

@@ -368,6 +368,37 @@ fn a_nursery_makes_supervisors() {
 }
 
 #[test]
+fn a_supervisor_at_rest_takes_the_next_step_and_ends_with_its_nursery() {
+    let (mut command, nursery) = Nursery::command(Path::new(PROGRAM)).unwrap();
+    let mut serving = command.spawn().unwrap();
+    drop(command);
+    let parent = || {
+        let step = sh("echo $PPID");
+        assert_eq!(nursed(&nursery, &step).exit, Exit::Code(0));
+        String::from_utf8(step.log()).unwrap().trim().to_owned()
+    };
+    // one that rested for too long is gone: a slow machine gets more tries
+    let again = std::iter::repeat_with(|| (parent(), parent())).take(20).find(|(first, second)| first == second);
+    let (pid, _) = again.expect("the same supervisor twice");
+
+    // one that has a step gets no other
+    let busy = sh("while [ ! -e $HERE/go ]; do sleep 0.01; done; echo $PPID; exit 7");
+    let prepared = prepare(busy.dir.path(), 0, &busy.order).unwrap();
+    prepared.ask(&nursery).unwrap();
+    let beside = parent();
+    std::fs::write(busy.file("go"), "").unwrap();
+    let line = prepared.line();
+    line.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(BufReader::new(line).lines().map_while(Result::ok).last().as_deref(), Some("exited"));
+    assert_ne!(String::from_utf8(busy.log()).unwrap().trim(), beside);
+
+    let is_there = |pid: &str| Path::new("/proc").join(pid).exists();
+    drop(nursery);
+    assert!(serving.wait().unwrap().success());
+    eventually(|| !is_there(&pid) && !is_there(&beside));
+}
+
+#[test]
 fn a_nursery_says_when_it_is_there() {
     let (mut command, nursery) = Nursery::command(Path::new(PROGRAM)).unwrap();
     let hidden: Vec<_> = command.get_envs().filter(|(_, value)| value.is_none()).map(|(name, _)| name).collect();

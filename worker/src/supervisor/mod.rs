@@ -50,7 +50,7 @@ pub fn supervise_main(arguments: &[String]) -> ExitCode {
         return ExitCode::from(2);
     };
     match supervise(dir, step) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Left::Nothing | Left::Processes) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("failed to supervise step {step} of {}: {error}", dir.display());
             ExitCode::from(4)
@@ -58,14 +58,21 @@ pub fn supervise_main(arguments: &[String]) -> ExitCode {
     }
 }
 
-fn supervise(dir: &Path, step: u16) -> io::Result<()> {
+/// What is left of a step that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    Nothing,
+    /// They could not be killed.
+    Processes,
+}
+
+fn supervise(dir: &Path, step: u16) -> io::Result<Left> {
     let files = StepFiles::new(dir, step);
     let (order, room) = files.take_order()?;
     // the order's lock is ours through standard output
     let _ = rustix::process::setsid();
-    if order.tier == Tier::Guard {
-        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
-    }
+    let reaper = (order.tier == Tier::Guard).then(rustix::process::getpid);
+    rustix::process::set_child_subreaper(reaper)?;
     room.begin()?;
     let spool = Spool::new(files.spool(), files.marks(), order.limits.output_max);
     let mut link = Link::open(&files.address()?, io::stdin().as_fd().try_clone_to_owned()?)?;
@@ -74,7 +81,7 @@ fn supervise(dir: &Path, step: u16) -> io::Result<()> {
     room.write(&journal)?;
     fail_point("supervisor-journalled");
     link.tell_exited();
-    Ok(())
+    Ok(if journal.survivors == 0 { Left::Nothing } else { Left::Processes })
 }
 
 fn run(order: &Order, mut spool: Spool, link: &mut Link) -> Journal {

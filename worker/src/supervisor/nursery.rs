@@ -1,20 +1,23 @@
-//! Where supervisors come from: a process of this program that forks one for each step. To load and relocate the whole
-//! program anew costs more than many a step does; a fork of a small process shares all of it.
+//! Where supervisors come from: a process of this program that forks one where none is at rest. To load and relocate the
+//! whole program anew costs more than many a step does; a fork of a small process shares all of it, and one that has
+//! supervised before has its memory mapped already.
 //!
 //! A message is the step's number, as two bytes with the low one first, and the attempt's directory; with it come the
-//! two descriptors that a supervisor has from the start. The nursery itself sends one message, when it is there.
+//! two descriptors that a supervisor has from the start. The nursery itself sends one message, when it is there, and so
+//! does a supervisor to its nursery when it is at rest.
 
 use super::scope::Keeper;
-use super::supervise;
+use super::{Left, supervise};
 use crate::isolation::spawn::{self, Forked};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, SocketFlags, SocketType, recv, recvmsg, send, sendmsg, socketpair,
+    SendFlags, Shutdown, SocketFlags, SocketType, recv, recvmsg, send, sendmsg, shutdown, socketpair,
 };
 use schema::systemd;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -31,6 +34,9 @@ const HERE: &[u8] = b"here";
 
 /// Of a path, as Linux has it.
 const PATH_MAX: usize = 4096;
+
+/// So long a supervisor rests before it ends.
+const REST: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
 /// The worker's hold on its nursery, which ends when this is dropped, or with the worker. Supervisors do not.
 #[derive(Debug)]
@@ -73,18 +79,27 @@ impl Nursery {
     /// Asks for the supervisor of a step whose order is written. An error: there is none, and will be none.
     pub(super) fn ask(&self, dir: &Path, step: u16, line: BorrowedFd<'_>, locked: BorrowedFd<'_>) -> io::Result<()> {
         let message = [&step.to_le_bytes(), dir.as_os_str().as_bytes()].concat();
-        let fds = [line, locked];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        control.push(SendAncillaryMessage::ScmRights(&fds));
-        // a nursery that does not keep up is none
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        sendmsg(&self.0, &[IoSlice::new(&message)], &mut control, flags)?;
-        Ok(())
+        hand_on(self.0.as_fd(), &message, [line, locked])
     }
 }
 
-/// Serves the worker at standard input until it is gone. Comes back in each supervisor too, when its step is over.
+/// Who does not keep up is not there.
+fn hand_on(to: BorrowedFd<'_>, message: &[u8], fds: [BorrowedFd<'_>; 2]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    control.push(SendAncillaryMessage::ScmRights(&fds));
+    sendmsg(to, &[IoSlice::new(message)], &mut control, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// What a supervisor gets: a message, and the descriptors that came with it.
+struct Given {
+    message: Vec<u8>,
+    line: OwnedFd,
+    locked: OwnedFd,
+}
+
+/// Serves the worker at standard input until it is gone. Comes back in each supervisor too, when its time is over.
 pub(super) fn serve() -> ExitCode {
     // a signal to the worker's terminal is not for us
     let _ = rustix::process::setsid();
@@ -93,28 +108,105 @@ pub(super) fn serve() -> ExitCode {
         return ExitCode::from(4);
     }
     // where nobody waits for it, that is well too
-    let _ = send(io::stdin(), HERE, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
-    let mut message = [0; 2 + PATH_MAX];
-    loop {
-        match receive(&mut message) {
-            Ok(Some((size, line, locked))) => match spawn::fork() {
-                Ok(Forked::Child) => return begin(&message[..size], line, locked),
-                // where there is no room for a process, its line ends, which says so
-                Ok(Forked::Parent) | Err(_) => {}
-            },
-            Ok(None) => return ExitCode::SUCCESS,
-            Err(_) => return ExitCode::from(4),
-        }
+    let _ = say_here(io::stdin().as_fd());
+    match serve_all() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(4),
     }
 }
 
-/// None: the worker is gone.
-fn receive(message: &mut [u8]) -> io::Result<Option<(usize, OwnedFd, OwnedFd)>> {
+fn serve_all() -> io::Result<()> {
+    let mut made = Vec::new();
+    while let Some(given) = receive(io::stdin().as_fd())? {
+        if is_taken(&mut made, &given) {
+            continue;
+        }
+        // where there is no room for a process, its line ends, which says so
+        let Ok((ours, theirs)) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        else {
+            continue;
+        };
+        match spawn::fork() {
+            Ok(Forked::Child) => {
+                // others must see the nursery's end
+                drop((made, ours));
+                return live(theirs.as_fd(), given);
+            }
+            Ok(Forked::Parent) => made.push(ours),
+            Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether a supervisor at rest was there to take it. Forgets those that are gone.
+fn is_taken(made: &mut Vec<OwnedFd>, given: &Given) -> bool {
+    let fds = [given.line.as_fd(), given.locked.as_fd()];
+    let mut is_taken = false;
+    made.retain(|supervisor| {
+        if is_taken {
+            return true;
+        }
+        match recv(supervisor, &mut [0; HERE.len()], RecvFlags::DONTWAIT) {
+            Ok((0, _)) => false,
+            Ok(_) => {
+                is_taken = hand_on(supervisor.as_fd(), &given.message, fds).is_ok();
+                is_taken
+            }
+            Err(error) => matches!(error, Errno::AGAIN | Errno::INTR),
+        }
+    });
+    is_taken
+}
+
+/// A supervisor's life: one step after another, until none comes, its nursery is gone, or a step left something behind.
+fn live(nursery: BorrowedFd<'_>, first: Given) -> io::Result<()> {
+    spawn::mind_children()?;
+    let nothing = File::options().read(true).write(true).open("/dev/null")?;
+    let mut next = Some(first);
+    while let Some(given) = next {
+        spawn::set_name(c"supervisor");
+        rustix::stdio::dup2_stdin(&given.line)?;
+        rustix::stdio::dup2_stdout(&given.locked)?;
+        drop((given.line, given.locked));
+        let (step, dir) = given.message.split_first_chunk().ok_or(io::ErrorKind::InvalidData)?;
+        let left = supervise(Path::new(OsStr::from_bytes(dir)), u16::from_le_bytes(*step))?;
+        // whoever waits for the end of the line, or for the lock, has it
+        rustix::stdio::dup2_stdin(&nothing)?;
+        rustix::stdio::dup2_stdout(&nothing)?;
+        next = match left {
+            Left::Nothing => rest(nursery)?,
+            Left::Processes => None,
+        };
+    }
+    Ok(())
+}
+
+/// Waits for another step; not for ever.
+fn rest(nursery: BorrowedFd<'_>) -> io::Result<Option<Given>> {
+    spawn::set_name(c"spare");
+    if say_here(nursery).is_err() {
+        return Ok(None);
+    }
+    if retry_on_intr(|| poll(&mut [PollFd::new(&nursery, PollFlags::IN)], Some(&REST)))? == 0 {
+        // from here on nothing is sent to us; what was, is still there
+        shutdown(nursery, Shutdown::Read)?;
+    }
+    receive(nursery)
+}
+
+fn say_here(to: BorrowedFd<'_>) -> io::Result<()> {
+    send(to, HERE, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// None: the other end is gone.
+fn receive(from: BorrowedFd<'_>) -> io::Result<Option<Given>> {
+    let mut message = [0; 2 + PATH_MAX];
     loop {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
-        let input = io::stdin();
-        let received = recvmsg(input.as_fd(), &mut [IoSliceMut::new(message)], &mut control, RecvFlags::CMSG_CLOEXEC);
+        let received = recvmsg(from, &mut [IoSliceMut::new(&mut message)], &mut control, RecvFlags::CMSG_CLOEXEC);
         let size = match received {
             Err(Errno::INTR) => continue,
             // it left without having read what we said
@@ -129,20 +221,7 @@ fn receive(message: &mut [u8]) -> io::Result<Option<(usize, OwnedFd, OwnedFd)>> 
             .filter_map(|part| if let RecvAncillaryMessage::ScmRights(fds) = part { Some(fds) } else { None });
         let mut fds = fds.next().into_iter().flatten();
         if let (Some(line), Some(locked)) = (fds.next(), fds.next()) {
-            return Ok(Some((size, line, locked)));
+            return Ok(Some(Given { message: message[..size].to_vec(), line, locked }));
         }
-    }
-}
-
-fn begin(message: &[u8], line: OwnedFd, locked: OwnedFd) -> ExitCode {
-    spawn::set_name(c"supervisor");
-    let given = spawn::mind_children()
-        .and_then(|()| Ok(rustix::stdio::dup2_stdin(&line)?))
-        .and_then(|()| Ok(rustix::stdio::dup2_stdout(&locked)?));
-    drop((line, locked));
-    let Some((step, dir)) = message.split_first_chunk().filter(|_| given.is_ok()) else { return ExitCode::from(4) };
-    match supervise(Path::new(OsStr::from_bytes(dir)), u16::from_le_bytes(*step)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::from(4),
     }
 }

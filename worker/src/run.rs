@@ -11,6 +11,7 @@ use crate::runner::{self, Yard};
 use crate::session::{self, End};
 use crate::spares::Spares;
 use crate::supervisor::{Moment, milliseconds};
+use crate::workspace;
 use crate::world::World;
 use crate::{control, housekeeping, presence};
 use schema::chance;
@@ -189,12 +190,14 @@ impl Here {
         let credential = SturdyRef::load(&config.credential())?;
         let identity = Identity::load(&config.identity())?;
         let state = config.state.canonicalize().map_err(broken)?;
-        let ledger = Ledger::open(&state, &config.workspaces, &world).map_err(broken)?;
+        let refused = |cause| RunError::State { path: config.workspaces.clone(), cause };
+        let workspaces = workspace::root(&config.workspaces).map_err(refused)?;
+        let ledger = Ledger::open(&state, &workspaces, &world).map_err(broken)?;
         let scratch = Spares::open(state.join("spare/tmp"), |_| false).map_err(broken)?;
         let yard = Yard {
             state,
             scratch,
-            workspaces: config.workspaces.clone(),
+            workspaces,
             stores: Stores::new(&config.state.join("sources")).map_err(broken)?,
             ground: Ground::probe(&config.pass),
             tier: config.isolation,

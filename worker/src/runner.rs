@@ -75,14 +75,12 @@ pub(crate) async fn run(yard: Rc<Yard>, entry: Rc<Entry>) {
     }
     let scratch = temporary(&yard.state, &entry.token());
     if scratch.exists() {
-        let spares = yard.scratch.clone();
         // who may still be there would meet the next attempt's files
         let is_left_alone = yard.tier == Tier::Guard && !entry.has_survivors();
-        let removed = yard.world.hands.run(move || match is_left_alone {
-            true => spares.remove(&scratch),
-            false => workspace::remove_tree(&scratch),
-        });
-        let _ = removed.await;
+        let rest = if is_left_alone { yard.scratch.keep(scratch) } else { Some(scratch) };
+        if let Some(rest) = rest {
+            let _ = yard.world.hands.run(move || workspace::remove_tree(&rest)).await;
+        }
     }
     entry.set_idle();
     if entry.abandoned().is_some() {
@@ -204,9 +202,7 @@ async fn prepare(yard: &Yard, entry: &Rc<Entry>) -> Option<Rc<Workspace>> {
 }
 
 async fn make_workspace(yard: &Yard, entry: &Entry) -> Result<(), String> {
-    let (root, lane) = (yard.workspaces.clone(), entry.assignment.lane.clone());
-    let mode = entry.assignment.job.workspace;
-    let opened = yard.world.hands.run(move || workspace::open(&root, &lane, mode)).await.flatten();
+    let opened = workspace::open(&yard.workspaces, &entry.assignment.lane, entry.assignment.job.workspace);
     let workspace = opened.map_err(|error| format!("cannot open a workspace: {error}"))?;
     if entry.assignment.job.sources {
         check_out(yard, entry, &workspace).await?;
@@ -277,6 +273,9 @@ async fn wait_for<T>(entry: &Entry, is_so: impl Fn(&Entry) -> Option<T>) -> T {
 /// A step's directory, which must lie in the tree, also where links are followed.
 fn directory(tree: &Path, relative: &str) -> Result<PathBuf, String> {
     let path = Path::new(relative);
+    if path.components().all(|part| part == Component::CurDir) {
+        return Ok(tree.to_owned());
+    }
     if path.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir)) {
         return Err(format!("the directory `{relative}` is not within the checkout"));
     }

@@ -50,19 +50,24 @@ impl Spares {
 
     /// Removes a directory with all that is in it, or keeps it for another time. Blocks as long as that takes.
     pub(crate) fn remove(&self, dir: &Path) -> io::Result<()> {
+        self.keep(dir.to_owned()).map_or(Ok(()), |rest| remove_tree(&rest))
+    }
+
+    /// Takes a directory away and keeps it for another time, or says what is to be removed instead.
+    pub(crate) fn keep(&self, dir: PathBuf) -> Option<PathBuf> {
         let pool = &self.0;
         let spare = pool.root.join(pool.moved.fetch_add(1, Ordering::Relaxed).to_string());
         // from here on nobody takes it for what it was, whatever cuts this short
-        if std::fs::rename(dir, &spare).is_err() {
-            return remove_tree(dir);
+        if std::fs::rename(&dir, &spare).is_err() {
+            return Some(dir);
         }
         let has_room = pool.free().len() < KEPT && !pool.is_closed.load(Ordering::Relaxed);
         let may_be_kept = has_room && pool.clean(&spare).unwrap_or(false);
         if !may_be_kept {
-            return remove_tree(&spare);
+            return Some(spare);
         }
         pool.free().push(spare);
-        Ok(())
+        None
     }
 
     /// Removes what is kept, and keeps nothing from here on.

@@ -4,7 +4,7 @@
 //! ```text
 //! ROOT/LANE/tree       what a step sees
 //! ROOT/LANE/guild.git  the checkout's own bookkeeping
-//! ROOT/LANE/lock       locked while in use; its time is the last use
+//! ROOT/LANE/lock       locked while in use; its time is the last use, to a minute
 //! ROOT/.trash/         set aside, being removed
 //! ```
 //! What stands in `tree` was left by strangers: it is never followed, only moved and removed.
@@ -27,24 +27,39 @@ const NAME_CHARS_MAX: usize = 60;
 /// As many attempts of one lane may have a workspace at the same time.
 const TWINS_MAX: u32 = 1000;
 
+/// To note each use of a busy workspace would cost more than a short job does.
+const TOUCH_EVERY: Duration = Duration::from_secs(60);
+
 /// A directory for one attempt; free for the next one when dropped.
 #[derive(Debug)]
 pub struct Workspace {
     root: PathBuf,
     dir: PathBuf,
-    lock: File,
+    lock: Lock,
 }
 
-/// Locks the workspace of `lane`, or a twin of it where that is in use. Fresh: its tree is empty.
+#[derive(Debug)]
+struct Lock {
+    file: File,
+    /// As the file says.
+    used: SystemTime,
+}
+
+/// The directory of all workspaces, made where there is none: a path without links, as steps see it.
+pub fn root(configured: &Path) -> io::Result<PathBuf> {
+    std::fs::create_dir_all(configured)?;
+    configured.canonicalize()
+}
+
+/// Locks the workspace of `lane`, or a twin of it where that is in use. Fresh: its tree is empty. A few calls of the system:
+/// what is to be removed is only set aside.
 pub fn open(root: &Path, lane: &str, mode: Mode) -> io::Result<Workspace> {
-    std::fs::create_dir_all(root)?;
-    let root = root.canonicalize()?;
     let name = directory_name(lane);
     for twin in 1..=TWINS_MAX {
         let name = if twin == 1 { name.clone() } else { format!("{name}-{twin}") };
         let dir = root.join(name);
         if let Some(lock) = lock(&dir, true)? {
-            let workspace = Workspace { root, dir, lock };
+            let mut workspace = Workspace { root: root.to_owned(), dir, lock };
             workspace.touch()?;
             workspace.prepare(mode)?;
             return Ok(workspace);
@@ -56,13 +71,11 @@ pub fn open(root: &Path, lane: &str, mode: Mode) -> io::Result<Workspace> {
 /// Locks a workspace again, by the name of its directory, as it is: for an attempt that outlived its worker. None: it is
 /// in use, or gone.
 pub fn reopen(root: &Path, name: &str) -> io::Result<Option<Workspace>> {
-    std::fs::create_dir_all(root)?;
-    let root = root.canonicalize()?;
     let dir = root.join(name);
-    if dir.parent() != Some(&root) || name == TRASH {
+    if dir.parent() != Some(root) || name == TRASH {
         return Ok(None);
     }
-    Ok(lock(&dir, false)?.map(|lock| Workspace { root, dir, lock }))
+    Ok(lock(&dir, false)?.map(|lock| Workspace { root: root.to_owned(), dir, lock }))
 }
 
 /// Removes the workspaces that nobody used for so long, and what an earlier removal left; says how many. Blocks as long as
@@ -127,8 +140,13 @@ impl Workspace {
         }
     }
 
-    fn touch(&self) -> io::Result<()> {
-        self.lock.set_modified(SystemTime::now())
+    fn touch(&mut self) -> io::Result<()> {
+        let now = SystemTime::now();
+        if now.duration_since(self.lock.used).is_ok_and(|age| age < TOUCH_EVERY) {
+            return Ok(());
+        }
+        self.lock.used = now;
+        self.lock.file.set_modified(now)
     }
 }
 
@@ -140,16 +158,16 @@ impl Drop for Workspace {
 }
 
 /// The lock of a workspace; none: in use, or, unless `make`, no longer there.
-fn lock(dir: &Path, make: bool) -> io::Result<Option<File>> {
+fn lock(dir: &Path, make: bool) -> io::Result<Option<Lock>> {
     let path = dir.join(LOCK);
     loop {
-        if make {
-            std::fs::create_dir_all(dir)?;
-        }
         let opened = File::options().read(true).write(true).create(make).truncate(false).open(&path);
         let file = match opened {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound && make => continue,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && make => {
+                std::fs::create_dir_all(dir)?;
+                continue;
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
@@ -162,7 +180,7 @@ fn lock(dir: &Path, make: bool) -> io::Result<Option<File>> {
         let ours = file.metadata()?;
         match std::fs::symlink_metadata(&path) {
             Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => {
-                return Ok(Some(file));
+                return Ok(Some(Lock { file, used: ours.modified()? }));
             }
             _ if make => {}
             _ => return Ok(None),

@@ -1,8 +1,8 @@
-"""Looks at pages as a phone does: phone.py BROWSER PROFILE SITE FOLDER WIDTH NAME=PATH...
+"""Looks at pages as a phone does: phone.py BROWSER PROFILE SITE FOLDER WIDTH THEME NAME=PATH...
 
 A headless browser makes no window narrower than 500 px, so its own protocol is spoken over the pipe that it offers
 (https://chromedevtools.github.io/devtools-protocol/). Fails where a page is wider than the screen, text is too small to read, or the
-browser has something to report; leaves a picture of the whole page, FOLDER/NAME-WIDTH-dark.png.
+browser has something to report; leaves a picture of the whole page, FOLDER/NAME-WIDTH-THEME.png.
 """
 
 import base64
@@ -57,13 +57,13 @@ class Browser:
         while not any(event.get("method") == method for event in self.events):
             self.events.append(self.read())
 
-    def open(self, width):
+    def open(self, width, theme):
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Log", "Runtime"):
             self.call(f"{domain}.enable")
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=844, deviceScaleFactor=2, mobile=True)
-        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
 
     def measure(self, expression):
         return self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"]["value"]
@@ -93,13 +93,13 @@ def look(browser, address, width, picture):
 
 
 def main():
-    program, profile, site, folder, width, *pages = sys.argv[1:]
+    program, profile, site, folder, width, theme, *pages = sys.argv[1:]
     browser = Browser(program, profile)
     try:
-        browser.open(int(width))
+        browser.open(int(width), theme)
         for page in pages:
             name, path = page.split("=", 1)
-            look(browser, site + path, int(width), f"{folder}/{name}-{width}-dark.png")
+            look(browser, site + path, int(width), f"{folder}/{name}-{width}-{theme}.png")
     finally:
         browser.process.kill()
     print(len(pages))

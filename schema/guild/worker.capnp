@@ -55,7 +55,7 @@ interface Worker {
 
 interface Session {
   # One live connection of a worker. Ends when dropped, when the link is lost, or when a newer one attaches. Its end
-  # never ends a lease.
+  # never ends a lease, only what was handed out under it.
 
   take @0 (free :Resources) -> (lease :Lease, assignment :Assignment);
   # Waits until there is a job for these resources: a promise that may rest for days. One at a time. The answer
@@ -81,9 +81,9 @@ struct Assignment {
 
 interface Lease {
   # Everything that one attempt may do, and nothing else. Who gets it: the worker that an attempt was offered
-  # to, from Session.take, and again from WorkerDesk.attach. It dies with its epoch: when the job is placed again,
-  # cancelled or finished, when its term ends, and when the worker's grant is revoked. Dropping it before `accept` gives
-  # the offer back; after, dropping does nothing: the term decides.
+  # to, from Session.take, and again from WorkerDesk.attach. The capability dies with its session, and with its epoch:
+  # when the job is placed again, cancelled or finished, when its term ends, and when the worker's grant is revoked.
+  # Dropping it before `accept` gives the offer back; after, dropping does nothing: the term decides.
 
   accept @0 () -> (refusal :Common.Refusal);
   # The attempt begins. May be repeated.

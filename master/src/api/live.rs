@@ -44,11 +44,13 @@ impl Live {
         self.grants.borrow_mut().entry(grant).or_insert_with(|| Gate::new(grant.0, name)).clone()
     }
 
-    /// The gate of a lease on a session, below that session's. Another session of its worker makes it anew.
+    /// The gate of a lease on a session, below that session's. Where the lease was held before, that ends.
     pub(super) fn lease_gate(&self, token: LeaseToken, session: &Gate) -> Gate {
         let gate = session.child(session.grant(), session.holder());
         let older = self.leases.borrow_mut().insert(token, gate.clone());
-        drop(older);
+        if let Some(older) = older {
+            older.revoke("the lease is held anew");
+        }
         gate
     }
 

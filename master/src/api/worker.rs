@@ -40,6 +40,10 @@ impl worker_desk::Server for Desk {
         let grant = self.holder.grant;
         let attached = self.office.driver.call(|it, now| it.attach(now, grant, instance, &running, description)).await;
         let (id, standing) = accept!(results, attached.and_then(|attached| attached));
+        // of two that were committed together the later one stays
+        if self.office.driver.peek(|it, _| it.session_of(&self.holder.name)).is_none_or(|(latest, _)| latest != id) {
+            refuse!(results, Refusal::new(RefusalCode::Conflict, "a newer connection of this worker has taken over"));
+        }
         let gate = self.gate.child(grant.0, &self.holder.name);
         self.office.live.add_session(id, grant, peer, gate.clone());
         let session = Session {

@@ -2,7 +2,7 @@
 //! Decides nothing about builds: what to run comes with each lease, and what became of it goes back.
 //!
 //! The main path: [`cli`] -> [`run`] -> `session` (connect, take, resume) -> `runner` (one attempt; `attempt` says the
-//! next step) -> `checkout`, `process` -> [`supervisor`] (one process per step); `report` and `output` tell the master.
+//! next step) -> `checkout`, `process` -> [`supervisor`] (a process beside each step); `report` and `output` tell the master.
 //! `ledger` is what is in hand, in memory and on disk.
 
 mod attempt;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    // a supervisor starts with each step: it comes before anything else
+    // supervisors begin here: it comes before anything else
     if arguments.get(1).is_some_and(|first| first == worker::SUPERVISE) {
         return worker::supervise_main(&arguments[2..]);
     }

@@ -27,6 +27,8 @@ const NAME_CHARS_MAX: usize = 60;
 /// As many attempts of one lane may have a workspace at the same time.
 const TWINS_MAX: u32 = 1000;
 
+/// A lock that is moved away so often under our hands is none.
+const LOCK_TRIES_MAX: u32 = 100;
 /// To note each use of a busy workspace would cost more than a short job does.
 const TOUCH_EVERY: Duration = Duration::from_secs(60);
 
@@ -152,7 +154,7 @@ impl Workspace {
 
 impl Drop for Workspace {
     fn drop(&mut self) {
-        // the time of last use is its end; where that fails it is the beginning
+        // the time of last use is its end, to a minute; where that fails it is the beginning
         let _ = self.touch();
     }
 }
@@ -160,7 +162,7 @@ impl Drop for Workspace {
 /// The lock of a workspace; none: in use, or, unless `make`, no longer there.
 fn lock(dir: &Path, make: bool) -> io::Result<Option<Lock>> {
     let path = dir.join(LOCK);
-    loop {
+    for _ in 0..LOCK_TRIES_MAX {
         let opened = File::options().read(true).write(true).create(make).truncate(false).open(&path);
         let file = match opened {
             Ok(file) => file,
@@ -186,6 +188,7 @@ fn lock(dir: &Path, make: bool) -> io::Result<Option<Lock>> {
             _ => return Ok(None),
         }
     }
+    Err(io::Error::other(format!("{} is no file that can be locked: remove it", path.display())))
 }
 
 /// Readable, and another one for another lane.
@@ -293,6 +296,18 @@ mod tests {
         }
         empty_trash(&root.path().canonicalize().unwrap()).unwrap();
         assert!(outside.path().join("precious").exists());
+    }
+
+    #[test]
+    fn a_lock_that_is_a_link_is_an_error() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = open(root.path(), "lane", Mode::Clean).unwrap().dir().to_path_buf();
+        for target in ["guild.git", "/nowhere/at/all"] {
+            std::fs::remove_file(dir.join(LOCK)).unwrap();
+            std::os::unix::fs::symlink(target, dir.join(LOCK)).unwrap();
+            let error = open(root.path(), "lane", Mode::Clean).unwrap_err().to_string();
+            assert!(error.contains("is no file that can be locked"), "{error}");
+        }
     }
 
     #[test]

@@ -392,7 +392,7 @@ fn a_supervisor_at_rest_takes_the_next_step_and_ends_with_its_nursery() {
     assert_eq!(BufReader::new(line).lines().map_while(Result::ok).last().as_deref(), Some("exited"));
     assert_ne!(String::from_utf8(busy.log()).unwrap().trim(), beside);
 
-    let is_there = |pid: &str| Path::new("/proc").join(pid).exists();
+    let is_there = |pid: &str| is_alive(pid.parse().unwrap());
     drop(nursery);
     assert!(serving.wait().unwrap().success());
     eventually(|| !is_there(&pid) && !is_there(&beside));

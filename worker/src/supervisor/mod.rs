@@ -1,4 +1,4 @@
-//! The supervisor of one step: a small process between the worker and the step, which outlives the worker. It is the
+//! The supervisor of a step, of one at a time: a small process between the worker and the step, which outlives the worker. It is the
 //! parent of the step, keeps its output and its limits, ends it with all that it started, and writes down how it ended.
 //! It knows nothing of the master: the worker tells it how long the lease lasts.
 //!
@@ -50,7 +50,7 @@ pub fn supervise_main(arguments: &[String]) -> ExitCode {
         return ExitCode::from(2);
     };
     match supervise(dir, step) {
-        Ok(Left::Nothing | Left::Processes) => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("failed to supervise step {step} of {}: {error}", dir.display());
             ExitCode::from(4)
@@ -58,15 +58,7 @@ pub fn supervise_main(arguments: &[String]) -> ExitCode {
     }
 }
 
-/// What is left of a step that is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Left {
-    Nothing,
-    /// They could not be killed.
-    Processes,
-}
-
-fn supervise(dir: &Path, step: u16) -> io::Result<Left> {
+fn supervise(dir: &Path, step: u16) -> io::Result<()> {
     let files = StepFiles::new(dir, step);
     let (order, room) = files.take_order()?;
     // the order's lock is ours through standard output
@@ -81,7 +73,7 @@ fn supervise(dir: &Path, step: u16) -> io::Result<Left> {
     room.write(&journal)?;
     fail_point("supervisor-journalled");
     link.tell_exited();
-    Ok(if journal.survivors == 0 { Left::Nothing } else { Left::Processes })
+    Ok(())
 }
 
 fn run(order: &Order, mut spool: Spool, link: &mut Link) -> Journal {

@@ -7,7 +7,7 @@
 //! does a supervisor to its nursery when it is at rest.
 
 use super::scope::Keeper;
-use super::{Left, supervise};
+use super::supervise;
 use crate::isolation::spawn::{self, Forked};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
@@ -15,6 +15,7 @@ use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, Shutdown, SocketFlags, SocketType, recv, recvmsg, send, sendmsg, shutdown, socketpair,
 };
+use rustix::process::{WaitOptions, wait};
 use schema::systemd;
 use std::ffi::OsStr;
 use std::fs::File;
@@ -38,7 +39,8 @@ const PATH_MAX: usize = 4096;
 /// So long a supervisor rests before it ends.
 const REST: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
-/// The worker's hold on its nursery, which ends when this is dropped, or with the worker. Supervisors do not.
+/// The worker's hold on its nursery, which ends when this is dropped, or with the worker. Supervisors that
+/// have a step do not.
 #[derive(Debug)]
 pub struct Nursery(OwnedFd);
 
@@ -170,13 +172,14 @@ fn live(nursery: BorrowedFd<'_>, first: Given) -> io::Result<()> {
         rustix::stdio::dup2_stdout(&given.locked)?;
         drop((given.line, given.locked));
         let (step, dir) = given.message.split_first_chunk().ok_or(io::ErrorKind::InvalidData)?;
-        let left = supervise(Path::new(OsStr::from_bytes(dir)), u16::from_le_bytes(*step))?;
+        supervise(Path::new(OsStr::from_bytes(dir)), u16::from_le_bytes(*step))?;
         // whoever waits for the end of the line, or for the lock, has it
         rustix::stdio::dup2_stdin(&nothing)?;
         rustix::stdio::dup2_stdout(&nothing)?;
-        next = match left {
-            Left::Nothing => rest(nursery)?,
-            Left::Processes => None,
+        // what could not be killed would be taken for the next step's
+        next = match wait(WaitOptions::NOHANG) {
+            Err(Errno::CHILD) => rest(nursery)?,
+            Ok(_) | Err(_) => None,
         };
     }
     Ok(())

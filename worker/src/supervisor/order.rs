@@ -33,7 +33,7 @@ pub struct Order {
     pub limits: Limits,
 }
 
-/// Durations in milliseconds, counted from the supervisor's start; sizes in bytes.
+/// Durations in milliseconds, counted from the step's start; sizes in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Of the step; 0: none.

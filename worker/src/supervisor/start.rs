@@ -30,7 +30,7 @@ pub fn prepare<'a>(dir: &'a Path, step: u16, order: &Order) -> io::Result<Prepar
 }
 
 impl Prepared<'_> {
-    /// Has the nursery make the supervisor. An error: it made none.
+    /// Has the nursery make a supervisor, or find one at rest. An error: there is none.
     pub fn ask(&self, nursery: &Nursery) -> io::Result<()> {
         nursery.ask(self.dir, self.step, self.theirs.as_fd(), self.locked.as_fd())
     }

@@ -293,6 +293,7 @@ impl Logs {
                 live.range(key(0)..).map(|(key, _)| *key).take_while(|key| key.job.build == *build).collect();
             gone.iter().for_each(|key| drop(live.remove(key)));
         }
+        self.fresh.borrow_mut().retain(|(job, _)| !builds.contains(&job.build));
         self.index.forget(&builds);
         let files = self.files.clone();
         self.files.run(move || files.remove(&builds)).await?;

@@ -27,6 +27,8 @@ pub async fn measure(bench: &Bench<'_>) {
         repository: repo.display().to_string(),
         branches: vec!["main".to_owned()],
         hook_kind: "generic".to_owned(),
+        // only the hook makes it look
+        poll: "1h".to_owned(),
         ..NewProject::default()
     };
     let mut events = lab.events(&["stepStarted"]).await;

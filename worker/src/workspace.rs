@@ -29,6 +29,7 @@ const TWINS_MAX: u32 = 1000;
 
 /// A lock that is moved away so often under our hands is none.
 const LOCK_TRIES_MAX: u32 = 100;
+
 /// To note each use of a busy workspace would cost more than a short job does.
 const TOUCH_EVERY: Duration = Duration::from_secs(60);
 

@@ -21,8 +21,6 @@ pub(super) struct Lease {
     office: Rc<Office>,
     token: LeaseToken,
     accepted: Cell<bool>,
-    /// It was offered here, not held before: the attempt begins under this master.
-    is_new: bool,
 }
 
 impl Lease {
@@ -38,12 +36,7 @@ impl Lease {
 
     fn client(office: &Rc<Office>, session: &Gate, token: LeaseToken, accepted: bool) -> lease::Client {
         let gate = office.live.lease_gate(token, session);
-        gate.wrap(capnp_rpc::new_client(Lease {
-            office: office.clone(),
-            token,
-            accepted: Cell::new(accepted),
-            is_new: !accepted,
-        }))
+        gate.wrap(capnp_rpc::new_client(Lease { office: office.clone(), token, accepted: Cell::new(accepted) }))
     }
 
     /// Seals the logs of the finished steps; answers what to record, and what is wrong with them.
@@ -74,12 +67,12 @@ impl Drop for Lease {
 impl lease::Server for Lease {
     async fn accept(self: Rc<Self>, _: lease::AcceptParams, mut results: lease::AcceptResults) -> capnp::Result<()> {
         let token = self.token;
-        self.accepted.set(true);
+        let is_repeated = self.accepted.replace(true);
         let accepted = self.office.driver.call(|it, now| it.accept(now, token)).await.and_then(|done| done);
         accept!(results, accepted);
         // it may have ended while that was committed
-        let attempt = self.office.driver.peek(|it, _| it.lease_job(token)).filter(|_| self.is_new);
-        if let Some((job, attempt)) = attempt {
+        let attempt = self.office.driver.peek(|it, _| it.lease_job(token));
+        if let Some((job, attempt)) = attempt.filter(|_| !is_repeated) {
             self.office.logs.begin_attempt(job, attempt);
         }
         Ok(())

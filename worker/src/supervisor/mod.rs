@@ -1,6 +1,6 @@
-//! The supervisor of a step, of one at a time: a small process between the worker and the step, which outlives the worker. It is the
-//! parent of the step, keeps its output and its limits, ends it with all that it started, and writes down how it ended.
-//! It knows nothing of the master: the worker tells it how long the lease lasts.
+//! The supervisor of a step, of one at a time: a small process between the worker and the step, which outlives the worker.
+//! It is the parent of the step, keeps its output and its limits, ends it with all that it started, and writes down how
+//! it ended. It knows nothing of the master: the worker tells it how long the lease lasts.
 //!
 //! Everything it needs is in the attempt's directory ([`StepFiles`]); it runs on one thread and without a runtime. Its
 //! standard input is a socket to the worker, its standard output the locked order.

@@ -28,7 +28,7 @@ use tokio::time::Instant;
 
 pub use capnp_rpc::rpc_twoparty_capnp::Side;
 pub use limits::Limits;
-pub use tls::{HANDSHAKE_MAX, Secured, VatError, accept, dial};
+pub use tls::{HANDSHAKE_MAX, Secured, TlsStream, VatError, accept, dial};
 
 use crate::common_capnp::pulse as pulse_capnp;
 use link::Link;

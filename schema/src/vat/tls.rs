@@ -1,6 +1,11 @@
 //! TLS 1.3 between keys: who is at the other end. No CA, no names, no expiry: a verifier compares the SHA-256
 //! of the peer's public key and checks the handshake's signature. What a key may do is the store's affair.
 
+mod session;
+mod stream;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -19,16 +24,14 @@ use rustls::{
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use crate::identity::Identity;
 use crate::sturdy_ref::{Fingerprint, SturdyRef};
+use session::Session;
+pub use stream::TlsStream;
 
 /// For a TCP connection and its TLS handshake together, per address.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
-
-/// What rustls may hold of our output before the socket takes it.
-const TLS_BUFFER_BYTES: usize = 16 << 10;
 
 /// A stream whose other end has proved its key, if it showed one.
 #[derive(Debug)]
@@ -84,16 +87,14 @@ pub async fn accept<S>(stream: S, identity: &Identity) -> Result<Secured<S>, Vat
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let config = identity.server_config(server_config).map_err(|e| VatError::Identity(e.to_string()))?;
-    let handshake = TlsAcceptor::from(config).accept(stream);
-    let mut stream = timeout(HANDSHAKE_MAX, handshake)
+    let session = identity.server_config(server_config).and_then(Session::server);
+    let session = session.map_err(|e| VatError::Identity(e.to_string()))?;
+    let stream = timeout(HANDSHAKE_MAX, TlsStream::open(stream, session))
         .await
         .map_err(|_| VatError::HandshakeLate)?
         .map_err(|e| VatError::Handshake(e.to_string()))?;
-    stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER_BYTES));
-    let shown = stream.get_ref().1.peer_certificates();
-    let peer = shown.and_then(<[_]>::first).map(key_of).transpose().map_err(|e| VatError::Handshake(e.to_string()))?;
-    Ok(Secured { stream: stream.into(), peer })
+    let peer = stream.peer_certificate().map(key_of).transpose().map_err(|e| VatError::Handshake(e.to_string()))?;
+    Ok(Secured { stream, peer })
 }
 
 enum Failure {
@@ -110,15 +111,11 @@ async fn dial_one(
     let stream = TcpStream::connect(address).await.map_err(Failure::Refused)?;
     stream.set_nodelay(true).map_err(Failure::Refused)?;
     let pin = Arc::new(PinnedKey::new(expected));
-    let config =
-        client_config(pin.clone(), identity).map_err(|e| Failure::Answered(VatError::Identity(e.to_string())))?;
     let name = ServerName::try_from("guild.invalid").expect("a host name");
-    let connected = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
-    match connected {
-        Ok(mut stream) => {
-            stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER_BYTES));
-            Ok(Secured { stream: stream.into(), peer: Some(expected) })
-        }
+    let session = client_config(pin.clone(), identity).and_then(|config| Session::client(Arc::new(config), name));
+    let session = session.map_err(|e| Failure::Answered(VatError::Identity(e.to_string())))?;
+    match TlsStream::open(stream, session).await {
+        Ok(stream) => Ok(Secured { stream, peer: Some(expected) }),
         Err(error) => Err(pin.explain(address, error)),
     }
 }

@@ -112,6 +112,12 @@ impl Driver {
         Ok(answer)
     }
 
+    /// Runs a command whose answer leaves later: after [`Driver::settled`]. On a full disk it is refused before it runs.
+    pub fn begin<T>(&self, command: impl FnOnce(&mut Coordinator, Time) -> Result<T, Refusal>) -> Result<T, Refusal> {
+        self.admit()?;
+        self.step(command)
+    }
+
     /// Refuses what would be recorded on a full disk, before anything is done for it.
     pub fn admit(&self) -> Result<(), Refusal> {
         if *self.full.borrow() { Err(disk_full()) } else { Ok(()) }

@@ -65,7 +65,7 @@ enum Outcome {
 
 interface Pulse {
   # What each vat exports, so that the other can see that it lives.
-  # A client calls `ping` after 15 s without a byte, a server after 20 s, so that of two idle sides one asks; 45 s of silence
+  # A client calls `ping` after 25 s without a byte, a server after 33 s, so that of two idle sides one asks; 45 s of silence
   # end the connection.
   ping @0 ();
   leaving @1 ();

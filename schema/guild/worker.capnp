@@ -90,10 +90,48 @@ interface Lease {
   source @1 (index :UInt16) -> (source :SourcePack, refusal :Common.Refusal);
   # The index-th source of the stamp.
   step @2 (index :UInt16) -> (report :StepReport);
+  # Of the step with this index. Since version 2 `report` and `log` do without it.
   complete @3 (outcome :Common.Outcome, reason :Text) -> (refusal :Common.Refusal);
   # Ends the attempt, after every step's `finished`, whose answer need not be waited for: refused (`conflict`) while a step
   # that started has not finished. The job takes this outcome, or, for `errored`, is placed again where its plan allows. May
   # be repeated; an old epoch is refused (`stale`).
+
+  # From protocol version 2 on (`Gateway.restore` says which is spoken):
+  report @4 (progress :List(Progress)) -> (refusal :Common.Refusal);
+  # Says how the attempt goes, in the order in which it did: what `step` and `complete` say, in fewer calls. At most 4,096
+  # at once, and none after `ended`. They are taken in order up to the first that is refused, for the same reasons as there;
+  # the answer comes once all that were taken are durable. May be repeated, also with what was taken.
+  log @5 (step :UInt16) -> (sink :Log.LogSink);
+  # The log of the step with this index.
+}
+
+struct Progress {
+  # What happened to an attempt.
+  union {
+    started @0 :StepStart;
+    finished @1 :StepEnd;        # After the last byte of its log was received.
+    ended @2 :AttemptEnd;        # All of it: see `Lease.complete`.
+  }
+}
+
+struct StepStart {
+  step @0 :UInt16;               # The index.
+  time @1 :Int64;
+}
+
+struct StepEnd {
+  # See `StepReport.finished`.
+  step @0 :UInt16;               # The index.
+  outcome @1 :Common.Outcome;
+  exit @2 :Exit;
+  time @3 :Int64;
+  logSize @4 :UInt64;
+  logHash @5 :Data;
+}
+
+struct AttemptEnd {
+  outcome @0 :Common.Outcome;
+  reason @1 :Text;
 }
 
 interface SourcePack {

@@ -156,7 +156,7 @@ fn heartbeats_keep_an_idle_connection_for_an_hour() {
             let (client, server) = pair(mine, Limits::stranger());
             sleep(3600 * SECOND).await;
             for vat in [&client, &server] {
-                assert!(vat.last_heard().elapsed() <= 15 * SECOND);
+                assert!(vat.last_heard().elapsed() <= 25 * SECOND);
             }
             drop(client);
             assert!(matches!(server.closed().await, CloseReason::Aborted(_)));
@@ -183,7 +183,7 @@ fn of_two_idle_sides_the_client_asks() {
         let _client = vat::start(near, Side::Client, pulse(0), Limits::stranger());
         let _server = vat::start(far, Side::Server, pulse(1), Limits::stranger());
         sleep(601 * SECOND).await;
-        assert_eq!(asked.each_ref().map(|asked| asked.0.get()), [0, 600 / 15]);
+        assert_eq!(asked.each_ref().map(|asked| asked.0.get()), [0, 600 / 25]);
     });
 }
 

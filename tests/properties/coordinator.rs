@@ -4,11 +4,12 @@
 
 use master::coordinator::record::{BuildId, GrantId, JobKey, LeaseToken, Record, RequestId};
 use master::coordinator::{
-    Coordinator, Effect, GrantOrder, Planned, ProjectTerms, ROOT, Request, SessionId, Standing, StepEnd, Terms,
+    Coordinator, Effect, GrantOrder, Planned, ProjectTerms, ROOT, Request, SessionId, Standing, Terms,
 };
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{
-    Assignment, Change, Description, Exit, GrantKind, JobPlan, Outcome, Plan, Resources, State, Time, Trust, What,
+    Assignment, Change, Description, Exit, GrantKind, JobPlan, Outcome, Plan, Resources, State, StepEnd, Time, Trust,
+    What,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -2,11 +2,11 @@
 //! both grow. Needs and labels are mixed: half of the jobs want one kind of worker, a quarter a platform, a quarter any.
 
 use master::coordinator::record::{GrantId, LeaseToken, Loaded, RequestId};
-use master::coordinator::{Coordinator, Effect, GrantOrder, Planned, ROOT, Request, SessionId, StepEnd, Terms};
+use master::coordinator::{Coordinator, Effect, GrantOrder, Planned, ROOT, Request, SessionId, Terms};
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{
-    Assignment, Change, Command, Description, Exit, GrantKind, JobPlan, Outcome, Plan, Resources, StepPlan, Time,
-    Trust, What,
+    Assignment, Change, Command, Description, Exit, GrantKind, JobPlan, Outcome, Plan, Resources, StepEnd, StepPlan,
+    Time, Trust, What,
 };
 
 /// Kinds of workers; with two platforms and those that want nothing, two more kinds of need.

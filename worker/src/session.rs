@@ -4,7 +4,7 @@
 
 use crate::ledger::{Entry, Token};
 use crate::output::Window;
-use crate::report::{Reported, report};
+use crate::report::{Reported, Voice, report};
 use crate::run::Here;
 use crate::runner;
 use crate::supervisor::Moment;
@@ -116,6 +116,7 @@ async fn attach(here: &Rc<Here>, vat: &Vat) -> Result<Rc<Session>, End> {
     if let Some(refusal) = wire::refusal(results.has_refusal(), results.get_refusal())? {
         return Err(refusal.into());
     }
+    let version = results.get_version();
     let desk: worker_desk::Client = results.get_capability().get_as_capability()?;
 
     let in_hand: Vec<Rc<Entry>> = here.yard.ledger.all();
@@ -136,6 +137,7 @@ async fn attach(here: &Rc<Here>, vat: &Vat) -> Result<Rc<Session>, End> {
     let session = Rc::new(Session {
         here: here.clone(),
         session: results.get_session()?,
+        version,
         term_ms: results.get_term(),
         window: Window::new(),
         tasks: RefCell::new(JoinSet::new()),
@@ -160,6 +162,8 @@ async fn attach(here: &Rc<Here>, vat: &Vat) -> Result<Rc<Session>, End> {
 struct Session {
     here: Rc<Here>,
     session: session::Client,
+    /// Of the protocol.
+    version: u16,
     term_ms: u64,
     window: Window,
     /// One per lease; they end with the session.
@@ -301,6 +305,7 @@ impl Session {
     fn hold(self: &Rc<Session>, entry: Rc<Entry>, lease: lease::Client) {
         entry.set_lease(lease.clone());
         let (here, window, weak) = (self.here.clone(), self.window.clone(), Rc::downgrade(self));
+        let version = self.version;
         // sent now, not when the task is polled: the offer waits for it
         let sent = here.now();
         let accepted = lease.accept_request().send().promise;
@@ -314,7 +319,7 @@ impl Session {
             if let Some(session) = weak.upgrade() {
                 session.renewed(&entry, sent);
             }
-            finish(&here, &entry, report(entry.clone(), lease, window).await);
+            finish(&here, &entry, report(entry.clone(), Voice::new(lease, version), window).await);
         };
         let mut tasks = self.tasks.borrow_mut();
         while tasks.try_join_next().is_some() {}

@@ -99,8 +99,18 @@ async fn exit_code(worker: &mut Child) -> Option<i32> {
 
 #[test]
 fn a_job_from_offer_to_end() {
+    job_from_offer_to_end(2);
+}
+
+#[test]
+fn an_older_master_is_told_in_its_words() {
+    job_from_offer_to_end(1);
+}
+
+fn job_from_offer_to_end(version: u16) {
     test(async {
         let bench = Bench::new().await;
+        bench.master.version.set(version);
         let _worker = bench.worker();
         let mut always = step("after", "echo $GUILD_PROJECT/$GUILD_BUILD/$GUILD_JOB; test -d $TMPDIR");
         always.always = true;

@@ -18,6 +18,7 @@ mod master_file;
 mod operator;
 mod outside;
 mod perspective;
+mod report;
 mod source;
 mod submitter;
 mod view;

@@ -4,17 +4,7 @@ use super::Coordinator;
 use super::model::{Effect, Lease, LeaseState, Timer};
 use super::placed::Opening;
 use super::record::{GrantId, JobKey, LeaseToken, Record, StepKey, StepRow};
-use schema::values::{Exit, Fact, Outcome, Refusal, RefusalCode, State, Time};
-
-/// How a step ended, as its worker says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StepEnd {
-    pub outcome: Outcome,
-    pub exit: Exit,
-    pub time: Time,
-    pub log_size: u64,
-    pub log_hash: Vec<u8>,
-}
+use schema::values::{Exit, Fact, Outcome, Refusal, RefusalCode, State, StepEnd, Time};
 
 impl Coordinator {
     /// The attempt begins. May be repeated.

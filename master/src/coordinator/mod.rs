@@ -26,7 +26,6 @@ mod worker;
 
 pub use explain::explain_past;
 pub use grant::{GrantOrder, ROOT, is_browser, valid_name};
-pub use lease::StepEnd;
 pub use model::{Counts, Effect, Order, Planned, PoolTerms, ProjectTerms, QueueStatus, SessionId, Terms, WorkerStatus};
 pub use pools::{Member, PoolStatus, Presence};
 pub use request::Request;

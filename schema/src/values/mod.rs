@@ -5,6 +5,7 @@ mod finding;
 mod grant;
 mod master_file;
 mod plan;
+mod progress;
 mod state;
 
 pub use event::{Cursor, Event, Fact, Filter};
@@ -12,6 +13,7 @@ pub use finding::{Finding, Verdict};
 pub use grant::{GrantKind, Right, What, ends_soon};
 pub use master_file::{Difference, NewProject};
 pub use plan::{Command, JobPlan, Plan, StepPlan, Trust, Workspace};
+pub use progress::{Progress, StepEnd};
 pub use state::{Exit, Outcome, Refusal, RefusalCode, State};
 
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,6 @@
 //! The reading half: bytes into messages, within limits. Holds no buffer while nothing is on its way.
 
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -19,6 +20,11 @@ const TRAVERSAL_FACTOR: usize = 8;
 const TRAVERSAL_WORDS_MIN: usize = 8 << 10;
 
 pub(super) type Message = Reader<OwnedSegments>;
+
+thread_local! {
+    /// The buffer of who read last, for who reads next: of many connections few read at the same moment.
+    static SPARE: Cell<Box<[u8]>> = Cell::default();
+}
 
 #[derive(Default)]
 pub(super) struct Input {
@@ -91,7 +97,8 @@ impl Input {
         let count = target.filled().len();
         self.end += count;
         if polled.is_pending() && self.start == self.end {
-            (self.buffer, self.start, self.end) = (Box::default(), 0, 0);
+            SPARE.set(std::mem::take(&mut self.buffer));
+            (self.start, self.end) = (0, 0);
         }
         ready!(polled)?;
         Poll::Ready(Ok(count))
@@ -108,7 +115,8 @@ impl Input {
 
     fn free_space(&mut self) -> &mut [u8] {
         if self.buffer.is_empty() {
-            self.buffer = vec![0; BUFFER_BYTES].into_boxed_slice();
+            let spare = SPARE.take();
+            self.buffer = if spare.is_empty() { vec![0; BUFFER_BYTES].into_boxed_slice() } else { spare };
         }
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);

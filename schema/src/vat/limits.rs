@@ -46,7 +46,7 @@ impl Limits {
             output_bytes: 512 << 10,
             message: Duration::from_secs(30),
             pace_bytes: 0,
-            heartbeat: Duration::from_secs(15),
+            heartbeat: Duration::from_secs(25),
             silence: Duration::from_secs(45),
             patience: Duration::from_secs(30),
             linger: Duration::from_secs(1),

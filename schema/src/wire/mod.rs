@@ -4,6 +4,7 @@ mod event;
 mod finding;
 mod master_file;
 mod plan;
+mod progress;
 mod state;
 mod worker;
 
@@ -13,6 +14,7 @@ pub use event::{
 pub use finding::{read_finding, write_finding};
 pub use master_file::{read_difference, read_new_project, write_difference, write_new_project};
 pub use plan::{read_job, read_plan, read_stamp, write_job, write_plan, write_stamp};
+pub use progress::{read_progress, write_progress};
 pub use state::{
     enum_to_kind, kind_to_enum, outcome_from_wire, outcome_to_wire, read_exit, refusal, state_from_wire, state_to_wire,
     write_exit, write_refusal,
@@ -25,7 +27,7 @@ pub use worker::{
 use crate::common_capnp::pair;
 
 /// The protocol versions that this build speaks.
-pub const VERSIONS: std::ops::RangeInclusive<u16> = 1..=1;
+pub const VERSIONS: std::ops::RangeInclusive<u16> = 1..=2;
 
 pub fn read_texts(list: capnp::text_list::Reader<'_>) -> capnp::Result<Vec<String>> {
     list.iter().map(|text| Ok(text?.to_string()?)).collect()

@@ -5,7 +5,8 @@ use schema::identity::Identity;
 use schema::log_capnp::log_sink;
 use schema::sturdy_ref::{SturdyRef, Token};
 use schema::values::{
-    Assignment, Command, JobPlan, Outcome, Refusal, RefusalCode, Resources, SourceStamp, StepPlan, Trust,
+    Assignment, Command, JobPlan, Outcome, Progress, Refusal, RefusalCode, Resources, SourceStamp, StepEnd, StepPlan,
+    Trust,
 };
 use schema::vat::{self, Limits, Side, Vat};
 use schema::wire;
@@ -34,6 +35,8 @@ pub(crate) struct Master {
     pub(crate) is_listening: Cell<bool>,
     /// So many calls of leases are refused, as on a full disk.
     pub(crate) is_full_for: Cell<u32>,
+    /// Of the protocol.
+    pub(crate) version: Cell<u16>,
     token: Token,
 }
 
@@ -71,6 +74,7 @@ impl Master {
             refuse_restore: Cell::default(),
             is_listening: Cell::new(true),
             is_full_for: Cell::new(0),
+            version: Cell::new(2),
             token: reference.token.clone(),
         });
         tokio::task::spawn_local(serve(master.clone(), listener, identity));
@@ -129,6 +133,16 @@ impl Master {
             let log = heard.logs.get(step).cloned().unwrap_or_default();
             assert_eq!((*size, hash.as_slice()), (log.len() as u64, blake3::hash(&log).as_bytes().as_slice()));
         }
+    }
+
+    fn hear_finish(&self, step: u16, end: StepEnd) {
+        self.note(format!("finished {step} {}: {}", end.outcome, end.exit));
+        self.hear(|heard| drop(heard.seals.insert(step, (end.log_size, end.log_hash))));
+    }
+
+    fn hear_end(&self, lease: u8, outcome: Outcome, reason: String) {
+        self.note(format!("complete {lease} {outcome}"));
+        self.hear(|heard| heard.outcome = Some((outcome, reason)));
     }
 
     fn note(&self, line: String) {
@@ -226,7 +240,7 @@ impl gateway::Server for Gateway {
             wire::write_refusal(results.init_refusal(), &Refusal::new(code, "no more"));
             return Ok(());
         }
-        results.set_version(1);
+        results.set_version(self.0.version.get());
         let desk: worker_desk::Client = capnp_rpc::new_client(Desk(self.0.clone()));
         results.init_capability().set_as_capability(desk.client.hook);
         Ok(())
@@ -325,17 +339,33 @@ impl lease::Server for Lease {
     }
 
     async fn step(self: Rc<Self>, params: lease::StepParams, mut results: lease::StepResults) -> capnp::Result<()> {
+        assert_eq!(self.0.version.get(), 1);
         let report = Report(self.0.clone(), params.get()?.get_index());
         results.get().set_report(capnp_rpc::new_client(report));
         Ok(())
     }
 
     async fn complete(self: Rc<Self>, params: lease::CompleteParams, _: lease::CompleteResults) -> capnp::Result<()> {
+        assert_eq!(self.0.version.get(), 1);
         let params = params.get()?;
         let outcome = wire::outcome_from_wire(params.get_outcome()?).unwrap();
-        let reason = params.get_reason()?.to_string()?;
-        self.0.note(format!("complete {} {outcome}", self.1[0]));
-        self.0.hear(|heard| heard.outcome = Some((outcome, reason)));
+        self.0.hear_end(self.1[0], outcome, params.get_reason()?.to_string()?);
+        Ok(())
+    }
+
+    async fn report(self: Rc<Self>, params: lease::ReportParams, _: lease::ReportResults) -> capnp::Result<()> {
+        for said in wire::read_progress(params.get()?.get_progress()?)? {
+            match said {
+                Progress::Started { step, .. } => self.0.note(format!("started {step}")),
+                Progress::Finished { step, end } => self.0.hear_finish(step, end),
+                Progress::Ended { outcome, reason } => self.0.hear_end(self.1[0], outcome, reason),
+            }
+        }
+        Ok(())
+    }
+
+    async fn log(self: Rc<Self>, params: lease::LogParams, mut results: lease::LogResults) -> capnp::Result<()> {
+        results.get().set_sink(capnp_rpc::new_client(Sink(self.0.clone(), params.get()?.get_step())));
         Ok(())
     }
 }
@@ -359,10 +389,14 @@ impl step_report::Server for Report {
     ) -> capnp::Result<()> {
         let params = params.get()?;
         let outcome = wire::outcome_from_wire(params.get_outcome()?).unwrap();
-        let exit = wire::read_exit(params.get_exit()?)?;
-        let seal = (params.get_log_size(), params.get_log_hash()?.to_vec());
-        self.0.note(format!("finished {} {outcome}: {exit}", self.1));
-        self.0.hear(|heard| drop(heard.seals.insert(self.1, seal)));
+        let end = StepEnd {
+            outcome,
+            exit: wire::read_exit(params.get_exit()?)?,
+            time: wire::read_time(params.get_time()),
+            log_size: params.get_log_size(),
+            log_hash: params.get_log_hash()?.to_vec(),
+        };
+        self.0.hear_finish(self.1, end);
         Ok(())
     }
 

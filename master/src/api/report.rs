@@ -1,0 +1,118 @@
+//! How the steps of an attempt go: their starts, their ends, and the sinks of their logs.
+
+use super::{Office, accept, refuse};
+use crate::coordinator::record::{LeaseToken, StepKey};
+use crate::logs::Mark;
+use schema::log_capnp::log_sink;
+use schema::values::{Outcome, Refusal, RefusalCode, StepEnd, Time};
+use schema::wire;
+use schema::worker_capnp::step_report;
+use std::rc::Rc;
+
+/// The most that one write may carry, in bytes.
+const WRITE_MAX: usize = 1 << 20;
+
+/// A step started. Not durable before the driver has settled.
+pub(super) fn started(office: &Office, token: LeaseToken, step: u16, time: Time) -> Result<(), Refusal> {
+    office.driver.begin(|it, now| it.step_started(now, token, step, time))
+}
+
+/// A step ended. Not durable before the driver has settled.
+pub(super) fn finished(office: &Office, token: LeaseToken, step: u16, end: StepEnd) -> Result<(), Refusal> {
+    office.driver.begin(|it, now| it.step_finished(now, token, step, end))
+}
+
+/// Where the bytes of a step's log go.
+pub(super) fn sink(office: &Rc<Office>, token: LeaseToken, step: u16) -> capnp::Result<log_sink::Client> {
+    let Some((job, attempt)) = office.driver.peek(|it, _| it.lease_job(token)) else {
+        return Err(capnp::Error::failed("stale: the lease is over".to_owned()));
+    };
+    let key = StepKey { job, attempt, step };
+    Ok(capnp_rpc::new_client(Sink { office: office.clone(), token, key }))
+}
+
+/// How one step goes, as peers of version 1 say it.
+pub(super) struct StepReport {
+    pub(super) office: Rc<Office>,
+    pub(super) token: LeaseToken,
+    pub(super) step: u16,
+}
+
+impl step_report::Server for StepReport {
+    async fn started(
+        self: Rc<Self>,
+        params: step_report::StartedParams,
+        mut results: step_report::StartedResults,
+    ) -> capnp::Result<()> {
+        let time = wire::read_time(params.get()?.get_time());
+        accept!(results, started(&self.office, self.token, self.step, time));
+        accept!(results, self.office.driver.settled().await);
+        Ok(())
+    }
+
+    async fn finished(
+        self: Rc<Self>,
+        params: step_report::FinishedParams,
+        mut results: step_report::FinishedResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let end = StepEnd {
+            outcome: wire::outcome_from_wire(params.get_outcome()?).unwrap_or(Outcome::Errored),
+            exit: wire::read_exit(params.get_exit()?)?,
+            time: wire::read_time(params.get_time()),
+            log_size: params.get_log_size(),
+            log_hash: params.get_log_hash()?.to_vec(),
+        };
+        accept!(results, finished(&self.office, self.token, self.step, end));
+        accept!(results, self.office.driver.settled().await);
+        Ok(())
+    }
+
+    async fn log(self: Rc<Self>, _: step_report::LogParams, mut results: step_report::LogResults) -> capnp::Result<()> {
+        results.get().set_sink(sink(&self.office, self.token, self.step)?);
+        Ok(())
+    }
+}
+
+struct Sink {
+    office: Rc<Office>,
+    token: LeaseToken,
+    key: StepKey,
+}
+
+impl log_sink::Server for Sink {
+    async fn write(
+        self: Rc<Self>,
+        params: log_sink::WriteParams,
+        mut results: log_sink::WriteResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let bytes = params.get_bytes()?;
+        if bytes.len() > WRITE_MAX {
+            refuse!(results, Refusal::new(RefusalCode::Invalid, format!("a write has at most {WRITE_MAX} bytes")));
+        }
+        if self.office.driver.peek(|it, _| it.lease_job(self.token)).is_none() {
+            refuse!(results, Refusal::new(RefusalCode::Stale, "the lease is over"));
+        }
+        let marks = params.get_marks()?.iter();
+        let marks = marks.map(|mark| Mark { offset: mark.get_offset(), time: wire::read_time(mark.get_time()) });
+        let written = self.office.logs.write(self.key, params.get_offset(), bytes.to_vec(), marks.collect()).await;
+        match written {
+            Ok(written) => {
+                let mut results = results.get();
+                results.set_received(written.received);
+                results.set_durable(written.durable);
+            }
+            Err(refusal) => refuse!(results, refusal),
+        }
+        Ok(())
+    }
+
+    async fn size(self: Rc<Self>, _: log_sink::SizeParams, mut results: log_sink::SizeResults) -> capnp::Result<()> {
+        let (received, sealed) = self.office.logs.received(self.key).await.map_err(super::broken)?;
+        let mut results = results.get();
+        results.set_received(received);
+        results.set_sealed(sealed);
+        Ok(())
+    }
+}

@@ -1,0 +1,252 @@
+//! Tells the master how an attempt goes, over one connection: each step's start, log and end, and then the end of all.
+//! What was acknowledged is not said again on this connection. On the next one everything is, until the end of all was
+//! acknowledged: it costs little where the master has it, and what the master lost it gets.
+//!
+//! The end of all is said with the end of the last step, or right behind it, not after its acknowledgement: both share a
+//! commit.
+
+mod voice;
+
+pub(crate) use voice::Voice;
+
+use crate::attempt::Verdict;
+use crate::ledger::{Entry, Step};
+use crate::output::{ShipError, Shipped, Window, ship};
+use futures::future::{try_join, try_join_all};
+use schema::fail_point::fail_point;
+use schema::values::{Outcome, Refusal, StepEnd};
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::watch;
+use voice::StepVoice;
+
+const PAUSE_MIN: Duration = Duration::from_millis(500);
+const PAUSE_MAX: Duration = Duration::from_secs(8);
+
+/// How reporting ended.
+#[derive(Debug)]
+pub(crate) enum Reported {
+    /// The master knows the end of the attempt.
+    Whole,
+    /// It does not want it any more.
+    Stale(String),
+    /// The connection is gone.
+    Cut,
+}
+
+/// Reports until the attempt is over and the master knows it.
+pub(crate) async fn report(entry: Rc<Entry>, voice: Voice, window: Window) -> Reported {
+    let count = u16::try_from(entry.assignment.job.steps.len()).unwrap_or(u16::MAX);
+    // a master that was killed has lost what it held in memory of a log that is not sealed
+    (0..count).for_each(|step| entry.step(step).tell_again());
+    let telling = Telling {
+        entry: &entry,
+        voice,
+        window,
+        untold: watch::Sender::new((0..count).collect()),
+        ending: Cell::new(Ending::Untold),
+    };
+    let telling = &telling;
+    let steps = (0..count).map(|step| persist(&entry, move || telling.step(step)));
+    let end = async {
+        telling.untold.subscribe().wait_for(BTreeSet::is_empty).await.map_err(|_| dropped())?;
+        match telling.ending.get() {
+            // who says it waits for the answer
+            Ending::WithStep(_) => Ok(()),
+            Ending::Untold | Ending::Alone => {
+                telling.ending.set(Ending::Alone);
+                persist(&entry, || telling.end()).await
+            }
+        }
+    };
+    match try_join(try_join_all(steps), end).await {
+        Ok(_) => Reported::Whole,
+        Err(Trouble::Stale(refusal)) => Reported::Stale(refusal.text),
+        Err(Trouble::Refused(_) | Trouble::Call(_)) => Reported::Cut,
+    }
+}
+
+/// Repeats a report until it is taken, the lease is over, or the connection gone.
+async fn persist<F: Future<Output = Result<(), Trouble>>>(
+    entry: &Entry,
+    mut once: impl FnMut() -> F,
+) -> Result<(), Trouble> {
+    let mut pause = PAUSE_MIN;
+    loop {
+        match once().await {
+            Ok(()) => return Ok(()),
+            Err(Trouble::Stale(refusal)) => return Err(Trouble::Stale(refusal)),
+            Err(Trouble::Call(error)) if error.kind == capnp::ErrorKind::Disconnected => return Err(error.into()),
+            Err(trouble) => {
+                tracing::warn!(job = %entry.assignment.job.name, %trouble, "the master does not take a report yet");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSE_MAX);
+            }
+        }
+    }
+}
+
+/// How an attempt is told of on one connection.
+struct Telling<'a> {
+    entry: &'a Entry,
+    voice: Voice,
+    window: Window,
+    /// Steps whose end is not on its way yet.
+    untold: watch::Sender<BTreeSet<u16>>,
+    ending: Cell<Ending>,
+}
+
+/// Who says the end of all.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Untold,
+    /// This step, with its own end.
+    WithStep(u16),
+    Alone,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error("{0}")]
+    Stale(Refusal),
+    #[error("{0}")]
+    Refused(Refusal),
+    #[error(transparent)]
+    Call(#[from] capnp::Error),
+}
+
+impl From<ShipError> for Trouble {
+    fn from(error: ShipError) -> Trouble {
+        match error {
+            ShipError::Stale(refusal) => Trouble::Stale(refusal),
+            ShipError::Call(error) => Trouble::Call(error),
+        }
+    }
+}
+
+impl Telling<'_> {
+    async fn end(&self) -> Result<(), Trouble> {
+        let mut changes = self.entry.changes();
+        let verdict = loop {
+            match self.entry.verdict() {
+                Some(verdict) => break verdict,
+                None => changes.changed().await.map_err(|_| dropped())?,
+            }
+        };
+        fail_point("worker-before-complete");
+        self.voice.ended(verdict).await?;
+        fail_point("worker-after-complete");
+        Ok(())
+    }
+
+    async fn step(&self, index: u16) -> Result<(), Trouble> {
+        let step = self.entry.step(index);
+        let tell = || self.untold.send_modify(|untold| _ = untold.remove(&index));
+        if step.is_known.get() {
+            tell();
+            return Ok(());
+        }
+        let mut started = step.started.subscribe();
+        let mut finished = step.finished.subscribe();
+        let has_begun = tokio::select! {
+            biased;
+            begun = until(&mut started) => Some(begun?),
+            ended = until(&mut finished) => { ended?; None }
+        };
+        let voice = self.voice.step(index);
+        let Some(at) = has_begun else {
+            let answered = self.say_finished(&voice, index, Shipped::nothing()).await?;
+            tell();
+            return answered.await;
+        };
+        let follow = async {
+            let shipped = self.ship(&voice, index).await?;
+            self.say_finished(&voice, index, shipped).await
+        };
+        // a master that knows of the start takes no end of all before that of this step
+        let ((), answered) = try_join(voice.started(at), follow).await?;
+        tell();
+        answered.await
+    }
+
+    async fn ship(&self, voice: &StepVoice<'_>, index: u16) -> Result<Shipped, Trouble> {
+        let step = self.entry.step(index);
+        let shipped = match step.shipped.get() {
+            Some(shipped) => shipped,
+            // nobody need make a log for a step that is silent
+            None if is_silent(step).await? => Shipped::nothing(),
+            None => {
+                let is_new = step.is_unsent.replace(false);
+                let spooled = self.entry.spooled(index);
+                ship(&spooled, step.grown.subscribe(), voice.log(), self.window.clone(), is_new).await?
+            }
+        };
+        step.shipped.set(Some(shipped));
+        Ok(shipped)
+    }
+
+    /// Says how a step ended, once it has: what waits for the answer.
+    async fn say_finished<'a>(
+        &'a self,
+        voice: &StepVoice<'_>,
+        index: u16,
+        shipped: Shipped,
+    ) -> Result<impl Future<Output = Result<(), Trouble>> + use<'a>, Trouble> {
+        let step = self.entry.step(index);
+        let (end, at) = until(&mut step.finished.subscribe()).await?;
+        fail_point("worker-before-report");
+        let verdict = self.verdict_with(index);
+        if verdict.is_some() {
+            fail_point("worker-before-complete");
+        }
+        let ends_all = verdict.is_some();
+        let log_hash = shipped.hash.map(|hash| hash.to_vec()).unwrap_or_default();
+        let end = StepEnd { outcome: end.outcome, exit: end.exit, time: at, log_size: shipped.size, log_hash };
+        let outcome = end.outcome;
+        let answer = voice.finished(end, verdict);
+        Ok(async move {
+            answer.await?;
+            fail_point("worker-after-report");
+            if ends_all {
+                fail_point("worker-after-complete");
+            }
+            step.is_known.set(true);
+            if outcome != Outcome::Skipped {
+                tracing::debug!(job = %self.entry.assignment.job.name, step = index, %outcome, "reported");
+            }
+            Ok(())
+        })
+    }
+
+    /// The end of all, where this step's end is the last that is told of: it is then said by this step for good.
+    fn verdict_with(&self, index: u16) -> Option<Verdict> {
+        match self.ending.get() {
+            Ending::WithStep(other) if other == index => self.entry.verdict(),
+            Ending::WithStep(_) | Ending::Alone => None,
+            Ending::Untold => {
+                let is_last = self.untold.borrow().iter().all(|other| *other == index);
+                let verdict = self.entry.verdict().filter(|_| is_last && self.voice.is_fluent())?;
+                self.ending.set(Ending::WithStep(index));
+                Some(verdict)
+            }
+        }
+    }
+}
+
+/// Waits until a step has printed something, or will not any more.
+async fn is_silent(step: &Step) -> Result<bool, capnp::Error> {
+    let mut grown = step.grown.subscribe();
+    let grown = grown.wait_for(|grown| grown.is_final || grown.size > 0).await.map_err(|_| dropped())?;
+    Ok(grown.size == 0)
+}
+
+async fn until<T: Clone>(told: &mut watch::Receiver<Option<T>>) -> Result<T, capnp::Error> {
+    let found = told.wait_for(Option::is_some).await.map_err(|_| dropped())?;
+    found.clone().ok_or_else(dropped)
+}
+
+fn dropped() -> capnp::Error {
+    capnp::Error::disconnected("the attempt was dropped".to_owned())
+}

@@ -2,7 +2,7 @@
 //! subscriber; everything over TLS with issued credentials.
 
 use schema::event_capnp::observer;
-use schema::values::{Event, Fact, Filter, Outcome, State};
+use schema::values::{Event, Exit, Fact, Filter, Outcome, Progress, Refusal, RefusalCode, State, StepEnd, Time};
 use schema::wire;
 use schema::worker_capnp::lease;
 use std::cell::RefCell;
@@ -133,6 +133,65 @@ fn a_revoked_worker_is_told_and_refused_from_then_on() {
         let refusal = support::guild::restore(&gateway, &worker.credential.0.token).await.map(|_| ()).unwrap_err();
         assert!(refusal.contains("was revoked: test"), "{refusal}");
     });
+}
+
+#[test]
+fn an_attempt_is_told_in_one_call() {
+    run(async {
+        let house = House::open(PIPELINE).await;
+        let worker = house.worker("anvil").await;
+        let (_, lease) = worker.take().await;
+        lease.accept_request().send().promise.await.unwrap();
+        let log = b"hello\n";
+        let mut request = lease.log_request();
+        request.get().set_step(0);
+        let mut request = request.send().pipeline.get_sink().write_request();
+        request.get().set_bytes(log);
+        request.send().promise.await.unwrap();
+
+        let (start, end) = (Progress::Started { step: 0, time: Time(1) }, ended());
+        let finish = Progress::Finished { step: 0, end: step_end(log) };
+        let stray = Progress::Started { step: 7, time: Time(1) };
+        let refusals = [
+            (vec![start.clone(), end.clone()], RefusalCode::Conflict, "step 1 (hello) has not finished yet"),
+            (vec![end.clone(), start.clone()], RefusalCode::Invalid, "nothing follows the end of an attempt"),
+            (vec![stray], RefusalCode::Invalid, "none with index 7"),
+            (vec![start.clone(); 4097], RefusalCode::Invalid, "4097 at once; at most 4096"),
+        ];
+        for (said, code, text) in refusals {
+            let refusal = tell(&lease, &said).await.unwrap_err();
+            assert!(refusal.code == code && refusal.text.contains(text), "{refusal}");
+        }
+        let view = house.guild.build("demo", 1).await.unwrap();
+        assert_eq!((view.jobs[0].state, view.jobs[0].steps[0].state), (State::Running, State::Running));
+
+        tell(&lease, &[start, finish, end]).await.unwrap();
+        assert_eq!(house.guild.outcome("demo", 1).await.unwrap(), Outcome::Succeeded);
+        let view = house.guild.build("demo", 1).await.unwrap();
+        assert_eq!((view.jobs[0].reason.as_str(), view.jobs[0].steps[0].log_size), ("all went well", 6));
+    });
+}
+
+fn step_end(log: &[u8]) -> StepEnd {
+    StepEnd {
+        outcome: Outcome::Succeeded,
+        exit: Exit::Code(0),
+        time: Time(2),
+        log_size: log.len() as u64,
+        log_hash: blake3::hash(log).as_bytes().to_vec(),
+    }
+}
+
+fn ended() -> Progress {
+    Progress::Ended { outcome: Outcome::Succeeded, reason: "all went well".to_owned() }
+}
+
+async fn tell(lease: &lease::Client, said: &[Progress]) -> Result<(), Refusal> {
+    let mut request = lease.report_request();
+    wire::write_progress(request.get().init_progress(wire::length(said.len())), said);
+    let answer = request.send().promise.await.unwrap();
+    let answer = answer.get().unwrap();
+    wire::refusal(answer.has_refusal(), answer.get_refusal()).unwrap().map_or(Ok(()), Err)
 }
 
 #[test]

@@ -8,7 +8,6 @@ use crate::words;
 use schema::identity::Identity;
 use schema::sturdy_ref::SturdyRef;
 use schema::values::{Time, ends_soon};
-use schema::wire::VERSIONS;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -106,12 +105,9 @@ pub async fn meet(reference: &SturdyRef, identity: Rc<Identity>) -> Result<Met, 
 pub fn link(reference: &SturdyRef, met: Result<Duration, &Error>) -> Finding {
     match met {
         Ok(took) => {
-            let version = VERSIONS.end();
             let key = reference.fingerprint;
-            let seen = format!(
-                "the master has the key {key}, speaks protocol {version} and answers within {}",
-                milliseconds(took)
-            );
+            let seen =
+                format!("the master has the key {key}, speaks our protocol and answers within {}", milliseconds(took));
             let remedy = "look at the network (ping) and at the load of the master's machine (uptime)";
             if took < SLOW { Finding::good("link", seen) } else { Finding::warned("link", seen, remedy) }
         }

@@ -115,7 +115,7 @@ fn a_link_is_the_master_s_or_not() {
         link(&reference, Err(&other)),
         link(&reference, Err(&protocol)),
     ];
-    let is = format!("the master has the key {fingerprint}, speaks protocol 1 and answers within");
+    let is = format!("the master has the key {fingerprint}, speaks our protocol and answers within");
     let expected = format!(
         "good link: {is} 0.4 ms\n\
          warned link: {is} 1500.0 ms\n  look at the network (ping) and at the load of the master's machine (uptime)\n\

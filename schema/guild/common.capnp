@@ -34,7 +34,7 @@ struct Refusal {
 }
 
 struct Versions {
-  # The range of protocol versions that a side speaks. This document is version 1.
+  # The range of protocol versions that a side speaks. This document is version 2.
   min @0 :UInt16;
   max @1 :UInt16;
 }

@@ -10,8 +10,8 @@ struct Mark {
 }
 
 interface LogSink {
-  # The authority to append to one step's log. Who gets it: the lease's holder, from StepReport.log. It dies with
-  # the lease. Dropping it or losing the link does nothing: take it again from the same lease and resume.
+  # The authority to append to one step's log. Who gets it: the lease's holder, from Lease.log or
+  # StepReport.log. It dies with the lease. Dropping it or losing the link does nothing: take it again from the same lease and resume.
 
   write @0 (offset :UInt64, bytes :Data, marks :List(Mark))
       -> (received :UInt64, durable :UInt64, refusal :Common.Refusal);

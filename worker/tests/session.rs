@@ -175,6 +175,34 @@ fn a_master_whose_disk_is_full_is_waited_for() {
 }
 
 #[test]
+fn what_a_full_disk_refused_is_told_before_the_end() {
+    test(async {
+        let bench = Bench::new().await;
+        bench.master.refused_starts.borrow_mut().extend([0, 2]);
+        bench.master.refused_ends.borrow_mut().extend([0, 1]);
+        let _worker = bench.worker();
+        let mut always = step("always", "true");
+        always.always = true;
+        bench.master.offer(job(1, vec![step("fails", "exit 1"), step("no", "true"), always]));
+        assert_eq!(bench.master.outcome().await.0, Outcome::Failed);
+        let mut script = bench.master.heard.borrow().script.clone();
+        script.sort();
+        script.dedup();
+        let expected = [
+            "accept 1",
+            "complete 1 failed",
+            "finished 0 failed: exit code 1",
+            "finished 1 skipped: did not run",
+            "finished 2 succeeded: exit code 0",
+            "started 0",
+            "started 2",
+        ];
+        assert_eq!(script, expected);
+        bench.is_tidy().await;
+    });
+}
+
+#[test]
 fn a_cut_link_costs_nothing() {
     test(async {
         let bench = Bench::new().await;

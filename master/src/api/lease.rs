@@ -1,6 +1,6 @@
 //! Everything that one attempt may do.
 
-use super::report::{StepReport, finished, sink, started};
+use super::report::{StepReport, finished, settled, sink, started};
 use super::source::SourcePack;
 use super::{Office, accept, refuse};
 use crate::coordinator::record::{LeaseToken, Record, StepRow};
@@ -165,7 +165,7 @@ impl lease::Server for Lease {
                 Progress::Ended { outcome, reason } => self.end(outcome, reason).await?,
             };
         }
-        accept!(results, self.office.driver.settled().await.and(taken));
+        accept!(results, settled(&self.office, taken).await);
         Ok(())
     }
 

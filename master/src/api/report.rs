@@ -12,12 +12,20 @@ use std::rc::Rc;
 /// The most that one write may carry, in bytes.
 const WRITE_MAX: usize = 1 << 20;
 
-/// A step started. Not durable before the driver has settled.
+/// Answers what was begun once it is durable; on a full disk at once, since then it was not begun.
+pub(super) async fn settled(office: &Office, begun: Result<(), Refusal>) -> Result<(), Refusal> {
+    match begun {
+        Err(refusal) if refusal.code == RefusalCode::Unavailable => Err(refusal),
+        begun => office.driver.settled().await.and(begun),
+    }
+}
+
+/// A step started. Answered by [`settled`].
 pub(super) fn started(office: &Office, token: LeaseToken, step: u16, time: Time) -> Result<(), Refusal> {
     office.driver.begin(|it, now| it.step_started(now, token, step, time))
 }
 
-/// A step ended. Not durable before the driver has settled.
+/// A step ended. Answered by [`settled`].
 pub(super) fn finished(office: &Office, token: LeaseToken, step: u16, end: StepEnd) -> Result<(), Refusal> {
     office.driver.begin(|it, now| it.step_finished(now, token, step, end))
 }
@@ -45,8 +53,8 @@ impl step_report::Server for StepReport {
         mut results: step_report::StartedResults,
     ) -> capnp::Result<()> {
         let time = wire::read_time(params.get()?.get_time());
-        accept!(results, started(&self.office, self.token, self.step, time));
-        accept!(results, self.office.driver.settled().await);
+        let begun = started(&self.office, self.token, self.step, time);
+        accept!(results, settled(&self.office, begun).await);
         Ok(())
     }
 
@@ -63,8 +71,8 @@ impl step_report::Server for StepReport {
             log_size: params.get_log_size(),
             log_hash: params.get_log_hash()?.to_vec(),
         };
-        accept!(results, finished(&self.office, self.token, self.step, end));
-        accept!(results, self.office.driver.settled().await);
+        let begun = finished(&self.office, self.token, self.step, end);
+        accept!(results, settled(&self.office, begun).await);
         Ok(())
     }
 

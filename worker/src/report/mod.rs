@@ -9,12 +9,12 @@ mod voice;
 
 pub(crate) use voice::Voice;
 
-use crate::attempt::Verdict;
+use crate::attempt::{self, Verdict};
 use crate::ledger::{Entry, Step};
 use crate::output::{ShipError, Shipped, Window, ship};
 use futures::future::{try_join, try_join_all};
 use schema::fail_point::fail_point;
-use schema::values::{Outcome, Refusal, StepEnd};
+use schema::values::{Outcome, Refusal, StepEnd, Time};
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -157,18 +157,34 @@ impl Telling<'_> {
         };
         let voice = self.voice.step(index);
         let Some(at) = has_begun else {
-            let answered = self.say_finished(&voice, index, Shipped::nothing()).await?;
+            // nothing at the master holds the end of all back for a step that it does not know of
+            self.say_finished(&voice, index, None, Shipped::nothing()).await?.await?;
             tell();
-            return answered.await;
+            return Ok(());
+        };
+        let (is_start_known, is_end_said) = (Cell::new(false), Cell::new(false));
+        let begin = async {
+            let said = voice.started(at).await;
+            is_start_known.set(said.is_ok());
+            // said again with the end, where that is on its way: to give up now would cancel it
+            if is_end_said.get() && self.voice.is_fluent() { Ok(()) } else { said }
         };
         let follow = async {
             let shipped = self.ship(&voice, index).await?;
-            self.say_finished(&voice, index, shipped).await
+            self.finish_of(index).await?;
+            let start = (!is_start_known.get()).then_some(at);
+            let answered = self.say_finished(&voice, index, start, shipped).await;
+            is_end_said.set(true);
+            answered
         };
         // a master that knows of the start takes no end of all before that of this step
-        let ((), answered) = try_join(voice.started(at), follow).await?;
+        let ((), answered) = try_join(begin, follow).await?;
         tell();
         answered.await
+    }
+
+    async fn finish_of(&self, index: u16) -> Result<(attempt::StepEnd, Time), Trouble> {
+        Ok(until(&mut self.entry.step(index).finished.subscribe()).await?)
     }
 
     async fn ship(&self, voice: &StepVoice<'_>, index: u16) -> Result<Shipped, Trouble> {
@@ -192,10 +208,11 @@ impl Telling<'_> {
         &'a self,
         voice: &StepVoice<'_>,
         index: u16,
+        start: Option<Time>,
         shipped: Shipped,
     ) -> Result<impl Future<Output = Result<(), Trouble>> + use<'a>, Trouble> {
         let step = self.entry.step(index);
-        let (end, at) = until(&mut step.finished.subscribe()).await?;
+        let (end, at) = self.finish_of(index).await?;
         fail_point("worker-before-report");
         let verdict = self.verdict_with(index);
         if verdict.is_some() {
@@ -205,7 +222,7 @@ impl Telling<'_> {
         let log_hash = shipped.hash.map(|hash| hash.to_vec()).unwrap_or_default();
         let end = StepEnd { outcome: end.outcome, exit: end.exit, time: at, log_size: shipped.size, log_hash };
         let outcome = end.outcome;
-        let answer = voice.finished(end, verdict);
+        let answer = voice.finished(start, end, verdict);
         Ok(async move {
             answer.await?;
             fail_point("worker-after-report");

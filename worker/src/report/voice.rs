@@ -2,6 +2,7 @@
 
 use super::Trouble;
 use crate::attempt::Verdict;
+use futures::future::Either;
 use schema::log_capnp::log_sink;
 use schema::values::{Progress, Refusal, RefusalCode, StepEnd, Time};
 use schema::wire;
@@ -18,7 +19,7 @@ pub(crate) struct Voice {
 
 /// Speaks of one of its steps.
 pub(super) enum StepVoice<'a> {
-    Whole(&'a Voice, u16),
+    Lease(&'a Voice, u16),
     Report(step_report::Client),
 }
 
@@ -35,7 +36,7 @@ impl Voice {
 
     pub(super) fn step(&self, index: u16) -> StepVoice<'_> {
         if self.is_fluent() {
-            return StepVoice::Whole(self, index);
+            return StepVoice::Lease(self, index);
         }
         let mut request = self.lease.step_request();
         request.get().set_index(index);
@@ -70,7 +71,7 @@ impl Voice {
 impl StepVoice<'_> {
     pub(super) async fn started(&self, at: Time) -> Result<(), Trouble> {
         let report = match self {
-            StepVoice::Whole(voice, step) => return voice.say(&[Progress::Started { step: *step, time: at }]).await,
+            StepVoice::Lease(voice, step) => return voice.say(&[Progress::Started { step: *step, time: at }]).await,
             StepVoice::Report(report) => report,
         };
         let mut request = report.started_request();
@@ -80,16 +81,19 @@ impl StepVoice<'_> {
         judge(wire::refusal(results.has_refusal(), results.get_refusal())?)
     }
 
-    /// Says now how the step ended, and where it is fluent how all did.
+    /// Says now how the step ended; where it is fluent, with its start before and the end of all behind.
     pub(super) fn finished(
         &self,
+        start: Option<Time>,
         end: StepEnd,
         verdict: Option<Verdict>,
     ) -> impl Future<Output = Result<(), Trouble>> + use<> {
-        let said = match self {
-            StepVoice::Whole(voice, step) => {
+        let answer = match self {
+            StepVoice::Lease(voice, step) => {
+                let started = start.map(|time| Progress::Started { step: *step, time });
                 let finished = Progress::Finished { step: *step, end };
-                Ok(voice.say(&[finished].into_iter().chain(verdict.map(ended)).collect::<Vec<_>>()))
+                let said: Vec<Progress> = started.into_iter().chain([finished]).chain(verdict.map(ended)).collect();
+                return Either::Left(voice.say(&said));
             }
             StepVoice::Report(report) => {
                 let mut request = report.finished_request();
@@ -99,22 +103,19 @@ impl StepVoice<'_> {
                 params.set_log_size(end.log_size);
                 params.set_log_hash(&end.log_hash);
                 wire::write_exit(params.init_exit(), &end.exit);
-                Err(request.send().promise)
+                request.send().promise
             }
         };
-        async move {
-            let answer = match said {
-                Ok(said) => return said.await,
-                Err(answer) => answer.await?,
-            };
+        Either::Right(async move {
+            let answer = answer.await?;
             let results = answer.get()?;
             judge(wire::refusal(results.has_refusal(), results.get_refusal())?)
-        }
+        })
     }
 
     pub(super) fn log(&self) -> log_sink::Client {
         match self {
-            StepVoice::Whole(voice, step) => {
+            StepVoice::Lease(voice, step) => {
                 let mut request = voice.lease.log_request();
                 request.get().set_step(*step);
                 request.send().pipeline.get_sink()

@@ -12,7 +12,7 @@ use schema::vat::{self, Limits, Side, Vat};
 use schema::wire;
 use schema::worker_capnp::{lease, session, step_report, worker, worker_desk};
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -35,6 +35,9 @@ pub(crate) struct Master {
     pub(crate) is_listening: Cell<bool>,
     /// So many calls of leases are refused, as on a full disk.
     pub(crate) is_full_for: Cell<u32>,
+    /// Reports that begin with the start, or the end, of these steps are refused once, as on a full disk.
+    pub(crate) refused_starts: RefCell<Vec<u16>>,
+    pub(crate) refused_ends: RefCell<Vec<u16>>,
     /// Of the protocol.
     pub(crate) version: Cell<u16>,
     token: Token,
@@ -48,6 +51,8 @@ pub(crate) struct Heard {
     /// Of step ends: (size, hash).
     pub(crate) seals: BTreeMap<u16, (u64, Vec<u8>)>,
     pub(crate) outcome: Option<(Outcome, String)>,
+    /// Leases that are over.
+    ended: BTreeSet<u8>,
     pub(crate) free: Vec<Resources>,
     pub(crate) attached: usize,
     pub(crate) renewals: usize,
@@ -74,6 +79,8 @@ impl Master {
             refuse_restore: Cell::default(),
             is_listening: Cell::new(true),
             is_full_for: Cell::new(0),
+            refused_starts: RefCell::default(),
+            refused_ends: RefCell::default(),
             version: Cell::new(2),
             token: reference.token.clone(),
         });
@@ -142,7 +149,10 @@ impl Master {
 
     fn hear_end(&self, lease: u8, outcome: Outcome, reason: String) {
         self.note(format!("complete {lease} {outcome}"));
-        self.hear(|heard| heard.outcome = Some((outcome, reason)));
+        self.hear(|heard| {
+            heard.outcome = Some((outcome, reason));
+            heard.ended.insert(lease);
+        });
     }
 
     fn note(&self, line: String) {
@@ -353,8 +363,27 @@ impl lease::Server for Lease {
         Ok(())
     }
 
-    async fn report(self: Rc<Self>, params: lease::ReportParams, _: lease::ReportResults) -> capnp::Result<()> {
-        for said in wire::read_progress(params.get()?.get_progress()?)? {
+    async fn report(
+        self: Rc<Self>,
+        params: lease::ReportParams,
+        mut results: lease::ReportResults,
+    ) -> capnp::Result<()> {
+        let all = wire::read_progress(params.get()?.get_progress()?)?;
+        if self.0.heard.borrow().ended.contains(&self.1[0]) {
+            let stale = Refusal::new(RefusalCode::Stale, "the lease is over");
+            wire::write_refusal(results.get().init_refusal(), &stale);
+            return Ok(());
+        }
+        let is_refused = match &all[0] {
+            Progress::Started { step, .. } => remove(&self.0.refused_starts, *step),
+            Progress::Finished { step, .. } => remove(&self.0.refused_ends, *step),
+            Progress::Ended { .. } => false,
+        };
+        if is_refused {
+            wire::write_refusal(results.get().init_refusal(), &Refusal::new(RefusalCode::Unavailable, "disk full"));
+            return Ok(());
+        }
+        for said in all {
             match said {
                 Progress::Started { step, .. } => self.0.note(format!("started {step}")),
                 Progress::Finished { step, end } => self.0.hear_finish(step, end),
@@ -368,6 +397,12 @@ impl lease::Server for Lease {
         results.get().set_sink(capnp_rpc::new_client(Sink(self.0.clone(), params.get()?.get_step())));
         Ok(())
     }
+}
+
+fn remove(from: &RefCell<Vec<u16>>, step: u16) -> bool {
+    let mut from = from.borrow_mut();
+    let at = from.iter().position(|other| *other == step);
+    at.map(|at| from.remove(at)).is_some()
 }
 
 struct Report(Rc<Master>, u16);

@@ -128,13 +128,13 @@ impl Session {
         plain: &mut dyn FnMut(&[u8]),
     ) -> (usize, Result<Option<Stage>, Error>) {
         match self {
-            Session::Client(connection) => turn(connection.process_tls_records(incoming), task, out, plain),
-            Session::Server(connection) => turn(connection.process_tls_records(incoming), task, out, plain),
+            Session::Client(connection) => one_state(connection.process_tls_records(incoming), task, out, plain),
+            Session::Server(connection) => one_state(connection.process_tls_records(incoming), task, out, plain),
         }
     }
 }
 
-fn turn<S>(
+fn one_state<S>(
     status: UnbufferedStatus<'_, '_, S>,
     task: Task<'_>,
     out: &mut Vec<u8>,

@@ -16,8 +16,10 @@ use super::session::{Session, Stage};
 
 /// What is read at once, with what was left over. More than the longest record.
 const SCRATCH_BYTES: usize = 64 << 10;
-/// What is sealed at once: so much may wait for the stream below.
-const SEALED_BYTES: usize = 64 << 10;
+/// What is sealed at once, and so may wait for the stream below: much while that takes all, little once it did not, since
+/// what it takes of that is the sign that a slow peer lives.
+const FLOWING_BYTES: usize = 64 << 10;
+const STALLED_BYTES: usize = 16 << 10;
 
 /// A secured stream. Reading and writing belong to one task.
 pub struct TlsStream<S> {
@@ -30,7 +32,11 @@ pub struct TlsStream<S> {
     plain: Rest,
     /// To be sent.
     out: Rest,
+    /// The stream below took all of the last write at once.
+    is_flowing: bool,
     is_closed: bool,
+    /// Of a session that failed behind something that could still be read.
+    failure: Option<io::Error>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
@@ -39,7 +45,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         let mut out = Rest::default();
         let stage = session.take_in(&mut [], &mut out.bytes, &mut |_| {}).1.map_err(broken)?;
         let (sealed, plain) = Default::default();
-        let mut stream = TlsStream { below, session, stage, sealed, plain, out, is_closed: false };
+        let (is_flowing, is_closed, failure) = (true, false, None);
+        let mut stream = TlsStream { below, session, stage, sealed, plain, out, is_flowing, is_closed, failure };
         let opened = poll_fn(|cx| stream.poll_open(cx)).await;
         if opened.is_err() {
             let _ = poll_fn(|cx| stream.poll_drain(cx)).await;
@@ -50,7 +57,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             // both ends may have something to say at once: who waits for room reads on
-            let drained = self.poll_drain(cx)?;
+            let drained = match self.poll_drain(cx)? {
+                Poll::Ready(()) => Pin::new(&mut self.below).poll_flush(cx)?,
+                Poll::Pending => Poll::Pending,
+            };
             if self.stage != Stage::Handshake {
                 return drained.map(Ok);
             }
@@ -85,6 +95,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         Poll::Ready(match stage {
             Ok(stage) => {
                 self.stage = stage;
+                if stage == Stage::Ended {
+                    self.sealed = Vec::new();
+                }
                 Ok(())
             }
             Err(error) => {
@@ -100,7 +113,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         &mut self,
         task: impl FnOnce(&mut Session, &mut Vec<u8>, &mut Vec<u8>) -> Result<(), rustls::Error>,
     ) -> io::Result<()> {
-        if self.stage == Stage::Broken {
+        if self.stage == Stage::Broken || self.is_closed {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         let written = task(&mut self.session, &mut self.sealed, &mut self.out.bytes);
@@ -147,13 +160,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
             } else if this.stage == Stage::Ended {
                 break;
             } else if this.stage == Stage::Broken {
-                return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-            } else {
-                let taken = ready!(this.poll_take_in(cx, target));
-                if taken.is_err() {
-                    let _ = this.poll_drain(cx);
+                return Poll::Ready(Err(this.failure.take().unwrap_or(io::ErrorKind::BrokenPipe.into())));
+            } else if let Err(error) = ready!(this.poll_take_in(cx, target)) {
+                let _ = this.poll_drain(cx);
+                if target.filled().len() == before && this.plain.left().is_empty() {
+                    return Poll::Ready(Err(error));
                 }
-                taken?;
+                this.failure = Some(error);
             }
         }
         Poll::Ready(Ok(()))
@@ -164,12 +177,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, plain: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         ready!(this.poll_drain(cx))?;
-        let plain = &plain[..plain.len().min(SEALED_BYTES)];
+        let most = if this.is_flowing { FLOWING_BYTES } else { STALLED_BYTES };
+        let plain = &plain[..plain.len().min(most)];
         this.write(|session, left, out| session.seal(plain, left, out))?;
         // what the stream below does not take now is drained before the next, or by a flush
-        if let Poll::Ready(drained) = this.poll_drain(cx) {
-            drained?;
-        }
+        this.is_flowing = this.poll_drain(cx)?.is_ready();
         Poll::Ready(Ok(plain.len()))
     }
 
@@ -181,8 +193,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.stage != Stage::Broken && !std::mem::replace(&mut this.is_closed, true) {
+        if this.stage != Stage::Broken && !this.is_closed {
             this.write(Session::close)?;
+            this.is_closed = true;
         }
         ready!(this.poll_drain(cx))?;
         Pin::new(&mut this.below).poll_shutdown(cx)

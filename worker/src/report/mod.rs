@@ -177,10 +177,15 @@ impl Telling<'_> {
             is_end_said.set(true);
             answered
         };
-        // a master that knows of the start takes no end of all before that of this step
         let ((), answered) = try_join(begin, follow).await?;
+        if is_start_known.get() {
+            // a master that knows of the start takes no end of all before that of this step
+            tell();
+            return answered.await;
+        }
+        answered.await?;
         tell();
-        answered.await
+        Ok(())
     }
 
     async fn finish_of(&self, index: u16) -> Result<(attempt::StepEnd, Time), Trouble> {

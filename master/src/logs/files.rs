@@ -47,6 +47,10 @@ impl Files {
         Ok(Files { root: Arc::new(root.to_owned()), boot: boot.map(Arc::from), inline })
     }
 
+    pub(super) fn is_inline(&self) -> bool {
+        self.inline
+    }
+
     /// Runs file work on another thread. It runs to its end, also when nobody waits for it any more.
     pub(super) async fn run<T: Send + 'static>(
         &self,

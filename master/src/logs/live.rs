@@ -12,10 +12,11 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, watch};
 
-/// Bytes between two syncs of a growing file.
-const SYNC_EVERY: u64 = 8 << 20;
+/// Bytes between two syncs of a growing file. One runs beside the writes that follow: at most twice as much waits for it.
+const SYNC_EVERY: u64 = 4 << 20;
 /// Read at once from a file.
 const CHUNK: usize = 1 << 20;
 /// Marks kept of one write, and of a log in memory: a line each is usual, and more show nothing.
@@ -44,6 +45,8 @@ pub(super) struct Writer {
     /// Of what is stored, from where that is no longer the same.
     stored: Option<blake3::Hasher>,
     durable: u64,
+    /// A sync that runs, and up to where it makes the log durable.
+    syncing: Option<(u64, JoinHandle<io::Result<()>>)>,
     sync_failed: bool,
     last: Option<u8>,
     /// While the log is in memory.
@@ -218,6 +221,9 @@ impl Live {
 
     fn take_in(&self, writer: &mut Writer, write: Write) -> io::Result<Written> {
         let Write { bytes, marks, room: queued } = write;
+        if writer.syncing.as_ref().is_some_and(|(_, sync)| sync.is_finished()) {
+            writer.end_sync()?;
+        }
         let (received, stored) = (self.received(), self.view().source.size);
         let room = usize::try_from(self.limit.saturating_sub(stored)).unwrap_or(usize::MAX);
         let (kept, dropped) = bytes.split_at(room.min(bytes.len()));
@@ -266,8 +272,12 @@ impl Live {
         };
         log.write_all_at(bytes, size)?;
         let end = size + bytes.len() as u64;
-        if end - writer.durable >= SYNC_EVERY {
-            writer.sync(&log, end)?;
+        let begun = writer.syncing.as_ref().map_or(writer.durable, |(begun, _)| *begun);
+        if end - begun >= SYNC_EVERY {
+            match self.files.is_inline() {
+                true => writer.sync(&log, end)?,
+                false => writer.begin_sync(&log, end)?,
+            }
         }
         self.view().source = Source { size: end, bytes: Bytes::Open(log) };
         Ok(())
@@ -340,8 +350,31 @@ impl Live {
 }
 
 impl Writer {
+    /// Begins to make the log durable up to `end`, after what was begun before has ended.
+    fn begin_sync(&mut self, log: &Arc<File>, end: u64) -> io::Result<()> {
+        self.end_sync()?;
+        if self.sync_failed {
+            return self.sync(log, end);
+        }
+        let log = log.clone();
+        let sync = thread::Builder::new().name("log-sync".to_owned()).spawn(move || log.sync_data())?;
+        self.syncing = Some((end, sync));
+        Ok(())
+    }
+
+    /// Waits for the sync that runs.
+    fn end_sync(&mut self) -> io::Result<()> {
+        let Some((end, sync)) = self.syncing.take() else { return Ok(()) };
+        self.sync_failed = true;
+        sync.join().map_err(|_| io::Error::other("a sync panicked"))??;
+        self.sync_failed = false;
+        self.durable = end;
+        Ok(())
+    }
+
     /// Makes the log durable up to `end`.
     fn sync(&mut self, log: &File, end: u64) -> io::Result<()> {
+        self.end_sync()?;
         if self.sync_failed {
             // the system reports a failed write once and then takes the pages for written: they are written anew
             rewrite(log, self.durable, end)?;

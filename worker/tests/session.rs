@@ -2,100 +2,15 @@
 //! over the death of the worker and of its supervisors.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
+mod bench;
 mod fake;
 
-use fake::{Master, PATIENCE, job, step, token};
+use bench::{Bench, ends, eventually, exit_code, is_alive, test};
+use fake::{job, step, token};
 use rustix::process::{Pid, Signal, kill_process};
-use schema::identity::Identity;
 use schema::values::{Outcome, RefusalCode};
-use std::future::Future;
-use std::path::PathBuf;
-use std::rc::Rc;
 use std::time::Duration;
-use tokio::process::{Child, Command};
-use tokio::task::LocalSet;
-use tokio::time::{sleep, timeout};
-
-struct Bench {
-    dir: tempfile::TempDir,
-    master: Rc<Master>,
-}
-
-impl Bench {
-    async fn new() -> Bench {
-        Bench::with("reserve = 0\nslots = 1\n").await
-    }
-
-    async fn with(config: &str) -> Bench {
-        let dir = tempfile::tempdir().unwrap();
-        Identity::load_or_create(&dir.path().join("identity.key")).unwrap();
-        let (master, reference) = Master::start().await;
-        reference.save(&dir.path().join(worker::CREDENTIAL_FILE)).unwrap();
-        std::fs::write(dir.path().join("worker.toml"), config).unwrap();
-        Bench { dir, master }
-    }
-
-    fn command(&self, verb: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_guild-worker"));
-        command.arg(verb).arg("--state").arg(self.dir.path()).kill_on_drop(true);
-        command
-    }
-
-    fn worker(&self) -> Child {
-        self.command("run").spawn().unwrap()
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    /// A shell's way to a file of the test.
-    fn file(&self, name: &str) -> String {
-        self.path(name).display().to_string()
-    }
-
-    async fn pid_in(&self, name: &str) -> Pid {
-        let path = self.path(name);
-        eventually(|| std::fs::read_to_string(&path).is_ok_and(|text| text.ends_with('\n'))).await;
-        Pid::from_raw(std::fs::read_to_string(path).unwrap().trim().parse().unwrap()).unwrap()
-    }
-
-    /// Nothing is kept of what the master knows.
-    async fn is_tidy(&self) {
-        let empty = |name: &str| std::fs::read_dir(self.path(name)).map_or(true, |mut all| all.next().is_none());
-        eventually(|| empty("attempts") && empty("tmp")).await;
-    }
-}
-
-fn test(body: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    LocalSet::new().block_on(&runtime, async { timeout(2 * PATIENCE, body).await.expect("a hang") });
-}
-
-async fn eventually(is_so: impl Fn() -> bool) {
-    let waiting = async {
-        while !is_so() {
-            sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(PATIENCE, waiting).await.expect("it did not come to pass");
-}
-
-async fn ends(name: &str, pid: Pid) {
-    if timeout(PATIENCE / 2, eventually(|| !is_alive(pid))).await.is_err() {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
-        panic!("{name} lives on: {stat:?}");
-    }
-}
-
-fn is_alive(pid: Pid) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
-    stat.rsplit(')').next().and_then(|rest| rest.trim().chars().next()).is_some_and(|state| state != 'Z')
-}
-
-async fn exit_code(worker: &mut Child) -> Option<i32> {
-    timeout(PATIENCE, worker.wait()).await.unwrap().unwrap().code()
-}
+use tokio::time::sleep;
 
 #[test]
 fn a_job_from_offer_to_end() {

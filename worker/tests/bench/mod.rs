@@ -1,0 +1,93 @@
+//! A worker's process beside the master that a test plays, and ways to look at it.
+
+use crate::fake::{Master, PATIENCE};
+use rustix::process::Pid;
+use schema::identity::Identity;
+use std::future::Future;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::process::{Child, Command};
+use tokio::task::LocalSet;
+use tokio::time::{sleep, timeout};
+
+pub(crate) struct Bench {
+    dir: tempfile::TempDir,
+    pub(crate) master: Rc<Master>,
+}
+
+impl Bench {
+    pub(crate) async fn new() -> Bench {
+        Bench::with("reserve = 0\nslots = 1\n").await
+    }
+
+    pub(crate) async fn with(config: &str) -> Bench {
+        let dir = tempfile::tempdir().unwrap();
+        Identity::load_or_create(&dir.path().join("identity.key")).unwrap();
+        let (master, reference) = Master::start().await;
+        reference.save(&dir.path().join(worker::CREDENTIAL_FILE)).unwrap();
+        std::fs::write(dir.path().join("worker.toml"), config).unwrap();
+        Bench { dir, master }
+    }
+
+    pub(crate) fn command(&self, verb: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_guild-worker"));
+        command.arg(verb).arg("--state").arg(self.dir.path()).kill_on_drop(true);
+        command
+    }
+
+    pub(crate) fn worker(&self) -> Child {
+        self.command("run").spawn().unwrap()
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A shell's way to a file of the test.
+    pub(crate) fn file(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    pub(crate) async fn pid_in(&self, name: &str) -> Pid {
+        let path = self.path(name);
+        eventually(|| std::fs::read_to_string(&path).is_ok_and(|text| text.ends_with('\n'))).await;
+        Pid::from_raw(std::fs::read_to_string(path).unwrap().trim().parse().unwrap()).unwrap()
+    }
+
+    /// Nothing is kept of what the master knows.
+    pub(crate) async fn is_tidy(&self) {
+        let empty = |name: &str| std::fs::read_dir(self.path(name)).map_or(true, |mut all| all.next().is_none());
+        eventually(|| empty("attempts") && empty("tmp")).await;
+    }
+}
+
+pub(crate) fn test(body: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    LocalSet::new().block_on(&runtime, async { timeout(2 * PATIENCE, body).await.expect("a hang") });
+}
+
+pub(crate) async fn eventually(is_so: impl Fn() -> bool) {
+    let waiting = async {
+        while !is_so() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, waiting).await.expect("it did not come to pass");
+}
+
+pub(crate) async fn ends(name: &str, pid: Pid) {
+    if timeout(PATIENCE / 2, eventually(|| !is_alive(pid))).await.is_err() {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+        panic!("{name} lives on: {stat:?}");
+    }
+}
+
+pub(crate) fn is_alive(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+    stat.rsplit(')').next().and_then(|rest| rest.trim().chars().next()).is_some_and(|state| state != 'Z')
+}
+
+pub(crate) async fn exit_code(worker: &mut Child) -> Option<i32> {
+    timeout(PATIENCE, worker.wait()).await.unwrap().unwrap().code()
+}

@@ -4,7 +4,7 @@
 
 use crate::ledger::{Entry, Token};
 use crate::output::Window;
-use crate::report::{Reported, Voice, report};
+use crate::report::{Reported, Unanswered, Voice, report};
 use crate::run::Here;
 use crate::runner;
 use crate::supervisor::Moment;
@@ -20,7 +20,7 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// For the answers to `restore` and `attach`. The master may itself ask an older process of ours first.
 const LOGIN_MAX: Duration = Duration::from_secs(30);
@@ -36,6 +36,8 @@ const DISK_PAUSE: Duration = Duration::from_secs(10);
 /// For the last calls to leave.
 const FLUSH_MAX: Duration = Duration::from_millis(100);
 const TAKE_PAUSE: Duration = Duration::from_secs(1);
+/// More room than was told waits so long for an offer that may be on its way: to ask anew throws that one away.
+const MORE_ROOM_PAUSE: Duration = Duration::from_millis(10);
 
 /// Why a session is over.
 #[derive(Debug)]
@@ -140,6 +142,7 @@ async fn attach(here: &Rc<Here>, vat: &Vat) -> Result<Rc<Session>, End> {
         version,
         term_ms: results.get_term(),
         window: Window::new(),
+        unanswered: Unanswered::default(),
         tasks: RefCell::new(JoinSet::new()),
     });
     let (standing, leases) = (results.get_standing()?, results.get_leases()?);
@@ -166,6 +169,7 @@ struct Session {
     version: u16,
     term_ms: u64,
     window: Window,
+    unanswered: Unanswered,
     /// One per lease; they end with the session.
     tasks: RefCell<JoinSet<()>>,
 }
@@ -272,7 +276,7 @@ impl Session {
         let answer = tokio::select! {
             biased;
             offer = offer => offer?,
-            () = self.otherwise(free) => return Ok(()),
+            () = self.otherwise(&free) => return Ok(()),
         };
         let results = answer.get()?;
         let assignment = wire::read_assignment(results.get_assignment()?)?;
@@ -293,11 +297,24 @@ impl Session {
         Ok(())
     }
 
-    /// There is other room than was offered, or no more job is to be taken.
-    async fn otherwise(&self, free: Resources) {
+    /// There is less room than was told, or for a while more, or no more job is to be taken.
+    async fn otherwise(&self, told: &Resources) {
         let (mut changes, mut draining) = (self.here.yard.ledger.changes(), self.here.draining.subscribe());
-        while self.free() == free && !*draining.borrow_and_update() {
-            tokio::select! { biased; _ = changes.changed() => {}, _ = draining.changed() => {} }
+        let mut more_since = None;
+        while !*draining.borrow_and_update() && self.free().holds(told) {
+            let more = (self.free() != *told).then(|| *more_since.get_or_insert_with(Instant::now));
+            let paused = async {
+                match more {
+                    Some(since) => sleep_until(since + MORE_ROOM_PAUSE).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                _ = changes.changed() => {}
+                _ = draining.changed() => {}
+                () = paused => return,
+            }
         }
     }
 
@@ -305,7 +322,7 @@ impl Session {
     fn hold(self: &Rc<Session>, entry: Rc<Entry>, lease: lease::Client) {
         entry.set_lease(lease.clone());
         let (here, window, weak) = (self.here.clone(), self.window.clone(), Rc::downgrade(self));
-        let version = self.version;
+        let (version, unanswered) = (self.version, self.unanswered.clone());
         // sent now, not when the task is polled: the offer waits for it
         let sent = here.now();
         let accepted = lease.accept_request().send().promise;
@@ -319,7 +336,8 @@ impl Session {
             if let Some(session) = weak.upgrade() {
                 session.renewed(&entry, sent);
             }
-            finish(&here, &entry, report(entry.clone(), Voice::new(lease, version), window).await);
+            let voice = Voice::new(lease, version, unanswered);
+            finish(&here, &entry, report(entry.clone(), voice, window).await);
         };
         let mut tasks = self.tasks.borrow_mut();
         while tasks.try_join_next().is_some() {}

@@ -5,14 +5,17 @@
 //! The end of all is said with the end of the last step, or right behind it, not after its acknowledgement: both share a
 //! commit.
 
+mod hold;
 mod voice;
 
+pub(crate) use hold::Unanswered;
 pub(crate) use voice::Voice;
 
 use crate::attempt::{self, Verdict};
 use crate::ledger::{Entry, Step};
 use crate::output::{ShipError, Shipped, Window, ship};
 use futures::future::{try_join, try_join_all};
+use hold::goes_with_end;
 use schema::fail_point::fail_point;
 use schema::values::{Outcome, Refusal, StepEnd, Time};
 use std::cell::Cell;
@@ -162,19 +165,22 @@ impl Telling<'_> {
             tell();
             return Ok(());
         };
-        let (is_start_known, is_end_said) = (Cell::new(false), Cell::new(false));
+        let (is_start_known, is_end_said) = (Cell::new(false), watch::Sender::new(false));
         let begin = async {
+            if self.voice.is_fluent() && goes_with_end(step, is_end_said.subscribe(), self.voice.unanswered()).await {
+                return Ok(());
+            }
             let said = voice.started(at).await;
             is_start_known.set(said.is_ok());
             // said again with the end, where that is on its way: to give up now would cancel it
-            if is_end_said.get() && self.voice.is_fluent() { Ok(()) } else { said }
+            if *is_end_said.borrow() && self.voice.is_fluent() { Ok(()) } else { said }
         };
         let follow = async {
             let shipped = self.ship(&voice, index).await?;
             self.finish_of(index).await?;
             let start = (!is_start_known.get()).then_some(at);
             let answered = self.say_finished(&voice, index, start, shipped).await;
-            is_end_said.set(true);
+            is_end_said.send_replace(true);
             answered
         };
         let ((), answered) = try_join(begin, follow).await?;

@@ -1,6 +1,6 @@
 //! What is said to a master, in the words of its version: since version 2 in few calls, before that step by step.
 
-use super::Trouble;
+use super::{Trouble, Unanswered};
 use crate::attempt::Verdict;
 use futures::future::Either;
 use schema::log_capnp::log_sink;
@@ -15,6 +15,7 @@ const REPORT_SINCE: u16 = 2;
 pub(crate) struct Voice {
     lease: lease::Client,
     version: u16,
+    unanswered: Unanswered,
 }
 
 /// Speaks of one of its steps.
@@ -24,9 +25,13 @@ pub(super) enum StepVoice<'a> {
 }
 
 impl Voice {
-    /// `version`: what the master and we have in common.
-    pub(crate) fn new(lease: lease::Client, version: u16) -> Voice {
-        Voice { lease, version }
+    /// `version`: what the master and we have in common. `unanswered`: the connection's.
+    pub(crate) fn new(lease: lease::Client, version: u16, unanswered: Unanswered) -> Voice {
+        Voice { lease, version, unanswered }
+    }
+
+    pub(super) fn unanswered(&self) -> &Unanswered {
+        &self.unanswered
     }
 
     /// Whether several things can be said in one call.
@@ -60,8 +65,10 @@ impl Voice {
         let mut request = self.lease.report_request();
         wire::write_progress(request.get().init_progress(wire::length(said.len())), said);
         let answer = request.send().promise;
+        let asked = self.unanswered.ask();
         async move {
             let answer = answer.await?;
+            drop(asked);
             let results = answer.get()?;
             judge(wire::refusal(results.has_refusal(), results.get_refusal())?)
         }

@@ -3,11 +3,11 @@
 use super::row::{self, id, json, maybe_time, time, word};
 use super::{CommitError, audit, lanes};
 use crate::coordinator::record::{
-    AttemptRow, BuildRow, GrantRow, JobRow, Record, RequestRow, SealRow, StepRow, WorkerRow,
+    AttemptRow, BuildId, BuildRow, GrantRow, JobRow, Record, RequestRow, SealRow, StepRow, WorkerRow,
 };
 use rusqlite::{Connection, ErrorCode, Transaction, params};
 use schema::values::{Change, Event, Time};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// Answers are kept for so long, and so many of them (`common.capnp`).
 const REQUESTS_KEPT_MS: i64 = 7 * 24 * 3600 * 1000;
@@ -35,12 +35,45 @@ pub(super) fn commit(connection: &mut Connection, batch: Vec<Record>) -> Result<
 
 fn write(connection: &mut Connection, batch: &[Record]) -> Result<(), Failure> {
     let transaction = connection.transaction()?;
-    for record in batch {
+    for record in latest(batch) {
         write_record(&transaction, record)?;
     }
     write_counters(&transaction, batch)?;
     sweep_requests(&transaction, batch)?;
     Ok(transaction.commit()?)
+}
+
+/// What a batch comes to: of rows that it has more than once, whole each time, only the last.
+fn latest(batch: &[Record]) -> impl Iterator<Item = &Record> {
+    let mut seen = HashSet::new();
+    let mut kept: Vec<&Record> =
+        batch.iter().rev().filter(|record| row_of(record).is_none_or(|row| seen.insert(row))).collect();
+    kept.reverse();
+    kept.into_iter()
+}
+
+/// Where a record goes: build, job, attempt and step. None where each is written.
+fn row_of(record: &Record) -> Option<(BuildId, Option<u32>, Option<u16>, Option<u16>)> {
+    match record {
+        Record::Build(row) => Some((row.id, None, None, None)),
+        Record::Job(row) => Some((row.key.build, Some(row.key.index), None, None)),
+        Record::Attempt(row) => Some((row.job.build, Some(row.job.index), Some(row.number), None)),
+        Record::Step(row) => {
+            Some((row.key.job.build, Some(row.key.job.index), Some(row.key.attempt), Some(row.key.step)))
+        }
+        Record::Plan { .. }
+        | Record::Seal(_)
+        | Record::Head { .. }
+        | Record::Change { .. }
+        | Record::Grant(_)
+        | Record::Worker(_)
+        | Record::Request(_)
+        | Record::Event(_)
+        | Record::Reporter(_)
+        | Record::Told(_)
+        | Record::Reporters(_)
+        | Record::Audit { .. } => None,
+    }
 }
 
 /// SQLite says "full" where a write met the end of the disk, but "I/O error" where the shared index of the WAL could not

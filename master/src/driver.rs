@@ -20,6 +20,8 @@ use tokio::sync::{Notify, oneshot, watch};
 
 /// How long to wait before a batch is tried again on a full disk.
 const FULL_RETRY: Duration = Duration::from_secs(1);
+/// Records for which a batch has room from the beginning.
+const ROOM_MAX: usize = 64;
 
 /// Performs effects that reach beyond the driver. Called in order: plans at once where the disk has room, the others after the
 /// commit of what caused them.
@@ -287,6 +289,8 @@ impl Driver {
         if batch.records.is_empty() && batch.effects.is_empty() {
             return None;
         }
+        // the next one will be about as large
+        self.open.borrow_mut().records.reserve(batch.records.len().min(ROOM_MAX));
         let number = self.open_number.get();
         self.open_number.set(number + 1);
         Some((number, batch))
@@ -347,6 +351,8 @@ impl Driver {
 
 async fn commit_batches(driver: Rc<Driver>) {
     loop {
+        // what can be done already joins this batch
+        tokio::task::yield_now().await;
         let Some((number, batch)) = driver.take_batch() else {
             driver.work.notified().await;
             continue;

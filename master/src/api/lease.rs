@@ -162,7 +162,7 @@ impl lease::Server for Lease {
                 Progress::Ended { .. } if said.len() > 0 => {
                     Err(Refusal::new(RefusalCode::Invalid, "nothing follows the end of an attempt"))
                 }
-                Progress::Ended { outcome, reason } => self.end(outcome, reason).await?,
+                Progress::Ended { outcome, reason } => Box::pin(self.end(outcome, reason)).await?,
             };
         }
         accept!(results, settled(&self.office, taken).await);

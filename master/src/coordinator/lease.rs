@@ -53,7 +53,7 @@ impl Coordinator {
         self.hear(now, token)?;
         let (key, name) = self.step_of(token, step)?;
         let lease = self.leases.get_mut(token).ok_or_else(stale)?;
-        if lease.steps.contains_key(&step) {
+        if lease.step(step).is_some() {
             return Ok(());
         }
         let row = StepRow {
@@ -67,7 +67,7 @@ impl Coordinator {
             log_size: 0,
             log_hash: Vec::new(),
         };
-        lease.steps.insert(step, row.clone());
+        lease.set_step(row.clone());
         self.record(Record::Step(row));
         let job = self.job(key.job).row.name.clone();
         self.tell(now, key.job.build, Fact::StepStarted { job, attempt: key.attempt, step: step + 1, name });
@@ -78,7 +78,7 @@ impl Coordinator {
         self.hear(now, token)?;
         let (key, name) = self.step_of(token, step)?;
         let lease = self.leases.get_mut(token).ok_or_else(stale)?;
-        let started = match lease.steps.get(&step) {
+        let started = match lease.step(step) {
             Some(row) if row.state == State::Finished => return Ok(()),
             Some(row) => row.started,
             None => None,
@@ -94,7 +94,7 @@ impl Coordinator {
             log_size: end.log_size,
             log_hash: end.log_hash,
         };
-        lease.steps.insert(step, row.clone());
+        lease.set_step(row.clone());
         self.record(Record::Step(row));
         let job = self.job(key.job).row.name.clone();
         let fact = Fact::StepFinished { job, attempt: key.attempt, step: step + 1, outcome: end.outcome };
@@ -105,11 +105,11 @@ impl Coordinator {
     /// Steps of this attempt, all finished, for sealing their logs. Refused while one runs: its end is still on its way.
     pub fn finished_steps(&self, token: LeaseToken) -> Result<Vec<StepRow>, Refusal> {
         let lease = self.leases.get(token).ok_or_else(stale)?;
-        if let Some(row) = lease.steps.values().find(|row| row.state != State::Finished) {
+        if let Some(row) = lease.steps.iter().find(|row| row.state != State::Finished) {
             let text = format!("step {} ({}) has not finished yet", row.key.step + 1, row.name);
             return Err(Refusal::new(RefusalCode::Conflict, text));
         }
-        Ok(lease.steps.values().cloned().collect())
+        Ok(lease.steps.clone())
     }
 
     /// Ends the attempt with its worker's word. An infrastructure error is tried again where the plan allows.
@@ -301,7 +301,7 @@ impl Coordinator {
         lease.attempt.finished = Some(now);
         lease.attempt.outcome = Some(outcome);
         lease.attempt.reason = reason.to_owned();
-        for row in lease.steps.into_values().filter(|row| row.state != State::Finished) {
+        for row in lease.steps.into_iter().filter(|row| row.state != State::Finished) {
             self.record(Record::Step(cut_short(row, now, outcome)));
         }
         self.record(Record::Attempt(lease.attempt));

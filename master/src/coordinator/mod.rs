@@ -205,14 +205,14 @@ impl Coordinator {
         self.settle(now, id);
     }
 
-    fn load_lease(&mut self, now: Time, attempt: AttemptRow, steps: Vec<StepRow>) {
+    fn load_lease(&mut self, now: Time, attempt: AttemptRow, mut steps: Vec<StepRow>) {
+        steps.sort_by_key(|row| row.key.step);
         let (job, token) = (attempt.job, attempt.token);
         let lapsed = self.job(job).row.state != State::Running;
         let term = self.terms.pools.values().filter_map(|pool| pool.lease).chain([self.terms.lease]).max();
         let term = term.unwrap_or(self.terms.lease);
         let state = if lapsed { LeaseState::Lapsed } else { LeaseState::Running };
         let until = now.after(term);
-        let steps = steps.into_iter().map(|row| (row.key.step, row)).collect();
         let is_cancelled = attempt.outcome == Some(Outcome::Cancelled);
         let cancelled = is_cancelled.then(|| (now.after(self.terms.cancel), attempt.reason.clone()));
         self.timers.extend(cancelled.iter().map(|(deadline, _)| (*deadline, Timer::Cancel(token))));

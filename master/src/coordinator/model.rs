@@ -136,9 +136,28 @@ pub(super) struct Lease {
     /// When the offer goes back, or the term ends.
     pub until: Time,
     pub term: Duration,
-    pub steps: BTreeMap<u16, StepRow>,
+    /// Those that were told of, by their index.
+    pub steps: Vec<StepRow>,
     /// Set: an operator or a user wants it ended, and fenced at this time.
     pub cancelled: Option<(Time, String)>,
+}
+
+impl Lease {
+    pub(super) fn step(&self, index: u16) -> Option<&StepRow> {
+        self.find_step(index).ok().map(|at| &self.steps[at])
+    }
+
+    /// Takes a step as it is now.
+    pub(super) fn set_step(&mut self, row: StepRow) {
+        match self.find_step(row.key.step) {
+            Ok(at) => self.steps[at] = row,
+            Err(at) => self.steps.insert(at, row),
+        }
+    }
+
+    fn find_step(&self, index: u16) -> Result<usize, usize> {
+        self.steps.binary_search_by_key(&index, |row| row.key.step)
+    }
 }
 
 impl OfWorker for Lease {

@@ -7,7 +7,7 @@ use super::placed::{Because, FREE_COUNTED, Placed};
 use super::queue::Need;
 use super::record::{AttemptRow, JobKey, LeaseToken};
 use schema::values::{Assignment, Resources, State, Time};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 impl Coordinator {
@@ -137,7 +137,7 @@ impl Coordinator {
             session: Some(id),
             until,
             term,
-            steps: BTreeMap::new(),
+            steps: Vec::new(),
             cancelled: None,
         };
         self.leases.insert(token, lease);

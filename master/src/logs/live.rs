@@ -5,6 +5,7 @@
 
 use super::files::{Files, Pair, read_at};
 use super::source::{Bytes, Source};
+use super::sum::Sum;
 use super::{Mark, SMALL_MAX, Sealed, Size, Written};
 use crate::coordinator::record::{SealRow, StepKey};
 use schema::values::{Refusal, RefusalCode};
@@ -41,9 +42,9 @@ pub(super) type Turn = OwnedMutexGuard<Writer>;
 pub(super) struct Writer {
     pair: Option<Pair>,
     /// Of all that the worker sent.
-    sent: blake3::Hasher,
+    sent: Sum,
     /// Of what is stored, from where that is no longer the same.
-    stored: Option<blake3::Hasher>,
+    stored: Option<Sum>,
     durable: u64,
     /// A sync that runs, and up to where it makes the log durable.
     syncing: Option<(u64, JoinHandle<io::Result<()>>)>,
@@ -86,15 +87,21 @@ impl Live {
         self.writer.clone().lock_owned().await
     }
 
-    /// Takes up what there is of the log: sealed by an earlier call, begun by an earlier master, or nothing.
-    pub(super) async fn open(self: &Arc<Self>, mut turn: Turn, sealed: Option<SealRow>) -> io::Result<Turn> {
-        let (live, has_file) = (self.clone(), self.files.exists(self.key));
+    /// Takes up what there is of the log: sealed by an earlier call, begun by an earlier master, which left a file, or
+    /// nothing.
+    pub(super) async fn open(
+        self: &Arc<Self>,
+        mut turn: Turn,
+        sealed: Option<SealRow>,
+        has_file: bool,
+    ) -> io::Result<Turn> {
         if let Some(row) = sealed {
             let source = super::sealed_source(&self.files, &row);
             *self.view() = View { taken_up: false, received: row.size, source, sealed: Some(row) };
         } else if has_file {
+            let live = self.clone();
             let work = move || live.take_up(&mut turn).map(|()| turn);
-            turn = self.files.run(work).await?;
+            turn = Box::pin(self.files.run(work)).await?;
         }
         self.view().taken_up = true;
         self.changed.send_replace(());
@@ -104,7 +111,7 @@ impl Live {
     fn take_up(&self, writer: &mut Writer) -> io::Result<()> {
         let pair = self.files.resume(self.key)?;
         let mut size = 0;
-        let mut hash = blake3::Hasher::new();
+        let mut hash = Sum::default();
         loop {
             let bytes = read_at(&pair.log, size, CHUNK)?;
             let Some(last) = bytes.last() else { break };
@@ -189,7 +196,7 @@ impl Live {
         let close = move |live: &Live, writer: &mut Writer| {
             let row = live.close(writer, None)?;
             // of a log that was sealed before this master started only the stored bytes are known
-            let sent = if writer.sent.count() == 0 { row.hash } else { *writer.sent.finalize().as_bytes() };
+            let sent = if writer.sent.is_empty() { row.hash } else { writer.sent.hash() };
             let agrees = live.received() == size && (hash.is_empty() || hash == sent);
             Ok(Sealed { row, agrees })
         };
@@ -216,7 +223,8 @@ impl Live {
             live.changed.send_replace(());
             done
         };
-        if is_small { work() } else { self.files.run(work).await }
+        // in a box: few changes need it, and all wait in a future of this size
+        if is_small { work() } else { Box::pin(self.files.run(work)).await }
     }
 
     fn take_in(&self, writer: &mut Writer, write: Write) -> io::Result<Written> {
@@ -319,7 +327,7 @@ impl Live {
             writer.sync(&log, size)?;
             self.files.sync_names(self.key)?;
         }
-        let hash = *writer.stored.as_ref().unwrap_or(&writer.sent).finalize().as_bytes();
+        let hash = writer.stored.as_ref().unwrap_or(&writer.sent).hash();
         let mut view = self.view();
         let bytes = match &view.source.bytes {
             Bytes::Memory(bytes) => Some(bytes.to_vec()),
@@ -387,7 +395,7 @@ impl Writer {
     }
 
     /// The hash of what is stored, from here on apart from that of what was sent.
-    fn part(&mut self) -> &mut blake3::Hasher {
+    fn part(&mut self) -> &mut Sum {
         self.stored.get_or_insert_with(|| self.sent.clone())
     }
 

@@ -13,6 +13,7 @@ mod grip;
 mod lines;
 mod live;
 mod source;
+mod sum;
 
 pub use grip::Grip;
 
@@ -362,9 +363,12 @@ impl Logs {
         if live.is_taken_up() {
             return Ok((live, turn));
         }
+        // of an attempt that this master began, a log that is not held has no file either
+        let is_new = self.is_fresh(key);
         let sealed = self.find(key).await?;
         let was_sealed = sealed.is_some();
-        let turn = live.open(turn, sealed).await?;
+        let has_file = !is_new && self.files.exists(key);
+        let turn = live.open(turn, sealed, has_file).await?;
         if was_sealed {
             // the store has it: nothing to hold on to
             self.live.borrow_mut().remove(&key);
@@ -385,10 +389,15 @@ impl Logs {
     }
 
     async fn find(&self, key: StepKey) -> io::Result<Option<SealRow>> {
-        if self.fresh.borrow().contains(&(key.job, key.attempt)) {
+        if self.is_fresh(key) {
             return Ok(None);
         }
         self.seals.find(key).await.map_err(io::Error::other)
+    }
+
+    /// Its attempt has begun here, and the store has nothing of it.
+    fn is_fresh(&self, key: StepKey) -> bool {
+        self.fresh.borrow().contains(&(key.job, key.attempt))
     }
 
     async fn open_logs(&self, job: JobKey, attempt: u16) -> io::Result<Vec<StepKey>> {

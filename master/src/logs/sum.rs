@@ -1,0 +1,23 @@
+//! The hash of bytes that come one after another. Most logs are empty, and a hasher is of 2 KiB: there is none before the
+//! first byte.
+
+#[derive(Clone, Default)]
+pub(super) struct Sum(Option<Box<blake3::Hasher>>);
+
+impl Sum {
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.0.get_or_insert_default().update(bytes);
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Of what came so far.
+    pub(super) fn hash(&self) -> [u8; 32] {
+        let hash = self.0.as_ref().map_or_else(|| blake3::hash(&[]), |hasher| hasher.finalize());
+        *hash.as_bytes()
+    }
+}

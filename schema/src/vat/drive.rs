@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use capnp::capability::{Client, Promise};
 use capnp_rpc::rpc_twoparty_capnp::Side;
@@ -25,6 +26,10 @@ use crate::common_capnp::pulse;
 
 /// So often the RPC system is polled before others get their turn: each poll handles one message.
 const POLLS_PER_TURN: usize = 256;
+
+/// An alarm may ring so much too early: moving it with each message costs more than that. An idle connection is not woken by
+/// one that a ping has put off.
+const EARLY_MAX: Duration = Duration::from_secs(5);
 
 /// Runs the connection until it ends.
 pub(super) async fn drive(system: RpcSystem<Side>, side: Side, link: Rc<Link>) {
@@ -137,8 +142,8 @@ impl Driven {
                 Due::Close(reason) => return self.link.fail(reason),
                 Due::Ping => self.send_ping(now),
                 Due::At(next) => {
-                    // One that rings too early does no harm, and moving it costs more than that.
-                    if self.alarm.is_elapsed() || next < self.alarm.deadline() {
+                    let set = self.alarm.deadline();
+                    if self.alarm.is_elapsed() || next < set || next > set + EARLY_MAX {
                         self.alarm.as_mut().reset(next);
                     }
                     if self.alarm.as_mut().poll(cx).is_pending() {

@@ -374,6 +374,18 @@ fn slots_are_given_back_and_a_drained_worker_ends() {
 }
 
 #[test]
+fn room_that_a_job_gave_back_is_told_though_a_take_waits() {
+    test(async {
+        let bench = Bench::with("reserve = 0\nslots = 2\n").await;
+        let _worker = bench.worker();
+        bench.master.offer(job(1, vec![step("say", "true")]));
+        bench.master.until(|heard| heard.free.len() == 3).await;
+        let slots: Vec<u16> = bench.master.heard.borrow().free.iter().map(|free| free.slots).collect();
+        assert_eq!(slots, [2, 1, 2]);
+    });
+}
+
+#[test]
 fn a_second_signal_cancels() {
     test(async {
         let bench = Bench::new().await;

@@ -167,7 +167,8 @@ impl Telling<'_> {
         };
         let (is_start_known, is_end_said) = (Cell::new(false), watch::Sender::new(false));
         let begin = async {
-            if self.voice.is_fluent() && goes_with_end(step, is_end_said.subscribe(), self.voice.unanswered()).await {
+            let (grown, unanswered) = (step.grown.subscribe(), self.voice.unanswered());
+            if self.voice.is_fluent() && goes_with_end(grown, is_end_said.subscribe(), unanswered).await {
                 return Ok(());
             }
             let said = voice.started(at).await;

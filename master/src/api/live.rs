@@ -44,6 +44,11 @@ impl Live {
         self.grants.borrow_mut().entry(grant).or_insert_with(|| Gate::new(grant.0, name)).clone()
     }
 
+    /// The gate of a grant, where something of it was given out.
+    pub(super) fn open_gate(&self, grant: GrantId) -> Option<Gate> {
+        self.grants.borrow().get(&grant).cloned()
+    }
+
     /// The gate of a lease on a session, below that session's. Where the lease was held before, that ends.
     pub(super) fn lease_gate(&self, token: LeaseToken, session: &Gate) -> Gate {
         let gate = session.child(session.grant(), session.holder());

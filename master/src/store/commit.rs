@@ -7,7 +7,7 @@ use crate::coordinator::record::{
 };
 use rusqlite::{Connection, ErrorCode, Transaction, params};
 use schema::values::{Change, Event, Time};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Answers are kept for so long, and so many of them (`common.capnp`).
 const REQUESTS_KEPT_MS: i64 = 7 * 24 * 3600 * 1000;
@@ -45,7 +45,7 @@ fn write(connection: &mut Connection, batch: &[Record]) -> Result<(), Failure> {
 
 /// What a batch comes to: of rows that it has more than once, whole each time, only the last.
 fn latest(batch: &[Record]) -> impl Iterator<Item = &Record> {
-    let mut seen = HashSet::new();
+    let mut seen = BTreeSet::new();
     let mut kept: Vec<&Record> =
         batch.iter().rev().filter(|record| row_of(record).is_none_or(|row| seen.insert(row))).collect();
     kept.reverse();

@@ -2,12 +2,19 @@
 //! subscriber; everything over TLS with issued credentials.
 
 use schema::event_capnp::observer;
-use schema::values::{Event, Exit, Fact, Filter, Outcome, Progress, Refusal, RefusalCode, State, StepEnd, Time};
+use schema::gateway_capnp::gateway;
+use schema::perspective_capnp::perspective;
+use schema::sturdy_ref::SturdyRef;
+use schema::values::{
+    Event, Exit, Fact, Filter, GrantKind, Outcome, Progress, Refusal, RefusalCode, State, StepEnd, Time, What,
+};
 use schema::wire;
 use schema::worker_capnp::lease;
 use std::cell::RefCell;
 use std::rc::Rc;
-use support::guild::{House, Played, finish, perspective, report, run, until, work};
+use support::guild::{
+    House, Played, dial, enroll, finish, perspective as perspective_of, report, restore, run, until, work,
+};
 
 const PIPELINE: &str = "version = 1\n[job.greet]\n[[job.greet.step]]\nname = \"hello\"\nrun = \"echo hello\"\n";
 
@@ -136,6 +143,35 @@ fn a_revoked_worker_is_told_and_refused_from_then_on() {
 }
 
 #[test]
+fn a_revoked_subscriber_is_told_nothing_more_though_its_connection_stays() {
+    run(async {
+        let house = House::open(PIPELINE).await;
+        let (any, identity) = house.enroll(GrantKind::User, "any", What::everything()).await;
+        let (revoked, grant) =
+            enroll(&house.guild, &any, &identity, GrantKind::User, "revoked", What::everything()).await;
+        let (_vat, gateway) = dial(&any, &identity).await;
+        let stays = subscribe(&restored(&gateway, &any).await).await;
+        let ends = subscribe(&restored(&gateway, &revoked).await).await;
+        tells_of(&ends, 1).await;
+        house.guild.revoke(grant, "test").await.unwrap();
+        for (build, file) in [(2, "second"), (3, "third")] {
+            house.repo.commit(file, "text", file);
+            tells_of(&stays, build).await;
+        }
+        assert!(ends.borrow().iter().all(|event| event.build <= 1), "{:?}", ends.borrow());
+    });
+}
+
+async fn restored(gateway: &gateway::Client, of: &SturdyRef) -> perspective::Client {
+    capnp::capability::FromClientHook::new(restore(gateway, &of.token).await.unwrap().hook)
+}
+
+async fn tells_of(told: &Rc<RefCell<Vec<Event>>>, build: u32) {
+    let is_told = || told.borrow().iter().any(|event| event.build == build);
+    until("an event of the build is told", || capnp::capability::Promise::ok(is_told())).await;
+}
+
+#[test]
 fn an_attempt_is_told_in_one_call() {
     run(async {
         let house = House::open(PIPELINE).await;
@@ -216,10 +252,10 @@ fn a_wrong_log_is_noticed() {
     });
 }
 
-async fn perspective_of_operator(house: &House) -> (schema::vat::Vat, schema::perspective_capnp::perspective::Client) {
-    let what = schema::values::What::everything();
-    let (reference, identity) = house.enroll(schema::values::GrantKind::User, "watcher", what).await;
-    perspective(&reference, &identity).await
+async fn perspective_of_operator(house: &House) -> (schema::vat::Vat, perspective::Client) {
+    let what = What::everything();
+    let (reference, identity) = house.enroll(GrantKind::User, "watcher", what).await;
+    perspective_of(&reference, &identity).await
 }
 
 async fn await_builds(house: &House, count: usize) -> Vec<client::views::BuildView> {
@@ -245,7 +281,7 @@ async fn pack_size(lease: &lease::Client) -> u64 {
 }
 
 /// Everything from the first event on.
-async fn subscribe(mine: &schema::perspective_capnp::perspective::Client) -> Rc<RefCell<Vec<Event>>> {
+async fn subscribe(mine: &perspective::Client) -> Rc<RefCell<Vec<Event>>> {
     let told = Rc::new(RefCell::new(Vec::new()));
     let source = mine.events_request().send().pipeline.get_source();
     let mut request = source.subscribe_request();

@@ -52,8 +52,11 @@ fn latest(batch: &[Record]) -> impl Iterator<Item = &Record> {
     kept.into_iter()
 }
 
-/// Where a record goes: build, job, attempt and step. None where each is written.
-fn row_of(record: &Record) -> Option<(BuildId, Option<u32>, Option<u16>, Option<u16>)> {
+/// Build, job, attempt and step, as far as a row is of one.
+type RowKey = (BuildId, Option<u32>, Option<u16>, Option<u16>);
+
+/// Which row a record is; none where each is written.
+fn row_of(record: &Record) -> Option<RowKey> {
     match record {
         Record::Build(row) => Some((row.id, None, None, None)),
         Record::Job(row) => Some((row.key.build, Some(row.key.index), None, None)),

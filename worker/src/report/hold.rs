@@ -87,12 +87,8 @@ mod tests {
         assert_eq!(held(&unanswered, |_, _| ()).await, (false, Duration::ZERO));
         let asked = unanswered.ask();
         assert_eq!(held(&unanswered, |_, _| ()).await, (false, HELD_MAX));
-        assert_eq!(
-            held(&unanswered, |_, is_end_said| drop(is_end_said.send_replace(true))).await,
-            (true, HELD_MAX / 2)
-        );
-        let printed =
-            |grown: &watch::Sender<Grown>, _: &_| drop(grown.send_replace(Grown { size: 1, is_final: false }));
+        assert_eq!(held(&unanswered, |_, is_end_said| _ = is_end_said.send_replace(true)).await, (true, HELD_MAX / 2));
+        let printed = |grown: &watch::Sender<Grown>, _: &_| _ = grown.send_replace(Grown { size: 1, is_final: false });
         assert_eq!(held(&unanswered, printed).await, (false, HELD_MAX / 2));
         assert_eq!(held(&unanswered, |_, _| drop(asked)).await, (false, HELD_MAX / 2));
     }

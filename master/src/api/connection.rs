@@ -59,7 +59,7 @@ async fn greet(office: Rc<Office>, identity: Rc<Identity>, stream: TcpStream, st
         // a task of its own: this one holds the room for a handshake, 2.7 KiB that nobody needs any more
         Ok(secured) => {
             let hosted = host(office, secured.stream, secured.peer);
-            tokio::task::spawn_local(stay(hosted, Some(stranger)));
+            tokio::task::spawn_local(admit(hosted, stranger));
         }
         Err(error) => tracing::debug!(%from, "a connection was not secured: {error}"),
     }
@@ -68,7 +68,8 @@ async fn greet(office: Rc<Office>, identity: Rc<Identity>, stream: TcpStream, st
 /// Serves one stream until it ends: between two processes that know each other's keys. Needs a `LocalSet`.
 pub async fn attend(office: Rc<Office>, stream: impl AsyncRead + AsyncWrite + 'static, peer: Option<Fingerprint>) {
     let hosted = host(office, stream, peer);
-    stay(hosted, None).await;
+    meet(&hosted).await;
+    stay(hosted).await;
 }
 
 fn host(
@@ -85,25 +86,31 @@ fn host(
     connection
 }
 
-/// Until the connection is over.
-async fn stay(connection: Rc<Connection>, stranger: Option<Stranger>) {
+async fn admit(connection: Rc<Connection>, stranger: Stranger) {
+    meet(&connection).await;
+    drop(stranger);
+    // a task of its own once more: this one holds the room for a timer
+    tokio::task::spawn_local(stay(connection));
+}
+
+/// Until the first credential was shown; who shows none in time is sent away.
+async fn meet(connection: &Connection) {
     let Some(vat) = connection.vat.borrow().clone() else { return };
     tokio::select! {
         biased;
         _ = vat.closed() => {}
-        () = watch_stranger(&connection, stranger) => vat.close(),
+        shown = tokio::time::timeout(FIRST_CREDENTIAL, connection.shown()) => if shown.is_err() { vat.close() },
+    }
+}
+
+/// Until the connection is over.
+async fn stay(connection: Rc<Connection>) {
+    let closed = connection.vat.borrow().as_ref().map(|vat| vat.closed());
+    if let Some(closed) = closed {
+        closed.await;
     }
     // the gateway holds the connection, which holds the vat: break the circle
     connection.vat.borrow_mut().take();
-}
-
-/// Ends when a stranger showed no credential in time; waits for ever once it did.
-async fn watch_stranger(connection: &Connection, stranger: Option<Stranger>) {
-    if tokio::time::timeout(FIRST_CREDENTIAL, connection.shown()).await.is_err() {
-        return;
-    }
-    drop(stranger);
-    std::future::pending().await
 }
 
 /// A place among the strangers, given back when dropped.

@@ -5,7 +5,6 @@ FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
 # all members of the workspace: cargo reads their manifests, whichever it builds
 COPY Cargo.toml Cargo.lock ./
-COPY .cargo .cargo
 COPY schema schema
 COPY master master
 COPY worker worker

@@ -162,6 +162,7 @@ impl lease::Server for Lease {
                 Progress::Ended { .. } if said.len() > 0 => {
                     Err(Refusal::new(RefusalCode::Invalid, "nothing follows the end of an attempt"))
                 }
+                // in a box: so the future of a report fits into the C library's thread cache, of blocks up to 1,032 bytes
                 Progress::Ended { outcome, reason } => Box::pin(self.end(outcome, reason)).await?,
             };
         }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot do without ends it")]
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use capnp::capability::Client;
@@ -141,5 +142,26 @@ fn dropping_a_vat_ends_the_other() {
         assert!(matches!(reason, CloseReason::Aborted(_) | CloseReason::Closed), "{reason}");
         assert!(ping(&theirs).await.is_err());
         let _: Client = client.bootstrap();
+    });
+}
+
+#[test]
+fn what_shall_happen_when_a_connection_closes_happens_once_and_at_once_where_it_has() {
+    local(async {
+        let server = Server::new().await;
+        let (client, at_server, _) = server.meet(None).await;
+        let closed = Rc::new(Cell::new(0));
+        let count = || {
+            let closed = closed.clone();
+            move || closed.set(closed.get() + 1)
+        };
+        at_server.when_closed(count());
+        ping(&client.bootstrap()).await.unwrap();
+        assert_eq!(closed.get(), 0);
+        drop(client);
+        at_server.closed().await;
+        assert_eq!(closed.get(), 1);
+        at_server.when_closed(count());
+        assert_eq!(closed.get(), 2);
     });
 }

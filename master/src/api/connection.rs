@@ -58,8 +58,11 @@ async fn greet(office: Rc<Office>, identity: Rc<Identity>, stream: TcpStream, st
     match vat::accept(stream, &identity).await {
         // a task of its own: this one holds the room for a handshake, 2.7 KiB that nobody needs any more
         Ok(secured) => {
-            let hosted = host(office, secured.stream, secured.peer);
-            tokio::task::spawn_local(admit(hosted, stranger));
+            let connection = host(office, secured.stream, secured.peer);
+            tokio::task::spawn_local(async move {
+                meet(&connection).await;
+                drop(stranger);
+            });
         }
         Err(error) => tracing::debug!(%from, "a connection was not secured: {error}"),
     }
@@ -67,9 +70,12 @@ async fn greet(office: Rc<Office>, identity: Rc<Identity>, stream: TcpStream, st
 
 /// Serves one stream until it ends: between two processes that know each other's keys. Needs a `LocalSet`.
 pub async fn attend(office: Rc<Office>, stream: impl AsyncRead + AsyncWrite + 'static, peer: Option<Fingerprint>) {
-    let hosted = host(office, stream, peer);
-    meet(&hosted).await;
-    stay(hosted).await;
+    let connection = host(office, stream, peer);
+    let closed = connection.vat.borrow().as_ref().map(|vat| vat.closed());
+    meet(&connection).await;
+    if let Some(closed) = closed {
+        closed.await;
+    }
 }
 
 fn host(
@@ -81,16 +87,12 @@ fn host(
     let gateway = Gateway { office: office.clone(), connection: connection.clone(), peer };
     let bootstrap: schema::gateway_capnp::gateway::Client = capnp_rpc::new_client(gateway);
     let vat = Rc::new(vat::start(stream, vat::Side::Server, bootstrap.client, Limits::stranger()));
+    // the gateway holds the connection, which holds the vat: break the circle
+    let last = Rc::downgrade(&connection);
+    vat.when_closed(move || drop(last.upgrade().and_then(|connection| connection.vat.borrow_mut().take())));
     *connection.vat.borrow_mut() = Some(vat);
     office.live.add_connection(&connection);
     connection
-}
-
-async fn admit(connection: Rc<Connection>, stranger: Stranger) {
-    meet(&connection).await;
-    drop(stranger);
-    // a task of its own once more: this one holds the room for a timer
-    tokio::task::spawn_local(stay(connection));
 }
 
 /// Until the first credential was shown; who shows none in time is sent away.
@@ -101,16 +103,6 @@ async fn meet(connection: &Connection) {
         _ = vat.closed() => {}
         shown = tokio::time::timeout(FIRST_CREDENTIAL, connection.shown()) => if shown.is_err() { vat.close() },
     }
-}
-
-/// Until the connection is over.
-async fn stay(connection: Rc<Connection>) {
-    let closed = connection.vat.borrow().as_ref().map(|vat| vat.closed());
-    if let Some(closed) = closed {
-        closed.await;
-    }
-    // the gateway holds the connection, which holds the vat: break the circle
-    connection.vat.borrow_mut().take();
 }
 
 /// A place among the strangers, given back when dropped.

@@ -40,6 +40,8 @@ pub(super) struct Link {
     pub(super) shut: Cell<bool>,
     /// The driver is gone, and with it the stream's last byte.
     ended: Cell<bool>,
+    /// What else shall happen then.
+    last: RefCell<Option<Box<dyn FnOnce()>>>,
     changed: Notify,
 }
 
@@ -74,6 +76,7 @@ impl Link {
             is_leaving: Cell::new(false),
             shut: Cell::new(false),
             ended: Cell::new(false),
+            last: RefCell::default(),
             changed: Notify::new(),
         }
     }
@@ -182,6 +185,18 @@ impl Link {
         drop(self.stream.replace(Box::pin(tokio::io::empty())));
         self.ended.set(true);
         self.changed.notify_waiters();
+        let last = self.last.borrow_mut().take();
+        if let Some(last) = last {
+            last();
+        }
+    }
+
+    /// Runs `last` when the driver is gone; at once where it is.
+    pub(super) fn at_the_end(&self, last: impl FnOnce() + 'static) {
+        match self.ended.get() {
+            true => last(),
+            false => drop(self.last.replace(Some(Box::new(last)))),
+        }
     }
 
     pub(super) async fn ended(&self) -> CloseReason {

@@ -95,6 +95,12 @@ impl Vat {
         async move { link.ended().await }
     }
 
+    /// Runs `last` once the connection is over, in place of what was to run before: where nobody has to wait for it, a task
+    /// for each of many connections is saved.
+    pub fn when_closed(&self, last: impl FnOnce() + 'static) {
+        self.link.at_the_end(last);
+    }
+
     /// Closes the connection as dropping it does: what is queued still leaves, for as long as `Limits::linger`.
     pub fn close(&self) {
         self.link.fail(CloseReason::Asked);

@@ -55,7 +55,7 @@ pub struct Driver {
     filled: Notify,
     failed: watch::Sender<Option<String>>,
     outside: OnceCell<Outside>,
-    takes: RefCell<BTreeMap<SessionId, oneshot::Sender<Assignment>>>,
+    takes: RefCell<BTreeMap<SessionId, oneshot::Sender<Box<Assignment>>>>,
     finishes: RefCell<BTreeMap<BuildId, Vec<oneshot::Sender<()>>>>,
 }
 
@@ -148,7 +148,7 @@ impl Driver {
     }
 
     /// The next offer for a session's waiting `take`. Dropping the receiver withdraws nothing by itself: see `api::session`.
-    pub fn expect_offer(&self, session: SessionId) -> oneshot::Receiver<Assignment> {
+    pub fn expect_offer(&self, session: SessionId) -> oneshot::Receiver<Box<Assignment>> {
         let (sender, receiver) = oneshot::channel();
         self.takes.borrow_mut().insert(session, sender);
         receiver
@@ -332,7 +332,7 @@ impl Driver {
                 fail_point("master-before-offer");
                 let token = assignment.token;
                 let taker = self.takes.borrow_mut().remove(&session);
-                let refused = taker.is_none_or(|taker| taker.send(*assignment).is_err());
+                let refused = taker.is_none_or(|taker| taker.send(assignment).is_err());
                 if refused {
                     let token = crate::coordinator::record::LeaseToken(token);
                     self.note(|coordinator, now| coordinator.give_back(now, token));

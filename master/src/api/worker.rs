@@ -157,7 +157,7 @@ impl Drop for Session {
 /// A `take` that waits. However it ends, nothing that was offered to it is stranded.
 struct Waiting {
     session: Rc<Session>,
-    offer: oneshot::Receiver<Assignment>,
+    offer: oneshot::Receiver<Box<Assignment>>,
     answered: bool,
 }
 
@@ -170,7 +170,7 @@ impl Waiting {
         Some(Waiting { session: session.clone(), offer, answered: false })
     }
 
-    async fn offer(&mut self) -> capnp::Result<Assignment> {
+    async fn offer(&mut self) -> capnp::Result<Box<Assignment>> {
         let offer = (&mut self.offer).await;
         self.answered = true;
         offer.map_err(|_| capnp::Error::disconnected("the session ended".to_owned()))

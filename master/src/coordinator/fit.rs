@@ -62,8 +62,8 @@ pub(super) fn has(session: &Session, want: &str) -> bool {
         return least(want).is_some_and(|least| session.description.total.holds(&least));
     }
     match want.split_once('=') {
-        Some((name, value)) => session.labels.get(name.trim()).is_some_and(|has| has == value.trim()),
-        None => session.labels.contains_key(want.trim()),
+        Some((name, value)) => session.label(name.trim()).is_some_and(|has| has == value.trim()),
+        None => session.label(want.trim()).is_some(),
     }
 }
 

@@ -172,14 +172,21 @@ pub(super) struct Session {
     pub grant: GrantId,
     pub instance: [u8; 16],
     pub description: Description,
-    pub labels: BTreeMap<String, String>,
-    pub pools: BTreeSet<String>,
+    /// Those that count; of each name one.
+    pub labels: Box<[(String, String)]>,
+    pub pools: Box<[String]>,
     /// A `take` waits, with these resources free.
     pub waiting: Option<Resources>,
     pub draining: bool,
     pub since: Time,
     /// When it last became ready for more, and by what.
     pub opened: (Time, Opening),
+}
+
+impl Session {
+    pub(super) fn label(&self, wanted: &str) -> Option<&str> {
+        self.labels.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
+    }
 }
 
 impl OfWorker for Session {

@@ -8,7 +8,7 @@ use super::record::{Answer, GrantId, GrantRow, JobKey, LeaseToken, Record, Worke
 use super::request::Request;
 use super::why::Why;
 use schema::values::{Description, Fact, GrantKind, Refusal, RefusalCode, Time};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// What became of a lease that a worker says it still runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -307,8 +307,8 @@ impl Coordinator {
 impl Session {
     fn new(since: Time, row: &GrantRow, instance: [u8; 16], description: &Description) -> Session {
         let pools = match row.what.pools.is_empty() {
-            true => BTreeSet::from([DEFAULT_POOL.to_owned()]),
-            false => row.what.pools.clone(),
+            true => Box::from([DEFAULT_POOL.to_owned()]),
+            false => row.what.pools.iter().cloned().collect(),
         };
         Session {
             worker: row.name.clone(),
@@ -326,7 +326,7 @@ impl Session {
 }
 
 /// Labels that count: the grant's own, and those that the worker claims where the grant says `name=*`.
-fn believed(granted: &[(String, String)], description: &Description) -> BTreeMap<String, String> {
+fn believed(granted: &[(String, String)], description: &Description) -> Box<[(String, String)]> {
     let claimed: BTreeMap<&str, &str> =
         description.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let mut labels = BTreeMap::from([("platform".to_owned(), description.platform.clone())]);
@@ -342,7 +342,7 @@ fn believed(granted: &[(String, String)], description: &Description) -> BTreeMap
             }
         }
     }
-    labels
+    labels.into_iter().collect()
 }
 
 fn no_worker(name: &str) -> Refusal {

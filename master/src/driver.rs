@@ -2,13 +2,15 @@
 //! then tells anyone. It decides nothing and knows no RPC.
 //!
 //! Commands run at once in memory; their records join the open batch. One batch is at the writer while the next one
-//! fills: whatever waits shares a commit. An answer leaves after the commit of everything that it was computed from. Only
-//! plans are read and offers made before that: neither binds anyone until an acceptance, which is such an answer.
+//! fills: whatever waits shares a commit, and a busy master gives it a moment ([`Pace`]). An answer leaves after the commit
+//! of everything that it was computed from. Only plans are read and offers made before that: neither binds anyone until an
+//! acceptance, which is such an answer.
 
 use crate::clock::Clock;
 use crate::coordinator::record::{BuildId, Record};
 use crate::coordinator::{Coordinator, Effect, SessionId};
 use crate::events::Feed;
+use crate::pace::Pace;
 use crate::store::{CommitError, Removal, RemoveError, Store, Sweep};
 use schema::fail_point::fail_point;
 use schema::values::{Assignment, Event, Refusal, RefusalCode, Time};
@@ -17,11 +19,18 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::Instant;
 
 /// How long to wait before a batch is tried again on a full disk.
 const FULL_RETRY: Duration = Duration::from_secs(1);
 /// Records for which a batch has room from the beginning.
 const ROOM_MAX: usize = 64;
+
+/// While jobs wait for a slot and so many attempts are under way, what counts is how many are done in a second, not how soon one
+/// is: commits begin so far apart. Each costs a sync, the pages that it touches and a waking of two threads, however little is
+/// in it.
+const BUSY: usize = 4;
+const COMMITS_APART: Duration = Duration::from_millis(3);
 
 /// Performs effects that reach beyond the driver. Called in order: plans at once where the disk has room, the others after the
 /// commit of what caused them.
@@ -282,6 +291,14 @@ impl Driver {
         self.early.borrow_mut().pop_front()
     }
 
+    /// Until when the open batch waits for what could share its commit.
+    fn may_wait(&self, pace: &Pace) -> Option<Instant> {
+        let coordinator = self.coordinator.borrow();
+        let is_busy = coordinator.queue_length() > 0 && coordinator.lease_count() >= BUSY;
+        let has_records = !self.open.borrow().records.is_empty();
+        pace.wait(Instant::now(), COMMITS_APART).filter(|_| is_busy && has_records)
+    }
+
     /// Takes the open batch and begins the next.
     fn take_batch(&self) -> Option<(u64, Batch)> {
         let mut batch = self.open.take();
@@ -350,13 +367,20 @@ impl Driver {
 }
 
 async fn commit_batches(driver: Rc<Driver>) {
+    let mut pace = Pace::default();
     loop {
-        // what can be done already joins this batch
+        // what can be done already joins this batch, and on a busy master what comes soon
         tokio::task::yield_now().await;
+        if let Some(next) = driver.may_wait(&pace) {
+            tokio::time::sleep_until(next).await;
+        }
         let Some((number, batch)) = driver.take_batch() else {
             driver.work.notified().await;
             continue;
         };
+        if !batch.records.is_empty() {
+            pace.done(Instant::now(), COMMITS_APART, 1);
+        }
         let events = events_of(&batch.records);
         fail_point("master-before-commit");
         if let Err(why) = driver.commit(batch.records).await {
@@ -372,7 +396,7 @@ async fn commit_batches(driver: Rc<Driver>) {
 async fn keep_time(driver: Rc<Driver>) {
     loop {
         let next = driver.coordinator.borrow().poll_timeout();
-        let longest = tokio::time::Instant::now() + Duration::from_secs(3600);
+        let longest = Instant::now() + Duration::from_secs(3600);
         let due = next.map_or(longest, |time| driver.clock.instant(time).min(longest));
         tokio::select! {
             biased;

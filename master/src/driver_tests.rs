@@ -1,12 +1,13 @@
 //! The driver over a disk that is full for a while.
 
 use super::*;
-use crate::coordinator::record::RequestId;
+use crate::coordinator::record::{AttemptRow, BuildRow, JobKey, JobRow, LeaseToken, RequestId, StepKey};
 use crate::coordinator::{GrantOrder, ROOT, Request, Terms};
+use crate::retention::tests::history::{attempt, build, job};
 use crate::store::Weather;
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
-use schema::values::{Change, GrantKind, What};
+use schema::values::{Change, GrantKind, JobPlan, Plan, State, What};
 
 #[derive(Clone, Default)]
 struct Disk(Rc<Cell<bool>>);
@@ -27,10 +28,13 @@ fn driver(disk: &Disk) -> Rc<Driver> {
 }
 
 fn driver_with(name: &str, disk: &Disk, outside: Outside) -> Rc<Driver> {
-    let store = Store::in_memory(name).unwrap();
+    driver_over(Store::in_memory(name).unwrap(), disk, outside)
+}
+
+fn driver_over(store: Store, disk: &Disk, outside: Outside) -> Rc<Driver> {
     let coordinator = Coordinator::load(Time(0), Terms::default(), store.load().unwrap(), [0; 32]);
     let feed = Rc::new(Feed::new(store.readers(), 1, 0));
-    let driver = Driver::new(coordinator, store.under(disk.clone()), feed, Clock::system());
+    let driver = Driver::new(coordinator, store.under(disk.clone()), feed, Clock::anchored(Time(0)));
     driver.start(outside);
     driver
 }
@@ -101,6 +105,47 @@ async fn plans_are_read_at_once_and_all_else_waits_for_the_commit() {
             disk.0.set(false);
             tokio::time::sleep(2 * FULL_RETRY).await;
             assert!(matches!(seen.borrow()[..], [Effect::Plan { .. }, Effect::Revoke { .. }]), "{:?}", seen.borrow());
+        })
+        .await;
+}
+
+/// A store whose build has so many attempts under way, and so many jobs that wait.
+async fn store_with(name: &str, attempts: u32, waiting: u32) -> Store {
+    let store = Store::in_memory(name).unwrap();
+    let build = BuildRow { state: State::Running, job_count: attempts + waiting, ..build(1, "p", 1, "main") };
+    let plan = Plan { version: 1, jobs: vec![JobPlan::default(); (attempts + waiting) as usize], ..Plan::default() };
+    let mut records = vec![Record::Plan { build: build.id, plan }, Record::Build(build)];
+    for index in 0..attempts {
+        let key = JobKey { build: BuildId(1), index };
+        records.push(Record::Job(JobRow { state: State::Running, ..job(key) }));
+        let (token, of) = (LeaseToken([index as u8; 16]), attempt(StepKey { job: key, attempt: 1, step: 0 }));
+        records.push(Record::Attempt(AttemptRow { token, finished: None, outcome: None, ..of }));
+    }
+    for index in attempts..attempts + waiting {
+        let row = job(JobKey { build: BuildId(1), index });
+        records.push(Record::Job(JobRow { state: State::Queued, outcome: None, attempt: 0, ..row }));
+    }
+    store.commit(records).await.unwrap();
+    store
+}
+
+#[tokio::test(flavor = "current_thread", start_paused = true)]
+async fn only_a_busy_master_waits_for_what_could_share_a_commit() {
+    let local = tokio::task::LocalSet::new();
+    local
+        .run_until(async {
+            for (attempts, waiting, waits) in [(BUSY - 1, 1, 0), (BUSY, 0, 0), (BUSY, 1, 10)] {
+                let name = format!("driver-pace-{attempts}-{waiting}");
+                let store = store_with(&name, attempts as u32, waiting).await;
+                let driver = driver_over(store, &Disk::default(), Box::new(|_| ()));
+                driver.settled().await.unwrap();
+                tokio::time::sleep(COMMITS_APART).await;
+                let began = Instant::now();
+                for _ in 0..11 {
+                    driver.call_with(|_, _| ((), vec![record()])).await.unwrap();
+                }
+                assert_eq!(began.elapsed(), waits * COMMITS_APART, "{attempts} attempts, {waiting} jobs wait");
+            }
         })
         .await;
 }

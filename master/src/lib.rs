@@ -15,6 +15,7 @@ pub mod examine;
 pub mod installation;
 pub mod logs;
 pub mod mirror;
+mod pace;
 pub mod planner;
 pub mod reporters;
 pub mod retention;

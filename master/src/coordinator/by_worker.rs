@@ -48,6 +48,10 @@ impl<K: Ord + Copy, V: OfWorker> ByWorker<K, V> {
         self.all.iter().map(|(key, value)| (*key, value))
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
     /// All of one worker, by key.
     pub(super) fn of(&self, worker: &str) -> impl Iterator<Item = (K, &V)> {
         self.keys.get(worker).into_iter().flatten().map(|key| (*key, &self.all[key]))

@@ -175,6 +175,11 @@ impl Coordinator {
         self.queue.len()
     }
 
+    /// How many attempts are offered or run.
+    pub fn lease_count(&self) -> usize {
+        self.leases.len()
+    }
+
     fn load_build(
         &mut self,
         now: Time,

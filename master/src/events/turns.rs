@@ -1,6 +1,7 @@
 //! How often a subscriber is told: to call one costs about the same for one event as for a hundred, so under load the
 //! events of a while go together. The more subscribers, the longer the while: what they cost in all is bounded.
 
+use crate::pace::Pace;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -18,49 +19,34 @@ pub(super) struct Seats(Rc<()>);
 
 impl Seats {
     pub(super) fn take(&self) -> Turns {
-        Turns { seat: self.0.clone(), left: AT_ONCE, since: Instant::now() }
+        Turns { seat: self.0.clone(), pace: Pace::default() }
     }
 }
 
-/// One subscriber's seat, and the turns it has left.
+/// One subscriber's seat, and how it keeps to its turns.
 #[derive(Debug)]
 pub struct Turns {
     seat: Rc<()>,
-    left: u32,
-    /// Of the last turn that came.
-    since: Instant,
+    pace: Pace,
 }
 
 impl Turns {
     /// Waits until it is this subscriber's turn. May be dropped while it waits.
     pub async fn come(&mut self) {
-        self.gain();
-        while self.left == 0 {
-            tokio::time::sleep_until(self.since + self.turn()).await;
-            self.gain();
+        while let Some(next) = self.pace.wait(Instant::now(), self.turn()) {
+            tokio::time::sleep_until(next).await;
         }
     }
 
     /// It was called.
     pub fn spend(&mut self) {
-        self.left = self.left.saturating_sub(1);
+        self.pace.done(Instant::now(), self.turn(), AT_ONCE);
     }
 
     fn turn(&self) -> Duration {
         // the seats themselves hold one
         let subscribers = u32::try_from(Rc::strong_count(&self.seat) - 1).unwrap_or(u32::MAX);
         SHARE.saturating_mul(subscribers).clamp(SHARE, TURN_MAX)
-    }
-
-    fn gain(&mut self) {
-        let (turn, now) = (self.turn(), Instant::now());
-        let gained = now.duration_since(self.since).as_micros() / turn.as_micros();
-        let gained = u32::try_from(gained).unwrap_or(u32::MAX);
-        match self.left.saturating_add(gained) {
-            // what was not used by then is no more
-            many if many >= AT_ONCE => (self.left, self.since) = (AT_ONCE, now),
-            some => (self.left, self.since) = (some, self.since + turn.saturating_mul(gained)),
-        }
     }
 }
 

@@ -125,7 +125,7 @@ impl World {
 }
 
 /// Made one after the other over 40 days.
-pub(super) fn build(id: u64, project: &str, number: u32, ref_name: &str) -> BuildRow {
+pub(crate) fn build(id: u64, project: &str, number: u32, ref_name: &str) -> BuildRow {
     let source = Source { repository: project.to_owned(), ref_name: ref_name.to_owned(), ..Source::default() };
     BuildRow {
         id: BuildId(id),
@@ -147,7 +147,7 @@ pub(super) fn build(id: u64, project: &str, number: u32, ref_name: &str) -> Buil
     }
 }
 
-pub(super) fn job(key: JobKey) -> JobRow {
+pub(crate) fn job(key: JobKey) -> JobRow {
     JobRow {
         key,
         name: format!("j{}", key.index),
@@ -165,7 +165,7 @@ pub(super) fn job(key: JobKey) -> JobRow {
     }
 }
 
-pub(super) fn attempt(key: StepKey) -> AttemptRow {
+pub(crate) fn attempt(key: StepKey) -> AttemptRow {
     AttemptRow {
         job: key.job,
         number: key.attempt,

@@ -1,4 +1,4 @@
-//! The driver over a disk that is full for a while.
+//! The driver over a disk that is full for a while, and while jobs wait for a slot.
 
 use super::*;
 use crate::coordinator::record::{AttemptRow, BuildRow, JobKey, JobRow, LeaseToken, RequestId, StepKey};

@@ -278,7 +278,7 @@ impl Coordinator {
             grant: row.grant,
             connected: session.is_some(),
             description: row.description.clone(),
-            pools: session.map(|session| session.pools.iter().cloned().collect()).unwrap_or_default(),
+            pools: session.map(|session| session.pools.to_vec()).unwrap_or_default(),
             running: running.collect(),
             draining: row.draining || session.is_some_and(|session| session.draining),
             held: row.held.clone(),

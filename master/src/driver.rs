@@ -2,7 +2,7 @@
 //! then tells anyone. It decides nothing and knows no RPC.
 //!
 //! Commands run at once in memory; their records join the open batch. One batch is at the writer while the next one
-//! fills: whatever waits shares a commit, and a busy master gives it a moment ([`Pace`]). An answer leaves after the commit
+//! fills: whatever waits shares a commit, and a busy master gives it a moment (`pace.rs`). An answer leaves after the commit
 //! of everything that it was computed from. Only plans are read and offers made before that: neither binds anyone until an
 //! acceptance, which is such an answer.
 

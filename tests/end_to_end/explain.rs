@@ -392,9 +392,7 @@ impl Crew {
 
 async fn ask(played: Rc<Played>, total: Resources, running: Running, changed: Rc<Notify>) {
     loop {
-        let used = |free: Resources, (it, _): &(Assignment, lease::Client)| {
-            free.minus(&Resources { slots: 1, cpus_milli: it.job.cpus_milli, memory: it.job.memory })
-        };
+        let used = |free: Resources, (it, _): &(Assignment, lease::Client)| free.minus(&it.job.room());
         let free = running.borrow().iter().fold(total, used);
         if free.slots == 0 {
             changed.notified().await;

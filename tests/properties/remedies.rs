@@ -343,9 +343,7 @@ impl Floor {
             match effect {
                 Effect::Record(record) => self.ledger.write(record),
                 Effect::Offer { session, assignment } => {
-                    let job = &assignment.job;
-                    let room = Resources { slots: 1, cpus_milli: job.cpus_milli, memory: job.memory };
-                    return Some((session, LeaseToken(assignment.token), room));
+                    return Some((session, LeaseToken(assignment.token), assignment.job.room()));
                 }
                 Effect::Plan { .. }
                 | Effect::Cancel { .. }

@@ -22,7 +22,7 @@ impl Need {
             on: job.on.clone(),
             want: job.want.iter().cloned().collect(),
             pools: pools.clone(),
-            room: Resources { slots: 1, cpus_milli: job.cpus_milli, memory: job.memory },
+            room: job.room(),
         }
     }
 }

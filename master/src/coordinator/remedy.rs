@@ -332,8 +332,7 @@ impl Coordinator {
     }
 
     fn room_of(&self, job: JobKey) -> Resources {
-        let plan = self.job_plan(job);
-        Resources { slots: 1, cpus_milli: plan.cpus_milli, memory: plan.memory }
+        self.job_plan(job).room()
     }
 }
 

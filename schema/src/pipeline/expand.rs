@@ -51,7 +51,7 @@ impl Expansion<'_> {
                 break;
             };
             plan.needs = self.aligned(&job, cell);
-            self.bytes = self.bytes.saturating_add(size(&plan));
+            self.bytes = self.bytes.saturating_add(plan.size());
             self.needs += plan.needs.len();
             self.check_limits(&job)?;
             placed.push((u32::try_from(self.done.len()).ok()?, cell.clone()));
@@ -78,25 +78,6 @@ impl Expansion<'_> {
         self.page.error(job.name.span.clone(), format!("all cells together are {too_much}"), "here it is too much", "");
         None
     }
-}
-
-/// What a job's text takes in memory, about. Many empty strings count too.
-fn size(plan: &JobPlan) -> usize {
-    const STRING: usize = size_of::<String>();
-    let pairs = |pairs: &[(String, String)]| {
-        pairs.iter().map(|(name, value)| name.len() + value.len() + 2 * STRING).sum::<usize>()
-    };
-    let step = |step: &StepPlan| {
-        let command = match &step.command {
-            Command::Shell { shell, script } => {
-                shell.iter().map(|word| word.len() + STRING).sum::<usize>() + script.len()
-            }
-            Command::Exec(words) => words.iter().map(|word| word.len() + STRING).sum(),
-        };
-        step.name.len() + step.dir.len() + command + pairs(&step.env)
-    };
-    let want: usize = plan.want.iter().map(|want| want.len() + STRING).sum();
-    plan.name.len() + plan.on.len() + want + pairs(&plan.env) + plan.steps.iter().map(step).sum::<usize>()
 }
 
 /// One job in one cell, being put together.

@@ -1,5 +1,6 @@
 //! The plan: a pipeline expanded for one source stamp.
 
+use super::Resources;
 use serde::{Deserialize, Serialize};
 
 /// Decided by the master from what triggered the build, never by the repository.
@@ -70,6 +71,20 @@ pub struct JobPlan {
     pub skipped: String,
 }
 
+impl JobPlan {
+    /// What it takes of a worker while it runs.
+    pub fn room(&self) -> Resources {
+        Resources { slots: 1, cpus_milli: self.cpus_milli, memory: self.memory }
+    }
+
+    /// What its text takes in memory, in bytes, about. Many empty strings count too.
+    pub fn size(&self) -> usize {
+        let want: usize = self.want.iter().map(|want| want.len() + STRING).sum();
+        let steps: usize = self.steps.iter().map(StepPlan::size).sum();
+        self.name.len() + self.on.len() + want + size_of_pairs(&self.env) + steps
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Command {
@@ -97,4 +112,24 @@ pub struct StepPlan {
     pub always: bool,
     /// Its failure makes the job `warned`, and the next step runs.
     pub continue_on_failure: bool,
+}
+
+impl StepPlan {
+    fn size(&self) -> usize {
+        let command = match &self.command {
+            Command::Shell { shell, script } => size_of_words(shell) + script.len(),
+            Command::Exec(words) => size_of_words(words),
+        };
+        self.name.len() + self.dir.len() + command + size_of_pairs(&self.env)
+    }
+}
+
+const STRING: usize = size_of::<String>();
+
+fn size_of_words(words: &[String]) -> usize {
+    words.iter().map(|word| word.len() + STRING).sum()
+}
+
+fn size_of_pairs(pairs: &[(String, String)]) -> usize {
+    pairs.iter().map(|(name, value)| name.len() + value.len() + 2 * STRING).sum()
 }

@@ -57,14 +57,22 @@ interface Session {
   # One live connection of a worker. Ends when dropped, when the link is lost, or when a newer one attaches. Its end
   # never ends a lease, only what was handed out under it.
 
-  take @0 (free :Resources) -> (lease :Lease, assignment :Assignment);
+  take @0 (free :Resources, most :UInt16) -> (lease :Lease, assignment :Assignment, more :List(Offer));
   # Waits until there is a job for these resources: a promise that may rest for days. One at a time. The answer
   # is an offer: `Lease.accept` within 10 s, or it goes back and costs nothing. Dropping the call gives it
   # back as well.
+  # `most`: how many offers the answer may hold; 0, which is what older workers say, is 1. `more` holds those beyond the
+  # first: of jobs that waited already and fit into `free` beside it, no more than come to each connected worker, and fewer
+  # where plans are large.
   renew @1 (tokens :List(Data)) -> (stale :List(Data));
   # Every 20 s: all leases get a full term from now, save those listed, which are over.
   drain @2 ();
   # No further offers to this worker in this session. `take` rests.
+}
+
+struct Offer {
+  lease @0 :Lease;
+  assignment @1 :Assignment;
 }
 
 struct Assignment {

@@ -1,12 +1,14 @@
 //! The main path, one step after the other: a commit is seen, planned, placed, run, logged, finished, and told to a
 //! subscriber; everything over TLS with issued credentials.
 
+use capnp::capability::Promise;
 use schema::event_capnp::observer;
 use schema::gateway_capnp::gateway;
 use schema::perspective_capnp::perspective;
 use schema::sturdy_ref::SturdyRef;
 use schema::values::{
-    Event, Exit, Fact, Filter, GrantKind, Outcome, Progress, Refusal, RefusalCode, State, StepEnd, Time, What,
+    Event, Exit, Fact, Filter, GrantKind, Outcome, Progress, Refusal, RefusalCode, Resources, State, StepEnd, Time,
+    What,
 };
 use schema::wire;
 use schema::worker_capnp::lease;
@@ -53,7 +55,7 @@ fn a_change_becomes_a_build_and_a_report() {
         until("the subscriber is told both ends", move || {
             let ends =
                 told_so_far.borrow().iter().filter(|event| matches!(event.fact, Fact::BuildFinished { .. })).count();
-            capnp::capability::Promise::ok(ends == 2)
+            Promise::ok(ends == 2)
         })
         .await;
         let kinds: Vec<&str> =
@@ -103,6 +105,34 @@ fn a_dropped_take_gives_its_offer_back() {
 }
 
 #[test]
+fn a_take_is_answered_with_what_fits_and_comes_to_its_worker() {
+    run(async {
+        let jobs = ["a", "b", "c", "d", "e"].map(|name| format!("[job.{name}]\nsource = \"none\"\nrun = \"true\"\n"));
+        let house = House::open(&format!("version = 1\n{}", jobs.concat())).await;
+        let waits = house.office.driver.clone();
+        let wait = || until("all wait", || Promise::ok(waits.peek(|it, _| it.queue_length()) == 5));
+        let room = |slots| Resources { slots, cpus_milli: 64_000, memory: 1 << 40 };
+        let worker = house.worker("anvil").await;
+        for (most, slots, expected) in [(0, 4, 1), (1, 4, 1), (3, 4, 3), (9, 2, 2), (9, 9, 5)] {
+            wait().await;
+            let offers = worker.take_up_to(most, room(slots)).await;
+            assert_eq!(offers.len(), expected, "of {most} with {slots} slots");
+            // what is not accepted waits again
+        }
+        wait().await;
+        let other = house.worker("bellows").await;
+        let (mine, others) = (worker.take_up_to(9, room(9)).await, other.take_up_to(9, room(9)).await);
+        assert_eq!((mine.len(), others.len()), (3, 1), "no more than come to each");
+        let last = worker.take_up_to(9, room(6)).await;
+        for (_, lease) in mine.iter().chain(&others).chain(&last) {
+            lease.accept_request().send().promise.await.unwrap();
+            work(lease, b"", Outcome::Succeeded).await;
+        }
+        assert_eq!(house.guild.outcome("demo", 1).await.unwrap(), Outcome::Succeeded);
+    });
+}
+
+#[test]
 fn a_worker_that_attaches_again_resumes_its_lease() {
     run(async {
         let house = House::open(PIPELINE).await;
@@ -133,7 +163,7 @@ fn a_revoked_worker_is_told_and_refused_from_then_on() {
         assert!(words.contains("revoked") || words.contains("closed the connection"), "{words}");
         let said = worker.said.clone();
         until("the worker is told", move || {
-            capnp::capability::Promise::ok(said.borrow().iter().any(|word| word.starts_with("revoked: ")))
+            Promise::ok(said.borrow().iter().any(|word| word.starts_with("revoked: ")))
         })
         .await;
         let (_vat, gateway) = support::guild::dial(&worker.credential.0, &worker.credential.1).await;
@@ -168,7 +198,7 @@ async fn restored(gateway: &gateway::Client, of: &SturdyRef) -> perspective::Cli
 
 async fn tells_of(told: &Rc<RefCell<Vec<Event>>>, build: u32) {
     let is_told = || told.borrow().iter().any(|event| event.build == build);
-    until("an event of the build is told", || capnp::capability::Promise::ok(is_told())).await;
+    until("an event of the build is told", || Promise::ok(is_told())).await;
 }
 
 #[test]

@@ -265,12 +265,22 @@ impl Played {
 
     /// Waits for an offer with this much room.
     pub async fn take_with(&self, free: Resources) -> (Assignment, lease::Client) {
+        // as a worker says it that is older than `most`
+        self.take_up_to(0, free).await.swap_remove(0)
+    }
+
+    /// Waits for offers that have this much room together.
+    pub async fn take_up_to(&self, most: u16, free: Resources) -> Vec<(Assignment, lease::Client)> {
         let mut request = self.session.take_request();
+        request.get().set_most(most);
         wire::write_resources(request.get().init_free(), &free);
         let answer = request.send().promise.await.unwrap();
         let answer = answer.get().unwrap();
-        let assignment = wire::read_assignment(answer.get_assignment().unwrap()).unwrap();
-        (assignment, answer.get_lease().unwrap())
+        let read = |assignment| wire::read_assignment(assignment).unwrap();
+        let first = (read(answer.get_assignment().unwrap()), answer.get_lease().unwrap());
+        let more = answer.get_more().unwrap();
+        let more = more.iter().map(|offer| (read(offer.get_assignment().unwrap()), offer.get_lease().unwrap()));
+        std::iter::once(first).chain(more).collect()
     }
 }
 

@@ -14,7 +14,7 @@ use schema::gateway_capnp::gateway;
 use schema::values::{Refusal, RefusalCode, Resources};
 use schema::vat::{self, Limits, Vat, VatError};
 use schema::wire;
-use schema::worker_capnp::{lease, session, worker, worker_desk};
+use schema::worker_capnp::{assignment, lease, session, worker, worker_desk};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -250,7 +250,7 @@ impl Session {
             } else if let Some(why) = self.here.lack_of_room() {
                 tracing::warn!(%why, "no job is taken");
                 sleep(DISK_PAUSE).await;
-            } else if let Err(error) = self.take_one(free).await {
+            } else if let Err(error) = self.take_up_to(free).await {
                 if error.kind == capnp::ErrorKind::Disconnected {
                     return error.into();
                 }
@@ -268,9 +268,10 @@ impl Session {
         }
     }
 
-    /// Waits for a job, or for something that lets us ask for another one.
-    async fn take_one(self: &Rc<Session>, free: Resources) -> capnp::Result<()> {
+    /// Waits for jobs that fit, or for something that lets us ask anew.
+    async fn take_up_to(self: &Rc<Session>, free: Resources) -> capnp::Result<()> {
         let mut request = self.session.take_request();
+        request.get().set_most(free.slots);
         wire::write_resources(request.get().init_free(), &free);
         let offer = request.send().promise;
         let answer = tokio::select! {
@@ -279,8 +280,16 @@ impl Session {
             () = self.otherwise(&free) => return Ok(()),
         };
         let results = answer.get()?;
-        let assignment = wire::read_assignment(results.get_assignment()?)?;
-        let lease = results.get_lease()?;
+        self.enter(results.get_assignment()?, results.get_lease()?)?;
+        for offer in results.get_more()? {
+            self.enter(offer.get_assignment()?, offer.get_lease()?)?;
+        }
+        Ok(())
+    }
+
+    /// Begins an attempt that was offered.
+    fn enter(self: &Rc<Session>, offered: assignment::Reader<'_>, lease: lease::Client) -> capnp::Result<()> {
+        let assignment = wire::read_assignment(offered)?;
         if self.here.yard.ledger.get(&assignment.token).is_some() {
             return Err(capnp::Error::failed("it offers a lease that this worker holds".to_owned()));
         }

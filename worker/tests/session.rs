@@ -374,6 +374,26 @@ fn slots_are_given_back_and_a_drained_worker_ends() {
 }
 
 #[test]
+fn several_jobs_come_with_one_answer() {
+    test(async {
+        let bench = Bench::with("reserve = 0\nslots = 3\n").await;
+        bench.master.at_once.set(8);
+        let go = bench.file("go");
+        for number in 1..=4 {
+            bench.master.offer(job(number, vec![step("say", &format!("while [ ! -e {go} ]; do sleep 0.01; done"))]));
+        }
+        let _worker = bench.worker();
+        let count = |heard: &fake::Heard, word: &str| heard.script.iter().filter(|line| line.starts_with(word)).count();
+        bench.master.until(|heard| count(heard, "started 0") == 3).await;
+        let free: Vec<u16> = bench.master.heard.borrow().free.iter().map(|free| free.slots).collect();
+        assert_eq!(free, [3], "it is asked once, for as many as have room");
+        std::fs::write(&go, "").unwrap();
+        bench.master.until(|heard| count(heard, "complete") == 4).await;
+        bench.is_tidy().await;
+    });
+}
+
+#[test]
 fn room_that_a_job_gave_back_is_told_though_a_take_waits() {
     test(async {
         let bench = Bench::with("reserve = 0\nslots = 2\n").await;

@@ -5,9 +5,9 @@ use super::{Holder, Office, accept, refuse};
 use crate::coordinator::record::LeaseToken;
 use crate::coordinator::{SessionId, Standing};
 use schema::gate::Gate;
-use schema::values::{Assignment, Refusal, RefusalCode};
+use schema::values::{Assignment, JobPlan, Refusal, RefusalCode, Resources};
 use schema::wire;
-use schema::worker_capnp::{session, worker_desk};
+use schema::worker_capnp::{lease, session, worker_desk};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,6 +15,8 @@ use tokio::sync::oneshot;
 
 /// How long an earlier process of the same key may take to say that it is still there.
 const CLONE_PING: Duration = Duration::from_secs(3);
+/// An answer to `take` holds no further offer once its plans are this large, in bytes, about.
+const FURTHER_BYTES: usize = 256 << 10;
 
 pub(super) struct Desk {
     pub(super) office: Rc<Office>,
@@ -108,17 +110,22 @@ struct Session {
 
 impl session::Server for Session {
     async fn take(self: Rc<Self>, params: session::TakeParams, mut results: session::TakeResults) -> capnp::Result<()> {
-        let free = wire::read_resources(params.get()?.get_free()?);
-        let Some(mut waiting) = Waiting::begin(&self) else {
+        let params = params.get()?;
+        let (free, most) = (wire::read_resources(params.get_free()?), params.get_most());
+        let Some(waiting) = Waiting::begin(&self, free) else {
             return Err(capnp::Error::failed("one `take` at a time: the earlier one still waits".to_owned()));
         };
-        let id = self.id;
-        self.office.driver.note(|it, now| it.worker_ready(now, id, free));
-        let assignment = waiting.offer().await?;
-        let lease = Lease::offered(&self.office, &self.gate, LeaseToken(assignment.token));
+        let first = waiting.offer().await?;
+        let more = self.further(free, &first.job, usize::from(most));
         let mut results = results.get();
-        results.set_lease(lease);
-        wire::write_assignment(results.init_assignment(), &assignment);
+        results.set_lease(self.lease(&first));
+        wire::write_assignment(results.reborrow().init_assignment(), &first);
+        let mut offers = results.init_more(wire::length(more.len()));
+        for (index, assignment) in (0..).zip(&more) {
+            let mut offer = offers.reborrow().get(index);
+            offer.set_lease(self.lease(assignment));
+            wire::write_assignment(offer.init_assignment(), assignment);
+        }
         Ok(())
     }
 
@@ -145,6 +152,26 @@ impl session::Server for Session {
     }
 }
 
+impl Session {
+    /// What is offered at once for the room that is left beside the first job, as if it were asked for one after another.
+    fn further(self: &Rc<Self>, mut free: Resources, first: &JobPlan, most: usize) -> Vec<Box<Assignment>> {
+        let most = most.saturating_sub(1).min(self.office.driver.peek(|it, _| it.share()));
+        let (mut more, mut bytes) = (Vec::new(), first.size());
+        free = free.minus(&first.room());
+        while more.len() < most && bytes < FURTHER_BYTES {
+            let Some(next) = Waiting::begin(self, free).and_then(Waiting::at_once) else { break };
+            free = free.minus(&next.job.room());
+            bytes += next.job.size();
+            more.push(next);
+        }
+        more
+    }
+
+    fn lease(&self, offered: &Assignment) -> lease::Client {
+        Lease::offered(&self.office, &self.gate, LeaseToken(offered.token))
+    }
+}
+
 impl Drop for Session {
     fn drop(&mut self) {
         let (id, office) = (self.id, self.office.clone());
@@ -162,18 +189,27 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn begin(session: &Rc<Session>) -> Option<Waiting> {
+    /// None: an earlier one waits.
+    fn begin(session: &Rc<Session>, free: Resources) -> Option<Waiting> {
         if session.taking.replace(true) {
             return None;
         }
-        let offer = session.office.driver.expect_offer(session.id);
+        let (driver, id) = (&session.office.driver, session.id);
+        let offer = driver.expect_offer(id);
+        driver.note(|it, now| it.worker_ready(now, id, free));
         Some(Waiting { session: session.clone(), offer, answered: false })
     }
 
-    async fn offer(&mut self) -> capnp::Result<Box<Assignment>> {
+    async fn offer(mut self) -> capnp::Result<Box<Assignment>> {
         let offer = (&mut self.offer).await;
         self.answered = true;
         offer.map_err(|_| capnp::Error::disconnected("the session ended".to_owned()))
+    }
+
+    fn at_once(mut self) -> Option<Box<Assignment>> {
+        let offer = self.offer.try_recv().ok();
+        self.answered = offer.is_some();
+        offer
     }
 }
 

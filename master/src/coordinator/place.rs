@@ -29,6 +29,11 @@ impl Coordinator {
         self.ready.remove(&session);
     }
 
+    /// How many of the jobs that wait come to each connected worker, whatever it can take.
+    pub fn share(&self) -> usize {
+        self.queue.len() / self.sessions.len().max(1)
+    }
+
     /// Offers the first job that this session can take, if both wait.
     pub(super) fn place_on(&mut self, now: Time, session: SessionId) {
         let Some(entry) = self.sessions.get(session) else {

@@ -18,12 +18,7 @@ pub(super) struct Need {
 
 impl Need {
     pub(super) fn of(job: &JobPlan, pools: &BTreeSet<String>) -> Need {
-        Need {
-            on: job.on.clone(),
-            want: job.want.iter().cloned().collect(),
-            pools: pools.clone(),
-            room: job.room(),
-        }
+        Need { on: job.on.clone(), want: job.want.iter().cloned().collect(), pools: pools.clone(), room: job.room() }
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) struct Master {
     changed: watch::Sender<u64>,
     pub(crate) term_ms: Cell<u64>,
     offers: RefCell<VecDeque<Assignment>>,
+    /// As many offers an answer to `take` holds; 1: as an older master.
+    pub(crate) at_once: Cell<u16>,
     vats: RefCell<Vec<Vat>>,
     worker: RefCell<Option<worker::Client>>,
     /// Leases that the next `attach` calls stale.
@@ -73,6 +75,7 @@ impl Master {
             changed: watch::Sender::new(0),
             term_ms: Cell::new(60_000),
             offers: RefCell::default(),
+            at_once: Cell::new(1),
             vats: RefCell::default(),
             worker: RefCell::default(),
             stale: RefCell::default(),
@@ -304,19 +307,28 @@ struct Session(Rc<Master>);
 
 impl session::Server for Session {
     async fn take(self: Rc<Self>, params: session::TakeParams, mut results: session::TakeResults) -> capnp::Result<()> {
-        let free = wire::read_resources(params.get()?.get_free()?);
+        let params = params.get()?;
+        let free = wire::read_resources(params.get_free()?);
         self.0.hear(|heard| heard.free.push(free));
         let mut changed = self.0.changed.subscribe();
-        let assignment = loop {
-            let next = self.0.offers.borrow_mut().pop_front();
-            match next {
-                Some(assignment) => break assignment,
-                None => changed.changed().await.unwrap(),
-            }
+        while self.0.offers.borrow().is_empty() {
+            changed.changed().await.unwrap();
+        }
+        let most = usize::from(params.get_most().min(self.0.at_once.get()));
+        let mut offered: VecDeque<Assignment> = {
+            let mut offers = self.0.offers.borrow_mut();
+            let count = most.clamp(1, offers.len());
+            offers.drain(..count).collect()
         };
+        let first = offered.pop_front().unwrap();
         let mut results = results.get();
-        results.set_lease(lease_of(&self.0, assignment.token));
-        wire::write_assignment(results.init_assignment(), &assignment);
+        results.set_lease(lease_of(&self.0, first.token));
+        wire::write_assignment(results.reborrow().init_assignment(), &first);
+        let mut more = results.init_more(wire::length(offered.len()));
+        for (index, assignment) in (0..).zip(&offered) {
+            more.reborrow().get(index).set_lease(lease_of(&self.0, assignment.token));
+            wire::write_assignment(more.reborrow().get(index).init_assignment(), assignment);
+        }
         Ok(())
     }
 

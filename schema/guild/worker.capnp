@@ -62,8 +62,8 @@ interface Session {
   # is an offer: `Lease.accept` within 10 s, or it goes back and costs nothing. Dropping the call gives it
   # back as well.
   # `most`: how many offers the answer may hold; 0, which is what older workers say, is 1. `more` holds those beyond the
-  # first: of jobs that waited already and fit into `free` beside it, no more than come to each connected worker, and fewer
-  # where plans are large.
+  # first: of jobs that waited already and fit into `free` beside it, no more than come to each connected worker, 64 at
+  # most, and fewer where plans are large.
   renew @1 (tokens :List(Data)) -> (stale :List(Data));
   # Every 20 s: all leases get a full term from now, save those listed, which are over.
   drain @2 ();

@@ -15,7 +15,8 @@ use tokio::sync::oneshot;
 
 /// How long an earlier process of the same key may take to say that it is still there.
 const CLONE_PING: Duration = Duration::from_secs(3);
-/// An answer to `take` holds no further offer once its plans are this large, in bytes, about.
+/// An answer to `take` holds so many offers beyond the first, and none once its plans are this large, in bytes, about.
+const FURTHER_MAX: usize = 64;
 const FURTHER_BYTES: usize = 256 << 10;
 
 pub(super) struct Desk {
@@ -154,15 +155,15 @@ impl session::Server for Session {
 
 impl Session {
     /// What is offered at once for the room that is left beside the first job, as if it were asked for one after another.
-    fn further(self: &Rc<Self>, mut free: Resources, first: &JobPlan, most: usize) -> Vec<Box<Assignment>> {
-        let most = most.saturating_sub(1).min(self.office.driver.peek(|it, _| it.share()));
+    fn further(self: &Rc<Self>, mut free: Resources, first: &JobPlan, most: usize) -> Vec<Assignment> {
+        let most = most.saturating_sub(1).min(self.office.driver.peek(|it, _| it.share())).min(FURTHER_MAX);
         let (mut more, mut bytes) = (Vec::new(), first.size());
         free = free.minus(&first.room());
         while more.len() < most && bytes < FURTHER_BYTES {
             let Some(next) = Waiting::begin(self, free).and_then(Waiting::at_once) else { break };
             free = free.minus(&next.job.room());
             bytes += next.job.size();
-            more.push(next);
+            more.push(*next);
         }
         more
     }

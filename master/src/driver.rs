@@ -156,6 +156,11 @@ impl Driver {
         look(&self.coordinator.borrow(), self.now())
     }
 
+    /// No `take` of this session waits any more, nor will.
+    pub fn expect_nothing(&self, session: SessionId) {
+        self.takes.borrow_mut().remove(&session);
+    }
+
     /// The next offer for a session's waiting `take`. Dropping the receiver withdraws nothing by itself: see `api::session`.
     pub fn expect_offer(&self, session: SessionId) -> oneshot::Receiver<Box<Assignment>> {
         let (sender, receiver) = oneshot::channel();
@@ -294,7 +299,7 @@ impl Driver {
     /// Until when the open batch waits for what could share its commit.
     fn may_wait(&self, pace: &Pace) -> Option<Instant> {
         let coordinator = self.coordinator.borrow();
-        let is_busy = coordinator.queue_length() > 0 && coordinator.lease_count() >= BUSY;
+        let is_busy = coordinator.is_short_of_room() && coordinator.lease_count() >= BUSY;
         let has_records = !self.open.borrow().records.is_empty();
         pace.wait(Instant::now(), COMMITS_APART).filter(|_| is_busy && has_records)
     }

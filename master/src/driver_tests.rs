@@ -7,7 +7,8 @@ use crate::retention::tests::history::{attempt, build, job};
 use crate::store::Weather;
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
-use schema::values::{Change, GrantKind, JobPlan, Plan, State, What};
+use schema::sturdy_ref::Fingerprint;
+use schema::values::{Change, Description, GrantKind, JobPlan, Plan, State, What};
 
 #[derive(Clone, Default)]
 struct Disk(Rc<Cell<bool>>);
@@ -87,15 +88,7 @@ async fn plans_are_read_at_once_and_all_else_waits_for_the_commit() {
             };
             driver.note(|it, now| {
                 it.found(now);
-                let request = |id| Request { id: RequestId([id; 16]), by: ROOT, body: [id; 32] };
-                let order = GrantOrder {
-                    kind: GrantKind::Worker,
-                    name: "w".to_owned(),
-                    what: What::default(),
-                    lifetime: None,
-                    join_hash: [1; 32],
-                };
-                let grant = it.issue(now, request(1), order).expect("the root may");
+                let grant = it.issue(now, request(1), order()).expect("the root may");
                 it.revoke(now, request(2), grant, "test").expect("the root may");
             });
             driver.note(|it, now| assert!(it.submit_change(now, ROOT, change).is_some()));
@@ -107,6 +100,23 @@ async fn plans_are_read_at_once_and_all_else_waits_for_the_commit() {
             assert!(matches!(seen.borrow()[..], [Effect::Plan { .. }, Effect::Revoke { .. }]), "{:?}", seen.borrow());
         })
         .await;
+}
+
+fn request(id: u8) -> Request {
+    Request { id: RequestId([id; 16]), by: ROOT, body: [id; 32] }
+}
+
+fn order() -> GrantOrder {
+    let (name, what) = ("other".to_owned(), What::default());
+    GrantOrder { kind: GrantKind::Worker, name, what, lifetime: None, join_hash: [1; 32] }
+}
+
+/// A worker comes that could take any job.
+fn attach(it: &mut Coordinator, now: Time) {
+    it.found(now);
+    let grant = it.issue(now, request(1), order()).expect("the root may");
+    it.redeem(now, [1; 32], [1; 32], Fingerprint([1; 32])).expect("a fresh join");
+    it.attach(now, grant, [1; 16], &[], Description::default()).expect("its grant is in force");
 }
 
 /// A store whose build has so many attempts under way, and so many jobs that wait.
@@ -134,17 +144,21 @@ async fn only_a_busy_master_waits_for_what_could_share_a_commit() {
     let local = tokio::task::LocalSet::new();
     local
         .run_until(async {
-            for (attempts, waiting, waits) in [(BUSY - 1, 1, 0), (BUSY, 0, 0), (BUSY, 1, 10)] {
-                let name = format!("driver-pace-{attempts}-{waiting}");
+            let cases = [(BUSY - 1, 1, true, 0), (BUSY, 0, true, 0), (BUSY, 1, false, 0), (BUSY, 1, true, 10)];
+            for (attempts, waiting, is_able, waits) in cases {
+                let name = format!("driver-pace-{attempts}-{waiting}-{is_able}");
                 let store = store_with(&name, attempts as u32, waiting).await;
                 let driver = driver_over(store, &Disk::default(), Box::new(|_| ()));
+                if is_able {
+                    driver.note(attach);
+                }
                 driver.settled().await.unwrap();
                 tokio::time::sleep(COMMITS_APART).await;
                 let began = Instant::now();
                 for _ in 0..11 {
                     driver.call_with(|_, _| ((), vec![record()])).await.unwrap();
                 }
-                assert_eq!(began.elapsed(), waits * COMMITS_APART, "{attempts} attempts, {waiting} jobs wait");
+                assert_eq!(began.elapsed(), waits * COMMITS_APART, "{attempts} attempts, {waiting} wait, {is_able}");
             }
         })
         .await;

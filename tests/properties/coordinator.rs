@@ -435,7 +435,9 @@ impl World {
                     let worker = self.workers.iter_mut().find(|worker| worker.session == Some(session));
                     worker.expect("an offer goes to a live session").offered.push(*assignment);
                 }
-                Effect::Withdraw { token, .. } => {
+                Effect::Withdraw { token, begun, .. } => {
+                    let was_accepted = self.ledger.attempts.values().any(|row| row.token == token);
+                    assert_eq!(begun.is_some(), was_accepted, "the logs of an attempt end, and of no other");
                     // its gate is flipped: what is still there stops at once, or at its lease's end
                     for worker in &mut self.workers {
                         worker.offered.retain(|assignment| assignment.token != token.0);

@@ -262,9 +262,13 @@ impl Session {
 
     fn free(&self) -> Resources {
         let ledger = &self.here.yard.ledger;
-        match ledger.count() < UNREPORTED_MAX {
-            true => self.here.description.total.minus(&ledger.used()),
-            false => Resources::default(),
+        let more = UNREPORTED_MAX.saturating_sub(ledger.count());
+        match u16::try_from(more).unwrap_or(u16::MAX) {
+            0 => Resources::default(),
+            more => {
+                let free = self.here.description.total.minus(&ledger.used());
+                Resources { slots: free.slots.min(more), ..free }
+            }
         }
     }
 

@@ -31,10 +31,12 @@ fn perform(office: &Rc<Office>, effect: Effect) {
         Effect::Cancel { session, token, reason } => {
             tokio::task::spawn_local(tell_cancel(office.clone(), session, token, reason));
         }
-        Effect::Withdraw { session, token, job, attempt, reason } => {
+        Effect::Withdraw { session, token, begun, reason } => {
             office.live.end_lease(token, &reason);
             tokio::task::spawn_local(tell_stale(office.clone(), session, token));
-            tokio::task::spawn_local(end_logs(office.clone(), job, attempt, reason));
+            if let Some((job, attempt)) = begun {
+                tokio::task::spawn_local(end_logs(office.clone(), job, attempt, reason));
+            }
         }
         Effect::Revoke { grants, reason } => {
             let left = office.live.left_without(&grants);

@@ -15,9 +15,10 @@ use tokio::sync::oneshot;
 
 /// How long an earlier process of the same key may take to say that it is still there.
 const CLONE_PING: Duration = Duration::from_secs(3);
-/// An answer to `take` holds so many offers beyond the first, and none once its plans are this large, in bytes, about.
+/// An answer to `take` holds so many offers beyond the first, and none once its plans are this large, in bytes, about: all of
+/// them are to be accepted in time, also over a slow link.
 const FURTHER_MAX: usize = 64;
-const FURTHER_BYTES: usize = 256 << 10;
+const FURTHER_BYTES: usize = 32 << 10;
 
 pub(super) struct Desk {
     pub(super) office: Rc<Office>,
@@ -156,7 +157,10 @@ impl session::Server for Session {
 impl Session {
     /// What is offered at once for the room that is left beside the first job, as if it were asked for one after another.
     fn further(self: &Rc<Self>, mut free: Resources, first: &JobPlan, most: usize) -> Vec<Assignment> {
-        let most = most.saturating_sub(1).min(self.office.driver.peek(|it, _| it.share())).min(FURTHER_MAX);
+        let driver = &self.office.driver;
+        // on a full disk offers wait for a commit
+        let most = if driver.is_full() { 1 } else { most };
+        let most = most.saturating_sub(1).min(driver.peek(|it, _| it.share())).min(FURTHER_MAX);
         let (mut more, mut bytes) = (Vec::new(), first.size());
         free = free.minus(&first.room());
         while more.len() < most && bytes < FURTHER_BYTES {
@@ -176,6 +180,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         let (id, office) = (self.id, self.office.clone());
+        office.driver.expect_nothing(id);
         office.driver.note(|it, now| it.session_lost(now, id, "its connection was lost"));
         // ending it drops capabilities of the peer, which must not happen inside this drop
         tokio::task::spawn_local(async move { office.live.end_session(id, "the session ended") });

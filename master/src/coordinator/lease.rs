@@ -220,9 +220,9 @@ impl Coordinator {
         let Some(lease) = self.leases.get(token) else {
             return;
         };
-        let (session, job, attempt) = (lease.session, lease.job, lease.attempt.number);
+        let (session, begun) = (lease.session, Some((lease.job, lease.attempt.number)));
         self.end_attempt(now, token, outcome, why);
-        self.effects.push_back(Effect::Withdraw { session, token, job, attempt, reason: why.to_owned() });
+        self.effects.push_back(Effect::Withdraw { session, token, begun, reason: why.to_owned() });
     }
 
     /// An offer goes back: it costs no attempt, and nothing was recorded.
@@ -231,9 +231,8 @@ impl Coordinator {
             return;
         };
         self.job_mut(lease.job).lease = None;
-        let reason = why.to_owned();
-        let attempt = lease.attempt.number;
-        self.effects.push_back(Effect::Withdraw { session: lease.session, token, job: lease.job, attempt, reason });
+        // an attempt of the same number follows, and its logs are its own
+        self.effects.push_back(Effect::Withdraw { session: lease.session, token, begun: None, reason: why.to_owned() });
         self.requeue(now, lease.job);
     }
 

@@ -175,7 +175,12 @@ impl Coordinator {
         self.queue.len()
     }
 
-    /// How many attempts are offered or run.
+    /// Whether a job waits for nothing but room at a worker that is connected.
+    pub fn is_short_of_room(&self) -> bool {
+        self.queue.is_wanted()
+    }
+
+    /// How many attempts are offered, run, or wait for their worker to come back.
     pub fn lease_count(&self) -> usize {
         self.leases.len()
     }

@@ -68,8 +68,8 @@ pub enum Effect {
     Offer { session: SessionId, assignment: Box<Assignment> },
     /// Ask the worker to end an attempt; it will still `complete`.
     Cancel { session: SessionId, token: LeaseToken, reason: String },
-    /// The lease is over: nothing of it is dispatched any more. Its logs end with `reason`.
-    Withdraw { session: Option<SessionId>, token: LeaseToken, job: JobKey, attempt: u16, reason: String },
+    /// The lease is over: nothing of it is dispatched any more. The logs of its attempt, if that began, end with `reason`.
+    Withdraw { session: Option<SessionId>, token: LeaseToken, begun: Option<(JobKey, u16)>, reason: String },
     /// These grants are over: flip their gates, tell their workers.
     Revoke { grants: Vec<GrantId>, reason: String },
     /// The session was replaced, or its grant is over.

@@ -116,6 +116,11 @@ impl Queue {
         self.class(job).is_some_and(|class| class.able.contains(&session))
     }
 
+    /// Whether a job waits that some session could take, had it room.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.classes.values().any(|class| !class.jobs.is_empty() && !class.able.is_empty())
+    }
+
     pub(super) fn need(&self, job: JobKey) -> Option<&Need> {
         self.places.get(&job).map(|(need, _)| need)
     }

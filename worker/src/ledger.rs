@@ -170,14 +170,9 @@ impl Ledger {
 
     /// What the attempts that still have something to do take up.
     pub(crate) fn used(&self) -> Resources {
-        let mut used = Resources::default();
-        for entry in self.entries.borrow().values().filter(|entry| !entry.is_idle()) {
-            let job = &entry.assignment.job;
-            used.slots = used.slots.saturating_add(1);
-            used.cpus_milli = used.cpus_milli.saturating_add(job.cpus_milli);
-            used.memory = used.memory.saturating_add(job.memory);
-        }
-        used
+        let entries = self.entries.borrow();
+        let busy = entries.values().filter(|entry| !entry.is_idle());
+        busy.fold(Resources::default(), |used, entry| used.plus(&entry.assignment.job.room()))
     }
 
     /// Tells of every change in any attempt.

@@ -186,13 +186,13 @@ impl Coordinator {
         let (ending, staying): (Vec<&Lease>, Vec<&Lease>) =
             leases.into_iter().partition(|lease| mine.ended.contains(&lease.job));
         for lease in ending {
-            free = plus(&free, &self.room_of(lease.job));
+            free = free.plus(&self.room_of(lease.job));
         }
         let mut waits = Remedy::default();
         let mut staying = staying.into_iter();
         while !self.fits(mine, session, free, &waits.ends, steps + waits.steps.len()) {
             let job = staying.next()?.job;
-            free = plus(&free, &self.room_of(job));
+            free = free.plus(&self.room_of(job));
             waits = waits.and(self.wait(job));
         }
         Some(waits)
@@ -287,7 +287,7 @@ impl Coordinator {
         // it asks from the start, with all its room
         let released =
             self.released(mine, None, &BTreeSet::new(), false).into_iter().filter(able).map(|need| need.room);
-        let room = queued.chain(released).fold(wanted.room, |sum, room| plus(&sum, &room));
+        let room = queued.chain(released).fold(wanted.room, |sum, room| sum.plus(&room));
         Some(Remedy { steps: vec![Step::Join(Wanted { room, ..wanted })], ..Remedy::default() })
     }
 
@@ -340,14 +340,6 @@ impl Coordinator {
 fn effort(remedy: &Remedy) -> (usize, usize) {
     let waits = remedy.steps.iter().filter(|step| matches!(step, Step::Wait(_))).count();
     (waits, remedy.steps.len())
-}
-
-fn plus(a: &Resources, b: &Resources) -> Resources {
-    Resources {
-        slots: a.slots.saturating_add(b.slots),
-        cpus_milli: a.cpus_milli.saturating_add(b.cpus_milli),
-        memory: a.memory.saturating_add(b.memory),
-    }
 }
 
 /// The session that such a worker would have.

@@ -99,6 +99,14 @@ impl Resources {
         self.slots >= need.slots && self.cpus_milli >= need.cpus_milli && self.memory >= need.memory
     }
 
+    pub fn plus(&self, more: &Resources) -> Resources {
+        Resources {
+            slots: self.slots.saturating_add(more.slots),
+            cpus_milli: self.cpus_milli.saturating_add(more.cpus_milli),
+            memory: self.memory.saturating_add(more.memory),
+        }
+    }
+
     pub fn minus(&self, used: &Resources) -> Resources {
         Resources {
             slots: self.slots.saturating_sub(used.slots),

@@ -156,16 +156,16 @@ impl Driver {
         look(&self.coordinator.borrow(), self.now())
     }
 
-    /// No `take` of this session waits any more, nor will.
-    pub fn expect_nothing(&self, session: SessionId) {
-        self.takes.borrow_mut().remove(&session);
-    }
-
     /// The next offer for a session's waiting `take`. Dropping the receiver withdraws nothing by itself: see `api::session`.
     pub fn expect_offer(&self, session: SessionId) -> oneshot::Receiver<Box<Assignment>> {
         let (sender, receiver) = oneshot::channel();
         self.takes.borrow_mut().insert(session, sender);
         receiver
+    }
+
+    /// The session's `take` waits no more: an offer that still comes goes back.
+    pub fn expect_nothing(&self, session: SessionId) {
+        self.takes.borrow_mut().remove(&session);
     }
 
     /// Resolves when the build is finished; at once where it is not open.
@@ -299,9 +299,9 @@ impl Driver {
     /// Until when the open batch waits for what could share its commit.
     fn may_wait(&self, pace: &Pace) -> Option<Instant> {
         let coordinator = self.coordinator.borrow();
-        let is_busy = coordinator.is_short_of_room() && coordinator.lease_count() >= BUSY;
+        let is_busy = || coordinator.lease_count() >= BUSY && coordinator.is_short_of_room();
         let has_records = !self.open.borrow().records.is_empty();
-        pace.wait(Instant::now(), COMMITS_APART).filter(|_| is_busy && has_records)
+        pace.wait(Instant::now(), COMMITS_APART).filter(|_| has_records && is_busy())
     }
 
     /// Takes the open batch and begins the next.

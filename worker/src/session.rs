@@ -262,14 +262,9 @@ impl Session {
 
     fn free(&self) -> Resources {
         let ledger = &self.here.yard.ledger;
-        let more = UNREPORTED_MAX.saturating_sub(ledger.count());
-        match u16::try_from(more).unwrap_or(u16::MAX) {
-            0 => Resources::default(),
-            more => {
-                let free = self.here.description.total.minus(&ledger.used());
-                Resources { slots: free.slots.min(more), ..free }
-            }
-        }
+        let more = u16::try_from(UNREPORTED_MAX.saturating_sub(ledger.count())).unwrap_or(u16::MAX);
+        let free = self.here.description.total.minus(&ledger.used());
+        Resources { slots: free.slots.min(more), ..free }
     }
 
     /// Waits for jobs that fit, or for something that lets us ask anew.

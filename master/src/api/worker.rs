@@ -158,8 +158,10 @@ impl Session {
     /// What is offered at once for the room that is left beside the first job, as if it were asked for one after another.
     fn further(self: &Rc<Self>, mut free: Resources, first: &JobPlan, most: usize) -> Vec<Assignment> {
         let driver = &self.office.driver;
-        // on a full disk offers wait for a commit
-        let most = if driver.is_full() { 1 } else { most };
+        if driver.is_full() {
+            // offers wait for a commit
+            return Vec::new();
+        }
         let most = most.saturating_sub(1).min(driver.peek(|it, _| it.share())).min(FURTHER_MAX);
         let (mut more, mut bytes) = (Vec::new(), first.size());
         free = free.minus(&first.room());
@@ -180,7 +182,6 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         let (id, office) = (self.id, self.office.clone());
-        office.driver.expect_nothing(id);
         office.driver.note(|it, now| it.session_lost(now, id, "its connection was lost"));
         // ending it drops capabilities of the peer, which must not happen inside this drop
         tokio::task::spawn_local(async move { office.live.end_session(id, "the session ended") });
@@ -225,9 +226,10 @@ impl Drop for Waiting {
         if self.answered {
             return;
         }
-        let id = self.session.id;
+        let (driver, id) = (&self.session.office.driver, self.session.id);
         let offered = self.offer.try_recv().ok().map(|assignment| LeaseToken(assignment.token));
-        self.session.office.driver.note(|it, now| {
+        driver.expect_nothing(id);
+        driver.note(|it, now| {
             it.worker_unready(id);
             if let Some(token) = offered {
                 it.give_back(now, token);

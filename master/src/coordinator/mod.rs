@@ -175,7 +175,7 @@ impl Coordinator {
         self.queue.len()
     }
 
-    /// Whether a job waits for nothing but room at a worker that is connected.
+    /// Whether a job waits that a connected worker could take, had it room.
     pub fn is_short_of_room(&self) -> bool {
         self.queue.is_wanted()
     }

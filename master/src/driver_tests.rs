@@ -41,7 +41,12 @@ fn driver_over(store: Store, disk: &Disk, outside: Outside) -> Rc<Driver> {
 }
 
 fn record() -> Record {
-    Record::Head { project: "p".to_owned(), ref_name: "refs/heads/main".to_owned(), revision: "r".to_owned() }
+    Record::Head {
+        project: "p".to_owned(),
+        ref_name: "refs/heads/main".to_owned(),
+        revision: "r".to_owned(),
+        update: 0,
+    }
 }
 
 #[tokio::test(flavor = "current_thread", start_paused = true)]

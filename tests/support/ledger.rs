@@ -30,7 +30,7 @@ impl Ledger {
             }
             Record::Job(row) => self.write_job(row),
             Record::Attempt(row) => self.write_attempt(row),
-            Record::Head { project, ref_name, revision } => {
+            Record::Head { project, ref_name, revision, update: _ } => {
                 self.heads.insert((project, ref_name), revision);
             }
             Record::Grant(row) => {

@@ -175,6 +175,7 @@ impl Coordinator {
         let (row, name) = (row.clone(), row.name.clone());
         self.builds.get_mut(&key.build).expect("the job's build is open").open -= 1;
         self.record(Record::Job(row));
+        self.note_lane(now, key, outcome);
         self.tell(now, key.build, Fact::JobFinished { job: name, outcome, reason: reason.to_owned() });
     }
 

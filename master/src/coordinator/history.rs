@@ -64,7 +64,7 @@ impl Coordinator {
 mod tests {
     use super::*;
     use crate::coordinator::record::{BuildRow, Cause, GrantId, Loaded, RequestId};
-    use crate::coordinator::{Order, Request, Terms};
+    use crate::coordinator::{Order, Origin, Request, Terms};
     use schema::values::{Commit, JobPlan, Outcome, Plan, SourceStamp, State, Time, Trust};
 
     const NOW: Time = Time(1_000);
@@ -96,6 +96,7 @@ mod tests {
             diagnosis: String::new(),
             job_count: 1,
             by: GrantId(1),
+            update: 0,
         };
         let job = JobPlan { name: "j".to_owned(), ..JobPlan::default() };
         Past { row, plan: Plan { version: 1, jobs: vec![job], trust: Trust::Trusted }, jobs: Vec::new(), removals }
@@ -138,6 +139,7 @@ mod tests {
             tip: Commit::default(),
             trust: Trust::Trusted,
             by: GrantId(1),
+            origin: Origin::Tip,
         };
         let open = it.run(NOW, request(1), "somebody", order).unwrap();
         assert_eq!(it.begin_removal(it.retries(), vec![open, BuildId(99)]), [BuildId(99)]);

@@ -10,6 +10,7 @@ mod explain;
 mod fit;
 mod grant;
 mod history;
+pub mod lane;
 mod lease;
 mod model;
 mod place;
@@ -21,6 +22,7 @@ mod remedy;
 mod request;
 mod tokens;
 mod trigger;
+mod update;
 pub mod why;
 mod worker;
 
@@ -30,11 +32,12 @@ pub use model::{Counts, Effect, Order, Planned, PoolTerms, ProjectTerms, QueueSt
 pub use pools::{Member, PoolStatus, Presence};
 pub use request::Request;
 pub use trigger::{Past, chosen};
+pub use update::Origin;
 pub use worker::Standing;
 
 use by_worker::ByWorker;
 use history::History;
-use model::{Build, Job, Lease, LeaseState, Session, Timer};
+use model::{Build, Head, Job, Lease, LeaseState, Session, Timer};
 use queue::Queue;
 use record::{
     Answer, AttemptRow, BuildId, BuildRow, GrantId, GrantRow, JobKey, JobRow, LeaseToken, Loaded, LoadedAttempt,
@@ -51,8 +54,8 @@ pub struct Coordinator {
     builds: BTreeMap<BuildId, Build>,
     /// Project -> the highest build number ever used.
     numbers: BTreeMap<String, u32>,
-    /// (project, ref) -> the last acknowledged revision.
-    heads: BTreeMap<(String, String), String>,
+    /// (project, ref) -> what was acknowledged last.
+    heads: BTreeMap<(String, String), Head>,
     queue: Queue,
     leases: ByWorker<LeaseToken, Lease>,
     sessions: ByWorker<SessionId, Session>,
@@ -81,7 +84,7 @@ impl Coordinator {
             terms,
             builds: BTreeMap::new(),
             numbers: loaded.numbers.into_iter().collect(),
-            heads: loaded.heads.into_iter().map(|(project, name, revision)| ((project, name), revision)).collect(),
+            heads: loaded.heads.into_iter().map(Head::loaded).collect(),
             queue: Queue::default(),
             leases: ByWorker::new(),
             sessions: ByWorker::new(),

@@ -3,6 +3,7 @@
 use super::by_worker::OfWorker;
 use super::placed::Opening;
 use super::record::{AttemptRow, BuildId, BuildRow, GrantId, JobKey, JobRow, LeaseToken, Record, StepRow};
+use super::update::Origin;
 use super::why::Why;
 use schema::values::{Assignment, Commit, Description, Plan, Resources, Time, Trust};
 use std::collections::{BTreeMap, BTreeSet};
@@ -98,6 +99,23 @@ pub struct Order {
     pub tip: Commit,
     pub trust: Trust,
     pub by: GrantId,
+    pub origin: Origin,
+}
+
+/// The last acknowledged state of a ref.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    pub revision: String,
+    /// Its update, as in [`BuildRow`]; 0: no build was opened for it.
+    pub update: u32,
+}
+
+impl Head {
+    /// From a row, with its key.
+    pub(super) fn loaded(row: (String, String, String, u32)) -> ((String, String), Head) {
+        let (project, ref_name, revision, update) = row;
+        ((project, ref_name), Head { revision, update })
+    }
 }
 
 #[derive(Debug)]

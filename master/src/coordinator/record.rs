@@ -1,6 +1,7 @@
 //! The rows that the coordinator records: what it must find again after a crash, and what history shows.
 //! The store writes them as they are; each is an upsert by its key.
 
+pub use super::lane::{Lane, LaneResult};
 pub use super::placed::Placed;
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{Change, Cursor, Event, Exit, GrantKind, Outcome, Plan, SourceStamp, State, Time, Trust, What};
@@ -84,6 +85,9 @@ pub struct BuildRow {
     pub job_count: u32,
     /// The grant that asked for it.
     pub by: GrantId,
+    /// The update of its ref that it belongs to: the number of the build that the update opened first. Builds of one update
+    /// share it, and a later update has a greater one. 0: it belongs to none, and counts for no lane.
+    pub update: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -270,11 +274,20 @@ pub enum Record {
     Attempt(AttemptRow),
     Step(StepRow),
     Seal(SealRow),
-    /// The last revision of a ref that was acknowledged; empty: the ref was deleted.
+    /// The last revision of a ref that was acknowledged, and its update as in [`BuildRow`]; empty: the ref was deleted,
+    /// and its lanes go with it.
     Head {
         project: String,
         ref_name: String,
         revision: String,
+        update: u32,
+    },
+    /// A lane has one more result.
+    Lane {
+        project: String,
+        ref_name: String,
+        job: String,
+        result: LaneResult,
     },
     Change {
         build: Option<BuildId>,
@@ -311,7 +324,8 @@ pub struct Loaded {
     pub builds: Vec<LoadedBuild>,
     pub grants: Vec<GrantRow>,
     pub workers: Vec<WorkerRow>,
-    pub heads: Vec<(String, String, String)>,
+    /// (project, ref, revision, update)
+    pub heads: Vec<(String, String, String, u32)>,
     /// Those of the last 7 days, at most 100,000.
     pub requests: Vec<RequestRow>,
     /// Project -> the highest build number ever used.

@@ -2,9 +2,10 @@
 
 use super::Coordinator;
 use super::build::finished;
-use super::model::{Build, Effect, Order};
+use super::model::{Build, Effect, Head, Order};
 use super::record::{Answer, BuildId, BuildRow, Cause, GrantId, JobRow, Record};
 use super::request::Request;
+use super::update::Origin;
 use schema::values::{
     Change, Commit, Fact, Outcome, Plan, Refusal, RefusalCode, Source, SourceStamp, State, Time, Trust,
 };
@@ -24,23 +25,23 @@ impl Coordinator {
     /// Answers the build, or none where the ref was deleted or the change is known.
     pub fn submit_change(&mut self, now: Time, by: GrantId, change: Change) -> Option<BuildId> {
         let key = (change.project.clone(), change.ref_name.clone());
-        let known = self.heads.get(&key).map(String::as_str).unwrap_or_default();
+        let known = self.heads.get(&key).map(|head| head.revision.as_str()).unwrap_or_default();
         if known == change.revision {
             return None;
         }
         let (project, ref_name, revision) = (&change.project, &change.ref_name, &change.revision);
-        let head = Record::Head { project: project.clone(), ref_name: ref_name.clone(), revision: revision.clone() };
-        self.record(head);
         if revision.is_empty() {
             self.heads.remove(&key);
+            self.record_head(&key, &Head { revision: String::new(), update: 0 });
             self.delete_ref(now, &change);
             return None;
         }
-        self.heads.insert(key, revision.clone());
         let fact =
             Fact::ChangeSubmitted { ref_name: ref_name.clone(), revision: revision.clone(), forced: change.forced };
         self.tell_of(now, project, 0, fact);
         let build = self.open_build(now, order(&change, by), Cause::Change);
+        let update = self.builds[&build].row.update;
+        self.set_head(key, Head { revision: change.revision.clone(), update });
         self.record(Record::Change { build: Some(build), change, time: now });
         Some(build)
     }
@@ -48,14 +49,15 @@ impl Coordinator {
     /// The last acknowledged revision of each ref of a project.
     pub fn heads_of(&self, project: &str) -> Vec<(String, String)> {
         let of_project = self.heads.iter().filter(|((name, _), _)| name == project);
-        of_project.map(|((_, ref_name), revision)| (ref_name.clone(), revision.clone())).collect()
+        of_project.map(|((_, ref_name), head)| (ref_name.clone(), head.revision.clone())).collect()
     }
 
     /// Somebody asks for a build.
     pub fn run(&mut self, now: Time, request: Request, by: &str, order: Order) -> Result<BuildId, Refusal> {
         self.once(now, request, |this| {
-            let cause = Cause::Run { by: by.to_owned() };
-            Ok(Answer::Build(this.open_build(now, order, cause)))
+            let id = this.open_build(now, order, Cause::Run { by: by.to_owned() });
+            this.note_update(id);
+            Ok(Answer::Build(id))
         })
         .and_then(expect_build)
     }
@@ -112,12 +114,13 @@ impl Coordinator {
     fn insert_build(&mut self, now: Time, order: Order, cause: Cause) -> BuildId {
         self.last_build += 1;
         let id = BuildId(self.last_build);
-        let number = self.numbers.entry(order.project.clone()).or_default();
-        *number += 1;
+        let number = self.numbers.get(&order.project).copied().unwrap_or_default() + 1;
+        self.numbers.insert(order.project.clone(), number);
+        let update = self.update_of(&order, number);
         let row = BuildRow {
             id,
             project: order.project,
-            number: *number,
+            number,
             stamp: order.stamp,
             cause,
             trust: order.trust,
@@ -131,6 +134,7 @@ impl Coordinator {
             diagnosis: String::new(),
             job_count: 0,
             by: order.by,
+            update,
         };
         let source = row.stamp.sources.first().cloned().unwrap_or_default();
         let fact =
@@ -150,6 +154,7 @@ impl Coordinator {
         };
         let builds: Vec<BuildId> = self.builds.values().filter(of_ref).map(|build| build.row.id).collect();
         for build in builds {
+            self.leave_update(build);
             self.cancel_waiting(now, build, &format!("{} was deleted", change.ref_name));
         }
     }
@@ -169,12 +174,14 @@ fn order(change: &Change, by: GrantId) -> Order {
         // a change comes from a ref of the project's own repository, which only its committers can move
         trust: Trust::Trusted,
         by,
+        origin: Origin::Moved,
     }
 }
 
 fn again_of(row: &BuildRow, by: GrantId) -> Order {
     let tip = Commit { subject: row.subject.clone(), author: row.author.clone(), ..Commit::default() };
-    Order { project: row.project.clone(), stamp: row.stamp.clone(), tip, trust: row.trust, by }
+    let origin = Origin::Again(row.update);
+    Order { project: row.project.clone(), stamp: row.stamp.clone(), tip, trust: row.trust, by, origin }
 }
 
 /// Rows of the jobs that are not repeated: finished from the start, and saying where they ran.

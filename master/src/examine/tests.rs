@@ -309,6 +309,7 @@ fn a_pipeline_that_cannot_be_planned_is_told() {
         author: String::new(),
         job_count: 0,
         by: GrantId(1),
+        update: 0,
     };
     let seen = [
         build(Outcome::Failed, ""),

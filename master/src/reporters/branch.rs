@@ -2,7 +2,7 @@
 
 use super::lanes::{Run, Said, Verdict};
 use crate::coordinator::record::{BuildRow, JobRow, ToldRow, Turn};
-use crate::store::lanes::Window;
+use crate::store::reporters::Window;
 use schema::values::{Outcome, State, Time};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -32,6 +32,7 @@ fn build(number: u32, commit: &str, state: State, has_jobs: bool) -> BuildRow {
         diagnosis: String::new(),
         job_count: u32::from(has_jobs),
         by: GrantId(0),
+        update: 0,
     }
 }
 

@@ -7,7 +7,7 @@ use super::lanes::Transition;
 use super::notice::{self, Author, Notice, NoticeCommit, NoticeStep, Place};
 use crate::coordinator::record::{BuildRow, StepKey, StepRow, ToldRow, Turn};
 use crate::mirror::{Authored, Range};
-use crate::store::lanes;
+use crate::store::reporters as lanes;
 use schema::values::Outcome;
 
 /// Commits that a notice names.

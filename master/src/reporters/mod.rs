@@ -83,7 +83,8 @@ impl Reporters {
     /// One that the file has no more begins anew if it comes back: it would tell old news.
     async fn forget_others(&self) -> Result<(), String> {
         let names: Vec<String> = self.entries.iter().map(|(name, _, _)| name.clone()).collect();
-        let known = self.reach.readers.query(store::lanes::reporter_names).await.map_err(|error| error.to_string())?;
+        let known =
+            self.reach.readers.query(store::reporters::reporter_names).await.map_err(|error| error.to_string())?;
         if known.iter().all(|name| names.contains(name)) {
             return Ok(());
         }

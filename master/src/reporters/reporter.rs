@@ -10,7 +10,7 @@ use crate::config::{Means, NotifyConfig};
 use crate::coordinator::record::{Record, ReporterRow, ToldRow, Turn};
 use crate::events::Batch;
 use crate::sources::git::Patterns;
-use crate::store::{StoreError, lanes as rows};
+use crate::store::{StoreError, reporters as rows};
 use futures::FutureExt as _;
 use schema::values::{Cursor, Fact, Time};
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,8 +1,8 @@
 //! The repositories of this master: one mirror and one source each, by the name of their project.
 
 use super::{History, Standing};
-use crate::coordinator::Order;
 use crate::coordinator::record::GrantId;
+use crate::coordinator::{Order, Origin};
 use crate::mirror::GitError;
 use schema::values::{Commit, Refusal, RefusalCode, Source, SourceStamp, Trust};
 use std::cell::RefCell;
@@ -62,6 +62,7 @@ impl Repository {
 
     /// What somebody asks to build: a revision, or the tip of a ref after a fetch.
     pub async fn order(&self, ref_name: &str, revision: &str, by: GrantId) -> Result<Order, Refusal> {
+        let origin = if revision.is_empty() { Origin::Tip } else { Origin::Named };
         let (ref_name, revision) = self.resolve(ref_name, revision).await?;
         let tip = self.mirror.commit(&revision).await.map_err(|error| self.unreachable(&error))?;
         let source = Source { repository: self.project.clone(), ref_name, revision, base: String::new() };
@@ -71,6 +72,7 @@ impl Repository {
             tip: tip.unwrap_or_else(Commit::default),
             trust: Trust::Trusted,
             by,
+            origin,
         })
     }
 

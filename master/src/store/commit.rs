@@ -1,7 +1,7 @@
 //! Writes batches of records, each in one transaction.
 
 use super::row::{self, id, json, maybe_time, time, word};
-use super::{CommitError, audit, lanes};
+use super::{CommitError, audit, lanes, reporters};
 use crate::coordinator::record::{
     AttemptRow, BuildId, BuildRow, GrantRow, JobRow, Record, RequestRow, SealRow, StepRow, WorkerRow,
 };
@@ -67,6 +67,7 @@ fn row_of(record: &Record) -> Option<RowKey> {
         Record::Plan { .. }
         | Record::Seal(_)
         | Record::Head { .. }
+        | Record::Lane { .. }
         | Record::Change { .. }
         | Record::Grant(_)
         | Record::Worker(_)
@@ -146,15 +147,16 @@ fn write_record(to: &Transaction<'_>, record: &Record) -> rusqlite::Result<()> {
         Record::Attempt(row) => write_attempt(to, row),
         Record::Step(row) => write_step(to, row),
         Record::Seal(row) => write_seal(to, row),
-        Record::Head { project, ref_name, revision } => write_head(to, project, ref_name, revision),
+        Record::Head { project, ref_name, revision, update } => write_head(to, (project, ref_name), revision, *update),
+        Record::Lane { project, ref_name, job, result } => lanes::add(to, (project, ref_name, job), result),
         Record::Change { build, change, time } => write_change(to, build.map(|build| build.0), change, *time),
         Record::Grant(row) => write_grant(to, row),
         Record::Worker(row) => write_worker(to, row),
         Record::Request(row) => write_request(to, row),
         Record::Event(event) => write_event(to, event),
-        Record::Reporter(row) => lanes::write_reporter(to, row),
-        Record::Told(row) => lanes::write_told(to, row),
-        Record::Reporters(names) => lanes::forget_others(to, names),
+        Record::Reporter(row) => reporters::write_reporter(to, row),
+        Record::Told(row) => reporters::write_told(to, row),
+        Record::Reporters(names) => reporters::forget_others(to, names),
         Record::Audit { time, by, text } => audit::append(to, *time, by.0, text),
     }
 }
@@ -168,11 +170,12 @@ pub(super) fn run(to: &Transaction<'_>, sql: &str, values: impl rusqlite::Params
 fn write_build(to: &Transaction<'_>, row: &BuildRow) -> rusqlite::Result<()> {
     let source = row.stamp.sources.first();
     let sql = "insert into builds (id, project, number, ref, revision, state, outcome, stamp, cause, trust, created, \
-               started, finished, subject, author, diagnosis, job_count, by_grant) \
-               values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18) \
+               started, finished, subject, author, diagnosis, job_count, by_grant, ref_update) \
+               values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19) \
                on conflict (id) do update set state = excluded.state, outcome = excluded.outcome, \
                started = excluded.started, finished = excluded.finished, subject = excluded.subject, \
-               author = excluded.author, diagnosis = excluded.diagnosis, job_count = excluded.job_count";
+               author = excluded.author, diagnosis = excluded.diagnosis, job_count = excluded.job_count, \
+               ref_update = excluded.ref_update";
     let values = params![
         id(row.id.0),
         row.project,
@@ -192,6 +195,7 @@ fn write_build(to: &Transaction<'_>, row: &BuildRow) -> rusqlite::Result<()> {
         row.diagnosis,
         row.job_count,
         id(row.by.0),
+        row.update,
     ];
     run(to, sql, values)
 }
@@ -275,12 +279,18 @@ fn write_seal(to: &Transaction<'_>, row: &SealRow) -> rusqlite::Result<()> {
     run(to, sql, params![build, index, key.attempt, key.step, id(row.size), row.hash, row.bytes])
 }
 
-fn write_head(to: &Transaction<'_>, project: &str, ref_name: &str, revision: &str) -> rusqlite::Result<()> {
+fn write_head(
+    to: &Transaction<'_>,
+    (project, ref_name): (&str, &str),
+    revision: &str,
+    update: u32,
+) -> rusqlite::Result<()> {
     if revision.is_empty() {
+        lanes::remove(to, project, ref_name)?;
         return run(to, "delete from heads where project = ?1 and ref = ?2", params![project, ref_name]);
     }
-    let sql = "insert or replace into heads (project, ref, revision) values (?1, ?2, ?3)";
-    run(to, sql, params![project, ref_name, revision])
+    let sql = "insert or replace into heads (project, ref, revision, ref_update) values (?1, ?2, ?3, ?4)";
+    run(to, sql, params![project, ref_name, revision, update])
 }
 
 fn write_change(to: &Transaction<'_>, build: Option<u64>, change: &Change, at: Time) -> rusqlite::Result<()> {

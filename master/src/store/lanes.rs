@@ -1,126 +1,144 @@
-//! Lanes as reporters look at them: the newest builds of a branch with their jobs, and what was told of them. Decides nothing.
+//! The table of lanes: written with each result, read as the state of a branch.
 
 use super::commit::run;
-use super::row::{self, id, read_id, read_time, time};
-use crate::coordinator::record::{BuildId, BuildRow, Cause, JobRow, ReporterRow, StepRow, ToldRow};
-use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
-use schema::values::{Cursor, Trust};
-use std::collections::BTreeSet;
+use super::query;
+use super::row::{self, json};
+use crate::coordinator::lane::{Lane, LaneResult, RefState};
+use crate::coordinator::record::{BuildRow, JobRow};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use schema::values::{Outcome, State, Trust};
+use std::collections::BTreeMap;
 
-/// Rows kept of each lane.
-const TOLD: u32 = 64;
+const LANE: &str = "select lane from lanes where project = ?1 and ref = ?2 and job = ?3";
+const LANES: &str = "select job, lane from lanes where project = ?1 and ref = ?2";
+// an update that is 0 is none
+const NEWEST: &str = "select id from builds indexed by builds_update \
+                      where project = ?1 and ref = ?2 and ref_update > 0 order by ref_update desc, number desc";
+/// Builds of a ref that are looked through for a plan: pushes that nothing was to be built of are many at most.
+const LOOKED_THROUGH: usize = 200;
 
-const NEWEST: &str = "select id from builds indexed by builds_ref \
-                      where project = ?1 and ref = ?2 order by number desc limit ?3";
-const BRANCHES: &str = "select distinct ref from (select ref from builds indexed by builds_number \
-                        where project = ?1 order by number desc limit ?2)";
-const REF: &str = "select ref from builds where project = ?1 and number = ?2";
-
-/// The newest builds of a branch.
-#[derive(Clone, Debug, Default)]
-pub struct Window {
-    /// The newest first, with their jobs in the order of the plan; only those of trusted sources.
-    pub builds: Vec<(BuildRow, Vec<JobRow>)>,
-    /// The branch never had others before.
-    pub is_whole: bool,
+/// One lane of a ref.
+pub fn lane(store: &Connection, project: &str, ref_name: &str, job: &str) -> rusqlite::Result<Option<Lane>> {
+    store.prepare_cached(LANE)?.query_row(params![project, ref_name, job], |row| row::read_json(row, 0)).optional()
 }
 
-pub fn window(store: &Connection, project: &str, ref_name: &str, limit: u32) -> rusqlite::Result<Window> {
+/// All lanes of a ref, also those that its newest plan no longer has.
+pub fn lanes(store: &Connection, project: &str, ref_name: &str) -> rusqlite::Result<BTreeMap<String, Lane>> {
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row::read_json(row, 1)?));
+    store.prepare_cached(LANES)?.query_map(params![project, ref_name], read)?.collect()
+}
+
+/// What a branch, or another ref, is: one read transaction.
+pub fn ref_state(store: &Connection, project: &str, ref_name: &str) -> rusqlite::Result<RefState> {
     let store = store.unchecked_transaction()?;
+    let mut state = RefState::default();
     let mut statement = store.prepare_cached(NEWEST)?;
-    let ids = statement.query_map(params![project, ref_name, limit], |row| read_id(row, 0).map(BuildId))?;
-    let mut builds = Vec::new();
-    for id in ids {
-        let id = id?;
-        if let Some(build) = super::query::build_by_id(&store, id)? {
-            builds.push((build, super::query::jobs(&store, id)?));
+    let mut rows = statement.query(params![project, ref_name])?;
+    for _ in 0..LOOKED_THROUGH {
+        let Some(row) = rows.next()? else { break };
+        let Some(build) = query::build_by_id(&store, row::read_id(row, 0).map(crate::coordinator::record::BuildId)?)?
+        else {
+            continue;
+        };
+        state.tip.get_or_insert_with(|| build.clone());
+        if build.job_count > 0 {
+            state.lanes = planned_lanes(&store, &build, ref_name)?;
+            break;
+        }
+        if is_broken(&build) {
+            state.broken.get_or_insert(build);
         }
     }
-    let is_first = |build: &BuildRow| {
-        let base = build.stamp.sources.first().map(|source| source.base.as_str());
-        build.number == 1 || (build.cause == Cause::Change && base == Some(""))
-    };
-    let is_whole = builds.len() < limit as usize && builds.last().is_some_and(|(oldest, _)| is_first(oldest));
-    builds.retain(|(build, _)| build.trust == Trust::Trusted);
-    Ok(Window { builds, is_whole })
+    Ok(state)
 }
 
-/// The steps of one attempt of a job, in order.
-pub fn steps(store: &Connection, job: &JobRow) -> rusqlite::Result<Vec<StepRow>> {
-    let all = super::query::steps(store, job.key.build)?;
-    Ok(all.into_iter().filter(|step| step.key.job == job.key && step.key.attempt == job.attempt).collect())
+/// Of the jobs that a build has, in their order; a lane without a result yet is empty.
+fn planned_lanes(store: &Connection, build: &BuildRow, ref_name: &str) -> rusqlite::Result<Vec<(String, Lane)>> {
+    let mut known = lanes(store, &build.project, ref_name)?;
+    let jobs = query::jobs(store, build.id)?.into_iter();
+    Ok(jobs.map(|job| known.remove_entry(&job.name).unwrap_or((job.name, Lane::default()))).collect())
 }
 
-/// The refs of the newest builds of a project.
-pub fn recent_refs(store: &Connection, project: &str, builds: u32) -> rusqlite::Result<Vec<String>> {
-    store.prepare_cached(BRANCHES)?.query_map(params![project, builds], |row| row.get(0))?.collect()
+/// Its pipeline could not be read, which is the code's fault.
+fn is_broken(build: &BuildRow) -> bool {
+    build.state == State::Finished && build.outcome == Some(Outcome::Failed)
 }
 
-/// The refs of these builds, by project and number; those that are gone are left out.
-pub fn refs(store: &Connection, builds: &BTreeSet<(String, u32)>) -> rusqlite::Result<BTreeSet<(String, String)>> {
-    let mut statement = store.prepare_cached(REF)?;
-    let mut found = BTreeSet::new();
-    for (project, number) in builds {
-        let name: Option<String> = statement.query_row(params![project, number], |row| row.get(0)).optional()?;
-        found.extend(name.map(|name| (project.clone(), name)));
+pub(super) fn add(
+    to: &Transaction<'_>,
+    (project, ref_name, job): (&str, &str, &str),
+    result: &LaneResult,
+) -> rusqlite::Result<()> {
+    let mut lane = lane(to, project, ref_name, job)?.unwrap_or_default();
+    lane.add(result.clone());
+    write(to, (project, ref_name, job), &lane)
+}
+
+fn write(to: &Transaction<'_>, key: (&str, &str, &str), lane: &Lane) -> rusqlite::Result<()> {
+    let sql = "insert or replace into lanes (project, ref, job, lane) values (?1, ?2, ?3, ?4)";
+    run(to, sql, params![key.0, key.1, key.2, json(lane)])
+}
+
+/// The ref was deleted.
+pub(super) fn remove(to: &Transaction<'_>, project: &str, ref_name: &str) -> rusqlite::Result<()> {
+    run(to, "delete from lanes where project = ?1 and ref = ?2", params![project, ref_name])
+}
+
+/// A build was removed from history; the lanes of its ref go with the last one.
+pub(super) fn remove_unbuilt(to: &Transaction<'_>, project: &str, ref_name: &str) -> rusqlite::Result<()> {
+    let sql = "delete from lanes where project = ?1 and ref = ?2 \
+               and not exists (select 1 from builds where project = ?1 and ref = ?2)";
+    run(to, sql, params![project, ref_name])
+}
+
+/// Makes every lane from the jobs that are in history: what a store of version 0.1 had not.
+pub(super) fn rebuild(to: &Transaction<'_>) -> rusqlite::Result<()> {
+    let sql =
+        format!("select {} from builds where ref_update > 0 order by project, ref, ref_update, number", row::BUILD);
+    let mut statement = to.prepare(&sql)?;
+    let mut rows = statement.query([])?;
+    let mut of_ref = RefLanes::default();
+    while let Some(row) = rows.next()? {
+        let build = row::build(row)?;
+        if build.trust != Trust::Trusted {
+            continue;
+        }
+        let key = (build.project.clone(), ref_of(&build).to_owned());
+        if of_ref.key != key {
+            std::mem::replace(&mut of_ref, RefLanes { key, lanes: BTreeMap::new() }).write(to)?;
+        }
+        let jobs = query::jobs(to, build.id)?.into_iter();
+        jobs.filter_map(|job| result_of(&build, job)).for_each(|(job, result)| of_ref.add(job, result));
     }
-    Ok(found)
+    of_ref.write(to)
 }
 
-pub fn reporter(store: &Connection, name: &str) -> rusqlite::Result<Option<ReporterRow>> {
-    let sql = "select name, incarnation, after, born from reporters where name = ?1";
-    store.prepare_cached(sql)?.query_row([name], read_reporter).optional()
+/// The lanes of one ref, being made.
+#[derive(Default)]
+struct RefLanes {
+    key: (String, String),
+    lanes: BTreeMap<String, Lane>,
 }
 
-pub fn reporter_names(store: &Connection) -> rusqlite::Result<Vec<String>> {
-    store.prepare_cached("select name from reporters order by name")?.query_map([], |row| row.get(0))?.collect()
+impl RefLanes {
+    fn add(&mut self, job: String, result: LaneResult) {
+        self.lanes.entry(job).or_default().add(result);
+    }
+
+    fn write(self, to: &Transaction<'_>) -> rusqlite::Result<()> {
+        let (project, ref_name) = &self.key;
+        self.lanes.iter().try_for_each(|(job, lane)| write(to, (project, ref_name, job), lane))
+    }
 }
 
-/// What a reporter told of the lanes of a branch, in the order of time.
-pub fn told(store: &Connection, reporter: &str, project: &str, ref_name: &str) -> rusqlite::Result<Vec<ToldRow>> {
-    let sql = "select reporter, project, ref, job, turn, revision, build, notice, time from told \
-               where reporter = ?1 and project = ?2 and ref = ?3 order by time";
-    store.prepare_cached(sql)?.query_map(params![reporter, project, ref_name], read_told)?.collect()
+/// What a job says of its lane; none where it was skipped, carried or is not finished.
+pub fn result_of(build: &BuildRow, job: JobRow) -> Option<(String, LaneResult)> {
+    let outcome = job.outcome.filter(|outcome| *outcome != Outcome::Skipped && job.carried_from == 0)?;
+    let revision = build.stamp.sources.first().map(|source| source.revision.clone()).unwrap_or_default();
+    let (update, number) = (build.update, build.number);
+    Some((job.name, LaneResult { update, build: number, outcome, finished: job.finished?, revision }))
 }
 
-pub(super) fn write_reporter(to: &Transaction<'_>, row: &ReporterRow) -> rusqlite::Result<()> {
-    let sql = "insert or replace into reporters (name, incarnation, after, born) values (?1, ?2, ?3, ?4)";
-    run(to, sql, params![row.name, id(row.cursor.incarnation), id(row.cursor.after), time(row.born)])
-}
-
-pub(super) fn write_told(to: &Transaction<'_>, row: &ToldRow) -> rusqlite::Result<()> {
-    let sql = "insert or replace into told (reporter, project, ref, job, turn, revision, build, notice, time) \
-               values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-    let lane = (&row.reporter, &row.project, &row.ref_name, &row.job);
-    let what = (row.turn.word(), &row.revision, row.build, &row.notice, time(row.time));
-    run(to, sql, params![lane.0, lane.1, lane.2, lane.3, what.0, what.1, what.2, what.3, what.4])?;
-    let sql = "delete from told where reporter = ?1 and project = ?2 and ref = ?3 and job = ?4 and time < \
-               (select min(time) from (select time from told where reporter = ?1 and project = ?2 and ref = ?3 \
-               and job = ?4 order by time desc limit ?5))";
-    run(to, sql, params![lane.0, lane.1, lane.2, lane.3, TOLD])
-}
-
-pub(super) fn forget_others(to: &Transaction<'_>, names: &[String]) -> rusqlite::Result<()> {
-    let names = row::json(&names);
-    run(to, "delete from reporters where name not in (select value from json_each(?1))", params![names])?;
-    run(to, "delete from told where reporter not in (select value from json_each(?1))", params![names])
-}
-
-fn read_reporter(row: &Row<'_>) -> rusqlite::Result<ReporterRow> {
-    let cursor = Cursor { incarnation: read_id(row, 1)?, after: read_id(row, 2)? };
-    Ok(ReporterRow { name: row.get(0)?, cursor, born: read_time(row, 3)? })
-}
-
-fn read_told(row: &Row<'_>) -> rusqlite::Result<ToldRow> {
-    Ok(ToldRow {
-        reporter: row.get(0)?,
-        project: row.get(1)?,
-        ref_name: row.get(2)?,
-        job: row.get(3)?,
-        turn: row::read_word(row, 4)?,
-        revision: row.get(5)?,
-        build: row.get(6)?,
-        notice: row.get(7)?,
-        time: read_time(row, 8)?,
-    })
+fn ref_of(build: &BuildRow) -> &str {
+    build.stamp.sources.first().map(|source| source.ref_name.as_str()).unwrap_or_default()
 }

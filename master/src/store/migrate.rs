@@ -5,6 +5,9 @@ use rusqlite::Connection;
 
 /// What begins a step in the file.
 const MARK: &str = "-- step ";
+/// Marks the step after whose statements lanes are made from the jobs in history: SQL alone would say it less well than
+/// the lane's own definition.
+const LANES_ARE_NEW: &str = "create table lanes";
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     migrate_to(connection, usize::MAX)
@@ -21,6 +24,9 @@ pub(super) fn migrate_to(connection: &mut Connection, last: usize) -> Result<(),
     for (number, step) in (1..).zip(&steps).take(last).skip(found as usize) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(step)?;
+        if step.contains(LANES_ARE_NEW) {
+            super::lanes::rebuild(&transaction)?;
+        }
         transaction.pragma_update(None, "user_version", number)?;
         if number == 1 {
             row::set_meta(&transaction, "incarnation", "1")?;

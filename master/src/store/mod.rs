@@ -14,6 +14,7 @@ mod load;
 mod migrate;
 pub mod query;
 mod removal;
+pub mod reporters;
 mod row;
 
 pub use audit::verify as verify_audit;

@@ -3,9 +3,10 @@
 //! leaves what the next pass sweeps.
 
 use super::commit::is_full;
+use super::lanes;
 use super::row::{id, read_id, time};
 use crate::coordinator::record::BuildId;
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use schema::values::Time;
 
 /// Bytes of a log's row that cost as much as another row: a few pages to give back.
@@ -83,10 +84,12 @@ fn in_one<T>(
 }
 
 fn remove_build(to: &Transaction<'_>, build: u64) -> rusqlite::Result<()> {
-    let sql = "delete from builds where id = ?1 and state = 'finished'";
-    if to.prepare_cached(sql)?.execute([id(build)])? == 0 {
+    let sql = "delete from builds where id = ?1 and state = 'finished' returning project, ref";
+    let of = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
+    let Some((project, ref_name)) = to.prepare_cached(sql)?.query_row([id(build)], of).optional()? else {
         return Ok(());
-    }
+    };
+    lanes::remove_unbuilt(to, &project, &ref_name)?;
     count_out(to, build)?;
     let sql = "insert or replace into removals (build, reason, swept) values (?1, '', 0)";
     to.prepare_cached(sql)?.execute([id(build)])?;

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(super) const BUILD: &str = "id, project, number, state, outcome, stamp, cause, trust, created, started, finished, \
-                                subject, author, diagnosis, job_count, by_grant";
+                                subject, author, diagnosis, job_count, by_grant, ref_update";
 pub(super) const JOB: &str = "build, idx, name, state, outcome, reason, attempt, lost, queued, started, finished, \
                               worker, platform, carried_from";
 pub(super) const ATTEMPT: &str =
@@ -101,6 +101,7 @@ pub(super) fn build(row: &Row<'_>) -> rusqlite::Result<BuildRow> {
         diagnosis: row.get(13)?,
         job_count: row.get(14)?,
         by: GrantId(read_id(row, 15)?),
+        update: row.get(16)?,
     })
 }
 

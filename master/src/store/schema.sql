@@ -239,3 +239,26 @@ create table told (
 alter table attempts add column placed text not null default '';    -- JSON; empty: not recorded
 alter table workers add column steered_by integer not null default 0;
 alter table workers add column steered integer;
+
+-- step 6: updates of refs, and lanes
+-- the update of its ref that a build belongs to: the number of the build that the update opened first; 0: none
+alter table builds add column ref_update integer not null default 0;
+update builds set ref_update = number where cause = '"change"';
+-- what was run or repeated of a commit belongs to the newest update before it that brought the commit
+update builds set ref_update = coalesce((select max(b.number) from builds as b
+    where b.revision = builds.revision and b.project = builds.project and b.ref = builds.ref
+    and b.cause = '"change"' and b.number < builds.number), 0)
+    where cause <> '"change"' and ref <> '';
+create index builds_update on builds (project, ref, ref_update, number);
+alter table heads add column ref_update integer not null default 0;
+update heads set ref_update = coalesce((select max(b.ref_update) from builds as b
+    where b.revision = heads.revision and b.project = heads.project and b.ref = heads.ref), 0);
+
+-- the same job of the same ref, build after build: written in the transaction that finishes the job
+create table lanes (
+    project text not null,
+    ref text not null,
+    job text not null,
+    lane text not null,             -- JSON
+    primary key (project, ref, job)
+) strict, without rowid;

@@ -100,7 +100,7 @@ impl World {
     pub(super) fn records(&self) -> Vec<Record> {
         let mut records = Vec::new();
         for (project, ref_name) in self.heads.iter().cloned() {
-            records.push(Record::Head { project, ref_name, revision: "a".repeat(40) });
+            records.push(Record::Head { project, ref_name, revision: "a".repeat(40), update: 0 });
         }
         for build in &self.builds {
             let (id, time) = (build.row.id, build.row.created);
@@ -144,6 +144,7 @@ pub(crate) fn build(id: u64, project: &str, number: u32, ref_name: &str) -> Buil
         diagnosis: String::new(),
         job_count: 1,
         by: GrantId(1),
+        update: 0,
     }
 }
 

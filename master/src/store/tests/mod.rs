@@ -1,14 +1,14 @@
 //! The store against a plain model: what is committed is loaded, listed, chained and copied; what is full or broken says so.
 
-mod lanes_rows;
 mod removal;
+mod reporter_rows;
 pub(crate) mod rows;
 
 use super::*;
 use crate::coordinator::record::*;
 use futures::FutureExt as _;
-use lanes_rows::reporter;
 use query::BuildFilter;
+use reporter_rows::reporter;
 use rows::{Dice, build, change, event, plan};
 use schema::values::{Filter, State, Time};
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,7 +56,7 @@ struct Model {
     steps: BTreeMap<(JobKey, u16, u16), StepRow>,
     grants: BTreeMap<GrantId, GrantRow>,
     workers: BTreeMap<String, WorkerRow>,
-    heads: BTreeMap<(String, String), String>,
+    heads: BTreeMap<(String, String), (String, u32)>,
     requests: Vec<RequestRow>,
     last_event: u64,
 }
@@ -101,9 +101,10 @@ impl Model {
             }
             7 => {
                 let (project, ref_name, revision) = dice.head();
-                self.heads.insert((project.clone(), ref_name.clone()), revision.clone());
-                self.heads.retain(|_, revision| !revision.is_empty());
-                Record::Head { project, ref_name, revision }
+                let update = u32::from(revision.len() as u16);
+                self.heads.insert((project.clone(), ref_name.clone()), (revision.clone(), update));
+                self.heads.retain(|_, (revision, _)| !revision.is_empty());
+                Record::Head { project, ref_name, revision, update }
             }
             8 => {
                 self.last_event += 1;
@@ -130,7 +131,11 @@ impl Model {
             builds: open.map(|row| self.loaded_build(row)).collect(),
             grants: self.grants.values().cloned().collect(),
             workers: self.workers.values().cloned().collect(),
-            heads: self.heads.iter().map(|((p, r), revision)| (p.clone(), r.clone(), revision.clone())).collect(),
+            heads: self
+                .heads
+                .iter()
+                .map(|((p, r), (revision, update))| (p.clone(), r.clone(), revision.clone(), *update))
+                .collect(),
             requests: self.requests.clone(),
             numbers: numbers.into_iter().collect(),
             last_build: self.builds.keys().max().map_or(0, |id| id.0),
@@ -264,13 +269,13 @@ fn a_store_of_the_first_step_goes_on() {
 fn a_store_without_reporters_goes_on() {
     let mut connection = Connection::open_in_memory().unwrap();
     migrate::migrate_to(&mut connection, 3).unwrap();
-    commit::commit(&mut connection, vec![Record::Build(build(1)), Record::Event(event(1))]).unwrap();
+    connection.execute("update counters set value = 1 where name = 'build'", []).unwrap();
     migrate::migrate(&mut connection).unwrap();
     assert_eq!(load::load(&connection).unwrap().last_build, 1);
-    assert_eq!(lanes::reporter_names(&connection).unwrap(), Vec::<String>::new());
+    assert_eq!(reporters::reporter_names(&connection).unwrap(), Vec::<String>::new());
     let row = reporter("r");
     commit::commit(&mut connection, vec![Record::Reporter(row.clone())]).unwrap();
-    assert_eq!(lanes::reporter(&connection, "r").unwrap(), Some(row));
+    assert_eq!(reporters::reporter(&connection, "r").unwrap(), Some(row));
 }
 
 #[test]

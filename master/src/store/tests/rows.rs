@@ -191,6 +191,7 @@ pub(super) fn build(id: u64) -> BuildRow {
         diagnosis: String::new(),
         job_count: 1,
         by: GrantId(1),
+        update: 0,
     }
 }
 

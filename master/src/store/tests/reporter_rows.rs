@@ -1,7 +1,7 @@
 //! What reporters read and write: windows of branches, cursors, and what was told.
 
 use super::*;
-use crate::store::lanes;
+use crate::store::reporters as lanes;
 use schema::values::{Cursor, Trust};
 
 pub(super) fn reporter(name: &str) -> ReporterRow {

@@ -1,0 +1,92 @@
+//! Updates of refs: which one a build belongs to. An update is named by the number of the build that it opened first, so
+//! a later update of the same ref has a greater number.
+
+use super::Coordinator;
+use super::lane::LaneResult;
+use super::model::{Head, Order};
+use super::record::{BuildId, BuildRow, JobKey, Record};
+use schema::values::{Outcome, Source, State, Time, Trust};
+
+/// How a build comes by its update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Its ref moved, which is an update.
+    Moved,
+    /// Somebody asked for the tip of its ref, as it was when it was looked up.
+    Tip,
+    /// Somebody named the commit, which may be any.
+    Named,
+    /// It repeats a build of this update.
+    Again(u32),
+}
+
+impl Coordinator {
+    /// The update that a new build with this number belongs to; 0: none. What is built of the acknowledged tip belongs to
+    /// the newest update, whoever asked for it.
+    pub(super) fn update_of(&self, order: &Order, number: u32) -> u32 {
+        let source = order.stamp.sources.first().cloned().unwrap_or_default();
+        if source.ref_name.is_empty() {
+            return 0;
+        }
+        let head = self.heads.get(&(order.project.clone(), source.ref_name.clone()));
+        let is_head = head.is_some_and(|head| head.revision == source.revision);
+        match (order.origin, head.map_or(0, |head| head.update)) {
+            (Origin::Moved, _) => number,
+            (_, update) if is_head && update > 0 => update,
+            (Origin::Again(update), _) => update,
+            (Origin::Tip, _) => number,
+            (Origin::Named, _) if is_head => number,
+            (Origin::Named, _) => 0,
+        }
+    }
+
+    /// The first build of a tip that was acknowledged without one opens its update.
+    pub(super) fn note_update(&mut self, build: BuildId) {
+        let row = &self.builds[&build].row;
+        let (project, update, source) = (row.project.clone(), row.update, first_source(row));
+        let key = (project, source.ref_name);
+        let is_open = |head: &Head| head.update == 0 && head.revision == source.revision;
+        if update > 0 && self.heads.get(&key).is_some_and(is_open) {
+            self.set_head(key, Head { revision: source.revision, update });
+        }
+    }
+
+    pub(super) fn set_head(&mut self, key: (String, String), head: Head) {
+        self.record_head(&key, &head);
+        self.heads.insert(key, head);
+    }
+
+    pub(super) fn record_head(&mut self, (project, ref_name): &(String, String), head: &Head) {
+        let (project, ref_name) = (project.clone(), ref_name.clone());
+        self.record(Record::Head { project, ref_name, revision: head.revision.clone(), update: head.update });
+    }
+
+    /// A build of a ref that is gone belongs to no update any more: a ref that is made anew has lanes of its own.
+    pub(super) fn leave_update(&mut self, build: BuildId) {
+        let Some(entry) = self.builds.get_mut(&build) else {
+            return;
+        };
+        entry.row.update = 0;
+        let row = entry.row.clone();
+        self.record(Record::Build(row));
+    }
+
+    /// Tells the lane of a job that has just finished. Only what trusted sources say counts for a branch.
+    pub(super) fn note_lane(&mut self, now: Time, key: JobKey, outcome: Outcome) {
+        let build = &self.builds[&key.build];
+        let job = &build.jobs[key.index as usize].row;
+        debug_assert!(job.state == State::Finished, "a lane has results of finished jobs");
+        if build.row.update == 0 || build.row.trust != Trust::Trusted || outcome == Outcome::Skipped {
+            return;
+        }
+        let source = first_source(&build.row);
+        let (update, number) = (build.row.update, build.row.number);
+        let result = LaneResult { update, build: number, outcome, finished: now, revision: source.revision };
+        let (project, job) = (build.row.project.clone(), job.name.clone());
+        self.record(Record::Lane { project, ref_name: source.ref_name, job, result });
+    }
+}
+
+fn first_source(row: &BuildRow) -> Source {
+    row.stamp.sources.first().cloned().unwrap_or_default()
+}

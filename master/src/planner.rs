@@ -1,22 +1,22 @@
 //! Reads a build's pipeline at its revision and expands it: the answer to `Effect::Plan`. Decides nothing: what the
 //! coordinator makes of the answer is its own matter.
 
+mod changed;
+
 use crate::api::Office;
 use crate::coordinator::Planned;
 use crate::coordinator::record::{BuildId, BuildRow, Cause};
 use crate::mirror::GitError;
 use crate::sources::Repository;
-use crate::store::query::{self, BuildFilter};
-use schema::pipeline::{self, Context};
-use schema::values::{Source, State};
+use changed::Comparison;
+use schema::pipeline::{self, Changed, Context, Pipeline};
+use schema::values::Source;
 use std::rc::Rc;
 
 /// The pipeline file's name.
 pub const FILE: &str = "guild.toml";
 /// The most that a pipeline file may have, in bytes.
 const FILE_MAX: usize = 1 << 20;
-/// How many earlier builds of a ref are looked through for a finished one.
-const EARLIER: u32 = 50;
 
 /// Plans one build and tells the coordinator.
 pub async fn plan(office: Rc<Office>, build: BuildId) {
@@ -43,52 +43,48 @@ async fn read_plan(office: &Office, row: &BuildRow) -> Planned {
         }
         Err(error) => return Planned::Trouble(format!("failed to read {FILE} at {}: {error}", source.revision)),
     };
-    // who asks by hand wants it all
-    let paths = match row.cause {
-        Cause::Change => changed_paths(office, &repository, row, source).await,
-        Cause::Run { .. } | Cause::Retry { .. } => None,
-    };
-    expand(row, source, &text, paths)
-}
-
-fn expand(row: &BuildRow, source: &Source, text: &[u8], paths: Option<Vec<String>>) -> Planned {
-    let pipeline = match pipeline::load(FILE, text) {
+    let pipeline = match pipeline::load(FILE, &text) {
         Ok(pipeline) => pipeline,
         Err(diagnostics) => return Planned::Broken(diagnostics.to_string()),
     };
-    if row.cause == Cause::Change && !pipeline.triggers(&source.ref_name, paths.as_deref()) {
-        return Planned::Skip(format!("[trigger] of {FILE} does not ask for {}", source.ref_name));
-    }
-    let cause = match row.cause {
-        Cause::Change => pipeline::Cause::Change,
-        Cause::Run { .. } => pipeline::Cause::Run,
-        Cause::Retry { .. } => pipeline::Cause::Retry,
-    };
-    let context = Context { ref_name: source.ref_name.clone(), cause, paths, trust: row.trust };
-    match pipeline.expand(&context) {
-        Ok(plan) => Planned::Plan(plan),
-        Err(diagnostics) => Planned::Broken(diagnostics.to_string()),
+    match row.cause {
+        Cause::Change => plan_change(office, &repository, row, source, &pipeline).await,
+        // who asks by hand wants it all
+        Cause::Run { .. } => expand(row, source, &pipeline, pipeline::Cause::Run, Changed::default()),
+        Cause::Retry { .. } => expand(row, source, &pipeline, pipeline::Cause::Retry, Changed::default()),
     }
 }
 
-/// What differs from the last finished build of this ref, so that a superseded or broken one never hides a change.
-/// None: unknown, which matches everything.
-async fn changed_paths(
+async fn plan_change(
     office: &Office,
     repository: &Repository,
     row: &BuildRow,
     source: &Source,
-) -> Option<Vec<String>> {
-    let filter = BuildFilter {
-        project: Some(row.project.clone()),
-        ref_name: Some(source.ref_name.clone()),
-        before: Some(row.number),
-        ..BuildFilter::default()
+    pipeline: &Pipeline,
+) -> Planned {
+    let mut comparison = match pipeline.asks_for_paths() {
+        true => Comparison::of(&office.readers, repository, row, source).await,
+        false => None,
     };
-    let earlier = office.readers.query(move |store| query::builds(store, &filter, EARLIER)).await.ok()?;
-    let last = earlier.into_iter().find(|row| row.state == State::Finished && row.job_count > 0)?;
-    let before = last.stamp.sources.into_iter().next()?.revision;
-    repository.mirror.paths_between(&before, &source.revision).await.ok()
+    let paths = match &mut comparison {
+        Some(comparison) if pipeline.triggers_by_paths() => comparison.paths().await,
+        Some(_) | None => None,
+    };
+    if !pipeline.triggers(&source.ref_name, paths.as_ref().map(|paths| paths.as_slice())) {
+        return Planned::Skip(format!("[trigger] of {FILE} does not ask for {}", source.ref_name));
+    }
+    let changed = match &mut comparison {
+        Some(comparison) => comparison.changed(pipeline).await,
+        None => Changed::default(),
+    };
+    expand(row, source, pipeline, pipeline::Cause::Change, changed)
+}
+
+fn expand(row: &BuildRow, source: &Source, pipeline: &Pipeline, cause: pipeline::Cause, changed: Changed) -> Planned {
+    match pipeline.expand(&Context { ref_name: source.ref_name.clone(), cause, changed, trust: row.trust }) {
+        Ok(plan) => Planned::Plan(plan),
+        Err(diagnostics) => Planned::Broken(diagnostics.to_string()),
+    }
 }
 
 fn no_file(source: &Source) -> String {

@@ -1,7 +1,7 @@
 //! Broken pipelines, and what is said of them.
 #![cfg(feature = "pipeline")]
 
-use schema::pipeline::{Cause, Context, Diagnostics, load};
+use schema::pipeline::{Cause, Changed, Context, Diagnostics, load};
 use schema::values::Trust;
 
 fn errors(text: &[u8]) -> Diagnostics {
@@ -277,8 +277,12 @@ fn the_design_example_without_later_keys_is_a_pipeline() {
         .filter(|line| !line.contains("# later"))
         .fold(String::new(), |text, line| text + line + "\n");
     let pipeline = load("guild.toml", text.as_bytes()).unwrap_or_else(|errors| panic!("{errors}"));
-    let context =
-        Context { ref_name: "refs/heads/main".to_owned(), cause: Cause::Change, paths: None, trust: Trust::Trusted };
+    let context = Context {
+        ref_name: "refs/heads/main".to_owned(),
+        cause: Cause::Change,
+        changed: Changed::default(),
+        trust: Trust::Trusted,
+    };
     let plan = pipeline.expand(&context).unwrap();
     let names: Vec<&str> = plan.jobs.iter().map(|job| job.name.as_str()).collect();
     assert_eq!(

@@ -1,11 +1,12 @@
 //! Good pipelines, and the plans that they become.
 #![cfg(feature = "pipeline")]
 
-use schema::pipeline::{Cause, Context, infer, load};
+use schema::pipeline::{Cause, Changed, Context, infer, load};
 use schema::values::{Command, JobPlan, Plan, Trust, Workspace};
+use std::sync::Arc;
 
 fn context(ref_name: &str) -> Context {
-    Context { ref_name: ref_name.to_owned(), cause: Cause::Change, paths: None, trust: Trust::Trusted }
+    Context { ref_name: ref_name.to_owned(), cause: Cause::Change, changed: Changed::default(), trust: Trust::Trusted }
 }
 
 fn plan_for(text: &str, context: &Context) -> Plan {
@@ -193,8 +194,14 @@ fn when() {
                 [job.b]\nrun = \"r\"\nwhen = { paths = [\"docs/\", \"*.md\"] }\n\
                 [job.c]\nrun = \"r\"\nneeds = [\"a\"]\nwhen = { cause = [\"run\", \"retry\"] }\n";
     let skipped = |ref_name: &str, cause, paths: Option<&[&str]>| {
-        let paths = paths.map(|paths| paths.iter().map(|&path| path.to_owned()).collect());
-        let plan = plan_for(text, &Context { cause, paths, ..context(ref_name) });
+        let mut changed = Changed::default();
+        if let Some(paths) = paths {
+            let paths = Arc::new(paths.iter().map(|&path| path.to_owned()).collect());
+            for job in ["a", "b", "c"] {
+                changed.insert(job.to_owned(), Arc::clone(&paths));
+            }
+        }
+        let plan = plan_for(text, &Context { cause, changed, ..context(ref_name) });
         plan.jobs.iter().map(|job| job.skipped.clone()).collect::<Vec<_>>()
     };
     let cause = "when: the cause change is not run, retry";

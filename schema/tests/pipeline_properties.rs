@@ -3,7 +3,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use schema::pipeline::{Cause, Context, load};
+use schema::pipeline::{Cause, Changed, Context, load};
 use schema::values::{Plan, Trust};
 
 const SEEDS: [&str; 2] = [include_str!("later.toml"), VALID];
@@ -106,7 +106,7 @@ fn check(text: &[u8]) {
                 let context = Context {
                     ref_name: ref_name.to_owned(),
                     cause: Cause::Change,
-                    paths: Some(Vec::new()),
+                    changed: Changed::default(),
                     trust: Trust::Untrusted,
                 };
                 check_plan(&pipeline.expand(&context).expect("what loads expands"));

@@ -6,7 +6,7 @@
 
 use crate::files::FILES;
 use crate::prose::{Block, all_blocks};
-use schema::pipeline::{Cause, Context, load};
+use schema::pipeline::{Cause, Changed, Context, load};
 use schema::values::Trust;
 
 /// The text of a whole file.
@@ -40,7 +40,8 @@ fn check_plans(place: &str, text: &str) {
     let pipeline = load(place, text.as_bytes()).unwrap();
     for ref_name in ["refs/heads/main", "refs/tags/v1", ""] {
         for cause in [Cause::Change, Cause::Run, Cause::Retry] {
-            let context = Context { ref_name: ref_name.to_owned(), cause, paths: None, trust: Trust::Trusted };
+            let context =
+                Context { ref_name: ref_name.to_owned(), cause, changed: Changed::default(), trust: Trust::Trusted };
             let plan = pipeline.expand(&context).unwrap_or_else(|errors| panic!("{place} makes no plan:\n{errors}"));
             assert!(!plan.jobs.is_empty(), "{place} makes no job");
         }

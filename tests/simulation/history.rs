@@ -1,7 +1,7 @@
 //! The repository of the simulated project: a commit is a number, and its pipeline follows from the seed.
 
 use futures::future::LocalBoxFuture;
-use master::mirror::{GitError, Parents, Range, SharedPack};
+use master::mirror::{Difference, GitError, Parents, Range, SharedPack};
 use master::sources::History;
 use schema::values::Commit;
 use std::fmt::Write as _;
@@ -92,8 +92,16 @@ impl History for Commits {
         Box::pin(look(Some(self.pipeline(revision).into_bytes())))
     }
 
-    fn paths_between<'a>(&'a self, _: &'a str, _: &'a str) -> Answer<'a, Vec<String>> {
-        Box::pin(look(Vec::new()))
+    fn difference<'a>(&'a self, _: &'a str, _: &'a str) -> Answer<'a, Difference> {
+        Box::pin(look(Difference { paths: Vec::new(), is_whole: true }))
+    }
+
+    fn is_ancestor<'a>(&'a self, _: &'a str, _: &'a str) -> Answer<'a, bool> {
+        Box::pin(look(true))
+    }
+
+    fn main_branch(&self) -> Option<String> {
+        Some("refs/heads/main".to_owned())
     }
 
     fn parents<'a>(&'a self, _: &'a [String], _: &'a [String]) -> Answer<'a, Vec<Parents>> {

@@ -3,7 +3,7 @@
 use crate::here::Here;
 use clap::Args;
 use client::Error;
-use schema::pipeline::{self, Cause, Context};
+use schema::pipeline::{self, Cause, Changed, Context};
 use schema::toml_file::Diagnostics;
 use schema::values::{JobPlan, Plan, Trust};
 use serde_json::{Value, json};
@@ -42,8 +42,12 @@ impl Check {
 /// For a run by hand of this branch: nothing is left out but what `when` says of it.
 pub(super) fn plan(here: &Here, file: &Path, text: &[u8]) -> Result<Plan, Diagnostics> {
     let branch = here.copy().and_then(|copy| copy.branch.clone()).unwrap_or_else(|| "main".to_owned());
-    let context =
-        Context { ref_name: format!("refs/heads/{branch}"), cause: Cause::Run, paths: None, trust: Trust::Trusted };
+    let context = Context {
+        ref_name: format!("refs/heads/{branch}"),
+        cause: Cause::Run,
+        changed: Changed::default(),
+        trust: Trust::Trusted,
+    };
     pipeline::load(&file.to_string_lossy(), text).and_then(|pipeline| pipeline.expand(&context))
 }
 

@@ -125,6 +125,13 @@ impl Lane {
         self.newest().filter(|result| result.outcome == Outcome::Errored)
     }
 
+    /// The commit with which a build is compared that may leave this job out: that of the newest run, where it was good. None:
+    /// the job runs.
+    pub fn good_base(&self) -> Option<&str> {
+        let newest = self.newest()?;
+        (newest.counts() && !is_bad(newest.outcome)).then_some(newest.revision.as_str())
+    }
+
     /// The newest good result.
     pub fn last_good(&self) -> Option<Mark> {
         self.whole().last_good

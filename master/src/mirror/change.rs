@@ -7,10 +7,21 @@ use super::git::GitError;
 use super::refs::{check_ref, is_object_id};
 
 const COMMITS_MAX: usize = 100;
+/// Paths of one difference: what is beyond is not known.
 const PATHS_MAX: usize = 1000;
-const PATH_LIST_BYTES_MAX: usize = 1 << 20;
+/// Bytes that git may write of a difference, about 100 of them for each path besides its name.
+const DIFFERENCE_BYTES_MAX: usize = 1 << 20;
 const TEXT_CHARS_MAX: usize = 300;
 const COMMIT_BYTES_MAX: usize = 1 << 20;
+
+/// How two commits differ.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// At most 1,000; bytes that are not UTF-8 are replaced.
+    pub paths: Vec<String>,
+    /// The paths are all that there is to say: the list was not cut, and no submodule moved and no file changed its mode.
+    pub is_whole: bool,
+}
 
 impl Mirror {
     /// Tells the update of `ref_name` from `before` to `after`; no `before`: first sight, no `after`: deleted.
@@ -39,13 +50,13 @@ impl Mirror {
                 change.commits = self.commit(after).await?.into_iter().collect();
             }
             (Some(before), Some(after)) => {
-                let (ancestor, commits, paths) = tokio::try_join!(
+                let (ancestor, commits, difference) = tokio::try_join!(
                     self.is_ancestor(before, after),
                     self.commits_between(before, after),
-                    self.paths_between(before, after),
+                    self.difference(before, after),
                 )?;
                 change.forced = !ancestor;
-                (change.commits, change.paths) = (commits, paths);
+                (change.commits, change.paths) = (commits, difference.paths);
             }
         }
         Ok(change)
@@ -90,20 +101,44 @@ impl Mirror {
         Ok(commits.collect())
     }
 
-    /// Paths that differ, at most 1,000; bytes that are not UTF-8 are replaced.
-    pub async fn paths_between(&self, before: &str, after: &str) -> Result<Vec<String>, GitError> {
+    /// What differs between the trees of two commits, whichever is older.
+    pub async fn difference(&self, before: &str, after: &str) -> Result<Difference, GitError> {
         is_id(before)?;
         is_id(after)?;
-        let options = ["-r", "-z", "--name-only", "--no-renames", "--no-ext-diff", "--ignore-submodules=none"];
+        let options = ["-r", "-z", "--raw", "--abbrev=4", "--no-renames", "--no-ext-diff", "--ignore-submodules=none"];
         let run = self.git.run("diff-tree").args(options).args(["--end-of-options", before, after, "--"]);
-        let output = run.limit(PATH_LIST_BYTES_MAX).output().await?;
-        let listed = if output.cut { output.stdout } else { output.succeeded()? };
-        // what stands after the last NUL is nothing, or a path that was cut
-        let mut paths: Vec<_> = listed.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
-        paths.pop();
-        Ok(paths.into_iter().take(PATHS_MAX).map(|path| path.into_owned()).collect())
+        let output = run.limit(DIFFERENCE_BYTES_MAX).output().await?;
+        let was_cut = output.cut;
+        let listed = if was_cut { output.stdout } else { output.succeeded()? };
+        let mut difference = read_difference(&listed);
+        difference.is_whole &= !was_cut;
+        Ok(difference)
     }
 }
+
+/// Pairs of `:MODE MODE ID ID STATUS` and a path, each ended by a NUL; what stands after the last NUL was cut.
+fn read_difference(listed: &[u8]) -> Difference {
+    let mut fields: Vec<&[u8]> = listed.split(|byte| *byte == 0).collect();
+    fields.pop();
+    let pairs = fields.chunks_exact(2).take(PATHS_MAX);
+    let paths = pairs.clone().map(|pair| String::from_utf8_lossy(pair[1]).into_owned()).collect();
+    let is_whole = fields.len() / 2 <= PATHS_MAX && pairs.clone().all(|pair| is_content(pair[0]));
+    Difference { paths, is_whole }
+}
+
+/// Only the content of a file changed, or it came or went.
+fn is_content(header: &[u8]) -> bool {
+    let mut modes = header.trim_ascii_start().splitn(3, |byte| *byte == b' ');
+    let (Some(before), Some(after)) = (modes.next().and_then(|mode| mode.strip_prefix(b":")), modes.next()) else {
+        return false;
+    };
+    let is_link = |mode: &[u8]| mode == SUBMODULE;
+    !is_link(before) && !is_link(after) && (before == after || before == ABSENT || after == ABSENT)
+}
+
+/// The modes of an entry that is a submodule's commit, and of one that is not there.
+const SUBMODULE: &[u8] = b"160000";
+const ABSENT: &[u8] = b"000000";
 
 pub(super) fn is_id(text: &str) -> Result<(), GitError> {
     if is_object_id(text) { Ok(()) } else { Err(GitError::Invalid(format!("`{text}` is no complete commit id"))) }
@@ -136,6 +171,25 @@ pub(super) fn short(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_difference_says_where_it_is_not_the_whole() {
+        let line = |modes: &str, path: &str| format!(":{modes} aaaa bbbb M\0{path}\0");
+        let read = |text: String| {
+            let it = read_difference(text.as_bytes());
+            (it.paths.join(" "), it.is_whole)
+        };
+        let plain = line("100644 100644", "a") + &line("000000 100755", "b") + &line("120000 000000", "c");
+        assert_eq!(read(plain.clone()), ("a b c".to_owned(), true));
+        assert_eq!(read(plain.clone() + &line("100644 100755", "d")), ("a b c d".to_owned(), false));
+        assert_eq!(read(plain.clone() + &line("160000 160000", "lib")), ("a b c lib".to_owned(), false));
+        assert_eq!(read(plain.clone() + &line("000000 160000", "lib")), ("a b c lib".to_owned(), false));
+        assert_eq!(read(plain + ":100644 100644 aa"), ("a b c".to_owned(), true), "its caller knows that it was cut");
+        let many: String = (0..=PATHS_MAX).map(|at| line("100644 100644", &at.to_string())).collect();
+        let it = read_difference(many.as_bytes());
+        assert_eq!((it.paths.len(), it.is_whole), (PATHS_MAX, false));
+        assert_eq!(read(String::new()), (String::new(), true));
+    }
 
     #[test]
     fn a_commit_may_say_anything() {

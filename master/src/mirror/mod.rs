@@ -7,6 +7,7 @@
 mod ancestry;
 mod change;
 mod git;
+mod head;
 mod objects;
 mod pack;
 mod recent;
@@ -22,6 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub use ancestry::{Authored, Parents, Range};
+pub use change::Difference;
 pub use git::GitError;
 pub use pack::{Pack, SharedPack};
 pub use refs::{RefusedRef, check_ref, is_object_id, short_name};
@@ -50,6 +52,7 @@ pub struct Mirror {
     fetching: tokio::sync::Mutex<Fetching>,
     /// None until they were read.
     refs: Mutex<Option<Fetched>>,
+    head: Mutex<head::Head>,
 }
 
 /// What a fetch found at the remote.
@@ -88,6 +91,7 @@ impl Mirror {
             fetch_silence: FETCH_SILENCE,
             fetching: tokio::sync::Mutex::default(),
             refs: Mutex::default(),
+            head: Mutex::new(head::Head::open(&dir)),
             dir,
             remote,
             transport,
@@ -120,8 +124,13 @@ impl Mirror {
         }
         fetching.listing = None;
         self.match_object_format(listing.as_deref()).await?;
+        let before = self.refs().await?;
         self.fetch_refs(&mut fetching, &ALL).await?;
         let fetched = self.read_refs().await?;
+        match &listing {
+            Some(listing) => self.note_head(head::named_by(listing))?,
+            None => self.refresh_head(fetched != before).await?,
+        }
         fetching.listing = listing;
         Ok(fetched)
     }
@@ -150,9 +159,7 @@ impl Mirror {
     /// The branch that the remote's HEAD names, as a full ref; none where it is detached.
     pub async fn head(&self) -> Result<Option<String>, GitError> {
         let said = self.ask_remote(&["--symref", "--end-of-options", REMOTE, "HEAD"]).await?;
-        let text = String::from_utf8_lossy(&said);
-        let target = text.lines().find_map(|line| line.strip_prefix("ref: ")?.strip_suffix("\tHEAD"));
-        Ok(target.filter(|name| check_ref(name).is_ok()).map(str::to_string))
+        Ok(head::named_by(&said))
     }
 
     /// What the mirror holds, without a look at the remote.
@@ -206,7 +213,8 @@ impl Mirror {
         if self.transport != Transport::File && !first {
             return Ok(None);
         }
-        self.ask_remote(&["--heads", "--tags", "--end-of-options", REMOTE]).await.map(Some)
+        let wanted = ["--symref", "--end-of-options", REMOTE, "HEAD", "refs/heads/*", "refs/tags/*"];
+        self.ask_remote(&wanted).await.map(Some)
     }
 
     async fn ask_remote(&self, args: &[&str]) -> Result<Vec<u8>, GitError> {
@@ -217,7 +225,9 @@ impl Mirror {
 
     /// An empty mirror takes the remote's object format: git cannot fetch one into the other.
     async fn match_object_format(&self, listing: Option<&[u8]>) -> Result<(), GitError> {
-        let digits = listing.and_then(|lines| lines.split(|byte| *byte == b'\t').next()).map(<[u8]>::len);
+        let mut lines = listing.into_iter().flat_map(|listing| listing.split(|byte| *byte == b'\n'));
+        let first = lines.find(|line| !line.starts_with(b"ref: "));
+        let digits = first.and_then(|line| line.split(|byte| *byte == b'\t').next()).map(<[u8]>::len);
         let sha256 = std::fs::read_to_string(self.dir.join("config")).is_ok_and(|config| config.contains("sha256"));
         let (Some(digits @ (40 | 64)), true) = (digits, self.refs().await?.refs.is_empty()) else {
             return Ok(());

@@ -1,6 +1,6 @@
 //! A repository as builds see it. The product's is a mirror kept by git; a simulation brings its own.
 
-use crate::mirror::{GitError, Mirror, Parents, Range, SharedPack};
+use crate::mirror::{Difference, GitError, Mirror, Parents, Range, SharedPack};
 use futures::future::LocalBoxFuture;
 use schema::values::Commit;
 
@@ -18,7 +18,12 @@ pub trait History {
     fn commit<'a>(&'a self, revision: &'a str) -> Answer<'a, Option<Commit>>;
     /// A file of a revision, of at most `limit` bytes.
     fn read<'a>(&'a self, revision: &'a str, path: &'a str, limit: usize) -> Answer<'a, Option<Vec<u8>>>;
-    fn paths_between<'a>(&'a self, before: &'a str, after: &'a str) -> Answer<'a, Vec<String>>;
+    /// What differs between two commits.
+    fn difference<'a>(&'a self, before: &'a str, after: &'a str) -> Answer<'a, Difference>;
+    /// Whether `ancestor` is reachable from `revision`, or the same; false where one is unknown.
+    fn is_ancestor<'a>(&'a self, ancestor: &'a str, revision: &'a str) -> Answer<'a, bool>;
+    /// The default branch as it was known last, without a word to the remote.
+    fn main_branch(&self) -> Option<String>;
     /// Parents of these commits and of their ancestors, without the ancestors of `known`: see [`Mirror::parents`].
     fn parents<'a>(&'a self, of: &'a [String], known: &'a [String]) -> Answer<'a, Vec<Parents>>;
     /// What a commit has and others have not: see [`Mirror::range`].
@@ -52,8 +57,16 @@ impl History for Mirror {
         Box::pin(Mirror::read(self, revision, path, limit))
     }
 
-    fn paths_between<'a>(&'a self, before: &'a str, after: &'a str) -> Answer<'a, Vec<String>> {
-        Box::pin(Mirror::paths_between(self, before, after))
+    fn difference<'a>(&'a self, before: &'a str, after: &'a str) -> Answer<'a, Difference> {
+        Box::pin(Mirror::difference(self, before, after))
+    }
+
+    fn is_ancestor<'a>(&'a self, ancestor: &'a str, revision: &'a str) -> Answer<'a, bool> {
+        Box::pin(Mirror::is_ancestor(self, ancestor, revision))
+    }
+
+    fn main_branch(&self) -> Option<String> {
+        Mirror::main_branch(self)
     }
 
     fn parents<'a>(&'a self, of: &'a [String], known: &'a [String]) -> Answer<'a, Vec<Parents>> {

@@ -4,9 +4,9 @@ use super::commit::run;
 use super::query;
 use super::row::{self, json};
 use crate::coordinator::lane::{Lane, LaneResult, RefState};
-use crate::coordinator::record::{BuildRow, JobRow};
+use crate::coordinator::record::{BuildId, BuildRow, JobRow};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
-use schema::values::{Outcome, State, Trust};
+use schema::values::{Outcome, Source, State, Trust};
 use std::collections::BTreeMap;
 
 const LANE: &str = "select lane from lanes where project = ?1 and ref = ?2 and job = ?3";
@@ -36,8 +36,7 @@ pub fn ref_state(store: &Connection, project: &str, ref_name: &str) -> rusqlite:
     let mut rows = statement.query(params![project, ref_name])?;
     for _ in 0..LOOKED_THROUGH {
         let Some(row) = rows.next()? else { break };
-        let Some(build) = query::build_by_id(&store, row::read_id(row, 0).map(crate::coordinator::record::BuildId)?)?
-        else {
+        let Some(build) = query::build_by_id(&store, row::read_id(row, 0).map(BuildId)?)? else {
             continue;
         };
         state.tip.get_or_insert_with(|| build.clone());
@@ -50,6 +49,29 @@ pub fn ref_state(store: &Connection, project: &str, ref_name: &str) -> rusqlite:
         }
     }
     Ok(state)
+}
+
+/// What the newest finished builds of a ref came to as wholes, those without jobs left out; the newest first.
+pub fn finished(store: &Connection, project: &str, ref_name: &str, limit: usize) -> rusqlite::Result<Vec<LaneResult>> {
+    let mut statement = store.prepare_cached(NEWEST)?;
+    let ids = statement.query_map(params![project, ref_name], |row| row::read_id(row, 0).map(BuildId))?;
+    let mut found = Vec::new();
+    for id in ids.take(LOOKED_THROUGH) {
+        let Some(build) = query::build_by_id(store, id?)? else { continue };
+        found.extend(whole(build));
+        if found.len() >= limit {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// A finished build with jobs, as if it were one job.
+fn whole(build: BuildRow) -> Option<LaneResult> {
+    let (outcome, finished) = (build.outcome?, build.finished?);
+    let revision = ref_source(&build)?.revision.clone();
+    let (update, number) = (build.update, build.number);
+    (build.job_count > 0).then_some(LaneResult { update, build: number, outcome, finished, revision })
 }
 
 /// Of the jobs that a build has, in their order; a lane without a result yet is empty.
@@ -103,7 +125,8 @@ pub(super) fn rebuild(to: &Transaction<'_>) -> rusqlite::Result<()> {
         if build.trust != Trust::Trusted {
             continue;
         }
-        let key = (build.project.clone(), ref_of(&build).to_owned());
+        let Some(source) = ref_source(&build) else { continue };
+        let key = (build.project.clone(), source.ref_name.clone());
         if of_ref.key != key {
             std::mem::replace(&mut of_ref, RefLanes { key, lanes: BTreeMap::new() }).write(to)?;
         }
@@ -134,11 +157,11 @@ impl RefLanes {
 /// What a job says of its lane; none where it was skipped, carried or is not finished.
 pub fn result_of(build: &BuildRow, job: JobRow) -> Option<(String, LaneResult)> {
     let outcome = job.outcome.filter(|outcome| *outcome != Outcome::Skipped && job.carried_from == 0)?;
-    let revision = build.stamp.sources.first().map(|source| source.revision.clone()).unwrap_or_default();
+    let revision = ref_source(build)?.revision.clone();
     let (update, number) = (build.update, build.number);
     Some((job.name, LaneResult { update, build: number, outcome, finished: job.finished?, revision }))
 }
 
-fn ref_of(build: &BuildRow) -> &str {
-    build.stamp.sources.first().map(|source| source.ref_name.as_str()).unwrap_or_default()
+fn ref_source(build: &BuildRow) -> Option<&Source> {
+    build.stamp.sources.first()
 }

@@ -22,6 +22,7 @@ pub use infer::{Inferred, infer};
 use crate::toml_file::{Page, Table};
 use crate::values::{JobPlan, Plan, Trust};
 use settings::Settings;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use when::{Trigger, When};
 
@@ -64,14 +65,29 @@ impl Cause {
     }
 }
 
+/// What changed for each job, since the good run of its lane that it is compared with.
+#[derive(Clone, Debug, Default)]
+pub struct Changed(BTreeMap<String, Arc<Vec<String>>>);
+
+impl Changed {
+    /// `job`: with its cell.
+    pub fn insert(&mut self, job: String, paths: Arc<Vec<String>>) {
+        self.0.insert(job, paths);
+    }
+
+    /// None: it is unknown, which matches every pattern.
+    pub fn paths(&self, job: &str) -> Option<&[String]> {
+        self.0.get(job).map(|paths| paths.as_slice())
+    }
+}
+
 /// What a plan depends on besides the file.
 #[derive(Clone, Debug)]
 pub struct Context {
     /// In full, `refs/heads/main`; empty where a commit was named directly.
     pub ref_name: String,
     pub cause: Cause,
-    /// What changed. None: unknown, which matches every pattern.
-    pub paths: Option<Vec<String>>,
+    pub changed: Changed,
     pub trust: Trust,
 }
 
@@ -89,11 +105,26 @@ impl Pipeline {
         self.trigger.matches(ref_name, paths)
     }
 
+    /// Whether `[trigger]` or a `when` asks what changed.
+    pub fn asks_for_paths(&self) -> bool {
+        self.triggers_by_paths() || self.jobs_by_paths().next().is_some()
+    }
+
+    /// Whether `[trigger]` asks what changed.
+    pub fn triggers_by_paths(&self) -> bool {
+        self.trigger.asks_for_paths()
+    }
+
+    /// The jobs, with their cells, that `when` leaves out where nothing that they name changed.
+    pub fn jobs_by_paths(&self) -> impl Iterator<Item = &str> {
+        self.jobs.iter().filter(|job| job.when.asks_for_paths()).map(|job| job.plan.name.as_str())
+    }
+
     /// The plan of one build. Whatever the file alone can break was told by [`load`].
     pub fn expand(&self, context: &Context) -> Result<Plan, Diagnostics> {
-        let paths = context.paths.as_deref();
         let jobs = self.jobs.iter().map(|Branching { plan, when }| {
-            let skipped = when.reason(&context.ref_name, context.cause, paths).unwrap_or_default();
+            let skipped =
+                when.reason(&context.ref_name, context.cause, context.changed.paths(&plan.name)).unwrap_or_default();
             JobPlan { skipped, ..plan.clone() }
         });
         Ok(Plan { version: VERSION, jobs: jobs.collect(), trust: context.trust })

@@ -80,6 +80,10 @@ impl Trigger {
         trigger
     }
 
+    pub(super) fn asks_for_paths(&self) -> bool {
+        self.paths.is_some()
+    }
+
     pub(super) fn matches(&self, ref_name: &str, paths: Option<&[String]>) -> bool {
         match Ref::of(ref_name) {
             Ref::Branch(name) => {
@@ -135,6 +139,10 @@ impl When {
         };
         table.close(keys::WHEN_LATER);
         when
+    }
+
+    pub(super) fn asks_for_paths(&self) -> bool {
+        self.paths.is_some()
     }
 
     /// Why the job is skipped; none: it is not.

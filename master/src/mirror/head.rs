@@ -1,0 +1,68 @@
+//! Which branch the remote's HEAD names: the main branch. It is kept, so that pages can ask without a word to the remote.
+
+use std::path::Path;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use super::Mirror;
+use super::git::GitError;
+use super::refs::check_ref;
+
+/// Where the answer is kept across restarts, in the mirror's directory.
+const FILE: &str = "guild.head";
+/// A remote beyond a network tells its HEAD only when it is asked, which costs a connection: an hour of the old name is
+/// bearable after a rename of the main branch, which is rare. Where refs changed it is asked sooner.
+const ASKED_EVERY: Duration = Duration::from_secs(3600);
+/// The shortest time between two questions where refs changed.
+const ASKED_AFTER_CHANGE: Duration = Duration::from_secs(60);
+
+/// The main branch, as far as it is known.
+#[derive(Debug, Default)]
+pub(super) struct Head {
+    name: Option<String>,
+    asked: Option<Instant>,
+}
+
+impl Head {
+    pub(super) fn open(dir: &Path) -> Head {
+        let name = std::fs::read_to_string(dir.join(FILE)).ok().filter(|name| check_ref(name).is_ok());
+        Head { name, asked: None }
+    }
+}
+
+impl Mirror {
+    /// The branch that the remote's HEAD named when it was asked last, as a full ref; none: it is not known, or detached.
+    pub fn main_branch(&self) -> Option<String> {
+        self.head.lock().unwrap_or_else(PoisonError::into_inner).name.clone()
+    }
+
+    /// Asks the remote where the last answer is too old.
+    pub(super) async fn refresh_head(&self, has_changed: bool) -> Result<(), GitError> {
+        let most = if has_changed { ASKED_AFTER_CHANGE } else { ASKED_EVERY };
+        let asked = self.head.lock().unwrap_or_else(PoisonError::into_inner).asked;
+        if asked.is_some_and(|asked| asked.elapsed() < most) {
+            return Ok(());
+        }
+        let name = self.head().await?;
+        self.note_head(name)
+    }
+
+    pub(super) fn note_head(&self, name: Option<String>) -> Result<(), GitError> {
+        let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
+        head.asked = Some(Instant::now());
+        if head.name == name {
+            return Ok(());
+        }
+        let file = self.dir.join(FILE);
+        let written = std::fs::write(&file, name.as_deref().unwrap_or_default());
+        head.name = name;
+        written.map_err(|cause| GitError::io(file.display().to_string(), cause))
+    }
+}
+
+/// The branch that a listing with `--symref` names for HEAD.
+pub(super) fn named_by(listing: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(listing);
+    let target = text.lines().find_map(|line| line.strip_prefix("ref: ")?.strip_suffix("\tHEAD"));
+    target.filter(|name| check_ref(name).is_ok()).map(str::to_string)
+}

@@ -43,6 +43,24 @@ impl Error {
         Error::Usage { text: text.into(), help: String::new() }
     }
 
+    /// There is no such thing, or none that the credential may see.
+    pub fn is_not_found(&self) -> bool {
+        match self {
+            Error::NotFound { .. } => true,
+            Error::Refused(refusal) => refusal.code == RefusalCode::NotFound,
+            Error::NotHeld(_)
+            | Error::Credential { .. }
+            | Error::NoContext
+            | Error::Unreachable(_)
+            | Error::Lost(_)
+            | Error::Protocol(_)
+            | Error::Usage { .. }
+            | Error::Timeout(_)
+            | Error::File { .. }
+            | Error::Output(_) => false,
+        }
+    }
+
     pub fn not_found(text: impl Into<String>) -> Error {
         Error::NotFound { text: text.into(), help: String::new() }
     }

@@ -5,8 +5,10 @@ use crate::explanation::Explanation;
 use crate::guild::{Guild, new_request};
 use crate::link::Link;
 use crate::steer::done;
-use crate::views::{BuildView, ProjectView, QueueItem, Whoami, WorkerView};
-use crate::wire::{read_build, read_explanation, read_grant, read_list, read_project, read_queue_item, read_worker};
+use crate::views::{BranchView, BuildView, ProjectView, QueueItem, Whoami, WorkerView};
+use crate::wire::{
+    read_branch, read_build, read_explanation, read_grant, read_list, read_project, read_queue_item, read_worker,
+};
 use schema::perspective_capnp::build;
 use schema::sturdy_ref::Token;
 use schema::values::Outcome;
@@ -60,6 +62,20 @@ impl Guild {
         self.call(async |link| {
             let answer = link.viewer().await?.projects_request().send().promise.await?;
             read_list(answer.get()?.get_projects()?, read_project)
+        })
+        .await
+    }
+
+    /// The state of a branch or tag, by its full or short name; by an empty one: of the project's main branch.
+    pub async fn branch(&self, project: &str, name: &str) -> Result<BranchView, Error> {
+        self.call(async |link| {
+            let mut request = link.viewer().await?.branch_request();
+            request.get().set_project(project);
+            request.get().set_ref(name);
+            let answer = request.send().promise.await?;
+            let answer = answer.get()?;
+            done(answer.has_refusal(), answer.get_refusal())?;
+            read_branch(answer.get_branch()?)
         })
         .await
     }

@@ -11,6 +11,49 @@ pub struct ProjectView {
     pub aliases: Vec<String>,
     /// Number of the newest build; 0: none.
     pub latest: u32,
+    /// The branch that the repository's HEAD names, in full; empty: not known yet.
+    pub main_branch: String,
+}
+
+/// What a branch, or a tag, is: as its worst lane.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct BranchView {
+    /// In full.
+    #[serde(rename = "ref")]
+    pub ref_name: String,
+    /// None: nothing counts yet.
+    pub outcome: Option<Outcome>,
+    /// The newest run of a lane, or the reading of the pipeline, errored: shown beside the outcome.
+    pub errored: bool,
+    /// The newest build of its newest update; 0: none.
+    pub tip: u32,
+    pub tip_revision: String,
+    /// That build is not finished.
+    pub is_open: bool,
+    /// Of the jobs of the newest plan, in its order.
+    pub lanes: Vec<LaneView>,
+    /// The build that says that the pipeline cannot be read, where no plan is newer; 0: none.
+    pub broken: u32,
+}
+
+/// One job of one branch, build after build.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LaneView {
+    /// With its cell.
+    pub job: String,
+    /// The newest outcome that counts.
+    pub outcome: Option<Outcome>,
+    /// The build whose outcome that is; 0: none, or it is too long ago.
+    pub build: u32,
+    pub revision: String,
+    /// The build in which it began to fail; 0: it does not fail.
+    pub since: u32,
+    pub since_revision: String,
+    /// The newest build in which it was good; 0: none.
+    pub last_good: u32,
+    pub last_good_revision: String,
+    /// The build in which its newest run errored; 0: that did not error.
+    pub errored: u32,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::explanation::{Act, AttemptView, Candidate, Explanation, Remedy, Step};
-use crate::views::{BuildView, GrantView, JobView, ProjectView, QueueItem, StepView, WorkerView};
+use crate::views::{BranchView, BuildView, GrantView, JobView, LaneView, ProjectView, QueueItem, StepView, WorkerView};
 use schema::values::Time;
 use schema::wire::{
     enum_to_kind, outcome_from_wire, read_description, read_exit, read_pairs, read_resources, read_texts, read_time,
@@ -26,6 +26,34 @@ pub(crate) fn read_project(from: perspective_capnp::project_view::Reader<'_>) ->
         repository: from.get_repository()?.to_string()?,
         aliases: read_texts(from.get_aliases()?)?,
         latest: from.get_latest(),
+        main_branch: from.get_main_branch()?.to_string()?,
+    })
+}
+
+pub(crate) fn read_branch(from: perspective_capnp::branch_view::Reader<'_>) -> Result<BranchView, Error> {
+    Ok(BranchView {
+        ref_name: from.get_ref()?.to_string()?,
+        outcome: outcome_from_wire(from.get_outcome()?),
+        errored: from.get_errored(),
+        tip: from.get_tip(),
+        tip_revision: from.get_tip_revision()?.to_string()?,
+        is_open: from.get_is_open(),
+        lanes: read_list(from.get_lanes()?, read_lane)?,
+        broken: from.get_broken(),
+    })
+}
+
+fn read_lane(from: perspective_capnp::lane_view::Reader<'_>) -> Result<LaneView, Error> {
+    Ok(LaneView {
+        job: from.get_job()?.to_string()?,
+        outcome: outcome_from_wire(from.get_outcome()?),
+        build: from.get_build(),
+        revision: from.get_revision()?.to_string()?,
+        since: from.get_since(),
+        since_revision: from.get_since_revision()?.to_string()?,
+        last_good: from.get_last_good(),
+        last_good_revision: from.get_last_good_revision()?.to_string()?,
+        errored: from.get_errored(),
     })
 }
 

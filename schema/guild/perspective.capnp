@@ -32,6 +32,34 @@ struct ProjectView {
   repository @1 :Text;           # Its address, as the master file has it.
   aliases @2 :List(Text);
   latest @3 :UInt32;             # Number of the newest build; 0: none.
+  mainBranch @4 :Text;           # The branch that the repository's HEAD names, in full; empty: not known yet.
+}
+
+struct LaneView {
+  # One job of one branch, build after build. Its state is its newest outcome that counts, in the order of the updates of
+  # the branch: succeeded, warned or failed. A run that errored, was cancelled or left out changes nothing; a repeated
+  # build of an old commit belongs to that commit.
+  job @0 :Text;                  # With its cell.
+  outcome @1 :Common.Outcome;    # `none`: nothing counts yet.
+  build @2 :UInt32;              # The build whose outcome that is; 0: none, or it is too long ago.
+  revision @3 :Text;             # Of that build.
+  since @4 :UInt32;              # The build in which it began to fail; 0: it does not fail.
+  sinceRevision @5 :Text;
+  lastGood @6 :UInt32;           # The newest build in which it was good; 0: none.
+  lastGoodRevision @7 :Text;
+  errored @8 :UInt32;            # The build in which its newest run errored; 0: that did not error.
+}
+
+struct BranchView {
+  # What a branch, or a tag, is: as its worst lane. Badges, pages, `guild status` and notices all show this.
+  ref @0 :Text;                  # In full.
+  outcome @1 :Common.Outcome;    # `none`: nothing counts yet.
+  errored @2 :Bool;              # The newest run of a lane, or the reading of the pipeline, errored: shown beside the outcome.
+  tip @3 :UInt32;                # The newest build of its newest update; 0: none.
+  tipRevision @4 :Text;
+  isOpen @5 :Bool;               # That build is not finished.
+  lanes @6 :List(LaneView);      # Of the jobs of the newest plan, in its order.
+  broken @7 :UInt32;             # The build that says that the pipeline cannot be read, where no plan is newer; 0: none.
 }
 
 struct BuildView {
@@ -187,6 +215,9 @@ interface Viewer {
       -> (builds :List(BuildView), cursor :Event.Cursor, subscription :Event.Subscription, refusal :Common.Refusal);
   # A snapshot with jobs of the builds that the filter names (with `build` 0: those not finished, and the newest of each
   # project), taken at `cursor`; then every event after it, to `observer`. No gap between the two.
+  branch @6 (project :Text, ref :Text) -> (branch :BranchView, refusal :Common.Refusal);
+  # The state of a branch or tag. `ref`: a full name, or a short one of a branch or tag with builds, a branch's first; empty:
+  # the project's main branch. `notFound` where nothing was built of it.
 }
 
 interface Submitter {

@@ -1,5 +1,6 @@
 //! The authority to look. What the grant does not name is `notFound`.
 
+use super::branch;
 use super::build::Build;
 use super::event::Subscriber;
 use super::view::{JobDetail, write_build, write_jobs, write_queue_item, write_worker};
@@ -39,6 +40,7 @@ impl viewer::Server for Viewer {
             to.set_repository(&repository.address);
             wire::write_texts(to.reborrow().init_aliases(wire::length(repository.aliases.len())), &repository.aliases);
             to.set_latest(latest);
+            to.set_main_branch(repository.mirror.main_branch().unwrap_or_default());
         }
         Ok(())
     }
@@ -110,6 +112,22 @@ impl viewer::Server for Viewer {
         let mut list = results.get().init_items(wire::length(items.len()));
         for (index, item) in (0..).zip(&items) {
             write_queue_item(list.reborrow().get(index), item);
+        }
+        Ok(())
+    }
+
+    async fn branch(
+        self: Rc<Self>,
+        params: viewer::BranchParams,
+        mut results: viewer::BranchResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let (project, name) = (params.get_project()?.to_string()?, params.get_ref()?.to_string()?);
+        let repository = self.office.repositories.get(&project).filter(|_| self.holder.what.sees(&project));
+        let Some(repository) = repository else { refuse!(results, no_project(&project)) };
+        match branch::look(&self.office.readers, &repository, &name).await.map_err(broken)? {
+            Ok(found) => branch::write_branch(results.get().init_branch(), &found),
+            Err(refusal) => refuse!(results, refusal),
         }
         Ok(())
     }

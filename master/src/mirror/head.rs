@@ -31,7 +31,7 @@ impl Head {
 }
 
 impl Mirror {
-    /// The branch that the remote's HEAD named when it was asked last, as a full ref; none: it is not known, or detached.
+    /// The branch that the remote's HEAD named when it was asked last, as a full ref; none: it is not known.
     pub fn main_branch(&self) -> Option<String> {
         self.head.lock().unwrap_or_else(PoisonError::into_inner).name.clone()
     }
@@ -47,15 +47,16 @@ impl Mirror {
         self.note_head(name)
     }
 
+    /// A HEAD that names no branch, as in a checkout of a single commit, leaves what was known.
     pub(super) fn note_head(&self, name: Option<String>) -> Result<(), GitError> {
         let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
         head.asked = Some(Instant::now());
-        if head.name == name {
+        let Some(name) = name.filter(|name| head.name.as_ref() != Some(name)) else {
             return Ok(());
-        }
+        };
         let file = self.dir.join(FILE);
-        let written = std::fs::write(&file, name.as_deref().unwrap_or_default());
-        head.name = name;
+        let written = std::fs::write(&file, &name);
+        head.name = Some(name);
         written.map_err(|cause| GitError::io(file.display().to_string(), cause))
     }
 }

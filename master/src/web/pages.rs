@@ -7,15 +7,13 @@ use super::{Site, bridge::Visit};
 use axum::extract::{Path, Query, State};
 use axum::http::header::HeaderMap;
 use client::logs::{self, LogAddress};
-use client::views::{BuildView, JobView, ProjectView};
+use client::views::{BranchView, BuildView, JobView, ProjectView};
 use client::{BuildQuery, Error, Guild};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 type Here = State<Arc<Site>>;
 
-/// The branch that stands for a project, where it has builds of one of these.
-const MAIN_BRANCHES: [&str; 3] = ["refs/heads/main", "refs/heads/master", "refs/heads/trunk"];
 /// Builds in a list.
 const BUILDS: u32 = 25;
 /// Builds whose jobs a project's page compares.
@@ -38,6 +36,8 @@ const REFRESH: u32 = 3;
 /// A project with the latest builds of its main branch.
 pub(super) struct ProjectLine {
     pub(super) project: ProjectView,
+    /// None: nothing was built of it.
+    pub(super) branch: Option<BranchView>,
     pub(super) builds: Vec<BuildView>,
 }
 
@@ -45,8 +45,9 @@ pub(super) async fn home(State(site): Here, headers: HeaderMap) -> Result<Reply,
     let looked = site.bridge.look(cookie(&headers), async |visit: Visit| {
         let mut lines = Vec::new();
         for project in visit.guild.projects().await? {
-            let builds = main_builds(&visit.guild, &project.name, STRIP).await?;
-            lines.push(ProjectLine { project, builds });
+            let branch = state_of(&visit.guild, &project.name, "").await?;
+            let builds = builds_of(&visit.guild, &project.name, branch.as_ref(), STRIP).await?;
+            lines.push(ProjectLine { project, branch, builds });
         }
         // on a full disk these are refused, and the builds are there to be seen
         let waiting = visit.guild.queue().await.map_or(0, |queue| queue.len());
@@ -71,10 +72,11 @@ pub(super) async fn project(
     let looked = site.bridge.look(cookie(&headers), async move |visit: Visit| {
         let (name, branch) = wanted;
         known(&visit.guild, &name).await?;
+        let state = state_of(&visit.guild, &name, branch.as_deref().unwrap_or_default()).await?;
         let mut builds = match &branch {
             Some(branch) => builds(&visit.guild, &name, branch, before, BUILDS).await?,
             None if before > 0 => builds(&visit.guild, &name, "", before, BUILDS).await?,
-            None => main_builds(&visit.guild, &name, BUILDS).await?,
+            None => builds_of(&visit.guild, &name, state.as_ref(), BUILDS).await?,
         };
         let jobs: u32 = builds.first().map_or(0, |build| build.job_count.max(1));
         let compared = COMPARED.min((COMPARED_JOBS / jobs.max(1)).max(1) as usize);
@@ -82,11 +84,12 @@ pub(super) async fn project(
             *build = visit.guild.build(&name, build.number).await?;
         }
         let among = builds_of_all(&visit.guild, &name).await?;
-        Ok::<_, Error>((visit.name, builds, among))
+        Ok::<_, Error>((visit.name, state, builds, among))
     });
-    let (who, builds, among) = looked.await??;
+    let (who, state, builds, among) = looked.await??;
     let is_busy = builds.iter().any(|build| !build.is_finished());
-    let shown = show::Project::new(Frame::new(&name, who), &name, branch.as_deref(), &builds, &among, BUILDS);
+    let asked = branch.as_deref();
+    let shown = show::Project::new(Frame::new(&name, who), &name, asked, state.as_ref(), &builds, &among, BUILDS);
     page(&shown, &headers, is_busy.then_some(REFRESH))
 }
 
@@ -214,13 +217,24 @@ async fn builds_of_all(guild: &Guild, project: &str) -> Result<Vec<BuildView>, E
     builds(guild, project, "", 0, BRANCHES_AMONG).await
 }
 
-/// The latest builds of the main branch; of whichever branch was built last, where there is no main one.
-pub(super) async fn main_builds(guild: &Guild, project: &str, limit: u32) -> Result<Vec<BuildView>, Error> {
-    for branch in MAIN_BRANCHES {
-        let found = builds(guild, project, branch, 0, limit).await?;
-        if !found.is_empty() {
-            return Ok(found);
-        }
+/// The state of a branch; of the main branch where `name` is empty. None: nothing was built of it.
+pub(super) async fn state_of(guild: &Guild, project: &str, name: &str) -> Result<Option<BranchView>, Error> {
+    match guild.branch(project, name).await {
+        Ok(branch) => Ok(Some(branch)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The latest builds of a branch; of whichever branch was built last, where nothing was built of that.
+async fn builds_of(
+    guild: &Guild,
+    project: &str,
+    branch: Option<&BranchView>,
+    limit: u32,
+) -> Result<Vec<BuildView>, Error> {
+    if let Some(branch) = branch {
+        return builds(guild, project, &branch.ref_name, 0, limit).await;
     }
     let newest = builds(guild, project, "", 0, 1).await?;
     match newest.first() {

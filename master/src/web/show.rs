@@ -11,7 +11,7 @@ pub(super) use log::{Job, Step, steps_by_interest};
 use super::STYLE;
 use crate::clock::Clock;
 use askama::Template;
-use client::views::{BuildView, short_ref, timestamp};
+use client::views::{BranchView, BuildView, short_ref, timestamp};
 use client::words;
 use schema::values::{Outcome, State, Time};
 
@@ -61,6 +61,11 @@ impl Mark {
             (None, State::Waiting | State::Queued | State::Offered | State::Finished) => "waiting",
         };
         Mark { symbol: words::symbol(state, outcome), word: words::status_word(state, outcome), class }
+    }
+
+    /// None: nothing counts yet.
+    fn of_branch(branch: &BranchView) -> Option<Mark> {
+        branch.outcome.map(|outcome| Mark::new(State::Finished, Some(outcome)))
     }
 
     fn of(build: &BuildView) -> Mark {

@@ -1,6 +1,6 @@
 //! Small things for machines: badges, health, measures, the icon.
 
-use super::pages::{known, main_builds};
+use super::pages::{known, state_of};
 use super::reply::{Miss, Reply, status, tagged};
 use super::show;
 use super::site::cookie;
@@ -9,7 +9,7 @@ use askama::Template as _;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use client::{BuildQuery, Error};
+use client::Error;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -28,15 +28,13 @@ pub(super) async fn badge(
     let wanted = branch.clone();
     let looked = site.bridge.look(cookie(&headers), async move |visit: Visit| {
         known(&visit.guild, &project).await?;
-        let query = BuildQuery { project: project.clone(), ref_name: wanted.clone(), limit: 10, ..Default::default() };
-        let mut builds = visit.guild.builds(&query).await?;
-        if builds.is_empty() && wanted == "main" {
-            builds = main_builds(&visit.guild, &project, 10).await?;
+        match state_of(&visit.guild, &project, &wanted).await? {
+            None if wanted == "main" => state_of(&visit.guild, &project, "").await,
+            found => Ok::<_, Error>(found),
         }
-        Ok::<_, Error>(builds.into_iter().find(|build| build.is_finished()))
     });
-    let latest = looked.await??;
-    let svg = show::Badge::new(&branch, latest.as_ref()).render().map_err(|_| Miss::Broken)?;
+    let state = looked.await??;
+    let svg = show::Badge::new(&branch, state.as_ref()).render().map_err(|_| Miss::Broken)?;
     let mut reply = tagged(svg, "image/svg+xml", &headers);
     // other sites show it
     let name = HeaderName::from_static("cross-origin-resource-policy");

@@ -3,7 +3,8 @@
 use super::{BuildLine, Frame, Mark, When, build_href, duration, tidy};
 use askama::Template;
 use client::cells::{column_of, distinct, row_of};
-use client::views::{BuildView, JobView, short_ref};
+use client::views::{BranchView, BuildView, JobView, short_ref};
+use schema::values::Outcome;
 use std::collections::BTreeMap;
 
 /// Names of branches that a page offers.
@@ -126,6 +127,11 @@ pub(crate) struct Project {
     branch: String,
     branches: Vec<Branch>,
     matrix: Matrix,
+    /// Of the branch.
+    state: Option<Mark>,
+    is_errored: bool,
+    /// What fails, and since when.
+    failing: Vec<Failing>,
     newest: Option<BuildLine>,
     lanes: Vec<Lane>,
     numbers: Vec<(u32, String)>,
@@ -160,6 +166,7 @@ impl Project {
         frame: Frame,
         name: &str,
         branch: Option<&str>,
+        state: Option<&BranchView>,
         builds: &[BuildView],
         among: &[BuildView],
         limit: u32,
@@ -175,6 +182,9 @@ impl Project {
             branches: branches(among, &shown),
             branch: shown,
             matrix: Matrix::new(&compared),
+            state: state.and_then(Mark::of_branch),
+            is_errored: state.is_some_and(|state| state.errored),
+            failing: state.map(|state| failing(name, state)).unwrap_or_default(),
             newest: builds.first().map(BuildLine::new),
             lanes: lanes(&compared),
             numbers: compared.iter().map(|build| (build.number, build_href(build))).collect(),
@@ -183,6 +193,26 @@ impl Project {
             older,
         }
     }
+}
+
+/// A lane that fails.
+struct Failing {
+    job: String,
+    href: String,
+    /// The build in which it began to.
+    since: u32,
+    since_href: String,
+}
+
+fn failing(project: &str, state: &BranchView) -> Vec<Failing> {
+    let failing = state.lanes.iter().filter(|lane| lane.outcome == Some(Outcome::Failed) && lane.build > 0);
+    let failing = failing.map(|lane| Failing {
+        job: lane.job.clone(),
+        href: format!("/p/{project}/{}/{}", lane.build, lane.job),
+        since: lane.since,
+        since_href: format!("/p/{project}/{}", lane.since),
+    });
+    failing.collect()
 }
 
 fn branches(among: &[BuildView], shown: &str) -> Vec<Branch> {
@@ -209,7 +239,7 @@ fn lanes(builds: &[BuildView]) -> Vec<Lane> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schema::values::{Outcome, State};
+    use schema::values::State;
 
     fn build(number: u32, outcomes: &[(&str, Option<Outcome>)]) -> BuildView {
         let job = |(name, outcome): &(&str, Option<Outcome>)| JobView {

@@ -3,7 +3,7 @@
 use super::super::pages::ProjectLine;
 use super::{BuildLine, Frame, Mark, When, tidy};
 use askama::Template;
-use client::views::{BuildView, QueueItem, WorkerView};
+use client::views::{BranchView, QueueItem, WorkerView};
 use schema::values::Outcome;
 
 #[derive(Template)]
@@ -25,6 +25,9 @@ struct WorkerCounts {
 struct ProjectCard {
     name: String,
     repository: String,
+    /// Of its main branch.
+    state: Option<Mark>,
+    is_errored: bool,
     newest: Option<BuildLine>,
     /// Oldest first.
     strip: Vec<BuildLine>,
@@ -35,6 +38,8 @@ impl Home {
         let projects = lines.iter().map(|line| ProjectCard {
             name: line.project.name.clone(),
             repository: tidy(&line.project.repository),
+            state: line.branch.as_ref().and_then(Mark::of_branch),
+            is_errored: line.branch.as_ref().is_some_and(|branch| branch.errored),
             newest: line.builds.first().map(BuildLine::new),
             strip: line.builds.iter().rev().map(BuildLine::new).collect(),
         });
@@ -138,14 +143,15 @@ pub(crate) struct Badge {
 }
 
 impl Badge {
-    pub(crate) fn new(branch: &str, latest: Option<&BuildView>) -> Badge {
-        let (word, colour) = match latest.and_then(|build| build.outcome) {
+    pub(crate) fn new(branch: &str, state: Option<&BranchView>) -> Badge {
+        let is_errored = state.is_some_and(|state| state.errored);
+        let (word, colour) = match state.and_then(|state| state.outcome) {
             Some(Outcome::Succeeded) => ("passing", "#2b8a3e"),
             Some(Outcome::Warned) => ("warnings", "#a86400"),
             Some(Outcome::Failed) => ("failing", "#c92a2a"),
-            Some(Outcome::Errored) => ("error", "#862e9c"),
-            Some(Outcome::Cancelled | Outcome::Skipped) => ("cancelled", "#5c636a"),
-            None => ("unknown", "#5c636a"),
+            // of a branch of which nothing counts yet
+            None if is_errored => ("error", "#862e9c"),
+            Some(Outcome::Errored | Outcome::Cancelled | Outcome::Skipped) | None => ("unknown", "#5c636a"),
         };
         let mut branch: String = tidy(branch);
         if branch.chars().count() > 40 {
@@ -167,7 +173,8 @@ impl Badge {
 }
 
 impl ProjectCard {
+    /// Its state; where nothing counts yet, how the newest build goes.
     fn mark(&self) -> Option<&Mark> {
-        self.newest.as_ref().map(|line| &line.mark)
+        self.state.as_ref().or(self.newest.as_ref().map(|line| &line.mark))
     }
 }

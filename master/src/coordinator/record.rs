@@ -246,6 +246,19 @@ pub struct ReporterRow {
     pub born: Time,
 }
 
+/// The last acknowledged state of a ref.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeadRow {
+    pub project: String,
+    pub ref_name: String,
+    /// Empty: the ref was deleted.
+    pub revision: String,
+    /// As in [`BuildRow`]; 0: no build was opened for it.
+    pub update: u32,
+    /// The update with which the ref came into being. Results of earlier updates are those of a ref that was deleted.
+    pub since: u32,
+}
+
 /// What a reporter told of a lane, or had not to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToldRow {
@@ -274,14 +287,7 @@ pub enum Record {
     Attempt(AttemptRow),
     Step(StepRow),
     Seal(SealRow),
-    /// The last revision of a ref that was acknowledged, and its update as in [`BuildRow`]; empty: the ref was deleted,
-    /// and its lanes go with it.
-    Head {
-        project: String,
-        ref_name: String,
-        revision: String,
-        update: u32,
-    },
+    Head(HeadRow),
     /// A lane has one more result.
     Lane {
         project: String,
@@ -324,8 +330,7 @@ pub struct Loaded {
     pub builds: Vec<LoadedBuild>,
     pub grants: Vec<GrantRow>,
     pub workers: Vec<WorkerRow>,
-    /// (project, ref, revision, update)
-    pub heads: Vec<(String, String, String, u32)>,
+    pub heads: Vec<HeadRow>,
     /// Those of the last 7 days, at most 100,000.
     pub requests: Vec<RequestRow>,
     /// Project -> the highest build number ever used.

@@ -32,7 +32,7 @@ impl Coordinator {
         let (project, ref_name, revision) = (&change.project, &change.ref_name, &change.revision);
         if revision.is_empty() {
             self.heads.remove(&key);
-            self.record_head(&key, &Head { revision: String::new(), update: 0 });
+            self.record_head(&key, &Head::default());
             self.delete_ref(now, &change);
             return None;
         }
@@ -41,7 +41,8 @@ impl Coordinator {
         self.tell_of(now, project, 0, fact);
         let build = self.open_build(now, order(&change, by), Cause::Change);
         let update = self.builds[&build].row.update;
-        self.set_head(key, Head { revision: change.revision.clone(), update });
+        let since = self.heads.get(&key).map_or(update, |head| head.since);
+        self.set_head(key, Head { revision: change.revision.clone(), update, since });
         self.record(Record::Change { build: Some(build), change, time: now });
         Some(build)
     }
@@ -154,7 +155,6 @@ impl Coordinator {
         };
         let builds: Vec<BuildId> = self.builds.values().filter(of_ref).map(|build| build.row.id).collect();
         for build in builds {
-            self.leave_update(build);
             self.cancel_waiting(now, build, &format!("{} was deleted", change.ref_name));
         }
     }

@@ -4,7 +4,7 @@
 use super::Coordinator;
 use super::lane::LaneResult;
 use super::model::{Head, Order};
-use super::record::{BuildId, BuildRow, JobKey, Record};
+use super::record::{BuildId, BuildRow, HeadRow, JobKey, Record};
 use schema::values::{Outcome, Source, State, Time, Trust};
 
 /// How a build comes by its update.
@@ -47,7 +47,8 @@ impl Coordinator {
         let key = (project, source.ref_name);
         let is_open = |head: &Head| head.update == 0 && head.revision == source.revision;
         if update > 0 && self.heads.get(&key).is_some_and(is_open) {
-            self.set_head(key, Head { revision: source.revision, update });
+            let since = self.heads[&key].since;
+            self.set_head(key, Head { revision: source.revision, update, since });
         }
     }
 
@@ -58,20 +59,12 @@ impl Coordinator {
 
     pub(super) fn record_head(&mut self, (project, ref_name): &(String, String), head: &Head) {
         let (project, ref_name) = (project.clone(), ref_name.clone());
-        self.record(Record::Head { project, ref_name, revision: head.revision.clone(), update: head.update });
+        let Head { revision, update, since } = head.clone();
+        self.record(Record::Head(HeadRow { project, ref_name, revision, update, since }));
     }
 
-    /// A build of a ref that is gone belongs to no update any more: a ref that is made anew has lanes of its own.
-    pub(super) fn leave_update(&mut self, build: BuildId) {
-        let Some(entry) = self.builds.get_mut(&build) else {
-            return;
-        };
-        entry.row.update = 0;
-        let row = entry.row.clone();
-        self.record(Record::Build(row));
-    }
-
-    /// Tells the lane of a job that has just finished. Only what trusted sources say counts for a branch.
+    /// Tells the lane of a job that has just finished. Only what trusted sources say counts for a branch, and nothing that
+    /// began before the ref was made anew.
     pub(super) fn note_lane(&mut self, now: Time, key: JobKey, outcome: Outcome) {
         let build = &self.builds[&key.build];
         let job = &build.jobs[key.index as usize].row;
@@ -80,10 +73,14 @@ impl Coordinator {
             return;
         }
         let source = first_source(&build.row);
+        let key = (build.row.project.clone(), source.ref_name.clone());
+        if self.heads.get(&key).is_some_and(|head| build.row.update < head.since) {
+            return;
+        }
         let (update, number) = (build.row.update, build.row.number);
         let result = LaneResult { update, build: number, outcome, finished: now, revision: source.revision };
-        let (project, job) = (build.row.project.clone(), job.name.clone());
-        self.record(Record::Lane { project, ref_name: source.ref_name, job, result });
+        let ((project, ref_name), job) = (key, job.name.clone());
+        self.record(Record::Lane { project, ref_name, job, result });
     }
 }
 

@@ -3,7 +3,7 @@
 use super::row::{self, id, json, maybe_time, time, word};
 use super::{CommitError, audit, lanes, reporters};
 use crate::coordinator::record::{
-    AttemptRow, BuildId, BuildRow, GrantRow, JobRow, Record, RequestRow, SealRow, StepRow, WorkerRow,
+    AttemptRow, BuildId, BuildRow, GrantRow, HeadRow, JobRow, Record, RequestRow, SealRow, StepRow, WorkerRow,
 };
 use rusqlite::{Connection, ErrorCode, Transaction, params};
 use schema::values::{Change, Event, Time};
@@ -66,7 +66,7 @@ fn row_of(record: &Record) -> Option<RowKey> {
         }
         Record::Plan { .. }
         | Record::Seal(_)
-        | Record::Head { .. }
+        | Record::Head(_)
         | Record::Lane { .. }
         | Record::Change { .. }
         | Record::Grant(_)
@@ -147,7 +147,7 @@ fn write_record(to: &Transaction<'_>, record: &Record) -> rusqlite::Result<()> {
         Record::Attempt(row) => write_attempt(to, row),
         Record::Step(row) => write_step(to, row),
         Record::Seal(row) => write_seal(to, row),
-        Record::Head { project, ref_name, revision, update } => write_head(to, (project, ref_name), revision, *update),
+        Record::Head(row) => write_head(to, row),
         Record::Lane { project, ref_name, job, result } => lanes::add(to, (project, ref_name, job), result),
         Record::Change { build, change, time } => write_change(to, build.map(|build| build.0), change, *time),
         Record::Grant(row) => write_grant(to, row),
@@ -279,18 +279,17 @@ fn write_seal(to: &Transaction<'_>, row: &SealRow) -> rusqlite::Result<()> {
     run(to, sql, params![build, index, key.attempt, key.step, id(row.size), row.hash, row.bytes])
 }
 
-fn write_head(
-    to: &Transaction<'_>,
-    (project, ref_name): (&str, &str),
-    revision: &str,
-    update: u32,
-) -> rusqlite::Result<()> {
-    if revision.is_empty() {
-        lanes::remove(to, project, ref_name)?;
+fn write_head(to: &Transaction<'_>, row: &HeadRow) -> rusqlite::Result<()> {
+    let (project, ref_name) = (&row.project, &row.ref_name);
+    if row.revision.is_empty() {
         return run(to, "delete from heads where project = ?1 and ref = ?2", params![project, ref_name]);
     }
-    let sql = "insert or replace into heads (project, ref, revision, ref_update) values (?1, ?2, ?3, ?4)";
-    run(to, sql, params![project, ref_name, revision, update])
+    if row.update > 0 && row.since == row.update {
+        lanes::remove(to, project, ref_name)?;
+    }
+    let sql =
+        "insert or replace into heads (project, ref, revision, ref_update, ref_since) values (?1, ?2, ?3, ?4, ?5)";
+    run(to, sql, params![project, ref_name, row.revision, row.update, row.since])
 }
 
 fn write_change(to: &Transaction<'_>, build: Option<u64>, change: &Change, at: Time) -> rusqlite::Result<()> {

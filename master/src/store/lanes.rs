@@ -13,7 +13,8 @@ const LANE: &str = "select lane from lanes where project = ?1 and ref = ?2 and j
 const LANES: &str = "select job, lane from lanes where project = ?1 and ref = ?2";
 // an update that is 0 is none
 const NEWEST: &str = "select id from builds indexed by builds_update \
-                      where project = ?1 and ref = ?2 and ref_update > 0 order by ref_update desc, number desc";
+                      where project = ?1 and ref = ?2 and ref_update > 0 and ref_update >= \
+                      coalesce((select ref_since from heads where project = ?1 and ref = ?2), 0) order by ref_update desc, number desc";
 /// Builds of a ref that are looked through for a plan: pushes that nothing was to be built of are many at most.
 const LOOKED_THROUGH: usize = 200;
 
@@ -101,7 +102,7 @@ fn write(to: &Transaction<'_>, key: (&str, &str, &str), lane: &Lane) -> rusqlite
     run(to, sql, params![key.0, key.1, key.2, json(lane)])
 }
 
-/// The ref was deleted.
+/// The ref came into being: what an earlier one of its name had is no lane of this one.
 pub(super) fn remove(to: &Transaction<'_>, project: &str, ref_name: &str) -> rusqlite::Result<()> {
     run(to, "delete from lanes where project = ?1 and ref = ?2", params![project, ref_name])
 }

@@ -251,6 +251,8 @@ update builds set ref_update = coalesce((select max(b.number) from builds as b
     where cause <> '"change"' and ref <> '';
 create index builds_update on builds (project, ref, ref_update, number);
 alter table heads add column ref_update integer not null default 0;
+-- the update with which the ref came into being; 0: before updates were counted
+alter table heads add column ref_since integer not null default 0;
 update heads set ref_update = coalesce((select max(b.ref_update) from builds as b
     where b.revision = heads.revision and b.project = heads.project and b.ref = heads.ref), 0);
 

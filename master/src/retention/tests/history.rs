@@ -100,7 +100,7 @@ impl World {
     pub(super) fn records(&self) -> Vec<Record> {
         let mut records = Vec::new();
         for (project, ref_name) in self.heads.iter().cloned() {
-            records.push(Record::Head { project, ref_name, revision: "a".repeat(40), update: 0 });
+            records.push(Record::Head(HeadRow { project, ref_name, revision: "a".repeat(40), update: 0, since: 0 }));
         }
         for build in &self.builds {
             let (id, time) = (build.row.id, build.row.created);

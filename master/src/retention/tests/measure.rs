@@ -68,8 +68,12 @@ async fn commits(driver: &Driver, what: &str, done: &Cell<bool>) {
     let mut took = Vec::new();
     while !done.get() && (what == "beside passes" || took.len() < 2_000) {
         let start = Instant::now();
-        let head =
-            Record::Head { project: "p".to_owned(), ref_name: "r".to_owned(), revision: "a".repeat(40), update: 0 };
+        let head = Record::Head(HeadRow {
+            project: "p".to_owned(),
+            ref_name: "r".to_owned(),
+            revision: "a".repeat(40),
+            ..HeadRow::default()
+        });
         driver.call_with(|_, _| ((), vec![head])).await.unwrap();
         took.push(start.elapsed());
         tokio::time::sleep(Duration::from_millis(2)).await;

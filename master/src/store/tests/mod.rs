@@ -1,5 +1,6 @@
 //! The store against a plain model: what is committed is loaded, listed, chained and copied; what is full or broken says so.
 
+mod lane_rows;
 mod removal;
 mod reporter_rows;
 pub(crate) mod rows;
@@ -56,7 +57,7 @@ struct Model {
     steps: BTreeMap<(JobKey, u16, u16), StepRow>,
     grants: BTreeMap<GrantId, GrantRow>,
     workers: BTreeMap<String, WorkerRow>,
-    heads: BTreeMap<(String, String), (String, u32)>,
+    heads: BTreeMap<(String, String), HeadRow>,
     requests: Vec<RequestRow>,
     last_event: u64,
 }
@@ -101,10 +102,10 @@ impl Model {
             }
             7 => {
                 let (project, ref_name, revision) = dice.head();
-                let update = u32::from(revision.len() as u16);
-                self.heads.insert((project.clone(), ref_name.clone()), (revision.clone(), update));
-                self.heads.retain(|_, (revision, _)| !revision.is_empty());
-                Record::Head { project, ref_name, revision, update }
+                let row = HeadRow { project, ref_name, revision, update: 7, since: 3 };
+                self.heads.insert((row.project.clone(), row.ref_name.clone()), row.clone());
+                self.heads.retain(|_, row| !row.revision.is_empty());
+                Record::Head(row)
             }
             8 => {
                 self.last_event += 1;
@@ -131,11 +132,7 @@ impl Model {
             builds: open.map(|row| self.loaded_build(row)).collect(),
             grants: self.grants.values().cloned().collect(),
             workers: self.workers.values().cloned().collect(),
-            heads: self
-                .heads
-                .iter()
-                .map(|((p, r), (revision, update))| (p.clone(), r.clone(), revision.clone(), *update))
-                .collect(),
+            heads: self.heads.values().cloned().collect(),
             requests: self.requests.clone(),
             numbers: numbers.into_iter().collect(),
             last_build: self.builds.keys().max().map_or(0, |id| id.0),

@@ -1,0 +1,419 @@
+//! The state of a branch against its definition: random histories of pushes, forced pushes, deletions, runs, retries and
+//! cancels, with jobs that end in any order, through the real coordinator and the real store. The definition is written
+//! here a second time, over everything that happened.
+
+use futures::FutureExt as _;
+use master::coordinator::lane::RefState;
+use master::coordinator::record::{BuildId, BuildRow, Cause, JobKey, JobRow, LeaseToken, Loaded, Record, RequestId};
+use master::coordinator::{
+    Coordinator, Effect, GrantOrder, Order, Origin, Past, Planned, ROOT, Request, SessionId, Terms,
+};
+use master::store::{Removal, Store, lanes};
+use schema::sturdy_ref::Fingerprint;
+use schema::values::{
+    Change, Commit, Description, GrantKind, JobPlan, Outcome, Plan, Resources, Source, SourceStamp, State, Time, Trust,
+    What,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use support::hall::step;
+use support::seed::{Random, with_seeds};
+
+const REFS: [&str; 2] = ["refs/heads/main", "refs/heads/topic"];
+/// As many results of a lane are kept one by one: beyond that a result that comes too late is left out.
+const BUILDS_OF_A_REF: usize = 12;
+const MOVES: usize = 90;
+const ROOM: Resources = Resources { slots: 200, cpus_milli: 1_000_000, memory: 1 << 40 };
+
+#[test]
+fn a_branch_is_what_its_definition_says() {
+    with_seeds("a_branch_is_what_its_definition_says", 2_000, |seed| {
+        let mut world = World::new(seed);
+        (0..MOVES).for_each(|_| world.random_move());
+        world.end_all();
+        world.check();
+    });
+}
+
+/// What the definition knows of a build.
+struct Known {
+    ref_name: usize,
+    /// Which push of its ref it belongs to; none: it is of no push.
+    push: Option<usize>,
+}
+
+struct World {
+    random: Random,
+    now: Time,
+    it: Coordinator,
+    session: SessionId,
+    records: Vec<Record>,
+    builds: BTreeMap<BuildId, BuildRow>,
+    plans: BTreeMap<BuildId, Plan>,
+    jobs: BTreeMap<JobKey, JobRow>,
+    asked: Vec<BuildId>,
+    running: Vec<LeaseToken>,
+    known: BTreeMap<BuildId, Known>,
+    /// Of each ref, its pushes in order: the commit of each.
+    pushes: [Vec<String>; 2],
+    /// The push that is the tip; none: the ref does not exist.
+    tips: [Option<usize>; 2],
+    /// The push that made the ref, or made it anew: nothing that is older counts.
+    born: [usize; 2],
+    requests: u64,
+}
+
+impl World {
+    fn new(seed: u64) -> World {
+        let now = Time(1_000_000);
+        let mut it = Coordinator::load(now, Terms::default(), Loaded::default(), [seed as u8; 32]);
+        it.found(now);
+        let session = SessionId(0);
+        let mut world = World {
+            random: Random::new(seed),
+            now,
+            it,
+            session,
+            records: Vec::new(),
+            builds: BTreeMap::new(),
+            plans: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            asked: Vec::new(),
+            running: Vec::new(),
+            known: BTreeMap::new(),
+            pushes: [Vec::new(), Vec::new()],
+            tips: [None, None],
+            born: [0, 0],
+            requests: 0,
+        };
+        world.enroll();
+        world
+    }
+
+    fn enroll(&mut self) {
+        let (what, join) = (What::default(), [1; 32]);
+        let order = GrantOrder { kind: GrantKind::Worker, name: "w".to_owned(), what, lifetime: None, join_hash: join };
+        let request = self.request();
+        let grant = self.it.issue(self.now, request, order).expect("the root may issue");
+        self.it.redeem(self.now, join, [2; 32], Fingerprint([3; 32])).expect("a fresh join");
+        let description = Description { platform: "linux".to_owned(), total: ROOM, ..Description::default() };
+        let attached = self.it.attach(self.now, grant, [1; 16], &[], description);
+        self.session = attached.expect("its grant is in force").0;
+        self.settle();
+    }
+
+    fn request(&mut self) -> Request {
+        self.requests += 1;
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&self.requests.to_be_bytes());
+        Request { id: RequestId(id), by: ROOT, body: [0; 32] }
+    }
+
+    fn random_move(&mut self) {
+        self.now = Time(self.now.0 + 1);
+        let at = self.random.below(REFS.len());
+        let is_full = self.known.values().filter(|known| known.ref_name == at).count() >= BUILDS_OF_A_REF;
+        match self.random.below(12) {
+            0 | 1 if !is_full => self.push(at),
+            2 if !is_full => self.run(at),
+            3 | 4 if !is_full => self.retry(at),
+            5 if self.random.chance(15) => self.delete(at),
+            6 if self.random.chance(40) => self.cancel(),
+            7 | 8 => self.plan(),
+            _ => self.end_one(),
+        }
+        self.settle();
+        self.it.check();
+    }
+
+    /// A new commit, or an older one of either branch: a forced push.
+    fn push(&mut self, at: usize) {
+        let old: Vec<String> = self.pushes.iter().flatten().cloned().collect();
+        let fresh = format!("{:040x}", self.now.0);
+        let revision = if self.random.chance(30) { self.random.pick(&old).cloned().unwrap_or(fresh) } else { fresh };
+        let change = Change {
+            project: "p".to_owned(),
+            ref_name: REFS[at].to_owned(),
+            revision: revision.clone(),
+            ..Change::default()
+        };
+        if let Some(build) = self.it.submit_change(self.now, ROOT, change) {
+            if self.tips[at].is_none() {
+                self.born[at] = self.pushes[at].len();
+            }
+            self.pushes[at].push(revision);
+            self.tips[at] = Some(self.pushes[at].len() - 1);
+            self.known.insert(build, Known { ref_name: at, push: self.tips[at] });
+        }
+    }
+
+    /// The tip, or any commit by name: only what is the tip counts for the branch.
+    fn run(&mut self, at: usize) {
+        let Some(tip) = self.tips[at] else { return };
+        let named = self.random.chance(50);
+        let commits = self.pushes[at].clone();
+        let revision = if named { self.random.pick(&commits).cloned() } else { commits.get(tip).cloned() };
+        let Some(revision) = revision else { return };
+        let push = (revision == commits[tip]).then_some(tip);
+        let origin = if named { Origin::Named } else { Origin::Tip };
+        let source =
+            Source { repository: "p".to_owned(), ref_name: REFS[at].to_owned(), revision, base: String::new() };
+        let order = Order {
+            project: "p".to_owned(),
+            stamp: SourceStamp { sources: vec![source] },
+            tip: Commit::default(),
+            trust: Trust::Trusted,
+            by: ROOT,
+            origin,
+        };
+        let request = self.request();
+        let build = self.it.run(self.now, request, "somebody", order).expect("a run is taken");
+        self.known.insert(build, Known { ref_name: at, push });
+    }
+
+    /// All of a finished build, or one job of it.
+    fn retry(&mut self, at: usize) {
+        let is_past = |row: &&BuildRow| row.state == State::Finished && self.known[&row.id].ref_name == at;
+        let past: Vec<BuildRow> = self.builds.values().filter(is_past).cloned().collect();
+        let Some(row) = self.random.pick(&past).cloned() else { return };
+        let Some(plan) = self.plans.get(&row.id).cloned() else { return };
+        let jobs: Vec<JobRow> = self.jobs.values().filter(|job| job.key.build == row.id).cloned().collect();
+        let again = match self.random.chance(50) {
+            true => vec![self.random.below(jobs.len())],
+            false => (0..jobs.len()).collect(),
+        };
+        let revision = row.stamp.sources[0].revision.clone();
+        let tip = self.tips[at].filter(|tip| self.pushes[at][*tip] == revision);
+        let push = tip.or(self.known[&row.id].push);
+        let past = Past { row, plan, jobs, removals: self.it.removals() };
+        let request = self.request();
+        let build = self.it.retry(self.now, request, "somebody", past, &again).expect("a retry is taken");
+        self.known.insert(build, Known { ref_name: at, push });
+    }
+
+    fn delete(&mut self, at: usize) {
+        if self.tips[at].take().is_none() {
+            return;
+        }
+        let change = Change { project: "p".to_owned(), ref_name: REFS[at].to_owned(), ..Change::default() };
+        assert_eq!(self.it.submit_change(self.now, ROOT, change), None);
+    }
+
+    fn cancel(&mut self) {
+        let open = self.builds.values().filter(|row| row.state != State::Finished).map(|row| row.id);
+        let open: Vec<BuildId> = open.collect();
+        let Some(build) = self.random.pick(&open).copied() else { return };
+        let request = self.request();
+        self.it.cancel(self.now, request, build, None, "somebody wants it").expect("it is open");
+    }
+
+    fn plan(&mut self) {
+        if self.asked.is_empty() {
+            return;
+        }
+        let index = self.random.below(self.asked.len());
+        let build = self.asked.swap_remove(index);
+        let planned = match self.random.below(12) {
+            0 => Planned::Broken("broken".to_owned()),
+            1 => Planned::Skip("not wanted".to_owned()),
+            2 => Planned::Trouble("unreadable".to_owned()),
+            _ => Planned::Plan(self.random_plan()),
+        };
+        self.it.plan_ready(self.now, build, planned);
+    }
+
+    fn random_plan(&mut self) -> Plan {
+        let names = ["a", "b", "c"].into_iter().filter(|name| *name == "a" || self.random.chance(70));
+        let names: Vec<&str> = names.collect();
+        let jobs = names.into_iter().enumerate().map(|(index, name)| JobPlan {
+            name: name.to_owned(),
+            base: name.to_owned(),
+            needs: if index > 0 && self.random.chance(30) { vec![0] } else { Vec::new() },
+            skipped: if self.random.chance(25) { "nothing changed".to_owned() } else { String::new() },
+            steps: vec![step("step")],
+            ..JobPlan::default()
+        });
+        Plan { version: 1, jobs: jobs.collect(), trust: Trust::Trusted }
+    }
+
+    fn end_one(&mut self) {
+        if self.running.is_empty() {
+            return;
+        }
+        let index = self.random.below(self.running.len());
+        let token = self.running.swap_remove(index);
+        let outcomes = [Outcome::Succeeded, Outcome::Warned, Outcome::Failed, Outcome::Failed, Outcome::Errored];
+        let outcome = *self.random.pick(&outcomes).expect("there are some");
+        // it may have been cancelled
+        let _ = self.it.complete(self.now, token, outcome, "");
+    }
+
+    fn end_all(&mut self) {
+        for _ in 0..10_000 {
+            if self.asked.is_empty() && self.running.is_empty() {
+                return;
+            }
+            self.plan();
+            self.settle();
+            self.end_one();
+            self.settle();
+        }
+        panic!("builds never end:\n{}", self.it.dump());
+    }
+
+    fn settle(&mut self) {
+        self.it.worker_ready(self.now, self.session, ROOM);
+        while let Some(effect) = self.it.poll_effect() {
+            match effect {
+                Effect::Record(record) => self.note(record),
+                Effect::Plan { build } => self.asked.push(build),
+                Effect::Offer { assignment, .. } => {
+                    let token = LeaseToken(assignment.token);
+                    self.it.accept(self.now, token).expect("it was offered");
+                    self.running.push(token);
+                    self.it.worker_ready(self.now, self.session, ROOM);
+                }
+                Effect::Withdraw { token, .. } => self.running.retain(|running| *running != token),
+                Effect::Cancel { .. } | Effect::Revoke { .. } | Effect::EndSession { .. } | Effect::Finished { .. } => {
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, record: Record) {
+        match &record {
+            Record::Build(row) => drop(self.builds.insert(row.id, row.clone())),
+            Record::Plan { build, plan } => drop(self.plans.insert(*build, plan.clone())),
+            Record::Job(row) => drop(self.jobs.insert(row.key, row.clone())),
+            _ => {}
+        }
+        self.records.push(record);
+    }
+
+    fn check(&mut self) {
+        let store = Store::in_memory("branches").expect("a store in memory");
+        let records = std::mem::take(&mut self.records);
+        store.commit(records).now_or_never().expect("inline").expect("it is written");
+        let before = REFS.map(|ref_name| state(&store, ref_name));
+        // one that was deleted is as it was last, as far as that is known
+        for (at, state) in before.iter().enumerate().filter(|(at, _)| self.tips[*at].is_some()) {
+            self.compare(at, state);
+        }
+        // retention takes old builds: what a branch is does not depend on them
+        let newest = REFS.iter().enumerate().flat_map(|(at, _)| self.planned(at).into_iter().chain(self.tip(at)));
+        let kept: BTreeSet<BuildId> = newest.map(|row| row.id).collect();
+        let broken = before.iter().filter_map(|state| state.broken.as_ref().map(|row| row.id));
+        let kept: BTreeSet<BuildId> = kept.into_iter().chain(broken).collect();
+        let builds = self.builds.keys().filter(|id| !kept.contains(id)).copied().collect();
+        let removal = Removal { builds, logs: Vec::new() };
+        store.remove(removal).now_or_never().expect("inline").expect("it is removed");
+        for (at, ref_name) in REFS.iter().enumerate().filter(|(at, _)| self.tips[*at].is_some()) {
+            assert_eq!(state(&store, ref_name), before[at], "{ref_name} after its old builds were removed");
+        }
+    }
+
+    /// Builds of a ref that count for it, each with its place in the order.
+    fn counted(&self, at: usize) -> Vec<((usize, u32), &BuildRow)> {
+        let of_ref = self.builds.values().filter(|row| self.known[&row.id].ref_name == at);
+        let mut counted: Vec<_> =
+            of_ref.filter_map(|row| Some(((self.known[&row.id].push?, row.number), row))).collect();
+        counted.retain(|((push, _), _)| *push >= self.born[at]);
+        counted.sort_by_key(|(order, _)| *order);
+        counted
+    }
+
+    fn tip(&self, at: usize) -> Option<BuildRow> {
+        self.counted(at).last().map(|(_, row)| (*row).clone())
+    }
+
+    fn planned(&self, at: usize) -> Option<BuildRow> {
+        self.counted(at).into_iter().rev().find(|(_, row)| row.job_count > 0).map(|(_, row)| row.clone())
+    }
+
+    fn compare(&self, at: usize, state: &RefState) {
+        let counted = self.counted(at);
+        let planned = self.planned(at);
+        let after = |row: &BuildRow| planned.as_ref().is_none_or(|planned| self.order(row) > self.order(planned));
+        let is_broken = |row: &BuildRow| row.job_count == 0 && row.outcome == Some(Outcome::Failed) && after(row);
+        let broken = counted.iter().any(|(_, row)| is_broken(row));
+        let names = planned.as_ref().map(|row| self.names(row.id)).unwrap_or_default();
+        let mut worst = broken.then_some(Outcome::Failed);
+        assert_eq!(state.lanes.iter().map(|(name, _)| name).collect::<Vec<_>>(), names.iter().collect::<Vec<_>>());
+        for (name, lane) in &state.lanes {
+            let results = self.results(&counted, name);
+            let (outcome, good, bad) = define(&results);
+            let found = (lane.outcome(), lane.last_good().map(|it| it.build), lane.first_bad().map(|it| it.build));
+            assert_eq!(found, (outcome, good, bad), "lane {name} of {}: {results:?}", REFS[at]);
+            let errored = results.last().filter(|(_, outcome)| *outcome == Outcome::Errored).map(|(build, _)| *build);
+            assert_eq!(lane.errored().map(|result| result.build), errored);
+            if !broken {
+                worst = worst.max(outcome);
+            }
+        }
+        assert_eq!(state.outcome(), worst, "{}", REFS[at]);
+        assert_eq!(state.tip.as_ref().map(|row| row.id), self.tip(at).map(|row| row.id));
+    }
+
+    fn order(&self, row: &BuildRow) -> (Option<usize>, u32) {
+        (self.known[&row.id].push, row.number)
+    }
+
+    fn names(&self, build: BuildId) -> Vec<String> {
+        self.jobs.values().filter(|job| job.key.build == build).map(|job| job.name.clone()).collect()
+    }
+
+    /// What ran of a lane, in order: the build and its outcome.
+    fn results(&self, counted: &[((usize, u32), &BuildRow)], name: &str) -> Vec<(u32, Outcome)> {
+        let mut results = Vec::new();
+        for (_, build) in counted {
+            let of_build = self.jobs.values().filter(|job| job.key.build == build.id && job.name == name);
+            let ran = of_build.filter(|job| job.carried_from == 0);
+            let said = ran.filter_map(|job| job.outcome).filter(|outcome| *outcome != Outcome::Skipped);
+            results.extend(said.map(|outcome| (build.number, outcome)));
+        }
+        results
+    }
+}
+
+/// The outcome, the last good build, and the first of the failures at the end.
+fn define(results: &[(u32, Outcome)]) -> (Option<Outcome>, Option<u32>, Option<u32>) {
+    let counts = |outcome: &Outcome| matches!(outcome, Outcome::Succeeded | Outcome::Warned | Outcome::Failed);
+    let counted: Vec<_> = results.iter().filter(|(_, outcome)| counts(outcome)).collect();
+    let good = counted.iter().rev().find(|(_, outcome)| *outcome != Outcome::Failed).map(|(build, _)| *build);
+    let failures = counted.iter().rev().take_while(|(_, outcome)| *outcome == Outcome::Failed);
+    (counted.last().map(|(_, outcome)| *outcome), good, failures.last().map(|(build, _)| *build))
+}
+
+fn state(store: &Store, ref_name: &'static str) -> RefState {
+    let readers = store.readers();
+    let read = readers.query(move |store| lanes::ref_state(store, "p", ref_name));
+    read.now_or_never().expect("inline").expect("it is read")
+}
+
+/// A build that somebody asked for of a ref that nobody follows is an update of its own.
+#[test]
+fn runs_of_a_ref_that_is_not_followed_follow_each_other() {
+    let mut world = World::new(1);
+    let order = |revision: &str| Order {
+        project: "p".to_owned(),
+        stamp: SourceStamp {
+            sources: vec![Source {
+                repository: "p".to_owned(),
+                ref_name: REFS[1].to_owned(),
+                revision: revision.to_owned(),
+                base: String::new(),
+            }],
+        },
+        tip: Commit::default(),
+        trust: Trust::Trusted,
+        by: ROOT,
+        origin: Origin::Tip,
+    };
+    let updates = ["a", "b", "a"].map(|revision| {
+        let request = world.request();
+        let build = world.it.run(world.now, request, "somebody", order(revision)).expect("a run is taken");
+        world.settle();
+        assert!(matches!(world.builds[&build].cause, Cause::Run { .. }));
+        world.builds[&build].update
+    });
+    assert_eq!(updates, [1, 2, 3]);
+}

@@ -41,7 +41,7 @@ fn driver_over(store: Store, disk: &Disk, outside: Outside) -> Rc<Driver> {
 }
 
 fn record() -> Record {
-    Record::Head { project: "p".to_owned(), ref_name: "refs/heads/main".to_owned(), revision: "r".to_owned() }
+    crate::store::tests::rows::head("p", "refs/heads/main", "r")
 }
 
 #[tokio::test(flavor = "current_thread", start_paused = true)]

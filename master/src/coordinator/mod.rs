@@ -8,7 +8,9 @@ mod by_worker;
 mod check;
 mod explain;
 mod fit;
+mod follow;
 mod grant;
+mod heads;
 mod history;
 mod lease;
 mod model;
@@ -25,6 +27,7 @@ pub mod why;
 mod worker;
 
 pub use explain::explain_past;
+pub use follow::Before;
 pub use grant::{GrantOrder, ROOT, is_browser, valid_name};
 pub use model::{Counts, Effect, Order, Planned, PoolTerms, ProjectTerms, QueueStatus, SessionId, Terms, WorkerStatus};
 pub use pools::{Member, PoolStatus, Presence};
@@ -33,12 +36,13 @@ pub use trigger::{Past, chosen};
 pub use worker::Standing;
 
 use by_worker::ByWorker;
+use heads::Heads;
 use history::History;
 use model::{Build, Job, Lease, LeaseState, Session, Timer};
 use queue::Queue;
 use record::{
-    Answer, AttemptRow, BuildId, BuildRow, GrantId, GrantRow, JobKey, JobRow, LeaseToken, Loaded, LoadedAttempt,
-    Record, StepRow, WorkerRow,
+    Answer, AttemptRow, BuildId, BuildRow, FollowedRow, GrantId, GrantRow, JobKey, JobRow, LeaseToken, Loaded,
+    LoadedAttempt, Record, StepRow, WorkerRow,
 };
 use request::Requests;
 use schema::values::{Event, Fact, Outcome, Plan, Refusal, RefusalCode, Source, State, Time};
@@ -51,8 +55,11 @@ pub struct Coordinator {
     builds: BTreeMap<BuildId, Build>,
     /// Project -> the highest build number ever used.
     numbers: BTreeMap<String, u32>,
-    /// (project, ref) -> the last acknowledged revision.
-    heads: BTreeMap<(String, String), String>,
+    heads: Heads,
+    /// How the repositories of projects were followed, by project.
+    followed: BTreeMap<String, FollowedRow>,
+    /// Which life of the store this is.
+    incarnation: u64,
     queue: Queue,
     leases: ByWorker<LeaseToken, Lease>,
     sessions: ByWorker<SessionId, Session>,
@@ -81,7 +88,9 @@ impl Coordinator {
             terms,
             builds: BTreeMap::new(),
             numbers: loaded.numbers.into_iter().collect(),
-            heads: loaded.heads.into_iter().map(|(project, name, revision)| ((project, name), revision)).collect(),
+            heads: Heads::load(loaded.heads),
+            followed: loaded.followed.into_iter().map(|row| (row.project.clone(), row)).collect(),
+            incarnation: loaded.incarnation,
             queue: Queue::default(),
             leases: ByWorker::new(),
             sessions: ByWorker::new(),
@@ -113,6 +122,7 @@ impl Coordinator {
     /// The master file was read again. Jobs that wait keep their order and may go elsewhere; leases keep their terms.
     pub fn set_terms(&mut self, now: Time, terms: Terms) {
         self.terms = terms;
+        self.stop_following_others();
         let waiting = self.queue.in_order(usize::MAX);
         self.queue = Queue::default();
         waiting.into_iter().for_each(|job| self.enqueue(now, job));

@@ -3,7 +3,7 @@
 use super::Coordinator;
 use super::build::finished;
 use super::model::{Build, Effect, Order};
-use super::record::{Answer, BuildId, BuildRow, Cause, GrantId, JobRow, Record};
+use super::record::{Answer, BuildId, BuildRow, Cause, GrantId, Head, JobRow, Record};
 use super::request::Request;
 use schema::values::{
     Change, Commit, Fact, Outcome, Plan, Refusal, RefusalCode, Source, SourceStamp, State, Time, Trust,
@@ -20,35 +20,36 @@ pub struct Past {
 }
 
 impl Coordinator {
-    /// One update of one ref: acknowledged once, however often it is told. `trust`: whether the ref is one of ours.
-    /// Answers the build, or none where the ref was deleted or the change is known.
+    /// One update of one ref: acknowledged once, however often it is told. Answers the build, or none where the ref was
+    /// deleted, the change is known, or a deleted ref came back to where it was.
     pub fn submit_change(&mut self, now: Time, by: GrantId, change: Change) -> Option<BuildId> {
-        let key = (change.project.clone(), change.ref_name.clone());
-        let known = self.heads.get(&key).map(String::as_str).unwrap_or_default();
-        if known == change.revision {
+        let (project, ref_name) = (change.project.clone(), change.ref_name.clone());
+        let known = self.heads.get(&project, &ref_name).cloned();
+        if change.revision.is_empty() {
+            if let Some(head) = known.filter(|head| head.gone.is_none()) {
+                self.leave_head(now, &change, head);
+                self.delete_ref(now, &change);
+            }
             return None;
         }
-        let (project, ref_name, revision) = (&change.project, &change.ref_name, &change.revision);
-        let head = Record::Head { project: project.clone(), ref_name: ref_name.clone(), revision: revision.clone() };
-        self.record(head);
-        if revision.is_empty() {
-            self.heads.remove(&key);
-            self.delete_ref(now, &change);
-            return None;
+        match known.filter(|head| head.revision == change.revision) {
+            Some(head) if head.gone.is_some() => {
+                self.set_head(&project, &ref_name, Head { gone: None, ..head });
+                return None;
+            }
+            Some(head) if head.is_told => return None,
+            Some(_) | None => {}
         }
-        self.heads.insert(key, revision.clone());
-        let fact =
-            Fact::ChangeSubmitted { ref_name: ref_name.clone(), revision: revision.clone(), forced: change.forced };
-        self.tell_of(now, project, 0, fact);
+        self.set_head(&project, &ref_name, Head { revision: change.revision.clone(), is_told: true, gone: None });
+        let fact = Fact::ChangeSubmitted {
+            ref_name: ref_name.clone(),
+            revision: change.revision.clone(),
+            forced: change.forced,
+        };
+        self.tell_of(now, &project, 0, fact);
         let build = self.open_build(now, order(&change, by), Cause::Change);
         self.record(Record::Change { build: Some(build), change, time: now });
         Some(build)
-    }
-
-    /// The last acknowledged revision of each ref of a project.
-    pub fn heads_of(&self, project: &str) -> Vec<(String, String)> {
-        let of_project = self.heads.iter().filter(|((name, _), _)| name == project);
-        of_project.map(|((_, ref_name), revision)| (ref_name.clone(), revision.clone())).collect()
     }
 
     /// Somebody asks for a build.
@@ -144,14 +145,18 @@ impl Coordinator {
     fn delete_ref(&mut self, now: Time, change: &Change) {
         self.record(Record::Change { build: None, change: change.clone(), time: now });
         self.tell_of(now, &change.project, 0, Fact::RefDeleted { ref_name: change.ref_name.clone() });
-        let of_ref = |build: &&Build| {
-            build.row.project == change.project
-                && build.row.stamp.sources.first().is_some_and(|source| source.ref_name == change.ref_name)
-        };
-        let builds: Vec<BuildId> = self.builds.values().filter(of_ref).map(|build| build.row.id).collect();
+        let builds: Vec<BuildId> =
+            self.open_builds_of(&change.project, &change.ref_name).map(|build| build.row.id).collect();
         for build in builds {
             self.cancel_waiting(now, build, &format!("{} was deleted", change.ref_name));
         }
+    }
+
+    pub(super) fn open_builds_of(&self, project: &str, ref_name: &str) -> impl Iterator<Item = &Build> {
+        self.builds.values().filter(move |build| {
+            build.row.project == project
+                && build.row.stamp.sources.first().is_some_and(|source| source.ref_name == ref_name)
+        })
     }
 }
 

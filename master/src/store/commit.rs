@@ -3,7 +3,8 @@
 use super::row::{self, id, json, maybe_time, time, word};
 use super::{CommitError, audit, lanes};
 use crate::coordinator::record::{
-    AttemptRow, BuildId, BuildRow, GrantRow, JobRow, Record, RequestRow, SealRow, StepRow, WorkerRow,
+    AttemptRow, BuildId, BuildRow, FollowedRow, GrantRow, HeadRow, JobRow, Record, RequestRow, SealRow, StepRow,
+    WorkerRow,
 };
 use rusqlite::{Connection, ErrorCode, Transaction, params};
 use schema::values::{Change, Event, Time};
@@ -66,7 +67,9 @@ fn row_of(record: &Record) -> Option<RowKey> {
         }
         Record::Plan { .. }
         | Record::Seal(_)
-        | Record::Head { .. }
+        | Record::Head(_)
+        | Record::HeadForgotten { .. }
+        | Record::Followed(_)
         | Record::Change { .. }
         | Record::Grant(_)
         | Record::Worker(_)
@@ -146,7 +149,11 @@ fn write_record(to: &Transaction<'_>, record: &Record) -> rusqlite::Result<()> {
         Record::Attempt(row) => write_attempt(to, row),
         Record::Step(row) => write_step(to, row),
         Record::Seal(row) => write_seal(to, row),
-        Record::Head { project, ref_name, revision } => write_head(to, project, ref_name, revision),
+        Record::Head(row) => write_head(to, row),
+        Record::HeadForgotten { project, ref_name } => {
+            run(to, "delete from heads where project = ?1 and ref = ?2", params![project, ref_name])
+        }
+        Record::Followed(row) => write_followed(to, row),
         Record::Change { build, change, time } => write_change(to, build.map(|build| build.0), change, *time),
         Record::Grant(row) => write_grant(to, row),
         Record::Worker(row) => write_worker(to, row),
@@ -275,12 +282,15 @@ fn write_seal(to: &Transaction<'_>, row: &SealRow) -> rusqlite::Result<()> {
     run(to, sql, params![build, index, key.attempt, key.step, id(row.size), row.hash, row.bytes])
 }
 
-fn write_head(to: &Transaction<'_>, project: &str, ref_name: &str, revision: &str) -> rusqlite::Result<()> {
-    if revision.is_empty() {
-        return run(to, "delete from heads where project = ?1 and ref = ?2", params![project, ref_name]);
-    }
-    let sql = "insert or replace into heads (project, ref, revision) values (?1, ?2, ?3)";
-    run(to, sql, params![project, ref_name, revision])
+fn write_head(to: &Transaction<'_>, row: &HeadRow) -> rusqlite::Result<()> {
+    let sql = "insert or replace into heads (project, ref, revision, told, gone) values (?1, ?2, ?3, ?4, ?5)";
+    let head = &row.head;
+    run(to, sql, params![row.project, row.ref_name, head.revision, head.is_told, maybe_time(head.gone)])
+}
+
+fn write_followed(to: &Transaction<'_>, row: &FollowedRow) -> rusqlite::Result<()> {
+    let sql = "insert or replace into followed (project, address, scopes, looked_in) values (?1, ?2, ?3, ?4)";
+    run(to, sql, params![row.project, row.address, json(&row.scopes), id(row.looked_in)])
 }
 
 fn write_change(to: &Transaction<'_>, build: Option<u64>, change: &Change, at: Time) -> rusqlite::Result<()> {

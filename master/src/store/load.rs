@@ -14,9 +14,8 @@ pub(super) fn load(connection: &Connection) -> Result<Loaded, StoreError> {
         builds: builds(connection)?,
         grants: all(connection, &format!("select {} from grants order by id", row::GRANT), row::grant)?,
         workers: all(connection, &format!("select {} from workers", row::WORKER), row::worker)?,
-        heads: all(connection, "select project, ref, revision from heads", |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })?,
+        heads: all(connection, "select project, ref, revision, told, gone from heads", row::head)?,
+        followed: all(connection, "select project, address, scopes, looked_in from followed", row::followed)?,
         requests: requests(connection)?,
         numbers: all(connection, "select project, number from numbers", |row| Ok((row.get(0)?, row.get(1)?)))?,
         last_build: row::counter(connection, "build")?,

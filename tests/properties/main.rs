@@ -4,3 +4,4 @@ mod coordinator;
 mod lanes;
 mod logs;
 mod remedies;
+mod restored;

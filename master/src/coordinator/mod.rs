@@ -27,7 +27,7 @@ pub mod why;
 mod worker;
 
 pub use explain::explain_past;
-pub use follow::Before;
+pub use follow::{Before, HeldProject};
 pub use grant::{GrantOrder, ROOT, is_browser, valid_name};
 pub use model::{Counts, Effect, Order, Planned, PoolTerms, ProjectTerms, QueueStatus, SessionId, Terms, WorkerStatus};
 pub use pools::{Member, PoolStatus, Presence};
@@ -60,6 +60,8 @@ pub struct Coordinator {
     followed: BTreeMap<String, FollowedRow>,
     /// Which life of the store this is.
     incarnation: u64,
+    /// Projects whose repositories were not looked at in this life.
+    held: BTreeSet<String>,
     queue: Queue,
     leases: ByWorker<LeaseToken, Lease>,
     sessions: ByWorker<SessionId, Session>,
@@ -84,6 +86,7 @@ impl Coordinator {
     /// From what the store holds. Every lease gets a full term from `now`; plans that were asked for are asked for again.
     /// `key`: 32 random bytes from which lease tokens are drawn.
     pub fn load(now: Time, terms: Terms, loaded: Loaded, key: [u8; 32]) -> Coordinator {
+        let held = follow::held_at_load(&loaded);
         let mut this = Coordinator {
             terms,
             builds: BTreeMap::new(),
@@ -91,6 +94,7 @@ impl Coordinator {
             heads: Heads::load(loaded.heads),
             followed: loaded.followed.into_iter().map(|row| (row.project.clone(), row)).collect(),
             incarnation: loaded.incarnation,
+            held,
             queue: Queue::default(),
             leases: ByWorker::new(),
             sessions: ByWorker::new(),
@@ -212,7 +216,7 @@ impl Coordinator {
         let open = jobs.iter().filter(|job| job.row.state != State::Finished).count();
         self.builds.insert(id, Build { row, plan, jobs, open });
         if planning {
-            self.effects.push_back(Effect::Plan { build: id });
+            self.ask_for_plan(id);
             return;
         }
         for (attempt, steps) in attempts.into_iter().filter(|(attempt, _)| attempt.finished.is_none()) {

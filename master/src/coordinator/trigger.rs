@@ -2,7 +2,7 @@
 
 use super::Coordinator;
 use super::build::finished;
-use super::model::{Build, Effect, Order};
+use super::model::{Build, Order};
 use super::record::{Answer, BuildId, BuildRow, Cause, GrantId, Head, JobRow, Record};
 use super::request::Request;
 use schema::values::{
@@ -106,7 +106,7 @@ impl Coordinator {
 
     fn open_build(&mut self, now: Time, order: Order, cause: Cause) -> BuildId {
         let id = self.insert_build(now, order, cause);
-        self.effects.push_back(Effect::Plan { build: id });
+        self.ask_for_plan(id);
         id
     }
 

@@ -120,6 +120,6 @@ impl ChangeSink for ToDriver {
     }
 
     fn looked(&self) -> LocalBoxFuture<'_, Result<(), Refusal>> {
-        self.call(|it, _| it.looked_at_all(&self.project, &self.address, &self.scope))
+        self.call(|it, now| it.looked_at_all(now, &self.project, &self.address, &self.scope))
     }
 }

@@ -96,7 +96,7 @@ impl ChangeSink for &Seen {
     }
 
     fn looked(&self) -> LocalBoxFuture<'_, Result<(), Refusal>> {
-        self.it.borrow_mut().looked_at_all("p", &self.address.borrow(), &self.scope.borrow());
+        self.it.borrow_mut().looked_at_all(Time(1), "p", &self.address.borrow(), &self.scope.borrow());
         async { Ok(()) }.boxed_local()
     }
 }
@@ -462,7 +462,7 @@ async fn a_new_address_of_the_repository_publishes_nothing_twice() {
     scene.commit("a", "2");
     // as if it had been looked at elsewhere
     let (wish, elsewhere) = (scope(&["*"], &["v*"]), "/elsewhere");
-    seen.it.borrow_mut().looked_at_all("p", elsewhere, &wish);
+    seen.it.borrow_mut().looked_at_all(Time(1), "p", elsewhere, &wish);
     assert_eq!(look(&scene, &seen).await, ["heads/main moved 1"], "what is not known there is history");
 }
 

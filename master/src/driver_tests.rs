@@ -1,7 +1,7 @@
 //! The driver over a disk that is full for a while, and while jobs wait for a slot.
 
 use super::*;
-use crate::coordinator::record::{AttemptRow, BuildRow, HeadRow, JobKey, JobRow, LeaseToken, RequestId, StepKey};
+use crate::coordinator::record::{AttemptRow, BuildRow, JobKey, JobRow, LeaseToken, RequestId, StepKey};
 use crate::coordinator::{GrantOrder, ROOT, Request, Terms};
 use crate::retention::tests::history::{attempt, build, job};
 use crate::store::Weather;
@@ -41,12 +41,7 @@ fn driver_over(store: Store, disk: &Disk, outside: Outside) -> Rc<Driver> {
 }
 
 fn record() -> Record {
-    Record::Head(HeadRow {
-        project: "p".to_owned(),
-        ref_name: "refs/heads/main".to_owned(),
-        revision: "r".to_owned(),
-        ..HeadRow::default()
-    })
+    crate::store::tests::rows::head("p", "refs/heads/main", "r")
 }
 
 #[tokio::test(flavor = "current_thread", start_paused = true)]

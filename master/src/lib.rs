@@ -148,7 +148,8 @@ pub async fn establish(
     open_repositories: impl FnOnce(&coordinator::Coordinator) -> Result<Repositories, RunError>,
 ) -> Result<Rc<Office>, RunError> {
     let Base { fingerprint, store, clock, seed, open_logs } = base;
-    let coordinator = installation::load(&store, terms(config), &clock, seed).await?;
+    let mut coordinator = installation::load(&store, terms(config), &clock, seed).await?;
+    coordinator.stop_following_others();
     let (readers, incarnation) = (store.readers(), store.incarnation()?);
     let feed = Rc::new(Feed::new(readers.clone(), incarnation, coordinator.last_event()));
     let seals = Box::new(StoredSeals(readers.clone()));

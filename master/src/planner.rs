@@ -36,7 +36,7 @@ async fn read_plan(office: &Office, row: &BuildRow) -> Planned {
         Ok(Some(text)) => text,
         Ok(None) => match &repository.inferred {
             Some(text) => text.clone().into_bytes(),
-            None => return Planned::Broken(no_file(source)),
+            None => return no_file(&repository, row, source).await,
         },
         Err(GitError::TooMuch { limit, .. }) => {
             return Planned::Broken(format!("  x {FILE} has more than {limit} bytes"));
@@ -70,8 +70,8 @@ async fn plan_change(
         Some(comparison) if pipeline.triggers_by_paths() => comparison.paths().await,
         Some(_) | None => None,
     };
-    if !pipeline.triggers(&source.ref_name, paths.as_ref().map(|paths| paths.as_slice())) {
-        return Planned::Skip(format!("[trigger] of {FILE} does not ask for {}", source.ref_name));
+    if let Some(why) = pipeline.not_triggered(&source.ref_name, paths.as_ref().map(|paths| paths.as_slice())) {
+        return Planned::Skip(format!("[trigger] of {FILE} {why}"));
     }
     let changed = match &mut comparison {
         Some(comparison) => comparison.changed(pipeline).await,
@@ -87,9 +87,19 @@ fn expand(row: &BuildRow, source: &Source, pipeline: &Pipeline, cause: pipeline:
     }
 }
 
-fn no_file(source: &Source) -> String {
-    format!(
-        "  x there is no {FILE} at {} of {}\n  help: `guild init` in the repository writes one to begin with\n",
-        source.revision, source.repository
-    )
+/// A push of a branch that is not for Guild is no failure. Somebody who asks for a build is told what is missing.
+async fn no_file(repository: &Repository, row: &BuildRow, source: &Source) -> Planned {
+    let Source { revision, repository: name, .. } = source;
+    match repository.mirror.commit(revision).await {
+        Ok(Some(_)) => {}
+        // what is lost is the mirror's, or the repository's, and nobody's who wrote it
+        Ok(None) => return Planned::Trouble(format!("the repository of {name} has no commit {revision} any more")),
+        Err(error) => return Planned::Trouble(format!("failed to read {revision} of {name}: {error}")),
+    }
+    match row.cause {
+        Cause::Change => Planned::Skip(format!("there is no {FILE} at {revision} of {name}")),
+        Cause::Run { .. } | Cause::Retry { .. } => Planned::Broken(format!(
+            "  x there is no {FILE} at {revision} of {name}\n  help: `guild init` in the repository writes one to begin with\n"
+        )),
+    }
 }

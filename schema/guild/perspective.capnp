@@ -122,7 +122,7 @@ struct Explanation {
   kind @0 :Text;
   # Waits for jobs: "needs". Queued: "busy" (all that could take it have no room), "silent" (one has room and does not ask),
   # "stopped" (drained or held), "away" (not connected), "room" (none is large enough), "pool", "platform", "label" (nobody has
-  # it), "together" (no single one has all). "offered"; "runs"; "ran"; "carried" (of another build); skipped: "when",
+  # it), "together" (no single one has all), "restored" (the master was, and has not read the repository since). "offered"; "runs"; "ran"; "carried" (of another build); skipped: "when",
   # "need"; "ended" (without an attempt). More may be added.
   text @1 :Text;                 # The reason in a sentence.
   since @2 :Int64;               # Of the job's state; 0: not known.

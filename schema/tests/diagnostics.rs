@@ -99,6 +99,15 @@ fn what_is_said() {
             "when.branch = ['{']",
             "4:16 `branch` of `when` of job `a` has a broken pattern: unclosed alternate group; missing '}' (maybe escape '{' with '[{]'?)",
         ),
+        (
+            "when.paths = ['src/', './docs/']",
+            "4:23 `paths` of `when` of job `a` has `./docs/`, which matches nothing: no path has a part `.` | write `docs/`",
+        ),
+        (
+            "when.tag = 'refs/tags/v*'",
+            "4:12 `tag` of `when` of job `a` has `refs/tags/v*`, which matches nothing: names are short here | write `v*`, \
+             among the patterns of tags",
+        ),
         ("when.cron = 'x'", "4:6 `cron` of `when` of job `a` is not supported by this version | of a later version"),
         (
             "when.cause = 'push'",

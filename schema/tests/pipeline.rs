@@ -231,10 +231,27 @@ fn triggers() {
     assert!(pipeline.triggers("refs/tags/v1", Some(&text)));
     assert!(!pipeline.triggers("refs/tags/1", None));
     assert!(!pipeline.triggers("refs/pull/1/head", None));
+    let why = |ref_name: &str, paths| pipeline.not_triggered(ref_name, paths).unwrap();
+    assert_eq!(why("refs/heads/dev", Some(&text[..])), "does not ask for refs/heads/dev");
+    let of_paths = why("refs/heads/main", Some(&text[..]));
+    assert!(of_paths.starts_with("asks for changes of its `paths`, and nothing changed in "), "{of_paths}");
 
     let usual = load("guild.toml", b"version = 1\njob.a.run = \"r\"").unwrap();
     assert!(usual.triggers("refs/heads/a/b", Some(&[])));
     assert!(!usual.triggers("refs/tags/v1", None));
+}
+
+#[test]
+fn a_folder_is_also_the_submodule_or_link_of_its_name() {
+    let text = "version = 1\ntrigger.paths = 'lib/'\njob.a = { run = 'r', when = { paths = ['lib/', 'docs/'] } }";
+    let pipeline = load("guild.toml", text.as_bytes()).unwrap();
+    for (path, is_in) in [("lib", true), ("lib/a", true), ("lib/a/b", true), ("library", false), ("a/lib", false)] {
+        let paths = Some(vec![path.to_owned()]);
+        assert_eq!(pipeline.triggers("refs/heads/main", paths.as_deref()), is_in, "{path}");
+        let context =
+            Context { ref_name: "refs/heads/main".to_owned(), cause: Cause::Change, paths, trust: Trust::Trusted };
+        assert_eq!(pipeline.expand(&context).unwrap().jobs[0].skipped.is_empty(), is_in, "{path}");
+    }
 }
 
 #[test]

@@ -290,9 +290,13 @@ fn a_signed_delivery_is_built_and_its_repetition_is_not() {
             let answer = push(forged, "d-0", body).await;
             assert_eq!((answer.status, &answer.body), (404, &none.body), "{forged}");
         }
-        let giant = vec![b' '; (1 << 20) + 1];
-        assert_eq!(push(&sign(&giant), "d-1", &giant).await.status, 413);
         assert_eq!(until_builds(&house, 1).await.len(), 1);
+
+        // one whose look failed may come again
+        let away = house.repo.path.with_extension("away");
+        std::fs::rename(&house.repo.path, &away).unwrap();
+        assert_eq!(push(&signature, "d-2", body).await.status, 502);
+        std::fs::rename(&away, &house.repo.path).unwrap();
 
         // when it is answered, the build is there
         let answer = push(&signature, "d-2", body).await;
@@ -305,6 +309,31 @@ fn a_signed_delivery_is_built_and_its_repetition_is_not() {
         // a body without a ref makes it look at all
         assert_eq!(push(&sign(b"{}"), "d-3", b"{}").await.text(), "looked\n");
         assert_eq!(until_builds(&house, 3).await.len(), 3);
+        // nor is one too long that tells of very many commits
+        house.repo.commit("file", "again", "fourth");
+        let giant = format!("{{\"ref\":\"refs/heads/main\",\"commits\":\"{}\"}}", "x".repeat(2 << 20));
+        assert_eq!(push(&sign(giant.as_bytes()), "d-4", giant.as_bytes()).await.text(), "looked\n");
+        assert_eq!(until_builds(&house, 4).await.len(), 4);
+    });
+}
+
+#[test]
+fn a_look_that_failed_is_made_again_in_seconds() {
+    run(async {
+        let seldom = |config: &mut Config| {
+            with_pages(config);
+            config.projects.get_mut("demo").unwrap().poll = Duration::from_secs(6 * 3_600);
+        };
+        let house = House::open_with(PIPELINE, seldom).await;
+        until_builds(&house, 1).await;
+        house.repo.commit("file", "text", "second");
+        let away = house.repo.path.with_extension("away");
+        std::fs::rename(&house.repo.path, &away).unwrap();
+        let repository = house.office.repositories.get("demo").unwrap();
+        repository.look("refs/heads/main").await.unwrap_err();
+        std::fs::rename(&away, &house.repo.path).unwrap();
+        let looked = tokio::time::timeout(Duration::from_secs(60), until_builds(&house, 2)).await;
+        assert_eq!(looked.expect("within seconds, not hours").len(), 2);
     });
 }
 

@@ -136,7 +136,12 @@ impl World {
             revision: revision.clone(),
             ..Change::default()
         };
-        if let Some(build) = self.it.submit_change(self.now, ROOT, change) {
+        let built = self.it.submit_change(self.now, ROOT, change);
+        if built.is_none() && self.tips[at].is_none() {
+            // it came back to where it was
+            self.tips[at] = Some(self.pushes[at].len() - 1);
+        }
+        if let Some(build) = built {
             if self.tips[at].is_none() {
                 self.born[at] = self.pushes[at].len();
             }

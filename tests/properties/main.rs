@@ -5,3 +5,4 @@ mod coordinator;
 mod lanes;
 mod logs;
 mod remedies;
+mod restored;

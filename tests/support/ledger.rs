@@ -2,8 +2,8 @@
 //! It also holds the coordinator to what is promised of records: finished things never change, events have no gaps.
 
 use master::coordinator::record::{
-    AttemptRow, BuildId, BuildRow, GrantRow, HeadRow, JobKey, JobRow, Loaded, Record, RequestRow, StepKey, StepRow,
-    WorkerRow,
+    AttemptRow, BuildId, BuildRow, FollowedRow, GrantRow, HeadRow, JobKey, JobRow, Loaded, Record, RequestRow, StepKey,
+    StepRow, WorkerRow,
 };
 use schema::values::{Event, Fact, Plan, State};
 use std::collections::BTreeMap;
@@ -18,6 +18,7 @@ pub struct Ledger {
     pub grants: BTreeMap<u64, GrantRow>,
     pub workers: BTreeMap<String, WorkerRow>,
     pub heads: BTreeMap<(String, String), HeadRow>,
+    pub followed: BTreeMap<String, FollowedRow>,
     pub requests: Vec<RequestRow>,
     pub events: Vec<Event>,
 }
@@ -33,6 +34,12 @@ impl Ledger {
             Record::Attempt(row) => self.write_attempt(row),
             Record::Head(row) => {
                 self.heads.insert((row.project.clone(), row.ref_name.clone()), row);
+            }
+            Record::HeadForgotten { project, ref_name } => {
+                self.heads.remove(&(project, ref_name));
+            }
+            Record::Followed(row) => {
+                self.followed.insert(row.project.clone(), row);
             }
             Record::Grant(row) => {
                 self.grants.insert(row.id.0, row);
@@ -77,7 +84,8 @@ impl Ledger {
             builds: builds.collect(),
             grants: self.grants.values().cloned().collect(),
             workers: self.workers.values().cloned().collect(),
-            heads: self.heads.values().filter(|row| !row.revision.is_empty()).cloned().collect(),
+            heads: self.heads.values().cloned().collect(),
+            followed: self.followed.values().cloned().collect(),
             requests: self.requests.clone(),
             numbers: numbers.into_iter().collect(),
             last_build: self.builds.keys().next_back().map_or(0, |id| id.0),

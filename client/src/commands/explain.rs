@@ -43,9 +43,9 @@ impl Explain {
 
 fn without_jobs(build: &BuildView) -> String {
     let why = match (build.is_finished(), build.diagnosis.as_str()) {
-        (false, _) => "its pipeline is being read",
+        (false, "") => "its pipeline is being read",
         (true, "") => "it has no jobs",
-        (true, diagnosis) => diagnosis.trim_end(),
+        (false | true, diagnosis) => diagnosis.trim_end(),
     };
     format!("{}  {}\n{why}\n", build.selector(), status_word(build.state, build.outcome))
 }

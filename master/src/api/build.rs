@@ -6,10 +6,11 @@ use super::view::{write_build, write_jobs};
 use super::viewer::detail;
 use super::{Holder, Office, accept, broken, refuse};
 use crate::coordinator::record::{BuildId, StepKey};
+use crate::coordinator::why::Why;
 use crate::logs::Grip;
 use crate::store::{ageing, query};
 use schema::perspective_capnp::build;
-use schema::values::{Refusal, RefusalCode};
+use schema::values::{Refusal, RefusalCode, State};
 use schema::wire;
 use std::rc::Rc;
 
@@ -24,7 +25,10 @@ impl build::Server for Build {
     async fn view(self: Rc<Self>, _: build::ViewParams, mut results: build::ViewResults) -> capnp::Result<()> {
         let id = self.id;
         let read = self.office.readers.query(move |store| query::detail(store, id)).await.map_err(broken)?;
-        let (row, plan, jobs) = read.ok_or_else(gone)?;
+        let (mut row, plan, jobs) = read.ok_or_else(gone)?;
+        if row.state == State::Planning && self.office.driver.peek(|it, _| it.is_held(&row.project)) {
+            row.diagnosis = Why::Restored(row.project.clone()).text();
+        }
         let jobs = detail(&self.office, &row, plan.as_ref(), jobs);
         let mut view = results.get().init_view();
         write_build(view.reborrow(), &row);

@@ -63,21 +63,25 @@ impl Door {
         }
     }
 
-    /// A forge told of a push: looks at that ref, or at all, once for each delivery that has a name. Answers whether it
-    /// looked, when what is new is recorded.
+    /// A forge told of a push: looks at that ref, or at all, until that went well once for each delivery that has a name.
+    /// Answers whether it looked, when what is new is recorded.
     pub async fn hooked(&self, project: &str, delivery: &str, ref_name: Option<&str>) -> Result<bool, Refusal> {
         let repository = self.office.repositories.get(project).ok_or_else(|| super::no_project(project))?;
-        if !delivery.is_empty() {
-            let request = delivered(project, delivery);
-            if !self.office.driver.call(|it, now| it.note_delivery(now, request)).await.and_then(|noted| noted)? {
-                return Ok(false);
-            }
+        let request = (!delivery.is_empty()).then(|| delivered(project, delivery));
+        if let Some(request) = &request
+            && self.office.driver.look(|it, _| it.answered(request)).await.and_then(|known| known)?.is_some()
+        {
+            return Ok(false);
         }
         match ref_name.filter(|name| crate::mirror::check_ref(name).is_ok()) {
             Some(name) => drop(repository.look(name).await?),
             None => drop(repository.poke.look_at_all().await?),
         }
         self.office.driver.settled().await?;
+        // last: a delivery whose look failed may come again
+        if let Some(request) = request {
+            self.office.driver.call(|it, now| it.note_delivery(now, request)).await.and_then(|noted| noted)?;
+        }
         Ok(true)
     }
 

@@ -3,10 +3,10 @@
 use super::{Holder, Office, broken};
 use crate::coordinator::explain_past;
 use crate::coordinator::record::{AttemptRow, BuildId};
-use crate::coordinator::why::{Candidate, Explanation, Remedy, Step};
+use crate::coordinator::why::{Candidate, Explanation, Remedy, Step, Why};
 use crate::store::query;
 use schema::perspective_capnp::{attempt_view, candidate, explanation, remedy, step};
-use schema::values::{Refusal, RefusalCode};
+use schema::values::{Refusal, RefusalCode, Right};
 use schema::wire;
 
 /// An explanation, with the attempts of the job.
@@ -34,11 +34,28 @@ pub(super) async fn explain(
         return Ok(Err(Refusal::new(RefusalCode::NotFound, text)));
     };
     let mut told = told.unwrap_or_else(|| explain_past(&build, &row, plan.as_ref()));
+    if matches!(told.why, Why::Restored(_)) {
+        told.hints.push(unread(office, holder, &build.project));
+    }
     told.hide(|project| holder.what.sees(project));
     for placed in attempts.iter_mut().filter_map(|attempt| attempt.placed.as_mut()) {
         placed.hide(|project| holder.what.sees(project));
     }
     Ok(Ok(Explained { told, attempts }))
+}
+
+/// What keeps the repository from being read. What git said is for those who operate: it may name paths.
+fn unread(office: &Office, holder: &Holder, project: &str) -> String {
+    let Some(repository) = office.repositories.get(project) else {
+        return format!(
+            "the master file has no [project.{project}], so nothing reads its repository; put it back, or cancel the build"
+        );
+    };
+    match repository.standing.looks().trouble {
+        None => "it is being looked at now".to_owned(),
+        Some(trouble) if holder.what.may.contains(&Right::Operate) => format!("it cannot be read: {}", trouble.text),
+        Some(_) => "it cannot be read; `guild doctor` tells an operator why".to_owned(),
+    }
 }
 
 pub(super) fn write_explanation(mut to: explanation::Builder<'_>, explained: &Explained) {

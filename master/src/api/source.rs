@@ -31,7 +31,7 @@ impl source_pack::Server for SourcePack {
         }
         let have = wire::read_texts(have)?;
         let packed = self.repository.mirror.pack(&self.source.revision, &have).await;
-        let pack = accept!(results, packed.map_err(|error| cannot_pack(&self.source, &error)));
+        let pack = accept!(results, packed.map_err(|error| cannot_pack(&self.repository, &self.source, &error)));
         let refs = pack.refs.clone();
         let mut results = results.get();
         wire::write_pairs(results.reborrow().init_refs(wire::length(refs.len())), &refs);
@@ -40,10 +40,13 @@ impl source_pack::Server for SourcePack {
     }
 }
 
-fn cannot_pack(source: &Source, error: &GitError) -> Refusal {
+fn cannot_pack(repository: &Repository, source: &Source, error: &GitError) -> Refusal {
     let text = format!("failed to pack {} of {}: {error}", source.revision, source.repository);
+    let looks = repository.standing.looks();
+    // as after a restore, which brings no mirrors
+    let is_unread = looks.began.is_some() && looks.good.is_none();
     // a worker waits for what passes
-    let code = if error.is_disk_full() { RefusalCode::Unavailable } else { RefusalCode::NotFound };
+    let code = if error.is_disk_full() || is_unread { RefusalCode::Unavailable } else { RefusalCode::NotFound };
     Refusal::new(code, text)
 }
 

@@ -5,6 +5,7 @@ mod notify;
 use super::include::{Text, included};
 use super::secret::secret;
 use super::{Config, HookConfig, HookKind, Limits, Listen, POLL, PoolConfig, ProjectConfig, Retain};
+use schema::pipeline::mistake::in_names;
 use schema::toml_file::{At, Diagnostics, NAME_MAX, Page, Table, Value, is_name};
 use schema::values::{Right, What};
 use std::collections::{BTreeMap, BTreeSet};
@@ -272,11 +273,11 @@ fn project(
     let file = |key| table.get(key).and_then(|value| value.text()).map(|file| secret(base, &file.value));
     let files: [Option<PathBuf>; 3] = ["credential_file", "known_hosts_file", "token_file"].map(file);
     let usual = ProjectConfig::of(repo.map(|repo| repo.value).unwrap_or_default());
-    let branches = table.get("branches").and_then(|value| value.one_or_more()).map(values);
+    let branches = names(table, "branches");
     let config = ProjectConfig {
         aliases: table.get("aliases").and_then(|value| value.one_or_more()).map(values).unwrap_or_default(),
         branches: branches.unwrap_or(usual.branches),
-        tags: table.get("tags").and_then(|value| value.one_or_more()).map(values).unwrap_or_default(),
+        tags: names(table, "tags").unwrap_or_default(),
         poll: duration(table, "poll").unwrap_or(poll),
         pools: pools_of(table, pools),
         hook: table.get("hook").and_then(|value| hook(&value, base)),
@@ -289,6 +290,19 @@ fn project(
     };
     table.close(&["forks", "secrets"]);
     (!config.repo.is_empty()).then_some(config)
+}
+
+/// Patterns of branches or tags, without those that can never match.
+pub(super) fn names(table: &Table<'_>, key: &'static str) -> Option<Vec<String>> {
+    let value = table.get(key)?;
+    let names = value.one_or_more()?;
+    for name in &names {
+        if let Some(mistake) = in_names(&name.value) {
+            let message = format!("{} has `{}`, which matches nothing: {}", value.what(), name.value, mistake.why);
+            table.page().error(name.span.clone(), message, "", mistake.help);
+        }
+    }
+    Some(values(names))
 }
 
 fn hook(value: &Value<'_>, base: &Path) -> Option<HookConfig> {

@@ -316,6 +316,18 @@ fn errors_of_all_files_are_told_at_once() {
 }
 
 #[test]
+fn patterns_that_match_nothing_are_errors() {
+    let text = format!(
+        "{SMALL}[project.a]\nrepo = 'a'\nbranches = ['main', 'refs/heads/main', '!dev']\ntags = ['^v.*$', 'v?']\n"
+    );
+    let (_dir, path) = written(&text, &[]);
+    let shown = Config::load(&path).unwrap_err().to_string();
+    for wanted in ["write `main`", "list what is wanted instead", "write `v*`", "only `*` is special here"] {
+        assert!(shown.contains(wanted), "{wanted}: {shown}");
+    }
+}
+
+#[test]
 fn differences_are_told_key_by_key() {
     let before = parse(&format!("{SMALL}[project.a]\nrepo = 'a'\npoll = '90s'\n[project.b]\nrepo = 'b'\n"));
     let after = parse(&format!(

@@ -70,7 +70,12 @@ impl Coordinator {
                 assert!(!queued && lease.is_none(), "job {} is {} but held", job.row.name, job.row.state);
             }
             State::Queued => {
-                assert!(queued, "job {} is queued but not in the queue", job.row.name);
+                assert_ne!(
+                    queued,
+                    self.holds(key.build),
+                    "job {} is not in the queue, or held back and there",
+                    job.row.name
+                );
                 assert!(
                     lease.is_none_or(|state| state == LeaseState::Lapsed),
                     "job {} is queued and leased",

@@ -51,6 +51,7 @@ impl Coordinator {
     pub fn why(&self, key: JobKey) -> String {
         let job = self.builds.get(&key.build).and_then(|build| build.jobs.get(key.index as usize));
         match job.map(|job| job.row.state) {
+            Some(State::Queued | State::Waiting) if self.holds(key.build) => Some(self.why_held(key).text()),
             Some(State::Queued) => self.queue.need(key).map(|need| self.why_queued(key, need).text()),
             Some(State::Waiting) => Some(self.why_needing(key).text()),
             Some(State::Planning | State::Offered | State::Running | State::Finished) | None => None,
@@ -65,10 +66,17 @@ impl Coordinator {
         let key = job.row.key;
         match job.row.state {
             State::Planning | State::Finished => None,
+            State::Waiting | State::Queued if self.holds(build) => {
+                Some(Explanation::of(self.why_held(key), job.row.queued.or(Some(open.row.created))))
+            }
             State::Waiting => Some(self.explain_needing(key)),
             State::Queued => Some(self.explain_queued(key)),
             State::Offered | State::Running => self.explain_leased(key),
         }
+    }
+
+    pub(super) fn why_held(&self, job: JobKey) -> Why {
+        Why::Restored(self.builds[&job.build].row.project.clone())
     }
 
     /// Why nobody has taken a queued job.
@@ -323,6 +331,7 @@ impl Coordinator {
             | Why::Away(_)
             | Why::Together
             | Why::Needs(_)
+            | Why::Restored(_)
             | Why::Offered(_)
             | Why::Runs(_)
             | Why::Ran(_)

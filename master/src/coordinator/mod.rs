@@ -8,7 +8,9 @@ mod by_worker;
 mod check;
 mod explain;
 mod fit;
+mod follow;
 mod grant;
+mod heads;
 mod history;
 pub mod lane;
 mod lease;
@@ -27,6 +29,7 @@ pub mod why;
 mod worker;
 
 pub use explain::explain_past;
+pub use follow::{Before, HeldProject};
 pub use grant::{GrantOrder, ROOT, is_browser, valid_name};
 pub use model::{Counts, Effect, Order, Planned, PoolTerms, ProjectTerms, QueueStatus, SessionId, Terms, WorkerStatus};
 pub use pools::{Member, PoolStatus, Presence};
@@ -36,12 +39,13 @@ pub use update::Origin;
 pub use worker::Standing;
 
 use by_worker::ByWorker;
+use heads::Heads;
 use history::History;
-use model::{Build, Head, Job, Lease, LeaseState, Session, Timer};
+use model::{Build, Job, Lease, LeaseState, Session, Timer};
 use queue::Queue;
 use record::{
-    Answer, AttemptRow, BuildId, BuildRow, GrantId, GrantRow, JobKey, JobRow, LeaseToken, Loaded, LoadedAttempt,
-    Record, StepRow, WorkerRow,
+    Answer, AttemptRow, BuildId, BuildRow, FollowedRow, GrantId, GrantRow, JobKey, JobRow, LeaseToken, Loaded,
+    LoadedAttempt, Record, StepRow, WorkerRow,
 };
 use request::Requests;
 use schema::values::{Event, Fact, Outcome, Plan, Refusal, RefusalCode, Source, State, Time};
@@ -54,8 +58,13 @@ pub struct Coordinator {
     builds: BTreeMap<BuildId, Build>,
     /// Project -> the highest build number ever used.
     numbers: BTreeMap<String, u32>,
-    /// (project, ref) -> what was acknowledged last.
-    heads: BTreeMap<(String, String), Head>,
+    heads: Heads,
+    /// How the repositories of projects were followed, by project.
+    followed: BTreeMap<String, FollowedRow>,
+    /// Which life of the store this is.
+    incarnation: u64,
+    /// Projects whose repositories were not looked at in this life.
+    held: BTreeSet<String>,
     queue: Queue,
     leases: ByWorker<LeaseToken, Lease>,
     sessions: ByWorker<SessionId, Session>,
@@ -80,11 +89,15 @@ impl Coordinator {
     /// From what the store holds. Every lease gets a full term from `now`; plans that were asked for are asked for again.
     /// `key`: 32 random bytes from which lease tokens are drawn.
     pub fn load(now: Time, terms: Terms, loaded: Loaded, key: [u8; 32]) -> Coordinator {
+        let held = follow::held_at_load(&loaded);
         let mut this = Coordinator {
             terms,
             builds: BTreeMap::new(),
             numbers: loaded.numbers.into_iter().collect(),
-            heads: loaded.heads.into_iter().map(Head::loaded).collect(),
+            heads: Heads::load(loaded.heads),
+            followed: loaded.followed.into_iter().map(|row| (row.project.clone(), row)).collect(),
+            incarnation: loaded.incarnation,
+            held,
             queue: Queue::default(),
             leases: ByWorker::new(),
             sessions: ByWorker::new(),
@@ -116,6 +129,7 @@ impl Coordinator {
     /// The master file was read again. Jobs that wait keep their order and may go elsewhere; leases keep their terms.
     pub fn set_terms(&mut self, now: Time, terms: Terms) {
         self.terms = terms;
+        self.stop_following_others();
         let waiting = self.queue.in_order(usize::MAX);
         self.queue = Queue::default();
         waiting.into_iter().for_each(|job| self.enqueue(now, job));
@@ -205,7 +219,7 @@ impl Coordinator {
         let open = jobs.iter().filter(|job| job.row.state != State::Finished).count();
         self.builds.insert(id, Build { row, plan, jobs, open });
         if planning {
-            self.effects.push_back(Effect::Plan { build: id });
+            self.ask_for_plan(id);
             return;
         }
         for (attempt, steps) in attempts.into_iter().filter(|(attempt, _)| attempt.finished.is_none()) {

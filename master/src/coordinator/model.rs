@@ -2,7 +2,7 @@
 
 use super::by_worker::OfWorker;
 use super::placed::Opening;
-use super::record::{AttemptRow, BuildId, BuildRow, GrantId, HeadRow, JobKey, JobRow, LeaseToken, Record, StepRow};
+use super::record::{AttemptRow, BuildId, BuildRow, GrantId, JobKey, JobRow, LeaseToken, Record, StepRow};
 use super::update::Origin;
 use super::why::Why;
 use schema::values::{Assignment, Commit, Description, Plan, Resources, Time, Trust};
@@ -100,23 +100,6 @@ pub struct Order {
     pub trust: Trust,
     pub by: GrantId,
     pub origin: Origin,
-}
-
-/// The last acknowledged state of a ref.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Head {
-    pub revision: String,
-    /// Its update, as in [`BuildRow`]; 0: no build was opened for it.
-    pub update: u32,
-    /// The update with which the ref came into being: one that was deleted and made anew has lanes of its own.
-    pub since: u32,
-}
-
-impl Head {
-    pub(super) fn loaded(row: HeadRow) -> ((String, String), Head) {
-        let HeadRow { project, ref_name, revision, update, since } = row;
-        ((project, ref_name), Head { revision, update, since })
-    }
 }
 
 #[derive(Debug)]

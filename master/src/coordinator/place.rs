@@ -50,8 +50,12 @@ impl Coordinator {
         }
     }
 
-    /// Puts a job into the queue and offers it to a session that waits and has room.
+    /// Puts a job into the queue and offers it to a session that waits and has room. One of a project that is held back comes
+    /// in when that is released.
     pub(super) fn enqueue(&mut self, now: Time, job: JobKey) {
+        if self.holds(job.build) {
+            return;
+        }
         let plan = self.job_plan(job).clone();
         let need = Need::of(&plan, &self.pools_of(&self.builds[&job.build].row.project));
         let sessions = &self.sessions;

@@ -198,6 +198,47 @@ pub struct WorkerRow {
     pub steered: Option<Time>,
 }
 
+/// What is known of a ref of a project's repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeadRow {
+    pub project: String,
+    pub ref_name: String,
+    pub head: Head,
+}
+
+/// The last revision of a ref that a source told of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    pub revision: String,
+    /// Whether this revision was submitted as a change. Otherwise the ref is history: it was seen, and not built.
+    pub is_told: bool,
+    /// When the ref was deleted; none: it exists.
+    pub gone: Option<Time>,
+    /// Its update, as in [`BuildRow`]; 0: no build was opened for it.
+    pub update: u32,
+    /// The update with which the ref came into being: one that was deleted and made anew has lanes of its own.
+    pub since: u32,
+}
+
+/// How a project's repository was followed up to now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FollowedRow {
+    pub project: String,
+    /// The repository at the last look at all its refs; empty: a version that did not note it looked.
+    pub address: String,
+    /// What was asked for since that look, the oldest first. A ref was followed all the time if each of them has it.
+    pub scopes: Vec<RefScope>,
+    /// The incarnation of the store in which all refs were last looked at.
+    pub looked_in: u64,
+}
+
+/// Which refs of a repository are followed, as patterns of their short names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefScope {
+    pub branches: Vec<String>,
+    pub tags: Vec<String>,
+}
+
 /// What a mutating call was answered, so that repeating it answers the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestRow {
@@ -246,19 +287,6 @@ pub struct ReporterRow {
     pub born: Time,
 }
 
-/// The last acknowledged state of a ref.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HeadRow {
-    pub project: String,
-    pub ref_name: String,
-    /// Empty: the ref was deleted.
-    pub revision: String,
-    /// As in [`BuildRow`]; 0: no build was opened for it.
-    pub update: u32,
-    /// The update with which the ref came into being. Results of earlier updates are those of a ref that was deleted.
-    pub since: u32,
-}
-
 /// What a reporter told of a lane, or had not to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToldRow {
@@ -295,6 +323,12 @@ pub enum Record {
         job: String,
         result: LaneResult,
     },
+    /// Nothing is known of this ref any more.
+    HeadForgotten {
+        project: String,
+        ref_name: String,
+    },
+    Followed(FollowedRow),
     Change {
         build: Option<BuildId>,
         change: Change,
@@ -331,6 +365,7 @@ pub struct Loaded {
     pub grants: Vec<GrantRow>,
     pub workers: Vec<WorkerRow>,
     pub heads: Vec<HeadRow>,
+    pub followed: Vec<FollowedRow>,
     /// Those of the last 7 days, at most 100,000.
     pub requests: Vec<RequestRow>,
     /// Project -> the highest build number ever used.

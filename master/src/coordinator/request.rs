@@ -69,11 +69,9 @@ impl Coordinator {
         Ok(answer)
     }
 
-    /// Notes that a delivery came; false: it came before.
-    pub fn note_delivery(&mut self, now: Time, request: Request) -> Result<bool, Refusal> {
-        let is_known = self.answered(&request)?.is_some();
-        self.once(now, request, |_| Ok(Answer::Done))?;
-        Ok(!is_known)
+    /// Notes that what a delivery told of was done.
+    pub fn note_delivery(&mut self, now: Time, request: Request) -> Result<(), Refusal> {
+        self.once(now, request, |_| Ok(Answer::Done)).map(|_| ())
     }
 
     /// What this request was answered before, if it was.

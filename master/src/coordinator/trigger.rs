@@ -2,8 +2,8 @@
 
 use super::Coordinator;
 use super::build::finished;
-use super::model::{Build, Effect, Head, Order};
-use super::record::{Answer, BuildId, BuildRow, Cause, GrantId, JobRow, Record};
+use super::model::{Build, Order};
+use super::record::{Answer, BuildId, BuildRow, Cause, GrantId, Head, JobRow, Record};
 use super::request::Request;
 use super::update::Origin;
 use schema::values::{
@@ -21,36 +21,39 @@ pub struct Past {
 }
 
 impl Coordinator {
-    /// One update of one ref: acknowledged once, however often it is told. `trust`: whether the ref is one of ours.
-    /// Answers the build, or none where the ref was deleted or the change is known.
+    /// One update of one ref: acknowledged once, however often it is told. Answers the build, or none where the ref was
+    /// deleted, the change is known, or a deleted ref came back to where it was.
     pub fn submit_change(&mut self, now: Time, by: GrantId, change: Change) -> Option<BuildId> {
-        let key = (change.project.clone(), change.ref_name.clone());
-        let known = self.heads.get(&key).map(|head| head.revision.as_str()).unwrap_or_default();
-        if known == change.revision {
+        let (project, ref_name) = (change.project.clone(), change.ref_name.clone());
+        let known = self.heads.get(&project, &ref_name).cloned();
+        if change.revision.is_empty() {
+            if let Some(head) = known.filter(|head| head.gone.is_none()) {
+                self.leave_head(now, &change, head);
+                self.delete_ref(now, &change);
+            }
             return None;
         }
-        let (project, ref_name, revision) = (&change.project, &change.ref_name, &change.revision);
-        if revision.is_empty() {
-            self.heads.remove(&key);
-            self.record_head(&key, &Head::default());
-            self.delete_ref(now, &change);
-            return None;
+        match known.clone().filter(|head| head.revision == change.revision) {
+            Some(head) if head.gone.is_some() => {
+                self.set_head(&project, &ref_name, Head { gone: None, ..head });
+                return None;
+            }
+            Some(head) if head.is_told => return None,
+            Some(_) | None => {}
         }
-        let fact =
-            Fact::ChangeSubmitted { ref_name: ref_name.clone(), revision: revision.clone(), forced: change.forced };
-        self.tell_of(now, project, 0, fact);
+        let fact = Fact::ChangeSubmitted {
+            ref_name: ref_name.clone(),
+            revision: change.revision.clone(),
+            forced: change.forced,
+        };
+        self.tell_of(now, &project, 0, fact);
         let build = self.open_build(now, order(&change, by), Cause::Change);
         let update = self.builds[&build].row.update;
-        let since = self.heads.get(&key).map_or(update, |head| head.since);
-        self.set_head(key, Head { revision: change.revision.clone(), update, since });
+        let since = known.filter(|head| head.gone.is_none()).map_or(update, |head| head.since);
+        let head = Head { revision: change.revision.clone(), is_told: true, gone: None, update, since };
+        self.set_head(&project, &ref_name, head);
         self.record(Record::Change { build: Some(build), change, time: now });
         Some(build)
-    }
-
-    /// The last acknowledged revision of each ref of a project.
-    pub fn heads_of(&self, project: &str) -> Vec<(String, String)> {
-        let of_project = self.heads.iter().filter(|((name, _), _)| name == project);
-        of_project.map(|((_, ref_name), head)| (ref_name.clone(), head.revision.clone())).collect()
     }
 
     /// Somebody asks for a build.
@@ -108,7 +111,7 @@ impl Coordinator {
 
     fn open_build(&mut self, now: Time, order: Order, cause: Cause) -> BuildId {
         let id = self.insert_build(now, order, cause);
-        self.effects.push_back(Effect::Plan { build: id });
+        self.ask_for_plan(id);
         id
     }
 
@@ -149,14 +152,18 @@ impl Coordinator {
     fn delete_ref(&mut self, now: Time, change: &Change) {
         self.record(Record::Change { build: None, change: change.clone(), time: now });
         self.tell_of(now, &change.project, 0, Fact::RefDeleted { ref_name: change.ref_name.clone() });
-        let of_ref = |build: &&Build| {
-            build.row.project == change.project
-                && build.row.stamp.sources.first().is_some_and(|source| source.ref_name == change.ref_name)
-        };
-        let builds: Vec<BuildId> = self.builds.values().filter(of_ref).map(|build| build.row.id).collect();
+        let builds: Vec<BuildId> =
+            self.open_builds_of(&change.project, &change.ref_name).map(|build| build.row.id).collect();
         for build in builds {
             self.cancel_waiting(now, build, &format!("{} was deleted", change.ref_name));
         }
+    }
+
+    pub(super) fn open_builds_of(&self, project: &str, ref_name: &str) -> impl Iterator<Item = &Build> {
+        self.builds.values().filter(move |build| {
+            build.row.project == project
+                && build.row.stamp.sources.first().is_some_and(|source| source.ref_name == ref_name)
+        })
     }
 }
 

@@ -3,8 +3,8 @@
 
 use super::Coordinator;
 use super::lane::LaneResult;
-use super::model::{Head, Order};
-use super::record::{BuildId, BuildRow, HeadRow, JobKey, Record};
+use super::model::Order;
+use super::record::{BuildId, BuildRow, Head, JobKey, Record};
 use schema::values::{Outcome, Source, State, Time, Trust};
 
 /// How a build comes by its update.
@@ -28,7 +28,7 @@ impl Coordinator {
         if source.ref_name.is_empty() {
             return 0;
         }
-        let head = self.heads.get(&(order.project.clone(), source.ref_name.clone()));
+        let head = self.heads.get(&order.project, &source.ref_name).filter(|head| head.gone.is_none());
         let is_head = head.is_some_and(|head| head.revision == source.revision);
         match (order.origin, head.map_or(0, |head| head.update)) {
             (Origin::Moved, _) => number,
@@ -44,23 +44,10 @@ impl Coordinator {
     pub(super) fn note_update(&mut self, build: BuildId) {
         let row = &self.builds[&build].row;
         let (project, update, source) = (row.project.clone(), row.update, first_source(row));
-        let key = (project, source.ref_name);
-        let is_open = |head: &Head| head.update == 0 && head.revision == source.revision;
-        if update > 0 && self.heads.get(&key).is_some_and(is_open) {
-            let since = self.heads[&key].since;
-            self.set_head(key, Head { revision: source.revision, update, since });
+        let Some(head) = self.heads.get(&project, &source.ref_name).cloned() else { return };
+        if update > 0 && head.update == 0 && head.revision == source.revision && head.gone.is_none() {
+            self.set_head(&project, &source.ref_name, Head { update, ..head });
         }
-    }
-
-    pub(super) fn set_head(&mut self, key: (String, String), head: Head) {
-        self.record_head(&key, &head);
-        self.heads.insert(key, head);
-    }
-
-    pub(super) fn record_head(&mut self, (project, ref_name): &(String, String), head: &Head) {
-        let (project, ref_name) = (project.clone(), ref_name.clone());
-        let Head { revision, update, since } = head.clone();
-        self.record(Record::Head(HeadRow { project, ref_name, revision, update, since }));
     }
 
     /// Tells the lane of a job that has just finished. Only what trusted sources say counts for a branch, and nothing that
@@ -73,14 +60,14 @@ impl Coordinator {
             return;
         }
         let source = first_source(&build.row);
-        let key = (build.row.project.clone(), source.ref_name.clone());
-        if self.heads.get(&key).is_some_and(|head| build.row.update < head.since) {
+        let head = self.heads.get(&build.row.project, &source.ref_name);
+        if head.is_some_and(|head| build.row.update < head.since) {
             return;
         }
         let (update, number) = (build.row.update, build.row.number);
         let result = LaneResult { update, build: number, outcome, finished: now, revision: source.revision };
-        let ((project, ref_name), job) = (key, job.name.clone());
-        self.record(Record::Lane { project, ref_name, job, result });
+        let (project, job) = (build.row.project.clone(), job.name.clone());
+        self.record(Record::Lane { project, ref_name: source.ref_name, job, result });
     }
 }
 

@@ -39,6 +39,8 @@ pub enum Why {
     },
     /// Each thing it wants is there, all of them nowhere.
     Together,
+    /// The repository of this project was not read since the master was restored.
+    Restored(String),
     Offered(String),
     Runs(String),
     Ran(String),
@@ -66,6 +68,7 @@ impl Why {
             Why::Platform { .. } => "platform",
             Why::Label { .. } => "label",
             Why::Together => "together",
+            Why::Restored(_) => "restored",
             Why::Offered(_) => "offered",
             Why::Runs(_) => "runs",
             Why::Ran(_) => "ran",
@@ -96,6 +99,9 @@ impl Why {
             Why::Platform { on, pools } => format!("no worker of pool {} has platform {on}", listed(pools)),
             Why::Label { want, pools } => format!("no worker of pool {} has `{want}`", listed(pools)),
             Why::Together => "no single worker has all that it wants".to_owned(),
+            Why::Restored(project) => {
+                format!("the master was restored from a backup, and waits to read the repository of {project} first")
+            }
             Why::Offered(worker) => format!("offered to {worker}, which has not accepted it yet"),
             Why::Runs(worker) => format!("runs on {worker}"),
             Why::Ran(worker) => format!("ran on {worker}"),
@@ -118,6 +124,7 @@ impl Why {
             Why::Platform { on, .. } => format!("join a worker of platform {on}"),
             Why::Label { want, .. } => format!("join a worker that has `{want}`"),
             Why::Together => "join a worker that has all".to_owned(),
+            Why::Restored(_) => "wait for the first look; `guild doctor` says what is in its way".to_owned(),
             Why::Offered(_) => "wait for the answer".to_owned(),
             Why::Runs(_) | Why::Ran(_) | Why::Carried(_) | Why::When(_) | Why::Need(_) | Why::Ended(_) => String::new(),
         }

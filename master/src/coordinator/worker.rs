@@ -125,6 +125,8 @@ impl Coordinator {
                 let why: &mut Why = reasons.entry(need).or_insert_with(|| self.why_queued(job, need));
                 Some(self.queue_status(job, why.clone()))
             })
+            .chain(self.held_jobs().map(|job| self.queue_status(job, self.why_held(job))))
+            .take(QUEUE_SHOWN)
             .collect()
     }
 

@@ -11,13 +11,14 @@ mod pools;
 mod premises;
 mod queue;
 mod repositories;
+mod restored;
 #[cfg(test)]
 mod tests;
 
 pub use premises::Premises;
 
 use crate::coordinator::record::{GrantId, GrantRow};
-use crate::coordinator::{Coordinator, PoolStatus, QueueStatus, WorkerStatus};
+use crate::coordinator::{Coordinator, HeldProject, PoolStatus, QueueStatus, WorkerStatus};
 use crate::driver::Driver;
 use crate::sources::Repositories;
 use crate::store::Readers;
@@ -56,7 +57,10 @@ pub async fn examine(reach: &Reach) -> Vec<Finding> {
     findings.extend(repositories::judge_all(reach, now));
     findings.extend(pipelines);
     match held {
-        Ok(held) => findings.extend(held.judge(&reach.what, now)),
+        Ok(held) => {
+            findings.extend(held.judge_restored(reach));
+            findings.extend(held.judge(&reach.what, now));
+        }
         Err(refusal) => findings.push(unknown(&refusal)),
     }
     findings.extend(notices::judge_all(&premises.reporters, now));
@@ -87,6 +91,7 @@ struct Held {
     workers: Vec<WorkerStatus>,
     queue: Vec<QueueStatus>,
     grants: Vec<GrantRow>,
+    restored: Vec<HeldProject>,
 }
 
 impl Held {
@@ -96,7 +101,13 @@ impl Held {
             workers: coordinator.worker_list(),
             queue: coordinator.queue_list(),
             grants: coordinator.grants_below(caller).cloned().collect(),
+            restored: coordinator.held_list(),
         }
+    }
+
+    fn judge_restored(&self, reach: &Reach) -> Vec<Finding> {
+        let seen = self.restored.iter().filter(|held| reach.what.sees(&held.project));
+        seen.filter_map(|held| restored::judge(held, reach.repositories.get(&held.project).is_some())).collect()
     }
 
     fn judge(mut self, what: &What, now: Time) -> Vec<Finding> {

@@ -40,6 +40,8 @@ fn is_stuck(why: &Why) -> bool {
         | Why::Together => true,
         Why::Needs(_)
         | Why::Busy(_)
+        // told of the repository
+        | Why::Restored(_)
         | Why::Offered(_)
         | Why::Runs(_)
         | Why::Ran(_)

@@ -66,7 +66,8 @@ impl Mirror {
         let revisions: Vec<String> =
             [tip.to_owned()].into_iter().chain(without.iter().map(|it| format!("^{it}"))).collect();
         let options = ["-z", "--no-color", "--no-decorate", "--ignore-missing"];
-        let format = "--format=%H%x00%an%x00%ae%x00%ct%x00%s";
+        // git cuts what may have megabytes, and fills up with blanks
+        let format = "--format=%H%x00%<(700,trunc)%an%x00%<(700,trunc)%ae%x00%ct%x00%<(700,trunc)%s";
         let run = self.git.run("log").args(options).args([format, &format!("--max-count={count}")]);
         let listed = run.args(["--end-of-options"]).args(&revisions).args(["--"]).bytes().await?;
         let fields: Vec<_> = listed.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
@@ -84,9 +85,9 @@ impl Mirror {
 fn authored(fields: &[std::borrow::Cow<'_, str>]) -> Authored {
     Authored {
         revision: fields[0].trim().to_owned(),
-        name: short(&fields[1]),
-        email: short(&fields[2]),
+        name: short(fields[1].trim_end()),
+        email: short(fields[2].trim_end()),
         time: time_of(&fields[3]),
-        subject: short(&fields[4]),
+        subject: short(fields[4].trim_end()),
     }
 }

@@ -12,7 +12,14 @@ const PATHS_MAX: usize = 1000;
 /// Bytes that git may write of a difference, about 100 of them for each path besides its name.
 const DIFFERENCE_BYTES_MAX: usize = 1 << 20;
 const TEXT_CHARS_MAX: usize = 300;
+/// A larger commit is read by `git log`, which cuts what it says.
 const COMMIT_BYTES_MAX: usize = 1 << 20;
+/// What `git log` is asked for of a commit: id, author, address, time of committing and subject, each ended by NUL. Texts are cut
+/// by git itself, above the 300 characters that are kept even where each is two columns wide, since each may have megabytes.
+/// (`trunc` also fills up with blanks.)
+const FORMAT: &str = "--format=%H%x00%<(700,trunc)%an%x00%<(700,trunc)%ae%x00%ct%x00%<(700,trunc)%s%x00";
+/// Of what `git log` says of the 100 commits of an update, in bytes: each column may be several bytes.
+const LISTED_BYTES_MAX: usize = 4 << 20;
 
 /// How two commits differ.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,27 +83,41 @@ impl Mirror {
         }
     }
 
-    /// What one commit says of itself; none: it is unknown here.
+    /// What one commit says of itself; none: it is unknown here. A commit in another encoding, or with a message that is
+    /// too long, is read by git itself.
     pub async fn commit(&self, revision: &str) -> Result<Option<Commit>, GitError> {
         is_id(revision)?;
-        let raw = self.objects.contents(revision, "commit", COMMIT_BYTES_MAX).await?;
-        Ok(raw.map(|raw| parse_commit(revision, &raw)))
+        let raw = match self.objects.contents(revision, "commit", COMMIT_BYTES_MAX).await {
+            Ok(Some(raw)) => raw,
+            Ok(None) => return Ok(None),
+            Err(GitError::TooMuch { .. }) => return self.listed(&["--no-walk"], &[revision]).await.map(first),
+            Err(error) => return Err(error),
+        };
+        match parse_commit(revision, &raw) {
+            Some(commit) => Ok(Some(commit)),
+            None => self.listed(&["--no-walk"], &[revision]).await.map(first),
+        }
     }
 
     /// Commits of `after` that `before` lacks, newest first, at most 100.
     pub async fn commits_between(&self, before: &str, after: &str) -> Result<Vec<Commit>, GitError> {
         is_id(before)?;
         is_id(after)?;
-        let options = ["-z", "--no-color", "--no-decorate", "--format=%H%x00%an <%ae>%x00%ct%x00%s"];
-        let range = ["--end-of-options".to_string(), after.to_string(), format!("^{before}"), "--".to_string()];
-        let run = self.git.run("log").args(options).args([format!("--max-count={COMMITS_MAX}")]).args(range);
-        let listed = run.bytes().await?;
+        self.listed(&[&format!("--max-count={COMMITS_MAX}")], &[after, &format!("^{before}")]).await
+    }
+
+    /// What git says of these commits, in UTF-8 whatever they are in.
+    async fn listed(&self, options: &[&str], revisions: &[&str]) -> Result<Vec<Commit>, GitError> {
+        let run = self.git.run("log").args(["--no-color", "--no-decorate", FORMAT]).args(options);
+        let run = run.args(["--end-of-options"]).args(revisions).args(["--"]);
+        let output = run.limit(LISTED_BYTES_MAX).output().await?;
+        let listed = if output.cut { output.stdout } else { output.succeeded()? };
         let fields: Vec<_> = listed.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
-        let commits = fields.chunks_exact(4).map(|four| Commit {
-            revision: four[0].trim().to_string(),
-            author: short(&four[1]),
-            time: time_of(&four[2]),
-            subject: short(&four[3]),
+        let commits = fields.chunks_exact(5).map(|five| Commit {
+            revision: five[0].trim().to_string(),
+            author: short(&format!("{} <{}>", five[1].trim_end(), five[2].trim_end())),
+            time: time_of(&five[3]),
+            subject: short(five[4].trim_end()),
         });
         Ok(commits.collect())
     }
@@ -144,20 +165,36 @@ pub(super) fn is_id(text: &str) -> Result<(), GitError> {
     if is_object_id(text) { Ok(()) } else { Err(GitError::Invalid(format!("`{text}` is no complete commit id"))) }
 }
 
-fn parse_commit(revision: &str, raw: &[u8]) -> Commit {
-    let text = String::from_utf8_lossy(raw);
-    let (head, message) = text.split_once("\n\n").unwrap_or((&text, ""));
+fn first(commits: Vec<Commit>) -> Option<Commit> {
+    commits.into_iter().next()
+}
+
+/// None: it is not in UTF-8.
+fn parse_commit(revision: &str, raw: &[u8]) -> Option<Commit> {
+    let text = std::str::from_utf8(raw).ok()?;
+    let (head, message) = text.split_once("\n\n").unwrap_or((text, ""));
     let field = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    let encoding = field("encoding ");
+    if !encoding.is_empty() && !encoding.eq_ignore_ascii_case("UTF-8") {
+        return None;
+    }
     // "Name <mail> seconds zone"
     let mail_end = |line: &str| line.rfind('>').map_or(0, |at| at + 1);
     let (author, committer) = (field("author "), field("committer "));
     let seconds = committer[mail_end(committer)..].trim_start().split(' ').next().unwrap_or_default();
-    Commit {
+    Some(Commit {
         revision: revision.to_string(),
         author: short(&author[..mail_end(author)]),
         time: time_of(seconds),
-        subject: short(message.trim_start().lines().next().unwrap_or_default()),
-    }
+        subject: short(&subject_of(message)),
+    })
+}
+
+/// The first paragraph as one line, as git has it.
+fn subject_of(message: &str) -> String {
+    let lines = message.lines().map(str::trim_end).skip_while(|line| line.is_empty());
+    let paragraph: Vec<&str> = lines.take_while(|line| !line.is_empty()).map(str::trim_start).collect();
+    paragraph.join(" ")
 }
 
 pub(super) fn time_of(seconds: &str) -> Time {
@@ -193,12 +230,17 @@ mod tests {
 
     #[test]
     fn a_commit_may_say_anything() {
-        let raw = b"tree x\nauthor \xff A <a@b> 1 +0000\ncommitter C <c@d> 12 +0000\n\n\n sub\x1b[1mject\nmore";
-        let commit = parse_commit("r", raw);
-        assert_eq!(commit.author, "\u{fffd} A <a@b>");
+        let raw =
+            b"tree x\nauthor A <a@b> 1 +0000\ncommitter C <c@d> 12 +0000\n\n\n sub\x1b[1mject\nin two lines\n\nmore";
+        let commit = parse_commit("r", raw).unwrap();
+        assert_eq!(commit.author, "A <a@b>");
         assert_eq!(commit.time, Time(12_000));
-        assert_eq!(commit.subject, "sub[1mject");
-        assert_eq!(parse_commit("r", b"").time, Time(0));
+        assert_eq!(commit.subject, "sub[1mject in two lines");
+        assert_eq!(parse_commit("r", b"").unwrap().time, Time(0));
         assert_eq!(time_of("99999999999999999999"), Time(0));
+        // git itself knows how to read these
+        assert_eq!(parse_commit("r", b"author \xff A <a@b> 1 +0000\n\nx"), None);
+        assert_eq!(parse_commit("r", b"author A <a@b> 1 +0000\nencoding ISO-8859-1\n\nx"), None);
+        assert!(parse_commit("r", b"author A <a@b> 1 +0000\nencoding utf-8\n\nx").is_some());
     }
 }

@@ -425,3 +425,59 @@ async fn parents_and_ranges() {
     let by_eve = mirror.range(&side, &[first], 100).await.unwrap().commits.pop().unwrap();
     assert_eq!((by_eve.name.as_str(), by_eve.subject.as_str()), ("\u{e9}ve", "by eve"));
 }
+
+#[tokio::test]
+async fn a_commit_in_another_encoding_is_read_alike_by_all_ways() {
+    for (encoding, author, message, expected) in [
+        ("ISO-8859-1", &b"J\xf6rg"[..], &b"Gr\xfc\xdfe"[..], ("J\u{f6}rg <ada@example.org>", "Gr\u{fc}\u{df}e")),
+        ("Shift_JIS", b"\x93\xfa\x96{", b"\x93\xfa\x96{", ("\u{65e5}\u{672c} <ada@example.org>", "\u{65e5}\u{672c}")),
+        ("UTF-8", "J\u{f6}rg".as_bytes(), "\u{df}".as_bytes(), ("J\u{f6}rg <ada@example.org>", "\u{df}")),
+    ] {
+        let scene = Scene::new();
+        let first = scene.commit("a", "1");
+        scene.git(&["config", "i18n.commitEncoding", encoding]);
+        let object = scene.dir.path().join("object");
+        let tree = scene.git(&["rev-parse", "HEAD^{tree}"]);
+        let who = [author, b" <ada@example.org> 1700000000 +0000\n"].concat();
+        let head = format!("tree {tree}\nparent {first}\n").into_bytes();
+        let parts: [&[u8]; 9] =
+            [&head, b"author ", &who, b"committer ", &who, b"encoding ", encoding.as_bytes(), b"\n\n", message];
+        std::fs::write(&object, parts.concat()).unwrap();
+        let tip = scene.git(&["hash-object", "-t", "commit", "-w", object.to_str().unwrap()]);
+        scene.git(&["update-ref", "refs/heads/main", &tip]);
+        scene.mirror.fetch().await.unwrap();
+        let change = async |before: Option<&str>| {
+            scene.mirror.change("p", "refs/heads/main", before, Some(&tip)).await.unwrap().commits
+        };
+        let asked = scene.mirror.commit(&tip).await.unwrap().unwrap();
+        for commit in [change(None).await.remove(0), change(Some(&first)).await.remove(0), asked] {
+            assert_eq!((commit.author.as_str(), commit.subject.as_str()), expected, "{encoding}");
+            assert_eq!((commit.revision.as_str(), commit.time.0), (tip.as_str(), 1_700_000_000_000));
+        }
+        let authored = scene.mirror.range(&tip, &[first], 9).await.unwrap().commits.remove(0);
+        assert_eq!(authored.subject, expected.1, "{encoding}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_of_megabytes_is_cut() {
+    let scene = Scene::new();
+    let first = scene.commit("a", "1");
+    let message = scene.dir.path().join("message");
+    std::fs::write(&message, "x".repeat(2 << 20)).unwrap();
+    let mut tips = Vec::new();
+    for _ in 0..2 {
+        scene.git(&["commit", "-q", "--allow-empty", "-F", message.to_str().unwrap()]);
+        tips.push(scene.git(&["rev-parse", "HEAD"]));
+    }
+    scene.mirror.fetch().await.unwrap();
+    let tip = tips.pop().unwrap();
+    for before in [None, Some(first.as_str()), tips.first().map(String::as_str)] {
+        let change = scene.mirror.change("p", "refs/heads/main", before, Some(&tip)).await.unwrap();
+        assert_eq!((change.commits[0].subject.len(), change.forced), (300, false));
+        assert_eq!(change.commits[0].author, "Ada <ada@example.org>");
+    }
+    let commit = scene.mirror.commit(&tip).await.unwrap().unwrap();
+    assert_eq!((commit.subject, commit.time.0), ("x".repeat(300), 1_700_000_000_000));
+    assert_eq!(scene.mirror.range(&tip, &[first], 9).await.unwrap().commits.len(), 2);
+}

@@ -26,6 +26,8 @@ const RECENT: u32 = 500;
 const EVENTS: usize = 1_000;
 /// Between an event and the look: what happens together is looked at together.
 const BREATH: Duration = Duration::from_millis(200);
+/// Between looks whether a project is still held back after a restore, of which no event tells.
+const HELD: Duration = Duration::from_secs(1);
 /// Between tries to tell something; each twice the one before.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(5 * 60);
@@ -171,6 +173,10 @@ impl Reporter {
         let (mut has_told, mut looked) = (false, Ok(()));
         for place in due {
             self.looks.remove(&place);
+            if self.reach.driver.peek(|it, _| it.is_held(&place.0)) {
+                self.looks.insert(place, now.after(HELD));
+                continue;
+            }
             let again = match self.look(&place, &mut has_told).await {
                 Ok(again) => again,
                 Err(why) => {

@@ -1,13 +1,10 @@
 //! The git source of one project: looks at the repository now and then, or when poked, and submits one Change per ref
 //! that differs from what the sink acknowledged last. So nothing is lost over a downtime, a refusal or a crash: what was not
-//! acknowledged still differs. Knows mirrors and changes; decides nothing about builds.
+//! acknowledged still differs. What is history at the first look is told as seen ([`super::sight`]). Knows mirrors and changes;
+//! decides nothing about builds.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
-use std::io;
-use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -18,9 +15,17 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 pub use super::pattern::Patterns;
-use crate::mirror::{GitError, Mirror, RefusedRef, short_name};
+use super::sight::{Scope, Sight, Verdict, chosen};
+use crate::coordinator::Before;
+use crate::coordinator::record::{Head, RefScope};
+use crate::mirror::{Fetched, GitError, Mirror, RefusedRef};
 
-/// A lost repository is looked for this much more rarely than a good one, at the rarest.
+/// A look that failed is made again after so long, whatever `poll` is, and each time after twice as long: most troubles are
+/// short.
+const AGAIN_FIRST: Duration = Duration::from_secs(2);
+/// A lost repository is looked for at least this often, since whoever mended it waits.
+const AGAIN_MAX: Duration = Duration::from_secs(10 * 60);
+/// And at most this much more rarely than a good one.
 const BACKOFF_FACTOR_MAX: u32 = 4;
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 const POKES_MAX: usize = 64;
@@ -28,6 +33,8 @@ const POKES_MAX: usize = 64;
 const SINGLE_FETCHES_MAX: usize = 4;
 const TOLD_MAX: usize = 1000;
 const TIDY_EVERY: Duration = Duration::from_secs(6 * 3600);
+/// Refs that are told as seen at once: each of these tells is one commit of the store.
+const SEEN_AT_ONCE: usize = 1_000;
 
 /// What is followed.
 #[derive(Clone, Debug)]
@@ -36,10 +43,20 @@ pub struct GitSource {
     pub mirror: Rc<Mirror>,
     /// Between two looks.
     pub poll: Duration,
-    /// Of short names; a ref that neither matches is never submitted.
-    pub branches: Patterns,
-    /// Tags that are older than the first look at the repository are history: they are submitted when they move.
-    pub tags: Patterns,
+    /// A ref that is not in it is never submitted.
+    pub scope: RefScope,
+}
+
+/// Where a source tells what it sees. Each call answers when that is committed.
+pub trait ChangeSink {
+    /// Following begins. Answers how the repository was followed before.
+    fn begin(&self) -> LocalBoxFuture<'_, Result<Before, Refusal>>;
+    /// A ref was pushed or deleted. Answers what is known of it from now on.
+    fn submit(&self, change: Change) -> LocalBoxFuture<'_, Result<Option<Head>, Refusal>>;
+    /// These refs were seen and are not to be built. (ref, revision)
+    fn see(&self, refs: Vec<(String, String)>) -> LocalBoxFuture<'_, Result<(), Refusal>>;
+    /// All refs were looked at for the first time, and what they are was told.
+    fn looked(&self) -> LocalBoxFuture<'_, Result<(), Refusal>>;
 }
 
 /// What a person should hear of, or may ask for.
@@ -72,6 +89,9 @@ pub struct Pokes(mpsc::Receiver<Question>);
 
 /// Full ref -> revision.
 type Found = BTreeMap<String, String>;
+
+/// Full ref -> what was told of it last.
+pub type Known = BTreeMap<String, Head>;
 
 /// Which refs a round was about.
 #[derive(Debug)]
@@ -114,12 +134,12 @@ impl Poke {
     }
 }
 
-/// Follows the source until `shutdown`. `known`: the last acknowledged revision of each ref. `tell` hears what a
+/// Follows the source until `shutdown`. `known`: what the sink acknowledged of each ref before. `tell` hears what a
 /// person should; it is already logged.
-pub async fn follow<F: Future<Output = Result<(), Refusal>>>(
+pub async fn follow(
     source: GitSource,
-    sink: impl Fn(Change) -> F,
-    known: BTreeMap<String, String>,
+    sink: impl ChangeSink,
+    known: Known,
     mut pokes: Pokes,
     tell: impl Fn(Notice),
     shutdown: CancellationToken,
@@ -133,16 +153,17 @@ pub async fn follow<F: Future<Output = Result<(), Refusal>>>(
 
 struct Follower<S, T> {
     source: GitSource,
+    scope: Scope,
     sink: S,
     tell: T,
     /// Acknowledged, or history.
-    known: Found,
+    known: Known,
     /// Not to be submitted again.
     refused: Found,
     /// Names of refs of which it was told.
     told: BTreeSet<String>,
-    /// Whether the tags that are history were sorted out.
-    adopted: bool,
+    /// Whether all refs were looked at once, and history was told from news.
+    is_sighted: bool,
     /// Fetches that failed since the last good one.
     failures: u32,
     /// Submissions in a row that found the sink unavailable.
@@ -161,15 +182,10 @@ impl From<GitError> for Stop {
     }
 }
 
-impl<S, T, F> Follower<S, T>
-where
-    S: Fn(Change) -> F,
-    F: Future<Output = Result<(), Refusal>>,
-    T: Fn(Notice),
-{
-    fn new(source: GitSource, sink: S, known: Found, tell: T) -> Self {
-        let (refused, told) = (Found::new(), BTreeSet::new());
-        Follower { source, sink, tell, known, refused, told, adopted: false, failures: 0, retries: 0 }
+impl<S: ChangeSink, T: Fn(Notice)> Follower<S, T> {
+    fn new(source: GitSource, sink: S, known: Known, tell: T) -> Self {
+        let (refused, told, scope) = (Found::new(), BTreeSet::new(), Scope::new(&source.scope));
+        Follower { source, scope, sink, tell, known, refused, told, is_sighted: false, failures: 0, retries: 0 }
     }
 
     async fn run(&mut self, pokes: &mut Pokes) {
@@ -217,7 +233,7 @@ where
                     tracing::warn!(project = %self.source.project, %error, "the repository cannot be read");
                     (self.tell)(Notice::Trouble(error.to_string()));
                 }
-                poll.saturating_mul(2u32.saturating_pow(self.failures - 1).min(BACKOFF_FACTOR_MAX))
+                again_after(poll, self.failures)
             }
             Some(Stop::Sink(_)) => {
                 self.retries = self.retries.saturating_add(1);
@@ -233,7 +249,7 @@ where
             waiting.push(poke);
         }
         let names: Option<BTreeSet<String>> = waiting.iter().map(|poke| poke.ref_name.clone()).collect();
-        let names = names.filter(|names| names.len() <= SINGLE_FETCHES_MAX && self.adopted);
+        let names = names.filter(|names| names.len() <= SINGLE_FETCHES_MAX && self.is_sighted);
         let at = if names.is_some() { Looked::AtSome } else { Looked::AtAll };
         let looked = match names {
             Some(names) => self.look(&names).await,
@@ -253,18 +269,94 @@ where
 
     /// One round over all refs.
     async fn poll(&mut self) -> Result<Found, Stop> {
-        let fetched = self.source.mirror.fetch().await?;
-        (self.tell)(Notice::LeftOut(fetched.refused.clone()));
-        fetched.refused.into_iter().for_each(|refused| self.refuse_ref(refused));
-        self.adopt(&fetched.refs)?;
-        let gone: Vec<String> = self.known.keys().filter(|name| !fetched.refs.contains_key(*name)).cloned().collect();
+        if !self.is_sighted {
+            return self.sight().await;
+        }
+        let found = self.fetch().await?;
+        self.tell_all(&found).await?;
+        Ok(found)
+    }
+
+    /// The first round over all refs: tells history from news.
+    async fn sight(&mut self) -> Result<Found, Stop> {
+        let before = self.sink.begin().await.map_err(Stop::Sink)?;
+        // the first fetch overwrites what an older version saw
+        let held = if before.is_unnoted() { self.source.mirror.refs().await?.refs } else { Found::new() };
+        let sight = Sight::new(&before, &self.source.mirror.remote().address, held);
+        let found = self.fetch().await?;
+        let history = self.history(&sight, &found).await?;
+        if !history.is_empty() {
+            let (project, count) = (&self.source.project, history.len());
+            tracing::info!(
+                project,
+                count,
+                "refs are older than the wish to follow them: each is built from its next push"
+            );
+        }
+        self.see(history).await?;
+        self.tell_all(&found).await?;
+        self.sink.looked().await.map_err(Stop::Sink)?;
+        self.is_sighted = true;
+        Ok(found)
+    }
+
+    async fn fetch(&mut self) -> Result<Found, Stop> {
+        let Fetched { refs, refused } = self.source.mirror.fetch().await?;
+        (self.tell)(Notice::LeftOut(refused.clone()));
+        refused.into_iter().for_each(|refused| self.refuse_ref(refused));
+        Ok(refs)
+    }
+
+    /// What is history, without the one branch that is built all the same.
+    async fn history(&self, sight: &Sight, found: &Found) -> Result<Vec<(String, String)>, Stop> {
+        let followed = || found.iter().filter(|(name, _)| self.scope.has(name));
+        let is_history = |(name, revision): &(&String, &String)| {
+            sight.judge(name, revision, self.known.get(*name)) == Verdict::History
+        };
+        let owned = |(name, revision): (&String, &String)| (name.clone(), revision.clone());
+        let mut history: Found = followed().filter(is_history).map(owned).collect();
+        if history.keys().any(|name| name.starts_with("refs/heads/")) {
+            let head = self.source.mirror.head().await?;
+            if let Some(chosen) = chosen(head.as_deref(), followed().map(|(name, _)| name)) {
+                history.remove(chosen);
+            }
+        }
+        Ok(history.into_iter().collect())
+    }
+
+    /// Submits what differs of all refs.
+    async fn tell_all(&mut self, found: &Found) -> Result<(), Stop> {
+        let is_there = |(_, head): &(&String, &Head)| head.gone.is_none();
+        let known = self.known.iter().filter(is_there).map(|(name, _)| name);
+        let gone: Vec<String> = known.filter(|name| !found.contains_key(*name)).cloned().collect();
         for name in gone {
             self.submit(&name, None).await?;
         }
-        for (name, revision) in &fetched.refs {
+        let returned = found.iter().filter(|(name, revision)| self.is_back(name, revision));
+        let returned = returned.map(|(name, revision)| (name.clone(), revision.clone())).collect();
+        self.see(returned).await?;
+        for (name, revision) in found {
             self.submit(name, Some(revision)).await?;
         }
-        Ok(fetched.refs)
+        Ok(())
+    }
+
+    /// A ref that was deleted and made again at the same commit was built already.
+    fn is_back(&self, name: &str, revision: &str) -> bool {
+        self.known.get(name).is_some_and(|head| head.gone.is_some() && head.revision == revision)
+    }
+
+    /// Tells of refs that are not to be built.
+    async fn see(&mut self, refs: Vec<(String, String)>) -> Result<(), Stop> {
+        for some in refs.chunks(SEEN_AT_ONCE) {
+            self.sink.see(some.to_vec()).await.map_err(Stop::Sink)?;
+            for (name, revision) in some {
+                let is_told = self.known.get(name).is_some_and(|head| head.is_told && head.revision == *revision);
+                let head = Head { revision: revision.clone(), is_told, ..Head::default() };
+                self.known.insert(name.clone(), head);
+            }
+        }
+        Ok(())
     }
 
     /// One round over a few refs.
@@ -280,21 +372,25 @@ where
 
     /// Submits what differs. A refusal for good is no reason to stop: it concerns this ref alone.
     async fn submit(&mut self, name: &str, revision: Option<&String>) -> Result<(), Stop> {
-        let (known, refused) = (self.known.get(name), self.refused.get(name));
+        let known = self.known.get(name).filter(|head| head.gone.is_none()).map(|head| &head.revision);
+        let refused = self.refused.get(name);
         let empty = String::new();
         // what waits for a branch is cancelled with it, whatever the patterns say by now
-        let is_wanted = self.is_wanted(name) || revision.is_none() && name.starts_with("refs/heads/");
+        let is_wanted = self.scope.has(name) || revision.is_none() && name.starts_with("refs/heads/");
         if known == revision || refused == Some(revision.unwrap_or(&empty)) || !is_wanted {
             return Ok(());
         }
-        let before = known.map(String::as_str);
-        let change =
-            self.source.mirror.change(&self.source.project, name, before, revision.map(String::as_str)).await?;
-        match (self.sink)(change).await {
-            Ok(()) => {
+        self.send(name, known.cloned(), revision).await
+    }
+
+    async fn send(&mut self, name: &str, before: Option<String>, revision: Option<&String>) -> Result<(), Stop> {
+        let (before, after) = (before.as_deref(), revision.map(String::as_str));
+        let change = self.source.mirror.change(&self.source.project, name, before, after).await?;
+        match self.sink.submit(change).await {
+            Ok(head) => {
                 self.refused.remove(name);
-                match revision {
-                    Some(revision) => self.known.insert(name.to_string(), revision.clone()),
+                match head {
+                    Some(head) => self.known.insert(name.to_string(), head),
                     None => self.known.remove(name),
                 };
                 Ok(())
@@ -305,12 +401,6 @@ where
                 Ok(())
             }
         }
-    }
-
-    fn is_wanted(&self, name: &str) -> bool {
-        let short = short_name(name).unwrap_or_default();
-        let patterns = if name.starts_with("refs/tags/") { &self.source.tags } else { &self.source.branches };
-        patterns.matches(short)
     }
 
     fn refuse_ref(&mut self, refused: RefusedRef) {
@@ -325,44 +415,13 @@ where
         self.refused.insert(name.to_string(), revision.clone());
         (self.tell)(Notice::RefusedChange { ref_name: name.to_string(), revision, refusal });
     }
-
-    /// At the first look ever, writes down which tags are history; at the first of this process, reads it.
-    fn adopt(&mut self, refs: &Found) -> Result<(), GitError> {
-        if self.adopted {
-            return Ok(());
-        }
-        let file = self.history_file();
-        let failed = |cause| GitError::Io { place: file.display().to_string(), cause: Arc::new(cause) };
-        let history = match std::fs::read_to_string(&file) {
-            Ok(text) => history_of(&text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let tags = refs.iter().filter(|(name, _)| name.starts_with("refs/tags/"));
-                let tags: Found = tags.map(|(name, revision)| (name.clone(), revision.clone())).collect();
-                let text: String = tags.iter().map(|(name, revision)| format!("{revision} {name}\n")).collect();
-                let next = file.with_extension("next");
-                std::fs::write(&next, text).and_then(|()| std::fs::rename(next, &file)).map_err(failed)?;
-                tags
-            }
-            Err(error) => return Err(failed(error)),
-        };
-        for (name, revision) in history.into_iter().filter(|(name, _)| refs.contains_key(name)) {
-            self.known.entry(name).or_insert(revision);
-        }
-        self.adopted = true;
-        Ok(())
-    }
-
-    /// In the mirror, so that it is gone with it.
-    fn history_file(&self) -> PathBuf {
-        self.source.mirror.dir().join(format!("guild.history.{}.tags", self.source.project))
-    }
 }
 
-fn history_of(text: &str) -> Found {
-    text.lines()
-        .filter_map(|line| line.split_once(' '))
-        .map(|(revision, name)| (name.into(), revision.into()))
-        .collect()
+/// How long after so many failed looks in a row the next one is.
+fn again_after(poll: Duration, failures: u32) -> Duration {
+    let longest = poll.saturating_mul(BACKOFF_FACTOR_MAX).min(AGAIN_MAX);
+    let pause = AGAIN_FIRST.min(poll).saturating_mul(2u32.saturating_pow(failures.saturating_sub(1)));
+    pause.min(longest)
 }
 
 fn part_of(found: &Found, name: Option<&str>) -> Found {
@@ -375,5 +434,21 @@ fn part_of(found: &Found, name: Option<&str>) -> Found {
 async fn tidy(mirror: Rc<Mirror>) {
     if let Err(error) = mirror.tidy().await {
         tracing::warn!(address = %mirror.remote().address, %error, "a mirror could not be tidied");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_look_is_made_again_soon_and_then_more_rarely() {
+        let seconds = |poll: u64| {
+            let poll = Duration::from_secs(poll);
+            [1, 2, 3, 8, 9, 100].map(|failures| again_after(poll, failures).as_secs())
+        };
+        assert_eq!(seconds(6 * 3600), [2, 4, 8, 256, 512, 600]);
+        assert_eq!(seconds(60), [2, 4, 8, 240, 240, 240]);
+        assert_eq!(seconds(1), [1, 2, 4, 4, 4, 4]);
     }
 }

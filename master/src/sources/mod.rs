@@ -4,6 +4,7 @@ pub mod git;
 mod history;
 mod pattern;
 mod repository;
+mod sight;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -13,11 +14,14 @@ pub use repository::{Repositories, Repository};
 pub use standing::{Looks, Standing, Trouble};
 
 use crate::config::ProjectConfig;
-use crate::coordinator::ROOT;
+use crate::coordinator::record::{Head, RefScope};
+use crate::coordinator::{Before, Coordinator, ROOT};
 use crate::driver::Driver;
 use crate::mirror::{Mirror, Remote};
-use git::{GitSource, Patterns, Pokes, pokes};
-use std::collections::BTreeMap;
+use futures::FutureExt as _;
+use futures::future::LocalBoxFuture;
+use git::{ChangeSink, GitSource, Known, Pokes, pokes};
+use schema::values::{Change, Refusal, Time};
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
@@ -26,17 +30,17 @@ use tokio_util::sync::CancellationToken;
 /// One project's repository, ready to be followed.
 pub struct Source {
     source: GitSource,
-    known: BTreeMap<String, String>,
+    known: Known,
     pokes: Pokes,
     standing: Rc<Standing>,
 }
 
-/// Opens the mirror of a project and its source. `heads`: the last acknowledged revision of each ref.
+/// Opens the mirror of a project and its source. `heads`: what is known of each ref.
 pub fn open(
     state: &Path,
     project: &str,
     config: &ProjectConfig,
-    heads: Vec<(String, String)>,
+    heads: Vec<(String, Head)>,
 ) -> io::Result<(Rc<Repository>, Source)> {
     let remote = Remote {
         address: config.repo.clone(),
@@ -60,8 +64,7 @@ pub fn open(
         project: project.to_owned(),
         mirror,
         poll: config.poll,
-        branches: Patterns::new(config.branches.iter().cloned()),
-        tags: Patterns::new(config.tags.iter().cloned()),
+        scope: RefScope { branches: config.branches.clone(), tags: config.tags.clone() },
     };
     Ok((repository, Source { source, known: heads.into_iter().collect(), pokes, standing }))
 }
@@ -69,13 +72,54 @@ pub fn open(
 impl Source {
     /// Follows the repository until `stop`.
     pub async fn follow(self, driver: Rc<Driver>, stop: CancellationToken) {
-        let sink = |change| {
-            let driver = driver.clone();
-            async move { driver.call(|it, now| it.submit_change(now, ROOT, change)).await.map(|_| ()) }
+        let sink = ToDriver {
+            driver: driver.clone(),
+            project: self.source.project.clone(),
+            address: self.source.mirror.remote().address.clone(),
+            scope: self.source.scope.clone(),
         };
         // the source logs its notices itself
         self.standing.begin(driver.now(), self.source.poll);
         let tell = |notice| self.standing.note(driver.now(), notice);
         git::follow(self.source, sink, self.known, self.pokes, tell, stop).await;
+    }
+}
+
+/// Tells the coordinator what the source of one project sees.
+struct ToDriver {
+    driver: Rc<Driver>,
+    project: String,
+    address: String,
+    scope: RefScope,
+}
+
+impl ToDriver {
+    fn call<'a, T: 'a>(
+        &'a self,
+        command: impl FnOnce(&mut Coordinator, Time) -> T + 'a,
+    ) -> LocalBoxFuture<'a, Result<T, Refusal>> {
+        self.driver.call(command).boxed_local()
+    }
+}
+
+impl ChangeSink for ToDriver {
+    fn begin(&self) -> LocalBoxFuture<'_, Result<Before, Refusal>> {
+        self.call(|it, _| it.begin_following(&self.project, &self.scope))
+    }
+
+    fn submit(&self, change: Change) -> LocalBoxFuture<'_, Result<Option<Head>, Refusal>> {
+        self.call(|it, now| {
+            let ref_name = change.ref_name.clone();
+            it.submit_change(now, ROOT, change);
+            it.head(&self.project, &ref_name)
+        })
+    }
+
+    fn see(&self, refs: Vec<(String, String)>) -> LocalBoxFuture<'_, Result<(), Refusal>> {
+        self.call(|it, _| it.see_refs(&self.project, refs))
+    }
+
+    fn looked(&self) -> LocalBoxFuture<'_, Result<(), Refusal>> {
+        self.call(|it, now| it.looked_at_all(now, &self.project, &self.address, &self.scope))
     }
 }

@@ -151,7 +151,7 @@ fn of_project(store: &Connection, project: &str, before: u32, limit: u32) -> rus
 
 /// The newest build of a ref that exists, and the last that was finished and had jobs.
 fn tips_of(store: &Connection, project: &str, ref_name: &str) -> rusqlite::Result<[Option<u32>; 2]> {
-    let sql = "select 1 from heads where project = ?1 and ref = ?2";
+    let sql = "select 1 from heads where project = ?1 and ref = ?2 and gone is null";
     if !store.prepare_cached(sql)?.exists([project, ref_name])? {
         return Ok([None, None]);
     }

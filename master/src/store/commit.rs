@@ -3,7 +3,8 @@
 use super::row::{self, id, json, maybe_time, time, word};
 use super::{CommitError, audit, lanes, reporters};
 use crate::coordinator::record::{
-    AttemptRow, BuildId, BuildRow, GrantRow, HeadRow, JobRow, Record, RequestRow, SealRow, StepRow, WorkerRow,
+    AttemptRow, BuildId, BuildRow, FollowedRow, GrantRow, HeadRow, JobRow, Record, RequestRow, SealRow, StepRow,
+    WorkerRow,
 };
 use rusqlite::{Connection, ErrorCode, Transaction, params};
 use schema::values::{Change, Event, Time};
@@ -68,6 +69,8 @@ fn row_of(record: &Record) -> Option<RowKey> {
         | Record::Seal(_)
         | Record::Head(_)
         | Record::Lane { .. }
+        | Record::HeadForgotten { .. }
+        | Record::Followed(_)
         | Record::Change { .. }
         | Record::Grant(_)
         | Record::Worker(_)
@@ -149,6 +152,10 @@ fn write_record(to: &Transaction<'_>, record: &Record) -> rusqlite::Result<()> {
         Record::Seal(row) => write_seal(to, row),
         Record::Head(row) => write_head(to, row),
         Record::Lane { project, ref_name, job, result } => lanes::add(to, (project, ref_name, job), result),
+        Record::HeadForgotten { project, ref_name } => {
+            run(to, "delete from heads where project = ?1 and ref = ?2", params![project, ref_name])
+        }
+        Record::Followed(row) => write_followed(to, row),
         Record::Change { build, change, time } => write_change(to, build.map(|build| build.0), change, *time),
         Record::Grant(row) => write_grant(to, row),
         Record::Worker(row) => write_worker(to, row),
@@ -280,16 +287,19 @@ fn write_seal(to: &Transaction<'_>, row: &SealRow) -> rusqlite::Result<()> {
 }
 
 fn write_head(to: &Transaction<'_>, row: &HeadRow) -> rusqlite::Result<()> {
-    let (project, ref_name) = (&row.project, &row.ref_name);
-    if row.revision.is_empty() {
-        return run(to, "delete from heads where project = ?1 and ref = ?2", params![project, ref_name]);
-    }
-    if row.update > 0 && row.since == row.update {
+    let (project, ref_name, head) = (&row.project, &row.ref_name, &row.head);
+    if head.update > 0 && head.since == head.update && head.gone.is_none() {
         lanes::remove(to, project, ref_name)?;
     }
-    let sql =
-        "insert or replace into heads (project, ref, revision, ref_update, ref_since) values (?1, ?2, ?3, ?4, ?5)";
-    run(to, sql, params![project, ref_name, row.revision, row.update, row.since])
+    let sql = "insert or replace into heads (project, ref, revision, told, gone, ref_update, ref_since) \
+               values (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let gone = maybe_time(head.gone);
+    run(to, sql, params![project, ref_name, head.revision, head.is_told, gone, head.update, head.since])
+}
+
+fn write_followed(to: &Transaction<'_>, row: &FollowedRow) -> rusqlite::Result<()> {
+    let sql = "insert or replace into followed (project, address, scopes, looked_in) values (?1, ?2, ?3, ?4)";
+    run(to, sql, params![row.project, row.address, json(&row.scopes), id(row.looked_in)])
 }
 
 fn write_change(to: &Transaction<'_>, build: Option<u64>, change: &Change, at: Time) -> rusqlite::Result<()> {

@@ -2,7 +2,7 @@
 
 use super::row::{self, read_id, read_json, read_time};
 use super::{StoreError, query};
-use crate::coordinator::record::{BuildRow, GrantId, HeadRow, Loaded, LoadedBuild, RequestId, RequestRow, StepRow};
+use crate::coordinator::record::{BuildRow, GrantId, Loaded, LoadedBuild, RequestId, RequestRow, StepRow};
 use rusqlite::Connection;
 
 /// At most so many answered requests are kept in memory (`coordinator::request`).
@@ -14,15 +14,12 @@ pub(super) fn load(connection: &Connection) -> Result<Loaded, StoreError> {
         builds: builds(connection)?,
         grants: all(connection, &format!("select {} from grants order by id", row::GRANT), row::grant)?,
         workers: all(connection, &format!("select {} from workers", row::WORKER), row::worker)?,
-        heads: all(connection, "select project, ref, revision, ref_update, ref_since from heads", |row| {
-            Ok(HeadRow {
-                project: row.get(0)?,
-                ref_name: row.get(1)?,
-                revision: row.get(2)?,
-                update: row.get(3)?,
-                since: row.get(4)?,
-            })
-        })?,
+        heads: all(
+            connection,
+            "select project, ref, revision, told, gone, ref_update, ref_since from heads",
+            row::head,
+        )?,
+        followed: all(connection, "select project, address, scopes, looked_in from followed", row::followed)?,
         requests: requests(connection)?,
         numbers: all(connection, "select project, number from numbers", |row| Ok((row.get(0)?, row.get(1)?)))?,
         last_build: row::counter(connection, "build")?,

@@ -1,7 +1,8 @@
 //! Rows of the database to rows of `coordinator::record`, and small values both ways.
 
 use crate::coordinator::record::{
-    AttemptRow, BuildId, BuildRow, GrantId, GrantRow, JobKey, JobRow, LeaseToken, SealRow, StepKey, StepRow, WorkerRow,
+    AttemptRow, BuildId, BuildRow, FollowedRow, GrantId, GrantRow, Head, HeadRow, JobKey, JobRow, LeaseToken, SealRow,
+    StepKey, StepRow, WorkerRow,
 };
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -203,6 +204,23 @@ pub(super) fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
         project: row.get(2)?,
         build: row.get(3)?,
         fact: read_json(row, 4)?,
+    })
+}
+
+/// Columns: project, ref, revision, told, gone.
+pub(super) fn head(row: &Row<'_>) -> rusqlite::Result<HeadRow> {
+    let (revision, is_told, gone) = (row.get(2)?, row.get(3)?, read_maybe_time(row, 4)?);
+    let head = Head { revision, is_told, gone, update: row.get(5)?, since: row.get(6)? };
+    Ok(HeadRow { project: row.get(0)?, ref_name: row.get(1)?, head })
+}
+
+/// Columns: project, address, scopes, looked_in.
+pub(super) fn followed(row: &Row<'_>) -> rusqlite::Result<FollowedRow> {
+    Ok(FollowedRow {
+        project: row.get(0)?,
+        address: row.get(1)?,
+        scopes: read_json(row, 2)?,
+        looked_in: read_id(row, 3)?,
     })
 }
 

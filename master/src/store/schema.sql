@@ -264,3 +264,16 @@ create table lanes (
     lane text not null,             -- JSON
     primary key (project, ref, job)
 ) strict, without rowid;
+-- step 7: what was seen of repositories, so that what is old is not taken for new
+alter table heads add column told integer not null default 1;       -- 0: history, which was seen and not built
+alter table heads add column gone integer;                          -- when the ref was deleted
+
+-- how the repository of a project was followed up to now
+create table followed (
+    project text primary key,
+    address text not null,          -- at the last look at all refs; empty: a version before this step looked
+    scopes text not null,           -- JSON: what was asked for since that look
+    looked_in integer not null      -- the incarnation of that look
+) strict, without rowid;
+insert into followed
+    select distinct project, '', '[]', (select cast(value as integer) from meta where name = 'incarnation') from heads;

@@ -10,6 +10,7 @@ mod infer;
 mod job;
 pub mod keys;
 mod matrix;
+pub mod mistake;
 mod order;
 mod placeholder;
 mod settings;
@@ -102,7 +103,12 @@ pub fn load(file_name: &str, text: &[u8]) -> Result<Pipeline, Diagnostics> {
 impl Pipeline {
     /// Whether a push to this ref makes a build. Without `[trigger]`: each branch, no tag.
     pub fn triggers(&self, ref_name: &str, paths: Option<&[String]>) -> bool {
-        self.trigger.matches(ref_name, paths)
+        self.not_triggered(ref_name, paths).is_none()
+    }
+
+    /// Why a push to this ref makes no build; none: it makes one.
+    pub fn not_triggered(&self, ref_name: &str, paths: Option<&[String]>) -> Option<String> {
+        self.trigger.reason(ref_name, paths)
     }
 
     /// Whether `[trigger]` or a `when` asks what changed.

@@ -1,7 +1,7 @@
 //! `[trigger]` and `when`: whether a ref, the paths that changed and the cause ask for something. Closed tables of
 //! patterns; no expression language.
 
-use super::{Cause, keys};
+use super::{Cause, keys, mistake};
 use crate::toml_file::{Table, Value};
 use globset::{GlobBuilder, GlobMatcher};
 
@@ -9,6 +9,9 @@ use globset::{GlobBuilder, GlobMatcher};
 pub(super) const PATTERNS_MAX: usize = 1_000;
 /// The most characters of a pattern: a longer one costs too much to compile.
 pub(super) const PATTERN_MAX: usize = 1_000;
+
+/// The key whose patterns are of paths; those of all others are of names of branches and tags.
+const PATHS: &str = "paths";
 
 /// Globs of which one must match; `*` stays between two `/`, `**` does not.
 #[derive(Clone, Debug, Default)]
@@ -25,11 +28,19 @@ impl Patterns {
             value.refuse(format_args!("has {} patterns, {PATTERNS_MAX} are allowed", texts.len()), "", "");
             return None;
         }
+        let is_of_paths = key == PATHS;
         let mut patterns = Patterns::default();
         for text in texts {
-            match glob(&text.value) {
-                Ok(glob) => {
-                    patterns.globs.push(glob);
+            let mistake =
+                if is_of_paths { mistake::in_path(&text.value) } else { mistake::in_glob_of_refs(&text.value) };
+            if let Some(mistake) = mistake {
+                let message = format!("{} has `{}`, which matches nothing: {}", value.what(), text.value, mistake.why);
+                table.page().error(text.span, message, "", mistake.help);
+                continue;
+            }
+            match globs(&text.value, is_of_paths) {
+                Ok(globs) => {
+                    patterns.globs.extend(globs);
                     patterns.texts.push(text.value);
                 }
                 Err(why) => {
@@ -46,13 +57,18 @@ impl Patterns {
     }
 }
 
-fn glob(text: &str) -> Result<GlobMatcher, String> {
+fn globs(text: &str, is_of_paths: bool) -> Result<Vec<GlobMatcher>, String> {
     if text.len() > PATTERN_MAX {
         return Err(format!("{} characters, {PATTERN_MAX} are allowed", text.len()));
     }
-    // `docs/` is everything below it
-    let text = if text.ends_with('/') { format!("{text}**") } else { text.to_owned() };
-    let glob = GlobBuilder::new(&text).literal_separator(true).backslash_escape(true).build();
+    let Some(folder) = text.strip_suffix('/') else { return Ok(vec![glob(text)?]) };
+    // `docs/` is everything below it, and `docs` itself where that is a submodule or a link
+    let below = glob(&format!("{text}**"))?;
+    Ok(if is_of_paths { vec![glob(folder)?, below] } else { vec![below] })
+}
+
+fn glob(text: &str) -> Result<GlobMatcher, String> {
+    let glob = GlobBuilder::new(text).literal_separator(true).backslash_escape(true).build();
     glob.map(|glob| glob.compile_matcher()).map_err(|error| error.kind().to_string())
 }
 
@@ -74,7 +90,7 @@ impl Trigger {
         let trigger = Trigger {
             push: Patterns::read(&table, "push"),
             tag: Patterns::read(&table, "tag"),
-            paths: Patterns::read(&table, "paths"),
+            paths: Patterns::read(&table, PATHS),
         };
         table.close(keys::TRIGGER_LATER);
         trigger
@@ -84,16 +100,20 @@ impl Trigger {
         self.paths.is_some()
     }
 
-    pub(super) fn matches(&self, ref_name: &str, paths: Option<&[String]>) -> bool {
-        match Ref::of(ref_name) {
-            Ref::Branch(name) => {
-                self.push.as_ref().is_none_or(|push| push.matches(name))
-                    && self.paths.as_ref().is_none_or(|wanted| paths.is_none_or(|paths| any(wanted, paths)))
-            }
+    /// Why a push makes no build; none: it makes one.
+    pub(super) fn reason(&self, ref_name: &str, paths: Option<&[String]>) -> Option<String> {
+        let (is_wanted, is_branch) = match Ref::of(ref_name) {
+            Ref::Branch(name) => (self.push.as_ref().is_none_or(|push| push.matches(name)), true),
             // a tag is compared with nothing: its paths always match
-            Ref::Tag(name) => self.tag.as_ref().is_some_and(|tag| tag.matches(name)),
-            Ref::Other => false,
+            Ref::Tag(name) => (self.tag.as_ref().is_some_and(|tag| tag.matches(name)), false),
+            Ref::Other => (false, false),
+        };
+        if !is_wanted {
+            return Some(format!("does not ask for {ref_name}"));
         }
+        let (wanted, paths) = (self.paths.as_ref().filter(|_| is_branch)?, paths?);
+        (!any(wanted, paths))
+            .then(|| format!("asks for changes of its `paths`, and nothing changed in {}", list(&wanted.texts)))
     }
 }
 
@@ -134,7 +154,7 @@ impl When {
         let when = When {
             branch: Patterns::read(&table, "branch"),
             tag: Patterns::read(&table, "tag"),
-            paths: Patterns::read(&table, "paths"),
+            paths: Patterns::read(&table, PATHS),
             causes: table.get("cause").and_then(|value| causes(&value)),
         };
         table.close(keys::WHEN_LATER);

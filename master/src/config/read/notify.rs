@@ -1,6 +1,6 @@
 //! `[mail]` and `[[notify]]` of a master file.
 
-use super::{port, required, values};
+use super::{names, port, required, values};
 use crate::config::secret::secret;
 use crate::config::{MailConfig, Means, NotifyConfig, ProjectConfig, Recipient};
 use crate::coordinator::record::Turn;
@@ -58,8 +58,8 @@ pub(super) fn notify(root: &Table<'_>, projects: &BTreeMap<String, ProjectConfig
 fn entry(table: &Table<'_>, root: &Table<'_>, projects: &BTreeMap<String, ProjectConfig>) -> Option<NotifyConfig> {
     let events = required(table, "events").and_then(|value| events(&value));
     let by = required(table, "by").and_then(|value| means(table, &value, root));
-    let patterns = |key| table.get(key).and_then(|value| value.one_or_more());
-    let (named, branches) = (patterns("projects"), patterns("branches"));
+    let named = table.get("projects").and_then(|value| value.one_or_more());
+    let branches = names(table, "branches");
     check_projects(table, named.as_deref().unwrap_or_default(), projects);
     table.close(&[]);
     let all = || vec!["*".to_owned()];
@@ -67,7 +67,7 @@ fn entry(table: &Table<'_>, root: &Table<'_>, projects: &BTreeMap<String, Projec
         events: events?,
         by: by?,
         projects: named.map_or_else(all, values),
-        branches: branches.map_or_else(all, values),
+        branches: branches.unwrap_or_else(all),
     })
 }
 

@@ -3,7 +3,7 @@
 use super::NOW;
 use crate::coordinator::record::*;
 use crate::retention::policy::GRACE;
-use crate::store::tests::rows::Dice;
+use crate::store::tests::rows::{Dice, head};
 use schema::values::{Change, Event, Fact, Outcome, Plan, Source, SourceStamp, State, Time, Trust};
 use std::collections::BTreeSet;
 
@@ -100,7 +100,7 @@ impl World {
     pub(super) fn records(&self) -> Vec<Record> {
         let mut records = Vec::new();
         for (project, ref_name) in self.heads.iter().cloned() {
-            records.push(Record::Head(HeadRow { project, ref_name, revision: "a".repeat(40), update: 0, since: 0 }));
+            records.push(head(&project, &ref_name, &"a".repeat(40)));
         }
         for build in &self.builds {
             let (id, time) = (build.row.id, build.row.created);

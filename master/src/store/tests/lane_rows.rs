@@ -87,14 +87,14 @@ fn a_ref_is_read_as_a_whole() {
     assert!(state.is_errored() && state.outcome() == Some(Outcome::Failed));
     let finished = now(store.readers().query(|store| lanes::finished(store, "p", MAIN, 2))).unwrap();
     assert_eq!(finished.iter().map(|it| it.build).collect::<Vec<_>>(), [4, 2]);
-    let head = |revision: &str, since| {
-        let (project, ref_name, revision) = ("p".to_owned(), MAIN.to_owned(), revision.to_owned());
-        Record::Head(HeadRow { project, ref_name, revision, update: 6, since })
+    let head = |gone, since| {
+        let head = Head { revision: "x".to_owned(), is_told: true, gone, update: 6, since };
+        Record::Head(HeadRow { project: "p".to_owned(), ref_name: MAIN.to_owned(), head })
     };
-    now(store.commit(vec![head("x", 1)])).unwrap();
-    now(store.commit(vec![head("", 0)])).unwrap();
+    now(store.commit(vec![head(None, 1)])).unwrap();
+    now(store.commit(vec![head(Some(Time(9)), 1)])).unwrap();
     assert_eq!(read(), state, "a ref that was deleted is as it was last");
-    now(store.commit(vec![head("x", 6)])).unwrap();
+    now(store.commit(vec![head(None, 6)])).unwrap();
     assert_eq!(read(), RefState::default(), "one that was made anew begins anew");
 }
 

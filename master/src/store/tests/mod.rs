@@ -57,14 +57,15 @@ struct Model {
     steps: BTreeMap<(JobKey, u16, u16), StepRow>,
     grants: BTreeMap<GrantId, GrantRow>,
     workers: BTreeMap<String, WorkerRow>,
-    heads: BTreeMap<(String, String), HeadRow>,
+    heads: BTreeMap<(String, String), Head>,
+    followed: BTreeMap<String, FollowedRow>,
     requests: Vec<RequestRow>,
     last_event: u64,
 }
 
 impl Model {
     fn draw(&mut self, dice: &mut Dice) -> Record {
-        match dice.below(11) {
+        match dice.below(12) {
             0 => {
                 let row = dice.build();
                 self.builds.insert(row.id, row.clone());
@@ -101,11 +102,18 @@ impl Model {
                 Record::Request(row)
             }
             7 => {
-                let (project, ref_name, revision) = dice.head();
-                let row = HeadRow { project, ref_name, revision, update: 7, since: 3 };
-                self.heads.insert((row.project.clone(), row.ref_name.clone()), row.clone());
-                self.heads.retain(|_, row| !row.revision.is_empty());
-                Record::Head(row)
+                let (project, ref_name, head) = dice.head();
+                let key = (project.clone(), ref_name.clone());
+                match head {
+                    Some(head) => {
+                        self.heads.insert(key, head.clone());
+                        Record::Head(HeadRow { project, ref_name, head })
+                    }
+                    None => {
+                        self.heads.remove(&key);
+                        Record::HeadForgotten { project, ref_name }
+                    }
+                }
             }
             8 => {
                 self.last_event += 1;
@@ -115,6 +123,11 @@ impl Model {
                 let row = dice.step();
                 self.steps.insert((row.key.job, row.key.attempt, row.key.step), row.clone());
                 Record::Step(row)
+            }
+            10 => {
+                let row = dice.followed();
+                self.followed.insert(row.project.clone(), row.clone());
+                Record::Followed(row)
             }
             _ => audit("it happened"),
         }
@@ -132,7 +145,8 @@ impl Model {
             builds: open.map(|row| self.loaded_build(row)).collect(),
             grants: self.grants.values().cloned().collect(),
             workers: self.workers.values().cloned().collect(),
-            heads: self.heads.values().cloned().collect(),
+            heads: self.heads.iter().map(head_row).collect(),
+            followed: self.followed.values().cloned().collect(),
             requests: self.requests.clone(),
             numbers: numbers.into_iter().collect(),
             last_build: self.builds.keys().max().map_or(0, |id| id.0),
@@ -151,6 +165,10 @@ impl Model {
         }
         (row.clone(), self.plans.get(&row.id).cloned(), jobs, latest.into_values().collect())
     }
+}
+
+fn head_row(((project, ref_name), head): (&(String, String), &Head)) -> HeadRow {
+    HeadRow { project: project.clone(), ref_name: ref_name.clone(), head: head.clone() }
 }
 
 #[test]

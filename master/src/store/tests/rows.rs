@@ -8,6 +8,12 @@ use schema::values::{
     What,
 };
 
+/// A ref that was told of, and is there.
+pub(crate) fn head(project: &str, ref_name: &str, revision: &str) -> Record {
+    let head = Head { revision: revision.to_owned(), is_told: true, ..Head::default() };
+    Record::Head(HeadRow { project: project.to_owned(), ref_name: ref_name.to_owned(), head })
+}
+
 /// splitmix64 (Steele, Lea, Flood 2014): the same seed gives the same rows everywhere.
 pub(crate) struct Dice(pub(crate) u64);
 
@@ -148,9 +154,27 @@ impl Dice {
         }
     }
 
-    pub(super) fn head(&mut self) -> (String, String, String) {
-        let revision = if self.below(3) == 0 { String::new() } else { format!("{:040x}", self.below(99)) };
-        (format!("p{}", self.below(2)), format!("refs/heads/{}", self.below(3)), revision)
+    /// A ref, and what is known of it.
+    pub(super) fn head(&mut self) -> (String, String, Option<Head>) {
+        let head = Head {
+            revision: format!("{:040x}", self.below(99)),
+            is_told: self.below(2) == 0,
+            gone: (self.below(3) == 0).then(|| Time(self.below(99))),
+            update: self.small(9).into(),
+            since: 1,
+        };
+        let (project, ref_name) = (format!("p{}", self.below(2)), format!("refs/heads/{}", self.below(3)));
+        (project, ref_name, (self.below(3) > 0).then_some(head))
+    }
+
+    pub(super) fn followed(&mut self) -> FollowedRow {
+        let scope = RefScope { branches: vec!["main".to_owned()], tags: Vec::new() };
+        FollowedRow {
+            project: format!("p{}", self.below(2)),
+            address: "/srv/p".to_owned(),
+            scopes: vec![scope; self.below(3) as usize],
+            looked_in: self.below(9),
+        }
     }
 
     /// What a step is called follows from its key; how it goes is drawn.

@@ -1,0 +1,116 @@
+//! What is known of the refs of each project, deleted ones included: a ref that comes back to where it was is not built again.
+
+use super::Coordinator;
+use super::record::{Head, HeadRow, Record};
+use schema::values::{Change, Time};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Deleted refs of one project that are remembered. The one that was deleted first is forgotten first. So many, because a
+/// repository may be emptied and filled again, and some have 100,000 refs.
+const GONE_MAX: usize = 100_000;
+
+#[derive(Debug, Default)]
+pub(super) struct Heads(BTreeMap<String, Refs>);
+
+/// The refs of one project.
+#[derive(Debug, Default)]
+struct Refs {
+    by_name: BTreeMap<String, Head>,
+    /// The deleted ones, in the order of their deletion.
+    gone: BTreeSet<(Time, String)>,
+}
+
+impl Heads {
+    pub(super) fn load(rows: Vec<HeadRow>) -> Heads {
+        let mut heads = Heads::default();
+        for row in rows {
+            heads.put(&row.project, &row.ref_name, row.head);
+        }
+        heads
+    }
+
+    pub(super) fn get(&self, project: &str, ref_name: &str) -> Option<&Head> {
+        self.0.get(project)?.by_name.get(ref_name)
+    }
+
+    fn of(&self, project: &str) -> impl Iterator<Item = (&String, &Head)> {
+        self.0.get(project).into_iter().flat_map(|refs| &refs.by_name)
+    }
+
+    /// Answers a deleted ref that is one too many, and is forgotten.
+    fn put(&mut self, project: &str, ref_name: &str, head: Head) -> Option<String> {
+        let refs = self.0.entry(project.to_owned()).or_default();
+        let gone = head.gone;
+        let before = refs.by_name.insert(ref_name.to_owned(), head);
+        if let Some(time) = before.and_then(|before| before.gone) {
+            refs.gone.remove(&(time, ref_name.to_owned()));
+        }
+        refs.gone.extend(gone.map(|time| (time, ref_name.to_owned())));
+        if refs.gone.len() <= GONE_MAX {
+            return None;
+        }
+        let (_, oldest) = refs.gone.pop_first()?;
+        refs.by_name.remove(&oldest);
+        Some(oldest)
+    }
+
+    fn remove(&mut self, project: &str, ref_name: &str) {
+        let Some(refs) = self.0.get_mut(project) else { return };
+        if let Some(time) = refs.by_name.remove(ref_name).and_then(|head| head.gone) {
+            refs.gone.remove(&(time, ref_name.to_owned()));
+        }
+    }
+}
+
+impl Coordinator {
+    /// These refs are history, or deleted ones that came back to where they were: no build is made of them. (ref, revision)
+    pub fn see_refs(&mut self, project: &str, refs: Vec<(String, String)>) {
+        for (ref_name, revision) in refs {
+            let known = self.heads.get(project, &ref_name).filter(|head| head.revision == revision);
+            if known.is_some_and(|head| head.gone.is_none()) {
+                continue;
+            }
+            let since =
+                self.heads.get(project, &ref_name).filter(|head| head.gone.is_none()).map_or(0, |head| head.since);
+            let head = match known {
+                Some(known) => Head { gone: None, ..known.clone() },
+                None => Head { revision, since, ..Head::default() },
+            };
+            self.set_head(project, &ref_name, head);
+        }
+    }
+
+    /// What is known of each ref of a project.
+    pub fn heads_of(&self, project: &str) -> Vec<(String, Head)> {
+        self.heads.of(project).map(|(ref_name, head)| (ref_name.clone(), head.clone())).collect()
+    }
+
+    pub fn head(&self, project: &str, ref_name: &str) -> Option<Head> {
+        self.heads.get(project, ref_name).cloned()
+    }
+
+    pub(super) fn set_head(&mut self, project: &str, ref_name: &str, head: Head) {
+        let row = HeadRow { project: project.to_owned(), ref_name: ref_name.to_owned(), head: head.clone() };
+        self.record(Record::Head(row));
+        if let Some(ref_name) = self.heads.put(project, ref_name, head) {
+            self.record(Record::HeadForgotten { project: project.to_owned(), ref_name });
+        }
+    }
+
+    /// The ref was deleted. It is remembered, unless its build had not begun: then it is built when it comes back.
+    pub(super) fn leave_head(&mut self, now: Time, change: &Change, head: Head) {
+        let (project, ref_name) = (&change.project, &change.ref_name);
+        let mut of_ref = self.open_builds_of(project, ref_name);
+        let is_unbuilt = of_ref.any(|build| {
+            let revision = build.row.stamp.sources.first().map(|source| &source.revision);
+            build.row.started.is_none() && revision == Some(&head.revision)
+        });
+        drop(of_ref);
+        if is_unbuilt {
+            self.heads.remove(project, ref_name);
+            self.record(Record::HeadForgotten { project: project.clone(), ref_name: ref_name.clone() });
+        } else {
+            self.set_head(project, ref_name, Head { gone: Some(now), ..head });
+        }
+    }
+}

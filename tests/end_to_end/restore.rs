@@ -1,0 +1,108 @@
+//! A master that was restored from a backup, and whose repository answers late: nothing runs and nothing is told before it was
+//! read once, and then all goes on.
+
+use master::config::{Config, Means, NotifyConfig};
+use master::coordinator::record::Turn;
+use schema::values::{Outcome, State};
+use std::cell::RefCell;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use support::guild::{House, Played, run, work};
+
+const PIPELINE: &str = "version = 1\n[job.test]\nrun = \"true\"\n";
+/// Long enough for what must not happen to happen.
+const WHILE: Duration = Duration::from_millis(1_500);
+
+#[test]
+fn jobs_and_notices_wait_until_the_repository_was_read() {
+    let ruins = RefCell::new(None);
+    run(async {
+        let house = House::open_with(PIPELINE, notify).await;
+        let worker = house.worker("w").await;
+        finish(&worker, 1, Outcome::Succeeded).await;
+        house.repo.commit("file", "2", "second");
+        finish(&worker, 2, Outcome::Failed).await;
+        house.repo.commit("file", "3", "third");
+        eventually("the third is queued", async || state_of(&house, 3).await == Some(State::Queued)).await;
+        eventually("a notice was tried", async || tries(&house.dir.path().join("tries"))).await;
+        master::backup::write(&house.state(), &house.dir.path().join("saved")).unwrap();
+        house.repo.commit("file", "4", "fourth");
+        eventually("it goes on", async || state_of(&house, 4).await.is_some()).await;
+        ruins.replace(Some(house.ruins()));
+    });
+    let mut ruins = ruins.take().unwrap();
+    let dir = ruins.state.parent().unwrap().to_owned();
+    ruins.state = dir.join("restored");
+    master::backup::restore(&dir.join("saved"), &ruins.state).unwrap();
+    let (here, away) = (dir.join("demo"), dir.join("away"));
+    std::fs::rename(&here, &away).unwrap();
+    std::fs::write(dir.join("open"), "").unwrap();
+    run(async {
+        let house = House::open_again(ruins, notify).await;
+        let worker = house.worker("another").await;
+        let taken = tokio::time::timeout(WHILE, worker.take()).await;
+        assert!(taken.is_err(), "nothing is placed");
+        assert!(!dir.join("told").exists(), "nothing is told");
+        let told = house.guild.explain("demo", 3, "test").await.unwrap();
+        let why = "the master was restored from a backup, and waits to read the repository of demo first";
+        assert_eq!((told.kind.as_str(), told.text.as_str()), ("restored", why));
+        assert!(told.hints[0].starts_with("it cannot be read: "), "{:?}", told.hints);
+        let findings = house.guild.examine().await.unwrap();
+        let finding = findings.iter().find(|finding| finding.subject == "jobs of demo").expect("doctor says so");
+        assert!(finding.seen.contains("restored from a backup"), "{finding:?}");
+
+        std::fs::rename(&away, &here).unwrap();
+        finish(&worker, 3, Outcome::Failed).await;
+        // the backup does not know of the fourth commit
+        finish(&worker, 4, Outcome::Succeeded).await;
+        eventually("the failure was told", async || dir.join("told").exists()).await;
+        let builds = house.guild.builds(&client::BuildQuery { limit: 10, ..Default::default() }).await.unwrap();
+        let outcomes: Vec<_> = builds.iter().map(|build| (build.number, build.outcome)).collect();
+        let (good, bad) = (Some(Outcome::Succeeded), Some(Outcome::Failed));
+        assert_eq!(outcomes, [(4, good), (3, bad), (2, bad), (1, good)], "nothing is errored");
+    });
+}
+
+/// By a command that takes nothing before the file `open` is there.
+fn notify(config: &mut Config) {
+    let dir = config.state.parent().unwrap().to_owned();
+    let there = dir.display();
+    let tell = format!("#!/bin/sh\necho >> {there}/tries\n[ -e {there}/open ] || exit 1\ncat >> {there}/told\n");
+    let program = program(&dir.join("tell"), &tell);
+    let all = || vec!["*".to_owned()];
+    let (events, by) = (vec![Turn::NewlyFailing], Means::Command(vec![program]));
+    config.notify = vec![NotifyConfig { events, by, projects: all(), branches: all() }];
+}
+
+fn program(path: &Path, text: &str) -> String {
+    // the same after the restore, or it would be another reporter
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path.to_string_lossy().into_owned()
+}
+
+fn tries(path: &PathBuf) -> bool {
+    path.exists()
+}
+
+async fn state_of(house: &House, build: u32) -> Option<State> {
+    Some(house.guild.build("demo", build).await.ok()?.state)
+}
+
+async fn finish(worker: &Played, build: u32, outcome: Outcome) {
+    let (assignment, lease) = worker.take().await;
+    assert_eq!(assignment.build, build);
+    lease.accept_request().send().promise.await.unwrap();
+    work(&lease, b"", outcome).await;
+}
+
+async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    for _ in 0..400 {
+        if holds().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("never: {what}");
+}

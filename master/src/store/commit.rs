@@ -288,7 +288,9 @@ fn write_seal(to: &Transaction<'_>, row: &SealRow) -> rusqlite::Result<()> {
 
 fn write_head(to: &Transaction<'_>, row: &HeadRow) -> rusqlite::Result<()> {
     let (project, ref_name, head) = (&row.project, &row.ref_name, &row.head);
-    if head.update > 0 && head.since == head.update && head.gone.is_none() {
+    let sql = "select 1 from heads where project = ?1 and ref = ?2 and ref_update = ?3";
+    let is_made_anew = head.update > 0 && head.since == head.update;
+    if is_made_anew && !to.prepare_cached(sql)?.exists(params![project, ref_name, head.update])? {
         lanes::remove(to, project, ref_name)?;
     }
     let sql = "insert or replace into heads (project, ref, revision, told, gone, ref_update, ref_since) \

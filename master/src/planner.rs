@@ -10,13 +10,20 @@ use crate::mirror::GitError;
 use crate::sources::Repository;
 use changed::Comparison;
 use schema::pipeline::{self, Changed, Context, Pipeline};
-use schema::values::Source;
+use schema::values::{Outcome, Source};
 use std::rc::Rc;
 
 /// The pipeline file's name.
 pub const FILE: &str = "guild.toml";
+/// Begins the reason of a build that lacks the file.
+const NO_FILE: &str = "there is no guild.toml at";
 /// The most that a pipeline file may have, in bytes.
 const FILE_MAX: usize = 1 << 20;
+
+/// Whether a push was skipped for want of the file.
+pub fn lacks_file(build: &BuildRow) -> bool {
+    build.outcome == Some(Outcome::Skipped) && build.diagnosis.starts_with(NO_FILE)
+}
 
 /// Plans one build and tells the coordinator.
 pub async fn plan(office: Rc<Office>, build: BuildId) {
@@ -97,9 +104,9 @@ async fn no_file(repository: &Repository, row: &BuildRow, source: &Source) -> Pl
         Err(error) => return Planned::Trouble(format!("failed to read {revision} of {name}: {error}")),
     }
     match row.cause {
-        Cause::Change => Planned::Skip(format!("there is no {FILE} at {revision} of {name}")),
+        Cause::Change => Planned::Skip(format!("{NO_FILE} {revision} of {name}")),
         Cause::Run { .. } | Cause::Retry { .. } => Planned::Broken(format!(
-            "  x there is no {FILE} at {revision} of {name}\n  help: `guild init` in the repository writes one to begin with\n"
+            "  x {NO_FILE} {revision} of {name}\n  help: `guild init` in the repository writes one to begin with\n"
         )),
     }
 }

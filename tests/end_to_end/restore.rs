@@ -6,7 +6,7 @@ use master::coordinator::record::Turn;
 use schema::values::{Outcome, State};
 use std::cell::RefCell;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 use support::guild::{House, Played, run, work};
 
@@ -25,7 +25,7 @@ fn jobs_and_notices_wait_until_the_repository_was_read() {
         finish(&worker, 2, Outcome::Failed).await;
         house.repo.commit("file", "3", "third");
         eventually("the third is queued", async || state_of(&house, 3).await == Some(State::Queued)).await;
-        eventually("a notice was tried", async || tries(&house.dir.path().join("tries"))).await;
+        eventually("a notice was tried", async || house.dir.path().join("tries").exists()).await;
         master::backup::write(&house.state(), &house.dir.path().join("saved")).unwrap();
         house.repo.commit("file", "4", "fourth");
         eventually("it goes on", async || state_of(&house, 4).await.is_some()).await;
@@ -80,10 +80,6 @@ fn program(path: &Path, text: &str) -> String {
     std::fs::write(path, text).unwrap();
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
     path.to_string_lossy().into_owned()
-}
-
-fn tries(path: &PathBuf) -> bool {
-    path.exists()
 }
 
 async fn state_of(house: &House, build: u32) -> Option<State> {

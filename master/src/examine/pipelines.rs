@@ -2,6 +2,7 @@
 
 use super::{Reach, line};
 use crate::coordinator::record::BuildRow;
+use crate::planner::lacks_file;
 use crate::store::query::{self, BuildFilter};
 use schema::values::{Finding, Outcome};
 
@@ -32,6 +33,11 @@ fn filter(project: &str, ref_name: &str) -> BuildFilter {
 pub(super) fn judge(build: &BuildRow) -> Option<Finding> {
     let is_broken = matches!(build.outcome, Some(Outcome::Failed | Outcome::Errored)) && !build.diagnosis.is_empty();
     let selector = format!("{}/{}", build.project, build.number);
+    if lacks_file(build) {
+        let seen = format!("{selector} was not built: {}", line(&build.diagnosis));
+        let remedy = "`guild init` in the repository writes one to begin with, then push; or follow other `branches`";
+        return Some(Finding::warned(format!("pipeline of {}", build.project), seen, remedy));
+    }
     is_broken.then(|| {
         let seen = format!(
             "{selector} could not be planned: {}",

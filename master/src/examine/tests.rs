@@ -314,12 +314,15 @@ fn a_pipeline_that_cannot_be_planned_is_told() {
     let seen = [
         build(Outcome::Failed, ""),
         build(Outcome::Skipped, "no trigger wants it"),
+        build(Outcome::Skipped, "there is no guild.toml at abcd of pyfoo"),
         build(Outcome::Failed, "  × job `test` needs `lnit`\n    ╭─[guild.toml:20:11]"),
     ];
     let found: Vec<Finding> = seen.iter().filter_map(pipelines::judge).collect();
     assert_eq!(
         text(&found),
-        "bad pipeline of pyfoo: pyfoo/7 could not be planned: × job `test` needs `lnit`\n  \
+        "warned pipeline of pyfoo: pyfoo/7 was not built: there is no guild.toml at abcd of pyfoo\n  \
+         `guild init` in the repository writes one to begin with, then push; or follow other `branches`\n\
+         bad pipeline of pyfoo: pyfoo/7 could not be planned: × job `test` needs `lnit`\n  \
          `guild show pyfoo/7` says all of it; `guild check` in the repository, then push\n"
     );
 }

@@ -1,7 +1,7 @@
 //! The git source on small real repositories, with a sink that writes down what it got. A poke returns when its round is
 //! over, so nothing here waits for a clock.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
@@ -22,6 +22,8 @@ struct Seen {
     it: RefCell<Coordinator>,
     scope: RefCell<RefScope>,
     address: RefCell<String>,
+    /// Builds wait for their plans.
+    is_slow: Cell<bool>,
     changes: RefCell<Vec<Change>>,
     /// How many refs were told as seen, by each call.
     sights: RefCell<Vec<usize>>,
@@ -37,6 +39,7 @@ impl Default for Seen {
             it: RefCell::new(Coordinator::load(Time(0), Terms::default(), Default::default(), [0; 32])),
             scope: RefCell::new(scope(&["main", "dev/*"], &["v*"])),
             address: RefCell::new("/origin".to_owned()),
+            is_slow: Cell::new(false),
             changes: RefCell::default(),
             sights: RefCell::default(),
             notices: RefCell::default(),
@@ -72,7 +75,9 @@ impl Seen {
 
     fn end_builds(&self, it: &mut Coordinator) {
         while let Some(effect) = it.poll_effect() {
-            if let Effect::Plan { build } = effect {
+            if let Effect::Plan { build } = effect
+                && !self.is_slow.get()
+            {
                 it.plan_ready(Time(1), build, crate::coordinator::Planned::Skip("built".to_owned()));
             }
         }
@@ -333,6 +338,39 @@ async fn without_the_default_branch_only_a_single_one_is_built() {
     assert_eq!(look_for(&scene, &Seen::default(), &["*"], &[]).await, NOTHING);
     scene.git(&["checkout", "-q", "--orphan", "unborn"]);
     assert_eq!(look_for(&scene, &Seen::default(), &["*"], &[]).await, NOTHING);
+}
+
+#[tokio::test]
+async fn whoever_follows_the_branch_that_is_checked_out_has_it_built() {
+    // as `guild-master up` does, on one branch after the other
+    let scene = Scene::new();
+    let seen = Seen::default();
+    scene.commit("a", "1");
+    scene.git(&["branch", "topic"]);
+    assert_eq!(look_for(&scene, &seen, &["main"], &[]).await, ["heads/main new 1"]);
+    scene.git(&["checkout", "-q", "topic"]);
+    assert_eq!(look_for(&scene, &seen, &["topic"], &[]).await, ["heads/topic new 1"], "a branch that was seen before");
+    scene.commit("a", "2");
+    assert_eq!(look(&scene, &seen).await, ["heads/topic moved 1"]);
+    scene.git(&["checkout", "-q", "main"]);
+    assert_eq!(look_for(&scene, &seen, &["main"], &[]).await, NOTHING, "it was built there");
+    scene.git(&["checkout", "-q", "topic"]);
+    scene.commit("a", "3");
+    assert_eq!(look_for(&scene, &seen, &["topic"], &[]).await, ["heads/topic moved 1"]);
+}
+
+#[tokio::test]
+async fn a_ref_whose_build_had_not_begun_is_built_when_it_comes_back() {
+    let scene = Scene::new();
+    let seen = Seen { is_slow: Cell::new(true), ..Seen::default() };
+    let tip = scene.commit("a", "1");
+    look_for(&scene, &seen, &["*"], &["v*"]).await;
+    scene.git(&["tag", "v1"]);
+    assert_eq!(look(&scene, &seen).await, ["tags/v1 new 1"]);
+    scene.git(&["tag", "-d", "v1"]);
+    assert_eq!(look(&scene, &seen).await, ["tags/v1 gone 0"], "which cancels its build");
+    scene.git(&["tag", "v1", &tip]);
+    assert_eq!(look(&scene, &seen).await, ["tags/v1 new 1"]);
 }
 
 #[tokio::test]

@@ -30,7 +30,8 @@ impl Checkout {
         Ok(Checkout {
             name: name_of(&top),
             branch: git(&top, &["symbolic-ref", "--quiet", "--short", "HEAD"])?,
-            subject: git(&top, &["log", "-1", "--format=%s"])?.unwrap_or_default(),
+            subject: git(&top, &["-c", "i18n.logOutputEncoding=UTF-8", "log", "-1", "--format=%s"])?
+                .unwrap_or_default(),
             uncommitted: status.lines().count(),
             has_pipeline: git(&top, &["cat-file", "-t", "HEAD:guild.toml"])?.is_some(),
             top,

@@ -99,8 +99,8 @@ impl World {
     /// What a store holds of it; a build's logs, steps and attempts too.
     pub(super) fn records(&self) -> Vec<Record> {
         let mut records = Vec::new();
-        for (project, ref_name) in self.heads.iter().cloned() {
-            records.push(head(&project, &ref_name, &"a".repeat(40)));
+        for (project, ref_name) in &self.heads {
+            records.push(head(project, ref_name, &"a".repeat(40)));
         }
         for build in &self.builds {
             let (id, time) = (build.row.id, build.row.created);

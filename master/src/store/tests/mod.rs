@@ -294,6 +294,25 @@ fn a_store_without_reporters_goes_on() {
 }
 
 #[test]
+fn a_store_that_did_not_note_what_it_saw_goes_on() {
+    let mut connection = Connection::open_in_memory().unwrap();
+    migrate::migrate_to(&mut connection, 5).unwrap();
+    let rows = "update meta set value = '77' where name = 'incarnation'; \
+                insert into heads values ('p', 'refs/heads/main', 'abcd'), ('p', 'refs/tags/v1', 'ef'), ('q', 'r', 'gh')";
+    connection.execute_batch(rows).unwrap();
+    migrate::migrate(&mut connection).unwrap();
+    let loaded = load::load(&connection).unwrap();
+    assert!(loaded.heads.len() == 3 && loaded.heads.iter().all(|row| row.head.is_told && row.head.gone.is_none()));
+    let followed = |project: &str| FollowedRow {
+        project: project.to_owned(),
+        address: String::new(),
+        scopes: Vec::new(),
+        looked_in: 77,
+    };
+    assert_eq!(loaded.followed, ["p", "q"].map(followed));
+}
+
+#[test]
 fn a_step_that_fails_leaves_the_store_as_it_was() {
     let mut connection = Connection::open_in_memory().unwrap();
     migrate::migrate_to(&mut connection, 1).unwrap();

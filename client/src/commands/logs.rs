@@ -5,14 +5,16 @@ use crate::render::{harmless, status_word};
 use clap::Args;
 use client::follow::{Follow, Notice};
 use client::logs::{copy, line_range};
-use client::selector::Selector;
+use client::resolve::Meant;
 use client::views::{BuildView, JobView, StepView};
+use client::words::harmless_lines;
 use client::{Error, LogAddress};
 use schema::values::Outcome;
 
 #[derive(Args)]
 pub(crate) struct Logs {
-    /// Build, job, step or lines: pyfoo/412/test@linux,3.14/2:L120-L140 [default: the latest build]
+    /// Build, job, step or lines: pyfoo/412/test@linux,3.14/2:L120-L140 [default: the build
+    /// of HEAD's commit, else the latest of the branch here]
     selector: Option<String>,
     /// Follow live until the build (or the job) ends, and exit with its outcome. With several jobs, each line
     /// begins with its job's name
@@ -28,20 +30,20 @@ pub(crate) struct Logs {
 
 impl Logs {
     pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
-        let (selector, build) = here.build(self.selector.as_deref()).await?;
-        if self.follow && selector.step.is_none() {
-            return follow(here, &selector, &build).await;
+        let (meant, build) = here.build(self.selector.as_deref()).await?;
+        if self.follow && meant.step.is_none() {
+            return follow(here, &meant, &build).await;
         }
-        let parts = self.parts(here, &selector, &build).await?;
+        let parts = self.parts(here, &meant, &build).await?;
         if !build.diagnosis.is_empty() {
-            here.note(build.diagnosis.trim_end());
+            here.note(&harmless_lines(&build.diagnosis));
         }
         let several = parts.len() > 1;
         for part in &parts {
             if several {
                 here.note(&part.header());
             }
-            part.print(here, selector.lines, self.follow).await?;
+            part.print(here, meant.lines, self.follow).await?;
         }
         if parts.is_empty() && build.diagnosis.is_empty() {
             here.note(if self.failed { "no step failed" } else { "no step has started yet" });
@@ -52,19 +54,19 @@ impl Logs {
         }
     }
 
-    async fn parts(&self, here: &Here, selector: &Selector, build: &BuildView) -> Result<Vec<Part>, Error> {
+    async fn parts(&self, here: &Here, meant: &Meant, build: &BuildView) -> Result<Vec<Part>, Error> {
         let mut parts = Vec::new();
-        for job in build.jobs.iter().filter(|job| selector.chooses(&job.name)) {
+        for job in build.jobs.iter().filter(|job| meant.chooses(&job.name)) {
             let (number, mut job) = where_it_ran(here, build, job).await?;
             job.attempt = self.attempt.unwrap_or(job.attempt);
             for (index, step) in (1..).zip(&job.steps) {
-                let wanted = selector.step.is_none_or(|wanted| wanted == index);
+                let wanted = meant.step.is_none_or(|wanted| wanted == index);
                 if wanted && step.started.is_some() && (!self.failed || is_bad(step)) {
                     parts.push(Part::new(build, number, &job, index, step));
                 }
             }
         }
-        match (selector.step, parts.is_empty() && !self.failed) {
+        match (meant.step, parts.is_empty() && !self.failed) {
             (Some(step), true) => Err(Error::not_found(format!("{} has no log of step {step}", build.selector()))),
             _ => Ok(parts),
         }
@@ -115,9 +117,9 @@ impl Part {
     }
 }
 
-async fn follow(here: &Here, selector: &Selector, build: &BuildView) -> Result<u8, Error> {
+async fn follow(here: &Here, meant: &Meant, build: &BuildView) -> Result<u8, Error> {
     let outcome = Follow::new(here.guild().await?, &build.project, build.number)
-        .only(|job| selector.chooses(&job.name))
+        .only(|job| meant.chooses(&job.name))
         .notices(|notice| say_notice(here, build, &notice))
         .run(&mut tokio::io::stdout())
         .await?;
@@ -128,7 +130,7 @@ async fn follow(here: &Here, selector: &Selector, build: &BuildView) -> Result<u
 /// Beside the output of a followed build.
 pub(crate) fn say_notice(here: &Here, build: &BuildView, notice: &Notice<'_>) {
     match notice {
-        Notice::Planned(build) if !build.diagnosis.is_empty() => here.note(build.diagnosis.trim_end()),
+        Notice::Planned(build) if !build.diagnosis.is_empty() => here.note(&harmless_lines(&build.diagnosis)),
         Notice::Planned(_) => {}
         Notice::StepStarts { job, attempt, step, name } => {
             let again = if *attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };

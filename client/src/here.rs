@@ -3,7 +3,7 @@
 
 use crate::commands::Options;
 use crate::render::{self, Look};
-use client::context::{Context, Contexts};
+use client::context::{self, Context, Contexts};
 use client::git::{self, WorkingCopy};
 use client::resolve::{Asked, Checkout, Facts, Found, Meant, Question, Stop, Wish, choice_line, resolve, resolve_ref};
 use client::views::{BuildView, ProjectView};
@@ -41,13 +41,26 @@ impl Here {
     }
 
     pub(crate) fn context(&self) -> Result<Context, Error> {
-        Contexts::of_user()?.choose(self.options.cap.as_deref(), self.options.context.as_deref(), &self.directory)
+        if let Some(cap) = &self.options.cap {
+            return Ok(context::of_file(cap));
+        }
+        Contexts::of_user()?.choose(None, self.options.context.as_deref(), &self.directory)
+    }
+
+    /// Says that another master is asked than this repository's own, which has ended.
+    fn say_ended(&self, used: &str) {
+        let is_named = self.options.cap.is_some() || self.options.context.is_some();
+        if !is_named && Contexts::of_user().ok().and_then(|contexts| contexts.ended(&self.directory)).is_some() {
+            self.note(&format!("`guild-master up` does not run here: context `{used}` is used"));
+        }
     }
 
     pub(crate) async fn guild(&self) -> Result<&Guild, Error> {
         self.guild
             .get_or_try_init(async || {
-                let (credential, identity) = self.context()?.open()?;
+                let context = self.context()?;
+                self.say_ended(&context.name);
+                let (credential, identity) = context.open()?;
                 let guild = Guild::connect(credential, identity).await?;
                 guild.on_link_news(tell_link_news);
                 Ok(guild)

@@ -45,12 +45,25 @@ impl Logs {
             }
             part.print(here, meant.lines, self.follow).await?;
         }
-        if parts.is_empty() && build.diagnosis.is_empty() {
-            here.note(if self.failed { "no step failed" } else { "no step has started yet" });
-        }
+        self.say_why_there_is_none(here, &meant, &build, parts.is_empty());
         match build.outcome {
             Some(outcome) if here.options.exit_status => Ok(exit_status(outcome)),
             Some(_) | None => Ok(0),
+        }
+    }
+
+    /// Of jobs that ended badly before a step of theirs did, and where there is no log at all.
+    fn say_why_there_is_none(&self, here: &Here, meant: &Meant, build: &BuildView, is_empty: bool) {
+        let jobs: Vec<&JobView> = build.jobs.iter().filter(|job| meant.chooses(&job.name)).collect();
+        let without = jobs.iter().filter(|job| has_no_log(job, self.failed));
+        let reasons: Vec<String> = without.map(|job| job_end(build, job)).collect();
+        reasons.iter().for_each(|reason| here.note(reason));
+        if is_empty && reasons.is_empty() && build.diagnosis.is_empty() {
+            here.note(match (self.failed, build.is_finished()) {
+                (true, _) => "no step failed",
+                (false, true) => "no step has run",
+                (false, false) => "no step has started yet",
+            });
         }
     }
 
@@ -127,6 +140,22 @@ async fn follow(here: &Here, meant: &Meant, build: &BuildView) -> Result<u8, Err
     Ok(exit_status(outcome))
 }
 
+/// Whether a job that is not good has no log that would say why.
+fn has_no_log(job: &JobView, only_failed: bool) -> bool {
+    let is_told = |step: &StepView| step.started.is_some() && (!only_failed || is_bad(step));
+    let is_wanted = match only_failed {
+        true => job.is_bad(),
+        false => job.is_finished() && job.outcome != Some(Outcome::Succeeded) && job.carried_from == 0,
+    };
+    is_wanted && !job.steps.iter().any(is_told)
+}
+
+/// `== p/2/test errored: cannot open a workspace`.
+fn job_end(build: &BuildView, job: &JobView) -> String {
+    let reason = if job.reason.is_empty() { String::new() } else { format!(": {}", harmless(&job.reason)) };
+    format!("== {}/{} {}{reason}", build.selector(), job.name, status_word(job.state, job.outcome))
+}
+
 /// Beside the output of a followed build.
 pub(crate) fn say_notice(here: &Here, build: &BuildView, notice: &Notice<'_>) {
     match notice {
@@ -136,10 +165,7 @@ pub(crate) fn say_notice(here: &Here, build: &BuildView, notice: &Notice<'_>) {
             let again = if *attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
             here.note(&format!("== {}/{job}/{step} \"{}\"{again}", build.selector(), harmless(name)));
         }
-        Notice::JobEnded(job) => {
-            let reason = if job.reason.is_empty() { String::new() } else { format!(": {}", harmless(&job.reason)) };
-            here.note(&format!("== {}/{} {}{reason}", build.selector(), job.name, status_word(job.state, job.outcome)));
-        }
+        Notice::JobEnded(job) => here.note(&job_end(build, job)),
     }
 }
 

@@ -58,6 +58,12 @@ fn show_build(here: &Here, build: &BuildView) -> Result<(), Error> {
         let rows: Vec<_> = build.jobs.iter().map(|job| job_row(build, job)).collect();
         here.say_rows(&rows, &JOB_COLUMNS)?;
     }
+    // a column of sentences would leave the others no room
+    let reasons = build.jobs.iter().filter(|job| job.is_bad() && !job.reason.is_empty());
+    for (index, job) in reasons.enumerate() {
+        let gap = if index == 0 { "\n" } else { "" };
+        here.say(&format!("{gap}{}{}: {}\n", here.look.label("reason"), job.name, harmless(&job.reason)))?;
+    }
     Ok(())
 }
 

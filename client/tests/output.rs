@@ -33,6 +33,12 @@ async fn run(directory: &Path, arguments: &[&str]) -> Output {
     command(directory, arguments).output().await.unwrap()
 }
 
+async fn with_stdout(directory: &Path, arguments: &[&str], out: Stdio) -> Output {
+    // `output` would put a pipe of its own in its place
+    let child = command(directory, arguments).stdout(out).stderr(Stdio::piped()).spawn().unwrap();
+    child.wait_with_output().await.unwrap()
+}
+
 fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
@@ -73,7 +79,7 @@ fn a_reader_that_goes_away_has_seen_enough() {
         for arguments in SPEAKING {
             let (reader, writer) = std::io::pipe().unwrap();
             drop(reader);
-            let output = command(home.path(), arguments).stdout(writer).output().await.unwrap();
+            let output = with_stdout(home.path(), arguments, writer.into()).await;
             assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""), "{arguments:?}");
         }
     });
@@ -88,7 +94,7 @@ fn an_output_that_cannot_be_written_is_a_fault() {
         let _master = logged_in(home.path()).await;
         for arguments in SPEAKING {
             let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-            let output = command(home.path(), arguments).stdout(full).output().await.unwrap();
+            let output = with_stdout(home.path(), arguments, full.into()).await;
             assert_eq!(output.status.code(), Some(4), "{arguments:?}: {}", stderr(&output));
             assert!(stderr(&output).contains("cannot be written"), "{arguments:?}: {}", stderr(&output));
         }

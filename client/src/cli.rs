@@ -1,7 +1,8 @@
 //! The command `guild`: arguments to one command, its result to an exit status. Everything else is in `commands`.
 
 use crate::commands::{self, Cli};
-use clap::{CommandFactory as _, Parser as _};
+use clap::CommandFactory as _;
+use schema::manual;
 use std::process::ExitCode;
 
 /// The arguments of `guild`, as they are declared.
@@ -11,7 +12,10 @@ pub fn command() -> clap::Command {
 
 /// Runs what the process's arguments say.
 pub fn cli() -> ExitCode {
-    let cli = Cli::parse();
+    let cli: Cli = match manual::arguments(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(status) => return ExitCode::from(status),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,

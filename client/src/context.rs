@@ -6,6 +6,7 @@
 //! current               the name of the context that is used where no other applies
 //! contexts/NAME.toml    one context
 //! contexts/NAME.cap     its credential, mode 0600
+//! contexts/NAME.running locked by the process that serves the context, where it is registered for one (`guild-master up`)
 //! ```
 //!
 //! A context is TOML; relative paths begin where its file lies:
@@ -17,7 +18,9 @@
 //! ```
 //!
 //! In order: `--cap FILE`, `--context NAME`, the context of the innermost repository that holds the working directory,
-//! the current one. This module opens no connection.
+//! the current one. A context that was registered for a process counts only while that process lives. The key of a
+//! credential that no context names is `FILE.key` beside `FILE.cap` where there is one, else the user's own; without a
+//! home directory it is made beside the credential. This module opens no connection.
 
 use crate::error::Error;
 use schema::identity::Identity;
@@ -29,6 +32,10 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 const DEFAULT_IDENTITY: &str = "../identity.key";
+/// How the name of a context begins that was registered for a process.
+const REGISTERED: &str = "repository-";
+/// Looks at a lock hold it for a moment: so often, a millisecond apart, it is tried again before somebody else has it.
+const LOCK_TRIES: u32 = 50;
 
 /// A credential's place, and the key that goes with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,12 +62,47 @@ struct ContextFile {
     repository: Option<PathBuf>,
 }
 
-/// Makes the commands use this credential inside `repository` (and below), without a login. May be repeated.
-pub fn register(repository: &Path, credential: &Path, identity: &Path) -> Result<Context, Error> {
+/// A context that counts while this value lives, however the process ends.
+#[derive(Debug)]
+pub struct Registration {
+    pub context: Context,
+    /// Locked; another process of the same repository may have the lock, and then this one needs none.
+    _running: std::fs::File,
+}
+
+/// Makes the commands use this credential inside `repository` (and below), without a login, while the registration
+/// lives. May be repeated.
+pub fn register(repository: &Path, credential: &Path, identity: &Path) -> Result<Registration, Error> {
     Contexts::of_user()?.register(repository, credential, identity)
 }
 
+/// The context of a credential file, where there may be no directory of contexts.
+pub fn of_file(cap: &Path) -> Context {
+    match Contexts::of_user() {
+        Ok(contexts) => contexts.of_file(cap),
+        // the credential may lie in such a directory all the same
+        Err(_) => match cap.parent().and_then(Path::parent) {
+            Some(root) if cap.parent().is_some_and(|parent| parent.ends_with("contexts")) => {
+                Contexts::at(root.to_owned()).of_file(cap)
+            }
+            Some(_) | None => Context::of_credential(cap, key_beside(cap)),
+        },
+    }
+}
+
+fn key_beside(cap: &Path) -> PathBuf {
+    cap.with_extension("key")
+}
+
 impl Context {
+    fn of_credential(cap: &Path, identity: PathBuf) -> Context {
+        Context { name: cap.display().to_string(), credential: cap.to_owned(), identity, repository: None }
+    }
+
+    fn holds(&self, here: &Path) -> bool {
+        self.repository.as_ref().is_some_and(|repository| here.starts_with(repository))
+    }
+
     /// Reads the credential and the key. Both files must be the user's alone.
     pub fn open(&self) -> Result<(SturdyRef, Rc<Identity>), Error> {
         let unusable = |why: String| Error::Credential { credential: self.name.clone(), why };
@@ -109,9 +151,22 @@ impl Contexts {
         if let Some(context) = self.of_directory(here) {
             return Ok(context);
         }
-        match self.current() {
-            Some(name) => self.load(&name),
-            None => Err(Error::NoContext),
+        match (self.current(), self.ended(here)) {
+            (Some(name), _) => self.load(&name),
+            (None, Some(ended)) => {
+                let kept = ended.credential.parent().map_or_else(PathBuf::new, Path::to_owned);
+                Err(Error::Ended { context: ended.name, kept })
+            }
+            (None, None) => Err(Error::NoContext),
+        }
+    }
+
+    /// The context of the repository here whose process has ended, where no other one counts here.
+    pub fn ended(&self, here: &Path) -> Option<Context> {
+        let here = std::fs::canonicalize(here).ok()?;
+        match self.of_directory(&here) {
+            Some(_) => None,
+            None => innermost(self.all().filter(|context| context.holds(&here))),
         }
     }
 
@@ -171,7 +226,7 @@ impl Contexts {
         self.load(name)
     }
 
-    pub fn register(&self, repository: &Path, credential: &Path, identity: &Path) -> Result<Context, Error> {
+    pub fn register(&self, repository: &Path, credential: &Path, identity: &Path) -> Result<Registration, Error> {
         let repository = absolute(repository)?;
         let name = name_of_repository(&repository);
         let file = ContextFile {
@@ -179,8 +234,31 @@ impl Contexts {
             identity: absolute(identity)?,
             repository: Some(repository),
         };
+        let running = self.lock(&name)?;
         self.write(&name, &file)?;
-        self.load(&name)
+        Ok(Registration { context: self.load(&name)?, _running: running })
+    }
+
+    fn lock(&self, name: &str) -> Result<std::fs::File, Error> {
+        let path = self.running(name);
+        std::fs::create_dir_all(self.directory()).map_err(|error| Error::file(self.directory(), error))?;
+        let file = std::fs::File::create(&path).map_err(|error| Error::file(&path, error))?;
+        for _ in 0..LOCK_TRIES {
+            if file.try_lock().is_ok() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        Ok(file)
+    }
+
+    /// Whether the context has no process of its own, or one that lives.
+    fn counts(&self, context: &Context) -> bool {
+        let is_locked = || {
+            let Ok(file) = std::fs::File::open(self.running(&context.name)) else { return false };
+            matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock))
+        };
+        !context.name.starts_with(REGISTERED) || is_locked()
     }
 
     /// Removes a context and, where it lies at its usual place, its credential.
@@ -190,6 +268,7 @@ impl Contexts {
             remove_if_there(&context.credential)?;
         }
         remove_if_there(&self.file(name))?;
+        remove_if_there(&self.running(name))?;
         if self.current().as_deref() == Some(name) {
             remove_if_there(&self.root.join("current"))?;
         }
@@ -198,6 +277,10 @@ impl Contexts {
 
     fn file(&self, name: &str) -> PathBuf {
         self.directory().join(format!("{name}.toml"))
+    }
+
+    fn running(&self, name: &str) -> PathBuf {
+        self.directory().join(format!("{name}.running"))
     }
 
     fn write(&self, name: &str, file: &ContextFile) -> Result<(), Error> {
@@ -210,24 +293,23 @@ impl Contexts {
         self.names().into_iter().filter_map(|name| self.load(&name).ok())
     }
 
-    /// A credential that no context names goes with the user's own key.
+    /// A credential that no context names goes with the key beside it, or the user's own.
     fn of_file(&self, cap: &Path) -> Context {
         let wanted = std::fs::canonicalize(cap).unwrap_or_else(|_| cap.to_owned());
         let known = self.all().find(|context| std::fs::canonicalize(&context.credential).is_ok_and(|at| at == wanted));
-        known.unwrap_or_else(|| Context {
-            name: cap.display().to_string(),
-            credential: cap.to_owned(),
-            identity: self.identity(),
-            repository: None,
-        })
+        let beside = key_beside(cap);
+        let identity = if beside.exists() { beside } else { self.identity() };
+        known.unwrap_or_else(|| Context::of_credential(cap, identity))
     }
 
     fn of_directory(&self, here: &Path) -> Option<Context> {
         let here = std::fs::canonicalize(here).ok()?;
-        self.all()
-            .filter(|context| context.repository.as_ref().is_some_and(|repository| here.starts_with(repository)))
-            .max_by_key(|context| context.repository.as_ref().map(|path| path.components().count()))
+        innermost(self.all().filter(|context| context.holds(&here) && self.counts(context)))
     }
+}
+
+fn innermost(contexts: impl Iterator<Item = Context>) -> Option<Context> {
+    contexts.max_by_key(|context| context.repository.as_ref().map(|path| path.components().count()))
 }
 
 /// Whether this may be a context's name: it becomes a file's.
@@ -249,7 +331,7 @@ fn name_of_repository(repository: &Path) -> String {
     let own = repository.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let own: String = own.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')).take(40).collect();
     let hash = Sha256::digest(repository.as_os_str().as_encoded_bytes());
-    format!("repository-{own}-{}", data_encoding::HEXLOWER.encode(&hash[..4]))
+    format!("{REGISTERED}{own}-{}", data_encoding::HEXLOWER.encode(&hash[..4]))
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Error> {
@@ -314,7 +396,8 @@ mod tests {
     fn a_registered_repository_is_used_within_and_nowhere_else() {
         let place = place();
         let key = place.cap.with_file_name("key");
-        let registered = place.contexts.register(&place.repository, &place.cap, &key).unwrap();
+        let registration = place.contexts.register(&place.repository, &place.cap, &key).unwrap();
+        let registered = registration.context.clone();
         let found = place.contexts.choose(None, None, &place.repository.join("deep")).unwrap();
         assert_eq!(found, registered);
         assert_eq!((&found.credential, &found.identity), (&place.cap, &key));
@@ -328,8 +411,9 @@ mod tests {
     fn the_innermost_repository_wins_and_a_name_wins_over_it() {
         let place = place();
         let key = place.cap.with_file_name("key");
-        place.contexts.register(place.repository.parent().unwrap(), &place.cap, &key).unwrap();
-        let inner = place.contexts.register(&place.repository, &place.cap, &key).unwrap();
+        let _outer = place.contexts.register(place.repository.parent().unwrap(), &place.cap, &key).unwrap();
+        let registration = place.contexts.register(&place.repository, &place.cap, &key).unwrap();
+        let inner = &registration.context;
         assert_eq!(place.contexts.choose(None, None, &place.repository).unwrap().name, inner.name);
         let named = place.contexts.save("work").unwrap();
         place.contexts.set_current("work").unwrap();
@@ -339,11 +423,54 @@ mod tests {
     }
 
     #[test]
+    fn a_repository_is_given_back_when_its_process_has_ended() {
+        let place = place();
+        let key = place.cap.with_file_name("key");
+        let choose = || place.contexts.choose(None, None, &place.repository);
+        let name = {
+            let running = place.contexts.register(&place.repository, &place.cap, &key).unwrap();
+            let again = place.contexts.register(&place.repository, &place.cap, &key).unwrap();
+            assert_eq!(choose().unwrap(), running.context);
+            assert!(place.contexts.ended(&place.repository).is_none());
+            again.context.name
+        };
+        let ended = choose().unwrap_err();
+        assert!(ended.to_string().contains(&name) && ended.to_string().contains("guild-master up"), "{ended}");
+        assert!(ended.way_out().contains("guild-master up"), "{}", ended.way_out());
+        assert_eq!(ended.exit_code(), 6);
+        let login = place.contexts.save("work").unwrap();
+        place.contexts.set_current("work").unwrap();
+        assert_eq!(choose().unwrap(), login);
+        assert_eq!(place.contexts.ended(&place.repository).map(|context| context.name), Some(name.clone()));
+        assert_eq!(place.contexts.choose(None, Some(&name), &place.repository).unwrap().name, name, "it can be named");
+        let _again = place.contexts.register(&place.repository, &place.cap, &key).unwrap();
+        assert_eq!(choose().unwrap().name, name);
+    }
+
+    #[test]
+    fn an_ended_process_does_not_hide_the_repository_around_it() {
+        let place = place();
+        let key = place.cap.with_file_name("key");
+        let around = place.contexts.register(place.repository.parent().unwrap(), &place.cap, &key).unwrap();
+        drop(place.contexts.register(&place.repository, &place.cap, &key).unwrap());
+        assert_eq!(place.contexts.choose(None, None, &place.repository).unwrap(), around.context);
+    }
+
+    #[test]
+    fn the_key_beside_a_credential_goes_with_it() {
+        let place = place();
+        assert_eq!(place.contexts.of_file(&place.cap).identity, place.contexts.identity());
+        let key = place.cap.with_extension("key");
+        std::fs::write(&key, "").unwrap();
+        assert_eq!(place.contexts.of_file(&place.cap).identity, key);
+    }
+
+    #[test]
     fn a_removed_context_is_gone_but_not_a_credential_that_lies_elsewhere() {
         let place = place();
         let key = place.cap.with_file_name("key");
-        let context = place.contexts.register(&place.repository, &place.cap, &key).unwrap();
-        place.contexts.remove(&context.name).unwrap();
+        let registration = place.contexts.register(&place.repository, &place.cap, &key).unwrap();
+        place.contexts.remove(&registration.context.name).unwrap();
         assert!(place.contexts.names().is_empty());
         assert!(place.cap.exists());
     }

@@ -16,6 +16,9 @@ pub enum Error {
     Credential { credential: String, why: String },
     #[error("no credential for this master: there is no context")]
     NoContext,
+    /// The process that the context of this repository was registered for has ended, and no other context applies.
+    #[error("`guild-master up` of this repository has ended (context `{context}`, kept in {}), and no other context applies", kept.display())]
+    Ended { context: String, kept: PathBuf },
     /// No address of the master answered.
     #[error("the master cannot be reached: {0}")]
     Unreachable(String),
@@ -78,6 +81,7 @@ impl Error {
             Error::NotHeld(_)
             | Error::Credential { .. }
             | Error::NoContext
+            | Error::Ended { .. }
             | Error::Unreachable(_)
             | Error::Lost(_)
             | Error::Protocol(_)
@@ -97,6 +101,9 @@ impl Error {
             Error::NoContext => {
                 "`guild login FILE` with the file that `guild grant issue` wrote, or name one with --cap FILE"
             }
+            Error::Ended { .. } => {
+                "run `guild-master up` here again: it still has its builds and logs; or `guild login FILE` for another master"
+            }
             Error::Unreachable(_)
             | Error::Lost(_)
             | Error::Protocol(_)
@@ -111,7 +118,7 @@ impl Error {
         match self {
             Error::Refused(refusal) => refusal_exit_code(refusal.code),
             Error::NotHeld(_) | Error::Credential { .. } | Error::NoContext => 5,
-            Error::Unreachable(_) | Error::Lost(_) | Error::Protocol(_) => 6,
+            Error::Ended { .. } | Error::Unreachable(_) | Error::Lost(_) | Error::Protocol(_) => 6,
             Error::NotFound { .. } => 7,
             Error::Usage { .. } | Error::File { .. } => 2,
             Error::Timeout(_) => 8,
@@ -127,6 +134,7 @@ impl Error {
             Error::NotHeld(_)
             | Error::Credential { .. }
             | Error::NoContext
+            | Error::Ended { .. }
             | Error::Protocol(_)
             | Error::NotFound { .. }
             | Error::Usage { .. }

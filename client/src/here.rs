@@ -3,18 +3,21 @@
 
 use crate::commands::Options;
 use crate::render::{self, Look};
-use client::context::{Context, Contexts};
+use client::context::{self, Context, Contexts};
 use client::git::{self, WorkingCopy};
-use client::selector::{Selector, Which};
+use client::resolve::{Asked, Checkout, Facts, Found, Meant, Question, Stop, Wish, choice_line, resolve, resolve_ref};
 use client::views::{BuildView, ProjectView};
 use client::{BuildQuery, Error, Guild, LinkNews, Tail};
 use schema::values::Outcome;
 use serde_json::Value;
 use std::cell::OnceCell;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::OnceCell as AsyncOnceCell;
+
+/// The exit status of what does not exist.
+const NOT_FOUND: u8 = 7;
 
 pub(crate) struct Here {
     pub(crate) options: Options,
@@ -38,13 +41,26 @@ impl Here {
     }
 
     pub(crate) fn context(&self) -> Result<Context, Error> {
-        Contexts::of_user()?.choose(self.options.cap.as_deref(), self.options.context.as_deref(), &self.directory)
+        if let Some(cap) = &self.options.cap {
+            return Ok(context::of_file(cap));
+        }
+        Contexts::of_user()?.choose(None, self.options.context.as_deref(), &self.directory)
+    }
+
+    /// Says that another master is asked than this repository's own, which has ended.
+    fn say_ended(&self, used: &str) {
+        let is_named = self.options.cap.is_some() || self.options.context.is_some();
+        if !is_named && Contexts::of_user().ok().and_then(|contexts| contexts.ended(&self.directory)).is_some() {
+            self.note(&format!("`guild-master up` does not run here: context `{used}` is used"));
+        }
     }
 
     pub(crate) async fn guild(&self) -> Result<&Guild, Error> {
         self.guild
             .get_or_try_init(async || {
-                let (credential, identity) = self.context()?.open()?;
+                let context = self.context()?;
+                self.say_ended(&context.name);
+                let (credential, identity) = context.open()?;
                 let guild = Guild::connect(credential, identity).await?;
                 guild.on_link_news(tell_link_news);
                 Ok(guild)
@@ -91,116 +107,107 @@ impl Here {
         Ok(self.projects().await?.iter().map(|project| project.name.clone()).collect())
     }
 
-    /// Reads a selector, with the project filled in where the repository here says it. None: everything here.
-    pub(crate) async fn selector(&self, text: Option<&str>) -> Result<Selector, Error> {
-        let mut selector = match text {
-            None => Selector::default(),
-            Some(text) => {
-                Selector::parse(text, &self.project_names().await?).map_err(|error| Error::usage(error.to_string()))?
-            }
-        };
-        if selector.project.is_none() {
-            let here = self.project_here().await?.map(|project| project.name.clone());
-            let only = match self.projects().await? {
-                [only] => Some(only.name.clone()),
-                _ => None,
-            };
-            selector.project = here.or(only);
-        }
-        Ok(selector)
+    /// What a name stands for; without one, what is checked out here.
+    pub(crate) async fn meant(&self, typed: Option<&str>, wish: Wish) -> Result<Meant, Error> {
+        let checkout = self.checkout().await?;
+        self.meant_at(typed, wish, &checkout).await
     }
 
-    /// The build that a selector stands for, with its jobs.
-    pub(crate) async fn build(&self, text: Option<&str>) -> Result<(Selector, BuildView), Error> {
-        let mut selector = self.selector(text).await?;
-        let project = selector.project.clone().unwrap_or_default();
-        let (project, number) = match &selector.build {
-            Which::Number(_) if project.is_empty() => {
-                let text = text.unwrap_or_default();
-                return Err(Error::usage(format!("`{text}`: of which project?"))
-                    .help(format!("write PROJECT/{text}, with one of {}", self.project_names().await?.join(", "))));
-            }
-            Which::Number(number) => (project, *number),
-            Which::Newest => self.newest(project, text.is_none()).await?,
-            Which::Named(name) => self.named(&project, name).await?,
+    /// As [`Here::meant`], in a project that an option names.
+    pub(crate) async fn meant_of(&self, project: &str, typed: Option<&str>, wish: Wish) -> Result<Meant, Error> {
+        let checkout = self.checkout().await?;
+        let checkout = match checkout.project.as_deref() == Some(project) {
+            true => checkout,
+            false => Checkout { project: Some(project.to_owned()), ..Checkout::default() },
         };
-        let build = self.guild().await?.build(&project, number).await?;
-        let names: Vec<&str> = build.jobs.iter().map(|job| job.name.as_str()).collect();
-        selector.step_of_only_job(&names);
-        if let Some(job) = &selector.job
-            && !names.iter().any(|name| selector.chooses(name))
-        {
-            return Err(Error::not_found(format!("{} has no job `{job}`", build.selector()))
-                .help(format!("its jobs: {}", names.join(", "))));
+        self.meant_at(typed, wish, &checkout).await
+    }
+
+    async fn meant_at(&self, typed: Option<&str>, wish: Wish, checkout: &Checkout) -> Result<Meant, Error> {
+        let projects = self.project_names().await?;
+        let asked = Asked { typed, wish, checkout, projects: &projects };
+        let meant = self.settle(|facts| resolve(&asked, facts)).await?;
+        if let Some(note) = &meant.note {
+            self.note(&render::harmless(note));
         }
-        Ok((selector, build))
+        Ok(meant)
+    }
+
+    /// The latest build of a branch or a tag.
+    pub(crate) async fn meant_by_ref(&self, project: &str, name: &str) -> Result<Meant, Error> {
+        self.settle(|facts| resolve_ref(project, name, facts)).await
+    }
+
+    /// Answers what the decision asks for, until it is made.
+    async fn settle(&self, decide: impl Fn(&Facts) -> Result<Meant, Stop>) -> Result<Meant, Error> {
+        let mut facts = Facts::default();
+        loop {
+            match decide(&facts) {
+                Ok(meant) => return Ok(meant),
+                Err(Stop::Ask(question)) => self.find_out(question, &mut facts).await?,
+                Err(Stop::Choose { choices, .. }) if can_be_asked() => return ask(choices),
+                Err(stop @ (Stop::Choose { .. } | Stop::Refuse(_))) => return Err(stop.into_error()),
+            }
+        }
+    }
+
+    async fn find_out(&self, question: Question, facts: &mut Facts) -> Result<(), Error> {
+        match &question {
+            Question::Git { word } => {
+                let found = git::word(&self.directory, word);
+                facts.learn_word(question, found);
+            }
+            Question::Number { .. } | Question::Newest { .. } | Question::Ref { .. } | Question::Commit { .. } => {
+                let found = look_up(self.guild().await?, &question).await?;
+                facts.learn_builds(question, found);
+            }
+        }
+        Ok(())
+    }
+
+    /// What the working directory says.
+    async fn checkout(&self) -> Result<Checkout, Error> {
+        let project = self.project_here().await?;
+        Ok(match (project, self.copy()) {
+            (Some(project), Some(copy)) => checkout_of(copy, project),
+            (_, _) => Checkout::default(),
+        })
+    }
+
+    /// The full ref of the branch here, by the name that it has in the project's repository.
+    pub(crate) fn branch(&self, project: Option<&ProjectView>) -> Option<String> {
+        let copy = self.copy()?;
+        match project {
+            Some(project) => checkout_of(copy, project).remote_branch().map(str::to_owned),
+            None => copy.branch.clone(),
+        }
+    }
+
+    /// The build that a name stands for, with its jobs.
+    pub(crate) async fn build(&self, typed: Option<&str>) -> Result<(Meant, BuildView), Error> {
+        self.build_of(self.meant(typed, Wish::Look).await?).await
+    }
+
+    async fn build_of(&self, meant: Meant) -> Result<(Meant, BuildView), Error> {
+        let Some(found) = &meant.build else { return Err(Error::not_found("there is no build yet")) };
+        let build = self.guild().await?.build(&found.project, found.number).await?;
+        Ok((meant, build))
     }
 
     /// As [`Here::build`], for what changes something: a selector or `--latest` must name it, and it is said first.
     pub(crate) async fn build_to_change(
         &self,
         verb: &str,
-        text: Option<&str>,
+        typed: Option<&str>,
         latest: bool,
-    ) -> Result<(Selector, BuildView), Error> {
-        if text.is_none() && !latest {
-            return Err(Error::usage(format!("which build is to be {verb}?")).help("name it, or say --latest"));
+    ) -> Result<(Meant, BuildView), Error> {
+        if typed.is_none() && !latest {
+            return Err(Error::usage(format!("{verb} which build?")).help("name it, or say --latest"));
         }
-        let (selector, build) = self.build(text).await?;
-        let job = selector.job.as_ref().map_or_else(String::new, |job| format!("/{job}"));
+        let (meant, build) = self.build_of(self.meant(typed, Wish::Change).await?).await?;
+        let job = meant.job.as_ref().map_or_else(String::new, |job| format!("/{job}"));
         self.note(&format!("{verb}: {}{job}  {}", build.selector(), one_line(&build)));
-        Ok((selector, build))
-    }
-
-    /// Where nothing is named and the repository here is the project's: of its HEAD, else of its branch.
-    async fn newest(&self, project: String, by_head: bool) -> Result<(String, u32), Error> {
-        if by_head && self.project_here().await?.is_some_and(|here| here.name == project) {
-            let head = self.copy().and_then(|copy| copy.head.clone()).unwrap_or_default();
-            let branch = self.copy().and_then(|copy| copy.branch.clone()).unwrap_or_default();
-            for (ref_name, revision) in [("", head.as_str()), (branch.as_str(), "")] {
-                if let Some(build) = self.first(&project, ref_name, revision).await? {
-                    return Ok((build.project, build.number));
-                }
-            }
-        }
-        let query = BuildQuery { project: project.clone(), limit: 1, ..BuildQuery::default() };
-        let newest = self.guild().await?.builds(&query).await?.into_iter().next();
-        newest.map(|build| (build.project, build.number)).ok_or_else(|| match project.is_empty() {
-            true => Error::not_found("there is no build yet"),
-            false => Error::not_found(format!("{project} has no build yet")).help("`guild run` asks for one"),
-        })
-    }
-
-    /// A commit, a branch, or what git makes a commit of.
-    async fn named(&self, project: &str, name: &str) -> Result<(String, u32), Error> {
-        let hex = name.len() >= 4 && name.chars().all(|c| c.is_ascii_hexdigit());
-        let commit = if hex { name.to_lowercase() } else { String::new() };
-        for (ref_name, revision) in [("", commit.as_str()), (name, "")] {
-            if let Some(build) = self.first(project, ref_name, revision).await? {
-                return Ok((build.project, build.number));
-            }
-        }
-        let commit = git::resolve(&self.directory, name).unwrap_or_default();
-        if let Some(build) = self.first(project, "", &commit).await? {
-            return Ok((build.project, build.number));
-        }
-        let names = self.project_names().await?.join(", ");
-        Err(Error::not_found(format!("no project, branch or commit `{name}` with a build"))
-            .help(format!("projects: {names}")))
-    }
-
-    async fn first(&self, project: &str, ref_name: &str, revision: &str) -> Result<Option<BuildView>, Error> {
-        if ref_name.is_empty() && revision.is_empty() {
-            return Ok(None);
-        }
-        let query = BuildQuery {
-            project: project.to_owned(),
-            ref_name: ref_name.to_owned(),
-            revision: revision.to_owned(),
-            before: 0,
-            limit: 1,
-        };
-        Ok(self.guild().await?.builds(&query).await?.into_iter().next())
+        Ok((meant, build))
     }
 
     /// Data: to stdout, now.
@@ -253,11 +260,76 @@ impl Here {
     }
 }
 
+/// What a branch tracks counts where that is in the project's repository: `up` follows the working copy itself.
+fn checkout_of(copy: &WorkingCopy, project: &ProjectView) -> Checkout {
+    let upstream = copy.upstream.clone().filter(|upstream| addresses(project).any(|address| upstream.is_of(address)));
+    let (tracked, main) = upstream.map_or((None, None), |upstream| (Some(upstream.ref_name), upstream.main));
+    Checkout {
+        project: Some(project.name.clone()),
+        branch: copy.branch.clone(),
+        tracked,
+        main,
+        head: copy.head.clone(),
+    }
+}
+
+fn addresses(project: &ProjectView) -> impl Iterator<Item = &String> {
+    std::iter::once(&project.repository).chain(&project.aliases)
+}
+
+/// Builds that a decision looks through where a project or a branch is not known.
+const BUILDS_OF_ALL: u32 = 100;
+
+/// What the master knows of a question.
+async fn look_up(guild: &Guild, question: &Question) -> Result<Vec<Found>, Error> {
+    let query = match question {
+        Question::Number { project, number } => {
+            return match guild.build(project, *number).await {
+                Ok(build) => Ok(vec![Found::of(&build)]),
+                Err(error) if error.exit_code() == NOT_FOUND => Ok(Vec::new()),
+                Err(error) => Err(error),
+            };
+        }
+        Question::Newest { project } => BuildQuery { project: project.clone(), limit: 1, ..BuildQuery::default() },
+        Question::Ref { project, ref_name } => {
+            let limit = if project.is_empty() { BUILDS_OF_ALL } else { 1 };
+            BuildQuery { project: project.clone(), ref_name: ref_name.clone(), limit, ..BuildQuery::default() }
+        }
+        Question::Commit { project, ref_name, prefix } => BuildQuery {
+            project: project.clone(),
+            ref_name: ref_name.clone(),
+            revision: prefix.clone(),
+            limit: BUILDS_OF_ALL,
+            ..BuildQuery::default()
+        },
+        // it is not the master's
+        Question::Git { .. } => return Ok(Vec::new()),
+    };
+    Ok(guild.builds(&query).await?.iter().map(Found::of).collect())
+}
+
+fn can_be_asked() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Lets the person choose.
+fn ask(mut choices: Vec<Meant>) -> Result<Meant, Error> {
+    for (number, choice) in (1..).zip(&choices) {
+        note(&format!("{number}  {}", render::harmless(&choice_line(choice))));
+    }
+    drop(write!(std::io::stderr(), "which one? "));
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).map_err(|error| Error::file("standard input", error))?;
+    let chosen = line.trim().parse::<usize>().ok().filter(|number| (1..=choices.len()).contains(number));
+    match chosen {
+        Some(number) => Ok(choices.swap_remove(number - 1)),
+        None => Err(Error::usage("none was chosen")),
+    }
+}
+
 /// The project whose repository this is a copy of.
 pub(crate) fn project_of<'p>(copy: &WorkingCopy, projects: &'p [ProjectView]) -> Option<&'p ProjectView> {
-    let is_here = |project: &&ProjectView| {
-        std::iter::once(&project.repository).chain(&project.aliases).any(|address| copy.is_of(address))
-    };
+    let is_here = |project: &&ProjectView| addresses(project).any(|address| copy.is_of(address));
     projects.iter().find(is_here)
 }
 
@@ -297,4 +369,38 @@ pub(crate) async fn wait_for(here: &Here, project: &str, number: u32) -> Result<
     let outcome = here.guild().await?.outcome(project, number).await?;
     here.note(&format!("{project}/{number}: {outcome}"));
     Ok(exit_status(outcome))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use client::git::Upstream;
+
+    /// Of a working copy on `mine`, which tracks `feature/x` of the origin.
+    fn branch_in(repository: &str, aliases: &[&str]) -> Option<String> {
+        let upstream = Upstream {
+            address: "git@git.example.org:team/p.git".to_owned(),
+            ref_name: "refs/heads/feature/x".to_owned(),
+            main: None,
+        };
+        let copy = WorkingCopy {
+            branch: Some("refs/heads/mine".to_owned()),
+            upstream: Some(upstream),
+            ..WorkingCopy::default()
+        };
+        let project = ProjectView {
+            repository: repository.to_owned(),
+            aliases: aliases.iter().map(|alias| (*alias).to_owned()).collect(),
+            ..ProjectView::default()
+        };
+        checkout_of(&copy, &project).remote_branch().map(str::to_owned)
+    }
+
+    #[test]
+    fn a_branch_has_its_remotes_name_only_in_that_remote() {
+        assert_eq!(branch_in("https://git.example.org/team/p", &[]).as_deref(), Some("refs/heads/feature/x"));
+        assert_eq!(branch_in("/srv/p", &["ssh://git.example.org/team/p"]).as_deref(), Some("refs/heads/feature/x"));
+        assert_eq!(branch_in("/home/me/p", &[]).as_deref(), Some("refs/heads/mine"), "`up` follows the copy itself");
+        assert_eq!(branch_in("https://git.example.org/upstream/p", &[]).as_deref(), Some("refs/heads/mine"));
+    }
 }

@@ -25,7 +25,8 @@
 //!   and [`explanation`];
 //! - [`logs`]: one log, by offset; [`watch`]: subscriptions; [`mirror`]: what they carry on; [`follow`]: a build live;
 //! - [`doctor`]: what is wrong on the way from here to a master, and what to do about it;
-//! - [`selector`]: what a person writes, `pyfoo/412/test@linux,3.14/2:L120-L140`; [`git`]: where that person stands.
+//! - [`selector`]: what a person writes, `pyfoo/412/test@linux,3.14/2:L120-L140`; [`git`]: where that person stands;
+//!   [`resolve`]: which build is meant by both.
 
 // the commands use the library by its name, as every other program does
 extern crate self as client;
@@ -52,6 +53,7 @@ mod matrix;
 pub mod mirror;
 pub mod operate;
 mod render;
+pub mod resolve;
 pub mod selector;
 pub mod steer;
 pub mod views;

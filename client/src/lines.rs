@@ -1,5 +1,6 @@
-//! Makes whole lines of the pieces in which a log arrives, each with a prefix. Without a prefix the bytes stay as they
-//! are. Holds one unfinished line at most.
+//! Makes whole lines of the pieces in which a log arrives, each with a prefix. Behind a carriage return the prefix stands
+//! again, because what follows overwrites the line on a terminal. Without a prefix the bytes stay as they are. Holds one
+//! unfinished line at most.
 
 /// A line longer than this is broken: output of parallel jobs must go on.
 const LINE_BYTES_MAX: usize = 64 * 1024;
@@ -42,11 +43,22 @@ impl Lines {
     }
 
     fn close(&mut self, text: &mut Vec<u8>) {
-        text.extend_from_slice(&self.prefix);
-        text.append(&mut self.open);
-        if !text.ends_with(b"\n") {
-            text.push(b'\n');
+        if self.open.last() == Some(&b'\n') {
+            self.open.pop();
         }
+        let (line, end) = match self.open.strip_suffix(b"\r") {
+            Some(line) => (line, &b"\r\n"[..]),
+            None => (self.open.as_slice(), &b"\n"[..]),
+        };
+        for (index, part) in line.split(|byte| *byte == b'\r').enumerate() {
+            if index > 0 {
+                text.push(b'\r');
+            }
+            text.extend_from_slice(&self.prefix);
+            text.extend_from_slice(part);
+        }
+        text.extend_from_slice(end);
+        self.open.clear();
     }
 }
 
@@ -61,6 +73,15 @@ mod tests {
         assert_eq!(lines.push(b"o\n\nthr"), b"a | two\na | \n");
         assert_eq!(lines.finish(), b"a | thr\n");
         assert_eq!(lines.finish(), b"");
+    }
+
+    #[test]
+    fn a_bar_that_is_drawn_over_itself_does_not_take_the_prefix() {
+        let mut lines = Lines::new("a | ".to_owned());
+        assert_eq!(lines.push(b"\r10%\r20%\n"), b"a | \ra | 10%\ra | 20%\n");
+        assert_eq!(lines.push(b"dos\r\n"), b"a | dos\r\n");
+        assert_eq!(lines.push(b"1%\r"), b"");
+        assert_eq!(lines.finish(), b"a | 1%\r\n");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use schema::wire::{outcome_from_wire, refusal};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BuildQuery {
     pub project: String,
-    /// Full, or a branch's short name.
+    /// Full, or the short name of a branch that was built, else of a tag.
     pub ref_name: String,
     /// A prefix of at least 4 digits.
     pub revision: String,

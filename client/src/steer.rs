@@ -72,7 +72,8 @@ impl Guild {
         .await
     }
 
-    /// Has the master look at a ref now; answers the build that stands for its tip, 0 where none is made.
+    /// Has the master look at a ref now, at all of them where it is empty; answers the build that stands for the ref's tip, 0
+    /// where none is made.
     pub async fn notify(&self, project: &str, ref_name: &str) -> Result<u32, Error> {
         let id = new_request();
         self.call(async |link| {

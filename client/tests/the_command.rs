@@ -75,6 +75,27 @@ impl Place {
         self.command(arguments).output().await.unwrap()
     }
 
+    /// A working copy of the project `r` without a commit, on this branch.
+    fn copy(&self, branch: &str) -> PathBuf {
+        let copy = self.path("copy");
+        let git = |arguments: &[&str]| {
+            let status = std::process::Command::new("git").arg("-C").arg(&copy).args(arguments).status().unwrap();
+            assert!(status.success(), "git {arguments:?}");
+        };
+        if !copy.exists() {
+            std::fs::create_dir(&copy).unwrap();
+            git(&["init", "-q"]);
+            git(&["remote", "add", "origin", "ssh://git@git.example.org/r.git"]);
+        }
+        git(&["symbolic-ref", "HEAD", &format!("refs/heads/{branch}")]);
+        copy
+    }
+
+    async fn at(&self, directory: &Path, arguments: &[&str]) -> Output {
+        let mut command = self.command(arguments);
+        command.current_dir(directory).env("GIT_CONFIG_GLOBAL", "/dev/null").output().await.unwrap()
+    }
+
     /// Exit status and stdout.
     async fn shown(&self, arguments: &[&str]) -> (i32, String) {
         let output = self.run(arguments).await;
@@ -192,6 +213,9 @@ fn what_changes_something_says_first_what_it_resolved_to() {
     on_one_thread(async {
         let place = Place::logged_in().await;
         let output = place.run(&["retry", "--latest", "--failed"]).await;
+        assert_eq!(output.status.code(), Some(7), "there is no branch here: {}", stderr(&output));
+        let copy = place.copy("main");
+        let output = place.at(&copy, &["retry", "--latest", "--failed"]).await;
         assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(0), "r/9\n"));
         assert!(stderr(&output).starts_with("retry: r/3  main 0000000 \"change 3\""), "{}", stderr(&output));
         assert_eq!(place.shown(&["retry", "r/3/test"]).await, (0, "r/9\n".to_owned()));
@@ -200,6 +224,97 @@ fn what_changes_something_says_first_what_it_resolved_to() {
             place.master.world.facts.borrow().calls,
             ["retry 3 failed=true []", "retry 3 failed=false [\"test@a\", \"test@b\"]", "run r ref=main revision="]
         );
+    });
+}
+
+/// C69: the branch here has no build of its own, and a colleague's runs.
+#[test]
+fn a_branch_without_a_build_reaches_no_other_branch() {
+    on_one_thread(async {
+        let place = Place::logged_in().await;
+        let copy = place.copy("topic");
+        for arguments in
+            [&["cancel", "--latest"][..], &["retry", "--latest"], &["status"], &["show"], &["logs"], &["explain"]]
+        {
+            let output = place.at(&copy, arguments).await;
+            assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(7), ""), "{arguments:?}");
+            let said = stderr(&output);
+            assert!(said.contains("the branch `topic` of r has no build yet"), "{arguments:?}: {said}");
+        }
+        assert!(place.master.world.facts.borrow().calls.is_empty());
+    });
+}
+
+/// C64, C49: from a directory that is no checkout.
+#[test]
+fn each_command_takes_a_short_name() {
+    on_one_thread(async {
+        let place = Place::logged_in().await;
+        place.master.world.change(|facts| {
+            for (at, name) in [(0, "refs/heads/feature/x"), (1, "refs/tags/v1")] {
+                facts.builds[at].ref_name = name.to_owned();
+            }
+        });
+        for name in ["feature/x", "r/feature/x", "refs/heads/feature/x"] {
+            for command in ["status", "show", "logs", "explain", "watch"] {
+                let output = place.run(&[command, name]).await;
+                assert_eq!(output.status.code(), Some(0), "{command} {name}: {}", stderr(&output));
+            }
+            let (_, text) = place.shown(&["show", name, "--json=number"]).await;
+            assert_eq!(text, "{\"number\":1}\n", "{name}");
+        }
+        for (arguments, expected) in [
+            (&["list", "feature/x"][..], "r/1\n"),
+            (&["list", "--ref", "feature/x"], "r/1\n"),
+            (&["list", "v1"], "r/2\n"),
+            (&["list", "--ref", "v1"], "r/2\n"),
+            (&["list", "main"], "r/3\n"),
+            (&["list", "--ref", "refs/heads/main"], "r/3\n"),
+            (&["list", "--all", "main"], "r/3\n"),
+            (&["list", "2"], "r/2\n"),
+        ] {
+            let (status, text) = place.shown(&[arguments, &["--columns", "selector", "--no-headers"]].concat()).await;
+            assert_eq!((status, text.as_str()), (0, expected), "{arguments:?}");
+        }
+        for arguments in [&["list", "nosuch"][..], &["list", "--ref", "nosuch"], &["status", "9/hotfix"]] {
+            assert_eq!(place.run(arguments).await.status.code(), Some(7), "{arguments:?}");
+        }
+    });
+}
+
+#[test]
+fn a_name_of_two_things_is_not_guessed() {
+    on_one_thread(async {
+        let place = Place::logged_in().await;
+        place.master.world.change(|facts| "refs/tags/main".clone_into(&mut facts.builds[0].ref_name));
+        for command in ["show", "logs", "cancel", "retry", "list", "watch"] {
+            let output = place.run(&[command, "main"]).await;
+            assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(2), ""), "{command}");
+            let said = stderr(&output);
+            assert!(said.contains("r/refs/heads/main  the branch main, last built as r/3"), "{said}");
+            assert!(said.contains("r/refs/tags/main  the tag main, last built as r/1"), "{said}");
+        }
+        let (_, text) = place.shown(&["show", "r/refs/tags/main", "--json=number"]).await;
+        assert_eq!(text, "{\"number\":1}\n");
+    });
+}
+
+/// C01: git's short name of the branch here is `heads/main`.
+#[test]
+fn a_tag_of_the_branchs_name_does_not_change_what_is_asked_for() {
+    on_one_thread(async {
+        let place = Place::logged_in().await;
+        let copy = place.copy("main");
+        let commit =
+            ["-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-q", "--allow-empty", "-m", "x"];
+        for arguments in [&commit[..], &["tag", "main"]] {
+            let mut git = std::process::Command::new("git");
+            assert!(git.arg("-C").arg(&copy).args(arguments).status().unwrap().success());
+        }
+        assert_eq!(place.at(&copy, &["run"]).await.status.code(), Some(0));
+        assert_eq!(place.master.world.facts.borrow().calls, ["run r ref=refs/heads/main revision="]);
+        let (status, shown) = (place.at(&copy, &["status"]).await.status.code(), place.at(&copy, &["show"]).await);
+        assert_eq!(status, Some(0), "{}", stderr(&shown));
     });
 }
 

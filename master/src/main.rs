@@ -1,6 +1,5 @@
 //! The program `guild-master`: arguments to `run`.
 
-use clap::Parser as _;
 use master::arguments::{self, Arguments, Command};
 use master::backup;
 use master::config::{self, Config};
@@ -10,7 +9,7 @@ use master::store::Store;
 use master::unit;
 use master::up;
 use master::upkeep::own_request;
-use schema::manual::OfItself;
+use schema::manual::{self, OfItself};
 use schema::sturdy_ref::SturdyRef;
 use schema::systemd::{self, unit::Instance};
 use schema::values::Difference;
@@ -31,7 +30,11 @@ fn main() -> ExitCode {
         Some(_) | None => {}
     }
     start_tracing();
-    match Arguments::parse().command {
+    let arguments: Arguments = match manual::arguments(std::env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(status) => return ExitCode::from(status),
+    };
+    match arguments.command {
         Command::Up(arguments) => up::main(arguments),
         Command::Init { dir, advertise, web, url, unit } => {
             let text = config::starter(&advertise, web.as_deref(), url.as_deref());
@@ -72,8 +75,7 @@ fn finish(done: Result<(), Failure>) -> ExitCode {
 }
 
 fn of_itself(command: &OfItself) -> Result<(), Failure> {
-    let text = command.tell(arguments::command()).map_err(|why| Failure(USAGE, why))?;
-    std::io::stdout().write_all(text.as_bytes()).map_err(Failure::fault)
+    print(&command.tell(arguments::command()).map_err(|why| Failure(USAGE, why))?)
 }
 
 async fn run(path: &Path) -> Result<(), Failure> {
@@ -120,8 +122,7 @@ fn open_files() {
 
 async fn check(path: &Path) -> Result<(), Failure> {
     let config = load(path)?;
-    say(&format!("{}: {} projects, no errors", path.display(), config.projects.len()));
-    Ok(())
+    say(&format!("{}: {} projects, no errors", path.display(), config.projects.len()))
 }
 
 /// `text`: the master file. With a unit an installation may be there already, which is left as it is.
@@ -134,19 +135,18 @@ async fn init(dir: &Path, text: String, unit: Option<Option<Instance>>) -> Resul
     }
     let unit = unit.map(|instance| write_unit(dir, instance)).transpose()?;
     if is_there {
-        say(&format!("master file   {} (it was there, and is left as it is)", file.display()));
+        say(&format!("master file   {} (it was there, and is left as it is)", file.display()))?;
     } else {
         create_private(dir).map_err(Failure::fault)?;
         std::fs::write(&file, text).map_err(|error| Failure::fault(format!("{}: {error}", file.display())))?;
         write_operator_cap(&load(&file)?, &cap).await?;
-        say(&format!("master file   {}", file.display()));
-        say(&format!("operator      {} (one use: `guild login {}`)", cap.display(), cap.display()));
+        say(&format!("master file   {}", file.display()))?;
+        say(&format!("operator      {} (one use: `guild login {}`)", cap.display(), cap.display()))?;
     }
     match unit {
         None => say(&format!("next          guild-master run --config {}", file.display())),
         Some(unit) => say(&unit.told()),
     }
-    Ok(())
 }
 
 fn write_unit(dir: &Path, instance: Option<Instance>) -> Result<unit::Prepared, Failure> {
@@ -156,22 +156,19 @@ fn write_unit(dir: &Path, instance: Option<Instance>) -> Result<unit::Prepared, 
 
 async fn operator_cap(config: &Path, output: &Path) -> Result<(), Failure> {
     write_operator_cap(&load(config)?, output).await?;
-    say(&format!("{} (one use: `guild login {}`)", output.display(), output.display()));
-    Ok(())
+    say(&format!("{} (one use: `guild login {}`)", output.display(), output.display()))
 }
 
 async fn save(config: &Path, file: &Path) -> Result<(), Failure> {
     let held = backup::write(&load(config)?.state, file).map_err(Failure::fault)?;
-    say(&format!("{}: {} files, {} bytes", file.display(), held.files, held.size));
-    Ok(())
+    say(&format!("{}: {} files, {} bytes", file.display(), held.files, held.size))
 }
 
 async fn restore(config: &Path, file: &Path) -> Result<(), Failure> {
     let state = load(config)?.state;
     let held = backup::restore(file, &state).map_err(Failure::fault)?;
-    say(&format!("{}: {} files, {} bytes", state.display(), held.files, held.size));
-    say(&format!("next          guild-master run --config {}", config.display()));
-    Ok(())
+    say(&format!("{}: {} files, {} bytes", state.display(), held.files, held.size))?;
+    say(&format!("next          guild-master run --config {}", config.display()))
 }
 
 async fn write_operator_cap(config: &Config, output: &Path) -> Result<(), Failure> {
@@ -186,8 +183,12 @@ fn load(path: &Path) -> Result<Config, Failure> {
     Config::load(path).map_err(|error| Failure(USAGE, error.to_string()))
 }
 
-fn say(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+fn say(text: &str) -> Result<(), Failure> {
+    print(&format!("{text}\n"))
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    manual::print(text).map_err(|error| Failure::fault(format!("the output cannot be written: {error}")))
 }
 
 fn start_tracing() {

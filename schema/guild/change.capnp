@@ -44,5 +44,6 @@ interface ChangeSink {
 
   submit @0 (request :Data, project :Text, ref :Text) -> (build :UInt32, refusal :Common.Refusal);
   # Looks at `ref` ("refs/heads/main") now. Answers after the commit of what was found: the number of the
-  # build that stands for the ref's tip, or 0 where no build is made for that ref. Costs a fetch.
+  # build that stands for the ref's tip, or 0 where no build is made for that ref. Costs a fetch. An empty `ref`: looks at
+  # all refs of the project, and answers 0 (0.1 refuses it as `invalid`).
 }

@@ -1,10 +1,47 @@
-//! What a program tells a shell and `man` of itself, made from its arguments as they are declared.
+//! What a program tells a person, a shell and `man` of itself, made from its arguments as they are declared; and how it
+//! prints to standard output, whose reader may go away.
 
-use clap::{Command, Subcommand};
+use clap::{Command, Parser, Subcommand};
 pub use clap_complete::Shell;
 use clap_mangen::Man;
-use std::io;
+use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+
+/// The exit statuses of arguments that make no sense, and of help that cannot be written.
+const USAGE: u8 = 2;
+const FAULT: u8 = 4;
+
+/// The arguments of a program. Where they ask for help or make no sense, that is printed, and the exit status answered.
+pub fn arguments<T: Parser>(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<T, u8> {
+    T::try_parse_from(words).map_err(|error| {
+        if error.use_stderr() {
+            let _ = error.print();
+            return USAGE;
+        }
+        match seen(error.print().and_then(|()| io::stdout().flush())) {
+            Ok(()) => 0,
+            Err(why) => {
+                let _ = writeln!(io::stderr(), "error: the output cannot be written: {why}");
+                FAULT
+            }
+        }
+    })
+}
+
+/// Writes to standard output, now.
+pub fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    seen(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// A reader that went away has seen enough.
+fn seen(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
 
 /// Commands of a program that tell of itself; to be flattened into its own.
 #[derive(Subcommand)]

@@ -243,6 +243,20 @@ fn a_site_is_called_by_its_own_names_only() {
 }
 
 #[test]
+fn a_branch_has_its_short_name_in_an_address() {
+    run(async {
+        let house = House::open_with(PIPELINE, public).await;
+        built(&house, b"hello\n", Outcome::Succeeded).await;
+        for branch in ["main", "refs/heads/main"] {
+            let page = get(&house.pages, &format!("/p/demo?branch={branch}"), &[]).await;
+            assert!(page.status == 200 && page.text().contains("/p/demo/1"), "{branch}");
+        }
+        let page = get(&house.pages, "/p/demo?branch=other", &[]).await;
+        assert!(!page.text().contains("/p/demo/1\""), "{}", page.text());
+    });
+}
+
+#[test]
 fn a_page_that_did_not_change_is_not_sent_again() {
     run(async {
         let house = House::open_with(PIPELINE, public).await;

@@ -8,7 +8,7 @@ use crate::unit;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use schema::gateway_capnp::gateway;
 use schema::identity::Identity;
-use schema::manual::OfItself;
+use schema::manual::{self, OfItself};
 use schema::sturdy_ref::{SturdyRef, Token};
 use schema::systemd::unit::UnitError;
 use schema::values::RefusalCode;
@@ -77,12 +77,9 @@ pub fn command() -> clap::Command {
 
 /// Runs one command. The first argument is the program's name.
 pub fn cli(arguments: Vec<String>) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let arguments: Arguments = match manual::arguments(arguments) {
         Ok(arguments) => arguments,
-        Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
-        }
+        Err(status) => return ExitCode::from(status),
     };
     start_tracing();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -250,7 +247,14 @@ fn probe(config: &Config) -> Result<(), Failure> {
 }
 
 async fn ask(state: &Path, word: &str) -> Result<(), Failure> {
-    let asked = control::ask(state, word, |line| drop(print(&format!("{line}\n")))).await;
+    let mut printed = Ok(());
+    let asked = control::ask(state, word, |line| {
+        if printed.is_ok() {
+            printed = print(&format!("{line}\n"));
+        }
+    });
+    let asked = asked.await;
+    printed?;
     asked.map_err(|error| {
         let is_nobody = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused);
         match is_nobody {
@@ -261,7 +265,7 @@ async fn ask(state: &Path, word: &str) -> Result<(), Failure> {
 }
 
 fn print(text: &str) -> Result<(), Failure> {
-    io::stdout().write_all(text.as_bytes()).map_err(Failure::fault)
+    manual::print(text).map_err(|error| Failure::fault(format!("the output cannot be written: {error}")))
 }
 
 fn start_tracing() {

@@ -6,9 +6,9 @@ use client::Error;
 
 #[derive(Args)]
 pub(crate) struct Cancel {
-    /// Build, or one job of it
+    /// Build, or one job of it; a branch or a tag: its latest build
     selector: Option<String>,
-    /// The latest build of this branch
+    /// The latest build of the branch that is checked out here
     #[arg(long, conflicts_with = "selector")]
     latest: bool,
     /// Why; shown with the build
@@ -18,14 +18,14 @@ pub(crate) struct Cancel {
 
 impl Cancel {
     pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
-        let (selector, build) = here.build_to_change("cancel", self.selector.as_deref(), self.latest).await?;
+        let (meant, build) = here.build_to_change("cancel", self.selector.as_deref(), self.latest).await?;
         let guild = here.guild().await?;
-        let jobs: Vec<&str> = match selector.job {
+        let jobs: Vec<&str> = match meant.job {
             None => vec![""],
             Some(_) => build
                 .jobs
                 .iter()
-                .filter(|job| selector.chooses(&job.name) && !job.is_finished())
+                .filter(|job| meant.chooses(&job.name) && !job.is_finished())
                 .map(|job| job.name.as_str())
                 .collect(),
         };

@@ -4,6 +4,7 @@ use crate::here::Here;
 use crate::render::{harmless, job_row, status_word};
 use clap::Args;
 use client::views::{BuildView, JobView, timestamp};
+use client::words::harmless_lines;
 use client::{Error, Explanation};
 use serde_json::Value;
 
@@ -12,15 +13,16 @@ const JOBS_MAX: usize = 50;
 
 #[derive(Args)]
 pub(crate) struct Explain {
-    /// Build or job; of a build, the jobs that are not finished, or all when it is [default: the latest build]
+    /// Build or job; of a build, the jobs that are not finished, or all when it is [default: the build
+    /// of HEAD's commit, else the latest of the branch here]
     selector: Option<String>,
 }
 
 impl Explain {
     pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
-        let (selector, build) = here.build(self.selector.as_deref()).await?;
-        let mut jobs: Vec<&JobView> = build.jobs.iter().filter(|job| selector.chooses(&job.name)).collect();
-        if selector.job.is_none() && !build.is_finished() {
+        let (meant, build) = here.build(self.selector.as_deref()).await?;
+        let mut jobs: Vec<&JobView> = build.jobs.iter().filter(|job| meant.chooses(&job.name)).collect();
+        if meant.job.is_none() && !build.is_finished() {
             jobs.retain(|job| !job.is_finished());
         }
         if jobs.is_empty() && !here.wants_json() {
@@ -43,9 +45,9 @@ impl Explain {
 
 fn without_jobs(build: &BuildView) -> String {
     let why = match (build.is_finished(), build.diagnosis.as_str()) {
-        (false, "") => "its pipeline is being read",
-        (true, "") => "it has no jobs",
-        (false | true, diagnosis) => diagnosis.trim_end(),
+        (false, "") => "its pipeline is being read".to_owned(),
+        (true, "") => "it has no jobs".to_owned(),
+        (false | true, diagnosis) => harmless_lines(diagnosis),
     };
     format!("{}  {}\n{why}\n", build.selector(), status_word(build.state, build.outcome))
 }

@@ -3,19 +3,20 @@
 use crate::here::Here;
 use crate::render::build_row;
 use clap::Args;
-use client::selector::Which;
+use client::resolve::{By, Wish};
+use client::selector::read_commit;
 use client::{BuildQuery, Error};
 
 const COLUMNS: [&str; 7] = ["selector", "status", "ref", "revision", "subject", "created", "duration"];
 
 #[derive(Args)]
 pub(crate) struct List {
-    /// A project, a branch or a commit [default: the project of the repository here, else all]
+    /// A project, a branch, a tag or a commit [default: the project of the repository here, else all]
     selector: Option<String>,
     /// Only of this project
     #[arg(long)]
     project: Option<String>,
-    /// Only of this branch
+    /// Only of this branch, or of this tag where no such branch was built
     #[arg(long = "ref", value_name = "REF")]
     ref_name: Option<String>,
     /// All projects, wherever this is
@@ -31,14 +32,8 @@ pub(crate) struct List {
 
 impl List {
     pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
-        let mut query = self.query(here).await?;
-        let guild = here.guild().await?;
-        let mut builds = guild.builds(&query).await?;
-        // a word that is a commit and no branch, or the other way round
-        if builds.is_empty() && !query.revision.is_empty() {
-            query.ref_name = std::mem::take(&mut query.revision);
-            builds = guild.builds(&query).await?;
-        }
+        let query = self.query(here).await?;
+        let builds = here.guild().await?.builds(&query).await?;
         let rows: Vec<_> = builds.iter().map(build_row).collect();
         here.say_rows(&rows, &COLUMNS)?;
         match builds.first().and_then(|build| build.outcome) {
@@ -48,27 +43,44 @@ impl List {
     }
 
     async fn query(&self, here: &Here) -> Result<BuildQuery, Error> {
-        let mut query = BuildQuery { limit: self.limit, before: self.before, ..BuildQuery::default() };
-        let mut selector = here.selector(self.selector.as_deref()).await?;
-        if let Some(project) = &self.project {
-            selector.project = Some(here.project(Some(project)).await?.name.clone());
-        }
+        let query = BuildQuery { limit: self.limit, before: self.before, ..BuildQuery::default() };
         if self.all && self.project.is_none() {
-            selector.project = None;
+            return Ok(self.of_all(query));
         }
-        query.project = selector.project.unwrap_or_default();
-        query.ref_name = self.ref_name.clone().unwrap_or_default();
-        match selector.build {
-            Which::Newest => {}
-            Which::Number(number) => {
-                query.before = number.saturating_add(1);
+        let typed = self.selector.as_deref();
+        let meant = match &self.project {
+            Some(project) => here.meant_of(&here.project(Some(project)).await?.name, typed, Wish::Scope).await?,
+            None => here.meant(typed, Wish::Scope).await?,
+        };
+        let project = meant.project.unwrap_or_default();
+        let mut query = BuildQuery { project, ..query };
+        match (meant.by, meant.build) {
+            (By::Everything | By::Project | By::Checkout, _) => {}
+            (By::Ref(name), _) => query.ref_name = name,
+            (By::Commit(id), _) => query.revision = id,
+            (By::Number, build) => {
+                query.before = build.map_or(0, |build| build.number.saturating_add(1));
                 query.limit = 1;
             }
-            Which::Named(name) if name.len() >= 4 && name.chars().all(|c| c.is_ascii_hexdigit()) => {
-                query.revision = name.to_lowercase();
-            }
-            Which::Named(name) => query.ref_name = name,
+        }
+        if let Some(name) = &self.ref_name {
+            query.ref_name = match here.meant_by_ref(&query.project, name).await?.by {
+                By::Ref(full) => full,
+                By::Everything | By::Checkout | By::Project | By::Number | By::Commit(_) => name.clone(),
+            };
         }
         Ok(query)
+    }
+
+    /// Of all projects together a name is a commit or a branch, and which projects have one is what the list shows.
+    fn of_all(&self, query: BuildQuery) -> BuildQuery {
+        let full = |name: &String| if name.starts_with("refs/") { name.clone() } else { format!("refs/heads/{name}") };
+        let named = self.ref_name.as_ref().or(self.selector.as_ref());
+        match self.selector.as_deref().and_then(read_commit) {
+            Some(revision) => {
+                BuildQuery { revision, ref_name: self.ref_name.as_ref().map_or(String::new(), full), ..query }
+            }
+            None => BuildQuery { ref_name: named.map_or(String::new(), full), ..query },
+        }
     }
 }

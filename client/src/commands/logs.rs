@@ -5,14 +5,16 @@ use crate::render::{harmless, status_word};
 use clap::Args;
 use client::follow::{Follow, Notice};
 use client::logs::{copy, line_range};
-use client::selector::Selector;
+use client::resolve::Meant;
 use client::views::{BuildView, JobView, StepView};
+use client::words::harmless_lines;
 use client::{Error, LogAddress};
 use schema::values::Outcome;
 
 #[derive(Args)]
 pub(crate) struct Logs {
-    /// Build, job, step or lines: pyfoo/412/test@linux,3.14/2:L120-L140 [default: the latest build]
+    /// Build, job, step or lines: pyfoo/412/test@linux,3.14/2:L120-L140 [default: the build
+    /// of HEAD's commit, else the latest of the branch here]
     selector: Option<String>,
     /// Follow live until the build (or the job) ends, and exit with its outcome. With several jobs, each line
     /// begins with its job's name
@@ -28,43 +30,56 @@ pub(crate) struct Logs {
 
 impl Logs {
     pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
-        let (selector, build) = here.build(self.selector.as_deref()).await?;
-        if self.follow && selector.step.is_none() {
-            return follow(here, &selector, &build).await;
+        let (meant, build) = here.build(self.selector.as_deref()).await?;
+        if self.follow && meant.step.is_none() {
+            return follow(here, &meant, &build).await;
         }
-        let parts = self.parts(here, &selector, &build).await?;
+        let parts = self.parts(here, &meant, &build).await?;
         if !build.diagnosis.is_empty() {
-            here.note(build.diagnosis.trim_end());
+            here.note(&harmless_lines(&build.diagnosis));
         }
         let several = parts.len() > 1;
         for part in &parts {
             if several {
                 here.note(&part.header());
             }
-            part.print(here, selector.lines, self.follow).await?;
+            part.print(here, meant.lines, self.follow).await?;
         }
-        if parts.is_empty() && build.diagnosis.is_empty() {
-            here.note(if self.failed { "no step failed" } else { "no step has started yet" });
-        }
+        self.say_why_there_is_none(here, &meant, &build, parts.is_empty());
         match build.outcome {
             Some(outcome) if here.options.exit_status => Ok(exit_status(outcome)),
             Some(_) | None => Ok(0),
         }
     }
 
-    async fn parts(&self, here: &Here, selector: &Selector, build: &BuildView) -> Result<Vec<Part>, Error> {
+    /// Of jobs that ended badly before a step of theirs did, and where there is no log at all.
+    fn say_why_there_is_none(&self, here: &Here, meant: &Meant, build: &BuildView, is_empty: bool) {
+        let jobs: Vec<&JobView> = build.jobs.iter().filter(|job| meant.chooses(&job.name)).collect();
+        let without = jobs.iter().filter(|job| has_no_log(job, self.failed));
+        let reasons: Vec<String> = without.map(|job| job_end(build, job)).collect();
+        reasons.iter().for_each(|reason| here.note(reason));
+        if is_empty && reasons.is_empty() && build.diagnosis.is_empty() {
+            here.note(match (self.failed, build.is_finished()) {
+                (true, _) => "no step failed",
+                (false, true) => "no step has run",
+                (false, false) => "no step has started yet",
+            });
+        }
+    }
+
+    async fn parts(&self, here: &Here, meant: &Meant, build: &BuildView) -> Result<Vec<Part>, Error> {
         let mut parts = Vec::new();
-        for job in build.jobs.iter().filter(|job| selector.chooses(&job.name)) {
+        for job in build.jobs.iter().filter(|job| meant.chooses(&job.name)) {
             let (number, mut job) = where_it_ran(here, build, job).await?;
             job.attempt = self.attempt.unwrap_or(job.attempt);
             for (index, step) in (1..).zip(&job.steps) {
-                let wanted = selector.step.is_none_or(|wanted| wanted == index);
+                let wanted = meant.step.is_none_or(|wanted| wanted == index);
                 if wanted && step.started.is_some() && (!self.failed || is_bad(step)) {
                     parts.push(Part::new(build, number, &job, index, step));
                 }
             }
         }
-        match (selector.step, parts.is_empty() && !self.failed) {
+        match (meant.step, parts.is_empty() && !self.failed) {
             (Some(step), true) => Err(Error::not_found(format!("{} has no log of step {step}", build.selector()))),
             _ => Ok(parts),
         }
@@ -115,9 +130,9 @@ impl Part {
     }
 }
 
-async fn follow(here: &Here, selector: &Selector, build: &BuildView) -> Result<u8, Error> {
+async fn follow(here: &Here, meant: &Meant, build: &BuildView) -> Result<u8, Error> {
     let outcome = Follow::new(here.guild().await?, &build.project, build.number)
-        .only(|job| selector.chooses(&job.name))
+        .only(|job| meant.chooses(&job.name))
         .notices(|notice| say_notice(here, build, &notice))
         .run(&mut tokio::io::stdout())
         .await?;
@@ -125,19 +140,32 @@ async fn follow(here: &Here, selector: &Selector, build: &BuildView) -> Result<u
     Ok(exit_status(outcome))
 }
 
+/// Whether a job that is not good has no log that would say why.
+fn has_no_log(job: &JobView, only_failed: bool) -> bool {
+    let is_told = |step: &StepView| step.started.is_some() && (!only_failed || is_bad(step));
+    let is_wanted = match only_failed {
+        true => job.is_bad(),
+        false => job.is_finished() && job.outcome != Some(Outcome::Succeeded) && job.carried_from == 0,
+    };
+    is_wanted && !job.steps.iter().any(is_told)
+}
+
+/// `== p/2/test errored: cannot open a workspace`.
+fn job_end(build: &BuildView, job: &JobView) -> String {
+    let reason = if job.reason.is_empty() { String::new() } else { format!(": {}", harmless(&job.reason)) };
+    format!("== {}/{} {}{reason}", build.selector(), job.name, status_word(job.state, job.outcome))
+}
+
 /// Beside the output of a followed build.
 pub(crate) fn say_notice(here: &Here, build: &BuildView, notice: &Notice<'_>) {
     match notice {
-        Notice::Planned(build) if !build.diagnosis.is_empty() => here.note(build.diagnosis.trim_end()),
+        Notice::Planned(build) if !build.diagnosis.is_empty() => here.note(&harmless_lines(&build.diagnosis)),
         Notice::Planned(_) => {}
         Notice::StepStarts { job, attempt, step, name } => {
             let again = if *attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
             here.note(&format!("== {}/{job}/{step} \"{}\"{again}", build.selector(), harmless(name)));
         }
-        Notice::JobEnded(job) => {
-            let reason = if job.reason.is_empty() { String::new() } else { format!(": {}", harmless(&job.reason)) };
-            here.note(&format!("== {}/{} {}{reason}", build.selector(), job.name, status_word(job.state, job.outcome)));
-        }
+        Notice::JobEnded(job) => here.note(&job_end(build, job)),
     }
 }
 

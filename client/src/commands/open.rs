@@ -3,7 +3,7 @@
 use crate::here::Here;
 use clap::Args;
 use client::Error;
-use client::selector::{Selector, Which};
+use client::resolve::{Meant, Wish};
 use std::process::{Command, Stdio};
 
 /// What opens an address, where there is a desktop; the first that is there.
@@ -43,16 +43,16 @@ impl Open {
             return Err(Error::not_found("this master serves no pages")
                 .help("its file says where: web = \"127.0.0.1:8080\" in [listen]"));
         }
-        let selector = here.selector(self.selector.as_deref()).await?;
-        if selector.build == Which::Newest && selector.job.is_none() {
-            let project = selector.project.map_or_else(String::new, |project| format!("p/{project}"));
+        let meant = here.meant(self.selector.as_deref(), Wish::Scope).await?;
+        let Some(found) = &meant.build else {
+            let project = meant.project.map_or_else(String::new, |project| format!("p/{project}"));
             return Ok(format!("{pages}/{project}"));
-        }
-        let (selector, build) = here.build(self.selector.as_deref()).await?;
+        };
+        let build = here.guild().await?.build(&found.project, found.number).await?;
         let chosen: Vec<&str> =
-            build.jobs.iter().map(|job| job.name.as_str()).filter(|name| selector.chooses(name)).collect();
-        let job = match (&selector.job, chosen.as_slice()) {
-            (Some(_), [job]) => format!("/{job}{}", place(&selector)),
+            build.jobs.iter().map(|job| job.name.as_str()).filter(|name| meant.chooses(name)).collect();
+        let job = match (&meant.job, chosen.as_slice()) {
+            (Some(_), [job]) => format!("/{job}{}", place(&meant)),
             // of several cells the build's page shows all
             _ => String::new(),
         };
@@ -60,10 +60,10 @@ impl Open {
     }
 }
 
-/// The step and the lines of a selector, as they stand in an address.
-fn place(selector: &Selector) -> String {
-    let step = selector.step.map_or_else(String::new, |step| format!("/{step}"));
-    let lines = selector.lines.map_or_else(String::new, |(first, _)| format!("?first={first}#L{first}"));
+/// The step and the lines of what is meant, as they stand in an address.
+fn place(meant: &Meant) -> String {
+    let step = meant.step.map_or_else(String::new, |step| format!("/{step}"));
+    let lines = meant.lines.map_or_else(String::new, |(first, _)| format!("?first={first}#L{first}"));
     format!("{step}{lines}")
 }
 

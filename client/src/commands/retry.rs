@@ -6,9 +6,9 @@ use client::{Again, Error};
 
 #[derive(Args)]
 pub(crate) struct Retry {
-    /// Build, or one job of it
+    /// Build, or one job of it; a branch or a tag: its latest build
     selector: Option<String>,
-    /// The latest build of this branch
+    /// The latest build of the branch that is checked out here
     #[arg(long, conflicts_with = "selector")]
     latest: bool,
     /// Only the jobs that did not succeed; the others are carried over
@@ -21,11 +21,11 @@ pub(crate) struct Retry {
 
 impl Retry {
     pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
-        let (selector, build) = here.build_to_change("retry", self.selector.as_deref(), self.latest).await?;
-        let again = match (&selector.job, self.failed) {
+        let (meant, build) = here.build_to_change("retry", self.selector.as_deref(), self.latest).await?;
+        let again = match (&meant.job, self.failed) {
             (Some(_), true) => return Err(Error::usage("a job or --failed, not both")),
             (Some(_), false) => {
-                let names = build.jobs.iter().map(|job| &job.name).filter(|name| selector.chooses(name));
+                let names = build.jobs.iter().map(|job| &job.name).filter(|name| meant.chooses(name));
                 Again::Jobs(names.cloned().collect())
             }
             (None, true) => Again::Failed,

@@ -2,13 +2,13 @@
 
 use crate::here::{Here, wait_for};
 use clap::Args;
-use client::{BuildQuery, Error, git};
+use client::{Error, git};
 
 #[derive(Args)]
 pub(crate) struct Run {
     /// The project [default: that of the repository here]
     project: Option<String>,
-    /// The tip of this branch or full ref [default: the branch here, else the one built last]
+    /// The tip of this branch or full ref [default: the branch here; outside of the repository, its main branch]
     #[arg(long = "ref", value_name = "REF", conflicts_with = "revision")]
     ref_name: Option<String>,
     /// This commit
@@ -23,7 +23,11 @@ impl Run {
     pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
         let project = here.project(self.project.as_deref()).await?.name.clone();
         let (ref_name, revision) = self.what(here, &project).await?;
-        let what = if revision.is_empty() { &ref_name } else { &revision };
+        let what = match (ref_name.as_str(), revision.as_str()) {
+            ("", "") => "the main branch",
+            (name, "") => name,
+            (_, revision) => revision,
+        };
         here.note(&format!("run: {project} {what}"));
         let number = here.guild().await?.run(&project, &ref_name, &revision).await?;
         here.say_build(&project, number).await?;
@@ -42,15 +46,13 @@ impl Run {
         if let Some(ref_name) = &self.ref_name {
             return Ok((ref_name.clone(), String::new()));
         }
-        let is_here = here.project_here().await?.is_some_and(|here| here.name == project);
-        if is_here && let Some(branch) = here.copy().and_then(|copy| copy.branch.clone()) {
-            return Ok((format!("refs/heads/{branch}"), String::new()));
-        }
-        let query = BuildQuery { project: project.to_owned(), limit: 1, ..BuildQuery::default() };
-        let newest = here.guild().await?.builds(&query).await?.into_iter().next();
-        match newest.map(|build| build.ref_name).filter(|name| !name.is_empty()) {
-            Some(ref_name) => Ok((ref_name, String::new())),
-            None => Err(Error::usage("what is to be built?").help("name it with --ref BRANCH or --revision COMMIT")),
+        let of_here = here.project_here().await?.filter(|here| here.name == project);
+        match of_here.and_then(|of_here| here.branch(Some(of_here))) {
+            Some(branch) => Ok((branch, String::new())),
+            None if of_here.is_some() => Err(Error::usage("HEAD is detached: what is to be built?")
+                .help("name it with --ref BRANCH or --revision COMMIT")),
+            // the master knows which it is
+            None => Ok((String::new(), String::new())),
         }
     }
 }

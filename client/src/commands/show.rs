@@ -5,27 +5,28 @@ use crate::render::{build_row, clock, harmless, job_row, status_word, symbol};
 use clap::Args;
 use client::Error;
 use client::views::{BuildView, JobView, StepView, timestamp};
+use client::words::harmless_lines;
 
 const JOB_COLUMNS: [&str; 5] = ["name", "status", "platform", "worker", "duration"];
 
 #[derive(Args)]
 pub(crate) struct Show {
-    /// Build or job [default: the latest build]
+    /// Build or job [default: that of HEAD's commit, else the latest of the branch here]
     selector: Option<String>,
 }
 
 impl Show {
     pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
-        let (selector, build) = here.build(self.selector.as_deref()).await?;
-        let jobs: Vec<&JobView> = build.jobs.iter().filter(|job| selector.chooses(&job.name)).collect();
-        match (&selector.job, here.wants_json()) {
+        let (meant, build) = here.build(self.selector.as_deref()).await?;
+        let jobs: Vec<&JobView> = build.jobs.iter().filter(|job| meant.chooses(&job.name)).collect();
+        match (&meant.job, here.wants_json()) {
             (None, true) => here.say_json(&build_row(&build))?,
             (Some(_), true) => jobs.iter().try_for_each(|job| here.say_json(&job_row(&build, job)))?,
             (None, false) => show_build(here, &build)?,
             (Some(_), false) => jobs.iter().try_for_each(|job| show_job(here, &build, job))?,
         }
         let outcome = match jobs.as_slice() {
-            [job] if selector.job.is_some() => job.outcome,
+            [job] if meant.job.is_some() => job.outcome,
             _ => build.outcome,
         };
         Ok(outcome.filter(|_| here.options.exit_status).map_or(0, exit_status))
@@ -50,12 +51,18 @@ fn show_build(here: &Here, build: &BuildView) -> Result<(), Error> {
         here.say(&format!("{}{}\n", here.look.label(name), harmless(value)))?;
     }
     if !build.diagnosis.is_empty() {
-        here.say(&format!("\n{}\n", build.diagnosis.trim_end()))?;
+        here.say(&format!("\n{}\n", harmless_lines(&build.diagnosis)))?;
     }
     if !build.jobs.is_empty() {
         here.say("\n")?;
         let rows: Vec<_> = build.jobs.iter().map(|job| job_row(build, job)).collect();
         here.say_rows(&rows, &JOB_COLUMNS)?;
+    }
+    // a column of sentences would leave the others no room
+    let reasons = build.jobs.iter().filter(|job| job.is_bad() && !job.reason.is_empty());
+    for (index, job) in reasons.enumerate() {
+        let gap = if index == 0 { "\n" } else { "" };
+        here.say(&format!("{gap}{}{}: {}\n", here.look.label("reason"), job.name, harmless(&job.reason)))?;
     }
     Ok(())
 }

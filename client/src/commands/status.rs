@@ -5,13 +5,14 @@ use crate::matrix;
 use crate::render::job_row;
 use clap::Args;
 use client::views::BuildView;
+use client::words::harmless_lines;
 use client::{BuildQuery, Error};
 
 const COLUMNS: [&str; 5] = ["selector", "status", "platform", "duration", "reason"];
 
 #[derive(Args)]
 pub(crate) struct Status {
-    /// Another build, branch or commit
+    /// A build, branch, tag or commit [default: the build of HEAD's commit, else the latest of the branch here]
     selector: Option<String>,
 }
 
@@ -34,8 +35,8 @@ impl Status {
     }
 
     async fn builds(&self, here: &Here) -> Result<Vec<BuildView>, Error> {
-        let selector = here.selector(self.selector.as_deref()).await?;
-        if self.selector.is_some() || selector.project.is_some() {
+        let is_of_all = here.project_here().await?.is_none() && here.projects().await?.len() != 1;
+        if self.selector.is_some() || !is_of_all {
             return Ok(vec![here.build(self.selector.as_deref()).await?.1]);
         }
         let guild = here.guild().await?;
@@ -52,7 +53,7 @@ impl Status {
 
 fn hint(here: &Here, build: &BuildView) {
     if !build.diagnosis.is_empty() {
-        here.note(build.diagnosis.trim_end());
+        here.note(&harmless_lines(&build.diagnosis));
     }
     if build.jobs.iter().any(|job| job.is_bad()) {
         let build = build.selector();

@@ -4,7 +4,7 @@
 use crate::here::{Here, exit_status, one_line};
 use crate::render::{build_row, harmless, job_row, status_word, symbol};
 use clap::Args;
-use client::selector::Which;
+use client::resolve::Wish;
 use client::views::BuildView;
 use client::watch::News;
 use client::{Error, Mirror, Watch as Subscription};
@@ -14,22 +14,19 @@ use std::collections::BTreeMap;
 
 #[derive(Args)]
 pub(crate) struct Watch {
-    /// A build: until it ends, exit with its outcome; a project; a branch or a commit: its latest build [default: the
+    /// A build: until it ends, exit with its outcome; a project; a branch, a tag or a commit: its latest build [default: the
     /// project here, else all]
     selector: Option<String>,
 }
 
 impl Watch {
     pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
-        let mut selector = here.selector(self.selector.as_deref()).await?;
-        let mut filter = Filter::default();
-        if selector.build != Which::Newest {
-            let (found, build) = here.build(self.selector.as_deref()).await?;
-            selector = found;
-            filter.build = build.number;
-            selector.project = Some(build.project);
-        }
-        filter.projects = selector.project.into_iter().collect();
+        let meant = here.meant(self.selector.as_deref(), Wish::Scope).await?;
+        let filter = Filter {
+            build: meant.build.map_or(0, |build| build.number),
+            projects: meant.project.into_iter().collect(),
+            ..Filter::default()
+        };
         let wanted = filter.projects.first().cloned().zip((filter.build > 0).then_some(filter.build));
         let mut news = Subscription::new(here.guild().await?, filter);
         let mut mirror = Mirror::default();

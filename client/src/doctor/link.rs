@@ -125,6 +125,7 @@ fn remedy_for(error: &Error) -> &'static str {
         | Error::NotHeld(_)
         | Error::Credential { .. }
         | Error::NoContext
+        | Error::Ended { .. }
         | Error::NotFound { .. }
         | Error::Usage { .. }
         | Error::Timeout(_)

@@ -202,7 +202,7 @@ impl viewer::Server for Served {
             .builds
             .iter()
             .filter(|build| project.is_empty() || build.project == project)
-            .filter(|build| ref_name.is_empty() || build.short_ref() == ref_name || build.ref_name == ref_name)
+            .filter(|build| ref_name.is_empty() || build.ref_name == ref_name)
             .filter(|build| build.revision.starts_with(&revision))
             .filter(|build| before == 0 || build.number < before)
             .collect();

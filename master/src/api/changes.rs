@@ -25,6 +25,10 @@ impl change_sink::Server for Changes {
         let Some(repository) = self.office.repositories.get(&project) else {
             refuse!(results, no_project(&project));
         };
+        if ref_name.is_empty() {
+            accept!(results, repository.look_at_all().await);
+            return Ok(());
+        }
         if let Err(why) = crate::mirror::check_ref(&ref_name) {
             refuse!(results, Refusal::new(RefusalCode::Invalid, why));
         }

@@ -60,6 +60,11 @@ impl Repository {
         self.poke.look(ref_name).await.map(|_| ())
     }
 
+    /// As [`Repository::look`], at all refs.
+    pub async fn look_at_all(&self) -> Result<(), Refusal> {
+        self.poke.look_at_all().await.map(|_| ())
+    }
+
     /// What somebody asks to build: a revision, or the tip of a ref after a fetch.
     pub async fn order(&self, ref_name: &str, revision: &str, by: GrantId) -> Result<Order, Refusal> {
         let origin = if revision.is_empty() { Origin::Tip } else { Origin::Named };

@@ -14,6 +14,7 @@ pub struct BuildFilter {
     pub project: Option<String>,
     /// The projects that may be seen; none: all.
     pub allowed: Option<Vec<String>>,
+    /// Full, or the short name of a branch, else of a tag.
     pub ref_name: Option<String>,
     /// At least 4 hex digits of the revision.
     pub revision: Option<String>,

@@ -6,6 +6,7 @@ use crate::api::Office;
 use crate::store::query;
 use client::Guild;
 use client::follow::{Follow, Notice};
+use client::words::{harmless, harmless_lines};
 use schema::values::{Cursor, Event, Fact, Outcome};
 use std::rc::Rc;
 
@@ -41,7 +42,7 @@ async fn follow_branch(office: &Rc<Office>, guild: &Guild, checkout: &Checkout) 
 async fn show(office: &Rc<Office>, guild: &Guild, project: &str, number: u32) -> Result<Outcome, UpError> {
     let unplaceable = tokio::task::spawn_local(fail_unplaceable(office.clone(), project.to_owned(), number));
     let notices = |notice: Notice<'_>| match notice {
-        Notice::StepStarts { job, name, .. } => tell(&format!("> {job}: {name}")),
+        Notice::StepStarts { job, name, .. } => tell(&format!("> {job}: {}", harmless(name))),
         Notice::Planned(_) | Notice::JobEnded(_) => {}
     };
     let followed = Follow::new(guild, project, number).notices(notices).run(&mut tokio::io::stdout()).await;
@@ -49,10 +50,10 @@ async fn show(office: &Rc<Office>, guild: &Guild, project: &str, number: u32) ->
     let outcome = followed?;
     let view = guild.build(project, number).await?;
     if !view.diagnosis.is_empty() {
-        tell(&view.diagnosis);
+        tell(&harmless_lines(&view.diagnosis));
     }
     for job in view.jobs.iter().filter(|job| job.is_bad()) {
-        let reason = if job.reason.is_empty() { String::new() } else { format!(": {}", job.reason) };
+        let reason = if job.reason.is_empty() { String::new() } else { format!(": {}", harmless(&job.reason)) };
         tell(&format!("{} {}{reason}", job.name, job.outcome.map_or("is open", Outcome::word)));
     }
     tell(&format!("build {project}/{number} {outcome}"));

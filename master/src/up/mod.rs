@@ -12,6 +12,7 @@ use crate::installation::{self, InstallError};
 use crate::{Master, RunError};
 use checkout::Checkout;
 use client::Guild;
+use client::words::harmless;
 use schema::identity::Identity;
 use schema::sturdy_ref::SturdyRef;
 use schema::values::Outcome;
@@ -120,7 +121,12 @@ async fn up(arguments: Arguments) -> Result<u8, UpError> {
     let serving = tokio::task::spawn_local(serve(master));
     let guild = Guild::connect(caps.operator.clone(), caps.identity.clone()).await?;
     let mut worker = worker::Worker::start(&state, &caps).await?;
-    client::context::register(&checkout.top, &caps.operator_file, &caps.identity_file)?;
+    // while this process lives, the commands in this repository ask it
+    let registered = client::context::register(&checkout.top, &caps.operator_file, &caps.identity_file);
+    if let Err(error) = &registered {
+        let cap = caps.operator_file.display();
+        tell(&format!("`guild` finds this master with --cap {cap} only: {error}"));
+    }
     let result = tokio::select! {
         result = follow::follow(&office, &guild, &checkout, arguments.once) => result,
         why = worker.ended() => Err(UpError::Worker(why)),
@@ -252,7 +258,7 @@ fn infer(checkout: &Checkout) -> Result<Option<String>, UpError> {
 fn say_what(checkout: &Checkout) {
     let branch = checkout.branch.as_deref().unwrap_or("HEAD");
     let short = &checkout.head[..checkout.head.len().min(10)];
-    tell(&format!("{} {branch} {short} \"{}\"", checkout.name, checkout.subject));
+    tell(&format!("{} {} {short} \"{}\"", checkout.name, harmless(branch), checkout.subject));
     if checkout.uncommitted > 0 {
         tell(&format!("{} uncommitted files are not part of what is built", checkout.uncommitted));
     }

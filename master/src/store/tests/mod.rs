@@ -413,7 +413,7 @@ fn lists_of_builds_are_what_a_filter_says() {
             project: some(one_of(&["", "", "p0", "p1", "none"])),
             allowed: some(one_of(&["", "", "p0", "p0 p1", "p1 none", "none"]))
                 .map(|names| names.split(' ').map(str::to_owned).collect()),
-            ref_name: some(one_of(&["", "", "refs/heads/main", "refs/heads/topic", "refs/heads/none"])),
+            ref_name: some(one_of(&["", "", "refs/heads/main", "topic", "refs/heads/topic", "none"])),
             revision: some(one_of(&["", "", "5"])).map(|_| all[30].stamp.sources[0].revision[..6].to_owned()),
             before: some(one_of(&["", "12"])).map(|number| number.parse().unwrap()),
         };
@@ -426,11 +426,44 @@ fn lists_of_builds_are_what_a_filter_says() {
     }
 }
 
+#[test]
+fn a_short_name_is_the_branch_that_was_built_else_the_tag() {
+    let store = Store::in_memory("short").unwrap();
+    let names =
+        ["refs/heads/main", "refs/tags/main", "refs/tags/v1", "refs/heads/heads/main", "refs/heads/refs/heads/x"];
+    let rows = (1..).zip(names).map(|(number, name)| {
+        let mut row = build(number);
+        (row.project, row.number) = ("p".to_owned(), u32::try_from(number).unwrap());
+        row.stamp.sources[0].ref_name = name.to_owned();
+        Record::Build(row)
+    });
+    now(store.commit(rows.collect())).unwrap();
+    let numbers = |name: &str, before: Option<u32>| {
+        let filter = BuildFilter {
+            project: Some("p".to_owned()),
+            ref_name: Some(name.to_owned()),
+            before,
+            ..BuildFilter::default()
+        };
+        let found = now(store.readers().query(move |store| query::builds(store, &filter, 10))).unwrap();
+        found.iter().map(|row| row.number).collect::<Vec<_>>()
+    };
+    for (name, expected) in
+        [("main", 1), ("refs/tags/main", 2), ("v1", 3), ("heads/main", 4), ("refs/heads/refs/heads/x", 5)]
+    {
+        assert_eq!(numbers(name, None), [expected], "{name}");
+    }
+    assert!(numbers("heads/v1", None).is_empty() && numbers("refs/heads/v1", None).is_empty());
+    assert!(numbers("main", Some(1)).is_empty(), "the page after the branch's last build is empty, and not the tag's");
+}
+
 fn matches(filter: &BuildFilter, row: &BuildRow) -> bool {
     let source = &row.stamp.sources[0];
     filter.project.as_ref().is_none_or(|project| *project == row.project)
         && filter.allowed.as_ref().is_none_or(|allowed| allowed.contains(&row.project))
-        && filter.ref_name.as_ref().is_none_or(|ref_name| *ref_name == source.ref_name)
+        && filter.ref_name.as_ref().is_none_or(|ref_name| {
+            *ref_name == source.ref_name || source.ref_name.strip_prefix("refs/heads/") == Some(ref_name)
+        })
         && filter.revision.as_ref().is_none_or(|prefix| source.revision.starts_with(prefix))
         && filter.before.is_none_or(|before| row.number < before)
 }

@@ -58,6 +58,7 @@ impl Error {
             | Error::Lost(_)
             | Error::Protocol(_)
             | Error::Usage { .. }
+            | Error::Ended { .. }
             | Error::Timeout(_)
             | Error::File { .. }
             | Error::Output(_) => false,

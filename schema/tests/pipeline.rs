@@ -246,10 +246,11 @@ fn a_folder_is_also_the_submodule_or_link_of_its_name() {
     let text = "version = 1\ntrigger.paths = 'lib/'\njob.a = { run = 'r', when = { paths = ['lib/', 'docs/'] } }";
     let pipeline = load("guild.toml", text.as_bytes()).unwrap();
     for (path, is_in) in [("lib", true), ("lib/a", true), ("lib/a/b", true), ("library", false), ("a/lib", false)] {
-        let paths = Some(vec![path.to_owned()]);
-        assert_eq!(pipeline.triggers("refs/heads/main", paths.as_deref()), is_in, "{path}");
-        let context =
-            Context { ref_name: "refs/heads/main".to_owned(), cause: Cause::Change, paths, trust: Trust::Trusted };
+        let paths = vec![path.to_owned()];
+        assert_eq!(pipeline.triggers("refs/heads/main", Some(&paths)), is_in, "{path}");
+        let mut changed = Changed::default();
+        changed.insert("a".to_owned(), Arc::new(paths));
+        let context = Context { changed, ..context("refs/heads/main") };
         assert_eq!(pipeline.expand(&context).unwrap().jobs[0].skipped.is_empty(), is_in, "{path}");
     }
 }

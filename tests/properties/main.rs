@@ -2,5 +2,6 @@
 
 mod coordinator;
 mod lanes;
+mod leases;
 mod logs;
 mod remedies;

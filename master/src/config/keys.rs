@@ -310,7 +310,13 @@ const POOL: &[Key] = &[
         "[\"gpu\", \"platform=linux-x86_64\"]",
         "labels that a worker must have besides its grant, with a value or without",
     ),
-    Key::new("lease", Form::Duration, Means("that of `[limits]`"), "\"5m\"", "more than zero"),
+    Key::new(
+        "lease",
+        Form::Duration,
+        Means("that of `[limits]`"),
+        "\"5m\"",
+        "at least `\"2s\"`; it counts for jobs that are placed from now on",
+    ),
 ];
 
 const ROLE: &[Key] = &[

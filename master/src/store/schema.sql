@@ -239,3 +239,7 @@ create table told (
 alter table attempts add column placed text not null default '';    -- JSON; empty: not recorded
 alter table workers add column steered_by integer not null default 0;
 alter table workers add column steered integer;
+
+-- step 6: what an attempt's worker lives by, and where it accepted it
+alter table attempts add column term integer not null default 0;    -- milliseconds; 0: not recorded
+alter table attempts add column home text not null default '';      -- JSON; empty: not said

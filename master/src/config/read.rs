@@ -15,8 +15,8 @@ use std::time::Duration;
 const DEFAULT_POOL: &str = "default";
 pub(super) const BUILDS_MAX: u32 = 10_000_000;
 
-/// The shortest lease that holds: its worker renews it each half second, and stops its steps a quarter of it before the end.
-const LEASE_MIN: Duration = Duration::from_secs(2);
+/// The shortest lease that can hold: its worker renews it three times, and stops its steps a quarter of it before the end.
+const LEASE_MIN: Duration = Duration::from_secs(1);
 
 /// A file's own tables, and what paths in it are relative to.
 struct Part<'t> {
@@ -192,7 +192,7 @@ fn lease(table: &Table<'_>) -> Option<Duration> {
     let value = table.get("lease")?;
     let duration = value.duration()?;
     if duration < LEASE_MIN {
-        let help = "a worker renews a lease three times and more before it ends: \"2s\" is the shortest that can hold";
+        let help = "a worker renews a lease three times and more before it ends: \"1s\" is the shortest that can hold";
         value.refuse("is too short", "", help);
         return None;
     }

@@ -97,10 +97,10 @@ fn what_is_said() {
         ),
         ("limits.offer = '0s'", "3:16 `offer` of [limits] is zero"),
         (
-            "limits.lease = '0s'\n[pool.linux]\nlease = '1s'",
-            "3:16 `lease` of [limits] is too short | a worker renews a lease three times and more before it ends: \"2s\" is \
+            "limits.lease = '0s'\n[pool.linux]\nlease = '900ms'",
+            "3:16 `lease` of [limits] is too short | a worker renews a lease three times and more before it ends: \"1s\" is \
              the shortest that can hold\n\
-             5:9 `lease` of [pool.linux] is too short | a worker renews a lease three times and more before it ends: \"2s\" \
+             5:9 `lease` of [pool.linux] is too short | a worker renews a lease three times and more before it ends: \"1s\" \
              is the shortest that can hold",
         ),
         (

@@ -194,14 +194,16 @@ impl Guild {
         .await
     }
 
-    /// Removes a worker that is not connected, and revokes its grant.
-    pub async fn forget(&self, worker: &str) -> Result<(), Error> {
+    /// Removes a worker that is not connected, and revokes its grant. `gone`: its machine is off, and what it ran is placed
+    /// again at once.
+    pub async fn forget(&self, worker: &str, gone: bool) -> Result<(), Error> {
         let id = new_request();
         self.call(async |link| {
             let mut request = link.operator().await?.forget_request();
             let mut ask = request.get();
             ask.set_request(&id);
             ask.set_worker(worker);
+            ask.set_gone(gone);
             let answer = request.send().promise.await?;
             let answer = answer.get()?;
             done(answer.has_refusal(), answer.get_refusal())

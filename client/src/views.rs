@@ -167,6 +167,8 @@ pub struct WorkerView {
     /// Not empty: the reason why an operator holds it.
     pub held: String,
     pub grant: u64,
+    /// Why the ends of its leases decide when its jobs are placed again; empty: it holds them.
+    pub waits: String,
 }
 
 /// Who one is to the master.

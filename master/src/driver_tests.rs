@@ -2,13 +2,13 @@
 
 use super::*;
 use crate::coordinator::record::{AttemptRow, BuildRow, JobKey, JobRow, LeaseToken, RequestId, StepKey};
-use crate::coordinator::{GrantOrder, ROOT, Request, Terms};
+use crate::coordinator::{Arrival, GrantOrder, ROOT, Request, Terms};
 use crate::retention::tests::history::{attempt, build, job};
 use crate::store::Weather;
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
 use schema::sturdy_ref::Fingerprint;
-use schema::values::{Change, Description, GrantKind, JobPlan, Plan, State, What};
+use schema::values::{Change, GrantKind, JobPlan, Plan, State, What};
 
 #[derive(Clone, Default)]
 struct Disk(Rc<Cell<bool>>);
@@ -116,7 +116,7 @@ fn attach(it: &mut Coordinator, now: Time) {
     it.found(now);
     let grant = it.issue(now, request(1), order()).expect("the root may");
     it.redeem(now, [1; 32], [1; 32], Fingerprint([1; 32])).expect("a fresh join");
-    it.attach(now, grant, [1; 16], &[], Description::default()).expect("its grant is in force");
+    it.attach(now, grant, Arrival::default()).expect("its grant is in force");
 }
 
 /// A store whose build has so many attempts under way, and so many jobs that wait.

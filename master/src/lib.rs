@@ -248,7 +248,6 @@ fn policy(config: &Config) -> Policy {
         advertise: config.listen.advertise.clone(),
         roles: config.roles.clone(),
         open: if config.listen.web_is_open { BTreeSet::from(["*".to_owned()]) } else { public.collect() },
-        term_ms: u64::try_from(config.limits.lease.as_millis()).unwrap_or(u64::MAX),
     }
 }
 

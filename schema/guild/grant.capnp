@@ -49,6 +49,7 @@ struct WorkerView {
   draining @6 :Bool;
   held @7 :Text;                 # Not empty: the reason why an operator holds it.
   grant @8 :UInt64;
+  waits @9 :Text;                # Why the ends of its leases decide when its jobs are placed again; empty: it holds them.
 }
 
 struct Difference {
@@ -107,8 +108,10 @@ interface Operator {
   # No further offers to this worker until `on` is false; what it runs goes on. Lasts over restarts.
   hold @5 (request :Data, worker :Text, reason :Text) -> (refusal :Common.Refusal);
   # As drain, with a reason that is shown. An empty reason lifts it.
-  forget @6 (request :Data, worker :Text) -> (refusal :Common.Refusal);
-  # Removes a worker that is not connected from the lists, and revokes its grant.
+  forget @6 (request :Data, worker :Text, gone :Bool) -> (refusal :Common.Refusal);
+  # Removes a worker that is not connected from the lists, and revokes its grant. `gone`: the caller's word that its
+  # machine is off, so that nothing of its jobs runs there any more: they are placed again at once. Without it their
+  # leases decide.
   roles @7 () -> (roles :List(Role));
   # What the master file calls by a name. A grant keeps what its role meant when it was issued.
   differences @8 () -> (differences :List(Difference), refusal :Common.Refusal);

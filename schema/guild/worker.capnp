@@ -23,17 +23,32 @@ struct Description {
   isolation @5 :List(Text);      # Tiers that were probed to work: "plain", "guard".
 }
 
+struct Home {
+  # Where a worker's state lies and its processes run. A copy of a worker's directory has another home.
+  boot @0 :Text;                 # The kernel's boot id.
+  pidNamespace @1 :UInt64;       # The inode of the process namespace.
+  device @2 :UInt64;             # Of the state directory.
+  inode @3 :UInt64;
+}
+
 interface WorkerDesk {
   # The authority to serve as one named worker: which pools, which labels, is the grant's. Who gets it: the
   # holder of a worker credential, from Gateway.restore. Dropping it ends nothing.
 
-  attach @0 (worker :Worker, instance :Data, running :List(Data), description :Description)
-      -> (session :Session, standing :List(Standing), leases :List(Lease), term :UInt64, refusal :Common.Refusal);
+  attach @0 (worker :Worker, instance :Data, running :List(Data), description :Description, keepsTerms :Bool,
+             home :Home, alive :List(Data))
+      -> (session :Session, standing :List(Standing), leases :List(Lease), term :UInt64, refusal :Common.Refusal,
+          terms :List(UInt64));
   # Opens a session; an older one of the same worker ends. `instance`: 16 random bytes made once per
   # process start: a second process with the same key is refused (`conflict`) while the first still answers.
   # `running`: tokens of the leases that this worker still runs or has results for. `standing` tells, in the
-  # same order, what became of each; `leases` has the lease again where it is `resumed`, and null elsewhere. Whatever
-  # this worker was running and does not name is placed again at once. `term`: a lease's length.
+  # same order, what became of each; `leases` has the lease again where it is `resumed`, and null elsewhere, and
+  # `terms` its length in milliseconds, and 0 elsewhere; older masters send no `terms`.
+  # What this worker was running and does not name is placed again at once where nothing of it can run any more: this is
+  # the same `home` that accepted it, and `alive` does not name it. Elsewhere the end of the lease decides. `alive`: tokens
+  # of attempts of which a supervisor or a step lives on this machine, whichever worker's. Older workers tell neither.
+  # `keepsTerms`: this worker lives by the term of each lease, which is told with the assignment, here, and by `renew`.
+  # Older workers live by `term`, in milliseconds, and the master waits for them at least that long.
 
   enum Standing {
     resumed @0;                  # Go on; the lease is in `leases`.
@@ -46,8 +61,9 @@ interface Worker {
 
   cancel @0 (token :Data, reason :Text);
   # End the attempt: TERM, 3 s, KILL; then `complete` as cancelled. May be repeated; unknown tokens are ignored.
-  revoked @1 (reason :Text);
-  # The worker's grant was taken back: kill every step now, send nothing.
+  revoked @1 (reason :Text) -> (ended :Bool);
+  # The worker's grant was taken back: kill every step now, send nothing. Answered once all have ended, with `ended`: then
+  # its jobs are placed again at once. Older workers answer at once without it, and the ends of the leases decide.
   stale @2 (token :Data);
   # The attempt's lease is over: kill its steps, throw its results away.
   ping @3 () -> (instance :Data);
@@ -64,8 +80,10 @@ interface Session {
   # `most`: how many offers the answer may hold; 0, which is what older workers say, is 1. `more` holds those beyond the
   # first: of jobs that waited already and fit into `free` beside it, no more than come to each connected worker, 64 at
   # most, and fewer where plans are large.
-  renew @1 (tokens :List(Data)) -> (stale :List(Data));
-  # Every 20 s: all leases get a full term from now, save those listed, which are over.
+  renew @1 (tokens :List(Data)) -> (stale :List(Data), terms :List(UInt64));
+  # Every 20 s, and at least at each third of the shortest term: all leases get a full term from now, save those in
+  # `stale`, which are over. `terms`: the length of each lease in milliseconds, in the order of `tokens`, 0 where it is
+  # over. Older masters send none.
   drain @2 ();
   # No further offers to this worker in this session. `take` rests.
 }
@@ -85,6 +103,7 @@ struct Assignment {
   stamp @5 :Change.SourceStamp;
   lane @6 :Text;                 # Names the workspace to use again: the same job of the same branch.
   trust @7 :Plan.Plan.Trust;
+  term @8 :UInt64;               # The lease's length in milliseconds, from `accept` on; 0: as `attach` said.
 }
 
 interface Lease {
@@ -94,7 +113,7 @@ interface Lease {
   # Dropping it before `accept` gives the offer back; after, dropping does nothing: the term decides.
 
   accept @0 () -> (refusal :Common.Refusal);
-  # The attempt begins. May be repeated.
+  # The attempt begins, with a full term from now. May be repeated, and then gets a full term again.
   source @1 (index :UInt16) -> (source :SourcePack, refusal :Common.Refusal);
   # The index-th source of the stamp.
   step @2 (index :UInt16) -> (report :StepReport);

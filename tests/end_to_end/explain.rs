@@ -323,7 +323,7 @@ impl Crew {
             if self.hands[&name].present.is_some() {
                 self.lose(&name).await;
             }
-            self.house.guild.forget(&name).await.unwrap();
+            self.house.guild.forget(&name, false).await.unwrap();
             self.hands.remove(&name);
         }
     }

@@ -33,8 +33,23 @@ MUTANTS = {
     "a job whose holder resumed stays in the queue": [
         (LEASE, "self.queue.leave(job);", "if !MUTANT { self.queue.leave(job); }")],
     "a master's start gives leases no full term": [
-        ("master/src/coordinator/mod.rs", "let until = now.after(term);",
-         "let until = now.after(if MUTANT { std::time::Duration::from_secs(5) } else { term });")],
+        ("master/src/coordinator/mod.rs", "let until = now.after(attempt.term);",
+         "let until = now.after(if MUTANT { std::time::Duration::from_secs(5) } else { attempt.term });")],
+    "a restart gives leases the term of the file as it is now": [
+        ("master/src/coordinator/mod.rs", "if attempt.term.is_zero() {\n            attempt.term = self.terms.longest_lease();",
+         "if MUTANT || attempt.term.is_zero() {\n            attempt.term = if MUTANT { self.terms.lease } else { self.terms.longest_lease() };")],
+    "the term does not travel with the assignment": [
+        ("master/src/coordinator/place.rs", "term_ms: u64::try_from(attempt.term.as_millis()).unwrap_or(u64::MAX),",
+         "term_ms: if MUTANT { 0 } else { u64::try_from(attempt.term.as_millis()).unwrap_or(u64::MAX) },")],
+    "a worker lives by what it was told when it attached": [
+        (SESSION, "if told_ms == 0 { self.term_ms } else { told_ms }",
+         "if told_ms == 0 || MUTANT { self.term_ms } else { told_ms }")],
+    "who comes without an attempt frees it, whoever that is": [
+        ("master/src/coordinator/absence.rs", "is_same && !self.alive.contains(&token)",
+         "MUTANT || is_same && !self.alive.contains(&token)")],
+    "a lease that is accepted again gets no term": [
+        (LEASE, "            self.resume(now, token);\n            return Ok(());",
+         "            if !MUTANT { self.resume(now, token); }\n            return Ok(());")],
     "answered requests are forgotten at a restart": [
         ("master/src/coordinator/request.rs", "rows.into_iter().for_each(|row| requests.keep(row));",
          "rows.into_iter().filter(|_| !MUTANT).for_each(|row| requests.keep(row));")],
@@ -63,7 +78,7 @@ MUTANTS = {
         (SESSION, "Ok(worker_desk::Standing::Stale) =>",
          "Ok(worker_desk::Standing::Stale) if MUTANT => {}\n            Ok(worker_desk::Standing::Stale) =>")],
     "a worker does not send again what a killed master had in memory": [
-        ("worker/src/report.rs", "(0..count).for_each(|step| entry.step(step).tell_again());",
+        ("worker/src/report/mod.rs", "(0..count).for_each(|step| entry.step(step).tell_again());",
          "if !MUTANT { (0..count).for_each(|step| entry.step(step).tell_again()); }")],
 }
 AWAKE = """

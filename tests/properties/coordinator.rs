@@ -4,12 +4,13 @@
 
 use master::coordinator::record::{BuildId, GrantId, JobKey, LeaseToken, Record, RequestId};
 use master::coordinator::{
-    Coordinator, Effect, GrantOrder, Planned, ProjectTerms, ROOT, Request, SessionId, Standing, Terms,
+    Arrival, Coordinator, Effect, GrantOrder, Planned, PoolTerms, ProjectTerms, ROOT, Request, SessionId, Standing,
+    Terms,
 };
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{
-    Assignment, Change, Description, Exit, GrantKind, JobPlan, Outcome, Plan, Resources, State, StepEnd, Time, Trust,
-    What,
+    Assignment, Change, Description, Exit, GrantKind, Home, JobPlan, Outcome, Plan, Resources, State, StepEnd, Time,
+    Trust, What,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,7 +20,10 @@ use support::seed::{Random, with_seeds};
 
 const WORKERS: usize = 3;
 const MOVES: usize = 100;
-const LEASE: Duration = Duration::from_secs(60);
+/// What the master file may say of leases: of all, and of the pool.
+const LEASES: [(u64, Option<u64>); 5] = [(60, None), (20, None), (60, Some(5)), (20, Some(40)), (5, None)];
+/// This one is of version 0.1: it lives by what it is told when it attaches, and does not say where it is.
+const OLD: usize = 2;
 
 #[test]
 fn random_moves_keep_every_promise() {
@@ -70,6 +74,8 @@ struct Worker {
     /// Offers it has not accepted, and leases that it runs.
     offered: Vec<Assignment>,
     running: BTreeMap<LeaseToken, Assignment>,
+    /// The length of leases, as it was told when it attached.
+    told: Duration,
 }
 
 struct World {
@@ -88,13 +94,15 @@ struct World {
     cancelled: BTreeSet<JobKey>,
     /// Whether the master file names a pool for the project that no worker is in.
     is_closed: bool,
+    /// Which of [`LEASES`] counts.
+    leases: usize,
     requests: u8,
 }
 
 impl World {
     fn new(seed: u64) -> World {
         let now = Time(1_000_000);
-        let it = Coordinator::load(now, terms(false), Ledger::default().load(), [seed as u8; 32]);
+        let it = Coordinator::load(now, terms(false, 0), Ledger::default().load(), [seed as u8; 32]);
         let mut world = World {
             random: Random::new(seed),
             now,
@@ -106,6 +114,7 @@ impl World {
             begun: BTreeMap::new(),
             cancelled: BTreeSet::new(),
             is_closed: false,
+            leases: 0,
             requests: 0,
         };
         world.it.found(now);
@@ -117,7 +126,7 @@ impl World {
 
     fn random_move(&mut self) {
         let worker = self.random.below(WORKERS);
-        match self.random.below(15) {
+        match self.random.below(16) {
             0 => self.submit(),
             1 => self.plan(),
             2 => self.attach(worker),
@@ -130,6 +139,7 @@ impl World {
             12 => self.pass_time(),
             13 if self.random.chance(20) => self.crash(),
             14 => self.reload(),
+            15 if self.random.chance(30) => self.copy(worker),
             _ => self.forget_work(worker),
         }
         self.drain();
@@ -232,26 +242,57 @@ impl World {
         Plan { version: 1, jobs: jobs.collect(), trust: Trust::Trusted }
     }
 
-    fn attach(&mut self, index: usize) {
-        let worker = &mut self.workers[index];
-        worker.offered.clear();
-        let running: Vec<LeaseToken> = worker.running.keys().copied().collect();
+    fn arrival(&self, index: usize) -> Arrival {
         let total = Resources { slots: 2, cpus_milli: 2_000, memory: 1 << 30 };
-        let description = Description { platform: "linux-x86_64".to_owned(), total, ..Description::default() };
-        let attached = self.it.attach(self.now, worker.grant, [index as u8; 16], &running, description);
-        let (session, standing) = attached.expect("its grant is in force");
-        worker.session = Some(session);
-        for (token, standing) in running.iter().zip(standing) {
+        let home = Home { boot: "boot".to_owned(), inode: index as u64, ..Home::default() };
+        Arrival {
+            instance: [index as u8; 16],
+            running: self.workers[index].running.keys().copied().collect(),
+            description: Description { platform: "linux-x86_64".to_owned(), total, ..Description::default() },
+            keeps_terms: index != OLD,
+            home: (index != OLD).then_some(home),
+            alive: Vec::new(),
+        }
+    }
+
+    /// What a worker lives by that was told this term of one lease.
+    fn lived(&self, index: usize, told: Duration) -> Duration {
+        if index == OLD { self.workers[index].told } else { told }
+    }
+
+    /// A copy of its directory comes, is let in, and goes: nothing of the worker's own is ended.
+    fn copy(&mut self, index: usize) {
+        let home = Some(Home { boot: "boot".to_owned(), inode: 99, ..Home::default() });
+        let copy = Arrival { instance: [99; 16], running: Vec::new(), home, ..self.arrival(index) };
+        let attached = self.it.attach(self.now, self.workers[index].grant, copy).expect("its grant is in force");
+        self.workers[index].session = None;
+        self.workers[index].offered.clear();
+        self.it.session_lost(self.now, attached.session, "cut");
+    }
+
+    fn attach(&mut self, index: usize) {
+        let arrival = self.arrival(index);
+        let running = arrival.running.clone();
+        self.workers[index].offered.clear();
+        let attached = self.it.attach(self.now, self.workers[index].grant, arrival).expect("its grant is in force");
+        let worker = &mut self.workers[index];
+        (worker.session, worker.told) = (Some(attached.session), attached.term);
+        for (token, (standing, term)) in running.iter().zip(attached.standing.into_iter().zip(attached.terms)) {
             match standing {
                 Standing::Resumed => {
                     let job = self.held.get(token).map_or_else(|| panic!("{token:?} was given away"), |(job, _)| *job);
-                    self.held.insert(*token, (job, self.now.after(LEASE)));
+                    self.held.insert(*token, (job, self.now.after(self.lived(index, term))));
                 }
                 Standing::Stale => {
-                    worker.running.remove(token);
+                    self.workers[index].running.remove(token);
                     self.held.remove(token);
                 }
             }
+        }
+        self.drain();
+        if index == OLD {
+            // nobody knows where it ran what it does not name: the ends of those leases decide
+            return;
         }
         // what it did not name is not running there: the worker came back without it
         let name = format!("w{index}");
@@ -285,19 +326,20 @@ impl World {
         }
         if self.it.accept(self.now, token).is_ok() {
             let (job, _) = self.it.lease_job(token).expect("an accepted lease has a job");
-            self.begin(token, job, &assignment);
+            let term = self.lived(index, Duration::from_millis(assignment.term_ms));
+            self.begin(token, job, &assignment, term);
             self.workers[index].running.insert(token, assignment);
             assert!(self.it.accept(self.now, token).is_ok(), "`accept` may be repeated");
         }
     }
 
     /// P2: never two at once, never more attempts than allowed, side effects once.
-    fn begin(&mut self, token: LeaseToken, job: JobKey, assignment: &Assignment) {
+    fn begin(&mut self, token: LeaseToken, job: JobKey, assignment: &Assignment, term: Duration) {
         for (other, (held, until)) in &self.held {
             let over = *held != job || *until <= self.now;
             assert!(over, "{token:?} and {other:?} run {job:?} at once");
         }
-        self.held.insert(token, (job, self.now.after(LEASE)));
+        self.held.insert(token, (job, self.now.after(term)));
         let begun = self.begun.entry(job).or_default();
         *begun += 1;
         assert!(*begun <= 1 + u32::from(assignment.job.retry_infra), "{job:?} was begun {begun} times");
@@ -342,13 +384,17 @@ impl World {
             return;
         }
         let tokens: Vec<LeaseToken> = self.workers[index].running.keys().copied().collect();
-        let stale = self.it.renew(self.now, &format!("w{index}"), &tokens);
-        for token in tokens {
-            if stale.contains(&token) {
-                self.workers[index].running.remove(&token);
-                self.held.remove(&token);
-            } else if let Some(held) = self.held.get_mut(&token) {
-                held.1 = self.now.after(LEASE);
+        let terms = self.it.renew(self.now, &format!("w{index}"), &tokens);
+        let is_answer_lost = self.random.chance(20);
+        for (token, term) in tokens.into_iter().zip(terms) {
+            let lived = term.map(|term| self.lived(index, term));
+            match (lived, self.held.get_mut(&token)) {
+                (None, _) => {
+                    self.workers[index].running.remove(&token);
+                    self.held.remove(&token);
+                }
+                (Some(lived), Some(held)) if !is_answer_lost => held.1 = self.now.after(lived),
+                (Some(_), _) => {}
             }
         }
     }
@@ -400,8 +446,9 @@ impl World {
     /// Another master file: what is offered and what runs stays, what waits goes by the new one.
     fn reload(&mut self) {
         self.is_closed = !self.is_closed;
+        self.leases = self.random.below(LEASES.len());
         let waiting = self.it.queue_length();
-        self.it.set_terms(self.now, terms(self.is_closed));
+        self.it.set_terms(self.now, terms(self.is_closed, self.leases));
         assert!(!self.is_closed || self.it.queue_length() == waiting, "a reload lost jobs that wait");
     }
 
@@ -410,7 +457,7 @@ impl World {
         self.drain();
         self.asked.clear();
         let key = [self.random.below(256) as u8; 32];
-        self.it = Coordinator::load(self.now, terms(self.is_closed), self.ledger.load(), key);
+        self.it = Coordinator::load(self.now, terms(self.is_closed, self.leases), self.ledger.load(), key);
         for worker in &mut self.workers {
             worker.session = None;
             worker.offered.clear();
@@ -480,10 +527,14 @@ impl World {
     }
 }
 
-fn terms(is_closed: bool) -> Terms {
+fn terms(is_closed: bool, leases: usize) -> Terms {
+    let (lease, of_pool) = LEASES[leases];
+    let pool = PoolTerms { lease: of_pool.map(Duration::from_secs), ..PoolTerms::default() };
+
     let pools = if is_closed { BTreeSet::from(["nobody's".to_owned()]) } else { BTreeSet::new() };
     let projects = BTreeMap::from([("p".to_owned(), ProjectTerms { pools })]);
-    Terms { lease: LEASE, projects, ..Terms::default() }
+    let pools = BTreeMap::from([("default".to_owned(), pool)]);
+    Terms { lease: Duration::from_secs(lease), projects, pools, ..Terms::default() }
 }
 
 fn end(outcome: Outcome, time: Time) -> StepEnd {

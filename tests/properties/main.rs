@@ -3,6 +3,7 @@
 mod branches;
 mod coordinator;
 mod lanes;
+mod leases;
 mod logs;
 mod remedies;
 mod restored;

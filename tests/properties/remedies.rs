@@ -5,7 +5,7 @@ use master::coordinator::placed::Because;
 use master::coordinator::record::{BuildId, GrantId, JobKey, LeaseToken, Loaded, RequestId};
 use master::coordinator::why::{Explanation, Remedy, Step};
 use master::coordinator::{
-    Coordinator, Effect, GrantOrder, Planned, PoolTerms, ProjectTerms, ROOT, Request, SessionId, Terms,
+    Arrival, Coordinator, Effect, GrantOrder, Planned, PoolTerms, ProjectTerms, ROOT, Request, SessionId, Terms,
 };
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{Change, Description, GrantKind, JobPlan, Outcome, Plan, Resources, State, Time, Trust, What};
@@ -276,8 +276,10 @@ impl Floor {
     fn attach(&mut self, number: usize) {
         let hand = &mut self.hands[number];
         let running: Vec<LeaseToken> = hand.running.keys().copied().collect();
-        let attached = self.it.attach(self.now, hand.grant, [1; 16], &running, hand.description.clone());
-        hand.session = Some(attached.expect("its grant is in force").0);
+        let description = hand.description.clone();
+        let arrival = Arrival { instance: [1; 16], running, description, keeps_terms: true, ..Arrival::default() };
+        let attached = self.it.attach(self.now, hand.grant, arrival);
+        hand.session = Some(attached.expect("its grant is in force").session);
         self.ask(number);
         self.settle();
     }

@@ -23,6 +23,7 @@ enum End {
     ClearCables,
     ClearClients,
     DiskIsWell,
+    KillClones,
 }
 
 impl Faults {
@@ -47,10 +48,10 @@ impl Faults {
             82..86 => self.trouble_clients(users),
             86..92 => self.trouble_disk(world),
             92..94 => self.kill_supervisor(world),
-            94..96 => self.clone_worker(world).await,
+            94..96 => self.clone_worker(world),
             96..97 => self.revoke(world, users),
             97..98 => self.cut_everybody_off(world),
-            _ => {}
+            _ => self.reload(world),
         }
     }
 
@@ -59,6 +60,7 @@ impl Faults {
         while let Some((_, end)) = self.pending.pop() {
             self.end(world, users, end).await;
         }
+        world.kill_clones().await;
         world.disk.full.set(false);
         world.disk.slow.set(Duration::ZERO);
         if !world.is_master_up() {
@@ -98,6 +100,7 @@ impl Faults {
             End::ClearCable(index) => world.workers[index].cable.clear(),
             End::ClearCables => world.workers.iter().for_each(|worker| worker.cable.clear()),
             End::ClearClients => users.clients().for_each(|client| client.cable.clear()),
+            End::KillClones => world.kill_clones().await,
             End::DiskIsWell => {
                 world.disk.full.set(false);
                 world.disk.slow.set(Duration::ZERO);
@@ -216,22 +219,25 @@ impl Faults {
         }
     }
 
-    /// Only beside a worker that is attached: what a clone does when the first is away nobody can tell from its return.
-    async fn clone_worker(&mut self, world: &mut World) {
+    /// Beside a worker that is attached, or cut off, or not running: then it is let in, and takes jobs.
+    fn clone_worker(&mut self, world: &mut World) {
         let Some(index) = self.random.pick(&world.good_workers()).copied() else { return };
-        if world.is_attached(index) {
-            self.count("worker cloned");
-            let clone = world.start_clone(index);
-            // nothing else begins or ends meanwhile
-            sleep(Duration::from_millis(200)).await;
-            clone.abort();
-            let _ = clone.await;
-        }
+        self.count("worker cloned");
+        world.start_clone(index);
+        let most = if self.random.chance(50) { 400 } else { 30_000 };
+        self.later(most, End::KillClones);
+    }
+
+    fn reload(&mut self, world: &mut World) {
+        self.count("leases changed");
+        let leases = self.random.below(100);
+        world.reload(leases);
     }
 
     fn revoke(&mut self, world: &mut World, users: &mut Users) {
         let Some(index) = self.random.pick(&world.good_workers()).copied() else { return };
-        if world.add_worker() {
+        // whose session a clone has is not reachable
+        if !world.has_clone(index) && world.add_worker() {
             self.count("worker revoked");
             users.revoke(world, index);
             world.workers[index].revoked_at = Some(Instant::now());

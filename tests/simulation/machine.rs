@@ -4,7 +4,7 @@
 use crate::record::{Job, Process, Record};
 use futures::FutureExt as _;
 use schema::values::{Exit, Time};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -113,6 +113,11 @@ impl Machine for Host {
         let all = self.supervisors.lock().unwrap_or_else(PoisonError::into_inner);
         all.values().filter(|supervisor| supervisor.mark == mark).for_each(|supervisor| self.kill(supervisor));
         0
+    }
+
+    fn living(&self) -> BTreeSet<String> {
+        let all = self.supervisors.lock().unwrap_or_else(PoisonError::into_inner);
+        all.values().map(|supervisor| supervisor.token.clone()).collect()
     }
 
     fn free_bytes(&self, _: &Path) -> Option<u64> {

@@ -2,7 +2,7 @@
 
 use crate::record::{Facts, Job};
 use crate::users::Users;
-use crate::world::{LEASE, PROJECT, World};
+use crate::world::{LEASE, LONGEST, PROJECT, World};
 use client::views::{BuildView, JobView};
 use client::{BuildQuery, LogAddress, Tail, Until};
 use schema::values::{Exit, Outcome};
@@ -22,7 +22,7 @@ pub fn meanwhile(world: &World, users: &Users) {
         let Some(worker) = world.workers.iter().find(|worker| worker.credential.name == *name) else { continue };
         let is_late = at.elapsed() > REVOKED;
         let was_reachable = worker.task.is_some() && worker.cable.silence_within(*at, Instant::now()).is_zero();
-        let is_over = at.elapsed() > LEASE;
+        let is_over = at.elapsed() > LONGEST;
         if world.record.running_at(name) > 0 && (is_late && was_reachable || is_over) {
             world.record.violated(format!("P5: {name} was revoked {:?} ago and still runs a step", at.elapsed()));
         }

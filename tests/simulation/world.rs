@@ -11,9 +11,9 @@ use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
 use master::api::Office;
 use master::clock::Clock;
-use master::config::{Config, ProjectConfig};
+use master::config::{Config, PoolConfig, ProjectConfig};
 use master::coordinator::record::Record as Row;
-use master::coordinator::{Coordinator, Effect};
+use master::coordinator::{Coordinator, Effect, PoolTerms, ProjectTerms, Terms};
 use master::driver::Driver;
 use master::logs::Logs;
 use master::sources::{Repositories, Repository};
@@ -24,7 +24,7 @@ use schema::sturdy_ref::{Fingerprint, SturdyRef, Token};
 use schema::values::{GrantKind, Resources, Time, What};
 use schema::vat::{self, Limits, VatError};
 use std::cell::{Cell, RefCell};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,7 +37,11 @@ use worker::supervisor::Moment;
 use worker::world::{Hands, Stream};
 
 pub const PROJECT: &str = "sim";
+/// What the master file may say of leases, in seconds: of all, and of the pool.
+const LEASES: [(u64, Option<u64>); 4] = [(60, None), (180, Some(60)), (120, None), (60, Some(180))];
+/// The shortest and the longest of them.
 pub const LEASE: Duration = Duration::from_secs(60);
+pub const LONGEST: Duration = Duration::from_secs(180);
 pub const WORKERS: usize = 3;
 /// Worker credentials that are made at the beginning: one that was revoked is replaced.
 const CREDENTIALS: usize = 12;
@@ -56,6 +60,11 @@ pub struct World {
     pub disk: Rc<Disk>,
     pub workers: Vec<WorkerHost>,
     pub operator: Credential,
+    /// Processes with the key of a worker, from copies of its state directory.
+    clones: Vec<(usize, JoinHandle<()>)>,
+    clone_count: u64,
+    /// Which of [`LEASES`] counts.
+    leases: usize,
     seed: u64,
     dir: TempDir,
     began: Instant,
@@ -134,6 +143,9 @@ impl World {
             disk: Rc::default(),
             workers: Vec::new(),
             operator,
+            clones: Vec::new(),
+            clone_count: 0,
+            leases: 0,
             seed,
             dir,
             began: Instant::now(),
@@ -229,9 +241,30 @@ impl World {
     fn config(&self) -> Config {
         let mut config = Config::standalone(&self.dir.path().join("master"), "sim:1");
         std::fs::create_dir_all(&config.state).unwrap();
-        config.limits.lease = LEASE;
+        let (lease, of_pool) = LEASES[self.leases];
+        config.limits.lease = Duration::from_secs(lease);
+        let pool = PoolConfig { matches: Vec::new(), lease: of_pool.map(Duration::from_secs) };
+        config.pools.insert("default".to_owned(), pool);
         config.projects.insert(PROJECT.to_owned(), ProjectConfig::of(PROJECT.to_owned()));
         config
+    }
+
+    /// The master file says something else of leases, and is read again where a master runs.
+    pub fn reload(&mut self, leases: usize) {
+        self.leases = leases % LEASES.len();
+        let (lease, of_pool) = LEASES[self.leases];
+        self.record.tell(&format!("leases of {lease} s, in the pool of {of_pool:?}"));
+        let pool = PoolTerms { lease: of_pool.map(Duration::from_secs), ..PoolTerms::default() };
+        let terms = Terms {
+            lease: Duration::from_secs(lease),
+            projects: [(PROJECT.to_owned(), ProjectTerms::default())].into(),
+            pools: [("default".to_owned(), pool)].into(),
+            ..Terms::default()
+        };
+        let office = self.office.borrow().upgrade();
+        if let Some(office) = office.filter(|_| self.is_master_up()) {
+            office.driver.note(|it, now| it.set_terms(now, terms));
+        }
     }
 
     // the workers
@@ -256,19 +289,35 @@ impl World {
         let worker = &mut self.workers[index];
         assert!(worker.task.is_none());
         record.tell(&format!("{} starts", worker.credential.name));
-        worker.task = Some(spawn_worker(worker, worker.state.clone(), net, record, began));
+        let (state, host, cable) = (worker.state.clone(), worker.host.clone(), worker.cable.clone());
+        worker.task = Some(spawn_worker(&worker.credential.name, state, host, cable, net, record, began));
     }
 
-    /// A second process with the same key, from a copy of the state directory.
-    pub fn start_clone(&mut self, index: usize) -> JoinHandle<()> {
+    /// A second process with the same key, from a copy of the state directory, on a machine and a cable of its own.
+    pub fn start_clone(&mut self, index: usize) {
+        self.clone_count += 1;
         let worker = &self.workers[index];
-        let copy = self.dir.path().join(format!("{}-clone", worker.credential.name));
-        std::fs::create_dir_all(&copy).unwrap();
-        for file in [worker::CREDENTIAL_FILE, "identity.key"] {
-            std::fs::copy(worker.state.join(file), copy.join(file)).unwrap();
+        let name = format!("{}-clone-{}", worker.credential.name, self.clone_count);
+        let copy = self.dir.path().join(&name);
+        copy_tree(&worker.state, &copy);
+        self.record.tell(&format!("{name} starts"));
+        let at = self.seed.wrapping_mul(89).wrapping_add(self.clone_count);
+        let (host, cable) = (Host::new(&name, self.record.clone(), at), Cable::new(at));
+        let clone = spawn_worker(&name, copy, host, cable, self.net.clone(), self.record.clone(), self.began);
+        self.clones.push((index, clone));
+    }
+
+    /// As `kill -9` does.
+    pub async fn kill_clones(&mut self) {
+        for (index, clone) in std::mem::take(&mut self.clones) {
+            self.record.tell(&format!("a clone of {} is killed", self.workers[index].credential.name));
+            clone.abort();
+            let _ = clone.await;
         }
-        self.record.tell(&format!("a clone of {} starts", worker.credential.name));
-        spawn_worker(worker, copy, self.net.clone(), self.record.clone(), self.began)
+    }
+
+    pub fn has_clone(&self, index: usize) -> bool {
+        self.clones.iter().any(|(of, _)| *of == index)
     }
 
     pub async fn kill_worker(&mut self, index: usize) {
@@ -284,14 +333,6 @@ impl World {
         (0..self.workers.len()).filter(|index| self.workers[*index].revoked_at.is_none()).collect()
     }
 
-    /// As the master sees it.
-    pub fn is_attached(&self, index: usize) -> bool {
-        let office = self.office.borrow().upgrade();
-        let name = &self.workers[index].credential.name;
-        let has_session = |office: Rc<Office>| office.driver.peek(|it, _| it.session_of(name)).is_some();
-        self.workers[index].task.is_some() && office.is_some_and(has_session)
-    }
-
     // clients
 
     /// An operator's client on a cable of its own.
@@ -305,6 +346,7 @@ impl World {
     }
 
     pub async fn end(mut self) {
+        self.kill_clones().await;
         self.kill_master().await;
         for index in 0..self.workers.len() {
             self.kill_worker(index).await;
@@ -323,8 +365,29 @@ impl IntoHost for LocalSet {
     }
 }
 
-fn spawn_worker(worker: &WorkerHost, state: PathBuf, net: Net, record: Record, began: Instant) -> JoinHandle<()> {
-    let name = worker.credential.name.clone();
+/// What is in the way, as a socket or what is removed meanwhile, is left out.
+fn copy_tree(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).into_iter().flatten().flatten() {
+        let target = to.join(entry.file_name());
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => copy_tree(&entry.path(), &target),
+            Ok(kind) if kind.is_file() => drop(std::fs::copy(entry.path(), target)),
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+fn spawn_worker(
+    name: &str,
+    state: PathBuf,
+    host: Host,
+    cable: Rc<Cable>,
+    net: Net,
+    record: Record,
+    began: Instant,
+) -> JoinHandle<()> {
+    let name = name.to_owned();
     let config = worker::Config {
         workspaces: state.join("workspaces"),
         state,
@@ -339,8 +402,8 @@ fn spawn_worker(worker: &WorkerHost, state: PathBuf, net: Net, record: Record, b
     };
     let world = worker::world::World {
         clock: Box::new(SimClock { began }),
-        net: Box::new(Line { net, cable: worker.cable.clone() }),
-        machine: Arc::new(worker.host.clone()),
+        net: Box::new(Line { net, cable }),
+        machine: Arc::new(host),
         hands: Hands::Own,
     };
     tokio::task::spawn_local(LocalSet::new().into_host(async move {

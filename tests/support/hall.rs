@@ -2,7 +2,7 @@
 //! both grow. Needs and labels are mixed: half of the jobs want one kind of worker, a quarter a platform, a quarter any.
 
 use master::coordinator::record::{GrantId, LeaseToken, Loaded, RequestId};
-use master::coordinator::{Coordinator, Effect, GrantOrder, Planned, ROOT, Request, SessionId, Terms};
+use master::coordinator::{Arrival, Coordinator, Effect, GrantOrder, Planned, ROOT, Request, SessionId, Terms};
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{
     Assignment, Change, Command, Description, Exit, GrantKind, JobPlan, Outcome, Plan, Resources, StepEnd, StepPlan,
@@ -107,8 +107,9 @@ impl Hall {
             total: ROOM,
             ..Description::default()
         };
-        let (session, _) = self.it.attach(self.now, grant, id, &[], description).expect("its grant is in force");
-        self.sessions.push(session);
+        let arrival = Arrival { instance: id, description, keeps_terms: true, ..Arrival::default() };
+        let attached = self.it.attach(self.now, grant, arrival).expect("its grant is in force");
+        self.sessions.push(attached.session);
         self.settle();
     }
 

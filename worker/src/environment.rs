@@ -70,6 +70,11 @@ pub(crate) fn token_hex(token: &[u8; 16]) -> String {
     data_encoding::HEXLOWER.encode(token)
 }
 
+/// None: it is no attempt's name.
+pub(crate) fn token_of(name: &str) -> Option<[u8; 16]> {
+    data_encoding::HEXLOWER.decode(name.as_bytes()).ok()?.try_into().ok()
+}
+
 /// A directory for the attempt's temporary files. Short: sockets are made there.
 pub(crate) fn temporary(state: &Path, token: &[u8; 16]) -> PathBuf {
     state.join("tmp").join(&token_hex(token)[..12])
@@ -111,6 +116,7 @@ mod tests {
             stamp: SourceStamp { sources: vec![source] },
             lane: String::new(),
             trust: Trust::Trusted,
+            term_ms: 0,
         }
     }
 

@@ -18,15 +18,16 @@ use crate::environment::{ATTEMPT, token_hex};
 use crate::spares::Spares;
 use crate::supervisor::{Moment, StepFiles};
 use crate::workspace;
-use crate::world::{Hands, World};
+use crate::world::{Hands, Machine, World};
 use schema::values::{Assignment, Resources};
 use serde::{Deserialize, Serialize};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use tokio::sync::watch;
 
 const ASSIGNMENT: &str = "assignment.json";
@@ -41,28 +42,45 @@ pub(crate) struct Ledger {
     boot: String,
     hands: Hands,
     entries: RefCell<BTreeMap<Token, Rc<Entry>>>,
+    /// Directories of attempts that are not taken up, until the master has let this worker in.
+    leftovers: RefCell<Vec<Leftover>>,
+    /// Some process of an attempt could not be killed.
+    has_survivors: Cell<bool>,
     changed: watch::Sender<u64>,
 }
 
 impl Ledger {
-    /// With the attempts that an earlier process left. What cannot be read is dropped: the master places it again.
-    pub(crate) fn open(state: &Path, workspaces: &Path, world: &World) -> io::Result<Ledger> {
+    /// With the attempts that an earlier process left. What cannot be read is dropped, once the master has let us in; and all of
+    /// them where the directory is a copy: they are another worker's.
+    pub(crate) fn open(state: &Path, workspaces: &Path, world: &World, is_copy: bool) -> io::Result<Ledger> {
         let dir = state.join("attempts");
         private_dir(&dir)?;
         let spares = Spares::open(state.join("spare/attempts"), |name| name == ASSIGNMENT || StepFiles::is_one(name))?;
         let (boot, hands) = (world.clock.boot(), world.hands);
-        let ledger = Ledger { dir, spares, boot, hands, entries: RefCell::default(), changed: watch::Sender::new(0) };
+        let ledger = Ledger {
+            dir,
+            spares,
+            boot,
+            hands,
+            entries: RefCell::default(),
+            leftovers: RefCell::default(),
+            has_survivors: Cell::new(false),
+            changed: watch::Sender::new(0),
+        };
         for found in std::fs::read_dir(&ledger.dir)? {
             let dir = found?.path();
+            if is_copy {
+                tracing::warn!(dir = %dir.display(), "an attempt is not taken up: this directory is a copy of a worker's");
+                ledger.leftovers.borrow_mut().push(Leftover { dir, is_own: false });
+                continue;
+            }
             match ledger.load(&dir, workspaces) {
                 Ok(entry) => {
                     ledger.entries.borrow_mut().insert(entry.token(), Rc::new(entry));
                 }
                 Err(error) => {
                     tracing::warn!(dir = %dir.display(), %error, "an attempt cannot be taken up");
-                    let token = dir.file_name().unwrap_or_default().to_string_lossy();
-                    world.machine.kill_marked(&format!("{ATTEMPT}={token}"));
-                    std::fs::remove_dir_all(&dir)?;
+                    ledger.leftovers.borrow_mut().push(Leftover { dir, is_own: true });
                 }
             }
         }
@@ -93,6 +111,25 @@ impl Ledger {
         Ok(entry)
     }
 
+    /// The master has let this worker in: what is not taken up is ended, where it is our own, and removed.
+    pub(crate) async fn clear_leftovers(&self, machine: &Arc<dyn Machine>) {
+        let (leftovers, machine) = (self.leftovers.take(), machine.clone());
+        if leftovers.is_empty() {
+            return;
+        }
+        let cleared = self.hands.run(move || leftovers.iter().for_each(|leftover| leftover.clear(&*machine)));
+        if let Err(error) = cleared.await {
+            tracing::warn!(%error, "what is left of attempts was not removed");
+        }
+    }
+
+    /// Waits until nothing of any attempt runs, and answers whether that is so: some may not be killed.
+    pub(crate) async fn when_all_ended(&self) -> bool {
+        let mut changes = self.changes();
+        while !self.is_empty() && changes.changed().await.is_ok() {}
+        !self.has_survivors.get()
+    }
+
     /// Begins an entry for what was offered.
     pub(crate) fn enter(&self, assignment: Assignment, now: Moment) -> io::Result<Rc<Entry>> {
         let dir = self.dir.join(token_hex(&assignment.token));
@@ -115,6 +152,7 @@ impl Ledger {
 
     /// Forgets an attempt, on disk too.
     pub(crate) fn remove(&self, entry: &Entry) {
+        self.has_survivors.set(self.has_survivors.get() || entry.has_survivors());
         self.entries.borrow_mut().remove(&entry.token());
         self.tell();
         let (dir, spares) = (entry.dir.clone(), self.spares.clone());
@@ -185,6 +223,24 @@ impl Ledger {
     }
 }
 
+struct Leftover {
+    dir: PathBuf,
+    /// This directory is no copy of that of a worker which may run it.
+    is_own: bool,
+}
+
+impl Leftover {
+    fn clear(&self, machine: &dyn Machine) {
+        if self.is_own {
+            let token = self.dir.file_name().unwrap_or_default().to_string_lossy();
+            machine.kill_marked(&format!("{ATTEMPT}={token}"));
+        }
+        if let Err(error) = std::fs::remove_dir_all(&self.dir) {
+            tracing::warn!(dir = %self.dir.display(), %error, "cannot remove what is left of an attempt");
+        }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Offered {
     /// By the clock of [`Moment`], of this start of the machine. Empty: unknown, as in those of 0.1.0.
@@ -213,18 +269,50 @@ mod tests {
             stamp: SourceStamp { sources: Vec::new() },
             lane: String::new(),
             trust: Trust::Trusted,
+            term_ms: 0,
         }
     }
 
-    #[test]
-    fn what_an_earlier_start_of_the_machine_left_is_dropped() {
+    /// An attempt in a state directory, and what opens that again: as a copy of another's, or as its own.
+    fn entered() -> (tempfile::TempDir, PathBuf, impl Fn(&Path, bool) -> Ledger) {
         let state = tempfile::tempdir().unwrap();
-        let world = World::real(PathBuf::from("/nonexistent"));
-        let open = || Ledger::open(state.path(), state.path(), &world).unwrap();
-        let dir = open().enter(assignment(), world.clock.now()).unwrap().dir.clone();
-        assert_eq!(open().count(), 1);
+        let open = |state: &Path, is_copy| {
+            Ledger::open(state, state, &World::real(PathBuf::from("/nonexistent")), is_copy).unwrap()
+        };
+        let now = World::real(PathBuf::from("/nonexistent")).clock.now();
+        let dir = open(state.path(), false).enter(assignment(), now).unwrap().dir.clone();
+        (state, dir, open)
+    }
+
+    fn machine() -> Arc<dyn Machine> {
+        World::real(PathBuf::from("/nonexistent")).machine
+    }
+
+    #[tokio::test]
+    async fn what_an_earlier_start_of_the_machine_left_is_dropped() {
+        let (state, dir, open) = entered();
+        assert_eq!(open(state.path(), false).count(), 1);
         let noted = std::fs::read_to_string(dir.join(ASSIGNMENT)).unwrap();
-        std::fs::write(dir.join(ASSIGNMENT), noted.replace(&world.clock.boot(), "another")).unwrap();
-        assert_eq!((open().count(), dir.exists()), (0, false));
+        std::fs::write(dir.join(ASSIGNMENT), noted.replace(&schema::boot::boot_id(), "another")).unwrap();
+        let ledger = open(state.path(), false);
+        assert_eq!((ledger.count(), dir.exists()), (0, true), "nothing is done before the master has let us in");
+        ledger.clear_leftovers(&machine()).await;
+        assert!(!dir.exists());
+    }
+
+    /// The mark of the attempt is in the environment of a process that the copy must not end.
+    #[tokio::test]
+    async fn a_copy_takes_up_nothing_and_ends_nothing() {
+        let (state, dir, open) = entered();
+        let mut sleeping = std::process::Command::new("sleep");
+        let mut step = sleeping.arg("1000").env(ATTEMPT, token_hex(&[7; 16])).spawn().unwrap();
+        let ledger = open(state.path(), true);
+        assert_eq!((ledger.count(), dir.exists()), (0, true));
+        ledger.clear_leftovers(&machine()).await;
+        assert!(!dir.exists());
+        assert_eq!(step.try_wait().unwrap(), None, "it runs on");
+        std::fs::create_dir(&dir).unwrap();
+        open(state.path(), false).clear_leftovers(&machine()).await;
+        assert!(!step.wait().unwrap().success(), "what is our own and cannot be read is ended");
     }
 }

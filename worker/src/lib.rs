@@ -12,6 +12,7 @@ mod config;
 mod control;
 mod environment;
 pub mod git;
+mod home;
 mod housekeeping;
 mod isolation;
 mod ledger;

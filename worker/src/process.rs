@@ -1,7 +1,7 @@
 //! The worker's hold on a step's supervisor: starts one or finds one again, tells it, hears it. What a step's end means
 //! is decided elsewhere.
 
-use crate::supervisor::{Cause, Journal, Order, StepFiles};
+use crate::supervisor::{Cause, Journal, Moment, Order, StepFiles};
 use crate::world::{Stream, World};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -63,9 +63,9 @@ impl Supervised {
         }
     }
 
-    /// The lease lasts so long from now.
-    pub(crate) async fn tell_lease(&mut self, ms: u64) {
-        self.say(&format!("deadline {ms}\n")).await;
+    /// When the lease ends. Said in both ways: a supervisor of 0.1.0 may outlive the worker that started it.
+    pub(crate) async fn tell_lease(&mut self, end: Moment, now: Moment) {
+        self.say(&format!("until {}\ndeadline {}\n", end.0, end.since(now))).await;
     }
 
     pub(crate) async fn tell_stop(&mut self, why: &str) {

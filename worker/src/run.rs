@@ -13,12 +13,12 @@ use crate::spares::Spares;
 use crate::supervisor::{Moment, milliseconds};
 use crate::workspace;
 use crate::world::World;
-use crate::{control, housekeeping, presence};
+use crate::{control, home, housekeeping, presence};
 use schema::chance;
 use schema::identity::{Identity, IdentityError};
 use schema::sturdy_ref::{CapFileError, SturdyRef};
 use schema::systemd;
-use schema::values::Description;
+use schema::values::{Description, Home};
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::PathBuf;
@@ -83,6 +83,8 @@ pub(crate) struct Here {
     pub(crate) attached: watch::Sender<bool>,
     pub(crate) draining: watch::Sender<bool>,
     pub(crate) revoked: watch::Sender<Option<String>>,
+    /// None: this machine does not say.
+    pub(crate) home: Option<Home>,
     reserve: u64,
 }
 
@@ -143,15 +145,7 @@ pub async fn run_in(world: World, config: Config, mut shutdown: watch::Receiver<
 async fn conclude(here: &Here, ended: Ended) -> Ended {
     if let Ended::Revoked(why) = &ended {
         tracing::error!(%why, "this worker's credential was taken back: ending every step");
-        let ledger = &here.yard.ledger;
-        for entry in ledger.all() {
-            ledger.abandon(&entry, "the worker's credential was taken back");
-        }
-        let mut changes = ledger.changes();
-        let gone = async { while !ledger.is_empty() && changes.changed().await.is_ok() {} };
-        if timeout(CANCEL_MAX, gone).await.is_err() {
-            tracing::error!(left = ledger.count(), "attempts could not be ended in time");
-        }
+        here.end_all().await;
     }
     here.yard.ledger.sweep().await;
     ended
@@ -192,7 +186,9 @@ impl Here {
         let state = config.state.canonicalize().map_err(broken)?;
         let refused = |cause| RunError::State { path: config.workspaces.clone(), cause };
         let workspaces = workspace::root(&config.workspaces).map_err(refused)?;
-        let ledger = Ledger::open(&state, &workspaces, &world).map_err(broken)?;
+        let home = home::find(&state, world.clock.boot());
+        let is_copy = home::is_copy(&state, home.as_ref());
+        let ledger = Ledger::open(&state, &workspaces, &world, is_copy).map_err(broken)?;
         let scratch = Spares::open(state.join("spare/tmp"), |_| false).map_err(broken)?;
         let yard = Yard {
             state,
@@ -205,6 +201,7 @@ impl Here {
             grace_ms: milliseconds(STOP_GRACE),
             output_max: config.output_max,
             ledger,
+            let_in: watch::Sender::new(false),
             world,
         };
         Ok(Here {
@@ -216,8 +213,31 @@ impl Here {
             attached: watch::Sender::new(false),
             draining: watch::Sender::new(false),
             revoked: watch::Sender::new(None),
+            home,
             reserve: config.reserve,
         })
+    }
+
+    /// The credential was taken back: ends every step, as far as that takes no longer than it may.
+    pub(crate) async fn end_all(&self) {
+        let ledger = &self.yard.ledger;
+        for entry in ledger.all() {
+            ledger.abandon(&entry, "the worker's credential was taken back");
+        }
+        if timeout(CANCEL_MAX, ledger.when_all_ended()).await.is_err() {
+            tracing::error!(left = ledger.count(), "attempts could not be ended in time");
+        }
+    }
+
+    /// The master has let this worker in: its state directory is its own, and what an earlier process left there.
+    pub(crate) async fn let_in(&self) {
+        if let Some(home) = &self.home
+            && let Err(error) = home::note(&self.yard.state, home)
+        {
+            tracing::warn!(%error, "cannot note that this directory is this worker's own");
+        }
+        self.yard.let_in.send_replace(true);
+        self.yard.ledger.clear_leftovers(&self.yard.world.machine).await;
     }
 
     /// By the clock of leases.

@@ -19,6 +19,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 /// A checkout whose calls fail on a connection that is up is tried again so often.
@@ -43,6 +44,8 @@ pub(crate) struct Yard {
     pub(crate) grace_ms: u64,
     pub(crate) output_max: u64,
     pub(crate) ledger: Ledger,
+    /// Whether a master has let this process in. Before that, nothing of an earlier one is ended.
+    pub(crate) let_in: watch::Sender<bool>,
     /// For temporary files.
     pub(crate) scratch: Spares,
 }
@@ -115,6 +118,10 @@ async fn take_up(yard: &Yard, entry: &Entry, step: u16) -> io::Result<Option<Jou
     let Some(ordered) = files.ordered()?.map(wall_of) else { return Ok(None) };
     let Some(supervised) = Supervised::find(&yard.world, &entry.dir, step).await? else {
         if files.has_begun()? {
+            if files.read_journal()?.is_none() {
+                // its sender is ours, and so it does not end before it is so
+                let _ = yard.let_in.subscribe().wait_for(|let_in| *let_in).await;
+            }
             return settle(&yard.world, &entry.dir, step, &entry.mark()).await.map(Some);
         }
         // the worker died between its order and the supervisor's first breath
@@ -145,9 +152,9 @@ async fn follow(yard: &Yard, entry: &Entry, step: u16, mut supervised: Supervise
     let mut changes = entry.changes();
     let (mut is_stopped, mut lease_end) = (false, None);
     loop {
-        if entry.lease_end() != lease_end {
-            lease_end = entry.lease_end();
-            supervised.tell_lease(lease_end.map_or(0, |end| end.since(yard.world.clock.now()))).await;
+        if let Some(end) = entry.lease_end().filter(|end| lease_end != Some(*end)) {
+            lease_end = Some(end);
+            supervised.tell_lease(end, yard.world.clock.now()).await;
         }
         if let Some(why) = entry.stop_reason().filter(|_| !is_stopped) {
             is_stopped = true;
@@ -303,6 +310,7 @@ fn order(yard: &Yard, entry: &Entry, plan: &StepPlan, dir: PathBuf) -> Order {
             idle_ms: plan.idle_ms,
             attempt_ms: entry.time_left(now),
             lease_ms: entry.lease_end().map_or(0, |end| end.since(now)),
+            lease_end: entry.lease_end().map_or(0, |end| end.0),
             margin_ms: entry.margin_ms(),
             orphan_ms: yard.orphan_ms,
             grace_ms: yard.grace_ms,

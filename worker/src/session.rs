@@ -2,6 +2,7 @@
 //! them. Ends with the connection; what runs does not, and is said again on the next one. Holds every capability of the
 //! master that this worker has, so that all of them go with it.
 
+use crate::environment::token_of;
 use crate::ledger::{Entry, Token};
 use crate::output::Window;
 use crate::report::{Reported, Unanswered, Voice, report};
@@ -24,11 +25,14 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// For the answers to `restore` and `attach`. The master may itself ask an older process of ours first.
 const LOGIN_MAX: Duration = Duration::from_secs(30);
+/// Leases are renewed so many times in the shortest term, within these bounds, so that one survives a long silence; and at
+/// least three times whatever the bounds say.
+const RENEWALS: u64 = 30;
+const RENEWALS_MIN: u64 = 3;
 const RENEW_MIN_MS: u64 = 500;
 const RENEW_MAX_MS: u64 = 20_000;
 /// Then it is asked anew.
 const RENEW_MAX: Duration = Duration::from_secs(30);
-const MARGIN_MAX_MS: u64 = 5_000;
 /// Ended attempts that the master does not yet know of; beyond it no job is taken.
 const UNREPORTED_MAX: usize = 256;
 /// With too little room on a disk, so long until the next look.
@@ -36,6 +40,9 @@ const DISK_PAUSE: Duration = Duration::from_secs(10);
 /// For the last calls to leave.
 const FLUSH_MAX: Duration = Duration::from_millis(100);
 const TAKE_PAUSE: Duration = Duration::from_secs(1);
+/// A master of version 0.1 keeps the connection of a session that it has replaced: whoever is refused so often in a row attaches
+/// anew.
+const TAKES_REFUSED_MAX: u32 = 5;
 /// More room than was told waits so long for an offer that may be on its way: to ask anew throws that one away.
 const MORE_ROOM_PAUSE: Duration = Duration::from_millis(10);
 
@@ -92,6 +99,7 @@ where
         Err(_) => return (false, End::Lost("the master does not answer".to_owned())),
     };
     here.attached.send_replace(true);
+    here.let_in().await;
     let end = tokio::select! {
         biased;
         end = session.run() => end,
@@ -121,11 +129,20 @@ async fn attach(here: &Rc<Here>, vat: &Vat) -> Result<Rc<Session>, End> {
     let version = results.get_version();
     let desk: worker_desk::Client = results.get_capability().get_as_capability()?;
 
+    let alive = alive(here).await;
     let in_hand: Vec<Rc<Entry>> = here.yard.ledger.all();
     let mut request = desk.attach_request();
     let mut params = request.get();
     params.set_worker(capnp_rpc::new_client(Ears(here.clone())));
     params.set_instance(&here.instance);
+    params.set_keeps_terms(true);
+    if let (Some(home), Some(alive)) = (&here.home, alive) {
+        wire::write_home(params.reborrow().init_home(), home);
+        let mut list = params.reborrow().init_alive(wire::length(alive.len()));
+        for (index, token) in (0..).zip(&alive) {
+            list.set(index, token);
+        }
+    }
     let mut running = params.reborrow().init_running(wire::length(in_hand.len()));
     for (index, entry) in (0..).zip(&in_hand) {
         running.set(index, &entry.token());
@@ -145,14 +162,14 @@ async fn attach(here: &Rc<Here>, vat: &Vat) -> Result<Rc<Session>, End> {
         unanswered: Unanswered::default(),
         tasks: RefCell::new(JoinSet::new()),
     });
-    let (standing, leases) = (results.get_standing()?, results.get_leases()?);
+    let (standing, leases, terms) = (results.get_standing()?, results.get_leases()?, results.get_terms()?);
     for (index, entry) in (0..).zip(in_hand) {
         // an answer that is too short says nothing of the rest, which is said again next time
         if index >= standing.len() || index >= leases.len() {
             return Err(End::Lost("the master did not say how all attempts stand".to_owned()));
         }
         match standing.get(index) {
-            Ok(worker_desk::Standing::Resumed) => session.hold(entry, leases.get(index)?),
+            Ok(worker_desk::Standing::Resumed) => session.hold(entry, leases.get(index)?, term_at(terms, index)),
             Ok(worker_desk::Standing::Stale) => here.yard.ledger.abandon(&entry, "its lease is over"),
             // of a later version
             Err(_) => return Err(End::Lost("the master says what this worker does not know".to_owned())),
@@ -162,11 +179,25 @@ async fn attach(here: &Rc<Here>, vat: &Vat) -> Result<Rc<Session>, End> {
     Ok(session)
 }
 
+/// Attempts of which a process lives on this machine, so that no other attempt begins beside it. None: nobody could look, and
+/// then our home is not said either.
+async fn alive(here: &Here) -> Option<Vec<Token>> {
+    let machine = here.yard.world.machine.clone();
+    match here.yard.world.hands.run(move || machine.living()).await {
+        Ok(names) => Some(names.iter().filter_map(|name| token_of(name)).collect()),
+        Err(error) => {
+            tracing::warn!(%error, "processes of attempts were not looked for");
+            None
+        }
+    }
+}
+
 struct Session {
     here: Rc<Here>,
     session: session::Client,
     /// Of the protocol.
     version: u16,
+    /// The length of leases of which a master of version 0.1 says none.
     term_ms: u64,
     window: Window,
     unanswered: Unanswered,
@@ -180,20 +211,24 @@ impl Session {
             biased;
             end = self.renew() => end,
             end = self.take() => end,
-            why = self.here.when_revoked() => End::Revoked(why),
+            why = self.here.when_revoked() => self.part(why).await,
         }
+    }
+
+    /// Ends every step while the master still listens: it waits for our answer that all have ended.
+    async fn part(&self, why: String) -> End {
+        self.here.end_all().await;
+        // the answer is another task's
+        sleep(FLUSH_MAX).await;
+        End::Revoked(why)
     }
 
     /// Keeps all leases, and tells the supervisors so.
     async fn renew(&self) -> End {
-        let every = Duration::from_millis((self.term_ms / 30).clamp(RENEW_MIN_MS, RENEW_MAX_MS));
+        let mut asked = Instant::now();
         loop {
-            sleep(every).await;
-            let held = self.here.yard.ledger.all().into_iter().filter(|entry| entry.lease_end().is_some());
-            let held: Vec<Rc<Entry>> = held.collect();
-            if held.is_empty() {
-                continue;
-            }
+            let held = self.due_for_renewal(asked).await;
+            asked = Instant::now();
             let renewed = timeout(RENEW_MAX, self.renew_once(&held)).await;
             let late = || Err(capnp::Error::overloaded("the master does not answer".to_owned()));
             if let Err(error) = renewed.unwrap_or_else(|_| late()) {
@@ -206,6 +241,28 @@ impl Session {
         }
     }
 
+    /// Waits until leases are to be renewed, and answers all. The shortest term says when, also one that comes meanwhile.
+    async fn due_for_renewal(&self, asked: Instant) -> Vec<Rc<Entry>> {
+        let ledger = &self.here.yard.ledger;
+        let mut changes = ledger.changes();
+        loop {
+            changes.borrow_and_update();
+            let held: Vec<Rc<Entry>> = ledger.all().into_iter().filter(|entry| entry.term_ms().is_some()).collect();
+            let due = held.iter().filter_map(|entry| entry.term_ms()).min().map(|term_ms| asked + renew_every(term_ms));
+            let waiting = async {
+                match due {
+                    Some(due) => sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = waiting => return held,
+                _ = changes.changed() => {}
+            }
+        }
+    }
+
     async fn renew_once(&self, held: &[Rc<Entry>]) -> capnp::Result<()> {
         let sent = self.here.now();
         let mut request = self.session.renew_request();
@@ -214,27 +271,27 @@ impl Session {
             tokens.set(index, &entry.token());
         }
         let answer = request.send().promise.await?;
-        let stale =
-            answer.get()?.get_stale()?.iter().map(|token| Ok(token?.to_vec())).collect::<capnp::Result<Vec<_>>>()?;
-        for entry in held {
+        let (stale, terms) = (answer.get()?.get_stale()?, answer.get()?.get_terms()?);
+        let stale = stale.iter().map(|token| Ok(token?.to_vec())).collect::<capnp::Result<Vec<_>>>()?;
+        for (index, entry) in (0..).zip(held) {
             match stale.iter().any(|token| *token == entry.token()) {
                 true => self.here.yard.ledger.abandon(entry, "its lease is over"),
-                false => self.renewed(entry, sent),
+                false => entry.renewed(sent, self.term(term_at(terms, index))),
             }
         }
         Ok(())
     }
 
-    /// The term began when the master did what we asked for, so not before it was sent.
-    fn renewed(&self, entry: &Entry, sent: Moment) {
-        entry.renewed(sent.plus(self.term_ms), MARGIN_MAX_MS.min(self.term_ms / 4));
+    /// What to live by where the master said this length of a lease, and 0 where it said none.
+    fn term(&self, told_ms: u64) -> u64 {
+        if told_ms == 0 { self.term_ms } else { told_ms }
     }
 
     /// Takes jobs while there is room for them.
     async fn take(self: &Rc<Session>) -> End {
         let ledger = &self.here.yard.ledger;
         let (mut changes, mut draining) = (ledger.changes(), self.here.draining.subscribe());
-        let mut has_said_so = false;
+        let (mut has_said_so, mut refused) = (false, 0);
         loop {
             let is_draining = *draining.borrow_and_update();
             changes.borrow_and_update();
@@ -254,8 +311,14 @@ impl Session {
                 if error.kind == capnp::ErrorKind::Disconnected {
                     return error.into();
                 }
+                refused += u32::from(error.kind == capnp::ErrorKind::Failed);
+                if refused >= TAKES_REFUSED_MAX {
+                    return End::Lost(format!("the master offers nothing: {error}"));
+                }
                 tracing::warn!(%error, "the master offers nothing");
                 sleep(TAKE_PAUSE).await;
+            } else {
+                refused = 0;
             }
         }
     }
@@ -300,7 +363,8 @@ impl Session {
         let entered = self.here.yard.ledger.enter(assignment, self.here.now());
         let entry = entered.map_err(|error| capnp::Error::failed(format!("cannot note an attempt: {error}")))?;
         fail_point("worker-entered");
-        self.hold(entry.clone(), lease);
+        let term_ms = entry.assignment.term_ms;
+        self.hold(entry.clone(), lease, term_ms);
         tokio::task::spawn_local(runner::run(self.here.yard.clone(), entry));
         Ok(())
     }
@@ -326,10 +390,12 @@ impl Session {
         }
     }
 
-    /// Accepts a lease and reports under it. No process starts before the answer to `accept`; the checkout may.
-    fn hold(self: &Rc<Session>, entry: Rc<Entry>, lease: lease::Client) {
+    /// Accepts a lease of this length and reports under it. No process starts before the answer to `accept`; the checkout
+    /// may.
+    fn hold(self: &Rc<Session>, entry: Rc<Entry>, lease: lease::Client, term_ms: u64) {
         entry.set_lease(lease.clone());
-        let (here, window, weak) = (self.here.clone(), self.window.clone(), Rc::downgrade(self));
+        let term_ms = self.term(term_ms);
+        let (here, window) = (self.here.clone(), self.window.clone());
         let (version, unanswered) = (self.version, self.unanswered.clone());
         // sent now, not when the task is polled: the offer waits for it
         let sent = here.now();
@@ -341,9 +407,7 @@ impl Session {
                 return here.yard.ledger.abandon(&entry, "its offer is gone");
             }
             fail_point("worker-accepted");
-            if let Some(session) = weak.upgrade() {
-                session.renewed(&entry, sent);
-            }
+            entry.renewed(sent, term_ms);
             let voice = Voice::new(lease, version, unanswered);
             finish(&here, &entry, report(entry.clone(), voice, window).await);
         };
@@ -351,6 +415,17 @@ impl Session {
         while tasks.try_join_next().is_some() {}
         tasks.spawn_local(held);
     }
+}
+
+/// How long after the last renewal the next is asked for.
+fn renew_every(shortest_ms: u64) -> Duration {
+    let usual = (shortest_ms / RENEWALS).clamp(RENEW_MIN_MS, RENEW_MAX_MS);
+    Duration::from_millis(usual.min(shortest_ms / RENEWALS_MIN))
+}
+
+/// 0: older masters do not say.
+fn term_at(terms: capnp::primitive_list::Reader<'_, u64>, index: u32) -> u64 {
+    if index < terms.len() { terms.get(index) } else { 0 }
 }
 
 /// The answer to `accept`, and when it was asked for. None: the connection is gone; the next attach says how it stands.
@@ -416,9 +491,14 @@ impl worker::Server for Ears {
         Ok(())
     }
 
-    async fn revoked(self: Rc<Self>, params: worker::RevokedParams, _: worker::RevokedResults) -> capnp::Result<()> {
+    async fn revoked(
+        self: Rc<Self>,
+        params: worker::RevokedParams,
+        mut results: worker::RevokedResults,
+    ) -> capnp::Result<()> {
         let why = params.get()?.get_reason()?.to_string()?;
         self.0.revoked.send_replace(Some(why));
+        results.get().set_ended(self.0.yard.ledger.when_all_ended().await);
         Ok(())
     }
 

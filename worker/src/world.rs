@@ -1,6 +1,7 @@
 //! What a worker stands on beside its files: the time, the way to its master, the machine that runs its steps. The product's
 //! is [`World::real`]; a simulation brings its own.
 
+use crate::environment::ATTEMPT;
 use crate::isolation::descent;
 use crate::supervisor::{self, Keeper, Moment, Nursery, Order, Prepared};
 use futures::future::LocalBoxFuture;
@@ -8,6 +9,7 @@ use schema::identity::Identity;
 use schema::sturdy_ref::SturdyRef;
 use schema::values::Time;
 use schema::vat::{self, VatError};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -83,6 +85,8 @@ pub trait Machine: Send + Sync {
     fn kill_adopted(&self) -> usize {
         0
     }
+    /// Names of the attempts of which a supervisor or a step lives on this machine.
+    fn living(&self) -> BTreeSet<String>;
     /// Free on the disk of a place, in bytes. None: it cannot be said.
     fn free_bytes(&self, place: &Path) -> Option<u64>;
 }
@@ -249,6 +253,12 @@ impl Machine for Processes {
     fn kill_adopted(&self) -> usize {
         let _turn = self.killing.lock().unwrap_or_else(PoisonError::into_inner);
         if self.adopts.load(Ordering::Relaxed) { descent::kill_adopted() } else { 0 }
+    }
+
+    fn living(&self) -> BTreeSet<String> {
+        let mut all = supervisor::listening();
+        all.extend(descent::marks(ATTEMPT));
+        all
     }
 
     fn free_bytes(&self, place: &Path) -> Option<u64> {

@@ -8,7 +8,7 @@ mod fake;
 use bench::{Bench, ends, eventually, exit_code, is_alive, test};
 use fake::{job, step, token};
 use rustix::process::{Pid, Signal, kill_process};
-use schema::values::{Outcome, RefusalCode};
+use schema::values::{Assignment, Outcome, RefusalCode};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -262,7 +262,8 @@ fn a_revoked_worker_ends_everything() {
                 true => {
                     let mut request = bench.master.worker().revoked_request();
                     request.get().set_reason("lost laptop");
-                    let _ = request.send().promise.await;
+                    let answer = request.send().promise.await.unwrap();
+                    assert!(answer.get().unwrap().get_ended() && !is_alive(pid), "it answers when all has ended");
                 }
                 false => {
                     bench.master.refuse_restore.set(Some(RefusalCode::Revoked));
@@ -320,14 +321,20 @@ fn a_killed_supervisor_is_an_error_of_the_infrastructure_and_leaves_nothing() {
 
 #[test]
 fn a_master_that_is_gone_past_the_lease_stops_the_step() {
+    // as the assignment says, whatever `attach` said; and as `attach` says where a master of 0.1.0 says no more
+    for (at_attach, of_attempt) in [(600_000, 2_000), (2_000, 0)] {
+        is_stopped_with_its_lease(at_attach, of_attempt);
+    }
+}
+
+fn is_stopped_with_its_lease(at_attach: u64, of_attempt: u64) {
     test(async {
         let bench = Bench::new().await;
-        bench.master.term_ms.set(2_000);
+        bench.master.term_ms.set(at_attach);
         let _worker = bench.worker();
         let pid = bench.file("pid");
-        bench
-            .master
-            .offer(job(1, vec![step("say", &format!("echo $$ >{pid}; sleep 1000; true")), step("next", "true")]));
+        let steps = vec![step("say", &format!("echo $$ >{pid}; sleep 1000; true")), step("next", "true")];
+        bench.master.offer(Assignment { term_ms: of_attempt, ..job(1, steps) });
         let pid = bench.pid_in("pid").await;
         bench.master.until(|heard| heard.renewals >= 4).await;
         assert!(is_alive(pid));

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::{Duration, Instant};
 use worker::Tier;
-use worker::supervisor::{Cause, Journal, Limits, Nursery, Order, StepFiles, connect, prepare};
+use worker::supervisor::{Cause, Journal, Limits, Moment, Nursery, Order, StepFiles, connect, prepare};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_guild-worker");
 const LONG_MS: u64 = 100_000;
@@ -43,6 +43,7 @@ fn exec(argv: &[&str]) -> Step {
             idle_ms: 0,
             attempt_ms: LONG_MS,
             lease_ms: LONG_MS,
+            lease_end: 0,
             margin_ms: 1_000,
             orphan_ms: LONG_MS,
             grace_ms: 300,
@@ -232,6 +233,16 @@ fn a_lease_that_is_renewed_does_not() {
     std::fs::write(step.file("fifo"), "go on\n").unwrap();
     assert_eq!(running.end().cause, Cause::Ended);
     assert_eq!(step.log(), b"begun\ngo on\n");
+}
+
+/// As a worker says it that was stopped between its look at the clock and its word: how long from now is too long.
+#[test]
+fn the_end_of_a_lease_is_a_moment() {
+    let step = sh("echo begun; sleep 1000").limit(|limits| limits.lease_end = Moment::now().0 + LONG_MS);
+    let mut running = step.start();
+    running.output(6);
+    running.say(&format!("until {}\ndeadline {LONG_MS}", Moment::now().0 + 1_000));
+    assert_eq!(running.end().cause, Cause::LeaseOver);
 }
 
 #[test]

@@ -22,12 +22,20 @@ pub(crate) enum Worker {
     /// As drain, with a reason that is shown
     Hold(Hold),
     /// Remove a worker that is gone, and revoke its grant
-    Forget(Named),
+    Forget(Forget),
 }
 
 #[derive(Args)]
 pub(crate) struct Named {
     name: String,
+}
+
+#[derive(Args)]
+pub(crate) struct Forget {
+    name: String,
+    /// Its machine is off: place its jobs again at once, before their leases end
+    #[arg(long)]
+    gone: bool,
 }
 
 #[derive(Args)]
@@ -63,9 +71,9 @@ impl Worker {
                 guild.hold(&hold.name, &hold.message).await?;
                 here.say(&format!("{} is held: {}\n", hold.name, harmless(&hold.message)))?;
             }
-            Worker::Forget(named) => {
-                guild.forget(&named.name).await?;
-                here.say(&format!("{} is forgotten, its grant revoked\n", named.name))?;
+            Worker::Forget(forget) => {
+                guild.forget(&forget.name, forget.gone).await?;
+                here.say(&format!("{} is forgotten, its grant revoked\n", forget.name))?;
             }
         }
         Ok(0)
@@ -97,6 +105,7 @@ async fn show(here: &Here, name: &str) -> Result<(), Error> {
         ("host", about.host.clone()),
         ("version", about.version.clone()),
         ("running", worker.running.join(", ")),
+        ("waits", worker.waits.clone()),
         ("heard", worker.last_heard.map_or_else(String::new, timestamp)),
         ("grant", worker.grant.to_string()),
     ];

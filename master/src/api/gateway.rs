@@ -98,7 +98,7 @@ impl Gateway {
         let holder = Holder { grant: row.id, kind: row.kind, name: row.name, what: row.what };
         match holder.kind {
             GrantKind::Worker => {
-                let desk = Desk { office, holder, gate: gate.clone() };
+                let desk = Desk { office, holder, gate: gate.clone(), connection: self.connection.clone() };
                 gate.wrap(capnp_rpc::new_client::<schema::worker_capnp::worker_desk::Client, _>(desk)).client
             }
             GrantKind::Operator | GrantKind::User | GrantKind::Changes | GrantKind::Events => {

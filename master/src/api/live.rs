@@ -28,6 +28,14 @@ struct LiveSession {
     /// Behind every gate, so that a worker can be told that its grant is over.
     worker: worker::Client,
     gate: Gate,
+    connection: Weak<Connection>,
+}
+
+/// A worker whose grant was revoked.
+pub(super) struct Revoked {
+    pub(super) grant: GrantId,
+    pub(super) worker: worker::Client,
+    connection: Weak<Connection>,
 }
 
 /// One connection, and the grants that were restored on it.
@@ -79,15 +87,28 @@ impl Live {
         gates.iter().for_each(|gate| gate.revoke(reason));
     }
 
-    pub(super) fn add_session(&self, id: SessionId, grant: GrantId, worker: worker::Client, gate: Gate) {
-        self.sessions.borrow_mut().insert(id, LiveSession { grant, worker, gate });
+    pub(super) fn add_session(
+        &self,
+        id: SessionId,
+        grant: GrantId,
+        worker: worker::Client,
+        gate: Gate,
+        connection: &Rc<Connection>,
+    ) {
+        let connection = Rc::downgrade(connection);
+        self.sessions.borrow_mut().insert(id, LiveSession { grant, worker, gate, connection });
     }
 
     /// The workers' sides of the sessions of these grants.
-    pub(super) fn workers_of(&self, grants: &[GrantId]) -> Vec<worker::Client> {
+    pub(super) fn workers_of(&self, grants: &[GrantId]) -> Vec<Revoked> {
         let sessions = self.sessions.borrow();
         let of_grants = sessions.values().filter(|session| grants.contains(&session.grant));
-        of_grants.map(|session| session.worker.clone()).collect()
+        let revoked = of_grants.map(|session| Revoked {
+            grant: session.grant,
+            worker: session.worker.clone(),
+            connection: session.connection.clone(),
+        });
+        revoked.collect()
     }
 
     /// The worker's side of a session.
@@ -95,11 +116,21 @@ impl Live {
         self.sessions.borrow().get(&id).map(|session| session.worker.clone())
     }
 
-    /// Ends a session: its calls fail, its capabilities are freed.
-    pub(super) fn end_session(&self, id: SessionId, reason: &str) {
-        let session = self.sessions.borrow_mut().remove(&id);
-        if let Some(session) = session {
-            session.gate.revoke(reason);
+    /// Ends a session: its calls fail, its capabilities are freed. Answers the grant and the connection that it was of.
+    pub(super) fn end_session(&self, id: SessionId, reason: &str) -> Option<(GrantId, Weak<Connection>)> {
+        let session = self.sessions.borrow_mut().remove(&id)?;
+        session.gate.revoke(reason);
+        Some((session.grant, session.connection))
+    }
+
+    /// Closes the connection of a session that was replaced, so that whoever is behind it connects again. Not where another
+    /// session or another grant lives on it.
+    pub(super) fn part(&self, grant: GrantId, connection: &Weak<Connection>) {
+        let is_used = self.sessions.borrow().values().any(|session| session.connection.ptr_eq(connection));
+        if let Some(connection) = connection.upgrade().filter(|_| !is_used)
+            && connection.strip(&[grant])
+        {
+            connection.close();
         }
     }
 
@@ -124,6 +155,12 @@ impl Live {
     }
 }
 
+impl Revoked {
+    pub(super) fn is_on(&self, connection: &Rc<Connection>) -> bool {
+        self.connection.as_ptr() == Rc::as_ptr(connection)
+    }
+}
+
 impl Connection {
     pub(super) fn new() -> Rc<Connection> {
         Rc::new(Connection { vat: RefCell::default(), grants: RefCell::default(), known: Notify::new() })
@@ -138,6 +175,13 @@ impl Connection {
     pub(super) async fn shown(&self) {
         while self.grants.borrow().is_empty() {
             self.known.notified().await;
+        }
+    }
+
+    /// Closes the connection unless a grant was shown on it since its last one was revoked.
+    pub(super) fn close_unless_used(&self) {
+        if self.grants.borrow().is_empty() {
+            self.close();
         }
     }
 

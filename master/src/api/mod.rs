@@ -74,8 +74,6 @@ pub struct Policy {
     pub roles: BTreeMap<String, What>,
     /// The projects that everyone may look at.
     pub open: BTreeSet<String>,
-    /// A lease's length, in milliseconds, as workers are told.
-    pub term_ms: u64,
 }
 
 impl Office {

@@ -133,9 +133,12 @@ impl operator::Server for Operator {
         mut results: operator::ForgetResults,
     ) -> capnp::Result<()> {
         let params = params.get()?;
-        let worker = params.get_worker()?.to_string()?;
-        let request = self.holder.request(params.get_request()?, &[b"operator.forget", worker.as_bytes()])?;
-        let done = self.office.driver.call(|it, now| it.forget(now, request, &worker)).await;
+        let (worker, gone) = (params.get_worker()?.to_string()?, params.get_gone());
+        let body: &[&[u8]] = &[b"operator.forget", worker.as_bytes(), b"gone"];
+        // without it as older clients say it
+        let body = if gone { body } else { &body[..2] };
+        let request = self.holder.request(params.get_request()?, body)?;
+        let done = self.office.driver.call(|it, now| it.forget(now, request, &worker, gone)).await;
         accept!(results, done.and_then(|done| done));
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Effects that reach beyond the driver: gates flip, workers are told, plans are read, logs of lost attempts end.
 
 use super::Office;
+use super::live::{Connection, Revoked};
 use crate::coordinator::record::{JobKey, LeaseToken, Record, StepKey};
 use crate::coordinator::{Effect, SessionId};
 use crate::planner::plan;
@@ -11,8 +12,11 @@ use std::time::Duration;
 const TELL: Duration = Duration::from_secs(10);
 /// Before the logs of a lost attempt are ended again, where it failed.
 const AGAIN: Duration = Duration::from_secs(5);
-/// How long telling revoked workers may delay the closing of their connections.
-const PUSH: Duration = Duration::from_millis(50);
+/// How long the connection of a revoked worker is kept for its answer alone, that all which it ran has ended: it kills within
+/// 10 s.
+const ANSWER: Duration = Duration::from_secs(15);
+/// Before the connection of a session that was replaced is closed: the newer one may be on it, and is noted a moment later.
+const PARTING: Duration = Duration::from_secs(1);
 
 /// Performs effects on what this office holds. Called in order, plans at once and the others after the commit of what caused
 /// them.
@@ -42,13 +46,24 @@ fn perform(office: &Rc<Office>, effect: Effect) {
             let left = office.live.left_without(&grants);
             let workers = office.live.workers_of(&grants);
             office.live.revoke(&grants, &reason);
-            tokio::task::spawn_local(async move {
-                let told = workers.into_iter().map(|worker| tell_revoked(worker, reason.clone()));
-                let _ = tokio::time::timeout(PUSH, futures::future::join_all(told)).await;
-                left.iter().for_each(|connection| connection.close());
-            });
+            let (awaited, idle): (Vec<_>, Vec<_>) =
+                left.into_iter().partition(|connection| workers.iter().any(|worker| worker.is_on(connection)));
+            for worker in workers {
+                let connection = awaited.iter().find(|connection| worker.is_on(connection)).cloned();
+                tokio::task::spawn_local(part_with(office.clone(), worker, connection, reason.clone()));
+            }
+            // not inside the call that revokes: it may come over one of these
+            tokio::task::spawn_local(async move { idle.iter().for_each(|connection| connection.close()) });
         }
-        Effect::EndSession { session } => office.live.end_session(session, "the session was replaced"),
+        Effect::EndSession { session } => {
+            if let Some((grant, connection)) = office.live.end_session(session, "the session was replaced") {
+                let office = office.clone();
+                tokio::task::spawn_local(async move {
+                    tokio::time::sleep(PARTING).await;
+                    office.live.part(grant, &connection);
+                });
+            }
+        }
     }
 }
 
@@ -68,10 +83,18 @@ async fn tell_stale(office: Rc<Office>, session: Option<SessionId>, token: Lease
     let _ = tokio::time::timeout(TELL, request.send().promise).await;
 }
 
-async fn tell_revoked(worker: schema::worker_capnp::worker::Client, reason: String) {
-    let mut request = worker.revoked_request();
+/// Tells a worker that its grant was revoked, hears whether all that it ran has ended, and closes its connection where that
+/// holds nothing else.
+async fn part_with(office: Rc<Office>, revoked: Revoked, connection: Option<Rc<Connection>>, reason: String) {
+    let mut request = revoked.worker.revoked_request();
     request.get().set_reason(&reason);
-    let _ = request.send().promise.await;
+    let answer = tokio::time::timeout(ANSWER, request.send().promise).await;
+    let ended =
+        answer.is_ok_and(|answer| answer.is_ok_and(|results| results.get().is_ok_and(|results| results.get_ended())));
+    office.driver.note(|it, now| it.revoked_answered(now, revoked.grant, ended));
+    if let Some(connection) = connection {
+        connection.close_unless_used();
+    }
 }
 
 /// Closes what an attempt wrote before it was taken away, with a line that says why. Nobody asks for it again, and who

@@ -64,6 +64,7 @@ pub(super) fn write_worker(mut to: worker_view::Builder<'_>, worker: &WorkerStat
     to.set_draining(worker.draining);
     to.set_held(&worker.held);
     to.set_grant(worker.grant.0);
+    to.set_waits(&worker.waits);
 }
 
 pub(super) fn write_queue_item(mut to: queue_item::Builder<'_>, item: &QueueStatus) {

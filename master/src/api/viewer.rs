@@ -190,8 +190,8 @@ pub(super) fn detail(
     let details = with_index.map(|(index, (job, steps))| {
         let key = JobKey { build: row.id, index: wire::length(index) };
         let waits = match job.state {
-            State::Waiting | State::Queued => office.driver.peek(|it, _| it.why(key)),
-            State::Planning | State::Offered | State::Running | State::Finished => String::new(),
+            State::Waiting | State::Queued | State::Running => office.driver.peek(|it, _| it.why(key)),
+            State::Planning | State::Offered | State::Finished => String::new(),
         };
         JobDetail { row: job, steps, needs: needs(index).unwrap_or_default(), waits }
     });

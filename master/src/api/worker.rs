@@ -1,9 +1,10 @@
 //! A worker's desk and its session.
 
 use super::lease::Lease;
+use super::live::Connection;
 use super::{Holder, Office, accept, refuse};
 use crate::coordinator::record::LeaseToken;
-use crate::coordinator::{SessionId, Standing};
+use crate::coordinator::{Arrival, Attached, SessionId, Standing};
 use schema::gate::Gate;
 use schema::values::{Assignment, JobPlan, Refusal, RefusalCode, Resources};
 use schema::wire;
@@ -24,6 +25,7 @@ pub(super) struct Desk {
     pub(super) office: Rc<Office>,
     pub(super) holder: Holder,
     pub(super) gate: Gate,
+    pub(super) connection: Rc<Connection>,
 }
 
 impl worker_desk::Server for Desk {
@@ -35,21 +37,19 @@ impl worker_desk::Server for Desk {
         let params = params.get()?;
         let peer = params.get_worker()?;
         let peer = self.gate.behind(&peer).unwrap_or(peer);
-        let instance = wire::read_id(params.get_instance()?)?;
-        let running: Vec<LeaseToken> = read_tokens(params.get_running()?)?;
-        let description = wire::read_description(params.get_description()?)?;
-        if let Some(refusal) = self.clone_of(instance).await {
+        let arrival = read_arrival(params)?;
+        if let Some(refusal) = self.clone_of(&arrival).await {
             refuse!(results, refusal);
         }
-        let grant = self.holder.grant;
-        let attached = self.office.driver.call(|it, now| it.attach(now, grant, instance, &running, description)).await;
-        let (id, standing) = accept!(results, attached.and_then(|attached| attached));
+        let (grant, running) = (self.holder.grant, arrival.running.clone());
+        let attached = self.office.driver.call(|it, now| it.attach(now, grant, arrival)).await;
+        let Attached { session: id, standing, terms, term } = accept!(results, attached.and_then(|attached| attached));
         // of two that were committed together the later one stays
         if self.office.driver.peek(|it, _| it.session_of(&self.holder.name)).is_none_or(|(latest, _)| latest != id) {
             refuse!(results, Refusal::new(RefusalCode::Conflict, "a newer connection of this worker has taken over"));
         }
         let gate = self.gate.child(grant.0, &self.holder.name);
-        self.office.live.add_session(id, grant, peer, gate.clone());
+        self.office.live.add_session(id, grant, peer, gate.clone(), &self.connection);
         let session = Session {
             office: self.office.clone(),
             worker: self.holder.name.clone(),
@@ -59,7 +59,8 @@ impl worker_desk::Server for Desk {
         };
         let mut results = results.get();
         results.set_session(gate.wrap(capnp_rpc::new_client(session)));
-        results.set_term(self.office.policy().term_ms);
+        results.set_term(milliseconds(term));
+        write_terms(results.reborrow().init_terms(wire::length(terms.len())), terms);
         let count = wire::length(standing.len());
         let mut standings = results.reborrow().init_standing(count);
         for (index, standing) in (0..).zip(&standing) {
@@ -78,10 +79,16 @@ impl worker_desk::Server for Desk {
 
 impl Desk {
     /// Refuses a second process of the same key while the first still answers.
-    async fn clone_of(&self, instance: [u8; 16]) -> Option<Refusal> {
-        let name = &self.holder.name;
+    async fn clone_of(&self, arrival: &Arrival) -> Option<Refusal> {
+        let (name, instance) = (&self.holder.name, arrival.instance);
         let (id, older) = self.office.driver.peek(|it, _| it.session_of(name))?;
         if older == instance {
+            return None;
+        }
+        if self.office.driver.peek(|it, _| it.is_the_original(name, arrival)) {
+            let text = format!("a copy of worker {name} had its session, and lost it to the worker itself");
+            let grant = self.holder.grant;
+            self.office.driver.note(|it, now| it.alarm(now, grant, &text));
             return None;
         }
         let worker = self.office.live.worker(id)?;
@@ -138,12 +145,17 @@ impl session::Server for Session {
     ) -> capnp::Result<()> {
         let tokens = read_tokens(params.get()?.get_tokens()?)?;
         let worker = &self.worker;
-        let over = self.office.driver.call(|it, now| it.renew(now, worker, &tokens)).await;
-        let over = over.map_err(|refusal| capnp::Error::overloaded(refusal.text))?;
-        let mut stale = results.get().init_stale(wire::length(over.len()));
-        for (index, token) in (0..).zip(&over) {
+        let renewed = self.office.driver.call(|it, now| it.renew(now, worker, &tokens)).await;
+        let renewed = renewed.map_err(|refusal| capnp::Error::overloaded(refusal.text))?;
+        let mut results = results.get();
+        let over: Vec<&LeaseToken> =
+            tokens.iter().zip(&renewed).filter(|(_, term)| term.is_none()).map(|(token, _)| token).collect();
+        let mut stale = results.reborrow().init_stale(wire::length(over.len()));
+        for (index, token) in (0..).zip(over) {
             stale.set(index, &token.0);
         }
+        let terms = renewed.into_iter().map(Option::unwrap_or_default);
+        write_terms(results.init_terms(wire::length(tokens.len())), terms);
         Ok(())
     }
 
@@ -184,7 +196,7 @@ impl Drop for Session {
         let (id, office) = (self.id, self.office.clone());
         office.driver.note(|it, now| it.session_lost(now, id, "its connection was lost"));
         // ending it drops capabilities of the peer, which must not happen inside this drop
-        tokio::task::spawn_local(async move { office.live.end_session(id, "the session ended") });
+        tokio::task::spawn_local(async move { office.live.end_session(id, "the session ended").is_some() });
     }
 }
 
@@ -243,6 +255,27 @@ fn standing_to_wire(standing: Standing) -> worker_desk::Standing {
         Standing::Resumed => worker_desk::Standing::Resumed,
         Standing::Stale => worker_desk::Standing::Stale,
     }
+}
+
+fn read_arrival(params: worker_desk::attach_params::Reader<'_>) -> capnp::Result<Arrival> {
+    Ok(Arrival {
+        instance: wire::read_id(params.get_instance()?)?,
+        running: read_tokens(params.get_running()?)?,
+        description: wire::read_description(params.get_description()?)?,
+        keeps_terms: params.get_keeps_terms(),
+        home: params.has_home().then(|| wire::read_home(params.get_home()?)).transpose()?,
+        alive: read_tokens(params.get_alive()?)?,
+    })
+}
+
+fn write_terms(mut to: capnp::primitive_list::Builder<'_, u64>, terms: impl IntoIterator<Item = Duration>) {
+    for (index, term) in (0..).zip(terms) {
+        to.set(index, milliseconds(term));
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn read_tokens(list: capnp::data_list::Reader<'_>) -> capnp::Result<Vec<LeaseToken>> {

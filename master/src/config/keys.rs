@@ -192,7 +192,7 @@ const LIMITS: &[Key] = &[
         Form::Duration,
         Is("\"10m\""),
         "\"5m\"",
-        "how long a worker may be silent before its job goes to another",
+        "how long a worker may be silent before its job goes to another; at least `\"1s\"`",
     ),
     Key::new("offer", Form::Duration, Is("\"10s\""), "\"30s\"", "how long a worker has to accept a job"),
     Key::new("log_bytes", Form::Size, Is("\"256MiB\""), "\"1GiB\"", "the most of one log"),
@@ -310,7 +310,13 @@ const POOL: &[Key] = &[
         "[\"gpu\", \"platform=linux-x86_64\"]",
         "labels that a worker must have besides its grant, with a value or without",
     ),
-    Key::new("lease", Form::Duration, Means("that of `[limits]`"), "\"5m\"", "more than zero"),
+    Key::new(
+        "lease",
+        Form::Duration,
+        Means("that of `[limits]`"),
+        "\"5m\"",
+        "at least `\"1s\"`; it counts for jobs that are placed from now on",
+    ),
 ];
 
 const ROLE: &[Key] = &[

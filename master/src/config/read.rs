@@ -16,6 +16,9 @@ use std::time::Duration;
 const DEFAULT_POOL: &str = "default";
 pub(super) const BUILDS_MAX: u32 = 10_000_000;
 
+/// The shortest lease that can hold: its worker renews it three times, and stops its steps a quarter of it before the end.
+const LEASE_MIN: Duration = Duration::from_secs(1);
+
 /// A file's own tables, and what paths in it are relative to.
 struct Part<'t> {
     root: Table<'t>,
@@ -151,7 +154,7 @@ fn limits(root: &Table<'_>) -> Limits {
     let Some(table) = root.get("limits").and_then(|value| value.table("[limits]")) else { return usual };
     let limits = Limits {
         job_timeout: duration(&table, "job_timeout").unwrap_or(usual.job_timeout),
-        lease: duration(&table, "lease").unwrap_or(usual.lease),
+        lease: lease(&table).unwrap_or(usual.lease),
         offer: duration(&table, "offer").unwrap_or(usual.offer),
         log_bytes: bytes(&table, "log_bytes").unwrap_or(usual.log_bytes),
         retain: retain(&table),
@@ -185,6 +188,18 @@ fn duration(table: &Table<'_>, key: &'static str) -> Option<Duration> {
     Some(duration)
 }
 
+/// Long enough to be renewed in time.
+fn lease(table: &Table<'_>) -> Option<Duration> {
+    let value = table.get("lease")?;
+    let duration = value.duration()?;
+    if duration < LEASE_MIN {
+        let help = "a worker renews a lease three times and more before it ends: \"1s\" is the shortest that can hold";
+        value.refuse("is too short", "", help);
+        return None;
+    }
+    Some(duration)
+}
+
 /// More than zero.
 fn bytes(table: &Table<'_>, key: &'static str) -> Option<u64> {
     let value = table.get(key)?;
@@ -208,7 +223,7 @@ fn default_poll(root: &Table<'_>) -> Duration {
 fn pools(parts: &[Part<'_>]) -> BTreeMap<String, PoolConfig> {
     let named = named(parts, "pool", "a pool");
     let pools = named.into_iter().map(|(name, table, _)| {
-        let pool = PoolConfig { matches: matches(&table), lease: duration(&table, "lease") };
+        let pool = PoolConfig { matches: matches(&table), lease: lease(&table) };
         table.close(&["isolation", "share"]);
         (name, pool)
     });

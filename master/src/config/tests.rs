@@ -95,7 +95,14 @@ fn what_is_said() {
             "3:1 [role.x] has no `projects`\n\
              4:16 [role.x] names the right `rnu`, which there is not | no such right | did you mean `run`?",
         ),
-        ("limits.lease = '0s'", "3:16 `lease` of [limits] is zero"),
+        ("limits.offer = '0s'", "3:16 `offer` of [limits] is zero"),
+        (
+            "limits.lease = '0s'\n[pool.linux]\nlease = '900ms'",
+            "3:16 `lease` of [limits] is too short | a worker renews a lease three times and more before it ends: \"1s\" is \
+             the shortest that can hold\n\
+             5:9 `lease` of [pool.linux] is too short | a worker renews a lease three times and more before it ends: \"1s\" \
+             is the shortest that can hold",
+        ),
         (
             "limits.retain = { builds = 0, logs = 7, log_bytes_total = '0B', artifacts = '30d', event = '1d' }",
             "3:28 `builds` of [limits.retain] is from 1 to 10000000 | out of range\n\

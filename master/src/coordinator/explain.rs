@@ -47,14 +47,17 @@ pub fn explain_past(build: &BuildRow, row: &JobRow, plan: Option<&JobPlan>) -> E
 }
 
 impl Coordinator {
-    /// Why a job is not running, in a sentence for lists; empty where it is not waiting.
+    /// Why a job is not running, as far as is known, in a sentence for lists; empty where it is not waiting.
     pub fn why(&self, key: JobKey) -> String {
         let job = self.builds.get(&key.build).and_then(|build| build.jobs.get(key.index as usize));
         match job.map(|job| job.row.state) {
             Some(State::Queued | State::Waiting) if self.holds(key.build) => Some(self.why_held(key).text()),
             Some(State::Queued) => self.queue.need(key).map(|need| self.why_queued(key, need).text()),
             Some(State::Waiting) => Some(self.why_needing(key).text()),
-            Some(State::Planning | State::Offered | State::Running | State::Finished) | None => None,
+            Some(State::Running) => {
+                job.and_then(|job| self.leases.get(job.lease?)).and_then(|lease| self.waits_text(lease))
+            }
+            Some(State::Planning | State::Offered | State::Finished) | None => None,
         }
         .unwrap_or_default()
     }
@@ -153,6 +156,7 @@ impl Coordinator {
         let worker = lease.attempt.worker.clone();
         let why = if lease.state == LeaseState::Offered { Why::Offered(worker) } else { Why::Runs(worker) };
         let mut explanation = Explanation::of(why, Some(lease.attempt.started));
+        explanation.hints.extend(self.waits_text(lease));
         if let Some((_, why)) = &lease.cancelled {
             explanation.hints.push(format!("it was asked to end: {why}"));
         }

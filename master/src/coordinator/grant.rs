@@ -112,8 +112,7 @@ impl Coordinator {
             Some(key) if key == holder && row.token_hash == Some(token_hash) => Ok(row),
             Some(_) => {
                 let text = format!("the join of grant {} ({}) was shown again, by another key", id.0, row.name);
-                self.audit(now, id, text.clone());
-                self.tell_of(now, "", 0, Fact::Alarm { text });
+                self.raise(now, id, Some(holder), &text);
                 Err(Refusal::new(RefusalCode::NotPermitted, "this join was redeemed already, by another key")
                     .help("if that was not you, revoke the grant; ask for a new join"))
             }
@@ -132,8 +131,7 @@ impl Coordinator {
             return Ok(row);
         }
         let text = format!("the credential of grant {} ({}) was shown by another key", id.0, row.name);
-        self.audit(now, id, text.clone());
-        self.tell_of(now, "", 0, Fact::Alarm { text });
+        self.raise(now, id, key, &text);
         Err(Refusal::new(RefusalCode::NotPermitted, "this credential is bound to another key")
             .help("a credential works only with the identity.key beside which it was redeemed"))
     }
@@ -253,7 +251,7 @@ impl Coordinator {
     }
 
     /// Revokes a subtree; answers the grants that were in force.
-    fn end_grants(&mut self, now: Time, top: GrantId, reason: &str) -> Vec<GrantId> {
+    pub(super) fn end_grants(&mut self, now: Time, top: GrantId, reason: &str) -> Vec<GrantId> {
         let of_tree = self.grants.values().filter(|row| row.revoked.is_none() && self.is_below(row.id, top));
         let ended: Vec<GrantId> = of_tree.map(|row| row.id).collect();
         for id in &ended {

@@ -5,12 +5,14 @@ use super::model::{Effect, Lease, LeaseState, Timer};
 use super::placed::Opening;
 use super::record::{GrantId, JobKey, LeaseToken, Record, StepKey, StepRow};
 use schema::values::{Exit, Fact, Outcome, Refusal, RefusalCode, State, StepEnd, Time};
+use std::time::Duration;
 
 impl Coordinator {
-    /// The attempt begins. May be repeated.
+    /// The attempt begins, with a full term from now. May be repeated: its worker counts from when it asked last.
     pub fn accept(&mut self, now: Time, token: LeaseToken) -> Result<(), Refusal> {
         let lease = self.leases.get_mut(token).ok_or_else(stale)?;
         if lease.state != LeaseState::Offered {
+            self.resume(now, token);
             return Ok(());
         }
         lease.state = LeaseState::Running;
@@ -39,14 +41,25 @@ impl Coordinator {
         }
     }
 
-    /// Gives each of these leases a full term from now; answers those that are over. Only its own worker may renew.
-    pub fn renew(&mut self, now: Time, worker: &str, tokens: &[LeaseToken]) -> Vec<LeaseToken> {
-        let mut over = Vec::new();
-        for token in tokens {
-            let owned = self.leases.get(*token).is_some_and(|lease| lease.attempt.worker == worker);
-            if owned { self.resume(now, *token) } else { over.push(*token) }
-        }
-        over
+    /// Gives each of these leases a full term from now, and answers its length; none where it is over. Only its own worker
+    /// may renew.
+    pub fn renew(&mut self, now: Time, worker: &str, tokens: &[LeaseToken]) -> Vec<Option<Duration>> {
+        let renewed = tokens.iter().map(|token| {
+            let term = self.leases.get(*token).filter(|lease| lease.attempt.worker == worker)?.attempt.term;
+            self.resume(now, *token);
+            Some(term)
+        });
+        renewed.collect()
+    }
+
+    /// The worker may live by a longer term than its lease has: the lease gets that, for good.
+    pub(super) fn lengthen(&mut self, token: LeaseToken, least: Duration) {
+        let Some(lease) = self.leases.get_mut(token).filter(|lease| lease.attempt.term < least) else {
+            return;
+        };
+        lease.attempt.term = least;
+        let attempt = lease.attempt.clone();
+        self.record(Record::Attempt(attempt));
     }
 
     pub fn step_started(&mut self, now: Time, token: LeaseToken, step: u16, time: Time) -> Result<(), Refusal> {
@@ -315,12 +328,13 @@ impl Coordinator {
         Some(lease)
     }
 
+    /// No lease ends sooner for it: terms only grow.
     fn set_term(&mut self, now: Time, token: LeaseToken) {
         let Some(lease) = self.leases.get_mut(token) else {
             return;
         };
         self.timers.remove(&(lease.until, Timer::Lease(token)));
-        lease.until = now.after(lease.term);
+        lease.until = now.after(lease.attempt.term);
         self.timers.insert((lease.until, Timer::Lease(token)));
     }
 

@@ -3,6 +3,8 @@
 //! A command is refused for a reason that its caller can read, or done; what must happen outside comes out of
 //! [`Coordinator::poll_effect`], in order. It is told the time. A crash is a restart from [`Loaded`].
 
+mod absence;
+mod alarms;
 mod build;
 mod by_worker;
 mod check;
@@ -31,7 +33,10 @@ mod worker;
 pub use explain::explain_past;
 pub use follow::{Before, HeldProject};
 pub use grant::{GrantOrder, ROOT, is_browser, valid_name};
-pub use model::{Counts, Effect, Order, Planned, PoolTerms, ProjectTerms, QueueStatus, SessionId, Terms, WorkerStatus};
+pub use model::{
+    Arrival, Attached, Counts, Effect, Order, Planned, PoolTerms, ProjectTerms, QueueStatus, SessionId, Terms,
+    WorkerStatus,
+};
 pub use pools::{Member, PoolStatus, Presence};
 pub use request::Request;
 pub use trigger::{Past, chosen};
@@ -76,6 +81,9 @@ pub struct Coordinator {
     by_token: BTreeMap<[u8; 32], GrantId>,
     requests: Requests,
     history: History,
+    /// Revoked workers that were asked whether all that they ran has ended.
+    answering: BTreeSet<GrantId>,
+    alarms: BTreeMap<alarms::Kind, alarms::Alarm>,
     timers: BTreeSet<(Time, Timer)>,
     effects: VecDeque<Effect>,
     tokens: Tokens,
@@ -108,6 +116,8 @@ impl Coordinator {
             by_token: BTreeMap::new(),
             requests: Requests::load(loaded.requests),
             history: History::default(),
+            answering: BTreeSet::new(),
+            alarms: BTreeMap::new(),
             timers: BTreeSet::new(),
             effects: VecDeque::new(),
             tokens: Tokens::new(key),
@@ -164,6 +174,7 @@ impl Coordinator {
                 Timer::Lease(token) => self.lease_timeout(now, token),
                 Timer::Cancel(token) => self.cancel_timeout(now, token),
                 Timer::Grant(id) => self.grant_timeout(now, id),
+                Timer::Alarms => self.alarms_timeout(now),
             }
         }
     }
@@ -232,18 +243,19 @@ impl Coordinator {
         self.settle(now, id);
     }
 
-    fn load_lease(&mut self, now: Time, attempt: AttemptRow, mut steps: Vec<StepRow>) {
+    fn load_lease(&mut self, now: Time, mut attempt: AttemptRow, mut steps: Vec<StepRow>) {
         steps.sort_by_key(|row| row.key.step);
         let (job, token) = (attempt.job, attempt.token);
         let lapsed = self.job(job).row.state != State::Running;
-        let term = self.terms.pools.values().filter_map(|pool| pool.lease).chain([self.terms.lease]).max();
-        let term = term.unwrap_or(self.terms.lease);
+        if attempt.term.is_zero() {
+            attempt.term = self.terms.longest_lease();
+        }
         let state = if lapsed { LeaseState::Lapsed } else { LeaseState::Running };
-        let until = now.after(term);
+        let until = now.after(attempt.term);
         let is_cancelled = attempt.outcome == Some(Outcome::Cancelled);
         let cancelled = is_cancelled.then(|| (now.after(self.terms.cancel), attempt.reason.clone()));
         self.timers.extend(cancelled.iter().map(|(deadline, _)| (*deadline, Timer::Cancel(token))));
-        let lease = Lease { job, attempt, state, session: None, until, term, steps, cancelled };
+        let lease = Lease { job, attempt, state, session: None, until, steps, cancelled };
         self.leases.insert(token, lease);
         self.job_mut(job).lease = Some(token);
         if !lapsed {

@@ -5,7 +5,8 @@ use super::placed::Opening;
 use super::record::{AttemptRow, BuildId, BuildRow, GrantId, JobKey, JobRow, LeaseToken, Record, StepRow};
 use super::update::Origin;
 use super::why::Why;
-use schema::values::{Assignment, Commit, Description, Plan, Resources, Time, Trust};
+use super::worker::Standing;
+use schema::values::{Assignment, Commit, Description, Home, Plan, Resources, Time, Trust};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -29,6 +30,12 @@ pub struct Terms {
     pub job_timeout: Duration,
     pub projects: BTreeMap<String, ProjectTerms>,
     pub pools: BTreeMap<String, PoolTerms>,
+}
+
+impl Terms {
+    pub(super) fn longest_lease(&self) -> Duration {
+        self.pools.values().filter_map(|pool| pool.lease).fold(self.lease, Duration::max)
+    }
 }
 
 impl Default for Terms {
@@ -137,7 +144,6 @@ pub(super) struct Lease {
     pub session: Option<SessionId>,
     /// When the offer goes back, or the term ends.
     pub until: Time,
-    pub term: Duration,
     /// Those that were told of, by their index.
     pub steps: Vec<StepRow>,
     /// Set: an operator or a user wants it ended, and fenced at this time.
@@ -168,6 +174,34 @@ impl OfWorker for Lease {
     }
 }
 
+/// What a worker says when it attaches.
+#[derive(Clone, Debug, Default)]
+pub struct Arrival {
+    /// Of its process.
+    pub instance: [u8; 16],
+    /// The leases that it still runs or has results for.
+    pub running: Vec<LeaseToken>,
+    pub description: Description,
+    /// Whether it lives by the term of each lease. Else it is of version 0.1, and lives by the term that it is told now.
+    pub keeps_terms: bool,
+    /// None: it does not say.
+    pub home: Option<Home>,
+    /// Attempts of which a process lives in its home.
+    pub alive: Vec<LeaseToken>,
+}
+
+/// What a worker that attaches is told.
+#[derive(Clone, Debug)]
+pub struct Attached {
+    pub session: SessionId,
+    /// What became of the leases that it named, in their order.
+    pub standing: Vec<Standing>,
+    /// The lengths of these leases; zero where one is over.
+    pub terms: Vec<Duration>,
+    /// The length of every lease, for a worker that does not keep those of its own.
+    pub term: Duration,
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Session {
     pub worker: String,
@@ -180,6 +214,9 @@ pub(super) struct Session {
     /// A `take` waits, with these resources free.
     pub waiting: Option<Resources>,
     pub draining: bool,
+    /// The shortest that its worker may take a lease to be, whatever the lease itself says.
+    pub least_term: Duration,
+    pub home: Option<Home>,
     pub since: Time,
     /// When it last became ready for more, and by what.
     pub opened: (Time, Opening),
@@ -203,6 +240,8 @@ pub(super) enum Timer {
     Lease(LeaseToken),
     Cancel(LeaseToken),
     Grant(GrantId),
+    /// Refusals that were counted for an hour.
+    Alarms,
 }
 
 /// Numbers of the whole.
@@ -233,6 +272,8 @@ pub struct WorkerStatus {
     pub draining: bool,
     pub held: String,
     pub last_heard: Time,
+    /// Why the ends of its leases decide when its jobs are placed again; empty: it holds them.
+    pub waits: String,
 }
 
 /// A job that waits, as people see it.

@@ -130,9 +130,9 @@ impl Coordinator {
         self.drop_lapsed(now, job);
         let token = self.tokens.draw();
         let session = self.sessions.get(id).expect("an offer goes to a live session");
-        let term = self.term(session, &need);
+        let term = self.term(session, &need).max(session.least_term);
         let placed = placed.after(self.job(job).row.queued.unwrap_or(now), now, &session.opened);
-        let attempt = self.new_attempt(now, job, token, session, placed);
+        let attempt = AttemptRow { term, ..self.new_attempt(now, job, token, session, placed) };
         let until = now.after(self.terms.offer);
         self.worker_unready(id);
         let entry = self.job_mut(job);
@@ -145,7 +145,6 @@ impl Coordinator {
             state: LeaseState::Offered,
             session: Some(id),
             until,
-            term,
             steps: Vec::new(),
             cancelled: None,
         };
@@ -167,6 +166,8 @@ impl Coordinator {
             reason: String::new(),
             isolation: session.description.isolation.last().cloned().unwrap_or_default(),
             placed: Some(placed),
+            term: Duration::ZERO,
+            home: session.home.clone(),
         }
     }
 
@@ -185,6 +186,7 @@ impl Coordinator {
             job: plan,
             stamp: build.row.stamp.clone(),
             trust: build.row.trust,
+            term_ms: u64::try_from(attempt.term.as_millis()).unwrap_or(u64::MAX),
         }
     }
 }

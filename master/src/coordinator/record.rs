@@ -4,9 +4,12 @@
 pub use super::lane::{Lane, LaneResult};
 pub use super::placed::Placed;
 use schema::sturdy_ref::Fingerprint;
-use schema::values::{Change, Cursor, Event, Exit, GrantKind, Outcome, Plan, SourceStamp, State, Time, Trust, What};
+use schema::values::{
+    Change, Cursor, Event, Exit, GrantKind, Home, Outcome, Plan, SourceStamp, State, Time, Trust, What,
+};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::time::Duration;
 
 /// Names a build inside the master; people see (project, number). From 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -132,6 +135,10 @@ pub struct AttemptRow {
     pub isolation: String,
     /// Why there; none: an attempt of version 0.1, which did not record it.
     pub placed: Option<Placed>,
+    /// The length of its lease: what its worker lives by, or longer. Zero: an attempt of version 0.1, which did not record it.
+    pub term: Duration,
+    /// Where its worker accepted it; none: a worker of version 0.1, which does not say.
+    pub home: Option<Home>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use super::why::{Remedy, Standing, Step, Wanted};
 use schema::values::{Description, Resources, State, Time};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// Jobs ahead that are counted; with more of them no remedy is told.
 const AHEAD_MAX: usize = 1_000;
@@ -356,6 +357,8 @@ fn imagined(wanted: &Wanted) -> Session {
         pools: Box::from([wanted.pool.clone()]),
         waiting: Some(wanted.room),
         draining: false,
+        least_term: Duration::ZERO,
+        home: None,
         since: Time(0),
         opened: (Time(0), Opening::Connected),
     }

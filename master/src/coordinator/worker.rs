@@ -1,14 +1,17 @@
-//! Workers and their sessions: attach, lose, drain, hold, forget.
+//! Workers and their sessions: attach, lose, drain, hold.
 
 use super::Coordinator;
 use super::fit::is_able;
-use super::model::{Counts, DEFAULT_POOL, Effect, LeaseState, QueueStatus, Session, SessionId, WorkerStatus};
+use super::model::{
+    Arrival, Attached, Counts, DEFAULT_POOL, Effect, LeaseState, QueueStatus, Session, SessionId, WorkerStatus,
+};
 use super::placed::Opening;
 use super::record::{Answer, GrantId, GrantRow, JobKey, LeaseToken, Record, WorkerRow};
 use super::request::Request;
 use super::why::Why;
 use schema::values::{Description, Fact, GrantKind, Refusal, RefusalCode, Time};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// What became of a lease that a worker says it still runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,26 +25,29 @@ const QUEUE_SHOWN: usize = 1_000;
 
 impl Coordinator {
     /// Opens a session of the worker that this grant names. An older one ends; what the worker ran and does not name
-    /// is placed again at once.
-    pub fn attach(
-        &mut self,
-        now: Time,
-        grant: GrantId,
-        instance: [u8; 16],
-        running: &[LeaseToken],
-        description: Description,
-    ) -> Result<(SessionId, Vec<Standing>), Refusal> {
+    /// is placed again at once where nothing of it can run any more.
+    pub fn attach(&mut self, now: Time, grant: GrantId, arrival: Arrival) -> Result<Attached, Refusal> {
         let row = self.live_grant(now, grant)?.clone();
         if row.kind != GrantKind::Worker {
             return Err(Refusal::new(RefusalCode::NotPermitted, "this grant is not a worker's"));
         }
         self.end_session_of(&row.name);
-        let id = self.open_session(now, &row, instance, &description);
-        let standing = running.iter().map(|token| self.stand(now, id, &row.name, *token)).collect();
-        self.lose_unnamed(now, &row.name, running);
-        self.note_worker(now, &row.name, grant, description);
+        let session = self.open_session(now, &row, &arrival);
+        let standing: Vec<Standing> =
+            arrival.running.iter().map(|token| self.stand(now, session, &row.name, *token)).collect();
+        let terms = arrival.running.iter().zip(&standing).map(|(token, standing)| self.term_told(*token, *standing));
+        let terms = terms.collect();
+        self.lose_unnamed(now, &row.name, &arrival);
+        self.note_worker(now, &row.name, grant, arrival.description);
         self.tell_of(now, "", 0, Fact::WorkerAttached { worker: row.name });
-        Ok((id, standing))
+        Ok(Attached { session, standing, terms, term: self.terms.lease })
+    }
+
+    fn term_told(&self, token: LeaseToken, standing: Standing) -> Duration {
+        match standing {
+            Standing::Resumed => self.leases.get(token).map(|lease| lease.attempt.term).unwrap_or_default(),
+            Standing::Stale => Duration::ZERO,
+        }
     }
 
     /// The link of a session is gone. Its offers go back; its leases live on until their terms end.
@@ -71,29 +77,12 @@ impl Coordinator {
         found.map(|(id, session)| (id, session.instance))
     }
 
-    /// A second process showed the same worker key while the first still answered.
-    pub fn alarm(&mut self, now: Time, by: GrantId, text: &str) {
-        self.audit(now, by, text.to_owned());
-        self.tell_of(now, "", 0, Fact::Alarm { text: text.to_owned() });
-    }
-
     pub fn drain(&mut self, now: Time, request: Request, worker: &str, on: bool) -> Result<(), Refusal> {
         self.change_worker(now, request, worker, |row| row.draining = on)
     }
 
     pub fn hold(&mut self, now: Time, request: Request, worker: &str, reason: &str) -> Result<(), Refusal> {
         self.change_worker(now, request, worker, |row| row.held = reason.to_owned())
-    }
-
-    /// Removes a worker that is not connected from the lists.
-    pub fn forget(&mut self, now: Time, request: Request, worker: &str) -> Result<GrantId, Refusal> {
-        if self.session_of(worker).is_some() {
-            return Err(Refusal::new(RefusalCode::Conflict, format!("worker {worker} is connected"))
-                .help("stop it, or revoke its grant"));
-        }
-        let grant = self.workers.get(worker).ok_or_else(|| no_worker(worker))?.grant;
-        self.change_worker(now, request, worker, |row| row.forgotten = true)?;
-        Ok(grant)
     }
 
     pub fn worker_list(&self) -> Vec<WorkerStatus> {
@@ -130,11 +119,13 @@ impl Coordinator {
             .collect()
     }
 
-    /// Ends the sessions of workers whose grants are over. Their leases run out by themselves.
+    /// Ends the sessions of workers whose grants are over. Their leases run out by themselves, unless they answer that all
+    /// that they ran has ended.
     pub(super) fn end_sessions_of(&mut self, now: Time, grants: &[GrantId]) {
         let of_grants = self.sessions.iter().filter(|(_, session)| grants.contains(&session.grant));
-        let ids: Vec<SessionId> = of_grants.map(|(id, _)| id).collect();
-        for id in ids {
+        let ids: Vec<(SessionId, GrantId)> = of_grants.map(|(id, session)| (id, session.grant)).collect();
+        for (id, grant) in ids {
+            self.answering.insert(grant);
             self.session_lost(now, id, "its grant was revoked");
             self.effects.push_back(Effect::EndSession { session: id });
         }
@@ -152,10 +143,15 @@ impl Coordinator {
         self.effects.push_back(Effect::EndSession { session: id });
     }
 
-    fn open_session(&mut self, now: Time, row: &GrantRow, instance: [u8; 16], description: &Description) -> SessionId {
+    fn open_session(&mut self, now: Time, row: &GrantRow, arrival: &Arrival) -> SessionId {
         self.last_session += 1;
         let id = SessionId(self.last_session);
-        let session = Session::new(now, row, instance, description);
+        let least_term = if arrival.keeps_terms { Duration::ZERO } else { self.terms.lease };
+        let session = Session {
+            least_term,
+            home: arrival.home.clone(),
+            ..Session::new(now, row, arrival.instance, &arrival.description)
+        };
         let pools = &self.terms.pools;
         self.queue.meet(id, |need| is_able(&session, need, pools));
         self.sessions.insert(id, session);
@@ -202,19 +198,13 @@ impl Coordinator {
         }
         lease.session = Some(id);
         let cancelled = lease.cancelled.clone();
+        let least = self.sessions.get(id).map(|session| session.least_term).unwrap_or_default();
+        self.lengthen(token, least);
         self.resume(now, token);
         if let Some((_, reason)) = cancelled {
             self.effects.push_back(Effect::Cancel { session: id, token, reason });
         }
         Standing::Resumed
-    }
-
-    fn lose_unnamed(&mut self, now: Time, worker: &str, running: &[LeaseToken]) {
-        let tokens: Vec<LeaseToken> =
-            self.leases.of(worker).map(|(token, _)| token).filter(|token| !running.contains(token)).collect();
-        for token in tokens {
-            self.lose(now, token, &format!("worker {worker} came back without it"));
-        }
     }
 
     fn note_worker(&mut self, now: Time, name: &str, grant: GrantId, description: Description) {
@@ -245,14 +235,7 @@ impl Coordinator {
         change: impl FnOnce(&mut WorkerRow),
     ) -> Result<(), Refusal> {
         self.once(now, request, |this| {
-            let row = this.workers.get_mut(worker).filter(|row| !row.forgotten).ok_or_else(|| no_worker(worker))?;
-            change(row);
-            (row.steered_by, row.steered) = (request.by, Some(now));
-            let row = row.clone();
-            let (draining, held, forgotten) = (row.draining, row.held.clone(), row.forgotten);
-            this.record(Record::Worker(row));
-            let text = format!("worker {worker}: draining {draining}, held `{held}`, forgotten {forgotten}");
-            this.audit(now, request.by, text);
+            this.steer(now, request.by, worker, change)?;
             Ok(Answer::Done)
         })?;
         if let Some((id, _)) = self.session_of(worker) {
@@ -262,6 +245,24 @@ impl Coordinator {
             self.place_on(now, id);
         }
         Ok(())
+    }
+
+    /// Changes what is kept of a worker, as an operator wants it; answers its grant.
+    pub(super) fn steer(
+        &mut self,
+        now: Time,
+        by: GrantId,
+        worker: &str,
+        change: impl FnOnce(&mut WorkerRow),
+    ) -> Result<GrantId, Refusal> {
+        let row = self.workers.get_mut(worker).filter(|row| !row.forgotten).ok_or_else(|| no_worker(worker))?;
+        change(row);
+        (row.steered_by, row.steered) = (by, Some(now));
+        let row = row.clone();
+        let (grant, draining, held, forgotten) = (row.grant, row.draining, row.held.clone(), row.forgotten);
+        self.record(Record::Worker(row));
+        self.audit(now, by, format!("worker {worker}: draining {draining}, held `{held}`, forgotten {forgotten}"));
+        Ok(grant)
     }
 
     /// The session may be ready for more work now.
@@ -285,6 +286,7 @@ impl Coordinator {
             draining: row.draining || session.is_some_and(|session| session.draining),
             held: row.held.clone(),
             last_heard: session.map_or(row.last_heard, |session| session.since.max(row.last_heard)),
+            waits: self.waits_of(&row.name),
         }
     }
 
@@ -321,6 +323,8 @@ impl Session {
             pools,
             waiting: None,
             draining: false,
+            least_term: Duration::ZERO,
+            home: None,
             since,
             opened: (since, Opening::Connected),
         }

@@ -169,6 +169,7 @@ fn workers_that_are_gone_for_a_day_are_told() {
         draining: false,
         held: String::new(),
         last_heard: ago(heard),
+        waits: String::new(),
     };
     let seen = [worker(true, 80 * HOUR), worker(false, 23 * HOUR), worker(false, 80 * HOUR)];
     let found: Vec<Finding> = seen.iter().filter_map(|worker| pools::judge_worker(worker, NOW)).collect();

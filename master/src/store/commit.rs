@@ -232,7 +232,8 @@ fn write_job(to: &Transaction<'_>, row: &JobRow) -> rusqlite::Result<()> {
 
 fn write_attempt(to: &Transaction<'_>, row: &AttemptRow) -> rusqlite::Result<()> {
     let sql = "insert or replace into attempts (build, idx, number, token, by_grant, worker, started, finished, \
-               outcome, reason, isolation, placed) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+               outcome, reason, isolation, placed, term, home) \
+               values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
     let values = params![
         id(row.job.build.0),
         row.job.index,
@@ -246,6 +247,8 @@ fn write_attempt(to: &Transaction<'_>, row: &AttemptRow) -> rusqlite::Result<()>
         row.reason,
         row.isolation,
         row.placed.as_ref().map(json).unwrap_or_default(),
+        id(u64::try_from(row.term.as_millis()).unwrap_or(u64::MAX)),
+        row.home.as_ref().map(json).unwrap_or_default(),
     ];
     run(to, sql, values)
 }

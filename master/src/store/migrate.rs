@@ -1,13 +1,10 @@
 //! Numbered steps, run on `PRAGMA user_version`, each in one transaction: `kill -9` in the middle is safe.
 
-use super::{StoreError, row};
+use super::{StoreError, lanes, row};
 use rusqlite::Connection;
 
 /// What begins a step in the file.
 const MARK: &str = "-- step ";
-/// Marks the step after whose statements lanes are made from the jobs in history: SQL alone would say it less well than
-/// the lane's own definition.
-const LANES_ARE_NEW: &str = "create table lanes";
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     migrate_to(connection, usize::MAX)
@@ -24,16 +21,23 @@ pub(super) fn migrate_to(connection: &mut Connection, last: usize) -> Result<(),
     for (number, step) in (1..).zip(&steps).take(last).skip(found as usize) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(step)?;
-        if step.contains(LANES_ARE_NEW) {
-            super::lanes::rebuild(&transaction)?;
-        }
         transaction.pragma_update(None, "user_version", number)?;
         if number == 1 {
             row::set_meta(&transaction, "incarnation", "1")?;
         }
         transaction.commit()?;
     }
-    Ok(())
+    if last >= steps.len() { make_lanes(connection) } else { Ok(()) }
+}
+
+/// Lanes are made by code, which knows the tables as they are after the last step.
+fn make_lanes(connection: &mut Connection) -> Result<(), StoreError> {
+    let transaction = connection.transaction()?;
+    if row::meta(&transaction, "lanes")?.is_some() {
+        lanes::rebuild(&transaction)?;
+        transaction.execute("delete from meta where name = 'lanes'", [])?;
+    }
+    Ok(transaction.commit()?)
 }
 
 fn steps() -> Vec<&'static str> {

@@ -10,13 +10,14 @@ use schema::sturdy_ref::Fingerprint;
 use schema::values::{Event, GrantKind, Time};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::time::Duration;
 
 pub(super) const BUILD: &str = "id, project, number, state, outcome, stamp, cause, trust, created, started, finished, \
                                 subject, author, diagnosis, job_count, by_grant, ref_update";
 pub(super) const JOB: &str = "build, idx, name, state, outcome, reason, attempt, lost, queued, started, finished, \
                               worker, platform, carried_from";
-pub(super) const ATTEMPT: &str =
-    "build, idx, number, token, by_grant, worker, started, finished, outcome, reason, isolation, placed";
+pub(super) const ATTEMPT: &str = "build, idx, number, token, by_grant, worker, started, finished, outcome, reason, isolation, placed, term, \
+     home";
 pub(super) const STEP: &str =
     "build, idx, attempt, step, name, state, outcome, exit, started, finished, log_size, log_hash";
 pub(super) const WORKER: &str =
@@ -141,6 +142,8 @@ pub(super) fn attempt(row: &Row<'_>) -> rusqlite::Result<AttemptRow> {
         reason: row.get(9)?,
         isolation: row.get(10)?,
         placed: maybe_json(row, 11)?,
+        term: Duration::from_millis(read_id(row, 12)?),
+        home: maybe_json(row, 13)?,
     })
 }
 

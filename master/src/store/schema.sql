@@ -264,6 +264,9 @@ create table lanes (
     lane text not null,             -- JSON
     primary key (project, ref, job)
 ) strict, without rowid;
+-- they are made from history once all steps have run, by the definition of a lane
+insert into meta (name, value) values ('lanes', 'to be made');
+
 -- step 7: what was seen of repositories, so that what is old is not taken for new
 alter table heads add column told integer not null default 1;       -- 0: history, which was seen and not built
 alter table heads add column gone integer;                          -- when the ref was deleted
@@ -277,3 +280,7 @@ create table followed (
 ) strict, without rowid;
 insert into followed
     select distinct project, '', '[]', (select cast(value as integer) from meta where name = 'incarnation') from heads;
+
+-- step 8: what an attempt's worker lives by, and where it accepted it
+alter table attempts add column term integer not null default 0;    -- milliseconds; 0: not recorded
+alter table attempts add column home text not null default '';      -- JSON; empty: not said

@@ -145,4 +145,19 @@ pub struct Assignment {
     /// Names the workspace to use again: the same job of the same branch.
     pub lane: String,
     pub trust: Trust,
+    /// The lease's length in milliseconds. 0: a master of version 0.1 offered it, and said the length at `attach`.
+    #[serde(default)]
+    pub term_ms: u64,
+}
+
+/// Where a worker's state lies and its processes run. A copy of a worker's directory has another home.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Home {
+    /// The kernel's boot id.
+    pub boot: String,
+    /// The inode of the process namespace.
+    pub pid_namespace: u64,
+    /// Of the state directory.
+    pub device: u64,
+    pub inode: u64,
 }

@@ -20,8 +20,8 @@ pub use state::{
     write_exit, write_refusal,
 };
 pub use worker::{
-    read_assignment, read_description, read_resources, read_what, write_assignment, write_description, write_resources,
-    write_what,
+    read_assignment, read_description, read_home, read_resources, read_what, write_assignment, write_description,
+    write_home, write_resources, write_what,
 };
 
 use crate::common_capnp::pair;

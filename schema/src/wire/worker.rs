@@ -5,8 +5,8 @@ use super::{
     length, read_id, read_job, read_pairs, read_stamp, read_texts, write_job, write_pairs, write_stamp, write_texts,
 };
 use crate::grant_capnp::what;
-use crate::values::{Assignment, Description, Resources, What};
-use crate::worker_capnp::{assignment, description, resources};
+use crate::values::{Assignment, Description, Home, Resources, What};
+use crate::worker_capnp::{assignment, description, home, resources};
 
 pub fn write_resources(mut to: resources::Builder<'_>, resources: &Resources) {
     to.set_slots(resources.slots);
@@ -47,6 +47,7 @@ pub fn write_assignment(mut to: assignment::Builder<'_>, assignment: &Assignment
     write_stamp(to.reborrow().init_stamp(), &assignment.stamp);
     to.set_lane(&assignment.lane);
     to.set_trust(trust_to_wire(assignment.trust));
+    to.set_term(assignment.term_ms);
 }
 
 pub fn read_assignment(from: assignment::Reader<'_>) -> capnp::Result<Assignment> {
@@ -59,6 +60,23 @@ pub fn read_assignment(from: assignment::Reader<'_>) -> capnp::Result<Assignment
         stamp: read_stamp(from.get_stamp()?)?,
         lane: from.get_lane()?.to_string()?,
         trust: trust_from_wire(from.get_trust()?),
+        term_ms: from.get_term(),
+    })
+}
+
+pub fn write_home(mut to: home::Builder<'_>, home: &Home) {
+    to.set_boot(&home.boot);
+    to.set_pid_namespace(home.pid_namespace);
+    to.set_device(home.device);
+    to.set_inode(home.inode);
+}
+
+pub fn read_home(from: home::Reader<'_>) -> capnp::Result<Home> {
+    Ok(Home {
+        boot: from.get_boot()?.to_string()?,
+        pid_namespace: from.get_pid_namespace(),
+        device: from.get_device(),
+        inode: from.get_inode(),
     })
 }
 

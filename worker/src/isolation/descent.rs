@@ -121,6 +121,18 @@ fn marked(entry: &str) -> HashSet<Pid> {
     processes().filter(|pid| *pid != own && holds(pid)).collect()
 }
 
+/// What the processes of this user have for a name in their environments, as far as it is there.
+pub(crate) fn marks(name: &str) -> HashSet<String> {
+    let start = format!("{name}=");
+    let of = |pid: Pid| {
+        let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).unwrap_or_default();
+        let mut entries = environment.split(|byte| *byte == 0);
+        let value = entries.find_map(|entry| entry.strip_prefix(start.as_bytes()))?;
+        Some(String::from_utf8_lossy(value).into_owned())
+    };
+    processes().filter_map(of).collect()
+}
+
 fn processes() -> impl Iterator<Item = Pid> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter_map(Pid::from_raw)

@@ -17,6 +17,17 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use tokio::sync::watch;
+
+/// The longest that a step stops before the end of its lease, in milliseconds: enough to end what it started.
+const MARGIN_MAX_MS: u64 = 5_000;
+
+/// A lease as this process holds it.
+#[derive(Clone, Copy)]
+struct Held {
+    end: Moment,
+    term_ms: u64,
+}
+
 /// One attempt in hand.
 pub(crate) struct Entry {
     pub(crate) assignment: Assignment,
@@ -35,8 +46,7 @@ pub(crate) struct Entry {
     /// Nothing of it runs any more.
     idle: Cell<bool>,
     lease: RefCell<Option<lease::Client>>,
-    lease_end: Cell<Option<Moment>>,
-    margin_ms: Cell<u64>,
+    held: Cell<Option<Held>>,
     /// Held for as long as steps may run.
     workspace: RefCell<Option<Rc<Workspace>>>,
     /// Of this one, and of all.
@@ -78,8 +88,7 @@ impl Entry {
             abandoned: RefCell::default(),
             idle: Cell::new(false),
             lease: RefCell::default(),
-            lease_end: Cell::default(),
-            margin_ms: Cell::new(0),
+            held: Cell::default(),
             workspace: RefCell::new(workspace.map(Rc::new)),
             changed: (watch::Sender::new(0), all_changed),
         }
@@ -250,24 +259,30 @@ impl Entry {
         drop(before);
     }
 
-    /// The master gave the lease until `end`; steps stop so long before it.
-    pub(crate) fn renewed(&self, end: Moment, margin_ms: u64) {
-        self.margin_ms.set(margin_ms);
-        self.lease_end.set(Some(end));
+    /// The master gave the lease a full term. It began when the master did what we asked for, so not before `asked`.
+    pub(crate) fn renewed(&self, asked: Moment, term_ms: u64) {
+        self.held.set(Some(Held { end: asked.plus(term_ms), term_ms }));
         self.tell();
     }
 
+    /// None: the master has not given it to this process yet.
     pub(crate) fn lease_end(&self) -> Option<Moment> {
-        self.lease_end.get()
+        self.held.get().map(|held| held.end)
     }
 
+    /// The length of the lease, where this process holds it.
+    pub(crate) fn term_ms(&self) -> Option<u64> {
+        self.held.get().map(|held| held.term_ms)
+    }
+
+    /// Steps stop so long before the lease's end.
     pub(crate) fn margin_ms(&self) -> u64 {
-        self.margin_ms.get()
+        self.term_ms().map_or(0, |term_ms| MARGIN_MAX_MS.min(term_ms / 4))
     }
 
     /// Whether a process may start.
     pub(crate) fn is_leased(&self, now: Moment) -> bool {
-        self.lease_end.get().is_some_and(|end| end.since(now) > self.margin_ms.get())
+        self.lease_end().is_some_and(|end| end.since(now) > self.margin_ms())
     }
 
     // the workspace

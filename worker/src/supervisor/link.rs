@@ -2,7 +2,8 @@
 //! after it. Lines of text; what neither side knows is passed over.
 //!
 //! ```text
-//! deadline MS      the lease lasts so long from now
+//! until MOMENT     when the lease ends
+//! deadline MS      the lease lasts so long from now: for supervisors of 0.1.0, and from workers of 0.1.0
 //! stop WHY         end the step
 //!                              output BYTES     so much is in the spool
 //!                              exited           the journal is written
@@ -25,6 +26,7 @@ const RETRY_MS: u64 = 100;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Word {
+    Until(Moment),
     Deadline(u64),
     Stop(String),
 }
@@ -34,6 +36,8 @@ pub(super) struct Link {
     listener: UnixListener,
     peer: Option<UnixStream>,
     received: Vec<u8>,
+    /// The worker says when the lease ends: how long it lasts from now is the less exact.
+    is_exact: bool,
     told: u64,
     told_at: Moment,
 }
@@ -47,7 +51,7 @@ impl Link {
         if let Some(peer) = &peer {
             peer.set_nonblocking(true)?;
         }
-        Ok(Link { listener, peer, received: Vec::new(), told: 0, told_at: Moment(0) })
+        Ok(Link { listener, peer, received: Vec::new(), is_exact: false, told: 0, told_at: Moment(0) })
     }
 
     pub(super) fn is_up(&self) -> bool {
@@ -66,6 +70,7 @@ impl Link {
             if is_same_user(&peer) && peer.set_nonblocking(true).is_ok() {
                 self.peer = Some(peer);
                 self.received.clear();
+                self.is_exact = false;
                 self.told = 0;
             }
         }
@@ -135,7 +140,9 @@ impl Link {
     fn words(&mut self) -> Vec<Word> {
         let Some(end) = self.received.iter().rposition(|byte| *byte == b'\n') else { return Vec::new() };
         let lines: Vec<u8> = self.received.drain(..=end).collect();
-        String::from_utf8_lossy(&lines).lines().filter_map(parse).collect()
+        let words: Vec<Word> = String::from_utf8_lossy(&lines).lines().filter_map(parse).collect();
+        self.is_exact |= words.iter().any(|word| matches!(word, Word::Until(_)));
+        words.into_iter().filter(|word| !self.is_exact || !matches!(word, Word::Deadline(_))).collect()
     }
 }
 
@@ -147,6 +154,7 @@ pub(super) fn is_same_user(peer: &UnixStream) -> bool {
 fn parse(line: &str) -> Option<Word> {
     let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
     match verb {
+        "until" => rest.parse().ok().map(|end| Word::Until(Moment(end))),
         "deadline" => rest.parse().ok().map(Word::Deadline),
         "stop" => Some(Word::Stop(rest.to_owned())),
         _ => None,

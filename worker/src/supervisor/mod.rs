@@ -17,6 +17,7 @@ mod watch;
 
 pub use clock::{Moment, milliseconds, wall, wall_of};
 pub use nursery::Nursery;
+pub(crate) use order::listening;
 pub use order::{Cause, Journal, Limits, Order, Room, StepFiles, shortened};
 pub use scope::{Keeper, keeper};
 pub(crate) use spool::MARK_BYTES;

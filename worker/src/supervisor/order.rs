@@ -6,6 +6,7 @@ use crate::isolation::Tier;
 use crate::whole;
 use schema::values::{Exit, Time};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::linux::net::SocketAddrExt as _;
@@ -16,6 +17,8 @@ use std::time::SystemTime;
 
 /// The journal's room is taken with the order, so that a full disk cannot keep a step's end from us.
 const JOURNAL_ROOM: usize = 4096;
+/// What the names begin with at which supervisors listen; the attempt's and the step's follow.
+const ADDRESS: &str = "guild-step/";
 /// Where the room begins, once a supervisor has.
 const BEGUN: u8 = b'*';
 const REASON_BYTES_MAX: usize = 1024;
@@ -42,8 +45,12 @@ pub struct Limits {
     pub idle_ms: u64,
     /// What is left for the whole attempt.
     pub attempt_ms: u64,
-    /// What is left of the lease; each `deadline` message sets it anew.
+    /// What was left of the lease when this was written: for supervisors of 0.1.0, which count it from their own start.
     pub lease_ms: u64,
+    /// When the lease ends, by the clock of [`super::Moment`]; each `until` message sets it anew. 0: a worker of 0.1.0 wrote
+    /// this.
+    #[serde(default)]
+    pub lease_end: u64,
     /// So long before the lease's end the step is stopped.
     pub margin_ms: u64,
     /// Without a worker.
@@ -125,7 +132,7 @@ impl StepFiles {
     pub(super) fn address(&self) -> io::Result<SocketAddr> {
         let attempt = self.dir.file_name().unwrap_or_default().as_encoded_bytes();
         let step = format!("/{}", self.step);
-        SocketAddr::from_abstract_name([b"guild-step/", attempt, step.as_bytes()].concat())
+        SocketAddr::from_abstract_name([ADDRESS.as_bytes(), attempt, step.as_bytes()].concat())
     }
 
     /// Where a supervisor of 0.1.0 listens.
@@ -256,6 +263,18 @@ impl StepFiles {
     }
 }
 
+/// Names of the attempts whose supervisors listen on this machine, this user's or another's.
+pub(crate) fn listening() -> BTreeSet<String> {
+    let sockets = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    sockets.lines().filter_map(attempt_at).map(str::to_owned).collect()
+}
+
+/// See proc_net_unix(5): an abstract name stands last, with `@` for its first byte.
+fn attempt_at(line: &str) -> Option<&str> {
+    let (_, name) = line.split_once('@')?;
+    name.strip_prefix(ADDRESS)?.split('/').next()
+}
+
 /// A supervisor's place in the order's file.
 #[derive(Debug)]
 pub struct Room {
@@ -313,6 +332,7 @@ mod tests {
             idle_ms: 0,
             attempt_ms: 1,
             lease_ms: 1,
+            lease_end: 1,
             margin_ms: 0,
             orphan_ms: 1,
             grace_ms: 1,

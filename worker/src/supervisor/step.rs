@@ -225,7 +225,8 @@ impl<'a> Supervision<'a> {
         let now = Moment::now();
         for word in self.link.receive() {
             match word {
-                Word::Deadline(ms) => self.watch.lease_left(now, ms),
+                Word::Until(end) => self.watch.leased_until(end),
+                Word::Deadline(ms) => self.watch.leased_until(now.plus(ms)),
                 Word::Stop(why) => self.stop(Cause::Stopped(shortened(&why)), now),
             }
         }

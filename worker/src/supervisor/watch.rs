@@ -15,7 +15,10 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn new(limits: Limits, now: Moment) -> Watch {
-        let lease_end = now.plus(limits.lease_ms);
+        let lease_end = match limits.lease_end {
+            0 => now.plus(limits.lease_ms),
+            end => Moment(end),
+        };
         Watch { limits, started: now, last_output: now, lease_end, alone_since: None }
     }
 
@@ -23,9 +26,8 @@ impl Watch {
         self.last_output = now;
     }
 
-    /// The lease ends so many milliseconds from now.
-    pub(super) fn lease_left(&mut self, now: Moment, ms: u64) {
-        self.lease_end = now.plus(ms);
+    pub(super) fn leased_until(&mut self, end: Moment) {
+        self.lease_end = end;
     }
 
     pub(super) fn worker_lost(&mut self, now: Moment) {
@@ -75,6 +77,7 @@ mod tests {
             idle_ms: 0,
             attempt_ms: 100_000,
             lease_ms: 10_000,
+            lease_end: 0,
             margin_ms: 1_000,
             orphan_ms: 2_000,
             grace_ms: 3_000,
@@ -87,10 +90,18 @@ mod tests {
         let mut watch = Watch::new(limits(), Moment(0));
         assert_eq!((watch.over(Moment(8_999)), watch.next()), (None, Some(Moment(9_000))));
         assert_eq!(watch.over(Moment(9_000)), Some(Cause::LeaseOver));
-        watch.lease_left(Moment(8_000), 10_000);
+        watch.leased_until(Moment(18_000));
         assert_eq!((watch.over(Moment(16_999)), watch.next()), (None, Some(Moment(17_000))));
         assert_eq!(watch.grace_ms(&Cause::LeaseOver), 500);
         assert_eq!(watch.grace_ms(&Cause::Idle), 3_000);
+    }
+
+    /// What lies between the order and its supervisor is no time to run in, as where both were stopped meanwhile.
+    #[test]
+    fn an_order_that_is_taken_late_has_no_longer_lease() {
+        let watch = Watch::new(Limits { lease_end: 12_000, ..limits() }, Moment(11_500));
+        assert_eq!(watch.over(Moment(11_500)), Some(Cause::LeaseOver));
+        assert_eq!(Watch::new(limits(), Moment(11_500)).next(), Some(Moment(20_500)), "as a worker of 0.1.0 orders it");
     }
 
     #[test]

@@ -226,6 +226,7 @@ pub(crate) fn job(number: u8, steps: Vec<StepPlan>) -> Assignment {
         stamp: SourceStamp::default(),
         lane: format!("lane-{number}"),
         trust: Trust::Trusted,
+        term_ms: 0,
     }
 }
 

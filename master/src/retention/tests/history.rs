@@ -6,6 +6,7 @@ use crate::retention::policy::GRACE;
 use crate::store::tests::rows::{Dice, head};
 use schema::values::{Change, Event, Fact, Outcome, Plan, Source, SourceStamp, State, Time, Trust};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 pub(super) struct Past {
     pub(super) row: BuildRow,
@@ -179,6 +180,8 @@ pub(crate) fn attempt(key: StepKey) -> AttemptRow {
         reason: String::new(),
         isolation: "guard".to_owned(),
         placed: None,
+        term: Duration::from_secs(600),
+        home: None,
     }
 }
 

@@ -4,9 +4,10 @@ use crate::coordinator::placed::{Because, Opening};
 use crate::coordinator::record::*;
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{
-    Change, Description, Event, Exit, Fact, GrantKind, JobPlan, Outcome, Plan, Source, SourceStamp, State, Time, Trust,
-    What,
+    Change, Description, Event, Exit, Fact, GrantKind, Home, JobPlan, Outcome, Plan, Source, SourceStamp, State, Time,
+    Trust, What,
 };
+use std::time::Duration;
 
 /// A ref that was told of, and is there.
 pub(crate) fn head(project: &str, ref_name: &str, revision: &str) -> Record {
@@ -98,7 +99,13 @@ impl Dice {
             reason: self.word(),
             isolation: self.word(),
             placed: self.maybe(Dice::placed),
+            term: Duration::from_millis(self.below(1 << 40)),
+            home: self.maybe(Dice::home),
         }
+    }
+
+    fn home(&mut self) -> Home {
+        Home { boot: self.word(), pid_namespace: self.below(9), device: self.below(9), inode: self.below(9) }
     }
 
     fn placed(&mut self) -> Placed {

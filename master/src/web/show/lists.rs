@@ -117,7 +117,7 @@ impl Workers {
                 name: worker.name.clone(),
                 state,
                 class,
-                held: tidy(&worker.held),
+                held: tidy(if worker.held.is_empty() { &worker.waits } else { &worker.held }),
                 platform: tidy(&worker.description.platform),
                 version: tidy(&worker.description.version),
                 pools: worker.pools.join(", "),

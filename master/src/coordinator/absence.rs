@@ -1,0 +1,141 @@
+//! Jobs of workers that are out of reach: away, back without them, revoked, or gone for good. Says when nothing of such a job
+//! can run any more, so that it is placed again before its lease ends; where nobody knows that, the end of the lease
+//! decides.
+
+use super::Coordinator;
+use super::model::{Arrival, Lease, LeaseState};
+use super::record::{Answer, GrantId, LeaseToken};
+use super::request::Request;
+use schema::values::{Refusal, RefusalCode, Time};
+use std::fmt;
+
+/// Why the end of a lease decides when its job is placed again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waits {
+    /// The worker was revoked a moment ago, and is asked whether all has ended.
+    Answer,
+    /// It was revoked, and did not say so.
+    Silence,
+    /// It is connected and does not know of the job, or a copy of it is.
+    Elsewhere,
+    /// It is not connected.
+    Away,
+}
+
+impl fmt::Display for Waits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Waits::Answer => "was revoked and is asked whether all that it ran has ended",
+            Waits::Silence => "was revoked and did not say that all that it ran has ended",
+            Waits::Elsewhere => "came back without it, and something of it may still run",
+            Waits::Away => "is not connected, and may still run it",
+        })
+    }
+}
+
+impl Arrival {
+    /// Whether nothing of an attempt can run any more that its worker does not name.
+    fn has_ended(&self, token: LeaseToken, lease: &Lease) -> bool {
+        let is_same = lease.attempt.home.is_some() && lease.attempt.home == self.home;
+        is_same && !self.alive.contains(&token)
+    }
+}
+
+impl Coordinator {
+    /// Removes a worker that is not connected from the lists, and revokes its grant. `gone`: its machine is off, as the
+    /// operator says, and what it ran is placed again at once.
+    pub fn forget(&mut self, now: Time, request: Request, worker: &str, gone: bool) -> Result<(), Refusal> {
+        self.once(now, request, |this| {
+            if this.session_of(worker).is_some() {
+                return Err(Refusal::new(RefusalCode::Conflict, format!("worker {worker} is connected"))
+                    .help("stop it, or revoke its grant"));
+            }
+            let grant = this.steer(now, request.by, worker, |row| row.forgotten = true)?;
+            if gone {
+                this.audit(now, request.by, format!("worker {worker}: its machine is off"));
+                let held = this.leases.of(worker).map(|(token, _)| token).collect();
+                this.lose_all(now, held, &format!("the machine of worker {worker} is off, as an operator says"));
+            }
+            if this.grants_below(request.by).any(|row| row.id == grant) {
+                this.end_grants(now, grant, "its worker was forgotten");
+            }
+            Ok(Answer::Done)
+        })?;
+        Ok(())
+    }
+
+    /// A worker that was revoked was asked whether all that it ran has ended. `ended`: it said so.
+    pub fn revoked_answered(&mut self, now: Time, grant: GrantId, ended: bool) {
+        self.answering.remove(&grant);
+        if !ended || self.live_grant(now, grant).is_ok() {
+            return;
+        }
+        let held = self.leases.iter().filter(|(_, lease)| lease.attempt.grant == grant && lease.session.is_none());
+        let tokens: Vec<LeaseToken> = held.map(|(token, _)| token).collect();
+        self.lose_all(now, tokens, "its worker was revoked, and all that it ran has ended");
+    }
+
+    /// What a worker that attaches does not name is lost, where nothing of it can run any more.
+    pub(super) fn lose_unnamed(&mut self, now: Time, worker: &str, arrival: &Arrival) {
+        let unnamed = self.leases.of(worker).filter(|(token, _)| !arrival.running.contains(token));
+        let ended =
+            unnamed.filter(|(token, lease)| lease.state == LeaseState::Offered || arrival.has_ended(*token, lease));
+        let tokens = ended.map(|(token, _)| token).collect();
+        self.lose_all(now, tokens, &format!("worker {worker} came back without it"));
+    }
+
+    /// Whether a worker that attaches holds jobs, and its present session is that of a copy which holds none.
+    pub fn is_the_original(&self, worker: &str, arrival: &Arrival) -> bool {
+        let Some((_, session)) = self.sessions.of(worker).next() else {
+            return false;
+        };
+        let begun = || self.leases.of(worker).filter(|(_, lease)| lease.state != LeaseState::Offered);
+        let is_its_own = |token: LeaseToken, lease: &Lease| {
+            arrival.running.contains(&token) && lease.attempt.home.is_some() && lease.attempt.home == arrival.home
+        };
+        session.home != arrival.home
+            && begun().any(|(token, lease)| is_its_own(token, lease))
+            && !begun().any(|(_, lease)| lease.attempt.home == session.home)
+    }
+
+    /// Why the end of this lease decides; none: its worker holds it.
+    pub(super) fn waits(&self, lease: &Lease) -> Option<Waits> {
+        if lease.session.is_some() || lease.state != LeaseState::Running {
+            return None;
+        }
+        let grant = lease.attempt.grant;
+        Some(match self.grants.get(&grant).is_some_and(|row| row.revoked.is_some()) {
+            true if self.answering.contains(&grant) => Waits::Answer,
+            true => Waits::Silence,
+            false if self.session_of(&lease.attempt.worker).is_some() => Waits::Elsewhere,
+            false => Waits::Away,
+        })
+    }
+
+    /// For the job's page.
+    pub(super) fn waits_text(&self, lease: &Lease) -> Option<String> {
+        let worker = &lease.attempt.worker;
+        let waits = self.waits(lease)?;
+        let way_out = match waits {
+            Waits::Answer => "",
+            Waits::Silence | Waits::Elsewhere | Waits::Away => {
+                "; if that machine is off, `guild worker forget NAME --gone` does so at once"
+            }
+        };
+        let way_out = way_out.replace("NAME", worker);
+        Some(format!("{worker} {waits}: the job is placed again at the latest when its lease ends{way_out}"))
+    }
+
+    /// For the worker's page; empty where it holds all that is its own.
+    pub(super) fn waits_of(&self, worker: &str) -> String {
+        let waits = self.leases.of(worker).find_map(|(_, lease)| self.waits(lease));
+        let text = |waits| format!("{waits}: its jobs are placed again at the latest when their leases end");
+        waits.map(text).unwrap_or_default()
+    }
+
+    fn lose_all(&mut self, now: Time, tokens: Vec<LeaseToken>, why: &str) {
+        for token in tokens {
+            self.lose(now, token, why);
+        }
+    }
+}

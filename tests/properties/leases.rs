@@ -1,0 +1,388 @@
+//! When a job is placed again: one clock for each attempt, and what is known of a worker that is out of reach. Each case is a
+//! small script of one worker, whose attempt another may follow.
+
+use master::coordinator::record::{GrantId, JobKey, LeaseToken, Record, RequestId};
+use master::coordinator::{
+    Arrival, Attached, Coordinator, Effect, GrantOrder, Planned, PoolTerms, ProjectTerms, ROOT, Request, SessionId,
+    Standing, Terms,
+};
+use schema::sturdy_ref::Fingerprint;
+use schema::values::{
+    Assignment, Change, Description, Event, Fact, GrantKind, Home, JobPlan, Plan, Resources, State, Time, Trust, What,
+};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use support::hall::step;
+use support::ledger::Ledger;
+
+const ROOM: Resources = Resources { slots: 9, cpus_milli: 9_000, memory: 9 << 30 };
+
+/// One worker of the pool `linux`, and a master that is told what happens.
+struct Scene {
+    it: Coordinator,
+    now: Time,
+    ledger: Ledger,
+    grant: GrantId,
+    offers: Vec<Assignment>,
+    alarms: Vec<String>,
+    requests: u8,
+    builds: u64,
+}
+
+impl Scene {
+    fn new(terms: Terms) -> Scene {
+        let now = Time(1_000_000);
+        let it = Coordinator::load(now, terms, Ledger::default().load(), [3; 32]);
+        let mut scene = Scene {
+            it,
+            now,
+            ledger: Ledger::default(),
+            grant: GrantId(0),
+            offers: Vec::new(),
+            alarms: Vec::new(),
+            requests: 0,
+            builds: 0,
+        };
+        scene.it.found(now);
+        let what = What { pools: ["linux".to_owned()].into(), ..What::default() };
+        let order =
+            GrantOrder { kind: GrantKind::Worker, name: "w".to_owned(), what, lifetime: None, join_hash: [1; 32] };
+        let request = scene.request();
+        scene.grant = scene.it.issue(now, request, order).expect("the root may issue");
+        scene.it.redeem(now, [1; 32], [2; 32], Fingerprint([1; 32])).expect("a fresh join");
+        scene.settle();
+        scene
+    }
+
+    fn request(&mut self) -> Request {
+        self.requests += 1;
+        Request { id: RequestId([self.requests; 16]), by: ROOT, body: [0; 32] }
+    }
+
+    fn settle(&mut self) {
+        while let Some(effect) = self.it.poll_effect() {
+            match effect {
+                Effect::Record(record) => {
+                    if let Record::Event(Event { fact: Fact::Alarm { text }, .. }) = &record {
+                        self.alarms.push(text.clone());
+                    }
+                    self.ledger.write(record);
+                }
+                Effect::Offer { assignment, .. } => self.offers.push(*assignment),
+                Effect::Plan { .. }
+                | Effect::Cancel { .. }
+                | Effect::Withdraw { .. }
+                | Effect::Revoke { .. }
+                | Effect::EndSession { .. }
+                | Effect::Finished { .. } => {}
+            }
+        }
+        self.it.check();
+    }
+
+    fn attach(&mut self, arrival: Arrival) -> Attached {
+        let description = Description { total: ROOM, ..Description::default() };
+        let attached = self.it.attach(self.now, self.grant, Arrival { description, ..arrival });
+        self.settle();
+        attached.expect("its grant is in force")
+    }
+
+    /// A job of the pool is taken and begun.
+    fn begin(&mut self, session: SessionId) -> (LeaseToken, Assignment) {
+        self.builds += 1;
+        let change = Change {
+            project: "p".to_owned(),
+            ref_name: "refs/heads/main".to_owned(),
+            revision: format!("{:040x}", self.builds),
+            ..Change::default()
+        };
+        let build = self.it.submit_change(self.now, ROOT, change).expect("another revision");
+        let job = JobPlan { name: "j".to_owned(), retry_infra: 2, steps: vec![step("s")], ..JobPlan::default() };
+        let plan = Plan { version: 1, jobs: vec![job], trust: Trust::Trusted };
+        self.it.plan_ready(self.now, build, Planned::Plan(plan));
+        self.it.worker_ready(self.now, session, ROOM);
+        self.settle();
+        let offer = self.offers.pop().expect("the job is offered");
+        let token = LeaseToken(offer.token);
+        self.it.accept(self.now, token).expect("the offer stands");
+        self.settle();
+        (token, offer)
+    }
+
+    fn pass(&mut self, ms: u64) {
+        self.now = Time(self.now.0 + ms);
+        self.it.handle_timeout(self.now);
+        self.settle();
+    }
+
+    fn lose_link(&mut self) {
+        let (session, _) = self.it.session_of("w").expect("it is connected");
+        self.it.session_lost(self.now, session, "cut");
+        self.settle();
+    }
+
+    /// The master is killed and comes back, with another master file.
+    fn restart(&mut self, terms: Terms) {
+        self.it = Coordinator::load(self.now, terms, self.ledger.load(), [4; 32]);
+        self.settle();
+    }
+
+    /// Whether the job of a lease may be offered to another worker now.
+    fn is_free(&self, job: JobKey) -> bool {
+        self.ledger.jobs.values().any(|row| row.key == job && row.state == State::Queued)
+    }
+
+    fn job_of(&self, token: LeaseToken) -> JobKey {
+        self.it.lease_job(token).expect("the lease is live").0
+    }
+
+    /// After how many milliseconds, in steps of one second, the job is free; none within an hour.
+    fn free_after(&mut self, job: JobKey) -> Option<u64> {
+        (0..3_600).find_map(|second| {
+            if self.is_free(job) {
+                return Some(second * 1_000);
+            }
+            self.pass(1_000);
+            None
+        })
+    }
+
+    fn hints(&self, job: JobKey) -> String {
+        self.it.explain(job.build, "j").map(|told| told.hints.join("; ")).unwrap_or_default()
+    }
+}
+
+/// Leases of this length, and of another in the pool.
+fn terms(lease: u64, of_pool: Option<u64>) -> Terms {
+    let pool = PoolTerms { lease: of_pool.map(Duration::from_secs), ..PoolTerms::default() };
+    let project = ProjectTerms { pools: ["linux".to_owned()].into() };
+    Terms {
+        lease: Duration::from_secs(lease),
+        pools: BTreeMap::from([("linux".to_owned(), pool)]),
+        projects: BTreeMap::from([("p".to_owned(), project)]),
+        ..Terms::default()
+    }
+}
+
+fn home(inode: u64) -> Home {
+    Home { boot: "b".to_owned(), pid_namespace: 4, device: 8, inode }
+}
+
+fn arrival() -> Arrival {
+    Arrival { keeps_terms: true, home: Some(home(1)), ..Arrival::default() }
+}
+
+/// A worker of version 0.1.
+fn old() -> Arrival {
+    Arrival::default()
+}
+
+#[test]
+fn a_lease_has_the_term_that_was_told_with_it() {
+    let mut scene = Scene::new(terms(20, Some(5)));
+    let attached = scene.attach(arrival());
+    let (token, offer) = scene.begin(attached.session);
+    assert_eq!(offer.term_ms, 5_000);
+    scene.it.set_terms(scene.now, terms(60, None));
+    assert_eq!(scene.it.renew(scene.now, "w", &[token]), [Some(Duration::from_secs(5))], "a reload is for later ones");
+    let (second, offer) = scene.begin(attached.session);
+    assert_eq!(offer.term_ms, 60_000);
+    assert_eq!(scene.it.renew(scene.now, "v", &[second]), [None], "it is another worker's");
+    let job = scene.job_of(token);
+    scene.lose_link();
+    assert_eq!(scene.free_after(job), Some(5_000));
+}
+
+#[test]
+fn a_reload_that_shortens_leases_leaves_those_that_run() {
+    let mut scene = Scene::new(terms(20, None));
+    let session = scene.attach(arrival()).session;
+    let (token, _) = scene.begin(session);
+    scene.it.set_terms(scene.now, terms(5, None));
+    let (after, offer) = scene.begin(session);
+    assert_eq!(offer.term_ms, 5_000);
+    let (before, after) = (scene.job_of(token), scene.job_of(after));
+    assert_eq!((scene.free_after(after), scene.free_after(before)), (Some(5_000), Some(15_000)));
+}
+
+#[test]
+fn a_worker_of_0_1_is_waited_for_as_long_as_it_was_told() {
+    for (told, then) in [(terms(20, Some(5)), terms(20, Some(5))), (terms(20, None), terms(5, None))] {
+        let mut scene = Scene::new(told);
+        let attached = scene.attach(old());
+        assert_eq!(attached.term, Duration::from_secs(20));
+        scene.it.set_terms(scene.now, then.clone());
+        let (token, _) = scene.begin(attached.session);
+        let job = scene.job_of(token);
+        scene.restart(then);
+        assert_eq!(scene.free_after(job), Some(20_000), "also by a master that was restarted");
+    }
+}
+
+#[test]
+fn a_lease_that_a_worker_of_0_1_takes_over_gets_the_term_that_it_is_told() {
+    let mut scene = Scene::new(terms(20, Some(5)));
+    let session = scene.attach(arrival()).session;
+    let (token, _) = scene.begin(session);
+    let attached = scene.attach(Arrival { running: vec![token], ..old() });
+    assert_eq!((attached.standing, attached.terms), (vec![Standing::Resumed], vec![Duration::from_secs(20)]));
+    let job = scene.job_of(token);
+    scene.restart(terms(5, None));
+    assert_eq!(scene.free_after(job), Some(20_000));
+}
+
+#[test]
+fn what_a_worker_counts_from_its_last_accept_is_counted_here_too() {
+    let mut scene = Scene::new(terms(20, None));
+    let session = scene.attach(arrival()).session;
+    let (token, _) = scene.begin(session);
+    scene.pass(15_000);
+    scene.it.accept(scene.now, token).expect("it may be repeated");
+    let job = scene.job_of(token);
+    assert_eq!(scene.free_after(job), Some(20_000));
+}
+
+#[test]
+fn a_restart_gives_each_lease_its_own_term_again() {
+    let mut scene = Scene::new(terms(60, None));
+    let session = scene.attach(arrival()).session;
+    let (token, _) = scene.begin(session);
+    let job = scene.job_of(token);
+    scene.pass(50_000);
+    scene.restart(terms(5, None));
+    assert_eq!(scene.free_after(job), Some(60_000));
+}
+
+/// Who comes without an attempt frees it only where nothing of it can run any more.
+#[test]
+fn what_a_worker_comes_back_without_is_free_where_nothing_of_it_runs() {
+    let elsewhere = |change: fn(&mut Home)| {
+        let mut other = home(1);
+        change(&mut other);
+        Some(other)
+    };
+    let cases = [
+        ("the same home", home(1).into(), false, Some(0)),
+        ("a process lives", home(1).into(), true, Some(60_000)),
+        ("another directory", elsewhere(|home| home.inode = 2), false, Some(60_000)),
+        ("another disk", elsewhere(|home| home.device = 2), false, Some(60_000)),
+        ("another container", elsewhere(|home| home.pid_namespace = 2), false, Some(60_000)),
+        ("the machine was restarted", elsewhere(|home| home.boot = "c".to_owned()), false, Some(60_000)),
+        ("it does not say", None, false, Some(60_000)),
+    ];
+    for (case, home, lives, expected) in cases {
+        let mut scene = Scene::new(terms(60, None));
+        let session = scene.attach(arrival()).session;
+        let (token, _) = scene.begin(session);
+        let job = scene.job_of(token);
+        let alive = if lives { vec![token] } else { Vec::new() };
+        scene.attach(Arrival { home, alive, ..arrival() });
+        if expected != Some(0) {
+            assert!(scene.hints(job).contains("w came back without it, and something of it may still run"), "{case}");
+        }
+        assert_eq!(scene.free_after(job), expected, "{case}");
+    }
+}
+
+#[test]
+fn what_a_worker_of_0_1_comes_back_without_is_free_when_its_lease_ends() {
+    let mut scene = Scene::new(terms(60, None));
+    let session = scene.attach(old()).session;
+    let (token, _) = scene.begin(session);
+    let job = scene.job_of(token);
+    scene.attach(old());
+    assert_eq!(scene.free_after(job), Some(60_000), "nobody knows where it ran");
+}
+
+#[test]
+fn an_operator_may_say_that_a_machine_is_off() {
+    for (gone, expected) in [(true, Some(0)), (false, Some(60_000))] {
+        let mut scene = Scene::new(terms(60, None));
+        let session = scene.attach(arrival()).session;
+        let (token, _) = scene.begin(session);
+        let job = scene.job_of(token);
+        let request = scene.request();
+        assert!(scene.it.forget(scene.now, request, "w", gone).is_err(), "it is connected");
+        scene.lose_link();
+        assert!(scene.hints(job).contains("`guild worker forget w --gone` does so at once"), "{}", scene.hints(job));
+        assert!(scene.it.worker_list()[0].waits.starts_with("is not connected, and may still run it"));
+        scene.it.forget(scene.now, request, "w", gone).expect("the root may");
+        scene.settle();
+        scene.it.forget(scene.now, request, "w", gone).expect("it may be repeated");
+        assert!(scene.it.live_grant(scene.now, scene.grant).is_err(), "its grant is revoked");
+        assert_eq!(scene.free_after(job), expected);
+    }
+}
+
+#[test]
+fn a_revoked_worker_frees_its_jobs_by_its_answer() {
+    for (ended, expected) in [(true, Some(0)), (false, Some(60_000))] {
+        let mut scene = Scene::new(terms(60, None));
+        let session = scene.attach(arrival()).session;
+        let (token, _) = scene.begin(session);
+        let job = scene.job_of(token);
+        let (request, grant) = (scene.request(), scene.grant);
+        scene.it.revoke(scene.now, request, grant, "test").expect("the root may");
+        scene.settle();
+        assert!(!scene.is_free(job), "it may still run");
+        assert!(scene.hints(job).contains("is asked whether all that it ran has ended"), "{}", scene.hints(job));
+        scene.it.revoked_answered(scene.now, grant, ended);
+        scene.settle();
+        assert_eq!(scene.hints(job).contains("did not say that all that it ran has ended"), !ended);
+        assert_eq!(scene.free_after(job), expected);
+    }
+}
+
+/// Who is not revoked cannot give its jobs away by an answer to nothing.
+#[test]
+fn an_answer_counts_for_a_revoked_worker_alone() {
+    let mut scene = Scene::new(terms(60, None));
+    let session = scene.attach(arrival()).session;
+    let (token, _) = scene.begin(session);
+    scene.lose_link();
+    scene.it.revoked_answered(scene.now, scene.grant, true);
+    scene.settle();
+    assert!(scene.it.lease_job(token).is_some());
+}
+
+#[test]
+fn the_worker_itself_takes_its_session_back_from_a_copy() {
+    let mut scene = Scene::new(terms(60, None));
+    let session = scene.attach(arrival()).session;
+    let (token, _) = scene.begin(session);
+    let itself = Arrival { running: vec![token], ..arrival() };
+    assert!(!scene.it.is_the_original("w", &itself), "nobody else has it");
+    let copy = Arrival { home: Some(home(2)), instance: [2; 16], ..arrival() };
+    let session = scene.attach(copy.clone()).session;
+    assert!(scene.it.is_the_original("w", &itself));
+    assert!(!scene.it.is_the_original("w", &arrival()), "it holds nothing");
+    scene.begin(session);
+    assert!(!scene.it.is_the_original("w", &itself), "both hold something: who has the session keeps it");
+    assert_eq!(scene.attach(itself).standing, [Standing::Resumed]);
+}
+
+#[test]
+fn alarms_that_repeat_are_counted() {
+    let mut scene = Scene::new(terms(60, None));
+    let grant = scene.grant;
+    for _ in 0..5 {
+        scene.it.alarm(scene.now, grant, "a copy");
+        scene.pass(1_000);
+    }
+    assert_eq!(scene.alarms, ["a copy"]);
+    scene.it.alarm(scene.now, grant, "something else");
+    for key in [5, 6, 6] {
+        assert!(scene.it.restore(scene.now, [2; 32], Some(Fingerprint([key; 32]))).is_err());
+    }
+    scene.settle();
+    let stolen = format!("the credential of grant {} (w) was shown by another key", grant.0);
+    assert_eq!(scene.alarms, ["a copy", "something else", &stolen, &stolen], "one of each grant and key");
+    scene.pass(3_600_000);
+    let once = format!("{stolen}: once again within the hour");
+    assert_eq!(scene.alarms[4..], ["a copy: 4 times again within the hour".to_owned(), once]);
+    scene.pass(3_600_000);
+    assert_eq!(scene.alarms.len(), 6, "nothing more happened");
+    scene.it.alarm(scene.now, grant, "a copy");
+    scene.settle();
+    assert_eq!(scene.alarms[6..], ["a copy"]);
+}

@@ -6,7 +6,7 @@ use futures::FutureExt as _;
 use master::coordinator::lane::RefState;
 use master::coordinator::record::{BuildId, BuildRow, Cause, JobKey, JobRow, LeaseToken, Loaded, Record, RequestId};
 use master::coordinator::{
-    Coordinator, Effect, GrantOrder, Order, Origin, Past, Planned, ROOT, Request, SessionId, Terms,
+    Arrival, Coordinator, Effect, GrantOrder, Order, Origin, Past, Planned, ROOT, Request, SessionId, Terms,
 };
 use master::store::{Removal, Store, lanes};
 use schema::sturdy_ref::Fingerprint;
@@ -96,8 +96,8 @@ impl World {
         let grant = self.it.issue(self.now, request, order).expect("the root may issue");
         self.it.redeem(self.now, join, [2; 32], Fingerprint([3; 32])).expect("a fresh join");
         let description = Description { platform: "linux".to_owned(), total: ROOM, ..Description::default() };
-        let attached = self.it.attach(self.now, grant, [1; 16], &[], description);
-        self.session = attached.expect("its grant is in force").0;
+        let arrival = Arrival { instance: [1; 16], description, keeps_terms: true, ..Arrival::default() };
+        self.session = self.it.attach(self.now, grant, arrival).expect("its grant is in force").session;
         self.settle();
     }
 

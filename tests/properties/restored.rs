@@ -2,7 +2,7 @@
 //! restarts, and nobody else's do.
 
 use master::coordinator::record::{BuildId, GrantId, JobKey, RefScope, RequestId};
-use master::coordinator::{Coordinator, Effect, GrantOrder, HeldProject, Planned, ROOT, Request, Terms};
+use master::coordinator::{Arrival, Coordinator, Effect, GrantOrder, HeldProject, Planned, ROOT, Request, Terms};
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{Assignment, Change, Description, GrantKind, JobPlan, Plan, Resources, Time, Trust, What};
 use support::hall::step;
@@ -75,10 +75,9 @@ impl World {
         loaded.incarnation = incarnation;
         self.it = Coordinator::load(NOW, Terms::default(), loaded, [8; 32]);
         (self.plans, self.offers) = (Vec::new(), Vec::new());
-        let (session, _) = self
-            .it
-            .attach(NOW, self.worker, [1; 16], &[], Description { total: ROOM, ..Description::default() })
-            .unwrap();
+        let description = Description { total: ROOM, ..Description::default() };
+        let arrival = Arrival { instance: [1; 16], description, keeps_terms: true, ..Arrival::default() };
+        let session = self.it.attach(NOW, self.worker, arrival).unwrap().session;
         self.it.worker_ready(NOW, session, ROOM);
         self.drain();
     }

@@ -224,7 +224,7 @@ impl Here {
     pub(crate) fn complain(&self, error: &Error) {
         note(&format!("error: {}", render::harmless(&error.to_string())));
         if !error.way_out().is_empty() {
-            note(&format!("help: {}", render::harmless(error.way_out())));
+            note(&format!("help: {}", client::words::harmless_lines(error.way_out())));
         }
     }
 

@@ -197,7 +197,12 @@ fn by_name(
         false => refs(project, parts, 1, facts, readings)?,
     }
     if let Some(Err(error)) = of_number {
-        readings.miss(error);
+        let is_there = !project.is_empty()
+            && number.is_some_and(|number| {
+                let question = Question::Number { project: project.to_owned(), number };
+                facts.builds(question).is_ok_and(|builds| !builds.is_empty())
+            });
+        readings.miss(if is_there { error } else { or_no_name(error, parts) });
     }
     if let Some(prefix) = read_commit(&parts[0])
         && (number.is_none() || readings.found.len() == before)
@@ -228,6 +233,17 @@ fn numbered(
                 .help("`guild list` shows those that there are"))
         }
     })
+}
+
+/// A number that is no build's could have been a name.
+fn or_no_name(error: Error, parts: &[String]) -> Error {
+    match error {
+        Error::NotFound { text, help } if !parts[0].starts_with('#') => {
+            let name = parts.join("/");
+            Error::NotFound { text: format!("{text}, and no branch, tag or commit `{name}` with a build"), help }
+        }
+        other => other,
+    }
 }
 
 /// The branches and tags that `parts` can name, at least `shortest` of them; after them a job and a step.

@@ -2,11 +2,14 @@
 
 use crate::here::{Here, exit_status};
 use crate::matrix;
-use crate::render::job_row;
+use crate::render::{harmless, job_row, status_word, symbol};
 use clap::Args;
-use client::views::BuildView;
+use client::resolve::By;
+use client::views::{BranchView, BuildView, LaneView, short_ref};
 use client::words::harmless_lines;
 use client::{BuildQuery, Error};
+use schema::values::{Outcome, State};
+use serde_json::Value;
 
 const COLUMNS: [&str; 5] = ["selector", "status", "platform", "duration", "reason"];
 
@@ -16,38 +19,100 @@ pub(crate) struct Status {
     selector: Option<String>,
 }
 
+/// A build, and the branch whose tip it is.
+struct Shown {
+    build: BuildView,
+    /// None: the build was named, or is not the tip of a branch.
+    branch: Option<BranchView>,
+}
+
 impl Status {
     pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
-        let builds = self.builds(here).await?;
+        let shown = self.shown(here).await?;
         if here.wants_json() || !here.look.terminal {
-            let rows: Vec<_> =
-                builds.iter().flat_map(|build| build.jobs.iter().map(|job| job_row(build, job))).collect();
+            let rows: Vec<_> = shown.iter().flat_map(Shown::rows).collect();
             here.say_rows(&rows, &COLUMNS)?;
         } else {
-            let pictures: Vec<String> = builds.iter().map(|build| matrix::picture(build, &here.look)).collect();
+            let pictures: Vec<String> = shown.iter().map(|shown| shown.picture(here)).collect();
             here.say(&pictures.join("\n"))?;
         }
-        for build in &builds {
-            hint(here, build);
+        for shown in &shown {
+            hint(here, &shown.build);
         }
-        let worst = builds.iter().filter_map(|build| build.outcome).max();
+        let worst = shown.iter().filter_map(Shown::outcome).max();
         Ok(worst.filter(|_| here.options.exit_status).map_or(0, exit_status))
     }
 
-    async fn builds(&self, here: &Here) -> Result<Vec<BuildView>, Error> {
+    async fn shown(&self, here: &Here) -> Result<Vec<Shown>, Error> {
         let is_of_all = here.project_here().await?.is_none() && here.projects().await?.len() != 1;
         if self.selector.is_some() || !is_of_all {
-            return Ok(vec![here.build(self.selector.as_deref()).await?.1]);
+            let (meant, build) = here.build(self.selector.as_deref()).await?;
+            let is_named = matches!(meant.by, By::Number | By::Commit(_));
+            return Ok(vec![Shown::of(here, build, is_named).await?]);
         }
         let guild = here.guild().await?;
-        let mut builds = Vec::new();
+        let mut shown = Vec::new();
         for project in here.projects().await? {
             let query = BuildQuery { project: project.name.clone(), limit: 1, ..BuildQuery::default() };
             if let Some(build) = guild.builds(&query).await?.first() {
-                builds.push(guild.build(&build.project, build.number).await?);
+                let build = guild.build(&build.project, build.number).await?;
+                shown.push(Shown::of(here, build, false).await?);
             }
         }
-        Ok(builds)
+        Ok(shown)
+    }
+}
+
+impl Shown {
+    async fn of(here: &Here, build: BuildView, is_named: bool) -> Result<Shown, Error> {
+        if is_named || build.ref_name.is_empty() {
+            return Ok(Shown { build, branch: None });
+        }
+        // a master of 0.1 does not know what a branch is
+        let branch = here.guild().await?.branch(&build.project, &build.ref_name).await.ok();
+        let branch = branch.filter(|branch| branch.tip_revision == build.revision);
+        Ok(Shown { build, branch })
+    }
+
+    /// Of the branch, where that is what is shown: what was left out, cancelled or lost of the tip does not change it.
+    fn outcome(&self) -> Option<Outcome> {
+        match &self.branch {
+            Some(branch) => branch.outcome.or_else(|| branch.errored.then_some(Outcome::Errored)),
+            None => self.build.outcome,
+        }
+    }
+
+    fn rows(&self) -> Vec<Value> {
+        let rows = self.build.jobs.iter().map(|job| {
+            let mut row = job_row(&self.build, job);
+            if let Some(lane) = self.lane(&job.name) {
+                row["lane"] = lane.outcome.map(Outcome::word).into();
+                row["lane_since"] = lane.since.into();
+            }
+            row
+        });
+        rows.collect()
+    }
+
+    fn lane(&self, job: &str) -> Option<&LaneView> {
+        self.branch.as_ref()?.lanes.iter().find(|lane| lane.job == job)
+    }
+
+    fn picture(&self, here: &Here) -> String {
+        let mut text = matrix::picture(&self.build, &here.look);
+        let Some(branch) = self.branch.as_ref().filter(|branch| branch.outcome.is_some()) else { return text };
+        let (symbol, paint) = symbol(State::Finished, branch.outcome);
+        let word = status_word(State::Finished, branch.outcome);
+        let failing = branch.lanes.iter().filter(|lane| lane.since > 0);
+        let failing: Vec<String> =
+            failing.map(|lane| format!("{} since {}/{}", lane.job, self.build.project, lane.since)).collect();
+        let mut words = vec![here.look.painted(&format!("{symbol} {word}"), paint)];
+        words.extend(failing);
+        if branch.errored {
+            words.push("the newest run of a job errored, which says nothing of the code".to_owned());
+        }
+        text.push_str(&format!("branch {}  {}\n", harmless(short_ref(&branch.ref_name)), words.join("  ")));
+        text
     }
 }
 

@@ -48,8 +48,8 @@ pub static GUILD_TOML: Reference = Reference {
         Section {
             title: "[job.NAME.when]",
             places: &["`when` of job `NAME`"],
-            about: "All keys must match, where `branch` and `tag` together mean either. A job that is skipped counts as satisfied for \
-                    those that need it.",
+            about: "All keys must match, where `branch` and `tag` together mean either. A job that is left out counts as satisfied for \
+                    those that need it: one that `paths` leaves out was good for this content.",
             keys: &[WHEN],
             later: &[WHEN_LATER],
         },
@@ -147,8 +147,8 @@ const TRIGGER: &[Key] = &[
         LIST,
         Means("all"),
         "[\"src/\", \"Cargo.*\"]",
-        "patterns of files: a push to a branch builds only if something changed here since the last finished build of the branch; \
-         a tag always matches",
+        "patterns of files: a push to a branch is left out only if the branch's newest finished build was good and nothing \
+         changed here since its commit; what is not known matches, and so does a tag",
     ),
 ];
 
@@ -298,7 +298,8 @@ const WHEN: &[Key] = &[
         LIST,
         Means("all"),
         "[\"docs/\", \"**/*.md\"]",
-        "something changed here since the last finished build of the branch; for tags and where it is not known, this matches",
+        "the job is left out only if its newest run on the branch was good and nothing changed here since that run's commit; \
+         what is not known matches, and so does a tag",
     ),
     Key::new(
         "cause",

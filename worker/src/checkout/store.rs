@@ -102,13 +102,12 @@ pub(super) struct Obtained {
 impl Store {
     fn open(dir: PathBuf, turn: Arc<Turn>, is_sha256: bool) -> Result<Store, CheckoutError> {
         let mut store = Store { git: Git::bare(&dir), dir, turn, is_sha256, identity: (0, 0) };
-        let made = store.make().or_else(|error| match error.kind() {
-            // something stands where git looks for something else
-            ErrorKind::NotADirectory | ErrorKind::IsADirectory | ErrorKind::AlreadyExists => {
+        let made = store.make().or_else(|error| match is_in_the_way(&error) {
+            true => {
                 tracing::warn!(store = %store.dir.display(), %error, "a store is no repository: it is made anew");
                 store.put_aside().and_then(|()| store.make())
             }
-            _ => Err(error),
+            false => Err(error),
         });
         let opened = made.and_then(|()| identity(&store.dir));
         store.identity = opened.map_err(CheckoutError::io(&store.dir))?;
@@ -367,6 +366,11 @@ fn passed(checked: Result<(), GitError>) -> Result<bool, CheckoutError> {
         Err(GitError::Failed { status, .. }) if status.code().is_some() => Ok(false),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Something stands where git looks for something else.
+fn is_in_the_way(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotADirectory | ErrorKind::IsADirectory | ErrorKind::AlreadyExists)
 }
 
 fn identity(dir: &Path) -> io::Result<(u64, u64)> {

@@ -19,6 +19,7 @@ mod queue;
 pub mod record;
 mod remedy;
 mod request;
+mod rest;
 mod tokens;
 mod trigger;
 pub mod why;
@@ -41,6 +42,7 @@ use record::{
     Record, StepRow, WorkerRow,
 };
 use request::Requests;
+use rest::Rests;
 use schema::values::{Event, Fact, Outcome, Plan, Refusal, RefusalCode, Source, State, Time};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tokens::Tokens;
@@ -54,6 +56,7 @@ pub struct Coordinator {
     /// (project, ref) -> the last acknowledged revision.
     heads: BTreeMap<(String, String), String>,
     queue: Queue,
+    rests: Rests,
     leases: ByWorker<LeaseToken, Lease>,
     sessions: ByWorker<SessionId, Session>,
     /// Sessions with a waiting `take`.
@@ -83,6 +86,7 @@ impl Coordinator {
             numbers: loaded.numbers.into_iter().collect(),
             heads: loaded.heads.into_iter().map(|(project, name, revision)| ((project, name), revision)).collect(),
             queue: Queue::default(),
+            rests: Rests::default(),
             leases: ByWorker::new(),
             sessions: ByWorker::new(),
             ready: BTreeSet::new(),
@@ -147,6 +151,7 @@ impl Coordinator {
                 Timer::Lease(token) => self.lease_timeout(now, token),
                 Timer::Cancel(token) => self.cancel_timeout(now, token),
                 Timer::Grant(id) => self.grant_timeout(now, id),
+                Timer::Rest(job) => self.rest_timeout(now, job),
             }
         }
     }
@@ -224,9 +229,9 @@ impl Coordinator {
         let state = if lapsed { LeaseState::Lapsed } else { LeaseState::Running };
         let until = now.after(term);
         let is_cancelled = attempt.outcome == Some(Outcome::Cancelled);
-        let cancelled = is_cancelled.then(|| (now.after(self.terms.cancel), attempt.reason.clone()));
+        let cancelled = is_cancelled.then(|| (self.cancel_deadline(now, job), attempt.reason.clone()));
         self.timers.extend(cancelled.iter().map(|(deadline, _)| (*deadline, Timer::Cancel(token))));
-        let lease = Lease { job, attempt, state, session: None, until, term, steps, cancelled };
+        let lease = Lease { job, attempt, state, session: None, until, term, steps, cancelled, cancelled_again: false };
         self.leases.insert(token, lease);
         self.job_mut(job).lease = Some(token);
         if !lapsed {

@@ -199,10 +199,10 @@ impl Coordinator {
             return Standing::Stale;
         }
         lease.session = Some(id);
-        let cancelled = lease.cancelled.clone();
+        let (cancelled, again) = (lease.cancelled.clone(), lease.cancelled_again);
         self.resume(now, token);
         if let Some((_, reason)) = cancelled {
-            self.effects.push_back(Effect::Cancel { session: id, token, reason });
+            self.effects.push_back(Effect::Cancel { session: id, token, reason, now: again });
         }
         Standing::Resumed
     }

@@ -33,6 +33,7 @@ struct Job {
   env @14 :List(Common.Pair);
   steps @15 :List(Step);
   skipped @16 :Text;             # Not empty: why this job is skipped.
+  alwaysTimeout @17 :UInt64;     # Of all `always` steps that run after a cancel or after the timeout; 0: 30 s.
 
   enum Workspace {
     fresh @0;                    # An empty directory and a new checkout.
@@ -54,6 +55,6 @@ struct Step {
   dir @5 :Text;                  # Relative to the checkout; never leaves it.
   timeout @6 :UInt64;            # 0: the job's.
   idle @7 :UInt64;               # Without a byte of output.
-  always @8 :Bool;               # Runs also after an earlier step failed.
+  always @8 :Bool;               # Runs also after an earlier step failed, was cancelled, or used up the job's time.
   continueOnFailure @9 :Bool;    # Its failure makes the job `warned`, and the next step runs.
 }

@@ -59,8 +59,10 @@ interface WorkerDesk {
 interface Worker {
   # What a worker lets its master ask. The master holds it for one session.
 
-  cancel @0 (token :Data, reason :Text);
-  # End the attempt: TERM, 3 s, KILL; then `complete` as cancelled. May be repeated; unknown tokens are ignored.
+  cancel @0 (token :Data, reason :Text, now :Bool);
+  # End the attempt: the step that runs gets TERM, and 3 s later KILL; then its `always` steps run, for at most the job's
+  # `alwaysTimeout`; then `complete` as cancelled. `now`: it was cancelled again, so they end too, and none begins. Workers of
+  # version 0.1 run no further step in either case. May be repeated; unknown tokens are ignored.
   revoked @1 (reason :Text) -> (ended :Bool);
   # The worker's grant was taken back: kill every step now, send nothing. Answered once all have ended, with `ended`: then
   # its jobs are placed again at once. Older workers answer at once without it, and the ends of the leases decide.

@@ -177,6 +177,7 @@ fn defaults_of_the_file_format() {
     assert_eq!((*workspace, *sources, plan.version, plan.trust), (Workspace::Fresh, true, 1, Trust::Trusted));
     let publish = plan_for(FULL, &context("refs/tags/v1"));
     assert_eq!(job(&publish, "publish").retry_infra, 0);
+    assert_eq!(plan.jobs[0].always_timeout_ms, 30_000);
     assert!(job(&publish, "publish").side_effects);
 }
 
@@ -280,4 +281,40 @@ fn starters_load() {
         assert_eq!(names(&plan(&inferred.text)), ["test"]);
     }
     assert_eq!(infer(tempfile::tempdir().unwrap().path()), None);
+}
+
+#[test]
+fn the_time_of_what_clears_up() {
+    let text = r#"
+version = 1
+[defaults]
+always_timeout = "1m"
+[job.one]
+run = "true"
+always = true
+[job.two]
+always_timeout = "2m"
+[[job.two.step]]
+run = "true"
+[[job.two.step]]
+run = "true"
+always = true
+[job.three]
+[[job.three.step]]
+run = "true"
+[[job.three.step]]
+run = "true"
+always = true
+"#;
+    let plan = plan(text);
+    let times = |name: &str| (job(&plan, name).always_timeout_ms, job(&plan, name).cleanup_ms());
+    assert_eq!(times("one"), (60_000, None), "nothing is before its only step");
+    assert_eq!(times("two"), (120_000, Some(120_000)));
+    assert_eq!(times("three"), (60_000, Some(60_000)));
+    // the plan of a master of version 0.1
+    let before = JobPlan { always_timeout_ms: 0, ..job(&plan, "three").clone() };
+    assert_eq!(before.cleanup_ms(), Some(30_000));
+    let mut stored = serde_json::to_value(&before).expect("a plan is JSON");
+    stored.as_object_mut().expect("an object").remove("always_timeout_ms");
+    assert_eq!(serde_json::from_value::<JobPlan>(stored).expect("an older plan is read"), before);
 }

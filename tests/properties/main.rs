@@ -1,7 +1,9 @@
 //! Random tests against simple models. `GUILD_SEEDS=N` runs more, `GUILD_SEED=S` one again.
 
 mod branches;
+mod cancel;
 mod coordinator;
+mod elsewhere;
 mod lanes;
 mod leases;
 mod logs;

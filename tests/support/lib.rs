@@ -4,6 +4,7 @@ pub mod guild;
 pub mod hall;
 pub mod http;
 pub mod ledger;
+pub mod ordinary;
 pub mod programs;
 pub mod seed;
 pub mod sink;

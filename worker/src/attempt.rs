@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     Run(u16),
+    /// This step runs because it always does, after a cancel or after the job's time: within a time of its own.
+    CleanUp(u16),
     /// This step does not run.
     Skip(u16),
     Done(Verdict),
@@ -20,15 +22,47 @@ pub(crate) struct Verdict {
     pub(crate) reason: String,
 }
 
-/// What ends an attempt from outside its steps. No further step runs, not even one that always does.
+/// What ends an attempt from outside its steps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Halt {
+    /// Steps that always run still do.
     Cancelled(String),
+    /// It was cancelled again, or its worker is told to stop: no further step runs, not even one that always does.
+    CancelledNow(String),
     /// The job's own time was over before a step began.
     OutOfTime,
     /// What the steps need could not be had: the source, the directory.
     Errored(String),
+}
+
+impl Halt {
+    /// What steps may still run.
+    fn after(&self) -> After {
+        match self {
+            Halt::Cancelled(_) | Halt::OutOfTime => After::CleanUp,
+            Halt::CancelledNow(_) | Halt::Errored(_) => After::Nothing,
+        }
+    }
+
+    /// Whether this halt, coming later, takes the place of an earlier one.
+    pub(crate) fn overrides(&self, earlier: &Halt) -> bool {
+        match (self, earlier) {
+            (Halt::CancelledNow(_), Halt::Cancelled(_) | Halt::OutOfTime) | (Halt::Cancelled(_), Halt::OutOfTime) => {
+                true
+            }
+            (Halt::Cancelled(_) | Halt::CancelledNow(_), _) | (Halt::OutOfTime | Halt::Errored(_), _) => false,
+        }
+    }
+}
+
+/// What steps may run after something that happened. The worse is the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum After {
+    All,
+    /// Those that always run.
+    CleanUp,
+    Nothing,
 }
 
 /// How one step ended.
@@ -36,13 +70,12 @@ pub(crate) enum Halt {
 pub(crate) struct StepEnd {
     pub(crate) outcome: Outcome,
     pub(crate) exit: Exit,
-    /// The attempt is over with this step.
-    pub(crate) is_last: bool,
+    pub(crate) after: After,
 }
 
 impl StepEnd {
     pub(crate) fn skipped() -> StepEnd {
-        StepEnd { outcome: Outcome::Skipped, exit: Exit::None, is_last: false }
+        StepEnd { outcome: Outcome::Skipped, exit: Exit::None, after: After::All }
     }
 
     /// Judges what the supervisor wrote down.
@@ -55,11 +88,16 @@ impl StepEnd {
             Cause::LeaseOver | Cause::Orphaned | Cause::Broken(_) => Outcome::Errored,
             Cause::Stopped(_) => Outcome::Cancelled,
         };
-        let is_last = match &journal.cause {
-            Cause::Ended | Cause::StepTime | Cause::Idle | Cause::Impossible(_) => false,
-            Cause::AttemptTime | Cause::LeaseOver | Cause::Orphaned | Cause::Broken(_) | Cause::Stopped(_) => true,
+        let after = match &journal.cause {
+            Cause::Ended | Cause::StepTime | Cause::Idle | Cause::Impossible(_) => After::All,
+            Cause::AttemptTime | Cause::Stopped(_) => After::CleanUp,
+            Cause::LeaseOver | Cause::Orphaned | Cause::Broken(_) => After::Nothing,
         };
-        StepEnd { outcome, exit: journal.exit.clone(), is_last }
+        StepEnd { outcome, exit: journal.exit.clone(), after }
+    }
+
+    fn has_run(&self) -> bool {
+        self.outcome != Outcome::Skipped
     }
 }
 
@@ -70,14 +108,24 @@ pub(crate) fn next(job: &JobPlan, ended: &[StepEnd], halt: Option<&Halt>) -> Nex
         return Next::Done(verdict(job, ended, halt));
     };
     let number = u16::try_from(index).expect("a plan has at most 65,535 steps");
-    let is_over = halt.is_some() || ended.iter().any(|end| end.is_last);
+    let after = ended.iter().map(|end| end.after).chain(halt.map(Halt::after)).max().unwrap_or(After::All);
     let has_failed = ended.iter().any(|end| end.outcome == Outcome::Failed);
-    if is_over || has_failed && !step.always { Next::Skip(number) } else { Next::Run(number) }
+    match after {
+        After::All if has_failed && !step.always => Next::Skip(number),
+        After::All => Next::Run(number),
+        After::CleanUp if is_cleanup(job, ended) => Next::CleanUp(number),
+        After::CleanUp | After::Nothing => Next::Skip(number),
+    }
+}
+
+/// Whether the next step, or the one that runs now, is there to clear up behind others: it always runs, and others ran.
+pub(crate) fn is_cleanup(job: &JobPlan, ended: &[StepEnd]) -> bool {
+    job.steps.get(ended.len()).is_some_and(|step| step.always) && ended.iter().any(StepEnd::has_run)
 }
 
 fn verdict(job: &JobPlan, ended: &[StepEnd], halt: Option<&Halt>) -> Verdict {
     let halted = match halt {
-        Some(Halt::Cancelled(why)) => Some((Outcome::Cancelled, why.clone())),
+        Some(Halt::Cancelled(why) | Halt::CancelledNow(why)) => Some((Outcome::Cancelled, why.clone())),
         Some(Halt::Errored(why)) => Some((Outcome::Errored, why.clone())),
         Some(Halt::OutOfTime) => Some((Outcome::Failed, "the job's time was over".to_owned())),
         None => None,
@@ -85,8 +133,10 @@ fn verdict(job: &JobPlan, ended: &[StepEnd], halt: Option<&Halt>) -> Verdict {
     if let Some((outcome, reason)) = halted {
         return Verdict { outcome, reason };
     }
+    // what clears up behind a step that was ended does not change what became of the job
+    let count = ended.iter().position(|end| end.after == After::CleanUp).map_or(ended.len(), |last| last + 1);
     for outcome in [Outcome::Cancelled, Outcome::Errored, Outcome::Failed, Outcome::Warned] {
-        if let Some(index) = ended.iter().position(|end| end.outcome == outcome) {
+        if let Some(index) = ended[..count].iter().position(|end| end.outcome == outcome) {
             let reason = format!("step {} `{}`: {}", index + 1, job.steps[index].name, ended[index].exit);
             return Verdict { outcome, reason };
         }
@@ -124,7 +174,7 @@ mod tests {
         loop {
             let halt = halt_after.as_ref().filter(|(after, _)| ended.len() >= *after).map(|(_, halt)| halt);
             match next(job, &ended, halt) {
-                Next::Run(index) => {
+                Next::Run(index) | Next::CleanUp(index) => {
                     let step = &job.steps[usize::from(index)];
                     let found = ends.iter().find(|(name, _, _)| *name == step.name).cloned();
                     let (_, cause, exit) = found.unwrap_or(("", Cause::Ended, Exit::Code(0)));
@@ -179,26 +229,71 @@ mod tests {
     }
 
     #[test]
-    fn nothing_runs_after_the_jobs_time() {
+    fn after_the_jobs_time_only_what_always_runs() {
         let ends = [("a", Cause::AttemptTime, Exit::Timeout)];
-        let expected = "a failed, b skipped, = failed (step 1 `a`: killed: its time was over)";
-        assert_eq!(play(&job(&["a?", "b!"]), &ends, None), expected);
-        assert_eq!(
-            play(&job(&["a", "b!"]), &[], Some((1, Halt::OutOfTime))),
-            "a succeeded, b skipped, = failed (the job's time was over)"
-        );
+        let expected =
+            "a failed, b succeeded, c skipped, d succeeded, = failed (step 1 `a`: killed: its time was over)";
+        assert_eq!(play(&job(&["a?", "b!", "c", "d!"]), &ends, None), expected);
+        let expected = "a succeeded, b skipped, c succeeded, = failed (the job's time was over)";
+        assert_eq!(play(&job(&["a", "b", "c!"]), &[], Some((1, Halt::OutOfTime))), expected);
+        let expected = "a skipped, b skipped, = failed (the job's time was over)";
+        assert_eq!(play(&job(&["a", "b!"]), &[], Some((0, Halt::OutOfTime))), expected, "nothing is to be cleared up");
+    }
+
+    #[test]
+    fn what_clears_up_does_not_change_what_became_of_the_job() {
+        let broken = Cause::Broken("x".to_owned());
+        let ends = [("a", Cause::AttemptTime, Exit::Timeout), ("b", broken.clone(), Exit::Lost("why".to_owned()))];
+        let expected = "a failed, b errored, c skipped, = failed (step 1 `a`: killed: its time was over)";
+        assert_eq!(play(&job(&["a", "b!", "c!"]), &ends, None), expected);
+        let halt = Some((1, Halt::Cancelled("by a person".to_owned())));
+        let ends = [("b", broken, Exit::Lost("why".to_owned()))];
+        let expected = "a succeeded, b errored, c skipped, = cancelled (by a person)";
+        assert_eq!(play(&job(&["a", "b!", "c!"]), &ends, halt), expected);
     }
 
     #[test]
     fn a_cancelled_job_is_cancelled_whatever_its_steps_did() {
         let halt = |after| Some((after, Halt::Cancelled("by a person".to_owned())));
         let expected = "a skipped, b skipped, = cancelled (by a person)";
-        assert_eq!(play(&job(&["a", "b!"]), &[], halt(0)), expected);
+        assert_eq!(play(&job(&["a", "b!"]), &[], halt(0)), expected, "nothing is to be cleared up");
         let ends = [("a", Cause::Stopped("cancelled".to_owned()), Exit::Signal(15))];
-        let expected = "a cancelled, b skipped, = cancelled (by a person)";
-        assert_eq!(play(&job(&["a", "b!"]), &ends, halt(1)), expected);
+        let expected = "a cancelled, b skipped, c succeeded, = cancelled (by a person)";
+        assert_eq!(play(&job(&["a", "b", "c!"]), &ends, halt(1)), expected);
         let ends = [("a", Cause::Ended, Exit::Code(1))];
         assert_eq!(play(&job(&["a"]), &ends, halt(1)), "a failed, = cancelled (by a person)");
+    }
+
+    #[test]
+    fn after_a_second_cancel_nothing_runs() {
+        let halt = |after| Some((after, Halt::CancelledNow("by a person".to_owned())));
+        let ends = [("a", Cause::Stopped("cancelled".to_owned()), Exit::Signal(15))];
+        let expected = "a cancelled, b skipped, c skipped, = cancelled (by a person)";
+        assert_eq!(play(&job(&["a", "b!", "c!"]), &ends, halt(1)), expected);
+        let ends = [ends[0].clone(), ("b", Cause::Stopped("again".to_owned()), Exit::Signal(15))];
+        let expected = "a cancelled, b cancelled, c skipped, = cancelled (by a person)";
+        assert_eq!(play(&job(&["a", "b!", "c!"]), &ends, halt(2)), expected);
+    }
+
+    #[test]
+    fn a_later_halt_counts_where_it_says_more() {
+        let why = || "why".to_owned();
+        let all = [Halt::OutOfTime, Halt::Cancelled(why()), Halt::CancelledNow(why()), Halt::Errored(why())];
+        let counts = |later: &Halt| all.iter().map(|earlier| later.overrides(earlier)).collect::<Vec<_>>();
+        assert_eq!(counts(&all[0]), [false, false, false, false]);
+        assert_eq!(counts(&all[1]), [true, false, false, false]);
+        assert_eq!(counts(&all[2]), [true, true, false, false]);
+        assert_eq!(counts(&all[3]), [false, false, false, false]);
+    }
+
+    #[test]
+    fn what_clears_up_is_what_always_runs_behind_others() {
+        let ran = || StepEnd { outcome: Outcome::Succeeded, exit: Exit::Code(0), after: After::All };
+        assert!(!is_cleanup(&job(&["a!", "b!"]), &[]), "nothing came before it");
+        assert!(!is_cleanup(&job(&["a", "b!"]), &[StepEnd::skipped()]));
+        assert!(is_cleanup(&job(&["a", "b!"]), &[ran()]));
+        assert!(!is_cleanup(&job(&["a", "b"]), &[ran()]));
+        assert!(!is_cleanup(&job(&["a"]), &[ran()]));
     }
 
     #[test]

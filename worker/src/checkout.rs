@@ -5,6 +5,7 @@
 //! `guild.git`, which remembers what was written to the tree; and `tree/.git`, made anew for each attempt for the step
 //! to do with as it likes, and never read again. The latter two borrow the store's objects.
 
+mod held;
 mod private;
 mod store;
 
@@ -16,6 +17,7 @@ use schema::values::{Refusal, Source, Workspace as Mode};
 use schema::worker_capnp::source_pack;
 
 use crate::git::{Git, GitError};
+use crate::removal::make_all_writable;
 use crate::whole;
 use crate::workspace::Workspace;
 use private::Private;
@@ -47,9 +49,24 @@ pub enum CheckoutError {
     /// The source names what no repository can hold.
     #[error("{0}")]
     Invalid(String),
+    /// The master was told of commits that this worker has not.
+    #[error("the master sent nothing for {0}, which is not here")]
+    Incomplete(String),
 }
 
 impl CheckoutError {
+    /// Whether what was there before may be the reason, and not git itself or what came.
+    fn may_be_damage(&self) -> bool {
+        match self {
+            CheckoutError::Git(GitError::Failed { .. }) | CheckoutError::Incomplete(_) => true,
+            CheckoutError::Git(GitError::Start { .. } | GitError::Deadline { .. } | GitError::TooMuch { .. })
+            | CheckoutError::Refused(_)
+            | CheckoutError::Lost(_)
+            | CheckoutError::Io { .. }
+            | CheckoutError::Invalid(_) => false,
+        }
+    }
+
     fn io(place: &Path) -> impl FnOnce(io::Error) -> CheckoutError {
         move |cause| CheckoutError::Io { place: place.display().to_string(), cause }
     }
@@ -65,32 +82,13 @@ pub async fn checkout(
 ) -> Result<Checkout, CheckoutError> {
     let began = Instant::now();
     let store = stores.open(&source.repository, &source.revision)?;
-    let place = Place { workspace, store: &store };
-    let (mut obtained, written) = if store.has(&source.revision) {
-        // only new tags can come: the tree need not wait for them
-        let (obtained, written) =
-            tokio::join!(store.obtain(&source.revision, &pack), place.write(&source.revision, mode));
-        (obtained?, written)
-    } else {
-        (store.obtain(&source.revision, &pack).await?, place.write(&source.revision, mode).await)
-    };
-    let mut fetched = obtained.fetched;
-    if matches!(written, Err(CheckoutError::Git(GitError::Failed { .. }))) && has_room(&store.objects()) {
-        // our bookkeeping or the store is damaged, as after a power cut: once more, from nothing
-        tracing::warn!(error = ?written, "checking out again from nothing");
-        workspace.discard(&workspace.git_dir()).map_err(CheckoutError::io(workspace.dir()))?;
-        store.forget().await?;
-        obtained = store.obtain(&source.revision, &pack).await?;
-        fetched += obtained.fetched;
-        place.write(&source.revision, mode).await?;
-    } else {
-        written?;
-    }
+    let place = Place { workspace, store: &store, revision: &source.revision, mode, pack: &pack };
+    let obtained = place.fill().await?;
+    let fetched = obtained.fetched;
     place.make_private(source, obtained).await?;
     Ok(Checkout { fetched, took: began.elapsed() })
 }
 
-/// On a full disk git fails in words of many kinds; what is here is whole, and there would be no room to get it again.
 fn has_room(place: &Path) -> bool {
     rustix::fs::statvfs(place).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) >= ROOM_MIN)
 }
@@ -98,27 +96,91 @@ fn has_room(place: &Path) -> bool {
 struct Place<'a> {
     workspace: &'a Workspace,
     store: &'a Store,
+    revision: &'a str,
+    mode: Mode,
+    pack: &'a source_pack::Client,
 }
 
 impl Place<'_> {
-    async fn write(&self, revision: &str, mode: Mode) -> Result<(), CheckoutError> {
+    /// Gets what is lacking, and writes the tree.
+    async fn fill(&self) -> Result<Obtained, CheckoutError> {
+        let (obtained, written) = if self.store.has(self.revision).await? {
+            // only new tags can come: the tree need not wait for them
+            tokio::join!(self.obtain(true), self.write(self.mode))
+        } else {
+            (Ok(self.obtain(false).await?), self.write(self.mode).await)
+        };
+        let mut obtained = obtained?;
+        match written {
+            Err(error) if self.is_worth_repeating(&error) => self.write_again(error, &mut obtained).await?,
+            written => written?,
+        }
+        Ok(obtained)
+    }
+
+    async fn obtain(&self, is_here: bool) -> Result<Obtained, CheckoutError> {
+        match self.store.obtain(self.revision, is_here, self.pack).await {
+            Err(error) if self.is_worth_repeating(&error) => {
+                let is_lacking = matches!(error, CheckoutError::Incomplete(_));
+                if !is_lacking && self.store.is_sound().await? {
+                    return Err(error);
+                }
+                self.remake(&error).await
+            }
+            obtained => obtained,
+        }
+    }
+
+    async fn remake(&self, why: &CheckoutError) -> Result<Obtained, CheckoutError> {
+        tracing::warn!(error = %why, "the store of a repository is damaged: it is made anew");
+        self.store.remake(self.revision, self.pack).await
+    }
+
+    /// On a full disk git fails in words of many kinds; what is here is whole, and there would be no room to get it again.
+    fn is_worth_repeating(&self, error: &CheckoutError) -> bool {
+        error.may_be_damage() && has_room(&self.store.objects())
+    }
+
+    /// Writes the tree once more, by and by without what may have been in the way: first without what a step may have closed
+    /// and without our bookkeeping, which a power cut may have damaged, and with a new store only where git cannot read the
+    /// old one. What a step left in the tree goes last.
+    async fn write_again(&self, why: CheckoutError, obtained: &mut Obtained) -> Result<(), CheckoutError> {
+        tracing::warn!(error = %why, "the tree cannot be written: writing it again");
+        make_all_writable(&self.workspace.tree());
+        self.workspace.discard(&self.workspace.git_dir()).map_err(CheckoutError::io(self.workspace.dir()))?;
+        let again = self.write(self.mode).await;
+        let Err(error) = &again else { return Ok(()) };
+        if !self.is_worth_repeating(error) {
+            return again;
+        }
+        if !self.store.is_sound().await? {
+            let fetched = obtained.fetched;
+            *obtained = self.remake(error).await?;
+            obtained.fetched += fetched;
+            return self.write(self.mode).await;
+        }
+        tracing::warn!(%error, "what a step left is in the way: starting from an empty tree");
+        self.write(Mode::Fresh).await
+    }
+
+    async fn write(&self, mode: Mode) -> Result<(), CheckoutError> {
         self.prepare(mode).map_err(CheckoutError::io(self.workspace.dir()))?;
-        self.reset(revision).await?;
+        self.reset().await?;
         if mode == Mode::Clean {
             // -ff: also repositories that a step made; their configuration is not read
             let cleaned = self.git().run("clean", ["-ffd", "--quiet"], Vec::new()).await;
             if let Err(GitError::Failed { text, .. }) = cleaned {
                 tracing::debug!(%text, "what a step left cannot be cleaned: starting from an empty tree");
                 self.prepare(Mode::Fresh).map_err(CheckoutError::io(self.workspace.dir()))?;
-                self.reset(revision).await?;
+                self.reset().await?;
             }
         }
         Ok(())
     }
 
     /// What `reset --hard` does to the tree, without its log and refs.
-    async fn reset(&self, revision: &str) -> Result<(), GitError> {
-        self.git().run("read-tree", ["--reset", "-u", revision], Vec::new()).await.map(drop)
+    async fn reset(&self) -> Result<(), GitError> {
+        self.git().run("read-tree", ["--reset", "-u", self.revision], Vec::new()).await.map(drop)
     }
 
     fn git(&self) -> Git {
@@ -134,12 +196,20 @@ impl Place<'_> {
                 self.workspace.empty()?;
             }
         } else {
-            self.workspace.discard(&tree.join(".git"))?;
+            self.discard_private(&tree.join(".git"))?;
         }
         // of a checkout that was interrupted; the workspace's lock says that it is over
         remove_file(&git_dir.join("index.lock"))?;
         private::skeleton(&git_dir, &self.store.objects(), self.store.is_sha256())?;
         whole::write(&git_dir.join("HEAD"), b"ref: refs/heads/guild\n")
+    }
+
+    /// What belongs to another user cannot be moved away by itself, only with the tree around it.
+    fn discard_private(&self, dir: &Path) -> io::Result<()> {
+        match self.workspace.discard(dir) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => self.workspace.empty(),
+            discarded => discarded,
+        }
     }
 
     async fn make_private(&self, source: &Source, obtained: Obtained) -> Result<(), CheckoutError> {

@@ -66,12 +66,18 @@ impl Git {
         stdin: Vec<u8>,
     ) -> Result<Vec<u8>, GitError> {
         let (running, pipe) = self.start(verb, args)?;
-        let feed = async move {
-            let mut pipe = pipe;
-            // git may end before it read everything: its exit status says whether that is an error
-            let _ = pipe.write_all(&stdin).await;
-        };
-        tokio::join!(feed, running.finish()).1
+        running.fed(pipe, stdin).await
+    }
+
+    /// Like [`Git::run`], for what it finds out: what it writes is thrown away, however much that is.
+    pub(crate) async fn check<A: AsRef<OsStr>>(
+        &self,
+        verb: &'static str,
+        args: impl IntoIterator<Item = A>,
+        stdin: Vec<u8>,
+    ) -> Result<(), GitError> {
+        let (running, pipe) = self.spawn(verb, args, Stdio::null())?;
+        running.fed(pipe, stdin).await.map(drop)
     }
 
     /// Starts it; what is written to the pipe is its stdin.
@@ -80,9 +86,18 @@ impl Git {
         verb: &'static str,
         args: impl IntoIterator<Item = A>,
     ) -> Result<(Running, ChildStdin), GitError> {
+        self.spawn(verb, args, Stdio::piped())
+    }
+
+    fn spawn<A: AsRef<OsStr>>(
+        &self,
+        verb: &'static str,
+        args: impl IntoIterator<Item = A>,
+        stdout: Stdio,
+    ) -> Result<(Running, ChildStdin), GitError> {
         let failed = |cause| GitError::Start { verb, cause };
         let mut command = Command::from(self.command());
-        command.arg(verb).args(args).kill_on_drop(true);
+        command.arg(verb).args(args).stdout(stdout).kill_on_drop(true);
         let mut child = command.spawn().map_err(failed)?;
         let stdin = child.stdin.take().ok_or_else(|| failed(io::Error::other("it has no stdin")))?;
         Ok((Running { verb, child }, stdin))
@@ -103,7 +118,6 @@ impl Git {
             .env("GIT_DIR", &self.dir)
             .current_dir(self.tree.as_ref().unwrap_or(&self.dir))
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         for (index, (key, value)) in CONFIG.iter().enumerate() {
             command.env(format!("GIT_CONFIG_KEY_{index}"), key).env(format!("GIT_CONFIG_VALUE_{index}"), value);
@@ -123,6 +137,15 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Gives it its input, and waits for its end.
+    async fn fed(self, mut pipe: ChildStdin, stdin: Vec<u8>) -> Result<Vec<u8>, GitError> {
+        let feed = async move {
+            // git may end before it read everything: its exit status says whether that is an error
+            let _ = pipe.write_all(&stdin).await;
+        };
+        tokio::join!(feed, self.finish()).1
+    }
+
     /// Its stdout, once it has ended well.
     pub(crate) async fn finish(mut self) -> Result<Vec<u8>, GitError> {
         let verb = self.verb;

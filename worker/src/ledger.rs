@@ -6,6 +6,7 @@
 //! STATE/attempts/TOKEN/assignment.json  what was offered, and when; in a line behind it the name of its workspace, once that
 //!                                       is as the job wants it
 //!                      halt.json        what ended it from outside
+//!                      cleanup.json     when what runs after that must have ended
 //!                      step-N.*         see `supervisor::StepFiles`
 //! ```
 //! Few files, since each costs time to make and to remove: a short job has hardly more to do.
@@ -108,6 +109,7 @@ impl Ledger {
         let workspace = name.map(|name| workspace::reopen(workspaces, &name)).transpose()?.flatten();
         let entry = Entry::new(dir.to_owned(), offered, self.hands, halt, workspace, self.changed.clone());
         entry.may_be_known();
+        entry.resume_cleanup()?;
         Ok(entry)
     }
 

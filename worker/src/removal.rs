@@ -37,6 +37,36 @@ pub fn remove_tree(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Gives this user back the permission to change a directory, as far as that is possible: a step may have taken it away.
+/// Follows no link.
+pub(crate) fn make_writable(path: &Path) {
+    let _ = writable(path);
+}
+
+/// [`make_writable`] for the directories of a whole tree.
+pub(crate) fn make_all_writable(path: &Path) {
+    if let Some(dir) = writable(path) {
+        open_below(dir.as_fd(), 0);
+    }
+}
+
+fn writable(path: &Path) -> Option<OwnedFd> {
+    open_dir(CWD, &CString::new(path.as_os_str().as_encoded_bytes()).ok()?).ok()
+}
+
+/// What cannot be opened shows when it is written to.
+fn open_below(dir: BorrowedFd<'_>, depth: u32) {
+    if depth >= DEPTH_MAX {
+        return;
+    }
+    let below = entries(dir).unwrap_or_default();
+    for (name, _) in below.into_iter().filter(|(_, is_dir)| *is_dir) {
+        if let Ok(inner) = open_dir(dir, &name) {
+            open_below(inner.as_fd(), depth + 1);
+        }
+    }
+}
+
 struct Deep<'a> {
     top: BorrowedFd<'a>,
     moved: u64,

@@ -128,7 +128,7 @@ pub async fn run_in(world: World, config: Config, mut shutdown: watch::Receiver<
     }
     tracing::info!("ending all steps");
     for entry in here.yard.ledger.all() {
-        entry.set_halt(Halt::Cancelled("its worker was stopped".to_owned()));
+        entry.set_halt(Halt::CancelledNow("its worker was stopped".to_owned()));
     }
     let quiet = async {
         let mut changes = here.yard.ledger.changes();

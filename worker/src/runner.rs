@@ -29,6 +29,10 @@ const CHECKOUT_PAUSE: Duration = Duration::from_secs(1);
 /// Before a supervisor that took another line is listened to again.
 const LINE_PAUSE: Duration = Duration::from_millis(100);
 
+/// A step that began before the cancel and may go on has no limit of its supervisor for that. It ends a little later than one
+/// that began after it, which its supervisor ends.
+const OVERTIME_MS: u64 = 500;
+
 /// A disk with less than this left, in bytes, is full.
 const ROOM_MIN: u64 = 1 << 20;
 
@@ -69,7 +73,8 @@ pub(crate) async fn run(yard: Rc<Yard>, entry: Rc<Entry>) {
         let (ended, halt) = (entry.ended(), entry.halt());
         match next(job, &ended, halt.as_ref()) {
             Next::Run(step) => run_step(&yard, &entry, step).await,
-            Next::Skip(step) => entry.step_skipped(step, yard.world.clock.wall()),
+            Next::CleanUp(step) if entry.time_left(yard.world.clock.now()) > 0 => run_step(&yard, &entry, step).await,
+            Next::CleanUp(step) | Next::Skip(step) => pass_over(&yard, &entry, step).await,
             Next::Done(verdict) => {
                 entry.set_verdict(verdict);
                 break;
@@ -95,12 +100,26 @@ async fn run_step(yard: &Yard, entry: &Rc<Entry>, step: u16) {
     let ran = match take_up(yard, entry, step).await {
         Ok(None) => match prepare(yard, entry).await {
             // in the meantime it may have been cancelled, or no longer be ours
-            Some(workspace) if entry.stop_reason().is_none() => start(yard, entry, step, &workspace).await,
-            Some(_) | None => return,
+            Ok(Some(workspace)) if entry.stop_reason().is_none() => start(yard, entry, step, &workspace).await,
+            Ok(_) => return,
+            Err(why) => Err(io::Error::other(why)),
         },
         Ok(Some(journal)) => Ok(journal),
         Err(error) => Err(error),
     };
+    end_step(yard, entry, step, ran);
+}
+
+/// Does not run a step. It may be that an earlier worker did, and then it is ended and told of.
+async fn pass_over(yard: &Yard, entry: &Entry, step: u16) {
+    match take_up(yard, entry, step).await {
+        Ok(None) => entry.step_skipped(step, yard.world.clock.wall()),
+        Ok(Some(journal)) => end_step(yard, entry, step, Ok(journal)),
+        Err(error) => end_step(yard, entry, step, Err(error)),
+    }
+}
+
+fn end_step(yard: &Yard, entry: &Entry, step: u16, ran: io::Result<Journal>) {
     let journal = ran.unwrap_or_else(|error| {
         let text = shortened(&yard.with_lack_of_room(format!("cannot be run: {error}")));
         Journal::without_process(Cause::Broken(text.clone()), &text, yard.world.clock.wall())
@@ -160,6 +179,8 @@ async fn follow(yard: &Yard, entry: &Entry, step: u16, mut supervised: Supervise
             is_stopped = true;
             supervised.tell_stop(&why).await;
         }
+        let now = yard.world.clock.now();
+        let overtime = entry.cleanup_end(now).filter(|_| !is_stopped).map(|end| end.plus(OVERTIME_MS).since(now));
         tokio::select! {
             biased;
             said = supervised.hear() => match said {
@@ -180,12 +201,17 @@ async fn follow(yard: &Yard, entry: &Entry, step: u16, mut supervised: Supervise
                 }
             },
             _ = changes.changed() => {}
+            () = sleep(Duration::from_millis(overtime.unwrap_or_default())), if overtime.is_some() => {
+                is_stopped = true;
+                supervised.tell_stop("the time of the steps that always run was over").await;
+            }
         }
     }
 }
 
-/// The workspace as the job wants it, and a lease under which a process may start. None: the attempt was halted.
-async fn prepare(yard: &Yard, entry: &Rc<Entry>) -> Option<Rc<Workspace>> {
+/// The workspace as the job wants it, and a lease under which a process may start. None: the attempt was halted. An error
+/// ends this step alone: the attempt has ended before it.
+async fn prepare(yard: &Yard, entry: &Rc<Entry>) -> Result<Option<Rc<Workspace>>, String> {
     let time_left = Duration::from_millis(entry.time_left(yard.world.clock.now()));
     let preparing = async {
         if entry.workspace().is_none() {
@@ -198,14 +224,18 @@ async fn prepare(yard: &Yard, entry: &Rc<Entry>) -> Option<Rc<Workspace>> {
     let prepared = tokio::select! {
         biased;
         prepared = timeout(time_left, preparing) => prepared,
-        _ = stopped => return None,
+        _ = stopped => return Ok(None),
     };
+    let is_cleanup = entry.cleanup_end(yard.world.clock.now()).is_some();
     match prepared {
-        Ok(Ok(())) => {}
+        Ok(Ok(())) => return Ok(entry.workspace()),
+        Ok(Err(why)) if is_cleanup => return Err(why),
         Ok(Err(why)) => entry.set_halt(Halt::Errored(yard.with_lack_of_room(why))),
+        // no time is left for it, which the next look at it says
+        Err(_) if is_cleanup => {}
         Err(_) => entry.set_halt(Halt::OutOfTime),
     }
-    entry.workspace()
+    Ok(None)
 }
 
 async fn make_workspace(yard: &Yard, entry: &Entry) -> Result<(), String> {

@@ -2,6 +2,7 @@
 //! them. Ends with the connection; what runs does not, and is said again on the next one. Holds every capability of the
 //! master that this worker has, so that all of them go with it.
 
+use crate::attempt::Halt;
 use crate::environment::token_of;
 use crate::ledger::{Entry, Token};
 use crate::output::Window;
@@ -484,9 +485,9 @@ impl worker::Server for Ears {
     async fn cancel(self: Rc<Self>, params: worker::CancelParams, _: worker::CancelResults) -> capnp::Result<()> {
         let params = params.get()?;
         if let Some(entry) = self.entry(params.get_token()?) {
-            let why = params.get_reason()?.to_string()?;
-            tracing::info!(job = %entry.assignment.job.name, %why, "cancelled");
-            entry.set_halt(crate::attempt::Halt::Cancelled(why));
+            let (why, now) = (params.get_reason()?.to_string()?, params.get_now());
+            tracing::info!(job = %entry.assignment.job.name, %why, now, "cancelled");
+            entry.set_halt(if now { Halt::CancelledNow(why) } else { Halt::Cancelled(why) });
         }
         Ok(())
     }

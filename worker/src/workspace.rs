@@ -19,6 +19,7 @@ use std::time::{Duration, SystemTime};
 
 use schema::values::Workspace as Mode;
 
+use crate::removal::make_writable;
 pub use crate::removal::remove_tree;
 
 const TRASH: &str = ".trash";
@@ -57,6 +58,7 @@ pub fn root(configured: &Path) -> io::Result<PathBuf> {
 /// Locks the workspace of `lane`, or a twin of it where that is in use. Fresh: its tree is empty. A few calls of the system:
 /// what is to be removed is only set aside.
 pub fn open(root: &Path, lane: &str, mode: Mode) -> io::Result<Workspace> {
+    make_writable(root);
     let name = directory_name(lane);
     for twin in 1..=TWINS_MAX {
         let name = if twin == 1 { name.clone() } else { format!("{name}-{twin}") };
@@ -64,8 +66,13 @@ pub fn open(root: &Path, lane: &str, mode: Mode) -> io::Result<Workspace> {
         if let Some(lock) = lock(&dir, true)? {
             let mut workspace = Workspace { root: root.to_owned(), dir, lock };
             workspace.touch()?;
-            workspace.prepare(mode)?;
-            return Ok(workspace);
+            match workspace.prepare(mode) {
+                // what another user left stays where it is, and the lane goes on beside it
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied && twin < TWINS_MAX => {
+                    tracing::warn!(dir = %workspace.dir.display(), %error, "a workspace cannot be emptied");
+                }
+                prepared => return prepared.map(|()| workspace),
+            }
         }
     }
     Err(io::Error::other(format!("{}: all {TWINS_MAX} workspaces of lane {lane} are in use", root.display())))
@@ -91,6 +98,7 @@ pub fn expire(root: &Path, older_than: Duration) -> io::Result<u32> {
         if entry.file_name() == TRASH || !entry.file_type()?.is_dir() {
             continue;
         }
+        make_writable(&entry.path());
         let used = std::fs::symlink_metadata(entry.path().join(LOCK)).and_then(|lock| lock.modified());
         let is_old = used.is_ok_and(|used| now.duration_since(used).is_ok_and(|age| age > older_than));
         if is_old && let Some(lock) = lock(&entry.path(), false)? {
@@ -134,8 +142,9 @@ impl Workspace {
 
     /// The tree is a directory of ours, and empty if it must be.
     fn prepare(&self, mode: Mode) -> io::Result<()> {
+        make_writable(&self.tree());
         match std::fs::symlink_metadata(self.tree()) {
-            Ok(found) if found.is_dir() && mode != Mode::Fresh => Ok(()),
+            Ok(found) if found.is_dir() && is_ours(&found) && mode != Mode::Fresh => Ok(()),
             Ok(found) if found.is_dir() && std::fs::read_dir(self.tree()).is_ok_and(|mut all| all.next().is_none()) => {
                 Ok(())
             }
@@ -160,9 +169,14 @@ impl Drop for Workspace {
     }
 }
 
+fn is_ours(found: &std::fs::Metadata) -> bool {
+    found.uid() == rustix::process::geteuid().as_raw()
+}
+
 /// The lock of a workspace; none: in use, or, unless `make`, no longer there.
 fn lock(dir: &Path, make: bool) -> io::Result<Option<Lock>> {
     let path = dir.join(LOCK);
+    make_writable(dir);
     for _ in 0..LOCK_TRIES_MAX {
         let opened = File::options().read(true).write(true).create(make).truncate(false).open(&path);
         let file = match opened {
@@ -211,6 +225,8 @@ fn set_aside(root: &Path, path: &Path) -> io::Result<bool> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let name = format!("{}-{}-{number}", std::process::id(), now.as_nanos());
+    // to move a directory elsewhere changes its `..`, so it must be writable itself
+    make_writable(path);
     match std::fs::rename(path, trash.join(name)) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),

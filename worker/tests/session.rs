@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 mod bench;
+mod endings;
 mod fake;
 
 use bench::{Bench, ends, eventually, exit_code, is_alive, test};
@@ -209,28 +210,6 @@ fn an_end_that_nobody_saw_is_told_later() {
 }
 
 #[test]
-fn a_cancelled_job_ends_politely_and_runs_nothing_more() {
-    test(async {
-        let bench = Bench::new().await;
-        let _worker = bench.worker();
-        let mut always = step("after", "echo no");
-        always.always = true;
-        let deaf = "trap 'echo bye; exit 0' TERM; echo begun; while :; do sleep 0.01; done";
-        bench.master.offer(job(1, vec![step("say", deaf), always]));
-        bench.master.until(|heard| heard.logs.contains_key(&0)).await;
-        let mut request = bench.master.worker().cancel_request();
-        request.get().set_token(&token(1));
-        request.get().set_reason("a person said so");
-        request.send().promise.await.unwrap();
-        assert_eq!(bench.master.outcome().await, (Outcome::Cancelled, "a person said so".to_owned()));
-        // a shell may add that its `sleep` was terminated
-        assert!(bench.master.log(0).starts_with("begun\n") && bench.master.log(0).ends_with("bye\n"));
-        assert_eq!(bench.master.log(1), "");
-        bench.is_tidy().await;
-    });
-}
-
-#[test]
 fn what_is_stale_is_stopped_and_dropped() {
     test(async {
         let bench = Bench::new().await;
@@ -418,7 +397,9 @@ fn a_second_signal_cancels() {
         let bench = Bench::new().await;
         let mut worker = bench.worker();
         let pid = bench.file("pid");
-        bench.master.offer(job(1, vec![step("say", &format!("echo $$ >{pid}; sleep 1000; true"))]));
+        let mut always = step("no", "echo no");
+        always.always = true;
+        bench.master.offer(job(1, vec![step("say", &format!("echo $$ >{pid}; sleep 1000; true")), always]));
         let pid = bench.pid_in("pid").await;
         let own = Pid::from_raw(worker.id().unwrap() as i32).unwrap();
         kill_process(own, Signal::TERM).unwrap();
@@ -427,6 +408,7 @@ fn a_second_signal_cancels() {
         assert_eq!(exit_code(&mut worker).await, Some(0));
         assert!(!is_alive(pid));
         assert_eq!(bench.master.outcome().await.0, Outcome::Cancelled);
+        assert_eq!(bench.master.log(1), "", "a worker that stops clears up behind nobody");
     });
 }
 

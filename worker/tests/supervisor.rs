@@ -79,6 +79,10 @@ impl Step {
         std::fs::read(self.files().spool()).unwrap_or_default()
     }
 
+    fn text(&self) -> String {
+        String::from_utf8(self.log()).unwrap()
+    }
+
     fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -166,6 +170,37 @@ fn both_outputs_keep_their_order_and_the_environment_is_what_was_given() {
     assert_eq!(names, ["HERE", "PATH", "PWD"], "{log}");
     // the standard three and the listing itself
     assert_eq!(lines.last().unwrap().trim(), "4");
+}
+
+#[test]
+fn a_step_knows_nothing_of_who_started_its_worker() {
+    let show = "grep -E 'Sig(Ign|Blk)' /proc/self/status; umask; ulimit -Sn; ulimit -Ss; for s in HUP QUIT INT USR2 ALRM PIPE; do \
+                sh -c \"kill -$s \\$\\$; echo alive $s\" 2>/dev/null || true; done";
+    let step = sh(show);
+    // as `nohup`, a script's `&`, a careful administrator and a narrow shell leave it
+    let origin = step.file("origin");
+    let script = "#!/bin/sh\ntrap '' HUP QUIT INT USR2 ALRM\numask 077\nulimit -Sn 100\nulimit -Ss 1000\nexec \"$PROGRAM\" \"$@\"\n";
+    std::fs::write(&origin, script).unwrap();
+    std::fs::set_permissions(&origin, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let prepared = prepare(step.dir.path(), 0, &step.order).unwrap();
+    let mut command = prepared.command(&origin).unwrap();
+    let supervisor = command.env("PROGRAM", PROGRAM).spawn().unwrap();
+    let line = prepared.line();
+    line.set_read_timeout(Some(PATIENCE)).unwrap();
+    drop(command);
+    let journal = Running { step: &step, supervisor, line: Some(BufReader::new(line)) }.end();
+    assert_eq!(journal.exit, Exit::Code(0));
+    let log = step.text();
+    let lines: Vec<&str> = log.lines().collect();
+    assert_eq!(lines[..2], ["SigBlk:\t0000000000000000", "SigIgn:\t0000000000000000"], "{log}");
+    assert_eq!(lines[2], "0022", "{log}");
+    let least = |text: &str, usual: u64| text == "unlimited" || text.parse::<u64>().unwrap() >= usual;
+    let hard = |what: &str| {
+        let asked = std::process::Command::new("/bin/sh").args(["-c", &format!("ulimit -H{what}")]).output().unwrap();
+        String::from_utf8(asked.stdout).unwrap().trim().parse().unwrap_or(u64::MAX)
+    };
+    assert!(least(lines[3], hard("n").min(1024)) && least(lines[4], hard("s").min(8192)), "{log}");
+    assert_eq!(lines.len(), 5, "{log}");
 }
 
 #[test]
@@ -261,6 +296,106 @@ fn stopping_says_term_first_and_then_kill() {
     running.output(6);
     running.say("stop again");
     assert_eq!(running.end().exit, Exit::Signal(9));
+}
+
+/// A program that needs a moment after TERM to clear up, in the place of the step's shell, below it, or in a session of its own.
+const CLEARS_UP: &str = "trap 'sleep 0.4; echo cleared >$HERE/mark; exit 0' TERM; echo begun; \
+                         while :; do sleep 0.01; done";
+
+#[test]
+fn every_process_of_a_step_has_the_grace_and_not_only_its_shell() {
+    type Limit = (&'static str, fn(&mut Limits), Cause);
+    let ends: [Limit; 4] = [
+        ("cancel", |_| (), Cause::Stopped("a person said so".to_owned())),
+        ("the step's time", |limits| limits.step_ms = 400, Cause::StepTime),
+        ("the job's time", |limits| limits.attempt_ms = 400, Cause::AttemptTime),
+        ("silence", |limits| limits.idle_ms = 400, Cause::Idle),
+    ];
+    let places = [
+        ("below the shell", "/bin/sh clear.sh; echo after"),
+        ("in the background", "/bin/sh clear.sh & wait"),
+        ("in a session of its own", "setsid /bin/sh clear.sh & wait"),
+        ("below a shell that ends at once", "/bin/sh -c '/bin/sh clear.sh; true' & wait"),
+    ];
+    for (end, limit, cause) in ends {
+        for (place, script) in places {
+            let step = sh(script).limit(|limits| limits.grace_ms = 30_000).limit(limit);
+            std::fs::write(step.file("clear.sh"), CLEARS_UP).unwrap();
+            let mut running = step.start();
+            running.output(6);
+            if matches!(cause, Cause::Stopped(_)) {
+                running.say("stop a person said so");
+            }
+            let began = Instant::now();
+            let journal = running.end();
+            assert_eq!((journal.cause, journal.survivors), (cause.clone(), 0), "{end}, {place}");
+            assert!(step.file("mark").exists(), "{end}, {place}: it was killed while it cleared up");
+            assert!(began.elapsed() < Duration::from_secs(20), "{end}, {place}: it waited for nobody");
+            assert!(!step.text().contains("[guild:"), "{end}, {place}: nothing had to be ended: {}", step.text());
+        }
+    }
+}
+
+#[test]
+fn term_is_said_once_to_each_process() {
+    let count =
+        "trap 'echo term >>$HERE/terms' TERM; echo begun; while [ ! -e $HERE/terms ]; do sleep 0.01; done; sleep 0.3";
+    for script in ["/bin/sh count.sh & wait", "setsid /bin/sh count.sh & wait"] {
+        let step = sh(script).limit(|limits| limits.grace_ms = 30_000);
+        std::fs::write(step.file("count.sh"), count).unwrap();
+        let mut running = step.start();
+        running.output(6);
+        running.say("stop now");
+        running.end();
+        assert_eq!(std::fs::read_to_string(step.file("terms")).unwrap(), "term\n", "{script}");
+    }
+}
+
+#[test]
+fn what_does_not_end_in_its_grace_is_killed_and_named() {
+    let deaf = "trap '' TERM; echo begun; while :; do sleep 0.01; done";
+    let step = sh("/bin/sh deaf.sh; true");
+    std::fs::write(step.file("deaf.sh"), deaf).unwrap();
+    let mut running = step.start();
+    running.output(6);
+    running.say("stop now");
+    assert_eq!(running.end().survivors, 0);
+    let log = step.text();
+    let line = log.lines().last().unwrap();
+    assert!(line.contains("still running") && line.contains("ended: ") && line.contains("sh"), "{log}");
+}
+
+#[test]
+fn a_server_that_a_step_leaves_behind_is_ended_and_named() {
+    let step = sh("printf amid; sleep 1000 >/dev/null 2>&1 & (setsid sleep 1001 >/dev/null 2>&1 &); exit 3");
+    let journal = step.run();
+    assert_eq!((journal.cause, journal.exit, journal.survivors), (Cause::Ended, Exit::Code(3), 0));
+    assert_eq!(step.text(), "amid\n[guild: 2 processes were still running and were ended: sleep, sleep]\n");
+
+    let quiet = sh("sleep 0.05 & echo done");
+    quiet.run();
+    assert_eq!(quiet.text(), "done\n", "it ended by itself");
+}
+
+#[test]
+fn a_step_of_tier_plain_has_the_grace_for_its_process_group() {
+    for (script, is_named) in [("/bin/sh clear.sh; true", false), ("/bin/sh deaf.sh; true", true)] {
+        let mut step = sh(script).limit(|limits| limits.grace_ms = 2_000);
+        step.order.tier = Tier::Plain;
+        std::fs::write(step.file("clear.sh"), CLEARS_UP).unwrap();
+        std::fs::write(step.file("deaf.sh"), "trap '' TERM; echo $$ >$HERE/pid; echo begun; while :; do sleep 1; done")
+            .unwrap();
+        let mut running = step.start();
+        running.output(6);
+        running.say("stop now");
+        running.end();
+        assert_eq!(step.file("mark").exists(), !is_named);
+        assert_eq!(step.text().contains("still running"), is_named, "{}", step.text());
+        if is_named {
+            let pid = step.pid_in("pid");
+            eventually(|| !is_alive(pid));
+        }
+    }
 }
 
 #[test]

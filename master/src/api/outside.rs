@@ -32,8 +32,8 @@ fn perform(office: &Rc<Office>, effect: Effect) {
         Effect::Plan { build } => {
             tokio::task::spawn_local(plan(office.clone(), build));
         }
-        Effect::Cancel { session, token, reason } => {
-            tokio::task::spawn_local(tell_cancel(office.clone(), session, token, reason));
+        Effect::Cancel { session, token, reason, now } => {
+            tokio::task::spawn_local(tell_cancel(office.clone(), session, token, reason, now));
         }
         Effect::Withdraw { session, token, begun, reason } => {
             office.live.end_lease(token, &reason);
@@ -67,11 +67,12 @@ fn perform(office: &Rc<Office>, effect: Effect) {
     }
 }
 
-async fn tell_cancel(office: Rc<Office>, session: SessionId, token: LeaseToken, reason: String) {
+async fn tell_cancel(office: Rc<Office>, session: SessionId, token: LeaseToken, reason: String, now: bool) {
     let Some(worker) = office.live.worker(session) else { return };
     let mut request = worker.cancel_request();
     request.get().set_token(&token.0);
     request.get().set_reason(&reason);
+    request.get().set_now(now);
     // unreachable: the coordinator fences the lease after its own deadline
     let _ = tokio::time::timeout(TELL, request.send().promise).await;
 }

@@ -4,6 +4,7 @@ use super::Coordinator;
 use super::model::{Build, Effect, Job, LeaseState, Planned, Timer};
 use super::record::{BuildId, JobKey, JobRow, LeaseToken, Record};
 use schema::values::{Fact, JobPlan, Outcome, Plan, Refusal, RefusalCode, State, Time};
+use std::time::Duration;
 
 impl Coordinator {
     /// The answer to [`Effect::Plan`]. A build that is not planning any more (it was cancelled) ignores it.
@@ -163,6 +164,7 @@ impl Coordinator {
 
     fn close_job(&mut self, now: Time, key: JobKey, outcome: Outcome, reason: &str) {
         self.queue.leave(key);
+        self.rests.forget(key);
         if let Some(token) = self.job(key).lease {
             self.withdraw(now, token, outcome, reason);
         }
@@ -224,11 +226,12 @@ impl Coordinator {
     }
 
     fn ask_to_end(&mut self, now: Time, token: LeaseToken, why: &str) {
-        let deadline = now.after(self.terms.cancel);
-        let lease = self.leases.get_mut(token).expect("the caller looked it up");
+        let lease = self.leases.get(token).expect("the caller looked it up");
         if lease.cancelled.is_some() {
-            return;
+            return self.ask_again_to_end(now, token);
         }
+        let deadline = self.cancel_deadline(now, lease.job);
+        let lease = self.leases.get_mut(token).expect("looked up above");
         lease.cancelled = Some((deadline, why.to_owned()));
         (lease.attempt.outcome, lease.attempt.reason) = (Some(Outcome::Cancelled), why.to_owned());
         let (session, attempt) = (lease.session, lease.attempt.clone());
@@ -236,8 +239,28 @@ impl Coordinator {
         self.record(Record::Attempt(attempt));
         self.timers.insert((deadline, Timer::Cancel(token)));
         if let Some(session) = session {
-            self.effects.push_back(Effect::Cancel { session, token, reason: why.to_owned() });
+            self.effects.push_back(Effect::Cancel { session, token, reason: why.to_owned(), now: false });
         }
+    }
+
+    /// The second time, the steps that always run have to end as well. The first reason stays.
+    fn ask_again_to_end(&mut self, now: Time, token: LeaseToken) {
+        let soon = now.after(self.terms.cancel);
+        let lease = self.leases.get_mut(token).expect("the caller looked it up");
+        let Some((deadline, reason)) = &mut lease.cancelled else { return };
+        self.timers.remove(&(*deadline, Timer::Cancel(token)));
+        *deadline = soon.min(*deadline);
+        self.timers.insert((*deadline, Timer::Cancel(token)));
+        lease.cancelled_again = true;
+        if let Some(session) = lease.session {
+            self.effects.push_back(Effect::Cancel { session, token, reason: reason.clone(), now: true });
+        }
+    }
+
+    /// When an attempt of this job that is cancelled now must have ended.
+    pub(super) fn cancel_deadline(&self, now: Time, job: JobKey) -> Time {
+        let cleanup = Duration::from_millis(self.job_plan(job).cleanup_ms().unwrap_or_default());
+        now.after(self.terms.cancel.saturating_add(cleanup.min(self.terms.job_timeout)))
     }
 
     pub(super) fn job(&self, key: JobKey) -> &Job {

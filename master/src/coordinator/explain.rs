@@ -174,6 +174,7 @@ impl Coordinator {
         told.ahead = self.ahead(&mine, &seen);
         told.remedies = self.remedies(&mine, &seen);
         told.hints = self.hints(&told.why, key, need, &seen);
+        told.hints.extend(self.rest_hints(key));
         if let Some(token) = self.job(key).lease
             && let Some(lease) = self.leases.get(token)
         {

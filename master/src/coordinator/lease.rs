@@ -135,8 +135,10 @@ impl Coordinator {
             self.end_attempt(now, token, outcome, &why);
             self.finish_job(now, job, Outcome::Cancelled, &why);
         } else if outcome == Outcome::Errored && self.may_repeat(job) {
+            let worker = lease.attempt.worker.clone();
             self.end_attempt(now, token, outcome, reason);
             self.note_lost(now, job, reason);
+            self.pass_over(now, job, &worker);
             self.requeue(now, job);
         } else {
             self.end_attempt(now, token, outcome, reason);

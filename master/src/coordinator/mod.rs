@@ -24,6 +24,7 @@ mod queue;
 pub mod record;
 mod remedy;
 mod request;
+mod rest;
 mod tokens;
 mod trigger;
 mod update;
@@ -53,6 +54,7 @@ use record::{
     LoadedAttempt, Record, StepRow, WorkerRow,
 };
 use request::Requests;
+use rest::Rests;
 use schema::values::{Event, Fact, Outcome, Plan, Refusal, RefusalCode, Source, State, Time};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tokens::Tokens;
@@ -71,6 +73,7 @@ pub struct Coordinator {
     /// Projects whose repositories were not looked at in this life.
     held: BTreeSet<String>,
     queue: Queue,
+    rests: Rests,
     leases: ByWorker<LeaseToken, Lease>,
     sessions: ByWorker<SessionId, Session>,
     /// Sessions with a waiting `take`.
@@ -107,6 +110,7 @@ impl Coordinator {
             incarnation: loaded.incarnation,
             held,
             queue: Queue::default(),
+            rests: Rests::default(),
             leases: ByWorker::new(),
             sessions: ByWorker::new(),
             ready: BTreeSet::new(),
@@ -175,6 +179,7 @@ impl Coordinator {
                 Timer::Cancel(token) => self.cancel_timeout(now, token),
                 Timer::Grant(id) => self.grant_timeout(now, id),
                 Timer::Alarms => self.alarms_timeout(now),
+                Timer::Rest(job) => self.rest_timeout(now, job),
             }
         }
     }
@@ -253,9 +258,9 @@ impl Coordinator {
         let state = if lapsed { LeaseState::Lapsed } else { LeaseState::Running };
         let until = now.after(attempt.term);
         let is_cancelled = attempt.outcome == Some(Outcome::Cancelled);
-        let cancelled = is_cancelled.then(|| (now.after(self.terms.cancel), attempt.reason.clone()));
+        let cancelled = is_cancelled.then(|| (self.cancel_deadline(now, job), attempt.reason.clone()));
         self.timers.extend(cancelled.iter().map(|(deadline, _)| (*deadline, Timer::Cancel(token))));
-        let lease = Lease { job, attempt, state, session: None, until, steps, cancelled };
+        let lease = Lease { job, attempt, state, session: None, until, steps, cancelled, cancelled_again: false };
         self.leases.insert(token, lease);
         self.job_mut(job).lease = Some(token);
         if !lapsed {

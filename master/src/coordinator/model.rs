@@ -24,7 +24,7 @@ pub struct Terms {
     pub lease: Duration,
     /// An offer that is not accepted for so long goes back.
     pub offer: Duration,
-    /// A cancelled attempt that did not end for so long is fenced.
+    /// A cancelled attempt that did not end for so long is fenced; later by the time of its job's `always` steps.
     pub cancel: Duration,
     /// The longest that any job may take.
     pub job_timeout: Duration,
@@ -74,8 +74,8 @@ pub enum Effect {
     Plan { build: BuildId },
     /// Answer the session's waiting `take`. Binds nobody before it is accepted, and a restart knows nothing of it.
     Offer { session: SessionId, assignment: Box<Assignment> },
-    /// Ask the worker to end an attempt; it will still `complete`.
-    Cancel { session: SessionId, token: LeaseToken, reason: String },
+    /// Ask the worker to end an attempt; it will still `complete`. `now`: without the steps that always run.
+    Cancel { session: SessionId, token: LeaseToken, reason: String, now: bool },
     /// The lease is over: nothing of it is dispatched any more. The logs of its attempt, if that began, end with `reason`.
     Withdraw { session: Option<SessionId>, token: LeaseToken, begun: Option<(JobKey, u16)>, reason: String },
     /// These grants are over: flip their gates, tell their workers.
@@ -148,6 +148,8 @@ pub(super) struct Lease {
     pub steps: Vec<StepRow>,
     /// Set: an operator or a user wants it ended, and fenced at this time.
     pub cancelled: Option<(Time, String)>,
+    /// It was cancelled again: the steps that always run are to end too. A restart forgets it, and it may be cancelled again.
+    pub cancelled_again: bool,
 }
 
 impl Lease {
@@ -242,6 +244,8 @@ pub(super) enum Timer {
     Grant(GrantId),
     /// Refusals that were counted for an hour.
     Alarms,
+    /// A worker is passed over for this job no longer.
+    Rest(JobKey),
 }
 
 /// Numbers of the whole.

@@ -43,7 +43,7 @@ impl Coordinator {
         if !self.takes_work(entry) {
             return;
         }
-        if let Some(job) = self.queue.first_for(session, &free) {
+        if let Some(job) = self.queue.first_for(session, &free, |job| !self.rests(job, session)) {
             let able = self.queue.able_count(job);
             let because = if able == 1 { Because::Only } else { Because::Asked };
             self.offer(now, session, job, Placed::new(because, able, 1));
@@ -63,6 +63,11 @@ impl Coordinator {
         self.queue.enter(job, need, plan.priority, |need| {
             sessions.iter().filter(|(_, session)| is_able(session, need, terms)).map(|(id, _)| id).collect()
         });
+        self.offer_to_ready(now, job);
+    }
+
+    /// Offers a job of the queue to a session that waits and has room.
+    pub(super) fn offer_to_ready(&mut self, now: Time, job: JobKey) {
         let ready = self.find_ready(job);
         if let Some(session) = ready.first() {
             let able = self.queue.able_count(job);
@@ -104,7 +109,7 @@ impl Coordinator {
         let (Some(session), Some(need)) = (self.sessions.get(id), self.queue.need(job)) else {
             return false;
         };
-        self.takes_work(session) && session.waiting.is_some_and(|free| free.holds(&need.room))
+        self.takes_work(session) && session.waiting.is_some_and(|free| free.holds(&need.room)) && !self.rests(job, id)
     }
 
     pub(super) fn takes_work(&self, session: &Session) -> bool {
@@ -147,6 +152,7 @@ impl Coordinator {
             until,
             steps: Vec::new(),
             cancelled: None,
+            cancelled_again: false,
         };
         self.leases.insert(token, lease);
         self.timers.insert((until, Timer::Lease(token)));
@@ -176,6 +182,7 @@ impl Coordinator {
         let mut plan = self.job_plan(job).clone();
         let limit = u64::try_from(self.terms.job_timeout.as_millis()).unwrap_or(u64::MAX);
         plan.timeout_ms = plan.timeout_ms.min(limit);
+        plan.always_timeout_ms = plan.always_timeout_ms.min(limit);
         let ref_name = build.row.stamp.sources.first().map(|source| source.ref_name.as_str()).unwrap_or_default();
         Assignment {
             token: attempt.token.0,

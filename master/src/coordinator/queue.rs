@@ -89,12 +89,17 @@ impl Queue {
         }
     }
 
-    /// The first job for this session that fits into `free`.
-    pub(super) fn first_for(&self, session: SessionId, free: &Resources) -> Option<JobKey> {
+    /// The first job for this session that fits into `free` and `may` go there.
+    pub(super) fn first_for(
+        &self,
+        session: SessionId,
+        free: &Resources,
+        may: impl Fn(JobKey) -> bool,
+    ) -> Option<JobKey> {
         self.classes
             .iter()
             .filter(|(need, class)| free.holds(&need.room) && class.able.contains(&session))
-            .filter_map(|(_, class)| class.jobs.first())
+            .filter_map(|(_, class)| class.jobs.iter().find(|rank| may(rank.2)))
             .min()
             .map(|rank| rank.2)
     }

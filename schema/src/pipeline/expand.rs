@@ -8,7 +8,7 @@ use super::placeholder::fill;
 use super::settings::{Env, PWSH, SH, Settings, is_inside};
 use super::step::{Step, Words};
 use crate::toml_file::{At, Page, nearest, parse_bytes};
-use crate::values::{Command, JobPlan, StepPlan};
+use crate::values::{ALWAYS_TIMEOUT_MS, Command, JobPlan, StepPlan};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,6 +109,7 @@ impl Draft<'_> {
             env: self.env()?,
             steps: Vec::new(),
             skipped: String::new(),
+            always_timeout_ms: own.always_timeout.or(defaults.always_timeout).map_or(ALWAYS_TIMEOUT_MS, ms),
             on,
         };
         for (index, step) in self.job.steps.iter().enumerate() {

@@ -181,6 +181,13 @@ const SETTINGS: &[Key] = &[
     ),
     Key::new("timeout", Form::Duration, Is("\"1h\""), "\"45m\"", "of the whole job; the master may have a lower limit"),
     Key::new(
+        "always_timeout",
+        Form::Duration,
+        Is("\"30s\""),
+        "\"2m\"",
+        "of all its `always` steps together that run after a cancel or after `timeout`; the master's limit of a job holds for it too",
+    ),
+    Key::new(
         "idle",
         Form::Duration,
         Is("\"20m\""),
@@ -279,7 +286,13 @@ const STEP: &[Key] = &[
         "\"5m\"",
         "ended after this time without output; the job's where that has one",
     ),
-    Key::new("always", Form::Flag, Is("false"), "true", "runs also after an earlier step failed"),
+    Key::new(
+        "always",
+        Form::Flag,
+        Is("false"),
+        "true",
+        "runs also after an earlier step failed, was [cancelled](../pipeline.md#how-a-step-ends) or used up the job's time",
+    ),
     Key::new("continue", Form::Flag, Is("false"), "true", "its failure makes the job `warned`, and the next step runs"),
 ];
 

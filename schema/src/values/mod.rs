@@ -12,7 +12,7 @@ pub use event::{Cursor, Event, Fact, Filter};
 pub use finding::{Finding, Verdict};
 pub use grant::{GrantKind, Right, What, ends_soon};
 pub use master_file::{Difference, NewProject};
-pub use plan::{Command, JobPlan, Plan, StepPlan, Trust, Workspace};
+pub use plan::{ALWAYS_TIMEOUT_MS, Command, JobPlan, Plan, StepPlan, Trust, Workspace};
 pub use progress::{Progress, StepEnd};
 pub use state::{Exit, Outcome, Refusal, RefusalCode, State};
 

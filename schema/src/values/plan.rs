@@ -69,12 +69,30 @@ pub struct JobPlan {
     pub steps: Vec<StepPlan>,
     /// Not empty: why this job is skipped.
     pub skipped: String,
+    /// Of all `always` steps that run after a cancel or after the job's time, in milliseconds; 0, as in the plans of version
+    /// 0.1: [`ALWAYS_TIMEOUT_MS`].
+    #[serde(default)]
+    pub always_timeout_ms: u64,
 }
+
+/// The time of the `always` steps of a job that was cancelled or whose time was over, where its plan says none: long enough
+/// to take down what tests put up, and short enough to wait for.
+pub const ALWAYS_TIMEOUT_MS: u64 = 30_000;
 
 impl JobPlan {
     /// What it takes of a worker while it runs.
     pub fn room(&self) -> Resources {
         Resources { slots: 1, cpus_milli: self.cpus_milli, memory: self.memory }
+    }
+
+    /// The time of the `always` steps that run after a cancel or after the job's time, in milliseconds. None: it has none that
+    /// would. The first step runs because of nothing that came before it.
+    pub fn cleanup_ms(&self) -> Option<u64> {
+        let has_one = self.steps.iter().skip(1).any(|step| step.always);
+        has_one.then_some(match self.always_timeout_ms {
+            0 => ALWAYS_TIMEOUT_MS,
+            given => given,
+        })
     }
 
     /// What its text takes in memory, in bytes, about. Many empty strings count too.
@@ -108,7 +126,7 @@ pub struct StepPlan {
     pub timeout_ms: u64,
     /// Without a byte of output.
     pub idle_ms: u64,
-    /// Runs also after an earlier step failed.
+    /// Runs also after an earlier step failed, was cancelled, or used up the job's time.
     pub always: bool,
     /// Its failure makes the job `warned`, and the next step runs.
     pub continue_on_failure: bool,

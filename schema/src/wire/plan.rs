@@ -69,6 +69,7 @@ pub fn write_job(mut to: job::Builder<'_>, job: &JobPlan) {
     to.set_side_effects(job.side_effects);
     write_pairs(to.reborrow().init_env(length(job.env.len())), &job.env);
     to.set_skipped(&job.skipped);
+    to.set_always_timeout(job.always_timeout_ms);
     let mut steps = to.init_steps(length(job.steps.len()));
     for (index, step) in (0..).zip(&job.steps) {
         write_step(steps.reborrow().get(index), step);
@@ -98,6 +99,7 @@ pub fn read_job(from: job::Reader<'_>) -> capnp::Result<JobPlan> {
         env: read_pairs(from.get_env()?)?,
         steps: from.get_steps()?.iter().map(read_step).collect::<capnp::Result<_>>()?,
         skipped: from.get_skipped()?.to_string()?,
+        always_timeout_ms: from.get_always_timeout(),
     })
 }
 

@@ -2,9 +2,11 @@
 //! commits and tags that are complete in it. Knows nothing of trees.
 //!
 //! Objects are only added, so a store serves any number of attempts while it grows. One transfer at a time goes into it.
+//! A store is a cache: one that turns out to be damaged is made anew beside the old one, and then takes its place.
 
 use std::collections::{HashMap, HashSet};
-use std::io;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -18,21 +20,20 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::ChildStdin;
 
 use super::CheckoutError;
+use super::held::{Held, TAGS_MAX};
 use super::private::{config, is_id};
-use crate::git::Git;
+use crate::git::{Git, GitError};
+use crate::removal::remove_tree;
 use crate::whole;
 
-/// In the store's directory; one line each, oldest first: `c` a commit, `t` a tag object, `l` a commit that a tag names.
-const HELD_FILE: &str = "guild.held";
-const COMMITS_MAX: usize = 256;
-const TAGS_MAX: usize = 2048;
-/// Said to the master: 256 in all.
-const HAVE_COMMITS_MAX: usize = 64;
-const HAVE_TAGS_MAX: usize = 192;
 const READ_BYTES: u32 = 256 << 10;
 const READS_AT_ONCE: usize = 4;
 /// With more of them git becomes slow.
 const PACKS_MAX: usize = 40;
+
+/// Endings of a store that is being made anew, and of one that was damaged.
+const FRESH: &str = "new";
+const OLD: &str = "old";
 
 type Turn = tokio::sync::Mutex<()>;
 
@@ -46,7 +47,15 @@ pub struct Stores {
 impl Stores {
     pub fn new(root: &Path) -> io::Result<Stores> {
         std::fs::create_dir_all(root)?;
-        Ok(Stores { root: root.canonicalize()?, turns: Mutex::default() })
+        let root = root.canonicalize()?;
+        // what a process left that ended while it made a store anew
+        for entry in std::fs::read_dir(&root)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|end| end == FRESH || end == OLD) {
+                remove_tree(&path)?;
+            }
+        }
+        Ok(Stores { root, turns: Mutex::default() })
     }
 
     pub(super) fn open(&self, repository: &str, revision: &str) -> Result<Store, CheckoutError> {
@@ -57,9 +66,7 @@ impl Stores {
         let hash = blake3::hash(repository.as_bytes()).to_hex();
         let dir = self.root.join(format!("{}{}", &hash[..32], if is_sha256 { "-sha256" } else { "" }));
         let turn = self.turn(&dir);
-        let store = Store { git: Git::bare(&dir), dir, turn, is_sha256 };
-        store.make().map_err(CheckoutError::io(&store.dir))?;
-        Ok(store)
+        Store::open(dir, turn, is_sha256)
     }
 
     fn turn(&self, dir: &Path) -> Arc<Turn> {
@@ -80,6 +87,8 @@ pub(super) struct Store {
     git: Git,
     turn: Arc<Turn>,
     is_sha256: bool,
+    /// Device and inode of the directory when it was opened: another one means that the store was made anew meanwhile.
+    identity: (u64, u64),
 }
 
 /// What `obtain` brought.
@@ -91,6 +100,20 @@ pub(super) struct Obtained {
 }
 
 impl Store {
+    fn open(dir: PathBuf, turn: Arc<Turn>, is_sha256: bool) -> Result<Store, CheckoutError> {
+        let mut store = Store { git: Git::bare(&dir), dir, turn, is_sha256, identity: (0, 0) };
+        let made = store.make().or_else(|error| match is_in_the_way(&error) {
+            true => {
+                tracing::warn!(store = %store.dir.display(), %error, "a store is no repository: it is made anew");
+                store.put_aside().and_then(|()| store.make())
+            }
+            false => Err(error),
+        });
+        let opened = made.and_then(|()| identity(&store.dir));
+        store.identity = opened.map_err(CheckoutError::io(&store.dir))?;
+        Ok(store)
+    }
+
     pub(super) fn objects(&self) -> PathBuf {
         self.dir.join("objects")
     }
@@ -99,16 +122,85 @@ impl Store {
         self.is_sha256
     }
 
-    /// Whether `revision` came before; what the disk lost since shows only when it is used.
-    pub(super) fn has(&self, revision: &str) -> bool {
-        self.held().commits.iter().any(|known| known == revision)
+    /// Whether `revision` is here with its whole history, however it came: as the tip of an earlier build, as an ancestor of
+    /// one, or in a transfer whose end nobody noted. What is listed is believed: damage shows when it is used.
+    pub(super) async fn has(&self, revision: &str) -> Result<bool, CheckoutError> {
+        if self.held().has(revision) {
+            return Ok(true);
+        }
+        // what the refs reach is complete, so git looks only at what they do not reach
+        let args = ["--objects", "--quiet", revision, "--not", "--all"];
+        passed(self.git.check("rev-list", args, Vec::new()).await)
     }
 
-    /// Afterwards `revision` is here with its history.
-    pub(super) async fn obtain(&self, revision: &str, pack: &source_pack::Client) -> Result<Obtained, CheckoutError> {
+    /// Afterwards `revision` is here with its history. `is_here`: it is already, and only tags can be new.
+    pub(super) async fn obtain(
+        &self,
+        revision: &str,
+        is_here: bool,
+        pack: &source_pack::Client,
+    ) -> Result<Obtained, CheckoutError> {
         let _turn = self.turn.lock().await;
+        self.bring(revision, is_here, pack).await
+    }
+
+    /// Whether git can read all that the refs reach. Reads the whole store, so it is asked only where something failed. Not by
+    /// `git fsck`, which also complains of what old versions of git wrote into many a history.
+    pub(super) async fn is_sound(&self) -> Result<bool, CheckoutError> {
+        let args = ["--objects", "--quiet", "--all"];
+        if !passed(self.git.check("rev-list", args, Vec::new()).await)? {
+            return Ok(false);
+        }
+        let packs = self.packs("idx").map_err(CheckoutError::io(&self.dir))?;
+        match packs.is_empty() {
+            true => Ok(true),
+            false => passed(self.git.check("verify-pack", packs, Vec::new()).await),
+        }
+    }
+
+    /// Makes the store anew, with `revision` and its history. The old one serves until the new one is whole. Where another
+    /// attempt did that since this store was opened, it is not done again.
+    pub(super) async fn remake(&self, revision: &str, pack: &source_pack::Client) -> Result<Obtained, CheckoutError> {
+        let _turn = self.turn.lock().await;
+        if identity(&self.dir).is_ok_and(|now| now != self.identity) {
+            let is_here = self.has(revision).await?;
+            return self.bring(revision, is_here, pack).await;
+        }
+        let dir = self.dir.with_extension(FRESH);
+        remove_tree(&dir).map_err(CheckoutError::io(&dir))?;
+        let fresh = Store::open(dir, self.turn.clone(), self.is_sha256)?;
+        let obtained = fresh.bring(revision, false, pack).await?;
+        let replaced = self.put_aside().and_then(|()| std::fs::rename(&fresh.dir, &self.dir));
+        replaced.map_err(CheckoutError::io(&self.dir))?;
+        Ok(obtained)
+    }
+
+    /// Moves the directory away and removes it, which may take long, on a thread of its own.
+    fn put_aside(&self) -> io::Result<()> {
+        let old = self.dir.with_extension(OLD);
+        remove_tree(&old)?;
+        match std::fs::rename(&self.dir, &old) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let removal = std::thread::Builder::new().name("removal".to_string()).spawn(move || {
+            if let Err(error) = remove_tree(&old) {
+                tracing::warn!(store = %old.display(), %error, "a damaged store could not be removed");
+            }
+        });
+        // without a thread the next start removes it
+        removal.map(drop)
+    }
+
+    /// Gets what is lacking. It must be our turn.
+    async fn bring(
+        &self,
+        revision: &str,
+        is_here: bool,
+        pack: &source_pack::Client,
+    ) -> Result<Obtained, CheckoutError> {
         let mut held = self.held();
-        let have = held.have();
+        let have = held.have(is_here.then_some(revision));
         let mut request = pack.pack_request();
         let mut list = request.get().init_have(u32::try_from(have.len()).unwrap_or(0));
         for (index, id) in (0..).zip(&have) {
@@ -124,8 +216,8 @@ impl Store {
         let fetched = size.await?.get()?.get_size();
         if fetched > 0 {
             self.receive(&source, fetched, first).await?;
-        } else if !self.has(revision) {
-            return Err(CheckoutError::Invalid(format!("the master sent nothing for {revision}, which is not here")));
+        } else if !is_here && !self.has(revision).await? {
+            return Err(CheckoutError::Incomplete(revision.to_owned()));
         }
         let tags = self.verified(tags_of(&answer)?, &mut held).await?;
         self.record(revision, held).await?;
@@ -133,22 +225,14 @@ impl Store {
         Ok(Obtained { fetched, tags })
     }
 
-    /// The next transfer brings everything.
-    pub(super) async fn forget(&self) -> Result<(), CheckoutError> {
-        let _turn = self.turn.lock().await;
-        super::remove_file(&self.dir.join(HELD_FILE)).map_err(CheckoutError::io(&self.dir))
-    }
-
+    /// Sees to it that git finds a repository here, whatever befell the files that say so: a full disk may cut them short, and
+    /// git would see none here, for ever.
     fn make(&self) -> io::Result<()> {
-        // an empty one was cut short by a full disk, and git would see no repository here, for ever
-        if std::fs::metadata(self.dir.join("HEAD")).is_ok_and(|head| head.len() > 0) {
-            return Ok(());
-        }
         for part in ["objects/info", "objects/pack", "refs/guild"] {
             std::fs::create_dir_all(self.dir.join(part))?;
         }
-        std::fs::write(self.dir.join("config"), config(self.is_sha256, true))?;
-        whole::write(&self.dir.join("HEAD"), b"ref: refs/heads/guild\n")
+        restore(&self.dir.join("config"), config(self.is_sha256, true).as_bytes())?;
+        restore(&self.dir.join("HEAD"), b"ref: refs/heads/guild\n")
     }
 
     async fn receive(
@@ -220,34 +304,52 @@ impl Store {
     /// First the refs, then the list that says so.
     async fn record(&self, revision: &str, mut held: Held) -> Result<(), CheckoutError> {
         let before = self.held();
-        held.commits.retain(|known| known != revision);
-        held.commits.push(revision.to_string());
-        held.bound();
+        held.add(revision);
         if held == before {
             return Ok(());
         }
         let (old, new) = (before.refs(), held.refs());
         let gone = old.difference(&new).map(|name| format!("delete {name}\n"));
-        let come =
-            new.difference(&old).filter_map(|name| Some(format!("update {name} {}\n", name.rsplit('/').next()?)));
-        let lines: String = gone.chain(come).collect();
+        let lines: String = gone.chain(new.difference(&old).map(|name| update(name))).collect();
         if !lines.is_empty() {
             self.clear_locks().map_err(CheckoutError::io(&self.dir))?;
-            self.git.run("update-ref", ["--stdin"], lines.into_bytes()).await?;
+            match self.git.run("update-ref", ["--stdin"], lines.into_bytes()).await {
+                Err(GitError::Failed { .. }) => self.remake_refs(&new).await?,
+                updated => drop(updated?),
+            }
         }
-        whole::write(&self.dir.join(HELD_FILE), held.to_text().as_bytes()).map_err(CheckoutError::io(&self.dir))
+        held.write(&self.dir).map_err(CheckoutError::io(&self.dir))
+    }
+
+    /// Writes all refs again, since what stands there cannot be changed.
+    async fn remake_refs(&self, refs: &HashSet<String>) -> Result<(), CheckoutError> {
+        tracing::warn!(store = %self.dir.display(), "the refs of a store are damaged: they are written again");
+        for place in ["packed-refs", "refs"] {
+            remove_tree(&self.dir.join(place)).map_err(CheckoutError::io(&self.dir))?;
+        }
+        self.make().map_err(CheckoutError::io(&self.dir))?;
+        let lines: String = refs.iter().map(|name| update(name)).collect();
+        self.git.run("update-ref", ["--stdin"], lines.into_bytes()).await?;
+        Ok(())
     }
 
     fn held(&self) -> Held {
-        Held::from_text(&std::fs::read_to_string(self.dir.join(HELD_FILE)).unwrap_or_default())
+        Held::read(&self.dir)
+    }
+
+    /// Files of packs with this ending.
+    fn packs(&self, ending: &str) -> io::Result<Vec<PathBuf>> {
+        let entries = std::fs::read_dir(self.dir.join("objects/pack"))?;
+        let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+        paths
+            .filter(|path| path.as_ref().map_or(true, |path| path.extension().is_some_and(|end| end == ending)))
+            .collect()
     }
 
     /// Makes few large packs of many small ones. Loses no object, so attempts may go on meanwhile; its failure is none
     /// of theirs.
     async fn join_packs(&self) {
-        let packs = std::fs::read_dir(self.dir.join("objects/pack")).map_or(0, |entries| {
-            entries.flatten().filter(|entry| entry.path().extension().is_some_and(|end| end == "pack")).count()
-        });
+        let packs = self.packs("pack").map_or(0, |packs| packs.len());
         if packs > PACKS_MAX {
             let args = ["--geometric=2", "-d", "-n", "--quiet", "--no-write-bitmap-index"];
             if let Err(error) = self.git.run("repack", args, Vec::new()).await {
@@ -257,50 +359,32 @@ impl Store {
     }
 }
 
-/// What is complete here, oldest first.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Held {
-    commits: Vec<String>,
-    /// `t` or `l`, and the id.
-    tags: Vec<(char, String)>,
+/// Whether git was content. That it was ended from outside says nothing about the store.
+fn passed(checked: Result<(), GitError>) -> Result<bool, CheckoutError> {
+    match checked {
+        Ok(()) => Ok(true),
+        Err(GitError::Failed { status, .. }) if status.code().is_some() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
-impl Held {
-    fn from_text(text: &str) -> Held {
-        let mut held = Held::default();
-        for line in text.lines() {
-            match line.split_once(' ') {
-                Some((_, id)) if !is_id(id) => {}
-                Some(("c", id)) => held.commits.push(id.to_string()),
-                Some(("t", id)) => held.tags.push(('t', id.to_string())),
-                Some(("l", id)) => held.tags.push(('l', id.to_string())),
-                _ => {}
-            }
-        }
-        held
-    }
+/// Something stands where git looks for something else.
+fn is_in_the_way(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotADirectory | ErrorKind::IsADirectory | ErrorKind::AlreadyExists)
+}
 
-    fn to_text(&self) -> String {
-        let commits = self.commits.iter().map(|id| format!("c {id}\n"));
-        commits.chain(self.tags.iter().map(|(kind, id)| format!("{kind} {id}\n"))).collect()
-    }
+fn identity(dir: &Path) -> io::Result<(u64, u64)> {
+    std::fs::symlink_metadata(dir).map(|found| (found.dev(), found.ino()))
+}
 
-    fn bound(&mut self) {
-        self.commits.drain(..self.commits.len().saturating_sub(COMMITS_MAX));
-        self.tags.drain(..self.tags.len().saturating_sub(TAGS_MAX));
-    }
+/// Writes a small file unless it says just this.
+fn restore(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if std::fs::read(path).is_ok_and(|found| found == bytes) { Ok(()) } else { whole::write(path, bytes) }
+}
 
-    /// The newest, for the master to leave out. Tag objects too: else each pack would bring all of them again.
-    fn have(&self) -> Vec<String> {
-        let tags = self.tags.iter().rev().filter(|(kind, _)| *kind == 't').map(|(_, id)| id);
-        self.commits.iter().rev().take(HAVE_COMMITS_MAX).chain(tags.take(HAVE_TAGS_MAX)).cloned().collect()
-    }
-
-    fn refs(&self) -> HashSet<String> {
-        let commits = self.commits.iter().map(|id| format!("refs/guild/{id}"));
-        let tags = self.tags.iter().filter(|(kind, _)| *kind == 't').map(|(_, id)| format!("refs/guild-tags/{id}"));
-        commits.chain(tags).collect()
-    }
+/// The line with which a ref is set to the object that its name ends with.
+fn update(name: &str) -> String {
+    format!("update {name} {}\n", name.rsplit('/').next().unwrap_or_default())
 }
 
 /// Writes `size` bytes in their order, while the next reads are under way.

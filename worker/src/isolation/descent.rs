@@ -1,7 +1,7 @@
 //! Finds the processes of a step and ends them. Below a subreaper nothing gets away: who loses its parent becomes the
 //! subreaper's own child.
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::collections::{HashMap, HashSet};
 use std::fs;
 
@@ -9,12 +9,50 @@ use std::fs;
 const PASSES_MAX: usize = 20;
 
 /// Sends `signal` to all that descend from `ancestor`.
-pub(crate) fn signal_descendants(ancestor: Pid, signal: Signal) -> usize {
-    let found = descendants(ancestor);
-    for pid in &found {
-        let _ = kill_process(*pid, signal);
+pub(crate) fn signal_descendants(ancestor: Pid, signal: Signal) {
+    for pid in descendants(ancestor) {
+        let _ = kill_process(pid, signal);
     }
-    found.len()
+}
+
+/// Sends `signal` to the process group that `leader` led, and to those that descend from `ancestor` in other groups: to each
+/// once, since many a program takes a second one for impatience.
+pub(crate) fn signal_group_and_others(ancestor: Pid, leader: Pid, signal: Signal) {
+    let others: Vec<Pid> = descendants(ancestor).into_iter().filter(|pid| !is_in_group(*pid, leader)).collect();
+    let _ = kill_process_group(leader, signal);
+    for pid in others {
+        let _ = kill_process(pid, signal);
+    }
+}
+
+/// Names, as `ps` shows them, of those that descend from `ancestor` and run, in the order of their start, about.
+pub(crate) fn names(ancestor: Pid) -> Vec<String> {
+    names_of(descendants(ancestor))
+}
+
+/// Like [`names`], of a process group.
+pub(crate) fn names_in_group(leader: Pid) -> Vec<String> {
+    names_of(processes().filter(|pid| is_in_group(*pid, leader)).collect())
+}
+
+fn names_of(pids: HashSet<Pid>) -> Vec<String> {
+    let mut pids: Vec<Pid> = pids.into_iter().collect();
+    pids.sort_unstable_by_key(|pid| pid.as_raw_pid());
+    pids.into_iter().filter_map(name).collect()
+}
+
+/// None: it is gone, and nobody has waited for it yet. Its name is any bytes.
+fn name(pid: Pid) -> Option<String> {
+    let stat = fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    let stat = String::from_utf8_lossy(&stat);
+    let (before, after) = stat.rsplit_once(')')?;
+    let name = before.split_once('(')?.1;
+    let is_there = !after.trim_start().starts_with(['Z', 'X']);
+    is_there.then(|| name.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect())
+}
+
+fn is_in_group(pid: Pid, leader: Pid) -> bool {
+    Kin::of(pid).is_some_and(|kin| kin.group == leader.as_raw_pid())
 }
 
 /// One round of killing all that descend from `ancestor`: first stops them, so that none can fork away from the
@@ -142,6 +180,7 @@ fn processes() -> impl Iterator<Item = Pid> {
 #[derive(Debug, PartialEq, Eq)]
 struct Kin {
     parent: Option<Pid>,
+    group: i32,
     /// 0 where whoever leads it is outside of our process namespace, as in a container that was entered from outside.
     session: i32,
 }
@@ -149,7 +188,9 @@ struct Kin {
 impl Kin {
     /// Also of what looks like a zombie: the first thread may be gone while others run.
     fn of(pid: Pid) -> Option<Kin> {
-        Kin::parse(&fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?)
+        // a name may be no text
+        let stat = fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+        Kin::parse(&String::from_utf8_lossy(&stat))
     }
 
     /// See proc_pid_stat(5).
@@ -157,7 +198,7 @@ impl Kin {
         // the name stands in parentheses and may itself hold some
         let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace().skip(1);
         let parent = Pid::from_raw(fields.next()?.parse().ok()?);
-        Some(Kin { parent, session: fields.nth(1)?.parse().ok()? })
+        Some(Kin { parent, group: fields.next()?.parse().ok()?, session: fields.next()?.parse().ok()? })
     }
 }
 
@@ -168,11 +209,11 @@ mod tests {
     #[test]
     fn a_process_is_read_whatever_its_name() {
         let kin = Kin::parse("29 (a) S 7 (b) S 21 29 30 0 -1 4194304 207");
-        assert_eq!(kin, Some(Kin { parent: Pid::from_raw(21), session: 30 }));
+        assert_eq!(kin, Some(Kin { parent: Pid::from_raw(21), group: 29, session: 30 }));
     }
 
     #[test]
     fn a_parent_and_a_session_may_be_outside_of_the_namespace() {
-        assert_eq!(Kin::parse("29 (sh) S 0 0 0 0 -1"), Some(Kin { parent: None, session: 0 }));
+        assert_eq!(Kin::parse("29 (sh) S 0 0 0 0 -1"), Some(Kin { parent: None, group: 0, session: 0 }));
     }
 }

@@ -42,6 +42,7 @@ pub(crate) fn spawn(order: &Order) -> io::Result<(Child, OwnedFd)> {
     // SAFETY: between fork and exec only system calls are made, and nothing is allocated: the error has no text.
     unsafe {
         command.pre_exec(move || {
+            forget_origin();
             set_parent_process_death_signal(Some(Signal::KILL))?;
             // it may have died before the line above
             match getppid() == Some(supervisor) {
@@ -52,6 +53,45 @@ pub(crate) fn spawn(order: &Order) -> io::Result<(Child, OwnedFd)> {
     }
     let child = command.spawn()?;
     Ok((child, reader.into()))
+}
+
+/// The usual soft limits on Linux; others are unlimited. A service may lower its own, and so may the shell that started us.
+const LIMITS: [(libc::__rlimit_resource_t, libc::rlim_t); 6] = [
+    (libc::RLIMIT_NOFILE, 1024),
+    (libc::RLIMIT_STACK, 8 << 20),
+    (libc::RLIMIT_CPU, libc::RLIM_INFINITY),
+    (libc::RLIMIT_FSIZE, libc::RLIM_INFINITY),
+    (libc::RLIMIT_DATA, libc::RLIM_INFINITY),
+    (libc::RLIMIT_AS, libc::RLIM_INFINITY),
+];
+
+/// At least a `struct sigaction` of the kernel.
+const DEFAULT_ACTION: [u64; 8] = [0; 8];
+/// A set of 64 signals.
+const SIGNAL_SET_BYTES: usize = 8;
+
+/// Takes away what whoever started us left to its children: signals that are ignored or blocked, the umask, and soft limits
+/// that are lower than usual. A hard limit holds, since it cannot be raised.
+fn forget_origin() {
+    // SAFETY: called between fork and exec, where each of these may be; the structures live on this stack.
+    unsafe {
+        for signal in 1..=libc::SIGRTMAX() {
+            // by the kernel's own call, since the C library refuses the two signals that it uses itself. All zeros are the
+            // default action. It fails for those that cannot be ignored.
+            libc::syscall(libc::SYS_rt_sigaction, signal, DEFAULT_ACTION.as_ptr(), 0_usize, SIGNAL_SET_BYTES);
+        }
+        let mut none = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+        libc::umask(0o022);
+        for (resource, usual) in LIMITS {
+            let mut limit = std::mem::zeroed::<libc::rlimit>();
+            if libc::getrlimit(resource, &raw mut limit) == 0 {
+                limit.rlim_cur = limit.rlim_cur.max(usual.min(limit.rlim_max));
+                libc::setrlimit(resource, &raw const limit);
+            }
+        }
+    }
 }
 
 /// Which of the two processes this is.

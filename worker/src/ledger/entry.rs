@@ -1,7 +1,7 @@
 //! One attempt in hand: what its runner, its reports and its lease share.
 
 use super::{ASSIGNMENT, Offered, Token};
-use crate::attempt::{Halt, StepEnd, Verdict};
+use crate::attempt::{Halt, Next, StepEnd, Verdict, is_cleanup, next};
 use crate::environment::{mark, token_hex};
 use crate::output::{Grown, Shipped, Spooled};
 use crate::supervisor::{Journal, Moment, StepFiles};
@@ -27,6 +27,8 @@ struct Held {
     end: Moment,
     term_ms: u64,
 }
+/// Holds when the steps that run after the end of the others must have ended.
+const CLEANUP: &str = "cleanup.json";
 
 /// One attempt in hand.
 pub(crate) struct Entry {
@@ -39,6 +41,8 @@ pub(crate) struct Entry {
     ended: RefCell<Vec<StepEnd>>,
     halt: RefCell<Option<Halt>>,
     verdict: RefCell<Option<Verdict>>,
+    /// When the steps that run after a cancel, or after the job's time, must have ended; none: none began.
+    cleanup_end: Cell<Option<Moment>>,
     /// Processes of it could not be killed, and may still have its files.
     has_survivors: Cell<bool>,
     /// Nobody wants its results: why.
@@ -84,6 +88,7 @@ impl Entry {
             ended: RefCell::default(),
             halt: RefCell::new(halt),
             verdict: RefCell::default(),
+            cleanup_end: Cell::new(None),
             has_survivors: Cell::new(false),
             abandoned: RefCell::default(),
             idle: Cell::new(false),
@@ -175,9 +180,10 @@ impl Entry {
         self.halt.borrow().clone()
     }
 
-    /// The first one counts.
+    /// The first one counts, unless a later one ends more.
     pub(crate) fn set_halt(&self, halt: Halt) {
-        if self.halt.borrow().is_some() || self.verdict.borrow().is_some() {
+        let is_news = self.halt.borrow().as_ref().is_none_or(|earlier| halt.overrides(earlier));
+        if !is_news || self.verdict.borrow().is_some() {
             return;
         }
         if let Err(error) = write_whole(&self.dir.join("halt.json"), &halt) {
@@ -206,13 +212,15 @@ impl Entry {
         self.tell();
     }
 
-    /// Why its steps must end, if they must.
+    /// Why the step that runs, or is next, must end, if it must.
     pub(crate) fn stop_reason(&self) -> Option<String> {
         if let Some(why) = self.abandoned() {
             return Some(why);
         }
+        let is_spared = is_cleanup(&self.assignment.job, &self.ended.borrow());
         match self.halt()? {
-            Halt::Cancelled(why) => Some(format!("cancelled: {why}")),
+            Halt::Cancelled(_) | Halt::OutOfTime if is_spared => None,
+            Halt::Cancelled(why) | Halt::CancelledNow(why) => Some(format!("cancelled: {why}")),
             Halt::OutOfTime => Some("its time was over".to_owned()),
             Halt::Errored(why) => Some(why),
         }
@@ -233,12 +241,52 @@ impl Entry {
         self.tell();
     }
 
-    /// Of the attempt's own time, in milliseconds.
+    /// For the step that runs, or is next, in milliseconds.
     pub(crate) fn time_left(&self, now: Moment) -> u64 {
-        match self.assignment.job.timeout_ms {
+        let own = match self.assignment.job.timeout_ms {
             0 => u64::MAX,
             timeout => timeout.saturating_sub(now.since(self.began)),
+        };
+        if let Some(end) = self.cleanup_end(now) {
+            return end.since(now);
         }
+        // a step that would also run after the job's time does not get less where that is nearly over
+        match is_cleanup(&self.assignment.job, &self.ended.borrow()) {
+            true => own.max(self.cleanup_ms()),
+            false => own,
+        }
+    }
+
+    /// When the step that runs, or is next, must have ended, where it runs after a cancel or after the job's time. All such
+    /// steps share one time, which begins with the first.
+    pub(crate) fn cleanup_end(&self, now: Moment) -> Option<Moment> {
+        let next = next(&self.assignment.job, &self.ended.borrow(), self.halt.borrow().as_ref());
+        if !matches!(next, Next::CleanUp(_)) {
+            return None;
+        }
+        if self.cleanup_end.get().is_none() {
+            let end = now.plus(self.cleanup_ms());
+            if let Err(error) = write_whole(&self.dir.join(CLEANUP), &end.0) {
+                tracing::warn!(attempt = %token_hex(&self.token()), %error, "after a restart the time begins anew");
+            }
+            self.cleanup_end.set(Some(end));
+        }
+        self.cleanup_end.get()
+    }
+
+    fn cleanup_ms(&self) -> u64 {
+        self.assignment.job.cleanup_ms().unwrap_or_default()
+    }
+
+    /// An earlier process may have begun with it.
+    pub(super) fn resume_cleanup(&self) -> io::Result<()> {
+        let noted = match std::fs::read(self.dir.join(CLEANUP)) {
+            Ok(noted) => noted,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        self.cleanup_end.set(Some(Moment(serde_json::from_slice(&noted)?)));
+        Ok(())
     }
 
     // the lease

@@ -20,6 +20,8 @@ pub(super) struct Spool {
     size: u64,
     most: u64,
     is_full: bool,
+    /// The last byte ends no line.
+    is_amid_line: bool,
     marked: Option<Moment>,
 }
 
@@ -27,7 +29,7 @@ impl Spool {
     /// Keeps at most `most` bytes, and then a line that says so.
     pub(super) fn new(log: PathBuf, marks: PathBuf, most: u64) -> Spool {
         let late = |path| Late { path, file: None };
-        Spool { log: late(log), marks: late(marks), size: 0, most, is_full: false, marked: None }
+        Spool { log: late(log), marks: late(marks), size: 0, most, is_full: false, is_amid_line: false, marked: None }
     }
 
     pub(super) fn size(&self) -> u64 {
@@ -54,7 +56,8 @@ impl Spool {
     /// A line of ours, beyond every limit.
     pub(super) fn note(&mut self, text: &str) -> io::Result<()> {
         self.mark(Moment::now())?;
-        self.write(format!("[guild: {text}]\n").as_bytes())
+        let start = if self.is_amid_line { "\n" } else { "" };
+        self.write(format!("{start}[guild: {text}]\n").as_bytes())
     }
 
     /// Before the bytes, so that a reader who sees them finds it.
@@ -72,6 +75,7 @@ impl Spool {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.log.write(bytes)?;
         self.size += bytes.len() as u64;
+        self.is_amid_line = bytes.last().map_or(self.is_amid_line, |last| *last != b'\n');
         Ok(())
     }
 }
@@ -110,6 +114,21 @@ mod tests {
         }
         let text = std::fs::read_to_string(&log).unwrap();
         assert_eq!(text, "abcde\n[guild: what follows is beyond 5 bytes and was dropped]\n");
+        assert_eq!(spool.size(), text.len() as u64);
+    }
+
+    #[test]
+    fn a_line_of_ours_begins_a_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        let mut spool = Spool::new(log.clone(), dir.path().join("marks"), u64::MAX);
+        for part in ["one\n", "tw", "o"] {
+            spool.append(part.as_bytes(), Moment(0)).unwrap();
+        }
+        spool.note("ours").unwrap();
+        spool.note("again").unwrap();
+        let text = std::fs::read_to_string(&log).unwrap();
+        assert_eq!(text, "one\ntwo\n[guild: ours]\n[guild: again]\n");
         assert_eq!(spool.size(), text.len() as u64);
     }
 

@@ -24,6 +24,8 @@ const ROUND_MS: u64 = 5;
 const KILLING_MS: u64 = 10_000;
 /// Children that the step orphaned and that ended are reaped at least this often.
 const REAP_EVERY_MS: u64 = 5_000;
+/// More names than these tell nobody more.
+const NAMES_SHOWN: usize = 10;
 const READ_BYTES: usize = 64 << 10;
 const PIPE_BYTES: usize = 256 << 10;
 /// The worker is heard after so much output, however fast the step writes.
@@ -94,7 +96,7 @@ impl<'a> Supervision<'a> {
         loop {
             let now = Moment::now();
             self.reap();
-            if self.is_childless || self.is_given_up(now) {
+            if self.is_over() || self.is_given_up(now) {
                 break;
             }
             self.step_on(now);
@@ -130,8 +132,12 @@ impl<'a> Supervision<'a> {
                 Some(cause) => self.stop(cause, now),
                 None => (),
             },
-            Phase::Stopping { kill_at } if now >= kill_at || self.status.is_some() => self.kill(now),
+            Phase::Stopping { kill_at } if now >= kill_at => {
+                self.note_running();
+                self.kill(now);
+            }
             Phase::Lingering { term_at } if now >= term_at => {
+                self.note_running();
                 descent::signal_descendants(rustix::process::getpid(), Signal::TERM);
                 self.phase = Phase::Leaving { kill_at: now.plus(LEAVE_MS) };
             }
@@ -147,9 +153,26 @@ impl<'a> Supervision<'a> {
         if self.phase != Phase::Running {
             return;
         }
-        let _ = rustix::process::kill_process_group(self.main, Signal::TERM);
+        match self.tier {
+            Tier::Plain => _ = rustix::process::kill_process_group(self.main, Signal::TERM),
+            Tier::Guard => descent::signal_group_and_others(rustix::process::getpid(), self.main, Signal::TERM),
+        }
         self.phase = Phase::Stopping { kill_at: now.plus(self.watch.grace_ms(&cause)) };
         self.cause = Some(cause);
+    }
+
+    /// Says in the log what has to be ended, behind what it wrote so far.
+    fn note_running(&mut self) {
+        self.read_output();
+        let names = match self.tier {
+            Tier::Plain => descent::names_in_group(self.main),
+            Tier::Guard => descent::names(rustix::process::getpid()),
+        };
+        if let Some(text) = still_running(&names)
+            && let Err(error) = self.spool.note(&text)
+        {
+            self.lose_log(&error, Moment::now());
+        }
     }
 
     fn kill(&mut self, now: Moment) {
@@ -162,6 +185,13 @@ impl<'a> Supervision<'a> {
             Tier::Plain => usize::from(rustix::process::kill_process_group(self.main, Signal::KILL).is_ok()),
             Tier::Guard => descent::kill_descendants(rustix::process::getpid()),
         }
+    }
+
+    /// Nothing of it is left. A step of tier `plain` that was told to end has its process group besides its children.
+    fn is_over(&self) -> bool {
+        let was_stopped = matches!(self.phase, Phase::Stopping { .. } | Phase::Killing { .. });
+        let has_group = self.tier == Tier::Plain && was_stopped && !descent::names_in_group(self.main).is_empty();
+        self.is_childless && !has_group
     }
 
     fn is_given_up(&self, now: Moment) -> bool {
@@ -186,7 +216,8 @@ impl<'a> Supervision<'a> {
     fn patience_ms(&self, now: Moment) -> u64 {
         let most = match self.phase {
             Phase::Running if self.pidfd.is_some() => self.watch.next().map_or(REAP_EVERY_MS, |at| at.since(now)),
-            Phase::Stopping { kill_at } if self.pidfd.is_some() => kill_at.since(now),
+            // once the main process is gone, nothing tells of the end of the others
+            Phase::Stopping { kill_at } if self.pidfd.is_some() && self.status.is_none() => kill_at.since(now),
             Phase::Running | Phase::Stopping { .. } => 2 * ROUND_MS,
             Phase::Lingering { .. } | Phase::Leaving { .. } | Phase::Killing { .. } => ROUND_MS,
         };
@@ -213,12 +244,16 @@ impl<'a> Supervision<'a> {
         let now = Moment::now();
         self.watch.output(now);
         if let Err(error) = self.spool.append(&self.buffer[..count], now) {
-            // without its log a step is worth nothing; and what reads no more must not block it
-            self.pipe = None;
-            let text = shortened(&format!("its log cannot be written: {error}"));
-            self.stop(Cause::Broken(text.clone()), now);
-            self.cause = Some(Cause::Broken(text));
+            self.lose_log(&error, now);
         }
+    }
+
+    /// Without its log a step is worth nothing; and what reads no more must not block it.
+    fn lose_log(&mut self, error: &std::io::Error, now: Moment) {
+        self.pipe = None;
+        let text = shortened(&format!("its log cannot be written: {error}"));
+        self.stop(Cause::Broken(text.clone()), now);
+        self.cause = Some(Cause::Broken(text));
     }
 
     fn hear(&mut self) {
@@ -253,6 +288,15 @@ impl<'a> Supervision<'a> {
     }
 }
 
+/// None: nothing runs.
+fn still_running(names: &[String]) -> Option<String> {
+    let (count, shown) = (names.len(), names.len().min(NAMES_SHOWN));
+    let more = if count > shown { format!(" and {} more", count - shown) } else { String::new() };
+    let (processes, verb) = if count == 1 { ("process", "was") } else { ("processes", "were") };
+    let names = names[..shown].join(", ");
+    (count > 0).then(|| format!("{count} {processes} {verb} still running and {verb} ended: {names}{more}"))
+}
+
 fn exit(cause: &Cause, status: Option<WaitStatus>) -> Exit {
     match cause {
         Cause::StepTime | Cause::AttemptTime => Exit::Timeout,
@@ -268,5 +312,20 @@ fn exit(cause: &Cause, status: Option<WaitStatus>) -> Exit {
             },
             None => Exit::Lost("it could not be killed".to_owned()),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_still_running_is_named() {
+        let names = |count: usize| (1..=count).map(|number| format!("p{number}")).collect::<Vec<_>>();
+        assert_eq!(still_running(&[]), None);
+        let text = |count| still_running(&names(count)).unwrap();
+        assert_eq!(text(1), "1 process was still running and was ended: p1");
+        assert_eq!(text(3), "3 processes were still running and were ended: p1, p2, p3");
+        assert!(text(13).ends_with(": p1, p2, p3, p4, p5, p6, p7, p8, p9, p10 and 3 more"), "{}", text(13));
     }
 }

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test, too, end it where something is wrong")]
 
+mod leavings;
+mod stores;
+
 use std::cell::{Cell, RefCell};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -41,6 +44,14 @@ impl Scene {
 
     fn git(&self, args: &[&str]) -> String {
         git(&self.origin(), args)
+    }
+
+    /// The only store that there is.
+    fn store(&self) -> PathBuf {
+        let mut found = std::fs::read_dir(self.dir.path().join("stores")).unwrap();
+        let store = found.next().unwrap().unwrap().path();
+        assert!(found.next().is_none(), "one repository, and nothing beside its store");
+        store
     }
 
     async fn commit(&self, path: &str, text: &str) -> String {
@@ -332,7 +343,7 @@ async fn a_cut_transfer_and_a_damaged_store_heal() {
     let cut = scene.check_out(&place, &first, Mode::Clean).await.unwrap_err();
     assert!(matches!(cut, CheckoutError::Lost(_)), "{cut}");
     scene.reads_left.set(u32::MAX);
-    let store = std::fs::read_dir(scene.dir.path().join("stores")).unwrap().next().unwrap().unwrap().path();
+    let store = scene.store();
     write(&store.join("packed-refs.lock"), "");
     write(&store.join(format!("refs/guild/{first}.lock")), "");
     write(&store.join("objects/pack/tmp_pack_x"), "");
@@ -394,7 +405,7 @@ async fn many_small_packs_are_joined() {
         let tip = scene.commit("a", &number.to_string()).await;
         scene.check_out(&place, &tip, Mode::Clean).await.unwrap();
     }
-    let store = std::fs::read_dir(scene.dir.path().join("stores")).unwrap().next().unwrap().unwrap().path();
+    let store = scene.store();
     let packs = std::fs::read_dir(store.join("objects/pack")).unwrap().flatten();
     let packs = packs.filter(|entry| entry.path().extension().is_some_and(|end| end == "pack")).count();
     assert!(packs < 20, "{packs}");

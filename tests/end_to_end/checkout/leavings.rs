@@ -1,0 +1,110 @@
+//! What a step left closed: the next build of the lane finds its tree as it should be, and nothing is fetched again.
+
+use super::*;
+use support::ordinary::{as_ordinary_user, close};
+
+/// Runs an asynchronous test for whom permissions hold.
+fn ordinary(test: impl AsyncFnOnce(Scene) + Send) {
+    as_ordinary_user(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { test(Scene::new(&[])).await });
+    });
+}
+
+const MODES: [Mode; 3] = [Mode::Fresh, Mode::Clean, Mode::Kept];
+
+/// As `chmod -R` does, from below.
+fn close_all(dir: &Path, mode: u32) {
+    for entry in std::fs::read_dir(dir).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_dir() {
+            close_all(&entry.path(), mode);
+        } else if !entry.file_type().unwrap().is_symlink() {
+            std::fs::set_permissions(entry.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+    }
+    close(dir, mode);
+}
+
+#[test]
+fn the_next_build_of_a_lane_whose_step_closed_its_directory() {
+    ordinary(async |scene| {
+        type Closing = (&'static str, fn(&Path));
+        let closings: [Closing; 8] = [
+            ("chmod -R a-w .", |tree| close_all(tree, 0o555)),
+            ("chmod -R 000 .", |tree| close_all(tree, 0)),
+            ("chmod 000 .", |tree| close(tree, 0)),
+            ("chmod -R a-w src", |tree| close_all(&tree.join("src"), 0o555)),
+            ("chmod 000 src", |tree| close(&tree.join("src"), 0)),
+            ("chmod 000 .git", |tree| close(&tree.join(".git"), 0)),
+            ("chmod a-w ..", |tree| close(tree.parent().unwrap(), 0o555)),
+            ("chmod 000 .. and its parent", |tree| {
+                close(tree.parent().unwrap(), 0);
+                close(tree.parent().unwrap().parent().unwrap(), 0o555);
+            }),
+        ];
+        let mut revision = scene.commit("src/f", "0").await;
+        scene.commit("src/gone", "x").await;
+        let mut number = 0;
+        for mode in MODES {
+            for (name, closing) in closings {
+                let place = scene.open(mode);
+                scene.check_out(&place, &revision, mode).await.unwrap();
+                let tree = place.tree();
+                // where it is kept, it may be closed itself
+                let _ = std::fs::remove_file(tree.join("src/left"));
+                write(&tree.join("src/left"), "x");
+                drop(place);
+                closing(&tree);
+                number += 1;
+                revision = scene.commit("src/f", &number.to_string()).await;
+                let place = scene.open(mode);
+                assert_eq!(place.tree(), tree, "{mode:?}: {name}");
+                let done = scene.check_out(&place, &revision, mode).await;
+                let done = done.unwrap_or_else(|error| panic!("{mode:?}: {name}: {error}"));
+                assert!(done.fetched < 1_000, "{mode:?}: {name}: {} bytes came", done.fetched);
+                let found = std::fs::read_to_string(tree.join("src/f"));
+                assert_eq!(found.ok(), Some(number.to_string()), "{mode:?}: {name}");
+                assert_eq!(tree.join("src/left").exists(), mode == Mode::Kept, "{mode:?}: {name}");
+                assert_eq!(git(&tree, &["status", "--porcelain", "-uno"]), "", "{mode:?}: {name}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_closed_tree_is_not_taken_for_a_damaged_store() {
+    ordinary(async |scene| {
+        let noise: String = (0..60_000u64).map(|n| format!("{:x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+        scene.commit("large", &noise).await;
+        let mut revision = scene.commit("src/f", "0").await;
+        scene.check_out(&scene.open(Mode::Clean), &revision, Mode::Clean).await.unwrap();
+        for mode in MODES {
+            let place = scene.open(mode);
+            scene.check_out(&place, &revision, mode).await.unwrap();
+            close_all(&place.tree().join("src"), 0o555);
+            drop(place);
+            revision = scene.commit("src/f", &format!("{mode:?}")).await;
+            let place = scene.open(mode);
+            let done = scene.check_out(&place, &revision, mode).await.unwrap();
+            assert!(done.fetched < 1_000, "{mode:?}: {} bytes came", done.fetched);
+            assert_eq!(read(&place.tree().join("src/f")), format!("{mode:?}"));
+        }
+    });
+}
+
+#[test]
+fn a_closed_workspace_expires_like_any_other() {
+    ordinary(async |scene| {
+        let root = scene.dir.path().join("work");
+        let place = scene.open(Mode::Clean);
+        let dir = place.dir().to_path_buf();
+        write(&place.tree().join("src/f"), "x");
+        drop(place);
+        close_all(&dir.join("tree"), 0);
+        let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(1_000);
+        std::fs::File::options().write(true).open(dir.join("lock")).unwrap().set_modified(long_ago).unwrap();
+        close(&dir, 0);
+        assert_eq!(workspace::expire(&root, std::time::Duration::from_secs(500)).unwrap(), 1);
+        assert!(!dir.exists());
+    });
+}

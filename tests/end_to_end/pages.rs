@@ -352,6 +352,26 @@ fn a_look_that_failed_is_made_again_in_seconds() {
 }
 
 /// The builds, once there are so many.
+/// C18: a hook that was told of very many refs names none of them.
+#[test]
+fn a_notice_without_a_ref_looks_at_all_of_them() {
+    run(async {
+        let change = |config: &mut Config| {
+            with_pages(config);
+            config.projects.get_mut("demo").unwrap().poll = Duration::from_secs(3_600);
+        };
+        let house = House::open_with(PIPELINE, change).await;
+        until_builds(&house, 1).await;
+        house.repo.commit("file", "text", "second");
+        assert_eq!(house.guild.notify("demo", "").await.unwrap(), 0);
+        // when it is answered, the build is there
+        let builds = house.guild.builds(&BuildQuery { limit: 10, ..BuildQuery::default() }).await.unwrap();
+        assert_eq!((builds.len(), builds[0].subject.as_str()), (2, "second"));
+        let refused = house.guild.notify("demo", "refs/notes/commits").await.unwrap_err();
+        assert_eq!(refused.exit_code(), 2);
+    });
+}
+
 async fn until_builds(house: &House, count: usize) -> Vec<client::views::BuildView> {
     loop {
         let builds = house.guild.builds(&BuildQuery { limit: 10, ..BuildQuery::default() }).await.unwrap();

@@ -236,14 +236,13 @@ fn numbered(
 }
 
 /// A number that is no build's could have been a name.
-fn or_no_name(error: Error, parts: &[String]) -> Error {
-    match error {
-        Error::NotFound { text, help } if !parts[0].starts_with('#') => {
-            let name = parts.join("/");
-            Error::NotFound { text: format!("{text}, and no branch, tag or commit `{name}` with a build"), help }
-        }
-        other => other,
+fn or_no_name(mut error: Error, parts: &[String]) -> Error {
+    if let Error::NotFound { text, .. } = &mut error
+        && !parts[0].starts_with('#')
+    {
+        text.push_str(&format!(", and no branch, tag or commit `{}` with a build", parts.join("/")));
     }
+    error
 }
 
 /// The branches and tags that `parts` can name, at least `shortest` of them; after them a job and a step.

@@ -1,7 +1,7 @@
 //! A job that is cancelled, and cancelled again: what its worker is told, and when its attempt is fenced.
 
 use master::coordinator::record::{BuildId, GrantId, JobKey, LeaseToken, Loaded, RequestId};
-use master::coordinator::{Coordinator, Effect, GrantOrder, Planned, ROOT, Request, SessionId, Terms};
+use master::coordinator::{Arrival, Coordinator, Effect, GrantOrder, Planned, ROOT, Request, SessionId, Terms};
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{
     Assignment, Change, Description, GrantKind, JobPlan, Outcome, Plan, Resources, State, StepPlan, Time, Trust, What,
@@ -67,10 +67,9 @@ impl Cell {
 
     fn attach(&mut self, running: &[LeaseToken]) -> SessionId {
         let description = Description { total: ROOM, ..Description::default() };
-        let (session, _) = self
-            .it
-            .attach(self.now, self.grant, [self.requests; 16], running, description)
-            .expect("its grant is in force");
+        let (instance, running) = ([self.requests; 16], running.to_vec());
+        let arrival = Arrival { instance, running, description, keeps_terms: true, ..Arrival::default() };
+        let session = self.it.attach(self.now, self.grant, arrival).expect("its grant is in force").session;
         self.settle();
         session
     }

@@ -1,7 +1,7 @@
 //! A job whose attempt failed for reasons of its worker goes to another worker, or waits a moment.
 
 use master::coordinator::record::{BuildId, GrantId, JobKey, LeaseToken, Loaded, RequestId};
-use master::coordinator::{Coordinator, Effect, GrantOrder, Planned, ROOT, Request, SessionId, Terms};
+use master::coordinator::{Arrival, Coordinator, Effect, GrantOrder, Planned, ROOT, Request, SessionId, Terms};
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{
     Assignment, Change, Description, GrantKind, JobPlan, Outcome, Plan, Resources, State, Time, Trust, What,
@@ -44,8 +44,8 @@ impl Shop {
         let grant: GrantId = self.it.issue(self.now, request, order).expect("the root may issue");
         self.it.redeem(self.now, join, join, Fingerprint(join)).expect("a fresh join");
         let description = Description { total: ROOM, ..Description::default() };
-        let attached = self.it.attach(self.now, grant, [number; 16], &[], description);
-        self.sessions.push(attached.expect("its grant is in force").0);
+        let arrival = Arrival { instance: [number; 16], description, keeps_terms: true, ..Arrival::default() };
+        self.sessions.push(self.it.attach(self.now, grant, arrival).expect("its grant is in force").session);
         self.settle();
     }
 

@@ -197,9 +197,9 @@ impl Coordinator {
             return Standing::Stale;
         }
         lease.session = Some(id);
+        let (cancelled, again) = (lease.cancelled.clone(), lease.cancelled_again);
         let least = self.sessions.get(id).map(|session| session.least_term).unwrap_or_default();
         self.lengthen(token, least);
-        let (cancelled, again) = (lease.cancelled.clone(), lease.cancelled_again);
         self.resume(now, token);
         if let Some((_, reason)) = cancelled {
             self.effects.push_back(Effect::Cancel { session: id, token, reason, now: again });

@@ -21,14 +21,15 @@ use tokio::sync::watch;
 /// The longest that a step stops before the end of its lease, in milliseconds: enough to end what it started.
 const MARGIN_MAX_MS: u64 = 5_000;
 
+/// Holds when the steps that run after the end of the others must have ended.
+const CLEANUP: &str = "cleanup.json";
+
 /// A lease as this process holds it.
 #[derive(Clone, Copy)]
 struct Held {
     end: Moment,
     term_ms: u64,
 }
-/// Holds when the steps that run after the end of the others must have ended.
-const CLEANUP: &str = "cleanup.json";
 
 /// One attempt in hand.
 pub(crate) struct Entry {

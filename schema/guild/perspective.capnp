@@ -205,7 +205,8 @@ interface Viewer {
   projects @0 () -> (projects :List(ProjectView));
   builds @1 (project :Text, ref :Text, before :UInt32, limit :UInt32, revision :Text) -> (builds :List(BuildView));
   # Newest first, without their jobs; `project` empty: of all. `ref`: a full name, or the short name of a branch that was
-  # built, else of a tag (0.1 knows only full names). `ref`, `revision` (a prefix of at least 4 digits) empty: any. `before` 0: from the newest; otherwise builds with a smaller number, which asks for a project. `limit` at most 1,000.
+  # built, else of a tag (0.1 knows only full names). `ref`, `revision` (a prefix of at least 4 digits) empty: any. `before` 0:
+  # from the newest; otherwise builds with a smaller number, which asks for a project. `limit` at most 1,000.
   build @2 (project :Text, number :UInt32) -> (build :Build, refusal :Common.Refusal);
   # `number` 0: the project's newest.
   workers @3 () -> (workers :List(Grant.WorkerView));

@@ -199,3 +199,28 @@ fn a_branch_is_as_its_tip_and_the_main_one_is_what_head_names() {
         assert_eq!(farm.state("").await, Some(Succeeded), "the main branch is develop");
     });
 }
+
+#[test]
+fn a_branch_without_a_pipeline_is_left_out_and_one_with_a_broken_one_is_red() {
+    run(async {
+        let mut farm = Farm::open("version = 1\n[job.a]\nsource = \"none\"\nrun = \"true\"\n").await;
+        farm.build(&[]).await;
+        farm.house.repo.git(&["checkout", "-q", "--orphan", "gh-pages"]);
+        farm.house.repo.git(&["rm", "-qf", "guild.toml"]);
+        farm.push("index.html", "pages");
+        assert_eq!(farm.build(&[]).await.len(), 0);
+        let view = farm.house.guild.build("demo", 2).await.unwrap();
+        assert_eq!(view.outcome, Some(Outcome::Skipped));
+        assert!(view.diagnosis.starts_with("there is no guild.toml at"), "{}", view.diagnosis);
+        assert_eq!(farm.state("gh-pages").await, None, "nothing counts of it");
+
+        farm.house.repo.git(&["checkout", "-q", "main"]);
+        farm.push("guild.toml", "this is no pipeline");
+        farm.build(&[]).await;
+        assert_eq!(farm.state("main").await, Some(Outcome::Failed), "it cannot be read");
+        farm.house.repo.git(&["checkout", "-q", "HEAD~1", "--", "guild.toml"]);
+        farm.push("README", "mends it");
+        farm.build(&[]).await;
+        assert_eq!(farm.state("main").await, Some(Outcome::Succeeded));
+    });
+}

@@ -2,7 +2,8 @@
 //! them. Ends with the connection; what runs does not, and is said again on the next one. Holds every capability of the
 //! master that this worker has, so that all of them go with it.
 
-use crate::attempt::Halt;
+mod ears;
+
 use crate::environment::token_of;
 use crate::ledger::{Entry, Token};
 use crate::output::Window;
@@ -11,12 +12,13 @@ use crate::run::Here;
 use crate::runner;
 use crate::supervisor::Moment;
 use capnp::capability::{Promise, Response};
+use ears::Ears;
 use schema::fail_point::fail_point;
 use schema::gateway_capnp::gateway;
 use schema::values::{Refusal, RefusalCode, Resources};
 use schema::vat::{self, Limits, Vat, VatError};
 use schema::wire;
-use schema::worker_capnp::{assignment, lease, session, worker, worker_desk};
+use schema::worker_capnp::{assignment, lease, session, worker_desk};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -469,49 +471,5 @@ fn finish(here: &Here, entry: &Entry, reported: Reported) {
             here.yard.ledger.abandon(entry, "its lease is over");
         }
         Reported::Cut => {}
-    }
-}
-
-/// What the master may say to this worker. Holds nothing of the master's.
-struct Ears(Rc<Here>);
-
-impl Ears {
-    fn entry(&self, token: &[u8]) -> Option<Rc<Entry>> {
-        self.0.yard.ledger.get(&Token::try_from(token).ok()?)
-    }
-}
-
-impl worker::Server for Ears {
-    async fn cancel(self: Rc<Self>, params: worker::CancelParams, _: worker::CancelResults) -> capnp::Result<()> {
-        let params = params.get()?;
-        if let Some(entry) = self.entry(params.get_token()?) {
-            let (why, now) = (params.get_reason()?.to_string()?, params.get_now());
-            tracing::info!(job = %entry.assignment.job.name, %why, now, "cancelled");
-            entry.set_halt(if now { Halt::CancelledNow(why) } else { Halt::Cancelled(why) });
-        }
-        Ok(())
-    }
-
-    async fn revoked(
-        self: Rc<Self>,
-        params: worker::RevokedParams,
-        mut results: worker::RevokedResults,
-    ) -> capnp::Result<()> {
-        let why = params.get()?.get_reason()?.to_string()?;
-        self.0.revoked.send_replace(Some(why));
-        results.get().set_ended(self.0.yard.ledger.when_all_ended().await);
-        Ok(())
-    }
-
-    async fn stale(self: Rc<Self>, params: worker::StaleParams, _: worker::StaleResults) -> capnp::Result<()> {
-        if let Some(entry) = self.entry(params.get()?.get_token()?) {
-            self.0.yard.ledger.abandon(&entry, "its lease is over");
-        }
-        Ok(())
-    }
-
-    async fn ping(self: Rc<Self>, _: worker::PingParams, mut results: worker::PingResults) -> capnp::Result<()> {
-        results.get().set_instance(&self.0.instance);
-        Ok(())
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Master {
     changed: watch::Sender<u64>,
     pub(crate) term_ms: Cell<u64>,
     offers: RefCell<VecDeque<Assignment>>,
+    /// Of leases that have a length of their own; without one, as an older master.
+    terms: RefCell<BTreeMap<[u8; 16], u64>>,
     /// As many offers an answer to `take` holds; 1: as an older master.
     pub(crate) at_once: Cell<u16>,
     vats: RefCell<Vec<Vat>>,
@@ -75,6 +77,7 @@ impl Master {
             changed: watch::Sender::new(0),
             term_ms: Cell::new(60_000),
             offers: RefCell::default(),
+            terms: RefCell::default(),
             at_once: Cell::new(1),
             vats: RefCell::default(),
             worker: RefCell::default(),
@@ -99,6 +102,9 @@ impl Master {
     }
 
     pub(crate) fn offer(&self, assignment: Assignment) {
+        if assignment.term_ms > 0 {
+            self.terms.borrow_mut().insert(assignment.token, assignment.term_ms);
+        }
         self.offers.borrow_mut().push_back(assignment);
         self.tell();
     }
@@ -333,8 +339,19 @@ impl session::Server for Session {
         Ok(())
     }
 
-    async fn renew(self: Rc<Self>, _: session::RenewParams, _: session::RenewResults) -> capnp::Result<()> {
+    async fn renew(
+        self: Rc<Self>,
+        params: session::RenewParams,
+        mut results: session::RenewResults,
+    ) -> capnp::Result<()> {
         self.0.hear(|heard| heard.renewals += 1);
+        let (tokens, terms) = (params.get()?.get_tokens()?, self.0.terms.borrow());
+        if !terms.is_empty() {
+            let mut told = results.get().init_terms(tokens.len());
+            for index in 0..tokens.len() {
+                told.set(index, terms.get(&wire::read_id(tokens.get(index)?)?).copied().unwrap_or_default());
+            }
+        }
         Ok(())
     }
 

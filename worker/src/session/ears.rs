@@ -1,0 +1,51 @@
+//! What the master may ask of this worker on a session, as it hears it.
+
+use crate::attempt::Halt;
+use crate::ledger::{Entry, Token};
+use crate::run::Here;
+use schema::worker_capnp::worker;
+use std::rc::Rc;
+
+/// What the master may say to this worker. Holds nothing of the master's.
+pub(super) struct Ears(pub(super) Rc<Here>);
+
+impl Ears {
+    fn entry(&self, token: &[u8]) -> Option<Rc<Entry>> {
+        self.0.yard.ledger.get(&Token::try_from(token).ok()?)
+    }
+}
+
+impl worker::Server for Ears {
+    async fn cancel(self: Rc<Self>, params: worker::CancelParams, _: worker::CancelResults) -> capnp::Result<()> {
+        let params = params.get()?;
+        if let Some(entry) = self.entry(params.get_token()?) {
+            let (why, now) = (params.get_reason()?.to_string()?, params.get_now());
+            tracing::info!(job = %entry.assignment.job.name, %why, now, "cancelled");
+            entry.set_halt(if now { Halt::CancelledNow(why) } else { Halt::Cancelled(why) });
+        }
+        Ok(())
+    }
+
+    async fn revoked(
+        self: Rc<Self>,
+        params: worker::RevokedParams,
+        mut results: worker::RevokedResults,
+    ) -> capnp::Result<()> {
+        let why = params.get()?.get_reason()?.to_string()?;
+        self.0.revoked.send_replace(Some(why));
+        results.get().set_ended(self.0.yard.ledger.when_all_ended().await);
+        Ok(())
+    }
+
+    async fn stale(self: Rc<Self>, params: worker::StaleParams, _: worker::StaleResults) -> capnp::Result<()> {
+        if let Some(entry) = self.entry(params.get()?.get_token()?) {
+            self.0.yard.ledger.abandon(&entry, "its lease is over");
+        }
+        Ok(())
+    }
+
+    async fn ping(self: Rc<Self>, _: worker::PingParams, mut results: worker::PingResults) -> capnp::Result<()> {
+        results.get().set_instance(&self.0.instance);
+        Ok(())
+    }
+}

@@ -1,7 +1,7 @@
 //! A master that was restored from a backup, and whose repository answers late: nothing runs and nothing is told before it was
 //! read once, and then all goes on.
 
-use master::config::{Config, Means, NotifyConfig};
+use master::config::{Config, Means, NoticeConfig};
 use master::coordinator::record::Turn;
 use schema::values::{Outcome, State};
 use std::cell::RefCell;
@@ -72,7 +72,7 @@ fn notify(config: &mut Config) {
     let program = program(&dir.join("tell"), &tell);
     let all = || vec!["*".to_owned()];
     let (events, by) = (vec![Turn::NewlyFailing], Means::Command(vec![program]));
-    config.notify = vec![NotifyConfig { events, by, projects: all(), branches: all() }];
+    config.notices = vec![NoticeConfig { events, by, projects: all(), branches: all() }];
 }
 
 fn program(path: &Path, text: &str) -> String {

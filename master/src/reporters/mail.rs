@@ -33,13 +33,13 @@ pub(super) struct Letter {
 
 /// What became of handing it over.
 #[derive(Debug)]
-pub(super) enum Taken {
+pub(super) enum Delivery {
     /// Each recipient has it, or never will.
-    ByAll,
+    All,
     /// These are still to have it.
-    BySome(Letter),
+    Some(Letter),
     /// Each mailbox refuses it for a while: why.
-    ByNone(String),
+    None(String),
 }
 
 impl Letter {
@@ -79,7 +79,7 @@ impl Letter {
     /// Hands it over. An error is the server's, and then nobody has it; afterwards this knows who is left. On a thread of its
     /// own: a runtime waits for its blocking threads when it ends, and a server that hangs shall not hold up the end of the
     /// master.
-    pub(super) async fn hand_over(&mut self, mail: &MailConfig) -> Result<Taken, String> {
+    pub(super) async fn hand_over(&mut self, mail: &MailConfig) -> Result<Delivery, String> {
         let (letter, mail) = (self.clone(), mail.clone());
         let (done, handed) = tokio::sync::oneshot::channel();
         let work = move || drop(done.send(smtp::hand_over(&mail, &letter.from, &letter.to, &letter.message)));
@@ -88,19 +88,19 @@ impl Letter {
         Ok(self.note(handed.await.map_err(|_| "the thread ended early".to_owned())??))
     }
 
-    fn note(&mut self, handed: Handed) -> Taken {
+    fn note(&mut self, handed: Handed) -> Delivery {
         for (address, why) in &handed.refused {
             tracing::warn!("the mail server refuses a notice to {address} for good: {why}");
         }
         let left: Vec<Address> = handed.put_off.iter().map(|(address, _)| address.clone()).collect();
         self.to = left;
-        let Some((address, why)) = handed.put_off.first() else { return Taken::ByAll };
+        let Some((address, why)) = handed.put_off.first() else { return Delivery::All };
         let why = format!("{address} is refused for a while: {why}");
         match handed.is_taken {
-            false => Taken::ByNone(why),
+            false => Delivery::None(why),
             true => {
                 tracing::warn!("a notice waits for {} of its recipients: {why}", self.to.len());
-                Taken::BySome(self.clone())
+                Delivery::Some(self.clone())
             }
         }
     }
@@ -132,9 +132,9 @@ impl Tardy {
             tokio::time::sleep(pause).await;
             let now = (self.now)();
             let why = match self.letter.hand_over(&self.mail).await {
-                Ok(Taken::ByAll) => break,
-                Ok(Taken::BySome(_)) => "a mailbox is refused for a while".to_owned(),
-                Ok(Taken::ByNone(why)) | Err(why) => why,
+                Ok(Delivery::All) => break,
+                Ok(Delivery::Some(_)) => "a mailbox is refused for a while".to_owned(),
+                Ok(Delivery::None(why)) | Err(why) => why,
             };
             if now.since(began) >= GIVE_UP {
                 self.letter.give_up(&self.health, now, &why);

@@ -3,7 +3,7 @@
 use super::compose;
 use super::episodes::{self, News, NewsLane, Next, PIPELINE, Planned, Said, Spot, View};
 use super::inherited::{self, Before};
-use super::mail::{Letter, Taken};
+use super::mail::{Delivery, Letter};
 use super::notice::Notice;
 use super::told::{self, Branch};
 use super::{DeliveryHealth, LATER, Place, Reach, command};
@@ -206,13 +206,13 @@ impl Teller {
                 command::run(argv, &self.reach.state, json).await.map_err(put_off)
             }
             (Parcel::Letter(letter), _, Some(mail)) => match letter.hand_over(mail).await.map_err(put_off)? {
-                Taken::ByAll => Ok(()),
-                Taken::BySome(left) => {
+                Delivery::All => Ok(()),
+                Delivery::Some(left) => {
                     // the receiver lives as long as this
                     let _ = self.letters.send(left);
                     Ok(())
                 }
-                Taken::ByNone(why) => Err(PutOff { why, is_by_mailboxes: true }),
+                Delivery::None(why) => Err(PutOff { why, is_by_mailboxes: true }),
             },
             (Parcel::Json(_) | Parcel::Letter(_), _, _) => Ok(()),
         }

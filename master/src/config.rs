@@ -2,7 +2,7 @@
 
 mod include;
 pub mod keys;
-mod notify;
+mod notice;
 mod project_file;
 mod read;
 mod secret;
@@ -10,7 +10,7 @@ mod secret;
 mod tests;
 mod told;
 
-pub use notify::{MailConfig, Means, NotifyConfig, Recipient};
+pub use notice::{MailConfig, Means, NoticeConfig, Recipient};
 pub use project_file::ProjectFile;
 pub use secret::CREDENTIALS;
 pub use told::differences;
@@ -39,9 +39,11 @@ pub struct Config {
     pub projects: BTreeMap<String, ProjectConfig>,
     pub pools: BTreeMap<String, PoolConfig>,
     pub mail: Option<MailConfig>,
-    pub notify: Vec<NotifyConfig>,
+    pub notices: Vec<NoticeConfig>,
     /// Names for what grants allow.
     pub roles: BTreeMap<String, What>,
+    /// What is taken and should be written otherwise, a sentence each.
+    pub warnings: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -200,6 +202,12 @@ impl Config {
         read::config(&Text { name: file_name.to_owned(), bytes: text.to_owned(), base: base.to_owned() }, None)
     }
 
+    /// Logs what should be written otherwise.
+    pub fn warn(&self) {
+        let file = self.file.as_deref().unwrap_or(Path::new("master.toml"));
+        self.warnings.iter().for_each(|warning| tracing::warn!("{}: {warning}", file.display()));
+    }
+
     /// Takes from `running` what a master cannot change while it runs.
     pub fn keep_fixed(&mut self, running: &Config) {
         told::keep_fixed(running, self);
@@ -222,8 +230,9 @@ impl Config {
             projects: BTreeMap::new(),
             pools: BTreeMap::new(),
             mail: None,
-            notify: Vec::new(),
+            notices: Vec::new(),
             roles: BTreeMap::new(),
+            warnings: Vec::new(),
         }
     }
 }

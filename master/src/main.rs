@@ -78,6 +78,7 @@ fn of_itself(command: &OfItself) -> Result<(), Failure> {
 
 async fn run(path: &Path) -> Result<(), Failure> {
     let config = load(path)?;
+    config.warn();
     open_files();
     tracing::info!(listen = %config.listen.rpc, state = %config.state.display(), "the master starts");
     let listener = master::listen(&config.listen.rpc).await.map_err(Failure::fault)?;
@@ -120,6 +121,9 @@ fn open_files() {
 
 async fn check(path: &Path) -> Result<(), Failure> {
     let config = load(path)?;
+    for warning in &config.warnings {
+        say(&format!("{}: {warning}", path.display()));
+    }
     say(&format!("{}: {} projects, no errors", path.display(), config.projects.len()));
     Ok(())
 }

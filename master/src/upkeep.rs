@@ -9,7 +9,7 @@ use crate::coordinator::{ROOT, Request};
 use crate::desk::{self, Added, Call, Calls, Desk};
 use crate::examine::Premises;
 use crate::installation::random;
-use crate::reporters::Standing;
+use crate::reporters::DeliveryHealth;
 use crate::sources::{self, Repository, Source};
 use crate::web::Hooks;
 use crate::{hooks, policy, reporters, terms};
@@ -33,7 +33,7 @@ pub struct Upkeep {
     followed: BTreeMap<String, Followed>,
     reporting: Option<AbortOnDropHandle<()>>,
     /// Of those that report.
-    standings: Vec<Rc<Standing>>,
+    reporter_healths: Vec<Rc<DeliveryHealth>>,
     /// Where the pages listen.
     web: Option<SocketAddr>,
     desk: Desk,
@@ -67,7 +67,7 @@ impl Upkeep {
             retain,
             followed: BTreeMap::new(),
             reporting: None,
-            standings: Vec::new(),
+            reporter_healths: Vec::new(),
             web,
             desk,
             calls,
@@ -104,6 +104,7 @@ impl Upkeep {
 
     async fn reload(&mut self, request: Request) -> Result<Vec<Difference>, Refusal> {
         let config = self.read(None)?;
+        config.warn();
         let found = differences(&self.config, &config);
         let keys: Vec<&str> = found.iter().map(|difference| difference.key.as_str()).collect();
         let what = format!("reload: {}", if keys.is_empty() { "no difference".to_owned() } else { keys.join(", ") });
@@ -138,7 +139,7 @@ impl Upkeep {
         }
         opened.into_iter().for_each(|opened| self.follow(opened));
         let before = std::mem::replace(&mut self.config, config);
-        let is_told_else = before.notify != self.config.notify || before.mail != self.config.mail;
+        let is_told_else = before.notices != self.config.notices || before.mail != self.config.mail;
         if is_told_else || !before.projects.keys().eq(self.config.projects.keys()) {
             self.report();
         }
@@ -197,14 +198,14 @@ impl Upkeep {
         // the ones before end first: two of a name would tell twice
         self.reporting = None;
         let reporters = reporters(&self.config, &self.office);
-        self.standings = reporters.standings();
+        self.reporter_healths = reporters.healths();
         self.reporting = Some(AbortOnDropHandle::new(spawn_local(reporters.report())));
     }
 
     /// What examination goes by from now on.
     fn lay_premises(&self) {
         let url = self.office.pages.get().map(String::as_str);
-        let premises = Premises::new(&self.config, self.web, url, self.standings.clone());
+        let premises = Premises::new(&self.config, self.web, url, self.reporter_healths.clone());
         self.office.premises.replace(Rc::new(premises));
     }
 

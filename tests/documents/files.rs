@@ -116,8 +116,8 @@ fn master_frames(title: &str) -> &'static [&'static str] {
         "[pool.NAME]" => with_listen!("[pool.NAME]\nKEYS"),
         "[role.NAME]" => with_listen!("[role.NAME]\nKEYS"),
         "[mail]" => with_listen!("[mail]\nKEYS"),
-        "[[notify]]" => {
-            with_listen!("[mail]\nsmtp = 'h:25'\nfrom = 'g@h.example'\n[project.pyfoo]\nrepo = 'x'\n[[notify]]\nKEYS")
+        "[[notice]]" => {
+            with_listen!("[mail]\nsmtp = 'h:25'\nfrom = 'g@h.example'\n[project.pyfoo]\nrepo = 'x'\n[[notice]]\nKEYS")
         }
         other => panic!("say here what a file with {other} needs besides"),
     }
@@ -128,11 +128,11 @@ fn master_company(title: &str, key: &str, value: Option<&str>) -> &'static str {
         ("", "defaults", _) => "project = { x = { repo = 'y' } }",
         ("[mail]", "user", Some(_)) => "password_file = 'p'",
         ("[mail]", "password_file", Some(_)) => "user = 'u'",
-        ("[[notify]]", "by", Some("\"mail\"")) => "to = 'blame'",
-        ("[[notify]]", "to", Some(_)) => "by = 'mail'",
-        ("[[notify]]", "run", Some(_)) => "by = 'command'",
-        ("[[notify]]", "run", None) => "by = 'mail'\nto = 'blame'",
-        ("[[notify]]", ..) => "run = 'x'",
+        ("[[notice]]", "by", Some("\"mail\"")) => "to = 'blame'",
+        ("[[notice]]", "to", Some(_)) => "by = 'mail'",
+        ("[[notice]]", "run", Some(_)) => "by = 'command'",
+        ("[[notice]]", "run", None) => "by = 'mail'\nto = 'blame'",
+        ("[[notice]]", ..) => "run = 'x'",
         _ => "",
     }
 }

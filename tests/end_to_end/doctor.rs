@@ -1,7 +1,7 @@
 //! What an operator is told of an installation, through the public API: of one in which something is wrong, and of one that is good.
 
 use client::doctor::{Finding, Verdict};
-use master::config::{Config, HookConfig, HookKind, Means, NotifyConfig, PoolConfig, ProjectConfig};
+use master::config::{Config, HookConfig, HookKind, Means, NoticeConfig, PoolConfig, ProjectConfig};
 use master::coordinator::record::Turn;
 use schema::values::{GrantKind, What};
 use std::os::unix::fs::PermissionsExt;
@@ -23,7 +23,7 @@ fn what_is_wrong_is_told_with_what_to_do() {
             lost.known_hosts_file = Some("/nowhere/hosts".into());
             config.projects.insert("lost".to_owned(), lost);
             config.pools.insert("arm".to_owned(), PoolConfig { matches: Vec::new(), lease: None });
-            config.notify.push(tell("/nowhere/tell"));
+            config.notices.push(tell("/nowhere/tell"));
         })
         .await;
         let held = house.worker("anvil").await;
@@ -46,7 +46,7 @@ fn a_good_installation_is_told_as_good() {
     run(async {
         let house = House::open_with(PIPELINE, |config| {
             config.listen.web = Some("127.0.0.1:0".to_owned());
-            config.notify.push(tell("true"));
+            config.notices.push(tell("true"));
         })
         .await;
         let worker = house.worker("anvil").await;
@@ -97,8 +97,8 @@ fn an_operator_hears_of_its_own_projects() {
     });
 }
 
-fn tell(program: &str) -> NotifyConfig {
-    NotifyConfig {
+fn tell(program: &str) -> NoticeConfig {
+    NoticeConfig {
         events: vec![Turn::NewlyFailing],
         by: Means::Command(vec![program.to_owned()]),
         projects: vec!["*".to_owned()],

@@ -1,7 +1,7 @@
 //! Notices as people get them: ten commits by five authors finish out of order, one breaks one lane; by command and by mail, over
 //! a crash, from outsides that are down, with authors whose addresses are not what they seem.
 
-use master::config::{Config, MailConfig, Means, NotifyConfig, Recipient};
+use master::config::{Config, MailConfig, Means, NoticeConfig, ProjectConfig, Recipient};
 use master::coordinator::record::Turn;
 use schema::values::Outcome;
 use schema::worker_capnp::lease;
@@ -72,6 +72,127 @@ fn one_notice_for_a_failure_and_one_for_its_fix() {
     });
 }
 
+/// C34: what is red already where a branch begins is nobody's fault there.
+#[test]
+fn who_pushes_a_branch_from_a_red_commit_is_not_blamed() {
+    run(async {
+        let house = House::open_with(PIPELINE, |config| keep_told(config, "")).await;
+        let workers = workers(&house, 1).await;
+        finish(take(&workers, 1).await, &[(1, "lint"), (1, "test")], &[(1, "test")]).await;
+        eventually("main was told", || told(&house).len() == 1).await;
+        // the same commit, then one by bob: both are red in the same job
+        let red = house.repo.git(&["rev-parse", "HEAD"]);
+        house.repo.git(&["update-ref", "refs/heads/topic", &red]);
+        finish(take(&workers, 2).await, &[(2, "lint"), (2, "test")], &[(2, "test")]).await;
+        let topic = push_to(&house, "topic", "bob", &red);
+        finish(take(&workers, 3).await, &[(3, "test"), (3, "lint")], &[(3, "test")]).await;
+        // what he breaks himself is his
+        push_to(&house, "topic", "bob", &topic);
+        finish(take(&workers, 4).await, &[(4, "test"), (4, "lint")], &[(4, "test"), (4, "lint")]).await;
+        eventually("topic was told", || told(&house).len() == 2).await;
+        let told = told(&house);
+        let of = |at: usize| (told[at]["branch"].clone(), names(&told[at], "jobs", "job"));
+        assert_eq!((of(0), of(1)), ((json!("main"), strings(&["test"])), (json!("topic"), strings(&["lint"]))));
+        assert_eq!(names(&told[1], "authors", "email"), strings(&["bob@example.org"]));
+    });
+}
+
+/// One notice for all jobs that failed in a build, and one when the branch is good again, with what failed meanwhile.
+#[test]
+fn one_notice_for_a_build_however_many_jobs_failed() {
+    run(async {
+        let house = House::open_with(PIPELINE, |config| keep_told(config, "")).await;
+        let workers = workers(&house, 1).await;
+        finish(take(&workers, 1).await, &[(1, "lint"), (1, "test")], &[(1, "test"), (1, "lint")]).await;
+        let commits = RefCell::new(Vec::new());
+        push(&house, &commits, 1);
+        finish(take(&workers, 2).await, &[(2, "lint"), (2, "test")], &[(2, "test")]).await;
+        push(&house, &commits, 2);
+        finish(take(&workers, 3).await, &[(3, "lint"), (3, "test")], &[]).await;
+        eventually("both were told", || told(&house).len() == 2).await;
+        let told = told(&house);
+        assert_eq!(names(&told[0], "jobs", "job"), strings(&["lint", "test"]));
+        assert_eq!(names(&told[1], "jobs", "job"), strings(&["lint", "test"]));
+        assert_eq!(
+            (&told[1]["kind"], &told[1]["fixes"], &told[1]["build"]),
+            (&json!("fixed"), &told[0]["id"], &json!(3))
+        );
+        let red = told[0]["commit"].as_str().unwrap();
+        let commands = ["guild logs demo/1/lint", "guild logs demo/1/test", "guild retry demo/1"].map(str::to_owned);
+        let commands =
+            [commands.as_slice(), &[format!("git fetch && git checkout {red}")], &["true", "false"].map(str::to_owned)];
+        let reproduce = told[0]["reproduce"].as_array().unwrap().iter().map(|it| it.as_str().unwrap().to_owned());
+        assert_eq!(reproduce.collect::<Vec<_>>(), commands.concat());
+    });
+}
+
+/// C74.
+#[test]
+fn a_project_that_cannot_be_told_of_holds_back_no_other() {
+    run(async {
+        let change = |config: &mut Config| {
+            let repo = config.projects["demo"].repo.clone();
+            let other = ProjectConfig { poll: config.projects["demo"].poll, ..ProjectConfig::of(repo) };
+            config.projects.insert("other".to_owned(), other);
+            keep_told(config, "grep -q '\"project\":\"demo\"' notice.$$ && { echo tried >> tried; exit 1; }");
+        };
+        let house = House::open_with(PIPELINE, change).await;
+        let workers = workers(&house, 1).await;
+        for _ in 0..4 {
+            let (_, lease) = workers[0].take().await;
+            lease.accept_request().send().promise.await.unwrap();
+            work(&lease, b"", Outcome::Failed).await;
+        }
+        let tried = || std::fs::read_to_string(house.state().join("tried")).unwrap_or_default().lines().count();
+        eventually("one was told and the other is tried", || told(&house).len() == 1 && tried() > 1).await;
+        assert_eq!(told(&house)[0]["project"], "other");
+        assert_eq!(doctor_says(&house).await, ["warned"], "what goes well does not hide what fails");
+    });
+}
+
+/// C15: a mailbox that is full holds back nobody else, and is tried again.
+#[test]
+fn a_mailbox_that_is_full_holds_back_nobody() {
+    run(async {
+        let sink = Sink::open(GONE).await;
+        sink.full.replace("full@example.org".to_owned());
+        let port = sink.port;
+        let house = House::open_with(PIPELINE, |config| {
+            let to = ["full@example.org", "team@example.org"].map(|to| Recipient::Address(to.to_owned()));
+            let from = "Guild <guild@example.org>".to_owned();
+            config.mail = Some(MailConfig { host: "127.0.0.1".to_owned(), port, from, login: None });
+            config.notices = vec![of_all(Means::Mail(to.to_vec()))];
+        })
+        .await;
+        let workers = workers(&house, 1).await;
+        finish(take(&workers, 1).await, &[(1, "lint"), (1, "test")], &[(1, "test")]).await;
+        let commits = RefCell::new(Vec::new());
+        push(&house, &commits, 1);
+        finish(take(&workers, 2).await, &[(2, "lint"), (2, "test")], &[]).await;
+        eventually("both mails came", || sink.letters.borrow().len() == 2).await;
+        let to: Vec<Vec<String>> = sink.letters.borrow().iter().map(|letter| letter.to.clone()).collect();
+        assert_eq!(to, [strings(&["team@example.org"]), strings(&["team@example.org"])]);
+        assert_eq!(doctor_says(&house).await, ["warned"]);
+    });
+}
+
+fn strings(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+/// A field of each in a list.
+fn names(notice: &Value, list: &str, field: &str) -> Vec<String> {
+    notice[list].as_array().unwrap().iter().map(|it| it[field].as_str().unwrap().to_owned()).collect()
+}
+
+fn push_to(house: &House, branch: &str, name: &str, before: &str) -> String {
+    let author = [format!("user.name={name}"), format!("user.email={name}@example.org")];
+    let made = ["commit-tree", "HEAD^{tree}", "-p", before, "-m", "more"];
+    let made = house.repo.git(&[&["-c", &author[0], "-c", &author[1]], made.as_slice()].concat());
+    house.repo.git(&["update-ref", &format!("refs/heads/{branch}"), &made]);
+    made
+}
+
 /// Of each reporter.
 async fn doctor_says(house: &House) -> Vec<&'static str> {
     let findings = house.guild.examine().await.unwrap();
@@ -96,7 +217,7 @@ fn check_notices(house: &House, commits: &[String]) {
     assert_eq!((&failing["last_good"]["build"], &failing["commits_left_out"]), (&json!(6), &json!(0)));
     assert_eq!(names(failing, "commits"), ["commit 7", "commit 6"]);
     assert_eq!(names(failing, "authors"), ["bob@example.org", "ann@example.org"]);
-    assert_eq!(failing["step"], json!({"number": 1, "name": "tests", "exit": "did not run"}));
+    assert_eq!(failing["step"], json!({"number": 1, "name": "tests", "exit": "did not run", "command": "false"}));
     assert_eq!(failing["log"], "of build 7: no way", "without what steers a terminal");
     assert_eq!(failing["url"], "https://ci.example.org/p/demo/7/test");
 
@@ -135,7 +256,7 @@ fn check_letters(sink: &Sink) {
         told,
         [
             (vec!["bob@example.org", "ann@example.org", "team@example.org"], "[demo] test failing"),
-            // to each alone, as one of them is refused
+            // one of them is refused for good
             (vec!["team@example.org"], "[demo] test fixed"),
             (vec!["ann@example.org", "team@example.org"], "[demo] lint failing"),
         ]
@@ -157,30 +278,36 @@ async fn open(ruins: Option<Ruins>) -> (House, Sink) {
     let sink = Sink::open(GONE).await;
     let port = sink.port;
     let house = match ruins {
-        None => House::open_with(PIPELINE, |config| notify(config, port)).await,
-        Some(ruins) => House::open_again(ruins, |config| notify(config, port)).await,
+        None => House::open_with(PIPELINE, |config| tell(config, port)).await,
+        Some(ruins) => House::open_again(ruins, |config| tell(config, port)).await,
     };
     (house, sink)
 }
 
-fn notify(config: &mut Config, port: u16) {
+fn tell(config: &mut Config, port: u16) {
     let script = MANUAL.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
     let keep = program(&config.state, "keep", script);
     let tell = "#!/bin/sh\ncat > notice\ncat notice >> tries\necho >> tries\n\
                 [ -e open ] || { echo 'not yet' >&2; exit 1; }\ncat notice >> told\necho >> told\n";
     let tell = program(&config.state, "tell", tell);
     let to = vec![Recipient::Blame, Recipient::Address("team@example.org".to_owned())];
-    let all = || vec!["*".to_owned()];
-    let entry = |by| NotifyConfig {
-        events: vec![Turn::NewlyFailing, Turn::Fixed],
-        by,
-        projects: all(),
-        branches: vec!["main".to_owned()],
-    };
+    let entry = |by| NoticeConfig { branches: vec!["main".to_owned()], ..of_all(by) };
     config.url = "https://ci.example.org".to_owned();
-    config.notify = vec![entry(Means::Command(vec![tell])), entry(Means::Mail(to)), entry(Means::Command(vec![keep]))];
+    config.notices = vec![entry(Means::Command(vec![tell])), entry(Means::Mail(to)), entry(Means::Command(vec![keep]))];
     let from = "Guild <guild@example.org>".to_owned();
     config.mail = Some(MailConfig { host: "127.0.0.1".to_owned(), port, from, login: None });
+}
+
+fn of_all(by: Means) -> NoticeConfig {
+    let all = || vec!["*".to_owned()];
+    NoticeConfig { events: vec![Turn::NewlyFailing, Turn::Fixed], by, projects: all(), branches: all() }
+}
+
+/// Keeps what it is told, but for what the condition says.
+fn keep_told(config: &mut Config, refused: &str) {
+    let text = format!("#!/bin/sh\ncat > notice.$$\n{refused}\n{{ cat notice.$$; echo; }} >> told\n");
+    let tell = program(&config.state, "tell", &text);
+    config.notices = vec![of_all(Means::Command(vec![tell]))];
 }
 
 fn program(state: &Path, name: &str, text: &str) -> String {

@@ -1,7 +1,7 @@
 //! The repository of the simulated project: a commit is a number, and its pipeline follows from the seed.
 
 use futures::future::LocalBoxFuture;
-use master::mirror::{Difference, GitError, Parents, Range, SharedPack};
+use master::mirror::{Difference, GitError, Range, SharedPack};
 use master::sources::History;
 use schema::values::Commit;
 use std::fmt::Write as _;
@@ -102,10 +102,6 @@ impl History for Commits {
 
     fn main_branch(&self) -> Option<String> {
         Some("refs/heads/main".to_owned())
-    }
-
-    fn parents<'a>(&'a self, _: &'a [String], _: &'a [String]) -> Answer<'a, Vec<Parents>> {
-        Box::pin(look(Vec::new()))
     }
 
     fn range<'a>(&'a self, _: &'a str, _: &'a [String], _: u32) -> Answer<'a, Range> {

@@ -20,6 +20,8 @@ pub struct Sink {
     pub put_off: Rc<Cell<u32>>,
     /// It takes mail; else it asks to come again later.
     pub is_open: Rc<Cell<bool>>,
+    /// A mailbox that takes nothing for a while; empty: none.
+    pub full: Rc<RefCell<String>>,
 }
 
 impl Sink {
@@ -27,12 +29,14 @@ impl Sink {
     pub async fn open(unknown: &'static str) -> Sink {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let sink = Sink { port, letters: Rc::default(), put_off: Rc::default(), is_open: Rc::new(Cell::new(true)) };
+        let is_open = Rc::new(Cell::new(true));
+        let sink = Sink { port, letters: Rc::default(), put_off: Rc::default(), is_open, full: Rc::default() };
         let desk = Desk {
             unknown,
             letters: sink.letters.clone(),
             put_off: sink.put_off.clone(),
             is_open: sink.is_open.clone(),
+            full: sink.full.clone(),
         };
         tokio::task::spawn_local(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -49,6 +53,7 @@ struct Desk {
     letters: Rc<RefCell<Vec<Letter>>>,
     put_off: Rc<Cell<u32>>,
     is_open: Rc<Cell<bool>>,
+    full: Rc<RefCell<String>>,
 }
 
 impl Desk {
@@ -88,6 +93,9 @@ impl Desk {
         let address = line.split(['<', '>']).nth(1).unwrap_or_default();
         if address == self.unknown {
             return "550 no such user".to_owned();
+        }
+        if *address == *self.full.borrow() {
+            return "452 4.2.2 full".to_owned();
         }
         to.push(address.to_owned());
         "250 ok".to_owned()

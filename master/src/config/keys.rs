@@ -74,12 +74,12 @@ pub static MASTER_TOML: Reference = Reference {
             later: &[],
         },
         Section {
-            title: "[[notify]]",
-            places: &["[[notify]]"],
+            title: "[[notice]]",
+            places: &["[[notice]]"],
             about: "Any number of them: what is told, how and to whom. [What a notice is](../notices.md). The events `\"every\"`, \
                     `\"worker-missing\"`, `\"regression\"` and `\"flaky\"` are of a later version, and so are `\"webhook\"` and `\"status\"` \
                     as `by`.",
-            keys: &[NOTIFY],
+            keys: &[NOTICE],
             later: &[],
         },
     ],
@@ -153,11 +153,18 @@ const TOP: &[Key] = &[
         "where mail is handed over",
     ),
     Key::new(
-        "notify",
-        Form::Array(&Form::Table("[[notify]]")),
+        "notice",
+        Form::Array(&Form::Table("[[notice]]")),
         Is("[]"),
         "[{ events = \"fixed\", by = \"command\", run = \"/usr/local/bin/tell\" }]",
         "who is told what",
+    ),
+    Key::new(
+        "notify",
+        Form::Array(&Form::Table("[[notice]]")),
+        Means("no further notices"),
+        "[{ events = \"fixed\", by = \"command\", run = \"/usr/local/bin/tell\" }]",
+        "the old name of `notice`, which is still read, with a warning",
     ),
 ];
 
@@ -343,7 +350,7 @@ const MAIL: &[Key] = &[
     ),
 ];
 
-const NOTIFY: &[Key] = &[
+const NOTICE: &[Key] = &[
     Key::new(
         "events",
         Form::Either(&[EVENT, Form::Array(&EVENT)]),

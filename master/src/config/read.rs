@@ -1,6 +1,6 @@
 //! From the text of `master.toml` to a [`Config`], with all errors at once.
 
-mod notify;
+mod notice;
 
 use super::include::{Text, included};
 use super::secret::secret;
@@ -66,14 +66,16 @@ fn top(parts: &[Part<'_>], include: Vec<String>) -> Option<Config> {
     let pools = pools(parts);
     let poll = default_poll(root);
     let projects = projects(parts, poll, &pools);
-    let (mail, notify) = (notify::mail(root, base), notify::notify(root, &projects));
+    let mail = notice::mail(root, base);
+    let (notices, warnings) = notice::notices(root, &projects);
     let roles = roles(parts);
     root.close(&["lock"]);
     others.iter().for_each(|part| part.root.close(&["lock"]));
     let state = base.join(state.map_or_else(|| ".".to_owned(), |state| state.value));
     // without the `.`, which people would see in messages
     let state = state.components().collect();
-    Some(Config { file: None, include, url, state, listen: listen?, limits, projects, pools, mail, notify, roles })
+    let (file, listen) = (None, listen?);
+    Some(Config { file, include, url, state, listen, limits, projects, pools, mail, notices, roles, warnings })
 }
 
 fn check_version(root: &Table<'_>) {

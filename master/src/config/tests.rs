@@ -168,7 +168,7 @@ fn what_is_told_and_how() {
         from = "Guild <guild@example.org>"
         user = "guild"
         password_file = "mail.password"
-        [[notify]]
+        [[notice]]
         events = ["fixed", "newly-failing"]
         by = "mail"
         to = ["blame", "team@example.org"]
@@ -180,10 +180,11 @@ fn what_is_told_and_how() {
         branches = "main"
         "#
     ));
+    assert_eq!(config.warnings, ["`[[notify]]` is the old name: write `[[notice]]`"], "once, however many there are");
     let mail = config.mail.unwrap();
     assert_eq!((mail.host.as_str(), mail.port, mail.from.as_str()), ("::1", 587, "Guild <guild@example.org>"));
     assert_eq!(mail.login, Some(("guild".to_owned(), PathBuf::from("/base/mail.password"))));
-    let [first, second] = config.notify.as_slice() else { panic!("{:?}", config.notify) };
+    let [first, second] = config.notices.as_slice() else { panic!("{:?}", config.notices) };
     assert_eq!(first.events, [Turn::NewlyFailing, Turn::Fixed]);
     assert_eq!(first.by, Means::Mail(vec![Recipient::Blame, Recipient::Address("team@example.org".to_owned())]));
     assert_eq!(
@@ -208,38 +209,38 @@ fn what_is_said_of_notices() {
              7:1 [mail] has no key `password` | unknown key",
         ),
         ("mail = 5", "3:8 `mail` of the top level must be a table | this is a whole number"),
-        ("notify = 'x'", "3:10 `notify` of the top level must be an array | this is a string"),
+        ("notice = 'x'", "3:10 `notice` of the top level must be an array | this is a string"),
         (
-            "[[notify]]\nby = 'mail'\nevents = ['fixd']",
-            "3:1 [[notify]] has no `to`\n\
-             4:6 `by` of [[notify]] is \"mail\", and the file has no [mail] | it says the server and the sender\n\
-             5:11 `events` of [[notify]] has `fixd`, which is not known | it is one of \"newly-failing\", \"fixed\"",
+            "[[notice]]\nby = 'mail'\nevents = ['fixd']",
+            "3:1 [[notice]] has no `to`\n\
+             4:6 `by` of [[notice]] is \"mail\", and the file has no [mail] | it says the server and the sender\n\
+             5:11 `events` of [[notice]] has `fixd`, which is not known | it is one of \"newly-failing\", \"fixed\"",
         ),
         (
-            "[[notify]]\nby = 'command'\nevents = []\nto = 'blame'",
-            "3:1 [[notify]] has no `run`\n\
-             5:10 `events` of [[notify]] is empty | \"newly-failing\", \"fixed\", or both\n\
-             6:6 `to` of [[notify]] is for by = \"mail\"",
+            "[[notice]]\nby = 'command'\nevents = []\nto = 'blame'",
+            "3:1 [[notice]] has no `run`\n\
+             5:10 `events` of [[notice]] is empty | \"newly-failing\", \"fixed\", or both\n\
+             6:6 `to` of [[notice]] is for by = \"mail\"",
         ),
         (
-            "[[notify]]\nby = 'webhook'\nevents = 'flaky'\nrunn = 'x'\n[[notify]]",
-            "4:6 \"webhook\" in `by` of [[notify]] is not supported by this version | of a later version\n\
-             5:10 \"flaky\" in `events` of [[notify]] is not supported by this version | of a later version\n\
-             6:1 [[notify]] has no key `runn` | unknown key | did you mean `run`?\n\
-             7:1 [[notify]] has no `events`\n\
-             7:1 [[notify]] has no `by`",
+            "[[notice]]\nby = 'webhook'\nevents = 'flaky'\nrunn = 'x'\n[[notice]]",
+            "4:6 \"webhook\" in `by` of [[notice]] is not supported by this version | of a later version\n\
+             5:10 \"flaky\" in `events` of [[notice]] is not supported by this version | of a later version\n\
+             6:1 [[notice]] has no key `runn` | unknown key | did you mean `run`?\n\
+             7:1 [[notice]] has no `events`\n\
+             7:1 [[notice]] has no `by`",
         ),
         (
-            "[mail]\nsmtp = 'h:25'\nfrom = 'g@h.example'\n[project.demo]\nrepo = 'x'\n[[notify]]\nby = 'mail'\nevents = 'fixed'\n\
+            "[mail]\nsmtp = 'h:25'\nfrom = 'g@h.example'\n[project.demo]\nrepo = 'x'\n[[notice]]\nby = 'mail'\nevents = 'fixed'\n\
              to = ['blame', 'team']\nprojects = ['dem', 'x*']\nrun = 'x'",
-            "11:16 `to` of [[notify]] has `team`, which is no mail address | like \"team@example.org\"; \"blame\" is the authors\n\
-             12:13 [[notify]] names the project `dem`, which is not defined | no such project | did you mean `demo`?\n\
-             13:7 `run` of [[notify]] is for by = \"command\"",
+            "11:16 `to` of [[notice]] has `team`, which is no mail address | like \"team@example.org\"; \"blame\" is the authors\n\
+             12:13 [[notice]] names the project `dem`, which is not defined | no such project | did you mean `demo`?\n\
+             13:7 `run` of [[notice]] is for by = \"command\"",
         ),
         (
-            "[[notify]]\nby = 'command'\nevents = 'fixed'\nrun = []\n[[notify]]\nby = 'command'\nevents = 'fixed'\nrun = ''",
-            "6:7 `run` of [[notify]] is empty | a program and its arguments\n\
-             10:7 `run` of [[notify]] names no program",
+            "[[notice]]\nby = 'command'\nevents = 'fixed'\nrun = []\n[[notice]]\nby = 'command'\nevents = 'fixed'\nrun = ''",
+            "6:7 `run` of [[notice]] is empty | a program and its arguments\n\
+             10:7 `run` of [[notice]] names no program",
         ),
     ];
     for (more, wanted) in cases {

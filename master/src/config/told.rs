@@ -1,7 +1,7 @@
 //! What a configuration says, key by key, as the file would have it: for the difference of two.
 
 use super::{
-    Config, HookConfig, Limits, Listen, MailConfig, Means, NotifyConfig, PoolConfig, ProjectConfig, Recipient, Retain,
+    Config, HookConfig, Limits, Listen, MailConfig, Means, NoticeConfig, PoolConfig, ProjectConfig, Recipient, Retain,
 };
 use schema::values::{Difference, What};
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,7 +40,8 @@ pub(super) fn keep_fixed(running: &Config, config: &mut Config) {
 
 // Each struct is taken apart whole, so that a key that is added cannot be forgotten here.
 fn told(config: &Config) -> Told {
-    let Config { file: _, include, url, state, listen, limits, projects, pools, mail, notify, roles } = config;
+    let Config { file: _, include, url, state, listen, limits, projects, pools, mail, notices, roles, warnings: _ } =
+        config;
     let Listen { rpc, advertise, web, web_is_open: _ } = listen;
     let Limits { job_timeout, lease, offer, log_bytes, retain } = limits;
     let Retain { builds, logs, log_bytes_total, events } = retain;
@@ -76,8 +77,8 @@ fn told(config: &Config) -> Told {
     if let Some(mail) = mail {
         tell_mail(&mut |key, value| tell(&format!("mail.{key}"), value), mail);
     }
-    for (number, entry) in (1..).zip(notify) {
-        tell_notify(&mut |key, value| tell(&format!("notify.{number}.{key}"), value), entry);
+    for (number, entry) in (1..).zip(notices) {
+        tell_notice(&mut |key, value| tell(&format!("notice.{number}.{key}"), value), entry);
     }
     told
 }
@@ -125,8 +126,8 @@ fn tell_mail(tell: &mut dyn FnMut(&str, String), mail: &MailConfig) {
     }
 }
 
-fn tell_notify(tell: &mut dyn FnMut(&str, String), entry: &NotifyConfig) {
-    let NotifyConfig { events, by, projects, branches } = entry;
+fn tell_notice(tell: &mut dyn FnMut(&str, String), entry: &NoticeConfig) {
+    let NoticeConfig { events, by, projects, branches } = entry;
     tell("events", texts(events.iter().map(|turn| format!("{turn:?}"))));
     match by {
         Means::Mail(to) => tell("to", texts(to.iter().map(recipient))),

@@ -17,7 +17,7 @@ pub struct Premises {
     pub(super) web: Option<SocketAddr>,
     /// Projects that wait for a forge's deliveries.
     pub(super) hooks: Vec<String>,
-    pub(super) reporters: Vec<Rc<reporters::Standing>>,
+    pub(super) reporters: Vec<Rc<reporters::DeliveryHealth>>,
 }
 
 impl Premises {
@@ -26,7 +26,7 @@ impl Premises {
         config: &Config,
         web: Option<SocketAddr>,
         url: Option<&str>,
-        reporters: Vec<Rc<reporters::Standing>>,
+        reporters: Vec<Rc<reporters::DeliveryHealth>>,
     ) -> Premises {
         let of_projects = config.projects.iter().flat_map(|(name, project)| project_files(name, project));
         let hooks = config.projects.iter().filter(|(_, project)| project.hook.is_some());

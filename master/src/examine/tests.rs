@@ -204,9 +204,15 @@ fn jobs_that_wait_in_vain_are_told() {
 fn reporters_get_rid_of_what_they_tell_or_not() {
     let trouble = |seconds, why: &str| Some(Trouble { since: ago(seconds), text: why.to_owned() });
     let found = [
-        notices::judge("fixed", "mail", None, NOW),
-        notices::judge("fixed", "mail", trouble(60, "connection refused"), NOW),
-        notices::judge("fixed", "/bin/tell", trouble(2 * HOUR, "tell failed (exit status: 1)"), NOW),
+        notices::judge(("fixed", "mail"), None, None, NOW),
+        notices::judge(("fixed", "mail"), trouble(60, "connection refused"), None, NOW),
+        notices::judge(("fixed", "/bin/tell"), trouble(2 * HOUR, "tell failed (exit status: 1)"), None, NOW),
+        notices::judge(
+            ("fixed", "mail"),
+            None,
+            Some("eve@example.org did not get \"[p] test failing\": full".to_owned()),
+            NOW,
+        ),
     ];
     assert_eq!(
         text(&found),
@@ -214,7 +220,9 @@ fn reporters_get_rid_of_what_they_tell_or_not() {
          warned notices by mail: fixed: failing for 1m: connection refused\n  \
          `smtp`, `user` and `password_file` in [mail] of the master file; what waits is tried again\n\
          bad notices by /bin/tell: fixed: failing for 2h: tell failed (exit status: 1)\n  \
-         run /bin/tell as the master's user; `run` in [[notify]] of the master file\n"
+         run /bin/tell as the master's user; `run` in [[notice]] of the master file\n\
+         warned notices by mail: fixed: eve@example.org did not get \"[p] test failing\": full\n  \
+         mend the mailbox, or take its address out of `to`; this is not tried any more\n"
     );
 }
 

@@ -1,29 +1,32 @@
-//! What reporters ask of history: the parents of commits, and who made what lies between two of them.
+//! What reporters ask of history: who made what lies between two commits.
 
 use schema::values::Time;
+use std::ffi::OsString;
 
 use super::Mirror;
 use super::change::{is_id, short, time_of};
 use super::git::GitError;
 
-/// Commits whose parents are told at once; the newest, where there are more.
-const PARENTS_MAX: usize = 10_000;
 /// Of a range; more are not counted.
 const COUNTED_MAX: u32 = 100_000;
 
-/// A commit, as git spells its ids, and its parents.
-pub type Parents = (String, Vec<String>);
-
-/// A commit with its author's name and address apart.
+/// A commit with its author and its committer, as the `.mailmap` of the range's tip has them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Authored {
     pub revision: String,
-    pub name: String,
-    /// Anything that the author's git was told.
-    pub email: String,
+    pub author: Person,
+    pub committer: Person,
     pub time: Time,
     /// The first line of its message.
     pub subject: String,
+}
+
+/// A name and an address, apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Person {
+    pub name: String,
+    /// Anything that somebody's git was told.
+    pub email: String,
 }
 
 /// What lies between commits.
@@ -36,26 +39,6 @@ pub struct Range {
 }
 
 impl Mirror {
-    /// The parents of these commits and of what they descend from, but not of what `known` descend from; the newest 10,000.
-    /// What is not here is left out.
-    pub async fn parents(&self, of: &[String], known: &[String]) -> Result<Vec<Parents>, GitError> {
-        if of.is_empty() {
-            return Ok(Vec::new());
-        }
-        of.iter().chain(known).try_for_each(|revision| is_id(revision))?;
-        let mut asked: String = of.iter().map(|revision| format!("{revision}\n")).collect();
-        known.iter().for_each(|revision| asked += &format!("^{revision}\n"));
-        let options = ["--parents", "--ignore-missing", "--stdin"];
-        let run = self.git.run("rev-list").args([format!("--max-count={PARENTS_MAX}")]).args(options);
-        let listed = run.stdin(asked.into_bytes()).bytes().await?;
-        let listed = String::from_utf8_lossy(&listed);
-        let lines = listed.lines().map(|line| {
-            let mut ids = line.split(' ').map(str::to_owned);
-            (ids.next().unwrap_or_default(), ids.collect())
-        });
-        Ok(lines.collect())
-    }
-
     /// What `tip` has and none of `without` has, at most `limit`; without any, only the tip. What is not here is left out.
     pub async fn range(&self, tip: &str, without: &[String], limit: u32) -> Result<Range, GitError> {
         without.iter().map(String::as_str).chain([tip]).try_for_each(is_id)?;
@@ -66,11 +49,16 @@ impl Mirror {
         let revisions: Vec<String> =
             [tip.to_owned()].into_iter().chain(without.iter().map(|it| format!("^{it}"))).collect();
         let options = ["-z", "--no-color", "--no-decorate", "--ignore-missing"];
-        let format = "--format=%H%x00%an%x00%ae%x00%ct%x00%s";
-        let run = self.git.run("log").args(options).args([format, &format!("--max-count={count}")]);
+        let format = "--format=%H%x00%aN%x00%aE%x00%cN%x00%cE%x00%ct%x00%s";
+        let run = self
+            .git
+            .run("log")
+            .env(mailmap_of(tip), Vec::new())
+            .args(options)
+            .args([format, &format!("--max-count={count}")]);
         let listed = run.args(["--end-of-options"]).args(&revisions).args(["--"]).bytes().await?;
         let fields: Vec<_> = listed.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
-        let commits: Vec<Authored> = fields.chunks_exact(5).map(authored).collect();
+        let commits: Vec<Authored> = fields.chunks_exact(7).map(authored).collect();
         if without.is_empty() || commits.len() < limit as usize {
             return Ok(Range { commits, left_out: 0 });
         }
@@ -81,12 +69,23 @@ impl Mirror {
     }
 }
 
+/// A mirror has no working tree to read a `.mailmap` from; a tip without one has nobody moved.
+fn mailmap_of(tip: &str) -> Vec<(String, OsString)> {
+    let set = [
+        ("GIT_CONFIG_COUNT", "1".to_owned()),
+        ("GIT_CONFIG_KEY_0", "mailmap.blob".to_owned()),
+        ("GIT_CONFIG_VALUE_0", format!("{tip}:.mailmap")),
+    ];
+    set.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect()
+}
+
 fn authored(fields: &[std::borrow::Cow<'_, str>]) -> Authored {
+    let person = |at: usize| Person { name: short(&fields[at]), email: short(&fields[at + 1]) };
     Authored {
         revision: fields[0].trim().to_owned(),
-        name: short(&fields[1]),
-        email: short(&fields[2]),
-        time: time_of(&fields[3]),
-        subject: short(&fields[4]),
+        author: person(1),
+        committer: person(3),
+        time: time_of(&fields[5]),
+        subject: short(&fields[6]),
     }
 }

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-pub use ancestry::{Authored, Parents, Range};
+pub use ancestry::{Authored, Person, Range};
 pub use change::Difference;
 pub use git::GitError;
 pub use pack::{Pack, SharedPack};

@@ -1,111 +1,161 @@
 //! Gathers what a notice says: from the store, the mirror and the logs. Decides nothing.
 
 use super::Reach;
-use super::branch::{Branch, Decided};
+use super::episodes::{News, NewsLane, PIPELINE, Spot};
 use super::excerpt;
-use super::lanes::Transition;
-use super::notice::{self, Author, Notice, NoticeCommit, NoticeStep, Place};
-use crate::coordinator::record::{BuildRow, StepKey, StepRow, ToldRow, Turn};
-use crate::mirror::{Authored, Range};
-use crate::store::reporters as lanes;
-use schema::values::Outcome;
+use super::notice::{self, Author, CommitResult, Notice, NoticeCommit, NoticeJob, NoticeStep};
+use super::reproduce;
+use super::told::Branch;
+use crate::coordinator::record::{BuildRow, JobRow, StepKey, StepRow, Turn};
+use crate::mirror::{Authored, Person, Range};
+use crate::store::{query, reporters as rows};
+use schema::values::{Outcome, Plan};
+use std::collections::BTreeSet;
 
 /// Commits that a notice names.
 const COMMITS_MAX: u32 = 100;
-/// Ancestors that a range is compared with.
-const WITHOUT_MAX: usize = 50;
+/// Good results that a range of commits begins at. Each is a run of git, and lanes share most of them.
+const GOOD_MAX: usize = 16;
+/// Lanes whose log is quoted: a mail of more can hardly be read.
+const QUOTED_MAX: usize = 10;
 
-/// Where a notice comes from.
-pub(super) struct Lane<'a> {
-    pub(super) project: &'a str,
-    pub(super) ref_name: &'a str,
-    pub(super) branch: &'a Branch,
-    pub(super) job: &'a str,
+/// What the store knows of the build that showed the news.
+struct Shown {
+    build: BuildRow,
+    plan: Option<Plan>,
+    jobs: Vec<JobRow>,
 }
 
-/// None: the build is gone meanwhile. `failure`: what was told of the failure that this fixes.
+/// None: the build is gone meanwhile.
 pub(super) async fn compose(
     reach: &Reach,
-    lane: &Lane<'_>,
-    transition: &Transition,
-    failure: Option<&ToldRow>,
+    branch: Branch<'_>,
+    news: &News,
+    id: String,
 ) -> Result<Option<Notice>, String> {
-    let Some(result) = lane.branch.result(lane.job, transition.at) else { return Ok(None) };
-    let commit = lane.branch.commits[transition.at].clone();
-    let range = range(reach, lane, transition, result.build, &commit).await?;
+    let Some(shown) = shown(reach, branch, news.at.build).await? else { return Ok(None) };
+    let range = range(reach, branch, news, &shown.build).await?;
     let commits: Vec<NoticeCommit> = range.commits.into_iter().map(told).collect();
-    let (step, log) = failed_step(reach, result).await?;
-    let selector = format!("{}/{}/{}", lane.project, result.build.number, lane.job);
-    let before = match failure.filter(|_| transition.since.contains(&transition.at)) {
-        // the same commit was bad in another build
-        Some(failure) => Some(Place { commit: failure.revision.clone(), build: failure.build }),
-        None => place(lane, &transition.since),
-    };
-    let (last_good, last_bad) = match transition.turn {
-        Turn::NewlyFailing => (before, None),
-        Turn::Fixed => (None, before),
-    };
+    let jobs = jobs(reach, branch, news, &shown).await?;
+    let Some(first) = jobs.first().cloned() else { return Ok(None) };
     Ok(Some(Notice {
-        id: notice::id(lane.project, lane.ref_name, lane.job, transition.turn, &commit),
-        kind: transition.turn,
-        project: lane.project.to_owned(),
-        branch: super::short_name(lane.ref_name).to_owned(),
-        job: lane.job.to_owned(),
-        build: result.build.number,
-        url: (!reach.url.is_empty()).then(|| format!("{}/p/{selector}", reach.url)),
-        selector,
-        commit,
-        last_good,
-        last_bad,
-        fixes: failure.map(|failure| failure.notice.clone()),
+        id,
+        kind: news.turn,
+        project: branch.project.to_owned(),
+        branch: super::short_name(branch.ref_name).to_owned(),
+        job: first.job,
+        build: news.at.build,
+        url: first.url,
+        selector: first.selector,
+        commit: news.at.revision.clone(),
+        last_good: first.last_good,
+        last_bad: news.last_bad.as_ref().map(result_of),
+        fixes: news.failure.clone().filter(|_| news.turn == Turn::Fixed),
         authors: notice::authors(&commits),
         commits,
         commits_left_out: range.left_out,
-        step,
-        log,
+        step: first.step,
+        log: first.log,
+        commit_subject: shown.build.subject.clone(),
+        reproduce: reproduce::commands(branch.project, news, &jobs),
+        jobs,
     }))
 }
 
-/// The newest of them.
-fn place(lane: &Lane<'_>, since: &[usize]) -> Option<Place> {
-    let places = since.iter().filter_map(|place| {
-        let build = lane.branch.result(lane.job, *place)?.build.number;
-        Some(Place { commit: lane.branch.commits[*place].clone(), build })
+async fn shown(reach: &Reach, branch: Branch<'_>, number: u32) -> Result<Option<Shown>, String> {
+    let project = branch.project.to_owned();
+    let read = reach.readers.query(move |store| {
+        let Some(build) = query::build(store, &project, number)? else { return Ok(None) };
+        Ok(Some(Shown { plan: query::plan(store, build.id)?, jobs: query::jobs(store, build.id)?, build }))
     });
-    places.max_by_key(|place| place.build)
+    read.await.map_err(|error| error.to_string())
 }
 
-async fn range(
-    reach: &Reach,
-    lane: &Lane<'_>,
-    transition: &Transition,
-    build: &BuildRow,
-    commit: &str,
-) -> Result<Range, String> {
-    let mut without: Vec<String> = transition.since.iter().map(|place| lane.branch.commits[*place].clone()).collect();
-    if without.is_empty() {
-        // its own: what its change brought
-        without.extend(build.stamp.sources.first().map(|source| source.base.clone()).filter(|base| !base.is_empty()));
-    }
-    without.truncate(WITHOUT_MAX);
-    let found = match reach.repositories.get(lane.project) {
-        Some(repository) => {
-            let found = repository.mirror.range(commit, &without, COMMITS_MAX).await;
-            found.map_err(|error| format!("failed to read the commits of {}: {error}", lane.project))?
+async fn jobs(reach: &Reach, branch: Branch<'_>, news: &News, shown: &Shown) -> Result<Vec<NoticeJob>, String> {
+    let mut jobs = Vec::new();
+    for (index, lane) in news.lanes.iter().enumerate() {
+        let mut job = job(reach, branch, lane, shown);
+        if news.turn == Turn::NewlyFailing {
+            job.last_good =
+                lane.last_good.as_ref().map(|good| CommitResult { commit: good.revision.clone(), build: good.build });
+            (job.step, job.log) = failure(reach, lane, shown, index < QUOTED_MAX).await?;
         }
-        None => Range::default(),
+        jobs.push(job);
+    }
+    Ok(jobs)
+}
+
+fn job(reach: &Reach, branch: Branch<'_>, lane: &NewsLane, shown: &Shown) -> NoticeJob {
+    let number = shown.build.number;
+    let selector = match shown.jobs.iter().any(|job| job.name == lane.job) {
+        true => format!("{}/{number}/{}", branch.project, lane.job),
+        // the build has no such job
+        false => format!("{}/{number}", branch.project),
     };
-    let is_itself = transition.since.contains(&transition.at);
+    NoticeJob {
+        job: lane.job.clone(),
+        url: (!reach.url.is_empty()).then(|| format!("{}/p/{selector}", reach.url)),
+        selector,
+        since: result_of(&lane.since),
+        last_good: None,
+        step: None,
+        log: String::new(),
+    }
+}
+
+fn result_of(spot: &Spot) -> CommitResult {
+    CommitResult { commit: spot.revision.clone(), build: spot.build }
+}
+
+/// What the news adds to the branch: the commits since any of its lanes was good, or since it was bad.
+async fn range(reach: &Reach, branch: Branch<'_>, news: &News, build: &BuildRow) -> Result<Range, String> {
+    let at = news.at.revision.as_str();
+    let since: BTreeSet<&str> = match (news.turn, &news.last_bad) {
+        (Turn::Fixed, Some(bad)) => BTreeSet::from([bad.revision.as_str()]),
+        (Turn::Fixed, None) => BTreeSet::new(),
+        (Turn::NewlyFailing, _) => {
+            news.lanes.iter().filter_map(|lane| Some(lane.last_good.as_ref()?.revision.as_str())).collect()
+        }
+    };
+    let mut found = Range::default();
+    let Some(repository) = reach.repositories.get(branch.project) else { return Ok(from_build(build, at)) };
+    for without in without(&since, build) {
+        let more = repository.mirror.range(at, &without, COMMITS_MAX).await;
+        let more = more.map_err(|error| format!("failed to read the commits of {}: {error}", branch.project))?;
+        found = union(found, more);
+    }
+    let is_itself = since.contains(at);
     // the repository may have lost it since; the build knows who made it
-    Ok(if found.commits.is_empty() && !is_itself { from_build(build, commit) } else { found })
+    Ok(if found.commits.is_empty() && !is_itself { from_build(build, at) } else { found })
+}
+
+/// What the commits of each range must not have. Where nothing good is known, that is what the build's own change found.
+fn without(since: &BTreeSet<&str>, build: &BuildRow) -> Vec<Vec<String>> {
+    if since.is_empty() {
+        let base = build.stamp.sources.first().map(|source| source.base.clone()).filter(|base| !base.is_empty());
+        return vec![base.into_iter().collect()];
+    }
+    since.iter().take(GOOD_MAX).map(|revision| vec![(*revision).to_owned()]).collect()
+}
+
+/// The longer one first, which most often holds the other.
+fn union(one: Range, other: Range) -> Range {
+    let (mut long, short) = if one.commits.len() >= other.commits.len() { (one, other) } else { (other, one) };
+    let known: BTreeSet<String> = long.commits.iter().map(|commit| commit.revision.clone()).collect();
+    long.commits.extend(short.commits.into_iter().filter(|commit| !known.contains(&commit.revision)));
+    let more = long.commits.len().saturating_sub(COMMITS_MAX as usize);
+    long.commits.truncate(COMMITS_MAX as usize);
+    let more = u32::try_from(more).unwrap_or(u32::MAX);
+    Range { commits: long.commits, left_out: long.left_out.max(short.left_out).saturating_add(more) }
 }
 
 fn from_build(build: &BuildRow, commit: &str) -> Range {
     let (name, email) = build.author.rsplit_once('<').unwrap_or((&build.author, ""));
+    let author = Person { name: name.trim().to_owned(), email: email.trim_end_matches('>').to_owned() };
     let commit = Authored {
         revision: commit.to_owned(),
-        name: name.trim().to_owned(),
-        email: email.trim_end_matches('>').to_owned(),
+        committer: author.clone(),
+        author,
         time: build.created,
         subject: build.subject.clone(),
     };
@@ -113,24 +163,47 @@ fn from_build(build: &BuildRow, commit: &str) -> Range {
 }
 
 fn told(commit: Authored) -> NoticeCommit {
-    let author = Author { name: commit.name, email: commit.email };
-    NoticeCommit { commit: commit.revision, author, subject: commit.subject, time: commit.time }
+    let person = |it: Person| Author { name: it.name, email: it.email };
+    NoticeCommit {
+        commit: commit.revision,
+        author: person(commit.author),
+        subject: commit.subject,
+        time: commit.time,
+        committer: person(commit.committer),
+    }
 }
 
-/// The first step that failed, and the end of its log.
-async fn failed_step(reach: &Reach, result: Decided<'_>) -> Result<(Option<NoticeStep>, String), String> {
-    let job = result.job.clone();
-    let steps = reach.readers.query(move |store| lanes::steps(store, &job)).await;
+/// The first step of a lane that failed, and the end of its log; of a pipeline, what is wrong with it.
+async fn failure(
+    reach: &Reach,
+    lane: &NewsLane,
+    shown: &Shown,
+    is_quoted: bool,
+) -> Result<(Option<NoticeStep>, String), String> {
+    if lane.job == PIPELINE {
+        return Ok((None, excerpt::excerpt(shown.build.diagnosis.as_bytes(), false)));
+    }
+    let Some(job) = shown.jobs.iter().find(|job| job.name == lane.job).cloned() else {
+        return Ok((None, String::new()));
+    };
+    let steps = reach.readers.query(move |store| rows::steps(store, &job)).await;
     let steps = steps.map_err(|error| error.to_string())?;
     let Some(failed) = steps.into_iter().find(|step| step.outcome == Some(Outcome::Failed)) else {
         return Ok((None, String::new()));
     };
-    let log = end_of_log(reach, failed.key).await;
-    Ok((Some(told_step(failed)), log))
+    let log = if is_quoted { end_of_log(reach, failed.key).await } else { String::new() };
+    Ok((Some(told_step(failed, shown.plan.as_ref(), &lane.job)), log))
 }
 
-fn told_step(step: StepRow) -> NoticeStep {
-    NoticeStep { number: u32::from(step.key.step) + 1, name: step.name, exit: step.exit.to_string() }
+fn told_step(step: StepRow, plan: Option<&Plan>, job: &str) -> NoticeStep {
+    let planned = plan.and_then(|plan| plan.jobs.iter().find(|it| it.name == job));
+    let command = planned.and_then(|job| job.steps.get(usize::from(step.key.step))).map(reproduce::command);
+    NoticeStep {
+        number: u32::from(step.key.step) + 1,
+        name: step.name,
+        exit: step.exit.to_string(),
+        command: command.unwrap_or_default(),
+    }
 }
 
 /// Empty where it cannot be read: retention may have taken it.
@@ -145,4 +218,26 @@ async fn end_of_log(reach: &Reach, key: StepKey) -> String {
         tracing::debug!("a notice goes without a log: {error}");
         String::new()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(names: &str, left_out: u32) -> Range {
+        let commit = |name: char| Authored { revision: name.to_string(), ..Authored::default() };
+        Range { commits: names.chars().map(commit).collect(), left_out }
+    }
+
+    #[test]
+    fn ranges_of_several_lanes_are_one() {
+        let names = |range: &Range| range.commits.iter().map(|commit| commit.revision.as_str()).collect::<String>();
+        for (one, other, both) in [("dcb", "d", "dcb"), ("d", "dcb", "dcb"), ("", "d", "d"), ("dx", "dc", "dxc")] {
+            let found = union(range(one, 0), range(other, 0));
+            assert_eq!((names(&found).as_str(), found.left_out), (both, 0), "{one} {other}");
+        }
+        let many: String = (0..COMMITS_MAX).filter_map(|it| char::from_u32(0x4e00 + it)).collect();
+        let found = union(range(&many, 7), range("ab", 0));
+        assert_eq!((found.commits.len(), found.left_out), (100, 9));
+    }
 }

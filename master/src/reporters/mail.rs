@@ -1,22 +1,23 @@
-//! Notices as mail: who gets one, what it looks like, and handing it to the server. Knows nothing of lanes.
+//! Notices as mail: who gets one, what it looks like, and handing it over until each recipient has it. Knows nothing of lanes.
 
+use super::DeliveryHealth;
 use super::notice::{Author, Notice};
+use super::smtp::{self, Handed};
+use super::telling::GIVE_UP;
 use crate::config::{MailConfig, Recipient};
-use lettre::address::Envelope;
+use lettre::Address;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message};
-use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Tls, TlsParameters};
-use lettre::transport::smtp::{self, SmtpTransport};
-use lettre::{Address, Transport as _};
 use schema::values::Time;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
-/// For each answer of the server.
-const TIMEOUT: Duration = Duration::from_secs(30);
-/// Where TLS comes first (RFC 8314).
-const SUBMISSIONS: u16 = 465;
+/// Between tries of a mailbox that refused for a while; each twice the one before. A greylist lets through after minutes,
+/// and a full mailbox is emptied after hours.
+const TARDY_PAUSE_MIN: Duration = Duration::from_secs(30);
+const TARDY_PAUSE_MAX: Duration = Duration::from_secs(30 * 60);
+
 /// The most addresses of one message; RFC 5321 has servers take 100.
 const RECIPIENTS_MAX: usize = 100;
 
@@ -24,18 +25,21 @@ const RECIPIENTS_MAX: usize = 100;
 #[derive(Clone, Debug)]
 pub(super) struct Letter {
     message: Vec<u8>,
+    subject: String,
     from: Address,
     /// Who does not have it yet.
     to: Vec<Address>,
 }
 
 /// What became of handing it over.
-enum Handed {
-    Over,
-    /// The server will never take it for these: why.
-    Refused(String),
-    /// It may be better later: why.
-    Failed(String),
+#[derive(Debug)]
+pub(super) enum Delivery {
+    /// Each recipient has it, or never will.
+    All,
+    /// These are still to have it.
+    Some(Letter),
+    /// Each mailbox refuses it for a while: why.
+    None(String),
 }
 
 impl Letter {
@@ -68,55 +72,78 @@ impl Letter {
             message = message.in_reply_to(message_id(failure)).references(message_id(failure));
         }
         let message = message.body(notice.text()).map_err(|error| format!("failed to write the message: {error}"))?;
-        Ok(Some(Letter { message: message.formatted(), from: from.email, to: addresses }))
+        let message = message.formatted();
+        Ok(Some(Letter { message, subject: notice.subject(), from: from.email, to: addresses }))
     }
 
-    /// Hands it over; what could not be done now is in the error, and this knows what is left. On a thread of its own: a runtime
-    /// waits for its blocking threads when it ends, and a server that hangs shall not hold up the end of the master.
-    pub(super) async fn hand_over(&mut self, mail: &MailConfig) -> Result<(), String> {
-        let (mut letter, mail) = (self.clone(), mail.clone());
+    /// Hands it over. An error is the server's, and then nobody has it; afterwards this knows who is left. On a thread of its
+    /// own: a runtime waits for its blocking threads when it ends, and a server that hangs shall not hold up the end of the
+    /// master.
+    pub(super) async fn hand_over(&mut self, mail: &MailConfig) -> Result<Delivery, String> {
+        let (letter, mail) = (self.clone(), mail.clone());
         let (done, handed) = tokio::sync::oneshot::channel();
-        let work = move || drop(done.send((letter.hand_over_now(&mail), letter)));
+        let work = move || drop(done.send(smtp::hand_over(&mail, &letter.from, &letter.to, &letter.message)));
         let thread = std::thread::Builder::new().name("mail".to_owned()).spawn(work);
         thread.map_err(|error| format!("failed to make a thread: {error}"))?;
-        let (result, left) = handed.await.map_err(|_| "the thread ended early".to_owned())?;
-        *self = left;
-        result
+        Ok(self.note(handed.await.map_err(|_| "the thread ended early".to_owned())??))
     }
 
-    fn hand_over_now(&mut self, mail: &MailConfig) -> Result<(), String> {
-        let transport = transport(mail)?;
-        match self.hand(&transport, self.to.clone()) {
-            Handed::Over => self.to.clear(),
-            Handed::Failed(why) => return Err(why),
-            // one address that the server does not take shall not keep it from the others
-            Handed::Refused(_) => self.hand_one_by_one(&transport)?,
+    fn note(&mut self, handed: Handed) -> Delivery {
+        for (address, why) in &handed.refused {
+            tracing::warn!("the mail server refuses a notice to {address} for good: {why}");
         }
-        Ok(())
-    }
-
-    fn hand_one_by_one(&mut self, transport: &SmtpTransport) -> Result<(), String> {
-        while let Some(address) = self.to.last().cloned() {
-            match self.hand(transport, vec![address.clone()]) {
-                Handed::Over => {}
-                Handed::Refused(why) => tracing::warn!("the mail server refuses a notice to {address} for good: {why}"),
-                Handed::Failed(why) => return Err(why),
+        let left: Vec<Address> = handed.put_off.iter().map(|(address, _)| address.clone()).collect();
+        self.to = left;
+        let Some((address, why)) = handed.put_off.first() else { return Delivery::All };
+        let why = format!("{address} is refused for a while: {why}");
+        match handed.is_taken {
+            false => Delivery::None(why),
+            true => {
+                tracing::warn!("a notice waits for {} of its recipients: {why}", self.to.len());
+                Delivery::Some(self.clone())
             }
-            self.to.pop();
         }
-        Ok(())
     }
 
-    fn hand(&self, transport: &SmtpTransport, to: Vec<Address>) -> Handed {
-        let envelope = match Envelope::new(Some(self.from.clone()), to) {
-            Ok(envelope) => envelope,
-            Err(error) => return Handed::Refused(error.to_string()),
-        };
-        match transport.send_raw(&envelope, &self.message) {
-            Ok(_) => Handed::Over,
-            Err(error) if is_final(&error) => Handed::Refused(words(&error)),
-            Err(error) => Handed::Failed(words(&error)),
+    pub(super) fn give_up(&self, health: &DeliveryHealth, now: Time, why: &str) {
+        let to: Vec<String> = self.to.iter().map(ToString::to_string).collect();
+        let text = format!("{} did not get \"{}\": {why}", to.join(", "), self.subject);
+        tracing::warn!("a notice is given up: {text}");
+        health.gives_up(now, text);
+    }
+}
+
+/// A letter that some of its recipients have. The others are tried for some days; a master that ends meanwhile forgets
+/// them, as a second mail to those who have it would be worse.
+pub(super) struct Tardy {
+    pub(super) letter: Letter,
+    pub(super) mail: MailConfig,
+    pub(super) health: Rc<DeliveryHealth>,
+    pub(super) now: Box<dyn Fn() -> Time>,
+}
+
+impl Tardy {
+    /// Until each recipient has it, or never will.
+    pub(super) async fn deliver(mut self) {
+        let (began, of) = ((self.now)(), self.letter.to.first().map(ToString::to_string).unwrap_or_default());
+        self.health.fails(&of, began, "the mailbox is refused for a while");
+        let mut pause = TARDY_PAUSE_MIN;
+        loop {
+            tokio::time::sleep(pause).await;
+            let now = (self.now)();
+            let why = match self.letter.hand_over(&self.mail).await {
+                Ok(Delivery::All) => break,
+                Ok(Delivery::Some(_)) => "a mailbox is refused for a while".to_owned(),
+                Ok(Delivery::None(why)) | Err(why) => why,
+            };
+            if now.since(began) >= GIVE_UP {
+                self.letter.give_up(&self.health, now, &why);
+                break;
+            }
+            self.health.fails(&of, now, &why);
+            pause = (2 * pause).min(TARDY_PAUSE_MAX);
         }
+        self.health.is_well(&of);
     }
 }
 
@@ -151,53 +178,6 @@ fn mailbox(author: &Author) -> Option<Mailbox> {
 
 fn one_line(text: &str) -> String {
     client::words::harmless(text).trim().to_owned()
-}
-
-/// Without a login, TLS where it is offered, with whatever certificate: as mail servers do among each other. A password only goes
-/// to a server that proved who it is, or to this machine.
-fn transport(mail: &MailConfig) -> Result<SmtpTransport, String> {
-    let tls = |is_checked: bool| {
-        let parameters = TlsParameters::builder(mail.host.clone()).dangerous_accept_invalid_certs(!is_checked);
-        parameters.build().map_err(|error| format!("failed to set up TLS: {}", words(&error)))
-    };
-    let checked = mail.login.is_some() && !is_this_machine(&mail.host);
-    let tls = match (mail.port, checked) {
-        (SUBMISSIONS, _) => Tls::Wrapper(tls(checked)?),
-        (_, true) => Tls::Required(tls(true)?),
-        (_, false) => Tls::Opportunistic(tls(false)?),
-    };
-    let mut builder =
-        SmtpTransport::builder_dangerous(mail.host.clone()).port(mail.port).tls(tls).timeout(Some(TIMEOUT));
-    if let Some((user, file)) = &mail.login {
-        let read = std::fs::read_to_string(file);
-        let password = read.map_err(|error| format!("failed to read {}: {error}", file.display()))?;
-        builder =
-            builder.credentials(Credentials::new(user.clone(), password.trim_end_matches(['\r', '\n']).to_owned()));
-    }
-    Ok(builder.build())
-}
-
-fn is_this_machine(host: &str) -> bool {
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-/// "Permanent" by RFC 5321, 4.2.1; but what is wrong with the login (53x, RFC 4954) can be mended.
-fn is_final(error: &smtp::Error) -> bool {
-    let code = error.status().map(u16::from);
-    error.is_permanent() && code.is_some_and(|code| !(530..540).contains(&code))
-}
-
-/// With its causes.
-fn words(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if !text.contains(&error.to_string()) {
-            text += &format!(": {error}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

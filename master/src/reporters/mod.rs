@@ -1,23 +1,26 @@
-//! Reporters: tell the outside world what became of lanes, each `[[notify]]` by itself. What is to be told is decided by [`lanes`]
-//! from the store's state; an event only says where to look.
+//! Reporters: tell the outside world what became of branches, each `[[notice]]` by itself. What is to be told is decided by
+//! [`episodes`] from the store's state; an event only says where to look.
 //!
 //! Something counts as told when it was handed over and that is committed: a master that is killed in between tells it again, with
 //! the same id. Nothing here answers to anyone, and what is slow or down holds up nobody but its own reporter.
 
-pub mod ancestry;
-mod branch;
 mod command;
 mod compose;
+pub mod episodes;
 mod excerpt;
-pub mod lanes;
+mod health;
+mod inherited;
 mod mail;
 pub mod notice;
 mod reporter;
-mod standing;
+mod reproduce;
+mod smtp;
+mod telling;
+pub mod told;
 
-pub use standing::Standing;
+pub use health::DeliveryHealth;
 
-use crate::config::{Config, MailConfig, Means, NotifyConfig};
+use crate::config::{Config, MailConfig, Means, NoticeConfig};
 use crate::coordinator::record::Record;
 use crate::driver::Driver;
 use crate::events::Feed;
@@ -33,6 +36,9 @@ use std::time::Duration;
 /// Until the store is asked again.
 const LATER: Duration = Duration::from_secs(10);
 const BRANCHES: &str = "refs/heads/";
+
+/// A project and a ref.
+type Place = (String, String);
 
 /// What reporters look at.
 pub struct Reach {
@@ -52,20 +58,20 @@ pub struct Reach {
 /// All of a master's.
 pub struct Reporters {
     reach: Rc<Reach>,
-    entries: Vec<(String, NotifyConfig, Rc<Standing>)>,
+    entries: Vec<(String, NoticeConfig, Rc<DeliveryHealth>)>,
 }
 
 impl Reporters {
     pub fn new(config: &Config, reach: Reach) -> Reporters {
         let mut names = BTreeSet::new();
-        let entries = config.notify.iter();
-        let entries = entries.map(|entry| (unused_name(entry, &mut names), entry.clone(), standing_of(entry)));
+        let entries = config.notices.iter();
+        let entries = entries.map(|entry| (unused_name(entry, &mut names), entry.clone(), health_of(entry)));
         Reporters { entries: entries.collect(), reach: Rc::new(reach) }
     }
 
     /// How each fares, from now on.
-    pub fn standings(&self) -> Vec<Rc<Standing>> {
-        self.entries.iter().map(|(_, _, standing)| standing.clone()).collect()
+    pub fn healths(&self) -> Vec<Rc<DeliveryHealth>> {
+        self.entries.iter().map(|(_, _, health)| health.clone()).collect()
     }
 
     /// Tells for as long as the master runs.
@@ -75,8 +81,7 @@ impl Reporters {
             tokio::time::sleep(LATER).await;
         }
         let reporters = self.entries.into_iter();
-        let reporters =
-            reporters.map(|(name, entry, standing)| Reporter::new(name, entry, standing, self.reach.clone()));
+        let reporters = reporters.map(|(name, entry, health)| Reporter::new(name, entry, health, self.reach.clone()));
         futures::future::join_all(reporters.map(Reporter::report)).await;
     }
 
@@ -94,7 +99,7 @@ impl Reporters {
 }
 
 /// Follows from the entry's content; of two that are equal, also from their order.
-fn unused_name(entry: &NotifyConfig, names: &mut BTreeSet<String>) -> String {
+fn unused_name(entry: &NoticeConfig, names: &mut BTreeSet<String>) -> String {
     let content = serde_json::to_vec(entry).expect("our own structs are JSON");
     let hash = blake3::hash(&content).to_hex()[..32].to_owned();
     let mut name = hash.clone();
@@ -106,9 +111,9 @@ fn unused_name(entry: &NotifyConfig, names: &mut BTreeSet<String>) -> String {
     name
 }
 
-fn standing_of(entry: &NotifyConfig) -> Rc<Standing> {
+fn health_of(entry: &NoticeConfig) -> Rc<DeliveryHealth> {
     let events: Vec<&str> = entry.events.iter().map(|turn| turn.word()).collect();
-    Rc::new(Standing::new(events.join(", "), means(&entry.by).to_owned()))
+    Rc::new(DeliveryHealth::new(events.join(", "), means(&entry.by).to_owned()))
 }
 
 /// "mail", or the program.

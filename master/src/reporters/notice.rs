@@ -1,4 +1,4 @@
-//! A notice: what is told of one change of a lane, as JSON and as text. Pure.
+//! A notice: what is told of one change of a branch, as JSON and as text. Pure.
 
 use crate::coordinator::record::Turn;
 use schema::values::Time;
@@ -8,6 +8,10 @@ use std::fmt::Write as _;
 
 /// Digits of a commit's id for people.
 const SHORT: usize = 7;
+/// Lanes that a subject names; more make it too long for a list of mails.
+const NAMED_MAX: usize = 3;
+/// How the address of a program that commits for people begins, as that of a forge which merges.
+const NO_REPLY: &str = "noreply@";
 
 /// What is told. Serialized, it is what a command gets; fields are only added.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -18,6 +22,7 @@ pub struct Notice {
     pub project: String,
     /// Its short name.
     pub branch: String,
+    /// The first of `jobs`.
     pub job: String,
     /// The number of the build that showed it.
     pub build: u32,
@@ -25,26 +30,50 @@ pub struct Notice {
     /// The job's page; none where the master has no address.
     pub url: Option<String>,
     pub commit: String,
-    /// Of a new failure: the nearest commit before it that was good; none: this is the lane's first result.
-    pub last_good: Option<Place>,
-    /// Of a fix: the nearest commit before it that was bad.
-    pub last_bad: Option<Place>,
+    /// Of a new failure: the newest result of the first lane that was good; none: nothing good is known of it.
+    pub last_good: Option<CommitResult>,
+    /// Of a fix: the newest result before it that was bad.
+    pub last_bad: Option<CommitResult>,
     /// Of a fix: the id of the notice that told the failure.
     pub fixes: Option<String>,
-    /// The newest first: what `commit` has and the last good, or bad, has not.
+    /// The newest first: what `commit` has and the last good of one of the lanes, or the last bad, has not.
     pub commits: Vec<NoticeCommit>,
     /// How many more there are.
     pub commits_left_out: u32,
-    /// Of the commits, each once.
+    /// Who made the commits, and who put them there; each once.
     pub authors: Vec<Author>,
-    /// That failed.
+    /// Of the first lane: the step that failed.
+    pub step: Option<NoticeStep>,
+    /// The end of its log.
+    pub log: String,
+    /// The first line of the message of `commit`.
+    pub commit_subject: String,
+    /// Every lane that failed, in the order of the plan.
+    pub jobs: Vec<NoticeJob>,
+    /// Commands for a shell.
+    pub reproduce: Vec<String>,
+}
+
+/// A lane that a notice names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NoticeJob {
+    pub job: String,
+    pub selector: String,
+    /// Its page; none where the master has no address.
+    pub url: Option<String>,
+    /// Where it began to fail.
+    pub since: CommitResult,
+    /// Of a new failure: the newest good result before; none: nothing good is known of it.
+    pub last_good: Option<CommitResult>,
+    /// The step that failed.
     pub step: Option<NoticeStep>,
     /// The end of its log.
     pub log: String,
 }
 
+/// A commit, and the build that said what it came to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Place {
+pub struct CommitResult {
     pub commit: String,
     /// The number of the build that showed it.
     pub build: u32,
@@ -57,12 +86,14 @@ pub struct NoticeCommit {
     pub subject: String,
     #[serde(serialize_with = "as_rfc_3339")]
     pub time: Time,
+    /// Who put it there.
+    pub committer: Author,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Author {
     pub name: String,
-    /// As the commit has it: it may be anything.
+    /// As the commit has it, or its `.mailmap`: it may be anything.
     pub email: String,
 }
 
@@ -73,9 +104,11 @@ pub struct NoticeStep {
     pub name: String,
     /// How it ended, in words.
     pub exit: String,
+    /// What it runs, as a shell takes it; empty where the plan is gone.
+    pub command: String,
 }
 
-/// Which notice this is, whoever tells it and however often.
+/// Names a notice, whoever tells it and however often. An empty job: of a whole branch.
 pub fn id(project: &str, ref_name: &str, job: &str, turn: Turn, commit: &str) -> String {
     let mut hash = blake3::Hasher::new();
     for part in [project, ref_name, job, turn.word(), commit] {
@@ -84,20 +117,23 @@ pub fn id(project: &str, ref_name: &str, job: &str, turn: Turn, commit: &str) ->
     hash.finalize().to_hex()[..32].to_owned()
 }
 
-/// Each address once, in the order of the commits.
+/// Each address once, in the order of the commits: who made a commit, and then who put it there.
 pub fn authors(commits: &[NoticeCommit]) -> Vec<Author> {
     let mut seen = BTreeSet::new();
-    let all = commits.iter().map(|commit| &commit.author);
+    let is_person = |author: &&Author| !author.email.to_lowercase().starts_with(NO_REPLY);
+    let all = commits
+        .iter()
+        .flat_map(|commit| [Some(&commit.author), Some(&commit.committer).filter(is_person)].into_iter().flatten());
     all.filter(|author| seen.insert(author.email.to_lowercase())).cloned().collect()
 }
 
 impl Notice {
     /// One line.
     pub fn subject(&self) -> String {
-        let (job, at) = (&self.job, short(&self.commit));
+        let (jobs, at) = (self.named(), short(&self.commit));
         let what = match self.kind {
-            Turn::NewlyFailing => format!("{job} failing since {at}"),
-            Turn::Fixed => format!("{job} fixed by {at}"),
+            Turn::NewlyFailing => format!("{jobs} failing since {at}"),
+            Turn::Fixed => format!("{jobs} fixed by {at}"),
         };
         format!("[{}] {what} on {}", self.project, self.branch)
     }
@@ -105,38 +141,68 @@ impl Notice {
     /// For people, in plain text.
     pub fn text(&self) -> String {
         let mut text = self.head();
-        self.write_commits(&mut text);
-        if !self.log.is_empty() {
-            let lines: String = self.log.lines().map(|line| format!("    {line}\n")).collect();
-            text += &format!("\nThe end of the log:\n\n{lines}");
+        for job in &self.jobs {
+            self.write_job(&mut text, job);
         }
-        text += &format!("\nAll of it: guild logs {}\n", self.selector);
+        self.write_commits(&mut text);
+        for job in self.jobs.iter().filter(|job| !job.log.is_empty()) {
+            let lines: String = job.log.lines().map(|line| format!("    {line}\n")).collect();
+            text += &format!("\nThe end of the log{}:\n\n{lines}", self.of(job));
+        }
+        text += "\nTo see more, or to see it again:\n\n";
+        for command in &self.reproduce {
+            text += &format!("  {}\n", command.trim_end().replace('\n', "\n  "));
+        }
         text
     }
 
+    /// The first few lanes.
+    fn named(&self) -> String {
+        let names: Vec<&str> = self.jobs.iter().take(NAMED_MAX).map(|job| job.job.as_str()).collect();
+        match self.jobs.len().saturating_sub(NAMED_MAX) {
+            0 => names.join(", "),
+            more => format!("{} and {more} more", names.join(", ")),
+        }
+    }
+
+    /// Where there are several, which of them.
+    fn of(&self, job: &NoticeJob) -> String {
+        if self.jobs.len() > 1 { format!(" of {}", job.job) } else { String::new() }
+    }
+
     fn head(&self) -> String {
-        let (job, project, branch, at) = (&self.job, &self.project, &self.branch, short(&self.commit));
-        let mut text = match self.kind {
-            Turn::NewlyFailing => format!("{job} of {project} fails on {branch} since {at}.\n\n"),
-            Turn::Fixed => format!("{job} of {project} is good again on {branch}, by {at}.\n\n"),
+        let (project, branch, at) = (&self.project, &self.branch, short(&self.commit));
+        let names: Vec<&str> = self.jobs.iter().map(|job| job.job.as_str()).collect();
+        let (names, is_one) = (names.join(", "), self.jobs.len() == 1);
+        let mut text = match (self.kind, is_one) {
+            (Turn::NewlyFailing, true) => format!("{names} of {project} fails on {branch} since {at}.\n\n"),
+            (Turn::NewlyFailing, false) => format!("{names} of {project} fail on {branch} since {at}.\n\n"),
+            (Turn::Fixed, _) => format!("{branch} of {project} is good again by {at}. It failed in {names}.\n\n"),
         };
-        let mut line = |name: &str, value: &str| {
-            // a String takes everything
-            let _ = writeln!(text, "  {name:<10}{value}");
-        };
-        line("build", &self.selector);
-        if let Some(url) = &self.url {
-            line("page", url);
-        }
-        if let Some(step) = &self.step {
-            line("step", &format!("{} \"{}\", {}", step.number, step.name, step.exit));
-        }
-        for (name, place) in [("last good", &self.last_good), ("last bad", &self.last_bad)] {
-            if let Some(place) = place {
-                line(name, &format!("{} ({}/{})", short(&place.commit), self.project, place.build));
-            }
+        line(&mut text, "commit", &format!("{at}  {}", self.commit_subject));
+        if let Some(bad) = &self.last_bad {
+            line(&mut text, "last bad", &format!("{} ({}/{})", short(&bad.commit), self.project, bad.build));
         }
         text
+    }
+
+    fn write_job(&self, text: &mut String, job: &NoticeJob) {
+        if self.jobs.len() > 1 {
+            *text += &format!("\n{}:\n\n", job.job);
+        }
+        line(text, "build", &job.selector);
+        if let Some(url) = &job.url {
+            line(text, "page", url);
+        }
+        if let Some(step) = &job.step {
+            line(text, "step", &format!("{} \"{}\", {}", step.number, step.name, step.exit));
+        }
+        if self.kind == Turn::Fixed {
+            line(text, "failed in", &format!("{} ({}/{})", short(&job.since.commit), self.project, job.since.build));
+        }
+        if let Some(good) = &job.last_good {
+            line(text, "last good", &format!("{} ({}/{})", short(&good.commit), self.project, good.build));
+        }
     }
 
     fn write_commits(&self, text: &mut String) {
@@ -151,12 +217,21 @@ impl Notice {
         }
         *text += &format!("\n{since}:\n\n");
         for commit in &self.commits {
-            *text += &format!("  {}  {}  {}\n", short(&commit.commit), commit.author.name, commit.subject);
+            let by = match commit.committer.name == commit.author.name {
+                true => commit.author.name.clone(),
+                false => format!("{} (put there by {})", commit.author.name, commit.committer.name),
+            };
+            *text += &format!("  {}  {by}  {}\n", short(&commit.commit), commit.subject);
         }
         if self.commits_left_out > 0 {
             *text += &format!("  and {} more\n", self.commits_left_out);
         }
     }
+}
+
+fn line(text: &mut String, name: &str, value: &str) {
+    // a String takes everything
+    let _ = writeln!(text, "  {name:<10}{value}");
 }
 
 fn short(commit: &str) -> &str {

@@ -1,92 +1,93 @@
-//! One reporter: reads events from its cursor, looks at the branches they name, tells what is due, and remembers that it did.
+//! One reporter: reads events from its cursor, and sends a round through the branches that they name. Each project has
+//! rounds of its own, so one that cannot be told of holds back no other.
 
-use super::ancestry::Dag;
-use super::branch::Branch;
-use super::compose::{self, Lane};
-use super::lanes::{self, Transition};
-use super::notice::{self, Notice};
-use super::{BRANCHES, LATER, Reach, Standing, command, mail::Letter};
-use crate::config::{Means, NotifyConfig};
-use crate::coordinator::record::{Record, ReporterRow, ToldRow, Turn};
+use super::mail::{Letter, Tardy};
+use super::telling::{Round, Teller};
+use super::{BRANCHES, DeliveryHealth, LATER, Place, Reach};
+use crate::config::NoticeConfig;
+use crate::coordinator::record::{Record, ReporterRow};
 use crate::events::Batch;
 use crate::sources::git::Patterns;
-use crate::store::{StoreError, reporters as rows};
-use futures::FutureExt as _;
+use crate::store::reporters as rows;
+use futures::future::LocalBoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
 use schema::values::{Cursor, Fact, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-/// Builds of a branch that are looked at.
-const WINDOW: u32 = 200;
 /// Builds of a project whose branches are looked at in the beginning.
 const RECENT: u32 = 500;
 /// Events read at once.
 const EVENTS: usize = 1_000;
 /// Between an event and the look: what happens together is looked at together.
 const BREATH: Duration = Duration::from_millis(200);
-/// Between tries to tell something; each twice the one before.
-const PAUSE_MIN: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(5 * 60);
 /// The cursor is saved after so many events or so long, as it only says where to look.
 const SAVE_EVENTS: u64 = 1_000;
 const SAVE_AFTER: Duration = Duration::from_secs(60);
-/// Commits of a project that are remembered.
-const COMMITS_MAX: usize = 50_000;
-
-/// A project and a ref.
-type Place = (String, String);
+/// Letters that wait for some of their recipients. More means that a mail server refuses nearly everything.
+const TARDY_MAX: usize = 1_000;
 
 pub(super) struct Reporter {
-    config: NotifyConfig,
+    config: NoticeConfig,
     projects: Patterns,
     branches: Patterns,
     reach: Rc<Reach>,
-    standing: Rc<Standing>,
+    health: Rc<DeliveryHealth>,
     row: ReporterRow,
     /// The cursor in the store, and since when.
     saved: (Cursor, Instant),
     /// When to look where.
     looks: BTreeMap<Place, Time>,
-    /// By project.
-    history: BTreeMap<String, Dag>,
+    has_told: bool,
+    /// Projects that a round is under way of.
+    busy: BTreeSet<String>,
+    rounds: FuturesUnordered<LocalBoxFuture<'static, Round>>,
+    tardy: FuturesUnordered<LocalBoxFuture<'static, ()>>,
+    /// Until then the feed is not read, as that failed.
+    deaf_until: Instant,
 }
 
 impl Reporter {
-    pub(super) fn new(name: String, config: NotifyConfig, standing: Rc<Standing>, reach: Rc<Reach>) -> Reporter {
+    pub(super) fn new(name: String, config: NoticeConfig, health: Rc<DeliveryHealth>, reach: Rc<Reach>) -> Reporter {
         Reporter {
             projects: Patterns::new(config.projects.iter().cloned()),
             branches: Patterns::new(config.branches.iter().cloned()),
             config,
-            standing,
+            health,
             row: ReporterRow { name, cursor: Cursor::default(), born: Time(0) },
             saved: (Cursor::default(), Instant::now()),
             looks: BTreeMap::new(),
-            history: BTreeMap::new(),
+            has_told: false,
+            busy: BTreeSet::new(),
+            rounds: FuturesUnordered::new(),
+            tardy: FuturesUnordered::new(),
+            deaf_until: Instant::now(),
             reach,
         }
     }
 
     pub(super) async fn report(mut self) {
         while let Err(why) = self.begin().await {
-            self.complain(&why).await;
+            self.complain(&why);
+            tokio::time::sleep(LATER).await;
         }
+        self.health.is_well("");
+        let (to_late, mut late) = mpsc::unbounded_channel();
+        let me = (self.row.name.clone(), self.row.born);
+        let teller = Rc::new(Teller::new(me, self.config.clone(), self.reach.clone(), self.health.clone(), to_late));
         loop {
-            match self.look_where_due().await {
-                Ok(()) => self.standing.is_well(),
-                Err(why) => self.standing.fails(self.reach.driver.now(), &why),
-            }
-            if let Err(why) = self.listen().await {
-                self.complain(&why).await;
-            }
+            self.start_rounds(&teller);
+            self.go_on(&mut late).await;
         }
     }
 
-    async fn complain(&self, why: &str) {
-        tracing::warn!("a reporter by {} waits: {why}", self.means());
-        self.standing.fails(self.reach.driver.now(), why);
-        tokio::time::sleep(LATER).await;
+    fn complain(&self, why: &str) {
+        tracing::warn!("a reporter by {} waits: {why}", self.health.means);
+        self.health.fails("", self.reach.driver.now(), why);
     }
 
     /// Goes on where it was; one that is new begins with what ends from now on.
@@ -105,22 +106,55 @@ impl Reporter {
         self.look_everywhere().await
     }
 
-    /// Waits for events, or for the time of the next look.
-    async fn listen(&mut self) -> Result<(), String> {
+    /// One round for each project that has something due and none under way.
+    fn start_rounds(&mut self, teller: &Rc<Teller>) {
+        let now = self.reach.driver.now();
+        let mut due: BTreeMap<String, Vec<Place>> = BTreeMap::new();
+        for place in self.waiting().filter(|(_, time)| *time <= now).map(|(place, _)| place.clone()) {
+            due.entry(place.0.clone()).or_default().push(place);
+        }
+        for (project, places) in due {
+            self.looks.retain(|place, _| !places.contains(place));
+            self.busy.insert(project.clone());
+            self.rounds.push(teller.clone().round(project, places).boxed_local());
+        }
+    }
+
+    /// What could be looked at, and when.
+    fn waiting(&self) -> impl Iterator<Item = (&Place, Time)> {
+        self.looks.iter().filter(|(place, _)| !self.busy.contains(&place.0)).map(|(place, time)| (place, *time))
+    }
+
+    /// Waits for events, for the end of a round, or for the time of the next look.
+    async fn go_on(&mut self, late: &mut mpsc::UnboundedReceiver<Letter>) {
         let reach = self.reach.clone();
         let now = reach.driver.now();
-        let next = self.looks.values().min().map(|time| time.since(now));
+        let next = self.waiting().map(|(_, time)| time.since(now)).min();
+        let is_deaf = self.deaf_until > Instant::now();
         tokio::select! {
-            batch = reach.feed.next(self.row.cursor, EVENTS) => {
-                self.note(batch.map_err(words)?).await?;
-                tokio::time::sleep(BREATH).await;
-                // and what came meanwhile
-                if let Some(batch) = reach.feed.next(self.row.cursor, EVENTS).now_or_never() {
-                    self.note(batch.map_err(words)?).await?;
+            batch = reach.feed.next(self.row.cursor, EVENTS), if !is_deaf => {
+                if let Err(why) = self.hear(batch.map_err(words)).await {
+                    self.complain(&why);
+                    self.deaf_until = Instant::now() + LATER;
                 }
             }
+            Some(round) = self.rounds.next(), if !self.rounds.is_empty() => self.end_round(round).await,
+            Some(()) = self.tardy.next(), if !self.tardy.is_empty() => {}
+            Some(letter) = late.recv() => self.try_again(letter),
             () = tokio::time::sleep(next.unwrap_or(Duration::MAX)), if next.is_some() => {}
+            () = tokio::time::sleep_until(self.deaf_until), if is_deaf => {}
         }
+    }
+
+    async fn hear(&mut self, batch: Result<Batch, String>) -> Result<(), String> {
+        self.note(batch?).await?;
+        tokio::time::sleep(BREATH).await;
+        // and what came meanwhile
+        if let Some(batch) = self.reach.clone().feed.next(self.row.cursor, EVENTS).now_or_never() {
+            self.note(batch.map_err(words)?).await?;
+        }
+        self.health.is_well("");
+        self.save().await;
         Ok(())
     }
 
@@ -163,166 +197,43 @@ impl Reporter {
         }
     }
 
-    /// Why one of the looks failed, where one did; it is made again.
-    async fn look_where_due(&mut self) -> Result<(), String> {
+    async fn end_round(&mut self, round: Round) {
+        self.busy.remove(&round.project);
+        for (place, again) in round.again {
+            // what happened meanwhile is looked at sooner
+            let time = self.looks.get(&place).map_or(again, |time| again.min(*time));
+            self.looks.insert(place, time);
+        }
+        self.has_told |= round.has_told;
+        self.save().await;
+    }
+
+    /// Some of its recipients do not have it yet.
+    fn try_again(&mut self, letter: Letter) {
+        let (Some(mail), now) = (self.reach.mail.clone(), self.reach.driver.now()) else { return };
+        if self.tardy.len() >= TARDY_MAX {
+            letter.give_up(&self.health, now, "too many mails wait");
+            return;
+        }
+        let (driver, health) = (self.reach.driver.clone(), self.health.clone());
+        let tardy = Tardy { letter, mail, health, now: Box::new(move || driver.now()) };
+        self.tardy.push(tardy.deliver().boxed_local());
+    }
+
+    /// Where it is worth a commit, and nothing that the cursor has passed is still to be told.
+    async fn save(&mut self) {
         let now = self.reach.driver.now();
-        let due: Vec<Place> =
-            self.looks.iter().filter(|(_, time)| **time <= now).map(|(place, _)| place.clone()).collect();
-        let (mut has_told, mut looked) = (false, Ok(()));
-        for place in due {
-            self.looks.remove(&place);
-            let again = match self.look(&place, &mut has_told).await {
-                Ok(again) => again,
-                Err(why) => {
-                    let why = format!("failed to look at {} of {}: {why}", place.1, place.0);
-                    tracing::warn!("{why}");
-                    looked = Err(why);
-                    Some(self.reach.driver.now().after(LATER))
-                }
-            };
-            self.looks.extend(again.map(|again| (place, again)));
+        if !self.busy.is_empty() || self.waiting().any(|(_, time)| time <= now) {
+            return;
         }
-        self.save(has_told).await;
-        looked
-    }
-
-    /// Tells what is due of the lanes of a branch; answers when to look again, whatever happens.
-    async fn look(&mut self, place: &Place, has_told: &mut bool) -> Result<Option<Time>, String> {
-        let (project, ref_name) = place;
-        let (branch, mut told) = self.read(place).await.map_err(words)?;
-        self.learn(project, &branch.commits).await?;
-        let Some(history) = self.history.get(project) else { return Ok(None) };
-        let ancestry = history.ancestry(&branch.commits);
-        let mut again: Option<Time> = None;
-        for job in branch.lanes() {
-            let lane = lanes::Lane { ancestry: &ancestry, runs: &branch.runs(job), is_whole: branch.is_whole };
-            let due = lanes::due(&lane, &branch.said(job, &told), self.row.born, self.reach.driver.now());
-            again = again.into_iter().chain(due.again).min();
-            for transition in due.transitions {
-                let lane = Lane { project, ref_name, branch: &branch, job };
-                told.push(self.tell(&lane, &transition, &told).await?);
-                *has_told = true;
-            }
-        }
-        Ok(again)
-    }
-
-    async fn read(&self, (project, ref_name): &Place) -> Result<(Branch, Vec<ToldRow>), StoreError> {
-        let (name, project, ref_name) = (self.row.name.clone(), project.clone(), ref_name.clone());
-        let read = self.reach.readers.query(move |store| {
-            let window = rows::window(store, &project, &ref_name, WINDOW)?;
-            Ok((window, rows::told(store, &name, &project, &ref_name)?))
-        });
-        let (window, told) = read.await?;
-        Ok((Branch::of(window), told))
-    }
-
-    /// Asks the mirror for the parents of commits that are new.
-    async fn learn(&mut self, project: &str, commits: &[String]) -> Result<(), String> {
-        let Some(repository) = self.reach.repositories.get(project) else { return Ok(()) };
-        let history = self.history.entry(project.to_owned()).or_default();
-        if history.len() > COMMITS_MAX {
-            *history = Dag::default();
-        }
-        let (known, new): (Vec<String>, Vec<String>) = commits.iter().cloned().partition(|it| history.knows(it));
-        if new.is_empty() {
-            return Ok(());
-        }
-        let found = repository.mirror.parents(&new, &known).await;
-        for (commit, parents) in found.map_err(|error| format!("failed to read the history of {project}: {error}"))? {
-            history.learn(&commit, parents.iter().map(String::as_str));
-        }
-        for lost in new {
-            // it is not there, or too far back
-            if !history.knows(&lost) {
-                history.learn(&lost, []);
-            }
-        }
-        Ok(())
-    }
-
-    /// Tells one change of a lane, however long that takes, and commits that it did.
-    async fn tell(&self, lane: &Lane<'_>, transition: &Transition, told: &[ToldRow]) -> Result<ToldRow, String> {
-        let failure = failure(lane, transition, told);
-        let is_wanted = self.config.events.contains(&transition.turn);
-        let notice = match is_wanted {
-            true => compose::compose(&self.reach, lane, transition, failure).await?,
-            false => None,
-        };
-        if let Some(notice) = notice {
-            self.deliver(&notice).await?;
-        }
-        let row = self.row_of(lane, transition);
-        while let Err(why) = self.commit(vec![Record::Told(row.clone())]).await {
-            self.complain(&why).await;
-        }
-        Ok(row)
-    }
-
-    fn row_of(&self, lane: &Lane<'_>, transition: &Transition) -> ToldRow {
-        let revision = lane.branch.commits[transition.at].clone();
-        ToldRow {
-            reporter: self.row.name.clone(),
-            project: lane.project.to_owned(),
-            ref_name: lane.ref_name.to_owned(),
-            job: lane.job.to_owned(),
-            turn: transition.turn,
-            build: lane.branch.result(lane.job, transition.at).map_or(0, |result| result.build.number),
-            notice: notice::id(lane.project, lane.ref_name, lane.job, transition.turn, &revision),
-            revision,
-            time: self.reach.driver.now(),
-        }
-    }
-
-    /// Until it is handed over.
-    async fn deliver(&self, notice: &Notice) -> Result<(), String> {
-        let Some(mut parcel) = self.pack(notice)? else {
-            tracing::warn!("a notice of {} by {} has nobody to go to", notice.selector, self.means());
-            return Ok(());
-        };
-        let mut pause = PAUSE_MIN;
-        while let Err(why) = self.hand_over(&mut parcel).await {
-            tracing::warn!("a notice of {} by {} waits {} s: {why}", notice.selector, self.means(), pause.as_secs());
-            self.standing.fails(self.reach.driver.now(), &why);
-            tokio::time::sleep(pause).await;
-            pause = (2 * pause).min(PAUSE_MAX);
-        }
-        self.standing.is_well();
-        tracing::info!(id = notice.id, "told by {}: {}", self.means(), notice.subject());
-        Ok(())
-    }
-
-    fn pack(&self, notice: &Notice) -> Result<Option<Parcel>, String> {
-        Ok(match (&self.config.by, &self.reach.mail) {
-            (Means::Command(_), _) => {
-                Some(Parcel::Json(serde_json::to_vec(notice).map_err(|error| error.to_string())?))
-            }
-            (Means::Mail(to), Some(mail)) => {
-                Letter::write(mail, to, notice, self.reach.driver.now())?.map(Parcel::Letter)
-            }
-            // the master file was refused without it
-            (Means::Mail(_), None) => None,
-        })
-    }
-
-    async fn hand_over(&self, parcel: &mut Parcel) -> Result<(), String> {
-        match (parcel, &self.config.by, &self.reach.mail) {
-            (Parcel::Json(json), Means::Command(argv), _) => command::run(argv, &self.reach.state, json).await,
-            (Parcel::Letter(letter), _, Some(mail)) => letter.hand_over(mail).await,
-            (Parcel::Json(_) | Parcel::Letter(_), _, _) => Ok(()),
-        }
-    }
-
-    /// Where it is worth a commit.
-    async fn save(&mut self, has_told: bool) {
         let (cursor, since) = self.saved;
         let is_far = self.row.cursor.after.saturating_sub(cursor.after) >= SAVE_EVENTS;
-        let is_due = has_told || is_far || since.elapsed() >= SAVE_AFTER;
+        let is_due = self.has_told || is_far || since.elapsed() >= SAVE_AFTER;
         if self.row.cursor == cursor || !is_due {
             return;
         }
         match self.commit(vec![Record::Reporter(self.row.clone())]).await {
-            Ok(()) => self.saved = (self.row.cursor, Instant::now()),
+            Ok(()) => (self.saved, self.has_told) = ((self.row.cursor, Instant::now()), false),
             Err(why) => tracing::debug!("a cursor is saved later: {why}"),
         }
     }
@@ -330,26 +241,6 @@ impl Reporter {
     async fn commit(&self, records: Vec<Record>) -> Result<(), String> {
         self.reach.driver.call_with(|_, _| ((), records)).await.map_err(|refusal| refusal.to_string())
     }
-
-    fn means(&self) -> &str {
-        &self.standing.means
-    }
-}
-
-/// A notice on its way.
-enum Parcel {
-    Json(Vec<u8>),
-    Letter(Letter),
-}
-
-/// What was told of the failure that this fixes; at least the newest that was told.
-fn failure<'t>(lane: &Lane<'_>, transition: &Transition, told: &'t [ToldRow]) -> Option<&'t ToldRow> {
-    if transition.turn == Turn::NewlyFailing {
-        return None;
-    }
-    let failures = || told.iter().rev().filter(|row| row.job == lane.job && row.turn == Turn::NewlyFailing);
-    let commit = transition.failure.map(|place| lane.branch.commits[place].as_str());
-    failures().find(|row| commit == Some(row.revision.as_str())).or_else(|| failures().next())
 }
 
 fn words(error: impl std::fmt::Display) -> String {

@@ -1,6 +1,6 @@
 //! A repository as builds see it. The product's is a mirror kept by git; a simulation brings its own.
 
-use crate::mirror::{Difference, GitError, Mirror, Parents, Range, SharedPack};
+use crate::mirror::{Difference, GitError, Mirror, Range, SharedPack};
 use futures::future::LocalBoxFuture;
 use schema::values::Commit;
 
@@ -24,8 +24,6 @@ pub trait History {
     fn is_ancestor<'a>(&'a self, ancestor: &'a str, revision: &'a str) -> Answer<'a, bool>;
     /// The default branch as it was known last, without a word to the remote.
     fn main_branch(&self) -> Option<String>;
-    /// Parents of these commits and of their ancestors, without the ancestors of `known`: see [`Mirror::parents`].
-    fn parents<'a>(&'a self, of: &'a [String], known: &'a [String]) -> Answer<'a, Vec<Parents>>;
     /// What a commit has and others have not: see [`Mirror::range`].
     fn range<'a>(&'a self, tip: &'a str, without: &'a [String], limit: u32) -> Answer<'a, Range>;
     /// What a worker that has the commits `have` lacks of a revision.
@@ -67,10 +65,6 @@ impl History for Mirror {
 
     fn main_branch(&self) -> Option<String> {
         Mirror::main_branch(self)
-    }
-
-    fn parents<'a>(&'a self, of: &'a [String], known: &'a [String]) -> Answer<'a, Vec<Parents>> {
-        Box::pin(Mirror::parents(self, of, known))
     }
 
     fn range<'a>(&'a self, tip: &'a str, without: &'a [String], limit: u32) -> Answer<'a, Range> {

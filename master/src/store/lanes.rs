@@ -32,17 +32,22 @@ pub fn lanes(store: &Connection, project: &str, ref_name: &str) -> rusqlite::Res
 /// What a branch, or another ref, is: one read transaction.
 pub fn ref_state(store: &Connection, project: &str, ref_name: &str) -> rusqlite::Result<RefState> {
     let store = store.unchecked_transaction()?;
+    state_in(&store, project, ref_name)
+}
+
+/// As [`ref_state`], in a transaction that is open already.
+pub(super) fn state_in(store: &Connection, project: &str, ref_name: &str) -> rusqlite::Result<RefState> {
     let mut state = RefState::default();
     let mut statement = store.prepare_cached(NEWEST)?;
     let mut rows = statement.query(params![project, ref_name])?;
     for _ in 0..LOOKED_THROUGH {
         let Some(row) = rows.next()? else { break };
-        let Some(build) = query::build_by_id(&store, row::read_id(row, 0).map(BuildId)?)? else {
+        let Some(build) = query::build_by_id(store, row::read_id(row, 0).map(BuildId)?)? else {
             continue;
         };
         state.tip.get_or_insert_with(|| build.clone());
         if build.job_count > 0 {
-            state.lanes = planned_lanes(&store, &build, ref_name)?;
+            state.lanes = planned_lanes(store, &build, ref_name)?;
             break;
         }
         if is_broken(&build) {

@@ -1,53 +1,140 @@
-//! Lanes as reporters look at them: the newest builds of a branch with their jobs, and what was told of them. Decides nothing.
+//! Branches as reporters look at them, and what was told of them. Decides nothing.
 
 use super::commit::run;
+use super::lanes;
+use super::query;
 use super::row::{self, id, read_id, read_time, time};
-use crate::coordinator::record::{BuildId, BuildRow, Cause, JobRow, ReporterRow, StepRow, ToldRow};
+use crate::coordinator::lane::{Lane, LaneResult, RefState};
+use crate::coordinator::record::{BuildId, JobRow, ReporterRow, StepRow, ToldRow};
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
-use schema::values::{Cursor, Trust};
-use std::collections::BTreeSet;
+use schema::values::{Cursor, Outcome, State, Time, Trust};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Rows kept of each lane.
 const TOLD: u32 = 64;
 
-const NEWEST: &str = "select id from builds indexed by builds_ref \
-                      where project = ?1 and ref = ?2 order by number desc limit ?3";
+/// Builds of a branch that are looked through for unfinished ones and for broken pipelines. More are rarely unfinished at a
+/// time, and what is older is settled.
+const READ_MAX: u32 = 200;
+
+const READINGS: &str = "select ref_update, number, state, outcome, job_count, revision, created, finished, trust, id \
+                        from builds indexed by builds_update where project = ?1 and ref = ?2 and ref_update > 0 \
+                        order by ref_update desc, number desc limit ?3";
+// a build that is gone, or belongs to no update, stands where its number says
+const TOLD_OF: &str = "select t.reporter, t.project, t.ref, t.job, t.turn, t.revision, t.build, t.notice, t.time, \
+                       coalesce(nullif(b.ref_update, 0), t.build) from told as t \
+                       left join builds as b on b.project = t.project and b.number = t.build \
+                       where t.reporter = ?1 and t.project = ?2 and t.ref = ?3 order by t.time";
 const BRANCHES: &str = "select distinct ref from (select ref from builds indexed by builds_number \
                         where project = ?1 order by number desc limit ?2)";
 const REF: &str = "select ref from builds where project = ?1 and number = ?2";
 
-/// The newest builds of a branch.
+/// A branch as a reporter looks at it, and what the reporter told of it: one read transaction.
 #[derive(Clone, Debug, Default)]
-pub struct Window {
-    /// The newest first, with their jobs in the order of the plan; only those of trusted sources.
-    pub builds: Vec<(BuildRow, Vec<JobRow>)>,
-    /// The branch never had others before.
-    pub is_whole: bool,
+pub struct Looked {
+    pub state: RefState,
+    /// What became of reading the pipeline, update by update: `succeeded` where there is a plan.
+    pub pipeline: Lane,
+    /// Updates that have an unfinished build, each with its unfinished jobs; none: they are not known yet.
+    pub open: BTreeMap<u32, Option<BTreeSet<String>>>,
+    /// The newest build that has a plan, and when it was made.
+    pub planned: Option<(LaneResult, Time)>,
+    /// In the order of time, each with the update of its build.
+    pub told: Vec<(ToldRow, u32)>,
 }
 
-pub fn window(store: &Connection, project: &str, ref_name: &str, limit: u32) -> rusqlite::Result<Window> {
+pub fn look(store: &Connection, reporter: &str, project: &str, ref_name: &str) -> rusqlite::Result<Looked> {
     let store = store.unchecked_transaction()?;
-    let mut statement = store.prepare_cached(NEWEST)?;
-    let ids = statement.query_map(params![project, ref_name, limit], |row| read_id(row, 0).map(BuildId))?;
-    let mut builds = Vec::new();
-    for id in ids {
-        let id = id?;
-        if let Some(build) = super::query::build_by_id(&store, id)? {
-            builds.push((build, super::query::jobs(&store, id)?));
+    let mut looked = Looked::default();
+    for build in readings(&store, project, ref_name)? {
+        if build.state != State::Finished {
+            let jobs = open_jobs(&store, &build)?;
+            let known = looked.open.remove(&build.update).unwrap_or_else(|| Some(BTreeSet::new()));
+            let both = known.zip(jobs).map(|(known, jobs)| known.into_iter().chain(jobs).collect());
+            looked.open.insert(build.update, both);
         }
+        let Some(result) = build.result() else { continue };
+        if result.outcome == Outcome::Succeeded {
+            looked.planned = Some((result.clone(), build.created));
+        }
+        looked.pipeline.add(result);
     }
-    let is_first = |build: &BuildRow| {
-        let base = build.stamp.sources.first().map(|source| source.base.as_str());
-        build.number == 1 || (build.cause == Cause::Change && base == Some(""))
+    looked.told = told(&store, reporter, project, ref_name)?;
+    looked.state = lanes::state_in(&store, project, ref_name)?;
+    Ok(looked)
+}
+
+/// None: it has no plan yet.
+fn open_jobs(store: &Connection, build: &Reading) -> rusqlite::Result<Option<BTreeSet<String>>> {
+    if build.job_count == 0 {
+        return Ok(None);
+    }
+    let jobs = query::jobs(store, build.id)?.into_iter().filter(|job| job.state != State::Finished);
+    Ok(Some(jobs.map(|job| job.name).collect()))
+}
+
+/// What became of reading the pipeline of a branch.
+pub fn pipeline(store: &Connection, project: &str, ref_name: &str) -> rusqlite::Result<Lane> {
+    let mut lane = Lane::default();
+    readings(store, project, ref_name)?.iter().filter_map(Reading::result).for_each(|result| lane.add(result));
+    Ok(lane)
+}
+
+/// What a build says of its pipeline.
+struct Reading {
+    id: BuildId,
+    update: u32,
+    build: u32,
+    state: State,
+    outcome: Option<Outcome>,
+    job_count: u32,
+    revision: String,
+    created: Time,
+    finished: Option<Time>,
+}
+
+impl Reading {
+    /// None: it was not read, or there was nothing to read.
+    fn result(&self) -> Option<LaneResult> {
+        let is_broken = self.state == State::Finished && self.outcome == Some(Outcome::Failed);
+        let (outcome, finished) = match self.job_count {
+            0 if is_broken => (Outcome::Failed, self.finished.unwrap_or(self.created)),
+            0 => return None,
+            _ => (Outcome::Succeeded, self.created),
+        };
+        let (update, build, revision) = (self.update, self.build, self.revision.clone());
+        Some(LaneResult { update, build, outcome, finished, revision })
+    }
+}
+
+/// Of the newest builds of a branch that trusted sources brought; the oldest first.
+fn readings(store: &Connection, project: &str, ref_name: &str) -> rusqlite::Result<Vec<Reading>> {
+    let mut statement = store.prepare_cached(READINGS)?;
+    let read = |row: &Row<'_>| {
+        Ok((
+            row::read_word::<Trust>(row, 8)?,
+            Reading {
+                id: BuildId(read_id(row, 9)?),
+                update: row.get(0)?,
+                build: row.get(1)?,
+                state: row::read_word(row, 2)?,
+                outcome: row::maybe_word(row, 3)?,
+                job_count: row.get(4)?,
+                revision: row.get(5)?,
+                created: read_time(row, 6)?,
+                finished: row::read_maybe_time(row, 7)?,
+            },
+        ))
     };
-    let is_whole = builds.len() < limit as usize && builds.last().is_some_and(|(oldest, _)| is_first(oldest));
-    builds.retain(|(build, _)| build.trust == Trust::Trusted);
-    Ok(Window { builds, is_whole })
+    let rows = statement.query_map(params![project, ref_name, READ_MAX], read)?;
+    let rows: Vec<(Trust, Reading)> = rows.collect::<Result<_, _>>()?;
+    let trusted = rows.into_iter().rev().filter(|(trust, _)| *trust == Trust::Trusted);
+    Ok(trusted.map(|(_, reading)| reading).collect())
 }
 
 /// The steps of one attempt of a job, in order.
 pub fn steps(store: &Connection, job: &JobRow) -> rusqlite::Result<Vec<StepRow>> {
-    let all = super::query::steps(store, job.key.build)?;
+    let all = query::steps(store, job.key.build)?;
     Ok(all.into_iter().filter(|step| step.key.job == job.key && step.key.attempt == job.attempt).collect())
 }
 
@@ -76,11 +163,15 @@ pub fn reporter_names(store: &Connection) -> rusqlite::Result<Vec<String>> {
     store.prepare_cached("select name from reporters order by name")?.query_map([], |row| row.get(0))?.collect()
 }
 
-/// What a reporter told of the lanes of a branch, in the order of time.
-pub fn told(store: &Connection, reporter: &str, project: &str, ref_name: &str) -> rusqlite::Result<Vec<ToldRow>> {
-    let sql = "select reporter, project, ref, job, turn, revision, build, notice, time from told \
-               where reporter = ?1 and project = ?2 and ref = ?3 order by time";
-    store.prepare_cached(sql)?.query_map(params![reporter, project, ref_name], read_told)?.collect()
+/// What a reporter told of the lanes of a branch, in the order of time, each with the update of its build.
+pub fn told(
+    store: &Connection,
+    reporter: &str,
+    project: &str,
+    ref_name: &str,
+) -> rusqlite::Result<Vec<(ToldRow, u32)>> {
+    let read = |row: &Row<'_>| Ok((read_told(row)?, row.get(9)?));
+    store.prepare_cached(TOLD_OF)?.query_map(params![reporter, project, ref_name], read)?.collect()
 }
 
 pub(super) fn write_reporter(to: &Transaction<'_>, row: &ReporterRow) -> rusqlite::Result<()> {

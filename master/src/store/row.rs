@@ -47,7 +47,7 @@ pub(super) fn read_word<T: DeserializeOwned>(row: &Row<'_>, index: usize) -> rus
     parse(index, &format!("\"{}\"", row.get::<_, String>(index)?))
 }
 
-fn maybe_word<T: DeserializeOwned>(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<T>> {
+pub(super) fn maybe_word<T: DeserializeOwned>(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<T>> {
     let word: Option<String> = row.get(index)?;
     word.map(|word| parse(index, &format!("\"{word}\""))).transpose()
 }

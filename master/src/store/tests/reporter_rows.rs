@@ -1,8 +1,8 @@
-//! What reporters read and write: windows of branches, cursors, and what was told.
+//! What reporters read and write: branches, cursors, and what was told.
 
 use super::*;
 use crate::store::reporters as lanes;
-use schema::values::{Cursor, Trust};
+use schema::values::{Cursor, Outcome, Trust};
 
 pub(super) fn reporter(name: &str) -> ReporterRow {
     ReporterRow { name: name.to_owned(), cursor: Cursor { incarnation: 1, after: 7 }, born: Time(5) }
@@ -23,7 +23,8 @@ fn told(reporter: &str, job: &str, turn: Turn, time: u64) -> ToldRow {
 }
 
 fn read(store: &Store, reporter: &'static str) -> Vec<ToldRow> {
-    now(store.readers().query(move |store| lanes::told(store, reporter, "p1", "refs/heads/main"))).unwrap()
+    let told = now(store.readers().query(move |store| lanes::told(store, reporter, "p1", "refs/heads/main"))).unwrap();
+    told.into_iter().map(|(row, _)| row).collect()
 }
 
 #[test]
@@ -57,23 +58,37 @@ fn reporters_that_are_gone_are_forgotten() {
 
 /// Builds of p1 are 1, 3, 5, …, and each third is of another branch.
 #[test]
-fn a_window_shows_the_newest_builds_of_a_branch() {
-    let store = Store::in_memory("window").unwrap();
+fn a_look_shows_what_is_open_and_what_was_broken() {
+    let store = Store::in_memory("look").unwrap();
     let mut builds: Vec<BuildRow> = (1..=20).map(build).collect();
+    for row in &mut builds {
+        (row.update, row.job_count, row.state, row.outcome) =
+            (row.number, 1, State::Finished, Some(Outcome::Succeeded));
+    }
+    // of main: 1, 5, 7, 11, 13, 17 and 19
+    let broken = |row: &mut BuildRow| (row.job_count, row.outcome) = (0, Some(Outcome::Failed));
+    broken(&mut builds[4]);
     builds[10].trust = Trust::Untrusted;
-    let job = |id| JobRow { key: JobKey { build: BuildId(id), index: 0 }, ..Dice(9).job() };
-    let jobs = [1, 19].map(|id| Record::Job(job(id)));
-    now(store.commit(builds.into_iter().map(Record::Build).chain(jobs).collect())).unwrap();
-    let window = |limit| {
-        let read = move |store: &Connection| lanes::window(store, "p1", "refs/heads/main", limit);
-        let window = now(store.readers().query(read)).unwrap();
-        let ids: Vec<u64> = window.builds.iter().map(|(row, _)| row.id.0).collect();
-        (ids, window.builds.iter().map(|(_, jobs)| jobs.len()).sum::<usize>(), window.is_whole)
+    builds[12].state = State::Running;
+    (builds[16].job_count, builds[16].outcome) = (0, Some(Outcome::Errored));
+    broken(&mut builds[18]);
+    let job = |index, name: &str, state| {
+        let key = JobKey { build: builds[12].id, index };
+        Record::Job(JobRow { key, name: name.to_owned(), state, ..Dice(9).job() })
     };
-    assert_eq!(window(100), (vec![19, 17, 13, 7, 5, 1], 2, true), "11 is not trusted");
-    assert_eq!(window(3), (vec![19, 17, 13], 1, false));
-    sql(&store, "delete from builds where id = 1");
-    assert_eq!(window(100), (vec![19, 17, 13, 7, 5], 1, false), "there were more");
+    let jobs = [job(0, "open", State::Running), job(1, "done", State::Finished)];
+    let told = told("r", "a", Turn::Fixed, 1);
+    let builds_rows = builds.iter().cloned().map(Record::Build);
+    now(store.commit(builds_rows.chain(jobs).chain([Record::Told(told)]).collect())).unwrap();
+    let looked = now(store.readers().query(|store| lanes::look(store, "r", "p1", "refs/heads/main"))).unwrap();
+    use Outcome::{Failed, Succeeded};
+    let read: Vec<(u32, Outcome)> =
+        looked.pipeline.results.iter().map(|result| (result.build, result.outcome)).collect();
+    assert_eq!(read, [(1, Succeeded), (3, Failed), (4, Succeeded), (7, Succeeded), (10, Failed)]);
+    assert_eq!(looked.open, BTreeMap::from([(7, Some(BTreeSet::from(["open".to_owned()])))]));
+    assert_eq!(looked.planned.map(|(result, created)| (result.build, created)), Some((7, builds[12].created)));
+    assert_eq!(looked.state.broken.map(|row| row.number), Some(10));
+    assert_eq!(looked.told.len(), 1);
     let refs = now(store.readers().query(|store| lanes::recent_refs(store, "p1", 4))).unwrap();
     assert_eq!(refs.len(), 2);
     let asked = BTreeSet::from([("p1".to_owned(), 2), ("p1".to_owned(), 99)]);

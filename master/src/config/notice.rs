@@ -1,4 +1,4 @@
-//! What is told to the outside world, to whom and how: `[mail]` and `[[notify]]`.
+//! What is told to the outside world, to whom and how: `[mail]` and `[[notice]]`.
 
 use crate::coordinator::record::Turn;
 use serde::Serialize;
@@ -15,9 +15,9 @@ pub struct MailConfig {
     pub login: Option<(String, PathBuf)>,
 }
 
-/// One `[[notify]]`. Its JSON names the reporter in the store: another content is another reporter.
+/// One `[[notice]]`. Its JSON names the reporter in the store: another content is another reporter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct NotifyConfig {
+pub struct NoticeConfig {
     pub events: Vec<Turn>,
     pub by: Means,
     /// Patterns of projects.
@@ -37,7 +37,7 @@ pub enum Means {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Recipient {
-    /// The authors of the commits in question.
+    /// Those who made the commits in question, and those who put them there.
     Blame,
     Address(String),
 }

@@ -1,8 +1,8 @@
-//! `[mail]` and `[[notify]]` of a master file.
+//! `[mail]` and `[[notice]]` of a master file.
 
 use super::{port, required, values};
 use crate::config::secret::secret;
-use crate::config::{MailConfig, Means, NotifyConfig, ProjectConfig, Recipient};
+use crate::config::{MailConfig, Means, NoticeConfig, ProjectConfig, Recipient};
 use crate::coordinator::record::Turn;
 use lettre::Address;
 use lettre::message::Mailbox;
@@ -49,13 +49,24 @@ fn server(value: &Value<'_>) -> Option<(String, u16)> {
     Some((host.trim_start_matches('[').trim_end_matches(']').to_owned(), port))
 }
 
-pub(super) fn notify(root: &Table<'_>, projects: &BTreeMap<String, ProjectConfig>) -> Vec<NotifyConfig> {
-    let Some(entries) = root.get("notify").and_then(|value| value.array()) else { return Vec::new() };
-    let tables = entries.iter().filter_map(|value| value.table("[[notify]]"));
-    tables.filter_map(|table| entry(&table, root, projects)).collect()
+/// The notices, and what should be written otherwise. A file may have both names.
+pub(super) fn notices(
+    root: &Table<'_>,
+    projects: &BTreeMap<String, ProjectConfig>,
+) -> (Vec<NoticeConfig>, Vec<String>) {
+    let (mut notices, mut warnings) = (Vec::new(), Vec::new());
+    for key in ["notice", "notify"] {
+        let Some(value) = root.get(key) else { continue };
+        if key == "notify" {
+            warnings.push("`[[notify]]` is the old name: write `[[notice]]`".to_owned());
+        }
+        let tables = value.array().into_iter().flatten().filter_map(|value| value.table("[[notice]]"));
+        notices.extend(tables.filter_map(|table| entry(&table, root, projects)));
+    }
+    (notices, warnings)
 }
 
-fn entry(table: &Table<'_>, root: &Table<'_>, projects: &BTreeMap<String, ProjectConfig>) -> Option<NotifyConfig> {
+fn entry(table: &Table<'_>, root: &Table<'_>, projects: &BTreeMap<String, ProjectConfig>) -> Option<NoticeConfig> {
     let events = required(table, "events").and_then(|value| events(&value));
     let by = required(table, "by").and_then(|value| means(table, &value, root));
     let patterns = |key| table.get(key).and_then(|value| value.one_or_more());
@@ -63,7 +74,7 @@ fn entry(table: &Table<'_>, root: &Table<'_>, projects: &BTreeMap<String, Projec
     check_projects(table, named.as_deref().unwrap_or_default(), projects);
     table.close(&[]);
     let all = || vec!["*".to_owned()];
-    Some(NotifyConfig {
+    Some(NoticeConfig {
         events: events?,
         by: by?,
         projects: named.map_or_else(all, values),

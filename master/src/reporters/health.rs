@@ -1,0 +1,90 @@
+//! How one reporter fares, for whoever asks. Kept in memory only: what waits to be told is tried again after a start.
+
+use crate::sources::Trouble;
+use schema::values::Time;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// How long it is shown that somebody did not get a notice: over a long weekend.
+const SHOWN: Duration = Duration::from_secs(4 * 24 * 3600);
+/// The newest that are shown; the log has them all.
+const GIVEN_UP_MAX: usize = 16;
+
+/// Written by the reporter, read by others on its thread.
+#[derive(Debug)]
+pub struct DeliveryHealth {
+    /// The events that it tells: "newly-failing, fixed".
+    pub what: String,
+    /// "mail", or the program.
+    pub means: String,
+    /// By what fails: a project, or a mailbox. Empty: the reporter itself.
+    troubles: RefCell<BTreeMap<String, Trouble>>,
+    given_up: RefCell<VecDeque<(Time, String)>>,
+}
+
+impl DeliveryHealth {
+    pub(super) fn new(what: String, means: String) -> DeliveryHealth {
+        DeliveryHealth { what, means, troubles: RefCell::default(), given_up: RefCell::default() }
+    }
+
+    pub(super) fn fails(&self, of: &str, now: Time, why: &str) {
+        let mut troubles = self.troubles.borrow_mut();
+        let before = troubles.remove(of);
+        troubles.insert(of.to_owned(), Trouble::after(before, now, why.to_owned()));
+    }
+
+    pub(super) fn is_well(&self, of: &str) {
+        self.troubles.borrow_mut().remove(of);
+    }
+
+    pub(super) fn gives_up(&self, now: Time, what: String) {
+        let mut given_up = self.given_up.borrow_mut();
+        given_up.push_back((now, what));
+        if given_up.len() > GIVEN_UP_MAX {
+            given_up.pop_front();
+        }
+    }
+
+    /// What fails for the longest time; none: all goes well.
+    pub fn trouble(&self) -> Option<Trouble> {
+        let troubles = self.troubles.borrow();
+        let (of, oldest) = troubles.iter().min_by_key(|(_, trouble)| trouble.since)?;
+        let text = if of.is_empty() { oldest.text.clone() } else { format!("{of}: {}", oldest.text) };
+        Some(Trouble { since: oldest.since, text })
+    }
+
+    /// The newest notice that somebody did not get, as long as it is shown.
+    pub fn given_up(&self, now: Time) -> Option<String> {
+        let given_up = self.given_up.borrow();
+        given_up.back().filter(|(time, _)| now.since(*time) < SHOWN).map(|(_, what)| what.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_well_does_not_hide_what_fails() {
+        let health = DeliveryHealth::new("fixed".to_owned(), "mail".to_owned());
+        let shown = |health: &DeliveryHealth| health.trouble().map(|it| (it.since.0, it.text));
+        health.fails("p", Time(5), "no way");
+        health.fails("q", Time(7), "down");
+        health.fails("p", Time(9), "still no way");
+        assert_eq!(shown(&health), Some((5, "p: still no way".to_owned())));
+        health.is_well("p");
+        assert_eq!(shown(&health), Some((7, "q: down".to_owned())));
+        health.is_well("q");
+        assert_eq!(shown(&health), None);
+    }
+
+    #[test]
+    fn who_got_no_notice_is_shown_for_some_days() {
+        let health = DeliveryHealth::new("fixed".to_owned(), "mail".to_owned());
+        assert_eq!(health.given_up(Time(0)), None);
+        (0..100).for_each(|number| health.gives_up(Time(number), number.to_string()));
+        assert_eq!(health.given_up(Time(200)), Some("99".to_owned()));
+        assert_eq!(health.given_up(Time(99).after(SHOWN)), None);
+    }
+}

@@ -1,6 +1,6 @@
 //! The git source of one project: looks at the repository now and then, or when poked, and submits one Change per ref
 //! that differs from what the sink acknowledged last. So nothing is lost over a downtime, a refusal or a crash: what was not
-//! acknowledged still differs. What is history at the first look is told as seen ([`super::sight`]). Knows mirrors and changes;
+//! acknowledged still differs. What is history at the first look is told as seen (`sight`). Knows mirrors and changes;
 //! decides nothing about builds.
 
 use std::collections::{BTreeMap, BTreeSet};

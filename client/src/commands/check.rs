@@ -41,9 +41,9 @@ impl Check {
 
 /// For a run by hand of this branch: nothing is left out but what `when` says of it.
 pub(super) fn plan(here: &Here, file: &Path, text: &[u8]) -> Result<Plan, Diagnostics> {
-    let branch = here.copy().and_then(|copy| copy.branch.clone()).unwrap_or_else(|| "main".to_owned());
+    let branch = here.copy().and_then(|copy| copy.branch.clone());
     let context = Context {
-        ref_name: format!("refs/heads/{branch}"),
+        ref_name: branch.unwrap_or_else(|| "refs/heads/main".to_owned()),
         cause: Cause::Run,
         changed: Changed::default(),
         trust: Trust::Trusted,

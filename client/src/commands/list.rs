@@ -32,8 +32,14 @@ pub(crate) struct List {
 
 impl List {
     pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
-        let query = self.query(here).await?;
-        let builds = here.guild().await?.builds(&query).await?;
+        let guild = here.guild().await?;
+        let mut builds = Vec::new();
+        for query in self.queries(here).await? {
+            builds = guild.builds(&query).await?;
+            if !builds.is_empty() {
+                break;
+            }
+        }
         let rows: Vec<_> = builds.iter().map(build_row).collect();
         here.say_rows(&rows, &COLUMNS)?;
         match builds.first().and_then(|build| build.outcome) {
@@ -42,11 +48,16 @@ impl List {
         }
     }
 
-    async fn query(&self, here: &Here) -> Result<BuildQuery, Error> {
+    /// The first that finds something is the answer.
+    async fn queries(&self, here: &Here) -> Result<Vec<BuildQuery>, Error> {
         let query = BuildQuery { limit: self.limit, before: self.before, ..BuildQuery::default() };
-        if self.all && self.project.is_none() {
-            return Ok(self.of_all(query));
+        match self.all && self.project.is_none() {
+            true => Ok(self.of_all(&query)),
+            false => Ok(vec![self.query(here, query).await?]),
         }
+    }
+
+    async fn query(&self, here: &Here, query: BuildQuery) -> Result<BuildQuery, Error> {
         let typed = self.selector.as_deref();
         let meant = match &self.project {
             Some(project) => here.meant_of(&here.project(Some(project)).await?.name, typed, Wish::Scope).await?,
@@ -72,15 +83,26 @@ impl List {
         Ok(query)
     }
 
-    /// Of all projects together a name is a commit or a branch, and which projects have one is what the list shows.
-    fn of_all(&self, query: BuildQuery) -> BuildQuery {
-        let full = |name: &String| if name.starts_with("refs/") { name.clone() } else { format!("refs/heads/{name}") };
-        let named = self.ref_name.as_ref().or(self.selector.as_ref());
-        match self.selector.as_deref().and_then(read_commit) {
-            Some(revision) => {
-                BuildQuery { revision, ref_name: self.ref_name.as_ref().map_or(String::new(), full), ..query }
+    /// Of all projects together a name is a commit, a branch or a tag, and which projects have one is what the list shows.
+    /// A master of version 0.1 knows only full names of refs.
+    fn of_all(&self, query: &BuildQuery) -> Vec<BuildQuery> {
+        let Some(named) = self.ref_name.as_ref().or(self.selector.as_ref()) else { return vec![query.clone()] };
+        let revision = self.selector.as_deref().and_then(read_commit);
+        let of_ref = |ref_name| BuildQuery { ref_name, ..query.clone() };
+        let of_refs: Vec<BuildQuery> = full_names(named).into_iter().map(of_ref).collect();
+        match (revision, &self.ref_name) {
+            (None, _) => of_refs,
+            (Some(revision), None) => [BuildQuery { revision, ..query.clone() }].into_iter().chain(of_refs).collect(),
+            (Some(revision), Some(_)) => {
+                of_refs.into_iter().map(|query| BuildQuery { revision: revision.clone(), ..query }).collect()
             }
-            None => BuildQuery { ref_name: named.map_or(String::new(), full), ..query },
         }
+    }
+}
+
+fn full_names(name: &str) -> Vec<String> {
+    match name.starts_with("refs/") {
+        true => vec![name.to_owned()],
+        false => ["refs/heads/", "refs/tags/"].map(|space| format!("{space}{name}")).to_vec(),
     }
 }

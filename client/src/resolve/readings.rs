@@ -358,6 +358,9 @@ fn by_git(asked: &Asked<'_>, project: &str, word: &str, facts: &Facts, readings:
             // its commit's builds are of other branches
             None => readings.missing = Some(nothing_of_ref(project, full)),
         },
+        Some(GitWord::Commit(id)) if asked.wish == Wish::Change && is_from_head(word) => {
+            at_head(asked, project, (word, id), facts, readings)?;
+        }
         Some(GitWord::Commit(id)) => {
             commits(asked, project, id, &[], facts, readings)?;
             let text = format!("{project} has no build of `{word}`, which is commit {}", short_commit(id));
@@ -367,17 +370,32 @@ fn by_git(asked: &Asked<'_>, project: &str, word: &str, facts: &Facts, readings:
     Ok(())
 }
 
-/// HEAD is its commit on its own branch, and no other's.
+/// `HEAD~1`, `@^`: a commit of the branch here.
+fn is_from_head(word: &str) -> bool {
+    word.starts_with("HEAD") || word.starts_with('@')
+}
+
 fn head(asked: &Asked<'_>, project: &str, facts: &Facts, readings: &mut Readings) -> Result<(), Stop> {
     let head = asked.checkout.head.as_deref().unwrap_or_default();
-    let Some(branch) = asked.checkout.remote_branch().filter(|_| !head.is_empty()) else {
+    at_head(asked, project, ("HEAD", head), facts, readings)
+}
+
+/// HEAD, or what lies before it, is its commit on its own branch, and no other's.
+fn at_head(
+    asked: &Asked<'_>,
+    project: &str,
+    (word, id): (&str, &str),
+    facts: &Facts,
+    readings: &mut Readings,
+) -> Result<(), Stop> {
+    let Some(branch) = asked.checkout.remote_branch().filter(|_| !id.is_empty()) else {
         readings.add(unless_refused(detached(asked, project, facts))?);
         return Ok(());
     };
-    readings.add(match facts.builds(of_commit(project, branch, head))?.first() {
+    readings.add(match facts.builds(of_commit(project, branch, id))?.first() {
         Some(build) => Ok(Meant::of(By::Commit(build.revision.clone()), build)),
         None => {
-            let text = format!("HEAD, {}, has no build on the {} of {project}", short_commit(head), named_ref(branch));
+            let text = format!("{word}, {}, has no build on the {} of {project}", short_commit(id), named_ref(branch));
             Err(Error::not_found(text).help("push it, and wait until the repository is looked at; or `guild run`"))
         }
     });

@@ -161,6 +161,12 @@ fn a_push_is_left_out_only_where_the_last_build_of_the_branch_was_good() {
         }
         farm.push("src/z", "behind more paths than are listed");
         assert_eq!(farm.build(&[]).await["a"], Outcome::Succeeded);
+        farm.push("guild.toml", "this is no pipeline");
+        farm.build(&[]).await;
+        assert_eq!(farm.state("main").await, Some(Outcome::Failed));
+        farm.push("guild.toml", trigger);
+        assert_eq!(farm.build(&[]).await.len(), 1, "what mends the pipeline is built");
+        assert_eq!(farm.state("main").await, Some(Outcome::Succeeded));
     });
 }
 
@@ -213,6 +219,10 @@ fn a_branch_without_a_pipeline_is_left_out_and_one_with_a_broken_one_is_red() {
         assert_eq!(view.outcome, Some(Outcome::Skipped));
         assert!(view.diagnosis.starts_with("there is no guild.toml at"), "{}", view.diagnosis);
         assert_eq!(farm.state("gh-pages").await, None, "nothing counts of it");
+        farm.house.guild.run("demo", "refs/heads/gh-pages", "").await.unwrap();
+        farm.build(&[]).await;
+        assert_eq!(farm.house.guild.build("demo", 3).await.unwrap().outcome, Some(Outcome::Failed));
+        assert_eq!(farm.state("gh-pages").await, None, "nor does what somebody asks for there");
 
         farm.house.repo.git(&["checkout", "-q", "main"]);
         farm.push("guild.toml", "this is no pipeline");

@@ -338,7 +338,9 @@ impl World {
         let counted = self.counted(at);
         let planned = self.planned(at);
         let after = |row: &BuildRow| planned.as_ref().is_none_or(|planned| self.order(row) > self.order(planned));
-        let is_broken = |row: &BuildRow| row.job_count == 0 && row.outcome == Some(Outcome::Failed) && after(row);
+        let is_broken = |row: &BuildRow| {
+            row.cause == Cause::Change && row.job_count == 0 && row.outcome == Some(Outcome::Failed) && after(row)
+        };
         let broken = counted.iter().any(|(_, row)| is_broken(row));
         let names = planned.as_ref().map(|row| self.names(row.id)).unwrap_or_default();
         let mut worst = broken.then_some(Outcome::Failed);

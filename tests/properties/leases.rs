@@ -333,6 +333,24 @@ fn a_revoked_worker_frees_its_jobs_by_its_answer() {
     }
 }
 
+/// What a copy says of itself says nothing of the worker that it was copied from.
+#[test]
+fn the_answer_of_a_revoked_copy_frees_nothing_of_the_original() {
+    let mut scene = Scene::new(terms(60, None));
+    let session = scene.attach(arrival()).session;
+    let (token, _) = scene.begin(session);
+    let job = scene.job_of(token);
+    scene.lose_link();
+    let home = Some(home(2));
+    scene.attach(Arrival { instance: [9; 16], home, running: Vec::new(), ..arrival() });
+    let (request, grant) = (scene.request(), scene.grant);
+    scene.it.revoke(scene.now, request, grant, "test").expect("the root may");
+    scene.settle();
+    scene.it.revoked_answered(scene.now, grant, true);
+    scene.settle();
+    assert!(!scene.is_free(job), "the original may still run it");
+}
+
 /// Who is not revoked cannot give its jobs away by an answer to nothing.
 #[test]
 fn an_answer_counts_for_a_revoked_worker_alone() {

@@ -6,7 +6,8 @@ use super::Coordinator;
 use super::model::{Arrival, Lease, LeaseState};
 use super::record::{Answer, GrantId, LeaseToken};
 use super::request::Request;
-use schema::values::{Refusal, RefusalCode, Time};
+use schema::values::{Home, Refusal, RefusalCode, Time};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// Why the end of a lease decides when its job is placed again.
@@ -30,6 +31,20 @@ impl fmt::Display for Waits {
             Waits::Elsewhere => "came back without it, and something of it may still run",
             Waits::Away => "is not connected, and may still run it",
         })
+    }
+}
+
+/// A worker that was revoked, and is asked whether all that it ran has ended.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// The leases that its session held.
+    pub held: BTreeSet<LeaseToken>,
+    pub home: Option<Home>,
+}
+
+impl Asked {
+    fn speaks_for(&self, token: LeaseToken, lease: &Lease) -> bool {
+        self.held.contains(&token) || (self.home.is_some() && lease.attempt.home == self.home)
     }
 }
 
@@ -65,13 +80,15 @@ impl Coordinator {
     }
 
     /// A worker that was revoked was asked whether all that it ran has ended. `ended`: it said so.
+    /// Its word is for what it held and for what was accepted in its own home: it may be a copy.
     pub fn revoked_answered(&mut self, now: Time, grant: GrantId, ended: bool) {
-        self.answering.remove(&grant);
+        let Some(asked) = self.answering.remove(&grant) else { return };
         if !ended || self.live_grant(now, grant).is_ok() {
             return;
         }
         let held = self.leases.iter().filter(|(_, lease)| lease.attempt.grant == grant && lease.session.is_none());
-        let tokens: Vec<LeaseToken> = held.map(|(token, _)| token).collect();
+        let tokens: Vec<LeaseToken> =
+            held.filter(|(token, lease)| asked.speaks_for(*token, lease)).map(|(token, _)| token).collect();
         self.lose_all(now, tokens, "its worker was revoked, and all that it ran has ended");
     }
 
@@ -105,7 +122,7 @@ impl Coordinator {
         }
         let grant = lease.attempt.grant;
         Some(match self.grants.get(&grant).is_some_and(|row| row.revoked.is_some()) {
-            true if self.answering.contains(&grant) => Waits::Answer,
+            true if self.answering.contains_key(&grant) => Waits::Answer,
             true => Waits::Silence,
             false if self.session_of(&lease.attempt.worker).is_some() => Waits::Elsewhere,
             false => Waits::Away,

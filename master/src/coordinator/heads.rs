@@ -1,7 +1,7 @@
 //! What is known of the refs of each project, deleted ones included: a ref that comes back to where it was is not built again.
 
 use super::Coordinator;
-use super::record::{Head, HeadRow, Record};
+use super::record::{Cause, Head, HeadRow, Record};
 use schema::values::{Change, Time};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -70,8 +70,12 @@ impl Coordinator {
             if known.is_some_and(|head| head.gone.is_none()) {
                 continue;
             }
-            let since =
-                self.heads.get(project, &ref_name).filter(|head| head.gone.is_none()).map_or(0, |head| head.since);
+            let next = self.numbers.get(project).copied().unwrap_or_default() + 1;
+            let since = match self.heads.get(project, &ref_name) {
+                Some(head) if head.gone.is_some() => next,
+                Some(head) => head.since,
+                None => 0,
+            };
             let head = match known {
                 Some(known) => Head { gone: None, ..known.clone() },
                 None => Head { revision, since, ..Head::default() },
@@ -103,7 +107,8 @@ impl Coordinator {
         let mut of_ref = self.open_builds_of(project, ref_name);
         let is_unbuilt = of_ref.any(|build| {
             let revision = build.row.stamp.sources.first().map(|source| &source.revision);
-            build.row.started.is_none() && revision == Some(&head.revision)
+            let opened_it = build.row.cause == Cause::Change && build.row.update == head.update;
+            opened_it && build.row.started.is_none() && revision == Some(&head.revision)
         });
         drop(of_ref);
         if is_unbuilt {

@@ -44,6 +44,7 @@ pub use trigger::{Past, chosen};
 pub use update::Origin;
 pub use worker::Standing;
 
+use absence::Asked;
 use by_worker::ByWorker;
 use heads::Heads;
 use history::History;
@@ -85,7 +86,7 @@ pub struct Coordinator {
     requests: Requests,
     history: History,
     /// Revoked workers that were asked whether all that they ran has ended.
-    answering: BTreeSet<GrantId>,
+    answering: BTreeMap<GrantId, Asked>,
     alarms: BTreeMap<alarms::Kind, alarms::Alarm>,
     timers: BTreeSet<(Time, Timer)>,
     effects: VecDeque<Effect>,
@@ -120,7 +121,7 @@ impl Coordinator {
             by_token: BTreeMap::new(),
             requests: Requests::load(loaded.requests),
             history: History::default(),
-            answering: BTreeSet::new(),
+            answering: BTreeMap::new(),
             alarms: BTreeMap::new(),
             timers: BTreeSet::new(),
             effects: VecDeque::new(),

@@ -1,6 +1,7 @@
 //! Workers and their sessions: attach, lose, drain, hold.
 
 use super::Coordinator;
+use super::absence::Asked;
 use super::fit::is_able;
 use super::model::{
     Arrival, Attached, Counts, DEFAULT_POOL, Effect, LeaseState, QueueStatus, Session, SessionId, WorkerStatus,
@@ -123,9 +124,13 @@ impl Coordinator {
     /// that they ran has ended.
     pub(super) fn end_sessions_of(&mut self, now: Time, grants: &[GrantId]) {
         let of_grants = self.sessions.iter().filter(|(_, session)| grants.contains(&session.grant));
-        let ids: Vec<(SessionId, GrantId)> = of_grants.map(|(id, session)| (id, session.grant)).collect();
-        for (id, grant) in ids {
-            self.answering.insert(grant);
+        let asked = of_grants.map(|(id, session)| {
+            let of_session = self.leases.of(&session.worker).filter(|(_, lease)| lease.session == Some(id));
+            let held = of_session.map(|(token, _)| token).collect();
+            (id, session.grant, Asked { held, home: session.home.clone() })
+        });
+        for (id, grant, asked) in asked.collect::<Vec<_>>() {
+            self.answering.insert(grant, asked);
             self.session_lost(now, id, "its grant was revoked");
             self.effects.push_back(Effect::EndSession { session: id });
         }

@@ -129,7 +129,10 @@ impl Mirror {
         let fetched = self.read_refs().await?;
         match &listing {
             Some(listing) => self.note_head(head::named_by(listing))?,
-            None => self.refresh_head(fetched != before).await?,
+            // what was fetched is there, whatever becomes of this
+            None => drop(self.refresh_head(fetched != before).await.inspect_err(|error| {
+                tracing::debug!(address = %self.remote.address, %error, "the main branch could not be asked for");
+            })),
         }
         fetching.listing = listing;
         Ok(fetched)

@@ -187,7 +187,8 @@ impl<'a> Course<'a> {
     fn of(view: &'a View, record: &Record<'_>) -> Course<'a> {
         let lanes = view.lanes.iter().map(|(job, lane)| {
             let mut points = points(lane);
-            if record.inherited.contains(job.as_str()) {
+            // a good result that is no longer kept stands before the failures that are
+            if record.inherited.contains(job.as_str()) && lane.earlier.last_good.is_none() {
                 points.iter_mut().take_while(|point| point.is_bad).for_each(|point| point.is_bad = false);
             }
             (job.as_str(), points)

@@ -6,7 +6,7 @@ use crate::coordinator::record::{
     AttemptRow, BuildId, BuildRow, FollowedRow, GrantRow, HeadRow, JobRow, Record, RequestRow, SealRow, StepRow,
     WorkerRow,
 };
-use rusqlite::{Connection, ErrorCode, Transaction, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction, params};
 use schema::values::{Change, Event, Time};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -291,9 +291,10 @@ fn write_seal(to: &Transaction<'_>, row: &SealRow) -> rusqlite::Result<()> {
 
 fn write_head(to: &Transaction<'_>, row: &HeadRow) -> rusqlite::Result<()> {
     let (project, ref_name, head) = (&row.project, &row.ref_name, &row.head);
-    let sql = "select 1 from heads where project = ?1 and ref = ?2 and ref_update = ?3";
-    let is_made_anew = head.update > 0 && head.since == head.update;
-    if is_made_anew && !to.prepare_cached(sql)?.exists(params![project, ref_name, head.update])? {
+    let sql = "select ref_since from heads where project = ?1 and ref = ?2";
+    let since: Option<u32> =
+        to.prepare_cached(sql)?.query_row(params![project, ref_name], |row| row.get(0)).optional()?;
+    if head.since > since.unwrap_or_default() {
         lanes::remove(to, project, ref_name)?;
     }
     let sql = "insert or replace into heads (project, ref, revision, told, gone, ref_update, ref_since) \

@@ -4,7 +4,7 @@ use super::commit::run;
 use super::query;
 use super::row::{self, json};
 use crate::coordinator::lane::{Lane, LaneResult, RefState};
-use crate::coordinator::record::{BuildId, BuildRow, JobRow};
+use crate::coordinator::record::{BuildId, BuildRow, Cause, JobRow};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use schema::values::{Outcome, Source, State, Trust};
 use std::collections::BTreeMap;
@@ -57,7 +57,7 @@ pub(super) fn state_in(store: &Connection, project: &str, ref_name: &str) -> rus
     Ok(state)
 }
 
-/// What the newest finished builds of a ref came to as wholes, those without jobs left out; the newest first.
+/// What the newest finished builds of a ref came to as wholes, the newest first. Those of which nothing was built are left out.
 pub fn finished(store: &Connection, project: &str, ref_name: &str, limit: usize) -> rusqlite::Result<Vec<LaneResult>> {
     let mut statement = store.prepare_cached(NEWEST)?;
     let ids = statement.query_map(params![project, ref_name], |row| row::read_id(row, 0).map(BuildId))?;
@@ -72,12 +72,13 @@ pub fn finished(store: &Connection, project: &str, ref_name: &str, limit: usize)
     Ok(found)
 }
 
-/// A finished build with jobs, as if it were one job.
+/// A finished build with jobs, or with a pipeline that cannot be read, as if it were one job.
 fn whole(build: BuildRow) -> Option<LaneResult> {
+    let is_broken = is_broken(&build);
     let (outcome, finished) = (build.outcome?, build.finished?);
     let revision = ref_source(&build)?.revision.clone();
     let (update, number) = (build.update, build.number);
-    (build.job_count > 0).then_some(LaneResult { update, build: number, outcome, finished, revision })
+    (build.job_count > 0 || is_broken).then_some(LaneResult { update, build: number, outcome, finished, revision })
 }
 
 /// Of the jobs that a build has, in their order; a lane without a result yet is empty.
@@ -87,9 +88,11 @@ fn planned_lanes(store: &Connection, build: &BuildRow, ref_name: &str) -> rusqli
     Ok(jobs.map(|job| known.remove_entry(&job.name).unwrap_or((job.name, Lane::default()))).collect())
 }
 
-/// Its pipeline could not be read, which is the code's fault.
+/// A push brought a pipeline that cannot be read. Somebody may ask for a build of a branch that has none, which says nothing
+/// of the branch.
 fn is_broken(build: &BuildRow) -> bool {
-    build.state == State::Finished && build.outcome == Some(Outcome::Failed)
+    let is_push = build.cause == Cause::Change;
+    is_push && build.state == State::Finished && build.outcome == Some(Outcome::Failed) && build.job_count == 0
 }
 
 pub(super) fn add(

@@ -5,7 +5,7 @@ use super::lanes;
 use super::query;
 use super::row::{self, id, read_id, read_time, time};
 use crate::coordinator::lane::{Lane, LaneResult, RefState};
-use crate::coordinator::record::{BuildId, JobRow, ReporterRow, StepRow, ToldRow};
+use crate::coordinator::record::{BuildId, Cause, JobRow, ReporterRow, StepRow, ToldRow};
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 use schema::values::{Cursor, Outcome, State, Time, Trust};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,8 +17,10 @@ const TOLD: u32 = 64;
 /// time, and what is older is settled.
 const READ_MAX: u32 = 200;
 
-const READINGS: &str = "select ref_update, number, state, outcome, job_count, revision, created, finished, trust, id \
+const READINGS: &str = "select ref_update, number, state, outcome, job_count, revision, created, finished, trust, id, \
+                        cause \
                         from builds indexed by builds_update where project = ?1 and ref = ?2 and ref_update > 0 \
+                        and ref_update >= ?4 \
                         order by ref_update desc, number desc limit ?3";
 // a build that is gone, or belongs to no update, stands where its number says
 const TOLD_OF: &str = "select t.reporter, t.project, t.ref, t.job, t.turn, t.revision, t.build, t.notice, t.time, \
@@ -59,9 +61,18 @@ pub fn look(store: &Connection, reporter: &str, project: &str, ref_name: &str) -
         }
         looked.pipeline.add(result);
     }
+    let since = since(&store, project, ref_name)?;
     looked.told = told(&store, reporter, project, ref_name)?;
+    looked.told.retain(|(_, update)| *update >= since);
     looked.state = lanes::state_in(&store, project, ref_name)?;
     Ok(looked)
+}
+
+/// The update with which the ref came into being: what was before is of one that was deleted.
+fn since(store: &Connection, project: &str, ref_name: &str) -> rusqlite::Result<u32> {
+    let sql = "select ref_since from heads where project = ?1 and ref = ?2";
+    let since = store.prepare_cached(sql)?.query_row(params![project, ref_name], |row| row.get(0)).optional()?;
+    Ok(since.unwrap_or_default())
 }
 
 /// None: it has no plan yet.
@@ -91,12 +102,14 @@ struct Reading {
     revision: String,
     created: Time,
     finished: Option<Time>,
+    is_push: bool,
 }
 
 impl Reading {
     /// None: it was not read, or there was nothing to read.
     fn result(&self) -> Option<LaneResult> {
-        let is_broken = self.state == State::Finished && self.outcome == Some(Outcome::Failed);
+        // somebody may ask for a build of a branch that has no pipeline
+        let is_broken = self.is_push && self.state == State::Finished && self.outcome == Some(Outcome::Failed);
         let (outcome, finished) = match self.job_count {
             0 if is_broken => (Outcome::Failed, self.finished.unwrap_or(self.created)),
             0 => return None,
@@ -123,10 +136,12 @@ fn readings(store: &Connection, project: &str, ref_name: &str) -> rusqlite::Resu
                 revision: row.get(5)?,
                 created: read_time(row, 6)?,
                 finished: row::read_maybe_time(row, 7)?,
+                is_push: row::read_json::<Cause>(row, 10)? == Cause::Change,
             },
         ))
     };
-    let rows = statement.query_map(params![project, ref_name, READ_MAX], read)?;
+    let since = since(store, project, ref_name)?;
+    let rows = statement.query_map(params![project, ref_name, READ_MAX, since], read)?;
     let rows: Vec<(Trust, Reading)> = rows.collect::<Result<_, _>>()?;
     let trusted = rows.into_iter().rev().filter(|(trust, _)| *trust == Trust::Trusted);
     Ok(trusted.map(|(_, reading)| reading).collect())

@@ -76,6 +76,11 @@ fn history() -> Vec<Record> {
 #[test]
 fn a_ref_is_read_as_a_whole() {
     let store = Store::in_memory("lanes").unwrap();
+    let head = |gone, since| {
+        let head = Head { revision: "x".to_owned(), is_told: true, gone, update: 6, since };
+        Record::Head(HeadRow { project: "p".to_owned(), ref_name: MAIN.to_owned(), head })
+    };
+    now(store.commit(vec![head(None, 1)])).unwrap();
     now(store.commit(history())).unwrap();
     let read = || now(store.readers().query(|store| lanes::ref_state(store, "p", MAIN))).unwrap();
     let state = read();
@@ -86,12 +91,7 @@ fn a_ref_is_read_as_a_whole() {
     assert_eq!(state.lanes[1].1.first_bad().unwrap().build, 3, "the retry of the first commit fails before the second");
     assert!(state.is_errored() && state.outcome() == Some(Outcome::Failed));
     let finished = now(store.readers().query(|store| lanes::finished(store, "p", MAIN, 2))).unwrap();
-    assert_eq!(finished.iter().map(|it| it.build).collect::<Vec<_>>(), [4, 2]);
-    let head = |gone, since| {
-        let head = Head { revision: "x".to_owned(), is_told: true, gone, update: 6, since };
-        Record::Head(HeadRow { project: "p".to_owned(), ref_name: MAIN.to_owned(), head })
-    };
-    now(store.commit(vec![head(None, 1)])).unwrap();
+    assert_eq!(finished.iter().map(|it| it.build).collect::<Vec<_>>(), [5, 4], "what cannot be read counts as bad");
     now(store.commit(vec![head(Some(Time(9)), 1)])).unwrap();
     assert_eq!(read(), state, "a ref that was deleted is as it was last");
     now(store.commit(vec![head(None, 6)])).unwrap();

@@ -141,7 +141,13 @@ impl Store {
         pack: &source_pack::Client,
     ) -> Result<Obtained, CheckoutError> {
         let _turn = self.turn.lock().await;
+        let is_here = if self.was_made_anew() { self.has(revision).await? } else { is_here };
         self.bring(revision, is_here, pack).await
+    }
+
+    /// Another attempt did that since this store was opened: what was here need not be here now.
+    fn was_made_anew(&self) -> bool {
+        identity(&self.dir).is_ok_and(|now| now != self.identity)
     }
 
     /// Whether git can read all that the refs reach. Reads the whole store, so it is asked only where something failed. Not by
@@ -162,7 +168,7 @@ impl Store {
     /// attempt did that since this store was opened, it is not done again.
     pub(super) async fn remake(&self, revision: &str, pack: &source_pack::Client) -> Result<Obtained, CheckoutError> {
         let _turn = self.turn.lock().await;
-        if identity(&self.dir).is_ok_and(|now| now != self.identity) {
+        if self.was_made_anew() {
             let is_here = self.has(revision).await?;
             return self.bring(revision, is_here, pack).await;
         }
@@ -287,18 +293,28 @@ impl Store {
         let mut asked: Vec<&str> = tags.iter().map(|(_, id)| id.as_str()).filter(|id| !known.contains(*id)).collect();
         asked.sort_unstable();
         asked.dedup();
-        if !asked.is_empty() {
-            let lines = asked.iter().map(|id| format!("{id}\n")).collect::<String>().into_bytes();
-            let said = self.git.run("cat-file", ["--batch-check"], lines).await?;
-            for line in String::from_utf8_lossy(&said).lines() {
-                let mut words = line.split(' ');
-                if let (Some(id), Some(kind @ ("tag" | "commit"))) = (words.next(), words.next()) {
-                    held.tags.push((if kind == "tag" { 't' } else { 'l' }, id.to_string()));
-                    known.insert(id.to_string());
-                }
-            }
+        for (kind, id) in self.present(&asked).await? {
+            held.tags.push((kind, id.clone()));
+            known.insert(id);
         }
         Ok(tags.into_iter().filter(|(_, id)| known.contains(id)).collect())
+    }
+
+    /// Those of these ids that are a tag, `t`, or a commit, `l`, in this store.
+    async fn present(&self, ids: &[&str]) -> Result<Vec<(char, String)>, CheckoutError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let lines = ids.iter().map(|id| format!("{id}\n")).collect::<String>().into_bytes();
+        let said = self.git.run("cat-file", ["--batch-check"], lines).await?;
+        let mut found = Vec::new();
+        for line in String::from_utf8_lossy(&said).lines() {
+            let mut words = line.split(' ');
+            if let (Some(id), Some(kind @ ("tag" | "commit"))) = (words.next(), words.next()) {
+                found.push((if kind == "tag" { 't' } else { 'l' }, id.to_string()));
+            }
+        }
+        Ok(found)
     }
 
     /// First the refs, then the list that says so.
@@ -314,21 +330,27 @@ impl Store {
         if !lines.is_empty() {
             self.clear_locks().map_err(CheckoutError::io(&self.dir))?;
             match self.git.run("update-ref", ["--stdin"], lines.into_bytes()).await {
-                Err(GitError::Failed { .. }) => self.remake_refs(&new).await?,
+                Err(GitError::Failed { .. }) => self.remake_refs(&mut held).await?,
                 updated => drop(updated?),
             }
+        }
+        if !held.has(revision) {
+            return Err(CheckoutError::Incomplete(revision.to_owned()));
         }
         held.write(&self.dir).map_err(CheckoutError::io(&self.dir))
     }
 
-    /// Writes all refs again, since what stands there cannot be changed.
-    async fn remake_refs(&self, refs: &HashSet<String>) -> Result<(), CheckoutError> {
+    /// Writes all refs again, since what stands there cannot be changed. What is not here any more is forgotten: git writes no
+    /// ref to it, and the others are not to be lost for that.
+    async fn remake_refs(&self, held: &mut Held) -> Result<(), CheckoutError> {
         tracing::warn!(store = %self.dir.display(), "the refs of a store are damaged: they are written again");
         for place in ["packed-refs", "refs"] {
             remove_tree(&self.dir.join(place)).map_err(CheckoutError::io(&self.dir))?;
         }
         self.make().map_err(CheckoutError::io(&self.dir))?;
-        let lines: String = refs.iter().map(|name| update(name)).collect();
+        let present = self.present(&held.ids()).await?;
+        held.keep(&present.into_iter().map(|(_, id)| id).collect());
+        let lines: String = held.refs().iter().map(|name| update(name)).collect();
         self.git.run("update-ref", ["--stdin"], lines.into_bytes()).await?;
         Ok(())
     }

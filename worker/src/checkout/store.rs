@@ -35,6 +35,9 @@ const PACKS_MAX: usize = 40;
 const FRESH: &str = "new";
 const OLD: &str = "old";
 
+/// What names of packs begin with that git is still joining.
+const UNFINISHED: &[u8] = b".tmp-";
+
 type Turn = tokio::sync::Mutex<()>;
 
 /// All stores of a worker.
@@ -152,7 +155,14 @@ impl Store {
 
     /// Whether git can read all that the refs reach. Reads the whole store, so it is asked only where something failed. Not by
     /// `git fsck`, which also complains of what old versions of git wrote into many a history.
+    /// It must not be our turn: while packs are joined, those that were listed go.
     pub(super) async fn is_sound(&self) -> Result<bool, CheckoutError> {
+        let _turn = self.turn.lock().await;
+        // once more: a git whose attempt has ended may still be at it
+        Ok(self.is_readable().await? || self.is_readable().await?)
+    }
+
+    async fn is_readable(&self) -> Result<bool, CheckoutError> {
         let args = ["--objects", "--quiet", "--all"];
         if !passed(self.git.check("rev-list", args, Vec::new()).await)? {
             return Ok(false);
@@ -261,7 +271,7 @@ impl Store {
         for entry in std::fs::read_dir(self.dir.join("objects/pack"))? {
             let entry = entry?;
             let name = entry.file_name();
-            if [&b"tmp_"[..], b".tmp-"].iter().any(|start| name.as_encoded_bytes().starts_with(start)) {
+            if [b"tmp_", UNFINISHED].iter().any(|start| name.as_encoded_bytes().starts_with(start)) {
                 super::remove_file(&entry.path())?;
             }
         }
@@ -359,13 +369,15 @@ impl Store {
         Held::read(&self.dir)
     }
 
-    /// Files of packs with this ending.
+    /// Files of packs with this ending, without those that are still being written.
     fn packs(&self, ending: &str) -> io::Result<Vec<PathBuf>> {
         let entries = std::fs::read_dir(self.dir.join("objects/pack"))?;
         let paths = entries.map(|entry| entry.map(|entry| entry.path()));
-        paths
-            .filter(|path| path.as_ref().map_or(true, |path| path.extension().is_some_and(|end| end == ending)))
-            .collect()
+        let is_one = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+            !name.starts_with(UNFINISHED) && path.extension().is_some_and(|end| end == ending)
+        };
+        paths.filter(|path| path.as_ref().map_or(true, is_one)).collect()
     }
 
     /// Makes few large packs of many small ones. Loses no object, so attempts may go on meanwhile; its failure is none

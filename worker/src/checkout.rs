@@ -143,7 +143,7 @@ impl Place<'_> {
 
     /// Writes the tree once more, by and by without what may have been in the way: first without what a step may have closed
     /// and without our bookkeeping, which a power cut may have damaged, and with a new store only where git cannot read the
-    /// old one. What a step left in the tree goes last.
+    /// old one, or where that was made anew by another attempt and lacks the revision. What a step left in the tree goes last.
     async fn write_again(&self, why: CheckoutError, obtained: &mut Obtained) -> Result<(), CheckoutError> {
         tracing::warn!(error = %why, "the tree cannot be written: writing it again");
         make_all_writable(&self.workspace.tree());
@@ -153,7 +153,7 @@ impl Place<'_> {
         if !self.is_worth_repeating(error) {
             return again;
         }
-        if !self.store.is_sound().await? {
+        if !self.store.is_sound().await? || !self.store.has(self.revision).await? {
             let fetched = obtained.fetched;
             *obtained = self.remake(error).await?;
             obtained.fetched += fetched;

@@ -17,12 +17,23 @@ pub(crate) fn find(state: &Path, boot: String) -> Option<Home> {
     Some(Home { boot, pid_namespace: namespace.st_ino(), device: directory.st_dev(), inode: directory.st_ino() })
 }
 
-/// Whether the directory is a copy of one that was let in elsewhere. Where none is noted, as in those of 0.1.0, it is not.
-pub(crate) fn is_copy(state: &Path, here: Option<&Home>) -> bool {
+/// Whose a state directory is, as far as it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// The master let in a worker here.
+    Own,
+    /// It was let in elsewhere.
+    Copy,
+    /// Nothing is noted, as in a new one and in those of 0.1.0, or this machine does not say where it lies.
+    Unknown,
+}
+
+pub(crate) fn whose(state: &Path, here: Option<&Home>) -> Whose {
     let noted = std::fs::read(state.join(FILE)).ok().and_then(|bytes| serde_json::from_slice::<Home>(&bytes).ok());
     match (noted, here) {
-        (Some(noted), Some(here)) => (noted.device, noted.inode) != (here.device, here.inode),
-        (Some(_), None) | (None, _) => false,
+        (Some(noted), Some(here)) if (noted.device, noted.inode) == (here.device, here.inode) => Whose::Own,
+        (Some(_), Some(_)) => Whose::Copy,
+        (Some(_), None) | (None, _) => Whose::Unknown,
     }
 }
 
@@ -44,13 +55,14 @@ mod tests {
     fn a_copy_is_known_for_one_until_it_is_let_in() {
         let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let home = |dir: &tempfile::TempDir| find(dir.path(), "boot".to_owned()).unwrap();
-        assert!(!is_copy(first.path(), Some(&home(&first))), "a new one");
+        assert_eq!(whose(first.path(), Some(&home(&first))), Whose::Unknown, "a new one");
         note(first.path(), &home(&first)).unwrap();
         let restarted = Home { boot: "another".to_owned(), ..home(&first) };
-        assert!(!is_copy(first.path(), Some(&restarted)), "after a restart of the machine");
+        assert_eq!(whose(first.path(), Some(&restarted)), Whose::Own, "after a restart of the machine");
+        assert_eq!(whose(first.path(), None), Whose::Unknown, "nobody can say where it lies");
         std::fs::copy(first.path().join(FILE), second.path().join(FILE)).unwrap();
-        assert!(is_copy(second.path(), Some(&home(&second))));
+        assert_eq!(whose(second.path(), Some(&home(&second))), Whose::Copy);
         note(second.path(), &home(&second)).unwrap();
-        assert!(!is_copy(second.path(), Some(&home(&second))));
+        assert_eq!(whose(second.path(), Some(&home(&second))), Whose::Own);
     }
 }

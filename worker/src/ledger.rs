@@ -43,7 +43,7 @@ pub(crate) struct Ledger {
     boot: String,
     hands: Hands,
     entries: RefCell<BTreeMap<Token, Rc<Entry>>>,
-    /// Directories of attempts that are not taken up, until the master has let this worker in.
+    /// Directories of attempts that are not taken up, until it is known whose they are.
     leftovers: RefCell<Vec<Leftover>>,
     /// Some process of an attempt could not be killed.
     has_survivors: Cell<bool>,
@@ -51,7 +51,7 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// With the attempts that an earlier process left. What cannot be read is dropped, once the master has let us in; and all of
+    /// With the attempts that an earlier process left. What cannot be read is dropped, once it is known whose it is; and all of
     /// them where the directory is a copy: they are another worker's.
     pub(crate) fn open(state: &Path, workspaces: &Path, world: &World, is_copy: bool) -> io::Result<Ledger> {
         let dir = state.join("attempts");
@@ -113,7 +113,7 @@ impl Ledger {
         Ok(entry)
     }
 
-    /// The master has let this worker in: what is not taken up is ended, where it is our own, and removed.
+    /// It is known whose this directory is: what is not taken up is ended, where it is our own, and removed.
     pub(crate) async fn clear_leftovers(&self, machine: &Arc<dyn Machine>) {
         let (leftovers, machine) = (self.leftovers.take(), machine.clone());
         if leftovers.is_empty() {
@@ -297,7 +297,7 @@ mod tests {
         let noted = std::fs::read_to_string(dir.join(ASSIGNMENT)).unwrap();
         std::fs::write(dir.join(ASSIGNMENT), noted.replace(&schema::boot::boot_id(), "another")).unwrap();
         let ledger = open(state.path(), false);
-        assert_eq!((ledger.count(), dir.exists()), (0, true), "nothing is done before the master has let us in");
+        assert_eq!((ledger.count(), dir.exists()), (0, true), "nothing is done before it is known whose it is");
         ledger.clear_leftovers(&machine()).await;
         assert!(!dir.exists());
     }

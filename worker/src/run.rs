@@ -5,6 +5,7 @@ use crate::attempt::Halt;
 use crate::checkout::Stores;
 use crate::config::{Config, STOP_GRACE};
 use crate::environment::Ground;
+use crate::home::{self, Whose};
 use crate::isolation::Tier;
 use crate::ledger::{Ledger, private_dir};
 use crate::runner::{self, Yard};
@@ -13,7 +14,7 @@ use crate::spares::Spares;
 use crate::supervisor::{Moment, milliseconds};
 use crate::workspace;
 use crate::world::World;
-use crate::{control, home, housekeeping, presence};
+use crate::{control, housekeeping, presence};
 use schema::chance;
 use schema::identity::{Identity, IdentityError};
 use schema::sturdy_ref::{CapFileError, SturdyRef};
@@ -108,6 +109,9 @@ pub async fn run_in(world: World, config: Config, mut shutdown: watch::Receiver<
     for entry in here.yard.ledger.all() {
         tokio::task::spawn_local(runner::run(here.yard.clone(), entry));
     }
+    if *here.yard.is_ours.borrow() {
+        here.yard.ledger.clear_leftovers(&here.yard.world.machine).await;
+    }
     let _control = control::serve(&here).map_err(broken)?;
     tokio::task::spawn_local(housekeeping::keep(here.clone()));
     if config.isolation == Tier::Guard {
@@ -187,8 +191,8 @@ impl Here {
         let refused = |cause| RunError::State { path: config.workspaces.clone(), cause };
         let workspaces = workspace::root(&config.workspaces).map_err(refused)?;
         let home = home::find(&state, world.clock.boot());
-        let is_copy = home::is_copy(&state, home.as_ref());
-        let ledger = Ledger::open(&state, &workspaces, &world, is_copy).map_err(broken)?;
+        let whose = home::whose(&state, home.as_ref());
+        let ledger = Ledger::open(&state, &workspaces, &world, whose == Whose::Copy).map_err(broken)?;
         let scratch = Spares::open(state.join("spare/tmp"), |_| false).map_err(broken)?;
         let yard = Yard {
             state,
@@ -201,7 +205,7 @@ impl Here {
             grace_ms: milliseconds(STOP_GRACE),
             output_max: config.output_max,
             ledger,
-            let_in: watch::Sender::new(false),
+            is_ours: watch::Sender::new(whose == Whose::Own),
             world,
         };
         Ok(Here {
@@ -224,7 +228,11 @@ impl Here {
         for entry in ledger.all() {
             ledger.abandon(&entry, "the worker's credential was taken back");
         }
-        if timeout(CANCEL_MAX, ledger.when_all_ended()).await.is_err() {
+        let ended = async {
+            ledger.clear_leftovers(&self.yard.world.machine).await;
+            ledger.when_all_ended().await
+        };
+        if timeout(CANCEL_MAX, ended).await.is_err() {
             tracing::error!(left = ledger.count(), "attempts could not be ended in time");
         }
     }
@@ -236,7 +244,7 @@ impl Here {
         {
             tracing::warn!(%error, "cannot note that this directory is this worker's own");
         }
-        self.yard.let_in.send_replace(true);
+        self.yard.is_ours.send_replace(true);
         self.yard.ledger.clear_leftovers(&self.yard.world.machine).await;
     }
 

@@ -48,8 +48,9 @@ pub(crate) struct Yard {
     pub(crate) grace_ms: u64,
     pub(crate) output_max: u64,
     pub(crate) ledger: Ledger,
-    /// Whether a master has let this process in. Before that, nothing of an earlier one is ended.
-    pub(crate) let_in: watch::Sender<bool>,
+    /// Whether the state directory is known to be this worker's own: its home is noted there, or a master has let this process
+    /// in. Before that, what an earlier process left may be another worker's.
+    pub(crate) is_ours: watch::Sender<bool>,
     /// For temporary files.
     pub(crate) scratch: Spares,
 }
@@ -138,8 +139,7 @@ async fn take_up(yard: &Yard, entry: &Entry, step: u16) -> io::Result<Option<Jou
     let Some(supervised) = Supervised::find(&yard.world, &entry.dir, step).await? else {
         if files.has_begun()? {
             if files.read_journal()?.is_none() {
-                // its sender is ours, and so it does not end before it is so
-                let _ = yard.let_in.subscribe().wait_for(|let_in| *let_in).await;
+                until_it_may_be_ended(yard, entry, step).await?;
             }
             return settle(&yard.world, &entry.dir, step, &entry.mark()).await.map(Some);
         }
@@ -150,6 +150,21 @@ async fn take_up(yard: &Yard, entry: &Entry, step: u16) -> io::Result<Option<Jou
     tracing::info!(job = %entry.assignment.job.name, step, "a step that outlived its worker is taken up");
     entry.step_started(step, ordered);
     follow(yard, entry, step, supervised).await.map(Some)
+}
+
+/// Where nobody can say whose directory this is, the processes of a step may be another worker's. They are ended all the same
+/// once somebody wants their end, and with the lease: past it the job may run elsewhere.
+async fn until_it_may_be_ended(yard: &Yard, entry: &Entry, step: u16) -> io::Result<()> {
+    let lease_left = Duration::from_millis(entry.files(step).lease_left(yard.world.clock.now())?);
+    let mut is_ours = yard.is_ours.subscribe();
+    tokio::select! {
+        biased;
+        // its sender is ours, and so it does not end before it is so
+        _ = is_ours.wait_for(|is_ours| *is_ours) => {}
+        _ = wait_for(entry, Entry::stop_reason) => {}
+        () = sleep(lease_left) => {}
+    }
+    Ok(())
 }
 
 async fn start(yard: &Yard, entry: &Entry, step: u16, workspace: &Workspace) -> io::Result<Journal> {

@@ -3,6 +3,7 @@
 //! master that this worker has, so that all of them go with it.
 
 mod ears;
+mod untaken;
 
 use crate::environment::token_of;
 use crate::ledger::{Entry, Token};
@@ -25,6 +26,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use untaken::{Refused, Untaken};
 
 /// For the answers to `restore` and `attach`. The master may itself ask an older process of ours first.
 const LOGIN_MAX: Duration = Duration::from_secs(30);
@@ -38,14 +40,11 @@ const RENEW_MAX_MS: u64 = 20_000;
 const RENEW_MAX: Duration = Duration::from_secs(30);
 /// Ended attempts that the master does not yet know of; beyond it no job is taken.
 const UNREPORTED_MAX: usize = 256;
-/// With too little room on a disk, so long until the next look.
+/// With too little room on a disk, or where an attempt cannot be noted, so long until the next look.
 const DISK_PAUSE: Duration = Duration::from_secs(10);
 /// For the last calls to leave.
 const FLUSH_MAX: Duration = Duration::from_millis(100);
 const TAKE_PAUSE: Duration = Duration::from_secs(1);
-/// A master of version 0.1 keeps the connection of a session that it has replaced: whoever is refused so often in a row attaches
-/// anew.
-const TAKES_REFUSED_MAX: u32 = 5;
 /// More room than was told waits so long for an offer that may be on its way: to ask anew throws that one away.
 const MORE_ROOM_PAUSE: Duration = Duration::from_millis(10);
 
@@ -294,7 +293,7 @@ impl Session {
     async fn take(self: &Rc<Session>) -> End {
         let ledger = &self.here.yard.ledger;
         let (mut changes, mut draining) = (ledger.changes(), self.here.draining.subscribe());
-        let (mut has_said_so, mut refused) = (false, 0);
+        let (mut has_said_so, mut refused) = (false, Refused::default());
         loop {
             let is_draining = *draining.borrow_and_update();
             changes.borrow_and_update();
@@ -310,18 +309,13 @@ impl Session {
             } else if let Some(why) = self.here.lack_of_room() {
                 tracing::warn!(%why, "no job is taken");
                 sleep(DISK_PAUSE).await;
-            } else if let Err(error) = self.take_up_to(free).await {
-                if error.kind == capnp::ErrorKind::Disconnected {
-                    return error.into();
+            } else if let Err(why) = self.take_up_to(free).await {
+                match refused.pause(why) {
+                    Ok(pause) => sleep(pause).await,
+                    Err(end) => return end,
                 }
-                refused += u32::from(error.kind == capnp::ErrorKind::Failed);
-                if refused >= TAKES_REFUSED_MAX {
-                    return End::Lost(format!("the master offers nothing: {error}"));
-                }
-                tracing::warn!(%error, "the master offers nothing");
-                sleep(TAKE_PAUSE).await;
             } else {
-                refused = 0;
+                refused.forget();
             }
         }
     }
@@ -334,7 +328,7 @@ impl Session {
     }
 
     /// Waits for jobs that fit, or for something that lets us ask anew.
-    async fn take_up_to(self: &Rc<Session>, free: Resources) -> capnp::Result<()> {
+    async fn take_up_to(self: &Rc<Session>, free: Resources) -> Result<(), Untaken> {
         let mut request = self.session.take_request();
         request.get().set_most(free.slots);
         wire::write_resources(request.get().init_free(), &free);
@@ -353,18 +347,17 @@ impl Session {
     }
 
     /// Begins an attempt that was offered.
-    fn enter(self: &Rc<Session>, offered: assignment::Reader<'_>, lease: lease::Client) -> capnp::Result<()> {
+    fn enter(self: &Rc<Session>, offered: assignment::Reader<'_>, lease: lease::Client) -> Result<(), Untaken> {
         let assignment = wire::read_assignment(offered)?;
         if self.here.yard.ledger.get(&assignment.token).is_some() {
-            return Err(capnp::Error::failed("it offers a lease that this worker holds".to_owned()));
+            return Err(capnp::Error::failed("it offers a lease that this worker holds".to_owned()).into());
         }
         tracing::info!(
             project = %assignment.project, build = assignment.build, job = %assignment.job.name,
             attempt = assignment.attempt, "taken"
         );
         fail_point("worker-taken");
-        let entered = self.here.yard.ledger.enter(assignment, self.here.now());
-        let entry = entered.map_err(|error| capnp::Error::failed(format!("cannot note an attempt: {error}")))?;
+        let entry = self.here.yard.ledger.enter(assignment, self.here.now()).map_err(Untaken::Here)?;
         fail_point("worker-entered");
         let term_ms = entry.assignment.term_ms;
         self.hold(entry.clone(), lease, term_ms);

@@ -392,6 +392,21 @@ fn room_that_a_job_gave_back_is_told_though_a_take_waits() {
 }
 
 #[test]
+fn an_attempt_that_cannot_be_noted_is_tried_again_after_a_pause() {
+    test(async {
+        let bench = Bench::new().await;
+        let _worker = bench.worker();
+        bench.master.until(|heard| heard.attached == 1).await;
+        std::fs::remove_dir_all(bench.path("attempts")).unwrap();
+        std::fs::write(bench.path("attempts"), "in the way").unwrap();
+        bench.master.offer(job(1, vec![step("say", "true")]));
+        sleep(Duration::from_millis(1_500)).await;
+        let heard = bench.master.heard.borrow();
+        assert_eq!((heard.attached, heard.free.len(), heard.script.len()), (1, 1, 0), "{:?}", heard.script);
+    });
+}
+
+#[test]
 fn a_second_signal_cancels() {
     test(async {
         let bench = Bench::new().await;

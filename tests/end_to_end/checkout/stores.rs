@@ -230,18 +230,75 @@ async fn a_store_that_lacks_what_it_lists_is_made_anew_for_a_newer_commit_too() 
 async fn attempts_side_by_side_make_a_damaged_store_anew_once() {
     let scene = Scene::new(&[]);
     let first = scene.commit("large", &noise(0)).await;
-    let second = scene.commit("other", &noise(7)).await;
+    // of which nothing is in the first: whoever makes the store anew, as much comes
+    let second = scene.commit("other", &noise(1 << 40)).await;
     let whole = scene.fetched(&second).await;
     for entry in std::fs::read_dir(scene.store().join("objects/pack")).unwrap() {
         std::fs::remove_file(entry.unwrap().path()).unwrap();
     }
+    scene.asked.borrow_mut().clear();
     let places: Vec<_> = (0..4).map(|_| scene.open_any(Mode::Fresh)).collect();
     let all = places.iter().zip([&second, &first].into_iter().cycle());
     let all = all.map(|(place, revision)| scene.check_out(place, revision, Mode::Fresh));
     let done = futures::future::join_all(all).await;
     let fetched: u64 = done.into_iter().map(|done| done.unwrap().fetched).sum();
     assert!(fetched > 0 && fetched < whole * 3 / 2, "{fetched} of {whole}");
+    let anew = scene.asked.borrow().iter().filter(|have| have.is_empty()).count();
+    assert_eq!(anew, 1, "only one asked for all of it");
     places.iter().for_each(|place| assert_eq!(read(&place.tree().join("large")), noise(0)));
+}
+
+/// Two histories that share nothing, each in a pack of its own; the pack of the first.
+async fn apart(scene: &Scene) -> (String, String, PathBuf) {
+    let first = scene.commit("large", &noise(0)).await;
+    scene.fetched(&first).await;
+    let pack = pack_of(&scene.store());
+    scene.git(&["checkout", "-q", "--orphan", "other"]);
+    scene.git(&["rm", "-q", "-r", "-f", "."]);
+    let second = scene.commit("alone", &noise(9)).await;
+    scene.fetched(&second).await;
+    (first, second, pack)
+}
+
+#[tokio::test]
+async fn a_store_that_is_made_anew_beneath_another_attempt_gets_what_that_needs() {
+    let scene = Scene::new(&[]);
+    let (first, second, pack) = apart(&scene).await;
+    std::fs::remove_file(&pack).unwrap();
+    std::fs::write(&pack, "cut short").unwrap();
+    scene.asked.borrow_mut().clear();
+    let places: Vec<_> = (0..2).map(|_| scene.open_any(Mode::Fresh)).collect();
+    let damaged = scene.check_out(&places[0], &first, Mode::Fresh);
+    let beside = async {
+        // what the new store lacks is still in the old one
+        while !scene.asked.borrow().iter().any(Vec::is_empty) {
+            tokio::task::yield_now().await;
+        }
+        scene.check_out(&places[1], &second, Mode::Fresh).await
+    };
+    let (damaged, beside) = tokio::join!(damaged, beside);
+    assert!(damaged.unwrap().fetched > 0 && beside.unwrap().fetched > 0, "each its own history");
+    assert_eq!(read(&places[1].tree().join("alone")), noise(9));
+    for revision in [&first, &second] {
+        assert_eq!(scene.fetched_in(revision, Mode::Fresh).await, 0);
+    }
+    settle(&scene).await;
+    git(&scene.store(), &["fsck", "--full"]);
+}
+
+#[tokio::test]
+async fn refs_are_written_again_without_what_is_gone() {
+    let scene = Scene::new(&[]);
+    let (first, _, pack) = apart(&scene).await;
+    std::fs::remove_file(&pack).unwrap();
+    std::fs::remove_file(pack.with_extension("idx")).unwrap();
+    std::fs::write(scene.store().join("packed-refs"), "no refs\n").unwrap();
+    let next = scene.commit("alone", "more").await;
+    scene.fetched_in(&next, Mode::Fresh).await;
+    assert_eq!(scene.fetched_in(&next, Mode::Fresh).await, 0);
+    assert!(scene.fetched_in(&first, Mode::Fresh).await > 0, "it is known for gone");
+    settle(&scene).await;
+    git(&scene.store(), &["fsck", "--full"]);
 }
 
 #[tokio::test]
@@ -259,6 +316,8 @@ async fn what_git_cannot_do_for_another_reason_is_no_damage() {
     scene.mirror.fetch().await.unwrap();
     let size = size_of(&scene.store());
     for _ in 0..3 {
+        // of packs that are still being joined; the first time, what comes sweeps it away
+        std::fs::write(scene.store().join("objects/pack/.tmp-7-pack-7.idx"), "half").unwrap();
         let error = scene.check_out(&place, &bad, Mode::Clean).await.unwrap_err().to_string();
         assert!(error.contains("read-tree"), "{error}");
     }

@@ -46,6 +46,16 @@ impl Held {
         self.commits.iter().any(|known| known == revision)
     }
 
+    pub(super) fn ids(&self) -> Vec<&str> {
+        self.commits.iter().chain(self.tags.iter().map(|(_, id)| id)).map(String::as_str).collect()
+    }
+
+    /// Forgets all but these.
+    pub(super) fn keep(&mut self, ids: &HashSet<String>) {
+        self.commits.retain(|id| ids.contains(id));
+        self.tags.retain(|(_, id)| ids.contains(id));
+    }
+
     fn from_text(text: &str) -> Held {
         let mut held = Held::default();
         for line in text.lines() {

@@ -35,6 +35,9 @@ const PACKS_MAX: usize = 40;
 const FRESH: &str = "new";
 const OLD: &str = "old";
 
+/// What names of packs begin with that git is still joining.
+const UNFINISHED: &[u8] = b".tmp-";
+
 type Turn = tokio::sync::Mutex<()>;
 
 /// All stores of a worker.
@@ -141,12 +144,25 @@ impl Store {
         pack: &source_pack::Client,
     ) -> Result<Obtained, CheckoutError> {
         let _turn = self.turn.lock().await;
+        let is_here = if self.was_made_anew() { self.has(revision).await? } else { is_here };
         self.bring(revision, is_here, pack).await
+    }
+
+    /// Another attempt did that since this store was opened: what was here need not be here now.
+    fn was_made_anew(&self) -> bool {
+        identity(&self.dir).is_ok_and(|now| now != self.identity)
     }
 
     /// Whether git can read all that the refs reach. Reads the whole store, so it is asked only where something failed. Not by
     /// `git fsck`, which also complains of what old versions of git wrote into many a history.
+    /// It must not be our turn: while packs are joined, those that were listed go.
     pub(super) async fn is_sound(&self) -> Result<bool, CheckoutError> {
+        let _turn = self.turn.lock().await;
+        // once more: a git whose attempt has ended may still be at it
+        Ok(self.is_readable().await? || self.is_readable().await?)
+    }
+
+    async fn is_readable(&self) -> Result<bool, CheckoutError> {
         let args = ["--objects", "--quiet", "--all"];
         if !passed(self.git.check("rev-list", args, Vec::new()).await)? {
             return Ok(false);
@@ -162,7 +178,7 @@ impl Store {
     /// attempt did that since this store was opened, it is not done again.
     pub(super) async fn remake(&self, revision: &str, pack: &source_pack::Client) -> Result<Obtained, CheckoutError> {
         let _turn = self.turn.lock().await;
-        if identity(&self.dir).is_ok_and(|now| now != self.identity) {
+        if self.was_made_anew() {
             let is_here = self.has(revision).await?;
             return self.bring(revision, is_here, pack).await;
         }
@@ -255,7 +271,7 @@ impl Store {
         for entry in std::fs::read_dir(self.dir.join("objects/pack"))? {
             let entry = entry?;
             let name = entry.file_name();
-            if [&b"tmp_"[..], b".tmp-"].iter().any(|start| name.as_encoded_bytes().starts_with(start)) {
+            if [b"tmp_", UNFINISHED].iter().any(|start| name.as_encoded_bytes().starts_with(start)) {
                 super::remove_file(&entry.path())?;
             }
         }
@@ -287,18 +303,28 @@ impl Store {
         let mut asked: Vec<&str> = tags.iter().map(|(_, id)| id.as_str()).filter(|id| !known.contains(*id)).collect();
         asked.sort_unstable();
         asked.dedup();
-        if !asked.is_empty() {
-            let lines = asked.iter().map(|id| format!("{id}\n")).collect::<String>().into_bytes();
-            let said = self.git.run("cat-file", ["--batch-check"], lines).await?;
-            for line in String::from_utf8_lossy(&said).lines() {
-                let mut words = line.split(' ');
-                if let (Some(id), Some(kind @ ("tag" | "commit"))) = (words.next(), words.next()) {
-                    held.tags.push((if kind == "tag" { 't' } else { 'l' }, id.to_string()));
-                    known.insert(id.to_string());
-                }
-            }
+        for (kind, id) in self.present(&asked).await? {
+            held.tags.push((kind, id.clone()));
+            known.insert(id);
         }
         Ok(tags.into_iter().filter(|(_, id)| known.contains(id)).collect())
+    }
+
+    /// Those of these ids that are a tag, `t`, or a commit, `l`, in this store.
+    async fn present(&self, ids: &[&str]) -> Result<Vec<(char, String)>, CheckoutError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let lines = ids.iter().map(|id| format!("{id}\n")).collect::<String>().into_bytes();
+        let said = self.git.run("cat-file", ["--batch-check"], lines).await?;
+        let mut found = Vec::new();
+        for line in String::from_utf8_lossy(&said).lines() {
+            let mut words = line.split(' ');
+            if let (Some(id), Some(kind @ ("tag" | "commit"))) = (words.next(), words.next()) {
+                found.push((if kind == "tag" { 't' } else { 'l' }, id.to_string()));
+            }
+        }
+        Ok(found)
     }
 
     /// First the refs, then the list that says so.
@@ -314,21 +340,27 @@ impl Store {
         if !lines.is_empty() {
             self.clear_locks().map_err(CheckoutError::io(&self.dir))?;
             match self.git.run("update-ref", ["--stdin"], lines.into_bytes()).await {
-                Err(GitError::Failed { .. }) => self.remake_refs(&new).await?,
+                Err(GitError::Failed { .. }) => self.remake_refs(&mut held).await?,
                 updated => drop(updated?),
             }
+        }
+        if !held.has(revision) {
+            return Err(CheckoutError::Incomplete(revision.to_owned()));
         }
         held.write(&self.dir).map_err(CheckoutError::io(&self.dir))
     }
 
-    /// Writes all refs again, since what stands there cannot be changed.
-    async fn remake_refs(&self, refs: &HashSet<String>) -> Result<(), CheckoutError> {
+    /// Writes all refs again, since what stands there cannot be changed. What is not here any more is forgotten: git writes no
+    /// ref to it, and the others are not to be lost for that.
+    async fn remake_refs(&self, held: &mut Held) -> Result<(), CheckoutError> {
         tracing::warn!(store = %self.dir.display(), "the refs of a store are damaged: they are written again");
         for place in ["packed-refs", "refs"] {
             remove_tree(&self.dir.join(place)).map_err(CheckoutError::io(&self.dir))?;
         }
         self.make().map_err(CheckoutError::io(&self.dir))?;
-        let lines: String = refs.iter().map(|name| update(name)).collect();
+        let present = self.present(&held.ids()).await?;
+        held.keep(&present.into_iter().map(|(_, id)| id).collect());
+        let lines: String = held.refs().iter().map(|name| update(name)).collect();
         self.git.run("update-ref", ["--stdin"], lines.into_bytes()).await?;
         Ok(())
     }
@@ -337,13 +369,15 @@ impl Store {
         Held::read(&self.dir)
     }
 
-    /// Files of packs with this ending.
+    /// Files of packs with this ending, without those that are still being written.
     fn packs(&self, ending: &str) -> io::Result<Vec<PathBuf>> {
         let entries = std::fs::read_dir(self.dir.join("objects/pack"))?;
         let paths = entries.map(|entry| entry.map(|entry| entry.path()));
-        paths
-            .filter(|path| path.as_ref().map_or(true, |path| path.extension().is_some_and(|end| end == ending)))
-            .collect()
+        let is_one = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+            !name.starts_with(UNFINISHED) && path.extension().is_some_and(|end| end == ending)
+        };
+        paths.filter(|path| path.as_ref().map_or(true, is_one)).collect()
     }
 
     /// Makes few large packs of many small ones. Loses no object, so attempts may go on meanwhile; its failure is none

@@ -2,6 +2,7 @@
 //! journal, after it. Both outlive either process. They are lines of one file, since a file costs time to make and to
 //! remove, and many a step has hardly more to do.
 
+use super::Moment;
 use crate::isolation::Tier;
 use crate::whole;
 use schema::values::{Exit, Time};
@@ -209,6 +210,17 @@ impl StepFiles {
         let order = serde_json::from_slice(noted.order())?;
         let at = noted.room.ok_or(io::ErrorKind::InvalidData)? as u64;
         Ok((order, Room { file: File::options().write(true).open(self.order())?, at }))
+    }
+
+    /// What is left of the lease as it was when the order was written, in milliseconds. A later one is not noted. Of an order
+    /// of 0.1.0, which says no more, it is the length.
+    pub(crate) fn lease_left(&self, now: Moment) -> io::Result<u64> {
+        let noted = self.read()?;
+        let order: Order = serde_json::from_slice(noted.order())?;
+        Ok(match order.limits.lease_end {
+            0 => order.limits.lease_ms,
+            end => Moment(end).since(now),
+        })
     }
 
     /// Whether a supervisor lives, or was just started.

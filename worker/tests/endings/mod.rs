@@ -1,8 +1,9 @@
 //! How jobs end that are not let run to their end, by a real worker: who is asked to end, what still runs, and for how long.
 
-use crate::bench::{Bench, eventually, is_alive, test};
+use crate::bench::{Bench, ends, eventually, exit_code, is_alive, test};
 use crate::fake::{job, step, token};
-use schema::values::{Assignment, Outcome, StepPlan};
+use rustix::process::{Pid, Signal, kill_process};
+use schema::values::{Assignment, Outcome, RefusalCode, StepPlan};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -267,4 +268,102 @@ fn nothing_clears_up_after_a_lost_lease() {
         bench.is_tidy().await;
         assert!(!mark.exists());
     });
+}
+
+/// What to do to the state directory of a worker that was killed.
+type Meanwhile = fn(&Bench);
+
+fn nothing(_: &Bench) {}
+
+/// As where the last worker was one of 0.1.0, or a full disk kept it from noting its home.
+fn home_is_not_noted(bench: &Bench) {
+    std::fs::remove_file(bench.path("home.json")).unwrap();
+}
+
+fn attempt_cannot_be_read(bench: &Bench) {
+    for attempt in std::fs::read_dir(bench.path("attempts")).unwrap() {
+        std::fs::write(attempt.unwrap().path().join("assignment.json"), "{").unwrap();
+    }
+}
+
+/// A step in the background of which something runs on, though its worker and its supervisor were killed.
+async fn left_behind(bench: &Bench, term_ms: u64) -> Pid {
+    let mut worker = bench.worker();
+    let (parent, pid) = (bench.file("parent"), bench.file("pid"));
+    let script = format!("setsid sleep 1000 & echo $! >{pid}; echo $PPID >{parent}; sleep 1000; true");
+    bench.master.offer(Assignment { term_ms, ..job(1, vec![step("say", &script)]) });
+    let (parent, pid) = (bench.pid_in("parent").await, bench.pid_in("pid").await);
+    bench.master.until(|heard| heard.script.iter().any(|line| line == "started 0")).await;
+    worker.kill().await.unwrap();
+    kill_process(parent, Signal::KILL).unwrap();
+    assert!(is_alive(pid));
+    pid
+}
+
+fn unreachable(bench: &Bench) {
+    bench.master.is_listening.set(false);
+    bench.master.cut();
+}
+
+#[test]
+fn what_a_killed_supervisor_left_is_ended_without_a_master() {
+    let all: [Meanwhile; 2] = [nothing, attempt_cannot_be_read];
+    for meanwhile in all {
+        test(async {
+            let bench = Bench::new().await;
+            let pid = left_behind(&bench, LONG_MS).await;
+            unreachable(&bench);
+            meanwhile(&bench);
+            let _next = bench.worker();
+            ends("what its supervisor left", pid).await;
+        });
+    }
+}
+
+#[test]
+fn what_may_be_another_workers_is_ended_with_its_lease() {
+    test(async {
+        let bench = Bench::new().await;
+        let pid = left_behind(&bench, 4_000).await;
+        unreachable(&bench);
+        home_is_not_noted(&bench);
+        let _next = bench.worker();
+        ends("what its supervisor left", pid).await;
+    });
+}
+
+#[test]
+fn what_may_be_another_workers_is_left_alone_until_somebody_says_so() {
+    test(async {
+        let bench = Bench::new().await;
+        let pid = left_behind(&bench, LONG_MS).await;
+        unreachable(&bench);
+        home_is_not_noted(&bench);
+        let mut next = bench.worker();
+        sleep(Duration::from_millis(700)).await;
+        assert!(is_alive(pid), "nobody was asked");
+        let began = Instant::now();
+        let own = Pid::from_raw(next.id().unwrap() as i32).unwrap();
+        kill_process(own, Signal::TERM).unwrap();
+        sleep(Duration::from_millis(20)).await;
+        kill_process(own, Signal::TERM).unwrap();
+        assert_eq!(exit_code(&mut next).await, Some(0));
+        assert!(!is_alive(pid) && began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    });
+}
+
+#[test]
+fn a_worker_that_is_revoked_before_it_is_let_in_leaves_nothing() {
+    let all: [Meanwhile; 3] = [nothing, home_is_not_noted, attempt_cannot_be_read];
+    for meanwhile in all {
+        test(async {
+            let bench = Bench::new().await;
+            let pid = left_behind(&bench, LONG_MS).await;
+            meanwhile(&bench);
+            bench.master.refuse_restore.set(Some(RefusalCode::Revoked));
+            assert_eq!(exit_code(&mut bench.worker()).await, Some(5));
+            assert!(!is_alive(pid));
+            bench.is_tidy().await;
+        });
+    }
 }

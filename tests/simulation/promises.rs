@@ -10,8 +10,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use worker::supervisor::Cause;
 
-/// After the last fault everything is final within this time.
-const CALM: Duration = Duration::from_secs(5 * 60);
+/// After the last fault everything is final within this time: 4 minutes after the last lease of a worker that does not come back
+/// has ended, which a start of the master just before the calm gave its full term.
+const CALM: Duration = LONGEST.saturating_add(Duration::from_secs(4 * 60));
 /// A process of a reachable worker that was revoked is gone after this.
 const REVOKED: Duration = Duration::from_secs(10);
 

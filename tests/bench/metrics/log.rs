@@ -3,6 +3,7 @@
 use super::{Bench, itself};
 use crate::lab::{Lab, PROJECT, one_job};
 use crate::proc::{machine_busy, memory_kib, peak_kib, wall};
+use client::views::BuildView;
 use client::{LogAddress, Tail, Until};
 use serde_json::json;
 use std::path::Path;
@@ -79,6 +80,11 @@ fn address(number: u32) -> LogAddress {
     LogAddress { project: PROJECT.to_owned(), build: number, job: "run".to_owned(), attempt: 0, step: 1 }
 }
 
+/// Whether the step of its only job runs, or has run; a build that is being planned has no jobs yet.
+fn has_begun(build: &BuildView) -> bool {
+    build.jobs.first().is_some_and(|job| !job.steps.is_empty())
+}
+
 /// Of all files below, in bytes.
 fn size(dir: &Path) -> f64 {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
@@ -98,7 +104,7 @@ pub async fn lag(bench: &Bench<'_>) {
     let (_ends, ended) = watch::channel(false);
     let mut events = lab.events(&[]).await;
     // its log is there when its step runs
-    while lab.guild.build(PROJECT, number).await.expect("it is there").jobs[0].steps.is_empty() {
+    while !has_begun(&lab.guild.build(PROJECT, number).await.expect("it is there")) {
         let _ = events.next().await;
     }
     let mut tail = Tail::new(&lab.guild, address(number), 0, Until::Ended(ended));

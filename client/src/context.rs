@@ -422,6 +422,17 @@ mod tests {
         assert_eq!(place.contexts.choose(None, None, Path::new("/")).unwrap(), named);
     }
 
+    /// A child that another test has just begun holds the lock as well, until it is the program that it becomes.
+    fn once_let_go<T>(look: impl Fn() -> Option<T>) -> Option<T> {
+        let later = || std::thread::sleep(std::time::Duration::from_millis(10));
+        (0..200).find_map(|_| {
+            look().or_else(|| {
+                later();
+                None
+            })
+        })
+    }
+
     #[test]
     fn a_repository_is_given_back_when_its_process_has_ended() {
         let place = place();
@@ -434,7 +445,7 @@ mod tests {
             assert!(place.contexts.ended(&place.repository).is_none());
             again.context.name
         };
-        let ended = choose().unwrap_err();
+        let ended = once_let_go(|| choose().err()).expect("it has ended");
         assert!(ended.to_string().contains(&name) && ended.to_string().contains("guild-master up"), "{ended}");
         assert!(ended.way_out().contains("guild-master up"), "{}", ended.way_out());
         assert_eq!(ended.exit_code(), 6);
@@ -453,7 +464,8 @@ mod tests {
         let key = place.cap.with_file_name("key");
         let around = place.contexts.register(place.repository.parent().unwrap(), &place.cap, &key).unwrap();
         drop(place.contexts.register(&place.repository, &place.cap, &key).unwrap());
-        assert_eq!(place.contexts.choose(None, None, &place.repository).unwrap(), around.context);
+        let chosen = || place.contexts.choose(None, None, &place.repository).unwrap();
+        assert!(once_let_go(|| (chosen() == around.context).then_some(())).is_some());
     }
 
     #[test]

@@ -1,0 +1,1 @@
+//! A worker that lies: before it accepts, after it gave back, about steps that its plan does not have.

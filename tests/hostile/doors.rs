@@ -1,0 +1,1 @@
+//! Strangers, and peers with too many connections, at the door.

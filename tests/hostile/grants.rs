@@ -1,0 +1,1 @@
+//! Holders of a grant that want more than it gives, or more grants than one person needs.

@@ -1,0 +1,1 @@
+//! Texts, lists and plans that are larger than what others can read.

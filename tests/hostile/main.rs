@@ -1,0 +1,9 @@
+//! Hostile peers hold: each attack that was once seen to work is a test here, with the right value, beside its relatives.
+//! Owns no bound: those are the product's. Memory and latencies are printed here, and judged by the bench.
+
+mod attempts;
+mod doors;
+mod grants;
+mod limits;
+mod turns;
+mod wire;

@@ -1,0 +1,1 @@
+//! One peer that asks for much, beside another that asks for little.

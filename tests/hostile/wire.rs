@@ -1,0 +1,1 @@
+//! Messages written by hand, which no library would send.

@@ -1,7 +1,7 @@
 //! Good pipelines, and the plans that they become.
 #![cfg(feature = "pipeline")]
 
-use schema::pipeline::{Cause, Changed, Context, infer, load};
+use schema::pipeline::{Cause, Changed, Context, load};
 use schema::values::{Command, JobPlan, Plan, Trust, Workspace};
 use std::sync::Arc;
 
@@ -254,33 +254,6 @@ fn a_folder_is_also_the_submodule_or_link_of_its_name() {
         let context = Context { changed, ..context("refs/heads/main") };
         assert_eq!(pipeline.expand(&context).unwrap().jobs[0].skipped.is_empty(), is_in, "{path}");
     }
-}
-
-#[test]
-fn starters_load() {
-    type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str);
-    let cases: [Case<'_>; 7] = [
-        (&[("Cargo.toml", "")], "a Cargo.toml", "cargo test"),
-        (&[("pyproject.toml", ""), ("src/x.py", "")], "a pyproject.toml", "PYTHONPATH"),
-        (&[("setup.py", "")], "a setup.py", "python3 -m pytest"),
-        (&[("configure", ""), ("Makefile.in", "all:\ncheck: all\n")], "a configure script", "make check"),
-        (&[("configure", ""), ("Makefile.am", "x = y\n")], "a configure script", "make check"),
-        (&[("Makefile", "check:\ntest: x\n")], "a Makefile", "make test"),
-        (&[("GNUmakefile", "test := x\n\techo test: y\n")], "a GNUmakefile", "run = \"make\""),
-    ];
-    for (files, saw, holds) in cases {
-        let dir = tempfile::tempdir().unwrap();
-        for (name, text) in files {
-            let path = dir.path().join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-        let inferred = infer(dir.path()).unwrap();
-        assert_eq!(inferred.saw, saw);
-        assert!(inferred.text.contains(holds), "{}", inferred.text);
-        assert_eq!(names(&plan(&inferred.text)), ["test"]);
-    }
-    assert_eq!(infer(tempfile::tempdir().unwrap().path()), None);
 }
 
 #[test]

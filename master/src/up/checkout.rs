@@ -25,10 +25,11 @@ pub(super) struct Checkout {
 
 impl Checkout {
     pub(super) fn look(path: &Path) -> Result<Checkout, UpError> {
-        let top = git(path, &["rev-parse", "--show-toplevel"])?.ok_or_else(|| {
-            UpError::Usage(format!("{} is not in a git work tree: `git init` there, and commit", path.display()))
-        })?;
-        let top = PathBuf::from(top);
+        let top = match git(path, &["rev-parse", "--show-toplevel"])? {
+            Some(top) => PathBuf::from(top),
+            None => return Err(UpError::Usage(no_checkout(path)?)),
+        };
+        is_whole(&top)?;
         let head = git(&top, &["rev-parse", "--verify", "--quiet", "HEAD^{commit}"])?
             .ok_or_else(|| UpError::Usage(format!("{} has no commit yet: commit something to build", top.display())))?;
         let status = git(&top, &["status", "--porcelain"])?.unwrap_or_default();
@@ -49,6 +50,44 @@ impl Checkout {
     pub(super) fn ref_name(&self) -> String {
         self.branch.as_ref().map(|branch| format!("{HEADS}{branch}")).unwrap_or_default()
     }
+}
+
+/// Why there is nothing to check out at `path`, and what to do instead.
+fn no_checkout(path: &Path) -> Result<String, UpError> {
+    let shown = path.display();
+    if !path.exists() {
+        return Ok(format!("{shown} does not exist: name the directory of a git checkout"));
+    }
+    if !path.is_dir() {
+        return Ok(format!("{shown} is a file: name the directory of a git checkout"));
+    }
+    Ok(match git(path, &["rev-parse", "--is-bare-repository"])?.as_deref() {
+        Some("true") => format!(
+            "{shown} is a bare repository, which has no files to look at: clone it, and name the clone; docs/master.md says how a \
+             lasting master follows a bare one"
+        ),
+        _ => format!("{shown} is not in a git work tree: `git init` there, and commit"),
+    })
+}
+
+/// A build starts from a copy of the repository, which cannot be made of one that lacks objects.
+fn is_whole(top: &Path) -> Result<(), UpError> {
+    let shown = top.display();
+    if git(top, &["rev-parse", "--is-shallow-repository"])?.as_deref() == Some("true") {
+        let text = format!("{shown} is a shallow clone, whose history is cut: `git fetch --unshallow` brings the rest");
+        return Err(UpError::Usage(text));
+    }
+    let promised = git(top, &["config", "--get-regexp", r"^remote\..*\.promisor$", "^true$"])?;
+    let remote = promised.as_deref().and_then(|line| line.strip_prefix("remote.")?.split(".promisor").next());
+    if let Some(remote) = remote {
+        let remote = harmless(remote);
+        let text = format!(
+            "{shown} is a partial clone, which lacks files: `git config --unset remote.{remote}.partialCloneFilter`, then `git fetch \
+             --refetch {remote}` and `git config --unset remote.{remote}.promisor`, or clone it without --filter"
+        );
+        return Err(UpError::Usage(text));
+    }
+    Ok(())
 }
 
 /// What git prints, trimmed; none where it fails, as it does to say no.
@@ -99,6 +138,52 @@ mod tests {
         run(&dir, &["checkout", "--quiet", "--detach"]);
         let checkout = Checkout::look(dir.path()).unwrap();
         assert_eq!((checkout.branch.as_deref(), checkout.ref_name().as_str()), (None, ""));
+    }
+
+    /// What `look` says of a path that it refuses.
+    fn refused(path: &Path) -> String {
+        Checkout::look(path).map(|checkout| checkout.name).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_cannot_be_built_is_named_with_the_way_out() {
+        let dir = repository("one");
+        let (whole, other) = (dir.path(), tempfile::tempdir().unwrap());
+        let url = format!("file://{}", whole.display());
+        let clone = |name: &str, arguments: &[&str]| {
+            let to = other.path().join(name);
+            let status = Command::new("git").args(["clone", "--quiet"]).args(arguments).arg(&url).arg(&to).status();
+            assert!(status.unwrap().success(), "git clone {arguments:?}");
+            to
+        };
+        run(&dir, &["commit", "--quiet", "--allow-empty", "-m", "two"]);
+        run(&dir, &["config", "uploadpack.allowFilter", "true"]);
+        std::fs::write(other.path().join("file"), "").unwrap();
+        assert!(refused(&clone("bare", &["--bare"])).contains("is a bare repository"));
+        assert!(refused(&other.path().join("missing")).contains("does not exist: name the directory"));
+        assert!(refused(&other.path().join("file")).contains("is a file: name the directory"));
+        assert!(refused(other.path()).contains("`git init` there"));
+        assert!(refused(&clone("shallow", &["--depth=1"])).contains("`git fetch --unshallow` brings the rest"));
+        assert!(refused(&clone("blobless", &["--filter=blob:none"])).contains("`git fetch --refetch origin`"));
+    }
+
+    #[test]
+    fn the_way_out_of_a_clone_that_is_not_whole_leads_out() {
+        let dir = repository("one");
+        run(&dir, &["commit", "--quiet", "--allow-empty", "-m", "two"]);
+        run(&dir, &["config", "uploadpack.allowFilter", "true"]);
+        let url = format!("file://{}", dir.path().display());
+        let shallow = tempfile::tempdir().unwrap();
+        run(&shallow, &["clone", "--quiet", "--depth=1", &url, "."]);
+        run(&shallow, &["fetch", "--quiet", "--unshallow"]);
+        Checkout::look(shallow.path()).unwrap();
+        let partial = tempfile::tempdir().unwrap();
+        run(&partial, &["clone", "--quiet", "--filter=blob:none", &url, "."]);
+        run(&partial, &["config", "--unset", "remote.origin.partialCloneFilter"]);
+        run(&partial, &["fetch", "--quiet", "--refetch", "origin"]);
+        run(&partial, &["config", "--unset", "remote.origin.promisor"]);
+        Checkout::look(partial.path()).unwrap();
+        run(&partial, &["fsck", "--connectivity-only"]);
     }
 
     #[test]

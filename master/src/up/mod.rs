@@ -250,7 +250,7 @@ fn infer(checkout: &Checkout) -> Result<Option<String>, UpError> {
             "there is no guild.toml, and nothing here tells how to build it: write one, as docs/pipeline.md shows";
         return Err(UpError::Usage(text.to_owned()));
     };
-    tell(&format!("no guild.toml at HEAD; {} (keep it with `guild init`):", inferred.saw));
+    tell(&format!("HEAD has no guild.toml, so one is guessed from {}; `guild init` writes it down:", inferred.saw));
     inferred.text.lines().for_each(|line| tell(&format!("    {line}")));
     Ok(Some(inferred.text))
 }

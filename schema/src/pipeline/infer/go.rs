@@ -1,0 +1,9 @@
+//! Go modules.
+
+use super::folder::Folder;
+use super::Guess;
+
+pub(super) fn guess(folder: &Folder) -> Option<Guess> {
+    let guess = || Guess::new("go", "go.mod").step("build", "go build ./...").step("test", "go test ./...");
+    folder.has("go.mod").then(guess)
+}

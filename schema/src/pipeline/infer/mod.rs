@@ -1,0 +1,84 @@
+//! A pipeline to begin with, guessed from the files of a directory. Owns no rule of one kind of project: each has a file of its
+//! own here, which sees a [`Folder`] and answers a [`Guess`]. Nothing is run and nothing is written.
+
+mod folder;
+mod go;
+mod jvm;
+mod native;
+mod node;
+mod python;
+mod rust;
+mod text;
+
+use folder::Folder;
+use std::path::Path;
+
+/// A starter `guild.toml`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inferred {
+    pub text: String,
+    /// The files that it is made from: "Cargo.toml", "package.json and pyproject.toml".
+    pub saw: String,
+}
+
+/// One job, and the reason for it.
+struct Guess {
+    /// The name of the job where there are several.
+    name: &'static str,
+    /// The files that led to it, the most important one first.
+    saw: Vec<String>,
+    /// Keys of the job, each a line of TOML.
+    keys: Vec<&'static str>,
+    steps: Vec<Step>,
+}
+
+struct Step {
+    name: &'static str,
+    run: String,
+}
+
+impl Guess {
+    fn new(name: &'static str, saw: impl Into<String>) -> Guess {
+        Guess { name, saw: vec![saw.into()], keys: Vec::new(), steps: Vec::new() }
+    }
+
+    fn saw(mut self, file: impl Into<String>) -> Guess {
+        self.saw.push(file.into());
+        self
+    }
+
+    fn key(mut self, line: &'static str) -> Guess {
+        self.keys.push(line);
+        self
+    }
+
+    fn step(mut self, name: &'static str, run: impl Into<String>) -> Guess {
+        self.steps.push(Step { name, run: run.into() });
+        self
+    }
+}
+
+/// The most folders below `dir` that are looked into, where `dir` itself tells nothing.
+const FOLDERS_MAX: usize = 64;
+/// The most jobs of a starter: whoever has more projects in one repository writes the file by hand.
+const JOBS_MAX: usize = 8;
+
+/// What is most likely meant by the files in `dir`, or else by those in the folders of `dir`. `None` where nothing is known.
+pub fn infer(dir: &Path) -> Option<Inferred> {
+    let top = Folder::open(dir);
+    let mut jobs: Vec<(String, Guess)> = guesses(&top).into_iter().map(|guess| (String::new(), guess)).collect();
+    if jobs.is_empty() {
+        let folders = top.folders(FOLDERS_MAX).into_iter();
+        let below = folders.flat_map(|name| guesses(&top.below(&name)).into_iter().map(move |guess| (name.clone(), guess)));
+        jobs = below.take(JOBS_MAX).collect();
+    }
+    (!jobs.is_empty()).then(|| text::compose(&jobs))
+}
+
+/// The jobs of one folder. A makefile beside anything else is a shortcut for people, not a project.
+fn guesses(folder: &Folder) -> Vec<Guess> {
+    let kinds: [fn(&Folder) -> Option<Guess>; 6] =
+        [rust::guess, python::guess, node::guess, go::guess, jvm::guess, native::guess];
+    let found: Vec<Guess> = kinds.into_iter().filter_map(|kind| kind(folder)).collect();
+    if found.is_empty() { native::makefile(folder).into_iter().collect() } else { found }
+}

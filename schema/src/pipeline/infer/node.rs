@@ -1,0 +1,68 @@
+//! JavaScript and TypeScript: npm, pnpm or yarn, as the lock file or `packageManager` says.
+
+use super::folder::Folder;
+use super::Guess;
+use serde_json::Value;
+
+/// What `npm init` writes where nobody wrote a test.
+const NO_TEST: &str = "no test specified";
+
+pub(super) fn guess(folder: &Folder) -> Option<Guess> {
+    if !folder.has("package.json") {
+        return None;
+    }
+    let package: Value = serde_json::from_str(&folder.text("package.json")).ok()?;
+    let script = |name: &str| package["scripts"][name].as_str().filter(|run| !run.contains(NO_TEST));
+    if script("test").is_none() && script("build").is_none() {
+        return None;
+    }
+    let manager = Manager::of(folder, &package);
+    let mut guess = Guess::new("node", "package.json");
+    guess.saw.extend(manager.lock.map(str::to_owned));
+    guess = match manager.install(&package) {
+        Some(install) => guess.step("install", install),
+        None => guess,
+    };
+    for name in ["build", "test"].into_iter().filter(|name| script(name).is_some()) {
+        guess = guess.step(name, format!("{} run {name}", manager.program));
+    }
+    Some(guess)
+}
+
+struct Manager {
+    program: &'static str,
+    lock: Option<&'static str>,
+    /// yarn since its version 2 has other words.
+    is_berry: bool,
+}
+
+impl Manager {
+    fn of(folder: &Folder, package: &Value) -> Manager {
+        let lock = folder.first(&["pnpm-lock.yaml", "yarn.lock", "package-lock.json", "npm-shrinkwrap.json"]);
+        let named = package["packageManager"].as_str().unwrap_or_default();
+        let program = match (named.split('@').next(), lock) {
+            (Some("pnpm"), _) | (None | Some(""), Some("pnpm-lock.yaml")) => "pnpm",
+            (Some("yarn"), _) | (None | Some(""), Some("yarn.lock")) => "yarn",
+            (None | Some(_), _) => "npm",
+        };
+        let is_berry = folder.has(".yarnrc.yml") || folder.text("yarn.lock").contains("__metadata:");
+        Manager { program, lock, is_berry }
+    }
+
+    /// How the dependencies come; `None` where there are none to come.
+    fn install(&self, package: &Value) -> Option<&'static str> {
+        let needs = ["dependencies", "devDependencies", "optionalDependencies", "workspaces"];
+        if self.lock.is_none() && needs.iter().all(|key| package[key].is_null()) {
+            return None;
+        }
+        Some(match (self.program, self.lock.is_some()) {
+            ("pnpm", true) => "pnpm install --frozen-lockfile",
+            ("pnpm", false) => "pnpm install",
+            ("yarn", true) if self.is_berry => "yarn install --immutable",
+            ("yarn", true) => "yarn install --frozen-lockfile",
+            ("yarn", false) => "yarn install",
+            (_, true) => "npm ci",
+            (_, false) => "npm install --no-package-lock",
+        })
+    }
+}

@@ -1,0 +1,58 @@
+//! What runs the tests of a Python project: pytest where anything asks for it, else what Python brings.
+
+use super::super::folder::Folder;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Runner {
+    Pytest,
+    /// The tests import `unittest` and nothing wants more.
+    Unittest { folder: &'static str, is_package: bool },
+    /// There are no tests: at least every file can be compiled.
+    Compile,
+}
+
+/// Where people keep their tests; the empty name is the top.
+const FOLDERS: [&str; 3] = ["tests", "test", ""];
+/// The most test files that are read to find out what they need.
+const FILES_MAX: usize = 200;
+
+impl Runner {
+    pub(super) fn find(folder: &Folder, project: &toml::Table) -> Runner {
+        let files = FOLDERS.into_iter().map(|name| (name, tests(folder, name))).find(|(_, files)| !files.is_empty());
+        if asks_for_pytest(folder, project) {
+            return Runner::Pytest;
+        }
+        let Some((name, files)) = files else { return Runner::Compile };
+        let here = folder.below(name);
+        let plain = files.iter().take(FILES_MAX).all(|file| file.starts_with("test") && is_unittest(&here.text(file)));
+        if plain { Runner::Unittest { folder: name, is_package: here.has("__init__.py") } } else { Runner::Pytest }
+    }
+
+    /// What follows `python3`.
+    pub(super) fn arguments(self) -> String {
+        match self {
+            Runner::Pytest => "-m pytest".to_owned(),
+            Runner::Unittest { folder: "", .. } => "-m unittest".to_owned(),
+            // a folder that is a package may import its own modules by its name
+            Runner::Unittest { folder, is_package: true } => format!("-m unittest discover -s {folder} -t ."),
+            Runner::Unittest { folder, is_package: false } => format!("-m unittest discover -s {folder}"),
+            Runner::Compile => "-m compileall -q .".to_owned(),
+        }
+    }
+}
+
+fn tests(folder: &Folder, name: &str) -> Vec<String> {
+    let mut files = folder.below(name).files();
+    files.retain(|file| file.starts_with("test") && file.ends_with(".py") || file.ends_with("_test.py"));
+    files
+}
+
+fn asks_for_pytest(folder: &Folder, project: &toml::Table) -> bool {
+    let settings = project.get("tool").is_some_and(|tools| tools.get("pytest").is_some());
+    let files = ["pytest.ini", "conftest.py", "tests/conftest.py", "test/conftest.py"];
+    settings || folder.first(&files).is_some() || folder.text("setup.cfg").contains("[tool:pytest]")
+}
+
+fn is_unittest(text: &str) -> bool {
+    text.contains("unittest") && !text.contains("import pytest") && !text.contains("from pytest")
+}

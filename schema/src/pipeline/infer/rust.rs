@@ -1,0 +1,16 @@
+//! Rust, built by cargo.
+
+use super::folder::Folder;
+use super::Guess;
+
+pub(super) fn guess(folder: &Folder) -> Option<Guess> {
+    if !folder.has("Cargo.toml") {
+        return None;
+    }
+    let manifest = folder.toml("Cargo.toml");
+    // beside a package of its own, `cargo test` leaves the other members out
+    let all = manifest.contains_key("workspace") && manifest.contains_key("package");
+    let guess = Guess::new("rust", "Cargo.toml")
+        .key("workspace = \"clean\" # ignored files stay: only what changed is compiled again");
+    Some(guess.step("test", if all { "cargo test --workspace" } else { "cargo test" }))
+}

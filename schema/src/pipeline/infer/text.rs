@@ -1,0 +1,65 @@
+//! The text of a starter: what was seen, then the jobs.
+
+use super::{Guess, Inferred, Step};
+use std::collections::BTreeMap;
+
+/// `jobs`: each with its folder below the top; empty: the top itself.
+pub(super) fn compose(jobs: &[(String, Guess)]) -> Inferred {
+    let names = names(jobs);
+    let mut text = "# Guessed from what the repository holds: change it as you like.\nversion = 1\n".to_owned();
+    for (name, (folder, guess)) in names.iter().zip(jobs) {
+        text.push_str(&job(name, folder, guess));
+    }
+    let main = jobs.iter().map(|(folder, guess)| guess.saw.first().map(|file| within(folder, file)).unwrap_or_default());
+    Inferred { text, saw: listed(&main.collect::<Vec<_>>()) }
+}
+
+/// One job is `test`; several are called by what they are, and by their folder where that is not enough.
+fn names(jobs: &[(String, Guess)]) -> Vec<String> {
+    if let [_] = jobs {
+        return vec!["test".to_owned()];
+    }
+    let mut seen = BTreeMap::<&str, usize>::new();
+    jobs.iter().for_each(|(_, guess)| *seen.entry(guess.name).or_default() += 1);
+    let name = |(folder, guess): &(String, Guess)| match seen.get(guess.name) {
+        Some(1) | None => guess.name.to_owned(),
+        Some(_) => format!("{}-{folder}", guess.name),
+    };
+    jobs.iter().map(name).collect()
+}
+
+fn job(name: &str, folder: &str, guess: &Guess) -> String {
+    let saw: Vec<String> = guess.saw.iter().map(|file| within(folder, file)).collect();
+    let mut text = format!("\n# saw {}\n[job.{name}]\n", listed(&saw));
+    if !folder.is_empty() {
+        text.push_str(&format!("dir = {}\n", quoted(folder)));
+    }
+    guess.keys.iter().for_each(|line| text.push_str(&format!("{line}\n")));
+    match guess.steps.as_slice() {
+        [only] => text.push_str(&format!("run = {}\n", quoted(&only.run))),
+        steps => steps.iter().for_each(|step| text.push_str(&table(name, step))),
+    }
+    text
+}
+
+fn table(job: &str, step: &Step) -> String {
+    format!("\n[[job.{job}.step]]\nname = {}\nrun = {}\n", quoted(step.name), quoted(&step.run))
+}
+
+/// A string of TOML.
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+fn within(folder: &str, file: &str) -> String {
+    if folder.is_empty() { file.to_owned() } else { format!("{folder}/{file}") }
+}
+
+/// "a, b and c".
+fn listed(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [only] => only.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}

@@ -178,9 +178,36 @@ impl Place<'_> {
         Ok(())
     }
 
-    /// What `reset --hard` does to the tree, without its log and refs.
-    async fn reset(&self) -> Result<(), GitError> {
-        self.git().run("read-tree", ["--reset", "-u", self.revision], Vec::new()).await.map(drop)
+    /// What `reset --hard` does to the tree, without its log and refs. Where attributes changed, the files that stayed the same
+    /// are written as well: line ends, for instance, follow the attributes, and git does not look at those again.
+    async fn reset(&self) -> Result<(), CheckoutError> {
+        let rewrites = self.mode != Mode::Fresh && self.attributes_differ().await?;
+        self.read_tree().await?;
+        if rewrites {
+            // git takes a file that it knows nothing about for a changed one
+            remove_file(&self.workspace.git_dir().join("index")).map_err(CheckoutError::io(self.workspace.dir()))?;
+            self.git().run("read-tree", [self.revision], Vec::new()).await?;
+            self.read_tree().await?;
+        }
+        Ok(())
+    }
+
+    async fn read_tree(&self) -> Result<(), GitError> {
+        // -v: its counts show that it goes on
+        self.git().run("read-tree", ["--reset", "-u", "-v", self.revision], Vec::new()).await.map(drop)
+    }
+
+    /// Whether a `.gitattributes` of the revision is another than the one by which the tree was written.
+    async fn attributes_differ(&self) -> Result<bool, GitError> {
+        if !self.workspace.git_dir().join("index").exists() {
+            return Ok(false);
+        }
+        let args = ["--cached", "--quiet", self.revision, "--", ":(glob)**/.gitattributes"];
+        match self.git().check("diff-index", args, Vec::new()).await {
+            Ok(()) => Ok(false),
+            Err(GitError::Failed { status, .. }) => Ok(status.code() == Some(1)),
+            Err(error) => Err(error),
+        }
     }
 
     fn git(&self) -> Git {

@@ -1,5 +1,6 @@
 //! `worker.toml` in the worker's state directory, all of it optional, and what is probed where it says nothing.
 
+mod cgroup;
 pub(crate) mod keys;
 
 use crate::isolation::Tier;
@@ -148,7 +149,8 @@ fn probe_machine() -> Resources {
     let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB"));
     let kib: u64 = total.and_then(|kib| kib.trim().parse().ok()).unwrap_or(0);
-    Resources { slots: 1, cpus_milli: u32::try_from(cpus * 1000).unwrap_or(u32::MAX), memory: kib * 1024 }
+    let memory = cgroup::memory(Path::new("/")).map_or(kib * 1024, |limit| limit.min(kib * 1024));
+    Resources { slots: 1, cpus_milli: u32::try_from(cpus * 1000).unwrap_or(u32::MAX), memory }
 }
 
 /// `"4GiB"`, or a number of bytes.

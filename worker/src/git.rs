@@ -1,19 +1,23 @@
 //! The one way in which a worker runs the `git` program: on directories of its own, with nothing to fetch from, no hooks
 //! and no configuration but what stands here. Knows nothing of stores and workspaces.
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, Command};
+use tokio::time::{Instant, sleep_until};
 
 const STDERR_BYTES_MAX: usize = 4 << 10;
 const OUTPUT_BYTES_MAX: usize = 16 << 20;
-/// Long enough to write a large tree to a slow disk.
-const DEADLINE: Duration = Duration::from_secs(900);
+/// How long git may take without a sign of progress: no byte goes in, and none comes out. What goes on may take any time, as a
+/// large repository does over a slow link. Long enough for what git does in silence, such as joining packs on a slow disk.
+const SILENCE: Duration = Duration::from_secs(900);
 
 /// Given by the environment, as it does not show in an argument list and holds for what git itself starts.
 const CONFIG: &[(&str, &str)] = &[
@@ -36,7 +40,7 @@ pub enum GitError {
     /// `text` is the end of what it wrote to stderr.
     #[error("git {verb} failed ({status}): {text}")]
     Failed { verb: &'static str, status: ExitStatus, text: String },
-    #[error("git {verb} took longer than {} s", DEADLINE.as_secs())]
+    #[error("git {verb} made no progress for {} s", SILENCE.as_secs())]
     Deadline { verb: &'static str },
     #[error("git {verb} wrote more than {OUTPUT_BYTES_MAX} bytes")]
     TooMuch { verb: &'static str },
@@ -100,7 +104,7 @@ impl Git {
         command.arg(verb).args(args).stdout(stdout).kill_on_drop(true);
         let mut child = command.spawn().map_err(failed)?;
         let stdin = child.stdin.take().ok_or_else(|| failed(io::Error::other("it has no stdin")))?;
-        Ok((Running { verb, child }, stdin))
+        Ok((Running { verb, child, progress: Progress::begin() }, stdin))
     }
 
     fn command(&self) -> std::process::Command {
@@ -129,14 +133,45 @@ impl Git {
     }
 }
 
+/// The moment of the last sign that git goes on.
+#[derive(Clone, Debug)]
+pub(crate) struct Progress(Rc<Cell<Instant>>);
+
+impl Progress {
+    fn begin() -> Progress {
+        Progress(Rc::new(Cell::new(Instant::now())))
+    }
+
+    pub(crate) fn note(&self) {
+        self.0.set(Instant::now());
+    }
+
+    /// Resolves once there was no sign for [`SILENCE`].
+    async fn ceased(&self) {
+        loop {
+            let end = self.0.get() + SILENCE;
+            if Instant::now() >= end {
+                return;
+            }
+            sleep_until(end).await;
+        }
+    }
+}
+
 /// A run whose stdin somebody feeds.
 #[derive(Debug)]
 pub(crate) struct Running {
     verb: &'static str,
     child: Child,
+    progress: Progress,
 }
 
 impl Running {
+    /// For whoever feeds it: each piece that git takes is to be noted here.
+    pub(crate) fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+
     /// Gives it its input, and waits for its end.
     async fn fed(self, mut pipe: ChildStdin, stdin: Vec<u8>) -> Result<Vec<u8>, GitError> {
         let feed = async move {
@@ -151,13 +186,15 @@ impl Running {
         let verb = self.verb;
         let failed = |cause| GitError::Start { verb, cause };
         let (out, err) = (self.child.stdout.take(), self.child.stderr.take());
-        let read = async { tokio::try_join!(take_start(out), take_end(err)) };
-        let read = tokio::time::timeout(DEADLINE, read).await.map_err(|_| GitError::Deadline { verb })?;
+        let read = async { tokio::try_join!(take_start(out), take_end(err, &self.progress)) };
+        let read = tokio::select! {
+            read = read => read,
+            () = self.progress.ceased() => return Err(GitError::Deadline { verb }),
+        };
         let (stdout, stderr) = read.map_err(failed)?;
         let status = self.child.wait().await.map_err(failed)?;
         if !status.success() {
-            let text = String::from_utf8_lossy(&stderr).trim().to_string();
-            return Err(GitError::Failed { verb, status, text });
+            return Err(GitError::Failed { verb, status, text: complaint(&stderr) });
         }
         stdout.ok_or(GitError::TooMuch { verb })
     }
@@ -175,7 +212,14 @@ async fn take_start(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Option<V
     Ok((bytes.len() <= OUTPUT_BYTES_MAX).then_some(bytes))
 }
 
-async fn take_end(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
+/// What git wrote to stderr, without the counts that it writes over with a carriage return.
+fn complaint(stderr: &[u8]) -> String {
+    let text = String::from_utf8_lossy(stderr);
+    let lines: Vec<&str> = text.trim().lines().map(|line| line.rsplit('\r').next().unwrap_or_default()).collect();
+    lines.join("\n")
+}
+
+async fn take_end(pipe: Option<impl AsyncRead + Unpin>, progress: &Progress) -> io::Result<Vec<u8>> {
     let mut tail = Vec::new();
     let Some(mut pipe) = pipe else {
         return Ok(tail);
@@ -186,7 +230,38 @@ async fn take_end(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
         if count == 0 {
             return Ok(tail);
         }
+        progress.note();
         tail.extend_from_slice(&chunk[..count]);
         tail.drain(..tail.len().saturating_sub(STDERR_BYTES_MAX));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_goes_on_may_take_any_time_and_silence_ends() {
+        let progress = Progress::begin();
+        let feeder = progress.clone();
+        let going_on = async move {
+            for _ in 0..100 {
+                tokio::time::sleep(SILENCE - Duration::from_secs(1)).await;
+                feeder.note();
+            }
+        };
+        tokio::select! {
+            () = going_on => {}
+            () = progress.ceased() => panic!("it goes on"),
+        }
+        let began = Instant::now();
+        progress.ceased().await;
+        assert_eq!(began.elapsed().as_secs(), SILENCE.as_secs());
+    }
+
+    #[test]
+    fn counts_are_not_part_of_a_complaint() {
+        let stderr = b"Updating files:  10% (1/10)\rUpdating files:  20% (2/10)\rerror: no room\nfatal: end\n";
+        assert_eq!(complaint(stderr), "error: no room\nfatal: end");
     }
 }

@@ -108,3 +108,36 @@ fn a_closed_workspace_expires_like_any_other() {
         assert!(!dir.exists());
     });
 }
+
+/// Attributes say how files are written: when they change, a kept tree follows as a fresh one does, and keeps what is ignored.
+#[tokio::test]
+async fn every_mode_follows_changed_attributes() {
+    let scene = Scene::new(&[]);
+    scene.commit(".gitignore", "kept\n").await;
+    scene.commit("below/a.txt", "one\ntwo\n").await;
+    let plain = scene.commit("gone.txt", "x\n").await;
+    std::fs::remove_file(scene.origin().join("gone.txt")).unwrap();
+    let top = scene.commit(".gitattributes", "*.txt text eol=crlf\n").await;
+    let below = scene.commit("below/.gitattributes", "a.txt eol=lf\n").await;
+    std::fs::remove_file(scene.origin().join("below/.gitattributes")).unwrap();
+    let without = scene.commit("b", "b\n").await;
+    for mode in [Mode::Clean, Mode::Kept, Mode::Fresh] {
+        let at = scene.open(mode);
+        let file = at.tree().join("below/a.txt");
+        for (revision, text) in [
+            (&plain, "one\ntwo\n"),
+            (&top, "one\r\ntwo\r\n"),
+            (&below, "one\ntwo\n"),
+            (&without, "one\r\ntwo\r\n"),
+            (&plain, "one\ntwo\n"),
+        ] {
+            scene.check_out(&at, revision, mode).await.unwrap();
+            assert_eq!(read(&file), text, "{mode:?} at {revision}");
+            assert_eq!(git(&at.tree(), &["status", "--porcelain"]), "", "{mode:?} at {revision}");
+            assert_eq!(at.tree().join("gone.txt").exists(), *revision == plain);
+            let kept = at.tree().join("kept");
+            assert!(mode == Mode::Fresh || *revision == plain || kept.exists(), "{mode:?}");
+            write(&kept, "");
+        }
+    }
+}

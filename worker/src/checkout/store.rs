@@ -22,7 +22,7 @@ use tokio::process::ChildStdin;
 use super::CheckoutError;
 use super::held::{Held, TAGS_MAX};
 use super::private::{config, is_id};
-use crate::git::{Git, GitError};
+use crate::git::{Git, GitError, Progress};
 use crate::removal::remove_tree;
 use crate::whole;
 
@@ -259,7 +259,8 @@ impl Store {
     ) -> Result<(), CheckoutError> {
         self.sweep().map_err(CheckoutError::io(&self.dir))?;
         let (running, pipe) = self.git.start("index-pack", ["--stdin", "--fix-thin"])?;
-        let (pumped, finished) = tokio::join!(pump(source, size, first, pipe), running.finish());
+        let progress = running.progress();
+        let (pumped, finished) = tokio::join!(pump(source, size, first, pipe, progress), running.finish());
         // where the bytes stopped coming, git's complaint about that tells nothing
         pumped?;
         finished?;
@@ -427,6 +428,7 @@ async fn pump(
     size: u64,
     first: Promise<Vec<u8>, capnp::Error>,
     mut pipe: ChildStdin,
+    progress: Progress,
 ) -> Result<(), CheckoutError> {
     let step = u64::from(READ_BYTES);
     let mut reads = FuturesOrdered::from_iter([first]);
@@ -449,6 +451,7 @@ async fn pump(
             // git ended early and says why itself
             return Ok(());
         }
+        progress.note();
     }
     Ok(())
 }

@@ -35,7 +35,7 @@ const TOP: &[Key] = &[
     Key::new(
         "memory",
         SIZE,
-        Means("that of the machine"),
+        Means("that of the machine, or of the container"),
         "\"4GiB\"",
         "memory that jobs can reserve; a number is bytes",
     ),

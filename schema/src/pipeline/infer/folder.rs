@@ -67,8 +67,10 @@ impl Folder {
 
     fn names(&self, wanted: impl Fn(&Path) -> bool) -> Vec<String> {
         let entries = std::fs::read_dir(&self.path).into_iter().flatten().flatten().take(ENTRIES_MAX);
-        let mut names: Vec<String> =
-            entries.filter(|entry| wanted(&entry.path())).filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        let mut names: Vec<String> = entries
+            .filter(|entry| wanted(&entry.path()))
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
         names.sort();
         names
     }

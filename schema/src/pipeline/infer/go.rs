@@ -1,7 +1,7 @@
 //! Go modules.
 
-use super::folder::Folder;
 use super::Guess;
+use super::folder::Folder;
 
 pub(super) fn guess(folder: &Folder) -> Option<Guess> {
     let guess = || Guess::new("go", "go.mod").step("build", "go build ./...").step("test", "go test ./...");

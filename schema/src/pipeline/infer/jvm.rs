@@ -1,7 +1,7 @@
 //! Java and its relatives, built by Maven or Gradle: by the wrapper, where the repository brings one.
 
-use super::folder::Folder;
 use super::Guess;
+use super::folder::Folder;
 
 const GRADLE: [&str; 4] = ["build.gradle.kts", "build.gradle", "settings.gradle.kts", "settings.gradle"];
 

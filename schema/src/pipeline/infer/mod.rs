@@ -69,7 +69,8 @@ pub fn infer(dir: &Path) -> Option<Inferred> {
     let mut jobs: Vec<(String, Guess)> = guesses(&top).into_iter().map(|guess| (String::new(), guess)).collect();
     if jobs.is_empty() {
         let folders = top.folders(FOLDERS_MAX).into_iter();
-        let below = folders.flat_map(|name| guesses(&top.below(&name)).into_iter().map(move |guess| (name.clone(), guess)));
+        let below =
+            folders.flat_map(|name| guesses(&top.below(&name)).into_iter().map(move |guess| (name.clone(), guess)));
         jobs = below.take(JOBS_MAX).collect();
     }
     (!jobs.is_empty()).then(|| text::compose(&jobs))

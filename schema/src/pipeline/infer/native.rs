@@ -1,8 +1,8 @@
 //! C, C++ and whatever else is built by configure, Meson, CMake or make. One of them is taken where there are several: the one
 //! that needs the fewest tools.
 
-use super::folder::Folder;
 use super::Guess;
+use super::folder::Folder;
 
 const MAKEFILES: [&str; 3] = ["GNUmakefile", "makefile", "Makefile"];
 

@@ -1,7 +1,7 @@
 //! JavaScript and TypeScript: npm, pnpm or yarn, as the lock file or `packageManager` says.
 
-use super::folder::Folder;
 use super::Guess;
+use super::folder::Folder;
 use serde_json::Value;
 
 /// What `npm init` writes where nobody wrote a test.

@@ -1,7 +1,7 @@
 //! Rust, built by cargo.
 
-use super::folder::Folder;
 use super::Guess;
+use super::folder::Folder;
 
 pub(super) fn guess(folder: &Folder) -> Option<Guess> {
     if !folder.has("Cargo.toml") {

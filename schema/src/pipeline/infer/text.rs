@@ -10,7 +10,8 @@ pub(super) fn compose(jobs: &[(String, Guess)]) -> Inferred {
     for (name, (folder, guess)) in names.iter().zip(jobs) {
         text.push_str(&job(name, folder, guess));
     }
-    let main = jobs.iter().map(|(folder, guess)| guess.saw.first().map(|file| within(folder, file)).unwrap_or_default());
+    let main =
+        jobs.iter().map(|(folder, guess)| guess.saw.first().map(|file| within(folder, file)).unwrap_or_default());
     Inferred { text, saw: listed(&main.collect::<Vec<_>>()) }
 }
 

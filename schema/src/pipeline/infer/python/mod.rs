@@ -3,8 +3,8 @@
 mod needs;
 mod tests;
 
-use super::folder::Folder;
 use super::Guess;
+use super::folder::Folder;
 use needs::Needs;
 use tests::Runner;
 

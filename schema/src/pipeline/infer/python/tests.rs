@@ -6,7 +6,10 @@ use super::super::folder::Folder;
 pub(super) enum Runner {
     Pytest,
     /// The tests import `unittest` and nothing wants more.
-    Unittest { folder: &'static str, is_package: bool },
+    Unittest {
+        folder: &'static str,
+        is_package: bool,
+    },
     /// There are no tests: at least every file can be compiled.
     Compile,
 }

@@ -5,6 +5,7 @@ use master::mirror::{Difference, GitError, Range, SharedPack};
 use master::sources::History;
 use schema::values::Commit;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 use support::seed::Random;
 
@@ -74,6 +75,10 @@ impl History for Commits {
 
     fn fetch_ref<'a>(&'a self, _: &'a str) -> Answer<'a, Option<String>> {
         Box::pin(look(Some(revision(1))))
+    }
+
+    fn bring<'a>(&'a self, _: &'a Path, _: &'a str) -> Answer<'a, ()> {
+        Box::pin(look(()))
     }
 
     fn head(&self) -> Answer<'_, Option<String>> {

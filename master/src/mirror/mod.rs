@@ -5,6 +5,7 @@
 //! once from any thread, and each may be dropped at any await.
 
 mod ancestry;
+mod bring;
 mod change;
 mod git;
 mod head;

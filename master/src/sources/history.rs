@@ -3,6 +3,7 @@
 use crate::mirror::{Difference, GitError, Mirror, Range, SharedPack};
 use futures::future::LocalBoxFuture;
 use schema::values::Commit;
+use std::path::Path;
 
 type Answer<'a, T> = LocalBoxFuture<'a, Result<T, GitError>>;
 
@@ -11,6 +12,8 @@ pub trait History {
     fn fetch(&self) -> Answer<'_, ()>;
     /// Asks the remote for one ref; its revision.
     fn fetch_ref<'a>(&'a self, ref_name: &'a str) -> Answer<'a, Option<String>>;
+    /// Takes a commit with its history from another repository on this machine, whether a ref holds it or not.
+    fn bring<'a>(&'a self, from: &'a Path, commit: &'a str) -> Answer<'a, ()>;
     /// The default branch.
     fn head(&self) -> Answer<'_, Option<String>>;
     /// The full revision of what is here already.
@@ -37,6 +40,10 @@ impl History for Mirror {
 
     fn fetch_ref<'a>(&'a self, ref_name: &'a str) -> Answer<'a, Option<String>> {
         Box::pin(Mirror::fetch_ref(self, ref_name))
+    }
+
+    fn bring<'a>(&'a self, from: &'a Path, commit: &'a str) -> Answer<'a, ()> {
+        Box::pin(Mirror::bring(self, from, commit))
     }
 
     fn head(&self) -> Answer<'_, Option<String>> {

@@ -19,8 +19,6 @@ pub(super) struct Checkout {
     pub(super) subject: String,
     /// Files that differ from HEAD, untracked ones included.
     pub(super) uncommitted: usize,
-    /// Whether HEAD has a guild.toml.
-    pub(super) has_pipeline: bool,
 }
 
 impl Checkout {
@@ -40,7 +38,6 @@ impl Checkout {
                 .and_then(|name| name.strip_prefix(HEADS).map(str::to_owned)),
             subject: harmless(&git(&top, &["log", "-1", "--encoding=UTF-8", "--format=%s"])?.unwrap_or_default()),
             uncommitted: status.lines().count(),
-            has_pipeline: git(&top, &["cat-file", "-t", "HEAD:guild.toml"])?.is_some(),
             top,
             head,
         })
@@ -91,7 +88,7 @@ fn is_whole(top: &Path) -> Result<(), UpError> {
 }
 
 /// What git prints, trimmed; none where it fails, as it does to say no.
-fn git(dir: &Path, arguments: &[&str]) -> Result<Option<String>, UpError> {
+pub(super) fn git(dir: &Path, arguments: &[&str]) -> Result<Option<String>, UpError> {
     let output = Command::new("git").arg("-C").arg(dir).args(arguments).output();
     let output = output.map_err(UpError::io("failed to run git"))?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();

@@ -1,6 +1,7 @@
 //! Shows builds as they run: HEAD, then each new commit.
 
 use super::checkout::Checkout;
+use super::target::Target;
 use super::{Followed, UpError, tell};
 use crate::api::Office;
 use crate::store::query;
@@ -10,15 +11,18 @@ use client::words::{harmless, harmless_lines};
 use schema::values::{Cursor, Event, Fact, Outcome};
 use std::rc::Rc;
 
-/// Builds HEAD and answers its outcome, or follows every build until it is stopped.
+/// Builds what is asked for once and answers its outcome, or follows every build until it is stopped.
 pub(super) async fn follow(
     office: &Rc<Office>,
     guild: &Guild,
     checkout: &Checkout,
-    once: bool,
+    once: Option<&Target>,
 ) -> Result<Followed, UpError> {
-    if once {
-        let number = guild.run(&checkout.name, &checkout.ref_name(), &checkout.head).await?;
+    if let Some(target) = once {
+        if let Some(repository) = office.repositories.get(&checkout.name) {
+            repository.mirror.bring(&target.repository, &target.commit).await?;
+        }
+        let number = guild.run(&checkout.name, &checkout.ref_name(), &target.commit).await?;
         return Ok(Followed::Outcome(show(office, guild, &checkout.name, number).await?));
     }
     if checkout.branch.is_none() {

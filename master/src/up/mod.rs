@@ -3,12 +3,14 @@
 
 mod checkout;
 mod follow;
+mod target;
 mod worker;
 
 pub use worker::WORKER;
 
 use crate::config::{Config, ProjectConfig};
 use crate::installation::{self, InstallError};
+use crate::mirror::GitError;
 use crate::{Master, RunError};
 use checkout::Checkout;
 use client::Guild;
@@ -22,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
+use target::Target;
 
 /// How often the repository is looked at for new commits.
 const POLL: Duration = Duration::from_secs(1);
@@ -34,6 +37,9 @@ pub struct Arguments {
     /// Build HEAD and exit with its outcome
     #[arg(long)]
     once: bool,
+    /// Build the files as they are, with what is not committed, and exit with the outcome. Ignored files are left out
+    #[arg(long)]
+    dirty: bool,
     /// Where builds, logs and credentials are kept [default: below $XDG_STATE_HOME/guild/up]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
@@ -56,6 +62,10 @@ pub enum UpError {
     Run(#[from] RunError),
     #[error(transparent)]
     Client(#[from] client::Error),
+    #[error("failed to fetch what is to be built: {0}")]
+    Fetch(#[from] GitError),
+    #[error("{0}")]
+    Snapshot(#[from] snapshot::SnapshotError),
     #[error("the worker process {0}")]
     Worker(String),
     #[error("{what}: {source}")]
@@ -70,9 +80,9 @@ impl UpError {
 
     fn exit_code(&self) -> u8 {
         match self {
-            UpError::Usage(_) => 2,
+            UpError::Usage(_) | UpError::Snapshot(_) => 2,
             UpError::Client(error) => error.exit_code(),
-            UpError::Install(_) | UpError::Run(_) | UpError::Worker(_) | UpError::Io { .. } => 4,
+            UpError::Install(_) | UpError::Run(_) | UpError::Fetch(_) | UpError::Worker(_) | UpError::Io { .. } => 4,
         }
     }
 }
@@ -106,16 +116,18 @@ async fn up(arguments: Arguments) -> Result<u8, UpError> {
         Some(state) => state.clone(),
         None => default_state(&checkout)?,
     };
-    say_what(&checkout);
-    let inferred = infer(&checkout)?;
+    let target = Target::of(&checkout, arguments.dirty)?;
+    let once = arguments.once || arguments.dirty;
+    say_what(&checkout, &target);
+    let inferred = infer(&checkout, &target)?;
     let listener = crate::listen(&arguments.listen).await?;
     let address = listener.local_addr().map_err(UpError::io("the RPC port"))?.to_string();
-    let mut config = config(&checkout, &state, &address, inferred, arguments.once);
+    let mut config = config(&checkout, &state, &address, inferred, once);
     (config.listen.web, config.listen.web_is_open) = (Some(arguments.web.clone()), true);
     let caps = Credentials::prepare(&state, &address).await?;
     let master = crate::open(config, listener).await?;
     let office = master.office.clone();
-    if let Some(pages) = master.pages().filter(|_| !arguments.once) {
+    if let Some(pages) = master.pages().filter(|_| !once) {
         tell(&format!("pages: {pages}/"));
     }
     let serving = tokio::task::spawn_local(serve(master));
@@ -128,7 +140,7 @@ async fn up(arguments: Arguments) -> Result<u8, UpError> {
         tell(&format!("`guild` finds this master with --cap {cap} only: {error}"));
     }
     let result = tokio::select! {
-        result = follow::follow(&office, &guild, &checkout, arguments.once) => result,
+        result = follow::follow(&office, &guild, &checkout, once.then_some(&target)) => result,
         why = worker.ended() => Err(UpError::Worker(why)),
         () = stop_signal() => Ok(Followed::Stopped),
         result = serving => Err(serving_ended(result)),
@@ -241,8 +253,8 @@ fn default_state(checkout: &Checkout) -> Result<PathBuf, UpError> {
 }
 
 /// The pipeline to build with where the repository has none of its own; shown, not written.
-fn infer(checkout: &Checkout) -> Result<Option<String>, UpError> {
-    if checkout.has_pipeline {
+fn infer(checkout: &Checkout, target: &Target) -> Result<Option<String>, UpError> {
+    if target.has_pipeline {
         return Ok(None);
     }
     let Some(inferred) = schema::pipeline::infer(&checkout.top) else {
@@ -250,18 +262,17 @@ fn infer(checkout: &Checkout) -> Result<Option<String>, UpError> {
             "there is no guild.toml, and nothing here tells how to build it: write one, as docs/pipeline.md shows";
         return Err(UpError::Usage(text.to_owned()));
     };
-    tell(&format!("HEAD has no guild.toml, so one is guessed from {}; `guild init` writes it down:", inferred.saw));
+    let what = if target.is_dirty() { "there is" } else { "HEAD has" };
+    tell(&format!("{what} no guild.toml, so one is guessed from {}; `guild init` writes it down:", inferred.saw));
     inferred.text.lines().for_each(|line| tell(&format!("    {line}")));
     Ok(Some(inferred.text))
 }
 
-fn say_what(checkout: &Checkout) {
+fn say_what(checkout: &Checkout, target: &Target) {
     let branch = checkout.branch.as_deref().unwrap_or("HEAD");
     let short = &checkout.head[..checkout.head.len().min(10)];
     tell(&format!("{} {} {short} \"{}\"", checkout.name, harmless(branch), checkout.subject));
-    if checkout.uncommitted > 0 {
-        tell(&format!("{} uncommitted files are not part of what is built", checkout.uncommitted));
-    }
+    target.told(checkout.uncommitted).iter().for_each(|line| tell(line));
 }
 
 /// Progress and hints go to stderr.

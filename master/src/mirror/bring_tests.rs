@@ -1,0 +1,36 @@
+//! Commits that no ref of the remote holds.
+
+use super::super::tests::Scene;
+
+#[tokio::test]
+async fn a_commit_that_no_ref_holds_is_brought_and_stays() {
+    for init in [&[][..], &["--object-format=sha256"]] {
+        let scene = Scene::with(init);
+        scene.commit("a", "1");
+        scene.git(&["checkout", "-q", "--detach"]);
+        let alone = scene.commit("b", "2");
+        let origin = scene.dir.path().join("origin");
+        scene.mirror.bring(&origin, &alone).await.unwrap();
+        assert_eq!(scene.mirror.read(&alone, "b", 9).await.unwrap().as_deref(), Some(&b"2"[..]));
+        assert_eq!(scene.mirror.refs().await.unwrap().refs.len(), 1, "it is no branch and no tag");
+        // asking again, for what is here, costs nothing; a fetch that prunes leaves it
+        scene.mirror.bring(&scene.dir.path().join("nowhere"), &alone).await.unwrap();
+        scene.commit("c", "3");
+        scene.git(&["branch", "more"]);
+        scene.mirror.fetch().await.unwrap();
+        scene.mirror.tidy().await.unwrap();
+        assert_eq!(scene.mirror.resolve(&alone).await.unwrap(), Some(alone.clone()));
+        let pack = scene.mirror.pack(&alone, &[]).await.unwrap();
+        assert!(pack.size > 0);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_an_error() {
+    let scene = Scene::new();
+    scene.commit("a", "1");
+    let origin = scene.dir.path().join("origin");
+    for wrong in ["main", "--upload-pack=x", &"0".repeat(40)] {
+        assert!(scene.mirror.bring(&origin, wrong).await.is_err(), "{wrong}");
+    }
+}

@@ -1,0 +1,55 @@
+//! What `up` builds once: the commit that HEAD names, or the files as they are.
+
+use super::UpError;
+use super::checkout::{Checkout, git};
+use client::words::harmless;
+use snapshot::Snapshot;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// The most bytes that the untracked files may have together. They are copied on this machine only, so the bound is far beyond
+/// source code, and below a forgotten disk image.
+const UNTRACKED_BYTES_MAX: u64 = 1 << 30;
+
+pub(super) struct Target {
+    pub(super) commit: String,
+    /// A repository that has the commit.
+    pub(super) repository: PathBuf,
+    /// Whether the commit has a guild.toml.
+    pub(super) has_pipeline: bool,
+    snapshot: Option<(Snapshot, TempDir)>,
+}
+
+impl Target {
+    pub(super) fn of(checkout: &Checkout, dirty: bool) -> Result<Target, UpError> {
+        let snapshot = if dirty { Some(take(&checkout.top)?) } else { None };
+        let (commit, repository) = match &snapshot {
+            Some((taken, _)) => (taken.commit.clone(), taken.repository.clone()),
+            None => (checkout.head.clone(), checkout.top.clone()),
+        };
+        let has_pipeline = git(&repository, &["cat-file", "-t", &format!("{commit}:guild.toml")])?.is_some();
+        Ok(Target { commit, repository, has_pipeline, snapshot })
+    }
+
+    pub(super) fn is_dirty(&self) -> bool {
+        self.snapshot.is_some()
+    }
+
+    /// How what is built differs from HEAD, or from the files; `uncommitted` files do.
+    pub(super) fn told(&self, uncommitted: usize) -> Vec<String> {
+        let Some((taken, _)) = &self.snapshot else {
+            let text =
+                format!("{uncommitted} uncommitted files are not part of what is built: --dirty takes them along");
+            return if uncommitted > 0 { vec![text] } else { Vec::new() };
+        };
+        let left_out = taken.left_out.iter();
+        let left_out = left_out.map(|path| format!("what changed within the submodule {} is left out", harmless(path)));
+        [format!("with {} uncommitted files", taken.changed)].into_iter().chain(left_out).collect()
+    }
+}
+
+fn take(top: &Path) -> Result<(Snapshot, TempDir), UpError> {
+    let dir = tempfile::tempdir().map_err(UpError::io("a directory for the snapshot"))?;
+    let taken = snapshot::take(top, &dir.path().join("snapshot"), UNTRACKED_BYTES_MAX)?;
+    Ok((taken, dir))
+}

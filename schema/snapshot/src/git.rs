@@ -1,0 +1,69 @@
+//! The user's git, on the user's checkout: with the settings that decide what a file is, and none that would write or start
+//! something.
+
+use super::SnapshotError;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// Settings under which git writes nothing but what it is asked for, and starts nothing in the background.
+const QUIET: [&str; 6] = [
+    "core.splitIndex=false",
+    "core.fsmonitor=false",
+    "core.untrackedCache=false",
+    "core.hooksPath=/dev/null",
+    "gc.auto=0",
+    "maintenance.auto=false",
+];
+
+#[derive(Clone, Debug)]
+pub(super) struct Git {
+    top: PathBuf,
+    env: Vec<(String, OsString)>,
+}
+
+impl Git {
+    pub(super) fn of(top: &Path) -> Git {
+        Git { top: top.to_owned(), env: Vec::new() }
+    }
+
+    pub(super) fn with<V: Into<OsString>>(mut self, env: impl IntoIterator<Item = (String, V)>) -> Git {
+        self.env.extend(env.into_iter().map(|(name, value)| (name, value.into())));
+        self
+    }
+
+    /// What it prints; that it fails is an error.
+    pub(super) fn run(&self, arguments: &[&str]) -> Result<Vec<u8>, SnapshotError> {
+        let output = self.output(arguments)?;
+        if output.status.success() {
+            return Ok(output.stdout);
+        }
+        let verb = arguments.iter().find(|word| !word.starts_with('-') && !word.contains('=')).copied();
+        let text = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(SnapshotError::Git { verb: verb.unwrap_or_default().to_owned(), text })
+    }
+
+    /// The line that it prints.
+    pub(super) fn line(&self, arguments: &[&str]) -> Result<String, SnapshotError> {
+        Ok(text_of(&self.run(arguments)?).trim().to_owned())
+    }
+
+    /// What it prints, trimmed; `None` where it fails, as it does to say no.
+    pub(super) fn optional(&self, arguments: &[&str]) -> Result<Option<String>, SnapshotError> {
+        let output = self.output(arguments)?;
+        Ok(output.status.success().then(|| text_of(&output.stdout).trim().to_owned()))
+    }
+
+    fn output(&self, arguments: &[&str]) -> Result<Output, SnapshotError> {
+        let mut command = Command::new("git");
+        command.arg("-C").arg(&self.top).args(QUIET.iter().flat_map(|setting| ["-c", setting])).args(arguments);
+        // without optional locks git does not refresh the user's index on the way
+        command.env("GIT_OPTIONAL_LOCKS", "0").env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C").stdin(Stdio::null());
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command.output().map_err(SnapshotError::Start)
+    }
+}
+
+pub(super) fn text_of(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

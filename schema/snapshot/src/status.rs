@@ -1,0 +1,60 @@
+//! What differs from HEAD, as `git status` tells it: format `--porcelain=v2` of git-status(1).
+
+use super::SnapshotError;
+use super::git::{Git, text_of};
+use std::path::Path;
+
+#[derive(Debug, Default)]
+pub(super) struct Status {
+    pub(super) changed: usize,
+    pub(super) submodules: Vec<String>,
+    unmerged: Option<String>,
+    untracked: Vec<String>,
+}
+
+impl Status {
+    pub(super) fn read(git: &Git) -> Result<Status, SnapshotError> {
+        let output = git.run(&["status", "--porcelain=v2", "-z", "--untracked-files=all", "--no-renames"])?;
+        let mut status = Status::default();
+        output
+            .split(|byte| *byte == 0)
+            .filter(|entry| !entry.is_empty())
+            .for_each(|entry| status.note(&text_of(entry)));
+        Ok(status)
+    }
+
+    /// An entry is a kind, and fields between blanks: a submodule's state is the second one, the path the last.
+    fn note(&mut self, entry: &str) {
+        let (kind, rest) = entry.split_once(' ').unwrap_or((entry, ""));
+        let field = |count: usize| rest.splitn(count, ' ').last().unwrap_or_default().to_owned();
+        match kind {
+            "1" => {
+                let state = rest.split(' ').nth(1).unwrap_or_default();
+                // `S<c><m><u>`: another commit, modified files, untracked files
+                if state.starts_with('S') && (state.contains('M') || state.contains('U')) {
+                    self.submodules.push(field(8));
+                }
+            }
+            "u" => self.unmerged = Some(field(10)),
+            "?" => self.untracked.push(rest.to_owned()),
+            _ => return,
+        }
+        self.changed += 1;
+    }
+
+    pub(super) fn check(&self, top: &Path, untracked_max: u64) -> Result<(), SnapshotError> {
+        if let Some(path) = &self.unmerged {
+            return Err(SnapshotError::Unmerged { path: path.clone() });
+        }
+        let size = |path: &String| top.join(path).symlink_metadata().map_or(0, |found| found.len());
+        let sizes: Vec<u64> = self.untracked.iter().map(size).collect();
+        let bytes = sizes.iter().sum();
+        let largest = sizes.iter().zip(&self.untracked).max();
+        match largest {
+            Some((_, path)) if bytes > untracked_max => {
+                Err(SnapshotError::TooLarge { path: path.clone(), bytes, limit: untracked_max })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}

@@ -10,10 +10,11 @@ use master::unit;
 use master::up;
 use master::upkeep::own_request;
 use schema::manual::{self, OfItself};
+use schema::shown;
 use schema::sturdy_ref::SturdyRef;
 use schema::systemd::{self, unit::Instance};
 use schema::values::Difference;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -68,7 +69,7 @@ fn finish(done: Result<(), Failure>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure(code, text)) => {
-            let _ = writeln!(std::io::stderr(), "guild-master: {}", text.trim_end());
+            shown::tell(&format!("guild-master: {text}"));
             ExitCode::from(code)
         }
     }

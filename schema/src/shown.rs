@@ -1,7 +1,7 @@
 //! What people are shown of texts that others wrote: a repository, a worker, another user. One function, [`face`], decides
 //! it for each character; terminals, pages and mails all ask it. Does not know what a text means.
 //!
-//! [`line`], [`lines`] and [`json`] are for texts, [`Screen`] is for the bytes of a log.
+//! [`line`], [`lines`], [`page`] and [`json`] are for texts, [`Screen`] is for the bytes of a log.
 
 mod screen;
 
@@ -71,6 +71,19 @@ pub fn lines(text: &str) -> String {
     text.trim_end().lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// As [`line`], of a page's markup or another text whose line ends and tabs are its maker's own.
+pub fn page(text: &str) -> Cow<'_, str> {
+    let is_fine = |c: char| matches!(c, '\n' | '\t') || face(c) == Face::Itself;
+    if text.chars().all(is_fine) {
+        return Cow::Borrowed(text);
+    }
+    let parts = text.split_inclusive(['\n', '\t']).map(|part| match part.char_indices().next_back() {
+        Some((at, end @ ('\n' | '\t'))) => format!("{}{end}", line(&part[..at])),
+        Some(_) | None => line(part).into_owned(),
+    });
+    Cow::Owned(parts.collect())
+}
+
 /// A JSON text that is the same to a program, and has no character that a terminal would take up.
 pub fn json(text: &str) -> Cow<'_, str> {
     // JSON has escaped the controls below a space by itself
@@ -88,7 +101,7 @@ pub fn json(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Writes lines to standard error. A terminal that went away is no reason to stop.
+/// Writes lines to standard error, for the programs that only tell. A terminal that went away is no reason to stop.
 pub fn tell(text: &str) {
     use io::Write as _;
     drop(writeln!(io::stderr(), "{}", lines(text)));
@@ -116,6 +129,12 @@ mod tests {
     #[test]
     fn lines_stay_lines() {
         assert_eq!(lines("a\x1b[2J\r\nb\tc\n\n"), "a [2J\nb c");
+    }
+
+    #[test]
+    fn pages_keep_their_own_lines() {
+        assert_eq!(page("<p>\n\ta\x1b[2Jb\r\u{202e}</p>\n"), "<p>\n\ta [2Jb ⟨U+202E⟩</p>\n");
+        assert!(matches!(page("a\n\tb"), Cow::Borrowed(_)));
     }
 
     #[test]

@@ -234,7 +234,10 @@ fn line_ends() {
     assert_eq!(lines("version = 1\r# x\n"), alone);
     let shown = errors(JOB.replace('\n', "\r").as_bytes()).to_string();
     assert!(!shown.contains('\r'), "{shown:?}");
-    assert_eq!(lines("\u{feff}version = 1\njob = 1"), "2:7 `job` of the top level must be a table | this is a whole number");
+    assert_eq!(
+        lines("\u{feff}version = 1\njob = 1"),
+        "2:7 `job` of the top level must be a table | this is a whole number"
+    );
 }
 
 /// A hostile file shows nothing but printable characters, and not much of a long line.

@@ -29,8 +29,30 @@ fn is_harmless(text: &str) -> bool {
 /// Bytes among which there are many beginnings and ends of sequences.
 fn pieces() -> impl Strategy<Value = Vec<Vec<u8>>> {
     const PARTS: [&[u8]; 24] = [
-        b"\x1b", b"[", b"]", b"P", b"_", b"\\", b"m", b"1;31", b"38:2::1:2:3", b";", b"?", b"\x07", b"\x9b", b"\xc2", b"\x9c",
-        b"\xe2\x80\xae", b"\xe2", b"\x80", b"\xff", b"\n", b"\r", b"\t", b"52;c;", b"\xf0\x9f\x91\x8d",
+        b"\x1b",
+        b"[",
+        b"]",
+        b"P",
+        b"_",
+        b"\\",
+        b"m",
+        b"1;31",
+        b"38:2::1:2:3",
+        b";",
+        b"?",
+        b"\x07",
+        b"\x9b",
+        b"\xc2",
+        b"\x9c",
+        b"\xe2\x80\xae",
+        b"\xe2",
+        b"\x80",
+        b"\xff",
+        b"\n",
+        b"\r",
+        b"\t",
+        b"52;c;",
+        b"\xf0\x9f\x91\x8d",
     ];
     let part = prop_oneof![
         4 => (0..PARTS.len()).prop_map(|at| PARTS[at].to_vec()),

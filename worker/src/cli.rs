@@ -9,12 +9,13 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use schema::gateway_capnp::gateway;
 use schema::identity::Identity;
 use schema::manual::{self, OfItself};
+use schema::shown;
 use schema::sturdy_ref::{SturdyRef, Token};
 use schema::systemd::unit::UnitError;
 use schema::values::RefusalCode;
 use schema::vat::{self, Limits};
 use schema::wire;
-use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::io::{self, IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -95,7 +96,7 @@ pub fn cli(arguments: Vec<String>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure(code, text)) => {
-            let _ = writeln!(io::stderr(), "guild-worker: {}", text.trim_end());
+            shown::tell(&format!("guild-worker: {text}"));
             ExitCode::from(code)
         }
     }
@@ -176,7 +177,7 @@ async fn join(config: &Config, file: &Path) -> Result<(), Failure> {
     let redeemed = tokio::time::timeout(REDEEM_MAX, redeem(&join, &mine, &identity)).await;
     let name = redeemed.map_err(|_| Failure(UNREACHABLE, "the master does not answer".to_owned()))??;
     std::fs::rename(pending(config), config.credential()).map_err(Failure::fault)?;
-    let _ = writeln!(io::stderr(), "joined as {name}: {}", config.credential().display());
+    shown::tell(&format!("joined as {name}: {}", config.credential().display()));
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! `guild events`: the master's numbered facts.
 
 use crate::here::Here;
-use crate::render::harmless;
+use crate::output::Shown;
 use clap::Args;
 use client::views::timestamp;
 use client::{Error, Events as Subscription, Told};
@@ -54,7 +54,7 @@ impl Events {
                     let wanted = events.iter().filter(|event| self.follow || event.sequence <= latest.after);
                     wanted.into_iter().try_for_each(|event| say(here, event))?;
                 }
-                Told::Gap { first, last, .. } => here.note(&match before.incarnation == cursor.incarnation {
+                Told::Gap { first, last, .. } => here.note(match before.incarnation == cursor.incarnation {
                     true => format!("events {first} to {last} are no longer kept"),
                     false => format!("the master was restored from a backup: it goes on after event {last}"),
                 }),
@@ -76,16 +76,14 @@ fn say(here: &Here, event: &Event) -> Result<(), Error> {
     }
     if !here.options.columns.is_empty() {
         // a stream has no headers: who asks for columns knows them
-        return here.say(&here.look.table(&[row], &here.options.columns, false));
+        return here.say_whole(&here.look.table(&[row], &here.options.columns, false));
     }
     let place = match (event.project.as_str(), event.build) {
         (project, 0) => project.to_owned(),
         (project, build) => format!("{project}/{build}"),
     };
-    let line =
-        format!("{}\t{}\t{}\t{place}\t{}", event.sequence, timestamp(event.time), event.fact.kind(), details(&row));
-    let line = if here.look.terminal { line.replace('\t', "  ") } else { line };
-    here.say(&format!("{line}\n"))
+    let parts = [event.sequence.to_string(), timestamp(event.time), event.fact.kind().to_owned(), place, details(&row)];
+    here.say(here.look.parts(parts.into_iter().map(Shown::from)))
 }
 
 /// What the kind adds to every event's fields.
@@ -95,9 +93,9 @@ fn details(row: &Value) -> String {
     let own = fields.iter().filter(|(name, _)| !COMMON.contains(&name.as_str()));
     let words: Vec<String> = own
         .map(|(name, value)| match value {
-            Value::String(text) => format!("{name}={}", harmless(text)),
+            Value::String(text) => format!("{name}={text}"),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-                format!("{name}={}", harmless(&value.to_string()))
+                format!("{name}={value}")
             }
         })
         .collect();

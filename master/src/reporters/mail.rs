@@ -177,7 +177,7 @@ fn mailbox(author: &Author) -> Option<Mailbox> {
 }
 
 fn one_line(text: &str) -> String {
-    client::words::harmless(text).trim().to_owned()
+    schema::shown::line(text).trim().to_owned()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The repository that `up` was called on: where it is, what is checked out, what is not committed.
 
 use super::UpError;
-use client::words::harmless;
+use schema::shown;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -32,12 +32,13 @@ impl Checkout {
         let head = git(&top, &["rev-parse", "--verify", "--quiet", "HEAD^{commit}"])?
             .ok_or_else(|| UpError::Usage(format!("{} has no commit yet: commit something to build", top.display())))?;
         let status = git(&top, &["status", "--porcelain"])?.unwrap_or_default();
+        let subject = git(&top, &["log", "-1", "--encoding=UTF-8", "--format=%s"])?;
         Ok(Checkout {
             name: name_of(&top),
             // never git's short name: it is `heads/main` where a tag is called `main` as well
             branch: git(&top, &["symbolic-ref", "--quiet", "HEAD"])?
                 .and_then(|name| name.strip_prefix(HEADS).map(str::to_owned)),
-            subject: harmless(&git(&top, &["log", "-1", "--encoding=UTF-8", "--format=%s"])?.unwrap_or_default()),
+            subject: shown::line(&subject.unwrap_or_default()).into_owned(),
             uncommitted: status.lines().count(),
             has_pipeline: git(&top, &["cat-file", "-t", "HEAD:guild.toml"])?.is_some(),
             top,

@@ -122,10 +122,8 @@ impl Perform for Painter {
         if action != b'm' || !intermediates.is_empty() || is_ignored {
             return;
         }
-        let groups: Vec<String> = params
-            .iter()
-            .map(|group| group.iter().map(u16::to_string).collect::<Vec<_>>().join(":"))
-            .collect();
+        let groups: Vec<String> =
+            params.iter().map(|group| group.iter().map(u16::to_string).collect::<Vec<_>>().join(":")).collect();
         self.is_painted = groups.last().is_some_and(|last| last != "0");
         self.shown.push_str(&format!("\x1b[{}m", groups.join(";")));
     }

@@ -11,7 +11,7 @@ use client::views::{BuildView, ProjectView};
 use client::{BuildQuery, Error, Guild, LinkNews, Tail};
 use schema::values::Outcome;
 use serde_json::Value;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use tokio::io::AsyncWriteExt as _;
@@ -63,7 +63,7 @@ impl Here {
                 self.say_ended(&context.name);
                 let (credential, identity) = context.open()?;
                 let guild = Guild::connect(credential, identity).await?;
-                guild.on_link_news(tell_link_news);
+                guild.on_link_news(link_teller());
                 Ok(guild)
             })
             .await
@@ -359,9 +359,16 @@ pub(crate) fn one_line(build: &BuildView) -> String {
     format!("{} {revision} \"{}\"", build.short_ref(), build.subject)
 }
 
-fn tell_link_news(news: LinkNews) {
-    match news {
+/// Tells what happens to the link. Nothing is lost with one, unless what follows cannot be read.
+fn link_teller() -> impl Fn(LinkNews) {
+    let is_outgrown = Cell::new(false);
+    move |news| match news {
         LinkNews::Lost(why) => note(format!("link lost ({why}), reconnecting")),
+        LinkNews::Outgrown(why) => {
+            is_outgrown.set(true);
+            note(format!("link lost ({why}), reconnecting"));
+        }
+        LinkNews::Restored if is_outgrown.get() => note("reconnected"),
         LinkNews::Restored => note("reconnected, 0 lines lost"),
     }
 }

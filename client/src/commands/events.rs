@@ -4,7 +4,7 @@ use crate::here::Here;
 use crate::output::Shown;
 use clap::Args;
 use client::views::timestamp;
-use client::{Error, Events as Subscription, Told};
+use client::{Error, Events as Subscription, Guild, Told};
 use schema::values::{Cursor, Event, Filter};
 use serde_json::Value;
 use std::time::Duration;
@@ -41,13 +41,10 @@ impl Events {
         let mut events = Subscription::new(guild, filter, cursor);
         while self.follow || cursor.after < latest.after {
             let told = match self.follow {
-                true => events.next().await?,
-                // nothing more up to now is for us: a master does not tell of events that the filter or the grant drops
-                false => match tokio::time::timeout(SILENCE, events.next()).await {
-                    Ok(told) => told?,
-                    Err(_) => break,
-                },
+                true => events.next().await.map(Some),
+                false => next_of_past(guild, &mut events).await,
             };
+            let Some(told) = told.inspect_err(|error| say_cut_off(here, error, cursor, latest))? else { break };
             let before = std::mem::replace(&mut cursor, told.cursor());
             match told {
                 Told::Events { events, .. } => {
@@ -61,6 +58,24 @@ impl Events {
             }
         }
         Ok(0)
+    }
+}
+
+/// None: nothing more up to now is for us. A master does not tell of events that the filter or the grant drops.
+async fn next_of_past(guild: &Guild, events: &mut Subscription) -> Result<Option<Told>, Error> {
+    if let Some(told) = events.next_within(SILENCE).await? {
+        return Ok(Some(told));
+    }
+    // an answer comes after what the master had sent before, so that what is still on its way is waited for
+    guild.latest_event().await?;
+    events.next_within(Duration::ZERO).await
+}
+
+/// Where a message cannot be read, what follows it is not shown.
+fn say_cut_off(here: &Here, error: &Error, cursor: Cursor, latest: Cursor) {
+    if matches!(error, Error::TooLarge(_)) {
+        let most = latest.after.saturating_sub(cursor.after);
+        here.note(format!("cut off after event {}: up to {most} events that are recorded are not shown", cursor.after));
     }
 }
 

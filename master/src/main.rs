@@ -10,6 +10,7 @@ use master::unit;
 use master::up;
 use master::upkeep::own_request;
 use schema::manual::{self, OfItself};
+use schema::private_file;
 use schema::shown;
 use schema::sturdy_ref::SturdyRef;
 use schema::systemd::{self, unit::Instance};
@@ -35,6 +36,10 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(status) => return ExitCode::from(status),
     };
+    // what it prints of itself is for everybody to read
+    if !matches!(arguments.command, Command::OfItself(_)) {
+        private_file::keep_to_owner();
+    }
     match arguments.command {
         Command::Up(arguments) => up::main(arguments),
         Command::Init { dir, advertise, web, url, unit } => {

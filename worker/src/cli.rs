@@ -9,6 +9,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use schema::gateway_capnp::gateway;
 use schema::identity::Identity;
 use schema::manual::{self, OfItself};
+use schema::private_file;
 use schema::shown;
 use schema::sturdy_ref::{SturdyRef, Token};
 use schema::systemd::unit::UnitError;
@@ -105,7 +106,9 @@ pub fn cli(arguments: Vec<String>) -> ExitCode {
 async fn execute(arguments: Arguments) -> Result<(), Failure> {
     match &arguments.command {
         Command::OfItself(command) => return of_itself(command),
-        Command::Join { .. } | Command::Run | Command::Probe | Command::Status | Command::Drain => {}
+        Command::Join { .. } | Command::Run | Command::Probe | Command::Status | Command::Drain => {
+            private_file::keep_to_owner();
+        }
     }
     let no_home = || Failure(USAGE, "there is no home directory: name the state directory with --state".to_owned());
     let state = arguments.state.or_else(default_state).ok_or_else(no_home)?;

@@ -1,6 +1,7 @@
 //! The one way in which a worker runs the `git` program: on directories of its own, with nothing to fetch from, no hooks
 //! and no configuration but what stands here. Knows nothing of stores and workspaces.
 
+use crate::isolation::spawn;
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -124,6 +125,8 @@ impl Git {
         }
         if let Some(tree) = &self.tree {
             command.env("GIT_WORK_TREE", tree);
+            // what it writes is a user's, and no file of ours
+            spawn::with_usual_umask(&mut command);
         }
         command
     }

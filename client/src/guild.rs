@@ -115,21 +115,20 @@ impl Guild {
         loop {
             let error = match self.link().await {
                 Ok(link) => match op(link.clone()).await {
-                    Err(error @ Error::Lost(_)) => {
+                    Ok(done) => return Ok(done),
+                    Err(error) => {
                         let error = link.outgrown().unwrap_or(error);
-                        self.discard(&link, &error).await;
+                        if matches!(error, Error::Lost(_) | Error::TooLarge(_)) {
+                            self.discard(&link, &error).await;
+                        }
                         error
                     }
-                    done => match done {
-                        Err(error) if error.is_passing() => error,
-                        done => return done,
-                    },
                 },
                 Err(error) => error,
             };
             tries += 1;
             outgrown += u32::from(matches!(error, Error::TooLarge(_)));
-            let may_pass = error.is_passing() || (1..OUTGROWN_MAX).contains(&outgrown);
+            let may_pass = error.is_passing() || (matches!(error, Error::TooLarge(_)) && outgrown < OUTGROWN_MAX);
             if !may_pass || self.0.dial.is_none() || patience.is_over(tries) {
                 return Err(error);
             }

@@ -147,4 +147,32 @@ fn the_state_is_its_owner_s_and_a_checkout_has_the_usual_modes() {
     lanes.for_each(|lane| assert_eq!(mode(&lane.unwrap().path()) & 0o077, 0));
     // again: there is nothing more to say
     assert!(!said(&place.up()).contains("was open"));
+    let database = place.state().join("guild.db");
+    std::fs::set_permissions(&database, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let again = said(&place.up());
+    assert!(again.contains("guild.db was open to other users (mode 0644)"), "{again}");
+    assert_eq!(mode(&database), 0o600);
+}
+
+/// A disk that others use too stays as it is, and what the worker has on it is closed.
+#[test]
+fn workspaces_elsewhere_are_closed_one_by_one() {
+    let place = Place::new("version = 1\n[job.a]\nrun = \"pwd\"\n");
+    let disk = place.directory.path().join("disk");
+    let (old, foreign) = (disk.join("old-lane"), disk.join("films"));
+    for dir in [&disk, &old, &foreign] {
+        std::fs::create_dir(dir).unwrap();
+        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    std::fs::write(old.join("lock"), "").unwrap();
+    std::fs::create_dir_all(place.state().join("worker")).unwrap();
+    std::fs::write(place.state().join("worker/worker.toml"), format!("workspace = \"{}\"\r\n", disk.display()))
+        .unwrap();
+    let output = place.up();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains("old-lane was open to other users"), "{}", said(&output));
+    assert_eq!([mode(&disk), mode(&old), mode(&foreign)], [0o755, 0o700, 0o755]);
+    let ran = PathBuf::from(String::from_utf8(output.stdout.clone()).unwrap().trim());
+    assert!(ran.starts_with(disk.canonicalize().unwrap()), "{}", ran.display());
+    assert_eq!((mode(&ran), mode(ran.parent().unwrap())), (0o755, 0o700));
 }

@@ -89,6 +89,31 @@ fn nothing_points_up() {
     forbid("master/src/logs", &["crate::api", "crate::driver", "crate::store"], "logs know bytes");
 }
 
+/// What is printed passes one place of each program, where texts of others are made harmless.
+#[test]
+fn nothing_is_printed_past_the_cleaner() {
+    // the places themselves
+    let printers = ["schema/src/shown.rs", "schema/src/manual.rs", "client/src/output.rs"];
+    // the bytes of logs, through a screen where they go to a terminal
+    let streams = ["client/src/output.rs", "master/src/up/follow.rs"];
+    let ways = ["println!", "eprint!", "eprintln!", "print!(", "stdout().lock", "stderr().lock", "stderr(), \""];
+    for folder in ["schema/src", "master/src", "worker/src", "client/src"] {
+        for (path, text) in sources(folder) {
+            let name = path.strip_prefix(top()).unwrap().to_string_lossy().into_owned();
+            let code = code(&text);
+            let is_of_tests = path.components().any(|part| part.as_os_str() == "tests");
+            let found = ways.iter().find(|way| code.contains(**way));
+            let is_printer = printers.contains(&name.as_str()) || is_of_tests;
+            assert!(is_printer || found.is_none(), "{name} prints by itself: {found:?}");
+            let is_stream = streams.contains(&name.as_str());
+            assert!(is_stream || !code.contains("tokio::io::stdout"), "{name} writes a log past its screen");
+            let paints = code.split("#[cfg(test)]").next().is_some_and(|code| code.contains("\\x1b["));
+            let may_paint = ["client/src/output.rs", "schema/src/shown/screen.rs"].contains(&name.as_str());
+            assert!(may_paint || !paints, "{name} writes a sequence for terminals");
+        }
+    }
+}
+
 #[test]
 fn files_stay_small() {
     for folder in ["schema/src", "master/src", "worker/src", "client/src", "tests"] {

@@ -20,7 +20,7 @@ pub fn cli() -> ExitCode {
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: the system gives no event loop: {error}");
+            crate::output::note(format!("error: the system gives no event loop: {error}"));
             return ExitCode::from(4);
         }
     };

@@ -10,7 +10,7 @@ use schema::gateway_capnp::gateway;
 use schema::identity::Identity;
 use schema::perspective_capnp::perspective;
 use schema::sturdy_ref::{SturdyRef, Token};
-use schema::vat::{self, Limits, Vat, VatError};
+use schema::vat::{self, CloseReason, Limits, Vat, VatError};
 use schema::wire::VERSIONS;
 use std::rc::Rc;
 
@@ -24,9 +24,18 @@ impl Guild {
 
 async fn link(credential: SturdyRef, identity: Rc<Identity>) -> Result<Link, Error> {
     let (gateway, vat) = reach(&credential, &identity).await?;
-    let perspective = restore(&gateway, &credential.token).await?;
-    let closed = vat.closed();
-    Ok(Link::new(perspective, async { closed.await.to_string() }, vat))
+    let perspective = match restore(&gateway, &credential.token).await {
+        Ok(perspective) => perspective,
+        Err(error) => return Err(outgrown(&vat).map_or(error, Error::TooLarge)),
+    };
+    let (closed, vat) = (vat.closed(), Rc::new(vat));
+    let kept = vat.clone();
+    Ok(Link::new(perspective, async { closed.await.to_string() }, kept).outgrown_by(move || outgrown(&vat)))
+}
+
+fn outgrown(vat: &Vat) -> Option<String> {
+    let why = vat.why_closed();
+    why.filter(|why| matches!(why, CloseReason::TooLarge { .. })).map(|why| why.to_string())
 }
 
 /// The gateway of the master that a sturdy ref names. It lives as long as the vat.

@@ -25,6 +25,9 @@ pub enum Error {
     /// The link was lost during a call, and did not come back in time.
     #[error("the link to the master was lost: {0}")]
     Lost(String),
+    /// The master sent a message that is larger than this program reads. A new link meets the same message.
+    #[error("the master sent more at once than this program reads: {0}")]
+    TooLarge(String),
     /// The other side breaks the protocol, or speaks another version of it.
     #[error("the master's answer cannot be understood: {0}")]
     Protocol(String),
@@ -56,6 +59,7 @@ impl Error {
             | Error::NoContext
             | Error::Unreachable(_)
             | Error::Lost(_)
+            | Error::TooLarge(_)
             | Error::Protocol(_)
             | Error::Usage { .. }
             | Error::Ended { .. }
@@ -85,6 +89,7 @@ impl Error {
             | Error::Ended { .. }
             | Error::Unreachable(_)
             | Error::Lost(_)
+            | Error::TooLarge(_)
             | Error::Protocol(_)
             | Error::Timeout(_)
             | Error::File { .. }
@@ -105,6 +110,9 @@ impl Error {
             Error::Ended { .. } => {
                 "run `guild-master up` here again: it still has its builds and logs; or `guild login FILE` for another master"
             }
+            Error::TooLarge(_) => {
+                "the `guild` of the master's version reads it (`guild-master --version` there); ask for less: a project, a build"
+            }
             Error::Unreachable(_)
             | Error::Lost(_)
             | Error::Protocol(_)
@@ -119,7 +127,7 @@ impl Error {
         match self {
             Error::Refused(refusal) => refusal_exit_code(refusal.code),
             Error::NotHeld(_) | Error::Credential { .. } | Error::NoContext => 5,
-            Error::Ended { .. } | Error::Unreachable(_) | Error::Lost(_) | Error::Protocol(_) => 6,
+            Error::Ended { .. } | Error::Unreachable(_) | Error::Lost(_) | Error::TooLarge(_) | Error::Protocol(_) => 6,
             Error::NotFound { .. } => 7,
             Error::Usage { .. } | Error::File { .. } => 2,
             Error::Timeout(_) => 8,
@@ -136,6 +144,7 @@ impl Error {
             | Error::Credential { .. }
             | Error::NoContext
             | Error::Ended { .. }
+            | Error::TooLarge(_)
             | Error::Protocol(_)
             | Error::NotFound { .. }
             | Error::Usage { .. }

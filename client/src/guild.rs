@@ -20,6 +20,8 @@ pub type Dial = Box<dyn Fn() -> LocalBoxFuture<'static, Result<Link, Error>>>;
 pub enum LinkNews {
     /// It was lost, and is being made anew.
     Lost(String),
+    /// A message that was too large ended it. It is made anew once; what follows that message may be lost.
+    Outgrown(String),
     Restored,
 }
 
@@ -45,6 +47,9 @@ enum Patience {
 }
 
 const CALL_TRIES: u32 = 4;
+/// How often an operation may meet a message that is too large. The first may have been another's on the same link; after the
+/// second, a new link would only meet the same message again.
+pub(crate) const OUTGROWN_MAX: u32 = 2;
 /// Long, since asking for a build costs a fetch at the master.
 const CALL_DEADLINE: Duration = Duration::from_secs(120);
 
@@ -79,8 +84,9 @@ impl Guild {
         let mut slot = self.0.link.lock().await;
         if let Some(link) = slot.as_ref() {
             let Some(why) = link.why_closed() else { return Ok(link.clone()) };
+            let news = link.outgrown().map_or(LinkNews::Lost(why), |error| LinkNews::Outgrown(error.to_string()));
             *slot = None;
-            self.tell(LinkNews::Lost(why));
+            self.tell(news);
         }
         let dial = self.0.dial.as_ref().ok_or_else(|| Error::Lost("it cannot be made anew".to_owned()))?;
         let link = Rc::new(dial().await?);
@@ -105,23 +111,25 @@ impl Guild {
     }
 
     async fn repeat<T>(&self, op: impl AsyncFn(Rc<Link>) -> Result<T, Error>, patience: Patience) -> Result<T, Error> {
-        let mut tries = 0;
+        let (mut tries, mut outgrown) = (0, 0);
         loop {
             let error = match self.link().await {
                 Ok(link) => match op(link.clone()).await {
-                    Err(error @ Error::Lost(_)) => {
-                        self.discard(&link, &error).await;
+                    Ok(done) => return Ok(done),
+                    Err(error) => {
+                        let error = link.outgrown().unwrap_or(error);
+                        if matches!(error, Error::Lost(_) | Error::TooLarge(_)) {
+                            self.discard(&link, &error).await;
+                        }
                         error
                     }
-                    done => match done {
-                        Err(error) if error.is_passing() => error,
-                        done => return done,
-                    },
                 },
                 Err(error) => error,
             };
             tries += 1;
-            if !error.is_passing() || self.0.dial.is_none() || patience.is_over(tries) {
+            outgrown += u32::from(matches!(error, Error::TooLarge(_)));
+            let may_pass = error.is_passing() || (matches!(error, Error::TooLarge(_)) && outgrown < OUTGROWN_MAX);
+            if !may_pass || self.0.dial.is_none() || patience.is_over(tries) {
                 return Err(error);
             }
             tokio::time::sleep(backoff::jittered(tries - 1)).await;
@@ -133,7 +141,10 @@ impl Guild {
         let mut slot = self.0.link.lock().await;
         if slot.as_ref().is_some_and(|link| Rc::ptr_eq(link, lost)) && self.0.dial.is_some() {
             *slot = None;
-            self.tell(LinkNews::Lost(error.to_string()));
+            self.tell(match error {
+                Error::TooLarge(_) => LinkNews::Outgrown(error.to_string()),
+                lost => LinkNews::Lost(lost.to_string()),
+            });
         }
     }
 

@@ -2,6 +2,7 @@
 //! stands for. Commands print through it: data to stdout, everything else to stderr.
 
 use crate::commands::Options;
+use crate::output::{self, LogOutput, Shown, note};
 use crate::render::{self, Look};
 use client::context::{self, Context, Contexts};
 use client::git::{self, WorkingCopy};
@@ -10,8 +11,8 @@ use client::views::{BuildView, ProjectView};
 use client::{BuildQuery, Error, Guild, LinkNews, Tail};
 use schema::values::Outcome;
 use serde_json::Value;
-use std::cell::OnceCell;
-use std::io::{IsTerminal as _, Write as _};
+use std::cell::{Cell, OnceCell};
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::OnceCell as AsyncOnceCell;
@@ -51,7 +52,7 @@ impl Here {
     fn say_ended(&self, used: &str) {
         let is_named = self.options.cap.is_some() || self.options.context.is_some();
         if !is_named && Contexts::of_user().ok().and_then(|contexts| contexts.ended(&self.directory)).is_some() {
-            self.note(&format!("`guild-master up` does not run here: context `{used}` is used"));
+            self.note(format!("`guild-master up` does not run here: context `{used}` is used"));
         }
     }
 
@@ -62,7 +63,7 @@ impl Here {
                 self.say_ended(&context.name);
                 let (credential, identity) = context.open()?;
                 let guild = Guild::connect(credential, identity).await?;
-                guild.on_link_news(tell_link_news);
+                guild.on_link_news(link_teller());
                 Ok(guild)
             })
             .await
@@ -128,7 +129,7 @@ impl Here {
         let asked = Asked { typed, wish, checkout, projects: &projects };
         let meant = self.settle(|facts| resolve(&asked, facts)).await?;
         if let Some(note) = &meant.note {
-            self.note(&render::harmless(note));
+            self.note(note);
         }
         Ok(meant)
     }
@@ -206,32 +207,51 @@ impl Here {
         }
         let (meant, build) = self.build_of(self.meant(typed, Wish::Change).await?).await?;
         let job = meant.job.as_ref().map_or_else(String::new, |job| format!("/{job}"));
-        self.note(&format!("{verb}: {}{job}  {}", build.selector(), one_line(&build)));
+        self.note(format!("{verb}: {}{job}  {}", build.selector(), one_line(&build)));
         Ok((meant, build))
     }
 
-    /// Data: to stdout, now.
-    pub(crate) fn say(&self, text: &str) -> Result<(), Error> {
-        let mut out = std::io::stdout().lock();
-        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::Output)
+    /// Data: a line to standard output, now.
+    pub(crate) fn say(&self, line: impl Into<Shown>) -> Result<(), Error> {
+        output::say(&line.into().and_literal("\n"))
     }
 
-    /// Progress and hints: to stderr.
-    pub(crate) fn note(&self, text: &str) {
+    /// Data that has its own line ends.
+    pub(crate) fn say_whole(&self, text: &Shown) -> Result<(), Error> {
+        output::say(text)
+    }
+
+    /// A value behind its name.
+    pub(crate) fn say_field(&self, name: &str, value: &str) -> Result<(), Error> {
+        self.say(self.look.field(name, value))
+    }
+
+    /// Progress and hints: a line to standard error.
+    pub(crate) fn note(&self, text: impl Into<Shown>) {
         note(text);
     }
 
+    /// As [`Here::note`], of a text of several lines.
+    pub(crate) fn note_lines(&self, text: &str) {
+        note(Shown::lines(text));
+    }
+
+    /// Where the bytes of logs go: every byte to a program, or where `is_raw` asks for it.
+    pub(crate) fn log_output(&self, is_raw: bool) -> LogOutput {
+        output::log_output(is_raw || !self.look.terminal)
+    }
+
     pub(crate) fn complain(&self, error: &Error) {
-        note(&format!("error: {}", render::harmless(&error.to_string())));
+        note(format!("error: {error}"));
         if !error.way_out().is_empty() {
-            note(&format!("help: {}", client::words::harmless_lines(error.way_out())));
+            note(Shown::literal("help: ").and(Shown::lines(error.way_out())));
         }
     }
 
     /// The build that a command made.
     pub(crate) async fn say_build(&self, project: &str, number: u32) -> Result<(), Error> {
         if !self.wants_json() {
-            return self.say(&format!("{project}/{number}\n"));
+            return self.say(format!("{project}/{number}"));
         }
         let build = self.guild().await?.build(project, number).await?;
         self.say_json(&render::build_row(&build))
@@ -244,7 +264,7 @@ impl Here {
     /// One row as JSON, with the fields that were asked for.
     pub(crate) fn say_json(&self, row: &Value) -> Result<(), Error> {
         let fields = self.options.json.as_deref().unwrap_or_default();
-        self.say(&format!("{}\n", render::pick(row, fields)))
+        self.say(Shown::json(&render::pick(row, fields)))
     }
 
     /// Rows as JSON Lines or as a table with these columns where no others were asked for.
@@ -256,7 +276,7 @@ impl Here {
             [] => columns.iter().map(|name| (*name).to_owned()).collect(),
             chosen => chosen.to_vec(),
         };
-        self.say(&self.look.table(rows, &columns, !self.options.no_headers))
+        self.say_whole(&self.look.table(rows, &columns, !self.options.no_headers))
     }
 }
 
@@ -315,9 +335,9 @@ fn can_be_asked() -> bool {
 /// Lets the person choose.
 fn ask(mut choices: Vec<Meant>) -> Result<Meant, Error> {
     for (number, choice) in (1..).zip(&choices) {
-        note(&format!("{number}  {}", render::harmless(&choice_line(choice))));
+        note(format!("{number}  {}", choice_line(choice)));
     }
-    drop(write!(std::io::stderr(), "which one? "));
+    output::ask("which one? ");
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).map_err(|error| Error::file("standard input", error))?;
     let chosen = line.trim().parse::<usize>().ok().filter(|number| (1..=choices.len()).contains(number));
@@ -336,17 +356,19 @@ pub(crate) fn project_of<'p>(copy: &WorkingCopy, projects: &'p [ProjectView]) ->
 /// A build for a person: `main 3f9c2ab "Add zero-copy parse"`.
 pub(crate) fn one_line(build: &BuildView) -> String {
     let revision: String = build.revision.chars().take(7).collect();
-    render::harmless(&format!("{} {revision} \"{}\"", build.short_ref(), build.subject))
+    format!("{} {revision} \"{}\"", build.short_ref(), build.subject)
 }
 
-/// A terminal that went away is no reason to stop.
-pub(crate) fn note(text: &str) {
-    drop(writeln!(std::io::stderr(), "{text}"));
-}
-
-fn tell_link_news(news: LinkNews) {
-    match news {
-        LinkNews::Lost(why) => note(&format!("link lost ({}), reconnecting", render::harmless(&why))),
+/// Tells what happens to the link. Nothing is lost with one, unless what follows cannot be read.
+fn link_teller() -> impl Fn(LinkNews) {
+    let is_outgrown = Cell::new(false);
+    move |news| match news {
+        LinkNews::Lost(why) => note(format!("link lost ({why}), reconnecting")),
+        LinkNews::Outgrown(why) => {
+            is_outgrown.set(true);
+            note(format!("link lost ({why}), reconnecting"));
+        }
+        LinkNews::Restored if is_outgrown.get() => note("reconnected"),
         LinkNews::Restored => note("reconnected, 0 lines lost"),
     }
 }
@@ -355,8 +377,8 @@ pub(crate) fn exit_status(outcome: Outcome) -> u8 {
     u8::try_from(outcome.exit_code()).unwrap_or(4)
 }
 
-/// A whole tail to stdout.
-pub(crate) async fn pour(tail: &mut Tail, out: &mut tokio::io::Stdout) -> Result<(), Error> {
+/// A whole tail to the output.
+pub(crate) async fn pour(tail: &mut Tail, out: &mut LogOutput) -> Result<(), Error> {
     while let Some(bytes) = tail.next().await? {
         out.write_all(&bytes).await.map_err(Error::Output)?;
         out.flush().await.map_err(Error::Output)?;
@@ -367,7 +389,7 @@ pub(crate) async fn pour(tail: &mut Tail, out: &mut tokio::io::Stdout) -> Result
 /// Waits for the end of a build; its outcome as an exit status.
 pub(crate) async fn wait_for(here: &Here, project: &str, number: u32) -> Result<u8, Error> {
     let outcome = here.guild().await?.outcome(project, number).await?;
-    here.note(&format!("{project}/{number}: {outcome}"));
+    here.note(format!("{project}/{number}: {outcome}"));
     Ok(exit_status(outcome))
 }
 

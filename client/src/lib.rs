@@ -23,7 +23,7 @@
 //! - [`context`]: which credential, for which repository; [`dial`] and [`login`]: from a credential to a link;
 //! - [`guild`]: the reconnecting client; its calls are in [`look`], [`steer`] and [`operate`], what they show in [`views`]
 //!   and [`explanation`];
-//! - [`logs`]: one log, by offset; [`watch`]: subscriptions; [`mirror`]: what they carry on; [`follow`]: a build live;
+//! - [`logs`]: one log, by offset; [`screen`]: its bytes on a terminal; [`watch`]: subscriptions; [`mirror`]: what they carry on; [`follow`]: a build live;
 //! - [`doctor`]: what is wrong on the way from here to a master, and what to do about it;
 //! - [`selector`]: what a person writes, `pyfoo/412/test@linux,3.14/2:L120-L140`; [`git`]: where that person stands;
 //!   [`resolve`]: which build is meant by both.
@@ -52,8 +52,10 @@ pub mod look;
 mod matrix;
 pub mod mirror;
 pub mod operate;
+mod output;
 mod render;
 pub mod resolve;
+pub mod screen;
 pub mod selector;
 pub mod steer;
 pub mod views;

@@ -14,6 +14,8 @@ use std::any::Any;
 pub struct Link {
     holding: Holding,
     closed: Shared<LocalBoxFuture<'static, String>>,
+    /// Says what was too large, where a message ended the link by its size.
+    outgrown: Box<dyn Fn() -> Option<String>>,
     _alive: Box<dyn Any>,
 }
 
@@ -38,7 +40,20 @@ impl Link {
     }
 
     fn holding(holding: Holding, closed: impl Future<Output = String> + 'static, alive: impl Any) -> Link {
-        Link { holding, closed: closed.boxed_local().shared(), _alive: Box::new(alive) }
+        let closed = closed.boxed_local().shared();
+        Link { holding, closed, outgrown: Box::new(|| None), _alive: Box::new(alive) }
+    }
+
+    /// `outgrown` says what was too large, where a message ended the link by its size. A new link then meets the same message.
+    #[must_use]
+    pub fn outgrown_by(mut self, outgrown: impl Fn() -> Option<String> + 'static) -> Link {
+        self.outgrown = Box::new(outgrown);
+        self
+    }
+
+    /// The error of a message that is larger than this side reads, where that ended the link.
+    pub fn outgrown(&self) -> Option<Error> {
+        (self.outgrown)().map(Error::TooLarge)
     }
 
     /// Resolves when the link is lost.

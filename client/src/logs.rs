@@ -2,7 +2,7 @@
 //! chunks whatever the log's size.
 
 use crate::error::Error;
-use crate::guild::Guild;
+use crate::guild::{Guild, OUTGROWN_MAX};
 use crate::link::Link;
 use futures::StreamExt as _;
 use futures::future::LocalBoxFuture;
@@ -47,13 +47,15 @@ pub struct Tail {
     offset: u64,
     until: Until,
     reading: Option<Reading>,
+    /// How often the answer at this offset was too large.
+    outgrown: u32,
 }
 
 /// Reads under way on one link.
 struct Reading {
     reader: log_reader::Client,
     /// Keeps the link that `reader` belongs to.
-    _link: Rc<Link>,
+    link: Rc<Link>,
     ahead: FuturesOrdered<LocalBoxFuture<'static, Result<Vec<u8>, Error>>>,
     /// The offset after all that was asked for.
     asked: u64,
@@ -63,7 +65,7 @@ struct Reading {
 
 impl Tail {
     pub fn new(guild: &Guild, address: LogAddress, from: u64, until: Until) -> Tail {
-        Tail { guild: guild.clone(), address, offset: from, until, reading: None }
+        Tail { guild: guild.clone(), address, offset: from, until, reading: None, outgrown: 0 }
     }
 
     pub fn address(&self) -> &LogAddress {
@@ -85,11 +87,18 @@ impl Tail {
             match reading.step(self.offset, &mut self.until).await {
                 Ok(Some(bytes)) if bytes.is_empty() => {}
                 Ok(Some(bytes)) => {
-                    self.offset += bytes.len() as u64;
+                    (self.offset, self.outgrown) = (self.offset + bytes.len() as u64, 0);
                     return Ok(Some(bytes));
                 }
                 Ok(None) => return Ok(None),
-                Err(error) if error.is_passing() => self.reading = None,
+                Err(error) if error.is_passing() => {
+                    let outgrown = reading.link.outgrown();
+                    self.outgrown += u32::from(outgrown.is_some());
+                    if let Some(error) = outgrown.filter(|_| self.outgrown >= OUTGROWN_MAX) {
+                        return Err(error);
+                    }
+                    self.reading = None;
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -254,7 +263,7 @@ async fn open(guild: &Guild, address: &LogAddress, offset: u64) -> Result<Readin
         .call_for_ever(async |link| {
             let reader = reader(&link, address).await?;
             let mut reading =
-                Reading { reader, _link: link, ahead: FuturesOrdered::new(), asked: offset, size: 0, sealed: false };
+                Reading { reader, link, ahead: FuturesOrdered::new(), asked: offset, size: 0, sealed: false };
             reading.measure().await?;
             Ok(reading)
         })

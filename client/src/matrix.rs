@@ -1,89 +1,63 @@
 //! The picture of one build: jobs by platforms, and a line for each job that failed. Pure.
 
 use crate::here::one_line;
-use crate::render::{Look, Paint, harmless, symbol};
-use client::cells::{self, distinct};
+use crate::output::{Paint, Shown};
+use crate::render::{Cell, Look, status_word, symbol};
+use client::cells::{column_of, distinct, row_of};
 use client::views::{BuildView, JobView};
 use client::words;
 use schema::values::Outcome;
 
 const GAP: usize = 3;
 
-pub(crate) fn picture(build: &BuildView, look: &Look) -> String {
+pub(crate) fn picture(build: &BuildView, look: &Look) -> Shown {
     let mut text = head(build, look);
-    let platforms = distinct(build.jobs.iter().map(row_of));
+    let platforms = distinct(build.jobs.iter().map(|job| row_of(job).to_owned()));
     let columns = distinct(build.jobs.iter().map(column_of));
-    let mut grid = vec![vec![(String::new(), Paint::Plain)]];
-    grid[0].extend(columns.iter().map(|column| (column.clone(), Paint::Quiet)));
+    let mut grid = vec![vec![Cell::plain("")]];
+    grid[0].extend(columns.iter().map(|column| Cell::painted(column, Paint::Quiet)));
     for platform in &platforms {
-        let mut row = vec![(platform.clone(), Paint::Plain)];
+        let mut row = vec![Cell::plain(platform)];
         for column in &columns {
             let job = build.jobs.iter().find(|job| row_of(job) == *platform && column_of(job) == *column);
-            row.push(job.map_or(("-".to_owned(), Paint::Quiet), |job| cell(job, look)));
+            row.push(job.map_or_else(|| Cell::painted("-", Paint::Quiet), |job| cell(job, look)));
         }
         grid.push(row);
     }
     if !build.jobs.is_empty() {
-        text.push_str(&lay_out(&grid, look));
+        text = text.and(look.aligned(&grid, GAP));
     }
-    for job in build.jobs.iter().filter(|job| job.is_bad()) {
-        text.push_str(&failure(job, look));
-    }
-    text
+    let failures = build.jobs.iter().filter(|job| job.is_bad()).map(|job| failure(job, look));
+    failures.fold(text, Shown::and)
 }
 
-fn head(build: &BuildView, look: &Look) -> String {
+fn head(build: &BuildView, look: &Look) -> Shown {
     let (symbol, paint) = symbol(build.state, build.outcome);
-    let word = crate::render::status_word(build.state, build.outcome);
-    format!(
-        "{}  {}  {}  {}\n",
+    let word = status_word(build.state, build.outcome);
+    let parts = [
         look.painted(&build.selector(), Paint::Strong),
-        one_line(build),
+        one_line(build).into(),
         look.painted(&format!("{symbol} {word}"), paint),
-        build.created.map_or_else(String::new, |time| look.ago(time)),
-    )
+        build.created.map_or_else(String::new, |time| look.ago(time)).into(),
+    ];
+    Shown::join(parts, "  ").and_literal("\n")
 }
 
-fn row_of(job: &JobView) -> String {
-    harmless(cells::row_of(job))
-}
-
-fn column_of(job: &JobView) -> String {
-    harmless(&cells::column_of(job))
-}
-
-fn cell(job: &JobView, look: &Look) -> (String, Paint) {
+fn cell(job: &JobView, look: &Look) -> Cell {
     let (symbol, paint) = symbol(job.state, job.outcome);
     let duration = words::duration(job.started, job.finished, job.is_finished(), look.now);
     let text = if duration.is_empty() { symbol.to_owned() } else { format!("{symbol} {duration}") };
-    (text, paint)
+    Cell::painted(text, paint)
 }
 
-fn failure(job: &JobView, look: &Look) -> String {
+fn failure(job: &JobView, look: &Look) -> Shown {
     let (symbol, paint) = symbol(job.state, job.outcome);
     let bad = |outcome| matches!(outcome, Some(Outcome::Failed | Outcome::Errored));
     let step = (1..).zip(&job.steps).find(|(_, step)| bad(step.outcome));
-    let step = step.map_or_else(String::new, |(index, step)| {
-        format!("  step {index} \"{}\"  {}", harmless(&step.name), step.exit)
-    });
-    let reason = if job.reason.is_empty() { String::new() } else { format!("  {}", harmless(&job.reason)) };
-    format!("{} {}{step}{reason}\n", look.painted(symbol, paint), job.name)
-}
-
-fn lay_out(grid: &[Vec<(String, Paint)>], look: &Look) -> String {
-    let width = |column: usize| grid.iter().map(|row| row[column].0.chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..grid[0].len()).map(width).collect();
-    let mut text = String::new();
-    for row in grid {
-        let mut padding = 0;
-        for ((cell, paint), width) in row.iter().zip(&widths) {
-            text.push_str(&" ".repeat(padding));
-            text.push_str(&look.painted(cell, *paint));
-            padding = width - cell.chars().count() + GAP;
-        }
-        text.push('\n');
-    }
-    text
+    let step =
+        step.map_or_else(String::new, |(index, step)| format!("  step {index} \"{}\"  {}", step.name, step.exit));
+    let reason = if job.reason.is_empty() { String::new() } else { format!("  {}", job.reason) };
+    look.painted(symbol, paint).and(format!(" {}{step}{reason}", job.name)).and_literal("\n")
 }
 
 #[cfg(test)]
@@ -135,7 +109,8 @@ mod tests {
             ..BuildView::default()
         };
         let look = Look { terminal: true, colour: false, now: Time(1_061_000) };
-        let text: Vec<String> = picture(&build, &look).lines().map(|line| line.trim_end().to_owned()).collect();
+        let text: Vec<String> =
+            picture(&build, &look).as_str().lines().map(|line| line.trim_end().to_owned()).collect();
         assert_eq!(
             text,
             [

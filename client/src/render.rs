@@ -1,9 +1,11 @@
 //! How values look: JSON Lines, tab-separated where piped, tables with colours and relative times on a terminal. A column
 //! is a field of the JSON: one description of a row serves all three. Pure, save [`Look::of_process`].
 
+use crate::output::{Paint, Shown};
 use client::views::{BuildView, JobView, short_ref};
 use client::words;
-pub(crate) use client::words::{clock, harmless, status_word};
+pub(crate) use client::words::{clock, status_word};
+use schema::shown;
 use schema::values::{Outcome, State, Time, Verdict};
 use serde_json::Value;
 use std::io::IsTerminal as _;
@@ -31,54 +33,53 @@ impl Look {
         Look { terminal, colour, now: now() }
     }
 
-    pub(crate) fn painted(&self, text: &str, paint: Paint) -> String {
-        match (self.colour, paint) {
-            (true, Paint::Good) => format!("\x1b[32m{text}\x1b[0m"),
-            (true, Paint::Bad) => format!("\x1b[31m{text}\x1b[0m"),
-            (true, Paint::Notable) => format!("\x1b[33m{text}\x1b[0m"),
-            (true, Paint::Quiet) => format!("\x1b[2m{text}\x1b[0m"),
-            (true, Paint::Strong) => format!("\x1b[1m{text}\x1b[0m"),
-            (false, _) | (true, Paint::Plain) => text.to_owned(),
-        }
+    pub(crate) fn painted(&self, text: &str, paint: Paint) -> Shown {
+        Shown::painted(text, paint, self.colour)
     }
 
-    /// The name of a value on a line of its own: padded for a person, with a tab for a program.
-    pub(crate) fn label(&self, name: &str) -> String {
-        match self.terminal {
+    /// A value on a line of its own, behind its name: padded for a person, with a tab for a program.
+    pub(crate) fn field(&self, name: &str, value: &str) -> Shown {
+        let label = match self.terminal {
             true => self.painted(&format!("{name:<10}"), Paint::Quiet),
-            false => format!("{name}\t"),
-        }
+            false => Shown::line(name).and_literal("\t"),
+        };
+        label.and(value)
     }
 
-    /// Rows of one kind as a table: aligned on a terminal, tab-separated otherwise.
-    pub(crate) fn table(&self, rows: &[Value], columns: &[String], headers: bool) -> String {
+    /// Parts of one line: two spaces apart for a person, with tabs for a program.
+    pub(crate) fn parts(&self, parts: impl IntoIterator<Item = Shown>) -> Shown {
+        Shown::join(parts, if self.terminal { "  " } else { "\t" })
+    }
+
+    /// Rows of one kind as a table of whole lines: aligned on a terminal, tab-separated otherwise.
+    pub(crate) fn table(&self, rows: &[Value], columns: &[String], headers: bool) -> Shown {
         let mut lines: Vec<Vec<Cell>> = Vec::with_capacity(rows.len() + 1);
         if headers {
             lines.push(columns.iter().map(|name| Cell::header(name)).collect());
         }
         lines.extend(rows.iter().map(|row| columns.iter().map(|name| self.cell(name, &row[name])).collect()));
         match self.terminal {
-            true => self.aligned(&lines),
+            true => self.aligned(&lines, 2),
             false => tab_separated(&lines),
         }
     }
 
-    fn aligned(&self, lines: &[Vec<Cell>]) -> String {
+    /// Columns that stand `gap` spaces apart.
+    pub(crate) fn aligned(&self, lines: &[Vec<Cell>], gap: usize) -> Shown {
         let mut widths = vec![0; lines.first().map_or(0, Vec::len)];
         for line in lines {
             for (width, cell) in widths.iter_mut().zip(line) {
-                *width = (*width).max(cell.text.chars().count());
+                *width = (*width).max(cell.width());
             }
         }
-        let mut text = String::new();
+        let mut text = Shown::default();
         for line in lines {
             let mut padding = 0;
             for (width, cell) in widths.iter().zip(line) {
-                text.push_str(&" ".repeat(padding));
-                text.push_str(&self.painted(&cell.text, cell.paint));
-                padding = width - cell.text.chars().count() + 2;
+                text = text.and(Shown::spaces(padding)).and(self.painted(&cell.text, cell.paint));
+                padding = width - cell.width() + gap;
             }
-            text.push('\n');
+            text = text.and_literal("\n");
         }
         text
     }
@@ -86,16 +87,16 @@ impl Look {
     fn cell(&self, name: &str, value: &Value) -> Cell {
         let plain = plain_text(value);
         if !self.terminal {
-            return Cell { text: plain, paint: Paint::Plain };
+            return Cell::plain(plain);
         }
         match name {
             "status" | "outcome" | "state" => status_cell(&plain),
             "verdict" => verdict_cell(&plain),
-            "revision" => Cell::plain(plain.chars().take(REVISION_CHARS).collect()),
-            "ref" => Cell::plain(short_ref(&plain).to_owned()),
+            "revision" => Cell::plain(plain.chars().take(REVISION_CHARS).collect::<String>()),
+            "ref" => Cell::plain(short_ref(&plain)),
             "subject" | "reason" => Cell::plain(shortened(&plain, SUBJECT_CHARS)),
             "duration" => Cell::plain(value.as_f64().map_or_else(String::new, clock)),
-            name if TIMES.contains(&name) => Cell { text: self.relative(&plain), paint: Paint::Quiet },
+            name if TIMES.contains(&name) => Cell::painted(self.relative(&plain), Paint::Quiet),
             _ => Cell::plain(plain),
         }
     }
@@ -113,29 +114,28 @@ impl Look {
     }
 }
 
-/// What a piece of text is, not which colour it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Paint {
-    Plain,
-    Good,
-    Bad,
-    Notable,
-    Quiet,
-    Strong,
-}
-
-struct Cell {
+/// One field of a table.
+pub(crate) struct Cell {
+    /// On one line.
     text: String,
     paint: Paint,
 }
 
 impl Cell {
-    fn plain(text: String) -> Cell {
-        Cell { text, paint: Paint::Plain }
+    pub(crate) fn painted(text: impl AsRef<str>, paint: Paint) -> Cell {
+        Cell { text: shown::line(text.as_ref()).into_owned(), paint }
+    }
+
+    pub(crate) fn plain(text: impl AsRef<str>) -> Cell {
+        Cell::painted(text, Paint::Plain)
     }
 
     fn header(name: &str) -> Cell {
-        Cell { text: name.to_uppercase().replace('_', " "), paint: Paint::Quiet }
+        Cell::painted(name.to_uppercase().replace('_', " "), Paint::Quiet)
+    }
+
+    fn width(&self) -> usize {
+        self.text.chars().count()
     }
 }
 
@@ -198,7 +198,7 @@ fn status_cell(word: &str) -> Cell {
     let state = if word == State::Running.word() { State::Running } else { State::Waiting };
     let (symbol, paint) = symbol(state, outcome);
     let text = if word.is_empty() { String::new() } else { format!("{symbol} {word}") };
-    Cell { text, paint }
+    Cell::painted(text, paint)
 }
 
 fn verdict_cell(word: &str) -> Cell {
@@ -209,27 +209,25 @@ fn verdict_cell(word: &str) -> Cell {
         Some(Verdict::Bad) => ("✗", Paint::Bad),
         None => ("○", Paint::Plain),
     };
-    Cell { text: format!("{symbol} {word}"), paint }
+    Cell::painted(format!("{symbol} {word}"), paint)
 }
 
 fn plain_text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::String(text) => harmless(text),
+        Value::String(text) => text.clone(),
         Value::Array(items) => items.iter().map(plain_text).collect::<Vec<_>>().join(","),
         Value::Bool(flag) => if *flag { "yes" } else { "no" }.to_owned(),
-        Value::Number(_) | Value::Object(_) => harmless(&value.to_string()),
+        Value::Number(_) | Value::Object(_) => value.to_string(),
     }
 }
 
-fn tab_separated(lines: &[Vec<Cell>]) -> String {
-    let mut text = String::new();
-    for line in lines {
-        let cells: Vec<&str> = line.iter().map(|cell| cell.text.as_str()).collect();
-        text.push_str(&cells.join("\t"));
-        text.push('\n');
-    }
-    text
+fn tab_separated(lines: &[Vec<Cell>]) -> Shown {
+    let rows = lines.iter().map(|line| {
+        let cells = line.iter().map(|cell| Shown::line(&cell.text));
+        Shown::join(cells, "\t").and_literal("\n")
+    });
+    Shown::join(rows, "")
 }
 
 fn seconds(started: Option<Time>, finished: Option<Time>) -> Value {
@@ -269,7 +267,7 @@ mod tests {
     #[test]
     fn a_pipe_gets_tabs_and_whole_times() {
         assert_eq!(
-            look(false).table(&rows(), &columns(), true),
+            look(false).table(&rows(), &columns(), true).as_str(),
             "SELECTOR\tSTATUS\tSUBJECT\tCREATED\tDURATION\n\
              r/12\tfailed\ta b [2J\t2023-11-14T22:01:20.000Z\t\n\
              r/9\trunning\tc\t\t65.2\n"
@@ -279,7 +277,7 @@ mod tests {
     #[test]
     fn a_terminal_gets_columns_symbols_and_relative_times() {
         let text = look(true).table(&rows(), &columns(), false);
-        let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+        let lines: Vec<&str> = text.as_str().lines().map(str::trim_end).collect();
         assert_eq!(lines, ["r/12  ✗ failed   a b [2J  12m ago", "r/9   ◐ running  c                 1:05"]);
     }
 

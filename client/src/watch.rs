@@ -3,7 +3,7 @@
 
 use crate::backoff;
 use crate::error::Error;
-use crate::guild::Guild;
+use crate::guild::{Guild, OUTGROWN_MAX};
 use crate::link::Link;
 use crate::steer::done;
 use crate::views::BuildView;
@@ -12,6 +12,7 @@ use schema::event_capnp::{observer, subscription};
 use schema::values::{Cursor, Event, Filter};
 use schema::wire::{read_cursor, read_event, write_cursor, write_filter};
 use std::rc::Rc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// What a [`Watch`] tells.
@@ -28,6 +29,8 @@ pub struct Watch {
     guild: Guild,
     filter: Filter,
     feed: Option<Feed>,
+    /// How often a message was too large since the last events.
+    outgrown: u32,
 }
 
 /// Events from a cursor on, each exactly once.
@@ -36,6 +39,8 @@ pub struct Events {
     filter: Filter,
     cursor: Cursor,
     feed: Option<Feed>,
+    /// How often the message behind the cursor was too large.
+    outgrown: u32,
 }
 
 /// What [`Events`] tells.
@@ -49,19 +54,22 @@ pub enum Told {
 
 impl Watch {
     pub fn new(guild: &Guild, filter: Filter) -> Watch {
-        Watch { guild: guild.clone(), filter, feed: None }
+        Watch { guild: guild.clone(), filter, feed: None, outgrown: 0 }
     }
 
     /// Waits for news. Not to be dropped while it waits, save to give the watch up.
     pub async fn next(&mut self) -> Result<News, Error> {
         let Some(feed) = &mut self.feed else { return self.open().await };
         match feed.next().await {
-            Some(Told::Events { events, .. }) => Ok(News::Events(events)),
-            Some(Told::Gap { .. }) | None => {
-                self.feed = None;
-                self.open().await
+            Some(Told::Events { events, .. }) => {
+                self.outgrown = 0;
+                return Ok(News::Events(events));
             }
+            Some(Told::Gap { .. }) => {}
+            None => count_outgrown(&feed.link, &mut self.outgrown)?,
         }
+        self.feed = None;
+        self.open().await
     }
 
     async fn open(&mut self) -> Result<News, Error> {
@@ -87,26 +95,60 @@ impl Watch {
 
 impl Events {
     pub fn new(guild: &Guild, filter: Filter, cursor: Cursor) -> Events {
-        Events { guild: guild.clone(), filter, cursor, feed: None }
+        Events { guild: guild.clone(), filter, cursor, feed: None, outgrown: 0 }
+    }
+
+    /// Where the events told so far end.
+    pub fn cursor(&self) -> Cursor {
+        self.cursor
     }
 
     /// Waits for news. Not to be dropped while it waits, save to give the events up.
     pub async fn next(&mut self) -> Result<Told, Error> {
+        loop {
+            if let Some(told) = self.next_before(None).await? {
+                return Ok(told);
+            }
+        }
+    }
+
+    /// As [`Events::next`]; none where a master that is connected says nothing for so long.
+    pub async fn next_within(&mut self, silence: Duration) -> Result<Option<Told>, Error> {
+        self.next_before(Some(silence)).await
+    }
+
+    async fn next_before(&mut self, silence: Option<Duration>) -> Result<Option<Told>, Error> {
         let mut subscribed_in_vain = 0;
         loop {
             let feed = match self.feed.take() {
                 Some(feed) => self.feed.insert(feed),
                 None => self.feed.insert(subscribe(&self.guild, &self.filter, self.cursor).await?),
             };
-            if let Some(told) = feed.next().await {
-                self.cursor = told.cursor();
-                return Ok(told);
+            // only a link that lives can be silent: one that is made anew has not had its say
+            let next = match silence {
+                None => feed.next().await,
+                Some(silence) => match tokio::time::timeout(silence, feed.next()).await {
+                    Ok(next) => next,
+                    Err(_) => return Ok(None),
+                },
+            };
+            if let Some(told) = next {
+                (self.cursor, self.outgrown) = (told.cursor(), 0);
+                return Ok(Some(told));
             }
+            count_outgrown(&feed.link, &mut self.outgrown)?;
             self.feed = None;
             tokio::time::sleep(backoff::jittered(subscribed_in_vain)).await;
             subscribed_in_vain += 1;
         }
     }
+}
+
+/// Counts a link that a message ended by its size; an error where that was once too often.
+fn count_outgrown(link: &Link, count: &mut u32) -> Result<(), Error> {
+    let Some(error) = link.outgrown() else { return Ok(()) };
+    *count += 1;
+    if *count < OUTGROWN_MAX { Ok(()) } else { Err(error) }
 }
 
 impl Told {

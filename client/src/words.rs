@@ -29,16 +29,6 @@ pub fn duration(started: Option<Time>, finished: Option<Time>, is_finished: bool
     }
 }
 
-/// What comes from others cannot move the cursor, nor break a line or a column.
-pub fn harmless(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-/// As [`harmless`], of a text of several lines.
-pub fn harmless_lines(text: &str) -> String {
-    text.trim_end().lines().map(harmless).collect::<Vec<_>>().join("\n")
-}
-
 /// `3:05`, `1:02:07`.
 pub fn clock(seconds: f64) -> String {
     // durations are far below the range where this would lose a second
@@ -91,11 +81,6 @@ mod tests {
     fn durations_read_as_a_clock() {
         assert_eq!(clock(41.4), "0:41");
         assert_eq!(clock(3727.0), "1:02:07");
-    }
-
-    #[test]
-    fn lines_stay_lines_and_say_nothing_to_the_terminal() {
-        assert_eq!(harmless_lines("a\x1b[2J\r\nb\tc\n\n"), "a [2J\nb c");
     }
 
     #[test]

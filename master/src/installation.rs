@@ -6,6 +6,7 @@ use crate::coordinator::record::{Record, RequestId};
 use crate::coordinator::{Coordinator, Effect, GrantOrder, ROOT, Request, Terms};
 use crate::store::{Store, StoreError};
 use schema::identity::{Identity, IdentityError};
+use schema::private_file;
 use schema::sturdy_ref::{Fingerprint, SturdyRef, Token};
 use schema::values::{GrantKind, Refusal, What};
 use std::io;
@@ -26,9 +27,14 @@ pub enum InstallError {
     Refused(#[from] Refusal),
 }
 
-/// Loads the master's identity, or makes it.
+/// What a master keeps in its state directory, which may have been made by another hand, or by a version that left it open.
+const OWN: [&str; 5] = ["guild.db", "guild.db-wal", "guild.db-shm", "logs", "mirrors"];
+
+/// Loads the master's identity, or makes it. The state directory is closed to other users, and so is what is ours in it.
 pub fn identity(state: &Path) -> Result<Identity, InstallError> {
     create_private(state)?;
+    private_file::close_and_tell(state);
+    OWN.iter().for_each(|name| private_file::close_and_tell(&state.join(name)));
     Ok(Identity::load_or_create(&state.join(IDENTITY_FILE))?)
 }
 

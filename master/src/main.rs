@@ -10,10 +10,12 @@ use master::unit;
 use master::up;
 use master::upkeep::own_request;
 use schema::manual::{self, OfItself};
+use schema::private_file;
+use schema::shown;
 use schema::sturdy_ref::SturdyRef;
 use schema::systemd::{self, unit::Instance};
 use schema::values::Difference;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -34,6 +36,10 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(status) => return ExitCode::from(status),
     };
+    // what it prints of itself is for everybody to read
+    if !matches!(arguments.command, Command::OfItself(_)) {
+        private_file::keep_to_owner();
+    }
     match arguments.command {
         Command::Up(arguments) => up::main(arguments),
         Command::Init { dir, advertise, web, url, unit } => {
@@ -68,7 +74,7 @@ fn finish(done: Result<(), Failure>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure(code, text)) => {
-            let _ = writeln!(std::io::stderr(), "guild-master: {}", text.trim_end());
+            shown::tell(&format!("guild-master: {text}"));
             ExitCode::from(code)
         }
     }

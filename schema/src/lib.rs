@@ -8,6 +8,7 @@
 //! - [`gate`]: the revocable membrane through which every object leaves;
 //! - [`values`]: plain structs that two or more crates share, and [`wire`]: their translation;
 //! - [`fail_point`]: where tests let a process die;
+//! - [`shown`]: what people are shown of texts that others wrote;
 //! - [`chance`]: what is left to chance, and no secret;
 //! - [`pipeline`]: `guild.toml` to a plan or diagnostics;
 //! - [`toml_file`]: a file that people write, with all its errors at once;
@@ -24,6 +25,7 @@ pub mod manual;
 #[cfg(feature = "pipeline")]
 pub mod pipeline;
 pub mod private_file;
+pub mod shown;
 pub mod sturdy_ref;
 #[cfg(feature = "systemd")]
 pub mod systemd;

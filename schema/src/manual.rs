@@ -1,6 +1,7 @@
 //! What a program tells a person, a shell and `man` of itself, made from its arguments as they are declared; and how it
 //! prints to standard output, whose reader may go away.
 
+use crate::shown;
 use clap::{Command, Parser, Subcommand};
 pub use clap_complete::Shell;
 use clap_mangen::Man;
@@ -22,17 +23,17 @@ pub fn arguments<T: Parser>(words: impl IntoIterator<Item = impl Into<OsString> 
         match seen(error.print().and_then(|()| io::stdout().flush())) {
             Ok(()) => 0,
             Err(why) => {
-                let _ = writeln!(io::stderr(), "error: the output cannot be written: {why}");
+                shown::tell(&format!("error: the output cannot be written: {why}"));
                 FAULT
             }
         }
     })
 }
 
-/// Writes to standard output, now.
+/// Writes lines to standard output, now: with their tabs, and with nothing that a terminal would take up.
 pub fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    seen(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+    seen(out.write_all(shown::page(text).as_bytes()).and_then(|()| out.flush()))
 }
 
 /// A reader that went away has seen enough.

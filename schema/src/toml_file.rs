@@ -6,6 +6,7 @@
 
 mod diagnostic;
 mod json_schema;
+mod line_ends;
 pub mod reference;
 mod table;
 mod units;
@@ -14,10 +15,12 @@ pub mod witness;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use json_schema::json_schema;
+pub use line_ends::with_plain_line_ends;
 pub use table::Table;
 pub use units::{parse_bytes, parse_duration};
 pub use value::Value;
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::ops::Range;
 use toml::Spanned;
@@ -42,14 +45,18 @@ pub struct At<T> {
 /// One file's text, and the errors found in it.
 pub struct Page<'t> {
     file: &'t str,
-    text: &'t str,
+    /// The file as it is.
+    written: &'t str,
+    /// The file with plain line ends. All spans but those of diagnostics are positions in this text.
+    text: Cow<'t, str>,
     found: RefCell<Vec<Diagnostic>>,
 }
 
 impl<'t> Page<'t> {
-    /// Refuses what is too large or not UTF-8.
+    /// Refuses what is too large or not UTF-8. A line end `\r\n` is read as `\n`, so that a file means the same wherever
+    /// it was saved.
     pub fn open(file: &'t str, bytes: &'t [u8]) -> Result<Page<'t>, Diagnostics> {
-        let page = |text| Page { file, text, found: RefCell::default() };
+        let page = |written| Page { file, written, text: with_plain_line_ends(written), found: RefCell::default() };
         let valid = match std::str::from_utf8(bytes) {
             Ok(text) if text.len() <= FILE_MAX => return Ok(page(text)),
             Ok(_) => {
@@ -67,14 +74,18 @@ impl<'t> Page<'t> {
     }
 
     /// The tree behind [`Page::root`]; syntax errors leave nothing more to look at.
-    pub fn parse(&self) -> Result<Spanned<DeTable<'t>>, Diagnostics> {
-        let first = match DeTable::parse(self.text) {
+    pub fn parse(&self) -> Result<Spanned<DeTable<'_>>, Diagnostics> {
+        if let Some(at) = self.text.find('\r') {
+            self.error(at..at, "a carriage return stands alone", "no line ends here", line_ends::WAY_OUT);
+            return Err(self.diagnostics());
+        }
+        let first = match DeTable::parse(&self.text) {
             Ok(tree) => return Ok(tree),
             Err(first) => first,
         };
         // each error costs memory before it can be counted: a large text may have a million of them
         let errors = match self.text.len() {
-            0..=SYNTAX_ERRORS_TEXT_MAX => DeTable::parse_recoverable(self.text).1,
+            0..=SYNTAX_ERRORS_TEXT_MAX => DeTable::parse_recoverable(&self.text).1,
             _ => vec![first],
         };
         for error in errors.into_iter().take(SYNTAX_ERRORS_MAX) {
@@ -91,7 +102,11 @@ impl<'t> Page<'t> {
     pub fn error(&self, span: Range<usize>, message: impl Into<String>, label: &str, help: impl Into<String>) {
         let mut found = self.found.borrow_mut();
         if found.len() < ERRORS_MAX {
-            found.push(Diagnostic::locate(self.file, self.text, span, &message.into(), label, &help.into()));
+            let mut diagnostic = Diagnostic::locate(self.file, &self.text, span, &message.into(), label, &help.into());
+            if matches!(self.text, Cow::Owned(_)) {
+                diagnostic.span = line_ends::as_written(self.written, diagnostic.span);
+            }
+            found.push(diagnostic);
         }
     }
 

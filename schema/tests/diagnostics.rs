@@ -218,6 +218,28 @@ fn what_is_no_toml() {
     assert_eq!(large.0[0].message, "guild.toml has 1048577 bytes, 1048576 are allowed");
 }
 
+/// The places are those of the file as it was saved.
+#[test]
+fn line_ends() {
+    let text = format!("{JOB}run = \"\"\"\na\n\"\"\"\n").replace("run = 'r'\n", "") + "tiemout = '1h'\n\n\"Ж\" = 1\n";
+    let saved = text.replace('\n', "\r\n");
+    assert_eq!(lines(&saved), lines(&text));
+    assert_eq!(errors(saved.as_bytes()).to_string(), errors(text.as_bytes()).to_string());
+    let marked: Vec<&str> = errors(saved.as_bytes()).0.iter().map(|one| &saved[one.span.clone()]).collect();
+    assert_eq!(marked, ["tiemout", "\"Ж\""]);
+    let alone = "1:12 a carriage return stands alone | no line ends here | \
+        save the file with line ends \\n or \\r\\n; in a string, write \\r";
+    assert_eq!(lines(&JOB.replace('\n', "\r")), alone);
+    assert_eq!(lines(&JOB.replace('\n', "\r\r\n")), alone);
+    assert_eq!(lines("version = 1\r# x\n"), alone);
+    let shown = errors(JOB.replace('\n', "\r").as_bytes()).to_string();
+    assert!(!shown.contains('\r'), "{shown:?}");
+    assert_eq!(
+        lines("\u{feff}version = 1\njob = 1"),
+        "2:7 `job` of the top level must be a table | this is a whole number"
+    );
+}
+
 /// A hostile file shows nothing but printable characters, and not much of a long line.
 #[test]
 fn hostile_text() {

@@ -291,3 +291,40 @@ always = true
     stored.as_object_mut().expect("an object").remove("always_timeout_ms");
     assert_eq!(serde_json::from_value::<JobPlan>(stored).expect("an older plan is read"), before);
 }
+
+const LINES: &str = r#"version = 1
+# a comment
+[job.a]
+run = """
+set -e
+echo one \
+  two
+printf 'x\r\n'
+"""
+env.TEXT = """
+one
+two"""
+[[job.b.step]]
+name = "s"
+run = '''
+set -e
+echo one
+'''
+"#;
+
+/// An editor that saves `\r\n` changes nothing of what a file means; what is escaped is no line end.
+#[test]
+fn line_ends_of_the_file_are_not_of_its_strings() {
+    let saved = LINES.replace('\n', "\r\n");
+    assert_eq!(plan(&saved), plan(LINES));
+    let jobs = plan(&saved).jobs;
+    let script = |job: &JobPlan| match &job.steps[0].command {
+        Command::Shell { script, .. } => script.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(script(&jobs[0]), "set -e\necho one two\nprintf 'x\r\n'\n");
+    assert_eq!(env(&jobs[0]), "TEXT=one\ntwo");
+    assert_eq!(script(&jobs[1]), "set -e\necho one\n");
+    // a mark that some editors put in front
+    assert_eq!(plan(&format!("\u{feff}{saved}")), plan(LINES));
+}

@@ -5,5 +5,6 @@ mod attempts;
 mod doors;
 mod grants;
 mod limits;
+mod pages;
 mod turns;
 mod wire;

@@ -9,12 +9,14 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use schema::gateway_capnp::gateway;
 use schema::identity::Identity;
 use schema::manual::{self, OfItself};
+use schema::private_file;
+use schema::shown;
 use schema::sturdy_ref::{SturdyRef, Token};
 use schema::systemd::unit::UnitError;
 use schema::values::RefusalCode;
 use schema::vat::{self, Limits};
 use schema::wire;
-use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::io::{self, IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -95,7 +97,7 @@ pub fn cli(arguments: Vec<String>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure(code, text)) => {
-            let _ = writeln!(io::stderr(), "guild-worker: {}", text.trim_end());
+            shown::tell(&format!("guild-worker: {text}"));
             ExitCode::from(code)
         }
     }
@@ -104,7 +106,9 @@ pub fn cli(arguments: Vec<String>) -> ExitCode {
 async fn execute(arguments: Arguments) -> Result<(), Failure> {
     match &arguments.command {
         Command::OfItself(command) => return of_itself(command),
-        Command::Join { .. } | Command::Run | Command::Probe | Command::Status | Command::Drain => {}
+        Command::Join { .. } | Command::Run | Command::Probe | Command::Status | Command::Drain => {
+            private_file::keep_to_owner();
+        }
     }
     let no_home = || Failure(USAGE, "there is no home directory: name the state directory with --state".to_owned());
     let state = arguments.state.or_else(default_state).ok_or_else(no_home)?;
@@ -176,7 +180,7 @@ async fn join(config: &Config, file: &Path) -> Result<(), Failure> {
     let redeemed = tokio::time::timeout(REDEEM_MAX, redeem(&join, &mine, &identity)).await;
     let name = redeemed.map_err(|_| Failure(UNREACHABLE, "the master does not answer".to_owned()))??;
     std::fs::rename(pending(config), config.credential()).map_err(Failure::fault)?;
-    let _ = writeln!(io::stderr(), "joined as {name}: {}", config.credential().display());
+    shown::tell(&format!("joined as {name}: {}", config.credential().display()));
     Ok(())
 }
 

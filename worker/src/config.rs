@@ -4,7 +4,7 @@ mod cgroup;
 pub(crate) mod keys;
 
 use crate::isolation::Tier;
-use schema::toml_file::{parse_bytes, parse_duration};
+use schema::toml_file::{parse_bytes, parse_duration, with_plain_line_ends};
 use schema::values::{Description, Resources};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -86,7 +86,8 @@ impl Config {
 
     /// Like [`Config::load`] from the text of a file.
     pub fn parse(state: &Path, text: &str) -> Result<Config, String> {
-        let file: File = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        let text = with_plain_line_ends(text);
+        let file: File = toml::from_str(&text).map_err(|error| error.to_string().trim_end().to_owned())?;
         let probed = probe_machine();
         if file.cpus.is_some_and(|cpus| !(cpus > 0.0 && cpus <= CPUS_MAX)) {
             return Err(format!("`cpus` is above 0 and at most {CPUS_MAX}"));
@@ -225,6 +226,14 @@ mod tests {
         assert_eq!(config.orphan_grace, Duration::from_secs(5));
         assert_eq!((config.workspaces, config.isolation), (PathBuf::from("/big"), Tier::Plain));
         assert_eq!(config.labels, [("gpu".to_owned(), "no".to_owned())]);
+    }
+
+    #[test]
+    fn line_ends_of_the_file_are_not_of_its_strings() {
+        let config = Config::parse(Path::new("/s"), "slots = 2\r\n[labels]\r\nnote = \"\"\"a\r\nb\"\"\"\r\n").unwrap();
+        assert_eq!(config.labels, [("note".to_owned(), "a\nb".to_owned())]);
+        let error = Config::parse(Path::new("/s"), "slots = 1\rreserve = 0\r").unwrap_err();
+        assert!(error.contains("carriage return"), "{error}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! and no configuration but what stands here. Knows nothing of stores and workspaces.
 
 use std::cell::Cell;
+use crate::isolation::spawn;
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -128,6 +129,8 @@ impl Git {
         }
         if let Some(tree) = &self.tree {
             command.env("GIT_WORK_TREE", tree);
+            // what it writes is a user's, and no file of ours
+            spawn::with_usual_umask(&mut command);
         }
         command
     }

@@ -17,6 +17,7 @@ use crate::world::World;
 use crate::{control, housekeeping, presence};
 use schema::chance;
 use schema::identity::{Identity, IdentityError};
+use schema::private_file;
 use schema::sturdy_ref::{CapFileError, SturdyRef};
 use schema::systemd;
 use schema::values::{Description, Home};
@@ -99,6 +100,7 @@ pub async fn run(config: Config, shutdown: watch::Receiver<Shutdown>) -> Result<
 pub async fn run_in(world: World, config: Config, mut shutdown: watch::Receiver<Shutdown>) -> Result<Ended, RunError> {
     let broken = |cause| RunError::State { path: config.state.clone(), cause };
     private_dir(&config.state).map_err(broken)?;
+    private_file::close_and_tell(&config.state);
     let _lock = lock(&config).await?;
     if config.isolation == Tier::Guard {
         world.machine.adopt();

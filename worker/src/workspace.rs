@@ -11,14 +11,16 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use schema::private_file;
 use schema::values::Workspace as Mode;
 
+use crate::ledger::private_dir;
 use crate::removal::make_writable;
 pub use crate::removal::remove_tree;
 
@@ -52,7 +54,21 @@ struct Lock {
 /// The directory of all workspaces, made where there is none: a path without links, as steps see it.
 pub fn root(configured: &Path) -> io::Result<PathBuf> {
     std::fs::create_dir_all(configured)?;
-    configured.canonicalize()
+    let root = configured.canonicalize()?;
+    close_all(&root)?;
+    Ok(root)
+}
+
+/// Closes each workspace to other users. The directory of all of them may be a disk that others use too, which is not ours to close.
+fn close_all(root: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(root)? {
+        let path = entry?.path();
+        let is_ours = |found: std::fs::Metadata| found.is_dir() && is_ours(&found);
+        if path.join(LOCK).exists() && std::fs::symlink_metadata(&path).is_ok_and(is_ours) {
+            private_file::close_and_tell(&path);
+        }
+    }
+    private_file::close(&root.join(TRASH)).map(drop)
 }
 
 /// Locks the workspace of `lane`, or a twin of it where that is in use. Fresh: its tree is empty. A few calls of the system:
@@ -129,7 +145,9 @@ impl Workspace {
     /// Makes the tree an empty directory.
     pub(crate) fn empty(&self) -> io::Result<()> {
         self.discard(&self.tree())?;
-        std::fs::create_dir(self.tree())
+        std::fs::create_dir(self.tree())?;
+        // as everything that git writes in it
+        std::fs::set_permissions(self.tree(), std::fs::Permissions::from_mode(0o755))
     }
 
     /// Moves a part of this workspace away and removes it later.
@@ -182,7 +200,8 @@ fn lock(dir: &Path, make: bool) -> io::Result<Option<Lock>> {
         let file = match opened {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound && make => {
-                std::fs::create_dir_all(dir)?;
+                // the tree in it has the usual modes, so that nobody else may get to it
+                private_dir(dir)?;
                 continue;
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

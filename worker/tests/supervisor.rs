@@ -204,6 +204,17 @@ fn a_step_knows_nothing_of_who_started_its_worker() {
 }
 
 #[test]
+fn the_files_of_a_step_are_bounded() {
+    let step = sh("ulimit -Sn; ulimit -Hn; ulimit -Sc; ulimit -Hc");
+    step.run();
+    let log = step.text();
+    let lines: Vec<&str> = log.lines().collect();
+    let hard: u64 = lines[1].parse().unwrap();
+    assert!(hard <= 65_536, "{log}");
+    assert_eq!((lines[0], lines[2], lines[3]), (hard.min(1_024).to_string().as_str(), "0", "0"), "{log}");
+}
+
+#[test]
 fn binary_output_and_one_huge_line_are_byte_exact() {
     let step = sh("i=0; while [ $i -lt 40 ]; do cat blob; i=$((i+1)); done");
     let blob: Vec<u8> =

@@ -35,7 +35,7 @@ impl Cancel {
         for job in jobs {
             guild.cancel(&build.project, build.number, job, &self.message).await?;
         }
-        here.say(&format!("cancelled {}\n", build.selector()))?;
+        here.say(format!("cancelled {}", build.selector()))?;
         Ok(0)
     }
 }

@@ -32,7 +32,7 @@ impl Check {
                 Ok(BROKEN)
             }
             Err(diagnostics) => {
-                here.note(diagnostics.to_string().trim_end());
+                here.note_lines(&diagnostics.to_string());
                 Ok(BROKEN)
             }
         }

@@ -2,6 +2,7 @@
 
 use crate::commands::Cli;
 use crate::here::Here;
+use crate::output::Shown;
 use clap::{Args, CommandFactory as _};
 use client::Error;
 use schema::manual::{self, Shell};
@@ -25,7 +26,7 @@ pub(crate) struct Man {
 
 impl Completions {
     pub(crate) fn run(self, here: &Here) -> Result<u8, Error> {
-        here.say(&manual::completions(Cli::command(), self.shell))?;
+        here.say_whole(&Shown::document(&manual::completions(Cli::command(), self.shell)))?;
         Ok(0)
     }
 }
@@ -33,11 +34,14 @@ impl Completions {
 impl Man {
     pub(crate) fn run(self, here: &Here) -> Result<u8, Error> {
         match self.output {
-            None => here.say(&manual::page(Cli::command(), SECTION).map_err(Error::Output)?)?,
+            None => {
+                let page = manual::page(Cli::command(), SECTION).map_err(Error::Output)?;
+                here.say_whole(&Shown::document(&page))?;
+            }
             Some(dir) => {
                 let count =
                     manual::write_all(Cli::command(), SECTION, &dir).map_err(|error| Error::file(&dir, error))?;
-                here.note(&format!("{count} pages in {}", dir.display()));
+                here.note(format!("{count} pages in {}", dir.display()));
             }
         }
         Ok(0)

@@ -3,7 +3,7 @@
 
 use super::check;
 use crate::here::{Here, project_of};
-use crate::render::{Paint, harmless};
+use crate::output::{Paint, Shown};
 use clap::Args;
 use client::doctor::{self, Finding, Met, Verdict};
 use client::git::{self, WorkingCopy, normal_address};
@@ -30,7 +30,7 @@ pub(crate) struct Doctor {}
 
 impl Doctor {
     pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
-        here.note(&format!("guild {}", env!("CARGO_PKG_VERSION")));
+        here.note(format!("guild {}", env!("CARGO_PKG_VERSION")));
         let mut findings = vec![doctor::git(git::version().as_deref())];
         findings.extend(here.copy().map(|copy| pipeline(here, copy)));
         let opened = doctor::credential(here.context());
@@ -130,21 +130,21 @@ async fn patiently<T>(asking: impl Future<Output = Result<T, Error>>) -> Result<
 fn say(here: &Here, findings: &[Finding]) -> Result<(), Error> {
     let rows: Vec<Value> = findings.iter().map(|one| serde_json::to_value(one).unwrap_or_default()).collect();
     match here.look.terminal && !here.wants_json() && here.options.columns.is_empty() {
-        true => here.say(&for_a_person(here, findings, &rows)),
+        true => here.say_whole(&for_a_person(here, findings, &rows)),
         false => here.say_rows(&rows, &COLUMNS),
     }
 }
 
 /// A table, and below each row what to do: a column of commands would leave the others no room.
-fn for_a_person(here: &Here, findings: &[Finding], rows: &[Value]) -> String {
+fn for_a_person(here: &Here, findings: &[Finding], rows: &[Value]) -> Shown {
     let columns = COLUMNS[..3].iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let table = here.look.table(rows, &columns, false);
-    let with_remedies = table.lines().zip(findings).map(|(line, finding)| match finding.remedy.as_str() {
-        "" => format!("{}\n", line.trim_end()),
+    let with_remedies = table.each_line().zip(findings).map(|(line, finding)| match finding.remedy.as_str() {
+        "" => line.and_literal("\n"),
         remedy => {
-            let remedy = here.look.painted(&harmless(remedy), Paint::Strong);
-            format!("{}\n{:10}do: {remedy}\n", line.trim_end(), "")
+            let remedy = here.look.painted(remedy, Paint::Strong);
+            line.and_literal("\n").and(Shown::spaces(10)).and_literal("do: ").and(remedy).and_literal("\n")
         }
     });
-    with_remedies.collect()
+    Shown::join(with_remedies, "")
 }

@@ -1,10 +1,10 @@
 //! `guild events`: the master's numbered facts.
 
 use crate::here::Here;
-use crate::render::harmless;
+use crate::output::Shown;
 use clap::Args;
 use client::views::timestamp;
-use client::{Error, Events as Subscription, Told};
+use client::{Error, Events as Subscription, Guild, Told};
 use schema::values::{Cursor, Event, Filter};
 use serde_json::Value;
 use std::time::Duration;
@@ -41,26 +41,41 @@ impl Events {
         let mut events = Subscription::new(guild, filter, cursor);
         while self.follow || cursor.after < latest.after {
             let told = match self.follow {
-                true => events.next().await?,
-                // nothing more up to now is for us: a master does not tell of events that the filter or the grant drops
-                false => match tokio::time::timeout(SILENCE, events.next()).await {
-                    Ok(told) => told?,
-                    Err(_) => break,
-                },
+                true => events.next().await.map(Some),
+                false => next_of_past(guild, &mut events).await,
             };
+            let Some(told) = told.inspect_err(|error| say_cut_off(here, error, cursor, latest))? else { break };
             let before = std::mem::replace(&mut cursor, told.cursor());
             match told {
                 Told::Events { events, .. } => {
                     let wanted = events.iter().filter(|event| self.follow || event.sequence <= latest.after);
                     wanted.into_iter().try_for_each(|event| say(here, event))?;
                 }
-                Told::Gap { first, last, .. } => here.note(&match before.incarnation == cursor.incarnation {
+                Told::Gap { first, last, .. } => here.note(match before.incarnation == cursor.incarnation {
                     true => format!("events {first} to {last} are no longer kept"),
                     false => format!("the master was restored from a backup: it goes on after event {last}"),
                 }),
             }
         }
         Ok(0)
+    }
+}
+
+/// None: nothing more up to now is for us. A master does not tell of events that the filter or the grant drops.
+async fn next_of_past(guild: &Guild, events: &mut Subscription) -> Result<Option<Told>, Error> {
+    if let Some(told) = events.next_within(SILENCE).await? {
+        return Ok(Some(told));
+    }
+    // an answer comes after what the master had sent before, so that what is still on its way is waited for
+    guild.latest_event().await?;
+    events.next_within(Duration::ZERO).await
+}
+
+/// Where a message cannot be read, what follows it is not shown.
+fn say_cut_off(here: &Here, error: &Error, cursor: Cursor, latest: Cursor) {
+    if matches!(error, Error::TooLarge(_)) {
+        let most = latest.after.saturating_sub(cursor.after);
+        here.note(format!("cut off after event {}: up to {most} events that are recorded are not shown", cursor.after));
     }
 }
 
@@ -76,16 +91,14 @@ fn say(here: &Here, event: &Event) -> Result<(), Error> {
     }
     if !here.options.columns.is_empty() {
         // a stream has no headers: who asks for columns knows them
-        return here.say(&here.look.table(&[row], &here.options.columns, false));
+        return here.say_whole(&here.look.table(&[row], &here.options.columns, false));
     }
     let place = match (event.project.as_str(), event.build) {
         (project, 0) => project.to_owned(),
         (project, build) => format!("{project}/{build}"),
     };
-    let line =
-        format!("{}\t{}\t{}\t{place}\t{}", event.sequence, timestamp(event.time), event.fact.kind(), details(&row));
-    let line = if here.look.terminal { line.replace('\t', "  ") } else { line };
-    here.say(&format!("{line}\n"))
+    let parts = [event.sequence.to_string(), timestamp(event.time), event.fact.kind().to_owned(), place, details(&row)];
+    here.say(here.look.parts(parts.into_iter().map(Shown::from)))
 }
 
 /// What the kind adds to every event's fields.
@@ -95,9 +108,9 @@ fn details(row: &Value) -> String {
     let own = fields.iter().filter(|(name, _)| !COMMON.contains(&name.as_str()));
     let words: Vec<String> = own
         .map(|(name, value)| match value {
-            Value::String(text) => format!("{name}={}", harmless(text)),
+            Value::String(text) => format!("{name}={text}"),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-                format!("{name}={}", harmless(&value.to_string()))
+                format!("{name}={value}")
             }
         })
         .collect();

@@ -1,10 +1,10 @@
 //! `guild explain`: why a job waits and what would change that, or why it ran where it ran.
 
 use crate::here::Here;
-use crate::render::{harmless, job_row, status_word};
+use crate::output::Shown;
+use crate::render::{job_row, status_word};
 use clap::Args;
 use client::views::{BuildView, JobView, timestamp};
-use client::words::harmless_lines;
 use client::{Error, Explanation};
 use serde_json::Value;
 
@@ -26,10 +26,10 @@ impl Explain {
             jobs.retain(|job| !job.is_finished());
         }
         if jobs.is_empty() && !here.wants_json() {
-            here.say(&without_jobs(&build))?;
+            here.say(without_jobs(&build))?;
         }
         if jobs.len() > JOBS_MAX {
-            here.note(&format!("{JOBS_MAX} of {} jobs: name one to see it", jobs.len()));
+            here.note(format!("{JOBS_MAX} of {} jobs: name one to see it", jobs.len()));
             jobs.truncate(JOBS_MAX);
         }
         for (index, job) in jobs.into_iter().enumerate() {
@@ -43,22 +43,23 @@ impl Explain {
     }
 }
 
-fn without_jobs(build: &BuildView) -> String {
+fn without_jobs(build: &BuildView) -> Shown {
     let why = match (build.is_finished(), build.diagnosis.as_str()) {
-        (false, "") => "its pipeline is being read".to_owned(),
-        (true, "") => "it has no jobs".to_owned(),
-        (false | true, diagnosis) => harmless_lines(diagnosis),
+        (false, "") => Shown::literal("its pipeline is being read"),
+        (true, "") => Shown::literal("it has no jobs"),
+        (false | true, diagnosis) => Shown::lines(diagnosis),
     };
-    format!("{}  {}\n{why}\n", build.selector(), status_word(build.state, build.outcome))
+    let head = format!("{}  {}", build.selector(), status_word(build.state, build.outcome));
+    Shown::join([head.into(), why], "\n")
 }
 
 fn show(here: &Here, build: &BuildView, job: &JobView, told: &Explanation, is_next: bool) -> Result<(), Error> {
     let look = &here.look;
     let when = |time| if look.terminal { look.ago(time) } else { timestamp(time) };
-    let gap = if is_next { "\n" } else { "" };
-    let lines = told.lines(build, job, when).into_iter();
-    let text: String = lines.map(|(label, text)| format!("{}{}\n", look.label(label), harmless(&text))).collect();
-    here.say(&format!("{gap}{text}"))
+    if is_next {
+        here.say("")?;
+    }
+    told.lines(build, job, when).iter().try_for_each(|(label, text)| here.say_field(label, text))
 }
 
 /// The job as elsewhere, with the fields of its explanation; `since` is that of the state.

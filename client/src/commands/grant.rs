@@ -2,10 +2,10 @@
 
 use crate::commands::parse_duration;
 use crate::here::Here;
-use crate::render::harmless;
 use clap::{Args, Subcommand};
 use client::views::{GrantView, timestamp};
 use client::{Error, Issued, NewGrant};
+use schema::shown;
 use schema::sturdy_ref::{SturdyRef, Token};
 use schema::values::{GrantKind, Right, What};
 use serde_json::Value;
@@ -159,9 +159,9 @@ impl Issue {
         if here.wants_json() {
             return here.say_json(&row(here, &issued.grant));
         }
-        here.say(&format!("grant {} for {name} in {}\n", issued.grant.id, file.display()))?;
+        here.say(format!("grant {} for {name} in {}", issued.grant.id, file.display()))?;
         let file = file.display();
-        here.note(&match self.kind() {
+        here.note(match self.kind() {
             GrantKind::Worker => format!("next: on the worker's machine, guild-worker join {file}"),
             GrantKind::Operator | GrantKind::User | GrantKind::Changes | GrantKind::Events => {
                 format!("next: its holder says guild login {file}")
@@ -199,7 +199,7 @@ impl Show {
             ("holder", grant.holder.clone()),
         ];
         for (name, value) in lines {
-            here.say(&format!("{}{}\n", here.look.label(name), harmless(&value)))?;
+            here.say_field(name, &value)?;
         }
         Ok(())
     }
@@ -208,10 +208,10 @@ impl Show {
 impl Revoke {
     async fn run(self, here: &Here) -> Result<(), Error> {
         let grant = find(here, &self.grant).await?;
-        here.note(&format!("revoke: grant {} of {} ({})", grant.id, harmless(&grant.name), grant.kind));
+        here.note(format!("revoke: grant {} of {} ({})", grant.id, grant.name, grant.kind));
         let revoked = here.guild().await?.revoke(grant.id, &self.message).await?;
         let revoked: Vec<String> = revoked.iter().map(ToString::to_string).collect();
-        here.say(&format!("revoked {}\n", revoked.join(" ")))
+        here.say(format!("revoked {}", revoked.join(" ")))
     }
 }
 
@@ -262,7 +262,7 @@ fn write_credential(path: &Path, reference: &SturdyRef, grant: &GrantView) -> Re
     let text = format!(
         "# a Guild credential for {} ({}), grant {}, expires: {expires}\n\
          # can be redeemed once, with `{command} FILE`; until then whoever reads it may use it\n{reference}\n",
-        harmless(&grant.name),
+        shown::line(&grant.name),
         grant.kind,
         grant.id,
     );

@@ -27,7 +27,7 @@ impl Init {
             false => Error::file(&file, error),
         })?;
         written.write_all(inferred.text.as_bytes()).map_err(|error| Error::file(&file, error))?;
-        here.note(&format!("saw {}; wrote {}", inferred.saw, file.display()));
+        here.note(format!("saw {}; wrote {}", inferred.saw, file.display()));
         here.note("next: look at it, commit it, and build: guild-master up");
         Ok(0)
     }

@@ -1,7 +1,6 @@
 //! `guild login`, `guild logout`, `guild whoami`.
 
 use crate::here::Here;
-use crate::render::harmless;
 use clap::Args;
 use client::Error;
 use client::context::Contexts;
@@ -39,14 +38,10 @@ impl Login {
         let context = client::login::login(&Contexts::of_user()?, &name, &reference).await?;
         let (credential, identity) = context.open()?;
         let who = client::Guild::connect(credential, identity).await?.whoami().await?;
-        here.say(&format!(
-            "logged in to {} as {} ({}), context {name}\n",
-            harmless(&who.master),
-            harmless(&who.grant.name),
-            who.grant.kind
-        ))?;
+        let (master, grant) = (&who.master, &who.grant);
+        here.say(format!("logged in to {master} as {} ({}), context {name}", grant.name, grant.kind))?;
         if self.file != Path::new("-") {
-            here.note(&format!("{} is used up; it may be removed", self.file.display()));
+            here.note(format!("{} is used up; it may be removed", self.file.display()));
         }
         Ok(0)
     }
@@ -60,7 +55,7 @@ impl Logout {
             None => here.context()?.name,
         };
         contexts.remove(&name)?;
-        here.say(&format!("logged out of context {name}\n"))?;
+        here.say(format!("logged out of context {name}"))?;
         here.note("the grant itself lives on until `guild grant revoke`");
         Ok(0)
     }
@@ -93,7 +88,7 @@ impl Whoami {
             ("context", context),
         ];
         for (name, value) in lines {
-            here.say(&format!("{}{}\n", here.look.label(name), harmless(&value)))?;
+            here.say_field(name, &value)?;
         }
         Ok(0)
     }

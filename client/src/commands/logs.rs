@@ -1,13 +1,13 @@
-//! `guild logs`: the bytes of logs to stdout, exactly; which step they are of to stderr.
+//! `guild logs`: the bytes of logs to stdout, exactly where that is no terminal; which step they are of to stderr.
 
 use crate::here::{Here, exit_status};
-use crate::render::{harmless, status_word};
+use crate::output::LogOutput;
+use crate::render::status_word;
 use clap::Args;
 use client::follow::{Follow, Notice};
 use client::logs::{copy, line_range};
 use client::resolve::Meant;
 use client::views::{BuildView, JobView, StepView};
-use client::words::harmless_lines;
 use client::{Error, LogAddress};
 use schema::values::Outcome;
 
@@ -20,6 +20,10 @@ pub(crate) struct Logs {
     /// begins with its job's name
     #[arg(long, short)]
     follow: bool,
+    /// On a terminal, pass every byte: without it, colours, tabs and line ends pass, and nothing else that the
+    /// terminal would take up. A pipe always gets every byte
+    #[arg(long)]
+    raw: bool,
     /// Only the steps that failed
     #[arg(long, conflicts_with = "follow")]
     failed: bool,
@@ -32,19 +36,21 @@ impl Logs {
     pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
         let (meant, build) = here.build(self.selector.as_deref()).await?;
         if self.follow && meant.step.is_none() {
-            return follow(here, &meant, &build).await;
+            return follow(here, &meant, &build, self.raw).await;
         }
         let parts = self.parts(here, &meant, &build).await?;
         if !build.diagnosis.is_empty() {
-            here.note(&harmless_lines(&build.diagnosis));
+            here.note_lines(&build.diagnosis);
         }
         let several = parts.len() > 1;
+        let mut out = here.log_output(self.raw);
         for part in &parts {
             if several {
-                here.note(&part.header());
+                here.note(part.header());
             }
-            part.print(here, meant.lines, self.follow).await?;
+            part.print(here, meant.lines, self.follow, &mut out).await?;
         }
+        out.finish().await.map_err(Error::Output)?;
         self.say_why_there_is_none(here, &meant, &build, parts.is_empty());
         match build.outcome {
             Some(outcome) if here.options.exit_status => Ok(exit_status(outcome)),
@@ -110,33 +116,41 @@ impl Part {
 
     fn header(&self) -> String {
         let LogAddress { project, build, job, step, .. } = &self.address;
-        format!("== {project}/{build}/{job}/{step} \"{}\" {}", harmless(&self.name), self.status)
+        format!("== {project}/{build}/{job}/{step} \"{}\" {}", self.name, self.status)
     }
 
-    async fn print(&self, here: &Here, lines: Option<(u64, u64)>, follow: bool) -> Result<(), Error> {
+    async fn print(
+        &self,
+        here: &Here,
+        lines: Option<(u64, u64)>,
+        follow: bool,
+        out: &mut LogOutput,
+    ) -> Result<(), Error> {
         let guild = here.guild().await?;
-        let mut out = tokio::io::stdout();
         if follow && lines.is_none() {
             let (_never, ended) = tokio::sync::watch::channel(false);
             let mut tail = client::Tail::new(guild, self.address.clone(), 0, client::Until::Ended(ended));
-            return crate::here::pour(&mut tail, &mut out).await;
+            return crate::here::pour(&mut tail, out).await;
         }
         let range = match lines {
             Some((first, last)) => line_range(guild, &self.address, first, last).await?,
             None => 0..u64::MAX,
         };
-        copy(guild, &self.address, range, &mut out).await?;
+        copy(guild, &self.address, range, out).await?;
         Ok(())
     }
 }
 
-async fn follow(here: &Here, meant: &Meant, build: &BuildView) -> Result<u8, Error> {
+async fn follow(here: &Here, meant: &Meant, build: &BuildView, is_raw: bool) -> Result<u8, Error> {
+    let mut out = here.log_output(is_raw);
     let outcome = Follow::new(here.guild().await?, &build.project, build.number)
         .only(|job| meant.chooses(&job.name))
         .notices(|notice| say_notice(here, build, &notice))
-        .run(&mut tokio::io::stdout())
-        .await?;
-    here.note(&format!("{}: {outcome}", build.selector()));
+        .run(&mut out)
+        .await;
+    out.finish().await.map_err(Error::Output)?;
+    let outcome = outcome?;
+    here.note(format!("{}: {outcome}", build.selector()));
     Ok(exit_status(outcome))
 }
 
@@ -152,20 +166,20 @@ fn has_no_log(job: &JobView, only_failed: bool) -> bool {
 
 /// `== p/2/test errored: cannot open a workspace`.
 fn job_end(build: &BuildView, job: &JobView) -> String {
-    let reason = if job.reason.is_empty() { String::new() } else { format!(": {}", harmless(&job.reason)) };
+    let reason = if job.reason.is_empty() { String::new() } else { format!(": {}", job.reason) };
     format!("== {}/{} {}{reason}", build.selector(), job.name, status_word(job.state, job.outcome))
 }
 
 /// Beside the output of a followed build.
 pub(crate) fn say_notice(here: &Here, build: &BuildView, notice: &Notice<'_>) {
     match notice {
-        Notice::Planned(build) if !build.diagnosis.is_empty() => here.note(&harmless_lines(&build.diagnosis)),
+        Notice::Planned(build) if !build.diagnosis.is_empty() => here.note_lines(&build.diagnosis),
         Notice::Planned(_) => {}
         Notice::StepStarts { job, attempt, step, name } => {
             let again = if *attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
-            here.note(&format!("== {}/{job}/{step} \"{}\"{again}", build.selector(), harmless(name)));
+            here.note(format!("== {}/{job}/{step} \"{name}\"{again}", build.selector()));
         }
-        Notice::JobEnded(job) => here.note(&job_end(build, job)),
+        Notice::JobEnded(job) => here.note(job_end(build, job)),
     }
 }
 

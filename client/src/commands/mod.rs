@@ -131,6 +131,10 @@ enum Command {
 /// Runs one command; answers the exit status.
 pub(crate) async fn run(cli: Cli) -> u8 {
     let deadline = cli.options.timeout;
+    // what these write is for others to read as well
+    if !matches!(cli.command, Command::Init(_) | Command::Man(_)) {
+        ::schema::private_file::keep_to_owner();
+    }
     let here = Here::new(cli.options);
     let work = dispatch(cli.command, &here);
     let result = tokio::select! {

@@ -1,7 +1,7 @@
 //! `guild notify`: tells the master that refs changed. In a post-receive hook the refs come on standard input.
 
 use crate::here::Here;
-use crate::render::harmless;
+use crate::output::Shown;
 use clap::Args;
 use client::Error;
 use client::views::ProjectView;
@@ -53,7 +53,7 @@ impl Notify {
         }
         if !std::io::stdin().is_terminal() {
             let pushed = read_pushed(std::io::stdin().lock(), |name| {
-                here.note(&format!("{}: neither a branch nor a tag, passed over", harmless(name)));
+                here.note(format!("{name}: neither a branch nor a tag, passed over"));
             })?;
             if let Some(changed) = pushed {
                 return Ok(changed);
@@ -71,10 +71,10 @@ async fn tell(here: &Here, project: &str, refs: &[String]) -> Result<(), Error> 
     let guild = here.guild().await?;
     for ref_name in refs {
         match guild.notify(project, ref_name).await {
-            Ok(0) => here.note(&format!("{project}: no build is made for {ref_name}")),
-            Ok(number) => here.say(&format!("{project}/{number}\t{ref_name}\n"))?,
+            Ok(0) => here.note(format!("{project}: no build is made for {ref_name}")),
+            Ok(number) => here.say(Shown::join([format!("{project}/{number}").into(), ref_name.into()], "\t"))?,
             Err(Error::Refused(refusal)) if refusal.code == RefusalCode::Invalid && refs.len() > 1 => {
-                here.note(&format!("{project}: {ref_name} is passed over: {}", harmless(&refusal.text)));
+                here.note(format!("{project}: {ref_name} is passed over: {}", refusal.text));
             }
             Err(error) => return Err(error),
         }
@@ -84,9 +84,9 @@ async fn tell(here: &Here, project: &str, refs: &[String]) -> Result<(), Error> 
 
 async fn tell_of_all(here: &Here, project: &str) -> Result<(), Error> {
     match here.guild().await?.notify(project, "").await {
-        Ok(_) => here.note(&format!("{project}: more than {REFS_MAX} refs changed, all were looked at")),
+        Ok(_) => here.note(format!("{project}: more than {REFS_MAX} refs changed, all were looked at")),
         Err(Error::Refused(refusal)) if refusal.code == RefusalCode::Invalid => {
-            here.note(&format!("{project}: more than {REFS_MAX} refs changed; this master looks when its poll is due"));
+            here.note(format!("{project}: more than {REFS_MAX} refs changed; this master looks when its poll is due"));
         }
         Err(error) => return Err(error),
     }

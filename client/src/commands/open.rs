@@ -25,14 +25,14 @@ impl Open {
     pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
         if self.login {
             // whoever has it logs in: it is printed, and never an argument that others could see
-            here.say(&format!("{}\n", here.guild().await?.browse().await?))?;
+            here.say(here.guild().await?.browse().await?)?;
             here.note("good once, within 10 minutes; `guild grant list` shows the login afterwards");
             return Ok(0);
         }
         let address = self.page(here).await?;
         match !self.print && here.look.terminal && show(&address) {
-            true => here.note(&format!("opened {address}")),
-            false => here.say(&format!("{address}\n"))?,
+            true => here.note(format!("opened {address}")),
+            false => here.say(address)?,
         }
         Ok(0)
     }

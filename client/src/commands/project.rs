@@ -1,7 +1,6 @@
 //! `guild project`: the projects that one may see, and a new one.
 
 use crate::here::Here;
-use crate::render::harmless;
 use clap::{Args, Subcommand};
 use client::Error;
 use client::git::origin;
@@ -87,10 +86,10 @@ impl Add {
                 json!({ "name": name, "repository": project.repository, "hook": hook.address, "secret": hook.secret });
             return here.say_json(&row);
         }
-        here.say(&format!("{}{name}, fetched from {}\n", here.look.label("project"), harmless(&project.repository)))?;
+        here.say_field("project", &format!("{name}, fetched from {}", project.repository))?;
         if !hook.address.is_empty() {
-            here.say(&format!("{}{}\n", here.look.label("hook"), harmless(&hook.address)))?;
-            here.say(&format!("{}{} (shown this once)\n", here.look.label("secret"), harmless(&hook.secret)))?;
+            here.say_field("hook", &hook.address)?;
+            here.say_field("secret", &format!("{} (shown this once)", hook.secret))?;
         }
         Ok(())
     }
@@ -138,7 +137,7 @@ fn say(here: &Here, project: &ProjectView) -> Result<(), Error> {
         ("latest", latest),
     ];
     for (name, value) in lines {
-        here.say(&format!("{}{}\n", here.look.label(name), harmless(&value)))?;
+        here.say_field(name, &value)?;
     }
     Ok(())
 }

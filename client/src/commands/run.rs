@@ -28,7 +28,7 @@ impl Run {
             (name, "") => name,
             (_, revision) => revision,
         };
-        here.note(&format!("run: {project} {what}"));
+        here.note(format!("run: {project} {what}"));
         let number = here.guild().await?.run(&project, &ref_name, &revision).await?;
         here.say_build(&project, number).await?;
         match self.wait {

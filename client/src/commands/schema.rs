@@ -1,6 +1,7 @@
 //! `guild schema`: what an editor is told of guild.toml, made from the reference of its keys.
 
 use crate::here::Here;
+use crate::output::Shown;
 use clap::Args;
 use client::Error;
 use schema::pipeline::keys::GUILD_TOML;
@@ -12,7 +13,7 @@ pub(crate) struct Schema {}
 impl Schema {
     pub(crate) fn run(self, here: &Here) -> Result<u8, Error> {
         let text = serde_json::to_string_pretty(&json_schema(&GUILD_TOML)).unwrap_or_default();
-        here.say(&format!("{text}\n"))?;
+        here.say(Shown::lines(&text))?;
         Ok(0)
     }
 }

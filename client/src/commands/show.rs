@@ -1,11 +1,11 @@
 //! `guild show`: one build with its jobs, or one job with its steps.
 
 use crate::here::{Here, exit_status, one_line};
-use crate::render::{build_row, clock, harmless, job_row, status_word, symbol};
+use crate::output::Shown;
+use crate::render::{build_row, clock, job_row, status_word, symbol};
 use clap::Args;
 use client::Error;
 use client::views::{BuildView, JobView, StepView, timestamp};
-use client::words::harmless_lines;
 
 const JOB_COLUMNS: [&str; 5] = ["name", "status", "platform", "worker", "duration"];
 
@@ -48,21 +48,23 @@ fn show_build(here: &Here, build: &BuildView) -> Result<(), Error> {
         ("finished", time(build.finished)),
     ];
     for (name, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
-        here.say(&format!("{}{}\n", here.look.label(name), harmless(value)))?;
+        here.say_field(name, value)?;
     }
     if !build.diagnosis.is_empty() {
-        here.say(&format!("\n{}\n", harmless_lines(&build.diagnosis)))?;
+        here.say(Shown::literal("\n").and(Shown::lines(&build.diagnosis)))?;
     }
     if !build.jobs.is_empty() {
-        here.say("\n")?;
+        here.say("")?;
         let rows: Vec<_> = build.jobs.iter().map(|job| job_row(build, job)).collect();
         here.say_rows(&rows, &JOB_COLUMNS)?;
     }
     // a column of sentences would leave the others no room
     let reasons = build.jobs.iter().filter(|job| job.is_bad() && !job.reason.is_empty());
     for (index, job) in reasons.enumerate() {
-        let gap = if index == 0 { "\n" } else { "" };
-        here.say(&format!("{gap}{}{}: {}\n", here.look.label("reason"), job.name, harmless(&job.reason)))?;
+        if index == 0 {
+            here.say("")?;
+        }
+        here.say_field("reason", &format!("{}: {}", job.name, job.reason))?;
     }
     Ok(())
 }
@@ -80,15 +82,15 @@ fn show_job(here: &Here, build: &BuildView, job: &JobView) -> Result<(), Error> 
         ("carried", carried),
     ];
     for (name, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
-        here.say(&format!("{}{}\n", here.look.label(name), harmless(value)))?;
+        here.say_field(name, value)?;
     }
     for (index, step) in (1..).zip(&job.steps) {
-        here.say(&format!("{}\n", step_line(here, index, step)))?;
+        here.say(step_line(here, index, step))?;
     }
     Ok(())
 }
 
-fn step_line(here: &Here, index: usize, step: &StepView) -> String {
+fn step_line(here: &Here, index: usize, step: &StepView) -> Shown {
     let (symbol, paint) = symbol(step.state, step.outcome);
     let duration = match (step.started, step.finished) {
         (Some(started), Some(finished)) => clock(finished.since(started).as_secs_f64()),
@@ -97,8 +99,10 @@ fn step_line(here: &Here, index: usize, step: &StepView) -> String {
     let status = status_word(step.state, step.outcome);
     let exit = if step.outcome.is_some() { step.exit.to_string() } else { String::new() };
     let mark = here.look.painted(&format!("{symbol} {status}"), paint);
-    match here.look.terminal {
-        true => format!("  {index}  {mark}  {}  {duration}  {exit}", harmless(&step.name)),
-        false => format!("step\t{index}\t{status}\t{}\t{duration}\t{exit}", harmless(&step.name)),
-    }
+    let rest = [Shown::line(&step.name), duration.into(), exit.into()];
+    let before = match here.look.terminal {
+        true => [Shown::literal(""), index.to_string().into(), mark],
+        false => [Shown::literal("step"), index.to_string().into(), status.into()],
+    };
+    here.look.parts(before.into_iter().chain(rest))
 }

@@ -2,11 +2,11 @@
 
 use crate::here::{Here, exit_status};
 use crate::matrix;
-use crate::render::{harmless, job_row, status_word, symbol};
+use crate::output::Shown;
+use crate::render::{job_row, status_word, symbol};
 use clap::Args;
 use client::resolve::By;
 use client::views::{BranchView, BuildView, LaneView, short_ref};
-use client::words::harmless_lines;
 use client::{BuildQuery, Error};
 use schema::values::{Outcome, State};
 use serde_json::Value;
@@ -20,7 +20,7 @@ pub(crate) struct Status {
 }
 
 /// A build, and the branch whose tip it is.
-struct Shown {
+struct TipView {
     build: BuildView,
     /// None: the build was named, or is not the tip of a branch.
     branch: Option<BranchView>,
@@ -30,25 +30,25 @@ impl Status {
     pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
         let shown = self.shown(here).await?;
         if here.wants_json() || !here.look.terminal {
-            let rows: Vec<_> = shown.iter().flat_map(Shown::rows).collect();
+            let rows: Vec<_> = shown.iter().flat_map(TipView::rows).collect();
             here.say_rows(&rows, &COLUMNS)?;
         } else {
-            let pictures: Vec<String> = shown.iter().map(|shown| shown.picture(here)).collect();
-            here.say(&pictures.join("\n"))?;
+            let pictures = shown.iter().map(|shown| shown.picture(here));
+            here.say_whole(&Shown::join(pictures, "\n"))?;
         }
         for shown in &shown {
             hint(here, &shown.build);
         }
-        let worst = shown.iter().filter_map(Shown::outcome).max();
+        let worst = shown.iter().filter_map(TipView::outcome).max();
         Ok(worst.filter(|_| here.options.exit_status).map_or(0, exit_status))
     }
 
-    async fn shown(&self, here: &Here) -> Result<Vec<Shown>, Error> {
+    async fn shown(&self, here: &Here) -> Result<Vec<TipView>, Error> {
         let is_of_all = here.project_here().await?.is_none() && here.projects().await?.len() != 1;
         if self.selector.is_some() || !is_of_all {
             let (meant, build) = here.build(self.selector.as_deref()).await?;
             let is_named = matches!(meant.by, By::Number | By::Commit(_));
-            return Ok(vec![Shown::of(here, build, is_named).await?]);
+            return Ok(vec![TipView::of(here, build, is_named).await?]);
         }
         let guild = here.guild().await?;
         let mut shown = Vec::new();
@@ -56,22 +56,22 @@ impl Status {
             let query = BuildQuery { project: project.name.clone(), limit: 1, ..BuildQuery::default() };
             if let Some(build) = guild.builds(&query).await?.first() {
                 let build = guild.build(&build.project, build.number).await?;
-                shown.push(Shown::of(here, build, false).await?);
+                shown.push(TipView::of(here, build, false).await?);
             }
         }
         Ok(shown)
     }
 }
 
-impl Shown {
-    async fn of(here: &Here, build: BuildView, is_named: bool) -> Result<Shown, Error> {
+impl TipView {
+    async fn of(here: &Here, build: BuildView, is_named: bool) -> Result<TipView, Error> {
         if is_named || build.ref_name.is_empty() {
-            return Ok(Shown { build, branch: None });
+            return Ok(TipView { build, branch: None });
         }
         // a master of 0.1 does not know what a branch is
         let branch = here.guild().await?.branch(&build.project, &build.ref_name).await.ok();
         let branch = branch.filter(|branch| branch.tip_revision == build.revision);
-        Ok(Shown { build, branch })
+        Ok(TipView { build, branch })
     }
 
     /// Of the branch, where that is what is shown: what was left out, cancelled or lost of the tip does not change it.
@@ -98,30 +98,30 @@ impl Shown {
         self.branch.as_ref()?.lanes.iter().find(|lane| lane.job == job)
     }
 
-    fn picture(&self, here: &Here) -> String {
-        let mut text = matrix::picture(&self.build, &here.look);
+    fn picture(&self, here: &Here) -> Shown {
+        let text = matrix::picture(&self.build, &here.look);
         let Some(branch) = self.branch.as_ref().filter(|branch| branch.outcome.is_some()) else { return text };
         let (symbol, paint) = symbol(State::Finished, branch.outcome);
         let word = status_word(State::Finished, branch.outcome);
         let failing = branch.lanes.iter().filter(|lane| lane.since > 0);
-        let failing: Vec<String> =
-            failing.map(|lane| format!("{} since {}/{}", lane.job, self.build.project, lane.since)).collect();
-        let mut words = vec![here.look.painted(&format!("{symbol} {word}"), paint)];
+        let failing =
+            failing.map(|lane| Shown::line(&format!("{} since {}/{}", lane.job, self.build.project, lane.since)));
+        let name = Shown::line(&format!("branch {}", short_ref(&branch.ref_name)));
+        let mut words = vec![name, here.look.painted(&format!("{symbol} {word}"), paint)];
         words.extend(failing);
         if branch.errored {
-            words.push("the newest run of a job errored, which says nothing of the code".to_owned());
+            words.push(Shown::literal("the newest run of a job errored, which says nothing of the code"));
         }
-        text.push_str(&format!("branch {}  {}\n", harmless(short_ref(&branch.ref_name)), words.join("  ")));
-        text
+        text.and(Shown::join(words, "  ")).and_literal("\n")
     }
 }
 
 fn hint(here: &Here, build: &BuildView) {
     if !build.diagnosis.is_empty() {
-        here.note(&harmless_lines(&build.diagnosis));
+        here.note_lines(&build.diagnosis);
     }
     if build.jobs.iter().any(|job| job.is_bad()) {
         let build = build.selector();
-        here.note(&format!("next: guild logs {build} --failed      guild retry {build} --failed"));
+        here.note(format!("next: guild logs {build} --failed      guild retry {build} --failed"));
     }
 }

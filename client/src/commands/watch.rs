@@ -2,7 +2,8 @@
 //! that a lost link leaves no hole.
 
 use crate::here::{Here, exit_status, one_line};
-use crate::render::{build_row, harmless, job_row, status_word, symbol};
+use crate::output::Shown;
+use crate::render::{build_row, job_row, status_word, symbol};
 use clap::Args;
 use client::resolve::Wish;
 use client::views::BuildView;
@@ -65,37 +66,35 @@ impl Printed {
         let of_build = status_word(build.state, build.outcome);
         let changed = known.insert(String::new(), of_build) != Some(of_build);
         if changed && !build.is_finished() {
-            say(here, &build_line(here, build), build_row(build))?;
+            say(here, build_line(here, build), &build_row(build))?;
         }
         for job in &build.jobs {
             let status = status_word(job.state, job.outcome);
             if known.insert(job.name.clone(), status) != Some(status) {
                 let (symbol, paint) = symbol(job.state, job.outcome);
-                let place =
-                    if job.worker.is_empty() { String::new() } else { format!("\ton {}", harmless(&job.worker)) };
-                let reason = if job.reason.is_empty() { String::new() } else { format!("\t{}", harmless(&job.reason)) };
                 let mark = here.look.painted(&format!("{symbol} {status}"), paint);
-                let line = format!("{}/{}\t{mark}{place}{reason}", build.selector(), job.name);
-                say(here, &line, job_row(build, job))?;
+                let mut parts = vec![Shown::line(&format!("{}/{}", build.selector(), job.name)), mark];
+                parts.extend((!job.worker.is_empty()).then(|| Shown::line(&format!("on {}", job.worker))));
+                parts.extend((!job.reason.is_empty()).then(|| Shown::line(&job.reason)));
+                say(here, here.look.parts(parts), &job_row(build, job))?;
             }
         }
         if changed && build.is_finished() {
-            say(here, &build_line(here, build), build_row(build))?;
+            say(here, build_line(here, build), &build_row(build))?;
         }
         Ok(())
     }
 }
 
-fn build_line(here: &Here, build: &BuildView) -> String {
+fn build_line(here: &Here, build: &BuildView) -> Shown {
     let (symbol, paint) = symbol(build.state, build.outcome);
     let mark = here.look.painted(&format!("{symbol} {}", status_word(build.state, build.outcome)), paint);
-    format!("{}\t{mark}\t{}", build.selector(), one_line(build))
+    here.look.parts([build.selector().into(), mark, one_line(build).into()])
 }
 
-fn say(here: &Here, line: &str, row: Value) -> Result<(), Error> {
+fn say(here: &Here, line: Shown, row: &Value) -> Result<(), Error> {
     match here.wants_json() {
-        true => here.say_json(&row),
-        false if here.look.terminal => here.say(&format!("{}\n", line.replace('\t', "  "))),
-        false => here.say(&format!("{line}\n")),
+        true => here.say_json(row),
+        false => here.say(line),
     }
 }

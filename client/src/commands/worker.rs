@@ -1,7 +1,6 @@
 //! `guild worker`: the workers, and an operator's hand on them.
 
 use crate::here::Here;
-use crate::render::harmless;
 use clap::{Args, Subcommand};
 use client::Error;
 use client::views::{WorkerView, timestamp};
@@ -57,23 +56,23 @@ impl Worker {
             Worker::Show(named) => show(here, &named.name).await?,
             Worker::Drain(named) => {
                 guild.drain(&named.name, true).await?;
-                here.say(&format!("{} gets no more jobs\n", named.name))?;
+                here.say(format!("{} gets no more jobs", named.name))?;
             }
             Worker::Resume(named) => {
                 guild.drain(&named.name, false).await?;
                 guild.hold(&named.name, "").await?;
-                here.say(&format!("{} gets jobs again\n", named.name))?;
+                here.say(format!("{} gets jobs again", named.name))?;
             }
             Worker::Hold(hold) => {
                 if hold.message.trim().is_empty() {
                     return Err(Error::usage("a hold needs its reason").help("say it with -m WHY"));
                 }
                 guild.hold(&hold.name, &hold.message).await?;
-                here.say(&format!("{} is held: {}\n", hold.name, harmless(&hold.message)))?;
+                here.say(format!("{} is held: {}", hold.name, hold.message))?;
             }
             Worker::Forget(forget) => {
                 guild.forget(&forget.name, forget.gone).await?;
-                here.say(&format!("{} is forgotten, its grant revoked\n", forget.name))?;
+                here.say(format!("{} is forgotten, its grant revoked", forget.name))?;
             }
         }
         Ok(0)
@@ -110,7 +109,7 @@ async fn show(here: &Here, name: &str) -> Result<(), Error> {
         ("grant", worker.grant.to_string()),
     ];
     for (name, value) in lines {
-        here.say(&format!("{}{}\n", here.look.label(name), harmless(&value)))?;
+        here.say_field(name, &value)?;
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! The end of a log as text that is safe to show: whatever a step wrote, no terminal or mail reader is steered by it. Pure.
 
+use schema::shown::{self, Face};
+
 /// The most of a log that is looked at, in bytes from its end.
 pub(super) const BYTES: u64 = 8 << 10;
 const LINES: usize = 40;
@@ -33,8 +35,11 @@ pub(super) fn plain(text: &str) -> String {
             }
             '\r' if rest.peek().is_some_and(|next| !matches!(next, '\n' | '\r')) => plain.truncate(line),
             '\t' => plain.push('\t'),
-            c if c.is_control() => {}
-            c => plain.push(c),
+            c => match shown::face(c) {
+                Face::Itself => plain.push(c),
+                Face::Space => {}
+                Face::Name => plain.push_str(&shown::name(c)),
+            },
         }
     }
     plain
@@ -86,6 +91,7 @@ mod tests {
             ("a\u{8}\u{0}\u{7f}\u{85}b\u{1b}(Bc\u{1b}cd\u{9b}2Je\u{1b}", "abcde"),
             ("\u{1b}[", ""),
             ("a\r", "a"),
+            ("a\u{202e}b\u{200b}", "a⟨U+202E⟩b⟨U+200B⟩"),
         ] {
             assert_eq!(plain(raw), shown, "{raw:?}");
         }

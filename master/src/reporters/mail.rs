@@ -71,7 +71,8 @@ impl Letter {
         if let Some(failure) = &notice.fixes {
             message = message.in_reply_to(message_id(failure)).references(message_id(failure));
         }
-        let message = message.body(notice.text()).map_err(|error| format!("failed to write the message: {error}"))?;
+        let text = schema::shown::page(&notice.text()).into_owned();
+        let message = message.body(text).map_err(|error| format!("failed to write the message: {error}"))?;
         let message = message.formatted();
         Ok(Some(Letter { message, subject: notice.subject(), from: from.email, to: addresses }))
     }
@@ -177,7 +178,7 @@ fn mailbox(author: &Author) -> Option<Mailbox> {
 }
 
 fn one_line(text: &str) -> String {
-    client::words::harmless(text).trim().to_owned()
+    schema::shown::line(text).trim().to_owned()
 }
 
 #[cfg(test)]

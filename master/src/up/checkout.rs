@@ -1,7 +1,7 @@
 //! The repository that `up` was called on: where it is, what is checked out, what is not committed.
 
 use super::UpError;
-use client::words::harmless;
+use schema::shown;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -31,12 +31,13 @@ impl Checkout {
         let head = git(&top, &["rev-parse", "--verify", "--quiet", "HEAD^{commit}"])?
             .ok_or_else(|| UpError::Usage(format!("{} has no commit yet: commit something to build", top.display())))?;
         let status = git(&top, &["status", "--porcelain"])?.unwrap_or_default();
+        let subject = git(&top, &["log", "-1", "--encoding=UTF-8", "--format=%s"])?;
         Ok(Checkout {
             name: name_of(&top),
             // never git's short name: it is `heads/main` where a tag is called `main` as well
             branch: git(&top, &["symbolic-ref", "--quiet", "HEAD"])?
                 .and_then(|name| name.strip_prefix(HEADS).map(str::to_owned)),
-            subject: harmless(&git(&top, &["log", "-1", "--encoding=UTF-8", "--format=%s"])?.unwrap_or_default()),
+            subject: shown::line(&subject.unwrap_or_default()).into_owned(),
             uncommitted: status.lines().count(),
             top,
             head,
@@ -77,7 +78,6 @@ fn is_whole(top: &Path) -> Result<(), UpError> {
     let promised = git(top, &["config", "--get-regexp", r"^remote\..*\.promisor$", "^true$"])?;
     let remote = promised.as_deref().and_then(|line| line.strip_prefix("remote.")?.split(".promisor").next());
     if let Some(remote) = remote {
-        let remote = harmless(remote);
         let text = format!(
             "{shown} is a partial clone, which lacks files: `git config --unset remote.{remote}.partialCloneFilter`, then `git fetch \
              --refetch {remote}` and `git config --unset remote.{remote}.promisor`, or clone it without --filter"

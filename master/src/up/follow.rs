@@ -7,8 +7,10 @@ use crate::api::Office;
 use crate::store::query;
 use client::Guild;
 use client::follow::{Follow, Notice};
-use client::words::{harmless, harmless_lines};
+use client::screen::Screened;
+use schema::shown;
 use schema::values::{Cursor, Event, Fact, Outcome};
+use std::io::IsTerminal as _;
 use std::rc::Rc;
 
 /// Builds what is asked for once and answers its outcome, or follows every build until it is stopped.
@@ -46,18 +48,23 @@ async fn follow_branch(office: &Rc<Office>, guild: &Guild, checkout: &Checkout) 
 async fn show(office: &Rc<Office>, guild: &Guild, project: &str, number: u32) -> Result<Outcome, UpError> {
     let unplaceable = tokio::task::spawn_local(fail_unplaceable(office.clone(), project.to_owned(), number));
     let notices = |notice: Notice<'_>| match notice {
-        Notice::StepStarts { job, name, .. } => tell(&format!("> {job}: {}", harmless(name))),
+        Notice::StepStarts { job, name, .. } => tell(&format!("> {job}: {name}")),
         Notice::Planned(_) | Notice::JobEnded(_) => {}
     };
-    let followed = Follow::new(guild, project, number).notices(notices).run(&mut tokio::io::stdout()).await;
+    let mut out = match std::io::stdout().is_terminal() {
+        true => Screened::for_terminal(tokio::io::stdout()),
+        false => Screened::exact(tokio::io::stdout()),
+    };
+    let followed = Follow::new(guild, project, number).notices(notices).run(&mut out).await;
     unplaceable.abort();
+    out.finish().await.map_err(client::Error::Output)?;
     let outcome = followed?;
     let view = guild.build(project, number).await?;
     if !view.diagnosis.is_empty() {
-        tell(&harmless_lines(&view.diagnosis));
+        shown::tell(&view.diagnosis);
     }
     for job in view.jobs.iter().filter(|job| job.is_bad()) {
-        let reason = if job.reason.is_empty() { String::new() } else { format!(": {}", harmless(&job.reason)) };
+        let reason = if job.reason.is_empty() { String::new() } else { format!(": {}", job.reason) };
         tell(&format!("{} {}{reason}", job.name, job.outcome.map_or("is open", Outcome::word)));
     }
     tell(&format!("build {project}/{number} {outcome}"));

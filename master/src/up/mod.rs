@@ -14,12 +14,11 @@ use crate::mirror::GitError;
 use crate::{Master, RunError};
 use checkout::Checkout;
 use client::Guild;
-use client::words::harmless;
 use schema::identity::Identity;
+use schema::shown;
 use schema::sturdy_ref::SturdyRef;
 use schema::values::Outcome;
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -104,7 +103,7 @@ pub fn main(arguments: Arguments) -> ExitCode {
     match tokio::task::LocalSet::new().block_on(&runtime, up(arguments)) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            tell(&format!("guild-master up: {error}"));
+            shown::tell(&format!("guild-master up: {error}"));
             ExitCode::from(error.exit_code())
         }
     }
@@ -271,11 +270,11 @@ fn infer(checkout: &Checkout, target: &Target) -> Result<Option<String>, UpError
 fn say_what(checkout: &Checkout, target: &Target) {
     let branch = checkout.branch.as_deref().unwrap_or("HEAD");
     let short = &checkout.head[..checkout.head.len().min(10)];
-    tell(&format!("{} {} {short} \"{}\"", checkout.name, harmless(branch), checkout.subject));
+    tell(&format!("{} {} {short} \"{}\"", checkout.name, branch, checkout.subject));
     target.told(checkout.uncommitted).iter().for_each(|line| tell(line));
 }
 
-/// Progress and hints go to stderr.
+/// Progress and hints go to standard error, a line at a time.
 fn tell(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    shown::tell(&shown::line(text));
 }

@@ -2,7 +2,6 @@
 
 use super::UpError;
 use super::checkout::{Checkout, git};
-use client::words::harmless;
 use snapshot::Snapshot;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -43,7 +42,7 @@ impl Target {
             return if uncommitted > 0 { vec![text] } else { Vec::new() };
         };
         let left_out = taken.left_out.iter();
-        let left_out = left_out.map(|path| format!("what changed within the submodule {} is left out", harmless(path)));
+        let left_out = left_out.map(|path| format!("what changed within the submodule {path} is left out"));
         [format!("with {} uncommitted files", taken.changed)].into_iter().chain(left_out).collect()
     }
 }

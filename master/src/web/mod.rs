@@ -2,12 +2,13 @@
 //! [`crate::api::Door`], through a bridge; everything that a page shows was asked of the viewer that the visitor's cookie
 //! stands for, or of everyone's.
 //!
-//! In the order of a request: [`serve`] takes the connection, `site` finds the page and guards it, `bridge` carries its
+//! In the order of a request: [`serve`] takes the connection, `site` finds the page and guards it, `origin` says whether the request is meant for us, `bridge` carries its
 //! question to the capabilities, `pages` asks it, `show` makes what the templates take, `text` makes log bytes harmless.
 
 mod bridge;
 mod connection;
 mod hook;
+mod origin;
 mod pages;
 mod raw;
 mod reply;

@@ -5,6 +5,7 @@ use askama::Template;
 use axum::body::Body;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Response, StatusCode};
+use schema::shown;
 
 /// Nothing but our own style and pictures; no script from anywhere.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
@@ -51,7 +52,8 @@ pub(super) fn page(template: &impl Template, request: &HeaderMap, refresh: Optio
         tracing::error!(%error, "a page cannot be rendered");
         Miss::Broken
     })?;
-    let mut reply = tagged(html, "text/html; charset=utf-8", request);
+    // whatever a template shows passes here, so that a field that was not made harmless does no harm
+    let mut reply = tagged(shown::page(&html).into_owned(), "text/html; charset=utf-8", request);
     if let Some(seconds) = refresh {
         reply.headers_mut().insert(HeaderName::from_static("refresh"), HeaderValue::from(seconds));
     }
@@ -70,6 +72,7 @@ pub(super) fn tagged(text: String, kind: &'static str, request: &HeaderMap) -> R
     let headers = reply.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(header::VARY, HeaderValue::from_static("cookie"));
     if let Ok(tag) = HeaderValue::from_str(&tag) {
         headers.insert(header::ETAG, tag);
     }
@@ -88,6 +91,18 @@ pub(super) fn status(code: StatusCode, text: &'static str) -> Reply {
 pub(super) fn see_other(place: &'static str) -> Reply {
     let mut reply = status(StatusCode::SEE_OTHER, "");
     reply.headers_mut().insert(header::LOCATION, HeaderValue::from_static(place));
+    reply
+}
+
+/// An answer to somebody who is logged in, or may have been: neither a cache nor the browser keeps it, so that it does not outlive
+/// the login. Our own style and pictures are everybody's.
+pub(super) fn to_oneself(mut reply: Reply) -> Reply {
+    let headers = reply.headers_mut();
+    let is_public = |value: &HeaderValue| value.as_bytes().starts_with(b"public");
+    if !headers.get(header::CACHE_CONTROL).is_some_and(is_public) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+        headers.remove(header::ETAG);
+    }
     reply
 }
 

@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use askama::Template;
 use client::views::{BranchView, BuildView, short_ref, timestamp};
 use client::words;
+use schema::shown;
 use schema::values::{Outcome, State, Time};
 
 /// Digits of a commit that people know it by.
@@ -132,10 +133,9 @@ fn name_of(author: &str) -> String {
     tidy(name.split('@').next().unwrap_or_default().trim())
 }
 
-/// What others wrote, on one line and not turned around.
+/// What others wrote, on one line.
 fn tidy(text: &str) -> String {
-    let deceptive = super::text::is_deceptive;
-    words::harmless(text).chars().filter(|c| !deceptive(*c)).collect()
+    shown::line(text).into_owned()
 }
 
 fn now() -> Time {
@@ -154,6 +154,6 @@ mod tests {
 
     #[test]
     fn names_of_others_stay_on_their_line() {
-        assert_eq!(tidy("a\nb\u{202e}c\x1b[31m"), "a bc [31m");
+        assert_eq!(tidy("a\nb\u{202e}c\x1b[31m"), "a b⟨U+202E⟩c [31m");
     }
 }

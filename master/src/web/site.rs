@@ -3,10 +3,10 @@
 use super::hook;
 use super::pages;
 use super::raw;
-use super::reply::{Miss, Reply, guard, page, see_other, status, tagged};
+use super::reply::{Miss, Reply, guard, page, see_other, status, tagged, to_oneself};
 use super::show::{self, Frame};
 use super::signs;
-use super::{STYLE, Site, without_port};
+use super::{STYLE, Site};
 use axum::Router;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
@@ -15,7 +15,6 @@ use axum::middleware::Next;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use schema::sturdy_ref::Token;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// The cookie of who is logged in.
@@ -71,22 +70,14 @@ impl IntoResponse for Miss {
     }
 }
 
-/// Only calls by a name of ours pass: a stranger's page whose name was bent to this address could read everything else.
+/// What every request and every answer passes.
 async fn pass(State(site): Here, request: Request, next: Next) -> Reply {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let host = host.or_else(|| request.uri().host()).unwrap_or_default();
-    if !site.is_called(host) {
-        return guard(status(StatusCode::MISDIRECTED_REQUEST, "This site is not called by that name.\n"));
+    if let Err((code, text)) = site.is_meant(request.uri(), request.headers()) {
+        return guard(status(code, text));
     }
-    guard(next.run(request).await)
-}
-
-impl Site {
-    fn is_called(&self, host: &str) -> bool {
-        let name = without_port(host).to_ascii_lowercase();
-        let bare = name.trim_start_matches('[').trim_end_matches(']');
-        name == "localhost" || bare.parse::<IpAddr>().is_ok() || self.host.as_ref() == Some(&name)
-    }
+    let has_cookie = cookie(request.headers()).is_some();
+    let reply = next.run(request).await;
+    guard(if has_cookie { to_oneself(reply) } else { reply })
 }
 
 /// The cookie of a request; what is none is as good as no cookie.
@@ -119,10 +110,7 @@ async fn log_in(State(site): Here, Path(join): Path<String>) -> Result<Reply, Mi
 
 /// The form's page must be ours.
 async fn log_out(State(site): Here, headers: HeaderMap) -> Result<Reply, Miss> {
-    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let is_ours = origin.and_then(|origin| origin.split_once("://")).is_some_and(|(_, of)| of == host);
-    if !is_ours {
+    if !site.sent_form(&headers) {
         return Ok(status(StatusCode::FORBIDDEN, "This form is not ours.\n"));
     }
     if let Some(cookie) = cookie(&headers) {

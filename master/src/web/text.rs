@@ -1,6 +1,7 @@
 //! Log bytes as lines of HTML: colours become classes, everything else that could move a cursor, hide or turn text goes.
 
 use anstyle_parse::{DefaultCharAccumulator, Params, Parser, Perform};
+use schema::shown::{self, Face};
 
 /// Of one line, in characters; the raw log has the rest.
 const LINE_MAX: usize = 4_096;
@@ -28,11 +29,6 @@ fn escape(c: char, to: &mut String) {
         '\'' => to.push_str("&#39;"),
         c => to.push(c),
     }
-}
-
-/// Characters that turn or hide text, of which a log could make one command look like another (Unicode TR 36).
-pub(super) fn is_deceptive(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// How text looks from here on.
@@ -97,9 +93,9 @@ impl Painter {
 
 impl Perform for Painter {
     fn print(&mut self, c: char) {
-        match is_deceptive(c) {
-            true => self.put_all(&format!("⟨U+{:04X}⟩", u32::from(c))),
-            false => self.put(c),
+        match shown::face(c) {
+            Face::Itself => self.put(c),
+            Face::Space | Face::Name => self.put_all(&shown::name(c)),
         }
     }
 
@@ -261,7 +257,7 @@ mod tests {
     #[test]
     fn other_sequences_vanish_and_turned_text_is_named() {
         assert_eq!(one("a\x1b]0;title\x07b\x1b[2Jc\x1b[10;10Hd"), "abcd");
-        assert_eq!(one("safe\u{202e}txt"), "safe⟨U+202E⟩txt");
+        assert_eq!(one("safe\u{202e}txt\u{9b}2J"), "safe⟨U+202E⟩txt⟨U+009B⟩2J");
         assert_eq!(lines(b"a\xff\xfeb"), ["a\u{fffd}\u{fffd}b"]);
     }
 

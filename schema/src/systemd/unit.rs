@@ -1,8 +1,9 @@
 //! The files in which systemd finds how to run a program (systemd.unit(5)): where they are, how a path is written in them,
 //! and that none of another content is written over. What stands in one is its program's own.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -107,6 +108,8 @@ impl UnitFile {
         let wrong = |cause| UnitError::File { path: self.path.clone(), cause };
         std::fs::create_dir_all(self.path.parent().unwrap_or(Path::new("/"))).map_err(wrong)?;
         let mut file = File::create_new(&self.path).map_err(wrong)?;
+        // it has no secret, and `systemctl cat` is everybody's
+        file.set_permissions(Permissions::from_mode(0o644)).map_err(wrong)?;
         file.write_all(self.text.as_bytes()).map_err(wrong)
     }
 

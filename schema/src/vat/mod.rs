@@ -95,6 +95,11 @@ impl Vat {
         async move { link.ended().await }
     }
 
+    /// Why the connection ends or has ended; none while it lives. Known before the calls that are open fail.
+    pub fn why_closed(&self) -> Option<CloseReason> {
+        self.link.reason()
+    }
+
     /// Runs `last` once the connection is over, in place of what was to run before: where nobody has to wait for it, a task
     /// for each of many connections is saved.
     pub fn when_closed(&self, last: impl FnOnce() + 'static) {

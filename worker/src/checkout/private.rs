@@ -1,7 +1,9 @@
 //! Small repositories written file by file, without running git: a directory that borrows another's objects, and the
 //! `.git` that a step finds in its tree.
 
-use std::io;
+use std::fs::{File, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// The `.git` of one attempt.
@@ -25,9 +27,9 @@ impl Private {
         std::fs::create_dir(&self.dir)?;
         skeleton(&self.dir, &self.objects, self.is_sha256)?;
         std::fs::copy(&self.index, self.dir.join("index"))?;
-        std::fs::write(self.dir.join("packed-refs"), self.packed_refs())?;
+        write(&self.dir.join("packed-refs"), &self.packed_refs())?;
         // the last: before it, git sees no repository here
-        std::fs::write(self.dir.join("HEAD"), self.head())
+        write(&self.dir.join("HEAD"), &self.head())
     }
 
     fn branch(&self) -> Option<&str> {
@@ -52,11 +54,23 @@ impl Private {
 
 /// All of a repository but its HEAD.
 pub(super) fn skeleton(dir: &Path, borrowed: &Path, is_sha256: bool) -> io::Result<()> {
-    for part in ["objects/info", "objects/pack", "refs/heads", "refs/tags"] {
-        std::fs::create_dir_all(dir.join(part))?;
+    for part in ["", "objects", "objects/info", "objects/pack", "refs", "refs/heads", "refs/tags"] {
+        make_dir(&dir.join(part))?;
     }
-    std::fs::write(dir.join("objects/info/alternates"), format!("{}\n", borrowed.display()))?;
-    std::fs::write(dir.join("config"), config(is_sha256, false))
+    write(&dir.join("objects/info/alternates"), &format!("{}\n", borrowed.display()))?;
+    write(&dir.join("config"), &config(is_sha256, false))
+}
+
+/// With the modes that git gives what it makes for a user, whatever our own umask is.
+fn make_dir(path: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(path)?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o755))
+}
+
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.set_permissions(Permissions::from_mode(0o644))?;
+    file.write_all(text.as_bytes())
 }
 
 pub(super) fn config(is_sha256: bool, is_bare: bool) -> String {

@@ -55,9 +55,22 @@ pub(crate) fn spawn(order: &Order) -> io::Result<(Child, OwnedFd)> {
     Ok((child, reader.into()))
 }
 
+/// What a step may expect of files that are made for it: others may read them, as far as they get to them.
+const USUAL_UMASK: libc::mode_t = 0o022;
+
+/// Has a program make files with the usual modes, for which this process has another umask.
+pub(crate) fn with_usual_umask(command: &mut Command) {
+    // SAFETY: between fork and exec only a system call is made, and nothing is allocated.
+    unsafe {
+        command.pre_exec(|| {
+            libc::umask(USUAL_UMASK);
+            Ok(())
+        });
+    }
+}
+
 /// The usual soft limits on Linux; others are unlimited. A service may lower its own, and so may the shell that started us.
-const LIMITS: [(libc::__rlimit_resource_t, libc::rlim_t); 6] = [
-    (libc::RLIMIT_NOFILE, 1024),
+const LIMITS: [(libc::__rlimit_resource_t, libc::rlim_t); 5] = [
     (libc::RLIMIT_STACK, 8 << 20),
     (libc::RLIMIT_CPU, libc::RLIM_INFINITY),
     (libc::RLIMIT_FSIZE, libc::RLIM_INFINITY),
@@ -65,13 +78,18 @@ const LIMITS: [(libc::__rlimit_resource_t, libc::rlim_t); 6] = [
     (libc::RLIMIT_AS, libc::RLIM_INFINITY),
 ];
 
+/// What a step gets, and the most that it may ask for. Files: a worker may have as many as the system lets it, which is for its own
+/// connections, and programs that close or poll all that they could have are slow by it. Core: a dump of one large process fills a disk.
+const BOUNDS: [(libc::__rlimit_resource_t, libc::rlim_t, libc::rlim_t); 2] =
+    [(libc::RLIMIT_NOFILE, 1_024, 65_536), (libc::RLIMIT_CORE, 0, 0)];
+
 /// At least a `struct sigaction` of the kernel.
 const DEFAULT_ACTION: [u64; 8] = [0; 8];
 /// A set of 64 signals.
 const SIGNAL_SET_BYTES: usize = 8;
 
 /// Takes away what whoever started us left to its children: signals that are ignored or blocked, the umask, and soft limits
-/// that are lower than usual. A hard limit holds, since it cannot be raised.
+/// that are lower than usual. A hard limit holds, since it cannot be raised. Bounds what a step may have of files.
 fn forget_origin() {
     // SAFETY: called between fork and exec, where each of these may be; the structures live on this stack.
     unsafe {
@@ -83,11 +101,19 @@ fn forget_origin() {
         let mut none = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
-        libc::umask(0o022);
+        libc::umask(USUAL_UMASK);
         for (resource, usual) in LIMITS {
             let mut limit = std::mem::zeroed::<libc::rlimit>();
             if libc::getrlimit(resource, &raw mut limit) == 0 {
                 limit.rlim_cur = limit.rlim_cur.max(usual.min(limit.rlim_max));
+                libc::setrlimit(resource, &raw const limit);
+            }
+        }
+        for (resource, usual, most) in BOUNDS {
+            let mut limit = std::mem::zeroed::<libc::rlimit>();
+            if libc::getrlimit(resource, &raw mut limit) == 0 {
+                limit.rlim_max = limit.rlim_max.min(most);
+                limit.rlim_cur = limit.rlim_max.min(usual);
                 libc::setrlimit(resource, &raw const limit);
             }
         }

@@ -26,6 +26,7 @@ pub use start::{Prepared, connect, prepare};
 use crate::isolation::{Tier, spawn};
 use link::Link;
 use schema::fail_point::fail_point;
+use schema::shown;
 use schema::values::Exit;
 use spool::Spool;
 use std::io;
@@ -47,13 +48,13 @@ pub fn supervise_main(arguments: &[String]) -> ExitCode {
         _ => None,
     };
     let Some((dir, step)) = parsed else {
-        eprintln!("usage: {SUPERVISE} {} | {SUPERVISE} DIR STEP (for the worker only)", nursery::NURSERY);
+        shown::tell(&format!("usage: {SUPERVISE} {} | {SUPERVISE} DIR STEP (for the worker only)", nursery::NURSERY));
         return ExitCode::from(2);
     };
     match supervise(dir, step) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("failed to supervise step {step} of {}: {error}", dir.display());
+            shown::tell(&format!("failed to supervise step {step} of {}: {error}", dir.display()));
             ExitCode::from(4)
         }
     }

@@ -58,7 +58,7 @@ impl Build {
     pub(crate) fn new(frame: Frame, build: &BuildView) -> Build {
         let lines = build.jobs.iter().map(|job| JobLine {
             href: job_href(build, job),
-            name: job.name.clone(),
+            name: tidy(&job.name),
             mark: Mark::new(job.state, job.outcome),
             worker: tidy(&job.worker),
             platform: tidy(&job.platform),
@@ -91,7 +91,7 @@ impl Matrix {
                 let job = cells.get(&(platform.clone(), column.clone()))?;
                 Some(MatrixCell {
                     href: job_href(newest, job),
-                    name: job.name.clone(),
+                    name: tidy(&job.name),
                     mark: Mark::new(job.state, job.outcome),
                     duration: duration(job.started, job.finished, job.is_finished()),
                     since: bad_since(builds, &job.name),

@@ -1,0 +1,151 @@
+//! The only way out of the command: what it writes to standard output and standard error goes through here. A text of others is
+//! made harmless where it becomes a [`Shown`], so that a new command cannot forget it; the bytes of a log pass a
+//! [`Screen`] where they go to a terminal.
+
+use client::Error;
+use client::screen::Screened;
+use schema::shown::{self, Screen};
+use serde_json::Value;
+use std::io::{self, Write as _};
+
+/// Text that may go to a terminal. It is made of literals and of texts that were made harmless, and only here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shown(String);
+
+/// What a piece of text is, not which colour it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Paint {
+    Plain,
+    Good,
+    Bad,
+    Notable,
+    Quiet,
+    Strong,
+}
+
+impl Paint {
+    const fn code(self) -> Option<&'static str> {
+        match self {
+            Paint::Plain => None,
+            Paint::Good => Some("\x1b[32m"),
+            Paint::Bad => Some("\x1b[31m"),
+            Paint::Notable => Some("\x1b[33m"),
+            Paint::Quiet => Some("\x1b[2m"),
+            Paint::Strong => Some("\x1b[1m"),
+        }
+    }
+}
+
+impl Shown {
+    /// A text of this program, which may have line ends and tabs.
+    pub(crate) fn literal(text: &'static str) -> Shown {
+        Shown(text.to_owned())
+    }
+
+    /// The text on one line.
+    pub(crate) fn line(text: &str) -> Shown {
+        Shown(shown::line(text).into_owned())
+    }
+
+    /// A text of several lines.
+    pub(crate) fn lines(text: &str) -> Shown {
+        Shown(shown::lines(text))
+    }
+
+    /// The text on one line, coloured where the look has colours.
+    pub(crate) fn painted(text: &str, paint: Paint, has_colours: bool) -> Shown {
+        let text = shown::line(text);
+        match paint.code().filter(|_| has_colours) {
+            Some(code) => Shown(format!("{code}{text}\x1b[0m")),
+            None => Shown(text.into_owned()),
+        }
+    }
+
+    /// A JSON line, which is the same to a program.
+    pub(crate) fn json(value: &Value) -> Shown {
+        Shown(shown::json(&value.to_string()).into_owned())
+    }
+
+    /// A document that this program makes, as it is: tabs mean something in it.
+    pub(crate) fn document(text: &str) -> Shown {
+        let mut screen = Screen::new();
+        Shown(screen.push(text.as_bytes()) + &screen.finish())
+    }
+
+    pub(crate) fn join(parts: impl IntoIterator<Item = Shown>, between: &'static str) -> Shown {
+        let parts: Vec<String> = parts.into_iter().map(|part| part.0).collect();
+        Shown(parts.join(between))
+    }
+
+    pub(crate) fn spaces(count: usize) -> Shown {
+        Shown(" ".repeat(count))
+    }
+
+    /// Its lines, without what fills them up.
+    pub(crate) fn each_line(&self) -> impl Iterator<Item = Shown> {
+        self.0.lines().map(|line| Shown(line.trim_end().to_owned()))
+    }
+
+    /// This, and the other behind it.
+    #[must_use]
+    pub(crate) fn and(mut self, other: impl Into<Shown>) -> Shown {
+        self.0.push_str(&other.into().0);
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn and_literal(mut self, text: &'static str) -> Shown {
+        self.0.push_str(text);
+        self
+    }
+
+    #[cfg(test)]
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Shown {
+    fn from(text: &str) -> Shown {
+        Shown::line(text)
+    }
+}
+
+impl From<&String> for Shown {
+    fn from(text: &String) -> Shown {
+        Shown::line(text)
+    }
+}
+
+impl From<String> for Shown {
+    fn from(text: String) -> Shown {
+        Shown::line(&text)
+    }
+}
+
+/// Data: to standard output, now.
+pub(crate) fn say(text: &Shown) -> Result<(), Error> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.0.as_bytes()).and_then(|()| out.flush()).map_err(Error::Output)
+}
+
+/// Progress and hints: a line to standard error. A terminal that went away is no reason to stop.
+pub(crate) fn note(text: impl Into<Shown>) {
+    drop(writeln!(io::stderr(), "{}", text.into().0));
+}
+
+/// A question: to standard error, with the cursor behind it.
+pub(crate) fn ask(question: &'static str) {
+    drop(write!(io::stderr(), "{question}"));
+}
+
+/// Where the bytes of logs go.
+pub(crate) type LogOutput = Screened<tokio::io::Stdout>;
+
+/// Standard output for logs: exact, or for a terminal through a screen.
+pub(crate) fn log_output(is_exact: bool) -> LogOutput {
+    match is_exact {
+        true => Screened::exact(tokio::io::stdout()),
+        false => Screened::for_terminal(tokio::io::stdout()),
+    }
+}

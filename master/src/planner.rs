@@ -8,6 +8,7 @@ use crate::coordinator::Planned;
 use crate::coordinator::record::{BuildId, BuildRow, Cause};
 use crate::mirror::GitError;
 use crate::sources::Repository;
+use crate::turns::{Own, Principal};
 use changed::Comparison;
 use schema::pipeline::{self, Changed, Context, Pipeline};
 use schema::values::{Outcome, Source};
@@ -70,7 +71,7 @@ async fn plan_change(
     pipeline: &Pipeline,
 ) -> Planned {
     let mut comparison = match pipeline.asks_for_paths() {
-        true => Comparison::of(&office.readers, repository, row, source).await,
+        true => Comparison::of(&office.readers.of(Principal::Own(Own::Planner)), repository, row, source).await,
         false => None,
     };
     let paths = match &mut comparison {

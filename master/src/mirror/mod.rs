@@ -6,6 +6,7 @@
 
 mod ancestry;
 mod change;
+mod gate;
 mod git;
 mod head;
 mod objects;
@@ -24,11 +25,13 @@ use std::time::Duration;
 
 pub use ancestry::{Authored, Person, Range};
 pub use change::Difference;
+pub use gate::GitGate;
 pub use git::GitError;
 pub use pack::{Pack, SharedPack};
 pub use refs::{RefusedRef, check_ref, is_object_id, short_name};
 pub use remote::Remote;
 
+use gate::{Pass, Passage};
 use git::{CONFIG_FILE, Deadline, Git};
 use objects::Objects;
 use remote::{REMOTE, Transport};
@@ -73,15 +76,15 @@ struct Fetching {
 }
 
 impl Mirror {
-    /// Opens the mirror in `dir`, or makes an empty one. Talks to nobody.
-    pub fn open(dir: &Path, remote: Remote) -> io::Result<Mirror> {
+    /// Opens the mirror in `dir`, or makes an empty one. Talks to nobody. Git runs behind `gate`.
+    pub fn open(dir: &Path, remote: Remote, gate: &GitGate) -> io::Result<Mirror> {
         let transport = remote.transport()?;
         let dir = std::path::absolute(dir)?;
         std::fs::create_dir_all(&dir)?;
-        let git = Arc::new(Git::new(&dir));
+        let git = Arc::new(Git::new(&dir, gate.passage()));
         std::fs::write(dir.join(CONFIG_FILE), configuration(transport))?;
         if !dir.join("HEAD").exists() {
-            initialize(&git, &dir, "sha1")?;
+            initialize(&git, &Passage::first_pass(), &dir, "sha1")?;
         }
         clear_locks(&dir)?;
         clear_halves(&dir)?;
@@ -205,7 +208,7 @@ impl Mirror {
     /// nothing waits; harms nothing that runs at the same time, and loses no object.
     pub async fn tidy(&self) -> Result<(), GitError> {
         let run = self.git.run("gc").args(["--auto", "--quiet", "--no-detach"]);
-        run.deadline(Deadline::Total(GC_DEADLINE)).bytes().await?;
+        run.deadline(Deadline::Total(GC_DEADLINE)).slow().bytes().await?;
         self.objects.forget().await;
         Ok(())
     }
@@ -223,7 +226,7 @@ impl Mirror {
     async fn ask_remote(&self, args: &[&str]) -> Result<Vec<u8>, GitError> {
         let access = self.remote.access()?;
         let run = self.git.run("ls-remote").args(args).env(access.env, access.secrets);
-        run.deadline(Deadline::Silence(self.fetch_silence)).bytes().await
+        run.deadline(Deadline::Silence(self.fetch_silence)).slow().bytes().await
     }
 
     /// An empty mirror takes the remote's object format: git cannot fetch one into the other.
@@ -241,6 +244,7 @@ impl Mirror {
         self.objects.forget().await;
         let format = if digits == 64 { "sha256" } else { "sha1" };
         let (dir, git) = (self.dir.clone(), self.git.clone());
+        let pass = git.passage.pass().await;
         let remade = tokio::task::spawn_blocking(move || {
             for name in ["HEAD", "config"] {
                 std::fs::remove_file(dir.join(name))?;
@@ -248,7 +252,7 @@ impl Mirror {
             for name in ["objects", "refs"] {
                 std::fs::remove_dir_all(dir.join(name))?;
             }
-            initialize(&git, &dir, format)
+            initialize(&git, &pass, &dir, format)
         });
         let place = || self.dir.display().to_string();
         remade.await.map_err(|lost| GitError::io(place(), lost.into()))?.map_err(|cause| GitError::io(place(), cause))
@@ -261,7 +265,7 @@ impl Mirror {
         let access = self.remote.access()?;
         let options = ["--prune", "--no-tags", "--force", "--no-write-fetch-head", "--progress"];
         let run = self.git.run("fetch").args(options).args(["--end-of-options", REMOTE]).args(specs);
-        let run = run.env(access.env, access.secrets).deadline(Deadline::Silence(self.fetch_silence));
+        let run = run.env(access.env, access.secrets).deadline(Deadline::Silence(self.fetch_silence)).slow();
         // stays set where this is dropped before git ended
         fetching.interrupted = true;
         let fetched = run.output().await;
@@ -327,8 +331,8 @@ impl Mirror {
     }
 }
 
-fn initialize(git: &Git, dir: &Path, format: &str) -> io::Result<()> {
-    let mut command = git.command("init");
+fn initialize(git: &Git, pass: &Pass, dir: &Path, format: &str) -> io::Result<()> {
+    let mut command = git.command(pass, "init");
     command.args(["--bare", "--quiet", "--template=", &format!("--object-format={format}")]);
     let output = command.output()?;
     if output.status.success() {

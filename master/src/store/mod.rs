@@ -13,12 +13,13 @@ mod listing;
 mod load;
 mod migrate;
 pub mod query;
+mod readers;
 mod removal;
 pub mod reporters;
 mod row;
 
 pub use audit::verify as verify_audit;
-pub use executor::Readers;
+pub use readers::{Readers, Reading};
 pub use removal::{Removal, RemoveError, Sweep};
 
 use crate::coordinator::record::{Loaded, Record};
@@ -183,7 +184,7 @@ impl Store {
         changed.unwrap_or_else(|_| Err(RemoveError::Failed("the writer is gone".to_owned())))
     }
 
-    /// Read-only connections, for history.
+    /// Read-only connections, for history: see [`Readers::of`].
     pub fn readers(&self) -> Readers {
         self.readers.clone()
     }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::rc::Rc;
 
-use master::mirror::{Mirror, Remote, SharedPack};
+use master::mirror::{GitGate, Mirror, Remote, SharedPack};
 use schema::common_capnp::byte_source;
 use schema::values::{Source, Workspace as Mode};
 use schema::worker_capnp::source_pack;
@@ -33,7 +33,9 @@ impl Scene {
         let origin = dir.path().join("origin");
         std::fs::create_dir(&origin).unwrap();
         git(&origin, &[&["init", "-q", "-b", "main"], init].concat());
-        let mirror = Mirror::open(&dir.path().join("mirror"), Remote::new(origin.to_str().unwrap())).unwrap();
+        let mirror =
+            Mirror::open(&dir.path().join("mirror"), Remote::new(origin.to_str().unwrap()), &GitGate::default())
+                .unwrap();
         let stores = Stores::new(&dir.path().join("stores")).unwrap();
         Scene { dir, mirror: Rc::new(mirror), stores, reads_left: Rc::new(Cell::new(u32::MAX)), asked: Rc::default() }
     }

@@ -160,6 +160,7 @@ pub async fn establish(
     let logs = open_logs(&config.state, config.limits.log_bytes, store.is_same_boot(), seals);
     let logs = Rc::new(logs.map_err(RunError::Logs)?);
     let repositories = Rc::new(open_repositories(&coordinator)?);
+    let workshop = planner::Workshop::new(store.is_inline());
     let driver = Driver::new(coordinator, store, feed.clone(), clock);
     let office = Rc::new(Office {
         driver: driver.clone(),
@@ -168,6 +169,7 @@ pub async fn establish(
         readers,
         repositories,
         served: Default::default(),
+        workshop,
         live: Default::default(),
         fingerprint,
         incarnation,

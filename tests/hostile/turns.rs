@@ -1,7 +1,12 @@
 //! One peer that asks for much, beside another that asks for little.
 
+mod hooks;
+mod refs;
+
+use client::BuildQuery;
+use client::views::BuildView;
 use schema::perspective_capnp::viewer;
-use schema::values::{GrantKind, Right, What};
+use schema::values::{GrantKind, Outcome, Right, State, What};
 use schema::vat::Vat;
 use schema::wire;
 use schema::worker_capnp::{lease, source_pack};
@@ -144,6 +149,97 @@ fn a_lease_holds_few_packs() {
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert_eq!(pack(&source, &[]).await, Ok(()));
     });
+}
+
+/// A job with patterns of 960 characters, each of which costs much to match.
+fn job_of_patterns(name: usize, count: usize) -> String {
+    let patterns: Vec<String> = (0..count).map(|at| format!("\"{}{at}\"", "*a".repeat(480))).collect();
+    format!("[job.j{name}]\nwhen = {{ paths = [{}] }}\n[[job.j{name}.step]]\nrun = [\"true\"]\n", patterns.join(","))
+}
+
+fn pipeline_of_patterns(jobs: usize, count: usize) -> String {
+    let jobs: String = (0..jobs).map(|name| job_of_patterns(name, count)).collect();
+    format!("version = 1\n{jobs}")
+}
+
+#[test]
+fn more_patterns_than_a_plan_may_cost_are_refused_by_name() {
+    run(async {
+        let house = House::open(PIPELINE).await;
+        let bomb = pipeline_of_patterns(30, 30);
+        assert!(bomb.len() > 850_000);
+        let lull = Lull::begin();
+        house.repo.commit("guild.toml", &bomb, "bomb");
+        let diagnosis = build_of(&house, "bomb").await.diagnosis;
+        println!("a file of {} bytes: the one thread stood still for {:?} at most", bomb.len(), lull.end());
+        assert!(diagnosis.contains("all patterns of the file together have at most 200000 characters"), "{diagnosis}");
+    });
+}
+
+#[test]
+fn the_most_patterns_and_paths_stall_nobody() {
+    run(async {
+        let house = House::open(PIPELINE).await;
+        build_of(&house, "first").await;
+        house.repo.commit("guild.toml", &pipeline_of_patterns(8, 25), "patterns");
+        let worker = house.worker("honest").await;
+        for _ in 0..9 {
+            let (_, lease) = worker.take().await;
+            lease.accept_request().send().promise.await.unwrap();
+            support::guild::work(&lease, b"", Outcome::Succeeded).await;
+        }
+        for at in 0..998 {
+            let file = house.repo.path.join(format!("{}{at}", "a".repeat(200)));
+            std::fs::write(file, "").unwrap();
+        }
+        let (lull, began) = (Lull::begin(), Instant::now());
+        house.repo.commit("a", "", "paths");
+        let build = build_of(&house, "paths").await;
+        let (longest, took) = (lull.end(), began.elapsed());
+        println!("200 patterns, 999 paths: planned after {took:?}, the one thread stood still for {longest:?} at most");
+        assert!(build.jobs.iter().all(|job| job.outcome == Some(Outcome::Skipped)), "{:?}", build.jobs);
+        assert!(house.office.workshop.counts().most > 0);
+        assert!(took < Duration::from_millis(800) || longest < took / 2, "it was planned on the one thread");
+    });
+}
+
+/// The build of the commit with this subject, once it is planned.
+async fn build_of(house: &House, subject: &str) -> BuildView {
+    let query = BuildQuery { project: "demo".to_owned(), limit: 10, ..BuildQuery::default() };
+    loop {
+        let builds = house.guild.builds(&query).await.unwrap();
+        let found = builds.iter().find(|build| build.subject == subject && build.state != State::Planning);
+        if let Some(build) = found {
+            return house.guild.build("demo", build.number).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+}
+
+/// Measures for how long nothing else ran on this thread.
+struct Lull {
+    longest: Rc<Cell<Duration>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Lull {
+    fn begin() -> Lull {
+        let longest = Rc::new(Cell::new(Duration::ZERO));
+        let kept = longest.clone();
+        let task = tokio::task::spawn_local(async move {
+            loop {
+                let began = Instant::now();
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                kept.set(kept.get().max(began.elapsed()));
+            }
+        });
+        Lull { longest, task }
+    }
+
+    fn end(self) -> Duration {
+        self.task.abort();
+        self.longest.get()
+    }
 }
 
 /// The source of the next job that this worker takes and accepts.

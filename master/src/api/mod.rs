@@ -38,6 +38,7 @@ use crate::driver::Driver;
 use crate::events::Feed;
 use crate::examine::Premises;
 use crate::logs::Logs;
+use crate::planner::Workshop;
 use crate::sources::Repositories;
 use crate::store::{Readers, query};
 use crate::turns::Principal;
@@ -57,6 +58,8 @@ pub struct Office {
     pub repositories: Rc<Repositories>,
     /// Who is served when, beside reads of the store.
     pub served: served::Served,
+    /// Where builds are planned.
+    pub workshop: Workshop,
     pub live: live::Live,
     pub fingerprint: Fingerprint,
     pub incarnation: u64,

@@ -140,6 +140,11 @@ impl Store {
         self.writer.run_now(|connection| load::incarnation(connection))?
     }
 
+    /// Whether work is done where it is asked for, as in a simulation.
+    pub fn is_inline(&self) -> bool {
+        matches!(self.writer, Executor::Inline(_))
+    }
+
     pub fn is_same_boot(&self) -> bool {
         self.same_boot
     }

@@ -45,6 +45,15 @@ impl Door {
         Some(self.view_of(row))
     }
 
+    /// In whose turns the holder of a cookie is served; everyone's, where it is nobody's.
+    pub fn principal(&self, cookie: &Token) -> Principal {
+        let (hash, key) = (cookie.digest(), Some(key_of(cookie)));
+        self.office.driver.peek(|it, now| {
+            let row = it.restorable(now, hash, key);
+            row.map_or(Principal::Everyone, |row| Principal::of(it, row))
+        })
+    }
+
     /// Makes a cookie good with the join of a login's address; once.
     pub async fn log_in(&self, join: &Token, cookie: &Token) -> Result<String, Refusal> {
         let (join, hash, key) = (join.digest(), cookie.digest(), key_of(cookie));

@@ -72,6 +72,18 @@ impl GitError {
         GitError::Io { place: place.into(), cause: Arc::new(cause) }
     }
 
+    /// It may be the fault of the one ref or commit that was asked for, and not of git or this machine.
+    pub fn may_be_of_what_was_asked(&self) -> bool {
+        match self {
+            GitError::Start { .. } | GitError::Io { .. } => false,
+            GitError::Failed { is_disk_full, .. } => !is_disk_full,
+            GitError::Deadline { .. }
+            | GitError::TooMuch { .. }
+            | GitError::Unreadable { .. }
+            | GitError::Invalid(_) => true,
+        }
+    }
+
     /// There was no room for what git had to write.
     pub fn is_disk_full(&self) -> bool {
         match self {

@@ -39,6 +39,8 @@ use remote::{REMOTE, Transport};
 const FETCH_SILENCE: Duration = Duration::from_secs(120);
 const GC_DEADLINE: Duration = Duration::from_secs(3600);
 const REFUSED_MAX: usize = 100;
+/// Refs that are read before others have the thread.
+const READ_AT_ONCE: usize = 1_000;
 const ALL: [&str; 2] = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
 
 /// One repository's mirror.
@@ -292,7 +294,12 @@ impl Mirror {
         let format = "--format=%(objecttype) %(objectname) %(*objecttype) %(*objectname) %(refname)";
         let lines = self.git.run("for-each-ref").args([format, "refs/heads", "refs/tags"]).bytes().await?;
         let mut fetched = Fetched::default();
-        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        for (at, line) in lines.enumerate() {
+            // 100,000 refs shall not hold up what else is to be done
+            if at % READ_AT_ONCE == 0 {
+                tokio::task::yield_now().await;
+            }
             match self.read_ref(line).await? {
                 Ok((name, revision)) => drop(fetched.refs.insert(name, revision)),
                 Err(refused) if fetched.refused.len() < REFUSED_MAX => fetched.refused.push(refused),
@@ -313,15 +320,17 @@ impl Mirror {
             Ok(name) => name.to_string(),
             Err(refused) => return Ok(Err(refused)),
         };
+        let unreadable = |error: GitError| RefusedRef { name: name.clone(), why: error.to_string() };
         let ascii = |bytes| String::from_utf8_lossy(bytes).into_owned();
         let revision = match (kind, peeled_kind) {
             (b"commit", _) => Some(ascii(id)),
             (b"tag", b"commit") => Some(ascii(peeled)),
             // a tag of a tag, which older versions of git peel only once
-            (b"tag", b"tag") => {
-                let peeled = self.objects.header(&format!("{}^{{commit}}", ascii(peeled))).await?;
-                peeled.map(|header| header.id)
-            }
+            (b"tag", b"tag") => match self.objects.header(&format!("{}^{{commit}}", ascii(peeled))).await {
+                Ok(peeled) => peeled.map(|header| header.id),
+                Err(error) if error.may_be_of_what_was_asked() => return Ok(Err(unreadable(error))),
+                Err(error) => return Err(error),
+            },
             _ => None,
         };
         Ok(match revision {

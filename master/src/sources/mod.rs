@@ -8,6 +8,7 @@ mod sight;
 mod standing;
 #[cfg(test)]
 mod tests;
+mod unreadable;
 
 pub use history::History;
 pub use repository::{Repositories, Repository};

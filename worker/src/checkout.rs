@@ -49,6 +49,9 @@ pub enum CheckoutError {
     /// The source names what no repository can hold.
     #[error("{0}")]
     Invalid(String),
+    /// The commit is there, and git writes its tree out nowhere.
+    #[error("no worker can check this commit out: {0}")]
+    Unusable(String),
     /// The master was told of commits that this worker has not.
     #[error("the master sent nothing for {0}, which is not here")]
     Incomplete(String),
@@ -63,7 +66,8 @@ impl CheckoutError {
             | CheckoutError::Refused(_)
             | CheckoutError::Lost(_)
             | CheckoutError::Io { .. }
-            | CheckoutError::Invalid(_) => false,
+            | CheckoutError::Invalid(_)
+            | CheckoutError::Unusable(_) => false,
         }
     }
 
@@ -179,8 +183,11 @@ impl Place<'_> {
     }
 
     /// What `reset --hard` does to the tree, without its log and refs.
-    async fn reset(&self) -> Result<(), GitError> {
-        self.git().run("read-tree", ["--reset", "-u", self.revision], Vec::new()).await.map(drop)
+    async fn reset(&self) -> Result<(), CheckoutError> {
+        match self.git().run("read-tree", ["--reset", "-u", self.revision], Vec::new()).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.unusable().map_or(CheckoutError::Git(error), CheckoutError::Unusable)),
+        }
     }
 
     fn git(&self) -> Git {

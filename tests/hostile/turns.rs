@@ -5,7 +5,7 @@ mod refs;
 
 use client::BuildQuery;
 use client::views::BuildView;
-use schema::perspective_capnp::viewer;
+use schema::perspective_capnp::{submitter, viewer};
 use schema::values::{GrantKind, Outcome, Right, State, What};
 use schema::vat::Vat;
 use schema::wire;
@@ -168,8 +168,8 @@ fn more_patterns_than_a_plan_may_cost_are_refused_by_name() {
         let house = House::open(PIPELINE).await;
         let bomb = pipeline_of_patterns(30, 30);
         assert!(bomb.len() > 850_000);
-        let lull = Lull::begin();
         house.repo.commit("guild.toml", &bomb, "bomb");
+        let lull = Lull::begin();
         let diagnosis = build_of(&house, "bomb").await.diagnosis;
         println!("a file of {} bytes: the one thread stood still for {:?} at most", bomb.len(), lull.end());
         assert!(diagnosis.contains("all patterns of the file together have at most 200000 characters"), "{diagnosis}");
@@ -192,8 +192,8 @@ fn the_most_patterns_and_paths_stall_nobody() {
             let file = house.repo.path.join(format!("{}{at}", "a".repeat(200)));
             std::fs::write(file, "").unwrap();
         }
-        let (lull, began) = (Lull::begin(), Instant::now());
         house.repo.commit("a", "", "paths");
+        let (lull, began) = (Lull::begin(), Instant::now());
         let build = build_of(&house, "paths").await;
         let (longest, took) = (lull.end(), began.elapsed());
         println!("200 patterns, 999 paths: planned after {took:?}, the one thread stood still for {longest:?} at most");
@@ -270,6 +270,52 @@ async fn until(holds: impl Fn() -> bool) {
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
     panic!("it never holds");
+}
+
+#[test]
+fn a_flood_of_orders_holds_up_nobody_else() {
+    run(async {
+        let house = House::open(PIPELINE).await;
+        build_of(&house, "first").await;
+        let (mallory, alice) = (submitter_of(&house, "mallory").await, submitter_of(&house, "alice").await);
+        let answered = Rc::new(Cell::new(0));
+        let flood: Vec<_> = (0..300)
+            .map(|at| {
+                let (mallory, answered) = (mallory.1.clone(), answered.clone());
+                tokio::task::spawn_local(async move {
+                    order(&mallory, at).await;
+                    answered.set(answered.get() + 1);
+                })
+            })
+            .collect();
+        until(|| answered.get() > 2).await;
+        let (began, before) = (Instant::now(), answered.get());
+        order(&alice.1, 1_000).await;
+        let between = answered.get() - before;
+        println!("beside 300 orders: {:?}, {between} of them between", began.elapsed());
+        assert!(between <= 30, "{between}");
+        flood.iter().for_each(tokio::task::JoinHandle::abort);
+    });
+}
+
+async fn submitter_of(house: &House, name: &str) -> (Vat, submitter::Client) {
+    let what = What { may: [Right::Run].into(), projects: ["*".to_owned()].into(), ..What::default() };
+    let (reference, identity) = house.enroll(GrantKind::User, name, what).await;
+    let (vat, perspective) = perspective(&reference, &identity).await;
+    let answer = perspective.submitter_request().send().promise.await.unwrap();
+    (vat, answer.get().unwrap().get_submitter().unwrap())
+}
+
+/// Asks for a build of the main branch, which is fetched for it. `at`: another one for each.
+async fn order(submitter: &submitter::Client, at: u32) {
+    let mut id = [0; 16];
+    id[..4].copy_from_slice(&at.to_le_bytes());
+    let mut request = submitter.run_request();
+    request.get().set_request(&id);
+    request.get().set_project("demo");
+    request.get().set_ref("refs/heads/main");
+    let answer = request.send().promise.await.unwrap();
+    assert!(!answer.get().unwrap().has_refusal());
 }
 
 async fn fill(house: &House) {

@@ -14,16 +14,22 @@ const FILES: Bounds = Bounds { in_all: 8, each: 2 };
 /// others get on beside one whose packs take long.
 const PACKS: Bounds = Bounds { in_all: 4, each: 2 };
 
+/// Revisions that are looked up for whoever asks for a build: a ref is fetched, and a repository does one fetch at a time. So a few of each
+/// grant stand before it; in all there is room for those that wait for a silent one.
+const ORDERS: Bounds = Bounds { in_all: 64, each: 4 };
+
 /// The queues.
 pub struct Served {
     answers: Queue<Principal>,
     files: Queue<Principal>,
     pub(super) packs: Queue<Principal>,
+    pub(super) orders: Queue<Principal>,
 }
 
 impl Default for Served {
     fn default() -> Served {
-        Served { answers: Queue::new(ANSWERS), files: Queue::new(FILES), packs: Queue::new(PACKS) }
+        let (answers, files) = (Queue::new(ANSWERS), Queue::new(FILES));
+        Served { answers, files, packs: Queue::new(PACKS), orders: Queue::new(ORDERS) }
     }
 }
 

@@ -30,7 +30,9 @@ impl submitter::Server for Submitter {
         let Some(repository) = self.office.repositories.get(&project) else { refuse!(results, no_project(&project)) };
         // before the mirror grows for it
         accept!(results, self.office.driver.admit());
+        let turn = self.office.served.orders.turn(self.holder.principal).await;
         let order = accept!(results, repository.order(&ref_name, &revision, self.holder.grant).await);
+        drop(turn);
         let name = self.holder.name.clone();
         let run = self.office.driver.call(|it, now| it.run(now, request, &name, order)).await;
         let id = accept!(results, run.and_then(|id| id));

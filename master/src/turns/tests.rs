@@ -155,7 +155,8 @@ fn newcomers_keep_nobody_in_debt_out_for_ever() {
         crowd.done(0, 1);
         is_other
     });
-    assert_eq!(passed_over.count(), 9);
+    // two others always wait beside it, so each of its nine visits in vain comes after two turns
+    assert_eq!(passed_over.count(), 19);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 mod turns;
 
 use crate::store::{Readers, StoreError, query};
+use crate::turns::Principal;
 use schema::values::{Cursor, Event};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -88,8 +89,9 @@ impl Feed {
     }
 
     /// What follows the cursor, at most `limit` events (and at least one); waits until there is something. A cursor of
-    /// another incarnation, or of the future, gets a gap: what lies between is not known. May be dropped while it waits.
-    pub async fn next(&self, cursor: Cursor, limit: usize) -> Result<Batch, StoreError> {
+    /// another incarnation, or of the future, gets a gap: what lies between is not known. May be dropped while it waits. `who`: in whose
+    /// turns history is read.
+    pub async fn next(&self, who: Principal, cursor: Cursor, limit: usize) -> Result<Batch, StoreError> {
         let last = self.last();
         // a cursor that was never set begins at the beginning
         let is_ours = cursor.incarnation == self.incarnation && cursor.after <= last;
@@ -103,7 +105,7 @@ impl Feed {
         let limit = limit.max(1);
         match self.recent_after(cursor.after, limit) {
             Some(events) => Ok(Batch::Events(events)),
-            None => self.past_after(cursor.after, limit).await,
+            None => self.past_after(who, cursor.after, limit).await,
         }
     }
 
@@ -117,11 +119,11 @@ impl Feed {
     }
 
     /// Reads history. What is committed but not published yet is left for later: a cursor never runs ahead of `last`.
-    async fn past_after(&self, after: u64, limit: usize) -> Result<Batch, StoreError> {
+    async fn past_after(&self, who: Principal, after: u64, limit: usize) -> Result<Batch, StoreError> {
         let last = self.last();
         let known = usize::try_from(last - after).unwrap_or(usize::MAX);
         let limit = limit.min(known);
-        let mut events = self.readers.query(move |store| query::events(store, after, limit)).await?;
+        let mut events = self.readers.of(who).query(move |store| query::events(store, after, limit)).await?;
         events.retain(|event| event.sequence <= last);
         match events.first() {
             Some(first) if first.sequence == after + 1 => Ok(Batch::Events(events.into_iter().map(Rc::new).collect())),

@@ -21,6 +21,7 @@ pub mod reporters;
 pub mod retention;
 pub mod sources;
 pub mod store;
+pub mod turns;
 pub mod unit;
 pub mod up;
 pub mod upkeep;
@@ -51,6 +52,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use store::{Store, StoreError};
 use tokio::net::TcpListener;
+use turns::{Own, Principal};
 use upkeep::Upkeep;
 
 /// Why a master does not run, or no longer.
@@ -114,14 +116,16 @@ pub async fn open(config: Config, listener: TcpListener) -> Result<Master, RunEr
     };
     let mut sources = Vec::new();
     let office = establish(&config, base, |coordinator| {
-        sources = open_repositories(&config, coordinator)?;
-        Ok(Repositories::new(sources.iter().map(|(repository, _)| repository.clone())))
+        let git = mirror::GitGate::default();
+        sources = open_repositories(&config, coordinator, &git)?;
+        Ok(Repositories::new(git, sources.iter().map(|(repository, _)| repository.clone())))
     });
     let office = office.await?;
     let taken = web::Hooks::default();
     taken.replace(hooks(&config)?);
     let pages = open_pages(&config, &office, taken.clone())?;
-    let parts = (office.driver.clone(), office.readers.clone(), office.logs.clone());
+    let readers = office.readers.of(Principal::Own(Own::Retention));
+    let parts = (office.driver.clone(), readers, office.logs.clone());
     let web = pages.as_ref().and_then(|pages| pages.listener.local_addr().ok());
     let retention = Retention::new(config.limits.retain.clone(), parts.0, parts.1, parts.2);
     let upkeep = Upkeep::new(config, office.clone(), taken, web, retention.retain());
@@ -152,10 +156,11 @@ pub async fn establish(
     coordinator.stop_following_others();
     let (readers, incarnation) = (store.readers(), store.incarnation()?);
     let feed = Rc::new(Feed::new(readers.clone(), incarnation, coordinator.last_event()));
-    let seals = Box::new(StoredSeals(readers.clone()));
+    let seals = Box::new(StoredSeals(readers.of(Principal::Own(Own::Logs))));
     let logs = open_logs(&config.state, config.limits.log_bytes, store.is_same_boot(), seals);
     let logs = Rc::new(logs.map_err(RunError::Logs)?);
     let repositories = Rc::new(open_repositories(&coordinator)?);
+    let workshop = planner::Workshop::new(store.is_inline());
     let driver = Driver::new(coordinator, store, feed.clone(), clock);
     let office = Rc::new(Office {
         driver: driver.clone(),
@@ -163,6 +168,8 @@ pub async fn establish(
         logs,
         readers,
         repositories,
+        served: Default::default(),
+        workshop,
         live: Default::default(),
         fingerprint,
         incarnation,
@@ -265,7 +272,7 @@ fn hooks(config: &Config) -> Result<BTreeMap<String, web::Hook>, RunError> {
 }
 
 /// Where the logs find those that are sealed.
-struct StoredSeals(store::Readers);
+struct StoredSeals(store::Reading);
 
 impl logs::Seals for StoredSeals {
     fn find(&self, key: StepKey) -> LocalBoxFuture<'_, Result<Option<SealRow>, String>> {
@@ -283,7 +290,7 @@ fn reporters(config: &Config, office: &Office) -> Reporters {
     let reach = Reach {
         driver: office.driver.clone(),
         feed: office.feed.clone(),
-        readers: office.readers.clone(),
+        readers: office.readers.of(Principal::Own(Own::Reporters)),
         logs: office.logs.clone(),
         repositories: office.repositories.clone(),
         incarnation: office.incarnation,
@@ -297,10 +304,11 @@ fn reporters(config: &Config, office: &Office) -> Reporters {
 fn open_repositories(
     config: &Config,
     coordinator: &coordinator::Coordinator,
+    git: &mirror::GitGate,
 ) -> Result<Vec<(Rc<sources::Repository>, sources::Source)>, RunError> {
     let opened = config.projects.iter().map(|(name, project)| {
         let wrong = |source| RunError::Repository { project: name.clone(), source };
-        sources::open(&config.state, name, project, coordinator.heads_of(name)).map_err(wrong)
+        sources::open(&config.state, name, project, coordinator.heads_of(name), git).map_err(wrong)
     });
     opened.collect()
 }

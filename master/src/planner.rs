@@ -2,16 +2,22 @@
 //! coordinator makes of the answer is its own matter.
 
 mod changed;
+mod workshop;
+
+pub use workshop::Workshop;
 
 use crate::api::Office;
 use crate::coordinator::Planned;
 use crate::coordinator::record::{BuildId, BuildRow, Cause};
 use crate::mirror::GitError;
 use crate::sources::Repository;
+use crate::turns::{Own, Principal};
 use changed::Comparison;
 use schema::pipeline::{self, Changed, Context, Pipeline};
 use schema::values::{Outcome, Source};
 use std::rc::Rc;
+use std::sync::Arc;
+use workshop::Size;
 
 /// The pipeline file's name.
 pub const FILE: &str = "guild.toml";
@@ -50,47 +56,75 @@ async fn read_plan(office: &Office, row: &BuildRow) -> Planned {
         }
         Err(error) => return Planned::Trouble(format!("failed to read {FILE} at {}: {error}", source.revision)),
     };
-    let pipeline = match pipeline::load(FILE, &text) {
-        Ok(pipeline) => pipeline,
-        Err(diagnostics) => return Planned::Broken(diagnostics.to_string()),
+    let size = Size::of(&text);
+    let loaded = office.workshop.run(&row.project, size, move || pipeline::load(FILE, &text).map(Arc::new)).await;
+    let pipeline = match loaded {
+        Some(Ok(pipeline)) => pipeline,
+        Some(Err(diagnostics)) => return Planned::Broken(diagnostics.to_string()),
+        None => return broke_down(),
     };
+    let draft = Draft { office, row, source, pipeline, size };
     match row.cause {
-        Cause::Change => plan_change(office, &repository, row, source, &pipeline).await,
+        Cause::Change => draft.plan_change(&repository).await,
         // who asks by hand wants it all
-        Cause::Run { .. } => expand(row, source, &pipeline, pipeline::Cause::Run, Changed::default()),
-        Cause::Retry { .. } => expand(row, source, &pipeline, pipeline::Cause::Retry, Changed::default()),
+        Cause::Run { .. } => draft.expand(pipeline::Cause::Run, Changed::default()).await,
+        Cause::Retry { .. } => draft.expand(pipeline::Cause::Retry, Changed::default()).await,
     }
 }
 
-async fn plan_change(
-    office: &Office,
-    repository: &Repository,
-    row: &BuildRow,
-    source: &Source,
-    pipeline: &Pipeline,
-) -> Planned {
-    let mut comparison = match pipeline.asks_for_paths() {
-        true => Comparison::of(&office.readers, repository, row, source).await,
-        false => None,
-    };
-    let paths = match &mut comparison {
-        Some(comparison) if pipeline.triggers_by_paths() => comparison.paths().await,
-        Some(_) | None => None,
-    };
-    if let Some(why) = pipeline.not_triggered(&source.ref_name, paths.as_ref().map(|paths| paths.as_slice())) {
-        return Planned::Skip(format!("[trigger] of {FILE} {why}"));
-    }
-    let changed = match &mut comparison {
-        Some(comparison) => comparison.changed(pipeline).await,
-        None => Changed::default(),
-    };
-    expand(row, source, pipeline, pipeline::Cause::Change, changed)
+/// A fault of ours, which the log has.
+fn broke_down() -> Planned {
+    Planned::Trouble(format!("{FILE} could not be planned: the master's log says why"))
 }
 
-fn expand(row: &BuildRow, source: &Source, pipeline: &Pipeline, cause: pipeline::Cause, changed: Changed) -> Planned {
-    match pipeline.expand(&Context { ref_name: source.ref_name.clone(), cause, changed, trust: row.trust }) {
-        Ok(plan) => Planned::Plan(plan),
-        Err(diagnostics) => Planned::Broken(diagnostics.to_string()),
+/// A pipeline, to be expanded for one build.
+struct Draft<'a> {
+    office: &'a Office,
+    row: &'a BuildRow,
+    source: &'a Source,
+    pipeline: Arc<Pipeline>,
+    size: Size,
+}
+
+impl Draft<'_> {
+    async fn plan_change(self, repository: &Repository) -> Planned {
+        let readers = self.office.readers.of(Principal::Own(Own::Planner));
+        let mut comparison = match self.pipeline.asks_for_paths() {
+            true => Comparison::of(&readers, repository, self.row, self.source).await,
+            false => None,
+        };
+        let paths = match &mut comparison {
+            Some(comparison) if self.pipeline.triggers_by_paths() => comparison.paths().await,
+            Some(_) | None => None,
+        };
+        match self.not_triggered(paths).await {
+            Some(None) => {}
+            Some(Some(why)) => return Planned::Skip(format!("[trigger] of {FILE} {why}")),
+            None => return broke_down(),
+        }
+        let changed = match &mut comparison {
+            Some(comparison) => comparison.changed(&self.pipeline).await,
+            None => Changed::default(),
+        };
+        self.expand(pipeline::Cause::Change, changed).await
+    }
+
+    /// Why the push makes no build, if so.
+    async fn not_triggered(&self, paths: Option<Arc<Vec<String>>>) -> Option<Option<String>> {
+        let (pipeline, ref_name) = (self.pipeline.clone(), self.source.ref_name.clone());
+        let judge = move || pipeline.not_triggered(&ref_name, paths.as_ref().map(|paths| paths.as_slice()));
+        self.office.workshop.run(&self.row.project, self.size, judge).await
+    }
+
+    async fn expand(self, cause: pipeline::Cause, changed: Changed) -> Planned {
+        let context = Context { ref_name: self.source.ref_name.clone(), cause, changed, trust: self.row.trust };
+        let pipeline = self.pipeline;
+        let expand = move || pipeline.expand(&context);
+        match self.office.workshop.run(&self.row.project, self.size, expand).await {
+            Some(Ok(plan)) => Planned::Plan(plan),
+            Some(Err(diagnostics)) => Planned::Broken(diagnostics.to_string()),
+            None => broke_down(),
+        }
     }
 }
 

@@ -172,7 +172,7 @@ impl Upkeep {
 
     fn open(&self, name: &str, project: &ProjectConfig) -> std::io::Result<Opened> {
         let heads = self.office.driver.peek(|it, _| it.heads_of(name));
-        sources::open(&self.config.state, name, project, heads)
+        sources::open(&self.config.state, name, project, heads, self.office.repositories.git())
     }
 
     /// Follows what the configuration names and nobody follows.

@@ -169,7 +169,8 @@ interface SourcePack {
   # A thin git pack of the revision with its history, less what the worker says it has (commits, at most
   # 256; those that the master does not know are ignored). An empty pack has size 0: nothing is lacking. `refs`: the
   # branch and the tags that reach into this history, name -> object. Costs one `git pack-objects`, shared by
-  # all who ask for the same.
+  # all who ask for the same. A lease has one made at a time, a worker two, and all workers four: others wait for their
+  # turn. A lease holds at most 16 packs; a call beyond is a `conflict`, until one of them is dropped.
 }
 
 interface StepReport {

@@ -29,7 +29,7 @@ fn the_store_of_0_1_0_opens() {
         assert_eq!(attempts[0].0.placed, None, "it did not record why");
         let names: Vec<&str> = loaded.grants.iter().map(|grant| grant.name.as_str()).collect();
         assert_eq!(names, ["root", "operator", "local", "anvil"]);
-        let readers = store.readers();
+        let readers = store.readers().of(master::turns::PROGRAM);
         let first = readers.query(|store| query::build(store, "demo", 1)).await.unwrap().unwrap();
         assert_eq!((first.outcome, first.subject.as_str()), (Some(Outcome::Succeeded), "first"));
         let key = StepKey { job: JobKey { build: first.id, index: 0 }, attempt: 1, step: 0 };

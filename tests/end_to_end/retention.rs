@@ -122,7 +122,8 @@ fn age(house: &House) {
 
 async fn keep(house: &House, retain: Retain) {
     let office = &house.office;
-    let mut retention = Retention::new(retain, office.driver.clone(), office.readers.clone(), office.logs.clone());
+    let mut retention =
+        Retention::new(retain, office.driver.clone(), office.readers.of(master::turns::PROGRAM), office.logs.clone());
     for _ in 0..20 {
         if retention.pass().await.unwrap() == Passed::Done {
             return;

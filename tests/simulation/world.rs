@@ -16,6 +16,7 @@ use master::coordinator::record::Record as Row;
 use master::coordinator::{Coordinator, Effect, PoolTerms, ProjectTerms, Terms};
 use master::driver::Driver;
 use master::logs::Logs;
+use master::mirror::GitGate;
 use master::sources::{Repositories, Repository};
 use master::store::{Store, Weather};
 use master::{Base, installation};
@@ -189,7 +190,9 @@ impl World {
         };
         let (net, office_slot, seed, record) = (self.net.clone(), self.office.clone(), self.seed, self.record.clone());
         self.master = Some(tokio::task::spawn_local(LocalSet::new().into_host(async move {
-            let established = master::establish(&config, base, |_| Ok(Repositories::new([repository(seed)]))).await;
+            let established =
+                master::establish(&config, base, |_| Ok(Repositories::new(GitGate::default(), [repository(seed)])))
+                    .await;
             let office = established.unwrap_or_else(|error| panic!("the master does not start: {error}"));
             *office_slot.borrow_mut() = Rc::downgrade(&office);
             let (door, mut callers) = mpsc::unbounded_channel();

@@ -34,6 +34,8 @@ pub(crate) enum Halt {
     OutOfTime,
     /// What the steps need could not be had: the source, the directory.
     Errored(String),
+    /// The commit can be checked out nowhere: that is the fault of whoever made it.
+    Unusable(String),
 }
 
 impl Halt {
@@ -41,7 +43,7 @@ impl Halt {
     fn after(&self) -> After {
         match self {
             Halt::Cancelled(_) | Halt::OutOfTime => After::CleanUp,
-            Halt::CancelledNow(_) | Halt::Errored(_) => After::Nothing,
+            Halt::CancelledNow(_) | Halt::Errored(_) | Halt::Unusable(_) => After::Nothing,
         }
     }
 
@@ -51,7 +53,8 @@ impl Halt {
             (Halt::CancelledNow(_), Halt::Cancelled(_) | Halt::OutOfTime) | (Halt::Cancelled(_), Halt::OutOfTime) => {
                 true
             }
-            (Halt::Cancelled(_) | Halt::CancelledNow(_), _) | (Halt::OutOfTime | Halt::Errored(_), _) => false,
+            (Halt::Cancelled(_) | Halt::CancelledNow(_), _)
+            | (Halt::OutOfTime | Halt::Errored(_) | Halt::Unusable(_), _) => false,
         }
     }
 }
@@ -127,6 +130,8 @@ fn verdict(job: &JobPlan, ended: &[StepEnd], halt: Option<&Halt>) -> Verdict {
     let halted = match halt {
         Some(Halt::Cancelled(why) | Halt::CancelledNow(why)) => Some((Outcome::Cancelled, why.clone())),
         Some(Halt::Errored(why)) => Some((Outcome::Errored, why.clone())),
+        // on another worker it would end in the same way
+        Some(Halt::Unusable(why)) => Some((Outcome::Failed, why.clone())),
         Some(Halt::OutOfTime) => Some((Outcome::Failed, "the job's time was over".to_owned())),
         None => None,
     };
@@ -278,7 +283,13 @@ mod tests {
     #[test]
     fn a_later_halt_counts_where_it_says_more() {
         let why = || "why".to_owned();
-        let all = [Halt::OutOfTime, Halt::Cancelled(why()), Halt::CancelledNow(why()), Halt::Errored(why())];
+        let all = [
+            Halt::OutOfTime,
+            Halt::Cancelled(why()),
+            Halt::CancelledNow(why()),
+            Halt::Errored(why()),
+            Halt::Unusable(why()),
+        ];
         let counts = |later: &Halt| all.iter().map(|earlier| later.overrides(earlier)).collect::<Vec<_>>();
         assert_eq!(counts(&all[0]), [false, false, false, false]);
         assert_eq!(counts(&all[1]), [true, false, false, false]);
@@ -300,5 +311,7 @@ mod tests {
     fn without_a_source_no_step_runs() {
         let halt = Some((0, Halt::Errored("no such revision".to_owned())));
         assert_eq!(play(&job(&["a", "b!"]), &[], halt), "a skipped, b skipped, = errored (no such revision)");
+        let halt = Some((0, Halt::Unusable("invalid path".to_owned())));
+        assert_eq!(play(&job(&["a", "b!"]), &[], halt), "a skipped, b skipped, = failed (invalid path)");
     }
 }

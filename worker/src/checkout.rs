@@ -49,6 +49,9 @@ pub enum CheckoutError {
     /// The source names what no repository can hold.
     #[error("{0}")]
     Invalid(String),
+    /// The commit is there, and git writes its tree out nowhere.
+    #[error("no worker can check this commit out: {0}")]
+    Unusable(String),
     /// The master was told of commits that this worker has not.
     #[error("the master sent nothing for {0}, which is not here")]
     Incomplete(String),
@@ -63,7 +66,8 @@ impl CheckoutError {
             | CheckoutError::Refused(_)
             | CheckoutError::Lost(_)
             | CheckoutError::Io { .. }
-            | CheckoutError::Invalid(_) => false,
+            | CheckoutError::Invalid(_)
+            | CheckoutError::Unusable(_) => false,
         }
     }
 
@@ -192,9 +196,12 @@ impl Place<'_> {
         Ok(())
     }
 
-    async fn read_tree(&self) -> Result<(), GitError> {
+    async fn read_tree(&self) -> Result<(), CheckoutError> {
         // -v: its counts show that it goes on
-        self.git().run("read-tree", ["--reset", "-u", "-v", self.revision], Vec::new()).await.map(drop)
+        match self.git().run("read-tree", ["--reset", "-u", "-v", self.revision], Vec::new()).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.unusable().map_or(CheckoutError::Git(error), CheckoutError::Unusable)),
+        }
     }
 
     /// Whether a `.gitattributes` of the revision is another than the one by which the tree was written.

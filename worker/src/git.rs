@@ -47,6 +47,22 @@ pub enum GitError {
     TooMuch { verb: &'static str },
 }
 
+/// What git says of a tree that it writes nowhere, whatever the place: it names what no file may be called, or is none.
+const UNUSABLE: &[&str] =
+    &["invalid path '", "empty filename in tree entry", "malformed mode in tree entry", "too-short tree object"];
+/// Of such words, what is passed on.
+const UNUSABLE_CHARS_MAX: usize = 300;
+
+impl GitError {
+    /// Why git does not write a tree out, where that is the tree's fault alone.
+    pub(crate) fn unusable(&self) -> Option<String> {
+        let GitError::Failed { text, .. } = self else { return None };
+        let line = text.lines().find(|line| UNUSABLE.iter().any(|words| line.contains(words)))?;
+        let line = line.trim_start_matches("error: ").trim_start_matches("fatal: ");
+        Some(line.chars().take(UNUSABLE_CHARS_MAX).collect())
+    }
+}
+
 /// Runs git on one repository, with or without a work tree.
 #[derive(Clone, Debug)]
 pub(crate) struct Git {

@@ -244,8 +244,9 @@ async fn prepare(yard: &Yard, entry: &Rc<Entry>) -> Result<Option<Rc<Workspace>>
     let is_cleanup = entry.cleanup_end(yard.world.clock.now()).is_some();
     match prepared {
         Ok(Ok(())) => return Ok(entry.workspace()),
-        Ok(Err(why)) if is_cleanup => return Err(why),
-        Ok(Err(why)) => entry.set_halt(Halt::Errored(yard.with_lack_of_room(why))),
+        Ok(Err(Unready::Broken(why) | Unready::Unusable(why))) if is_cleanup => return Err(why),
+        Ok(Err(Unready::Broken(why))) => entry.set_halt(Halt::Errored(yard.with_lack_of_room(why))),
+        Ok(Err(Unready::Unusable(why))) => entry.set_halt(Halt::Unusable(why)),
         // no time is left for it, which the next look at it says
         Err(_) if is_cleanup => {}
         Err(_) => entry.set_halt(Halt::OutOfTime),
@@ -253,7 +254,28 @@ async fn prepare(yard: &Yard, entry: &Rc<Entry>) -> Result<Option<Rc<Workspace>>
     Ok(None)
 }
 
-async fn make_workspace(yard: &Yard, entry: &Entry) -> Result<(), String> {
+/// Why there is no workspace.
+enum Unready {
+    /// Another attempt may have one.
+    Broken(String),
+    /// The commit cannot be checked out, here or elsewhere.
+    Unusable(String),
+}
+
+impl From<String> for Unready {
+    fn from(why: String) -> Unready {
+        Unready::Broken(why)
+    }
+}
+
+impl From<CheckoutError> for Unready {
+    fn from(error: CheckoutError) -> Unready {
+        let why = error.to_string();
+        if matches!(error, CheckoutError::Unusable(_)) { Unready::Unusable(why) } else { Unready::Broken(why) }
+    }
+}
+
+async fn make_workspace(yard: &Yard, entry: &Entry) -> Result<(), Unready> {
     let opened = workspace::open(&yard.workspaces, &entry.assignment.lane, entry.assignment.job.workspace);
     let workspace = opened.map_err(|error| format!("cannot open a workspace: {error}"))?;
     if entry.assignment.job.sources {
@@ -261,14 +283,15 @@ async fn make_workspace(yard: &Yard, entry: &Entry) -> Result<(), String> {
     }
     let scratch = temporary(&yard.state, &entry.token());
     yard.scratch.make(&scratch).map_err(|error| format!("cannot make {}: {error}", scratch.display()))?;
-    entry.set_workspace(workspace).map_err(|error| format!("cannot note the workspace: {error}"))
+    entry.set_workspace(workspace).map_err(|error| format!("cannot note the workspace: {error}"))?;
+    Ok(())
 }
 
 /// Goes on over lost connections: with the next one comes the lease again; and while the disk of the master is full.
-async fn check_out(yard: &Yard, entry: &Entry, workspace: &Workspace) -> Result<(), String> {
+async fn check_out(yard: &Yard, entry: &Entry, workspace: &Workspace) -> Result<(), Unready> {
     let [source] = entry.assignment.stamp.sources.as_slice() else {
         let count = entry.assignment.stamp.sources.len();
-        return Err(format!("a source stamp of {count} repositories: this worker checks out exactly one"));
+        return Err(format!("a source stamp of {count} repositories: this worker checks out exactly one").into());
     };
     let mut failures = 0;
     loop {
@@ -288,7 +311,7 @@ async fn check_out(yard: &Yard, entry: &Entry, workspace: &Workspace) -> Result<
                 let is_cut = error.kind == capnp::ErrorKind::Disconnected;
                 failures += u32::from(!is_cut);
                 if failures >= CHECKOUTS_MAX {
-                    return Err(CheckoutError::Lost(error).to_string());
+                    return Err(CheckoutError::Lost(error).into());
                 }
                 sleep(CHECKOUT_PAUSE).await;
             }
@@ -296,7 +319,7 @@ async fn check_out(yard: &Yard, entry: &Entry, workspace: &Workspace) -> Result<
                 tracing::warn!(%refusal, "the source cannot be had yet");
                 sleep(CHECKOUT_PAUSE).await;
             }
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(error.into()),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::coordinator::lane::{Lane, Mark, RefState};
 use crate::sources::Repository;
-use crate::store::{Readers, StoreError, lanes};
+use crate::store::{Reading, StoreError, lanes};
 use schema::perspective_capnp::{branch_view, lane_view};
 use schema::values::{Refusal, RefusalCode, State};
 use schema::wire;
@@ -12,7 +12,7 @@ pub(super) type NamedState = (String, RefState);
 
 /// What a ref is, by its full or short name; by none: the main branch.
 pub(super) async fn look(
-    readers: &Readers,
+    readers: &Reading,
     repository: &Repository,
     name: &str,
 ) -> Result<Result<NamedState, Refusal>, StoreError> {

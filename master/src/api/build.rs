@@ -24,7 +24,13 @@ pub(super) struct Build {
 impl build::Server for Build {
     async fn view(self: Rc<Self>, _: build::ViewParams, mut results: build::ViewResults) -> capnp::Result<()> {
         let id = self.id;
-        let read = self.office.readers.query(move |store| query::detail(store, id)).await.map_err(broken)?;
+        let read = self
+            .office
+            .readers
+            .of(self.holder.principal)
+            .query(move |store| query::detail(store, id))
+            .await
+            .map_err(broken)?;
         let (mut row, plan, jobs) = read.ok_or_else(gone)?;
         if row.state == State::Planning && self.office.driver.peek(|it, _| it.is_held(&row.project)) {
             row.diagnosis = Why::Restored(row.project.clone()).text();
@@ -41,7 +47,13 @@ impl build::Server for Build {
         // an error says that the build was not open when asked: then history knows
         let _ = self.office.driver.finish_of(id).await;
         self.office.driver.settled().await.map_err(|refusal| capnp::Error::overloaded(refusal.text))?;
-        let row = self.office.readers.query(move |store| query::build_by_id(store, id)).await.map_err(broken)?;
+        let row = self
+            .office
+            .readers
+            .of(self.holder.principal)
+            .query(move |store| query::build_by_id(store, id))
+            .await
+            .map_err(broken)?;
         let outcome = row.ok_or_else(gone)?.outcome;
         results.get().set_outcome(wire::outcome_to_wire(outcome));
         Ok(())
@@ -55,7 +67,8 @@ impl build::Server for Build {
         }
         match self.step_key(job, attempt, step - 1).await? {
             Ok(key) => {
-                let reader = Reader { office: self.office.clone(), key, grip: Grip::default() };
+                let principal = self.holder.principal;
+                let reader = Reader { office: self.office.clone(), key, grip: Rc::new(Grip::default()), principal };
                 results.get().set_reader(capnp_rpc::new_client(reader));
                 Ok(())
             }
@@ -79,7 +92,7 @@ impl Build {
     /// Finds the attempt that holds the bytes: of a carried job that is in the build where it ran.
     async fn step_key(&self, job: String, attempt: u16, step: u16) -> capnp::Result<Result<StepKey, Refusal>> {
         let (id, name) = (self.id, job.clone());
-        let found = self.office.readers.query(move |store| {
+        let found = self.office.readers.of(self.holder.principal).query(move |store| {
             let row = query::find_job(store, id, &name)?;
             let removed = ageing::removed(store, row.as_ref().map_or(id, |row| row.key.build))?;
             Ok((row, removed))

@@ -47,7 +47,12 @@ impl Changes {
             ref_name: Some(ref_name.to_owned()),
             ..Default::default()
         };
-        let found = self.office.readers.query(move |store| crate::store::query::builds(store, &filter, 1)).await;
+        let found = self
+            .office
+            .readers
+            .of(self.holder.principal)
+            .query(move |store| crate::store::query::builds(store, &filter, 1))
+            .await;
         Ok(found.map_err(super::broken)?.first().map_or(0, |row| row.number))
     }
 }

@@ -5,6 +5,7 @@ use super::{Holder, Office};
 use crate::coordinator::record::{GrantRow, RequestId};
 use crate::coordinator::{Counts, ROOT, Request};
 use crate::installation::random;
+use crate::turns::Principal;
 use schema::perspective_capnp::viewer;
 use schema::sturdy_ref::{Fingerprint, Token};
 use schema::values::{GrantKind, Refusal, Right, What};
@@ -30,7 +31,8 @@ impl Door {
     pub fn everyone(&self) -> viewer::Client {
         let projects = self.office.policy().open.clone();
         let what = What { may: [Right::View].into(), projects, ..What::default() };
-        let holder = Holder { grant: ROOT, kind: GrantKind::User, name: "everyone".to_owned(), what };
+        let (name, principal) = ("everyone".to_owned(), Principal::Everyone);
+        let holder = Holder { grant: ROOT, kind: GrantKind::User, name, what, principal };
         capnp_rpc::new_client(Viewer { office: self.office.clone(), holder })
     }
 
@@ -41,6 +43,15 @@ impl Door {
             return None;
         }
         Some(self.view_of(row))
+    }
+
+    /// In whose turns the holder of a cookie is served; everyone's, where it is nobody's.
+    pub fn principal(&self, cookie: &Token) -> Principal {
+        let (hash, key) = (cookie.digest(), Some(key_of(cookie)));
+        self.office.driver.peek(|it, now| {
+            let row = it.restorable(now, hash, key);
+            row.map_or(Principal::Everyone, |row| Principal::of(it, row))
+        })
     }
 
     /// Makes a cookie good with the join of a login's address; once.
@@ -103,7 +114,7 @@ impl Door {
     fn view_of(&self, row: GrantRow) -> (String, viewer::Client) {
         let name = row.name.clone();
         let gate = self.office.live.gate(row.id, &row.name);
-        let holder = Holder { grant: row.id, kind: row.kind, name: row.name, what: row.what };
+        let holder = Holder::of(&self.office, row);
         (name, gate.wrap(capnp_rpc::new_client(Viewer { office: self.office.clone(), holder })))
     }
 }

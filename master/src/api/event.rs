@@ -82,7 +82,7 @@ impl Subscriber {
         let mut turns = self.office.feed.seat();
         loop {
             turns.come().await;
-            let batch = self.office.feed.next(cursor, BATCH_MAX).await.map_err(super::broken)?;
+            let batch = self.office.feed.next(self.holder.principal, cursor, BATCH_MAX).await.map_err(super::broken)?;
             let request = match batch {
                 Batch::Gap { first, last } => {
                     cursor = Cursor { incarnation: self.office.incarnation, after: last };

@@ -12,7 +12,7 @@ pub(super) async fn examine(
 ) -> capnp::Result<()> {
     let reach = Reach {
         driver: office.driver.clone(),
-        readers: office.readers.clone(),
+        readers: office.readers.of(holder.principal),
         repositories: office.repositories.clone(),
         premises: office.premises.borrow().clone(),
         caller: holder.grant,

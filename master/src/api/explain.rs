@@ -23,12 +23,17 @@ pub(super) async fn explain(
     job: String,
 ) -> capnp::Result<Result<Explained, Refusal>> {
     // first the living, whose answer waits for its commit: history knows what ended meanwhile
-    let told = match office.driver.look(|it, _| it.explain(build, &job)).await {
+    let told = match office.look(holder, |it, _| it.explain(build, &job)).await {
         Ok(told) => told,
         Err(refusal) => return Ok(Err(refusal)),
     };
     let name = job.clone();
-    let past = office.readers.query(move |store| query::job_history(store, build, &name)).await.map_err(broken)?;
+    let past = office
+        .readers
+        .of(holder.principal)
+        .query(move |store| query::job_history(store, build, &name))
+        .await
+        .map_err(broken)?;
     let Some(query::JobHistory { build, row, plan, mut attempts }) = past else {
         let text = format!("the build has no job `{job}`");
         return Ok(Err(Refusal::new(RefusalCode::NotFound, text)));

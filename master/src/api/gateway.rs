@@ -95,7 +95,7 @@ impl Gateway {
     fn capability(&self, row: GrantRow) -> capnp::capability::Client {
         let gate = self.office.live.gate(row.id, &row.name);
         let office = self.office.clone();
-        let holder = Holder { grant: row.id, kind: row.kind, name: row.name, what: row.what };
+        let holder = Holder::of(&office, row);
         match holder.kind {
             GrantKind::Worker => {
                 let desk = Desk { office, holder, gate: gate.clone(), connection: self.connection.clone() };

@@ -1,9 +1,10 @@
 //! Everything that one attempt may do.
 
 use super::report::{StepReport, finished, settled, sink, started};
-use super::source::SourcePack;
+use super::source::{LeasePacks, SourcePack};
 use super::{Office, accept, refuse};
-use crate::coordinator::record::{LeaseToken, Record, StepRow};
+use crate::coordinator::record::{GrantId, LeaseToken, Record, StepRow};
+use crate::turns::Principal;
 use schema::fail_point::fail_point;
 use schema::gate::Gate;
 use schema::values::{Outcome, Progress, Refusal, RefusalCode};
@@ -19,6 +20,7 @@ pub(super) struct Lease {
     office: Rc<Office>,
     token: LeaseToken,
     accepted: Cell<bool>,
+    packs: Rc<LeasePacks>,
 }
 
 impl Lease {
@@ -34,7 +36,8 @@ impl Lease {
 
     fn client(office: &Rc<Office>, session: &Gate, token: LeaseToken, accepted: bool) -> lease::Client {
         let gate = office.live.lease_gate(token, session);
-        gate.wrap(capnp_rpc::new_client(Lease { office: office.clone(), token, accepted: Cell::new(accepted) }))
+        let packs = LeasePacks::new(Principal::Grant(GrantId(session.grant())));
+        gate.wrap(capnp_rpc::new_client(Lease { office: office.clone(), token, accepted: Cell::new(accepted), packs }))
     }
 
     /// Ends the attempt, and with it the logs of its steps.
@@ -118,7 +121,8 @@ impl lease::Server for Lease {
             let text = format!("the repository `{}` is no longer configured", source.repository);
             refuse!(results, Refusal::new(RefusalCode::NotFound, text));
         };
-        results.get().set_source(capnp_rpc::new_client(SourcePack { repository, source }));
+        let (office, packs) = (self.office.clone(), self.packs.clone());
+        results.get().set_source(capnp_rpc::new_client(SourcePack { office, repository, source, packs }));
         Ok(())
     }
 

@@ -2,7 +2,8 @@
 
 use super::{Office, broken};
 use crate::coordinator::record::StepKey;
-use crate::logs::Grip;
+use crate::logs::{Grip, Logs};
+use crate::turns::Principal;
 use schema::log_capnp::log_reader;
 use std::io;
 use std::rc::Rc;
@@ -13,7 +14,21 @@ const READ_MAX: u32 = 256 << 10;
 pub(super) struct Reader {
     pub(super) office: Rc<Office>,
     pub(super) key: StepKey,
-    pub(super) grip: Grip,
+    pub(super) grip: Rc<Grip>,
+    /// In whose turns it reads.
+    pub(super) principal: Principal,
+}
+
+impl Reader {
+    /// Reads of the log, in turn.
+    async fn read_in_turn<T: 'static>(
+        &self,
+        read: impl AsyncFnOnce(&Logs, &Grip) -> io::Result<T> + 'static,
+    ) -> capnp::Result<T> {
+        let (logs, grip) = (self.office.logs.clone(), self.grip.clone());
+        let reading = async move { read(&logs, &grip).await };
+        self.office.served.file(self.principal, reading).await?.map_err(unreadable)
+    }
 }
 
 impl log_reader::Server for Reader {
@@ -22,7 +37,8 @@ impl log_reader::Server for Reader {
         _: log_reader::SizeParams,
         mut results: log_reader::SizeResults,
     ) -> capnp::Result<()> {
-        let size = self.office.logs.size_on(self.key, &self.grip).await.map_err(unreadable)?;
+        let key = self.key;
+        let size = self.read_in_turn(async move |logs, grip| logs.size_on(key, grip).await).await?;
         let mut results = results.get();
         results.set_size(size.size);
         results.set_sealed(size.sealed);
@@ -38,9 +54,8 @@ impl log_reader::Server for Reader {
         mut results: log_reader::ReadResults,
     ) -> capnp::Result<()> {
         let params = params.get()?;
-        let count = params.get_count().min(READ_MAX);
-        let read = self.office.logs.read_on(self.key, &self.grip, params.get_offset(), count);
-        let chunk = read.await.map_err(unreadable)?;
+        let (key, offset, count) = (self.key, params.get_offset(), params.get_count().min(READ_MAX));
+        let chunk = self.read_in_turn(async move |logs, grip| logs.read_on(key, grip, offset, count).await).await?;
         let mut results = results.get();
         results.set_bytes(&chunk.bytes);
         results.set_sealed(chunk.sealed);
@@ -66,8 +81,8 @@ impl log_reader::Server for Reader {
         mut results: log_reader::LinesResults,
     ) -> capnp::Result<()> {
         let params = params.get()?;
-        let found = self.office.logs.lines_on(self.key, &self.grip, params.get_first(), params.get_count());
-        let lines = found.await.map_err(unreadable)?;
+        let (key, first, count) = (self.key, params.get_first(), params.get_count());
+        let lines = self.read_in_turn(async move |logs, grip| logs.lines_on(key, grip, first, count).await).await?;
         let mut results = results.get();
         results.set_bytes(&lines.bytes);
         results.set_offset(lines.offset);
@@ -79,8 +94,9 @@ impl log_reader::Server for Reader {
         params: log_reader::LastLinesParams,
         mut results: log_reader::LastLinesResults,
     ) -> capnp::Result<()> {
-        let found = self.office.logs.last_lines_on(self.key, &self.grip, params.get()?.get_count());
-        let (first, lines) = found.await.map_err(unreadable)?;
+        let (key, count) = (self.key, params.get()?.get_count());
+        let found = self.read_in_turn(async move |logs, grip| logs.last_lines_on(key, grip, count).await);
+        let (first, lines) = found.await?;
         let mut results = results.get();
         results.set_bytes(&lines.bytes);
         results.set_offset(lines.offset);

@@ -20,6 +20,7 @@ mod operator;
 mod outside;
 mod perspective;
 mod report;
+mod served;
 mod source;
 mod submitter;
 mod view;
@@ -37,8 +38,10 @@ use crate::driver::Driver;
 use crate::events::Feed;
 use crate::examine::Premises;
 use crate::logs::Logs;
+use crate::planner::Workshop;
 use crate::sources::Repositories;
 use crate::store::{Readers, query};
+use crate::turns::Principal;
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{GrantKind, Refusal, RefusalCode, Right, What};
 use sha2::{Digest as _, Sha256};
@@ -53,6 +56,10 @@ pub struct Office {
     pub logs: Rc<Logs>,
     pub readers: Readers,
     pub repositories: Rc<Repositories>,
+    /// Who is served when, beside reads of the store.
+    pub served: served::Served,
+    /// Where builds are planned.
+    pub workshop: Workshop,
     pub live: live::Live,
     pub fingerprint: Fingerprint,
     pub incarnation: u64,
@@ -101,7 +108,7 @@ impl Office {
 
     /// A grant as it is in the store; what waits for the disk is not seen.
     async fn committed_grant(&self, id: GrantId) -> Option<GrantRow> {
-        self.readers.query(move |store| query::grant(store, id)).await.ok().flatten()
+        self.readers.of(Principal::Grant(id)).query(move |store| query::grant(store, id)).await.ok().flatten()
     }
 }
 
@@ -112,9 +119,17 @@ pub struct Holder {
     pub kind: GrantKind,
     pub name: String,
     pub what: What,
+    /// In whose turns it is served.
+    pub principal: Principal,
 }
 
 impl Holder {
+    /// Who holds a grant.
+    fn of(office: &Office, row: GrantRow) -> Holder {
+        let principal = office.driver.peek(|it, _| Principal::of(it, &row));
+        Holder { grant: row.id, kind: row.kind, name: row.name, what: row.what, principal }
+    }
+
     /// Whether the grant names this right for this project.
     fn may(&self, right: Right, project: &str) -> Result<(), Refusal> {
         if !self.what.sees(project) {

@@ -57,7 +57,7 @@ impl operator::Server for Operator {
         mut results: operator::GrantsResults,
     ) -> capnp::Result<()> {
         let own = self.holder.grant;
-        let rows = self.office.driver.look(|it, _| it.grants_below(own).cloned().collect::<Vec<_>>()).await;
+        let rows = self.office.look(&self.holder, |it, _| it.grants_below(own).cloned().collect::<Vec<_>>()).await;
         let rows = rows.map_err(|refusal| capnp::Error::overloaded(refusal.text))?;
         let mut list = results.get().init_grants(wire::length(rows.len()));
         for (index, row) in (0..).zip(&rows) {
@@ -90,7 +90,7 @@ impl operator::Server for Operator {
         _: operator::WorkersParams,
         mut results: operator::WorkersResults,
     ) -> capnp::Result<()> {
-        let workers = self.office.driver.look(|it, _| it.worker_list()).await;
+        let workers = self.office.look(&self.holder, |it, _| it.worker_list()).await;
         let workers = workers.map_err(|refusal| capnp::Error::overloaded(refusal.text))?;
         let mut list = results.get().init_workers(wire::length(workers.len()));
         for (index, worker) in (0..).zip(&workers) {

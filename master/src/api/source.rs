@@ -1,22 +1,62 @@
-//! One repository at one revision, as git packs.
+//! One repository at one revision, as git packs. Packs are made in turns: one at a time for a lease, few for a worker.
 
-use super::{accept, refuse};
+use super::{Office, accept, refuse};
 use crate::mirror::{GitError, SharedPack};
 use crate::sources::Repository;
+use crate::turns::Principal;
 use schema::common_capnp::byte_source;
 use schema::values::{Refusal, RefusalCode, Source};
 use schema::wire;
 use schema::worker_capnp::source_pack;
+use std::cell::Cell;
 use std::rc::Rc;
+use tokio::sync::Semaphore;
 
 /// The most that one read answers, in bytes.
 const READ_MAX: u32 = 256 << 10;
 /// The most commits that a worker may say it has.
 const HAVE_MAX: u32 = 256;
+/// Packs that one lease may hold. Each is a file and a descriptor of the master; a worker fetches one, and perhaps another
+/// after its link was lost.
+const HELD_MAX: usize = 16;
+
+/// The packs of one lease.
+pub(super) struct LeasePacks {
+    /// Of whoever makes one.
+    making: Semaphore,
+    held: Cell<usize>,
+    /// In whose turns they are made and read.
+    principal: Principal,
+}
+
+impl LeasePacks {
+    pub(super) fn new(principal: Principal) -> Rc<LeasePacks> {
+        Rc::new(LeasePacks { making: Semaphore::new(1), held: Cell::new(0), principal })
+    }
+}
 
 pub(super) struct SourcePack {
+    pub(super) office: Rc<Office>,
     pub(super) repository: Rc<Repository>,
     pub(super) source: Source,
+    pub(super) packs: Rc<LeasePacks>,
+}
+
+impl SourcePack {
+    /// Waits for this lease's turn. Where the lease ends meanwhile its gate drops the call, and with it the place in the queue.
+    async fn make(&self, have: &[String]) -> Result<Held, Refusal> {
+        let closed = |_| Refusal::new(RefusalCode::Unavailable, "the master is stopping");
+        let _one = self.packs.making.acquire().await.map_err(closed)?;
+        if self.packs.held.get() >= HELD_MAX {
+            let text = format!("this lease holds {HELD_MAX} packs, which is the most");
+            return Err(Refusal::new(RefusalCode::Conflict, text).help("drop those that are not needed any more"));
+        }
+        let _turn = self.office.served.packs.turn(self.packs.principal).await;
+        let packed = self.repository.mirror.pack(&self.source.revision, have).await;
+        let pack = packed.map_err(|error| cannot_pack(&self.repository, &self.source, &error))?;
+        self.packs.held.update(|held| held + 1);
+        Ok(Held { pack, packs: self.packs.clone() })
+    }
 }
 
 impl source_pack::Server for SourcePack {
@@ -30,12 +70,10 @@ impl source_pack::Server for SourcePack {
             refuse!(results, Refusal::new(RefusalCode::Invalid, format!("`have` holds at most {HAVE_MAX} commits")));
         }
         let have = wire::read_texts(have)?;
-        let packed = self.repository.mirror.pack(&self.source.revision, &have).await;
-        let pack = accept!(results, packed.map_err(|error| cannot_pack(&self.repository, &self.source, &error)));
-        let refs = pack.refs.clone();
+        let held = accept!(results, self.make(&have).await);
         let mut results = results.get();
-        wire::write_pairs(results.reborrow().init_refs(wire::length(refs.len())), &refs);
-        results.set_pack(capnp_rpc::new_client(PackBytes { pack }));
+        wire::write_pairs(results.reborrow().init_refs(wire::length(held.pack.refs.len())), &held.pack.refs);
+        results.set_pack(capnp_rpc::new_client(PackBytes { office: self.office.clone(), held }));
         Ok(())
     }
 }
@@ -50,8 +88,21 @@ fn cannot_pack(repository: &Repository, source: &Source, error: &GitError) -> Re
     Refusal::new(code, text)
 }
 
-struct PackBytes {
+/// A pack that a lease holds.
+struct Held {
     pack: SharedPack,
+    packs: Rc<LeasePacks>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.packs.held.update(|held| held - 1);
+    }
+}
+
+struct PackBytes {
+    office: Rc<Office>,
+    held: Held,
 }
 
 impl byte_source::Server for PackBytes {
@@ -60,7 +111,7 @@ impl byte_source::Server for PackBytes {
         _: byte_source::SizeParams,
         mut results: byte_source::SizeResults,
     ) -> capnp::Result<()> {
-        results.get().set_size(self.pack.size);
+        results.get().set_size(self.held.pack.size);
         Ok(())
     }
 
@@ -71,8 +122,9 @@ impl byte_source::Server for PackBytes {
     ) -> capnp::Result<()> {
         let params = params.get()?;
         let (offset, count) = (params.get_offset(), params.get_count().min(READ_MAX));
-        let pack = self.pack.clone();
-        let read = tokio::task::spawn_blocking(move || pack.read(offset, count as usize)).await;
+        let pack = self.held.pack.clone();
+        let reading = async move { tokio::task::spawn_blocking(move || pack.read(offset, count as usize)).await };
+        let read = self.office.served.file(self.held.packs.principal, reading).await?;
         let bytes = read.map_err(super::broken)?.map_err(super::broken)?;
         results.get().set_bytes(&bytes);
         Ok(())

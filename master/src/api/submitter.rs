@@ -30,7 +30,9 @@ impl submitter::Server for Submitter {
         let Some(repository) = self.office.repositories.get(&project) else { refuse!(results, no_project(&project)) };
         // before the mirror grows for it
         accept!(results, self.office.driver.admit());
+        let turn = self.office.served.orders.turn(self.holder.principal).await;
         let order = accept!(results, repository.order(&ref_name, &revision, self.holder.grant).await);
+        drop(turn);
         let name = self.holder.name.clone();
         let run = self.office.driver.call(|it, now| it.run(now, request, &name, order)).await;
         let id = accept!(results, run.and_then(|id| id));
@@ -107,14 +109,25 @@ impl Submitter {
 
     async fn row(&self, project: &str, number: u32) -> capnp::Result<Option<BuildRow>> {
         let project = project.to_owned();
-        self.office.readers.query(move |store| query::build(store, &project, number)).await.map_err(broken)
+        self.office
+            .readers
+            .of(self.holder.principal)
+            .query(move |store| query::build(store, &project, number))
+            .await
+            .map_err(broken)
     }
 
     async fn number(&self, id: BuildId) -> capnp::Result<Result<u32, Refusal>> {
         if let Some(number) = self.office.driver.peek(|it, _| it.open_build_row(id).map(|row| row.number)) {
             return Ok(Ok(number));
         }
-        let row = self.office.readers.query(move |store| query::build_by_id(store, id)).await.map_err(broken)?;
+        let row = self
+            .office
+            .readers
+            .of(self.holder.principal)
+            .query(move |store| query::build_by_id(store, id))
+            .await
+            .map_err(broken)?;
         Ok(row.map(|row| row.number).ok_or_else(|| {
             let text = "the build that this request made is no longer kept";
             Refusal::new(RefusalCode::NotFound, text).help("a new request makes another")
@@ -123,9 +136,11 @@ impl Submitter {
 
     async fn past(&self, project: &str, number: u32) -> capnp::Result<Result<Past, Refusal>> {
         let (name, removals) = (project.to_owned(), self.office.driver.peek(|it, _| it.removals()));
-        let read = self.office.readers.query(move |store| match query::build(store, &name, number)? {
-            Some(row) => query::detail(store, row.id),
-            None => Ok(None),
+        let read = self.office.readers.of(self.holder.principal).query(move |store| {
+            match query::build(store, &name, number)? {
+                Some(row) => query::detail(store, row.id),
+                None => Ok(None),
+            }
         });
         let Some((row, plan, jobs)) = read.await.map_err(broken)? else { return Ok(Err(no_build(project, number))) };
         if row.state != State::Finished {

@@ -29,7 +29,7 @@ impl viewer::Server for Viewer {
         let mut seen = self.office.repositories.all();
         seen.retain(|repository| self.holder.what.sees(&repository.project));
         let names: Vec<String> = seen.iter().map(|repository| repository.project.clone()).collect();
-        let latest = self.office.readers.query(move |store| {
+        let latest = self.office.readers.of(self.holder.principal).query(move |store| {
             names.iter().map(|name| Ok(query::newest(store, name)?.map_or(0, |row| row.number))).collect()
         });
         let latest: Vec<u32> = latest.await.map_err(broken)?;
@@ -60,8 +60,13 @@ impl viewer::Server for Viewer {
             before: Some(params.get_before()).filter(|before| *before > 0),
         };
         let limit = params.get_limit().min(BUILDS_MAX);
-        let rows =
-            self.office.readers.query(move |store| query::builds(store, &filter, limit)).await.map_err(broken)?;
+        let rows = self
+            .office
+            .readers
+            .of(self.holder.principal)
+            .query(move |store| query::builds(store, &filter, limit))
+            .await
+            .map_err(broken)?;
         let mut list = results.get().init_builds(wire::length(rows.len()));
         for (index, row) in (0..).zip(&rows) {
             write_build(list.reborrow().get(index), row);
@@ -80,7 +85,7 @@ impl viewer::Server for Viewer {
             refuse!(results, no_project(&project));
         }
         let name = project.clone();
-        let found = self.office.readers.query(move |store| match number {
+        let found = self.office.readers.of(self.holder.principal).query(move |store| match number {
             0 => query::newest(store, &name),
             number => query::build(store, &name, number),
         });
@@ -95,7 +100,7 @@ impl viewer::Server for Viewer {
         _: viewer::WorkersParams,
         mut results: viewer::WorkersResults,
     ) -> capnp::Result<()> {
-        let mut workers = self.office.driver.look(|it, _| it.worker_list()).await.map_err(unavailable)?;
+        let mut workers = self.office.look(&self.holder, |it, _| it.worker_list()).await.map_err(unavailable)?;
         for worker in &mut workers {
             worker.running.retain(|selector| self.holder.what.sees(selector.split('/').next().unwrap_or_default()));
         }
@@ -107,7 +112,7 @@ impl viewer::Server for Viewer {
     }
 
     async fn queue(self: Rc<Self>, _: viewer::QueueParams, mut results: viewer::QueueResults) -> capnp::Result<()> {
-        let mut items = self.office.driver.look(|it, _| it.queue_list()).await.map_err(unavailable)?;
+        let mut items = self.office.look(&self.holder, |it, _| it.queue_list()).await.map_err(unavailable)?;
         items.retain(|item| self.holder.what.sees(&item.project));
         let mut list = results.get().init_items(wire::length(items.len()));
         for (index, item) in (0..).zip(&items) {
@@ -125,7 +130,7 @@ impl viewer::Server for Viewer {
         let (project, name) = (params.get_project()?.to_string()?, params.get_ref()?.to_string()?);
         let repository = self.office.repositories.get(&project).filter(|_| self.holder.what.sees(&project));
         let Some(repository) = repository else { refuse!(results, no_project(&project)) };
-        match branch::look(&self.office.readers, &repository, &name).await.map_err(broken)? {
+        match branch::look(&self.office.readers.of(self.holder.principal), &repository, &name).await.map_err(broken)? {
             Ok(found) => branch::write_branch(results.get().init_branch(), &found),
             Err(refusal) => refuse!(results, refusal),
         }
@@ -168,7 +173,12 @@ impl Viewer {
 
     async fn snapshot(&self, filter: &Filter) -> capnp::Result<(Vec<(BuildRow, Vec<JobDetail>)>, u64)> {
         let (filter, allowed) = (filter.clone(), self.allowed());
-        let taken = self.office.readers.query(move |store| query::snapshot(store, &filter, allowed.as_deref())).await;
+        let taken = self
+            .office
+            .readers
+            .of(self.holder.principal)
+            .query(move |store| query::snapshot(store, &filter, allowed.as_deref()))
+            .await;
         let taken = taken.map_err(broken)?;
         let builds = taken.builds.into_iter().map(|(row, plan, jobs)| {
             let details = detail(&self.office, &row, plan.as_ref(), jobs);

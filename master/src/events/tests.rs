@@ -59,7 +59,7 @@ fn history_and_ring_join_without_a_gap() {
     feed.publish(newer);
     let (mut cursor, mut seen) = (Cursor::default(), Vec::new());
     while cursor.after < feed.last() {
-        let batch = now(feed.next(cursor, 37)).unwrap();
+        let batch = now(feed.next(crate::turns::PROGRAM, cursor, 37)).unwrap();
         seen.extend(numbers(&batch));
         cursor = batch.end(INCARNATION);
     }
@@ -70,26 +70,26 @@ fn history_and_ring_join_without_a_gap() {
 fn what_is_committed_and_not_published_waits() {
     let (store, feed) = feed("feed-ahead", 3);
     commit(&store, &events(4, 6));
-    let batch = now(feed.next(at(1), 100)).unwrap();
+    let batch = now(feed.next(crate::turns::PROGRAM, at(1), 100)).unwrap();
     assert_eq!(numbers(&batch), [2, 3]);
     feed.publish(events(4, 6));
-    assert_eq!(numbers(&now(feed.next(batch.end(INCARNATION), 100)).unwrap()), [4, 5, 6]);
+    assert_eq!(numbers(&now(feed.next(crate::turns::PROGRAM, batch.end(INCARNATION), 100)).unwrap()), [4, 5, 6]);
 }
 
 #[test]
 fn a_cursor_that_is_not_of_this_life_gets_a_gap() {
     let (_store, feed) = feed("feed-gap", 9);
     let foreign = |after| Cursor { incarnation: INCARNATION + 1, after };
-    assert_eq!(gap(now(feed.next(foreign(4), 10)).unwrap()), (5, 9));
-    assert_eq!(gap(now(feed.next(foreign(400), 10)).unwrap()), (10, 9));
-    assert_eq!(gap(now(feed.next(at(10), 10)).unwrap()), (10, 9));
-    assert_eq!(numbers(&now(feed.next(Cursor::default(), 2)).unwrap()), [1, 2]);
+    assert_eq!(gap(now(feed.next(crate::turns::PROGRAM, foreign(4), 10)).unwrap()), (5, 9));
+    assert_eq!(gap(now(feed.next(crate::turns::PROGRAM, foreign(400), 10)).unwrap()), (10, 9));
+    assert_eq!(gap(now(feed.next(crate::turns::PROGRAM, at(10), 10)).unwrap()), (10, 9));
+    assert_eq!(numbers(&now(feed.next(crate::turns::PROGRAM, Cursor::default(), 2)).unwrap()), [1, 2]);
 }
 
 #[test]
 fn subscribers_share_an_event_and_wait_without_polling() {
     let (_store, feed) = feed("feed-many", 5);
-    let mut waiting: Vec<_> = (0..1_000).map(|_| Box::pin(feed.next(at(5), 10))).collect();
+    let mut waiting: Vec<_> = (0..1_000).map(|_| Box::pin(feed.next(crate::turns::PROGRAM, at(5), 10))).collect();
     assert!(waiting.iter_mut().all(|next| next.as_mut().now_or_never().is_none()));
     feed.publish(events(6, 7));
     let batches: Vec<Batch> = waiting.into_iter().map(|next| now(next).unwrap()).collect();
@@ -104,11 +104,11 @@ fn subscribers_share_an_event_and_wait_without_polling() {
 fn a_dropped_wait_loses_nothing() {
     let (_store, feed) = feed("feed-dropped", 0);
     {
-        let waits = pin!(feed.next(at(0), 10));
+        let waits = pin!(feed.next(crate::turns::PROGRAM, at(0), 10));
         assert!(waits.now_or_never().is_none());
     }
     feed.publish(events(1, 2));
-    assert_eq!(numbers(&now(feed.next(at(0), 0)).unwrap()), [1], "a limit of 0 means one");
+    assert_eq!(numbers(&now(feed.next(crate::turns::PROGRAM, at(0), 0)).unwrap()), [1], "a limit of 0 means one");
 }
 
 #[test]

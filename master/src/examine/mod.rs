@@ -21,7 +21,7 @@ use crate::coordinator::record::{GrantId, GrantRow};
 use crate::coordinator::{Coordinator, HeldProject, PoolStatus, QueueStatus, WorkerStatus};
 use crate::driver::Driver;
 use crate::sources::Repositories;
-use crate::store::Readers;
+use crate::store::Reading;
 use client::words::count;
 use schema::values::{Finding, Refusal, Time, What};
 use std::rc::Rc;
@@ -35,7 +35,7 @@ const SEEN_CHARS: usize = 300;
 /// What is looked at, and for whom.
 pub struct Reach {
     pub driver: Rc<Driver>,
-    pub readers: Readers,
+    pub readers: Reading,
     pub repositories: Rc<Repositories>,
     pub premises: Rc<Premises>,
     pub caller: GrantId,

@@ -201,8 +201,14 @@ pub(super) fn time_of(seconds: &str) -> Time {
     Time(seconds.parse::<u64>().unwrap_or(0).saturating_mul(1000))
 }
 
+/// The start of a text, which says so where it is not the whole.
 pub(super) fn short(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(TEXT_CHARS_MAX).collect()
+    let mut chars = text.chars().filter(|c| !c.is_control());
+    let start: String = chars.by_ref().take(TEXT_CHARS_MAX).collect();
+    match chars.next() {
+        Some(_) => start.chars().take(TEXT_CHARS_MAX - 1).chain(['…']).collect(),
+        None => start,
+    }
 }
 
 #[cfg(test)]
@@ -226,6 +232,13 @@ mod tests {
         let it = read_difference(many.as_bytes());
         assert_eq!((it.paths.len(), it.is_whole), (PATHS_MAX, false));
         assert_eq!(read(String::new()), (String::new(), true));
+    }
+
+    #[test]
+    fn a_text_that_was_cut_says_so() {
+        assert_eq!(short(&"ü".repeat(TEXT_CHARS_MAX)), "ü".repeat(TEXT_CHARS_MAX));
+        assert_eq!(short(&"ü".repeat(TEXT_CHARS_MAX + 1)), "ü".repeat(TEXT_CHARS_MAX - 1) + "…");
+        assert_eq!(short(&("\u{1b}".repeat(TEXT_CHARS_MAX + 1) + "a")), "a");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::gate::{Pass, Passage};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
@@ -71,6 +72,18 @@ impl GitError {
         GitError::Io { place: place.into(), cause: Arc::new(cause) }
     }
 
+    /// It may be the fault of the one ref or commit that was asked for, and not of git or this machine.
+    pub fn may_be_of_what_was_asked(&self) -> bool {
+        match self {
+            GitError::Start { .. } | GitError::Io { .. } => false,
+            GitError::Failed { is_disk_full, .. } => !is_disk_full,
+            GitError::Deadline { .. }
+            | GitError::TooMuch { .. }
+            | GitError::Unreadable { .. }
+            | GitError::Invalid(_) => true,
+        }
+    }
+
     /// There was no room for what git had to write.
     pub fn is_disk_full(&self) -> bool {
         match self {
@@ -97,11 +110,12 @@ pub(super) enum Deadline {
 #[derive(Debug)]
 pub(super) struct Git {
     dir: PathBuf,
+    pub(super) passage: Passage,
 }
 
 impl Git {
-    pub(super) fn new(dir: &Path) -> Git {
-        Git { dir: dir.to_path_buf() }
+    pub(super) fn new(dir: &Path, passage: Passage) -> Git {
+        Git { dir: dir.to_path_buf(), passage }
     }
 
     pub(super) fn run(&self, verb: &'static str) -> Run<'_> {
@@ -115,11 +129,12 @@ impl Git {
             stdout: None,
             limit: OUTPUT_BYTES_MAX,
             deadline: Deadline::Total(DEADLINE),
+            is_slow: false,
         }
     }
 
-    /// A command with the clean environment, for a conversation that outlives one answer.
-    pub(super) fn command(&self, verb: &str) -> std::process::Command {
+    /// A command with the clean environment, for a conversation that outlives one answer. Nobody starts git without a pass.
+    pub(super) fn command(&self, _: &Pass, verb: &str) -> std::process::Command {
         let mut command = std::process::Command::new("git");
         command.env_clear();
         for name in PASSED {
@@ -154,6 +169,7 @@ pub(super) struct Run<'a> {
     stdout: Option<std::fs::File>,
     limit: usize,
     deadline: Deadline,
+    is_slow: bool,
 }
 
 /// What a run brought.
@@ -203,6 +219,12 @@ impl Run<'_> {
         self
     }
 
+    /// It waits for a remote, or takes long and is in no hurry.
+    pub(super) fn slow(mut self) -> Self {
+        self.is_slow = true;
+        self
+    }
+
     /// Stdout of a run that must succeed and stay within its limit.
     pub(super) async fn bytes(self) -> Result<Vec<u8>, GitError> {
         let (verb, limit) = (self.verb, self.limit);
@@ -213,11 +235,13 @@ impl Run<'_> {
         output.succeeded()
     }
 
-    /// Dropping this ends git and what it started.
+    /// Waits for its turn, then runs. Dropping this ends git and what it started.
     pub(super) async fn output(self) -> Result<Output, GitError> {
         let verb = self.verb;
+        let passage = &self.git.passage;
+        let pass = if self.is_slow { passage.slow_pass().await } else { passage.pass().await };
         let failed = |cause: io::Error| GitError::Start { verb, cause: Arc::new(cause) };
-        let mut command = self.git.command(verb);
+        let mut command = self.git.command(&pass, verb);
         command
             .args(&self.args)
             .envs(self.env.iter().map(|(name, value)| (name, value)))
@@ -438,7 +462,7 @@ mod tests {
     async fn a_run_ends_at_its_limit_and_at_its_deadline() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(CONFIG_FILE), "").unwrap();
-        let git = Git::new(dir.path());
+        let git = Git::new(dir.path(), super::super::gate::GitGate::default().passage());
         let cut = git.run("version").limit(3).output().await.unwrap();
         assert!(cut.cut);
         assert_eq!(cut.stdout, b"git");
@@ -446,7 +470,7 @@ mod tests {
         assert_eq!(long.to_string(), "git version wrote more than 3 bytes");
         // waits for its stdin, which is a pipe that nobody closes
         let (_open, pipe) = std::io::pipe().map(|(read, write)| (write, read)).unwrap();
-        let mut command = git.command("hash-object");
+        let mut command = git.command(&Passage::first_pass(), "hash-object");
         command.arg("--stdin").stdin(pipe).stdout(Stdio::piped());
         let mut group = Group::spawn(command).unwrap();
         let heard = Heard::now();

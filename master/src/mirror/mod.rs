@@ -7,6 +7,7 @@
 mod ancestry;
 mod bring;
 mod change;
+mod gate;
 mod git;
 mod head;
 mod objects;
@@ -25,11 +26,13 @@ use std::time::Duration;
 
 pub use ancestry::{Authored, Person, Range};
 pub use change::Difference;
+pub use gate::GitGate;
 pub use git::GitError;
 pub use pack::{Pack, SharedPack};
 pub use refs::{RefusedRef, check_ref, is_object_id, short_name};
 pub use remote::Remote;
 
+use gate::{Pass, Passage};
 use git::{CONFIG_FILE, Deadline, Git};
 use objects::Objects;
 use remote::{REMOTE, Transport};
@@ -37,6 +40,8 @@ use remote::{REMOTE, Transport};
 const FETCH_SILENCE: Duration = Duration::from_secs(120);
 const GC_DEADLINE: Duration = Duration::from_secs(3600);
 const REFUSED_MAX: usize = 100;
+/// Refs that are read before others have the thread.
+const READ_AT_ONCE: usize = 1_000;
 const ALL: [&str; 2] = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
 
 /// One repository's mirror.
@@ -74,15 +79,15 @@ struct Fetching {
 }
 
 impl Mirror {
-    /// Opens the mirror in `dir`, or makes an empty one. Talks to nobody.
-    pub fn open(dir: &Path, remote: Remote) -> io::Result<Mirror> {
+    /// Opens the mirror in `dir`, or makes an empty one. Talks to nobody. Git runs behind `gate`.
+    pub fn open(dir: &Path, remote: Remote, gate: &GitGate) -> io::Result<Mirror> {
         let transport = remote.transport()?;
         let dir = std::path::absolute(dir)?;
         std::fs::create_dir_all(&dir)?;
-        let git = Arc::new(Git::new(&dir));
+        let git = Arc::new(Git::new(&dir, gate.passage()));
         std::fs::write(dir.join(CONFIG_FILE), configuration(transport))?;
         if !dir.join("HEAD").exists() {
-            initialize(&git, &dir, "sha1")?;
+            initialize(&git, &Passage::first_pass(), &dir, "sha1")?;
         }
         clear_locks(&dir)?;
         clear_halves(&dir)?;
@@ -206,7 +211,7 @@ impl Mirror {
     /// nothing waits; harms nothing that runs at the same time, and loses no object.
     pub async fn tidy(&self) -> Result<(), GitError> {
         let run = self.git.run("gc").args(["--auto", "--quiet", "--no-detach"]);
-        run.deadline(Deadline::Total(GC_DEADLINE)).bytes().await?;
+        run.deadline(Deadline::Total(GC_DEADLINE)).slow().bytes().await?;
         self.objects.forget().await;
         Ok(())
     }
@@ -224,7 +229,7 @@ impl Mirror {
     async fn ask_remote(&self, args: &[&str]) -> Result<Vec<u8>, GitError> {
         let access = self.remote.access()?;
         let run = self.git.run("ls-remote").args(args).env(access.env, access.secrets);
-        run.deadline(Deadline::Silence(self.fetch_silence)).bytes().await
+        run.deadline(Deadline::Silence(self.fetch_silence)).slow().bytes().await
     }
 
     /// An empty mirror takes the remote's object format: git cannot fetch one into the other.
@@ -242,6 +247,7 @@ impl Mirror {
         self.objects.forget().await;
         let format = if digits == 64 { "sha256" } else { "sha1" };
         let (dir, git) = (self.dir.clone(), self.git.clone());
+        let pass = git.passage.pass().await;
         let remade = tokio::task::spawn_blocking(move || {
             for name in ["HEAD", "config"] {
                 std::fs::remove_file(dir.join(name))?;
@@ -249,7 +255,7 @@ impl Mirror {
             for name in ["objects", "refs"] {
                 std::fs::remove_dir_all(dir.join(name))?;
             }
-            initialize(&git, &dir, format)
+            initialize(&git, &pass, &dir, format)
         });
         let place = || self.dir.display().to_string();
         remade.await.map_err(|lost| GitError::io(place(), lost.into()))?.map_err(|cause| GitError::io(place(), cause))
@@ -262,7 +268,7 @@ impl Mirror {
         let access = self.remote.access()?;
         let options = ["--prune", "--no-tags", "--force", "--no-write-fetch-head", "--progress"];
         let run = self.git.run("fetch").args(options).args(["--end-of-options", REMOTE]).args(specs);
-        let run = run.env(access.env, access.secrets).deadline(Deadline::Silence(self.fetch_silence));
+        let run = run.env(access.env, access.secrets).deadline(Deadline::Silence(self.fetch_silence)).slow();
         // stays set where this is dropped before git ended
         fetching.interrupted = true;
         let fetched = run.output().await;
@@ -289,7 +295,12 @@ impl Mirror {
         let format = "--format=%(objecttype) %(objectname) %(*objecttype) %(*objectname) %(refname)";
         let lines = self.git.run("for-each-ref").args([format, "refs/heads", "refs/tags"]).bytes().await?;
         let mut fetched = Fetched::default();
-        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        for (at, line) in lines.enumerate() {
+            // 100,000 refs shall not hold up what else is to be done
+            if at % READ_AT_ONCE == 0 {
+                tokio::task::yield_now().await;
+            }
             match self.read_ref(line).await? {
                 Ok((name, revision)) => drop(fetched.refs.insert(name, revision)),
                 Err(refused) if fetched.refused.len() < REFUSED_MAX => fetched.refused.push(refused),
@@ -310,15 +321,17 @@ impl Mirror {
             Ok(name) => name.to_string(),
             Err(refused) => return Ok(Err(refused)),
         };
+        let unreadable = |error: GitError| RefusedRef { name: name.clone(), why: error.to_string() };
         let ascii = |bytes| String::from_utf8_lossy(bytes).into_owned();
         let revision = match (kind, peeled_kind) {
             (b"commit", _) => Some(ascii(id)),
             (b"tag", b"commit") => Some(ascii(peeled)),
             // a tag of a tag, which older versions of git peel only once
-            (b"tag", b"tag") => {
-                let peeled = self.objects.header(&format!("{}^{{commit}}", ascii(peeled))).await?;
-                peeled.map(|header| header.id)
-            }
+            (b"tag", b"tag") => match self.objects.header(&format!("{}^{{commit}}", ascii(peeled))).await {
+                Ok(peeled) => peeled.map(|header| header.id),
+                Err(error) if error.may_be_of_what_was_asked() => return Ok(Err(unreadable(error))),
+                Err(error) => return Err(error),
+            },
             _ => None,
         };
         Ok(match revision {
@@ -328,8 +341,8 @@ impl Mirror {
     }
 }
 
-fn initialize(git: &Git, dir: &Path, format: &str) -> io::Result<()> {
-    let mut command = git.command("init");
+fn initialize(git: &Git, pass: &Pass, dir: &Path, format: &str) -> io::Result<()> {
+    let mut command = git.command(pass, "init");
     command.args(["--bare", "--quiet", "--template=", &format!("--object-format={format}")]);
     let output = command.output()?;
     if output.status.success() {

@@ -10,16 +10,20 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{ChildStdin, ChildStdout};
 use tokio::sync::Mutex;
 
+use super::gate::Pass;
 use super::git::{Git, GitError, Group};
 use super::recent::Recent;
 
 const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 const VERB: &str = "cat-file";
 
+/// A process that is there or not, and is held by who asks it.
+pub(super) type Kept = Mutex<Option<Conversation>>;
+
 #[derive(Debug)]
 pub(super) struct Objects {
     git: Arc<Git>,
-    running: Mutex<Option<Conversation>>,
+    running: Arc<Kept>,
     recent: std::sync::Mutex<Recent>,
 }
 
@@ -33,7 +37,7 @@ pub(super) struct Header {
 
 impl Objects {
     pub(super) fn new(git: Arc<Git>) -> Objects {
-        Objects { git, running: Mutex::new(None), recent: std::sync::Mutex::default() }
+        Objects { git, running: Arc::default(), recent: std::sync::Mutex::default() }
     }
 
     /// `name` must be free of line ends; none: there is no such object, or more than one.
@@ -67,6 +71,11 @@ impl Objects {
         *self.recent() = Recent::default();
     }
 
+    #[cfg(test)]
+    pub(super) fn is_running(&self) -> bool {
+        self.running.try_lock().is_ok_and(|running| running.is_some())
+    }
+
     fn recent(&self) -> std::sync::MutexGuard<'_, Recent> {
         self.recent.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -80,11 +89,12 @@ impl Objects {
             return Ok(None);
         }
         let mut running = self.running.lock().await;
+        let pass = self.git.passage.pass().await;
         for last in [false, true] {
             // taken out: whoever drops us in the middle of an answer drops the process with it
             let mut conversation = match running.take() {
                 Some(conversation) => conversation,
-                None => Conversation::start(&self.git)?,
+                None => Conversation::start(&self.git, &pass)?,
             };
             let asked = tokio::time::timeout(ANSWER_DEADLINE, conversation.ask(name, wanted)).await;
             match asked {
@@ -93,6 +103,8 @@ impl Objects {
                 }
                 Ok(Ok(answer)) => {
                     *running = Some(conversation);
+                    drop(running);
+                    self.git.passage.keep(&self.running);
                     return Ok(answer);
                 }
                 Ok(Err(cause)) if last => return Err(GitError::io("git cat-file", cause)),
@@ -104,16 +116,16 @@ impl Objects {
 }
 
 #[derive(Debug)]
-struct Conversation {
+pub(super) struct Conversation {
     _group: Group,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
 }
 
 impl Conversation {
-    fn start(git: &Git) -> Result<Conversation, GitError> {
+    fn start(git: &Git, pass: &Pass) -> Result<Conversation, GitError> {
         let failed = |cause| GitError::Start { verb: VERB, cause: Arc::new(cause) };
-        let mut command = git.command(VERB);
+        let mut command = git.command(pass, VERB);
         command.arg("--batch-command").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut group = Group::spawn(command).map_err(failed)?;
         let pipes = group.0.stdin.take().zip(group.0.stdout.take());

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::{Fetched, Mirror, Remote};
+use super::{Fetched, GitGate, Mirror, Remote};
 
 /// A repository with a work tree, and a mirror of it.
 pub(crate) struct Scene {
@@ -19,17 +19,30 @@ impl Scene {
     }
 
     pub(crate) fn with(init: &[&str]) -> Scene {
+        Scene::made(init, &GitGate::default())
+    }
+
+    /// One of several mirrors.
+    pub(crate) fn behind(gate: &GitGate) -> Scene {
+        Scene::made(&[], gate)
+    }
+
+    fn made(init: &[&str], gate: &GitGate) -> Scene {
         let dir = tempfile::tempdir().unwrap();
         let origin = dir.path().join("origin");
         std::fs::create_dir(&origin).unwrap();
         git(&origin, &[&["init", "-q", "-b", "main"], init].concat());
-        let mirror = Scene::open(dir.path());
+        let mirror = Scene::open_behind(dir.path(), gate);
         Scene { dir, mirror }
     }
 
     pub(crate) fn open(dir: &Path) -> Mirror {
+        Scene::open_behind(dir, &GitGate::default())
+    }
+
+    fn open_behind(dir: &Path, gate: &GitGate) -> Mirror {
         let remote = Remote::new(dir.join("origin").to_str().unwrap());
-        Mirror::open(&dir.join("mirror"), remote).unwrap()
+        Mirror::open(&dir.join("mirror"), remote, gate).unwrap()
     }
 
     pub(crate) fn git(&self, args: &[&str]) -> String {
@@ -305,7 +318,7 @@ async fn a_token_is_sent_to_its_host_and_told_to_nobody() {
     let host = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://oauth2@{}/x.git", host.local_addr().unwrap());
     let remote = Remote { address, token_file: Some(token_file), ..Remote::default() };
-    let mirror = Mirror::open(&dir.path().join("mirror"), remote).unwrap();
+    let mirror = Mirror::open(&dir.path().join("mirror"), remote, &GitGate::default()).unwrap();
     let serve = async {
         let (mut link, _) = host.accept().await.unwrap();
         let mut request = Vec::new();
@@ -331,7 +344,7 @@ async fn a_dead_host_ends_a_fetch() {
     let dir = tempfile::tempdir().unwrap();
     let host = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("git://{}/x.git", host.local_addr().unwrap());
-    let mirror = Mirror::open(&dir.path().join("mirror"), Remote::new(address)).unwrap();
+    let mirror = Mirror::open(&dir.path().join("mirror"), Remote::new(address), &GitGate::default()).unwrap();
     let mirror = mirror.fetch_silence(std::time::Duration::from_millis(50));
     let (fetched, link) = tokio::join!(mirror.fetch(), host.accept());
     assert!(matches!(fetched, Err(super::GitError::Deadline { .. })), "{fetched:?}");
@@ -478,12 +491,14 @@ async fn a_message_of_megabytes_is_cut() {
     }
     scene.mirror.fetch().await.unwrap();
     let tip = tips.pop().unwrap();
+    // which it says
+    let cut = "x".repeat(299) + "…";
     for before in [None, Some(first.as_str()), tips.first().map(String::as_str)] {
         let change = scene.mirror.change("p", "refs/heads/main", before, Some(&tip)).await.unwrap();
-        assert_eq!((change.commits[0].subject.len(), change.forced), (300, false));
+        assert_eq!((&change.commits[0].subject, change.forced), (&cut, false));
         assert_eq!(change.commits[0].author, "Ada <ada@example.org>");
     }
     let commit = scene.mirror.commit(&tip).await.unwrap().unwrap();
-    assert_eq!((commit.subject, commit.time.0), ("x".repeat(300), 1_700_000_000_000));
+    assert_eq!((commit.subject, commit.time.0), (cut, 1_700_000_000_000));
     assert_eq!(scene.mirror.range(&tip, &[first], 9).await.unwrap().commits.len(), 2);
 }

@@ -8,7 +8,7 @@
 use crate::coordinator::lane::{Lane, LaneResult};
 use crate::coordinator::record::BuildRow;
 use crate::sources::Repository;
-use crate::store::{Readers, lanes};
+use crate::store::{Reading, lanes};
 use schema::pipeline::{Changed, Pipeline};
 use schema::values::Source;
 use std::collections::BTreeMap;
@@ -44,7 +44,7 @@ struct Past {
 impl<'a> Comparison<'a> {
     /// None: the store could not be read, so nothing is known.
     pub(super) async fn of(
-        readers: &Readers,
+        readers: &Reading,
         repository: &'a Repository,
         row: &BuildRow,
         source: &'a Source,
@@ -129,7 +129,7 @@ impl<'a> Comparison<'a> {
 }
 
 impl Past {
-    async fn read(readers: &Readers, project: &str, ref_name: &str) -> Option<Past> {
+    async fn read(readers: &Reading, project: &str, ref_name: &str) -> Option<Past> {
         let (project, ref_name) = (project.to_owned(), ref_name.to_owned());
         let read = readers.query(move |store| {
             let builds = lanes::finished(store, &project, &ref_name, BUILDS_MAX)?;

@@ -26,7 +26,7 @@ use crate::driver::Driver;
 use crate::events::Feed;
 use crate::logs::Logs;
 use crate::sources::Repositories;
-use crate::store::{self, Readers};
+use crate::store::{self, Reading};
 use reporter::Reporter;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -44,7 +44,7 @@ type Place = (String, String);
 pub struct Reach {
     pub driver: Rc<Driver>,
     pub feed: Rc<Feed>,
-    pub readers: Readers,
+    pub readers: Reading,
     pub logs: Rc<Logs>,
     pub repositories: Rc<Repositories>,
     pub incarnation: u64,

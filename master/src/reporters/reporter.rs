@@ -9,6 +9,7 @@ use crate::coordinator::record::{Record, ReporterRow};
 use crate::events::Batch;
 use crate::sources::git::Patterns;
 use crate::store::reporters as rows;
+use crate::turns::{Own, Principal};
 use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
@@ -138,7 +139,7 @@ impl Reporter {
         let next = self.waiting().map(|(_, time)| time.since(now)).min();
         let is_deaf = self.deaf_until > Instant::now();
         tokio::select! {
-            batch = reach.feed.next(self.row.cursor, EVENTS), if !is_deaf => {
+            batch = reach.feed.next(Principal::Own(Own::Reporters), self.row.cursor, EVENTS), if !is_deaf => {
                 if let Err(why) = self.hear(batch.map_err(words)).await {
                     self.complain(&why);
                     self.deaf_until = Instant::now() + LATER;
@@ -156,7 +157,9 @@ impl Reporter {
         self.note(batch?).await?;
         tokio::time::sleep(BREATH).await;
         // and what came meanwhile
-        if let Some(batch) = self.reach.clone().feed.next(self.row.cursor, EVENTS).now_or_never() {
+        if let Some(batch) =
+            self.reach.clone().feed.next(Principal::Own(Own::Reporters), self.row.cursor, EVENTS).now_or_never()
+        {
             self.note(batch.map_err(words)?).await?;
         }
         self.health.is_well("");

@@ -12,7 +12,7 @@ use crate::coordinator::record::BuildId;
 use crate::driver::Driver;
 use crate::logs::Logs;
 use crate::store::ageing::{self, Place};
-use crate::store::{Readers, Removal, StoreError, Sweep};
+use crate::store::{Reading, Removal, StoreError, Sweep};
 use schema::values::Time;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -38,7 +38,7 @@ const ROWS_FULL: u32 = 50;
 pub struct Retention {
     retain: Rc<RefCell<Retain>>,
     driver: Rc<Driver>,
-    readers: Readers,
+    readers: Reading,
     logs: Rc<Logs>,
     look: Look,
 }
@@ -63,7 +63,7 @@ pub enum Passed {
 }
 
 impl Retention {
-    pub fn new(retain: Retain, driver: Rc<Driver>, readers: Readers, logs: Rc<Logs>) -> Retention {
+    pub fn new(retain: Retain, driver: Rc<Driver>, readers: Reading, logs: Rc<Logs>) -> Retention {
         Retention { retain: Rc::new(RefCell::new(retain)), driver, readers, logs, look: Look::Builds(None) }
     }
 

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use super::pattern::Patterns;
 use super::sight::{Scope, Sight, Verdict, chosen};
+use super::unreadable::Unreadable;
 use crate::coordinator::Before;
 use crate::coordinator::record::{Head, RefScope};
 use crate::mirror::{Fetched, GitError, Mirror, RefusedRef};
@@ -35,6 +36,8 @@ const TOLD_MAX: usize = 1000;
 const TIDY_EVERY: Duration = Duration::from_secs(6 * 3600);
 /// Refs that are told as seen at once: each of these tells is one commit of the store.
 const SEEN_AT_ONCE: usize = 1_000;
+/// Refs that are compared before others have the thread: a look at 100,000 shall not hold up what else is to be done.
+const COMPARED_AT_ONCE: usize = 1_000;
 
 /// What is followed.
 #[derive(Clone, Debug)]
@@ -160,6 +163,9 @@ struct Follower<S, T> {
     known: Known,
     /// Not to be submitted again.
     refused: Found,
+    unreadable: Unreadable,
+    /// What the last look at all refs left out.
+    left_out: Vec<RefusedRef>,
     /// Names of refs of which it was told.
     told: BTreeSet<String>,
     /// Whether all refs were looked at once, and history was told from news.
@@ -185,7 +191,21 @@ impl From<GitError> for Stop {
 impl<S: ChangeSink, T: Fn(Notice)> Follower<S, T> {
     fn new(source: GitSource, sink: S, known: Known, tell: T) -> Self {
         let (refused, told, scope) = (Found::new(), BTreeSet::new(), Scope::new(&source.scope));
-        Follower { source, scope, sink, tell, known, refused, told, is_sighted: false, failures: 0, retries: 0 }
+        let (unreadable, left_out) = (Unreadable::default(), Vec::new());
+        Follower {
+            source,
+            scope,
+            sink,
+            tell,
+            known,
+            refused,
+            unreadable,
+            left_out,
+            told,
+            is_sighted: false,
+            failures: 0,
+            retries: 0,
+        }
     }
 
     async fn run(&mut self, pokes: &mut Pokes) {
@@ -257,7 +277,7 @@ impl<S: ChangeSink, T: Fn(Notice)> Follower<S, T> {
         };
         for poke in waiting {
             let answer = match &looked {
-                Ok(found) => Ok(part_of(found, poke.ref_name.as_deref())),
+                Ok(found) => self.part_of(found, poke.ref_name.as_deref()),
                 Err(Stop::Sink(refusal)) => Err(refusal.clone()),
                 Err(Stop::Repository(error)) => Err(Refusal::new(RefusalCode::Unavailable, error.to_string())),
             };
@@ -274,6 +294,7 @@ impl<S: ChangeSink, T: Fn(Notice)> Follower<S, T> {
         }
         let found = self.fetch().await?;
         self.tell_all(&found).await?;
+        self.tell_left_out(&found);
         Ok(found)
     }
 
@@ -295,6 +316,7 @@ impl<S: ChangeSink, T: Fn(Notice)> Follower<S, T> {
         }
         self.see(history).await?;
         self.tell_all(&found).await?;
+        self.tell_left_out(&found);
         self.sink.looked().await.map_err(Stop::Sink)?;
         self.is_sighted = true;
         Ok(found)
@@ -302,9 +324,15 @@ impl<S: ChangeSink, T: Fn(Notice)> Follower<S, T> {
 
     async fn fetch(&mut self) -> Result<Found, Stop> {
         let Fetched { refs, refused } = self.source.mirror.fetch().await?;
-        (self.tell)(Notice::LeftOut(refused.clone()));
+        self.left_out = refused.clone();
         refused.into_iter().for_each(|refused| self.refuse_ref(refused));
         Ok(refs)
+    }
+
+    fn tell_left_out(&mut self, found: &Found) {
+        self.unreadable.keep(|name| found.contains_key(name));
+        let left_out = self.left_out.iter().cloned().chain(self.unreadable.told()).collect();
+        (self.tell)(Notice::LeftOut(left_out));
     }
 
     /// What is history, without the one branch that is built all the same.
@@ -335,7 +363,10 @@ impl<S: ChangeSink, T: Fn(Notice)> Follower<S, T> {
         let returned = found.iter().filter(|(name, revision)| self.is_back(name, revision));
         let returned = returned.map(|(name, revision)| (name.clone(), revision.clone())).collect();
         self.see(returned).await?;
-        for (name, revision) in found {
+        for (at, (name, revision)) in found.iter().enumerate() {
+            if at % COMPARED_AT_ONCE == 0 {
+                tokio::task::yield_now().await;
+            }
             self.submit(name, Some(revision)).await?;
         }
         Ok(())
@@ -377,7 +408,11 @@ impl<S: ChangeSink, T: Fn(Notice)> Follower<S, T> {
         let empty = String::new();
         // what waits for a branch is cancelled with it, whatever the patterns say by now
         let is_wanted = self.scope.has(name) || revision.is_none() && name.starts_with("refs/heads/");
-        if known == revision || refused == Some(revision.unwrap_or(&empty)) || !is_wanted {
+        let wanted = revision.unwrap_or(&empty);
+        if known == revision || refused == Some(wanted) || !is_wanted {
+            return Ok(());
+        }
+        if !self.unreadable.may_try(name, wanted, Instant::now()) {
             return Ok(());
         }
         self.send(name, known.cloned(), revision).await
@@ -385,7 +420,16 @@ impl<S: ChangeSink, T: Fn(Notice)> Follower<S, T> {
 
     async fn send(&mut self, name: &str, before: Option<String>, revision: Option<&String>) -> Result<(), Stop> {
         let (before, after) = (before.as_deref(), revision.map(String::as_str));
-        let change = self.source.mirror.change(&self.source.project, name, before, after).await?;
+        let change = match self.source.mirror.change(&self.source.project, name, before, after).await {
+            Ok(change) => change,
+            Err(error) if error.may_be_of_what_was_asked() => {
+                let refused = self.unreadable.note(name, after.unwrap_or_default(), &error, Instant::now());
+                self.refuse_ref(refused);
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.unreadable.forget(name);
         match self.sink.submit(change).await {
             Ok(head) => {
                 self.refused.remove(name);
@@ -401,6 +445,15 @@ impl<S: ChangeSink, T: Fn(Notice)> Follower<S, T> {
                 Ok(())
             }
         }
+    }
+
+    /// What is told of a look to whoever asked for one ref, or for all.
+    fn part_of(&self, found: &Found, name: Option<&str>) -> Result<Found, Refusal> {
+        let Some(name) = name else { return Ok(found.clone()) };
+        if let Some(why) = self.unreadable.why(name) {
+            return Err(Refusal::new(RefusalCode::Unavailable, format!("{name}: {why}")));
+        }
+        Ok(found.get(name).map(|revision| (name.to_string(), revision.clone())).into_iter().collect())
     }
 
     fn refuse_ref(&mut self, refused: RefusedRef) {
@@ -422,13 +475,6 @@ fn again_after(poll: Duration, failures: u32) -> Duration {
     let longest = poll.saturating_mul(BACKOFF_FACTOR_MAX).min(AGAIN_MAX);
     let pause = AGAIN_FIRST.min(poll).saturating_mul(2u32.saturating_pow(failures.saturating_sub(1)));
     pause.min(longest)
-}
-
-fn part_of(found: &Found, name: Option<&str>) -> Found {
-    match name {
-        None => found.clone(),
-        Some(name) => found.get(name).map(|revision| (name.to_string(), revision.clone())).into_iter().collect(),
-    }
 }
 
 async fn tidy(mirror: Rc<Mirror>) {

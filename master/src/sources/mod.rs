@@ -8,6 +8,7 @@ mod sight;
 mod standing;
 #[cfg(test)]
 mod tests;
+mod unreadable;
 
 pub use history::History;
 pub use repository::{Repositories, Repository};
@@ -17,7 +18,7 @@ use crate::config::ProjectConfig;
 use crate::coordinator::record::{Head, RefScope};
 use crate::coordinator::{Before, Coordinator, ROOT};
 use crate::driver::Driver;
-use crate::mirror::{Mirror, Remote};
+use crate::mirror::{GitGate, Mirror, Remote};
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
 use git::{ChangeSink, GitSource, Known, Pokes, pokes};
@@ -35,12 +36,13 @@ pub struct Source {
     standing: Rc<Standing>,
 }
 
-/// Opens the mirror of a project and its source. `heads`: what is known of each ref.
+/// Opens the mirror of a project and its source. `heads`: what is known of each ref. `git`: where all git of this master passes.
 pub fn open(
     state: &Path,
     project: &str,
     config: &ProjectConfig,
     heads: Vec<(String, Head)>,
+    git: &GitGate,
 ) -> io::Result<(Rc<Repository>, Source)> {
     let remote = Remote {
         address: config.repo.clone(),
@@ -48,7 +50,7 @@ pub fn open(
         known_hosts_file: config.known_hosts_file.clone(),
         token_file: config.token_file.clone(),
     };
-    let mirror = Rc::new(Mirror::open(&state.join("mirrors").join(project), remote)?);
+    let mirror = Rc::new(Mirror::open(&state.join("mirrors").join(project), remote, git)?);
     let (poke, pokes) = pokes();
     let repository = Rc::new(Repository {
         project: project.to_owned(),

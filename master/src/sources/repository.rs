@@ -3,7 +3,7 @@
 use super::{History, Standing};
 use crate::coordinator::record::GrantId;
 use crate::coordinator::{Order, Origin};
-use crate::mirror::GitError;
+use crate::mirror::{GitError, GitGate};
 use schema::values::{Commit, Refusal, RefusalCode, Source, SourceStamp, Trust};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -27,13 +27,19 @@ pub struct Repository {
 #[derive(Default)]
 pub struct Repositories {
     by_project: RefCell<BTreeMap<String, Rc<Repository>>>,
+    git: GitGate,
 }
 
 impl Repositories {
-    pub fn new(repositories: impl IntoIterator<Item = Rc<Repository>>) -> Repositories {
-        let these = Repositories::default();
+    /// `git`: where all git of this master passes.
+    pub fn new(git: GitGate, repositories: impl IntoIterator<Item = Rc<Repository>>) -> Repositories {
+        let these = Repositories { git, ..Repositories::default() };
         repositories.into_iter().for_each(|repository| these.put(repository));
         these
+    }
+
+    pub fn git(&self) -> &GitGate {
+        &self.git
     }
 
     pub fn put(&self, repository: Rc<Repository>) {

@@ -189,6 +189,39 @@ async fn one_change_per_update_over_restarts() {
     assert!(seen.notices.take().is_empty());
 }
 
+/// The update of a ref is told from where it was before: here that is a commit whose tree is lost.
+#[tokio::test]
+async fn a_ref_that_cannot_be_read_stops_no_other() {
+    let scene = Scene::new();
+    let seen = Seen::default();
+    let first = scene.commit("a", "1");
+    scene.git(&["branch", "dev/bad"]);
+    let mirror = Scene::open(scene.dir.path());
+    let lost = format!("tree {}\nauthor A <a@b> 1 +0000\ncommitter A <a@b> 1 +0000\n\nlost\n", "1".repeat(40));
+    std::fs::write(scene.dir.path().join("lost"), lost).unwrap();
+    let mut put = std::process::Command::new("git");
+    put.arg("--git-dir").arg(mirror.dir()).args(["hash-object", "-w", "-t", "commit", "--literally"]);
+    let put = put.arg(scene.dir.path().join("lost")).output().unwrap();
+    let lost = String::from_utf8(put.stdout).unwrap().trim().to_owned();
+    {
+        let mut it = seen.it.borrow_mut();
+        it.begin_following("p", &seen.scope.borrow());
+        it.see_refs("p", vec![("refs/heads/dev/bad".to_owned(), lost), ("refs/heads/main".to_owned(), first)]);
+        it.looked_at_all(Time(1), "p", &mirror.remote().address, &seen.scope.borrow());
+    }
+    live(&scene, &seen, SELDOM, async |poke| {
+        scene.commit("a", "2");
+        poke.look_at_all().await.unwrap();
+        assert_eq!(seen.take(), ["heads/main moved 1"]);
+        let why = poke.look("refs/heads/dev/bad").await.unwrap_err();
+        assert!(why.text.starts_with("refs/heads/dev/bad: its update cannot be read: git diff-tree failed"), "{why}");
+        let looks = seen.standing.looks();
+        assert_eq!((looks.trouble, looks.refused.len()), (None, 1), "it is left out, and the repository is well");
+        assert_eq!(seen.notices.borrow().len(), 1, "told once");
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_poke_looks_at_one_ref() {
     let scene = Scene::new();

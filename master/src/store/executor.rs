@@ -33,7 +33,7 @@ impl Connector {
         Ok(connection)
     }
 
-    fn connect_reader(&self) -> Result<Connection, StoreError> {
+    pub(super) fn connect_reader(&self) -> Result<Connection, StoreError> {
         let connection = self.open(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         connection.pragma_update(None, "query_only", true)?;
         Ok(connection)
@@ -151,37 +151,5 @@ impl Executor {
                 answer.recv().map_err(|_| StoreError::Closed)
             }
         }
-    }
-}
-
-/// Read-only connections. Cheap to clone; queries go to them in turn.
-#[derive(Clone)]
-pub struct Readers {
-    executors: Arc<[Executor]>,
-    next: Arc<std::sync::atomic::AtomicUsize>,
-}
-
-impl Readers {
-    pub(super) fn threads(connector: &Connector, count: usize) -> Result<Readers, StoreError> {
-        let executors = (0..count).map(|_| Ok(Executor::thread(connector.connect_reader()?)));
-        Ok(Readers::over(executors.collect::<Result<_, StoreError>>()?))
-    }
-
-    pub(super) fn inline(connector: &Connector) -> Result<Readers, StoreError> {
-        Ok(Readers::over(Arc::new([Executor::inline(connector.connect_reader()?)])))
-    }
-
-    fn over(executors: Arc<[Executor]>) -> Readers {
-        Readers { executors, next: Arc::default() }
-    }
-
-    /// Runs a query on one of the connections. It sees everything that was committed before.
-    pub async fn query<T: Send + 'static>(
-        &self,
-        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let turn = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let executor = &self.executors[turn % self.executors.len()];
-        Ok(executor.run(move |connection| query(connection)).await??)
     }
 }

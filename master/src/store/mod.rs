@@ -13,12 +13,13 @@ mod listing;
 mod load;
 mod migrate;
 pub mod query;
+mod readers;
 mod removal;
 pub mod reporters;
 mod row;
 
 pub use audit::verify as verify_audit;
-pub use executor::Readers;
+pub use readers::{Readers, Reading};
 pub use removal::{Removal, RemoveError, Sweep};
 
 use crate::coordinator::record::{Loaded, Record};
@@ -139,6 +140,11 @@ impl Store {
         self.writer.run_now(|connection| load::incarnation(connection))?
     }
 
+    /// Whether work is done where it is asked for, as in a simulation.
+    pub fn is_inline(&self) -> bool {
+        matches!(self.writer, Executor::Inline(_))
+    }
+
     pub fn is_same_boot(&self) -> bool {
         self.same_boot
     }
@@ -183,7 +189,7 @@ impl Store {
         changed.unwrap_or_else(|_| Err(RemoveError::Failed("the writer is gone".to_owned())))
     }
 
-    /// Read-only connections, for history.
+    /// Read-only connections, for history: see [`Readers::of`].
     pub fn readers(&self) -> Readers {
         self.readers.clone()
     }

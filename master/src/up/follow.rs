@@ -5,6 +5,7 @@ use super::target::Target;
 use super::{Followed, UpError, tell};
 use crate::api::Office;
 use crate::store::query;
+use crate::turns::PROGRAM;
 use client::Guild;
 use client::follow::{Follow, Notice};
 use client::screen::Screened;
@@ -81,14 +82,14 @@ async fn fail_unplaceable(office: Rc<Office>, project: String, number: u32) {
                 it.fail_unplaceable(now, build);
             });
         }
-        let Ok(batch) = office.feed.next(cursor, 256).await else { return };
+        let Ok(batch) = office.feed.next(PROGRAM, cursor, 256).await else { return };
         cursor = batch.end(office.incarnation);
     }
 }
 
 async fn build_id(office: &Office, project: &str, number: u32) -> Option<crate::coordinator::record::BuildId> {
     let project = project.to_owned();
-    let row = office.readers.query(move |store| query::build(store, &project, number)).await.ok()??;
+    let row = office.readers.of(PROGRAM).query(move |store| query::build(store, &project, number)).await.ok()??;
     Some(row.id)
 }
 
@@ -96,7 +97,7 @@ async fn build_id(office: &Office, project: &str, number: u32) -> Option<crate::
 async fn resume_point(office: &Office, project: &str) -> Cursor {
     let latest = Cursor { incarnation: office.incarnation, after: office.feed.last() };
     let name = project.to_owned();
-    let newest = office.readers.query(move |store| query::newest(store, &name)).await.ok().flatten();
+    let newest = office.readers.of(PROGRAM).query(move |store| query::newest(store, &name)).await.ok().flatten();
     match newest {
         Some(row) if row.outcome.is_none() => Cursor { after: 0, ..latest },
         Some(_) | None => latest,
@@ -106,7 +107,7 @@ async fn resume_point(office: &Office, project: &str) -> Cursor {
 /// The next build of the project that is created after the cursor, and is not finished yet.
 async fn next_build(office: &Office, project: &str, cursor: &mut Cursor) -> Option<u32> {
     loop {
-        let batch = office.feed.next(*cursor, 1).await.ok()?;
+        let batch = office.feed.next(PROGRAM, *cursor, 1).await.ok()?;
         *cursor = batch.end(office.incarnation);
         let created = |event: &&Rc<Event>| event.project == project && matches!(event.fact, Fact::BuildCreated { .. });
         if let Some(event) = batch.events().iter().find(created) {

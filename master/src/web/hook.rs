@@ -1,36 +1,29 @@
 //! `POST /hook/NAME`: a forge tells of a push. Whoever signs with the secret is believed that something changed, and nothing
-//! else: the source looks itself.
+//! else: the source looks itself. Whoever does not sign learns nothing, not even whether the project has a hook: a body is read to its end
+//! and summed for any name, and the answer is the same.
+
+mod intake;
 
 use super::Site;
 use super::reply::{Miss, Reply, status};
 use crate::config::{HookConfig, HookKind};
-use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::HeaderMap;
-use futures::StreamExt as _;
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use intake::{Intake, Taken};
+use schema::sturdy_ref::Token;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 use subtle::ConstantTimeEq as _;
-use tokio::sync::Semaphore;
 
 /// Of a secret, in bytes.
 const SECRET_MIN: usize = 16;
-/// The most that a delivery's body may have, in bytes: what GitHub sends at most (docs.github.com, "Webhook events and
-/// payloads").
-const BODY_MAX: usize = 25 << 20;
-/// What is kept of a body, in bytes: forges name the ref within the first few.
-const KEPT_MAX: usize = 1 << 20;
-/// Bodies that are taken in at once; further ones wait. Nobody's signature is known before the end of a body, so this bounds
-/// what strangers can have kept.
-const BODIES_MAX: usize = 8;
-/// How long a body may take to come, its wait included.
-const BODY_TIME: Duration = Duration::from_secs(30);
+/// Between two lines of the log about deliveries that nobody signed: whoever sends them fills no log.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
 /// Of a delivery's name, in bytes; those of forges have 36.
 const DELIVERY_MAX: usize = 200;
 /// Of SHA-256, in bytes.
@@ -40,13 +33,40 @@ const DIGEST_BYTES: usize = 32;
 #[derive(Clone)]
 pub(crate) struct Hooks {
     by_project: Arc<RwLock<BTreeMap<String, Arc<Hook>>>>,
-    /// For bodies that are being taken in.
-    places: Arc<Semaphore>,
+    /// Stands for the hook of a project that has none. Nobody knows its secret.
+    nobodys: Arc<Hook>,
+    intake: Arc<Intake>,
+    unsigned: Arc<Mutex<Unsigned>>,
 }
 
 impl Default for Hooks {
     fn default() -> Hooks {
-        Hooks { by_project: Arc::default(), places: Arc::new(Semaphore::new(BODIES_MAX)) }
+        let nobodys = Hook { kind: HookKind::Generic, secret: Token::random().as_bytes().to_vec() };
+        Hooks {
+            by_project: Arc::default(),
+            nobodys: Arc::new(nobodys),
+            intake: Arc::default(),
+            unsigned: Arc::default(),
+        }
+    }
+}
+
+/// Deliveries that were not signed, since the log told of some.
+#[derive(Debug, Default)]
+struct Unsigned {
+    told: Option<Instant>,
+    count: u64,
+}
+
+impl Unsigned {
+    /// One more. Answers how many there were, where it is time to tell.
+    fn count(&mut self, now: Instant) -> Option<u64> {
+        self.count += 1;
+        if self.told.is_some_and(|told| now < told + TOLD_EVERY) {
+            return None;
+        }
+        self.told = Some(now);
+        Some(std::mem::take(&mut self.count))
     }
 }
 
@@ -74,8 +94,17 @@ impl Hooks {
         *self.by_project.write().unwrap_or_else(PoisonError::into_inner) = hooks.collect();
     }
 
+    /// The hook of a project, or nobody's. None: no project has a hook.
     fn get(&self, project: &str) -> Option<Arc<Hook>> {
-        self.by_project.read().unwrap_or_else(PoisonError::into_inner).get(project).cloned()
+        let hooks = self.by_project.read().unwrap_or_else(PoisonError::into_inner);
+        (!hooks.is_empty()).then(|| hooks.get(project).unwrap_or(&self.nobodys).clone())
+    }
+
+    fn note_unsigned(&self) {
+        let count = self.unsigned.lock().unwrap_or_else(PoisonError::into_inner).count(Instant::now());
+        if let Some(count) = count {
+            tracing::warn!(count, "deliveries to hooks are not signed with a secret of theirs");
+        }
     }
 }
 
@@ -90,75 +119,37 @@ impl Hook {
         Ok(Hook { kind: config.kind, secret })
     }
 
-    /// Whether the header alone says enough: a body need not be taken in for a wrong token.
-    fn may_be_signed(&self, signature: &str) -> bool {
+    /// Whether these headers hold the signature of a body that was taken in.
+    fn is_signed(&self, headers: &HeaderMap, taken: Taken) -> bool {
+        let signature = text(headers, headers_of(self.kind).0);
         match self.kind {
             // of digests, so that the length tells nothing
             HookKind::GitLab => {
                 let (shown, wanted) = (Sha256::digest(signature.as_bytes()), Sha256::digest(&self.secret));
                 shown.ct_eq(&wanted).into()
             }
-            HookKind::GitHub | HookKind::Gitea | HookKind::Generic => digits_of(signature).is_some(),
-        }
-    }
-
-    /// Whether this is the signature of a body that was taken in.
-    fn is_signed(&self, signature: &str, taken: Taken) -> bool {
-        match self.kind {
-            HookKind::GitLab => self.may_be_signed(signature),
             HookKind::GitHub | HookKind::Gitea | HookKind::Generic => {
-                digits_of(signature).is_some_and(|signature| taken.mac.verify_slice(&signature).is_ok())
+                digits_of(signature).is_some_and(|signature| taken.is_signed_by(&signature))
             }
         }
     }
+}
+
+/// Whether something of these headers could be a signature, of any forge: else a body need not be taken in, whoever's it is.
+fn may_be_signed(headers: &HeaderMap) -> bool {
+    HookKind::ALL.iter().any(|kind| {
+        let signature = text(headers, headers_of(*kind).0);
+        match kind {
+            HookKind::GitLab => !signature.is_empty(),
+            HookKind::GitHub | HookKind::Gitea | HookKind::Generic => digits_of(signature).is_some(),
+        }
+    })
 }
 
 fn digits_of(signature: &str) -> Option<Vec<u8>> {
     let digits = signature.strip_prefix("sha256=").unwrap_or(signature);
     let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok()?;
     (bytes.len() == DIGEST_BYTES).then_some(bytes)
-}
-
-/// What is left of a body as it comes: what its signature is of, and its start.
-struct Taken {
-    mac: Hmac<Sha256>,
-    size: usize,
-    start: Vec<u8>,
-}
-
-impl Taken {
-    /// Of no byte yet.
-    fn new(secret: &[u8]) -> Taken {
-        let mac = Hmac::<Sha256>::new_from_slice(secret).expect("a secret of any length is a key");
-        Taken { mac, size: 0, start: Vec::new() }
-    }
-
-    /// False: it is too long.
-    fn add(&mut self, bytes: &[u8]) -> bool {
-        self.size += bytes.len();
-        self.mac.update(bytes);
-        let room = KEPT_MAX - self.start.len();
-        self.start.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        self.size <= BODY_MAX
-    }
-}
-
-/// Why a body was not taken in.
-enum Untaken {
-    TooLong,
-    Broken,
-}
-
-async fn take(hooks: &Hooks, hook: &Hook, body: Body) -> Result<Taken, Untaken> {
-    let _place = hooks.places.acquire().await.map_err(|_| Untaken::Broken)?;
-    let mut taken = Taken::new(&hook.secret);
-    let mut parts = body.into_data_stream();
-    while let Some(part) = parts.next().await {
-        if !taken.add(&part.map_err(|_| Untaken::Broken)?) {
-            return Err(Untaken::TooLong);
-        }
-    }
-    Ok(taken)
 }
 
 /// Answers when what the delivery tells of is recorded.
@@ -169,26 +160,20 @@ pub(super) async fn deliver(
 ) -> Result<Reply, Miss> {
     let hook = site.hooks.get(&project).ok_or(Miss::NotFound)?;
     let headers = request.headers().clone();
-    let (signature, delivery) = headers_of(hook.kind);
-    let (signature, delivery) = (text(&headers, signature), text(&headers, delivery));
-    let unsigned = || tracing::warn!(project, "a delivery to the hook is not signed with its secret");
-    if !hook.may_be_signed(signature) {
-        unsigned();
+    if !may_be_signed(&headers) {
+        site.hooks.note_unsigned();
         return Err(Miss::NotFound);
     }
-    let mut taken = match tokio::time::timeout(BODY_TIME, take(&site.hooks, &hook, request.into_body())).await {
-        Ok(Ok(taken)) => taken,
-        Ok(Err(Untaken::TooLong)) => {
-            return Ok(status(StatusCode::PAYLOAD_TOO_LARGE, "A delivery has at most 25 MiB.\n"));
-        }
-        Ok(Err(Untaken::Broken)) => return Ok(status(StatusCode::BAD_REQUEST, "The delivery broke off.\n")),
-        Err(_) => return Ok(status(StatusCode::REQUEST_TIMEOUT, "The delivery did not come in time.\n")),
+    let mut taken = match site.hooks.intake.take(&hook.secret, request.into_body()).await {
+        Ok(taken) => taken,
+        Err(untaken) => return Ok(untaken.reply()),
     };
-    let start = std::mem::take(&mut taken.start);
-    if !hook.is_signed(signature, taken) {
-        unsigned();
+    let start = taken.take_start();
+    if !hook.is_signed(&headers, taken) {
+        site.hooks.note_unsigned();
         return Err(Miss::NotFound);
     }
+    let delivery = text(&headers, headers_of(hook.kind).1);
     if delivery.len() > DELIVERY_MAX {
         return Ok(status(StatusCode::BAD_REQUEST, "The delivery's name is too long.\n"));
     }
@@ -264,7 +249,9 @@ mod tests {
     fn is_signed(hook: &Hook, signature: &str, body: &[u8]) -> bool {
         let mut taken = Taken::new(&hook.secret);
         assert!(body.chunks(5).all(|part| taken.add(part)));
-        hook.may_be_signed(signature) && hook.is_signed(signature, taken)
+        let mut headers = HeaderMap::new();
+        headers.insert(headers_of(hook.kind).0, signature.parse().unwrap());
+        may_be_signed(&headers) && hook.is_signed(&headers, taken)
     }
 
     #[test]
@@ -298,26 +285,19 @@ mod tests {
     }
 
     #[test]
-    fn only_the_start_of_a_body_is_kept() {
-        let mut taken = Taken::new(b"secret");
-        let part = vec![b' '; 1 << 20];
-        for _ in 0..25 {
-            assert!(taken.add(&part));
-        }
-        assert_eq!((taken.start.len(), taken.size), (KEPT_MAX, BODY_MAX));
-        assert!(!taken.add(b" "));
+    fn what_nobody_signed_is_told_once_a_minute() {
+        let (mut unsigned, now) = (Unsigned::default(), Instant::now());
+        assert_eq!(unsigned.count(now), Some(1));
+        assert!((0..100).all(|_| unsigned.count(now + TOLD_EVERY / 2).is_none()));
+        assert_eq!(unsigned.count(now + TOLD_EVERY), Some(101));
     }
 
-    #[tokio::test]
-    async fn eight_bodies_are_taken_in_at_once() {
-        use futures::FutureExt as _;
-        let (hooks, hook) = (Hooks::default(), hook(HookKind::Generic));
-        let endless = || Body::from_stream(futures::stream::pending::<Result<Vec<u8>, io::Error>>());
-        let mut taking: Vec<_> = (0..BODIES_MAX).map(|_| Box::pin(take(&hooks, &hook, endless()))).collect();
-        assert!(taking.iter_mut().all(|taking| taking.now_or_never().is_none()));
-        let mut next = Box::pin(take(&hooks, &hook, Body::from("{}")));
-        assert!((&mut next).now_or_never().is_none(), "it waits");
-        taking.pop();
-        assert!(next.await.is_ok_and(|taken| taken.size == 2));
+    #[test]
+    fn a_project_without_a_hook_has_one_that_nobody_signs() {
+        let hooks = Hooks::default();
+        assert!(hooks.get("a").is_none(), "without any hook nothing is read");
+        hooks.replace([("a".to_owned(), hook(HookKind::GitHub))].into());
+        assert_eq!(hooks.get("a").unwrap().kind, HookKind::GitHub);
+        assert!(Arc::ptr_eq(&hooks.get("b").unwrap(), &hooks.nobodys));
     }
 }

@@ -5,7 +5,7 @@ use super::keys;
 use super::matrix::{self, Cell};
 use super::settings::Settings;
 use super::step::Step;
-use super::when::When;
+use super::when::{Room, When};
 use crate::toml_file::{At, Table, Value};
 
 /// The most jobs of a pipeline, before and after the matrix.
@@ -22,7 +22,7 @@ pub(super) struct Job {
     pub steps: Vec<Step>,
 }
 
-pub(super) fn read_all(root: &Table<'_>, axes: &Axes) -> Vec<Job> {
+pub(super) fn read_all(root: &Table<'_>, axes: &Axes, room: &Room) -> Vec<Job> {
     let Some(value) = root.get("job") else {
         root.page().error(0..0, "there is no job", "", "[job.test]\nrun = \"make test\"".replace('\n', " "));
         return Vec::new();
@@ -38,7 +38,7 @@ pub(super) fn read_all(root: &Table<'_>, axes: &Axes) -> Vec<Job> {
     for (name, value) in named {
         let Some(table) = value.table(format!("job `{}`", name.value)) else { continue };
         check_name(table.page(), &name, "a job");
-        let job = read(name, &table, axes);
+        let job = read(name, &table, axes, room);
         cells += job.cells.len();
         if cells > JOBS_MAX {
             let message = format!("all cells together are more than {JOBS_MAX} jobs");
@@ -50,13 +50,13 @@ pub(super) fn read_all(root: &Table<'_>, axes: &Axes) -> Vec<Job> {
     jobs
 }
 
-fn read(name: At<&str>, table: &Table<'_>, axes: &Axes) -> Job {
+fn read(name: At<&str>, table: &Table<'_>, axes: &Axes, room: &Room) -> Job {
     let job = Job {
         name: At { value: name.value.to_owned(), span: name.span },
         settings: Settings::read(table),
         needs: needs(table),
         cells: matrix::cells(table, axes),
-        when: When::read(table),
+        when: When::read(table, room),
         side_effects: table.get("side_effects").and_then(|value| value.boolean()).unwrap_or_default(),
         steps: steps(table),
     };

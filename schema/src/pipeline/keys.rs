@@ -5,7 +5,7 @@ use super::expand::NEEDS_MAX;
 use super::job::{JOBS_MAX, STEPS_MAX};
 use super::matrix::{AXES_MAX, CELLS_MAX, RULES_MAX};
 use super::settings::{CPUS_MAX, ENV_MAX, PRIORITY_MAX, RETRY_INFRA_MAX, WANTS_MAX};
-use super::when::{PATTERN_MAX, PATTERNS_MAX};
+use super::when::{PATTERN_MAX, PATTERNS_MAX, PATTERNS_TEXT_MAX};
 use crate::toml_file::reference::Absent::{Is, Means, Required};
 use crate::toml_file::reference::{Form, Key, Reference, Section};
 
@@ -350,5 +350,6 @@ const _: () = {
     assert!(JOBS_MAX == 1_000 && CELLS_MAX == 1_000 && STEPS_MAX == 100 && AXES_MAX == 16 && RULES_MAX == 100);
     assert!(WANTS_MAX == 100 && ENV_MAX == 500 && NEEDS_MAX == 100_000);
     assert!(PATTERNS_MAX == 1_000 && PATTERN_MAX == 1_000, "docs/pipeline.md says them");
+    assert!(PATTERNS_TEXT_MAX == 200_000, "docs/pipeline.md says it");
     assert!(super::expand::PLAN_MAX == 16 << 20 && crate::toml_file::FILE_MAX == 1 << 20);
 };

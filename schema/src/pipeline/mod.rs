@@ -25,7 +25,7 @@ use crate::values::{JobPlan, Plan, Trust};
 use settings::Settings;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use when::{Trigger, When};
+use when::{Matching, Room, Trigger, When};
 
 /// The version of the file that this reads.
 const VERSION: u16 = 1;
@@ -77,8 +77,8 @@ impl Changed {
     }
 
     /// None: it is unknown, which matches every pattern.
-    pub fn paths(&self, job: &str) -> Option<&[String]> {
-        self.0.get(job).map(|paths| paths.as_slice())
+    pub fn paths(&self, job: &str) -> Option<&Arc<Vec<String>>> {
+        self.0.get(job)
     }
 }
 
@@ -128,9 +128,10 @@ impl Pipeline {
 
     /// The plan of one build. Whatever the file alone can break was told by [`load`].
     pub fn expand(&self, context: &Context) -> Result<Plan, Diagnostics> {
+        let mut matching = Matching::default();
         let jobs = self.jobs.iter().map(|Branching { plan, when }| {
-            let skipped =
-                when.reason(&context.ref_name, context.cause, context.changed.paths(&plan.name)).unwrap_or_default();
+            let paths = context.changed.paths(&plan.name);
+            let skipped = when.reason(&context.ref_name, context.cause, paths, &mut matching).unwrap_or_default();
             JobPlan { skipped, ..plan.clone() }
         });
         Ok(Plan { version: VERSION, jobs: jobs.collect(), trust: context.trust })
@@ -140,10 +141,11 @@ impl Pipeline {
 fn read(root: &Table<'_>) -> Option<Pipeline> {
     let page = root.page();
     check_version(root);
-    let trigger = Trigger::read(root);
+    let room = Room::new();
+    let trigger = Trigger::read(root, &room);
     let defaults = defaults(root);
     let axes = axis::read(root);
-    let jobs = job::read_all(root, &axes);
+    let jobs = job::read_all(root, &axes, &room);
     root.close(keys::TOP_LATER);
     let order = order::order(page, &jobs)?;
     // a half-read job would be expanded to errors that are none

@@ -2,13 +2,20 @@
 //! patterns; no expression language.
 
 use super::{Cause, keys, mistake};
-use crate::toml_file::{Table, Value};
+use crate::toml_file::{At, Table, Value};
 use globset::{GlobBuilder, GlobMatcher};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The most patterns of one key.
 pub(super) const PATTERNS_MAX: usize = 1_000;
 /// The most characters of a pattern: a longer one costs too much to compile.
 pub(super) const PATTERN_MAX: usize = 1_000;
+/// The most characters of all patterns of a file: to match as many with 1,000 paths takes half a second.
+pub(super) const PATTERNS_TEXT_MAX: usize = 200_000;
+/// The most work that one plan does for `paths`, in characters of patterns times paths: about two seconds of it.
+const WORK_MAX: usize = 500_000_000;
 
 /// The key whose patterns are of paths; those of all others are of names of branches and tags.
 const PATHS: &str = "paths";
@@ -21,11 +28,17 @@ pub(super) struct Patterns {
 }
 
 impl Patterns {
-    fn read(table: &Table<'_>, key: &'static str) -> Option<Patterns> {
+    fn read(table: &Table<'_>, key: &'static str, room: &Room) -> Option<Patterns> {
         let value = table.get(key)?;
         let texts = value.one_or_more()?;
         if texts.len() > PATTERNS_MAX {
             value.refuse(format_args!("has {} patterns, {PATTERNS_MAX} are allowed", texts.len()), "", "");
+            return None;
+        }
+        if !room.take(&texts) {
+            let message =
+                format!("has too much: all patterns of the file together have at most {PATTERNS_TEXT_MAX} characters");
+            value.refuse(message, "here it is too much", "name folders in place of what is in them");
             return None;
         }
         let is_of_paths = key == PATHS;
@@ -52,8 +65,52 @@ impl Patterns {
         Some(patterns)
     }
 
+    fn size(&self) -> usize {
+        self.texts.iter().map(String::len).sum()
+    }
+
     fn matches(&self, text: &str) -> bool {
         self.globs.iter().any(|glob| glob.is_match(text))
+    }
+}
+
+/// What is left for the patterns of one file.
+pub(super) struct Room(Cell<usize>);
+
+impl Room {
+    pub(super) fn new() -> Room {
+        Room(Cell::new(PATTERNS_TEXT_MAX))
+    }
+
+    /// False: there is no room for these.
+    fn take(&self, texts: &[At<String>]) -> bool {
+        let wanted = texts.iter().map(|text| text.value.len()).sum();
+        let left = self.0.get().checked_sub(wanted);
+        self.0.set(left.unwrap_or(0));
+        left.is_some()
+    }
+}
+
+/// Judges the paths of one plan. The cells of a job share their patterns, and most jobs what changed, so that each is matched with
+/// each once.
+#[derive(Default)]
+pub(super) struct Matching {
+    known: BTreeMap<(usize, usize), bool>,
+    work: usize,
+}
+
+impl Matching {
+    /// Whether one of the patterns matches one of the paths. Where that is too much work it counts as a match, as all does that
+    /// is not known.
+    fn any(&mut self, patterns: &Patterns, paths: &Arc<Vec<String>>) -> bool {
+        let pair = (std::ptr::from_ref(patterns).addr(), Arc::as_ptr(paths).addr());
+        if let Some(known) = self.known.get(&pair) {
+            return *known;
+        }
+        self.work = self.work.saturating_add(patterns.size().saturating_mul(paths.len()));
+        let found = self.work > WORK_MAX || any(patterns, paths);
+        self.known.insert(pair, found);
+        found
     }
 }
 
@@ -83,14 +140,14 @@ pub(super) struct Trigger {
 }
 
 impl Trigger {
-    pub(super) fn read(root: &Table<'_>) -> Trigger {
+    pub(super) fn read(root: &Table<'_>, room: &Room) -> Trigger {
         let Some(table) = root.get("trigger").and_then(|value| value.table("[trigger]")) else {
             return Trigger::default();
         };
         let trigger = Trigger {
-            push: Patterns::read(&table, "push"),
-            tag: Patterns::read(&table, "tag"),
-            paths: Patterns::read(&table, PATHS),
+            push: Patterns::read(&table, "push", room),
+            tag: Patterns::read(&table, "tag", room),
+            paths: Patterns::read(&table, PATHS, room),
         };
         table.close(keys::TRIGGER_LATER);
         trigger
@@ -147,14 +204,14 @@ pub(super) struct When {
 }
 
 impl When {
-    pub(super) fn read(job: &Table<'_>) -> When {
+    pub(super) fn read(job: &Table<'_>, room: &Room) -> When {
         let Some(table) = job.get("when").and_then(|value| value.table(format!("`when` of {}", job.place()))) else {
             return When::default();
         };
         let when = When {
-            branch: Patterns::read(&table, "branch"),
-            tag: Patterns::read(&table, "tag"),
-            paths: Patterns::read(&table, PATHS),
+            branch: Patterns::read(&table, "branch", room),
+            tag: Patterns::read(&table, "tag", room),
+            paths: Patterns::read(&table, PATHS, room),
             causes: table.get("cause").and_then(|value| causes(&value)),
         };
         table.close(keys::WHEN_LATER);
@@ -166,12 +223,18 @@ impl When {
     }
 
     /// Why the job is skipped; none: it is not.
-    pub(super) fn reason(&self, ref_name: &str, cause: Cause, paths: Option<&[String]>) -> Option<String> {
+    pub(super) fn reason(
+        &self,
+        ref_name: &str,
+        cause: Cause,
+        paths: Option<&Arc<Vec<String>>>,
+        matching: &mut Matching,
+    ) -> Option<String> {
         let kind = Ref::of(ref_name);
         let of_ref = self.reason_of_ref(&kind, ref_name);
         of_ref.or_else(|| self.reason_of_cause(cause)).or_else(|| match kind {
             Ref::Tag(_) => None,
-            Ref::Branch(_) | Ref::Other => self.reason_of_paths(paths?),
+            Ref::Branch(_) | Ref::Other => self.reason_of_paths(paths?, matching),
         })
     }
 
@@ -194,9 +257,9 @@ impl When {
         (!wanted.contains(&cause)).then(|| format!("when: the cause {} is not {}", cause.as_str(), list(&names)))
     }
 
-    fn reason_of_paths(&self, paths: &[String]) -> Option<String> {
+    fn reason_of_paths(&self, paths: &Arc<Vec<String>>, matching: &mut Matching) -> Option<String> {
         let wanted = self.paths.as_ref()?;
-        (!any(wanted, paths)).then(|| format!("when: nothing changed in {}", list(&wanted.texts)))
+        (!matching.any(wanted, paths)).then(|| format!("when: nothing changed in {}", list(&wanted.texts)))
     }
 }
 
@@ -211,4 +274,40 @@ fn causes(value: &Value<'_>) -> Option<Vec<Cause>> {
     const CAUSES: [(&str, Cause); 3] = [("change", Cause::Change), ("run", Cause::Run), ("retry", Cause::Retry)];
     let elements = if value.is_array() { value.array()? } else { vec![value.clone()] };
     Some(elements.iter().filter_map(|element| element.choice(&CAUSES)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::load;
+
+    /// A pipeline with `count` patterns of 1,000 characters, and one more pattern in another job.
+    fn pipeline(count: usize, more: &str) -> String {
+        let patterns: Vec<String> = (0..count).map(|at| format!("\"{at:0>PATTERN_MAX$}\"")).collect();
+        let job = |name, paths: &str| format!("[job.{name}]\nrun = \"true\"\nwhen = {{ paths = [{paths}] }}\n");
+        format!("version = 1\n{}{}", job("a", &patterns.join(",")), job("b", more))
+    }
+
+    #[test]
+    fn all_patterns_of_a_file_have_a_bound_together() {
+        let most = PATTERNS_TEXT_MAX / PATTERN_MAX;
+        assert!(load("guild.toml", pipeline(most - 1, "\"x\"").as_bytes()).is_ok());
+        assert!(load("guild.toml", pipeline(most, "").as_bytes()).is_ok(), "exactly as much");
+        let refused = load("guild.toml", pipeline(most, "\"x\"").as_bytes()).unwrap_err();
+        assert_eq!(refused.0.len(), 1, "{refused}");
+        assert!(refused.0[0].message.contains("all patterns of the file together have at most 200000 characters"));
+    }
+
+    #[test]
+    fn what_is_too_much_work_counts_as_a_match() {
+        let long = "x".repeat(PATTERN_MAX);
+        let patterns = Patterns { globs: vec![glob(&long).unwrap()], texts: vec![long] };
+        let list = |count: usize| Arc::new(vec![String::from("y"); count]);
+        let (some, more) = (list(WORK_MAX / PATTERN_MAX / 2), list(WORK_MAX / PATTERN_MAX / 2));
+        let mut matching = Matching::default();
+        assert!(!matching.any(&patterns, &some) && !matching.any(&patterns, &some), "known, and so no work");
+        assert!(!matching.any(&patterns, &more), "exactly as much");
+        assert!(matching.any(&patterns, &list(1)));
+        assert!(!matching.any(&patterns, &some), "what is known stays so");
+    }
 }

@@ -8,10 +8,10 @@ mod stores;
 use std::cell::{Cell, RefCell};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::rc::Rc;
 
-use master::mirror::{Mirror, Remote, SharedPack};
+use master::mirror::{GitGate, Mirror, Remote, SharedPack};
 use schema::common_capnp::byte_source;
 use schema::values::{Source, Workspace as Mode};
 use schema::worker_capnp::source_pack;
@@ -33,7 +33,9 @@ impl Scene {
         let origin = dir.path().join("origin");
         std::fs::create_dir(&origin).unwrap();
         git(&origin, &[&["init", "-q", "-b", "main"], init].concat());
-        let mirror = Mirror::open(&dir.path().join("mirror"), Remote::new(origin.to_str().unwrap())).unwrap();
+        let mirror =
+            Mirror::open(&dir.path().join("mirror"), Remote::new(origin.to_str().unwrap()), &GitGate::default())
+                .unwrap();
         let stores = Stores::new(&dir.path().join("stores")).unwrap();
         Scene { dir, mirror: Rc::new(mirror), stores, reads_left: Rc::new(Cell::new(u32::MAX)), asked: Rc::default() }
     }
@@ -395,6 +397,35 @@ async fn tags_detach_refusals_are_told_and_sha256_serves() {
     assert!(unknown.to_string().contains("no such commit"), "{unknown}");
     let hostile = scene.check_out(&place, "--upload-pack=x", Mode::Clean).await.unwrap_err();
     assert!(matches!(hostile, CheckoutError::Invalid(_)), "{hostile}");
+}
+
+#[tokio::test]
+async fn a_tree_that_git_writes_nowhere_is_the_fault_of_its_commit() {
+    let scene = Scene::new(&[]);
+    scene.commit("a", "1").await;
+    let blob = scene.git(&["hash-object", "-w", "a"]);
+    for name in [".git", "..", "GIT~1"] {
+        let inner = tree_of(&scene, &format!("100644 blob {blob}\tconfig\n"));
+        let tree = tree_of(&scene, &format!("040000 tree {inner}\t{name}\n"));
+        let revision = scene.git(&["commit-tree", "-m", "hostile", &tree]);
+        scene.git(&["update-ref", "refs/heads/hostile", &revision]);
+        scene.mirror.fetch().await.unwrap();
+        let place = scene.open(Mode::Clean);
+        let refused = scene.check_out(&place, &revision, Mode::Clean).await.unwrap_err();
+        let expected = format!("no worker can check this commit out: invalid path '{name}/config'");
+        assert_eq!(refused.to_string(), expected);
+        assert!(matches!(refused, CheckoutError::Unusable(_)));
+    }
+}
+
+/// A tree with these entries, of which git itself would make none.
+fn tree_of(scene: &Scene, entries: &str) -> String {
+    use std::io::Write as _;
+    let mut command = Command::new("git");
+    command.arg("-C").arg(scene.origin()).arg("mktree").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(entries.as_bytes()).unwrap();
+    String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap().trim().to_owned()
 }
 
 #[tokio::test]

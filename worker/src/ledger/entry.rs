@@ -223,7 +223,7 @@ impl Entry {
             Halt::Cancelled(_) | Halt::OutOfTime if is_spared => None,
             Halt::Cancelled(why) | Halt::CancelledNow(why) => Some(format!("cancelled: {why}")),
             Halt::OutOfTime => Some("its time was over".to_owned()),
-            Halt::Errored(why) => Some(why),
+            Halt::Errored(why) | Halt::Unusable(why) => Some(why),
         }
     }
 

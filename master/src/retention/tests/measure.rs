@@ -34,6 +34,7 @@ async fn measure() {
     let (store, readers) = fill(dir.path()).await;
     let it = Coordinator::load(NOW, Terms::default(), store.load().unwrap(), [0; 32]);
     let feed = Rc::new(Feed::new(readers.clone(), 1, it.last_event()));
+    let readers = readers.of(crate::turns::PROGRAM);
     let driver = Driver::new(it, store, feed, Clock::anchored(NOW));
     driver.start(Box::new(|_| ()));
     let seals = Box::new(crate::StoredSeals(readers.clone()));

@@ -13,6 +13,7 @@ use crate::retention::policy::GRACE;
 use crate::retention::{BUILDS, Passed, ROWS, Retention};
 use crate::store::tests::rows::Dice;
 use crate::store::{Readers, Store, Weather};
+use crate::turns::PROGRAM;
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
 use schema::values::{Cursor, JobPlan, Plan, State, Trust};
@@ -66,15 +67,17 @@ impl Place {
         let store = Store::in_memory(&self.name).unwrap().under(Sky(self.full.clone()));
         let it = Coordinator::load(NOW, Terms::default(), store.load().unwrap(), [0; 32]);
         let readers = store.readers();
+        let feed = Rc::new(Feed::new(readers.clone(), 1, it.last_event()));
+        let readers = readers.of(PROGRAM);
         let seals = Box::new(crate::StoredSeals(readers.clone()));
         let logs = Rc::new(Logs::open_inline(self.dir.path(), 1 << 20, true, seals).unwrap());
-        let feed = Rc::new(Feed::new(readers.clone(), 1, it.last_event()));
         let driver = Driver::new(it, store, feed, Clock::anchored(NOW));
         Retention::new(retain, driver, readers, logs)
     }
 
     fn count(&self, sql: &'static str) -> u64 {
-        now(self.readers.query(move |store| store.query_row(sql, [], |row| row.get::<_, i64>(0)))).unwrap() as u64
+        now(self.readers.of(PROGRAM).query(move |store| store.query_row(sql, [], |row| row.get::<_, i64>(0)))).unwrap()
+            as u64
     }
 
     fn numbers(&self, sql: &'static str) -> BTreeSet<BuildId> {
@@ -83,7 +86,7 @@ impl Place {
             let rows = statement.query_map([], |row| row.get::<_, i64>(0))?;
             rows.map(|id| Ok(BuildId(id? as u64))).collect()
         };
-        now(self.readers.query(read)).unwrap()
+        now(self.readers.of(PROGRAM).query(read)).unwrap()
     }
 
     /// Builds that have a directory with logs.
@@ -284,9 +287,9 @@ fn a_cursor_older_than_the_events_gets_a_gap_and_goes_on() {
     pass_all(&place, &mut place.start(retain()));
     let feed = Feed::new(place.readers.clone(), 1, 20);
     let cursor = Cursor { incarnation: 1, after: 3 };
-    let gap = now(feed.next(cursor, 100)).unwrap();
+    let gap = now(feed.next(PROGRAM, cursor, 100)).unwrap();
     assert!(matches!(gap, Batch::Gap { first: 4, last: 15 }), "{gap:?}");
-    let rest = now(feed.next(gap.end(1), 100)).unwrap();
+    let rest = now(feed.next(PROGRAM, gap.end(1), 100)).unwrap();
     assert_eq!(rest.events().iter().map(|event| event.sequence).collect::<Vec<_>>(), (16..=20).collect::<Vec<_>>());
     // a later event is still the next one
     let store = Store::in_memory(&place.name).unwrap();

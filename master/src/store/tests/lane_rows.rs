@@ -82,7 +82,8 @@ fn a_ref_is_read_as_a_whole() {
     };
     now(store.commit(vec![head(None, 1)])).unwrap();
     now(store.commit(history())).unwrap();
-    let read = || now(store.readers().query(|store| lanes::ref_state(store, "p", MAIN))).unwrap();
+    let read =
+        || now(store.readers().of(crate::turns::PROGRAM).query(|store| lanes::ref_state(store, "p", MAIN))).unwrap();
     let state = read();
     assert_eq!(state.tip.as_ref().map(|row| row.number), Some(5));
     assert_eq!(state.broken.as_ref().map(|row| row.number), Some(5));
@@ -90,7 +91,8 @@ fn a_ref_is_read_as_a_whole() {
     assert_eq!(outcomes, [("a", Outcome::Succeeded), ("b", Outcome::Failed)]);
     assert_eq!(state.lanes[1].1.first_bad().unwrap().build, 3, "the retry of the first commit fails before the second");
     assert!(state.is_errored() && state.outcome() == Some(Outcome::Failed));
-    let finished = now(store.readers().query(|store| lanes::finished(store, "p", MAIN, 2))).unwrap();
+    let finished =
+        now(store.readers().of(crate::turns::PROGRAM).query(|store| lanes::finished(store, "p", MAIN, 2))).unwrap();
     assert_eq!(finished.iter().map(|it| it.build).collect::<Vec<_>>(), [5, 4], "what cannot be read counts as bad");
     now(store.commit(vec![head(Some(Time(9)), 1)])).unwrap();
     assert_eq!(read(), state, "a ref that was deleted is as it was last");
@@ -102,7 +104,9 @@ fn a_ref_is_read_as_a_whole() {
 fn lanes_go_with_the_last_build_of_their_ref() {
     let store = Store::in_memory("lanes-removed").unwrap();
     now(store.commit(history())).unwrap();
-    let count = |store: &Store| now(store.readers().query(|store| lanes::lanes(store, "p", MAIN))).unwrap().len();
+    let count = |store: &Store| {
+        now(store.readers().of(crate::turns::PROGRAM).query(|store| lanes::lanes(store, "p", MAIN))).unwrap().len()
+    };
     let remove = |builds: &[u64]| Removal { builds: builds.iter().map(|id| BuildId(*id)).collect(), logs: Vec::new() };
     now(store.remove(remove(&[1, 2, 3, 4]))).unwrap();
     assert_eq!(count(&store), 2);
@@ -139,7 +143,7 @@ fn an_older_store_gets_the_lanes_that_it_would_have_had() {
     commit::commit(&mut connection, jobs.collect()).unwrap();
     migrate::migrate(&mut connection).unwrap();
     let old = lanes::ref_state(&connection, "p", MAIN).unwrap();
-    let new = now(ours.readers().query(|store| lanes::ref_state(store, "p", MAIN))).unwrap();
+    let new = now(ours.readers().of(crate::turns::PROGRAM).query(|store| lanes::ref_state(store, "p", MAIN))).unwrap();
     assert_eq!(old.lanes, new.lanes);
     assert_eq!(old.tip.map(|row| row.update), Some(5));
 }

@@ -198,7 +198,7 @@ fn a_batch_is_written_whole_or_not_at_all() {
     assert!(again.contains("UNIQUE"), "{again}");
     assert_eq!(store.load().unwrap().builds, []);
     now(store.commit(vec![Record::Event(event(2)), Record::Event(event(3))])).unwrap();
-    let read = now(store.readers().query(|store| query::events(store, 1, 10))).unwrap();
+    let read = now(store.readers().of(crate::turns::PROGRAM).query(|store| query::events(store, 1, 10))).unwrap();
     assert_eq!(read, [event(2), event(3)]);
 }
 
@@ -254,7 +254,7 @@ fn a_full_disk_heals_and_nothing_is_lost() {
     assert_eq!(refused, 1);
     drop(store);
     let store = Store::open(dir.path()).unwrap();
-    let events = wait(store.readers().query(|store| query::events(store, 0, 1_000))).unwrap();
+    let events = wait(store.readers().of(crate::turns::PROGRAM).query(|store| query::events(store, 0, 1_000))).unwrap();
     assert_eq!(events, (1..=400).map(event).collect::<Vec<_>>());
     assert_eq!(store.writer.run_now(|it| verify_audit(it)).unwrap().unwrap(), 400);
 }
@@ -349,7 +349,7 @@ fn answers_are_forgotten_when_old_or_too_many() {
     row.time = Time(900_000_000);
     now(store.commit(vec![Record::Request(row.clone())])).unwrap();
     let count = |store: &Connection| store.query_row("select count(*) from requests", [], |row| row.get::<_, u32>(0));
-    let left = now(store.readers().query(count)).unwrap();
+    let left = now(store.readers().of(crate::turns::PROGRAM).query(count)).unwrap();
     assert_eq!(left, 100_010 + 1 - 5 - 6, "5 were too old; the rest of 11 too many were swept");
     assert_eq!(store.load().unwrap().requests.last(), Some(&row));
 }
@@ -421,7 +421,9 @@ fn lists_of_builds_are_what_a_filter_says() {
         let wanted = all.iter().rev().filter(|row| matches(&filter, row)).take(limit as usize);
         let wanted: Vec<BuildRow> = wanted.cloned().collect();
         let asked = filter.clone();
-        let found = now(store.readers().query(move |store| query::builds(store, &asked, limit))).unwrap();
+        let found =
+            now(store.readers().of(crate::turns::PROGRAM).query(move |store| query::builds(store, &asked, limit)))
+                .unwrap();
         assert_eq!(found, wanted, "seed {seed}: {filter:?}");
     }
 }
@@ -445,7 +447,9 @@ fn a_short_name_is_the_branch_that_was_built_else_the_tag() {
             before,
             ..BuildFilter::default()
         };
-        let found = now(store.readers().query(move |store| query::builds(store, &filter, 10))).unwrap();
+        let found =
+            now(store.readers().of(crate::turns::PROGRAM).query(move |store| query::builds(store, &filter, 10)))
+                .unwrap();
         found.iter().map(|row| row.number).collect::<Vec<_>>()
     };
     for (name, expected) in
@@ -480,7 +484,7 @@ fn a_snapshot_holds_open_builds_and_the_newest_of_each_project() {
     batch.extend([Record::Job(job.clone()), Record::Step(step(1)), Record::Step(step(2)), Record::Event(event(1))]);
     now(store.commit(batch)).unwrap();
     let take = |filter: Filter, allowed: Option<Vec<String>>| {
-        let readers = store.readers();
+        let readers = store.readers().of(crate::turns::PROGRAM);
         now(readers.query(move |store| query::snapshot(store, &filter, allowed.as_deref()))).unwrap()
     };
     let ids = |snapshot: &query::Snapshot| snapshot.builds.iter().map(|(row, _, _)| row.id.0).collect::<Vec<_>>();
@@ -500,7 +504,10 @@ fn every_attempt_of_a_job_is_kept_in_order() {
     let row = |number| AttemptRow { job: key, number, ..Dice(u64::from(number)).attempt() };
     let other = AttemptRow { job: JobKey { index: 2, ..key }, ..row(9) };
     now(store.commit([row(2), row(1), other, row(3)].map(Record::Attempt).to_vec())).unwrap();
-    assert_eq!(now(store.readers().query(move |it| query::attempts(it, key))).unwrap(), [row(1), row(2), row(3)]);
+    assert_eq!(
+        now(store.readers().of(crate::turns::PROGRAM).query(move |it| query::attempts(it, key))).unwrap(),
+        [row(1), row(2), row(3)]
+    );
 }
 
 #[test]
@@ -513,7 +520,7 @@ fn seals_and_changes_are_kept() {
     let records = [Record::Seal(seal.clone()), Record::Seal(large.clone())].into_iter().chain(changes).collect();
     now(store.commit(records)).unwrap();
     let (first, second) = (seal.key, large.key);
-    let readers = store.readers();
+    let readers = store.readers().of(crate::turns::PROGRAM);
     let found = readers.query(move |it| Ok((query::seal(it, first)?, query::seal(it, second)?)));
     assert_eq!(now(found).unwrap(), (Some(seal), Some(large)));
 }
@@ -601,7 +608,8 @@ fn a_million_builds() {
         let mut times: Vec<_> = (0..200)
             .map(|_| {
                 let (start, filter) = (std::time::Instant::now(), filter.clone());
-                wait(store.readers().query(move |store| query::builds(store, &filter, 50))).unwrap();
+                wait(store.readers().of(crate::turns::PROGRAM).query(move |store| query::builds(store, &filter, 50)))
+                    .unwrap();
                 start.elapsed()
             })
             .collect();

@@ -16,11 +16,12 @@ fn seal(build: u64, index: u32, length: usize) -> Record {
 }
 
 fn log_bytes(store: &Store) -> u64 {
-    wait(store.readers().query(ageing::log_bytes)).unwrap()
+    wait(store.readers().of(crate::turns::PROGRAM).query(ageing::log_bytes)).unwrap()
 }
 
 fn rows(store: &Store, sql: &'static str) -> u32 {
-    wait(store.readers().query(move |store| store.query_row(sql, [], |row| row.get(0)))).unwrap()
+    wait(store.readers().of(crate::turns::PROGRAM).query(move |store| store.query_row(sql, [], |row| row.get(0))))
+        .unwrap()
 }
 
 fn removal(builds: &[u64], logs: &[u64]) -> Removal {
@@ -65,12 +66,15 @@ fn what_goes_is_gone_at_once_and_swept_little_by_little() {
     wait(store.remove(removal(&[1], &[]))).unwrap();
     assert_eq!((rows(&store, "select count(*) from builds"), log_bytes(&store)), (1, 300));
     for left in [20, 10, 0] {
-        assert_eq!(wait(store.readers().query(|store| ageing::unswept(store, 9))).unwrap(), [BuildId(1)]);
+        assert_eq!(
+            wait(store.readers().of(crate::turns::PROGRAM).query(|store| ageing::unswept(store, 9))).unwrap(),
+            [BuildId(1)]
+        );
         assert_eq!(sweep(&store, 1, 10), 10);
         assert_eq!(rows(&store, "select count(*) from logs where build = 1"), left);
     }
     assert!(sweep(&store, 1, 10) < 10);
-    assert_eq!(wait(store.readers().query(|store| ageing::unswept(store, 9))).unwrap(), []);
+    assert_eq!(wait(store.readers().of(crate::turns::PROGRAM).query(|store| ageing::unswept(store, 9))).unwrap(), []);
     assert_eq!((rows(&store, "select count(*) from removals"), log_bytes(&store)), (0, 300));
 }
 
@@ -89,7 +93,9 @@ fn logs_that_went_are_told_with_their_reason_until_the_build_goes() {
     let store = Store::in_memory("removal-reason").unwrap();
     let open = Record::Build(BuildRow { state: State::Running, ..build(2) });
     wait(store.commit(vec![finished(1), seal(1, 0, 100), open, seal(2, 0, 100)])).unwrap();
-    let told = |id| wait(store.readers().query(move |store| ageing::removed(store, BuildId(id)))).unwrap();
+    let told = |id| {
+        wait(store.readers().of(crate::turns::PROGRAM).query(move |store| ageing::removed(store, BuildId(id)))).unwrap()
+    };
     assert_eq!((told(1), told(9)), (None, Some(ageing::NOT_KEPT.to_owned())));
     wait(store.remove(removal(&[], &[1, 2]))).unwrap();
     assert_eq!(told(1).unwrap(), "the logs of p1/1 were removed by retention: too old");

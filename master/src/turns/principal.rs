@@ -1,0 +1,45 @@
+//! Who takes turns: everybody for whom something is read or run.
+
+use crate::coordinator::record::{GrantId, GrantRow};
+use crate::coordinator::{Coordinator, is_browser};
+
+/// Whoever asks. All that asks as one has the turns of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Principal {
+    /// Whoever looks at the pages without a login.
+    Everyone,
+    /// The holder of a grant, with the browsers that it logged in: see [`Principal::of`].
+    Grant(GrantId),
+    /// The master itself.
+    Own(Own),
+}
+
+/// What the master asks for on its own account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Own {
+    /// Plans of builds.
+    Planner,
+    /// What reporters tell of.
+    Reporters,
+    /// What is too old to be kept.
+    Retention,
+    /// Where logs lie.
+    Logs,
+    /// The program around the master.
+    Program,
+}
+
+/// The program around the master, as `guild-master up` is one.
+pub const PROGRAM: Principal = Principal::Own(Own::Program);
+
+impl Principal {
+    /// Who asks where this grant does: a browser's login takes the turns of the grant that it was logged in with.
+    pub fn of(coordinator: &Coordinator, row: &GrantRow) -> Principal {
+        let (mut id, mut row) = (row.id, Some(row));
+        while let Some(browser) = row.filter(|row| is_browser(row)) {
+            let Some(parent) = browser.parent else { break };
+            (id, row) = (parent, coordinator.grant(parent));
+        }
+        Principal::Grant(id)
+    }
+}

@@ -1,0 +1,173 @@
+//! How bodies of deliveries come in: few at once, and little of each is kept. Nobody's signature is known before the end of a body, so
+//! these are the bounds of what strangers can have kept, in all 8 MiB.
+
+use super::super::reply::{Reply, status};
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::http::header::{self, HeaderValue};
+use futures::StreamExt as _;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+/// The most that a delivery's body may have, in bytes: what GitHub sends at most (docs.github.com, "Webhook events and
+/// payloads").
+const BODY_MAX: usize = 25 << 20;
+/// What is kept of a body, in bytes: forges name the ref within the first few.
+const KEPT_MAX: usize = 1 << 20;
+/// Bodies that are taken in at once; further ones wait.
+const BODIES_MAX: usize = 8;
+/// Bodies that wait; those beyond are turned away at once. A connection that waits holds up to 64 KiB.
+const WAITING_MAX: usize = 32;
+/// How long a body waits. Forges give up after 10 s, and come again.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// How long a body may take to come, once it has its place. It is short because whoever sends slowly holds a place that others wait for.
+const BODY_TIME: Duration = Duration::from_secs(10);
+/// When whoever was turned away may come again, in seconds.
+const RETRY_AFTER: &str = "10";
+
+/// The places for bodies.
+pub(super) struct Intake {
+    places: Semaphore,
+    waiting: Semaphore,
+}
+
+impl Default for Intake {
+    fn default() -> Intake {
+        Intake { places: Semaphore::new(BODIES_MAX), waiting: Semaphore::new(WAITING_MAX) }
+    }
+}
+
+/// What is left of a body as it comes: what its signature is of, and its start.
+pub(super) struct Taken {
+    mac: Hmac<Sha256>,
+    size: usize,
+    start: Vec<u8>,
+}
+
+/// Why a body was not taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Untaken {
+    TooLong,
+    Broken,
+    Late,
+    Busy,
+}
+
+impl Intake {
+    /// Takes a body in, and sums it with this secret.
+    pub(super) async fn take(&self, secret: &[u8], body: Body) -> Result<Taken, Untaken> {
+        let waiting = self.waiting.try_acquire().map_err(|_| Untaken::Busy)?;
+        let place = timeout(PATIENCE, self.places.acquire()).await;
+        let _place = place.map_err(|_| Untaken::Busy)?.map_err(|_| Untaken::Busy)?;
+        drop(waiting);
+        timeout(BODY_TIME, read(secret, body)).await.unwrap_or(Err(Untaken::Late))
+    }
+}
+
+async fn read(secret: &[u8], body: Body) -> Result<Taken, Untaken> {
+    let mut taken = Taken::new(secret);
+    let mut parts = body.into_data_stream();
+    while let Some(part) = parts.next().await {
+        if !taken.add(&part.map_err(|_| Untaken::Broken)?) {
+            return Err(Untaken::TooLong);
+        }
+    }
+    Ok(taken)
+}
+
+impl Taken {
+    /// Of no byte yet.
+    pub(super) fn new(secret: &[u8]) -> Taken {
+        let mac = Hmac::<Sha256>::new_from_slice(secret).expect("a secret of any length is a key");
+        Taken { mac, size: 0, start: Vec::new() }
+    }
+
+    /// False: it is too long.
+    pub(super) fn add(&mut self, bytes: &[u8]) -> bool {
+        self.size += bytes.len();
+        self.mac.update(bytes);
+        let room = KEPT_MAX - self.start.len();
+        self.start.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.size <= BODY_MAX
+    }
+
+    /// The first of its bytes; once.
+    pub(super) fn take_start(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.start)
+    }
+
+    pub(super) fn is_signed_by(self, signature: &[u8]) -> bool {
+        self.mac.verify_slice(signature).is_ok()
+    }
+}
+
+impl Untaken {
+    pub(super) fn reply(self) -> Reply {
+        match self {
+            Untaken::TooLong => status(StatusCode::PAYLOAD_TOO_LARGE, "A delivery has at most 25 MiB.\n"),
+            Untaken::Broken => status(StatusCode::BAD_REQUEST, "The delivery broke off.\n"),
+            Untaken::Late => status(StatusCode::REQUEST_TIMEOUT, "The delivery did not come in time.\n"),
+            Untaken::Busy => {
+                let mut reply = status(StatusCode::SERVICE_UNAVAILABLE, "Too many deliveries come at once.\n");
+                reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+                reply
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt as _;
+
+    const SECRET: &[u8] = b"It's a Secret to Everybody";
+
+    #[test]
+    fn only_the_start_of_a_body_is_kept() {
+        let mut taken = Taken::new(SECRET);
+        let part = vec![b' '; 1 << 20];
+        for _ in 0..25 {
+            assert!(taken.add(&part));
+        }
+        assert_eq!((taken.start.len(), taken.size), (KEPT_MAX, BODY_MAX));
+        assert!(!taken.add(b" "));
+    }
+
+    fn endless() -> Body {
+        Body::from_stream(futures::stream::pending::<Result<Vec<u8>, std::io::Error>>())
+    }
+
+    #[tokio::test]
+    async fn eight_bodies_are_taken_in_at_once() {
+        let intake = Intake::default();
+        let mut taking: Vec<_> = (0..BODIES_MAX).map(|_| Box::pin(intake.take(SECRET, endless()))).collect();
+        assert!(taking.iter_mut().all(|taking| taking.now_or_never().is_none()));
+        let mut next = Box::pin(intake.take(SECRET, Body::from("{}")));
+        assert!((&mut next).now_or_never().is_none(), "it waits");
+        taking.pop();
+        assert!(next.await.is_ok_and(|taken| taken.size == 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_sends_nothing_holds_no_place_for_long() {
+        let intake = Intake::default();
+        let taking = || intake.take(SECRET, endless()).map(|taken| taken.err());
+        let crowd: Vec<_> = (0..BODIES_MAX + WAITING_MAX).map(|_| Box::pin(taking())).collect();
+        let mut crowd = futures::future::join_all(crowd);
+        assert!((&mut crowd).now_or_never().is_none());
+        assert_eq!(taking().await, Some(Untaken::Busy), "as many wait as may");
+        let ended = crowd.await;
+        let late = ended.iter().filter(|ended| **ended == Some(Untaken::Late)).count();
+        assert_eq!((late, ended.len()), (BODIES_MAX, BODIES_MAX + WAITING_MAX));
+        assert!(intake.take(SECRET, Body::from("{}")).await.is_ok());
+        let refused = Untaken::Busy.reply();
+        assert_eq!(
+            (refused.status().as_u16(), &refused.headers()["retry-after"]),
+            (503, &HeaderValue::from_static("10"))
+        );
+    }
+}

@@ -16,6 +16,7 @@ pub mod installation;
 pub mod logs;
 pub mod mirror;
 mod pace;
+mod places;
 pub mod planner;
 pub mod reporters;
 pub mod retention;

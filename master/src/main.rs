@@ -35,7 +35,10 @@ fn main() -> ExitCode {
         Err(status) => return ExitCode::from(status),
     };
     match arguments.command {
-        Command::Up(arguments) => up::main(arguments),
+        Command::Up(arguments) => {
+            open_files();
+            up::main(arguments)
+        }
         Command::Init { dir, advertise, web, url, unit } => {
             let text = config::starter(&advertise, web.as_deref(), url.as_deref());
             in_runtime(async move { init(&dir, text.map_err(|why| Failure(USAGE, why))?, unit).await })

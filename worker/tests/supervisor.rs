@@ -204,6 +204,23 @@ fn a_step_knows_nothing_of_who_started_its_worker() {
 }
 
 #[test]
+fn a_step_has_the_soft_limit_of_files_from_before_its_worker_raised_it() {
+    let step = sh("ulimit -Sn");
+    let origin = step.file("origin");
+    std::fs::write(&origin, "#!/bin/sh\nulimit -Sn \"$(ulimit -Hn)\"\nexec \"$PROGRAM\" \"$@\"\n").unwrap();
+    std::fs::set_permissions(&origin, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let prepared = prepare(step.dir.path(), 0, &step.order).unwrap();
+    let mut command = prepared.command(&origin).unwrap();
+    let supervisor = command.env("PROGRAM", PROGRAM).env("GUILD_SOFT_FILES", "1025").spawn().unwrap();
+    let line = prepared.line();
+    line.set_read_timeout(Some(PATIENCE)).unwrap();
+    drop(command);
+    let journal = Running { step: &step, supervisor, line: Some(BufReader::new(line)) }.end();
+    assert_eq!(journal.exit, Exit::Code(0));
+    assert_eq!(step.text().trim(), "1025");
+}
+
+#[test]
 fn binary_output_and_one_huge_line_are_byte_exact() {
     let step = sh("i=0; while [ $i -lt 40 ]; do cat blob; i=$((i+1)); done");
     let blob: Vec<u8> =

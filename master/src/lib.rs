@@ -249,6 +249,7 @@ fn policy(config: &Config) -> Policy {
         advertise: config.listen.advertise.clone(),
         roles: config.roles.clone(),
         open: if config.listen.web_is_open { BTreeSet::from(["*".to_owned()]) } else { public.collect() },
+        connections: config.limits.connections as usize,
     }
 }
 

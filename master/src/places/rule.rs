@@ -16,6 +16,9 @@ const LULL_GRACE: Duration = Duration::from_secs(1);
 const FIRST_LULL: Duration = Duration::from_millis(250);
 /// So long it is from each guest that got what it came for: logins of a crowd follow each other faster.
 const LULL: Duration = Duration::from_millis(100);
+/// Between two looks of who waits for a place no more than this counts: when a machine is so slow that they are rarer, its
+/// guests are not silent but served late.
+const LOOK: Duration = Duration::from_millis(20);
 /// A shortage that comes so long after the one before is another one.
 const SHORTAGE: Duration = Duration::from_secs(10);
 
@@ -71,6 +74,8 @@ struct Guest {
     requests: usize,
     /// When it came, spoke first, or got on last.
     since: Duration,
+    /// The same, later by what does not count.
+    graced: Duration,
     /// For how long it is waited for.
     patience: Option<Patience>,
 }
@@ -96,9 +101,15 @@ impl Places {
     }
 
     fn note_shortage(&mut self, now: Duration) {
-        if self.short.replace(now).is_none_or(|before| now >= before + SHORTAGE) {
+        let before = self.short.replace(now);
+        if before.is_none_or(|before| now >= before + SHORTAGE) {
             self.lull_end = now + FIRST_LULL;
         }
+        let late = before.map_or(Duration::ZERO, |before| now.saturating_sub(before + LOOK));
+        if before.is_some_and(|before| before < self.lull_end) {
+            self.lull_end += late;
+        }
+        self.guests.values_mut().for_each(|guest| guest.graced = now.min(guest.graced + late));
     }
 
     /// It got what it came for, and leaves.
@@ -117,7 +128,8 @@ impl Places {
         let Some(guest) = self.guests.get_mut(&id) else { return };
         guest.is_awaited = false;
         if !guest.has_spoken {
-            (guest.has_spoken, guest.since) = (true, now);
+            guest.has_spoken = true;
+            guest.begin(now);
         }
     }
 
@@ -131,7 +143,8 @@ impl Places {
     /// It got on: a stage is done, a request is whole, an answer is taken. More than bytes, which can be dealt out singly.
     pub(crate) fn got_on(&mut self, now: Duration, id: u64) {
         if let Some(guest) = self.guests.get_mut(&id) {
-            (guest.is_awaited, guest.since) = (false, now);
+            guest.is_awaited = false;
+            guest.begin(now);
         }
     }
 
@@ -153,7 +166,8 @@ impl Places {
     /// A stage begins, for which it has so long.
     pub(crate) fn want(&mut self, now: Duration, id: u64, patience: Patience) {
         if let Some(guest) = self.guests.get_mut(&id) {
-            (guest.patience, guest.since) = (Some(patience), now);
+            guest.patience = Some(patience);
+            guest.begin(now);
         }
     }
 
@@ -171,7 +185,8 @@ impl Places {
 
     fn enter(&mut self, now: Duration, from: Neighbour) -> u64 {
         self.last += 1;
-        let guest = Guest { from, has_spoken: false, is_awaited: false, requests: 0, since: now, patience: None };
+        let (since, graced) = (now, now);
+        let guest = Guest { from, has_spoken: false, is_awaited: false, requests: 0, since, graced, patience: None };
         self.guests.insert(self.last, guest);
         self.last
     }
@@ -200,7 +215,14 @@ impl Places {
             true => SPOKEN_GRACE,
             false => MUTE_GRACE,
         };
-        guest.is_awaited && guest.requests == 0 && guest.since + grace <= now
+        guest.is_awaited && guest.requests == 0 && guest.graced + grace <= now
+    }
+}
+
+impl Guest {
+    /// What is waited for begins now.
+    fn begin(&mut self, now: Duration) {
+        (self.since, self.graced) = (now, now);
     }
 }
 
@@ -221,7 +243,7 @@ mod tests {
     }
 
     /// One line per event: `+A` comes from A, `.N` guest N is waited for, `!N` it spoke, `>N` it got on, `-N` it leaves, `?N` a
-    /// request of it is worked on, `=N` was, `$N` is served, `~MS` time passes. Answers what became of the last who came.
+    /// request of it is worked on, `=N` was, `$N` is served; `~MS` time passes while one waits, `_MS` while nobody does. Answers what became of the last who came.
     fn play(story: &str) -> Verdict {
         let mut places = places();
         let (mut now, mut last) = (SECOND, Verdict::Waits);
@@ -237,7 +259,15 @@ mod tests {
                 "$" => places.served(now, id),
                 "?" => places.asked(now, id),
                 "=" => places.answered(now, id),
-                _ => now += Duration::from_millis(id),
+                "_" => now += Duration::from_millis(id),
+                _ => {
+                    let end = now + Duration::from_millis(id);
+                    while places.short.is_some() && now + Duration::from_millis(10) < end {
+                        now += Duration::from_millis(10);
+                        places.note_shortage(now);
+                    }
+                    now = end;
+                }
             }
         }
         last
@@ -268,7 +298,9 @@ mod tests {
             ("one is served", "SHORT .1 $2 +10.0.0.2 ~90 +10.0.0.5", Verdict::Waits),
             ("one was", "SHORT .1 $2 +10.0.0.2 ~100 +10.0.0.5", Verdict::Replaces { id: 6, other: 1 }),
             ("one who goes by itself", "SHORT .1 -2 +10.0.0.2 ~20 +10.0.0.5", Verdict::Replaces { id: 6, other: 1 }),
-            ("the next shortage has a lull too", "SHORT ~20000 -2 +10.0.0.2 .5 ~30 +10.0.0.5", Verdict::Waits),
+            ("a slow machine", "SHORT .1 !1 .1 _900 +10.0.0.5", Verdict::Waits),
+            ("not for ever", "SHORT .1 !1 .1 _900 +10.0.0.5 ~100 +10.0.0.5", Verdict::Replaces { id: 5, other: 1 }),
+            ("the next shortage has a lull too", "SHORT _20000 -2 +10.0.0.2 .5 ~30 +10.0.0.5", Verdict::Waits),
             ("two of one address", "+10.0.0.1 +10.0.0.1", Verdict::Enters(2)),
             ("a third of it", "+10.0.0.1 +10.0.0.1 +10.0.0.1", Verdict::TurnedAway),
             (

@@ -1,6 +1,7 @@
 //! What several connections may cost together: those of one grant. Counts, and wakes whoever waits for less.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::task::Waker;
 
@@ -11,19 +12,22 @@ pub struct Budget(Rc<Shared>);
 struct Shared {
     most: usize,
     used: Cell<usize>,
-    waiting: RefCell<Vec<Waker>>,
+    portions: Cell<u64>,
+    /// Who is held up, by the number of the portion.
+    waiting: RefCell<BTreeMap<u64, Waker>>,
 }
 
 /// What one connection costs of a budget; given back when dropped.
 pub(super) struct Portion {
     budget: Budget,
+    number: u64,
     used: Cell<usize>,
 }
 
 impl Budget {
     /// Of so many bytes.
     pub fn new(most: usize) -> Self {
-        Self(Rc::new(Shared { most, used: Cell::new(0), waiting: RefCell::default() }))
+        Self(Rc::new(Shared { most, used: Cell::new(0), portions: Cell::new(0), waiting: RefCell::default() }))
     }
 
     /// What is spent at the moment, in bytes.
@@ -38,7 +42,9 @@ impl Budget {
 
 impl Portion {
     pub(super) fn of(budget: &Budget) -> Self {
-        Self { budget: budget.clone(), used: Cell::new(0) }
+        let number = budget.0.portions.get();
+        budget.0.portions.set(number + 1);
+        Self { budget: budget.clone(), number, used: Cell::new(0) }
     }
 
     /// From now on this connection costs so much.
@@ -48,7 +54,7 @@ impl Portion {
         shared.used.set(shared.used.get() + bytes - self.used.replace(bytes));
         if was_spent && !self.budget.is_spent() {
             let waiting = shared.waiting.take();
-            waiting.into_iter().for_each(Waker::wake);
+            waiting.into_values().for_each(Waker::wake);
         }
     }
 
@@ -59,16 +65,16 @@ impl Portion {
 
     /// Wakes when there is something left again.
     pub(super) fn wait(&self, waker: &Waker) {
-        let mut waiting = self.budget.0.waiting.borrow_mut();
-        if !waiting.iter().any(|kept| kept.will_wake(waker)) {
-            waiting.push(waker.clone());
-        }
+        let before = self.budget.0.waiting.borrow_mut().insert(self.number, waker.clone());
+        drop(before);
     }
 }
 
 impl Drop for Portion {
     fn drop(&mut self) {
         self.set(0);
+        let waker = self.budget.0.waiting.borrow_mut().remove(&self.number);
+        drop(waker);
     }
 }
 

@@ -67,6 +67,8 @@ pub struct Limits {
     pub offer: Duration,
     /// The most bytes of one log.
     pub log_bytes: u64,
+    /// The most connections that one grant has open, together with its browsers.
+    pub connections: u32,
     pub retain: Retain,
 }
 
@@ -89,6 +91,7 @@ impl Default for Limits {
             lease: Duration::from_secs(10 * 60),
             offer: Duration::from_secs(10),
             log_bytes: 256 << 20,
+            connections: 64,
             retain: Retain::default(),
         }
     }

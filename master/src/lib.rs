@@ -16,6 +16,7 @@ pub mod installation;
 pub mod logs;
 pub mod mirror;
 mod pace;
+mod places;
 pub mod planner;
 pub mod reporters;
 pub mod retention;
@@ -255,6 +256,7 @@ fn policy(config: &Config) -> Policy {
         advertise: config.listen.advertise.clone(),
         roles: config.roles.clone(),
         open: if config.listen.web_is_open { BTreeSet::from(["*".to_owned()]) } else { public.collect() },
+        connections: config.limits.connections as usize,
     }
 }
 

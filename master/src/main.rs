@@ -41,7 +41,10 @@ fn main() -> ExitCode {
         private_file::keep_to_owner();
     }
     match arguments.command {
-        Command::Up(arguments) => up::main(arguments),
+        Command::Up(arguments) => {
+            open_files();
+            up::main(arguments)
+        }
         Command::Init { dir, advertise, web, url, unit } => {
             let text = config::starter(&advertise, web.as_deref(), url.as_deref());
             in_runtime(async move { init(&dir, text.map_err(|why| Failure(USAGE, why))?, unit).await })

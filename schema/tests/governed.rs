@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test cannot do without ends it")]
 
 mod common;
+#[expect(unreachable_pub, dead_code, reason = "shared with another package")]
 #[path = "common/raw.rs"]
 mod raw;
 #[expect(unreachable_pub, dead_code, reason = "generated")]

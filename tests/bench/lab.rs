@@ -58,7 +58,7 @@ impl Lab {
         let programs = Programs::new(bin, dir.path().join("home"));
         let repo = dir.path().join("repo");
         repository(&repo, pipeline);
-        let limits = "\n[limits]\nlog_bytes = \"2GiB\"\nretain = { builds = 1000000 }\n";
+        let limits = "\n[limits]\nlog_bytes = \"2GiB\"\nconnections = 1000000\nretain = { builds = 1000000 }\n";
         let project = format!("\n[project.{PROJECT}]\nrepo = \"{}\"\npoll = \"1h\"\nbranches = []\n", repo.display());
         programs.init(&dir.path().join("m"), &format!("{limits}{project}"));
         let master = start_master(&programs, dir.path());

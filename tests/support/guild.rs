@@ -152,6 +152,10 @@ impl House {
         Guild::connect(self.operator.0.clone(), self.operator.1.clone()).await.unwrap()
     }
 
+    pub fn operator(&self) -> (&SturdyRef, &Identity) {
+        (&self.operator.0, &self.operator.1)
+    }
+
     pub fn address(&self) -> &str {
         &self.address
     }
@@ -349,7 +353,8 @@ async fn serve(master: Master) {
     master.serve(std::future::pending()).await.unwrap();
 }
 
-async fn first_operator(state: &Path, identity: &Identity, address: &str) -> SturdyRef {
+/// A new store, and the credential of its first operator.
+pub async fn first_operator(state: &Path, identity: &Identity, address: &str) -> SturdyRef {
     let master = master::installation::identity(state).unwrap();
     let store = master::store::Store::open(state).unwrap();
     let clock = master::clock::Clock::system();

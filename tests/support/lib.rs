@@ -1,10 +1,12 @@
 //! What the tests share: a master in the process, or the programs themselves; seeds that replay.
 
+pub mod apart;
 pub mod guild;
 pub mod hall;
 pub mod http;
 pub mod ledger;
 pub mod ordinary;
 pub mod programs;
+pub mod raw;
 pub mod seed;
 pub mod sink;

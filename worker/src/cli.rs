@@ -2,6 +2,7 @@
 
 use crate::config::{Config, ConfigError, default_state};
 use crate::control;
+use crate::files;
 use crate::ledger::private_dir;
 use crate::run::{Ended, RunError, Shutdown, run};
 use crate::unit;
@@ -134,6 +135,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         let text = format!("no credential {}: first `guild-worker join FILE`", credential.display());
         return Err(Failure(NOT_PERMITTED, text));
     }
+    files::raise();
     match run(config, signals().map_err(Failure::fault)?).await {
         Ok(Ended::Stopped | Ended::Drained) => Ok(()),
         Ok(Ended::Revoked(why)) => {

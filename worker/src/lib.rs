@@ -11,6 +11,7 @@ mod cli;
 mod config;
 mod control;
 mod environment;
+mod files;
 pub mod git;
 mod home;
 mod housekeeping;

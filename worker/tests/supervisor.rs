@@ -210,8 +210,26 @@ fn the_files_of_a_step_are_bounded() {
     let log = step.text();
     let lines: Vec<&str> = log.lines().collect();
     let hard: u64 = lines[1].parse().unwrap();
-    assert!(hard <= 65_536, "{log}");
-    assert_eq!((lines[0], lines[2], lines[3]), (hard.min(1_024).to_string().as_str(), "0", "0"), "{log}");
+    let soft: u64 = lines[0].parse().unwrap();
+    assert!(hard <= 65_536 && (hard.min(1_024)..=hard).contains(&soft), "{log}");
+    assert_eq!((lines[2], lines[3]), ("0", "0"), "{log}");
+}
+
+#[test]
+fn a_step_has_the_soft_limit_of_files_from_before_its_worker_raised_it() {
+    let step = sh("ulimit -Sn");
+    let origin = step.file("origin");
+    std::fs::write(&origin, "#!/bin/sh\nulimit -Sn \"$(ulimit -Hn)\"\nexec \"$PROGRAM\" \"$@\"\n").unwrap();
+    std::fs::set_permissions(&origin, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let prepared = prepare(step.dir.path(), 0, &step.order).unwrap();
+    let mut command = prepared.command(&origin).unwrap();
+    let supervisor = command.env("PROGRAM", PROGRAM).env("GUILD_SOFT_FILES", "1025").spawn().unwrap();
+    let line = prepared.line();
+    line.set_read_timeout(Some(PATIENCE)).unwrap();
+    drop(command);
+    let journal = Running { step: &step, supervisor, line: Some(BufReader::new(line)) }.end();
+    assert_eq!(journal.exit, Exit::Code(0));
+    assert_eq!(step.text().trim(), "1025");
 }
 
 #[test]

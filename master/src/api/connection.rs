@@ -3,43 +3,35 @@
 use super::Office;
 use super::gateway::Gateway;
 use super::live::Connection;
+use crate::places::{Bounds, Doorkeeper, Patience, Place, Watched};
 use schema::identity::Identity;
 use schema::sturdy_ref::Fingerprint;
 use schema::vat::{self, Limits};
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Strangers at once, in all and from one address.
-const STRANGERS: usize = 64;
-const STRANGERS_PER_ADDRESS: usize = 8;
-/// A stranger shows a credential within this time.
-const FIRST_CREDENTIAL: Duration = Duration::from_secs(30);
+/// Strangers at once: each may cost 1 MiB.
+const STRANGERS: Bounds = Bounds { all: 64, per_address: 8 };
+/// A stranger ends the handshake within this time, and shows a credential within this time after that.
+const HANDSHAKE: Patience = Patience { calm: vat::HANDSHAKE_MAX, crowded: Duration::from_secs(3) };
+const FIRST_CREDENTIAL: Patience = Patience { calm: Duration::from_secs(10), crowded: Duration::from_secs(5) };
 
-/// Counts who has not shown a credential yet.
-struct Doorkeeper {
-    strangers: RefCell<BTreeMap<IpAddr, usize>>,
-    /// Who comes when there is no place waits in the listener's backlog: an honest crowd (every worker after a restart) is
-    /// served one after the other, and nobody is turned away.
-    places: Arc<Semaphore>,
-}
-
-/// Accepts until dropped.
+/// Accepts until dropped. An honest crowd (every worker after a restart) is served one after the other, and nobody of it is
+/// turned away: who comes when there is no place, and nobody is silent, waits in the listener's backlog.
 pub async fn serve(office: Rc<Office>, identity: Rc<Identity>, listener: TcpListener) {
-    let places = Arc::new(Semaphore::new(STRANGERS));
-    let doorkeeper = Rc::new(Doorkeeper { strangers: RefCell::default(), places });
+    let doorkeeper = Doorkeeper::new(STRANGERS);
     loop {
-        let Ok(place) = doorkeeper.places.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, from)) => {
-                let Some(stranger) = Stranger::enter(&doorkeeper, from.ip(), place) else { continue };
-                tokio::task::spawn_local(greet(office.clone(), identity.clone(), stream, stranger));
+                let Some(place) = doorkeeper.admit(from.ip()).await else {
+                    tracing::debug!(%from, "too many strangers from one address: a connection was closed");
+                    continue;
+                };
+                tracing::trace!(%from, "a stranger comes");
+                tokio::task::spawn_local(greet(office.clone(), identity.clone(), stream, Arc::new(place)));
             }
             Err(error) => {
                 // out of descriptors, as a rule: others must end first
@@ -50,21 +42,23 @@ pub async fn serve(office: Rc<Office>, identity: Rc<Identity>, listener: TcpList
     }
 }
 
-async fn greet(office: Rc<Office>, identity: Rc<Identity>, stream: TcpStream, stranger: Stranger) {
-    let from = stranger.address;
+async fn greet(office: Rc<Office>, identity: Rc<Identity>, stream: TcpStream, place: Arc<Place>) {
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%from, "failed to set TCP_NODELAY: {error}");
+        tracing::debug!("failed to set TCP_NODELAY: {error}");
     }
-    match vat::accept(stream, &identity).await {
+    place.want(HANDSHAKE);
+    let secured = tokio::select! {
+        secured = vat::accept(Watched::new(stream, &place), &identity) => secured,
+        why = place.sent_away() => return tracing::debug!("a stranger was sent away: {why}"),
+    };
+    match secured {
         // a task of its own: this one holds the room for a handshake, 2.7 KiB that nobody needs any more
         Ok(secured) => {
+            place.want(FIRST_CREDENTIAL);
             let connection = host(office, secured.stream, secured.peer);
-            tokio::task::spawn_local(async move {
-                meet(&connection).await;
-                drop(stranger);
-            });
+            tokio::task::spawn_local(async move { meet(&connection, &place).await });
         }
-        Err(error) => tracing::debug!(%from, "a connection was not secured: {error}"),
+        Err(error) => tracing::debug!("a connection was not secured: {error}"),
     }
 }
 
@@ -72,7 +66,9 @@ async fn greet(office: Rc<Office>, identity: Rc<Identity>, stream: TcpStream, st
 pub async fn attend(office: Rc<Office>, stream: impl AsyncRead + AsyncWrite + 'static, peer: Option<Fingerprint>) {
     let connection = host(office, stream, peer);
     let closed = connection.vat.borrow().as_ref().map(|vat| vat.closed());
-    meet(&connection).await;
+    if tokio::time::timeout(FIRST_CREDENTIAL.calm, connection.shown()).await.is_err() {
+        connection.close();
+    }
     if let Some(closed) = closed {
         closed.await;
     }
@@ -96,44 +92,15 @@ fn host(
 }
 
 /// Until the first credential was shown; who shows none in time is sent away.
-async fn meet(connection: &Connection) {
+async fn meet(connection: &Connection, place: &Place) {
     let Some(vat) = connection.vat.borrow().clone() else { return };
     tokio::select! {
         biased;
         _ = vat.closed() => {}
-        shown = tokio::time::timeout(FIRST_CREDENTIAL, connection.shown()) => if shown.is_err() { vat.close() },
-    }
-}
-
-/// A place among the strangers, given back when dropped.
-struct Stranger {
-    doorkeeper: Rc<Doorkeeper>,
-    address: IpAddr,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Stranger {
-    fn enter(doorkeeper: &Rc<Doorkeeper>, address: IpAddr, place: OwnedSemaphorePermit) -> Option<Stranger> {
-        let mut strangers = doorkeeper.strangers.borrow_mut();
-        let here = strangers.get(&address).copied().unwrap_or_default();
-        // many honest peers may share loopback: a test farm, a proxy
-        if here >= STRANGERS_PER_ADDRESS && !address.is_loopback() {
-            tracing::debug!(%address, "too many strangers from one address: a connection was closed");
-            return None;
-        }
-        *strangers.entry(address).or_default() += 1;
-        Some(Stranger { doorkeeper: doorkeeper.clone(), address, _place: place })
-    }
-}
-
-impl Drop for Stranger {
-    fn drop(&mut self) {
-        let mut strangers = self.doorkeeper.strangers.borrow_mut();
-        if let Some(count) = strangers.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                strangers.remove(&self.address);
-            }
+        () = connection.shown() => place.served(),
+        why = place.sent_away() => {
+            tracing::debug!("a stranger was sent away: {why}");
+            vat.close();
         }
     }
 }

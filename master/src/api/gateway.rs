@@ -4,6 +4,7 @@ use super::live::Connection;
 use super::perspective::Perspective;
 use super::worker::Desk;
 use super::{Holder, Office, accept, refuse};
+use crate::coordinator::account_of;
 use crate::coordinator::record::GrantRow;
 use schema::common_capnp::pulse;
 use schema::gateway_capnp::gateway;
@@ -49,7 +50,7 @@ impl gateway::Server for Gateway {
         let token = digest(params.get_token()?);
         let peer = self.peer;
         let row = accept!(results, self.row_of(token, peer).await);
-        self.admit(&row);
+        accept!(results, self.admit(&row));
         let mut results = results.get();
         results.set_version(version);
         results.init_capability().set_as_capability(self.capability(row).hook);
@@ -85,11 +86,14 @@ impl gateway::Server for Gateway {
 }
 
 impl Gateway {
-    fn admit(&self, row: &GrantRow) {
+    fn admit(&self, row: &GrantRow) -> Result<(), Refusal> {
+        let most = self.office.policy().connections;
+        self.connection.sit(&self.office.live.seats, account_of(row), most)?;
         self.connection.add_grant(row.id);
         if let Some(vat) = self.connection.vat.borrow().as_ref() {
             vat.admit();
         }
+        Ok(())
     }
 
     fn capability(&self, row: GrantRow) -> capnp::capability::Client {

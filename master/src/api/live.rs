@@ -1,9 +1,11 @@
 //! What is alive right now and dies with a revocation or a link: gates of grants and leases, sessions of workers,
 //! connections. Peers' capabilities are kept here and nowhere else, so that a disconnect frees them.
 
+use super::seat::{Seat, Seats};
 use crate::coordinator::SessionId;
 use crate::coordinator::record::{GrantId, LeaseToken};
 use schema::gate::Gate;
+use schema::values::Refusal;
 use schema::vat::Vat;
 use schema::worker_capnp::worker;
 use std::cell::RefCell;
@@ -21,6 +23,7 @@ pub struct Live {
     leases: RefCell<BTreeMap<LeaseToken, Gate>>,
     sessions: RefCell<BTreeMap<SessionId, LiveSession>>,
     connections: RefCell<Vec<Weak<Connection>>>,
+    pub(super) seats: Seats,
 }
 
 struct LiveSession {
@@ -42,6 +45,8 @@ pub(super) struct Revoked {
 pub(super) struct Connection {
     pub(super) vat: RefCell<Option<Rc<Vat>>>,
     grants: RefCell<BTreeSet<GrantId>>,
+    /// What it holds of the connections that its grants may have.
+    seats: RefCell<BTreeMap<GrantId, Seat>>,
     /// Fires when the first grant was restored.
     known: Notify,
 }
@@ -163,7 +168,25 @@ impl Revoked {
 
 impl Connection {
     pub(super) fn new() -> Rc<Connection> {
-        Rc::new(Connection { vat: RefCell::default(), grants: RefCell::default(), known: Notify::new() })
+        Rc::new(Connection {
+            vat: RefCell::default(),
+            grants: RefCell::default(),
+            seats: RefCell::default(),
+            known: Notify::new(),
+        })
+    }
+
+    /// Counts this connection as one of `account`, of which there may be `most`.
+    pub(super) fn sit(&self, seats: &Seats, account: GrantId, most: usize) -> Result<(), Refusal> {
+        if self.seats.borrow().contains_key(&account) {
+            return Ok(());
+        }
+        let seat = seats.take(account, most)?;
+        if let Some(vat) = self.vat.borrow().as_ref() {
+            vat.share(&seat.budget);
+        }
+        self.seats.borrow_mut().insert(account, seat);
+        Ok(())
     }
 
     pub(super) fn add_grant(&self, grant: GrantId) {

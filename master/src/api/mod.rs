@@ -20,6 +20,7 @@ mod operator;
 mod outside;
 mod perspective;
 mod report;
+mod seat;
 mod served;
 mod source;
 mod submitter;
@@ -81,6 +82,8 @@ pub struct Policy {
     pub roles: BTreeMap<String, What>,
     /// The projects that everyone may look at.
     pub open: BTreeSet<String>,
+    /// The most connections that one grant has open, together with its browsers.
+    pub connections: usize,
 }
 
 impl Office {

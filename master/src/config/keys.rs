@@ -203,6 +203,13 @@ const LIMITS: &[Key] = &[
     ),
     Key::new("offer", Form::Duration, Is("\"10s\""), "\"30s\"", "how long a worker has to accept a job"),
     Key::new("log_bytes", Form::Size, Is("\"256MiB\""), "\"1GiB\"", "the most of one log"),
+    Key::new(
+        "connections",
+        Form::Whole(1, super::read::CONNECTIONS_MAX as i64),
+        Is("64"),
+        "500",
+        "how many connections one grant may have open, together with its browsers",
+    ),
     Key::new("retain", Form::Table("[limits.retain]"), Is("{}"), "{ builds = 100 }", "how much of history is kept"),
 ];
 

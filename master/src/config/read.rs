@@ -15,6 +15,8 @@ use std::time::Duration;
 /// The pool of workers whose grant names none; it needs no table.
 const DEFAULT_POOL: &str = "default";
 pub(super) const BUILDS_MAX: u32 = 10_000_000;
+/// More descriptors than systems give to one process.
+pub(super) const CONNECTIONS_MAX: u32 = 1_000_000;
 
 /// The shortest lease that can hold: its worker renews it three times, and stops its steps a quarter of it before the end.
 const LEASE_MIN: Duration = Duration::from_secs(1);
@@ -159,10 +161,16 @@ fn limits(root: &Table<'_>) -> Limits {
         lease: lease(&table).unwrap_or(usual.lease),
         offer: duration(&table, "offer").unwrap_or(usual.offer),
         log_bytes: bytes(&table, "log_bytes").unwrap_or(usual.log_bytes),
+        connections: connections(&table).unwrap_or(usual.connections),
         retain: retain(&table),
     };
     table.close(&[]);
     limits
+}
+
+fn connections(limits: &Table<'_>) -> Option<u32> {
+    let count = limits.get("connections")?.integer(1..=i64::from(CONNECTIONS_MAX))?;
+    u32::try_from(count).ok()
 }
 
 fn retain(limits: &Table<'_>) -> Retain {

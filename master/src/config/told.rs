@@ -43,7 +43,7 @@ fn told(config: &Config) -> Told {
     let Config { file: _, include, url, state, listen, limits, projects, pools, mail, notices, roles, warnings: _ } =
         config;
     let Listen { rpc, advertise, web, web_is_open: _ } = listen;
-    let Limits { job_timeout, lease, offer, log_bytes, retain } = limits;
+    let Limits { job_timeout, lease, offer, log_bytes, connections, retain } = limits;
     let Retain { builds, logs, log_bytes_total, events } = retain;
     let mut told = Told::new();
     let mut tell = |key: &str, value: String| drop(told.insert(key.to_owned(), value));
@@ -57,6 +57,7 @@ fn told(config: &Config) -> Told {
     tell("limits.lease", duration(*lease));
     tell("limits.offer", duration(*offer));
     tell("limits.log_bytes", log_bytes.to_string());
+    tell("limits.connections", connections.to_string());
     tell("limits.retain.builds", builds.to_string());
     tell("limits.retain.logs", duration(*logs));
     tell("limits.retain.log_bytes_total", log_bytes_total.to_string());

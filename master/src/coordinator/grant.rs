@@ -311,6 +311,11 @@ pub fn is_browser(row: &GrantRow) -> bool {
     row.kind == GrantKind::User && row.name.ends_with(BROWSER)
 }
 
+/// The grant that is answerable for what this one costs: a browser is its person's.
+pub fn account_of(row: &GrantRow) -> GrantId {
+    row.parent.filter(|_| is_browser(row)).unwrap_or(row.id)
+}
+
 /// Names of workers, users and projects: `[A-Za-z0-9._-]+`, so that no selector needs escaping.
 pub fn valid_name(name: &str) -> Result<(), Refusal> {
     let valid = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);

@@ -33,7 +33,7 @@ mod worker;
 
 pub use explain::explain_past;
 pub use follow::{Before, HeldProject};
-pub use grant::{GrantOrder, ROOT, is_browser, valid_name};
+pub use grant::{GrantOrder, ROOT, account_of, is_browser, valid_name};
 pub use model::{
     Arrival, Attached, Counts, Effect, Order, Planned, PoolTerms, ProjectTerms, QueueStatus, SessionId, Terms,
     WorkerStatus,

@@ -1,6 +1,8 @@
 //! Connections of browsers: not too many, none that only holds a place.
 
+use crate::places::{Bounds, Doorkeeper, Patience, Place, Watched};
 use axum::Router;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::io;
@@ -10,12 +12,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::{Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 
-/// Open at once; further ones wait to be accepted.
-const CONNECTIONS_MAX: usize = 512;
+/// Open at once; when there are more, those that say and take nothing go. A proxy before the pages is one address, so that
+/// there is no bound for each.
+const CONNECTIONS: Bounds = Bounds { all: 512, per_address: usize::MAX };
+/// For whoever says and takes nothing, and for whom nothing is worked on.
+const SILENCE: Patience = Patience { calm: STALL_TIME, crowded: Duration::from_secs(3) };
 /// For the head of a request, and between two requests.
 const HEAD_TIME: Duration = Duration::from_secs(20);
 /// Within which a reader takes something of what is written.
@@ -26,16 +30,16 @@ const LIFETIME: Duration = Duration::from_secs(15 * 60);
 const BUFFER: usize = 64 << 10;
 
 pub(super) async fn accept(listener: TcpListener, router: Router, ended: CancellationToken) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let doorkeeper = Doorkeeper::new(CONNECTIONS);
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
         let accepted = tokio::select! {
             biased;
             () = ended.cancelled() => return,
-            accepted = listener.accept() => accepted,
+            accepted = admit(&listener, &doorkeeper) => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, place) = match accepted {
+            Ok((stream, Some(place))) => (stream, Arc::new(place)),
+            Ok((_, None)) => continue,
             Err(error) => {
                 tracing::warn!(%error, "a browser's connection was not accepted");
                 sleep(Duration::from_millis(100)).await;
@@ -44,19 +48,37 @@ pub(super) async fn accept(listener: TcpListener, router: Router, ended: Cancell
         };
         let router = router.clone();
         tokio::spawn(async move {
-            let _ = tokio::time::timeout(LIFETIME, attend(stream, router)).await;
-            drop(place);
+            tokio::select! {
+                () = attend(stream, router, &place) => (),
+                _ = place.sent_away() => (),
+                () = sleep(LIFETIME) => (),
+            }
         });
     }
 }
 
-async fn attend(stream: TcpStream, router: Router) {
+async fn admit(listener: &TcpListener, doorkeeper: &Arc<Doorkeeper>) -> io::Result<(TcpStream, Option<Place>)> {
+    let (stream, from) = listener.accept().await?;
+    Ok((stream, doorkeeper.admit(from.ip()).await))
+}
+
+async fn attend(stream: TcpStream, router: Router, place: &Arc<Place>) {
     let _ = stream.set_nodelay(true);
+    place.want(SILENCE);
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(BUFFER);
-    let stream = TokioIo::new(Patient { stream, stall: None });
+    let stream = TokioIo::new(Watched::of_a_reader(Patient { stream, stall: None }, place));
+    let pages = TowerToHyperService::new(router);
+    let service = service_fn(|request| {
+        let (work, answer) = (place.work(), pages.call(request));
+        async move {
+            let answer = answer.await;
+            drop(work);
+            answer
+        }
+    });
     // what went wrong is the browser's to know
-    let _ = http.serve_connection(stream, TowerToHyperService::new(router)).await;
+    let _ = http.serve_connection(stream, service).await;
 }
 
 /// Gives up on a reader that takes nothing.

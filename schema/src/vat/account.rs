@@ -12,6 +12,10 @@ const CAPABILITY_BYTES: usize = 512;
 /// Answers that were read but not let go of may be this many times the calls under way: a client that sends
 /// many calls before it looks at the answers lets go of them late.
 const HELD_FACTOR: usize = 4;
+/// What a call costs of a budget that several connections share: what was measured, as thousands of them may be open.
+const SHARED_CALL_BYTES: usize = 2 << 10;
+/// In bytes: a connection that costs less is not held up by what others of its grant cost.
+const LIGHT_BYTES: usize = 256 << 10;
 
 /// What to do with a peer's next message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,10 +37,14 @@ pub(super) struct Account {
     bytes_held: usize,
     /// References that the peer holds, by the export's number.
     exports: HashMap<u32, u64>,
+    /// Promises of the peer's that became promises again.
+    postponed: usize,
 }
 
 struct Answer {
     bytes: usize,
+    /// How many calls wait one for the other, with this one.
+    depth: usize,
     state: AnswerState,
 }
 
@@ -48,16 +56,32 @@ enum AnswerState {
 }
 
 impl Account {
-    /// The peer called, or asked for the bootstrap object.
-    pub(super) fn called(&mut self, question: u32, message_bytes: usize, capabilities: usize) {
+    /// The peer called, or asked for the bootstrap object. `depth`: of the calls that must be answered first.
+    pub(super) fn called(&mut self, question: u32, message_bytes: usize, capabilities: usize, depth: usize) {
         let bytes = message_bytes + CALL_BYTES + capabilities * CAPABILITY_BYTES;
         let state = AnswerState::Open { let_go: false };
         // A number in use is the library's to refuse; the first call goes on.
         if let std::collections::hash_map::Entry::Vacant(entry) = self.answers.entry(question) {
-            entry.insert(Answer { bytes, state });
+            entry.insert(Answer { bytes, depth: depth + 1, state });
             self.calls_open += 1;
             self.bytes_open += bytes;
         }
+    }
+
+    /// Whether a call has this number, answered or not.
+    pub(super) fn knows(&self, question: u32) -> bool {
+        self.answers.contains_key(&question)
+    }
+
+    /// How many calls wait one for the other, up to the one with this number; 0: it is answered.
+    pub(super) fn depth(&self, question: u32) -> usize {
+        self.answers.get(&question).map_or(0, |answer| answer.depth)
+    }
+
+    /// A promise of the peer's became another one; answers how many did so far.
+    pub(super) fn postponed(&mut self) -> usize {
+        self.postponed += 1;
+        self.postponed
     }
 
     /// We answer; `ends_at` is the position in the output at which the answer was read.
@@ -75,7 +99,7 @@ impl Account {
         if keeps && !let_go {
             self.bytes_held += bytes;
             let state = AnswerState::Held { exports };
-            self.answers.insert(question, Answer { bytes, state });
+            self.answers.insert(question, Answer { bytes, depth: 0, state });
         }
     }
 
@@ -125,7 +149,28 @@ impl Account {
         }
     }
 
-    pub(super) fn verdict(&self, limits: &Limits) -> Verdict {
+    /// What this connection costs of a budget that it shares.
+    pub(super) fn cost(&self) -> usize {
+        self.passing() + self.bytes_held
+    }
+
+    /// What ends without a word of the peer's.
+    fn passing(&self) -> usize {
+        self.bytes_open + self.bytes_unread + (self.calls_open + self.unread.len()) * SHARED_CALL_BYTES
+    }
+
+    /// `is_short`: all connections that share a budget cost more than that.
+    pub(super) fn verdict(&self, limits: &Limits, is_short: bool) -> Verdict {
+        if is_short && self.bytes_held > LIGHT_BYTES {
+            return over("bytes of answers held, of a budget that is spent", self.bytes_held, LIGHT_BYTES);
+        }
+        match self.own_verdict(limits) {
+            Verdict::Read if is_short && self.passing() > LIGHT_BYTES => Verdict::Pause,
+            verdict => verdict,
+        }
+    }
+
+    fn own_verdict(&self, limits: &Limits) -> Verdict {
         let calls = self.calls_open + self.unread.len();
         let bytes = self.bytes_open + self.bytes_unread;
         if self.exports.len() > limits.exports {
@@ -143,6 +188,13 @@ impl Account {
             return Verdict::Pause;
         }
         Verdict::Read
+    }
+
+    /// Nothing is counted.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        let bytes = [self.bytes_open, self.bytes_unread, self.bytes_held, self.cost()];
+        self.answers.is_empty() && self.unread.is_empty() && self.exports.is_empty() && bytes == [0; 4]
     }
 
     /// Calls that are not answered.
@@ -166,16 +218,16 @@ mod tests {
     #[test]
     fn calls_count_until_their_answer_was_read() {
         let mut account = Account::default();
-        account.called(1, 8, 0);
-        assert_eq!(account.verdict(&small()), Verdict::Read);
-        account.called(2, 8, 0);
-        assert_eq!(account.verdict(&small()), Verdict::Pause);
+        account.called(1, 8, 0, 0);
+        assert_eq!(account.verdict(&small(), false), Verdict::Read);
+        account.called(2, 8, 0, 0);
+        assert_eq!(account.verdict(&small(), false), Verdict::Pause);
         account.returned(1, 100, vec![], false, 100);
-        assert_eq!(account.verdict(&small()), Verdict::Pause);
+        assert_eq!(account.verdict(&small(), false), Verdict::Pause);
         account.written(99);
-        assert_eq!(account.verdict(&small()), Verdict::Pause);
+        assert_eq!(account.verdict(&small(), false), Verdict::Pause);
         account.written(100);
-        assert_eq!(account.verdict(&small()), Verdict::Read);
+        assert_eq!(account.verdict(&small(), false), Verdict::Read);
         assert_eq!(account.calls_open(), 1);
     }
 
@@ -183,19 +235,19 @@ mod tests {
     fn bytes_count_until_they_are_let_go_of() {
         let limits = Limits { unfinished_bytes: 10_000, ..Limits::known() };
         let mut account = Account::default();
-        account.called(1, 20_000, 0);
-        assert_eq!(account.verdict(&limits), Verdict::Pause);
+        account.called(1, 20_000, 0, 0);
+        assert_eq!(account.verdict(&limits, false), Verdict::Pause);
         account.returned(1, 12_000, vec![], true, 12_000);
         account.written(12_000);
-        assert!(matches!(account.verdict(&limits), Verdict::Drop(_)));
+        assert!(matches!(account.verdict(&limits, false), Verdict::Drop(_)));
         account.finished(1, true);
-        assert_eq!(account.verdict(&limits), Verdict::Read);
+        assert_eq!(account.verdict(&limits, false), Verdict::Read);
     }
 
     #[test]
     fn a_cancelled_call_counts_until_it_has_ended() {
         let mut account = Account::default();
-        account.called(1, 8, 0);
+        account.called(1, 8, 0, 0);
         account.finished(1, true);
         assert_eq!(account.calls_open(), 1);
         account.returned(1, 8, vec![], true, 8);
@@ -209,23 +261,45 @@ mod tests {
         for _ in 0..5 {
             account.exported(7);
         }
-        assert_eq!(account.verdict(&small()), Verdict::Read);
+        assert_eq!(account.verdict(&small(), false), Verdict::Read);
         account.exported(8);
-        assert!(matches!(account.verdict(&small()), Verdict::Drop(_)));
+        assert!(matches!(account.verdict(&small(), false), Verdict::Drop(_)));
         account.released(7, 4);
-        assert!(matches!(account.verdict(&small()), Verdict::Drop(_)));
+        assert!(matches!(account.verdict(&small(), false), Verdict::Drop(_)));
         account.released(7, 1);
-        assert_eq!(account.verdict(&small()), Verdict::Read);
+        assert_eq!(account.verdict(&small(), false), Verdict::Read);
+    }
+
+    #[test]
+    fn a_spent_budget_holds_up_who_spends_it() {
+        let known = Limits::known();
+        let mut account = Account::default();
+        account.called(1, LIGHT_BYTES - CALL_BYTES - SHARED_CALL_BYTES, 0, 0);
+        assert_eq!(account.verdict(&known, true), Verdict::Read);
+        account.called(2, 8, 0, 0);
+        assert_eq!(account.verdict(&known, true), Verdict::Pause);
+        assert_eq!(account.verdict(&known, false), Verdict::Read);
+        for question in [1, 2] {
+            account.returned(question, LIGHT_BYTES / 2 + 1, vec![], true, 0);
+        }
+        account.written(0);
+        assert_eq!(account.cost(), LIGHT_BYTES + 2);
+        assert!(matches!(account.verdict(&known, true), Verdict::Drop(_)));
+        assert_eq!(account.verdict(&known, false), Verdict::Read);
+        account.finished(1, true);
+        assert_eq!(account.verdict(&known, true), Verdict::Read);
+        account.finished(2, true);
+        assert!(account.is_empty());
     }
 
     #[test]
     fn unfinished_bootstraps_are_bounded() {
         let mut account = Account::default();
         for id in 0..9 {
-            account.called(id, 8, 0);
+            account.called(id, 8, 0, 0);
             account.returned(id, 8, vec![], true, 0);
             account.written(0);
         }
-        assert!(matches!(account.verdict(&small()), Verdict::Drop(_)));
+        assert!(matches!(account.verdict(&small(), false), Verdict::Drop(_)));
     }
 }

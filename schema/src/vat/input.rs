@@ -5,6 +5,8 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use capnp::ErrorKind;
+use capnp::any_pointer;
 use capnp::message::{Reader, ReaderOptions};
 use capnp::serialize::OwnedSegments;
 use tokio::io::{AsyncRead, ReadBuf};
@@ -17,7 +19,9 @@ const _: () = assert!(BUFFER_BYTES >= 2 * TABLE_BYTES_MAX);
 
 /// The traversal limit counts an object each time it is looked at: by the account, the library, a getter, a gate.
 const TRAVERSAL_FACTOR: usize = 8;
-const TRAVERSAL_WORDS_MIN: usize = 8 << 10;
+/// In words, for the smallest messages: a handful of small objects, each looked at some twenty times. It also bounds a list
+/// whose elements have no size, each of which counts as a word.
+const TRAVERSAL_WORDS_MIN: usize = 512;
 
 pub(super) type Message = Reader<OwnedSegments>;
 
@@ -124,6 +128,26 @@ impl Input {
         }
         &mut self.buffer[self.end..]
     }
+}
+
+/// Refuses a message that refers to more than it holds, as one does that names an object twice: a copy of it, which gates
+/// make, would be many times what was sent.
+pub(super) fn weigh(root: &any_pointer::Reader<'_>, bytes: usize) -> capnp::Result<()> {
+    match root.target_size()?.word_count <= (bytes / WORD_BYTES) as u64 {
+        true => Ok(()),
+        false => Err(capnp::Error::from_kind(ErrorKind::ReadLimitExceeded)),
+    }
+}
+
+/// Why a message that cannot be read ends the connection.
+pub(super) fn told(error: capnp::Error) -> CloseReason {
+    if error.kind == ErrorKind::ReadLimitExceeded {
+        return CloseReason::Overload("a message refers to more than it holds".to_owned());
+    }
+    if error.kind == ErrorKind::Overloaded {
+        return CloseReason::Overload(error.extra);
+    }
+    CloseReason::Protocol(error.to_string())
 }
 
 fn reader_options(bytes: usize, limits: &Limits) -> ReaderOptions {

@@ -1,7 +1,7 @@
 //! What the parts of one connection share: the stream, its two halves, the account, and why it ended. Single
 //! threaded; no borrow outlives a call, and no waker is called under one.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
@@ -14,9 +14,11 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::account::{Account, Verdict};
-use super::input::{Input, Message};
+use super::budget::{Budget, Portion};
+use super::input::{self, Input, Message};
 use super::output::Output;
-use super::{CloseReason, Limits, peek};
+use super::peek::{self, Entered};
+use super::{CloseReason, Limits};
 
 /// Any stream of bytes.
 pub(super) trait ByteStream: AsyncRead + AsyncWrite {}
@@ -27,6 +29,8 @@ pub(super) struct Link {
     input: RefCell<Input>,
     output: RefCell<Output>,
     account: RefCell<Account>,
+    /// What it costs of a budget that it shares with others.
+    portion: OnceCell<Portion>,
     pub(super) limits: Cell<Limits>,
     pub(super) pulse: Cell<Pulse>,
     reader: RefCell<Option<Waker>>,
@@ -67,6 +71,7 @@ impl Link {
             input: RefCell::default(),
             output: RefCell::default(),
             account: RefCell::default(),
+            portion: OnceCell::new(),
             limits: Cell::new(limits),
             pulse: Cell::new(Pulse { heard: now, drained: now, begun: None, paused: None }),
             reader: RefCell::default(),
@@ -101,6 +106,7 @@ impl Link {
         if let Ok(envelope) = message.get_root_as_reader() {
             // What we wrote ourselves is well formed, or the library would not have sent it.
             let _ = peek::sent(&mut self.account.borrow_mut(), envelope, bytes, ends_at);
+            self.reckon();
         }
         if waiting > limits.output_bytes {
             let text = format!("{waiting} bytes wait for a peer that does not read them");
@@ -136,6 +142,19 @@ impl Link {
         self.wake_reader();
     }
 
+    /// What this connection costs counts against a budget from now on, if it did not against another.
+    pub(super) fn share(&self, budget: &Budget) {
+        self.portion.get_or_init(|| Portion::of(budget));
+        self.reckon();
+    }
+
+    /// Nothing of a connection that is over is counted.
+    fn reckon(&self) {
+        if let Some(portion) = self.portion.get() {
+            portion.set(if self.shut.get() { 0 } else { self.account.borrow().cost() });
+        }
+    }
+
     /// Writes what is queued, as far as the stream takes it.
     pub(super) fn poll_write(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.output.borrow().is_idle() {
@@ -148,6 +167,7 @@ impl Link {
         };
         let position = self.output.borrow().position();
         self.account.borrow_mut().written(position);
+        self.reckon();
         // Only on progress: the reader would wake us in turn, for ever.
         if position > before && self.pulse.get().paused.is_some() {
             self.wake_reader();
@@ -182,6 +202,7 @@ impl Link {
     /// The driver's last act. The stream goes even where someone still holds the `Vat`.
     pub(super) fn end(&self) {
         self.shut.set(true);
+        self.reckon();
         drop(self.stream.replace(Box::pin(tokio::io::empty())));
         self.ended.set(true);
         self.changed.notify_waiters();
@@ -232,8 +253,10 @@ impl Link {
             let next = self.input.borrow_mut().next(&self.limits.get())?;
             if let Some((message, bytes)) = next {
                 self.note(|pulse| pulse.begun = None);
-                self.enter(&message, bytes)?;
-                return Poll::Ready(Ok(Some(message)));
+                if let Some(message) = self.enter(message, bytes)? {
+                    return Poll::Ready(Ok(Some(message)));
+                }
+                continue;
             }
             if ready!(self.poll_fill(cx))? == 0 {
                 return Poll::Ready(self.end_of_stream());
@@ -243,7 +266,9 @@ impl Link {
 
     /// Waits while the peer is over its budget. A message once begun is read to its end.
     fn poll_allowed(&self, cx: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
-        match self.account.borrow().verdict(&self.limits.get()) {
+        let short = self.portion.get().filter(|portion| portion.is_short());
+        let verdict = self.account.borrow().verdict(&self.limits.get(), short.is_some());
+        match verdict {
             Verdict::Read => {
                 self.note(|pulse| pulse.paused = None);
                 Poll::Ready(Ok(()))
@@ -253,6 +278,9 @@ impl Link {
                 let now = Instant::now();
                 self.note(|pulse| pulse.paused = pulse.paused.or(Some(now)));
                 keep(&self.reader, cx.waker());
+                if let Some(portion) = short {
+                    portion.wait(cx.waker());
+                }
                 Poll::Pending
             }
         }
@@ -274,20 +302,31 @@ impl Link {
         Poll::Ready(Ok(count))
     }
 
-    fn enter(&self, message: &Message, bytes: usize) -> Result<(), CloseReason> {
-        let most = self.limits.get().message_exports;
-        let mut account = self.account.borrow_mut();
-        let entered = message.get_root().and_then(|envelope| peek::received(&mut account, envelope, bytes, most));
-        match entered {
-            Ok(None) => Ok(()),
-            Ok(Some(text)) => {
+    /// What of a message the library sees; `None`: nothing.
+    fn enter(&self, message: Message, bytes: usize) -> Result<Option<Message>, CloseReason> {
+        match self.look_at(&message, bytes) {
+            Ok(Entered::Goes) => Ok(Some(message)),
+            Ok(Entered::Instead(instead)) => Ok(Some(instead)),
+            Ok(Entered::GivesUp(text)) => {
                 // The library ends the connection on it; only the reason is kept.
                 self.note_reason(CloseReason::Aborted(text));
-                Ok(())
+                Ok(Some(message))
             }
-            Err(error) if error.kind == capnp::ErrorKind::Overloaded => Err(CloseReason::Overload(error.extra)),
-            Err(error) => Err(CloseReason::Protocol(error.to_string())),
+            Ok(Entered::Answered(answer)) => {
+                self.send(&answer);
+                Ok(None)
+            }
+            Err(error) => Err(input::told(error)),
         }
+    }
+
+    fn look_at(&self, message: &Message, bytes: usize) -> capnp::Result<Entered> {
+        let envelope = message.get_root()?;
+        input::weigh(&envelope, bytes)?;
+        let most = self.limits.get().message_exports;
+        let entered = peek::received(&mut self.account.borrow_mut(), envelope, bytes, most);
+        self.reckon();
+        entered
     }
 
     fn end_of_stream(&self) -> Result<Option<Message>, CloseReason> {

@@ -6,6 +6,7 @@
 //! calls of both sides.
 
 mod account;
+mod budget;
 mod clock;
 mod drive;
 mod frame;
@@ -15,6 +16,7 @@ mod link;
 mod network;
 mod output;
 mod peek;
+mod refuse;
 mod tls;
 
 use std::rc::Rc;
@@ -26,6 +28,7 @@ use futures::channel::oneshot;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
+pub use budget::Budget;
 pub use capnp_rpc::rpc_twoparty_capnp::Side;
 pub use limits::Limits;
 pub use tls::{HANDSHAKE_MAX, Secured, TlsStream, VatError, accept, dial};
@@ -87,6 +90,11 @@ impl Vat {
     /// A credential was accepted: from now on the sizes of [`Limits::known`] hold.
     pub fn admit(&self) {
         self.link.admit();
+    }
+
+    /// From now on what this connection costs counts against `budget` too. The first budget stays.
+    pub fn share(&self, budget: &Budget) {
+        self.link.share(budget);
     }
 
     /// Waits until the connection is over, and says why. Outlives the `Vat` that it was asked of.

@@ -1,34 +1,53 @@
-//! What passing messages mean for the account. Looks at the envelope, never at what is in it.
+//! What passing messages mean for the account, and which of them the library never sees. Looks at the envelope, never
+//! at what is in it.
 
 use capnp::Result;
 use capnp::any_pointer;
-use capnp_rpc::rpc_capnp::{cap_descriptor, message, payload, resolve, return_};
+use capnp::message::{Builder, HeapAllocator};
+use capnp_rpc::rpc_capnp::{call, cap_descriptor, message, message_target, payload, promised_answer, resolve, return_};
 
 use super::account::Account;
+use super::input::Message;
+use super::refuse;
 
-/// A message from the peer. `Some`: it gives up, for this reason.
+/// How many steps into an answer a message may name. Guild's own peers need at most 3; the library keeps each list of
+/// them as long as the call that it belongs to, twice and more.
+const OPERATIONS_MAX: u32 = 16;
+
+/// How many calls of a peer may wait one for the other: each is made on the answer of the one before, or takes it along.
+/// Guild's own peers need 6. The library lets go of them in one recursion, for which thousands are too many.
+const DEPTH_MAX: usize = 32;
+/// How many promises of a peer may become promises again, in all the time of a connection, for the same reason: each holds
+/// the next one. Libraries do that only with what comes home to its maker.
+const POSTPONED_MAX: usize = 64;
+
+/// What becomes of a message from the peer.
+pub(super) enum Entered {
+    /// The library's.
+    Goes,
+    /// The library's; with it the peer gives up, for this reason.
+    GivesUp(String),
+    /// The library reads this in its place.
+    Instead(Message),
+    /// It is answered with this, and the library never sees it.
+    Answered(Builder<HeapAllocator>),
+}
+
+/// A message from the peer, of `bytes`.
 pub(super) fn received(
     account: &mut Account,
     envelope: any_pointer::Reader<'_>,
     bytes: usize,
     capabilities_max: usize,
-) -> Result<Option<String>> {
+) -> Result<Entered> {
     // Unknown kinds are the library's to answer; the others do not matter here.
     let Ok(kind) = envelope.get_as::<message::Reader<'_>>()?.which() else {
-        return Ok(None);
+        return Ok(Entered::Goes);
     };
     match kind {
-        message::Bootstrap(asked) => account.called(asked?.get_question_id(), bytes, 0),
-        message::Call(call) => {
-            let call = call?;
-            let capabilities = count_capabilities(call.get_params()?, capabilities_max)?;
-            account.called(call.get_question_id(), bytes, capabilities);
-        }
-        message::Return(answer) => {
-            if let Ok(return_::Results(results)) = answer?.which() {
-                count_capabilities(results?, capabilities_max)?;
-            }
-        }
+        message::Bootstrap(asked) => account.called(asked?.get_question_id(), bytes, 0, 0),
+        message::Call(call) => return called(account, call?, bytes, capabilities_max),
+        message::Return(answer) => return answered(answer?, capabilities_max),
         message::Finish(finish) => {
             let finish = finish?;
             account.finished(finish.get_question_id(), finish.get_release_result_caps());
@@ -37,20 +56,88 @@ pub(super) fn received(
             let release = release?;
             account.released(release.get_id(), release.get_reference_count().into());
         }
+        message::Resolve(resolve) => {
+            if let Ok(resolve::Cap(descriptor)) = resolve?.which() {
+                resolved(account, descriptor?)?;
+            }
+        }
+        message::Disembargo(disembargo) => check_target(disembargo?.get_target()?)?,
         message::Abort(reason) => {
             let reason = reason?.get_reason()?.to_string();
-            return Ok(Some(reason.unwrap_or_else(|_| "no text".into())));
+            return Ok(Entered::GivesUp(reason.unwrap_or_else(|_| "no text".into())));
         }
         message::Unimplemented(_)
-        | message::Resolve(_)
-        | message::Disembargo(_)
         | message::Provide(_)
         | message::Accept(_)
         | message::Join(_)
         | message::ObsoleteSave(_)
         | message::ObsoleteDelete(_) => (),
     }
-    Ok(None)
+    Ok(Entered::Goes)
+}
+
+fn called(account: &mut Account, call: call::Reader<'_>, bytes: usize, capabilities_max: usize) -> Result<Entered> {
+    let capabilities = count_capabilities(call.get_params()?, capabilities_max)?;
+    check_target(call.get_target()?)?;
+    let depth = depth(account, call)?;
+    let question = call.get_question_id();
+    if let Ok(call::send_results_to::Caller(())) = call.get_send_results_to().which() {
+        account.called(question, bytes, capabilities, depth);
+        return Ok(Entered::Goes);
+    }
+    // An answer of ours would end the account of the call that has this number already.
+    if account.knows(question) {
+        return Err(capnp::Error::failed(format!("the number of call {question} is in use")));
+    }
+    account.called(question, bytes, 0, 0);
+    Ok(Entered::Answered(refuse::redirected(question)))
+}
+
+/// How many calls wait one for the other before this one.
+fn depth(account: &Account, call: call::Reader<'_>) -> Result<usize> {
+    let target = match call.get_target()?.which() {
+        Ok(message_target::PromisedAnswer(answer)) => account.depth(answer?.get_question_id()),
+        Ok(message_target::ImportedCap(_)) | Err(_) => 0,
+    };
+    let mut depth = target;
+    for descriptor in call.get_params()?.get_cap_table()?.iter() {
+        depth = depth.max(depth_of(account, descriptor)?);
+    }
+    if depth >= DEPTH_MAX {
+        let text = format!("{} calls that wait one for the other; at most {DEPTH_MAX} are allowed", depth + 1);
+        return Err(capnp::Error::overloaded(text));
+    }
+    Ok(depth)
+}
+
+fn depth_of(account: &Account, descriptor: cap_descriptor::Reader<'_>) -> Result<usize> {
+    match descriptor.which() {
+        Ok(cap_descriptor::ReceiverAnswer(answer)) => Ok(account.depth(answer?.get_question_id())),
+        Ok(_) | Err(_) => Ok(0),
+    }
+}
+
+/// A promise of the peer's is settled, or is another one now.
+fn resolved(account: &mut Account, descriptor: cap_descriptor::Reader<'_>) -> Result<()> {
+    check_descriptor(descriptor)?;
+    let is_promise = matches!(descriptor.which(), Ok(cap_descriptor::SenderPromise(_)));
+    if (is_promise || depth_of(account, descriptor)? > 0) && account.postponed() > POSTPONED_MAX {
+        let text = format!("more than {POSTPONED_MAX} promises that became promises again");
+        return Err(capnp::Error::overloaded(text));
+    }
+    Ok(())
+}
+
+fn answered(answer: return_::Reader<'_>, capabilities_max: usize) -> Result<Entered> {
+    match answer.which() {
+        Ok(return_::Results(results)) => {
+            count_capabilities(results?, capabilities_max)?;
+            Ok(Entered::Goes)
+        }
+        Ok(return_::Exception(_)) => Ok(Entered::Goes),
+        // The library would wait for ever, or end the connection.
+        Ok(_) | Err(_) => Ok(Entered::Instead(refuse::without_results(answer)?)),
+    }
 }
 
 /// A message of ours, of `bytes`, that ends at `ends_at` in the output.
@@ -81,7 +168,32 @@ fn count_capabilities(payload: payload::Reader<'_>, most: usize) -> Result<usize
         let text = format!("{count} capabilities in one message; at most {most} are allowed");
         return Err(capnp::Error::overloaded(text));
     }
+    payload.get_cap_table()?.iter().try_for_each(check_descriptor)?;
     Ok(count)
+}
+
+fn check_target(target: message_target::Reader<'_>) -> Result<()> {
+    match target.which() {
+        Ok(message_target::PromisedAnswer(answer)) => check_operations(answer?),
+        Ok(message_target::ImportedCap(_)) | Err(_) => Ok(()),
+    }
+}
+
+fn check_descriptor(descriptor: cap_descriptor::Reader<'_>) -> Result<()> {
+    match descriptor.which() {
+        Ok(cap_descriptor::ReceiverAnswer(answer)) => check_operations(answer?),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// The list's length is what it says: elements without a size count.
+fn check_operations(answer: promised_answer::Reader<'_>) -> Result<()> {
+    let count = answer.get_transform()?.len();
+    if count > OPERATIONS_MAX {
+        let text = format!("{count} steps into an answer; at most {OPERATIONS_MAX} are allowed");
+        return Err(capnp::Error::overloaded(text));
+    }
+    Ok(())
 }
 
 fn exports(account: &mut Account, payload: payload::Reader<'_>) -> Result<Vec<u32>> {
@@ -101,5 +213,50 @@ fn export(descriptor: cap_descriptor::Reader<'_>) -> Option<u32> {
     match descriptor.which() {
         Ok(SenderHosted(number) | SenderPromise(number)) => Some(number),
         Ok(_) | Err(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Fill = fn(call::Builder<'_>);
+
+    /// What became of a call, with one capability in its parameters, of this question.
+    fn entered(account: &mut Account, question: u32, fill: Fill) -> Result<Entered> {
+        let mut built = Builder::new_default();
+        let mut call = built.init_root::<message::Builder<'_>>().init_call();
+        call.set_question_id(question);
+        call.reborrow().init_params().init_cap_table(1).get(0).set_sender_hosted(3);
+        fill(call);
+        received(account, built.get_root_as_reader()?, 100, 1)
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_call_that_is_refused() {
+        let elsewhere: [Fill; 2] = [
+            |call| call.get_send_results_to().set_yourself(()),
+            |call| drop(call.get_send_results_to().init_third_party()),
+        ];
+        for fill in elsewhere {
+            let mut account = Account::default();
+            let Ok(Entered::Answered(answer)) = entered(&mut account, 7, fill) else { panic!("it is answered") };
+            assert!(account.knows(7), "an answer that is not read counts");
+            sent(&mut account, answer.get_root_as_reader().expect("a root"), 50, 50).expect("it is well formed");
+            assert_eq!((account.knows(7), account.calls_open()), (false, 0));
+            account.written(50);
+            assert!(account.is_empty());
+            account.finished(7, true);
+            assert!(account.is_empty(), "a peer may let go of it all the same");
+        }
+    }
+
+    #[test]
+    fn a_refusal_does_not_end_another_call() {
+        let mut account = Account::default();
+        assert!(matches!(entered(&mut account, 7, |_| ()), Ok(Entered::Goes)));
+        let again = entered(&mut account, 7, |call| call.get_send_results_to().set_yourself(()));
+        assert!(again.is_err());
+        assert_eq!(account.calls_open(), 1);
     }
 }

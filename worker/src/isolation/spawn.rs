@@ -78,7 +78,7 @@ const LIMITS: [(libc::__rlimit_resource_t, libc::rlim_t); 5] = [
     (libc::RLIMIT_AS, libc::RLIM_INFINITY),
 ];
 
-/// What a step gets, and the most that it may ask for. Files: a worker may have as many as the system lets it, which is for its own
+/// The least that a step gets, and the most that it may ask for. Files: a worker may have as many as the system lets it, which is for its own
 /// connections, and programs that close or poll all that they could have are slow by it. Core: a dump of one large process fills a disk.
 const BOUNDS: [(libc::__rlimit_resource_t, libc::rlim_t, libc::rlim_t); 2] =
     [(libc::RLIMIT_NOFILE, 1_024, 65_536), (libc::RLIMIT_CORE, 0, 0)];
@@ -113,7 +113,7 @@ fn forget_origin() {
             let mut limit = std::mem::zeroed::<libc::rlimit>();
             if libc::getrlimit(resource, &raw mut limit) == 0 {
                 limit.rlim_max = limit.rlim_max.min(most);
-                limit.rlim_cur = limit.rlim_max.min(usual);
+                limit.rlim_cur = limit.rlim_cur.max(usual).min(limit.rlim_max);
                 libc::setrlimit(resource, &raw const limit);
             }
         }

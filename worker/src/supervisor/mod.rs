@@ -23,6 +23,7 @@ pub use scope::{Keeper, keeper};
 pub(crate) use spool::MARK_BYTES;
 pub use start::{Prepared, connect, prepare};
 
+use crate::files;
 use crate::isolation::{Tier, spawn};
 use link::Link;
 use schema::fail_point::fail_point;
@@ -42,6 +43,7 @@ pub const SUPERVISE: &str = "supervise";
 /// [`SUPERVISE`], with what follows.
 pub fn supervise_main(arguments: &[String]) -> ExitCode {
     spawn::close_inherited();
+    files::take_back();
     let parsed = match arguments {
         [word] if word == nursery::NURSERY => return nursery::serve(),
         [dir, step] => step.parse().ok().map(|step| (Path::new(dir), step)),

@@ -8,6 +8,7 @@
 
 use super::scope::Keeper;
 use super::supervise;
+use crate::files;
 use crate::isolation::spawn::{self, Forked};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
@@ -62,6 +63,7 @@ impl Nursery {
         for name in systemd::VARIABLES {
             command.env_remove(name);
         }
+        files::tell(&mut command);
         command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null());
         Ok((command, Nursery(ours)))
     }

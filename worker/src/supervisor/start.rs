@@ -4,6 +4,7 @@ use super::SUPERVISE;
 use super::link::is_same_user;
 use super::nursery::Nursery;
 use super::order::{Order, StepFiles};
+use crate::files;
 use schema::systemd;
 use std::fs::File;
 use std::io;
@@ -42,6 +43,7 @@ impl Prepared<'_> {
         for name in systemd::VARIABLES {
             command.env_remove(name);
         }
+        files::tell(&mut command);
         command.stdin(Stdio::from(OwnedFd::from(self.theirs.try_clone()?)));
         command.stdout(Stdio::from(self.locked.try_clone()?)).stderr(Stdio::null());
         Ok(command)

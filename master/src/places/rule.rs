@@ -1,0 +1,360 @@
+//! Who gets a place, and who loses one. Pure: told the time, and what came and what is waited for; keeps no connection.
+
+use super::neighbour::Neighbour;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long one who has said nothing yet is safe from who comes after it. A client's first bytes follow its last packet of
+/// the connection at once.
+const MUTE_GRACE: Duration = Duration::from_millis(20);
+/// How long one who has spoken is: the way there and back within a continent. Who comes from farther has an address of which
+/// there are few, and is not the first to go.
+const SPOKEN_GRACE: Duration = Duration::from_millis(100);
+/// How long either is in a lull: an honest crowd on a slow machine takes its time too.
+const LULL_GRACE: Duration = Duration::from_secs(1);
+/// So long a lull is from the beginning of a shortage.
+const FIRST_LULL: Duration = Duration::from_millis(250);
+/// So long it is from each guest that got what it came for: logins of a crowd follow each other faster.
+const LULL: Duration = Duration::from_millis(100);
+/// Between two looks of who waits for a place no more than this counts: when a machine is so slow that they are rarer, its
+/// guests are not silent but served late.
+const LOOK: Duration = Duration::from_millis(20);
+/// A shortage that comes so long after the one before is another one.
+const SHORTAGE: Duration = Duration::from_secs(10);
+
+/// How many may be there at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) all: usize,
+    /// Not counted on loopback, which many honest peers may share: a test farm, a proxy.
+    pub(crate) per_address: usize,
+}
+
+/// For how long something of a guest is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    pub(crate) calm: Duration,
+    /// While more than half of the places are taken.
+    pub(crate) crowded: Duration,
+}
+
+/// What becomes of one who comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Enters(u64),
+    /// The other must go.
+    Replaces {
+        id: u64,
+        other: u64,
+    },
+    /// Nobody is silent: one may be soon.
+    Waits,
+    TurnedAway,
+}
+
+/// All guests. Times are since any beginning.
+#[derive(Debug)]
+pub(crate) struct Places {
+    bounds: Bounds,
+    last: u64,
+    /// By the order in which they came.
+    guests: BTreeMap<u64, Guest>,
+    /// When one came last for whom there was no place.
+    short: Option<Duration>,
+    lull_end: Duration,
+}
+
+#[derive(Debug)]
+struct Guest {
+    from: Neighbour,
+    has_spoken: bool,
+    /// It is the guest's turn: nothing of ours is to be done for it.
+    is_awaited: bool,
+    /// Requests of it that are worked on.
+    requests: usize,
+    /// When it came, spoke first, or got on last.
+    since: Duration,
+    /// The same, later by what does not count.
+    graced: Duration,
+    /// For how long it is waited for.
+    patience: Option<Patience>,
+}
+
+impl Places {
+    pub(crate) fn new(bounds: Bounds) -> Places {
+        Places { bounds, last: 0, guests: BTreeMap::new(), short: None, lull_end: Duration::ZERO }
+    }
+
+    pub(crate) fn admit(&mut self, now: Duration, from: Neighbour) -> Verdict {
+        let has_many = self.count(from) >= self.bounds.per_address && !from.is_loopback();
+        if !has_many && self.guests.len() < self.bounds.all {
+            return Verdict::Enters(self.enter(now, from));
+        }
+        self.note_shortage(now);
+        let (other, otherwise) = match has_many {
+            true => (self.silent(now, |guest| guest.from == from), Verdict::TurnedAway),
+            false => (self.most_dispensable(now), Verdict::Waits),
+        };
+        let Some(other) = other else { return otherwise };
+        self.leave(other);
+        Verdict::Replaces { id: self.enter(now, from), other }
+    }
+
+    fn note_shortage(&mut self, now: Duration) {
+        let before = self.short.replace(now);
+        if before.is_none_or(|before| now >= before + SHORTAGE) {
+            self.lull_end = now + FIRST_LULL;
+        }
+        let late = before.map_or(Duration::ZERO, |before| now.saturating_sub(before + LOOK));
+        if before.is_some_and(|before| before < self.lull_end) {
+            self.lull_end += late;
+        }
+        self.guests.values_mut().for_each(|guest| guest.graced = now.min(guest.graced + late));
+    }
+
+    /// It got what it came for, and leaves.
+    pub(crate) fn served(&mut self, now: Duration, id: u64) {
+        if self.guests.remove(&id).is_some() {
+            self.lull_end = self.lull_end.max(now + LULL);
+        }
+    }
+
+    pub(crate) fn leave(&mut self, id: u64) {
+        self.guests.remove(&id);
+    }
+
+    /// Bytes of it came.
+    pub(crate) fn heard(&mut self, now: Duration, id: u64) {
+        let Some(guest) = self.guests.get_mut(&id) else { return };
+        guest.is_awaited = false;
+        if !guest.has_spoken {
+            guest.has_spoken = true;
+            guest.begin(now);
+        }
+    }
+
+    /// It is its turn to say or to take something.
+    pub(crate) fn awaits(&mut self, id: u64) {
+        if let Some(guest) = self.guests.get_mut(&id) {
+            guest.is_awaited = true;
+        }
+    }
+
+    /// It got on: a stage is done, a request is whole, an answer is taken. More than bytes, which can be dealt out singly.
+    pub(crate) fn got_on(&mut self, now: Duration, id: u64) {
+        if let Some(guest) = self.guests.get_mut(&id) {
+            guest.is_awaited = false;
+            guest.begin(now);
+        }
+    }
+
+    /// A request of it is whole, and is worked on until [`Places::answered`].
+    pub(crate) fn asked(&mut self, now: Duration, id: u64) {
+        self.got_on(now, id);
+        if let Some(guest) = self.guests.get_mut(&id) {
+            guest.requests += 1;
+        }
+    }
+
+    pub(crate) fn answered(&mut self, now: Duration, id: u64) {
+        self.got_on(now, id);
+        if let Some(guest) = self.guests.get_mut(&id) {
+            guest.requests = guest.requests.saturating_sub(1);
+        }
+    }
+
+    /// A stage begins, for which it has so long.
+    pub(crate) fn want(&mut self, now: Duration, id: u64, patience: Patience) {
+        if let Some(guest) = self.guests.get_mut(&id) {
+            guest.patience = Some(patience);
+            guest.begin(now);
+        }
+    }
+
+    /// When it must go, as things are; `None`: it is gone already, or nothing is waited for.
+    pub(crate) fn end(&self, id: u64) -> Option<Duration> {
+        let guest = self.guests.get(&id).filter(|guest| guest.requests == 0)?;
+        let patience = guest.patience?;
+        Some(guest.since + if self.is_crowded() { patience.crowded } else { patience.calm })
+    }
+
+    /// Whether more than half of the places are taken.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.guests.len() * 2 > self.bounds.all
+    }
+
+    fn enter(&mut self, now: Duration, from: Neighbour) -> u64 {
+        self.last += 1;
+        let (since, graced) = (now, now);
+        let guest = Guest { from, has_spoken: false, is_awaited: false, requests: 0, since, graced, patience: None };
+        self.guests.insert(self.last, guest);
+        self.last
+    }
+
+    fn count(&self, from: Neighbour) -> usize {
+        self.guests.values().filter(|guest| guest.from == from).count()
+    }
+
+    /// The oldest of the silent ones.
+    fn silent(&self, now: Duration, of: impl Fn(&Guest) -> bool) -> Option<u64> {
+        self.guests.iter().find(|(_, guest)| self.is_silent(guest, now) && of(guest)).map(|(id, _)| *id)
+    }
+
+    /// The oldest silent one of the address that has the most places: who takes many loses them first.
+    fn most_dispensable(&self, now: Duration) -> Option<u64> {
+        let mut by_address = BTreeMap::<Neighbour, usize>::new();
+        self.guests.values().for_each(|guest| *by_address.entry(guest.from).or_default() += 1);
+        let silent = self.guests.iter().filter(|(_, guest)| self.is_silent(guest, now));
+        let key = |(id, guest): &(&u64, &Guest)| (std::cmp::Reverse(by_address[&guest.from]), **id);
+        silent.min_by_key(key).map(|(id, _)| *id)
+    }
+
+    fn is_silent(&self, guest: &Guest, now: Duration) -> bool {
+        let grace = match guest.has_spoken {
+            _ if now < self.lull_end => LULL_GRACE,
+            true => SPOKEN_GRACE,
+            false => MUTE_GRACE,
+        };
+        guest.is_awaited && guest.requests == 0 && guest.graced + grace <= now
+    }
+}
+
+impl Guest {
+    /// What is waited for begins now.
+    fn begin(&mut self, now: Duration) {
+        (self.since, self.graced) = (now, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::IpAddr;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn neighbour(address: &str) -> Neighbour {
+        Neighbour::of(address.parse::<IpAddr>().expect("an address"))
+    }
+
+    /// Places for four, two of one address.
+    fn places() -> Places {
+        Places::new(Bounds { all: 4, per_address: 2 })
+    }
+
+    /// One line per event: `+A` comes from A, `.N` guest N is waited for, `!N` it spoke, `>N` it got on, `-N` it leaves, `?N` a
+    /// request of it is worked on, `=N` was, `$N` is served; `~MS` time passes while one waits, `_MS` while nobody does. Answers what became of the last who came.
+    fn play(story: &str) -> Verdict {
+        let mut places = places();
+        let (mut now, mut last) = (SECOND, Verdict::Waits);
+        for word in story.split_whitespace() {
+            let (what, rest) = word.split_at(1);
+            let id = rest.parse::<u64>().unwrap_or_default();
+            match what {
+                "+" => last = places.admit(now, neighbour(rest)),
+                "." => places.awaits(id),
+                "!" => places.heard(now, id),
+                ">" => places.got_on(now, id),
+                "-" => places.leave(id),
+                "$" => places.served(now, id),
+                "?" => places.asked(now, id),
+                "=" => places.answered(now, id),
+                "_" => now += Duration::from_millis(id),
+                _ => {
+                    let end = now + Duration::from_millis(id);
+                    while places.short.is_some() && now + Duration::from_millis(10) < end {
+                        now += Duration::from_millis(10);
+                        places.note_shortage(now);
+                    }
+                    now = end;
+                }
+            }
+        }
+        last
+    }
+
+    #[test]
+    fn who_comes_and_who_goes() {
+        let full = "+10.0.0.1 +10.0.0.2 +10.0.0.3 +10.0.0.4";
+        let local = "+127.0.0.1 +127.0.0.1 +127.0.0.1 +127.0.0.1";
+        // and one who came in vain, so that the first lull is over
+        let short = format!("{full} +10.0.0.9 ~250");
+        let rows = [
+            ("there is room", "+10.0.0.1", Verdict::Enters(1)),
+            ("the last place", full, Verdict::Enters(4)),
+            ("nobody is waited for", "SHORT ~9000 +10.0.0.5", Verdict::Waits),
+            ("one has just come", "SHORT -3 +10.0.0.3 .5 ~19 +10.0.0.5", Verdict::Waits),
+            ("one says nothing", "SHORT -3 +10.0.0.3 .5 ~20 +10.0.0.5", Verdict::Replaces { id: 6, other: 5 }),
+            ("the oldest of the silent", "SHORT .4 .2 .3 +10.0.0.5", Verdict::Replaces { id: 5, other: 2 }),
+            ("who has spoken has longer", "SHORT .2 !2 .2 .4 ~99 +10.0.0.5", Verdict::Replaces { id: 5, other: 4 }),
+            ("but not for ever", "SHORT !2 .2 ~100 +10.0.0.5", Verdict::Replaces { id: 5, other: 2 }),
+            ("nor byte by byte", "SHORT !2 ~60 !2 .2 ~40 +10.0.0.5", Verdict::Replaces { id: 5, other: 2 }),
+            ("getting on counts", "SHORT !2 ~60 >2 .2 ~40 +10.0.0.5", Verdict::Waits),
+            ("a request is worked on", "SHORT !2 ?2 .2 ~900 +10.0.0.5", Verdict::Waits),
+            ("it was", "SHORT !2 ?2 ~900 =2 .2 ~100 +10.0.0.5", Verdict::Replaces { id: 5, other: 2 }),
+            ("one has left", "FULL -1 +10.0.0.5", Verdict::Enters(5)),
+            ("a shortage begins in a lull", "FULL .1 ~900 +10.0.0.5", Verdict::Waits),
+            ("nor in a lull for ever", "FULL .1 ~900 +10.0.0.5 ~100 +10.0.0.5", Verdict::Replaces { id: 5, other: 1 }),
+            ("one is served", "SHORT .1 $2 +10.0.0.2 ~90 +10.0.0.5", Verdict::Waits),
+            ("one was", "SHORT .1 $2 +10.0.0.2 ~100 +10.0.0.5", Verdict::Replaces { id: 6, other: 1 }),
+            ("one who goes by itself", "SHORT .1 -2 +10.0.0.2 ~20 +10.0.0.5", Verdict::Replaces { id: 6, other: 1 }),
+            ("a slow machine", "SHORT .1 !1 .1 _900 +10.0.0.5", Verdict::Waits),
+            ("not for ever", "SHORT .1 !1 .1 _900 +10.0.0.5 ~100 +10.0.0.5", Verdict::Replaces { id: 5, other: 1 }),
+            ("the next shortage has a lull too", "SHORT _20000 -2 +10.0.0.2 .5 ~30 +10.0.0.5", Verdict::Waits),
+            ("two of one address", "+10.0.0.1 +10.0.0.1", Verdict::Enters(2)),
+            ("a third of it", "+10.0.0.1 +10.0.0.1 +10.0.0.1", Verdict::TurnedAway),
+            (
+                "one of them is silent",
+                "+10.0.0.1 +10.0.0.1 +10.0.0.1 .2 ~250 +10.0.0.1",
+                Verdict::Replaces { id: 3, other: 2 },
+            ),
+            ("another is", "+10.0.0.2 .1 +10.0.0.1 +10.0.0.1 ~2000 +10.0.0.1", Verdict::TurnedAway),
+            ("many on loopback", "LOCAL", Verdict::Enters(4)),
+            ("too many", "LOCAL .2 ~1000 +127.0.0.1", Verdict::Replaces { id: 5, other: 2 }),
+            (
+                "who has most loses first",
+                "+10.0.0.1 +10.0.0.2 +10.0.0.3 +10.0.0.3 .1 .2 .4 ~1000 +10.0.0.4",
+                Verdict::Replaces { id: 5, other: 4 },
+            ),
+            ("one address in two dresses", "+10.0.0.1 +10.0.0.1 +::ffff:10.0.0.1", Verdict::TurnedAway),
+            ("one network of IPv6", "+2001:db8::1 +2001:db8::2 +2001:db8::ffff:3", Verdict::TurnedAway),
+            ("another one", "+2001:db8::1 +2001:db8::2 +2001:db8:0:1::3", Verdict::Enters(3)),
+        ];
+        for (what, story, verdict) in rows {
+            let story = story.replace("SHORT", &short).replace("FULL", full).replace("LOCAL", local);
+            assert_eq!(play(&story), verdict, "{what}: {story}");
+        }
+    }
+
+    #[test]
+    fn patience_is_shorter_while_it_is_crowded() {
+        let mut places = places();
+        let patience = Patience { calm: 10 * SECOND, crowded: 3 * SECOND };
+        assert_eq!(places.admit(SECOND, neighbour("10.0.0.1")), Verdict::Enters(1));
+        assert_eq!(places.end(1), None);
+        places.want(SECOND, 1, patience);
+        assert_eq!(places.admit(SECOND, neighbour("10.0.0.2")), Verdict::Enters(2));
+        assert_eq!((places.is_crowded(), places.end(1)), (false, Some(11 * SECOND)));
+        assert_eq!(places.admit(SECOND, neighbour("10.0.0.3")), Verdict::Enters(3));
+        assert_eq!((places.is_crowded(), places.end(1)), (true, Some(4 * SECOND)));
+        places.leave(3);
+        assert_eq!(places.end(1), Some(11 * SECOND));
+        places.asked(2 * SECOND, 1);
+        assert_eq!(places.end(1), None, "a request is worked on");
+        places.answered(30 * SECOND, 1);
+        assert_eq!(places.end(1), Some(40 * SECOND));
+    }
+
+    #[test]
+    fn who_is_gone_is_not_waited_for() {
+        let mut places = places();
+        assert_eq!(places.admit(SECOND, neighbour("10.0.0.1")), Verdict::Enters(1));
+        places.leave(1);
+        places.heard(SECOND, 1);
+        places.awaits(1);
+        places.asked(SECOND, 1);
+        places.answered(SECOND, 1);
+        assert_eq!(places.end(1), None);
+        assert!(places.guests.is_empty());
+    }
+}

@@ -1,7 +1,6 @@
 //! Grants that end soon, and joins that ended before anybody used them.
 
 use super::{WEEK, rough};
-use crate::coordinator::is_browser;
 use crate::coordinator::record::GrantRow;
 use schema::values::{Finding, GrantKind, Time, ends_soon};
 
@@ -17,7 +16,7 @@ pub(super) fn judge(grants: &[GrantRow], now: Time) -> Vec<Finding> {
 
 fn ending(row: &GrantRow, now: Time) -> Option<Finding> {
     let expires = row.expires.filter(|expires| *expires > now && row.revoked.is_none())?;
-    (ends_soon(row.created, expires, now) && row.holder.is_some() && !is_browser(row)).then(|| {
+    (ends_soon(row.created, expires, now) && row.holder.is_some() && !row.is_browser).then(|| {
         let seen = format!("ends in {}", rough(expires.since(now)));
         Finding::warned(subject(row), seen, format!("before that: {}", reissue(row, true)))
     })
@@ -26,7 +25,7 @@ fn ending(row: &GrantRow, now: Time) -> Option<Finding> {
 /// A join that ended lately.
 fn was_not_used(row: &GrantRow, now: Time) -> Option<Finding> {
     let expired = row.expires.filter(|expires| *expires <= now && now.since(*expires) < WEEK)?;
-    (row.holder.is_none() && !is_browser(row)).then(|| {
+    (row.holder.is_none() && !row.is_browser).then(|| {
         let seen = format!("was never redeemed, and ended {}", client::words::ago(now, expired));
         Finding::warned(subject(row), seen, format!("if it is still wanted: {}", reissue(row, false)))
     })

@@ -271,6 +271,7 @@ fn grants_that_end_are_told_in_time() {
         join_hash: None,
         token_hash: None,
         holder: is_held.then_some(Fingerprint([1; 32])),
+        is_browser: name.ends_with(".browser"),
     };
     let long_ago = ago(90 * 24 * HOUR);
     let soon = Some(ahead(3 * 24 * HOUR));

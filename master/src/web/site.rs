@@ -37,7 +37,7 @@ pub(super) fn router(site: Arc<Site>) -> Router {
         .route("/workers", get(pages::workers))
         .route("/badge/{project}/{*file}", get(signs::badge))
         .route("/hook/{project}", post(hook::deliver))
-        .route("/login/{join}", get(log_in))
+        .route("/login/{join}", get(show_login).post(log_in))
         .route("/logout", post(log_out))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(signs::ready))
@@ -103,7 +103,25 @@ async fn sheet(headers: HeaderMap) -> Reply {
     reply
 }
 
-async fn log_in(State(site): Here, Path(join): Path<String>) -> Result<Reply, Miss> {
+/// A page with a button. Whoever only looks, as the preview of a link does, uses nothing up.
+async fn show_login(State(site): Here, Path(join): Path<String>) -> Result<Reply, Miss> {
+    let join: Token = join.parse().map_err(|_| Miss::NotFound)?;
+    let name = site.bridge.at_door(|door| async move { door.open_login(&join).await }).await?;
+    let name = name.map_err(|refusal| {
+        tracing::debug!(%refusal, "a login's address is not open");
+        Miss::NotFound
+    })?;
+    let mut reply = page(&show::Login { frame: Frame::new("Log in", None), name }, &HeaderMap::new(), None)?;
+    reply.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply.headers_mut().remove(header::ETAG);
+    Ok(reply)
+}
+
+/// The button of that page.
+async fn log_in(State(site): Here, Path(join): Path<String>, headers: HeaderMap) -> Result<Reply, Miss> {
+    if !is_our_form(&headers) {
+        return Ok(foreign_form());
+    }
     let join: Token = join.parse().map_err(|_| Miss::NotFound)?;
     let cookie = Token::random();
     let kept = cookie.clone();
@@ -117,13 +135,20 @@ async fn log_in(State(site): Here, Path(join): Path<String>) -> Result<Reply, Mi
     Ok(reply)
 }
 
-/// The form's page must be ours.
-async fn log_out(State(site): Here, headers: HeaderMap) -> Result<Reply, Miss> {
+/// Whether a form was sent from a page of ours. A browser says where a form comes from, and no page can change that.
+fn is_our_form(headers: &HeaderMap) -> bool {
     let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let is_ours = origin.and_then(|origin| origin.split_once("://")).is_some_and(|(_, of)| of == host);
-    if !is_ours {
-        return Ok(status(StatusCode::FORBIDDEN, "This form is not ours.\n"));
+    origin.and_then(|origin| origin.split_once("://")).is_some_and(|(_, of)| of == host)
+}
+
+fn foreign_form() -> Reply {
+    status(StatusCode::FORBIDDEN, "This form is not ours.\n")
+}
+
+async fn log_out(State(site): Here, headers: HeaderMap) -> Result<Reply, Miss> {
+    if !is_our_form(&headers) {
+        return Ok(foreign_form());
     }
     if let Some(cookie) = cookie(&headers) {
         site.bridge.at_door(|door| async move { door.log_out(&cookie).await }).await?;

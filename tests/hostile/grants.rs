@@ -5,7 +5,7 @@ use futures::StreamExt as _;
 use master::config::Config;
 use schema::identity::Identity;
 use schema::sturdy_ref::{SturdyRef, Token};
-use schema::values::{Description, GrantKind, NewProject, RefusalCode, Resources, Right, What};
+use schema::values::{Cursor, Description, Filter, GrantKind, NewProject, RefusalCode, Resources, Right, What};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -95,6 +95,55 @@ fn logins_of_browsers_do_not_fill_the_list_of_grants() {
         assert_eq!(grown[1..], [0, 0, 0], "what nobody used is told to nobody");
         let listed = house.guild.grants().await.unwrap();
         assert_eq!(listed.iter().filter(|grant| grant.name == "ada.browser").count(), 10);
+    });
+}
+
+/// Who looks may log in and out without an end, and show each cookie where it opens nothing.
+#[test]
+fn browsers_that_come_and_go_leave_nothing() {
+    run(async {
+        let house = House::open_with(PIPELINE, with_pages).await;
+        let (reference, identity) = house.enroll(GrantKind::User, "ada", view_of("demo")).await;
+        let identity = Rc::new(identity);
+        let ada = Guild::connect(reference.clone(), identity.clone()).await.unwrap();
+        let tables = ["grants", "audit", "events where fact like '%grant%' or fact like '%alarm%'", "requests"];
+        let before = tables.map(|table| count(&house, &format!("select count(*) from {table}")));
+        let (_vat, gateway) = dial(&reference, &identity).await;
+        for number in 0..40 {
+            let address = ada.browse().await.unwrap();
+            let logged_in = press(&house.pages, address.strip_prefix(&house.pages).unwrap()).await;
+            let cookie = logged_in.header("set-cookie").split(';').next().unwrap().to_owned();
+            let token: Token = cookie.strip_prefix("guild=").unwrap().parse().unwrap();
+            assert!(restore(&gateway, &token).await.is_err());
+            if number % 2 == 0 {
+                let headers = [format!("Cookie: {cookie}"), format!("Origin: {}", house.pages)];
+                let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+                assert_eq!(ask(&house.pages, "POST", "/logout", &headers, b"").await.status, 303);
+            }
+        }
+        let after = tables.map(|table| count(&house, &format!("select count(*) from {table}")));
+        let grown: Vec<i64> = before.iter().zip(&after).map(|(before, after)| after - before).collect();
+        println!("40 browsers came and 20 went: rows in {tables:?} grew by {grown:?}");
+        // one row for the logins of this hour, one and an event for the cookies that were shown
+        assert_eq!(grown, [10, 2, 1, 0]);
+    });
+}
+
+/// What happens to grants and keys of others is told to operators of everything.
+#[test]
+fn an_operator_of_one_project_hears_of_its_own_grants() {
+    run(async {
+        let house = House::open(PIPELINE).await;
+        let deputy = guild(&house, GrantKind::Operator, "deputy", operator_of("demo")).await;
+        let began = deputy.latest_event().await.unwrap();
+        let (reference, _) = house.enroll(GrantKind::User, "stranger", view_of("other")).await;
+        let (_vat, gateway) = dial(&reference, &Identity::generate()).await;
+        assert!(restore(&gateway, &reference.token).await.is_err(), "an alarm");
+        deputy.issue(&order(GrantKind::User, "own", view_of("demo"))).await.unwrap();
+        let seen = told(&deputy, began).await;
+        assert!(seen.contains("own") && !seen.contains("stranger"), "{seen}");
+        let seen = told(&house.guild, began).await;
+        assert!(seen.contains("own") && seen.contains("stranger") && seen.contains("another key"), "{seen}");
     });
 }
 
@@ -236,6 +285,17 @@ fn a_long_list_of_grants_comes_in_pages() {
         let (code, text) = refused(chief.issue(&order(GrantKind::Worker, "w", many)).await);
         assert!(code == RefusalCode::Invalid && text.contains("100 labels"), "{text}");
     });
+}
+
+/// All events that this holder is told of after `from`.
+async fn told(guild: &Guild, from: Cursor) -> String {
+    let end = guild.latest_event().await.unwrap();
+    let mut events = client::Events::new(guild, Filter::default(), from);
+    let mut seen = String::new();
+    while events.cursor().after < end.after {
+        seen += &format!("{:?}\n", events.next().await.unwrap());
+    }
+    seen
 }
 
 async fn house_page(desk: &schema::grant_capnp::operator::Client) -> u64 {

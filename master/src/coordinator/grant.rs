@@ -93,8 +93,12 @@ impl Coordinator {
         if row.holder == key {
             return Ok(row);
         }
-        let text = format!("the credential of grant {} ({}) was shown by another key", id.0, row.name);
-        self.raise(now, id, key, &text);
+        // logins come and go, so what is done with them is counted for the grant that they are below
+        let of = row.parent.filter(|_| row.is_browser).unwrap_or(id);
+        let whose = if row.is_browser { "the cookie of a browser" } else { "the credential" };
+        let name = self.grants.get(&of).map_or(row.name.as_str(), |row| row.name.as_str());
+        let text = format!("{whose} of grant {} ({name}) was shown by another key", of.0);
+        self.raise(now, of, key, &text);
         Err(Refusal::new(RefusalCode::NotPermitted, "this credential is bound to another key")
             .help("a credential works only with the identity.key beside which it was redeemed"))
     }

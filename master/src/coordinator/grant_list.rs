@@ -65,6 +65,11 @@ impl Coordinator {
         in_force.take(FOUND_MAX).map(shown).collect()
     }
 
+    /// Whether a grant is one of those that this caller finds.
+    pub fn lists_grant(&self, caller: GrantId, id: GrantId) -> bool {
+        self.grants.get(&id).is_some_and(|row| self.is_listed(row, self.top_of(caller)))
+    }
+
     /// The caller's own grant and what is below it. An operator of everything that is directly below the root sees the root's
     /// whole tree, so that a lost operator credential can be replaced by another.
     pub fn grants_below(&self, caller: GrantId) -> impl Iterator<Item = &GrantRow> + '_ {

@@ -291,3 +291,7 @@ update grants set browser = 1 where kind = 'user' and json_extract(what, '$.may'
     and name = (select p.name || '.browser' from grants as p where p.id = grants.parent);
 -- an address that nobody used waits for 10 minutes
 update grants set expires = min(coalesce(expires, created + 600000), created + 600000) where browser = 1 and holder is null;
+-- pools and labels of an operator meant nothing: those of all projects keep all workers
+update grants set what = json_set(what, '$.pools', json('["*"]'), '$.labels', json('[]'))
+    where kind <> 'worker' and exists (select 1 from json_each(what, '$.projects') where value = '*')
+    and exists (select 1 from json_each(what, '$.may') where value = 'operate');

@@ -1,5 +1,6 @@
 //! The store against a plain model: what is committed is loaded, listed, chained and copied; what is full or broken says so.
 
+mod grant_rows;
 mod lane_rows;
 mod removal;
 mod reporter_rows;

@@ -291,9 +291,12 @@ fn a_long_list_of_grants_comes_in_pages() {
 async fn told(guild: &Guild, from: Cursor) -> String {
     let end = guild.latest_event().await.unwrap();
     let mut events = client::Events::new(guild, Filter::default(), from);
-    let mut seen = String::new();
-    while events.cursor().after < end.after {
-        seen += &format!("{:?}\n", events.next().await.unwrap());
+    let (mut seen, mut after) = (String::new(), from.after);
+    while after < end.after {
+        let told = events.next().await.unwrap();
+        seen += &format!("{told:?}\n");
+        let (client::Told::Events { cursor, .. } | client::Told::Gap { cursor, .. }) = told;
+        after = cursor.after;
     }
     seen
 }

@@ -1,7 +1,7 @@
 //! No grant has more than one above it: random trees against another definition of what a grant gives, as a set of deeds.
 
 use master::coordinator::authority::{ISSUED_MAX, child_of};
-use master::coordinator::record::{GrantId, GrantRow, RequestId};
+use master::coordinator::record::{GrantId, GrantRow, Loaded, RequestId};
 use master::coordinator::{Coordinator, GrantOrder, ROOT, Request, Terms};
 use schema::values::{GrantKind, RefusalCode, Right, Time, What};
 use std::collections::BTreeSet;
@@ -226,6 +226,24 @@ fn an_operator_issues_so_many_and_its_own_operators_none_besides() {
     assert_eq!(desk.it.grants_below(chief).count() - in_force, 10_000);
 }
 
+/// Very many grants that end at one moment hold nobody up for long.
+#[test]
+fn ten_thousand_grants_end_at_once() {
+    let mut desk = Desk::new();
+    let chief = desk.issue(ROOT, GrantKind::Operator, What::everything()).unwrap();
+    for _ in 0..ISSUED_MAX {
+        let (request, join_hash) = (desk.request(chief), desk.draw());
+        let lifetime = Some(Duration::from_secs(60));
+        let order = GrantOrder { kind: GrantKind::User, name: "u".to_owned(), what: view(), lifetime, join_hash };
+        desk.it.issue(NOW, request, order).unwrap();
+    }
+    let began = std::time::Instant::now();
+    desk.it.handle_timeout(NOW.after(Duration::from_secs(60)));
+    println!("{ISSUED_MAX} grants ended in {:?}", began.elapsed());
+    assert_eq!(desk.it.grants_below(chief).filter(|row| row.revoked.is_none()).count(), 1);
+    desk.issue(chief, GrantKind::User, view()).unwrap();
+}
+
 #[test]
 fn a_line_of_grants_has_an_end() {
     let mut desk = Desk::new();
@@ -264,4 +282,21 @@ fn logins_of_browsers_are_few_and_go_when_they_end() {
     assert_eq!((logins(&desk.it), desk.it.grant(first).is_some()), (10, false));
     desk.it.handle_timeout(late.after(Duration::from_secs(30 * 24 * 3600)));
     assert_eq!(logins(&desk.it), 0);
+}
+
+/// A master before grants had bounds may have stored one that is larger than a message.
+#[test]
+fn a_grant_that_is_too_large_is_shown_in_part() {
+    let long = "x".repeat(30_000);
+    let labels = (0..60).map(|number| (format!("{number}{long}"), long.clone())).collect();
+    let what = What { labels, ..What::default() };
+    let large = GrantRow::new(GrantId(2), Some(ROOT), GrantKind::Worker, "large".to_owned(), what, NOW);
+    let small = GrantRow::new(GrantId(3), Some(ROOT), GrantKind::User, "small".to_owned(), view(), NOW);
+    let loaded = Loaded { grants: vec![root(), large, small], ..Loaded::default() };
+    let it = Coordinator::load(NOW, Terms::default(), loaded, [1; 32]);
+    let page = it.grant_page(NOW, ROOT, GrantId(0), 0, false);
+    let names: Vec<&str> = page.grants.iter().map(|row| row.name.as_str()).collect();
+    assert_eq!((names, page.next), (vec!["large", "small"], None));
+    let shown: usize = page.grants[0].what.labels.iter().map(|(name, value)| name.len() + value.len()).sum();
+    assert_eq!(shown, 60 * 200);
 }

@@ -116,7 +116,7 @@ impl Coordinator {
             return Err(Refusal::new(RefusalCode::Invalid, why));
         }
         let answer = self.once(now, request, |this| {
-            if id == ROOT || !this.grants_below(request.by).any(|row| row.id == id) {
+            if !this.lists_grant(request.by, id) {
                 return Err(Refusal::new(RefusalCode::NotFound, format!("no grant {} below your own", id.0)));
             }
             let ended = this.end_grants(now, id, reason);
@@ -184,6 +184,9 @@ impl Coordinator {
         if let (Some(expires), None) = (row.expires, row.revoked) {
             self.timers.insert((expires, Timer::Grant(row.id)));
         }
+        if let Some(parent) = row.parent {
+            self.children.insert((parent, row.id));
+        }
         if let (true, Some(parent)) = (row.is_browser, row.parent) {
             self.logins.insert((parent, row.id));
         }
@@ -200,6 +203,7 @@ impl Coordinator {
             self.timers.remove(&(expires, Timer::Grant(row.id)));
         }
         if let Some(parent) = row.parent {
+            self.children.remove(&(parent, row.id));
             self.logins.remove(&(parent, row.id));
         }
     }
@@ -247,8 +251,8 @@ impl Coordinator {
 
     /// Revokes a subtree; answers the grants that were in force.
     pub(super) fn end_grants(&mut self, now: Time, top: GrantId, reason: &str) -> Vec<GrantId> {
-        let of_tree = self.grants.values().filter(|row| row.revoked.is_none() && self.is_below(row.id, top));
-        let ended: Vec<GrantId> = of_tree.map(|row| row.id).collect();
+        let in_force = |id: &GrantId| self.grants.get(id).is_some_and(|row| row.revoked.is_none());
+        let ended: Vec<GrantId> = self.tree_of(top).into_iter().filter(in_force).collect();
         ended.iter().for_each(|id| self.end_grant(now, *id, reason));
         if !ended.is_empty() {
             self.effects.push_back(Effect::Revoke { grants: ended.clone(), reason: reason.to_owned() });

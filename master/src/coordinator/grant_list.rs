@@ -5,6 +5,7 @@ use super::authority::Authority;
 use super::grant::ROOT;
 use super::record::{GrantId, GrantRow};
 use schema::values::Time;
+use std::collections::BTreeSet;
 use std::ops::Bound;
 
 /// Bytes of the grants in one page, roughly as they travel. A client reads messages of 4 MiB.
@@ -79,6 +80,18 @@ impl Coordinator {
 
     pub(super) fn is_below(&self, id: GrantId, top: GrantId) -> bool {
         self.line_of(id).any(|row| row.id == top)
+    }
+
+    /// A grant and all that are below it, by their numbers.
+    pub(super) fn tree_of(&self, top: GrantId) -> BTreeSet<GrantId> {
+        let (mut tree, mut open) = (BTreeSet::new(), vec![top]);
+        while let Some(id) = open.pop() {
+            if tree.insert(id) {
+                let below = self.children.range((id, GrantId(0))..=(id, GrantId(u64::MAX)));
+                open.extend(below.map(|(_, child)| *child));
+            }
+        }
+        tree
     }
 
     /// A grant, its parent, and so on to the root.

@@ -88,7 +88,9 @@ pub struct Coordinator {
     grants: BTreeMap<GrantId, GrantRow>,
     joins: BTreeMap<[u8; 32], GrantId>,
     by_token: BTreeMap<[u8; 32], GrantId>,
-    /// Logins of browsers, by the grant that they are below.
+    /// Grants, by the one that they are below.
+    children: BTreeSet<(GrantId, GrantId)>,
+    /// Those of them that are logins of browsers.
     logins: BTreeSet<(GrantId, GrantId)>,
     /// Grants of an earlier life that are over, whose rows are left.
     old_grants: Vec<GrantId>,
@@ -132,6 +134,7 @@ impl Coordinator {
             grants: BTreeMap::new(),
             joins: BTreeMap::new(),
             by_token: BTreeMap::new(),
+            children: BTreeSet::new(),
             logins: BTreeSet::new(),
             old_grants: Vec::new(),
             ended: BTreeSet::new(),

@@ -118,10 +118,43 @@ impl Guild {
         .await
     }
 
-    /// One's own grant and those below it.
+    /// One's own grant and those below it, as far as they are in force.
     pub async fn grants(&self) -> Result<Vec<GrantView>, Error> {
+        self.all_grants(false).await
+    }
+
+    /// As [`Guild::grants`], page by page; `with_ended`: also those that were revoked or are expired.
+    pub async fn all_grants(&self, with_ended: bool) -> Result<Vec<GrantView>, Error> {
+        let (mut grants, mut after) = (Vec::new(), 0);
+        loop {
+            let (page, next) = self.grant_page(after, with_ended).await?;
+            grants.extend(page);
+            // a page that goes back would never end
+            if next <= after {
+                return Ok(grants);
+            }
+            after = next;
+        }
+    }
+
+    async fn grant_page(&self, after: u64, with_ended: bool) -> Result<(Vec<GrantView>, u64), Error> {
         self.call(async |link| {
-            let answer = link.operator().await?.grants_request().send().promise.await?;
+            let mut request = link.operator().await?.grants_request();
+            request.get().set_after(after);
+            request.get().set_ended(with_ended);
+            let answer = request.send().promise.await?;
+            let answer = answer.get()?;
+            Ok((read_list(answer.get_grants()?, read_grant)?, answer.get_next()))
+        })
+        .await
+    }
+
+    /// The grant with this number; else those in force of this name, the newest first.
+    pub async fn find_grants(&self, wanted: &str) -> Result<Vec<GrantView>, Error> {
+        self.call(async |link| {
+            let mut request = link.operator().await?.find_grants_request();
+            request.get().set_wanted(wanted);
+            let answer = request.send().promise.await?;
             read_list(answer.get()?.get_grants()?, read_grant)
         })
         .await

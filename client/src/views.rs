@@ -169,6 +169,8 @@ pub struct WorkerView {
     pub grant: u64,
     /// Why the ends of its leases decide when its jobs are placed again; empty: it holds them.
     pub waits: String,
+    /// Labels that count. What it claims besides is in its description.
+    pub labels: Vec<(String, String)>,
 }
 
 /// Who one is to the master.

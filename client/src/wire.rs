@@ -212,6 +212,7 @@ pub(crate) fn read_worker(from: grant_capnp::worker_view::Reader<'_>) -> Result<
         held: from.get_held()?.to_string()?,
         grant: from.get_grant(),
         waits: from.get_waits()?.to_string()?,
+        labels: read_pairs(from.get_labels()?)?,
     })
 }
 

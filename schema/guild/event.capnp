@@ -14,7 +14,9 @@ struct Event {
   sequence @0 :UInt64;           # From 1, without gaps.
   time @1 :Int64;
   version @2 :UInt16;            # Of this event's shape; 1.
-  project @3 :Text;              # Empty where none is concerned.
+  project @3 :Text;
+  # Empty where none is concerned. Such events are for operators: those of workers for all, those of grants for whoever lists
+  # the grant, alarms for operators of everything. Logins of browsers make no events.
   build @4 :UInt32;              # 0 where none is concerned.
 
   union {

@@ -13,11 +13,15 @@ enum Kind {
 }
 
 struct What {
-  # What a grant allows. A child never has more than its parent.
+  # What a grant allows. A child never has more than its parent: no right, project, pool, label or time, and no kind of
+  # more authority. A grant names at most 1,000 projects, 1,000 pools and 100 labels, each of at most 256 bytes.
   may @0 :List(Text);            # "view" "run" "retry" "cancel" "changes" "events" "operate"
   projects @1 :List(Text);       # Names; "*": all.
-  pools @2 :List(Text);          # For a worker: the pools it serves; none: the default pool.
-  labels @3 :List(Common.Pair);  # For a worker: labels that are trusted.
+  pools @2 :List(Text);          # For a worker: the pools it serves; none: the default pool. For an operator: see below.
+  labels @3 :List(Common.Pair);  # For a worker: labels that are trusted; "*" as a value: whatever the worker claims.
+  # Workers belong to no project. An operator issues, holds, drains and forgets those workers whose pools and labels are all
+  # among its own; pool "*" is all pools. An operator of all projects that names neither pools nor labels has all of both.
+  # Only that one reaches what belongs to no project besides: the master file, and projects that are added.
 }
 
 struct Role {
@@ -49,6 +53,9 @@ struct WorkerView {
   draining @6 :Bool;
   held @7 :Text;                 # Not empty: the reason why an operator holds it.
   grant @8 :UInt64;
+  labels @10 :List(Common.Pair);
+  # Labels that count: those of its grant, those that its grant lets it claim, and its platform. What it claims besides is in
+  # `description`, and no job is placed by that.
   waits @9 :Text;                # Why the ends of its leases decide when its jobs are placed again; empty: it holds them.
 }
 
@@ -97,26 +104,32 @@ interface Operator {
       -> (grant :Grant, advertise :List(Text), fingerprint :Text, refusal :Common.Refusal);
   # A new grant below the caller's own, to be redeemed once. The caller makes the join, 32 random bytes, and sends
   # its SHA-256 only: the master never holds it. `lifetime` 0: no expiry. `advertise`, `fingerprint`: what goes
-  # into the sturdy ref.
-  grants @1 () -> (grants :List(Grant));
-  # The caller's own grant and what is below it.
+  # into the sturdy ref. A join that was issued before is refused (`conflict`). An operator has at most 10,000 grants in force
+  # below it, those of its own operators included, and a grant at most 16 above it (`unavailable`).
+  grants @1 (after :UInt64, limit :UInt32, ended :Bool) -> (grants :List(Grant), next :UInt64);
+  # The caller's own grant and what is below it, by number, a page at a time: after the grant `after`, at most `limit` (0, and
+  # more than 1,000: 1,000), of 1 MiB at most. `next` 0: that is all; else the `after` of the next page. `ended`: also those that
+  # were revoked or are expired; the newest 10,000 of them are kept. Logins of browsers go when they end.
   revoke @2 (request :Data, grant :UInt64, reason :Text) -> (revoked :List(UInt64), refusal :Common.Refusal);
   # Takes a grant and its whole subtree back. When this answers, no call of theirs is dispatched any more; calls in
-  # flight have failed; reachable workers were told.
+  # flight have failed; reachable workers were told. `reason` has at most 1,000 bytes.
   workers @3 () -> (workers :List(WorkerView));
+  # As a viewer sees them. Whoever operates neither on all projects nor on a worker's pools and labels cannot drain, hold or
+  # forget it (`notPermitted`).
   drain @4 (request :Data, worker :Text, on :Bool) -> (refusal :Common.Refusal);
   # No further offers to this worker until `on` is false; what it runs goes on. Lasts over restarts.
   hold @5 (request :Data, worker :Text, reason :Text) -> (refusal :Common.Refusal);
   # As drain, with a reason that is shown. An empty reason lifts it.
   forget @6 (request :Data, worker :Text, gone :Bool) -> (refusal :Common.Refusal);
-  # Removes a worker that is not connected from the lists, and revokes its grant. `gone`: the caller's word that its
+  # Removes a worker that is not connected from the lists, and revokes its grant, whoever issued it. `gone`: the caller's word that its
   # machine is off, so that nothing of its jobs runs there any more: they are placed again at once. Without it their
   # leases decide.
   roles @7 () -> (roles :List(Role));
-  # What the master file calls by a name. A grant keeps what its role meant when it was issued.
+  # What the master file calls by a name, as far as the caller has all of it. A grant keeps what its role meant when it was
+  # issued.
   differences @8 () -> (differences :List(Difference), refusal :Common.Refusal);
   # Reads the master file, with what it includes, and compares it with what the master runs with; changes nothing. A file
-  # with errors is refused with all of them.
+  # with errors is refused with all of them. This, `reload` and `addProject` need the right `operate` on all projects.
   reload @9 (request :Data) -> (differences :List(Difference), refusal :Common.Refusal);
   # As differences, and applies them, all or nothing: a file with errors is refused, and the master goes on with what it
   # has. Builds that run keep the plan they have.
@@ -125,5 +138,9 @@ interface Operator {
   # taken, the repository cannot be read, the master file includes no such file, or any key is wrong. `hookSecret` is
   # made here and told this once.
   examine @11 () -> (findings :List(Finding));
-  # Looks at what an installation needs: disk, repositories, workers, pages, notices. Takes a few seconds at most.
+  # Looks at what an installation needs: disk, repositories, workers, pages, notices. Takes a few seconds at most. Whoever
+  # operates on some projects only hears of those, of their pools, and of the workers.
+  findGrants @12 (wanted :Text) -> (grants :List(Grant));
+  # The grant with this number, whatever became of it; else the newest in force of this name, at most 10. Of those that `grants`
+  # lists; none: an empty list.
 }

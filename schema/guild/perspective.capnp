@@ -22,9 +22,11 @@ interface Perspective {
   operator @5 () -> (operator :Grant.Operator);
   browse @6 (request :Data, joinHash :Data) -> (address :Text, grant :UInt64, refusal :Common.Refusal);
   # A login of the holder's browser to the master's pages: a grant below the caller's own that only looks, at the same
-  # projects, for 30 days. The caller makes the join, 32 random bytes, and sends its SHA-256 only; opening
-  # `address` + "/login/" + the join, as in a sturdy ref, within 10 minutes redeems it, once. Needs the right
-  # "view". Refused (`unavailable`) where the master serves no pages.
+  # projects, for 30 days. A grant has at most 10 of them: an address that nobody used goes first, and then the oldest login.
+  # The caller makes the join, 32 random bytes, and sends its SHA-256 only. `address` + "/login/" + the join, as in a sturdy ref,
+  # shows a page with a button, whose use within 10 minutes redeems the join, once; Gateway.redeem refuses it. Repeating the
+  # call with the same join answers the same until then. Needs the right "view". Refused (`unavailable`) where the master
+  # serves no pages.
 }
 
 struct ProjectView {

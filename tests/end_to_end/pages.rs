@@ -7,7 +7,7 @@ use schema::sturdy_ref::Token;
 use schema::values::{GrantKind, Outcome, Right, What};
 use std::time::Duration;
 use support::guild::{House, dial, run, work};
-use support::http::{Answer, ask, get, signed};
+use support::http::{Answer, ask, get, press, signed};
 
 const PIPELINE: &str = "version = 1\n[job.greet]\n[[job.greet.step]]\nname = \"<i>hello</i>\"\nrun = \"echo hello\"\n";
 /// In a subject, an author's name, a branch and a log.
@@ -146,11 +146,14 @@ fn a_browser_logs_in_once_and_its_login_dies_with_its_grant() {
         built(&house, b"hello\n", Outcome::Succeeded).await;
         let address = house.guild.browse().await.unwrap();
         let path = address.strip_prefix(&house.pages).expect("an address of the pages");
-        let logged_in = get(&house.pages, path, &[]).await;
+        let shown = get(&house.pages, path, &[]).await;
+        assert!(shown.status == 200 && shown.text().contains("Log this browser in"), "{}", shown.text());
+        assert_guarded(&shown);
+        let logged_in = press(&house.pages, path).await;
         assert_eq!((logged_in.status, logged_in.header("location")), (303, "/"));
         let cookie = logged_in.header("set-cookie").to_owned();
         assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
-        assert_eq!(get(&house.pages, path, &[]).await.status, 404, "once");
+        assert_eq!(press(&house.pages, path).await.status, 404, "once");
         let cookie = format!("Cookie: other=1; {}", cookie.split(';').next().unwrap());
         for path in ["/p/demo/1/greet", "/workers", "/queue"] {
             assert_eq!(get(&house.pages, path, &[&cookie]).await.status, 200, "{path}");
@@ -175,7 +178,7 @@ fn a_browser_logs_in_once_and_its_login_dies_with_its_grant() {
         // a login below another grant sees what that one sees, and is gone with it
         let guild = client::Guild::connect(reference, identity.into()).await.unwrap();
         let address = guild.browse().await.unwrap();
-        let logged_in = get(&house.pages, address.strip_prefix(&house.pages).unwrap(), &[]).await;
+        let logged_in = press(&house.pages, address.strip_prefix(&house.pages).unwrap()).await;
         let cookie = format!("Cookie: {}", logged_in.header("set-cookie").split(';').next().unwrap());
         assert_eq!(get(&house.pages, "/p/demo", &[&cookie]).await.status, 404, "another project");
         assert_eq!(get(&house.pages, "/workers", &[&cookie]).await.status, 200);
@@ -209,7 +212,9 @@ fn who_may_not_look_cannot_log_in() {
             join_hash: join.digest(),
         };
         house.guild.issue(&order).await.unwrap();
-        assert_eq!(get(&house.pages, &format!("/login/{}", join.reveal()), &[]).await.status, 404);
+        let path = format!("/login/{}", join.reveal());
+        assert_eq!(get(&house.pages, &path, &[]).await.status, 404);
+        assert_eq!(press(&house.pages, &path).await.status, 404);
     });
 }
 
@@ -237,7 +242,7 @@ fn a_site_is_called_by_its_own_names_only() {
             assert_eq!(answer.status, status, "{host}");
         }
         let address = house.guild.browse().await.unwrap();
-        let logged_in = get(&site, address.strip_prefix("https://ci.example.org").unwrap(), &[]).await;
+        let logged_in = press(&site, address.strip_prefix("https://ci.example.org").unwrap()).await;
         assert!(logged_in.header("set-cookie").contains("; Secure"));
     });
 }

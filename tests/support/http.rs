@@ -46,6 +46,11 @@ pub async fn ask(site: &str, method: &str, path: &str, headers: &[&str], body: &
     read(&bytes)
 }
 
+/// Presses the only button of a page: a form that goes back to its own address.
+pub async fn press(site: &str, path: &str) -> Answer {
+    ask(site, "POST", path, &[&format!("Origin: {site}")], b"").await
+}
+
 /// The HMAC of a delivery's body, in hex.
 pub fn signed(secret: &[u8], body: &[u8]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("a key of any length");

@@ -44,6 +44,9 @@ impl Ledger {
             Record::Grant(row) => {
                 self.grants.insert(row.id.0, row);
             }
+            Record::GrantForgotten(id) => {
+                self.grants.remove(&id.0);
+            }
             Record::Worker(row) => {
                 self.workers.insert(row.name.clone(), row);
             }

@@ -20,7 +20,7 @@ pub(crate) enum Grant {
     /// Make a credential for somebody: a file that can be redeemed once
     Issue(Issue),
     /// One's own grant and those below it
-    List,
+    List(List),
     /// One grant in full
     Show(Show),
     /// Take a grant and all below it back
@@ -48,10 +48,12 @@ pub(crate) struct Issue {
     /// A project that it is for [default: all of the issuer's]
     #[arg(long = "project", value_name = "PROJECT")]
     projects: Vec<String>,
-    /// For a worker: a pool that it serves
+    /// For a worker, a pool that it serves [default: the pool default]; for an operator, a pool whose workers it may
+    /// issue, hold, drain and forget [default: none, or with all projects all]
     #[arg(long = "pool", value_name = "POOL")]
     pools: Vec<String>,
-    /// For a worker: a label that is trusted
+    /// For a worker, a label that is trusted, where `NAME=*` is whatever it claims; for an operator, a label that it may
+    /// give to workers
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = parse_label)]
     labels: Vec<(String, String)>,
     /// It ends after this time (90m, 24h, 7d) [default: never]
@@ -60,6 +62,13 @@ pub(crate) struct Issue {
     /// Where to write the credential: a file that must not exist, or for --names a directory
     #[arg(long, short, value_name = "FILE|DIR")]
     output: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct List {
+    /// Also those that were revoked or are expired
+    #[arg(long)]
+    all: bool,
 }
 
 #[derive(Args)]
@@ -81,8 +90,8 @@ impl Grant {
     pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
         match self {
             Grant::Issue(issue) => issue.run(here).await?,
-            Grant::List => {
-                let grants = here.guild().await?.grants().await?;
+            Grant::List(list) => {
+                let grants = here.guild().await?.all_grants(list.all).await?;
                 let rows: Vec<Value> = grants.iter().map(|grant| row(here, grant)).collect();
                 here.say_rows(&rows, &COLUMNS)?;
             }
@@ -138,15 +147,17 @@ impl Issue {
             return Ok(What { pools, labels, ..role });
         }
         let may = if self.may.is_empty() { default_rights(self.kind()) } else { self.may.iter().copied().collect() };
-        let projects = match (self.projects.is_empty(), self.kind()) {
-            (false, _) => self.projects.iter().cloned().collect(),
+        match (self.projects.is_empty(), self.kind()) {
+            (false, _) => Ok(What { may, projects: self.projects.iter().cloned().collect(), pools, labels }),
             // which jobs a worker gets is decided by its pools
-            (true, GrantKind::Worker) => BTreeSet::from(["*".to_owned()]),
+            (true, GrantKind::Worker) => Ok(What { may, projects: BTreeSet::new(), pools, labels }),
             (true, GrantKind::Operator | GrantKind::User | GrantKind::Changes | GrantKind::Events) => {
-                here.guild().await?.whoami().await?.grant.what.projects
+                let own = here.guild().await?.whoami().await?.grant.what;
+                let names_none = pools.is_empty() && labels.is_empty() && self.kind() == GrantKind::Operator;
+                let (pools, labels) = if names_none { (own.pools, own.labels) } else { (pools, labels) };
+                Ok(What { may, projects: own.projects, pools, labels })
             }
-        };
-        Ok(What { may, projects, pools, labels })
+        }
     }
 
     async fn issue(&self, here: &Here, name: &str, file: &Path, what: What) -> Result<(), Error> {
@@ -207,9 +218,15 @@ impl Show {
 
 impl Revoke {
     async fn run(self, here: &Here) -> Result<(), Error> {
-        let grant = find(here, &self.grant).await?;
-        here.note(format!("revoke: grant {} of {} ({})", grant.id, grant.name, grant.kind));
-        let revoked = here.guild().await?.revoke(grant.id, &self.message).await?;
+        let id = match self.grant.parse() {
+            Ok(id) => id,
+            Err(_) => {
+                let grant = find(here, &self.grant).await?;
+                here.note(format!("revoke: grant {} of {} ({})", grant.id, grant.name, grant.kind));
+                grant.id
+            }
+        };
+        let revoked = here.guild().await?.revoke(id, &self.message).await?;
         let revoked: Vec<String> = revoked.iter().map(ToString::to_string).collect();
         here.say(format!("revoked {}", revoked.join(" ")))
     }
@@ -217,15 +234,10 @@ impl Revoke {
 
 /// By number, or by name where one grant in force has it.
 async fn find(here: &Here, wanted: &str) -> Result<GrantView, Error> {
-    let grants = here.guild().await?.grants().await?;
-    let by_id = grants.iter().find(|grant| wanted.parse() == Ok(grant.id));
-    if let Some(grant) = by_id {
-        return Ok(grant.clone());
-    }
-    let mut named = grants.iter().filter(|grant| grant.name == wanted && grant.revoked.is_none());
-    match (named.next(), named.next()) {
-        (Some(grant), None) => Ok(grant.clone()),
-        (Some(_), Some(_)) => Err(Error::usage(format!("several grants are `{wanted}`'s"))
+    let mut found = here.guild().await?.find_grants(wanted).await?;
+    match (found.pop(), found.len()) {
+        (Some(grant), 0) => Ok(grant),
+        (Some(_), _) => Err(Error::usage(format!("several grants are `{wanted}`'s"))
             .help("use the number that `guild grant list` shows")),
         (None, _) => Err(Error::not_found(format!("no grant `{wanted}` below yours")).help("see `guild grant list`")),
     }

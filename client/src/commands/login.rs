@@ -75,6 +75,9 @@ impl Whoami {
         let join = |words: Vec<String>| if words.is_empty() { "none".to_owned() } else { words.join(", ") };
         let may = join(grant.what.may.iter().map(ToString::to_string).collect());
         let projects = join(grant.what.projects.iter().cloned().collect());
+        let labels =
+            grant.what.labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ");
+        let pools = grant.what.pools.iter().cloned().collect::<Vec<_>>().join(", ");
         let expires = grant.expires.map_or("never".to_owned(), client::views::timestamp);
         let lines = [
             ("name", grant.name.clone()),
@@ -82,12 +85,15 @@ impl Whoami {
             ("grant", grant.id.to_string()),
             ("may", may),
             ("projects", projects),
+            ("pools", pools),
+            ("labels", labels),
             ("expires", expires),
             ("key", grant.holder.clone()),
             ("master", who.master.clone()),
             ("context", context),
         ];
-        for (name, value) in lines {
+        // of most grants there are neither pools nor labels
+        for (name, value) in lines.into_iter().filter(|(_, value)| !value.is_empty()) {
             here.say_field(name, &value)?;
         }
         Ok(0)

@@ -13,7 +13,7 @@ const OPENERS: [&str; 3] = ["xdg-open", "open", "wslview"];
 pub(crate) struct Open {
     /// The page of a project, build, job or step [default: that of the project here]
     selector: Option<String>,
-    /// Log the browser in: an address that is good once, within 10 minutes
+    /// Log the browser in: an address whose button is good once, within 10 minutes
     #[arg(long, conflicts_with = "selector")]
     login: bool,
     /// Print the address only
@@ -26,7 +26,7 @@ impl Open {
         if self.login {
             // whoever has it logs in: it is printed, and never an argument that others could see
             here.say(here.guild().await?.browse().await?)?;
-            here.note("good once, within 10 minutes; `guild grant list` shows the login afterwards");
+            here.note("its button is good once, within 10 minutes; `guild grant list` shows the login");
             return Ok(0);
         }
         let address = self.page(here).await?;

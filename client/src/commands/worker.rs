@@ -91,14 +91,17 @@ async fn show(here: &Here, name: &str) -> Result<(), Error> {
         return here.say_json(&row(worker));
     }
     let about = &worker.description;
-    let labels: Vec<String> = about.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    // a worker has the platform in a line of its own, and an older master says nothing of the labels that count
+    let granted = worker.labels.iter().filter(|(name, _)| name != "platform");
+    let claimed = about.labels.iter().filter(|label| !worker.labels.contains(label));
     let cores = f64::from(about.total.cpus_milli) / 1_000.0;
     let lines = [
         ("name", worker.name.clone()),
         ("status", status(worker)),
         ("platform", about.platform.clone()),
         ("pools", worker.pools.join(", ")),
-        ("labels", labels.join(", ")),
+        ("labels", listed(granted)),
+        ("claims", listed(claimed)),
         ("room", format!("{} slots, {cores} cpus, {} MiB", about.total.slots, about.total.memory >> 20)),
         ("isolation", about.isolation.join(", ")),
         ("host", about.host.clone()),
@@ -112,6 +115,10 @@ async fn show(here: &Here, name: &str) -> Result<(), Error> {
         here.say_field(name, &value)?;
     }
     Ok(())
+}
+
+fn listed<'a>(labels: impl Iterator<Item = &'a (String, String)>) -> String {
+    labels.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ")
 }
 
 fn row(worker: &WorkerView) -> Value {

@@ -4,17 +4,12 @@ use super::viewer::Viewer;
 use super::{Holder, Office};
 use crate::coordinator::record::{GrantRow, RequestId};
 use crate::coordinator::{Counts, ROOT, Request};
-use crate::installation::random;
 use crate::turns::Principal;
 use schema::perspective_capnp::viewer;
 use schema::sturdy_ref::{Fingerprint, Token};
 use schema::values::{GrantKind, Refusal, Right, What};
 use sha2::{Digest as _, Sha256};
 use std::rc::Rc;
-use std::time::Duration;
-
-/// How long the address of a login is good for.
-const LOGIN_AGE: Duration = Duration::from_secs(10 * 60);
 
 /// Hands out viewers to the pages.
 #[derive(Clone)]
@@ -54,22 +49,27 @@ impl Door {
         })
     }
 
+    /// Whose login an address is, where a browser may still use it. Looking uses nothing up.
+    pub async fn open_login(&self, join: &Token) -> Result<String, Refusal> {
+        let join = join.digest();
+        self.office
+            .driver
+            .look(|it, now| it.open_login(now, join).map(|row| row.name.clone()))
+            .await
+            .and_then(|name| name)
+    }
+
     /// Makes a cookie good with the join of a login's address; once.
     pub async fn log_in(&self, join: &Token, cookie: &Token) -> Result<String, Refusal> {
         let (join, hash, key) = (join.digest(), cookie.digest(), key_of(cookie));
-        let redeemed = self.office.driver.call(|it, now| it.redeem_browser(now, LOGIN_AGE, join, hash, key)).await;
+        let redeemed = self.office.driver.call(|it, now| it.redeem_browser(now, join, hash, key)).await;
         Ok(redeemed.and_then(|row| row)?.name)
     }
 
     /// Ends the login of a cookie.
     pub async fn log_out(&self, cookie: &Token) {
         let (hash, key) = (cookie.digest(), key_of(cookie));
-        let logged_out = self.office.driver.call(|it, now| {
-            let id = it.restorable(now, hash, Some(key)).map(|row| row.id)?;
-            let request = Request { id: RequestId(random()), by: id, body: [0; 32] };
-            it.revoke(now, request, id, "logged out").err()
-        });
-        if let Ok(Some(refusal)) | Err(refusal) = logged_out.await {
+        if let Err(refusal) = self.office.driver.call(|it, now| it.log_out(now, hash, key)).await {
             tracing::warn!(%refusal, "a logout was refused");
         }
     }

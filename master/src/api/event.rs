@@ -1,10 +1,12 @@
 //! Subscriptions: from each cursor, first what is past, then live, one batch at a time.
 
 use super::{Holder, Office, no_project, refuse};
+use crate::coordinator::authority::Authority;
+use crate::coordinator::record::GrantId;
 use crate::events::Batch;
 use schema::event_capnp::{event_source, observer, subscription};
 use schema::gate::Gate;
-use schema::values::{Cursor, Event, Filter, GrantKind, Right};
+use schema::values::{Cursor, Event, Fact, Filter, Right};
 use schema::wire;
 use std::rc::Rc;
 use tokio::task::AbortHandle;
@@ -50,12 +52,15 @@ impl event_source::Server for Events {
 pub(super) struct Subscriber {
     office: Rc<Office>,
     holder: Holder,
+    /// Whether its holder may hear of all that is no project's.
+    is_whole: bool,
     filter: Filter,
 }
 
 impl Subscriber {
     pub(super) fn new(office: &Rc<Office>, holder: &Holder, filter: Filter) -> Subscriber {
-        Subscriber { office: office.clone(), holder: holder.clone(), filter }
+        let is_whole = Authority::of(holder.kind, &holder.what, None).is_whole();
+        Subscriber { office: office.clone(), holder: holder.clone(), is_whole, filter }
     }
 
     /// Tells the observer everything after `cursor` until the answer is dropped or the observer is gone.
@@ -123,12 +128,27 @@ impl Subscriber {
         self.sees(event) && self.filter.matches(event)
     }
 
-    /// Events of no project (workers, grants, alarms) are for operators.
+    /// Events of no project are for operators: of workers for all, of grants for those that list the grant, and alarms for
+    /// operators of everything.
     fn sees(&self, event: &Event) -> bool {
-        match event.project.as_str() {
-            "" => self.holder.kind == GrantKind::Operator || self.holder.what.may.contains(&Right::Operate),
-            project => self.holder.what.sees(project),
+        if !event.project.is_empty() {
+            return self.holder.what.sees(&event.project);
         }
+        if let Fact::GrantIssued { grant, .. } | Fact::GrantRedeemed { grant, .. } | Fact::GrantRevoked { grant, .. } =
+            &event.fact
+        {
+            return self.is_whole || (self.operates() && self.lists(GrantId(*grant)));
+        }
+        let is_of_worker = matches!(event.fact, Fact::WorkerAttached { .. } | Fact::WorkerLost { .. });
+        self.is_whole || (is_of_worker && self.operates())
+    }
+
+    fn operates(&self) -> bool {
+        self.holder.what.may.contains(&Right::Operate)
+    }
+
+    fn lists(&self, grant: GrantId) -> bool {
+        self.office.driver.peek(|it, _| it.lists_grant(self.holder.grant, grant))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the installation looks like to an operator; what is looked at, and how it is judged, is in [`crate::examine`].
 
 use super::{Holder, Office};
+use crate::coordinator::authority::Authority;
 use crate::examine::{self, Reach};
 use schema::grant_capnp::operator;
 use schema::wire;
@@ -17,6 +18,7 @@ pub(super) async fn examine(
         premises: office.premises.borrow().clone(),
         caller: holder.grant,
         what: holder.what.clone(),
+        is_whole: Authority::of(holder.kind, &holder.what, None).is_whole(),
     };
     let findings = examine::examine(&reach).await;
     let mut list = results.get().init_findings(wire::length(findings.len()));

@@ -33,7 +33,7 @@ pub use door::Door;
 pub use outside::outside;
 
 use crate::coordinator::record::{GrantId, GrantRow, RequestId};
-use crate::coordinator::{Coordinator, Request};
+use crate::coordinator::{Coordinator, Request, WorkerStatus, authority};
 use crate::desk::Desk;
 use crate::driver::Driver;
 use crate::events::Feed;
@@ -146,6 +146,16 @@ impl Holder {
             format!("the grant of {} does not name the right `{right}`", self.name),
         )
         .help(format!("an operator can issue one: `guild grant issue --kind user --may {right} --project {project}`")))
+    }
+
+    /// Leaves out of a worker what is of projects that the grant does not name.
+    fn narrow(&self, worker: &mut WorkerStatus) {
+        worker.running.retain(|selector| self.what.sees(selector.split('/').next().unwrap_or_default()));
+    }
+
+    /// Whether the grant reaches what belongs to no project; `deed` says what that is for.
+    fn may_do_all(&self, deed: &str) -> Result<(), Refusal> {
+        authority::may_do_all(self.kind, &self.what, &self.name, deed)
     }
 
     /// A request of this holder; `body` is the method and its arguments.

@@ -4,9 +4,10 @@ use super::master_file;
 use super::view::{write_grant, write_worker};
 use super::{Holder, Office, accept, refuse};
 use crate::coordinator::GrantOrder;
-use crate::coordinator::record::GrantId;
-use schema::grant_capnp::operator;
-use schema::values::{Refusal, RefusalCode};
+use crate::coordinator::authority::Authority;
+use crate::coordinator::record::{GrantId, GrantRow};
+use schema::grant_capnp::{grant, operator};
+use schema::values::{GrantKind, Refusal, RefusalCode, What};
 use schema::wire;
 use std::rc::Rc;
 use std::time::Duration;
@@ -35,8 +36,8 @@ impl operator::Server for Operator {
             lifetime: (lifetime > 0).then(|| Duration::from_millis(lifetime)),
             join_hash: join,
         };
-        let body: [&[u8]; 3] = [b"operator.issue", order.name.as_bytes(), join_hash];
-        let request = self.holder.request(params.get_request()?, &body)?;
+        let told = order_told(&order);
+        let request = self.holder.request(params.get_request()?, &[b"operator.issue", &told, join_hash])?;
         let issued = self.office.driver.call(|it, now| {
             let id = it.issue(now, request, order)?;
             Ok(it.grant(id).cloned())
@@ -53,16 +54,28 @@ impl operator::Server for Operator {
 
     async fn grants(
         self: Rc<Self>,
-        _: operator::GrantsParams,
+        params: operator::GrantsParams,
         mut results: operator::GrantsResults,
     ) -> capnp::Result<()> {
-        let own = self.holder.grant;
-        let rows = self.office.look(&self.holder, |it, _| it.grants_below(own).cloned().collect::<Vec<_>>()).await;
-        let rows = rows.map_err(|refusal| capnp::Error::overloaded(refusal.text))?;
-        let mut list = results.get().init_grants(wire::length(rows.len()));
-        for (index, row) in (0..).zip(&rows) {
-            write_grant(list.reborrow().get(index), row);
-        }
+        let params = params.get()?;
+        let (own, after) = (self.holder.grant, GrantId(params.get_after()));
+        let (limit, with_ended) = (params.get_limit(), params.get_ended());
+        let page = self.office.look(&self.holder, |it, now| it.grant_page(now, own, after, limit, with_ended)).await;
+        let page = page.map_err(|refusal| capnp::Error::overloaded(refusal.text))?;
+        results.get().set_next(page.next.map_or(0, |next| next.0));
+        write_grants(results.get().init_grants(wire::length(page.grants.len())), &page.grants);
+        Ok(())
+    }
+
+    async fn find_grants(
+        self: Rc<Self>,
+        params: operator::FindGrantsParams,
+        mut results: operator::FindGrantsResults,
+    ) -> capnp::Result<()> {
+        let (own, wanted) = (self.holder.grant, params.get()?.get_wanted()?.to_string()?);
+        let found = self.office.look(&self.holder, |it, now| it.find_grants(now, own, &wanted)).await;
+        let found = found.map_err(|refusal| capnp::Error::overloaded(refusal.text))?;
+        write_grants(results.get().init_grants(wire::length(found.len())), &found);
         Ok(())
     }
 
@@ -91,7 +104,8 @@ impl operator::Server for Operator {
         mut results: operator::WorkersResults,
     ) -> capnp::Result<()> {
         let workers = self.office.look(&self.holder, |it, _| it.worker_list()).await;
-        let workers = workers.map_err(|refusal| capnp::Error::overloaded(refusal.text))?;
+        let mut workers = workers.map_err(|refusal| capnp::Error::overloaded(refusal.text))?;
+        workers.iter_mut().for_each(|worker| self.holder.narrow(worker));
         let mut list = results.get().init_workers(wire::length(workers.len()));
         for (index, worker) in (0..).zip(&workers) {
             write_worker(list.reborrow().get(index), worker);
@@ -152,7 +166,11 @@ impl operator::Server for Operator {
     }
 
     async fn roles(self: Rc<Self>, _: operator::RolesParams, mut results: operator::RolesResults) -> capnp::Result<()> {
-        let roles = &self.office.policy().roles;
+        let policy = self.office.policy();
+        let own = Authority::of(self.holder.kind, &self.holder.what, None);
+        // what others may is no business of an operator of some projects
+        let is_own = |what: &What| own.holds(&Authority::of(GrantKind::User, what, None)).is_ok();
+        let roles: Vec<_> = policy.roles.iter().filter(|(_, what)| is_own(what)).collect();
         let mut list = results.get().init_roles(wire::length(roles.len()));
         for (index, (name, what)) in (0..).zip(roles) {
             let mut to = list.reborrow().get(index);
@@ -185,4 +203,17 @@ impl operator::Server for Operator {
     ) -> capnp::Result<()> {
         master_file::add_project(&self, params, results).await
     }
+}
+
+fn write_grants(mut list: capnp::struct_list::Builder<'_, grant::Owned>, rows: &[GrantRow]) {
+    for (index, row) in (0..).zip(rows) {
+        write_grant(list.reborrow().get(index), row);
+    }
+}
+
+/// All that a new grant shall be, as the bytes by which a repeated request is known.
+fn order_told(order: &GrantOrder) -> Vec<u8> {
+    let lifetime = order.lifetime.map(|lifetime| lifetime.as_millis());
+    let told = (order.kind, &order.name, &order.what, lifetime);
+    serde_json::to_vec(&told).expect("our own structs are JSON")
 }

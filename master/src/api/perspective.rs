@@ -118,8 +118,9 @@ impl perspective::Server for Perspective {
             let refusal = Refusal::new(RefusalCode::Unavailable, "this master serves no pages");
             refuse!(results, refusal.help("its file says where: web = \"127.0.0.1:8080\" in [listen]"));
         };
+        // the join names the call as well: who repeats it gets the same login
         let request = self.holder.request(params.get_request()?, &[b"browse", &join_hash])?;
-        let issued = self.office.driver.call(|it, now| it.browse(now, request, join_hash)).await.and_then(|id| id);
+        let issued = self.office.driver.call(|it, now| it.browse(now, request.by, join_hash)).await.and_then(|id| id);
         let id = accept!(results, issued);
         let mut results = results.get();
         results.set_address(address);

@@ -65,6 +65,7 @@ pub(super) fn write_worker(mut to: worker_view::Builder<'_>, worker: &WorkerStat
     to.set_held(&worker.held);
     to.set_grant(worker.grant.0);
     to.set_waits(&worker.waits);
+    wire::write_pairs(to.init_labels(wire::length(worker.labels.len())), &worker.labels);
 }
 
 pub(super) fn write_queue_item(mut to: queue_item::Builder<'_>, item: &QueueStatus) {

@@ -101,9 +101,7 @@ impl viewer::Server for Viewer {
         mut results: viewer::WorkersResults,
     ) -> capnp::Result<()> {
         let mut workers = self.office.look(&self.holder, |it, _| it.worker_list()).await.map_err(unavailable)?;
-        for worker in &mut workers {
-            worker.running.retain(|selector| self.holder.what.sees(selector.split('/').next().unwrap_or_default()));
-        }
+        workers.iter_mut().for_each(|worker| self.holder.narrow(worker));
         let mut list = results.get().init_workers(wire::length(workers.len()));
         for (index, worker) in (0..).zip(&workers) {
             write_worker(list.reborrow().get(index), worker);

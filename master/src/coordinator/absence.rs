@@ -4,9 +4,9 @@
 
 use super::Coordinator;
 use super::model::{Arrival, Lease, LeaseState};
-use super::record::{Answer, GrantId, LeaseToken};
+use super::record::{Answer, GrantId, GrantRow, LeaseToken};
 use super::request::Request;
-use schema::values::{Home, Refusal, RefusalCode, Time};
+use schema::values::{GrantKind, Home, Refusal, RefusalCode, Time};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -61,6 +61,7 @@ impl Coordinator {
     /// operator says, and what it ran is placed again at once.
     pub fn forget(&mut self, now: Time, request: Request, worker: &str, gone: bool) -> Result<(), Refusal> {
         self.once(now, request, |this| {
+            this.may_steer(now, request.by, worker)?;
             if this.session_of(worker).is_some() {
                 return Err(Refusal::new(RefusalCode::Conflict, format!("worker {worker} is connected"))
                     .help("stop it, or revoke its grant"));
@@ -71,7 +72,10 @@ impl Coordinator {
                 let held = this.leases.of(worker).map(|(token, _)| token).collect();
                 this.lose_all(now, held, &format!("the machine of worker {worker} is off, as an operator says"));
             }
-            if this.grants_below(request.by).any(|row| row.id == grant) {
+            // whoever may forget it takes back what it could come back with, whoever issued that
+            let is_its_own = |row: &&GrantRow| row.kind == GrantKind::Worker && row.name == worker;
+            let others = this.grants.values().filter(is_its_own).map(|row| row.id);
+            for grant in others.chain([grant]).collect::<BTreeSet<_>>() {
                 this.end_grants(now, grant, "its worker was forgotten");
             }
             Ok(Answer::Done)

@@ -1,11 +1,13 @@
 //! Grants: a tree of recorded, revocable authority. A child never has more than its parent, and dies with it.
 
 use super::Coordinator;
+use super::authority::{ISSUED_MAX, child_of};
 use super::model::{Effect, Timer};
 use super::record::{Answer, GrantId, GrantRow, Record};
 use super::request::Request;
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{Fact, GrantKind, Refusal, RefusalCode, Right, Time, What};
+use std::cmp::Reverse;
 use std::time::Duration;
 
 /// What a new grant shall be.
@@ -20,11 +22,12 @@ pub struct GrantOrder {
     pub join_hash: [u8; 32],
 }
 
-/// How long a browser stays logged in.
-const BROWSER_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
-
-/// Ends the names of their grants.
-const BROWSER: &str = ".browser";
+/// Grants above a new one, the root included: each use of a grant looks at all that are above it.
+const GENERATIONS_MAX: usize = 16;
+/// Grants that ended and are still listed; the audit table has the older ones. Each costs the master about 1 KiB of memory.
+const ENDED_MAX: usize = 10_000;
+/// Bytes of the reason of a revocation, which is stored with each grant below, and told to each subscriber.
+const REASON_BYTES_MAX: usize = 1_000;
 
 /// Everything starts here: held by nobody, it cannot be redeemed or revoked.
 pub const ROOT: GrantId = GrantId(1);
@@ -33,20 +36,7 @@ impl Coordinator {
     /// Makes the root of a new store.
     pub fn found(&mut self, now: Time) {
         assert!(self.grants.is_empty(), "a store is founded once");
-        let root = GrantRow {
-            id: ROOT,
-            parent: None,
-            kind: GrantKind::Operator,
-            name: "root".to_owned(),
-            what: What::everything(),
-            created: now,
-            expires: None,
-            revoked: None,
-            reason: String::new(),
-            join_hash: None,
-            token_hash: None,
-            holder: None,
-        };
+        let root = GrantRow::new(ROOT, None, GrantKind::Operator, "root".to_owned(), What::everything(), now);
         self.last_grant = ROOT.0;
         self.put_grant(root);
     }
@@ -54,44 +44,10 @@ impl Coordinator {
     /// A new grant below the caller's.
     pub fn issue(&mut self, now: Time, request: Request, order: GrantOrder) -> Result<GrantId, Refusal> {
         let answer = self.once(now, request, |this| {
-            this.may_issue(now, request.by, &order)?;
-            this.put_below(now, request.by, order)
+            let expires = this.may_issue(now, request.by, &order)?;
+            Ok(this.put_below(now, request.by, order, expires))
         })?;
         issued(answer)
-    }
-
-    /// A login of the caller's browser: a grant below its own that only looks.
-    pub fn browse(&mut self, now: Time, request: Request, join_hash: [u8; 32]) -> Result<GrantId, Refusal> {
-        let answer = self.once(now, request, |this| {
-            let parent = this.live_grant(now, request.by)?;
-            if !parent.what.may.contains(&Right::View) {
-                return Err(Refusal::new(RefusalCode::NotPermitted, "your grant has not the right `view`"));
-            }
-            let what = What { may: [Right::View].into(), projects: parent.what.projects.clone(), ..What::default() };
-            let name = format!("{}{BROWSER}", parent.name);
-            let order = GrantOrder { kind: GrantKind::User, name, what, lifetime: Some(BROWSER_LIFETIME), join_hash };
-            this.put_below(now, request.by, order)
-        })?;
-        issued(answer)
-    }
-
-    /// As [`Coordinator::redeem`], of a join that [`Coordinator::browse`] made and that is no older than `age`.
-    pub fn redeem_browser(
-        &mut self,
-        now: Time,
-        age: Duration,
-        join_hash: [u8; 32],
-        token_hash: [u8; 32],
-        holder: Fingerprint,
-    ) -> Result<GrantRow, Refusal> {
-        let row = self.joins.get(&join_hash).and_then(|id| self.grants.get(id)).ok_or_else(unknown)?;
-        if !is_browser(row) {
-            return Err(Refusal::new(RefusalCode::NotPermitted, "this join is no browser's"));
-        }
-        if now.since(row.created) > age {
-            return Err(Refusal::new(RefusalCode::Expired, "this address was to be used sooner"));
-        }
-        self.redeem(now, join_hash, token_hash, holder)
     }
 
     /// Binds a grant to the key that shows its join first. The same key may repeat with the same token.
@@ -107,6 +63,13 @@ impl Coordinator {
                 .help("it may be another master's: compare the address; or ask for a new one")
         })?;
         let row = self.live_grant(now, id)?.clone();
+        if row.is_browser {
+            return Err(Refusal::new(
+                RefusalCode::NotPermitted,
+                "this is the login of a browser, and makes no credential",
+            )
+            .help("open its address in a browser"));
+        }
         match row.holder {
             None => Ok(self.bind(now, row, token_hash, holder)),
             Some(key) if key == holder && row.token_hash == Some(token_hash) => Ok(row),
@@ -130,8 +93,12 @@ impl Coordinator {
         if row.holder == key {
             return Ok(row);
         }
-        let text = format!("the credential of grant {} ({}) was shown by another key", id.0, row.name);
-        self.raise(now, id, key, &text);
+        // logins come and go, so what is done with them is counted for the grant that they are below
+        let of = row.parent.filter(|_| row.is_browser).unwrap_or(id);
+        let whose = if row.is_browser { "the cookie of a browser" } else { "the credential" };
+        let name = self.grants.get(&of).map_or(row.name.as_str(), |row| row.name.as_str());
+        let text = format!("{whose} of grant {} ({name}) was shown by another key", of.0);
+        self.raise(now, of, key, &text);
         Err(Refusal::new(RefusalCode::NotPermitted, "this credential is bound to another key")
             .help("a credential works only with the identity.key beside which it was redeemed"))
     }
@@ -144,8 +111,12 @@ impl Coordinator {
 
     /// Takes a grant and what is below it back.
     pub fn revoke(&mut self, now: Time, request: Request, id: GrantId, reason: &str) -> Result<Vec<GrantId>, Refusal> {
+        if reason.len() > REASON_BYTES_MAX {
+            let why = format!("the reason of a revocation has at most {REASON_BYTES_MAX} bytes");
+            return Err(Refusal::new(RefusalCode::Invalid, why));
+        }
         let answer = self.once(now, request, |this| {
-            if id == ROOT || !this.grants_below(request.by).any(|row| row.id == id) {
+            if !this.lists_grant(request.by, id) {
                 return Err(Refusal::new(RefusalCode::NotFound, format!("no grant {} below your own", id.0)));
             }
             let ended = this.end_grants(now, id, reason);
@@ -163,16 +134,6 @@ impl Coordinator {
 
     pub fn grant(&self, id: GrantId) -> Option<&GrantRow> {
         self.grants.get(&id)
-    }
-
-    /// The caller's own grant and what is below it. An operator directly below the root sees the root's whole tree, so
-    /// that a lost operator credential can be replaced by another.
-    pub fn grants_below(&self, caller: GrantId) -> impl Iterator<Item = &GrantRow> + '_ {
-        let top = match self.grants.get(&caller) {
-            Some(row) if row.kind == GrantKind::Operator && row.parent == Some(ROOT) => ROOT,
-            Some(_) | None => caller,
-        };
-        self.grants.values().filter(move |row| row.id != ROOT && self.is_below(row.id, top))
     }
 
     /// Whether a grant is in force: neither it nor one above it is revoked or expired.
@@ -198,12 +159,22 @@ impl Coordinator {
     }
 
     pub(super) fn put_grant(&mut self, row: GrantRow) {
+        if !self.grants.contains_key(&row.id) {
+            self.count_grant(&row);
+        }
         self.index_grant(&row);
         self.record(Record::Grant(row.clone()));
         self.grants.insert(row.id, row);
     }
 
-    pub(super) fn index_grant(&mut self, row: &GrantRow) {
+    /// As it is in the store.
+    pub(super) fn load_grant(&mut self, row: GrantRow) {
+        self.count_grant(&row);
+        self.index_grant(&row);
+        self.grants.insert(row.id, row);
+    }
+
+    fn index_grant(&mut self, row: &GrantRow) {
         if let Some(hash) = row.join_hash {
             self.joins.insert(hash, row.id);
         }
@@ -213,32 +184,60 @@ impl Coordinator {
         if let (Some(expires), None) = (row.expires, row.revoked) {
             self.timers.insert((expires, Timer::Grant(row.id)));
         }
+        if let Some(parent) = row.parent {
+            self.children.insert((parent, row.id));
+        }
+        if let (true, Some(parent)) = (row.is_browser, row.parent) {
+            self.logins.insert((parent, row.id));
+        }
     }
 
-    fn put_below(&mut self, now: Time, parent: GrantId, order: GrantOrder) -> Result<Answer, Refusal> {
+    pub(super) fn unindex_grant(&mut self, row: &GrantRow) {
+        if let Some(hash) = row.join_hash {
+            self.joins.remove(&hash);
+        }
+        if let Some(hash) = row.token_hash {
+            self.by_token.remove(&hash);
+        }
+        if let Some(expires) = row.expires {
+            self.timers.remove(&(expires, Timer::Grant(row.id)));
+        }
+        if let Some(parent) = row.parent {
+            self.children.remove(&(parent, row.id));
+            self.logins.remove(&(parent, row.id));
+        }
+    }
+
+    /// Counts a grant that is in force for all that are above it, and one that is over among those.
+    fn count_grant(&mut self, row: &GrantRow) {
+        if row.is_browser {
+            return;
+        }
+        if let Some(revoked) = row.revoked {
+            self.ended.insert((revoked, Reverse(row.id)));
+            return;
+        }
+        self.above(row).into_iter().for_each(|id| *self.in_force.entry(id).or_default() += 1);
+    }
+
+    fn above(&self, row: &GrantRow) -> Vec<GrantId> {
+        row.parent.into_iter().flat_map(|parent| self.line_of(parent)).map(|row| row.id).collect()
+    }
+
+    fn put_below(&mut self, now: Time, parent: GrantId, order: GrantOrder, expires: Option<Time>) -> Answer {
         self.last_grant += 1;
         let id = GrantId(self.last_grant);
-        let limit = self.grants.get(&parent).ok_or_else(unknown)?.expires;
-        let expires = earliest(order.lifetime.map(|lifetime| now.after(lifetime)), limit);
-        let (name, kind) = (order.name.clone(), order.kind);
-        self.put_grant(GrantRow {
-            id,
-            parent: Some(parent),
-            kind,
-            name: order.name,
-            what: order.what,
-            created: now,
-            expires,
-            revoked: None,
-            reason: String::new(),
-            join_hash: Some(order.join_hash),
-            token_hash: None,
-            holder: None,
-        });
+        let GrantOrder { kind, name, mut what, join_hash, .. } = order;
+        if kind == GrantKind::Worker {
+            // its pools decide which jobs it gets
+            (what.may, what.projects) = Default::default();
+        }
+        let row = GrantRow::new(id, Some(parent), kind, name.clone(), what, now);
+        self.put_grant(GrantRow { expires, join_hash: Some(join_hash), ..row });
         self.audit(now, parent, format!("issued grant {} of kind {kind} to {name}", id.0));
         let fact = Fact::GrantIssued { grant: id.0, name, grant_kind: kind.word().to_owned() };
         self.tell_of(now, "", 0, fact);
-        Ok(Answer::Grant(id))
+        Answer::Grant(id)
     }
 
     fn bind(&mut self, now: Time, mut row: GrantRow, token_hash: [u8; 32], holder: Fingerprint) -> GrantRow {
@@ -252,68 +251,88 @@ impl Coordinator {
 
     /// Revokes a subtree; answers the grants that were in force.
     pub(super) fn end_grants(&mut self, now: Time, top: GrantId, reason: &str) -> Vec<GrantId> {
-        let of_tree = self.grants.values().filter(|row| row.revoked.is_none() && self.is_below(row.id, top));
-        let ended: Vec<GrantId> = of_tree.map(|row| row.id).collect();
-        for id in &ended {
-            let row = self.grants.get_mut(id).expect("listed a moment ago");
-            row.revoked = Some(now);
-            row.reason = reason.to_owned();
-            let row = row.clone();
-            if let Some(expires) = row.expires {
-                self.timers.remove(&(expires, Timer::Grant(*id)));
-            }
-            let fact = Fact::GrantRevoked { grant: id.0, name: row.name.clone(), reason: reason.to_owned() };
-            self.record(Record::Grant(row));
-            self.tell_of(now, "", 0, fact);
-        }
+        let in_force = |id: &GrantId| self.grants.get(id).is_some_and(|row| row.revoked.is_none());
+        let ended: Vec<GrantId> = self.tree_of(top).into_iter().filter(in_force).collect();
+        ended.iter().for_each(|id| self.end_grant(now, *id, reason));
         if !ended.is_empty() {
             self.effects.push_back(Effect::Revoke { grants: ended.clone(), reason: reason.to_owned() });
             self.end_sessions_of(now, &ended);
+            self.take_ended().into_iter().for_each(|id| self.forget_grant(id, reason));
         }
         ended
     }
 
-    fn is_below(&self, id: GrantId, top: GrantId) -> bool {
-        let mut next = Some(id);
-        while let Some(id) = next {
-            if id == top {
-                return true;
-            }
-            next = self.grants.get(&id).and_then(|row| row.parent);
+    /// The rows of logins go; others stay, and are listed as ended.
+    fn end_grant(&mut self, now: Time, id: GrantId, reason: &str) {
+        let Some(row) = self.grants.get_mut(&id) else { return };
+        if row.is_browser {
+            // the caller tells of the end
+            row.revoked = Some(now);
+            return self.forget_grant(id, reason);
         }
-        false
+        (row.revoked, row.reason) = (Some(now), reason.to_owned());
+        let row = row.clone();
+        for above in self.above(&row) {
+            let count = self.in_force.entry(above).or_default();
+            *count = count.saturating_sub(1);
+        }
+        if let Some(expires) = row.expires {
+            self.timers.remove(&(expires, Timer::Grant(id)));
+        }
+        self.ended.insert((now, Reverse(id)));
+        let fact = Fact::GrantRevoked { grant: id.0, name: row.name.clone(), reason: reason.to_owned() };
+        self.record(Record::Grant(row));
+        self.tell_of(now, "", 0, fact);
     }
 
-    fn may_issue(&self, now: Time, by: GrantId, order: &GrantOrder) -> Result<(), Refusal> {
+    /// Takes out those that ended first, where too many ended.
+    pub(super) fn take_ended(&mut self) -> Vec<GrantId> {
+        let more = self.ended.len().saturating_sub(ENDED_MAX);
+        (0..more).filter_map(|_| self.ended.pop_first()).map(|(_, Reverse(id))| id).collect()
+    }
+
+    /// Answers when the new grant ends.
+    fn may_issue(&self, now: Time, by: GrantId, order: &GrantOrder) -> Result<Option<Time>, Refusal> {
         let parent = self.live_grant(now, by)?;
         if !parent.what.may.contains(&Right::Operate) {
             return Err(Refusal::new(RefusalCode::NotPermitted, "issuing grants needs the right `operate`"));
         }
         valid_name(&order.name)?;
-        if let Some(right) = order.what.may.difference(&parent.what.may).next() {
-            return Err(Refusal::new(RefusalCode::NotPermitted, format!("your own grant has not the right `{right}`")));
+        if self.joins.contains_key(&order.join_hash) || self.by_token.contains_key(&order.join_hash) {
+            return Err(join_is_known());
         }
-        if let Some(project) = order.what.projects.iter().find(|project| !parent.what.sees(project)) {
-            let why = format!("your own grant does not reach project `{project}`");
-            return Err(Refusal::new(RefusalCode::NotPermitted, why));
-        }
-        let same = |row: &&GrantRow| row.kind == GrantKind::Worker && row.name == order.name && row.revoked.is_none();
-        if order.kind == GrantKind::Worker && self.grants.values().any(|row| same(&row)) {
+        let expires = child_of(parent, order.kind, &order.what, order.lifetime.map(|lifetime| now.after(lifetime)))?;
+        self.has_room_below(by)?;
+        let same = |row: &GrantRow| row.kind == GrantKind::Worker && row.name == order.name && row.revoked.is_none();
+        if order.kind == GrantKind::Worker && self.grants.values().any(same) {
             let why = format!("a worker called `{}` has a grant already", order.name);
             return Err(Refusal::new(RefusalCode::Conflict, why).help("choose another name, or revoke that grant"));
         }
-        Ok(())
+        Ok(expires)
     }
-}
 
-/// Whether this is the login of a browser, which nobody renews.
-pub fn is_browser(row: &GrantRow) -> bool {
-    row.kind == GrantKind::User && row.name.ends_with(BROWSER)
+    /// Whoever is above counts what is below, so that an operator has no more by way of its own operators.
+    fn has_room_below(&self, by: GrantId) -> Result<(), Refusal> {
+        if self.line_of(by).count() >= GENERATIONS_MAX {
+            let why = format!("grant {} has {GENERATIONS_MAX} grants above it, which is the most", by.0);
+            return Err(Refusal::new(RefusalCode::Unavailable, why).help("ask an operator that is nearer to the root"));
+        }
+        let is_full =
+            |row: &&GrantRow| row.id != ROOT && self.in_force.get(&row.id).is_some_and(|count| *count >= ISSUED_MAX);
+        let Some(full) = self.line_of(by).find(is_full) else { return Ok(()) };
+        let why = format!(
+            "grant {} ({}) has {ISSUED_MAX} grants in force below it, which is the most that one operator may issue",
+            full.id.0, full.name
+        );
+        let help =
+            "revoke those that nobody needs: `guild grant list`, `guild grant revoke ID`; or ask another operator";
+        Err(Refusal::new(RefusalCode::Unavailable, why).help(help))
+    }
 }
 
 /// The grant that is answerable for what this one costs: a browser is its person's.
 pub fn account_of(row: &GrantRow) -> GrantId {
-    row.parent.filter(|_| is_browser(row)).unwrap_or(row.id)
+    row.parent.filter(|_| row.is_browser).unwrap_or(row.id)
 }
 
 /// Names of workers, users and projects: `[A-Za-z0-9._-]+`, so that no selector needs escaping.
@@ -333,14 +352,11 @@ fn issued(answer: Answer) -> Result<GrantId, Refusal> {
     }
 }
 
-fn earliest(one: Option<Time>, other: Option<Time>) -> Option<Time> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    }
+pub(super) fn join_is_known() -> Refusal {
+    Refusal::new(RefusalCode::Conflict, "this join was issued before").help("make another: 32 random bytes")
 }
 
-fn unknown() -> Refusal {
+pub(super) fn unknown() -> Refusal {
     Refusal::new(RefusalCode::Unknown, "this credential is not known here")
         .help("it may be another master's, or this master's store was replaced")
 }

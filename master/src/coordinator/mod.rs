@@ -5,6 +5,8 @@
 
 mod absence;
 mod alarms;
+pub mod authority;
+mod browser;
 mod build;
 mod by_worker;
 mod check;
@@ -12,6 +14,7 @@ mod explain;
 mod fit;
 mod follow;
 mod grant;
+mod grant_list;
 mod heads;
 mod history;
 pub mod lane;
@@ -33,7 +36,8 @@ mod worker;
 
 pub use explain::explain_past;
 pub use follow::{Before, HeldProject};
-pub use grant::{GrantOrder, ROOT, account_of, is_browser, valid_name};
+pub use grant::{GrantOrder, ROOT, account_of, valid_name};
+pub use grant_list::GrantPage;
 pub use model::{
     Arrival, Attached, Counts, Effect, Order, Planned, PoolTerms, ProjectTerms, QueueStatus, SessionId, Terms,
     WorkerStatus,
@@ -57,6 +61,7 @@ use record::{
 use request::Requests;
 use rest::Rests;
 use schema::values::{Event, Fact, Outcome, Plan, Refusal, RefusalCode, Source, State, Time};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tokens::Tokens;
 
@@ -83,6 +88,16 @@ pub struct Coordinator {
     grants: BTreeMap<GrantId, GrantRow>,
     joins: BTreeMap<[u8; 32], GrantId>,
     by_token: BTreeMap<[u8; 32], GrantId>,
+    /// Grants, by the one that they are below.
+    children: BTreeSet<(GrantId, GrantId)>,
+    /// Those of them that are logins of browsers.
+    logins: BTreeSet<(GrantId, GrantId)>,
+    /// Grants of an earlier life that are over, whose rows are left.
+    old_grants: Vec<GrantId>,
+    /// Grants that were revoked or expired, and are kept: when, and which. Of one time children come before their parents.
+    ended: BTreeSet<(Time, Reverse<GrantId>)>,
+    /// How many grants are in force below one.
+    in_force: BTreeMap<GrantId, usize>,
     requests: Requests,
     history: History,
     /// Revoked workers that were asked whether all that they ran has ended.
@@ -119,6 +134,11 @@ impl Coordinator {
             grants: BTreeMap::new(),
             joins: BTreeMap::new(),
             by_token: BTreeMap::new(),
+            children: BTreeSet::new(),
+            logins: BTreeSet::new(),
+            old_grants: Vec::new(),
+            ended: BTreeSet::new(),
+            in_force: BTreeMap::new(),
             requests: Requests::load(loaded.requests),
             history: History::default(),
             answering: BTreeMap::new(),
@@ -131,10 +151,8 @@ impl Coordinator {
             last_event: loaded.last_event,
             last_session: 0,
         };
-        for row in loaded.grants {
-            this.index_grant(&row);
-            this.grants.insert(row.id, row);
-        }
+        loaded.grants.into_iter().for_each(|row| this.load_grant(row));
+        this.leave_old_grants(now);
         for (row, plan, jobs, attempts) in loaded.builds {
             this.load_build(now, row, plan, jobs, attempts);
         }
@@ -179,6 +197,7 @@ impl Coordinator {
                 Timer::Lease(token) => self.lease_timeout(now, token),
                 Timer::Cancel(token) => self.cancel_timeout(now, token),
                 Timer::Grant(id) => self.grant_timeout(now, id),
+                Timer::OldGrants => self.sweep_old_grants(now),
                 Timer::Alarms => self.alarms_timeout(now),
                 Timer::Rest(job) => self.rest_timeout(now, job),
             }

@@ -242,6 +242,8 @@ pub(super) enum Timer {
     Lease(LeaseToken),
     Cancel(LeaseToken),
     Grant(GrantId),
+    /// Rows of grants that an earlier master kept are to be removed.
+    OldGrants,
     /// Refusals that were counted for an hour.
     Alarms,
     /// A worker is passed over for this job no longer.
@@ -271,6 +273,8 @@ pub struct WorkerStatus {
     pub connected: bool,
     pub description: Description,
     pub pools: Vec<String>,
+    /// Those that count, whatever it claims.
+    pub labels: Vec<(String, String)>,
     /// Its jobs, as selectors.
     pub running: Vec<String>,
     pub draining: bool,

@@ -187,6 +187,36 @@ pub struct GrantRow {
     pub token_hash: Option<[u8; 32]>,
     /// The key that the grant is bound to, once redeemed.
     pub holder: Option<Fingerprint>,
+    /// A browser's login: the web redeems it, and its row goes when it ends.
+    pub is_browser: bool,
+}
+
+impl GrantRow {
+    /// One that nobody redeemed.
+    pub fn new(
+        id: GrantId,
+        parent: Option<GrantId>,
+        kind: GrantKind,
+        name: String,
+        what: What,
+        created: Time,
+    ) -> GrantRow {
+        GrantRow {
+            id,
+            parent,
+            kind,
+            name,
+            what,
+            created,
+            expires: None,
+            revoked: None,
+            reason: String::new(),
+            join_hash: None,
+            token_hash: None,
+            holder: None,
+            is_browser: false,
+        }
+    }
 }
 
 /// What is kept of a worker while it is not connected.
@@ -342,6 +372,8 @@ pub enum Record {
         time: Time,
     },
     Grant(GrantRow),
+    /// The grant is over, and nothing of it is kept.
+    GrantForgotten(GrantId),
     Worker(WorkerRow),
     Request(RequestRow),
     Event(Event),

@@ -2,6 +2,7 @@
 
 use super::Coordinator;
 use super::absence::Asked;
+use super::authority::may_steer;
 use super::fit::is_able;
 use super::model::{
     Arrival, Attached, Counts, DEFAULT_POOL, Effect, LeaseState, QueueStatus, Session, SessionId, WorkerStatus,
@@ -252,6 +253,12 @@ impl Coordinator {
         Ok(())
     }
 
+    /// Whether an operator may hold, drain and forget this worker.
+    pub(super) fn may_steer(&self, now: Time, by: GrantId, worker: &str) -> Result<(), Refusal> {
+        let known = self.workers.get(worker).filter(|row| !row.forgotten).ok_or_else(|| no_worker(worker))?;
+        may_steer(self.live_grant(now, by)?, worker, self.grants.get(&known.grant))
+    }
+
     /// Changes what is kept of a worker, as an operator wants it; answers its grant.
     pub(super) fn steer(
         &mut self,
@@ -260,7 +267,8 @@ impl Coordinator {
         worker: &str,
         change: impl FnOnce(&mut WorkerRow),
     ) -> Result<GrantId, Refusal> {
-        let row = self.workers.get_mut(worker).filter(|row| !row.forgotten).ok_or_else(|| no_worker(worker))?;
+        self.may_steer(now, by, worker)?;
+        let row = self.workers.get_mut(worker).ok_or_else(|| no_worker(worker))?;
         change(row);
         (row.steered_by, row.steered) = (by, Some(now));
         let row = row.clone();
@@ -281,12 +289,15 @@ impl Coordinator {
         let session = self.sessions.of(&row.name).next().map(|(_, session)| session);
         let held = self.leases.of(&row.name).map(|(_, lease)| lease);
         let running = held.filter(|lease| lease.state != LeaseState::Offered).map(|lease| self.selector(lease.job));
+        let granted = self.grants.get(&row.grant).map(|grant| grant.what.labels.as_slice()).unwrap_or_default();
+        let away = || believed(granted, &row.description).to_vec();
         WorkerStatus {
             name: row.name.clone(),
             grant: row.grant,
             connected: session.is_some(),
             description: row.description.clone(),
             pools: session.map(|session| session.pools.to_vec()).unwrap_or_default(),
+            labels: session.map_or_else(away, |session| session.labels.to_vec()),
             running: running.collect(),
             draining: row.draining || session.is_some_and(|session| session.draining),
             held: row.held.clone(),

@@ -1,14 +1,21 @@
-//! Grants that end soon, and joins that ended before anybody used them.
+//! Grants that end soon, joins that ended before anybody used them, and grants with more than the one above them.
 
 use super::{WEEK, rough};
-use crate::coordinator::is_browser;
-use crate::coordinator::record::GrantRow;
+use crate::coordinator::authority::Authority;
+use crate::coordinator::record::{GrantId, GrantRow};
 use schema::values::{Finding, GrantKind, Time, ends_soon};
+use std::collections::BTreeMap;
 
 pub(super) fn judge(grants: &[GrantRow], now: Time) -> Vec<Finding> {
+    let by_id: BTreeMap<GrantId, &GrantRow> = grants.iter().map(|row| (row.id, row)).collect();
+    // by number, so that the newest of each name stays
+    let newest: BTreeMap<(&str, &str), GrantId> =
+        by_id.values().map(|row| ((row.kind.word(), row.name.as_str()), row.id)).collect();
+    let is_newest = |row: &&GrantRow| newest.get(&(row.kind.word(), row.name.as_str())) == Some(&row.id);
     let near = grants.iter().filter_map(|row| ending(row, now));
-    let unused = grants.iter().filter(|row| !has_successor(row, grants)).filter_map(|row| was_not_used(row, now));
-    let mut findings: Vec<Finding> = near.chain(unused).collect();
+    let unused = grants.iter().filter(is_newest).filter_map(|row| was_not_used(row, now));
+    let more = grants.iter().filter_map(|row| has_more(row, by_id.get(&row.parent?)?));
+    let mut findings: Vec<Finding> = near.chain(unused).chain(more).collect();
     if findings.is_empty() {
         findings.push(Finding::good("grants", "none ends within a week"));
     }
@@ -17,7 +24,7 @@ pub(super) fn judge(grants: &[GrantRow], now: Time) -> Vec<Finding> {
 
 fn ending(row: &GrantRow, now: Time) -> Option<Finding> {
     let expires = row.expires.filter(|expires| *expires > now && row.revoked.is_none())?;
-    (ends_soon(row.created, expires, now) && row.holder.is_some() && !is_browser(row)).then(|| {
+    (ends_soon(row.created, expires, now) && row.holder.is_some() && !row.is_browser).then(|| {
         let seen = format!("ends in {}", rough(expires.since(now)));
         Finding::warned(subject(row), seen, format!("before that: {}", reissue(row, true)))
     })
@@ -26,15 +33,19 @@ fn ending(row: &GrantRow, now: Time) -> Option<Finding> {
 /// A join that ended lately.
 fn was_not_used(row: &GrantRow, now: Time) -> Option<Finding> {
     let expired = row.expires.filter(|expires| *expires <= now && now.since(*expires) < WEEK)?;
-    (row.holder.is_none() && !is_browser(row)).then(|| {
+    (row.holder.is_none() && !row.is_browser).then(|| {
         let seen = format!("was never redeemed, and ended {}", client::words::ago(now, expired));
         Finding::warned(subject(row), seen, format!("if it is still wanted: {}", reissue(row, false)))
     })
 }
 
-fn has_successor(row: &GrantRow, grants: &[GrantRow]) -> bool {
-    let is_next = |other: &GrantRow| other.name == row.name && other.kind == row.kind && other.id > row.id;
-    grants.iter().any(is_next)
+/// Before operators had pools, a master let their workers have any.
+fn has_more(row: &GrantRow, parent: &GrantRow) -> Option<Finding> {
+    let excess = Authority::of_row(parent).holds(&Authority::of_row(row)).err().filter(|_| row.revoked.is_none())?;
+    let seen =
+        format!("has {excess}, and grant {} of {}, below which it was issued, has not", parent.id.0, parent.name);
+    let remedy = format!("if nobody meant that: guild grant revoke {}", row.id.0);
+    Some(Finding::warned(subject(row), seen, remedy))
 }
 
 fn subject(row: &GrantRow) -> String {

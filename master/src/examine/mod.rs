@@ -41,6 +41,8 @@ pub struct Reach {
     pub caller: GrantId,
     /// What of it the caller may see.
     pub what: What,
+    /// Whether that is all: also the machine, the pages and the notices, which are no project's.
+    pub is_whole: bool,
 }
 
 /// Takes a few seconds at most.
@@ -53,7 +55,7 @@ pub async fn examine(reach: &Reach) -> Vec<Finding> {
         pipelines::examine(reach),
         reach.driver.look(|it, _| Held::of(it, reach.caller)),
     );
-    let mut findings = local;
+    let mut findings = if reach.is_whole { local } else { Vec::new() };
     findings.extend(repositories::judge_all(reach, now));
     findings.extend(pipelines);
     match held {
@@ -63,8 +65,10 @@ pub async fn examine(reach: &Reach) -> Vec<Finding> {
         }
         Err(refusal) => findings.push(unknown(&refusal)),
     }
-    findings.extend(notices::judge_all(&premises.reporters, now));
-    findings.push(pages);
+    if reach.is_whole {
+        findings.extend(notices::judge_all(&premises.reporters, now));
+        findings.push(pages);
+    }
     findings
 }
 

@@ -165,6 +165,7 @@ fn workers_that_are_gone_for_a_day_are_told() {
         connected,
         description: Description::default(),
         pools: Vec::new(),
+        labels: Vec::new(),
         running: Vec::new(),
         draining: false,
         held: String::new(),
@@ -271,6 +272,7 @@ fn grants_that_end_are_told_in_time() {
         join_hash: None,
         token_hash: None,
         holder: is_held.then_some(Fingerprint([1; 32])),
+        is_browser: name.ends_with(".browser"),
     };
     let long_ago = ago(90 * 24 * HOUR);
     let soon = Some(ahead(3 * 24 * HOUR));
@@ -283,6 +285,15 @@ fn grants_that_end_are_told_in_time() {
         grant(6, "eve", GrantKind::User, long_ago, Some(ago(HOUR)), false),
         grant(7, "eve", GrantKind::User, ago(HOUR), None, false),
     ];
+    let parents_are_known = [
+        grant(8, "deputy", GrantKind::Operator, long_ago, None, true),
+        GrantRow { parent: Some(GrantId(8)), ..grant(9, "spy", GrantKind::Worker, long_ago, None, true) },
+    ];
+    assert_eq!(
+        text(grants::judge(&parents_are_known, NOW).iter()),
+        "warned grant 9 of spy (worker): has the pool `default`, and grant 8 of deputy, below which it was issued, has not\n  \
+         if nobody meant that: guild grant revoke 9\n"
+    );
     let bad = [
         grant(2, "anvil", GrantKind::Worker, long_ago, soon, true),
         grant(3, "ada", GrantKind::User, long_ago, soon, true),

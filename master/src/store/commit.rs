@@ -73,6 +73,7 @@ fn row_of(record: &Record) -> Option<RowKey> {
         | Record::Followed(_)
         | Record::Change { .. }
         | Record::Grant(_)
+        | Record::GrantForgotten(_)
         | Record::Worker(_)
         | Record::Request(_)
         | Record::Event(_)
@@ -158,6 +159,7 @@ fn write_record(to: &Transaction<'_>, record: &Record) -> rusqlite::Result<()> {
         Record::Followed(row) => write_followed(to, row),
         Record::Change { build, change, time } => write_change(to, build.map(|build| build.0), change, *time),
         Record::Grant(row) => write_grant(to, row),
+        Record::GrantForgotten(grant) => run(to, "delete from grants where id = ?1", params![id(grant.0)]),
         Record::Worker(row) => write_worker(to, row),
         Record::Request(row) => write_request(to, row),
         Record::Event(event) => write_event(to, event),
@@ -315,7 +317,8 @@ fn write_change(to: &Transaction<'_>, build: Option<u64>, change: &Change, at: T
 
 fn write_grant(to: &Transaction<'_>, row: &GrantRow) -> rusqlite::Result<()> {
     let sql = "insert or replace into grants (id, parent, kind, name, what, created, expires, revoked, reason, \
-               join_hash, token_hash, holder) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+               join_hash, token_hash, holder, browser) \
+               values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
     let values = params![
         id(row.id.0),
         row.parent.map(|parent| id(parent.0)),
@@ -329,6 +332,7 @@ fn write_grant(to: &Transaction<'_>, row: &GrantRow) -> rusqlite::Result<()> {
         row.join_hash,
         row.token_hash,
         row.holder.map(|holder| holder.0),
+        row.is_browser,
     ];
     run(to, sql, values)
 }

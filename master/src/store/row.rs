@@ -23,7 +23,7 @@ pub(super) const STEP: &str =
 pub(super) const WORKER: &str =
     "name, by_grant, draining, held, forgotten, last_heard, description, steered_by, steered";
 pub(super) const GRANT: &str =
-    "id, parent, kind, name, what, created, expires, revoked, reason, join_hash, token_hash, holder";
+    "id, parent, kind, name, what, created, expires, revoked, reason, join_hash, token_hash, holder, browser";
 
 /// A value as JSON text.
 pub(super) fn json(value: &impl Serialize) -> String {
@@ -182,6 +182,7 @@ pub(super) fn grant(row: &Row<'_>) -> rusqlite::Result<GrantRow> {
         join_hash: row.get(9)?,
         token_hash: row.get(10)?,
         holder: holder.map(Fingerprint),
+        is_browser: row.get(12)?,
     })
 }
 

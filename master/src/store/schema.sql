@@ -284,3 +284,14 @@ insert into followed
 -- step 8: what an attempt's worker lives by, and where it accepted it
 alter table attempts add column term integer not null default 0;    -- milliseconds; 0: not recorded
 alter table attempts add column home text not null default '';      -- JSON; empty: not said
+
+-- step 9: logins of browsers are told apart, so that their rows go when they end
+alter table grants add column browser integer not null default 0;
+update grants set browser = 1 where kind = 'user' and json_extract(what, '$.may') = '["view"]'
+    and name = (select p.name || '.browser' from grants as p where p.id = grants.parent);
+-- an address that nobody used waits for 10 minutes
+update grants set expires = min(coalesce(expires, created + 600000), created + 600000) where browser = 1 and holder is null;
+-- pools and labels of an operator meant nothing: those of all projects keep all workers
+update grants set what = json_set(what, '$.pools', json('["*"]'), '$.labels', json('[]'))
+    where kind <> 'worker' and exists (select 1 from json_each(what, '$.projects') where value = '*')
+    and exists (select 1 from json_each(what, '$.may') where value = 'operate');

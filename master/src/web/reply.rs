@@ -18,6 +18,8 @@ pub(super) type Reply = Response<Body>;
 pub(super) enum Miss {
     /// There is none, or none that this visitor may see: which it is, is not told.
     NotFound,
+    /// The address of a login that a browser used, or that is too old.
+    Over,
     Busy,
     Broken,
 }

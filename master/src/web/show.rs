@@ -41,6 +41,15 @@ pub(super) struct Notice {
     pub(super) text: &'static str,
 }
 
+/// The page of a login's address: one button, which logs this browser in.
+#[derive(Template)]
+#[template(path = "login.html")]
+pub(super) struct Login {
+    pub(super) frame: Frame,
+    /// Of the grant.
+    pub(super) name: String,
+}
+
 /// How something stands: a shape, a word and a colour.
 #[derive(Clone, Debug)]
 pub(super) struct Mark {

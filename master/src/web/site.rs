@@ -15,6 +15,7 @@ use axum::middleware::Next;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use schema::sturdy_ref::Token;
+use schema::values::{Refusal, RefusalCode};
 use std::sync::Arc;
 
 /// The cookie of who is logged in.
@@ -36,7 +37,7 @@ pub(super) fn router(site: Arc<Site>) -> Router {
         .route("/workers", get(pages::workers))
         .route("/badge/{project}/{*file}", get(signs::badge))
         .route("/hook/{project}", post(hook::deliver))
-        .route("/login/{join}", get(log_in))
+        .route("/login/{join}", get(show_login).post(log_in))
         .route("/logout", post(log_out))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(signs::ready))
@@ -54,6 +55,10 @@ impl IntoResponse for Miss {
         let (code, title, text) = match self {
             Miss::NotFound => {
                 (StatusCode::NOT_FOUND, "Not found", "There is nothing here, or nothing that you may see.")
+            }
+            Miss::Over => {
+                let text = "There is no such login. Its address works once, within 10 minutes; guild open --login makes another.";
+                (StatusCode::NOT_FOUND, "This address is over", text)
             }
             Miss::Busy => {
                 (StatusCode::SERVICE_UNAVAILABLE, "Busy", "Too much is asked at once. Try again in a moment.")
@@ -94,24 +99,43 @@ async fn sheet(headers: HeaderMap) -> Reply {
     reply
 }
 
-async fn log_in(State(site): Here, Path(join): Path<String>) -> Result<Reply, Miss> {
-    let join: Token = join.parse().map_err(|_| Miss::NotFound)?;
+/// A page with a button. Whoever only looks, as the preview of a link does, uses nothing up.
+async fn show_login(State(site): Here, Path(join): Path<String>) -> Result<Reply, Miss> {
+    let join: Token = join.parse().map_err(|_| Miss::Over)?;
+    let name = site.bridge.at_door(|door| async move { door.open_login(&join).await }).await?.map_err(no_login)?;
+    let mut reply = page(&show::Login { frame: Frame::new("Log in", None), name }, &HeaderMap::new(), None)?;
+    reply.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply.headers_mut().remove(header::ETAG);
+    Ok(reply)
+}
+
+/// Why an address logs nobody in is told to nobody, save that a full disk will pass.
+fn no_login(refusal: Refusal) -> Miss {
+    tracing::debug!(%refusal, "a login was refused");
+    if refusal.code == RefusalCode::Unavailable { Miss::Busy } else { Miss::Over }
+}
+
+/// The button of that page.
+async fn log_in(State(site): Here, Path(join): Path<String>, headers: HeaderMap) -> Result<Reply, Miss> {
+    if !site.sent_form(&headers) {
+        return Ok(foreign_form());
+    }
+    let join: Token = join.parse().map_err(|_| Miss::Over)?;
     let cookie = Token::random();
     let kept = cookie.clone();
-    let logged_in = site.bridge.at_door(|door| async move { door.log_in(&join, &kept).await }).await?;
-    if let Err(refusal) = logged_in {
-        tracing::debug!(%refusal, "a login was refused");
-        return Err(Miss::NotFound);
-    }
+    site.bridge.at_door(|door| async move { door.log_in(&join, &kept).await }).await?.map_err(no_login)?;
     let mut reply = see_other("/");
     set_cookie(&mut reply, &site, &cookie.reveal(), COOKIE_AGE);
     Ok(reply)
 }
 
-/// The form's page must be ours.
+fn foreign_form() -> Reply {
+    status(StatusCode::FORBIDDEN, "This form is not ours.\n")
+}
+
 async fn log_out(State(site): Here, headers: HeaderMap) -> Result<Reply, Miss> {
     if !site.sent_form(&headers) {
-        return Ok(status(StatusCode::FORBIDDEN, "This form is not ours.\n"));
+        return Ok(foreign_form());
     }
     if let Some(cookie) = cookie(&headers) {
         site.bridge.at_door(|door| async move { door.log_out(&cookie).await }).await?;

@@ -41,6 +41,12 @@ free_port() { # one that nobody listens on now
   done
 }
 
+press() { # ADDRESS COOKIES: the button of a login's page, which keeps its cookie in a file
+  local site
+  site=$(cut -d/ -f1-3 <<<"$1")
+  curl -s "$1" | grep -q 'method="post"' && [ "$(curl -s -o /dev/null -w '%{http_code}' -c "$2" -X POST -H "Origin: $site" "$1")" = 303 ]
+}
+
 await() { # SECONDS COMMAND...: until it succeeds
   local tries=$(($1 * 10)); shift
   for _ in $(seq "$tries"); do if "$@" >/dev/null 2>&1; then return 0; fi; sleep 0.1; done

@@ -1,5 +1,7 @@
 """Looks at pages as a phone does: phone.py BROWSER PROFILE SITE FOLDER WIDTH THEME NAME=PATH...
 
+The button of a page NAME! is pressed after its picture was taken.
+
 A headless browser makes no window narrower than 500 px, so its own protocol is spoken over the pipe that it offers
 (https://chromedevtools.github.io/devtools-protocol/). Fails where a page is wider than the screen, text is too small to read, or the
 browser has something to report; leaves a picture of the whole page, FOLDER/NAME-WIDTH-THEME.png.
@@ -99,7 +101,11 @@ def main():
         browser.open(int(width), theme)
         for page in pages:
             name, path = page.split("=", 1)
-            look(browser, site + path, int(width), f"{folder}/{name}-{width}-{theme}.png")
+            look(browser, site + path, int(width), f"{folder}/{name.rstrip('!')}-{width}-{theme}.png")
+            if name.endswith("!"):
+                browser.events.clear()
+                browser.measure("document.querySelector('main button').click()")
+                browser.wait("Page.loadEventFired")
     finally:
         browser.process.kill()
     print(len(pages))

@@ -1,5 +1,6 @@
 //! The store against a plain model: what is committed is loaded, listed, chained and copied; what is full or broken says so.
 
+mod grant_rows;
 mod lane_rows;
 mod removal;
 mod reporter_rows;
@@ -60,6 +61,7 @@ struct Model {
     heads: BTreeMap<(String, String), Head>,
     followed: BTreeMap<String, FollowedRow>,
     requests: Vec<RequestRow>,
+    last_grant: u64,
     last_event: u64,
 }
 
@@ -88,6 +90,10 @@ impl Model {
             }
             4 => {
                 let row = dice.grant();
+                self.last_grant = row.id.0.max(self.last_grant);
+                if dice.below(3) == 0 && self.grants.remove(&row.id).is_some() {
+                    return Record::GrantForgotten(row.id);
+                }
                 self.grants.insert(row.id, row.clone());
                 Record::Grant(row)
             }
@@ -150,7 +156,7 @@ impl Model {
             requests: self.requests.clone(),
             numbers: numbers.into_iter().collect(),
             last_build: self.builds.keys().max().map_or(0, |id| id.0),
-            last_grant: self.grants.keys().max().map_or(0, |id| id.0),
+            last_grant: self.last_grant,
             last_event: self.last_event,
         }
     }

@@ -133,6 +133,7 @@ impl Dice {
             join_hash: self.maybe(Dice::bytes),
             token_hash: self.maybe(Dice::bytes),
             holder: self.maybe(|dice| Fingerprint(dice.bytes())),
+            is_browser: self.below(2) == 0,
         }
     }
 

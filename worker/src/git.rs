@@ -1,8 +1,8 @@
 //! The one way in which a worker runs the `git` program: on directories of its own, with nothing to fetch from, no hooks
 //! and no configuration but what stands here. Knows nothing of stores and workspaces.
 
-use std::cell::Cell;
 use crate::isolation::spawn;
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};

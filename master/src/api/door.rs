@@ -45,7 +45,7 @@ impl Door {
         let (hash, key) = (cookie.digest(), Some(key_of(cookie)));
         self.office.driver.peek(|it, now| {
             let row = it.restorable(now, hash, key);
-            row.map_or(Principal::Everyone, |row| Principal::of(it, row))
+            row.map_or(Principal::Everyone, Principal::of)
         })
     }
 
@@ -114,7 +114,7 @@ impl Door {
     fn view_of(&self, row: GrantRow) -> (String, viewer::Client) {
         let name = row.name.clone();
         let gate = self.office.live.gate(row.id, &row.name);
-        let holder = Holder::of(&self.office, row);
+        let holder = Holder::of(row);
         (name, gate.wrap(capnp_rpc::new_client(Viewer { office: self.office.clone(), holder })))
     }
 }

@@ -99,7 +99,7 @@ impl Gateway {
     fn capability(&self, row: GrantRow) -> capnp::capability::Client {
         let gate = self.office.live.gate(row.id, &row.name);
         let office = self.office.clone();
-        let holder = Holder::of(&office, row);
+        let holder = Holder::of(row);
         match holder.kind {
             GrantKind::Worker => {
                 let desk = Desk { office, holder, gate: gate.clone(), connection: self.connection.clone() };

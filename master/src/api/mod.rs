@@ -128,8 +128,8 @@ pub struct Holder {
 
 impl Holder {
     /// Who holds a grant.
-    fn of(office: &Office, row: GrantRow) -> Holder {
-        let principal = office.driver.peek(|it, _| Principal::of(it, &row));
+    fn of(row: GrantRow) -> Holder {
+        let principal = Principal::of(&row);
         Holder { grant: row.id, kind: row.kind, name: row.name, what: row.what, principal }
     }
 

@@ -1,7 +1,7 @@
 //! Who takes turns: everybody for whom something is read or run.
 
+use crate::coordinator::account_of;
 use crate::coordinator::record::{GrantId, GrantRow};
-use crate::coordinator::{Coordinator, is_browser};
 
 /// Whoever asks. All that asks as one has the turns of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,13 +33,8 @@ pub enum Own {
 pub const PROGRAM: Principal = Principal::Own(Own::Program);
 
 impl Principal {
-    /// Who asks where this grant does: a browser's login takes the turns of the grant that it was logged in with.
-    pub fn of(coordinator: &Coordinator, row: &GrantRow) -> Principal {
-        let (mut id, mut row) = (row.id, Some(row));
-        while let Some(browser) = row.filter(|row| is_browser(row)) {
-            let Some(parent) = browser.parent else { break };
-            (id, row) = (parent, coordinator.grant(parent));
-        }
-        Principal::Grant(id)
+    /// Who asks where this grant does: see [`account_of`].
+    pub fn of(row: &GrantRow) -> Principal {
+        Principal::Grant(account_of(row))
     }
 }

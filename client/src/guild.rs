@@ -141,9 +141,9 @@ impl Guild {
         let mut slot = self.0.link.lock().await;
         if slot.as_ref().is_some_and(|link| Rc::ptr_eq(link, lost)) && self.0.dial.is_some() {
             *slot = None;
-            self.tell(match error {
-                Error::TooLarge(_) => LinkNews::Outgrown(error.to_string()),
-                lost => LinkNews::Lost(lost.to_string()),
+            self.tell(match matches!(error, Error::TooLarge(_)) {
+                true => LinkNews::Outgrown(error.to_string()),
+                false => LinkNews::Lost(error.to_string()),
             });
         }
     }

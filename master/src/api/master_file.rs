@@ -7,7 +7,7 @@ use schema::values::Difference;
 use schema::wire;
 
 pub(super) async fn differences(desk: &Operator, mut results: operator::DifferencesResults) -> capnp::Result<()> {
-    accept!(results, desk.holder.may_do_all("the master file"));
+    accept!(results, desk.holder.may_do_all("reading the master file"));
     let found = accept!(results, accept!(results, desk.office.desk()).differences().await);
     write_differences(results.get().init_differences(wire::length(found.len())), &found);
     Ok(())
@@ -18,7 +18,7 @@ pub(super) async fn reload(
     params: operator::ReloadParams,
     mut results: operator::ReloadResults,
 ) -> capnp::Result<()> {
-    accept!(results, desk.holder.may_do_all("the master file"));
+    accept!(results, desk.holder.may_do_all("reloading the master file"));
     let request = desk.holder.request(params.get()?.get_request()?, &[b"operator.reload"])?;
     let found = accept!(results, accept!(results, desk.office.desk()).reload(request).await);
     write_differences(results.get().init_differences(wire::length(found.len())), &found);
@@ -30,7 +30,7 @@ pub(super) async fn add_project(
     params: operator::AddProjectParams,
     mut results: operator::AddProjectResults,
 ) -> capnp::Result<()> {
-    accept!(results, desk.holder.may_do_all("a new project"));
+    accept!(results, desk.holder.may_do_all("adding a project"));
     let params = params.get()?;
     let project = wire::read_new_project(params.get_project()?)?;
     // without its secrets: nothing that is derived from them is kept

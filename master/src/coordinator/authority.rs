@@ -141,13 +141,12 @@ pub fn child_of(
     Ok(expires)
 }
 
-/// Whether this holder may do something that belongs to no project. `deed`: "reading the master file".
+/// Whether this holder may do something that belongs to no project. `deed`: "adding a project".
 pub fn may_do_all(kind: GrantKind, what: &What, name: &str, deed: &str) -> Result<(), Refusal> {
     if Authority::of(kind, what, None).is_whole() {
         return Ok(());
     }
-    let text =
-        format!("{deed} belongs to no project: it needs the right `operate` on all projects, and {name} has less");
+    let text = format!("{deed} needs the right `operate` on all projects, and {name} has less");
     Err(Refusal::new(RefusalCode::NotPermitted, text).help("ask an operator of all projects (`*`) to do it"))
 }
 
@@ -155,13 +154,13 @@ pub fn may_do_all(kind: GrantKind, what: &What, name: &str, deed: &str) -> Resul
 pub fn may_steer(holder: &GrantRow, worker: &str, grant: Option<&GrantRow>) -> Result<(), Refusal> {
     let authority = Authority::of_row(holder);
     let Some(grant) = grant else {
-        return may_do_all(holder.kind, &holder.what, &holder.name, &format!("worker {worker}"));
+        return may_do_all(holder.kind, &holder.what, &holder.name, &format!("changing worker {worker}"));
     };
     let of_worker = Authority { expires: Some(Time(0)), ..Authority::of_row(grant) };
     authority.holds(&of_worker).map_err(|excess| {
         let text = format!(
             "worker {worker} belongs to no project: it needs the right `operate` on all projects, or on its pools and \
-             labels, and {} has not {excess}",
+             labels, and {} does not have {excess}",
             holder.name
         );
         let help = "ask an operator of all projects (`*`), or for a grant that names them: --pool, --label";
@@ -171,7 +170,7 @@ pub fn may_steer(holder: &GrantRow, worker: &str, grant: Option<&GrantRow>) -> R
 
 impl Excess {
     fn refusal(&self, name: &str, kind: GrantKind) -> Refusal {
-        let text = format!("a grant gives at most what its issuer has, and {name} has not {self}");
+        let text = format!("a grant gives at most what its issuer has, and {name} does not have {self}");
         let help = if kind == GrantKind::Worker {
             "workers belong to no project: their pools and labels must be in the issuer's own grant (--pool, --label), or the \
              issuer operates on all projects (`*`)"

@@ -43,7 +43,7 @@ fn was_not_used(row: &GrantRow, now: Time) -> Option<Finding> {
 fn has_more(row: &GrantRow, parent: &GrantRow) -> Option<Finding> {
     let excess = Authority::of_row(parent).holds(&Authority::of_row(row)).err().filter(|_| row.revoked.is_none())?;
     let seen =
-        format!("has {excess}, and grant {} of {}, below which it was issued, has not", parent.id.0, parent.name);
+        format!("has {excess}, and grant {} of {}, below which it was issued, does not", parent.id.0, parent.name);
     let remedy = format!("if nobody meant that: guild grant revoke {}", row.id.0);
     Some(Finding::warned(subject(row), seen, remedy))
 }

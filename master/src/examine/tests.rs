@@ -291,7 +291,7 @@ fn grants_that_end_are_told_in_time() {
     ];
     assert_eq!(
         text(grants::judge(&parents_are_known, NOW).iter()),
-        "warned grant 9 of spy (worker): has the pool `default`, and grant 8 of deputy, below which it was issued, has not\n  \
+        "warned grant 9 of spy (worker): has the pool `default`, and grant 8 of deputy, below which it was issued, does not\n  \
          if nobody meant that: guild grant revoke 9\n"
     );
     let bad = [

@@ -391,7 +391,7 @@ fn define(results: &[(u32, Outcome)]) -> (Option<Outcome>, Option<u32>, Option<u
 }
 
 fn state(store: &Store, ref_name: &'static str) -> RefState {
-    let readers = store.readers();
+    let readers = store.readers().of(master::turns::PROGRAM);
     let read = readers.query(move |store| lanes::ref_state(store, "p", ref_name));
     read.now_or_never().expect("inline").expect("it is read")
 }

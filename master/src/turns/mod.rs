@@ -74,7 +74,7 @@ impl<K: Ord + Clone> Turns<K> {
     }
 
     /// Whose turn it is now, if there is room. From here on it is served.
-    pub fn next(&mut self) -> Option<Ticket> {
+    pub fn serve(&mut self) -> Option<Ticket> {
         while self.serving < self.bounds.in_all {
             let who = self.ring.pop_front()?;
             let Some(line) = self.lines.get_mut(&who) else { continue };

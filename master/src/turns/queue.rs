@@ -81,7 +81,7 @@ impl<K: Ord + Clone> Queue<K> {
 
 impl<K: Ord + Clone> State<K> {
     fn advance(&mut self) {
-        while let Some(ticket) = self.turns.next() {
+        while let Some(ticket) = self.turns.serve() {
             if let Some(call) = self.calls.remove(&ticket) {
                 // whoever left meanwhile gives its turn back as it drops it
                 let _ = call.send(());

@@ -46,7 +46,7 @@ impl Crowd {
     /// Serves whom it may; answers them in order.
     fn advance(&mut self) -> Vec<u8> {
         let mut called = Vec::new();
-        while let Some(ticket) = self.turns.next() {
+        while let Some(ticket) = self.turns.serve() {
             let at = self.waiting.iter().position(|(_, waiting)| *waiting == ticket).expect("it waits");
             let (who, _) = self.waiting.remove(at);
             let is_first = self.waiting.iter().all(|(other, later)| *other != who || *later > ticket);

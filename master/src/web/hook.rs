@@ -129,7 +129,7 @@ impl Hook {
                 shown.ct_eq(&wanted).into()
             }
             HookKind::GitHub | HookKind::Gitea | HookKind::Generic => {
-                digits_of(signature).is_some_and(|signature| taken.is_signed_by(&signature))
+                digits_of(signature).is_some_and(|signature| taken.verify(&signature))
             }
         }
     }

@@ -99,7 +99,7 @@ impl Taken {
         std::mem::take(&mut self.start)
     }
 
-    pub(super) fn is_signed_by(self, signature: &[u8]) -> bool {
+    pub(super) fn verify(self, signature: &[u8]) -> bool {
         self.mac.verify_slice(signature).is_ok()
     }
 }

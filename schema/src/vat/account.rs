@@ -164,10 +164,9 @@ impl Account {
         if is_short && self.bytes_held > LIGHT_BYTES {
             return over("bytes of answers held, of a budget that is spent", self.bytes_held, LIGHT_BYTES);
         }
-        match self.own_verdict(limits) {
-            Verdict::Read if is_short && self.passing() > LIGHT_BYTES => Verdict::Pause,
-            verdict => verdict,
-        }
+        let verdict = self.own_verdict(limits);
+        let is_heavy = is_short && self.passing() > LIGHT_BYTES;
+        if is_heavy && verdict == Verdict::Read { Verdict::Pause } else { verdict }
     }
 
     fn own_verdict(&self, limits: &Limits) -> Verdict {

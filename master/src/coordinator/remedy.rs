@@ -361,5 +361,7 @@ fn imagined(wanted: &Wanted) -> Session {
         home: None,
         since: Time(0),
         opened: (Time(0), Opening::Connected),
+        declined: None,
+        lack: String::new(),
     }
 }

@@ -345,3 +345,35 @@ fn what_no_worker_could_read_is_not_offered() {
     stage.settle();
     stage.pass(Duration::from_secs(1).as_millis() as u64);
 }
+
+#[test]
+fn an_offer_that_is_cancelled_leaves_no_attempt() {
+    let mut stage = Stage::new(1);
+    let session = stage.attach(0, vec![]);
+    let job = stage.submit(one());
+    stage.ask(session);
+    let token = stage.offered()[0].1;
+    let request = Request { id: RequestId([99; 16]), by: ROOT, body: [0; 32] };
+    stage.it.cancel(stage.now, request, job.build, None, "not wanted").expect("it is open");
+    stage.settle();
+    assert_eq!(stage.outcome(job), Some((Outcome::Cancelled, "not wanted".to_owned())));
+    assert!(stage.ledger.attempts.is_empty(), "nobody has begun it");
+    assert!(stage.it.accept(stage.now, token).is_err());
+}
+
+#[test]
+fn a_clock_that_is_set_back_gives_no_step_less_than_no_time() {
+    let mut stage = Stage::new(1);
+    let session = stage.attach(0, vec![]);
+    stage.submit(one());
+    stage.ask(session);
+    let token = stage.offered()[0].1;
+    stage.accept(token);
+    stage.it.step_started(stage.now, token, 0, Time(5_000)).unwrap();
+    let (outcome, exit) = (Outcome::Succeeded, Exit::Code(0));
+    let end = StepEnd { outcome, exit, time: Time(1_000), log_size: u64::MAX, log_hash: Vec::new() };
+    stage.it.step_finished(stage.now, token, 0, end).unwrap();
+    stage.settle();
+    let rows = stage.it.finished_steps(token).unwrap();
+    assert_eq!((rows[0].started, rows[0].finished), (Some(Time(5_000)), Some(Time(5_000))));
+}

@@ -16,7 +16,7 @@ interface LogSink {
   write @0 (offset :UInt64, bytes :Data, marks :List(Mark))
       -> (received :UInt64, durable :UInt64, refusal :Common.Refusal);
   # Bytes at `offset`, at most 1 MiB. What overlaps with bytes already received is dropped (it must be the
-  # same); a gap is refused (`offset`). `received`: where the next write goes. `durable`: how many bytes survive a
+  # same); a gap is refused (`offset`), and so are bytes beyond the size with which the step ended (`invalid`). `received`: where the next write goes. `durable`: how many bytes survive a
   # power cut; the sender keeps the rest, and everything until the log is sealed. Beyond the log's limit, bytes
   # are counted as received, and dropped; the log then ends with a marker. May be repeated. Keep at most 1 MiB
   # in flight on a connection.

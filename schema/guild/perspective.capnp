@@ -123,6 +123,8 @@ struct Explanation {
   # Why a job is where it is, and what would change that. Jobs of projects that the grant does not name have no names.
   kind @0 :Text;
   # Waits for jobs: "needs". Queued: "busy" (all that could take it have no room), "silent" (one has room and does not ask),
+  # "unready" (one has room, and takes no job for now: it says why), "resting" (offers to them came to nothing: they are asked
+  # again later),
   # "stopped" (drained or held), "away" (not connected), "room" (none is large enough), "pool", "platform", "label" (nobody has
   # it), "together" (no single one has all), "restored" (the master was, and has not read the repository since). "offered"; "runs"; "ran"; "carried" (of another build); skipped: "when",
   # "need"; "ended" (without an attempt). More may be added.

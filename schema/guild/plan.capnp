@@ -24,7 +24,7 @@ struct Job {
   want @5 :List(Text);           # Each "name", "name=value", or "memory>=4GiB".
   cpusMilli @6 :UInt32;          # Reserved while it runs, in thousandths of a core; 0: one slot only.
   memory @7 :UInt64;             # Reserved while it runs, bytes; 0: not reserved.
-  timeout @8 :UInt64;            # Of the whole attempt.
+  timeout @8 :UInt64;            # Of the whole attempt. The master ends one that lasts 2 min longer than this and `alwaysTimeout`.
   priority @9 :Int32;            # Higher goes first.
   retryInfra @10 :UInt16;        # Further attempts after a lost one.
   workspace @11 :Workspace;

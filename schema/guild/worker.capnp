@@ -88,6 +88,9 @@ interface Session {
   # over. Older masters send none.
   drain @2 ();
   # No further offers to this worker in this session. `take` rests.
+  lacks @3 (what :Text);
+  # Says why this worker does not call `take` for now though it has room, as where its disk is short of it: at most 1 KiB, and
+  # the rest is cut. `guild explain` shows it until the next `take`. May be repeated. Older masters do not know it.
 }
 
 struct Offer {
@@ -115,13 +118,16 @@ interface Lease {
   # Dropping it before `accept` gives the offer back; after, dropping does nothing: the term decides.
 
   accept @0 () -> (refusal :Common.Refusal);
-  # The attempt begins, with a full term from now. May be repeated, and then gets a full term again.
+  # The attempt begins, with a full term from now. May be repeated, and then gets a full term again. Before it every other call
+  # of this lease, and of what it gave out, fails; one that was sent behind it, without waiting for its answer, does not.
+  # A worker that does not accept in time, or loses its connection on an offer, comes last for a while: 1 s to 64 s where no
+  # other worker could take the job, else 60 s. Then it gets one offer at a time until it accepts.
   source @1 (index :UInt16) -> (source :SourcePack, refusal :Common.Refusal);
   # The index-th source of the stamp.
   step @2 (index :UInt16) -> (report :StepReport);
   # Of the step with this index. Since version 2 `report` and `log` do without it.
   complete @3 (outcome :Common.Outcome, reason :Text) -> (refusal :Common.Refusal);
-  # Ends the attempt, after every step's `finished`, whose answer need not be waited for: refused (`conflict`) while a step
+  # Ends the attempt (not as `skipped`), after every step's `finished`, whose answer need not be waited for: refused (`conflict`) while a step
   # that started has not finished. The job takes this outcome, or, for `errored`, is placed again where its plan allows. May
   # be repeated; an old epoch is refused (`stale`).
 
@@ -131,7 +137,8 @@ interface Lease {
   # at once, and none after `ended`. They are taken in order up to the first that is refused, for the same reasons as there;
   # the answer comes once all that were taken are durable. May be repeated, also with what was taken.
   log @5 (step :UInt16) -> (sink :Log.LogSink);
-  # The log of the step with this index.
+  # The log of the step with this index. Fails where the plan has no such step. What was written for a step that was never
+  # said to have ended is thrown away with the end of the attempt.
 }
 
 struct Progress {
@@ -179,7 +186,8 @@ interface StepReport {
   finished @1 (outcome :Common.Outcome, exit :Exit, time :Int64, logSize :UInt64, logHash :Data)
       -> (refusal :Common.Refusal);
   # After the last byte of its log was received. The log is sealed with the attempt; where length or BLAKE3 differ
-  # from what was received, the job says `log-incomplete`.
+  # from what was received, the job says `log-incomplete`. A `logHash` has 32 bytes, or none. A step that ran was said to
+  # have `started` before (`conflict`). A `time` before that of the start is taken for that.
   log @2 () -> (sink :Log.LogSink);
 }
 
@@ -187,8 +195,8 @@ struct Exit {
   # How the step's process ended.
   union {
     none @0 :Void;               # It did not run.
-    code @1 :Int32;
-    signal @2 :Int32;            # The signal's number.
+    code @1 :Int32;              # 0 to 255; refused (`invalid`) beyond it.
+    signal @2 :Int32;            # The signal's number, 1 to 64; refused (`invalid`) beyond it.
     timeout @3 :Void;            # Killed: its time was over.
     idle @4 :Void;               # Killed: it was silent for too long.
     lost @5 :Text;               # It could not be started or followed: why.

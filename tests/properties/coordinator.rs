@@ -56,7 +56,7 @@ fn workers_that_are_away_are_waited_for() {
     };
     let jobs = vec![job("any", &[]), job("gpu", &["gpu"])];
     world.it.plan_ready(world.now, build, Planned::Plan(Plan { version: 1, jobs, trust: Trust::Trusted }));
-    let why = |world: &World, index| world.it.why(JobKey { build, index });
+    let why = |world: &World, index| world.it.why(world.now, JobKey { build, index });
     assert_eq!(why(&world, 0), "worker w0 could take it and is not connected: it is waited for");
     assert_eq!(why(&world, 1), "no worker of pool default has `gpu`");
     assert_eq!(world.it.fail_unplaceable(world.now, build), 1, "only the job that no known worker could take");
@@ -362,6 +362,7 @@ impl World {
 
     fn finish_work(&mut self, index: usize) {
         while let Some((token, assignment)) = self.some_running(index) {
+            let _ = self.it.step_started(self.now, token, 0, self.now);
             if self.it.step_finished(self.now, token, 0, end(Outcome::Succeeded, self.now)).is_err() {
                 self.workers[index].running.remove(&token);
                 self.held.remove(&token);

@@ -148,7 +148,7 @@ impl Scene {
     }
 
     fn hints(&self, job: JobKey) -> String {
-        self.it.explain(job.build, "j").map(|told| told.hints.join("; ")).unwrap_or_default()
+        self.it.explain(self.now, job.build, "j").map(|told| told.hints.join("; ")).unwrap_or_default()
     }
 }
 

@@ -8,5 +8,6 @@ mod elsewhere;
 mod lanes;
 mod leases;
 mod logs;
+mod offers;
 mod remedies;
 mod restored;

@@ -202,7 +202,7 @@ impl Floor {
     /// Jobs that wait, and what is told of each.
     fn waiting(&self) -> Vec<(JobKey, Explanation)> {
         let jobs = self.ledger.jobs.values().filter(|row| matches!(row.state, State::Waiting | State::Queued));
-        jobs.map(|row| (row.key, self.it.explain(row.key.build, &row.name).expect("it is open"))).collect()
+        jobs.map(|row| (row.key, self.it.explain(self.now, row.key.build, &row.name).expect("it is open"))).collect()
     }
 
     fn apply(&mut self, remedy: &Remedy) {

@@ -39,6 +39,10 @@ impl Hall {
         hall
     }
 
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
     pub fn workers(&self) -> usize {
         self.sessions.len()
     }

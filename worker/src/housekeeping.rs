@@ -32,7 +32,7 @@ pub(crate) async fn end_orphans(here: Rc<Here>) {
     }
 }
 
-/// At the start and then each hour.
+/// At the start, then each hour, and at once where a disk has less room than the reserve.
 pub(crate) async fn keep(here: Rc<Here>) {
     loop {
         let root = here.yard.workspaces.clone();
@@ -49,7 +49,8 @@ pub(crate) async fn keep(here: Rc<Here>) {
             Ok(removed) => tracing::info!(removed, "old workspaces were removed"),
             Err(error) => tracing::warn!(%error, "old workspaces were not looked at"),
         }
-        tokio::time::sleep(EVERY).await;
+        here.tidied.notify_waiters();
+        let _ = tokio::time::timeout(EVERY, here.short_of_room.notified()).await;
     }
 }
 

@@ -26,7 +26,7 @@ use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::LocalSet;
 use tokio::time::{sleep, timeout};
 
@@ -87,6 +87,10 @@ pub(crate) struct Here {
     pub(crate) revoked: watch::Sender<Option<String>>,
     /// None: this machine does not say.
     pub(crate) home: Option<Home>,
+    /// A disk has less room than the reserve: housekeeping is to begin now.
+    pub(crate) short_of_room: Notify,
+    /// Housekeeping is done.
+    pub(crate) tidied: Notify,
     reserve: u64,
 }
 
@@ -220,6 +224,8 @@ impl Here {
             draining: watch::Sender::new(false),
             revoked: watch::Sender::new(None),
             home,
+            short_of_room: Notify::new(),
+            tidied: Notify::new(),
             reserve: config.reserve,
         })
     }

@@ -307,8 +307,7 @@ impl Session {
             if is_draining || free.slots == 0 {
                 tokio::select! { biased; _ = changes.changed() => {}, _ = draining.changed() => {} }
             } else if let Some(why) = self.here.lack_of_room() {
-                tracing::warn!(%why, "no job is taken");
-                sleep(DISK_PAUSE).await;
+                self.wait_for_room(&why).await;
             } else if let Err(why) = self.take_up_to(free).await {
                 match refused.pause(why) {
                     Ok(pause) => sleep(pause).await,
@@ -317,6 +316,21 @@ impl Session {
             } else {
                 refused.forget();
             }
+        }
+    }
+
+    /// Says why no job is taken, and waits until old files were removed, or for the next look.
+    async fn wait_for_room(&self, why: &str) {
+        tracing::warn!(%why, "no job is taken");
+        let mut request = self.session.lacks_request();
+        request.get().set_what(why);
+        // older masters do not know it
+        tokio::task::spawn_local(request.send().promise);
+        let tidied = self.here.tidied.notified();
+        self.here.short_of_room.notify_one();
+        let _ = timeout(DISK_PAUSE, tidied).await;
+        if self.here.lack_of_room().is_some() {
+            sleep(DISK_PAUSE).await;
         }
     }
 

@@ -91,6 +91,22 @@ fn a_master_whose_disk_is_full_is_waited_for() {
 }
 
 #[test]
+fn a_worker_that_is_short_of_room_says_so_and_tidies_up_at_once() {
+    test(async {
+        let bench = Bench::with("reserve = \"900000TiB\"\nslots = 1\n").await;
+        let _worker = bench.worker();
+        let is_told = |line: &String| line.starts_with("lacks: ") && line.contains("less than the reserve of");
+        bench.master.until(|heard| heard.script.iter().any(is_told)).await;
+        // a job that has just ended left it
+        let left = bench.path("workspaces/lane");
+        std::fs::create_dir_all(&left).unwrap();
+        std::fs::write(left.join("lock"), "").unwrap();
+        std::fs::write(left.join("large"), "x").unwrap();
+        eventually(|| !left.exists()).await;
+    });
+}
+
+#[test]
 fn what_a_full_disk_refused_is_told_before_the_end() {
     test(async {
         let bench = Bench::new().await;

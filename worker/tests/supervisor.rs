@@ -3,7 +3,8 @@
 
 use schema::values::Exit;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::net::UnixStream;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -471,6 +472,61 @@ fn a_supervisor_outlives_its_worker_and_meets_the_next() {
     assert!(step.files().is_supervised().unwrap());
     std::fs::write(step.file("end"), "").unwrap();
     assert_eq!(running.end().exit, Exit::Code(0));
+}
+
+/// All sockets of this machine that have a name, as any user sees them.
+fn sockets() -> String {
+    std::fs::read_to_string("/proc/net/unix").unwrap()
+}
+
+#[test]
+fn nobody_else_can_take_the_place_of_a_supervisor() {
+    let step = sh("echo here; while [ ! -e end ]; do sleep 0.01; done");
+    // what earlier versions listened at, taken by another
+    let name = step.dir.path().file_name().unwrap().to_str().unwrap().to_owned();
+    let address = SocketAddr::from_abstract_name(format!("guild-step/{name}/0")).unwrap();
+    let other = UnixListener::bind_addr(&address).unwrap();
+    let mut running = step.start();
+    running.output(5);
+    eventually(|| step.file("step-0.sock").exists());
+    drop(connect(step.dir.path(), 0).unwrap());
+    other.set_nonblocking(true).unwrap();
+    assert!(other.accept().is_err(), "a worker asks whoever has the name");
+    drop(other);
+    assert!(!sockets().contains(&format!("@guild-step/{name}")), "it listens at a name that anybody could take");
+    running.line = None;
+    std::fs::write(step.file("end"), "").unwrap();
+    assert_eq!(running.end().exit, Exit::Code(0));
+    assert!(!step.file("step-0.sock").exists(), "it leaves nothing behind");
+}
+
+#[test]
+fn a_supervisor_without_a_socket_goes_on_and_makes_one_when_it_can() {
+    let step = sh("echo here; while [ ! -e end ]; do sleep 0.01; done");
+    std::fs::create_dir(step.file("step-0.sock")).unwrap();
+    let mut running = step.start();
+    running.output(5);
+    assert!(connect(step.dir.path(), 0).is_err());
+    std::fs::remove_dir(step.file("step-0.sock")).unwrap();
+    eventually(|| step.file("step-0.sock").exists());
+    drop(connect(step.dir.path(), 0).unwrap());
+    running.line = None;
+    std::fs::write(step.file("end"), "").unwrap();
+    assert_eq!(running.end().exit, Exit::Code(0));
+}
+
+#[test]
+fn a_supervisor_of_an_earlier_version_is_found() {
+    let step = sh("true");
+    let name = step.dir.path().file_name().unwrap().to_str().unwrap().to_owned();
+    let address = SocketAddr::from_abstract_name(format!("guild-step/{name}/0")).unwrap();
+    let before = UnixListener::bind_addr(&address).unwrap();
+    let line = connect(step.dir.path(), 0).unwrap();
+    drop((before.accept().unwrap(), line));
+    drop(before);
+    let before = UnixListener::bind(step.file("step-0.sock")).unwrap();
+    let line = connect(step.dir.path(), 0).unwrap();
+    drop((before.accept().unwrap(), line));
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub(super) async fn explain(
     job: String,
 ) -> capnp::Result<Result<Explained, Refusal>> {
     // first the living, whose answer waits for its commit: history knows what ended meanwhile
-    let told = match office.look(holder, |it, _| it.explain(build, &job)).await {
+    let told = match office.look(holder, |it, now| it.explain(now, build, &job)).await {
         Ok(told) => told,
         Err(refusal) => return Ok(Err(refusal)),
     };

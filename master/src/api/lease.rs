@@ -1,10 +1,14 @@
 //! Everything that one attempt may do.
+//!
+//! A lease opens with `accept`: its gate lets nothing else pass before, to whatever object that hangs on it. So a method that
+//! is added later need not think of it.
 
-use super::report::{StepReport, finished, settled, sink, started};
+use super::report::{StepReport, finished, log_of, settled, sink, started};
 use super::source::{LeasePacks, SourcePack};
 use super::{Office, accept, refuse};
-use crate::coordinator::record::{GrantId, LeaseToken, Record, StepRow};
+use crate::coordinator::record::{GrantId, JobKey, LeaseToken, Record, StepRow};
 use crate::turns::Principal;
+use capnp::traits::HasTypeId as _;
 use schema::fail_point::fail_point;
 use schema::gate::Gate;
 use schema::values::{Outcome, Progress, Refusal, RefusalCode};
@@ -16,9 +20,14 @@ use std::rc::Rc;
 /// What one report may say at once.
 const PROGRESS_MAX: u32 = 4096;
 
+/// Methods by their interface and their number in the schema.
+const ACCEPT: (u64, u16) = (lease::Client::TYPE_ID, 0);
+const SOURCE: (u64, u16) = (lease::Client::TYPE_ID, 1);
+
 pub(super) struct Lease {
     office: Rc<Office>,
     token: LeaseToken,
+    /// Whether the worker held this lease before, or has accepted it here.
     accepted: Cell<bool>,
     packs: Rc<LeasePacks>,
 }
@@ -35,7 +44,7 @@ impl Lease {
     }
 
     fn client(office: &Rc<Office>, session: &Gate, token: LeaseToken, accepted: bool) -> lease::Client {
-        let gate = office.live.lease_gate(token, session);
+        let gate = office.live.lease_gate(token, session).with_policy(opens_with_accept(office, token));
         let packs = LeasePacks::new(Principal::Grant(GrantId(session.grant())));
         gate.wrap(capnp_rpc::new_client(Lease { office: office.clone(), token, accepted: Cell::new(accepted), packs }))
     }
@@ -63,10 +72,19 @@ impl Lease {
             self.office.live.forget_lease(token);
             self.office.logs.forget_sealed(steps.iter().map(|step| step.key));
             if let Some((job, attempt)) = attempt {
-                self.office.logs.forget_attempt(job, attempt);
+                self.forget_logs(job, attempt, &steps).await;
             }
         }
         Ok(done)
+    }
+
+    /// What was written for steps that nobody said to have ended belongs to no step: it goes.
+    async fn forget_logs(&self, job: JobKey, attempt: u16, steps: &[StepRow]) {
+        let kept: Vec<u16> = steps.iter().map(|step| step.key.step).collect();
+        if let Err(error) = self.office.logs.drop_others(job, attempt, &kept).await {
+            tracing::warn!(?job, attempt, %error, "logs of steps that never ended cannot be removed");
+        }
+        self.office.logs.forget_attempt(job, attempt);
     }
 
     /// Seals the logs of the finished steps; answers what to record, and what is wrong with them.
@@ -97,14 +115,15 @@ impl Drop for Lease {
 impl lease::Server for Lease {
     async fn accept(self: Rc<Self>, _: lease::AcceptParams, mut results: lease::AcceptResults) -> capnp::Result<()> {
         let token = self.token;
-        let is_repeated = self.accepted.replace(true);
-        let accepted = self.office.driver.call(|it, now| it.accept(now, token)).await.and_then(|done| done);
-        accept!(results, accepted);
-        // it may have ended while that was committed
-        let attempt = self.office.driver.peek(|it, _| it.lease_job(token));
-        if let Some((job, attempt)) = attempt.filter(|_| !is_repeated) {
-            self.office.logs.begin_attempt(job, attempt);
-        }
+        let accepted = self.office.driver.call(|it, now| {
+            it.accept(now, token)?;
+            // in the same breath: what follows may be written before the answer
+            if let Some((job, attempt)) = it.lease_job(token).filter(|_| !self.accepted.replace(true)) {
+                self.office.logs.begin_attempt(job, attempt);
+            }
+            Ok(())
+        });
+        accept!(results, accepted.await.and_then(|done| done));
         Ok(())
     }
 
@@ -115,8 +134,13 @@ impl lease::Server for Lease {
     ) -> capnp::Result<()> {
         let index = usize::from(params.get()?.get_index());
         let token = self.token;
-        let found = self.office.driver.peek(|it, _| it.lease_source(token, index));
-        let source = accept!(results, found);
+        let driver = &self.office.driver;
+        if driver.peek(|it, _| it.is_offered(token)) {
+            accept!(results, driver.admit());
+        }
+        // after the commit of the acceptance: who read it stands in the store
+        let found = driver.look(|it, _| it.lease_source(token, index)).await;
+        let source = accept!(results, found.and_then(|found| found));
         let Some(repository) = self.office.repositories.get(&source.repository) else {
             let text = format!("the repository `{}` is no longer configured", source.repository);
             refuse!(results, Refusal::new(RefusalCode::NotFound, text));
@@ -128,6 +152,7 @@ impl lease::Server for Lease {
 
     async fn step(self: Rc<Self>, params: lease::StepParams, mut results: lease::StepResults) -> capnp::Result<()> {
         let step = params.get()?.get_index();
+        log_of(&self.office, self.token, step)?;
         let report = StepReport { office: self.office.clone(), token: self.token, step };
         results.get().set_report(capnp_rpc::new_client(report));
         Ok(())
@@ -177,5 +202,19 @@ impl lease::Server for Lease {
     async fn log(self: Rc<Self>, params: lease::LogParams, mut results: lease::LogResults) -> capnp::Result<()> {
         results.get().set_sink(sink(&self.office, self.token, params.get()?.get_step())?);
         Ok(())
+    }
+}
+
+/// Lets nothing pass before the lease was accepted but `accept` itself. `source` passes on a full disk as well, and waits by
+/// its own refusal: there the acceptance waits too, and workers that asked for both at once take no exception for an answer.
+fn opens_with_accept(office: &Rc<Office>, token: LeaseToken) -> impl Fn(u64, u16) -> capnp::Result<()> + 'static {
+    let office = Rc::downgrade(office);
+    move |interface, method| {
+        let Some(office) = office.upgrade().filter(|_| (interface, method) != ACCEPT) else { return Ok(()) };
+        let is_open = office.driver.peek(|it, _| !it.is_offered(token));
+        match is_open || ((interface, method) == SOURCE && office.driver.is_full()) {
+            true => Ok(()),
+            false => Err(capnp::Error::failed("conflict: the lease was not accepted yet".to_owned())),
+        }
     }
 }

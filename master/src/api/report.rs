@@ -1,10 +1,11 @@
 //! How the steps of an attempt go: their starts, their ends, and the sinks of their logs.
 
 use super::{Office, accept, refuse};
+use crate::coordinator::OpenLog;
 use crate::coordinator::record::{LeaseToken, StepKey};
-use crate::logs::Mark;
+use crate::logs::{Mark, Write};
 use schema::log_capnp::log_sink;
-use schema::values::{Outcome, Refusal, RefusalCode, StepEnd, Time};
+use schema::values::{Refusal, RefusalCode, StepEnd, Time};
 use schema::wire;
 use schema::worker_capnp::step_report;
 use std::rc::Rc;
@@ -30,12 +31,19 @@ pub(super) fn finished(office: &Office, token: LeaseToken, step: u16, end: StepE
     office.driver.begin(|it, now| it.step_finished(now, token, step, end))
 }
 
+/// The log of a step of a lease that is in force; for calls whose answer has no field for a refusal.
+pub(super) fn log_of(office: &Office, token: LeaseToken, step: u16) -> capnp::Result<OpenLog> {
+    let found = office.driver.peek(|it, _| it.lease_log(token, step));
+    found.map_err(|refusal| capnp::Error::failed(format!("{}: {}", word(refusal.code), refusal.text)))
+}
+
+fn word(code: RefusalCode) -> &'static str {
+    if code == RefusalCode::Stale { "stale" } else { "invalid" }
+}
+
 /// Where the bytes of a step's log go.
 pub(super) fn sink(office: &Rc<Office>, token: LeaseToken, step: u16) -> capnp::Result<log_sink::Client> {
-    let Some((job, attempt)) = office.driver.peek(|it, _| it.lease_job(token)) else {
-        return Err(capnp::Error::failed("stale: the lease is over".to_owned()));
-    };
-    let key = StepKey { job, attempt, step };
+    let OpenLog { key, .. } = log_of(office, token, step)?;
     Ok(capnp_rpc::new_client(Sink { office: office.clone(), token, key }))
 }
 
@@ -64,8 +72,11 @@ impl step_report::Server for StepReport {
         mut results: step_report::FinishedResults,
     ) -> capnp::Result<()> {
         let params = params.get()?;
+        let Some(outcome) = wire::outcome_from_wire(params.get_outcome()?) else {
+            refuse!(results, Refusal::new(RefusalCode::Invalid, "`finished` needs an outcome"));
+        };
         let end = StepEnd {
-            outcome: wire::outcome_from_wire(params.get_outcome()?).unwrap_or(Outcome::Errored),
+            outcome,
             exit: wire::read_exit(params.get_exit()?)?,
             time: wire::read_time(params.get_time()),
             log_size: params.get_log_size(),
@@ -99,13 +110,18 @@ impl log_sink::Server for Sink {
         if bytes.len() > WRITE_MAX {
             refuse!(results, Refusal::new(RefusalCode::Invalid, format!("a write has at most {WRITE_MAX} bytes")));
         }
-        if self.office.driver.peek(|it, _| it.lease_job(self.token)).is_none() {
-            refuse!(results, Refusal::new(RefusalCode::Stale, "the lease is over"));
+        let room = accept!(results, self.office.logs.room(bytes.len()).await);
+        // after the wait: once its attempt has ended, nothing of it is begun any more
+        let open = accept!(results, self.office.driver.peek(|it, _| it.lease_log(self.token, self.key.step)));
+        let end = params.get_offset().saturating_add(bytes.len() as u64);
+        if let Some(size) = open.size.filter(|size| end > *size) {
+            let text = format!("step {} has ended with a log of {size} bytes", u32::from(self.key.step) + 1);
+            refuse!(results, Refusal::new(RefusalCode::Invalid, text));
         }
         let marks = params.get_marks()?.iter();
         let marks = marks.map(|mark| Mark { offset: mark.get_offset(), time: wire::read_time(mark.get_time()) });
-        let written = self.office.logs.write(self.key, params.get_offset(), bytes.to_vec(), marks.collect()).await;
-        match written {
+        let write = Write { bytes: bytes.to_vec(), marks: marks.collect(), room };
+        match self.office.logs.write_in(self.key, params.get_offset(), write).await {
             Ok(written) => {
                 let mut results = results.get();
                 results.set_received(written.received);
@@ -117,6 +133,7 @@ impl log_sink::Server for Sink {
     }
 
     async fn size(self: Rc<Self>, _: log_sink::SizeParams, mut results: log_sink::SizeResults) -> capnp::Result<()> {
+        log_of(&self.office, self.token, self.key.step)?;
         let (received, sealed) = self.office.logs.received(self.key).await.map_err(super::broken)?;
         let mut results = results.get();
         results.set_received(received);

@@ -110,7 +110,7 @@ impl viewer::Server for Viewer {
     }
 
     async fn queue(self: Rc<Self>, _: viewer::QueueParams, mut results: viewer::QueueResults) -> capnp::Result<()> {
-        let mut items = self.office.look(&self.holder, |it, _| it.queue_list()).await.map_err(unavailable)?;
+        let mut items = self.office.look(&self.holder, |it, now| it.queue_list(now)).await.map_err(unavailable)?;
         items.retain(|item| self.holder.what.sees(&item.project));
         let mut list = results.get().init_items(wire::length(items.len()));
         for (index, item) in (0..).zip(&items) {
@@ -198,7 +198,7 @@ pub(super) fn detail(
     let details = with_index.map(|(index, (job, steps))| {
         let key = JobKey { build: row.id, index: wire::length(index) };
         let waits = match job.state {
-            State::Waiting | State::Queued | State::Running => office.driver.peek(|it, _| it.why(key)),
+            State::Waiting | State::Queued | State::Running => office.driver.peek(|it, now| it.why(now, key)),
             State::Planning | State::Offered | State::Finished => String::new(),
         };
         JobDetail { row: job, steps, needs: needs(index).unwrap_or_default(), waits }

@@ -164,6 +164,12 @@ impl session::Server for Session {
         self.office.driver.note(|it, _| it.drain_session(id));
         Ok(())
     }
+
+    async fn lacks(self: Rc<Self>, params: session::LacksParams, _: session::LacksResults) -> capnp::Result<()> {
+        let (id, what) = (self.id, params.get()?.get_what()?.to_str()?);
+        self.office.driver.note(|it, _| it.note_lack(id, what));
+        Ok(())
+    }
 }
 
 impl Session {

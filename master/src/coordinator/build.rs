@@ -65,7 +65,7 @@ impl Coordinator {
             build.jobs.iter().filter(|job| job.row.state == State::Queued).map(|job| job.row.key).collect();
         let stuck: Vec<JobKey> = queued.into_iter().filter(|job| !self.is_placeable(*job)).collect();
         for job in &stuck {
-            let why = self.why(*job);
+            let why = self.why(now, *job);
             self.finish_job(now, *job, Outcome::Errored, &why);
         }
         stuck.len()
@@ -165,8 +165,10 @@ impl Coordinator {
     fn close_job(&mut self, now: Time, key: JobKey, outcome: Outcome, reason: &str) {
         self.queue.leave(key);
         self.rests.forget(key);
-        if let Some(token) = self.job(key).lease {
-            self.withdraw(now, token, outcome, reason);
+        match self.job(key).lease {
+            Some(token) if self.is_offered(token) => self.drop_offer(token, reason),
+            Some(token) => self.withdraw(now, token, outcome, reason),
+            None => {}
         }
         let row = &mut self.job_mut(key).row;
         assert!(row.state != State::Finished, "job {} is finished twice", row.name);

@@ -7,7 +7,7 @@ use super::queue::Need;
 use super::record::{BuildId, BuildRow, JobKey, JobRow, WorkerRow};
 use super::why::{Candidate, Explanation, Standing, Why};
 use schema::toml_file::nearest;
-use schema::values::{JobPlan, Outcome, State};
+use schema::values::{JobPlan, Outcome, State, Time};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
@@ -48,11 +48,11 @@ pub fn explain_past(build: &BuildRow, row: &JobRow, plan: Option<&JobPlan>) -> E
 
 impl Coordinator {
     /// Why a job is not running, as far as is known, in a sentence for lists; empty where it is not waiting.
-    pub fn why(&self, key: JobKey) -> String {
+    pub fn why(&self, now: Time, key: JobKey) -> String {
         let job = self.builds.get(&key.build).and_then(|build| build.jobs.get(key.index as usize));
         match job.map(|job| job.row.state) {
             Some(State::Queued | State::Waiting) if self.holds(key.build) => Some(self.why_held(key).text()),
-            Some(State::Queued) => self.queue.need(key).map(|need| self.why_queued(key, need).text()),
+            Some(State::Queued) => self.queue.need(key).map(|need| self.why_queued(now, key, need).text()),
             Some(State::Waiting) => Some(self.why_needing(key).text()),
             Some(State::Running) => {
                 job.and_then(|job| self.leases.get(job.lease?)).and_then(|lease| self.waits_text(lease))
@@ -63,7 +63,7 @@ impl Coordinator {
     }
 
     /// All that there is to say of a job of an open build; none where it is finished, or there is no such job.
-    pub fn explain(&self, build: BuildId, name: &str) -> Option<Explanation> {
+    pub fn explain(&self, now: Time, build: BuildId, name: &str) -> Option<Explanation> {
         let open = self.builds.get(&build)?;
         let job = open.jobs.iter().find(|job| job.row.name == name)?;
         let key = job.row.key;
@@ -72,8 +72,8 @@ impl Coordinator {
             State::Waiting | State::Queued if self.holds(build) => {
                 Some(Explanation::of(self.why_held(key), job.row.queued.or(Some(open.row.created))))
             }
-            State::Waiting => Some(self.explain_needing(key)),
-            State::Queued => Some(self.explain_queued(key)),
+            State::Waiting => Some(self.explain_needing(now, key)),
+            State::Queued => Some(self.explain_queued(now, key)),
             State::Offered | State::Running => self.explain_leased(key),
         }
     }
@@ -83,11 +83,11 @@ impl Coordinator {
     }
 
     /// Why nobody has taken a queued job.
-    pub(super) fn why_queued(&self, job: JobKey, need: &Need) -> Why {
+    pub(super) fn why_queued(&self, now: Time, job: JobKey, need: &Need) -> Why {
         let able = || self.queue.able(job).filter_map(|id| self.sessions.get(id));
         let mut large = able().filter(|session| session.description.total.holds(&need.room)).peekable();
         if large.peek().is_some() {
-            return self.why_not_one_of(&large.collect::<Vec<_>>(), need);
+            return self.why_not_one_of(now, &large.collect::<Vec<_>>(), need);
         }
         let away: Vec<Session> = self.able_and_away(need).collect();
         let large = away.iter().filter(|session| session.description.total.holds(&need.room));
@@ -100,7 +100,7 @@ impl Coordinator {
     }
 
     /// These are connected, could take it, and are large enough.
-    fn why_not_one_of(&self, able: &[&Session], need: &Need) -> Why {
+    fn why_not_one_of(&self, now: Time, able: &[&Session], need: &Need) -> Why {
         let has_room = |session: &&&Session| session.waiting.is_some_and(|free| free.holds(&need.room));
         let taking: Vec<&Session> = able.iter().copied().filter(|session| self.takes_work(session)).collect();
         if taking.is_empty() {
@@ -116,7 +116,15 @@ impl Coordinator {
         }
         let is_silent =
             |session: &&&Session| session.waiting.is_none() && self.leases.of(&session.worker).next().is_none();
-        match taking.iter().take(SILENT_LOOKED_AT).find(is_silent) {
+        let awake: Vec<&Session> = taking.iter().copied().filter(|session| !self.is_resting(session)).collect();
+        if let (true, [first, ..]) = (awake.is_empty(), taking.as_slice()) {
+            let why = self.rest_text(now, first).unwrap_or_default();
+            return Why::Resting { able: taking.len(), worker: first.worker.clone(), why };
+        }
+        match awake.iter().take(SILENT_LOOKED_AT).find(is_silent) {
+            Some(session) if !session.lack.is_empty() => {
+                Why::Unready { worker: session.worker.clone(), lack: session.lack.clone() }
+            }
             Some(session) => Why::Silent(session.worker.clone()),
             None => Why::Busy(taking.len()),
         }
@@ -163,13 +171,13 @@ impl Coordinator {
         Some(explanation)
     }
 
-    pub(super) fn explain_queued(&self, key: JobKey) -> Explanation {
+    pub(super) fn explain_queued(&self, now: Time, key: JobKey) -> Explanation {
         let Some(need) = self.queue.need(key) else {
             return Explanation::of(Why::Ended(String::new()), None);
         };
-        let mut told = Explanation::of(self.why_queued(key, need), self.job(key).row.queued);
+        let mut told = Explanation::of(self.why_queued(now, key, need), self.job(key).row.queued);
         let seen = self.look_at_all(key, need);
-        self.tell_workers(&mut told, &seen);
+        self.tell_workers(now, &mut told, &seen);
         let mine = self.waiting_place(key, need);
         told.ahead = self.ahead(&mine, &seen);
         told.remedies = self.remedies(&mine, &seen);
@@ -184,12 +192,12 @@ impl Coordinator {
         told
     }
 
-    fn explain_needing(&self, key: JobKey) -> Explanation {
+    fn explain_needing(&self, now: Time, key: JobKey) -> Explanation {
         let build = &self.builds[&key.build];
         let need = Need::of(self.job_plan(key), &self.pools_of(&build.row.project));
         let mut told = Explanation::of(self.why_needing(key), Some(build.row.created));
         let seen = self.look_at_all(key, &need);
-        self.tell_workers(&mut told, &seen);
+        self.tell_workers(now, &mut told, &seen);
         let mine = self.waiting_place(key, &need);
         told.ahead = self.ahead(&mine, &seen);
         told.remedies = self.remedies_with_needs(mine, &seen);
@@ -254,12 +262,12 @@ impl Coordinator {
         if is_offered { Standing::Offered } else { Standing::Busy }
     }
 
-    fn tell_workers(&self, told: &mut Explanation, seen: &[Seen<'_>]) {
+    fn tell_workers(&self, now: Time, told: &mut Explanation, seen: &[Seen<'_>]) {
         told.worker_count = seen.len();
-        told.workers = seen.iter().take(WORKERS_SHOWN).map(|seen| self.candidate(seen)).collect();
+        told.workers = seen.iter().take(WORKERS_SHOWN).map(|seen| self.candidate(now, seen)).collect();
     }
 
-    fn candidate(&self, seen: &Seen<'_>) -> Candidate {
+    fn candidate(&self, now: Time, seen: &Seen<'_>) -> Candidate {
         let name = seen.session.worker.clone();
         let row = self.workers.get(&name);
         let mut leases: Vec<_> = self.leases.of(&name).map(|(_, lease)| lease).collect();
@@ -277,7 +285,10 @@ impl Coordinator {
             | Standing::Lacking => leases.first().map(|lease| lease.attempt.started),
         };
         let jobs = leases.iter().map(|lease| self.selector(lease.job)).collect();
-        let text = self.text_of(seen, stopped);
+        let mut text = self.text_of(seen, stopped);
+        if let Some(rests) = self.rest_text(now, &seen.session) {
+            text = if text.is_empty() { rests } else { format!("{text}; {rests}") };
+        }
         Candidate { name, standing: seen.standing, text, jobs, since }
     }
 
@@ -292,6 +303,9 @@ impl Coordinator {
             Standing::Lacking => {
                 parts.push(format!("lacks {}", listed(seen.lacks.iter().map(Lack::to_string))));
                 parts.extend(claimed(seen));
+            }
+            Standing::Silent if !seen.session.lack.is_empty() => {
+                parts.push(format!("takes no job for now: {}", seen.session.lack));
             }
             Standing::Silent => parts.push("has room and does not ask for work".to_owned()),
             Standing::Ending => parts.push("drains by itself and will end".to_owned()),
@@ -331,7 +345,9 @@ impl Coordinator {
             Why::Silent(worker) => hints.push(format!(
                 "{worker} just connected, or will not: its log says why, as where its disk is short of room"
             )),
+            Why::Unready { worker, .. } => hints.push(format!("{worker} asks again as soon as it has what it lacks")),
             Why::Busy(_)
+            | Why::Resting { .. }
             | Why::Stopped { .. }
             | Why::Away(_)
             | Why::Together

@@ -3,8 +3,9 @@
 use super::Coordinator;
 use super::model::{Effect, Lease, LeaseState, Timer};
 use super::placed::Opening;
-use super::record::{GrantId, JobKey, LeaseToken, Record, StepKey, StepRow};
-use schema::values::{Exit, Fact, Outcome, Refusal, RefusalCode, State, StepEnd, Time};
+use super::record::{GrantId, JobKey, LeaseToken, Record, StepRow};
+use super::rest::Fault;
+use schema::values::{Fact, Outcome, Refusal, RefusalCode, State, Time};
 use std::time::Duration;
 
 impl Coordinator {
@@ -19,6 +20,7 @@ impl Coordinator {
         lease.attempt.started = now;
         let (job, attempt) = (lease.job, lease.attempt.clone());
         self.set_term(now, token);
+        self.set_overdue(now, token);
         self.record(Record::Attempt(attempt.clone()));
         let platform = self.platform_of(&attempt.worker);
         let row = &mut self.job_mut(job).row;
@@ -31,23 +33,23 @@ impl Coordinator {
         self.record(Record::Job(row));
         self.begin_build(now, job.build);
         self.tell(now, job.build, Fact::JobStarted { job: name, attempt: attempt.number, worker: attempt.worker });
+        self.is_well(now, attempt.grant);
         Ok(())
     }
 
     /// The take that was answered with this offer was dropped.
     pub fn give_back(&mut self, now: Time, token: LeaseToken) {
-        if self.leases.get(token).is_some_and(|lease| lease.state == LeaseState::Offered) {
-            self.take_back(now, token, "the offer was not accepted");
-        }
+        self.take_back(now, token, Fault::Declined, "the offer was not accepted");
     }
 
-    /// Gives each of these leases a full term from now, and answers its length; none where it is over. Only its own worker
-    /// may renew.
+    /// Gives each of these leases a full term from now, and answers its length; none where it is over, or has not begun. Only
+    /// its own worker may renew.
     pub fn renew(&mut self, now: Time, worker: &str, tokens: &[LeaseToken]) -> Vec<Option<Duration>> {
         let renewed = tokens.iter().map(|token| {
-            let term = self.leases.get(*token).filter(|lease| lease.attempt.worker == worker)?.attempt.term;
+            let held = self.leases.get(*token).filter(|lease| lease.attempt.worker == worker)?;
+            let term = Some(held.attempt.term).filter(|_| held.state != LeaseState::Offered);
             self.resume(now, *token);
-            Some(term)
+            term
         });
         renewed.collect()
     }
@@ -62,72 +64,12 @@ impl Coordinator {
         self.record(Record::Attempt(attempt));
     }
 
-    pub fn step_started(&mut self, now: Time, token: LeaseToken, step: u16, time: Time) -> Result<(), Refusal> {
-        self.hear(now, token)?;
-        let (key, name) = self.step_of(token, step)?;
-        let lease = self.leases.get_mut(token).ok_or_else(stale)?;
-        if lease.step(step).is_some() {
-            return Ok(());
-        }
-        let row = StepRow {
-            key,
-            name: name.clone(),
-            state: State::Running,
-            outcome: None,
-            exit: Exit::None,
-            started: Some(time),
-            finished: None,
-            log_size: 0,
-            log_hash: Vec::new(),
-        };
-        lease.set_step(row.clone());
-        self.record(Record::Step(row));
-        let job = self.job(key.job).row.name.clone();
-        self.tell(now, key.job.build, Fact::StepStarted { job, attempt: key.attempt, step: step + 1, name });
-        Ok(())
-    }
-
-    pub fn step_finished(&mut self, now: Time, token: LeaseToken, step: u16, end: StepEnd) -> Result<(), Refusal> {
-        self.hear(now, token)?;
-        let (key, name) = self.step_of(token, step)?;
-        let lease = self.leases.get_mut(token).ok_or_else(stale)?;
-        let started = match lease.step(step) {
-            Some(row) if row.state == State::Finished => return Ok(()),
-            Some(row) => row.started,
-            None => None,
-        };
-        let row = StepRow {
-            key,
-            name,
-            state: State::Finished,
-            outcome: Some(end.outcome),
-            exit: end.exit,
-            started,
-            finished: Some(end.time),
-            log_size: end.log_size,
-            log_hash: end.log_hash,
-        };
-        lease.set_step(row.clone());
-        self.record(Record::Step(row));
-        let job = self.job(key.job).row.name.clone();
-        let fact = Fact::StepFinished { job, attempt: key.attempt, step: step + 1, outcome: end.outcome };
-        self.tell(now, key.job.build, fact);
-        Ok(())
-    }
-
-    /// Steps of this attempt, all finished, for sealing their logs. Refused while one runs: its end is still on its way.
-    pub fn finished_steps(&self, token: LeaseToken) -> Result<Vec<StepRow>, Refusal> {
-        let lease = self.leases.get(token).ok_or_else(stale)?;
-        if let Some(row) = lease.steps.iter().find(|row| row.state != State::Finished) {
-            let text = format!("step {} ({}) has not finished yet", row.key.step + 1, row.name);
-            return Err(Refusal::new(RefusalCode::Conflict, text));
-        }
-        Ok(lease.steps.clone())
-    }
-
     /// Ends the attempt with its worker's word. An infrastructure error is tried again where the plan allows.
     pub fn complete(&mut self, now: Time, token: LeaseToken, outcome: Outcome, reason: &str) -> Result<(), Refusal> {
         self.hear(now, token)?;
+        if outcome == Outcome::Skipped {
+            return Err(Refusal::new(RefusalCode::Invalid, "an attempt that has begun cannot end as skipped"));
+        }
         let lease = self.leases.get(token).ok_or_else(stale)?;
         let job = lease.job;
         let cancelled = lease.cancelled.clone();
@@ -152,9 +94,15 @@ impl Coordinator {
         self.leases.get(token).map(|lease| lease.attempt.grant)
     }
 
-    /// (job, attempt) of a live lease.
+    /// Whether this lease is an offer that nobody has accepted yet: it opens nothing, and nothing is written under it.
+    pub fn is_offered(&self, token: LeaseToken) -> bool {
+        self.leases.get(token).is_some_and(|lease| lease.state == LeaseState::Offered)
+    }
+
+    /// The job and the number of the attempt that a lease is for. None: the attempt has not begun, or it is over.
     pub fn lease_job(&self, token: LeaseToken) -> Option<(JobKey, u16)> {
-        self.leases.get(token).map(|lease| (lease.job, lease.attempt.number))
+        let lease = self.leases.get(token).filter(|lease| lease.state != LeaseState::Offered);
+        lease.map(|lease| (lease.job, lease.attempt.number))
     }
 
     pub(super) fn lease_timeout(&mut self, now: Time, token: LeaseToken) {
@@ -162,7 +110,7 @@ impl Coordinator {
             return;
         };
         match lease.state {
-            LeaseState::Offered => self.take_back(now, token, "the offer was not accepted in time"),
+            LeaseState::Offered => self.take_back(now, token, Fault::Silent, "the offer was not accepted in time"),
             LeaseState::Running => self.lapse(now, token),
             LeaseState::Lapsed => {}
         }
@@ -200,6 +148,7 @@ impl Coordinator {
             }
         }
         self.set_term(now, token);
+        self.heard_again(now, token);
     }
 
     /// A worker is gone for good, or came back without this attempt.
@@ -209,7 +158,7 @@ impl Coordinator {
         };
         let job = lease.job;
         match lease.state {
-            LeaseState::Offered => self.take_back(now, token, why),
+            LeaseState::Offered => self.take_back(now, token, Fault::Broke, why),
             LeaseState::Running => {
                 let cancelled = lease.cancelled.clone();
                 self.withdraw(now, token, Outcome::Errored, why);
@@ -240,15 +189,24 @@ impl Coordinator {
         self.effects.push_back(Effect::Withdraw { session, token, begun, reason: why.to_owned() });
     }
 
-    /// An offer goes back: it costs no attempt, and nothing was recorded.
-    fn take_back(&mut self, now: Time, token: LeaseToken, why: &str) {
+    /// An offer goes back: it costs no attempt, and nothing was recorded. The worker comes last for a while.
+    pub(super) fn take_back(&mut self, now: Time, token: LeaseToken, fault: Fault, why: &str) {
+        let Some(job) = self.leases.get(token).filter(|lease| lease.state == LeaseState::Offered).map(|it| it.job)
+        else {
+            return;
+        };
+        self.note_unaccepted(now, token, fault);
+        self.drop_offer(token, why);
+        self.requeue(now, job);
+    }
+
+    /// Ends an offer that was not accepted. An attempt of the same number may follow, and its logs are its own.
+    pub(super) fn drop_offer(&mut self, token: LeaseToken, why: &str) {
         let Some(lease) = self.remove_lease(token) else {
             return;
         };
         self.job_mut(lease.job).lease = None;
-        // an attempt of the same number follows, and its logs are its own
         self.effects.push_back(Effect::Withdraw { session: lease.session, token, begun: None, reason: why.to_owned() });
-        self.requeue(now, lease.job);
     }
 
     /// The term is over. The job may be placed again; until then its old holder may resume.
@@ -327,6 +285,9 @@ impl Coordinator {
         if let Some((at, _)) = &lease.cancelled {
             self.timers.remove(&(*at, Timer::Cancel(token)));
         }
+        if let Some(at) = lease.overdue.at() {
+            self.timers.remove(&(at, Timer::Overdue(token)));
+        }
         Some(lease)
     }
 
@@ -341,25 +302,15 @@ impl Coordinator {
     }
 
     /// A call on a lease is a sign of life: where its term was over, and the job not placed again, it resumes.
-    fn hear(&mut self, now: Time, token: LeaseToken) -> Result<(), Refusal> {
+    pub(super) fn hear(&mut self, now: Time, token: LeaseToken) -> Result<(), Refusal> {
         match self.leases.get(token).ok_or_else(stale)?.state {
-            LeaseState::Offered => Err(Refusal::new(RefusalCode::Conflict, "the lease was not accepted yet")),
+            LeaseState::Offered => Err(not_accepted()),
             LeaseState::Running => Ok(()),
             LeaseState::Lapsed => {
                 self.resume(now, token);
                 Ok(())
             }
         }
-    }
-
-    fn step_of(&self, token: LeaseToken, step: u16) -> Result<(StepKey, String), Refusal> {
-        let lease = self.leases.get(token).ok_or_else(stale)?;
-        let plan = self.job_plan(lease.job);
-        let name = plan.steps.get(usize::from(step)).map(|step| step.name.clone()).ok_or_else(|| {
-            let count = plan.steps.len();
-            Refusal::new(RefusalCode::Invalid, format!("job {} has {count} steps, none with index {step}", plan.name))
-        })?;
-        Ok((StepKey { job: lease.job, attempt: lease.attempt.number, step }, name))
     }
 }
 
@@ -371,7 +322,11 @@ fn cut_short(mut row: StepRow, now: Time, outcome: Outcome) -> StepRow {
     row
 }
 
-fn stale() -> Refusal {
+pub(super) fn stale() -> Refusal {
     Refusal::new(RefusalCode::Stale, "the lease is over: its job was placed again, cancelled or finished")
         .help("stop the attempt and throw its results away")
+}
+
+pub(super) fn not_accepted() -> Refusal {
+    Refusal::new(RefusalCode::Conflict, "the lease was not accepted yet").help("call `accept` first")
 }

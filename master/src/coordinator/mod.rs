@@ -20,12 +20,14 @@ mod history;
 pub mod lane;
 mod lease;
 mod model;
+mod overdue;
 mod place;
 pub mod placed;
 mod pools;
 mod queue;
 pub mod record;
 mod remedy;
+mod report;
 mod request;
 mod rest;
 mod tokens;
@@ -43,6 +45,7 @@ pub use model::{
     WorkerStatus,
 };
 pub use pools::{Member, PoolStatus, Presence};
+pub use report::OpenLog;
 pub use request::Request;
 pub use trigger::{Past, chosen};
 pub use update::Origin;
@@ -53,6 +56,7 @@ use by_worker::ByWorker;
 use heads::Heads;
 use history::History;
 use model::{Build, Job, Lease, LeaseState, Session, Timer};
+use overdue::Overdue;
 use queue::Queue;
 use record::{
     Answer, AttemptRow, BuildId, BuildRow, FollowedRow, GrantId, GrantRow, JobKey, JobRow, LeaseToken, Loaded,
@@ -60,7 +64,7 @@ use record::{
 };
 use request::Requests;
 use rest::Rests;
-use schema::values::{Event, Fact, Outcome, Plan, Refusal, RefusalCode, Source, State, Time};
+use schema::values::{Event, Fact, Outcome, Plan, Refusal, Source, State, Time};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tokens::Tokens;
@@ -199,7 +203,9 @@ impl Coordinator {
                 Timer::Grant(id) => self.grant_timeout(now, id),
                 Timer::OldGrants => self.sweep_old_grants(now),
                 Timer::Alarms => self.alarms_timeout(now),
+                Timer::Overdue(token) => self.overdue_timeout(now, token),
                 Timer::Rest(job) => self.rest_timeout(now, job),
+                Timer::RestOf(grant) => self.rest_of_timeout(now, grant),
             }
         }
     }
@@ -212,15 +218,6 @@ impl Coordinator {
     /// The number of the newest event.
     pub fn last_event(&self) -> u64 {
         self.last_event
-    }
-
-    /// The index-th source of the build that a lease is for.
-    pub fn lease_source(&self, token: LeaseToken, index: usize) -> Result<Source, Refusal> {
-        let stale = || Refusal::new(RefusalCode::Stale, "the lease is over");
-        let lease = self.leases.get(token).ok_or_else(stale)?;
-        let sources = &self.builds[&lease.job.build].row.stamp.sources;
-        let missing = || Refusal::new(RefusalCode::Invalid, format!("the stamp has {} sources", sources.len()));
-        sources.get(index).cloned().ok_or_else(missing)
     }
 
     /// How many jobs wait for a worker.
@@ -280,9 +277,11 @@ impl Coordinator {
         let is_cancelled = attempt.outcome == Some(Outcome::Cancelled);
         let cancelled = is_cancelled.then(|| (self.cancel_deadline(now, job), attempt.reason.clone()));
         self.timers.extend(cancelled.iter().map(|(deadline, _)| (*deadline, Timer::Cancel(token))));
-        let lease = Lease { job, attempt, state, session: None, until, steps, cancelled, cancelled_again: false };
+        let (session, overdue) = (None, Overdue::default());
+        let lease = Lease { job, attempt, state, session, until, steps, cancelled, cancelled_again: false, overdue };
         self.leases.insert(token, lease);
         self.job_mut(job).lease = Some(token);
+        self.set_overdue(now, token);
         if !lapsed {
             self.timers.insert((until, Timer::Lease(token)));
         }
@@ -290,7 +289,9 @@ impl Coordinator {
 
     /// Offers are not recorded: what was offered at the crash is queued.
     fn load_job(&mut self, now: Time, key: JobKey) {
-        if self.job(key).row.state == State::Queued {
+        // the end of an earlier one may have been the end of its build
+        let job = self.builds.get(&key.build).map(|build| &build.jobs[key.index as usize]);
+        if job.is_some_and(|job| job.row.state == State::Queued) {
             self.enqueue(now, key);
         }
     }

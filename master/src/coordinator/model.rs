@@ -1,6 +1,7 @@
 //! What the coordinator knows: builds, jobs, leases, sessions, and the terms it works under.
 
 use super::by_worker::OfWorker;
+use super::overdue::Overdue;
 use super::placed::Opening;
 use super::record::{AttemptRow, BuildId, BuildRow, GrantId, JobKey, JobRow, LeaseToken, Record, StepRow};
 use super::update::Origin;
@@ -150,6 +151,7 @@ pub(super) struct Lease {
     pub cancelled: Option<(Time, String)>,
     /// It was cancelled again: the steps that always run are to end too. A restart forgets it, and it may be cancelled again.
     pub cancelled_again: bool,
+    pub overdue: Overdue,
 }
 
 impl Lease {
@@ -222,6 +224,10 @@ pub(super) struct Session {
     pub since: Time,
     /// When it last became ready for more, and by what.
     pub opened: (Time, Opening),
+    /// When it last gave an offer back.
+    pub declined: Option<Time>,
+    /// Why it takes no job for now, as it says itself; empty: it does not say so.
+    pub lack: String,
 }
 
 impl Session {
@@ -246,8 +252,12 @@ pub(super) enum Timer {
     OldGrants,
     /// Refusals that were counted for an hour.
     Alarms,
+    /// The time of the attempt's job was over long ago.
+    Overdue(LeaseToken),
     /// A worker is passed over for this job no longer.
     Rest(JobKey),
+    /// A worker that did not accept is asked again: its grant.
+    RestOf(GrantId),
 }
 
 /// Numbers of the whole.

@@ -3,12 +3,18 @@
 use super::Coordinator;
 use super::fit::is_able;
 use super::model::{DEFAULT_POOL, Effect, Lease, LeaseState, Session, SessionId, Timer};
+use super::overdue::Overdue;
 use super::placed::{Because, FREE_COUNTED, Placed};
 use super::queue::Need;
 use super::record::{AttemptRow, JobKey, LeaseToken};
-use schema::values::{Assignment, Resources, State, Time};
+use schema::values::{Assignment, Outcome, Resources, State, Time};
+use schema::wire::job_bytes;
 use std::collections::BTreeSet;
 use std::time::Duration;
+
+/// The largest plan of a job that is offered, in bytes as they travel. A worker reads messages of 4 MiB, and the answer to one
+/// `take` holds two such plans at most, beside small ones.
+const OFFER_BYTES_MAX: usize = (2 << 20) - (64 << 10);
 
 impl Coordinator {
     /// A `take` waits, with these resources free.
@@ -17,6 +23,7 @@ impl Coordinator {
             return;
         };
         entry.waiting = Some(free);
+        entry.lack.clear();
         self.ready.insert(session);
         self.place_on(now, session);
     }
@@ -56,6 +63,9 @@ impl Coordinator {
         if self.holds(job.build) {
             return;
         }
+        if let Some(why) = self.too_large(job) {
+            return self.finish_job(now, job, Outcome::Errored, &why);
+        }
         let plan = self.job_plan(job).clone();
         let need = Need::of(&plan, &self.pools_of(&self.builds[&job.build].row.project));
         let sessions = &self.sessions;
@@ -64,6 +74,18 @@ impl Coordinator {
             sessions.iter().filter(|(_, session)| is_able(session, need, terms)).map(|(id, _)| id).collect()
         });
         self.offer_to_ready(now, job);
+    }
+
+    /// Why no worker could read an offer of this job. None: each can. A plan of an earlier version may be larger than those
+    /// that are made now.
+    fn too_large(&self, job: JobKey) -> Option<String> {
+        let bytes = job_bytes(self.job_plan(job));
+        (bytes > OFFER_BYTES_MAX).then(|| {
+            format!(
+                "its plan takes {bytes} bytes, and a worker is offered at most {OFFER_BYTES_MAX}: split the job, or \
+                 shorten its commands and its environment"
+            )
+        })
     }
 
     /// Offers a job of the queue to a session that waits and has room.
@@ -153,6 +175,7 @@ impl Coordinator {
             steps: Vec::new(),
             cancelled: None,
             cancelled_again: false,
+            overdue: Overdue::default(),
         };
         self.leases.insert(token, lease);
         self.timers.insert((until, Timer::Lease(token)));

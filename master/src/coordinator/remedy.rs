@@ -143,6 +143,10 @@ impl Coordinator {
     /// With this worker, if it can be had at all.
     fn with(&self, mine: &Place<'_>, seen: &Seen<'_>) -> Option<Remedy> {
         let session = &*seen.session;
+        // nobody can make it well, and in time it is asked again
+        if self.is_resting(session) {
+            return None;
+        }
         let worker = || session.worker.clone();
         let is_stopped = self.workers.get(&session.worker).is_some_and(|row| row.draining || !row.held.is_empty());
         let start = Step::Start { worker: worker(), host: session.description.host.clone() };
@@ -361,5 +365,7 @@ fn imagined(wanted: &Wanted) -> Session {
         home: None,
         since: Time(0),
         opened: (Time(0), Opening::Connected),
+        declined: None,
+        lack: String::new(),
     }
 }

@@ -14,6 +14,19 @@ pub enum Why {
     Busy(usize),
     /// This worker has room and does not ask for work.
     Silent(String),
+    /// This worker has room, and takes no job for now: what it lacks, as it says itself.
+    Unready {
+        worker: String,
+        lack: String,
+    },
+    /// So many connected workers could take it and may; all come last for a while, as offers to them came to nothing.
+    Resting {
+        able: usize,
+        /// One of them.
+        worker: String,
+        /// "did not accept the last offer; it is asked again in 40 s"
+        why: String,
+    },
     /// So many connected workers could take it; all drain or are held.
     Stopped {
         able: usize,
@@ -61,6 +74,8 @@ impl Why {
             Why::Needs(_) => "needs",
             Why::Busy(_) => "busy",
             Why::Silent(_) => "silent",
+            Why::Unready { .. } => "unready",
+            Why::Resting { .. } => "resting",
             Why::Stopped { .. } => "stopped",
             Why::Away(_) => "away",
             Why::Room(_) => "room",
@@ -86,6 +101,11 @@ impl Why {
             Why::Busy(1) => "the only worker that could take it is busy".to_owned(),
             Why::Busy(able) => format!("all {able} workers that could take it are busy"),
             Why::Silent(worker) => format!("worker {worker} has room for it and does not ask for work"),
+            Why::Unready { worker, lack } => format!("worker {worker} takes no job for now: {lack}"),
+            Why::Resting { able: 1, worker, why } => format!("worker {worker} {why}"),
+            Why::Resting { able, worker, why } => {
+                format!("all {able} workers that could take it let offers go by; worker {worker} {why}")
+            }
             Why::Stopped { able: 1, worker, how, .. } => format!("worker {worker} could take it and {how}"),
             Why::Stopped { able, .. } => format!("all {able} workers that could take it are drained or held"),
             Why::Away(workers) => match workers.as_slice() {
@@ -115,7 +135,10 @@ impl Why {
         match self {
             Why::Needs(_) => "wait for them".to_owned(),
             Why::Busy(_) => "wait for one, or start another worker".to_owned(),
-            Why::Silent(worker) => format!("look at the log of {worker}, or start another worker"),
+            Why::Silent(worker) | Why::Resting { worker, .. } => {
+                format!("look at the log of {worker}, or start another worker")
+            }
+            Why::Unready { worker, .. } => format!("make room on the machine of {worker}, or start another worker"),
             Why::Stopped { worker, is_ending: true, .. } => format!("start {worker} again"),
             Why::Stopped { worker, .. } => format!("guild worker resume {worker}"),
             Why::Away(workers) => format!("start {}", workers.first().map(String::as_str).unwrap_or_default()),

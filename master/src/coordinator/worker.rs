@@ -10,6 +10,7 @@ use super::model::{
 use super::placed::Opening;
 use super::record::{Answer, GrantId, GrantRow, JobKey, LeaseToken, Record, WorkerRow};
 use super::request::Request;
+use super::rest::Fault;
 use super::why::Why;
 use schema::values::{Description, Fact, GrantKind, Refusal, RefusalCode, Time};
 use std::collections::BTreeMap;
@@ -24,6 +25,13 @@ pub enum Standing {
 
 /// Most jobs that a list of the queue shows.
 const QUEUE_SHOWN: usize = 1_000;
+
+/// Offers that are given back so shortly before the end of their session were given back by it: a connection that is lost drops
+/// all that it held, in no order.
+const BREAKS_WITHIN: Duration = Duration::from_secs(1);
+
+/// The longest text with which a worker says what it lacks, in bytes; longer ones are cut.
+const LACK_BYTES_MAX: usize = 1024;
 
 impl Coordinator {
     /// Opens a session of the worker that this grant names. An older one ends; what the worker ran and does not name
@@ -57,7 +65,7 @@ impl Coordinator {
         let Some(session) = self.close_session(id) else {
             return;
         };
-        self.give_back_offers(now, &session.worker, id);
+        self.break_offers(now, &session, id, why);
         if let Some(row) = self.workers.get_mut(&session.worker) {
             row.last_heard = now;
             let row = row.clone();
@@ -70,6 +78,13 @@ impl Coordinator {
     pub fn drain_session(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(id) {
             session.draining = true;
+        }
+    }
+
+    /// A worker says why it takes no job for now. Until it asks for one.
+    pub fn note_lack(&mut self, id: SessionId, what: &str) {
+        if let Some(session) = self.sessions.get_mut(id).filter(|session| session.waiting.is_none()) {
+            session.lack = what[..what.floor_char_boundary(LACK_BYTES_MAX)].to_owned();
         }
     }
 
@@ -106,14 +121,14 @@ impl Coordinator {
     }
 
     /// Jobs that wait for a worker, in the order in which they would be placed.
-    pub fn queue_list(&self) -> Vec<QueueStatus> {
+    pub fn queue_list(&self, now: Time) -> Vec<QueueStatus> {
         let mut reasons = BTreeMap::new();
         let queued = self.queue.in_order(QUEUE_SHOWN).into_iter();
         queued
             .filter_map(|job| {
                 // the same for all that need the same, and not cheap with many workers
                 let need = self.queue.need(job)?;
-                let why: &mut Why = reasons.entry(need).or_insert_with(|| self.why_queued(job, need));
+                let why: &mut Why = reasons.entry(need).or_insert_with(|| self.why_queued(now, job, need));
                 Some(self.queue_status(job, why.clone()))
             })
             .chain(self.held_jobs().map(|job| self.queue_status(job, self.why_held(job))))
@@ -187,11 +202,15 @@ impl Coordinator {
         Some(session)
     }
 
-    fn give_back_offers(&mut self, now: Time, worker: &str, id: SessionId) {
-        let offered = self.leases.of(worker).filter(|(_, lease)| lease.session == Some(id));
+    /// The offers of a session end with it. Where some had just been given back, it was the connection that gave them back.
+    fn break_offers(&mut self, now: Time, session: &Session, id: SessionId, why: &str) {
+        let offered = self.leases.of(&session.worker).filter(|(_, lease)| lease.session == Some(id));
         let tokens: Vec<LeaseToken> = offered.map(|(token, _)| token).collect();
         for token in tokens {
-            self.give_back(now, token);
+            self.take_back(now, token, Fault::Broke, why);
+        }
+        if session.declined.is_some_and(|at| now.since(at) < BREAKS_WITHIN) {
+            self.come_last(now, session.grant, &session.worker, Fault::Broke, None);
         }
     }
 
@@ -343,6 +362,8 @@ impl Session {
             home: None,
             since,
             opened: (since, Opening::Connected),
+            declined: None,
+            lack: String::new(),
         }
     }
 }

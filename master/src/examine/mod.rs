@@ -53,7 +53,7 @@ pub async fn examine(reach: &Reach) -> Vec<Finding> {
         local(reach),
         pages::examine(premises, &reach.what),
         pipelines::examine(reach),
-        reach.driver.look(|it, _| Held::of(it, reach.caller)),
+        reach.driver.look(|it, now| Held::of(it, now, reach.caller)),
     );
     let mut findings = if reach.is_whole { local } else { Vec::new() };
     findings.extend(repositories::judge_all(reach, now));
@@ -99,11 +99,11 @@ struct Held {
 }
 
 impl Held {
-    fn of(coordinator: &Coordinator, caller: GrantId) -> Held {
+    fn of(coordinator: &Coordinator, now: Time, caller: GrantId) -> Held {
         Held {
             pools: coordinator.pool_list(),
             workers: coordinator.worker_list(),
-            queue: coordinator.queue_list(),
+            queue: coordinator.queue_list(now),
             grants: coordinator.grants_below(caller).cloned().collect(),
             restored: coordinator.held_list(),
         }

@@ -31,6 +31,8 @@ pub(super) fn judge(queue: &[QueueStatus], now: Time) -> Finding {
 fn is_stuck(why: &Why) -> bool {
     match why {
         Why::Silent(_)
+        | Why::Unready { .. }
+        | Why::Resting { .. }
         | Why::Stopped { .. }
         | Why::Away(_)
         | Why::Room(_)

@@ -126,6 +126,12 @@ impl Files {
         Ok(())
     }
 
+    /// Unlinks the files of one log, where there are any. A power cut may bring them back.
+    pub(super) fn remove_log(&self, key: StepKey) -> io::Result<()> {
+        is_there(std::fs::remove_file(self.log_path(key)))?;
+        is_there(std::fs::remove_file(self.path(key, "marks"))).map(drop)
+    }
+
     /// None where there are none.
     pub(super) fn marks(&self, key: StepKey) -> io::Result<Vec<Mark>> {
         match File::open(self.path(key, "marks")) {

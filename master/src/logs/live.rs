@@ -3,6 +3,7 @@
 //! Changes of a log follow each other: each holds the writer, and a change that touches a file takes it along to another
 //! thread and runs there to its end, so that a caller that goes away in the middle leaves nothing half done.
 
+use super::budget::{Budget, Share};
 use super::files::{Files, Pair, read_at};
 use super::source::{Bytes, Source};
 use super::sum::Sum;
@@ -22,6 +23,10 @@ const SYNC_EVERY: u64 = 4 << 20;
 const CHUNK: usize = 1 << 20;
 /// Marks kept of one write, and of a log in memory: a line each is usual, and more show nothing.
 const MARKS_MAX: usize = 4_096;
+/// What a mark takes in memory.
+const MARK_BYTES: usize = size_of::<Mark>();
+/// All marks of one write.
+const MARKS_BYTES_MAX: usize = MARKS_MAX * MARK_BYTES;
 
 pub(super) struct Live {
     files: Files,
@@ -29,6 +34,8 @@ pub(super) struct Live {
     limit: u64,
     /// Fair: changes take effect in the order of calls.
     writer: Arc<tokio::sync::Mutex<Writer>>,
+    /// Of the memory that its attempt may have.
+    share: Share,
     /// Locked for moments only, never over file work.
     view: Mutex<View>,
     changed: watch::Sender<()>,
@@ -70,17 +77,23 @@ struct View {
 }
 
 /// What a worker sends, as far as it is new.
-pub(super) struct Write {
-    pub(super) bytes: Vec<u8>,
-    pub(super) marks: Vec<Mark>,
+pub struct Write {
+    pub bytes: Vec<u8>,
+    pub marks: Vec<Mark>,
     /// Given back when the bytes are written.
-    pub(super) room: OwnedSemaphorePermit,
+    pub room: OwnedSemaphorePermit,
 }
 
 impl Live {
-    pub(super) fn new(files: Files, key: StepKey, limit: u64) -> Live {
+    pub(super) fn new(files: Files, key: StepKey, limit: u64, budget: Budget) -> Live {
         let view = Mutex::new(View { taken_up: false, received: 0, source: Source::empty(), sealed: None });
-        Live { files, key, limit, writer: Arc::default(), view, changed: watch::Sender::new(()) }
+        let share = Share::of(budget);
+        Live { files, key, limit, writer: Arc::default(), share, view, changed: watch::Sender::new(()) }
+    }
+
+    /// What all logs of its attempt share.
+    pub(super) fn budget(&self) -> Budget {
+        self.share.budget()
     }
 
     pub(super) async fn turn(&self) -> Turn {
@@ -209,6 +222,24 @@ impl Live {
         self.change(turn, line.len(), move |live, writer| live.close(writer, Some(&line))).await
     }
 
+    /// Throws the log away, in memory and on the disk. Writes that come later are refused.
+    pub(super) async fn discard(self: &Arc<Self>, turn: Turn) -> io::Result<()> {
+        let live = self.clone();
+        let has_file = turn.pair.is_some() || !self.is_taken_up();
+        let discard = move |mut writer: Turn| {
+            *writer = Writer { ends_at: Some(0), ..Writer::default() };
+            let row = SealRow { key: live.key, size: 0, hash: Sum::default().hash(), bytes: None };
+            *live.view() = View { taken_up: true, received: 0, source: Source::empty(), sealed: Some(row) };
+            live.changed.send_replace(());
+            if has_file { live.files.remove_log(live.key) } else { Ok(()) }
+        };
+        if !has_file {
+            return discard(turn);
+        }
+        let files = self.files.clone();
+        files.run(move || discard(turn)).await
+    }
+
     /// Makes one change of a log: at once while it stays in memory, else on another thread.
     async fn change<T: Send + 'static>(
         self: &Arc<Self>,
@@ -217,7 +248,8 @@ impl Live {
         change: impl FnOnce(&Live, &mut Writer) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
         let live = self.clone();
-        let is_small = turn.pair.is_none() && self.view().source.size + growth as u64 <= SMALL_MAX as u64;
+        let is_short = self.view().source.size + growth as u64 <= SMALL_MAX as u64;
+        let is_small = turn.pair.is_none() && is_short && self.share.has_room(growth + MARKS_BYTES_MAX);
         let work = move || {
             let done = change(&live, &mut turn);
             live.changed.send_replace(());
@@ -236,7 +268,12 @@ impl Live {
         let room = usize::try_from(self.limit.saturating_sub(stored)).unwrap_or(usize::MAX);
         let (kept, dropped) = bytes.split_at(room.min(bytes.len()));
         // marks first: those beyond the end of the log are dropped when it is taken up
+        let known = writer.marks.len();
         writer.note(&marks, received + kept.len() as u64)?;
+        let is_kept = self.share.take(writer.marks.len().saturating_sub(known) * MARK_BYTES);
+        if !is_kept && let Bytes::Memory(small) = self.source().bytes {
+            self.begin_file(writer, &small)?;
+        }
         self.store(writer, kept)?;
         writer.sent.update(kept);
         if !dropped.is_empty() {
@@ -264,7 +301,9 @@ impl Live {
         let source = &mut self.view().source;
         let end = source.size + bytes.len() as u64;
         match &mut source.bytes {
-            Bytes::Memory(small) if end <= SMALL_MAX as u64 => Arc::make_mut(small).extend_from_slice(bytes),
+            Bytes::Memory(small) if end <= SMALL_MAX as u64 && self.share.take(bytes.len()) => {
+                Arc::make_mut(small).extend_from_slice(bytes)
+            }
             Bytes::Memory(_) | Bytes::Open(_) | Bytes::Closed(_) => return false,
         }
         source.size = end;
@@ -301,6 +340,7 @@ impl Live {
         writer.marks = Vec::new();
         // also where the write that follows fails
         self.view().source.bytes = Bytes::Open(log.clone());
+        self.share.give_back();
         Ok(log)
     }
 

@@ -8,6 +8,7 @@
 //! received and dropped, and at the end a line of ours says how many, so that a log may be longer than the limit by lines
 //! of ours. The seal's size and hash are those of the bytes stored, with these lines.
 
+mod budget;
 mod files;
 mod grip;
 mod lines;
@@ -16,11 +17,12 @@ mod source;
 mod sum;
 
 pub use grip::Grip;
+pub use live::Write;
 
 use crate::coordinator::record::{BuildId, JobKey, SealRow, StepKey};
 use files::Files;
 use futures::future::LocalBoxFuture;
-use live::{Live, Turn, Write};
+use live::{Live, Turn};
 use schema::values::{Refusal, RefusalCode, Time};
 use source::{Bytes, Source};
 use std::cell::RefCell;
@@ -28,7 +30,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// A log up to this size, in bytes, is kept in memory while live and in the store when sealed.
 pub const SMALL_MAX: usize = 64 << 10;
@@ -136,9 +138,28 @@ impl Logs {
         }
     }
 
-    /// An attempt has begun: until [`Logs::forget_attempt`] no seal of its logs is looked for in the store.
+    /// An attempt has begun: its logs are empty, and until [`Logs::forget_attempt`] no seal of them is looked for in the store.
     pub fn begin_attempt(&self, job: JobKey, attempt: u16) {
+        for key in self.held_logs(job, attempt) {
+            self.live.borrow_mut().remove(&key);
+        }
         self.fresh.borrow_mut().insert((job, attempt));
+    }
+
+    /// An attempt has ended: logs of other steps than these go, from memory and from the disk. Writes to them that were begun
+    /// take effect before, or are refused.
+    pub async fn drop_others(&self, job: JobKey, attempt: u16, kept: &[u16]) -> io::Result<()> {
+        // of an attempt that this master began, a log that is not held has no file either
+        let is_fresh = self.fresh.borrow().contains(&(job, attempt));
+        let keys = if is_fresh { self.held_logs(job, attempt) } else { self.open_logs(job, attempt).await? };
+        for key in keys.into_iter().filter(|key| !kept.contains(&key.step)) {
+            let live = self.held(key);
+            let turn = live.turn().await;
+            live.discard(turn).await?;
+            self.live.borrow_mut().remove(&key);
+            self.changed.notify_waiters();
+        }
+        Ok(())
     }
 
     /// An attempt has ended, and the seals of its logs are committed.
@@ -149,11 +170,21 @@ impl Logs {
     /// Appends at `offset`. What overlaps is dropped, a gap is refused; writes of one log take effect in the order of calls.
     /// A write that was begun ends also when its caller is gone.
     pub async fn write(&self, key: StepKey, offset: u64, bytes: Vec<u8>, marks: Vec<Mark>) -> Result<Written, Refusal> {
-        let wanted = u32::try_from(bytes.len().min(QUEUED_MAX)).unwrap_or(u32::MAX);
+        let room = self.room(bytes.len()).await?;
+        self.write_in(key, offset, Write { bytes, marks, room }).await
+    }
+
+    /// Waits until so many bytes may be queued.
+    pub async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+        let wanted = u32::try_from(bytes.min(QUEUED_MAX)).unwrap_or(u32::MAX);
         let room = self.room.clone().acquire_many_owned(wanted).await;
-        let room = room.map_err(|error| cannot_write(&io::Error::other(error)))?;
+        room.map_err(|error| cannot_write(&io::Error::other(error)))
+    }
+
+    /// Like [`Logs::write`], with the room that it takes.
+    pub async fn write_in(&self, key: StepKey, offset: u64, write: Write) -> Result<Written, Refusal> {
         let (live, turn) = self.resume(key).await.map_err(|error| cannot_write(&error))?;
-        live.write(turn, offset, Write { bytes, marks, room }).await
+        live.write(turn, offset, write).await
     }
 
     /// Where the worker goes on, and whether the log is sealed.
@@ -380,7 +411,14 @@ impl Logs {
     /// Held from the first call on, so that calls take their turns in order.
     fn held(&self, key: StepKey) -> Arc<Live> {
         let mut held = self.live.borrow_mut();
-        held.entry(key).or_insert_with(|| Arc::new(Live::new(self.files.clone(), key, self.limit))).clone()
+        if let Some(live) = held.get(&key) {
+            return live.clone();
+        }
+        let of_attempt = StepKey { step: 0, ..key }..=StepKey { step: u16::MAX, ..key };
+        let budget = held.range(of_attempt).next().map(|(_, other)| other.budget()).unwrap_or_default();
+        let live = Arc::new(Live::new(self.files.clone(), key, self.limit, budget));
+        held.insert(key, live.clone());
+        live
     }
 
     /// None: the log is not held, or what there was of it is not taken up yet.
@@ -400,9 +438,15 @@ impl Logs {
         self.fresh.borrow().contains(&(key.job, key.attempt))
     }
 
+    /// The logs of an attempt that are held in memory, or as open files.
+    fn held_logs(&self, job: JobKey, attempt: u16) -> Vec<StepKey> {
+        let key = |step| StepKey { job, attempt, step };
+        self.live.borrow().range(key(0)..=key(u16::MAX)).map(|(key, _)| *key).collect()
+    }
+
     async fn open_logs(&self, job: JobKey, attempt: u16) -> io::Result<Vec<StepKey>> {
         let key = |step| StepKey { job, attempt, step };
-        let mut keys: Vec<StepKey> = self.live.borrow().range(key(0)..=key(u16::MAX)).map(|(key, _)| *key).collect();
+        let mut keys = self.held_logs(job, attempt);
         let files = self.files.clone();
         let on_disk = self.files.run(move || files.steps(job, attempt)).await?;
         keys.extend(on_disk.into_iter().map(key));

@@ -13,7 +13,7 @@ pub use event::{
 };
 pub use finding::{read_finding, write_finding};
 pub use master_file::{read_difference, read_new_project, write_difference, write_new_project};
-pub use plan::{read_job, read_plan, read_stamp, write_job, write_plan, write_stamp};
+pub use plan::{job_bytes, read_job, read_plan, read_stamp, write_job, write_plan, write_stamp};
 pub use progress::{read_progress, write_progress};
 pub use state::{
     enum_to_kind, kind_to_enum, outcome_from_wire, outcome_to_wire, read_exit, refusal, state_from_wire, state_to_wire,

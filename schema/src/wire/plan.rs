@@ -28,6 +28,24 @@ pub fn read_stamp(from: source_stamp::Reader<'_>) -> capnp::Result<SourceStamp> 
     Ok(SourceStamp { sources: sources.collect::<capnp::Result<_>>()? })
 }
 
+/// Below this, in bytes, a rough count of a job's plan is near enough.
+const JOB_MEASURED: usize = 256 << 10;
+/// What a step takes on the wire beside its texts, in bytes, at most.
+const STEP_BYTES: usize = 256;
+
+/// What a job's plan takes on the wire, in bytes: a rough count while that is little, else exactly.
+pub fn job_bytes(job: &JobPlan) -> usize {
+    let cells: usize = job.cell.iter().map(|(name, value)| name.len() + value.len() + STEP_BYTES).sum();
+    let rest = cells + job.base.len() + job.skipped.len() + job.needs.len() * size_of::<u32>();
+    let about = job.size() + job.steps.len() * STEP_BYTES + rest;
+    if about < JOB_MEASURED {
+        return about;
+    }
+    let mut message = capnp::message::Builder::new_default();
+    write_job(message.init_root(), job);
+    message.size_in_words() * 8
+}
+
 pub fn write_plan(mut to: plan::Builder<'_>, plan: &Plan) {
     to.set_version(plan.version);
     to.set_trust(trust_to_wire(plan.trust));

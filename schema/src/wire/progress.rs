@@ -1,7 +1,7 @@
 //! How an attempt goes, as its worker tells it.
 
 use super::{outcome_from_wire, outcome_to_wire, read_exit, read_time, time, write_exit};
-use crate::values::{Outcome, Progress, StepEnd};
+use crate::values::{Progress, StepEnd};
 use crate::worker_capnp::{progress, step_end};
 use capnp::struct_list;
 
@@ -49,8 +49,7 @@ fn read_one(from: progress::Reader<'_>) -> capnp::Result<Progress> {
         }
         progress::Ended(ended) => {
             let ended = ended?;
-            let missing = || capnp::Error::failed("`ended` needs an outcome".to_owned());
-            let outcome = outcome_from_wire(ended.get_outcome()?).ok_or_else(missing)?;
+            let outcome = outcome_from_wire(ended.get_outcome()?).ok_or_else(|| no_outcome("ended"))?;
             Progress::Ended { outcome, reason: ended.get_reason()?.to_string()? }
         }
     })
@@ -58,10 +57,14 @@ fn read_one(from: progress::Reader<'_>) -> capnp::Result<Progress> {
 
 fn read_step_end(from: step_end::Reader<'_>) -> capnp::Result<StepEnd> {
     Ok(StepEnd {
-        outcome: outcome_from_wire(from.get_outcome()?).unwrap_or(Outcome::Errored),
+        outcome: outcome_from_wire(from.get_outcome()?).ok_or_else(|| no_outcome("finished"))?,
         exit: read_exit(from.get_exit()?)?,
         time: read_time(from.get_time()),
         log_size: from.get_log_size(),
         log_hash: from.get_log_hash()?.to_vec(),
     })
+}
+
+fn no_outcome(what: &str) -> capnp::Error {
+    capnp::Error::failed(format!("`{what}` needs an outcome"))
 }

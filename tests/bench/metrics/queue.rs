@@ -35,7 +35,7 @@ fn decisions(bench: &Bench<'_>, waiting: usize, workers: usize) {
     }
     let life = living.elapsed().as_secs_f64() / DECISIONS as f64 * 1e6;
     living = Instant::now();
-    let shown = hall.it.queue_list().len();
+    let shown = hall.it.queue_list(hall.now()).len();
     let detail = json!({
         "waiting": waiting, "workers": workers, "whole_life_us": life,
         "queue_list_ms": living.elapsed().as_secs_f64() * 1e3, "queue_listed": shown,

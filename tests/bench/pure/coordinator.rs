@@ -51,7 +51,7 @@ pub(crate) fn lists(criterion: &mut Criterion) {
         let hall = Hall::new(workers, 10_000);
         let name = |what: &str| BenchmarkId::new(what, workers);
         group.bench_function(name("workers"), |bencher| bencher.iter(|| hall.it.worker_list()));
-        group.bench_function(name("queue"), |bencher| bencher.iter(|| hall.it.queue_list()));
+        group.bench_function(name("queue"), |bencher| bencher.iter(|| hall.it.queue_list(hall.now())));
     }
     group.finish();
 }

@@ -10,11 +10,13 @@
 //! ```
 
 use super::clock::Moment;
+use super::door::Door;
+use super::order::StepFiles;
 use rustix::event::{PollFd, PollFlags};
 use rustix::net::sockopt::{socket_peercred, socket_type};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 
 /// A worker that sends longer lines is none.
 const LINE_BYTES_MAX: usize = 4096;
@@ -33,7 +35,7 @@ pub(super) enum Word {
 
 #[derive(Debug)]
 pub(super) struct Link {
-    listener: UnixListener,
+    door: Door,
     peer: Option<UnixStream>,
     received: Vec<u8>,
     /// The worker says when the lease ends: how long it lasts from now is the less exact.
@@ -44,14 +46,18 @@ pub(super) struct Link {
 
 impl Link {
     /// `inherited`: the socket that the worker left to us, if it did.
-    pub(super) fn open(address: &SocketAddr, inherited: OwnedFd) -> io::Result<Link> {
-        let listener = UnixListener::bind_addr(address)?;
-        listener.set_nonblocking(true)?;
+    pub(super) fn open(files: StepFiles, inherited: OwnedFd) -> io::Result<Link> {
         let peer = socket_type(&inherited).is_ok().then(|| UnixStream::from(inherited));
         if let Some(peer) = &peer {
             peer.set_nonblocking(true)?;
         }
-        Ok(Link { listener, peer, received: Vec::new(), is_exact: false, told: 0, told_at: Moment(0) })
+        let door = Door::open(files);
+        Ok(Link { door, peer, received: Vec::new(), is_exact: false, told: 0, told_at: Moment(0) })
+    }
+
+    /// No worker that comes back finds us from here on: it looks for the journal instead.
+    pub(super) fn close(&mut self) {
+        self.door.close();
     }
 
     pub(super) fn is_up(&self) -> bool {
@@ -61,12 +67,12 @@ impl Link {
     pub(super) fn poll_fds(&self) -> [Option<PollFd<'_>>; 2] {
         let readable = PollFlags::IN;
         let peer = self.peer.as_ref().map(|peer| PollFd::from_borrowed_fd(peer.as_fd(), readable));
-        [Some(PollFd::from_borrowed_fd(self.listener.as_fd(), readable)), peer]
+        [self.door.listener().map(|listener| PollFd::from_borrowed_fd(listener.as_fd(), readable)), peer]
     }
 
     /// Takes up a worker that came back, in place of an older one, and reads what it says.
     pub(super) fn receive(&mut self) -> Vec<Word> {
-        while let Ok((peer, _)) = self.listener.accept() {
+        while let Some(peer) = self.door.next() {
             if is_same_user(&peer) && peer.set_nonblocking(true).is_ok() {
                 self.peer = Some(peer);
                 self.received.clear();
@@ -146,7 +152,7 @@ impl Link {
     }
 }
 
-/// Whether the other end belongs to our user: a name without a file has no other guard.
+/// Whether the other end belongs to our user: the name without a file of an earlier version has no other guard.
 pub(super) fn is_same_user(peer: &UnixStream) -> bool {
     socket_peercred(peer).is_ok_and(|peer| peer.uid == rustix::process::geteuid())
 }

@@ -6,6 +6,7 @@
 //! standard input is a socket to the worker, its standard output the locked order.
 
 mod clock;
+mod door;
 mod link;
 mod nursery;
 mod order;
@@ -16,8 +17,8 @@ mod step;
 mod watch;
 
 pub use clock::{Moment, milliseconds, wall, wall_of};
+pub(crate) use door::listening;
 pub use nursery::Nursery;
-pub(crate) use order::listening;
 pub use order::{Cause, Journal, Limits, Order, Room, StepFiles, shortened};
 pub use scope::{Keeper, keeper};
 pub(crate) use spool::MARK_BYTES;
@@ -71,9 +72,11 @@ fn supervise(dir: &Path, step: u16) -> io::Result<()> {
     rustix::process::set_child_subreaper(reaper)?;
     room.begin()?;
     let spool = Spool::new(files.spool(), files.marks(), order.limits.output_max);
-    let mut link = Link::open(&files.address()?, io::stdin().as_fd().try_clone_to_owned()?)?;
+    let mut link = Link::open(files, io::stdin().as_fd().try_clone_to_owned()?)?;
     let journal = run(&order, spool, &mut link);
     fail_point("supervisor-exited");
+    // before the journal: once that is there, the directory may be another attempt's
+    link.close();
     room.write(&journal)?;
     fail_point("supervisor-journalled");
     link.tell_exited();

@@ -7,19 +7,14 @@ use crate::isolation::Tier;
 use crate::whole;
 use schema::values::{Exit, Time};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
-use std::os::unix::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// The journal's room is taken with the order, so that a full disk cannot keep a step's end from us.
 const JOURNAL_ROOM: usize = 4096;
-/// What the names begin with at which supervisors listen; the attempt's and the step's follow.
-const ADDRESS: &str = "guild-step/";
 /// Where the room begins, once a supervisor has.
 const BEGUN: u8 = b'*';
 const REASON_BYTES_MAX: usize = 1024;
@@ -128,19 +123,6 @@ impl StepFiles {
         self.named("marks")
     }
 
-    /// Where a worker that comes back finds the supervisor. A name and no file, so that a full disk is in nobody's way, and
-    /// short however deep the directory is; the directory's own name is unique.
-    pub(super) fn address(&self) -> io::Result<SocketAddr> {
-        let attempt = self.dir.file_name().unwrap_or_default().as_encoded_bytes();
-        let step = format!("/{}", self.step);
-        SocketAddr::from_abstract_name([ADDRESS.as_bytes(), attempt, step.as_bytes()].concat())
-    }
-
-    /// Where a supervisor of 0.1.0 listens.
-    pub(super) fn socket(&self) -> PathBuf {
-        self.named("sock")
-    }
-
     /// Where a supervisor of 0.1.0 writes how the step ended.
     fn journal_before(&self) -> PathBuf {
         self.named("exit")
@@ -151,6 +133,19 @@ impl StepFiles {
     pub(crate) fn is_one(name: &str) -> bool {
         let step = name.strip_prefix("step-").and_then(|rest| rest.split_once('.'));
         step.is_some_and(|(step, ending)| step.parse::<u16>().is_ok() && ["order", "log", "marks"].contains(&ending))
+    }
+
+    /// Where a supervisor's socket is; see [`super::door`].
+    pub(super) fn socket(&self) -> PathBuf {
+        self.named("sock")
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(super) fn step(&self) -> u16 {
+        self.step
     }
 
     fn named(&self, ending: &str) -> PathBuf {
@@ -273,18 +268,6 @@ impl StepFiles {
         let room = bytes.iter().position(|byte| *byte == b'\n').map(|end| end + 1);
         Ok(Noted { bytes, room })
     }
-}
-
-/// Names of the attempts whose supervisors listen on this machine, this user's or another's.
-pub(crate) fn listening() -> BTreeSet<String> {
-    let sockets = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
-    sockets.lines().filter_map(attempt_at).map(str::to_owned).collect()
-}
-
-/// See proc_net_unix(5): an abstract name stands last, with `@` for its first byte.
-fn attempt_at(line: &str) -> Option<&str> {
-    let (_, name) = line.split_once('@')?;
-    name.strip_prefix(ADDRESS)?.split('/').next()
 }
 
 /// A supervisor's place in the order's file.

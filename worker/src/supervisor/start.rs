@@ -1,6 +1,7 @@
 //! The worker's side of a supervisor: how to start one, and how to reach one that another worker started.
 
 use super::SUPERVISE;
+use super::door::knock;
 use super::link::is_same_user;
 use super::nursery::Nursery;
 use super::order::{Order, StepFiles};
@@ -8,8 +9,7 @@ use crate::files;
 use schema::systemd;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -55,20 +55,8 @@ impl Prepared<'_> {
     }
 }
 
-/// Reaches the supervisor of a step.
+/// Reaches the supervisor of a step; also one of an earlier version, as a worker may be upgraded while a step runs.
 pub fn connect(dir: &Path, step: u16) -> io::Result<UnixStream> {
-    let found = StepFiles::new(dir, step).address().and_then(|address| UnixStream::connect_addr(&address));
-    match found {
-        Ok(line) if is_same_user(&line) => Ok(line),
-        Ok(_) => Err(io::ErrorKind::PermissionDenied.into()),
-        Err(_) => connect_before(dir, step),
-    }
-}
-
-/// The supervisor of a worker of 0.1.0, which may be upgraded while a step runs.
-fn connect_before(dir: &Path, step: u16) -> io::Result<UnixStream> {
-    // a socket's address has at most 108 bytes, a path has more
-    let dir = File::options().read(true).custom_flags(rustix::fs::OFlags::PATH.bits().cast_signed()).open(dir)?;
-    let near = format!("/proc/self/fd/{}", dir.as_raw_fd());
-    UnixStream::connect(StepFiles::new(Path::new(&near), step).socket())
+    let found = knock(&StepFiles::new(dir, step));
+    found.and_then(|line| if is_same_user(&line) { Ok(line) } else { Err(io::ErrorKind::PermissionDenied.into()) })
 }

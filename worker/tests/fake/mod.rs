@@ -359,6 +359,11 @@ impl session::Server for Session {
         self.0.note("drain".to_owned());
         Ok(())
     }
+
+    async fn lacks(self: Rc<Self>, params: session::LacksParams, _: session::LacksResults) -> capnp::Result<()> {
+        self.0.note(format!("lacks: {}", params.get()?.get_what()?.to_str()?));
+        Ok(())
+    }
 }
 
 struct Lease(Rc<Master>, [u8; 16]);

@@ -1,5 +1,6 @@
 //! Logs where threads, crashes and callers that go away meet: what is stored is a prefix of what was sent.
 
+mod attempts;
 mod lines;
 mod removed;
 

@@ -103,7 +103,8 @@ interface Operator {
   revoke @2 (request :Data, grant :UInt64, reason :Text) -> (revoked :List(UInt64), refusal :Common.Refusal);
   # Takes a grant and its whole subtree back. When this answers, no call of theirs is dispatched any more; calls in
   # flight have failed; reachable workers were told.
-  workers @3 () -> (workers :List(WorkerView));
+  workers @3 (after :Text) -> (workers :List(WorkerView), more :Bool);
+  # As Viewer.workers.
   drain @4 (request :Data, worker :Text, on :Bool) -> (refusal :Common.Refusal);
   # No further offers to this worker until `on` is false; what it runs goes on. Lasts over restarts.
   hold @5 (request :Data, worker :Text, reason :Text) -> (refusal :Common.Refusal);

@@ -4,13 +4,11 @@ use super::{Holder, Office, no_project, refuse};
 use crate::events::Batch;
 use schema::event_capnp::{event_source, observer, subscription};
 use schema::gate::Gate;
+use schema::limits::{self, BATCH_BYTES, BATCH_EVENTS};
 use schema::values::{Cursor, Event, Filter, GrantKind, Right};
 use schema::wire;
 use std::rc::Rc;
 use tokio::task::AbortHandle;
-
-/// Most events in one call to an observer.
-const BATCH_MAX: usize = 256;
 
 pub(super) struct Events {
     pub(super) office: Rc<Office>,
@@ -82,7 +80,7 @@ impl Subscriber {
         let mut turns = self.office.feed.seat();
         loop {
             turns.come().await;
-            let batch = self.office.feed.next(cursor, BATCH_MAX).await.map_err(super::broken)?;
+            let batch = self.office.feed.next(cursor, BATCH_EVENTS).await.map_err(super::broken)?;
             let request = match batch {
                 Batch::Gap { first, last } => {
                     cursor = Cursor { incarnation: self.office.incarnation, after: last };
@@ -102,8 +100,9 @@ impl Subscriber {
                     if wanted.is_empty() && !caught_up {
                         continue;
                     }
-                    // who catches up is not held up
-                    if events.len() < BATCH_MAX {
+                    // who catches up is not held up: a batch that is full, or nearly, is followed by another
+                    let bytes: usize = events.iter().map(|event| limits::event_bytes(event)).sum();
+                    if events.len() < BATCH_EVENTS && bytes < BATCH_BYTES / 2 {
                         turns.spend();
                     }
                     let mut request = observer.observe_request();

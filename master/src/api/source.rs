@@ -1,9 +1,10 @@
 //! One repository at one revision, as git packs.
 
-use super::{accept, refuse};
+use super::{accept, bounded};
 use crate::mirror::{GitError, SharedPack};
 use crate::sources::Repository;
 use schema::common_capnp::byte_source;
+use schema::limits::{self, COMMIT, HAVE};
 use schema::values::{Refusal, RefusalCode, Source};
 use schema::wire;
 use schema::worker_capnp::source_pack;
@@ -11,8 +12,6 @@ use std::rc::Rc;
 
 /// The most that one read answers, in bytes.
 const READ_MAX: u32 = 256 << 10;
-/// The most commits that a worker may say it has.
-const HAVE_MAX: u32 = 256;
 
 pub(super) struct SourcePack {
     pub(super) repository: Rc<Repository>,
@@ -25,11 +24,7 @@ impl source_pack::Server for SourcePack {
         params: source_pack::PackParams,
         mut results: source_pack::PackResults,
     ) -> capnp::Result<()> {
-        let have = params.get()?.get_have()?;
-        if have.len() > HAVE_MAX {
-            refuse!(results, Refusal::new(RefusalCode::Invalid, format!("`have` holds at most {HAVE_MAX} commits")));
-        }
-        let have = wire::read_texts(have)?;
+        let have = accept!(results, bounded(limits::texts(params.get()?.get_have(), &HAVE, &COMMIT))?);
         let packed = self.repository.mirror.pack(&self.source.revision, &have).await;
         let pack = accept!(results, packed.map_err(|error| cannot_pack(&self.repository, &self.source, &error)));
         let refs = pack.refs.clone();

@@ -3,6 +3,7 @@
 use super::Coordinator;
 use super::model::{Build, Effect, Job, LeaseState, Planned, Timer};
 use super::record::{BuildId, JobKey, JobRow, LeaseToken, Record};
+use schema::limits::{DIAGNOSIS, JOB_BYTES, REASON};
 use schema::values::{Fact, JobPlan, Outcome, Plan, Refusal, RefusalCode, State, Time};
 use std::time::Duration;
 
@@ -148,7 +149,10 @@ impl Coordinator {
             return self.finish_job(now, key, Outcome::Skipped, &why);
         }
         if needs.clone().all(|row| row.state == State::Finished) {
-            self.make_ready(now, key);
+            match too_large(plan) {
+                Some(why) => self.finish_job(now, key, Outcome::Errored, &why),
+                None => self.make_ready(now, key),
+            }
         }
     }
 
@@ -172,13 +176,13 @@ impl Coordinator {
         assert!(row.state != State::Finished, "job {} is finished twice", row.name);
         row.state = State::Finished;
         row.outcome = Some(outcome);
-        row.reason = reason.to_owned();
+        row.reason = REASON.cut(reason).into_owned();
         row.finished = Some(now);
-        let (row, name) = (row.clone(), row.name.clone());
+        let (row, name, reason) = (row.clone(), row.name.clone(), row.reason.clone());
         self.builds.get_mut(&key.build).expect("the job's build is open").open -= 1;
         self.record(Record::Job(row));
         self.note_lane(now, key, outcome);
-        self.tell(now, key.build, Fact::JobFinished { job: name, outcome, reason: reason.to_owned() });
+        self.tell(now, key.build, Fact::JobFinished { job: name, outcome, reason });
     }
 
     fn settle_build(&mut self, now: Time, id: BuildId) {
@@ -196,7 +200,7 @@ impl Coordinator {
 
     fn finish_unplanned(&mut self, now: Time, id: BuildId, outcome: Outcome, diagnosis: String) {
         let build = self.builds.get_mut(&id).expect("a build that is being planned");
-        build.row.diagnosis = diagnosis;
+        build.row.diagnosis = DIAGNOSIS.cut(&diagnosis).into_owned();
         self.finish_build(now, id, outcome);
     }
 
@@ -275,6 +279,13 @@ impl Coordinator {
         let build: &Build = &self.builds[&key.build];
         &build.plan.as_ref().expect("a build with jobs has a plan").jobs[key.index as usize]
     }
+}
+
+/// Why no worker could read its plan: a version that did not look at its size made it.
+pub(super) fn too_large(plan: &JobPlan) -> Option<String> {
+    let (size, most) = (plan.size(), JOB_BYTES >> 20);
+    (size > JOB_BYTES)
+        .then(|| format!("its commands and variables have {size} bytes; at most {most} MiB go to a worker"))
 }
 
 fn new_job(build: BuildId, index: u32, plan: &JobPlan) -> Job {

@@ -4,6 +4,7 @@ use super::Coordinator;
 use super::model::{Effect, Lease, LeaseState, Timer};
 use super::placed::Opening;
 use super::record::{GrantId, JobKey, LeaseToken, Record, StepKey, StepRow};
+use schema::limits::{REASON, STEP_NAME};
 use schema::values::{Exit, Fact, Outcome, Refusal, RefusalCode, State, StepEnd, Time};
 use std::time::Duration;
 
@@ -292,7 +293,8 @@ impl Coordinator {
         let row = &mut self.job_mut(job).row;
         row.lost += 1;
         let (name, attempt, worker) = (row.name.clone(), row.attempt, row.worker.clone());
-        self.tell(now, job.build, Fact::AttemptLost { job: name, attempt, worker, reason: why.to_owned() });
+        let reason = REASON.cut(why).into_owned();
+        self.tell(now, job.build, Fact::AttemptLost { job: name, attempt, worker, reason });
     }
 
     fn requeue(&mut self, now: Time, job: JobKey) {
@@ -314,7 +316,7 @@ impl Coordinator {
         }
         lease.attempt.finished = Some(now);
         lease.attempt.outcome = Some(outcome);
-        lease.attempt.reason = reason.to_owned();
+        lease.attempt.reason = REASON.cut(reason).into_owned();
         for row in lease.steps.into_iter().filter(|row| row.state != State::Finished) {
             self.record(Record::Step(cut_short(row, now, outcome)));
         }
@@ -355,10 +357,14 @@ impl Coordinator {
     fn step_of(&self, token: LeaseToken, step: u16) -> Result<(StepKey, String), Refusal> {
         let lease = self.leases.get(token).ok_or_else(stale)?;
         let plan = self.job_plan(lease.job);
-        let name = plan.steps.get(usize::from(step)).map(|step| step.name.clone()).ok_or_else(|| {
-            let count = plan.steps.len();
-            Refusal::new(RefusalCode::Invalid, format!("job {} has {count} steps, none with index {step}", plan.name))
-        })?;
+        let name =
+            plan.steps.get(usize::from(step)).map(|step| STEP_NAME.cut(&step.name).into_owned()).ok_or_else(|| {
+                let count = plan.steps.len();
+                Refusal::new(
+                    RefusalCode::Invalid,
+                    format!("job {} has {count} steps, none with index {step}", plan.name),
+                )
+            })?;
         Ok((StepKey { job: lease.job, attempt: lease.attempt.number, step }, name))
     }
 }

@@ -271,8 +271,12 @@ impl Coordinator {
 
     /// Offers are not recorded: what was offered at the crash is queued.
     fn load_job(&mut self, now: Time, key: JobKey) {
-        if self.job(key).row.state == State::Queued {
-            self.enqueue(now, key);
+        if self.job(key).row.state != State::Queued {
+            return;
+        }
+        match build::too_large(self.job_plan(key)) {
+            Some(why) => self.finish_job(now, key, Outcome::Errored, &why),
+            None => self.enqueue(now, key),
         }
     }
 

@@ -2,13 +2,9 @@
 //! patterns; no expression language.
 
 use super::{Cause, keys, mistake};
+use crate::limits::pipeline::{PATTERN_MAX, PATTERNS_MAX};
 use crate::toml_file::{Table, Value};
 use globset::{GlobBuilder, GlobMatcher};
-
-/// The most patterns of one key.
-pub(super) const PATTERNS_MAX: usize = 1_000;
-/// The most characters of a pattern: a longer one costs too much to compile.
-pub(super) const PATTERN_MAX: usize = 1_000;
 
 /// The key whose patterns are of paths; those of all others are of names of branches and tags.
 const PATHS: &str = "paths";

@@ -115,6 +115,28 @@ fn nothing_is_printed_past_the_cleaner() {
 }
 
 #[test]
+fn what_crosses_a_border_is_read_with_its_limit() {
+    let getters =
+        ["()?.to_string()?", ")?.to_string()?", ")?.to_str()", "()?.to_vec()", "()?.to_owned()", "()?.iter()"];
+    // these read one part of a log and one batch of events, whose senders bound them
+    let later = ["client/src/logs.rs", "client/src/watch.rs"];
+    for folder in ["schema/src/wire", "master/src/api", "worker/src", "client/src"] {
+        for (path, text) in sources(folder) {
+            let is_test = path.to_string_lossy().ends_with("_tests.rs");
+            if is_test || later.iter().any(|file| path.ends_with(file)) {
+                continue;
+            }
+            for line in code(&text).lines().filter(|line| line.contains("get_")) {
+                for getter in getters {
+                    let why = "read it by `schema::limits`, with its row of the table";
+                    assert!(!line.contains(getter), "{} has `{}`: {why}", path.display(), line.trim());
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn files_stay_small() {
     for folder in ["schema/src", "master/src", "worker/src", "client/src", "tests"] {
         for (path, text) in sources(folder) {

@@ -26,7 +26,7 @@ async fn link(credential: SturdyRef, identity: Rc<Identity>) -> Result<Link, Err
     let (gateway, vat) = reach(&credential, &identity).await?;
     let perspective = match restore(&gateway, &credential.token).await {
         Ok(perspective) => perspective,
-        Err(error) => return Err(outgrown(&vat).map_or(error, Error::TooLarge)),
+        Err(error) => return Err(outgrown(&vat).map_or(error, Error::too_large)),
     };
     let (closed, vat) = (vat.closed(), Rc::new(vat));
     let kept = vat.clone();

@@ -1,5 +1,6 @@
 //! What can go wrong for a holder of a credential, and the exit status that tells it. The only error type of this library.
 
+use schema::limits::INVALID;
 use schema::values::{Refusal, RefusalCode};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,12 +26,12 @@ pub enum Error {
     /// The link was lost during a call, and did not come back in time.
     #[error("the link to the master was lost: {0}")]
     Lost(String),
-    /// The master sent a message that is larger than this program reads. A new link meets the same message.
-    #[error("the master sent more at once than this program reads: {0}")]
-    TooLarge(String),
     /// The other side breaks the protocol, or speaks another version of it.
     #[error("the master's answer cannot be understood: {0}")]
     Protocol(String),
+    /// The master's answer is larger than a message may be: asking again gets the same.
+    #[error("{asked}: the master's answer is too large to be read: {why}")]
+    TooLarge { asked: String, why: String },
     #[error("{text}")]
     NotFound { text: String, help: String },
     #[error("{text}")]
@@ -59,14 +60,28 @@ impl Error {
             | Error::NoContext
             | Error::Unreachable(_)
             | Error::Lost(_)
-            | Error::TooLarge(_)
             | Error::Protocol(_)
+            | Error::TooLarge { .. }
             | Error::Usage { .. }
             | Error::Ended { .. }
             | Error::Timeout(_)
             | Error::File { .. }
             | Error::Output(_) => false,
         }
+    }
+
+    /// `why`: what the connection said when it closed for the size of a message.
+    pub(crate) fn too_large(why: impl Into<String>) -> Error {
+        Error::TooLarge { asked: "what was asked for".to_owned(), why: why.into() }
+    }
+
+    /// Says what was asked for, where the answer to it was too large.
+    #[must_use]
+    pub(crate) fn about(mut self, what: &str) -> Error {
+        if let Error::TooLarge { asked, .. } = &mut self {
+            what.clone_into(asked);
+        }
+        self
     }
 
     pub fn not_found(text: impl Into<String>) -> Error {
@@ -89,8 +104,8 @@ impl Error {
             | Error::Ended { .. }
             | Error::Unreachable(_)
             | Error::Lost(_)
-            | Error::TooLarge(_)
             | Error::Protocol(_)
+            | Error::TooLarge { .. }
             | Error::Timeout(_)
             | Error::File { .. }
             | Error::Output(_) => {}
@@ -110,7 +125,7 @@ impl Error {
             Error::Ended { .. } => {
                 "run `guild-master up` here again: it still has its builds and logs; or `guild login FILE` for another master"
             }
-            Error::TooLarge(_) => {
+            Error::TooLarge { .. } => {
                 "the `guild` of the master's version reads it (`guild-master --version` there); ask for less: a project, a build"
             }
             Error::Unreachable(_)
@@ -127,7 +142,11 @@ impl Error {
         match self {
             Error::Refused(refusal) => refusal_exit_code(refusal.code),
             Error::NotHeld(_) | Error::Credential { .. } | Error::NoContext => 5,
-            Error::Ended { .. } | Error::Unreachable(_) | Error::Lost(_) | Error::TooLarge(_) | Error::Protocol(_) => 6,
+            Error::Ended { .. }
+            | Error::Unreachable(_)
+            | Error::Lost(_)
+            | Error::Protocol(_)
+            | Error::TooLarge { .. } => 6,
             Error::NotFound { .. } => 7,
             Error::Usage { .. } | Error::File { .. } => 2,
             Error::Timeout(_) => 8,
@@ -144,8 +163,8 @@ impl Error {
             | Error::Credential { .. }
             | Error::NoContext
             | Error::Ended { .. }
-            | Error::TooLarge(_)
             | Error::Protocol(_)
+            | Error::TooLarge { .. }
             | Error::NotFound { .. }
             | Error::Usage { .. }
             | Error::Timeout(_)
@@ -175,6 +194,8 @@ impl From<Refusal> for Error {
 const REVOKED: &str = "revoked:";
 /// What was found before and is not kept any more, where a method has no refusal to say so.
 const GONE: &str = "notFound: ";
+/// What our own side of the connection says when it closes because of the size of a message.
+const TOO_LARGE: &str = "a message of ";
 
 impl From<capnp::Error> for Error {
     #[expect(clippy::wildcard_enum_match_arm, reason = "all but three kinds say that the bytes make no sense")]
@@ -187,7 +208,11 @@ impl From<capnp::Error> for Error {
         if let Some(what) = text.strip_prefix(GONE) {
             return Error::not_found(what);
         }
+        if let Some(what) = text.strip_prefix(INVALID) {
+            return Error::Refused(Refusal::new(RefusalCode::Invalid, what));
+        }
         match error.kind {
+            capnp::ErrorKind::Overloaded if text.starts_with(TOO_LARGE) => Error::too_large(text),
             capnp::ErrorKind::Disconnected => Error::Lost(text.to_owned()),
             capnp::ErrorKind::Overloaded => Error::Refused(Refusal::new(RefusalCode::Unavailable, text)),
             capnp::ErrorKind::Unimplemented => {
@@ -207,5 +232,27 @@ impl From<capnp::NotInSchema> for Error {
 impl From<std::str::Utf8Error> for Error {
     fn from(error: std::str::Utf8Error) -> Error {
         Error::Protocol(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_large_is_named_and_not_asked_for_again() {
+        let closed = "a message of 9508104 bytes; at most 4194304 are read";
+        let error = Error::from(capnp::Error::overloaded(closed.to_owned())).about("the list of grants");
+        let text = format!("the list of grants: the master's answer is too large to be read: {closed}");
+        assert_eq!((error.to_string(), error.exit_code(), error.is_passing()), (text, 6, false));
+        assert!(!error.way_out().is_empty());
+    }
+
+    #[test]
+    fn an_argument_beyond_its_limit_is_the_callers() {
+        let said = "remote exception: invalid: the reason has 5,000 bytes; at most 4,096 are taken";
+        let error = Error::from(capnp::Error::failed(said.to_owned())).about("the build");
+        assert_eq!(error.to_string(), "the reason has 5,000 bytes; at most 4,096 are taken");
+        assert_eq!((error.exit_code(), error.is_passing()), (2, false));
     }
 }

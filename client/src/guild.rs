@@ -118,7 +118,7 @@ impl Guild {
                     Ok(done) => return Ok(done),
                     Err(error) => {
                         let error = link.outgrown().unwrap_or(error);
-                        if matches!(error, Error::Lost(_) | Error::TooLarge(_)) {
+                        if matches!(error, Error::Lost(_) | Error::TooLarge { .. }) {
                             self.discard(&link, &error).await;
                         }
                         error
@@ -127,8 +127,8 @@ impl Guild {
                 Err(error) => error,
             };
             tries += 1;
-            outgrown += u32::from(matches!(error, Error::TooLarge(_)));
-            let may_pass = error.is_passing() || (matches!(error, Error::TooLarge(_)) && outgrown < OUTGROWN_MAX);
+            outgrown += u32::from(matches!(error, Error::TooLarge { .. }));
+            let may_pass = error.is_passing() || (matches!(error, Error::TooLarge { .. }) && outgrown < OUTGROWN_MAX);
             if !may_pass || self.0.dial.is_none() || patience.is_over(tries) {
                 return Err(error);
             }
@@ -141,7 +141,7 @@ impl Guild {
         let mut slot = self.0.link.lock().await;
         if slot.as_ref().is_some_and(|link| Rc::ptr_eq(link, lost)) && self.0.dial.is_some() {
             *slot = None;
-            self.tell(match matches!(error, Error::TooLarge(_)) {
+            self.tell(match matches!(error, Error::TooLarge { .. }) {
                 true => LinkNews::Outgrown(error.to_string()),
                 false => LinkNews::Lost(error.to_string()),
             });

@@ -53,7 +53,7 @@ impl Link {
 
     /// The error of a message that is larger than this side reads, where that ended the link.
     pub fn outgrown(&self) -> Option<Error> {
-        (self.outgrown)().map(Error::TooLarge)
+        (self.outgrown)().map(Error::too_large)
     }
 
     /// Resolves when the link is lost.

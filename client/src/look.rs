@@ -9,6 +9,7 @@ use crate::views::{BranchView, BuildView, ProjectView, QueueItem, Whoami, Worker
 use crate::wire::{
     read_branch, read_build, read_explanation, read_grant, read_list, read_project, read_queue_item, read_worker,
 };
+use schema::limits::{self, TOLD};
 use schema::perspective_capnp::build;
 use schema::sturdy_ref::Token;
 use schema::values::Outcome;
@@ -35,9 +36,9 @@ impl Guild {
             let answer = answer.get()?;
             Ok(Whoami {
                 grant: read_grant(answer.get_grant()?)?,
-                master: answer.get_master()?.to_string()?,
+                master: limits::text(answer.get_master(), &TOLD)?,
                 incarnation: answer.get_incarnation(),
-                pages: answer.get_pages()?.to_string()?,
+                pages: limits::text(answer.get_pages(), &TOLD)?,
             })
         })
         .await
@@ -53,17 +54,23 @@ impl Guild {
             let answer = request.send().promise.await?;
             let answer = answer.get()?;
             done(answer.has_refusal(), answer.get_refusal())?;
-            Ok(format!("{}/login/{}", answer.get_address()?.to_str()?, join.reveal()))
+            Ok(format!("{}/login/{}", limits::text(answer.get_address(), &TOLD)?, join.reveal()))
         })
         .await
     }
 
     pub async fn projects(&self) -> Result<Vec<ProjectView>, Error> {
-        self.call(async |link| {
-            let answer = link.viewer().await?.projects_request().send().promise.await?;
-            read_list(answer.get()?.get_projects()?, read_project)
-        })
-        .await
+        let page = async |after: String| {
+            self.call(async |link| {
+                let mut request = link.viewer().await?.projects_request();
+                request.get().set_after(&after);
+                let answer = request.send().promise.await?;
+                let answer = answer.get()?;
+                Ok((read_list(answer.get_projects()?, read_project)?, answer.get_more()))
+            })
+            .await
+        };
+        all_pages(page, |last| last.name.clone()).await.map_err(|error| error.about("the list of projects"))
     }
 
     /// The state of a branch or tag, by its full or short name; by an empty one: of the project's main branch.
@@ -78,10 +85,26 @@ impl Guild {
             read_branch(answer.get_branch()?)
         })
         .await
+        .map_err(|error| error.about("the branch"))
     }
 
-    /// Newest first, without their jobs.
+    /// Newest first, without their jobs. Of one project all that were asked for; of several, what one answer holds.
     pub async fn builds(&self, query: &BuildQuery) -> Result<Vec<BuildView>, Error> {
+        let (mut all, mut query) = (Vec::new(), query.clone());
+        loop {
+            let (page, more) = self.page_of_builds(&query).await.map_err(|error| error.about("the list of builds"))?;
+            let last = page.last().map(|build| build.number);
+            query.limit = query.limit.saturating_sub(u32::try_from(page.len()).unwrap_or(u32::MAX));
+            all.extend(page);
+            match last.filter(|_| more && query.limit > 0 && !query.project.is_empty()) {
+                Some(last) => query.before = last,
+                None => return Ok(all),
+            }
+        }
+    }
+
+    /// One answer of them, and whether there are more.
+    async fn page_of_builds(&self, query: &BuildQuery) -> Result<(Vec<BuildView>, bool), Error> {
         self.call(async |link| {
             let mut request = link.viewer().await?.builds_request();
             let mut ask = request.get();
@@ -91,7 +114,8 @@ impl Guild {
             ask.set_before(query.before);
             ask.set_limit(query.limit);
             let answer = request.send().promise.await?;
-            read_list(answer.get()?.get_builds()?, read_build)
+            let answer = answer.get()?;
+            Ok((read_list(answer.get_builds()?, read_build)?, answer.get_more()))
         })
         .await
     }
@@ -104,6 +128,7 @@ impl Guild {
             read_build(answer.get()?.get_view()?)
         })
         .await
+        .map_err(|error| error.about("the build"))
     }
 
     /// Waits for the end of a build, however often the link is lost meanwhile.
@@ -128,14 +153,21 @@ impl Guild {
             read_explanation(answer.get_explanation()?)
         })
         .await
+        .map_err(|error| error.about("the explanation"))
     }
 
     pub async fn workers(&self) -> Result<Vec<WorkerView>, Error> {
-        self.call(async |link| {
-            let answer = link.viewer().await?.workers_request().send().promise.await?;
-            read_list(answer.get()?.get_workers()?, read_worker)
-        })
-        .await
+        let page = async |after: String| {
+            self.call(async |link| {
+                let mut request = link.viewer().await?.workers_request();
+                request.get().set_after(&after);
+                let answer = request.send().promise.await?;
+                let answer = answer.get()?;
+                Ok((read_list(answer.get_workers()?, read_worker)?, answer.get_more()))
+            })
+            .await
+        };
+        all_pages(page, |last| last.name.clone()).await.map_err(|error| error.about("the list of workers"))
     }
 
     /// What waits for a worker, in the order of placement.
@@ -145,6 +177,23 @@ impl Guild {
             read_list(answer.get()?.get_items()?, read_queue_item)
         })
         .await
+        .map_err(|error| error.about("the queue"))
+    }
+}
+
+/// All pages of a list, each asked for by the name of the last element before it. An older master has one page.
+pub(crate) async fn all_pages<T>(
+    page: impl AsyncFn(String) -> Result<(Vec<T>, bool), Error>,
+    name: impl Fn(&T) -> String,
+) -> Result<Vec<T>, Error> {
+    let mut all = Vec::new();
+    loop {
+        let (next, more) = page(all.last().map(&name).unwrap_or_default()).await?;
+        let is_last = !more || next.is_empty();
+        all.extend(next);
+        if is_last {
+            return Ok(all);
+        }
     }
 }
 

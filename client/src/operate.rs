@@ -2,11 +2,13 @@
 
 use crate::error::Error;
 use crate::guild::{Guild, new_request};
+use crate::look::all_pages;
 use crate::steer::done;
 use crate::views::{GrantView, WorkerView};
 use crate::wire::{read_grant, read_list, read_worker};
+use schema::limits::{self, TOLD, TOLD_LIST};
 use schema::values::{Difference, Finding, GrantKind, NewProject, What};
-use schema::wire::{kind_to_enum, read_difference, read_finding, read_texts, read_what, write_new_project, write_what};
+use schema::wire::{kind_to_enum, read_difference, read_finding, told_what, write_new_project, write_what};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -55,8 +57,8 @@ impl Guild {
             done(answer.has_refusal(), answer.get_refusal())?;
             Ok(Issued {
                 grant: read_grant(answer.get_grant()?)?,
-                advertise: read_texts(answer.get_advertise()?)?,
-                fingerprint: answer.get_fingerprint()?.to_string()?,
+                advertise: limits::texts(answer.get_advertise(), &TOLD_LIST, &TOLD)?,
+                fingerprint: limits::text(answer.get_fingerprint(), &TOLD)?,
             })
         })
         .await
@@ -67,8 +69,8 @@ impl Guild {
         self.call(async |link| {
             let answer = link.operator().await?.roles_request().send().promise.await?;
             let mut roles = BTreeMap::new();
-            for role in answer.get()?.get_roles()? {
-                roles.insert(role.get_name()?.to_string()?, read_what(role.get_what()?)?);
+            for role in limits::structs(answer.get()?.get_roles(), &TOLD_LIST)? {
+                roles.insert(limits::text(role.get_name(), &TOLD)?, told_what(role.get_what()?)?);
             }
             Ok(roles)
         })
@@ -81,7 +83,8 @@ impl Guild {
             let answer = link.operator().await?.differences_request().send().promise.await?;
             let answer = answer.get()?;
             done(answer.has_refusal(), answer.get_refusal())?;
-            Ok(answer.get_differences()?.iter().map(read_difference).collect::<capnp::Result<_>>()?)
+            let found = limits::structs(answer.get_differences(), &TOLD_LIST)?;
+            Ok(found.map(read_difference).collect::<capnp::Result<_>>()?)
         })
         .await
     }
@@ -95,7 +98,8 @@ impl Guild {
             let answer = request.send().promise.await?;
             let answer = answer.get()?;
             done(answer.has_refusal(), answer.get_refusal())?;
-            Ok(answer.get_differences()?.iter().map(read_difference).collect::<capnp::Result<_>>()?)
+            let found = limits::structs(answer.get_differences(), &TOLD_LIST)?;
+            Ok(found.map(read_difference).collect::<capnp::Result<_>>()?)
         })
         .await
     }
@@ -111,8 +115,8 @@ impl Guild {
             let answer = answer.get()?;
             done(answer.has_refusal(), answer.get_refusal())?;
             Ok(HookView {
-                address: answer.get_hook_address()?.to_string()?,
-                secret: answer.get_hook_secret()?.to_string()?,
+                address: limits::text(answer.get_hook_address(), &TOLD)?,
+                secret: limits::text(answer.get_hook_secret(), &TOLD)?,
             })
         })
         .await
@@ -158,6 +162,7 @@ impl Guild {
             read_list(answer.get()?.get_grants()?, read_grant)
         })
         .await
+        .map_err(|error| error.about("the list of grants"))
     }
 
     /// Takes a grant and its subtree back; answers the ids that this revoked.
@@ -172,7 +177,7 @@ impl Guild {
             let answer = request.send().promise.await?;
             let answer = answer.get()?;
             done(answer.has_refusal(), answer.get_refusal())?;
-            Ok(answer.get_revoked()?.iter().collect())
+            Ok(limits::numbers(answer.get_revoked(), &TOLD_LIST)?)
         })
         .await
     }
@@ -181,18 +186,25 @@ impl Guild {
     pub async fn examine(&self) -> Result<Vec<Finding>, Error> {
         self.call(async |link| {
             let answer = link.operator().await?.examine_request().send().promise.await?;
-            Ok(answer.get()?.get_findings()?.iter().map(read_finding).collect::<capnp::Result<_>>()?)
+            let found = limits::structs(answer.get()?.get_findings(), &TOLD_LIST)?;
+            Ok(found.map(read_finding).collect::<capnp::Result<_>>()?)
         })
         .await
     }
 
     /// The workers as an operator sees them.
     pub async fn all_workers(&self) -> Result<Vec<WorkerView>, Error> {
-        self.call(async |link| {
-            let answer = link.operator().await?.workers_request().send().promise.await?;
-            read_list(answer.get()?.get_workers()?, read_worker)
-        })
-        .await
+        let page = async |after: String| {
+            self.call(async |link| {
+                let mut request = link.operator().await?.workers_request();
+                request.get().set_after(&after);
+                let answer = request.send().promise.await?;
+                let answer = answer.get()?;
+                Ok((read_list(answer.get_workers()?, read_worker)?, answer.get_more()))
+            })
+            .await
+        };
+        all_pages(page, |last| last.name.clone()).await.map_err(|error| error.about("the list of workers"))
     }
 
     /// No further offers to this worker, until the same with `on` false.

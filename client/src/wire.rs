@@ -3,10 +3,10 @@
 use crate::error::Error;
 use crate::explanation::{Act, AttemptView, Candidate, Explanation, Remedy, Step};
 use crate::views::{BranchView, BuildView, GrantView, JobView, LaneView, ProjectView, QueueItem, StepView, WorkerView};
+use schema::limits::{self, TOLD, TOLD_LIST};
 use schema::values::Time;
 use schema::wire::{
-    enum_to_kind, outcome_from_wire, read_description, read_exit, read_pairs, read_resources, read_texts, read_time,
-    read_what, state_from_wire,
+    enum_to_kind, outcome_from_wire, read_exit, read_resources, read_time, state_from_wire, told_description, told_what,
 };
 use schema::{grant_capnp, perspective_capnp};
 
@@ -17,26 +17,26 @@ pub(crate) fn read_list<'a, T, V>(
 where
     T: capnp::traits::OwnedStruct + 'a,
 {
-    list.iter().map(read).collect()
+    limits::structs(Ok(list), &TOLD_LIST)?.map(read).collect()
 }
 
 pub(crate) fn read_project(from: perspective_capnp::project_view::Reader<'_>) -> Result<ProjectView, Error> {
     Ok(ProjectView {
-        name: from.get_name()?.to_string()?,
-        repository: from.get_repository()?.to_string()?,
-        aliases: read_texts(from.get_aliases()?)?,
+        name: limits::text(from.get_name(), &TOLD)?,
+        repository: limits::text(from.get_repository(), &TOLD)?,
+        aliases: limits::texts(from.get_aliases(), &TOLD_LIST, &TOLD)?,
         latest: from.get_latest(),
-        main_branch: from.get_main_branch()?.to_string()?,
+        main_branch: limits::text(from.get_main_branch(), &TOLD)?,
     })
 }
 
 pub(crate) fn read_branch(from: perspective_capnp::branch_view::Reader<'_>) -> Result<BranchView, Error> {
     Ok(BranchView {
-        ref_name: from.get_ref()?.to_string()?,
+        ref_name: limits::text(from.get_ref(), &TOLD)?,
         outcome: outcome_from_wire(from.get_outcome()?),
         errored: from.get_errored(),
         tip: from.get_tip(),
-        tip_revision: from.get_tip_revision()?.to_string()?,
+        tip_revision: limits::text(from.get_tip_revision(), &TOLD)?,
         is_open: from.get_is_open(),
         lanes: read_list(from.get_lanes()?, read_lane)?,
         broken: from.get_broken(),
@@ -45,33 +45,33 @@ pub(crate) fn read_branch(from: perspective_capnp::branch_view::Reader<'_>) -> R
 
 fn read_lane(from: perspective_capnp::lane_view::Reader<'_>) -> Result<LaneView, Error> {
     Ok(LaneView {
-        job: from.get_job()?.to_string()?,
+        job: limits::text(from.get_job(), &TOLD)?,
         outcome: outcome_from_wire(from.get_outcome()?),
         build: from.get_build(),
-        revision: from.get_revision()?.to_string()?,
+        revision: limits::text(from.get_revision(), &TOLD)?,
         since: from.get_since(),
-        since_revision: from.get_since_revision()?.to_string()?,
+        since_revision: limits::text(from.get_since_revision(), &TOLD)?,
         last_good: from.get_last_good(),
-        last_good_revision: from.get_last_good_revision()?.to_string()?,
+        last_good_revision: limits::text(from.get_last_good_revision(), &TOLD)?,
         errored: from.get_errored(),
     })
 }
 
 pub(crate) fn read_build(from: perspective_capnp::build_view::Reader<'_>) -> Result<BuildView, Error> {
     Ok(BuildView {
-        project: from.get_project()?.to_string()?,
+        project: limits::text(from.get_project(), &TOLD)?,
         number: from.get_number(),
         state: state_from_wire(from.get_state()?),
         outcome: outcome_from_wire(from.get_outcome()?),
-        ref_name: from.get_ref()?.to_string()?,
-        revision: from.get_revision()?.to_string()?,
-        subject: from.get_subject()?.to_string()?,
-        author: from.get_author()?.to_string()?,
-        cause: from.get_cause()?.to_string()?,
+        ref_name: limits::text(from.get_ref(), &TOLD)?,
+        revision: limits::text(from.get_revision(), &TOLD)?,
+        subject: limits::text(from.get_subject(), &TOLD)?,
+        author: limits::text(from.get_author(), &TOLD)?,
+        cause: limits::text(from.get_cause(), &TOLD)?,
         created: moment(from.get_created()),
         started: moment(from.get_started()),
         finished: moment(from.get_finished()),
-        diagnosis: from.get_diagnosis()?.to_string()?,
+        diagnosis: limits::text(from.get_diagnosis(), &TOLD)?,
         jobs: read_list(from.get_jobs()?, read_job)?,
         retry_of: from.get_retry_of(),
         job_count: from.get_job_count(),
@@ -80,25 +80,25 @@ pub(crate) fn read_build(from: perspective_capnp::build_view::Reader<'_>) -> Res
 
 fn read_job(from: perspective_capnp::job_view::Reader<'_>) -> Result<JobView, Error> {
     Ok(JobView {
-        name: from.get_name()?.to_string()?,
+        name: limits::text(from.get_name(), &TOLD)?,
         state: state_from_wire(from.get_state()?),
         outcome: outcome_from_wire(from.get_outcome()?),
-        reason: from.get_reason()?.to_string()?,
-        worker: from.get_worker()?.to_string()?,
+        reason: limits::text(from.get_reason(), &TOLD)?,
+        worker: limits::text(from.get_worker(), &TOLD)?,
         attempt: from.get_attempt(),
         queued: moment(from.get_queued()),
         started: moment(from.get_started()),
         finished: moment(from.get_finished()),
         steps: read_list(from.get_steps()?, read_step)?,
-        platform: from.get_platform()?.to_string()?,
-        needs: from.get_needs()?.iter().collect(),
+        platform: limits::text(from.get_platform(), &TOLD)?,
+        needs: limits::numbers(from.get_needs(), &TOLD_LIST)?,
         carried_from: from.get_carried_from(),
     })
 }
 
 fn read_step(from: perspective_capnp::step_view::Reader<'_>) -> Result<StepView, Error> {
     Ok(StepView {
-        name: from.get_name()?.to_string()?,
+        name: limits::text(from.get_name(), &TOLD)?,
         state: state_from_wire(from.get_state()?),
         outcome: outcome_from_wire(from.get_outcome()?),
         exit: read_exit(from.get_exit()?)?,
@@ -110,42 +110,42 @@ fn read_step(from: perspective_capnp::step_view::Reader<'_>) -> Result<StepView,
 
 pub(crate) fn read_queue_item(from: perspective_capnp::queue_item::Reader<'_>) -> Result<QueueItem, Error> {
     Ok(QueueItem {
-        project: from.get_project()?.to_string()?,
+        project: limits::text(from.get_project(), &TOLD)?,
         build: from.get_build(),
-        job: from.get_job()?.to_string()?,
+        job: limits::text(from.get_job(), &TOLD)?,
         since: moment(from.get_since()),
-        reason: from.get_reason()?.to_string()?,
-        kind: from.get_kind()?.to_string()?,
-        remedy: from.get_remedy()?.to_string()?,
+        reason: limits::text(from.get_reason(), &TOLD)?,
+        kind: limits::text(from.get_kind(), &TOLD)?,
+        remedy: limits::text(from.get_remedy(), &TOLD)?,
     })
 }
 
 pub(crate) fn read_explanation(from: perspective_capnp::explanation::Reader<'_>) -> Result<Explanation, Error> {
     Ok(Explanation {
-        kind: from.get_kind()?.to_string()?,
-        text: from.get_text()?.to_string()?,
+        kind: limits::text(from.get_kind(), &TOLD)?,
+        text: limits::text(from.get_text(), &TOLD)?,
         since: moment(from.get_since()),
         ahead: from.get_ahead(),
         workers: read_list(from.get_workers()?, read_candidate)?,
         worker_count: from.get_worker_count(),
         remedies: read_list(from.get_remedies()?, read_remedy)?,
-        hints: read_texts(from.get_hints()?)?,
+        hints: limits::texts(from.get_hints(), &TOLD_LIST, &TOLD)?,
         attempts: read_list(from.get_attempts()?, read_attempt)?,
     })
 }
 
 fn read_candidate(from: perspective_capnp::candidate::Reader<'_>) -> Result<Candidate, Error> {
     Ok(Candidate {
-        name: from.get_name()?.to_string()?,
-        standing: from.get_standing()?.to_string()?,
-        text: from.get_text()?.to_string()?,
-        jobs: read_texts(from.get_jobs()?)?,
+        name: limits::text(from.get_name(), &TOLD)?,
+        standing: limits::text(from.get_standing(), &TOLD)?,
+        text: limits::text(from.get_text(), &TOLD)?,
+        jobs: limits::texts(from.get_jobs(), &TOLD_LIST, &TOLD)?,
         since: moment(from.get_since()),
     })
 }
 
 fn read_remedy(from: perspective_capnp::remedy::Reader<'_>) -> Result<Remedy, Error> {
-    Ok(Remedy { text: from.get_text()?.to_string()?, steps: read_list(from.get_steps()?, read_remedy_step)? })
+    Ok(Remedy { text: limits::text(from.get_text(), &TOLD)?, steps: read_list(from.get_steps()?, read_remedy_step)? })
 }
 
 fn read_remedy_step(from: perspective_capnp::step::Reader<'_>) -> Result<Step, Error> {
@@ -158,11 +158,11 @@ fn read_remedy_step(from: perspective_capnp::step::Reader<'_>) -> Result<Step, E
             Ok(step::Act::Join) => Act::Join,
             Err(capnp::NotInSchema(_)) => Act::Other,
         },
-        object: from.get_object()?.to_string()?,
-        command: from.get_command()?.to_string()?,
-        pool: from.get_pool()?.to_string()?,
-        labels: read_pairs(from.get_labels()?)?,
-        platform: from.get_platform()?.to_string()?,
+        object: limits::text(from.get_object(), &TOLD)?,
+        command: limits::text(from.get_command(), &TOLD)?,
+        pool: limits::text(from.get_pool(), &TOLD)?,
+        labels: limits::pairs(from.get_labels(), &TOLD_LIST, &TOLD)?,
+        platform: limits::text(from.get_platform(), &TOLD)?,
         room: read_resources(from.get_room()?),
     })
 }
@@ -170,18 +170,18 @@ fn read_remedy_step(from: perspective_capnp::step::Reader<'_>) -> Result<Step, E
 fn read_attempt(from: perspective_capnp::attempt_view::Reader<'_>) -> Result<AttemptView, Error> {
     Ok(AttemptView {
         number: from.get_number(),
-        worker: from.get_worker()?.to_string()?,
+        worker: limits::text(from.get_worker(), &TOLD)?,
         started: moment(from.get_started()),
         finished: moment(from.get_finished()),
         outcome: outcome_from_wire(from.get_outcome()?),
-        reason: from.get_reason()?.to_string()?,
-        isolation: from.get_isolation()?.to_string()?,
-        placed: from.get_placed()?.to_string()?,
-        because: from.get_because()?.to_string()?,
+        reason: limits::text(from.get_reason(), &TOLD)?,
+        isolation: limits::text(from.get_isolation(), &TOLD)?,
+        placed: limits::text(from.get_placed(), &TOLD)?,
+        because: limits::text(from.get_because(), &TOLD)?,
         able: from.get_able(),
         free: from.get_free(),
         waited_ms: from.get_waited(),
-        waited_for: from.get_waited_for()?.to_string()?,
+        waited_for: limits::text(from.get_waited_for(), &TOLD)?,
     })
 }
 
@@ -190,29 +190,29 @@ pub(crate) fn read_grant(from: grant_capnp::grant::Reader<'_>) -> Result<GrantVi
         id: from.get_id(),
         parent: from.get_parent(),
         kind: enum_to_kind(from.get_kind()?),
-        name: from.get_name()?.to_string()?,
-        what: read_what(from.get_what()?)?,
+        name: limits::text(from.get_name(), &TOLD)?,
+        what: told_what(from.get_what()?)?,
         created: moment(from.get_created()),
         expires: moment(from.get_expires()),
         revoked: moment(from.get_revoked()),
-        holder: from.get_holder()?.to_string()?,
-        reason: from.get_reason()?.to_string()?,
+        holder: limits::text(from.get_holder(), &TOLD)?,
+        reason: limits::text(from.get_reason(), &TOLD)?,
     })
 }
 
 pub(crate) fn read_worker(from: grant_capnp::worker_view::Reader<'_>) -> Result<WorkerView, Error> {
     Ok(WorkerView {
-        name: from.get_name()?.to_string()?,
+        name: limits::text(from.get_name(), &TOLD)?,
         connected: from.get_connected(),
-        description: read_description(from.get_description()?)?,
-        pools: read_texts(from.get_pools()?)?,
-        running: read_texts(from.get_running()?)?,
+        description: told_description(from.get_description()?)?,
+        pools: limits::texts(from.get_pools(), &TOLD_LIST, &TOLD)?,
+        running: limits::texts(from.get_running(), &TOLD_LIST, &TOLD)?,
         last_heard: moment(from.get_last_heard()),
         draining: from.get_draining(),
-        held: from.get_held()?.to_string()?,
+        held: limits::text(from.get_held(), &TOLD)?,
         grant: from.get_grant(),
-        waits: from.get_waits()?.to_string()?,
-        labels: read_pairs(from.get_labels()?)?,
+        waits: limits::text(from.get_waits(), &TOLD)?,
+        labels: limits::pairs(from.get_labels(), &TOLD_LIST, &TOLD, &TOLD)?,
     })
 }
 

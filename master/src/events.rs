@@ -5,6 +5,7 @@ mod turns;
 
 use crate::store::{Readers, StoreError, query};
 use crate::turns::Principal;
+use schema::limits::{self, BATCH_BYTES};
 use schema::values::{Cursor, Event};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -88,7 +89,7 @@ impl Feed {
         self.last.send_replace(last);
     }
 
-    /// What follows the cursor, at most `limit` events (and at least one); waits until there is something. A cursor of
+    /// What follows the cursor, at most `limit` events and [`BATCH_BYTES`] (and at least one); waits until there is something. A cursor of
     /// another incarnation, or of the future, gets a gap: what lies between is not known. May be dropped while it waits. `who`: in whose
     /// turns history is read.
     pub async fn next(&self, who: Principal, cursor: Cursor, limit: usize) -> Result<Batch, StoreError> {
@@ -115,7 +116,14 @@ impl Feed {
         let first = recent.front()?.sequence;
         let skip = usize::try_from((after + 1).checked_sub(first)?).ok()?;
         let end = recent.len().min(skip.saturating_add(limit));
-        Some(recent.range(skip.min(end)..end).cloned().collect())
+        let mut left = BATCH_BYTES;
+        let fits = |event: &&Rc<Event>| {
+            // the first one always goes, however large it is
+            let goes = left == BATCH_BYTES || limits::event_bytes(event) <= left;
+            left = left.saturating_sub(limits::event_bytes(event));
+            goes
+        };
+        Some(recent.range(skip.min(end)..end).take_while(fits).cloned().collect())
     }
 
     /// Reads history. What is committed but not published yet is left for later: a cursor never runs ahead of `last`.

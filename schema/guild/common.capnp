@@ -4,7 +4,8 @@
 # Conventions of the whole API:
 # - An answer that a caller must expect comes in the results: where a method can refuse, its results
 #   have a field `refusal`, which is null when the call was done. Exceptions mean a lost link, overload,
-#   a revoked capability ("revoked: ..."), version skew, or a bug.
+#   a revoked capability ("revoked: ..."), an argument beyond its limit ("invalid: the name of the project has 200 bytes; at
+#   most 100 are taken"), version skew, or a bug.
 # - A mutating call takes a `request`: 16 bytes chosen at random by the caller. Repeating the call with the
 #   same id and the same arguments answers what the first did; with other arguments it is refused
 #   (`conflict`). An answer is kept for 7 days.

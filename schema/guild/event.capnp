@@ -53,9 +53,9 @@ interface Observer {
   # delays only itself.
 
   observe @0 (events :List(Event), cursor :Cursor);
-  # At most 256 events, in order. `cursor` stands after everything up to here, those that the filter dropped
-  # included: store it with what you made of the events, and each is seen exactly once. The batch may be empty: once the
-  # subscription stands where the events stood when it was made, it is told so.
+  # At most 256 events and 512 KiB, in order; an event that is larger comes alone. `cursor` stands after everything up to here,
+  # those that the filter dropped included: store it with what you made of the events, and each is seen exactly once. The batch
+  # may be empty: once the subscription stands where the events stood when it was made, it is told so.
   gap @1 (first :UInt64, last :UInt64, cursor :Cursor);
   # Events `first` to `last` are no longer kept, or were of another incarnation: take a snapshot again.
 }

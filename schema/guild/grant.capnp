@@ -113,8 +113,8 @@ interface Operator {
   revoke @2 (request :Data, grant :UInt64, reason :Text) -> (revoked :List(UInt64), refusal :Common.Refusal);
   # Takes a grant and its whole subtree back. When this answers, no call of theirs is dispatched any more; calls in
   # flight have failed; reachable workers were told. `reason` has at most 1,000 bytes.
-  workers @3 () -> (workers :List(WorkerView));
-  # As a viewer sees them. Whoever operates neither on all projects nor on a worker's pools and labels cannot drain, hold or
+  workers @3 (after :Text) -> (workers :List(WorkerView), more :Bool);
+  # As Viewer.workers. Whoever operates neither on all projects nor on a worker's pools and labels cannot drain, hold or
   # forget it (`notPermitted`).
   drain @4 (request :Data, worker :Text, on :Bool) -> (refusal :Common.Refusal);
   # No further offers to this worker until `on` is false; what it runs goes on. Lasts over restarts.

@@ -77,7 +77,7 @@ struct BuildView {
   created @9 :Int64;
   started @10 :Int64;            # 0: not yet.
   finished @11 :Int64;           # 0: not yet.
-  diagnosis @12 :Text;           # Why there is no plan, as a person reads it; empty otherwise.
+  diagnosis @12 :Text;           # Why there is no plan, as a person reads it, at most 64 KiB; empty otherwise.
   jobs @13 :List(JobView);       # Empty in lists.
   retryOf @14 :UInt32;           # 0: none.
   jobCount @15 :UInt32;
@@ -87,7 +87,7 @@ struct JobView {
   name @0 :Text;
   state @1 :Common.State;
   outcome @2 :Common.Outcome;
-  reason @3 :Text;               # Of the outcome, or why it waits.
+  reason @3 :Text;               # Of the outcome, or why it waits; at most 4 KiB.
   worker @4 :Text;               # Of the latest attempt.
   attempt @5 :UInt16;            # Number of the latest; 0: none.
   queued @6 :Int64;
@@ -194,6 +194,8 @@ interface Build {
   # One build, to look at. Dropping it forgets it and cancels nothing. May be kept across the build's end.
 
   view @0 () -> (view :BuildView);
+  # All of its jobs and steps; a plan whose jobs and steps do not fit into a message is refused when it is read. Where long
+  # reasons leave no room, the longest are cut, with a mark; of builds of older masters, the last jobs may come without steps.
   outcome @1 () -> (outcome :Common.Outcome);
   # A promise: resolves when the build is finished.
   log @2 (job :Text, attempt :UInt16, step :UInt16) -> (reader :Log.LogReader, refusal :Common.Refusal);
@@ -205,21 +207,28 @@ interface Build {
 
 interface Viewer {
   # The authority to look at the projects that the grant names; what it does not name is `notFound`.
+  #
+  # A list of more than 3 MiB is cut, and `more` says so.
 
-  projects @0 () -> (projects :List(ProjectView));
-  builds @1 (project :Text, ref :Text, before :UInt32, limit :UInt32, revision :Text) -> (builds :List(BuildView));
-  # Newest first, without their jobs; `project` empty: of all. `ref`: a full name, or the short name of a branch that was
-  # built, else of a tag (0.1 knows only full names). `ref`, `revision` (a prefix of at least 4 digits) empty: any. `before` 0:
-  # from the newest; otherwise builds with a smaller number, which asks for a project. `limit` at most 1,000.
+  projects @0 (after :Text) -> (projects :List(ProjectView), more :Bool);
+  # In the order of their names. `after`: only those whose names follow this one. 0.1 sends and knows neither that nor `more`.
+  builds @1 (project :Text, ref :Text, before :UInt32, limit :UInt32, revision :Text)
+      -> (builds :List(BuildView), more :Bool);
+  # Newest first, without their jobs, and with at most 1 KiB of a diagnosis; `project` empty: of all. `ref`: a full name, or the
+  # short name of a branch that was built, else of a tag (0.1 knows only full names). `ref`, `revision` (a prefix of at least 4
+  # digits) empty: any. `before` 0: from the newest; otherwise builds with a smaller number, which asks for a project. `limit`
+  # at most 1,000; `more`: so many did not fit into the message.
   build @2 (project :Text, number :UInt32) -> (build :Build, refusal :Common.Refusal);
   # `number` 0: the project's newest.
-  workers @3 () -> (workers :List(Grant.WorkerView));
+  workers @3 (after :Text) -> (workers :List(Grant.WorkerView), more :Bool);
+  # In the order of their names. `after`: only those whose names follow this one. At most 500 jobs of each are named.
   queue @4 () -> (items :List(QueueItem));
-  # At most 1,000, in the order in which they would be placed.
+  # At most 1,000, and as many as fit into a message, in the order in which they would be placed.
   watch @5 (filter :Event.Filter, observer :Event.Observer)
       -> (builds :List(BuildView), cursor :Event.Cursor, subscription :Event.Subscription, refusal :Common.Refusal);
   # A snapshot with jobs of the builds that the filter names (with `build` 0: those not finished, and the newest of each
-  # project), taken at `cursor`; then every event after it, to `observer`. No gap between the two.
+  # project), taken at `cursor`; then every event after it, to `observer`. No gap between the two. Where all of them do not
+  # fit into a message, the largest come without steps or jobs (`jobCount` says how many they are): ask `Build.view` for them.
   branch @6 (project :Text, ref :Text) -> (branch :BranchView, refusal :Common.Refusal);
   # The state of a branch or tag. `ref`: a full name, or a short one of a branch or tag with builds, a branch's first; empty:
   # the project's main branch. `notFound` where nothing was built of it.

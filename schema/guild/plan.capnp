@@ -16,6 +16,7 @@ struct Plan {
 }
 
 struct Job {
+  # At most 1 MiB as it travels: a larger one is refused when the pipeline is read.
   name @0 :Text;                 # With its cell: "test@linux-x86_64,3.14".
   base @1 :Text;                 # Without: "test".
   cell @2 :List(Common.Pair);    # axis -> value, in the order of the matrix.
@@ -43,7 +44,7 @@ struct Job {
 }
 
 struct Step {
-  name @0 :Text;
+  name @0 :Text;                 # At most 200 bytes.
   command :union {
     shell :group {
       shell @1 :List(Text);      # argv of the shell; the script follows as its last argument.

@@ -14,7 +14,8 @@ struct Resources {
 }
 
 struct Description {
-  # What a worker says of itself. Of `labels`, those that its grant does not allow are dropped.
+  # What a worker says of itself. Of `labels`, those that its grant does not allow are dropped. More than 100 labels, or a name
+  # or value above 256 bytes, are refused; other texts are cut after 256 bytes.
   platform @0 :Text;             # "linux-x86_64"
   labels @1 :List(Common.Pair);
   total @2 :Resources;
@@ -127,9 +128,9 @@ interface Lease {
   step @2 (index :UInt16) -> (report :StepReport);
   # Of the step with this index. Since version 2 `report` and `log` do without it.
   complete @3 (outcome :Common.Outcome, reason :Text) -> (refusal :Common.Refusal);
-  # Ends the attempt (not as `skipped`), after every step's `finished`, whose answer need not be waited for: refused (`conflict`) while a step
-  # that started has not finished. The job takes this outcome, or, for `errored`, is placed again where its plan allows. May
-  # be repeated; an old epoch is refused (`stale`).
+  # Ends the attempt (not as `skipped`), after every step's `finished`, whose answer need not be waited for: refused
+  # (`conflict`) while a step that started has not finished. A reason above 4 KiB is cut, with a mark. The job takes this
+  # outcome, or, for `errored`, is placed again where its plan allows. May be repeated; an old epoch is refused (`stale`).
 
   # From protocol version 2 on (`Gateway.restore` says which is spoken):
   report @4 (progress :List(Progress)) -> (refusal :Common.Refusal);
@@ -199,6 +200,6 @@ struct Exit {
     signal @2 :Int32;            # The signal's number, 1 to 64; refused (`invalid`) beyond it.
     timeout @3 :Void;            # Killed: its time was over.
     idle @4 :Void;               # Killed: it was silent for too long.
-    lost @5 :Text;               # It could not be started or followed: why.
+    lost @5 :Text;               # It could not be started or followed: why, at most 4 KiB; more is cut.
   }
 }

@@ -6,6 +6,7 @@
 //! - [`identity`]: who a process is;
 //! - [`vat`]: one governed way to serve or connect over any byte stream;
 //! - [`gate`]: the revocable membrane through which every object leaves;
+//! - [`limits`]: the bound of everything that crosses a border, and the readers that keep it;
 //! - [`values`]: plain structs that two or more crates share, and [`wire`]: their translation;
 //! - [`fail_point`]: where tests let a process die;
 //! - [`shown`]: what people are shown of texts that others wrote;
@@ -20,6 +21,7 @@ pub mod chance;
 pub mod fail_point;
 pub mod gate;
 pub mod identity;
+pub mod limits;
 #[cfg(feature = "manual")]
 pub mod manual;
 #[cfg(feature = "pipeline")]

@@ -20,14 +20,14 @@ pub use table::Table;
 pub use units::{parse_bytes, parse_duration};
 pub use value::Value;
 
+pub use crate::limits::pipeline::{FILE_MAX, NAME_MAX};
+
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::DeTable;
 
-/// The most that such a file may have, in bytes.
-pub const FILE_MAX: usize = 1 << 20;
 /// The most errors that are told of one file.
 const ERRORS_MAX: usize = 100;
 /// The most syntax errors that are told: they tend to follow from each other.
@@ -151,9 +151,6 @@ pub fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
     let near = known.into_iter().map(|known| (distance(&name, known), known));
     near.filter(|(distance, _)| *distance <= allowed).min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
 }
-
-/// The most characters in a name.
-pub const NAME_MAX: usize = 100;
 
 /// Whether `name` matches `[A-Za-z0-9._-]+` and is not too long; `.` and `..` are directories.
 pub fn is_name(name: &str) -> bool {

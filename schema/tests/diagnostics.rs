@@ -268,7 +268,28 @@ fn limits() {
     assert_eq!(lines(&needs), "5:6 all cells together are more than 100000 needs between jobs | here it is too much");
     let long = "z".repeat(99);
     let fill = format!("{JOB}matrix.z = ['{long}']\nwant = ['{}']", "{z}".repeat(300_000));
-    assert_eq!(lines(&fill), "2:6 all cells together are more than 16 MiB of text | here it is too much");
+    assert_eq!(
+        lines(&fill),
+        "2:6 job `a@".to_owned()
+            + &long
+            + "` has 29,700,914 bytes of commands and variables; at most 1 MiB go to a worker | \
+               put long commands into a script of the repository, and run that"
+    );
+    let name = format!("{JOB}matrix.z = ['{long}']\nname = '{}{{z}}'", "n".repeat(101));
+    assert!(load("guild.toml", name.as_bytes()).is_ok(), "200 bytes are taken");
+    let name = format!("{JOB}matrix.z = ['{long}']\nname = '{}{{z}}'", "n".repeat(102));
+    assert_eq!(
+        lines(&name),
+        "5:8 a step name of job `a` has 201 bytes; at most 200 are allowed | with its placeholders filled in | \
+         shorten it: the name of the job has the values of its cell already"
+    );
+    let shown =
+        format!("version = 1\n[job.a]\nmatrix.x = [{}]\nstep = [{}]", values(900), "{ run = 'x' },".repeat(100));
+    assert_eq!(
+        lines(&shown),
+        "2:6 all cells together are more than 2 MiB of jobs and steps as they are shown | here it is too much | \
+         fewer cells or steps: what always runs together can be one step"
+    );
     let steps = "{ run = 'x' },".repeat(101);
     let wanted = "3:8 `step` of job `a` has 101 steps: from 1 to 100 are allowed";
     assert_eq!(lines(&format!("version = 1\n[job.a]\nstep = [{steps}]")), wanted);

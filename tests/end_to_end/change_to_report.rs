@@ -222,7 +222,11 @@ fn an_attempt_is_told_in_one_call() {
             (vec![start.clone(), end.clone()], RefusalCode::Conflict, "step 1 (hello) has not finished yet"),
             (vec![end.clone(), start.clone()], RefusalCode::Invalid, "nothing follows the end of an attempt"),
             (vec![stray], RefusalCode::Invalid, "none with index 7"),
-            (vec![start.clone(); 4097], RefusalCode::Invalid, "4097 at once; at most 4096"),
+            (
+                vec![start.clone(); 4097],
+                RefusalCode::Invalid,
+                "the list of progress has 4,097 elements; at most 4,096 are taken",
+            ),
         ];
         for (said, code, text) in refusals {
             let refusal = tell(&lease, &said).await.unwrap_err();

@@ -2,6 +2,7 @@
 //! Owns no bound: those are the product's. Memory and latencies are printed here, and judged by the bench.
 
 mod attempts;
+mod bounds;
 mod doors;
 mod grants;
 mod limits;

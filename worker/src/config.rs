@@ -4,6 +4,7 @@ mod cgroup;
 pub(crate) mod keys;
 
 use crate::isolation::Tier;
+use schema::limits::{LABEL, LABELS};
 use schema::toml_file::{parse_bytes, parse_duration, with_plain_line_ends};
 use schema::values::{Description, Resources};
 use serde::Deserialize;
@@ -95,6 +96,9 @@ impl Config {
         let cpus_milli = file.cpus.map_or(probed.cpus_milli, |cpus| (cpus * 1000.0) as u32);
         let by_cpus = u16::try_from(cpus_milli / 1000).unwrap_or(u16::MAX) / CPUS_PER_SLOT;
         let slots = file.slots.unwrap_or(by_cpus.max(1));
+        if let Some(text) = too_many_labels(&file.labels) {
+            return Err(text);
+        }
         if slots == 0 {
             return Err("`slots` must be at least 1: to stop taking jobs, drain the worker".to_owned());
         }
@@ -191,6 +195,17 @@ impl TryFrom<Written> for Span {
             Written::Text(text) => parse_duration(&text).map(Span).ok_or("a duration is written like \"2m\""),
         }
     }
+}
+
+/// A master refuses a worker that claims more: better said here.
+fn too_many_labels(labels: &BTreeMap<String, String>) -> Option<String> {
+    if labels.len() > LABELS.most {
+        return Some(format!("[labels] has {} labels; at most {} are taken", labels.len(), LABELS.most));
+    }
+    let is_long = |(name, value): &(&String, &String)| name.len().max(value.len()) > LABEL.most;
+    let (name, _) = labels.iter().find(is_long)?;
+    let name = LABEL.cut(name);
+    Some(format!("the label `{name}` of [labels] is longer than {} bytes, in its name or its value", LABEL.most))
 }
 
 #[cfg(test)]

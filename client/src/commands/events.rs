@@ -73,7 +73,7 @@ async fn next_of_past(guild: &Guild, events: &mut Subscription) -> Result<Option
 
 /// Where a message cannot be read, what follows it is not shown.
 fn say_cut_off(here: &Here, error: &Error, cursor: Cursor, latest: Cursor) {
-    if matches!(error, Error::TooLarge(_)) {
+    if matches!(error, Error::TooLarge { .. }) {
         let most = latest.after.saturating_sub(cursor.after);
         here.note(format!("cut off after event {}: up to {most} events that are recorded are not shown", cursor.after));
     }

@@ -117,7 +117,7 @@ pub fn link(reference: &SturdyRef, met: Result<Duration, &Error>) -> Finding {
 
 fn remedy_for(error: &Error) -> &'static str {
     match error {
-        Error::Protocol(_) | Error::TooLarge(_) => {
+        Error::TooLarge { .. } | Error::Protocol(_) => {
             "use the `guild` of the master's version (`guild-master --version` there)"
         }
         Error::Unreachable(_) | Error::Lost(_) => {

@@ -3,9 +3,13 @@
 use crate::coordinator::lane::{Lane, Mark, RefState};
 use crate::sources::Repository;
 use crate::store::{Reading, StoreError, lanes};
+use schema::limits;
 use schema::perspective_capnp::{branch_view, lane_view};
 use schema::values::{Refusal, RefusalCode, State};
 use schema::wire;
+
+/// The numbers of a lane, and three revisions of at most 64 digits, as they travel.
+const LANE_BYTES: usize = 384;
 
 /// A ref, and what it is.
 pub(super) type NamedState = (String, RefState);
@@ -52,8 +56,11 @@ pub(super) fn write_branch(mut to: branch_view::Builder<'_>, (ref_name, state): 
         to.set_is_open(tip.state != State::Finished);
     }
     to.set_broken(state.broken.as_ref().map_or(0, |build| build.number));
-    let mut list = to.init_lanes(wire::length(state.lanes.len()));
-    for (index, (job, lane)) in (0..).zip(&state.lanes) {
+    // a lane has few bytes beside the name of its job and its revisions
+    let lane_bytes = |job: &String| limits::text_bytes(job) + LANE_BYTES;
+    let shown = limits::fitting(0, state.lanes.iter().map(|(job, _)| lane_bytes(job)));
+    let mut list = to.init_lanes(wire::length(shown));
+    for (index, (job, lane)) in (0..).zip(state.lanes.iter().take(shown)) {
         write_lane(list.reborrow().get(index), job, lane);
     }
 }

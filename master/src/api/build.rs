@@ -2,6 +2,7 @@
 
 use super::explain::{explain, write_explanation};
 use super::log::Reader;
+use super::room::{build_bytes, fit};
 use super::view::{write_build, write_jobs};
 use super::viewer::detail;
 use super::{Holder, Office, accept, broken, refuse};
@@ -9,6 +10,7 @@ use crate::coordinator::record::{BuildId, StepKey};
 use crate::coordinator::why::Why;
 use crate::logs::Grip;
 use crate::store::{ageing, query};
+use schema::limits::{self, ANSWER_BYTES, JOB};
 use schema::perspective_capnp::build;
 use schema::values::{Refusal, RefusalCode, State};
 use schema::wire;
@@ -35,9 +37,10 @@ impl build::Server for Build {
         if row.state == State::Planning && self.office.driver.peek(|it, _| it.is_held(&row.project)) {
             row.diagnosis = Why::Restored(row.project.clone()).text();
         }
-        let jobs = detail(&self.office, &row, plan.as_ref(), jobs);
+        let mut jobs = detail(&self.office, &row, plan.as_ref(), jobs);
+        fit(&mut jobs, ANSWER_BYTES.saturating_sub(build_bytes(&row, &row.diagnosis)));
         let mut view = results.get().init_view();
-        write_build(view.reborrow(), &row);
+        write_build(view.reborrow(), &row, &row.diagnosis);
         write_jobs(view, &jobs);
         Ok(())
     }
@@ -61,7 +64,7 @@ impl build::Server for Build {
 
     async fn log(self: Rc<Self>, params: build::LogParams, mut results: build::LogResults) -> capnp::Result<()> {
         let params = params.get()?;
-        let (job, attempt, step) = (params.get_job()?.to_string()?, params.get_attempt(), params.get_step());
+        let (job, attempt, step) = (limits::text(params.get_job(), &JOB)?, params.get_attempt(), params.get_step());
         if step == 0 {
             refuse!(results, Refusal::new(RefusalCode::Invalid, "steps are counted from 1"));
         }
@@ -81,7 +84,7 @@ impl build::Server for Build {
         params: build::ExplainParams,
         mut results: build::ExplainResults,
     ) -> capnp::Result<()> {
-        let job = params.get()?.get_job()?.to_string()?;
+        let job = limits::text(params.get()?.get_job(), &JOB)?;
         let explained = accept!(results, explain(&self.office, &self.holder, self.id, job).await?);
         write_explanation(results.get().init_explanation(), &explained);
         Ok(())

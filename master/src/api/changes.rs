@@ -2,6 +2,7 @@
 
 use super::{Holder, Office, accept, no_project, refuse};
 use schema::change_capnp::change_sink;
+use schema::limits::{self, PROJECT, REF};
 use schema::values::{Refusal, RefusalCode, Right};
 use std::rc::Rc;
 
@@ -17,11 +18,12 @@ impl change_sink::Server for Changes {
         mut results: change_sink::SubmitResults,
     ) -> capnp::Result<()> {
         let params = params.get()?;
-        let (project, ref_name) = (params.get_project()?.to_string()?, params.get_ref()?.to_string()?);
+        let (project, ref_name) =
+            (limits::text(params.get_project(), &PROJECT)?, limits::text(params.get_ref(), &REF)?);
         accept!(results, self.holder.may(Right::Changes, &project));
         let body: [&[u8]; 3] = [b"changes.submit", project.as_bytes(), ref_name.as_bytes()];
         // looking twice at the same ref makes nothing twice: the id is only checked for its shape
-        self.holder.request(params.get_request()?, &body)?;
+        self.holder.request(params.get_request(), &body)?;
         let Some(repository) = self.office.repositories.get(&project) else {
             refuse!(results, no_project(&project));
         };

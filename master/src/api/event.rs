@@ -6,13 +6,11 @@ use crate::coordinator::record::GrantId;
 use crate::events::Batch;
 use schema::event_capnp::{event_source, observer, subscription};
 use schema::gate::Gate;
+use schema::limits::{self, BATCH_BYTES, BATCH_EVENTS};
 use schema::values::{Cursor, Event, Fact, Filter, Right};
 use schema::wire;
 use std::rc::Rc;
 use tokio::task::AbortHandle;
-
-/// Most events in one call to an observer.
-const BATCH_MAX: usize = 256;
 
 pub(super) struct Events {
     pub(super) office: Rc<Office>,
@@ -87,7 +85,8 @@ impl Subscriber {
         let mut turns = self.office.feed.seat();
         loop {
             turns.come().await;
-            let batch = self.office.feed.next(self.holder.principal, cursor, BATCH_MAX).await.map_err(super::broken)?;
+            let batch =
+                self.office.feed.next(self.holder.principal, cursor, BATCH_EVENTS).await.map_err(super::broken)?;
             let request = match batch {
                 Batch::Gap { first, last } => {
                     cursor = Cursor { incarnation: self.office.incarnation, after: last };
@@ -107,8 +106,9 @@ impl Subscriber {
                     if wanted.is_empty() && !caught_up {
                         continue;
                     }
-                    // who catches up is not held up
-                    if events.len() < BATCH_MAX {
+                    // who catches up is not held up: a batch that is full, or nearly, is followed by another
+                    let bytes: usize = events.iter().map(|event| limits::event_bytes(event)).sum();
+                    if events.len() < BATCH_EVENTS && bytes < BATCH_BYTES / 2 {
                         turns.spend();
                     }
                     let mut request = observer.observe_request();

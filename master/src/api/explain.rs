@@ -1,10 +1,12 @@
 //! Why a job is where it is: what the coordinator knows of it now, and what history has of its attempts.
 
+use super::room::shorten;
 use super::{Holder, Office, broken};
 use crate::coordinator::explain_past;
 use crate::coordinator::record::{AttemptRow, BuildId};
 use crate::coordinator::why::{Candidate, Explanation, Remedy, Step, Why};
 use crate::store::query;
+use schema::limits::WHY;
 use schema::perspective_capnp::{attempt_view, candidate, explanation, remedy, step};
 use schema::values::{Refusal, RefusalCode, Right};
 use schema::wire;
@@ -46,6 +48,7 @@ pub(super) async fn explain(
     for placed in attempts.iter_mut().filter_map(|attempt| attempt.placed.as_mut()) {
         placed.hide(|project| holder.what.sees(project));
     }
+    shorten(&mut told.workers, &mut attempts);
     Ok(Ok(Explained { told, attempts }))
 }
 
@@ -66,11 +69,14 @@ fn unread(office: &Office, holder: &Holder, project: &str) -> String {
 pub(super) fn write_explanation(mut to: explanation::Builder<'_>, explained: &Explained) {
     let told = &explained.told;
     to.set_kind(told.why.kind());
-    to.set_text(told.why.text());
+    to.set_text(WHY.cut(&told.why.text()));
     to.set_since(told.since.map_or(0, wire::time));
     to.set_ahead(wire::length(told.ahead));
     to.set_worker_count(wire::length(told.worker_count));
-    wire::write_texts(to.reborrow().init_hints(wire::length(told.hints.len())), &told.hints);
+    wire::write_texts(
+        to.reborrow().init_hints(wire::length(told.hints.len())),
+        told.hints.iter().map(|hint| WHY.cut(hint)),
+    );
     let mut workers = to.reborrow().init_workers(wire::length(told.workers.len()));
     for (index, worker) in (0..).zip(&told.workers) {
         write_candidate(workers.reborrow().get(index), worker);
@@ -88,13 +94,13 @@ pub(super) fn write_explanation(mut to: explanation::Builder<'_>, explained: &Ex
 fn write_candidate(mut to: candidate::Builder<'_>, worker: &Candidate) {
     to.set_name(&worker.name);
     to.set_standing(worker.standing.word());
-    to.set_text(&worker.text);
+    to.set_text(WHY.cut(&worker.text));
     wire::write_texts(to.reborrow().init_jobs(wire::length(worker.jobs.len())), &worker.jobs);
     to.set_since(worker.since.map_or(0, wire::time));
 }
 
 fn write_remedy(mut to: remedy::Builder<'_>, remedy: &Remedy) {
-    to.set_text(remedy.text());
+    to.set_text(WHY.cut(&remedy.text()));
     let mut steps = to.init_steps(wire::length(remedy.steps.len()));
     for (index, step) in (0..).zip(&remedy.steps) {
         write_step(steps.reborrow().get(index), step);

@@ -8,6 +8,7 @@ use crate::coordinator::account_of;
 use crate::coordinator::record::GrantRow;
 use schema::common_capnp::pulse;
 use schema::gateway_capnp::gateway;
+use schema::limits::{self, TOKEN};
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{GrantKind, Refusal, RefusalCode};
 use schema::wire::VERSIONS;
@@ -47,7 +48,7 @@ impl gateway::Server for Gateway {
         let params = params.get()?;
         let versions = params.get_versions()?;
         let version = accept!(results, common_version(versions.get_min(), versions.get_max()));
-        let token = digest(params.get_token()?);
+        let token = digest(limits::data(params.get_token(), &TOKEN)?);
         let peer = self.peer;
         let row = accept!(results, self.row_of(token, peer).await);
         accept!(results, self.admit(&row));
@@ -63,7 +64,8 @@ impl gateway::Server for Gateway {
         mut results: gateway::RedeemResults,
     ) -> capnp::Result<()> {
         let params = params.get()?;
-        let (join, token) = (digest(params.get_join()?), params.get_token()?);
+        let (join, token) =
+            (digest(limits::data(params.get_join(), &TOKEN)?), limits::data(params.get_token(), &TOKEN)?);
         if token.len() != 32 {
             refuse!(results, Refusal::new(RefusalCode::Invalid, "a token has 32 bytes"));
         }

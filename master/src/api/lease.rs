@@ -5,20 +5,18 @@
 
 use super::report::{StepReport, finished, log_of, settled, sink, started};
 use super::source::{LeasePacks, SourcePack};
-use super::{Office, accept, refuse};
+use super::{Office, accept, bounded, refuse};
 use crate::coordinator::record::{GrantId, JobKey, LeaseToken, Record, StepRow};
 use crate::turns::Principal;
 use capnp::traits::HasTypeId as _;
 use schema::fail_point::fail_point;
 use schema::gate::Gate;
+use schema::limits::{self, REASON};
 use schema::values::{Outcome, Progress, Refusal, RefusalCode};
 use schema::wire;
 use schema::worker_capnp::lease;
 use std::cell::Cell;
 use std::rc::Rc;
-
-/// What one report may say at once.
-const PROGRESS_MAX: u32 = 4096;
 
 /// Methods by their interface and their number in the schema.
 const ACCEPT: (u64, u16) = (lease::Client::TYPE_ID, 0);
@@ -61,7 +59,9 @@ impl Lease {
         let (seals, wrong) = self.seal_logs(&steps).await?;
         fail_point("master-after-seal");
         if !wrong.is_empty() {
-            reason = if reason.is_empty() { wrong } else { format!("{reason}; {wrong}") };
+            // what is wrong stays: the words of its worker give way
+            let words = limits::cut(&reason, REASON.most.saturating_sub(wrong.len() + 2));
+            reason = if words.is_empty() { wrong } else { format!("{words}; {wrong}") };
         }
         let done = self.office.driver.call_with(|it, now| match it.complete(now, token, outcome, &reason) {
             Ok(()) => (Ok(()), seals),
@@ -167,7 +167,7 @@ impl lease::Server for Lease {
         let Some(outcome) = wire::outcome_from_wire(params.get_outcome()?) else {
             refuse!(results, Refusal::new(RefusalCode::Invalid, "`complete` needs an outcome"));
         };
-        let reason = params.get_reason()?.to_string()?;
+        let reason = limits::text(params.get_reason(), &REASON)?;
         accept!(results, self.end(outcome, reason).await?);
         Ok(())
     }
@@ -177,12 +177,7 @@ impl lease::Server for Lease {
         params: lease::ReportParams,
         mut results: lease::ReportResults,
     ) -> capnp::Result<()> {
-        let list = params.get()?.get_progress()?;
-        if list.len() > PROGRESS_MAX {
-            let text = format!("{} at once; at most {PROGRESS_MAX}", list.len());
-            refuse!(results, Refusal::new(RefusalCode::Invalid, text));
-        }
-        let mut said = wire::read_progress(list)?.into_iter();
+        let mut said = accept!(results, bounded(wire::read_progress(params.get()?.get_progress()))?).into_iter();
         let mut taken = Ok(());
         while let (Ok(()), Some(next)) = (&taken, said.next()) {
             taken = match next {

@@ -3,12 +3,14 @@
 use super::accept;
 use super::operator::Operator;
 use schema::grant_capnp::{difference, operator};
+use schema::limits::{self, WHY, WORD};
 use schema::values::Difference;
 use schema::wire;
 
 pub(super) async fn differences(desk: &Operator, mut results: operator::DifferencesResults) -> capnp::Result<()> {
     accept!(results, desk.holder.may_do_all("reading the master file"));
     let found = accept!(results, accept!(results, desk.office.desk()).differences().await);
+    let found = fitting(found);
     write_differences(results.get().init_differences(wire::length(found.len())), &found);
     Ok(())
 }
@@ -19,8 +21,9 @@ pub(super) async fn reload(
     mut results: operator::ReloadResults,
 ) -> capnp::Result<()> {
     accept!(results, desk.holder.may_do_all("reloading the master file"));
-    let request = desk.holder.request(params.get()?.get_request()?, &[b"operator.reload"])?;
+    let request = desk.holder.request(params.get()?.get_request(), &[b"operator.reload"])?;
     let found = accept!(results, accept!(results, desk.office.desk()).reload(request).await);
+    let found = fitting(found);
     write_differences(results.get().init_differences(wire::length(found.len())), &found);
     Ok(())
 }
@@ -35,12 +38,26 @@ pub(super) async fn add_project(
     let project = wire::read_new_project(params.get_project()?)?;
     // without its secrets: nothing that is derived from them is kept
     let told = serde_json::to_vec(&project).expect("our own structs are JSON");
-    let request = desk.holder.request(params.get_request()?, &[b"operator.addProject", &told])?;
+    let request = desk.holder.request(params.get_request(), &[b"operator.addProject", &told])?;
     let added = accept!(results, accept!(results, desk.office.desk()).add(request, project).await);
     let mut results = results.get();
     results.set_hook_address(&added.hook_address);
     results.set_hook_secret(&added.hook_secret);
     Ok(())
+}
+
+/// The first ones that one answer holds, each with the beginning of its values: a person reads no more than that.
+fn fitting(mut found: Vec<Difference>) -> Vec<Difference> {
+    for difference in &mut found {
+        difference.before = WHY.cut(&difference.before).into_owned();
+        difference.after = WHY.cut(&difference.after).into_owned();
+    }
+    let bytes = |one: &Difference| {
+        let texts = [&one.key, &one.before, &one.after];
+        WORD + texts.map(|text| limits::text_bytes(text)).iter().sum::<usize>()
+    };
+    found.truncate(limits::fitting(0, found.iter().map(bytes)));
+    found
 }
 
 fn write_differences(mut list: capnp::struct_list::Builder<'_, difference::Owned>, found: &[Difference]) {

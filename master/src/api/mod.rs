@@ -20,6 +20,7 @@ mod operator;
 mod outside;
 mod perspective;
 mod report;
+mod room;
 mod seat;
 mod served;
 mod source;
@@ -43,6 +44,7 @@ use crate::planner::Workshop;
 use crate::sources::Repositories;
 use crate::store::{Readers, query};
 use crate::turns::Principal;
+use schema::limits::{self, REQUEST};
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{GrantKind, Refusal, RefusalCode, Right, What};
 use sha2::{Digest as _, Sha256};
@@ -159,8 +161,8 @@ impl Holder {
     }
 
     /// A request of this holder; `body` is the method and its arguments.
-    fn request(&self, id: &[u8], body: &[&[u8]]) -> capnp::Result<Request> {
-        let id = RequestId(schema::wire::read_id(id)?);
+    fn request(&self, id: capnp::Result<&[u8]>, body: &[&[u8]]) -> capnp::Result<Request> {
+        let id = RequestId(limits::key(id, &REQUEST)?);
         let mut hash = Sha256::new();
         for part in body {
             hash.update((part.len() as u64).to_le_bytes());
@@ -199,6 +201,17 @@ macro_rules! accept {
 }
 
 use {accept, refuse};
+
+/// An argument beyond its limit as a refusal, for the methods that told it so before there was a table of limits.
+fn bounded<T>(read: capnp::Result<T>) -> capnp::Result<Result<T, Refusal>> {
+    match read {
+        Ok(value) => Ok(Ok(value)),
+        Err(error) => match error.extra.strip_prefix(limits::INVALID) {
+            Some(text) => Ok(Err(Refusal::new(RefusalCode::Invalid, text))),
+            None => Err(error),
+        },
+    }
+}
 
 /// A store that cannot be read is a fault of ours, not of the caller.
 fn broken(error: impl std::fmt::Display) -> capnp::Error {

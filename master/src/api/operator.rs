@@ -1,12 +1,14 @@
 //! The authority to run the guild: workers and grants.
 
 use super::master_file;
-use super::view::{write_grant, write_worker};
+use super::room::worker_bytes;
+use super::view::{write_grant, write_workers};
 use super::{Holder, Office, accept, refuse};
 use crate::coordinator::GrantOrder;
 use crate::coordinator::authority::Authority;
 use crate::coordinator::record::{GrantId, GrantRow};
 use schema::grant_capnp::{grant, operator};
+use schema::limits::{self, HOLDER, JOIN_HASH, WHY, WORKER};
 use schema::values::{GrantKind, Refusal, RefusalCode, What};
 use schema::wire;
 use std::rc::Rc;
@@ -24,20 +26,20 @@ impl operator::Server for Operator {
         mut results: operator::IssueResults,
     ) -> capnp::Result<()> {
         let params = params.get()?;
-        let join_hash = params.get_join_hash()?;
+        let join_hash = limits::data(params.get_join_hash(), &JOIN_HASH)?;
         let Ok(join) = <[u8; 32]>::try_from(join_hash) else {
             refuse!(results, Refusal::new(RefusalCode::Invalid, "a join's hash has 32 bytes"));
         };
         let lifetime = params.get_lifetime();
         let order = GrantOrder {
             kind: wire::enum_to_kind(params.get_kind()?),
-            name: params.get_name()?.to_string()?,
+            name: limits::text(params.get_name(), &HOLDER)?,
             what: wire::read_what(params.get_what()?)?,
             lifetime: (lifetime > 0).then(|| Duration::from_millis(lifetime)),
             join_hash: join,
         };
         let told = order_told(&order);
-        let request = self.holder.request(params.get_request()?, &[b"operator.issue", &told, join_hash])?;
+        let request = self.holder.request(params.get_request(), &[b"operator.issue", &told, join_hash])?;
         let issued = self.office.driver.call(|it, now| {
             let id = it.issue(now, request, order)?;
             Ok(it.grant(id).cloned())
@@ -85,9 +87,9 @@ impl operator::Server for Operator {
         mut results: operator::RevokeResults,
     ) -> capnp::Result<()> {
         let params = params.get()?;
-        let (id, reason) = (GrantId(params.get_grant()), params.get_reason()?.to_string()?);
+        let (id, reason) = (GrantId(params.get_grant()), limits::text(params.get_reason(), &WHY)?);
         let id_bytes = id.0.to_le_bytes();
-        let request = self.holder.request(params.get_request()?, &[b"operator.revoke", &id_bytes])?;
+        let request = self.holder.request(params.get_request(), &[b"operator.revoke", &id_bytes])?;
         let reason = if reason.is_empty() { format!("by {}", self.holder.name) } else { reason };
         let revoked = self.office.driver.call(|it, now| it.revoke(now, request, id, &reason)).await;
         let revoked = accept!(results, revoked.and_then(|ended| ended));
@@ -100,16 +102,18 @@ impl operator::Server for Operator {
 
     async fn workers(
         self: Rc<Self>,
-        _: operator::WorkersParams,
+        params: operator::WorkersParams,
         mut results: operator::WorkersResults,
     ) -> capnp::Result<()> {
+        let after = limits::text(params.get()?.get_after(), &WORKER)?;
         let workers = self.office.look(&self.holder, |it, _| it.worker_list()).await;
         let mut workers = workers.map_err(|refusal| capnp::Error::overloaded(refusal.text))?;
+        workers.retain(|worker| worker.name > after);
         workers.iter_mut().for_each(|worker| self.holder.narrow(worker));
-        let mut list = results.get().init_workers(wire::length(workers.len()));
-        for (index, worker) in (0..).zip(&workers) {
-            write_worker(list.reborrow().get(index), worker);
-        }
+        let mut results = results.get();
+        let shown = limits::fitting(0, workers.iter().map(worker_bytes));
+        results.set_more(shown < workers.len());
+        write_workers(results.init_workers(wire::length(shown)), &workers);
         Ok(())
     }
 
@@ -119,9 +123,9 @@ impl operator::Server for Operator {
         mut results: operator::DrainResults,
     ) -> capnp::Result<()> {
         let params = params.get()?;
-        let (worker, on) = (params.get_worker()?.to_string()?, params.get_on());
+        let (worker, on) = (limits::text(params.get_worker(), &WORKER)?, params.get_on());
         let body: [&[u8]; 3] = [b"operator.drain", worker.as_bytes(), if on { b"on" } else { b"off" }];
-        let request = self.holder.request(params.get_request()?, &body)?;
+        let request = self.holder.request(params.get_request(), &body)?;
         let done = self.office.driver.call(|it, now| it.drain(now, request, &worker, on)).await;
         accept!(results, done.and_then(|done| done));
         Ok(())
@@ -133,9 +137,9 @@ impl operator::Server for Operator {
         mut results: operator::HoldResults,
     ) -> capnp::Result<()> {
         let params = params.get()?;
-        let (worker, reason) = (params.get_worker()?.to_string()?, params.get_reason()?.to_string()?);
+        let (worker, reason) = (limits::text(params.get_worker(), &WORKER)?, limits::text(params.get_reason(), &WHY)?);
         let body: [&[u8]; 3] = [b"operator.hold", worker.as_bytes(), reason.as_bytes()];
-        let request = self.holder.request(params.get_request()?, &body)?;
+        let request = self.holder.request(params.get_request(), &body)?;
         let done = self.office.driver.call(|it, now| it.hold(now, request, &worker, &reason)).await;
         accept!(results, done.and_then(|done| done));
         Ok(())
@@ -147,11 +151,11 @@ impl operator::Server for Operator {
         mut results: operator::ForgetResults,
     ) -> capnp::Result<()> {
         let params = params.get()?;
-        let (worker, gone) = (params.get_worker()?.to_string()?, params.get_gone());
+        let (worker, gone) = (limits::text(params.get_worker(), &WORKER)?, params.get_gone());
         let body: &[&[u8]] = &[b"operator.forget", worker.as_bytes(), b"gone"];
         // without it as older clients say it
         let body = if gone { body } else { &body[..2] };
-        let request = self.holder.request(params.get_request()?, body)?;
+        let request = self.holder.request(params.get_request(), body)?;
         let done = self.office.driver.call(|it, now| it.forget(now, request, &worker, gone)).await;
         accept!(results, done.and_then(|done| done));
         Ok(())

@@ -6,6 +6,7 @@ use super::operator::Operator;
 use super::submitter::Submitter;
 use super::viewer::Viewer;
 use super::{Holder, Office, accept, refuse, view};
+use schema::limits::{self, JOIN_HASH};
 use schema::perspective_capnp::perspective;
 use schema::values::{Refusal, RefusalCode, Right};
 use std::rc::Rc;
@@ -111,7 +112,7 @@ impl perspective::Server for Perspective {
         mut results: perspective::BrowseResults,
     ) -> capnp::Result<()> {
         let params = params.get()?;
-        let Ok(join_hash) = <[u8; 32]>::try_from(params.get_join_hash()?) else {
+        let Ok(join_hash) = <[u8; 32]>::try_from(limits::data(params.get_join_hash(), &JOIN_HASH)?) else {
             refuse!(results, Refusal::new(RefusalCode::Invalid, "the SHA-256 of a join has 32 bytes"));
         };
         let Some(address) = self.office.pages.get() else {
@@ -119,7 +120,7 @@ impl perspective::Server for Perspective {
             refuse!(results, refusal.help("its file says where: web = \"127.0.0.1:8080\" in [listen]"));
         };
         // the join names the call as well: who repeats it gets the same login
-        let request = self.holder.request(params.get_request()?, &[b"browse", &join_hash])?;
+        let request = self.holder.request(params.get_request(), &[b"browse", &join_hash])?;
         let issued = self.office.driver.call(|it, now| it.browse(now, request.by, join_hash)).await.and_then(|id| id);
         let id = accept!(results, issued);
         let mut results = results.get();

@@ -1,17 +1,15 @@
 //! How the steps of an attempt go: their starts, their ends, and the sinks of their logs.
 
-use super::{Office, accept, refuse};
+use super::{Office, accept, bounded, refuse};
 use crate::coordinator::OpenLog;
 use crate::coordinator::record::{LeaseToken, StepKey};
 use crate::logs::{Mark, Write};
+use schema::limits::{self, LOG_HASH, LOG_WRITE, MARKS};
 use schema::log_capnp::log_sink;
 use schema::values::{Refusal, RefusalCode, StepEnd, Time};
 use schema::wire;
 use schema::worker_capnp::step_report;
 use std::rc::Rc;
-
-/// The most that one write may carry, in bytes.
-const WRITE_MAX: usize = 1 << 20;
 
 /// Answers what was begun once it is durable; on a full disk at once, since then it was not begun.
 pub(super) async fn settled(office: &Office, begun: Result<(), Refusal>) -> Result<(), Refusal> {
@@ -80,7 +78,7 @@ impl step_report::Server for StepReport {
             exit: wire::read_exit(params.get_exit()?)?,
             time: wire::read_time(params.get_time()),
             log_size: params.get_log_size(),
-            log_hash: params.get_log_hash()?.to_vec(),
+            log_hash: limits::data(params.get_log_hash(), &LOG_HASH)?.to_vec(),
         };
         let begun = finished(&self.office, self.token, self.step, end);
         accept!(results, settled(&self.office, begun).await);
@@ -106,10 +104,7 @@ impl log_sink::Server for Sink {
         mut results: log_sink::WriteResults,
     ) -> capnp::Result<()> {
         let params = params.get()?;
-        let bytes = params.get_bytes()?;
-        if bytes.len() > WRITE_MAX {
-            refuse!(results, Refusal::new(RefusalCode::Invalid, format!("a write has at most {WRITE_MAX} bytes")));
-        }
+        let bytes = accept!(results, bounded(limits::data(params.get_bytes(), &LOG_WRITE))?);
         let room = accept!(results, self.office.logs.room(bytes.len()).await);
         // after the wait: once its attempt has ended, nothing of it is begun any more
         let open = accept!(results, self.office.driver.peek(|it, _| it.lease_log(self.token, self.key.step)));
@@ -118,7 +113,7 @@ impl log_sink::Server for Sink {
             let text = format!("step {} has ended with a log of {size} bytes", u32::from(self.key.step) + 1);
             refuse!(results, Refusal::new(RefusalCode::Invalid, text));
         }
-        let marks = params.get_marks()?.iter();
+        let marks = limits::structs(params.get_marks(), &MARKS)?;
         let marks = marks.map(|mark| Mark { offset: mark.get_offset(), time: wire::read_time(mark.get_time()) });
         let write = Write { bytes: bytes.to_vec(), marks: marks.collect(), room };
         match self.office.logs.write_in(self.key, params.get_offset(), write).await {

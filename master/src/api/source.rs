@@ -1,10 +1,11 @@
 //! One repository at one revision, as git packs. Packs are made in turns: one at a time for a lease, few for a worker.
 
-use super::{Office, accept, refuse};
+use super::{Office, accept, bounded};
 use crate::mirror::{GitError, SharedPack};
 use crate::sources::Repository;
 use crate::turns::Principal;
 use schema::common_capnp::byte_source;
+use schema::limits::{self, COMMIT, HAVE};
 use schema::values::{Refusal, RefusalCode, Source};
 use schema::wire;
 use schema::worker_capnp::source_pack;
@@ -14,8 +15,6 @@ use tokio::sync::Semaphore;
 
 /// The most that one read answers, in bytes.
 const READ_MAX: u32 = 256 << 10;
-/// The most commits that a worker may say it has.
-const HAVE_MAX: u32 = 256;
 /// Packs that one lease may hold. Each is a file and a descriptor of the master; a worker fetches one, and perhaps another
 /// after its link was lost.
 const HELD_MAX: usize = 16;
@@ -65,11 +64,7 @@ impl source_pack::Server for SourcePack {
         params: source_pack::PackParams,
         mut results: source_pack::PackResults,
     ) -> capnp::Result<()> {
-        let have = params.get()?.get_have()?;
-        if have.len() > HAVE_MAX {
-            refuse!(results, Refusal::new(RefusalCode::Invalid, format!("`have` holds at most {HAVE_MAX} commits")));
-        }
-        let have = wire::read_texts(have)?;
+        let have = accept!(results, bounded(limits::texts(params.get()?.get_have(), &HAVE, &COMMIT))?);
         let held = accept!(results, self.make(&have).await);
         let mut results = results.get();
         wire::write_pairs(results.reborrow().init_refs(wire::length(held.pack.refs.len())), &held.pack.refs);

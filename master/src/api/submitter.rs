@@ -5,9 +5,9 @@ use super::{Holder, Office, accept, broken, no_build, no_project, refuse};
 use crate::coordinator::record::{Answer, BuildId, BuildRow};
 use crate::coordinator::{Past, chosen};
 use crate::store::query;
+use schema::limits::{self, JOB, JOBS, PROJECT, REF, REVISION, WHY};
 use schema::perspective_capnp::{build, submitter};
 use schema::values::{Refusal, RefusalCode, Right, State};
-use schema::wire;
 use std::rc::Rc;
 
 pub(super) struct Submitter {
@@ -22,11 +22,12 @@ impl submitter::Server for Submitter {
         mut results: submitter::RunResults,
     ) -> capnp::Result<()> {
         let params = params.get()?;
-        let project = params.get_project()?.to_string()?;
-        let (ref_name, revision) = (params.get_ref()?.to_string()?, params.get_revision()?.to_string()?);
+        let project = limits::text(params.get_project(), &PROJECT)?;
+        let ref_name = limits::text(params.get_ref(), &REF)?;
+        let revision = limits::text(params.get_revision(), &REVISION)?;
         accept!(results, self.holder.may(Right::Run, &project));
         let body: [&[u8]; 4] = [b"submitter.run", project.as_bytes(), ref_name.as_bytes(), revision.as_bytes()];
-        let request = self.holder.request(params.get_request()?, &body)?;
+        let request = self.holder.request(params.get_request(), &body)?;
         let Some(repository) = self.office.repositories.get(&project) else { refuse!(results, no_project(&project)) };
         // before the mirror grows for it
         accept!(results, self.office.driver.admit());
@@ -48,14 +49,14 @@ impl submitter::Server for Submitter {
         mut results: submitter::RetryResults,
     ) -> capnp::Result<()> {
         let params = params.get()?;
-        let (project, number) = (params.get_project()?.to_string()?, params.get_number());
-        let (jobs, failed) = (wire::read_texts(params.get_jobs()?)?, params.get_failed());
+        let (project, number) = (limits::text(params.get_project(), &PROJECT)?, params.get_number());
+        let (jobs, failed) = (limits::texts(params.get_jobs(), &JOBS, &JOB)?, params.get_failed());
         accept!(results, self.holder.may(Right::Retry, &project));
         let number_bytes = number.to_le_bytes();
         let mut body: Vec<&[u8]> = vec![b"submitter.retry", project.as_bytes(), &number_bytes];
         body.push(if failed { b"failed" } else { b"all" });
         body.extend(jobs.iter().map(String::as_bytes));
-        let request = self.holder.request(params.get_request()?, &body)?;
+        let request = self.holder.request(params.get_request(), &body)?;
         // what was answered before is not read again: the old build may be gone meanwhile
         let answered = accept!(results, self.office.driver.call(|it, _| it.answered(&request)).await.and_then(|it| it));
         if let Some(Answer::Build(id)) = answered {
@@ -84,12 +85,12 @@ impl submitter::Server for Submitter {
         mut results: submitter::CancelResults,
     ) -> capnp::Result<()> {
         let params = params.get()?;
-        let (project, number) = (params.get_project()?.to_string()?, params.get_number());
-        let (job, reason) = (params.get_job()?.to_string()?, params.get_reason()?.to_string()?);
+        let (project, number) = (limits::text(params.get_project(), &PROJECT)?, params.get_number());
+        let (job, reason) = (limits::text(params.get_job(), &JOB)?, limits::text(params.get_reason(), &WHY)?);
         accept!(results, self.holder.may(Right::Cancel, &project));
         let number_bytes = number.to_le_bytes();
         let body: [&[u8]; 4] = [b"submitter.cancel", project.as_bytes(), &number_bytes, job.as_bytes()];
-        let request = self.holder.request(params.get_request()?, &body)?;
+        let request = self.holder.request(params.get_request(), &body)?;
         let Some(row) = self.row(&project, number).await? else { refuse!(results, no_build(&project, number)) };
         let why = match reason.as_str() {
             "" => format!("cancelled by {}", self.holder.name),

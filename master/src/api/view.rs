@@ -1,7 +1,9 @@
 //! Rows as people see them, written to the wire.
 
+use super::room::RUNNING_SHOWN;
 use crate::coordinator::record::{BuildRow, Cause, GrantRow, JobRow, StepRow};
 use crate::coordinator::{QueueStatus, WorkerStatus};
+use capnp::struct_list;
 use schema::grant_capnp::{grant, worker_view};
 use schema::perspective_capnp::{build_view, job_view, queue_item, step_view};
 use schema::values::Time;
@@ -15,7 +17,8 @@ pub(super) struct JobDetail {
     pub(super) waits: String,
 }
 
-pub(super) fn write_build(mut to: build_view::Builder<'_>, row: &BuildRow) {
+/// Lists show less of its diagnosis than it has.
+pub(super) fn write_build(mut to: build_view::Builder<'_>, row: &BuildRow, diagnosis: &str) {
     let source = row.stamp.sources.first().cloned().unwrap_or_default();
     to.set_project(&row.project);
     to.set_number(row.number);
@@ -29,7 +32,7 @@ pub(super) fn write_build(mut to: build_view::Builder<'_>, row: &BuildRow) {
     to.set_created(wire::time(row.created));
     to.set_started(maybe(row.started));
     to.set_finished(maybe(row.finished));
-    to.set_diagnosis(&row.diagnosis);
+    to.set_diagnosis(diagnosis);
     to.set_retry_of(retried(&row.cause));
     to.set_job_count(row.job_count);
 }
@@ -54,12 +57,20 @@ pub(super) fn write_grant(mut to: grant::Builder<'_>, row: &GrantRow) {
     to.set_reason(&row.reason);
 }
 
-pub(super) fn write_worker(mut to: worker_view::Builder<'_>, worker: &WorkerStatus) {
+/// As many as the list has room for.
+pub(super) fn write_workers(mut list: struct_list::Builder<'_, worker_view::Owned>, workers: &[WorkerStatus]) {
+    for (index, worker) in (0..list.len()).zip(workers) {
+        write_worker(list.reborrow().get(index), worker);
+    }
+}
+
+fn write_worker(mut to: worker_view::Builder<'_>, worker: &WorkerStatus) {
     to.set_name(&worker.name);
     to.set_connected(worker.connected);
     wire::write_description(to.reborrow().init_description(), &worker.description);
     wire::write_texts(to.reborrow().init_pools(wire::length(worker.pools.len())), &worker.pools);
-    wire::write_texts(to.reborrow().init_running(wire::length(worker.running.len())), &worker.running);
+    let running = &worker.running[..worker.running.len().min(RUNNING_SHOWN)];
+    wire::write_texts(to.reborrow().init_running(wire::length(running.len())), running);
     to.set_last_heard(wire::time(worker.last_heard));
     to.set_draining(worker.draining);
     to.set_held(&worker.held);

@@ -3,10 +3,13 @@
 use super::branch;
 use super::build::Build;
 use super::event::Subscriber;
-use super::view::{JobDetail, write_build, write_jobs, write_queue_item, write_worker};
+use super::room::{build_bytes, fit_all, queue_bytes, worker_bytes};
+use super::view::{JobDetail, write_build, write_jobs, write_queue_item, write_workers};
 use super::{Holder, Office, broken, no_build, no_project, refuse};
 use crate::coordinator::record::{BuildRow, JobKey, JobRow};
+use crate::sources::Repository;
 use crate::store::query::{self, BuildFilter};
+use schema::limits::{self, DIAGNOSIS_LISTED, JOB_VIEW, PROJECT, REF, REVISION, WORKER, text_bytes};
 use schema::perspective_capnp::viewer;
 use schema::values::{Cursor, Filter, State};
 use schema::wire;
@@ -23,11 +26,20 @@ pub(super) struct Viewer {
 impl viewer::Server for Viewer {
     async fn projects(
         self: Rc<Self>,
-        _: viewer::ProjectsParams,
+        params: viewer::ProjectsParams,
         mut results: viewer::ProjectsResults,
     ) -> capnp::Result<()> {
         let mut seen = self.office.repositories.all();
-        seen.retain(|repository| self.holder.what.sees(&repository.project));
+        let after = limits::text(params.get()?.get_after(), &PROJECT)?;
+        seen.retain(|repository| self.holder.what.sees(&repository.project) && repository.project > after);
+        let project_bytes = |repository: &Rc<Repository>| {
+            let branch = repository.mirror.main_branch().unwrap_or_default();
+            let texts = [&repository.project, &repository.address, &branch].map(|text| text_bytes(text));
+            JOB_VIEW + texts.iter().sum::<usize>() + limits::listed(&repository.aliases)
+        };
+        let shown = limits::fitting(0, seen.iter().map(project_bytes));
+        results.get().set_more(shown < seen.len());
+        seen.truncate(shown);
         let names: Vec<String> = seen.iter().map(|repository| repository.project.clone()).collect();
         let latest = self.office.readers.of(self.holder.principal).query(move |store| {
             names.iter().map(|name| Ok(query::newest(store, name)?.map_or(0, |row| row.number))).collect()
@@ -53,23 +65,21 @@ impl viewer::Server for Viewer {
         let params = params.get()?;
         let some = |text: String| if text.is_empty() { None } else { Some(text) };
         let filter = BuildFilter {
-            project: some(params.get_project()?.to_string()?),
+            project: some(limits::text(params.get_project(), &PROJECT)?),
             allowed: self.allowed(),
-            ref_name: some(params.get_ref()?.to_string()?),
-            revision: some(params.get_revision()?.to_string()?),
+            ref_name: some(limits::text(params.get_ref(), &REF)?),
+            revision: some(limits::text(params.get_revision(), &REVISION)?),
             before: Some(params.get_before()).filter(|before| *before > 0),
         };
         let limit = params.get_limit().min(BUILDS_MAX);
-        let rows = self
-            .office
-            .readers
-            .of(self.holder.principal)
-            .query(move |store| query::builds(store, &filter, limit))
-            .await
-            .map_err(broken)?;
-        let mut list = results.get().init_builds(wire::length(rows.len()));
-        for (index, row) in (0..).zip(&rows) {
-            write_build(list.reborrow().get(index), row);
+        let reading = self.office.readers.of(self.holder.principal);
+        let rows = reading.query(move |store| query::builds(store, &filter, limit)).await.map_err(broken)?;
+        let sizes = rows.iter().map(|row| build_bytes(row, &DIAGNOSIS_LISTED.cut(&row.diagnosis)));
+        let shown = limits::fitting(0, sizes);
+        results.get().set_more(shown < rows.len());
+        let mut list = results.get().init_builds(wire::length(shown));
+        for (index, row) in (0..).zip(&rows[..shown]) {
+            write_build(list.reborrow().get(index), row, &DIAGNOSIS_LISTED.cut(&row.diagnosis));
         }
         Ok(())
     }
@@ -80,7 +90,7 @@ impl viewer::Server for Viewer {
         mut results: viewer::BuildResults,
     ) -> capnp::Result<()> {
         let params = params.get()?;
-        let (project, number) = (params.get_project()?.to_string()?, params.get_number());
+        let (project, number) = (limits::text(params.get_project(), &PROJECT)?, params.get_number());
         if !self.holder.what.sees(&project) {
             refuse!(results, no_project(&project));
         }
@@ -97,21 +107,24 @@ impl viewer::Server for Viewer {
 
     async fn workers(
         self: Rc<Self>,
-        _: viewer::WorkersParams,
+        params: viewer::WorkersParams,
         mut results: viewer::WorkersResults,
     ) -> capnp::Result<()> {
+        let after = limits::text(params.get()?.get_after(), &WORKER)?;
         let mut workers = self.office.look(&self.holder, |it, _| it.worker_list()).await.map_err(unavailable)?;
+        workers.retain(|worker| worker.name > after);
         workers.iter_mut().for_each(|worker| self.holder.narrow(worker));
-        let mut list = results.get().init_workers(wire::length(workers.len()));
-        for (index, worker) in (0..).zip(&workers) {
-            write_worker(list.reborrow().get(index), worker);
-        }
+        let mut results = results.get();
+        let shown = limits::fitting(0, workers.iter().map(worker_bytes));
+        results.set_more(shown < workers.len());
+        write_workers(results.init_workers(wire::length(shown)), &workers);
         Ok(())
     }
 
     async fn queue(self: Rc<Self>, _: viewer::QueueParams, mut results: viewer::QueueResults) -> capnp::Result<()> {
         let mut items = self.office.look(&self.holder, |it, now| it.queue_list(now)).await.map_err(unavailable)?;
         items.retain(|item| self.holder.what.sees(&item.project));
+        items.truncate(limits::fitting(0, items.iter().map(queue_bytes)));
         let mut list = results.get().init_items(wire::length(items.len()));
         for (index, item) in (0..).zip(&items) {
             write_queue_item(list.reborrow().get(index), item);
@@ -125,7 +138,7 @@ impl viewer::Server for Viewer {
         mut results: viewer::BranchResults,
     ) -> capnp::Result<()> {
         let params = params.get()?;
-        let (project, name) = (params.get_project()?.to_string()?, params.get_ref()?.to_string()?);
+        let (project, name) = (limits::text(params.get_project(), &PROJECT)?, limits::text(params.get_ref(), &REF)?);
         let repository = self.office.repositories.get(&project).filter(|_| self.holder.what.sees(&project));
         let Some(repository) = repository else { refuse!(results, no_project(&project)) };
         match branch::look(&self.office.readers.of(self.holder.principal), &repository, &name).await.map_err(broken)? {
@@ -146,16 +159,17 @@ impl viewer::Server for Viewer {
         if let Some(project) = filter.projects.iter().find(|project| !self.holder.what.sees(project)) {
             refuse!(results, no_project(project));
         }
-        let (builds, after) = self.snapshot(&filter).await?;
+        let (mut builds, after) = self.snapshot(&filter).await?;
         let cursor = Cursor { incarnation: self.office.incarnation, after };
         let subscriber = Subscriber::new(&self.office, &self.holder, filter);
         let subscription = subscriber.follow(cursor, observer);
         let mut results = results.get();
         results.set_subscription(subscription);
         wire::write_cursor(results.reborrow().init_cursor(), cursor);
-        let mut list = results.init_builds(wire::length(builds.len()));
-        for (index, (row, jobs)) in (0..).zip(&builds) {
-            write_build(list.reborrow().get(index), row);
+        let shown = fit_all(&mut builds);
+        let mut list = results.init_builds(wire::length(shown));
+        for (index, (row, jobs)) in (0..).zip(&builds[..shown]) {
+            write_build(list.reborrow().get(index), row, &row.diagnosis);
             write_jobs(list.reborrow().get(index), jobs);
         }
         Ok(())

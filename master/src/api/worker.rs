@@ -6,6 +6,7 @@ use super::{Holder, Office, accept, refuse};
 use crate::coordinator::record::LeaseToken;
 use crate::coordinator::{Arrival, Attached, SessionId, Standing};
 use schema::gate::Gate;
+use schema::limits::{self, INSTANCE, LEASE, LEASES};
 use schema::values::{Assignment, JobPlan, Refusal, RefusalCode, Resources};
 use schema::wire;
 use schema::worker_capnp::{lease, session, worker_desk};
@@ -19,7 +20,7 @@ const CLONE_PING: Duration = Duration::from_secs(3);
 /// An answer to `take` holds so many offers beyond the first, and none once its plans are this large, in bytes, about: all of
 /// them are to be accepted in time, also over a slow link.
 const FURTHER_MAX: usize = 64;
-const FURTHER_BYTES: usize = 32 << 10;
+const FURTHER_BYTES: usize = 64 << 10;
 
 pub(super) struct Desk {
     pub(super) office: Rc<Office>,
@@ -94,7 +95,7 @@ impl Desk {
         let worker = self.office.live.worker(id)?;
         let ping = tokio::time::timeout(CLONE_PING, worker.ping_request().send().promise).await;
         let answer = ping.ok()?.ok()?;
-        let says = wire::read_id(answer.get().ok()?.get_instance().ok()?).ok()?;
+        let says = limits::key(answer.get().ok()?.get_instance(), &INSTANCE).ok()?;
         if says == instance {
             return None;
         }
@@ -143,7 +144,7 @@ impl session::Server for Session {
         params: session::RenewParams,
         mut results: session::RenewResults,
     ) -> capnp::Result<()> {
-        let tokens = read_tokens(params.get()?.get_tokens()?)?;
+        let tokens = read_tokens(params.get()?.get_tokens())?;
         let worker = &self.worker;
         let renewed = self.office.driver.call(|it, now| it.renew(now, worker, &tokens)).await;
         let renewed = renewed.map_err(|refusal| capnp::Error::overloaded(refusal.text))?;
@@ -265,12 +266,12 @@ fn standing_to_wire(standing: Standing) -> worker_desk::Standing {
 
 fn read_arrival(params: worker_desk::attach_params::Reader<'_>) -> capnp::Result<Arrival> {
     Ok(Arrival {
-        instance: wire::read_id(params.get_instance()?)?,
-        running: read_tokens(params.get_running()?)?,
+        instance: limits::key(params.get_instance(), &INSTANCE)?,
+        running: read_tokens(params.get_running())?,
         description: wire::read_description(params.get_description()?)?,
         keeps_terms: params.get_keeps_terms(),
         home: params.has_home().then(|| wire::read_home(params.get_home()?)).transpose()?,
-        alive: read_tokens(params.get_alive()?)?,
+        alive: read_tokens(params.get_alive())?,
     })
 }
 
@@ -284,6 +285,6 @@ fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn read_tokens(list: capnp::data_list::Reader<'_>) -> capnp::Result<Vec<LeaseToken>> {
-    list.iter().map(|token| Ok(LeaseToken(wire::read_id(token?)?))).collect()
+fn read_tokens(list: capnp::Result<capnp::data_list::Reader<'_>>) -> capnp::Result<Vec<LeaseToken>> {
+    Ok(limits::keys(list, &LEASES, &LEASE)?.into_iter().map(LeaseToken).collect())
 }

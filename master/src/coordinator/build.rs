@@ -3,6 +3,7 @@
 use super::Coordinator;
 use super::model::{Build, Effect, Job, LeaseState, Planned, Timer};
 use super::record::{BuildId, JobKey, JobRow, LeaseToken, Record};
+use schema::limits::{DIAGNOSIS, REASON};
 use schema::values::{Fact, JobPlan, Outcome, Plan, Refusal, RefusalCode, State, Time};
 use std::time::Duration;
 
@@ -174,13 +175,13 @@ impl Coordinator {
         assert!(row.state != State::Finished, "job {} is finished twice", row.name);
         row.state = State::Finished;
         row.outcome = Some(outcome);
-        row.reason = reason.to_owned();
+        row.reason = REASON.cut(reason).into_owned();
         row.finished = Some(now);
-        let (row, name) = (row.clone(), row.name.clone());
+        let (row, name, reason) = (row.clone(), row.name.clone(), row.reason.clone());
         self.builds.get_mut(&key.build).expect("the job's build is open").open -= 1;
         self.record(Record::Job(row));
         self.note_lane(now, key, outcome);
-        self.tell(now, key.build, Fact::JobFinished { job: name, outcome, reason: reason.to_owned() });
+        self.tell(now, key.build, Fact::JobFinished { job: name, outcome, reason });
     }
 
     fn settle_build(&mut self, now: Time, id: BuildId) {
@@ -198,7 +199,7 @@ impl Coordinator {
 
     fn finish_unplanned(&mut self, now: Time, id: BuildId, outcome: Outcome, diagnosis: String) {
         let build = self.builds.get_mut(&id).expect("a build that is being planned");
-        build.row.diagnosis = diagnosis;
+        build.row.diagnosis = DIAGNOSIS.cut(&diagnosis).into_owned();
         self.finish_build(now, id, outcome);
     }
 

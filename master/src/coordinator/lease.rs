@@ -5,6 +5,7 @@ use super::model::{Effect, Lease, LeaseState, Timer};
 use super::placed::Opening;
 use super::record::{GrantId, JobKey, LeaseToken, Record, StepRow};
 use super::rest::Fault;
+use schema::limits::REASON;
 use schema::values::{Fact, Outcome, Refusal, RefusalCode, State, Time};
 use std::time::Duration;
 
@@ -250,7 +251,8 @@ impl Coordinator {
         let row = &mut self.job_mut(job).row;
         row.lost += 1;
         let (name, attempt, worker) = (row.name.clone(), row.attempt, row.worker.clone());
-        self.tell(now, job.build, Fact::AttemptLost { job: name, attempt, worker, reason: why.to_owned() });
+        let reason = REASON.cut(why).into_owned();
+        self.tell(now, job.build, Fact::AttemptLost { job: name, attempt, worker, reason });
     }
 
     fn requeue(&mut self, now: Time, job: JobKey) {
@@ -272,7 +274,7 @@ impl Coordinator {
         }
         lease.attempt.finished = Some(now);
         lease.attempt.outcome = Some(outcome);
-        lease.attempt.reason = reason.to_owned();
+        lease.attempt.reason = REASON.cut(reason).into_owned();
         for row in lease.steps.into_iter().filter(|row| row.state != State::Finished) {
             self.record(Record::Step(cut_short(row, now, outcome)));
         }

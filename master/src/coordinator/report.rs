@@ -4,6 +4,7 @@ use super::Coordinator;
 use super::lease::{not_accepted, stale};
 use super::model::LeaseState;
 use super::record::{LeaseToken, Record, StepKey, StepRow};
+use schema::limits::STEP_NAME;
 use schema::values::{Exit, Fact, Refusal, RefusalCode, Source, State, StepEnd, Time};
 
 /// The numbers of signals on Linux, the real-time ones included.
@@ -115,10 +116,14 @@ impl Coordinator {
             return Err(not_accepted());
         }
         let plan = self.job_plan(lease.job);
-        let name = plan.steps.get(usize::from(step)).map(|step| step.name.clone()).ok_or_else(|| {
-            let count = plan.steps.len();
-            Refusal::new(RefusalCode::Invalid, format!("job {} has {count} steps, none with index {step}", plan.name))
-        })?;
+        let name =
+            plan.steps.get(usize::from(step)).map(|step| STEP_NAME.cut(&step.name).into_owned()).ok_or_else(|| {
+                let count = plan.steps.len();
+                Refusal::new(
+                    RefusalCode::Invalid,
+                    format!("job {} has {count} steps, none with index {step}", plan.name),
+                )
+            })?;
         Ok((StepKey { job: lease.job, attempt: lease.attempt.number, step }, name))
     }
 }

@@ -117,3 +117,28 @@ fn a_gap_is_never_published() {
     let (_store, feed) = feed("feed-order", 2);
     feed.publish(events(4, 4));
 }
+
+#[test]
+fn a_batch_is_bounded_by_bytes_and_has_at_least_one_event() {
+    let large = |sequence: u64| Event {
+        fact: Fact::WorkerAttached { worker: "w".repeat(limits::BATCH_BYTES / 3) },
+        ..event(sequence)
+    };
+    let store = Store::in_memory("feed-bytes").unwrap();
+    let huge = Event { fact: Fact::WorkerAttached { worker: "w".repeat(2 * limits::BATCH_BYTES) }, ..event(4) };
+    let all: Vec<Event> = (1..=3).map(large).chain([huge, event(5)]).collect();
+    commit(&store, &all);
+    let past = Feed::new(store.readers(), INCARNATION, 5);
+    let ring = Feed::new(store.readers(), INCARNATION, 0);
+    ring.publish(all);
+    for feed in [past, ring] {
+        let mut cursor = at(0);
+        let mut batches = Vec::new();
+        while cursor.after < 5 {
+            let batch = now(feed.next(cursor, 256)).unwrap();
+            cursor = batch.end(INCARNATION);
+            batches.push(numbers(&batch));
+        }
+        assert_eq!(batches, [vec![1, 2], vec![3], vec![4], vec![5]]);
+    }
+}

@@ -6,6 +6,7 @@ use crate::coordinator::record::{
     AttemptRow, BuildId, BuildRow, GrantId, GrantRow, JobKey, JobRow, SealRow, StepKey, StepRow,
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
+use schema::limits::{self, BATCH_BYTES};
 use schema::values::{Event, Filter, JobPlan, Plan};
 
 /// Which builds: all that is set must match.
@@ -139,11 +140,22 @@ pub fn snapshot(store: &Connection, filter: &Filter, allowed: Option<&[String]>)
     Ok(Snapshot { builds, last_event })
 }
 
-/// After this one, in order.
+/// After this one, in order: as many as one batch holds in bytes, and at least one.
 pub fn events(store: &Connection, after: u64, limit: usize) -> rusqlite::Result<Vec<Event>> {
     let sql = "select sequence, time, project, build, fact from events where sequence > ?1 order by sequence limit ?2";
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    store.prepare_cached(sql)?.query_map(params![id(after), limit], row::event)?.collect()
+    let mut statement = store.prepare_cached(sql)?;
+    let mut rows = statement.query(params![id(after), limit])?;
+    let (mut found, mut bytes): (Vec<Event>, usize) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        let event = row::event(row)?;
+        bytes += limits::event_bytes(&event);
+        if bytes > BATCH_BYTES && !found.is_empty() {
+            break;
+        }
+        found.push(event);
+    }
+    Ok(found)
 }
 
 pub fn seal(store: &Connection, key: StepKey) -> rusqlite::Result<Option<SealRow>> {

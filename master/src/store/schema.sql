@@ -295,3 +295,45 @@ update grants set expires = min(coalesce(expires, created + 600000), created + 6
 update grants set what = json_set(what, '$.pools', json('["*"]'), '$.labels', json('[]'))
     where kind <> 'worker' and exists (select 1 from json_each(what, '$.projects') where value = '*')
     and exists (select 1 from json_each(what, '$.may') where value = 'operate');
+
+-- step 10: what was stored beyond a limit of `schema::limits` is cut, so that every list and event of it fits into a message
+-- a character has at most 4 bytes: a thousand of them have room below 4 KiB
+update jobs set reason = substr(reason, 1, 1000) || '… [cut: ' || octet_length(reason) || ' bytes in all]'
+    where octet_length(reason) > 4096;
+update jobs set platform = substr(platform, 1, 60) where octet_length(platform) > 256;
+update attempts set reason = substr(reason, 1, 1000) || '… [cut: ' || octet_length(reason) || ' bytes in all]'
+    where octet_length(reason) > 4096;
+update attempts set isolation = substr(isolation, 1, 60) where octet_length(isolation) > 256;
+-- without its home, the end of its lease decides
+update attempts set home = '' where octet_length(home) > 1024;
+update steps set name = substr(name, 1, 40) || '… [cut: ' || octet_length(name) || ' bytes in all]'
+    where octet_length(name) > 200;
+update steps set exit = json_set(exit, '$.lost', substr(exit ->> '$.lost', 1, 1000)
+    || '… [cut: ' || octet_length(exit ->> '$.lost') || ' bytes in all]')
+    where octet_length(exit) > 4096 and octet_length(exit ->> '$.lost') > 4096;
+update builds set diagnosis = substr(diagnosis, 1, 16000) || '… [cut: ' || octet_length(diagnosis) || ' bytes in all]'
+    where octet_length(diagnosis) > 65536;
+update grants set reason = substr(reason, 1, 1000) || '… [cut: ' || octet_length(reason) || ' bytes in all]'
+    where octet_length(reason) > 4096;
+-- who was given more than anybody has is asked to come again: a grant of megabytes keeps its operator from the list of grants
+update grants set what = '{"may":[],"projects":[],"pools":[],"labels":[]}', revoked = coalesce(revoked, created),
+    reason = 'it named more than a grant may name: issue it again' where octet_length(what) > 1500000;
+-- the worker says its labels again when it attaches
+update workers set description = json_set(description, '$.labels', json('[]'))
+    where json_array_length(description, '$.labels') > 100 or octet_length(description ->> '$.labels') > 65536;
+update workers set description = json_set(description,
+    '$.platform', substr(description ->> '$.platform', 1, 60), '$.host', substr(description ->> '$.host', 1, 60),
+    '$.version', substr(description ->> '$.version', 1, 60), '$.isolation', json('[]'))
+    where octet_length(description ->> '$.platform') > 256 or octet_length(description ->> '$.host') > 256
+    or octet_length(description ->> '$.version') > 256 or octet_length(description ->> '$.isolation') > 4096;
+update workers set held = substr(held, 1, 1000) || '… [cut: ' || octet_length(held) || ' bytes in all]'
+    where octet_length(held) > 4096;
+update events set fact = json_set(fact, '$.reason', substr(fact ->> '$.reason', 1, 1000)
+    || '… [cut: ' || octet_length(fact ->> '$.reason') || ' bytes in all]')
+    where octet_length(fact) > 4096 and octet_length(fact ->> '$.reason') > 4096;
+update events set fact = json_set(fact, '$.name', substr(fact ->> '$.name', 1, 40)
+    || '… [cut: ' || octet_length(fact ->> '$.name') || ' bytes in all]')
+    where octet_length(fact) > 200 and octet_length(fact ->> '$.name') > 200;
+update events set fact = json_set(fact, '$.text', substr(fact ->> '$.text', 1, 1000)
+    || '… [cut: ' || octet_length(fact ->> '$.text') || ' bytes in all]')
+    where octet_length(fact) > 4096 and octet_length(fact ->> '$.text') > 4096;

@@ -7,6 +7,8 @@ use super::matrix::{Cell, variable};
 use super::placeholder::fill;
 use super::settings::{Env, PWSH, SH, Settings, is_inside};
 use super::step::{Step, Words};
+use crate::limits::pipeline::{NEEDS_MAX, PLAN_MAX};
+use crate::limits::{self, JOB_BYTES, STEP_NAME, VIEW_BYTES};
 use crate::toml_file::{At, Page, nearest, parse_bytes};
 use crate::values::{ALWAYS_TIMEOUT_MS, Command, JobPlan, StepPlan};
 use std::collections::BTreeMap;
@@ -16,13 +18,11 @@ use std::time::Duration;
 const TIMEOUT: Duration = Duration::from_secs(3600);
 const IDLE: Duration = Duration::from_secs(20 * 60);
 const RETRY_INFRA: u16 = 2;
-/// The most bytes of text in all jobs, and the most needs: a small file with a large matrix must not fill the memory.
-pub(super) const PLAN_MAX: usize = 16 << 20;
-pub(super) const NEEDS_MAX: usize = 100_000;
 
 /// The jobs of all cells, in `order`, each with what decides whether it is skipped.
 pub(super) fn expand(page: &Page<'_>, defaults: &Settings, jobs: Vec<Job>, order: &[usize]) -> Option<Vec<Branching>> {
-    let mut expansion = Expansion { page, defaults, done: Vec::new(), cells: BTreeMap::new(), bytes: 0, needs: 0 };
+    let mut expansion =
+        Expansion { page, defaults, done: Vec::new(), cells: BTreeMap::new(), bytes: 0, view: 0, needs: 0 };
     let mut jobs: Vec<Option<Job>> = jobs.into_iter().map(Some).collect();
     for &at in order {
         expansion.add(jobs[at].take()?)?;
@@ -36,7 +36,10 @@ struct Expansion<'p> {
     done: Vec<Branching>,
     /// The cells of a job, with their index in `done`.
     cells: BTreeMap<String, Vec<(u32, Cell)>>,
+    /// Of all jobs so far, in memory.
     bytes: usize,
+    /// Of all jobs so far, as a build shows them.
+    view: usize,
     needs: usize,
 }
 
@@ -51,7 +54,9 @@ impl Expansion<'_> {
                 break;
             };
             plan.needs = self.aligned(&job, cell);
+            self.check_job(&job, &plan)?;
             self.bytes = self.bytes.saturating_add(plan.size());
+            self.view = self.view.saturating_add(limits::view_bytes(&plan));
             self.needs += plan.needs.len();
             self.check_limits(&job)?;
             placed.push((u32::try_from(self.done.len()).ok()?, cell.clone()));
@@ -69,13 +74,38 @@ impl Expansion<'_> {
         needs
     }
 
+    /// A job goes to its worker in one message.
+    fn check_job(&self, job: &Job, plan: &JobPlan) -> Option<()> {
+        let size = plan.size();
+        if size <= JOB_BYTES {
+            return Some(());
+        }
+        let (size, most) = (limits::grouped(size), JOB_BYTES >> 20);
+        let message = format!(
+            "job `{}` has {size} bytes of commands and variables; at most {most} MiB go to a worker",
+            plan.name
+        );
+        let help = "put long commands into a script of the repository, and run that";
+        self.page.error(job.name.span.clone(), message, "", help);
+        None
+    }
+
     fn check_limits(&self, job: &Job) -> Option<()> {
-        let too_much = match () {
-            () if self.bytes > PLAN_MAX => format!("more than {} MiB of text", PLAN_MAX >> 20),
-            () if self.needs > NEEDS_MAX => format!("more than {NEEDS_MAX} needs between jobs"),
+        let (too_much, help) = match () {
+            () if self.bytes > PLAN_MAX => (format!("more than {} MiB of text", PLAN_MAX >> 20), ""),
+            () if self.needs > NEEDS_MAX => (format!("more than {NEEDS_MAX} needs between jobs"), ""),
+            () if self.view > VIEW_BYTES => {
+                let text = format!("more than {} MiB of jobs and steps as they are shown", VIEW_BYTES >> 20);
+                (text, "fewer cells or steps: what always runs together can be one step")
+            }
             () => return Some(()),
         };
-        self.page.error(job.name.span.clone(), format!("all cells together are {too_much}"), "here it is too much", "");
+        self.page.error(
+            job.name.span.clone(),
+            format!("all cells together are {too_much}"),
+            "here it is too much",
+            help,
+        );
         None
     }
 }
@@ -200,10 +230,23 @@ impl Draft<'_> {
 
     fn step_name(&self, index: usize, step: &Step) -> Option<String> {
         match &step.name {
-            Some(name) => self.fill(name),
+            Some(name) => self.fill(name).and_then(|filled| self.short_name(name, filled)),
             None if step.of_job => Some(self.job.name.value.clone()),
             None => Some(format!("step {}", index + 1)),
         }
+    }
+
+    /// A name as it is shown everywhere, with its placeholders filled in.
+    fn short_name(&self, name: &At<String>, filled: String) -> Option<String> {
+        if filled.len() <= STEP_NAME.most {
+            return Some(filled);
+        }
+        let (has, most) = (limits::grouped(filled.len()), STEP_NAME.most);
+        let message =
+            format!("a step name of job `{}` has {has} bytes; at most {most} are allowed", self.job.name.value);
+        let help = "shorten it: the name of the job has the values of its cell already";
+        self.page.error(name.span.clone(), message, "with its placeholders filled in", help);
+        None
     }
 
     fn dir(&self, step: &Step) -> Option<String> {

@@ -6,11 +6,8 @@ use super::matrix::{self, Cell};
 use super::settings::Settings;
 use super::step::Step;
 use super::when::{Room, When};
+use crate::limits::pipeline::{JOBS_MAX, STEPS_MAX};
 use crate::toml_file::{At, Table, Value};
-
-/// The most jobs of a pipeline, before and after the matrix.
-pub(super) const JOBS_MAX: usize = 1_000;
-pub(super) const STEPS_MAX: usize = 100;
 
 pub(super) struct Job {
     pub name: At<String>,

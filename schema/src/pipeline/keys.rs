@@ -1,11 +1,11 @@
 //! The keys of `guild.toml` and what they mean, as its reference lists them; and those that are left to a later version. A
 //! test compares them with what the readers here ask for and take.
 
-use super::expand::NEEDS_MAX;
-use super::job::{JOBS_MAX, STEPS_MAX};
-use super::matrix::{AXES_MAX, CELLS_MAX, RULES_MAX};
-use super::settings::{CPUS_MAX, ENV_MAX, PRIORITY_MAX, RETRY_INFRA_MAX, WANTS_MAX};
-use super::when::{PATTERN_MAX, PATTERNS_MAX, PATTERNS_TEXT_MAX};
+use crate::limits::pipeline::{
+    AXES_MAX, CELLS_MAX, CPUS_MAX, ENV_MAX, FILE_MAX, JOBS_MAX, NEEDS_MAX, PATTERN_MAX, PATTERNS_MAX,
+    PATTERNS_TEXT_MAX, PLAN_MAX, PRIORITY_MAX, RETRY_INFRA_MAX, RULES_MAX, STEPS_MAX, WANTS_MAX,
+};
+use crate::limits::{JOB_BYTES, STEP_NAME, VIEW_BYTES};
 use crate::toml_file::reference::Absent::{Is, Means, Required};
 use crate::toml_file::reference::{Form, Key, Reference, Section};
 
@@ -26,7 +26,8 @@ pub static GUILD_TOML: Reference = Reference {
             title: "[job.NAME]",
             places: &["job `NAME`"],
             about: "A job is what one worker runs, in one directory. It has either `run`, and then is a job of one step, or `step`. \
-                    At most 1,000 jobs, counted after the matrix; of all of them together at most 16 MiB of text, and 100,000 needs.",
+                    At most 1,000 jobs, counted after the matrix. A job has at most 1 MiB of commands and variables; all jobs together have \
+                    at most 16 MiB of text, 100,000 needs, and 2 MiB of names and steps as a build shows them, which 20,000 steps have.",
             keys: &[SETTINGS, JOB, ONLY_STEP],
             later: &[JOB_LATER, STEP_LATER],
         },
@@ -255,7 +256,7 @@ const JOB: &[Key] = &[
 /// What a job has of the step that it is.
 const ONLY_STEP: &[Key] = &[
     Key::new("run", RUN_FORM, Means("`step`"), "\"make\"", "what its only step runs"),
-    Key::new("name", Form::Text, Means("the job's"), "\"tests\"", "of its only step"),
+    Key::new("name", Form::Text, Means("the job's"), "\"tests\"", "of its only step; at most 200 bytes, as in `step`"),
     Key::new(
         "always",
         Form::Flag,
@@ -267,7 +268,13 @@ const ONLY_STEP: &[Key] = &[
 ];
 
 const STEP: &[Key] = &[
-    Key::new("name", Form::Text, Means("`step N`"), "\"tests\"", "how it is shown"),
+    Key::new(
+        "name",
+        Form::Text,
+        Means("`step N`"),
+        "\"tests\"",
+        "how it is shown; at most 200 bytes, with its placeholders filled in",
+    ),
     Key::new(
         "run",
         RUN_FORM,
@@ -351,5 +358,6 @@ const _: () = {
     assert!(WANTS_MAX == 100 && ENV_MAX == 500 && NEEDS_MAX == 100_000);
     assert!(PATTERNS_MAX == 1_000 && PATTERN_MAX == 1_000, "docs/pipeline.md says them");
     assert!(PATTERNS_TEXT_MAX == 200_000, "docs/pipeline.md says it");
-    assert!(super::expand::PLAN_MAX == 16 << 20 && crate::toml_file::FILE_MAX == 1 << 20);
+    assert!(PLAN_MAX == 16 << 20 && FILE_MAX == 1 << 20 && JOB_BYTES == 1 << 20 && VIEW_BYTES == 2 << 20);
+    assert!(STEP_NAME.most == 200);
 };

@@ -1,15 +1,10 @@
 //! `matrix`, `skip` and `only`: the cells of a job.
 
 use super::axis::{Axes, AxisValue, check_name};
+use crate::limits::pipeline::{AXES_MAX, CELLS_MAX, RULES_MAX};
 use crate::toml_file::{At, Page, Table, Value};
 use std::collections::BTreeSet;
 use std::rc::Rc;
-
-/// The most cells of one job before `skip` and `only`.
-pub(super) const CELLS_MAX: usize = 1_000;
-pub(super) const AXES_MAX: usize = 16;
-/// The most tables in `skip` or `only`.
-pub(super) const RULES_MAX: usize = 100;
 
 /// A value of each axis of the matrix, in its order. Empty: the job has no matrix.
 #[derive(Clone, Debug, Default)]

@@ -20,6 +20,7 @@ mod when;
 pub use crate::toml_file::{Diagnostic, Diagnostics};
 pub use infer::{Inferred, infer};
 
+use crate::limits::SKIPPED;
 use crate::toml_file::{Page, Table};
 use crate::values::{JobPlan, Plan, Trust};
 use settings::Settings;
@@ -132,6 +133,8 @@ impl Pipeline {
         let jobs = self.jobs.iter().map(|Branching { plan, when }| {
             let paths = context.changed.paths(&plan.name);
             let skipped = when.reason(&context.ref_name, context.cause, paths, &mut matching).unwrap_or_default();
+            // it is a part of the plan that travels, and names patterns, which may be long
+            let skipped = SKIPPED.cut(&skipped).into_owned();
             JobPlan { skipped, ..plan.clone() }
         });
         Ok(Plan { version: VERSION, jobs: jobs.collect(), trust: context.trust })

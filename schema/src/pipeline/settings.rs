@@ -1,17 +1,12 @@
 //! The keys that `[defaults]` and a job share, and the readers of the values that steps and axes have as well.
 
+use crate::limits::pipeline::{CPUS_MAX, ENV_MAX, PRIORITY_MAX, RETRY_INFRA_MAX, WANTS_MAX};
 use crate::toml_file::{At, Table, Value};
 use crate::values::Workspace;
 use std::time::Duration;
 
 /// Names and values of the environment, in the order of the file.
 pub(super) type Env = Vec<(At<String>, At<String>)>;
-
-pub(super) const CPUS_MAX: f64 = 1024.0;
-pub(super) const RETRY_INFRA_MAX: i64 = 10;
-pub(super) const WANTS_MAX: usize = 100;
-pub(super) const ENV_MAX: usize = 500;
-pub(super) const PRIORITY_MAX: i64 = 1_000_000;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Settings {

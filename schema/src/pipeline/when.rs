@@ -2,18 +2,13 @@
 //! patterns; no expression language.
 
 use super::{Cause, keys, mistake};
+use crate::limits::pipeline::{PATTERN_MAX, PATTERNS_MAX, PATTERNS_TEXT_MAX};
 use crate::toml_file::{At, Table, Value};
 use globset::{GlobBuilder, GlobMatcher};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The most patterns of one key.
-pub(super) const PATTERNS_MAX: usize = 1_000;
-/// The most characters of a pattern: a longer one costs too much to compile.
-pub(super) const PATTERN_MAX: usize = 1_000;
-/// The most characters of all patterns of a file: to match as many with 1,000 paths takes half a second.
-pub(super) const PATTERNS_TEXT_MAX: usize = 200_000;
 /// The most work that one plan does for `paths`, in characters of patterns times paths: about two seconds of it.
 const WORK_MAX: usize = 500_000_000;
 

@@ -95,11 +95,14 @@ impl JobPlan {
         })
     }
 
-    /// What its text takes in memory, in bytes, about. Many empty strings count too.
+    /// The bytes that it takes in memory, or as it travels to a worker: about, and never less than as it travels. Many empty
+    /// strings count too.
     pub fn size(&self) -> usize {
-        let want: usize = self.want.iter().map(|want| want.len() + STRING).sum();
+        let texts: usize = [&self.name, &self.base, &self.on, &self.skipped].map(String::len).iter().sum();
+        let pairs = size_of_pairs(&self.cell) + size_of_pairs(&self.env);
         let steps: usize = self.steps.iter().map(StepPlan::size).sum();
-        self.name.len() + self.on.len() + want + size_of_pairs(&self.env) + steps
+        let needs = size_of_val(self.needs.as_slice());
+        size_of::<JobPlan>() + texts + pairs + needs + size_of_words(&self.want) + steps
     }
 }
 
@@ -138,7 +141,7 @@ impl StepPlan {
             Command::Shell { shell, script } => size_of_words(shell) + script.len(),
             Command::Exec(words) => size_of_words(words),
         };
-        self.name.len() + self.dir.len() + command + size_of_pairs(&self.env)
+        size_of::<StepPlan>() + self.name.len() + self.dir.len() + command + size_of_pairs(&self.env)
     }
 }
 

@@ -1,10 +1,11 @@
 //! Changes, events, filters and cursors.
 
 use super::state::{outcome_from_wire, outcome_to_wire};
-use super::{length, read_texts, read_time, time, write_texts};
-use crate::change_capnp::change;
+use super::{length, read_time, time, write_texts};
+use crate::change_capnp::{change, commit};
 use crate::common_capnp;
 use crate::event_capnp::{cursor, event, filter};
+use crate::limits::{self, FOLLOWED, KIND, KINDS, PROJECT, TOLD, TOLD_LIST};
 use crate::values::{Change, Commit, Cursor, Event, Fact, Filter, Outcome};
 
 /// The version of an event's shape.
@@ -27,9 +28,9 @@ pub fn write_filter(mut to: filter::Builder<'_>, filter: &Filter) {
 
 pub fn read_filter(from: filter::Reader<'_>) -> capnp::Result<Filter> {
     Ok(Filter {
-        projects: read_texts(from.get_projects()?)?,
+        projects: limits::texts(from.get_projects(), &FOLLOWED, &PROJECT)?,
         build: from.get_build(),
-        kinds: read_texts(from.get_kinds()?)?,
+        kinds: limits::texts(from.get_kinds(), &KINDS, &KIND)?,
     })
 }
 
@@ -51,22 +52,22 @@ pub fn write_change(mut to: change::Builder<'_>, change: &Change) {
 }
 
 pub fn read_change(from: change::Reader<'_>) -> capnp::Result<Change> {
-    let commits = from.get_commits()?.iter().map(|commit| {
+    let commits = limits::structs(from.get_commits(), &TOLD_LIST)?.map(|commit: commit::Reader<'_>| {
         Ok(Commit {
-            revision: commit.get_revision()?.to_string()?,
-            author: commit.get_author()?.to_string()?,
+            revision: limits::text(commit.get_revision(), &TOLD)?,
+            author: limits::text(commit.get_author(), &TOLD)?,
             time: read_time(commit.get_time()),
-            subject: commit.get_subject()?.to_string()?,
+            subject: limits::text(commit.get_subject(), &TOLD)?,
         })
     });
     Ok(Change {
-        project: from.get_project()?.to_string()?,
-        ref_name: from.get_ref()?.to_string()?,
-        revision: from.get_revision()?.to_string()?,
-        before: from.get_before()?.to_string()?,
+        project: limits::text(from.get_project(), &TOLD)?,
+        ref_name: limits::text(from.get_ref(), &TOLD)?,
+        revision: limits::text(from.get_revision(), &TOLD)?,
+        before: limits::text(from.get_before(), &TOLD)?,
         forced: from.get_forced(),
         commits: commits.collect::<capnp::Result<_>>()?,
-        paths: read_texts(from.get_paths()?)?,
+        paths: limits::texts(from.get_paths(), &TOLD_LIST, &TOLD)?,
     })
 }
 
@@ -87,7 +88,7 @@ pub fn read_event(from: event::Reader<'_>) -> capnp::Result<Option<Event>> {
     Ok(Some(Event {
         sequence: from.get_sequence(),
         time: read_time(from.get_time()),
-        project: from.get_project()?.to_string()?,
+        project: limits::text(from.get_project(), &TOLD)?,
         build: from.get_build(),
         fact,
     }))
@@ -179,65 +180,66 @@ fn read_fact(from: event::Reader<'_>) -> capnp::Result<Option<Fact>> {
     Ok(Some(match which {
         event::Unknown(()) => return Ok(None),
         event::ChangeSubmitted(from) => Fact::ChangeSubmitted {
-            ref_name: from.get_ref()?.to_string()?,
-            revision: from.get_revision()?.to_string()?,
+            ref_name: limits::text(from.get_ref(), &TOLD)?,
+            revision: limits::text(from.get_revision(), &TOLD)?,
             forced: from.get_forced(),
         },
-        event::RefDeleted(from) => Fact::RefDeleted { ref_name: from.get_ref()?.to_string()? },
+        event::RefDeleted(from) => Fact::RefDeleted { ref_name: limits::text(from.get_ref(), &TOLD)? },
         event::BuildCreated(from) => Fact::BuildCreated {
-            cause: from.get_cause()?.to_string()?,
-            ref_name: from.get_ref()?.to_string()?,
-            revision: from.get_revision()?.to_string()?,
+            cause: limits::text(from.get_cause(), &TOLD)?,
+            ref_name: limits::text(from.get_ref(), &TOLD)?,
+            revision: limits::text(from.get_revision(), &TOLD)?,
         },
-        event::BuildPlanned(from) => Fact::BuildPlanned { jobs: read_texts(from.get_jobs()?)? },
-        event::JobQueued(from) => Fact::JobQueued { job: from.get_job()?.to_string()? },
+        event::BuildPlanned(from) => Fact::BuildPlanned { jobs: limits::texts(from.get_jobs(), &TOLD_LIST, &TOLD)? },
+        event::JobQueued(from) => Fact::JobQueued { job: limits::text(from.get_job(), &TOLD)? },
         event::JobStarted(from) => Fact::JobStarted {
-            job: from.get_job()?.to_string()?,
+            job: limits::text(from.get_job(), &TOLD)?,
             attempt: from.get_attempt(),
-            worker: from.get_worker()?.to_string()?,
+            worker: limits::text(from.get_worker(), &TOLD)?,
         },
         event::AttemptLost(from) => Fact::AttemptLost {
-            job: from.get_job()?.to_string()?,
+            job: limits::text(from.get_job(), &TOLD)?,
             attempt: from.get_attempt(),
-            worker: from.get_worker()?.to_string()?,
-            reason: from.get_reason()?.to_string()?,
+            worker: limits::text(from.get_worker(), &TOLD)?,
+            reason: limits::text(from.get_reason(), &TOLD)?,
         },
         event::StepStarted(from) => Fact::StepStarted {
-            job: from.get_job()?.to_string()?,
+            job: limits::text(from.get_job(), &TOLD)?,
             attempt: from.get_attempt(),
             step: from.get_step(),
-            name: from.get_name()?.to_string()?,
+            name: limits::text(from.get_name(), &TOLD)?,
         },
         event::StepFinished(from) => Fact::StepFinished {
-            job: from.get_job()?.to_string()?,
+            job: limits::text(from.get_job(), &TOLD)?,
             attempt: from.get_attempt(),
             step: from.get_step(),
             outcome: finished(from.get_outcome()?)?,
         },
         event::JobFinished(from) => Fact::JobFinished {
-            job: from.get_job()?.to_string()?,
+            job: limits::text(from.get_job(), &TOLD)?,
             outcome: finished(from.get_outcome()?)?,
-            reason: from.get_reason()?.to_string()?,
+            reason: limits::text(from.get_reason(), &TOLD)?,
         },
         event::BuildFinished(from) => Fact::BuildFinished { outcome: finished(from.get_outcome()?)? },
-        event::WorkerAttached(from) => Fact::WorkerAttached { worker: from.get_worker()?.to_string()? },
-        event::WorkerLost(from) => {
-            Fact::WorkerLost { worker: from.get_worker()?.to_string()?, reason: from.get_reason()?.to_string()? }
-        }
+        event::WorkerAttached(from) => Fact::WorkerAttached { worker: limits::text(from.get_worker(), &TOLD)? },
+        event::WorkerLost(from) => Fact::WorkerLost {
+            worker: limits::text(from.get_worker(), &TOLD)?,
+            reason: limits::text(from.get_reason(), &TOLD)?,
+        },
         event::GrantIssued(from) => Fact::GrantIssued {
             grant: from.get_grant(),
-            name: from.get_name()?.to_string()?,
-            grant_kind: from.get_kind()?.to_string()?,
+            name: limits::text(from.get_name(), &TOLD)?,
+            grant_kind: limits::text(from.get_kind(), &TOLD)?,
         },
         event::GrantRedeemed(from) => {
-            Fact::GrantRedeemed { grant: from.get_grant(), name: from.get_name()?.to_string()? }
+            Fact::GrantRedeemed { grant: from.get_grant(), name: limits::text(from.get_name(), &TOLD)? }
         }
         event::GrantRevoked(from) => Fact::GrantRevoked {
             grant: from.get_grant(),
-            name: from.get_name()?.to_string()?,
-            reason: from.get_reason()?.to_string()?,
+            name: limits::text(from.get_name(), &TOLD)?,
+            reason: limits::text(from.get_reason(), &TOLD)?,
         },
-        event::Alarm(from) => Fact::Alarm { text: from.get_text()?.to_string()? },
+        event::Alarm(from) => Fact::Alarm { text: limits::text(from.get_text(), &TOLD)? },
     }))
 }
 

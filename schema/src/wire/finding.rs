@@ -1,6 +1,7 @@
 //! Findings.
 
 use crate::grant_capnp::finding;
+use crate::limits::{self, TOLD};
 use crate::values::{Finding, Verdict};
 
 pub fn write_finding(mut to: finding::Builder<'_>, from: &Finding) {
@@ -16,13 +17,13 @@ pub fn write_finding(mut to: finding::Builder<'_>, from: &Finding) {
 
 pub fn read_finding(from: finding::Reader<'_>) -> capnp::Result<Finding> {
     Ok(Finding {
-        subject: from.get_subject()?.to_string()?,
+        subject: limits::text(from.get_subject(), &TOLD)?,
         verdict: match from.get_verdict()? {
             finding::Verdict::Good => Verdict::Good,
             finding::Verdict::Warned => Verdict::Warned,
             finding::Verdict::Bad => Verdict::Bad,
         },
-        seen: from.get_seen()?.to_string()?,
-        remedy: from.get_remedy()?.to_string()?,
+        seen: limits::text(from.get_seen(), &TOLD)?,
+        remedy: limits::text(from.get_remedy(), &TOLD)?,
     })
 }

@@ -1,7 +1,8 @@
 //! The master file: differences, and a project to add.
 
-use super::{length, read_texts, write_texts};
+use super::{length, write_texts};
 use crate::grant_capnp::{difference, new_project};
+use crate::limits::{self, ADDRESS, PATTERN, PATTERNS, POOL, POOLS, PROJECT, SECRET, SETTING, TOLD};
 use crate::values::{Difference, NewProject};
 
 pub fn write_difference(mut to: difference::Builder<'_>, from: &Difference) {
@@ -13,9 +14,9 @@ pub fn write_difference(mut to: difference::Builder<'_>, from: &Difference) {
 
 pub fn read_difference(from: difference::Reader<'_>) -> capnp::Result<Difference> {
     Ok(Difference {
-        key: from.get_key()?.to_string()?,
-        before: from.get_before()?.to_string()?,
-        after: from.get_after()?.to_string()?,
+        key: limits::text(from.get_key(), &TOLD)?,
+        before: limits::text(from.get_before(), &TOLD)?,
+        after: limits::text(from.get_after(), &TOLD)?,
         needs_restart: from.get_needs_restart(),
     })
 }
@@ -37,17 +38,17 @@ pub fn write_new_project(mut to: new_project::Builder<'_>, from: &NewProject) {
 
 pub fn read_new_project(from: new_project::Reader<'_>) -> capnp::Result<NewProject> {
     Ok(NewProject {
-        name: from.get_name()?.to_string()?,
-        repository: from.get_repository()?.to_string()?,
-        aliases: read_texts(from.get_aliases()?)?,
-        branches: read_texts(from.get_branches()?)?,
-        tags: read_texts(from.get_tags()?)?,
-        poll: from.get_poll()?.to_string()?,
-        pools: read_texts(from.get_pools()?)?,
+        name: limits::text(from.get_name(), &PROJECT)?,
+        repository: limits::text(from.get_repository(), &ADDRESS)?,
+        aliases: limits::texts(from.get_aliases(), &PATTERNS, &PROJECT)?,
+        branches: limits::texts(from.get_branches(), &PATTERNS, &PATTERN)?,
+        tags: limits::texts(from.get_tags(), &PATTERNS, &PATTERN)?,
+        poll: limits::text(from.get_poll(), &SETTING)?,
+        pools: limits::texts(from.get_pools(), &POOLS, &POOL)?,
         public: from.get_public(),
-        credential: from.get_credential()?.to_owned(),
-        known_hosts: from.get_known_hosts()?.to_owned(),
-        token: from.get_token()?.to_owned(),
-        hook_kind: from.get_hook_kind()?.to_string()?,
+        credential: limits::data(from.get_credential(), &SECRET)?.to_owned(),
+        known_hosts: limits::data(from.get_known_hosts(), &SECRET)?.to_owned(),
+        token: limits::data(from.get_token(), &SECRET)?.to_owned(),
+        hook_kind: limits::text(from.get_hook_kind(), &SETTING)?,
     })
 }

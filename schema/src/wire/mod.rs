@@ -1,4 +1,5 @@
-//! Translation between [`crate::values`] and the wire. One place for both directions; no policy.
+//! Translation between [`crate::values`] and the wire. One place for both directions; no policy but the [`crate::limits`] of what
+//! is read.
 
 mod event;
 mod finding;
@@ -20,8 +21,8 @@ pub use state::{
     write_exit, write_refusal,
 };
 pub use worker::{
-    read_assignment, read_description, read_home, read_resources, read_what, write_assignment, write_description,
-    write_home, write_resources, write_what,
+    read_assignment, read_description, read_home, read_resources, read_what, told_description, told_what,
+    write_assignment, write_description, write_home, write_resources, write_what,
 };
 
 use crate::common_capnp::pair;
@@ -29,18 +30,10 @@ use crate::common_capnp::pair;
 /// The protocol versions that this build speaks.
 pub const VERSIONS: std::ops::RangeInclusive<u16> = 1..=2;
 
-pub fn read_texts(list: capnp::text_list::Reader<'_>) -> capnp::Result<Vec<String>> {
-    list.iter().map(|text| Ok(text?.to_string()?)).collect()
-}
-
 pub fn write_texts<T: AsRef<str>>(mut list: capnp::text_list::Builder<'_>, texts: impl IntoIterator<Item = T>) {
     for (index, text) in (0..).zip(texts) {
         list.set(index, text.as_ref());
     }
-}
-
-pub fn read_pairs(list: capnp::struct_list::Reader<'_, pair::Owned>) -> capnp::Result<Vec<(String, String)>> {
-    list.iter().map(|pair| Ok((pair.get_name()?.to_string()?, pair.get_value()?.to_string()?))).collect()
 }
 
 pub fn write_pairs(mut list: capnp::struct_list::Builder<'_, pair::Owned>, pairs: &[(String, String)]) {
@@ -49,11 +42,6 @@ pub fn write_pairs(mut list: capnp::struct_list::Builder<'_, pair::Owned>, pairs
         pair.set_name(name);
         pair.set_value(value);
     }
-}
-
-/// Sixteen bytes that name a lease, a request or a process.
-pub fn read_id(bytes: &[u8]) -> capnp::Result<[u8; 16]> {
-    bytes.try_into().map_err(|_| capnp::Error::failed(format!("an id has 16 bytes, not {}", bytes.len())))
 }
 
 /// The length of a list on the wire.

@@ -1,7 +1,8 @@
 //! Plans and source stamps.
 
-use super::{length, read_pairs, read_texts, write_pairs, write_texts};
-use crate::change_capnp::source_stamp;
+use super::{length, write_pairs, write_texts};
+use crate::change_capnp::{source, source_stamp};
+use crate::limits::{self, PLAN_LIST, PLAN_TEXT, TOLD, TOLD_LIST};
 use crate::plan_capnp::{job, plan, step};
 use crate::values::{Command, JobPlan, Plan, Source, SourceStamp, StepPlan, Trust, Workspace};
 
@@ -17,12 +18,12 @@ pub fn write_stamp(to: source_stamp::Builder<'_>, stamp: &SourceStamp) {
 }
 
 pub fn read_stamp(from: source_stamp::Reader<'_>) -> capnp::Result<SourceStamp> {
-    let sources = from.get_sources()?.iter().map(|source| {
+    let sources = limits::structs(from.get_sources(), &TOLD_LIST)?.map(|source: source::Reader<'_>| {
         Ok(Source {
-            repository: source.get_repository()?.to_string()?,
-            ref_name: source.get_ref()?.to_string()?,
-            revision: source.get_revision()?.to_string()?,
-            base: source.get_base()?.to_string()?,
+            repository: limits::text(source.get_repository(), &TOLD)?,
+            ref_name: limits::text(source.get_ref(), &TOLD)?,
+            revision: limits::text(source.get_revision(), &TOLD)?,
+            base: limits::text(source.get_base(), &TOLD)?,
         })
     });
     Ok(SourceStamp { sources: sources.collect::<capnp::Result<_>>()? })
@@ -58,7 +59,7 @@ pub fn write_plan(mut to: plan::Builder<'_>, plan: &Plan) {
 pub fn read_plan(from: plan::Reader<'_>) -> capnp::Result<Plan> {
     Ok(Plan {
         version: from.get_version(),
-        jobs: from.get_jobs()?.iter().map(read_job).collect::<capnp::Result<_>>()?,
+        jobs: limits::structs(from.get_jobs(), &PLAN_LIST)?.map(read_job).collect::<capnp::Result<_>>()?,
         trust: trust_from_wire(from.get_trust()?),
     })
 }
@@ -96,12 +97,12 @@ pub fn write_job(mut to: job::Builder<'_>, job: &JobPlan) {
 
 pub fn read_job(from: job::Reader<'_>) -> capnp::Result<JobPlan> {
     Ok(JobPlan {
-        name: from.get_name()?.to_string()?,
-        base: from.get_base()?.to_string()?,
-        cell: read_pairs(from.get_cell()?)?,
-        needs: from.get_needs()?.iter().collect(),
-        on: from.get_on()?.to_string()?,
-        want: read_texts(from.get_want()?)?,
+        name: limits::text(from.get_name(), &PLAN_TEXT)?,
+        base: limits::text(from.get_base(), &PLAN_TEXT)?,
+        cell: limits::pairs(from.get_cell(), &PLAN_LIST, &PLAN_TEXT)?,
+        needs: limits::numbers(from.get_needs(), &PLAN_LIST)?,
+        on: limits::text(from.get_on(), &PLAN_TEXT)?,
+        want: limits::texts(from.get_want(), &PLAN_LIST, &PLAN_TEXT)?,
         cpus_milli: from.get_cpus_milli(),
         memory: from.get_memory(),
         timeout_ms: from.get_timeout(),
@@ -114,9 +115,9 @@ pub fn read_job(from: job::Reader<'_>) -> capnp::Result<JobPlan> {
         },
         sources: from.get_sources(),
         side_effects: from.get_side_effects(),
-        env: read_pairs(from.get_env()?)?,
-        steps: from.get_steps()?.iter().map(read_step).collect::<capnp::Result<_>>()?,
-        skipped: from.get_skipped()?.to_string()?,
+        env: limits::pairs(from.get_env(), &PLAN_LIST, &PLAN_TEXT)?,
+        steps: limits::structs(from.get_steps(), &PLAN_LIST)?.map(read_step).collect::<capnp::Result<_>>()?,
+        skipped: limits::text(from.get_skipped(), &PLAN_TEXT)?,
         always_timeout_ms: from.get_always_timeout(),
     })
 }
@@ -142,16 +143,17 @@ fn write_step(mut to: step::Builder<'_>, step: &StepPlan) {
 
 fn read_step(from: step::Reader<'_>) -> capnp::Result<StepPlan> {
     let command = match from.get_command().which()? {
-        step::command::Shell(group) => {
-            Command::Shell { shell: read_texts(group.get_shell()?)?, script: group.get_script()?.to_string()? }
-        }
-        step::command::Exec(argv) => Command::Exec(read_texts(argv?)?),
+        step::command::Shell(group) => Command::Shell {
+            shell: limits::texts(group.get_shell(), &PLAN_LIST, &PLAN_TEXT)?,
+            script: limits::text(group.get_script(), &PLAN_TEXT)?,
+        },
+        step::command::Exec(argv) => Command::Exec(limits::texts(argv, &PLAN_LIST, &PLAN_TEXT)?),
     };
     Ok(StepPlan {
-        name: from.get_name()?.to_string()?,
+        name: limits::text(from.get_name(), &PLAN_TEXT)?,
         command,
-        env: read_pairs(from.get_env()?)?,
-        dir: from.get_dir()?.to_string()?,
+        env: limits::pairs(from.get_env(), &PLAN_LIST, &PLAN_TEXT)?,
+        dir: limits::text(from.get_dir(), &PLAN_TEXT)?,
         timeout_ms: from.get_timeout(),
         idle_ms: from.get_idle(),
         always: from.get_always(),

@@ -1,6 +1,7 @@
 //! How an attempt goes, as its worker tells it.
 
 use super::{outcome_from_wire, outcome_to_wire, read_exit, read_time, time, write_exit};
+use crate::limits::{self, LOG_HASH, PROGRESS, REASON};
 use crate::values::{Progress, StepEnd};
 use crate::worker_capnp::{progress, step_end};
 use capnp::struct_list;
@@ -18,7 +19,8 @@ pub fn write_progress(mut to: struct_list::Builder<'_, progress::Owned>, said: &
             Progress::Ended { outcome, reason } => {
                 let mut to = to.init_ended();
                 to.set_outcome(outcome_to_wire(Some(*outcome)));
-                to.set_reason(reason);
+                // an honest result is not lost for its words
+                to.set_reason(REASON.cut(reason));
             }
         }
     }
@@ -33,8 +35,8 @@ fn write_step_end(mut to: step_end::Builder<'_>, step: u16, end: &StepEnd) {
     write_exit(to.init_exit(), &end.exit);
 }
 
-pub fn read_progress(from: struct_list::Reader<'_, progress::Owned>) -> capnp::Result<Vec<Progress>> {
-    from.iter().map(read_one).collect()
+pub fn read_progress(from: capnp::Result<struct_list::Reader<'_, progress::Owned>>) -> capnp::Result<Vec<Progress>> {
+    limits::structs(from, &PROGRESS)?.map(read_one).collect()
 }
 
 fn read_one(from: progress::Reader<'_>) -> capnp::Result<Progress> {
@@ -50,7 +52,7 @@ fn read_one(from: progress::Reader<'_>) -> capnp::Result<Progress> {
         progress::Ended(ended) => {
             let ended = ended?;
             let outcome = outcome_from_wire(ended.get_outcome()?).ok_or_else(|| no_outcome("ended"))?;
-            Progress::Ended { outcome, reason: ended.get_reason()?.to_string()? }
+            Progress::Ended { outcome, reason: limits::text(ended.get_reason(), &REASON)? }
         }
     })
 }
@@ -61,7 +63,7 @@ fn read_step_end(from: step_end::Reader<'_>) -> capnp::Result<StepEnd> {
         exit: read_exit(from.get_exit()?)?,
         time: read_time(from.get_time()),
         log_size: from.get_log_size(),
-        log_hash: from.get_log_hash()?.to_vec(),
+        log_hash: limits::data(from.get_log_hash(), &LOG_HASH)?.to_vec(),
     })
 }
 

@@ -2,6 +2,7 @@
 
 use crate::common_capnp as wire;
 use crate::grant_capnp::Kind;
+use crate::limits::{self, DIAGNOSIS, EXIT, TOLD};
 use crate::values::{Exit, GrantKind, Outcome, Refusal, RefusalCode, State};
 use crate::worker_capnp::exit;
 
@@ -78,7 +79,7 @@ pub fn write_exit(mut to: exit::Builder<'_>, exit: &Exit) {
         Exit::Signal(signal) => to.set_signal(*signal),
         Exit::Timeout => to.set_timeout(()),
         Exit::Idle => to.set_idle(()),
-        Exit::Lost(why) => to.set_lost(why),
+        Exit::Lost(why) => to.set_lost(EXIT.cut(why)),
     }
 }
 
@@ -89,14 +90,14 @@ pub fn read_exit(from: exit::Reader<'_>) -> capnp::Result<Exit> {
         exit::Signal(signal) => Exit::Signal(signal),
         exit::Timeout(()) => Exit::Timeout,
         exit::Idle(()) => Exit::Idle,
-        exit::Lost(why) => Exit::Lost(why?.to_string()?),
+        exit::Lost(why) => Exit::Lost(limits::text(why, &EXIT)?),
     })
 }
 
 pub fn write_refusal(mut to: wire::refusal::Builder<'_>, refusal: &Refusal) {
     to.set_code(code_to_wire(refusal.code));
-    to.set_text(&refusal.text);
-    to.set_help(&refusal.help);
+    to.set_text(DIAGNOSIS.cut(&refusal.text));
+    to.set_help(DIAGNOSIS.cut(&refusal.help));
 }
 
 /// The refusal in an answer's field `refusal`, or none when the call was done.
@@ -108,8 +109,8 @@ pub fn refusal(present: bool, from: capnp::Result<wire::refusal::Reader<'_>>) ->
     let from = from?;
     Ok(Some(Refusal {
         code: from.get_code().map_or(RefusalCode::Internal, code_from_wire),
-        text: from.get_text()?.to_string()?,
-        help: from.get_help()?.to_string()?,
+        text: limits::text(from.get_text(), &TOLD)?,
+        help: limits::text(from.get_help(), &TOLD)?,
     }))
 }
 

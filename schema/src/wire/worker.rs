@@ -1,10 +1,11 @@
 //! What master and worker say of each other, and what a grant allows.
 
 use super::plan::{trust_from_wire, trust_to_wire};
-use super::{
-    length, read_id, read_job, read_pairs, read_stamp, read_texts, write_job, write_pairs, write_stamp, write_texts,
-};
+use super::{length, read_job, read_stamp, write_job, write_pairs, write_stamp, write_texts};
 use crate::grant_capnp::what;
+use crate::limits::{
+    self, ABOUT, LABEL, LABELS, LEASE, Limit, POOL, POOLS, PROJECT, PROJECTS, RIGHT, RIGHTS, TIERS, TOLD,
+};
 use crate::values::{Assignment, Description, Home, Resources, What};
 use crate::worker_capnp::{assignment, description, home, resources};
 
@@ -19,22 +20,31 @@ pub fn read_resources(from: resources::Reader<'_>) -> Resources {
 }
 
 pub fn write_description(mut to: description::Builder<'_>, description: &Description) {
-    to.set_platform(&description.platform);
+    to.set_platform(ABOUT.cut(&description.platform));
     write_pairs(to.reborrow().init_labels(length(description.labels.len())), &description.labels);
     write_resources(to.reborrow().init_total(), &description.total);
-    to.set_host(&description.host);
-    to.set_version(&description.version);
+    to.set_host(ABOUT.cut(&description.host));
+    to.set_version(ABOUT.cut(&description.version));
     write_texts(to.init_isolation(length(description.isolation.len())), &description.isolation);
 }
 
 pub fn read_description(from: description::Reader<'_>) -> capnp::Result<Description> {
+    description(from, &LABELS, &LABEL)
+}
+
+/// As a master shows it: an older one has no limits.
+pub fn told_description(from: description::Reader<'_>) -> capnp::Result<Description> {
+    description(from, &LABELS.told(), &LABEL.told())
+}
+
+fn description(from: description::Reader<'_>, labels: &Limit, label: &Limit) -> capnp::Result<Description> {
     Ok(Description {
-        platform: from.get_platform()?.to_string()?,
-        labels: read_pairs(from.get_labels()?)?,
+        platform: limits::text(from.get_platform(), &ABOUT)?,
+        labels: limits::pairs(from.get_labels(), labels, label)?,
         total: read_resources(from.get_total()?),
-        host: from.get_host()?.to_string()?,
-        version: from.get_version()?.to_string()?,
-        isolation: read_texts(from.get_isolation()?)?,
+        host: limits::text(from.get_host(), &ABOUT)?,
+        version: limits::text(from.get_version(), &ABOUT)?,
+        isolation: limits::texts(from.get_isolation(), &TIERS, &ABOUT)?,
     })
 }
 
@@ -52,13 +62,13 @@ pub fn write_assignment(mut to: assignment::Builder<'_>, assignment: &Assignment
 
 pub fn read_assignment(from: assignment::Reader<'_>) -> capnp::Result<Assignment> {
     Ok(Assignment {
-        token: read_id(from.get_token()?)?,
-        project: from.get_project()?.to_string()?,
+        token: limits::key(from.get_token(), &LEASE)?,
+        project: limits::text(from.get_project(), &TOLD)?,
         build: from.get_build(),
         attempt: from.get_attempt(),
         job: read_job(from.get_job()?)?,
         stamp: read_stamp(from.get_stamp()?)?,
-        lane: from.get_lane()?.to_string()?,
+        lane: limits::text(from.get_lane(), &TOLD)?,
         trust: trust_from_wire(from.get_trust()?),
         term_ms: from.get_term(),
     })
@@ -73,7 +83,7 @@ pub fn write_home(mut to: home::Builder<'_>, home: &Home) {
 
 pub fn read_home(from: home::Reader<'_>) -> capnp::Result<Home> {
     Ok(Home {
-        boot: from.get_boot()?.to_string()?,
+        boot: limits::text(from.get_boot(), &ABOUT)?,
         pid_namespace: from.get_pid_namespace(),
         device: from.get_device(),
         inode: from.get_inode(),
@@ -89,12 +99,21 @@ pub fn write_what(mut to: what::Builder<'_>, what: &What) {
 
 /// A right that this build does not know is an error: granting less than was asked for would surprise.
 pub fn read_what(from: what::Reader<'_>) -> capnp::Result<What> {
-    let may = read_texts(from.get_may()?)?;
+    what(from, |limit| *limit)
+}
+
+/// As a master shows it: an older one has no limits.
+pub fn told_what(from: what::Reader<'_>) -> capnp::Result<What> {
+    what(from, Limit::told)
+}
+
+fn what(from: what::Reader<'_>, of: fn(&Limit) -> Limit) -> capnp::Result<What> {
+    let may = limits::texts(from.get_may(), &RIGHTS, &RIGHT)?;
     let may = may.iter().map(|word| word.parse().map_err(capnp::Error::failed));
     Ok(What {
         may: may.collect::<capnp::Result<_>>()?,
-        projects: read_texts(from.get_projects()?)?.into_iter().collect(),
-        pools: read_texts(from.get_pools()?)?.into_iter().collect(),
-        labels: read_pairs(from.get_labels()?)?,
+        projects: limits::texts(from.get_projects(), &of(&PROJECTS), &of(&PROJECT))?.into_iter().collect(),
+        pools: limits::texts(from.get_pools(), &of(&POOLS), &of(&POOL))?.into_iter().collect(),
+        labels: limits::pairs(from.get_labels(), &of(&LABELS), &of(&LABEL))?,
     })
 }

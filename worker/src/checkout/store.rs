@@ -14,6 +14,7 @@ use capnp::capability::Promise;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
 use schema::common_capnp::byte_source;
+use schema::limits::{self, PART, TOLD, TOLD_LIST};
 use schema::wire;
 use schema::worker_capnp::source_pack;
 use tokio::io::AsyncWriteExt;
@@ -461,7 +462,7 @@ fn read(source: &byte_source::Client, offset: u64, count: u32) -> Promise<Vec<u8
     request.get().set_offset(offset);
     request.get().set_count(count);
     let promise = request.send().promise;
-    Promise::from_future(async move { Ok(promise.await?.get()?.get_bytes()?.to_vec()) })
+    Promise::from_future(async move { Ok(limits::data(promise.await?.get()?.get_bytes(), &PART)?.to_vec()) })
 }
 
 fn refused(answer: &source_pack::pack_results::Reader<'_>) -> Result<(), CheckoutError> {
@@ -476,12 +477,12 @@ fn refused(answer: &source_pack::pack_results::Reader<'_>) -> Result<(), Checkou
 
 fn tags_of(answer: &source_pack::pack_results::Reader<'_>) -> Result<Vec<(String, String)>, CheckoutError> {
     let mut tags = Vec::new();
-    for pair in answer.get_refs()?.iter().take(TAGS_MAX) {
-        let (Ok(name), Ok(id)) = (pair.get_name()?.to_str(), pair.get_value()?.to_str()) else {
+    for pair in limits::structs(answer.get_refs(), &TOLD_LIST)?.take(TAGS_MAX) {
+        let (Ok(name), Ok(id)) = (limits::text(pair.get_name(), &TOLD), limits::text(pair.get_value(), &TOLD)) else {
             continue;
         };
-        if name.starts_with("refs/tags/") && is_id(id) {
-            tags.push((name.to_string(), id.to_string()));
+        if name.starts_with("refs/tags/") && is_id(&id) {
+            tags.push((name, id));
         }
     }
     Ok(tags)

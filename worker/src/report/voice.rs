@@ -3,6 +3,7 @@
 use super::{Trouble, Unanswered};
 use crate::attempt::Verdict;
 use futures::future::Either;
+use schema::limits::REASON;
 use schema::log_capnp::log_sink;
 use schema::values::{Progress, Refusal, RefusalCode, StepEnd, Time};
 use schema::wire;
@@ -54,7 +55,7 @@ impl Voice {
         }
         let mut request = self.lease.complete_request();
         request.get().set_outcome(wire::outcome_to_wire(Some(verdict.outcome)));
-        request.get().set_reason(&verdict.reason);
+        request.get().set_reason(REASON.cut(&verdict.reason));
         let answer = request.send().promise.await?;
         let results = answer.get()?;
         judge(wire::refusal(results.has_refusal(), results.get_refusal())?)

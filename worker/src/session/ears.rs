@@ -3,6 +3,7 @@
 use crate::attempt::Halt;
 use crate::ledger::{Entry, Token};
 use crate::run::Here;
+use schema::limits::{self, TOLD};
 use schema::worker_capnp::worker;
 use std::rc::Rc;
 
@@ -19,7 +20,7 @@ impl worker::Server for Ears {
     async fn cancel(self: Rc<Self>, params: worker::CancelParams, _: worker::CancelResults) -> capnp::Result<()> {
         let params = params.get()?;
         if let Some(entry) = self.entry(params.get_token()?) {
-            let (why, now) = (params.get_reason()?.to_string()?, params.get_now());
+            let (why, now) = (limits::text(params.get_reason(), &TOLD)?, params.get_now());
             tracing::info!(job = %entry.assignment.job.name, %why, now, "cancelled");
             entry.set_halt(if now { Halt::CancelledNow(why) } else { Halt::Cancelled(why) });
         }
@@ -31,7 +32,7 @@ impl worker::Server for Ears {
         params: worker::RevokedParams,
         mut results: worker::RevokedResults,
     ) -> capnp::Result<()> {
-        let why = params.get()?.get_reason()?.to_string()?;
+        let why = limits::text(params.get()?.get_reason(), &TOLD)?;
         self.0.revoked.send_replace(Some(why));
         results.get().set_ended(self.0.yard.ledger.when_all_ended().await);
         Ok(())

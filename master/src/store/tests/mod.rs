@@ -318,6 +318,52 @@ fn a_store_that_did_not_note_what_it_saw_goes_on() {
     assert_eq!(loaded.followed, ["p", "q"].map(followed));
 }
 
+/// A master of version 0.1 had no limits for what its peers said.
+#[test]
+fn a_store_that_holds_too_long_texts_is_cut() {
+    let mut connection = Connection::open_in_memory().unwrap();
+    migrate::migrate_to(&mut connection, 8).unwrap();
+    let rows = "insert into workers (name, by_grant, draining, held, forgotten, last_heard, description) values
+          ('many', 1, 0, '', 0, 1, json_object('platform', 'p', 'labels', (with recursive n (i) as
+             (select 1 union all select i + 1 from n where i < 100000) select json_group_array(json_array('', '')) from n),
+             'total', json_object('slots', 1, 'cpus_milli', 1, 'memory', 1), 'host', 'h', 'version', 'v', 'isolation', json('[]'))),
+          ('long', 1, 0, printf('%.*c', 9000, 'h'), 0, 1, json_object('platform', 'p', 'labels', json('[[\"a\",\"b\"]]'),
+             'total', json_object('slots', 1, 'cpus_milli', 1, 'memory', 1), 'host', printf('%.*c', 9000, 'h'), 'version', 'v',
+             'isolation', json('[\"plain\"]')));
+        insert into events values
+          (1, 1, 'p', 1, json_object('kind', 'jobFinished', 'job', 'j', 'outcome', 'failed', 'reason', printf('%.*c', 5000000, 'ä'))),
+          (2, 1, 'p', 1, json_object('kind', 'jobFinished', 'job', 'j', 'outcome', 'failed', 'reason', 'short')),
+          (3, 1, 'p', 1, json_object('kind', 'stepStarted', 'job', 'j', 'attempt', 1, 'step', 1, 'name', printf('%.*c', 90000, 'x')));
+        insert into jobs values (1, 0, 'j', 'finished', 'failed', printf('%.*c', 4096, 'x'), 1, 0, null, null, null, 'w', 'p', 0),
+                                (1, 1, 'k', 'finished', 'failed', printf('%.*c', 4097, 'x'), 1, 0, null, null, null, 'w', 'p', 0);
+        insert into steps values (1, 0, 1, 0, printf('%.*c', 90000, 'x'), 'finished', 'failed',
+                                  json_object('lost', printf('%.*c', 90000, 'x')), 1, 1, 0, x'')";
+    connection.execute_batch(rows).unwrap();
+    let what = "insert into grants values
+          (1, null, 'operator', 'root', '{\"may\":[\"view\"],\"projects\":[\"*\"]}', 1, null, null, '', null, null, null),
+          (2, 1, 'user', 'huge', json_object('may', json('[\"view\"]'), 'projects', json_array(printf('%.*c', 3000000, 'p'))),
+           5, null, null, '', null, null, null)";
+    connection.execute_batch(what).unwrap();
+    migrate::migrate(&mut connection).unwrap();
+    let grants = load::load(&connection).unwrap().grants;
+    assert_eq!((grants[0].revoked, grants[1].revoked, grants[1].what.may.len()), (None, Some(Time(5)), 0));
+    let events = query::events(&connection, 0, 10).unwrap();
+    assert_eq!(events.len(), 3);
+    let text = format!("{:?}", events.iter().map(|event| &event.fact).collect::<Vec<_>>());
+    assert!(text.len() < 10_000, "{}", text.len());
+    assert!(text.contains("bytes in all]") && text.contains("short"));
+    let workers = load::load(&connection).unwrap().workers;
+    let of = |name: &str| workers.iter().find(|row| row.name == name).unwrap();
+    assert_eq!((of("many").description.labels.len(), of("many").description.host.as_str()), (0, "h"));
+    assert_eq!((of("long").description.labels.len(), of("long").description.host.len()), (1, 60));
+    assert!(of("long").held.len() < 4_096);
+    let jobs = query::jobs(&connection, BuildId(1)).unwrap();
+    assert_eq!(jobs[0].reason, "x".repeat(4_096), "what is within the limit stays");
+    assert!(jobs[1].reason.len() < 4_096 && jobs[1].reason.ends_with("… [cut: 4097 bytes in all]"));
+    let steps = query::steps(&connection, BuildId(1)).unwrap();
+    assert!(steps[0].name.len() <= 200 && format!("{:?}", steps[0].exit).len() < 4_096);
+}
+
 #[test]
 fn a_step_that_fails_leaves_the_store_as_it_was() {
     let mut connection = Connection::open_in_memory().unwrap();

@@ -1,0 +1,163 @@
+//! The sizes against what is really written, and what gives way.
+
+use super::*;
+use crate::api::view::{write_build, write_jobs, write_queue_item, write_workers};
+use crate::coordinator::record::{BuildId, Cause, GrantId, JobKey, JobRow, StepKey, StepRow};
+use crate::coordinator::why::Why;
+use capnp::message::Builder;
+use schema::values::{Description, Source, SourceStamp, State, Time, Trust};
+
+/// The bytes of what is written into a message.
+fn written(write: impl FnOnce(&mut Builder<capnp::message::HeapAllocator>)) -> usize {
+    let mut message = Builder::new_default();
+    write(&mut message);
+    WORD * usize::try_from(message.size_in_words()).unwrap()
+}
+
+fn text(length: usize) -> String {
+    "x".repeat(length)
+}
+
+fn build(length: usize) -> BuildRow {
+    let source =
+        Source { repository: text(length), ref_name: text(length), revision: text(length), base: text(length) };
+    BuildRow {
+        id: BuildId(1),
+        project: text(length),
+        number: 1,
+        stamp: SourceStamp { sources: vec![source] },
+        cause: Cause::Run { by: text(length) },
+        trust: Trust::Trusted,
+        state: State::Running,
+        outcome: None,
+        created: Time(1),
+        started: None,
+        finished: None,
+        subject: text(length),
+        author: text(length),
+        diagnosis: text(length),
+        job_count: 1,
+        by: GrantId(1),
+        update: 1,
+    }
+}
+
+fn job(length: usize, steps: u16) -> JobDetail {
+    let key = JobKey { build: BuildId(1), index: 0 };
+    let row = JobRow {
+        key,
+        name: text(length),
+        state: State::Running,
+        outcome: None,
+        reason: text(length),
+        attempt: 1,
+        lost: 0,
+        queued: None,
+        started: None,
+        finished: None,
+        worker: text(length),
+        platform: text(length),
+        carried_from: 0,
+    };
+    let step = |index| StepRow {
+        key: StepKey { job: key, attempt: 1, step: index },
+        name: text(length),
+        state: State::Running,
+        outcome: None,
+        exit: Exit::Lost(text(length)),
+        started: None,
+        finished: None,
+        log_size: 0,
+        log_hash: Vec::new(),
+    };
+    JobDetail {
+        row,
+        steps: (0..steps).map(step).collect(),
+        needs: (0..u32::from(steps)).collect(),
+        waits: String::new(),
+    }
+}
+
+fn write(message: &mut Builder<capnp::message::HeapAllocator>, row: &BuildRow, jobs: &[JobDetail]) {
+    let mut to = message.init_root::<schema::perspective_capnp::build_view::Builder<'_>>();
+    write_build(to.reborrow(), row, &row.diagnosis);
+    write_jobs(to, jobs);
+}
+
+#[test]
+fn rows_are_never_larger_than_they_are_counted() {
+    for length in [0, 1, 7, 8, 300] {
+        for steps in [0, 1, 90] {
+            let (row, jobs) = (build(length), vec![job(length, steps), job(length, steps)]);
+            let counted = build_bytes(&row, &row.diagnosis) + jobs.iter().map(bytes).sum::<usize>();
+            let really = written(|message| write(message, &row, &jobs));
+            assert!(really <= counted && counted <= 2 * really + 512, "{length}, {steps}: {really}, {counted}");
+        }
+        let words = vec![text(length); 3];
+        let pairs = words.iter().cloned().zip(words.iter().cloned()).collect();
+        let description = Description {
+            platform: text(length),
+            labels: pairs,
+            host: text(length),
+            version: text(length),
+            isolation: words.clone(),
+            ..Description::default()
+        };
+        let worker = WorkerStatus {
+            name: text(length),
+            grant: GrantId(1),
+            connected: true,
+            description,
+            pools: words.clone(),
+            running: words,
+            draining: false,
+            held: text(length),
+            last_heard: Time(1),
+            waits: text(length),
+        };
+        let really = written(|message| write_workers(message.initn_root(1), std::slice::from_ref(&worker)));
+        let counted = worker_bytes(&worker);
+        assert!(really <= counted + 2 * WORD && counted <= 2 * really + 512, "{length}: {really}, {counted}");
+        let (project, job, why) = (text(length), text(length), Why::Busy(1));
+        let item = QueueStatus { project, build: 1, job, since: Time(1), why };
+        let really = written(|message| write_queue_item(message.init_root(), &item));
+        assert!(really <= queue_bytes(&item) + WORD, "{length}: {really}");
+    }
+}
+
+#[test]
+fn a_build_fits_by_giving_up_words_then_steps_then_jobs() {
+    let whole = |jobs: &[JobDetail]| jobs.iter().map(bytes).sum::<usize>();
+    let mut jobs: Vec<JobDetail> = (0..10).map(|_| job(300, 10)).collect();
+    let all = whole(&jobs);
+    assert_eq!(fit(&mut jobs, all), all);
+    assert!(jobs.iter().all(|job| job.row.reason.len() == 300));
+    // words: 1,100 of them, each of 304 bytes
+    let most = all - 20_000;
+    assert!(fit(&mut jobs, most) <= most);
+    assert!(jobs.iter().all(|job| job.steps.len() == 10 && job.row.reason.ends_with("[cut: 300 bytes in all]")));
+    let most = jobs.iter().map(fixed_bytes).sum::<usize>() / 2;
+    assert!(fit(&mut jobs, most) <= most);
+    let steps: Vec<usize> = jobs.iter().map(|job| job.steps.len()).collect();
+    assert!(jobs.len() == 10 && steps[0] == 10 && steps[9] == 0, "{steps:?}");
+    assert_eq!((fit(&mut jobs, 100), jobs.len()), (0, 0));
+}
+
+#[test]
+fn a_large_build_leaves_room_for_small_ones() {
+    let large: Vec<JobDetail> = (0..1_000).map(|_| job(2_000, 1)).collect();
+    let mut builds = vec![(build(100), large), (build(100), vec![job(100, 3)]), (build(100), vec![job(100, 3)])];
+    assert_eq!(fit_all(&mut builds), 3);
+    assert!(builds[0].1.iter().all(|job| job.steps.is_empty()), "it came last");
+    assert!(builds[1..].iter().all(|(_, jobs)| jobs.len() == 1 && jobs[0].steps.len() == 3));
+    let really: usize = builds.iter().map(|(row, jobs)| written(|message| write(message, row, jobs))).sum();
+    assert!(really <= ANSWER_BYTES, "{really}");
+}
+
+#[test]
+fn the_longest_words_give_way() {
+    assert_eq!(level(&[1, 2, 3], 100), usize::MAX);
+    // 8 and 16 bytes are used by the short ones, and two long ones share the rest
+    assert_eq!(level(&[1, 9, 500, 900], 224), 92);
+    assert_eq!(level(&[9, 9], 8), 0);
+}

@@ -1,0 +1,100 @@
+//! The limits of everything that crosses a border: one table, [`table`], and the only ways to read a text, bytes or a list
+//! from the wire, [`read`], each of which asks for its row. A reader without a row cannot be written by accident, because
+//! `tests/tidy.rs` forbids the plain getters elsewhere.
+//!
+//! What a connection may cost in all (messages, calls, capabilities) is [`crate::vat::Limits`].
+
+mod cut;
+pub mod pipeline;
+mod read;
+mod room;
+mod table;
+
+pub use cut::cut;
+pub use read::{data, key, keys, numbers, pairs, structs, text, texts};
+pub use room::{JOB_VIEW, STEP_VIEW, WORD, event_bytes, fitting, listed, text_bytes, view_bytes};
+pub use table::*;
+
+use std::borrow::Cow;
+
+/// How the text of an exception begins that refuses an argument beyond its limit (`common.capnp`).
+pub const INVALID: &str = "invalid: ";
+
+/// What a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Bytes of a text in UTF-8, or of data.
+    Bytes,
+    /// Elements of a list.
+    Elements,
+}
+
+/// What happens to a value beyond its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beyond {
+    /// The call is refused by an exception that names the value and the limit.
+    Refused,
+    /// The value is cut to the limit, because a refusal would lose an honest result. A text says that it was cut.
+    Cut,
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// The value as a person calls it: "step name".
+    pub name: &'static str,
+    /// The fields of the schema that it bounds: `worker.Description.labels`, for an argument of a method
+    /// `worker.Lease.complete(reason)`, and for its answer `worker.Session.renew -> terms`.
+    pub fields: &'static [&'static str],
+    /// The largest count that is taken.
+    pub most: usize,
+    pub unit: Unit,
+    pub beyond: Beyond,
+    /// Why the limit has this value.
+    pub why: &'static str,
+}
+
+impl Limit {
+    /// How much of `count` is taken; an error where all of it is refused.
+    pub fn admit(&self, count: usize) -> capnp::Result<usize> {
+        match self.beyond {
+            Beyond::Refused if count > self.most => Err(self.refusal(count)),
+            Beyond::Refused | Beyond::Cut => Ok(count.min(self.most)),
+        }
+    }
+
+    /// The text, cut where it is longer than the limit, whatever the row says of peers: for texts of our own.
+    pub fn cut<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        cut(text, self.most)
+    }
+
+    /// The same limit for who is told the value by a master, which may be older and have no limits: there it is cut.
+    pub fn told(&self) -> Limit {
+        Limit { beyond: Beyond::Cut, ..*self }
+    }
+
+    fn refusal(&self, count: usize) -> capnp::Error {
+        let (name, count, most) = (self.name, grouped(count), grouped(self.most));
+        let unit = match self.unit {
+            Unit::Bytes => "bytes",
+            Unit::Elements => "elements",
+        };
+        capnp::Error::failed(format!("{INVALID}the {name} has {count} {unit}; at most {most} are taken"))
+    }
+}
+
+/// `1,048,576`
+pub fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

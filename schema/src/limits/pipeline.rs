@@ -1,0 +1,37 @@
+//! What a file that people write may hold, above all `guild.toml`. What the pipeline makes of it is bounded in
+//! [`super::table`] too, where it travels.
+
+/// The bytes of such a file: the largest one of a known project has a tenth.
+pub const FILE_MAX: usize = 1 << 20;
+/// The characters of a name, which are ASCII: names stand in selectors, directories and lists.
+pub const NAME_MAX: usize = 100;
+/// The jobs of a pipeline, before and after its matrices: what one page and one answer can show.
+pub const JOBS_MAX: usize = 1_000;
+/// The steps of a job.
+pub const STEPS_MAX: usize = 100;
+/// The cells of one matrix, and the values of one axis: as many as jobs.
+pub const CELLS_MAX: usize = 1_000;
+/// The axes of a matrix: each is a part of the name of a job.
+pub const AXES_MAX: usize = 16;
+/// The tables of `skip` or `only`: each is compared with each cell.
+pub const RULES_MAX: usize = 100;
+/// The needs between all jobs of a plan: two stages of 300 cells have 90,000.
+pub const NEEDS_MAX: usize = 100_000;
+/// The bytes of all jobs of a plan in memory: a small file with a large matrix must not fill the memory.
+pub const PLAN_MAX: usize = 16 << 20;
+/// The cores that a job may reserve.
+pub const CPUS_MAX: f64 = 1024.0;
+/// Further attempts of a job after a lost worker.
+pub const RETRY_INFRA_MAX: i64 = 10;
+/// The elements of one `want`.
+pub const WANTS_MAX: usize = 100;
+/// The variables of one `env`.
+pub const ENV_MAX: usize = 500;
+/// The distance of a priority from zero.
+pub const PRIORITY_MAX: i64 = 1_000_000;
+/// The patterns of one key.
+pub const PATTERNS_MAX: usize = 1_000;
+/// The characters of a pattern: a longer one costs too much to compile.
+pub const PATTERN_MAX: usize = 1_000;
+/// The characters of all patterns of a file: to match as many with 1,000 paths takes half a second.
+pub const PATTERNS_TEXT_MAX: usize = 200_000;

@@ -1,0 +1,78 @@
+//! The readers of the wire. Each takes what a getter answered and the row of the table, so that nothing is copied, counted
+//! through or allocated before its size was compared with its limit.
+
+use super::{INVALID, Limit, cut};
+use crate::common_capnp::pair;
+use capnp::traits::OwnedStruct;
+use capnp::{data_list, primitive_list, struct_list, text_list};
+
+/// A text; longer than its limit it is refused by name, or cut.
+pub fn text(from: capnp::Result<capnp::text::Reader<'_>>, limit: &Limit) -> capnp::Result<String> {
+    let from = from?;
+    if limit.admit(from.len())? == from.len() {
+        return Ok(from.to_string()?);
+    }
+    Ok(cut(from.to_str()?, limit.most).into_owned())
+}
+
+/// Bytes; more than the limit are refused, because half of them would be other bytes.
+pub fn data<'a>(from: capnp::Result<capnp::data::Reader<'a>>, limit: &Limit) -> capnp::Result<&'a [u8]> {
+    let from = from?;
+    match from.len() > limit.most {
+        true => Err(limit.refusal(from.len())),
+        false => Ok(from),
+    }
+}
+
+/// The 16 bytes that name a lease, a request or a process.
+pub fn key(from: capnp::Result<capnp::data::Reader<'_>>, limit: &Limit) -> capnp::Result<[u8; 16]> {
+    let from = from?;
+    from.try_into().map_err(|_| {
+        let text = format!("{INVALID}the {} has {} bytes; exactly {} are taken", limit.name, from.len(), limit.most);
+        capnp::Error::failed(text)
+    })
+}
+
+/// A list of such names.
+pub fn keys(from: capnp::Result<data_list::Reader<'_>>, count: &Limit, each: &Limit) -> capnp::Result<Vec<[u8; 16]>> {
+    let from = from?;
+    let taken = count.admit(from.len() as usize)?;
+    from.iter().take(taken).map(|one| key(one, each)).collect()
+}
+
+/// A list of texts.
+pub fn texts(from: capnp::Result<text_list::Reader<'_>>, count: &Limit, each: &Limit) -> capnp::Result<Vec<String>> {
+    let from = from?;
+    let taken = count.admit(from.len() as usize)?;
+    from.iter().take(taken).map(|one| text(one, each)).collect()
+}
+
+/// A list of names with values; one limit bounds both.
+pub fn pairs(
+    from: capnp::Result<struct_list::Reader<'_, pair::Owned>>,
+    count: &Limit,
+    each: &Limit,
+) -> capnp::Result<Vec<(String, String)>> {
+    let one = |pair: pair::Reader<'_>| Ok((text(pair.get_name(), each)?, text(pair.get_value(), each)?));
+    structs(from, count)?.map(one).collect()
+}
+
+/// The elements of a list of structs. Elements of size zero cost nothing on the wire, so their count is all that bounds them.
+pub fn structs<'a, T: OwnedStruct + 'a>(
+    from: capnp::Result<struct_list::Reader<'a, T>>,
+    count: &Limit,
+) -> capnp::Result<impl ExactSizeIterator<Item = T::Reader<'a>>> {
+    let from = from?;
+    let taken = count.admit(from.len() as usize)?;
+    Ok(from.iter().take(taken))
+}
+
+/// A list of numbers.
+pub fn numbers<'a, T: capnp::private::layout::PrimitiveElement>(
+    from: capnp::Result<primitive_list::Reader<'a, T>>,
+    count: &Limit,
+) -> capnp::Result<Vec<T>> {
+    let from = from?;
+    let taken = count.admit(from.len() as usize)?;
+    Ok(from.iter().take(taken).collect())
+}

@@ -1,0 +1,70 @@
+//! How large values are as they travel, and how many of a list fit into one answer. A size is never less than what Cap'n
+//! Proto writes, and little more.
+
+use super::{ABOUT, ANSWER_BYTES};
+use crate::values::{Event, Fact, JobPlan};
+
+/// A word of a message, in bytes.
+pub const WORD: usize = 8;
+
+/// The structs `JobView` and `StepView` with its `Exit` as `schema/guild` has them: their numbers and pointers.
+pub const JOB_VIEW: usize = 12 * WORD;
+pub const STEP_VIEW: usize = 9 * WORD;
+
+/// A text with its pointer and its final zero, in whole words.
+pub const fn text_bytes(text: &str) -> usize {
+    WORD + (text.len() / WORD + 1) * WORD
+}
+
+/// A list of texts with its pointer.
+pub fn listed<'a>(texts: impl IntoIterator<Item = &'a String>) -> usize {
+    WORD + texts.into_iter().map(|text| text_bytes(text)).sum::<usize>()
+}
+
+/// How many elements of these sizes, the first ones, fit into one answer beside `beside` bytes.
+pub fn fitting(beside: usize, sizes: impl IntoIterator<Item = usize>) -> usize {
+    let mut left = ANSWER_BYTES.saturating_sub(beside);
+    let fits = |size: &usize| match left.checked_sub(*size) {
+        Some(rest) => {
+            left = rest;
+            true
+        }
+        None => false,
+    };
+    sizes.into_iter().take_while(fits).count()
+}
+
+/// A job and its steps, as a build shows them, without the reason of its outcome.
+pub fn view_bytes(job: &JobPlan) -> usize {
+    // the worker that will take it and its platform are not known yet
+    let worker = 2 * (ABOUT.most + WORD);
+    let steps: usize = job.steps.iter().map(|step| STEP_VIEW + text_bytes(&step.name)).sum();
+    JOB_VIEW + text_bytes(&job.name) + worker + WORD + size_of_val(job.needs.as_slice()) + steps
+}
+
+/// An event.
+pub fn event_bytes(event: &Event) -> usize {
+    16 * WORD + text_bytes(&event.project) + fact_bytes(&event.fact)
+}
+
+fn fact_bytes(fact: &Fact) -> usize {
+    let texts: &[&String] = match fact {
+        Fact::BuildPlanned { jobs } => return listed(jobs),
+        Fact::StepFinished { job, .. } | Fact::JobQueued { job } => &[job],
+        Fact::ChangeSubmitted { ref_name, revision, .. } => &[ref_name, revision],
+        Fact::RefDeleted { ref_name } => &[ref_name],
+        Fact::BuildCreated { cause, ref_name, revision } => &[cause, ref_name, revision],
+        Fact::JobStarted { job, worker, .. } => &[job, worker],
+        Fact::AttemptLost { job, worker, reason, .. } => &[job, worker, reason],
+        Fact::StepStarted { job, name, .. } => &[job, name],
+        Fact::JobFinished { job, reason, .. } => &[job, reason],
+        Fact::BuildFinished { .. } => &[],
+        Fact::WorkerAttached { worker } => &[worker],
+        Fact::WorkerLost { worker, reason } => &[worker, reason],
+        Fact::GrantIssued { name, grant_kind, .. } => &[name, grant_kind],
+        Fact::GrantRedeemed { name, .. } => &[name],
+        Fact::GrantRevoked { name, reason, .. } => &[name, reason],
+        Fact::Alarm { text } => &[text],
+    };
+    texts.iter().map(|text| text_bytes(text)).sum()
+}

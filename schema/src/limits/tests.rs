@@ -1,0 +1,167 @@
+//! The rules of the table, and each way of reading at its limit and one beyond it.
+
+use super::*;
+use crate::common_capnp::pair;
+use crate::values::{Command, JobPlan, StepPlan};
+use capnp::message::Builder;
+use std::collections::BTreeSet;
+
+const SHORT: Limit =
+    Limit { name: "name", fields: &[], most: 5, unit: Unit::Bytes, beyond: Beyond::Refused, why: "for this test" };
+const FEW: Limit = Limit { name: "list", most: 2, unit: Unit::Elements, ..SHORT };
+
+fn read_text(text: &str, limit: &Limit) -> Result<String, String> {
+    super::text(Ok(text.into()), limit).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_text_is_taken_up_to_its_limit_and_refused_by_name_beyond() {
+    assert_eq!(read_text("12345", &SHORT), Ok("12345".to_owned()));
+    let refused = read_text(&"x".repeat(90_000), &SHORT).unwrap_err();
+    assert_eq!(refused, "Failed: invalid: the name has 90,000 bytes; at most 5 are taken");
+}
+
+#[test]
+fn a_text_that_is_cut_says_so_and_keeps_to_its_limit() {
+    let limit = Limit { most: 40, ..SHORT.told() };
+    assert_eq!(read_text(&"x".repeat(40), &limit), Ok("x".repeat(40)));
+    let cut = read_text(&"ä".repeat(5_000), &limit).unwrap();
+    assert!(cut.len() <= 40 && cut.ends_with("… [cut: 10,000 bytes in all]"), "{cut}");
+    assert_eq!(super::cut("123456", 5), "12345");
+    let again = super::cut(&cut, 35);
+    assert!(again.len() <= 35 && again.ends_with("[cut: 10,000 bytes in all]"), "the first length stays: {again}");
+}
+
+#[test]
+fn a_list_of_elements_of_size_zero_is_counted() {
+    // the arguments of a method without any have no size
+    use crate::worker_capnp::session::drain_params;
+    let mut message = Builder::new_default();
+    message.initn_root::<capnp::struct_list::Builder<'_, drain_params::Owned>>(1_000_000);
+    assert!(message.size_in_words() < 4, "they cost nothing on the wire");
+    let list = || message.get_root_as_reader::<capnp::struct_list::Reader<'_, pair::Owned>>();
+    let read = |limit: &Limit| pairs(list(), limit, &SHORT).map(|pairs| pairs.len());
+    let refused = read(&FEW).unwrap_err().to_string();
+    assert!(refused.contains("the list has 1,000,000 elements; at most 2 are taken"), "{refused}");
+    assert_eq!(read(&Limit { most: 1_000_000, ..FEW }).unwrap(), 1_000_000);
+    assert_eq!(read(&FEW.told()).unwrap(), 2);
+}
+
+#[test]
+fn each_field_has_one_row_and_each_row_a_reason() {
+    let mut seen = BTreeSet::new();
+    for limit in ALL {
+        assert!(limit.why.len() > 20 && !limit.fields.is_empty() && limit.most > 0, "{}", limit.name);
+        for field in limit.fields {
+            assert!(seen.insert(*field), "{field} has two rows");
+        }
+    }
+}
+
+#[test]
+fn numbers_are_grouped() {
+    assert_eq!([0, 999, 1_000, 1_048_576].map(grouped), ["0", "999", "1,000", "1,048,576"]);
+}
+
+fn some_job(words: usize, word: &str) -> JobPlan {
+    let words: Vec<String> = vec![word.to_owned(); words];
+    let pairs: Vec<_> = words.iter().cloned().zip(words.iter().cloned()).collect();
+    let step = StepPlan {
+        name: word.to_owned(),
+        command: Command::Exec(words.clone()),
+        env: pairs.clone(),
+        dir: word.to_owned(),
+        timeout_ms: 1,
+        idle_ms: 2,
+        always: false,
+        continue_on_failure: false,
+    };
+    let script = Command::Shell { shell: words.clone(), script: word.to_owned() };
+    let steps = vec![step.clone(), StepPlan { command: script, ..step }];
+    let needs = (0..u32::try_from(words.len()).unwrap()).collect();
+    JobPlan { name: word.to_owned(), cell: pairs.clone(), env: pairs, want: words, needs, steps, ..JobPlan::default() }
+}
+
+#[test]
+fn a_job_is_never_larger_on_its_way_than_its_size() {
+    for words in [0, 1, 7, 300] {
+        for word in ["", "1234567", "12345678", &"x".repeat(999)] {
+            let plan = some_job(words, word);
+            let mut message = Builder::new_default();
+            crate::wire::write_job(message.init_root(), &plan);
+            let travels = 8 * usize::try_from(message.size_in_words()).unwrap();
+            let size = plan.size();
+            assert!(travels <= size && size <= 3 * travels + 1_024, "{words} of {}: {travels}, {size}", word.len());
+        }
+    }
+}
+
+/// Where each field stands that carries a text, data or a list: `worker.Description.labels`, `worker.Lease.complete(reason)`.
+fn fields_of_the_schema() -> BTreeSet<String> {
+    use capnp::schema_capnp::{code_generator_request, field, node, type_};
+    let bytes: &[u8] = include_bytes!("../../guild.cgr");
+    let mut options = capnp::message::ReaderOptions::new();
+    options.traversal_limit_in_words(None);
+    let message = capnp::serialize::read_message(bytes, options).unwrap();
+    let request = message.get_root::<code_generator_request::Reader<'_>>().unwrap();
+    let mut found = BTreeSet::new();
+    for node in request.get_nodes().unwrap() {
+        let (Ok(node::Struct(of)), Ok(name)) = (node.which(), node.get_display_name()) else { continue };
+        let name = name.to_str().unwrap().replace(".capnp:", ".");
+        for field in of.get_fields().unwrap() {
+            let Ok(field::Slot(slot)) = field.which() else { continue };
+            let of_field = field.get_name().unwrap().to_str().unwrap();
+            let place = match (name.strip_suffix("$Params"), name.strip_suffix("$Results")) {
+                (Some(method), _) => format!("{method}({of_field})"),
+                (None, Some(method)) => format!("{method} -> {of_field}"),
+                (None, None) => format!("{name}.{of_field}"),
+            };
+            let kind = slot.get_type().unwrap().which().unwrap();
+            if matches!(kind, type_::Text(()) | type_::Data(())) {
+                found.insert(place);
+            } else if let type_::List(list) = kind {
+                let element = list.get_element_type().unwrap().which().unwrap();
+                if matches!(element, type_::Text(()) | type_::Data(())) {
+                    found.insert(format!("{place}[]"));
+                }
+                found.insert(place);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn each_row_names_fields_of_the_schema() {
+    let known = fields_of_the_schema();
+    assert!(known.len() > 200, "{known:?}");
+    let named = ALL.iter().flat_map(|limit| limit.fields);
+    // what stands below an element of a list is a field of its struct
+    let strange: Vec<&&str> = named.filter(|field| !known.contains(**field) && !field.contains("[].")).collect();
+    assert!(strange.is_empty(), "the schema has none of these: {strange:?}");
+}
+
+/// What a peer can send to a master; the views that a master shows have their rows later.
+#[test]
+fn each_text_and_list_that_a_master_takes_has_a_row() {
+    let named: BTreeSet<String> = ALL.iter().flat_map(|limit| limit.fields).map(|field| (*field).to_owned()).collect();
+    let from_masters = ["event.Observer.", "worker.Worker."];
+    let is_taken = |field: &&String| field.contains('(') && from_masters.iter().all(|side| !field.starts_with(side));
+    let known = fields_of_the_schema();
+    let forgotten: Vec<&String> = known.iter().filter(is_taken).filter(|field| !named.contains(*field)).collect();
+    assert!(forgotten.is_empty(), "these have no limit: {forgotten:?}");
+    let structs = [
+        "worker.Description.",
+        "worker.Home.",
+        "worker.Exit.",
+        "worker.StepEnd.",
+        "worker.AttemptEnd.",
+        "event.Filter.",
+        "grant.NewProject.",
+        "grant.What.",
+    ];
+    let is_taken = |field: &&String| structs.iter().any(|of| field.starts_with(of));
+    // the names and the values of labels are fields of their struct
+    let forgotten: Vec<&String> = known.iter().filter(is_taken).filter(|field| !named.contains(*field)).collect();
+    assert!(forgotten.is_empty(), "these have no limit: {forgotten:?}");
+}

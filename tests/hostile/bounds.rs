@@ -1,0 +1,502 @@
+//! Each row of the table of limits through the real wire: a value exactly at its limit is taken, and one beyond it is refused
+//! by name, or cut. A row whose fields nobody sends here fails the test, so that a new one cannot be forgotten.
+
+use schema::change_capnp::change_sink;
+use schema::event_capnp::observer;
+use schema::gateway_capnp::gateway;
+use schema::grant_capnp::operator;
+use schema::limits::{ALL, Beyond, INVALID, Limit};
+use schema::perspective_capnp::{build, submitter, viewer};
+use schema::values::{GrantKind, Outcome, What};
+use schema::vat::Vat;
+use schema::wire;
+use schema::worker_capnp::{lease, worker, worker_desk};
+use std::rc::Rc;
+use support::guild::{House, Played, dial, perspective, restore, run};
+
+const PIPELINE: &str = "version = 1\n[job.test]\nrun = \"true\"\n";
+const REQUEST: [u8; 16] = [3; 16];
+
+/// Everything that a peer can hold of one master.
+struct Hands {
+    gateway: gateway::Client,
+    viewer: viewer::Client,
+    submitter: submitter::Client,
+    changes: change_sink::Client,
+    operator: operator::Client,
+    build: build::Client,
+    desk: worker_desk::Client,
+    session: Played,
+    lease: lease::Client,
+    _links: Vec<Vat>,
+}
+
+impl Hands {
+    async fn on(house: &House) -> Hands {
+        let (reference, identity) = house.enroll(GrantKind::Operator, "boss", What::everything()).await;
+        let (link, boss) = perspective(&reference, &identity).await;
+        let (stranger, gateway) = dial(&reference, &identity).await;
+        let toy = house.enroll(GrantKind::Worker, "toy", What::default()).await;
+        let (toy_link, toy_gateway) = dial(&toy.0, &toy.1).await;
+        let desk = restore(&toy_gateway, &toy.0.token).await.unwrap();
+        let session = house.worker("anvil").await;
+        let (_, lease) = session.take().await;
+        lease.accept_request().send().promise.await.unwrap();
+        let viewer = boss.viewer_request().send().pipeline.get_viewer();
+        let mut request = viewer.build_request();
+        request.get().set_project("demo");
+        Hands {
+            gateway,
+            submitter: boss.submitter_request().send().pipeline.get_submitter(),
+            changes: boss.changes_request().send().pipeline.get_sink(),
+            operator: boss.operator_request().send().pipeline.get_operator(),
+            build: request.send().pipeline.get_build(),
+            viewer,
+            desk: capnp::capability::FromClientHook::new(desk.hook),
+            session,
+            lease,
+            _links: vec![link, stranger, toy_link],
+        }
+    }
+}
+
+/// An observer, and a worker, that answer nothing.
+struct Mute;
+impl observer::Server for Mute {}
+impl worker::Server for Mute {}
+
+/// What was said to a call, where it was not taken.
+type Said = Result<(), String>;
+
+/// Makes a call whose arguments are filled in by `$fill`.
+macro_rules! call {
+    ($request:expr, |$to:ident| $fill:expr) => {{
+        let mut request = $request;
+        {
+            let mut $to = request.get();
+            // some arguments are filled in without changing it
+            let _ = &mut $to;
+            $fill;
+        }
+        request.send().promise.await.map(drop).map_err(|error| error.extra)
+    }};
+}
+
+/// As `call`, of a method that says by a refusal which argument was beyond its limit.
+macro_rules! ask {
+    ($request:expr, |$to:ident| $fill:expr) => {{
+        let mut request = $request;
+        {
+            let mut $to = request.get();
+            let _ = &mut $to;
+            $fill;
+        }
+        request.send().promise.await.map_err(|error| error.extra).and_then(|answer| {
+            let answer = answer.get().unwrap();
+            let refusal = wire::refusal(answer.has_refusal(), answer.get_refusal()).unwrap();
+            refusal.map_or(Ok(()), |refusal| Err(format!("{INVALID}{}", refusal.text)))
+        })
+    }};
+}
+
+fn text(count: usize) -> String {
+    "x".repeat(count)
+}
+
+fn elements(count: usize) -> u32 {
+    wire::length(count)
+}
+
+async fn look(it: &Hands, field: &str, n: usize) -> Option<Said> {
+    Some(match field {
+        "perspective.Viewer.builds(project)" => call!(it.viewer.builds_request(), |to| to.set_project(text(n))),
+        "perspective.Viewer.builds(ref)" => call!(it.viewer.builds_request(), |to| to.set_ref(text(n))),
+        "perspective.Viewer.builds(revision)" => call!(it.viewer.builds_request(), |to| to.set_revision(text(n))),
+        "perspective.Viewer.projects(after)" => call!(it.viewer.projects_request(), |to| to.set_after(text(n))),
+        "perspective.Viewer.workers(after)" => call!(it.viewer.workers_request(), |to| to.set_after(text(n))),
+        "perspective.Viewer.build(project)" => call!(it.viewer.build_request(), |to| to.set_project(text(n))),
+        "perspective.Viewer.branch(project)" => call!(it.viewer.branch_request(), |to| to.set_project(text(n))),
+        "perspective.Viewer.branch(ref)" => call!(it.viewer.branch_request(), |to| {
+            to.set_project("demo");
+            to.set_ref(text(n));
+        }),
+        "perspective.Build.log(job)" => call!(it.build.log_request(), |to| {
+            to.set_step(1);
+            to.set_job(text(n));
+        }),
+        "perspective.Build.explain(job)" => call!(it.build.explain_request(), |to| to.set_job(text(n))),
+        "event.Filter.projects" => {
+            watch(it, |to| {
+                to.init_projects(elements(n));
+            })
+            .await
+        }
+        "event.Filter.projects[]" => watch(it, |to| to.init_projects(1).set(0, text(n))).await,
+        "event.Filter.kinds" => {
+            watch(it, |to| {
+                to.init_kinds(elements(n));
+            })
+            .await
+        }
+        "event.Filter.kinds[]" => watch(it, |to| to.init_kinds(1).set(0, text(n))).await,
+        _ => return None,
+    })
+}
+
+async fn watch(it: &Hands, fill: impl FnOnce(schema::event_capnp::filter::Builder<'_>)) -> Said {
+    call!(it.viewer.watch_request(), |to| {
+        to.set_observer(capnp_rpc::new_client(Mute));
+        fill(to.init_filter());
+    })
+}
+
+async fn steer(it: &Hands, field: &str, n: usize) -> Option<Said> {
+    let run = || it.submitter.run_request();
+    let retry = || it.submitter.retry_request();
+    let cancel = || it.submitter.cancel_request();
+    Some(match field {
+        "perspective.Submitter.run(request)" => call!(run(), |to| {
+            to.set_project("demo");
+            to.set_request(&vec![1; n]);
+        }),
+        "perspective.Submitter.run(project)" => call!(run(), |to| to.set_project(text(n))),
+        "perspective.Submitter.run(ref)" => call!(run(), |to| to.set_ref(text(n))),
+        "perspective.Submitter.run(revision)" => call!(run(), |to| to.set_revision(text(n))),
+        "perspective.Submitter.retry(request)" => call!(retry(), |to| {
+            to.set_project("demo");
+            to.set_request(&vec![2; n]);
+        }),
+        "perspective.Submitter.retry(project)" => call!(retry(), |to| to.set_project(text(n))),
+        "perspective.Submitter.retry(jobs)" => call!(retry(), |to| {
+            to.init_jobs(elements(n));
+        }),
+        "perspective.Submitter.retry(jobs)[]" => call!(retry(), |to| to.init_jobs(1).set(0, text(n))),
+        "perspective.Submitter.cancel(request)" => call!(cancel(), |to| {
+            to.set_project("demo");
+            to.set_job("none");
+            to.set_request(&vec![4; n]);
+        }),
+        "perspective.Submitter.cancel(project)" => call!(cancel(), |to| to.set_project(text(n))),
+        "perspective.Submitter.cancel(job)" => call!(cancel(), |to| to.set_job(text(n))),
+        "perspective.Submitter.cancel(reason)" => call!(cancel(), |to| to.set_reason(text(n))),
+        "change.ChangeSink.submit(request)" => call!(it.changes.submit_request(), |to| {
+            to.set_project("demo");
+            to.set_request(&vec![5; n]);
+        }),
+        "change.ChangeSink.submit(project)" => call!(it.changes.submit_request(), |to| to.set_project(text(n))),
+        "change.ChangeSink.submit(ref)" => call!(it.changes.submit_request(), |to| to.set_ref(text(n))),
+        "gateway.Gateway.restore(token)" => call!(it.gateway.restore_request(), |to| {
+            to.set_token(&vec![6; n]);
+            to.init_versions().set_max(9);
+        }),
+        "gateway.Gateway.redeem(join)" => call!(it.gateway.redeem_request(), |to| to.set_join(&vec![6; n])),
+        "gateway.Gateway.redeem(token)" => call!(it.gateway.redeem_request(), |to| to.set_token(&vec![6; n])),
+        _ => return None,
+    })
+}
+
+async fn operate(it: &Hands, field: &str, n: usize) -> Option<Said> {
+    let operator = &it.operator;
+    let named = |to: &mut operator::hold_params::Builder<'_>| to.set_worker("nobody");
+    Some(match field {
+        "grant.Operator.issue(request)" => issue(it, |to| to.set_request(&vec![7; n])).await,
+        "grant.Operator.issue(joinHash)" => issue(it, |to| to.set_join_hash(&vec![7; n])).await,
+        "grant.Operator.issue(name)" => issue(it, |to| to.set_name(text(n))).await,
+        "grant.What.may" => {
+            allow(it, |to| {
+                to.init_may(elements(n));
+            })
+            .await
+        }
+        "grant.What.may[]" => allow(it, |to| to.init_may(1).set(0, text(n))).await,
+        "grant.What.projects" => {
+            allow(it, |to| {
+                to.init_projects(elements(n));
+            })
+            .await
+        }
+        "grant.What.projects[]" => allow(it, |to| to.init_projects(1).set(0, text(n))).await,
+        "grant.What.pools" => {
+            allow(it, |to| {
+                to.init_pools(elements(n));
+            })
+            .await
+        }
+        "grant.What.pools[]" => allow(it, |to| to.init_pools(1).set(0, text(n))).await,
+        "grant.What.labels" => {
+            allow(it, |to| {
+                to.init_labels(elements(n));
+            })
+            .await
+        }
+        "grant.What.labels[].name" => allow(it, |to| to.init_labels(1).get(0).set_name(text(n))).await,
+        "grant.What.labels[].value" => allow(it, |to| to.init_labels(1).get(0).set_value(text(n))).await,
+        "grant.Operator.revoke(request)" => call!(operator.revoke_request(), |to| to.set_request(&vec![8; n])),
+        "grant.Operator.revoke(reason)" => call!(operator.revoke_request(), |to| {
+            to.set_request(&REQUEST);
+            to.set_reason(text(n));
+        }),
+        "grant.Operator.workers(after)" => call!(operator.workers_request(), |to| to.set_after(text(n))),
+        "grant.Operator.drain(request)" => call!(operator.drain_request(), |to| to.set_request(&vec![9; n])),
+        "grant.Operator.drain(worker)" => call!(operator.drain_request(), |to| {
+            to.set_request(&REQUEST);
+            to.set_worker(text(n));
+        }),
+        "grant.Operator.hold(request)" => call!(operator.hold_request(), |to| {
+            named(&mut to);
+            to.set_request(&vec![10; n]);
+        }),
+        "grant.Operator.hold(worker)" => call!(operator.hold_request(), |to| {
+            to.set_request(&REQUEST);
+            to.set_worker(text(n));
+        }),
+        "grant.Operator.hold(reason)" => call!(operator.hold_request(), |to| {
+            to.set_request(&REQUEST);
+            to.set_reason(text(n));
+        }),
+        "grant.Operator.forget(request)" => call!(operator.forget_request(), |to| to.set_request(&vec![11; n])),
+        "grant.Operator.forget(worker)" => call!(operator.forget_request(), |to| {
+            to.set_request(&REQUEST);
+            to.set_worker(text(n));
+        }),
+        _ => return None,
+    })
+}
+
+/// A grant whose other arguments are right.
+async fn issue(it: &Hands, fill: impl FnOnce(&mut operator::issue_params::Builder<'_>)) -> Said {
+    call!(it.operator.issue_request(), |to| {
+        to.set_request(&schema::chance::bytes::<16>());
+        to.set_join_hash(&schema::chance::bytes::<32>());
+        to.set_name("somebody");
+        to.set_kind(schema::grant_capnp::Kind::Worker);
+        fill(&mut to);
+    })
+}
+
+async fn allow(it: &Hands, fill: impl FnOnce(schema::grant_capnp::what::Builder<'_>)) -> Said {
+    issue(it, |to| fill(to.reborrow().init_what())).await
+}
+
+async fn keep_file(it: &Hands, field: &str, n: usize) -> Option<Said> {
+    let operator = &it.operator;
+    Some(match field {
+        "grant.Operator.reload(request)" => call!(operator.reload_request(), |to| to.set_request(&vec![12; n])),
+        "grant.Operator.addProject(request)" => {
+            call!(operator.add_project_request(), |to| to.set_request(&vec![13; n]))
+        }
+        "grant.NewProject.name" => add(it, |mut to| to.set_name(text(n))).await,
+        "grant.NewProject.repository" => add(it, |mut to| to.set_repository(text(n))).await,
+        "grant.NewProject.aliases" => {
+            add(it, |to| {
+                to.init_aliases(elements(n));
+            })
+            .await
+        }
+        "grant.NewProject.aliases[]" => add(it, |to| to.init_aliases(1).set(0, text(n))).await,
+        "grant.NewProject.branches" => {
+            add(it, |to| {
+                to.init_branches(elements(n));
+            })
+            .await
+        }
+        "grant.NewProject.branches[]" => add(it, |to| to.init_branches(1).set(0, text(n))).await,
+        "grant.NewProject.tags" => {
+            add(it, |to| {
+                to.init_tags(elements(n));
+            })
+            .await
+        }
+        "grant.NewProject.tags[]" => add(it, |to| to.init_tags(1).set(0, text(n))).await,
+        "grant.NewProject.poll" => add(it, |mut to| to.set_poll(text(n))).await,
+        "grant.NewProject.pools" => {
+            add(it, |to| {
+                to.init_pools(elements(n));
+            })
+            .await
+        }
+        "grant.NewProject.pools[]" => add(it, |to| to.init_pools(1).set(0, text(n))).await,
+        "grant.NewProject.credential" => add(it, |mut to| to.set_credential(&vec![1; n])).await,
+        "grant.NewProject.knownHosts" => add(it, |mut to| to.set_known_hosts(&vec![1; n])).await,
+        "grant.NewProject.token" => add(it, |mut to| to.set_token(&vec![1; n])).await,
+        "grant.NewProject.hookKind" => add(it, |mut to| to.set_hook_kind(text(n))).await,
+        _ => return None,
+    })
+}
+
+async fn add(it: &Hands, fill: impl FnOnce(schema::grant_capnp::new_project::Builder<'_>)) -> Said {
+    call!(it.operator.add_project_request(), |to| {
+        to.set_request(&schema::chance::bytes::<16>());
+        fill(to.init_project());
+    })
+}
+
+async fn attend(it: &Hands, field: &str, n: usize) -> Option<Said> {
+    Some(match field {
+        "worker.WorkerDesk.attach(instance)" => attach(it, |to| to.set_instance(&vec![9; n])).await,
+        "worker.WorkerDesk.attach(running)" => {
+            attach(it, |to| tokens(to.reborrow().init_running(elements(n)), 16)).await
+        }
+        "worker.WorkerDesk.attach(running)[]" => attach(it, |to| tokens(to.reborrow().init_running(1), n)).await,
+        "worker.WorkerDesk.attach(alive)" => attach(it, |to| tokens(to.reborrow().init_alive(elements(n)), 16)).await,
+        "worker.WorkerDesk.attach(alive)[]" => attach(it, |to| tokens(to.reborrow().init_alive(1), n)).await,
+        "worker.Description.platform" => describe(it, |mut to| to.set_platform(text(n))).await,
+        "worker.Description.host" => describe(it, |mut to| to.set_host(text(n))).await,
+        "worker.Description.version" => describe(it, |mut to| to.set_version(text(n))).await,
+        "worker.Description.isolation" => {
+            describe(it, |to| {
+                to.init_isolation(elements(n));
+            })
+            .await
+        }
+        "worker.Description.isolation[]" => describe(it, |to| to.init_isolation(1).set(0, text(n))).await,
+        "worker.Description.labels" => {
+            describe(it, |to| {
+                to.init_labels(elements(n));
+            })
+            .await
+        }
+        "worker.Description.labels[].name" => describe(it, |to| to.init_labels(1).get(0).set_name(text(n))).await,
+        "worker.Description.labels[].value" => describe(it, |to| to.init_labels(1).get(0).set_value(text(n))).await,
+        "worker.Home.boot" => attach(it, |to| to.reborrow().init_home().set_boot(text(n))).await,
+        "worker.Session.renew(tokens)" => {
+            call!(it.session.session.renew_request(), |to| tokens(to.init_tokens(elements(n)), 16))
+        }
+        "worker.Session.renew(tokens)[]" => {
+            call!(it.session.session.renew_request(), |to| tokens(to.init_tokens(1), n))
+        }
+        _ => return None,
+    })
+}
+
+fn tokens(mut to: capnp::data_list::Builder<'_>, bytes: usize) {
+    (0..to.len()).for_each(|index| to.set(index, &vec![1; bytes]));
+}
+
+async fn attach(it: &Hands, fill: impl FnOnce(&mut worker_desk::attach_params::Builder<'_>)) -> Said {
+    call!(it.desk.attach_request(), |to| {
+        to.set_worker(capnp_rpc::new_client(Mute));
+        to.set_instance(&[9; 16]);
+        fill(&mut to);
+    })
+}
+
+async fn describe(it: &Hands, fill: impl FnOnce(schema::worker_capnp::description::Builder<'_>)) -> Said {
+    attach(it, |to| fill(to.reborrow().init_description())).await
+}
+
+async fn attempt(it: &Hands, field: &str, n: usize) -> Option<Said> {
+    let step = || {
+        let mut request = it.lease.step_request();
+        request.get().set_index(0);
+        request.send().pipeline.get_report()
+    };
+    let sink = || step().log_request().send().pipeline.get_sink();
+    let errored = wire::outcome_to_wire(Some(Outcome::Errored));
+    Some(match field {
+        "worker.Lease.complete(reason)" => call!(it.lease.complete_request(), |to| to.set_reason(text(n))),
+        "worker.AttemptEnd.reason" => ask!(it.lease.report_request(), |to| {
+            let mut list = to.init_progress(2);
+            let mut ended = list.reborrow().get(0).init_ended();
+            ended.set_outcome(errored);
+            ended.set_reason(text(n));
+        }),
+        "worker.Exit.lost" => call!(step().finished_request(), |to| {
+            to.set_outcome(errored);
+            to.init_exit().set_lost(text(n));
+        }),
+        "worker.Lease.report(progress)" => ask!(it.lease.report_request(), |to| {
+            to.init_progress(elements(n));
+        }),
+        "worker.StepEnd.logHash" => ask!(it.lease.report_request(), |to| {
+            to.init_progress(1).get(0).init_finished().set_log_hash(&vec![1; n]);
+        }),
+        "worker.StepReport.finished(logHash)" => call!(step().finished_request(), |to| to.set_log_hash(&vec![1; n])),
+        "log.LogSink.write(bytes)" => ask!(sink().write_request(), |to| to.set_bytes(&vec![b'x'; n])),
+        "log.LogSink.write(marks)" => call!(sink().write_request(), |to| {
+            to.init_marks(elements(n));
+        }),
+        "worker.SourcePack.pack(have)" => ask!(source(it).pack_request(), |to| {
+            to.init_have(elements(n));
+        }),
+        "worker.SourcePack.pack(have)[]" => ask!(source(it).pack_request(), |to| to.init_have(1).set(0, text(n))),
+        _ => return None,
+    })
+}
+
+fn source(it: &Hands) -> schema::worker_capnp::source_pack::Client {
+    it.lease.source_request().send().pipeline.get_source()
+}
+
+/// Sends so much of a field; none: nobody here can.
+async fn send(it: &Hands, field: &str, n: usize) -> Option<Said> {
+    for said in [look(it, field, n).await, steer(it, field, n).await, operate(it, field, n).await] {
+        if said.is_some() {
+            return said;
+        }
+    }
+    let said = keep_file(it, field, n).await;
+    let said = if said.is_some() { said } else { attend(it, field, n).await };
+    if said.is_some() { said } else { attempt(it, field, n).await }
+}
+
+/// The fields of a row that a master takes from its peers.
+fn taken_by_masters(limit: &Limit) -> impl Iterator<Item = &'static str> {
+    const FROM_MASTERS: [&str; 10] = [
+        "change.Source",
+        "change.Commit",
+        "change.Change.",
+        "common.",
+        "event.Event.",
+        "event.Observer.",
+        "grant.Difference",
+        "grant.Finding",
+        "plan.",
+        "worker.Worker.",
+    ];
+    let is_sent = |field: &&&'static str| {
+        !field.contains(" -> ")
+            && FROM_MASTERS.iter().all(|side| !field.starts_with(side))
+            && !["worker.Assignment", "perspective.BuildView", "perspective.JobView", "perspective.Perspective.browse"]
+                .iter()
+                .any(|side| field.starts_with(side))
+    };
+    limit.fields.iter().filter(is_sent).copied()
+}
+
+#[test]
+fn each_limit_is_kept_on_the_wire() {
+    run(async {
+        let house = House::open(PIPELINE).await;
+        let it = Hands::on(&house).await;
+        let mut tried = 0;
+        for limit in ALL {
+            for field in taken_by_masters(limit) {
+                let at = send(&it, field, limit.most).await.unwrap_or_else(|| panic!("nobody sends {field}"));
+                let names_it = |said: &Said| {
+                    said.as_ref().is_err_and(|why| why.contains(&format!("{INVALID}the {} ", limit.name)))
+                };
+                assert!(!names_it(&at), "{field} is taken at its limit: {at:?}");
+                let beyond = send(&it, field, limit.most + 1).await.unwrap_or(Ok(()));
+                let is_refused = limit.beyond == Beyond::Refused;
+                assert_eq!(names_it(&beyond), is_refused, "{field} beyond its limit: {beyond:?}");
+                tried += 1;
+            }
+        }
+        println!("{tried} fields were tried");
+        assert!(tried > 80);
+    });
+}
+
+/// Whoever was refused goes on with the same connection.
+#[test]
+fn who_is_refused_goes_on() {
+    run(async {
+        let house = House::open(PIPELINE).await;
+        let it = Rc::new(Hands::on(&house).await);
+        for _ in 0..100 {
+            assert!(send(&it, "perspective.Viewer.build(project)", 200).await.is_some_and(|said| said.is_err()));
+        }
+        assert_eq!(send(&it, "perspective.Viewer.workers(after)", 10).await, Some(Ok(())));
+    });
+}

@@ -64,7 +64,7 @@ use record::{
 };
 use request::Requests;
 use rest::Rests;
-use schema::values::{Event, Fact, Outcome, Plan, Refusal, Source, State, Time};
+use schema::values::{Event, Fact, Outcome, Plan, Refusal, State, Time};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tokens::Tokens;

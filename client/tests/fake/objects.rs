@@ -5,12 +5,13 @@ use client::views::{BuildView, JobView};
 use schema::event_capnp::{event_source, observer, subscription};
 use schema::gateway_capnp::gateway;
 use schema::grant_capnp::{grant, operator};
+use schema::limits::{self, JOB, JOBS};
 use schema::log_capnp::log_reader;
 use schema::perspective_capnp::{build, build_view, job_view, perspective, submitter, viewer};
 use schema::values::{Cursor, Filter, GrantKind, Refusal, RefusalCode, Right, State, Time, What};
 use schema::wire::{
-    kind_to_enum, length, outcome_to_wire, read_cursor, read_filter, read_texts, state_to_wire, write_cursor,
-    write_event, write_exit, write_refusal, write_texts, write_what,
+    kind_to_enum, length, outcome_to_wire, read_cursor, read_filter, state_to_wire, write_cursor, write_event,
+    write_exit, write_refusal, write_texts, write_what,
 };
 use sha2::{Digest as _, Sha256};
 use std::rc::Rc;
@@ -501,7 +502,8 @@ impl submitter::Server for Served {
         mut results: submitter::RetryResults,
     ) -> capnp::Result<()> {
         let params = params.get()?;
-        let (number, failed, jobs) = (params.get_number(), params.get_failed(), read_texts(params.get_jobs()?)?);
+        let (number, failed, jobs) =
+            (params.get_number(), params.get_failed(), limits::texts(params.get_jobs(), &JOBS, &JOB)?);
         self.0.facts.borrow_mut().calls.push(format!("retry {number} failed={failed} {jobs:?}"));
         results.get().set_number(9);
         Ok(())

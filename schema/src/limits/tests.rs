@@ -89,7 +89,7 @@ fn a_job_is_never_larger_on_its_way_than_its_size() {
             let plan = some_job(words, word);
             let mut message = Builder::new_default();
             crate::wire::write_job(message.init_root(), &plan);
-            let travels = 8 * usize::try_from(message.size_in_words()).unwrap();
+            let travels = 8 * message.size_in_words();
             let size = plan.size();
             assert!(travels <= size && size <= 3 * travels + 1_024, "{words} of {}: {travels}, {size}", word.len());
         }

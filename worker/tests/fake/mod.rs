@@ -2,6 +2,7 @@
 
 use schema::gateway_capnp::gateway;
 use schema::identity::Identity;
+use schema::limits::{self, LEASE};
 use schema::log_capnp::log_sink;
 use schema::sturdy_ref::{SturdyRef, Token};
 use schema::values::{
@@ -288,7 +289,7 @@ impl worker_desk::Server for Desk {
         let mut standing = results.reborrow().init_standing(running.len());
         let mut leases = Vec::new();
         for index in 0..running.len() {
-            let token = wire::read_id(running.get(index)?)?;
+            let token = limits::key(running.get(index), &LEASE)?;
             let is_stale = self.0.stale.borrow().contains(&token);
             let word = if is_stale { worker_desk::Standing::Stale } else { worker_desk::Standing::Resumed };
             standing.set(index, word);
@@ -349,7 +350,7 @@ impl session::Server for Session {
         if !terms.is_empty() {
             let mut told = results.get().init_terms(tokens.len());
             for index in 0..tokens.len() {
-                told.set(index, terms.get(&wire::read_id(tokens.get(index)?)?).copied().unwrap_or_default());
+                told.set(index, terms.get(&limits::key(tokens.get(index), &LEASE)?).copied().unwrap_or_default());
             }
         }
         Ok(())
@@ -403,7 +404,7 @@ impl lease::Server for Lease {
         params: lease::ReportParams,
         mut results: lease::ReportResults,
     ) -> capnp::Result<()> {
-        let all = wire::read_progress(params.get()?.get_progress()?)?;
+        let all = wire::read_progress(params.get()?.get_progress())?;
         if self.0.heard.borrow().ended.contains(&self.1[0]) {
             let stale = Refusal::new(RefusalCode::Stale, "the lease is over");
             wire::write_refusal(results.get().init_refusal(), &stale);

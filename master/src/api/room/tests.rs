@@ -11,7 +11,7 @@ use schema::values::{Description, Source, SourceStamp, State, Time, Trust};
 fn written(write: impl FnOnce(&mut Builder<capnp::message::HeapAllocator>)) -> usize {
     let mut message = Builder::new_default();
     write(&mut message);
-    WORD * usize::try_from(message.size_in_words()).unwrap()
+    WORD * message.size_in_words()
 }
 
 fn text(length: usize) -> String {

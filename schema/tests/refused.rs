@@ -90,21 +90,27 @@ impl Peer {
     }
 }
 
+/// A message about a question, about steps, or that follows others.
+type Say = fn(u32) -> Vec<u8>;
+type SaySteps = dyn Fn(&[u16]) -> Vec<u8>;
+type SayNext = dyn Fn(u32) -> Vec<u8>;
+
 /// A way in which results shall go elsewhere.
 type Elsewhere = fn(call::Builder<'_>);
 
 fn elsewhere() -> [(&'static str, Elsewhere); 2] {
     [
         ("yourself", |call| call.get_send_results_to().set_yourself(())),
-        ("a third party", |call| drop(call.get_send_results_to().init_third_party())),
+        ("a third party", |call| {
+            let _ = call.get_send_results_to().init_third_party();
+        }),
     ]
 }
 
 /// A call whose `sendResultsTo` is of a kind that nobody knows yet.
 fn unheard_of(question: u32) -> Vec<u8> {
     let caller = raw::call(question, ECHO, NAME);
-    let [yourself, third] =
-        elsewhere().map(|(_, to)| raw::call_on(Target::Answer(0), question, ECHO, NAME, |call| to(call)));
+    let [yourself, third] = elsewhere().map(|(_, to)| raw::call_on(Target::Answer(0), question, ECHO, NAME, to));
     let differs = (0..caller.len()).find(|&at| caller[at] != yourself[at]).unwrap();
     assert_eq!((yourself[differs], third.len() > differs), (1, true), "the union's number stands there");
     let mut unheard_of = caller;
@@ -206,13 +212,17 @@ fn refused_calls_of_a_peer_that_reads_nothing_are_bounded() {
 /// An object of the peer's, called by the server, whose answer is one of these.
 #[test]
 fn answers_without_results_fail_the_call_and_nothing_else() {
-    let rows: [(&str, fn(u32) -> Vec<u8>); 5] = [
+    let rows: [(&str, Say); 5] = [
         ("taken from another question", |question| {
             raw::answer(question, |mut answer| answer.set_take_from_other_question(7))
         }),
         ("sent elsewhere", |question| raw::answer(question, |mut answer| answer.set_results_sent_elsewhere(()))),
         ("cancelled", |question| raw::answer(question, |mut answer| answer.set_canceled(()))),
-        ("from a third party", |question| raw::answer(question, |answer| drop(answer.init_accept_from_third_party()))),
+        ("from a third party", |question| {
+            raw::answer(question, |answer| {
+                let _ = answer.init_accept_from_third_party();
+            })
+        }),
         ("an exception", |question| raw::answer(question, |answer| answer.init_exception().set_reason("no"))),
     ];
     for (name, answer) in rows {
@@ -284,7 +294,7 @@ fn steps_into_an_answer_are_few() {
     };
     let in_resolve =
         |steps: &[u16]| raw::bytes(|root| raw::point(root.init_resolve().init_cap().init_receiver_answer(), 0, steps));
-    let places: [(&str, &dyn Fn(&[u16]) -> Vec<u8>); 5] = [
+    let places: [(&str, &SaySteps); 5] = [
         ("a call's target", &in_target),
         ("a call's parameters", &in_parameters),
         ("a disembargo's target", &in_disembargo),
@@ -324,7 +334,7 @@ fn calls_wait_one_for_the_other_in_short_chains() {
             raw::point(table.get(0).init_receiver_answer(), question - 1, &[0]);
         })
     };
-    let ways: [(&str, &dyn Fn(u32) -> Vec<u8>); 2] =
+    let ways: [(&str, &SayNext); 2] =
         [("on the one before", &on_the_one_before), ("with the one before", &with_the_one_before)];
     for (name, next) in ways {
         run(false, async {
@@ -360,7 +370,7 @@ fn promises_become_promises_again_a_few_times() {
             raw::point(resolve.init_cap().init_receiver_answer(), 8, &[0]);
         })
     };
-    let ways: [(&str, &dyn Fn(u32) -> Vec<u8>); 2] = [("a promise", &to_a_promise), ("an answer", &to_an_answer)];
+    let ways: [(&str, &SayNext); 2] = [("a promise", &to_a_promise), ("an answer", &to_an_answer)];
     for (name, resolve) in ways {
         run(false, async {
             let mut peer = Peer::new(Limits::known());

@@ -47,7 +47,9 @@ fn yourself(target: Target, question: u32, interface: u64, method: u16) -> Vec<u
 }
 
 fn third_party(target: Target, question: u32, interface: u64, method: u16) -> Vec<u8> {
-    call_on(target, question, interface, method, |call| drop(call.get_send_results_to().init_third_party()))
+    call_on(target, question, interface, method, |call| {
+        let _ = call.get_send_results_to().init_third_party();
+    })
 }
 
 /// A call on what so many steps lead to in the answer to a question.

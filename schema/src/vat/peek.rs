@@ -236,7 +236,9 @@ mod tests {
     fn nothing_is_left_of_a_call_that_is_refused() {
         let elsewhere: [Fill; 2] = [
             |call| call.get_send_results_to().set_yourself(()),
-            |call| drop(call.get_send_results_to().init_third_party()),
+            |call| {
+                let _ = call.get_send_results_to().init_third_party();
+            },
         ];
         for fill in elsewhere {
             let mut account = Account::default();

@@ -32,7 +32,8 @@ pub(super) fn build_bytes(row: &BuildRow, diagnosis: &str) -> usize {
 
 pub(super) fn worker_bytes(worker: &WorkerStatus) -> usize {
     let about = &worker.description;
-    let labels: usize = about.labels.iter().map(|(name, value)| text_bytes(name) + text_bytes(value)).sum();
+    let labels = about.labels.iter().chain(&worker.labels);
+    let labels: usize = labels.map(|(name, value)| text_bytes(name) + text_bytes(value)).sum();
     let texts = [&worker.name, &worker.held, &worker.waits, &about.platform, &about.host, &about.version];
     let texts: usize = texts.map(|text| text_bytes(text)).iter().sum();
     let lists = limits::listed(&worker.pools) + limits::listed(&about.isolation);

@@ -135,7 +135,7 @@ fn a_batch_is_bounded_by_bytes_and_has_at_least_one_event() {
         let mut cursor = at(0);
         let mut batches = Vec::new();
         while cursor.after < 5 {
-            let batch = now(feed.next(cursor, 256)).unwrap();
+            let batch = now(feed.next(crate::turns::PROGRAM, cursor, 256)).unwrap();
             cursor = batch.end(INCARNATION);
             batches.push(numbers(&batch));
         }

@@ -94,10 +94,10 @@ fn rows_are_never_larger_than_they_are_counted() {
             assert!(really <= counted && counted <= 2 * really + 512, "{length}, {steps}: {really}, {counted}");
         }
         let words = vec![text(length); 3];
-        let pairs = words.iter().cloned().zip(words.iter().cloned()).collect();
+        let pairs: Vec<_> = words.iter().cloned().zip(words.iter().cloned()).collect();
         let description = Description {
             platform: text(length),
-            labels: pairs,
+            labels: pairs.clone(),
             host: text(length),
             version: text(length),
             isolation: words.clone(),
@@ -114,6 +114,7 @@ fn rows_are_never_larger_than_they_are_counted() {
             held: text(length),
             last_heard: Time(1),
             waits: text(length),
+            labels: pairs,
         };
         let really = written(|message| write_workers(message.initn_root(1), std::slice::from_ref(&worker)));
         let counted = worker_bytes(&worker);

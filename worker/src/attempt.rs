@@ -291,10 +291,11 @@ mod tests {
             Halt::Unusable(why()),
         ];
         let counts = |later: &Halt| all.iter().map(|earlier| later.overrides(earlier)).collect::<Vec<_>>();
-        assert_eq!(counts(&all[0]), [false, false, false, false]);
-        assert_eq!(counts(&all[1]), [true, false, false, false]);
-        assert_eq!(counts(&all[2]), [true, true, false, false]);
-        assert_eq!(counts(&all[3]), [false, false, false, false]);
+        assert_eq!(counts(&all[0]), [false; 5]);
+        assert_eq!(counts(&all[1]), [true, false, false, false, false]);
+        assert_eq!(counts(&all[2]), [true, true, false, false, false]);
+        assert_eq!(counts(&all[3]), [false; 5]);
+        assert_eq!(counts(&all[4]), [false; 5]);
     }
 
     #[test]

@@ -194,6 +194,7 @@ fn the_top_level_is_fixed() {
         "tests",
         "README.md",
         "CHANGELOG.md",
+        "SECURITY.md",
         "LICENSE",
         "guild.toml",
         "docs",

@@ -54,6 +54,7 @@ async fn read_plan(office: &Office, row: &BuildRow) -> Planned {
         Err(GitError::TooMuch { limit, .. }) => {
             return Planned::Broken(format!("  x {FILE} has more than {limit} bytes"));
         }
+        Err(GitError::Astray(why)) => return Planned::Broken(format!("  x {FILE} at {}: {why}", source.revision)),
         Err(error) => return Planned::Trouble(format!("failed to read {FILE} at {}: {error}", source.revision)),
     };
     let size = Size::of(&text);
@@ -135,6 +136,7 @@ async fn no_file(repository: &Repository, row: &BuildRow, source: &Source) -> Pl
         Ok(Some(_)) => {}
         // what is lost is the mirror's, or the repository's, and nobody's who wrote it
         Ok(None) => return Planned::Trouble(format!("the repository of {name} has no commit {revision} any more")),
+        Err(GitError::Astray(why)) => return Planned::Broken(format!("  x {FILE} at {}: {why}", source.revision)),
         Err(error) => return Planned::Trouble(format!("failed to read {revision} of {name}: {error}")),
     }
     match row.cause {

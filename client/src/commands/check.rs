@@ -21,6 +21,7 @@ pub(crate) struct Check {
 impl Check {
     pub(crate) fn run(self, here: &Here) -> Result<u8, Error> {
         let file = self.file.unwrap_or_else(pipeline_file);
+        stays_inside(here, &file)?;
         let text = std::fs::read(&file).map_err(|error| Error::usage(format!("{}: {error}", file.display())))?;
         match plan(here, &file, &text) {
             Ok(plan) => say_plan(here, &plan).map(|()| 0),
@@ -56,6 +57,17 @@ fn pipeline_file() -> PathBuf {
     let here = std::env::current_dir().unwrap_or_default();
     let found = here.ancestors().map(|dir| dir.join("guild.toml")).find(|file| file.is_file());
     found.unwrap_or_else(|| PathBuf::from("guild.toml"))
+}
+
+/// A master follows a symbolic link within the commit only, so what is read here must be in the repository too.
+fn stays_inside(here: &Here, file: &Path) -> Result<(), Error> {
+    let (Some(copy), true) = (here.copy(), file.is_symlink()) else { return Ok(()) };
+    let inside = |target: PathBuf| copy.toplevel.canonicalize().is_ok_and(|top| target.starts_with(top));
+    if file.canonicalize().is_ok_and(inside) {
+        return Ok(());
+    }
+    let text = format!("{} is a symbolic link that leads out of the repository", file.display());
+    Err(Error::usage(text).help("a build follows links within its commit only: commit the file itself"))
 }
 
 fn say_plan(here: &Here, plan: &Plan) -> Result<(), Error> {

@@ -65,6 +65,9 @@ pub enum GitError {
     /// The name or id is none that we would hand to git.
     #[error("{0}")]
     Invalid(String),
+    /// A path that leads to no file of its commit, as a symbolic link may.
+    #[error("{0}")]
+    Astray(String),
 }
 
 impl GitError {
@@ -80,7 +83,8 @@ impl GitError {
             GitError::Deadline { .. }
             | GitError::TooMuch { .. }
             | GitError::Unreadable { .. }
-            | GitError::Invalid(_) => true,
+            | GitError::Invalid(_)
+            | GitError::Astray(_) => true,
         }
     }
 
@@ -92,7 +96,8 @@ impl GitError {
             GitError::Deadline { .. }
             | GitError::TooMuch { .. }
             | GitError::Unreadable { .. }
-            | GitError::Invalid(_) => false,
+            | GitError::Invalid(_)
+            | GitError::Astray(_) => false,
         }
     }
 }

@@ -198,7 +198,8 @@ impl Mirror {
         Ok(header.map(|header| header.id))
     }
 
-    /// The file at `path` in `revision`; none: there is no such revision or file. Longer than `limit` bytes is an error.
+    /// The file at `path` in `revision`; none: there is no such revision or file. Symbolic links are followed within the revision.
+    /// One that leads elsewhere is an error, and so is a file longer than `limit` bytes.
     pub async fn read(&self, revision: &str, path: &str, limit: usize) -> Result<Option<Vec<u8>>, GitError> {
         let relative = path.starts_with('/') || path.split('/').any(|part| part == "." || part == "..");
         if !is_object_id(revision) || path.is_empty() || relative {

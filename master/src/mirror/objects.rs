@@ -16,6 +16,8 @@ use super::recent::Recent;
 
 const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 const VERB: &str = "cat-file";
+/// The longest target of a link that is read: Linux takes no longer path.
+const LINK_BYTES_MAX: usize = 4096;
 
 /// A process that is there or not, and is held by who asks it.
 pub(super) type Kept = Mutex<Option<Conversation>>;
@@ -107,6 +109,12 @@ impl Objects {
                     self.git.passage.keep(&self.running);
                     return Ok(answer);
                 }
+                Ok(Err(cause)) if cause.get_ref().is_some_and(|cause| cause.is::<Astray>()) => {
+                    *running = Some(conversation);
+                    drop(running);
+                    self.git.passage.keep(&self.running);
+                    return Err(GitError::Astray(cause.to_string()));
+                }
                 Ok(Err(cause)) if last => return Err(GitError::io("git cat-file", cause)),
                 Ok(Err(_)) => {}
             }
@@ -126,7 +134,11 @@ impl Conversation {
     fn start(git: &Git, pass: &Pass) -> Result<Conversation, GitError> {
         let failed = |cause| GitError::Start { verb: VERB, cause: Arc::new(cause) };
         let mut command = git.command(pass, VERB);
-        command.arg("--batch-command").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+            .args(["--batch-command", "--follow-symlinks"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         let mut group = Group::spawn(command).map_err(failed)?;
         let pipes = group.0.stdin.take().zip(group.0.stdout.take());
         let (stdin, stdout) = pipes.ok_or_else(|| failed(io::Error::other("it has no pipes")))?;
@@ -167,6 +179,11 @@ impl Conversation {
         if line.ends_with(" missing") || line.ends_with(" ambiguous") {
             return Ok(None);
         }
+        if let Some((how, length)) = link_of(&line) {
+            let mut target = vec![0; length + 1];
+            self.stdout.read_exact(&mut target).await?;
+            return Err(io::Error::other(Astray { how }));
+        }
         header_of(&line).map(Some).ok_or_else(|| unreadable(&line))
     }
 }
@@ -176,6 +193,26 @@ fn header_of(line: &str) -> Option<Header> {
     let header =
         Header { id: words.next()?.to_string(), kind: words.next()?.to_string(), size: words.next()?.parse().ok()? };
     (super::refs::is_object_id(&header.id) && words.next().is_none()).then_some(header)
+}
+
+/// A path in a commit whose symbolic links lead to no file of that commit.
+#[derive(Debug, thiserror::Error)]
+#[error("{how}")]
+struct Astray {
+    how: &'static str,
+}
+
+/// What git says of such a path, and how many bytes follow: see "--follow-symlinks" in git-cat-file(1).
+fn link_of(line: &str) -> Option<(&'static str, usize)> {
+    let (word, length) = line.split_once(' ')?;
+    let how = match word {
+        "symlink" => "it is a symbolic link that leads out of the repository",
+        "dangling" => "it is a symbolic link to nothing",
+        "loop" => "it is a symbolic link that leads to itself",
+        "notdir" => "a part of its path is no directory",
+        _ => return None,
+    };
+    Some((how, length.parse().ok().filter(|length| *length <= LINK_BYTES_MAX)?))
 }
 
 fn unreadable(line: &str) -> io::Error {

@@ -502,3 +502,35 @@ async fn a_message_of_megabytes_is_cut() {
     assert_eq!((commit.subject, commit.time.0), (cut, 1_700_000_000_000));
     assert_eq!(scene.mirror.range(&tip, &[first], 9).await.unwrap().commits.len(), 2);
 }
+
+#[tokio::test]
+async fn links_are_followed_within_their_commit() {
+    let scene = Scene::new();
+    let revision = scene.commit("ci/guild.toml", "version = 1");
+    let origin = scene.dir.path().join("origin");
+    let targets = [
+        ("guild.toml", "ci/guild.toml"),
+        ("out", "../outside"),
+        ("nowhere", "missing"),
+        ("loop", "loop"),
+        ("dir", "ci"),
+    ];
+    for (name, target) in targets {
+        std::os::unix::fs::symlink(target, origin.join(name)).unwrap();
+    }
+    let linked = scene.commit("more", "x");
+    scene.mirror.fetch().await.unwrap();
+    let read = async |revision: &str, path: &str| {
+        let read = scene.mirror.read(revision, path, 100).await;
+        read.map(|bytes| bytes.map(|bytes| String::from_utf8(bytes).unwrap())).map_err(|error| error.to_string())
+    };
+    assert_eq!(read(&linked, "guild.toml").await, Ok(Some("version = 1".to_owned())));
+    assert_eq!(read(&linked, "dir/guild.toml").await, Ok(Some("version = 1".to_owned())));
+    assert_eq!(read(&linked, "dir").await, Ok(None), "a folder is no file");
+    assert_eq!(read(&linked, "out").await, Err("it is a symbolic link that leads out of the repository".to_owned()));
+    assert_eq!(read(&linked, "nowhere").await, Err("it is a symbolic link to nothing".to_owned()));
+    assert_eq!(read(&linked, "loop").await, Err("it is a symbolic link that leads to itself".to_owned()));
+    // the same process of git goes on answering
+    assert_eq!(read(&linked, "more").await, Ok(Some("x".to_owned())));
+    assert_eq!(read(&revision, "guild.toml").await, Ok(None));
+}

@@ -30,7 +30,7 @@ pub enum Error {
     #[error("the master's answer cannot be understood: {0}")]
     Protocol(String),
     /// The master's answer is larger than a message may be: asking again gets the same.
-    #[error("{asked}: the master's answer is too large to be read: {why}")]
+    #[error("the master sent more at once than this program reads{}{asked}: {why}", if asked.is_empty() { "" } else { ", for " })]
     TooLarge { asked: String, why: String },
     #[error("{text}")]
     NotFound { text: String, help: String },
@@ -72,7 +72,7 @@ impl Error {
 
     /// `why`: what the connection said when it closed for the size of a message.
     pub(crate) fn too_large(why: impl Into<String>) -> Error {
-        Error::TooLarge { asked: "what was asked for".to_owned(), why: why.into() }
+        Error::TooLarge { asked: String::new(), why: why.into() }
     }
 
     /// Says what was asked for, where the answer to it was too large.
@@ -243,7 +243,7 @@ mod tests {
     fn what_is_too_large_is_named_and_not_asked_for_again() {
         let closed = "a message of 9508104 bytes; at most 4194304 are read";
         let error = Error::from(capnp::Error::overloaded(closed.to_owned())).about("the list of grants");
-        let text = format!("the list of grants: the master's answer is too large to be read: {closed}");
+        let text = format!("the master sent more at once than this program reads, for the list of grants: {closed}");
         assert_eq!((error.to_string(), error.exit_code(), error.is_passing()), (text, 6, false));
         assert!(!error.way_out().is_empty());
     }

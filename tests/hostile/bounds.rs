@@ -254,6 +254,7 @@ async fn operate(it: &Hands, field: &str, n: usize) -> Option<Said> {
             to.set_request(&REQUEST);
             to.set_reason(text(n));
         }),
+        "grant.Operator.findGrants(wanted)" => call!(operator.find_grants_request(), |to| to.set_wanted(text(n))),
         "grant.Operator.forget(request)" => call!(operator.forget_request(), |to| to.set_request(&vec![11; n])),
         "grant.Operator.forget(worker)" => call!(operator.forget_request(), |to| {
             to.set_request(&REQUEST);
@@ -365,6 +366,7 @@ async fn attend(it: &Hands, field: &str, n: usize) -> Option<Said> {
         "worker.Session.renew(tokens)[]" => {
             call!(it.session.session.renew_request(), |to| tokens(to.init_tokens(1), n))
         }
+        "worker.Session.lacks(what)" => call!(it.session.session.lacks_request(), |to| to.set_what(text(n))),
         _ => return None,
     })
 }
@@ -409,7 +411,9 @@ async fn attempt(it: &Hands, field: &str, n: usize) -> Option<Said> {
             to.init_progress(elements(n));
         }),
         "worker.StepEnd.logHash" => ask!(it.lease.report_request(), |to| {
-            to.init_progress(1).get(0).init_finished().set_log_hash(&vec![1; n]);
+            let mut finished = to.init_progress(1).get(0).init_finished();
+            finished.set_outcome(errored);
+            finished.set_log_hash(&vec![1; n]);
         }),
         "worker.StepReport.finished(logHash)" => call!(step().finished_request(), |to| to.set_log_hash(&vec![1; n])),
         "log.LogSink.write(bytes)" => ask!(sink().write_request(), |to| to.set_bytes(&vec![b'x'; n])),

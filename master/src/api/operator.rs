@@ -8,7 +8,7 @@ use crate::coordinator::GrantOrder;
 use crate::coordinator::authority::Authority;
 use crate::coordinator::record::{GrantId, GrantRow};
 use schema::grant_capnp::{grant, operator};
-use schema::limits::{self, HOLDER, JOIN_HASH, WHY, WORKER};
+use schema::limits::{self, HOLDER, JOIN_HASH, REVOCATION, WHY, WORKER};
 use schema::values::{GrantKind, Refusal, RefusalCode, What};
 use schema::wire;
 use std::rc::Rc;
@@ -74,7 +74,7 @@ impl operator::Server for Operator {
         params: operator::FindGrantsParams,
         mut results: operator::FindGrantsResults,
     ) -> capnp::Result<()> {
-        let (own, wanted) = (self.holder.grant, params.get()?.get_wanted()?.to_string()?);
+        let (own, wanted) = (self.holder.grant, limits::text(params.get()?.get_wanted(), &HOLDER)?);
         let found = self.office.look(&self.holder, |it, now| it.find_grants(now, own, &wanted)).await;
         let found = found.map_err(|refusal| capnp::Error::overloaded(refusal.text))?;
         write_grants(results.get().init_grants(wire::length(found.len())), &found);
@@ -87,7 +87,7 @@ impl operator::Server for Operator {
         mut results: operator::RevokeResults,
     ) -> capnp::Result<()> {
         let params = params.get()?;
-        let (id, reason) = (GrantId(params.get_grant()), limits::text(params.get_reason(), &WHY)?);
+        let (id, reason) = (GrantId(params.get_grant()), limits::text(params.get_reason(), &REVOCATION)?);
         let id_bytes = id.0.to_le_bytes();
         let request = self.holder.request(params.get_request(), &[b"operator.revoke", &id_bytes])?;
         let reason = if reason.is_empty() { format!("by {}", self.holder.name) } else { reason };

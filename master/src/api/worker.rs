@@ -6,7 +6,7 @@ use super::{Holder, Office, accept, refuse};
 use crate::coordinator::record::LeaseToken;
 use crate::coordinator::{Arrival, Attached, SessionId, Standing};
 use schema::gate::Gate;
-use schema::limits::{self, INSTANCE, LEASE, LEASES};
+use schema::limits::{self, INSTANCE, LACK, LEASE, LEASES};
 use schema::values::{Assignment, JobPlan, Refusal, RefusalCode, Resources};
 use schema::wire;
 use schema::worker_capnp::{lease, session, worker_desk};
@@ -167,8 +167,8 @@ impl session::Server for Session {
     }
 
     async fn lacks(self: Rc<Self>, params: session::LacksParams, _: session::LacksResults) -> capnp::Result<()> {
-        let (id, what) = (self.id, params.get()?.get_what()?.to_str()?);
-        self.office.driver.note(|it, _| it.note_lack(id, what));
+        let (id, what) = (self.id, limits::text(params.get()?.get_what(), &LACK)?);
+        self.office.driver.note(|it, _| it.note_lack(id, &what));
         Ok(())
     }
 }

@@ -26,8 +26,6 @@ pub struct GrantOrder {
 const GENERATIONS_MAX: usize = 16;
 /// Grants that ended and are still listed; the audit table has the older ones. Each costs the master about 1 KiB of memory.
 const ENDED_MAX: usize = 10_000;
-/// Bytes of the reason of a revocation, which is stored with each grant below, and told to each subscriber.
-const REASON_BYTES_MAX: usize = 1_000;
 
 /// Everything starts here: held by nobody, it cannot be redeemed or revoked.
 pub const ROOT: GrantId = GrantId(1);
@@ -111,10 +109,6 @@ impl Coordinator {
 
     /// Takes a grant and what is below it back.
     pub fn revoke(&mut self, now: Time, request: Request, id: GrantId, reason: &str) -> Result<Vec<GrantId>, Refusal> {
-        if reason.len() > REASON_BYTES_MAX {
-            let why = format!("the reason of a revocation has at most {REASON_BYTES_MAX} bytes");
-            return Err(Refusal::new(RefusalCode::Invalid, why));
-        }
         let answer = self.once(now, request, |this| {
             if !this.lists_grant(request.by, id) {
                 return Err(Refusal::new(RefusalCode::NotFound, format!("no grant {} below your own", id.0)));

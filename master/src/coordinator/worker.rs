@@ -12,6 +12,7 @@ use super::record::{Answer, GrantId, GrantRow, JobKey, LeaseToken, Record, Worke
 use super::request::Request;
 use super::rest::Fault;
 use super::why::Why;
+use schema::limits::LACK;
 use schema::values::{Description, Fact, GrantKind, Refusal, RefusalCode, Time};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,9 +30,6 @@ const QUEUE_SHOWN: usize = 1_000;
 /// Offers that are given back so shortly before the end of their session were given back by it: a connection that is lost drops
 /// all that it held, in no order.
 const BREAKS_WITHIN: Duration = Duration::from_secs(1);
-
-/// The longest text with which a worker says what it lacks, in bytes; longer ones are cut.
-const LACK_BYTES_MAX: usize = 1024;
 
 impl Coordinator {
     /// Opens a session of the worker that this grant names. An older one ends; what the worker ran and does not name
@@ -84,7 +82,7 @@ impl Coordinator {
     /// A worker says why it takes no job for now. Until it asks for one.
     pub fn note_lack(&mut self, id: SessionId, what: &str) {
         if let Some(session) = self.sessions.get_mut(id).filter(|session| session.waiting.is_none()) {
-            session.lack = what[..what.floor_char_boundary(LACK_BYTES_MAX)].to_owned();
+            session.lack = LACK.cut(what).into_owned();
         }
     }
 

@@ -83,7 +83,9 @@ table! {
     JOBS: "list of jobs", 1000, Elements, Refused, ["perspective.Submitter.retry(jobs)"];
     /// A few sentences. It is shown with the build, the worker or the grant, and a person can say it shorter.
     WHY: "reason", 4096, Bytes, Refused,
-        ["perspective.Submitter.cancel(reason)", "grant.Operator.revoke(reason)", "grant.Operator.hold(reason)"];
+        ["perspective.Submitter.cancel(reason)", "grant.Operator.hold(reason)"];
+    /// A sentence: it is stored with each grant below the one that is revoked, and each subscriber is told.
+    REVOCATION: "reason of the revocation", 1000, Bytes, Refused, ["grant.Operator.revoke(reason)"];
     /// More projects than any master is known to have.
     PROJECTS: "list of projects", 10_000, Elements, Refused, ["grant.What.projects"];
     /// Each event is compared with each of them.
@@ -97,7 +99,7 @@ table! {
     /// There are 7 rights, and there may be more.
     RIGHTS: "list of rights", 100, Elements, Refused, ["grant.What.may"];
     /// As the master file has it, with room for what a person is called.
-    HOLDER: "name of the holder", 256, Bytes, Refused, ["grant.Operator.issue(name)"];
+    HOLDER: "name of the holder", 256, Bytes, Refused, ["grant.Operator.issue(name)", "grant.Operator.findGrants(wanted)"];
     /// As in the master file.
     POOL: "name of the pool", NAME_MAX, Bytes, Refused, ["grant.What.pools[]", "grant.NewProject.pools[]"];
     /// A worker serves few.
@@ -161,6 +163,8 @@ table! {
     REASON: "reason", 4096, Bytes, Cut, ["worker.Lease.complete(reason)", "worker.AttemptEnd.reason"];
     /// As the reason of an attempt.
     EXIT: "text of the exit", 4096, Bytes, Cut, ["worker.Exit.lost"];
+    /// A sentence about a disk. It is cut, because the worker says it so that people can help.
+    LACK: "lack", 1024, Bytes, Cut, ["worker.Session.lacks(what)"];
     /// What one report says at once.
     PROGRESS: "list of progress", 4096, Elements, Refused, ["worker.Lease.report(progress)"];
     /// A BLAKE3 has 32 bytes.

@@ -104,7 +104,9 @@ fn a_closed_workspace_expires_like_any_other() {
         let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(1_000);
         std::fs::File::options().write(true).open(dir.join("lock")).unwrap().set_modified(long_ago).unwrap();
         close(&dir, 0);
-        assert_eq!(workspace::expire(&root, std::time::Duration::from_secs(500)).unwrap(), 1);
+        // as in `Scene::open`: a child of another test may hold its lock for a moment
+        let expire = || workspace::expire(&root, std::time::Duration::from_secs(500)).unwrap();
+        assert_eq!((0..1_000).map(|_| expire()).find(|count| *count > 0), Some(1));
         assert!(!dir.exists());
     });
 }

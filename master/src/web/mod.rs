@@ -33,6 +33,8 @@ pub(crate) struct Site {
     host: Option<String>,
     /// Cookies go over TLS only.
     is_secure: bool,
+    /// Where browsers say that a page of this site comes from: scheme, name and port of `url`; a usual port is left out.
+    origin: String,
     hooks: Hooks,
 }
 
@@ -53,8 +55,12 @@ impl Site {
     pub(crate) fn new(bridge: Bridge, url: &str, hooks: Hooks) -> Site {
         let is_secure = url.starts_with("https://");
         let host = url.split_once("://").map(|(_, rest)| rest.split('/').next().unwrap_or_default());
+        let scheme = if is_secure { "https" } else { "http" };
+        let usual_port = if is_secure { ":443" } else { ":80" };
+        let named = host.unwrap_or_default().to_ascii_lowercase();
+        let origin = format!("{scheme}://{}", named.strip_suffix(usual_port).unwrap_or(&named));
         let host = host.map(|host| without_port(host).to_ascii_lowercase());
-        Site { bridge, host, is_secure, hooks }
+        Site { bridge, host, is_secure, origin, hooks }
     }
 }
 

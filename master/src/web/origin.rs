@@ -29,13 +29,15 @@ impl Site {
         name == "localhost" || bare.parse::<IpAddr>().is_ok() || self.host.as_ref() == Some(&name)
     }
 
-    /// Whether a form was sent by a page of this site: of its name, its port, and its scheme.
+    /// Whether a form was sent by a page of this site: of its name, its port, and its scheme. Behind a proxy the name is that of
+    /// `url`, whatever the proxy makes of the Host; by another name, as localhost, one gets here without it.
     pub(super) fn sent_form(&self, headers: &HeaderMap) -> bool {
         let mut origins = headers.get_all(header::ORIGIN).iter();
         let (Some(origin), None) = (origins.next(), origins.next()) else { return false };
+        let Ok(origin) = origin.to_str() else { return false };
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-        let scheme = if self.is_secure { "https" } else { "http" };
-        origin.to_str().ok().and_then(|origin| origin.split_once("://")) == Some((scheme, host)) && !host.is_empty()
+        let is_direct = self.host.as_deref() != Some(without_port(host)) || !self.is_secure;
+        !host.is_empty() && (origin == self.origin || (is_direct && origin.strip_prefix("http://") == Some(host)))
     }
 }
 
@@ -82,6 +84,10 @@ mod tests {
         assert!(sent(plain, &[host, ("origin", plain)]) && sent(secure, &[host, ("origin", secure)]));
         assert!(!sent(plain, &[host, ("origin", secure)]) && !sent(secure, &[host, ("origin", plain)]));
         assert!(sent("", &[("host", "127.0.0.1:80"), ("origin", "http://127.0.0.1:80")]));
+        // through a tunnel, and through a proxy that keeps the Host to itself
+        assert!(sent(secure, &[("host", "localhost:80"), ("origin", "http://localhost:80")]));
+        assert!(sent(secure, &[("host", "127.0.0.1:8080"), ("origin", secure)]));
+        assert!(!sent(secure, &[("host", "localhost:80"), ("origin", "https://localhost:80")]));
         for other in
             ["null", "http://ci.example.org:81", "http://evil.example.org", "http://ci.example.org/", "http://"]
         {

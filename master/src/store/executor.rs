@@ -137,6 +137,17 @@ impl Executor {
         }
     }
 
+    /// Begins the work, and waits for nothing.
+    pub(super) fn start(&self, work: impl FnOnce(&mut Connection) + Send + 'static) -> Result<(), StoreError> {
+        match self {
+            Executor::Inline(connection) => {
+                work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner));
+                Ok(())
+            }
+            Executor::Thread(thread) => thread.send(Box::new(work)),
+        }
+    }
+
     /// Blocks until the work is done: for opening, before anything is served.
     pub(super) fn run_now<T: Send + 'static>(
         &self,

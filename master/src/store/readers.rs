@@ -4,14 +4,17 @@ use super::StoreError;
 use super::executor::{Connector, Executor};
 use crate::turns::{Bounds, Counts, Principal, Queue, Turn};
 use rusqlite::Connection;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 /// Reads at once for one principal. One of two threads is then always free for others, and what one principal reads in a second
 /// does not suffer: a thread is kept busy.
 const READS_EACH: usize = 1;
 
-type Free = Arc<Mutex<Vec<usize>>>;
+type Free = Arc<Mutex<VecDeque<usize>>>;
 
 /// The connections. Who asks is said first, by [`Readers::of`], so that no read is without its turn.
 #[derive(Clone)]
@@ -55,6 +58,29 @@ impl Readers {
     pub fn counts(&self) -> Counts {
         self.0.turns.counts()
     }
+
+    /// Has a connection answer a query, whether anybody polls the one who asked or not.
+    fn begin<T: Send + 'static>(
+        &self,
+        turn: Turn<Principal>,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        done: oneshot::Sender<Result<T, StoreError>>,
+    ) {
+        let Some(mut seat) = Seat::take(self, turn) else { return };
+        let executor = self.0.executors[seat.at].clone();
+        let begun = executor.start(move |connection| {
+            let began = Instant::now();
+            // a query that panics takes its answer with it, and not the connection of all others
+            let answer = catch_unwind(AssertUnwindSafe(|| query(connection)));
+            seat.turn.charge(began.elapsed());
+            if let Ok(answer) = answer {
+                let _ = done.send(answer.map_err(StoreError::from));
+            }
+        });
+        if let Err(error) = begun {
+            tracing::warn!(%error, "a reader of the store has ended");
+        }
+    }
 }
 
 impl Reading {
@@ -67,16 +93,10 @@ impl Reading {
     {
         let Reading { readers, who } = self.clone();
         async move {
-            let turn = readers.0.turns.turn(who).await;
-            let mut seat = Seat::take(&readers, turn)?;
-            let executor = readers.0.executors[seat.at].clone();
-            let answer = executor.run(move |connection| {
-                let began = Instant::now();
-                let answer = query(connection);
-                seat.turn.charge(began.elapsed());
-                answer
-            });
-            Ok(answer.await??)
+            let (done, answer) = oneshot::channel();
+            let them = readers.clone();
+            let _started = readers.0.turns.start(who, move |turn| them.begin(turn, query, done));
+            answer.await.map_err(|_| StoreError::Closed)?
         }
     }
 }
@@ -89,16 +109,16 @@ struct Seat {
 }
 
 impl Seat {
-    fn take(readers: &Readers, turn: Turn<Principal>) -> Result<Seat, StoreError> {
+    fn take(readers: &Readers, turn: Turn<Principal>) -> Option<Seat> {
         let free = readers.0.free.clone();
-        let at = free.lock().unwrap_or_else(PoisonError::into_inner).pop().ok_or(StoreError::Closed)?;
-        Ok(Seat { free, at, turn })
+        let at = free.lock().unwrap_or_else(PoisonError::into_inner).pop_front()?;
+        Some(Seat { free, at, turn })
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         // before the turn is given on, which is dropped after this
-        self.free.lock().unwrap_or_else(PoisonError::into_inner).push(self.at);
+        self.free.lock().unwrap_or_else(PoisonError::into_inner).push_back(self.at);
     }
 }

@@ -1,4 +1,7 @@
-//! Callers that wait for their turn.
+//! Callers that wait for their turn, and work that is begun when its turn comes.
+//!
+//! A caller that nobody polls keeps the turn that it was given: so whoever reads, and then waits for something else in the same task,
+//! could wait for itself. Work that is handed over by [`Queue::start`] needs no poll.
 
 use super::{Bounds, Ticket, Turns};
 use std::collections::HashMap;
@@ -7,16 +10,16 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Turns that can be waited for, from any thread. Clones are the same queue.
-#[derive(Debug)]
 pub struct Queue<K: Ord + Clone>(Arc<Mutex<State<K>>>);
 
-#[derive(Debug)]
 struct State<K> {
     turns: Turns<K>,
     /// Those that wait are called here.
-    calls: HashMap<Ticket, oneshot::Sender<()>>,
+    calls: HashMap<Ticket, Call>,
     most: usize,
 }
+
+type Call = Box<dyn FnOnce() + Send>;
 
 /// How much went on in a queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,6 +40,20 @@ pub struct Turn<K: Ord + Clone> {
     has_waited: bool,
 }
 
+/// Work whose turn has not come. Dropping it takes the work back; work that was begun goes on.
+#[derive(Debug)]
+pub struct Started<K: Ord + Clone> {
+    queue: Queue<K>,
+    who: K,
+    ticket: Ticket,
+}
+
+impl<K: Ord + Clone> std::fmt::Debug for Queue<K> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_tuple("Queue").field(&self.counts()).finish()
+    }
+}
+
 impl<K: Ord + Clone> Clone for Queue<K> {
     fn clone(&self) -> Queue<K> {
         Queue(self.0.clone())
@@ -48,10 +65,12 @@ impl<K: Ord + Clone> Queue<K> {
         Queue(Arc::new(Mutex::new(State { turns: Turns::new(bounds), calls: HashMap::new(), most: 0 })))
     }
 
-    /// Waits for a turn. May be dropped while it waits.
+    /// Waits for a turn. May be dropped while it waits. Whoever waits must be polled until it has given the turn back.
     pub async fn turn(&self, who: K) -> Turn<K> {
         let (call, mut called) = oneshot::channel();
-        let mut turn = self.join(who, call);
+        let ticket = self.join(&who, Box::new(move || _ = call.send(())));
+        // made before it is its turn: dropped meanwhile, it leaves its place
+        let mut turn = Turn { queue: self.clone(), who, ticket, cost: Duration::ZERO, has_waited: false };
         if called.try_recv().is_err() {
             turn.has_waited = true;
             // the sender is kept until it is this one's turn
@@ -60,18 +79,43 @@ impl<K: Ord + Clone> Queue<K> {
         turn
     }
 
+    /// Begins `work` when its turn comes, on whatever thread that is: at once, or where another one ends. The turn lasts until `work`
+    /// drops it.
+    #[must_use = "dropping it takes the work back"]
+    pub fn start(&self, who: K, work: impl FnOnce(Turn<K>) + Send + 'static) -> Started<K>
+    where
+        K: Send + 'static,
+    {
+        let mut state = self.state();
+        let ticket = state.turns.join(&who);
+        let turn = (self.clone(), who.clone());
+        let call = move || {
+            let (queue, who) = turn;
+            work(Turn { queue, who, ticket, cost: Duration::ZERO, has_waited: false });
+        };
+        state.calls.insert(ticket, Box::new(call));
+        self.advance(state);
+        Started { queue: self.clone(), who, ticket }
+    }
+
     pub fn counts(&self) -> Counts {
         let state = self.state();
         Counts { serving: state.turns.serving(), waiting: state.calls.len(), most: state.most }
     }
 
-    fn join(&self, who: K, call: oneshot::Sender<()>) -> Turn<K> {
+    fn join(&self, who: &K, call: Call) -> Ticket {
         let mut state = self.state();
-        let ticket = state.turns.join(&who);
+        let ticket = state.turns.join(who);
         state.calls.insert(ticket, call);
-        state.advance();
+        self.advance(state);
+        ticket
+    }
+
+    /// Calls those whose turn it is, once the state is free again: what is called may come back here.
+    fn advance(&self, mut state: MutexGuard<'_, State<K>>) {
+        let called = state.called();
         drop(state);
-        Turn { queue: self.clone(), who, ticket, cost: Duration::ZERO, has_waited: false }
+        called.into_iter().for_each(|call| call());
     }
 
     fn state(&self) -> MutexGuard<'_, State<K>> {
@@ -80,14 +124,14 @@ impl<K: Ord + Clone> Queue<K> {
 }
 
 impl<K: Ord + Clone> State<K> {
-    fn advance(&mut self) {
+    fn called(&mut self) -> Vec<Call> {
+        let mut called = Vec::new();
         while let Some(ticket) = self.turns.serve() {
-            if let Some(call) = self.calls.remove(&ticket) {
-                // whoever left meanwhile gives its turn back as it drops it
-                let _ = call.send(());
-            }
+            // whoever left meanwhile gives its turn back as it drops it
+            called.extend(self.calls.remove(&ticket));
         }
         self.most = self.most.max(self.turns.serving());
+        called
     }
 }
 
@@ -110,6 +154,19 @@ impl<K: Ord + Clone> Drop for Turn<K> {
             Some(_) => state.turns.leave(&self.who, self.ticket),
             None => state.turns.done(&self.who, i64::try_from(self.cost.as_micros()).unwrap_or(i64::MAX)),
         }
-        state.advance();
+        self.queue.advance(state);
+    }
+}
+
+impl<K: Ord + Clone> Drop for Started<K> {
+    fn drop(&mut self) {
+        let mut state = self.queue.state();
+        let call = state.calls.remove(&self.ticket);
+        if call.is_some() {
+            state.turns.leave(&self.who, self.ticket);
+        }
+        self.queue.advance(state);
+        // last: what the work holds may come back here
+        drop(call);
     }
 }

@@ -2,6 +2,8 @@
 
 use super::*;
 use proptest::prelude::*;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 const BOUNDS: Bounds = Bounds { in_all: 2, each: 1 };
@@ -178,4 +180,25 @@ async fn callers_wait_come_and_go() {
     last.charge(Duration::from_millis(5));
     drop((last, other));
     assert_eq!(queue.counts(), Counts { serving: 0, waiting: 0, most: 2 });
+}
+
+#[tokio::test]
+async fn work_is_begun_though_nobody_polls_whoever_waits_for_it() {
+    let queue = Queue::new(Bounds { in_all: 1, each: 1 });
+    let first = queue.turn('a').await;
+    let done = Arc::new(AtomicUsize::new(0));
+    let work = || {
+        let done = done.clone();
+        move |turn: Turn<char>| {
+            done.fetch_add(1, Ordering::Relaxed);
+            drop(turn);
+        }
+    };
+    let (_one, taken_back, _other) = (queue.start('a', work()), queue.start('b', work()), queue.start('a', work()));
+    drop(taken_back);
+    let last = queue.turn('a');
+    drop(first);
+    assert_eq!(done.load(Ordering::Relaxed), 2, "each was begun as the one before it ended");
+    drop(last.await);
+    assert_eq!(queue.counts(), Counts { serving: 0, waiting: 0, most: 1 });
 }

@@ -669,3 +669,27 @@ fn a_million_builds() {
         println!("50 of {name}: p50 {:?}, p95 {:?}", times[100], times[190]);
     }
 }
+
+#[tokio::test]
+async fn a_read_that_nobody_polls_holds_up_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let readers = store.readers().of(crate::turns::PROGRAM);
+    let query = |number: i64| readers.query(move |store| store.query_row("select ?1", [number], |row| row.get(0)));
+    let (mut one, mut other) = (Box::pin(query(1)), Box::pin(query(2)));
+    assert!(futures::poll!(&mut one).is_pending());
+    let _ = futures::poll!(&mut other);
+    let last: i64 = tokio::time::timeout(Duration::from_secs(10), query(3)).await.expect("it gets its turn").unwrap();
+    assert_eq!((last, one.await.unwrap(), other.await.unwrap()), (3, 1, 2));
+}
+
+#[tokio::test]
+async fn a_query_that_panics_takes_no_connection_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let readers = Store::open(dir.path()).unwrap().readers().of(crate::turns::PROGRAM);
+    for _ in 0..5 {
+        assert!(readers.query(|_| -> rusqlite::Result<()> { panic!("as this test wants it") }).await.is_err());
+        let answer: i64 = readers.query(|store| store.query_row("select 7", [], |row| row.get(0))).await.unwrap();
+        assert_eq!(answer, 7);
+    }
+}

@@ -90,14 +90,14 @@ impl Feed {
     }
 
     /// What follows the cursor, at most `limit` events and [`BATCH_BYTES`] (and at least one); waits until there is something. A cursor of
-    /// another incarnation, or of the future, gets a gap: what lies between is not known. May be dropped while it waits. `who`: in whose
+    /// another incarnation gets a gap, because what lies between is not known; one beyond the newest event waits for what follows it. May be dropped while it waits. `who`: in whose
     /// turns history is read.
     pub async fn next(&self, who: Principal, cursor: Cursor, limit: usize) -> Result<Batch, StoreError> {
         let last = self.last();
-        // a cursor that was never set begins at the beginning
-        let is_ours = cursor.incarnation == self.incarnation && cursor.after <= last;
-        if !is_ours && cursor != Cursor::default() {
-            return Ok(Batch::Gap { first: cursor.after.min(last) + 1, last });
+        // a cursor that was never set begins at the beginning; one of another incarnation knows nothing of the newest event
+        let is_ours = cursor.incarnation == self.incarnation || cursor == Cursor::default() || last == 0;
+        if !is_ours {
+            return Ok(Batch::Gap { first: cursor.after.min(last - 1) + 1, last });
         }
         let mut newest = self.last.subscribe();
         if newest.wait_for(|last| *last > cursor.after).await.is_err() {

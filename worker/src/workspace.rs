@@ -68,7 +68,12 @@ fn close_all(root: &Path) -> io::Result<()> {
             private_file::close_and_tell(&path);
         }
     }
-    private_file::close(&root.join(TRASH)).map(drop)
+    // another worker's, where several share a disk, stays as it is
+    let trash = root.join(TRASH);
+    if trash.exists() {
+        private_file::close_and_tell(&trash);
+    }
+    Ok(())
 }
 
 /// Locks the workspace of `lane`, or a twin of it where that is in use. Fresh: its tree is empty. A few calls of the system:

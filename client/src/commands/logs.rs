@@ -43,14 +43,15 @@ impl Logs {
             here.note_lines(&build.diagnosis);
         }
         let several = parts.len() > 1;
-        let mut out = here.log_output(self.raw);
         for part in &parts {
             if several {
                 here.note(part.header());
             }
+            // what one log leaves open, a colour or a sequence, is not the next one's
+            let mut out = here.log_output(self.raw);
             part.print(here, meant.lines, self.follow, &mut out).await?;
+            out.finish().await.map_err(Error::Output)?;
         }
-        out.finish().await.map_err(Error::Output)?;
         self.say_why_there_is_none(here, &meant, &build, parts.is_empty());
         match build.outcome {
             Some(outcome) if here.options.exit_status => Ok(exit_status(outcome)),

@@ -81,9 +81,19 @@ fn a_cursor_that_is_not_of_this_life_gets_a_gap() {
     let (_store, feed) = feed("feed-gap", 9);
     let foreign = |after| Cursor { incarnation: INCARNATION + 1, after };
     assert_eq!(gap(now(feed.next(crate::turns::PROGRAM, foreign(4), 10)).unwrap()), (5, 9));
-    assert_eq!(gap(now(feed.next(crate::turns::PROGRAM, foreign(400), 10)).unwrap()), (10, 9));
-    assert_eq!(gap(now(feed.next(crate::turns::PROGRAM, at(10), 10)).unwrap()), (10, 9));
+    assert_eq!(gap(now(feed.next(crate::turns::PROGRAM, foreign(400), 10)).unwrap()), (9, 9), "a gap is never empty");
     assert_eq!(numbers(&now(feed.next(crate::turns::PROGRAM, Cursor::default(), 2)).unwrap()), [1, 2]);
+}
+
+#[test]
+fn a_cursor_beyond_the_newest_event_waits_for_what_follows_it() {
+    let (_store, feed) = feed("feed-beyond", 9);
+    let mut waits = Box::pin(feed.next(crate::turns::PROGRAM, at(11), 10));
+    assert!(waits.as_mut().now_or_never().is_none());
+    feed.publish(events(10, 11));
+    assert!(waits.as_mut().now_or_never().is_none());
+    feed.publish(events(12, 12));
+    assert_eq!(numbers(&now(waits).unwrap()), [12]);
 }
 
 #[test]

@@ -291,9 +291,12 @@ update grants set browser = 1 where kind = 'user' and json_extract(what, '$.may'
     and name = (select p.name || '.browser' from grants as p where p.id = grants.parent);
 -- an address that nobody used waits for 10 minutes
 update grants set expires = min(coalesce(expires, created + 600000), created + 600000) where browser = 1 and holder is null;
--- pools and labels of an operator meant nothing: those of all projects keep all workers
+-- pools and labels of an operator meant nothing: those of all projects keep all workers, the others get none by them
 update grants set what = json_set(what, '$.pools', json('["*"]'), '$.labels', json('[]'))
     where kind <> 'worker' and exists (select 1 from json_each(what, '$.projects') where value = '*')
+    and exists (select 1 from json_each(what, '$.may') where value = 'operate');
+update grants set what = json_set(what, '$.pools', json('[]'), '$.labels', json('[]'))
+    where kind <> 'worker' and not exists (select 1 from json_each(what, '$.projects') where value = '*')
     and exists (select 1 from json_each(what, '$.may') where value = 'operate');
 
 -- step 10: what was stored beyond a limit of `schema::limits` is cut, so that every list and event of it fits into a message

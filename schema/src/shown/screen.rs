@@ -101,6 +101,29 @@ fn unfinished(bytes: &[u8]) -> usize {
     }
 }
 
+/// Without 8, which hides what follows. 38, 48 and 58 take the numbers of a colour along: 5 and one, or 2 and three (ECMA-48, 8.3.117;
+/// ISO 8613-6).
+fn without_concealment(groups: Vec<String>) -> Vec<String> {
+    let mut kept = Vec::new();
+    let mut groups = groups.into_iter();
+    while let Some(group) = groups.next() {
+        let is_colour = matches!(group.as_str(), "38" | "48" | "58");
+        if group != "8" {
+            kept.push(group);
+        }
+        if is_colour && let Some(kind) = groups.next() {
+            let numbers = match kind.as_str() {
+                "5" => 1,
+                "2" => 3,
+                _ => 0,
+            };
+            kept.push(kind);
+            kept.extend(groups.by_ref().take(numbers));
+        }
+    }
+    kept
+}
+
 impl Perform for Painter {
     fn print(&mut self, c: char) {
         self.has_heard = true;
@@ -124,8 +147,13 @@ impl Perform for Painter {
         }
         let groups: Vec<String> =
             params.iter().map(|group| group.iter().map(u16::to_string).collect::<Vec<_>>().join(":")).collect();
-        self.is_painted = groups.last().is_some_and(|last| last != "0");
-        self.shown.push_str(&format!("\x1b[{}m", groups.join(";")));
+        let groups = without_concealment(groups);
+        self.is_painted |= !groups.is_empty();
+        // a 0 alone is plain; within others it may be a part of a colour
+        self.is_painted &= groups != ["0"];
+        if !groups.is_empty() {
+            self.shown.push_str(&format!("\x1b[{}m", groups.join(";")));
+        }
     }
 
     fn esc_dispatch(&mut self, _: &[u8], _: bool, _: u8) {
@@ -165,7 +193,11 @@ mod tests {
             ("\x1b[1;31mbad\x1b[0m \x1b[m", "\x1b[1;31mbad\x1b[0m \x1b[0m"),
             ("\x1b[38;2;1;2;3mx\x1b[38:5:9my\x1b[0m", "\x1b[38;2;1;2;3mx\x1b[38:5:9my\x1b[0m"),
             ("\x1b[1;\t\nb", "\t\nb"),
+            ("a\x1b[8mhidden\x1b[1;8;4mb\x1b[0m", "ahidden\x1b[1;4mb\x1b[0m"),
+            ("\x1b[38;5;8mgrey\x1b[0m", "\x1b[38;5;8mgrey\x1b[0m"),
             // what is left open is closed
+            ("\x1b[38;5;0mblack\n", "\x1b[38;5;0mblack\n\x1b[0m"),
+            ("\x1b[48;2;0;0;0mblack\n", "\x1b[48;2;0;0;0mblack\n\x1b[0m"),
             ("\x1b[32mgreen\n", "\x1b[32mgreen\n\x1b[0m"),
         ] {
             assert_eq!(whole(bytes.as_bytes()), shown);

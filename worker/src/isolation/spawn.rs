@@ -79,9 +79,8 @@ const LIMITS: [(libc::__rlimit_resource_t, libc::rlim_t); 5] = [
 ];
 
 /// The least that a step gets, and the most that it may ask for. Files: a worker may have as many as the system lets it, which is for its own
-/// connections, and programs that close or poll all that they could have are slow by it. Core: a dump of one large process fills a disk.
-const BOUNDS: [(libc::__rlimit_resource_t, libc::rlim_t, libc::rlim_t); 2] =
-    [(libc::RLIMIT_NOFILE, 1_024, 65_536), (libc::RLIMIT_CORE, 0, 0)];
+/// connections, and programs that close or poll all that they could have are slow by it.
+const FILES: (libc::rlim_t, libc::rlim_t) = (1_024, 65_536);
 
 /// At least a `struct sigaction` of the kernel.
 const DEFAULT_ACTION: [u64; 8] = [0; 8];
@@ -109,13 +108,17 @@ fn forget_origin() {
                 libc::setrlimit(resource, &raw const limit);
             }
         }
-        for (resource, usual, most) in BOUNDS {
-            let mut limit = std::mem::zeroed::<libc::rlimit>();
-            if libc::getrlimit(resource, &raw mut limit) == 0 {
-                limit.rlim_max = limit.rlim_max.min(most);
-                limit.rlim_cur = limit.rlim_cur.max(usual).min(limit.rlim_max);
-                libc::setrlimit(resource, &raw const limit);
-            }
+        let mut files = std::mem::zeroed::<libc::rlimit>();
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut files) == 0 {
+            files.rlim_max = files.rlim_max.min(FILES.1);
+            files.rlim_cur = files.rlim_cur.max(FILES.0).min(files.rlim_max);
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const files);
+        }
+        // a dump of one large process fills a disk, so a step that wants them asks for them
+        let mut core = std::mem::zeroed::<libc::rlimit>();
+        if libc::getrlimit(libc::RLIMIT_CORE, &raw mut core) == 0 {
+            core.rlim_cur = 0;
+            libc::setrlimit(libc::RLIMIT_CORE, &raw const core);
         }
     }
 }

@@ -27,7 +27,7 @@ fn logins_of_browsers_are_told_apart_and_operators_of_everything_keep_it() {
     assert_eq!(logins, [(6, Some(Time(600_005))), (7, Some(Time(9_000_000)))], "nobody used the first");
     let named =
         |id: u64| grants.iter().find(|row| row.id.0 == id).map(|row| (row.what.pools.len(), row.what.labels.len()));
-    assert_eq!([2, 3, 4].map(named), [Some((1, 0)), Some((1, 0)), Some((1, 1))]);
+    assert_eq!([2, 3, 4].map(named), [Some((1, 0)), Some((0, 0)), Some((1, 1))], "a deputy's pool gave it nothing");
     let chief = grants.iter().find(|row| row.id.0 == 2).unwrap();
     assert!(crate::coordinator::authority::Authority::of_row(chief).is_whole(), "its pools and labels meant nothing");
 }

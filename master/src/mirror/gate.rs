@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Runs of git at once. With [`KEPT_MAX`] these are 16 processes: each is busy with a processor or a disk, or waits for a remote, so more
-/// would only take the memory of more. A run may start a few processes of its own, as a fetch does.
-const RUNS: Bounds = Bounds { in_all: 12, each: 4 };
+/// would only take the memory of more. A run may start a few processes of its own, as a fetch does. One mirror may have four packs under way,
+/// each for half an hour, and two slow runs: two are then left to read and to plan, and four to other mirrors.
+const RUNS: Bounds = Bounds { in_all: 12, each: 8 };
 /// Of these, runs that wait for a remote or tidy up. Room for others is left however many remotes are silent. One mirror fetches
 /// one thing at a time.
 const SLOW_RUNS: Bounds = Bounds { in_all: 6, each: 2 };
@@ -99,6 +100,18 @@ impl Passage {
 mod tests {
     use super::super::tests::Scene;
     use super::*;
+    use futures::FutureExt as _;
+
+    #[tokio::test]
+    async fn packs_of_a_mirror_leave_it_room_to_plan_and_to_fetch() {
+        // as many as `api::served` lets workers wait for
+        const PACKS: usize = 4;
+        let passage = GitGate::default().passage();
+        let mut passes: Vec<Pass> = (0..PACKS).filter_map(|_| passage.pass().now_or_never()).collect();
+        passes.extend((0..SLOW_RUNS.each).filter_map(|_| passage.slow_pass().now_or_never()));
+        passes.extend((0..2).filter_map(|_| passage.pass().now_or_never()));
+        assert_eq!(passes.len(), PACKS + SLOW_RUNS.each + 2);
+    }
 
     #[tokio::test]
     async fn few_processes_stay_and_few_run() {

@@ -4,14 +4,17 @@ use super::StoreError;
 use super::executor::{Connector, Executor};
 use crate::turns::{Bounds, Counts, Principal, Queue, Turn};
 use rusqlite::Connection;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Reads at once for one principal. One of two threads is then always free for others, and what one principal reads in a second
 /// does not suffer: a thread is kept busy.
 const READS_EACH: usize = 1;
 
-type Free = Arc<Mutex<Vec<usize>>>;
+/// The one that was freed first is first, so that all are used alike.
+type Free = Arc<Mutex<VecDeque<usize>>>;
 
 /// The connections. Who asks is said first, by [`Readers::of`], so that no read is without its turn.
 #[derive(Clone)]
@@ -73,7 +76,7 @@ impl Reading {
             let answer = executor.run(move |connection| {
                 let began = Instant::now();
                 let answer = query(connection);
-                seat.turn.charge(began.elapsed());
+                seat.answered(began.elapsed());
                 answer
             });
             Ok(answer.await??)
@@ -85,20 +88,55 @@ impl Reading {
 struct Seat {
     free: Free,
     at: usize,
+    turns: Queue<Principal>,
     turn: Turn<Principal>,
+    /// False where its thread is gone, or goes with this work.
+    has_answered: bool,
 }
 
 impl Seat {
     fn take(readers: &Readers, turn: Turn<Principal>) -> Result<Seat, StoreError> {
-        let free = readers.0.free.clone();
-        let at = free.lock().unwrap_or_else(PoisonError::into_inner).pop().ok_or(StoreError::Closed)?;
-        Ok(Seat { free, at, turn })
+        let (free, turns) = (readers.0.free.clone(), readers.0.turns.clone());
+        let at = free.lock().unwrap_or_else(PoisonError::into_inner).pop_front().ok_or(StoreError::Closed)?;
+        Ok(Seat { free, at, turns, turn, has_answered: false })
+    }
+
+    fn answered(&mut self, cost: Duration) {
+        self.turn.charge(cost);
+        self.has_answered = true;
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         // before the turn is given on, which is dropped after this
-        self.free.lock().unwrap_or_else(PoisonError::into_inner).push(self.at);
+        if self.has_answered {
+            self.free.lock().unwrap_or_else(PoisonError::into_inner).push_back(self.at);
+        } else {
+            // nobody shall have a turn for a seat that is gone
+            self.turns.lose_place();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::turns::PROGRAM;
+
+    async fn read(readers: &Readers, who: Principal) -> i64 {
+        let read = readers.of(who).query(|connection| connection.query_row("SELECT 1", [], |row| row.get(0)));
+        read.await.expect("the reader that is left answers")
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_died_is_asked_no_more() {
+        let readers = Readers::threads(&Connector::Memory("a-reader-dies".to_owned()), 2).unwrap();
+        let died = readers.of(PROGRAM).query(|_| -> rusqlite::Result<()> { panic!("this reader dies of a query") });
+        assert!(matches!(died.await, Err(StoreError::Closed)));
+        for _ in 0..10 {
+            let (one, other) = futures::join!(read(&readers, PROGRAM), read(&readers, Principal::Everyone));
+            assert_eq!((one, other), (1, 1));
+        }
     }
 }

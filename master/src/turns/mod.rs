@@ -57,6 +57,11 @@ impl<K: Ord + Clone> Turns<K> {
         Turns { bounds, lines: BTreeMap::new(), ring: VecDeque::new(), serving: 0, last: 0 }
     }
 
+    /// There is room for one fewer from now on, but always for one.
+    pub fn lose_place(&mut self) {
+        self.bounds.in_all = (self.bounds.in_all - 1).max(1);
+    }
+
     /// Somebody comes, and waits.
     pub fn join(&mut self, who: &K) -> Ticket {
         self.last += 1;

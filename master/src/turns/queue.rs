@@ -65,6 +65,11 @@ impl<K: Ord + Clone> Queue<K> {
         Counts { serving: state.turns.serving(), waiting: state.calls.len(), most: state.most }
     }
 
+    /// From now on one fewer is served at once, but always one.
+    pub fn lose_place(&self) {
+        self.state().turns.lose_place();
+    }
+
     fn join(&self, who: K, call: oneshot::Sender<()>) -> Turn<K> {
         let mut state = self.state();
         let ticket = state.turns.join(&who);

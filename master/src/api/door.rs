@@ -49,9 +49,10 @@ impl Door {
         })
     }
 
-    /// Whose login an address is, where a browser may still use it. Looking uses nothing up.
+    /// Whose login an address is, where a browser may still use it. Looking uses nothing up. For an address that is none nothing waits.
     pub async fn open_login(&self, join: &Token) -> Result<String, Refusal> {
         let join = join.digest();
+        self.check_login(join)?;
         self.office
             .driver
             .look(|it, now| it.open_login(now, join).map(|row| row.name.clone()))
@@ -62,8 +63,14 @@ impl Door {
     /// Makes a cookie good with the join of a login's address; once.
     pub async fn log_in(&self, join: &Token, cookie: &Token) -> Result<String, Refusal> {
         let (join, hash, key) = (join.digest(), cookie.digest(), key_of(cookie));
+        self.check_login(join)?;
         let redeemed = self.office.driver.call(|it, now| it.redeem_browser(now, join, hash, key)).await;
         Ok(redeemed.and_then(|row| row)?.name)
+    }
+
+    /// Refuses an address with which nobody can log in, before anything waits for a commit: strangers may try many.
+    fn check_login(&self, join: [u8; 32]) -> Result<(), Refusal> {
+        self.office.driver.peek(|it, now| it.open_login(now, join).map(|_| ()))
     }
 
     /// Ends the login of a cookie.

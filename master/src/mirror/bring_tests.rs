@@ -1,6 +1,7 @@
 //! Commits that no ref of the remote holds.
 
 use super::super::tests::Scene;
+use super::{BROUGHT, BROUGHT_MAX};
 
 #[tokio::test]
 async fn a_commit_that_no_ref_holds_is_brought_and_stays() {
@@ -33,4 +34,25 @@ async fn what_is_not_there_is_an_error() {
     for wrong in ["main", "--upload-pack=x", &"0".repeat(40)] {
         assert!(scene.mirror.bring(&origin, wrong).await.is_err(), "{wrong}");
     }
+}
+
+#[tokio::test]
+async fn of_many_that_were_brought_the_newest_stay() {
+    let scene = Scene::new();
+    let first = scene.commit("a", "0");
+    scene.mirror.fetch().await.unwrap();
+    // as an older master named it
+    let old = format!("{BROUGHT}/{first}");
+    scene.mirror.git.run("update-ref").args([&old, &first]).bytes().await.unwrap();
+    scene.git(&["checkout", "-q", "--detach"]);
+    // all have the same date
+    let commits: Vec<String> = (1..=25).map(|number| scene.commit("a", &number.to_string())).collect();
+    let origin = scene.dir.path().join("origin");
+    for commit in &commits {
+        scene.mirror.bring(&origin, commit).await.unwrap();
+    }
+    let kept = scene.mirror.brought().await.unwrap();
+    let kept: Vec<&str> = kept.iter().filter_map(|name| name.rsplit('-').next()).collect();
+    assert_eq!(kept, commits[commits.len() - BROUGHT_MAX..]);
+    assert_eq!(BROUGHT_MAX, 20);
 }

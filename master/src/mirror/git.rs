@@ -12,7 +12,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::gate::{Pass, Passage};
+use super::gate::{Pace, Pass, Passage};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
@@ -134,7 +134,7 @@ impl Git {
             stdout: None,
             limit: OUTPUT_BYTES_MAX,
             deadline: Deadline::Total(DEADLINE),
-            is_slow: false,
+            pace: Pace::Quick,
         }
     }
 
@@ -174,7 +174,7 @@ pub(super) struct Run<'a> {
     stdout: Option<std::fs::File>,
     limit: usize,
     deadline: Deadline,
-    is_slow: bool,
+    pace: Pace,
 }
 
 /// What a run brought.
@@ -224,9 +224,9 @@ impl Run<'_> {
         self
     }
 
-    /// It waits for a remote, or takes long and is in no hurry.
-    pub(super) fn slow(mut self) -> Self {
-        self.is_slow = true;
+    /// How long it takes, and what it waits for; quick unless said otherwise.
+    pub(super) fn pace(mut self, pace: Pace) -> Self {
+        self.pace = pace;
         self
     }
 
@@ -243,8 +243,7 @@ impl Run<'_> {
     /// Waits for its turn, then runs. Dropping this ends git and what it started.
     pub(super) async fn output(self) -> Result<Output, GitError> {
         let verb = self.verb;
-        let passage = &self.git.passage;
-        let pass = if self.is_slow { passage.slow_pass().await } else { passage.pass().await };
+        let pass = self.git.passage.pass_at(self.pace).await;
         let failed = |cause: io::Error| GitError::Start { verb, cause: Arc::new(cause) };
         let mut command = self.git.command(&pass, verb);
         command
@@ -467,7 +466,7 @@ mod tests {
     async fn a_run_ends_at_its_limit_and_at_its_deadline() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(CONFIG_FILE), "").unwrap();
-        let git = Git::new(dir.path(), super::super::gate::GitGate::default().passage());
+        let git = Git::new(dir.path(), super::super::gate::GitGate::default().passage(""));
         let cut = git.run("version").limit(3).output().await.unwrap();
         assert!(cut.cut);
         assert_eq!(cut.stdout, b"git");

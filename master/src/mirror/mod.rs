@@ -32,7 +32,7 @@ pub use pack::{Pack, SharedPack};
 pub use refs::{RefusedRef, check_ref, is_object_id, short_name};
 pub use remote::Remote;
 
-use gate::{Pass, Passage};
+use gate::{Pace, Pass, Passage};
 use git::{CONFIG_FILE, Deadline, Git};
 use objects::Objects;
 use remote::{REMOTE, Transport};
@@ -84,7 +84,7 @@ impl Mirror {
         let transport = remote.transport()?;
         let dir = std::path::absolute(dir)?;
         std::fs::create_dir_all(&dir)?;
-        let git = Arc::new(Git::new(&dir, gate.passage()));
+        let git = Arc::new(Git::new(&dir, gate.passage(&remote.host())));
         std::fs::write(dir.join(CONFIG_FILE), configuration(transport))?;
         if !dir.join("HEAD").exists() {
             initialize(&git, &Passage::first_pass(), &dir, "sha1")?;
@@ -212,7 +212,7 @@ impl Mirror {
     /// nothing waits; harms nothing that runs at the same time, and loses no object.
     pub async fn tidy(&self) -> Result<(), GitError> {
         let run = self.git.run("gc").args(["--auto", "--quiet", "--no-detach"]);
-        run.deadline(Deadline::Total(GC_DEADLINE)).slow().bytes().await?;
+        run.deadline(Deadline::Total(GC_DEADLINE)).pace(Pace::Tidying).bytes().await?;
         self.objects.forget().await;
         Ok(())
     }
@@ -230,7 +230,7 @@ impl Mirror {
     async fn ask_remote(&self, args: &[&str]) -> Result<Vec<u8>, GitError> {
         let access = self.remote.access()?;
         let run = self.git.run("ls-remote").args(args).env(access.env, access.secrets);
-        run.deadline(Deadline::Silence(self.fetch_silence)).slow().bytes().await
+        run.deadline(Deadline::Silence(self.fetch_silence)).pace(Pace::Slow).bytes().await
     }
 
     /// An empty mirror takes the remote's object format: git cannot fetch one into the other.
@@ -269,7 +269,7 @@ impl Mirror {
         let access = self.remote.access()?;
         let options = ["--prune", "--no-tags", "--force", "--no-write-fetch-head", "--progress"];
         let run = self.git.run("fetch").args(options).args(["--end-of-options", REMOTE]).args(specs);
-        let run = run.env(access.env, access.secrets).deadline(Deadline::Silence(self.fetch_silence)).slow();
+        let run = run.env(access.env, access.secrets).deadline(Deadline::Silence(self.fetch_silence)).pace(Pace::Slow);
         // stays set where this is dropped before git ended
         fetching.interrupted = true;
         let fetched = run.output().await;

@@ -125,6 +125,21 @@ impl Remote {
         Ok(access)
     }
 
+    /// The host of the address, without its user and its port; empty: it is on this machine.
+    pub(super) fn host(&self) -> String {
+        let rest = match self.address.split_once("://") {
+            Some(("file", _)) => "",
+            Some((_, rest)) => rest,
+            None => &self.address,
+        };
+        let authority = rest.split('/').next().unwrap_or_default();
+        let host = match authority.split_once('[').filter(|(user, _)| !user.contains(':')) {
+            Some((_, numbers)) => numbers.split(']').next(),
+            None => authority.split(':').next().and_then(|named| named.rsplit('@').next()),
+        };
+        host.unwrap_or_default().to_ascii_lowercase()
+    }
+
     /// For https without its user, which git would else ask a password for.
     fn plain_address(&self) -> String {
         match (self.address.split_once("://"), self.user()) {
@@ -225,6 +240,26 @@ mod tests {
         assert!(judge("https://u@h/x", token.clone()).is_ok());
         assert!(judge("http://h/x", token.clone()).is_err());
         assert!(judge("http://127.0.0.1:80/x", token).is_ok());
+    }
+
+    #[test]
+    fn hosts() {
+        for (address, host) in [
+            ("/srv/x.git", ""),
+            ("/srv/host:x.git", ""),
+            ("file:///srv/x.git", ""),
+            ("ssh://git@Forge.example:22/x.git", "forge.example"),
+            ("ssh://git@[fe80::1]:22/x.git", "fe80::1"),
+            ("git@forge.example:team/x@2.git", "forge.example"),
+            ("git@forge.example:x@2[a].git", "forge.example"),
+            ("forge.example:x.git", "forge.example"),
+            ("git@[fe80::1]:x.git", "fe80::1"),
+            ("https://me@forge.example/x", "forge.example"),
+            ("http://127.0.0.1:80/x", "127.0.0.1"),
+            ("git://forge.example", "forge.example"),
+        ] {
+            assert_eq!(Remote::new(address).host(), host, "{address}");
+        }
     }
 
     #[test]

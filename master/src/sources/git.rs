@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use super::pattern::Patterns;
 use super::sight::{Scope, Sight, Verdict, chosen};
+use super::tidying;
 use super::unreadable::Unreadable;
 use crate::coordinator::Before;
 use crate::coordinator::record::{Head, RefScope};
@@ -33,7 +34,6 @@ const POKES_MAX: usize = 64;
 /// Above that one whole fetch is cheaper.
 const SINGLE_FETCHES_MAX: usize = 4;
 const TOLD_MAX: usize = 1000;
-const TIDY_EVERY: Duration = Duration::from_secs(6 * 3600);
 /// Refs that are told as seen at once: each of these tells is one commit of the store.
 const SEEN_AT_ONCE: usize = 1_000;
 /// Refs that are compared before others have the thread: a look at 100,000 shall not hold up what else is to be done.
@@ -210,8 +210,8 @@ impl<S: ChangeSink, T: Fn(Notice)> Follower<S, T> {
 
     async fn run(&mut self, pokes: &mut Pokes) {
         let mut due = Instant::now();
-        let mut tidy_at = due + TIDY_EVERY / 6;
-        let mut tidying: Fuse<LocalBoxFuture<'static, ()>> = Fuse::terminated();
+        let mut tidy_at = due + tidying::first_after(&self.source.project);
+        let mut under_way: Fuse<LocalBoxFuture<'static, ()>> = Fuse::terminated();
         loop {
             tokio::select! {
                 () = sleep_until(due) => {
@@ -225,10 +225,10 @@ impl<S: ChangeSink, T: Fn(Notice)> Follower<S, T> {
                     due = if matches!(outcome, Ok(Looked::AtAll)) { next } else { due.min(next) };
                 }
                 () = sleep_until(tidy_at) => {
-                    tidy_at = Instant::now() + TIDY_EVERY;
-                    tidying = tidy(self.source.mirror.clone()).boxed_local().fuse();
+                    tidy_at = Instant::now() + tidying::EVERY;
+                    under_way = tidying::tidy(self.source.mirror.clone()).boxed_local().fuse();
                 }
-                () = &mut tidying => {}
+                () = &mut under_way => {}
             }
         }
     }
@@ -475,12 +475,6 @@ fn again_after(poll: Duration, failures: u32) -> Duration {
     let longest = poll.saturating_mul(BACKOFF_FACTOR_MAX).min(AGAIN_MAX);
     let pause = AGAIN_FIRST.min(poll).saturating_mul(2u32.saturating_pow(failures.saturating_sub(1)));
     pause.min(longest)
-}
-
-async fn tidy(mirror: Rc<Mirror>) {
-    if let Err(error) = mirror.tidy().await {
-        tracing::warn!(address = %mirror.remote().address, %error, "a mirror could not be tidied");
-    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod sight;
 mod standing;
 #[cfg(test)]
 mod tests;
+mod tidying;
 mod unreadable;
 
 pub use history::History;

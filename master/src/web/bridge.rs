@@ -92,13 +92,27 @@ pub(crate) fn bridge() -> (Bridge, Answers) {
 }
 
 impl Bridge {
-    /// Asks at the door itself.
+    /// Asks at the door itself, what the pages want to know on their own account.
     pub(crate) async fn at_door<T, F>(&self, question: impl FnOnce(Door) -> F + Send + 'static) -> Result<T, Busy>
     where
         T: Send + 'static,
         F: Future<Output = T> + 'static,
     {
         self.ask(Asker::Pages, question).await
+    }
+
+    /// As [`Bridge::at_door`], for whoever shows this cookie, or none: in the turns of that visitor, so that a crowd that tries addresses
+    /// of logins holds up nothing of the pages' own.
+    pub(crate) async fn at_door_for<T, F>(
+        &self,
+        cookie: Option<Token>,
+        question: impl FnOnce(Door) -> F + Send + 'static,
+    ) -> Result<T, Busy>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + 'static,
+    {
+        self.ask(Asker::Visitor(cookie), question).await
     }
 
     /// As [`Bridge::at_door`], of what may take longer, and goes on when nobody waits any more.

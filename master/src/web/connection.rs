@@ -1,5 +1,6 @@
 //! Connections of browsers: not too many, none that only holds a place.
 
+use super::attended::Attended;
 use crate::places::{Bounds, Doorkeeper, Patience, Place, Watched};
 use axum::Router;
 use hyper::service::{Service as _, service_fn};
@@ -70,11 +71,12 @@ async fn attend(stream: TcpStream, router: Router, place: &Arc<Place>) {
     let stream = TokioIo::new(Watched::of_a_reader(Patient { stream, stall: None }, place));
     let pages = TowerToHyperService::new(router);
     let service = service_fn(|request| {
-        let (work, answer) = (place.work(), pages.call(request));
+        let (work, answer, place) = (place.work(), pages.call(request), place.clone());
         async move {
             let answer = answer.await;
+            // from here on the body says when it is worked on
             drop(work);
-            answer
+            answer.map(|reply| reply.map(|body| Attended::new(body, place)))
         }
     });
     // what went wrong is the browser's to know

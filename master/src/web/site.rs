@@ -102,7 +102,8 @@ async fn sheet(headers: HeaderMap) -> Reply {
 /// A page with a button. Whoever only looks, as the preview of a link does, uses nothing up.
 async fn show_login(State(site): Here, Path(join): Path<String>) -> Result<Reply, Miss> {
     let join: Token = join.parse().map_err(|_| Miss::Over)?;
-    let name = site.bridge.at_door(|door| async move { door.open_login(&join).await }).await?.map_err(no_login)?;
+    let opened = site.bridge.at_door_for(None, |door| async move { door.open_login(&join).await });
+    let name = opened.await?.map_err(no_login)?;
     let mut reply = page(&show::Login { frame: Frame::new("Log in", None), name }, &HeaderMap::new(), None)?;
     reply.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     reply.headers_mut().remove(header::ETAG);
@@ -123,7 +124,8 @@ async fn log_in(State(site): Here, Path(join): Path<String>, headers: HeaderMap)
     let join: Token = join.parse().map_err(|_| Miss::Over)?;
     let cookie = Token::random();
     let kept = cookie.clone();
-    site.bridge.at_door(|door| async move { door.log_in(&join, &kept).await }).await?.map_err(no_login)?;
+    let logged_in = site.bridge.at_door_for(None, |door| async move { door.log_in(&join, &kept).await });
+    logged_in.await?.map_err(no_login)?;
     let mut reply = see_other("/");
     set_cookie(&mut reply, &site, &cookie.reveal(), COOKIE_AGE);
     Ok(reply)
@@ -138,7 +140,8 @@ async fn log_out(State(site): Here, headers: HeaderMap) -> Result<Reply, Miss> {
         return Ok(foreign_form());
     }
     if let Some(cookie) = cookie(&headers) {
-        site.bridge.at_door(|door| async move { door.log_out(&cookie).await }).await?;
+        let who = Some(cookie.clone());
+        site.bridge.at_door_for(who, |door| async move { door.log_out(&cookie).await }).await?;
     }
     let mut reply = see_other("/");
     set_cookie(&mut reply, &site, "", 0);

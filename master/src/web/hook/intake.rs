@@ -10,7 +10,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, interval_at, timeout};
 
 /// The most that a delivery's body may have, in bytes: what GitHub sends at most (docs.github.com, "Webhook events and
 /// payloads").
@@ -21,10 +21,16 @@ const KEPT_MAX: usize = 1 << 20;
 const BODIES_MAX: usize = 8;
 /// Bodies that wait; those beyond are turned away at once. A connection that waits holds up to 64 KiB.
 const WAITING_MAX: usize = 32;
-/// How long a body waits. Forges give up after 10 s, and come again.
+/// How long a body waits. Forges give up after 10 s, and GitHub does not send by itself again what was turned away: the next poll finds
+/// that push.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// How long a body may take to come, once it has its place. It is short because whoever sends slowly holds a place that others wait for.
 const BODY_TIME: Duration = Duration::from_secs(10);
+/// How often a body is looked at while others wait. The way to the other end of the world and back fits in it three times.
+const LOOK: Duration = Duration::from_secs(1);
+/// What must have come since the look before, in bytes, or the place goes to one who waits. A forge sends most of its deliveries whole
+/// within this; to hold all places, strangers must send eight times as much each second.
+const MOVE_MIN: usize = 16 << 10;
 /// When whoever was turned away may come again, in seconds.
 const RETRY_AFTER: &str = "10";
 
@@ -63,19 +69,35 @@ impl Intake {
         let place = timeout(PATIENCE, self.places.acquire()).await;
         let _place = place.map_err(|_| Untaken::Busy)?.map_err(|_| Untaken::Busy)?;
         drop(waiting);
-        timeout(BODY_TIME, read(secret, body)).await.unwrap_or(Err(Untaken::Late))
+        timeout(BODY_TIME, self.read(secret, body)).await.unwrap_or(Err(Untaken::Late))
     }
-}
 
-async fn read(secret: &[u8], body: Body) -> Result<Taken, Untaken> {
-    let mut taken = Taken::new(secret);
-    let mut parts = body.into_data_stream();
-    while let Some(part) = parts.next().await {
-        if !taken.add(&part.map_err(|_| Untaken::Broken)?) {
-            return Err(Untaken::TooLong);
+    async fn read(&self, secret: &[u8], body: Body) -> Result<Taken, Untaken> {
+        let mut taken = Taken::new(secret);
+        let mut parts = body.into_data_stream();
+        let (mut look, mut seen) = (interval_at(Instant::now() + LOOK, LOOK), 0);
+        loop {
+            let part = tokio::select! {
+                biased;
+                part = parts.next() => part,
+                _ = look.tick() => {
+                    if self.has_waiting() && taken.size < seen + MOVE_MIN {
+                        return Err(Untaken::Late);
+                    }
+                    seen = taken.size;
+                    continue;
+                }
+            };
+            let Some(part) = part else { return Ok(taken) };
+            if !taken.add(&part.map_err(|_| Untaken::Broken)?) {
+                return Err(Untaken::TooLong);
+            }
         }
     }
-    Ok(taken)
+
+    fn has_waiting(&self) -> bool {
+        self.waiting.available_permits() < WAITING_MAX
+    }
 }
 
 impl Taken {
@@ -152,6 +174,39 @@ mod tests {
         assert!(next.await.is_ok_and(|taken| taken.size == 2));
     }
 
+    /// A byte each 0.9 s.
+    fn trickling() -> Body {
+        let bytes = futures::stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_millis(900)).await;
+            Some((Ok::<_, std::io::Error>(b" ".to_vec()), ()))
+        });
+        Body::from_stream(bytes)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_trickles_gives_its_place_to_one_who_waits() {
+        let intake = Intake::default();
+        let mut crowd: Vec<_> = (0..BODIES_MAX).map(|_| Box::pin(intake.take(SECRET, trickling()))).collect();
+        assert!(crowd.iter_mut().all(|taking| taking.now_or_never().is_none()));
+        let began = Instant::now();
+        let (ended, honest) = futures::join!(futures::future::join_all(crowd), async {
+            let taken = intake.take(SECRET, Body::from("{}")).await;
+            (taken.is_ok(), began.elapsed() <= 2 * LOOK)
+        });
+        assert_eq!(honest, (true, true));
+        assert!(ended.iter().all(|ended| matches!(ended, Err(Untaken::Late))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_is_slow_keeps_its_place_where_nobody_waits() {
+        let intake = Intake::default();
+        let few = futures::stream::unfold(0, |sent| async move {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            (sent < 3).then(|| (Ok::<_, std::io::Error>(b" ".to_vec()), sent + 1))
+        });
+        assert!(intake.take(SECRET, Body::from_stream(few)).await.is_ok_and(|taken| taken.size == 3));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn whoever_sends_nothing_holds_no_place_for_long() {
         let intake = Intake::default();
@@ -161,8 +216,10 @@ mod tests {
         assert!((&mut crowd).now_or_never().is_none());
         assert_eq!(taking().await, Some(Untaken::Busy), "as many wait as may");
         let ended = crowd.await;
+        assert_eq!(ended.len(), BODIES_MAX + WAITING_MAX);
         let late = ended.iter().filter(|ended| **ended == Some(Untaken::Late)).count();
-        assert_eq!((late, ended.len()), (BODIES_MAX, BODIES_MAX + WAITING_MAX));
+        // each second eight give up their places to others, until the last of them have waited for too long
+        assert!(late >= 4 * BODIES_MAX, "{late}");
         assert!(intake.take(SECRET, Body::from("{}")).await.is_ok());
         let refused = Untaken::Busy.reply();
         assert_eq!(

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Runs of git at once. With [`KEPT_MAX`] these are 16 processes: each is busy with a processor or a disk, or waits for a remote, so more
 /// would only take the memory of more. A run may start a few processes of its own, as a fetch does. One mirror may have four packs under way,
-/// each for half an hour, and two slow runs: two are then left to read and to plan, and four to other mirrors.
+/// each for half an hour, and two slow runs: two are then left to read and to plan, and four to other mirrors. Packs, slow runs and the
+/// one that tidies are 11 at most, so that one is always left to whoever reads.
 const RUNS: Bounds = Bounds { in_all: 12, each: 8 };
 /// Of these, runs that wait for a remote, and those of one host. Room for others is left however many remotes are silent: two dead hosts
 /// hold four places for as long as git waits for them, and every other host has its turns at the rest.

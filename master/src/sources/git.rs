@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::{Fuse, LocalBoxFuture};
+use futures::future::{Fuse, FusedFuture as _, LocalBoxFuture};
 use schema::values::{Change, Refusal, RefusalCode};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
@@ -226,7 +226,10 @@ impl<S: ChangeSink, T: Fn(Notice)> Follower<S, T> {
                 }
                 () = sleep_until(tidy_at) => {
                     tidy_at = Instant::now() + tidying::EVERY;
-                    under_way = tidying::tidy(self.source.mirror.clone()).boxed_local().fuse();
+                    // one that still waits for its turn keeps its place
+                    if under_way.is_terminated() {
+                        under_way = tidying::tidy(self.source.mirror.clone()).boxed_local().fuse();
+                    }
                 }
                 () = &mut under_way => {}
             }

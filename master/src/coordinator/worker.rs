@@ -224,6 +224,7 @@ impl Coordinator {
         let least = self.sessions.get(id).map(|session| session.least_term).unwrap_or_default();
         self.lengthen(token, least);
         self.resume(now, token);
+        self.prolong(now, token);
         if let Some((_, reason)) = cancelled {
             self.effects.push_back(Effect::Cancel { session: id, token, reason, now: again });
         }

@@ -4,6 +4,7 @@ use crate::stage::{Stage, one};
 use master::coordinator::record::{JobKey, LeaseToken};
 use master::coordinator::{SessionId, Terms};
 use schema::values::{Exit, JobPlan, Outcome, State, StepEnd, StepPlan};
+use std::time::Duration;
 use support::hall::step;
 
 /// When an attempt of 5 s that says nothing is ended, in seconds after its beginning.
@@ -102,6 +103,25 @@ fn a_restart_gives_a_job_its_time_again_and_never_less() {
     assert!(run.is_running());
     run.renew(1);
     assert!(run.has_failed());
+}
+
+/// Its worker goes on under the terms of the master that gave it the job.
+#[test]
+fn a_restart_with_a_lower_limit_leaves_a_job_its_own_time() {
+    let lower = || Terms { job_timeout: Duration::from_secs(60), ..Terms::default() };
+    // a plan that says nothing has the limit of now
+    for (timeout_ms, always_timeout_ms, seconds) in [(3_600_000, 600_000, 4_320), (0, 0, 210)] {
+        let mut plan = JobPlan { timeout_ms, always_timeout_ms, ..one() };
+        plan.steps = vec![step("s"), StepPlan { always: true, ..step("after") }];
+        let mut run = Run::new(plan);
+        run.renew(100);
+        run.stage.restart(lower());
+        run.come_back();
+        run.renew(seconds - 1);
+        assert!(run.is_running(), "{seconds} s");
+        run.renew(1);
+        assert!(run.has_failed(), "{seconds} s");
+    }
 }
 
 /// Its worker may have ended it in time, and could not say so.

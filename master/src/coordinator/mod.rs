@@ -281,7 +281,7 @@ impl Coordinator {
         let lease = Lease { job, attempt, state, session, until, steps, cancelled, cancelled_again: false, overdue };
         self.leases.insert(token, lease);
         self.job_mut(job).lease = Some(token);
-        self.set_overdue(now, token, self.time_of(job));
+        self.set_overdue(now, token, self.time_at_most(job));
         if !lapsed {
             self.timers.insert((until, Timer::Lease(token)));
         }

@@ -143,12 +143,20 @@ impl Coordinator {
         }
     }
 
-    /// What a job gets in all, with its `always` steps.
+    /// What a job gets in all, with its `always` steps, under the terms of now.
     pub(super) fn time_of(&self, job: JobKey) -> Duration {
+        self.time_within(job, self.terms.job_timeout)
+    }
+
+    /// What an attempt got at most that an earlier life of the master began: its terms may have allowed more.
+    pub(super) fn time_at_most(&self, job: JobKey) -> Duration {
+        self.time_within(job, Duration::MAX)
+    }
+
+    fn time_within(&self, job: JobKey, limit: Duration) -> Duration {
         let plan = self.job_plan(job);
-        let limit = self.terms.job_timeout;
         let own = match plan.timeout_ms {
-            0 => limit,
+            0 => self.terms.job_timeout,
             given => Duration::from_millis(given).min(limit),
         };
         own.saturating_add(Duration::from_millis(plan.cleanup_ms().unwrap_or_default()).min(limit))

@@ -71,6 +71,30 @@ fn a_worker_that_is_alone_is_asked_again_soon_and_then_later() {
 }
 
 #[test]
+fn a_silent_worker_gets_one_offer_at_a_time_until_it_accepts_whatever_it_gives_back() {
+    let mut stage = Stage::new(1);
+    let session = stage.attach(0, vec![]);
+    for _ in 0..9 {
+        stage.submit(one());
+    }
+    stage.ask(session);
+    assert_eq!(stage.offered().len(), 1);
+    stage.pass(OFFER_MS);
+    stage.ask(session);
+    stage.pass(1_000);
+    let again = stage.offered();
+    assert_eq!(again.len(), 1, "its rest is over");
+    stage.it.give_back(stage.now, again[0].1);
+    stage.settle();
+    (0..5).for_each(|_| stage.ask(session));
+    let offered = stage.offered();
+    assert_eq!(offered.len(), 1, "it is doubted still");
+    stage.accept(offered[0].1);
+    (0..5).for_each(|_| stage.ask(session));
+    assert_eq!(stage.offered().len(), 6, "the question that waited, and five more");
+}
+
+#[test]
 fn a_connection_that_breaks_on_an_offer_counts_whatever_breaks_first() {
     for is_lease_first in [false, true] {
         let mut stage = Stage::new(2);

@@ -46,8 +46,18 @@ pub(super) struct Rests {
 struct Unaccepted {
     /// How often in a row.
     times: u32,
+    /// What it did last. To give an offer back does not cover what was worse.
     last: Fault,
     until: Option<Time>,
+}
+
+impl Unaccepted {
+    /// Whoever was silent or broke is doubted until it accepts: to give an offer back is no way out.
+    fn blame(&mut self, fault: Fault) {
+        if fault != Fault::Declined {
+            self.last = fault;
+        }
+    }
 }
 
 impl Rests {
@@ -110,11 +120,11 @@ impl Coordinator {
             None => self.sessions.iter().any(|(_, session)| session.worker != worker && self.takes_work(session)),
         };
         let entry = self.rests.workers.entry(grant).or_insert(Unaccepted { times: 0, last: fault, until: None });
+        entry.blame(fault);
         if entry.until.is_some() {
             return;
         }
         entry.times = entry.times.saturating_add(1);
-        entry.last = fault;
         if fault == Fault::Declined && entry.times <= DECLINES_MAX {
             return;
         }

@@ -115,6 +115,51 @@ fn a_connection_that_breaks_on_an_offer_counts_whatever_breaks_first() {
     }
 }
 
+/// Whatever of it is dropped first, and how far apart.
+#[test]
+fn offers_that_break_together_count_once() {
+    for (given_back, apart) in [(0, 0), (1, 0), (2, 100), (4, 0), (4, 100), (4, 249)] {
+        let mut stage = Stage::new(1);
+        let session = stage.attach(0, vec![]);
+        for _ in 0..4 {
+            stage.submit(one());
+            stage.ask(session);
+        }
+        let offered = stage.offered();
+        assert_eq!(offered.len(), 4);
+        stage.pass(50);
+        for (_, token) in &offered[..given_back] {
+            stage.it.give_back(stage.now, *token);
+            stage.settle();
+            stage.pass(apart);
+        }
+        stage.it.session_lost(stage.now, session, "cut");
+        stage.settle();
+        let session = stage.attach(0, vec![]);
+        assert_eq!(stage.asked_after(session), 1_000, "{given_back} were given back, {apart} ms apart");
+    }
+}
+
+/// To be quick is no way out: each of its offers was made after it gave back the one before.
+#[test]
+fn who_gives_back_at_once_and_asks_again_rests_soon() {
+    let mut stage = Stage::new(1);
+    let session = stage.attach(0, vec![]);
+    stage.submit(one());
+    let mut offers = 0;
+    for _ in 0..100 {
+        stage.ask(session);
+        for (_, token) in stage.offered() {
+            offers += 1;
+            stage.pass(1);
+            stage.it.give_back(stage.now, token);
+            stage.settle();
+            stage.pass(1);
+        }
+    }
+    assert_eq!(offers, 4, "three are free");
+}
+
 #[test]
 fn a_session_that_is_replaced_on_an_offer_broke_too() {
     let mut stage = Stage::new(2);

@@ -18,7 +18,7 @@ const LATE: Duration = Duration::from_secs(2);
 const SLOWEST_LINK: u64 = 64 << 10;
 /// Signs move the end of an attempt by so much at most, however much its logs may have.
 const SIGNS_MAX: Duration = Duration::from_secs(6 * 3600);
-/// So often a worker that comes back gets the margin beyond the cap too: it was away meanwhile, and could not say how it ended.
+/// So often a worker that comes back gets the margin beyond the cap too: while it was away it could not say how it ended.
 const LAST_WHILES: u8 = 3;
 
 /// How an attempt stands to the end of its job's time.
@@ -171,6 +171,6 @@ impl Coordinator {
 
 /// Of an attempt that was cancelled the deadline of the cancel decides. Where its worker is away its lease does, and where that
 /// lapsed the next attempt.
-fn is_ours_to_end(lease: &Lease) -> bool {
+pub(super) fn is_ours_to_end(lease: &Lease) -> bool {
     lease.session.is_some() && lease.state == LeaseState::Running && lease.cancelled.is_none()
 }

@@ -134,6 +134,11 @@ impl Driver {
         if *self.full.borrow() { Err(disk_full()) } else { Ok(()) }
     }
 
+    /// Notes what changes no timer and has no effect; far cheaper than a command.
+    pub fn mark(&self, what: impl FnOnce(&mut Coordinator, Time)) {
+        what(&mut self.coordinator.borrow_mut(), self.now());
+    }
+
     /// Tells the coordinator what happened to us; nobody waits for the commit.
     pub fn note(&self, what: impl FnOnce(&mut Coordinator, Time)) {
         self.step(what);
@@ -335,6 +340,7 @@ impl Driver {
         }
         if self.full.send_replace(false) {
             tracing::info!("the disk has room again");
+            self.note(|coordinator, now| coordinator.hears_again(now));
         }
         Ok(())
     }

@@ -329,6 +329,7 @@ fn terms(config: &Config) -> Terms {
         lease: config.limits.lease,
         offer: config.limits.offer,
         job_timeout: config.limits.job_timeout,
+        log_bytes: config.limits.log_bytes,
         projects: projects.collect(),
         pools: pools.collect(),
         ..Terms::default()

@@ -3,12 +3,14 @@
 use master::coordinator::authority::{ISSUED_MAX, child_of};
 use master::coordinator::record::{GrantId, GrantRow, Loaded, RequestId};
 use master::coordinator::{Coordinator, GrantOrder, ROOT, Request, Terms};
-use schema::values::{GrantKind, RefusalCode, Right, Time, What};
+use schema::values::{GrantKind, Refusal, RefusalCode, Right, Time, What};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use support::seed::Random;
 
 const TREES: u64 = 100_000;
+/// Of a whole coordinator each.
+const ISSUED_TREES: u64 = 3_000;
 const NOW: Time = Time(1_000_000);
 /// Names that grants have; what is asked about besides are names that no grant has.
 const PROJECTS: [&str; 3] = ["alpha", "beta", "*"];
@@ -142,9 +144,19 @@ impl Desk {
         Request { id: RequestId(self.draw()), by, body: self.draw() }
     }
 
-    fn issue(&mut self, by: GrantId, kind: GrantKind, what: What) -> Result<GrantId, schema::values::Refusal> {
+    fn issue(&mut self, by: GrantId, kind: GrantKind, what: What) -> Result<GrantId, Refusal> {
+        self.issue_for(by, kind, what, None)
+    }
+
+    fn issue_for(
+        &mut self,
+        by: GrantId,
+        kind: GrantKind,
+        what: What,
+        lifetime: Option<Duration>,
+    ) -> Result<GrantId, Refusal> {
         let (request, join_hash) = (self.request(by), self.draw());
-        let order = GrantOrder { kind, name: format!("g{}", self.drawn), what, lifetime: None, join_hash };
+        let order = GrantOrder { kind, name: format!("g{}", self.drawn), what, lifetime, join_hash };
         let issued = self.it.issue(NOW, request, order);
         while self.it.poll_effect().is_some() {}
         issued
@@ -155,7 +167,48 @@ fn view() -> What {
     What { may: [Right::View].into(), projects: ["alpha".to_owned()].into(), ..What::default() }
 }
 
-/// The same through the commands by which grants are made.
+/// The same trees through the coordinator: what it issues is what the rule takes, and each has no more than any above it.
+#[test]
+fn no_grant_that_is_issued_has_more_than_one_above_it() {
+    let mut random = Random::new(19);
+    let (mut taken, mut refused) = (0_u32, 0_u32);
+    for tree in 0..ISSUED_TREES {
+        let mut desk = Desk::new();
+        let mut known = vec![ROOT];
+        for _ in 0..5 {
+            let parent = desk.it.grant(known[random.below(known.len())]).unwrap().clone();
+            let (kind, what) = (kind(&mut random), asked(&mut random, &parent.what));
+            let lifetime = expiry(&mut random).map(|expires| expires.since(NOW));
+            let wanted = GrantRow::new(GrantId(0), Some(parent.id), kind, "child".to_owned(), what.clone(), NOW);
+            let fits = without_time(deeds(&wanted) & !deeds(&parent)) == 0;
+            // without the right to operate nobody issues, also not what has no deeds at all
+            let may = fits && parent.what.may.contains(&Right::Operate);
+            match desk.issue_for(parent.id, kind, what, lifetime) {
+                Ok(id) => {
+                    assert!(may, "tree {tree}: issued below {parent:?}: {wanted:?}");
+                    known.push(id);
+                    taken += 1;
+                }
+                Err(refusal) => {
+                    assert!(!may, "tree {tree}: {refusal:?} below {parent:?}: {wanted:?}");
+                    refused += 1;
+                }
+            }
+        }
+        for id in known {
+            let row = desk.it.grant(id).unwrap();
+            let mut above = row.parent;
+            while let Some(id) = above {
+                let ancestor = desk.it.grant(id).unwrap();
+                assert_eq!(deeds(row) & !deeds(ancestor), 0, "tree {tree}: {row:?} has more than {ancestor:?}");
+                above = ancestor.parent;
+            }
+        }
+    }
+    assert!(taken > 2_000 && refused > 1_000, "the trees are of some depth: {taken}, {refused}");
+}
+
+/// The same through all commands by which grants are made, in one deep tree.
 #[test]
 fn issue_and_browse_go_by_the_same_rule() {
     let mut random = Random::new(18);

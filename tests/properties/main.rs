@@ -9,5 +9,7 @@ mod lanes;
 mod leases;
 mod logs;
 mod offers;
+mod overdue;
 mod remedies;
 mod restored;
+mod stage;

@@ -118,6 +118,7 @@ impl log_sink::Server for Sink {
         let write = Write { bytes: bytes.to_vec(), marks: marks.collect(), room };
         match self.office.logs.write_in(self.key, params.get_offset(), write).await {
             Ok(written) => {
+                self.office.driver.mark(|it, now| it.log_grew(now, self.token));
                 let mut results = results.get();
                 results.set_received(written.received);
                 results.set_durable(written.durable);

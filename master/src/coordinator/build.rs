@@ -262,8 +262,17 @@ impl Coordinator {
 
     /// When an attempt of this job that is cancelled now must have ended.
     pub(super) fn cancel_deadline(&self, now: Time, job: JobKey) -> Time {
+        self.cancel_within(now, job, self.terms.job_timeout)
+    }
+
+    /// The same after a restart: the terms under which its worker goes on may have allowed more than those of now.
+    pub(super) fn cancel_deadline_at_most(&self, now: Time, job: JobKey) -> Time {
+        self.cancel_within(now, job, Duration::MAX)
+    }
+
+    fn cancel_within(&self, now: Time, job: JobKey, limit: Duration) -> Time {
         let cleanup = Duration::from_millis(self.job_plan(job).cleanup_ms().unwrap_or_default());
-        now.after(self.terms.cancel.saturating_add(cleanup.min(self.terms.job_timeout)))
+        now.after(self.terms.cancel.saturating_add(cleanup.min(limit)))
     }
 
     pub(super) fn job(&self, key: JobKey) -> &Job {

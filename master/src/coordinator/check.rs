@@ -2,6 +2,7 @@
 
 use super::Coordinator;
 use super::model::{LeaseState, Timer};
+use super::overdue::is_ours_to_end;
 use super::record::JobKey;
 use schema::values::State;
 use std::fmt::Write as _;
@@ -25,6 +26,10 @@ impl Coordinator {
             assert_eq!(self.job(lease.job).lease, Some(token), "{token:?} is not its job's");
             let timed = self.timers.contains(&(lease.until, Timer::Lease(token)));
             assert!(timed || lease.state == LeaseState::Lapsed, "{token:?} has no deadline");
+            match lease.overdue.at() {
+                Some(at) => assert!(self.timers.contains(&(at, Timer::Overdue(token))), "{token:?} is not timed"),
+                None => assert!(!is_ours_to_end(lease), "{token:?} may run for ever"),
+            }
         }
         for id in &self.ready {
             assert!(

@@ -21,7 +21,7 @@ impl Coordinator {
         lease.attempt.started = now;
         let (job, attempt) = (lease.job, lease.attempt.clone());
         self.set_term(now, token);
-        self.set_overdue(now, token);
+        self.set_overdue(now, token, self.time_of(job));
         self.record(Record::Attempt(attempt.clone()));
         let platform = self.platform_of(&attempt.worker);
         let row = &mut self.job_mut(job).row;

@@ -275,13 +275,13 @@ impl Coordinator {
         let state = if lapsed { LeaseState::Lapsed } else { LeaseState::Running };
         let until = now.after(attempt.term);
         let is_cancelled = attempt.outcome == Some(Outcome::Cancelled);
-        let cancelled = is_cancelled.then(|| (self.cancel_deadline(now, job), attempt.reason.clone()));
+        let cancelled = is_cancelled.then(|| (self.cancel_deadline_at_most(now, job), attempt.reason.clone()));
         self.timers.extend(cancelled.iter().map(|(deadline, _)| (*deadline, Timer::Cancel(token))));
         let (session, overdue) = (None, Overdue::default());
         let lease = Lease { job, attempt, state, session, until, steps, cancelled, cancelled_again: false, overdue };
         self.leases.insert(token, lease);
         self.job_mut(job).lease = Some(token);
-        self.set_overdue(now, token);
+        self.set_overdue(now, token, self.time_at_most(job));
         if !lapsed {
             self.timers.insert((until, Timer::Lease(token)));
         }

@@ -29,6 +29,8 @@ pub struct Terms {
     pub cancel: Duration,
     /// The longest that any job may take.
     pub job_timeout: Duration,
+    /// The most of one log, in bytes.
+    pub log_bytes: u64,
     pub projects: BTreeMap<String, ProjectTerms>,
     pub pools: BTreeMap<String, PoolTerms>,
 }
@@ -46,6 +48,7 @@ impl Default for Terms {
             offer: Duration::from_secs(10),
             cancel: Duration::from_secs(30),
             job_timeout: Duration::from_secs(2 * 3600),
+            log_bytes: 256 << 20,
             projects: BTreeMap::new(),
             pools: BTreeMap::new(),
         }

@@ -47,7 +47,8 @@ impl Coordinator {
             return;
         };
         let Some(free) = entry.waiting else { return };
-        if !self.takes_work(entry) {
+        // one that rests is passed over for every job: the queue need not be looked through
+        if !self.takes_work(entry) || self.is_resting(entry) {
             return;
         }
         if let Some(job) = self.queue.first_for(session, &free, |job| !self.rests(job, session)) {

@@ -42,6 +42,7 @@ impl Coordinator {
             log_hash: Vec::new(),
         };
         lease.set_step(row.clone());
+        lease.overdue.note_sign(now);
         self.record(Record::Step(row));
         let job = self.job(key.job).row.name.clone();
         self.tell(now, key.job.build, Fact::StepStarted { job, attempt: key.attempt, step: step + 1, name });
@@ -71,6 +72,7 @@ impl Coordinator {
             log_hash: end.log_hash,
         };
         lease.set_step(row.clone());
+        lease.overdue.note_sign(now);
         self.record(Record::Step(row));
         let job = self.job(key.job).row.name.clone();
         let fact = Fact::StepFinished { job, attempt: key.attempt, step: step + 1, outcome: end.outcome };

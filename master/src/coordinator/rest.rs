@@ -21,6 +21,10 @@ const DOUBLINGS_MAX: u32 = 6;
 /// So many offers in a row may be given back without more: a worker that has less room than it said a moment ago does that.
 const DECLINES_MAX: u32 = 3;
 
+/// Offers that come to nothing within so short a time do so together: a connection that is lost drops all that it held, in no
+/// order.
+pub(super) const AT_ONCE: Duration = Duration::from_secs(1);
+
 /// What a worker did that makes it come last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -30,6 +34,14 @@ pub(super) enum Fault {
     Declined,
     /// Its connection broke on an offer.
     Broke,
+}
+
+/// An offer that was not accepted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Offered {
+    job: JobKey,
+    /// When it was made.
+    at: Time,
 }
 
 /// Who is passed over, and until when. What is over is removed by its timer.
@@ -46,8 +58,29 @@ pub(super) struct Rests {
 struct Unaccepted {
     /// How often in a row.
     times: u32,
+    /// When that was counted last.
+    counted: Time,
+    /// What it did last. To give an offer back does not cover what was worse.
     last: Fault,
     until: Option<Time>,
+}
+
+impl Unaccepted {
+    /// Whoever was silent or broke is doubted until it accepts: to give an offer back is no way out.
+    fn blame(&mut self, fault: Fault) {
+        if fault != Fault::Declined {
+            self.last = fault;
+        }
+    }
+
+    /// Counts once what came to nothing at once: within a moment, of offers that were made before.
+    fn count(&mut self, now: Time, offer: Option<Offered>) {
+        let is_together = now.since(self.counted) < AT_ONCE && offer.is_none_or(|offer| offer.at < self.counted);
+        if self.times == 0 || !is_together {
+            self.times = self.times.saturating_add(1);
+            self.counted = now;
+        }
+    }
 }
 
 impl Rests {
@@ -92,29 +125,30 @@ impl Coordinator {
     /// An offer was not accepted: its worker comes last.
     pub(super) fn note_unaccepted(&mut self, now: Time, token: LeaseToken, fault: Fault) {
         let Some(lease) = self.leases.get(token) else { return };
-        let (job, grant, worker, session) =
-            (lease.job, lease.attempt.grant, lease.attempt.worker.clone(), lease.session);
+        let (grant, worker, session) = (lease.attempt.grant, lease.attempt.worker.clone(), lease.session);
+        let offer = Offered { job: lease.job, at: lease.attempt.started };
         if fault == Fault::Declined
             && let Some(session) = session.and_then(|id| self.sessions.get_mut(id))
         {
             session.declined = Some(now);
         }
-        self.come_last(now, grant, &worker, fault, Some(job));
+        self.come_last(now, grant, &worker, fault, Some(offer));
     }
 
-    /// A worker comes last for a while, unless it does already: what was offered at once counts once. `job`: which it was
-    /// offered; none: any.
-    pub(super) fn come_last(&mut self, now: Time, grant: GrantId, worker: &str, fault: Fault, job: Option<JobKey>) {
-        let has_another = match job {
-            Some(job) => self.has_another(job, worker),
+    /// A worker comes last for a while, unless it does already: what was offered at once counts once. `offer`: which it did not
+    /// accept; none: those that it gave back just now.
+    pub(super) fn come_last(&mut self, now: Time, grant: GrantId, worker: &str, fault: Fault, offer: Option<Offered>) {
+        let has_another = match offer {
+            Some(offer) => self.has_another(offer.job, worker),
             None => self.sessions.iter().any(|(_, session)| session.worker != worker && self.takes_work(session)),
         };
-        let entry = self.rests.workers.entry(grant).or_insert(Unaccepted { times: 0, last: fault, until: None });
+        let first = Unaccepted { times: 0, counted: now, last: fault, until: None };
+        let entry = self.rests.workers.entry(grant).or_insert(first);
+        entry.blame(fault);
         if entry.until.is_some() {
             return;
         }
-        entry.times = entry.times.saturating_add(1);
-        entry.last = fault;
+        entry.count(now, offer);
         if fault == Fault::Declined && entry.times <= DECLINES_MAX {
             return;
         }

@@ -10,7 +10,7 @@ use super::model::{
 use super::placed::Opening;
 use super::record::{Answer, GrantId, GrantRow, JobKey, LeaseToken, Record, WorkerRow};
 use super::request::Request;
-use super::rest::Fault;
+use super::rest::{AT_ONCE, Fault};
 use super::why::Why;
 use schema::limits::LACK;
 use schema::values::{Description, Fact, GrantKind, Refusal, RefusalCode, Time};
@@ -26,10 +26,6 @@ pub enum Standing {
 
 /// Most jobs that a list of the queue shows.
 const QUEUE_SHOWN: usize = 1_000;
-
-/// Offers that are given back so shortly before the end of their session were given back by it: a connection that is lost drops
-/// all that it held, in no order.
-const BREAKS_WITHIN: Duration = Duration::from_secs(1);
 
 impl Coordinator {
     /// Opens a session of the worker that this grant names. An older one ends; what the worker ran and does not name
@@ -207,7 +203,7 @@ impl Coordinator {
         for token in tokens {
             self.take_back(now, token, Fault::Broke, why);
         }
-        if session.declined.is_some_and(|at| now.since(at) < BREAKS_WITHIN) {
+        if session.declined.is_some_and(|at| now.since(at) < AT_ONCE) {
             self.come_last(now, session.grant, &session.worker, Fault::Broke, None);
         }
     }
@@ -224,6 +220,7 @@ impl Coordinator {
         let least = self.sessions.get(id).map(|session| session.least_term).unwrap_or_default();
         self.lengthen(token, least);
         self.resume(now, token);
+        self.prolong(now, token);
         if let Some((_, reason)) = cancelled {
             self.effects.push_back(Effect::Cancel { session: id, token, reason, now: again });
         }

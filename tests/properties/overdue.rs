@@ -1,0 +1,250 @@
+//! Attempts that outlast their job's time: an honest one is waited for while it says something, and a liar is ended.
+
+use crate::stage::{Stage, one};
+use master::coordinator::record::{JobKey, LeaseToken};
+use master::coordinator::{SessionId, Terms};
+use schema::values::{Exit, JobPlan, Outcome, State, StepEnd, StepPlan};
+use std::time::Duration;
+use support::hall::step;
+
+/// When an attempt of 5 s that says nothing is ended, in seconds after its beginning.
+const END: u64 = 125;
+/// When one of one step is ended, whatever it says: 256 MiB take 4,096 s at 64 KiB/s.
+const CAP: u64 = END + 4_096;
+
+/// A job of 5 s that runs at one worker.
+struct Run {
+    stage: Stage,
+    session: SessionId,
+    job: JobKey,
+    token: LeaseToken,
+}
+
+impl Run {
+    fn new(plan: JobPlan) -> Run {
+        let mut stage = Stage::new(1);
+        let session = stage.attach(0, vec![]);
+        let job = stage.submit(plan);
+        stage.ask(session);
+        let token = stage.offered()[0].1;
+        stage.accept(token);
+        Run { stage, session, job, token }
+    }
+
+    fn of_five_seconds() -> Run {
+        Run::new(JobPlan { timeout_ms: 5_000, ..one() })
+    }
+
+    /// Its worker is connected for so long, and renews.
+    fn renew(&mut self, seconds: u64) {
+        for _ in 0..seconds {
+            self.stage.pass(1_000);
+            self.stage.it.renew(self.stage.now, "w1", &[self.token]);
+            self.stage.settle();
+        }
+    }
+
+    /// It renews, and bytes of its log come, for so long.
+    fn write(&mut self, seconds: u64) {
+        for _ in 0..seconds {
+            self.stage.it.log_grew(self.stage.now, self.token);
+            self.renew(1);
+        }
+    }
+
+    fn lose_link(&mut self) {
+        self.stage.it.session_lost(self.stage.now, self.session, "cut");
+        self.stage.settle();
+    }
+
+    fn come_back(&mut self) {
+        self.session = self.stage.attach(0, vec![self.token]);
+    }
+
+    fn succeed(&mut self) {
+        let (outcome, exit, now) = (Outcome::Succeeded, Exit::Code(0), self.stage.now);
+        let end = StepEnd { outcome, exit, time: now, log_size: 0, log_hash: Vec::new() };
+        self.stage.it.step_started(now, self.token, 0, now).unwrap();
+        self.stage.it.step_finished(now, self.token, 0, end).unwrap();
+        self.stage.it.complete(now, self.token, outcome, "").unwrap();
+        self.stage.settle();
+        assert_eq!(self.stage.outcome(self.job), Some((Outcome::Succeeded, String::new())));
+    }
+
+    fn is_running(&self) -> bool {
+        self.stage.state(self.job) == State::Running
+    }
+
+    fn has_failed(&self) -> bool {
+        self.stage.outcome(self.job).is_some_and(|(outcome, _)| outcome == Outcome::Failed)
+    }
+}
+
+#[test]
+fn a_job_ends_with_its_time_though_its_worker_renews_for_ever() {
+    let mut run = Run::of_five_seconds();
+    run.renew(END - 1);
+    assert!(run.is_running());
+    run.renew(1);
+    let why = "the job's time was over: 5 s had passed, and worker w1 did not end it";
+    assert_eq!(run.stage.outcome(run.job), Some((Outcome::Failed, why.to_owned())));
+    assert_eq!(run.stage.it.renew(run.stage.now, "w1", &[run.token]), [None]);
+}
+
+#[test]
+fn a_restart_gives_a_job_its_time_again_and_never_less() {
+    let mut plan = JobPlan { timeout_ms: 5_000, always_timeout_ms: 7_000, ..one() };
+    plan.steps = vec![step("s"), StepPlan { always: true, ..step("after") }];
+    let mut run = Run::new(plan);
+    run.renew(100);
+    run.stage.restart(Terms::default());
+    run.come_back();
+    run.renew(131);
+    assert!(run.is_running());
+    run.renew(1);
+    assert!(run.has_failed());
+}
+
+/// Its worker goes on under the terms of the master that gave it the job.
+#[test]
+fn a_restart_with_a_lower_limit_leaves_a_job_its_own_time() {
+    let lower = || Terms { job_timeout: Duration::from_secs(60), ..Terms::default() };
+    // a plan that says nothing has the limit of now
+    for (timeout_ms, always_timeout_ms, seconds) in [(3_600_000, 600_000, 4_320), (0, 0, 210)] {
+        let mut plan = JobPlan { timeout_ms, always_timeout_ms, ..one() };
+        plan.steps = vec![step("s"), StepPlan { always: true, ..step("after") }];
+        let mut run = Run::new(plan);
+        run.renew(100);
+        run.stage.restart(lower());
+        run.come_back();
+        run.renew(seconds - 1);
+        assert!(run.is_running(), "{seconds} s");
+        run.renew(1);
+        assert!(run.has_failed(), "{seconds} s");
+    }
+}
+
+/// Its worker may have ended it in time, and could not say so.
+#[test]
+fn a_worker_that_was_away_may_still_say_how_it_ended() {
+    for does_say in [true, false] {
+        let mut run = Run::of_five_seconds();
+        run.lose_link();
+        run.stage.pass(300_000);
+        assert!(run.is_running(), "nobody was there to say how it ended");
+        run.come_back();
+        run.renew(119);
+        assert!(run.is_running());
+        if does_say {
+            run.succeed();
+        } else {
+            run.renew(1);
+            assert!(run.has_failed());
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_is_back_just_before_the_moment_has_the_margin_too() {
+    let mut run = Run::of_five_seconds();
+    run.renew(END - 1);
+    run.lose_link();
+    run.come_back();
+    run.renew(119);
+    assert!(run.is_running());
+    // its link is lost again, and the moment comes while it is away
+    run.lose_link();
+    for _ in 0..300 {
+        run.stage.pass(1_000);
+        assert!(run.is_running(), "its lease decides while it is away");
+    }
+    run.come_back();
+    run.renew(100);
+    run.succeed();
+}
+
+/// No timer is served on a full disk, and reports are refused. A worker tries them again within 8 s.
+#[test]
+fn a_full_disk_of_the_master_ends_no_job() {
+    for does_say in [true, false] {
+        let mut run = Run::of_five_seconds();
+        run.stage.pass(300_000);
+        assert!(run.is_running(), "the timer was served late");
+        run.renew(8);
+        if does_say {
+            run.succeed();
+            continue;
+        }
+        run.renew(111);
+        assert!(run.is_running());
+        run.renew(1);
+        assert!(run.has_failed());
+    }
+}
+
+#[test]
+fn a_disk_that_has_room_again_just_before_the_moment_ends_no_job() {
+    let mut run = Run::of_five_seconds();
+    run.renew(END - 1);
+    run.stage.it.hears_again(run.stage.now);
+    run.renew(8);
+    run.succeed();
+}
+
+/// The job ended in time, and its log, of 256 MiB, comes at 1 MiB/s.
+#[test]
+fn a_log_on_a_slow_way_is_waited_for() {
+    let mut run = Run::of_five_seconds();
+    run.renew(5);
+    run.write(256);
+    run.succeed();
+}
+
+#[test]
+fn each_report_is_a_sign_and_a_repeated_one_is_none() {
+    let mut run = Run::of_five_seconds();
+    run.renew(100);
+    run.stage.it.step_started(run.stage.now, run.token, 0, run.stage.now).unwrap();
+    for _ in 0..119 {
+        run.renew(1);
+        run.stage.it.step_started(run.stage.now, run.token, 0, run.stage.now).unwrap();
+    }
+    assert!(run.is_running());
+    run.renew(1);
+    assert!(run.has_failed());
+}
+
+#[test]
+fn what_trickles_for_ever_ends_at_the_cap() {
+    let mut run = Run::of_five_seconds();
+    run.write(CAP - 1);
+    assert!(run.is_running());
+    run.write(1);
+    assert!(run.has_failed());
+}
+
+#[test]
+fn the_cap_is_six_hours_however_much_the_logs_may_have() {
+    let mut run = Run::new(JobPlan { timeout_ms: 5_000, steps: vec![step("s"); 100], ..one() });
+    run.write(END + 6 * 3_600 - 1);
+    assert!(run.is_running());
+    run.write(1);
+    assert!(run.has_failed());
+}
+
+#[test]
+fn who_comes_and_goes_for_ever_is_ended_soon_after_the_cap() {
+    let mut run = Run::of_five_seconds();
+    let mut seconds = 0;
+    while run.is_running() && seconds < 2 * CAP {
+        run.renew(100);
+        seconds += 100;
+        if run.is_running() {
+            run.lose_link();
+            run.come_back();
+        }
+    }
+    run.renew(1);
+    assert!(run.has_failed());
+    assert!((CAP..CAP + 400).contains(&seconds), "{seconds} s");
+}

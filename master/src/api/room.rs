@@ -53,8 +53,8 @@ pub(super) fn shorten(workers: &mut [Candidate], attempts: &mut Vec<AttemptRow>)
     attempts.drain(..attempts.len() - kept);
 }
 
-/// Makes the jobs of a build fit into so many bytes, and answers how many they have. Where they have no room even without their
-/// steps, none is left.
+/// Makes the jobs of a build fit into so many bytes, and answers how many they have, which are never more. Where they have no
+/// room even without their steps, none is left.
 pub(super) fn fit(jobs: &mut Vec<JobDetail>, most: usize) -> usize {
     let whole: usize = jobs.iter().map(bytes).sum();
     if whole <= most {
@@ -81,39 +81,42 @@ pub(super) fn fit_all(builds: &mut [(BuildRow, Vec<JobDetail>)]) -> usize {
     let rows = builds.iter().map(|(row, _)| build_bytes(row, &row.diagnosis));
     let shown = limits::fitting(0, rows);
     let used: usize = builds[..shown].iter().map(|(row, _)| build_bytes(row, &row.diagnosis)).sum();
-    let mut left = ANSWER_BYTES - used;
+    let mut left = ANSWER_BYTES.saturating_sub(used);
     let mut order: Vec<usize> = (0..shown).collect();
     order.sort_by_cached_key(|at| builds[*at].1.iter().map(bytes).sum::<usize>());
     for at in order {
-        left -= fit(&mut builds[at].1, left);
+        left = left.saturating_sub(fit(&mut builds[at].1, left));
     }
     shown
 }
 
 /// One job with all its words.
 fn bytes(job: &JobDetail) -> usize {
-    fixed_bytes(job) + words_of(job).map(padded).sum::<usize>()
+    fixed_bytes(job) + words_of(job).map(beyond_first).sum::<usize>()
 }
 
-/// One job without the words that may be cut.
+/// One job with its words cut to nothing: each of them still has the word of its final zero.
 fn fixed_bytes(job: &JobDetail) -> usize {
     let row = &job.row;
     let texts = text_bytes(&row.name) + text_bytes(&row.worker) + text_bytes(&row.platform);
+    let reason = WORD;
     JOB_VIEW
         + 2 * WORD
         + texts
+        + reason
         + WORD
         + size_of_val(job.needs.as_slice())
         + job.steps.iter().map(fixed_step).sum::<usize>()
 }
 
 fn fixed_step(step: &crate::coordinator::record::StepRow) -> usize {
-    STEP_VIEW + 2 * WORD + text_bytes(&step.name)
+    let lost = if matches!(step.exit, Exit::Lost(_)) { WORD } else { 0 };
+    STEP_VIEW + 2 * WORD + text_bytes(&step.name) + lost
 }
 
-/// A text beside its pointer, which the row has anyway.
-fn padded(length: usize) -> usize {
-    (length / WORD + 1) * WORD
+/// What a text has beyond its pointer and its first word of 8 bytes, which an empty one has too.
+fn beyond_first(length: usize) -> usize {
+    length / WORD * WORD
 }
 
 /// The lengths of the words that may be cut: why the job ended or waits, and how its steps were lost.
@@ -126,7 +129,7 @@ fn words_of(job: &JobDetail) -> impl Iterator<Item = usize> {
     std::iter::once(reason).chain(lost)
 }
 
-/// Cuts the longest words, so that all of them have at most so many bytes.
+/// Cuts the longest words, so that all of them have at most so many bytes beyond what empty ones have.
 fn cut_words(jobs: &mut [JobDetail], room: usize) {
     let mut lengths: Vec<usize> = jobs.iter().flat_map(words_of).collect();
     lengths.sort_unstable();
@@ -152,10 +155,10 @@ fn level(sorted: &[usize], room: usize) -> usize {
     let mut left = room;
     for (index, length) in sorted.iter().enumerate() {
         let share = left / (sorted.len() - index);
-        if padded(*length) > share {
-            return share.saturating_sub(WORD);
+        if beyond_first(*length) > share {
+            return share;
         }
-        left -= padded(*length);
+        left -= beyond_first(*length);
     }
     usize::MAX
 }

@@ -158,7 +158,75 @@ fn a_large_build_leaves_room_for_small_ones() {
 #[test]
 fn the_longest_words_give_way() {
     assert_eq!(level(&[1, 2, 3], 100), usize::MAX);
-    // 8 and 16 bytes are used by the short ones, and two long ones share the rest
-    assert_eq!(level(&[1, 9, 500, 900], 224), 92);
-    assert_eq!(level(&[9, 9], 8), 0);
+    assert_eq!(level(&[1, 2, 3], 0), usize::MAX, "they are no longer than empty ones");
+    // the short ones use nothing and 8 bytes beyond their first words, and two long ones share the rest
+    assert_eq!(level(&[1, 9, 500, 900], 224), 108);
+    assert_eq!(level(&[9, 9], 8), 4);
+    assert_eq!(level(&[9, 9], 0), 0);
+}
+
+/// A job of which only the reason is long.
+fn short(reason: usize, steps: u16) -> JobDetail {
+    let mut job = job(3, steps);
+    job.row.reason = text(reason);
+    job
+}
+
+/// Many builds alike: each with so many jobs, which have so many steps.
+fn alike(builds: usize, jobs: usize, of: impl Fn() -> JobDetail) -> Vec<(BuildRow, Vec<JobDetail>)> {
+    (0..builds).map(|_| (build(10), (0..jobs).map(|_| of()).collect())).collect()
+}
+
+/// What is shown, as it is counted and as it is written.
+fn shown_bytes(builds: &[(BuildRow, Vec<JobDetail>)]) -> (usize, usize) {
+    let counted = |(row, jobs): &(BuildRow, Vec<JobDetail>)| {
+        build_bytes(row, &row.diagnosis) + jobs.iter().map(bytes).sum::<usize>()
+    };
+    let really = builds.iter().map(|(row, jobs)| written(|message| write(message, row, jobs)));
+    (builds.iter().map(counted).sum(), really.sum())
+}
+
+#[test]
+fn many_builds_with_short_words_stay_within_the_bound() {
+    let cases = [
+        alike(30, 100, || short(3, 10)),
+        alike(30, 100, || short(0, 10)),
+        alike(20, 200, || short(3, 8)),
+        alike(8, 300, || short(600, 10)),
+    ];
+    for mut builds in cases {
+        let (before, _) = shown_bytes(&builds);
+        assert!(before > ANSWER_BYTES, "they do not fit: {before}");
+        let shown = fit_all(&mut builds);
+        assert_eq!(shown, builds.len());
+        let (counted, really) = shown_bytes(&builds);
+        assert!(really <= counted && counted <= ANSWER_BYTES, "{really}, {counted}");
+        assert!(counted > ANSWER_BYTES / 2 && !builds[0].1.is_empty(), "the room is used: {counted}");
+    }
+}
+
+#[test]
+fn whatever_the_room_is_a_build_has_no_more() {
+    // a generator of Knuth, so that each run tries the same
+    let mut state = 1_u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % below
+    };
+    for _ in 0..2_000 {
+        let mut jobs: Vec<JobDetail> = (0..random(12)).map(|_| short(0, 0)).collect();
+        for one in &mut jobs {
+            let (reason, waits) = (random(40), random(3) * random(40));
+            *one = short(reason, u16::try_from(random(6)).unwrap());
+            one.waits = "ä".repeat(waits);
+            for step in &mut one.steps {
+                step.exit = if random(2) == 0 { Exit::Code(1) } else { Exit::Lost(text(random(40))) };
+            }
+        }
+        let whole: usize = jobs.iter().map(bytes).sum();
+        let most = random(whole + 200);
+        let counted = fit(&mut jobs, most);
+        assert!(counted <= most, "{counted} of {most}, {whole} at first");
+        assert_eq!(counted, jobs.iter().map(bytes).sum::<usize>());
+    }
 }

@@ -5,8 +5,9 @@ use super::view::JobDetail;
 use crate::coordinator::record::{AttemptRow, BuildRow};
 use crate::coordinator::why::Candidate;
 use crate::coordinator::{QueueStatus, WorkerStatus};
-use schema::limits::{self, ANSWER_BYTES, JOB_VIEW, STEP_VIEW, WORD, text_bytes};
+use schema::limits::{self, ADDRESS, ANSWER_BYTES, JOB_VIEW, STEP_VIEW, WORD, text_bytes};
 use schema::values::Exit;
+use std::borrow::Cow;
 
 /// The most jobs of one worker that are named: enough to see what it does, and a worker with many slots stays one row of a list.
 pub(super) const RUNNING_SHOWN: usize = 500;
@@ -14,6 +15,9 @@ pub(super) const RUNNING_SHOWN: usize = 500;
 pub(super) const CANDIDATE_SHOWN: usize = 50;
 /// The most bytes of attempts in an explanation: those of some 200 with the longest reasons.
 const ATTEMPTS_BYTES: usize = 1 << 20;
+/// The most bytes of each list of a worker, of which it has five: a sixth is left for its texts. Only older masters let it have
+/// more.
+const WORKER_LIST_BYTES: usize = ANSWER_BYTES / 6;
 /// Of a build, a worker, a waiting job and an attempt: their numbers and pointers, with room for what is added to them.
 const ROW: usize = 40 * WORD;
 
@@ -28,6 +32,43 @@ pub(super) fn build_bytes(row: &BuildRow, diagnosis: &str) -> usize {
         + text_bytes(&row.author)
         + cause
         + text_bytes(diagnosis)
+}
+
+/// A project as a list shows it: with as many of its aliases as one answer holds.
+pub(super) struct ProjectRow<'a> {
+    pub(super) name: &'a str,
+    pub(super) address: Cow<'a, str>,
+    pub(super) main_branch: String,
+    pub(super) aliases: &'a [String],
+}
+
+impl<'a> ProjectRow<'a> {
+    pub(super) fn new(name: &'a str, address: &'a str, main_branch: String, aliases: &'a [String]) -> ProjectRow<'a> {
+        let mut row = ProjectRow { name, address: ADDRESS.cut(address), main_branch, aliases: &[] };
+        let shown = limits::fitting(row.bytes(), aliases.iter().map(|alias| text_bytes(alias)));
+        row.aliases = &aliases[..shown];
+        row
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let texts = text_bytes(self.name) + text_bytes(&self.address) + text_bytes(&self.main_branch);
+        JOB_VIEW + texts + limits::listed(self.aliases)
+    }
+}
+
+/// Leaves out what of the lists of a worker has no room in a row.
+pub(super) fn shorten_worker(worker: &mut WorkerStatus) {
+    fn keep<T>(list: &mut Vec<T>, bytes: impl Fn(&T) -> usize) {
+        list.truncate(limits::fitting(ANSWER_BYTES - WORKER_LIST_BYTES, list.iter().map(bytes)));
+    }
+    let pair = |(name, value): &(String, String)| text_bytes(name) + text_bytes(value);
+    let text = |text: &String| text_bytes(text);
+    worker.running.truncate(RUNNING_SHOWN);
+    keep(&mut worker.running, text);
+    keep(&mut worker.pools, text);
+    keep(&mut worker.description.isolation, text);
+    keep(&mut worker.description.labels, pair);
+    keep(&mut worker.labels, pair);
 }
 
 pub(super) fn worker_bytes(worker: &WorkerStatus) -> usize {
@@ -79,7 +120,7 @@ pub(super) fn fit(jobs: &mut Vec<JobDetail>, most: usize) -> usize {
 /// whole, so that a large one of one project leaves room for those of the others.
 pub(super) fn fit_all(builds: &mut [(BuildRow, Vec<JobDetail>)]) -> usize {
     let rows = builds.iter().map(|(row, _)| build_bytes(row, &row.diagnosis));
-    let shown = limits::fitting(0, rows);
+    let shown = limits::page(rows);
     let used: usize = builds[..shown].iter().map(|(row, _)| build_bytes(row, &row.diagnosis)).sum();
     let mut left = ANSWER_BYTES.saturating_sub(used);
     let mut order: Vec<usize> = (0..shown).collect();

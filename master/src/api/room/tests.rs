@@ -18,6 +18,32 @@ fn text(length: usize) -> String {
     "x".repeat(length)
 }
 
+fn worker(length: usize, words: usize) -> WorkerStatus {
+    let words = vec![text(length); words];
+    let pairs: Vec<_> = words.iter().cloned().zip(words.iter().cloned()).collect();
+    let description = Description {
+        platform: text(length),
+        labels: pairs.clone(),
+        host: text(length),
+        version: text(length),
+        isolation: words.clone(),
+        ..Description::default()
+    };
+    WorkerStatus {
+        name: text(length),
+        grant: GrantId(1),
+        connected: true,
+        description,
+        pools: words.clone(),
+        running: words,
+        draining: false,
+        held: text(length),
+        last_heard: Time(1),
+        waits: text(length),
+        labels: pairs,
+    }
+}
+
 fn build(length: usize) -> BuildRow {
     let source =
         Source { repository: text(length), ref_name: text(length), revision: text(length), base: text(length) };
@@ -93,29 +119,7 @@ fn rows_are_never_larger_than_they_are_counted() {
             let really = written(|message| write(message, &row, &jobs));
             assert!(really <= counted && counted <= 2 * really + 512, "{length}, {steps}: {really}, {counted}");
         }
-        let words = vec![text(length); 3];
-        let pairs: Vec<_> = words.iter().cloned().zip(words.iter().cloned()).collect();
-        let description = Description {
-            platform: text(length),
-            labels: pairs.clone(),
-            host: text(length),
-            version: text(length),
-            isolation: words.clone(),
-            ..Description::default()
-        };
-        let worker = WorkerStatus {
-            name: text(length),
-            grant: GrantId(1),
-            connected: true,
-            description,
-            pools: words.clone(),
-            running: words,
-            draining: false,
-            held: text(length),
-            last_heard: Time(1),
-            waits: text(length),
-            labels: pairs,
-        };
+        let worker = worker(length, 3);
         let really = written(|message| write_workers(message.initn_root(1), std::slice::from_ref(&worker)));
         let counted = worker_bytes(&worker);
         assert!(really <= counted + 2 * WORD && counted <= 2 * really + 512, "{length}: {really}, {counted}");
@@ -153,6 +157,32 @@ fn a_large_build_leaves_room_for_small_ones() {
     assert!(builds[1..].iter().all(|(_, jobs)| jobs.len() == 1 && jobs[0].steps.len() == 3));
     let really: usize = builds.iter().map(|(row, jobs)| written(|message| write(message, row, jobs))).sum();
     assert!(really <= ANSWER_BYTES, "{really}");
+}
+
+#[test]
+fn a_project_is_shown_whatever_its_aliases_are() {
+    for (count, length) in [(0, 0), (3, 10), (40_000, 100), (5, 2 << 20), (1, 4 << 20)] {
+        let aliases = vec![text(length); count];
+        let address = text(5 << 20);
+        let row = ProjectRow::new("demo", &address, text(500), &aliases);
+        assert!(row.bytes() <= ANSWER_BYTES && row.address.len() == ADDRESS.most, "{count} of {length}");
+        assert!(row.aliases.len() == count || row.bytes() + length + 2 * WORD > ANSWER_BYTES, "{count} of {length}");
+    }
+}
+
+#[test]
+fn a_worker_is_shown_whatever_its_lists_are() {
+    for (words, length) in [(0, 0), (3, 10), (20_000, 100), (5, 400 << 10)] {
+        let mut worker = worker(length.min(1_000), words);
+        worker.pools = vec![text(length); words];
+        shorten_worker(&mut worker);
+        assert!(worker_bytes(&worker) <= ANSWER_BYTES, "{words} of {length}");
+        assert_eq!(worker.pools.is_empty(), words == 0);
+    }
+    let mut honest = worker(100, 100);
+    let before = worker_bytes(&honest);
+    shorten_worker(&mut honest);
+    assert_eq!(worker_bytes(&honest), before, "nothing is left out");
 }
 
 #[test]

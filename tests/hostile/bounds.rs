@@ -14,7 +14,14 @@ use schema::worker_capnp::{lease, worker, worker_desk};
 use std::rc::Rc;
 use support::guild::{House, Played, dial, perspective, report, restore, run};
 
-const PIPELINE: &str = "version = 1\n[[job.test.step]]\nname = \"one\"\nrun = \"true\"\n[[job.test.step]]\nname = \"two\"\nrun = \"true\"\n";
+const PIPELINE: &str = "version = 1
+[[job.test.step]]
+name = \"one\"
+run = \"true\"
+[[job.test.step]]
+name = \"two\"
+run = \"true\"
+";
 const REQUEST: [u8; 16] = [3; 16];
 
 /// Everything that a peer can hold of one master.

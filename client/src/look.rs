@@ -93,6 +93,7 @@ impl Guild {
         let (mut all, mut query) = (Vec::new(), query.clone());
         loop {
             let (page, more) = self.page_of_builds(&query).await.map_err(|error| error.about("the list of builds"))?;
+            goes_on(more, page.len()).map_err(|error| error.about("the list of builds"))?;
             let last = page.last().map(|build| build.number);
             query.limit = query.limit.saturating_sub(u32::try_from(page.len()).unwrap_or(u32::MAX));
             all.extend(page);
@@ -181,7 +182,8 @@ impl Guild {
     }
 }
 
-/// All pages of a list, each asked for by the name of the last element before it. An older master has one page.
+/// All pages of a list, each asked for by the name of the last element before it. An older master has one page. An empty page
+/// before the end is an error, because what follows cannot be asked for.
 pub(crate) async fn all_pages<T>(
     page: impl AsyncFn(String) -> Result<(Vec<T>, bool), Error>,
     name: impl Fn(&T) -> String,
@@ -189,12 +191,21 @@ pub(crate) async fn all_pages<T>(
     let mut all = Vec::new();
     loop {
         let (next, more) = page(all.last().map(&name).unwrap_or_default()).await?;
-        let is_last = !more || next.is_empty();
+        let goes_on = goes_on(more, next.len())?;
         all.extend(next);
-        if is_last {
+        if !goes_on {
             return Ok(all);
         }
     }
+}
+
+/// Whether another page follows one of so many elements.
+fn goes_on(more: bool, elements: usize) -> Result<bool, Error> {
+    if more && elements == 0 {
+        let text = "a page of the list is empty, although more follows, so that the list would not be complete";
+        return Err(Error::Protocol(text.to_owned()));
+    }
+    Ok(more)
 }
 
 impl Link {
@@ -208,5 +219,43 @@ impl Link {
             Some(refusal) => Err(refusal.into()),
             None => Ok(answer.get_build()?),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers from pages that were prepared: what was asked for, and what came of it.
+    async fn asked(pages: &[(&[&str], bool)]) -> (Vec<String>, Result<Vec<String>, Error>) {
+        let asked = std::cell::RefCell::new(Vec::new());
+        let page = async |after: String| {
+            let (names, more) = pages[asked.borrow().len()];
+            asked.borrow_mut().push(after);
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            Ok::<_, Error>((names, more))
+        };
+        let all = all_pages(page, String::clone).await;
+        (asked.into_inner(), all)
+    }
+
+    #[tokio::test]
+    async fn all_pages_are_asked_for() {
+        let (after, all) = asked(&[(&["a", "b"], true), (&["c"], false)]).await;
+        assert_eq!(after, ["", "b"]);
+        assert_eq!(all.unwrap(), ["a", "b", "c"]);
+        let (after, all) = asked(&[(&[], false)]).await;
+        assert_eq!((after.len(), all.unwrap().len()), (1, 0));
+    }
+
+    #[tokio::test]
+    async fn an_empty_page_before_the_end_is_an_error() {
+        let (_, first) = asked(&[(&[], true)]).await;
+        let (after, second) = asked(&[(&["a"], true), (&[], true)]).await;
+        assert!(
+            matches!((&first, &second), (Err(Error::Protocol(_)), Err(Error::Protocol(_)))),
+            "{first:?}, {second:?}"
+        );
+        assert_eq!(after, ["", "a"]);
     }
 }

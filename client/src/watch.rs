@@ -12,8 +12,12 @@ use schema::event_capnp::{observer, subscription};
 use schema::values::{Cursor, Event, Filter};
 use schema::wire::{read_cursor, read_event, write_cursor, write_filter};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
+
+/// A subscription that stood for so long does not end by the message that ended the one before: that would have come at once,
+/// with the snapshot or behind the cursor.
+const OUTGROWN_APART: Duration = Duration::from_secs(600);
 
 /// What a [`Watch`] tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +33,7 @@ pub struct Watch {
     guild: Guild,
     filter: Filter,
     feed: Option<Feed>,
-    /// How often a message was too large since the last events.
-    outgrown: u32,
+    outgrown: Outgrown,
 }
 
 /// Events from a cursor on, each exactly once.
@@ -39,8 +42,7 @@ pub struct Events {
     filter: Filter,
     cursor: Cursor,
     feed: Option<Feed>,
-    /// How often the message behind the cursor was too large.
-    outgrown: u32,
+    outgrown: Outgrown,
 }
 
 /// What [`Events`] tells.
@@ -54,7 +56,7 @@ pub enum Told {
 
 impl Watch {
     pub fn new(guild: &Guild, filter: Filter) -> Watch {
-        Watch { guild: guild.clone(), filter, feed: None, outgrown: 0 }
+        Watch { guild: guild.clone(), filter, feed: None, outgrown: Outgrown::default() }
     }
 
     /// Waits for news. Not to be dropped while it waits, save to give the watch up.
@@ -62,11 +64,11 @@ impl Watch {
         let Some(feed) = &mut self.feed else { return self.open().await };
         match feed.next().await {
             Some(Told::Events { events, .. }) => {
-                self.outgrown = 0;
+                self.outgrown.reset();
                 return Ok(News::Events(events));
             }
-            Some(Told::Gap { .. }) => {}
-            None => count_outgrown(&feed.link, &mut self.outgrown)?,
+            Some(Told::Gap { .. }) => self.outgrown.reset(),
+            None => self.outgrown.note(feed)?,
         }
         self.feed = None;
         self.open().await
@@ -85,7 +87,7 @@ impl Watch {
                 let answer = answer.get()?;
                 done(answer.has_refusal(), answer.get_refusal())?;
                 let builds = read_list(answer.get_builds()?, read_build)?;
-                Ok((builds, Feed { link, told, _subscription: answer.get_subscription()? }))
+                Ok((builds, Feed { link, told, since: Instant::now(), _subscription: answer.get_subscription()? }))
             })
             .await?;
         self.feed = Some(feed);
@@ -95,7 +97,7 @@ impl Watch {
 
 impl Events {
     pub fn new(guild: &Guild, filter: Filter, cursor: Cursor) -> Events {
-        Events { guild: guild.clone(), filter, cursor, feed: None, outgrown: 0 }
+        Events { guild: guild.clone(), filter, cursor, feed: None, outgrown: Outgrown::default() }
     }
 
     /// Where the events told so far end.
@@ -133,10 +135,11 @@ impl Events {
                 },
             };
             if let Some(told) = next {
-                (self.cursor, self.outgrown) = (told.cursor(), 0);
+                self.cursor = told.cursor();
+                self.outgrown.reset();
                 return Ok(Some(told));
             }
-            count_outgrown(&feed.link, &mut self.outgrown)?;
+            self.outgrown.note(feed)?;
             self.feed = None;
             tokio::time::sleep(backoff::jittered(subscribed_in_vain)).await;
             subscribed_in_vain += 1;
@@ -144,11 +147,32 @@ impl Events {
     }
 }
 
-/// Counts a link that a message ended by its size; an error where that was once too often.
-fn count_outgrown(link: &Link, count: &mut u32) -> Result<(), Error> {
-    let Some(error) = link.outgrown() else { return Ok(()) };
-    *count += 1;
-    if *count < OUTGROWN_MAX { Ok(()) } else { Err(error) }
+/// How often in a row a message was too large: a new subscription may only meet the same one again.
+#[derive(Debug, Default)]
+struct Outgrown(u32);
+
+impl Outgrown {
+    /// Something came: the next message that is too large is another one.
+    fn reset(&mut self) {
+        self.0 = 0;
+    }
+
+    /// Counts a subscription that a message ended by its size; an error where that was once too often.
+    fn note(&mut self, feed: &Feed) -> Result<(), Error> {
+        match feed.link.outgrown() {
+            Some(error) if self.is_too_often(feed.since.elapsed()) => Err(error),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Counts one that had stood for so long.
+    fn is_too_often(&mut self, stood: Duration) -> bool {
+        if stood >= OUTGROWN_APART {
+            self.reset();
+        }
+        self.0 += 1;
+        self.0 >= OUTGROWN_MAX
+    }
 }
 
 impl Told {
@@ -181,7 +205,7 @@ async fn subscribe(guild: &Guild, filter: &Filter, cursor: Cursor) -> Result<Fee
             let answer = request.send().promise.await?;
             let answer = answer.get()?;
             done(answer.has_refusal(), answer.get_refusal())?;
-            Ok(Feed { link, told, _subscription: answer.get_subscription()? })
+            Ok(Feed { link, told, since: Instant::now(), _subscription: answer.get_subscription()? })
         })
         .await
 }
@@ -190,6 +214,8 @@ async fn subscribe(guild: &Guild, filter: &Filter, cursor: Cursor) -> Result<Fee
 struct Feed {
     link: Rc<Link>,
     told: mpsc::Receiver<Told>,
+    /// When it was made.
+    since: Instant,
     _subscription: subscription::Client,
 }
 
@@ -238,5 +264,29 @@ impl observer::Server for Ear {
         let params = params.get()?;
         let cursor = read_cursor(params.get_cursor()?);
         self.tell(Told::Gap { first: params.get_first(), last: params.get_last(), cursor }).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT_ONCE: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_message_that_is_met_again_at_once_is_once_too_often() {
+        let mut outgrown = Outgrown::default();
+        assert!(!outgrown.is_too_often(Duration::from_secs(86_400)), "the first may have been another's");
+        assert!(outgrown.is_too_often(AT_ONCE));
+    }
+
+    #[test]
+    fn messages_that_are_days_apart_end_nothing() {
+        let mut outgrown = Outgrown::default();
+        for _ in 0..10 {
+            assert!(!outgrown.is_too_often(Duration::from_secs(86_400)));
+        }
+        outgrown.reset();
+        assert!(!outgrown.is_too_often(AT_ONCE), "events came between");
     }
 }

@@ -14,7 +14,8 @@ enum Kind {
 
 struct What {
   # What a grant allows. A child never has more than its parent: no right, project, pool, label or time, and no kind of
-  # more authority. A grant names at most 1,000 projects, 1,000 pools and 100 labels, each of at most 256 bytes.
+  # more authority. A grant names at most 1,000 projects and 1,000 pools, by names of at most 100 bytes, and 100 labels, whose
+  # names and values have at most 256 bytes each.
   may @0 :List(Text);            # "view" "run" "retry" "cancel" "changes" "events" "operate"
   projects @1 :List(Text);       # Names; "*": all.
   pools @2 :List(Text);          # For a worker: the pools it serves; none: the default pool. For an operator: see below.

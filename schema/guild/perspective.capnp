@@ -208,7 +208,8 @@ interface Build {
 interface Viewer {
   # The authority to look at the projects that the grant names; what it does not name is `notFound`.
   #
-  # A list of more than 3 MiB is cut, and `more` says so.
+  # A list of more than 3 MiB is cut, and `more` says so. It has at least one row where there is one: a row with more aliases,
+  # pools or labels than have room shows the first of them.
 
   projects @0 (after :Text) -> (projects :List(ProjectView), more :Bool);
   # In the order of their names. `after`: only those whose names follow this one. 0.1 sends and knows neither that nor `more`.

@@ -1,7 +1,7 @@
 //! The authority to run the guild: workers and grants.
 
 use super::master_file;
-use super::room::worker_bytes;
+use super::room::{shorten_worker, worker_bytes};
 use super::view::{write_grant, write_workers};
 use super::{Holder, Office, accept, refuse};
 use crate::coordinator::GrantOrder;
@@ -109,9 +109,12 @@ impl operator::Server for Operator {
         let workers = self.office.look(&self.holder, |it, _| it.worker_list()).await;
         let mut workers = workers.map_err(|refusal| capnp::Error::overloaded(refusal.text))?;
         workers.retain(|worker| worker.name > after);
-        workers.iter_mut().for_each(|worker| self.holder.narrow(worker));
+        workers.iter_mut().for_each(|worker| {
+            self.holder.narrow(worker);
+            shorten_worker(worker);
+        });
         let mut results = results.get();
-        let shown = limits::fitting(0, workers.iter().map(worker_bytes));
+        let shown = limits::page(workers.iter().map(worker_bytes));
         results.set_more(shown < workers.len());
         write_workers(results.init_workers(wire::length(shown)), &workers);
         Ok(())

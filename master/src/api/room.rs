@@ -5,8 +5,9 @@ use super::view::JobDetail;
 use crate::coordinator::record::{AttemptRow, BuildRow};
 use crate::coordinator::why::Candidate;
 use crate::coordinator::{QueueStatus, WorkerStatus};
-use schema::limits::{self, ANSWER_BYTES, JOB_VIEW, STEP_VIEW, WORD, text_bytes};
+use schema::limits::{self, ADDRESS, ANSWER_BYTES, JOB_VIEW, STEP_VIEW, WORD, text_bytes};
 use schema::values::Exit;
+use std::borrow::Cow;
 
 /// The most jobs of one worker that are named: enough to see what it does, and a worker with many slots stays one row of a list.
 pub(super) const RUNNING_SHOWN: usize = 500;
@@ -14,6 +15,9 @@ pub(super) const RUNNING_SHOWN: usize = 500;
 pub(super) const CANDIDATE_SHOWN: usize = 50;
 /// The most bytes of attempts in an explanation: those of some 200 with the longest reasons.
 const ATTEMPTS_BYTES: usize = 1 << 20;
+/// The most bytes of each list of a worker, of which it has five: a sixth is left for its texts. Only older masters let it have
+/// more.
+const WORKER_LIST_BYTES: usize = ANSWER_BYTES / 6;
 /// Of a build, a worker, a waiting job and an attempt: their numbers and pointers, with room for what is added to them.
 const ROW: usize = 40 * WORD;
 
@@ -28,6 +32,43 @@ pub(super) fn build_bytes(row: &BuildRow, diagnosis: &str) -> usize {
         + text_bytes(&row.author)
         + cause
         + text_bytes(diagnosis)
+}
+
+/// A project as a list shows it: with as many of its aliases as one answer holds.
+pub(super) struct ProjectRow<'a> {
+    pub(super) name: &'a str,
+    pub(super) address: Cow<'a, str>,
+    pub(super) main_branch: String,
+    pub(super) aliases: &'a [String],
+}
+
+impl<'a> ProjectRow<'a> {
+    pub(super) fn new(name: &'a str, address: &'a str, main_branch: String, aliases: &'a [String]) -> ProjectRow<'a> {
+        let mut row = ProjectRow { name, address: ADDRESS.cut(address), main_branch, aliases: &[] };
+        let shown = limits::fitting(row.bytes(), aliases.iter().map(|alias| text_bytes(alias)));
+        row.aliases = &aliases[..shown];
+        row
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let texts = text_bytes(self.name) + text_bytes(&self.address) + text_bytes(&self.main_branch);
+        JOB_VIEW + texts + limits::listed(self.aliases)
+    }
+}
+
+/// Leaves out what of the lists of a worker has no room in a row.
+pub(super) fn shorten_worker(worker: &mut WorkerStatus) {
+    fn keep<T>(list: &mut Vec<T>, bytes: impl Fn(&T) -> usize) {
+        list.truncate(limits::fitting(ANSWER_BYTES - WORKER_LIST_BYTES, list.iter().map(bytes)));
+    }
+    let pair = |(name, value): &(String, String)| text_bytes(name) + text_bytes(value);
+    let text = |text: &String| text_bytes(text);
+    worker.running.truncate(RUNNING_SHOWN);
+    keep(&mut worker.running, text);
+    keep(&mut worker.pools, text);
+    keep(&mut worker.description.isolation, text);
+    keep(&mut worker.description.labels, pair);
+    keep(&mut worker.labels, pair);
 }
 
 pub(super) fn worker_bytes(worker: &WorkerStatus) -> usize {
@@ -53,8 +94,8 @@ pub(super) fn shorten(workers: &mut [Candidate], attempts: &mut Vec<AttemptRow>)
     attempts.drain(..attempts.len() - kept);
 }
 
-/// Makes the jobs of a build fit into so many bytes, and answers how many they have. Where they have no room even without their
-/// steps, none is left.
+/// Makes the jobs of a build fit into so many bytes, and answers how many they have, which are never more. Where they have no
+/// room even without their steps, none is left.
 pub(super) fn fit(jobs: &mut Vec<JobDetail>, most: usize) -> usize {
     let whole: usize = jobs.iter().map(bytes).sum();
     if whole <= most {
@@ -79,41 +120,44 @@ pub(super) fn fit(jobs: &mut Vec<JobDetail>, most: usize) -> usize {
 /// whole, so that a large one of one project leaves room for those of the others.
 pub(super) fn fit_all(builds: &mut [(BuildRow, Vec<JobDetail>)]) -> usize {
     let rows = builds.iter().map(|(row, _)| build_bytes(row, &row.diagnosis));
-    let shown = limits::fitting(0, rows);
+    let shown = limits::page(rows);
     let used: usize = builds[..shown].iter().map(|(row, _)| build_bytes(row, &row.diagnosis)).sum();
-    let mut left = ANSWER_BYTES - used;
+    let mut left = ANSWER_BYTES.saturating_sub(used);
     let mut order: Vec<usize> = (0..shown).collect();
     order.sort_by_cached_key(|at| builds[*at].1.iter().map(bytes).sum::<usize>());
     for at in order {
-        left -= fit(&mut builds[at].1, left);
+        left = left.saturating_sub(fit(&mut builds[at].1, left));
     }
     shown
 }
 
 /// One job with all its words.
 fn bytes(job: &JobDetail) -> usize {
-    fixed_bytes(job) + words_of(job).map(padded).sum::<usize>()
+    fixed_bytes(job) + words_of(job).map(beyond_first).sum::<usize>()
 }
 
-/// One job without the words that may be cut.
+/// One job with its words cut to nothing: each of them still has the word of its final zero.
 fn fixed_bytes(job: &JobDetail) -> usize {
     let row = &job.row;
     let texts = text_bytes(&row.name) + text_bytes(&row.worker) + text_bytes(&row.platform);
+    let reason = WORD;
     JOB_VIEW
         + 2 * WORD
         + texts
+        + reason
         + WORD
         + size_of_val(job.needs.as_slice())
         + job.steps.iter().map(fixed_step).sum::<usize>()
 }
 
 fn fixed_step(step: &crate::coordinator::record::StepRow) -> usize {
-    STEP_VIEW + 2 * WORD + text_bytes(&step.name)
+    let lost = if matches!(step.exit, Exit::Lost(_)) { WORD } else { 0 };
+    STEP_VIEW + 2 * WORD + text_bytes(&step.name) + lost
 }
 
-/// A text beside its pointer, which the row has anyway.
-fn padded(length: usize) -> usize {
-    (length / WORD + 1) * WORD
+/// What a text has beyond its pointer and its first word of 8 bytes, which an empty one has too.
+fn beyond_first(length: usize) -> usize {
+    length / WORD * WORD
 }
 
 /// The lengths of the words that may be cut: why the job ended or waits, and how its steps were lost.
@@ -126,7 +170,7 @@ fn words_of(job: &JobDetail) -> impl Iterator<Item = usize> {
     std::iter::once(reason).chain(lost)
 }
 
-/// Cuts the longest words, so that all of them have at most so many bytes.
+/// Cuts the longest words, so that all of them have at most so many bytes beyond what empty ones have.
 fn cut_words(jobs: &mut [JobDetail], room: usize) {
     let mut lengths: Vec<usize> = jobs.iter().flat_map(words_of).collect();
     lengths.sort_unstable();
@@ -152,10 +196,10 @@ fn level(sorted: &[usize], room: usize) -> usize {
     let mut left = room;
     for (index, length) in sorted.iter().enumerate() {
         let share = left / (sorted.len() - index);
-        if padded(*length) > share {
-            return share.saturating_sub(WORD);
+        if beyond_first(*length) > share {
+            return share;
         }
-        left -= padded(*length);
+        left -= beyond_first(*length);
     }
     usize::MAX
 }

@@ -3,13 +3,13 @@
 use super::branch;
 use super::build::Build;
 use super::event::Subscriber;
-use super::room::{build_bytes, fit_all, queue_bytes, worker_bytes};
+use super::room::{ProjectRow, build_bytes, fit_all, queue_bytes, shorten_worker, worker_bytes};
 use super::view::{JobDetail, write_build, write_jobs, write_queue_item, write_workers};
 use super::{Holder, Office, broken, no_build, no_project, refuse};
 use crate::coordinator::record::{BuildRow, JobKey, JobRow};
 use crate::sources::Repository;
 use crate::store::query::{self, BuildFilter};
-use schema::limits::{self, DIAGNOSIS_LISTED, JOB_VIEW, PROJECT, REF, REVISION, WORKER, text_bytes};
+use schema::limits::{self, DIAGNOSIS_LISTED, PROJECT, REF, REVISION, WORKER};
 use schema::perspective_capnp::viewer;
 use schema::values::{Cursor, Filter, State};
 use schema::wire;
@@ -32,27 +32,23 @@ impl viewer::Server for Viewer {
         let mut seen = self.office.repositories.all();
         let after = limits::text(params.get()?.get_after(), &PROJECT)?;
         seen.retain(|repository| self.holder.what.sees(&repository.project) && repository.project > after);
-        let project_bytes = |repository: &Rc<Repository>| {
-            let branch = repository.mirror.main_branch().unwrap_or_default();
-            let texts = [&repository.project, &repository.address, &branch].map(|text| text_bytes(text));
-            JOB_VIEW + texts.iter().sum::<usize>() + limits::listed(&repository.aliases)
-        };
-        let shown = limits::fitting(0, seen.iter().map(project_bytes));
-        results.get().set_more(shown < seen.len());
-        seen.truncate(shown);
-        let names: Vec<String> = seen.iter().map(|repository| repository.project.clone()).collect();
+        let mut rows: Vec<ProjectRow<'_>> = seen.iter().map(|repository| project_row(repository)).collect();
+        let shown = limits::page(rows.iter().map(ProjectRow::bytes));
+        results.get().set_more(shown < rows.len());
+        rows.truncate(shown);
+        let names: Vec<String> = rows.iter().map(|row| row.name.to_owned()).collect();
         let latest = self.office.readers.of(self.holder.principal).query(move |store| {
             names.iter().map(|name| Ok(query::newest(store, name)?.map_or(0, |row| row.number))).collect()
         });
         let latest: Vec<u32> = latest.await.map_err(broken)?;
-        let mut list = results.get().init_projects(wire::length(seen.len()));
-        for (index, (repository, latest)) in (0..).zip(seen.iter().zip(latest)) {
+        let mut list = results.get().init_projects(wire::length(rows.len()));
+        for (index, (row, latest)) in (0..).zip(rows.iter().zip(latest)) {
             let mut to = list.reborrow().get(index);
-            to.set_name(&repository.project);
-            to.set_repository(&repository.address);
-            wire::write_texts(to.reborrow().init_aliases(wire::length(repository.aliases.len())), &repository.aliases);
+            to.set_name(row.name);
+            to.set_repository(&*row.address);
+            wire::write_texts(to.reborrow().init_aliases(wire::length(row.aliases.len())), row.aliases);
             to.set_latest(latest);
-            to.set_main_branch(repository.mirror.main_branch().unwrap_or_default());
+            to.set_main_branch(&row.main_branch);
         }
         Ok(())
     }
@@ -75,7 +71,7 @@ impl viewer::Server for Viewer {
         let reading = self.office.readers.of(self.holder.principal);
         let rows = reading.query(move |store| query::builds(store, &filter, limit)).await.map_err(broken)?;
         let sizes = rows.iter().map(|row| build_bytes(row, &DIAGNOSIS_LISTED.cut(&row.diagnosis)));
-        let shown = limits::fitting(0, sizes);
+        let shown = limits::page(sizes);
         results.get().set_more(shown < rows.len());
         let mut list = results.get().init_builds(wire::length(shown));
         for (index, row) in (0..).zip(&rows[..shown]) {
@@ -113,9 +109,12 @@ impl viewer::Server for Viewer {
         let after = limits::text(params.get()?.get_after(), &WORKER)?;
         let mut workers = self.office.look(&self.holder, |it, _| it.worker_list()).await.map_err(unavailable)?;
         workers.retain(|worker| worker.name > after);
-        workers.iter_mut().for_each(|worker| self.holder.narrow(worker));
+        workers.iter_mut().for_each(|worker| {
+            self.holder.narrow(worker);
+            shorten_worker(worker);
+        });
         let mut results = results.get();
-        let shown = limits::fitting(0, workers.iter().map(worker_bytes));
+        let shown = limits::page(workers.iter().map(worker_bytes));
         results.set_more(shown < workers.len());
         write_workers(results.init_workers(wire::length(shown)), &workers);
         Ok(())
@@ -218,6 +217,11 @@ pub(super) fn detail(
         JobDetail { row: job, steps, needs: needs(index).unwrap_or_default(), waits }
     });
     details.collect()
+}
+
+fn project_row(repository: &Repository) -> ProjectRow<'_> {
+    let branch = repository.mirror.main_branch().unwrap_or_default();
+    ProjectRow::new(&repository.project, &repository.address, branch, &repository.aliases)
 }
 
 fn unavailable(refusal: schema::values::Refusal) -> capnp::Error {

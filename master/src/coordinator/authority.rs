@@ -7,16 +7,11 @@
 
 use super::model::DEFAULT_POOL;
 use super::record::GrantRow;
+use schema::limits::{LABEL, LABELS, Limit, POOL, POOLS, PROJECT, PROJECTS, grouped};
 use schema::values::{GrantKind, Refusal, RefusalCode, Right, Time, What};
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// Projects, and pools, that one grant may name. A farm has some dozens; a grant with more is a list that nobody reads.
-const NAMES_MAX: usize = 1_000;
-/// Labels that one grant may name.
-const LABELS_MAX: usize = 100;
-/// Bytes of a name in a grant, and of either side of a label.
-const NAME_BYTES_MAX: usize = 256;
 /// Grants in force below one operator, those of its own operators included and browsers left out. Each costs the master
 /// about 1 KiB of memory, and a farm of 1,000 workers and as many people stays far below.
 pub const ISSUED_MAX: usize = 10_000;
@@ -198,21 +193,36 @@ impl fmt::Display for Excess {
     }
 }
 
-/// Refuses what would be too long to be listed.
+/// Refuses what would be too long to be listed, by the rows that bound a grant on the wire: the master file and the master's own
+/// commands do not come that way.
 fn sound(what: &What) -> Result<(), Refusal> {
-    let is_long = |text: &String| text.is_empty() || text.len() > NAME_BYTES_MAX;
-    let names = || what.projects.iter().chain(&what.pools);
-    let texts = names().chain(what.labels.iter().map(|(name, _)| name));
-    let why = if what.projects.len() > NAMES_MAX || what.pools.len() > NAMES_MAX {
-        format!("a grant names at most {NAMES_MAX} projects and {NAMES_MAX} pools")
-    } else if what.labels.len() > LABELS_MAX {
-        format!("a grant names at most {LABELS_MAX} labels")
-    } else if texts.into_iter().any(is_long) || what.labels.iter().any(|(_, value)| value.len() > NAME_BYTES_MAX) {
-        format!("names of projects, pools and labels have 1 to {NAME_BYTES_MAX} bytes")
-    } else {
-        return Ok(());
-    };
-    Err(Refusal::new(RefusalCode::Invalid, why))
+    are_named("projects", what.projects.iter(), &PROJECTS, &PROJECT)?;
+    are_named("pools", what.pools.iter(), &POOLS, &POOL)?;
+    are_named("labels", what.labels.iter().map(|(name, _)| name), &LABELS, &LABEL)?;
+    if what.labels.iter().any(|(_, value)| value.len() > LABEL.most) {
+        return Err(invalid(format!("values of labels have at most {} bytes", grouped(LABEL.most))));
+    }
+    Ok(())
+}
+
+/// Whether a grant may name so many of something by such names. `them`: "projects".
+fn are_named<'a>(
+    them: &str,
+    mut names: impl ExactSizeIterator<Item = &'a String>,
+    count: &Limit,
+    each: &Limit,
+) -> Result<(), Refusal> {
+    if names.len() > count.most {
+        return Err(invalid(format!("a grant names at most {} {them}", grouped(count.most))));
+    }
+    if names.any(|name| name.is_empty() || name.len() > each.most) {
+        return Err(invalid(format!("names of {them} have 1 to {} bytes", grouped(each.most))));
+    }
+    Ok(())
+}
+
+fn invalid(text: String) -> Refusal {
+    Refusal::new(RefusalCode::Invalid, text)
 }
 
 fn has_all_workers(what: &What) -> bool {
@@ -245,5 +255,40 @@ fn earliest(one: Option<Time>, other: Option<Time>) -> Option<Time> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::iter::repeat_n;
+
+    fn names(count: usize, bytes: usize) -> BTreeSet<String> {
+        (0..count).map(|index| format!("{index:0bytes$}")).collect()
+    }
+
+    fn labels(count: usize, name: usize, value: usize) -> Vec<(String, String)> {
+        repeat_n(("n".repeat(name), "v".repeat(value)), count).collect()
+    }
+
+    #[test]
+    fn a_grant_names_as_much_as_its_rows_allow() {
+        let (projects, pools) = (names(PROJECTS.most, PROJECT.most), names(POOLS.most, POOL.most));
+        let full = What { projects, pools, labels: labels(LABELS.most, LABEL.most, LABEL.most), ..What::default() };
+        assert_eq!(sound(&full), Ok(()));
+        let cases = [
+            (What { projects: names(PROJECTS.most + 1, 9), ..full.clone() }, "a grant names at most 1,000 projects"),
+            (What { pools: names(POOLS.most + 1, 9), ..full.clone() }, "a grant names at most 1,000 pools"),
+            (What { labels: labels(LABELS.most + 1, 1, 1), ..full.clone() }, "a grant names at most 100 labels"),
+            (What { projects: names(1, PROJECT.most + 1), ..full.clone() }, "names of projects have 1 to 100 bytes"),
+            (What { pools: names(1, POOL.most + 1), ..full.clone() }, "names of pools have 1 to 100 bytes"),
+            (What { labels: labels(1, 0, 1), ..full.clone() }, "names of labels have 1 to 256 bytes"),
+            (What { labels: labels(1, LABEL.most + 1, 1), ..full.clone() }, "names of labels have 1 to 256 bytes"),
+            (What { labels: labels(1, 1, LABEL.most + 1), ..full }, "values of labels have at most 256 bytes"),
+        ];
+        for (what, text) in cases {
+            let refusal = sound(&what).unwrap_err();
+            assert_eq!((refusal.code, refusal.text.as_str()), (RefusalCode::Invalid, text));
+        }
     }
 }

@@ -12,7 +12,7 @@ mod table;
 
 pub use cut::cut;
 pub use read::{data, key, keys, numbers, pairs, structs, text, texts};
-pub use room::{JOB_VIEW, STEP_VIEW, WORD, event_bytes, fitting, listed, text_bytes, view_bytes};
+pub use room::{JOB_VIEW, STEP_VIEW, WORD, event_bytes, fitting, listed, page, text_bytes, view_bytes};
 pub use table::*;
 
 use std::borrow::Cow;

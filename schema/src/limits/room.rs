@@ -34,6 +34,13 @@ pub fn fitting(beside: usize, sizes: impl IntoIterator<Item = usize>) -> usize {
     sizes.into_iter().take_while(fits).count()
 }
 
+/// As [`fitting`], of a list that goes on in further answers: it has at least one element where there is one, since an answer
+/// without any would end the list. Whoever asks cuts the lists of each element, so that one has room.
+pub fn page(sizes: impl ExactSizeIterator<Item = usize>) -> usize {
+    let least = sizes.len().min(1);
+    fitting(0, sizes).max(least)
+}
+
 /// A job and its steps, as a build shows them, without the reason of its outcome.
 pub fn view_bytes(job: &JobPlan) -> usize {
     // the worker that will take it and its platform are not known yet

@@ -86,8 +86,8 @@ table! {
         ["perspective.Submitter.cancel(reason)", "grant.Operator.hold(reason)"];
     /// A sentence: it is stored with each grant below the one that is revoked, and each subscriber is told.
     REVOCATION: "reason of the revocation", 1000, Bytes, Refused, ["grant.Operator.revoke(reason)"];
-    /// More projects than any master is known to have.
-    PROJECTS: "list of projects", 10_000, Elements, Refused, ["grant.What.projects"];
+    /// A farm has some dozens. A grant with more is a list that nobody reads, and one of all projects names `*`.
+    PROJECTS: "list of projects", 1000, Elements, Refused, ["grant.What.projects"];
     /// Each event is compared with each of them.
     FOLLOWED: "list of projects to follow", 1000, Elements, Refused, ["event.Filter.projects"];
     /// The longest kind of event has 15 letters.

@@ -96,6 +96,13 @@ fn a_job_is_never_larger_on_its_way_than_its_size() {
     }
 }
 
+#[test]
+fn a_page_has_a_row_where_there_is_one() {
+    let page = |sizes: &[usize]| super::page(sizes.iter().copied());
+    assert_eq!((page(&[]), page(&[ANSWER_BYTES]), page(&[ANSWER_BYTES + 1])), (0, 1, 1));
+    assert_eq!((page(&[ANSWER_BYTES + 1, 1]), page(&[1, ANSWER_BYTES]), page(&[1, 2, 3])), (1, 1, 3));
+}
+
 /// Where each field stands that carries a text, data or a list: `worker.Description.labels`, `worker.Lease.complete(reason)`.
 fn fields_of_the_schema() -> BTreeSet<String> {
     use capnp::schema_capnp::{code_generator_request, field, node, type_};

@@ -1,7 +1,7 @@
 //! What people are shown of texts that others wrote: a repository, a worker, another user. One function, [`face`], decides
 //! it for each character; terminals, pages and mails all ask it. Does not know what a text means.
 //!
-//! [`line`], [`lines`], [`page`] and [`json`] are for texts, [`Screen`] is for the bytes of a log.
+//! [`line()`], [`lines`], [`page`] and [`json`] are for texts, [`Screen`] is for the bytes of a log.
 
 mod screen;
 
@@ -66,12 +66,12 @@ pub fn line(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// As [`line`], of a text of several lines, without empty ones at its end.
+/// As [`line()`], of a text of several lines, without empty ones at its end.
 pub fn lines(text: &str) -> String {
     text.trim_end().lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// As [`line`], of a page's markup or another text whose line ends and tabs are its maker's own.
+/// As [`line()`], of a page's markup or another text whose line ends and tabs are its maker's own.
 pub fn page(text: &str) -> Cow<'_, str> {
     let is_fine = |c: char| matches!(c, '\n' | '\t') || face(c) == Face::Itself;
     if text.chars().all(is_fine) {

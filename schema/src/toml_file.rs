@@ -50,13 +50,23 @@ pub struct Page<'t> {
     /// The file with plain line ends. All spans but those of diagnostics are positions in this text.
     text: Cow<'t, str>,
     found: RefCell<Vec<Diagnostic>>,
+    advice: Advice,
 }
+
+/// What to write instead of a key that is not known, or not yet; `None`: nothing better than the nearest name. It is told the key.
+pub type Advice = fn(&str) -> Option<&'static str>;
 
 impl<'t> Page<'t> {
     /// Refuses what is too large or not UTF-8. A line end `\r\n` is read as `\n`, so that a file means the same wherever
     /// it was saved.
     pub fn open(file: &'t str, bytes: &'t [u8]) -> Result<Page<'t>, Diagnostics> {
-        let page = |written| Page { file, written, text: with_plain_line_ends(written), found: RefCell::default() };
+        let page = |written| Page {
+            file,
+            written,
+            text: with_plain_line_ends(written),
+            found: RefCell::default(),
+            advice: |_| None,
+        };
         let valid = match std::str::from_utf8(bytes) {
             Ok(text) if text.len() <= FILE_MAX => return Ok(page(text)),
             Ok(_) => {
@@ -71,6 +81,13 @@ impl<'t> Page<'t> {
         let page = page(std::str::from_utf8(valid).unwrap_or_default());
         page.error(valid.len()..valid.len(), format!("{file} is not UTF-8"), "the first bad byte", "save it as UTF-8");
         Err(page.into_diagnostics())
+    }
+
+    /// With advice for keys that people bring along from elsewhere.
+    #[must_use]
+    pub fn with_advice(mut self, advice: Advice) -> Page<'t> {
+        self.advice = advice;
+        self
     }
 
     /// The tree behind [`Page::root`]; syntax errors leave nothing more to look at.

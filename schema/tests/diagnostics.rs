@@ -39,11 +39,33 @@ fn what_is_said() {
     let of_job = [
         ("tiemout = '1h'", "4:1 job `a` has no key `tiemout` | unknown key | did you mean `timeout`?"),
         ("qqqqqqqq = 1", "4:1 job `a` has no key `qqqqqqqq` | unknown key"),
-        ("cache = []", "4:1 `cache` of job `a` is not supported by this version | of a later version"),
+        (
+            "cache = []",
+            "4:1 `cache` of job `a` is not supported by this version | of a later version | until then, workspace = \
+             \"clean\" or \"kept\" keeps what a job leaves in its directory",
+        ),
+        (
+            "runs-on = 'ubuntu-latest'",
+            "4:1 job `a` has no key `runs-on` | unknown key | `on` names the platform: on = \"linux-x86_64\"; `want` names \
+             labels of the worker",
+        ),
+        (
+            "before_script = ['x']",
+            "4:1 job `a` has no key `before_script` | unknown key | `run` is the command; several are [[job.NAME.step]] tables",
+        ),
+        ("retry = 3", "4:9 `retry` of job `a` must be a table | this is a whole number | write it like { infra = 3 }"),
+        (
+            "memory = 4096",
+            "4:10 `memory` of job `a` must be a string | this is a whole number | write it like \"512MiB\" or \"4GiB\"",
+        ),
+        (
+            "want = true",
+            "4:8 `want` of job `a` must be a string, or an array of strings | this is true or false | in quotes it is a string",
+        ),
         ("junit = 'x'", "4:1 `junit` of job `a` is not supported by this version | of a later version"),
         (
             "timeout = 5",
-            "4:11 `timeout` of job `a` must be a string | this is a whole number | in quotes it is a string",
+            "4:11 `timeout` of job `a` must be a string | this is a whole number | write it like \"90s\", \"45m\" or \"1h30m\"",
         ),
         ("timeout = '5'", "4:11 `timeout` of job `a` is no duration | write it like \"90s\", \"45m\" or \"1h30m\""),
         ("timeout = '0s'", "4:11 `timeout` of job `a` is zero"),
@@ -108,7 +130,11 @@ fn what_is_said() {
             "4:12 `tag` of `when` of job `a` has `refs/tags/v*`, which matches nothing: names are short here | write `v*`, \
              among the patterns of tags",
         ),
-        ("when.cron = 'x'", "4:6 `cron` of `when` of job `a` is not supported by this version | of a later version"),
+        (
+            "when.cron = 'x'",
+            "4:6 `cron` of `when` of job `a` is not supported by this version | of a later version | until then, `guild run` from a \
+             timer of yours asks for a build",
+        ),
         (
             "when.cause = 'push'",
             "4:14 `cause` of `when` of job `a` is not known | it is one of \"change\", \"run\", \"retry\"",
@@ -179,6 +205,21 @@ fn what_is_said_of_the_rest() {
             "3:7 job `a` runs on any worker, for which `run` has nothing | give it a `default`",
         ),
         (
+            "version = 1\n[job.a]\nrun = ['pip install .', 'pytest -q']",
+            "3:8 `run` of job `a` would run one program called `pip install .` | a whole command | an array is one program and \
+             its arguments; a script is a string, and several commands are [[job.NAME.step]] tables",
+        ),
+        (
+            "version = 1\n[job.a]\nmatrix.py = ['3']\nrun = 'python{py} -m pytest'",
+            "4:7 a script of job `a` has `{py}`, which is replaced by nothing | values are not put into scripts, where they would \
+             become code | the shell has it as $GUILD_AXIS_PY",
+        ),
+        (
+            "version = 1\n[job.a]\nrun = 'echo ${{ matrix.py }}'",
+            "3:7 a script of job `a` has `${{`, which is replaced by nothing | values are not put into scripts, where they would \
+             become code | the shell has the value of an axis as $GUILD_AXIS_NAME, and the variables of `env`",
+        ),
+        (
             "version = 1\n[job.a]\nrun = ['echo', '{plat}']\nmatrix.plot = ['x']",
             "3:16 `{plat}` is no axis of job `a` | no such axis | did you mean `{plot}`?",
         ),
@@ -188,7 +229,8 @@ fn what_is_said_of_the_rest() {
         ),
         (
             "version = 1\n[axis.p]\nx = { image = 'l' }\n[job.a]\nrun = 'r'",
-            "3:7 `image` of [axis.p.x] is not supported by this version | of a later version",
+            "3:7 `image` of [axis.p.x] is not supported by this version | of a later version | until then, a label, as in want = \
+             [\"python=3.14\"], picks a machine that has what the job needs",
         ),
         (
             "version = 1\n[axis.p]\nx = {}\n[job.a]\nmatrix.p = ['y']\nrun = 'r'",
@@ -357,4 +399,37 @@ fn stored_and_read_again() {
     let found = errors(b"version = 1\nx = 1");
     let again: Diagnostics = serde_json::from_str(&serde_json::to_string(&found).unwrap()).unwrap();
     assert_eq!(again.to_string(), found.to_string());
+}
+
+#[test]
+fn what_the_system_hands_to_no_program_is_refused() {
+    let most = schema::limits::pipeline::ARGUMENT_MAX;
+    let text = |bytes: usize| "x".repeat(bytes);
+    let script = |bytes| format!("version = 1\n[job.a]\nrun = '{}'", text(bytes));
+    let argument = |bytes| format!("version = 1\n[job.a]\nrun = ['echo', '{}']", text(bytes));
+    let variable = |bytes: usize| format!("version = 1\n[job.a]\nrun = 'x'\nenv.A = '{}'", text(bytes - 2));
+    let files: [(&str, &dyn Fn(usize) -> String); 3] =
+        [("3:7 a script", &script), ("3:16 an argument", &argument), ("4:9 a variable", &variable)];
+    for (what, file) in files {
+        assert!(load("guild.toml", file(most).as_bytes()).is_ok(), "{what}");
+        let wanted = format!(
+            "{what} of job `a` has 131,072 bytes; at most 131,071 are handed to a program | put it into a file of the repository"
+        );
+        assert_eq!(lines(&file(most + 1)), wanted);
+    }
+}
+
+#[test]
+fn a_program_may_have_blanks_in_its_path() {
+    for (program, is_fine) in [
+        ("/opt/my tools/run", true),
+        ("C:\\\\Program Files\\\\x.exe", true),
+        ("make", true),
+        ("./configure --prefix=/x", false),
+        ("make test", false),
+        ("pip install .", false),
+    ] {
+        let text = format!("version = 1\n[job.a]\nrun = [\"{program}\", \"x\"]");
+        assert_eq!(load("guild.toml", text.as_bytes()).is_ok(), is_fine, "{program}");
+    }
 }

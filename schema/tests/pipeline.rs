@@ -77,7 +77,7 @@ retry = { infra = 5 }
 workspace = "clean"
 
 [[job.test.step]]
-run = { default = "pytest {python}", windows = ["py", "{python}", "${X} {{python}} {}"] }
+run = { default = "pytest ${python} {{python}} {x}", windows = ["py", "{python}", "${X} {{python}} {}"] }
 env = { S = "{platform}" }
 
 [[job.test.step]]
@@ -147,7 +147,7 @@ fn steps() {
     let linux = job(&plan, "test@linux-x86_64,3.14");
     let first = &linux.steps[0];
     // an axis never becomes part of a script
-    assert_eq!(first.command, shell(&["sh", "-eu", "-c"], "pytest {python}"));
+    assert_eq!(first.command, shell(&["sh", "-eu", "-c"], "pytest ${python} {{python}} {x}"));
     assert_eq!(
         (first.name.as_str(), first.dir.as_str(), first.timeout_ms, first.idle_ms),
         ("step 1", "", 0, 1_200_000)

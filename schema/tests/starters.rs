@@ -47,8 +47,8 @@ fn what_is_no_file_of_text_is_survived() {
 fn write(dir: &Path, file: &str) {
     let (name, text) = file.split_once(": ").unwrap_or((file, ""));
     let path = dir.join(name);
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    std::fs::write(path, text.replace("\\n", "\n").replace("\\t", "\t")).unwrap();
+    std::fs::create_dir_all(path.parent().expect("it is in the directory")).expect("a folder is made");
+    std::fs::write(path, text.replace("\\n", "\n").replace("\\t", "\t")).expect("a file is written");
 }
 
 /// The lines of a situation, from the plan that the starter becomes.
@@ -61,7 +61,7 @@ fn told(inferred: Option<&Inferred>) -> Vec<String> {
         changed: Changed::default(),
         trust: Trust::Trusted,
     };
-    let plan = pipeline.expand(&context).unwrap();
+    let plan = pipeline.expand(&context).expect("what loads expands");
     let saw = format!("saw {}", inferred.saw);
     plan.jobs.iter().map(job).chain([saw]).collect()
 }

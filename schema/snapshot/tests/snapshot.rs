@@ -15,8 +15,8 @@ struct Scene {
 
 impl Scene {
     fn new(init: &[&str]) -> Scene {
-        let scene = Scene { dir: tempfile::tempdir().unwrap() };
-        fs::create_dir(scene.top()).unwrap();
+        let scene = Scene { dir: tempfile::tempdir().expect("the scene is made") };
+        fs::create_dir(scene.top()).expect("the scene is made");
         scene.git(&[&["init", "-q", "-b", "main"], init].concat());
         scene.git(&["config", "user.name", "Ada"]);
         scene.git(&["config", "user.email", "ada@example.org"]);
@@ -29,8 +29,8 @@ impl Scene {
 
     fn write(&self, path: &str, bytes: impl AsRef<[u8]>) {
         let path = self.top().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, bytes).unwrap();
+        fs::create_dir_all(path.parent().expect("the scene is made")).expect("the scene is made");
+        fs::write(path, bytes).expect("the scene is made");
     }
 
     fn commit(&self) {
@@ -47,12 +47,12 @@ impl Scene {
     }
 
     fn refused(&self) -> String {
-        self.take().unwrap_err().to_string()
+        self.take().expect_err("it is refused").to_string()
     }
 }
 
 fn git(dir: &Path, arguments: &[&str]) -> String {
-    let output = Command::new("git").arg("-C").arg(dir).args(arguments).output().unwrap();
+    let output = Command::new("git").arg("-C").arg(dir).args(arguments).output().expect("the scene is made");
     assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
 }
@@ -62,15 +62,19 @@ fn everything(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u32, std::time::SystemT
     let mut found = BTreeMap::new();
     let mut open = vec![dir.to_owned()];
     while let Some(dir) = open.pop() {
-        for entry in fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
-            let meta = path.symlink_metadata().unwrap();
+        for entry in fs::read_dir(dir).expect("the scene is made") {
+            let path = entry.expect("the scene is made").path();
+            let meta = path.symlink_metadata().expect("the scene is made");
             if meta.is_dir() {
                 open.push(path);
             } else {
                 found.insert(
                     path.clone(),
-                    (fs::read(&path).unwrap(), meta.permissions().mode(), meta.modified().unwrap()),
+                    (
+                        fs::read(&path).expect("the scene is made"),
+                        meta.permissions().mode(),
+                        meta.modified().expect("the scene is made"),
+                    ),
                 );
             }
         }
@@ -91,11 +95,11 @@ fn changed(init: &[&str]) -> Scene {
     scene.write("both", "one\n");
     scene.git(&["add", "both"]);
     scene.write("both", "two\n");
-    fs::remove_file(scene.top().join("gone")).unwrap();
-    fs::rename(scene.top().join("old name"), scene.top().join("new \"name\"\u{e9}")).unwrap();
-    fs::set_permissions(scene.top().join("mode"), fs::Permissions::from_mode(0o755)).unwrap();
-    fs::remove_file(scene.top().join("becomes-link")).unwrap();
-    symlink("plain", scene.top().join("becomes-link")).unwrap();
+    fs::remove_file(scene.top().join("gone")).expect("the scene is made");
+    fs::rename(scene.top().join("old name"), scene.top().join("new \"name\"\u{e9}")).expect("the scene is made");
+    fs::set_permissions(scene.top().join("mode"), fs::Permissions::from_mode(0o755)).expect("the scene is made");
+    fs::remove_file(scene.top().join("becomes-link")).expect("the scene is made");
+    symlink("plain", scene.top().join("becomes-link")).expect("the scene is made");
     scene.write("binary", [0, 159, 146, 150, 0]);
     scene.write("-dash", "");
     scene.write("sub/new\nline", "x");

@@ -1,5 +1,5 @@
 //! What a file that people write may hold, above all `guild.toml`. What the pipeline makes of it is bounded in
-//! [`super::table`] too, where it travels.
+//! the table too, where it travels.
 
 /// The bytes of such a file: the largest one of a known project has a tenth.
 pub const FILE_MAX: usize = 1 << 20;
@@ -19,6 +19,9 @@ pub const RULES_MAX: usize = 100;
 pub const NEEDS_MAX: usize = 100_000;
 /// The bytes of all jobs of a plan in memory: a small file with a large matrix must not fill the memory.
 pub const PLAN_MAX: usize = 16 << 20;
+/// The bytes of a script, of one argument and of one variable with its name: Linux takes 131,072 with the byte that ends it
+/// (`MAX_ARG_STRLEN`, execve(2)).
+pub const ARGUMENT_MAX: usize = 131_071;
 /// The cores that a job may reserve.
 pub const CPUS_MAX: f64 = 1024.0;
 /// Further attempts of a job after a lost worker.

@@ -4,14 +4,15 @@
 use super::Branching;
 use super::job::Job;
 use super::matrix::{Cell, variable};
-use super::placeholder::fill;
+use super::placeholder::{self, fill};
 use super::settings::{Env, PWSH, SH, Settings, is_inside};
 use super::step::{Step, Words};
-use crate::limits::pipeline::{NEEDS_MAX, PLAN_MAX};
+use crate::limits::pipeline::{ARGUMENT_MAX, NEEDS_MAX, PLAN_MAX};
 use crate::limits::{self, JOB_BYTES, STEP_NAME, VIEW_BYTES};
 use crate::toml_file::{At, Page, nearest, parse_bytes};
 use crate::values::{ALWAYS_TIMEOUT_MS, Command, JobPlan, StepPlan};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -203,7 +204,11 @@ impl Draft<'_> {
 
     fn merge(&self, env: &mut Vec<(String, String)>, layer: &Env) -> Option<()> {
         for (name, value) in layer {
+            let span = value.span.clone();
             let value = self.fill(value)?;
+            if !self.fits(name.value.len() + 1 + value.len(), span, "a variable") {
+                return None;
+            }
             match env.iter_mut().find(|(known, _)| *known == name.value) {
                 Some((_, old)) => *old = value,
                 None => env.push((name.value.clone(), value)),
@@ -262,9 +267,15 @@ impl Draft<'_> {
 
     fn command(&self, on: &str, step: &Step) -> Option<Command> {
         match step.run.on(on) {
-            Some(Words::Script(script)) => Some(Command::Shell { shell: self.shell(on, step), script: script.clone() }),
+            Some(Words::Script(script)) => {
+                self.check_script(on, step, script)?;
+                Some(Command::Shell { shell: self.shell(on, step), script: script.clone() })
+            }
             Some(Words::Exec(words)) => {
-                words.iter().map(|word| self.fill(word)).collect::<Option<_>>().map(Command::Exec)
+                let filled = |word: &At<String>| {
+                    self.fill(word).filter(|text| self.fits(text.len(), word.span.clone(), "an argument"))
+                };
+                words.iter().map(filled).collect::<Option<_>>().map(Command::Exec)
             }
             None => {
                 let platform = if on.is_empty() { "any worker" } else { on };
@@ -273,6 +284,41 @@ impl Draft<'_> {
                 None
             }
         }
+    }
+
+    /// A script is a shell's last argument as it stands: what looks like a placeholder in it was meant to be one.
+    fn check_script(&self, on: &str, step: &Step, script: &str) -> Option<()> {
+        let span = || step.run.span.clone();
+        if !self.fits(script.len(), span(), "a script") {
+            return None;
+        }
+        let (found, help) = if let Some(axis) = placeholder::axis_in(script, self.cell) {
+            let sign = if on.starts_with("windows") { "$env:" } else { "$" };
+            (format!("{{{axis}}}"), format!("the shell has it as {sign}{}", variable(axis)))
+        } else if script.contains("${{") {
+            (
+                "${{".to_owned(),
+                "the shell has the value of an axis as $GUILD_AXIS_NAME, and the variables of `env`".to_owned(),
+            )
+        } else {
+            return Some(());
+        };
+        let message = format!("a script of job `{}` has `{found}`, which is replaced by nothing", self.job.name.value);
+        self.page.error(span(), message, "values are not put into scripts, where they would become code", help);
+        None
+    }
+
+    /// Whether the system hands so much to a program.
+    fn fits(&self, bytes: usize, span: Range<usize>, what: &str) -> bool {
+        if bytes > ARGUMENT_MAX {
+            let (has, most) = (limits::grouped(bytes), limits::grouped(ARGUMENT_MAX));
+            let message = format!(
+                "{what} of job `{}` has {has} bytes; at most {most} are handed to a program",
+                self.job.name.value
+            );
+            self.page.error(span, message, "", "put it into a file of the repository");
+        }
+        bytes <= ARGUMENT_MAX
     }
 
     fn shell(&self, on: &str, step: &Step) -> Vec<String> {

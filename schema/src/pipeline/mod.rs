@@ -6,6 +6,7 @@
 
 mod axis;
 mod expand;
+mod foreign;
 mod infer;
 mod job;
 pub mod keys;
@@ -95,7 +96,7 @@ pub struct Context {
 
 /// Reads a pipeline. Bounded in time and memory whatever the text is.
 pub fn load(file_name: &str, text: &[u8]) -> Result<Pipeline, Diagnostics> {
-    let page = Page::open(file_name, text)?;
+    let page = Page::open(file_name, text)?.with_advice(foreign::advice);
     let tree = page.parse()?;
     let pipeline = read(&page.root(&tree));
     page.judge(pipeline)

@@ -27,6 +27,16 @@ pub(super) fn fill(text: &str, cell: &Cell) -> Result<String, String> {
     Ok(filled)
 }
 
+/// The first axis of the cell that stands in braces in a script, as it would be replaced elsewhere.
+pub(super) fn axis_in<'c>(script: &str, cell: &'c Cell) -> Option<&'c str> {
+    let axes = || cell.0.iter().map(|it| &*it.axis);
+    script.match_indices('{').find_map(|(at, _)| {
+        let (before, after) = (&script[..at], &script[at + 1..]);
+        let name = braced(after).filter(|_| !before.ends_with(['$', '{']))?;
+        axes().find(|axis| *axis == name)
+    })
+}
+
 fn doubled(open: &str, name: &str) -> bool {
     open[name.len() + 2..].starts_with("}}")
 }

@@ -152,7 +152,11 @@ pub(super) fn limit(table: &Table<'_>, key: &'static str) -> Option<Duration> {
 }
 
 fn retry_infra(table: &Table<'_>) -> Option<u16> {
-    let retry = table.get("retry")?.table(format!("`retry` of {}", table.place()))?;
+    let retry = table.get("retry")?;
+    if !retry.is_table() {
+        return retry.wrong_with("a table", "write it like { infra = 3 }");
+    }
+    let retry = retry.table(format!("`retry` of {}", table.place()))?;
     let infra = retry.get("infra").and_then(|value| value.integer(0..=RETRY_INFRA_MAX));
     retry.close(&[]);
     infra.and_then(|infra| u16::try_from(infra).ok())

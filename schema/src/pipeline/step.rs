@@ -96,11 +96,23 @@ impl Run {
     }
 }
 
+/// A program's name may have blanks in its path, and then no words that look like arguments.
+fn is_command_line(program: &str) -> bool {
+    let Some((name, rest)) = program.trim().split_once(char::is_whitespace) else { return false };
+    !name.contains(['/', '\\']) || rest.split_whitespace().any(|word| word.starts_with('-'))
+}
+
 fn words(value: &Value<'_>) -> Option<Words> {
     if value.is_array() {
         let words = value.strings()?;
         if words.first().is_none_or(|program| program.value.is_empty()) {
             value.refuse("is empty", "", "name the program first");
+            return None;
+        }
+        if let Some(program) = words.first().filter(|program| is_command_line(&program.value)) {
+            let message = format!("{} would run one program called `{}`", value.what(), program.value);
+            let help = "an array is one program and its arguments; a script is a string, and several commands are [[job.NAME.step]] tables";
+            value.page().error(program.span.clone(), message, "a whole command", help);
             return None;
         }
         return Some(Words::Exec(words));

@@ -61,9 +61,13 @@ impl<'t> Table<'t> {
         witness::note(&self.place, &asked, later);
         for key in self.entries.keys().filter(|key| !asked.contains(&key.get_ref().as_ref())) {
             let name: &str = key.get_ref();
+            let advice = (self.page.advice)(name);
             if later.contains(&name) {
                 let message = format!("`{name}` of {} is not supported by this version", self.place);
-                self.page.error(key.span(), message, "of a later version", "");
+                self.page.error(key.span(), message, "of a later version", advice.unwrap_or_default());
+            } else if let Some(advice) = advice {
+                let message = format!("{} has no key `{name}`", self.place);
+                self.page.error(key.span(), message, "unknown key", advice);
             } else {
                 let message = format!("{} has no key `{name}`", self.place);
                 let known = asked.iter().chain(later).copied();

@@ -101,22 +101,24 @@ impl<'t> Value<'t> {
 
     /// Like "1h30m".
     pub fn duration(&self) -> Option<Duration> {
-        let text = self.string()?;
-        let duration = parse_duration(&text.value);
-        if duration.is_none() {
-            self.refuse("is no duration", "", "write it like \"90s\", \"45m\" or \"1h30m\"");
-        }
-        duration
+        self.measure("is no duration", "write it like \"90s\", \"45m\" or \"1h30m\"", parse_duration)
     }
 
     /// Like "4GiB".
     pub fn bytes(&self) -> Option<u64> {
-        let text = self.string()?;
-        let bytes = parse_bytes(&text.value);
-        if bytes.is_none() {
-            self.refuse("is no size", "", "write it like \"512MiB\" or \"4GiB\"");
+        self.measure("is no size", "write it like \"512MiB\" or \"4GiB\"", parse_bytes)
+    }
+
+    /// A number with its unit, in a string. A bare number needs more than quotes.
+    fn measure<T>(&self, wrong: &str, help: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        if !self.is_string() {
+            return self.wrong_with("a string", help);
         }
-        bytes
+        let measure = parse(&self.string()?.value);
+        if measure.is_none() {
+            self.refuse(wrong, "", help);
+        }
+        measure
     }
 
     pub fn array(&self) -> Option<Vec<Value<'t>>> {
@@ -132,7 +134,11 @@ impl<'t> Value<'t> {
 
     /// A string, or an array of strings.
     pub fn one_or_more(&self) -> Option<Vec<At<String>>> {
-        if self.is_string() { self.string().map(|one| vec![one]) } else { self.strings() }
+        match (self.is_string(), self.is_array()) {
+            (true, _) => self.string().map(|one| vec![one]),
+            (false, true) => self.strings(),
+            (false, false) => self.wrong("a string, or an array of strings"),
+        }
     }
 
     /// The one of `choices` that the string names.
@@ -153,16 +159,22 @@ impl<'t> Value<'t> {
     }
 
     pub fn wrong<T>(&self, wanted: &str) -> Option<T> {
-        let (kind, help) = match self.value {
-            DeValue::String(_) => ("a string", ""),
-            DeValue::Integer(_) => ("a whole number", "in quotes it is a string"),
-            DeValue::Float(_) => ("a number", "in quotes it is a string"),
-            DeValue::Boolean(_) => ("true or false", "in quotes it is a string"),
-            DeValue::Datetime(_) => ("a date", "in quotes it is a string"),
-            DeValue::Array(_) => ("an array", ""),
-            DeValue::Table(_) => ("a table", ""),
+        let is_bare = !(self.is_string() || self.is_array() || self.is_table());
+        let help = if is_bare && wanted.contains("string") { "in quotes it is a string" } else { "" };
+        self.wrong_with(wanted, help)
+    }
+
+    /// Reports a value of the wrong kind, with the way to write it.
+    pub fn wrong_with<T>(&self, wanted: &str, help: &str) -> Option<T> {
+        let kind = match self.value {
+            DeValue::String(_) => "a string",
+            DeValue::Integer(_) => "a whole number",
+            DeValue::Float(_) => "a number",
+            DeValue::Boolean(_) => "true or false",
+            DeValue::Datetime(_) => "a date",
+            DeValue::Array(_) => "an array",
+            DeValue::Table(_) => "a table",
         };
-        let help = if wanted.contains("string") { help } else { "" };
         self.refuse(format_args!("must be {wanted}"), &format!("this is {kind}"), help);
         None
     }

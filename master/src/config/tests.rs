@@ -108,7 +108,7 @@ fn what_is_said() {
         (
             "limits.retain = { builds = 0, logs = 7, log_bytes_total = '0B', artifacts = '30d', event = '1d' }",
             "3:28 `builds` of [limits.retain] is from 1 to 10000000 | out of range\n\
-             3:38 `logs` of [limits.retain] must be a string | this is a whole number | in quotes it is a string\n\
+             3:38 `logs` of [limits.retain] must be a string | this is a whole number | write it like \"90s\", \"45m\" or \"1h30m\"\n\
              3:59 `log_bytes_total` of [limits.retain] is zero\n\
              3:65 `artifacts` of [limits.retain] is not supported by this version | of a later version\n\
              3:84 [limits.retain] has no key `event` | unknown key | did you mean `events`?",

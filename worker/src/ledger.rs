@@ -261,9 +261,10 @@ mod tests {
     use super::*;
     use schema::values::{JobPlan, SourceStamp, Trust};
 
+    /// An assignment under a token that no other test has, because leftovers are looked for on the whole machine.
     fn assignment() -> Assignment {
         Assignment {
-            token: [7; 16],
+            token: schema::chance::bytes(),
             project: "pyfoo".to_owned(),
             build: 1,
             attempt: 1,
@@ -307,7 +308,7 @@ mod tests {
     async fn a_copy_takes_up_nothing_and_ends_nothing() {
         let (state, dir, open) = entered();
         let mut sleeping = std::process::Command::new("sleep");
-        let mut step = sleeping.arg("1000").env(ATTEMPT, token_hex(&[7; 16])).spawn().unwrap();
+        let mut step = sleeping.arg("1000").env(ATTEMPT, dir.file_name().unwrap()).spawn().unwrap();
         let ledger = open(state.path(), true);
         assert_eq!((ledger.count(), dir.exists()), (0, true));
         ledger.clear_leftovers(&machine()).await;

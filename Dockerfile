@@ -10,14 +10,14 @@ COPY master master
 COPY worker worker
 COPY client client
 COPY tests tests
-RUN cargo build --release --bins --locked -p client -p master -p worker
+RUN cargo build --profile dist --bins --locked -p client -p master -p worker
 
 FROM debian:bookworm-slim
 # git and ssh fetch repositories; certificates are for HTTPS and mail
 RUN apt-get update \
     && apt-get install -y --no-install-recommends git ca-certificates openssh-client \
     && rm -rf /var/lib/apt/lists/*
-COPY --from=build /src/target/release/guild /src/target/release/guild-master /src/target/release/guild-worker /usr/local/bin/
+COPY --from=build /src/target/dist/guild /src/target/dist/guild-master /src/target/dist/guild-worker /usr/local/bin/
 RUN useradd --uid 7711 --user-group --home-dir /srv/guild --shell /usr/sbin/nologin guild \
     && install -d -o guild -g guild -m 0700 /srv/guild
 USER guild

@@ -1,5 +1,5 @@
 //! `guild-bench`: measures Guild end to end, with its own programs over TLS on loopback, and prints one JSON object per
-//! line. Run it as `cargo run --release --bin guild-bench -- [--quick] [METRIC…] [--with-buildbot]`.
+//! line. Run it as `cargo run --profile dist --bin guild-bench -- [--quick] [METRIC…] [--with-buildbot]`.
 //!
 //! Absolute figures hold on a quiet machine: each run begins with a baseline, and every line tells the load.
 
@@ -111,13 +111,15 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The release programs, built now: their directory.
+/// The directory of the programs that are measured. Cargo builds them now, with the profile of this program.
 fn programs() -> PathBuf {
     let own = std::env::current_exe().expect("this program has a path");
     let bin = own.parent().map_or_else(PathBuf::new, Path::to_owned);
     if let Some(cargo) = std::env::var_os("CARGO") {
-        let built = Command::new(cargo).args(["build", "--release", "--bins", "--locked", "--quiet"]).status();
-        assert!(built.is_ok_and(|status| status.success()), "the programs cannot be built");
+        // cargo calls the folder of a profile by its name
+        let profile = bin.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let built = Command::new(cargo).args(["build", "--profile", &profile, "--bins", "--locked", "--quiet"]).status();
+        assert!(built.is_ok_and(|status| status.success()), "the programs cannot be built with the profile {profile}");
     }
     bin
 }

@@ -54,13 +54,13 @@ fn the_whole_workspace_is_copied() {
 #[test]
 fn its_programs_are_those_of_the_packages_that_it_builds() {
     let build = all("RUN").into_iter().find(|run| run.contains("cargo build")).unwrap();
-    for option in ["--release", "--bins", "--locked"] {
-        assert!(build.split(' ').any(|word| word == option), "`{build}` lacks {option}");
+    for option in ["--profile dist", "--bins", "--locked"] {
+        assert!(format!("{build} ").contains(&format!(" {option} ")), "`{build}` lacks {option}");
     }
     let bins = after(&build, "-p").into_iter().flat_map(|package| {
         let manifest: toml::Table = read(&format!("{package}/Cargo.toml")).parse().unwrap();
         let bins = manifest["bin"].as_array().unwrap().clone();
-        bins.into_iter().map(|bin| format!("/src/target/release/{}", bin["name"].as_str().unwrap()))
+        bins.into_iter().map(|bin| format!("/src/target/dist/{}", bin["name"].as_str().unwrap()))
     });
     let mut bins: Vec<String> = bins.collect();
     bins.sort();

@@ -106,24 +106,24 @@ impl Driver {
         self.clock.now()
     }
 
-    /// Runs a command and answers after its commit. On a full disk it is refused before it runs.
-    pub async fn call<T>(&self, command: impl FnOnce(&mut Coordinator, Time) -> T) -> Result<T, Refusal> {
-        self.call_with(|coordinator, now| (command(coordinator, now), Vec::new())).await
+    /// Runs a command and answers after its commit. On a full disk the command is refused before it runs.
+    pub async fn call<T>(
+        &self,
+        command: impl FnOnce(&mut Coordinator, Time) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        self.apply(command).await?
     }
 
-    /// Runs a command and commits further records with its own, in one transaction.
-    pub async fn call_with<T>(
-        &self,
-        command: impl FnOnce(&mut Coordinator, Time) -> (T, Vec<Record>),
-    ) -> Result<T, Refusal> {
+    /// Runs a command that the coordinator never refuses, and answers after its commit. So a refusal is the driver's own: the
+    /// disk is full, or the master is stopping.
+    pub async fn apply<T>(&self, command: impl FnOnce(&mut Coordinator, Time) -> T) -> Result<T, Refusal> {
         self.admit()?;
-        let (answer, records) = self.step(command);
-        self.open.borrow_mut().records.extend(records);
+        let answer = self.step(command);
         self.settled().await?;
         Ok(answer)
     }
 
-    /// Runs a command whose answer leaves later: after [`Driver::settled`]. On a full disk it is refused before it runs.
+    /// Runs a command whose answer leaves later, after [`Driver::settled`]. On a full disk the command is refused before it runs.
     pub fn begin<T>(&self, command: impl FnOnce(&mut Coordinator, Time) -> Result<T, Refusal>) -> Result<T, Refusal> {
         self.admit()?;
         self.step(command)
@@ -154,6 +154,11 @@ impl Driver {
             settled = self.settled() => settled.map(|()| answer),
             _ = full.wait_for(|full| *full) => Err(disk_full()),
         }
+    }
+
+    /// Looks for something that the coordinator may refuse; answers like [`Driver::look`].
+    pub async fn look_up<T>(&self, look: impl FnOnce(&Coordinator, Time) -> Result<T, Refusal>) -> Result<T, Refusal> {
+        self.look(look).await?
     }
 
     /// Looks at the coordinator as it is, committed or not: for decisions that are no answer.

@@ -3,6 +3,7 @@
 //!
 //! Every object leaves through the gate of the grant for which it was made (see `live`).
 
+mod attempt_logs;
 mod branch;
 mod build;
 mod changes;

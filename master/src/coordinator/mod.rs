@@ -20,6 +20,7 @@ mod history;
 pub mod lane;
 mod lease;
 mod model;
+mod notices;
 mod overdue;
 mod place;
 pub mod placed;

@@ -16,7 +16,6 @@ mod follow;
 mod grant;
 mod grant_list;
 mod heads;
-mod history;
 pub mod lane;
 mod lease;
 mod model;
@@ -31,6 +30,7 @@ mod remedy;
 mod report;
 mod request;
 mod rest;
+mod retry_guard;
 mod tokens;
 mod trigger;
 mod update;
@@ -55,7 +55,6 @@ pub use worker::Standing;
 use absence::Asked;
 use by_worker::ByWorker;
 use heads::Heads;
-use history::History;
 use model::{Build, Job, Lease, LeaseState, Session, Timer};
 use overdue::Overdue;
 use queue::Queue;
@@ -65,6 +64,7 @@ use record::{
 };
 use request::Requests;
 use rest::Rests;
+use retry_guard::RetryGuard;
 use schema::values::{Event, Fact, Outcome, Plan, Refusal, State, Time};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -104,7 +104,7 @@ pub struct Coordinator {
     /// How many grants are in force below one.
     in_force: BTreeMap<GrantId, usize>,
     requests: Requests,
-    history: History,
+    retry_guard: RetryGuard,
     /// Revoked workers that were asked whether all that they ran has ended.
     answering: BTreeMap<GrantId, Asked>,
     alarms: BTreeMap<alarms::Kind, alarms::Alarm>,
@@ -145,7 +145,7 @@ impl Coordinator {
             ended: BTreeSet::new(),
             in_force: BTreeMap::new(),
             requests: Requests::load(loaded.requests),
-            history: History::default(),
+            retry_guard: RetryGuard::default(),
             answering: BTreeMap::new(),
             alarms: BTreeMap::new(),
             timers: BTreeSet::new(),

@@ -81,7 +81,7 @@ impl Coordinator {
             if again.is_empty() {
                 return Err(Refusal::new(RefusalCode::Conflict, "none of its jobs is to be repeated"));
             }
-            this.history.retry(&past)?;
+            this.retry_guard.retry(&past)?;
             let cause = Cause::Retry { number: past.row.number, by: by.to_owned() };
             let id = this.insert_build(now, again_of(&past.row, grant), cause);
             let carried = carried(&past, again, id);

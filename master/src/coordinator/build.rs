@@ -3,6 +3,7 @@
 use super::Coordinator;
 use super::model::{Build, Effect, Job, LeaseState, Planned, Timer};
 use super::record::{BuildId, JobKey, JobRow, LeaseToken, Record};
+use super::rows::Row;
 use schema::limits::{DIAGNOSIS, REASON};
 use schema::values::{Fact, JobPlan, Outcome, Plan, Refusal, RefusalCode, State, Time};
 use std::time::Duration;
@@ -14,7 +15,7 @@ impl Coordinator {
             return;
         }
         match planned {
-            Planned::Plan(plan) => self.adopt(now, id, plan, &[]),
+            Planned::Plan(plan) => self.adopt(now, id, plan, Vec::new()),
             Planned::Skip(why) => self.finish_unplanned(now, id, Outcome::Skipped, why),
             Planned::Broken(diagnosis) => self.finish_unplanned(now, id, Outcome::Failed, diagnosis),
             Planned::Trouble(why) => self.finish_unplanned(now, id, Outcome::Errored, why),
@@ -73,29 +74,18 @@ impl Coordinator {
     }
 
     /// Gives a build its jobs. `carried`: (index, row) of jobs that a retry does not repeat.
-    pub(super) fn adopt(&mut self, now: Time, id: BuildId, plan: Plan, carried: &[(usize, JobRow)]) {
-        let mut jobs: Vec<Job> = (0..).zip(&plan.jobs).map(|(index, job)| new_job(id, index, job)).collect();
+    pub(super) fn adopt(&mut self, now: Time, id: BuildId, plan: Plan, carried: Vec<(usize, JobRow)>) {
+        let mut rows: Vec<JobRow> = (0..).zip(&plan.jobs).map(|(index, job)| new_job(id, index, job)).collect();
         for (index, row) in carried {
-            jobs[*index].row = row.clone();
+            rows[index] = row;
         }
-        for (index, job) in (0..).zip(&plan.jobs) {
-            for need in &job.needs {
-                jobs[*need as usize].needed_by.push(index);
-            }
-        }
-        let names = plan.jobs.iter().map(|job| job.name.clone()).collect();
-        let build = self.builds.get_mut(&id).expect("a build that is being planned");
-        build.row.state = State::Queued;
-        build.row.job_count = schema::wire::length(jobs.len());
-        build.open = jobs.iter().filter(|job| job.row.state != State::Finished).count();
-        build.jobs = jobs;
-        build.plan = Some(plan.clone());
-        let rows: Vec<JobRow> = build.jobs.iter().map(|job| job.row.clone()).collect();
-        let row = build.row.clone();
-        self.record(Record::Plan { build: id, plan });
-        self.record(Record::Build(row));
-        rows.into_iter().for_each(|row| self.record(Record::Job(row)));
-        self.tell(now, id, Fact::BuildPlanned { jobs: names });
+        let jobs = plan.jobs.iter().map(|job| job.name.clone()).collect();
+        self.record(Record::Plan { build: id, plan: plan.clone() });
+        let count = schema::wire::length(rows.len());
+        self.edit_build(id, |row| (row.state, row.job_count) = (State::Queued, count));
+        let rows = rows.into_iter().map(|row| Row::new(row, &mut self.effects)).collect();
+        self.builds.get_mut(&id).expect("a build that is being planned").take_plan(plan, rows);
+        self.tell(now, id, Fact::BuildPlanned { jobs });
         self.settle(now, id);
     }
 
@@ -120,14 +110,9 @@ impl Coordinator {
 
     /// The first job of a build started.
     pub(super) fn begin_build(&mut self, now: Time, id: BuildId) {
-        let build = self.builds.get_mut(&id).expect("a lease belongs to an open build");
-        if build.row.state == State::Running {
-            return;
+        if self.builds[&id].row.state != State::Running {
+            self.edit_build(id, |row| (row.state, row.started) = (State::Running, Some(now)));
         }
-        build.row.state = State::Running;
-        build.row.started = Some(now);
-        let row = build.row.clone();
-        self.record(Record::Build(row));
     }
 
     fn settle_job(&mut self, now: Time, key: JobKey) {
@@ -154,13 +139,14 @@ impl Coordinator {
     }
 
     fn make_ready(&mut self, now: Time, key: JobKey) {
-        let row = &mut self.job_mut(key).row;
-        row.state = State::Queued;
-        row.queued = Some(now);
-        let (row, name) = (row.clone(), row.name.clone());
-        self.record(Record::Job(row));
+        let name = self.set_queued(now, key).name.clone();
         self.tell(now, key.build, Fact::JobQueued { job: name });
         self.enqueue(now, key);
+    }
+
+    /// The job waits for a worker from now on.
+    pub(super) fn set_queued(&mut self, now: Time, key: JobKey) -> &JobRow {
+        self.edit_job(key, |row| (row.state, row.queued) = (State::Queued, Some(now)))
     }
 
     fn close_job(&mut self, now: Time, key: JobKey, outcome: Outcome, reason: &str) {
@@ -171,15 +157,15 @@ impl Coordinator {
             Some(token) => self.withdraw(now, token, outcome, reason),
             None => {}
         }
-        let row = &mut self.job_mut(key).row;
-        assert!(row.state != State::Finished, "job {} is finished twice", row.name);
-        row.state = State::Finished;
-        row.outcome = Some(outcome);
-        row.reason = REASON.cut(reason).into_owned();
-        row.finished = Some(now);
-        let (row, name, reason) = (row.clone(), row.name.clone(), row.reason.clone());
+        let row = self.edit_job(key, |row| {
+            assert!(row.state != State::Finished, "job {} is finished twice", row.name);
+            row.state = State::Finished;
+            row.outcome = Some(outcome);
+            row.reason = REASON.cut(reason).into_owned();
+            row.finished = Some(now);
+        });
+        let (name, reason) = (row.name.clone(), row.reason.clone());
         self.builds.get_mut(&key.build).expect("the job's build is open").open -= 1;
-        self.record(Record::Job(row));
         self.note_lane(now, key, outcome);
         self.tell(now, key.build, Fact::JobFinished { job: name, outcome, reason });
     }
@@ -194,22 +180,23 @@ impl Coordinator {
         let worst = build.jobs.iter().filter_map(|job| job.row.outcome).max().unwrap_or(Outcome::Skipped);
         // all skipped is success: nothing was found wanting
         let outcome = if worst == Outcome::Skipped { Outcome::Succeeded } else { worst };
-        self.finish_build(now, id, outcome);
+        self.finish_build(now, id, outcome, String::new());
     }
 
     fn finish_unplanned(&mut self, now: Time, id: BuildId, outcome: Outcome, diagnosis: String) {
-        let build = self.builds.get_mut(&id).expect("a build that is being planned");
-        build.row.diagnosis = DIAGNOSIS.cut(&diagnosis).into_owned();
-        self.finish_build(now, id, outcome);
+        self.finish_build(now, id, outcome, DIAGNOSIS.cut(&diagnosis).into_owned());
     }
 
-    fn finish_build(&mut self, now: Time, id: BuildId, outcome: Outcome) {
-        let mut build = self.builds.remove(&id).expect("a build finishes once");
-        build.row.state = State::Finished;
-        build.row.outcome = Some(outcome);
-        build.row.finished = Some(now);
+    /// `diagnosis`: why there is no plan; empty where there is one.
+    fn finish_build(&mut self, now: Time, id: BuildId, outcome: Outcome, diagnosis: String) {
+        let build = self.builds.remove(&id).expect("a build finishes once");
         let (project, number) = (build.row.project.clone(), build.row.number);
-        self.record(Record::Build(build.row));
+        build.row.close(&mut self.effects, |row| {
+            row.state = State::Finished;
+            row.outcome = Some(outcome);
+            row.finished = Some(now);
+            row.diagnosis = diagnosis;
+        });
         self.tell_of(now, &project, number, Fact::BuildFinished { outcome });
         self.effects.push_back(Effect::Finished { build: id });
     }
@@ -236,10 +223,10 @@ impl Coordinator {
         let deadline = self.cancel_deadline(now, lease.job);
         let lease = self.leases.get_mut(token).expect("looked up above");
         lease.cancelled = Some((deadline, why.to_owned()));
-        (lease.attempt.outcome, lease.attempt.reason) = (Some(Outcome::Cancelled), why.to_owned());
-        let (session, attempt) = (lease.session, lease.attempt.clone());
+        let session = lease.session;
         // a restart remembers it
-        self.record(Record::Attempt(attempt));
+        let ended = (Some(Outcome::Cancelled), why.to_owned());
+        lease.attempt.edit(&mut self.effects, |row| (row.outcome, row.reason) = ended);
         self.timers.insert((deadline, Timer::Cancel(token)));
         if let Some(session) = session {
             self.effects.push_back(Effect::Cancel { session, token, reason: why.to_owned(), now: false });
@@ -289,8 +276,8 @@ impl Coordinator {
     }
 }
 
-fn new_job(build: BuildId, index: u32, plan: &JobPlan) -> Job {
-    let row = JobRow {
+fn new_job(build: BuildId, index: u32, plan: &JobPlan) -> JobRow {
+    JobRow {
         key: JobKey { build, index },
         name: plan.name.clone(),
         state: State::Waiting,
@@ -304,8 +291,7 @@ fn new_job(build: BuildId, index: u32, plan: &JobPlan) -> Job {
         worker: String::new(),
         platform: plan.on.clone(),
         carried_from: 0,
-    };
-    Job { row, needed_by: Vec::new(), lease: None }
+    }
 }
 
 pub(super) fn finished() -> Refusal {

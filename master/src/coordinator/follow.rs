@@ -6,7 +6,7 @@
 
 use super::Coordinator;
 use super::model::{Build, Effect};
-use super::record::{BuildId, FollowedRow, JobKey, Loaded, Record, RefScope};
+use super::record::{BuildId, FollowedRow, JobKey, Loaded, RefScope};
 use schema::values::{State, Time};
 use std::collections::BTreeSet;
 
@@ -134,8 +134,7 @@ impl Coordinator {
 
     fn set_followed(&mut self, row: FollowedRow) {
         if self.followed.get(&row.project) != Some(&row) {
-            self.followed.insert(row.project.clone(), row.clone());
-            self.record(Record::Followed(row));
+            self.followed.put(&mut self.effects, row.project.clone(), row);
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::Coordinator;
 use super::authority::{ISSUED_MAX, child_of};
 use super::model::{Effect, Timer};
-use super::record::{Answer, GrantId, GrantRow, Record};
+use super::record::{Answer, GrantId, GrantRow};
 use super::request::Request;
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{Fact, GrantKind, Refusal, RefusalCode, Right, Time, What};
@@ -157,18 +157,10 @@ impl Coordinator {
             self.count_grant(&row);
         }
         self.index_grant(&row);
-        self.record(Record::Grant(row.clone()));
-        self.grants.insert(row.id, row);
+        self.grants.put(&mut self.effects, row.id, row);
     }
 
-    /// As it is in the store.
-    pub(super) fn load_grant(&mut self, row: GrantRow) {
-        self.count_grant(&row);
-        self.index_grant(&row);
-        self.grants.insert(row.id, row);
-    }
-
-    fn index_grant(&mut self, row: &GrantRow) {
+    pub(super) fn index_grant(&mut self, row: &GrantRow) {
         if let Some(hash) = row.join_hash {
             self.joins.insert(hash, row.id);
         }
@@ -203,7 +195,7 @@ impl Coordinator {
     }
 
     /// Counts a grant that is in force for all that are above it, and one that is over among those.
-    fn count_grant(&mut self, row: &GrantRow) {
+    pub(super) fn count_grant(&mut self, row: &GrantRow) {
         if row.is_browser {
             return;
         }
@@ -258,14 +250,13 @@ impl Coordinator {
 
     /// The rows of logins go; others stay, and are listed as ended.
     fn end_grant(&mut self, now: Time, id: GrantId, reason: &str) {
-        let Some(row) = self.grants.get_mut(&id) else { return };
-        if row.is_browser {
+        if self.grants.get(&id).is_some_and(|row| row.is_browser) {
             // the caller tells of the end
-            row.revoked = Some(now);
-            return self.forget_grant(id, reason);
+            self.drop_grant(id);
+            return;
         }
-        (row.revoked, row.reason) = (Some(now), reason.to_owned());
-        let row = row.clone();
+        let edit = |row: &mut GrantRow| (row.revoked, row.reason) = (Some(now), reason.to_owned());
+        let Some(row) = self.grants.edit(&mut self.effects, &id, edit).cloned() else { return };
         for above in self.above(&row) {
             let count = self.in_force.entry(above).or_default();
             *count = count.saturating_sub(1);
@@ -274,8 +265,7 @@ impl Coordinator {
             self.timers.remove(&(expires, Timer::Grant(id)));
         }
         self.ended.insert((now, Reverse(id)));
-        let fact = Fact::GrantRevoked { grant: id.0, name: row.name.clone(), reason: reason.to_owned() };
-        self.record(Record::Grant(row));
+        let fact = Fact::GrantRevoked { grant: id.0, name: row.name, reason: reason.to_owned() };
         self.tell_of(now, "", 0, fact);
     }
 

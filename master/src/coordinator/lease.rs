@@ -3,7 +3,7 @@
 use super::Coordinator;
 use super::model::{Effect, Lease, LeaseState, Timer};
 use super::placed::Opening;
-use super::record::{GrantId, JobKey, LeaseToken, Record, StepRow};
+use super::record::{GrantId, JobKey, LeaseToken};
 use super::rest::Fault;
 use schema::limits::REASON;
 use schema::values::{Fact, Outcome, Refusal, RefusalCode, State, Time};
@@ -18,23 +18,23 @@ impl Coordinator {
             return Ok(());
         }
         lease.state = LeaseState::Running;
-        lease.attempt.started = now;
-        let (job, attempt) = (lease.job, lease.attempt.clone());
+        let job = lease.job;
+        let row = lease.attempt.edit(&mut self.effects, |row| row.started = now);
+        let (attempt, worker, grant) = (row.number, row.worker.clone(), row.grant);
         self.set_term(now, token);
         self.set_overdue(now, token, self.time_of(job));
-        self.record(Record::Attempt(attempt.clone()));
-        let platform = self.platform_of(&attempt.worker);
-        let row = &mut self.job_mut(job).row;
-        row.state = State::Running;
-        row.attempt = attempt.number;
-        row.worker = attempt.worker.clone();
-        row.platform = platform;
-        row.started.get_or_insert(now);
-        let (row, name) = (row.clone(), row.name.clone());
-        self.record(Record::Job(row));
+        let platform = self.platform_of(&worker);
+        let row = self.edit_job(job, |row| {
+            row.state = State::Running;
+            row.attempt = attempt;
+            row.worker.clone_from(&worker);
+            row.platform = platform;
+            row.started.get_or_insert(now);
+        });
+        let name = row.name.clone();
         self.begin_build(now, job.build);
-        self.tell(now, job.build, Fact::JobStarted { job: name, attempt: attempt.number, worker: attempt.worker });
-        self.is_well(now, attempt.grant);
+        self.tell(now, job.build, Fact::JobStarted { job: name, attempt, worker });
+        self.is_well(now, grant);
         Ok(())
     }
 
@@ -57,12 +57,9 @@ impl Coordinator {
 
     /// The worker may live by a longer term than its lease has: the lease gets that, for good.
     pub(super) fn lengthen(&mut self, token: LeaseToken, least: Duration) {
-        let Some(lease) = self.leases.get_mut(token).filter(|lease| lease.attempt.term < least) else {
-            return;
-        };
-        lease.attempt.term = least;
-        let attempt = lease.attempt.clone();
-        self.record(Record::Attempt(attempt));
+        if let Some(lease) = self.leases.get_mut(token).filter(|lease| lease.attempt.term < least) {
+            lease.attempt.edit(&mut self.effects, |row| row.term = least);
+        }
     }
 
     /// Ends the attempt with its worker's word. An infrastructure error is tried again where the plan allows.
@@ -141,11 +138,10 @@ impl Coordinator {
             LeaseState::Lapsed => {
                 lease.state = LeaseState::Running;
                 self.queue.leave(job);
-                let entry = self.job_mut(job);
-                entry.row.state = State::Running;
-                entry.row.lost -= 1;
-                let row = entry.row.clone();
-                self.record(Record::Job(row));
+                self.edit_job(job, |row| {
+                    row.state = State::Running;
+                    row.lost -= 1;
+                });
             }
         }
         self.set_term(now, token);
@@ -248,37 +244,31 @@ impl Coordinator {
     }
 
     fn note_lost(&mut self, now: Time, job: JobKey, why: &str) {
-        let row = &mut self.job_mut(job).row;
-        row.lost += 1;
+        let row = self.edit_job(job, |row| row.lost += 1);
         let (name, attempt, worker) = (row.name.clone(), row.attempt, row.worker.clone());
         let reason = REASON.cut(why).into_owned();
         self.tell(now, job.build, Fact::AttemptLost { job: name, attempt, worker, reason });
     }
 
     fn requeue(&mut self, now: Time, job: JobKey) {
-        let row = &mut self.job_mut(job).row;
-        row.state = State::Queued;
-        row.queued = Some(now);
-        let row = row.clone();
-        self.record(Record::Job(row));
+        self.set_queued(now, job);
         self.enqueue(now, job);
     }
 
     fn end_attempt(&mut self, now: Time, token: LeaseToken, outcome: Outcome, reason: &str) {
-        let Some(mut lease) = self.remove_lease(token) else {
+        let Some(lease) = self.remove_lease(token) else {
             return;
         };
         self.job_mut(lease.job).lease = None;
         if let Some(session) = lease.session {
             self.note_opening(now, session, Opening::Freed(self.selector(lease.job)));
         }
-        lease.attempt.finished = Some(now);
-        lease.attempt.outcome = Some(outcome);
-        lease.attempt.reason = REASON.cut(reason).into_owned();
-        for row in lease.steps.into_iter().filter(|row| row.state != State::Finished) {
-            self.record(Record::Step(cut_short(row, now, outcome)));
-        }
-        self.record(Record::Attempt(lease.attempt));
+        lease.steps.cut_short(&mut self.effects, now, outcome);
+        lease.attempt.close(&mut self.effects, |row| {
+            row.finished = Some(now);
+            row.outcome = Some(outcome);
+            row.reason = REASON.cut(reason).into_owned();
+        });
     }
 
     fn remove_lease(&mut self, token: LeaseToken) -> Option<Lease> {
@@ -314,14 +304,6 @@ impl Coordinator {
             }
         }
     }
-}
-
-/// A step that ran when its attempt was ended from our side.
-fn cut_short(mut row: StepRow, now: Time, outcome: Outcome) -> StepRow {
-    row.state = State::Finished;
-    row.outcome = Some(outcome);
-    row.finished = Some(now);
-    row
 }
 
 pub(super) fn stale() -> Refusal {

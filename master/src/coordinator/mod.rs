@@ -31,6 +31,7 @@ mod report;
 mod request;
 mod rest;
 mod retry_guard;
+mod rows;
 mod tokens;
 mod trigger;
 mod update;
@@ -55,19 +56,18 @@ pub use worker::Standing;
 use absence::Asked;
 use by_worker::ByWorker;
 use heads::Heads;
-use model::{Build, Job, Lease, LeaseState, Session, Timer};
-use overdue::Overdue;
+use model::{Build, Lease, Session, Timer};
 use queue::Queue;
 use record::{
-    Answer, AttemptRow, BuildId, BuildRow, FollowedRow, GrantId, GrantRow, JobKey, JobRow, LeaseToken, Loaded,
-    LoadedAttempt, Record, StepRow, WorkerRow,
+    Answer, BuildId, BuildRow, FollowedRow, GrantId, GrantRow, JobKey, JobRow, LeaseToken, Record, WorkerRow,
 };
 use request::Requests;
 use rest::Rests;
 use retry_guard::RetryGuard;
-use schema::values::{Event, Fact, Outcome, Plan, Refusal, State, Time};
+use rows::{Effects, Rows};
+use schema::values::{Event, Fact, Refusal, Time};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use tokens::Tokens;
 
 #[derive(Debug)]
@@ -78,7 +78,7 @@ pub struct Coordinator {
     numbers: BTreeMap<String, u32>,
     heads: Heads,
     /// How the repositories of projects were followed, by project.
-    followed: BTreeMap<String, FollowedRow>,
+    followed: Rows<String, FollowedRow>,
     /// Which life of the store this is.
     incarnation: u64,
     /// Projects whose repositories were not looked at in this life.
@@ -89,8 +89,8 @@ pub struct Coordinator {
     sessions: ByWorker<SessionId, Session>,
     /// Sessions with a waiting `take`.
     ready: BTreeSet<SessionId>,
-    workers: BTreeMap<String, WorkerRow>,
-    grants: BTreeMap<GrantId, GrantRow>,
+    workers: Rows<String, WorkerRow>,
+    grants: Rows<GrantId, GrantRow>,
     joins: BTreeMap<[u8; 32], GrantId>,
     by_token: BTreeMap<[u8; 32], GrantId>,
     /// Grants, by the one that they are below.
@@ -109,7 +109,7 @@ pub struct Coordinator {
     answering: BTreeMap<GrantId, Asked>,
     alarms: BTreeMap<alarms::Kind, alarms::Alarm>,
     timers: BTreeSet<(Time, Timer)>,
-    effects: VecDeque<Effect>,
+    effects: Effects,
     tokens: Tokens,
     last_build: u64,
     last_grant: u64,
@@ -118,52 +118,6 @@ pub struct Coordinator {
 }
 
 impl Coordinator {
-    /// From what the store holds. Every lease gets a full term from `now`; plans that were asked for are asked for again.
-    /// `key`: 32 random bytes from which lease tokens are drawn.
-    pub fn load(now: Time, terms: Terms, loaded: Loaded, key: [u8; 32]) -> Coordinator {
-        let held = follow::held_at_load(&loaded);
-        let mut this = Coordinator {
-            terms,
-            builds: BTreeMap::new(),
-            numbers: loaded.numbers.into_iter().collect(),
-            heads: Heads::load(loaded.heads),
-            followed: loaded.followed.into_iter().map(|row| (row.project.clone(), row)).collect(),
-            incarnation: loaded.incarnation,
-            held,
-            queue: Queue::default(),
-            rests: Rests::default(),
-            leases: ByWorker::new(),
-            sessions: ByWorker::new(),
-            ready: BTreeSet::new(),
-            workers: loaded.workers.into_iter().map(|row| (row.name.clone(), row)).collect(),
-            grants: BTreeMap::new(),
-            joins: BTreeMap::new(),
-            by_token: BTreeMap::new(),
-            children: BTreeSet::new(),
-            logins: BTreeSet::new(),
-            old_grants: Vec::new(),
-            ended: BTreeSet::new(),
-            in_force: BTreeMap::new(),
-            requests: Requests::load(loaded.requests),
-            retry_guard: RetryGuard::default(),
-            answering: BTreeMap::new(),
-            alarms: BTreeMap::new(),
-            timers: BTreeSet::new(),
-            effects: VecDeque::new(),
-            tokens: Tokens::new(key),
-            last_build: loaded.last_build,
-            last_grant: loaded.last_grant,
-            last_event: loaded.last_event,
-            last_session: 0,
-        };
-        loaded.grants.into_iter().for_each(|row| this.load_grant(row));
-        this.leave_old_grants(now);
-        for (row, plan, jobs, attempts) in loaded.builds {
-            this.load_build(now, row, plan, jobs, attempts);
-        }
-        this
-    }
-
     /// The master file was read again. Jobs that wait keep their order and may go elsewhere; leases keep their terms.
     pub fn set_terms(&mut self, now: Time, terms: Terms) {
         self.terms = terms;
@@ -213,7 +167,7 @@ impl Coordinator {
 
     /// A build that is not finished.
     pub fn open_build_row(&self, id: BuildId) -> Option<&BuildRow> {
-        self.builds.get(&id).map(|build| &build.row)
+        self.builds.get(&id).map(|build| &*build.row)
     }
 
     /// The number of the newest event.
@@ -236,67 +190,19 @@ impl Coordinator {
         self.leases.len()
     }
 
-    fn load_build(
-        &mut self,
-        now: Time,
-        row: BuildRow,
-        plan: Option<Plan>,
-        rows: Vec<JobRow>,
-        attempts: Vec<LoadedAttempt>,
-    ) {
-        let id = row.id;
-        let planning = row.state == State::Planning;
-        let mut jobs: Vec<Job> = rows.into_iter().map(|row| Job { row, needed_by: Vec::new(), lease: None }).collect();
-        for (index, job) in (0..).zip(plan.iter().flat_map(|plan| &plan.jobs)) {
-            job.needs.iter().for_each(|need| jobs[*need as usize].needed_by.push(index));
-        }
-        let open = jobs.iter().filter(|job| job.row.state != State::Finished).count();
-        self.builds.insert(id, Build { row, plan, jobs, open });
-        if planning {
-            self.ask_for_plan(id);
-            return;
-        }
-        for (attempt, steps) in attempts.into_iter().filter(|(attempt, _)| attempt.finished.is_none()) {
-            self.load_lease(now, attempt, steps);
-        }
-        let count = self.builds[&id].jobs.len();
-        for index in (0..).take(count) {
-            self.load_job(now, JobKey { build: id, index });
-        }
-        self.settle(now, id);
+    /// Changes the row of an open build, and records it.
+    fn edit_build(&mut self, id: BuildId, change: impl FnOnce(&mut BuildRow)) -> &BuildRow {
+        let build = self.builds.get_mut(&id).expect("an open build");
+        build.row.edit(&mut self.effects, change)
     }
 
-    fn load_lease(&mut self, now: Time, mut attempt: AttemptRow, mut steps: Vec<StepRow>) {
-        steps.sort_by_key(|row| row.key.step);
-        let (job, token) = (attempt.job, attempt.token);
-        let lapsed = self.job(job).row.state != State::Running;
-        if attempt.term.is_zero() {
-            attempt.term = self.terms.longest_lease();
-        }
-        let state = if lapsed { LeaseState::Lapsed } else { LeaseState::Running };
-        let until = now.after(attempt.term);
-        let is_cancelled = attempt.outcome == Some(Outcome::Cancelled);
-        let cancelled = is_cancelled.then(|| (self.cancel_deadline_at_most(now, job), attempt.reason.clone()));
-        self.timers.extend(cancelled.iter().map(|(deadline, _)| (*deadline, Timer::Cancel(token))));
-        let (session, overdue) = (None, Overdue::default());
-        let lease = Lease { job, attempt, state, session, until, steps, cancelled, cancelled_again: false, overdue };
-        self.leases.insert(token, lease);
-        self.job_mut(job).lease = Some(token);
-        self.set_overdue(now, token, self.time_at_most(job));
-        if !lapsed {
-            self.timers.insert((until, Timer::Lease(token)));
-        }
+    /// Changes the row of a job of an open build, and records it.
+    fn edit_job(&mut self, key: JobKey, change: impl FnOnce(&mut JobRow)) -> &JobRow {
+        let build = self.builds.get_mut(&key.build).expect("the job's build is open");
+        build.jobs[key.index as usize].row.edit(&mut self.effects, change)
     }
 
-    /// Offers are not recorded: what was offered at the crash is queued.
-    fn load_job(&mut self, now: Time, key: JobKey) {
-        // the end of an earlier one may have been the end of its build
-        let job = self.builds.get(&key.build).map(|build| &build.jobs[key.index as usize]);
-        if job.is_some_and(|job| job.row.state == State::Queued) {
-            self.enqueue(now, key);
-        }
-    }
-
+    /// Records what is no row of the model. Rows are recorded by their edits.
     fn record(&mut self, record: Record) {
         self.effects.push_back(Effect::Record(record));
     }

@@ -27,7 +27,7 @@ impl Coordinator {
         self.hear(now, token)?;
         let (key, name) = self.step_of(token, step)?;
         let lease = self.leases.get_mut(token).ok_or_else(stale)?;
-        if lease.step(step).is_some() {
+        if lease.steps.at(step).is_some() {
             return Ok(());
         }
         let row = StepRow {
@@ -41,9 +41,8 @@ impl Coordinator {
             log_size: 0,
             log_hash: Vec::new(),
         };
-        lease.set_step(row.clone());
+        lease.steps.put(&mut self.effects, row);
         lease.overdue.note_sign(now);
-        self.record(Record::Step(row));
         let job = self.job(key.job).row.name.clone();
         self.tell(now, key.job.build, Fact::StepStarted { job, attempt: key.attempt, step: step + 1, name });
         Ok(())
@@ -53,7 +52,7 @@ impl Coordinator {
         self.hear(now, token)?;
         let (key, name) = self.step_of(token, step)?;
         let lease = self.leases.get_mut(token).ok_or_else(stale)?;
-        let started = match lease.step(step) {
+        let started = match lease.steps.at(step) {
             Some(row) if row.state == State::Finished => return Ok(()),
             Some(row) => row.started,
             None => None,
@@ -71,9 +70,8 @@ impl Coordinator {
             log_size: end.log_size,
             log_hash: end.log_hash,
         };
-        lease.set_step(row.clone());
+        lease.steps.put(&mut self.effects, row);
         lease.overdue.note_sign(now);
-        self.record(Record::Step(row));
         let job = self.job(key.job).row.name.clone();
         let fact = Fact::StepFinished { job, attempt: key.attempt, step: step + 1, outcome: end.outcome };
         self.tell(now, key.job.build, fact);
@@ -90,7 +88,7 @@ impl Coordinator {
             let text = format!("step {} ({}) has not finished yet", row.key.step + 1, row.name);
             return Err(Refusal::new(RefusalCode::Conflict, text));
         }
-        Ok(lease.steps.clone())
+        Ok(lease.steps.to_vec())
     }
 
     /// Records logs that change no more. Refused while their attempt is under way: its steps may still write.
@@ -112,7 +110,7 @@ impl Coordinator {
     /// The log of a step. Refused before the attempt has begun, after its end, and for a step that its plan does not have.
     pub fn lease_log(&self, token: LeaseToken, step: u16) -> Result<OpenLog, Refusal> {
         let (key, _) = self.step_of(token, step)?;
-        let row = self.leases.get(token).and_then(|lease| lease.step(step));
+        let row = self.leases.get(token).and_then(|lease| lease.steps.at(step));
         let size = row.filter(|row| row.state == State::Finished).map(|row| row.log_size);
         Ok(OpenLog { key, size })
     }

@@ -5,6 +5,7 @@ use super::build::finished;
 use super::model::{Build, Order};
 use super::record::{Answer, BuildId, BuildRow, Cause, GrantId, Head, JobRow, Record};
 use super::request::Request;
+use super::rows::Row;
 use super::update::Origin;
 use schema::values::{
     Change, Commit, Fact, Outcome, Plan, Refusal, RefusalCode, Source, SourceStamp, State, Time, Trust,
@@ -85,7 +86,7 @@ impl Coordinator {
             let cause = Cause::Retry { number: past.row.number, by: by.to_owned() };
             let id = this.insert_build(now, again_of(&past.row, grant), cause);
             let carried = carried(&past, again, id);
-            this.adopt(now, id, past.plan, &carried);
+            this.adopt(now, id, past.plan, carried);
             Ok(Answer::Build(id))
         })
         .and_then(expect_build)
@@ -143,8 +144,7 @@ impl Coordinator {
         let source = row.stamp.sources.first().cloned().unwrap_or_default();
         let fact =
             Fact::BuildCreated { cause: row.cause.to_string(), ref_name: source.ref_name, revision: source.revision };
-        self.builds.insert(id, Build { row: row.clone(), plan: None, jobs: Vec::new(), open: 0 });
-        self.record(Record::Build(row));
+        self.builds.insert(id, Build::new(Row::new(row, &mut self.effects)));
         self.tell(now, id, fact);
         id
     }

@@ -4,6 +4,7 @@ use super::Coordinator;
 use super::model::{Effect, Lease, LeaseState, Timer};
 use super::placed::Opening;
 use super::record::{GrantId, JobKey, LeaseToken};
+use super::repeat::{AfterLoss, after_loss};
 use super::rest::Fault;
 use schema::limits::REASON;
 use schema::values::{Fact, Outcome, Refusal, RefusalCode, State, Time};
@@ -70,19 +71,22 @@ impl Coordinator {
         }
         let lease = self.leases.get(token).ok_or_else(stale)?;
         let job = lease.job;
-        let cancelled = lease.cancelled.clone();
-        if let Some((_, why)) = cancelled {
-            self.end_attempt(now, token, outcome, &why);
-            self.finish_job(now, job, Outcome::Cancelled, &why);
-        } else if outcome == Outcome::Errored && self.may_repeat(job) {
-            let worker = lease.attempt.worker.clone();
-            self.end_attempt(now, token, outcome, reason);
-            self.note_lost(now, job, reason);
-            self.pass_over(now, job, &worker);
-            self.requeue(now, job);
-        } else {
-            self.end_attempt(now, token, outcome, reason);
-            self.finish_job(now, job, outcome, reason);
+        match self.after_loss_of(lease) {
+            AfterLoss::Cancelled(why) => {
+                self.end_attempt(now, token, outcome, &why);
+                self.finish_job(now, job, Outcome::Cancelled, &why);
+            }
+            AfterLoss::Again if outcome == Outcome::Errored => {
+                let worker = lease.attempt.worker.clone();
+                self.end_attempt(now, token, outcome, reason);
+                self.note_lost(now, job, reason);
+                self.pass_over(now, job, &worker);
+                self.requeue(now, job);
+            }
+            AfterLoss::Again | AfterLoss::SideEffects | AfterLoss::Spent => {
+                self.end_attempt(now, token, outcome, reason);
+                self.finish_job(now, job, outcome, reason);
+            }
         }
         Ok(())
     }
@@ -157,13 +161,10 @@ impl Coordinator {
         match lease.state {
             LeaseState::Offered => self.take_back(now, token, Fault::Broke, why),
             LeaseState::Running => {
-                let cancelled = lease.cancelled.clone();
+                let follows = self.after_loss_of(lease);
                 self.withdraw(now, token, Outcome::Errored, why);
                 self.note_lost(now, job, why);
-                match cancelled {
-                    Some((_, why)) => self.finish_job(now, job, Outcome::Cancelled, &why),
-                    None => self.place_again(now, job, why),
-                }
+                self.go_on_after_loss(now, job, follows, why);
             }
             LeaseState::Lapsed => self.withdraw(now, token, Outcome::Errored, why),
         }
@@ -210,37 +211,37 @@ impl Coordinator {
     fn lapse(&mut self, now: Time, token: LeaseToken) {
         let Some(lease) = self.leases.get(token) else { return };
         let job = lease.job;
-        let cancelled = lease.cancelled.clone();
         let why = format!("the lease of {} ended without a sign of life", lease.attempt.worker);
-        if let Some((_, why)) = cancelled {
-            self.withdraw(now, token, Outcome::Cancelled, &why);
-            self.finish_job(now, job, Outcome::Cancelled, &why);
-        } else if self.may_repeat(job) {
-            self.leases.get_mut(token).expect("looked up above").state = LeaseState::Lapsed;
-            self.note_lost(now, job, &why);
-            self.requeue(now, job);
-        } else {
-            self.withdraw(now, token, Outcome::Errored, &why);
-            self.note_lost(now, job, &why);
-            self.place_again(now, job, &why);
+        let follows = self.after_loss_of(lease);
+        match &follows {
+            AfterLoss::Cancelled(why) => self.withdraw(now, token, Outcome::Cancelled, why),
+            AfterLoss::Again => {
+                self.leases.get_mut(token).expect("looked up above").state = LeaseState::Lapsed;
+                self.note_lost(now, job, &why);
+            }
+            AfterLoss::SideEffects | AfterLoss::Spent => {
+                self.withdraw(now, token, Outcome::Errored, &why);
+                self.note_lost(now, job, &why);
+            }
         }
+        self.go_on_after_loss(now, job, follows, &why);
     }
 
-    /// After a lost attempt: another one where the plan allows, else the job errored.
-    fn place_again(&mut self, now: Time, job: JobKey, why: &str) {
-        if self.job_plan(job).side_effects {
-            let why = format!("{why}; not repeated, since the job has side effects");
-            return self.finish_job(now, job, Outcome::Errored, &why);
-        }
-        if self.job(job).row.lost > self.job_plan(job).retry_infra {
-            return self.finish_job(now, job, Outcome::Errored, why);
-        }
-        self.requeue(now, job);
+    fn after_loss_of(&self, lease: &Lease) -> AfterLoss {
+        let cancelled = lease.cancelled.as_ref().map(|(_, why)| why.as_str());
+        after_loss(self.job_plan(lease.job), self.job(lease.job).row.lost, cancelled)
     }
 
-    fn may_repeat(&self, job: JobKey) -> bool {
-        let plan = self.job_plan(job);
-        !plan.side_effects && self.job(job).row.lost < plan.retry_infra
+    fn go_on_after_loss(&mut self, now: Time, job: JobKey, follows: AfterLoss, why: &str) {
+        match follows {
+            AfterLoss::Cancelled(why) => self.finish_job(now, job, Outcome::Cancelled, &why),
+            AfterLoss::Again => self.requeue(now, job),
+            AfterLoss::SideEffects => {
+                let why = format!("{why}; not repeated, since the job has side effects");
+                self.finish_job(now, job, Outcome::Errored, &why);
+            }
+            AfterLoss::Spent => self.finish_job(now, job, Outcome::Errored, why),
+        }
     }
 
     fn note_lost(&mut self, now: Time, job: JobKey, why: &str) {

@@ -27,6 +27,7 @@ mod pools;
 mod queue;
 pub mod record;
 mod remedy;
+mod repeat;
 mod report;
 mod request;
 mod rest;

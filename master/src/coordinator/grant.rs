@@ -44,8 +44,8 @@ impl Coordinator {
         let answer = self.once(now, request, |this| {
             let expires = this.may_issue(now, request.by, &order)?;
             Ok(this.put_below(now, request.by, order, expires))
-        })?;
-        issued(answer)
+        });
+        answer?.grant()
     }
 
     /// Binds a grant to the key that shows its join first. The same key may repeat with the same token.
@@ -119,11 +119,8 @@ impl Coordinator {
             }
             this.audit(now, request.by, format!("revoked grant {}: {reason}", id.0));
             Ok(Answer::Grants(ended))
-        })?;
-        match answer {
-            Answer::Grants(ended) => Ok(ended),
-            Answer::Done | Answer::Build(_) | Answer::Grant(_) => Err(unknown()),
-        }
+        });
+        answer?.grants()
     }
 
     pub fn grant(&self, id: GrantId) -> Option<&GrantRow> {
@@ -327,13 +324,6 @@ pub fn valid_name(name: &str) -> Result<(), Refusal> {
     }
     Err(Refusal::new(RefusalCode::Invalid, format!("`{}` is no name", name.escape_default()))
         .help("a name has 1 to 100 letters, digits, `.`, `_` and `-`"))
-}
-
-fn issued(answer: Answer) -> Result<GrantId, Refusal> {
-    match answer {
-        Answer::Grant(id) => Ok(id),
-        Answer::Done | Answer::Build(_) | Answer::Grants(_) => Err(unknown()),
-    }
 }
 
 pub(super) fn join_is_known() -> Refusal {

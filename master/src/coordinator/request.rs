@@ -1,7 +1,7 @@
 //! Exactly once: what a mutating call was answered is kept with its request id, in the transaction of its effect.
 
 use super::Coordinator;
-use super::record::{Answer, GrantId, Record, RequestId, RequestRow};
+use super::record::{Answer, BuildId, GrantId, Record, RequestId, RequestRow};
 use schema::values::{Refusal, RefusalCode, Time};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -50,6 +50,22 @@ impl Requests {
     }
 }
 
+/// What the kinds of calls read out of a remembered answer. The body of a request names its method, so the answer is of another
+/// kind only where two methods hash to the same.
+impl Answer {
+    pub(super) fn build(self) -> Result<BuildId, Refusal> {
+        if let Answer::Build(id) = self { Ok(id) } else { Err(another_kind()) }
+    }
+
+    pub(super) fn grant(self) -> Result<GrantId, Refusal> {
+        if let Answer::Grant(id) = self { Ok(id) } else { Err(another_kind()) }
+    }
+
+    pub(super) fn grants(self) -> Result<Vec<GrantId>, Refusal> {
+        if let Answer::Grants(ids) = self { Ok(ids) } else { Err(another_kind()) }
+    }
+}
+
 impl Coordinator {
     /// Runs `command` unless this request was answered before; then answers the same. A refusal is not kept.
     pub(super) fn once(
@@ -79,8 +95,15 @@ impl Coordinator {
         match self.requests.by_id.get(&request.id) {
             None => Ok(None),
             Some(row) if row.body == request.body && row.by == request.by => Ok(Some(row.answer.clone())),
-            Some(_) => Err(Refusal::new(RefusalCode::Conflict, "this request id was used for another call")
-                .help("draw a new id for each call")),
+            Some(_) => Err(reused("this request id was used for another call")),
         }
     }
+}
+
+fn another_kind() -> Refusal {
+    reused("this request id was used for a call of another kind")
+}
+
+fn reused(text: &str) -> Refusal {
+    Refusal::new(RefusalCode::Conflict, text).help("draw a new id for each call")
 }

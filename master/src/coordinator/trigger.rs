@@ -64,7 +64,7 @@ impl Coordinator {
             this.note_update(id);
             Ok(Answer::Build(id))
         })
-        .and_then(expect_build)
+        .and_then(Answer::build)
     }
 
     /// A new build of the same stamp and plan that names the old. `again`: indices of the jobs to repeat; what needs
@@ -89,7 +89,7 @@ impl Coordinator {
             this.adopt(now, id, past.plan, carried);
             Ok(Answer::Build(id))
         })
-        .and_then(expect_build)
+        .and_then(Answer::build)
     }
 
     /// Stops a build, or one of its jobs.
@@ -227,15 +227,6 @@ pub fn chosen(past: &Past, names: &[String], failed: bool) -> Result<Vec<usize>,
         (true, false) => true,
     };
     Ok(past.jobs.iter().enumerate().filter(|(_, row)| wanted(row)).map(|(index, _)| index).collect())
-}
-
-fn expect_build(answer: Answer) -> Result<BuildId, Refusal> {
-    match answer {
-        Answer::Build(id) => Ok(id),
-        Answer::Done | Answer::Grant(_) | Answer::Grants(_) => {
-            Err(Refusal::new(RefusalCode::Conflict, "this request id was used for a call of another kind"))
-        }
-    }
 }
 
 impl std::fmt::Display for Cause {

@@ -5,7 +5,7 @@
 
 use super::report::{StepReport, finished, log_of, settled, sink, started};
 use super::source::{LeasePacks, SourcePack};
-use super::{Office, accept, attempt_logs, bounded, refuse};
+use super::{Office, accept, attempt_logs, bounded, failed, refuse};
 use crate::coordinator::Coordinator;
 use crate::coordinator::record::{GrantId, LeaseToken};
 use crate::turns::Principal;
@@ -179,10 +179,11 @@ fn opens_with_accept(office: &Rc<Office>, token: LeaseToken) -> impl Fn(u64, u16
     let office = Rc::downgrade(office);
     move |interface, method| {
         let Some(office) = office.upgrade().filter(|_| (interface, method) != ACCEPT) else { return Ok(()) };
-        let is_open = office.driver.peek(|it, _| !it.is_offered(token));
-        match is_open || ((interface, method) == SOURCE && office.driver.is_full()) {
-            true => Ok(()),
-            false => Err(capnp::Error::failed("conflict: the lease was not accepted yet".to_owned())),
+        let is_exempt = || (interface, method) == SOURCE && office.driver.is_full();
+        match office.driver.peek(|it, _| it.check_lease(token)) {
+            // one that is over passes: its methods say so in their own results
+            Err(refusal) if refusal.code == RefusalCode::Conflict && !is_exempt() => Err(failed(&refusal)),
+            Ok(()) | Err(_) => Ok(()),
         }
     }
 }

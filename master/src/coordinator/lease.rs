@@ -3,7 +3,7 @@
 use super::Coordinator;
 use super::model::{Effect, Lease, LeaseState, Timer};
 use super::placed::Opening;
-use super::record::{GrantId, JobKey, LeaseToken};
+use super::record::{JobKey, LeaseToken};
 use super::repeat::{AfterLoss, after_loss};
 use super::rest::Fault;
 use schema::limits::REASON;
@@ -91,20 +91,26 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Whether every call of this lease is still answered, and the grant of the worker that holds it.
-    pub fn lease_holder(&self, token: LeaseToken) -> Option<GrantId> {
-        self.leases.get(token).map(|lease| lease.attempt.grant)
-    }
-
     /// Whether this lease is an offer that nobody has accepted yet: it opens nothing, and nothing is written under it.
     pub fn is_offered(&self, token: LeaseToken) -> bool {
         self.leases.get(token).is_some_and(|lease| lease.state == LeaseState::Offered)
     }
 
+    /// Refuses a lease that is over as stale, and one that was not accepted yet as a conflict. Whoever needs to know whether
+    /// a lease is alive asks this.
+    pub fn check_lease(&self, token: LeaseToken) -> Result<(), Refusal> {
+        self.begun(token).map(|_| ())
+    }
+
     /// The job and the number of the attempt that a lease is for. None: the attempt has not begun, or it is over.
     pub fn lease_job(&self, token: LeaseToken) -> Option<(JobKey, u16)> {
-        let lease = self.leases.get(token).filter(|lease| lease.state != LeaseState::Offered);
-        lease.map(|lease| (lease.job, lease.attempt.number))
+        self.begun(token).ok().map(|lease| (lease.job, lease.attempt.number))
+    }
+
+    /// A lease whose attempt has begun and is not over.
+    pub(super) fn begun(&self, token: LeaseToken) -> Result<&Lease, Refusal> {
+        let lease = self.leases.get(token).ok_or_else(stale)?;
+        if lease.state == LeaseState::Offered { Err(not_accepted()) } else { Ok(lease) }
     }
 
     pub(super) fn lease_timeout(&mut self, now: Time, token: LeaseToken) {
@@ -296,14 +302,10 @@ impl Coordinator {
 
     /// A call on a lease is a sign of life: where its term was over, and the job not placed again, it resumes.
     pub(super) fn hear(&mut self, now: Time, token: LeaseToken) -> Result<(), Refusal> {
-        match self.leases.get(token).ok_or_else(stale)?.state {
-            LeaseState::Offered => Err(not_accepted()),
-            LeaseState::Running => Ok(()),
-            LeaseState::Lapsed => {
-                self.resume(now, token);
-                Ok(())
-            }
+        if self.begun(token)?.state == LeaseState::Lapsed {
+            self.resume(now, token);
         }
+        Ok(())
     }
 }
 
@@ -312,6 +314,6 @@ pub(super) fn stale() -> Refusal {
         .help("stop the attempt and throw its results away")
 }
 
-pub(super) fn not_accepted() -> Refusal {
+fn not_accepted() -> Refusal {
     Refusal::new(RefusalCode::Conflict, "the lease was not accepted yet").help("call `accept` first")
 }

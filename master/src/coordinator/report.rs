@@ -1,8 +1,7 @@
 //! What a worker says of the steps of its attempt, held against the plan: which steps there are, and how one can end.
 
 use super::Coordinator;
-use super::lease::{not_accepted, stale};
-use super::model::LeaseState;
+use super::lease::stale;
 use super::record::{LeaseToken, Record, SealRow, StepKey, StepRow};
 use schema::limits::STEP_NAME;
 use schema::values::{Exit, Fact, Refusal, RefusalCode, Source, State, StepEnd, Time};
@@ -80,10 +79,7 @@ impl Coordinator {
 
     /// Steps of this attempt, all finished, for sealing their logs. Refused while one runs: its end is still on its way.
     pub fn finished_steps(&self, token: LeaseToken) -> Result<Vec<StepRow>, Refusal> {
-        let lease = self.leases.get(token).ok_or_else(stale)?;
-        if lease.state == LeaseState::Offered {
-            return Err(not_accepted());
-        }
+        let lease = self.begun(token)?;
         if let Some(row) = lease.steps.iter().find(|row| row.state != State::Finished) {
             let text = format!("step {} ({}) has not finished yet", row.key.step + 1, row.name);
             return Err(Refusal::new(RefusalCode::Conflict, text));
@@ -117,20 +113,14 @@ impl Coordinator {
 
     /// The index-th source of the build that a lease is for. Refused before the attempt has begun.
     pub fn lease_source(&self, token: LeaseToken, index: usize) -> Result<Source, Refusal> {
-        let lease = self.leases.get(token).ok_or_else(stale)?;
-        if lease.state == LeaseState::Offered {
-            return Err(not_accepted());
-        }
+        let lease = self.begun(token)?;
         let sources = &self.builds[&lease.job.build].row.stamp.sources;
         let missing = || Refusal::new(RefusalCode::Invalid, format!("the stamp has {} sources", sources.len()));
         sources.get(index).cloned().ok_or_else(missing)
     }
 
     fn step_of(&self, token: LeaseToken, step: u16) -> Result<(StepKey, String), Refusal> {
-        let lease = self.leases.get(token).ok_or_else(stale)?;
-        if lease.state == LeaseState::Offered {
-            return Err(not_accepted());
-        }
+        let lease = self.begun(token)?;
         let plan = self.job_plan(lease.job);
         let name =
             plan.steps.get(usize::from(step)).map(|step| STEP_NAME.cut(&step.name).into_owned()).ok_or_else(|| {

@@ -1,7 +1,7 @@
 //! Decides everything and does nothing: no I/O, no clock, no RPC, no randomness, no hash-map iteration.
 //!
-//! A command is refused for a reason that its caller can read, or done; what must happen outside comes out of
-//! [`Coordinator::poll_effect`], in order. It is told the time. A crash is a restart from [`Loaded`].
+//! [`Coordinator`] says how it is driven. Its files are its concerns: builds, leases, workers, grants, refs and requests. A row that
+//! the store keeps is of a type in `rows`, which gives no way to change it without recording that.
 
 mod absence;
 mod alarms;
@@ -71,6 +71,41 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use tokens::Tokens;
 
+/// The state of the whole guild, and every rule by which it changes. It performs nothing itself: it is told what happened, and
+/// answers what must happen outside.
+///
+/// It has no I/O, no clock and no randomness. So whoever drives it tells it the time with each call, and the same calls at the same
+/// times make the same effects. Its methods fall into five groups.
+///
+/// - **Begin.** [`Coordinator::load`] makes one of what the store holds, after a clean stop and after a crash alike. A store
+///   with no grants needs [`Coordinator::found`] once. [`Coordinator::set_terms`] takes up a master file that changed.
+/// - **Commands** take `&mut self` and answer: [`Coordinator::submit_change`], [`Coordinator::run`], [`Coordinator::accept`],
+///   [`Coordinator::issue`] and their like. A command that answers a [`Refusal`] has changed nothing, except that the refusal may
+///   be noted, and that a worker which calls is alive. A command with a [`Request`] may be repeated, and answers as before.
+/// - **Inputs** take `&mut self` and say what happened outside: [`Coordinator::plan_ready`] answers [`Effect::Plan`],
+///   [`Coordinator::worker_ready`] and [`Coordinator::worker_unready`] say that a `take` waits or is gone,
+///   [`Coordinator::give_back`] answers an [`Effect::Offer`] that nobody took, [`Coordinator::session_lost`],
+///   [`Coordinator::revoked_answered`] and [`Coordinator::hears_again`] speak for themselves. [`Coordinator::log_grew`] alone
+///   makes no effect and moves no timer.
+/// - **Polls**: [`Coordinator::poll_effect`], [`Coordinator::poll_timeout`] and [`Coordinator::handle_timeout`].
+/// - **Looks** take `&self` and change nothing.
+///
+/// A driver does the following, in this order, after `load` and after each call that takes `&mut self`:
+///
+/// 1. It calls `poll_effect` until that answers none. The effects up to there belong together. Those of further calls may join them.
+/// 2. It writes all [`Effect::Record`] of them to the store, in order and in one transaction.
+/// 3. After the commit it performs the other effects, in order, and only then lets go of the answers of the commands, and of looks
+///    that may have seen what was not committed. [`Effect::Plan`] and [`Effect::Offer`] alone may be performed before the
+///    commit, because a restart makes them anew or does without them.
+/// 4. It asks `poll_timeout` again, and calls `handle_timeout` at that time or later. A late call makes leases longer, and is no
+///    fault.
+///
+/// Performing an effect may call the coordinator again; what follows from that is polled like everything else. A commit that fails
+/// for good leaves memory ahead of the store, so the driver drops the coordinator and loads another.
+///
+/// Two pairs of calls frame what the driver does itself. [`Coordinator::begin_removal`] and [`Coordinator::end_removal`] stand
+/// around each removal of finished builds from the store. [`Coordinator::removals`] is asked before a finished build is read for
+/// [`Coordinator::retry`].
 #[derive(Debug)]
 pub struct Coordinator {
     terms: Terms,

@@ -1,7 +1,9 @@
 //! Exactly once: what a mutating call was answered is kept with its request id, in the transaction of its effect.
 
 use super::Coordinator;
+use super::model::Effect;
 use super::record::{Answer, BuildId, GrantId, Record, RequestId, RequestRow};
+use super::rows::Effects;
 use schema::values::{Refusal, RefusalCode, Time};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -29,11 +31,17 @@ pub(super) struct Requests {
 impl Requests {
     pub(super) fn load(rows: Vec<RequestRow>) -> Requests {
         let mut requests = Requests::default();
-        rows.into_iter().for_each(|row| requests.keep(row));
+        rows.into_iter().for_each(|row| requests.insert(row));
         requests
     }
 
-    fn keep(&mut self, row: RequestRow) {
+    /// Records an answer, and keeps it.
+    fn keep(&mut self, effects: &mut Effects, row: RequestRow) {
+        effects.push_back(Effect::Record(Record::Request(row.clone())));
+        self.insert(row);
+    }
+
+    fn insert(&mut self, row: RequestRow) {
         self.in_order.push_back(row.id);
         self.by_id.insert(row.id, row);
     }
@@ -80,8 +88,7 @@ impl Coordinator {
         let answer = command(self)?;
         let row = RequestRow { id: request.id, by: request.by, body: request.body, answer: answer.clone(), time: now };
         self.requests.forget_old(now);
-        self.requests.keep(row.clone());
-        self.record(Record::Request(row));
+        self.requests.keep(&mut self.effects, row);
         Ok(answer)
     }
 

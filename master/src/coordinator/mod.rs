@@ -92,7 +92,8 @@ use tokens::Tokens;
 ///
 /// A driver does the following, in this order, after `load` and after each call that takes `&mut self`:
 ///
-/// 1. It calls `poll_effect` until that answers none. The effects up to there belong together. Those of further calls may join them.
+/// 1. It calls `poll_effect` until that answers none. The effects up to there belong together, and those of further calls may
+///    join them.
 /// 2. It writes all [`Effect::Record`] of them to the store, in order and in one transaction.
 /// 3. After the commit it performs the other effects, in order, and only then lets go of the answers of the commands, and of looks
 ///    that may have seen what was not committed. [`Effect::Plan`] and [`Effect::Offer`] alone may be performed before the

@@ -5,16 +5,13 @@
 
 mod absence;
 mod alarms;
-pub mod authority;
-mod browser;
 mod build;
 mod by_worker;
 mod check;
 mod explain;
 mod fit;
 mod follow;
-mod grant;
-mod grant_list;
+mod grants;
 mod heads;
 pub mod lane;
 mod lease;
@@ -41,8 +38,7 @@ mod worker;
 
 pub use explain::explain_past;
 pub use follow::{Before, HeldProject};
-pub use grant::{GrantOrder, ROOT, account_of, valid_name};
-pub use grant_list::GrantPage;
+pub use grants::{GrantOrder, GrantPage, ROOT, account_of, authority, valid_name};
 pub use model::{
     Arrival, Attached, Counts, Effect, Order, Planned, PoolTerms, ProjectTerms, QueueStatus, SessionId, Terms,
     WorkerStatus,

@@ -1,10 +1,10 @@
 //! Grants: a tree of recorded, revocable authority. A child never has more than its parent, and dies with it.
 
-use super::Coordinator;
 use super::authority::{ISSUED_MAX, child_of};
-use super::model::{Effect, Timer};
-use super::record::{Answer, GrantId, GrantRow};
-use super::request::Request;
+use crate::coordinator::Coordinator;
+use crate::coordinator::model::{Effect, Timer};
+use crate::coordinator::record::{Answer, GrantId, GrantRow};
+use crate::coordinator::request::Request;
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{Fact, GrantKind, Refusal, RefusalCode, Right, Time, What};
 use std::cmp::Reverse;
@@ -145,7 +145,7 @@ impl Coordinator {
         Ok(&self.grants[&id])
     }
 
-    pub(super) fn grant_timeout(&mut self, now: Time, id: GrantId) {
+    pub(in crate::coordinator) fn grant_timeout(&mut self, now: Time, id: GrantId) {
         self.end_grants(now, id, "its time is over");
     }
 
@@ -157,7 +157,7 @@ impl Coordinator {
         self.grants.put(&mut self.effects, row.id, row);
     }
 
-    pub(super) fn index_grant(&mut self, row: &GrantRow) {
+    pub(in crate::coordinator) fn index_grant(&mut self, row: &GrantRow) {
         if let Some(hash) = row.join_hash {
             self.joins.insert(hash, row.id);
         }
@@ -175,7 +175,7 @@ impl Coordinator {
         }
     }
 
-    pub(super) fn unindex_grant(&mut self, row: &GrantRow) {
+    pub(in crate::coordinator) fn unindex_grant(&mut self, row: &GrantRow) {
         if let Some(hash) = row.join_hash {
             self.joins.remove(&hash);
         }
@@ -192,7 +192,7 @@ impl Coordinator {
     }
 
     /// Counts a grant that is in force for all that are above it, and one that is over among those.
-    pub(super) fn count_grant(&mut self, row: &GrantRow) {
+    pub(in crate::coordinator) fn count_grant(&mut self, row: &GrantRow) {
         if row.is_browser {
             return;
         }
@@ -233,7 +233,7 @@ impl Coordinator {
     }
 
     /// Revokes a subtree; answers the grants that were in force.
-    pub(super) fn end_grants(&mut self, now: Time, top: GrantId, reason: &str) -> Vec<GrantId> {
+    pub(in crate::coordinator) fn end_grants(&mut self, now: Time, top: GrantId, reason: &str) -> Vec<GrantId> {
         let in_force = |id: &GrantId| self.grants.get(id).is_some_and(|row| row.revoked.is_none());
         let ended: Vec<GrantId> = self.tree_of(top).into_iter().filter(in_force).collect();
         ended.iter().for_each(|id| self.end_grant(now, *id, reason));
@@ -267,7 +267,7 @@ impl Coordinator {
     }
 
     /// Takes out those that ended first, where too many ended.
-    pub(super) fn take_ended(&mut self) -> Vec<GrantId> {
+    pub(in crate::coordinator) fn take_ended(&mut self) -> Vec<GrantId> {
         let more = self.ended.len().saturating_sub(ENDED_MAX);
         (0..more).filter_map(|_| self.ended.pop_first()).map(|(_, Reverse(id))| id).collect()
     }

@@ -1,11 +1,11 @@
 //! Logins of browsers: grants below a user's own that only look. They are made by whoever may look, as often as they like, so
 //! they are few at once, and nothing is kept of them when they end: no row, no event, and in the audit table two rows in an hour.
 
-use super::Coordinator;
 use super::authority::child_of;
 use super::grant::{join_is_known, unknown};
-use super::model::{Effect, Timer};
-use super::record::{GrantId, GrantRow, Record};
+use crate::coordinator::Coordinator;
+use crate::coordinator::model::{Effect, Timer};
+use crate::coordinator::record::{GrantId, GrantRow, Record};
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{GrantKind, Refusal, RefusalCode, Right, Time, What};
 use std::time::Duration;
@@ -101,7 +101,7 @@ impl Coordinator {
     }
 
     /// The logins of a store that are over or too many, and the oldest of the grants that ended. The master does without them.
-    pub(super) fn find_old_grants(&mut self, now: Time) -> Vec<GrantId> {
+    pub(in crate::coordinator) fn find_old_grants(&mut self, now: Time) -> Vec<GrantId> {
         let is_over = |row: &&GrantRow| row.is_browser && self.live_grant(now, row.id).is_err();
         let mut old: Vec<GrantId> = self.grants.values().filter(is_over).map(|row| row.id).collect();
         let mut lasting: Vec<&GrantRow> = self.grants.values().filter(|row| row.is_browser && !is_over(row)).collect();
@@ -114,7 +114,7 @@ impl Coordinator {
     }
 
     /// Removes some rows of old grants, and goes on in a moment.
-    pub(super) fn sweep_old_grants(&mut self, now: Time) {
+    pub(in crate::coordinator) fn sweep_old_grants(&mut self, now: Time) {
         let left = self.old_grants.len().saturating_sub(OLD_AT_ONCE);
         for id in self.old_grants.split_off(left) {
             self.record(Record::GrantForgotten(id));

@@ -57,7 +57,7 @@ MUTANTS = {
         ("master/src/coordinator/request.rs", "rows.into_iter().for_each(|row| requests.insert(row));",
          "rows.into_iter().filter(|_| !MUTANT).for_each(|row| requests.insert(row));")],
     "a cancel is not recorded": [
-        ("master/src/coordinator/build.rs",
+        ("master/src/coordinator/builds/build.rs",
          "lease.attempt.edit(&mut self.effects, |row| (row.outcome, row.reason) = ended);",
          "if MUTANT { lease.attempt.edit_unrecorded(|row| (row.outcome, row.reason) = ended); }\n"
          "        else { lease.attempt.edit(&mut self.effects, |row| (row.outcome, row.reason) = ended); }")],

@@ -1,10 +1,10 @@
 //! The life of a lease: offered, accepted, renewed; lapsed, resumed; completed, lost or fenced.
 
 use super::Coordinator;
+use super::builds::{AfterLoss, after_loss};
 use super::model::{Effect, Lease, LeaseState, Timer};
 use super::placed::Opening;
 use super::record::{JobKey, LeaseToken};
-use super::repeat::{AfterLoss, after_loss};
 use super::rest::Fault;
 use schema::limits::REASON;
 use schema::values::{Fact, Outcome, Refusal, RefusalCode, State, Time};

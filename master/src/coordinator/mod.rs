@@ -5,14 +5,12 @@
 
 mod absence;
 mod alarms;
-mod build;
+mod builds;
 mod by_worker;
 mod check;
 mod explain;
 mod fit;
-mod follow;
 mod grants;
-mod heads;
 pub mod lane;
 mod lease;
 mod model;
@@ -23,44 +21,40 @@ pub mod placed;
 mod pools;
 mod queue;
 pub mod record;
+mod refs;
 mod remedy;
-mod repeat;
 mod report;
 mod request;
 mod rest;
-mod retry_guard;
 mod rows;
 mod tokens;
-mod trigger;
-mod update;
 pub mod why;
 mod worker;
 
+pub use builds::{Past, chosen};
 pub use explain::explain_past;
-pub use follow::{Before, HeldProject};
 pub use grants::{GrantOrder, GrantPage, ROOT, account_of, authority, valid_name};
 pub use model::{
     Arrival, Attached, Counts, Effect, Order, Planned, PoolTerms, ProjectTerms, QueueStatus, SessionId, Terms,
     WorkerStatus,
 };
 pub use pools::{Member, PoolStatus, Presence};
+pub use refs::{Before, HeldProject, Origin};
 pub use report::OpenLog;
 pub use request::Request;
-pub use trigger::{Past, chosen};
-pub use update::Origin;
 pub use worker::Standing;
 
 use absence::Asked;
+use builds::RetryGuard;
 use by_worker::ByWorker;
-use heads::Heads;
 use model::{Build, Lease, Session, Timer};
 use queue::Queue;
 use record::{
     Answer, BuildId, BuildRow, FollowedRow, GrantId, GrantRow, JobKey, JobRow, LeaseToken, Record, WorkerRow,
 };
+use refs::Heads;
 use request::Requests;
 use rest::Rests;
-use retry_guard::RetryGuard;
 use rows::{Effects, Rows};
 use schema::values::{Event, Fact, Refusal, Time};
 use std::cmp::Reverse;

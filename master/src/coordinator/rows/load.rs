@@ -1,16 +1,15 @@
 //! The coordinator as the store left it: after a start, and after a crash, which is the same.
 
 use super::{Row, Rows, Steps};
+use crate::coordinator::builds::RetryGuard;
 use crate::coordinator::by_worker::ByWorker;
-use crate::coordinator::follow;
-use crate::coordinator::heads::Heads;
 use crate::coordinator::model::{Build, Lease, LeaseState, Timer};
 use crate::coordinator::overdue::Overdue;
 use crate::coordinator::queue::Queue;
 use crate::coordinator::record::{BuildRow, GrantRow, JobKey, JobRow, Loaded, LoadedAttempt, LoadedBuild, StepRow};
+use crate::coordinator::refs::{Heads, held_at_load};
 use crate::coordinator::request::Requests;
 use crate::coordinator::rest::Rests;
-use crate::coordinator::retry_guard::RetryGuard;
 use crate::coordinator::tokens::Tokens;
 use crate::coordinator::{Coordinator, Terms};
 use schema::values::{Outcome, Plan, State, Time};
@@ -42,7 +41,7 @@ impl Coordinator {
     /// From what the store holds. Every lease gets a full term from `now`; plans that were asked for are asked for again.
     /// `key`: 32 random bytes from which lease tokens are drawn.
     pub fn load(now: Time, terms: Terms, loaded: Loaded, key: [u8; 32]) -> Coordinator {
-        let held = follow::held_at_load(&loaded);
+        let held = held_at_load(&loaded);
         let mut this = Coordinator {
             terms,
             builds: BTreeMap::new(),

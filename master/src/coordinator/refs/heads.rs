@@ -1,9 +1,9 @@
 //! What is known of the refs of each project, deleted ones included: a ref that comes back to where it was is not built again.
 
-use super::Coordinator;
-use super::model::Effect;
-use super::record::{Cause, Head, HeadRow, Record};
-use super::rows::Effects;
+use crate::coordinator::Coordinator;
+use crate::coordinator::model::Effect;
+use crate::coordinator::record::{Cause, Head, HeadRow, Record};
+use crate::coordinator::rows::Effects;
 use schema::values::{Change, Time};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const GONE_MAX: usize = 100_000;
 
 #[derive(Debug, Default)]
-pub(super) struct Heads(BTreeMap<String, Refs>);
+pub(in crate::coordinator) struct Heads(BTreeMap<String, Refs>);
 
 /// The refs of one project.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ struct Refs {
 }
 
 impl Heads {
-    pub(super) fn load(rows: Vec<HeadRow>) -> Heads {
+    pub(in crate::coordinator) fn load(rows: Vec<HeadRow>) -> Heads {
         let mut heads = Heads::default();
         for row in rows {
             heads.insert(&row.project, &row.ref_name, row.head);
@@ -31,7 +31,7 @@ impl Heads {
         heads
     }
 
-    pub(super) fn get(&self, project: &str, ref_name: &str) -> Option<&Head> {
+    pub(in crate::coordinator) fn get(&self, project: &str, ref_name: &str) -> Option<&Head> {
         self.0.get(project)?.by_name.get(ref_name)
     }
 
@@ -110,12 +110,12 @@ impl Coordinator {
         self.heads.get(project, ref_name).cloned()
     }
 
-    pub(super) fn set_head(&mut self, project: &str, ref_name: &str, head: Head) {
+    pub(in crate::coordinator) fn set_head(&mut self, project: &str, ref_name: &str, head: Head) {
         self.heads.put(&mut self.effects, project, ref_name, head);
     }
 
     /// The ref was deleted. It is remembered, unless its build had not begun: then it is built when it comes back.
-    pub(super) fn leave_head(&mut self, now: Time, change: &Change, head: Head) {
+    pub(in crate::coordinator) fn leave_head(&mut self, now: Time, change: &Change, head: Head) {
         let (project, ref_name) = (&change.project, &change.ref_name);
         let mut of_ref = self.open_builds_of(project, ref_name);
         let is_unbuilt = of_ref.any(|build| {

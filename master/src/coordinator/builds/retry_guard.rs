@@ -1,15 +1,15 @@
 //! Finished builds are not held here; but a retry refers to one, and retention removes them. Neither may overtake the other:
 //! each says how history stood when it read the store, and is done only where the other did not come between.
 
-use super::Coordinator;
-use super::record::BuildId;
 use super::trigger::Past;
+use crate::coordinator::Coordinator;
+use crate::coordinator::record::BuildId;
 use schema::values::{Refusal, RefusalCode};
 use std::collections::BTreeSet;
 
 /// Keeps retries and removals of finished builds apart.
 #[derive(Debug, Default)]
-pub(super) struct RetryGuard {
+pub(in crate::coordinator) struct RetryGuard {
     /// How many retries were made.
     retries: u64,
     /// How many removals have ended.
@@ -20,7 +20,7 @@ pub(super) struct RetryGuard {
 
 impl RetryGuard {
     /// A retry refers to this build, read when so many removals had ended.
-    pub(super) fn retry(&mut self, past: &Past) -> Result<(), Refusal> {
+    pub(in crate::coordinator) fn retry(&mut self, past: &Past) -> Result<(), Refusal> {
         if past.removals != self.removals || self.going.contains(&past.row.id) {
             let text = "old builds were removed while this one was read";
             return Err(Refusal::new(RefusalCode::Unavailable, text).help("ask again"));

@@ -1,9 +1,9 @@
 //! The life of a build: its plan arrives, its jobs become ready, finish, and with the last one so does the build.
 
-use super::Coordinator;
-use super::model::{Build, Effect, Job, LeaseState, Planned, Timer};
-use super::record::{BuildId, JobKey, JobRow, LeaseToken, Record};
-use super::rows::Row;
+use crate::coordinator::Coordinator;
+use crate::coordinator::model::{Build, Effect, Job, LeaseState, Planned, Timer};
+use crate::coordinator::record::{BuildId, JobKey, JobRow, LeaseToken, Record};
+use crate::coordinator::rows::Row;
 use schema::limits::{DIAGNOSIS, REASON};
 use schema::values::{Fact, JobPlan, Outcome, Plan, Refusal, RefusalCode, State, Time};
 use std::time::Duration;
@@ -23,7 +23,13 @@ impl Coordinator {
     }
 
     /// Stops a build, or one of its jobs. What runs is asked to end, and fenced when it does not.
-    pub(super) fn cancel_jobs(&mut self, now: Time, id: BuildId, only: Option<&str>, why: &str) -> Result<(), Refusal> {
+    pub(in crate::coordinator) fn cancel_jobs(
+        &mut self,
+        now: Time,
+        id: BuildId,
+        only: Option<&str>,
+        why: &str,
+    ) -> Result<(), Refusal> {
         let build = self.builds.get(&id).ok_or_else(finished)?;
         if build.row.state == State::Planning {
             self.finish_unplanned(now, id, Outcome::Cancelled, why.to_owned());
@@ -44,7 +50,7 @@ impl Coordinator {
     }
 
     /// Cancels what waits of a build, and lets run what runs.
-    pub(super) fn cancel_waiting(&mut self, now: Time, id: BuildId, why: &str) {
+    pub(in crate::coordinator) fn cancel_waiting(&mut self, now: Time, id: BuildId, why: &str) {
         let Some(build) = self.builds.get(&id) else {
             return;
         };
@@ -74,7 +80,7 @@ impl Coordinator {
     }
 
     /// Gives a build its jobs. `carried`: (index, row) of jobs that a retry does not repeat.
-    pub(super) fn adopt(&mut self, now: Time, id: BuildId, plan: Plan, carried: Vec<(usize, JobRow)>) {
+    pub(in crate::coordinator) fn adopt(&mut self, now: Time, id: BuildId, plan: Plan, carried: Vec<(usize, JobRow)>) {
         let mut rows: Vec<JobRow> = (0..).zip(&plan.jobs).map(|(index, job)| new_job(id, index, job)).collect();
         for (index, row) in carried {
             rows[index] = row;
@@ -90,7 +96,7 @@ impl Coordinator {
     }
 
     /// Looks at every job that waits and moves those whose needs are decided; then at the build itself.
-    pub(super) fn settle(&mut self, now: Time, id: BuildId) {
+    pub(in crate::coordinator) fn settle(&mut self, now: Time, id: BuildId) {
         let count = self.builds.get(&id).map_or(0, |build| build.jobs.len());
         for index in (0..).take(count) {
             self.settle_job(now, JobKey { build: id, index });
@@ -99,7 +105,7 @@ impl Coordinator {
     }
 
     /// Ends a job, in whatever state it is, and moves what needed it.
-    pub(super) fn finish_job(&mut self, now: Time, key: JobKey, outcome: Outcome, reason: &str) {
+    pub(in crate::coordinator) fn finish_job(&mut self, now: Time, key: JobKey, outcome: Outcome, reason: &str) {
         self.close_job(now, key, outcome, reason);
         let needed_by = self.job(key).needed_by.clone();
         for index in needed_by {
@@ -109,7 +115,7 @@ impl Coordinator {
     }
 
     /// The first job of a build started.
-    pub(super) fn begin_build(&mut self, now: Time, id: BuildId) {
+    pub(in crate::coordinator) fn begin_build(&mut self, now: Time, id: BuildId) {
         if self.builds[&id].row.state != State::Running {
             self.edit_build(id, |row| (row.state, row.started) = (State::Running, Some(now)));
         }
@@ -145,7 +151,7 @@ impl Coordinator {
     }
 
     /// The job waits for a worker from now on.
-    pub(super) fn set_queued(&mut self, now: Time, key: JobKey) -> &JobRow {
+    pub(in crate::coordinator) fn set_queued(&mut self, now: Time, key: JobKey) -> &JobRow {
         self.edit_job(key, |row| (row.state, row.queued) = (State::Queued, Some(now)))
     }
 
@@ -248,12 +254,12 @@ impl Coordinator {
     }
 
     /// When an attempt of this job that is cancelled now must have ended.
-    pub(super) fn cancel_deadline(&self, now: Time, job: JobKey) -> Time {
+    pub(in crate::coordinator) fn cancel_deadline(&self, now: Time, job: JobKey) -> Time {
         self.cancel_within(now, job, self.terms.job_timeout)
     }
 
     /// The same after a restart: the terms under which its worker goes on may have allowed more than those of now.
-    pub(super) fn cancel_deadline_at_most(&self, now: Time, job: JobKey) -> Time {
+    pub(in crate::coordinator) fn cancel_deadline_at_most(&self, now: Time, job: JobKey) -> Time {
         self.cancel_within(now, job, Duration::MAX)
     }
 
@@ -262,15 +268,15 @@ impl Coordinator {
         now.after(self.terms.cancel.saturating_add(cleanup.min(limit)))
     }
 
-    pub(super) fn job(&self, key: JobKey) -> &Job {
+    pub(in crate::coordinator) fn job(&self, key: JobKey) -> &Job {
         &self.builds[&key.build].jobs[key.index as usize]
     }
 
-    pub(super) fn job_mut(&mut self, key: JobKey) -> &mut Job {
+    pub(in crate::coordinator) fn job_mut(&mut self, key: JobKey) -> &mut Job {
         &mut self.builds.get_mut(&key.build).expect("the job's build is open").jobs[key.index as usize]
     }
 
-    pub(super) fn job_plan(&self, key: JobKey) -> &JobPlan {
+    pub(in crate::coordinator) fn job_plan(&self, key: JobKey) -> &JobPlan {
         let build: &Build = &self.builds[&key.build];
         &build.plan.as_ref().expect("a build with jobs has a plan").jobs[key.index as usize]
     }

@@ -1,12 +1,12 @@
 //! What makes a build, stops one, or makes one again: changes, people, deleted refs.
 
-use super::Coordinator;
 use super::build::finished;
-use super::model::{Build, Order};
-use super::record::{Answer, BuildId, BuildRow, Cause, GrantId, Head, JobRow, Record};
-use super::request::Request;
-use super::rows::Row;
-use super::update::Origin;
+use crate::coordinator::Coordinator;
+use crate::coordinator::model::{Build, Order};
+use crate::coordinator::record::{Answer, BuildId, BuildRow, Cause, GrantId, Head, JobRow, Record};
+use crate::coordinator::refs::Origin;
+use crate::coordinator::request::Request;
+use crate::coordinator::rows::Row;
 use schema::values::{
     Change, Commit, Fact, Outcome, Plan, Refusal, RefusalCode, Source, SourceStamp, State, Time, Trust,
 };
@@ -159,7 +159,7 @@ impl Coordinator {
         }
     }
 
-    pub(super) fn open_builds_of(&self, project: &str, ref_name: &str) -> impl Iterator<Item = &Build> {
+    pub(in crate::coordinator) fn open_builds_of(&self, project: &str, ref_name: &str) -> impl Iterator<Item = &Build> {
         self.builds.values().filter(move |build| {
             build.row.project == project
                 && build.row.stamp.sources.first().is_some_and(|source| source.ref_name == ref_name)

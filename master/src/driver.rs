@@ -1,5 +1,5 @@
 //! The only owner of [`Coordinator`] and of the store's writer: tells the time, commits what was recorded, and only
-//! then tells anyone. It decides nothing and knows no RPC.
+//! then tells anyone. It knows no RPC, and decides only when a commit begins and what a full disk refuses.
 //!
 //! Commands run at once in memory; their records join the open batch. One batch is at the writer while the next one
 //! fills: whatever waits shares a commit, and a busy master gives it a moment (`pace.rs`). An answer leaves after the commit
@@ -21,36 +21,40 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
-/// How long to wait before a batch is tried again on a full disk.
+/// Time between two tries to write a batch on a full disk. Retention or a person makes room within seconds at best, and a try
+/// costs little.
 const FULL_RETRY: Duration = Duration::from_secs(1);
-/// Records for which a batch has room from the beginning.
+/// The most records for which a batch reserves room in advance. More are rare, and such a batch may grow.
 const ROOM_MAX: usize = 64;
 
-/// While jobs wait for a slot and so many attempts are under way, what counts is how many are done in a second, not how soon one
-/// is: commits begin so far apart. Each costs a sync, the pages that it touches and a waking of two threads, however little is
-/// in it.
+/// Attempts under way from which the master counts as busy, if jobs are queued as well. Then throughput matters more than the
+/// latency of one answer, and commits start at least [`COMMITS_APART`] apart.
 const BUSY: usize = 4;
+/// The least time between the starts of two commits of a busy master. Each costs a sync, the pages that it touches and two thread
+/// switches, however little it holds, so what comes within 3 ms shares one.
 const COMMITS_APART: Duration = Duration::from_millis(3);
 
-/// Performs effects that reach beyond the driver. Called in order: plans at once where the disk has room, the others after the
-/// commit of what caused them.
+/// Performs effects that reach beyond the driver. It is called in their order: for plans at once where the disk has room, for the
+/// others after the commit of what caused them.
 pub type Outside = Box<dyn Fn(Effect)>;
 
+/// What one transaction writes, and what is performed after it.
 #[derive(Default)]
 struct Batch {
     records: Vec<Record>,
     effects: Vec<Effect>,
-    /// Made up to here, this batch included.
+    /// Retries that the coordinator made up to the end of this batch.
     retries: u64,
 }
 
+/// Drives the coordinator, as the comment of [`Coordinator`] says.
 pub struct Driver {
     coordinator: RefCell<Coordinator>,
     store: Store,
     feed: Rc<Feed>,
     clock: Clock,
     open: RefCell<Batch>,
-    /// Effects that need not wait, in order.
+    /// Effects that need not wait for a commit, in order.
     early: RefCell<VecDeque<Effect>>,
     is_performing: Cell<bool>,
     /// The number of the open batch; lower ones are at the writer or committed.
@@ -94,7 +98,7 @@ impl Driver {
         })
     }
 
-    /// From here on effects happen.
+    /// Begins to perform effects, to commit and to keep time.
     pub fn start(self: &Rc<Self>, outside: Outside) {
         assert!(self.outside.set(outside).is_ok(), "a driver is started once");
         tokio::task::spawn_local(commit_batches(self.clone()));
@@ -106,24 +110,24 @@ impl Driver {
         self.clock.now()
     }
 
-    /// Runs a command and answers after its commit. On a full disk it is refused before it runs.
-    pub async fn call<T>(&self, command: impl FnOnce(&mut Coordinator, Time) -> T) -> Result<T, Refusal> {
-        self.call_with(|coordinator, now| (command(coordinator, now), Vec::new())).await
+    /// Runs a command and answers after its commit. On a full disk the command is refused before it runs.
+    pub async fn call<T>(
+        &self,
+        command: impl FnOnce(&mut Coordinator, Time) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        self.apply(command).await?
     }
 
-    /// Runs a command and commits further records with its own, in one transaction.
-    pub async fn call_with<T>(
-        &self,
-        command: impl FnOnce(&mut Coordinator, Time) -> (T, Vec<Record>),
-    ) -> Result<T, Refusal> {
+    /// Runs a command that the coordinator never refuses, and answers after its commit. So a refusal is the driver's own: the
+    /// disk is full, or the master is stopping.
+    pub async fn apply<T>(&self, command: impl FnOnce(&mut Coordinator, Time) -> T) -> Result<T, Refusal> {
         self.admit()?;
-        let (answer, records) = self.step(command);
-        self.open.borrow_mut().records.extend(records);
+        let answer = self.step(command);
         self.settled().await?;
         Ok(answer)
     }
 
-    /// Runs a command whose answer leaves later: after [`Driver::settled`]. On a full disk it is refused before it runs.
+    /// Runs a command whose answer leaves later, after [`Driver::settled`]. On a full disk the command is refused before it runs.
     pub fn begin<T>(&self, command: impl FnOnce(&mut Coordinator, Time) -> Result<T, Refusal>) -> Result<T, Refusal> {
         self.admit()?;
         self.step(command)
@@ -134,18 +138,18 @@ impl Driver {
         if *self.full.borrow() { Err(disk_full()) } else { Ok(()) }
     }
 
-    /// Notes what changes no timer and has no effect; far cheaper than a command.
+    /// Tells the coordinator what changes no timer and makes no effect; far cheaper than a command.
     pub fn mark(&self, what: impl FnOnce(&mut Coordinator, Time)) {
         what(&mut self.coordinator.borrow_mut(), self.now());
     }
 
-    /// Tells the coordinator what happened to us; nobody waits for the commit.
+    /// Tells the coordinator what happened outside; nobody waits for the commit.
     pub fn note(&self, what: impl FnOnce(&mut Coordinator, Time)) {
         self.step(what);
     }
 
-    /// Looks at the coordinator; answers after the commit of what was seen. Where a full disk keeps that away, it is
-    /// refused: there is no telling how long the disk stays full.
+    /// Looks at the coordinator; answers after the commit of what was seen. Where a full disk holds that commit up, the look is
+    /// refused, because nobody knows how long the disk stays full.
     pub async fn look<T>(&self, look: impl FnOnce(&Coordinator, Time) -> T) -> Result<T, Refusal> {
         let answer = look(&self.coordinator.borrow(), self.now());
         let mut full = self.full.subscribe();
@@ -156,19 +160,25 @@ impl Driver {
         }
     }
 
+    /// Looks for something that the coordinator may refuse; answers like [`Driver::look`].
+    pub async fn look_up<T>(&self, look: impl FnOnce(&Coordinator, Time) -> Result<T, Refusal>) -> Result<T, Refusal> {
+        self.look(look).await?
+    }
+
     /// Looks at the coordinator as it is, committed or not: for decisions that are no answer.
     pub fn peek<T>(&self, look: impl FnOnce(&Coordinator, Time) -> T) -> T {
         look(&self.coordinator.borrow(), self.now())
     }
 
-    /// The next offer for a session's waiting `take`. Dropping the receiver withdraws nothing by itself: see `api::session`.
+    /// The next offer for a session's waiting `take`. Dropping the receiver withdraws nothing by itself: whoever gives up calls
+    /// [`Driver::expect_nothing`], and gives back what the receiver holds already.
     pub fn expect_offer(&self, session: SessionId) -> oneshot::Receiver<Box<Assignment>> {
         let (sender, receiver) = oneshot::channel();
         self.takes.borrow_mut().insert(session, sender);
         receiver
     }
 
-    /// The session's `take` waits no more: an offer that still comes goes back.
+    /// The session's `take` waits no longer: an offer that still comes goes back.
     pub fn expect_nothing(&self, session: SessionId) {
         self.takes.borrow_mut().remove(&session);
     }
@@ -286,7 +296,8 @@ impl Driver {
         answer
     }
 
-    /// An offer that nobody takes makes a step of its own, which leaves what follows from it to us.
+    /// Performs the effects that need not wait for the commit. Performing one can itself step the coordinator. The nested call
+    /// then returns at once, and this loop performs what it queued.
     fn perform_early(&self) {
         if self.outside.get().is_none() || self.is_performing.replace(true) {
             return;

@@ -40,8 +40,9 @@ fn driver_over(store: Store, disk: &Disk, outside: Outside) -> Rc<Driver> {
     driver
 }
 
-fn record() -> Record {
-    crate::store::tests::rows::head("p", "refs/heads/main", "r")
+/// Records one row: a ref is at another commit than before.
+fn see(it: &mut Coordinator, revision: u32) {
+    it.see_refs("p", vec![("refs/heads/main".to_owned(), revision.to_string())]);
 }
 
 #[tokio::test(flavor = "current_thread", start_paused = true)]
@@ -54,19 +55,19 @@ async fn what_waits_for_a_full_disk_is_acked_later_and_the_rest_is_refused() {
             disk.0.set(true);
             let first = tokio::task::spawn_local({
                 let driver = driver.clone();
-                async move { driver.call_with(|_, _| ((), vec![record()])).await }
+                async move { driver.apply(|it, _| see(it, 1)).await }
             });
             // one that looked before anybody knew is told when it is known
             tokio::task::yield_now().await;
             let refused = driver.look(|_, _| ()).await.unwrap_err();
             assert!(refused.text.starts_with("disk full"), "{refused}");
-            assert_eq!(driver.call(|_, _| ()).await.unwrap_err().code, RefusalCode::Unavailable);
+            assert_eq!(driver.apply(|_, _| ()).await.unwrap_err().code, RefusalCode::Unavailable);
             assert!(driver.look(|_, _| ()).now_or_never().expect("it does not wait").is_err());
             assert!(driver.admit().is_err() && !first.is_finished());
             disk.0.set(false);
             first.await.unwrap().unwrap();
             driver.look(|_, _| ()).await.unwrap();
-            driver.call(|_, _| ()).await.unwrap();
+            driver.apply(|_, _| ()).await.unwrap();
         })
         .await;
 }
@@ -155,8 +156,8 @@ async fn only_a_busy_master_waits_for_what_could_share_a_commit() {
                 driver.settled().await.unwrap();
                 tokio::time::sleep(COMMITS_APART).await;
                 let began = Instant::now();
-                for _ in 0..11 {
-                    driver.call_with(|_, _| ((), vec![record()])).await.unwrap();
+                for revision in 0..11 {
+                    driver.apply(|it, _| see(it, revision)).await.unwrap();
                 }
                 assert_eq!(began.elapsed(), waits * COMMITS_APART, "{attempts} attempts, {waiting} wait, {is_able}");
             }

@@ -123,7 +123,7 @@ impl Upkeep {
             it.set_terms(now, terms);
             Ok(())
         });
-        let noted = noted.await.and_then(|noted| noted);
+        let noted = noted.await;
         if noted.is_err() {
             // those that were stopped for new ones go on
             drop(opened);

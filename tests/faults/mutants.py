@@ -18,25 +18,28 @@ import tempfile
 import time
 
 LEASE = "master/src/coordinator/lease.rs"
+LOAD = "master/src/coordinator/rows/load.rs"
 SESSION = "worker/src/session.rs"
 DRIVER = "master/src/driver.rs"
 # what is wrong -> [(file, what stands there once, what stands there instead)]; MUTANT: whether this one is awake
 MUTANTS = {
     "an accepted attempt is not recorded": [
-        (LEASE, "self.record(Record::Attempt(attempt.clone()));",
-         "if !MUTANT { self.record(Record::Attempt(attempt.clone())); }")],
+        (LEASE, "let row = lease.attempt.edit(&mut self.effects, |row| row.started = now);",
+         "let mut lost = std::collections::VecDeque::new();\n"
+         "        let effects = if MUTANT { &mut lost } else { &mut self.effects };\n"
+         "        let row = lease.attempt.edit(effects, |row| row.started = now);")],
     "a step's end may be told twice": [
-        (LEASE, "Some(row) if row.state == State::Finished => return Ok(()),",
+        ("master/src/coordinator/report.rs", "Some(row) if row.state == State::Finished => return Ok(()),",
          "Some(row) if row.state == State::Finished && !MUTANT => return Ok(()),")],
     "who lost its lease is not fenced when the job is placed again": [
         (LEASE, "if let Some(token) = self.job(job).lease {", "if let Some(token) = self.job(job).lease.filter(|_| !MUTANT) {")],
     "a job whose holder resumed stays in the queue": [
         (LEASE, "self.queue.leave(job);", "if !MUTANT { self.queue.leave(job); }")],
     "a master's start gives leases no full term": [
-        ("master/src/coordinator/mod.rs", "let until = now.after(attempt.term);",
+        (LOAD, "let until = now.after(attempt.term);",
          "let until = now.after(if MUTANT { std::time::Duration::from_secs(5) } else { attempt.term });")],
     "a restart gives leases the term of the file as it is now": [
-        ("master/src/coordinator/mod.rs", "if attempt.term.is_zero() {\n            attempt.term = self.terms.longest_lease();",
+        (LOAD, "if attempt.term.is_zero() {\n            attempt.term = self.terms.longest_lease();",
          "if MUTANT || attempt.term.is_zero() {\n            attempt.term = if MUTANT { self.terms.lease } else { self.terms.longest_lease() };")],
     "the term does not travel with the assignment": [
         ("master/src/coordinator/place.rs", "term_ms: u64::try_from(attempt.term.as_millis()).unwrap_or(u64::MAX),",
@@ -51,11 +54,13 @@ MUTANTS = {
         (LEASE, "            self.resume(now, token);\n            return Ok(());",
          "            if !MUTANT { self.resume(now, token); }\n            return Ok(());")],
     "answered requests are forgotten at a restart": [
-        ("master/src/coordinator/request.rs", "rows.into_iter().for_each(|row| requests.keep(row));",
-         "rows.into_iter().filter(|_| !MUTANT).for_each(|row| requests.keep(row));")],
+        ("master/src/coordinator/request.rs", "rows.into_iter().for_each(|row| requests.insert(row));",
+         "rows.into_iter().filter(|_| !MUTANT).for_each(|row| requests.insert(row));")],
     "a cancel is not recorded": [
-        ("master/src/coordinator/build.rs", "self.record(Record::Attempt(attempt));",
-         "if !MUTANT { self.record(Record::Attempt(attempt)); }")],
+        ("master/src/coordinator/builds/build.rs",
+         "lease.attempt.edit(&mut self.effects, |row| (row.outcome, row.reason) = ended);",
+         "if MUTANT { lease.attempt.edit_unrecorded(|row| (row.outcome, row.reason) = ended); }\n"
+         "        else { lease.attempt.edit(&mut self.effects, |row| (row.outcome, row.reason) = ended); }")],
     "answers leave before their commit": [
         (DRIVER, "let wanted = if idle { open - 1 } else { open };",
          "let wanted = if idle || MUTANT { open - 1 } else { open };")],

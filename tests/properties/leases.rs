@@ -1,14 +1,15 @@
 //! When a job is placed again: one clock for each attempt, and what is known of a worker that is out of reach. Each case is a
 //! small script of one worker, whose attempt another may follow.
 
-use master::coordinator::record::{GrantId, JobKey, LeaseToken, Record, RequestId};
+use master::coordinator::record::{GrantId, JobKey, LeaseToken, Record, RequestId, SealRow, StepKey};
 use master::coordinator::{
     Arrival, Attached, Coordinator, Effect, GrantOrder, Planned, PoolTerms, ProjectTerms, ROOT, Request, SessionId,
     Standing, Terms,
 };
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{
-    Assignment, Change, Description, Event, Fact, GrantKind, Home, JobPlan, Plan, Resources, State, Time, Trust, What,
+    Assignment, Change, Description, Event, Fact, GrantKind, Home, JobPlan, Outcome, Plan, RefusalCode, Resources,
+    State, Time, Trust, What,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -403,4 +404,27 @@ fn alarms_that_repeat_are_counted() {
     scene.it.alarm(scene.now, grant, "a copy");
     scene.settle();
     assert_eq!(scene.alarms[6..], ["a copy"]);
+}
+
+/// Seals say that a log changes no more, so they come after the attempt, and in the transaction of its end at the earliest.
+#[test]
+fn logs_are_sealed_when_their_attempt_is_over() {
+    let mut scene = Scene::new(terms(60, None));
+    let session = scene.attach(arrival()).session;
+    let (token, _) = scene.begin(session);
+    let key = StepKey { job: scene.job_of(token), attempt: 1, step: 0 };
+    let seals =
+        |attempt| vec![SealRow { key: StepKey { attempt, ..key }, size: 0, hash: [0; 32], bytes: Some(Vec::new()) }];
+    assert_eq!(scene.it.seal_logs(seals(1)).unwrap_err().code, RefusalCode::Conflict);
+    assert!(scene.it.poll_effect().is_none(), "nothing of it is recorded");
+    scene.it.complete(scene.now, token, Outcome::Errored, "").expect("the lease is live");
+    assert_eq!(scene.it.seal_logs(seals(1)), Ok(()));
+    scene.settle();
+    scene.it.worker_ready(scene.now, session, ROOM);
+    scene.pass(2_000);
+    let again = scene.offers.pop().expect("the job is offered again");
+    scene.it.accept(scene.now, LeaseToken(again.token)).expect("the offer stands");
+    scene.settle();
+    assert_eq!(scene.it.seal_logs(seals(1)), Ok(()), "the next attempt has logs of its own");
+    assert_eq!(scene.it.seal_logs(seals(again.attempt)).unwrap_err().code, RefusalCode::Conflict);
 }

@@ -53,11 +53,7 @@ impl Door {
     pub async fn open_login(&self, join: &Token) -> Result<String, Refusal> {
         let join = join.digest();
         self.check_login(join)?;
-        self.office
-            .driver
-            .look(|it, now| it.open_login(now, join).map(|row| row.name.clone()))
-            .await
-            .and_then(|name| name)
+        self.office.driver.look_up(|it, now| it.open_login(now, join).map(|row| row.name.clone())).await
     }
 
     /// Makes a cookie good with the join of a login's address; once.
@@ -65,7 +61,7 @@ impl Door {
         let (join, hash, key) = (join.digest(), cookie.digest(), key_of(cookie));
         self.check_login(join)?;
         let redeemed = self.office.driver.call(|it, now| it.redeem_browser(now, join, hash, key)).await;
-        Ok(redeemed.and_then(|row| row)?.name)
+        Ok(redeemed?.name)
     }
 
     /// Refuses an address with which nobody can log in, before anything waits for a commit: strangers may try many.
@@ -76,7 +72,7 @@ impl Door {
     /// Ends the login of a cookie.
     pub async fn log_out(&self, cookie: &Token) {
         let (hash, key) = (cookie.digest(), key_of(cookie));
-        if let Err(refusal) = self.office.driver.call(|it, now| it.log_out(now, hash, key)).await {
+        if let Err(refusal) = self.office.driver.apply(|it, now| it.log_out(now, hash, key)).await {
             tracing::warn!(%refusal, "a logout was refused");
         }
     }
@@ -87,7 +83,7 @@ impl Door {
         let repository = self.office.repositories.get(project).ok_or_else(|| super::no_project(project))?;
         let request = (!delivery.is_empty()).then(|| delivered(project, delivery));
         if let Some(request) = &request
-            && self.office.driver.look(|it, _| it.answered(request)).await.and_then(|known| known)?.is_some()
+            && self.office.driver.look_up(|it, _| it.answered(request)).await?.is_some()
         {
             return Ok(false);
         }
@@ -98,7 +94,7 @@ impl Door {
         self.office.driver.settled().await?;
         // last: a delivery whose look failed may come again
         if let Some(request) = request {
-            self.office.driver.call(|it, now| it.note_delivery(now, request)).await.and_then(|noted| noted)?;
+            self.office.driver.call(|it, now| it.note_delivery(now, request)).await?;
         }
         Ok(true)
     }

@@ -28,7 +28,7 @@ impl Gateway {
         match self.office.grant_of(token, peer).await? {
             Some(row) => Ok(row),
             // why not; a wrong key is noted
-            None => self.office.driver.call(|it, now| it.restore(now, token, peer)).await.and_then(|row| row),
+            None => self.office.driver.call(|it, now| it.restore(now, token, peer)).await,
         }
     }
 }
@@ -77,8 +77,7 @@ impl gateway::Server for Gateway {
             );
         };
         let token = digest(token);
-        let redeemed = self.office.driver.call(|it, now| it.redeem(now, join, token, peer)).await.and_then(|row| row);
-        let row = accept!(results, redeemed);
+        let row = accept!(results, self.office.driver.call(|it, now| it.redeem(now, join, token, peer)).await);
         let mut results = results.get();
         results.set_grant(row.id.0);
         results.set_name(&row.name);

@@ -5,8 +5,9 @@
 
 use super::report::{StepReport, finished, log_of, settled, sink, started};
 use super::source::{LeasePacks, SourcePack};
-use super::{Office, accept, bounded, refuse};
-use crate::coordinator::record::{GrantId, JobKey, LeaseToken, Record, StepRow};
+use super::{Office, accept, attempt_logs, bounded, failed, refuse};
+use crate::coordinator::Coordinator;
+use crate::coordinator::record::{GrantId, LeaseToken};
 use crate::turns::Principal;
 use capnp::traits::HasTypeId as _;
 use schema::fail_point::fail_point;
@@ -56,49 +57,22 @@ impl Lease {
             Err(refusal) => return Ok(Err(refusal)),
         };
         fail_point("master-before-seal");
-        let (seals, wrong) = self.seal_logs(&steps).await?;
+        let (seals, wrong) = attempt_logs::seal(&self.office, &steps).await?;
         fail_point("master-after-seal");
         if !wrong.is_empty() {
             // what is wrong stays: the words of its worker give way
             let words = limits::cut(&reason, REASON.most.saturating_sub(wrong.len() + 2));
             reason = if words.is_empty() { wrong } else { format!("{words}; {wrong}") };
         }
-        let done = self.office.driver.call_with(|it, now| match it.complete(now, token, outcome, &reason) {
-            Ok(()) => (Ok(()), seals),
-            Err(refusal) => (Err(refusal), Vec::new()),
-        });
-        let done = done.await.and_then(|done| done);
+        let end = |it: &mut Coordinator, now| it.complete(now, token, outcome, &reason);
+        let done = attempt_logs::commit(&self.office, seals, end).await;
         if done.is_ok() {
             self.office.live.forget_lease(token);
-            self.office.logs.forget_sealed(steps.iter().map(|step| step.key));
             if let Some((job, attempt)) = attempt {
-                self.forget_logs(job, attempt, &steps).await;
+                attempt_logs::forget(&self.office, job, attempt, &steps).await;
             }
         }
         Ok(done)
-    }
-
-    /// What was written for steps that nobody said to have ended belongs to no step: it goes.
-    async fn forget_logs(&self, job: JobKey, attempt: u16, steps: &[StepRow]) {
-        let kept: Vec<u16> = steps.iter().map(|step| step.key.step).collect();
-        if let Err(error) = self.office.logs.drop_others(job, attempt, &kept).await {
-            tracing::warn!(?job, attempt, %error, "logs of steps that never ended cannot be removed");
-        }
-        self.office.logs.forget_attempt(job, attempt);
-    }
-
-    /// Seals the logs of the finished steps; answers what to record, and what is wrong with them.
-    async fn seal_logs(&self, steps: &[StepRow]) -> capnp::Result<(Vec<Record>, String)> {
-        let mut records = Vec::new();
-        let mut wrong = String::new();
-        for step in steps {
-            let sealed = self.office.logs.seal(step.key, step.log_size, &step.log_hash).await.map_err(super::broken)?;
-            if !sealed.agrees {
-                wrong = format!("log-incomplete: step {} ({})", step.key.step + 1, step.name);
-            }
-            records.push(Record::Seal(sealed.row));
-        }
-        Ok((records, wrong))
     }
 }
 
@@ -123,7 +97,7 @@ impl lease::Server for Lease {
             }
             Ok(())
         });
-        accept!(results, accepted.await.and_then(|done| done));
+        accept!(results, accepted.await);
         Ok(())
     }
 
@@ -139,8 +113,7 @@ impl lease::Server for Lease {
             accept!(results, driver.admit());
         }
         // after the commit of the acceptance: who read it stands in the store
-        let found = driver.look(|it, _| it.lease_source(token, index)).await;
-        let source = accept!(results, found.and_then(|found| found));
+        let source = accept!(results, driver.look_up(|it, _| it.lease_source(token, index)).await);
         let Some(repository) = self.office.repositories.get(&source.repository) else {
             let text = format!("the repository `{}` is no longer configured", source.repository);
             refuse!(results, Refusal::new(RefusalCode::NotFound, text));
@@ -206,10 +179,11 @@ fn opens_with_accept(office: &Rc<Office>, token: LeaseToken) -> impl Fn(u64, u16
     let office = Rc::downgrade(office);
     move |interface, method| {
         let Some(office) = office.upgrade().filter(|_| (interface, method) != ACCEPT) else { return Ok(()) };
-        let is_open = office.driver.peek(|it, _| !it.is_offered(token));
-        match is_open || ((interface, method) == SOURCE && office.driver.is_full()) {
-            true => Ok(()),
-            false => Err(capnp::Error::failed("conflict: the lease was not accepted yet".to_owned())),
+        let is_exempt = || (interface, method) == SOURCE && office.driver.is_full();
+        match office.driver.peek(|it, _| it.check_lease(token)) {
+            // one that is over passes: its methods say so in their own results
+            Err(refusal) if refusal.code == RefusalCode::Conflict && !is_exempt() => Err(failed(&refusal)),
+            Ok(()) | Err(_) => Ok(()),
         }
     }
 }

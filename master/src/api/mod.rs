@@ -3,6 +3,7 @@
 //!
 //! Every object leaves through the gate of the grant for which it was made (see `live`).
 
+mod attempt_logs;
 mod branch;
 mod build;
 mod changes;
@@ -211,6 +212,17 @@ fn bounded<T>(read: capnp::Result<T>) -> capnp::Result<Result<T, Refusal>> {
             None => Err(error),
         },
     }
+}
+
+/// A refusal for a call of a lease whose answer has no field for one. The first word says of which kind it is.
+#[expect(clippy::wildcard_enum_match_arm, reason = "what is neither over nor too early is a mistake of the caller")]
+fn failed(refusal: &Refusal) -> capnp::Error {
+    let word = match refusal.code {
+        RefusalCode::Stale => "stale",
+        RefusalCode::Conflict => "conflict",
+        _ => "invalid",
+    };
+    capnp::Error::failed(format!("{word}: {}", refusal.text))
 }
 
 /// A store that cannot be read is a fault of ours, not of the caller.

@@ -44,7 +44,7 @@ impl operator::Server for Operator {
             let id = it.issue(now, request, order)?;
             Ok(it.grant(id).cloned())
         });
-        let row = accept!(results, issued.await.and_then(|row| row));
+        let row = accept!(results, issued.await);
         let row = row.ok_or_else(|| capnp::Error::failed("the grant that was issued is gone".to_owned()))?;
         let mut results = results.get();
         write_grant(results.reborrow().init_grant(), &row);
@@ -92,7 +92,7 @@ impl operator::Server for Operator {
         let request = self.holder.request(params.get_request(), &[b"operator.revoke", &id_bytes])?;
         let reason = if reason.is_empty() { format!("by {}", self.holder.name) } else { reason };
         let revoked = self.office.driver.call(|it, now| it.revoke(now, request, id, &reason)).await;
-        let revoked = accept!(results, revoked.and_then(|ended| ended));
+        let revoked = accept!(results, revoked);
         let mut list = results.get().init_revoked(wire::length(revoked.len()));
         for (index, id) in (0..).zip(revoked) {
             list.set(index, id.0);
@@ -130,7 +130,7 @@ impl operator::Server for Operator {
         let body: [&[u8]; 3] = [b"operator.drain", worker.as_bytes(), if on { b"on" } else { b"off" }];
         let request = self.holder.request(params.get_request(), &body)?;
         let done = self.office.driver.call(|it, now| it.drain(now, request, &worker, on)).await;
-        accept!(results, done.and_then(|done| done));
+        accept!(results, done);
         Ok(())
     }
 
@@ -144,7 +144,7 @@ impl operator::Server for Operator {
         let body: [&[u8]; 3] = [b"operator.hold", worker.as_bytes(), reason.as_bytes()];
         let request = self.holder.request(params.get_request(), &body)?;
         let done = self.office.driver.call(|it, now| it.hold(now, request, &worker, &reason)).await;
-        accept!(results, done.and_then(|done| done));
+        accept!(results, done);
         Ok(())
     }
 
@@ -160,7 +160,7 @@ impl operator::Server for Operator {
         let body = if gone { body } else { &body[..2] };
         let request = self.holder.request(params.get_request(), body)?;
         let done = self.office.driver.call(|it, now| it.forget(now, request, &worker, gone)).await;
-        accept!(results, done.and_then(|done| done));
+        accept!(results, done);
         Ok(())
     }
 

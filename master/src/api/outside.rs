@@ -1,8 +1,8 @@
 //! Effects that reach beyond the driver: gates flip, workers are told, plans are read, logs of lost attempts end.
 
-use super::Office;
 use super::live::{Connection, Revoked};
-use crate::coordinator::record::{JobKey, LeaseToken, Record, StepKey};
+use super::{Office, attempt_logs};
+use crate::coordinator::record::LeaseToken;
 use crate::coordinator::{Effect, SessionId};
 use crate::planner::plan;
 use std::rc::Rc;
@@ -10,8 +10,6 @@ use std::time::Duration;
 
 /// How long a worker's call may take before it counts as unreachable.
 const TELL: Duration = Duration::from_secs(10);
-/// Before the logs of a lost attempt are ended again, where it failed.
-const AGAIN: Duration = Duration::from_secs(5);
 /// How long the connection of a revoked worker is kept for its answer alone, that all which it ran has ended: it kills within
 /// 10 s.
 const ANSWER: Duration = Duration::from_secs(15);
@@ -39,7 +37,7 @@ fn perform(office: &Rc<Office>, effect: Effect) {
             office.live.end_lease(token, &reason);
             tokio::task::spawn_local(tell_stale(office.clone(), session, token));
             if let Some((job, attempt)) = begun {
-                tokio::task::spawn_local(end_logs(office.clone(), job, attempt, reason));
+                tokio::task::spawn_local(attempt_logs::end_lost(office.clone(), job, attempt, reason));
             }
         }
         Effect::Revoke { grants, reason } => {
@@ -96,27 +94,4 @@ async fn part_with(office: Rc<Office>, revoked: Revoked, connection: Option<Rc<C
     if let Some(connection) = connection {
         connection.close_unless_used();
     }
-}
-
-/// Closes what an attempt wrote before it was taken away, with a line that says why. Nobody asks for it again, and who
-/// follows these logs waits for their end: so it goes on until there is room for it.
-async fn end_logs(office: Rc<Office>, job: JobKey, attempt: u16, reason: String) {
-    let marker = format!("[guild: attempt {attempt} ended here: {reason}]\n");
-    while let Err(why) = end_logs_once(&office, job, attempt, &marker).await {
-        tracing::warn!(?job, attempt, "failed to end the logs of a lost attempt, trying again: {why}");
-        tokio::time::sleep(AGAIN).await;
-    }
-    office.logs.forget_attempt(job, attempt);
-}
-
-async fn end_logs_once(office: &Office, job: JobKey, attempt: u16, marker: &str) -> Result<(), String> {
-    let rows = office.logs.end_attempt(job, attempt, marker).await.map_err(|error| error.to_string())?;
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let keys: Vec<StepKey> = rows.iter().map(|row| row.key).collect();
-    let records = rows.into_iter().map(Record::Seal).collect();
-    office.driver.call_with(|_, _| ((), records)).await.map_err(|refusal| refusal.to_string())?;
-    office.logs.forget_sealed(keys);
-    Ok(())
 }

@@ -121,8 +121,7 @@ impl perspective::Server for Perspective {
         };
         // the join names the call as well: who repeats it gets the same login
         let request = self.holder.request(params.get_request(), &[b"browse", &join_hash])?;
-        let issued = self.office.driver.call(|it, now| it.browse(now, request.by, join_hash)).await.and_then(|id| id);
-        let id = accept!(results, issued);
+        let id = accept!(results, self.office.driver.call(|it, now| it.browse(now, request.by, join_hash)).await);
         let mut results = results.get();
         results.set_address(address);
         results.set_grant(id.0);

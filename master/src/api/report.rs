@@ -1,6 +1,6 @@
 //! How the steps of an attempt go: their starts, their ends, and the sinks of their logs.
 
-use super::{Office, accept, bounded, refuse};
+use super::{Office, accept, bounded, failed, refuse};
 use crate::coordinator::OpenLog;
 use crate::coordinator::record::{LeaseToken, StepKey};
 use crate::logs::{Mark, Write};
@@ -31,12 +31,7 @@ pub(super) fn finished(office: &Office, token: LeaseToken, step: u16, end: StepE
 
 /// The log of a step of a lease that is in force; for calls whose answer has no field for a refusal.
 pub(super) fn log_of(office: &Office, token: LeaseToken, step: u16) -> capnp::Result<OpenLog> {
-    let found = office.driver.peek(|it, _| it.lease_log(token, step));
-    found.map_err(|refusal| capnp::Error::failed(format!("{}: {}", word(refusal.code), refusal.text)))
-}
-
-fn word(code: RefusalCode) -> &'static str {
-    if code == RefusalCode::Stale { "stale" } else { "invalid" }
+    office.driver.peek(|it, _| it.lease_log(token, step)).map_err(|refusal| failed(&refusal))
 }
 
 /// Where the bytes of a step's log go.

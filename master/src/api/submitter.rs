@@ -36,7 +36,7 @@ impl submitter::Server for Submitter {
         drop(turn);
         let name = self.holder.name.clone();
         let run = self.office.driver.call(|it, now| it.run(now, request, &name, order)).await;
-        let id = accept!(results, run.and_then(|id| id));
+        let id = accept!(results, run);
         let number = accept!(results, self.number(id).await?);
         results.get().set_number(number);
         results.get().set_build(self.build(id));
@@ -58,7 +58,7 @@ impl submitter::Server for Submitter {
         body.extend(jobs.iter().map(String::as_bytes));
         let request = self.holder.request(params.get_request(), &body)?;
         // what was answered before is not read again: the old build may be gone meanwhile
-        let answered = accept!(results, self.office.driver.call(|it, _| it.answered(&request)).await.and_then(|it| it));
+        let answered = accept!(results, self.office.driver.call(|it, _| it.answered(&request)).await);
         if let Some(Answer::Build(id)) = answered {
             let number = accept!(results, self.number(id).await?);
             results.get().set_number(number);
@@ -72,7 +72,7 @@ impl submitter::Server for Submitter {
         let again = accept!(results, chosen(&past, &jobs, failed));
         let name = self.holder.name.clone();
         let retried = self.office.driver.call(|it, now| it.retry(now, request, &name, past, &again)).await;
-        let id = accept!(results, retried.and_then(|id| id));
+        let id = accept!(results, retried);
         let number = accept!(results, self.number(id).await?);
         results.get().set_number(number);
         results.get().set_build(self.build(id));
@@ -98,7 +98,7 @@ impl submitter::Server for Submitter {
         };
         let only = (!job.is_empty()).then_some(job.as_str());
         let cancelled = self.office.driver.call(|it, now| it.cancel(now, request, row.id, only, &why)).await;
-        accept!(results, cancelled.and_then(|done| done));
+        accept!(results, cancelled);
         Ok(())
     }
 }

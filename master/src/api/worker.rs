@@ -44,7 +44,7 @@ impl worker_desk::Server for Desk {
         }
         let (grant, running) = (self.holder.grant, arrival.running.clone());
         let attached = self.office.driver.call(|it, now| it.attach(now, grant, arrival)).await;
-        let Attached { session: id, standing, terms, term } = accept!(results, attached.and_then(|attached| attached));
+        let Attached { session: id, standing, terms, term } = accept!(results, attached);
         // of two that were committed together the later one stays
         if self.office.driver.peek(|it, _| it.session_of(&self.holder.name)).is_none_or(|(latest, _)| latest != id) {
             refuse!(results, Refusal::new(RefusalCode::Conflict, "a newer connection of this worker has taken over"));
@@ -146,7 +146,7 @@ impl session::Server for Session {
     ) -> capnp::Result<()> {
         let tokens = read_tokens(params.get()?.get_tokens())?;
         let worker = &self.worker;
-        let renewed = self.office.driver.call(|it, now| it.renew(now, worker, &tokens)).await;
+        let renewed = self.office.driver.apply(|it, now| it.renew(now, worker, &tokens)).await;
         let renewed = renewed.map_err(|refusal| capnp::Error::overloaded(refusal.text))?;
         let mut results = results.get();
         let over: Vec<&LeaseToken> =

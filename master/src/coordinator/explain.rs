@@ -155,7 +155,7 @@ impl Coordinator {
 
     pub(super) fn open_needs(&self, key: JobKey) -> impl Iterator<Item = &JobRow> {
         let jobs = &self.builds[&key.build].jobs;
-        let needs = self.job_plan(key).needs.iter().map(|need| &jobs[*need as usize].row);
+        let needs = self.job_plan(key).needs.iter().map(|need| &*jobs[*need as usize].row);
         needs.filter(|row| row.state != State::Finished)
     }
 

@@ -1,9 +1,10 @@
 //! The life of a lease: offered, accepted, renewed; lapsed, resumed; completed, lost or fenced.
 
 use super::Coordinator;
+use super::builds::{AfterLoss, after_loss};
 use super::model::{Effect, Lease, LeaseState, Timer};
 use super::placed::Opening;
-use super::record::{GrantId, JobKey, LeaseToken, Record, StepRow};
+use super::record::{JobKey, LeaseToken};
 use super::rest::Fault;
 use schema::limits::REASON;
 use schema::values::{Fact, Outcome, Refusal, RefusalCode, State, Time};
@@ -18,23 +19,23 @@ impl Coordinator {
             return Ok(());
         }
         lease.state = LeaseState::Running;
-        lease.attempt.started = now;
-        let (job, attempt) = (lease.job, lease.attempt.clone());
+        let job = lease.job;
+        let row = lease.attempt.edit(&mut self.effects, |row| row.started = now);
+        let (attempt, worker, grant) = (row.number, row.worker.clone(), row.grant);
         self.set_term(now, token);
         self.set_overdue(now, token, self.time_of(job));
-        self.record(Record::Attempt(attempt.clone()));
-        let platform = self.platform_of(&attempt.worker);
-        let row = &mut self.job_mut(job).row;
-        row.state = State::Running;
-        row.attempt = attempt.number;
-        row.worker = attempt.worker.clone();
-        row.platform = platform;
-        row.started.get_or_insert(now);
-        let (row, name) = (row.clone(), row.name.clone());
-        self.record(Record::Job(row));
+        let platform = self.platform_of(&worker);
+        let row = self.edit_job(job, |row| {
+            row.state = State::Running;
+            row.attempt = attempt;
+            row.worker.clone_from(&worker);
+            row.platform = platform;
+            row.started.get_or_insert(now);
+        });
+        let name = row.name.clone();
         self.begin_build(now, job.build);
-        self.tell(now, job.build, Fact::JobStarted { job: name, attempt: attempt.number, worker: attempt.worker });
-        self.is_well(now, attempt.grant);
+        self.tell(now, job.build, Fact::JobStarted { job: name, attempt, worker });
+        self.is_well(now, grant);
         Ok(())
     }
 
@@ -57,12 +58,9 @@ impl Coordinator {
 
     /// The worker may live by a longer term than its lease has: the lease gets that, for good.
     pub(super) fn lengthen(&mut self, token: LeaseToken, least: Duration) {
-        let Some(lease) = self.leases.get_mut(token).filter(|lease| lease.attempt.term < least) else {
-            return;
-        };
-        lease.attempt.term = least;
-        let attempt = lease.attempt.clone();
-        self.record(Record::Attempt(attempt));
+        if let Some(lease) = self.leases.get_mut(token).filter(|lease| lease.attempt.term < least) {
+            lease.attempt.edit(&mut self.effects, |row| row.term = least);
+        }
     }
 
     /// Ends the attempt with its worker's word. An infrastructure error is tried again where the plan allows.
@@ -73,26 +71,24 @@ impl Coordinator {
         }
         let lease = self.leases.get(token).ok_or_else(stale)?;
         let job = lease.job;
-        let cancelled = lease.cancelled.clone();
-        if let Some((_, why)) = cancelled {
-            self.end_attempt(now, token, outcome, &why);
-            self.finish_job(now, job, Outcome::Cancelled, &why);
-        } else if outcome == Outcome::Errored && self.may_repeat(job) {
-            let worker = lease.attempt.worker.clone();
-            self.end_attempt(now, token, outcome, reason);
-            self.note_lost(now, job, reason);
-            self.pass_over(now, job, &worker);
-            self.requeue(now, job);
-        } else {
-            self.end_attempt(now, token, outcome, reason);
-            self.finish_job(now, job, outcome, reason);
+        match self.after_loss_of(lease) {
+            AfterLoss::Cancelled(why) => {
+                self.end_attempt(now, token, outcome, &why);
+                self.finish_job(now, job, Outcome::Cancelled, &why);
+            }
+            AfterLoss::Again if outcome == Outcome::Errored => {
+                let worker = lease.attempt.worker.clone();
+                self.end_attempt(now, token, outcome, reason);
+                self.note_lost(now, job, reason);
+                self.pass_over(now, job, &worker);
+                self.requeue(now, job);
+            }
+            AfterLoss::Again | AfterLoss::SideEffects | AfterLoss::Spent => {
+                self.end_attempt(now, token, outcome, reason);
+                self.finish_job(now, job, outcome, reason);
+            }
         }
         Ok(())
-    }
-
-    /// Whether every call of this lease is still answered, and the grant of the worker that holds it.
-    pub fn lease_holder(&self, token: LeaseToken) -> Option<GrantId> {
-        self.leases.get(token).map(|lease| lease.attempt.grant)
     }
 
     /// Whether this lease is an offer that nobody has accepted yet: it opens nothing, and nothing is written under it.
@@ -100,10 +96,21 @@ impl Coordinator {
         self.leases.get(token).is_some_and(|lease| lease.state == LeaseState::Offered)
     }
 
+    /// Refuses a lease that is over as stale, and one that was not accepted yet as a conflict. Whoever needs to know whether
+    /// a lease is alive asks this.
+    pub fn check_lease(&self, token: LeaseToken) -> Result<(), Refusal> {
+        self.begun(token).map(|_| ())
+    }
+
     /// The job and the number of the attempt that a lease is for. None: the attempt has not begun, or it is over.
     pub fn lease_job(&self, token: LeaseToken) -> Option<(JobKey, u16)> {
-        let lease = self.leases.get(token).filter(|lease| lease.state != LeaseState::Offered);
-        lease.map(|lease| (lease.job, lease.attempt.number))
+        self.begun(token).ok().map(|lease| (lease.job, lease.attempt.number))
+    }
+
+    /// A lease whose attempt has begun and is not over.
+    pub(super) fn begun(&self, token: LeaseToken) -> Result<&Lease, Refusal> {
+        let lease = self.leases.get(token).ok_or_else(stale)?;
+        if lease.state == LeaseState::Offered { Err(not_accepted()) } else { Ok(lease) }
     }
 
     pub(super) fn lease_timeout(&mut self, now: Time, token: LeaseToken) {
@@ -141,11 +148,10 @@ impl Coordinator {
             LeaseState::Lapsed => {
                 lease.state = LeaseState::Running;
                 self.queue.leave(job);
-                let entry = self.job_mut(job);
-                entry.row.state = State::Running;
-                entry.row.lost -= 1;
-                let row = entry.row.clone();
-                self.record(Record::Job(row));
+                self.edit_job(job, |row| {
+                    row.state = State::Running;
+                    row.lost -= 1;
+                });
             }
         }
         self.set_term(now, token);
@@ -161,13 +167,10 @@ impl Coordinator {
         match lease.state {
             LeaseState::Offered => self.take_back(now, token, Fault::Broke, why),
             LeaseState::Running => {
-                let cancelled = lease.cancelled.clone();
+                let follows = self.after_loss_of(lease);
                 self.withdraw(now, token, Outcome::Errored, why);
                 self.note_lost(now, job, why);
-                match cancelled {
-                    Some((_, why)) => self.finish_job(now, job, Outcome::Cancelled, &why),
-                    None => self.place_again(now, job, why),
-                }
+                self.go_on_after_loss(now, job, follows, why);
             }
             LeaseState::Lapsed => self.withdraw(now, token, Outcome::Errored, why),
         }
@@ -214,71 +217,65 @@ impl Coordinator {
     fn lapse(&mut self, now: Time, token: LeaseToken) {
         let Some(lease) = self.leases.get(token) else { return };
         let job = lease.job;
-        let cancelled = lease.cancelled.clone();
         let why = format!("the lease of {} ended without a sign of life", lease.attempt.worker);
-        if let Some((_, why)) = cancelled {
-            self.withdraw(now, token, Outcome::Cancelled, &why);
-            self.finish_job(now, job, Outcome::Cancelled, &why);
-        } else if self.may_repeat(job) {
-            self.leases.get_mut(token).expect("looked up above").state = LeaseState::Lapsed;
-            self.note_lost(now, job, &why);
-            self.requeue(now, job);
-        } else {
-            self.withdraw(now, token, Outcome::Errored, &why);
-            self.note_lost(now, job, &why);
-            self.place_again(now, job, &why);
+        let follows = self.after_loss_of(lease);
+        match &follows {
+            AfterLoss::Cancelled(why) => self.withdraw(now, token, Outcome::Cancelled, why),
+            AfterLoss::Again => {
+                self.leases.get_mut(token).expect("looked up above").state = LeaseState::Lapsed;
+                self.note_lost(now, job, &why);
+            }
+            AfterLoss::SideEffects | AfterLoss::Spent => {
+                self.withdraw(now, token, Outcome::Errored, &why);
+                self.note_lost(now, job, &why);
+            }
         }
+        self.go_on_after_loss(now, job, follows, &why);
     }
 
-    /// After a lost attempt: another one where the plan allows, else the job errored.
-    fn place_again(&mut self, now: Time, job: JobKey, why: &str) {
-        if self.job_plan(job).side_effects {
-            let why = format!("{why}; not repeated, since the job has side effects");
-            return self.finish_job(now, job, Outcome::Errored, &why);
-        }
-        if self.job(job).row.lost > self.job_plan(job).retry_infra {
-            return self.finish_job(now, job, Outcome::Errored, why);
-        }
-        self.requeue(now, job);
+    fn after_loss_of(&self, lease: &Lease) -> AfterLoss {
+        let cancelled = lease.cancelled.as_ref().map(|(_, why)| why.as_str());
+        after_loss(self.job_plan(lease.job), self.job(lease.job).row.lost, cancelled)
     }
 
-    fn may_repeat(&self, job: JobKey) -> bool {
-        let plan = self.job_plan(job);
-        !plan.side_effects && self.job(job).row.lost < plan.retry_infra
+    fn go_on_after_loss(&mut self, now: Time, job: JobKey, follows: AfterLoss, why: &str) {
+        match follows {
+            AfterLoss::Cancelled(why) => self.finish_job(now, job, Outcome::Cancelled, &why),
+            AfterLoss::Again => self.requeue(now, job),
+            AfterLoss::SideEffects => {
+                let why = format!("{why}; not repeated, since the job has side effects");
+                self.finish_job(now, job, Outcome::Errored, &why);
+            }
+            AfterLoss::Spent => self.finish_job(now, job, Outcome::Errored, why),
+        }
     }
 
     fn note_lost(&mut self, now: Time, job: JobKey, why: &str) {
-        let row = &mut self.job_mut(job).row;
-        row.lost += 1;
+        let row = self.edit_job(job, |row| row.lost += 1);
         let (name, attempt, worker) = (row.name.clone(), row.attempt, row.worker.clone());
         let reason = REASON.cut(why).into_owned();
         self.tell(now, job.build, Fact::AttemptLost { job: name, attempt, worker, reason });
     }
 
     fn requeue(&mut self, now: Time, job: JobKey) {
-        let row = &mut self.job_mut(job).row;
-        row.state = State::Queued;
-        row.queued = Some(now);
-        let row = row.clone();
-        self.record(Record::Job(row));
+        self.set_queued(now, job);
         self.enqueue(now, job);
     }
 
     fn end_attempt(&mut self, now: Time, token: LeaseToken, outcome: Outcome, reason: &str) {
-        let Some(mut lease) = self.remove_lease(token) else {
+        let Some(lease) = self.remove_lease(token) else {
             return;
         };
         self.job_mut(lease.job).lease = None;
         if let Some(session) = lease.session {
             self.note_opening(now, session, Opening::Freed(self.selector(lease.job)));
         }
-        lease.attempt.finished = Some(now);
-        lease.attempt.outcome = Some(outcome);
-        lease.attempt.reason = REASON.cut(reason).into_owned();
-        for row in lease.steps.into_iter().filter(|row| row.state != State::Finished) {
-            self.record(Record::Step(cut_short(row, now, outcome)));
-        }
-        self.record(Record::Attempt(lease.attempt));
+        lease.steps.cut_short(&mut self.effects, now, outcome);
+        lease.attempt.close(&mut self.effects, |row| {
+            row.finished = Some(now);
+            row.outcome = Some(outcome);
+            row.reason = REASON.cut(reason).into_owned();
+        });
     }
 
     fn remove_lease(&mut self, token: LeaseToken) -> Option<Lease> {
@@ -305,23 +302,11 @@ impl Coordinator {
 
     /// A call on a lease is a sign of life: where its term was over, and the job not placed again, it resumes.
     pub(super) fn hear(&mut self, now: Time, token: LeaseToken) -> Result<(), Refusal> {
-        match self.leases.get(token).ok_or_else(stale)?.state {
-            LeaseState::Offered => Err(not_accepted()),
-            LeaseState::Running => Ok(()),
-            LeaseState::Lapsed => {
-                self.resume(now, token);
-                Ok(())
-            }
+        if self.begun(token)?.state == LeaseState::Lapsed {
+            self.resume(now, token);
         }
+        Ok(())
     }
-}
-
-/// A step that ran when its attempt was ended from our side.
-fn cut_short(mut row: StepRow, now: Time, outcome: Outcome) -> StepRow {
-    row.state = State::Finished;
-    row.outcome = Some(outcome);
-    row.finished = Some(now);
-    row
 }
 
 pub(super) fn stale() -> Refusal {
@@ -329,6 +314,6 @@ pub(super) fn stale() -> Refusal {
         .help("stop the attempt and throw its results away")
 }
 
-pub(super) fn not_accepted() -> Refusal {
+fn not_accepted() -> Refusal {
     Refusal::new(RefusalCode::Conflict, "the lease was not accepted yet").help("call `accept` first")
 }

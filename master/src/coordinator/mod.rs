@@ -1,74 +1,102 @@
 //! Decides everything and does nothing: no I/O, no clock, no RPC, no randomness, no hash-map iteration.
 //!
-//! A command is refused for a reason that its caller can read, or done; what must happen outside comes out of
-//! [`Coordinator::poll_effect`], in order. It is told the time. A crash is a restart from [`Loaded`].
+//! [`Coordinator`] says how it is driven. Its files are its concerns: builds, leases, workers, grants, refs and requests. A row that
+//! the store keeps is of a type in `rows`, which gives no way to change it without recording that.
 
 mod absence;
 mod alarms;
-pub mod authority;
-mod browser;
-mod build;
+mod builds;
 mod by_worker;
 mod check;
 mod explain;
 mod fit;
-mod follow;
-mod grant;
-mod grant_list;
-mod heads;
-mod history;
+mod grants;
 pub mod lane;
 mod lease;
 mod model;
+mod notices;
 mod overdue;
 mod place;
 pub mod placed;
 mod pools;
 mod queue;
 pub mod record;
+mod refs;
 mod remedy;
 mod report;
 mod request;
 mod rest;
+mod rows;
 mod tokens;
-mod trigger;
-mod update;
 pub mod why;
 mod worker;
 
+pub use builds::{Past, chosen};
 pub use explain::explain_past;
-pub use follow::{Before, HeldProject};
-pub use grant::{GrantOrder, ROOT, account_of, valid_name};
-pub use grant_list::GrantPage;
+pub use grants::{GrantOrder, GrantPage, ROOT, account_of, authority, valid_name};
 pub use model::{
     Arrival, Attached, Counts, Effect, Order, Planned, PoolTerms, ProjectTerms, QueueStatus, SessionId, Terms,
     WorkerStatus,
 };
 pub use pools::{Member, PoolStatus, Presence};
+pub use refs::{Before, HeldProject, Origin};
 pub use report::OpenLog;
 pub use request::Request;
-pub use trigger::{Past, chosen};
-pub use update::Origin;
 pub use worker::Standing;
 
 use absence::Asked;
+use builds::RetryGuard;
 use by_worker::ByWorker;
-use heads::Heads;
-use history::History;
-use model::{Build, Job, Lease, LeaseState, Session, Timer};
-use overdue::Overdue;
+use model::{Build, Lease, Session, Timer};
 use queue::Queue;
 use record::{
-    Answer, AttemptRow, BuildId, BuildRow, FollowedRow, GrantId, GrantRow, JobKey, JobRow, LeaseToken, Loaded,
-    LoadedAttempt, Record, StepRow, WorkerRow,
+    Answer, BuildId, BuildRow, FollowedRow, GrantId, GrantRow, JobKey, JobRow, LeaseToken, Record, WorkerRow,
 };
+use refs::Heads;
 use request::Requests;
 use rest::Rests;
-use schema::values::{Event, Fact, Outcome, Plan, Refusal, State, Time};
+use rows::{Effects, Rows};
+use schema::values::{Event, Fact, Refusal, Time};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use tokens::Tokens;
 
+/// The state of the whole guild, and every rule by which it changes. It performs nothing itself: it is told what happened, and
+/// answers what must happen outside.
+///
+/// It has no I/O, no clock and no randomness. So whoever drives it tells it the time with each call, and the same calls at the same
+/// times make the same effects. Its methods fall into five groups.
+///
+/// - **Begin.** [`Coordinator::load`] makes one of what the store holds, after a clean stop and after a crash alike. A store
+///   with no grants needs [`Coordinator::found`] once. [`Coordinator::set_terms`] takes up a master file that changed.
+/// - **Commands** take `&mut self` and answer: [`Coordinator::submit_change`], [`Coordinator::run`], [`Coordinator::accept`],
+///   [`Coordinator::issue`] and their like. A command that answers a [`Refusal`] has changed nothing, except that the refusal may
+///   be noted, and that a worker which calls is alive. A command with a [`Request`] may be repeated, and answers as before.
+/// - **Inputs** take `&mut self` and say what happened outside: [`Coordinator::plan_ready`] answers [`Effect::Plan`],
+///   [`Coordinator::worker_ready`] and [`Coordinator::worker_unready`] say that a `take` waits or is gone,
+///   [`Coordinator::give_back`] answers an [`Effect::Offer`] that nobody took, [`Coordinator::session_lost`],
+///   [`Coordinator::revoked_answered`] and [`Coordinator::hears_again`] speak for themselves. [`Coordinator::log_grew`] alone
+///   makes no effect and moves no timer.
+/// - **Polls**: [`Coordinator::poll_effect`], [`Coordinator::poll_timeout`] and [`Coordinator::handle_timeout`].
+/// - **Looks** take `&self` and change nothing.
+///
+/// A driver does the following, in this order, after `load` and after each call that takes `&mut self`:
+///
+/// 1. It calls `poll_effect` until that answers none. The effects up to there belong together, and those of further calls may
+///    join them.
+/// 2. It writes all [`Effect::Record`] of them to the store, in order and in one transaction.
+/// 3. After the commit it performs the other effects, in order, and only then lets go of the answers of the commands, and of looks
+///    that may have seen what was not committed. [`Effect::Plan`] and [`Effect::Offer`] alone may be performed before the
+///    commit, because a restart makes them anew or does without them.
+/// 4. It asks `poll_timeout` again, and calls `handle_timeout` at that time or later. A late call makes leases longer, and is no
+///    fault.
+///
+/// Performing an effect may call the coordinator again; what follows from that is polled like everything else. A commit that fails
+/// for good leaves memory ahead of the store, so the driver drops the coordinator and loads another.
+///
+/// Two pairs of calls frame what the driver does itself. [`Coordinator::begin_removal`] and [`Coordinator::end_removal`] stand
+/// around each removal of finished builds from the store. [`Coordinator::removals`] is asked before a finished build is read for
+/// [`Coordinator::retry`].
 #[derive(Debug)]
 pub struct Coordinator {
     terms: Terms,
@@ -77,7 +105,7 @@ pub struct Coordinator {
     numbers: BTreeMap<String, u32>,
     heads: Heads,
     /// How the repositories of projects were followed, by project.
-    followed: BTreeMap<String, FollowedRow>,
+    followed: Rows<String, FollowedRow>,
     /// Which life of the store this is.
     incarnation: u64,
     /// Projects whose repositories were not looked at in this life.
@@ -88,8 +116,8 @@ pub struct Coordinator {
     sessions: ByWorker<SessionId, Session>,
     /// Sessions with a waiting `take`.
     ready: BTreeSet<SessionId>,
-    workers: BTreeMap<String, WorkerRow>,
-    grants: BTreeMap<GrantId, GrantRow>,
+    workers: Rows<String, WorkerRow>,
+    grants: Rows<GrantId, GrantRow>,
     joins: BTreeMap<[u8; 32], GrantId>,
     by_token: BTreeMap<[u8; 32], GrantId>,
     /// Grants, by the one that they are below.
@@ -103,12 +131,12 @@ pub struct Coordinator {
     /// How many grants are in force below one.
     in_force: BTreeMap<GrantId, usize>,
     requests: Requests,
-    history: History,
+    retry_guard: RetryGuard,
     /// Revoked workers that were asked whether all that they ran has ended.
     answering: BTreeMap<GrantId, Asked>,
     alarms: BTreeMap<alarms::Kind, alarms::Alarm>,
     timers: BTreeSet<(Time, Timer)>,
-    effects: VecDeque<Effect>,
+    effects: Effects,
     tokens: Tokens,
     last_build: u64,
     last_grant: u64,
@@ -117,52 +145,6 @@ pub struct Coordinator {
 }
 
 impl Coordinator {
-    /// From what the store holds. Every lease gets a full term from `now`; plans that were asked for are asked for again.
-    /// `key`: 32 random bytes from which lease tokens are drawn.
-    pub fn load(now: Time, terms: Terms, loaded: Loaded, key: [u8; 32]) -> Coordinator {
-        let held = follow::held_at_load(&loaded);
-        let mut this = Coordinator {
-            terms,
-            builds: BTreeMap::new(),
-            numbers: loaded.numbers.into_iter().collect(),
-            heads: Heads::load(loaded.heads),
-            followed: loaded.followed.into_iter().map(|row| (row.project.clone(), row)).collect(),
-            incarnation: loaded.incarnation,
-            held,
-            queue: Queue::default(),
-            rests: Rests::default(),
-            leases: ByWorker::new(),
-            sessions: ByWorker::new(),
-            ready: BTreeSet::new(),
-            workers: loaded.workers.into_iter().map(|row| (row.name.clone(), row)).collect(),
-            grants: BTreeMap::new(),
-            joins: BTreeMap::new(),
-            by_token: BTreeMap::new(),
-            children: BTreeSet::new(),
-            logins: BTreeSet::new(),
-            old_grants: Vec::new(),
-            ended: BTreeSet::new(),
-            in_force: BTreeMap::new(),
-            requests: Requests::load(loaded.requests),
-            history: History::default(),
-            answering: BTreeMap::new(),
-            alarms: BTreeMap::new(),
-            timers: BTreeSet::new(),
-            effects: VecDeque::new(),
-            tokens: Tokens::new(key),
-            last_build: loaded.last_build,
-            last_grant: loaded.last_grant,
-            last_event: loaded.last_event,
-            last_session: 0,
-        };
-        loaded.grants.into_iter().for_each(|row| this.load_grant(row));
-        this.leave_old_grants(now);
-        for (row, plan, jobs, attempts) in loaded.builds {
-            this.load_build(now, row, plan, jobs, attempts);
-        }
-        this
-    }
-
     /// The master file was read again. Jobs that wait keep their order and may go elsewhere; leases keep their terms.
     pub fn set_terms(&mut self, now: Time, terms: Terms) {
         self.terms = terms;
@@ -212,7 +194,7 @@ impl Coordinator {
 
     /// A build that is not finished.
     pub fn open_build_row(&self, id: BuildId) -> Option<&BuildRow> {
-        self.builds.get(&id).map(|build| &build.row)
+        self.builds.get(&id).map(|build| &*build.row)
     }
 
     /// The number of the newest event.
@@ -235,67 +217,19 @@ impl Coordinator {
         self.leases.len()
     }
 
-    fn load_build(
-        &mut self,
-        now: Time,
-        row: BuildRow,
-        plan: Option<Plan>,
-        rows: Vec<JobRow>,
-        attempts: Vec<LoadedAttempt>,
-    ) {
-        let id = row.id;
-        let planning = row.state == State::Planning;
-        let mut jobs: Vec<Job> = rows.into_iter().map(|row| Job { row, needed_by: Vec::new(), lease: None }).collect();
-        for (index, job) in (0..).zip(plan.iter().flat_map(|plan| &plan.jobs)) {
-            job.needs.iter().for_each(|need| jobs[*need as usize].needed_by.push(index));
-        }
-        let open = jobs.iter().filter(|job| job.row.state != State::Finished).count();
-        self.builds.insert(id, Build { row, plan, jobs, open });
-        if planning {
-            self.ask_for_plan(id);
-            return;
-        }
-        for (attempt, steps) in attempts.into_iter().filter(|(attempt, _)| attempt.finished.is_none()) {
-            self.load_lease(now, attempt, steps);
-        }
-        let count = self.builds[&id].jobs.len();
-        for index in (0..).take(count) {
-            self.load_job(now, JobKey { build: id, index });
-        }
-        self.settle(now, id);
+    /// Changes the row of an open build, and records it.
+    fn edit_build(&mut self, id: BuildId, change: impl FnOnce(&mut BuildRow)) -> &BuildRow {
+        let build = self.builds.get_mut(&id).expect("an open build");
+        build.row.edit(&mut self.effects, change)
     }
 
-    fn load_lease(&mut self, now: Time, mut attempt: AttemptRow, mut steps: Vec<StepRow>) {
-        steps.sort_by_key(|row| row.key.step);
-        let (job, token) = (attempt.job, attempt.token);
-        let lapsed = self.job(job).row.state != State::Running;
-        if attempt.term.is_zero() {
-            attempt.term = self.terms.longest_lease();
-        }
-        let state = if lapsed { LeaseState::Lapsed } else { LeaseState::Running };
-        let until = now.after(attempt.term);
-        let is_cancelled = attempt.outcome == Some(Outcome::Cancelled);
-        let cancelled = is_cancelled.then(|| (self.cancel_deadline_at_most(now, job), attempt.reason.clone()));
-        self.timers.extend(cancelled.iter().map(|(deadline, _)| (*deadline, Timer::Cancel(token))));
-        let (session, overdue) = (None, Overdue::default());
-        let lease = Lease { job, attempt, state, session, until, steps, cancelled, cancelled_again: false, overdue };
-        self.leases.insert(token, lease);
-        self.job_mut(job).lease = Some(token);
-        self.set_overdue(now, token, self.time_at_most(job));
-        if !lapsed {
-            self.timers.insert((until, Timer::Lease(token)));
-        }
+    /// Changes the row of a job of an open build, and records it.
+    fn edit_job(&mut self, key: JobKey, change: impl FnOnce(&mut JobRow)) -> &JobRow {
+        let build = self.builds.get_mut(&key.build).expect("the job's build is open");
+        build.jobs[key.index as usize].row.edit(&mut self.effects, change)
     }
 
-    /// Offers are not recorded: what was offered at the crash is queued.
-    fn load_job(&mut self, now: Time, key: JobKey) {
-        // the end of an earlier one may have been the end of its build
-        let job = self.builds.get(&key.build).map(|build| &build.jobs[key.index as usize]);
-        if job.is_some_and(|job| job.row.state == State::Queued) {
-            self.enqueue(now, key);
-        }
-    }
-
+    /// Records what is no row of the model. Rows are recorded by their edits.
     fn record(&mut self, record: Record) {
         self.effects.push_back(Effect::Record(record));
     }

@@ -3,11 +3,12 @@
 use super::by_worker::OfWorker;
 use super::overdue::Overdue;
 use super::placed::Opening;
-use super::record::{AttemptRow, BuildId, BuildRow, GrantId, JobKey, JobRow, LeaseToken, Record, StepRow};
-use super::update::Origin;
+use super::record::{AttemptRow, BuildId, BuildRow, GrantId, JobKey, JobRow, LeaseToken, Record};
+use super::refs::Origin;
+use super::rows::{Row, Steps};
 use super::why::Why;
 use super::worker::Standing;
-use schema::values::{Assignment, Commit, Description, Home, Plan, Resources, Time, Trust};
+use schema::values::{Assignment, Commit, Description, Home, Plan, Resources, State, Time, Trust};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -115,16 +116,34 @@ pub struct Order {
 
 #[derive(Debug)]
 pub(super) struct Build {
-    pub row: BuildRow,
+    pub row: Row<BuildRow>,
     pub plan: Option<Plan>,
     pub jobs: Vec<Job>,
     /// Jobs that are not finished.
     pub open: usize,
 }
 
+impl Build {
+    /// A build whose plan is still to be made.
+    pub(super) fn new(row: Row<BuildRow>) -> Build {
+        Build { row, plan: None, jobs: Vec::new(), open: 0 }
+    }
+
+    /// Takes a plan and the rows of its jobs, by their index. What follows from both is derived here: who needs whom, and how
+    /// many jobs are open.
+    pub(super) fn take_plan(&mut self, plan: Plan, rows: Vec<Row<JobRow>>) {
+        self.open = rows.iter().filter(|row| row.state != State::Finished).count();
+        self.jobs = rows.into_iter().map(|row| Job { row, needed_by: Vec::new(), lease: None }).collect();
+        for (index, job) in (0..).zip(&plan.jobs) {
+            job.needs.iter().for_each(|need| self.jobs[*need as usize].needed_by.push(index));
+        }
+        self.plan = Some(plan);
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Job {
-    pub row: JobRow,
+    pub row: Row<JobRow>,
     /// Jobs that need this one.
     pub needed_by: Vec<u32>,
     pub lease: Option<LeaseToken>,
@@ -143,36 +162,17 @@ pub(super) enum LeaseState {
 #[derive(Debug)]
 pub(super) struct Lease {
     pub job: JobKey,
-    pub attempt: AttemptRow,
+    pub attempt: Row<AttemptRow>,
     pub state: LeaseState,
     pub session: Option<SessionId>,
     /// When the offer goes back, or the term ends.
     pub until: Time,
-    /// Those that were told of, by their index.
-    pub steps: Vec<StepRow>,
+    pub steps: Steps,
     /// Set: an operator or a user wants it ended, and fenced at this time.
     pub cancelled: Option<(Time, String)>,
     /// It was cancelled again: the steps that always run are to end too. A restart forgets it, and it may be cancelled again.
     pub cancelled_again: bool,
     pub overdue: Overdue,
-}
-
-impl Lease {
-    pub(super) fn step(&self, index: u16) -> Option<&StepRow> {
-        self.find_step(index).ok().map(|at| &self.steps[at])
-    }
-
-    /// Takes a step as it is now.
-    pub(super) fn set_step(&mut self, row: StepRow) {
-        match self.find_step(row.key.step) {
-            Ok(at) => self.steps[at] = row,
-            Err(at) => self.steps.insert(at, row),
-        }
-    }
-
-    fn find_step(&self, index: u16) -> Result<usize, usize> {
-        self.steps.binary_search_by_key(&index, |row| row.key.step)
-    }
 }
 
 impl OfWorker for Lease {

@@ -7,6 +7,7 @@ use super::overdue::Overdue;
 use super::placed::{Because, FREE_COUNTED, Placed};
 use super::queue::Need;
 use super::record::{AttemptRow, JobKey, LeaseToken};
+use super::rows::{Row, Steps};
 use schema::values::{Assignment, Outcome, Resources, State, Time};
 use schema::wire::job_bytes;
 use std::collections::BTreeSet;
@@ -164,16 +165,16 @@ impl Coordinator {
         let until = now.after(self.terms.offer);
         self.worker_unready(id);
         let entry = self.job_mut(job);
-        entry.row.state = State::Offered;
+        entry.row.edit_unrecorded(|row| row.state = State::Offered);
         entry.lease = Some(token);
         let assignment = self.assignment(job, &attempt);
         let lease = Lease {
             job,
-            attempt,
+            attempt: Row::draft(attempt),
             state: LeaseState::Offered,
             session: Some(id),
             until,
-            steps: Vec::new(),
+            steps: Steps::default(),
             cancelled: None,
             cancelled_again: false,
             overdue: Overdue::default(),

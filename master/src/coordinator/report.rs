@@ -1,9 +1,8 @@
 //! What a worker says of the steps of its attempt, held against the plan: which steps there are, and how one can end.
 
 use super::Coordinator;
-use super::lease::{not_accepted, stale};
-use super::model::LeaseState;
-use super::record::{LeaseToken, Record, StepKey, StepRow};
+use super::lease::stale;
+use super::record::{LeaseToken, Record, SealRow, StepKey, StepRow};
 use schema::limits::STEP_NAME;
 use schema::values::{Exit, Fact, Refusal, RefusalCode, Source, State, StepEnd, Time};
 
@@ -27,7 +26,7 @@ impl Coordinator {
         self.hear(now, token)?;
         let (key, name) = self.step_of(token, step)?;
         let lease = self.leases.get_mut(token).ok_or_else(stale)?;
-        if lease.step(step).is_some() {
+        if lease.steps.at(step).is_some() {
             return Ok(());
         }
         let row = StepRow {
@@ -41,9 +40,8 @@ impl Coordinator {
             log_size: 0,
             log_hash: Vec::new(),
         };
-        lease.set_step(row.clone());
+        lease.steps.put(&mut self.effects, row);
         lease.overdue.note_sign(now);
-        self.record(Record::Step(row));
         let job = self.job(key.job).row.name.clone();
         self.tell(now, key.job.build, Fact::StepStarted { job, attempt: key.attempt, step: step + 1, name });
         Ok(())
@@ -53,7 +51,7 @@ impl Coordinator {
         self.hear(now, token)?;
         let (key, name) = self.step_of(token, step)?;
         let lease = self.leases.get_mut(token).ok_or_else(stale)?;
-        let started = match lease.step(step) {
+        let started = match lease.steps.at(step) {
             Some(row) if row.state == State::Finished => return Ok(()),
             Some(row) => row.started,
             None => None,
@@ -71,9 +69,8 @@ impl Coordinator {
             log_size: end.log_size,
             log_hash: end.log_hash,
         };
-        lease.set_step(row.clone());
+        lease.steps.put(&mut self.effects, row);
         lease.overdue.note_sign(now);
-        self.record(Record::Step(row));
         let job = self.job(key.job).row.name.clone();
         let fact = Fact::StepFinished { job, attempt: key.attempt, step: step + 1, outcome: end.outcome };
         self.tell(now, key.job.build, fact);
@@ -82,41 +79,48 @@ impl Coordinator {
 
     /// Steps of this attempt, all finished, for sealing their logs. Refused while one runs: its end is still on its way.
     pub fn finished_steps(&self, token: LeaseToken) -> Result<Vec<StepRow>, Refusal> {
-        let lease = self.leases.get(token).ok_or_else(stale)?;
-        if lease.state == LeaseState::Offered {
-            return Err(not_accepted());
-        }
+        let lease = self.begun(token)?;
         if let Some(row) = lease.steps.iter().find(|row| row.state != State::Finished) {
             let text = format!("step {} ({}) has not finished yet", row.key.step + 1, row.name);
             return Err(Refusal::new(RefusalCode::Conflict, text));
         }
-        Ok(lease.steps.clone())
+        Ok(lease.steps.to_vec())
+    }
+
+    /// Records logs that change no more. Refused while their attempt is under way: its steps may still write.
+    pub fn seal_logs(&mut self, seals: Vec<SealRow>) -> Result<(), Refusal> {
+        if let Some(row) = seals.iter().find(|row| self.is_under_way(row.key)) {
+            let text = format!("the attempt of step {} has not ended yet", row.key.step + 1);
+            return Err(Refusal::new(RefusalCode::Conflict, text));
+        }
+        seals.into_iter().for_each(|row| self.record(Record::Seal(row)));
+        Ok(())
+    }
+
+    fn is_under_way(&self, key: StepKey) -> bool {
+        let job = self.builds.get(&key.job.build).and_then(|build| build.jobs.get(key.job.index as usize));
+        let lease = job.and_then(|job| self.leases.get(job.lease?));
+        lease.is_some_and(|lease| lease.attempt.number == key.attempt)
     }
 
     /// The log of a step. Refused before the attempt has begun, after its end, and for a step that its plan does not have.
     pub fn lease_log(&self, token: LeaseToken, step: u16) -> Result<OpenLog, Refusal> {
         let (key, _) = self.step_of(token, step)?;
-        let row = self.leases.get(token).and_then(|lease| lease.step(step));
+        let row = self.leases.get(token).and_then(|lease| lease.steps.at(step));
         let size = row.filter(|row| row.state == State::Finished).map(|row| row.log_size);
         Ok(OpenLog { key, size })
     }
 
     /// The index-th source of the build that a lease is for. Refused before the attempt has begun.
     pub fn lease_source(&self, token: LeaseToken, index: usize) -> Result<Source, Refusal> {
-        let lease = self.leases.get(token).ok_or_else(stale)?;
-        if lease.state == LeaseState::Offered {
-            return Err(not_accepted());
-        }
+        let lease = self.begun(token)?;
         let sources = &self.builds[&lease.job.build].row.stamp.sources;
         let missing = || Refusal::new(RefusalCode::Invalid, format!("the stamp has {} sources", sources.len()));
         sources.get(index).cloned().ok_or_else(missing)
     }
 
     fn step_of(&self, token: LeaseToken, step: u16) -> Result<(StepKey, String), Refusal> {
-        let lease = self.leases.get(token).ok_or_else(stale)?;
-        if lease.state == LeaseState::Offered {
-            return Err(not_accepted());
-        }
+        let lease = self.begun(token)?;
         let plan = self.job_plan(lease.job);
         let name =
             plan.steps.get(usize::from(step)).map(|step| STEP_NAME.cut(&step.name).into_owned()).ok_or_else(|| {

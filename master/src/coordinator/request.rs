@@ -1,7 +1,9 @@
 //! Exactly once: what a mutating call was answered is kept with its request id, in the transaction of its effect.
 
 use super::Coordinator;
-use super::record::{Answer, GrantId, Record, RequestId, RequestRow};
+use super::model::Effect;
+use super::record::{Answer, BuildId, GrantId, Record, RequestId, RequestRow};
+use super::rows::Effects;
 use schema::values::{Refusal, RefusalCode, Time};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -29,11 +31,17 @@ pub(super) struct Requests {
 impl Requests {
     pub(super) fn load(rows: Vec<RequestRow>) -> Requests {
         let mut requests = Requests::default();
-        rows.into_iter().for_each(|row| requests.keep(row));
+        rows.into_iter().for_each(|row| requests.insert(row));
         requests
     }
 
-    fn keep(&mut self, row: RequestRow) {
+    /// Records an answer, and keeps it.
+    fn keep(&mut self, effects: &mut Effects, row: RequestRow) {
+        effects.push_back(Effect::Record(Record::Request(row.clone())));
+        self.insert(row);
+    }
+
+    fn insert(&mut self, row: RequestRow) {
         self.in_order.push_back(row.id);
         self.by_id.insert(row.id, row);
     }
@@ -47,6 +55,22 @@ impl Requests {
             self.by_id.remove(id);
             self.in_order.pop_front();
         }
+    }
+}
+
+/// What the kinds of calls read out of a remembered answer. The body of a request names its method, so the answer is of another
+/// kind only where two methods hash to the same.
+impl Answer {
+    pub(super) fn build(self) -> Result<BuildId, Refusal> {
+        if let Answer::Build(id) = self { Ok(id) } else { Err(another_kind()) }
+    }
+
+    pub(super) fn grant(self) -> Result<GrantId, Refusal> {
+        if let Answer::Grant(id) = self { Ok(id) } else { Err(another_kind()) }
+    }
+
+    pub(super) fn grants(self) -> Result<Vec<GrantId>, Refusal> {
+        if let Answer::Grants(ids) = self { Ok(ids) } else { Err(another_kind()) }
     }
 }
 
@@ -64,8 +88,7 @@ impl Coordinator {
         let answer = command(self)?;
         let row = RequestRow { id: request.id, by: request.by, body: request.body, answer: answer.clone(), time: now };
         self.requests.forget_old(now);
-        self.requests.keep(row.clone());
-        self.record(Record::Request(row));
+        self.requests.keep(&mut self.effects, row);
         Ok(answer)
     }
 
@@ -79,8 +102,15 @@ impl Coordinator {
         match self.requests.by_id.get(&request.id) {
             None => Ok(None),
             Some(row) if row.body == request.body && row.by == request.by => Ok(Some(row.answer.clone())),
-            Some(_) => Err(Refusal::new(RefusalCode::Conflict, "this request id was used for another call")
-                .help("draw a new id for each call")),
+            Some(_) => Err(reused("this request id was used for another call")),
         }
     }
+}
+
+fn another_kind() -> Refusal {
+    reused("this request id was used for a call of another kind")
+}
+
+fn reused(text: &str) -> Refusal {
+    Refusal::new(RefusalCode::Conflict, text).help("draw a new id for each call")
 }

@@ -8,7 +8,7 @@ use super::model::{
     Arrival, Attached, Counts, DEFAULT_POOL, Effect, LeaseState, QueueStatus, Session, SessionId, WorkerStatus,
 };
 use super::placed::Opening;
-use super::record::{Answer, GrantId, GrantRow, JobKey, LeaseToken, Record, WorkerRow};
+use super::record::{Answer, GrantId, GrantRow, JobKey, LeaseToken, WorkerRow};
 use super::request::Request;
 use super::rest::{AT_ONCE, Fault};
 use super::why::Why;
@@ -60,11 +60,7 @@ impl Coordinator {
             return;
         };
         self.break_offers(now, &session, id, why);
-        if let Some(row) = self.workers.get_mut(&session.worker) {
-            row.last_heard = now;
-            let row = row.clone();
-            self.record(Record::Worker(row));
-        }
+        self.workers.edit(&mut self.effects, &session.worker, |row| row.last_heard = now);
         self.tell_of(now, "", 0, Fact::WorkerLost { worker: session.worker, reason: why.to_owned() });
     }
 
@@ -228,7 +224,8 @@ impl Coordinator {
     }
 
     fn note_worker(&mut self, now: Time, name: &str, grant: GrantId, description: Description) {
-        let row = self.workers.entry(name.to_owned()).or_insert_with(|| WorkerRow {
+        let known = self.workers.get(name).cloned();
+        let row = known.unwrap_or_else(|| WorkerRow {
             name: name.to_owned(),
             grant,
             draining: false,
@@ -239,12 +236,8 @@ impl Coordinator {
             steered_by: GrantId(0),
             steered: None,
         });
-        row.grant = grant;
-        row.forgotten = false;
-        row.last_heard = now;
-        row.description = description;
-        let row = row.clone();
-        self.record(Record::Worker(row));
+        let row = WorkerRow { grant, forgotten: false, last_heard: now, description, ..row };
+        self.workers.put(&mut self.effects, name.to_owned(), row);
     }
 
     fn change_worker(
@@ -282,13 +275,14 @@ impl Coordinator {
         change: impl FnOnce(&mut WorkerRow),
     ) -> Result<GrantId, Refusal> {
         self.may_steer(now, by, worker)?;
-        let row = self.workers.get_mut(worker).ok_or_else(|| no_worker(worker))?;
-        change(row);
-        (row.steered_by, row.steered) = (by, Some(now));
-        let row = row.clone();
-        let (grant, draining, held, forgotten) = (row.grant, row.draining, row.held.clone(), row.forgotten);
-        self.record(Record::Worker(row));
-        self.audit(now, by, format!("worker {worker}: draining {draining}, held `{held}`, forgotten {forgotten}"));
+        let edited = self.workers.edit(&mut self.effects, worker, |row| {
+            change(row);
+            (row.steered_by, row.steered) = (by, Some(now));
+        });
+        let WorkerRow { grant, draining, held, forgotten, .. } = edited.ok_or_else(|| no_worker(worker))?;
+        let (grant, text) =
+            (*grant, format!("worker {worker}: draining {draining}, held `{held}`, forgotten {forgotten}"));
+        self.audit(now, by, text);
         Ok(grant)
     }
 

@@ -21,7 +21,6 @@ pub mod told;
 pub use health::DeliveryHealth;
 
 use crate::config::{Config, MailConfig, Means, NoticeConfig};
-use crate::coordinator::record::Record;
 use crate::driver::Driver;
 use crate::events::Feed;
 use crate::logs::Logs;
@@ -93,8 +92,7 @@ impl Reporters {
         if known.iter().all(|name| names.contains(name)) {
             return Ok(());
         }
-        let forget = self.reach.driver.call_with(|_, _| ((), vec![Record::Reporters(names)]));
-        forget.await.map_err(|refusal| refusal.to_string())
+        self.reach.driver.apply(|it, _| it.keep_reporters(names)).await.map_err(|refusal| refusal.to_string())
     }
 }
 

@@ -5,7 +5,7 @@ use super::mail::{Letter, Tardy};
 use super::telling::{Round, Teller};
 use super::{BRANCHES, DeliveryHealth, LATER, Place, Reach};
 use crate::config::NoticeConfig;
-use crate::coordinator::record::{Record, ReporterRow};
+use crate::coordinator::record::ReporterRow;
 use crate::events::Batch;
 use crate::sources::git::Patterns;
 use crate::store::reporters as rows;
@@ -102,7 +102,7 @@ impl Reporter {
             None => {
                 self.row.cursor = Cursor { incarnation: self.reach.incarnation, after: self.reach.feed.last() };
                 self.row.born = self.reach.driver.now();
-                self.commit(vec![Record::Reporter(self.row.clone())]).await?;
+                self.keep_cursor().await?;
             }
         }
         self.saved = (self.row.cursor, Instant::now());
@@ -241,14 +241,14 @@ impl Reporter {
         if self.row.cursor == cursor || !is_due {
             return;
         }
-        match self.commit(vec![Record::Reporter(self.row.clone())]).await {
+        match self.keep_cursor().await {
             Ok(()) => (self.saved, self.has_told) = ((self.row.cursor, Instant::now()), false),
             Err(why) => tracing::debug!("a cursor is saved later: {why}"),
         }
     }
 
-    async fn commit(&self, records: Vec<Record>) -> Result<(), String> {
-        self.reach.driver.call_with(|_, _| ((), records)).await.map_err(|refusal| refusal.to_string())
+    async fn keep_cursor(&self) -> Result<(), String> {
+        self.reach.driver.call(|it, _| it.keep_cursor(self.row.clone())).await.map_err(words)
     }
 }
 

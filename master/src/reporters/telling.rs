@@ -9,7 +9,7 @@ use super::told::{self, Branch};
 use super::{DeliveryHealth, LATER, Place, Reach, command};
 use crate::config::{Means, NoticeConfig};
 use crate::coordinator::lane::is_bad;
-use crate::coordinator::record::{Record, ToldRow, Turn};
+use crate::coordinator::record::{ToldRow, Turn};
 use crate::store::reporters::{self as rows, Looked};
 use schema::values::Time;
 use std::rc::Rc;
@@ -146,8 +146,7 @@ impl Teller {
     /// Until it is committed, or it would be told again.
     async fn remember(&self, project: &str, rows: Vec<ToldRow>) {
         loop {
-            let records = rows.iter().cloned().map(Record::Told).collect();
-            match self.reach.driver.call_with(|_, _| ((), records)).await {
+            match self.reach.driver.call(|it, _| it.remember_told(rows.clone())).await {
                 Ok(()) => return,
                 Err(refusal) => {
                     self.health.fails(project, self.now(), &refusal.to_string());

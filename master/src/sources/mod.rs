@@ -97,21 +97,21 @@ struct ToDriver {
 }
 
 impl ToDriver {
-    fn call<'a, T: 'a>(
+    fn apply<'a, T: 'a>(
         &'a self,
         command: impl FnOnce(&mut Coordinator, Time) -> T + 'a,
     ) -> LocalBoxFuture<'a, Result<T, Refusal>> {
-        self.driver.call(command).boxed_local()
+        self.driver.apply(command).boxed_local()
     }
 }
 
 impl ChangeSink for ToDriver {
     fn begin(&self) -> LocalBoxFuture<'_, Result<Before, Refusal>> {
-        self.call(|it, _| it.begin_following(&self.project, &self.scope))
+        self.apply(|it, _| it.begin_following(&self.project, &self.scope))
     }
 
     fn submit(&self, change: Change) -> LocalBoxFuture<'_, Result<Option<Head>, Refusal>> {
-        self.call(|it, now| {
+        self.apply(|it, now| {
             let ref_name = change.ref_name.clone();
             it.submit_change(now, ROOT, change);
             it.head(&self.project, &ref_name)
@@ -119,10 +119,10 @@ impl ChangeSink for ToDriver {
     }
 
     fn see(&self, refs: Vec<(String, String)>) -> LocalBoxFuture<'_, Result<(), Refusal>> {
-        self.call(|it, _| it.see_refs(&self.project, refs))
+        self.apply(|it, _| it.see_refs(&self.project, refs))
     }
 
     fn looked(&self) -> LocalBoxFuture<'_, Result<(), Refusal>> {
-        self.call(|it, now| it.looked_at_all(now, &self.project, &self.address, &self.scope))
+        self.apply(|it, now| it.looked_at_all(now, &self.project, &self.address, &self.scope))
     }
 }

@@ -10,7 +10,6 @@ use crate::events::Feed;
 use crate::logs::Logs;
 use crate::retention::{BREATH, Passed, Retention};
 use crate::store::Store;
-use crate::store::tests::rows::head;
 use std::cell::Cell;
 use std::path::Path;
 use std::rc::Rc;
@@ -70,8 +69,8 @@ async fn commits(driver: &Driver, what: &str, done: &Cell<bool>) {
     let mut took = Vec::new();
     while !done.get() && (what == "beside passes" || took.len() < 2_000) {
         let start = Instant::now();
-        let head = head("p", "r", &"a".repeat(40));
-        driver.call_with(|_, _| ((), vec![head])).await.unwrap();
+        let head = ("r".to_owned(), format!("{:040}", took.len()));
+        driver.apply(|it, _| it.see_refs("p", vec![head])).await.unwrap();
         took.push(start.elapsed());
         tokio::time::sleep(Duration::from_millis(2)).await;
     }

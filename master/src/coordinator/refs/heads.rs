@@ -1,7 +1,9 @@
 //! What is known of the refs of each project, deleted ones included: a ref that comes back to where it was is not built again.
 
-use super::Coordinator;
-use super::record::{Cause, Head, HeadRow, Record};
+use crate::coordinator::Coordinator;
+use crate::coordinator::model::Effect;
+use crate::coordinator::record::{Cause, Head, HeadRow, Record};
+use crate::coordinator::rows::Effects;
 use schema::values::{Change, Time};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const GONE_MAX: usize = 100_000;
 
 #[derive(Debug, Default)]
-pub(super) struct Heads(BTreeMap<String, Refs>);
+pub(in crate::coordinator) struct Heads(BTreeMap<String, Refs>);
 
 /// The refs of one project.
 #[derive(Debug, Default)]
@@ -21,15 +23,15 @@ struct Refs {
 }
 
 impl Heads {
-    pub(super) fn load(rows: Vec<HeadRow>) -> Heads {
+    pub(in crate::coordinator) fn load(rows: Vec<HeadRow>) -> Heads {
         let mut heads = Heads::default();
         for row in rows {
-            heads.put(&row.project, &row.ref_name, row.head);
+            heads.insert(&row.project, &row.ref_name, row.head);
         }
         heads
     }
 
-    pub(super) fn get(&self, project: &str, ref_name: &str) -> Option<&Head> {
+    pub(in crate::coordinator) fn get(&self, project: &str, ref_name: &str) -> Option<&Head> {
         self.0.get(project)?.by_name.get(ref_name)
     }
 
@@ -37,8 +39,23 @@ impl Heads {
         self.0.get(project).into_iter().flat_map(|refs| &refs.by_name)
     }
 
+    /// Records a ref as it is now. Where that is one deleted ref too many, records that the oldest of them is forgotten.
+    fn put(&mut self, effects: &mut Effects, project: &str, ref_name: &str, head: Head) {
+        let row = HeadRow { project: project.to_owned(), ref_name: ref_name.to_owned(), head: head.clone() };
+        effects.push_back(Effect::Record(Record::Head(row)));
+        if let Some(oldest) = self.insert(project, ref_name, head) {
+            effects.push_back(forgotten(project, oldest));
+        }
+    }
+
+    /// Removes a ref, here and in the store.
+    fn forget(&mut self, effects: &mut Effects, project: &str, ref_name: &str) {
+        self.remove(project, ref_name);
+        effects.push_back(forgotten(project, ref_name.to_owned()));
+    }
+
     /// Answers a deleted ref that is one too many, and is forgotten.
-    fn put(&mut self, project: &str, ref_name: &str, head: Head) -> Option<String> {
+    fn insert(&mut self, project: &str, ref_name: &str, head: Head) -> Option<String> {
         let refs = self.0.entry(project.to_owned()).or_default();
         let gone = head.gone;
         let before = refs.by_name.insert(ref_name.to_owned(), head);
@@ -93,16 +110,12 @@ impl Coordinator {
         self.heads.get(project, ref_name).cloned()
     }
 
-    pub(super) fn set_head(&mut self, project: &str, ref_name: &str, head: Head) {
-        let row = HeadRow { project: project.to_owned(), ref_name: ref_name.to_owned(), head: head.clone() };
-        self.record(Record::Head(row));
-        if let Some(ref_name) = self.heads.put(project, ref_name, head) {
-            self.record(Record::HeadForgotten { project: project.to_owned(), ref_name });
-        }
+    pub(in crate::coordinator) fn set_head(&mut self, project: &str, ref_name: &str, head: Head) {
+        self.heads.put(&mut self.effects, project, ref_name, head);
     }
 
     /// The ref was deleted. It is remembered, unless its build had not begun: then it is built when it comes back.
-    pub(super) fn leave_head(&mut self, now: Time, change: &Change, head: Head) {
+    pub(in crate::coordinator) fn leave_head(&mut self, now: Time, change: &Change, head: Head) {
         let (project, ref_name) = (&change.project, &change.ref_name);
         let mut of_ref = self.open_builds_of(project, ref_name);
         let is_unbuilt = of_ref.any(|build| {
@@ -112,10 +125,13 @@ impl Coordinator {
         });
         drop(of_ref);
         if is_unbuilt {
-            self.heads.remove(project, ref_name);
-            self.record(Record::HeadForgotten { project: project.clone(), ref_name: ref_name.clone() });
+            self.heads.forget(&mut self.effects, project, ref_name);
         } else {
             self.set_head(project, ref_name, Head { gone: Some(now), ..head });
         }
     }
+}
+
+fn forgotten(project: &str, ref_name: String) -> Effect {
+    Effect::Record(Record::HeadForgotten { project: project.to_owned(), ref_name })
 }

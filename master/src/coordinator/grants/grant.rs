@@ -1,10 +1,10 @@
 //! Grants: a tree of recorded, revocable authority. A child never has more than its parent, and dies with it.
 
-use super::Coordinator;
 use super::authority::{ISSUED_MAX, child_of};
-use super::model::{Effect, Timer};
-use super::record::{Answer, GrantId, GrantRow, Record};
-use super::request::Request;
+use crate::coordinator::Coordinator;
+use crate::coordinator::model::{Effect, Timer};
+use crate::coordinator::record::{Answer, GrantId, GrantRow};
+use crate::coordinator::request::Request;
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{Fact, GrantKind, Refusal, RefusalCode, Right, Time, What};
 use std::cmp::Reverse;
@@ -44,8 +44,8 @@ impl Coordinator {
         let answer = self.once(now, request, |this| {
             let expires = this.may_issue(now, request.by, &order)?;
             Ok(this.put_below(now, request.by, order, expires))
-        })?;
-        issued(answer)
+        });
+        answer?.grant()
     }
 
     /// Binds a grant to the key that shows its join first. The same key may repeat with the same token.
@@ -119,11 +119,8 @@ impl Coordinator {
             }
             this.audit(now, request.by, format!("revoked grant {}: {reason}", id.0));
             Ok(Answer::Grants(ended))
-        })?;
-        match answer {
-            Answer::Grants(ended) => Ok(ended),
-            Answer::Done | Answer::Build(_) | Answer::Grant(_) => Err(unknown()),
-        }
+        });
+        answer?.grants()
     }
 
     pub fn grant(&self, id: GrantId) -> Option<&GrantRow> {
@@ -148,7 +145,7 @@ impl Coordinator {
         Ok(&self.grants[&id])
     }
 
-    pub(super) fn grant_timeout(&mut self, now: Time, id: GrantId) {
+    pub(in crate::coordinator) fn grant_timeout(&mut self, now: Time, id: GrantId) {
         self.end_grants(now, id, "its time is over");
     }
 
@@ -157,18 +154,10 @@ impl Coordinator {
             self.count_grant(&row);
         }
         self.index_grant(&row);
-        self.record(Record::Grant(row.clone()));
-        self.grants.insert(row.id, row);
+        self.grants.put(&mut self.effects, row.id, row);
     }
 
-    /// As it is in the store.
-    pub(super) fn load_grant(&mut self, row: GrantRow) {
-        self.count_grant(&row);
-        self.index_grant(&row);
-        self.grants.insert(row.id, row);
-    }
-
-    fn index_grant(&mut self, row: &GrantRow) {
+    pub(in crate::coordinator) fn index_grant(&mut self, row: &GrantRow) {
         if let Some(hash) = row.join_hash {
             self.joins.insert(hash, row.id);
         }
@@ -186,7 +175,7 @@ impl Coordinator {
         }
     }
 
-    pub(super) fn unindex_grant(&mut self, row: &GrantRow) {
+    pub(in crate::coordinator) fn unindex_grant(&mut self, row: &GrantRow) {
         if let Some(hash) = row.join_hash {
             self.joins.remove(&hash);
         }
@@ -203,7 +192,7 @@ impl Coordinator {
     }
 
     /// Counts a grant that is in force for all that are above it, and one that is over among those.
-    fn count_grant(&mut self, row: &GrantRow) {
+    pub(in crate::coordinator) fn count_grant(&mut self, row: &GrantRow) {
         if row.is_browser {
             return;
         }
@@ -244,7 +233,7 @@ impl Coordinator {
     }
 
     /// Revokes a subtree; answers the grants that were in force.
-    pub(super) fn end_grants(&mut self, now: Time, top: GrantId, reason: &str) -> Vec<GrantId> {
+    pub(in crate::coordinator) fn end_grants(&mut self, now: Time, top: GrantId, reason: &str) -> Vec<GrantId> {
         let in_force = |id: &GrantId| self.grants.get(id).is_some_and(|row| row.revoked.is_none());
         let ended: Vec<GrantId> = self.tree_of(top).into_iter().filter(in_force).collect();
         ended.iter().for_each(|id| self.end_grant(now, *id, reason));
@@ -258,14 +247,13 @@ impl Coordinator {
 
     /// The rows of logins go; others stay, and are listed as ended.
     fn end_grant(&mut self, now: Time, id: GrantId, reason: &str) {
-        let Some(row) = self.grants.get_mut(&id) else { return };
-        if row.is_browser {
+        if self.grants.get(&id).is_some_and(|row| row.is_browser) {
             // the caller tells of the end
-            row.revoked = Some(now);
-            return self.forget_grant(id, reason);
+            self.drop_grant(id);
+            return;
         }
-        (row.revoked, row.reason) = (Some(now), reason.to_owned());
-        let row = row.clone();
+        let edit = |row: &mut GrantRow| (row.revoked, row.reason) = (Some(now), reason.to_owned());
+        let Some(row) = self.grants.edit(&mut self.effects, &id, edit).cloned() else { return };
         for above in self.above(&row) {
             let count = self.in_force.entry(above).or_default();
             *count = count.saturating_sub(1);
@@ -274,13 +262,12 @@ impl Coordinator {
             self.timers.remove(&(expires, Timer::Grant(id)));
         }
         self.ended.insert((now, Reverse(id)));
-        let fact = Fact::GrantRevoked { grant: id.0, name: row.name.clone(), reason: reason.to_owned() };
-        self.record(Record::Grant(row));
+        let fact = Fact::GrantRevoked { grant: id.0, name: row.name, reason: reason.to_owned() };
         self.tell_of(now, "", 0, fact);
     }
 
     /// Takes out those that ended first, where too many ended.
-    pub(super) fn take_ended(&mut self) -> Vec<GrantId> {
+    pub(in crate::coordinator) fn take_ended(&mut self) -> Vec<GrantId> {
         let more = self.ended.len().saturating_sub(ENDED_MAX);
         (0..more).filter_map(|_| self.ended.pop_first()).map(|(_, Reverse(id))| id).collect()
     }
@@ -337,13 +324,6 @@ pub fn valid_name(name: &str) -> Result<(), Refusal> {
     }
     Err(Refusal::new(RefusalCode::Invalid, format!("`{}` is no name", name.escape_default()))
         .help("a name has 1 to 100 letters, digits, `.`, `_` and `-`"))
-}
-
-fn issued(answer: Answer) -> Result<GrantId, Refusal> {
-    match answer {
-        Answer::Grant(id) => Ok(id),
-        Answer::Done | Answer::Build(_) | Answer::Grants(_) => Err(unknown()),
-    }
 }
 
 pub(super) fn join_is_known() -> Refusal {

@@ -1,11 +1,11 @@
 //! Logins of browsers: grants below a user's own that only look. They are made by whoever may look, as often as they like, so
 //! they are few at once, and nothing is kept of them when they end: no row, no event, and in the audit table two rows in an hour.
 
-use super::Coordinator;
 use super::authority::child_of;
 use super::grant::{join_is_known, unknown};
-use super::model::{Effect, Timer};
-use super::record::{GrantId, GrantRow, Record};
+use crate::coordinator::Coordinator;
+use crate::coordinator::model::{Effect, Timer};
+use crate::coordinator::record::{GrantId, GrantRow, Record};
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{GrantKind, Refusal, RefusalCode, Right, Time, What};
 use std::time::Duration;
@@ -87,17 +87,21 @@ impl Coordinator {
 
     /// A grant is over, and its row goes: that of a login, or one that ended long ago.
     pub(super) fn forget_grant(&mut self, id: GrantId, reason: &str) {
-        let Some(row) = self.grants.remove(&id) else { return };
-        self.unindex_grant(&row);
-        self.in_force.remove(&id);
-        self.record(Record::GrantForgotten(id));
-        if row.revoked.is_none() {
+        if self.drop_grant(id).is_some_and(|row| row.revoked.is_none()) {
             self.effects.push_back(Effect::Revoke { grants: vec![id], reason: reason.to_owned() });
         }
     }
 
-    /// Leaves out the logins of a store that are over, or too many, so that nobody meets them; their rows go bit by bit.
-    pub(super) fn leave_old_grants(&mut self, now: Time) {
+    /// Removes the row of a grant, and tells nobody.
+    pub(super) fn drop_grant(&mut self, id: GrantId) -> Option<GrantRow> {
+        let row = self.grants.forget(&mut self.effects, id)?;
+        self.unindex_grant(&row);
+        self.in_force.remove(&id);
+        Some(row)
+    }
+
+    /// The logins of a store that are over or too many, and the oldest of the grants that ended. The master does without them.
+    pub(in crate::coordinator) fn find_old_grants(&mut self, now: Time) -> Vec<GrantId> {
         let is_over = |row: &&GrantRow| row.is_browser && self.live_grant(now, row.id).is_err();
         let mut old: Vec<GrantId> = self.grants.values().filter(is_over).map(|row| row.id).collect();
         let mut lasting: Vec<&GrantRow> = self.grants.values().filter(|row| row.is_browser && !is_over(row)).collect();
@@ -106,17 +110,11 @@ impl Coordinator {
         let by_parent = lasting.chunk_by(|one, other| one.parent == other.parent);
         old.extend(by_parent.flat_map(|logins| logins.iter().skip(LOGINS_MAX)).map(|row| row.id));
         old.extend(self.take_ended());
-        for id in &old {
-            if let Some(row) = self.grants.remove(id) {
-                self.unindex_grant(&row);
-            }
-        }
-        self.old_grants = old;
-        self.sweep_old_grants(now);
+        old
     }
 
     /// Removes some rows of old grants, and goes on in a moment.
-    pub(super) fn sweep_old_grants(&mut self, now: Time) {
+    pub(in crate::coordinator) fn sweep_old_grants(&mut self, now: Time) {
         let left = self.old_grants.len().saturating_sub(OLD_AT_ONCE);
         for id in self.old_grants.split_off(left) {
             self.record(Record::GrantForgotten(id));

@@ -1,10 +1,10 @@
 //! Updates of refs: which one a build belongs to. An update is named by the number of the build that it opened first, so
 //! a later update of the same ref has a greater number.
 
-use super::Coordinator;
-use super::lane::LaneResult;
-use super::model::Order;
-use super::record::{BuildId, BuildRow, Head, JobKey, Record};
+use crate::coordinator::Coordinator;
+use crate::coordinator::lane::LaneResult;
+use crate::coordinator::model::Order;
+use crate::coordinator::record::{BuildId, BuildRow, Head, JobKey, Record};
 use schema::values::{Outcome, Source, State, Time, Trust};
 
 /// How a build comes by its update.
@@ -23,7 +23,7 @@ pub enum Origin {
 impl Coordinator {
     /// The update that a new build with this number belongs to; 0: none. What is built of the acknowledged tip belongs to
     /// the newest update, whoever asked for it.
-    pub(super) fn update_of(&self, order: &Order, number: u32) -> u32 {
+    pub(in crate::coordinator) fn update_of(&self, order: &Order, number: u32) -> u32 {
         let source = order.stamp.sources.first().cloned().unwrap_or_default();
         if source.ref_name.is_empty() {
             return 0;
@@ -41,7 +41,7 @@ impl Coordinator {
     }
 
     /// The first build of a tip that was acknowledged without one opens its update.
-    pub(super) fn note_update(&mut self, build: BuildId) {
+    pub(in crate::coordinator) fn note_update(&mut self, build: BuildId) {
         let row = &self.builds[&build].row;
         let (project, update, source) = (row.project.clone(), row.update, first_source(row));
         let Some(head) = self.heads.get(&project, &source.ref_name).cloned() else { return };
@@ -52,7 +52,7 @@ impl Coordinator {
 
     /// Tells the lane of a job that has just finished. Only what trusted sources say counts for a branch, and nothing that
     /// began before the ref was made anew.
-    pub(super) fn note_lane(&mut self, now: Time, key: JobKey, outcome: Outcome) {
+    pub(in crate::coordinator) fn note_lane(&mut self, now: Time, key: JobKey, outcome: Outcome) {
         let build = &self.builds[&key.build];
         let job = &build.jobs[key.index as usize].row;
         debug_assert!(job.state == State::Finished, "a lane has results of finished jobs");

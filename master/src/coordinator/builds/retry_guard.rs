@@ -1,14 +1,15 @@
 //! Finished builds are not held here; but a retry refers to one, and retention removes them. Neither may overtake the other:
 //! each says how history stood when it read the store, and is done only where the other did not come between.
 
-use super::Coordinator;
-use super::record::BuildId;
 use super::trigger::Past;
+use crate::coordinator::Coordinator;
+use crate::coordinator::record::BuildId;
 use schema::values::{Refusal, RefusalCode};
 use std::collections::BTreeSet;
 
+/// Keeps retries and removals of finished builds apart.
 #[derive(Debug, Default)]
-pub(super) struct History {
+pub(in crate::coordinator) struct RetryGuard {
     /// How many retries were made.
     retries: u64,
     /// How many removals have ended.
@@ -17,9 +18,9 @@ pub(super) struct History {
     going: BTreeSet<BuildId>,
 }
 
-impl History {
+impl RetryGuard {
     /// A retry refers to this build, read when so many removals had ended.
-    pub(super) fn retry(&mut self, past: &Past) -> Result<(), Refusal> {
+    pub(in crate::coordinator) fn retry(&mut self, past: &Past) -> Result<(), Refusal> {
         if past.removals != self.removals || self.going.contains(&past.row.id) {
             let text = "old builds were removed while this one was read";
             return Err(Refusal::new(RefusalCode::Unavailable, text).help("ask again"));
@@ -32,30 +33,30 @@ impl History {
 impl Coordinator {
     /// How many retries were made since the start.
     pub fn retries(&self) -> u64 {
-        self.history.retries
+        self.retry_guard.retries
     }
 
     /// How many removals have ended since the start: to be asked before a build is read that shall be retried.
     pub fn removals(&self) -> u64 {
-        self.history.removals
+        self.retry_guard.removals
     }
 
     /// Builds are about to be removed that were chosen when the store held `retries` retries; answers those that may go now.
     /// One removal at a time, ended by [`Coordinator::end_removal`].
     pub fn begin_removal(&mut self, retries: u64, builds: Vec<BuildId>) -> Vec<BuildId> {
-        assert!(self.history.going.is_empty(), "one removal at a time");
-        if retries != self.history.retries {
+        assert!(self.retry_guard.going.is_empty(), "one removal at a time");
+        if retries != self.retry_guard.retries {
             return Vec::new();
         }
         let may: Vec<BuildId> = builds.into_iter().filter(|build| !self.builds.contains_key(build)).collect();
-        self.history.going = may.iter().copied().collect();
+        self.retry_guard.going = may.iter().copied().collect();
         may
     }
 
     /// The removal is committed, or was not done.
     pub fn end_removal(&mut self) {
-        if !std::mem::take(&mut self.history.going).is_empty() {
-            self.history.removals += 1;
+        if !std::mem::take(&mut self.retry_guard.going).is_empty() {
+            self.retry_guard.removals += 1;
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The life of a build: its plan arrives, its jobs become ready, finish, and with the last one so does the build.
 
-use super::Coordinator;
-use super::model::{Build, Effect, Job, LeaseState, Planned, Timer};
-use super::record::{BuildId, JobKey, JobRow, LeaseToken, Record};
+use crate::coordinator::Coordinator;
+use crate::coordinator::model::{Build, Effect, Job, LeaseState, Planned, Timer};
+use crate::coordinator::record::{BuildId, JobKey, JobRow, LeaseToken, Record};
+use crate::coordinator::rows::Row;
 use schema::limits::{DIAGNOSIS, REASON};
 use schema::values::{Fact, JobPlan, Outcome, Plan, Refusal, RefusalCode, State, Time};
 use std::time::Duration;
@@ -14,7 +15,7 @@ impl Coordinator {
             return;
         }
         match planned {
-            Planned::Plan(plan) => self.adopt(now, id, plan, &[]),
+            Planned::Plan(plan) => self.adopt(now, id, plan, Vec::new()),
             Planned::Skip(why) => self.finish_unplanned(now, id, Outcome::Skipped, why),
             Planned::Broken(diagnosis) => self.finish_unplanned(now, id, Outcome::Failed, diagnosis),
             Planned::Trouble(why) => self.finish_unplanned(now, id, Outcome::Errored, why),
@@ -22,7 +23,13 @@ impl Coordinator {
     }
 
     /// Stops a build, or one of its jobs. What runs is asked to end, and fenced when it does not.
-    pub(super) fn cancel_jobs(&mut self, now: Time, id: BuildId, only: Option<&str>, why: &str) -> Result<(), Refusal> {
+    pub(in crate::coordinator) fn cancel_jobs(
+        &mut self,
+        now: Time,
+        id: BuildId,
+        only: Option<&str>,
+        why: &str,
+    ) -> Result<(), Refusal> {
         let build = self.builds.get(&id).ok_or_else(finished)?;
         if build.row.state == State::Planning {
             self.finish_unplanned(now, id, Outcome::Cancelled, why.to_owned());
@@ -43,7 +50,7 @@ impl Coordinator {
     }
 
     /// Cancels what waits of a build, and lets run what runs.
-    pub(super) fn cancel_waiting(&mut self, now: Time, id: BuildId, why: &str) {
+    pub(in crate::coordinator) fn cancel_waiting(&mut self, now: Time, id: BuildId, why: &str) {
         let Some(build) = self.builds.get(&id) else {
             return;
         };
@@ -73,34 +80,23 @@ impl Coordinator {
     }
 
     /// Gives a build its jobs. `carried`: (index, row) of jobs that a retry does not repeat.
-    pub(super) fn adopt(&mut self, now: Time, id: BuildId, plan: Plan, carried: &[(usize, JobRow)]) {
-        let mut jobs: Vec<Job> = (0..).zip(&plan.jobs).map(|(index, job)| new_job(id, index, job)).collect();
+    pub(in crate::coordinator) fn adopt(&mut self, now: Time, id: BuildId, plan: Plan, carried: Vec<(usize, JobRow)>) {
+        let mut rows: Vec<JobRow> = (0..).zip(&plan.jobs).map(|(index, job)| new_job(id, index, job)).collect();
         for (index, row) in carried {
-            jobs[*index].row = row.clone();
+            rows[index] = row;
         }
-        for (index, job) in (0..).zip(&plan.jobs) {
-            for need in &job.needs {
-                jobs[*need as usize].needed_by.push(index);
-            }
-        }
-        let names = plan.jobs.iter().map(|job| job.name.clone()).collect();
-        let build = self.builds.get_mut(&id).expect("a build that is being planned");
-        build.row.state = State::Queued;
-        build.row.job_count = schema::wire::length(jobs.len());
-        build.open = jobs.iter().filter(|job| job.row.state != State::Finished).count();
-        build.jobs = jobs;
-        build.plan = Some(plan.clone());
-        let rows: Vec<JobRow> = build.jobs.iter().map(|job| job.row.clone()).collect();
-        let row = build.row.clone();
-        self.record(Record::Plan { build: id, plan });
-        self.record(Record::Build(row));
-        rows.into_iter().for_each(|row| self.record(Record::Job(row)));
-        self.tell(now, id, Fact::BuildPlanned { jobs: names });
+        let jobs = plan.jobs.iter().map(|job| job.name.clone()).collect();
+        self.record(Record::Plan { build: id, plan: plan.clone() });
+        let count = schema::wire::length(rows.len());
+        self.edit_build(id, |row| (row.state, row.job_count) = (State::Queued, count));
+        let rows = rows.into_iter().map(|row| Row::new(row, &mut self.effects)).collect();
+        self.builds.get_mut(&id).expect("a build that is being planned").take_plan(plan, rows);
+        self.tell(now, id, Fact::BuildPlanned { jobs });
         self.settle(now, id);
     }
 
     /// Looks at every job that waits and moves those whose needs are decided; then at the build itself.
-    pub(super) fn settle(&mut self, now: Time, id: BuildId) {
+    pub(in crate::coordinator) fn settle(&mut self, now: Time, id: BuildId) {
         let count = self.builds.get(&id).map_or(0, |build| build.jobs.len());
         for index in (0..).take(count) {
             self.settle_job(now, JobKey { build: id, index });
@@ -109,7 +105,7 @@ impl Coordinator {
     }
 
     /// Ends a job, in whatever state it is, and moves what needed it.
-    pub(super) fn finish_job(&mut self, now: Time, key: JobKey, outcome: Outcome, reason: &str) {
+    pub(in crate::coordinator) fn finish_job(&mut self, now: Time, key: JobKey, outcome: Outcome, reason: &str) {
         self.close_job(now, key, outcome, reason);
         let needed_by = self.job(key).needed_by.clone();
         for index in needed_by {
@@ -119,15 +115,10 @@ impl Coordinator {
     }
 
     /// The first job of a build started.
-    pub(super) fn begin_build(&mut self, now: Time, id: BuildId) {
-        let build = self.builds.get_mut(&id).expect("a lease belongs to an open build");
-        if build.row.state == State::Running {
-            return;
+    pub(in crate::coordinator) fn begin_build(&mut self, now: Time, id: BuildId) {
+        if self.builds[&id].row.state != State::Running {
+            self.edit_build(id, |row| (row.state, row.started) = (State::Running, Some(now)));
         }
-        build.row.state = State::Running;
-        build.row.started = Some(now);
-        let row = build.row.clone();
-        self.record(Record::Build(row));
     }
 
     fn settle_job(&mut self, now: Time, key: JobKey) {
@@ -154,13 +145,14 @@ impl Coordinator {
     }
 
     fn make_ready(&mut self, now: Time, key: JobKey) {
-        let row = &mut self.job_mut(key).row;
-        row.state = State::Queued;
-        row.queued = Some(now);
-        let (row, name) = (row.clone(), row.name.clone());
-        self.record(Record::Job(row));
+        let name = self.set_queued(now, key).name.clone();
         self.tell(now, key.build, Fact::JobQueued { job: name });
         self.enqueue(now, key);
+    }
+
+    /// The job waits for a worker from now on.
+    pub(in crate::coordinator) fn set_queued(&mut self, now: Time, key: JobKey) -> &JobRow {
+        self.edit_job(key, |row| (row.state, row.queued) = (State::Queued, Some(now)))
     }
 
     fn close_job(&mut self, now: Time, key: JobKey, outcome: Outcome, reason: &str) {
@@ -171,15 +163,15 @@ impl Coordinator {
             Some(token) => self.withdraw(now, token, outcome, reason),
             None => {}
         }
-        let row = &mut self.job_mut(key).row;
-        assert!(row.state != State::Finished, "job {} is finished twice", row.name);
-        row.state = State::Finished;
-        row.outcome = Some(outcome);
-        row.reason = REASON.cut(reason).into_owned();
-        row.finished = Some(now);
-        let (row, name, reason) = (row.clone(), row.name.clone(), row.reason.clone());
+        let row = self.edit_job(key, |row| {
+            assert!(row.state != State::Finished, "job {} is finished twice", row.name);
+            row.state = State::Finished;
+            row.outcome = Some(outcome);
+            row.reason = REASON.cut(reason).into_owned();
+            row.finished = Some(now);
+        });
+        let (name, reason) = (row.name.clone(), row.reason.clone());
         self.builds.get_mut(&key.build).expect("the job's build is open").open -= 1;
-        self.record(Record::Job(row));
         self.note_lane(now, key, outcome);
         self.tell(now, key.build, Fact::JobFinished { job: name, outcome, reason });
     }
@@ -194,22 +186,23 @@ impl Coordinator {
         let worst = build.jobs.iter().filter_map(|job| job.row.outcome).max().unwrap_or(Outcome::Skipped);
         // all skipped is success: nothing was found wanting
         let outcome = if worst == Outcome::Skipped { Outcome::Succeeded } else { worst };
-        self.finish_build(now, id, outcome);
+        self.finish_build(now, id, outcome, String::new());
     }
 
     fn finish_unplanned(&mut self, now: Time, id: BuildId, outcome: Outcome, diagnosis: String) {
-        let build = self.builds.get_mut(&id).expect("a build that is being planned");
-        build.row.diagnosis = DIAGNOSIS.cut(&diagnosis).into_owned();
-        self.finish_build(now, id, outcome);
+        self.finish_build(now, id, outcome, DIAGNOSIS.cut(&diagnosis).into_owned());
     }
 
-    fn finish_build(&mut self, now: Time, id: BuildId, outcome: Outcome) {
-        let mut build = self.builds.remove(&id).expect("a build finishes once");
-        build.row.state = State::Finished;
-        build.row.outcome = Some(outcome);
-        build.row.finished = Some(now);
+    /// `diagnosis`: why there is no plan; empty where there is one.
+    fn finish_build(&mut self, now: Time, id: BuildId, outcome: Outcome, diagnosis: String) {
+        let build = self.builds.remove(&id).expect("a build finishes once");
         let (project, number) = (build.row.project.clone(), build.row.number);
-        self.record(Record::Build(build.row));
+        build.row.close(&mut self.effects, |row| {
+            row.state = State::Finished;
+            row.outcome = Some(outcome);
+            row.finished = Some(now);
+            row.diagnosis = diagnosis;
+        });
         self.tell_of(now, &project, number, Fact::BuildFinished { outcome });
         self.effects.push_back(Effect::Finished { build: id });
     }
@@ -236,10 +229,10 @@ impl Coordinator {
         let deadline = self.cancel_deadline(now, lease.job);
         let lease = self.leases.get_mut(token).expect("looked up above");
         lease.cancelled = Some((deadline, why.to_owned()));
-        (lease.attempt.outcome, lease.attempt.reason) = (Some(Outcome::Cancelled), why.to_owned());
-        let (session, attempt) = (lease.session, lease.attempt.clone());
+        let session = lease.session;
         // a restart remembers it
-        self.record(Record::Attempt(attempt));
+        let ended = (Some(Outcome::Cancelled), why.to_owned());
+        lease.attempt.edit(&mut self.effects, |row| (row.outcome, row.reason) = ended);
         self.timers.insert((deadline, Timer::Cancel(token)));
         if let Some(session) = session {
             self.effects.push_back(Effect::Cancel { session, token, reason: why.to_owned(), now: false });
@@ -261,12 +254,12 @@ impl Coordinator {
     }
 
     /// When an attempt of this job that is cancelled now must have ended.
-    pub(super) fn cancel_deadline(&self, now: Time, job: JobKey) -> Time {
+    pub(in crate::coordinator) fn cancel_deadline(&self, now: Time, job: JobKey) -> Time {
         self.cancel_within(now, job, self.terms.job_timeout)
     }
 
     /// The same after a restart: the terms under which its worker goes on may have allowed more than those of now.
-    pub(super) fn cancel_deadline_at_most(&self, now: Time, job: JobKey) -> Time {
+    pub(in crate::coordinator) fn cancel_deadline_at_most(&self, now: Time, job: JobKey) -> Time {
         self.cancel_within(now, job, Duration::MAX)
     }
 
@@ -275,22 +268,22 @@ impl Coordinator {
         now.after(self.terms.cancel.saturating_add(cleanup.min(limit)))
     }
 
-    pub(super) fn job(&self, key: JobKey) -> &Job {
+    pub(in crate::coordinator) fn job(&self, key: JobKey) -> &Job {
         &self.builds[&key.build].jobs[key.index as usize]
     }
 
-    pub(super) fn job_mut(&mut self, key: JobKey) -> &mut Job {
+    pub(in crate::coordinator) fn job_mut(&mut self, key: JobKey) -> &mut Job {
         &mut self.builds.get_mut(&key.build).expect("the job's build is open").jobs[key.index as usize]
     }
 
-    pub(super) fn job_plan(&self, key: JobKey) -> &JobPlan {
+    pub(in crate::coordinator) fn job_plan(&self, key: JobKey) -> &JobPlan {
         let build: &Build = &self.builds[&key.build];
         &build.plan.as_ref().expect("a build with jobs has a plan").jobs[key.index as usize]
     }
 }
 
-fn new_job(build: BuildId, index: u32, plan: &JobPlan) -> Job {
-    let row = JobRow {
+fn new_job(build: BuildId, index: u32, plan: &JobPlan) -> JobRow {
+    JobRow {
         key: JobKey { build, index },
         name: plan.name.clone(),
         state: State::Waiting,
@@ -304,8 +297,7 @@ fn new_job(build: BuildId, index: u32, plan: &JobPlan) -> Job {
         worker: String::new(),
         platform: plan.on.clone(),
         carried_from: 0,
-    };
-    Job { row, needed_by: Vec::new(), lease: None }
+    }
 }
 
 pub(super) fn finished() -> Refusal {

@@ -5,8 +5,8 @@
 //! operates on all projects, and names neither pools nor labels, has them all; any other operator has the pools and the
 //! labels that its grant names, and nothing else of them.
 
-use super::model::DEFAULT_POOL;
-use super::record::GrantRow;
+use crate::coordinator::model::DEFAULT_POOL;
+use crate::coordinator::record::GrantRow;
 use schema::limits::{LABEL, LABELS, Limit, POOL, POOLS, PROJECT, PROJECTS, grouped};
 use schema::values::{GrantKind, Refusal, RefusalCode, Right, Time, What};
 use std::collections::BTreeSet;

@@ -1,9 +1,9 @@
 //! Grants as their operators find them: page by page, by number, by name.
 
-use super::Coordinator;
 use super::authority::Authority;
 use super::grant::ROOT;
-use super::record::{GrantId, GrantRow};
+use crate::coordinator::Coordinator;
+use crate::coordinator::record::{GrantId, GrantRow};
 use schema::values::Time;
 use std::collections::BTreeSet;
 use std::ops::Bound;

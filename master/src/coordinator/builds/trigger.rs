@@ -1,11 +1,12 @@
 //! What makes a build, stops one, or makes one again: changes, people, deleted refs.
 
-use super::Coordinator;
 use super::build::finished;
-use super::model::{Build, Order};
-use super::record::{Answer, BuildId, BuildRow, Cause, GrantId, Head, JobRow, Record};
-use super::request::Request;
-use super::update::Origin;
+use crate::coordinator::Coordinator;
+use crate::coordinator::model::{Build, Order};
+use crate::coordinator::record::{Answer, BuildId, BuildRow, Cause, GrantId, Head, JobRow, Record};
+use crate::coordinator::refs::Origin;
+use crate::coordinator::request::Request;
+use crate::coordinator::rows::Row;
 use schema::values::{
     Change, Commit, Fact, Outcome, Plan, Refusal, RefusalCode, Source, SourceStamp, State, Time, Trust,
 };
@@ -63,7 +64,7 @@ impl Coordinator {
             this.note_update(id);
             Ok(Answer::Build(id))
         })
-        .and_then(expect_build)
+        .and_then(Answer::build)
     }
 
     /// A new build of the same stamp and plan that names the old. `again`: indices of the jobs to repeat; what needs
@@ -81,14 +82,14 @@ impl Coordinator {
             if again.is_empty() {
                 return Err(Refusal::new(RefusalCode::Conflict, "none of its jobs is to be repeated"));
             }
-            this.history.retry(&past)?;
+            this.retry_guard.retry(&past)?;
             let cause = Cause::Retry { number: past.row.number, by: by.to_owned() };
             let id = this.insert_build(now, again_of(&past.row, grant), cause);
             let carried = carried(&past, again, id);
-            this.adopt(now, id, past.plan, &carried);
+            this.adopt(now, id, past.plan, carried);
             Ok(Answer::Build(id))
         })
-        .and_then(expect_build)
+        .and_then(Answer::build)
     }
 
     /// Stops a build, or one of its jobs.
@@ -143,8 +144,7 @@ impl Coordinator {
         let source = row.stamp.sources.first().cloned().unwrap_or_default();
         let fact =
             Fact::BuildCreated { cause: row.cause.to_string(), ref_name: source.ref_name, revision: source.revision };
-        self.builds.insert(id, Build { row: row.clone(), plan: None, jobs: Vec::new(), open: 0 });
-        self.record(Record::Build(row));
+        self.builds.insert(id, Build::new(Row::new(row, &mut self.effects)));
         self.tell(now, id, fact);
         id
     }
@@ -159,7 +159,7 @@ impl Coordinator {
         }
     }
 
-    pub(super) fn open_builds_of(&self, project: &str, ref_name: &str) -> impl Iterator<Item = &Build> {
+    pub(in crate::coordinator) fn open_builds_of(&self, project: &str, ref_name: &str) -> impl Iterator<Item = &Build> {
         self.builds.values().filter(move |build| {
             build.row.project == project
                 && build.row.stamp.sources.first().is_some_and(|source| source.ref_name == ref_name)
@@ -227,15 +227,6 @@ pub fn chosen(past: &Past, names: &[String], failed: bool) -> Result<Vec<usize>,
         (true, false) => true,
     };
     Ok(past.jobs.iter().enumerate().filter(|(_, row)| wanted(row)).map(|(index, _)| index).collect())
-}
-
-fn expect_build(answer: Answer) -> Result<BuildId, Refusal> {
-    match answer {
-        Answer::Build(id) => Ok(id),
-        Answer::Done | Answer::Grant(_) | Answer::Grants(_) => {
-            Err(Refusal::new(RefusalCode::Conflict, "this request id was used for a call of another kind"))
-        }
-    }
 }
 
 impl std::fmt::Display for Cause {

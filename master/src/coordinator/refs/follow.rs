@@ -4,9 +4,9 @@
 //! A store that was restored from a backup does not know what was pushed since. So a project's plans and jobs are held back
 //! until all refs of its repository were looked at in this life of the store. Attempts that run go on.
 
-use super::Coordinator;
-use super::model::{Build, Effect};
-use super::record::{BuildId, FollowedRow, JobKey, Loaded, Record, RefScope};
+use crate::coordinator::Coordinator;
+use crate::coordinator::model::{Build, Effect};
+use crate::coordinator::record::{BuildId, FollowedRow, JobKey, Loaded, RefScope};
 use schema::values::{State, Time};
 use std::collections::BTreeSet;
 
@@ -39,7 +39,7 @@ pub struct HeldProject {
 }
 
 /// The projects whose repositories were not looked at in this life of the store. `FIRST`: no store is restored before it.
-pub(super) fn held_at_load(loaded: &Loaded) -> BTreeSet<String> {
+pub(in crate::coordinator) fn held_at_load(loaded: &Loaded) -> BTreeSet<String> {
     const FIRST: u64 = 1;
     let stale = loaded.followed.iter().filter(|row| row.looked_in != loaded.incarnation);
     let never_looked = |project: &&String| !loaded.followed.iter().any(|row| row.project == **project);
@@ -59,19 +59,19 @@ impl Coordinator {
         self.held.iter().map(|project| HeldProject { project: project.clone(), open: open(project) }).collect()
     }
 
-    pub(super) fn holds(&self, build: BuildId) -> bool {
+    pub(in crate::coordinator) fn holds(&self, build: BuildId) -> bool {
         self.builds.get(&build).is_some_and(|build| self.is_held(&build.row.project))
     }
 
     /// Asks for the plan of a build, unless that is held back.
-    pub(super) fn ask_for_plan(&mut self, build: BuildId) {
+    pub(in crate::coordinator) fn ask_for_plan(&mut self, build: BuildId) {
         if !self.holds(build) {
             self.effects.push_back(Effect::Plan { build });
         }
     }
 
     /// Jobs that are held back, in the order of their builds.
-    pub(super) fn held_jobs(&self) -> impl Iterator<Item = JobKey> {
+    pub(in crate::coordinator) fn held_jobs(&self) -> impl Iterator<Item = JobKey> {
         let held = self.builds.values().filter(|build| self.is_held(&build.row.project));
         held.flat_map(queued_of).filter(|key| !self.queue.contains(*key))
     }
@@ -134,8 +134,7 @@ impl Coordinator {
 
     fn set_followed(&mut self, row: FollowedRow) {
         if self.followed.get(&row.project) != Some(&row) {
-            self.followed.insert(row.project.clone(), row.clone());
-            self.record(Record::Followed(row));
+            self.followed.put(&mut self.effects, row.project.clone(), row);
         }
     }
 }

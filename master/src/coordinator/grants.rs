@@ -1,0 +1,9 @@
+//! Grants: what each gives its holder, how they are issued and end, the logins of browsers, and how operators find them.
+
+pub mod authority;
+mod browser;
+mod grant;
+mod list;
+
+pub use grant::{GrantOrder, ROOT, account_of, valid_name};
+pub use list::GrantPage;

@@ -262,7 +262,7 @@ impl World {
             self.end_one();
             self.settle();
         }
-        panic!("builds never end:\n{}", self.it.dump());
+        panic!("builds never end:\n{}", self.it.dump(self.now));
     }
 
     fn settle(&mut self) {

@@ -175,7 +175,7 @@ impl World {
             self.drain();
             self.it.check();
         }
-        panic!("builds never end:\n{}", self.it.dump());
+        panic!("builds never end:\n{}", self.it.dump(self.now));
     }
 
     fn enroll(&mut self, index: usize) {

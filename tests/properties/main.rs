@@ -12,4 +12,5 @@ mod offers;
 mod overdue;
 mod remedies;
 mod restored;
+mod scripts;
 mod stage;

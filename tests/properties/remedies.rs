@@ -33,7 +33,7 @@ fn each_remedy_places_its_job() {
                 floor.apply(remedy);
                 let state = floor.ledger.jobs[job].state;
                 let is_placed = matches!(state, State::Running | State::Finished);
-                assert!(is_placed, "`{}` left {job:?} {state}: {told:#?}\n{}", remedy.text(), floor.it.dump());
+                assert!(is_placed, "`{}` left {job:?} {state}: {told:#?}\n{}", remedy.text(), floor.it.dump(floor.now));
             }
         }
     });
@@ -246,7 +246,7 @@ impl Floor {
         if row.state == State::Finished {
             return;
         }
-        assert_eq!(row.state, State::Running, "{selector} is waited for and does not run:\n{}", self.it.dump());
+        assert_eq!(row.state, State::Running, "{selector} is waited for and does not run:\n{}", self.it.dump(self.now));
         let token = self.ledger.attempts[&(row.key, row.attempt)].token;
         self.it.complete(self.now, token, Outcome::Succeeded, "").expect("it runs");
         for number in 0..self.hands.len() {

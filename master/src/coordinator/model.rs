@@ -8,7 +8,7 @@ use super::refs::Origin;
 use super::rows::{Row, Steps};
 use super::why::Why;
 use super::worker::Standing;
-use schema::values::{Assignment, Commit, Description, Home, Plan, Resources, State, Time, Trust};
+use schema::values::{Assignment, Commit, Description, Home, Outcome, Plan, Resources, State, Time, Trust};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -138,6 +138,17 @@ impl Build {
             job.needs.iter().for_each(|need| self.jobs[*need as usize].needed_by.push(index));
         }
         self.plan = Some(plan);
+    }
+
+    /// Whether the jobs that need this one must not run: it did not come to a good end, or was itself skipped because of what
+    /// it needs. A job that `when` left out blocks nothing.
+    pub(super) fn blocks(&self, index: usize) -> bool {
+        let is_left_out = || self.plan.as_ref().is_some_and(|plan| !plan.jobs[index].skipped.is_empty());
+        match self.jobs[index].row.outcome {
+            None | Some(Outcome::Succeeded | Outcome::Warned) => false,
+            Some(Outcome::Skipped) => !is_left_out(),
+            Some(Outcome::Failed | Outcome::Errored | Outcome::Cancelled) => true,
+        }
     }
 }
 

@@ -45,11 +45,6 @@ impl Outcome {
         }
     }
 
-    /// Whether what needs this job may go on.
-    pub fn is_good(self) -> bool {
-        matches!(self, Outcome::Succeeded | Outcome::Warned | Outcome::Skipped)
-    }
-
     pub fn word(self) -> &'static str {
         match self {
             Outcome::Skipped => "skipped",

@@ -133,13 +133,13 @@ impl Coordinator {
             let why = plan.skipped.clone();
             return self.finish_job(now, key, Outcome::Skipped, &why);
         }
-        let needs = plan.needs.iter().map(|need| &build.jobs[*need as usize].row);
-        let blocker = needs.clone().find(|row| row.outcome.is_some_and(|outcome| !outcome.is_good()));
+        let needs = plan.needs.iter().map(|need| *need as usize);
+        let blocker = needs.clone().find(|need| build.blocks(*need)).map(|need| &build.jobs[need].row);
         if let Some(row) = blocker {
-            let why = format!("needs {}, which {}", row.name, row.outcome.map_or("is not finished", Outcome::word));
+            let why = format!("needs {}, which {}", row.name, row.outcome.map_or("is not finished", became));
             return self.finish_job(now, key, Outcome::Skipped, &why);
         }
-        if needs.clone().all(|row| row.state == State::Finished) {
+        if needs.clone().all(|need| build.jobs[need].row.state == State::Finished) {
             self.make_ready(now, key);
         }
     }
@@ -297,6 +297,15 @@ fn new_job(build: BuildId, index: u32, plan: &JobPlan) -> JobRow {
         worker: String::new(),
         platform: plan.on.clone(),
         carried_from: 0,
+    }
+}
+
+/// What became of a job, behind "which".
+fn became(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Skipped => "was skipped",
+        Outcome::Cancelled => "was cancelled",
+        Outcome::Succeeded | Outcome::Warned | Outcome::Failed | Outcome::Errored => outcome.word(),
     }
 }
 

@@ -1,0 +1,339 @@
+//! Plays a script of what happens to a master, one thing a line, and writes down what the master does about it. Each line stands in
+//! the answer after a `>`, followed by the effects that it has. `look` writes the whole state.
+//!
+//! | line | what happens |
+//! | --- | --- |
+//! | `worker w1 kind=gpu cpus=2 slots=2` | a worker with this label and room connects; both are optional |
+//! | `push main: build; test after build` | a change, whose plan has these jobs; see [`job`] for what may stand behind a name |
+//! | `w1 asks` | the worker waits for work, with the room that its attempts leave |
+//! | `w1 accepts`, `w1 declines` | its newest offer |
+//! | `w1 ends 1/test failed` | the job `test` of build 1 runs its only step, and completes with this outcome |
+//! | `w1 renews` | all its leases |
+//! | `w1 is lost`, `w1 returns`, `w1 returns empty` | its session; when it returns, it names its leases or none of them |
+//! | `drain w1`, `undrain w1`, `cancel 1`, `cancel 1/test` | what an operator asks for |
+//! | `pass 60` | seconds |
+//! | `restart` | the master is killed and starts from what it recorded |
+
+use master::coordinator::record::{BuildId, GrantId, LeaseToken, Record, RequestId};
+use master::coordinator::{Arrival, Coordinator, Effect, GrantOrder, Planned, ROOT, Request, SessionId, Terms};
+use schema::sturdy_ref::Fingerprint;
+use schema::values::{
+    Change, Description, Exit, Fact, GrantKind, Home, JobPlan, Outcome, Plan, Refusal, Resources, StepEnd, Time, Trust,
+    What,
+};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+use support::hall::step;
+use support::ledger::Ledger;
+
+/// What happened, and what the master did about it.
+pub(super) fn play(script: &str) -> String {
+    let mut player = Player::new();
+    for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let _ = writeln!(player.out, "> {line}");
+        player.line(line);
+        player.settle();
+    }
+    player.out
+}
+
+/// A worker of the script. It holds the leases that it accepted, also while it is away.
+struct Worker {
+    grant: GrantId,
+    session: SessionId,
+    total: Resources,
+    offered: Vec<LeaseToken>,
+    held: Vec<LeaseToken>,
+}
+
+struct Player {
+    it: Coordinator,
+    now: Time,
+    ledger: Ledger,
+    workers: BTreeMap<String, Worker>,
+    /// The plan of each build that was not asked for yet.
+    plans: BTreeMap<BuildId, Plan>,
+    /// The job of each lease, as `1/test`, with the room that it takes.
+    jobs: BTreeMap<LeaseToken, (String, Resources)>,
+    requests: u8,
+    out: String,
+}
+
+fn terms() -> Terms {
+    Terms { lease: Duration::from_secs(60), ..Terms::default() }
+}
+
+impl Player {
+    fn new() -> Player {
+        let now = Time(1_000_000);
+        let mut it = Coordinator::load(now, terms(), Ledger::default().load(), [3; 32]);
+        it.found(now);
+        let (workers, plans, jobs) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut player =
+            Player { it, now, ledger: Ledger::default(), workers, plans, jobs, requests: 0, out: String::new() };
+        player.settle();
+        player
+    }
+
+    fn line(&mut self, line: &str) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            ["worker", name, ref terms @ ..] => self.add_worker(name, terms),
+            ["push", branch, ..] => self.push(branch.trim_end_matches(':'), line.split_once(':').expect("its jobs").1),
+            ["drain", name] => self.drain(name, true),
+            ["undrain", name] => self.drain(name, false),
+            ["cancel", what] => self.cancel(what),
+            ["pass", seconds] => self.pass(seconds.parse().expect("a number of seconds")),
+            ["restart"] => self.restart(),
+            ["look"] => self.look(),
+            [name, "asks"] => self.ask(name),
+            [name, "accepts"] => self.accept(name),
+            [name, "declines"] => self.decline(name),
+            [name, "renews"] => self.renew(name),
+            [name, "is", "lost"] => self.it.session_lost(self.now, self.workers[name].session, "the link broke"),
+            [name, "returns"] => self.attach(name),
+            [name, "returns", "empty"] => {
+                self.worker(name).held.clear();
+                self.attach(name);
+            }
+            [name, "ends", job, outcome] => self.end(name, job, outcome),
+            _ => panic!("`{line}` is no line of a script"),
+        }
+    }
+
+    fn worker(&mut self, name: &str) -> &mut Worker {
+        self.workers.get_mut(name).unwrap_or_else(|| panic!("there is no worker {name}"))
+    }
+
+    fn request(&mut self) -> Request {
+        self.requests += 1;
+        Request { id: RequestId([self.requests; 16]), by: ROOT, body: [self.requests; 32] }
+    }
+
+    fn add_worker(&mut self, name: &str, terms: &[&str]) {
+        let mut total = Resources { slots: 1, cpus_milli: 8_000, memory: 8 << 30 };
+        let mut labels = Vec::new();
+        for (key, value) in terms.iter().map(|term| term.split_once('=').expect("KEY=VALUE")) {
+            match key {
+                "cpus" => total.cpus_milli = value.parse::<u32>().expect("cores") * 1_000,
+                "slots" => total.slots = value.parse().expect("a number of slots"),
+                _ => labels.push((key.to_owned(), value.to_owned())),
+            }
+        }
+        let hash = [u8::try_from(self.workers.len()).expect("few workers") + 1; 32];
+        let (kind, what) = (GrantKind::Worker, What { labels, ..What::default() });
+        let order = GrantOrder { kind, name: name.to_owned(), what, lifetime: None, join_hash: hash };
+        let request = self.request();
+        let grant = self.it.issue(self.now, request, order).expect("the root may issue");
+        self.it.redeem(self.now, hash, [hash[0] + 100; 32], Fingerprint(hash)).expect("a fresh join");
+        let worker = Worker { grant, session: SessionId(0), total, offered: Vec::new(), held: Vec::new() };
+        self.workers.insert(name.to_owned(), worker);
+        self.attach(name);
+    }
+
+    fn attach(&mut self, name: &str) {
+        let instance = [u8::try_from(name.len()).expect("short"); 16];
+        let worker = &self.workers[name];
+        let (description, running) =
+            (Description { total: worker.total, ..Description::default() }, worker.held.clone());
+        let home = Some(Home { boot: "boot".to_owned(), inode: worker.grant.0, ..Home::default() });
+        let arrival = Arrival { instance, running, description, keeps_terms: true, home, alive: Vec::new() };
+        let attached = self.it.attach(self.now, worker.grant, arrival).expect("its grant is in force");
+        for (token, standing) in self.workers[name].held.iter().zip(&attached.standing) {
+            let _ = writeln!(self.out, "  {} is {standing:?}", self.jobs[token].0);
+        }
+        self.worker(name).session = attached.session;
+    }
+
+    fn push(&mut self, branch: &str, jobs: &str) {
+        let mut plan = Plan { version: 1, jobs: Vec::new(), trust: Trust::Trusted };
+        for text in jobs.split(';') {
+            let job = job(text, &plan);
+            plan.jobs.push(job);
+        }
+        self.requests += 1;
+        let change = Change {
+            project: "p".to_owned(),
+            ref_name: format!("refs/heads/{branch}"),
+            revision: format!("{:040x}", self.requests),
+            ..Change::default()
+        };
+        let build = self.it.submit_change(self.now, ROOT, change).expect("another revision");
+        self.plans.insert(build, plan);
+    }
+
+    fn drain(&mut self, name: &str, on: bool) {
+        let request = self.request();
+        let answer = self.it.drain(self.now, request, name, on);
+        self.answered(answer);
+    }
+
+    fn cancel(&mut self, what: &str) {
+        let (number, job) = what.split_once('/').map_or((what, None), |(number, job)| (number, Some(job)));
+        let number: u32 = number.parse().expect("the number of a build");
+        let build = self.ledger.builds.values().find(|row| row.number == number).expect("it was recorded").id;
+        let request = self.request();
+        let answer = self.it.cancel(self.now, request, build, job, "ada asked for it");
+        self.answered(answer);
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        // one second at a time, as timers would
+        for _ in 0..seconds {
+            self.now = Time(self.now.0 + 1_000);
+            self.it.handle_timeout(self.now);
+        }
+    }
+
+    fn restart(&mut self) {
+        self.it = Coordinator::load(self.now, terms(), self.ledger.load(), [4; 32]);
+    }
+
+    fn look(&mut self) {
+        for line in self.it.dump(self.now).lines() {
+            let _ = writeln!(self.out, "  | {line}");
+        }
+    }
+
+    fn ask(&mut self, name: &str) {
+        let worker = &self.workers[name];
+        let mut free = worker.total;
+        for token in &worker.held {
+            let taken = self.jobs[token].1;
+            free.slots -= taken.slots;
+            free.cpus_milli -= taken.cpus_milli;
+        }
+        self.it.worker_ready(self.now, worker.session, free);
+    }
+
+    fn accept(&mut self, name: &str) {
+        let token = self.worker(name).offered.pop().expect("it was offered something");
+        let answer = self.it.accept(self.now, token);
+        if answer.is_ok() {
+            self.worker(name).held.push(token);
+        }
+        self.answered(answer);
+    }
+
+    fn decline(&mut self, name: &str) {
+        let token = self.worker(name).offered.pop().expect("it was offered something");
+        self.it.give_back(self.now, token);
+    }
+
+    fn renew(&mut self, name: &str) {
+        let held = self.workers[name].held.clone();
+        let terms = self.it.renew(self.now, name, &held);
+        for (token, term) in held.iter().zip(terms) {
+            let term = term.map_or_else(|| "over".to_owned(), |term| format!("for {} s", term.as_secs()));
+            let _ = writeln!(self.out, "  {} {term}", self.jobs[token].0);
+        }
+    }
+
+    fn end(&mut self, name: &str, job: &str, outcome: &str) {
+        let outcome = match outcome {
+            "succeeded" => Outcome::Succeeded,
+            "failed" => Outcome::Failed,
+            "errored" => Outcome::Errored,
+            "cancelled" => Outcome::Cancelled,
+            _ => panic!("no attempt ends {outcome}"),
+        };
+        let held = &self.workers[name].held;
+        let token = *held.iter().find(|token| self.jobs[token].0 == job).expect("it holds that lease");
+        let (now, code) = (self.now, u8::from(outcome != Outcome::Succeeded));
+        let exit = Exit::Code(code.into());
+        let end = StepEnd { outcome, exit, time: now, log_size: 0, log_hash: Vec::new() };
+        let answer = self
+            .it
+            .step_started(now, token, 0, now)
+            .and_then(|()| self.it.step_finished(now, token, 0, end))
+            .and_then(|()| self.it.complete(now, token, outcome, ""));
+        self.answered(answer);
+        self.worker(name).held.retain(|held| *held != token);
+    }
+
+    fn answered(&mut self, answer: Result<(), Refusal>) {
+        if let Err(refusal) = answer {
+            let _ = writeln!(self.out, "  refused: {}", refusal.text);
+        }
+    }
+
+    /// Does what the master wants done, and writes it down.
+    fn settle(&mut self) {
+        while let Some(effect) = self.it.poll_effect() {
+            match effect {
+                Effect::Record(record) => self.record(record),
+                Effect::Plan { build } => {
+                    let plan = self.plans.remove(&build).expect("each plan is asked for once");
+                    self.it.plan_ready(self.now, build, Planned::Plan(plan));
+                }
+                Effect::Offer { session, assignment } => {
+                    let (name, _) = self.workers.iter().find(|(_, worker)| worker.session == session).expect("is here");
+                    let (name, token) = (name.clone(), LeaseToken(assignment.token));
+                    let job = format!("{}/{}", assignment.build, assignment.job.name);
+                    let _ = writeln!(self.out, "  {job} is offered to {name}");
+                    self.jobs.insert(token, (job, assignment.job.room()));
+                    self.worker(&name).offered.push(token);
+                }
+                Effect::Cancel { token, reason, now, .. } => {
+                    let at_once = if now { " at once" } else { "" };
+                    let _ = writeln!(self.out, "  {} is to end{at_once}: {reason}", self.jobs[&token].0);
+                }
+                Effect::Withdraw { token, reason, .. } => {
+                    let _ = writeln!(self.out, "  the lease of {} is over: {reason}", self.jobs[&token].0);
+                }
+                Effect::EndSession { .. } => self.out.push_str("  its older session ends\n"),
+                Effect::Revoke { .. } | Effect::Finished { .. } => {}
+            }
+        }
+        self.it.check();
+    }
+
+    fn record(&mut self, record: Record) {
+        if let Record::Event(event) = &record {
+            self.tell(event.build, &event.fact);
+        }
+        self.ledger.write(record);
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other facts say nothing of what becomes of a job")]
+    fn tell(&mut self, build: u32, fact: &Fact) {
+        let _ = match fact {
+            Fact::AttemptLost { job, reason, .. } => writeln!(self.out, "  {build}/{job} lost its attempt: {reason}"),
+            Fact::JobQueued { job } => writeln!(self.out, "  {build}/{job} queued"),
+            Fact::JobFinished { job, outcome, reason } if reason.is_empty() => {
+                writeln!(self.out, "  {build}/{job} {outcome}")
+            }
+            Fact::JobFinished { job, outcome, reason } => writeln!(self.out, "  {build}/{job} {outcome}: {reason}"),
+            Fact::BuildFinished { outcome, .. } => writeln!(self.out, "  build {build} {outcome}"),
+            _ => Ok(()),
+        };
+    }
+}
+
+/// A job of one step. Behind its name may stand `after JOB…`, `wants LABEL=VALUE`, `cpus N`, `priority N`, `retry N` and
+/// `side-effects`.
+fn job(text: &str, plan: &Plan) -> JobPlan {
+    let mut words = text.split_whitespace().peekable();
+    let name = words.next().expect("a name").to_owned();
+    let mut job = JobPlan { name, retry_infra: 2, steps: vec![step("run")], ..JobPlan::default() };
+    while let Some(word) = words.next() {
+        if word == "side-effects" {
+            job.side_effects = true;
+            continue;
+        }
+        let value = words.next().unwrap_or_else(|| panic!("`{word}` lacks its value"));
+        match word {
+            "after" | "and" => {
+                let needed = plan.jobs.iter().position(|job| job.name == value).expect("a job before this one");
+                job.needs.push(u32::try_from(needed).expect("few jobs"));
+            }
+            "wants" => job.want.push(value.to_owned()),
+            "cpus" => job.cpus_milli = value.parse::<u32>().expect("cores") * 1_000,
+            "priority" => job.priority = value.parse().expect("a priority"),
+            "retry" => job.retry_infra = value.parse().expect("a number of attempts"),
+            _ => panic!("a job has no `{word}`"),
+        }
+    }
+    job
+}

@@ -11,7 +11,7 @@ pub mod coordinator;
 pub mod desk;
 pub mod driver;
 pub mod events;
-pub mod examine;
+pub mod explain;
 pub mod installation;
 pub mod logs;
 pub mod mirror;

@@ -7,7 +7,7 @@ use crate::config::{Config, ConfigError, ProjectConfig, ProjectFile, Retain, dif
 use crate::coordinator::record::{Answer, RequestId};
 use crate::coordinator::{ROOT, Request};
 use crate::desk::{self, Added, Call, Calls, Desk};
-use crate::examine::Premises;
+use crate::explain::doctor::Premises;
 use crate::installation::random;
 use crate::reporters::DeliveryHealth;
 use crate::sources::{self, Repository, Source};

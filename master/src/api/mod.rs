@@ -38,7 +38,7 @@ use crate::coordinator::{Coordinator, Request, WorkerStatus, authority};
 use crate::desk::Desk;
 use crate::driver::Driver;
 use crate::events::Feed;
-use crate::examine::Premises;
+use crate::explain::doctor::Premises;
 use crate::logs::Logs;
 use crate::planner::Workshop;
 use crate::sources::Repositories;

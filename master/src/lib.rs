@@ -12,6 +12,7 @@ pub mod desk;
 pub mod driver;
 pub mod events;
 pub mod explain;
+pub mod health;
 pub mod installation;
 pub mod logs;
 pub mod mirror;

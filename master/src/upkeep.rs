@@ -9,7 +9,7 @@ use crate::coordinator::{ROOT, Request};
 use crate::desk::{self, Added, Call, Calls, Desk};
 use crate::explain::doctor::Premises;
 use crate::installation::random;
-use crate::reporters::DeliveryHealth;
+use crate::health::DeliveryHealth;
 use crate::sources::{self, Repository, Source};
 use crate::web::Hooks;
 use crate::{hooks, policy, reporters, terms};

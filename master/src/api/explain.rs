@@ -59,7 +59,7 @@ fn unread(office: &Office, holder: &Holder, project: &str) -> String {
             "the master file has no [project.{project}], so nothing reads its repository; put it back, or cancel the build"
         );
     };
-    match repository.standing.looks().trouble {
+    match repository.health.looks().trouble {
         None => "it is being looked at now".to_owned(),
         Some(trouble) if holder.what.may.contains(&Right::Operate) => format!("it cannot be read: {}", trouble.text),
         Some(_) => "it cannot be read; `guild doctor` tells an operator why".to_owned(),

@@ -1,6 +1,6 @@
 //! Notices as mail: who gets one, what it looks like, and handing it over until each recipient has it. Knows nothing of lanes.
 
-use super::DeliveryHealth;
+use crate::health::DeliveryHealth;
 use super::notice::{Author, Notice};
 use super::smtp::{self, Handed};
 use super::telling::GIVE_UP;

@@ -3,7 +3,8 @@
 
 use super::mail::{Letter, Tardy};
 use super::telling::{Round, Teller};
-use super::{BRANCHES, DeliveryHealth, LATER, Place, Reach};
+use super::{BRANCHES, LATER, Place, Reach};
+use crate::health::DeliveryHealth;
 use crate::config::NoticeConfig;
 use crate::coordinator::record::{Record, ReporterRow};
 use crate::events::Batch;

@@ -3,7 +3,7 @@
 
 use master::coordinator::placed::Because;
 use master::coordinator::record::{BuildId, GrantId, JobKey, LeaseToken, Loaded, RequestId};
-use master::coordinator::why::{Explanation, Remedy, Step};
+use master::coordinator::why::{Explanation, Remedy, RemedyStep};
 use master::coordinator::{
     Arrival, Coordinator, Effect, GrantOrder, Planned, PoolTerms, ProjectTerms, ROOT, Request, SessionId, Terms,
 };
@@ -101,7 +101,7 @@ fn an_attempt_keeps_why_it_is_there() {
     }
     one_job(&mut floor);
     floor.now = Time(floor.now.0 + 5);
-    floor.apply(&Remedy { steps: vec![Step::Resume("w1".to_owned())], ..Remedy::default() });
+    floor.apply(&Remedy { steps: vec![RemedyStep::Resume("w1".to_owned())], ..Remedy::default() });
     assert_eq!(placed(&floor, 7), ("w1".to_owned(), Because::Asked, 2, 1, "w1 to be resumed".to_owned()));
 }
 
@@ -209,19 +209,19 @@ impl Floor {
         for step in &remedy.steps {
             self.now = Time(self.now.0 + 1_000);
             match step {
-                Step::Wait(job) => self.finish(job),
-                Step::Resume(worker) => {
+                RemedyStep::Wait(job) => self.finish(job),
+                RemedyStep::Resume(worker) => {
                     let (first, second) = (self.request(), self.request());
                     self.it.drain(self.now, first, worker, false).expect("it is known");
                     self.it.hold(self.now, second, worker, "").expect("it is known");
                 }
-                Step::Start { worker, .. } => {
+                RemedyStep::Start { worker, .. } => {
                     let number = self.hands.iter().position(|hand| hand.name == *worker).expect("it is known");
                     self.lose(number);
                     self.hands[number].is_silent = false;
                     self.attach(number);
                 }
-                Step::Join(wanted) => {
+                RemedyStep::Join(wanted) => {
                     let number = self.hands.len();
                     let name = format!("w{number}");
                     let what = What {

@@ -4,10 +4,10 @@ use super::room::shorten;
 use super::{Holder, Office, broken};
 use crate::coordinator::explain_past;
 use crate::coordinator::record::{AttemptRow, BuildId};
-use crate::coordinator::why::{Candidate, Explanation, Remedy, Step, Why};
+use crate::coordinator::why::{Candidate, Explanation, Remedy, RemedyStep, Why};
 use crate::store::query;
 use schema::limits::WHY;
-use schema::perspective_capnp::{attempt_view, candidate, explanation, remedy, step};
+use schema::perspective_capnp::{attempt_view, candidate, explanation, remedy, remedy_step};
 use schema::values::{Refusal, RefusalCode, Right};
 use schema::wire;
 
@@ -107,23 +107,23 @@ fn write_remedy(mut to: remedy::Builder<'_>, remedy: &Remedy) {
     }
 }
 
-fn write_step(mut to: step::Builder<'_>, step: &Step) {
+fn write_step(mut to: remedy_step::Builder<'_>, step: &RemedyStep) {
     to.set_command(step.command());
     match step {
-        Step::Wait(job) => {
-            to.set_act(step::Act::Wait);
+        RemedyStep::Wait(job) => {
+            to.set_act(remedy_step::Act::Wait);
             to.set_object(job);
         }
-        Step::Resume(worker) => {
-            to.set_act(step::Act::Resume);
+        RemedyStep::Resume(worker) => {
+            to.set_act(remedy_step::Act::Resume);
             to.set_object(worker);
         }
-        Step::Start { worker, .. } => {
-            to.set_act(step::Act::Start);
+        RemedyStep::Start { worker, .. } => {
+            to.set_act(remedy_step::Act::Start);
             to.set_object(worker);
         }
-        Step::Join(wanted) => {
-            to.set_act(step::Act::Join);
+        RemedyStep::Join(wanted) => {
+            to.set_act(remedy_step::Act::Join);
             to.set_pool(&wanted.pool);
             to.set_platform(&wanted.platform);
             wire::write_pairs(to.reborrow().init_labels(wire::length(wanted.labels.len())), &wanted.labels);

@@ -8,7 +8,7 @@ use super::model::{Lease, LeaseState, Session};
 use super::placed::Opening;
 use super::queue::{Need, Rank};
 use super::record::{BuildId, GrantId, JobKey};
-use super::why::{Remedy, Standing, Step, Wanted};
+use super::why::{Remedy, RemedyStep, Standing, Wanted};
 use schema::values::{Description, Resources, State, Time};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -149,10 +149,10 @@ impl Coordinator {
         }
         let worker = || session.worker.clone();
         let is_stopped = self.workers.get(&session.worker).is_some_and(|row| row.draining || !row.held.is_empty());
-        let start = Step::Start { worker: worker(), host: session.description.host.clone() };
+        let start = RemedyStep::Start { worker: worker(), host: session.description.host.clone() };
         let mut remedy = Remedy::default();
         if is_stopped {
-            remedy.steps.push(Step::Resume(worker()));
+            remedy.steps.push(RemedyStep::Resume(worker()));
         }
         match seen.standing {
             Standing::Free | Standing::Busy | Standing::Offered | Standing::Drained | Standing::Held => {
@@ -204,7 +204,7 @@ impl Coordinator {
     }
 
     fn wait(&self, job: JobKey) -> Remedy {
-        Remedy { steps: vec![Step::Wait(self.selector(job))], ends: BTreeSet::from([job]) }
+        Remedy { steps: vec![RemedyStep::Wait(self.selector(job))], ends: BTreeSet::from([job]) }
     }
 
     /// Whether this much room on a worker is enough for what goes first there, and then for the job. `ended`: what ends for it,
@@ -293,7 +293,7 @@ impl Coordinator {
         let released =
             self.released(mine, None, &BTreeSet::new(), false).into_iter().filter(able).map(|need| need.room);
         let room = queued.chain(released).fold(wanted.room, |sum, room| sum.plus(&room));
-        Some(Remedy { steps: vec![Step::Join(Wanted { room, ..wanted })], ..Remedy::default() })
+        Some(Remedy { steps: vec![RemedyStep::Join(Wanted { room, ..wanted })], ..Remedy::default() })
     }
 
     /// Whether any worker could take such a job, be it there or not.
@@ -343,7 +343,7 @@ impl Coordinator {
 
 /// Waiting comes after what one can do oneself.
 fn effort(remedy: &Remedy) -> (usize, usize) {
-    let waits = remedy.steps.iter().filter(|step| matches!(step, Step::Wait(_))).count();
+    let waits = remedy.steps.iter().filter(|step| matches!(step, RemedyStep::Wait(_))).count();
     (waits, remedy.steps.len())
 }
 

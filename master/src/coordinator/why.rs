@@ -206,13 +206,13 @@ pub struct Candidate {
 /// Steps to be done one after the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Remedy {
-    pub steps: Vec<Step>,
+    pub steps: Vec<RemedyStep>,
     /// The jobs that are waited for.
     pub ends: BTreeSet<JobKey>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum RemedyStep {
     /// For a job to end (well, where it is needed): its selector; "": of a project that may not be seen.
     Wait(String),
     /// The worker gets jobs again.
@@ -248,8 +248,8 @@ impl Explanation {
         let jobs = self.workers.iter_mut().flat_map(|worker| &mut worker.jobs);
         let steps = self.remedies.iter_mut().flat_map(|remedy| &mut remedy.steps);
         let waits = steps.filter_map(|step| match step {
-            Step::Wait(job) => Some(job),
-            Step::Resume(_) | Step::Start { .. } | Step::Join(_) => None,
+            RemedyStep::Wait(job) => Some(job),
+            RemedyStep::Resume(_) | RemedyStep::Start { .. } | RemedyStep::Join(_) => None,
         });
         jobs.chain(waits).filter(|job| is_hidden(job)).for_each(String::clear);
     }
@@ -279,8 +279,8 @@ impl Standing {
 
 impl Remedy {
     /// Whether this step is done with it. Each new worker is another, though they be alike.
-    pub(super) fn does(&self, step: &Step) -> bool {
-        !matches!(step, Step::Join(_)) && self.steps.contains(step)
+    pub(super) fn does(&self, step: &RemedyStep) -> bool {
+        !matches!(step, RemedyStep::Join(_)) && self.steps.contains(step)
     }
 
     /// First this one, then the other; what both ask for is done once.
@@ -295,31 +295,31 @@ impl Remedy {
     }
 
     pub fn text(&self) -> String {
-        let steps: Vec<String> = self.steps.iter().map(Step::text).collect();
+        let steps: Vec<String> = self.steps.iter().map(RemedyStep::text).collect();
         steps.join(", then ")
     }
 }
 
-impl Step {
+impl RemedyStep {
     pub fn text(&self) -> String {
         match self {
-            Step::Wait(job) if job.is_empty() => "wait for a job of another project".to_owned(),
-            Step::Wait(job) => format!("wait for {job}"),
-            Step::Resume(worker) => format!("resume worker {worker}"),
-            Step::Start { worker, host } if host.is_empty() || host == worker => format!("start worker {worker}"),
-            Step::Start { worker, host } => format!("start worker {worker} on {host}"),
-            Step::Join(wanted) => format!("join a worker with {}", wanted.text()),
+            RemedyStep::Wait(job) if job.is_empty() => "wait for a job of another project".to_owned(),
+            RemedyStep::Wait(job) => format!("wait for {job}"),
+            RemedyStep::Resume(worker) => format!("resume worker {worker}"),
+            RemedyStep::Start { worker, host } if host.is_empty() || host == worker => format!("start worker {worker}"),
+            RemedyStep::Start { worker, host } => format!("start worker {worker} on {host}"),
+            RemedyStep::Join(wanted) => format!("join a worker with {}", wanted.text()),
         }
     }
 
     /// What to type; empty where there is nothing to type.
     pub fn command(&self) -> String {
         match self {
-            Step::Wait(job) if job.is_empty() => String::new(),
-            Step::Wait(job) => format!("guild explain {job}"),
-            Step::Resume(worker) => format!("guild worker resume {worker}"),
-            Step::Start { .. } => "guild-worker run".to_owned(),
-            Step::Join(wanted) => {
+            RemedyStep::Wait(job) if job.is_empty() => String::new(),
+            RemedyStep::Wait(job) => format!("guild explain {job}"),
+            RemedyStep::Resume(worker) => format!("guild worker resume {worker}"),
+            RemedyStep::Start { .. } => "guild-worker run".to_owned(),
+            RemedyStep::Join(wanted) => {
                 let labels = wanted.labels.iter().map(|(name, value)| quoted(&format!("{name}={value}")));
                 let labels: String = labels.map(|label| format!(" --label {label}")).collect();
                 let pool = quoted(&wanted.pool);
@@ -374,7 +374,7 @@ mod tests {
         let jobs = vec!["secret/7/merge".to_owned(), "open/1/test".to_owned()];
         let (name, standing, text) = ("anvil".to_owned(), Standing::Busy, String::new());
         told.workers = vec![Candidate { name, standing, text, jobs: jobs.clone(), since: None }];
-        told.remedies = vec![Remedy { steps: jobs.into_iter().map(Step::Wait).collect(), ..Remedy::default() }];
+        told.remedies = vec![Remedy { steps: jobs.into_iter().map(RemedyStep::Wait).collect(), ..Remedy::default() }];
         told.hide(|project| project == "open");
         assert_eq!(told.workers[0].jobs, ["", "open/1/test"]);
         assert_eq!(told.remedies[0].text(), "wait for a job of another project, then wait for open/1/test");
@@ -388,6 +388,6 @@ mod tests {
         let wanted = Wanted { pool: "linux".to_owned(), labels, ..Wanted::default() };
         let expected = "guild grant issue --kind worker --name NAME --pool linux --label gpu=yes \
                         --label 'x=$(rm -rf ~)'\\''' -o NAME.cap";
-        assert_eq!(Step::Join(wanted).command(), expected);
+        assert_eq!(RemedyStep::Join(wanted).command(), expected);
     }
 }

@@ -17,7 +17,6 @@ mod smtp;
 mod telling;
 pub mod told;
 
-
 use crate::config::{Config, MailConfig, Means, NoticeConfig};
 use crate::coordinator::record::Record;
 use crate::driver::Driver;

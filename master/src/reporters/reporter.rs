@@ -4,10 +4,10 @@
 use super::mail::{Letter, Tardy};
 use super::telling::{Round, Teller};
 use super::{BRANCHES, LATER, Place, Reach};
-use crate::health::DeliveryHealth;
 use crate::config::NoticeConfig;
 use crate::coordinator::record::{Record, ReporterRow};
 use crate::events::Batch;
+use crate::health::DeliveryHealth;
 use crate::sources::git::Patterns;
 use crate::store::reporters as rows;
 use crate::turns::{Own, Principal};

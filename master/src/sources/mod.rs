@@ -3,17 +3,17 @@
 pub mod git;
 mod history;
 mod pattern;
+mod poll_health;
 mod repository;
 mod sight;
-mod poll_health;
 #[cfg(test)]
 mod tests;
 mod tidying;
 mod unreadable;
 
 pub use history::History;
-pub use repository::{Repositories, Repository};
 pub use poll_health::{Looks, PollHealth};
+pub use repository::{Repositories, Repository};
 
 use crate::config::ProjectConfig;
 use crate::coordinator::record::{Head, RefScope};

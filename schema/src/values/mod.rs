@@ -9,7 +9,7 @@ mod progress;
 mod state;
 
 pub use event::{Cursor, Event, Fact, Filter};
-pub use finding::{Finding, Verdict};
+pub use finding::{Finding, Health};
 pub use grant::{GrantKind, Right, What, ends_soon};
 pub use master_file::{Difference, NewProject};
 pub use plan::{ALWAYS_TIMEOUT_MS, Command, JobPlan, Plan, StepPlan, Trust, Workspace};

@@ -3,12 +3,14 @@
 
 use master::coordinator::placed::Because;
 use master::coordinator::record::{BuildId, GrantId, JobKey, LeaseToken, Loaded, RequestId};
-use master::coordinator::why::{Explanation, Remedy, RemedyStep};
 use master::coordinator::{
     Arrival, Coordinator, Effect, GrantOrder, Planned, PoolTerms, ProjectTerms, ROOT, Request, SessionId, Terms,
 };
+use master::explain::{Explainer, Explanation, Remedy, RemedyStep, waited_text};
 use schema::sturdy_ref::Fingerprint;
-use schema::values::{Change, Description, GrantKind, JobPlan, Outcome, Plan, Resources, State, Time, Trust, What};
+use schema::values::{
+    Change, Description, GrantKind, JobPlan, Outcome, Plan, Resources, State, Time, Trust, Want, What,
+};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use support::hall::step;
@@ -62,7 +64,7 @@ fn an_attempt_keeps_why_it_is_there() {
         let job = JobKey { build: BuildId(build), index: 0 };
         let attempt = &floor.ledger.attempts[&(job, floor.ledger.jobs[&job].attempt)];
         let placed = attempt.placed.clone().expect("it is recorded");
-        (attempt.worker.clone(), placed.because, placed.able, placed.free, placed.waited_text(&attempt.worker))
+        (attempt.worker.clone(), placed.because, placed.able, placed.free, waited_text(&placed, &attempt.worker))
     };
     let one_job = |floor: &mut Floor| floor.submit_of("p", vec![plan("run")]);
     let nothing = String::new;
@@ -132,7 +134,7 @@ impl Floor {
         let mut terms = Terms::default();
         terms.projects.insert("p".to_owned(), ProjectTerms { pools: pools(&["a", "b"]) });
         terms.projects.insert("q".to_owned(), ProjectTerms { pools: pools(&["c"]) });
-        terms.pools.insert("b".to_owned(), PoolTerms { wants: vec!["disk=fast".to_owned()], lease: None });
+        terms.pools.insert("b".to_owned(), PoolTerms { wants: vec![Want::read("disk=fast")], lease: None });
         let it = Coordinator::load(now, terms, Loaded::default(), [3; 32]);
         let mut floor = Floor { now, it, ledger: Ledger::default(), hands: Vec::new(), requests: 0 };
         floor.it.found(now);
@@ -202,7 +204,10 @@ impl Floor {
     /// Jobs that wait, and what is told of each.
     fn waiting(&self) -> Vec<(JobKey, Explanation)> {
         let jobs = self.ledger.jobs.values().filter(|row| matches!(row.state, State::Waiting | State::Queued));
-        jobs.map(|row| (row.key, self.it.explain(self.now, row.key.build, &row.name).expect("it is open"))).collect()
+        jobs.map(|row| {
+            (row.key, Explainer::new(&self.it, self.now).explain(row.key.build, &row.name).expect("it is open"))
+        })
+        .collect()
     }
 
     fn apply(&mut self, remedy: &Remedy) {

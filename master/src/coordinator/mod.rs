@@ -10,7 +10,6 @@ mod browser;
 mod build;
 mod by_worker;
 mod check;
-mod explain;
 mod fit;
 mod follow;
 mod grant;
@@ -23,33 +22,26 @@ mod model;
 mod overdue;
 mod place;
 pub mod placed;
-mod pools;
 mod queue;
 pub mod record;
-mod remedy;
 mod report;
 mod request;
 mod rest;
+pub mod snapshot;
 mod tokens;
 mod trigger;
 mod update;
-pub mod why;
 mod worker;
 
-pub use explain::explain_past;
 pub use follow::{Before, HeldProject};
 pub use grant::{GrantOrder, ROOT, account_of, valid_name};
 pub use grant_list::GrantPage;
-pub use model::{
-    Arrival, Attached, Counts, Effect, Order, Planned, PoolTerms, ProjectTerms, QueueStatus, SessionId, Terms,
-    WorkerStatus,
-};
-pub use pools::{Member, PoolStatus, Presence};
+pub use model::{Arrival, Attached, Counts, Effect, Order, Planned, PoolTerms, ProjectTerms, SessionId, Terms};
 pub use report::OpenLog;
 pub use request::Request;
 pub use trigger::{Past, chosen};
 pub use update::Origin;
-pub use worker::Standing;
+pub use worker::Resumption;
 
 use absence::Asked;
 use by_worker::ByWorker;

@@ -5,9 +5,8 @@ use super::overdue::Overdue;
 use super::placed::Opening;
 use super::record::{AttemptRow, BuildId, BuildRow, GrantId, JobKey, JobRow, LeaseToken, Record, StepRow};
 use super::update::Origin;
-use super::why::Why;
-use super::worker::Standing;
-use schema::values::{Assignment, Commit, Description, Home, Plan, Resources, Time, Trust};
+use super::worker::Resumption;
+use schema::values::{Assignment, Commit, Description, Home, Plan, Resources, Time, Trust, Want};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -64,7 +63,7 @@ pub struct ProjectTerms {
 #[derive(Clone, Debug, Default)]
 pub struct PoolTerms {
     /// What a worker must have besides its grant, as a job's `want`.
-    pub wants: Vec<String>,
+    pub wants: Vec<Want>,
     pub lease: Option<Duration>,
 }
 
@@ -131,7 +130,7 @@ pub(super) struct Job {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LeaseState {
+pub(crate) enum LeaseState {
     /// Not accepted yet; goes back at this time.
     Offered,
     Running,
@@ -141,7 +140,7 @@ pub(super) enum LeaseState {
 
 /// The time-bounded exclusive right of one session to one attempt.
 #[derive(Debug)]
-pub(super) struct Lease {
+pub(crate) struct Lease {
     pub job: JobKey,
     pub attempt: AttemptRow,
     pub state: LeaseState,
@@ -202,7 +201,7 @@ pub struct Arrival {
 pub struct Attached {
     pub session: SessionId,
     /// What became of the leases that it named, in their order.
-    pub standing: Vec<Standing>,
+    pub standing: Vec<Resumption>,
     /// The lengths of these leases; zero where one is over.
     pub terms: Vec<Duration>,
     /// The length of every lease, for a worker that does not keep those of its own.
@@ -210,7 +209,7 @@ pub struct Attached {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Session {
+pub(crate) struct Session {
     pub worker: String,
     pub grant: GrantId,
     pub instance: [u8; 16],
@@ -231,12 +230,6 @@ pub(super) struct Session {
     pub declined: Option<Time>,
     /// Why it takes no job for now, as it says itself; empty: it does not say so.
     pub lack: String,
-}
-
-impl Session {
-    pub(super) fn label(&self, wanted: &str) -> Option<&str> {
-        self.labels.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
-    }
 }
 
 impl OfWorker for Session {
@@ -276,33 +269,4 @@ pub struct Counts {
     /// Not finished.
     pub builds_open: usize,
     pub last_event: u64,
-}
-
-/// A worker as people see it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct WorkerStatus {
-    pub name: String,
-    pub grant: GrantId,
-    pub connected: bool,
-    pub description: Description,
-    pub pools: Vec<String>,
-    /// Those that count, whatever it claims.
-    pub labels: Vec<(String, String)>,
-    /// Its jobs, as selectors.
-    pub running: Vec<String>,
-    pub draining: bool,
-    pub held: String,
-    pub last_heard: Time,
-    /// Why the ends of its leases decide when its jobs are placed again; empty: it holds them.
-    pub waits: String,
-}
-
-/// A job that waits, as people see it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct QueueStatus {
-    pub project: String,
-    pub build: u32,
-    pub job: String,
-    pub since: Time,
-    pub why: Why,
 }

@@ -1,7 +1,7 @@
 //! The repositories, as their sources see them.
 
 use super::{Reach, count, line, rough};
-use crate::coordinator::why::quoted;
+use crate::explain::quoted;
 use crate::sources::Looks;
 use schema::values::{Finding, Time};
 use std::time::Duration;

@@ -1,7 +1,8 @@
 //! Decides everything and does nothing: no I/O, no clock, no RPC, no randomness, no hash-map iteration.
 //!
 //! A command is refused for a reason that its caller can read, or done; what must happen outside comes out of
-//! [`Coordinator::poll_effect`], in order. It is told the time. A crash is a restart from [`Loaded`].
+//! [`Coordinator::poll_effect`], in order. It is told the time. A crash is a restart from [`Loaded`]. Whoever explains what it
+//! does reads a [`snapshot::Snapshot`]: nothing here is prose, save the reasons that rows keep.
 
 mod absence;
 mod alarms;
@@ -36,12 +37,13 @@ mod worker;
 pub use follow::{Before, HeldProject};
 pub use grant::{GrantOrder, ROOT, account_of, valid_name};
 pub use grant_list::GrantPage;
-pub use model::{Arrival, Attached, Counts, Effect, Order, Planned, PoolTerms, ProjectTerms, SessionId, Terms};
+pub use model::{
+    Arrival, Attached, Counts, Effect, Order, Planned, PoolTerms, ProjectTerms, Resumption, SessionId, Terms,
+};
 pub use report::OpenLog;
 pub use request::Request;
 pub use trigger::{Past, chosen};
 pub use update::Origin;
-pub use worker::Resumption;
 
 use absence::Asked;
 use by_worker::ByWorker;

@@ -5,7 +5,6 @@ use super::overdue::Overdue;
 use super::placed::Opening;
 use super::record::{AttemptRow, BuildId, BuildRow, GrantId, JobKey, JobRow, LeaseToken, Record, StepRow};
 use super::update::Origin;
-use super::worker::Resumption;
 use schema::values::{Assignment, Commit, Description, Home, Plan, Resources, Time, Trust, Want};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -194,6 +193,15 @@ pub struct Arrival {
     pub home: Option<Home>,
     /// Attempts of which a process lives in its home.
     pub alive: Vec<LeaseToken>,
+}
+
+/// What became of a lease that a worker says it still runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resumption {
+    /// The session holds the lease again.
+    Resumed,
+    /// The lease is over, or was never this worker's.
+    Stale,
 }
 
 /// What a worker that attaches is told.

@@ -4,7 +4,7 @@ use super::Coordinator;
 use super::absence::Asked;
 use super::authority::may_steer;
 use super::fit::is_able;
-use super::model::{Arrival, Attached, Counts, DEFAULT_POOL, Effect, LeaseState, Session, SessionId};
+use super::model::{Arrival, Attached, Counts, DEFAULT_POOL, Effect, LeaseState, Resumption, Session, SessionId};
 use super::placed::Opening;
 use super::record::{Answer, GrantId, GrantRow, JobKey, LeaseToken, Record, WorkerRow};
 use super::request::Request;
@@ -13,13 +13,6 @@ use schema::limits::LACK;
 use schema::values::{Description, Fact, GrantKind, Refusal, RefusalCode, Time};
 use std::collections::BTreeMap;
 use std::time::Duration;
-
-/// What became of a lease that a worker says it still runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resumption {
-    Resumed,
-    Stale,
-}
 
 impl Coordinator {
     /// Opens a session of the worker that this grant names. An older one ends; what the worker ran and does not name

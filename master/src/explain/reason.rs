@@ -6,7 +6,8 @@ use crate::coordinator::snapshot::{LeaseState, Need, Session};
 use schema::values::State;
 use std::borrow::Cow;
 
-/// So many are looked at for one that has room and does not ask: with more workers that is nobody's reason to wait.
+/// The most workers that are looked at for one that has room and does not ask. With more workers that is no job's reason to wait,
+/// and a look at each would cost too much.
 const SILENT_LOOKED_AT: usize = 100;
 
 impl Explainer<'_> {

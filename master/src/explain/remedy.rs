@@ -13,9 +13,10 @@ pub struct Remedy {
     pub ends: BTreeSet<JobKey>,
 }
 
+/// One thing to do, or to wait for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RemedyStep {
-    /// For a job to end (well, where it is needed): its selector; "": of a project that may not be seen.
+    /// Wait for a job to end (well, where it is needed): its selector; "": of a project that may not be seen.
     Wait(String),
     /// The worker gets jobs again.
     Resume(String),

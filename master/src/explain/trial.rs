@@ -1,5 +1,5 @@
-//! What would get a waiting job placed. Each remedy is tried against what is known: who has how much room, what runs there, and
-//! which jobs go first. Nothing is promised that a job ahead in the queue would take.
+//! Finds what would get a waiting job placed. Each remedy is tried against what is known: who has how much room, what runs there,
+//! and which jobs go first. No remedy is told whose room a job ahead in the queue would take.
 
 use super::candidate::Seen;
 use super::{Availability, Explainer, Remedy, RemedyStep, Wanted};
@@ -9,19 +9,19 @@ use schema::values::{Asks, Resources, State};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Jobs ahead that are counted; with more of them no remedy is told.
+/// The most jobs ahead that are counted. With more of them no remedy is told, because trying one costs a look at each.
 const AHEAD_MAX: usize = 1_000;
-/// Workers that remedies are tried with: the nearest.
+/// The most workers with which remedies are tried: the nearest ones, as many as an explanation names.
 const WORKERS_TRIED: usize = 20;
-/// Remedies told, besides that of a new worker.
+/// The most remedies that are told besides a new worker: nobody reads further.
 const REMEDIES_MAX: usize = 4;
-/// Longer ones are none.
+/// The most steps of a remedy that is told: nobody does more of them by hand.
 const STEPS_MAX: usize = 50;
-
-/// Jobs that do not run yet, of those that one waits for; with more of them no remedy is told.
+/// The most jobs for which a place is looked for, of those that one job waits for. With more of them no remedy is told, because
+/// each costs a look at all workers.
 const NEEDS_MAX: usize = 20;
 
-/// Behind all that is queued.
+/// The rank behind all jobs of the queue.
 const LAST: Rank = (Reverse(i32::MIN), u64::MAX, JobKey { build: BuildId(u64::MAX), index: u32::MAX });
 
 /// A job, and where it stands in the queue, or will stand.
@@ -30,11 +30,11 @@ pub(super) struct QueuePosition<'a> {
     need: &'a Need,
     rank: Rank,
     priority: i32,
-    /// What it needs and is not finished; empty where it is queued.
+    /// The jobs that it needs and that are not finished; empty where it is queued.
     open: BTreeSet<JobKey>,
-    /// What ends before it is queued.
+    /// The jobs that end before it is queued.
     ended: BTreeSet<JobKey>,
-    /// Steps that are done before.
+    /// The number of steps that are done before.
     steps: usize,
 }
 

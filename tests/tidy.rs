@@ -89,6 +89,17 @@ fn nothing_points_up() {
     forbid("master/src/logs", &["crate::api", "crate::driver", "crate::store"], "logs know bytes");
 }
 
+/// What is said about a decision stands above it, and changes nothing.
+#[test]
+fn the_explanation_reads_from_outside() {
+    forbid("master/src/coordinator", &["crate::explain"], "the coordinator knows nothing of what is said about it");
+    let commands = [".call(", ".call_with(", ".begin(", ".note(", ".mark(", ".remove(", ".sweep(", "&mut Coordinator"];
+    forbid("master/src/explain", &commands, "an explanation gives no commands");
+    let above = ["crate::api", "crate::web", "crate::reporters", "crate::upkeep", "crate::desk", "crate::up::"];
+    forbid("master/src/explain", &above, "an explanation knows nothing of who is told");
+    forbid("master/src/explain", &["rusqlite"], "an explanation reads what the store names");
+}
+
 /// What is printed passes one place of each program, where texts of others are made harmless.
 #[test]
 fn nothing_is_printed_past_the_cleaner() {

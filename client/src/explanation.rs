@@ -39,11 +39,12 @@ pub struct Candidate {
 pub struct Remedy {
     pub text: String,
     /// To be done one after the other.
-    pub steps: Vec<Step>,
+    pub steps: Vec<RemedyStep>,
 }
 
+/// One thing to do, or to wait for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Step {
+pub struct RemedyStep {
     pub act: Act,
     /// The worker, or the job as a selector.
     pub object: String,
@@ -110,7 +111,8 @@ impl Explanation {
         }
         for (index, remedy) in self.remedies.iter().enumerate() {
             lines.push((if index == 0 { "do" } else { "or" }, remedy.text.clone()));
-            lines.extend(remedy.steps.iter().flat_map(Step::commands).map(|command| ("", format!("  {command}"))));
+            lines
+                .extend(remedy.steps.iter().flat_map(RemedyStep::commands).map(|command| ("", format!("  {command}"))));
         }
         lines.extend(self.workers.iter().map(|worker| ("worker", worker.line(&when))));
         let shown = u32::try_from(self.workers.len()).unwrap_or(u32::MAX);
@@ -142,7 +144,7 @@ impl Candidate {
     }
 }
 
-impl Step {
+impl RemedyStep {
     /// What to type, one after the other.
     pub fn commands(&self) -> Vec<String> {
         let mut commands = vec![self.command.clone()];

@@ -6,7 +6,7 @@ use client::views::{BuildView, JobView, short_ref};
 use client::words;
 pub(crate) use client::words::{clock, status_word};
 use schema::shown;
-use schema::values::{Outcome, State, Time, Verdict};
+use schema::values::{Health, Outcome, State, Time};
 use serde_json::Value;
 use std::io::IsTerminal as _;
 
@@ -202,11 +202,11 @@ fn status_cell(word: &str) -> Cell {
 }
 
 fn verdict_cell(word: &str) -> Cell {
-    let verdict = Verdict::ALL.into_iter().find(|verdict| verdict.word() == word);
+    let verdict = Health::ALL.into_iter().find(|verdict| verdict.word() == word);
     let (symbol, paint) = match verdict {
-        Some(Verdict::Good) => ("✓", Paint::Good),
-        Some(Verdict::Warned) => ("▲", Paint::Notable),
-        Some(Verdict::Bad) => ("✗", Paint::Bad),
+        Some(Health::Good) => ("✓", Paint::Good),
+        Some(Health::Warned) => ("▲", Paint::Notable),
+        Some(Health::Bad) => ("✗", Paint::Bad),
         None => ("○", Paint::Plain),
     };
     Cell::painted(format!("{symbol} {word}"), paint)

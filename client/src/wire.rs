@@ -1,7 +1,7 @@
 //! Reads views from the wire. What master and worker share is read by [`schema::wire`].
 
 use crate::error::Error;
-use crate::explanation::{Act, AttemptView, Candidate, Explanation, Remedy, Step};
+use crate::explanation::{Act, AttemptView, Candidate, Explanation, Remedy, RemedyStep};
 use crate::views::{BranchView, BuildView, GrantView, JobView, LaneView, ProjectView, QueueItem, StepView, WorkerView};
 use schema::limits::{self, TOLD, TOLD_LIST};
 use schema::values::Time;
@@ -148,14 +148,14 @@ fn read_remedy(from: perspective_capnp::remedy::Reader<'_>) -> Result<Remedy, Er
     Ok(Remedy { text: limits::text(from.get_text(), &TOLD)?, steps: read_list(from.get_steps()?, read_remedy_step)? })
 }
 
-fn read_remedy_step(from: perspective_capnp::step::Reader<'_>) -> Result<Step, Error> {
-    use perspective_capnp::step;
-    Ok(Step {
+fn read_remedy_step(from: perspective_capnp::remedy_step::Reader<'_>) -> Result<RemedyStep, Error> {
+    use perspective_capnp::remedy_step;
+    Ok(RemedyStep {
         act: match from.get_act() {
-            Ok(step::Act::Wait) => Act::Wait,
-            Ok(step::Act::Resume) => Act::Resume,
-            Ok(step::Act::Start) => Act::Start,
-            Ok(step::Act::Join) => Act::Join,
+            Ok(remedy_step::Act::Wait) => Act::Wait,
+            Ok(remedy_step::Act::Resume) => Act::Resume,
+            Ok(remedy_step::Act::Start) => Act::Start,
+            Ok(remedy_step::Act::Join) => Act::Join,
             Err(capnp::NotInSchema(_)) => Act::Other,
         },
         object: limits::text(from.get_object(), &TOLD)?,

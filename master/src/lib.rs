@@ -11,7 +11,8 @@ pub mod coordinator;
 pub mod desk;
 pub mod driver;
 pub mod events;
-pub mod examine;
+pub mod explain;
+pub mod health;
 pub mod installation;
 pub mod logs;
 pub mod mirror;
@@ -44,6 +45,7 @@ use retention::Retention;
 use schema::identity::Identity;
 use schema::sturdy_ref::Fingerprint;
 use schema::systemd;
+use schema::values::Want;
 use sources::Repositories;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -321,10 +323,12 @@ fn terms(config: &Config) -> Terms {
         .projects
         .iter()
         .map(|(name, project)| (name.clone(), ProjectTerms { pools: project.pools.iter().cloned().collect() }));
-    let pools = config
-        .pools
-        .iter()
-        .map(|(name, pool)| (name.clone(), PoolTerms { wants: pool.matches.clone(), lease: pool.lease }));
+    let pools = config.pools.iter().map(|(name, pool)| {
+        (
+            name.clone(),
+            PoolTerms { wants: pool.matches.iter().map(|want| Want::read(want)).collect(), lease: pool.lease },
+        )
+    });
     Terms {
         lease: config.limits.lease,
         offer: config.limits.offer,

@@ -7,9 +7,9 @@ use crate::config::{Config, ConfigError, ProjectConfig, ProjectFile, Retain, dif
 use crate::coordinator::record::{Answer, RequestId};
 use crate::coordinator::{ROOT, Request};
 use crate::desk::{self, Added, Call, Calls, Desk};
-use crate::examine::Premises;
+use crate::explain::doctor::Premises;
+use crate::health::DeliveryHealth;
 use crate::installation::random;
-use crate::reporters::DeliveryHealth;
 use crate::sources::{self, Repository, Source};
 use crate::web::Hooks;
 use crate::{hooks, policy, reporters, terms};

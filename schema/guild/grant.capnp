@@ -86,13 +86,13 @@ struct NewProject {
 
 struct Finding {
   # Something of the master that was looked at.
-  enum Verdict {
+  enum Health {
     good @0;
     warned @1;                   # Works, and will not for long.
     bad @2;
   }
   subject @0 :Text;              # "repository of pyfoo"
-  verdict @1 :Verdict;
+  verdict @1 :Health;
   seen @2 :Text;
   remedy @3 :Text;               # What to do about it; empty where it is good.
 }

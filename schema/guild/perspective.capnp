@@ -152,10 +152,10 @@ struct Candidate {
 struct Remedy {
   # Steps to be done one after the other.
   text @0 :Text;
-  steps @1 :List(Step);
+  steps @1 :List(RemedyStep);
 }
 
-struct Step {
+struct RemedyStep {
   # One thing to do, or to wait for.
   act @0 :Act;
   object @1 :Text;               # The worker, or the job as a selector.

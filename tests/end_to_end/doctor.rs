@@ -1,6 +1,6 @@
 //! What an operator is told of an installation, through the public API: of one in which something is wrong, and of one that is good.
 
-use client::doctor::{Finding, Verdict};
+use client::doctor::{Finding, Health};
 use master::config::{Config, HookConfig, HookKind, Means, NoticeConfig, PoolConfig, ProjectConfig};
 use master::coordinator::record::Turn;
 use schema::values::{GrantKind, What};
@@ -50,7 +50,7 @@ fn a_good_installation_is_told_as_good() {
         })
         .await;
         let worker = house.worker("anvil").await;
-        let good = |findings: &[Finding]| findings.iter().all(|it| it.verdict == Verdict::Good || is_disk(it));
+        let good = |findings: &[Finding]| findings.iter().all(|it| it.verdict == Health::Good || is_disk(it));
         let mut findings = house.guild.examine().await.unwrap();
         for _ in 0..400 {
             if good(&findings) {
@@ -116,7 +116,7 @@ async fn told(house: &House, steady: impl Fn(&str) -> String, expected: &str) ->
     let mut text = String::new();
     for _ in 0..400 {
         let findings = house.guild.examine().await.unwrap();
-        let wrong = findings.iter().filter(|finding| finding.verdict != Verdict::Good && !is_disk(finding));
+        let wrong = findings.iter().filter(|finding| finding.verdict != Health::Good && !is_disk(finding));
         let mut lines: Vec<String> =
             wrong.map(|it| format!("{} {}: {}\n", it.verdict.word(), it.subject, steady(&it.remedy))).collect();
         lines.sort();

@@ -1,7 +1,7 @@
 //! Why jobs wait, through the public API. Twenty random jobs wait for reasons of nine kinds; what is told to be done is done as a
 //! person would do it, and each is placed. And what the manual shows is what is said.
 
-use client::explanation::{Act, Explanation, Remedy, Step};
+use client::explanation::{Act, Explanation, Remedy, RemedyStep};
 use schema::identity::Identity;
 use schema::sturdy_ref::SturdyRef;
 use schema::values::{Assignment, Description, GrantKind, Outcome, Resources, State, What};
@@ -236,7 +236,7 @@ impl Crew {
         }
     }
 
-    async fn join_as(&mut self, step: &Step) {
+    async fn join_as(&mut self, step: &RemedyStep) {
         let name = self.new_name();
         let pools = BTreeSet::from([step.pool.clone()]);
         let what = What { pools, labels: step.labels.clone(), ..What::default() };

@@ -4,9 +4,10 @@
 
 use master::coordinator::record::{BuildId, GrantId, JobKey, LeaseToken, Record, RequestId};
 use master::coordinator::{
-    Arrival, Coordinator, Effect, GrantOrder, Planned, PoolTerms, ProjectTerms, ROOT, Request, SessionId, Standing,
+    Arrival, Coordinator, Effect, GrantOrder, Planned, PoolTerms, ProjectTerms, ROOT, Request, Resumption, SessionId,
     Terms,
 };
+use master::explain::Explainer;
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{
     Assignment, Change, Description, Exit, GrantKind, Home, JobPlan, Outcome, Plan, Resources, State, StepEnd, Time,
@@ -56,10 +57,15 @@ fn workers_that_are_away_are_waited_for() {
     };
     let jobs = vec![job("any", &[]), job("gpu", &["gpu"])];
     world.it.plan_ready(world.now, build, Planned::Plan(Plan { version: 1, jobs, trust: Trust::Trusted }));
-    let why = |world: &World, index| world.it.why(world.now, JobKey { build, index });
+    let why = |world: &World, index| Explainer::new(&world.it, world.now).why(JobKey { build, index });
     assert_eq!(why(&world, 0), "worker w0 could take it and is not connected: it is waited for");
     assert_eq!(why(&world, 1), "no worker of pool default has `gpu`");
-    assert_eq!(world.it.fail_unplaceable(world.now, build), 1, "only the job that no known worker could take");
+    let gpu = JobKey { build, index: 1 };
+    assert_eq!(world.it.unplaceable(build), [gpu], "only the job that no known worker could take");
+    for job in [JobKey { build, index: 0 }, gpu] {
+        world.it.fail_unplaceable(world.now, job, "nobody could");
+    }
+    assert_eq!(why(&world, 1), "");
     let request = world.request(ROOT);
     let grant = world.workers[0].grant;
     world.it.revoke(world.now, request, grant, "test").expect("the root may revoke");
@@ -279,11 +285,11 @@ impl World {
         (worker.session, worker.told) = (Some(attached.session), attached.term);
         for (token, (standing, term)) in running.iter().zip(attached.standing.into_iter().zip(attached.terms)) {
             match standing {
-                Standing::Resumed => {
+                Resumption::Resumed => {
                     let job = self.held.get(token).map_or_else(|| panic!("{token:?} was given away"), |(job, _)| *job);
                     self.held.insert(*token, (job, self.now.after(self.lived(index, term))));
                 }
-                Standing::Stale => {
+                Resumption::Stale => {
                     self.workers[index].running.remove(token);
                     self.held.remove(token);
                 }

@@ -2,6 +2,7 @@
 
 use master::coordinator::record::{BuildId, GrantId, JobKey, LeaseToken, Loaded, RequestId};
 use master::coordinator::{Arrival, Coordinator, Effect, GrantOrder, Planned, ROOT, Request, SessionId, Terms};
+use master::explain::Explainer;
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{
     Assignment, Change, Description, GrantKind, JobPlan, Outcome, Plan, Resources, State, Time, Trust, What,
@@ -123,7 +124,7 @@ fn another_worker_that_is_busy_is_waited_for_and_not_for_ever() {
     assert_eq!(shop.err(), 0);
     shop.pass(59_000);
     assert!(shop.offered.is_empty());
-    let told = shop.it.explain(shop.now, BuildId(1), "run").expect("it waits");
+    let told = Explainer::new(&shop.it, shop.now).explain(BuildId(1), "run").expect("it waits");
     assert!(told.hints.iter().any(|hint| hint.contains("w0 failed to run it")), "{:?}", told.hints);
     // it takes other jobs meanwhile, also those that came later
     shop.submit("refs/heads/b");

@@ -3,9 +3,10 @@
 
 use master::coordinator::record::{GrantId, JobKey, LeaseToken, Record, RequestId, SealRow, StepKey};
 use master::coordinator::{
-    Arrival, Attached, Coordinator, Effect, GrantOrder, Planned, PoolTerms, ProjectTerms, ROOT, Request, SessionId,
-    Standing, Terms,
+    Arrival, Attached, Coordinator, Effect, GrantOrder, Planned, PoolTerms, ProjectTerms, ROOT, Request, Resumption,
+    SessionId, Terms,
 };
+use master::explain::Explainer;
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{
     Assignment, Change, Description, Event, Fact, GrantKind, Home, JobPlan, Outcome, Plan, RefusalCode, Resources,
@@ -149,7 +150,7 @@ impl Scene {
     }
 
     fn hints(&self, job: JobKey) -> String {
-        self.it.explain(self.now, job.build, "j").map(|told| told.hints.join("; ")).unwrap_or_default()
+        Explainer::new(&self.it, self.now).explain(job.build, "j").map(|told| told.hints.join("; ")).unwrap_or_default()
     }
 }
 
@@ -226,7 +227,7 @@ fn a_lease_that_a_worker_of_0_1_takes_over_gets_the_term_that_it_is_told() {
     let session = scene.attach(arrival()).session;
     let (token, _) = scene.begin(session);
     let attached = scene.attach(Arrival { running: vec![token], ..old() });
-    assert_eq!((attached.standing, attached.terms), (vec![Standing::Resumed], vec![Duration::from_secs(20)]));
+    assert_eq!((attached.standing, attached.terms), (vec![Resumption::Resumed], vec![Duration::from_secs(20)]));
     let job = scene.job_of(token);
     scene.restart(terms(5, None));
     assert_eq!(scene.free_after(job), Some(20_000));
@@ -306,7 +307,11 @@ fn an_operator_may_say_that_a_machine_is_off() {
         assert!(scene.it.forget(scene.now, request, "w", gone).is_err(), "it is connected");
         scene.lose_link();
         assert!(scene.hints(job).contains("`guild worker forget w --gone` does so at once"), "{}", scene.hints(job));
-        assert!(scene.it.worker_list()[0].waits.starts_with("is not connected, and may still run it"));
+        assert!(
+            Explainer::new(&scene.it, scene.now).workers()[0]
+                .waits
+                .starts_with("is not connected, and may still run it")
+        );
         scene.it.forget(scene.now, request, "w", gone).expect("the root may");
         scene.settle();
         scene.it.forget(scene.now, request, "w", gone).expect("it may be repeated");
@@ -377,7 +382,7 @@ fn the_worker_itself_takes_its_session_back_from_a_copy() {
     assert!(!scene.it.is_the_original("w", &arrival()), "it holds nothing");
     scene.begin(session);
     assert!(!scene.it.is_the_original("w", &itself), "both hold something: who has the session keeps it");
-    assert_eq!(scene.attach(itself).standing, [Standing::Resumed]);
+    assert_eq!(scene.attach(itself).standing, [Resumption::Resumed]);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use crate::stage::{Stage, one};
 use master::coordinator::record::{JobKey, RequestId};
 use master::coordinator::{ROOT, Request, Terms};
+use master::explain::Explainer;
 use schema::values::{Command, Exit, JobPlan, Outcome, StepEnd, Time};
 use std::time::Duration;
 use support::hall::step;
@@ -36,7 +37,7 @@ fn a_silent_worker_delays_one_job_and_no_other() {
     assert_eq!(first.len(), 1);
     stage.ask(silent);
     assert_eq!(stage.offered(), []);
-    let told = stage.it.explain(stage.now, more[1].build, "j").expect("it waits");
+    let told = Explainer::new(&stage.it, stage.now).explain(more[1].build, "j").expect("it waits");
     assert!(told.workers.iter().any(|worker| worker.text.ends_with("it gets one offer at a time until it accepts")));
     stage.accept(first[0].1);
     assert_eq!(stage.offered().len(), 1, "its other question is answered now");
@@ -51,7 +52,7 @@ fn a_worker_that_is_alone_is_asked_again_soon_and_then_later() {
     for pause in [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 64_000] {
         assert_eq!(stage.offered().len(), 1);
         stage.pass(OFFER_MS);
-        let told = stage.it.explain(stage.now, job.build, "j").expect("it waits");
+        let told = Explainer::new(&stage.it, stage.now).explain(job.build, "j").expect("it waits");
         let seconds = pause / 1_000;
         let text = format!("worker w1 did not accept the last offer; it is asked again in {seconds} s");
         assert_eq!((told.why.kind(), told.why.text()), ("resting", text));

@@ -3,12 +3,14 @@
 
 use master::coordinator::placed::Because;
 use master::coordinator::record::{BuildId, GrantId, JobKey, LeaseToken, Loaded, RequestId};
-use master::coordinator::why::{Explanation, Remedy, Step};
 use master::coordinator::{
     Arrival, Coordinator, Effect, GrantOrder, Planned, PoolTerms, ProjectTerms, ROOT, Request, SessionId, Terms,
 };
+use master::explain::{Explainer, Explanation, Remedy, RemedyStep, waited_text};
 use schema::sturdy_ref::Fingerprint;
-use schema::values::{Change, Description, GrantKind, JobPlan, Outcome, Plan, Resources, State, Time, Trust, What};
+use schema::values::{
+    Change, Description, GrantKind, JobPlan, Outcome, Plan, Resources, State, Time, Trust, Want, What,
+};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use support::hall::step;
@@ -62,7 +64,7 @@ fn an_attempt_keeps_why_it_is_there() {
         let job = JobKey { build: BuildId(build), index: 0 };
         let attempt = &floor.ledger.attempts[&(job, floor.ledger.jobs[&job].attempt)];
         let placed = attempt.placed.clone().expect("it is recorded");
-        (attempt.worker.clone(), placed.because, placed.able, placed.free, placed.waited_text(&attempt.worker))
+        (attempt.worker.clone(), placed.because, placed.able, placed.free, waited_text(&placed, &attempt.worker))
     };
     let one_job = |floor: &mut Floor| floor.submit_of("p", vec![plan("run")]);
     let nothing = String::new;
@@ -101,7 +103,7 @@ fn an_attempt_keeps_why_it_is_there() {
     }
     one_job(&mut floor);
     floor.now = Time(floor.now.0 + 5);
-    floor.apply(&Remedy { steps: vec![Step::Resume("w1".to_owned())], ..Remedy::default() });
+    floor.apply(&Remedy { steps: vec![RemedyStep::Resume("w1".to_owned())], ..Remedy::default() });
     assert_eq!(placed(&floor, 7), ("w1".to_owned(), Because::Asked, 2, 1, "w1 to be resumed".to_owned()));
 }
 
@@ -132,7 +134,7 @@ impl Floor {
         let mut terms = Terms::default();
         terms.projects.insert("p".to_owned(), ProjectTerms { pools: pools(&["a", "b"]) });
         terms.projects.insert("q".to_owned(), ProjectTerms { pools: pools(&["c"]) });
-        terms.pools.insert("b".to_owned(), PoolTerms { wants: vec!["disk=fast".to_owned()], lease: None });
+        terms.pools.insert("b".to_owned(), PoolTerms { wants: vec![Want::read("disk=fast")], lease: None });
         let it = Coordinator::load(now, terms, Loaded::default(), [3; 32]);
         let mut floor = Floor { now, it, ledger: Ledger::default(), hands: Vec::new(), requests: 0 };
         floor.it.found(now);
@@ -202,26 +204,29 @@ impl Floor {
     /// Jobs that wait, and what is told of each.
     fn waiting(&self) -> Vec<(JobKey, Explanation)> {
         let jobs = self.ledger.jobs.values().filter(|row| matches!(row.state, State::Waiting | State::Queued));
-        jobs.map(|row| (row.key, self.it.explain(self.now, row.key.build, &row.name).expect("it is open"))).collect()
+        jobs.map(|row| {
+            (row.key, Explainer::new(&self.it, self.now).explain(row.key.build, &row.name).expect("it is open"))
+        })
+        .collect()
     }
 
     fn apply(&mut self, remedy: &Remedy) {
         for step in &remedy.steps {
             self.now = Time(self.now.0 + 1_000);
             match step {
-                Step::Wait(job) => self.finish(job),
-                Step::Resume(worker) => {
+                RemedyStep::Wait(job) => self.finish(job),
+                RemedyStep::Resume(worker) => {
                     let (first, second) = (self.request(), self.request());
                     self.it.drain(self.now, first, worker, false).expect("it is known");
                     self.it.hold(self.now, second, worker, "").expect("it is known");
                 }
-                Step::Start { worker, .. } => {
+                RemedyStep::Start { worker, .. } => {
                     let number = self.hands.iter().position(|hand| hand.name == *worker).expect("it is known");
                     self.lose(number);
                     self.hands[number].is_silent = false;
                     self.attach(number);
                 }
-                Step::Join(wanted) => {
+                RemedyStep::Join(wanted) => {
                     let number = self.hands.len();
                     let name = format!("w{number}");
                     let what = What {

@@ -3,6 +3,7 @@
 
 use master::coordinator::record::{BuildId, GrantId, JobKey, RefScope, RequestId};
 use master::coordinator::{Arrival, Coordinator, Effect, GrantOrder, HeldProject, Planned, ROOT, Request, Terms};
+use master::explain::Explainer;
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{Assignment, Change, Description, GrantKind, JobPlan, Plan, Resources, Time, Trust, What};
 use support::hall::step;
@@ -107,12 +108,15 @@ fn a_project_waits_for_the_first_look_at_its_repository() {
         let held = ["p", "q"].map(|project| HeldProject { project: project.to_owned(), open: 2 });
         assert_eq!(world.it.held_list(), held);
         let why = "the master was restored from a backup, and waits to read the repository of p first";
-        assert_eq!(world.it.why(NOW, queued(1)), why);
+        assert_eq!(Explainer::new(&world.it, NOW).why(queued(1)), why);
         for job in ["test", "after"] {
-            assert_eq!(world.it.explain(NOW, BuildId(1), job).unwrap().why.kind(), "restored");
+            assert_eq!(Explainer::new(&world.it, NOW).explain(BuildId(1), job).unwrap().why.kind(), "restored");
         }
-        let listed: Vec<String> =
-            world.it.queue_list(NOW).iter().map(|it| format!("{} {}", it.project, it.why.kind())).collect();
+        let listed: Vec<String> = Explainer::new(&world.it, NOW)
+            .queue()
+            .iter()
+            .map(|it| format!("{} {}", it.project, it.why.kind()))
+            .collect();
         assert_eq!(listed, ["p restored", "q restored"]);
         assert!(world.it.begin_following("p", &RefScope::default()).is_restored);
         world.drain();

@@ -542,7 +542,7 @@ fn repository(seed: u64) -> Rc<Repository> {
         mirror: Rc::new(Commits { seed }),
         inferred: None,
         poke,
-        standing: Rc::default(),
+        health: Rc::default(),
     })
 }
 

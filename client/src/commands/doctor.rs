@@ -5,7 +5,7 @@ use super::check;
 use crate::here::{Here, project_of};
 use crate::output::{Paint, Shown};
 use clap::Args;
-use client::doctor::{self, Finding, Met, Verdict};
+use client::doctor::{self, Finding, Health, Met};
 use client::git::{self, WorkingCopy, normal_address};
 use client::words::count;
 use client::{Error, Guild};
@@ -52,7 +52,7 @@ async fn look_beyond(
     findings: &mut Vec<Finding>,
 ) -> Result<(), Error> {
     let addresses = doctor::address(reference).await;
-    let is_cut_off = addresses.iter().all(|finding| finding.verdict == Verdict::Bad);
+    let is_cut_off = addresses.iter().all(|finding| finding.verdict == Health::Bad);
     findings.extend(addresses);
     if is_cut_off {
         return Err(Error::Unreachable(String::new()));

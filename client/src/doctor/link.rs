@@ -1,6 +1,6 @@
 //! The way to the master: its addresses, the key that it shows, how long it takes to answer, and what it takes the caller for.
 
-use super::{Finding, Verdict, way_out};
+use super::{Finding, Health, way_out};
 use crate::error::Error;
 use crate::guild::Guild;
 use crate::views::{GrantView, Whoami};
@@ -77,7 +77,7 @@ pub(super) fn judge_way(address: &str, way: &Way, is_reached: bool) -> Finding {
             "is the machine up, and its firewall open for the port of `rpc` in [listen] of the master file?".to_owned(),
         ),
     };
-    let verdict = if is_reached { Verdict::Warned } else { Verdict::Bad };
+    let verdict = if is_reached { Health::Warned } else { Health::Bad };
     Finding { verdict, ..Finding::bad(subject, seen, remedy) }
 }
 

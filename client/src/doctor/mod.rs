@@ -10,14 +10,14 @@ mod tests;
 
 pub use credential::{Opened, credential};
 pub use link::{Met, address, grant, link, meet};
-pub use schema::values::{Finding, Verdict};
+pub use schema::values::{Finding, Health};
 
 use crate::error::Error;
 
 /// The exit status of all that was found: why there is no link, where there is none; else whether something is bad.
 pub fn status(findings: &[Finding], no_link: Option<&Error>) -> u8 {
     const BAD: u8 = 4;
-    let is_bad = findings.iter().any(|finding| finding.verdict == Verdict::Bad);
+    let is_bad = findings.iter().any(|finding| finding.verdict == Health::Bad);
     no_link.map_or(if is_bad { BAD } else { 0 }, Error::exit_code)
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 fn text(findings: &[Finding]) -> String {
     let line = |it: &Finding| {
-        assert_eq!(it.remedy.is_empty(), it.verdict == Verdict::Good, "{it:?}");
+        assert_eq!(it.remedy.is_empty(), it.verdict == Health::Good, "{it:?}");
         let remedy = if it.remedy.is_empty() { String::new() } else { format!("\n  {}", it.remedy) };
         format!("{} {}: {}{remedy}\n", it.verdict.word(), it.subject, it.seen)
     };
@@ -70,8 +70,8 @@ fn a_look_makes_no_key() {
     };
     reference.save(&context.credential).unwrap();
     let opened = credential(Ok(context.clone()));
-    let verdicts: Vec<Verdict> = opened.findings.iter().map(|finding| finding.verdict).collect();
-    assert_eq!((verdicts, opened.usable.is_err()), (vec![Verdict::Good, Verdict::Bad], true));
+    let verdicts: Vec<Health> = opened.findings.iter().map(|finding| finding.verdict).collect();
+    assert_eq!((verdicts, opened.usable.is_err()), (vec![Health::Good, Health::Bad], true));
     assert!(!context.identity.exists());
     Identity::load_or_create(&context.identity).unwrap();
     assert!(credential(Ok(context)).usable.is_ok());

@@ -393,7 +393,7 @@ impl build::Server for ServedBuild {
         let mut remedy = told.init_remedies(1).get(0);
         remedy.set_text("resume worker anvil");
         let mut step = remedy.init_steps(1).get(0);
-        step.set_act(schema::perspective_capnp::step::Act::Resume);
+        step.set_act(schema::perspective_capnp::remedy_step::Act::Resume);
         step.set_object("anvil");
         step.set_command("guild worker resume anvil");
         Ok(())

@@ -7,7 +7,7 @@ use super::view::{write_build, write_jobs};
 use super::viewer::detail;
 use super::{Holder, Office, accept, broken, refuse};
 use crate::coordinator::record::{BuildId, StepKey};
-use crate::coordinator::why::Why;
+use crate::explain::Why;
 use crate::logs::Grip;
 use crate::store::{ageing, query};
 use schema::limits::{self, ANSWER_BYTES, JOB};

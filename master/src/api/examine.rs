@@ -1,8 +1,8 @@
-//! What the installation looks like to an operator; what is looked at, and how it is judged, is in [`crate::examine`].
+//! What the installation looks like to an operator; what is looked at, and how it is judged, is in [`crate::explain::doctor`].
 
 use super::{Holder, Office};
 use crate::coordinator::authority::Authority;
-use crate::examine::{self, Reach};
+use crate::explain::doctor::{self, Reach};
 use schema::grant_capnp::operator;
 use schema::limits::{self, ANSWER_BYTES, WHY, WORD};
 use schema::values::Finding;
@@ -22,7 +22,7 @@ pub(super) async fn examine(
         what: holder.what.clone(),
         is_whole: Authority::of(holder.kind, &holder.what, None).is_whole(),
     };
-    let mut findings = examine::examine(&reach).await;
+    let mut findings = doctor::examine(&reach).await;
     for finding in &mut findings {
         finding.seen = WHY.cut(&finding.seen).into_owned();
         finding.remedy = WHY.cut(&finding.remedy).into_owned();

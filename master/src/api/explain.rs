@@ -2,12 +2,11 @@
 
 use super::room::shorten;
 use super::{Holder, Office, broken};
-use crate::coordinator::explain_past;
 use crate::coordinator::record::{AttemptRow, BuildId};
-use crate::coordinator::why::{Candidate, Explanation, Remedy, Step, Why};
+use crate::explain::{self, Candidate, Explainer, Explanation, Remedy, RemedyStep, Why};
 use crate::store::query;
 use schema::limits::WHY;
-use schema::perspective_capnp::{attempt_view, candidate, explanation, remedy, step};
+use schema::perspective_capnp::{attempt_view, candidate, explanation, remedy, remedy_step};
 use schema::values::{Refusal, RefusalCode, Right};
 use schema::wire;
 
@@ -25,7 +24,7 @@ pub(super) async fn explain(
     job: String,
 ) -> capnp::Result<Result<Explained, Refusal>> {
     // first the living, whose answer waits for its commit: history knows what ended meanwhile
-    let told = match office.look(holder, |it, now| it.explain(now, build, &job)).await {
+    let told = match office.look(holder, |it, now| Explainer::new(it, now).explain(build, &job)).await {
         Ok(told) => told,
         Err(refusal) => return Ok(Err(refusal)),
     };
@@ -40,13 +39,13 @@ pub(super) async fn explain(
         let text = format!("the build has no job `{job}`");
         return Ok(Err(Refusal::new(RefusalCode::NotFound, text)));
     };
-    let mut told = told.unwrap_or_else(|| explain_past(&build, &row, plan.as_ref()));
+    let mut told = told.unwrap_or_else(|| explain::explain_past(&build, &row, plan.as_ref()));
     if matches!(told.why, Why::Restored(_)) {
         told.hints.push(unread(office, holder, &build.project));
     }
     told.hide(|project| holder.what.sees(project));
     for placed in attempts.iter_mut().filter_map(|attempt| attempt.placed.as_mut()) {
-        placed.hide(|project| holder.what.sees(project));
+        explain::hide_placed(placed, |project| holder.what.sees(project));
     }
     shorten(&mut told.workers, &mut attempts);
     Ok(Ok(Explained { told, attempts }))
@@ -59,7 +58,7 @@ fn unread(office: &Office, holder: &Holder, project: &str) -> String {
             "the master file has no [project.{project}], so nothing reads its repository; put it back, or cancel the build"
         );
     };
-    match repository.standing.looks().trouble {
+    match repository.health.looks().trouble {
         None => "it is being looked at now".to_owned(),
         Some(trouble) if holder.what.may.contains(&Right::Operate) => format!("it cannot be read: {}", trouble.text),
         Some(_) => "it cannot be read; `guild doctor` tells an operator why".to_owned(),
@@ -93,7 +92,7 @@ pub(super) fn write_explanation(mut to: explanation::Builder<'_>, explained: &Ex
 
 fn write_candidate(mut to: candidate::Builder<'_>, worker: &Candidate) {
     to.set_name(&worker.name);
-    to.set_standing(worker.standing.word());
+    to.set_standing(worker.availability.word());
     to.set_text(WHY.cut(&worker.text));
     wire::write_texts(to.reborrow().init_jobs(wire::length(worker.jobs.len())), &worker.jobs);
     to.set_since(worker.since.map_or(0, wire::time));
@@ -107,23 +106,23 @@ fn write_remedy(mut to: remedy::Builder<'_>, remedy: &Remedy) {
     }
 }
 
-fn write_step(mut to: step::Builder<'_>, step: &Step) {
+fn write_step(mut to: remedy_step::Builder<'_>, step: &RemedyStep) {
     to.set_command(step.command());
     match step {
-        Step::Wait(job) => {
-            to.set_act(step::Act::Wait);
+        RemedyStep::Wait(job) => {
+            to.set_act(remedy_step::Act::Wait);
             to.set_object(job);
         }
-        Step::Resume(worker) => {
-            to.set_act(step::Act::Resume);
+        RemedyStep::Resume(worker) => {
+            to.set_act(remedy_step::Act::Resume);
             to.set_object(worker);
         }
-        Step::Start { worker, .. } => {
-            to.set_act(step::Act::Start);
+        RemedyStep::Start { worker, .. } => {
+            to.set_act(remedy_step::Act::Start);
             to.set_object(worker);
         }
-        Step::Join(wanted) => {
-            to.set_act(step::Act::Join);
+        RemedyStep::Join(wanted) => {
+            to.set_act(remedy_step::Act::Join);
             to.set_pool(&wanted.pool);
             to.set_platform(&wanted.platform);
             wire::write_pairs(to.reborrow().init_labels(wire::length(wanted.labels.len())), &wanted.labels);
@@ -142,11 +141,11 @@ fn write_attempt(mut to: attempt_view::Builder<'_>, row: &AttemptRow) {
     to.set_reason(&row.reason);
     to.set_isolation(&row.isolation);
     if let Some(placed) = &row.placed {
-        to.set_placed(placed.text());
+        to.set_placed(explain::placed_text(placed));
         to.set_because(placed.because.word());
         to.set_able(placed.able);
         to.set_free(placed.free);
         to.set_waited(placed.waited_ms);
-        to.set_waited_for(placed.waited_text(&row.worker));
+        to.set_waited_for(explain::waited_text(placed, &row.worker));
     }
 }

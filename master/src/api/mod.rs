@@ -35,11 +35,12 @@ pub use door::Door;
 pub use outside::outside;
 
 use crate::coordinator::record::{GrantId, GrantRow, RequestId};
-use crate::coordinator::{Coordinator, Request, WorkerStatus, authority};
+use crate::coordinator::{Coordinator, Request, authority};
 use crate::desk::Desk;
 use crate::driver::Driver;
 use crate::events::Feed;
-use crate::examine::Premises;
+use crate::explain::doctor::Premises;
+use crate::explain::{WorkerStatus, project_of};
 use crate::logs::Logs;
 use crate::planner::Workshop;
 use crate::sources::Repositories;
@@ -153,7 +154,7 @@ impl Holder {
 
     /// Leaves out of a worker what is of projects that the grant does not name.
     fn narrow(&self, worker: &mut WorkerStatus) {
-        worker.running.retain(|selector| self.what.sees(selector.split('/').next().unwrap_or_default()));
+        worker.running.retain(|selector| self.what.sees(project_of(selector)));
     }
 
     /// Whether the grant reaches what belongs to no project; `deed` says what that is for.

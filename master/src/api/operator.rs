@@ -7,6 +7,7 @@ use super::{Holder, Office, accept, refuse};
 use crate::coordinator::GrantOrder;
 use crate::coordinator::authority::Authority;
 use crate::coordinator::record::{GrantId, GrantRow};
+use crate::explain::Explainer;
 use schema::grant_capnp::{grant, operator};
 use schema::limits::{self, HOLDER, JOIN_HASH, REVOCATION, WHY, WORKER};
 use schema::values::{GrantKind, Refusal, RefusalCode, What};
@@ -106,7 +107,7 @@ impl operator::Server for Operator {
         mut results: operator::WorkersResults,
     ) -> capnp::Result<()> {
         let after = limits::text(params.get()?.get_after(), &WORKER)?;
-        let workers = self.office.look(&self.holder, |it, _| it.worker_list()).await;
+        let workers = self.office.look(&self.holder, |it, now| Explainer::new(it, now).workers()).await;
         let mut workers = workers.map_err(|refusal| capnp::Error::overloaded(refusal.text))?;
         workers.retain(|worker| worker.name > after);
         workers.iter_mut().for_each(|worker| {

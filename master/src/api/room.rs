@@ -3,8 +3,7 @@
 
 use super::view::JobDetail;
 use crate::coordinator::record::{AttemptRow, BuildRow};
-use crate::coordinator::why::Candidate;
-use crate::coordinator::{QueueStatus, WorkerStatus};
+use crate::explain::{Candidate, QueueStatus, WorkerStatus};
 use schema::limits::{self, ADDRESS, ANSWER_BYTES, JOB_VIEW, STEP_VIEW, WORD, text_bytes};
 use schema::values::Exit;
 use std::borrow::Cow;

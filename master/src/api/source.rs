@@ -75,7 +75,7 @@ impl source_pack::Server for SourcePack {
 
 fn cannot_pack(repository: &Repository, source: &Source, error: &GitError) -> Refusal {
     let text = format!("failed to pack {} of {}: {error}", source.revision, source.repository);
-    let looks = repository.standing.looks();
+    let looks = repository.health.looks();
     // as after a restore, which brings no mirrors
     let is_unread = looks.began.is_some() && looks.good.is_none();
     // a worker waits for what passes

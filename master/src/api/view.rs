@@ -2,7 +2,7 @@
 
 use super::room::RUNNING_SHOWN;
 use crate::coordinator::record::{BuildRow, Cause, GrantRow, JobRow, StepRow};
-use crate::coordinator::{QueueStatus, WorkerStatus};
+use crate::explain::{QueueStatus, WorkerStatus};
 use capnp::struct_list;
 use schema::grant_capnp::{grant, worker_view};
 use schema::perspective_capnp::{build_view, job_view, queue_item, step_view};

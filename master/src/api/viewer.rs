@@ -7,6 +7,7 @@ use super::room::{ProjectRow, build_bytes, fit_all, queue_bytes, shorten_worker,
 use super::view::{JobDetail, write_build, write_jobs, write_queue_item, write_workers};
 use super::{Holder, Office, broken, no_build, no_project, refuse};
 use crate::coordinator::record::{BuildRow, JobKey, JobRow};
+use crate::explain::Explainer;
 use crate::sources::Repository;
 use crate::store::query::{self, BuildFilter};
 use schema::limits::{self, DIAGNOSIS_LISTED, PROJECT, REF, REVISION, WORKER};
@@ -107,7 +108,8 @@ impl viewer::Server for Viewer {
         mut results: viewer::WorkersResults,
     ) -> capnp::Result<()> {
         let after = limits::text(params.get()?.get_after(), &WORKER)?;
-        let mut workers = self.office.look(&self.holder, |it, _| it.worker_list()).await.map_err(unavailable)?;
+        let mut workers =
+            self.office.look(&self.holder, |it, now| Explainer::new(it, now).workers()).await.map_err(unavailable)?;
         workers.retain(|worker| worker.name > after);
         workers.iter_mut().for_each(|worker| {
             self.holder.narrow(worker);
@@ -121,7 +123,8 @@ impl viewer::Server for Viewer {
     }
 
     async fn queue(self: Rc<Self>, _: viewer::QueueParams, mut results: viewer::QueueResults) -> capnp::Result<()> {
-        let mut items = self.office.look(&self.holder, |it, now| it.queue_list(now)).await.map_err(unavailable)?;
+        let mut items =
+            self.office.look(&self.holder, |it, now| Explainer::new(it, now).queue()).await.map_err(unavailable)?;
         items.retain(|item| self.holder.what.sees(&item.project));
         items.truncate(limits::fitting(0, items.iter().map(queue_bytes)));
         let mut list = results.get().init_items(wire::length(items.len()));
@@ -211,7 +214,9 @@ pub(super) fn detail(
     let details = with_index.map(|(index, (job, steps))| {
         let key = JobKey { build: row.id, index: wire::length(index) };
         let waits = match job.state {
-            State::Waiting | State::Queued | State::Running => office.driver.peek(|it, now| it.why(now, key)),
+            State::Waiting | State::Queued | State::Running => {
+                office.driver.peek(|it, now| Explainer::new(it, now).why(key))
+            }
             State::Planning | State::Offered | State::Finished => String::new(),
         };
         JobDetail { row: job, steps, needs: needs(index).unwrap_or_default(), waits }

@@ -4,7 +4,7 @@ use super::lease::Lease;
 use super::live::Connection;
 use super::{Holder, Office, accept, refuse};
 use crate::coordinator::record::LeaseToken;
-use crate::coordinator::{Arrival, Attached, SessionId, Standing};
+use crate::coordinator::{Arrival, Attached, Resumption, SessionId};
 use schema::gate::Gate;
 use schema::limits::{self, INSTANCE, LACK, LEASE, LEASES};
 use schema::values::{Assignment, JobPlan, Refusal, RefusalCode, Resources};
@@ -69,7 +69,7 @@ impl worker_desk::Server for Desk {
         }
         let mut leases = results.init_leases(count);
         for (index, (standing, token)) in (0..).zip(standing.iter().zip(&running)) {
-            if *standing == Standing::Resumed {
+            if *standing == Resumption::Resumed {
                 let lease = Lease::resumed(&self.office, &gate, *token);
                 leases.set(index, lease.client.hook);
             }
@@ -257,10 +257,10 @@ impl Drop for Waiting {
     }
 }
 
-fn standing_to_wire(standing: Standing) -> worker_desk::Standing {
+fn standing_to_wire(standing: Resumption) -> worker_desk::Standing {
     match standing {
-        Standing::Resumed => worker_desk::Standing::Resumed,
-        Standing::Stale => worker_desk::Standing::Stale,
+        Resumption::Resumed => worker_desk::Standing::Resumed,
+        Resumption::Stale => worker_desk::Standing::Stale,
     }
 }
 

@@ -7,7 +7,7 @@ use super::secret::secret;
 use super::{Config, HookConfig, HookKind, Limits, Listen, POLL, PoolConfig, ProjectConfig, Retain};
 use schema::pipeline::mistake::in_names;
 use schema::toml_file::{At, Diagnostics, NAME_MAX, Page, Table, Value, is_name};
-use schema::values::{Right, What};
+use schema::values::{Asks, Right, Want, What};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -270,8 +270,8 @@ fn rights(table: &Table<'_>, value: &Value<'_>) -> BTreeSet<Right> {
 fn matches(table: &Table<'_>) -> Vec<String> {
     let wants = table.get("match").and_then(|value| value.one_or_more()).unwrap_or_default();
     for want in &wants {
-        let name = want.value.split('=').next().unwrap_or_default();
-        if !is_name(name.trim()) {
+        let read = Want::read(&want.value);
+        if !matches!(read.asks(), Asks::Label { name, .. } if is_name(name)) {
             let message = format!("`{}` in {} is no label", want.value, table.place());
             table.page().error(want.span.clone(), message, "", "like \"gpu\" or \"platform=linux-x86_64\"");
         }

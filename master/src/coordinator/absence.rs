@@ -8,11 +8,10 @@ use super::record::{Answer, GrantId, GrantRow, LeaseToken};
 use super::request::Request;
 use schema::values::{GrantKind, Home, Refusal, RefusalCode, Time};
 use std::collections::BTreeSet;
-use std::fmt;
 
 /// Why the end of a lease decides when its job is placed again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Waits {
+pub(crate) enum Waits {
     /// The worker was revoked a moment ago, and is asked whether all has ended.
     Answer,
     /// It was revoked, and did not say so.
@@ -21,17 +20,6 @@ pub(super) enum Waits {
     Elsewhere,
     /// It is not connected.
     Away,
-}
-
-impl fmt::Display for Waits {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Waits::Answer => "was revoked and is asked whether all that it ran has ended",
-            Waits::Silence => "was revoked and did not say that all that it ran has ended",
-            Waits::Elsewhere => "came back without it, and something of it may still run",
-            Waits::Away => "is not connected, and may still run it",
-        })
-    }
 }
 
 /// A worker that was revoked, and is asked whether all that it ran has ended.
@@ -131,27 +119,6 @@ impl Coordinator {
             false if self.session_of(&lease.attempt.worker).is_some() => Waits::Elsewhere,
             false => Waits::Away,
         })
-    }
-
-    /// For the job's page.
-    pub(super) fn waits_text(&self, lease: &Lease) -> Option<String> {
-        let worker = &lease.attempt.worker;
-        let waits = self.waits(lease)?;
-        let way_out = match waits {
-            Waits::Answer => "",
-            Waits::Silence | Waits::Elsewhere | Waits::Away => {
-                "; if that machine is off, `guild worker forget NAME --gone` does so at once"
-            }
-        };
-        let way_out = way_out.replace("NAME", worker);
-        Some(format!("{worker} {waits}: the job is placed again at the latest when its lease ends{way_out}"))
-    }
-
-    /// For the worker's page; empty where it holds all that is its own.
-    pub(super) fn waits_of(&self, worker: &str) -> String {
-        let waits = self.leases.of(worker).find_map(|(_, lease)| self.waits(lease));
-        let text = |waits| format!("{waits}: its jobs are placed again at the latest when their leases end");
-        waits.map(text).unwrap_or_default()
     }
 
     fn lose_all(&mut self, now: Time, tokens: Vec<LeaseToken>, why: &str) {

@@ -1,14 +1,14 @@
 //! Decides everything and does nothing: no I/O, no clock, no RPC, no randomness, no hash-map iteration.
 //!
 //! [`Coordinator`] says how it is driven. Its files are its concerns: builds, leases, workers, grants, refs and requests. A row that
-//! the store keeps is of a type in `rows`, which gives no way to change it without recording that.
+//! the store keeps is of a type in `rows`, which gives no way to change it without recording that. Whoever explains what it does
+//! reads a [`snapshot::Snapshot`]: nothing here is prose, save the reasons that rows keep.
 
 mod absence;
 mod alarms;
 mod builds;
 mod by_worker;
 mod check;
-mod explain;
 mod fit;
 mod grants;
 pub mod lane;
@@ -18,31 +18,25 @@ mod notices;
 mod overdue;
 mod place;
 pub mod placed;
-mod pools;
 mod queue;
 pub mod record;
 mod refs;
-mod remedy;
 mod report;
 mod request;
 mod rest;
 mod rows;
+pub mod snapshot;
 mod tokens;
-pub mod why;
 mod worker;
 
 pub use builds::{Past, chosen};
-pub use explain::explain_past;
 pub use grants::{GrantOrder, GrantPage, ROOT, account_of, authority, valid_name};
 pub use model::{
-    Arrival, Attached, Counts, Effect, Order, Planned, PoolTerms, ProjectTerms, QueueStatus, SessionId, Terms,
-    WorkerStatus,
+    Arrival, Attached, Counts, Effect, Order, Planned, PoolTerms, ProjectTerms, Resumption, SessionId, Terms,
 };
-pub use pools::{Member, PoolStatus, Presence};
 pub use refs::{Before, HeldProject, Origin};
 pub use report::OpenLog;
 pub use request::Request;
-pub use worker::Standing;
 
 use absence::Asked;
 use builds::RetryGuard;

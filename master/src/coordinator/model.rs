@@ -6,9 +6,7 @@ use super::placed::Opening;
 use super::record::{AttemptRow, BuildId, BuildRow, GrantId, JobKey, JobRow, LeaseToken, Record};
 use super::refs::Origin;
 use super::rows::{Row, Steps};
-use super::why::Why;
-use super::worker::Standing;
-use schema::values::{Assignment, Commit, Description, Home, Outcome, Plan, Resources, State, Time, Trust};
+use schema::values::{Assignment, Commit, Description, Home, Outcome, Plan, Resources, State, Time, Trust, Want};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -65,7 +63,7 @@ pub struct ProjectTerms {
 #[derive(Clone, Debug, Default)]
 pub struct PoolTerms {
     /// What a worker must have besides its grant, as a job's `want`.
-    pub wants: Vec<String>,
+    pub wants: Vec<Want>,
     pub lease: Option<Duration>,
 }
 
@@ -161,7 +159,7 @@ pub(super) struct Job {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LeaseState {
+pub(crate) enum LeaseState {
     /// Not accepted yet; goes back at this time.
     Offered,
     Running,
@@ -171,7 +169,7 @@ pub(super) enum LeaseState {
 
 /// The time-bounded exclusive right of one session to one attempt.
 #[derive(Debug)]
-pub(super) struct Lease {
+pub(crate) struct Lease {
     pub job: JobKey,
     pub attempt: Row<AttemptRow>,
     pub state: LeaseState,
@@ -208,12 +206,21 @@ pub struct Arrival {
     pub alive: Vec<LeaseToken>,
 }
 
+/// What became of a lease that a worker says it still runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resumption {
+    /// The session holds the lease again.
+    Resumed,
+    /// The lease is over, or was never this worker's.
+    Stale,
+}
+
 /// What a worker that attaches is told.
 #[derive(Clone, Debug)]
 pub struct Attached {
     pub session: SessionId,
     /// What became of the leases that it named, in their order.
-    pub standing: Vec<Standing>,
+    pub standing: Vec<Resumption>,
     /// The lengths of these leases; zero where one is over.
     pub terms: Vec<Duration>,
     /// The length of every lease, for a worker that does not keep those of its own.
@@ -221,7 +228,7 @@ pub struct Attached {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Session {
+pub(crate) struct Session {
     pub worker: String,
     pub grant: GrantId,
     pub instance: [u8; 16],
@@ -242,12 +249,6 @@ pub(super) struct Session {
     pub declined: Option<Time>,
     /// Why it takes no job for now, as it says itself; empty: it does not say so.
     pub lack: String,
-}
-
-impl Session {
-    pub(super) fn label(&self, wanted: &str) -> Option<&str> {
-        self.labels.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
-    }
 }
 
 impl OfWorker for Session {
@@ -287,33 +288,4 @@ pub struct Counts {
     /// Not finished.
     pub builds_open: usize,
     pub last_event: u64,
-}
-
-/// A worker as people see it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct WorkerStatus {
-    pub name: String,
-    pub grant: GrantId,
-    pub connected: bool,
-    pub description: Description,
-    pub pools: Vec<String>,
-    /// Those that count, whatever it claims.
-    pub labels: Vec<(String, String)>,
-    /// Its jobs, as selectors.
-    pub running: Vec<String>,
-    pub draining: bool,
-    pub held: String,
-    pub last_heard: Time,
-    /// Why the ends of its leases decide when its jobs are placed again; empty: it holds them.
-    pub waits: String,
-}
-
-/// A job that waits, as people see it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct QueueStatus {
-    pub project: String,
-    pub build: u32,
-    pub job: String,
-    pub since: Time,
-    pub why: Why,
 }

@@ -23,7 +23,7 @@ const LAST_WHILES: u8 = 3;
 
 /// How an attempt stands to the end of its job's time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Overdue {
+pub(crate) struct Overdue {
     /// When its timer is due. None: it has not begun, or its time was over while it was not ours to end.
     at: Option<Time>,
     /// What the job gets, with its `always` steps.

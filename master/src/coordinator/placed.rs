@@ -1,6 +1,5 @@
 //! Why an attempt went to the worker that it went to, as it was when it did: kept with the attempt.
 
-use super::why::project_of;
 use schema::values::Time;
 use serde::{Deserialize, Serialize};
 
@@ -73,44 +72,6 @@ impl Placed {
             false => Opening::Asked,
         });
         self
-    }
-
-    /// Takes away the name of a job that is not for the reader's eyes. `sees`: asked with a project's name.
-    pub fn hide(&mut self, sees: impl Fn(&str) -> bool) {
-        if let Some(Opening::Freed(job)) = &mut self.waited_for
-            && !sees(project_of(job))
-        {
-            job.clear();
-        }
-    }
-
-    /// A sentence for people, which begins after the worker's name.
-    pub fn text(&self) -> String {
-        let able = self.able;
-        let free = match self.free as usize >= FREE_COUNTED {
-            true => format!("{} or more", self.free),
-            false => self.free.to_string(),
-        };
-        match self.because {
-            Because::Only => "the only connected worker that could take it".to_owned(),
-            Because::Asked => format!("it asked for work, as one of {able} that could take the job"),
-            Because::OnlyFree => format!("the only one with room of {able} that could take it"),
-            Because::ConnectedLongest => {
-                format!("connected the longest of {free} with room; {able} could take it")
-            }
-        }
-    }
-
-    /// What the job waited for last; empty: it did not wait.
-    pub fn waited_text(&self, worker: &str) -> String {
-        match &self.waited_for {
-            None => String::new(),
-            Some(Opening::Connected) => format!("{worker} to connect"),
-            Some(Opening::Resumed) => format!("{worker} to be resumed"),
-            Some(Opening::Freed(job)) if job.is_empty() => format!("{worker} to end a job of another project"),
-            Some(Opening::Freed(job)) => format!("{worker} to end {job}"),
-            Some(Opening::Asked) => format!("{worker} to ask for work"),
-        }
     }
 }
 

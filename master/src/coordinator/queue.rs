@@ -3,22 +3,27 @@
 
 use super::model::SessionId;
 use super::record::JobKey;
-use schema::values::{JobPlan, Resources};
+use schema::values::{JobPlan, Resources, Want};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a worker must offer; equal for all jobs of a class.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Need {
+pub(crate) struct Need {
     pub on: String,
-    pub want: BTreeSet<String>,
+    pub want: BTreeSet<Want>,
     pub pools: BTreeSet<String>,
     pub room: Resources,
 }
 
 impl Need {
-    pub(super) fn of(job: &JobPlan, pools: &BTreeSet<String>) -> Need {
-        Need { on: job.on.clone(), want: job.want.iter().cloned().collect(), pools: pools.clone(), room: job.room() }
+    pub(crate) fn of(job: &JobPlan, pools: &BTreeSet<String>) -> Need {
+        Need {
+            on: job.on.clone(),
+            want: job.want.iter().map(|want| Want::read(want)).collect(),
+            pools: pools.clone(),
+            room: job.room(),
+        }
     }
 }
 
@@ -26,7 +31,7 @@ impl Need {
 const CLASSES_KEPT: usize = 256;
 
 /// Higher priority first, then who came first.
-pub(super) type Rank = (Reverse<i32>, u64, JobKey);
+pub(crate) type Rank = (Reverse<i32>, u64, JobKey);
 
 #[derive(Debug, Default)]
 struct Class {

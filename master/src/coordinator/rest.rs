@@ -27,13 +27,22 @@ pub(super) const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// What a worker did that makes it come last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// It did not accept an offer in time.
     Silent,
     /// It gave an offer back.
     Declined,
     /// Its connection broke on an offer.
     Broke,
+}
+
+/// How a worker comes last for all jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Resting {
+    /// What it did last.
+    pub fault: Fault,
+    /// When it is asked again. None: it is asked now, with one offer at a time until it accepts.
+    pub until: Option<Time>,
 }
 
 /// An offer that was not accepted.
@@ -214,25 +223,15 @@ impl Coordinator {
         })
     }
 
-    /// What `explain` says of those that are passed over for this job alone.
-    pub(super) fn rest_hints(&self, job: JobKey) -> impl Iterator<Item = String> {
-        self.rests.of(job).map(|worker| {
-            format!("{worker} failed to run it for reasons of its own, and is passed over for a while: look at its log")
-        })
+    /// Workers that are passed over for this job alone.
+    pub(super) fn passed_over(&self, job: JobKey) -> impl Iterator<Item = &str> {
+        self.rests.of(job)
     }
 
-    /// What is said of a worker that is passed over for all jobs; it begins after the worker's name.
-    pub(super) fn rest_text(&self, now: Time, session: &Session) -> Option<String> {
+    /// How a worker fares that is passed over for all jobs. None: it is not.
+    pub(super) fn resting(&self, session: &Session) -> Option<Resting> {
         let unaccepted = self.rests.workers.get(&session.grant).filter(|_| self.is_resting(session))?;
-        let what = match unaccepted.last {
-            Fault::Silent => "did not accept the last offer",
-            Fault::Declined => "gave back what it was offered, again and again",
-            Fault::Broke => "lost its connection when it was offered a job",
-        };
-        Some(match unaccepted.until {
-            Some(until) => format!("{what}; it is asked again in {} s", until.since(now).as_millis().div_ceil(1000)),
-            None => format!("{what}; it gets one offer at a time until it accepts"),
-        })
+        Some(Resting { fault: unaccepted.last, until: unaccepted.until })
     }
 }
 

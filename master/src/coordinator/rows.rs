@@ -16,7 +16,7 @@ pub(super) type Effects = VecDeque<Effect>;
 
 /// One row of something that has more to it than that, as a build.
 #[derive(Debug)]
-pub(super) struct Row<R>(R);
+pub(crate) struct Row<R>(R);
 
 impl<R> Deref for Row<R> {
     type Target = R;
@@ -104,7 +104,7 @@ impl Rows<GrantId, GrantRow> {
 
 /// The steps of an attempt that its worker has reported so far, in order of their index.
 #[derive(Debug, Default)]
-pub(super) struct Steps(Vec<StepRow>);
+pub(crate) struct Steps(Vec<StepRow>);
 
 impl Deref for Steps {
     type Target = [StepRow];

@@ -4,28 +4,15 @@ use super::Coordinator;
 use super::absence::Asked;
 use super::authority::may_steer;
 use super::fit::is_able;
-use super::model::{
-    Arrival, Attached, Counts, DEFAULT_POOL, Effect, LeaseState, QueueStatus, Session, SessionId, WorkerStatus,
-};
+use super::model::{Arrival, Attached, Counts, DEFAULT_POOL, Effect, LeaseState, Resumption, Session, SessionId};
 use super::placed::Opening;
 use super::record::{Answer, GrantId, GrantRow, JobKey, LeaseToken, WorkerRow};
 use super::request::Request;
 use super::rest::{AT_ONCE, Fault};
-use super::why::Why;
 use schema::limits::LACK;
 use schema::values::{Description, Fact, GrantKind, Refusal, RefusalCode, Time};
 use std::collections::BTreeMap;
 use std::time::Duration;
-
-/// What became of a lease that a worker says it still runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    Resumed,
-    Stale,
-}
-
-/// Most jobs that a list of the queue shows.
-const QUEUE_SHOWN: usize = 1_000;
 
 impl Coordinator {
     /// Opens a session of the worker that this grant names. An older one ends; what the worker ran and does not name
@@ -37,7 +24,7 @@ impl Coordinator {
         }
         self.end_session_of(&row.name);
         let session = self.open_session(now, &row, &arrival);
-        let standing: Vec<Standing> =
+        let standing: Vec<Resumption> =
             arrival.running.iter().map(|token| self.stand(now, session, &row.name, *token)).collect();
         let terms = arrival.running.iter().zip(&standing).map(|(token, standing)| self.term_told(*token, *standing));
         let terms = terms.collect();
@@ -47,10 +34,10 @@ impl Coordinator {
         Ok(Attached { session, standing, terms, term: self.terms.lease })
     }
 
-    fn term_told(&self, token: LeaseToken, standing: Standing) -> Duration {
+    fn term_told(&self, token: LeaseToken, standing: Resumption) -> Duration {
         match standing {
-            Standing::Resumed => self.leases.get(token).map(|lease| lease.attempt.term).unwrap_or_default(),
-            Standing::Stale => Duration::ZERO,
+            Resumption::Resumed => self.leases.get(token).map(|lease| lease.attempt.term).unwrap_or_default(),
+            Resumption::Stale => Duration::ZERO,
         }
     }
 
@@ -92,11 +79,6 @@ impl Coordinator {
         self.change_worker(now, request, worker, |row| row.held = reason.to_owned())
     }
 
-    pub fn worker_list(&self) -> Vec<WorkerStatus> {
-        let known = self.workers.values().filter(|row| !row.forgotten);
-        known.map(|row| self.worker_status(row)).collect()
-    }
-
     /// Numbers of the whole.
     pub fn counts(&self) -> Counts {
         let known = self.workers.values().filter(|row| !row.forgotten);
@@ -108,22 +90,6 @@ impl Coordinator {
             builds_open: self.builds.len(),
             last_event: self.last_event,
         }
-    }
-
-    /// Jobs that wait for a worker, in the order in which they would be placed.
-    pub fn queue_list(&self, now: Time) -> Vec<QueueStatus> {
-        let mut reasons = BTreeMap::new();
-        let queued = self.queue.in_order(QUEUE_SHOWN).into_iter();
-        queued
-            .filter_map(|job| {
-                // the same for all that need the same, and not cheap with many workers
-                let need = self.queue.need(job)?;
-                let why: &mut Why = reasons.entry(need).or_insert_with(|| self.why_queued(now, job, need));
-                Some(self.queue_status(job, why.clone()))
-            })
-            .chain(self.held_jobs().map(|job| self.queue_status(job, self.why_held(job))))
-            .take(QUEUE_SHOWN)
-            .collect()
     }
 
     /// Ends the sessions of workers whose grants are over. Their leases run out by themselves, unless they answer that all
@@ -204,12 +170,12 @@ impl Coordinator {
         }
     }
 
-    fn stand(&mut self, now: Time, id: SessionId, worker: &str, token: LeaseToken) -> Standing {
+    fn stand(&mut self, now: Time, id: SessionId, worker: &str, token: LeaseToken) -> Resumption {
         let Some(lease) = self.leases.get_mut(token) else {
-            return Standing::Stale;
+            return Resumption::Stale;
         };
         if lease.attempt.worker != worker || lease.state == LeaseState::Offered {
-            return Standing::Stale;
+            return Resumption::Stale;
         }
         lease.session = Some(id);
         let (cancelled, again) = (lease.cancelled.clone(), lease.cancelled_again);
@@ -220,7 +186,7 @@ impl Coordinator {
         if let Some((_, reason)) = cancelled {
             self.effects.push_back(Effect::Cancel { session: id, token, reason, now: again });
         }
-        Standing::Resumed
+        Resumption::Resumed
     }
 
     fn note_worker(&mut self, now: Time, name: &str, grant: GrantId, description: Description) {
@@ -293,37 +259,10 @@ impl Coordinator {
         }
     }
 
-    fn worker_status(&self, row: &WorkerRow) -> WorkerStatus {
-        let session = self.sessions.of(&row.name).next().map(|(_, session)| session);
-        let held = self.leases.of(&row.name).map(|(_, lease)| lease);
-        let running = held.filter(|lease| lease.state != LeaseState::Offered).map(|lease| self.selector(lease.job));
+    /// The labels in force of a worker that is not connected.
+    pub(super) fn labels_of(&self, row: &WorkerRow) -> Vec<(String, String)> {
         let granted = self.grants.get(&row.grant).map(|grant| grant.what.labels.as_slice()).unwrap_or_default();
-        let away = || believed(granted, &row.description).to_vec();
-        WorkerStatus {
-            name: row.name.clone(),
-            grant: row.grant,
-            connected: session.is_some(),
-            description: row.description.clone(),
-            pools: session.map(|session| session.pools.to_vec()).unwrap_or_default(),
-            labels: session.map_or_else(away, |session| session.labels.to_vec()),
-            running: running.collect(),
-            draining: row.draining || session.is_some_and(|session| session.draining),
-            held: row.held.clone(),
-            last_heard: session.map_or(row.last_heard, |session| session.since.max(row.last_heard)),
-            waits: self.waits_of(&row.name),
-        }
-    }
-
-    fn queue_status(&self, key: JobKey, why: Why) -> QueueStatus {
-        let build = &self.builds[&key.build];
-        let job = &build.jobs[key.index as usize];
-        QueueStatus {
-            project: build.row.project.clone(),
-            build: build.row.number,
-            job: job.row.name.clone(),
-            since: job.row.queued.unwrap_or(build.row.created),
-            why,
-        }
+        believed(granted, &row.description).to_vec()
     }
 
     pub(super) fn selector(&self, key: JobKey) -> String {

@@ -1,10 +1,10 @@
 //! Notices as mail: who gets one, what it looks like, and handing it over until each recipient has it. Knows nothing of lanes.
 
-use super::DeliveryHealth;
 use super::notice::{Author, Notice};
 use super::smtp::{self, Handed};
 use super::telling::GIVE_UP;
 use crate::config::{MailConfig, Recipient};
+use crate::health::DeliveryHealth;
 use lettre::Address;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message};

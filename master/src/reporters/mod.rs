@@ -8,7 +8,6 @@ mod command;
 mod compose;
 pub mod episodes;
 mod excerpt;
-mod health;
 mod inherited;
 mod mail;
 pub mod notice;
@@ -18,11 +17,10 @@ mod smtp;
 mod telling;
 pub mod told;
 
-pub use health::DeliveryHealth;
-
 use crate::config::{Config, MailConfig, Means, NoticeConfig};
 use crate::driver::Driver;
 use crate::events::Feed;
+use crate::health::DeliveryHealth;
 use crate::logs::Logs;
 use crate::sources::Repositories;
 use crate::store::{self, Reading};

@@ -3,10 +3,11 @@
 
 use super::mail::{Letter, Tardy};
 use super::telling::{Round, Teller};
-use super::{BRANCHES, DeliveryHealth, LATER, Place, Reach};
+use super::{BRANCHES, LATER, Place, Reach};
 use crate::config::NoticeConfig;
 use crate::coordinator::record::ReporterRow;
 use crate::events::Batch;
+use crate::health::DeliveryHealth;
 use crate::sources::git::Patterns;
 use crate::store::reporters as rows;
 use crate::turns::{Own, Principal};

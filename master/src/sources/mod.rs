@@ -3,17 +3,17 @@
 pub mod git;
 mod history;
 mod pattern;
+mod poll_health;
 mod repository;
 mod sight;
-mod standing;
 #[cfg(test)]
 mod tests;
 mod tidying;
 mod unreadable;
 
 pub use history::History;
+pub use poll_health::{Looks, PollHealth};
 pub use repository::{Repositories, Repository};
-pub use standing::{Looks, Standing, Trouble};
 
 use crate::config::ProjectConfig;
 use crate::coordinator::record::{Head, RefScope};
@@ -34,7 +34,7 @@ pub struct Source {
     source: GitSource,
     known: Known,
     pokes: Pokes,
-    standing: Rc<Standing>,
+    health: Rc<PollHealth>,
 }
 
 /// Opens the mirror of a project and its source. `heads`: what is known of each ref. `git`: where all git of this master passes.
@@ -60,16 +60,16 @@ pub fn open(
         mirror: mirror.clone(),
         inferred: config.inferred.clone(),
         poke,
-        standing: Rc::default(),
+        health: Rc::default(),
     });
-    let standing = repository.standing.clone();
+    let health = repository.health.clone();
     let source = GitSource {
         project: project.to_owned(),
         mirror,
         poll: config.poll,
         scope: RefScope { branches: config.branches.clone(), tags: config.tags.clone() },
     };
-    Ok((repository, Source { source, known: heads.into_iter().collect(), pokes, standing }))
+    Ok((repository, Source { source, known: heads.into_iter().collect(), pokes, health }))
 }
 
 impl Source {
@@ -82,8 +82,8 @@ impl Source {
             scope: self.source.scope.clone(),
         };
         // the source logs its notices itself
-        self.standing.begin(driver.now(), self.source.poll);
-        let tell = |notice| self.standing.note(driver.now(), notice);
+        self.health.begin(driver.now(), self.source.poll);
+        let tell = |notice| self.health.note(driver.now(), notice);
         git::follow(self.source, sink, self.known, self.pokes, tell, stop).await;
     }
 }

@@ -1,6 +1,6 @@
 //! The repositories of this master: one mirror and one source each, by the name of their project.
 
-use super::{History, Standing};
+use super::{History, PollHealth};
 use crate::coordinator::record::GrantId;
 use crate::coordinator::{Order, Origin};
 use crate::mirror::{GitError, GitGate};
@@ -20,7 +20,7 @@ pub struct Repository {
     /// Tells the source to look now.
     pub poke: super::git::Poke,
     /// How the looks at it go.
-    pub standing: Rc<Standing>,
+    pub health: Rc<PollHealth>,
 }
 
 /// Those that are followed now: they come and go with the master file.

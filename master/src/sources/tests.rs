@@ -11,7 +11,7 @@ use futures::future::LocalBoxFuture;
 use schema::values::{Change, Refusal, RefusalCode, Time};
 use tokio_util::sync::CancellationToken;
 
-use super::Standing;
+use super::PollHealth;
 use super::git::{ChangeSink, GitSource, Known, Notice, Poke, follow, pokes};
 use crate::coordinator::record::{FollowedRow, Head, RefScope};
 use crate::coordinator::{Before, Coordinator, Effect, ROOT, Terms};
@@ -30,7 +30,7 @@ struct Seen {
     notices: RefCell<Vec<Notice>>,
     /// Given to the next submissions, first to last.
     refusals: RefCell<Vec<Refusal>>,
-    standing: Standing,
+    health: PollHealth,
 }
 
 impl Default for Seen {
@@ -44,7 +44,7 @@ impl Default for Seen {
             sights: RefCell::default(),
             notices: RefCell::default(),
             refusals: RefCell::default(),
-            standing: Standing::default(),
+            health: PollHealth::default(),
         }
     }
 }
@@ -137,7 +137,7 @@ async fn live<F: Future<Output = ()>>(scene: &Scene, seen: &Seen, poll: Duration
     let source = source_of(scene, seen, poll);
     seen.address.replace(source.mirror.remote().address.clone());
     let tell = |notice| match notice {
-        Notice::Looked(_) | Notice::LeftOut(_) => seen.standing.note(Time(0), notice),
+        Notice::Looked(_) | Notice::LeftOut(_) => seen.health.note(Time(0), notice),
         Notice::Trouble(_) | Notice::Recovered | Notice::RefusedRef(_) | Notice::RefusedChange { .. } => {
             seen.notices.borrow_mut().push(notice);
         }
@@ -215,7 +215,7 @@ async fn a_ref_that_cannot_be_read_stops_no_other() {
         assert_eq!(seen.take(), ["heads/main moved 1"]);
         let why = poke.look("refs/heads/dev/bad").await.unwrap_err();
         assert!(why.text.starts_with("refs/heads/dev/bad: its update cannot be read: git diff-tree failed"), "{why}");
-        let looks = seen.standing.looks();
+        let looks = seen.health.looks();
         assert_eq!((looks.trouble, looks.refused.len()), (None, 1), "it is left out, and the repository is well");
         assert_eq!(seen.notices.borrow().len(), 1, "told once");
     })
@@ -302,14 +302,14 @@ async fn a_lost_repository_is_told_once_and_recovers_and_cancels_nothing() {
             assert_eq!(poke.look_at_all().await.unwrap_err().code, RefusalCode::Unavailable);
             assert_eq!(poke.look("refs/heads/main").await.unwrap_err().code, RefusalCode::Unavailable);
         }
-        let looks = seen.standing.looks();
+        let looks = seen.health.looks();
         assert!(looks.trouble.is_some_and(|trouble| trouble.text.contains("repository")) && looks.good.is_some());
         std::fs::rename(&away, &here).unwrap();
         scene.git(&["update-ref", "refs/heads/-x", "HEAD"]);
         for _ in 0..2 {
             poke.look_at_all().await.unwrap();
         }
-        let looks = seen.standing.looks();
+        let looks = seen.health.looks();
         assert_eq!((looks.trouble, looks.refused[0].name.as_str()), (None, "refs/heads/-x"));
         assert!(seen.take().is_empty());
     })

@@ -4,6 +4,7 @@ use super::checkout::Checkout;
 use super::target::Target;
 use super::{Followed, UpError, tell};
 use crate::api::Office;
+use crate::explain::Explainer;
 use crate::store::query;
 use crate::turns::PROGRAM;
 use client::Guild;
@@ -76,10 +77,13 @@ async fn show(office: &Rc<Office>, guild: &Guild, project: &str, number: u32) ->
 async fn fail_unplaceable(office: Rc<Office>, project: String, number: u32) {
     let mut cursor = Cursor { incarnation: office.incarnation, after: office.feed.last() };
     loop {
-        let connected = office.driver.peek(|it, _| it.worker_list().iter().any(|worker| worker.connected));
+        let connected = office.driver.peek(|it, _| it.counts().workers_connected > 0);
         if connected && let Some(build) = build_id(&office, &project, number).await {
             office.driver.note(|it, now| {
-                it.fail_unplaceable(now, build);
+                for job in it.unplaceable(build) {
+                    let why = Explainer::new(it, now).why(job);
+                    it.fail_unplaceable(now, job, &why);
+                }
             });
         }
         let Ok(batch) = office.feed.next(PROGRAM, cursor, 256).await else { return };

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// How something that was looked at is; the worst is the greatest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
+pub enum Health {
     #[default]
     Good,
     /// It works, and will not for long.
@@ -13,14 +13,14 @@ pub enum Verdict {
     Bad,
 }
 
-impl Verdict {
-    pub const ALL: [Verdict; 3] = [Verdict::Good, Verdict::Warned, Verdict::Bad];
+impl Health {
+    pub const ALL: [Health; 3] = [Health::Good, Health::Warned, Health::Bad];
 
     pub fn word(self) -> &'static str {
         match self {
-            Verdict::Good => "good",
-            Verdict::Warned => "warned",
-            Verdict::Bad => "bad",
+            Health::Good => "good",
+            Health::Warned => "warned",
+            Health::Bad => "bad",
         }
     }
 }
@@ -29,7 +29,7 @@ impl Verdict {
 pub struct Finding {
     /// "repository of pyfoo"
     pub subject: String,
-    pub verdict: Verdict,
+    pub verdict: Health,
     pub seen: String,
     /// Names a command, or a key of a file; empty where it is good.
     pub remedy: String,
@@ -37,14 +37,14 @@ pub struct Finding {
 
 impl Finding {
     pub fn good(subject: impl Into<String>, seen: impl Into<String>) -> Finding {
-        Finding { subject: subject.into(), verdict: Verdict::Good, seen: seen.into(), remedy: String::new() }
+        Finding { subject: subject.into(), verdict: Health::Good, seen: seen.into(), remedy: String::new() }
     }
 
     pub fn warned(subject: impl Into<String>, seen: impl Into<String>, remedy: impl Into<String>) -> Finding {
-        Finding { verdict: Verdict::Warned, remedy: remedy.into(), ..Finding::good(subject, seen) }
+        Finding { verdict: Health::Warned, remedy: remedy.into(), ..Finding::good(subject, seen) }
     }
 
     pub fn bad(subject: impl Into<String>, seen: impl Into<String>, remedy: impl Into<String>) -> Finding {
-        Finding { verdict: Verdict::Bad, remedy: remedy.into(), ..Finding::good(subject, seen) }
+        Finding { verdict: Health::Bad, remedy: remedy.into(), ..Finding::good(subject, seen) }
     }
 }

@@ -7,14 +7,16 @@ mod master_file;
 mod plan;
 mod progress;
 mod state;
+mod want;
 
 pub use event::{Cursor, Event, Fact, Filter};
-pub use finding::{Finding, Verdict};
+pub use finding::{Finding, Health};
 pub use grant::{GrantKind, Right, What, ends_soon};
 pub use master_file::{Difference, NewProject};
 pub use plan::{ALWAYS_TIMEOUT_MS, Command, JobPlan, Plan, StepPlan, Trust, Workspace};
 pub use progress::{Progress, StepEnd};
 pub use state::{Exit, Outcome, Refusal, RefusalCode, State};
+pub use want::{Asks, Want};
 
 use serde::{Deserialize, Serialize};
 

@@ -2,14 +2,14 @@
 
 use crate::grant_capnp::finding;
 use crate::limits::{self, TOLD};
-use crate::values::{Finding, Verdict};
+use crate::values::{Finding, Health};
 
 pub fn write_finding(mut to: finding::Builder<'_>, from: &Finding) {
     to.set_subject(&from.subject);
     to.set_verdict(match from.verdict {
-        Verdict::Good => finding::Verdict::Good,
-        Verdict::Warned => finding::Verdict::Warned,
-        Verdict::Bad => finding::Verdict::Bad,
+        Health::Good => finding::Health::Good,
+        Health::Warned => finding::Health::Warned,
+        Health::Bad => finding::Health::Bad,
     });
     to.set_seen(&from.seen);
     to.set_remedy(&from.remedy);
@@ -19,9 +19,9 @@ pub fn read_finding(from: finding::Reader<'_>) -> capnp::Result<Finding> {
     Ok(Finding {
         subject: limits::text(from.get_subject(), &TOLD)?,
         verdict: match from.get_verdict()? {
-            finding::Verdict::Good => Verdict::Good,
-            finding::Verdict::Warned => Verdict::Warned,
-            finding::Verdict::Bad => Verdict::Bad,
+            finding::Health::Good => Health::Good,
+            finding::Health::Warned => Health::Warned,
+            finding::Health::Bad => Health::Bad,
         },
         seen: limits::text(from.get_seen(), &TOLD)?,
         remedy: limits::text(from.get_remedy(), &TOLD)?,

@@ -3,6 +3,7 @@
 use super::Bench;
 use crate::lab::{Lab, one_job};
 use crate::proc::{memory_kib, peak_kib};
+use master::explain::Explainer;
 use serde_json::json;
 use std::time::Instant;
 use support::hall::Hall;
@@ -35,7 +36,7 @@ fn decisions(bench: &Bench<'_>, waiting: usize, workers: usize) {
     }
     let life = living.elapsed().as_secs_f64() / DECISIONS as f64 * 1e6;
     living = Instant::now();
-    let shown = hall.it.queue_list(hall.now()).len();
+    let shown = Explainer::new(&hall.it, hall.now()).queue().len();
     let detail = json!({
         "waiting": waiting, "workers": workers, "whole_life_us": life,
         "queue_list_ms": living.elapsed().as_secs_f64() * 1e3, "queue_listed": shown,

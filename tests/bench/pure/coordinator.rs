@@ -1,6 +1,7 @@
 //! Placement, and the whole life of a job in the coordinator.
 
 use criterion::{BenchmarkId, Criterion};
+use master::explain::Explainer;
 use std::collections::BTreeSet;
 use support::hall::Hall;
 
@@ -50,8 +51,9 @@ pub(crate) fn lists(criterion: &mut Criterion) {
     for workers in WORKERS {
         let hall = Hall::new(workers, 10_000);
         let name = |what: &str| BenchmarkId::new(what, workers);
-        group.bench_function(name("workers"), |bencher| bencher.iter(|| hall.it.worker_list()));
-        group.bench_function(name("queue"), |bencher| bencher.iter(|| hall.it.queue_list(hall.now())));
+        group
+            .bench_function(name("workers"), |bencher| bencher.iter(|| Explainer::new(&hall.it, hall.now()).workers()));
+        group.bench_function(name("queue"), |bencher| bencher.iter(|| Explainer::new(&hall.it, hall.now()).queue()));
     }
     group.finish();
 }

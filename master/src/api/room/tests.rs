@@ -3,7 +3,7 @@
 use super::*;
 use crate::api::view::{write_build, write_jobs, write_queue_item, write_workers};
 use crate::coordinator::record::{BuildId, Cause, GrantId, JobKey, JobRow, StepKey, StepRow};
-use crate::coordinator::why::Why;
+use crate::explain::Why;
 use capnp::message::Builder;
 use schema::values::{Description, Source, SourceStamp, State, Time, Trust};
 

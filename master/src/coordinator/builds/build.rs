@@ -64,19 +64,25 @@ impl Coordinator {
         }
     }
 
-    /// Ends jobs of this build that no worker could ever take, be it connected or away; answers how many.
-    pub fn fail_unplaceable(&mut self, now: Time, id: BuildId) -> usize {
-        let Some(build) = self.builds.get(&id) else {
-            return 0;
-        };
-        let queued: Vec<JobKey> =
-            build.jobs.iter().filter(|job| job.row.state == State::Queued).map(|job| job.row.key).collect();
-        let stuck: Vec<JobKey> = queued.into_iter().filter(|job| !self.is_placeable(*job)).collect();
-        for job in &stuck {
-            let why = self.why(now, *job);
-            self.finish_job(now, *job, Outcome::Errored, &why);
+    /// Jobs of this build that wait and that no worker could ever take, be it connected or away.
+    pub fn unplaceable(&self, id: BuildId) -> Vec<JobKey> {
+        let jobs = self.builds.get(&id).into_iter().flat_map(|build| &build.jobs);
+        let queued = jobs.filter(|job| job.row.state == State::Queued).map(|job| job.row.key);
+        queued.filter(|job| !self.is_placeable(*job)).collect()
+    }
+
+    /// Ends a job that no worker could ever take. `why`: what its row tells of that.
+    pub fn fail_unplaceable(&mut self, now: Time, job: JobKey, why: &str) {
+        if !self.is_placeable(job) {
+            self.finish_job(now, job, Outcome::Errored, why);
         }
-        stuck.len()
+    }
+
+    /// The jobs that this one needs and that are not finished.
+    pub(in crate::coordinator) fn open_needs(&self, key: JobKey) -> impl Iterator<Item = &JobRow> {
+        let jobs = &self.builds[&key.build].jobs;
+        let needs = self.job_plan(key).needs.iter().map(|need| &*jobs[*need as usize].row);
+        needs.filter(|row| row.state != State::Finished)
     }
 
     /// Gives a build its jobs. `carried`: (index, row) of jobs that a retry does not repeat.

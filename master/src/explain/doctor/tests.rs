@@ -4,10 +4,10 @@ use super::disk::{Disk, Room};
 use super::files::{Access, NamedFile};
 use super::*;
 use crate::coordinator::record::{BuildId, BuildRow, Cause};
-use crate::coordinator::why::Why;
-use crate::coordinator::{Member, Presence};
+use crate::explain::{Member, Presence, Why};
+use crate::health::Trouble;
 use crate::mirror::RefusedRef;
-use crate::sources::{Looks, Trouble};
+use crate::sources::Looks;
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{Description, GrantKind, Outcome, SourceStamp, State, Trust};
 use std::collections::BTreeSet;
@@ -28,7 +28,7 @@ fn ahead(seconds: u64) -> Time {
 
 fn text<'f>(findings: impl IntoIterator<Item = &'f Finding>) -> String {
     let line = |it: &Finding| {
-        assert_eq!(it.remedy.is_empty(), it.verdict == schema::values::Verdict::Good, "{it:?}");
+        assert_eq!(it.remedy.is_empty(), it.verdict == schema::values::Health::Good, "{it:?}");
         let remedy = if it.remedy.is_empty() { String::new() } else { format!("\n  {}", it.remedy) };
         format!("{} {}: {}{remedy}\n", it.verdict.word(), it.subject, it.seen)
     };

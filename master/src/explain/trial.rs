@@ -1,66 +1,60 @@
-//! What would get a waiting job placed. Each remedy is tried against what is known: who has how much room, what runs there, and
-//! which jobs go first. Nothing is promised that a job ahead in the queue would take.
+//! Finds what would get a waiting job placed. Each remedy is tried against what is known: who has how much room, what runs there,
+//! and which jobs go first. No remedy is told whose room a job ahead in the queue would take.
 
-use super::Coordinator;
-use super::explain::Seen;
-use super::fit::{is_able, least};
-use super::model::{Lease, LeaseState, Session};
-use super::placed::Opening;
-use super::queue::{Need, Rank};
-use super::record::{BuildId, GrantId, JobKey};
-use super::why::{Remedy, Standing, Step, Wanted};
-use schema::values::{Description, Resources, State, Time};
+use super::candidate::Seen;
+use super::{Availability, Explainer, Remedy, RemedyStep, Wanted};
+use crate::coordinator::record::{BuildId, JobKey};
+use crate::coordinator::snapshot::{Ability, Lease, LeaseState, Need, Pools, Rank, Session};
+use schema::values::{Asks, Resources, State};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
-/// Jobs ahead that are counted; with more of them no remedy is told.
+/// The most jobs ahead that are counted. With more of them no remedy is told, because trying one costs a look at each.
 const AHEAD_MAX: usize = 1_000;
-/// Workers that remedies are tried with: the nearest.
+/// The most workers with which remedies are tried: the nearest ones, as many as an explanation names.
 const WORKERS_TRIED: usize = 20;
-/// Remedies told, besides that of a new worker.
+/// The most remedies that are told besides a new worker: nobody reads further.
 const REMEDIES_MAX: usize = 4;
-/// Longer ones are none.
+/// The most steps of a remedy that is told: nobody does more of them by hand.
 const STEPS_MAX: usize = 50;
-
-/// Jobs that do not run yet, of those that one waits for; with more of them no remedy is told.
+/// The most jobs for which a place is looked for, of those that one job waits for. With more of them no remedy is told, because
+/// each costs a look at all workers.
 const NEEDS_MAX: usize = 20;
 
-/// Behind all that is queued.
+/// The rank behind all jobs of the queue.
 const LAST: Rank = (Reverse(i32::MIN), u64::MAX, JobKey { build: BuildId(u64::MAX), index: u32::MAX });
 
 /// A job, and where it stands in the queue, or will stand.
-pub(super) struct Place<'a> {
+pub(super) struct QueuePosition<'a> {
     key: JobKey,
     need: &'a Need,
     rank: Rank,
     priority: i32,
-    /// What it needs and is not finished; empty where it is queued.
+    /// The jobs that it needs and that are not finished; empty where it is queued.
     open: BTreeSet<JobKey>,
-    /// What ends before it is queued.
+    /// The jobs that end before it is queued.
     ended: BTreeSet<JobKey>,
-    /// Steps that are done before.
+    /// The number of steps that are done before.
     steps: usize,
 }
 
-impl Coordinator {
-    pub(super) fn waiting_place<'a>(&self, key: JobKey, need: &'a Need) -> Place<'a> {
-        let priority = self.job_plan(key).priority;
-        let rank = self.queue.rank(key, priority);
-        let open = if self.queue.contains(key) { BTreeSet::new() } else { self.open_keys(key) };
-        Place { key, need, rank, priority, open, ended: BTreeSet::new(), steps: 0 }
+impl Explainer<'_> {
+    pub(super) fn position<'n>(&self, key: JobKey, need: &'n Need) -> QueuePosition<'n> {
+        let (priority, rank) = (self.it.plan(key).priority, self.it.rank(key));
+        let open = if self.it.queued(key).is_some() { BTreeSet::new() } else { self.open_keys(key) };
+        QueuePosition { key, need, rank, priority, open, ended: BTreeSet::new(), steps: 0 }
     }
 
-    /// How many jobs go first, of those that the workers could take which could take this one.
-    pub(super) fn ahead(&self, mine: &Place<'_>, seen: &[Seen<'_>]) -> usize {
+    /// The number of queued jobs that precede this one and compete with it for the same workers.
+    pub(super) fn ahead(&self, mine: &QueuePosition<'_>, seen: &[Seen<'_>]) -> usize {
         let could: Vec<&Session> =
             seen.iter().take(WORKERS_TRIED).filter(|seen| seen.lacks.is_empty()).map(|seen| &*seen.session).collect();
-        let could = |need: &Need| could.iter().any(|session| is_able(session, need, &self.terms.pools));
-        self.queue.before(mine.rank, could, AHEAD_MAX).len()
+        let could = |need: &Need| could.iter().any(|session| self.suits(session, need));
+        self.it.before(mine.rank, could, AHEAD_MAX).len()
     }
 
     /// For a queued job.
-    pub(super) fn remedies(&self, mine: &Place<'_>, seen: &[Seen<'_>]) -> Vec<Remedy> {
+    pub(super) fn remedies(&self, mine: &QueuePosition<'_>, seen: &[Seen<'_>]) -> Vec<Remedy> {
         let mut found = self.remedies_there(mine, seen);
         found.retain(|remedy| !remedy.steps.is_empty());
         found.truncate(REMEDIES_MAX);
@@ -69,7 +63,7 @@ impl Coordinator {
     }
 
     /// For a job that waits for others: first what they wait for, then what it lacks itself.
-    pub(super) fn remedies_with_needs(&self, mut mine: Place<'_>, seen: &[Seen<'_>]) -> Vec<Remedy> {
+    pub(super) fn remedies_with_needs(&self, mut mine: QueuePosition<'_>, seen: &[Seen<'_>]) -> Vec<Remedy> {
         let Some(first) = self.towards(mine.key, Remedy::default(), &mut 0) else {
             return Vec::new();
         };
@@ -82,7 +76,7 @@ impl Coordinator {
 
     /// After these steps, those that end everything which a job needs; none where something of it has no remedy.
     fn towards(&self, key: JobKey, mut steps: Remedy, tried: &mut usize) -> Option<Remedy> {
-        for row in self.open_needs(key) {
+        for row in self.it.open_needs(key) {
             if steps.ends.contains(&row.key) {
                 continue;
             }
@@ -105,15 +99,16 @@ impl Coordinator {
         if *tried > NEEDS_MAX {
             return None;
         }
-        let need = Need::of(self.job_plan(key), &self.pools_of(&self.builds[&key.build].row.project));
+        let need = self.it.need_of(key);
         let seen = self.look_at_all(key, &need);
-        let place = Place { ended: steps.ends.clone(), steps: steps.steps.len(), ..self.waiting_place(key, &need) };
-        let least = self.rest(&place, &seen, &steps).into_iter().next()?;
+        let position =
+            QueuePosition { ended: steps.ends.clone(), steps: steps.steps.len(), ..self.position(key, &need) };
+        let least = self.rest(&position, &seen, &steps).into_iter().next()?;
         Some(steps.and(least))
     }
 
     /// What is left to do after the first steps, the least first.
-    fn rest(&self, mine: &Place<'_>, seen: &[Seen<'_>], first: &Remedy) -> Vec<Remedy> {
+    fn rest(&self, mine: &QueuePosition<'_>, seen: &[Seen<'_>], first: &Remedy) -> Vec<Remedy> {
         let mut rest = self.remedies_there(mine, seen);
         rest.extend(self.join(mine));
         rest.iter_mut().for_each(|remedy| remedy.steps.retain(|step| !first.does(step)));
@@ -121,19 +116,8 @@ impl Coordinator {
         rest
     }
 
-    /// Leases of a worker, save what it may still hold of this job.
-    pub(super) fn leases_of(&self, worker: &str, key: JobKey) -> impl Iterator<Item = &Lease> {
-        self.leases.of(worker).map(|(_, lease)| lease).filter(move |lease| lease.job != key)
-    }
-
-    /// What its leases leave of a worker's whole.
-    pub(super) fn room_left(&self, session: &Session, key: JobKey) -> Resources {
-        let leases = self.leases_of(&session.worker, key);
-        leases.fold(session.description.total, |left, lease| left.minus(&self.room_of(lease.job)))
-    }
-
     /// With the workers that are known. An empty one: it would be placed at once, were it queued.
-    fn remedies_there(&self, mine: &Place<'_>, seen: &[Seen<'_>]) -> Vec<Remedy> {
+    fn remedies_there(&self, mine: &QueuePosition<'_>, seen: &[Seen<'_>]) -> Vec<Remedy> {
         let able = seen.iter().take(WORKERS_TRIED).filter(|seen| seen.lacks.is_empty());
         let mut found: Vec<Remedy> = able.filter_map(|seen| self.with(mine, seen)).collect();
         found.sort_by_key(effort);
@@ -141,77 +125,87 @@ impl Coordinator {
     }
 
     /// With this worker, if it can be had at all.
-    fn with(&self, mine: &Place<'_>, seen: &Seen<'_>) -> Option<Remedy> {
+    fn with(&self, mine: &QueuePosition<'_>, seen: &Seen<'_>) -> Option<Remedy> {
         let session = &*seen.session;
         // nobody can make it well, and in time it is asked again
-        if self.is_resting(session) {
+        if self.it.resting(session).is_some() {
             return None;
         }
         let worker = || session.worker.clone();
-        let is_stopped = self.workers.get(&session.worker).is_some_and(|row| row.draining || !row.held.is_empty());
-        let start = Step::Start { worker: worker(), host: session.description.host.clone() };
+        let is_stopped = self.it.worker(&session.worker).is_some_and(|row| row.draining || !row.held.is_empty());
+        let start = RemedyStep::Start { worker: worker(), host: session.description.host.clone() };
         let mut remedy = Remedy::default();
         if is_stopped {
-            remedy.steps.push(Step::Resume(worker()));
+            remedy.steps.push(RemedyStep::Resume(worker()));
         }
-        match seen.standing {
-            Standing::Free | Standing::Busy | Standing::Offered | Standing::Drained | Standing::Held => {
+        match seen.availability {
+            Availability::Free
+            | Availability::Busy
+            | Availability::Offered
+            | Availability::Drained
+            | Availability::Held => {
                 let waits = self.until_room(mine, session, session.waiting, remedy.steps.len())?;
                 // it asks once it has ended something; where nothing is to end, it must ask already
-                let mut leases = self.leases_of(&session.worker, mine.key);
+                let mut leases = self.leases_beside(&session.worker, mine.key);
                 let has_ending = leases.any(|lease| mine.ended.contains(&lease.job));
                 if waits.steps.is_empty() && session.waiting.is_none() && !has_ending {
                     return None;
                 }
                 Some(remedy.and(waits))
             }
-            Standing::Away => {
+            Availability::Away => {
                 remedy.steps.push(start);
                 let waits = self.until_room(mine, session, None, remedy.steps.len())?;
                 Some(remedy.and(waits))
             }
-            Standing::Ending => {
-                let running = self.leases_of(&session.worker, mine.key).map(|lease| lease.job);
+            Availability::Ending => {
+                let running = self.leases_beside(&session.worker, mine.key).map(|lease| lease.job);
                 let mut remedy = running.fold(remedy, |remedy, job| remedy.and(self.wait(job)));
                 remedy.steps.push(start);
                 let fits = self.fits(mine, session, session.description.total, &remedy.ends, remedy.steps.len());
                 fits.then_some(remedy)
             }
-            Standing::Silent | Standing::Small | Standing::Lacking => None,
+            Availability::Silent | Availability::Small | Availability::Lacking => None,
         }
     }
 
     /// What must end on this worker, the oldest first, for the job to have its turn there. `free`: as it says itself; `steps`: those
     /// that it takes to have this worker.
-    fn until_room(&self, mine: &Place<'_>, session: &Session, free: Option<Resources>, steps: usize) -> Option<Remedy> {
+    fn until_room(
+        &self,
+        mine: &QueuePosition<'_>,
+        session: &Session,
+        free: Option<Resources>,
+        steps: usize,
+    ) -> Option<Remedy> {
         let mut free = free.unwrap_or_else(|| self.room_left(session, mine.key));
-        let mut leases: Vec<&Lease> = self.leases_of(&session.worker, mine.key).collect();
+        let mut leases: Vec<&Lease> = self.leases_beside(&session.worker, mine.key).collect();
         leases.sort_by_key(|lease| (lease.state == LeaseState::Offered, lease.attempt.started));
         // what ends anyway leaves its room
         let (ending, staying): (Vec<&Lease>, Vec<&Lease>) =
             leases.into_iter().partition(|lease| mine.ended.contains(&lease.job));
         for lease in ending {
-            free = free.plus(&self.room_of(lease.job));
+            free = free.plus(&self.it.room_of(lease.job));
         }
         let mut waits = Remedy::default();
         let mut staying = staying.into_iter();
         while !self.fits(mine, session, free, &waits.ends, steps + waits.steps.len()) {
             let job = staying.next()?.job;
-            free = free.plus(&self.room_of(job));
+            free = free.plus(&self.it.room_of(job));
             waits = waits.and(self.wait(job));
         }
         Some(waits)
     }
 
     fn wait(&self, job: JobKey) -> Remedy {
-        Remedy { steps: vec![Step::Wait(self.selector(job))], ends: BTreeSet::from([job]) }
+        Remedy { steps: vec![RemedyStep::Wait(self.it.selector(job))], ends: BTreeSet::from([job]) }
     }
 
     /// Whether this much room on a worker is enough for what goes first there, and then for the job. `ended`: what ends for it,
     /// in so many `steps` of its own.
     fn fits(
         &self,
-        mine: &Place<'_>,
+        mine: &QueuePosition<'_>,
         session: &Session,
         mut free: Resources,
         ended: &BTreeSet<JobKey>,
@@ -219,11 +213,11 @@ impl Coordinator {
     ) -> bool {
         // between two steps the room that the first one makes is taken by whatever fits, and be it last in the queue
         let is_slow = mine.steps + steps > 1;
-        let able = |need: &Need| is_able(session, need, &self.terms.pools);
+        let able = |need: &Need| self.suits(session, need);
         // but of those that need the same, none passes another
-        let like_mine = self.queue.before(mine.rank, |need| need == mine.need && able(need), AHEAD_MAX);
+        let like_mine = self.it.before(mine.rank, |need| need == mine.need && able(need), AHEAD_MAX);
         let last = if is_slow { LAST } else { mine.rank };
-        let others = self.queue.before(last, |need| need != mine.need && able(need), AHEAD_MAX);
+        let others = self.it.before(last, |need| need != mine.need && able(need), AHEAD_MAX);
         if like_mine.len().max(others.len()) >= AHEAD_MAX {
             return false;
         }
@@ -240,7 +234,7 @@ impl Coordinator {
     /// What waits for jobs that end, and so may go first. `asked`: the room with which a worker asks now.
     fn released(
         &self,
-        mine: &Place<'_>,
+        mine: &QueuePosition<'_>,
         asked: Option<Resources>,
         ended: &BTreeSet<JobKey>,
         is_slow: bool,
@@ -248,12 +242,11 @@ impl Coordinator {
         let ended: BTreeSet<JobKey> = ended.union(&mine.ended).copied().collect();
         let builds: BTreeSet<BuildId> = ended.iter().map(|job| job.build).collect();
         let mut released = Vec::new();
-        for build in builds.iter().filter_map(|id| self.builds.get(id)) {
-            let pools = self.pools_of(&build.row.project);
-            let waiting = build.jobs.iter().map(|job| &job.row).filter(|row| row.state == State::Waiting);
+        for build in builds {
+            let waiting = self.it.jobs(build).filter(|row| row.state == State::Waiting);
             for key in waiting.map(|row| row.key).filter(|key| *key != mine.key && !ended.contains(key)) {
                 let open = self.open_keys(key);
-                let need = Need::of(self.job_plan(key), &pools);
+                let need = self.it.need_of(key);
                 let goes_first = is_slow && mine.open.is_empty() || self.may_go_first(mine, key, &open, &need, asked);
                 if open.is_subset(&ended) && goes_first {
                     released.push(need);
@@ -265,7 +258,7 @@ impl Coordinator {
 
     fn may_go_first(
         &self,
-        mine: &Place<'_>,
+        mine: &QueuePosition<'_>,
         other: JobKey,
         open: &BTreeSet<JobKey>,
         need: &Need,
@@ -274,17 +267,17 @@ impl Coordinator {
         // it is offered to whoever asks with room for it, though this job came first and is too large for that
         let slips_in = asked.is_some_and(|free| free.holds(&need.room) && !free.holds(&mine.need.room));
         let comes_later = mine.open.is_subset(open) && (mine.open.is_empty() || other > mine.key);
-        slips_in || !comes_later || self.job_plan(other).priority > mine.priority
+        slips_in || !comes_later || self.it.plan(other).priority > mine.priority
     }
 
     /// A new worker, made to measure.
-    fn join(&self, mine: &Place<'_>) -> Option<Remedy> {
+    fn join(&self, mine: &QueuePosition<'_>) -> Option<Remedy> {
         let wanted = mine.need.pools.iter().find_map(|pool| self.wanted(mine.need, pool))?;
-        let mut session = imagined(&wanted);
         // with room for those that go first it may be large enough for still others
-        session.description.total = Resources { slots: u16::MAX, cpus_milli: u32::MAX, memory: u64::MAX };
-        let able = |need: &Need| is_able(&session, need, &self.terms.pools);
-        let before = self.queue.before(mine.rank, able, AHEAD_MAX);
+        let total = Resources { slots: u16::MAX, cpus_milli: u32::MAX, memory: u64::MAX };
+        let imagined = Imagined { total, ..Imagined::new(&wanted) };
+        let able = |need: &Need| imagined.suits(need, self.it.pools());
+        let before = self.it.before(mine.rank, able, AHEAD_MAX);
         if before.len() >= AHEAD_MAX {
             return None;
         }
@@ -293,7 +286,7 @@ impl Coordinator {
         let released =
             self.released(mine, None, &BTreeSet::new(), false).into_iter().filter(able).map(|need| need.room);
         let room = queued.chain(released).fold(wanted.room, |sum, room| sum.plus(&room));
-        Some(Remedy { steps: vec![Step::Join(Wanted { room, ..wanted })], ..Remedy::default() })
+        Some(Remedy { steps: vec![RemedyStep::Join(Wanted { room, ..wanted })], ..Remedy::default() })
     }
 
     /// Whether any worker could take such a job, be it there or not.
@@ -303,69 +296,68 @@ impl Coordinator {
 
     /// What a worker of this pool must be for such a job; none where no worker can be that.
     fn wanted(&self, need: &Need, pool: &str) -> Option<Wanted> {
-        let of_pool = self.terms.pools.get(pool).map(|terms| terms.wants.as_slice()).unwrap_or_default();
+        let of_pool = self.it.pools().get(pool).map(|terms| terms.wants.as_slice()).unwrap_or_default();
         let mut wanted = Wanted {
             pool: pool.to_owned(),
             platform: need.on.clone(),
             room: Resources { slots: 1, ..need.room },
             labels: Vec::new(),
         };
-        let mut labels = BTreeMap::new();
-        for want in need.want.iter().map(String::as_str).chain(of_pool.iter().map(String::as_str)) {
-            if want.contains(">=") {
-                let least = least(want)?;
-                wanted.room.cpus_milli = wanted.room.cpus_milli.max(least.cpus_milli);
-                wanted.room.memory = wanted.room.memory.max(least.memory);
-                continue;
-            }
-            let (name, value) = want.split_once('=').map_or((want, None), |(name, value)| (name, Some(value.trim())));
-            match (name.trim(), value) {
-                ("platform", Some(value)) => wanted.platform = value.to_owned(),
-                ("platform", None) => {}
-                (name, Some(value)) => drop(labels.insert(name.to_owned(), value.to_owned())),
-                (name, None) => drop(labels.entry(name.to_owned()).or_insert_with(|| "yes".to_owned())),
+        let mut labels: BTreeMap<String, String> = BTreeMap::new();
+        for want in need.want.iter().chain(of_pool) {
+            match want.asks() {
+                Asks::Unknown => return None,
+                Asks::Room(least) => {
+                    wanted.room.cpus_milli = wanted.room.cpus_milli.max(least.cpus_milli);
+                    wanted.room.memory = wanted.room.memory.max(least.memory);
+                }
+                Asks::Label { name, value } => match (name.as_str(), value) {
+                    ("platform", Some(value)) => wanted.platform.clone_from(value),
+                    ("platform", None) => {}
+                    (_, Some(value)) => drop(labels.insert(name.clone(), value.clone())),
+                    (_, None) => drop(labels.entry(name.clone()).or_insert_with(|| "yes".to_owned())),
+                },
             }
         }
         wanted.labels = labels.into_iter().collect();
         // `*` in a grant is what the worker says, and no value
         let is_real = wanted.labels.iter().all(|(_, value)| value != "*");
-        (is_real && is_able(&imagined(&wanted), need, &self.terms.pools)).then_some(wanted)
+        (is_real && Imagined::new(&wanted).suits(need, self.it.pools())).then_some(wanted)
     }
 
     fn open_keys(&self, key: JobKey) -> BTreeSet<JobKey> {
-        self.open_needs(key).map(|row| row.key).collect()
+        self.it.open_needs(key).map(|row| row.key).collect()
     }
 
-    fn room_of(&self, job: JobKey) -> Resources {
-        self.job_plan(job).room()
+    fn suits(&self, session: &Session, need: &Need) -> bool {
+        session.ability().suits(need, self.it.pools())
     }
 }
 
 /// Waiting comes after what one can do oneself.
 fn effort(remedy: &Remedy) -> (usize, usize) {
-    let waits = remedy.steps.iter().filter(|step| matches!(step, Step::Wait(_))).count();
+    let waits = remedy.steps.iter().filter(|step| matches!(step, RemedyStep::Wait(_))).count();
     (waits, remedy.steps.len())
 }
 
-/// The session that such a worker would have.
-fn imagined(wanted: &Wanted) -> Session {
-    let mut labels: BTreeMap<String, String> = BTreeMap::from([("platform".to_owned(), wanted.platform.clone())]);
-    labels.extend(wanted.labels.iter().cloned());
-    let description = Description { platform: wanted.platform.clone(), total: wanted.room, ..Description::default() };
-    Session {
-        worker: String::new(),
-        grant: GrantId(0),
-        instance: [0; 16],
-        description,
-        labels: labels.into_iter().collect(),
-        pools: Box::from([wanted.pool.clone()]),
-        waiting: Some(wanted.room),
-        draining: false,
-        least_term: Duration::ZERO,
-        home: None,
-        since: Time(0),
-        opened: (Time(0), Opening::Connected),
-        declined: None,
-        lack: String::new(),
+/// A worker that nobody knows yet.
+struct Imagined<'w> {
+    wanted: &'w Wanted,
+    total: Resources,
+    labels: Vec<(String, String)>,
+}
+
+impl<'w> Imagined<'w> {
+    /// The worker that would be as wanted, and have no more.
+    fn new(wanted: &'w Wanted) -> Imagined<'w> {
+        let mut labels: BTreeMap<String, String> = BTreeMap::from([("platform".to_owned(), wanted.platform.clone())]);
+        labels.extend(wanted.labels.iter().cloned());
+        Imagined { wanted, total: wanted.room, labels: labels.into_iter().collect() }
+    }
+
+    fn suits(&self, need: &Need, pools: &Pools) -> bool {
+        let Wanted { pool, platform, .. } = self.wanted;
+        let ability = Ability { platform, total: &self.total, labels: &self.labels, pools: std::slice::from_ref(pool) };
+        ability.suits(need, pools)
     }
 }

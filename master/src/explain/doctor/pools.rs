@@ -1,8 +1,7 @@
 //! The pools that jobs may ask for, and the workers in them.
 
 use super::{DAY, count, rough};
-use crate::coordinator::why::quoted;
-use crate::coordinator::{Member, PoolStatus, Presence, WorkerStatus};
+use crate::explain::{Member, PoolStatus, Presence, WorkerStatus, quoted};
 use schema::values::{Finding, Time};
 
 /// Most names in a sentence.

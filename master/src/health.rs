@@ -1,6 +1,6 @@
-//! How one reporter fares, for whoever asks. Kept in memory only: what waits to be told is tried again after a start.
+//! How what is tried again and again fares, for whoever asks. Stands below those who try and those who judge it. Kept in memory
+//! only: after a start everything is tried again.
 
-use crate::sources::Trouble;
 use schema::values::Time;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -11,7 +11,22 @@ const SHOWN: Duration = Duration::from_secs(4 * 24 * 3600);
 /// The newest that are shown; the log has them all.
 const GIVEN_UP_MAX: usize = 16;
 
-/// Written by the reporter, read by others on its thread.
+/// What keeps failing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    pub since: Time,
+    /// What the newest try said.
+    pub text: String,
+}
+
+impl Trouble {
+    /// It failed now; `before`: the trouble since the last time that all went well.
+    pub(crate) fn after(before: Option<Trouble>, now: Time, text: String) -> Trouble {
+        Trouble { since: before.map_or(now, |before| before.since), text }
+    }
+}
+
+/// A reporter's health: what it could not hand over. The reporter writes it, and others read it on its thread.
 #[derive(Debug)]
 pub struct DeliveryHealth {
     /// The events that it tells: "newly-failing, fixed".
@@ -24,21 +39,21 @@ pub struct DeliveryHealth {
 }
 
 impl DeliveryHealth {
-    pub(super) fn new(what: String, means: String) -> DeliveryHealth {
+    pub(crate) fn new(what: String, means: String) -> DeliveryHealth {
         DeliveryHealth { what, means, troubles: RefCell::default(), given_up: RefCell::default() }
     }
 
-    pub(super) fn fails(&self, of: &str, now: Time, why: &str) {
+    pub(crate) fn fails(&self, of: &str, now: Time, why: &str) {
         let mut troubles = self.troubles.borrow_mut();
         let before = troubles.remove(of);
         troubles.insert(of.to_owned(), Trouble::after(before, now, why.to_owned()));
     }
 
-    pub(super) fn is_well(&self, of: &str) {
+    pub(crate) fn is_well(&self, of: &str) {
         self.troubles.borrow_mut().remove(of);
     }
 
-    pub(super) fn gives_up(&self, now: Time, what: String) {
+    pub(crate) fn gives_up(&self, now: Time, what: String) {
         let mut given_up = self.given_up.borrow_mut();
         given_up.push_back((now, what));
         if given_up.len() > GIVEN_UP_MAX {

@@ -1,7 +1,7 @@
 //! The repositories, as their sources see them.
 
 use super::{Reach, count, line, rough};
-use crate::coordinator::why::quoted;
+use crate::explain::quoted;
 use crate::sources::Looks;
 use schema::values::{Finding, Time};
 use std::time::Duration;
@@ -11,7 +11,7 @@ const GRACE: Duration = Duration::from_secs(10 * 60);
 
 pub(super) fn judge_all(reach: &Reach, now: Time) -> Vec<Finding> {
     let seen = reach.repositories.all().into_iter().filter(|repository| reach.what.sees(&repository.project));
-    seen.flat_map(|it| judge(&it.project, &it.address, &it.standing.looks(), now)).collect()
+    seen.flat_map(|it| judge(&it.project, &it.address, &it.health.looks(), now)).collect()
 }
 
 pub(super) fn judge(project: &str, address: &str, looks: &Looks, now: Time) -> Vec<Finding> {

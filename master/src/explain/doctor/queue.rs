@@ -1,8 +1,7 @@
 //! Jobs that wait for what does not come by itself.
 
 use super::{count, rough};
-use crate::coordinator::QueueStatus;
-use crate::coordinator::why::Why;
+use crate::explain::{QueueStatus, Why};
 use schema::values::{Finding, Time};
 use std::time::Duration;
 

@@ -18,8 +18,9 @@ mod tests;
 pub use premises::Premises;
 
 use crate::coordinator::record::{GrantId, GrantRow};
-use crate::coordinator::{Coordinator, HeldProject, PoolStatus, QueueStatus, WorkerStatus};
+use crate::coordinator::{Coordinator, HeldProject};
 use crate::driver::Driver;
+use crate::explain::{Explainer, PoolStatus, QueueStatus, WorkerStatus};
 use crate::sources::Repositories;
 use crate::store::Reading;
 use client::words::count;
@@ -100,10 +101,11 @@ struct Held {
 
 impl Held {
     fn of(coordinator: &Coordinator, now: Time, caller: GrantId) -> Held {
+        let explainer = Explainer::new(coordinator, now);
         Held {
-            pools: coordinator.pool_list(),
-            workers: coordinator.worker_list(),
-            queue: coordinator.queue_list(now),
+            pools: explainer.pools(),
+            workers: explainer.workers(),
+            queue: explainer.queue(),
             grants: coordinator.grants_below(caller).cloned().collect(),
             restored: coordinator.held_list(),
         }

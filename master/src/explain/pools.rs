@@ -1,8 +1,7 @@
 //! Who serves a pool, and which projects may use it. Reads only.
 
-use super::Coordinator;
-use super::fit::in_pools;
-use super::model::Session;
+use super::Explainer;
+use crate::coordinator::snapshot::Session;
 use schema::values::Time;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,13 +31,13 @@ pub enum Presence {
     Away(Time),
 }
 
-impl Coordinator {
+impl Explainer<'_> {
     /// The pools of all projects, by name.
-    pub fn pool_list(&self) -> Vec<PoolStatus> {
+    pub fn pools(&self) -> Vec<PoolStatus> {
         let mut projects: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for project in self.terms.projects.keys() {
-            for pool in self.pools_of(project) {
-                projects.entry(pool).or_default().push(project.clone());
+        for project in self.it.projects() {
+            for pool in self.it.pools_of(project) {
+                projects.entry(pool).or_default().push(project.to_owned());
             }
         }
         let pools = projects.into_iter();
@@ -47,7 +46,7 @@ impl Coordinator {
 
     fn members(&self, pool: &str) -> Vec<Member> {
         let pool = BTreeSet::from([pool.to_owned()]);
-        let here = self.known().filter(|(session, _)| in_pools(session, &pool, &self.terms.pools));
+        let here = self.it.known().filter(|(session, _)| session.ability().is_in(&pool, self.it.pools()));
         let mut members: Vec<Member> = here
             .map(|(session, is_here)| Member {
                 presence: self.presence(&session, is_here),
@@ -59,7 +58,7 @@ impl Coordinator {
     }
 
     fn presence(&self, session: &Session, is_here: bool) -> Presence {
-        match (is_here, self.takes_work(session)) {
+        match (is_here, self.it.takes_work(session)) {
             (false, _) => Presence::Away(session.since),
             (true, true) => Presence::Takes,
             (true, false) => Presence::Stopped,

@@ -15,7 +15,7 @@ pub(super) async fn examine(reach: &Reach) -> Vec<Finding> {
     let newest = reach.readers.query(move |store| {
         let filters = projects.iter().flat_map(|project| MAIN.map(|ref_name| filter(project, ref_name)));
         let rows = filters.map(|filter| query::builds(store, &filter, 1));
-        rows.collect::<rusqlite::Result<Vec<_>>>()
+        rows.collect::<Result<Vec<_>, _>>()
     });
     match newest.await {
         Ok(rows) => rows.iter().flatten().filter_map(judge).collect(),

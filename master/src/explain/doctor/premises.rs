@@ -2,7 +2,7 @@
 
 use super::files::NamedFile;
 use crate::config::{Config, MailConfig, ProjectConfig};
-use crate::reporters;
+use crate::health::DeliveryHealth;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -17,7 +17,7 @@ pub struct Premises {
     pub(super) web: Option<SocketAddr>,
     /// Projects that wait for a forge's deliveries.
     pub(super) hooks: Vec<String>,
-    pub(super) reporters: Vec<Rc<reporters::DeliveryHealth>>,
+    pub(super) reporters: Vec<Rc<DeliveryHealth>>,
 }
 
 impl Premises {
@@ -26,7 +26,7 @@ impl Premises {
         config: &Config,
         web: Option<SocketAddr>,
         url: Option<&str>,
-        reporters: Vec<Rc<reporters::DeliveryHealth>>,
+        reporters: Vec<Rc<DeliveryHealth>>,
     ) -> Premises {
         let of_projects = config.projects.iter().flat_map(|(name, project)| project_files(name, project));
         let hooks = config.projects.iter().filter(|(_, project)| project.hook.is_some());

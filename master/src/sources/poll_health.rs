@@ -1,14 +1,15 @@
 //! How the looks at one repository go, for whoever asks. Kept in memory only: the first look after a start says it anew.
 
 use super::git::Notice;
+use crate::health::Trouble;
 use crate::mirror::RefusedRef;
 use schema::values::Time;
 use std::cell::RefCell;
 use std::time::Duration;
 
-/// Written by the source, read by others on its thread.
+/// A repository's health: how the looks at it went. The source writes it, and others read it on its thread.
 #[derive(Debug, Default)]
-pub struct Standing(RefCell<Looks>);
+pub struct PollHealth(RefCell<Looks>);
 
 /// What became of the looks so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,22 +26,7 @@ pub struct Looks {
     pub refused: Vec<RefusedRef>,
 }
 
-/// What keeps failing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    pub since: Time,
-    /// Of the newest try.
-    pub text: String,
-}
-
-impl Trouble {
-    /// It failed now; `before`: since the last time that all went well.
-    pub(crate) fn after(before: Option<Trouble>, now: Time, text: String) -> Trouble {
-        Trouble { since: before.map_or(now, |before| before.since), text }
-    }
-}
-
-impl Standing {
+impl PollHealth {
     pub(super) fn begin(&self, now: Time, poll: Duration) {
         *self.0.borrow_mut() = Looks { began: Some(now), poll, ..Looks::default() };
     }

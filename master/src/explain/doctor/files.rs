@@ -1,7 +1,7 @@
 //! The files that the master file names: whether they can be read, and by whom else.
 
 use super::count;
-use crate::coordinator::why::quoted;
+use crate::explain::quoted;
 use schema::values::Finding;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,192 @@
+//! The state as plain facts, for those who explain it: they stand above the coordinator, which knows nothing of them. Nothing here
+//! changes anything, and nothing here is a text for people.
+
+pub(crate) use super::absence::Waits;
+pub(crate) use super::fit::{Ability, Pools};
+pub(crate) use super::model::{Lease, LeaseState, Session};
+pub(crate) use super::queue::{Need, Rank};
+pub(crate) use super::rest::{Fault, Resting};
+
+use super::Coordinator;
+use super::record::{BuildId, BuildRow, GrantId, GrantRow, JobKey, JobRow, WorkerRow};
+use schema::values::{JobPlan, Resources, Time};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+/// The coordinator at one moment, to be read.
+///
+/// Its methods are of four kinds, in this order: builds and their jobs, the queue, workers and what they hold, and the terms of
+/// the master file. A job's key must be one of an open build, where a method does not say otherwise.
+#[derive(Clone, Copy, Debug)]
+pub struct Snapshot<'a> {
+    it: &'a Coordinator,
+    pub(crate) now: Time,
+}
+
+impl Coordinator {
+    pub fn snapshot(&self, now: Time) -> Snapshot<'_> {
+        Snapshot { it: self, now }
+    }
+}
+
+impl<'a> Snapshot<'a> {
+    /// A build that is not finished.
+    pub(crate) fn build(self, id: BuildId) -> Option<&'a BuildRow> {
+        self.it.open_build_row(id)
+    }
+
+    /// The jobs of an open build by their index; none of a build that is finished.
+    pub(crate) fn jobs(self, id: BuildId) -> impl Iterator<Item = &'a JobRow> {
+        self.it.builds.get(&id).into_iter().flat_map(|build| &build.jobs).map(|job| &*job.row)
+    }
+
+    /// None: its build is not open, or has no such job.
+    pub(crate) fn find_job(self, key: JobKey) -> Option<&'a JobRow> {
+        let build = self.it.builds.get(&key.build)?;
+        build.jobs.get(key.index as usize).map(|job| &*job.row)
+    }
+
+    pub(crate) fn job(self, key: JobKey) -> &'a JobRow {
+        &self.it.job(key).row
+    }
+
+    pub(crate) fn project_of(self, key: JobKey) -> &'a str {
+        &self.it.builds[&key.build].row.project
+    }
+
+    pub(crate) fn plan(self, key: JobKey) -> &'a JobPlan {
+        self.it.job_plan(key)
+    }
+
+    /// The jobs that this one needs and that are not finished.
+    pub(crate) fn open_needs(self, key: JobKey) -> impl Iterator<Item = &'a JobRow> {
+        self.it.open_needs(key)
+    }
+
+    /// What the job would ask of a worker, were it queued now.
+    pub(crate) fn need_of(self, key: JobKey) -> Need {
+        Need::of(self.plan(key), &self.pools_of(self.project_of(key)))
+    }
+
+    /// What the job reserves of a worker while it runs.
+    pub(crate) fn room_of(self, key: JobKey) -> Resources {
+        self.plan(key).room()
+    }
+
+    /// `pyfoo/412/test`
+    pub(crate) fn selector(self, key: JobKey) -> String {
+        self.it.selector(key)
+    }
+
+    /// Whether the build waits for the first look at its repository since the master was restored. False of a finished one.
+    pub(crate) fn is_held(self, build: BuildId) -> bool {
+        self.it.holds(build)
+    }
+
+    /// The lease of the job: an offer, an attempt that runs, or one whose term is over and whose job waits again.
+    pub(crate) fn lease_of(self, key: JobKey) -> Option<&'a Lease> {
+        self.it.leases.get(self.it.job(key).lease?)
+    }
+
+    /// What the job asks of a worker; none: it is not in the queue.
+    pub(crate) fn queued(self, job: JobKey) -> Option<&'a Need> {
+        self.it.queue.need(job)
+    }
+
+    /// The first jobs of the queue, in the order in which they would be placed.
+    pub(crate) fn in_order(self, limit: usize) -> Vec<JobKey> {
+        self.it.queue.in_order(limit)
+    }
+
+    /// Jobs that would be in the queue, were their builds not held back.
+    pub(crate) fn held_jobs(self) -> impl Iterator<Item = JobKey> + 'a {
+        self.it.held_jobs()
+    }
+
+    /// Where the job stands in the queue, or would stand if it came now.
+    pub(crate) fn rank(self, key: JobKey) -> Rank {
+        self.it.queue.rank(key, self.plan(key).priority)
+    }
+
+    /// The needs of the jobs that go before this rank, in order, of those needs that `could` be met; the first `limit`.
+    pub(crate) fn before(self, rank: Rank, could: impl Fn(&Need) -> bool, limit: usize) -> Vec<&'a Need> {
+        self.it.queue.before(rank, could, limit)
+    }
+
+    /// Connected workers that could take this job of the queue, when they have room.
+    pub(crate) fn able(self, job: JobKey) -> impl Iterator<Item = &'a Session> {
+        self.it.queue.able(job).filter_map(move |id| self.it.sessions.get(id))
+    }
+
+    /// Workers that could take such a job, and are not connected: their sessions, as these would be.
+    pub(crate) fn able_and_away(self, need: &Need) -> impl Iterator<Item = Session> {
+        self.it.able_and_away(need)
+    }
+
+    /// All workers that are there or may come back. True: it is connected; otherwise its session is as it would be.
+    pub(crate) fn known(self) -> impl Iterator<Item = (Cow<'a, Session>, bool)> {
+        let here = self.it.sessions.iter().map(|(_, session)| (Cow::Borrowed(session), true));
+        here.chain(self.it.away().map(|session| (Cow::Owned(session), false)))
+    }
+
+    /// What is kept of all workers that were not forgotten, by their names.
+    pub(crate) fn worker_rows(self) -> impl Iterator<Item = &'a WorkerRow> {
+        self.it.workers.values().filter(|row| !row.forgotten)
+    }
+
+    pub(crate) fn worker(self, name: &str) -> Option<&'a WorkerRow> {
+        self.it.workers.get(name)
+    }
+
+    /// None: the worker is not connected.
+    pub(crate) fn session_of(self, worker: &str) -> Option<&'a Session> {
+        self.it.sessions.of(worker).next().map(|(_, session)| session)
+    }
+
+    /// The labels in force of a worker that is not connected.
+    pub(crate) fn labels_of(self, row: &WorkerRow) -> Vec<(String, String)> {
+        self.it.labels_of(row)
+    }
+
+    /// Whether the worker is given jobs when it has room: nobody drains or holds it, and it does not drain by itself.
+    pub(crate) fn takes_work(self, session: &Session) -> bool {
+        self.it.takes_work(session)
+    }
+
+    /// How long the worker comes last for all jobs, and for what. None: it does not.
+    pub(crate) fn resting(self, session: &Session) -> Option<Resting> {
+        self.it.resting(session)
+    }
+
+    /// Workers that are passed over for this job alone, as its attempts failed there.
+    pub(crate) fn passed_over(self, job: JobKey) -> impl Iterator<Item = &'a str> {
+        self.it.passed_over(job)
+    }
+
+    pub(crate) fn leases_of(self, worker: &str) -> impl Iterator<Item = &'a Lease> {
+        self.it.leases.of(worker).map(|(_, lease)| lease)
+    }
+
+    /// Why the end of this lease decides when its job is placed again. None: its worker holds it.
+    pub(crate) fn waits(self, lease: &Lease) -> Option<Waits> {
+        self.it.waits(lease)
+    }
+
+    pub(crate) fn grant(self, id: GrantId) -> Option<&'a GrantRow> {
+        self.it.grants.get(&id)
+    }
+
+    pub(crate) fn pools(self) -> &'a Pools {
+        &self.it.terms.pools
+    }
+
+    /// The projects that the master file has.
+    pub(crate) fn projects(self) -> impl Iterator<Item = &'a str> {
+        self.it.terms.projects.keys().map(String::as_str)
+    }
+
+    /// The pools in which jobs of this project may run.
+    pub(crate) fn pools_of(self, project: &str) -> BTreeSet<String> {
+        self.it.pools_of(project)
+    }
+}

@@ -1,0 +1,37 @@
+//! What is said of the jobs of workers that are out of reach.
+
+use super::Explainer;
+use crate::coordinator::snapshot::{Lease, Waits};
+
+/// It begins after the worker's name.
+fn text(waits: Waits) -> &'static str {
+    match waits {
+        Waits::Answer => "was revoked and is asked whether all that it ran has ended",
+        Waits::Silence => "was revoked and did not say that all that it ran has ended",
+        Waits::Elsewhere => "came back without it, and something of it may still run",
+        Waits::Away => "is not connected, and may still run it",
+    }
+}
+
+impl Explainer<'_> {
+    /// For the job's page. None: the worker of this lease holds it.
+    pub(super) fn waits_text(&self, lease: &Lease) -> Option<String> {
+        let worker = &lease.attempt.worker;
+        let waits = self.it.waits(lease)?;
+        let way_out = match waits {
+            Waits::Answer => String::new(),
+            Waits::Silence | Waits::Elsewhere | Waits::Away => {
+                format!("; if that machine is off, `guild worker forget {worker} --gone` does so at once")
+            }
+        };
+        let waits = text(waits);
+        Some(format!("{worker} {waits}: the job is placed again at the latest when its lease ends{way_out}"))
+    }
+
+    /// For the worker's page; empty where it holds all that is its own.
+    pub(super) fn waits_of(&self, worker: &str) -> String {
+        let waits = self.it.leases_of(worker).find_map(|lease| self.it.waits(lease)).map(text);
+        let told = |waits| format!("{waits}: its jobs are placed again at the latest when their leases end");
+        waits.map(told).unwrap_or_default()
+    }
+}

@@ -1,0 +1,209 @@
+//! The workers that are known, as one job sees them: what keeps it from each.
+
+use super::lack::{Lack, lacks};
+use super::words::{self, listed};
+use super::{Explainer, Explanation};
+use crate::coordinator::record::{JobKey, WorkerRow};
+use crate::coordinator::snapshot::{Lease, LeaseState, Need, Session};
+use schema::values::{Resources, Time};
+use std::borrow::Cow;
+
+/// Most workers that an explanation names.
+const WORKERS_SHOWN: usize = 20;
+
+/// What keeps a job from a worker, the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Availability {
+    /// Nothing does; for a job that waits for others.
+    Free,
+    Busy,
+    /// It has an offer that it has not answered.
+    Offered,
+    /// It has room and does not ask.
+    Silent,
+    Drained,
+    Held,
+    /// It drains by itself, and will end.
+    Ending,
+    Away,
+    Small,
+    Lacking,
+}
+
+/// A worker as one job sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    pub name: String,
+    pub availability: Availability,
+    /// More than the word, for people; may be empty.
+    pub text: String,
+    /// Selectors of what it runs or was offered, the oldest first; "": of a project that may not be seen.
+    pub jobs: Vec<String>,
+    /// Of the oldest of them, else of the availability.
+    pub since: Option<Time>,
+}
+
+impl Availability {
+    pub fn word(self) -> &'static str {
+        match self {
+            Availability::Free => "free",
+            Availability::Busy => "busy",
+            Availability::Offered => "offered",
+            Availability::Silent => "silent",
+            Availability::Drained => "drained",
+            Availability::Held => "held",
+            Availability::Ending => "ending",
+            Availability::Away => "away",
+            Availability::Small => "small",
+            Availability::Lacking => "lacking",
+        }
+    }
+}
+
+/// A worker that is known, connected or away, against one need.
+pub(super) struct Seen<'a> {
+    pub(super) session: Cow<'a, Session>,
+    pub(super) lacks: Vec<Lack>,
+    pub(super) availability: Availability,
+}
+
+impl<'a> Explainer<'a> {
+    /// Every worker that is known, the nearest first.
+    pub(super) fn look_at_all(&self, key: JobKey, need: &Need) -> Vec<Seen<'a>> {
+        let mut all: Vec<Seen<'a>> = self
+            .it
+            .known()
+            .map(|(session, is_here)| {
+                let lacks = lacks(session.ability(), need, self.it.pools());
+                let availability = self.availability(&session, is_here, &lacks, key, need);
+                Seen { session, lacks, availability }
+            })
+            .collect();
+        all.sort_by(|a, b| {
+            let rank = |seen: &Seen<'_>| (seen.availability, seen.lacks.len());
+            rank(a)
+                .cmp(&rank(b))
+                .then_with(|| a.lacks.cmp(&b.lacks))
+                .then_with(|| a.session.worker.cmp(&b.session.worker))
+        });
+        all
+    }
+
+    fn availability(&self, session: &Session, is_here: bool, lacks: &[Lack], key: JobKey, need: &Need) -> Availability {
+        let row = self.it.worker(&session.worker);
+        match lacks {
+            [] => {}
+            [Lack::Room(_)] => return Availability::Small,
+            [..] => return Availability::Lacking,
+        }
+        if !is_here {
+            return Availability::Away;
+        }
+        if session.draining {
+            return Availability::Ending;
+        }
+        if row.is_some_and(|row| !row.held.is_empty()) {
+            return Availability::Held;
+        }
+        if row.is_some_and(|row| row.draining) {
+            return Availability::Drained;
+        }
+        if session.waiting.is_some_and(|free| free.holds(&need.room)) {
+            return Availability::Free;
+        }
+        let mut leases = self.leases_beside(&session.worker, key).peekable();
+        if session.waiting.is_none() && self.room_left(session, key).holds(&need.room) && leases.peek().is_none() {
+            return Availability::Silent;
+        }
+        let is_offered = leases.peek().is_some() && leases.all(|lease| lease.state == LeaseState::Offered);
+        if is_offered { Availability::Offered } else { Availability::Busy }
+    }
+
+    /// Leases of a worker, save what it may still hold of this job.
+    pub(super) fn leases_beside(&self, worker: &str, key: JobKey) -> impl Iterator<Item = &'a Lease> {
+        self.it.leases_of(worker).filter(move |lease| lease.job != key)
+    }
+
+    /// What its leases leave of a worker's whole.
+    pub(super) fn room_left(&self, session: &Session, key: JobKey) -> Resources {
+        let leases = self.leases_beside(&session.worker, key);
+        leases.fold(session.description.total, |left, lease| left.minus(&self.it.room_of(lease.job)))
+    }
+
+    pub(super) fn tell_workers(&self, told: &mut Explanation, seen: &[Seen<'_>]) {
+        told.worker_count = seen.len();
+        told.workers = seen.iter().take(WORKERS_SHOWN).map(|seen| self.candidate(seen)).collect();
+    }
+
+    fn candidate(&self, seen: &Seen<'_>) -> Candidate {
+        let name = seen.session.worker.clone();
+        let mut leases: Vec<&Lease> = self.it.leases_of(&name).collect();
+        leases.sort_by_key(|lease| lease.attempt.started);
+        let stopped = self.it.worker(&name).filter(|row| row.draining || !row.held.is_empty());
+        let since = match seen.availability {
+            Availability::Drained | Availability::Held => stopped.and_then(|row| row.steered),
+            Availability::Away => Some(seen.session.since),
+            Availability::Free
+            | Availability::Busy
+            | Availability::Offered
+            | Availability::Silent
+            | Availability::Ending
+            | Availability::Small
+            | Availability::Lacking => leases.first().map(|lease| lease.attempt.started),
+        };
+        let jobs = leases.iter().map(|lease| self.it.selector(lease.job)).collect();
+        let mut text = self.text_of(seen, stopped);
+        if let Some(rests) = self.rest_text(&seen.session) {
+            text = if text.is_empty() { rests } else { format!("{text}; {rests}") };
+        }
+        Candidate { name, availability: seen.availability, text, jobs, since }
+    }
+
+    fn text_of(&self, seen: &Seen<'_>, stopped: Option<&WorkerRow>) -> String {
+        let total = &seen.session.description.total;
+        let mut parts = Vec::new();
+        match seen.availability {
+            Availability::Small => {
+                let (has, asked) = (words::room(total), listed(seen.lacks.iter().map(Lack::to_string)));
+                parts.push(format!("has {has} in all, of {asked} asked for"));
+            }
+            Availability::Lacking => {
+                parts.push(format!("lacks {}", listed(seen.lacks.iter().map(Lack::to_string))));
+                parts.extend(claimed(seen));
+            }
+            Availability::Silent if !seen.session.lack.is_empty() => {
+                parts.push(format!("takes no job for now: {}", seen.session.lack));
+            }
+            Availability::Silent => parts.push("has room and does not ask for work".to_owned()),
+            Availability::Ending => parts.push("drains by itself and will end".to_owned()),
+            Availability::Away => parts.push("not connected".to_owned()),
+            Availability::Free
+            | Availability::Busy
+            | Availability::Offered
+            | Availability::Drained
+            | Availability::Held => {}
+        }
+        parts.extend(stopped.map(|row| self.stop_text(row)));
+        parts.join("; ")
+    }
+
+    /// "held by ada: its disk is full"
+    fn stop_text(&self, row: &WorkerRow) -> String {
+        let by = self.it.grant(row.steered_by).map(|grant| format!(" by {}", grant.name)).unwrap_or_default();
+        match row.held.as_str() {
+            "" => format!("drained{by}"),
+            why => format!("held{by}: {why}"),
+        }
+    }
+}
+
+/// What it lacks and says that it has: its grant does not let it.
+fn claimed(seen: &Seen<'_>) -> Option<String> {
+    let claims = &seen.session.description.labels;
+    let of_lack = |lack: &Lack| match lack {
+        Lack::Want(want) => want.label_in(claims),
+        Lack::Pool(_) | Lack::Match { .. } | Lack::Platform(_) | Lack::Room(_) => None,
+    };
+    let (name, value) = seen.lacks.iter().find_map(of_lack)?;
+    Some(format!("it says `{name}={value}`, which its grant does not: one with --label '{name}=*' would"))
+}

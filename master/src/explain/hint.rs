@@ -1,0 +1,83 @@
+//! What else to look at where a job waits, and what later builds could ask for.
+
+use super::candidate::Seen;
+use super::words::listed;
+use super::{Explainer, Why};
+use crate::coordinator::record::JobKey;
+use crate::coordinator::snapshot::Need;
+use schema::toml_file::nearest;
+use schema::values::{Asks, Want};
+use std::collections::BTreeSet;
+
+/// Most labels that are told as like the one which nobody has.
+const ALIKE_MAX: usize = 5;
+
+impl Explainer<'_> {
+    pub(super) fn hints(&self, why: &Why, key: JobKey, need: &Need, seen: &[Seen<'_>]) -> Vec<String> {
+        let mut hints = self.hints_of_reason(why, key, seen);
+        if need.want.iter().any(|want| *want.asks() == Asks::Unknown) {
+            hints.push("of `>=` only memory and cpus can be asked for: no worker can have the other".to_owned());
+        } else if !self.can_be_met(need) {
+            hints.push(
+                "no worker can be all that it asks for: its `on`, `want` and pools contradict each other".to_owned(),
+            );
+        }
+        hints
+    }
+
+    fn hints_of_reason(&self, why: &Why, key: JobKey, seen: &[Seen<'_>]) -> Vec<String> {
+        match why {
+            Why::Pool(_) => {
+                let project = self.it.project_of(key);
+                let elsewhere: BTreeSet<&String> = seen.iter().flat_map(|seen| &seen.session.pools).collect();
+                let says = format!("`pools` of [project.{project}] in the master file says where its jobs may run");
+                let there = (!elsewhere.is_empty()).then(|| format!("there are workers of {}", listed(elsewhere)));
+                [says].into_iter().chain(there).collect()
+            }
+            Why::Platform { .. } => {
+                let there: BTreeSet<&String> = seen.iter().map(|seen| &seen.session.description.platform).collect();
+                vec![format!("there are workers of {}", listed(there))]
+            }
+            Why::Label { want, .. } => closest(want, seen).into_iter().collect(),
+            Why::Room(_) => vec!["`cpus` and `memory` of the job say how much a later build asks for".to_owned()],
+            Why::Silent(worker) => {
+                let its_log = "its log says why, as where its disk is short of room";
+                vec![format!("{worker} just connected, or will not: {its_log}")]
+            }
+            Why::Unready { worker, .. } => vec![format!("{worker} asks again as soon as it has what it lacks")],
+            Why::Busy(_)
+            | Why::Resting { .. }
+            | Why::Stopped { .. }
+            | Why::Away(_)
+            | Why::Together
+            | Why::Needs(_)
+            | Why::Restored(_)
+            | Why::Offered(_)
+            | Why::Runs(_)
+            | Why::Ran(_)
+            | Why::Carried(_)
+            | Why::When(_)
+            | Why::Need(_)
+            | Why::Ended(_) => Vec::new(),
+        }
+    }
+}
+
+/// Labels of any worker that are like the one which nobody has.
+fn closest(want: &str, seen: &[Seen<'_>]) -> Option<String> {
+    let want = Want::read(want);
+    let Asks::Label { name: wanted, .. } = want.asks() else { return None };
+    let all: BTreeSet<(&str, &str)> = seen
+        .iter()
+        .flat_map(|seen| &seen.session.labels)
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    let name = nearest(wanted, all.iter().map(|(name, _)| *name))?;
+    let alike: Vec<String> = all
+        .iter()
+        .filter(|(label, _)| *label == name)
+        .take(ALIKE_MAX)
+        .map(|(name, value)| format!("`{name}={value}`"))
+        .collect();
+    Some(format!("the closest that workers have: {}", listed(alike)))
+}

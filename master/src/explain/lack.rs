@@ -1,0 +1,61 @@
+//! What a worker lacks to take a job, however busy it is.
+
+use super::words::{listed, room};
+use crate::coordinator::snapshot::{Ability, Need, Pools};
+use schema::values::{Resources, Want};
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// One thing that a worker lacks, the weightiest first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Lack {
+    /// Its grant names none of the pools.
+    Pool(BTreeSet<String>),
+    /// Its grant names this pool, which asks for more than that.
+    Match {
+        pool: String,
+        want: Want,
+    },
+    Platform(String),
+    Want(Want),
+    /// It is too small as a whole.
+    Room(Resources),
+}
+
+/// What is between this worker and such a job; empty: it could take it.
+pub(super) fn lacks(ability: Ability<'_>, need: &Need, pools: &Pools) -> Vec<Lack> {
+    let mut lacks = Vec::new();
+    if !ability.is_in(&need.pools, pools) {
+        lacks.push(lack_of_pool(ability, need, pools));
+    }
+    if !ability.has_platform(need) {
+        lacks.push(Lack::Platform(need.on.clone()));
+    }
+    lacks.extend(need.want.iter().filter(|want| !ability.has(want)).cloned().map(Lack::Want));
+    if !ability.total.holds(&need.room) {
+        lacks.push(Lack::Room(need.room));
+    }
+    lacks
+}
+
+/// A pool of both that asks for too much, else the pools that the job may use.
+fn lack_of_pool(ability: Ability<'_>, need: &Need, pools: &Pools) -> Lack {
+    let missed = ability.granted(&need.pools).find_map(|pool| Some((pool, ability.missing(pool, pools)?)));
+    match missed {
+        Some((pool, want)) => Lack::Match { pool: pool.clone(), want: want.clone() },
+        None => Lack::Pool(need.pools.clone()),
+    }
+}
+
+impl fmt::Display for Lack {
+    /// As what a worker "lacks".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Lack::Pool(pools) => write!(f, "pool {}", listed(pools)),
+            Lack::Match { pool, want } => write!(f, "`{}`, which pool {pool} asks for", want.text()),
+            Lack::Platform(on) => write!(f, "platform {on}"),
+            Lack::Want(want) => write!(f, "`{}`", want.text()),
+            Lack::Room(asked) => f.write_str(&room(asked)),
+        }
+    }
+}

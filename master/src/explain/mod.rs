@@ -1,0 +1,47 @@
+//! What people are told of the state of things: why a job waits, what would change that, who serves whom, and how the installation
+//! fares. Reads only: the coordinator decides, hands out a snapshot, and knows nothing of what is said about it here.
+
+mod absence;
+mod candidate;
+pub mod doctor;
+mod explanation;
+mod hint;
+mod lack;
+mod past;
+mod placed;
+mod pools;
+mod queue;
+mod reason;
+mod remedy;
+mod rest;
+mod trial;
+mod why;
+mod words;
+mod workers;
+
+pub use candidate::{Availability, Candidate};
+pub use explanation::Explanation;
+pub use past::explain_past;
+pub use placed::{hide_placed, placed_text, waited_text};
+pub use pools::{Member, PoolStatus, Presence};
+pub use queue::QueueStatus;
+pub use remedy::{Remedy, RemedyStep, Wanted};
+pub use why::Why;
+pub use words::{project_of, quoted};
+pub use workers::WorkerStatus;
+
+use crate::coordinator::Coordinator;
+use crate::coordinator::snapshot::Snapshot;
+use schema::values::Time;
+
+/// Answers questions about one snapshot of the coordinator. What it says holds for that moment: nothing is reserved.
+#[derive(Clone, Copy, Debug)]
+pub struct Explainer<'a> {
+    it: Snapshot<'a>,
+}
+
+impl<'a> Explainer<'a> {
+    pub fn new(coordinator: &'a Coordinator, now: Time) -> Explainer<'a> {
+        Explainer { it: coordinator.snapshot(now) }
+    }
+}

@@ -1,0 +1,122 @@
+//! What would change that a job waits, as values and as words. How remedies are found is in `trial`.
+
+use super::words::{listed, quoted, room};
+use crate::coordinator::record::JobKey;
+use schema::values::Resources;
+use std::collections::BTreeSet;
+
+/// Steps to be done one after the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remedy {
+    pub steps: Vec<RemedyStep>,
+    /// The jobs that are waited for.
+    pub ends: BTreeSet<JobKey>,
+}
+
+/// One thing to do, or to wait for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RemedyStep {
+    /// Wait for a job to end (well, where it is needed): its selector; "": of a project that may not be seen.
+    Wait(String),
+    /// The worker gets jobs again.
+    Resume(String),
+    /// The worker is to be started on its machine, which calls itself `host`.
+    Start {
+        worker: String,
+        host: String,
+    },
+    Join(Wanted),
+}
+
+/// A worker that is not there and would take the job.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    pub pool: String,
+    pub labels: Vec<(String, String)>,
+    /// Empty: any.
+    pub platform: String,
+    /// For the job and those that go first.
+    pub room: Resources,
+}
+
+impl Remedy {
+    /// Whether this step is done with it. Each new worker is another, though they be alike.
+    pub(super) fn does(&self, step: &RemedyStep) -> bool {
+        !matches!(step, RemedyStep::Join(_)) && self.steps.contains(step)
+    }
+
+    /// First this one, then the other; what both ask for is done once.
+    pub(super) fn and(mut self, other: Remedy) -> Remedy {
+        for step in other.steps {
+            if !self.does(&step) {
+                self.steps.push(step);
+            }
+        }
+        self.ends.extend(other.ends);
+        self
+    }
+
+    pub fn text(&self) -> String {
+        let steps: Vec<String> = self.steps.iter().map(RemedyStep::text).collect();
+        steps.join(", then ")
+    }
+}
+
+impl RemedyStep {
+    pub fn text(&self) -> String {
+        match self {
+            RemedyStep::Wait(job) if job.is_empty() => "wait for a job of another project".to_owned(),
+            RemedyStep::Wait(job) => format!("wait for {job}"),
+            RemedyStep::Resume(worker) => format!("resume worker {worker}"),
+            RemedyStep::Start { worker, host } if host.is_empty() || host == worker => format!("start worker {worker}"),
+            RemedyStep::Start { worker, host } => format!("start worker {worker} on {host}"),
+            RemedyStep::Join(wanted) => format!("join a worker with {}", wanted.text()),
+        }
+    }
+
+    /// What to type; empty where there is nothing to type.
+    pub fn command(&self) -> String {
+        match self {
+            RemedyStep::Wait(job) if job.is_empty() => String::new(),
+            RemedyStep::Wait(job) => format!("guild explain {job}"),
+            RemedyStep::Resume(worker) => format!("guild worker resume {worker}"),
+            RemedyStep::Start { .. } => "guild-worker run".to_owned(),
+            RemedyStep::Join(wanted) => {
+                let labels = wanted.labels.iter().map(|(name, value)| quoted(&format!("{name}={value}")));
+                let labels: String = labels.map(|label| format!(" --label {label}")).collect();
+                let pool = quoted(&wanted.pool);
+                format!("guild grant issue --kind worker --name NAME --pool {pool}{labels} -o NAME.cap")
+            }
+        }
+    }
+}
+
+impl Wanted {
+    fn text(&self) -> String {
+        let platform = (!self.platform.is_empty()).then(|| format!("platform {}", self.platform));
+        let labels = self.labels.iter().map(|(name, value)| format!("{name}={value}"));
+        let slots = match self.room.slots {
+            1 => "a slot".to_owned(),
+            slots => format!("{slots} slots"),
+        };
+        let room = match self.room {
+            Resources { cpus_milli: 0, memory: 0, .. } => slots,
+            asked => format!("{slots}, {}", room(&asked)),
+        };
+        listed([format!("pool {}", self.pool)].into_iter().chain(platform).chain(labels).chain([room]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_safe_to_copy() {
+        let labels = vec![("gpu".to_owned(), "yes".to_owned()), ("x".to_owned(), "$(rm -rf ~)'".to_owned())];
+        let wanted = Wanted { pool: "linux".to_owned(), labels, ..Wanted::default() };
+        let expected = "guild grant issue --kind worker --name NAME --pool linux --label gpu=yes \
+                        --label 'x=$(rm -rf ~)'\\''' -o NAME.cap";
+        assert_eq!(RemedyStep::Join(wanted).command(), expected);
+    }
+}

@@ -1,0 +1,154 @@
+//! Why a job is where it is, as a value and as words. How it is found out is in `reason`.
+
+use super::words::{few, listed, room};
+use schema::values::Resources;
+use std::collections::BTreeSet;
+
+/// The reason alone: the same for all jobs that need the same, and cheap to tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Jobs of the same build that are not finished.
+    Needs(Vec<String>),
+    /// So many connected workers could take it and may; none has room.
+    Busy(usize),
+    /// This worker has room and does not ask for work.
+    Silent(String),
+    /// This worker has room, and takes no job for now: what it lacks, as it says itself.
+    Unready {
+        worker: String,
+        lack: String,
+    },
+    /// So many connected workers could take it and may; all come last for a while, as offers to them came to nothing.
+    Resting {
+        able: usize,
+        /// One of them.
+        worker: String,
+        /// "did not accept the last offer; it is asked again in 40 s"
+        why: String,
+    },
+    /// So many connected workers could take it; all drain or are held.
+    Stopped {
+        able: usize,
+        /// One of them, with room where there is one.
+        worker: String,
+        /// "is held: its disk is full"
+        how: String,
+        /// It drains by itself, as they all do.
+        is_ending: bool,
+    },
+    /// These could take it and are not connected.
+    Away(Vec<String>),
+    /// All that could take it are too small.
+    Room(Resources),
+    Pool(BTreeSet<String>),
+    Platform {
+        on: String,
+        pools: BTreeSet<String>,
+    },
+    Label {
+        want: String,
+        pools: BTreeSet<String>,
+    },
+    /// Each thing it wants is there, all of them nowhere.
+    Together,
+    /// The repository of this project was not read since the master was restored.
+    Restored(String),
+    Offered(String),
+    Runs(String),
+    Ran(String),
+    /// Not repeated: the selector of the build that it ran in.
+    Carried(String),
+    /// Skipped, since its condition was not met: which.
+    When(String),
+    /// Skipped, since a job that it needs did not end well: which.
+    Need(String),
+    /// Ended without an attempt, for this reason.
+    Ended(String),
+}
+
+impl Why {
+    /// For programs: as in `perspective.capnp`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Why::Needs(_) => "needs",
+            Why::Busy(_) => "busy",
+            Why::Silent(_) => "silent",
+            Why::Unready { .. } => "unready",
+            Why::Resting { .. } => "resting",
+            Why::Stopped { .. } => "stopped",
+            Why::Away(_) => "away",
+            Why::Room(_) => "room",
+            Why::Pool(_) => "pool",
+            Why::Platform { .. } => "platform",
+            Why::Label { .. } => "label",
+            Why::Together => "together",
+            Why::Restored(_) => "restored",
+            Why::Offered(_) => "offered",
+            Why::Runs(_) => "runs",
+            Why::Ran(_) => "ran",
+            Why::Carried(_) => "carried",
+            Why::When(_) => "when",
+            Why::Need(_) => "need",
+            Why::Ended(_) => "ended",
+        }
+    }
+
+    /// A sentence for people. Names no job of another project.
+    pub fn text(&self) -> String {
+        match self {
+            Why::Needs(open) => format!("needs {}", listed(open)),
+            Why::Busy(1) => "the only worker that could take it is busy".to_owned(),
+            Why::Busy(able) => format!("all {able} workers that could take it are busy"),
+            Why::Silent(worker) => format!("worker {worker} has room for it and does not ask for work"),
+            Why::Unready { worker, lack } => format!("worker {worker} takes no job for now: {lack}"),
+            Why::Resting { able: 1, worker, why } => format!("worker {worker} {why}"),
+            Why::Resting { able, worker, why } => {
+                format!("all {able} workers that could take it let offers go by; worker {worker} {why}")
+            }
+            Why::Stopped { able: 1, worker, how, .. } => format!("worker {worker} could take it and {how}"),
+            Why::Stopped { able, .. } => format!("all {able} workers that could take it are drained or held"),
+            Why::Away(workers) => match workers.as_slice() {
+                [worker] => format!("worker {worker} could take it and is not connected: it is waited for"),
+                workers => {
+                    format!("workers {} could take it, none is connected: they are waited for", few(workers))
+                }
+            },
+            Why::Room(asked) => format!("no worker is large enough for {}", room(asked)),
+            Why::Pool(pools) => format!("there is no worker of pool {}", listed(pools)),
+            Why::Platform { on, pools } => format!("no worker of pool {} has platform {on}", listed(pools)),
+            Why::Label { want, pools } => format!("no worker of pool {} has `{want}`", listed(pools)),
+            Why::Together => "no single worker has all that it wants".to_owned(),
+            Why::Restored(project) => {
+                format!("the master was restored from a backup, and waits to read the repository of {project} first")
+            }
+            Why::Offered(worker) => format!("offered to {worker}, which has not accepted it yet"),
+            Why::Runs(worker) => format!("runs on {worker}"),
+            Why::Ran(worker) => format!("ran on {worker}"),
+            Why::Carried(build) => format!("not repeated by this retry: it ran in {build}"),
+            Why::When(why) | Why::Need(why) | Why::Ended(why) => why.clone(),
+        }
+    }
+
+    /// In short, for a list; [`super::Remedy`] says it in full. Empty: there is nothing to do, or to wait for.
+    pub fn remedy(&self) -> String {
+        match self {
+            Why::Needs(_) => "wait for them".to_owned(),
+            Why::Busy(_) => "wait for one, or start another worker".to_owned(),
+            Why::Silent(worker) | Why::Resting { worker, .. } => {
+                format!("look at the log of {worker}, or start another worker")
+            }
+            Why::Unready { worker, .. } => format!("make room on the machine of {worker}, or start another worker"),
+            Why::Stopped { worker, is_ending: true, .. } => format!("start {worker} again"),
+            Why::Stopped { worker, .. } => format!("guild worker resume {worker}"),
+            Why::Away(workers) => format!("start {}", workers.first().map(String::as_str).unwrap_or_default()),
+            Why::Room(_) => "join a larger worker".to_owned(),
+            Why::Pool(pools) => format!("join a worker of pool {}", listed(pools)),
+            Why::Platform { on, .. } => format!("join a worker of platform {on}"),
+            Why::Label { want, .. } => format!("join a worker that has `{want}`"),
+            Why::Together => "join a worker that has all".to_owned(),
+            Why::Restored(_) => "wait for the first look; `guild doctor` says what is in its way".to_owned(),
+            Why::Offered(_) => "wait for the answer".to_owned(),
+            Why::Runs(_) | Why::Ran(_) | Why::Carried(_) | Why::When(_) | Why::Need(_) | Why::Ended(_) => String::new(),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The workers as people see them.
+
+use super::Explainer;
+use crate::coordinator::record::{GrantId, WorkerRow};
+use crate::coordinator::snapshot::LeaseState;
+use schema::values::{Description, Time};
+
+/// A worker as people see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerStatus {
+    pub name: String,
+    pub grant: GrantId,
+    pub connected: bool,
+    pub description: Description,
+    pub pools: Vec<String>,
+    /// The labels in force, whatever the worker claims.
+    pub labels: Vec<(String, String)>,
+    /// Its jobs, as selectors.
+    pub running: Vec<String>,
+    pub draining: bool,
+    pub held: String,
+    pub last_heard: Time,
+    /// Why the ends of its leases decide when its jobs are placed again; empty: it holds them.
+    pub waits: String,
+}
+
+impl Explainer<'_> {
+    /// All workers that are known, by their names.
+    pub fn workers(&self) -> Vec<WorkerStatus> {
+        self.it.worker_rows().map(|row| self.worker_status(row)).collect()
+    }
+
+    fn worker_status(&self, row: &WorkerRow) -> WorkerStatus {
+        let session = self.it.session_of(&row.name);
+        let begun = self.it.leases_of(&row.name).filter(|lease| lease.state != LeaseState::Offered);
+        WorkerStatus {
+            name: row.name.clone(),
+            grant: row.grant,
+            connected: session.is_some(),
+            description: row.description.clone(),
+            pools: session.map(|session| session.pools.to_vec()).unwrap_or_default(),
+            labels: session.map_or_else(|| self.it.labels_of(row), |session| session.labels.to_vec()),
+            running: begun.map(|lease| self.it.selector(lease.job)).collect(),
+            draining: row.draining || session.is_some_and(|session| session.draining),
+            held: row.held.clone(),
+            last_heard: session.map_or(row.last_heard, |session| session.since.max(row.last_heard)),
+            waits: self.waits_of(&row.name),
+        }
+    }
+}

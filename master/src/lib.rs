@@ -8,7 +8,7 @@ pub mod backup;
 pub mod clock;
 pub mod config;
 pub mod coordinator;
-pub mod desk;
+pub mod config_calls;
 pub mod driver;
 pub mod events;
 pub mod examine;
@@ -23,9 +23,9 @@ pub mod retention;
 pub mod sources;
 pub mod store;
 pub mod turns;
-pub mod unit;
+pub mod systemd_unit;
 pub mod up;
-pub mod upkeep;
+pub mod reload;
 mod web;
 
 use api::{Office, Policy};
@@ -33,7 +33,7 @@ use clock::Clock;
 use config::Config;
 use coordinator::record::{BuildId, SealRow, StepKey};
 use coordinator::{PoolTerms, ProjectTerms, Terms};
-use desk::Desk;
+use config_calls::Desk;
 use driver::Driver;
 use events::Feed;
 use futures::future::LocalBoxFuture;
@@ -54,7 +54,7 @@ use std::rc::Rc;
 use store::{Store, StoreError};
 use tokio::net::TcpListener;
 use turns::{Own, Principal};
-use upkeep::Upkeep;
+use reload::Upkeep;
 
 /// Why a master does not run, or no longer.
 #[derive(Debug, thiserror::Error)]

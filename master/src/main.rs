@@ -3,12 +3,12 @@
 use master::arguments::{self, Arguments, Command};
 use master::backup;
 use master::config::{self, Config};
-use master::desk::Desk;
+use master::config_calls::Desk;
 use master::installation::{self, create_private};
 use master::store::Store;
-use master::unit;
+use master::systemd_unit as unit;
 use master::up;
-use master::upkeep::own_request;
+use master::reload::own_request;
 use schema::manual::{self, OfItself};
 use schema::private_file;
 use schema::shown;

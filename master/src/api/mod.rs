@@ -17,7 +17,7 @@ mod live;
 mod log;
 mod master_file;
 mod operator;
-mod outside;
+mod effects;
 mod perspective;
 mod report;
 mod room;
@@ -31,11 +31,11 @@ mod worker;
 
 pub use connection::{attend, serve};
 pub use door::Door;
-pub use outside::outside;
+pub use effects::outside;
 
 use crate::coordinator::record::{GrantId, GrantRow, RequestId};
 use crate::coordinator::{Coordinator, Request, WorkerStatus, authority};
-use crate::desk::Desk;
+use crate::config_calls::Desk;
 use crate::driver::Driver;
 use crate::events::Feed;
 use crate::examine::Premises;

@@ -6,7 +6,7 @@ use crate::api::Office;
 use crate::config::{Config, ConfigError, ProjectConfig, ProjectFile, Retain, differences};
 use crate::coordinator::record::{Answer, RequestId};
 use crate::coordinator::{ROOT, Request};
-use crate::desk::{self, Added, Call, Calls, Desk};
+use crate::config_calls::{self, Added, Call, Calls, Desk};
 use crate::examine::Premises;
 use crate::installation::random;
 use crate::reporters::DeliveryHealth;
@@ -58,7 +58,7 @@ impl Upkeep {
         web: Option<SocketAddr>,
         retain: Rc<RefCell<Retain>>,
     ) -> Upkeep {
-        let (desk, calls) = desk::desk();
+        let (desk, calls) = config_calls::desk();
         let _ = office.desk.set(desk.clone());
         Upkeep {
             config,

@@ -1,5 +1,5 @@
 //! Where the master file is asked for: its differences, its reload, a project to add. Owns the way to whoever keeps the master
-//! in step with its file ([`crate::upkeep`]), one call after the other; does none of it.
+//! in step with its file ([`crate::reload`]), one call after the other; does none of it.
 
 use crate::coordinator::Request;
 use schema::values::{Difference, NewProject, Refusal, RefusalCode};

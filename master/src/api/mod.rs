@@ -8,6 +8,7 @@ mod build;
 mod changes;
 mod connection;
 mod door;
+mod effects;
 mod event;
 mod examine;
 mod explain;
@@ -17,7 +18,6 @@ mod live;
 mod log;
 mod master_file;
 mod operator;
-mod effects;
 mod perspective;
 mod report;
 mod room;
@@ -33,9 +33,9 @@ pub use connection::{attend, serve};
 pub use door::Door;
 pub use effects::outside;
 
+use crate::config_calls::ConfigCalls;
 use crate::coordinator::record::{GrantId, GrantRow, RequestId};
 use crate::coordinator::{Coordinator, Request, WorkerStatus, authority};
-use crate::config_calls::Desk;
 use crate::driver::Driver;
 use crate::events::Feed;
 use crate::examine::Premises;
@@ -67,8 +67,8 @@ pub struct Office {
     pub fingerprint: Fingerprint,
     pub incarnation: u64,
     pub policy: RefCell<Rc<Policy>>,
-    /// Where the master file is asked for; unset: nowhere.
-    pub desk: OnceCell<Desk>,
+    /// The channel to the task that reloads the master file. Unset: no such task runs.
+    pub config_calls: OnceCell<ConfigCalls>,
     /// Where browsers reach the pages; unset: nowhere.
     pub pages: OnceCell<String>,
     /// What examination needs of the master file; another one when the file is taken up again.
@@ -89,9 +89,9 @@ pub struct Policy {
 }
 
 impl Office {
-    fn desk(&self) -> Result<&Desk, Refusal> {
+    fn config_calls(&self) -> Result<&ConfigCalls, Refusal> {
         let text = "this master keeps in step with no file";
-        self.desk.get().ok_or_else(|| Refusal::new(RefusalCode::Unavailable, text))
+        self.config_calls.get().ok_or_else(|| Refusal::new(RefusalCode::Unavailable, text))
     }
 
     fn policy(&self) -> Rc<Policy> {

@@ -1,7 +1,9 @@
 //! Makes the objects of a master and connects them: who gets which capability is decided here and nowhere else. Also says what the
 //! objects take from the master file, for the first start and for each reload.
 
-use crate::api::{self, Office, Policy};
+mod past_runs;
+
+use crate::api::{Effects, LiveObjects, Office, Policy};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::coordinator::record::{BuildId, SealRow, StepKey};
@@ -11,13 +13,14 @@ use crate::events::Feed;
 use crate::installation::{self, InstallError};
 use crate::logs::{self, Logs};
 use crate::mirror;
-use crate::planner;
+use crate::planner::{Planner, Workshop};
 use crate::reporters::{Reach, Reporters};
 use crate::sources::{self, Repositories};
 use crate::store::{self, Store, StoreError};
 use crate::turns::{Own, Principal};
 use crate::web;
 use futures::future::LocalBoxFuture;
+use past_runs::StoredRuns;
 use schema::sturdy_ref::Fingerprint;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -78,17 +81,19 @@ pub async fn establish(
     let logs = open_logs(&config.state, config.limits.log_bytes, store.is_same_boot(), seals);
     let logs = Rc::new(logs.map_err(RunError::Logs)?);
     let repositories = Rc::new(open_repositories(&coordinator)?);
-    let workshop = planner::Workshop::new(store.is_inline());
+    let past = Box::new(StoredRuns(readers.of(Principal::Own(Own::Planner))));
+    let planner = Rc::new(Planner::new(repositories.clone(), past, Workshop::new(store.is_inline())));
+    let live = Rc::<LiveObjects>::default();
     let driver = Driver::new(coordinator, store, feed.clone(), clock);
     let office = Rc::new(Office {
         driver: driver.clone(),
         feed,
-        logs,
+        logs: logs.clone(),
         readers,
         repositories,
         served: Default::default(),
-        workshop,
-        live: Default::default(),
+        planner: planner.clone(),
+        live: live.clone(),
         fingerprint,
         incarnation,
         policy: RefCell::new(Rc::new(policy(config))),
@@ -96,7 +101,7 @@ pub async fn establish(
         pages: Default::default(),
         premises: Default::default(),
     });
-    driver.start(api::outside(office.clone()));
+    driver.start(Effects { driver: driver.clone(), live, logs, planner }.outside());
     Ok(office)
 }
 

@@ -31,7 +31,8 @@ mod worker;
 
 pub use connection::{attend, serve};
 pub use door::Door;
-pub use effects::outside;
+pub use effects::Effects;
+pub use live::LiveObjects;
 
 use crate::config_calls::ConfigCalls;
 use crate::coordinator::record::{GrantId, GrantRow, RequestId};
@@ -40,7 +41,7 @@ use crate::driver::Driver;
 use crate::events::Feed;
 use crate::examine::Premises;
 use crate::logs::Logs;
-use crate::planner::Workshop;
+use crate::planner::Planner;
 use crate::sources::Repositories;
 use crate::store::{Readers, query};
 use crate::turns::Principal;
@@ -61,9 +62,9 @@ pub struct Office {
     pub repositories: Rc<Repositories>,
     /// Who is served when, beside reads of the store.
     pub served: served::Served,
-    /// Where builds are planned.
-    pub workshop: Workshop,
-    pub live: live::Live,
+    /// The planner of builds, for its measures.
+    pub planner: Rc<Planner>,
+    pub live: Rc<LiveObjects>,
     pub fingerprint: Fingerprint,
     pub incarnation: u64,
     pub policy: RefCell<Rc<Policy>>,

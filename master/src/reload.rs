@@ -10,9 +10,9 @@ use crate::config_calls::{Added, Call, Calls, ConfigCalls, config_calls};
 use crate::examine::Premises;
 use crate::installation::random;
 use crate::reporters::DeliveryHealth;
-use crate::sources::{self, Repository, Source};
+use crate::sources::{self, FollowedSource, Repository};
 use crate::web::Hooks;
-use crate::wiring::{hooks, policy, reporters, terms};
+use crate::wiring::{CommandedSink, hooks, policy, reporters, terms};
 use schema::toml_file::is_name;
 use schema::values::{Difference, NewProject, Refusal, RefusalCode};
 use std::cell::RefCell;
@@ -47,7 +47,7 @@ struct Followed {
 }
 
 /// A mirror that is open, and its source.
-type Opened = (Rc<Repository>, Source);
+type Opened = (Rc<Repository>, FollowedSource);
 
 impl Reloader {
     /// Of an office whose repositories and hooks are those of `config`.
@@ -189,7 +189,8 @@ impl Reloader {
 
     fn follow(&mut self, (repository, source): Opened) {
         let stop = CancellationToken::new();
-        let task = spawn_local(source.follow(self.office.driver.clone(), stop.clone()));
+        let sink = CommandedSink::new(self.office.driver.clone(), source.following());
+        let task = spawn_local(source.follow(sink, self.office.clock, stop.clone()));
         self.followed.insert(repository.project.clone(), Followed { stop, task: AbortOnDropHandle::new(task) });
         self.office.repositories.put(repository);
     }

@@ -26,7 +26,7 @@ pub struct Master {
     pub office: Rc<Office>,
     identity: Rc<Identity>,
     listener: TcpListener,
-    sources: Vec<(Rc<sources::Repository>, sources::Source)>,
+    sources: Vec<(Rc<sources::Repository>, sources::FollowedSource)>,
     retention: Retention,
     reloader: Reloader,
     pages: Option<Pages>,

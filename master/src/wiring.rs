@@ -1,7 +1,10 @@
 //! Makes the objects of a master and connects them: who gets which capability is decided here and nowhere else. Also says what the
 //! objects take from the master file, for the first start and for each reload.
 
+mod change_sink;
 mod past_runs;
+
+pub(crate) use change_sink::CommandedSink;
 
 use crate::api::{Effects, LiveObjects, Office, Policy};
 use crate::clock::Clock;
@@ -87,6 +90,7 @@ pub async fn establish(
     let driver = Driver::new(coordinator, store, feed.clone(), clock);
     let office = Rc::new(Office {
         driver: driver.clone(),
+        clock,
         feed,
         logs: logs.clone(),
         readers,
@@ -163,7 +167,7 @@ pub(crate) fn open_repositories(
     config: &Config,
     coordinator: &coordinator::Coordinator,
     git: &mirror::GitGate,
-) -> Result<Vec<(Rc<sources::Repository>, sources::Source)>, RunError> {
+) -> Result<Vec<(Rc<sources::Repository>, sources::FollowedSource)>, RunError> {
     let opened = config.projects.iter().map(|(name, project)| {
         let wrong = |source| RunError::Repository { project: name.clone(), source };
         sources::open(&config.state, name, project, coordinator.heads_of(name), git).map_err(wrong)

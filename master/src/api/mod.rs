@@ -34,6 +34,7 @@ pub use door::Door;
 pub use effects::Effects;
 pub use live::LiveObjects;
 
+use crate::clock::Clock;
 use crate::config_calls::ConfigCalls;
 use crate::coordinator::record::{GrantId, GrantRow, RequestId};
 use crate::coordinator::{Coordinator, Request, WorkerStatus, authority};
@@ -56,6 +57,7 @@ use std::rc::Rc;
 /// What the objects share.
 pub struct Office {
     pub driver: Rc<Driver>,
+    pub clock: Clock,
     pub feed: Rc<Feed>,
     pub logs: Rc<Logs>,
     pub readers: Readers,

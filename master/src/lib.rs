@@ -1,5 +1,5 @@
 //! Guild's master: its rooms, one above the other. `wiring` makes the objects of a master and hands out the capabilities; what
-//! an object was not given there it cannot reach. `running` opens a master from its configuration and serves it.
+//! an object was not given there it cannot reach. `serving` opens a master from its configuration and serves it.
 //!
 //! A change comes in through `sources`, the `planner` makes a plan of it, the `coordinator` decides, the `driver` commits and tells,
 //! and `events` leave for whoever watches.
@@ -23,7 +23,7 @@ pub mod planner;
 pub mod reload;
 pub mod reporters;
 pub mod retention;
-mod running;
+mod serving;
 pub mod sources;
 pub mod store;
 pub mod systemd_unit;
@@ -32,5 +32,5 @@ pub mod up;
 mod web;
 mod wiring;
 
-pub use running::{Master, listen, open};
-pub use wiring::{Base, OpenLogs, RunError, establish};
+pub use crate::serving::{Master, listen, open};
+pub use crate::wiring::{Base, OpenLogs, RunError, establish};

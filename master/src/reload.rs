@@ -4,9 +4,9 @@
 
 use crate::api::Office;
 use crate::config::{Config, ConfigError, ProjectConfig, ProjectFile, Retain, differences};
+use crate::config_calls::{Added, Call, Calls, ConfigCalls, config_calls};
 use crate::coordinator::record::{Answer, RequestId};
 use crate::coordinator::{ROOT, Request};
-use crate::config_calls::{Added, Call, Calls, ConfigCalls, config_calls};
 use crate::examine::Premises;
 use crate::installation::random;
 use crate::reporters::DeliveryHealth;

@@ -104,7 +104,8 @@ impl Gateway {
         let holder = Holder::of(row);
         match holder.kind {
             GrantKind::Worker => {
-                let worker = WorkerCapability { office, holder, gate: gate.clone(), connection: self.connection.clone() };
+                let worker =
+                    WorkerCapability { office, holder, gate: gate.clone(), connection: self.connection.clone() };
                 gate.wrap(capnp_rpc::new_client::<schema::worker_capnp::worker_desk::Client, _>(worker)).client
             }
             GrantKind::Operator | GrantKind::User | GrantKind::Changes | GrantKind::Events => {

@@ -141,5 +141,33 @@ impl Feed {
     }
 }
 
+/// One subscriber's way to read events. It publishes nothing, and history is read in the subscriber's own turns.
+#[derive(Clone)]
+pub struct Subscription {
+    feed: Rc<Feed>,
+    who: Principal,
+}
+
+impl Subscription {
+    pub fn new(feed: Rc<Feed>, who: Principal) -> Subscription {
+        Subscription { feed, who }
+    }
+
+    /// The cursor after the newest committed event.
+    pub fn newest(&self) -> Cursor {
+        Cursor { incarnation: self.feed.incarnation, after: self.feed.last() }
+    }
+
+    /// What follows a cursor: see [`Feed::next`].
+    pub async fn next(&self, cursor: Cursor, limit: usize) -> Result<Batch, StoreError> {
+        self.feed.next(self.who, cursor, limit).await
+    }
+
+    /// The cursor after a batch of this subscription.
+    pub fn end(&self, batch: &Batch) -> Cursor {
+        batch.end(self.feed.incarnation)
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 
 mod change_sink;
 mod past_runs;
+mod reporter_access;
 
 pub(crate) use change_sink::CommandedSink;
 
@@ -12,18 +13,19 @@ use crate::config::Config;
 use crate::coordinator::record::{BuildId, SealRow, StepKey};
 use crate::coordinator::{self, PoolTerms, ProjectTerms, Terms};
 use crate::driver::Driver;
-use crate::events::Feed;
+use crate::events::{Feed, Subscription};
 use crate::installation::{self, InstallError};
 use crate::logs::{self, Logs};
 use crate::mirror;
 use crate::planner::{Planner, Workshop};
-use crate::reporters::{Reach, Reporters};
+use crate::reporters::{ReporterAccess, Reporters};
 use crate::sources::{self, Repositories};
 use crate::store::{self, Store, StoreError};
 use crate::turns::{Own, Principal};
 use crate::web;
 use futures::future::LocalBoxFuture;
 use past_runs::StoredRuns;
+use reporter_access::{CommittedDeliveries, StoredReads};
 use schema::sturdy_ref::Fingerprint;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -149,18 +151,18 @@ impl logs::Seals for StoredSeals {
 }
 
 pub(crate) fn reporters(config: &Config, office: &Office) -> Reporters {
-    let reach = Reach {
-        driver: office.driver.clone(),
-        feed: office.feed.clone(),
-        readers: office.readers.of(Principal::Own(Own::Reporters)),
-        logs: office.logs.clone(),
-        repositories: office.repositories.clone(),
-        incarnation: office.incarnation,
+    let readers = office.readers.of(Principal::Own(Own::Reporters));
+    let (driver, logs, repositories) = (office.driver.clone(), office.logs.clone(), office.repositories.clone());
+    let access = ReporterAccess {
+        clock: office.clock,
+        events: Subscription::new(office.feed.clone(), Principal::Own(Own::Reporters)),
+        reads: Box::new(StoredReads { driver: driver.clone(), readers, logs, repositories }),
+        deliveries: Box::new(CommittedDeliveries(driver)),
         url: config.url.clone(),
         state: config.state.clone(),
         mail: config.mail.clone(),
     };
-    Reporters::new(config, reach)
+    Reporters::new(config, access)
 }
 
 pub(crate) fn open_repositories(

@@ -45,8 +45,7 @@ pub struct RefRuns {
 /// A way to read the runs of a ref: all that the planner knows of history. Implemented by whoever wires the planner.
 pub trait PastRuns {
     /// The lanes of a ref, and at most `limit` of its builds. None: they could not be read.
-    fn of_ref<'a>(&'a self, project: &'a str, ref_name: &'a str, limit: usize)
-    -> LocalBoxFuture<'a, Option<RefRuns>>;
+    fn of_ref<'a>(&'a self, project: &'a str, ref_name: &'a str, limit: usize) -> LocalBoxFuture<'a, Option<RefRuns>>;
 }
 
 impl<'a> Comparison<'a> {

@@ -8,12 +8,7 @@ use futures::future::LocalBoxFuture;
 pub(super) struct StoredRuns(pub(super) Reading);
 
 impl PastRuns for StoredRuns {
-    fn of_ref<'a>(
-        &'a self,
-        project: &'a str,
-        ref_name: &'a str,
-        limit: usize,
-    ) -> LocalBoxFuture<'a, Option<RefRuns>> {
+    fn of_ref<'a>(&'a self, project: &'a str, ref_name: &'a str, limit: usize) -> LocalBoxFuture<'a, Option<RefRuns>> {
         let (project, ref_name) = (project.to_owned(), ref_name.to_owned());
         let read = self.0.query(move |store| {
             let builds = lanes::finished(store, &project, &ref_name, limit)?;

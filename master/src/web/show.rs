@@ -5,8 +5,8 @@ mod lists;
 mod log;
 
 pub(super) use build::{Build, Project};
-pub(super) use lists::{Badge, Home, Queue, Workers};
-pub(super) use log::{Job, Step, steps_by_interest};
+pub(super) use lists::{Badge, Home, ProjectLine, Queue, Workers};
+pub(super) use log::{Job, LINES, Step, steps_by_interest};
 
 use super::STYLE;
 use crate::clock::Clock;

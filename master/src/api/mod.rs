@@ -7,6 +7,7 @@ mod branch;
 mod build;
 mod changes;
 mod connection;
+mod detail;
 mod door;
 mod effects;
 mod event;

@@ -1,7 +1,8 @@
-//! Capability objects, one file per concern: translate, call the driver, answer. No policy but what the grant in
-//! hand says, and no store: history is read through the driver's readers.
+//! Capability objects, one file per concern: translate, call the driver, answer. The only policy is what the grant in hand says.
+//! An object writes nothing by itself: what changes is a command to the driver, and history is read in the turns of its holder.
 //!
-//! Every object leaves through the gate of the grant for which it was made (see `live`).
+//! Every object leaves through the gate of the grant for which it was made (see `live`). Readers of the pages without a login
+//! have a gate of their own.
 
 mod branch;
 mod build;

@@ -136,7 +136,7 @@ pub(crate) fn hooks(config: &Config) -> Result<BTreeMap<String, web::Hook>, RunE
 }
 
 /// Where the logs find those that are sealed.
-struct StoredSeals(store::Reading);
+pub(crate) struct StoredSeals(pub(crate) store::Reading);
 
 impl logs::Seals for StoredSeals {
     fn find(&self, key: StepKey) -> LocalBoxFuture<'_, Result<Option<SealRow>, String>> {

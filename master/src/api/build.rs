@@ -71,7 +71,8 @@ impl build::Server for Build {
         match self.step_key(job, attempt, step - 1).await? {
             Ok(key) => {
                 let principal = self.holder.principal;
-                let reader = Reader { office: self.office.clone(), key, grip: Rc::new(Grip::default()), principal };
+                let (logs, served) = (self.office.logs.clone(), self.office.served.clone());
+                let reader = Reader { logs, served, key, grip: Rc::new(Grip::default()), principal };
                 results.get().set_reader(capnp_rpc::new_client(reader));
                 Ok(())
             }

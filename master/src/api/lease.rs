@@ -145,8 +145,8 @@ impl lease::Server for Lease {
             let text = format!("the repository `{}` is no longer configured", source.repository);
             refuse!(results, Refusal::new(RefusalCode::NotFound, text));
         };
-        let (office, packs) = (self.office.clone(), self.packs.clone());
-        results.get().set_source(capnp_rpc::new_client(SourcePack { office, repository, source, packs }));
+        let (served, packs) = (self.office.served.clone(), self.packs.clone());
+        results.get().set_source(capnp_rpc::new_client(SourcePack { served, repository, source, packs }));
         Ok(())
     }
 

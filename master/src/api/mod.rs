@@ -65,7 +65,7 @@ pub struct Office {
     pub readers: Readers,
     pub repositories: Rc<Repositories>,
     /// Who is served when, beside reads of the store.
-    pub served: served::Served,
+    pub served: Rc<served::Served>,
     /// The planner of builds, for its measures.
     pub planner: Rc<Planner>,
     pub live: Rc<LiveObjects>,

@@ -36,7 +36,7 @@ impl Frame {
 /// A page with nothing but a few words.
 #[derive(Template)]
 #[template(path = "notice.html")]
-pub(super) struct Notice {
+pub(super) struct MessagePage {
     pub(super) frame: Frame,
     pub(super) text: &'static str,
 }

@@ -67,7 +67,7 @@ impl IntoResponse for Miss {
                 (StatusCode::INTERNAL_SERVER_ERROR, "Broken", "This page cannot be made; the master's log says why.")
             }
         };
-        let notice = show::Notice { frame: Frame::new(title, None), text };
+        let notice = show::MessagePage { frame: Frame::new(title, None), text };
         let mut reply = page(&notice, &HeaderMap::new(), None)
             .unwrap_or_else(|_| status(StatusCode::INTERNAL_SERVER_ERROR, "This page cannot be made.\n"));
         *reply.status_mut() = code;

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use tokio::sync::watch;
 use turns::Seats;
 
-pub use turns::Turns;
+pub use turns::SubscriberPacing;
 
 /// Events kept in memory; a subscriber that is further behind reads history.
 const RING: usize = 4_096;
@@ -66,7 +66,7 @@ impl Feed {
     }
 
     /// A subscriber's turns, for as long as it is one.
-    pub fn seat(&self) -> Turns {
+    pub fn seat(&self) -> SubscriberPacing {
         self.seats.take()
     }
 

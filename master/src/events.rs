@@ -13,7 +13,7 @@ use std::rc::Rc;
 use tokio::sync::watch;
 use turns::Seats;
 
-pub use turns::Turns;
+pub use turns::SubscriberPacing;
 
 /// Events kept in memory; a subscriber that is further behind reads history.
 const RING: usize = 4_096;
@@ -66,7 +66,7 @@ impl Feed {
     }
 
     /// A subscriber's turns, for as long as it is one.
-    pub fn seat(&self) -> Turns {
+    pub fn seat(&self) -> SubscriberPacing {
         self.seats.take()
     }
 
@@ -138,6 +138,34 @@ impl Feed {
             Some(first) => Ok(Batch::Gap { first: after + 1, last: first.sequence - 1 }),
             None => Ok(Batch::Gap { first: after + 1, last }),
         }
+    }
+}
+
+/// One subscriber's way to read events. It publishes nothing, and history is read in the subscriber's own turns.
+#[derive(Clone)]
+pub struct Subscription {
+    feed: Rc<Feed>,
+    who: Principal,
+}
+
+impl Subscription {
+    pub fn new(feed: Rc<Feed>, who: Principal) -> Subscription {
+        Subscription { feed, who }
+    }
+
+    /// The cursor after the newest committed event.
+    pub fn newest(&self) -> Cursor {
+        Cursor { incarnation: self.feed.incarnation, after: self.feed.last() }
+    }
+
+    /// What follows a cursor: see [`Feed::next`].
+    pub async fn next(&self, cursor: Cursor, limit: usize) -> Result<Batch, StoreError> {
+        self.feed.next(self.who, cursor, limit).await
+    }
+
+    /// The cursor after a batch of this subscription.
+    pub fn end(&self, batch: &Batch) -> Cursor {
+        batch.end(self.feed.incarnation)
     }
 }
 

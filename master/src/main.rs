@@ -3,12 +3,12 @@
 use master::arguments::{self, Arguments, Command};
 use master::backup;
 use master::config::{self, Config};
-use master::desk::Desk;
+use master::config_calls::ConfigCalls;
 use master::installation::{self, create_private};
+use master::reload::own_request;
 use master::store::Store;
-use master::unit;
+use master::systemd_unit;
 use master::up;
-use master::upkeep::own_request;
 use schema::manual::{self, OfItself};
 use schema::private_file;
 use schema::shown;
@@ -97,15 +97,15 @@ async fn run(path: &Path) -> Result<(), Failure> {
     let master = master::open(config, listener).await.map_err(Failure::fault)?;
     // from here on it no longer ends the process
     let hangups = signal(SignalKind::hangup()).map_err(Failure::fault)?;
-    tokio::task::spawn_local(reload_on_hangup(hangups, master.desk()));
+    tokio::task::spawn_local(reload_on_hangup(hangups, master.config_calls()));
     master.serve(up::stop_signal()).await.map_err(Failure::fault)
 }
 
 /// SIGHUP: the master file is read again.
-async fn reload_on_hangup(mut hangups: Signal, desk: Desk) {
+async fn reload_on_hangup(mut hangups: Signal, calls: ConfigCalls) {
     while hangups.recv().await.is_some() {
         systemd::reloading();
-        match desk.reload(own_request()).await {
+        match calls.reload(own_request()).await {
             Ok(found) => found.iter().for_each(tell),
             Err(refusal) => tracing::error!("the master file is not taken up, what was goes on: {refusal}"),
         }
@@ -162,8 +162,8 @@ async fn init(dir: &Path, text: String, unit: Option<Option<Instance>>) -> Resul
     }
 }
 
-fn write_unit(dir: &Path, instance: Option<Instance>) -> Result<unit::Prepared, Failure> {
-    let prepared = unit::Prepared::new(dir, instance).and_then(|unit| unit.write().map(|()| unit));
+fn write_unit(dir: &Path, instance: Option<Instance>) -> Result<systemd_unit::Prepared, Failure> {
+    let prepared = systemd_unit::Prepared::new(dir, instance).and_then(|unit| unit.write().map(|()| unit));
     prepared.map_err(|error| Failure(if error.is_usage() { USAGE } else { FAULT }, error.to_string()))
 }
 

@@ -1,10 +1,10 @@
 //! One build, to look at.
 
+use super::detail::detail;
 use super::explain::{explain, write_explanation};
 use super::log::Reader;
 use super::room::{build_bytes, fit};
 use super::view::{write_build, write_jobs};
-use super::viewer::detail;
 use super::{Holder, Office, accept, broken, refuse};
 use crate::coordinator::record::{BuildId, StepKey};
 use crate::explain::Why;
@@ -37,7 +37,7 @@ impl build::Server for Build {
         if row.state == State::Planning && self.office.driver.peek(|it, _| it.is_held(&row.project)) {
             row.diagnosis = Why::Restored(row.project.clone()).text();
         }
-        let mut jobs = detail(&self.office, &row, plan.as_ref(), jobs);
+        let mut jobs = detail(&self.office.driver, &row, plan.as_ref(), jobs);
         fit(&mut jobs, ANSWER_BYTES.saturating_sub(build_bytes(&row, &row.diagnosis)));
         let mut view = results.get().init_view();
         write_build(view.reborrow(), &row, &row.diagnosis);
@@ -71,7 +71,8 @@ impl build::Server for Build {
         match self.step_key(job, attempt, step - 1).await? {
             Ok(key) => {
                 let principal = self.holder.principal;
-                let reader = Reader { office: self.office.clone(), key, grip: Rc::new(Grip::default()), principal };
+                let (logs, served) = (self.office.logs.clone(), self.office.served.clone());
+                let reader = Reader { logs, served, key, grip: Rc::new(Grip::default()), principal };
                 results.get().set_reader(capnp_rpc::new_client(reader));
                 Ok(())
             }

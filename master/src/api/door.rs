@@ -2,7 +2,7 @@
 
 use super::viewer::Viewer;
 use super::{Holder, Office};
-use crate::coordinator::record::{GrantRow, RequestId};
+use crate::coordinator::record::{GrantId, GrantRow, RequestId};
 use crate::coordinator::{Counts, ROOT, Request};
 use crate::turns::Principal;
 use schema::perspective_capnp::viewer;
@@ -11,7 +11,10 @@ use schema::values::{GrantKind, Refusal, Right, What};
 use sha2::{Digest as _, Sha256};
 use std::rc::Rc;
 
-/// Hands out viewers to the pages.
+/// The number for readers of the pages without a login, who hold no grant: numbers of grants begin at 1.
+const EVERYONE: GrantId = GrantId(0);
+
+/// The door hands out viewers to the pages.
 #[derive(Clone)]
 pub struct Door {
     office: Rc<Office>,
@@ -27,8 +30,7 @@ impl Door {
         let projects = self.office.policy().open.clone();
         let what = What { may: [Right::View].into(), projects, ..What::default() };
         let (name, principal) = ("everyone".to_owned(), Principal::Everyone);
-        let holder = Holder { grant: ROOT, kind: GrantKind::User, name, what, principal };
-        capnp_rpc::new_client(Viewer { office: self.office.clone(), holder })
+        self.viewer(Holder { grant: EVERYONE, kind: GrantKind::User, name, what, principal })
     }
 
     /// What the holder of a cookie may see, and its name; none: nobody is logged in with it, or no longer.
@@ -115,10 +117,13 @@ impl Door {
     }
 
     fn view_of(&self, row: GrantRow) -> (String, viewer::Client) {
-        let name = row.name.clone();
-        let gate = self.office.live.gate(row.id, &row.name);
-        let holder = Holder::of(row);
-        (name, gate.wrap(capnp_rpc::new_client(Viewer { office: self.office.clone(), holder })))
+        (row.name.clone(), self.viewer(Holder::of(row)))
+    }
+
+    /// A viewer behind the gate of its holder.
+    fn viewer(&self, holder: Holder) -> viewer::Client {
+        let gate = self.office.live.gate(holder.grant, &holder.name);
+        gate.wrap(capnp_rpc::new_client(Viewer { office: self.office.clone(), holder }))
     }
 }
 

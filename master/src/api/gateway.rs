@@ -2,7 +2,7 @@
 
 use super::live::Connection;
 use super::perspective::Perspective;
-use super::worker::Desk;
+use super::worker::WorkerCapability;
 use super::{Holder, Office, accept, refuse};
 use crate::coordinator::account_of;
 use crate::coordinator::record::GrantRow;
@@ -103,8 +103,9 @@ impl Gateway {
         let holder = Holder::of(row);
         match holder.kind {
             GrantKind::Worker => {
-                let desk = Desk { office, holder, gate: gate.clone(), connection: self.connection.clone() };
-                gate.wrap(capnp_rpc::new_client::<schema::worker_capnp::worker_desk::Client, _>(desk)).client
+                let worker =
+                    WorkerCapability { office, holder, gate: gate.clone(), connection: self.connection.clone() };
+                gate.wrap(capnp_rpc::new_client::<schema::worker_capnp::worker_desk::Client, _>(worker)).client
             }
             GrantKind::Operator | GrantKind::User | GrantKind::Changes | GrantKind::Events => {
                 let perspective = Perspective { office, holder };

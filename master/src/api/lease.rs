@@ -57,7 +57,7 @@ impl Lease {
             Err(refusal) => return Ok(Err(refusal)),
         };
         fail_point("master-before-seal");
-        let (seals, wrong) = attempt_logs::seal(&self.office, &steps).await?;
+        let (seals, wrong) = attempt_logs::seal(&self.office.logs, &steps).await?;
         fail_point("master-after-seal");
         if !wrong.is_empty() {
             // what is wrong stays: the words of its worker give way
@@ -65,11 +65,11 @@ impl Lease {
             reason = if words.is_empty() { wrong } else { format!("{words}; {wrong}") };
         }
         let end = |it: &mut Coordinator, now| it.complete(now, token, outcome, &reason);
-        let done = attempt_logs::commit(&self.office, seals, end).await;
+        let done = attempt_logs::commit(&self.office.driver, &self.office.logs, seals, end).await;
         if done.is_ok() {
             self.office.live.forget_lease(token);
             if let Some((job, attempt)) = attempt {
-                attempt_logs::forget(&self.office, job, attempt, &steps).await;
+                attempt_logs::forget(&self.office.logs, job, attempt, &steps).await;
             }
         }
         Ok(done)
@@ -118,8 +118,8 @@ impl lease::Server for Lease {
             let text = format!("the repository `{}` is no longer configured", source.repository);
             refuse!(results, Refusal::new(RefusalCode::NotFound, text));
         };
-        let (office, packs) = (self.office.clone(), self.packs.clone());
-        results.get().set_source(capnp_rpc::new_client(SourcePack { office, repository, source, packs }));
+        let (served, packs) = (self.office.served.clone(), self.packs.clone());
+        results.get().set_source(capnp_rpc::new_client(SourcePack { served, repository, source, packs }));
         Ok(())
     }
 

@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 const LEAVE: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
-pub struct Live {
+pub struct LiveObjects {
     grants: RefCell<BTreeMap<GrantId, Gate>>,
     leases: RefCell<BTreeMap<LeaseToken, Gate>>,
     sessions: RefCell<BTreeMap<SessionId, LiveSession>>,
@@ -51,7 +51,7 @@ pub(super) struct Connection {
     known: Notify,
 }
 
-impl Live {
+impl LiveObjects {
     /// The gate of a grant. Everything that its holder gets goes through it.
     pub(super) fn gate(&self, grant: GrantId, name: &str) -> Gate {
         self.grants.borrow_mut().entry(grant).or_insert_with(|| Gate::new(grant.0, name)).clone()

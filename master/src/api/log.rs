@@ -1,6 +1,7 @@
 //! The authority to read one step's log, live or sealed.
 
-use super::{Office, broken};
+use super::broken;
+use super::served::Served;
 use crate::coordinator::record::StepKey;
 use crate::logs::{Grip, Logs};
 use crate::turns::Principal;
@@ -11,8 +12,10 @@ use std::rc::Rc;
 /// The most that one read answers, in bytes.
 const READ_MAX: u32 = 256 << 10;
 
+/// A reader of one step's log.
 pub(super) struct Reader {
-    pub(super) office: Rc<Office>,
+    pub(super) logs: Rc<Logs>,
+    pub(super) served: Rc<Served>,
     pub(super) key: StepKey,
     pub(super) grip: Rc<Grip>,
     /// In whose turns it reads.
@@ -25,9 +28,9 @@ impl Reader {
         &self,
         read: impl AsyncFnOnce(&Logs, &Grip) -> io::Result<T> + 'static,
     ) -> capnp::Result<T> {
-        let (logs, grip) = (self.office.logs.clone(), self.grip.clone());
+        let (logs, grip) = (self.logs.clone(), self.grip.clone());
         let reading = async move { read(&logs, &grip).await };
-        self.office.served.file(self.principal, reading).await?.map_err(unreadable)
+        self.served.file(self.principal, reading).await?.map_err(unreadable)
     }
 }
 
@@ -67,7 +70,7 @@ impl log_reader::Server for Reader {
         params: log_reader::WaitParams,
         mut results: log_reader::WaitResults,
     ) -> capnp::Result<()> {
-        let waited = self.office.logs.wait_on(self.key, &self.grip, params.get()?.get_offset());
+        let waited = self.logs.wait_on(self.key, &self.grip, params.get()?.get_offset());
         let size = waited.await.map_err(unreadable)?;
         let mut results = results.get();
         results.set_size(size.size);

@@ -1,45 +1,50 @@
-//! The master file, as an operator's desk offers it.
+//! The master file, as an operator's capability offers it.
 
-use super::accept;
-use super::operator::Operator;
+use super::{Holder, Office, accept};
 use schema::grant_capnp::{difference, operator};
 use schema::limits::{self, WHY, WORD};
 use schema::values::Difference;
 use schema::wire;
 
-pub(super) async fn differences(desk: &Operator, mut results: operator::DifferencesResults) -> capnp::Result<()> {
-    accept!(results, desk.holder.may_do_all("reading the master file"));
-    let found = accept!(results, accept!(results, desk.office.desk()).differences().await);
+pub(super) async fn differences(
+    office: &Office,
+    holder: &Holder,
+    mut results: operator::DifferencesResults,
+) -> capnp::Result<()> {
+    accept!(results, holder.may_do_all("reading the master file"));
+    let found = accept!(results, accept!(results, office.config_calls()).differences().await);
     let found = fitting(found);
     write_differences(results.get().init_differences(wire::length(found.len())), &found);
     Ok(())
 }
 
 pub(super) async fn reload(
-    desk: &Operator,
+    office: &Office,
+    holder: &Holder,
     params: operator::ReloadParams,
     mut results: operator::ReloadResults,
 ) -> capnp::Result<()> {
-    accept!(results, desk.holder.may_do_all("reloading the master file"));
-    let request = desk.holder.request(params.get()?.get_request(), &[b"operator.reload"])?;
-    let found = accept!(results, accept!(results, desk.office.desk()).reload(request).await);
+    accept!(results, holder.may_do_all("reloading the master file"));
+    let request = holder.request(params.get()?.get_request(), &[b"operator.reload"])?;
+    let found = accept!(results, accept!(results, office.config_calls()).reload(request).await);
     let found = fitting(found);
     write_differences(results.get().init_differences(wire::length(found.len())), &found);
     Ok(())
 }
 
 pub(super) async fn add_project(
-    desk: &Operator,
+    office: &Office,
+    holder: &Holder,
     params: operator::AddProjectParams,
     mut results: operator::AddProjectResults,
 ) -> capnp::Result<()> {
-    accept!(results, desk.holder.may_do_all("adding a project"));
+    accept!(results, holder.may_do_all("adding a project"));
     let params = params.get()?;
     let project = wire::read_new_project(params.get_project()?)?;
     // without its secrets: nothing that is derived from them is kept
     let told = serde_json::to_vec(&project).expect("our own structs are JSON");
-    let request = desk.holder.request(params.get_request(), &[b"operator.addProject", &told])?;
-    let added = accept!(results, accept!(results, desk.office.desk()).add(request, project).await);
+    let request = holder.request(params.get_request(), &[b"operator.addProject", &told])?;
+    let added = accept!(results, accept!(results, office.config_calls()).add(request, project).await);
     let mut results = results.get();
     results.set_hook_address(&added.hook_address);
     results.set_hook_secret(&added.hook_secret);

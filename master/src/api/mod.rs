@@ -1,14 +1,17 @@
-//! Capability objects, one file per concern: translate, call the driver, answer. No policy but what the grant in
-//! hand says, and no store: history is read through the driver's readers.
+//! Capability objects, one file per concern: translate, call the driver, answer. The only policy is what the grant in hand says.
+//! An object writes nothing by itself: what changes is a command to the driver, and history is read in the turns of its holder.
 //!
-//! Every object leaves through the gate of the grant for which it was made (see `live`).
+//! Every object leaves through the gate of the grant for which it was made (see `live`). Readers of the pages without a login
+//! have a gate of their own.
 
 mod attempt_logs;
 mod branch;
 mod build;
 mod changes;
 mod connection;
+mod detail;
 mod door;
+mod effects;
 mod event;
 mod examine;
 mod explain;
@@ -18,7 +21,6 @@ mod live;
 mod log;
 mod master_file;
 mod operator;
-mod outside;
 mod perspective;
 mod report;
 mod room;
@@ -32,17 +34,19 @@ mod worker;
 
 pub use connection::{attend, serve};
 pub use door::Door;
-pub use outside::outside;
+pub use effects::Effects;
+pub use live::LiveObjects;
 
+use crate::clock::Clock;
+use crate::config_calls::ConfigCalls;
 use crate::coordinator::record::{GrantId, GrantRow, RequestId};
 use crate::coordinator::{Coordinator, Request, authority};
-use crate::desk::Desk;
 use crate::driver::Driver;
 use crate::events::Feed;
 use crate::explain::doctor::Premises;
 use crate::explain::{WorkerStatus, project_of};
 use crate::logs::Logs;
-use crate::planner::Workshop;
+use crate::planner::Planner;
 use crate::sources::Repositories;
 use crate::store::{Readers, query};
 use crate::turns::Principal;
@@ -57,20 +61,21 @@ use std::rc::Rc;
 /// What the objects share.
 pub struct Office {
     pub driver: Rc<Driver>,
+    pub clock: Clock,
     pub feed: Rc<Feed>,
     pub logs: Rc<Logs>,
     pub readers: Readers,
     pub repositories: Rc<Repositories>,
     /// Who is served when, beside reads of the store.
-    pub served: served::Served,
-    /// Where builds are planned.
-    pub workshop: Workshop,
-    pub live: live::Live,
+    pub served: Rc<served::Served>,
+    /// The planner of builds, for its measures.
+    pub planner: Rc<Planner>,
+    pub live: Rc<LiveObjects>,
     pub fingerprint: Fingerprint,
     pub incarnation: u64,
     pub policy: RefCell<Rc<Policy>>,
-    /// Where the master file is asked for; unset: nowhere.
-    pub desk: OnceCell<Desk>,
+    /// The channel to the task that reloads the master file. Unset: no such task runs.
+    pub config_calls: OnceCell<ConfigCalls>,
     /// Where browsers reach the pages; unset: nowhere.
     pub pages: OnceCell<String>,
     /// What examination needs of the master file; another one when the file is taken up again.
@@ -91,9 +96,9 @@ pub struct Policy {
 }
 
 impl Office {
-    fn desk(&self) -> Result<&Desk, Refusal> {
+    fn config_calls(&self) -> Result<&ConfigCalls, Refusal> {
         let text = "this master keeps in step with no file";
-        self.desk.get().ok_or_else(|| Refusal::new(RefusalCode::Unavailable, text))
+        self.config_calls.get().ok_or_else(|| Refusal::new(RefusalCode::Unavailable, text))
     }
 
     fn policy(&self) -> Rc<Policy> {

@@ -193,7 +193,7 @@ impl operator::Server for Operator {
         _: operator::DifferencesParams,
         results: operator::DifferencesResults,
     ) -> capnp::Result<()> {
-        master_file::differences(&self, results).await
+        master_file::differences(&self.office, &self.holder, results).await
     }
 
     async fn reload(
@@ -201,7 +201,7 @@ impl operator::Server for Operator {
         params: operator::ReloadParams,
         results: operator::ReloadResults,
     ) -> capnp::Result<()> {
-        master_file::reload(&self, params, results).await
+        master_file::reload(&self.office, &self.holder, params, results).await
     }
 
     async fn add_project(
@@ -209,7 +209,7 @@ impl operator::Server for Operator {
         params: operator::AddProjectParams,
         results: operator::AddProjectResults,
     ) -> capnp::Result<()> {
-        master_file::add_project(&self, params, results).await
+        master_file::add_project(&self.office, &self.holder, params, results).await
     }
 }
 

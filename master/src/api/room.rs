@@ -1,7 +1,7 @@
 //! How large rows are as people see them, and what gives way where they do not fit into one answer: first the length of
 //! reasons, then the steps of the last jobs. Nothing that one peer wrote may keep an answer from another.
 
-use super::view::JobDetail;
+use super::detail::JobDetail;
 use crate::coordinator::record::{AttemptRow, BuildRow};
 use crate::explain::{Candidate, QueueStatus, WorkerStatus};
 use schema::limits::{self, ADDRESS, ANSWER_BYTES, JOB_VIEW, STEP_VIEW, WORD, text_bytes};

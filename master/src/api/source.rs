@@ -1,6 +1,7 @@
 //! One repository at one revision, as git packs. Packs are made in turns: one at a time for a lease, few for a worker.
 
-use super::{Office, accept, bounded};
+use super::served::Served;
+use super::{accept, bounded};
 use crate::mirror::{GitError, SharedPack};
 use crate::sources::Repository;
 use crate::turns::Principal;
@@ -34,8 +35,9 @@ impl LeasePacks {
     }
 }
 
+/// One repository at one revision, for whoever holds the lease.
 pub(super) struct SourcePack {
-    pub(super) office: Rc<Office>,
+    pub(super) served: Rc<Served>,
     pub(super) repository: Rc<Repository>,
     pub(super) source: Source,
     pub(super) packs: Rc<LeasePacks>,
@@ -50,7 +52,7 @@ impl SourcePack {
             let text = format!("this lease holds {HELD_MAX} packs, which is the most");
             return Err(Refusal::new(RefusalCode::Conflict, text).help("drop those that are not needed any more"));
         }
-        let _turn = self.office.served.packs.turn(self.packs.principal).await;
+        let _turn = self.served.packs.turn(self.packs.principal).await;
         let packed = self.repository.mirror.pack(&self.source.revision, have).await;
         let pack = packed.map_err(|error| cannot_pack(&self.repository, &self.source, &error))?;
         self.packs.held.update(|held| held + 1);
@@ -68,7 +70,7 @@ impl source_pack::Server for SourcePack {
         let held = accept!(results, self.make(&have).await);
         let mut results = results.get();
         wire::write_pairs(results.reborrow().init_refs(wire::length(held.pack.refs.len())), &held.pack.refs);
-        results.set_pack(capnp_rpc::new_client(PackBytes { office: self.office.clone(), held }));
+        results.set_pack(capnp_rpc::new_client(PackBytes { served: self.served.clone(), held }));
         Ok(())
     }
 }
@@ -95,8 +97,9 @@ impl Drop for Held {
     }
 }
 
+/// The bytes of one pack.
 struct PackBytes {
-    office: Rc<Office>,
+    served: Rc<Served>,
     held: Held,
 }
 
@@ -119,7 +122,7 @@ impl byte_source::Server for PackBytes {
         let (offset, count) = (params.get_offset(), params.get_count().min(READ_MAX));
         let pack = self.held.pack.clone();
         let reading = async move { tokio::task::spawn_blocking(move || pack.read(offset, count as usize)).await };
-        let read = self.office.served.file(self.held.packs.principal, reading).await?;
+        let read = self.served.file(self.held.packs.principal, reading).await?;
         let bytes = read.map_err(super::broken)?.map_err(super::broken)?;
         results.get().set_bytes(&bytes);
         Ok(())

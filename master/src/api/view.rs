@@ -1,21 +1,14 @@
 //! Rows as people see them, written to the wire.
 
+use super::detail::JobDetail;
 use super::room::RUNNING_SHOWN;
-use crate::coordinator::record::{BuildRow, Cause, GrantRow, JobRow, StepRow};
+use crate::coordinator::record::{BuildRow, Cause, GrantRow, StepRow};
 use crate::explain::{QueueStatus, WorkerStatus};
 use capnp::struct_list;
 use schema::grant_capnp::{grant, worker_view};
 use schema::perspective_capnp::{build_view, job_view, queue_item, step_view};
 use schema::values::Time;
 use schema::wire;
-
-/// A job with the steps of its latest attempt, and why it waits.
-pub(super) struct JobDetail {
-    pub(super) row: JobRow,
-    pub(super) steps: Vec<StepRow>,
-    pub(super) needs: Vec<u32>,
-    pub(super) waits: String,
-}
 
 /// Lists show less of its diagnosis than it has.
 pub(super) fn write_build(mut to: build_view::Builder<'_>, row: &BuildRow, diagnosis: &str) {

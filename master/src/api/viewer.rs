@@ -2,17 +2,18 @@
 
 use super::branch;
 use super::build::Build;
+use super::detail::{JobDetail, detail};
 use super::event::Subscriber;
 use super::room::{ProjectRow, build_bytes, fit_all, queue_bytes, shorten_worker, worker_bytes};
-use super::view::{JobDetail, write_build, write_jobs, write_queue_item, write_workers};
+use super::view::{write_build, write_jobs, write_queue_item, write_workers};
 use super::{Holder, Office, broken, no_build, no_project, refuse};
-use crate::coordinator::record::{BuildRow, JobKey, JobRow};
+use crate::coordinator::record::BuildRow;
 use crate::explain::Explainer;
 use crate::sources::Repository;
 use crate::store::query::{self, BuildFilter};
 use schema::limits::{self, DIAGNOSIS_LISTED, PROJECT, REF, REVISION, WORKER};
 use schema::perspective_capnp::viewer;
-use schema::values::{Cursor, Filter, State};
+use schema::values::{Cursor, Filter};
 use schema::wire;
 use std::rc::Rc;
 
@@ -195,33 +196,11 @@ impl Viewer {
             .await;
         let taken = taken.map_err(broken)?;
         let builds = taken.builds.into_iter().map(|(row, plan, jobs)| {
-            let details = detail(&self.office, &row, plan.as_ref(), jobs);
+            let details = detail(&self.office.driver, &row, plan.as_ref(), jobs);
             (row, details)
         });
         Ok((builds.collect(), taken.last_event))
     }
-}
-
-/// Jobs as they are shown: with what they need, and why they wait.
-pub(super) fn detail(
-    office: &Office,
-    row: &BuildRow,
-    plan: Option<&schema::values::Plan>,
-    jobs: Vec<(JobRow, Vec<crate::coordinator::record::StepRow>)>,
-) -> Vec<JobDetail> {
-    let needs = |index: usize| plan.and_then(|plan| plan.jobs.get(index)).map(|job| job.needs.clone());
-    let with_index = jobs.into_iter().enumerate();
-    let details = with_index.map(|(index, (job, steps))| {
-        let key = JobKey { build: row.id, index: wire::length(index) };
-        let waits = match job.state {
-            State::Waiting | State::Queued | State::Running => {
-                office.driver.peek(|it, now| Explainer::new(it, now).why(key))
-            }
-            State::Planning | State::Offered | State::Finished => String::new(),
-        };
-        JobDetail { row: job, steps, needs: needs(index).unwrap_or_default(), waits }
-    });
-    details.collect()
 }
 
 fn project_row(repository: &Repository) -> ProjectRow<'_> {

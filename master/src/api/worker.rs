@@ -1,4 +1,4 @@
-//! A worker's desk and its session.
+//! What a worker holds: the capability of its grant, and its session.
 
 use super::lease::Lease;
 use super::live::Connection;
@@ -22,14 +22,15 @@ const CLONE_PING: Duration = Duration::from_secs(3);
 const FURTHER_MAX: usize = 64;
 const FURTHER_BYTES: usize = 64 << 10;
 
-pub(super) struct Desk {
+/// The capability of a worker's grant: a worker attaches with it.
+pub(super) struct WorkerCapability {
     pub(super) office: Rc<Office>,
     pub(super) holder: Holder,
     pub(super) gate: Gate,
     pub(super) connection: Rc<Connection>,
 }
 
-impl worker_desk::Server for Desk {
+impl worker_desk::Server for WorkerCapability {
     async fn attach(
         self: Rc<Self>,
         params: worker_desk::AttachParams,
@@ -78,7 +79,7 @@ impl worker_desk::Server for Desk {
     }
 }
 
-impl Desk {
+impl WorkerCapability {
     /// Refuses a second process of the same key while the first still answers.
     async fn clone_of(&self, arrival: &Arrival) -> Option<Refusal> {
         let (name, instance) = (&self.holder.name, arrival.instance);

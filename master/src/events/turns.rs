@@ -18,19 +18,19 @@ const TURN_MAX: Duration = Duration::from_secs(1);
 pub(super) struct Seats(Rc<()>);
 
 impl Seats {
-    pub(super) fn take(&self) -> Turns {
-        Turns { seat: self.0.clone(), pace: Pace::default() }
+    pub(super) fn take(&self) -> SubscriberPacing {
+        SubscriberPacing { seat: self.0.clone(), pace: Pace::default() }
     }
 }
 
 /// One subscriber's seat, and how it keeps to its turns.
 #[derive(Debug)]
-pub struct Turns {
+pub struct SubscriberPacing {
     seat: Rc<()>,
     pace: Pace,
 }
 
-impl Turns {
+impl SubscriberPacing {
     /// Waits until it is this subscriber's turn. May be dropped while it waits.
     pub async fn come(&mut self) {
         while let Some(next) = self.pace.wait(Instant::now(), self.turn()) {
@@ -54,7 +54,7 @@ impl Turns {
 mod tests {
     use super::*;
 
-    async fn elapsed(turns: &mut Turns, count: u32) -> Duration {
+    async fn elapsed(turns: &mut SubscriberPacing, count: u32) -> Duration {
         let began = Instant::now();
         for _ in 0..count {
             turns.come().await;
@@ -66,7 +66,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_few_at_once_and_then_one_by_one() {
         let seats = Seats::default();
-        let mut turns: Vec<Turns> = (0..20).map(|_| seats.take()).collect();
+        let mut turns: Vec<SubscriberPacing> = (0..20).map(|_| seats.take()).collect();
         assert_eq!(elapsed(&mut turns[0], AT_ONCE).await, Duration::ZERO);
         assert_eq!(elapsed(&mut turns[0], 10).await, 10 * 20 * SHARE);
         // who was quiet for long has all of it again, and no more
@@ -81,7 +81,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_crowd_waits_no_longer_than_a_second() {
         let seats = Seats::default();
-        let mut turns: Vec<Turns> = (0..5_000).map(|_| seats.take()).collect();
+        let mut turns: Vec<SubscriberPacing> = (0..5_000).map(|_| seats.take()).collect();
         elapsed(&mut turns[0], AT_ONCE).await;
         assert_eq!(elapsed(&mut turns[0], 3).await, 3 * TURN_MAX);
     }

@@ -1,7 +1,7 @@
 //! What a reader holds open of a large sealed log: retention unlinks files and asks nobody, and whoever reads goes on.
 
 use super::files::Files;
-use super::source::{Bytes, Source};
+use super::source::{Bytes, LogSnapshot};
 use crate::coordinator::record::SealRow;
 use std::cell::RefCell;
 use std::io;
@@ -17,12 +17,12 @@ pub struct Grip(RefCell<Option<Held>>);
 
 struct Held {
     seal: SealRow,
-    source: Source,
+    source: LogSnapshot,
     _room: OwnedSemaphorePermit,
 }
 
 impl Grip {
-    pub(super) fn source(&self) -> Option<Source> {
+    pub(super) fn source(&self) -> Option<LogSnapshot> {
         self.0.borrow().as_ref().map(|held| held.source.clone())
     }
 
@@ -36,8 +36,8 @@ impl Grip {
         files: &Files,
         room: &Arc<Semaphore>,
         seal: SealRow,
-        source: Source,
-    ) -> io::Result<Source> {
+        source: LogSnapshot,
+    ) -> io::Result<LogSnapshot> {
         let Bytes::Closed(_) = source.bytes else { return Ok(source) };
         let Ok(permit) = room.clone().try_acquire_owned() else { return Ok(source) };
         let source = files.run(move || source.opened()).await?;

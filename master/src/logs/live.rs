@@ -5,7 +5,7 @@
 
 use super::budget::{Budget, Share};
 use super::files::{Files, Pair, read_at};
-use super::source::{Bytes, Source};
+use super::source::{Bytes, LogSnapshot};
 use super::sum::Sum;
 use super::{Mark, SMALL_MAX, Sealed, Size, Written};
 use crate::coordinator::record::{SealRow, StepKey};
@@ -28,7 +28,8 @@ const MARK_BYTES: usize = size_of::<Mark>();
 /// All marks of one write.
 const MARKS_BYTES_MAX: usize = MARKS_MAX * MARK_BYTES;
 
-pub(super) struct Live {
+/// A log to which a step may still write.
+pub(super) struct LiveLog {
     files: Files,
     key: StepKey,
     limit: u64,
@@ -42,7 +43,7 @@ pub(super) struct Live {
 }
 
 /// The right to change the log.
-pub(super) type Turn = OwnedMutexGuard<Writer>;
+pub(super) type WriterGuard = OwnedMutexGuard<Writer>;
 
 /// What only changes look at.
 #[derive(Default)]
@@ -72,7 +73,7 @@ struct View {
     /// Bytes that the worker need not send again.
     received: u64,
     /// Those received, up to the limit, and our own lines.
-    source: Source,
+    source: LogSnapshot,
     sealed: Option<SealRow>,
 }
 
@@ -84,11 +85,11 @@ pub struct Write {
     pub room: OwnedSemaphorePermit,
 }
 
-impl Live {
-    pub(super) fn new(files: Files, key: StepKey, limit: u64, budget: Budget) -> Live {
-        let view = Mutex::new(View { taken_up: false, received: 0, source: Source::empty(), sealed: None });
+impl LiveLog {
+    pub(super) fn new(files: Files, key: StepKey, limit: u64, budget: Budget) -> LiveLog {
+        let view = Mutex::new(View { taken_up: false, received: 0, source: LogSnapshot::empty(), sealed: None });
         let share = Share::of(budget);
-        Live { files, key, limit, writer: Arc::default(), share, view, changed: watch::Sender::new(()) }
+        LiveLog { files, key, limit, writer: Arc::default(), share, view, changed: watch::Sender::new(()) }
     }
 
     /// What all logs of its attempt share.
@@ -96,7 +97,7 @@ impl Live {
         self.share.budget()
     }
 
-    pub(super) async fn turn(&self) -> Turn {
+    pub(super) async fn turn(&self) -> WriterGuard {
         self.writer.clone().lock_owned().await
     }
 
@@ -104,10 +105,10 @@ impl Live {
     /// nothing.
     pub(super) async fn open(
         self: &Arc<Self>,
-        mut turn: Turn,
+        mut turn: WriterGuard,
         sealed: Option<SealRow>,
         has_file: bool,
-    ) -> io::Result<Turn> {
+    ) -> io::Result<WriterGuard> {
         if let Some(row) = sealed {
             let source = super::sealed_source(&self.files, &row);
             *self.view() = View { taken_up: false, received: row.size, source, sealed: Some(row) };
@@ -134,13 +135,18 @@ impl Live {
         }
         (writer.sent, writer.next_mark) = (hash, size);
         let mut view = self.view();
-        (view.received, view.source) = (size, Source { size, bytes: Bytes::Open(pair.log.clone()) });
+        (view.received, view.source) = (size, LogSnapshot { size, bytes: Bytes::Open(pair.log.clone()) });
         writer.pair = Some(pair);
         Ok(())
     }
 
     /// Appends at `offset`: what overlaps is dropped, a gap is refused.
-    pub(super) async fn write(self: &Arc<Self>, turn: Turn, offset: u64, mut write: Write) -> Result<Written, Refusal> {
+    pub(super) async fn write(
+        self: &Arc<Self>,
+        turn: WriterGuard,
+        offset: u64,
+        mut write: Write,
+    ) -> Result<Written, Refusal> {
         if self.is_sealed() || turn.ends_at.is_some() {
             return Err(Refusal::new(RefusalCode::Stale, "the log is sealed"));
         }
@@ -152,7 +158,7 @@ impl Live {
         let known = usize::try_from(known).unwrap_or(usize::MAX).min(write.bytes.len());
         write.bytes.drain(..known);
         let length = write.bytes.len();
-        let change = move |live: &Live, writer: &mut Writer| live.take_in(writer, write);
+        let change = move |live: &LiveLog, writer: &mut Writer| live.take_in(writer, write);
         self.change(turn, length, change).await.map_err(|error| super::cannot_write(&error))
     }
 
@@ -164,17 +170,17 @@ impl Live {
         self.view().sealed.is_some()
     }
 
-    /// [`Live::open`] was done: what an earlier master left is known.
+    /// [`LiveLog::open`] was done: what an earlier master left is known.
     pub(super) fn is_taken_up(&self) -> bool {
         self.view().taken_up
     }
 
-    pub(super) fn source_and_seal(&self) -> (Source, bool) {
+    pub(super) fn source_and_seal(&self) -> (LogSnapshot, bool) {
         let view = self.view();
         (view.source.clone(), view.sealed.is_some())
     }
 
-    fn source(&self) -> Source {
+    fn source(&self) -> LogSnapshot {
         self.view().source.clone()
     }
 
@@ -204,9 +210,9 @@ impl Live {
     }
 
     /// Ends the log with its worker's word for length and hash.
-    pub(super) async fn seal(self: &Arc<Self>, turn: Turn, size: u64, hash: &[u8]) -> io::Result<Sealed> {
+    pub(super) async fn seal(self: &Arc<Self>, turn: WriterGuard, size: u64, hash: &[u8]) -> io::Result<Sealed> {
         let hash = hash.to_vec();
-        let close = move |live: &Live, writer: &mut Writer| {
+        let close = move |live: &LiveLog, writer: &mut Writer| {
             let row = live.close(writer, None)?;
             // of a log that was sealed before this master started only the stored bytes are known
             let sent = if writer.sent.is_empty() { row.hash } else { writer.sent.hash() };
@@ -217,19 +223,19 @@ impl Live {
     }
 
     /// Ends the log with a line of ours, whatever its worker sent.
-    pub(super) async fn end(self: &Arc<Self>, turn: Turn, line: &str) -> io::Result<SealRow> {
+    pub(super) async fn end(self: &Arc<Self>, turn: WriterGuard, line: &str) -> io::Result<SealRow> {
         let line = line.to_owned();
         self.change(turn, line.len(), move |live, writer| live.close(writer, Some(&line))).await
     }
 
     /// Throws the log away, in memory and on the disk. Writes that come later are refused.
-    pub(super) async fn discard(self: &Arc<Self>, turn: Turn) -> io::Result<()> {
+    pub(super) async fn discard(self: &Arc<Self>, turn: WriterGuard) -> io::Result<()> {
         let live = self.clone();
         let has_file = turn.pair.is_some() || !self.is_taken_up();
-        let discard = move |mut writer: Turn| {
+        let discard = move |mut writer: WriterGuard| {
             *writer = Writer { ends_at: Some(0), ..Writer::default() };
             let row = SealRow { key: live.key, size: 0, hash: Sum::default().hash(), bytes: None };
-            *live.view() = View { taken_up: true, received: 0, source: Source::empty(), sealed: Some(row) };
+            *live.view() = View { taken_up: true, received: 0, source: LogSnapshot::empty(), sealed: Some(row) };
             live.changed.send_replace(());
             if has_file { live.files.remove_log(live.key) } else { Ok(()) }
         };
@@ -243,9 +249,9 @@ impl Live {
     /// Makes one change of a log: at once while it stays in memory, else on another thread.
     async fn change<T: Send + 'static>(
         self: &Arc<Self>,
-        mut turn: Turn,
+        mut turn: WriterGuard,
         growth: usize,
-        change: impl FnOnce(&Live, &mut Writer) -> io::Result<T> + Send + 'static,
+        change: impl FnOnce(&LiveLog, &mut Writer) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
         let live = self.clone();
         let is_short = self.view().source.size + growth as u64 <= SMALL_MAX as u64;
@@ -311,7 +317,7 @@ impl Live {
     }
 
     fn store_large(&self, writer: &mut Writer, bytes: &[u8]) -> io::Result<()> {
-        let Source { size, bytes: place } = self.source();
+        let LogSnapshot { size, bytes: place } = self.source();
         let log = match place {
             Bytes::Memory(small) => self.begin_file(writer, &small)?,
             Bytes::Open(log) => log,
@@ -326,7 +332,7 @@ impl Live {
                 false => writer.begin_sync(&log, end)?,
             }
         }
-        self.view().source = Source { size: end, bytes: Bytes::Open(log) };
+        self.view().source = LogSnapshot { size: end, bytes: Bytes::Open(log) };
         Ok(())
     }
 

@@ -22,9 +22,9 @@ pub use live::Write;
 use crate::coordinator::record::{BuildId, JobKey, SealRow, StepKey};
 use files::Files;
 use futures::future::LocalBoxFuture;
-use live::{Live, Turn};
+use live::{LiveLog, WriterGuard};
 use schema::values::{Refusal, RefusalCode, Time};
-use source::{Bytes, Source};
+use source::{Bytes, LogSnapshot};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -94,7 +94,7 @@ pub struct Logs {
     files: Files,
     limit: u64,
     seals: Box<dyn Seals>,
-    live: RefCell<BTreeMap<StepKey, Arc<Live>>>,
+    live: RefCell<BTreeMap<StepKey, Arc<LiveLog>>>,
     /// Attempts of whose logs the store has nothing yet.
     fresh: RefCell<BTreeSet<(JobKey, u16)>>,
     /// A log began, or its seal was committed.
@@ -106,8 +106,8 @@ pub struct Logs {
 }
 
 /// Where a log's bytes are.
-enum Place {
-    Live(Arc<Live>),
+enum LogLocation {
+    Live(Arc<LiveLog>),
     Sealed(SealRow),
     Nowhere,
 }
@@ -204,12 +204,12 @@ impl Logs {
             return Ok(sealed_size(&row));
         }
         Ok(match self.place(key).await? {
-            Place::Live(live) => live.size(),
-            Place::Sealed(row) => {
+            LogLocation::Live(live) => live.size(),
+            LogLocation::Sealed(row) => {
                 self.hold(key, row.clone(), grip).await?;
                 sealed_size(&row)
             }
-            Place::Nowhere => Size { size: 0, sealed: false, hash: None },
+            LogLocation::Nowhere => Size { size: 0, sealed: false, hash: None },
         })
     }
 
@@ -241,7 +241,7 @@ impl Logs {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
-            if let Place::Live(live) = self.place(key).await? {
+            if let LogLocation::Live(live) = self.place(key).await? {
                 return Ok(live.wait(offset).await);
             }
             let size = self.size_on(key, grip).await?;
@@ -254,7 +254,7 @@ impl Logs {
 
     /// When bytes were read from the step, by rising offset. Of a small log they are known until its seal is committed.
     pub async fn marks(&self, key: StepKey) -> io::Result<Vec<Mark>> {
-        if let Place::Live(live) = self.place(key).await? {
+        if let LogLocation::Live(live) = self.place(key).await? {
             return live.marks().await;
         }
         let files = self.files.clone();
@@ -270,7 +270,7 @@ impl Logs {
     pub async fn lines_on(&self, key: StepKey, grip: &Grip, first: u64, count: u32) -> io::Result<Lines> {
         let (source, _) = self.source(key, grip).await?;
         let mut index = self.index.take(key);
-        let look = move |source: &Source| Ok((index.lines(source, first.max(1), count)?, index));
+        let look = move |source: &LogSnapshot| Ok((index.lines(source, first.max(1), count)?, index));
         let found = source.on_thread(&self.files, look).await;
         let (lines, index) = self.or_removed(key, found).await?;
         self.index.keep(key, index);
@@ -281,7 +281,7 @@ impl Logs {
     pub async fn last_lines_on(&self, key: StepKey, grip: &Grip, count: u32) -> io::Result<(u64, Lines)> {
         let (source, _) = self.source(key, grip).await?;
         let mut index = self.index.take(key);
-        let look = move |source: &Source| Ok((index.last(source, count)?, index));
+        let look = move |source: &LogSnapshot| Ok((index.last(source, count)?, index));
         let found = source.on_thread(&self.files, look).await;
         let (lines, index) = self.or_removed(key, found).await?;
         self.index.keep(key, index);
@@ -333,40 +333,40 @@ impl Logs {
         Ok(())
     }
 
-    async fn place(&self, key: StepKey) -> io::Result<Place> {
+    async fn place(&self, key: StepKey) -> io::Result<LogLocation> {
         if let Some(live) = self.open_log(key) {
-            return Ok(Place::Live(live));
+            return Ok(LogLocation::Live(live));
         }
         if let Some(row) = self.find(key).await? {
-            return Ok(Place::Sealed(row));
+            return Ok(LogLocation::Sealed(row));
         }
         // it may have begun while the store was asked
         if let Some(live) = self.open_log(key) {
-            return Ok(Place::Live(live));
+            return Ok(LogLocation::Live(live));
         }
         if let Some(why) = self.removed(key).await? {
             return Err(io::Error::new(io::ErrorKind::NotFound, why));
         }
         if self.files.exists(key) {
             // an earlier master began it, and its worker is not back yet
-            return Ok(Place::Live(self.resume(key).await?.0));
+            return Ok(LogLocation::Live(self.resume(key).await?.0));
         }
-        Ok(Place::Nowhere)
+        Ok(LogLocation::Nowhere)
     }
 
     /// The log's bytes as they are now, and whether they are all.
-    async fn source(&self, key: StepKey, grip: &Grip) -> io::Result<(Source, bool)> {
+    async fn source(&self, key: StepKey, grip: &Grip) -> io::Result<(LogSnapshot, bool)> {
         if let Some(source) = grip.source() {
             return Ok((source, true));
         }
         Ok(match self.place(key).await? {
-            Place::Live(live) => live.source_and_seal(),
-            Place::Sealed(row) => (self.hold(key, row, grip).await?, true),
-            Place::Nowhere => (Source::empty(), false),
+            LogLocation::Live(live) => live.source_and_seal(),
+            LogLocation::Sealed(row) => (self.hold(key, row, grip).await?, true),
+            LogLocation::Nowhere => (LogSnapshot::empty(), false),
         })
     }
 
-    async fn hold(&self, key: StepKey, row: SealRow, grip: &Grip) -> io::Result<Source> {
+    async fn hold(&self, key: StepKey, row: SealRow, grip: &Grip) -> io::Result<LogSnapshot> {
         let source = sealed_source(&self.files, &row);
         let held = grip.close_on(&self.files, &self.grips, row, source).await;
         self.or_removed(key, held).await
@@ -388,7 +388,7 @@ impl Logs {
     }
 
     /// The log of this key as it goes on: held already, taken up after a restart, or new; and the right to change it.
-    async fn resume(&self, key: StepKey) -> io::Result<(Arc<Live>, Turn)> {
+    async fn resume(&self, key: StepKey) -> io::Result<(Arc<LiveLog>, WriterGuard)> {
         let live = self.held(key);
         let turn = live.turn().await;
         if live.is_taken_up() {
@@ -409,20 +409,20 @@ impl Logs {
     }
 
     /// Held from the first call on, so that calls take their turns in order.
-    fn held(&self, key: StepKey) -> Arc<Live> {
+    fn held(&self, key: StepKey) -> Arc<LiveLog> {
         let mut held = self.live.borrow_mut();
         if let Some(live) = held.get(&key) {
             return live.clone();
         }
         let of_attempt = StepKey { step: 0, ..key }..=StepKey { step: u16::MAX, ..key };
         let budget = held.range(of_attempt).next().map(|(_, other)| other.budget()).unwrap_or_default();
-        let live = Arc::new(Live::new(self.files.clone(), key, self.limit, budget));
+        let live = Arc::new(LiveLog::new(self.files.clone(), key, self.limit, budget));
         held.insert(key, live.clone());
         live
     }
 
     /// None: the log is not held, or what there was of it is not taken up yet.
-    fn open_log(&self, key: StepKey) -> Option<Arc<Live>> {
+    fn open_log(&self, key: StepKey) -> Option<Arc<LiveLog>> {
         self.live.borrow().get(&key).filter(|live| live.is_taken_up()).cloned()
     }
 
@@ -460,12 +460,12 @@ fn sealed_size(row: &SealRow) -> Size {
     Size { size: row.size, sealed: true, hash: Some(row.hash) }
 }
 
-fn sealed_source(files: &Files, row: &SealRow) -> Source {
+fn sealed_source(files: &Files, row: &SealRow) -> LogSnapshot {
     let bytes = match &row.bytes {
         Some(bytes) => Bytes::Memory(Arc::new(bytes.clone())),
         None => Bytes::Closed(files.log_path(row.key)),
     };
-    Source { size: row.size, bytes }
+    LogSnapshot { size: row.size, bytes }
 }
 
 fn cannot_write(error: &io::Error) -> Refusal {

@@ -6,8 +6,9 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// The bytes of a log at one moment.
 #[derive(Clone, Debug)]
-pub(super) struct Source {
+pub(super) struct LogSnapshot {
     /// How many bytes there are; the file may already have more.
     pub(super) size: u64,
     pub(super) bytes: Bytes,
@@ -20,12 +21,12 @@ pub(super) enum Bytes {
     Closed(PathBuf),
 }
 
-impl Source {
-    pub(super) fn empty() -> Source {
-        Source { size: 0, bytes: Bytes::Memory(Arc::default()) }
+impl LogSnapshot {
+    pub(super) fn empty() -> LogSnapshot {
+        LogSnapshot { size: 0, bytes: Bytes::Memory(Arc::default()) }
     }
 
-    /// At most `count` bytes from `offset`. Touches a file: see [`Source::on_thread`].
+    /// At most `count` bytes from `offset`. Touches a file: see [`LogSnapshot::on_thread`].
     pub(super) fn read(&self, offset: u64, count: usize) -> io::Result<Vec<u8>> {
         let left = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
         let count = count.min(left);
@@ -43,7 +44,7 @@ impl Source {
     pub(super) async fn on_thread<T: Send + 'static>(
         self,
         files: &Files,
-        work: impl FnOnce(&Source) -> io::Result<T> + Send + 'static,
+        work: impl FnOnce(&LogSnapshot) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
         match self.bytes {
             Bytes::Memory(_) => work(&self),
@@ -52,9 +53,9 @@ impl Source {
     }
 
     /// With its file open, for more than one read.
-    pub(super) fn opened(self) -> io::Result<Source> {
+    pub(super) fn opened(self) -> io::Result<LogSnapshot> {
         match self.bytes {
-            Bytes::Closed(path) => Ok(Source { size: self.size, bytes: Bytes::Open(Arc::new(File::open(path)?)) }),
+            Bytes::Closed(path) => Ok(LogSnapshot { size: self.size, bytes: Bytes::Open(Arc::new(File::open(path)?)) }),
             Bytes::Memory(_) | Bytes::Open(_) => Ok(self),
         }
     }

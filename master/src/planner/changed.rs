@@ -1,4 +1,4 @@
-//! What changed for each job, since the run of its lane that it is compared with. Reads lanes and mirrors; the rule itself
+//! What changed for each job, since the run of its lane that it is compared with. Reads past runs and mirrors; the rule itself
 //! is [`Lane::good_base`].
 //!
 //! A job may be left out only where the newest run of its lane was good and nothing that it names differs from the commit of
@@ -8,7 +8,7 @@
 use crate::coordinator::lane::{Lane, LaneResult};
 use crate::coordinator::record::BuildRow;
 use crate::sources::Repository;
-use crate::store::{Reading, lanes};
+use futures::future::LocalBoxFuture;
 use schema::pipeline::{Changed, Pipeline};
 use schema::values::Source;
 use std::collections::BTreeMap;
@@ -25,8 +25,8 @@ const BUILDS_MAX: usize = 12;
 pub(super) struct Comparison<'a> {
     repository: &'a Repository,
     source: &'a Source,
-    own: Past,
-    main: Past,
+    own: RefRuns,
+    main: RefRuns,
     /// By commit: what differs; none: not known.
     differences: BTreeMap<String, Option<Arc<Vec<String>>>>,
     /// By commit: whether this build descends from it.
@@ -35,24 +35,31 @@ pub(super) struct Comparison<'a> {
 
 /// The runs of a ref.
 #[derive(Debug, Default)]
-struct Past {
-    lanes: BTreeMap<String, Lane>,
+pub struct RefRuns {
+    /// The lane of each job, by the job's name.
+    pub lanes: BTreeMap<String, Lane>,
     /// Finished builds with jobs, the newest first.
-    builds: Vec<LaneResult>,
+    pub builds: Vec<LaneResult>,
+}
+
+/// A way to read the runs of a ref: all that the planner knows of history. Implemented by whoever wires the planner.
+pub trait PastRuns {
+    /// The lanes of a ref, and at most `limit` of its builds. None: they could not be read.
+    fn of_ref<'a>(&'a self, project: &'a str, ref_name: &'a str, limit: usize) -> LocalBoxFuture<'a, Option<RefRuns>>;
 }
 
 impl<'a> Comparison<'a> {
     /// None: the store could not be read, so nothing is known.
     pub(super) async fn of(
-        readers: &Reading,
+        past: &dyn PastRuns,
         repository: &'a Repository,
         row: &BuildRow,
         source: &'a Source,
     ) -> Option<Comparison<'a>> {
-        let own = Past::read(readers, &row.project, &source.ref_name).await?;
+        let own = past.of_ref(&row.project, &source.ref_name, BUILDS_MAX).await?;
         let main = match repository.mirror.main_branch().filter(|main| *main != source.ref_name) {
-            Some(main) => Past::read(readers, &row.project, &main).await?,
-            None => Past::default(),
+            Some(main) => past.of_ref(&row.project, &main, BUILDS_MAX).await?,
+            None => RefRuns::default(),
         };
         let (differences, ancestors) = (BTreeMap::new(), BTreeMap::new());
         Some(Comparison { repository, source, own, main, differences, ancestors })
@@ -125,16 +132,5 @@ impl<'a> Comparison<'a> {
         let paths = found.filter(|found| found.is_whole).map(|found| Arc::new(found.paths));
         self.differences.insert(base.to_owned(), paths.clone());
         paths
-    }
-}
-
-impl Past {
-    async fn read(readers: &Reading, project: &str, ref_name: &str) -> Option<Past> {
-        let (project, ref_name) = (project.to_owned(), ref_name.to_owned());
-        let read = readers.query(move |store| {
-            let builds = lanes::finished(store, &project, &ref_name, BUILDS_MAX)?;
-            Ok(Past { lanes: lanes::lanes(store, &project, &ref_name)?, builds })
-        });
-        read.await.ok()
     }
 }

@@ -1,14 +1,14 @@
 //! Gathers what a notice says: from the store, the mirror and the logs. Decides nothing.
 
-use super::Reach;
+use super::ReporterAccess;
+use super::access::ReportedBuild;
 use super::episodes::{News, NewsLane, PIPELINE, Spot};
 use super::excerpt;
 use super::notice::{self, Author, CommitResult, Notice, NoticeCommit, NoticeJob, NoticeStep};
 use super::reproduce;
 use super::told::Branch;
-use crate::coordinator::record::{BuildRow, JobRow, StepKey, StepRow, Turn};
+use crate::coordinator::record::{BuildRow, StepKey, StepRow, Turn};
 use crate::mirror::{Authored, Person, Range};
-use crate::store::{query, reporters as rows};
 use schema::values::{Outcome, Plan};
 use std::collections::BTreeSet;
 
@@ -19,24 +19,17 @@ const GOOD_MAX: usize = 16;
 /// Lanes whose log is quoted: a mail of more can hardly be read.
 const QUOTED_MAX: usize = 10;
 
-/// What the store knows of the build that showed the news.
-struct Shown {
-    build: BuildRow,
-    plan: Option<Plan>,
-    jobs: Vec<JobRow>,
-}
-
 /// None: the build is gone meanwhile.
 pub(super) async fn compose(
-    reach: &Reach,
+    access: &ReporterAccess,
     branch: Branch<'_>,
     news: &News,
     id: String,
 ) -> Result<Option<Notice>, String> {
-    let Some(shown) = shown(reach, branch, news.at.build).await? else { return Ok(None) };
-    let range = range(reach, branch, news, &shown.build).await?;
+    let Some(shown) = access.reads.build(branch.project, news.at.build).await? else { return Ok(None) };
+    let range = range(access, branch, news, &shown.row).await?;
     let commits: Vec<NoticeCommit> = range.commits.into_iter().map(told).collect();
-    let jobs = jobs(reach, branch, news, &shown).await?;
+    let jobs = jobs(access, branch, news, &shown).await?;
     let Some(first) = jobs.first().cloned() else { return Ok(None) };
     Ok(Some(Notice {
         id,
@@ -56,37 +49,33 @@ pub(super) async fn compose(
         commits_left_out: range.left_out,
         step: first.step,
         log: first.log,
-        commit_subject: shown.build.subject.clone(),
+        commit_subject: shown.row.subject.clone(),
         reproduce: reproduce::commands(branch.project, news, &jobs),
         jobs,
     }))
 }
 
-async fn shown(reach: &Reach, branch: Branch<'_>, number: u32) -> Result<Option<Shown>, String> {
-    let project = branch.project.to_owned();
-    let read = reach.readers.query(move |store| {
-        let Some(build) = query::build(store, &project, number)? else { return Ok(None) };
-        Ok(Some(Shown { plan: query::plan(store, build.id)?, jobs: query::jobs(store, build.id)?, build }))
-    });
-    read.await.map_err(|error| error.to_string())
-}
-
-async fn jobs(reach: &Reach, branch: Branch<'_>, news: &News, shown: &Shown) -> Result<Vec<NoticeJob>, String> {
+async fn jobs(
+    access: &ReporterAccess,
+    branch: Branch<'_>,
+    news: &News,
+    shown: &ReportedBuild,
+) -> Result<Vec<NoticeJob>, String> {
     let mut jobs = Vec::new();
     for (index, lane) in news.lanes.iter().enumerate() {
-        let mut job = job(reach, branch, lane, shown);
+        let mut job = job(access, branch, lane, shown);
         if news.turn == Turn::NewlyFailing {
             job.last_good =
                 lane.last_good.as_ref().map(|good| CommitResult { commit: good.revision.clone(), build: good.build });
-            (job.step, job.log) = failure(reach, lane, shown, index < QUOTED_MAX).await?;
+            (job.step, job.log) = failure(access, lane, shown, index < QUOTED_MAX).await?;
         }
         jobs.push(job);
     }
     Ok(jobs)
 }
 
-fn job(reach: &Reach, branch: Branch<'_>, lane: &NewsLane, shown: &Shown) -> NoticeJob {
-    let number = shown.build.number;
+fn job(access: &ReporterAccess, branch: Branch<'_>, lane: &NewsLane, shown: &ReportedBuild) -> NoticeJob {
+    let number = shown.row.number;
     let selector = match shown.jobs.iter().any(|job| job.name == lane.job) {
         true => format!("{}/{number}/{}", branch.project, lane.job),
         // the build has no such job
@@ -94,7 +83,7 @@ fn job(reach: &Reach, branch: Branch<'_>, lane: &NewsLane, shown: &Shown) -> Not
     };
     NoticeJob {
         job: lane.job.clone(),
-        url: (!reach.url.is_empty()).then(|| format!("{}/p/{selector}", reach.url)),
+        url: (!access.url.is_empty()).then(|| format!("{}/p/{selector}", access.url)),
         selector,
         since: result_of(&lane.since),
         last_good: None,
@@ -108,7 +97,7 @@ fn result_of(spot: &Spot) -> CommitResult {
 }
 
 /// What the news adds to the branch: the commits since any of its lanes was good, or since it was bad.
-async fn range(reach: &Reach, branch: Branch<'_>, news: &News, build: &BuildRow) -> Result<Range, String> {
+async fn range(access: &ReporterAccess, branch: Branch<'_>, news: &News, build: &BuildRow) -> Result<Range, String> {
     let at = news.at.revision.as_str();
     let since: BTreeSet<&str> = match (news.turn, &news.last_bad) {
         (Turn::Fixed, Some(bad)) => BTreeSet::from([bad.revision.as_str()]),
@@ -118,9 +107,9 @@ async fn range(reach: &Reach, branch: Branch<'_>, news: &News, build: &BuildRow)
         }
     };
     let mut found = Range::default();
-    let Some(repository) = reach.repositories.get(branch.project) else { return Ok(from_build(build, at)) };
+    let Some(history) = access.reads.history(branch.project) else { return Ok(from_build(build, at)) };
     for without in without(&since, build) {
-        let more = repository.mirror.range(at, &without, COMMITS_MAX).await;
+        let more = history.range(at, &without, COMMITS_MAX).await;
         let more = more.map_err(|error| format!("failed to read the commits of {}: {error}", branch.project))?;
         found = union(found, more);
     }
@@ -175,23 +164,22 @@ fn told(commit: Authored) -> NoticeCommit {
 
 /// The first step of a lane that failed, and the end of its log; of a pipeline, what is wrong with it.
 async fn failure(
-    reach: &Reach,
+    access: &ReporterAccess,
     lane: &NewsLane,
-    shown: &Shown,
+    shown: &ReportedBuild,
     is_quoted: bool,
 ) -> Result<(Option<NoticeStep>, String), String> {
     if lane.job == PIPELINE {
-        return Ok((None, excerpt::excerpt(shown.build.diagnosis.as_bytes(), false)));
+        return Ok((None, excerpt::excerpt(shown.row.diagnosis.as_bytes(), false)));
     }
     let Some(job) = shown.jobs.iter().find(|job| job.name == lane.job).cloned() else {
         return Ok((None, String::new()));
     };
-    let steps = reach.readers.query(move |store| rows::steps(store, &job)).await;
-    let steps = steps.map_err(|error| error.to_string())?;
+    let steps = access.reads.steps(job).await?;
     let Some(failed) = steps.into_iter().find(|step| step.outcome == Some(Outcome::Failed)) else {
         return Ok((None, String::new()));
     };
-    let log = if is_quoted { end_of_log(reach, failed.key).await } else { String::new() };
+    let log = if is_quoted { end_of_log(access, failed.key).await } else { String::new() };
     Ok((Some(told_step(failed, shown.plan.as_ref(), &lane.job)), log))
 }
 
@@ -207,17 +195,14 @@ fn told_step(step: StepRow, plan: Option<&Plan>, job: &str) -> NoticeStep {
 }
 
 /// Empty where it cannot be read: retention may have taken it.
-async fn end_of_log(reach: &Reach, key: StepKey) -> String {
-    let read = async {
-        let size = reach.logs.size(key).await?.size;
-        let from = size.saturating_sub(excerpt::BYTES);
-        let chunk = reach.logs.read(key, from, u32::try_from(excerpt::BYTES).unwrap_or(u32::MAX)).await?;
-        Ok::<_, std::io::Error>(excerpt::excerpt(&chunk.bytes, from > 0))
-    };
-    read.await.unwrap_or_else(|error| {
-        tracing::debug!("a notice goes without a log: {error}");
-        String::new()
-    })
+async fn end_of_log(access: &ReporterAccess, key: StepKey) -> String {
+    match access.reads.log_end(key, excerpt::BYTES).await {
+        Ok((bytes, is_cut)) => excerpt::excerpt(&bytes, is_cut),
+        Err(error) => {
+            tracing::debug!("a notice goes without a log: {error}");
+            String::new()
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use schema::shown::{self, Face};
 
 /// The most of a log that is looked at, in bytes from its end.
-pub(super) const BYTES: u64 = 8 << 10;
+pub(super) const BYTES: u32 = 8 << 10;
 const LINES: usize = 40;
 
 /// The last 40 lines. `is_cut`: the bytes do not begin with a line.

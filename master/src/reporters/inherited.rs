@@ -1,10 +1,9 @@
 //! A lane's first result on a branch, compared with the main branch: who pushes a branch from a red commit did not break it.
 
-use super::Reach;
-use super::episodes::{NewsLane, PIPELINE};
+use super::ReporterReads;
+use super::episodes::NewsLane;
 use super::told::Branch;
-use crate::coordinator::lane::{Lane, LaneResult, Mark, is_bad};
-use crate::store;
+use crate::coordinator::lane::{LaneResult, Mark, is_bad};
 
 /// What the main branch said of a lane where this branch began.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,15 +15,15 @@ pub(super) enum Before {
 }
 
 /// Asks the lane of the main branch for its newest result of a commit that this revision holds.
-pub(super) async fn before(reach: &Reach, branch: Branch<'_>, lane: &NewsLane) -> Result<Before, String> {
-    let Some(repository) = reach.repositories.get(branch.project) else { return Ok(Before::Unknown) };
-    let main = match repository.mirror.main_branch() {
+pub(super) async fn before(reads: &dyn ReporterReads, branch: Branch<'_>, lane: &NewsLane) -> Result<Before, String> {
+    let Some(history) = reads.history(branch.project) else { return Ok(Before::Unknown) };
+    let main = match history.main_branch() {
         Some(main) if main != branch.ref_name => main,
         Some(_) | None => return Ok(Before::Unknown),
     };
-    let found = read(reach, branch.project.to_owned(), main, lane.job.clone()).await?;
+    let found = reads.lane(branch.project, &main, &lane.job).await?;
     for result in found.results.iter().rev().filter(|result| result.counts()) {
-        let holds = repository.mirror.is_ancestor(&result.revision, &lane.since.revision).await;
+        let holds = history.is_ancestor(&result.revision, &lane.since.revision).await;
         if holds.map_err(|error| format!("failed to read the history of {}: {error}", branch.project))? {
             return Ok(judge(result));
         }
@@ -39,12 +38,4 @@ fn judge(result: &LaneResult) -> Before {
             Before::Good(Mark { build: result.build, revision: result.revision.clone(), finished: result.finished })
         }
     }
-}
-
-async fn read(reach: &Reach, project: String, main: String, job: String) -> Result<Lane, String> {
-    let read = reach.readers.query(move |store| match job.as_str() {
-        PIPELINE => store::reporters::pipeline(store, &project, &main),
-        job => Ok(store::lanes::lane(store, &project, &main, job)?.unwrap_or_default()),
-    });
-    read.await.map_err(|error| error.to_string())
 }

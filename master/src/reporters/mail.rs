@@ -2,7 +2,7 @@
 
 use super::notice::{Author, Notice};
 use super::smtp::{self, Handed};
-use super::telling::GIVE_UP;
+use crate::clock::Clock;
 use crate::config::{MailConfig, Recipient};
 use crate::health::DeliveryHealth;
 use lettre::Address;
@@ -13,6 +13,8 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
+/// How long mailboxes that refuse for a while are tried. RFC 5321, 4.5.4.1, has mail servers try for four or five days.
+pub(super) const GIVE_UP: Duration = Duration::from_secs(5 * 24 * 3600);
 /// Between tries of a mailbox that refused for a while; each twice the one before. A greylist lets through after minutes,
 /// and a full mailbox is emptied after hours.
 const TARDY_PAUSE_MIN: Duration = Duration::from_secs(30);
@@ -120,18 +122,18 @@ pub(super) struct Tardy {
     pub(super) letter: Letter,
     pub(super) mail: MailConfig,
     pub(super) health: Rc<DeliveryHealth>,
-    pub(super) now: Box<dyn Fn() -> Time>,
+    pub(super) clock: Clock,
 }
 
 impl Tardy {
     /// Until each recipient has it, or never will.
     pub(super) async fn deliver(mut self) {
-        let (began, of) = ((self.now)(), self.letter.to.first().map(ToString::to_string).unwrap_or_default());
+        let (began, of) = (self.clock.now(), self.letter.to.first().map(ToString::to_string).unwrap_or_default());
         self.health.fails(&of, began, "the mailbox is refused for a while");
         let mut pause = TARDY_PAUSE_MIN;
         loop {
             tokio::time::sleep(pause).await;
-            let now = (self.now)();
+            let now = self.clock.now();
             let why = match self.letter.hand_over(&self.mail).await {
                 Ok(Delivery::All) => break,
                 Ok(Delivery::Some(_)) => "a mailbox is refused for a while".to_owned(),

@@ -4,6 +4,7 @@
 //! Something counts as told when it was handed over and that is committed: a master that is killed in between tells it again, with
 //! the same id. Nothing here answers to anyone, and what is slow or down holds up nobody but its own reporter.
 
+mod access;
 mod command;
 mod compose;
 pub mod episodes;
@@ -17,16 +18,12 @@ mod smtp;
 mod telling;
 pub mod told;
 
-use crate::config::{Config, MailConfig, Means, NoticeConfig};
-use crate::driver::Driver;
-use crate::events::Feed;
+pub use access::{DeliverySink, Later, ProjectRef, ReportedBuild, ReporterAccess, ReporterReads};
+
+use crate::config::{Config, Means, NoticeConfig};
 use crate::health::DeliveryHealth;
-use crate::logs::Logs;
-use crate::sources::Repositories;
-use crate::store::{self, Reading};
 use reporter::Reporter;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -34,36 +31,18 @@ use std::time::Duration;
 const LATER: Duration = Duration::from_secs(10);
 const BRANCHES: &str = "refs/heads/";
 
-/// A project and a ref.
-type Place = (String, String);
-
-/// What reporters look at.
-pub struct Reach {
-    pub driver: Rc<Driver>,
-    pub feed: Rc<Feed>,
-    pub readers: Reading,
-    pub logs: Rc<Logs>,
-    pub repositories: Rc<Repositories>,
-    pub incarnation: u64,
-    /// Where people reach the master; may be empty.
-    pub url: String,
-    /// Where commands run.
-    pub state: PathBuf,
-    pub mail: Option<MailConfig>,
-}
-
-/// All of a master's.
+/// All reporters of a master.
 pub struct Reporters {
-    reach: Rc<Reach>,
+    access: Rc<ReporterAccess>,
     entries: Vec<(String, NoticeConfig, Rc<DeliveryHealth>)>,
 }
 
 impl Reporters {
-    pub fn new(config: &Config, reach: Reach) -> Reporters {
+    pub fn new(config: &Config, access: ReporterAccess) -> Reporters {
         let mut names = BTreeSet::new();
         let entries = config.notices.iter();
         let entries = entries.map(|entry| (unused_name(entry, &mut names), entry.clone(), health_of(entry)));
-        Reporters { entries: entries.collect(), reach: Rc::new(reach) }
+        Reporters { entries: entries.collect(), access: Rc::new(access) }
     }
 
     /// How each fares, from now on.
@@ -78,19 +57,18 @@ impl Reporters {
             tokio::time::sleep(LATER).await;
         }
         let reporters = self.entries.into_iter();
-        let reporters = reporters.map(|(name, entry, health)| Reporter::new(name, entry, health, self.reach.clone()));
+        let reporters = reporters.map(|(name, entry, health)| Reporter::new(name, entry, health, self.access.clone()));
         futures::future::join_all(reporters.map(Reporter::report)).await;
     }
 
     /// One that the file has no more begins anew if it comes back: it would tell old news.
     async fn forget_others(&self) -> Result<(), String> {
         let names: Vec<String> = self.entries.iter().map(|(name, _, _)| name.clone()).collect();
-        let known =
-            self.reach.readers.query(store::reporters::reporter_names).await.map_err(|error| error.to_string())?;
+        let known = self.access.reads.reporter_names().await?;
         if known.iter().all(|name| names.contains(name)) {
             return Ok(());
         }
-        self.reach.driver.apply(|it, _| it.keep_reporters(names)).await.map_err(|refusal| refusal.to_string())
+        self.access.deliveries.forget_others(names).await
     }
 }
 

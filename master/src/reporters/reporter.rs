@@ -3,14 +3,12 @@
 
 use super::mail::{Letter, Tardy};
 use super::telling::{Round, Teller};
-use super::{BRANCHES, LATER, Place, Reach};
+use super::{BRANCHES, LATER, ProjectRef, ReporterAccess};
 use crate::config::NoticeConfig;
 use crate::coordinator::record::ReporterRow;
 use crate::events::Batch;
 use crate::health::DeliveryHealth;
 use crate::sources::git::Patterns;
-use crate::store::reporters as rows;
-use crate::turns::{Own, Principal};
 use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
@@ -39,13 +37,13 @@ pub(super) struct Reporter {
     config: NoticeConfig,
     projects: Patterns,
     branches: Patterns,
-    reach: Rc<Reach>,
+    access: Rc<ReporterAccess>,
     health: Rc<DeliveryHealth>,
     row: ReporterRow,
     /// The cursor in the store, and since when.
     saved: (Cursor, Instant),
     /// When to look where.
-    looks: BTreeMap<Place, Time>,
+    looks: BTreeMap<ProjectRef, Time>,
     has_told: bool,
     /// Projects that a round is under way of.
     busy: BTreeSet<String>,
@@ -56,7 +54,12 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    pub(super) fn new(name: String, config: NoticeConfig, health: Rc<DeliveryHealth>, reach: Rc<Reach>) -> Reporter {
+    pub(super) fn new(
+        name: String,
+        config: NoticeConfig,
+        health: Rc<DeliveryHealth>,
+        access: Rc<ReporterAccess>,
+    ) -> Reporter {
         Reporter {
             projects: Patterns::new(config.projects.iter().cloned()),
             branches: Patterns::new(config.branches.iter().cloned()),
@@ -70,7 +73,7 @@ impl Reporter {
             rounds: FuturesUnordered::new(),
             tardy: FuturesUnordered::new(),
             deaf_until: Instant::now(),
-            reach,
+            access,
         }
     }
 
@@ -82,7 +85,7 @@ impl Reporter {
         self.health.is_well("");
         let (to_late, mut late) = mpsc::unbounded_channel();
         let me = (self.row.name.clone(), self.row.born);
-        let teller = Rc::new(Teller::new(me, self.config.clone(), self.reach.clone(), self.health.clone(), to_late));
+        let teller = Rc::new(Teller::new(me, self.config.clone(), self.access.clone(), self.health.clone(), to_late));
         loop {
             self.start_rounds(&teller);
             self.go_on(&mut late).await;
@@ -91,19 +94,18 @@ impl Reporter {
 
     fn complain(&self, why: &str) {
         tracing::warn!("a reporter by {} waits: {why}", self.health.means);
-        self.health.fails("", self.reach.driver.now(), why);
+        self.health.fails("", self.access.clock.now(), why);
     }
 
     /// Goes on where it was; one that is new begins with what ends from now on.
     async fn begin(&mut self) -> Result<(), String> {
         let name = self.row.name.clone();
-        let known = self.reach.readers.query(move |store| rows::reporter(store, &name)).await;
-        match known.map_err(words)? {
+        match self.access.reads.reporter(&name).await? {
             Some(row) => self.row = row,
             None => {
-                self.row.cursor = Cursor { incarnation: self.reach.incarnation, after: self.reach.feed.last() };
-                self.row.born = self.reach.driver.now();
-                self.keep_cursor().await?;
+                self.row.cursor = self.access.events.newest();
+                self.row.born = self.access.clock.now();
+                self.access.deliveries.save(self.row.clone()).await?;
             }
         }
         self.saved = (self.row.cursor, Instant::now());
@@ -112,13 +114,13 @@ impl Reporter {
 
     /// One round for each project that has something due and none under way.
     fn start_rounds(&mut self, teller: &Rc<Teller>) {
-        let now = self.reach.driver.now();
-        let mut due: BTreeMap<String, Vec<Place>> = BTreeMap::new();
+        let now = self.access.clock.now();
+        let mut due: BTreeMap<String, Vec<ProjectRef>> = BTreeMap::new();
         for place in self.waiting().filter(|(_, time)| *time <= now).map(|(place, _)| place.clone()) {
             due.entry(place.0.clone()).or_default().push(place);
         }
         for (project, places) in due {
-            if self.reach.driver.peek(|it, _| it.is_held(&project)) {
+            if self.access.reads.is_held(&project) {
                 self.looks.extend(places.into_iter().map(|place| (place, now.after(HELD))));
                 continue;
             }
@@ -129,18 +131,18 @@ impl Reporter {
     }
 
     /// What could be looked at, and when.
-    fn waiting(&self) -> impl Iterator<Item = (&Place, Time)> {
+    fn waiting(&self) -> impl Iterator<Item = (&ProjectRef, Time)> {
         self.looks.iter().filter(|(place, _)| !self.busy.contains(&place.0)).map(|(place, time)| (place, *time))
     }
 
     /// Waits for events, for the end of a round, or for the time of the next look.
     async fn go_on(&mut self, late: &mut mpsc::UnboundedReceiver<Letter>) {
-        let reach = self.reach.clone();
-        let now = reach.driver.now();
+        let access = self.access.clone();
+        let now = access.clock.now();
         let next = self.waiting().map(|(_, time)| time.since(now)).min();
         let is_deaf = self.deaf_until > Instant::now();
         tokio::select! {
-            batch = reach.feed.next(Principal::Own(Own::Reporters), self.row.cursor, EVENTS), if !is_deaf => {
+            batch = access.events.next(self.row.cursor, EVENTS), if !is_deaf => {
                 if let Err(why) = self.hear(batch.map_err(words)).await {
                     self.complain(&why);
                     self.deaf_until = Instant::now() + LATER;
@@ -158,9 +160,8 @@ impl Reporter {
         self.note(batch?).await?;
         tokio::time::sleep(BREATH).await;
         // and what came meanwhile
-        if let Some(batch) =
-            self.reach.clone().feed.next(Principal::Own(Own::Reporters), self.row.cursor, EVENTS).now_or_never()
-        {
+        let more = self.access.events.next(self.row.cursor, EVENTS).now_or_never();
+        if let Some(batch) = more {
             self.note(batch.map_err(words)?).await?;
         }
         self.health.is_well("");
@@ -177,28 +178,26 @@ impl Reporter {
                 let ended = events.iter().filter(|event| ends(&event.fact));
                 let builds: BTreeSet<(String, u32)> = ended.map(|event| (event.project.clone(), event.build)).collect();
                 if !builds.is_empty() {
-                    let found = self.reach.readers.query(move |store| rows::refs(store, &builds)).await;
-                    self.look_at(found.map_err(words)?);
+                    let found = self.access.reads.refs(builds).await?;
+                    self.look_at(found);
                 }
             }
         }
-        self.row.cursor = batch.end(self.reach.incarnation);
+        self.row.cursor = self.access.events.end(&batch);
         Ok(())
     }
 
     /// After a start, and where it is not known what happened.
     async fn look_everywhere(&mut self) -> Result<(), String> {
-        let projects: Vec<String> = self.reach.repositories.all().iter().map(|it| it.project.clone()).collect();
-        for project in projects {
-            let name = project.clone();
-            let refs = self.reach.readers.query(move |store| rows::recent_refs(store, &name, RECENT)).await;
-            self.look_at(refs.map_err(words)?.into_iter().map(|ref_name| (project.clone(), ref_name)));
+        for project in self.access.reads.projects() {
+            let refs = self.access.reads.recent_refs(&project, RECENT).await?;
+            self.look_at(refs.into_iter().map(|ref_name| (project.clone(), ref_name)));
         }
         Ok(())
     }
 
-    fn look_at(&mut self, places: impl IntoIterator<Item = Place>) {
-        let now = self.reach.driver.now();
+    fn look_at(&mut self, places: impl IntoIterator<Item = ProjectRef>) {
+        let now = self.access.clock.now();
         for (project, ref_name) in places {
             let is_branch = ref_name.strip_prefix(BRANCHES).is_some_and(|name| self.branches.matches(name));
             if is_branch && self.projects.matches(&project) {
@@ -220,19 +219,18 @@ impl Reporter {
 
     /// Some of its recipients do not have it yet.
     fn try_again(&mut self, letter: Letter) {
-        let (Some(mail), now) = (self.reach.mail.clone(), self.reach.driver.now()) else { return };
+        let (Some(mail), now) = (self.access.mail.clone(), self.access.clock.now()) else { return };
         if self.tardy.len() >= TARDY_MAX {
             letter.give_up(&self.health, now, "too many mails wait");
             return;
         }
-        let (driver, health) = (self.reach.driver.clone(), self.health.clone());
-        let tardy = Tardy { letter, mail, health, now: Box::new(move || driver.now()) };
+        let tardy = Tardy { letter, mail, health: self.health.clone(), clock: self.access.clock };
         self.tardy.push(tardy.deliver().boxed_local());
     }
 
     /// Where it is worth a commit, and nothing that the cursor has passed is still to be told.
     async fn save(&mut self) {
-        let now = self.reach.driver.now();
+        let now = self.access.clock.now();
         if !self.busy.is_empty() || self.waiting().any(|(_, time)| time <= now) {
             return;
         }
@@ -242,14 +240,10 @@ impl Reporter {
         if self.row.cursor == cursor || !is_due {
             return;
         }
-        match self.keep_cursor().await {
+        match self.access.deliveries.save(self.row.clone()).await {
             Ok(()) => (self.saved, self.has_told) = ((self.row.cursor, Instant::now()), false),
             Err(why) => tracing::debug!("a cursor is saved later: {why}"),
         }
-    }
-
-    async fn keep_cursor(&self) -> Result<(), String> {
-        self.reach.driver.call(|it, _| it.keep_cursor(self.row.clone())).await.map_err(words)
     }
 }
 

@@ -1,17 +1,15 @@
 //! Looks at one branch after the other of a project, tells what is due, and remembers that it did.
 
 use super::compose;
-use super::episodes::{self, News, NewsLane, Next, PIPELINE, Planned, Said, Spot, View};
+use super::episodes::{self, News, NewsLane, Next, Said, View};
 use super::inherited::{self, Before};
-use super::mail::{Delivery, Letter};
+use super::mail::{Delivery, GIVE_UP, Letter};
 use super::notice::Notice;
 use super::told::{self, Branch};
-use super::{LATER, Place, Reach, command};
+use super::{LATER, ProjectRef, ReporterAccess, command};
 use crate::config::{Means, NoticeConfig};
-use crate::coordinator::lane::is_bad;
 use crate::coordinator::record::{ToldRow, Turn};
 use crate::health::DeliveryHealth;
-use crate::store::reporters::{self as rows, Looked};
 use schema::values::Time;
 use std::rc::Rc;
 use std::time::Duration;
@@ -23,15 +21,13 @@ const AT_ONCE: usize = 8;
 /// Between tries to tell something; each twice the one before.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(5 * 60);
-/// How long mailboxes that refuse for a while are tried. RFC 5321, 4.5.4.1, has mail servers try for four or five days.
-pub(super) const GIVE_UP: Duration = Duration::from_secs(5 * 24 * 3600);
 
 /// What the rounds of one reporter share.
 pub(super) struct Teller {
     name: String,
     born: Time,
     config: NoticeConfig,
-    reach: Rc<Reach>,
+    access: Rc<ReporterAccess>,
     health: Rc<DeliveryHealth>,
     slots: Semaphore,
     /// Letters that only some of their recipients have.
@@ -42,7 +38,7 @@ pub(super) struct Teller {
 pub(super) struct Round {
     pub(super) project: String,
     /// When to look again, if nothing happens.
-    pub(super) again: Vec<(Place, Time)>,
+    pub(super) again: Vec<(ProjectRef, Time)>,
     pub(super) has_told: bool,
 }
 
@@ -50,15 +46,15 @@ impl Teller {
     pub(super) fn new(
         (name, born): (String, Time),
         config: NoticeConfig,
-        reach: Rc<Reach>,
+        access: Rc<ReporterAccess>,
         health: Rc<DeliveryHealth>,
         letters: mpsc::UnboundedSender<Letter>,
     ) -> Teller {
-        Teller { name, born, config, reach, health, slots: Semaphore::new(AT_ONCE), letters }
+        Teller { name, born, config, access, health, slots: Semaphore::new(AT_ONCE), letters }
     }
 
     /// One after the other, so that what happened first is told first; a look that fails is made again.
-    pub(super) async fn round(self: Rc<Self>, project: String, due: Vec<Place>) -> Round {
+    pub(super) async fn round(self: Rc<Self>, project: String, due: Vec<ProjectRef>) -> Round {
         let mut round = Round { project, again: Vec::new(), has_told: false };
         let mut is_well = true;
         for place in due {
@@ -81,7 +77,7 @@ impl Teller {
     }
 
     /// Tells what is due of a branch; answers when to look again, whatever happens.
-    async fn look(&self, (project, ref_name): &Place, has_told: &mut bool) -> Result<Option<Time>, String> {
+    async fn look(&self, (project, ref_name): &ProjectRef, has_told: &mut bool) -> Result<Option<Time>, String> {
         let branch = Branch { project, ref_name };
         loop {
             let looked = self.now();
@@ -110,11 +106,7 @@ impl Teller {
     }
 
     async fn read(&self, branch: Branch<'_>) -> Result<(View, Vec<Said>), String> {
-        let (name, project, ref_name) = (self.name.clone(), branch.project.to_owned(), branch.ref_name.to_owned());
-        let read = self.reach.readers.query(move |store| rows::look(store, &name, &project, &ref_name)).await;
-        let mut looked = read.map_err(|error| error.to_string())?;
-        let told = std::mem::take(&mut looked.told).into_iter().map(|(row, update)| Said { row, update }).collect();
-        Ok((view(looked), told))
+        self.access.reads.look(&self.name, branch.project, branch.ref_name).await
     }
 
     /// A lane that was never good on its branch is compared with the main branch.
@@ -123,7 +115,7 @@ impl Teller {
         let is_new = |lane: &&mut NewsLane| lane.last_good.is_none();
         if news.turn == Turn::NewlyFailing {
             for lane in news.lanes.iter_mut().filter(is_new) {
-                match inherited::before(&self.reach, branch, lane).await? {
+                match inherited::before(&*self.access.reads, branch, lane).await? {
                     Before::Good(mark) => lane.last_good = Some(mark),
                     Before::Bad => inherited.push(lane.clone()),
                     Before::Unknown => {}
@@ -138,7 +130,7 @@ impl Teller {
         if !self.config.events.contains(&news.turn) {
             return Ok(());
         }
-        match compose::compose(&self.reach, branch, news, id.to_owned()).await? {
+        match compose::compose(&self.access, branch, news, id.to_owned()).await? {
             Some(notice) => self.deliver(&notice).await,
             None => Ok(()),
         }
@@ -147,10 +139,10 @@ impl Teller {
     /// Until it is committed, or it would be told again.
     async fn remember(&self, project: &str, rows: Vec<ToldRow>) {
         loop {
-            match self.reach.driver.call(|it, _| it.remember_told(rows.clone())).await {
+            match self.access.deliveries.record(rows.clone()).await {
                 Ok(()) => return,
-                Err(refusal) => {
-                    self.health.fails(project, self.now(), &refusal.to_string());
+                Err(why) => {
+                    self.health.fails(project, self.now(), &why);
                     tokio::time::sleep(LATER).await;
                 }
             }
@@ -188,7 +180,7 @@ impl Teller {
     }
 
     fn pack(&self, notice: &Notice) -> Result<Option<Parcel>, String> {
-        Ok(match (&self.config.by, &self.reach.mail) {
+        Ok(match (&self.config.by, &self.access.mail) {
             (Means::Command(_), _) => {
                 Some(Parcel::Json(serde_json::to_vec(notice).map_err(|error| error.to_string())?))
             }
@@ -201,9 +193,9 @@ impl Teller {
     async fn hand_over(&self, parcel: &mut Parcel) -> Result<(), PutOff> {
         let put_off = |why| PutOff { why, is_by_mailboxes: false };
         let _slot = self.slots.acquire().await.map_err(|error| put_off(error.to_string()))?;
-        match (parcel, &self.config.by, &self.reach.mail) {
+        match (parcel, &self.config.by, &self.access.mail) {
             (Parcel::Json(json), Means::Command(argv), _) => {
-                command::run(argv, &self.reach.state, json).await.map_err(put_off)
+                command::run(argv, &self.access.state, json).await.map_err(put_off)
             }
             (Parcel::Letter(letter), _, Some(mail)) => match letter.hand_over(mail).await.map_err(put_off)? {
                 Delivery::All => Ok(()),
@@ -219,7 +211,7 @@ impl Teller {
     }
 
     fn now(&self) -> Time {
-        self.reach.driver.now()
+        self.access.clock.now()
     }
 }
 
@@ -241,16 +233,4 @@ struct PutOff {
     why: String,
     /// Each mailbox refused it for a while. Else the way there fails, for everybody.
     is_by_mailboxes: bool,
-}
-
-fn view(looked: Looked) -> View {
-    let mut lanes = looked.state.lanes;
-    if looked.pipeline.results.iter().any(|result| is_bad(result.outcome)) {
-        lanes.push((PIPELINE.to_owned(), looked.pipeline));
-    }
-    let planned = looked.planned.map(|(result, created)| {
-        let spot = Spot { update: result.update, build: result.build, revision: result.revision };
-        Planned { spot, created }
-    });
-    View { lanes, open: looked.open, planned }
 }

@@ -1,4 +1,5 @@
-//! Change sources: each watches one place and tells what changed. None of them decides about builds.
+//! Change sources: each follows the repository of one project and tells a [`ChangeSink`] what changed. A source holds nothing else
+//! that commands, and decides nothing about builds.
 
 pub mod git;
 mod history;
@@ -11,26 +12,23 @@ mod tests;
 mod tidying;
 mod unreadable;
 
+pub use git::ChangeSink;
 pub use history::History;
 pub use poll_health::{Looks, PollHealth};
 pub use repository::{Repositories, Repository};
 
+use crate::clock::Clock;
 use crate::config::ProjectConfig;
 use crate::coordinator::record::{Head, RefScope};
-use crate::coordinator::{Before, Coordinator, ROOT};
-use crate::driver::Driver;
 use crate::mirror::{GitGate, Mirror, Remote};
-use futures::FutureExt as _;
-use futures::future::LocalBoxFuture;
-use git::{ChangeSink, GitSource, Known, Pokes, pokes};
-use schema::values::{Change, Refusal, Time};
+use git::{GitSource, Known, Pokes, pokes};
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
 use tokio_util::sync::CancellationToken;
 
 /// One project's repository, ready to be followed.
-pub struct Source {
+pub struct FollowedSource {
     source: GitSource,
     known: Known,
     pokes: Pokes,
@@ -44,7 +42,7 @@ pub fn open(
     config: &ProjectConfig,
     heads: Vec<(String, Head)>,
     git: &GitGate,
-) -> io::Result<(Rc<Repository>, Source)> {
+) -> io::Result<(Rc<Repository>, FollowedSource)> {
     let remote = Remote {
         address: config.repo.clone(),
         key_file: config.credential_file.clone(),
@@ -69,60 +67,33 @@ pub fn open(
         poll: config.poll,
         scope: RefScope { branches: config.branches.clone(), tags: config.tags.clone() },
     };
-    Ok((repository, Source { source, known: heads.into_iter().collect(), pokes, health }))
+    Ok((repository, FollowedSource { source, known: heads.into_iter().collect(), pokes, health }))
 }
 
-impl Source {
-    /// Follows the repository until `stop`.
-    pub async fn follow(self, driver: Rc<Driver>, stop: CancellationToken) {
-        let sink = ToDriver {
-            driver: driver.clone(),
+/// What a source follows, as the coordinator is told it.
+#[derive(Clone, Debug)]
+pub struct Following {
+    pub project: String,
+    /// Where the repository lies.
+    pub address: String,
+    pub scope: RefScope,
+}
+
+impl FollowedSource {
+    /// What this source follows: whoever makes a sink for it needs to know.
+    pub fn following(&self) -> Following {
+        Following {
             project: self.source.project.clone(),
             address: self.source.mirror.remote().address.clone(),
             scope: self.source.scope.clone(),
-        };
+        }
+    }
+
+    /// Follows the repository until `stop`, and tells `sink` what changed.
+    pub async fn follow(self, sink: impl ChangeSink, clock: Clock, stop: CancellationToken) {
         // the source logs its notices itself
-        self.health.begin(driver.now(), self.source.poll);
-        let tell = |notice| self.health.note(driver.now(), notice);
+        self.health.begin(clock.now(), self.source.poll);
+        let tell = |notice| self.health.note(clock.now(), notice);
         git::follow(self.source, sink, self.known, self.pokes, tell, stop).await;
-    }
-}
-
-/// Tells the coordinator what the source of one project sees.
-struct ToDriver {
-    driver: Rc<Driver>,
-    project: String,
-    address: String,
-    scope: RefScope,
-}
-
-impl ToDriver {
-    fn apply<'a, T: 'a>(
-        &'a self,
-        command: impl FnOnce(&mut Coordinator, Time) -> T + 'a,
-    ) -> LocalBoxFuture<'a, Result<T, Refusal>> {
-        self.driver.apply(command).boxed_local()
-    }
-}
-
-impl ChangeSink for ToDriver {
-    fn begin(&self) -> LocalBoxFuture<'_, Result<Before, Refusal>> {
-        self.apply(|it, _| it.begin_following(&self.project, &self.scope))
-    }
-
-    fn submit(&self, change: Change) -> LocalBoxFuture<'_, Result<Option<Head>, Refusal>> {
-        self.apply(|it, now| {
-            let ref_name = change.ref_name.clone();
-            it.submit_change(now, ROOT, change);
-            it.head(&self.project, &ref_name)
-        })
-    }
-
-    fn see(&self, refs: Vec<(String, String)>) -> LocalBoxFuture<'_, Result<(), Refusal>> {
-        self.apply(|it, _| it.see_refs(&self.project, refs))
-    }
-
-    fn looked(&self) -> LocalBoxFuture<'_, Result<(), Refusal>> {
-        self.apply(|it, now| it.looked_at_all(now, &self.project, &self.address, &self.scope))
     }
 }

@@ -3,18 +3,22 @@
 //! stands for, or of everyone's.
 //!
 //! In the order of a request: [`serve`] takes the connection, `site` finds the page and guards it, `origin` says whether the request is meant for us, `bridge` carries its
-//! question to the capabilities, `pages` asks it, `show` makes what the templates take, `text` makes log bytes harmless, `attended` says who waits for the next part of an answer.
+//! question to the capabilities, `pages` asks it in the words of `questions`, `show` makes what the templates take, `text` makes log bytes
+//! harmless, `attended` says who waits for the next part of an answer.
 
 mod attended;
+mod badges;
 mod bridge;
 mod connection;
 mod hook;
+mod metrics;
 mod origin;
 mod pages;
+mod questions;
 mod raw;
 mod reply;
+mod request;
 mod show;
-mod signs;
 mod site;
 mod text;
 

@@ -1,8 +1,8 @@
 //! A step's log as it is, in parts of which few are in memory.
 
-use super::pages::{address, job_of, numbered};
+use super::questions::{address, job_of, numbered};
 use super::reply::{Miss, Reply, status};
-use super::site::cookie;
+use super::request::cookie;
 use super::{Site, bridge::Visit};
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};

@@ -5,8 +5,8 @@ mod lists;
 mod log;
 
 pub(super) use build::{Build, Project};
-pub(super) use lists::{Badge, Home, Queue, Workers};
-pub(super) use log::{Job, Step, steps_by_interest};
+pub(super) use lists::{Badge, Home, ProjectLine, Queue, Workers};
+pub(super) use log::{Job, LINES, Step, steps_by_interest};
 
 use super::STYLE;
 use crate::clock::Clock;
@@ -36,7 +36,7 @@ impl Frame {
 /// A page with nothing but a few words.
 #[derive(Template)]
 #[template(path = "notice.html")]
-pub(super) struct Notice {
+pub(super) struct MessagePage {
     pub(super) frame: Frame,
     pub(super) text: &'static str,
 }

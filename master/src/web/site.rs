@@ -1,14 +1,16 @@
 //! Which address is which page, and what every request passes first.
 
+use super::badges;
 use super::hook;
+use super::metrics;
 use super::pages;
 use super::raw;
 use super::reply::{Miss, Reply, guard, page, see_other, status, tagged, to_oneself};
+use super::request::{COOKIE, cookie};
 use super::show::{self, Frame};
-use super::signs;
 use super::{STYLE, Site};
 use axum::Router;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::middleware::Next;
@@ -18,8 +20,6 @@ use schema::sturdy_ref::Token;
 use schema::values::{Refusal, RefusalCode};
 use std::sync::Arc;
 
-/// The cookie of who is logged in.
-const COOKIE: &str = "guild";
 /// As long as its grant, in seconds.
 const COOKIE_AGE: u32 = 30 * 24 * 3600;
 
@@ -35,15 +35,15 @@ pub(super) fn router(site: Arc<Site>) -> Router {
         .route("/p/{project}/{build}/{job}/{step}/raw", get(raw::raw))
         .route("/queue", get(pages::queue))
         .route("/workers", get(pages::workers))
-        .route("/badge/{project}/{*file}", get(signs::badge))
+        .route("/badge/{project}/{*file}", get(badges::badge))
         .route("/hook/{project}", post(hook::deliver))
         .route("/login/{join}", get(show_login).post(log_in))
         .route("/logout", post(log_out))
         .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(signs::ready))
-        .route("/metrics", get(signs::metrics))
+        .route("/readyz", get(metrics::ready))
+        .route("/metrics", get(metrics::metrics))
         .route(&STYLE.path, get(sheet))
-        .route("/icon.svg", get(signs::icon))
+        .route("/icon.svg", get(badges::icon))
         .route("/robots.txt", get(async || "User-agent: *\nDisallow: /\n"))
         .fallback(async || Miss::NotFound)
         .layer(axum::middleware::from_fn_with_state(site.clone(), pass))
@@ -67,7 +67,7 @@ impl IntoResponse for Miss {
                 (StatusCode::INTERNAL_SERVER_ERROR, "Broken", "This page cannot be made; the master's log says why.")
             }
         };
-        let notice = show::Notice { frame: Frame::new(title, None), text };
+        let notice = show::MessagePage { frame: Frame::new(title, None), text };
         let mut reply = page(&notice, &HeaderMap::new(), None)
             .unwrap_or_else(|_| status(StatusCode::INTERNAL_SERVER_ERROR, "This page cannot be made.\n"));
         *reply.status_mut() = code;
@@ -83,13 +83,6 @@ async fn pass(State(site): Here, request: Request, next: Next) -> Reply {
     let has_cookie = cookie(request.headers()).is_some();
     let reply = next.run(request).await;
     guard(if has_cookie { to_oneself(reply) } else { reply })
-}
-
-/// The cookie of a request; what is none is as good as no cookie.
-pub(super) fn cookie(headers: &HeaderMap) -> Option<Token> {
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find_map(|(name, value)| (name == COOKIE).then(|| value.parse().ok())?)
 }
 
 async fn sheet(headers: HeaderMap) -> Reply {
@@ -155,14 +148,3 @@ fn set_cookie(reply: &mut Reply, site: &Site, value: &str, age: u32) {
         reply.headers_mut().insert(header::SET_COOKIE, value);
     }
 }
-
-/// What follows `?` in an address; what is not understood is ignored.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default)]
-pub(super) struct Asked {
-    pub(super) branch: Option<String>,
-    pub(super) before: Option<String>,
-    pub(super) first: Option<String>,
-}
-
-pub(super) type Wanted = Query<Asked>;

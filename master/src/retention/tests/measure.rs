@@ -36,7 +36,7 @@ async fn measure() {
     let readers = readers.of(crate::turns::PROGRAM);
     let driver = Driver::new(it, store, feed, Clock::anchored(NOW));
     driver.start(Box::new(|_| ()));
-    let seals = Box::new(crate::StoredSeals(readers.clone()));
+    let seals = Box::new(crate::wiring::StoredSeals(readers.clone()));
     let logs = Rc::new(Logs::open(dir.path(), 1 << 20, true, seals).unwrap());
     commits(&driver, "without passes", &Cell::new(false)).await;
     let done = Cell::new(false);

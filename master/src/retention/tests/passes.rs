@@ -69,7 +69,7 @@ impl Place {
         let readers = store.readers();
         let feed = Rc::new(Feed::new(readers.clone(), 1, it.last_event()));
         let readers = readers.of(PROGRAM);
-        let seals = Box::new(crate::StoredSeals(readers.clone()));
+        let seals = Box::new(crate::wiring::StoredSeals(readers.clone()));
         let logs = Rc::new(Logs::open_inline(self.dir.path(), 1 << 20, true, seals).unwrap());
         let driver = Driver::new(it, store, feed, Clock::anchored(NOW));
         Retention::new(retain, driver, readers, logs)

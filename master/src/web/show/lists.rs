@@ -1,10 +1,17 @@
 //! The first page, the queue, the workers, a badge.
 
-use super::super::pages::ProjectLine;
 use super::{BuildLine, Frame, Mark, When, tidy};
 use askama::Template;
-use client::views::{BranchView, QueueItem, WorkerView};
+use client::views::{BranchView, BuildView, ProjectView, QueueItem, WorkerView};
 use schema::values::Outcome;
+
+/// A project with the latest builds of its main branch.
+pub(crate) struct ProjectLine {
+    pub(crate) project: ProjectView,
+    /// None: nothing was built of it.
+    pub(crate) branch: Option<BranchView>,
+    pub(crate) builds: Vec<BuildView>,
+}
 
 #[derive(Template)]
 #[template(path = "home.html")]

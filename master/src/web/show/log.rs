@@ -2,7 +2,6 @@
 
 use super::build::job_href;
 use super::{BuildLine, Frame, Mark, When, duration, tidy};
-use crate::web::pages::LINES;
 use crate::web::text;
 use askama::Template;
 use client::logs::Lines;
@@ -10,6 +9,9 @@ use client::views::{BuildView, JobView, StepView};
 use client::words::bytes;
 use schema::values::Outcome;
 use std::collections::BTreeMap;
+
+/// Lines of a log on a page of its own, so that a page stays of a size that a browser shows at once.
+pub(crate) const LINES: u32 = 500;
 
 #[derive(Template)]
 #[template(path = "job.html")]

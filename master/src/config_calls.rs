@@ -1,42 +1,44 @@
-//! Where the master file is asked for: its differences, its reload, a project to add. Owns the way to whoever keeps the master
-//! in step with its file ([`crate::upkeep`]), one call after the other; does none of it.
+//! The channel to the task that reloads the master file. API objects send it three requests: show the differences, reload, add a
+//! project. The task answers one call after the other; nothing here does any of that work.
 
 use crate::coordinator::Request;
 use schema::values::{Difference, NewProject, Refusal, RefusalCode};
 use tokio::sync::{mpsc, oneshot};
 
-/// Calls that wait.
+/// The most calls that wait for the task. A caller beyond waits until one of them is taken: people call rarely, so it is small.
 const CALLS_MAX: usize = 16;
 
-/// Answered when it is done.
+/// Where the answer to a call goes once the call is done.
 pub type Answer<T> = oneshot::Sender<Result<T, Refusal>>;
 
+/// A request to the task that reloads the master file.
 pub enum Call {
     Differences(Answer<Vec<Difference>>),
     Reload(Request, Answer<Vec<Difference>>),
     Add(Request, Box<NewProject>, Answer<Added>),
 }
 
-/// What an added project is told by.
+/// What the caller learns of a project that was added.
 #[derive(Clone, Debug, Default)]
 pub struct Added {
-    /// Both empty: no hook.
+    /// Where a forge delivers, and the secret that signs deliveries. Both are empty where the project has no hook.
     pub hook_address: String,
     pub hook_secret: String,
 }
 
+/// The callers' end of the channel.
 #[derive(Clone)]
-pub struct Desk(mpsc::Sender<Call>);
+pub struct ConfigCalls(mpsc::Sender<Call>);
 
-/// The other end of a [`Desk`].
+/// The task's end of the channel.
 pub type Calls = mpsc::Receiver<Call>;
 
-pub fn desk() -> (Desk, Calls) {
+pub fn config_calls() -> (ConfigCalls, Calls) {
     let (sender, receiver) = mpsc::channel(CALLS_MAX);
-    (Desk(sender), receiver)
+    (ConfigCalls(sender), receiver)
 }
 
-impl Desk {
+impl ConfigCalls {
     pub async fn differences(&self) -> Result<Vec<Difference>, Refusal> {
         self.ask(Call::Differences).await
     }

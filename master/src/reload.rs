@@ -1,18 +1,18 @@
 //! Keeps a master that runs in step with its file: owns what the file brings to life (followed repositories, reporters), and
 //! replaces what others hold of it (terms, policy, hooks, limits). One call after the other, each all or nothing; what the file
-//! means is said by `config` and by the crate's root.
+//! means is said by `config` and by `wiring`.
 
 use crate::api::Office;
 use crate::config::{Config, ConfigError, ProjectConfig, ProjectFile, Retain, differences};
+use crate::config_calls::{Added, Call, Calls, ConfigCalls, config_calls};
 use crate::coordinator::record::{Answer, RequestId};
 use crate::coordinator::{ROOT, Request};
-use crate::desk::{self, Added, Call, Calls, Desk};
 use crate::explain::doctor::Premises;
 use crate::health::DeliveryHealth;
 use crate::installation::random;
-use crate::sources::{self, Repository, Source};
+use crate::sources::{self, FollowedSource, Repository};
 use crate::web::Hooks;
-use crate::{hooks, policy, reporters, terms};
+use crate::wiring::{CommandedSink, hooks, policy, reporters, terms};
 use schema::toml_file::is_name;
 use schema::values::{Difference, NewProject, Refusal, RefusalCode};
 use std::cell::RefCell;
@@ -24,7 +24,7 @@ use tokio::task::spawn_local;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-pub struct Upkeep {
+pub struct Reloader {
     /// What the master runs with.
     config: Config,
     office: Rc<Office>,
@@ -36,7 +36,7 @@ pub struct Upkeep {
     reporter_healths: Vec<Rc<DeliveryHealth>>,
     /// Where the pages listen.
     web: Option<SocketAddr>,
-    desk: Desk,
+    config_calls: ConfigCalls,
     calls: Calls,
 }
 
@@ -47,9 +47,9 @@ struct Followed {
 }
 
 /// A mirror that is open, and its source.
-type Opened = (Rc<Repository>, Source);
+type Opened = (Rc<Repository>, FollowedSource);
 
-impl Upkeep {
+impl Reloader {
     /// Of an office whose repositories and hooks are those of `config`.
     pub(crate) fn new(
         config: Config,
@@ -57,10 +57,10 @@ impl Upkeep {
         hooks: Hooks,
         web: Option<SocketAddr>,
         retain: Rc<RefCell<Retain>>,
-    ) -> Upkeep {
-        let (desk, calls) = desk::desk();
-        let _ = office.desk.set(desk.clone());
-        Upkeep {
+    ) -> Reloader {
+        let (config_calls, calls) = config_calls();
+        let _ = office.config_calls.set(config_calls.clone());
+        Reloader {
             config,
             office,
             hooks,
@@ -69,13 +69,13 @@ impl Upkeep {
             reporting: None,
             reporter_healths: Vec::new(),
             web,
-            desk,
+            config_calls,
             calls,
         }
     }
 
-    pub fn desk(&self) -> Desk {
-        self.desk.clone()
+    pub fn config_calls(&self) -> ConfigCalls {
+        self.config_calls.clone()
     }
 
     /// Follows and reports, and answers calls, for as long as the master runs. Needs a `LocalSet`.
@@ -189,7 +189,8 @@ impl Upkeep {
 
     fn follow(&mut self, (repository, source): Opened) {
         let stop = CancellationToken::new();
-        let task = spawn_local(source.follow(self.office.driver.clone(), stop.clone()));
+        let sink = CommandedSink::new(self.office.driver.clone(), source.following());
+        let task = spawn_local(source.follow(sink, self.office.clock, stop.clone()));
         self.followed.insert(repository.project.clone(), Followed { stop, task: AbortOnDropHandle::new(task) });
         self.office.repositories.put(repository);
     }

@@ -1,17 +1,18 @@
 //! Reads a build's pipeline at its revision and expands it: the answer to `Effect::Plan`. Decides nothing: what the
-//! coordinator makes of the answer is its own matter.
+//! coordinator makes of the answer is its own matter. Holds the mirrors and a way to read the runs of a ref, and nothing that
+//! commands.
 
 mod changed;
 mod workshop;
 
+pub use changed::{PastRuns, RefRuns};
 pub use workshop::Workshop;
 
-use crate::api::Office;
 use crate::coordinator::Planned;
-use crate::coordinator::record::{BuildId, BuildRow, Cause};
+use crate::coordinator::record::{BuildRow, Cause};
 use crate::mirror::GitError;
-use crate::sources::Repository;
-use crate::turns::{Own, Principal};
+use crate::sources::{Repositories, Repository};
+use crate::turns::Counts;
 use changed::Comparison;
 use schema::pipeline::{self, Changed, Context, Pipeline};
 use schema::values::{Outcome, Source};
@@ -31,45 +32,66 @@ pub fn lacks_file(build: &BuildRow) -> bool {
     build.outcome == Some(Outcome::Skipped) && build.diagnosis.starts_with(NO_FILE)
 }
 
-/// Plans one build and tells the coordinator.
-pub async fn plan(office: Rc<Office>, build: BuildId) {
-    let Some(row) = office.driver.peek(|it, _| it.open_build_row(build).cloned()) else { return };
-    let planned = read_plan(&office, &row).await;
-    office.driver.note(|it, now| it.plan_ready(now, build, planned));
+/// The planner makes plans of builds. Whoever asks for a plan takes the answer to the coordinator.
+pub struct Planner {
+    repositories: Rc<Repositories>,
+    past: Box<dyn PastRuns>,
+    workshop: Workshop,
 }
 
-async fn read_plan(office: &Office, row: &BuildRow) -> Planned {
-    let Some(source) = row.stamp.sources.first() else {
-        return Planned::Broken("the build has no source".to_owned());
-    };
-    let Some(repository) = office.repositories.get(&source.repository) else {
-        return Planned::Trouble(format!("project `{}` is no longer configured", source.repository));
-    };
-    let text = match repository.mirror.read(&source.revision, FILE, FILE_MAX).await {
-        Ok(Some(text)) => text,
-        Ok(None) => match &repository.inferred {
-            Some(text) => text.clone().into_bytes(),
-            None => return no_file(&repository, row, source).await,
-        },
-        Err(GitError::TooMuch { limit, .. }) => {
-            return Planned::Broken(format!("  x {FILE} has more than {limit} bytes"));
+impl Planner {
+    pub fn new(repositories: Rc<Repositories>, past: Box<dyn PastRuns>, workshop: Workshop) -> Planner {
+        Planner { repositories, past, workshop }
+    }
+
+    /// How many plans wait for a turn, and how many are made.
+    pub fn counts(&self) -> Counts {
+        self.workshop.counts()
+    }
+
+    /// Plans one build.
+    pub async fn plan(&self, row: &BuildRow) -> Planned {
+        let Some(source) = row.stamp.sources.first() else {
+            return Planned::Broken("the build has no source".to_owned());
+        };
+        let Some(repository) = self.repositories.get(&source.repository) else {
+            return Planned::Trouble(format!("project `{}` is no longer configured", source.repository));
+        };
+        match read_file(&repository, row, source).await {
+            Ok(text) => self.plan_text(text, &repository, row, source).await,
+            Err(planned) => planned,
         }
-        Err(GitError::Astray(why)) => return Planned::Broken(format!("  x {FILE} at {}: {why}", source.revision)),
-        Err(error) => return Planned::Trouble(format!("failed to read {FILE} at {}: {error}", source.revision)),
-    };
-    let size = Size::of(&text);
-    let loaded = office.workshop.run(&row.project, size, move || pipeline::load(FILE, &text).map(Arc::new)).await;
-    let pipeline = match loaded {
-        Some(Ok(pipeline)) => pipeline,
-        Some(Err(diagnostics)) => return Planned::Broken(diagnostics.to_string()),
-        None => return broke_down(),
-    };
-    let draft = Draft { office, row, source, pipeline, size };
-    match row.cause {
-        Cause::Change => draft.plan_change(&repository).await,
-        // who asks by hand wants it all
-        Cause::Run { .. } => draft.expand(pipeline::Cause::Run, Changed::default()).await,
-        Cause::Retry { .. } => draft.expand(pipeline::Cause::Retry, Changed::default()).await,
+    }
+
+    async fn plan_text(&self, text: Vec<u8>, repository: &Repository, row: &BuildRow, source: &Source) -> Planned {
+        let size = Size::of(&text);
+        let loaded = self.workshop.run(&row.project, size, move || pipeline::load(FILE, &text).map(Arc::new)).await;
+        let pipeline = match loaded {
+            Some(Ok(pipeline)) => pipeline,
+            Some(Err(diagnostics)) => return Planned::Broken(diagnostics.to_string()),
+            None => return broke_down(),
+        };
+        let draft = Draft { planner: self, row, source, pipeline, size };
+        match row.cause {
+            Cause::Change => draft.plan_change(repository).await,
+            // who asks by hand wants it all
+            Cause::Run { .. } => draft.expand(pipeline::Cause::Run, Changed::default()).await,
+            Cause::Retry { .. } => draft.expand(pipeline::Cause::Retry, Changed::default()).await,
+        }
+    }
+}
+
+/// The text of a build's pipeline, or what becomes of a build whose text cannot be had.
+async fn read_file(repository: &Repository, row: &BuildRow, source: &Source) -> Result<Vec<u8>, Planned> {
+    match repository.mirror.read(&source.revision, FILE, FILE_MAX).await {
+        Ok(Some(text)) => Ok(text),
+        Ok(None) => match &repository.inferred {
+            Some(text) => Ok(text.clone().into_bytes()),
+            None => Err(no_file(repository, row, source).await),
+        },
+        Err(GitError::TooMuch { limit, .. }) => Err(Planned::Broken(format!("  x {FILE} has more than {limit} bytes"))),
+        Err(GitError::Astray(why)) => Err(Planned::Broken(format!("  x {FILE} at {}: {why}", source.revision))),
+        Err(error) => Err(Planned::Trouble(format!("failed to read {FILE} at {}: {error}", source.revision))),
     }
 }
 
@@ -80,7 +102,7 @@ fn broke_down() -> Planned {
 
 /// A pipeline, to be expanded for one build.
 struct Draft<'a> {
-    office: &'a Office,
+    planner: &'a Planner,
     row: &'a BuildRow,
     source: &'a Source,
     pipeline: Arc<Pipeline>,
@@ -89,9 +111,8 @@ struct Draft<'a> {
 
 impl Draft<'_> {
     async fn plan_change(self, repository: &Repository) -> Planned {
-        let readers = self.office.readers.of(Principal::Own(Own::Planner));
         let mut comparison = match self.pipeline.asks_for_paths() {
-            true => Comparison::of(&readers, repository, self.row, self.source).await,
+            true => Comparison::of(&*self.planner.past, repository, self.row, self.source).await,
             false => None,
         };
         let paths = match &mut comparison {
@@ -114,14 +135,14 @@ impl Draft<'_> {
     async fn not_triggered(&self, paths: Option<Arc<Vec<String>>>) -> Option<Option<String>> {
         let (pipeline, ref_name) = (self.pipeline.clone(), self.source.ref_name.clone());
         let judge = move || pipeline.not_triggered(&ref_name, paths.as_ref().map(|paths| paths.as_slice()));
-        self.office.workshop.run(&self.row.project, self.size, judge).await
+        self.planner.workshop.run(&self.row.project, self.size, judge).await
     }
 
     async fn expand(self, cause: pipeline::Cause, changed: Changed) -> Planned {
         let context = Context { ref_name: self.source.ref_name.clone(), cause, changed, trust: self.row.trust };
         let pipeline = self.pipeline;
         let expand = move || pipeline.expand(&context);
-        match self.office.workshop.run(&self.row.project, self.size, expand).await {
+        match self.planner.workshop.run(&self.row.project, self.size, expand).await {
             Some(Ok(plan)) => Planned::Plan(plan),
             Some(Err(diagnostics)) => Planned::Broken(diagnostics.to_string()),
             None => broke_down(),

@@ -1,0 +1,126 @@
+//! What pages ask of the viewer that a visitor holds, in more than one place.
+
+use super::bridge::Visit;
+use super::reply::Miss;
+use super::show::steps_by_interest;
+use client::logs::{self, LogAddress};
+use client::views::{BranchView, BuildView, JobView, WorkerView};
+use client::{BuildQuery, Error, Guild};
+use std::collections::BTreeMap;
+
+/// Builds that are looked through for names of branches.
+const BRANCHES_AMONG: u32 = 200;
+/// Lines of each log on a job's page.
+const JOB_LINES: u32 = 200;
+/// Bytes of all logs on a job's page.
+const JOB_BYTES: usize = 192 << 10;
+
+pub(super) async fn workers_of(visit: &Visit) -> Result<Option<Vec<WorkerView>>, Error> {
+    match visit.sees_workers {
+        true => visit.guild.workers().await.map(Some),
+        false => Ok(None),
+    }
+}
+
+/// A build, and its job of that name.
+pub(super) async fn job_of(
+    guild: &Guild,
+    project: &str,
+    number: u32,
+    name: &str,
+) -> Result<(BuildView, JobView), Error> {
+    let build = guild.build(project, number).await?;
+    let job = build.job(name).cloned().ok_or_else(|| Error::not_found("no such job"))?;
+    Ok((build, job))
+}
+
+pub(super) async fn known(guild: &Guild, project: &str) -> Result<(), Error> {
+    let projects = guild.projects().await?;
+    match projects.iter().any(|known| known.name == project) {
+        true => Ok(()),
+        false => Err(Error::not_found("no such project")),
+    }
+}
+
+pub(super) async fn builds(
+    guild: &Guild,
+    project: &str,
+    ref_name: &str,
+    before: u32,
+    limit: u32,
+) -> Result<Vec<BuildView>, Error> {
+    let query = BuildQuery {
+        project: project.to_owned(),
+        ref_name: ref_name.to_owned(),
+        before,
+        limit,
+        ..BuildQuery::default()
+    };
+    guild.builds(&query).await
+}
+
+pub(super) async fn builds_of_all(guild: &Guild, project: &str) -> Result<Vec<BuildView>, Error> {
+    builds(guild, project, "", 0, BRANCHES_AMONG).await
+}
+
+/// The state of a branch; of the main branch where `name` is empty. None: nothing was built of it.
+pub(super) async fn state_of(guild: &Guild, project: &str, name: &str) -> Result<Option<BranchView>, Error> {
+    match guild.branch(project, name).await {
+        Ok(branch) => Ok(Some(branch)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The latest builds of a branch; of whichever branch was built last, where nothing was built of that.
+pub(super) async fn builds_of(
+    guild: &Guild,
+    project: &str,
+    branch: Option<&BranchView>,
+    limit: u32,
+) -> Result<Vec<BuildView>, Error> {
+    if let Some(branch) = branch {
+        return builds(guild, project, &branch.ref_name, 0, limit).await;
+    }
+    let newest = builds(guild, project, "", 0, 1).await?;
+    match newest.first() {
+        Some(build) => builds(guild, project, &build.ref_name, 0, limit).await,
+        None => Ok(newest),
+    }
+}
+
+/// Of the attempt that was seen: another one may begin while its log is read.
+pub(super) fn address(build: &BuildView, job: &JobView, step: u16) -> LogAddress {
+    let (project, name) = (build.project.clone(), job.name.clone());
+    LogAddress { project, build: build.number, job: name, attempt: job.attempt, step }
+}
+
+/// The ends of the logs of a job's steps, by step: first of those that people look for, as far as a page holds them.
+pub(super) async fn job_logs(
+    guild: &Guild,
+    build: &BuildView,
+    job: &JobView,
+) -> Result<BTreeMap<u16, logs::Lines>, Error> {
+    let mut found = BTreeMap::new();
+    let mut room = JOB_BYTES;
+    for step in steps_by_interest(job) {
+        let has_log = usize::from(step).checked_sub(1).and_then(|at| job.steps.get(at));
+        let has_log = has_log.is_some_and(|step| step.log_size > 0 || step.outcome.is_none());
+        if room == 0 || !has_log {
+            continue;
+        }
+        match logs::last_lines(guild, &address(build, job, step), JOB_LINES).await {
+            Ok(lines) => {
+                room = room.saturating_sub(lines.bytes.len());
+                found.insert(step, lines);
+            }
+            // the job's page is there also where its logs are gone
+            Err(error) => tracing::debug!(%error, "a log is not shown"),
+        }
+    }
+    Ok(found)
+}
+
+pub(super) fn numbered(text: &str) -> Result<u32, Miss> {
+    text.parse().ok().filter(|number| *number > 0).ok_or(Miss::NotFound)
+}

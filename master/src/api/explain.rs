@@ -5,7 +5,7 @@ use super::{Holder, Office, broken};
 use crate::coordinator::explain_past;
 use crate::coordinator::record::{AttemptRow, BuildId};
 use crate::coordinator::why::{Candidate, Explanation, Remedy, Step, Why};
-use crate::store::query;
+use crate::store::JobHistory;
 use schema::limits::WHY;
 use schema::perspective_capnp::{attempt_view, candidate, explanation, remedy, step};
 use schema::values::{Refusal, RefusalCode, Right};
@@ -29,14 +29,8 @@ pub(super) async fn explain(
         Ok(told) => told,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let name = job.clone();
-    let past = office
-        .readers
-        .of(holder.principal)
-        .query(move |store| query::job_history(store, build, &name))
-        .await
-        .map_err(broken)?;
-    let Some(query::JobHistory { build, row, plan, mut attempts }) = past else {
+    let past = office.readers.of(holder.principal).job_history(build, &job).await.map_err(broken)?;
+    let Some(JobHistory { build, row, plan, mut attempts }) = past else {
         let text = format!("the build has no job `{job}`");
         return Ok(Err(Refusal::new(RefusalCode::NotFound, text)));
     };

@@ -5,10 +5,10 @@
 //! that run. What is not known matches everything: a run that errored, was cancelled or failed, a list that was cut, a
 //! submodule that moved, a commit that the mirror no longer has.
 
-use crate::coordinator::lane::{Lane, LaneResult};
+use crate::coordinator::lane::Lane;
 use crate::coordinator::record::BuildRow;
 use crate::sources::Repository;
-use crate::store::{Reading, lanes};
+use crate::store::{Reading, RefHistory};
 use schema::pipeline::{Changed, Pipeline};
 use schema::values::Source;
 use std::collections::BTreeMap;
@@ -25,20 +25,12 @@ const BUILDS_MAX: usize = 12;
 pub(super) struct Comparison<'a> {
     repository: &'a Repository,
     source: &'a Source,
-    own: Past,
-    main: Past,
+    own: RefHistory,
+    main: RefHistory,
     /// By commit: what differs; none: not known.
     differences: BTreeMap<String, Option<Arc<Vec<String>>>>,
     /// By commit: whether this build descends from it.
     ancestors: BTreeMap<String, bool>,
-}
-
-/// The runs of a ref.
-#[derive(Debug, Default)]
-struct Past {
-    lanes: BTreeMap<String, Lane>,
-    /// Finished builds with jobs, the newest first.
-    builds: Vec<LaneResult>,
 }
 
 impl<'a> Comparison<'a> {
@@ -49,10 +41,10 @@ impl<'a> Comparison<'a> {
         row: &BuildRow,
         source: &'a Source,
     ) -> Option<Comparison<'a>> {
-        let own = Past::read(readers, &row.project, &source.ref_name).await?;
+        let own = readers.ref_history(&row.project, &source.ref_name, BUILDS_MAX).await.ok()?;
         let main = match repository.mirror.main_branch().filter(|main| *main != source.ref_name) {
-            Some(main) => Past::read(readers, &row.project, &main).await?,
-            None => Past::default(),
+            Some(main) => readers.ref_history(&row.project, &main, BUILDS_MAX).await.ok()?,
+            None => RefHistory::default(),
         };
         let (differences, ancestors) = (BTreeMap::new(), BTreeMap::new());
         Some(Comparison { repository, source, own, main, differences, ancestors })
@@ -125,16 +117,5 @@ impl<'a> Comparison<'a> {
         let paths = found.filter(|found| found.is_whole).map(|found| Arc::new(found.paths));
         self.differences.insert(base.to_owned(), paths.clone());
         paths
-    }
-}
-
-impl Past {
-    async fn read(readers: &Reading, project: &str, ref_name: &str) -> Option<Past> {
-        let (project, ref_name) = (project.to_owned(), ref_name.to_owned());
-        let read = readers.query(move |store| {
-            let builds = lanes::finished(store, &project, &ref_name, BUILDS_MAX)?;
-            Ok(Past { lanes: lanes::lanes(store, &project, &ref_name)?, builds })
-        });
-        read.await.ok()
     }
 }

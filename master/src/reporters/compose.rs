@@ -6,9 +6,9 @@ use super::excerpt;
 use super::notice::{self, Author, CommitResult, Notice, NoticeCommit, NoticeJob, NoticeStep};
 use super::reproduce;
 use super::told::Branch;
-use crate::coordinator::record::{BuildRow, JobRow, StepKey, StepRow, Turn};
+use crate::coordinator::record::{BuildRow, StepKey, StepRow, Turn};
 use crate::mirror::{Authored, Person, Range};
-use crate::store::{query, reporters as rows};
+use crate::store::PlannedBuild;
 use schema::values::{Outcome, Plan};
 use std::collections::BTreeSet;
 
@@ -18,13 +18,6 @@ const COMMITS_MAX: u32 = 100;
 const GOOD_MAX: usize = 16;
 /// Lanes whose log is quoted: a mail of more can hardly be read.
 const QUOTED_MAX: usize = 10;
-
-/// What the store knows of the build that showed the news.
-struct Shown {
-    build: BuildRow,
-    plan: Option<Plan>,
-    jobs: Vec<JobRow>,
-}
 
 /// None: the build is gone meanwhile.
 pub(super) async fn compose(
@@ -62,16 +55,12 @@ pub(super) async fn compose(
     }))
 }
 
-async fn shown(reach: &Reach, branch: Branch<'_>, number: u32) -> Result<Option<Shown>, String> {
-    let project = branch.project.to_owned();
-    let read = reach.readers.query(move |store| {
-        let Some(build) = query::build(store, &project, number)? else { return Ok(None) };
-        Ok(Some(Shown { plan: query::plan(store, build.id)?, jobs: query::jobs(store, build.id)?, build }))
-    });
-    read.await.map_err(|error| error.to_string())
+/// The build that showed the news.
+async fn shown(reach: &Reach, branch: Branch<'_>, number: u32) -> Result<Option<PlannedBuild>, String> {
+    reach.readers.planned_build(branch.project, number).await.map_err(|error| error.to_string())
 }
 
-async fn jobs(reach: &Reach, branch: Branch<'_>, news: &News, shown: &Shown) -> Result<Vec<NoticeJob>, String> {
+async fn jobs(reach: &Reach, branch: Branch<'_>, news: &News, shown: &PlannedBuild) -> Result<Vec<NoticeJob>, String> {
     let mut jobs = Vec::new();
     for (index, lane) in news.lanes.iter().enumerate() {
         let mut job = job(reach, branch, lane, shown);
@@ -85,7 +74,7 @@ async fn jobs(reach: &Reach, branch: Branch<'_>, news: &News, shown: &Shown) -> 
     Ok(jobs)
 }
 
-fn job(reach: &Reach, branch: Branch<'_>, lane: &NewsLane, shown: &Shown) -> NoticeJob {
+fn job(reach: &Reach, branch: Branch<'_>, lane: &NewsLane, shown: &PlannedBuild) -> NoticeJob {
     let number = shown.build.number;
     let selector = match shown.jobs.iter().any(|job| job.name == lane.job) {
         true => format!("{}/{number}/{}", branch.project, lane.job),
@@ -177,16 +166,16 @@ fn told(commit: Authored) -> NoticeCommit {
 async fn failure(
     reach: &Reach,
     lane: &NewsLane,
-    shown: &Shown,
+    shown: &PlannedBuild,
     is_quoted: bool,
 ) -> Result<(Option<NoticeStep>, String), String> {
     if lane.job == PIPELINE {
         return Ok((None, excerpt::excerpt(shown.build.diagnosis.as_bytes(), false)));
     }
-    let Some(job) = shown.jobs.iter().find(|job| job.name == lane.job).cloned() else {
+    let Some(job) = shown.jobs.iter().find(|job| job.name == lane.job) else {
         return Ok((None, String::new()));
     };
-    let steps = reach.readers.query(move |store| rows::steps(store, &job)).await;
+    let steps = reach.readers.steps(job.key, job.attempt).await;
     let steps = steps.map_err(|error| error.to_string())?;
     let Some(failed) = steps.into_iter().find(|step| step.outcome == Some(Outcome::Failed)) else {
         return Ok((None, String::new()));

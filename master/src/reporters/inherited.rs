@@ -4,7 +4,6 @@ use super::Reach;
 use super::episodes::{NewsLane, PIPELINE};
 use super::told::Branch;
 use crate::coordinator::lane::{Lane, LaneResult, Mark, is_bad};
-use crate::store;
 
 /// What the main branch said of a lane where this branch began.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +21,7 @@ pub(super) async fn before(reach: &Reach, branch: Branch<'_>, lane: &NewsLane) -
         Some(main) if main != branch.ref_name => main,
         Some(_) | None => return Ok(Before::Unknown),
     };
-    let found = read(reach, branch.project.to_owned(), main, lane.job.clone()).await?;
+    let found = read(reach, branch.project, &main, &lane.job).await?;
     for result in found.results.iter().rev().filter(|result| result.counts()) {
         let holds = repository.mirror.is_ancestor(&result.revision, &lane.since.revision).await;
         if holds.map_err(|error| format!("failed to read the history of {}: {error}", branch.project))? {
@@ -41,10 +40,10 @@ fn judge(result: &LaneResult) -> Before {
     }
 }
 
-async fn read(reach: &Reach, project: String, main: String, job: String) -> Result<Lane, String> {
-    let read = reach.readers.query(move |store| match job.as_str() {
-        PIPELINE => store::reporters::pipeline(store, &project, &main),
-        job => Ok(store::lanes::lane(store, &project, &main, job)?.unwrap_or_default()),
-    });
-    read.await.map_err(|error| error.to_string())
+async fn read(reach: &Reach, project: &str, main: &str, job: &str) -> Result<Lane, String> {
+    let read = match job {
+        PIPELINE => reach.readers.pipeline_lane(project, main).await,
+        job => reach.readers.lane(project, main, job).await,
+    };
+    read.map_err(|error| error.to_string())
 }

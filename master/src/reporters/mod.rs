@@ -26,7 +26,7 @@ use crate::driver::Driver;
 use crate::events::Feed;
 use crate::logs::Logs;
 use crate::sources::Repositories;
-use crate::store::{self, Reading};
+use crate::store::Reading;
 use reporter::Reporter;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -88,8 +88,7 @@ impl Reporters {
     /// One that the file has no more begins anew if it comes back: it would tell old news.
     async fn forget_others(&self) -> Result<(), String> {
         let names: Vec<String> = self.entries.iter().map(|(name, _, _)| name.clone()).collect();
-        let known =
-            self.reach.readers.query(store::reporters::reporter_names).await.map_err(|error| error.to_string())?;
+        let known = self.reach.readers.reporter_names().await.map_err(|error| error.to_string())?;
         if known.iter().all(|name| names.contains(name)) {
             return Ok(());
         }

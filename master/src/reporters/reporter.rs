@@ -8,7 +8,6 @@ use crate::config::NoticeConfig;
 use crate::coordinator::record::{Record, ReporterRow};
 use crate::events::Batch;
 use crate::sources::git::Patterns;
-use crate::store::reporters as rows;
 use crate::turns::{Own, Principal};
 use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
@@ -95,8 +94,7 @@ impl Reporter {
 
     /// Goes on where it was; one that is new begins with what ends from now on.
     async fn begin(&mut self) -> Result<(), String> {
-        let name = self.row.name.clone();
-        let known = self.reach.readers.query(move |store| rows::reporter(store, &name)).await;
+        let known = self.reach.readers.reporter(&self.row.name).await;
         match known.map_err(words)? {
             Some(row) => self.row = row,
             None => {
@@ -176,7 +174,7 @@ impl Reporter {
                 let ended = events.iter().filter(|event| ends(&event.fact));
                 let builds: BTreeSet<(String, u32)> = ended.map(|event| (event.project.clone(), event.build)).collect();
                 if !builds.is_empty() {
-                    let found = self.reach.readers.query(move |store| rows::refs(store, &builds)).await;
+                    let found = self.reach.readers.refs_of(builds).await;
                     self.look_at(found.map_err(words)?);
                 }
             }
@@ -189,8 +187,7 @@ impl Reporter {
     async fn look_everywhere(&mut self) -> Result<(), String> {
         let projects: Vec<String> = self.reach.repositories.all().iter().map(|it| it.project.clone()).collect();
         for project in projects {
-            let name = project.clone();
-            let refs = self.reach.readers.query(move |store| rows::recent_refs(store, &name, RECENT)).await;
+            let refs = self.reach.readers.recent_refs(&project, RECENT).await;
             self.look_at(refs.map_err(words)?.into_iter().map(|ref_name| (project.clone(), ref_name)));
         }
         Ok(())

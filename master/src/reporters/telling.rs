@@ -10,7 +10,7 @@ use super::{DeliveryHealth, LATER, Place, Reach, command};
 use crate::config::{Means, NoticeConfig};
 use crate::coordinator::lane::is_bad;
 use crate::coordinator::record::{Record, ToldRow, Turn};
-use crate::store::reporters::{self as rows, Looked};
+use crate::store::WatchedBranch;
 use schema::values::Time;
 use std::rc::Rc;
 use std::time::Duration;
@@ -109,8 +109,7 @@ impl Teller {
     }
 
     async fn read(&self, branch: Branch<'_>) -> Result<(View, Vec<Said>), String> {
-        let (name, project, ref_name) = (self.name.clone(), branch.project.to_owned(), branch.ref_name.to_owned());
-        let read = self.reach.readers.query(move |store| rows::look(store, &name, &project, &ref_name)).await;
+        let read = self.reach.readers.watched_branch(&self.name, branch.project, branch.ref_name).await;
         let mut looked = read.map_err(|error| error.to_string())?;
         let told = std::mem::take(&mut looked.told).into_iter().map(|(row, update)| Said { row, update }).collect();
         Ok((view(looked), told))
@@ -243,7 +242,7 @@ struct PutOff {
     is_by_mailboxes: bool,
 }
 
-fn view(looked: Looked) -> View {
+fn view(looked: WatchedBranch) -> View {
     let mut lanes = looked.state.lanes;
     if looked.pipeline.results.iter().any(|result| is_bad(result.outcome)) {
         lanes.push((PIPELINE.to_owned(), looked.pipeline));

@@ -3,49 +3,9 @@
 //! leaves what the next pass sweeps.
 
 use super::commit::is_full;
-use super::lanes;
-use super::row::{id, read_id, time};
-use crate::coordinator::record::BuildId;
-use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
-use schema::values::Time;
-
-/// Bytes of a log's row that cost as much as another row: a few pages to give back.
-const ROW_BYTES: u64 = 16 << 10;
-
-/// What shall go, in one transaction.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Removal {
-    /// Whole builds, finished ones.
-    pub builds: Vec<BuildId>,
-    /// The logs of finished builds, and why.
-    pub logs: Vec<(BuildId, String)>,
-}
-
-/// What to sweep, in one transaction.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sweep {
-    /// They were removed, and none of their files is left.
-    pub unlinked: Vec<BuildId>,
-    /// Older events go.
-    pub events_before: Time,
-    /// At most so many rows.
-    pub rows: u32,
-}
-
-/// Why nothing was removed.
-#[derive(Debug, thiserror::Error)]
-pub enum RemoveError {
-    #[error("the disk is full")]
-    Full,
-    #[error("{0}")]
-    Failed(String),
-}
-
-impl Removal {
-    pub fn is_empty(&self) -> bool {
-        self.builds.is_empty() && self.logs.is_empty()
-    }
-}
+use super::tables::{Tables, attempts, builds, changes, events, jobs, lanes, logs, plans, removals, steps};
+use crate::store::{Removal, RemoveError, Sweep};
+use rusqlite::{Connection, Transaction};
 
 /// From here on the builds are not found, and the logs are known to be removed.
 pub(super) fn remove(connection: &mut Connection, removal: &Removal) -> Result<(), RemoveError> {
@@ -62,8 +22,8 @@ pub(super) fn sweep(connection: &mut Connection, sweep: &Sweep) -> Result<u32, R
         for build in &sweep.unlinked {
             sweep_build(to, build.0, &mut left)?;
         }
-        sweep_old(to, OLD_EVENTS, sweep.events_before, &mut left)?;
-        sweep_old(to, OLD_CHANGES, sweep.events_before, &mut left)?;
+        take(&mut left, |most| events::sweep_old(to, sweep.events_before, most))?;
+        take(&mut left, |most| changes::sweep_old(to, sweep.events_before, most))?;
         Ok(sweep.rows - left)
     })
 }
@@ -84,91 +44,37 @@ fn in_one<T>(
 }
 
 fn remove_build(to: &Transaction<'_>, build: u64) -> rusqlite::Result<()> {
-    let sql = "delete from builds where id = ?1 and state = 'finished' returning project, ref";
-    let of = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
-    let Some((project, ref_name)) = to.prepare_cached(sql)?.query_row([id(build)], of).optional()? else {
-        return Ok(());
-    };
+    let Some((project, ref_name)) = builds::remove(to, build)? else { return Ok(()) };
     lanes::remove_unbuilt(to, &project, &ref_name)?;
-    count_out(to, build)?;
-    let sql = "insert or replace into removals (build, reason, swept) values (?1, '', 0)";
-    to.prepare_cached(sql)?.execute([id(build)])?;
-    Ok(())
+    logs::count_out(to, build)?;
+    removals::add_build(to, build)
 }
 
 fn remove_logs(to: &Transaction<'_>, build: u64, reason: &str) -> rusqlite::Result<()> {
-    let sql = "select 1 from builds where id = ?1 and state = 'finished'";
-    if !to.prepare_cached(sql)?.exists([id(build)])? {
+    if !Tables(to).is_finished(build)? {
         return Ok(());
     }
-    count_out(to, build)?;
-    let sql = "insert or ignore into removals (build, reason, swept) values (?1, ?2, 0)";
-    to.prepare_cached(sql)?.execute(params![id(build), reason])?;
-    Ok(())
-}
-
-/// Takes the build's logs out of their total; once, though their rows stay for a while.
-fn count_out(to: &Transaction<'_>, build: u64) -> rusqlite::Result<()> {
-    let sql = "update counters set value = value - (select coalesce(sum(size), 0) from logs where build = ?1) \
-               where name = 'log-bytes' and not exists (select 1 from removals where build = ?1)";
-    to.prepare_cached(sql)?.execute([id(build)])?;
-    Ok(())
+    logs::count_out(to, build)?;
+    removals::add_logs(to, build, reason)
 }
 
 fn sweep_build(to: &Transaction<'_>, build: u64, left: &mut u32) -> rusqlite::Result<()> {
-    sweep_logs(to, build, left)?;
-    let is_gone = !to.prepare_cached("select 1 from builds where id = ?1")?.exists([id(build)])?;
+    take(left, |most| logs::sweep(to, build, most))?;
+    let is_gone = !Tables(to).is_kept(build)?;
     if is_gone {
-        for sql in [STEPS, ATTEMPTS, JOBS, PLANS, CHANGES] {
-            take(left, to.prepare_cached(sql)?.execute(params![id(build), *left])?);
+        for sweep in [steps::sweep, attempts::sweep, jobs::sweep, plans::sweep, changes::sweep] {
+            take(left, |most| sweep(to, build, most))?;
         }
     }
-    if *left == 0 {
-        return Ok(());
-    }
-    let end = if is_gone {
-        "delete from removals where build = ?1"
-    } else {
-        "update removals set swept = 1 where build = ?1"
-    };
-    take(left, to.prepare_cached(end)?.execute([id(build)])?);
-    Ok(())
-}
-
-const STEPS: &str = "delete from steps where (build, idx, attempt, step) in \
-                     (select build, idx, attempt, step from steps where build = ?1 limit ?2)";
-const ATTEMPTS: &str = "delete from attempts where (build, idx, number) in \
-                        (select build, idx, number from attempts where build = ?1 limit ?2)";
-const JOBS: &str = "delete from jobs where (build, idx) in (select build, idx from jobs where build = ?1 limit ?2)";
-const PLANS: &str = "delete from plans where build in (select build from plans where build = ?1 limit ?2)";
-const CHANGES: &str = "delete from changes where id in (select id from changes where build = ?1 limit ?2)";
-// in the order of their numbers, which is that of time: the oldest are looked at until one is young enough
-const OLD_EVENTS: &str = "delete from events where sequence in \
-                          (select sequence from (select sequence, time from events order by sequence limit ?2) where time < ?1)";
-const OLD_CHANGES: &str = "delete from changes where id in (select id from changes indexed by changes_time \
-                           where build is null and time < ?1 order by time limit ?2)";
-
-/// A small log lies in its row, and many pages with it.
-fn sweep_logs(to: &Transaction<'_>, build: u64, left: &mut u32) -> rusqlite::Result<()> {
-    let sql =
-        "select rowid, coalesce(length(bytes), 0) from logs where build = ?1 order by idx, attempt, step limit ?2";
-    let mut statement = to.prepare_cached(sql)?;
-    let found = statement.query_map(params![id(build), *left], |row| Ok((row.get::<_, i64>(0)?, read_id(row, 1)?)))?;
-    for row in found.collect::<rusqlite::Result<Vec<_>>>()? {
-        if *left == 0 {
-            return Ok(());
-        }
-        to.prepare_cached("delete from logs where rowid = ?1")?.execute([row.0])?;
-        take(left, usize::try_from(1 + row.1 / ROW_BYTES).unwrap_or(usize::MAX));
+    if *left > 0 {
+        take(left, |_| removals::end(to, build, is_gone))?;
     }
     Ok(())
 }
 
-fn sweep_old(to: &Transaction<'_>, sql: &str, before: Time, left: &mut u32) -> rusqlite::Result<()> {
-    take(left, to.prepare_cached(sql)?.execute(params![time(before), *left])?);
-    Ok(())
-}
-
-fn take(left: &mut u32, rows: usize) {
+/// Sweeps at most the rows that are left, and takes off what went.
+fn take(left: &mut u32, sweep: impl FnOnce(u32) -> rusqlite::Result<usize>) -> rusqlite::Result<()> {
+    let rows = sweep(*left)?;
     *left = left.saturating_sub(u32::try_from(rows).unwrap_or(u32::MAX));
+    Ok(())
 }

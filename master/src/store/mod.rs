@@ -1,9 +1,11 @@
 //! The store holds the facts. It decides nothing.
 //!
-//! [`Store`] commits batches of records, each whole or not at all; [`Reading`] answers the named reads. Whatever SQLite is to
-//! this stays in `sqlite/`: a `Database`, which opens, loads and writes, and `Tables`, which answer the reads. A second store
-//! is a folder beside it that has the two. `Store` below and `Readers` name them, and choose between them then. The answers
-//! and the errors are of no store.
+//! [`Store`] commits batches of records, each whole or not at all. [`Reading`] answers the named reads. All that knows SQLite
+//! is in `sqlite/`: its `Database` opens, loads and writes, and its `Tables` answer the reads. Errors and answers name no
+//! database.
+//!
+//! A second store is a folder beside `sqlite/` with a `Database` and `Tables` of its own. `Store` and `Readers` are the two
+//! places that name these, so they are where one or the other is chosen. The reads of `Tables` are then a trait.
 
 mod answers;
 mod readers;

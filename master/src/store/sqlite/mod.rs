@@ -28,9 +28,9 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The database in the state directory.
+/// The name of the database in the state directory.
 pub const DATABASE_FILE: &str = "guild.db";
-/// Connections that read. Two, so that one long read holds up nobody: a principal has one read at a time.
+/// Connections that read. There are two, because a principal has one read at a time: a long read leaves one to the others.
 const READERS: usize = 2;
 
 impl From<rusqlite::Error> for StoreError {

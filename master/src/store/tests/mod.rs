@@ -1,4 +1,5 @@
-//! The store against a plain model: what is committed is loaded, listed, chained and copied; what is full or broken says so.
+//! The store against a plain model: what is committed is loaded, listed, read and copied. A second store would have to pass
+//! these tests too.
 
 pub(crate) mod lane_rows;
 pub(crate) mod reporter_rows;

@@ -1,26 +1,19 @@
 //! A master in one file, and a master made from it: the store, the key and the logs. Not the mirrors, which are fetched
 //! again, nor the master file. It may be taken while the master runs.
 //!
-//! The file is an SQLite database: a row per file with its size and BLAKE3 hash, and its bytes in parts. The store is
-//! copied first, so that every log that it calls sealed is there.
+//! The file is an [`Archive`], which gives back what was added or says that it is damaged. The store is copied first, so that
+//! every log that it calls sealed is there.
 
 use crate::installation::{IDENTITY_FILE, InstallError, create_private};
+use crate::store::archive::{Archive, ArchiveError, ArchivedFile, FORMAT, NewArchive};
 use crate::store::{self, DATABASE_FILE, StoreError};
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction};
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
-/// Marks the file as a backup of Guild's: "GLDB".
-const APPLICATION: i32 = 0x474c_4442;
-const FORMAT: i32 = 1;
-const PART_BYTES: usize = 1 << 20;
 const LOGS: &str = "logs";
-const TABLES: &str = "
-    create table file (id integer primary key, path text not null unique, size integer not null, hash blob not null);
-    create table part (file integer not null, number integer not null, bytes blob not null, unique (file, number));";
 
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
@@ -37,7 +30,7 @@ pub enum BackupError {
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: io::Error },
     #[error("the backup: {0}")]
-    Sqlite(#[from] rusqlite::Error),
+    Archive(String),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -46,14 +39,14 @@ pub enum BackupError {
 
 /// How much a backup holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct BackupSize {
     pub files: u64,
     /// In bytes.
     pub size: u64,
 }
 
 /// Writes a backup of the state directory to a path where there is nothing yet: whole, or not at all.
-pub fn write(state: &Path, output: &Path) -> Result<Held, BackupError> {
+pub fn write(state: &Path, output: &Path) -> Result<BackupSize, BackupError> {
     if output.exists() {
         return Err(BackupError::Exists(output.to_owned()));
     }
@@ -70,7 +63,7 @@ pub fn write(state: &Path, output: &Path) -> Result<Held, BackupError> {
     written
 }
 
-fn write_fresh(state: &Path, fresh: &Path, copy: &Path) -> Result<Held, BackupError> {
+fn write_fresh(state: &Path, fresh: &Path, copy: &Path) -> Result<BackupSize, BackupError> {
     // what an earlier backup left when it was killed
     for stale in [fresh, copy] {
         let _ = std::fs::remove_file(stale);
@@ -80,64 +73,40 @@ fn write_fresh(state: &Path, fresh: &Path, copy: &Path) -> Result<Held, BackupEr
         private().create_new(true).open(made).map_err(at(made))?;
     }
     store::copy(state, copy)?;
-    let mut archive = Connection::open(fresh)?;
-    archive.pragma_update(None, "journal_mode", "off")?;
-    archive.pragma_update(None, "application_id", APPLICATION)?;
-    archive.pragma_update(None, "user_version", FORMAT)?;
-    let transaction = archive.transaction()?;
-    transaction.execute_batch(TABLES)?;
-    let mut held = Held::default();
-    add(&transaction, copy, DATABASE_FILE, &mut held)?;
-    add(&transaction, &state.join(IDENTITY_FILE), IDENTITY_FILE, &mut held)?;
+    let archive = NewArchive::create(fresh).map_err(of(fresh))?;
+    let mut held = BackupSize::default();
+    add(&archive, copy, DATABASE_FILE, &mut held)?;
+    add(&archive, &state.join(IDENTITY_FILE), IDENTITY_FILE, &mut held)?;
     for path in files_below(&state.join(LOGS))? {
         let name = path.strip_prefix(state).unwrap_or(&path).to_string_lossy().into_owned();
-        match add(&transaction, &path, &name, &mut held) {
+        match add(&archive, &path, &name, &mut held) {
             // removed since it was listed
             Err(BackupError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
             added => added?,
         }
     }
-    transaction.commit()?;
+    archive.finish().map_err(of(fresh))?;
     Ok(held)
 }
 
-fn add(archive: &Transaction<'_>, path: &Path, name: &str, held: &mut Held) -> Result<(), BackupError> {
+fn add(archive: &NewArchive, path: &Path, name: &str, held: &mut BackupSize) -> Result<(), BackupError> {
     let mut file = File::open(path).map_err(at(path))?;
-    archive.execute("insert into file (path, size, hash) values (?1, 0, x'')", [name])?;
-    let id = archive.last_insert_rowid();
-    let mut insert = archive.prepare_cached("insert into part (file, number, bytes) values (?1, ?2, ?3)")?;
-    let (mut hasher, mut size) = (blake3::Hasher::new(), 0);
-    for number in 0_i64.. {
-        let mut part = Vec::new();
-        (&mut file).take(PART_BYTES as u64).read_to_end(&mut part).map_err(at(path))?;
-        if part.is_empty() {
-            break;
-        }
-        hasher.update(&part);
-        size += part.len() as u64;
-        insert.execute((id, number, part))?;
-    }
-    let (hash, length) = (hasher.finalize(), i64::try_from(size).unwrap_or(i64::MAX));
-    archive.execute("update file set size = ?2, hash = ?3 where id = ?1", (id, length, hash.as_bytes()))?;
+    held.size += archive.add(name, &mut file).map_err(of(path))?;
     held.files += 1;
-    held.size += size;
     Ok(())
 }
 
 /// Makes a state directory from a backup. The master that opens it begins another incarnation: old leases and cursors are
 /// told so. May be repeated until it was done: the store comes last.
-pub fn restore(backup: &Path, state: &Path) -> Result<Held, BackupError> {
+pub fn restore(backup: &Path, state: &Path) -> Result<BackupSize, BackupError> {
     if state.join(DATABASE_FILE).exists() {
         return Err(BackupError::Occupied(state.to_owned()));
     }
     let archive = open(backup)?;
-    let mut files = archive.prepare("select id, path, size, hash from file order by path = ?1")?;
-    let rows = files.query_map([DATABASE_FILE], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
-    let (mut held, mut folders) = (Held::default(), BTreeSet::new());
+    let (mut held, mut folders) = (BackupSize::default(), BTreeSet::new());
     create_private(state)?;
-    for row in rows {
-        let (id, path, size, hash): (i64, String, i64, Vec<u8>) = row?;
-        let path = checked(&path)?;
+    for file in archive.files(DATABASE_FILE).map_err(of(backup))? {
+        let path = checked(&file.name)?;
         let (target, is_store) = (state.join(path), path == Path::new(DATABASE_FILE));
         if is_store {
             // whoever finds the store finds all that it names
@@ -145,13 +114,11 @@ pub fn restore(backup: &Path, state: &Path) -> Result<Held, BackupError> {
         }
         create_private(folder(&target))?;
         let fresh = beside(&target, "new");
-        if extract(&archive, id, &fresh)? != (size, hash) {
-            return Err(BackupError::Damaged(format!("{} is not what was saved", path.display())));
-        }
+        extract(&archive, &file, &fresh)?;
         name(&fresh, &target)?;
         folders.extend(path.ancestors().skip(1).map(|folder| state.join(folder)));
         held.files += 1;
-        held.size += u64::try_from(size).unwrap_or(0);
+        held.size += file.size;
     }
     if !state.join(DATABASE_FILE).exists() {
         return Err(BackupError::Damaged("it holds no store".to_owned()));
@@ -160,32 +127,14 @@ pub fn restore(backup: &Path, state: &Path) -> Result<Held, BackupError> {
     Ok(held)
 }
 
-fn open(backup: &Path) -> Result<Connection, BackupError> {
+fn open(backup: &Path) -> Result<Archive, BackupError> {
     File::open(backup).map_err(at(backup))?;
-    let archive = Connection::open_with_flags(backup, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    let number = |name: &str| archive.pragma_query_value(None, name, |row| row.get::<_, i32>(0)).optional();
-    if !matches!(number("application_id"), Ok(Some(APPLICATION))) {
-        return Err(BackupError::Foreign(backup.to_owned()));
-    }
-    match number("user_version")? {
-        Some(FORMAT) => Ok(archive),
-        found => Err(BackupError::Newer { found: found.unwrap_or_default() }),
-    }
+    Archive::open(backup).map_err(of(backup))
 }
 
-/// Answers size and hash of what was written.
-fn extract(archive: &Connection, id: i64, target: &Path) -> Result<(i64, Vec<u8>), BackupError> {
-    let mut file = private().create(true).truncate(true).open(target).map_err(at(target))?;
-    let (mut hasher, mut size) = (blake3::Hasher::new(), 0);
-    let mut parts = archive.prepare_cached("select bytes from part where file = ?1 order by number")?;
-    let mut rows = parts.query([id])?;
-    while let Some(row) = rows.next()? {
-        let bytes = row.get_ref(0)?.as_blob().map_err(|error| BackupError::Damaged(error.to_string()))?;
-        hasher.update(bytes);
-        size += bytes.len() as i64;
-        file.write_all(bytes).map_err(at(target))?;
-    }
-    Ok((size, hasher.finalize().as_bytes().to_vec()))
+fn extract(archive: &Archive, file: &ArchivedFile, target: &Path) -> Result<(), BackupError> {
+    let mut written = private().create(true).truncate(true).open(target).map_err(at(target))?;
+    archive.extract(file, &mut written).map_err(of(target))
 }
 
 /// A path that a backup names lies in the state directory and is one of those that a backup holds.
@@ -251,6 +200,18 @@ fn private() -> std::fs::OpenOptions {
 fn at(path: &Path) -> impl Fn(io::Error) -> BackupError {
     let path = path.to_owned();
     move |source| BackupError::File { path: path.clone(), source }
+}
+
+/// Why an archive failed, where `path` is the file that was being added, extracted or opened.
+fn of(path: &Path) -> impl Fn(ArchiveError) -> BackupError {
+    let path = path.to_owned();
+    move |error| match error {
+        ArchiveError::Foreign => BackupError::Foreign(path.clone()),
+        ArchiveError::Newer(found) => BackupError::Newer { found },
+        ArchiveError::Damaged(why) => BackupError::Damaged(why),
+        ArchiveError::File(source) => BackupError::File { path: path.clone(), source },
+        ArchiveError::Failed(why) => BackupError::Archive(why),
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::store::Store;
+use crate::store::archive::PART_BYTES;
 use std::os::unix::fs::PermissionsExt as _;
 
 /// A state directory of a master that runs, with a log of several parts.
@@ -66,7 +67,7 @@ fn what_is_no_backup_or_a_damaged_one_makes_no_master() {
     ] {
         let copy = dir.path().join("damaged");
         std::fs::copy(&file, &copy).unwrap();
-        Connection::open(&copy).unwrap().execute_batch(damage).unwrap();
+        crate::store::tests::alter(&copy, damage);
         assert!(matches!(restore(&copy, target.path()), Err(BackupError::Damaged(_))), "{damage}");
         assert!(!target.path().join(DATABASE_FILE).exists(), "{damage}");
     }

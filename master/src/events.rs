@@ -3,7 +3,7 @@
 
 mod turns;
 
-use crate::store::{Readers, StoreError, query};
+use crate::store::{Readers, StoreError};
 use crate::turns::Principal;
 use schema::limits::{self, BATCH_BYTES};
 use schema::values::{Cursor, Event};
@@ -131,7 +131,7 @@ impl Feed {
         let last = self.last();
         let known = usize::try_from(last - after).unwrap_or(usize::MAX);
         let limit = limit.min(known);
-        let mut events = self.readers.of(who).query(move |store| query::events(store, after, limit)).await?;
+        let mut events = self.readers.of(who).events_after(after, limit).await?;
         events.retain(|event| event.sequence <= last);
         match events.first() {
             Some(first) if first.sequence == after + 1 => Ok(Batch::Events(events.into_iter().map(Rc::new).collect())),

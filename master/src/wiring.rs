@@ -141,13 +141,11 @@ pub(crate) struct StoredSeals(pub(crate) store::Reading);
 
 impl logs::Seals for StoredSeals {
     fn find(&self, key: StepKey) -> LocalBoxFuture<'_, Result<Option<SealRow>, String>> {
-        let found = self.0.query(move |store| store::query::seal(store, key));
-        Box::pin(async { found.await.map_err(|error| error.to_string()) })
+        Box::pin(async move { self.0.seal(key).await.map_err(|error| error.to_string()) })
     }
 
     fn removed(&self, build: BuildId) -> LocalBoxFuture<'_, Result<Option<String>, String>> {
-        let found = self.0.query(move |store| store::ageing::removed(store, build));
-        Box::pin(async { found.await.map_err(|error| error.to_string()) })
+        Box::pin(async move { self.0.logs_removed(build).await.map_err(|error| error.to_string()) })
     }
 }
 

@@ -3,7 +3,7 @@
 //! At a release: `cargo test -p tests --test golden -- --ignored` writes the store of this version.
 
 use master::coordinator::record::{JobKey, StepKey};
-use master::store::{DATABASE_FILE, Removal, Store, Sweep, ageing, query, verify_audit};
+use master::store::{DATABASE_FILE, Removal, Store, Sweep};
 use schema::values::{Outcome, State};
 use std::path::PathBuf;
 use support::guild::{House, run, work};
@@ -30,26 +30,25 @@ fn the_store_of_0_1_0_opens() {
         let names: Vec<&str> = loaded.grants.iter().map(|grant| grant.name.as_str()).collect();
         assert_eq!(names, ["root", "operator", "local", "anvil"]);
         let readers = store.readers().of(master::turns::PROGRAM);
-        let first = readers.query(|store| query::build(store, "demo", 1)).await.unwrap().unwrap();
+        let first = readers.build("demo", 1).await.unwrap().unwrap();
         assert_eq!((first.outcome, first.subject.as_str()), (Some(Outcome::Succeeded), "first"));
         let key = StepKey { job: JobKey { build: first.id, index: 0 }, attempt: 1, step: 0 };
-        let sealed = readers.query(move |store| query::seal(store, key)).await.unwrap().unwrap();
+        let sealed = readers.seal(key).await.unwrap().unwrap();
         assert_eq!(sealed.bytes.as_deref(), Some(b"hello\n".as_slice()));
-        let events = readers.query(|store| query::events(store, 0, 1_000)).await.unwrap();
+        let events = readers.events_after(0, 1_000).await.unwrap();
         assert_eq!(events.len() as u64, loaded.last_event);
-        let checked = readers.query(|store| Ok(verify_audit(store).is_ok())).await.unwrap();
-        assert!(checked, "its audit chain holds");
-        assert_eq!(readers.query(ageing::log_bytes).await.unwrap(), 6, "what its logs have was added up");
+        readers.verify_audit().await.expect("its audit chain holds");
+        assert_eq!(readers.log_bytes().await.unwrap(), 6, "what its logs have was added up");
         // retention finds its way in it: the first build goes, and leaves nothing but its number
-        let page = readers.query(|store| ageing::candidates(store, None, 1, 10)).await.unwrap();
+        let page = readers.removal_candidates(None, 1, 10).await.unwrap();
         let found: Vec<_> = page.candidates.iter().map(|build| (build.number, build.finished.is_some())).collect();
         assert_eq!((page.kept_from, found), (2, vec![(1, true)]));
         store.remove(Removal { builds: vec![first.id], logs: Vec::new() }).await.unwrap();
         let left = store.sweep(Sweep { unlinked: vec![first.id], rows: 100, ..Sweep::default() }).await.unwrap();
         assert!(left < 100);
-        assert_eq!(readers.query(|store| query::build(store, "demo", 1)).await.unwrap(), None);
-        assert_eq!(readers.query(move |store| query::seal(store, key)).await.unwrap(), None);
-        assert_eq!(readers.query(ageing::log_bytes).await.unwrap(), 0);
+        assert_eq!(readers.build("demo", 1).await.unwrap(), None);
+        assert_eq!(readers.seal(key).await.unwrap(), None);
+        assert_eq!(readers.log_bytes().await.unwrap(), 0);
         assert_eq!(store.load().unwrap(), loaded, "what is open and all numbers stay");
     });
 }

@@ -290,7 +290,7 @@ fn bloat(database: &Connection) {
 
 /// The step of the store's history that cuts, wherever it stands among the steps.
 fn cutting_step() -> &'static str {
-    let steps = include_str!("../../master/src/store/schema.sql").split("-- step ");
+    let steps = include_str!("../../master/src/store/sqlite/schema.sql").split("-- step ");
     let mut cutting = steps.filter(|step| step.lines().next().is_some_and(|title| title.contains("beyond a limit")));
     cutting.next().expect("the step that cuts").split_once('\n').expect("its statements").1
 }

@@ -8,7 +8,7 @@ use master::coordinator::record::{BuildId, BuildRow, Cause, JobKey, JobRow, Leas
 use master::coordinator::{
     Arrival, Coordinator, Effect, GrantOrder, Order, Origin, Past, Planned, ROOT, Request, SessionId, Terms,
 };
-use master::store::{Removal, Store, lanes};
+use master::store::{Removal, Store};
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{
     Change, Commit, Description, GrantKind, JobPlan, Outcome, Plan, Resources, Source, SourceStamp, State, Time, Trust,
@@ -390,9 +390,9 @@ fn define(results: &[(u32, Outcome)]) -> (Option<Outcome>, Option<u32>, Option<u
     (counted.last().map(|(_, outcome)| *outcome), good, failures.last().map(|(build, _)| *build))
 }
 
-fn state(store: &Store, ref_name: &'static str) -> RefState {
+fn state(store: &Store, ref_name: &str) -> RefState {
     let readers = store.readers().of(master::turns::PROGRAM);
-    let read = readers.query(move |store| lanes::ref_state(store, "p", ref_name));
+    let read = readers.ref_state("p", ref_name);
     read.now_or_never().expect("inline").expect("it is read")
 }
 

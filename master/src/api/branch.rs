@@ -2,7 +2,7 @@
 
 use crate::coordinator::lane::{Lane, Mark, RefState};
 use crate::sources::Repository;
-use crate::store::{Reading, StoreError, lanes};
+use crate::store::{Reading, StoreError};
 use schema::limits;
 use schema::perspective_capnp::{branch_view, lane_view};
 use schema::values::{Refusal, RefusalCode, State};
@@ -20,22 +20,13 @@ pub(super) async fn look(
     repository: &Repository,
     name: &str,
 ) -> Result<Result<NamedState, Refusal>, StoreError> {
-    let project = repository.project.clone();
     let candidates = match name {
         "" => repository.mirror.main_branch().into_iter().collect(),
         name if name.starts_with("refs/") => vec![name.to_owned()],
         name => vec![format!("refs/heads/{name}"), format!("refs/tags/{name}")],
     };
-    let found = readers.query(move |store| {
-        for ref_name in candidates {
-            let state = lanes::ref_state(store, &project, &ref_name)?;
-            if state.tip.is_some() {
-                return Ok(Some((ref_name, state)));
-            }
-        }
-        Ok(None)
-    });
-    Ok(found.await?.ok_or_else(|| unbuilt(&repository.project, name)))
+    let found = readers.first_built(&repository.project, candidates).await?;
+    Ok(found.ok_or_else(|| unbuilt(&repository.project, name)))
 }
 
 fn unbuilt(project: &str, name: &str) -> Refusal {

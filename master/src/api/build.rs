@@ -9,7 +9,7 @@ use super::{Holder, Office, accept, broken, refuse};
 use crate::coordinator::record::{BuildId, StepKey};
 use crate::explain::Why;
 use crate::logs::Grip;
-use crate::store::{ageing, query};
+use crate::store::{LoggedJob, NOT_KEPT};
 use schema::limits::{self, ANSWER_BYTES, JOB};
 use schema::perspective_capnp::build;
 use schema::values::{Refusal, RefusalCode, State};
@@ -25,14 +25,7 @@ pub(super) struct Build {
 
 impl build::Server for Build {
     async fn view(self: Rc<Self>, _: build::ViewParams, mut results: build::ViewResults) -> capnp::Result<()> {
-        let id = self.id;
-        let read = self
-            .office
-            .readers
-            .of(self.holder.principal)
-            .query(move |store| query::detail(store, id))
-            .await
-            .map_err(broken)?;
+        let read = self.office.readers.of(self.holder.principal).detail(self.id).await.map_err(broken)?;
         let (mut row, plan, jobs) = read.ok_or_else(gone)?;
         if row.state == State::Planning && self.office.driver.peek(|it, _| it.is_held(&row.project)) {
             row.diagnosis = Why::Restored(row.project.clone()).text();
@@ -50,13 +43,7 @@ impl build::Server for Build {
         // an error says that the build was not open when asked: then history knows
         let _ = self.office.driver.finish_of(id).await;
         self.office.driver.settled().await.map_err(|refusal| capnp::Error::overloaded(refusal.text))?;
-        let row = self
-            .office
-            .readers
-            .of(self.holder.principal)
-            .query(move |store| query::build_by_id(store, id))
-            .await
-            .map_err(broken)?;
+        let row = self.office.readers.of(self.holder.principal).build_by_id(id).await.map_err(broken)?;
         let outcome = row.ok_or_else(gone)?.outcome;
         results.get().set_outcome(wire::outcome_to_wire(outcome));
         Ok(())
@@ -95,17 +82,12 @@ impl build::Server for Build {
 impl Build {
     /// Finds the attempt that holds the bytes: of a carried job that is in the build where it ran.
     async fn step_key(&self, job: String, attempt: u16, step: u16) -> capnp::Result<Result<StepKey, Refusal>> {
-        let (id, name) = (self.id, job.clone());
-        let found = self.office.readers.of(self.holder.principal).query(move |store| {
-            let row = query::find_job(store, id, &name)?;
-            let removed = ageing::removed(store, row.as_ref().map_or(id, |row| row.key.build))?;
-            Ok((row, removed))
-        });
+        let found = self.office.readers.of(self.holder.principal).logged_job(self.id, &job).await;
         let not_found = |text| Ok(Err(Refusal::new(RefusalCode::NotFound, text)));
-        let row = match found.await.map_err(broken)? {
-            (_, Some(why)) => return Ok(Err(removed(why))),
-            (None, None) => return not_found(format!("the build has no job `{job}`")),
-            (Some(row), None) => row,
+        let row = match found.map_err(broken)? {
+            LoggedJob { removed: Some(why), .. } => return Ok(Err(removed(why))),
+            LoggedJob { job: None, removed: None } => return not_found(format!("the build has no job `{job}`")),
+            LoggedJob { job: Some(row), removed: None } => row,
         };
         match if attempt == 0 { row.attempt } else { attempt } {
             0 => not_found(format!("job {job} has not started yet")),
@@ -119,5 +101,5 @@ fn removed(why: String) -> Refusal {
 }
 
 fn gone() -> capnp::Error {
-    capnp::Error::failed(format!("notFound: {}", ageing::NOT_KEPT))
+    capnp::Error::failed(format!("notFound: {}", NOT_KEPT))
 }

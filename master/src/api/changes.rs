@@ -44,17 +44,12 @@ impl change_sink::Server for Changes {
 impl Changes {
     /// The newest build of the ref's tip; 0 where there is none.
     async fn number_of(&self, project: &str, ref_name: &str) -> capnp::Result<u32> {
-        let filter = crate::store::query::BuildFilter {
+        let filter = crate::store::BuildFilter {
             project: Some(project.to_owned()),
             ref_name: Some(ref_name.to_owned()),
             ..Default::default()
         };
-        let found = self
-            .office
-            .readers
-            .of(self.holder.principal)
-            .query(move |store| crate::store::query::builds(store, &filter, 1))
-            .await;
+        let found = self.office.readers.of(self.holder.principal).builds(filter, 1).await;
         Ok(found.map_err(super::broken)?.first().map_or(0, |row| row.number))
     }
 }

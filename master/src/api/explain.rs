@@ -4,7 +4,7 @@ use super::room::shorten;
 use super::{Holder, Office, broken};
 use crate::coordinator::record::{AttemptRow, BuildId};
 use crate::explain::{self, Candidate, Explainer, Explanation, Remedy, RemedyStep, Why};
-use crate::store::query;
+use crate::store::JobHistory;
 use schema::limits::WHY;
 use schema::perspective_capnp::{attempt_view, candidate, explanation, remedy, remedy_step};
 use schema::values::{Refusal, RefusalCode, Right};
@@ -28,14 +28,8 @@ pub(super) async fn explain(
         Ok(told) => told,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let name = job.clone();
-    let past = office
-        .readers
-        .of(holder.principal)
-        .query(move |store| query::job_history(store, build, &name))
-        .await
-        .map_err(broken)?;
-    let Some(query::JobHistory { build, row, plan, mut attempts }) = past else {
+    let past = office.readers.of(holder.principal).job_history(build, &job).await.map_err(broken)?;
+    let Some(JobHistory { build, row, plan, mut attempts }) = past else {
         let text = format!("the build has no job `{job}`");
         return Ok(Err(Refusal::new(RefusalCode::NotFound, text)));
     };

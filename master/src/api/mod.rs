@@ -48,7 +48,7 @@ use crate::explain::{WorkerStatus, project_of};
 use crate::logs::Logs;
 use crate::planner::Planner;
 use crate::sources::Repositories;
-use crate::store::{Readers, query};
+use crate::store::Readers;
 use crate::turns::Principal;
 use schema::limits::{self, REQUEST};
 use schema::sturdy_ref::Fingerprint;
@@ -120,7 +120,7 @@ impl Office {
 
     /// A grant as it is in the store; what waits for the disk is not seen.
     async fn committed_grant(&self, id: GrantId) -> Option<GrantRow> {
-        self.readers.of(Principal::Grant(id)).query(move |store| query::grant(store, id)).await.ok().flatten()
+        self.readers.of(Principal::Grant(id)).grant(id).await.ok().flatten()
     }
 }
 

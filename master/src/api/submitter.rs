@@ -4,7 +4,7 @@ use super::build::Build;
 use super::{Holder, Office, accept, broken, no_build, no_project, refuse};
 use crate::coordinator::record::{Answer, BuildId, BuildRow};
 use crate::coordinator::{Past, chosen};
-use crate::store::query;
+use crate::store::PlannedBuild;
 use schema::limits::{self, JOB, JOBS, PROJECT, REF, REVISION, WHY};
 use schema::perspective_capnp::{build, submitter};
 use schema::values::{Refusal, RefusalCode, Right, State};
@@ -109,26 +109,14 @@ impl Submitter {
     }
 
     async fn row(&self, project: &str, number: u32) -> capnp::Result<Option<BuildRow>> {
-        let project = project.to_owned();
-        self.office
-            .readers
-            .of(self.holder.principal)
-            .query(move |store| query::build(store, &project, number))
-            .await
-            .map_err(broken)
+        self.office.readers.of(self.holder.principal).build(project, number).await.map_err(broken)
     }
 
     async fn number(&self, id: BuildId) -> capnp::Result<Result<u32, Refusal>> {
         if let Some(number) = self.office.driver.peek(|it, _| it.open_build_row(id).map(|row| row.number)) {
             return Ok(Ok(number));
         }
-        let row = self
-            .office
-            .readers
-            .of(self.holder.principal)
-            .query(move |store| query::build_by_id(store, id))
-            .await
-            .map_err(broken)?;
+        let row = self.office.readers.of(self.holder.principal).build_by_id(id).await.map_err(broken)?;
         Ok(row.map(|row| row.number).ok_or_else(|| {
             let text = "the build that this request made is no longer kept";
             Refusal::new(RefusalCode::NotFound, text).help("a new request makes another")
@@ -136,14 +124,11 @@ impl Submitter {
     }
 
     async fn past(&self, project: &str, number: u32) -> capnp::Result<Result<Past, Refusal>> {
-        let (name, removals) = (project.to_owned(), self.office.driver.peek(|it, _| it.removals()));
-        let read = self.office.readers.of(self.holder.principal).query(move |store| {
-            match query::build(store, &name, number)? {
-                Some(row) => query::detail(store, row.id),
-                None => Ok(None),
-            }
-        });
-        let Some((row, plan, jobs)) = read.await.map_err(broken)? else { return Ok(Err(no_build(project, number))) };
+        let removals = self.office.driver.peek(|it, _| it.removals());
+        let read = self.office.readers.of(self.holder.principal).planned_build(project, number).await;
+        let Some(PlannedBuild { build: row, plan, jobs }) = read.map_err(broken)? else {
+            return Ok(Err(no_build(project, number)));
+        };
         if row.state != State::Finished {
             let text = format!("build {project}/{number} is not finished");
             return Ok(Err(Refusal::new(RefusalCode::Conflict, text).help("cancel it first, or wait for its end")));
@@ -152,6 +137,6 @@ impl Submitter {
             let text = format!("build {project}/{number} has no plan to repeat");
             return Ok(Err(Refusal::new(RefusalCode::Conflict, text).help("`guild run` reads the pipeline anew")));
         };
-        Ok(Ok(Past { row, plan, jobs: jobs.into_iter().map(|(job, _)| job).collect(), removals }))
+        Ok(Ok(Past { row, plan, jobs, removals }))
     }
 }

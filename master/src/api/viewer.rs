@@ -10,7 +10,7 @@ use super::{Holder, Office, broken, no_build, no_project, refuse};
 use crate::coordinator::record::BuildRow;
 use crate::explain::Explainer;
 use crate::sources::Repository;
-use crate::store::query::{self, BuildFilter};
+use crate::store::BuildFilter;
 use schema::limits::{self, DIAGNOSIS_LISTED, PROJECT, REF, REVISION, WORKER};
 use schema::perspective_capnp::viewer;
 use schema::values::{Cursor, Filter};
@@ -39,10 +39,7 @@ impl viewer::Server for Viewer {
         results.get().set_more(shown < rows.len());
         rows.truncate(shown);
         let names: Vec<String> = rows.iter().map(|row| row.name.to_owned()).collect();
-        let latest = self.office.readers.of(self.holder.principal).query(move |store| {
-            names.iter().map(|name| Ok(query::newest(store, name)?.map_or(0, |row| row.number))).collect()
-        });
-        let latest: Vec<u32> = latest.await.map_err(broken)?;
+        let latest = self.office.readers.of(self.holder.principal).newest_numbers(names).await.map_err(broken)?;
         let mut list = results.get().init_projects(wire::length(rows.len()));
         for (index, (row, latest)) in (0..).zip(rows.iter().zip(latest)) {
             let mut to = list.reborrow().get(index);
@@ -71,7 +68,7 @@ impl viewer::Server for Viewer {
         };
         let limit = params.get_limit().min(BUILDS_MAX);
         let reading = self.office.readers.of(self.holder.principal);
-        let rows = reading.query(move |store| query::builds(store, &filter, limit)).await.map_err(broken)?;
+        let rows = reading.builds(filter, limit).await.map_err(broken)?;
         let sizes = rows.iter().map(|row| build_bytes(row, &DIAGNOSIS_LISTED.cut(&row.diagnosis)));
         let shown = limits::page(sizes);
         results.get().set_more(shown < rows.len());
@@ -92,12 +89,12 @@ impl viewer::Server for Viewer {
         if !self.holder.what.sees(&project) {
             refuse!(results, no_project(&project));
         }
-        let name = project.clone();
-        let found = self.office.readers.of(self.holder.principal).query(move |store| match number {
-            0 => query::newest(store, &name),
-            number => query::build(store, &name, number),
-        });
-        let Some(row) = found.await.map_err(broken)? else { refuse!(results, no_build(&project, number)) };
+        let reading = self.office.readers.of(self.holder.principal);
+        let found = match number {
+            0 => reading.newest_build(&project).await,
+            number => reading.build(&project, number).await,
+        };
+        let Some(row) = found.map_err(broken)? else { refuse!(results, no_build(&project, number)) };
         let build = Build { office: self.office.clone(), holder: self.holder.clone(), id: row.id };
         results.get().set_build(capnp_rpc::new_client(build));
         Ok(())
@@ -187,13 +184,7 @@ impl Viewer {
     }
 
     async fn snapshot(&self, filter: &Filter) -> capnp::Result<(Vec<(BuildRow, Vec<JobDetail>)>, u64)> {
-        let (filter, allowed) = (filter.clone(), self.allowed());
-        let taken = self
-            .office
-            .readers
-            .of(self.holder.principal)
-            .query(move |store| query::snapshot(store, &filter, allowed.as_deref()))
-            .await;
+        let taken = self.office.readers.of(self.holder.principal).snapshot(filter.clone(), self.allowed()).await;
         let taken = taken.map_err(broken)?;
         let builds = taken.builds.into_iter().map(|(row, plan, jobs)| {
             let details = detail(&self.office.driver, &row, plan.as_ref(), jobs);

@@ -44,19 +44,19 @@ pub trait ReporterReads {
     /// The names of the reporters that are recorded.
     fn reporter_names(&self) -> Later<'_, Vec<String>>;
     /// How far a reporter has come. None: it is new.
-    fn reporter(&self, name: &str) -> Later<'_, Option<ReporterRow>>;
+    fn reporter<'a>(&'a self, name: &'a str) -> Later<'a, Option<ReporterRow>>;
     /// The refs of builds, each named by its project and its number.
     fn refs(&self, builds: BTreeSet<(String, u32)>) -> Later<'_, BTreeSet<ProjectRef>>;
     /// The refs of the newest builds of a project.
-    fn recent_refs(&self, project: &str, builds: u32) -> Later<'_, Vec<String>>;
+    fn recent_refs<'a>(&'a self, project: &'a str, builds: u32) -> Later<'a, Vec<String>>;
     /// The state of a ref, and what this reporter told of it.
-    fn look(&self, reporter: &str, project: &str, ref_name: &str) -> Later<'_, (View, Vec<Said>)>;
+    fn look<'a>(&'a self, reporter: &'a str, project: &'a str, ref_name: &'a str) -> Later<'a, (View, Vec<Said>)>;
     /// The lane of a job on a ref, where the job may be [`PIPELINE`](super::episodes::PIPELINE). It is empty where there is none.
-    fn lane(&self, project: &str, ref_name: &str, job: &str) -> Later<'_, Lane>;
+    fn lane<'a>(&'a self, project: &'a str, ref_name: &'a str, job: &'a str) -> Later<'a, Lane>;
     /// A build with its plan and its jobs. None: the build is gone.
-    fn build(&self, project: &str, number: u32) -> Later<'_, Option<ReportedBuild>>;
+    fn build<'a>(&'a self, project: &'a str, number: u32) -> Later<'a, Option<ReportedBuild>>;
     /// The steps of the latest attempt of a job.
-    fn steps(&self, job: JobRow) -> Later<'_, Vec<StepRow>>;
+    fn steps<'a>(&'a self, job: &'a JobRow) -> Later<'a, Vec<StepRow>>;
     /// The last bytes of a log, at most `count`, and whether the log has more before them.
     fn log_end(&self, key: StepKey, count: u32) -> Later<'_, (Vec<u8>, bool)>;
 }

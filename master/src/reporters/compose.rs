@@ -172,7 +172,7 @@ async fn failure(
     if lane.job == PIPELINE {
         return Ok((None, excerpt::excerpt(shown.row.diagnosis.as_bytes(), false)));
     }
-    let Some(job) = shown.jobs.iter().find(|job| job.name == lane.job).cloned() else {
+    let Some(job) = shown.jobs.iter().find(|job| job.name == lane.job) else {
         return Ok((None, String::new()));
     };
     let steps = access.reads.steps(job).await?;

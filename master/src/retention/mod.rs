@@ -11,8 +11,7 @@ use crate::config::Retain;
 use crate::coordinator::record::BuildId;
 use crate::driver::Driver;
 use crate::logs::Logs;
-use crate::store::ageing::{self, Place};
-use crate::store::{Reading, Removal, StoreError, Sweep};
+use crate::store::{AgeingCursor, Reading, Removal, StoreError, Sweep};
 use schema::values::Time;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -46,7 +45,7 @@ pub struct Retention {
 /// What is looked through next. Logs come last: builds that go free some of what is too much.
 #[derive(Clone, Debug)]
 enum Look {
-    Builds(Option<Place>),
+    Builds(Option<AgeingCursor>),
     /// Of builds after this one.
     Logs(BuildId),
 }
@@ -107,7 +106,7 @@ impl Retention {
     /// Unlinks files, then deletes rows.
     async fn sweep(&self) -> Result<Passed, StoreError> {
         let (most, rows) = self.most();
-        let unlinked = self.readers.query(move |store| ageing::unswept(store, most)).await?;
+        let unlinked = self.readers.unswept(most).await?;
         if let Err(error) = self.logs.remove(unlinked.clone()).await {
             // their rows stay, and name them to the next pass
             tracing::warn!("failed to unlink the logs of removed builds: {error}");
@@ -118,11 +117,11 @@ impl Retention {
         Ok(if swept >= rows { Passed::More } else { Passed::Done })
     }
 
-    async fn choose_builds(&mut self, from: Option<Place>) -> Result<Passed, StoreError> {
+    async fn choose_builds(&mut self, from: Option<AgeingCursor>) -> Result<Passed, StoreError> {
         // while a retry is not committed, it is not known what it refers to
         let Some(retries) = self.driver.retries() else { return Ok(Passed::Blocked) };
         let (kept, (most, _)) = (self.retain.borrow().builds, self.most());
-        let page = self.readers.query(move |store| ageing::candidates(store, from, kept, most)).await?;
+        let page = self.readers.removal_candidates(from, kept, most).await?;
         let going = policy::builds_to_go(self.driver.now(), &page);
         if !self.remove(retries, Removal { builds: going, logs: Vec::new() }).await {
             return Ok(Passed::Blocked);
@@ -133,8 +132,8 @@ impl Retention {
 
     async fn choose_logs(&mut self, after: BuildId) -> Result<Passed, StoreError> {
         let (most, _) = self.most();
-        let look = move |store: &_| Ok((ageing::logged(store, after, most)?, ageing::log_bytes(store)?));
-        let (page, total) = self.readers.query(look).await?;
+        let page = self.readers.logged(after, most).await?;
+        let (total, page) = (page.total, page.builds);
         let now = self.driver.now();
         let retain = self.retain.borrow().clone();
         let (going, left) = policy::logs_to_go(now, &retain, total, &page);

@@ -2,7 +2,7 @@
 
 use crate::config::Retain;
 use crate::coordinator::record::BuildId;
-use crate::store::ageing::{Logged, Page};
+use crate::store::{AgeingPage, Logged};
 use schema::values::Time;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,7 +12,7 @@ pub const GRACE: Duration = Duration::from_secs(3600);
 
 /// The builds of a page that go: finished, beyond the newest of their project, no tip of a ref that exists, and not referred
 /// to by a build that stays. A page comes newest first, so what may refer to a build was decided before it.
-pub fn builds_to_go(now: Time, page: &Page) -> Vec<BuildId> {
+pub fn builds_to_go(now: Time, page: &AgeingPage) -> Vec<BuildId> {
     let mut going = BTreeSet::new();
     for build in &page.candidates {
         let may = has_aged(now, build.finished) && build.number < page.kept_from && !build.is_tip;

@@ -7,8 +7,8 @@ mod passes;
 
 use super::policy::{GRACE, builds_to_go, logs_to_go, more_logs};
 use super::*;
-use crate::store::ageing::{Candidate, Logged, Page};
 use crate::store::tests::rows::Dice;
+use crate::store::{AgeingPage, Logged, RemovalCandidate};
 use history::World;
 use std::collections::BTreeSet;
 
@@ -37,18 +37,18 @@ fn the_policy_takes_what_nothing_keeps() {
 }
 
 /// All of a project on one page, those included that are kept for being new.
-fn page_of(world: &World, project: &str, kept: u32) -> Page {
+fn page_of(world: &World, project: &str, kept: u32) -> AgeingPage {
     let mut builds: Vec<_> = world.of(project).collect();
     builds.reverse();
     let kept_from = builds.get(kept as usize - 1).map_or(0, |build| build.row.number);
-    let candidates = builds.iter().map(|build| Candidate {
+    let candidates = builds.iter().map(|build| RemovalCandidate {
         id: build.row.id,
         number: build.row.number,
         finished: build.row.finished,
         is_tip: world.is_tip(build),
         carriers: world.carriers(build).map(|carrier| carrier.row.id).collect(),
     });
-    Page { kept_from, candidates: candidates.collect(), next: None }
+    AgeingPage { kept_from, candidates: candidates.collect(), next: None }
 }
 
 #[test]

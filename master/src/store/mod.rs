@@ -1,46 +1,40 @@
-//! The store: SQLite holds the facts. Owns the database file, its writer and its readers; decides nothing.
+//! The store holds the facts. It decides nothing.
 //!
-//! The writer has a thread of its own: what waits is committed together by the driver. In simulations it runs inline,
-//! since a paused clock jumps over work on other threads. PostgreSQL would come behind the same functions.
+//! [`Store`] commits batches of records, each whole or not at all. [`Reading`] answers the named reads. All that knows SQLite
+//! is in `sqlite/`: its `Database` opens, loads and writes, and its `Tables` answer the reads. Errors and answers name no
+//! database.
+//!
+//! A second store is a folder beside `sqlite/` with a `Database` and `Tables` of its own. `Store` and `Readers` are the two
+//! places that name these, so they are where one or the other is chosen. The reads of `Tables` are then a trait.
 
-pub mod ageing;
-mod audit;
-mod backup;
-mod commit;
-mod executor;
-pub mod lanes;
-mod listing;
-mod load;
-mod migrate;
-pub mod query;
+mod answers;
 mod readers;
+mod reading;
 mod removal;
-pub mod reporters;
-mod row;
+mod sqlite;
 
-pub use audit::verify as verify_audit;
+pub use answers::{
+    AgeingCursor, AgeingPage, BuildFilter, Detail, JobHistory, Logged, LoggedJob, LoggedPage, NOT_KEPT, PlannedBuild,
+    RefHistory, RemovalCandidate, Snapshot, WatchedBranch,
+};
 pub use readers::{Readers, Reading};
 pub use removal::{Removal, RemoveError, Sweep};
+pub use sqlite::DATABASE_FILE;
+pub(crate) use sqlite::archive;
 
 use crate::coordinator::record::{Loaded, Record};
-use executor::{Connector, Executor};
 use futures::future::LocalBoxFuture;
-use rusqlite::Connection;
+use sqlite::Database;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The database in the state directory.
-pub const DATABASE_FILE: &str = "guild.db";
 /// Held locked by the master that owns the state directory.
 const LOCK_FILE: &str = "lock";
-const READERS: usize = 2;
 /// How long an earlier owner may take to let go: two seconds in all.
 const LOCK_TRIES: u32 = 100;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
-/// How long a reader waits for a lock that only a checkpoint can hold.
-const BUSY: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -53,7 +47,7 @@ pub enum StoreError {
     #[error("failed to open {}: {source}", path.display())]
     Open { path: PathBuf, source: io::Error },
     #[error("the store: {0}")]
-    Sqlite(#[from] rusqlite::Error),
+    Failed(String),
     #[error("the store holds what cannot be read: {0}")]
     Corrupt(String),
     #[error(transparent)]
@@ -82,32 +76,25 @@ pub trait Weather {
 
 pub struct Store {
     weather: Option<Box<dyn Weather>>,
-    writer: Executor,
+    database: Database,
     readers: Readers,
-    /// The machine did not start anew since the store was used last: files hold what was written to them.
-    same_boot: bool,
 }
 
 impl Store {
     /// Opens or creates the store in a state directory, and keeps every other master out.
     pub fn open(state: &Path) -> Result<Store, StoreError> {
         let lock = lock(state)?;
-        let connector = Connector::File(state.join(DATABASE_FILE));
-        let mut connection = connector.connect()?;
-        migrate::migrate(&mut connection)?;
-        backup::begin_incarnation(&mut connection)?;
-        let same_boot = note_boot(&connection)?;
-        let readers = Readers::threads(&connector, READERS)?;
-        Ok(Store { weather: None, writer: Executor::guarded(connection, Some(lock)), readers, same_boot })
+        Store::over(Database::open(state, lock)?)
     }
 
     /// A store in memory, for simulations: it outlives the `Store` as long as somebody holds `name` open.
     pub fn in_memory(name: &str) -> Result<Store, StoreError> {
-        let connector = Connector::Memory(name.to_owned());
-        let mut connection = connector.connect()?;
-        migrate::migrate(&mut connection)?;
-        let readers = Readers::inline(&connector)?;
-        Ok(Store { weather: None, writer: Executor::inline(connection), readers, same_boot: true })
+        Store::over(Database::in_memory(name)?)
+    }
+
+    fn over(database: Database) -> Result<Store, StoreError> {
+        let readers = Readers::over(database.readers()?);
+        Ok(Store { weather: None, database, readers })
     }
 
     #[must_use]
@@ -118,35 +105,27 @@ impl Store {
 
     /// Another store in memory that holds what this one has committed so far: what a crash at this moment would leave.
     pub fn image(&self, name: &str) -> Result<Store, StoreError> {
-        let target = Connector::Memory(name.to_owned());
-        // an empty database that stays while the copy is made
-        let keeper = target.connect()?;
-        self.writer.run_now({
-            let uri = target.uri();
-            move |connection| backup::copy(connection, &uri)
-        })??;
-        let store = Store::in_memory(name)?;
-        drop(keeper);
-        Ok(store)
+        Store::over(self.database.image(name)?)
     }
 
     /// What a coordinator starts from.
     pub fn load(&self) -> Result<Loaded, StoreError> {
-        self.writer.run_now(|connection| load::load(connection))?
+        self.database.load()
     }
 
     /// Which life of the store this is: restoring a backup begins another.
     pub fn incarnation(&self) -> Result<u64, StoreError> {
-        self.writer.run_now(|connection| load::incarnation(connection))?
+        self.database.incarnation()
     }
 
     /// Whether work is done where it is asked for, as in a simulation.
     pub fn is_inline(&self) -> bool {
-        matches!(self.writer, Executor::Inline(_))
+        self.database.is_inline()
     }
 
+    /// The machine did not start anew since the store was used last: files hold what was written to them.
     pub fn is_same_boot(&self) -> bool {
-        self.same_boot
+        self.database.is_same_boot()
     }
 
     /// Writes a batch in one transaction; when this answers, it survives a power cut.
@@ -156,37 +135,34 @@ impl Store {
         {
             return Err(CommitError::Full(batch));
         }
-        let written = self.writer.run(move |connection| commit::commit(connection, batch)).await;
+        let written = self.database.commit(batch).await;
         if let Some(weather) = &self.weather {
             weather.after().await;
         }
-        written.unwrap_or_else(|_| Err(CommitError::Failed("the writer is gone".to_owned())))
+        written
     }
 
     /// Takes builds and logs out of history, in one transaction of its own.
     pub async fn remove(&self, removal: Removal) -> Result<(), RemoveError> {
-        self.change(move |connection| removal::remove(connection, &removal)).await
+        self.change(self.database.remove(removal)).await
     }
 
     /// Deletes rows of what was removed, and what is too old; answers how many.
     pub async fn sweep(&self, sweep: Sweep) -> Result<u32, RemoveError> {
-        self.change(move |connection| removal::sweep(connection, &sweep)).await
+        self.change(self.database.sweep(sweep)).await
     }
 
-    async fn change<T: Send + 'static>(
-        &self,
-        change: impl FnOnce(&mut Connection) -> Result<T, RemoveError> + Send + 'static,
-    ) -> Result<T, RemoveError> {
+    async fn change<T>(&self, change: impl Future<Output = Result<T, RemoveError>>) -> Result<T, RemoveError> {
         if let Some(weather) = &self.weather
             && weather.before().await
         {
             return Err(RemoveError::Full);
         }
-        let changed = self.writer.run(change).await;
+        let changed = change.await;
         if let Some(weather) = &self.weather {
             weather.after().await;
         }
-        changed.unwrap_or_else(|_| Err(RemoveError::Failed("the writer is gone".to_owned())))
+        changed
     }
 
     /// Read-only connections, for history: see [`Readers::of`].
@@ -199,11 +175,7 @@ impl Store {
 /// yet or an empty file. A master that opens the copy begins another incarnation, so that no lease or cursor of this one is
 /// mistaken for its own. The caller makes it durable.
 pub fn copy(state: &Path, target: &Path) -> Result<(), StoreError> {
-    let path = state.join(DATABASE_FILE);
-    if !path.exists() {
-        return Err(StoreError::Open { path, source: io::ErrorKind::NotFound.into() });
-    }
-    backup::write(&Connector::File(path).connect()?, target)
+    sqlite::copy(state, target)
 }
 
 fn lock(state: &Path) -> Result<File, StoreError> {
@@ -220,14 +192,6 @@ fn lock(state: &Path) -> Result<File, StoreError> {
         }
     }
     Err(StoreError::InUse { dir: state.to_owned() })
-}
-
-/// Notes which boot of the machine this is; true where it is the one that was noted before.
-fn note_boot(connection: &Connection) -> Result<bool, StoreError> {
-    let boot = schema::boot::boot_id();
-    let before = row::meta(connection, "boot")?;
-    row::set_meta(connection, "boot", &boot)?;
-    Ok(!boot.is_empty() && before.as_deref() == Some(boot.as_str()))
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
 //! Read-only connections, which whoever asks gets in turns: a grant that asks for 4,000 long lists holds up itself and nobody else.
 
 use super::StoreError;
-use super::executor::{Connector, Executor};
+use super::sqlite::{self, Executor, Tables};
 use crate::turns::{Bounds, Counts, Principal, Queue, Turn};
-use rusqlite::Connection;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +21,7 @@ pub struct Readers(Arc<Shared>);
 
 struct Shared {
     executors: Box<[Executor]>,
-    /// Those that nobody uses.
+    /// The connections that nobody uses.
     free: Free,
     turns: Queue<Principal>,
 }
@@ -35,16 +34,7 @@ pub struct Reading {
 }
 
 impl Readers {
-    pub(super) fn threads(connector: &Connector, count: usize) -> Result<Readers, StoreError> {
-        let executors = (0..count).map(|_| Ok(Executor::thread(connector.connect_reader()?)));
-        Ok(Readers::over(executors.collect::<Result<_, StoreError>>()?))
-    }
-
-    pub(super) fn inline(connector: &Connector) -> Result<Readers, StoreError> {
-        Ok(Readers::over(Box::new([Executor::inline(connector.connect_reader()?)])))
-    }
-
-    fn over(executors: Box<[Executor]>) -> Readers {
+    pub(super) fn over(executors: Box<[Executor]>) -> Readers {
         let bounds = Bounds { in_all: executors.len(), each: READS_EACH };
         let free = Arc::new(Mutex::new((0..executors.len()).collect()));
         Readers(Arc::new(Shared { executors, free, turns: Queue::new(bounds) }))
@@ -59,22 +49,25 @@ impl Readers {
         self.0.turns.counts()
     }
 
-    /// Has a connection answer a query, whether anybody polls the one who asked or not.
-    fn begin<T: Send + 'static>(
+    /// Has a connection answer a read, whether anybody polls the one who asked or not.
+    fn begin<T, E>(
         &self,
         turn: Turn<Principal>,
-        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        read: impl FnOnce(Tables<'_>) -> Result<T, E> + Send + 'static,
         done: oneshot::Sender<Result<T, StoreError>>,
-    ) {
-        let Some(mut seat) = Seat::take(self, turn) else { return };
-        let executor = self.0.executors[seat.at].clone();
+    ) where
+        T: Send + 'static,
+        StoreError: From<E>,
+    {
+        let Some(mut slot) = ReaderSlot::take(self, turn) else { return };
+        let executor = self.0.executors[slot.at].clone();
         let begun = executor.start(move |connection| {
             let began = Instant::now();
-            // a query that panics takes its answer with it, and not the connection of all others
-            let answer = catch_unwind(AssertUnwindSafe(|| query(connection)));
-            seat.turn.charge(began.elapsed());
+            // a read that panics takes its answer with it, and not the connection of all others
+            let answer = catch_unwind(AssertUnwindSafe(|| sqlite::read(connection, read)));
+            slot.turn.charge(began.elapsed());
             if let Ok(answer) = answer {
-                let _ = done.send(answer.map_err(StoreError::from));
+                let _ = done.send(answer);
             }
         });
         if let Err(error) = begun {
@@ -84,39 +77,39 @@ impl Readers {
 }
 
 impl Reading {
-    /// Runs a query on one of the connections, when it is this principal's turn. It sees everything that was committed before.
-    /// A query that nobody waits for any more keeps its turn until it is done.
-    pub fn query<T, F>(&self, query: F) -> impl Future<Output = Result<T, StoreError>> + use<T, F>
+    /// Runs a read on one of the connections, when it is this principal's turn. It sees everything that was committed before,
+    /// and nothing that is committed while it runs. A read that nobody waits for any more keeps its turn until it is done.
+    pub(super) async fn ask<T, E>(
+        &self,
+        read: impl FnOnce(Tables<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        StoreError: From<E>,
     {
-        let Reading { readers, who } = self.clone();
-        async move {
-            let (done, answer) = oneshot::channel();
-            let them = readers.clone();
-            let _started = readers.0.turns.start(who, move |turn| them.begin(turn, query, done));
-            answer.await.map_err(|_| StoreError::Closed)?
-        }
+        let (done, answer) = oneshot::channel();
+        let readers = self.readers.clone();
+        let _started = self.readers.0.turns.start(self.who, move |turn| readers.begin(turn, read, done));
+        answer.await.map_err(|_| StoreError::Closed)?
     }
 }
 
 /// A turn on one of the connections. It goes with the work to its thread, so that it lasts as long as the work does.
-struct Seat {
+struct ReaderSlot {
     free: Free,
     at: usize,
     turn: Turn<Principal>,
 }
 
-impl Seat {
-    fn take(readers: &Readers, turn: Turn<Principal>) -> Option<Seat> {
+impl ReaderSlot {
+    fn take(readers: &Readers, turn: Turn<Principal>) -> Option<ReaderSlot> {
         let free = readers.0.free.clone();
         let at = free.lock().unwrap_or_else(PoisonError::into_inner).pop_front()?;
-        Some(Seat { free, at, turn })
+        Some(ReaderSlot { free, at, turn })
     }
 }
 
-impl Drop for Seat {
+impl Drop for ReaderSlot {
     fn drop(&mut self) {
         // before the turn is given on, which is dropped after this
         self.free.lock().unwrap_or_else(PoisonError::into_inner).push_back(self.at);

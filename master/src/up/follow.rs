@@ -5,7 +5,6 @@ use super::target::Target;
 use super::{Followed, UpError, tell};
 use crate::api::Office;
 use crate::explain::Explainer;
-use crate::store::query;
 use crate::turns::PROGRAM;
 use client::Guild;
 use client::follow::{Follow, Notice};
@@ -92,16 +91,14 @@ async fn fail_unplaceable(office: Rc<Office>, project: String, number: u32) {
 }
 
 async fn build_id(office: &Office, project: &str, number: u32) -> Option<crate::coordinator::record::BuildId> {
-    let project = project.to_owned();
-    let row = office.readers.of(PROGRAM).query(move |store| query::build(store, &project, number)).await.ok()??;
+    let row = office.readers.of(PROGRAM).build(project, number).await.ok()??;
     Some(row.id)
 }
 
 /// Where to begin: at the newest build where it is still open, else with what comes.
 async fn resume_point(office: &Office, project: &str) -> Cursor {
     let latest = Cursor { incarnation: office.incarnation, after: office.feed.last() };
-    let name = project.to_owned();
-    let newest = office.readers.of(PROGRAM).query(move |store| query::newest(store, &name)).await.ok().flatten();
+    let newest = office.readers.of(PROGRAM).newest_build(project).await.ok().flatten();
     match newest {
         Some(row) if row.outcome.is_none() => Cursor { after: 0, ..latest },
         Some(_) | None => latest,

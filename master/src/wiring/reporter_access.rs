@@ -8,8 +8,7 @@ use crate::logs::Logs;
 use crate::reporters::episodes::{PIPELINE, Planned, Said, Spot, View};
 use crate::reporters::{DeliverySink, Later, ProjectRef, ReportedBuild, ReporterReads};
 use crate::sources::{History, Repositories};
-use crate::store::reporters::{self as rows, Looked};
-use crate::store::{self, Reading, StoreError, query};
+use crate::store::{Reading, StoreError, WatchedBranch};
 use schema::values::Refusal;
 use std::collections::BTreeSet;
 use std::io;
@@ -37,47 +36,43 @@ impl ReporterReads for StoredReads {
     }
 
     fn reporter_names(&self) -> Later<'_, Vec<String>> {
-        in_words(self.readers.query(rows::reporter_names))
+        in_words(self.readers.reporter_names())
     }
 
-    fn reporter(&self, name: &str) -> Later<'_, Option<ReporterRow>> {
-        let name = name.to_owned();
-        in_words(self.readers.query(move |store| rows::reporter(store, &name)))
+    fn reporter<'a>(&'a self, name: &'a str) -> Later<'a, Option<ReporterRow>> {
+        in_words(self.readers.reporter(name))
     }
 
     fn refs(&self, builds: BTreeSet<(String, u32)>) -> Later<'_, BTreeSet<ProjectRef>> {
-        in_words(self.readers.query(move |store| rows::refs(store, &builds)))
+        in_words(self.readers.refs_of(builds))
     }
 
-    fn recent_refs(&self, project: &str, builds: u32) -> Later<'_, Vec<String>> {
-        let project = project.to_owned();
-        in_words(self.readers.query(move |store| rows::recent_refs(store, &project, builds)))
+    fn recent_refs<'a>(&'a self, project: &'a str, builds: u32) -> Later<'a, Vec<String>> {
+        in_words(self.readers.recent_refs(project, builds))
     }
 
-    fn look(&self, reporter: &str, project: &str, ref_name: &str) -> Later<'_, (View, Vec<Said>)> {
-        let (name, project, ref_name) = (reporter.to_owned(), project.to_owned(), ref_name.to_owned());
-        let read = self.readers.query(move |store| rows::look(store, &name, &project, &ref_name));
-        Box::pin(async { read.await.map(seen).map_err(|error| error.to_string()) })
+    fn look<'a>(&'a self, reporter: &'a str, project: &'a str, ref_name: &'a str) -> Later<'a, (View, Vec<Said>)> {
+        in_words(async move { self.readers.watched_branch(reporter, project, ref_name).await.map(seen) })
     }
 
-    fn lane(&self, project: &str, ref_name: &str, job: &str) -> Later<'_, Lane> {
-        let (project, ref_name, job) = (project.to_owned(), ref_name.to_owned(), job.to_owned());
-        in_words(self.readers.query(move |store| match job.as_str() {
-            PIPELINE => rows::pipeline(store, &project, &ref_name),
-            job => Ok(store::lanes::lane(store, &project, &ref_name, job)?.unwrap_or_default()),
-        }))
+    fn lane<'a>(&'a self, project: &'a str, ref_name: &'a str, job: &'a str) -> Later<'a, Lane> {
+        in_words(async move {
+            match job {
+                PIPELINE => self.readers.pipeline_lane(project, ref_name).await,
+                job => self.readers.lane(project, ref_name, job).await,
+            }
+        })
     }
 
-    fn build(&self, project: &str, number: u32) -> Later<'_, Option<ReportedBuild>> {
-        let project = project.to_owned();
-        in_words(self.readers.query(move |store| {
-            let Some(row) = query::build(store, &project, number)? else { return Ok(None) };
-            Ok(Some(ReportedBuild { plan: query::plan(store, row.id)?, jobs: query::jobs(store, row.id)?, row }))
-        }))
+    fn build<'a>(&'a self, project: &'a str, number: u32) -> Later<'a, Option<ReportedBuild>> {
+        in_words(async move {
+            let found = self.readers.planned_build(project, number).await?;
+            Ok(found.map(|it| ReportedBuild { row: it.build, plan: it.plan, jobs: it.jobs }))
+        })
     }
 
-    fn steps(&self, job: JobRow) -> Later<'_, Vec<StepRow>> {
-        in_words(self.readers.query(move |store| rows::steps(store, &job)))
+    fn steps<'a>(&'a self, job: &'a JobRow) -> Later<'a, Vec<StepRow>> {
+        in_words(self.readers.steps(job.key, job.attempt))
     }
 
     fn log_end(&self, key: StepKey, count: u32) -> Later<'_, (Vec<u8>, bool)> {
@@ -92,12 +87,12 @@ async fn log_end(logs: &Logs, key: StepKey, count: u32) -> io::Result<(Vec<u8>, 
 }
 
 /// A branch as reporters see it, and what one of them told of it.
-fn seen(mut looked: Looked) -> (View, Vec<Said>) {
+fn seen(mut looked: WatchedBranch) -> (View, Vec<Said>) {
     let told = std::mem::take(&mut looked.told).into_iter().map(|(row, update)| Said { row, update }).collect();
     (view(looked), told)
 }
 
-fn view(looked: Looked) -> View {
+fn view(looked: WatchedBranch) -> View {
     let mut lanes = looked.state.lanes;
     if looked.pipeline.results.iter().any(|result| is_bad(result.outcome)) {
         lanes.push((PIPELINE.to_owned(), looked.pipeline));

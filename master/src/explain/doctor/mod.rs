@@ -75,7 +75,7 @@ pub async fn examine(reach: &Reach) -> Vec<Finding> {
 
 /// What is on this machine's disk.
 async fn local(reach: &Reach) -> Vec<Finding> {
-    let logs = reach.readers.query(crate::store::ageing::log_bytes).await.ok();
+    let logs = reach.readers.log_bytes().await.ok();
     let (premises, is_full) = (reach.premises.clone(), reach.driver.is_full());
     let of_others = |file: &files::NamedFile| !file.project.is_empty() && !reach.what.sees(&file.project);
     let files = premises.files.iter().filter(|file| !of_others(file)).cloned().collect();

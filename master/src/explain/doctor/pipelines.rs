@@ -3,7 +3,6 @@
 use super::{Reach, line};
 use crate::coordinator::record::BuildRow;
 use crate::planner::lacks_file;
-use crate::store::query::{self, BuildFilter};
 use schema::values::{Finding, Outcome};
 
 /// What main branches are called; which one it is, only the remote knows.
@@ -12,21 +11,13 @@ const MAIN: [&str; 2] = ["refs/heads/main", "refs/heads/master"];
 pub(super) async fn examine(reach: &Reach) -> Vec<Finding> {
     let projects = reach.repositories.all().into_iter().map(|repository| repository.project.clone());
     let projects: Vec<String> = projects.filter(|project| reach.what.sees(project)).collect();
-    let newest = reach.readers.query(move |store| {
-        let filters = projects.iter().flat_map(|project| MAIN.map(|ref_name| filter(project, ref_name)));
-        let rows = filters.map(|filter| query::builds(store, &filter, 1));
-        rows.collect::<Result<Vec<_>, _>>()
-    });
-    match newest.await {
-        Ok(rows) => rows.iter().flatten().filter_map(judge).collect(),
+    let refs = projects.iter().flat_map(|project| MAIN.map(|ref_name| (project.clone(), ref_name.to_owned())));
+    match reach.readers.newest_of_refs(refs.collect()).await {
+        Ok(rows) => rows.iter().filter_map(judge).collect(),
         Err(error) => {
             vec![Finding::bad("store", line(&error.to_string()), "look at the disk; `guild-master backup` has a copy")]
         }
     }
-}
-
-fn filter(project: &str, ref_name: &str) -> BuildFilter {
-    BuildFilter { project: Some(project.to_owned()), ref_name: Some(ref_name.to_owned()), ..BuildFilter::default() }
 }
 
 /// Builds that ran, or were not wanted, say nothing of the installation.

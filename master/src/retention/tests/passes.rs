@@ -11,6 +11,7 @@ use crate::events::{Batch, Feed};
 use crate::logs::Logs;
 use crate::retention::policy::GRACE;
 use crate::retention::{BUILDS, Passed, ROWS, Retention};
+use crate::store::tests::numbers;
 use crate::store::tests::rows::Dice;
 use crate::store::{Readers, Store, Weather};
 use crate::turns::PROGRAM;
@@ -76,17 +77,11 @@ impl Place {
     }
 
     fn count(&self, sql: &'static str) -> u64 {
-        now(self.readers.of(PROGRAM).query(move |store| store.query_row(sql, [], |row| row.get::<_, i64>(0)))).unwrap()
-            as u64
+        now(numbers(&self.readers.of(PROGRAM), sql))[0] as u64
     }
 
     fn numbers(&self, sql: &'static str) -> BTreeSet<BuildId> {
-        let read = move |store: &rusqlite::Connection| {
-            let mut statement = store.prepare(sql)?;
-            let rows = statement.query_map([], |row| row.get::<_, i64>(0))?;
-            rows.map(|id| Ok(BuildId(id? as u64))).collect()
-        };
-        now(self.readers.of(PROGRAM).query(read)).unwrap()
+        now(numbers(&self.readers.of(PROGRAM), sql)).into_iter().map(|id| BuildId(id as u64)).collect()
     }
 
     /// Builds that have a directory with logs.

@@ -1,11 +1,10 @@
-//! Lanes as the store keeps them: written with results, read as the state of a ref, made anew for an older store.
+//! Lanes as the store keeps them: written with results, read as the state of a ref.
 
 use super::*;
 use crate::coordinator::lane::{LaneResult, RefState};
-use crate::store::lanes;
 use schema::values::{Outcome, Source, SourceStamp};
 
-const MAIN: &str = "refs/heads/main";
+pub(crate) const MAIN: &str = "refs/heads/main";
 
 fn row(number: u32, update: u32, outcome: Option<Outcome>, job_count: u32) -> BuildRow {
     let source = Source {
@@ -52,7 +51,7 @@ fn result(number: u32, update: u32, name: &str, outcome: Outcome) -> Record {
 }
 
 /// Build 1 is good, 2 fails in `b`, 3 repeats 1 and fails, 4 errors, 5 is broken.
-fn history() -> Vec<Record> {
+pub(crate) fn history() -> Vec<Record> {
     use Outcome::{Errored, Failed, Succeeded};
     let builds = [
         row(1, 1, Some(Succeeded), 2),
@@ -82,8 +81,7 @@ fn a_ref_is_read_as_a_whole() {
     };
     now(store.commit(vec![head(None, 1)])).unwrap();
     now(store.commit(history())).unwrap();
-    let read =
-        || now(store.readers().of(crate::turns::PROGRAM).query(|store| lanes::ref_state(store, "p", MAIN))).unwrap();
+    let read = || now(reading(&store).ref_state("p", MAIN)).unwrap();
     let state = read();
     assert_eq!(state.tip.as_ref().map(|row| row.number), Some(5));
     assert_eq!(state.broken.as_ref().map(|row| row.number), Some(5));
@@ -91,8 +89,7 @@ fn a_ref_is_read_as_a_whole() {
     assert_eq!(outcomes, [("a", Outcome::Succeeded), ("b", Outcome::Failed)]);
     assert_eq!(state.lanes[1].1.first_bad().unwrap().build, 3, "the retry of the first commit fails before the second");
     assert!(state.is_errored() && state.outcome() == Some(Outcome::Failed));
-    let finished =
-        now(store.readers().of(crate::turns::PROGRAM).query(|store| lanes::finished(store, "p", MAIN, 2))).unwrap();
+    let finished = now(reading(&store).ref_history("p", MAIN, 2)).unwrap().builds;
     assert_eq!(finished.iter().map(|it| it.build).collect::<Vec<_>>(), [5, 4], "what cannot be read counts as bad");
     now(store.commit(vec![head(Some(Time(9)), 1)])).unwrap();
     assert_eq!(read(), state, "a ref that was deleted is as it was last");
@@ -104,46 +101,10 @@ fn a_ref_is_read_as_a_whole() {
 fn lanes_go_with_the_last_build_of_their_ref() {
     let store = Store::in_memory("lanes-removed").unwrap();
     now(store.commit(history())).unwrap();
-    let count = |store: &Store| {
-        now(store.readers().of(crate::turns::PROGRAM).query(|store| lanes::lanes(store, "p", MAIN))).unwrap().len()
-    };
+    let count = |store: &Store| now(reading(store).ref_history("p", MAIN, 2)).unwrap().lanes.len();
     let remove = |builds: &[u64]| Removal { builds: builds.iter().map(|id| BuildId(*id)).collect(), logs: Vec::new() };
     now(store.remove(remove(&[1, 2, 3, 4]))).unwrap();
     assert_eq!(count(&store), 2);
     now(store.remove(remove(&[5]))).unwrap();
     assert_eq!(count(&store), 0);
-}
-
-#[test]
-fn an_older_store_gets_the_lanes_that_it_would_have_had() {
-    let ours = Store::in_memory("lanes-ours").unwrap();
-    now(ours.commit(history())).unwrap();
-    let mut connection = Connection::open_in_memory().unwrap();
-    migrate::migrate_to(&mut connection, 5).unwrap();
-    let columns = "id, project, number, ref, revision, state, outcome, stamp, cause, trust, created, started, finished, \
-                   subject, author, diagnosis, job_count, by_grant";
-    for record in history() {
-        let Record::Build(row) = record else { continue };
-        let source = &row.stamp.sources[0];
-        let sql = format!(
-            "insert into builds ({columns}) values ({}, 'p', {}, '{MAIN}', '{}', 'finished', '{}', '{}', '{}', 'trusted', \
-             0, null, {}, '', '', '', {}, 0)",
-            row.id.0,
-            row.number,
-            source.revision,
-            row.outcome.unwrap().word(),
-            serde_json::to_string(&row.stamp).unwrap(),
-            serde_json::to_string(&row.cause).unwrap(),
-            row.number,
-            row.job_count,
-        );
-        connection.execute(&sql, []).unwrap();
-    }
-    let jobs = history().into_iter().filter(|record| matches!(record, Record::Job(_)));
-    commit::commit(&mut connection, jobs.collect()).unwrap();
-    migrate::migrate(&mut connection).unwrap();
-    let old = lanes::ref_state(&connection, "p", MAIN).unwrap();
-    let new = now(ours.readers().of(crate::turns::PROGRAM).query(|store| lanes::ref_state(store, "p", MAIN))).unwrap();
-    assert_eq!(old.lanes, new.lanes);
-    assert_eq!(old.tip.map(|row| row.update), Some(5));
 }

@@ -1,10 +1,9 @@
 //! What reporters read and write: branches, cursors, and what was told.
 
 use super::*;
-use crate::store::reporters as lanes;
 use schema::values::{Cursor, Outcome, Trust};
 
-pub(super) fn reporter(name: &str) -> ReporterRow {
+pub(crate) fn reporter(name: &str) -> ReporterRow {
     ReporterRow { name: name.to_owned(), cursor: Cursor { incarnation: 1, after: 7 }, born: Time(5) }
 }
 
@@ -22,13 +21,9 @@ fn told(reporter: &str, job: &str, turn: Turn, time: u64) -> ToldRow {
     }
 }
 
-fn read(store: &Store, reporter: &'static str) -> Vec<ToldRow> {
-    let told = now(store
-        .readers()
-        .of(crate::turns::PROGRAM)
-        .query(move |store| lanes::told(store, reporter, "p1", "refs/heads/main")))
-    .unwrap();
-    told.into_iter().map(|(row, _)| row).collect()
+fn read(store: &Store, reporter: &str) -> Vec<ToldRow> {
+    let looked = now(reading(store).watched_branch(reporter, "p1", "refs/heads/main")).unwrap();
+    looked.told.into_iter().map(|(row, _)| row).collect()
 }
 
 #[test]
@@ -52,15 +47,12 @@ fn reporters_that_are_gone_are_forgotten() {
     let rows = ["r", "s"].map(|name| Record::Reporter(reporter(name)));
     now(store.commit(rows.into_iter().chain(told).collect())).unwrap();
     now(store.commit(vec![Record::Reporters(vec!["s".to_owned()])])).unwrap();
-    assert_eq!(now(store.readers().of(crate::turns::PROGRAM).query(lanes::reporter_names)).unwrap(), ["s"]);
+    assert_eq!(now(reading(&store).reporter_names()).unwrap(), ["s"]);
     assert_eq!((read(&store, "r").len(), read(&store, "s").len()), (0, 1));
     let mut moved = reporter("s");
     moved.cursor.after = 9;
     now(store.commit(vec![Record::Reporter(moved.clone())])).unwrap();
-    assert_eq!(
-        now(store.readers().of(crate::turns::PROGRAM).query(|store| lanes::reporter(store, "s"))).unwrap(),
-        Some(moved)
-    );
+    assert_eq!(now(reading(&store).reporter("s")).unwrap(), Some(moved));
 }
 
 /// Builds of p1 are 1, 3, 5, …, and each third is of another branch.
@@ -89,9 +81,7 @@ fn a_look_shows_what_is_open_and_what_was_broken() {
     let told = told("r", "a", Turn::Fixed, 1);
     let builds_rows = builds.iter().cloned().map(Record::Build);
     now(store.commit(builds_rows.chain(jobs).chain([Record::Told(told)]).collect())).unwrap();
-    let looked =
-        now(store.readers().of(crate::turns::PROGRAM).query(|store| lanes::look(store, "r", "p1", "refs/heads/main")))
-            .unwrap();
+    let looked = now(reading(&store).watched_branch("r", "p1", "refs/heads/main")).unwrap();
     use Outcome::{Failed, Succeeded};
     let read: Vec<(u32, Outcome)> =
         looked.pipeline.results.iter().map(|result| (result.build, result.outcome)).collect();
@@ -100,10 +90,9 @@ fn a_look_shows_what_is_open_and_what_was_broken() {
     assert_eq!(looked.planned.map(|(result, created)| (result.build, created)), Some((7, builds[12].created)));
     assert_eq!(looked.state.broken.map(|row| row.number), Some(10));
     assert_eq!(looked.told.len(), 1);
-    let refs =
-        now(store.readers().of(crate::turns::PROGRAM).query(|store| lanes::recent_refs(store, "p1", 4))).unwrap();
+    let refs = now(reading(&store).recent_refs("p1", 4)).unwrap();
     assert_eq!(refs.len(), 2);
     let asked = BTreeSet::from([("p1".to_owned(), 2), ("p1".to_owned(), 99)]);
-    let found = now(store.readers().of(crate::turns::PROGRAM).query(move |store| lanes::refs(store, &asked))).unwrap();
+    let found = now(reading(&store).refs_of(asked)).unwrap();
     assert_eq!(found, BTreeSet::from([("p1".to_owned(), "refs/heads/topic".to_owned())]));
 }

@@ -63,12 +63,12 @@ impl Dice {
     }
 
     /// What a build is follows from its id; how it goes is drawn.
-    pub(super) fn build(&mut self) -> BuildRow {
+    pub(crate) fn build(&mut self) -> BuildRow {
         let id = 1 + self.below(6);
         BuildRow { state: self.state(), outcome: self.maybe(Dice::outcome), diagnosis: self.word(), ..build(id) }
     }
 
-    pub(super) fn job(&mut self) -> JobRow {
+    pub(crate) fn job(&mut self) -> JobRow {
         JobRow {
             key: self.job_key(),
             name: self.word(),
@@ -86,7 +86,7 @@ impl Dice {
         }
     }
 
-    pub(super) fn attempt(&mut self) -> AttemptRow {
+    pub(crate) fn attempt(&mut self) -> AttemptRow {
         AttemptRow {
             job: self.job_key(),
             number: 1 + self.small(3),
@@ -119,7 +119,7 @@ impl Dice {
         }
     }
 
-    pub(super) fn grant(&mut self) -> GrantRow {
+    pub(crate) fn grant(&mut self) -> GrantRow {
         GrantRow {
             id: GrantId(1 + self.below(5)),
             parent: self.maybe(|dice| GrantId(dice.below(5))),
@@ -137,7 +137,7 @@ impl Dice {
         }
     }
 
-    pub(super) fn worker(&mut self) -> WorkerRow {
+    pub(crate) fn worker(&mut self) -> WorkerRow {
         WorkerRow {
             name: format!("w{}", self.below(3)),
             grant: GrantId(self.below(9)),
@@ -151,7 +151,7 @@ impl Dice {
         }
     }
 
-    pub(super) fn request(&mut self) -> RequestRow {
+    pub(crate) fn request(&mut self) -> RequestRow {
         let answers = [Answer::Done, Answer::Build(BuildId(3)), Answer::Grants(vec![GrantId(1), GrantId(2)])];
         RequestRow {
             id: RequestId(self.bytes()),
@@ -163,7 +163,7 @@ impl Dice {
     }
 
     /// A ref, and what is known of it.
-    pub(super) fn head(&mut self) -> (String, String, Option<Head>) {
+    pub(crate) fn head(&mut self) -> (String, String, Option<Head>) {
         let head = Head {
             revision: format!("{:040x}", self.below(99)),
             is_told: self.below(2) == 0,
@@ -175,7 +175,7 @@ impl Dice {
         (project, ref_name, (self.below(3) > 0).then_some(head))
     }
 
-    pub(super) fn followed(&mut self) -> FollowedRow {
+    pub(crate) fn followed(&mut self) -> FollowedRow {
         let scope = RefScope { branches: vec!["main".to_owned()], tags: Vec::new() };
         FollowedRow {
             project: format!("p{}", self.below(2)),
@@ -186,7 +186,7 @@ impl Dice {
     }
 
     /// What a step is called follows from its key; how it goes is drawn.
-    pub(super) fn step(&mut self) -> StepRow {
+    pub(crate) fn step(&mut self) -> StepRow {
         let key = StepKey { job: self.job_key(), attempt: 1 + self.small(2), step: self.small(2) };
         StepRow {
             key,
@@ -202,7 +202,7 @@ impl Dice {
     }
 }
 
-pub(super) fn build(id: u64) -> BuildRow {
+pub(crate) fn build(id: u64) -> BuildRow {
     let revision = blake3::hash(&(id / 2).to_le_bytes()).to_hex()[..40].to_owned();
     let ref_name = if id.is_multiple_of(3) { "refs/heads/topic" } else { "refs/heads/main" };
     let source = Source { repository: "r".to_owned(), ref_name: ref_name.to_owned(), revision, ..Source::default() };
@@ -227,16 +227,16 @@ pub(super) fn build(id: u64) -> BuildRow {
     }
 }
 
-pub(super) fn plan(name: &str) -> Plan {
+pub(crate) fn plan(name: &str) -> Plan {
     let job = JobPlan { name: name.to_owned(), ..JobPlan::default() };
     Plan { version: 1, jobs: vec![job], trust: Trust::Trusted }
 }
 
-pub(super) fn event(sequence: u64) -> Event {
+pub(crate) fn event(sequence: u64) -> Event {
     let fact = Fact::Alarm { text: format!("number {sequence}") };
     Event { sequence, time: Time(sequence), project: "p".to_owned(), build: 1, fact }
 }
 
-pub(super) fn change(revision: &str) -> Change {
+pub(crate) fn change(revision: &str) -> Change {
     Change { project: "p0".to_owned(), revision: revision.to_owned(), ..Change::default() }
 }

@@ -1,9 +1,10 @@
 //! Which builds a list holds, by index alone: the cost is that of what is listed, however many builds there are.
 
-use super::query::BuildFilter;
-use super::row;
 use crate::coordinator::record::BuildId;
-use rusqlite::{Connection, Params, params};
+use crate::store::BuildFilter;
+use crate::store::sqlite::columns::read_id;
+use crate::store::sqlite::tables::Tables;
+use rusqlite::{Params, params};
 
 const ALL: &str = "select id from builds order by id desc limit ?1";
 // within a project numbers and ids rise together
@@ -14,13 +15,12 @@ const OF_REF: &str = "select id from builds indexed by builds_ref \
 // the index serves a range, and not `like`; `g` follows every hex digit
 const OF_REVISION: &str = "select id, project, ref, number from builds indexed by builds_revision \
                            where revision >= ?1 and revision < ?1 || 'g' order by id desc";
-const PROJECTS: &str = "select project from numbers order by project";
 
 /// What a short name can be, in the order in which it is tried.
 const SPACES: [&str; 2] = ["refs/heads/", "refs/tags/"];
 
 /// The newest first. A short name of a ref is the branch that was built, else the tag.
-pub(super) fn newest(store: &Connection, filter: &BuildFilter, limit: u32) -> rusqlite::Result<Vec<BuildId>> {
+pub(super) fn newest(store: Tables<'_>, filter: &BuildFilter, limit: u32) -> rusqlite::Result<Vec<BuildId>> {
     let Some(short) = filter.ref_name.as_deref().filter(|name| !name.starts_with("refs/")) else {
         return newest_of_full(store, filter, limit);
     };
@@ -36,7 +36,7 @@ pub(super) fn newest(store: &Connection, filter: &BuildFilter, limit: u32) -> ru
 }
 
 /// SQLite chooses an index by what it guesses of the values; here each form of the question has its own.
-fn newest_of_full(store: &Connection, filter: &BuildFilter, limit: u32) -> rusqlite::Result<Vec<BuildId>> {
+fn newest_of_full(store: Tables<'_>, filter: &BuildFilter, limit: u32) -> rusqlite::Result<Vec<BuildId>> {
     if let Some(prefix) = &filter.revision {
         return of_revision(store, filter, prefix, limit);
     }
@@ -47,7 +47,7 @@ fn newest_of_full(store: &Connection, filter: &BuildFilter, limit: u32) -> rusql
 }
 
 /// The projects to look at one by one; none: all at once.
-fn projects(store: &Connection, filter: &BuildFilter) -> rusqlite::Result<Option<Vec<String>>> {
+fn projects(store: Tables<'_>, filter: &BuildFilter) -> rusqlite::Result<Option<Vec<String>>> {
     if let Some(project) = &filter.project {
         let seen = filter.allowed.as_ref().is_none_or(|allowed| allowed.contains(project));
         return Ok(Some(if seen { vec![project.clone()] } else { Vec::new() }));
@@ -58,12 +58,11 @@ fn projects(store: &Connection, filter: &BuildFilter) -> rusqlite::Result<Option
     if filter.ref_name.is_none() && filter.before.is_none() {
         return Ok(None);
     }
-    let mut statement = store.prepare_cached(PROJECTS)?;
-    statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>().map(Some)
+    store.built_projects().map(Some)
 }
 
 fn of_projects(
-    store: &Connection,
+    store: Tables<'_>,
     filter: &BuildFilter,
     projects: &[String],
     limit: u32,
@@ -82,8 +81,8 @@ fn of_projects(
     Ok(found)
 }
 
-fn of_revision(store: &Connection, filter: &BuildFilter, prefix: &str, limit: u32) -> rusqlite::Result<Vec<BuildId>> {
-    let mut statement = store.prepare_cached(OF_REVISION)?;
+fn of_revision(store: Tables<'_>, filter: &BuildFilter, prefix: &str, limit: u32) -> rusqlite::Result<Vec<BuildId>> {
+    let mut statement = store.0.prepare_cached(OF_REVISION)?;
     let mut rows = statement.query([prefix])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
@@ -93,7 +92,7 @@ fn of_revision(store: &Connection, filter: &BuildFilter, prefix: &str, limit: u3
             && filter.ref_name.as_ref().is_none_or(|wanted| *wanted == ref_name)
             && filter.before.is_none_or(|before| number < before);
         if wanted {
-            found.push(BuildId(row::read_id(row, 0)?));
+            found.push(BuildId(read_id(row, 0)?));
         }
         if found.len() >= limit as usize {
             break;
@@ -102,16 +101,17 @@ fn of_revision(store: &Connection, filter: &BuildFilter, prefix: &str, limit: u3
     Ok(found)
 }
 
-fn ids(store: &Connection, sql: &str, values: impl Params) -> rusqlite::Result<Vec<BuildId>> {
-    let mut statement = store.prepare_cached(sql)?;
-    statement.query_map(values, |row| row::read_id(row, 0).map(BuildId))?.collect()
+fn ids(store: Tables<'_>, sql: &str, values: impl Params) -> rusqlite::Result<Vec<BuildId>> {
+    let mut statement = store.0.prepare_cached(sql)?;
+    statement.query_map(values, |row| read_id(row, 0).map(BuildId))?.collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::migrate::migrate;
-    use crate::store::tests::steps_of;
+    use crate::store::sqlite::migrate::migrate;
+    use crate::store::sqlite::tests::steps_of;
+    use rusqlite::Connection;
 
     #[test]
     fn lists_are_read_from_an_index_in_its_order() {

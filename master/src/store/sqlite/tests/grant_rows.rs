@@ -21,7 +21,7 @@ fn logins_of_browsers_are_told_apart_and_operators_of_everything_keep_it() {
     migrate::migrate_to(&mut connection, 8).unwrap();
     connection.execute_batch(OLDER).unwrap();
     migrate::migrate(&mut connection).unwrap();
-    let grants = load::load(&connection).unwrap().grants;
+    let grants = load::load(Tables(&connection)).unwrap().grants;
     let logins: Vec<(u64, Option<Time>)> =
         grants.iter().filter(|row| row.is_browser).map(|row| (row.id.0, row.expires)).collect();
     assert_eq!(logins, [(6, Some(Time(600_005))), (7, Some(Time(9_000_000)))], "nobody used the first");

@@ -1,16 +1,21 @@
 //! Where SQLite runs: a writer thread and reader threads in the product, inline in a simulation.
 
-use super::{BUSY, StoreError};
+use super::tables::Tables;
+use crate::store::StoreError;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Prepared statements kept per connection.
 const STATEMENTS: usize = 64;
+
+/// How long a reader waits for a lock that only a checkpoint can hold.
+const BUSY: Duration = Duration::from_secs(5);
 
 /// The WAL is cut to this size, in bytes, after a burst.
 const JOURNAL_KEPT: i64 = 64 << 20;
@@ -70,13 +75,13 @@ type Work = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// Runs work on one connection, one after the other.
 #[derive(Clone)]
-pub(super) enum Executor {
+pub(crate) enum Executor {
     Thread(Arc<Thread>),
     Inline(Arc<Mutex<Connection>>),
 }
 
 /// A thread with a connection. The last one to drop it waits until the connection is closed.
-pub(super) struct Thread {
+pub(crate) struct Thread {
     work: Option<mpsc::Sender<Work>>,
     handle: Option<JoinHandle<()>>,
 }
@@ -138,7 +143,7 @@ impl Executor {
     }
 
     /// Begins the work, and waits for nothing.
-    pub(super) fn start(&self, work: impl FnOnce(&mut Connection) + Send + 'static) -> Result<(), StoreError> {
+    pub(crate) fn start(&self, work: impl FnOnce(&mut Connection) + Send + 'static) -> Result<(), StoreError> {
         match self {
             Executor::Inline(connection) => {
                 work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner));
@@ -163,4 +168,16 @@ impl Executor {
             }
         }
     }
+}
+
+/// Has a connection answer one read. All of it is of one moment, because it is one transaction.
+pub(crate) fn read<T, E>(
+    connection: &mut Connection,
+    read: impl FnOnce(Tables<'_>) -> Result<T, E>,
+) -> Result<T, StoreError>
+where
+    StoreError: From<E>,
+{
+    let transaction = connection.transaction()?;
+    Ok(read(Tables(&transaction))?)
 }

@@ -1,9 +1,11 @@
 //! What a removal leaves, and that it may free a full disk.
 
-use super::rows::build;
-use super::{audit, wait};
+use super::numbers;
 use crate::coordinator::record::*;
+use crate::store::tests::rows::build;
+use crate::store::tests::{audit, reading, wait};
 use crate::store::*;
+use rusqlite::Connection;
 use schema::values::{State, Time};
 
 fn finished(id: u64) -> Record {
@@ -16,12 +18,11 @@ fn seal(build: u64, index: u32, length: usize) -> Record {
 }
 
 fn log_bytes(store: &Store) -> u64 {
-    wait(store.readers().of(crate::turns::PROGRAM).query(ageing::log_bytes)).unwrap()
+    wait(reading(store).log_bytes()).unwrap()
 }
 
 fn rows(store: &Store, sql: &'static str) -> u32 {
-    wait(store.readers().of(crate::turns::PROGRAM).query(move |store| store.query_row(sql, [], |row| row.get(0))))
-        .unwrap()
+    u32::try_from(wait(numbers(&reading(store), sql))[0]).unwrap()
 }
 
 fn removal(builds: &[u64], logs: &[u64]) -> Removal {
@@ -41,9 +42,9 @@ fn a_full_disk_is_freed_by_what_goes() {
     wait(store.commit(old.collect())).unwrap();
     // not a page more
     let pages = |it: &mut Connection| it.pragma_query_value(None, "page_count", |row| row.get::<_, i64>(0));
-    let pages = store.writer.run_now(pages).unwrap().unwrap();
+    let pages = store.database.writer.run_now(pages).unwrap().unwrap();
     let limit = move |it: &mut Connection| it.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()));
-    store.writer.run_now(limit).unwrap().unwrap();
+    store.database.writer.run_now(limit).unwrap().unwrap();
     let mut batch = vec![audit(&"x".repeat(200_000))];
     for _ in 0..3 {
         let Err(CommitError::Full(back)) = wait(store.commit(batch)) else { panic!("the disk is full") };
@@ -66,15 +67,12 @@ fn what_goes_is_gone_at_once_and_swept_little_by_little() {
     wait(store.remove(removal(&[1], &[]))).unwrap();
     assert_eq!((rows(&store, "select count(*) from builds"), log_bytes(&store)), (1, 300));
     for left in [20, 10, 0] {
-        assert_eq!(
-            wait(store.readers().of(crate::turns::PROGRAM).query(|store| ageing::unswept(store, 9))).unwrap(),
-            [BuildId(1)]
-        );
+        assert_eq!(wait(reading(&store).unswept(9)).unwrap(), [BuildId(1)]);
         assert_eq!(sweep(&store, 1, 10), 10);
         assert_eq!(rows(&store, "select count(*) from logs where build = 1"), left);
     }
     assert!(sweep(&store, 1, 10) < 10);
-    assert_eq!(wait(store.readers().of(crate::turns::PROGRAM).query(|store| ageing::unswept(store, 9))).unwrap(), []);
+    assert_eq!(wait(reading(&store).unswept(9)).unwrap(), []);
     assert_eq!((rows(&store, "select count(*) from removals"), log_bytes(&store)), (0, 300));
 }
 
@@ -93,10 +91,8 @@ fn logs_that_went_are_told_with_their_reason_until_the_build_goes() {
     let store = Store::in_memory("removal-reason").unwrap();
     let open = Record::Build(BuildRow { state: State::Running, ..build(2) });
     wait(store.commit(vec![finished(1), seal(1, 0, 100), open, seal(2, 0, 100)])).unwrap();
-    let told = |id| {
-        wait(store.readers().of(crate::turns::PROGRAM).query(move |store| ageing::removed(store, BuildId(id)))).unwrap()
-    };
-    assert_eq!((told(1), told(9)), (None, Some(ageing::NOT_KEPT.to_owned())));
+    let told = |id| wait(reading(&store).logs_removed(BuildId(id))).unwrap();
+    assert_eq!((told(1), told(9)), (None, Some(NOT_KEPT.to_owned())));
     wait(store.remove(removal(&[], &[1, 2]))).unwrap();
     assert_eq!(told(1).unwrap(), "the logs of p1/1 were removed by retention: too old");
     assert_eq!((told(2), log_bytes(&store)), (None, 100), "what is not finished stays");
@@ -104,7 +100,7 @@ fn logs_that_went_are_told_with_their_reason_until_the_build_goes() {
     assert_eq!(rows(&store, "select count(*) from logs where build = 1"), 0);
     assert!(told(1).is_some(), "also when all is swept");
     wait(store.remove(removal(&[1, 2], &[]))).unwrap();
-    assert_eq!((told(1), told(2), log_bytes(&store)), (Some(ageing::NOT_KEPT.to_owned()), None, 100));
+    assert_eq!((told(1), told(2), log_bytes(&store)), (Some(NOT_KEPT.to_owned()), None, 100));
     sweep(&store, 1, 10);
     assert_eq!(rows(&store, "select count(*) from removals"), 0);
 }

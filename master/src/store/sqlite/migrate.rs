@@ -1,6 +1,8 @@
 //! Numbered steps, run on `PRAGMA user_version`, each in one transaction: `kill -9` in the middle is safe.
 
-use super::{StoreError, lanes, row};
+use super::old_lanes;
+use super::tables::{Tables, meta};
+use crate::store::StoreError;
 use rusqlite::Connection;
 
 /// What begins a step in the file.
@@ -23,7 +25,7 @@ pub(super) fn migrate_to(connection: &mut Connection, last: usize) -> Result<(),
         transaction.execute_batch(step)?;
         transaction.pragma_update(None, "user_version", number)?;
         if number == 1 {
-            row::set_meta(&transaction, "incarnation", "1")?;
+            meta::set(&transaction, "incarnation", "1")?;
         }
         transaction.commit()?;
     }
@@ -33,9 +35,9 @@ pub(super) fn migrate_to(connection: &mut Connection, last: usize) -> Result<(),
 /// Lanes are made by code, which knows the tables as they are after the last step.
 fn make_lanes(connection: &mut Connection) -> Result<(), StoreError> {
     let transaction = connection.transaction()?;
-    if row::meta(&transaction, "lanes")?.is_some() {
-        lanes::rebuild(&transaction)?;
-        transaction.execute("delete from meta where name = 'lanes'", [])?;
+    if Tables(&transaction).meta("lanes")?.is_some() {
+        old_lanes::rebuild(&transaction)?;
+        meta::forget(&transaction, "lanes")?;
     }
     Ok(transaction.commit()?)
 }

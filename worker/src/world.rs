@@ -252,7 +252,7 @@ impl Machine for Processes {
 
     fn kill_adopted(&self) -> usize {
         let _turn = self.killing.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.adopts.load(Ordering::Relaxed) { descent::kill_adopted() } else { 0 }
+        if self.adopts.load(Ordering::Relaxed) { descent::kill_adopted(supervisor::SUPERVISE) } else { 0 }
     }
 
     fn living(&self) -> BTreeSet<String> {

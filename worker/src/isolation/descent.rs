@@ -73,13 +73,14 @@ pub(crate) fn kill_marked(entry: &str) -> usize {
     marked(entry).len()
 }
 
-/// Kills what became a child of this process because its supervisor was killed, with its descendants; rounds until none
-/// is left, bounded. Says how many are left. Needs this process to be a subreaper.
-pub(crate) fn kill_adopted() -> usize {
+/// Kills what became a child of this process because its supervisor was killed, with its descendants, in rounds until none
+/// is left, bounded. Says how many are left. Needs this process to be a subreaper. Spares the programs of ours that outlive
+/// this process: `spared` is their first argument.
+pub(crate) fn kill_adopted(spared: &str) -> usize {
     let mut quiet = 0;
     for _ in 0..PASSES_MAX {
-        let seen = stop_then_kill(|| with_descendants(adopted()));
-        adopted().into_iter().for_each(reap);
+        let seen = stop_then_kill(|| with_descendants(adopted(spared)));
+        adopted(spared).into_iter().for_each(reap);
         // twice: who was a child of the killed one may not be ours yet
         quiet = if seen == 0 { quiet + 1 } else { 0 };
         if quiet == 2 {
@@ -87,21 +88,21 @@ pub(crate) fn kill_adopted() -> usize {
         }
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
-    adopted().len()
+    adopted(spared).len()
 }
 
 /// Our children that we did not start. A step's processes never come back to our session, and what we start ourselves
-/// stays in it, but for supervisors.
-fn adopted() -> HashSet<Pid> {
+/// stays in it, except for the programs with this first argument.
+fn adopted(spared: &str) -> HashSet<Pid> {
     let own = rustix::process::getpid();
     let Some(session) = Kin::of(own).map(|kin| kin.session) else { return HashSet::new() };
     let is_adopted = |pid: &Pid| Kin::of(*pid).is_some_and(|kin| kin.parent == Some(own) && kin.session != session);
-    processes().filter(|pid| is_adopted(pid) && !is_supervisor(*pid)).collect()
+    processes().filter(|pid| is_adopted(pid) && !has_first_argument(*pid, spared)).collect()
 }
 
-fn is_supervisor(pid: Pid) -> bool {
+fn has_first_argument(pid: Pid, word: &str) -> bool {
     let line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
-    line.split(|byte| *byte == 0).nth(1) == Some(crate::SUPERVISE.as_bytes())
+    line.split(|byte| *byte == 0).nth(1) == Some(word.as_bytes())
 }
 
 fn reap(pid: Pid) {

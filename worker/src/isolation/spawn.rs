@@ -2,12 +2,12 @@
 //! fork and exec, and descriptors that belong to nobody yet.
 #![expect(unsafe_code, reason = "fork, pre_exec, and closing descriptors that this process inherited")]
 
-use crate::supervisor::Order;
 use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// Closes what whoever started us left open beyond the standard three. Call it first of all in `main`.
@@ -22,18 +22,18 @@ pub(crate) fn close_inherited() {
     }
 }
 
-/// Starts the step, both of its outputs going into one pipe, whose end to read comes back. It leads a process group
-/// of its own, and dies with the calling thread.
-pub(crate) fn spawn(order: &Order) -> io::Result<(Child, OwnedFd)> {
+/// Starts a step with this whole environment in an absolute directory, and answers the reading end of the one pipe that takes
+/// both of its outputs. The step leads a process group of its own, and dies with the calling thread.
+pub(crate) fn spawn(argv: &[String], env: &[(String, String)], dir: &Path) -> io::Result<(Child, OwnedFd)> {
     let (name, arguments) =
-        order.argv.split_first().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "an empty command"))?;
+        argv.split_first().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "an empty command"))?;
     let (reader, writer) = io::pipe()?;
     let mut command = Command::new(name);
     command
         .args(arguments)
         .env_clear()
-        .envs(order.env.iter().map(|(name, value)| (name, value)))
-        .current_dir(&order.dir)
+        .envs(env.iter().map(|(name, value)| (name, value)))
+        .current_dir(dir)
         .stdin(Stdio::from(File::open("/dev/null")?))
         .stdout(Stdio::from(writer.try_clone()?))
         .stderr(Stdio::from(writer))

@@ -86,7 +86,7 @@ fn supervise(dir: &Path, step: u16) -> io::Result<()> {
 fn run(order: &Order, mut spool: Spool, link: &mut Link) -> Journal {
     let started = wall();
     fail_point("supervisor-before-exec");
-    let spawned = spawn::spawn(order);
+    let spawned = spawn::spawn(&order.argv, &order.env, &order.dir);
     fail_point("supervisor-after-exec");
     match spawned {
         Ok((child, pipe)) => Supervision::new(order, child.id(), pipe, spool, link).run(started),

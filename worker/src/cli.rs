@@ -3,7 +3,7 @@
 use crate::config::{Config, ConfigError, default_state};
 use crate::control;
 use crate::files;
-use crate::ledger::private_dir;
+use crate::private_dir::private_dir;
 use crate::run::{Ended, RunError, Shutdown, run};
 use crate::unit;
 use clap::{CommandFactory as _, Parser, Subcommand};

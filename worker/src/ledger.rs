@@ -16,6 +16,7 @@ mod entry;
 pub(crate) use entry::{Entry, Step};
 
 use crate::environment::{ATTEMPT, token_hex};
+use crate::private_dir::private_dir;
 use crate::spares::Spares;
 use crate::supervisor::{Moment, StepFiles};
 use crate::workspace;
@@ -25,7 +26,6 @@ use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -250,10 +250,6 @@ struct Offered {
     #[serde(default)]
     boot: String,
     assignment: Assignment,
-}
-
-pub(crate) fn private_dir(dir: &Path) -> io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
 #[cfg(test)]

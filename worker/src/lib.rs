@@ -19,6 +19,7 @@ mod isolation;
 mod ledger;
 mod output;
 mod presence;
+mod private_dir;
 mod process;
 mod removal;
 mod report;

@@ -1,7 +1,7 @@
 //! Directories that are used again. To make files and to remove them costs more than all else that a short job needs, most
 //! of all where a file system looks for room among what was removed just before; to rename a directory costs little.
 
-use crate::ledger::private_dir;
+use crate::private_dir::private_dir;
 use crate::removal::remove_tree;
 use std::fs::File;
 use std::io;

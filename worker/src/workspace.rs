@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime};
 use schema::private_file;
 use schema::values::Workspace as Mode;
 
-use crate::ledger::private_dir;
+use crate::private_dir::private_dir;
 use crate::removal::make_writable;
 pub use crate::removal::remove_tree;
 

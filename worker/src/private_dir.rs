@@ -1,0 +1,10 @@
+//! Directories that no other user may enter. What this worker keeps in them is nobody else's to read.
+
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+
+/// Makes a directory, and the directories above it, open to this user only. One that exists is left as it is.
+pub(crate) fn private_dir(dir: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}

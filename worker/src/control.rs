@@ -3,7 +3,7 @@
 
 use crate::environment::token_hex;
 use crate::ledger::Entry;
-use crate::run::Here;
+use crate::shared::Here;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd as _;

@@ -2,7 +2,7 @@
 //! and so are the temporary files of attempts that are no more, and processes that lost their supervisor.
 
 use crate::environment::temporary;
-use crate::run::Here;
+use crate::shared::Here;
 use crate::workspace;
 use crate::world::Machine;
 use std::collections::BTreeSet;
@@ -38,7 +38,7 @@ pub(crate) async fn keep(here: Rc<Here>) {
         let root = here.yard.workspaces.clone();
         let scratch = here.yard.state.join("tmp");
         let live = here.yard.ledger.all().iter().map(|entry| temporary(&here.yard.state, &entry.token())).collect();
-        let reserve = here.reserve();
+        let reserve = here.reserve;
         let machine = here.yard.world.machine.clone();
         let tidied = here.yard.world.hands.run(move || {
             remove_scratch(&scratch, &live);

@@ -26,6 +26,7 @@ mod report;
 mod run;
 mod runner;
 mod session;
+mod shared;
 mod spares;
 pub mod supervisor;
 mod unit;

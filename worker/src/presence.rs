@@ -1,7 +1,7 @@
 //! Tells the service manager that runs this worker, where there is one: that it serves, whether it has its master, and that
 //! it is not stuck.
 
-use crate::run::Here;
+use crate::shared::Here;
 use schema::systemd;
 use std::rc::Rc;
 

@@ -1,5 +1,5 @@
 //! The worker as a function: takes up what an earlier process left, then connects again and again until it is told to
-//! end. Owns what all parts share.
+//! end. Makes what all parts share, and starts each of them.
 
 use crate::attempt::Halt;
 use crate::checkout::Stores;
@@ -11,8 +11,9 @@ use crate::ledger::Ledger;
 use crate::private_dir::private_dir;
 use crate::runner::{self, Yard};
 use crate::session::{self, End};
+use crate::shared::{CANCEL_MAX, Here};
 use crate::spares::Spares;
-use crate::supervisor::{Moment, milliseconds};
+use crate::supervisor::milliseconds;
 use crate::workspace;
 use crate::world::World;
 use crate::{control, housekeeping, presence};
@@ -21,7 +22,6 @@ use schema::identity::{Identity, IdentityError};
 use schema::private_file;
 use schema::sturdy_ref::{CapFileError, SturdyRef};
 use schema::systemd;
-use schema::values::{Description, Home};
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::PathBuf;
@@ -35,8 +35,6 @@ const BACKOFF_MIN_MS: u64 = 500;
 const BACKOFF_MAX_MS: u64 = 8_000;
 /// The second signal, which cancels, is waited for so long after the first.
 const SECOND_SIGNAL: Duration = Duration::from_millis(100);
-/// TERM, KILL, and the word to the master.
-const CANCEL_MAX: Duration = Duration::from_secs(8);
 
 /// The lock of a worker that was killed is free when it is gone, which is a moment later.
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
@@ -75,26 +73,6 @@ pub enum RunError {
     State { path: PathBuf, cause: io::Error },
 }
 
-/// What all parts of a worker share.
-pub(crate) struct Here {
-    pub(crate) yard: Rc<Yard>,
-    pub(crate) description: Description,
-    pub(crate) identity: Identity,
-    pub(crate) credential: SturdyRef,
-    /// Made once per process.
-    pub(crate) instance: [u8; 16],
-    pub(crate) attached: watch::Sender<bool>,
-    pub(crate) draining: watch::Sender<bool>,
-    pub(crate) revoked: watch::Sender<Option<String>>,
-    /// None: this machine does not say.
-    pub(crate) home: Option<Home>,
-    /// A disk has less room than the reserve: housekeeping is to begin now.
-    pub(crate) short_of_room: Notify,
-    /// Housekeeping is done.
-    pub(crate) tidied: Notify,
-    reserve: u64,
-}
-
 /// Serves until told to end. Needs a current-thread runtime with time and I/O.
 pub async fn run(config: Config, shutdown: watch::Receiver<Shutdown>) -> Result<Ended, RunError> {
     let world = World::real(config.program.clone());
@@ -110,7 +88,7 @@ pub async fn run_in(world: World, config: Config, mut shutdown: watch::Receiver<
     if config.isolation == Tier::Guard {
         world.machine.adopt();
     }
-    let here = Rc::new(Here::new(world, &config)?);
+    let here = Rc::new(open(world, &config)?);
     let machine = here.yard.world.machine.clone();
     let _ = here.yard.world.hands.run(move || machine.settle_in()).await;
     for entry in here.yard.ledger.all() {
@@ -189,101 +167,46 @@ async fn stay_connected(here: &Rc<Here>) -> Ended {
     }
 }
 
-impl Here {
-    fn new(world: World, config: &Config) -> Result<Here, RunError> {
-        let broken = |cause| RunError::State { path: config.state.clone(), cause };
-        let credential = SturdyRef::load(&config.credential())?;
-        let identity = Identity::load(&config.identity())?;
-        let state = config.state.canonicalize().map_err(broken)?;
-        let refused = |cause| RunError::State { path: config.workspaces.clone(), cause };
-        let workspaces = workspace::root(&config.workspaces).map_err(refused)?;
-        let home = home::find(&state, world.clock.boot());
-        let whose = home::whose(&state, home.as_ref());
-        let ledger = Ledger::open(&state, &workspaces, &world, whose == Whose::Copy).map_err(broken)?;
-        let scratch = Spares::open(state.join("spare/tmp"), |_| false).map_err(broken)?;
-        let yard = Yard {
-            state,
-            scratch,
-            workspaces,
-            stores: Stores::new(&config.state.join("sources")).map_err(broken)?,
-            ground: Ground::probe(&config.pass),
-            tier: config.isolation,
-            orphan_ms: milliseconds(config.orphan_grace),
-            grace_ms: milliseconds(STOP_GRACE),
-            output_max: config.output_max,
-            ledger,
-            is_ours: watch::Sender::new(whose == Whose::Own),
-            world,
-        };
-        Ok(Here {
-            yard: Rc::new(yard),
-            description: config.description(),
-            identity,
-            credential,
-            instance: chance::bytes(),
-            attached: watch::Sender::new(false),
-            draining: watch::Sender::new(false),
-            revoked: watch::Sender::new(None),
-            home,
-            short_of_room: Notify::new(),
-            tidied: Notify::new(),
-            reserve: config.reserve,
-        })
-    }
-
-    /// The credential was taken back: ends every step, as far as that takes no longer than it may.
-    pub(crate) async fn end_all(&self) {
-        let ledger = &self.yard.ledger;
-        for entry in ledger.all() {
-            ledger.abandon(&entry, "the worker's credential was taken back");
-        }
-        let ended = async {
-            ledger.clear_leftovers(&self.yard.world.machine).await;
-            ledger.when_all_ended().await
-        };
-        if timeout(CANCEL_MAX, ended).await.is_err() {
-            tracing::error!(left = ledger.count(), "attempts could not be ended in time");
-        }
-    }
-
-    /// The master has let this worker in: its state directory is its own, and what an earlier process left there.
-    pub(crate) async fn let_in(&self) {
-        if let Some(home) = &self.home
-            && let Err(error) = home::note(&self.yard.state, home)
-        {
-            tracing::warn!(%error, "cannot note that this directory is this worker's own");
-        }
-        self.yard.is_ours.send_replace(true);
-        self.yard.ledger.clear_leftovers(&self.yard.world.machine).await;
-    }
-
-    /// By the clock of leases.
-    pub(crate) fn now(&self) -> Moment {
-        self.yard.world.clock.now()
-    }
-
-    /// Bytes to keep free.
-    pub(crate) fn reserve(&self) -> u64 {
-        self.reserve
-    }
-
-    pub(crate) async fn when_revoked(&self) -> String {
-        let mut revoked = self.revoked.subscribe();
-        match revoked.wait_for(Option::is_some).await {
-            Ok(why) => why.clone().unwrap_or_default(),
-            Err(_) => std::future::pending().await,
-        }
-    }
-
-    /// Why no job should be taken now: a disk is nearly full.
-    pub(crate) fn lack_of_room(&self) -> Option<String> {
-        let places = [&self.yard.state, &self.yard.workspaces];
-        places.into_iter().find_map(|place| {
-            let free = self.yard.world.machine.free_bytes(place)?;
-            let text = format!("{} has {free} bytes free, less than the reserve of {}", place.display(), self.reserve);
-            (free < self.reserve).then_some(text)
-        })
-    }
+/// Opens everything in the state directory that the parts of a worker share.
+fn open(world: World, config: &Config) -> Result<Here, RunError> {
+    let broken = |cause| RunError::State { path: config.state.clone(), cause };
+    let credential = SturdyRef::load(&config.credential())?;
+    let identity = Identity::load(&config.identity())?;
+    let state = config.state.canonicalize().map_err(broken)?;
+    let refused = |cause| RunError::State { path: config.workspaces.clone(), cause };
+    let workspaces = workspace::root(&config.workspaces).map_err(refused)?;
+    let home = home::find(&state, world.clock.boot());
+    let whose = home::whose(&state, home.as_ref());
+    let ledger = Ledger::open(&state, &workspaces, &world, whose == Whose::Copy).map_err(broken)?;
+    let scratch = Spares::open(state.join("spare/tmp"), |_| false).map_err(broken)?;
+    let yard = Yard {
+        state,
+        scratch,
+        workspaces,
+        stores: Stores::new(&config.state.join("sources")).map_err(broken)?,
+        ground: Ground::probe(&config.pass),
+        tier: config.isolation,
+        orphan_ms: milliseconds(config.orphan_grace),
+        grace_ms: milliseconds(STOP_GRACE),
+        output_max: config.output_max,
+        ledger,
+        is_ours: watch::Sender::new(whose == Whose::Own),
+        world,
+    };
+    Ok(Here {
+        yard: Rc::new(yard),
+        description: config.description(),
+        identity,
+        credential,
+        instance: chance::bytes(),
+        attached: watch::Sender::new(false),
+        draining: watch::Sender::new(false),
+        revoked: watch::Sender::new(None),
+        home,
+        short_of_room: Notify::new(),
+        tidied: Notify::new(),
+        reserve: config.reserve,
+    })
 }
 
 /// Waits a moment for a worker that was just killed to be gone.

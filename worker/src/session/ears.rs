@@ -2,7 +2,7 @@
 
 use crate::attempt::Halt;
 use crate::ledger::{Entry, Token};
-use crate::run::Here;
+use crate::shared::Here;
 use schema::limits::{self, TOLD};
 use schema::worker_capnp::worker;
 use std::rc::Rc;

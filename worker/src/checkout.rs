@@ -16,16 +16,14 @@ use std::time::{Duration, Instant};
 use schema::values::{Refusal, Source, Workspace as Mode};
 use schema::worker_capnp::source_pack;
 
+use crate::disk::{FULL_BELOW, free_bytes};
 use crate::git::{Git, GitError};
-use crate::removal::make_all_writable;
+use crate::removal::{make_all_writable, remove_file};
 use crate::whole;
 use crate::workspace::Workspace;
 use private::Private;
 pub use store::Stores;
 use store::{Obtained, Store};
-
-/// With less than this left, in bytes, git is not said to have failed by itself.
-const ROOM_MIN: u64 = 1 << 20;
 
 /// What a checkout did.
 #[derive(Clone, Copy, Debug)]
@@ -93,10 +91,6 @@ pub async fn checkout(
     Ok(Checkout { fetched, took: began.elapsed() })
 }
 
-fn has_room(place: &Path) -> bool {
-    rustix::fs::statvfs(place).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) >= ROOM_MIN)
-}
-
 struct Place<'a> {
     workspace: &'a Workspace,
     store: &'a Store,
@@ -142,7 +136,7 @@ impl Place<'_> {
 
     /// On a full disk git fails in words of many kinds; what is here is whole, and there would be no room to get it again.
     fn is_worth_repeating(&self, error: &CheckoutError) -> bool {
-        error.may_be_damage() && has_room(&self.store.objects())
+        error.may_be_damage() && free_bytes(&self.store.objects()).is_some_and(|free| free >= FULL_BELOW)
     }
 
     /// Writes the tree once more, by and by without what may have been in the way: first without what a step may have closed
@@ -259,12 +253,5 @@ impl Place<'_> {
         let place = private.dir.clone();
         let made = tokio::task::spawn_blocking(move || private.make()).await;
         made.unwrap_or_else(|lost| Err(lost.into())).map_err(CheckoutError::io(&place))
-    }
-}
-
-fn remove_file(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
     }
 }

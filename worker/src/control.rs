@@ -3,6 +3,7 @@
 
 use crate::environment::token_hex;
 use crate::ledger::Entry;
+use crate::removal::remove_file;
 use crate::shared::Here;
 use std::fs::File;
 use std::io;
@@ -31,10 +32,7 @@ impl Drop for Control {
 /// Only the worker that holds the state directory's lock may call this: it takes the place of an older socket.
 pub(crate) fn serve(here: &Rc<Here>) -> io::Result<Control> {
     let near = Near::new(&here.yard.state)?;
-    match std::fs::remove_file(near.socket()) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    remove_file(near.socket())?;
     let listener = UnixListener::bind(near.socket())?;
     let here = here.clone();
     Ok(Control(tokio::task::spawn_local(async move {

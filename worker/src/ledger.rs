@@ -17,8 +17,10 @@ pub(crate) use entry::{Entry, Step};
 
 use crate::environment::{ATTEMPT, token_hex};
 use crate::private_dir::private_dir;
+use crate::removal::remove_contended;
 use crate::spares::Spares;
 use crate::supervisor::{Moment, StepFiles};
+use crate::whole;
 use crate::workspace;
 use crate::world::{Hands, Machine, World};
 use schema::values::{Assignment, Resources};
@@ -97,11 +99,8 @@ impl Ledger {
         if !offered.boot.is_empty() && offered.boot != self.boot {
             return Err(io::Error::other("the machine was started again"));
         }
-        let halt = match std::fs::read(dir.join("halt.json")) {
-            Ok(bytes) => Some(serde_json::from_slice(&bytes)?),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
+        let halt = whole::read(&dir.join("halt.json"))?;
+        let halt = halt.map(|bytes| serde_json::from_slice(&bytes)).transpose()?;
         // a line that was cut short is none
         let name: Option<String> = lines.filter_map(|line| serde_json::from_slice(line).ok()).next_back();
         // where a worker of 0.1.0 noted it
@@ -171,12 +170,7 @@ impl Ledger {
         let (dir, spares) = (self.dir.clone(), self.spares.clone());
         let sweeping = self.hands.run(move || {
             let found = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|found| found.path());
-            for dir in found.filter(|dir| !kept.contains(dir)) {
-                // twice: another thread may be at it, each taking what the other has listed
-                if std::fs::remove_dir_all(&dir).is_err() {
-                    let _ = std::fs::remove_dir_all(&dir);
-                }
-            }
+            found.filter(|dir| !kept.contains(dir)).for_each(|dir| remove_contended(&dir));
             spares.close();
         });
         if let Err(error) = sweeping.await {

@@ -10,6 +10,7 @@ pub mod checkout;
 mod cli;
 mod config;
 mod control;
+mod disk;
 mod environment;
 mod files;
 pub mod git;

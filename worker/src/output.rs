@@ -103,10 +103,15 @@ pub(crate) async fn ship(
         Err(stop) => tracing::error!(log = %spooled.log.display(), why = %stop, "a log stays incomplete"),
     }
     let is_final = grown.wait_for(|grown| grown.is_final).await;
-    let size = is_final.map_err(|_| capnp::Error::disconnected("the attempt was dropped".to_owned()))?.size;
+    let size = is_final.map_err(|_| dropped())?.size;
     let hash = shipping.reading.finish(size).await;
     let hash = hash.inspect_err(|error| tracing::error!(log = %spooled.log.display(), %error, "cannot read a log"));
     Ok(Shipped { size, hash: hash.ok() })
+}
+
+/// What is said where the attempt is gone from the ledger while it is still told of.
+pub(crate) fn dropped() -> capnp::Error {
+    capnp::Error::disconnected("the attempt was dropped".to_owned())
 }
 
 /// Why no more of a log is sent.
@@ -184,7 +189,7 @@ impl Shipping {
                 Ok(None)
             }
             grew = self.grown.changed(), if !grown.is_final => {
-                grew.map_err(|_| capnp::Error::disconnected("the attempt was dropped".to_owned()))?;
+                grew.map_err(|_| dropped())?;
                 Ok(None)
             }
         }

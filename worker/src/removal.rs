@@ -4,7 +4,7 @@
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -34,6 +34,34 @@ pub fn remove_tree(path: &Path) -> io::Result<()> {
     match rustix::fs::unlinkat(CWD, &name, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Removes a file or a link. Nothing there is no error.
+pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a tree that another thread may be removing too. It tries twice, because each takes what the other has listed.
+pub(crate) fn remove_contended(path: &Path) {
+    if remove_tree(path).is_err() {
+        let _ = remove_tree(path);
+    }
+}
+
+/// Runs a removal, which may take long, on a thread of its own. What it leaves is removed by the next start or expiry.
+pub(crate) fn in_background(what: PathBuf, removal: impl FnOnce(&Path) -> io::Result<()> + Send + 'static) {
+    let shown = what.display().to_string();
+    let spawned = std::thread::Builder::new().name("removal".to_string()).spawn(move || {
+        if let Err(error) = removal(&what) {
+            tracing::warn!(path = %what.display(), %error, "could not remove what is no longer used");
+        }
+    });
+    if let Err(error) = spawned {
+        tracing::warn!(path = %shown, %error, "no thread to remove what is no longer used");
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::attempt::{Halt, Next, next};
 use crate::checkout::{CheckoutError, Stores, checkout};
+use crate::disk::FULL_BELOW;
 use crate::environment::{Ground, temporary};
 use crate::isolation::Tier;
 use crate::ledger::{Entry, Ledger};
@@ -33,9 +34,6 @@ const LINE_PAUSE: Duration = Duration::from_millis(100);
 /// that began after it, which its supervisor ends.
 const OVERTIME_MS: u64 = 500;
 
-/// A disk with less than this left, in bytes, is full.
-const ROOM_MIN: u64 = 1 << 20;
-
 /// What all attempts of a worker share.
 pub(crate) struct Yard {
     pub(crate) world: World,
@@ -58,12 +56,17 @@ pub(crate) struct Yard {
 impl Yard {
     /// Why something failed, and that a disk is full where one is: what fails on it says so in words of many kinds.
     fn with_lack_of_room(&self, why: String) -> String {
-        let places = [&self.state, &self.workspaces];
-        let free = |place: &&PathBuf| self.world.machine.free_bytes(place).is_some_and(|free| free < ROOM_MIN);
-        match places.into_iter().find(free) {
-            Some(full) => format!("{why}; the disk of {} is full", full.display()),
+        match self.first_below(FULL_BELOW) {
+            Some((full, _)) => format!("{why}; the disk of {} is full", full.display()),
             None => why,
         }
+    }
+
+    /// The first of the worker's directories on whose disk fewer bytes are free than these, and how many are.
+    pub(crate) fn first_below(&self, bytes: u64) -> Option<(&Path, u64)> {
+        let found =
+            [&self.state, &self.workspaces].map(|dir| Some((dir.as_path(), self.world.machine.free_bytes(dir)?)));
+        found.into_iter().flatten().find(|(_, free)| *free < bytes)
     }
 }
 

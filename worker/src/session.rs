@@ -251,15 +251,9 @@ impl Session {
             changes.borrow_and_update();
             let held: Vec<Rc<Entry>> = ledger.all().into_iter().filter(|entry| entry.term_ms().is_some()).collect();
             let due = held.iter().filter_map(|entry| entry.term_ms()).min().map(|term_ms| asked + renew_every(term_ms));
-            let waiting = async {
-                match due {
-                    Some(due) => sleep_until(due).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 biased;
-                () = waiting => return held,
+                () = sleep_until_some(due) => return held,
                 _ = changes.changed() => {}
             }
         }
@@ -385,17 +379,11 @@ impl Session {
         let mut more_since = None;
         while !*draining.borrow_and_update() && self.free().holds(told) {
             let more = (self.free() != *told).then(|| *more_since.get_or_insert_with(Instant::now));
-            let paused = async {
-                match more {
-                    Some(since) => sleep_until(since + MORE_ROOM_PAUSE).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 biased;
                 _ = changes.changed() => {}
                 _ = draining.changed() => {}
-                () = paused => return,
+                () = sleep_until_some(more.map(|since| since + MORE_ROOM_PAUSE)) => return,
             }
         }
     }
@@ -424,6 +412,14 @@ impl Session {
         let mut tasks = self.tasks.borrow_mut();
         while tasks.try_join_next().is_some() {}
         tasks.spawn_local(held);
+    }
+}
+
+/// Waits until then, or for ever where no time is named.
+async fn sleep_until_some(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -78,11 +78,7 @@ impl Here {
 
     /// Why no job should be taken now: a disk is nearly full.
     pub(crate) fn lack_of_room(&self) -> Option<String> {
-        let places = [&self.yard.state, &self.yard.workspaces];
-        places.into_iter().find_map(|place| {
-            let free = self.yard.world.machine.free_bytes(place)?;
-            let text = format!("{} has {free} bytes free, less than the reserve of {}", place.display(), self.reserve);
-            (free < self.reserve).then_some(text)
-        })
+        let (dir, free) = self.yard.first_below(self.reserve)?;
+        Some(format!("{} has {free} bytes free, less than the reserve of {}", dir.display(), self.reserve))
     }
 }

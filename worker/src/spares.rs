@@ -1,11 +1,11 @@
 //! Directories that are used again. To make files and to remove them costs more than all else that a short job needs, most
 //! of all where a file system looks for room among what was removed just before; to rename a directory costs little.
 
-use crate::private_dir::private_dir;
-use crate::removal::remove_tree;
+use crate::private_dir::{is_own, private_dir};
+use crate::removal::{remove_contended, remove_tree};
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -74,10 +74,7 @@ impl Spares {
     pub(crate) fn close(&self) {
         self.0.is_closed.store(true, Ordering::Relaxed);
         self.0.free().clear();
-        // twice: another thread may be at it, each taking what the other has listed
-        if remove_tree(&self.0.root).is_err() {
-            let _ = remove_tree(&self.0.root);
-        }
+        remove_contended(&self.0.root);
     }
 }
 
@@ -90,7 +87,7 @@ impl Pool {
     fn clean(&self, dir: &Path) -> io::Result<bool> {
         let found = std::fs::symlink_metadata(dir)?;
         let is_private = found.permissions().mode() & 0o7777 == 0o700;
-        if !found.is_dir() || !is_private || found.uid() != rustix::process::geteuid().as_raw() {
+        if !found.is_dir() || !is_private || !is_own(&found) {
             return Ok(false);
         }
         for entry in std::fs::read_dir(dir)? {
@@ -108,6 +105,7 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::MetadataExt as _;
 
     fn inode(path: &Path) -> u64 {
         std::fs::metadata(path).unwrap().ino()

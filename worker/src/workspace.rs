@@ -20,9 +20,9 @@ use std::time::{Duration, SystemTime};
 use schema::private_file;
 use schema::values::Workspace as Mode;
 
-use crate::private_dir::private_dir;
-use crate::removal::make_writable;
+use crate::private_dir::{is_own, private_dir};
 pub use crate::removal::remove_tree;
+use crate::removal::{in_background, make_writable};
 
 const TRASH: &str = ".trash";
 const LOCK: &str = "lock";
@@ -63,8 +63,8 @@ pub fn root(configured: &Path) -> io::Result<PathBuf> {
 fn close_all(root: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(root)? {
         let path = entry?.path();
-        let is_ours = |found: std::fs::Metadata| found.is_dir() && is_ours(&found);
-        if path.join(LOCK).exists() && std::fs::symlink_metadata(&path).is_ok_and(is_ours) {
+        let is_own_dir = |found: std::fs::Metadata| found.is_dir() && is_own(&found);
+        if path.join(LOCK).exists() && std::fs::symlink_metadata(&path).is_ok_and(is_own_dir) {
             private_file::close_and_tell(&path);
         }
     }
@@ -158,7 +158,7 @@ impl Workspace {
     /// Moves a part of this workspace away and removes it later.
     pub(crate) fn discard(&self, path: &Path) -> io::Result<()> {
         if set_aside(&self.root, path)? {
-            remove_in_background(self.root.clone());
+            in_background(self.root.clone(), empty_trash);
         }
         Ok(())
     }
@@ -167,7 +167,7 @@ impl Workspace {
     fn prepare(&self, mode: Mode) -> io::Result<()> {
         make_writable(&self.tree());
         match std::fs::symlink_metadata(self.tree()) {
-            Ok(found) if found.is_dir() && is_ours(&found) && mode != Mode::Fresh => Ok(()),
+            Ok(found) if found.is_dir() && is_own(&found) && mode != Mode::Fresh => Ok(()),
             Ok(found) if found.is_dir() && std::fs::read_dir(self.tree()).is_ok_and(|mut all| all.next().is_none()) => {
                 Ok(())
             }
@@ -190,10 +190,6 @@ impl Drop for Workspace {
         // the time of last use is its end, to a minute; where that fails it is the beginning
         let _ = self.touch();
     }
-}
-
-fn is_ours(found: &std::fs::Metadata) -> bool {
-    found.uid() == rustix::process::geteuid().as_raw()
 }
 
 /// The lock of a workspace; none: in use, or, unless `make`, no longer there.
@@ -255,17 +251,6 @@ fn set_aside(root: &Path, path: &Path) -> io::Result<bool> {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
-    }
-}
-
-fn remove_in_background(root: PathBuf) {
-    let spawned = std::thread::Builder::new().name("removal".to_string()).spawn(move || {
-        if let Err(error) = empty_trash(&root) {
-            tracing::warn!(root = %root.display(), %error, "could not remove an old work tree");
-        }
-    });
-    if let Err(error) = spawned {
-        tracing::warn!(%error, "no thread to remove an old work tree: the next expiry will");
     }
 }
 

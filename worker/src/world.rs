@@ -1,6 +1,7 @@
 //! What a worker stands on beside its files: the time, the way to its master, the machine that runs its steps. The product's
 //! is [`World::real`]; a simulation brings its own.
 
+use crate::disk;
 use crate::environment::ATTEMPT;
 use crate::isolation::descent;
 use crate::supervisor::{self, Keeper, Moment, Nursery, Order, Prepared};
@@ -263,8 +264,7 @@ impl Machine for Processes {
 
     fn free_bytes(&self, place: &Path) -> Option<u64> {
         let existing = place.ancestors().find(|path| path.exists())?;
-        let found = rustix::fs::statvfs(existing).ok()?;
-        Some(found.f_bavail.saturating_mul(found.f_frsize))
+        disk::free_bytes(existing)
     }
 }
 

@@ -24,7 +24,7 @@ use super::CheckoutError;
 use super::held::{Held, TAGS_MAX};
 use super::private::{config, is_id};
 use crate::git::{Git, GitError, Progress};
-use crate::removal::remove_tree;
+use crate::removal::{in_background, remove_file, remove_tree};
 use crate::whole;
 
 const READ_BYTES: u32 = 256 << 10;
@@ -200,13 +200,8 @@ impl Store {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let removal = std::thread::Builder::new().name("removal".to_string()).spawn(move || {
-            if let Err(error) = remove_tree(&old) {
-                tracing::warn!(store = %old.display(), %error, "a damaged store could not be removed");
-            }
-        });
-        // without a thread the next start removes it
-        removal.map(drop)
+        in_background(old, remove_tree);
+        Ok(())
     }
 
     /// Gets what is lacking. It must be our turn.
@@ -274,7 +269,7 @@ impl Store {
             let entry = entry?;
             let name = entry.file_name();
             if [b"tmp_", UNFINISHED].iter().any(|start| name.as_encoded_bytes().starts_with(start)) {
-                super::remove_file(&entry.path())?;
+                remove_file(&entry.path())?;
             }
         }
         Ok(())
@@ -282,13 +277,13 @@ impl Store {
 
     /// Locks of an `update-ref` that was ended by force: it is our turn, so nobody holds them.
     fn clear_locks(&self) -> io::Result<()> {
-        super::remove_file(&self.dir.join("packed-refs.lock"))?;
+        remove_file(&self.dir.join("packed-refs.lock"))?;
         for place in ["refs/guild", "refs/guild-tags"] {
             let Ok(entries) = std::fs::read_dir(self.dir.join(place)) else { continue };
             for entry in entries {
                 let path = entry?.path();
                 if path.extension().is_some_and(|end| end == "lock") {
-                    super::remove_file(&path)?;
+                    remove_file(&path)?;
                 }
             }
         }

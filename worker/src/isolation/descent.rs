@@ -43,8 +43,7 @@ fn names_of(pids: HashSet<Pid>) -> Vec<String> {
 
 /// None: it is gone, and nobody has waited for it yet. Its name is any bytes.
 fn name(pid: Pid) -> Option<String> {
-    let stat = fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    let stat = String::from_utf8_lossy(&stat);
+    let stat = stat(pid)?;
     let (before, after) = stat.rsplit_once(')')?;
     let name = before.split_once('(')?.1;
     let is_there = !after.trim_start().starts_with(['Z', 'X']);
@@ -101,7 +100,7 @@ fn adopted(spared: &str) -> HashSet<Pid> {
 }
 
 fn has_first_argument(pid: Pid, word: &str) -> bool {
-    let line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
+    let line = read(pid, "cmdline").unwrap_or_default();
     line.split(|byte| *byte == 0).nth(1) == Some(word.as_bytes())
 }
 
@@ -154,8 +153,8 @@ fn with_descendants(ancestors: HashSet<Pid>) -> HashSet<Pid> {
 fn marked(entry: &str) -> HashSet<Pid> {
     let own = rustix::process::getpid();
     let holds = |pid: &Pid| {
-        let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero()));
-        environment.is_ok_and(|all| all.split(|byte| *byte == 0).any(|one| one == entry.as_bytes()))
+        let environment = read(*pid, "environ").unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|one| one == entry.as_bytes())
     };
     processes().filter(|pid| *pid != own && holds(pid)).collect()
 }
@@ -164,12 +163,22 @@ fn marked(entry: &str) -> HashSet<Pid> {
 pub(crate) fn marks(name: &str) -> HashSet<String> {
     let start = format!("{name}=");
     let of = |pid: Pid| {
-        let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).unwrap_or_default();
+        let environment = read(pid, "environ").unwrap_or_default();
         let mut entries = environment.split(|byte| *byte == 0);
         let value = entries.find_map(|entry| entry.strip_prefix(start.as_bytes()))?;
         Some(String::from_utf8_lossy(value).into_owned())
     };
     processes().filter_map(of).collect()
+}
+
+/// What the kernel tells of a process. None: the process is gone, or is another user's.
+fn read(pid: Pid, file: &str) -> Option<Vec<u8>> {
+    fs::read(format!("/proc/{}/{file}", pid.as_raw_nonzero())).ok()
+}
+
+/// The line of proc_pid_stat(5). The name of the program in it may be no text, and is made one.
+fn stat(pid: Pid) -> Option<String> {
+    Some(String::from_utf8_lossy(&read(pid, "stat")?).into_owned())
 }
 
 fn processes() -> impl Iterator<Item = Pid> {
@@ -189,9 +198,7 @@ struct Kin {
 impl Kin {
     /// Also of what looks like a zombie: the first thread may be gone while others run.
     fn of(pid: Pid) -> Option<Kin> {
-        // a name may be no text
-        let stat = fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-        Kin::parse(&String::from_utf8_lossy(&stat))
+        Kin::parse(&stat(pid)?)
     }
 
     /// See proc_pid_stat(5).

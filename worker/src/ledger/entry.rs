@@ -281,12 +281,9 @@ impl Entry {
 
     /// An earlier process may have begun with it.
     pub(super) fn resume_cleanup(&self) -> io::Result<()> {
-        let noted = match std::fs::read(self.dir.join(CLEANUP)) {
-            Ok(noted) => noted,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        self.cleanup_end.set(Some(Moment(serde_json::from_slice(&noted)?)));
+        if let Some(noted) = whole::read(&self.dir.join(CLEANUP))? {
+            self.cleanup_end.set(Some(Moment(serde_json::from_slice(&noted)?)));
+        }
         Ok(())
     }
 

@@ -13,7 +13,7 @@ pub(crate) use voice::Voice;
 
 use crate::attempt::{self, Verdict};
 use crate::ledger::{Entry, Step};
-use crate::output::{ShipError, Shipped, Window, ship};
+use crate::output::{ShipError, Shipped, Window, dropped, ship};
 use futures::future::{try_join, try_join_all};
 use hold::goes_with_end;
 use schema::fail_point::fail_point;
@@ -274,8 +274,4 @@ async fn is_silent(step: &Step) -> Result<bool, capnp::Error> {
 async fn until<T: Clone>(told: &mut watch::Receiver<Option<T>>) -> Result<T, capnp::Error> {
     let found = told.wait_for(Option::is_some).await.map_err(|_| dropped())?;
     found.clone().ok_or_else(dropped)
-}
-
-fn dropped() -> capnp::Error {
-    capnp::Error::disconnected("the attempt was dropped".to_owned())
 }

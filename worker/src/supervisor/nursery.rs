@@ -58,12 +58,7 @@ impl Nursery {
 
     fn run_by(mut command: Command) -> io::Result<(Command, Nursery)> {
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        command.arg(super::SUPERVISE).arg(NURSERY);
-        // it is not for what outlives the worker to speak for it
-        for name in systemd::VARIABLES {
-            command.env_remove(name);
-        }
-        files::tell(&mut command);
+        become_supervisor(&mut command, [NURSERY]);
         command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null());
         Ok((command, Nursery(ours)))
     }
@@ -85,6 +80,16 @@ impl Nursery {
         let message = [&step.to_le_bytes(), dir.as_os_str().as_bytes()].concat();
         hand_on(self.0.as_fd(), &message, [line, locked])
     }
+}
+
+/// Adds the words with which a program of ours becomes a supervisor, or the process that forks them, and takes away what is
+/// for the worker alone: it is not for what outlives the worker to speak for it to the service manager.
+pub(super) fn become_supervisor<A: AsRef<OsStr>>(command: &mut Command, arguments: impl IntoIterator<Item = A>) {
+    command.arg(super::SUPERVISE).args(arguments);
+    for name in systemd::VARIABLES {
+        command.env_remove(name);
+    }
+    files::tell(command);
 }
 
 /// Who does not keep up is not there.

@@ -256,11 +256,8 @@ impl StepFiles {
     }
 
     fn read_journal_before(&self) -> io::Result<Option<Journal>> {
-        match std::fs::read(self.journal_before()) {
-            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        let found = whole::read(&self.journal_before())?;
+        Ok(found.map(|bytes| serde_json::from_slice(&bytes)).transpose()?)
     }
 
     fn read(&self) -> io::Result<Noted> {

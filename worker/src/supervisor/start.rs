@@ -1,12 +1,9 @@
 //! The worker's side of a supervisor: how to start one, and how to reach one that another worker started.
 
-use super::SUPERVISE;
 use super::door::knock;
 use super::link::is_same_user;
-use super::nursery::Nursery;
+use super::nursery::{Nursery, become_supervisor};
 use super::order::{Order, StepFiles};
-use crate::files;
-use schema::systemd;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -36,14 +33,10 @@ impl Prepared<'_> {
         nursery.ask(self.dir, self.step, self.theirs.as_fd(), self.locked.as_fd())
     }
 
-    /// What runs the supervisor as a program of its own. `program`: a binary that answers to [`SUPERVISE`].
+    /// What runs the supervisor as a program of its own. `program`: a binary that answers to [`super::SUPERVISE`].
     pub fn command(&self, program: &Path) -> io::Result<Command> {
         let mut command = Command::new(program);
-        command.arg(SUPERVISE).arg(self.dir).arg(self.step.to_string());
-        for name in systemd::VARIABLES {
-            command.env_remove(name);
-        }
-        files::tell(&mut command);
+        become_supervisor(&mut command, [self.dir.as_os_str(), self.step.to_string().as_ref()]);
         command.stdin(Stdio::from(OwnedFd::from(self.theirs.try_clone()?)));
         command.stdout(Stdio::from(self.locked.try_clone()?)).stderr(Stdio::null());
         Ok(command)

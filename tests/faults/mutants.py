@@ -69,11 +69,11 @@ MUTANTS = {
          "        if let Err(why) = driver.commit(batch.records).await {"),
         (DRIVER, "driver.deliver(number, events, batch.effects);", "driver.deliver(number, events, effects);")],
     "a worker does not name attempts that ended": [
-        (SESSION, "let in_hand: Vec<Rc<Entry>> = here.yard.ledger.all();",
-         "let mut in_hand = here.yard.ledger.all();\n    in_hand.retain(|entry| !MUTANT || entry.verdict().is_none());")],
+        (SESSION, "let in_hand: Vec<Rc<Entry>> = worker.shared.ledger.all();",
+         "let mut in_hand = worker.shared.ledger.all();\n    in_hand.retain(|entry| !MUTANT || entry.result().is_none());")],
     "a worker goes on with a lease that is over": [
-        (SESSION, "true => self.here.yard.ledger.abandon(entry, \"its lease is over\"),",
-         "true if MUTANT => {}\n                true => self.here.yard.ledger.abandon(entry, \"its lease is over\"),")],
+        (SESSION, "true => self.worker.shared.ledger.abandon(entry, \"its lease is over\"),",
+         "true if MUTANT => {}\n                true => self.worker.shared.ledger.abandon(entry, \"its lease is over\"),")],
     "a worker that attaches keeps what is stale": [
         (SESSION, "Ok(worker_desk::Standing::Stale) =>",
          "Ok(worker_desk::Standing::Stale) if MUTANT => {}\n            Ok(worker_desk::Standing::Stale) =>")],

@@ -1,6 +1,6 @@
 //! Which step comes next, and what became of the job. Pure: told what has happened, it knows no process, file or clock.
 
-use crate::supervisor::{Cause, Journal};
+use crate::supervisor::{Journal, KillCause};
 use schema::values::{Exit, JobPlan, Outcome};
 use serde::{Deserialize, Serialize};
 
@@ -12,12 +12,12 @@ pub(crate) enum Next {
     CleanUp(u16),
     /// This step does not run.
     Skip(u16),
-    Done(Verdict),
+    Done(AttemptResult),
 }
 
-/// What became of the job, and why.
+/// What became of an attempt: its outcome, and the reason for it in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Verdict {
+pub(crate) struct AttemptResult {
     pub(crate) outcome: Outcome,
     pub(crate) reason: String,
 }
@@ -85,16 +85,16 @@ impl StepEnd {
     pub(crate) fn of(journal: &Journal, continue_on_failure: bool) -> StepEnd {
         let failed = if continue_on_failure { Outcome::Warned } else { Outcome::Failed };
         let outcome = match &journal.cause {
-            Cause::Ended if journal.exit == Exit::Code(0) => Outcome::Succeeded,
-            Cause::Ended | Cause::StepTime | Cause::Idle | Cause::Impossible(_) => failed,
-            Cause::AttemptTime => Outcome::Failed,
-            Cause::LeaseOver | Cause::Orphaned | Cause::Broken(_) => Outcome::Errored,
-            Cause::Stopped(_) => Outcome::Cancelled,
+            KillCause::Ended if journal.exit == Exit::Code(0) => Outcome::Succeeded,
+            KillCause::Ended | KillCause::StepTime | KillCause::Idle | KillCause::Impossible(_) => failed,
+            KillCause::AttemptTime => Outcome::Failed,
+            KillCause::LeaseOver | KillCause::Orphaned | KillCause::Broken(_) => Outcome::Errored,
+            KillCause::Stopped(_) => Outcome::Cancelled,
         };
         let after = match &journal.cause {
-            Cause::Ended | Cause::StepTime | Cause::Idle | Cause::Impossible(_) => After::All,
-            Cause::AttemptTime | Cause::Stopped(_) => After::CleanUp,
-            Cause::LeaseOver | Cause::Orphaned | Cause::Broken(_) => After::Nothing,
+            KillCause::Ended | KillCause::StepTime | KillCause::Idle | KillCause::Impossible(_) => After::All,
+            KillCause::AttemptTime | KillCause::Stopped(_) => After::CleanUp,
+            KillCause::LeaseOver | KillCause::Orphaned | KillCause::Broken(_) => After::Nothing,
         };
         StepEnd { outcome, exit: journal.exit.clone(), after }
     }
@@ -108,7 +108,7 @@ impl StepEnd {
 pub(crate) fn next(job: &JobPlan, ended: &[StepEnd], halt: Option<&Halt>) -> Next {
     let index = ended.len();
     let Some(step) = job.steps.get(index) else {
-        return Next::Done(verdict(job, ended, halt));
+        return Next::Done(result(job, ended, halt));
     };
     let number = u16::try_from(index).expect("a plan has at most 65,535 steps");
     let after = ended.iter().map(|end| end.after).chain(halt.map(Halt::after)).max().unwrap_or(After::All);
@@ -126,7 +126,7 @@ pub(crate) fn is_cleanup(job: &JobPlan, ended: &[StepEnd]) -> bool {
     job.steps.get(ended.len()).is_some_and(|step| step.always) && ended.iter().any(StepEnd::has_run)
 }
 
-fn verdict(job: &JobPlan, ended: &[StepEnd], halt: Option<&Halt>) -> Verdict {
+fn result(job: &JobPlan, ended: &[StepEnd], halt: Option<&Halt>) -> AttemptResult {
     let halted = match halt {
         Some(Halt::Cancelled(why) | Halt::CancelledNow(why)) => Some((Outcome::Cancelled, why.clone())),
         Some(Halt::Errored(why)) => Some((Outcome::Errored, why.clone())),
@@ -136,17 +136,17 @@ fn verdict(job: &JobPlan, ended: &[StepEnd], halt: Option<&Halt>) -> Verdict {
         None => None,
     };
     if let Some((outcome, reason)) = halted {
-        return Verdict { outcome, reason };
+        return AttemptResult { outcome, reason };
     }
     // what clears up behind a step that was ended does not change what became of the job
     let count = ended.iter().position(|end| end.after == After::CleanUp).map_or(ended.len(), |last| last + 1);
     for outcome in [Outcome::Cancelled, Outcome::Errored, Outcome::Failed, Outcome::Warned] {
         if let Some(index) = ended[..count].iter().position(|end| end.outcome == outcome) {
             let reason = format!("step {} `{}`: {}", index + 1, job.steps[index].name, ended[index].exit);
-            return Verdict { outcome, reason };
+            return AttemptResult { outcome, reason };
         }
     }
-    Verdict { outcome: Outcome::Succeeded, reason: String::new() }
+    AttemptResult { outcome: Outcome::Succeeded, reason: String::new() }
 }
 
 #[cfg(test)]
@@ -169,12 +169,12 @@ mod tests {
         JobPlan { steps: names.iter().map(step).collect(), ..JobPlan::default() }
     }
 
-    fn journal(cause: Cause, exit: Exit) -> Journal {
+    fn journal(cause: KillCause, exit: Exit) -> Journal {
         Journal { cause, exit, started: Time(0), ended: Time(0), size: 0, survivors: 0 }
     }
 
     /// Runs the whole attempt; a step that is not in `ends` succeeds. The script of what happened, as text.
-    fn play(job: &JobPlan, ends: &[(&str, Cause, Exit)], halt_after: Option<(usize, Halt)>) -> String {
+    fn play(job: &JobPlan, ends: &[(&str, KillCause, Exit)], halt_after: Option<(usize, Halt)>) -> String {
         let (mut ended, mut script) = (Vec::new(), Vec::new());
         loop {
             let halt = halt_after.as_ref().filter(|(after, _)| ended.len() >= *after).map(|(_, halt)| halt);
@@ -182,7 +182,7 @@ mod tests {
                 Next::Run(index) | Next::CleanUp(index) => {
                     let step = &job.steps[usize::from(index)];
                     let found = ends.iter().find(|(name, _, _)| *name == step.name).cloned();
-                    let (_, cause, exit) = found.unwrap_or(("", Cause::Ended, Exit::Code(0)));
+                    let (_, cause, exit) = found.unwrap_or(("", KillCause::Ended, Exit::Code(0)));
                     let end = StepEnd::of(&journal(cause, exit), step.continue_on_failure);
                     script.push(format!("{} {}", step.name, end.outcome));
                     ended.push(end);
@@ -191,8 +191,8 @@ mod tests {
                     script.push(format!("{} skipped", job.steps[usize::from(index)].name));
                     ended.push(StepEnd::skipped());
                 }
-                Next::Done(verdict) => {
-                    script.push(format!("= {} ({})", verdict.outcome, verdict.reason));
+                Next::Done(result) => {
+                    script.push(format!("= {} ({})", result.outcome, result.reason));
                     return script.join(", ");
                 }
             }
@@ -207,17 +207,17 @@ mod tests {
 
     #[test]
     fn after_a_failure_only_what_always_runs() {
-        let ends = [("a", Cause::Ended, Exit::Code(2))];
+        let ends = [("a", KillCause::Ended, Exit::Code(2))];
         let expected = "a failed, b skipped, c succeeded, d skipped, = failed (step 1 `a`: exit code 2)";
         assert_eq!(play(&job(&["a", "b", "c!", "d"]), &ends, None), expected);
-        let ends = [("a", Cause::Idle, Exit::Idle), ("c", Cause::Ended, Exit::Code(1))];
+        let ends = [("a", KillCause::Idle, Exit::Idle), ("c", KillCause::Ended, Exit::Code(1))];
         let expected = "a failed, c failed, = failed (step 1 `a`: killed: silent for too long)";
         assert_eq!(play(&job(&["a", "c!"]), &ends, None), expected);
     }
 
     #[test]
     fn a_failure_that_may_be_is_a_warning() {
-        let ends = [("a", Cause::Ended, Exit::Signal(11)), ("c", Cause::StepTime, Exit::Timeout)];
+        let ends = [("a", KillCause::Ended, Exit::Signal(11)), ("c", KillCause::StepTime, Exit::Timeout)];
         let expected = "a warned, b succeeded, = warned (step 1 `a`: killed by signal 11)";
         assert_eq!(play(&job(&["a?", "b"]), &ends, None), expected);
         let expected = "a warned, c failed, b skipped, = failed (step 2 `c`: killed: its time was over)";
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn nothing_runs_after_the_infrastructure_failed() {
-        for cause in [Cause::LeaseOver, Cause::Orphaned, Cause::Broken("x".to_owned())] {
+        for cause in [KillCause::LeaseOver, KillCause::Orphaned, KillCause::Broken("x".to_owned())] {
             let ends = [("a", cause, Exit::Lost("why".to_owned()))];
             let expected = "a errored, b skipped, = errored (step 1 `a`: lost: why)";
             assert_eq!(play(&job(&["a?", "b!"]), &ends, None), expected);
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn after_the_jobs_time_only_what_always_runs() {
-        let ends = [("a", Cause::AttemptTime, Exit::Timeout)];
+        let ends = [("a", KillCause::AttemptTime, Exit::Timeout)];
         let expected =
             "a failed, b succeeded, c skipped, d succeeded, = failed (step 1 `a`: killed: its time was over)";
         assert_eq!(play(&job(&["a?", "b!", "c", "d!"]), &ends, None), expected);
@@ -247,8 +247,8 @@ mod tests {
 
     #[test]
     fn what_clears_up_does_not_change_what_became_of_the_job() {
-        let broken = Cause::Broken("x".to_owned());
-        let ends = [("a", Cause::AttemptTime, Exit::Timeout), ("b", broken.clone(), Exit::Lost("why".to_owned()))];
+        let broken = KillCause::Broken("x".to_owned());
+        let ends = [("a", KillCause::AttemptTime, Exit::Timeout), ("b", broken.clone(), Exit::Lost("why".to_owned()))];
         let expected = "a failed, b errored, c skipped, = failed (step 1 `a`: killed: its time was over)";
         assert_eq!(play(&job(&["a", "b!", "c!"]), &ends, None), expected);
         let halt = Some((1, Halt::Cancelled("by a person".to_owned())));
@@ -262,20 +262,20 @@ mod tests {
         let halt = |after| Some((after, Halt::Cancelled("by a person".to_owned())));
         let expected = "a skipped, b skipped, = cancelled (by a person)";
         assert_eq!(play(&job(&["a", "b!"]), &[], halt(0)), expected, "nothing is to be cleared up");
-        let ends = [("a", Cause::Stopped("cancelled".to_owned()), Exit::Signal(15))];
+        let ends = [("a", KillCause::Stopped("cancelled".to_owned()), Exit::Signal(15))];
         let expected = "a cancelled, b skipped, c succeeded, = cancelled (by a person)";
         assert_eq!(play(&job(&["a", "b", "c!"]), &ends, halt(1)), expected);
-        let ends = [("a", Cause::Ended, Exit::Code(1))];
+        let ends = [("a", KillCause::Ended, Exit::Code(1))];
         assert_eq!(play(&job(&["a"]), &ends, halt(1)), "a failed, = cancelled (by a person)");
     }
 
     #[test]
     fn after_a_second_cancel_nothing_runs() {
         let halt = |after| Some((after, Halt::CancelledNow("by a person".to_owned())));
-        let ends = [("a", Cause::Stopped("cancelled".to_owned()), Exit::Signal(15))];
+        let ends = [("a", KillCause::Stopped("cancelled".to_owned()), Exit::Signal(15))];
         let expected = "a cancelled, b skipped, c skipped, = cancelled (by a person)";
         assert_eq!(play(&job(&["a", "b!", "c!"]), &ends, halt(1)), expected);
-        let ends = [ends[0].clone(), ("b", Cause::Stopped("again".to_owned()), Exit::Signal(15))];
+        let ends = [ends[0].clone(), ("b", KillCause::Stopped("again".to_owned()), Exit::Signal(15))];
         let expected = "a cancelled, b cancelled, c skipped, = cancelled (by a person)";
         assert_eq!(play(&job(&["a", "b!", "c!"]), &ends, halt(2)), expected);
     }

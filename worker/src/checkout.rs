@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 use schema::values::{Refusal, Source, Workspace as Mode};
 use schema::worker_capnp::source_pack;
 
+use crate::atomic_file;
 use crate::disk::{FULL_BELOW, free_bytes};
 use crate::git::{Git, GitError};
 use crate::removal::{make_all_writable, remove_file};
-use crate::whole;
 use crate::workspace::Workspace;
 use private::Private;
 pub use store::Stores;
@@ -84,14 +84,15 @@ pub async fn checkout(
 ) -> Result<Checkout, CheckoutError> {
     let began = Instant::now();
     let store = stores.open(&source.repository, &source.revision)?;
-    let place = Place { workspace, store: &store, revision: &source.revision, mode, pack: &pack };
-    let obtained = place.fill().await?;
+    let writer = TreeWriter { workspace, store: &store, revision: &source.revision, mode, pack: &pack };
+    let obtained = writer.fill().await?;
     let fetched = obtained.fetched;
-    place.make_private(source, obtained).await?;
+    writer.make_private(source, obtained).await?;
     Ok(Checkout { fetched, took: began.elapsed() })
 }
 
-struct Place<'a> {
+/// Writes a revision into the tree of one workspace: from which store, and how much of the tree may stay.
+struct TreeWriter<'a> {
     workspace: &'a Workspace,
     store: &'a Store,
     revision: &'a str,
@@ -99,7 +100,7 @@ struct Place<'a> {
     pack: &'a source_pack::Client,
 }
 
-impl Place<'_> {
+impl TreeWriter<'_> {
     /// Gets what is lacking, and writes the tree.
     async fn fill(&self) -> Result<Obtained, CheckoutError> {
         let (obtained, written) = if self.store.has(self.revision).await? {
@@ -229,7 +230,7 @@ impl Place<'_> {
         // of a checkout that was interrupted; the workspace's lock says that it is over
         remove_file(&git_dir.join("index.lock"))?;
         private::skeleton(&git_dir, &self.store.objects(), self.store.is_sha256())?;
-        whole::write(&git_dir.join("HEAD"), b"ref: refs/heads/guild\n")
+        atomic_file::write(&git_dir.join("HEAD"), b"ref: refs/heads/guild\n")
     }
 
     /// What belongs to another user cannot be moved away by itself, only with the tree around it.

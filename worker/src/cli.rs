@@ -5,7 +5,7 @@ use crate::control;
 use crate::files;
 use crate::private_dir::private_dir;
 use crate::run::{Ended, RunError, Shutdown, run};
-use crate::unit;
+use crate::systemd_unit;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use schema::gateway_capnp::gateway;
 use schema::identity::Identity;
@@ -166,11 +166,11 @@ fn signals() -> io::Result<watch::Receiver<Shutdown>> {
 async fn join_with(config: &Config, file: &Path, wants_unit: bool) -> Result<(), Failure> {
     let wrong = |error: UnitError| Failure(if error.is_usage() { USAGE } else { FAULT }, error.to_string());
     // before the join is used up
-    let unit = wants_unit.then(|| unit::prepare(&config.state)).transpose().map_err(wrong)?;
+    let unit = wants_unit.then(|| systemd_unit::prepare(&config.state)).transpose().map_err(wrong)?;
     join(config, file).await?;
     let Some(unit) = unit else { return Ok(()) };
     unit.write().map_err(wrong)?;
-    print(&unit::told(&unit))
+    print(&systemd_unit::told(&unit))
 }
 
 async fn join(config: &Config, file: &Path) -> Result<(), Failure> {

@@ -4,7 +4,7 @@
 use crate::environment::token_hex;
 use crate::ledger::Entry;
 use crate::removal::remove_file;
-use crate::shared::Here;
+use crate::shared::WorkerShared;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd as _;
@@ -30,16 +30,16 @@ impl Drop for Control {
 }
 
 /// Only the worker that holds the state directory's lock may call this: it takes the place of an older socket.
-pub(crate) fn serve(here: &Rc<Here>) -> io::Result<Control> {
-    let near = Near::new(&here.yard.state)?;
+pub(crate) fn serve(worker: &Rc<WorkerShared>) -> io::Result<Control> {
+    let near = Near::new(&worker.shared.state)?;
     remove_file(near.socket())?;
     let listener = UnixListener::bind(near.socket())?;
-    let here = here.clone();
+    let worker = worker.clone();
     Ok(Control(tokio::task::spawn_local(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let here = here.clone();
+            let worker = worker.clone();
             tokio::task::spawn_local(async move {
-                if let Err(error) = answer(&here, stream).await {
+                if let Err(error) = answer(&worker, stream).await {
                     tracing::debug!(%error, "someone asked and left");
                 }
             });
@@ -60,23 +60,23 @@ pub(crate) async fn ask(state: &Path, word: &str, mut line: impl FnMut(&str)) ->
     Ok(())
 }
 
-async fn answer(here: &Here, mut stream: UnixStream) -> io::Result<()> {
+async fn answer(worker: &WorkerShared, mut stream: UnixStream) -> io::Result<()> {
     let mut word = String::new();
     let reading = (&mut stream).take(WORD_BYTES_MAX);
     let mut reading = std::pin::pin!(reading);
     timeout(WORD_MAX, reading.read_to_string(&mut word)).await.map_err(|_| io::ErrorKind::TimedOut)??;
     match word.trim() {
-        "status" => stream.write_all(status(here).as_bytes()).await,
-        "drain" => drain(here, stream).await,
+        "status" => stream.write_all(status(worker).as_bytes()).await,
+        "drain" => drain(worker, stream).await,
         other => stream.write_all(format!("error\tno such word: {other}\n").as_bytes()).await,
     }
 }
 
-fn status(here: &Here) -> String {
-    let link = if *here.attached.borrow() { "attached" } else { "unattached" };
-    let draining = if *here.draining.borrow() { "draining" } else { "taking" };
+fn status(worker: &WorkerShared) -> String {
+    let link = if *worker.attached.borrow() { "attached" } else { "unattached" };
+    let draining = if *worker.draining.borrow() { "draining" } else { "taking" };
     let mut text = format!("worker\t{link}\t{draining}\n");
-    for entry in here.yard.ledger.all() {
+    for entry in worker.shared.ledger.all() {
         text.push_str(&line_of(&entry));
     }
     text
@@ -100,12 +100,12 @@ fn line_of(entry: &Entry) -> String {
     )
 }
 
-async fn drain(here: &Here, mut stream: UnixStream) -> io::Result<()> {
-    here.draining.send_replace(true);
-    let mut changes = here.yard.ledger.changes();
+async fn drain(worker: &WorkerShared, mut stream: UnixStream) -> io::Result<()> {
+    worker.draining.send_replace(true);
+    let mut changes = worker.shared.ledger.changes();
     let mut told = None;
     loop {
-        let left = here.yard.ledger.count();
+        let left = worker.shared.ledger.count();
         if told.replace(left) != Some(left) {
             stream.write_all(format!("draining\t{left}\n").as_bytes()).await?;
         }

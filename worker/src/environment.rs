@@ -10,19 +10,19 @@ pub(crate) const ATTEMPT: &str = "GUILD_ATTEMPT";
 
 const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What a step's environment takes from this machine; probed once.
+/// What a step's environment takes from this machine. It is probed once, when the worker starts.
 #[derive(Clone, Debug)]
-pub(crate) struct Ground {
+pub(crate) struct HostEnvironment {
     entries: Vec<(String, String)>,
 }
 
-impl Ground {
-    /// `pass`: further names that the worker's own environment hands on.
-    pub(crate) fn probe(pass: &[String]) -> Ground {
-        Ground::new(pass, |name| std::env::var(name).ok(), |path| path.is_dir())
+impl HostEnvironment {
+    /// Probes the worker's own environment. `pass` holds the names of further variables that steps get too.
+    pub(crate) fn probe(pass: &[String]) -> HostEnvironment {
+        HostEnvironment::new(pass, |name| std::env::var(name).ok(), |path| path.is_dir())
     }
 
-    fn new(pass: &[String], own: impl Fn(&str) -> Option<String>, is_dir: impl Fn(&Path) -> bool) -> Ground {
+    fn new(pass: &[String], own: impl Fn(&str) -> Option<String>, is_dir: impl Fn(&Path) -> bool) -> HostEnvironment {
         let home = own("HOME").unwrap_or_else(|| "/".to_owned());
         let user = own("USER").or_else(|| own("LOGNAME")).unwrap_or_else(|| "guild".to_owned());
         let mut entries = vec![
@@ -38,7 +38,7 @@ impl Ground {
         }
         entries.push(("HOME".to_owned(), home));
         entries.extend(pass.iter().filter_map(|name| Some((name.clone(), own(name)?))));
-        Ground { entries }
+        HostEnvironment { entries }
     }
 
     /// The whole environment of a step. What comes later wins.
@@ -141,9 +141,10 @@ mod tests {
             "PROXY" => Some("http://proxy".to_owned()),
             _ => None,
         };
-        let ground = Ground::new(&["PROXY".to_owned(), "ABSENT".to_owned()], own, |path| path.ends_with(".cargo"));
+        let host =
+            HostEnvironment::new(&["PROXY".to_owned(), "ABSENT".to_owned()], own, |path| path.ends_with(".cargo"));
         let step = step(&[("WHO", "step"), ("BAD=NAME", "x"), ("NUL", "\0")]);
-        let all = ground.environment(&assignment("refs/heads/feature/x"), &step, Path::new("/tmp/t"));
+        let all = host.environment(&assignment("refs/heads/feature/x"), &step, Path::new("/tmp/t"));
         let text: Vec<String> = all.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let expected = "CARGO_HOME=/home/ci/.cargo CI=true GUILD_ATTEMPT=abababababababababababababababab \
             GUILD_BRANCH=feature/x GUILD_BUILD=412 GUILD_JOB=test@linux GUILD_PROJECT=pyfoo \
@@ -154,8 +155,8 @@ mod tests {
 
     #[test]
     fn a_tag_is_no_branch() {
-        let ground = Ground::new(&[], |_| None, |_| false);
-        let all = ground.environment(&assignment("refs/tags/v1"), &step(&[]), Path::new("/tmp"));
+        let host = HostEnvironment::new(&[], |_| None, |_| false);
+        let all = host.environment(&assignment("refs/tags/v1"), &step(&[]), Path::new("/tmp"));
         let value = |name: &str| all.iter().find(|(found, _)| found == name).unwrap().1.as_str();
         assert_eq!((value("GUILD_TAG"), value("GUILD_BRANCH"), value("GUILD_REF")), ("v1", "", "refs/tags/v1"));
     }

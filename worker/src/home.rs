@@ -1,7 +1,7 @@
 //! Where a worker's state lies, so that a copy of its directory is known for one: what the copy says of steps is not its own,
 //! and nothing of them is the copy's to end.
 
-use crate::whole;
+use crate::atomic_file;
 use schema::values::Home;
 use std::io;
 use std::os::linux::fs::MetadataExt as _;
@@ -43,7 +43,7 @@ pub(crate) fn note(state: &Path, home: &Home) -> io::Result<()> {
     let bytes = serde_json::to_vec(home)?;
     match std::fs::read(&path) {
         Ok(noted) if noted == bytes => Ok(()),
-        Ok(_) | Err(_) => whole::write(&path, &bytes),
+        Ok(_) | Err(_) => atomic_file::write(&path, &bytes),
     }
 }
 

@@ -2,7 +2,7 @@
 //! and so are the temporary files of attempts that are no more, and processes that lost their supervisor.
 
 use crate::environment::temporary;
-use crate::shared::Here;
+use crate::shared::WorkerShared;
 use crate::workspace;
 use crate::world::Machine;
 use std::collections::BTreeSet;
@@ -20,11 +20,11 @@ const DAYS: [u32; 4] = [7, 3, 1, 0];
 const ORPHANS_EVERY: Duration = Duration::from_secs(10);
 
 /// Ends what no supervisor watches any more, for ever.
-pub(crate) async fn end_orphans(here: Rc<Here>) {
+pub(crate) async fn end_orphans(worker: Rc<WorkerShared>) {
     loop {
         tokio::time::sleep(ORPHANS_EVERY).await;
-        let machine = here.yard.world.machine.clone();
-        match here.yard.world.hands.run(move || machine.kill_adopted()).await {
+        let machine = worker.shared.world.machine.clone();
+        match worker.shared.world.blocking.run(move || machine.kill_adopted()).await {
             Ok(0) => {}
             Ok(left) => tracing::error!(left, "processes without a supervisor cannot be killed"),
             Err(error) => tracing::warn!(%error, "processes without a supervisor were not looked for"),
@@ -33,14 +33,15 @@ pub(crate) async fn end_orphans(here: Rc<Here>) {
 }
 
 /// At the start, then each hour, and at once where a disk has less room than the reserve.
-pub(crate) async fn keep(here: Rc<Here>) {
+pub(crate) async fn keep(worker: Rc<WorkerShared>) {
     loop {
-        let root = here.yard.workspaces.clone();
-        let scratch = here.yard.state.join("tmp");
-        let live = here.yard.ledger.all().iter().map(|entry| temporary(&here.yard.state, &entry.token())).collect();
-        let reserve = here.reserve;
-        let machine = here.yard.world.machine.clone();
-        let tidied = here.yard.world.hands.run(move || {
+        let root = worker.shared.workspaces.clone();
+        let scratch = worker.shared.state.join("tmp");
+        let live =
+            worker.shared.ledger.all().iter().map(|entry| temporary(&worker.shared.state, &entry.token())).collect();
+        let reserve = worker.reserve;
+        let machine = worker.shared.world.machine.clone();
+        let tidied = worker.shared.world.blocking.run(move || {
             remove_scratch(&scratch, &live);
             expire(&*machine, &root, reserve)
         });
@@ -49,8 +50,8 @@ pub(crate) async fn keep(here: Rc<Here>) {
             Ok(removed) => tracing::info!(removed, "old workspaces were removed"),
             Err(error) => tracing::warn!(%error, "old workspaces were not looked at"),
         }
-        here.tidied.notify_waiters();
-        let _ = tokio::time::timeout(EVERY, here.short_of_room.notified()).await;
+        worker.tidied.notify_waiters();
+        let _ = tokio::time::timeout(EVERY, worker.short_of_room.notified()).await;
     }
 }
 

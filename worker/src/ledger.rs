@@ -15,14 +15,14 @@ mod entry;
 
 pub(crate) use entry::{Entry, Step};
 
+use crate::atomic_file;
 use crate::environment::{ATTEMPT, token_hex};
 use crate::private_dir::private_dir;
 use crate::removal::remove_contended;
 use crate::spares::Spares;
 use crate::supervisor::{Moment, StepFiles};
-use crate::whole;
 use crate::workspace;
-use crate::world::{Hands, Machine, World};
+use crate::world::{BlockingWork, Machine, World};
 use schema::values::{Assignment, Resources};
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
@@ -43,7 +43,7 @@ pub(crate) struct Ledger {
     spares: Spares,
     /// See [`Offered`].
     boot: String,
-    hands: Hands,
+    blocking: BlockingWork,
     entries: RefCell<BTreeMap<Token, Rc<Entry>>>,
     /// Directories of attempts that are not taken up, until it is known whose they are.
     leftovers: RefCell<Vec<Leftover>>,
@@ -59,12 +59,12 @@ impl Ledger {
         let dir = state.join("attempts");
         private_dir(&dir)?;
         let spares = Spares::open(state.join("spare/attempts"), |name| name == ASSIGNMENT || StepFiles::is_one(name))?;
-        let (boot, hands) = (world.clock.boot(), world.hands);
+        let (boot, blocking) = (world.clock.boot(), world.blocking);
         let ledger = Ledger {
             dir,
             spares,
             boot,
-            hands,
+            blocking,
             entries: RefCell::default(),
             leftovers: RefCell::default(),
             has_survivors: Cell::new(false),
@@ -99,14 +99,14 @@ impl Ledger {
         if !offered.boot.is_empty() && offered.boot != self.boot {
             return Err(io::Error::other("the machine was started again"));
         }
-        let halt = whole::read(&dir.join("halt.json"))?;
+        let halt = atomic_file::read(&dir.join("halt.json"))?;
         let halt = halt.map(|bytes| serde_json::from_slice(&bytes)).transpose()?;
         // a line that was cut short is none
         let name: Option<String> = lines.filter_map(|line| serde_json::from_slice(line).ok()).next_back();
         // where a worker of 0.1.0 noted it
         let name = name.or_else(|| std::fs::read_to_string(dir.join("workspace")).ok());
         let workspace = name.map(|name| workspace::reopen(workspaces, &name)).transpose()?.flatten();
-        let entry = Entry::new(dir.to_owned(), offered, self.hands, halt, workspace, self.changed.clone());
+        let entry = Entry::new(dir.to_owned(), offered, self.blocking, halt, workspace, self.changed.clone());
         entry.may_be_known();
         entry.resume_cleanup()?;
         Ok(entry)
@@ -118,7 +118,7 @@ impl Ledger {
         if leftovers.is_empty() {
             return;
         }
-        let cleared = self.hands.run(move || leftovers.iter().for_each(|leftover| leftover.clear(&*machine)));
+        let cleared = self.blocking.run(move || leftovers.iter().for_each(|leftover| leftover.clear(&*machine)));
         if let Err(error) = cleared.await {
             tracing::warn!(%error, "what is left of attempts was not removed");
         }
@@ -139,7 +139,7 @@ impl Ledger {
             let _ = std::fs::remove_dir_all(&dir);
             return Err(error);
         }
-        let entry = Rc::new(Entry::new(dir, offered, self.hands, None, None, self.changed.clone()));
+        let entry = Rc::new(Entry::new(dir, offered, self.blocking, None, None, self.changed.clone()));
         self.entries.borrow_mut().insert(entry.token(), entry.clone());
         self.tell();
         Ok(entry)
@@ -157,7 +157,7 @@ impl Ledger {
         self.entries.borrow_mut().remove(&entry.token());
         self.tell();
         let (dir, spares) = (entry.dir.clone(), self.spares.clone());
-        self.hands.begin(move || {
+        self.blocking.begin(move || {
             if let Err(error) = spares.remove(&dir) {
                 tracing::warn!(dir = %dir.display(), %error, "cannot remove what is left of an attempt");
             }
@@ -168,7 +168,7 @@ impl Ledger {
     pub(crate) async fn sweep(&self) {
         let kept: Vec<PathBuf> = self.all().iter().map(|entry| entry.dir.clone()).collect();
         let (dir, spares) = (self.dir.clone(), self.spares.clone());
-        let sweeping = self.hands.run(move || {
+        let sweeping = self.blocking.run(move || {
             let found = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|found| found.path());
             found.filter(|dir| !kept.contains(dir)).for_each(|dir| remove_contended(&dir));
             spares.close();

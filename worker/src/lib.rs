@@ -5,7 +5,9 @@
 //! next step) -> `checkout`, `process` -> [`supervisor`] (a process beside each step); `report` and `output` tell the master.
 //! `ledger` is what is in hand, in memory and on disk.
 
+mod atomic_file;
 mod attempt;
+mod attempt_shared;
 pub mod checkout;
 mod cli;
 mod config;
@@ -19,19 +21,19 @@ mod housekeeping;
 mod isolation;
 mod ledger;
 mod output;
-mod presence;
 mod private_dir;
 mod process;
 mod removal;
 mod report;
 mod run;
 mod runner;
+mod service_notify;
 mod session;
 mod shared;
 mod spares;
+mod spawner;
 pub mod supervisor;
-mod unit;
-mod whole;
+mod systemd_unit;
 pub mod workspace;
 pub mod world;
 

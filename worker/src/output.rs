@@ -2,7 +2,7 @@
 //! so that a log of any length costs little memory. Reads what [`crate::supervisor`] writes.
 
 use crate::supervisor::MARK_BYTES;
-use crate::world::Hands;
+use crate::world::BlockingWork;
 use futures::StreamExt as _;
 use futures::stream::FuturesOrdered;
 use schema::log_capnp::log_sink;
@@ -73,8 +73,8 @@ pub(crate) enum ShipError {
 pub(crate) struct Spooled {
     pub(crate) log: PathBuf,
     pub(crate) marks: PathBuf,
-    /// Do the reading that may take long.
-    pub(crate) hands: Hands,
+    /// Where the reading is done that may take long.
+    pub(crate) blocking: BlockingWork,
 }
 
 /// Sends all of a spool, as it grows, until its end was received. `is_new`: nothing of it was ever sent; else the master
@@ -307,7 +307,7 @@ impl Reading {
         if hashed == size {
             return Ok(hasher.finalize().into());
         }
-        let hands = spooled.hands;
+        let blocking = spooled.blocking;
         let rest = move || {
             let file = File::open(&spooled.log)?;
             let mut bytes = vec![0; CHUNK_BYTES];
@@ -320,7 +320,7 @@ impl Reading {
             }
             Ok(hasher.finalize().into())
         };
-        hands.run(rest).await.flatten()
+        blocking.run(rest).await.flatten()
     }
 }
 

@@ -141,7 +141,11 @@ impl Step {
     }
 
     fn spooled(&self) -> Spooled {
-        Spooled { log: self.dir.path().join("log"), marks: self.dir.path().join("marks"), hands: Hands::Threads }
+        Spooled {
+            log: self.dir.path().join("log"),
+            marks: self.dir.path().join("marks"),
+            blocking: BlockingWork::Threads,
+        }
     }
 
     /// Puts bytes and a mark into the spool, as a supervisor does.

@@ -1,7 +1,7 @@
 //! The worker's hold on a step's supervisor: starts one or finds one again, tells it, hears it. What a step's end means
 //! is decided elsewhere.
 
-use crate::supervisor::{Cause, Journal, Moment, Order, StepFiles};
+use crate::supervisor::{Journal, KillCause, Moment, Order, StepFiles};
 use crate::world::{Stream, World};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -101,7 +101,7 @@ pub(crate) async fn settle(world: &World, dir: &Path, step: u16, mark: &str) -> 
         return Ok(journal);
     }
     let (machine, mark) = (world.machine.clone(), mark.to_owned());
-    let survivors = world.hands.run(move || machine.kill_marked(&mark)).await.unwrap_or_else(|error| {
+    let survivors = world.blocking.run(move || machine.kill_marked(&mark)).await.unwrap_or_else(|error| {
         tracing::error!(dir = %dir.display(), step, %error, "what a killed supervisor left was not looked for");
         0
     });
@@ -109,7 +109,7 @@ pub(crate) async fn settle(world: &World, dir: &Path, step: u16, mark: &str) -> 
         true => "the supervisor of the step was killed",
         false => "the supervisor of the step could not begin",
     };
-    let mut journal = Journal::without_process(Cause::Broken(why.to_owned()), why, world.clock.wall());
+    let mut journal = Journal::without_process(KillCause::Broken(why.to_owned()), why, world.clock.wall());
     journal.size = std::fs::metadata(files.spool()).map_or(0, |spool| spool.len());
     journal.survivors = u32::try_from(survivors).unwrap_or(u32::MAX);
     files.write_journal(&journal)?;

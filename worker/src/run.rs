@@ -2,21 +2,22 @@
 //! end. Makes what all parts share, and starts each of them.
 
 use crate::attempt::Halt;
+use crate::attempt_shared::AttemptShared;
 use crate::checkout::Stores;
 use crate::config::{Config, STOP_GRACE};
-use crate::environment::Ground;
+use crate::environment::HostEnvironment;
 use crate::home::{self, Whose};
 use crate::isolation::Tier;
 use crate::ledger::Ledger;
 use crate::private_dir::private_dir;
-use crate::runner::{self, Yard};
+use crate::runner;
 use crate::session::{self, End};
-use crate::shared::{CANCEL_MAX, Here};
+use crate::shared::{CANCEL_MAX, WorkerShared};
 use crate::spares::Spares;
 use crate::supervisor::milliseconds;
 use crate::workspace;
 use crate::world::World;
-use crate::{control, housekeeping, presence};
+use crate::{control, housekeeping, service_notify};
 use schema::chance;
 use schema::identity::{Identity, IdentityError};
 use schema::private_file;
@@ -88,42 +89,42 @@ pub async fn run_in(world: World, config: Config, mut shutdown: watch::Receiver<
     if config.isolation == Tier::Guard {
         world.machine.adopt();
     }
-    let here = Rc::new(open(world, &config)?);
-    let machine = here.yard.world.machine.clone();
-    let _ = here.yard.world.hands.run(move || machine.settle_in()).await;
-    for entry in here.yard.ledger.all() {
-        tokio::task::spawn_local(runner::run(here.yard.clone(), entry));
+    let worker = Rc::new(open(world, &config)?);
+    let machine = worker.shared.world.machine.clone();
+    let _ = worker.shared.world.blocking.run(move || machine.settle_in()).await;
+    for entry in worker.shared.ledger.all() {
+        tokio::task::spawn_local(runner::run(worker.shared.clone(), entry));
     }
-    if *here.yard.is_ours.borrow() {
-        here.yard.ledger.clear_leftovers(&here.yard.world.machine).await;
+    if *worker.shared.is_ours.borrow() {
+        worker.shared.ledger.clear_leftovers(&worker.shared.world.machine).await;
     }
-    let _control = control::serve(&here).map_err(broken)?;
-    tokio::task::spawn_local(housekeeping::keep(here.clone()));
+    let _control = control::serve(&worker).map_err(broken)?;
+    tokio::task::spawn_local(housekeeping::keep(worker.clone()));
     if config.isolation == Tier::Guard {
-        tokio::task::spawn_local(housekeeping::end_orphans(here.clone()));
+        tokio::task::spawn_local(housekeeping::end_orphans(worker.clone()));
     }
-    presence::begin(&here);
-    let mut connecting = std::pin::pin!(stay_connected(&here));
+    service_notify::begin(&worker);
+    let mut connecting = std::pin::pin!(stay_connected(&worker));
     tokio::select! {
-        ended = &mut connecting => return Ok(conclude(&here, ended).await),
+        ended = &mut connecting => return Ok(conclude(&worker, ended).await),
         _ = wait_for(&mut shutdown, Shutdown::HandOver) => {}
     }
     systemd::stopping();
-    here.draining.send_replace(true);
+    worker.draining.send_replace(true);
     tokio::select! {
-        ended = &mut connecting => return Ok(conclude(&here, ended).await),
+        ended = &mut connecting => return Ok(conclude(&worker, ended).await),
         _ = wait_for(&mut shutdown, Shutdown::Cancel) => {}
         () = sleep(SECOND_SIGNAL) => return Ok(Ended::Stopped),
     }
     tracing::info!("ending all steps");
-    for entry in here.yard.ledger.all() {
+    for entry in worker.shared.ledger.all() {
         entry.set_halt(Halt::CancelledNow("its worker was stopped".to_owned()));
     }
     let quiet = async {
-        let mut changes = here.yard.ledger.changes();
-        while !here.yard.ledger.all().iter().all(|entry| entry.is_idle()) && changes.changed().await.is_ok() {}
+        let mut changes = worker.shared.ledger.changes();
+        while !worker.shared.ledger.all().iter().all(|entry| entry.is_idle()) && changes.changed().await.is_ok() {}
         // and then its end is told, while there is someone to tell it to
-        if *here.attached.borrow() {
+        if *worker.attached.borrow() {
             let _ = timeout(Duration::from_secs(1), connecting).await;
         }
     };
@@ -131,20 +132,20 @@ pub async fn run_in(world: World, config: Config, mut shutdown: watch::Receiver<
     Ok(Ended::Stopped)
 }
 
-async fn conclude(here: &Here, ended: Ended) -> Ended {
+async fn conclude(worker: &WorkerShared, ended: Ended) -> Ended {
     if let Ended::Revoked(why) = &ended {
         tracing::error!(%why, "this worker's credential was taken back: ending every step");
-        here.end_all().await;
+        worker.end_all().await;
     }
-    here.yard.ledger.sweep().await;
+    worker.shared.ledger.sweep().await;
     ended
 }
 
 /// Until nothing more is to be done, or may be.
-async fn stay_connected(here: &Rc<Here>) -> Ended {
+async fn stay_connected(worker: &Rc<WorkerShared>) -> Ended {
     let mut backoff_ms = BACKOFF_MIN_MS;
     loop {
-        let (was_attached, end) = session::connect(here).await;
+        let (was_attached, end) = session::connect(worker).await;
         if was_attached {
             backoff_ms = BACKOFF_MIN_MS;
         }
@@ -155,20 +156,20 @@ async fn stay_connected(here: &Rc<Here>) -> Ended {
             End::Lost(why) => tracing::warn!(%why, "the connection is lost: trying again"),
             End::Refused(refusal) => tracing::error!(%refusal, help = %refusal.help, "refused: trying again"),
         }
-        if *here.draining.borrow() && here.yard.ledger.is_empty() {
+        if *worker.draining.borrow() && worker.shared.ledger.is_empty() {
             return Ended::Drained;
         }
         tokio::select! {
             biased;
             () = sleep(Duration::from_millis(jittered(backoff_ms))) => {}
-            why = here.when_revoked() => return Ended::Revoked(why),
+            why = worker.when_revoked() => return Ended::Revoked(why),
         }
         backoff_ms = (backoff_ms * 2).min(BACKOFF_MAX_MS);
     }
 }
 
 /// Opens everything in the state directory that the parts of a worker share.
-fn open(world: World, config: &Config) -> Result<Here, RunError> {
+fn open(world: World, config: &Config) -> Result<WorkerShared, RunError> {
     let broken = |cause| RunError::State { path: config.state.clone(), cause };
     let credential = SturdyRef::load(&config.credential())?;
     let identity = Identity::load(&config.identity())?;
@@ -179,12 +180,12 @@ fn open(world: World, config: &Config) -> Result<Here, RunError> {
     let whose = home::whose(&state, home.as_ref());
     let ledger = Ledger::open(&state, &workspaces, &world, whose == Whose::Copy).map_err(broken)?;
     let scratch = Spares::open(state.join("spare/tmp"), |_| false).map_err(broken)?;
-    let yard = Yard {
+    let shared = AttemptShared {
         state,
         scratch,
         workspaces,
         stores: Stores::new(&config.state.join("sources")).map_err(broken)?,
-        ground: Ground::probe(&config.pass),
+        host_environment: HostEnvironment::probe(&config.pass),
         tier: config.isolation,
         orphan_ms: milliseconds(config.orphan_grace),
         grace_ms: milliseconds(STOP_GRACE),
@@ -193,8 +194,8 @@ fn open(world: World, config: &Config) -> Result<Here, RunError> {
         is_ours: watch::Sender::new(whose == Whose::Own),
         world,
     };
-    Ok(Here {
-        yard: Rc::new(yard),
+    Ok(WorkerShared {
+        shared: Rc::new(shared),
         description: config.description(),
         identity,
         credential,

@@ -2,16 +2,14 @@
 //! of its own. Takes up what an earlier worker began. Tells the master nothing: what happened stands in the ledger.
 
 use crate::attempt::{Halt, Next, next};
-use crate::checkout::{CheckoutError, Stores, checkout};
-use crate::disk::FULL_BELOW;
-use crate::environment::{Ground, temporary};
+use crate::attempt_shared::AttemptShared;
+use crate::checkout::{CheckoutError, checkout};
+use crate::environment::temporary;
 use crate::isolation::Tier;
-use crate::ledger::{Entry, Ledger};
+use crate::ledger::Entry;
 use crate::process::{Said, Supervised, settle};
-use crate::spares::Spares;
-use crate::supervisor::{Cause, Journal, Limits, Order, shortened, wall_of};
+use crate::supervisor::{Journal, KillCause, Limits, Order, shortened, wall_of};
 use crate::workspace::{self, Workspace};
-use crate::world::World;
 use schema::fail_point::fail_point;
 use schema::values::{Command, RefusalCode, StepPlan};
 use schema::wire;
@@ -20,7 +18,6 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 /// A checkout whose calls fail on a connection that is up is tried again so often.
@@ -34,99 +31,65 @@ const LINE_PAUSE: Duration = Duration::from_millis(100);
 /// that began after it, which its supervisor ends.
 const OVERTIME_MS: u64 = 500;
 
-/// What all attempts of a worker share.
-pub(crate) struct Yard {
-    pub(crate) world: World,
-    pub(crate) state: PathBuf,
-    pub(crate) workspaces: PathBuf,
-    pub(crate) stores: Stores,
-    pub(crate) ground: Ground,
-    pub(crate) tier: Tier,
-    pub(crate) orphan_ms: u64,
-    pub(crate) grace_ms: u64,
-    pub(crate) output_max: u64,
-    pub(crate) ledger: Ledger,
-    /// Whether the state directory is known to be this worker's own: its home is noted there, or a master has let this process
-    /// in. Before that, what an earlier process left may be another worker's.
-    pub(crate) is_ours: watch::Sender<bool>,
-    /// For temporary files.
-    pub(crate) scratch: Spares,
-}
-
-impl Yard {
-    /// Why something failed, and that a disk is full where one is: what fails on it says so in words of many kinds.
-    fn with_lack_of_room(&self, why: String) -> String {
-        match self.first_below(FULL_BELOW) {
-            Some((full, _)) => format!("{why}; the disk of {} is full", full.display()),
-            None => why,
-        }
-    }
-
-    /// The first of the worker's directories on whose disk fewer bytes are free than these, and how many are.
-    pub(crate) fn first_below(&self, bytes: u64) -> Option<(&Path, u64)> {
-        let found =
-            [&self.state, &self.workspaces].map(|dir| Some((dir.as_path(), self.world.machine.free_bytes(dir)?)));
-        found.into_iter().flatten().find(|(_, free)| *free < bytes)
-    }
-}
-
 /// Runs an attempt to its end, or on from where an earlier worker left it.
-pub(crate) async fn run(yard: Rc<Yard>, entry: Rc<Entry>) {
+pub(crate) async fn run(shared: Rc<AttemptShared>, entry: Rc<Entry>) {
     let job = &entry.assignment.job;
     while entry.abandoned().is_none() {
         let (ended, halt) = (entry.ended(), entry.halt());
         match next(job, &ended, halt.as_ref()) {
-            Next::Run(step) => run_step(&yard, &entry, step).await,
-            Next::CleanUp(step) if entry.time_left(yard.world.clock.now()) > 0 => run_step(&yard, &entry, step).await,
-            Next::CleanUp(step) | Next::Skip(step) => pass_over(&yard, &entry, step).await,
-            Next::Done(verdict) => {
-                entry.set_verdict(verdict);
+            Next::Run(step) => run_step(&shared, &entry, step).await,
+            Next::CleanUp(step) if entry.time_left(shared.world.clock.now()) > 0 => {
+                run_step(&shared, &entry, step).await
+            }
+            Next::CleanUp(step) | Next::Skip(step) => pass_over(&shared, &entry, step).await,
+            Next::Done(result) => {
+                entry.set_result(result);
                 break;
             }
         }
     }
-    let scratch = temporary(&yard.state, &entry.token());
+    let scratch = temporary(&shared.state, &entry.token());
     if scratch.exists() {
         // who may still be there would meet the next attempt's files
-        let is_left_alone = yard.tier == Tier::Guard && !entry.has_survivors();
-        let rest = if is_left_alone { yard.scratch.keep(scratch) } else { Some(scratch) };
+        let is_left_alone = shared.tier == Tier::Guard && !entry.has_survivors();
+        let rest = if is_left_alone { shared.scratch.keep(scratch) } else { Some(scratch) };
         if let Some(rest) = rest {
-            let _ = yard.world.hands.run(move || workspace::remove_tree(&rest)).await;
+            let _ = shared.world.blocking.run(move || workspace::remove_tree(&rest)).await;
         }
     }
     entry.set_idle();
     if entry.abandoned().is_some() {
-        yard.ledger.remove(&entry);
+        shared.ledger.remove(&entry);
     }
 }
 
-async fn run_step(yard: &Yard, entry: &Rc<Entry>, step: u16) {
-    let ran = match take_up(yard, entry, step).await {
-        Ok(None) => match prepare(yard, entry).await {
+async fn run_step(shared: &AttemptShared, entry: &Rc<Entry>, step: u16) {
+    let ran = match take_up(shared, entry, step).await {
+        Ok(None) => match prepare(shared, entry).await {
             // in the meantime it may have been cancelled, or no longer be ours
-            Ok(Some(workspace)) if entry.stop_reason().is_none() => start(yard, entry, step, &workspace).await,
+            Ok(Some(workspace)) if entry.stop_reason().is_none() => start(shared, entry, step, &workspace).await,
             Ok(_) => return,
             Err(why) => Err(io::Error::other(why)),
         },
         Ok(Some(journal)) => Ok(journal),
         Err(error) => Err(error),
     };
-    end_step(yard, entry, step, ran);
+    end_step(shared, entry, step, ran);
 }
 
 /// Does not run a step. It may be that an earlier worker did, and then it is ended and told of.
-async fn pass_over(yard: &Yard, entry: &Entry, step: u16) {
-    match take_up(yard, entry, step).await {
-        Ok(None) => entry.step_skipped(step, yard.world.clock.wall()),
-        Ok(Some(journal)) => end_step(yard, entry, step, Ok(journal)),
-        Err(error) => end_step(yard, entry, step, Err(error)),
+async fn pass_over(shared: &AttemptShared, entry: &Entry, step: u16) {
+    match take_up(shared, entry, step).await {
+        Ok(None) => entry.step_skipped(step, shared.world.clock.wall()),
+        Ok(Some(journal)) => end_step(shared, entry, step, Ok(journal)),
+        Err(error) => end_step(shared, entry, step, Err(error)),
     }
 }
 
-fn end_step(yard: &Yard, entry: &Entry, step: u16, ran: io::Result<Journal>) {
+fn end_step(shared: &AttemptShared, entry: &Entry, step: u16, ran: io::Result<Journal>) {
     let journal = ran.unwrap_or_else(|error| {
-        let text = shortened(&yard.with_lack_of_room(format!("cannot be run: {error}")));
-        Journal::without_process(Cause::Broken(text.clone()), &text, yard.world.clock.wall())
+        let text = shortened(&shared.with_lack_of_room(format!("cannot be run: {error}")));
+        Journal::without_process(KillCause::Broken(text.clone()), &text, shared.world.clock.wall())
     });
     if journal.survivors > 0 {
         tracing::error!(step, survivors = journal.survivors, dir = %entry.dir.display(), "processes cannot be killed");
@@ -136,15 +99,15 @@ fn end_step(yard: &Yard, entry: &Entry, step: u16, ran: io::Result<Journal>) {
 }
 
 /// None: the step did not begin.
-async fn take_up(yard: &Yard, entry: &Entry, step: u16) -> io::Result<Option<Journal>> {
+async fn take_up(shared: &AttemptShared, entry: &Entry, step: u16) -> io::Result<Option<Journal>> {
     let files = entry.files(step);
     let Some(ordered) = files.ordered()?.map(wall_of) else { return Ok(None) };
-    let Some(supervised) = Supervised::find(&yard.world, &entry.dir, step).await? else {
+    let Some(supervised) = Supervised::find(&shared.world, &entry.dir, step).await? else {
         if files.has_begun()? {
             if files.read_journal()?.is_none() {
-                until_it_may_be_ended(yard, entry, step).await?;
+                until_it_may_be_ended(shared, entry, step).await?;
             }
-            return settle(&yard.world, &entry.dir, step, &entry.mark()).await.map(Some);
+            return settle(&shared.world, &entry.dir, step, &entry.mark()).await.map(Some);
         }
         // the worker died between its order and the supervisor's first breath
         std::fs::remove_file(files.order())?;
@@ -152,14 +115,14 @@ async fn take_up(yard: &Yard, entry: &Entry, step: u16) -> io::Result<Option<Jou
     };
     tracing::info!(job = %entry.assignment.job.name, step, "a step that outlived its worker is taken up");
     entry.step_started(step, ordered);
-    follow(yard, entry, step, supervised).await.map(Some)
+    follow(shared, entry, step, supervised).await.map(Some)
 }
 
 /// Where nobody can say whose directory this is, the processes of a step may be another worker's. They are ended all the same
 /// once somebody wants their end, and with the lease: past it the job may run elsewhere.
-async fn until_it_may_be_ended(yard: &Yard, entry: &Entry, step: u16) -> io::Result<()> {
-    let lease_left = Duration::from_millis(entry.files(step).lease_left(yard.world.clock.now())?);
-    let mut is_ours = yard.is_ours.subscribe();
+async fn until_it_may_be_ended(shared: &AttemptShared, entry: &Entry, step: u16) -> io::Result<()> {
+    let lease_left = Duration::from_millis(entry.files(step).lease_left(shared.world.clock.now())?);
+    let mut is_ours = shared.is_ours.subscribe();
     tokio::select! {
         biased;
         // its sender is ours, and so it does not end before it is so
@@ -170,34 +133,36 @@ async fn until_it_may_be_ended(yard: &Yard, entry: &Entry, step: u16) -> io::Res
     Ok(())
 }
 
-async fn start(yard: &Yard, entry: &Entry, step: u16, workspace: &Workspace) -> io::Result<Journal> {
+async fn start(shared: &AttemptShared, entry: &Entry, step: u16, workspace: &Workspace) -> io::Result<Journal> {
     let plan = &entry.assignment.job.steps[usize::from(step)];
     let dir = match directory(&workspace.tree(), &plan.dir) {
         Ok(dir) => dir,
-        Err(why) => return Ok(Journal::without_process(Cause::Impossible(why.clone()), &why, yard.world.clock.wall())),
+        Err(why) => {
+            return Ok(Journal::without_process(KillCause::Impossible(why.clone()), &why, shared.world.clock.wall()));
+        }
     };
-    let order = order(yard, entry, plan, dir);
+    let order = order(shared, entry, plan, dir);
     fail_point("worker-before-start");
-    let supervised = Supervised::start(&yard.world, &entry.dir, step, &order)?;
+    let supervised = Supervised::start(&shared.world, &entry.dir, step, &order)?;
     fail_point("worker-started");
-    entry.step_started(step, yard.world.clock.wall());
-    follow(yard, entry, step, supervised).await
+    entry.step_started(step, shared.world.clock.wall());
+    follow(shared, entry, step, supervised).await
 }
 
 /// Hands on what the supervisor says, and tells it of the lease and of a halt, until the step has ended.
-async fn follow(yard: &Yard, entry: &Entry, step: u16, mut supervised: Supervised) -> io::Result<Journal> {
+async fn follow(shared: &AttemptShared, entry: &Entry, step: u16, mut supervised: Supervised) -> io::Result<Journal> {
     let mut changes = entry.changes();
     let (mut is_stopped, mut lease_end) = (false, None);
     loop {
         if let Some(end) = entry.lease_end().filter(|end| lease_end != Some(*end)) {
             lease_end = Some(end);
-            supervised.tell_lease(end, yard.world.clock.now()).await;
+            supervised.tell_lease(end, shared.world.clock.now()).await;
         }
         if let Some(why) = entry.stop_reason().filter(|_| !is_stopped) {
             is_stopped = true;
             supervised.tell_stop(&why).await;
         }
-        let now = yard.world.clock.now();
+        let now = shared.world.clock.now();
         let overtime = entry.cleanup_end(now).filter(|_| !is_stopped).map(|end| end.plus(OVERTIME_MS).since(now));
         tokio::select! {
             biased;
@@ -208,13 +173,13 @@ async fn follow(yard: &Yard, entry: &Entry, step: u16, mut supervised: Supervise
                     if let Some(journal) = entry.files(step).read_journal()? {
                         return Ok(journal);
                     }
-                    match Supervised::find(&yard.world, &entry.dir, step).await? {
+                    match Supervised::find(&shared.world, &entry.dir, step).await? {
                         // it only took another line
                         Some(again) => {
                             sleep(LINE_PAUSE).await;
                             (supervised, is_stopped, lease_end) = (again, false, None);
                         }
-                        None => return settle(&yard.world, &entry.dir, step, &entry.mark()).await,
+                        None => return settle(&shared.world, &entry.dir, step, &entry.mark()).await,
                     }
                 }
             },
@@ -229,13 +194,13 @@ async fn follow(yard: &Yard, entry: &Entry, step: u16, mut supervised: Supervise
 
 /// The workspace as the job wants it, and a lease under which a process may start. None: the attempt was halted. An error
 /// ends this step alone: the attempt has ended before it.
-async fn prepare(yard: &Yard, entry: &Rc<Entry>) -> Result<Option<Rc<Workspace>>, String> {
-    let time_left = Duration::from_millis(entry.time_left(yard.world.clock.now()));
+async fn prepare(shared: &AttemptShared, entry: &Rc<Entry>) -> Result<Option<Rc<Workspace>>, String> {
+    let time_left = Duration::from_millis(entry.time_left(shared.world.clock.now()));
     let preparing = async {
         if entry.workspace().is_none() {
-            make_workspace(yard, entry).await?;
+            make_workspace(shared, entry).await?;
         }
-        wait_for(entry, |entry| entry.is_leased(yard.world.clock.now()).then_some(())).await;
+        wait_for(entry, |entry| entry.is_leased(shared.world.clock.now()).then_some(())).await;
         Ok(())
     };
     let stopped = wait_for(entry, |entry| entry.stop_reason());
@@ -244,11 +209,11 @@ async fn prepare(yard: &Yard, entry: &Rc<Entry>) -> Result<Option<Rc<Workspace>>
         prepared = timeout(time_left, preparing) => prepared,
         _ = stopped => return Ok(None),
     };
-    let is_cleanup = entry.cleanup_end(yard.world.clock.now()).is_some();
+    let is_cleanup = entry.cleanup_end(shared.world.clock.now()).is_some();
     match prepared {
         Ok(Ok(())) => return Ok(entry.workspace()),
         Ok(Err(Unready::Broken(why) | Unready::Unusable(why))) if is_cleanup => return Err(why),
-        Ok(Err(Unready::Broken(why))) => entry.set_halt(Halt::Errored(yard.with_lack_of_room(why))),
+        Ok(Err(Unready::Broken(why))) => entry.set_halt(Halt::Errored(shared.with_lack_of_room(why))),
         Ok(Err(Unready::Unusable(why))) => entry.set_halt(Halt::Unusable(why)),
         // no time is left for it, which the next look at it says
         Err(_) if is_cleanup => {}
@@ -278,20 +243,20 @@ impl From<CheckoutError> for Unready {
     }
 }
 
-async fn make_workspace(yard: &Yard, entry: &Entry) -> Result<(), Unready> {
-    let opened = workspace::open(&yard.workspaces, &entry.assignment.lane, entry.assignment.job.workspace);
+async fn make_workspace(shared: &AttemptShared, entry: &Entry) -> Result<(), Unready> {
+    let opened = workspace::open(&shared.workspaces, &entry.assignment.lane, entry.assignment.job.workspace);
     let workspace = opened.map_err(|error| format!("cannot open a workspace: {error}"))?;
     if entry.assignment.job.sources {
-        check_out(yard, entry, &workspace).await?;
+        check_out(shared, entry, &workspace).await?;
     }
-    let scratch = temporary(&yard.state, &entry.token());
-    yard.scratch.make(&scratch).map_err(|error| format!("cannot make {}: {error}", scratch.display()))?;
+    let scratch = temporary(&shared.state, &entry.token());
+    shared.scratch.make(&scratch).map_err(|error| format!("cannot make {}: {error}", scratch.display()))?;
     entry.set_workspace(workspace).map_err(|error| format!("cannot note the workspace: {error}"))?;
     Ok(())
 }
 
 /// Goes on over lost connections: with the next one comes the lease again; and while the disk of the master is full.
-async fn check_out(yard: &Yard, entry: &Entry, workspace: &Workspace) -> Result<(), Unready> {
+async fn check_out(shared: &AttemptShared, entry: &Entry, workspace: &Workspace) -> Result<(), Unready> {
     let [source] = entry.assignment.stamp.sources.as_slice() else {
         let count = entry.assignment.stamp.sources.len();
         return Err(format!("a source stamp of {count} repositories: this worker checks out exactly one").into());
@@ -301,7 +266,7 @@ async fn check_out(yard: &Yard, entry: &Entry, workspace: &Workspace) -> Result<
         let lease = wait_for(entry, Entry::lease).await;
         let pack = source_pack(&lease).await;
         let done = match pack {
-            Ok(pack) => checkout(workspace, &yard.stores, source, entry.assignment.job.workspace, pack).await,
+            Ok(pack) => checkout(workspace, &shared.stores, source, entry.assignment.job.workspace, pack).await,
             Err(error) => Err(error),
         };
         match done {
@@ -365,16 +330,16 @@ fn directory(tree: &Path, relative: &str) -> Result<PathBuf, String> {
     }
 }
 
-fn order(yard: &Yard, entry: &Entry, plan: &StepPlan, dir: PathBuf) -> Order {
+fn order(shared: &AttemptShared, entry: &Entry, plan: &StepPlan, dir: PathBuf) -> Order {
     let argv = match &plan.command {
         Command::Shell { shell, script } => shell.iter().chain([script]).cloned().collect(),
         Command::Exec(argv) => argv.clone(),
     };
-    let now = yard.world.clock.now();
+    let now = shared.world.clock.now();
     Order {
         argv,
-        tier: yard.tier,
-        env: yard.ground.environment(&entry.assignment, plan, &temporary(&yard.state, &entry.token())),
+        tier: shared.tier,
+        env: shared.host_environment.environment(&entry.assignment, plan, &temporary(&shared.state, &entry.token())),
         dir,
         limits: Limits {
             step_ms: plan.timeout_ms,
@@ -383,9 +348,9 @@ fn order(yard: &Yard, entry: &Entry, plan: &StepPlan, dir: PathBuf) -> Order {
             lease_ms: entry.lease_end().map_or(0, |end| end.since(now)),
             lease_end: entry.lease_end().map_or(0, |end| end.0),
             margin_ms: entry.margin_ms(),
-            orphan_ms: yard.orphan_ms,
-            grace_ms: yard.grace_ms,
-            output_max: yard.output_max,
+            orphan_ms: shared.orphan_ms,
+            grace_ms: shared.grace_ms,
+            output_max: shared.output_max,
         },
     }
 }

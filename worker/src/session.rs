@@ -2,18 +2,18 @@
 //! them. Ends with the connection; what runs does not, and is said again on the next one. Holds every capability of the
 //! master that this worker has, so that all of them go with it.
 
-mod ears;
+mod commands;
 mod untaken;
 
 use crate::environment::token_of;
 use crate::ledger::{Entry, Token};
 use crate::output::Window;
-use crate::report::{Reported, Unanswered, Voice, report};
+use crate::report::{AttemptReporter, Reported, Unanswered, report};
 use crate::runner;
-use crate::shared::Here;
+use crate::shared::WorkerShared;
 use crate::supervisor::Moment;
 use capnp::capability::{Promise, Response};
-use ears::Ears;
+use commands::WorkerCommands;
 use schema::fail_point::fail_point;
 use schema::gateway_capnp::gateway;
 use schema::values::{Refusal, RefusalCode, Resources};
@@ -76,15 +76,15 @@ impl From<Refusal> for End {
 }
 
 /// Connects, and stays for as long as it goes well. Says whether it was attached.
-pub(crate) async fn connect(here: &Rc<Here>) -> (bool, End) {
-    match here.yard.world.net.dial(&here.credential, &here.identity).await {
-        Ok(stream) => over(here, stream).await,
+pub(crate) async fn connect(worker: &Rc<WorkerShared>) -> (bool, End) {
+    match worker.shared.world.net.dial(&worker.credential, &worker.identity).await {
+        Ok(stream) => over(worker, stream).await,
         Err(error) => (false, End::Unreachable(error)),
     }
 }
 
 /// A session over any byte stream to a master.
-async fn over<S>(here: &Rc<Here>, stream: S) -> (bool, End)
+async fn over<S>(worker: &Rc<WorkerShared>, stream: S) -> (bool, End)
 where
     S: AsyncRead + AsyncWrite + 'static,
 {
@@ -92,7 +92,7 @@ where
     let closed = vat.closed();
     let attached = tokio::select! {
         biased;
-        attached = timeout(LOGIN_MAX, attach(here, &vat)) => attached,
+        attached = timeout(LOGIN_MAX, attach(worker, &vat)) => attached,
         reason = closed => return (false, End::Lost(reason.to_string())),
     };
     let session = match attached {
@@ -100,15 +100,15 @@ where
         Ok(Err(end)) => return (false, end),
         Err(_) => return (false, End::Lost("the master does not answer".to_owned())),
     };
-    here.attached.send_replace(true);
-    here.let_in().await;
+    worker.attached.send_replace(true);
+    worker.let_in().await;
     let end = tokio::select! {
         biased;
         end = session.run() => end,
         reason = vat.closed() => End::Lost(reason.to_string()),
     };
-    here.attached.send_replace(false);
-    for entry in here.yard.ledger.all() {
+    worker.attached.send_replace(false);
+    for entry in worker.shared.ledger.all() {
         entry.drop_lease();
     }
     drop(session);
@@ -116,10 +116,10 @@ where
     (true, end)
 }
 
-async fn attach(here: &Rc<Here>, vat: &Vat) -> Result<Rc<Session>, End> {
+async fn attach(worker: &Rc<WorkerShared>, vat: &Vat) -> Result<Rc<Session>, End> {
     let gateway: gateway::Client = vat.bootstrap();
     let mut restore = gateway.restore_request();
-    restore.get().set_token(here.credential.token.as_bytes());
+    restore.get().set_token(worker.credential.token.as_bytes());
     let mut versions = restore.get().init_versions();
     versions.set_min(*wire::VERSIONS.start());
     versions.set_max(*wire::VERSIONS.end());
@@ -131,14 +131,14 @@ async fn attach(here: &Rc<Here>, vat: &Vat) -> Result<Rc<Session>, End> {
     let version = results.get_version();
     let desk: worker_desk::Client = results.get_capability().get_as_capability()?;
 
-    let alive = alive(here).await;
-    let in_hand: Vec<Rc<Entry>> = here.yard.ledger.all();
+    let alive = alive(worker).await;
+    let in_hand: Vec<Rc<Entry>> = worker.shared.ledger.all();
     let mut request = desk.attach_request();
     let mut params = request.get();
-    params.set_worker(capnp_rpc::new_client(Ears(here.clone())));
-    params.set_instance(&here.instance);
+    params.set_worker(capnp_rpc::new_client(WorkerCommands(worker.clone())));
+    params.set_instance(&worker.instance);
     params.set_keeps_terms(true);
-    if let (Some(home), Some(alive)) = (&here.home, alive) {
+    if let (Some(home), Some(alive)) = (&worker.home, alive) {
         wire::write_home(params.reborrow().init_home(), home);
         let mut list = params.reborrow().init_alive(wire::length(alive.len()));
         for (index, token) in (0..).zip(&alive) {
@@ -149,14 +149,14 @@ async fn attach(here: &Rc<Here>, vat: &Vat) -> Result<Rc<Session>, End> {
     for (index, entry) in (0..).zip(&in_hand) {
         running.set(index, &entry.token());
     }
-    wire::write_description(params.init_description(), &here.description);
+    wire::write_description(params.init_description(), &worker.description);
     let answer = request.send().promise.await?;
     let results = answer.get()?;
     if let Some(refusal) = wire::refusal(results.has_refusal(), results.get_refusal())? {
         return Err(refusal.into());
     }
     let session = Rc::new(Session {
-        here: here.clone(),
+        worker: worker.clone(),
         session: results.get_session()?,
         version,
         term_ms: results.get_term(),
@@ -172,20 +172,20 @@ async fn attach(here: &Rc<Here>, vat: &Vat) -> Result<Rc<Session>, End> {
         }
         match standing.get(index) {
             Ok(worker_desk::Standing::Resumed) => session.hold(entry, leases.get(index)?, term_at(terms, index)),
-            Ok(worker_desk::Standing::Stale) => here.yard.ledger.abandon(&entry, "its lease is over"),
+            Ok(worker_desk::Standing::Stale) => worker.shared.ledger.abandon(&entry, "its lease is over"),
             // of a later version
             Err(_) => return Err(End::Lost("the master says what this worker does not know".to_owned())),
         }
     }
-    tracing::info!(resumed = here.yard.ledger.count(), term_ms = session.term_ms, "attached");
+    tracing::info!(resumed = worker.shared.ledger.count(), term_ms = session.term_ms, "attached");
     Ok(session)
 }
 
 /// Attempts of which a process lives on this machine, so that no other attempt begins beside it. None: nobody could look, and
 /// then our home is not said either.
-async fn alive(here: &Here) -> Option<Vec<Token>> {
-    let machine = here.yard.world.machine.clone();
-    match here.yard.world.hands.run(move || machine.living()).await {
+async fn alive(worker: &WorkerShared) -> Option<Vec<Token>> {
+    let machine = worker.shared.world.machine.clone();
+    match worker.shared.world.blocking.run(move || machine.living()).await {
         Ok(names) => Some(names.iter().filter_map(|name| token_of(name)).collect()),
         Err(error) => {
             tracing::warn!(%error, "processes of attempts were not looked for");
@@ -195,7 +195,7 @@ async fn alive(here: &Here) -> Option<Vec<Token>> {
 }
 
 struct Session {
-    here: Rc<Here>,
+    worker: Rc<WorkerShared>,
     session: session::Client,
     /// Of the protocol.
     version: u16,
@@ -213,13 +213,13 @@ impl Session {
             biased;
             end = self.renew() => end,
             end = self.take() => end,
-            why = self.here.when_revoked() => self.part(why).await,
+            why = self.worker.when_revoked() => self.part(why).await,
         }
     }
 
     /// Ends every step while the master still listens: it waits for our answer that all have ended.
     async fn part(&self, why: String) -> End {
-        self.here.end_all().await;
+        self.worker.end_all().await;
         // the answer is another task's
         sleep(FLUSH_MAX).await;
         End::Revoked(why)
@@ -245,7 +245,7 @@ impl Session {
 
     /// Waits until leases are to be renewed, and answers all. The shortest term says when, also one that comes meanwhile.
     async fn due_for_renewal(&self, asked: Instant) -> Vec<Rc<Entry>> {
-        let ledger = &self.here.yard.ledger;
+        let ledger = &self.worker.shared.ledger;
         let mut changes = ledger.changes();
         loop {
             changes.borrow_and_update();
@@ -260,7 +260,7 @@ impl Session {
     }
 
     async fn renew_once(&self, held: &[Rc<Entry>]) -> capnp::Result<()> {
-        let sent = self.here.now();
+        let sent = self.worker.now();
         let mut request = self.session.renew_request();
         let mut tokens = request.get().init_tokens(wire::length(held.len()));
         for (index, entry) in (0..).zip(held) {
@@ -271,7 +271,7 @@ impl Session {
         let stale = stale.iter().map(|token| Ok(token?.to_vec())).collect::<capnp::Result<Vec<_>>>()?;
         for (index, entry) in (0..).zip(held) {
             match stale.iter().any(|token| *token == entry.token()) {
-                true => self.here.yard.ledger.abandon(entry, "its lease is over"),
+                true => self.worker.shared.ledger.abandon(entry, "its lease is over"),
                 false => entry.renewed(sent, self.term(term_at(terms, index))),
             }
         }
@@ -285,8 +285,8 @@ impl Session {
 
     /// Takes jobs while there is room for them.
     async fn take(self: &Rc<Session>) -> End {
-        let ledger = &self.here.yard.ledger;
-        let (mut changes, mut draining) = (ledger.changes(), self.here.draining.subscribe());
+        let ledger = &self.worker.shared.ledger;
+        let (mut changes, mut draining) = (ledger.changes(), self.worker.draining.subscribe());
         let (mut has_said_so, mut refused) = (false, Refused::default());
         loop {
             let is_draining = *draining.borrow_and_update();
@@ -300,7 +300,7 @@ impl Session {
             let free = self.free();
             if is_draining || free.slots == 0 {
                 tokio::select! { biased; _ = changes.changed() => {}, _ = draining.changed() => {} }
-            } else if let Some(why) = self.here.lack_of_room() {
+            } else if let Some(why) = self.worker.lack_of_room() {
                 self.wait_for_room(&why).await;
             } else if let Err(why) = self.take_up_to(free).await {
                 match refused.pause(why) {
@@ -320,18 +320,18 @@ impl Session {
         request.get().set_what(why);
         // older masters do not know it
         tokio::task::spawn_local(request.send().promise);
-        let tidied = self.here.tidied.notified();
-        self.here.short_of_room.notify_one();
+        let tidied = self.worker.tidied.notified();
+        self.worker.short_of_room.notify_one();
         let _ = timeout(DISK_PAUSE, tidied).await;
-        if self.here.lack_of_room().is_some() {
+        if self.worker.lack_of_room().is_some() {
             sleep(DISK_PAUSE).await;
         }
     }
 
     fn free(&self) -> Resources {
-        let ledger = &self.here.yard.ledger;
+        let ledger = &self.worker.shared.ledger;
         let more = u16::try_from(UNREPORTED_MAX.saturating_sub(ledger.count())).unwrap_or(u16::MAX);
-        let free = self.here.description.total.minus(&ledger.used());
+        let free = self.worker.description.total.minus(&ledger.used());
         Resources { slots: free.slots.min(more), ..free }
     }
 
@@ -357,7 +357,7 @@ impl Session {
     /// Begins an attempt that was offered.
     fn enter(self: &Rc<Session>, offered: assignment::Reader<'_>, lease: lease::Client) -> Result<(), Untaken> {
         let assignment = wire::read_assignment(offered)?;
-        if self.here.yard.ledger.get(&assignment.token).is_some() {
+        if self.worker.shared.ledger.get(&assignment.token).is_some() {
             return Err(capnp::Error::failed("it offers a lease that this worker holds".to_owned()).into());
         }
         tracing::info!(
@@ -365,17 +365,17 @@ impl Session {
             attempt = assignment.attempt, "taken"
         );
         fail_point("worker-taken");
-        let entry = self.here.yard.ledger.enter(assignment, self.here.now()).map_err(Untaken::Here)?;
+        let entry = self.worker.shared.ledger.enter(assignment, self.worker.now()).map_err(Untaken::ByMachine)?;
         fail_point("worker-entered");
         let term_ms = entry.assignment.term_ms;
         self.hold(entry.clone(), lease, term_ms);
-        tokio::task::spawn_local(runner::run(self.here.yard.clone(), entry));
+        tokio::task::spawn_local(runner::run(self.worker.shared.clone(), entry));
         Ok(())
     }
 
     /// There is less room than was told, or for a while more, or no more job is to be taken.
     async fn otherwise(&self, told: &Resources) {
-        let (mut changes, mut draining) = (self.here.yard.ledger.changes(), self.here.draining.subscribe());
+        let (mut changes, mut draining) = (self.worker.shared.ledger.changes(), self.worker.draining.subscribe());
         let mut more_since = None;
         while !*draining.borrow_and_update() && self.free().holds(told) {
             let more = (self.free() != *told).then(|| *more_since.get_or_insert_with(Instant::now));
@@ -393,21 +393,21 @@ impl Session {
     fn hold(self: &Rc<Session>, entry: Rc<Entry>, lease: lease::Client, term_ms: u64) {
         entry.set_lease(lease.clone());
         let term_ms = self.term(term_ms);
-        let (here, window) = (self.here.clone(), self.window.clone());
+        let (worker, window) = (self.worker.clone(), self.window.clone());
         let (version, unanswered) = (self.version, self.unanswered.clone());
         // sent now, not when the task is polled: the offer waits for it
-        let sent = here.now();
+        let sent = worker.now();
         let accepted = lease.accept_request().send().promise;
         let held = async move {
-            let Some((refused, sent)) = accept(&here, &lease, sent, accepted).await else { return };
+            let Some((refused, sent)) = accept(&worker, &lease, sent, accepted).await else { return };
             if let Some(refusal) = refused {
                 tracing::info!(job = %entry.assignment.job.name, %refusal, "the offer is gone");
-                return here.yard.ledger.abandon(&entry, "its offer is gone");
+                return worker.shared.ledger.abandon(&entry, "its offer is gone");
             }
             fail_point("worker-accepted");
             entry.renewed(sent, term_ms);
-            let voice = Voice::new(lease, version, unanswered);
-            finish(&here, &entry, report(entry.clone(), voice, window).await);
+            let reporter = AttemptReporter::new(lease, version, unanswered);
+            finish(&worker, &entry, report(entry.clone(), reporter, window).await);
         };
         let mut tasks = self.tasks.borrow_mut();
         while tasks.try_join_next().is_some() {}
@@ -436,7 +436,7 @@ fn term_at(terms: capnp::primitive_list::Reader<'_, u64>, index: u32) -> u64 {
 
 /// The answer to `accept`, and when it was asked for. None: the connection is gone; the next attach says how it stands.
 async fn accept(
-    here: &Here,
+    worker: &WorkerShared,
     lease: &lease::Client,
     mut sent: Moment,
     mut accepted: Promise<Response<lease::accept_results::Owned>, capnp::Error>,
@@ -456,22 +456,22 @@ async fn accept(
             Err(error) => tracing::warn!(%error, "a lease could not be accepted yet"),
         }
         sleep(TAKE_PAUSE).await;
-        sent = here.now();
+        sent = worker.now();
         accepted = lease.accept_request().send().promise;
     }
 }
 
-fn finish(here: &Here, entry: &Entry, reported: Reported) {
+fn finish(worker: &WorkerShared, entry: &Entry, reported: Reported) {
     let job = &entry.assignment.job.name;
     match reported {
         Reported::Whole => {
-            let outcome = entry.verdict().map(|verdict| verdict.outcome.word()).unwrap_or_default();
+            let outcome = entry.result().map(|result| result.outcome.word()).unwrap_or_default();
             tracing::info!(project = %entry.assignment.project, build = entry.assignment.build, %job, outcome, "done");
-            here.yard.ledger.remove(entry);
+            worker.shared.ledger.remove(entry);
         }
         Reported::Stale(why) => {
             tracing::info!(%job, %why, "the attempt is no longer wanted");
-            here.yard.ledger.abandon(entry, "its lease is over");
+            worker.shared.ledger.abandon(entry, "its lease is over");
         }
         Reported::Cut => {}
     }

@@ -255,9 +255,9 @@ fn set_aside(root: &Path, path: &Path) -> io::Result<bool> {
 }
 
 fn empty_trash(root: &Path) -> io::Result<()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    // two at the same tree would take each other's entries for errors
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    static EMPTYING: Mutex<()> = Mutex::new(());
+    // two threads at the same tree would take each other's entries for errors
+    let _guard = EMPTYING.lock().unwrap_or_else(PoisonError::into_inner);
     let mut last = Ok(());
     let entries = match std::fs::read_dir(root.join(TRASH)) {
         Ok(entries) => entries,

@@ -4,7 +4,8 @@
 use crate::disk;
 use crate::environment::ATTEMPT;
 use crate::isolation::descent;
-use crate::supervisor::{self, Keeper, Moment, Nursery, Order, Prepared};
+use crate::spawner::SupervisorSpawner;
+use crate::supervisor::{self, Moment, Order};
 use futures::future::LocalBoxFuture;
 use schema::identity::Identity;
 use schema::sturdy_ref::SturdyRef;
@@ -15,12 +16,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
-
-/// A service manager that has not made a scope by then makes none.
-const SCOPE_MAX: Duration = Duration::from_secs(5);
 
 /// Any two-way stream of bytes.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin {}
@@ -31,7 +28,8 @@ pub struct World {
     pub clock: Box<dyn Clock>,
     pub net: Box<dyn Net>,
     pub machine: Arc<dyn Machine>,
-    pub hands: Hands,
+    /// Where work that may block is done.
+    pub blocking: BlockingWork,
 }
 
 impl World {
@@ -41,12 +39,11 @@ impl World {
             clock: Box::new(BootClock),
             net: Box::new(Tls),
             machine: Arc::new(Processes {
-                program,
                 adopts: AtomicBool::new(false),
                 killing: Mutex::new(()),
-                nest: Mutex::new(Nest { keeper: supervisor::keeper(), nursery: None }),
+                spawner: Mutex::new(SupervisorSpawner::new(program)),
             }),
-            hands: Hands::Threads,
+            blocking: BlockingWork::Threads,
         }
     }
 }
@@ -92,27 +89,28 @@ pub trait Machine: Send + Sync {
     fn free_bytes(&self, place: &Path) -> Option<u64>;
 }
 
-/// Where work on files that may take long is done.
+/// Where work on files is done that may block for long.
 #[derive(Clone, Copy, Debug)]
-pub enum Hands {
+pub enum BlockingWork {
+    /// On the threads of the runtime, so that the worker goes on meanwhile.
     Threads,
-    /// At once: a simulation's clock would run ahead of a thread.
-    Own,
+    /// At once, in the calling task, because a simulation's clock would run ahead of a thread.
+    Inline,
 }
 
-impl Hands {
+impl BlockingWork {
     pub(crate) async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
         match self {
-            Hands::Threads => tokio::task::spawn_blocking(work).await.map_err(io::Error::other),
-            Hands::Own => Ok(work()),
+            BlockingWork::Threads => tokio::task::spawn_blocking(work).await.map_err(io::Error::other),
+            BlockingWork::Inline => Ok(work()),
         }
     }
 
-    /// Begins what nobody waits for.
+    /// Begins work that nobody waits for.
     pub(crate) fn begin(self, work: impl FnOnce() + Send + 'static) {
         match self {
-            Hands::Threads => drop(tokio::task::spawn_blocking(work)),
-            Hands::Own => work(),
+            BlockingWork::Threads => drop(tokio::task::spawn_blocking(work)),
+            BlockingWork::Inline => work(),
         }
     }
 }
@@ -148,75 +146,31 @@ impl Net for Tls {
     }
 }
 
+/// The processes of this machine, as the product runs and ends them.
 struct Processes {
-    program: PathBuf,
+    /// Whether this process is the one to which orphans come.
     adopts: AtomicBool,
-    /// What forks all the time is only caught by one who has the machine to itself: many at once would slow each other.
+    /// Held while processes are killed. What forks all the time is only caught by one thread that has the machine to itself,
+    /// because several at once would slow each other.
     killing: Mutex<()>,
-    nest: Mutex<Nest>,
-}
-
-/// Where supervisors come from.
-struct Nest {
-    /// None: there is none, or it makes no scopes.
-    keeper: Option<Keeper>,
-    /// None: not yet, or no longer.
-    nursery: Option<Nursery>,
+    spawner: Mutex<SupervisorSpawner>,
 }
 
 impl Processes {
-    /// Has the nursery make a supervisor, with a new one where the last has gone.
-    fn nurse(&self, prepared: &Prepared<'_>) -> io::Result<()> {
-        let mut nest = self.nest();
-        if let Some(nursery) = nest.nursery.as_ref()
-            && prepared.ask(nursery).is_ok()
-        {
-            return Ok(());
-        }
-        let fresh = self.nursery(&mut nest)?;
-        prepared.ask(nest.nursery.insert(fresh))
+    fn spawner(&self) -> MutexGuard<'_, SupervisorSpawner> {
+        self.spawner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn nest(&self) -> MutexGuard<'_, Nest> {
-        self.nest.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A new one, in a scope of its own where that can be had.
-    fn nursery(&self, nest: &mut Nest) -> io::Result<Nursery> {
-        if let Some(keeper) = nest.keeper {
-            match self.nursery_in(keeper) {
-                Ok(fresh) => return Ok(fresh),
-                Err(error) => {
-                    tracing::warn!(%error, "systemd-run makes no scope: steps run in the worker's own unit");
-                    nest.keeper = None;
-                }
-            }
-        }
-        let (command, fresh) = Nursery::command(&self.program)?;
-        // it is reaped by the runtime
-        tokio::process::Command::from(command).spawn()?;
-        Ok(fresh)
-    }
-
-    fn nursery_in(&self, keeper: Keeper) -> io::Result<Nursery> {
-        let (command, fresh) = Nursery::command_in(keeper, &self.program)?;
-        let mut command = tokio::process::Command::from(command);
-        command.spawn()?;
-        // what it was given is held by nobody else, so that its end can be seen
-        drop(command);
-        fresh.wait(SCOPE_MAX)?;
-        Ok(fresh)
+    /// The lock that is held while processes are found and killed.
+    fn killing(&self) -> MutexGuard<'_, ()> {
+        self.killing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Machine for Processes {
     fn start(&self, dir: &Path, step: u16, order: &Order) -> io::Result<Box<dyn Stream>> {
         let prepared = supervisor::prepare(dir, step, order)?;
-        if let Err(error) = self.nurse(&prepared) {
-            tracing::warn!(%error, "there is no nursery: a supervisor is started by itself");
-            // it is reaped by the runtime, and lives on when this process ends
-            tokio::process::Command::from(prepared.command(&self.program)?).spawn()?;
-        }
+        self.spawner().spawn(&prepared)?;
         over(prepared.line())
     }
 
@@ -225,15 +179,7 @@ impl Machine for Processes {
     }
 
     fn settle_in(&self) {
-        let mut nest = self.nest();
-        // without a scope it costs so little that it can wait until it is wanted
-        if nest.keeper.is_none() || nest.nursery.is_some() {
-            return;
-        }
-        match self.nursery(&mut nest) {
-            Ok(fresh) => nest.nursery = Some(fresh),
-            Err(error) => tracing::warn!(%error, "there is no nursery yet"),
-        }
+        self.spawner().settle_in();
     }
 
     fn adopt(&self) {
@@ -245,14 +191,14 @@ impl Machine for Processes {
 
     fn kill_marked(&self, mark: &str) -> usize {
         let marked = {
-            let _turn = self.killing.lock().unwrap_or_else(PoisonError::into_inner);
+            let _guard = self.killing();
             descent::kill_marked(mark)
         };
         marked + self.kill_adopted()
     }
 
     fn kill_adopted(&self) -> usize {
-        let _turn = self.killing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _guard = self.killing();
         if self.adopts.load(Ordering::Relaxed) { descent::kill_adopted(supervisor::SUPERVISE) } else { 0 }
     }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::private::is_id;
-use crate::whole;
+use crate::atomic_file;
 
 /// `c` is a commit, `t` a tag object, `l` a commit that a tag names.
 const HELD_FILE: &str = "guild.held";
@@ -17,22 +17,22 @@ const HAVE_MAX: usize = 256;
 /// Of these, at most so many tags: the commits that it has not to send again are worth more.
 const HAVE_TAGS_MAX: usize = 192;
 
-/// What is complete here, oldest first.
+/// The commits and tags that are complete in a store, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Held {
+pub(super) struct HeldObjects {
     pub(super) commits: Vec<String>,
     /// `t` or `l`, and the id.
     pub(super) tags: Vec<(char, String)>,
 }
 
-impl Held {
+impl HeldObjects {
     /// A list that cannot be read is empty: git knows what is there, and the list only saves asking it.
-    pub(super) fn read(dir: &Path) -> Held {
-        Held::from_text(&std::fs::read_to_string(dir.join(HELD_FILE)).unwrap_or_default())
+    pub(super) fn read(dir: &Path) -> HeldObjects {
+        HeldObjects::from_text(&std::fs::read_to_string(dir.join(HELD_FILE)).unwrap_or_default())
     }
 
     pub(super) fn write(&self, dir: &Path) -> io::Result<()> {
-        whole::write(&dir.join(HELD_FILE), self.to_text().as_bytes())
+        atomic_file::write(&dir.join(HELD_FILE), self.to_text().as_bytes())
     }
 
     /// Notes a commit as the newest.
@@ -56,8 +56,8 @@ impl Held {
         self.tags.retain(|(_, id)| ids.contains(id));
     }
 
-    fn from_text(text: &str) -> Held {
-        let mut held = Held::default();
+    fn from_text(text: &str) -> HeldObjects {
+        let mut held = HeldObjects::default();
         for line in text.lines() {
             match line.split_once(' ') {
                 Some((_, id)) if !is_id(id) => {}
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn the_master_is_told_of_as_many_commits_as_tags_leave_room_for() {
-        let mut held = Held::default();
+        let mut held = HeldObjects::default();
         (0..300).for_each(|number| held.add(&id(number)));
         assert_eq!(held.commits.len(), 256);
         let have = held.have(None);
@@ -123,8 +123,8 @@ mod tests {
     #[test]
     fn what_is_no_id_is_not_taken_for_one() {
         let text = format!("c {}\nc ../x\nt {}\n\0\nl {}\nx {}\n", id(1), id(2), id(3), id(4));
-        let held = Held::from_text(&text);
+        let held = HeldObjects::from_text(&text);
         assert_eq!((held.commits.clone(), held.tags.clone()), (vec![id(1)], vec![('t', id(2)), ('l', id(3))]));
-        assert_eq!(Held::from_text(&held.to_text()), held);
+        assert_eq!(HeldObjects::from_text(&held.to_text()), held);
     }
 }

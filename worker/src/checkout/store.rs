@@ -21,11 +21,11 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::ChildStdin;
 
 use super::CheckoutError;
-use super::held::{Held, TAGS_MAX};
+use super::held::{HeldObjects, TAGS_MAX};
 use super::private::{config, is_id};
+use crate::atomic_file;
 use crate::git::{Git, GitError, Progress};
 use crate::removal::{in_background, remove_file, remove_tree};
-use crate::whole;
 
 const READ_BYTES: u32 = 256 << 10;
 const READS_AT_ONCE: usize = 4;
@@ -39,13 +39,14 @@ const OLD: &str = "old";
 /// What names of packs begin with that git is still joining.
 const UNFINISHED: &[u8] = b".tmp-";
 
-type Turn = tokio::sync::Mutex<()>;
+/// The lock of one store: who holds it alone transfers into the store, or makes it anew.
+type StoreLock = tokio::sync::Mutex<()>;
 
-/// All stores of a worker.
+/// All stores of a worker, each with a lock for as long as somebody uses it.
 #[derive(Debug)]
 pub struct Stores {
     root: PathBuf,
-    turns: Mutex<HashMap<PathBuf, Weak<Turn>>>,
+    locks: Mutex<HashMap<PathBuf, Weak<StoreLock>>>,
 }
 
 impl Stores {
@@ -59,7 +60,7 @@ impl Stores {
                 remove_tree(&path)?;
             }
         }
-        Ok(Stores { root, turns: Mutex::default() })
+        Ok(Stores { root, locks: Mutex::default() })
     }
 
     pub(super) fn open(&self, repository: &str, revision: &str) -> Result<Store, CheckoutError> {
@@ -69,19 +70,19 @@ impl Stores {
         let is_sha256 = revision.len() == 64;
         let hash = blake3::hash(repository.as_bytes()).to_hex();
         let dir = self.root.join(format!("{}{}", &hash[..32], if is_sha256 { "-sha256" } else { "" }));
-        let turn = self.turn(&dir);
-        Store::open(dir, turn, is_sha256)
+        let lock = self.lock_of(&dir);
+        Store::open(dir, lock, is_sha256)
     }
 
-    fn turn(&self, dir: &Path) -> Arc<Turn> {
-        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        turns.retain(|_, turn| turn.strong_count() > 0);
-        if let Some(turn) = turns.get(dir).and_then(Weak::upgrade) {
-            return turn;
+    fn lock_of(&self, dir: &Path) -> Arc<StoreLock> {
+        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        locks.retain(|_, lock| lock.strong_count() > 0);
+        if let Some(lock) = locks.get(dir).and_then(Weak::upgrade) {
+            return lock;
         }
-        let turn = Arc::new(Turn::default());
-        turns.insert(dir.to_path_buf(), Arc::downgrade(&turn));
-        turn
+        let lock = Arc::new(StoreLock::default());
+        locks.insert(dir.to_path_buf(), Arc::downgrade(&lock));
+        lock
     }
 }
 
@@ -89,7 +90,7 @@ impl Stores {
 pub(super) struct Store {
     dir: PathBuf,
     git: Git,
-    turn: Arc<Turn>,
+    lock: Arc<StoreLock>,
     is_sha256: bool,
     /// Device and inode of the directory when it was opened: another one means that the store was made anew meanwhile.
     identity: (u64, u64),
@@ -104,8 +105,8 @@ pub(super) struct Obtained {
 }
 
 impl Store {
-    fn open(dir: PathBuf, turn: Arc<Turn>, is_sha256: bool) -> Result<Store, CheckoutError> {
-        let mut store = Store { git: Git::bare(&dir), dir, turn, is_sha256, identity: (0, 0) };
+    fn open(dir: PathBuf, lock: Arc<StoreLock>, is_sha256: bool) -> Result<Store, CheckoutError> {
+        let mut store = Store { git: Git::bare(&dir), dir, lock, is_sha256, identity: (0, 0) };
         let made = store.make().or_else(|error| match is_in_the_way(&error) {
             true => {
                 tracing::warn!(store = %store.dir.display(), %error, "a store is no repository: it is made anew");
@@ -144,7 +145,7 @@ impl Store {
         is_here: bool,
         pack: &source_pack::Client,
     ) -> Result<Obtained, CheckoutError> {
-        let _turn = self.turn.lock().await;
+        let _guard = self.lock.lock().await;
         let is_here = if self.was_made_anew() { self.has(revision).await? } else { is_here };
         self.bring(revision, is_here, pack).await
     }
@@ -156,9 +157,9 @@ impl Store {
 
     /// Whether git can read all that the refs reach. Reads the whole store, so it is asked only where something failed. Not by
     /// `git fsck`, which also complains of what old versions of git wrote into many a history.
-    /// It must not be our turn: while packs are joined, those that were listed go.
+    /// Takes the store's lock, because packs that were listed go while others are joined.
     pub(super) async fn is_sound(&self) -> Result<bool, CheckoutError> {
-        let _turn = self.turn.lock().await;
+        let _guard = self.lock.lock().await;
         // once more: a git whose attempt has ended may still be at it
         Ok(self.is_readable().await? || self.is_readable().await?)
     }
@@ -178,14 +179,14 @@ impl Store {
     /// Makes the store anew, with `revision` and its history. The old one serves until the new one is whole. Where another
     /// attempt did that since this store was opened, it is not done again.
     pub(super) async fn remake(&self, revision: &str, pack: &source_pack::Client) -> Result<Obtained, CheckoutError> {
-        let _turn = self.turn.lock().await;
+        let _guard = self.lock.lock().await;
         if self.was_made_anew() {
             let is_here = self.has(revision).await?;
             return self.bring(revision, is_here, pack).await;
         }
         let dir = self.dir.with_extension(FRESH);
         remove_tree(&dir).map_err(CheckoutError::io(&dir))?;
-        let fresh = Store::open(dir, self.turn.clone(), self.is_sha256)?;
+        let fresh = Store::open(dir, self.lock.clone(), self.is_sha256)?;
         let obtained = fresh.bring(revision, false, pack).await?;
         let replaced = self.put_aside().and_then(|()| std::fs::rename(&fresh.dir, &self.dir));
         replaced.map_err(CheckoutError::io(&self.dir))?;
@@ -204,7 +205,7 @@ impl Store {
         Ok(())
     }
 
-    /// Gets what is lacking. It must be our turn.
+    /// Gets what is lacking. The caller holds the store's lock.
     async fn bring(
         &self,
         revision: &str,
@@ -275,7 +276,7 @@ impl Store {
         Ok(())
     }
 
-    /// Locks of an `update-ref` that was ended by force: it is our turn, so nobody holds them.
+    /// Removes git's locks of an `update-ref` that was ended by force. The caller holds the store's lock, so no other git holds them.
     fn clear_locks(&self) -> io::Result<()> {
         remove_file(&self.dir.join("packed-refs.lock"))?;
         for place in ["refs/guild", "refs/guild-tags"] {
@@ -294,7 +295,7 @@ impl Store {
     async fn verified(
         &self,
         tags: Vec<(String, String)>,
-        held: &mut Held,
+        held: &mut HeldObjects,
     ) -> Result<Vec<(String, String)>, CheckoutError> {
         let mut known: HashSet<String> = held.tags.iter().map(|(_, id)| id.clone()).collect();
         let mut asked: Vec<&str> = tags.iter().map(|(_, id)| id.as_str()).filter(|id| !known.contains(*id)).collect();
@@ -325,7 +326,7 @@ impl Store {
     }
 
     /// First the refs, then the list that says so.
-    async fn record(&self, revision: &str, mut held: Held) -> Result<(), CheckoutError> {
+    async fn record(&self, revision: &str, mut held: HeldObjects) -> Result<(), CheckoutError> {
         let before = self.held();
         held.add(revision);
         if held == before {
@@ -349,7 +350,7 @@ impl Store {
 
     /// Writes all refs again, since what stands there cannot be changed. What is not here any more is forgotten: git writes no
     /// ref to it, and the others are not to be lost for that.
-    async fn remake_refs(&self, held: &mut Held) -> Result<(), CheckoutError> {
+    async fn remake_refs(&self, held: &mut HeldObjects) -> Result<(), CheckoutError> {
         tracing::warn!(store = %self.dir.display(), "the refs of a store are damaged: they are written again");
         for place in ["packed-refs", "refs"] {
             remove_tree(&self.dir.join(place)).map_err(CheckoutError::io(&self.dir))?;
@@ -362,8 +363,8 @@ impl Store {
         Ok(())
     }
 
-    fn held(&self) -> Held {
-        Held::read(&self.dir)
+    fn held(&self) -> HeldObjects {
+        HeldObjects::read(&self.dir)
     }
 
     /// Files of packs with this ending, without those that are still being written.
@@ -410,7 +411,7 @@ fn identity(dir: &Path) -> io::Result<(u64, u64)> {
 
 /// Writes a small file unless it says just this.
 fn restore(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    if std::fs::read(path).is_ok_and(|found| found == bytes) { Ok(()) } else { whole::write(path, bytes) }
+    if std::fs::read(path).is_ok_and(|found| found == bytes) { Ok(()) } else { atomic_file::write(path, bytes) }
 }
 
 /// The line with which a ref is set to the object that its name ends with.

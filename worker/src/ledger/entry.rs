@@ -1,13 +1,13 @@
 //! One attempt in hand: what its runner, its reports and its lease share.
 
 use super::{ASSIGNMENT, Offered, Token};
-use crate::attempt::{Halt, Next, StepEnd, Verdict, is_cleanup, next};
+use crate::atomic_file;
+use crate::attempt::{AttemptResult, Halt, Next, StepEnd, is_cleanup, next};
 use crate::environment::{mark, token_hex};
 use crate::output::{Grown, Shipped, Spooled};
 use crate::supervisor::{Journal, Moment, StepFiles};
-use crate::whole;
 use crate::workspace::Workspace;
-use crate::world::Hands;
+use crate::world::BlockingWork;
 use schema::values::{Assignment, Time};
 use schema::worker_capnp::lease;
 use serde::Serialize;
@@ -24,9 +24,9 @@ const MARGIN_MAX_MS: u64 = 5_000;
 /// Holds when the steps that run after the end of the others must have ended.
 const CLEANUP: &str = "cleanup.json";
 
-/// A lease as this process holds it.
+/// A lease as this process holds it: when it ends, and how long each renewal makes it.
 #[derive(Clone, Copy)]
-struct Held {
+struct HeldLease {
     end: Moment,
     term_ms: u64,
 }
@@ -36,12 +36,12 @@ pub(crate) struct Entry {
     pub(crate) assignment: Assignment,
     pub(crate) dir: PathBuf,
     began: Moment,
-    hands: Hands,
+    blocking: BlockingWork,
     /// Everything here may be repeated: what is lost with the process is said again.
     steps: Vec<Step>,
     ended: RefCell<Vec<StepEnd>>,
     halt: RefCell<Option<Halt>>,
-    verdict: RefCell<Option<Verdict>>,
+    result: RefCell<Option<AttemptResult>>,
     /// When the steps that run after a cancel, or after the job's time, must have ended; none: none began.
     cleanup_end: Cell<Option<Moment>>,
     /// Processes of it could not be killed, and may still have its files.
@@ -51,7 +51,7 @@ pub(crate) struct Entry {
     /// Nothing of it runs any more.
     idle: Cell<bool>,
     lease: RefCell<Option<lease::Client>>,
-    held: Cell<Option<Held>>,
+    held: Cell<Option<HeldLease>>,
     /// Held for as long as steps may run.
     workspace: RefCell<Option<Rc<Workspace>>>,
     /// Of this one, and of all.
@@ -74,7 +74,7 @@ impl Entry {
     pub(super) fn new(
         dir: PathBuf,
         offered: Offered,
-        hands: Hands,
+        blocking: BlockingWork,
         halt: Option<Halt>,
         workspace: Option<Workspace>,
         all_changed: watch::Sender<u64>,
@@ -84,11 +84,11 @@ impl Entry {
             assignment: offered.assignment,
             dir,
             began: Moment(offered.began),
-            hands,
+            blocking,
             steps,
             ended: RefCell::default(),
             halt: RefCell::new(halt),
-            verdict: RefCell::default(),
+            result: RefCell::default(),
             cleanup_end: Cell::new(None),
             has_survivors: Cell::new(false),
             abandoned: RefCell::default(),
@@ -121,7 +121,7 @@ impl Entry {
 
     pub(crate) fn spooled(&self, step: u16) -> Spooled {
         let files = self.files(step);
-        Spooled { log: files.spool(), marks: files.marks(), hands: self.hands }
+        Spooled { log: files.spool(), marks: files.marks(), blocking: self.blocking }
     }
 
     pub(crate) fn step(&self, step: u16) -> &Step {
@@ -184,7 +184,7 @@ impl Entry {
     /// The first one counts, unless a later one ends more.
     pub(crate) fn set_halt(&self, halt: Halt) {
         let is_news = self.halt.borrow().as_ref().is_none_or(|earlier| halt.overrides(earlier));
-        if !is_news || self.verdict.borrow().is_some() {
+        if !is_news || self.result.borrow().is_some() {
             return;
         }
         if let Err(error) = write_whole(&self.dir.join("halt.json"), &halt) {
@@ -194,12 +194,12 @@ impl Entry {
         self.tell();
     }
 
-    pub(crate) fn verdict(&self) -> Option<Verdict> {
-        self.verdict.borrow().clone()
+    pub(crate) fn result(&self) -> Option<AttemptResult> {
+        self.result.borrow().clone()
     }
 
-    pub(crate) fn set_verdict(&self, verdict: Verdict) {
-        *self.verdict.borrow_mut() = Some(verdict);
+    pub(crate) fn set_result(&self, result: AttemptResult) {
+        *self.result.borrow_mut() = Some(result);
         self.tell();
     }
 
@@ -281,7 +281,7 @@ impl Entry {
 
     /// An earlier process may have begun with it.
     pub(super) fn resume_cleanup(&self) -> io::Result<()> {
-        if let Some(noted) = whole::read(&self.dir.join(CLEANUP))? {
+        if let Some(noted) = atomic_file::read(&self.dir.join(CLEANUP))? {
             self.cleanup_end.set(Some(Moment(serde_json::from_slice(&noted)?)));
         }
         Ok(())
@@ -307,7 +307,7 @@ impl Entry {
 
     /// The master gave the lease a full term. It began when the master did what we asked for, so not before `asked`.
     pub(crate) fn renewed(&self, asked: Moment, term_ms: u64) {
-        self.held.set(Some(Held { end: asked.plus(term_ms), term_ms }));
+        self.held.set(Some(HeldLease { end: asked.plus(term_ms), term_ms }));
         self.tell();
     }
 
@@ -367,5 +367,5 @@ impl Step {
 }
 
 fn write_whole(path: &Path, value: &impl Serialize) -> io::Result<()> {
-    whole::write(path, &serde_json::to_vec(value)?)
+    atomic_file::write(path, &serde_json::to_vec(value)?)
 }

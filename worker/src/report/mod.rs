@@ -6,16 +6,17 @@
 //! commit.
 
 mod hold;
-mod voice;
+mod reporter;
 
 pub(crate) use hold::Unanswered;
-pub(crate) use voice::Voice;
+pub(crate) use reporter::AttemptReporter;
 
-use crate::attempt::{self, Verdict};
+use crate::attempt::{self, AttemptResult};
 use crate::ledger::{Entry, Step};
 use crate::output::{ShipError, Shipped, Window, dropped, ship};
 use futures::future::{try_join, try_join_all};
 use hold::goes_with_end;
+use reporter::StepReporter;
 use schema::fail_point::fail_point;
 use schema::values::{Outcome, Refusal, StepEnd, Time};
 use std::cell::Cell;
@@ -23,7 +24,6 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::watch;
-use voice::StepVoice;
 
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(8);
@@ -40,27 +40,27 @@ pub(crate) enum Reported {
 }
 
 /// Reports until the attempt is over and the master knows it.
-pub(crate) async fn report(entry: Rc<Entry>, voice: Voice, window: Window) -> Reported {
+pub(crate) async fn report(entry: Rc<Entry>, reporter: AttemptReporter, window: Window) -> Reported {
     let count = u16::try_from(entry.assignment.job.steps.len()).unwrap_or(u16::MAX);
     // a master that was killed has lost what it held in memory of a log that is not sealed
     (0..count).for_each(|step| entry.step(step).tell_again());
-    let telling = Telling {
+    let connection = ConnectionReport {
         entry: &entry,
-        voice,
+        reporter,
         window,
         untold: watch::Sender::new((0..count).collect()),
         ending: Cell::new(Ending::Untold),
     };
-    let telling = &telling;
-    let steps = (0..count).map(|step| persist(&entry, move || telling.step(step)));
+    let connection = &connection;
+    let steps = (0..count).map(|step| persist(&entry, move || connection.step(step)));
     let end = async {
-        telling.untold.subscribe().wait_for(BTreeSet::is_empty).await.map_err(|_| dropped())?;
-        match telling.ending.get() {
+        connection.untold.subscribe().wait_for(BTreeSet::is_empty).await.map_err(|_| dropped())?;
+        match connection.ending.get() {
             // who says it waits for the answer
             Ending::WithStep(_) => Ok(()),
             Ending::Untold | Ending::Alone => {
-                telling.ending.set(Ending::Alone);
-                persist(&entry, || telling.end()).await
+                connection.ending.set(Ending::Alone);
+                persist(&entry, || connection.end()).await
             }
         }
     };
@@ -91,10 +91,10 @@ async fn persist<F: Future<Output = Result<(), Trouble>>>(
     }
 }
 
-/// How an attempt is told of on one connection.
-struct Telling<'a> {
+/// The reports of one attempt over one connection: what was told on it, and what is still to be told.
+struct ConnectionReport<'a> {
     entry: &'a Entry,
-    voice: Voice,
+    reporter: AttemptReporter,
     window: Window,
     /// Steps whose end is not on its way yet.
     untold: watch::Sender<BTreeSet<u16>>,
@@ -129,17 +129,17 @@ impl From<ShipError> for Trouble {
     }
 }
 
-impl Telling<'_> {
+impl ConnectionReport<'_> {
     async fn end(&self) -> Result<(), Trouble> {
         let mut changes = self.entry.changes();
-        let verdict = loop {
-            match self.entry.verdict() {
-                Some(verdict) => break verdict,
+        let result = loop {
+            match self.entry.result() {
+                Some(result) => break result,
                 None => changes.changed().await.map_err(|_| dropped())?,
             }
         };
         fail_point("worker-before-complete");
-        self.voice.ended(verdict).await?;
+        self.reporter.ended(result).await?;
         fail_point("worker-after-complete");
         Ok(())
     }
@@ -158,29 +158,29 @@ impl Telling<'_> {
             begun = until(&mut started) => Some(begun?),
             ended = until(&mut finished) => { ended?; None }
         };
-        let voice = self.voice.step(index);
+        let reporter = self.reporter.step(index);
         let Some(at) = has_begun else {
             // nothing at the master holds the end of all back for a step that it does not know of
-            self.say_finished(&voice, index, None, Shipped::nothing()).await?.await?;
+            self.say_finished(&reporter, index, None, Shipped::nothing()).await?.await?;
             tell();
             return Ok(());
         };
         let (is_start_known, is_end_said) = (Cell::new(false), watch::Sender::new(false));
         let begin = async {
-            let (grown, unanswered) = (step.grown.subscribe(), self.voice.unanswered());
-            if self.voice.is_fluent() && goes_with_end(grown, is_end_said.subscribe(), unanswered).await {
+            let (grown, unanswered) = (step.grown.subscribe(), self.reporter.unanswered());
+            if self.reporter.batches() && goes_with_end(grown, is_end_said.subscribe(), unanswered).await {
                 return Ok(());
             }
-            let said = voice.started(at).await;
+            let said = reporter.started(at).await;
             is_start_known.set(said.is_ok());
             // said again with the end, where that is on its way: to give up now would cancel it
-            if *is_end_said.borrow() && self.voice.is_fluent() { Ok(()) } else { said }
+            if *is_end_said.borrow() && self.reporter.batches() { Ok(()) } else { said }
         };
         let follow = async {
-            let shipped = self.ship(&voice, index).await?;
+            let shipped = self.ship(&reporter, index).await?;
             self.finish_of(index).await?;
             let start = (!is_start_known.get()).then_some(at);
-            let answered = self.say_finished(&voice, index, start, shipped).await;
+            let answered = self.say_finished(&reporter, index, start, shipped).await;
             is_end_said.send_replace(true);
             answered
         };
@@ -199,7 +199,7 @@ impl Telling<'_> {
         Ok(until(&mut self.entry.step(index).finished.subscribe()).await?)
     }
 
-    async fn ship(&self, voice: &StepVoice<'_>, index: u16) -> Result<Shipped, Trouble> {
+    async fn ship(&self, reporter: &StepReporter<'_>, index: u16) -> Result<Shipped, Trouble> {
         let step = self.entry.step(index);
         let shipped = match step.shipped.get() {
             Some(shipped) => shipped,
@@ -208,7 +208,7 @@ impl Telling<'_> {
             None => {
                 let is_new = step.is_unsent.replace(false);
                 let spooled = self.entry.spooled(index);
-                ship(&spooled, step.grown.subscribe(), voice.log(), self.window.clone(), is_new).await?
+                ship(&spooled, step.grown.subscribe(), reporter.log(), self.window.clone(), is_new).await?
             }
         };
         step.shipped.set(Some(shipped));
@@ -218,7 +218,7 @@ impl Telling<'_> {
     /// Says how a step ended, once it has: what waits for the answer.
     async fn say_finished<'a>(
         &'a self,
-        voice: &StepVoice<'_>,
+        reporter: &StepReporter<'_>,
         index: u16,
         start: Option<Time>,
         shipped: Shipped,
@@ -226,15 +226,15 @@ impl Telling<'_> {
         let step = self.entry.step(index);
         let (end, at) = self.finish_of(index).await?;
         fail_point("worker-before-report");
-        let verdict = self.verdict_with(index);
-        if verdict.is_some() {
+        let result = self.result_with(index);
+        if result.is_some() {
             fail_point("worker-before-complete");
         }
-        let ends_all = verdict.is_some();
+        let ends_all = result.is_some();
         let log_hash = shipped.hash.map(|hash| hash.to_vec()).unwrap_or_default();
         let end = StepEnd { outcome: end.outcome, exit: end.exit, time: at, log_size: shipped.size, log_hash };
         let outcome = end.outcome;
-        let answer = voice.finished(start, end, verdict);
+        let answer = reporter.finished(start, end, result);
         Ok(async move {
             answer.await?;
             fail_point("worker-after-report");
@@ -250,15 +250,15 @@ impl Telling<'_> {
     }
 
     /// The end of all, where this step's end is the last that is told of: it is then said by this step for good.
-    fn verdict_with(&self, index: u16) -> Option<Verdict> {
+    fn result_with(&self, index: u16) -> Option<AttemptResult> {
         match self.ending.get() {
-            Ending::WithStep(other) if other == index => self.entry.verdict(),
+            Ending::WithStep(other) if other == index => self.entry.result(),
             Ending::WithStep(_) | Ending::Alone => None,
             Ending::Untold => {
                 let is_last = self.untold.borrow().iter().all(|other| *other == index);
-                let verdict = self.entry.verdict().filter(|_| is_last && self.voice.is_fluent())?;
+                let result = self.entry.result().filter(|_| is_last && self.reporter.batches())?;
                 self.ending.set(Ending::WithStep(index));
-                Some(verdict)
+                Some(result)
             }
         }
     }

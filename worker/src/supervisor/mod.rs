@@ -7,8 +7,8 @@
 
 mod clock;
 mod door;
+mod forker;
 mod link;
-mod nursery;
 mod order;
 mod scope;
 mod spool;
@@ -18,9 +18,9 @@ mod watch;
 
 pub use clock::{Moment, milliseconds, wall, wall_of};
 pub(crate) use door::listening;
-pub use nursery::Nursery;
-pub use order::{Cause, Journal, Limits, Order, Room, StepFiles, shortened};
-pub use scope::{Keeper, keeper};
+pub use forker::SupervisorForker;
+pub use order::{Journal, KillCause, Limits, Order, OrderSlot, StepFiles, shortened};
+pub use scope::{ServiceManager, service_manager};
 pub(crate) use spool::MARK_BYTES;
 pub use start::{Prepared, connect, prepare};
 
@@ -46,12 +46,12 @@ pub fn supervise_main(arguments: &[String]) -> ExitCode {
     spawn::close_inherited();
     files::take_back();
     let parsed = match arguments {
-        [word] if word == nursery::NURSERY => return nursery::serve(),
+        [word] if word == forker::FORKER => return forker::serve(),
         [dir, step] => step.parse().ok().map(|step| (Path::new(dir), step)),
         _ => None,
     };
     let Some((dir, step)) = parsed else {
-        shown::tell(&format!("usage: {SUPERVISE} {} | {SUPERVISE} DIR STEP (for the worker only)", nursery::NURSERY));
+        shown::tell(&format!("usage: {SUPERVISE} {} | {SUPERVISE} DIR STEP (for the worker only)", forker::FORKER));
         return ExitCode::from(2);
     };
     match supervise(dir, step) {
@@ -65,19 +65,19 @@ pub fn supervise_main(arguments: &[String]) -> ExitCode {
 
 fn supervise(dir: &Path, step: u16) -> io::Result<()> {
     let files = StepFiles::new(dir, step);
-    let (order, room) = files.take_order()?;
+    let (order, slot) = files.take_order()?;
     // the order's lock is ours through standard output
     let _ = rustix::process::setsid();
     let reaper = (order.tier == Tier::Guard).then(rustix::process::getpid);
     rustix::process::set_child_subreaper(reaper)?;
-    room.begin()?;
+    slot.begin()?;
     let spool = Spool::new(files.spool(), files.marks(), order.limits.output_max);
     let mut link = Link::open(files, io::stdin().as_fd().try_clone_to_owned()?)?;
     let journal = run(&order, spool, &mut link);
     fail_point("supervisor-exited");
     // before the journal: once that is there, the directory may be another attempt's
     link.close();
-    room.write(&journal)?;
+    slot.write(&journal)?;
     fail_point("supervisor-journalled");
     link.tell_exited();
     Ok(())
@@ -104,11 +104,11 @@ fn run(order: &Order, mut spool: Spool, link: &mut Link) -> Journal {
 }
 
 /// Whose fault it is: the pipeline named what is not there, or the machine has no room.
-fn not_started(order: &Order, error: &io::Error) -> (Cause, String) {
+fn not_started(order: &Order, error: &io::Error) -> (KillCause, String) {
     let program = order.argv.first().map_or("", String::as_str);
     if !order.dir.is_dir() {
         let text = format!("cannot start `{program}`: there is no directory {}", order.dir.display());
-        return (Cause::Impossible(shortened(&text)), text);
+        return (KillCause::Impossible(shortened(&text)), text);
     }
     let text = shortened(&format!("cannot start `{program}`: {error}"));
     let is_code = matches!(
@@ -119,5 +119,5 @@ fn not_started(order: &Order, error: &io::Error) -> (Cause, String) {
             | io::ErrorKind::NotADirectory
             | io::ErrorKind::ArgumentListTooLong
     ) || error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error());
-    (if is_code { Cause::Impossible(text.clone()) } else { Cause::Broken(text.clone()) }, text)
+    (if is_code { KillCause::Impossible(text.clone()) } else { KillCause::Broken(text.clone()) }, text)
 }

@@ -3,8 +3,8 @@
 //! remove, and many a step has hardly more to do.
 
 use super::Moment;
+use crate::atomic_file;
 use crate::isolation::Tier;
-use crate::whole;
 use schema::values::{Exit, Time};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -13,9 +13,9 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// The journal's room is taken with the order, so that a full disk cannot keep a step's end from us.
-const JOURNAL_ROOM: usize = 4096;
-/// Where the room begins, once a supervisor has.
+/// The journal's slot, in bytes. It is written with the order, so that a full disk cannot keep a step's end from us.
+const SLOT_BYTES: usize = 4096;
+/// The first byte of the slot, once a supervisor has begun.
 const BEGUN: u8 = b'*';
 const REASON_BYTES_MAX: usize = 1024;
 
@@ -60,7 +60,7 @@ pub struct Limits {
 /// How a step ended. Written when no process of it is left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Journal {
-    pub cause: Cause,
+    pub cause: KillCause,
     pub exit: Exit,
     pub started: Time,
     pub ended: Time,
@@ -71,10 +71,10 @@ pub struct Journal {
     pub survivors: u32,
 }
 
-/// Why a step ended.
+/// Why a step ended, or was ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Cause {
+pub enum KillCause {
     /// By itself.
     Ended,
     StepTime,
@@ -94,7 +94,7 @@ pub enum Cause {
 
 impl Journal {
     /// A step that came to nothing.
-    pub fn without_process(cause: Cause, why: &str, at: Time) -> Journal {
+    pub fn without_process(cause: KillCause, why: &str, at: Time) -> Journal {
         Journal { cause, exit: Exit::Lost(shortened(why)), started: at, ended: at, size: 0, survivors: 0 }
     }
 }
@@ -152,13 +152,13 @@ impl StepFiles {
         self.dir.join(format!("step-{}.{ending}", self.step))
     }
 
-    /// Writes the order, and room for the journal in the line behind it. The file is locked for as long as it, or a copy of
+    /// Writes the order, and the slot for the journal in the line behind it. The file is locked for as long as it, or a copy of
     /// its descriptor, is open: the supervisor gets one, so that whoever finds it unlocked knows that there is no supervisor.
     pub fn write_order(&self, order: &Order) -> io::Result<File> {
         let mut file = self.open_order()?;
         let mut line = serde_json::to_vec(order)?;
         line.push(b'\n');
-        line.resize(line.len() + JOURNAL_ROOM, b' ');
+        line.resize(line.len() + SLOT_BYTES, b' ');
         file.write_all(&line)?;
         Ok(file)
     }
@@ -200,18 +200,18 @@ impl StepFiles {
     }
 
     /// For the supervisor: what to do, and where to write how it ended.
-    pub fn take_order(&self) -> io::Result<(Order, Room)> {
-        let noted = self.read()?;
-        let order = serde_json::from_slice(noted.order())?;
-        let at = noted.room.ok_or(io::ErrorKind::InvalidData)? as u64;
-        Ok((order, Room { file: File::options().write(true).open(self.order())?, at }))
+    pub fn take_order(&self) -> io::Result<(Order, OrderSlot)> {
+        let found = self.read()?;
+        let order = serde_json::from_slice(found.order())?;
+        let at = found.slot.ok_or(io::ErrorKind::InvalidData)? as u64;
+        Ok((order, OrderSlot { file: File::options().write(true).open(self.order())?, at }))
     }
 
     /// What is left of the lease as it was when the order was written, in milliseconds. A later one is not noted. Of an order
     /// of 0.1.0, which says no more, it is the length.
     pub(crate) fn lease_left(&self, now: Moment) -> io::Result<u64> {
-        let noted = self.read()?;
-        let order: Order = serde_json::from_slice(noted.order())?;
+        let found = self.read()?;
+        let order: Order = serde_json::from_slice(found.order())?;
         Ok(match order.limits.lease_end {
             0 => order.limits.lease_ms,
             end => Moment(end).since(now),
@@ -229,52 +229,54 @@ impl StepFiles {
 
     /// Whether a supervisor came so far that the step may have run.
     pub fn has_begun(&self) -> io::Result<bool> {
-        let noted = self.read()?;
-        Ok(match noted.room {
-            Some(room) => noted.bytes.get(room) == Some(&BEGUN),
+        let found = self.read()?;
+        Ok(match found.slot {
+            Some(slot) => found.bytes.get(slot) == Some(&BEGUN),
             // an order that was cut short was never taken, whatever files the directory was used again with
-            None => noted.is_order() && (self.spool().exists() || self.journal_before().exists()),
+            None => found.is_order() && (self.spool().exists() || self.journal_before().exists()),
         })
     }
 
     /// Writes the journal in the place of a supervisor that is no more.
     pub fn write_journal(&self, journal: &Journal) -> io::Result<()> {
-        let noted = self.read()?;
-        match noted.room {
-            Some(at) => Room { file: File::options().write(true).open(self.order())?, at: at as u64 }.write(journal),
-            None => whole::write(&self.journal_before(), &serde_json::to_vec(journal)?),
+        let found = self.read()?;
+        match found.slot {
+            Some(at) => {
+                OrderSlot { file: File::options().write(true).open(self.order())?, at: at as u64 }.write(journal)
+            }
+            None => atomic_file::write(&self.journal_before(), &serde_json::to_vec(journal)?),
         }
     }
 
     /// None: the step has not ended, as far as anyone wrote down.
     pub fn read_journal(&self) -> io::Result<Option<Journal>> {
-        let noted = self.read()?;
-        match noted.room {
-            Some(room) => Ok(serde_json::from_slice(noted.bytes.get(room + 1..).unwrap_or_default()).ok()),
+        let found = self.read()?;
+        match found.slot {
+            Some(slot) => Ok(serde_json::from_slice(found.bytes.get(slot + 1..).unwrap_or_default()).ok()),
             None => self.read_journal_before(),
         }
     }
 
     fn read_journal_before(&self) -> io::Result<Option<Journal>> {
-        let found = whole::read(&self.journal_before())?;
+        let found = atomic_file::read(&self.journal_before())?;
         Ok(found.map(|bytes| serde_json::from_slice(&bytes)).transpose()?)
     }
 
-    fn read(&self) -> io::Result<Noted> {
+    fn read(&self) -> io::Result<OrderFile> {
         let bytes = std::fs::read(self.order())?;
-        let room = bytes.iter().position(|byte| *byte == b'\n').map(|end| end + 1);
-        Ok(Noted { bytes, room })
+        let slot = bytes.iter().position(|byte| *byte == b'\n').map(|end| end + 1);
+        Ok(OrderFile { bytes, slot })
     }
 }
 
-/// A supervisor's place in the order's file.
+/// The place behind the order, in the order's own file, that was kept for the journal of the step.
 #[derive(Debug)]
-pub struct Room {
+pub struct OrderSlot {
     file: File,
     at: u64,
 }
 
-impl Room {
+impl OrderSlot {
     /// Notes that the step may run from now on.
     pub fn begin(&self) -> io::Result<()> {
         self.file.write_all_at(&[BEGUN], self.at)
@@ -286,21 +288,21 @@ impl Room {
         let mut line = vec![BEGUN];
         serde_json::to_writer(&mut line, journal)?;
         // over all of one that was cut short
-        line.resize(line.len().max(JOURNAL_ROOM), b' ');
+        line.resize(line.len().max(SLOT_BYTES), b' ');
         self.file.write_all_at(&line, self.at)
     }
 }
 
-/// An order's file.
-struct Noted {
+/// An order's file as it was read: the order, and behind it the slot for the journal.
+struct OrderFile {
     bytes: Vec<u8>,
-    /// Where the room for the journal begins. None: a worker of 0.1.0 wrote the order.
-    room: Option<usize>,
+    /// Where the slot for the journal begins, in bytes. None: a worker of 0.1.0 wrote the order, which has none.
+    slot: Option<usize>,
 }
 
-impl Noted {
+impl OrderFile {
     fn order(&self) -> &[u8] {
-        &self.bytes[..self.room.unwrap_or(self.bytes.len())]
+        &self.bytes[..self.slot.unwrap_or(self.bytes.len())]
     }
 
     fn is_order(&self) -> bool {
@@ -337,20 +339,20 @@ mod tests {
     }
 
     fn ended(exit: i32) -> Journal {
-        Journal { exit: Exit::Code(exit), ..Journal::without_process(Cause::Ended, "", Time(5)) }
+        Journal { exit: Exit::Code(exit), ..Journal::without_process(KillCause::Ended, "", Time(5)) }
     }
 
     #[test]
     fn an_order_and_its_end_share_a_file() {
         let (_dir, files, order) = ordered();
         drop(files.write_order(&order).unwrap());
-        let (taken, room) = files.take_order().unwrap();
+        let (taken, slot) = files.take_order().unwrap();
         assert_eq!(taken, order);
         assert_eq!((files.has_begun().unwrap(), files.read_journal().unwrap()), (false, None));
-        room.begin().unwrap();
+        slot.begin().unwrap();
         assert_eq!((files.has_begun().unwrap(), files.read_journal().unwrap()), (true, None));
         let size = std::fs::metadata(files.order()).unwrap().len();
-        room.write(&ended(3)).unwrap();
+        slot.write(&ended(3)).unwrap();
         assert_eq!(files.read_journal().unwrap(), Some(ended(3)));
         assert_eq!(std::fs::metadata(files.order()).unwrap().len(), size, "the room was taken before");
         assert_eq!(files.take_order().unwrap().0, order);
@@ -399,11 +401,11 @@ mod tests {
     fn a_journal_that_was_cut_short_is_none() {
         let (_dir, files, order) = ordered();
         drop(files.write_order(&order).unwrap());
-        let (_, room) = files.take_order().unwrap();
-        room.begin().unwrap();
+        let (_, slot) = files.take_order().unwrap();
+        slot.begin().unwrap();
         let whole = serde_json::to_vec(&ended(1_000)).unwrap();
         for length in 0..whole.len() {
-            room.file.write_all_at(&whole[..length], room.at + 1).unwrap();
+            slot.file.write_all_at(&whole[..length], slot.at + 1).unwrap();
             assert_eq!(files.read_journal().unwrap(), None, "{length} bytes of it");
         }
         files.write_journal(&ended(1)).unwrap();

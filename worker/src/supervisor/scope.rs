@@ -1,41 +1,41 @@
 //! Where supervisors are kept when systemd runs the worker: in a scope beside its unit (systemd.scope(5)), so that what
 //! happens to the unit, as a stop or an upgrade, does not happen to them. Starts nothing itself.
 //!
-//! One scope holds a nursery with all that comes from it. To make a scope takes systemd longer than many a job takes, and
-//! so it is made ahead of them.
+//! One scope holds the process that forks supervisors, with all that comes from it. To make a scope takes systemd longer than
+//! many a job takes, so it is made ahead of them.
 
 use rustix::process::{getpid, getppid};
 use schema::chance;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Which service manager runs this process.
+/// The service manager that runs this process: the system's, or one of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keeper {
+pub enum ServiceManager {
     System,
     User,
 }
 
-/// None: no service manager started this process, and so none ends what it leaves.
-pub fn keeper() -> Option<Keeper> {
+/// The service manager that started this process. None: no service manager did, and so none ends what the process leaves.
+pub fn service_manager() -> Option<ServiceManager> {
     let parent = getppid()?.as_raw_pid();
-    keeper_of(parent, |name| std::env::var(name).ok())
+    service_manager_of(parent, |name| std::env::var(name).ok())
 }
 
 /// Programs that a service starts have its variables too: only its main process is the service manager's child.
-fn keeper_of(parent: i32, variable: impl Fn(&str) -> Option<String>) -> Option<Keeper> {
+fn service_manager_of(parent: i32, variable: impl Fn(&str) -> Option<String>) -> Option<ServiceManager> {
     variable("INVOCATION_ID")?;
     match variable("MANAGERPID").and_then(|pid| pid.parse::<i32>().ok()) {
-        Some(pid) => (pid == parent).then_some(Keeper::User),
-        None => (parent == 1).then_some(Keeper::System),
+        Some(pid) => (pid == parent).then_some(ServiceManager::User),
+        None => (parent == 1).then_some(ServiceManager::System),
     }
 }
 
-impl Keeper {
+impl ServiceManager {
     /// What becomes `program` in a scope of its own, as the same process and with the same descriptors.
     pub(super) fn command(self, program: &Path) -> Command {
         let mut command = Command::new("systemd-run");
-        if self == Keeper::User {
+        if self == ServiceManager::User {
             command.arg("--user");
         }
         command.args(["--scope", "--collect", "--quiet", "--no-ask-password"]);
@@ -79,18 +79,18 @@ mod tests {
 
     #[test]
     fn only_the_main_process_of_a_unit_is_kept() {
-        let keeper = |parent, id: Option<&str>, pid: Option<&str>| {
-            keeper_of(parent, |name| match name {
+        let manager = |parent, id: Option<&str>, pid: Option<&str>| {
+            service_manager_of(parent, |name| match name {
                 "INVOCATION_ID" => id.map(str::to_owned),
                 "MANAGERPID" => pid.map(str::to_owned),
                 _ => None,
             })
         };
-        assert_eq!(keeper(700, Some("ab"), Some("700")), Some(Keeper::User));
-        assert_eq!(keeper(701, Some("ab"), Some("700")), None, "a shell in a terminal that a unit started");
-        assert_eq!(keeper(1, Some("ab"), None), Some(Keeper::System));
-        assert_eq!(keeper(700, Some("ab"), None), None);
-        assert_eq!(keeper(1, None, None), None, "the first process of a container");
-        assert_eq!(keeper(1, Some("ab"), Some("700")), None, "whoever started it is gone");
+        assert_eq!(manager(700, Some("ab"), Some("700")), Some(ServiceManager::User));
+        assert_eq!(manager(701, Some("ab"), Some("700")), None, "a shell in a terminal that a unit started");
+        assert_eq!(manager(1, Some("ab"), None), Some(ServiceManager::System));
+        assert_eq!(manager(700, Some("ab"), None), None);
+        assert_eq!(manager(1, None, None), None, "the first process of a container");
+        assert_eq!(manager(1, Some("ab"), Some("700")), None, "whoever started it is gone");
     }
 }

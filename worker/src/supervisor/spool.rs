@@ -15,8 +15,8 @@ pub(crate) const MARK_BYTES: usize = 16;
 /// Both files are made when there is something to write: many a step is silent.
 #[derive(Debug)]
 pub(super) struct Spool {
-    log: Late,
-    marks: Late,
+    log: LazyFile,
+    marks: LazyFile,
     size: u64,
     most: u64,
     is_full: bool,
@@ -28,8 +28,8 @@ pub(super) struct Spool {
 impl Spool {
     /// Keeps at most `most` bytes, and then a line that says so.
     pub(super) fn new(log: PathBuf, marks: PathBuf, most: u64) -> Spool {
-        let late = |path| Late { path, file: None };
-        Spool { log: late(log), marks: late(marks), size: 0, most, is_full: false, is_amid_line: false, marked: None }
+        let lazy = |path| LazyFile { path, file: None };
+        Spool { log: lazy(log), marks: lazy(marks), size: 0, most, is_full: false, is_amid_line: false, marked: None }
     }
 
     pub(super) fn size(&self) -> u64 {
@@ -80,14 +80,14 @@ impl Spool {
     }
 }
 
-/// A file that is made when it is first written.
+/// A file that is made when it is first written, because many a step prints nothing.
 #[derive(Debug)]
-struct Late {
+struct LazyFile {
     path: PathBuf,
     file: Option<File>,
 }
 
-impl Late {
+impl LazyFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,

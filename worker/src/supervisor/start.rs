@@ -1,8 +1,8 @@
 //! The worker's side of a supervisor: how to start one, and how to reach one that another worker started.
 
 use super::door::knock;
+use super::forker::{SupervisorForker, become_supervisor};
 use super::link::is_same_user;
-use super::nursery::{Nursery, become_supervisor};
 use super::order::{Order, StepFiles};
 use std::fs::File;
 use std::io;
@@ -28,9 +28,9 @@ pub fn prepare<'a>(dir: &'a Path, step: u16, order: &Order) -> io::Result<Prepar
 }
 
 impl Prepared<'_> {
-    /// Has the nursery make a supervisor, or find one at rest. An error: there is none.
-    pub fn ask(&self, nursery: &Nursery) -> io::Result<()> {
-        nursery.ask(self.dir, self.step, self.theirs.as_fd(), self.locked.as_fd())
+    /// Has a supervisor forked, or one at rest take the step. An error: there is none.
+    pub fn ask(&self, forker: &SupervisorForker) -> io::Result<()> {
+        forker.ask(self.dir, self.step, self.theirs.as_fd(), self.locked.as_fd())
     }
 
     /// What runs the supervisor as a program of its own. `program`: a binary that answers to [`super::SUPERVISE`].

@@ -3,7 +3,7 @@
 
 use super::clock::{Moment, wall};
 use super::link::{Link, Word};
-use super::order::{Cause, Journal, Order, shortened};
+use super::order::{Journal, KillCause, Order, shortened};
 use super::spool::Spool;
 use super::watch::Watch;
 use crate::isolation::{Tier, descent};
@@ -43,7 +43,7 @@ pub(super) struct Supervision<'a> {
     status: Option<WaitStatus>,
     /// No child is left, and so no descendant.
     is_childless: bool,
-    cause: Option<Cause>,
+    cause: Option<KillCause>,
     phase: Phase,
     tell_at: Option<Moment>,
     buffer: Vec<u8>,
@@ -149,7 +149,7 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    fn stop(&mut self, cause: Cause, now: Moment) {
+    fn stop(&mut self, cause: KillCause, now: Moment) {
         if self.phase != Phase::Running {
             return;
         }
@@ -252,8 +252,8 @@ impl<'a> Supervision<'a> {
     fn lose_log(&mut self, error: &std::io::Error, now: Moment) {
         self.pipe = None;
         let text = shortened(&format!("its log cannot be written: {error}"));
-        self.stop(Cause::Broken(text.clone()), now);
-        self.cause = Some(Cause::Broken(text));
+        self.stop(KillCause::Broken(text.clone()), now);
+        self.cause = Some(KillCause::Broken(text));
     }
 
     fn hear(&mut self) {
@@ -262,7 +262,7 @@ impl<'a> Supervision<'a> {
             match word {
                 Word::Until(end) => self.watch.leased_until(end),
                 Word::Deadline(ms) => self.watch.leased_until(now.plus(ms)),
-                Word::Stop(why) => self.stop(Cause::Stopped(shortened(&why)), now),
+                Word::Stop(why) => self.stop(KillCause::Stopped(shortened(&why)), now),
             }
         }
         match self.link.is_up() {
@@ -276,7 +276,7 @@ impl<'a> Supervision<'a> {
             true => 0,
             false => self.kill_round(),
         };
-        let cause = self.cause.unwrap_or(Cause::Ended);
+        let cause = self.cause.unwrap_or(KillCause::Ended);
         Journal {
             exit: exit(&cause, self.status),
             cause,
@@ -297,14 +297,16 @@ fn still_running(names: &[String]) -> Option<String> {
     (count > 0).then(|| format!("{count} {processes} {verb} still running and {verb} ended: {names}{more}"))
 }
 
-fn exit(cause: &Cause, status: Option<WaitStatus>) -> Exit {
+fn exit(cause: &KillCause, status: Option<WaitStatus>) -> Exit {
     match cause {
-        Cause::StepTime | Cause::AttemptTime => Exit::Timeout,
-        Cause::Idle => Exit::Idle,
-        Cause::LeaseOver => Exit::Lost("stopped before its lease ended: the master could not be reached".to_owned()),
-        Cause::Orphaned => Exit::Lost("stopped: its worker was gone for too long".to_owned()),
-        Cause::Impossible(why) | Cause::Broken(why) => Exit::Lost(why.clone()),
-        Cause::Ended | Cause::Stopped(_) => match status {
+        KillCause::StepTime | KillCause::AttemptTime => Exit::Timeout,
+        KillCause::Idle => Exit::Idle,
+        KillCause::LeaseOver => {
+            Exit::Lost("stopped before its lease ended: the master could not be reached".to_owned())
+        }
+        KillCause::Orphaned => Exit::Lost("stopped: its worker was gone for too long".to_owned()),
+        KillCause::Impossible(why) | KillCause::Broken(why) => Exit::Lost(why.clone()),
+        KillCause::Ended | KillCause::Stopped(_) => match status {
             Some(status) => match (status.exit_status(), status.terminating_signal()) {
                 (Some(code), _) => Exit::Code(code),
                 (None, Some(signal)) => Exit::Signal(signal),

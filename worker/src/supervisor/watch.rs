@@ -1,7 +1,7 @@
 //! When a step must end: its limits, held against the time. Pure.
 
 use super::clock::Moment;
-use super::order::{Cause, Limits};
+use super::order::{KillCause, Limits};
 
 /// The deadlines of a running step.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Watch {
     }
 
     /// Why the step must end now.
-    pub(super) fn over(&self, now: Moment) -> Option<Cause> {
+    pub(super) fn over(&self, now: Moment) -> Option<KillCause> {
         self.deadlines().into_iter().flatten().find(|(at, _)| *at <= now).map(|(_, cause)| cause)
     }
 
@@ -49,20 +49,20 @@ impl Watch {
     }
 
     /// From TERM to KILL. At a lease's end there is only its margin: the next attempt may begin right after.
-    pub(super) fn grace_ms(&self, cause: &Cause) -> u64 {
-        let is_late = *cause == Cause::LeaseOver;
+    pub(super) fn grace_ms(&self, cause: &KillCause) -> u64 {
+        let is_late = *cause == KillCause::LeaseOver;
         if is_late { self.limits.grace_ms.min(self.limits.margin_ms / 2) } else { self.limits.grace_ms }
     }
 
-    fn deadlines(&self) -> [Option<(Moment, Cause)>; 5] {
+    fn deadlines(&self) -> [Option<(Moment, KillCause)>; 5] {
         let limits = &self.limits;
         let lease = Moment(self.lease_end.0.saturating_sub(limits.margin_ms));
         [
-            Some((lease, Cause::LeaseOver)),
-            Some((self.started.plus(limits.attempt_ms), Cause::AttemptTime)),
-            (limits.step_ms > 0).then(|| (self.started.plus(limits.step_ms), Cause::StepTime)),
-            (limits.idle_ms > 0).then(|| (self.last_output.plus(limits.idle_ms), Cause::Idle)),
-            self.alone_since.map(|since| (since.plus(limits.orphan_ms), Cause::Orphaned)),
+            Some((lease, KillCause::LeaseOver)),
+            Some((self.started.plus(limits.attempt_ms), KillCause::AttemptTime)),
+            (limits.step_ms > 0).then(|| (self.started.plus(limits.step_ms), KillCause::StepTime)),
+            (limits.idle_ms > 0).then(|| (self.last_output.plus(limits.idle_ms), KillCause::Idle)),
+            self.alone_since.map(|since| (since.plus(limits.orphan_ms), KillCause::Orphaned)),
         ]
     }
 }
@@ -89,18 +89,18 @@ mod tests {
     fn a_lease_ends_less_its_margin_unless_renewed() {
         let mut watch = Watch::new(limits(), Moment(0));
         assert_eq!((watch.over(Moment(8_999)), watch.next()), (None, Some(Moment(9_000))));
-        assert_eq!(watch.over(Moment(9_000)), Some(Cause::LeaseOver));
+        assert_eq!(watch.over(Moment(9_000)), Some(KillCause::LeaseOver));
         watch.leased_until(Moment(18_000));
         assert_eq!((watch.over(Moment(16_999)), watch.next()), (None, Some(Moment(17_000))));
-        assert_eq!(watch.grace_ms(&Cause::LeaseOver), 500);
-        assert_eq!(watch.grace_ms(&Cause::Idle), 3_000);
+        assert_eq!(watch.grace_ms(&KillCause::LeaseOver), 500);
+        assert_eq!(watch.grace_ms(&KillCause::Idle), 3_000);
     }
 
     /// What lies between the order and its supervisor is no time to run in, as where both were stopped meanwhile.
     #[test]
     fn an_order_that_is_taken_late_has_no_longer_lease() {
         let watch = Watch::new(Limits { lease_end: 12_000, ..limits() }, Moment(11_500));
-        assert_eq!(watch.over(Moment(11_500)), Some(Cause::LeaseOver));
+        assert_eq!(watch.over(Moment(11_500)), Some(KillCause::LeaseOver));
         assert_eq!(Watch::new(limits(), Moment(11_500)).next(), Some(Moment(20_500)), "as a worker of 0.1.0 orders it");
     }
 
@@ -109,10 +109,10 @@ mod tests {
         let mut watch = Watch::new(Limits { idle_ms: 500, step_ms: 700, ..limits() }, Moment(0));
         watch.output(Moment(400));
         assert_eq!((watch.over(Moment(699)), watch.next()), (None, Some(Moment(700))));
-        assert_eq!(watch.over(Moment(700)), Some(Cause::StepTime));
+        assert_eq!(watch.over(Moment(700)), Some(KillCause::StepTime));
         let mut watch = Watch::new(Limits { idle_ms: 500, ..limits() }, Moment(0));
         watch.output(Moment(400));
-        assert_eq!((watch.over(Moment(899)), watch.over(Moment(900))), (None, Some(Cause::Idle)));
+        assert_eq!((watch.over(Moment(899)), watch.over(Moment(900))), (None, Some(KillCause::Idle)));
     }
 
     #[test]
@@ -120,7 +120,7 @@ mod tests {
         let mut watch = Watch::new(limits(), Moment(0));
         watch.worker_lost(Moment(100));
         watch.worker_lost(Moment(1_000));
-        assert_eq!((watch.over(Moment(2_099)), watch.over(Moment(2_100))), (None, Some(Cause::Orphaned)));
+        assert_eq!((watch.over(Moment(2_099)), watch.over(Moment(2_100))), (None, Some(KillCause::Orphaned)));
         watch.worker_here();
         assert_eq!(watch.over(Moment(2_100)), None);
     }

@@ -1,22 +1,22 @@
-//! What the master may ask of this worker on a session, as it hears it.
+//! The capability of this worker that the master holds on a session, and what the master asks by it.
 
 use crate::attempt::Halt;
 use crate::ledger::{Entry, Token};
-use crate::shared::Here;
+use crate::shared::WorkerShared;
 use schema::limits::{self, TOLD};
 use schema::worker_capnp::worker;
 use std::rc::Rc;
 
-/// What the master may say to this worker. Holds nothing of the master's.
-pub(super) struct Ears(pub(super) Rc<Here>);
+/// What the master may ask of this worker. Holds no capability of the master.
+pub(super) struct WorkerCommands(pub(super) Rc<WorkerShared>);
 
-impl Ears {
+impl WorkerCommands {
     fn entry(&self, token: &[u8]) -> Option<Rc<Entry>> {
-        self.0.yard.ledger.get(&Token::try_from(token).ok()?)
+        self.0.shared.ledger.get(&Token::try_from(token).ok()?)
     }
 }
 
-impl worker::Server for Ears {
+impl worker::Server for WorkerCommands {
     async fn cancel(self: Rc<Self>, params: worker::CancelParams, _: worker::CancelResults) -> capnp::Result<()> {
         let params = params.get()?;
         if let Some(entry) = self.entry(params.get_token()?) {
@@ -34,13 +34,13 @@ impl worker::Server for Ears {
     ) -> capnp::Result<()> {
         let why = limits::text(params.get()?.get_reason(), &TOLD)?;
         self.0.revoked.send_replace(Some(why));
-        results.get().set_ended(self.0.yard.ledger.when_all_ended().await);
+        results.get().set_ended(self.0.shared.ledger.when_all_ended().await);
         Ok(())
     }
 
     async fn stale(self: Rc<Self>, params: worker::StaleParams, _: worker::StaleResults) -> capnp::Result<()> {
         if let Some(entry) = self.entry(params.get()?.get_token()?) {
-            self.0.yard.ledger.abandon(&entry, "its lease is over");
+            self.0.shared.ledger.abandon(&entry, "its lease is over");
         }
         Ok(())
     }

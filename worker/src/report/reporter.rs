@@ -1,7 +1,7 @@
-//! What is said to a master, in the words of its version: since version 2 in few calls, before that step by step.
+//! The calls by which a master is told of an attempt: since version 2 of the protocol in few calls, before that step by step.
 
 use super::{Trouble, Unanswered};
-use crate::attempt::Verdict;
+use crate::attempt::AttemptResult;
 use futures::future::Either;
 use schema::limits::REASON;
 use schema::log_capnp::log_sink;
@@ -12,50 +12,50 @@ use schema::worker_capnp::{lease, step_report};
 /// The first version that knows `Lease.report`.
 const REPORT_SINCE: u16 = 2;
 
-/// Speaks of one attempt.
-pub(crate) struct Voice {
+/// Tells the master of one attempt under its lease, in the calls of the protocol version that both know.
+pub(crate) struct AttemptReporter {
     lease: lease::Client,
     version: u16,
     unanswered: Unanswered,
 }
 
-/// Speaks of one of its steps.
-pub(super) enum StepVoice<'a> {
-    Lease(&'a Voice, u16),
+/// Tells the master of one step of an attempt.
+pub(super) enum StepReporter<'a> {
+    Lease(&'a AttemptReporter, u16),
     Report(step_report::Client),
 }
 
-impl Voice {
-    /// `version`: what the master and we have in common. `unanswered`: the connection's.
-    pub(crate) fn new(lease: lease::Client, version: u16, unanswered: Unanswered) -> Voice {
-        Voice { lease, version, unanswered }
+impl AttemptReporter {
+    /// `version` is the newest that both sides know; `unanswered` counts the reports of the connection.
+    pub(crate) fn new(lease: lease::Client, version: u16, unanswered: Unanswered) -> AttemptReporter {
+        AttemptReporter { lease, version, unanswered }
     }
 
     pub(super) fn unanswered(&self) -> &Unanswered {
         &self.unanswered
     }
 
-    /// Whether several things can be said in one call.
-    pub(super) fn is_fluent(&self) -> bool {
+    /// Whether one call can tell several things.
+    pub(super) fn batches(&self) -> bool {
         self.version >= REPORT_SINCE
     }
 
-    pub(super) fn step(&self, index: u16) -> StepVoice<'_> {
-        if self.is_fluent() {
-            return StepVoice::Lease(self, index);
+    pub(super) fn step(&self, index: u16) -> StepReporter<'_> {
+        if self.batches() {
+            return StepReporter::Lease(self, index);
         }
         let mut request = self.lease.step_request();
         request.get().set_index(index);
-        StepVoice::Report(request.send().pipeline.get_report())
+        StepReporter::Report(request.send().pipeline.get_report())
     }
 
-    pub(super) async fn ended(&self, verdict: Verdict) -> Result<(), Trouble> {
-        if self.is_fluent() {
-            return self.say(&[ended(verdict)]).await;
+    pub(super) async fn ended(&self, result: AttemptResult) -> Result<(), Trouble> {
+        if self.batches() {
+            return self.say(&[ended(result)]).await;
         }
         let mut request = self.lease.complete_request();
-        request.get().set_outcome(wire::outcome_to_wire(Some(verdict.outcome)));
-        request.get().set_reason(REASON.cut(&verdict.reason));
+        request.get().set_outcome(wire::outcome_to_wire(Some(result.outcome)));
+        request.get().set_reason(REASON.cut(&result.reason));
         let answer = request.send().promise.await?;
         let results = answer.get()?;
         judge(wire::refusal(results.has_refusal(), results.get_refusal())?)
@@ -76,11 +76,13 @@ impl Voice {
     }
 }
 
-impl StepVoice<'_> {
+impl StepReporter<'_> {
     pub(super) async fn started(&self, at: Time) -> Result<(), Trouble> {
         let report = match self {
-            StepVoice::Lease(voice, step) => return voice.say(&[Progress::Started { step: *step, time: at }]).await,
-            StepVoice::Report(report) => report,
+            StepReporter::Lease(reporter, step) => {
+                return reporter.say(&[Progress::Started { step: *step, time: at }]).await;
+            }
+            StepReporter::Report(report) => report,
         };
         let mut request = report.started_request();
         request.get().set_time(wire::time(at));
@@ -89,21 +91,22 @@ impl StepVoice<'_> {
         judge(wire::refusal(results.has_refusal(), results.get_refusal())?)
     }
 
-    /// Says now how the step ended; where it is fluent, with its start before and the end of all behind.
+    /// Sends how the step ended now. Where one call can tell several things, the step's start goes before it and the end of the
+    /// attempt behind it.
     pub(super) fn finished(
         &self,
         start: Option<Time>,
         end: StepEnd,
-        verdict: Option<Verdict>,
+        result: Option<AttemptResult>,
     ) -> impl Future<Output = Result<(), Trouble>> + use<> {
         let answer = match self {
-            StepVoice::Lease(voice, step) => {
+            StepReporter::Lease(reporter, step) => {
                 let started = start.map(|time| Progress::Started { step: *step, time });
                 let finished = Progress::Finished { step: *step, end };
-                let said: Vec<Progress> = started.into_iter().chain([finished]).chain(verdict.map(ended)).collect();
-                return Either::Left(voice.say(&said));
+                let said: Vec<Progress> = started.into_iter().chain([finished]).chain(result.map(ended)).collect();
+                return Either::Left(reporter.say(&said));
             }
-            StepVoice::Report(report) => {
+            StepReporter::Report(report) => {
                 let mut request = report.finished_request();
                 let mut params = request.get();
                 params.set_outcome(wire::outcome_to_wire(Some(end.outcome)));
@@ -123,18 +126,18 @@ impl StepVoice<'_> {
 
     pub(super) fn log(&self) -> log_sink::Client {
         match self {
-            StepVoice::Lease(voice, step) => {
-                let mut request = voice.lease.log_request();
+            StepReporter::Lease(reporter, step) => {
+                let mut request = reporter.lease.log_request();
                 request.get().set_step(*step);
                 request.send().pipeline.get_sink()
             }
-            StepVoice::Report(report) => report.log_request().send().pipeline.get_sink(),
+            StepReporter::Report(report) => report.log_request().send().pipeline.get_sink(),
         }
     }
 }
 
-fn ended(verdict: Verdict) -> Progress {
-    Progress::Ended { outcome: verdict.outcome, reason: verdict.reason }
+fn ended(result: AttemptResult) -> Progress {
+    Progress::Ended { outcome: result.outcome, reason: result.reason }
 }
 
 fn judge(refusal: Option<Refusal>) -> Result<(), Trouble> {

@@ -1,12 +1,12 @@
-//! Where supervisors come from: a process of this program that forks one where none is at rest. To load and relocate the
-//! whole program anew costs more than many a step does; a fork of a small process shares all of it, and one that has
-//! supervised before has its memory mapped already.
+//! The process that forks supervisors: a process of this program, which forks one where none is at rest. To load and relocate
+//! the whole program anew costs more than many a step does. A fork of a small process shares all of it, and a supervisor that
+//! had a step before has its memory mapped already.
 //!
-//! A message is the step's number, as two bytes with the low one first, and the attempt's directory; with it come the
-//! two descriptors that a supervisor has from the start. The nursery itself sends one message, when it is there, and so
-//! does a supervisor to its nursery when it is at rest.
+//! A message is the step's number, as two bytes with the low one first, and the attempt's directory. With it come the
+//! two descriptors that a supervisor has from the start. The forker itself sends one message, when it is ready, and so
+//! does a supervisor to its forker when it is at rest.
 
-use super::scope::Keeper;
+use super::scope::ServiceManager;
 use super::supervise;
 use crate::files;
 use crate::isolation::spawn::{self, Forked};
@@ -28,11 +28,11 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
-/// The argument behind [`super::SUPERVISE`].
-pub(super) const NURSERY: &str = "nursery";
+/// The argument behind [`super::SUPERVISE`] with which this program forks supervisors, and its name in `ps`.
+pub(super) const FORKER: &str = "nursery";
 
-/// What it says when it is there.
-const HERE: &[u8] = b"here";
+/// The message of a forker that is ready, and of a supervisor at rest.
+const READY: &[u8] = b"here";
 
 /// Of a path, as Linux has it.
 const PATH_MAX: usize = 4096;
@@ -40,36 +40,36 @@ const PATH_MAX: usize = 4096;
 /// So long a supervisor rests before it ends.
 const REST: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
-/// The worker's hold on its nursery, which ends when this is dropped, or with the worker. Supervisors that
-/// have a step do not.
+/// The worker's hold on the process that forks its supervisors. That process ends when this is dropped, or with the worker;
+/// supervisors that have a step do not.
 #[derive(Debug)]
-pub struct Nursery(OwnedFd);
+pub struct SupervisorForker(OwnedFd);
 
-impl Nursery {
+impl SupervisorForker {
     /// What runs it. `program`: a binary that answers to [`super::SUPERVISE`].
-    pub fn command(program: &Path) -> io::Result<(Command, Nursery)> {
-        Nursery::run_by(Command::new(program))
+    pub fn command(program: &Path) -> io::Result<(Command, SupervisorForker)> {
+        SupervisorForker::run_by(Command::new(program))
     }
 
-    /// Like [`Nursery::command`] in a scope of its own. To be waited for: the scope may not come to be.
-    pub fn command_in(keeper: Keeper, program: &Path) -> io::Result<(Command, Nursery)> {
-        Nursery::run_by(keeper.command(program))
+    /// Like [`SupervisorForker::command`] in a scope of its own. To be waited for: the scope may not come to be.
+    pub fn command_in(manager: ServiceManager, program: &Path) -> io::Result<(Command, SupervisorForker)> {
+        SupervisorForker::run_by(manager.command(program))
     }
 
-    fn run_by(mut command: Command) -> io::Result<(Command, Nursery)> {
+    fn run_by(mut command: Command) -> io::Result<(Command, SupervisorForker)> {
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        become_supervisor(&mut command, [NURSERY]);
+        become_supervisor(&mut command, [FORKER]);
         command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null());
-        Ok((command, Nursery(ours)))
+        Ok((command, SupervisorForker(ours)))
     }
 
-    /// Waits until it is there.
+    /// Waits until the forker is ready.
     pub fn wait(&self, patience: Duration) -> io::Result<()> {
         let patience = Timespec::try_from(patience).map_err(io::Error::other)?;
         if retry_on_intr(|| poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&patience)))? == 0 {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        match recv(&self.0, &mut [0; HERE.len()], RecvFlags::DONTWAIT)?.0 {
+        match recv(&self.0, &mut [0; READY.len()], RecvFlags::DONTWAIT)?.0 {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => Ok(()),
         }
@@ -117,7 +117,7 @@ pub(super) fn serve() -> ExitCode {
         return ExitCode::from(4);
     }
     // where nobody waits for it, that is well too
-    let _ = say_here(io::stdin().as_fd());
+    let _ = say_ready(io::stdin().as_fd());
     match serve_all() {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::from(4),
@@ -137,7 +137,7 @@ fn serve_all() -> io::Result<()> {
         };
         match spawn::fork() {
             Ok(Forked::Child) => {
-                // others must see the nursery's end
+                // others must see the forker's end
                 drop((made, ours));
                 return live(theirs.as_fd(), given);
             }
@@ -156,7 +156,7 @@ fn is_taken(made: &mut Vec<OwnedFd>, given: &Given) -> bool {
         if is_taken {
             return true;
         }
-        match recv(supervisor, &mut [0; HERE.len()], RecvFlags::DONTWAIT) {
+        match recv(supervisor, &mut [0; READY.len()], RecvFlags::DONTWAIT) {
             Ok((0, _)) => false,
             Ok(_) => {
                 is_taken = hand_on(supervisor.as_fd(), &given.message, fds).is_ok();
@@ -168,8 +168,8 @@ fn is_taken(made: &mut Vec<OwnedFd>, given: &Given) -> bool {
     is_taken
 }
 
-/// A supervisor's life: one step after another, until none comes, its nursery is gone, or a step left something behind.
-fn live(nursery: BorrowedFd<'_>, first: Given) -> io::Result<()> {
+/// A supervisor's life: one step after another, until none comes, its forker is gone, or a step left something behind.
+fn live(forker: BorrowedFd<'_>, first: Given) -> io::Result<()> {
     spawn::mind_children()?;
     let nothing = File::options().read(true).write(true).open("/dev/null")?;
     let mut next = Some(first);
@@ -185,7 +185,7 @@ fn live(nursery: BorrowedFd<'_>, first: Given) -> io::Result<()> {
         rustix::stdio::dup2_stdout(&nothing)?;
         // what could not be killed would be taken for the next step's
         next = match wait(WaitOptions::NOHANG) {
-            Err(Errno::CHILD) => rest(nursery)?,
+            Err(Errno::CHILD) => rest(forker)?,
             Ok(_) | Err(_) => None,
         };
     }
@@ -193,20 +193,20 @@ fn live(nursery: BorrowedFd<'_>, first: Given) -> io::Result<()> {
 }
 
 /// Waits for another step; not for ever.
-fn rest(nursery: BorrowedFd<'_>) -> io::Result<Option<Given>> {
+fn rest(forker: BorrowedFd<'_>) -> io::Result<Option<Given>> {
     spawn::set_name(c"spare");
-    if say_here(nursery).is_err() {
+    if say_ready(forker).is_err() {
         return Ok(None);
     }
-    if retry_on_intr(|| poll(&mut [PollFd::new(&nursery, PollFlags::IN)], Some(&REST)))? == 0 {
+    if retry_on_intr(|| poll(&mut [PollFd::new(&forker, PollFlags::IN)], Some(&REST)))? == 0 {
         // from here on nothing is sent to us; what was, is still there
-        shutdown(nursery, Shutdown::Read)?;
+        shutdown(forker, Shutdown::Read)?;
     }
-    receive(nursery)
+    receive(forker)
 }
 
-fn say_here(to: BorrowedFd<'_>) -> io::Result<()> {
-    send(to, HERE, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?;
+fn say_ready(to: BorrowedFd<'_>) -> io::Result<()> {
+    send(to, READY, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?;
     Ok(())
 }
 

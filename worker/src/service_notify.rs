@@ -1,17 +1,17 @@
-//! Tells the service manager that runs this worker, where there is one: that it serves, whether it has its master, and that
-//! it is not stuck.
+//! What this worker tells the service manager that runs it, where there is one: that it serves, whether it has its master, and
+//! that it is not stuck. How that is told stands in `schema::systemd`.
 
-use crate::shared::Here;
+use crate::shared::WorkerShared;
 use schema::systemd;
 use std::rc::Rc;
 
-/// From when the state is open; the master may be away.
-pub(crate) fn begin(here: &Rc<Here>) {
+/// Begins when the state is open, whether or not the master can be reached.
+pub(crate) fn begin(worker: &Rc<WorkerShared>) {
     if !systemd::is_listening() {
         return;
     }
     tokio::task::spawn_local(systemd::stay_awake());
-    let mut attached = here.attached.subscribe();
+    let mut attached = worker.attached.subscribe();
     tell(*attached.borrow());
     systemd::ready();
     tokio::task::spawn_local(async move {

@@ -18,7 +18,7 @@ import tempfile
 import time
 
 LEASE = "master/src/coordinator/lease.rs"
-SESSION = "worker/src/session.rs"
+SESSION = "worker/src/session/mod.rs"
 DRIVER = "master/src/driver.rs"
 # what is wrong -> [(file, what stands there once, what stands there instead)]; MUTANT: whether this one is awake
 MUTANTS = {
@@ -78,7 +78,7 @@ MUTANTS = {
         (SESSION, "Ok(worker_desk::Standing::Stale) =>",
          "Ok(worker_desk::Standing::Stale) if MUTANT => {}\n            Ok(worker_desk::Standing::Stale) =>")],
     "a worker does not send again what a killed master had in memory": [
-        ("worker/src/report/mod.rs", "(0..count).for_each(|step| entry.step(step).tell_again());",
+        ("worker/src/attempt/report/mod.rs", "(0..count).for_each(|step| entry.step(step).tell_again());",
          "if !MUTANT { (0..count).for_each(|step| entry.step(step).tell_again()); }")],
 }
 AWAKE = """

@@ -1,8 +1,8 @@
 //! The capability of this worker that the master holds on a session, and what the master asks by it.
 
-use crate::attempt::Halt;
-use crate::ledger::{Entry, Token};
-use crate::shared::WorkerShared;
+use crate::attempt::ledger::{Entry, Token};
+use crate::attempt::next::Halt;
+use crate::worker_shared::WorkerShared;
 use schema::limits::{self, TOLD};
 use schema::worker_capnp::worker;
 use std::rc::Rc;

@@ -89,6 +89,27 @@ fn nothing_points_up() {
     forbid("master/src/logs", &["crate::api", "crate::driver", "crate::store"], "logs know bytes");
 }
 
+/// A room of the worker uses those below it, and none above it. See the table in `worker/src/lib.rs`.
+#[test]
+fn the_rooms_of_the_worker_stand_one_above_the_other() {
+    let rooms = ["disk", "process", "config", "workspace", "attempt", "worker_shared", "session", "program"];
+    for (place, room) in rooms.iter().enumerate() {
+        let above: Vec<String> = rooms[place + 1..].iter().map(|room| format!("crate::{room}::")).collect();
+        let above: Vec<&str> = above.iter().map(String::as_str).collect();
+        match *room {
+            // a file of its own
+            "worker_shared" => {
+                let text = fs::read_to_string(top().join("worker/src/worker_shared.rs")).unwrap();
+                assert!(
+                    above.iter().all(|word| !code(&text).contains(word)),
+                    "what is shared knows nobody who shares it"
+                );
+            }
+            room => forbid(&format!("worker/src/{room}"), &above, "a room uses those below it"),
+        }
+    }
+}
+
 /// What is printed passes one place of each program, where texts of others are made harmless.
 #[test]
 fn nothing_is_printed_past_the_cleaner() {

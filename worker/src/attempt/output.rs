@@ -18,13 +18,15 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+/// How much of a log goes in one call, in bytes: large enough that the call itself costs little.
 const CHUNK_BYTES: usize = 128 << 10;
-/// Chunks in flight on a connection, over all of its logs: 2 MiB.
+/// How many chunks are in flight on a connection, over all of its logs: 2 MiB.
 const WINDOW_CHUNKS: usize = 16;
-/// Beyond so many in flight, a log waits until a chunk is full: many short lines go together.
+/// Once so many chunks of a log are in flight, it waits until the next is full, so that many short lines go together.
 const EAGER_CHUNKS: usize = 4;
-/// In one write. A chunk of a slow log may have more; some of them tell enough.
+/// The most marks in one write. A chunk of a slow log may have more, and some of them tell enough.
 const MARKS_MAX: usize = 256;
+/// How long a log that the master cannot take waits for the next try: first this, then twice as long each time, up to the second.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(8);
 
@@ -32,11 +34,11 @@ const PAUSE_MAX: Duration = Duration::from_secs(8);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Grown {
     pub(crate) size: u64,
-    /// It grows no more.
+    /// Whether it grows no more.
     pub(crate) is_final: bool,
 }
 
-/// One connection's room for bytes in flight.
+/// The room of one connection for bytes in flight, which its logs share.
 #[derive(Clone, Debug)]
 pub(crate) struct Window(std::sync::Arc<Semaphore>);
 
@@ -50,7 +52,7 @@ impl Window {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shipped {
     pub(crate) size: u64,
-    /// BLAKE3. None: the spool could not be read again.
+    /// The BLAKE3 hash of it. None: the spool could not be read again.
     pub(crate) hash: Option<[u8; 32]>,
 }
 
@@ -68,7 +70,7 @@ pub(crate) enum ShipError {
     Call(#[from] capnp::Error),
 }
 
-/// Where a step's output lies.
+/// The files that hold a step's output.
 #[derive(Clone, Debug)]
 pub(crate) struct Spooled {
     pub(crate) log: PathBuf,
@@ -133,13 +135,14 @@ struct Landed {
     refusal: Option<Refusal>,
 }
 
+/// A log on its way to the master.
 struct Shipping {
     sink: log_sink::Client,
     window: Window,
     grown: watch::Receiver<Grown>,
     reading: Reading,
     flights: FuturesOrdered<Flight>,
-    /// Up to here everything is received or in flight.
+    /// Everything before this offset is received or in flight.
     sent: u64,
     received: u64,
 }
@@ -235,7 +238,7 @@ impl Shipping {
         None
     }
 
-    /// Where to resume.
+    /// Asks the master where to resume.
     async fn ask(&mut self) -> Result<(), capnp::Error> {
         let answer = self.sink.size_request().send().promise.await?;
         let received = answer.get()?.get_received();
@@ -246,11 +249,11 @@ impl Shipping {
     }
 }
 
-/// The spool as it is read, and its hash so far.
+/// A spool as it is read, and the hash of what was read so far.
 struct Reading {
     spooled: Spooled,
     files: Option<Rc<(File, File)>>,
-    /// The next mark to look at, by number, and the bytes that were looked at.
+    /// The number of the next mark to look at, and how far in the bytes marks were looked at.
     next_mark: u64,
     marked: u64,
     hasher: blake3::Hasher,

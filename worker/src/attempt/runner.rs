@@ -20,15 +20,16 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
-/// A checkout whose calls fail on a connection that is up is tried again so often.
+/// How often a checkout is tried whose calls fail on a connection that is up. One that is cut is tried again without a bound.
 const CHECKOUTS_MAX: u32 = 3;
+/// How long the next try waits.
 const CHECKOUT_PAUSE: Duration = Duration::from_secs(1);
 
-/// Before a supervisor that took another line is listened to again.
+/// How long a supervisor that took another line is left alone before it is listened to again.
 const LINE_PAUSE: Duration = Duration::from_millis(100);
 
-/// A step that began before the cancel and may go on has no limit of its supervisor for that. It ends a little later than one
-/// that began after it, which its supervisor ends.
+/// How much longer, in milliseconds, a step may run that always runs and began before the cancel. Its supervisor has no limit for
+/// it, so the worker ends it, a little later than a supervisor would.
 const OVERTIME_MS: u64 = 500;
 
 /// Runs an attempt to its end, or on from where an earlier worker left it.
@@ -77,7 +78,7 @@ async fn run_step(shared: &AttemptShared, entry: &Rc<Entry>, step: u16) {
     end_step(shared, entry, step, ran);
 }
 
-/// Does not run a step. It may be that an earlier worker did, and then it is ended and told of.
+/// Passes over a step that is not to run. An earlier worker may have run it, and then it is ended and told of.
 async fn pass_over(shared: &AttemptShared, entry: &Entry, step: u16) {
     match take_up(shared, entry, step).await {
         Ok(None) => entry.step_skipped(step, shared.world.clock.wall()),
@@ -98,7 +99,7 @@ fn end_step(shared: &AttemptShared, entry: &Entry, step: u16, ran: io::Result<Jo
     entry.step_ended(step, &journal);
 }
 
-/// None: the step did not begin.
+/// Takes up a step that an earlier worker began, and waits for its end. None: the step did not begin.
 async fn take_up(shared: &AttemptShared, entry: &Entry, step: u16) -> io::Result<Option<Journal>> {
     let files = entry.files(step);
     let Some(ordered) = files.ordered()?.map(wall_of) else { return Ok(None) };
@@ -255,7 +256,8 @@ async fn make_workspace(shared: &AttemptShared, entry: &Entry) -> Result<(), Unr
     Ok(())
 }
 
-/// Goes on over lost connections: with the next one comes the lease again; and while the disk of the master is full.
+/// Checks the source out. Goes on over lost connections, because the next one brings the lease again, and while the master's disk
+/// is full.
 async fn check_out(shared: &AttemptShared, entry: &Entry, workspace: &Workspace) -> Result<(), Unready> {
     let [source] = entry.assignment.stamp.sources.as_slice() else {
         let count = entry.assignment.stamp.sources.len();

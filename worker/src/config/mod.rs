@@ -18,13 +18,17 @@ pub const CREDENTIAL_FILE: &str = "worker.cap";
 const IDENTITY_FILE: &str = "identity.key";
 const CONFIG_FILE: &str = "worker.toml";
 
+/// How many cores make one slot where the file says nothing of slots.
 const CPUS_PER_SLOT: u16 = 2;
+/// What is to stay free on a disk where the file says nothing, in bytes.
 const RESERVE: u64 = 1 << 30;
+/// How much output of a step is kept where the file says nothing, in bytes.
 const OUTPUT_MAX: u64 = 1 << 30;
+/// How long steps run on without their worker where the file says nothing: enough to upgrade and restart it.
 const ORPHAN_GRACE: Duration = Duration::from_secs(120);
-/// The most of `cpus`.
+/// The most that `cpus` may say, which is more than any machine has.
 const CPUS_MAX: f64 = 1_000_000.0;
-/// Of a step, from TERM to KILL.
+/// How long a step has to end by itself, from TERM to KILL.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(3);
 
 /// Everything that a worker is told by its owner.
@@ -37,9 +41,9 @@ pub struct Config {
     /// Names of the worker's environment that steps get too.
     pub pass: Vec<String>,
     pub labels: Vec<(String, String)>,
-    /// Where jobs run.
+    /// The directory in which jobs run.
     pub workspaces: PathBuf,
-    /// Bytes to keep free on the disks of state and workspaces: with less, no job is taken.
+    /// How many bytes are to stay free on the disks of state and workspaces. With less, no job is taken.
     pub reserve: u64,
     /// How long steps run on without their worker.
     pub orphan_grace: Duration,
@@ -158,12 +162,12 @@ fn probe_machine() -> Resources {
     Resources { slots: 1, cpus_milli: u32::try_from(cpus * 1000).unwrap_or(u32::MAX), memory }
 }
 
-/// `"4GiB"`, or a number of bytes.
+/// A size in the file: `"4GiB"`, or a number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Written")]
 struct Size(u64);
 
-/// `"2m"`, or a number of seconds.
+/// A duration in the file: `"2m"`, or a number of seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Written")]
 struct Span(Duration);
@@ -197,7 +201,7 @@ impl TryFrom<Written> for Span {
     }
 }
 
-/// A master refuses a worker that claims more: better said here.
+/// Why labels are too many or too long. A master refuses a worker that claims more, so it is better said here.
 fn too_many_labels(labels: &BTreeMap<String, String>) -> Option<String> {
     if labels.len() > LABELS.most {
         return Some(format!("[labels] has {} labels; at most {} are taken", labels.len(), LABELS.most));

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-/// Deeper directories are moved up to the top first.
+/// How deep directories are removed where they are. Deeper ones are moved up to the top first, which bounds stack and descriptors.
 const DEPTH_MAX: u32 = 32;
 
 /// Removes `path`, whatever it is; a link itself, never what it points to. Nothing there is no error.
@@ -95,6 +95,7 @@ fn open_below(dir: BorrowedFd<'_>, depth: u32) {
     }
 }
 
+/// The top of a tree that is being removed, and how many deep directories were moved up to it.
 struct Deep<'a> {
     top: BorrowedFd<'a>,
     moved: u64,

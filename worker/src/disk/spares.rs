@@ -10,16 +10,17 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Kept at most; more than a worker has slots are seldom free at once.
+/// How many directories are kept at the most. Seldom are more of them free at once than a worker has slots.
 const KEPT: usize = 64;
 
 /// Whether a spare directory may hold a file of this name, empty.
 pub(crate) type IsKept = fn(&str) -> bool;
 
-/// A pool. Clones are the same one.
+/// A pool of directories that are used again. Clones are the same pool.
 #[derive(Clone, Debug)]
 pub(crate) struct Spares(Arc<Pool>);
 
+/// The pool itself: where its directories lie, and which of them are free.
 #[derive(Debug)]
 struct Pool {
     root: PathBuf,
@@ -30,7 +31,7 @@ struct Pool {
 }
 
 impl Spares {
-    /// What an earlier process kept is removed: nobody knows in what state it is.
+    /// Opens a pool. What an earlier process kept is removed, because nobody knows in what state it is.
     pub(crate) fn open(root: PathBuf, is_kept: IsKept) -> io::Result<Spares> {
         remove_tree(&root)?;
         private_dir(&root)?;

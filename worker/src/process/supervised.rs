@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-/// A supervisor that was started and has not made its socket is asked again after this.
+/// How long a supervisor is left alone that was started and has not made its socket.
 const KNOCK_EVERY: Duration = Duration::from_millis(20);
+/// The longest line of a supervisor, in bytes. One that sends longer ones is taken for gone.
 const LINE_BYTES_MAX: usize = 4096;
 
 /// What a supervisor says.
@@ -20,7 +21,7 @@ pub(crate) enum Said {
     Gone,
 }
 
-/// One step's supervisor.
+/// The line of this worker to the supervisor of one step.
 pub(crate) struct Supervised {
     dir: PathBuf,
     step: u16,
@@ -63,7 +64,7 @@ impl Supervised {
         }
     }
 
-    /// When the lease ends. Said in both ways: a supervisor of 0.1.0 may outlive the worker that started it.
+    /// Tells when the lease ends, in both ways, because a supervisor of 0.1.0 may outlive the worker that started it.
     pub(crate) async fn tell_lease(&mut self, end: Moment, now: Moment) {
         self.say(&format!("until {}\ndeadline {}\n", end.0, end.since(now))).await;
     }
@@ -93,8 +94,8 @@ fn parse(line: &[u8]) -> Option<Said> {
     }
 }
 
-/// How a step without a supervisor ended. Where nobody wrote it down, the supervisor itself was killed: its processes
-/// that are left are ended now, and that is written down. `mark`: what their environment holds.
+/// How a step without a supervisor ended. Where nobody wrote it down, the supervisor itself was killed. Then the processes that
+/// are left are ended now, by the `mark` in their environment, and that is written down.
 pub(crate) async fn settle(world: &World, dir: &Path, step: u16, mark: &str) -> io::Result<Journal> {
     let files = StepFiles::new(dir, step);
     if let Some(journal) = files.read_journal()? {

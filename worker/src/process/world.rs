@@ -24,6 +24,7 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
 
+/// What a worker stands on: the product's own, or a simulation's.
 pub struct World {
     pub clock: Box<dyn Clock>,
     pub net: Box<dyn Net>,
@@ -50,14 +51,15 @@ impl World {
 
 /// The clocks. Both are the same for all processes of a machine.
 pub trait Clock {
-    /// Of leases and limits: nobody can set it.
+    /// The clock of leases and limits, which nobody can set.
     fn now(&self) -> Moment;
-    /// For people.
+    /// The wall clock, for people.
     fn wall(&self) -> Time;
-    /// Another text after each start of the machine, with which `now` begins anew. Empty: it cannot be said.
+    /// A text that is another one after each start of the machine, with which `now` begins anew. Empty: it cannot be said.
     fn boot(&self) -> String;
 }
 
+/// The way to the master.
 pub trait Net {
     /// A stream to the master that a credential names, each end knowing the other's key.
     fn dial<'a>(
@@ -85,7 +87,7 @@ pub trait Machine: Send + Sync {
     }
     /// Names of the attempts of which a supervisor or a step lives on this machine.
     fn living(&self) -> BTreeSet<String>;
-    /// Free on the disk of a place, in bytes. None: it cannot be said.
+    /// How many bytes are free on the disk of a path, or of the nearest directory above it that exists. None: it cannot be said.
     fn free_bytes(&self, place: &Path) -> Option<u64>;
 }
 

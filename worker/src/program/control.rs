@@ -17,10 +17,12 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 
 const SOCKET: &str = "control.sock";
+/// The longest word that is asked, in bytes.
 const WORD_BYTES_MAX: u64 = 64;
+/// How long the word is waited for.
 const WORD_MAX: Duration = Duration::from_secs(5);
 
-/// Listens for as long as it is held.
+/// The socket's task. The worker listens for as long as this is held.
 pub(crate) struct Control(tokio::task::JoinHandle<()>);
 
 impl Drop for Control {
@@ -115,9 +117,9 @@ async fn drain(worker: &WorkerShared, mut stream: UnixStream) -> io::Result<()> 
     }
 }
 
-/// A way to the directory that is short enough for a socket's address.
+/// A path to the state directory that is short enough for a socket's address.
 struct Near {
-    /// The path goes through it, so it stays open.
+    /// The directory, held open because the path goes through it.
     _dir: File,
     socket: PathBuf,
 }

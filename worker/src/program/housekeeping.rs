@@ -10,16 +10,18 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
+/// The time between two rounds, unless a disk runs short of room.
 const EVERY: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
-/// Workspaces that were not used for so many days go; with too little room, those of fewer days, and at last all.
+/// After how many days without use a workspace is removed. The first always counts, the others in turn while there is too little
+/// room.
 const DAYS: [u32; 4] = [7, 3, 1, 0];
 
-/// Between looks for processes that a killed supervisor left. The end of its step looks too, when they may not have come
-/// to this process yet.
+/// The time between two looks for processes that a killed supervisor left. The end of its step looks too, but then they may not
+/// have come to this process yet.
 const ORPHANS_EVERY: Duration = Duration::from_secs(10);
 
-/// Ends what no supervisor watches any more, for ever.
+/// Ends processes that no supervisor watches any more, again and again.
 pub(crate) async fn end_orphans(worker: Rc<WorkerShared>) {
     loop {
         tokio::time::sleep(ORPHANS_EVERY).await;
@@ -32,7 +34,7 @@ pub(crate) async fn end_orphans(worker: Rc<WorkerShared>) {
     }
 }
 
-/// At the start, then each hour, and at once where a disk has less room than the reserve.
+/// Keeps order at the start, then each hour, and at once where a disk has less room than the reserve.
 pub(crate) async fn keep(worker: Rc<WorkerShared>) {
     loop {
         let root = worker.shared.workspaces.clone();

@@ -32,21 +32,24 @@ use tokio::sync::{Notify, watch};
 use tokio::task::LocalSet;
 use tokio::time::{sleep, timeout};
 
+/// How long the next try to connect waits, in milliseconds: first this, then twice as long each time, up to the second, so that
+/// a master that comes back is found soon and is not overrun.
 const BACKOFF_MIN_MS: u64 = 500;
 const BACKOFF_MAX_MS: u64 = 8_000;
-/// The second signal, which cancels, is waited for so long after the first.
+/// How long the second signal, which cancels, is waited for after the first.
 const SECOND_SIGNAL: Duration = Duration::from_millis(100);
 
-/// The lock of a worker that was killed is free when it is gone, which is a moment later.
+/// How long the next try for the lock waits. A worker that was killed is gone, and its lock free, a moment later.
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
+/// How often the lock is tried for: two seconds in all.
 const LOCK_TRIES: u32 = 40;
 
-/// What the worker is told from outside.
+/// Whether, and how, the worker is told from outside to end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Shutdown {
     #[default]
     No,
-    /// End; steps run on under their supervisors, and the next process takes them up.
+    /// End, while steps run on under their supervisors, and the next process takes them up.
     HandOver,
     /// End all steps first.
     Cancel,
@@ -62,6 +65,7 @@ pub enum Ended {
     Revoked(String),
 }
 
+/// Why the worker could not begin.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     #[error("another worker uses {}", .0.display())]
@@ -141,7 +145,7 @@ async fn conclude(worker: &WorkerShared, ended: Ended) -> Ended {
     ended
 }
 
-/// Until nothing more is to be done, or may be.
+/// Connects again and again, until nothing more is to be done, or may be.
 async fn stay_connected(worker: &Rc<WorkerShared>) -> Ended {
     let mut backoff_ms = BACKOFF_MIN_MS;
     loop {

@@ -28,24 +28,27 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use untaken::{Refused, Untaken};
 
-/// For the answers to `restore` and `attach`. The master may itself ask an older process of ours first.
+/// How long the answers to `restore` and `attach` are waited for. The master may itself ask an older process of ours first.
 const LOGIN_MAX: Duration = Duration::from_secs(30);
-/// Leases are renewed so many times in the shortest term, within these bounds, so that one survives a long silence; and at
-/// least three times whatever the bounds say.
+/// How many times leases are renewed in the shortest term, within the bounds below, so that a lease survives a long silence.
 const RENEWALS: u64 = 30;
+/// How many times at the least, whatever the bounds say.
 const RENEWALS_MIN: u64 = 3;
+/// The bounds of the time between two renewals, in milliseconds: more often costs calls, more seldom risks leases.
 const RENEW_MIN_MS: u64 = 500;
 const RENEW_MAX_MS: u64 = 20_000;
-/// Then it is asked anew.
+/// How long an answer to `renew` is waited for before leases are renewed anew.
 const RENEW_MAX: Duration = Duration::from_secs(30);
-/// Ended attempts that the master does not yet know of; beyond it no job is taken.
+/// How many ended attempts the master may not know of yet. With more of them no job is taken, because each takes memory and disk.
 const UNREPORTED_MAX: usize = 256;
-/// With too little room on a disk, or where an attempt cannot be noted, so long until the next look.
+/// How long the next look waits where a disk has too little room, or where an attempt cannot be noted.
 const DISK_PAUSE: Duration = Duration::from_secs(10);
-/// For the last calls to leave.
+/// How long the last calls of a connection get to leave.
 const FLUSH_MAX: Duration = Duration::from_millis(100);
+/// How long the next try waits where the master gave no job, or did not accept a lease yet.
 const TAKE_PAUSE: Duration = Duration::from_secs(1);
-/// More room than was told waits so long for an offer that may be on its way: to ask anew throws that one away.
+/// How long more room than the master was told of waits for an offer that may be on its way, because to ask anew throws that one
+/// away.
 const MORE_ROOM_PAUSE: Duration = Duration::from_millis(10);
 
 /// Why a session is over.
@@ -194,16 +197,17 @@ async fn alive(worker: &WorkerShared) -> Option<Vec<Token>> {
     }
 }
 
+/// A session: what the master gave this worker when it attached, and the tasks that report under its leases.
 struct Session {
     worker: Rc<WorkerShared>,
     session: session::Client,
-    /// Of the protocol.
+    /// The newest version of the protocol that both sides know.
     version: u16,
-    /// The length of leases of which a master of version 0.1 says none.
+    /// The length of leases whose length the master does not tell, as one of version 0.1 does, in milliseconds.
     term_ms: u64,
     window: Window,
     unanswered: Unanswered,
-    /// One per lease; they end with the session.
+    /// One task per lease. They end with the session.
     tasks: RefCell<JoinSet<()>>,
 }
 
@@ -429,7 +433,7 @@ fn renew_every(shortest_ms: u64) -> Duration {
     Duration::from_millis(usual.min(shortest_ms / RENEWALS_MIN))
 }
 
-/// 0: older masters do not say.
+/// The length of a lease as the master told it, in milliseconds. 0: an older master did not tell it.
 fn term_at(terms: capnp::primitive_list::Reader<'_, u64>, index: u32) -> u64 {
     if index < terms.len() { terms.get(index) } else { 0 }
 }

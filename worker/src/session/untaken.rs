@@ -4,8 +4,8 @@ use super::{DISK_PAUSE, End, TAKE_PAUSE};
 use std::io;
 use std::time::Duration;
 
-/// A master of version 0.1 keeps the connection of a session that it has replaced: whoever is refused so often in a row attaches
-/// anew.
+/// How often in a row a `take` is refused before the worker attaches anew. A master of version 0.1 keeps the connection of a
+/// session that it has replaced.
 const TAKES_REFUSED_MAX: u32 = 5;
 
 /// Why no job was taken.

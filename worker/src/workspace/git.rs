@@ -14,13 +14,16 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, sleep_until};
 
+/// How much of the end of git's stderr is kept, in bytes.
 const STDERR_BYTES_MAX: usize = 4 << 10;
+/// How much git may write to stdout, in bytes. Nothing that a worker asks for comes near it.
 const OUTPUT_BYTES_MAX: usize = 16 << 20;
 /// How long git may take without a sign of progress: no byte goes in, and none comes out. What goes on may take any time, as a
 /// large repository does over a slow link. Long enough for what git does in silence, such as joining packs on a slow disk.
 const SILENCE: Duration = Duration::from_secs(900);
 
-/// Given by the environment, as it does not show in an argument list and holds for what git itself starts.
+/// The configuration of git. It is given by the environment, because that does not show in an argument list and holds for what git
+/// itself starts.
 const CONFIG: &[(&str, &str)] = &[
     ("core.hooksPath", "/dev/null"),
     ("core.fsmonitor", "false"),
@@ -34,6 +37,7 @@ const CONFIG: &[(&str, &str)] = &[
     ("advice.graftFileDeprecated", "false"),
 ];
 
+/// Why a run of git gave no result.
 #[derive(Debug, thiserror::Error)]
 pub enum GitError {
     #[error("git {verb} could not be run: {cause}; is git installed?")]
@@ -50,7 +54,7 @@ pub enum GitError {
 /// What git says of a tree that it writes nowhere, whatever the place: it names what no file may be called, or is none.
 const UNUSABLE: &[&str] =
     &["invalid path '", "empty filename in tree entry", "malformed mode in tree entry", "too-short tree object"];
-/// Of such words, what is passed on.
+/// How many characters of such words are passed on.
 const UNUSABLE_CHARS_MAX: usize = 300;
 
 impl GitError {

@@ -29,17 +29,18 @@ use crate::disk::removal::{in_background, make_writable};
 
 const TRASH: &str = ".trash";
 const LOCK: &str = "lock";
+/// How many characters of a lane's name stand in the name of its directory.
 const NAME_CHARS_MAX: usize = 60;
-/// As many attempts of one lane may have a workspace at the same time.
+/// How many attempts of one lane may have a workspace at the same time.
 const TWINS_MAX: u32 = 1000;
 
-/// A lock that is moved away so often under our hands is none.
+/// How often a lock is tried that is moved away while it is being locked.
 const LOCK_TRIES_MAX: u32 = 100;
 
-/// To note each use of a busy workspace would cost more than a short job does.
+/// The least time between two notes of a workspace's use, because a note of each use would cost more than a short job does.
 const TOUCH_EVERY: Duration = Duration::from_secs(60);
 
-/// A directory for one attempt; free for the next one when dropped.
+/// The directory of one attempt, locked. It is free for the next one when this is dropped.
 #[derive(Debug)]
 pub struct Workspace {
     root: PathBuf,
@@ -47,10 +48,11 @@ pub struct Workspace {
     lock: Lock,
 }
 
+/// The lock of a workspace, whose time says when the workspace was last used.
 #[derive(Debug)]
 struct Lock {
     file: File,
-    /// As the file says.
+    /// The last use, as the file says.
     used: SystemTime,
 }
 
@@ -166,7 +168,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// The tree is a directory of ours, and empty if it must be.
+    /// Makes the tree a directory of ours, and empty if it must be.
     fn prepare(&self, mode: Mode) -> io::Result<()> {
         make_writable(&self.tree());
         match std::fs::symlink_metadata(self.tree()) {
@@ -240,7 +242,7 @@ fn directory_name(lane: &str) -> String {
     format!("{}-{}", if readable.is_empty() { "lane" } else { readable }, &hash[..8])
 }
 
-/// False: there was nothing.
+/// Moves a file or directory away, to be removed later. False: there was nothing.
 fn set_aside(root: &Path, path: &Path) -> io::Result<bool> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let trash = root.join(TRASH);

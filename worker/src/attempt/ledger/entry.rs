@@ -18,10 +18,10 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use tokio::sync::watch;
 
-/// The longest that a step stops before the end of its lease, in milliseconds: enough to end what it started.
+/// How long before the end of its lease a step is stopped at the most, in milliseconds. It is enough to end what it started.
 const MARGIN_MAX_MS: u64 = 5_000;
 
-/// Holds when the steps that run after the end of the others must have ended.
+/// The file that says when the steps that run after a cancel must have ended.
 const CLEANUP: &str = "cleanup.json";
 
 /// A lease as this process holds it: when it ends, and how long each renewal makes it.
@@ -31,42 +31,53 @@ struct HeldLease {
     term_ms: u64,
 }
 
-/// One attempt in hand.
+/// An attempt in hand: what was assigned, how far it has come, and the lease under which it runs.
 pub(crate) struct Entry {
     pub(crate) assignment: Assignment,
+    /// The attempt's directory, from which the next worker process takes it up.
     pub(crate) dir: PathBuf,
+    /// When the attempt was offered.
     began: Moment,
     blocking: BlockingWork,
-    /// Everything here may be repeated: what is lost with the process is said again.
+    /// What the master is to know of each step. All of it may be told again, so it is not on disk.
     steps: Vec<Step>,
+    /// How the steps so far ended, in their order.
     ended: RefCell<Vec<StepEnd>>,
+    /// What ended the attempt from outside.
     halt: RefCell<Option<Halt>>,
+    /// What became of the attempt, once no more steps are to run.
     result: RefCell<Option<AttemptResult>>,
-    /// When the steps that run after a cancel, or after the job's time, must have ended; none: none began.
+    /// When the steps that run after a cancel, or after the job's time, must have ended. None: no such step has begun.
     cleanup_end: Cell<Option<Moment>>,
-    /// Processes of it could not be killed, and may still have its files.
+    /// Whether processes of it could not be killed, and may still use its files.
     has_survivors: Cell<bool>,
-    /// Nobody wants its results: why.
+    /// Why nobody wants its results. None: they are wanted.
     abandoned: RefCell<Option<String>>,
-    /// Nothing of it runs any more.
+    /// Whether nothing of it runs any more.
     idle: Cell<bool>,
+    /// The capability of the lease, for as long as the connection lasts that brought it.
     lease: RefCell<Option<lease::Client>>,
+    /// When the lease ends, whether or not there is a connection.
     held: Cell<Option<HeldLease>>,
-    /// Held for as long as steps may run.
+    /// The workspace, locked for as long as steps may run.
     workspace: RefCell<Option<Rc<Workspace>>>,
-    /// Of this one, and of all.
+    /// Counts the changes of this attempt, and those of all attempts.
     changed: (watch::Sender<u64>, watch::Sender<u64>),
 }
 
-/// What the master is to know of one step.
+/// What the master is to know of a step, and what it was told.
 pub(crate) struct Step {
+    /// When the step began.
     pub(crate) started: watch::Sender<Option<Time>>,
+    /// How much output there is.
     pub(crate) grown: watch::Sender<Grown>,
+    /// How the step ended, and when.
     pub(crate) finished: watch::Sender<Option<(StepEnd, Time)>>,
-    /// Nothing of its log was ever sent.
+    /// Whether nothing of its log was ever sent.
     pub(crate) is_unsent: Cell<bool>,
+    /// The log as the master has it, once all of it was sent on this connection.
     pub(crate) shipped: Cell<Option<Shipped>>,
-    /// The master knows its end, as was said on this connection.
+    /// Whether the master has acknowledged the step's end on this connection.
     pub(crate) is_known: Cell<bool>,
 }
 
@@ -100,7 +111,7 @@ impl Entry {
         }
     }
 
-    /// An earlier process may have told of it already.
+    /// Notes that an earlier process may have told the master of this attempt already.
     pub(super) fn may_be_known(&self) {
         for step in &self.steps {
             step.is_unsent.set(false);
@@ -181,7 +192,7 @@ impl Entry {
         self.halt.borrow().clone()
     }
 
-    /// The first one counts, unless a later one ends more.
+    /// Halts the attempt. The first halt counts, unless a later one ends more.
     pub(crate) fn set_halt(&self, halt: Halt) {
         let is_news = self.halt.borrow().as_ref().is_none_or(|earlier| halt.overrides(earlier));
         if !is_news || self.result.borrow().is_some() {
@@ -235,14 +246,14 @@ impl Entry {
         self.idle.get()
     }
 
-    /// No process of it is left: its room and its workspace are free.
+    /// Notes that no process of it is left, which frees its resources and its workspace.
     pub(crate) fn set_idle(&self) {
         self.idle.set(true);
         self.workspace.borrow_mut().take();
         self.tell();
     }
 
-    /// For the step that runs, or is next, in milliseconds.
+    /// How long the step that runs, or is next, may take, in milliseconds.
     pub(crate) fn time_left(&self, now: Moment) -> u64 {
         let own = match self.assignment.job.timeout_ms {
             0 => u64::MAX,
@@ -279,7 +290,7 @@ impl Entry {
         self.assignment.job.cleanup_ms().unwrap_or_default()
     }
 
-    /// An earlier process may have begun with it.
+    /// Goes on with the time that an earlier process may have begun.
     pub(super) fn resume_cleanup(&self) -> io::Result<()> {
         if let Some(noted) = atomic_file::read(&self.dir.join(CLEANUP))? {
             self.cleanup_end.set(Some(Moment(serde_json::from_slice(&noted)?)));
@@ -299,7 +310,7 @@ impl Entry {
         self.tell();
     }
 
-    /// The connection is gone, and with it what it brought.
+    /// Forgets the capability of the lease, because the connection that brought it is gone.
     pub(crate) fn drop_lease(&self) {
         let before = self.lease.borrow_mut().take();
         drop(before);
@@ -321,7 +332,7 @@ impl Entry {
         self.held.get().map(|held| held.term_ms)
     }
 
-    /// Steps stop so long before the lease's end.
+    /// How long before the lease's end a step is stopped, in milliseconds.
     pub(crate) fn margin_ms(&self) -> u64 {
         self.term_ms().map_or(0, |term_ms| MARGIN_MAX_MS.min(term_ms / 4))
     }
@@ -337,7 +348,7 @@ impl Entry {
         self.workspace.borrow().clone()
     }
 
-    /// Its tree is as the job wants it.
+    /// Notes the workspace, whose tree is now as the job wants it.
     pub(crate) fn set_workspace(&self, workspace: Workspace) -> io::Result<()> {
         let name = workspace.dir().file_name().unwrap_or_default().to_string_lossy();
         let line = format!("\n{}\n", serde_json::Value::from(name));
@@ -359,7 +370,7 @@ impl Step {
         }
     }
 
-    /// Whoever was told of it may have lost it.
+    /// Has everything told again, because whoever was told of it may have lost it.
     pub(crate) fn tell_again(&self) {
         self.shipped.set(None);
         self.is_known.set(false);

@@ -9,7 +9,7 @@
 //!                      cleanup.json     when what runs after that must have ended
 //!                      step-N.*         see `supervisor::StepFiles`
 //! ```
-//! Few files, since each costs time to make and to remove: a short job has hardly more to do.
+//! The files are few, because each costs time to make and to remove, and a short job has hardly more to do.
 
 mod entry;
 
@@ -37,24 +37,24 @@ const ASSIGNMENT: &str = "assignment.json";
 
 pub(crate) type Token = [u8; 16];
 
-/// All attempts in hand.
+/// The attempts in hand, each under its token.
 pub(crate) struct Ledger {
     dir: PathBuf,
     spares: Spares,
-    /// See [`Offered`].
+    /// This start of the machine, with which the clock of leases began.
     boot: String,
     blocking: BlockingWork,
     entries: RefCell<BTreeMap<Token, Rc<Entry>>>,
-    /// Directories of attempts that are not taken up, until it is known whose they are.
+    /// Directories of attempts that are not taken up. They are kept until it is known whose they are.
     leftovers: RefCell<Vec<Leftover>>,
-    /// Some process of an attempt could not be killed.
+    /// Whether some process of an attempt could not be killed.
     has_survivors: Cell<bool>,
     changed: watch::Sender<u64>,
 }
 
 impl Ledger {
-    /// With the attempts that an earlier process left. What cannot be read is dropped, once it is known whose it is; and all of
-    /// them where the directory is a copy: they are another worker's.
+    /// Opens the ledger with the attempts that an earlier process left. What cannot be read is dropped, once it is known whose it
+    /// is. Where the directory is a copy all of them are dropped, because they are another worker's.
     pub(crate) fn open(state: &Path, workspaces: &Path, world: &World, is_copy: bool) -> io::Result<Ledger> {
         let dir = state.join("attempts");
         private_dir(&dir)?;
@@ -112,7 +112,8 @@ impl Ledger {
         Ok(entry)
     }
 
-    /// It is known whose this directory is: what is not taken up is ended, where it is our own, and removed.
+    /// Removes the attempts that are not taken up, and ends their processes where they are our own. Called once it is known whose
+    /// the directory is.
     pub(crate) async fn clear_leftovers(&self, machine: &Arc<dyn Machine>) {
         let (leftovers, machine) = (self.leftovers.take(), machine.clone());
         if leftovers.is_empty() {
@@ -124,7 +125,7 @@ impl Ledger {
         }
     }
 
-    /// Waits until nothing of any attempt runs, and answers whether that is so: some may not be killed.
+    /// Waits until no attempt is left. Answers false where a process could not be killed and so still runs.
     pub(crate) async fn when_all_ended(&self) -> bool {
         let mut changes = self.changes();
         while !self.is_empty() && changes.changed().await.is_ok() {}
@@ -145,7 +146,7 @@ impl Ledger {
         Ok(entry)
     }
 
-    /// Before it is accepted: what is cut short here is no attempt yet.
+    /// Writes what was offered, before it is accepted: an offer whose writing is cut short is no attempt yet.
     fn note(&self, dir: &Path, offered: &Offered) -> io::Result<()> {
         self.spares.make(dir)?;
         std::fs::write(dir.join(ASSIGNMENT), serde_json::to_vec(offered)?)
@@ -164,7 +165,7 @@ impl Ledger {
         });
     }
 
-    /// Waits until nothing is on disk that is not in hand: the end of the process would come before the end of removing.
+    /// Waits until nothing is on disk that is not in hand, because the process would end before the removal does.
     pub(crate) async fn sweep(&self) {
         let kept: Vec<PathBuf> = self.all().iter().map(|entry| entry.dir.clone()).collect();
         let (dir, spares) = (self.dir.clone(), self.spares.clone());
@@ -178,7 +179,7 @@ impl Ledger {
         }
     }
 
-    /// Nobody wants the results of an attempt: its steps are stopped, and then it is forgotten.
+    /// Stops the steps of an attempt whose results nobody wants, and then forgets it.
     pub(crate) fn abandon(&self, entry: &Entry, why: &str) {
         entry.abandon(why);
         if entry.is_idle() {
@@ -202,7 +203,7 @@ impl Ledger {
         self.entries.borrow().len()
     }
 
-    /// What the attempts that still have something to do take up.
+    /// The resources of the attempts that still have something to do.
     pub(crate) fn used(&self) -> Resources {
         let entries = self.entries.borrow();
         let busy = entries.values().filter(|entry| !entry.is_idle());
@@ -219,9 +220,10 @@ impl Ledger {
     }
 }
 
+/// The directory of an attempt that is not taken up.
 struct Leftover {
     dir: PathBuf,
-    /// This directory is no copy of that of a worker which may run it.
+    /// Whether the attempt is this worker's. It is not where the state directory is a copy of another worker's.
     is_own: bool,
 }
 
@@ -237,10 +239,12 @@ impl Leftover {
     }
 }
 
+/// An attempt as it was offered, in the first line of its file.
 #[derive(Serialize, Deserialize)]
 struct Offered {
-    /// By the clock of [`Moment`], of this start of the machine. Empty: unknown, as in those of 0.1.0.
+    /// When it was offered, by the clock of [`Moment`].
     began: u64,
+    /// The start of the machine in which that clock ran. Empty: a worker of 0.1.0 wrote this.
     #[serde(default)]
     boot: String,
     assignment: Assignment,

@@ -8,14 +8,14 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-/// The longest that a start is held.
+/// The longest that a start is held back: too short for a person to notice, long enough for many a short step to end.
 const HELD_MAX: Duration = Duration::from_millis(20);
 
-/// Reports of one connection that are not answered yet.
+/// The reports of one connection that are not answered yet.
 #[derive(Clone, Default)]
 pub(crate) struct Unanswered(Rc<watch::Sender<usize>>);
 
-/// One of them, until it is dropped.
+/// A report that is not answered yet. It counts until it is dropped.
 pub(super) struct Asked(Unanswered);
 
 impl Unanswered {
@@ -52,7 +52,7 @@ pub(super) async fn goes_with_end(
     }
 }
 
-/// Who follows what a step prints wants to know that it runs.
+/// Waits until a step has printed something, because whoever follows its output wants to know that it runs.
 async fn prints(mut grown: watch::Receiver<Grown>) {
     if grown.wait_for(|grown| grown.size > 0).await.is_err() {
         std::future::pending().await

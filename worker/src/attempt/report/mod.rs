@@ -25,6 +25,8 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::watch;
 
+/// How long a report that the master does not take waits for the next try: first this, then twice as long each time, up to the
+/// second.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(8);
 
@@ -33,9 +35,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(8);
 pub(crate) enum Reported {
     /// The master knows the end of the attempt.
     Whole,
-    /// It does not want it any more.
+    /// The master does not want the attempt any more: why.
     Stale(String),
-    /// The connection is gone.
+    /// The connection is gone, and the next one reports again.
     Cut,
 }
 
@@ -96,20 +98,21 @@ struct ConnectionReport<'a> {
     entry: &'a Entry,
     reporter: AttemptReporter,
     window: Window,
-    /// Steps whose end is not on its way yet.
+    /// The steps whose end is not on its way yet.
     untold: watch::Sender<BTreeSet<u16>>,
     ending: Cell<Ending>,
 }
 
-/// Who says the end of all.
+/// Which report tells the end of the attempt.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ending {
     Untold,
-    /// This step, with its own end.
+    /// The report of this step, with the step's own end.
     WithStep(u16),
     Alone,
 }
 
+/// Why a report was not taken.
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
     #[error("{0}")]
@@ -215,7 +218,7 @@ impl ConnectionReport<'_> {
         Ok(shipped)
     }
 
-    /// Says how a step ended, once it has: what waits for the answer.
+    /// Tells how a step ended, once it has, and answers a future that waits for the answer.
     async fn say_finished<'a>(
         &'a self,
         reporter: &StepReporter<'_>,
@@ -249,7 +252,7 @@ impl ConnectionReport<'_> {
         })
     }
 
-    /// The end of all, where this step's end is the last that is told of: it is then said by this step for good.
+    /// The result of the attempt, where this step's end is the last one to be told. From then on this step alone tells it.
     fn result_with(&self, index: u16) -> Option<AttemptResult> {
         match self.ending.get() {
             Ending::WithStep(other) if other == index => self.entry.result(),

@@ -12,20 +12,21 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-/// What the names begin with at which supervisors of version 0.2.0 listen; the attempt's and the step's follow.
+/// What the names begin with at which supervisors of version 0.2.0 listen. The names of attempt and step follow.
 const ADDRESS_BEFORE: &str = "guild-step/";
-/// A directory that a process has open: a socket's path has at most 107 bytes, and a state directory may lie deeper.
+/// Where the kernel shows the directories that a process has open. By it a socket's path stays short, however deep a state directory
+/// lies.
 const NEAR: &str = "/proc/self/fd";
 /// The longest path of a socket, in bytes.
 const SOCKET_PATH_MAX: usize = 107;
-/// A socket that could not be made is tried again after this.
+/// How long the next try waits where a socket could not be made, in milliseconds.
 const DOOR_EVERY_MS: u64 = 1_000;
 
-/// Where a worker that comes back knocks.
+/// The socket at which a worker that comes back finds a supervisor.
 #[derive(Debug)]
 pub(super) struct Door {
     files: StepFiles,
-    /// None: it could not be made, as on a full disk. The step runs on, and it is tried again.
+    /// The socket. None: it could not be made, as on a full disk. The step runs on, and it is tried again.
     listener: Option<UnixListener>,
     tried: Moment,
 }
@@ -55,7 +56,7 @@ impl Door {
         Ok(listener)
     }
 
-    /// Who knocked.
+    /// The next worker that came back, if one did.
     pub(super) fn next(&mut self) -> Option<UnixStream> {
         if self.listener.is_none() && Moment::now() >= self.tried.plus(DOOR_EVERY_MS) {
             self.make();
@@ -72,7 +73,7 @@ impl Door {
     }
 }
 
-/// Knocks at the door of a step's supervisor, also of one of version 0.2.0, as a worker may be upgraded while a step runs.
+/// Connects to a step's supervisor, also to one of version 0.2.0, because a worker may be upgraded while a step runs.
 pub(super) fn knock(files: &StepFiles) -> io::Result<UnixStream> {
     let found = Socket::of(files).and_then(|socket| UnixStream::connect(&socket.path));
     found.or_else(|_| UnixStream::connect_addr(&address_before(files)?))

@@ -34,10 +34,10 @@ pub(super) const FORKER: &str = "nursery";
 /// The message of a forker that is ready, and of a supervisor at rest.
 const READY: &[u8] = b"here";
 
-/// Of a path, as Linux has it.
+/// The longest path of Linux, in bytes.
 const PATH_MAX: usize = 4096;
 
-/// So long a supervisor rests before it ends.
+/// How long a supervisor rests before it ends.
 const REST: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
 /// The worker's hold on the process that forks its supervisors. That process ends when this is dropped, or with the worker;
@@ -92,7 +92,7 @@ pub(super) fn become_supervisor<A: AsRef<OsStr>>(command: &mut Command, argument
     open_files::tell(command);
 }
 
-/// Who does not keep up is not there.
+/// Sends a message with descriptors, without waiting: who does not keep up counts as gone.
 fn hand_on(to: BorrowedFd<'_>, message: &[u8], fds: [BorrowedFd<'_>; 2]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -192,7 +192,7 @@ fn live(forker: BorrowedFd<'_>, first: Given) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits for another step; not for ever.
+/// Waits for another step, but not for ever.
 fn rest(forker: BorrowedFd<'_>) -> io::Result<Option<Given>> {
     spawn::set_name(c"spare");
     if say_ready(forker).is_err() {
@@ -210,7 +210,7 @@ fn say_ready(to: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// None: the other end is gone.
+/// Waits for a message. None: the other end is gone.
 fn receive(from: BorrowedFd<'_>) -> io::Result<Option<Given>> {
     let mut message = [0; 2 + PATH_MAX];
     loop {

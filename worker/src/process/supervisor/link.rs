@@ -18,14 +18,15 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-/// A worker that sends longer lines is none.
+/// The longest line of a worker, in bytes. Who sends longer ones is cut off.
 const LINE_BYTES_MAX: usize = 4096;
-/// The worker hears of output at most this often, and of the first at once.
+/// The least time between two words on output, in milliseconds. The worker hears of the first output at once.
 const TELL_EVERY_MS: u64 = 2;
 
-/// A worker that does not read is tried again after this.
+/// How long the next try waits where the worker does not read, in milliseconds.
 const RETRY_MS: u64 = 100;
 
+/// What a worker tells a supervisor.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Word {
     Until(Moment),
@@ -33,12 +34,13 @@ pub(super) enum Word {
     Stop(String),
 }
 
+/// A supervisor's line to its worker.
 #[derive(Debug)]
 pub(super) struct Link {
     door: Door,
     peer: Option<UnixStream>,
     received: Vec<u8>,
-    /// The worker says when the lease ends: how long it lasts from now is the less exact.
+    /// Whether the worker tells when the lease ends. How long it lasts from now is then passed over, as the less exact.
     is_exact: bool,
     told: u64,
     told_at: Moment,

@@ -17,56 +17,57 @@ use std::time::SystemTime;
 const SLOT_BYTES: usize = 4096;
 /// The first byte of the slot, once a supervisor has begun.
 const BEGUN: u8 = b'*';
+/// The longest text of a cause or an exit, in bytes, so that a journal fits into its slot.
 const REASON_BYTES_MAX: usize = 1024;
 
-/// One step to run, with nothing left to decide.
+/// An order to run one step, with nothing left to decide.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     pub argv: Vec<String>,
     /// The whole environment.
     pub env: Vec<(String, String)>,
-    /// Absolute.
+    /// The directory in which the step runs, as an absolute path.
     pub dir: PathBuf,
     #[serde(default)]
     pub tier: Tier,
     pub limits: Limits,
 }
 
-/// Durations in milliseconds, counted from the step's start; sizes in bytes.
+/// The limits of a step. Durations are in milliseconds and count from the step's start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Of the step; 0: none.
+    /// How long the step may run. 0: without a limit.
     pub step_ms: u64,
-    /// Without a byte of output; 0: none.
+    /// How long the step may print nothing. 0: without a limit.
     pub idle_ms: u64,
-    /// What is left for the whole attempt.
+    /// How much time is left for the whole attempt.
     pub attempt_ms: u64,
-    /// What was left of the lease when this was written: for supervisors of 0.1.0, which count it from their own start.
+    /// How much time was left of the lease when this was written. Supervisors of 0.1.0 count it from their own start.
     pub lease_ms: u64,
     /// When the lease ends, by the clock of [`super::Moment`]; each `until` message sets it anew. 0: a worker of 0.1.0 wrote
     /// this.
     #[serde(default)]
     pub lease_end: u64,
-    /// So long before the lease's end the step is stopped.
+    /// How long before the lease's end the step is stopped.
     pub margin_ms: u64,
-    /// Without a worker.
+    /// How long the step runs on without a worker.
     pub orphan_ms: u64,
-    /// From TERM to KILL.
+    /// How long the step has to end by itself, from TERM to KILL.
     pub grace_ms: u64,
-    /// Of output that is kept.
+    /// How many bytes of output are kept.
     pub output_max: u64,
 }
 
-/// How a step ended. Written when no process of it is left.
+/// A supervisor's word of how a step ended, written when no process of it is left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Journal {
     pub cause: KillCause,
     pub exit: Exit,
     pub started: Time,
     pub ended: Time,
-    /// Of the spool, in bytes: all that there will be.
+    /// The final size of the spool, in bytes.
     pub size: u64,
-    /// Processes that could not be killed, as those of another user.
+    /// How many processes could not be killed, such as those of another user.
     #[serde(default)]
     pub survivors: u32,
 }
@@ -75,25 +76,25 @@ pub struct Journal {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum KillCause {
-    /// By itself.
+    /// The step ended by itself.
     Ended,
     StepTime,
     AttemptTime,
     Idle,
-    /// Nobody renewed it in time.
+    /// Nobody renewed the lease in time.
     LeaseOver,
-    /// No worker came back for it.
+    /// No worker came back for the step.
     Orphaned,
-    /// The worker said so: why.
+    /// The worker had the step stopped: why.
     Stopped(String),
-    /// It did not start, and would not elsewhere: no such program or directory.
+    /// The step did not start, and would not elsewhere either, as where there is no such program or directory.
     Impossible(String),
-    /// The machine could not start or follow it.
+    /// The machine could not start or follow the step.
     Broken(String),
 }
 
 impl Journal {
-    /// A step that came to nothing.
+    /// The journal of a step that never had a process.
     pub fn without_process(cause: KillCause, why: &str, at: Time) -> Journal {
         Journal { cause, exit: Exit::Lost(shortened(why)), started: at, ended: at, size: 0, survivors: 0 }
     }
@@ -189,7 +190,7 @@ impl StepFiles {
         std::fs::metadata(self.order()).is_ok_and(|found| found.len() == 0)
     }
 
-    /// None: nothing was ordered. Else when.
+    /// When the step was ordered. None: nothing was ordered.
     pub fn ordered(&self) -> io::Result<Option<SystemTime>> {
         match std::fs::metadata(self.order()) {
             Ok(found) if found.len() == 0 => Ok(None),
@@ -199,7 +200,7 @@ impl StepFiles {
         }
     }
 
-    /// For the supervisor: what to do, and where to write how it ended.
+    /// Reads the order for the supervisor, with the slot for how the step ended.
     pub fn take_order(&self) -> io::Result<(Order, OrderSlot)> {
         let found = self.read()?;
         let order = serde_json::from_slice(found.order())?;
@@ -248,7 +249,7 @@ impl StepFiles {
         }
     }
 
-    /// None: the step has not ended, as far as anyone wrote down.
+    /// Reads how the step ended. None: nobody wrote an end down.
     pub fn read_journal(&self) -> io::Result<Option<Journal>> {
         let found = self.read()?;
         match found.slot {
@@ -310,7 +311,7 @@ impl OrderFile {
     }
 }
 
-/// At most 1 KiB of a text, so that it fits where room was taken for it.
+/// At most 1 KiB of a text, so that it fits into the slot of the journal.
 pub fn shortened(text: &str) -> String {
     text[..text.floor_char_boundary(REASON_BYTES_MAX)].to_owned()
 }

@@ -7,12 +7,12 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
-/// One mark is enough for what comes within this time.
+/// The least time between two marks, in milliseconds. One is enough for what comes within it.
 const MARK_EVERY_MS: u64 = 100;
-/// Offset and time, each 8 bytes, least first.
+/// The size of a mark: an offset and a time, each 8 bytes with the low one first.
 pub(crate) const MARK_BYTES: usize = 16;
 
-/// Both files are made when there is something to write: many a step is silent.
+/// The output of a step as it is written: the bytes, and the marks that say when they came.
 #[derive(Debug)]
 pub(super) struct Spool {
     log: LazyFile,
@@ -20,13 +20,13 @@ pub(super) struct Spool {
     size: u64,
     most: u64,
     is_full: bool,
-    /// The last byte ends no line.
+    /// Whether the last byte ends no line.
     is_amid_line: bool,
     marked: Option<Moment>,
 }
 
 impl Spool {
-    /// Keeps at most `most` bytes, and then a line that says so.
+    /// Makes a spool that keeps at most `most` bytes, and then a line that says so.
     pub(super) fn new(log: PathBuf, marks: PathBuf, most: u64) -> Spool {
         let lazy = |path| LazyFile { path, file: None };
         Spool { log: lazy(log), marks: lazy(marks), size: 0, most, is_full: false, is_amid_line: false, marked: None }
@@ -53,14 +53,14 @@ impl Spool {
         Ok(())
     }
 
-    /// A line of ours, beyond every limit.
+    /// Writes a line of ours, beyond every limit.
     pub(super) fn note(&mut self, text: &str) -> io::Result<()> {
         self.mark(Moment::now())?;
         let start = if self.is_amid_line { "\n" } else { "" };
         self.write(format!("{start}[guild: {text}]\n").as_bytes())
     }
 
-    /// Before the bytes, so that a reader who sees them finds it.
+    /// Writes a mark before the bytes, so that a reader who sees them finds it.
     fn mark(&mut self, now: Moment) -> io::Result<()> {
         if self.marked.is_some_and(|last| now.since(last) < MARK_EVERY_MS) {
             return Ok(());

@@ -14,23 +14,26 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus};
 use schema::values::{Exit, Time};
 use std::os::fd::{AsFd as _, OwnedFd};
 
-/// What a step leaves running gets so long to end by itself: a `tee` that writes the last lines, say.
+/// How long what a step leaves running gets to end by itself, in milliseconds, such as a `tee` that writes the last lines.
 const LINGER_MS: u64 = 200;
-/// And then, after TERM, so long.
+/// How long it gets after that, from TERM to KILL, in milliseconds.
 const LEAVE_MS: u64 = 300;
-/// Between rounds of killing, and between looks at what lingers.
+/// The time between two rounds of killing, and between two looks at what lingers, in milliseconds.
 const ROUND_MS: u64 = 5;
-/// What cannot be killed for so long is given up, and counted.
+/// How long processes that cannot be killed are tried, in milliseconds, before they are given up and counted.
 const KILLING_MS: u64 = 10_000;
-/// Children that the step orphaned and that ended are reaped at least this often.
+/// How often, in milliseconds, children are reaped at the least that the step orphaned and that ended.
 const REAP_EVERY_MS: u64 = 5_000;
-/// More names than these tell nobody more.
+/// How many names of processes are shown, because more of them tell nobody more.
 const NAMES_SHOWN: usize = 10;
+/// How much output is read at once, in bytes.
 const READ_BYTES: usize = 64 << 10;
+/// The size of the pipe that takes the output, in bytes: larger than usual, so that a step that prints much waits seldom.
 const PIPE_BYTES: usize = 256 << 10;
-/// The worker is heard after so much output, however fast the step writes.
+/// After how many reads the worker is heard, however fast the step writes.
 const READS_PER_TURN: usize = 16;
 
+/// A step that runs, as its supervisor sees it.
 pub(super) struct Supervision<'a> {
     link: &'a mut Link,
     spool: Spool,
@@ -38,10 +41,10 @@ pub(super) struct Supervision<'a> {
     tier: Tier,
     main: Pid,
     pidfd: Option<OwnedFd>,
-    /// None: at its end.
+    /// The reading end of the step's output. None: the output has ended.
     pipe: Option<OwnedFd>,
     status: Option<WaitStatus>,
-    /// No child is left, and so no descendant.
+    /// Whether no child is left, and so no descendant.
     is_childless: bool,
     cause: Option<KillCause>,
     phase: Phase,
@@ -49,6 +52,7 @@ pub(super) struct Supervision<'a> {
     buffer: Vec<u8>,
 }
 
+/// How far the end of a step has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Running,
@@ -56,7 +60,7 @@ enum Phase {
     Stopping {
         kill_at: Moment,
     },
-    /// The step has ended, something that it started has not.
+    /// The step has ended, and something that it started has not.
     Lingering {
         term_at: Moment,
     },
@@ -91,7 +95,7 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    /// Until no process is left.
+    /// Follows the step until no process of it is left.
     pub(super) fn run(mut self, started: Time) -> Journal {
         loop {
             let now = Moment::now();
@@ -225,7 +229,7 @@ impl<'a> Supervision<'a> {
         most.min(tell).min(REAP_EVERY_MS)
     }
 
-    /// Whether there may be more.
+    /// Reads output, and answers whether there may be more.
     fn read_output(&mut self) -> bool {
         for _ in 0..READS_PER_TURN {
             let Some(pipe) = &self.pipe else { return false };
@@ -248,7 +252,7 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    /// Without its log a step is worth nothing; and what reads no more must not block it.
+    /// Stops the step, because without its log it is worth nothing, and closes its pipe, because nobody reads it any more.
     fn lose_log(&mut self, error: &std::io::Error, now: Moment) {
         self.pipe = None;
         let text = shortened(&format!("its log cannot be written: {error}"));
@@ -288,7 +292,7 @@ impl<'a> Supervision<'a> {
     }
 }
 
-/// None: nothing runs.
+/// The line that names what still runs. None: nothing runs.
 fn still_running(names: &[String]) -> Option<String> {
     let (count, shown) = (names.len(), names.len().min(NAMES_SHOWN));
     let more = if count > shown { format!(" and {} more", count - shown) } else { String::new() };

@@ -3,7 +3,7 @@
 use super::clock::Moment;
 use super::order::{KillCause, Limits};
 
-/// The deadlines of a running step.
+/// The limits of a running step, and the times from which they count.
 #[derive(Debug)]
 pub(super) struct Watch {
     limits: Limits,
@@ -48,7 +48,7 @@ impl Watch {
         self.deadlines().into_iter().flatten().map(|(at, _)| at).min()
     }
 
-    /// From TERM to KILL. At a lease's end there is only its margin: the next attempt may begin right after.
+    /// The time from TERM to KILL. At a lease's end there is only its margin, because the next attempt may begin right after.
     pub(super) fn grace_ms(&self, cause: &KillCause) -> u64 {
         let is_late = *cause == KillCause::LeaseOver;
         if is_late { self.limits.grace_ms.min(self.limits.margin_ms / 2) } else { self.limits.grace_ms }

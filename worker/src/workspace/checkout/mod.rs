@@ -33,9 +33,10 @@ pub struct Checkout {
     pub took: Duration,
 }
 
+/// Why a checkout failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckoutError {
-    /// By the master.
+    /// The master gives no source.
     #[error("the master gives no source: {0}")]
     Refused(Refusal),
     #[error("the source could not be received: {0}")]

@@ -27,12 +27,14 @@ use crate::disk::atomic_file;
 use crate::disk::removal::{in_background, remove_file, remove_tree};
 use crate::workspace::git::{Git, GitError, Progress};
 
+/// How many bytes of a pack are asked for in one call.
 const READ_BYTES: u32 = 256 << 10;
+/// How many such calls are under way at once, so that the line is never idle.
 const READS_AT_ONCE: usize = 4;
-/// With more of them git becomes slow.
+/// How many packs a store may have. With more of them git becomes slow, and they are joined.
 const PACKS_MAX: usize = 40;
 
-/// Endings of a store that is being made anew, and of one that was damaged.
+/// The endings of the directory of a store that is being made anew, and of one that was damaged.
 const FRESH: &str = "new";
 const OLD: &str = "old";
 
@@ -86,6 +88,7 @@ impl Stores {
     }
 }
 
+/// The repository that holds everything that came from the master for one source repository.
 #[derive(Debug)]
 pub(super) struct Store {
     dir: PathBuf,

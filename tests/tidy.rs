@@ -107,6 +107,8 @@ fn the_explanation_reads_from_outside() {
     let above = ["crate::api", "crate::web", "crate::reporters", "crate::upkeep", "crate::desk", "crate::up::"];
     forbid("master/src/explain", &above, "an explanation knows nothing of who is told");
     forbid("master/src/explain", &["rusqlite"], "an explanation reads what the store names");
+}
+
 /// Each of these rooms is given what it may use. The types of records, of lanes and of answers are everybody's, so
 /// `crate::coordinator::record`, `crate::coordinator::lane` and the like are not forbidden, save to the pages.
 #[test]
@@ -121,6 +123,27 @@ fn who_is_given_little_cannot_reach_more() {
     );
     let of_pages = ["crate::driver", "Coordinator", "crate::store", "rusqlite", "crate::coordinator", "crate::logs"];
     forbid_save_tests("master/src/web", &of_pages, "pages hold a door");
+}
+
+/// A room of the worker uses those below it, and none above it. See the table in `worker/src/lib.rs`.
+#[test]
+fn the_rooms_of_the_worker_stand_one_above_the_other() {
+    let rooms = ["disk", "process", "config", "workspace", "attempt", "worker_shared", "session", "program"];
+    for (place, room) in rooms.iter().enumerate() {
+        let above: Vec<String> = rooms[place + 1..].iter().map(|room| format!("crate::{room}::")).collect();
+        let above: Vec<&str> = above.iter().map(String::as_str).collect();
+        match *room {
+            // a file of its own
+            "worker_shared" => {
+                let text = fs::read_to_string(top().join("worker/src/worker_shared.rs")).unwrap();
+                assert!(
+                    above.iter().all(|word| !code(&text).contains(word)),
+                    "what is shared knows nobody who shares it"
+                );
+            }
+            room => forbid(&format!("worker/src/{room}"), &above, "a room uses those below it"),
+        }
+    }
 }
 
 /// What is printed passes one place of each program, where texts of others are made harmless.

@@ -250,7 +250,7 @@ fn start_worker(programs: &Programs, state: &Path) -> Child {
 
 fn start(command: &mut Command, dir: &Path, name: &str) -> Child {
     let log = File::options().append(true).create(true).open(dir.join(format!("{name}.log"))).expect("a log");
-    command.env("GUILD_LOG", "warn,worker::runner=debug").stdout(Stdio::null()).stderr(log);
+    command.env("GUILD_LOG", "warn,worker::attempt::runner=debug").stdout(Stdio::null()).stderr(log);
     command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 

@@ -19,7 +19,7 @@ import time
 
 LEASE = "master/src/coordinator/lease.rs"
 LOAD = "master/src/coordinator/rows/load.rs"
-SESSION = "worker/src/session.rs"
+SESSION = "worker/src/session/mod.rs"
 DRIVER = "master/src/driver.rs"
 # what is wrong -> [(file, what stands there once, what stands there instead)]; MUTANT: whether this one is awake
 MUTANTS = {
@@ -74,16 +74,16 @@ MUTANTS = {
          "        if let Err(why) = driver.commit(batch.records).await {"),
         (DRIVER, "driver.deliver(number, events, batch.effects);", "driver.deliver(number, events, effects);")],
     "a worker does not name attempts that ended": [
-        (SESSION, "let in_hand: Vec<Rc<Entry>> = here.yard.ledger.all();",
-         "let mut in_hand = here.yard.ledger.all();\n    in_hand.retain(|entry| !MUTANT || entry.verdict().is_none());")],
+        (SESSION, "let in_hand: Vec<Rc<Entry>> = worker.shared.ledger.all();",
+         "let mut in_hand = worker.shared.ledger.all();\n    in_hand.retain(|entry| !MUTANT || entry.result().is_none());")],
     "a worker goes on with a lease that is over": [
-        (SESSION, "true => self.here.yard.ledger.abandon(entry, \"its lease is over\"),",
-         "true if MUTANT => {}\n                true => self.here.yard.ledger.abandon(entry, \"its lease is over\"),")],
+        (SESSION, "true => self.worker.shared.ledger.abandon(entry, \"its lease is over\"),",
+         "true if MUTANT => {}\n                true => self.worker.shared.ledger.abandon(entry, \"its lease is over\"),")],
     "a worker that attaches keeps what is stale": [
         (SESSION, "Ok(worker_desk::Standing::Stale) =>",
          "Ok(worker_desk::Standing::Stale) if MUTANT => {}\n            Ok(worker_desk::Standing::Stale) =>")],
     "a worker does not send again what a killed master had in memory": [
-        ("worker/src/report/mod.rs", "(0..count).for_each(|step| entry.step(step).tell_again());",
+        ("worker/src/attempt/report/mod.rs", "(0..count).for_each(|step| entry.step(step).tell_again());",
          "if !MUTANT { (0..count).for_each(|step| entry.step(step).tell_again()); }")],
 }
 AWAKE = """

@@ -14,7 +14,7 @@ use support::seed::Random;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
-use worker::supervisor::{Cause, Journal, Order, Room, StepFiles};
+use worker::supervisor::{Journal, KillCause, Order, OrderSlot, StepFiles};
 use worker::world::{Machine, Stream};
 
 const LINE: usize = 4096;
@@ -168,7 +168,7 @@ struct Life<'a> {
     job: Job,
     token: String,
     step: u16,
-    room: Room,
+    slot: OrderSlot,
     log: File,
     marks: File,
     order: Order,
@@ -182,7 +182,7 @@ struct Life<'a> {
     lease_end: Instant,
     alone: Option<Instant>,
     written: usize,
-    dying: Option<(Instant, Cause)>,
+    dying: Option<(Instant, KillCause)>,
     /// Held for as long as this supervisor lives.
     _lock: File,
 }
@@ -205,15 +205,15 @@ impl<'a> Life<'a> {
             }
         }
         let files = StepFiles::new(&start.dir, start.step);
-        let (_, room) = files.take_order()?;
-        room.begin()?;
+        let (_, slot) = files.take_order()?;
+        slot.begin()?;
         let (now, order) = (Instant::now(), start.order);
         let life = Life {
             host,
             job: job_of(&order),
             token: named(&order, "GUILD_ATTEMPT"),
             step: start.step,
-            room,
+            slot,
             log: File::create(files.spool())?,
             marks: File::create(files.marks())?,
             script: Script::of(&order),
@@ -266,7 +266,7 @@ impl<'a> Life<'a> {
         };
         match word.split_once(' ') {
             Some(("deadline", left)) => self.lease_end = Instant::now() + ms(left.parse().unwrap_or(0)),
-            Some(("stop", why)) => self.stop(Cause::Stopped(why.to_owned())),
+            Some(("stop", why)) => self.stop(KillCause::Stopped(why.to_owned())),
             _ => {}
         }
     }
@@ -279,12 +279,12 @@ impl<'a> Life<'a> {
         let limits = &self.order.limits;
         let mut all = vec![
             (self.began + self.script.lasts, Due::End),
-            (self.lease_end - ms(limits.margin_ms), Due::Stop(Cause::LeaseOver)),
-            (self.began + ms(limits.attempt_ms), Due::Stop(Cause::AttemptTime)),
+            (self.lease_end - ms(limits.margin_ms), Due::Stop(KillCause::LeaseOver)),
+            (self.began + ms(limits.attempt_ms), Due::Stop(KillCause::AttemptTime)),
         ];
-        all.extend((limits.step_ms > 0).then(|| (self.began + ms(limits.step_ms), Due::Stop(Cause::StepTime))));
-        all.extend((limits.idle_ms > 0).then(|| (self.last_output + ms(limits.idle_ms), Due::Stop(Cause::Idle))));
-        all.extend(self.alone.map(|since| (since + ms(limits.orphan_ms), Due::Stop(Cause::Orphaned))));
+        all.extend((limits.step_ms > 0).then(|| (self.began + ms(limits.step_ms), Due::Stop(KillCause::StepTime))));
+        all.extend((limits.idle_ms > 0).then(|| (self.last_output + ms(limits.idle_ms), Due::Stop(KillCause::Idle))));
+        all.extend(self.alone.map(|since| (since + ms(limits.orphan_ms), Due::Stop(KillCause::Orphaned))));
         if self.written < self.script.bytes {
             let part = self.written as f64 / self.script.bytes as f64;
             all.push((self.began + self.script.lasts.mul_f64(part), Due::Output));
@@ -301,17 +301,17 @@ impl<'a> Life<'a> {
         let mut mark = (self.written as u64).to_le_bytes().to_vec();
         mark.extend(Time(1).0.to_le_bytes());
         if self.marks.write_all(&mark).and_then(|()| self.log.write_all(&bytes)).is_err() {
-            return self.stop(Cause::Broken("its log cannot be written".to_owned()));
+            return self.stop(KillCause::Broken("its log cannot be written".to_owned()));
         }
         self.host.record.write(&self.job, &self.token, self.step, &bytes);
         (self.written, self.last_output) = (end, Instant::now());
         self.say(&format!("output {end}\n"));
     }
 
-    fn stop(&mut self, cause: Cause) {
+    fn stop(&mut self, cause: KillCause) {
         if self.dying.is_none() {
             let limits = &self.order.limits;
-            let grace = if cause == Cause::LeaseOver { limits.margin_ms / 2 } else { limits.grace_ms };
+            let grace = if cause == KillCause::LeaseOver { limits.margin_ms / 2 } else { limits.grace_ms };
             let after = self.random.below(grace.min(limits.grace_ms) as usize + 1) as u64;
             self.dying = Some((Instant::now() + ms(after), cause));
         }
@@ -323,12 +323,12 @@ impl<'a> Life<'a> {
         }
         let (cause, exit) = match self.dying.take() {
             Some((_, cause)) => (cause, Exit::Signal(15)),
-            None => (Cause::Ended, Exit::Code(self.script.exit)),
+            None => (KillCause::Ended, Exit::Code(self.script.exit)),
         };
         self.host.record.end(&self.job, &self.token, self.step, Some(cause.clone()), exit.clone());
         let (started, ended) = (Time(1), Time(2));
         let journal = Journal { cause, exit, started, ended, size: self.written as u64, survivors: 0 };
-        match self.room.write(&journal) {
+        match self.slot.write(&journal) {
             Ok(()) => self.say("exited\n"),
             Err(error) => self.host.record.tell(&format!("a journal cannot be written: {error}")),
         }
@@ -348,7 +348,7 @@ impl<'a> Life<'a> {
 enum Due {
     Output,
     End,
-    Stop(Cause),
+    Stop(KillCause),
 }
 
 /// One line; none at the end.

@@ -8,7 +8,7 @@ use client::{BuildQuery, LogAddress, Tail, Until};
 use schema::values::{Exit, Outcome};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
-use worker::supervisor::Cause;
+use worker::supervisor::KillCause;
 
 /// After the last fault everything is final within this time: 4 minutes after the last lease of a worker that does not come back
 /// has ended, which a start of the master just before the calm gave its full term.
@@ -122,7 +122,7 @@ fn check_job(world: &World, facts: &Facts, name: &Job, job: &JobView) -> Vec<Str
         };
         let cause = before.ended.as_ref().map(|(_, cause, _)| cause.clone());
         // who is told to stop lost its lease: which takes silence
-        let has_cause = !matches!(cause, Some(Some(Cause::Ended | Cause::Stopped(_))));
+        let has_cause = !matches!(cause, Some(Some(KillCause::Ended | KillCause::Stopped(_))));
         let silence = worker.cable.silence_within(before.began - LEASE, after.began);
         if !has_cause && silence < LEASE / 2 && worker.revoked_at.is_none() {
             wrong.push(format!("P3: {name:?} ran again without a reason: {before:?}, then {after:?}"));

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
-use worker::supervisor::Cause;
+use worker::supervisor::KillCause;
 
 /// A job: its build's number and its name.
 pub type Job = (u32, String);
@@ -21,7 +21,7 @@ pub struct Process {
     pub step: u16,
     pub began: Instant,
     /// None: it runs. The cause is none where its supervisor was killed.
-    pub ended: Option<(Instant, Option<Cause>, Exit)>,
+    pub ended: Option<(Instant, Option<KillCause>, Exit)>,
     pub output: Vec<u8>,
 }
 
@@ -83,7 +83,7 @@ impl Record {
     }
 
     /// Does nothing where it has ended already.
-    pub fn end(&self, job: &Job, token: &str, step: u16, cause: Option<Cause>, exit: Exit) {
+    pub fn end(&self, job: &Job, token: &str, step: u16, cause: Option<KillCause>, exit: Exit) {
         let mut facts = self.facts();
         let text = format!("step {step} of {job:?} ends: {cause:?} {exit:?}");
         let Some(process) = facts.running(job, token, step) else { return };

@@ -35,7 +35,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, LocalSet};
 use tokio::time::{Instant, sleep, timeout};
 use worker::supervisor::Moment;
-use worker::world::{Hands, Stream};
+use worker::world::{BlockingWork, Stream};
 
 pub const PROJECT: &str = "sim";
 /// What the master file may say of leases, in seconds: of all, and of the pool.
@@ -407,7 +407,7 @@ fn spawn_worker(
         clock: Box::new(SimClock { began }),
         net: Box::new(Line { net, cable }),
         machine: Arc::new(host),
-        hands: Hands::Own,
+        blocking: BlockingWork::Inline,
     };
     tokio::task::spawn_local(LocalSet::new().into_host(async move {
         let (_shutdown, told) = tokio::sync::watch::channel(worker::Shutdown::No);

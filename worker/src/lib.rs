@@ -1,40 +1,37 @@
 //! Guild's worker: takes jobs from a master, runs their steps under supervisors that outlive it, and ships their logs.
 //! Decides nothing about builds: what to run comes with each lease, and what became of it goes back.
 //!
-//! The main path: [`cli`] -> [`run`] -> `session` (connect, take, resume) -> `runner` (one attempt; `attempt` says the
-//! next step) -> `checkout`, `process` -> [`supervisor`] (a process beside each step); `report` and `output` tell the master.
-//! `ledger` is what is in hand, in memory and on disk.
+//! Its rooms, each of which uses those below it and none above it:
+//!
+//! | room | what is in it |
+//! | --- | --- |
+//! | `program` | the commands, the worker's life from start to end, housekeeping, the control socket |
+//! | `session` | one connection to the master: connect, take, renew, resume |
+//! | `worker_shared` | what all of the above share |
+//! | `attempt` | one attempt: the ledger, the next step, the runner, its output, its reports |
+//! | `workspace` | the directory of a job, and its checkout from the master's source |
+//! | `config` | `worker.toml` |
+//! | `process` | a step's process: environment, isolation, supervisor, and the world that a simulation replaces |
+//! | `disk` | files and directories: written whole, private, used again, removed |
+//!
+//! The main path: [`cli`] -> [`run`] -> `session` (connect, take, resume) -> `attempt::runner` (one attempt; `attempt::next`
+//! says the next step) -> `workspace::checkout`, `process::supervised` -> [`supervisor`] (a process beside each step);
+//! `attempt::report` and `attempt::output` tell the master. `attempt::ledger` is what is in hand, in memory and on disk.
 
 mod attempt;
-pub mod checkout;
-mod cli;
 mod config;
-mod control;
-mod environment;
-mod files;
-pub mod git;
-mod home;
-mod housekeeping;
-mod isolation;
-mod ledger;
-mod output;
-mod presence;
+mod disk;
 mod process;
-mod removal;
-mod report;
-mod run;
-mod runner;
+mod program;
 mod session;
-mod spares;
-pub mod supervisor;
-mod unit;
-mod whole;
+mod worker_shared;
 pub mod workspace;
-pub mod world;
 
-pub use cli::{cli, command};
 pub use config::keys::WORKER_TOML;
 pub use config::{CREDENTIAL_FILE, Config, ConfigError};
-pub use isolation::Tier;
-pub use run::{Ended, RunError, Shutdown, run, run_in};
-pub use supervisor::{SUPERVISE, supervise_main};
+pub use process::isolation::Tier;
+pub use process::supervisor::{SUPERVISE, supervise_main};
+pub use process::{supervisor, world};
+pub use program::cli::{cli, command};
+pub use program::run::{Ended, RunError, Shutdown, run, run_in};
+pub use workspace::{checkout, git};

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::{Duration, Instant};
 use worker::Tier;
-use worker::supervisor::{Cause, Journal, Limits, Moment, Nursery, Order, StepFiles, connect, prepare};
+use worker::supervisor::{Journal, KillCause, Limits, Moment, Order, StepFiles, SupervisorForker, connect, prepare};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_guild-worker");
 const LONG_MS: u64 = 100_000;
@@ -144,7 +144,7 @@ fn is_alive(pid: i32) -> bool {
 fn exit_codes_and_signals() {
     for (script, exit) in [("true", Exit::Code(0)), ("exit 37", Exit::Code(37)), ("kill -SEGV $$", Exit::Signal(11))] {
         let journal = sh(script).run();
-        assert_eq!((journal.cause, journal.exit), (Cause::Ended, exit), "{script}");
+        assert_eq!((journal.cause, journal.exit), (KillCause::Ended, exit), "{script}");
     }
 }
 
@@ -152,7 +152,7 @@ fn exit_codes_and_signals() {
 fn what_cannot_start_says_so_in_its_log() {
     let step = exec(&["no-such-program-here"]);
     let journal = step.run();
-    assert!(matches!(journal.cause, Cause::Impossible(_)), "{journal:?}");
+    assert!(matches!(journal.cause, KillCause::Impossible(_)), "{journal:?}");
     assert!(String::from_utf8(step.log()).unwrap().contains("no-such-program-here"));
 
     let mut step = sh("true");
@@ -254,7 +254,7 @@ fn not_newline(byte: u8) -> u8 {
 fn output_beyond_the_limit_is_dropped_and_the_step_goes_on() {
     let step = sh("head -c 300000 /dev/zero; exit 3").limit(|limits| limits.output_max = 1000);
     let journal = step.run();
-    assert_eq!((journal.cause, journal.exit), (Cause::Ended, Exit::Code(3)));
+    assert_eq!((journal.cause, journal.exit), (KillCause::Ended, Exit::Code(3)));
     let log = step.log();
     assert!(log[..1000].iter().all(|byte| *byte == 0));
     assert!(String::from_utf8_lossy(&log[1000..]).contains("beyond 1000 bytes"));
@@ -264,9 +264,9 @@ fn output_beyond_the_limit_is_dropped_and_the_step_goes_on() {
 fn the_limits_of_time() {
     let ignore_term = "trap '' TERM; while :; do sleep 1; done";
     let cases = [
-        (sh("sleep 1000").limit(|limits| limits.step_ms = 50), Cause::StepTime, Exit::Timeout),
-        (sh(ignore_term).limit(|limits| limits.attempt_ms = 50), Cause::AttemptTime, Exit::Timeout),
-        (sh("echo begun; sleep 1000").limit(|limits| limits.idle_ms = 300), Cause::Idle, Exit::Idle),
+        (sh("sleep 1000").limit(|limits| limits.step_ms = 50), KillCause::StepTime, Exit::Timeout),
+        (sh(ignore_term).limit(|limits| limits.attempt_ms = 50), KillCause::AttemptTime, Exit::Timeout),
+        (sh("echo begun; sleep 1000").limit(|limits| limits.idle_ms = 300), KillCause::Idle, Exit::Idle),
     ];
     for (step, cause, exit) in cases {
         let journal = step.run();
@@ -277,13 +277,13 @@ fn the_limits_of_time() {
 #[test]
 fn a_step_that_talks_is_not_idle() {
     let step = sh("for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.2; done").limit(|limits| limits.idle_ms = 1_200);
-    assert_eq!(step.run().cause, Cause::Ended);
+    assert_eq!(step.run().cause, KillCause::Ended);
 }
 
 #[test]
 fn a_lease_that_nobody_renews_ends_the_step() {
     let journal = sh("sleep 1000").limit(|limits| limits.lease_ms = 1_100).run();
-    assert_eq!(journal.cause, Cause::LeaseOver);
+    assert_eq!(journal.cause, KillCause::LeaseOver);
 }
 
 #[test]
@@ -296,7 +296,7 @@ fn a_lease_that_is_renewed_does_not() {
     running.say("words of a later version");
     std::thread::sleep(Duration::from_millis(2_500));
     std::fs::write(step.file("fifo"), "go on\n").unwrap();
-    assert_eq!(running.end().cause, Cause::Ended);
+    assert_eq!(running.end().cause, KillCause::Ended);
     assert_eq!(step.log(), b"begun\ngo on\n");
 }
 
@@ -307,7 +307,7 @@ fn the_end_of_a_lease_is_a_moment() {
     let mut running = step.start();
     running.output(6);
     running.say(&format!("until {}\ndeadline {LONG_MS}", Moment::now().0 + 1_000));
-    assert_eq!(running.end().cause, Cause::LeaseOver);
+    assert_eq!(running.end().cause, KillCause::LeaseOver);
 }
 
 #[test]
@@ -317,7 +317,7 @@ fn stopping_says_term_first_and_then_kill() {
     running.output(6);
     running.say("stop a person said so");
     let journal = running.end();
-    assert_eq!((journal.cause, journal.exit), (Cause::Stopped("a person said so".to_owned()), Exit::Code(7)));
+    assert_eq!((journal.cause, journal.exit), (KillCause::Stopped("a person said so".to_owned()), Exit::Code(7)));
     // a shell may add that its `sleep` was terminated
     assert!(polite.log().starts_with(b"begun\n") && polite.log().ends_with(b"bye\n"));
 
@@ -334,12 +334,12 @@ const CLEARS_UP: &str = "trap 'sleep 0.4; echo cleared >$HERE/mark; exit 0' TERM
 
 #[test]
 fn every_process_of_a_step_has_the_grace_and_not_only_its_shell() {
-    type Limit = (&'static str, fn(&mut Limits), Cause);
+    type Limit = (&'static str, fn(&mut Limits), KillCause);
     let ends: [Limit; 4] = [
-        ("cancel", |_| (), Cause::Stopped("a person said so".to_owned())),
-        ("the step's time", |limits| limits.step_ms = 400, Cause::StepTime),
-        ("the job's time", |limits| limits.attempt_ms = 400, Cause::AttemptTime),
-        ("silence", |limits| limits.idle_ms = 400, Cause::Idle),
+        ("cancel", |_| (), KillCause::Stopped("a person said so".to_owned())),
+        ("the step's time", |limits| limits.step_ms = 400, KillCause::StepTime),
+        ("the job's time", |limits| limits.attempt_ms = 400, KillCause::AttemptTime),
+        ("silence", |limits| limits.idle_ms = 400, KillCause::Idle),
     ];
     let places = [
         ("below the shell", "/bin/sh clear.sh; echo after"),
@@ -353,7 +353,7 @@ fn every_process_of_a_step_has_the_grace_and_not_only_its_shell() {
             std::fs::write(step.file("clear.sh"), CLEARS_UP).unwrap();
             let mut running = step.start();
             running.output(6);
-            if matches!(cause, Cause::Stopped(_)) {
+            if matches!(cause, KillCause::Stopped(_)) {
                 running.say("stop a person said so");
             }
             let began = Instant::now();
@@ -399,7 +399,7 @@ fn what_does_not_end_in_its_grace_is_killed_and_named() {
 fn a_server_that_a_step_leaves_behind_is_ended_and_named() {
     let step = sh("printf amid; sleep 1000 >/dev/null 2>&1 & (setsid sleep 1001 >/dev/null 2>&1 &); exit 3");
     let journal = step.run();
-    assert_eq!((journal.cause, journal.exit, journal.survivors), (Cause::Ended, Exit::Code(3), 0));
+    assert_eq!((journal.cause, journal.exit, journal.survivors), (KillCause::Ended, Exit::Code(3), 0));
     assert_eq!(step.text(), "amid\n[guild: 2 processes were still running and were ended: sleep, sleep]\n");
 
     let quiet = sh("sleep 0.05 & echo done");
@@ -544,7 +544,7 @@ fn an_orphan_ends_after_its_grace() {
     let mut running = step.start();
     let pid = step.pid_in("pid");
     running.line = None;
-    assert_eq!(running.end().cause, Cause::Orphaned);
+    assert_eq!(running.end().cause, KillCause::Orphaned);
     assert!(!is_alive(pid));
 }
 
@@ -572,10 +572,10 @@ fn a_deep_directory_is_no_obstacle() {
     assert_eq!(StepFiles::new(&deep, 3).read_journal().unwrap().unwrap().exit, Exit::Code(0));
 }
 
-/// The journal of a step that a nursery's supervisor wrote.
-fn nursed(nursery: &Nursery, step: &Step) -> Journal {
+/// The journal of a step that a forker's supervisor wrote.
+fn supervised(forker: &SupervisorForker, step: &Step) -> Journal {
     let prepared = prepare(step.dir.path(), 0, &step.order).unwrap();
-    prepared.ask(nursery).unwrap();
+    prepared.ask(forker).unwrap();
     let line = prepared.line();
     line.set_read_timeout(Some(PATIENCE)).unwrap();
     assert_eq!(BufReader::new(line).lines().map_while(Result::ok).last().as_deref(), Some("exited"));
@@ -584,28 +584,28 @@ fn nursed(nursery: &Nursery, step: &Step) -> Journal {
 }
 
 #[test]
-fn a_nursery_makes_supervisors() {
-    let (mut command, nursery) = Nursery::command(Path::new(PROGRAM)).unwrap();
+fn a_forker_makes_supervisors() {
+    let (mut command, forker) = SupervisorForker::command(Path::new(PROGRAM)).unwrap();
     let mut serving = command.spawn().unwrap();
     for round in 0..3 {
-        // its own children are waited for, though the nursery forgets its
+        // its own children are waited for, though the forker forgets its
         let step = sh(&format!("(sleep 0.05; exit {round}) & wait $! || echo $?; ps -o comm= -p $PPID; exit {round}"));
-        assert_eq!(nursed(&nursery, &step).exit, Exit::Code(round));
+        assert_eq!(supervised(&forker, &step).exit, Exit::Code(round));
         let said = if round == 0 { "supervisor\n".to_owned() } else { format!("{round}\nsupervisor\n") };
         assert_eq!(String::from_utf8(step.log()).unwrap(), said);
     }
-    drop(nursery);
+    drop(forker);
     assert!(serving.wait().unwrap().success());
 }
 
 #[test]
-fn a_supervisor_at_rest_takes_the_next_step_and_ends_with_its_nursery() {
-    let (mut command, nursery) = Nursery::command(Path::new(PROGRAM)).unwrap();
+fn a_supervisor_at_rest_takes_the_next_step_and_ends_with_its_forker() {
+    let (mut command, forker) = SupervisorForker::command(Path::new(PROGRAM)).unwrap();
     let mut serving = command.spawn().unwrap();
     drop(command);
     let parent = || {
         let step = sh("echo $PPID");
-        assert_eq!(nursed(&nursery, &step).exit, Exit::Code(0));
+        assert_eq!(supervised(&forker, &step).exit, Exit::Code(0));
         String::from_utf8(step.log()).unwrap().trim().to_owned()
     };
     // one that rested for too long is gone: a slow machine gets more tries
@@ -615,7 +615,7 @@ fn a_supervisor_at_rest_takes_the_next_step_and_ends_with_its_nursery() {
     // one that has a step gets no other
     let busy = sh("while [ ! -e $HERE/go ]; do sleep 0.01; done; echo $PPID; exit 7");
     let prepared = prepare(busy.dir.path(), 0, &busy.order).unwrap();
-    prepared.ask(&nursery).unwrap();
+    prepared.ask(&forker).unwrap();
     let beside = parent();
     std::fs::write(busy.file("go"), "").unwrap();
     let line = prepared.line();
@@ -624,43 +624,43 @@ fn a_supervisor_at_rest_takes_the_next_step_and_ends_with_its_nursery() {
     assert_ne!(String::from_utf8(busy.log()).unwrap().trim(), beside);
 
     let is_there = |pid: &str| is_alive(pid.parse().unwrap());
-    drop(nursery);
+    drop(forker);
     assert!(serving.wait().unwrap().success());
     eventually(|| !is_there(&pid) && !is_there(&beside));
 }
 
 #[test]
-fn a_nursery_says_when_it_is_there() {
-    let (mut command, nursery) = Nursery::command(Path::new(PROGRAM)).unwrap();
+fn a_forker_says_when_it_is_there() {
+    let (mut command, forker) = SupervisorForker::command(Path::new(PROGRAM)).unwrap();
     let hidden: Vec<_> = command.get_envs().filter(|(_, value)| value.is_none()).map(|(name, _)| name).collect();
     assert!(hidden.contains(&"NOTIFY_SOCKET".as_ref()), "{hidden:?}");
     let mut serving = command.spawn().unwrap();
-    nursery.wait(PATIENCE).unwrap();
-    assert_eq!(nursed(&nursery, &sh("true")).exit, Exit::Code(0));
-    drop(nursery);
+    forker.wait(PATIENCE).unwrap();
+    assert_eq!(supervised(&forker, &sh("true")).exit, Exit::Code(0));
+    drop(forker);
     assert!(serving.wait().unwrap().success());
 
-    let (mut command, nursery) = Nursery::command(Path::new("false")).unwrap();
+    let (mut command, forker) = SupervisorForker::command(Path::new("false")).unwrap();
     let mut failing = command.spawn().unwrap();
     drop(command);
-    assert_eq!(nursery.wait(PATIENCE).unwrap_err().kind(), std::io::ErrorKind::UnexpectedEof);
+    assert_eq!(forker.wait(PATIENCE).unwrap_err().kind(), std::io::ErrorKind::UnexpectedEof);
     assert!(!failing.wait().unwrap().success());
 }
 
 #[test]
-fn supervisors_outlive_their_nursery() {
-    let (mut command, nursery) = Nursery::command(Path::new(PROGRAM)).unwrap();
+fn supervisors_outlive_their_forker() {
+    let (mut command, forker) = SupervisorForker::command(Path::new(PROGRAM)).unwrap();
     let mut serving = command.spawn().unwrap();
     let step = sh("echo $$ > $HERE/pid; while [ ! -e $HERE/go ]; do sleep 0.01; done; exit 7");
     let prepared = prepare(step.dir.path(), 0, &step.order).unwrap();
-    prepared.ask(&nursery).unwrap();
+    prepared.ask(&forker).unwrap();
     step.pid_in("pid");
     serving.kill().unwrap();
     serving.wait().unwrap();
-    // it holds the nursery's end too
+    // it holds the forker's end too
     drop(command);
     let other = sh("true");
-    assert!(prepare(other.dir.path(), 0, &other.order).unwrap().ask(&nursery).is_err(), "nobody will do it");
+    assert!(prepare(other.dir.path(), 0, &other.order).unwrap().ask(&forker).is_err(), "nobody will do it");
     std::fs::write(step.file("go"), "").unwrap();
     let line = prepared.line();
     line.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -1,6 +1,6 @@
 //! The keys of `worker.toml` and what they mean, as its reference lists them. A test compares them with what is read.
 
-use crate::isolation::Tier;
+use crate::process::isolation::Tier;
 use schema::toml_file::reference::Absent::{Is, Means};
 use schema::toml_file::reference::{Form, Key, Reference, Section};
 

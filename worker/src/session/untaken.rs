@@ -4,8 +4,8 @@ use super::{DISK_PAUSE, End, TAKE_PAUSE};
 use std::io;
 use std::time::Duration;
 
-/// A master of version 0.1 keeps the connection of a session that it has replaced: whoever is refused so often in a row attaches
-/// anew.
+/// How often in a row a `take` is refused before the worker attaches anew. A master of version 0.1 keeps the connection of a
+/// session that it has replaced.
 const TAKES_REFUSED_MAX: u32 = 5;
 
 /// Why no job was taken.
@@ -13,9 +13,9 @@ const TAKES_REFUSED_MAX: u32 = 5;
 pub(super) enum Untaken {
     #[error("the master offers nothing: {0}")]
     ByMaster(#[from] capnp::Error),
-    /// This machine has no room for it, or no more files. Another session would not have them either.
+    /// This machine has no room for the job, or no more files. Another session would not have them either.
     #[error("cannot note an attempt: {0}")]
-    Here(io::Error),
+    ByMachine(io::Error),
 }
 
 /// How often in a row the master has refused.
@@ -30,7 +30,7 @@ impl Refused {
     /// How long to wait for the next try, or why there is none.
     pub(super) fn pause(&mut self, why: Untaken) -> Result<Duration, End> {
         let error = match &why {
-            Untaken::Here(_) => {
+            Untaken::ByMachine(_) => {
                 self.forget();
                 tracing::warn!(%why, "no job is taken");
                 return Ok(DISK_PAUSE);
@@ -58,7 +58,7 @@ mod tests {
     }
 
     fn no_file() -> Untaken {
-        Untaken::Here(io::Error::other("too many open files"))
+        Untaken::ByMachine(io::Error::other("too many open files"))
     }
 
     #[test]

@@ -1,0 +1,382 @@
+//! One attempt in hand: what its runner, its reports and its lease share.
+
+use super::{ASSIGNMENT, Offered, Token};
+use crate::attempt::next::{AttemptResult, Halt, Next, StepEnd, is_cleanup, next};
+use crate::attempt::output::{Grown, Shipped, Spooled};
+use crate::disk::atomic_file;
+use crate::process::environment::{mark, token_hex};
+use crate::process::supervisor::{Journal, Moment, StepFiles};
+use crate::process::world::BlockingWork;
+use crate::workspace::Workspace;
+use schema::values::{Assignment, Time};
+use schema::worker_capnp::lease;
+use serde::Serialize;
+use std::cell::{Cell, RefCell};
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use tokio::sync::watch;
+
+/// How long before the end of its lease a step is stopped at the most, in milliseconds. It is enough to end what it started.
+const MARGIN_MAX_MS: u64 = 5_000;
+
+/// The file that says when the steps that run after a cancel must have ended.
+const CLEANUP: &str = "cleanup.json";
+
+/// A lease as this process holds it: when it ends, and how long each renewal makes it.
+#[derive(Clone, Copy)]
+struct HeldLease {
+    end: Moment,
+    term_ms: u64,
+}
+
+/// An attempt in hand: what was assigned, how far it has come, and the lease under which it runs.
+pub(crate) struct Entry {
+    pub(crate) assignment: Assignment,
+    /// The attempt's directory, from which the next worker process takes it up.
+    pub(crate) dir: PathBuf,
+    /// When the attempt was offered.
+    began: Moment,
+    blocking: BlockingWork,
+    /// What the master is to know of each step. All of it may be told again, so it is not on disk.
+    steps: Vec<Step>,
+    /// How the steps so far ended, in their order.
+    ended: RefCell<Vec<StepEnd>>,
+    /// What ended the attempt from outside.
+    halt: RefCell<Option<Halt>>,
+    /// What became of the attempt, once no more steps are to run.
+    result: RefCell<Option<AttemptResult>>,
+    /// When the steps that run after a cancel, or after the job's time, must have ended. None: no such step has begun.
+    cleanup_end: Cell<Option<Moment>>,
+    /// Whether processes of it could not be killed, and may still use its files.
+    has_survivors: Cell<bool>,
+    /// Why nobody wants its results. None: they are wanted.
+    abandoned: RefCell<Option<String>>,
+    /// Whether nothing of it runs any more.
+    idle: Cell<bool>,
+    /// The capability of the lease, for as long as the connection lasts that brought it.
+    lease: RefCell<Option<lease::Client>>,
+    /// When the lease ends, whether or not there is a connection.
+    held: Cell<Option<HeldLease>>,
+    /// The workspace, locked for as long as steps may run.
+    workspace: RefCell<Option<Rc<Workspace>>>,
+    /// Counts the changes of this attempt, and those of all attempts.
+    changed: (watch::Sender<u64>, watch::Sender<u64>),
+}
+
+/// What the master is to know of a step, and what it was told.
+pub(crate) struct Step {
+    /// When the step began.
+    pub(crate) started: watch::Sender<Option<Time>>,
+    /// How much output there is.
+    pub(crate) grown: watch::Sender<Grown>,
+    /// How the step ended, and when.
+    pub(crate) finished: watch::Sender<Option<(StepEnd, Time)>>,
+    /// Whether nothing of its log was ever sent.
+    pub(crate) is_unsent: Cell<bool>,
+    /// The log as the master has it, once all of it was sent on this connection.
+    pub(crate) shipped: Cell<Option<Shipped>>,
+    /// Whether the master has acknowledged the step's end on this connection.
+    pub(crate) is_known: Cell<bool>,
+}
+
+impl Entry {
+    pub(super) fn new(
+        dir: PathBuf,
+        offered: Offered,
+        blocking: BlockingWork,
+        halt: Option<Halt>,
+        workspace: Option<Workspace>,
+        all_changed: watch::Sender<u64>,
+    ) -> Entry {
+        let steps = offered.assignment.job.steps.iter().map(|_| Step::new()).collect();
+        Entry {
+            assignment: offered.assignment,
+            dir,
+            began: Moment(offered.began),
+            blocking,
+            steps,
+            ended: RefCell::default(),
+            halt: RefCell::new(halt),
+            result: RefCell::default(),
+            cleanup_end: Cell::new(None),
+            has_survivors: Cell::new(false),
+            abandoned: RefCell::default(),
+            idle: Cell::new(false),
+            lease: RefCell::default(),
+            held: Cell::default(),
+            workspace: RefCell::new(workspace.map(Rc::new)),
+            changed: (watch::Sender::new(0), all_changed),
+        }
+    }
+
+    /// Notes that an earlier process may have told the master of this attempt already.
+    pub(super) fn may_be_known(&self) {
+        for step in &self.steps {
+            step.is_unsent.set(false);
+        }
+    }
+
+    pub(crate) fn token(&self) -> Token {
+        self.assignment.token
+    }
+
+    pub(crate) fn mark(&self) -> String {
+        mark(&self.assignment.token)
+    }
+
+    pub(crate) fn files(&self, step: u16) -> StepFiles {
+        StepFiles::new(&self.dir, step)
+    }
+
+    pub(crate) fn spooled(&self, step: u16) -> Spooled {
+        let files = self.files(step);
+        Spooled { log: files.spool(), marks: files.marks(), blocking: self.blocking }
+    }
+
+    pub(crate) fn step(&self, step: u16) -> &Step {
+        &self.steps[usize::from(step)]
+    }
+
+    /// Tells of every change in this attempt.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.0.subscribe()
+    }
+
+    fn tell(&self) {
+        self.changed.0.send_modify(|count| *count += 1);
+        self.changed.1.send_modify(|count| *count += 1);
+    }
+
+    // the steps
+
+    pub(crate) fn ended(&self) -> Vec<StepEnd> {
+        self.ended.borrow().clone()
+    }
+
+    pub(crate) fn step_started(&self, step: u16, at: Time) {
+        self.step(step).started.send_replace(Some(at));
+        self.tell();
+    }
+
+    pub(crate) fn step_grew(&self, step: u16, size: u64) {
+        self.step(step).grown.send_modify(|grown| grown.size = grown.size.max(size));
+    }
+
+    pub(crate) fn step_ended(&self, step: u16, journal: &Journal) {
+        if journal.survivors > 0 {
+            self.has_survivors.set(true);
+        }
+        let plan = &self.assignment.job.steps[usize::from(step)];
+        let known = self.step(step);
+        known.started.send_if_modified(|started| started.replace(journal.started).is_none());
+        known.grown.send_replace(Grown { size: journal.size, is_final: true });
+        self.end_step(step, StepEnd::of(journal, plan.continue_on_failure), journal.ended);
+    }
+
+    pub(crate) fn step_skipped(&self, step: u16, at: Time) {
+        self.step(step).grown.send_replace(Grown { size: 0, is_final: true });
+        self.end_step(step, StepEnd::skipped(), at);
+    }
+
+    fn end_step(&self, step: u16, end: StepEnd, at: Time) {
+        self.ended.borrow_mut().push(end.clone());
+        self.step(step).finished.send_replace(Some((end, at)));
+        self.tell();
+    }
+
+    // the end
+
+    pub(crate) fn halt(&self) -> Option<Halt> {
+        self.halt.borrow().clone()
+    }
+
+    /// Halts the attempt. The first halt counts, unless a later one ends more.
+    pub(crate) fn set_halt(&self, halt: Halt) {
+        let is_news = self.halt.borrow().as_ref().is_none_or(|earlier| halt.overrides(earlier));
+        if !is_news || self.result.borrow().is_some() {
+            return;
+        }
+        if let Err(error) = write_whole(&self.dir.join("halt.json"), &halt) {
+            tracing::warn!(attempt = %token_hex(&self.token()), %error, "a restart would forget why an attempt ended");
+        }
+        *self.halt.borrow_mut() = Some(halt);
+        self.tell();
+    }
+
+    pub(crate) fn result(&self) -> Option<AttemptResult> {
+        self.result.borrow().clone()
+    }
+
+    pub(crate) fn set_result(&self, result: AttemptResult) {
+        *self.result.borrow_mut() = Some(result);
+        self.tell();
+    }
+
+    pub(crate) fn abandoned(&self) -> Option<String> {
+        self.abandoned.borrow().clone()
+    }
+
+    pub(super) fn abandon(&self, why: &str) {
+        self.abandoned.borrow_mut().get_or_insert_with(|| why.to_owned());
+        self.drop_lease();
+        self.tell();
+    }
+
+    /// Why the step that runs, or is next, must end, if it must.
+    pub(crate) fn stop_reason(&self) -> Option<String> {
+        if let Some(why) = self.abandoned() {
+            return Some(why);
+        }
+        let is_spared = is_cleanup(&self.assignment.job, &self.ended.borrow());
+        match self.halt()? {
+            Halt::Cancelled(_) | Halt::OutOfTime if is_spared => None,
+            Halt::Cancelled(why) | Halt::CancelledNow(why) => Some(format!("cancelled: {why}")),
+            Halt::OutOfTime => Some("its time was over".to_owned()),
+            Halt::Errored(why) | Halt::Unusable(why) => Some(why),
+        }
+    }
+
+    pub(crate) fn has_survivors(&self) -> bool {
+        self.has_survivors.get()
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.idle.get()
+    }
+
+    /// Notes that no process of it is left, which frees its resources and its workspace.
+    pub(crate) fn set_idle(&self) {
+        self.idle.set(true);
+        self.workspace.borrow_mut().take();
+        self.tell();
+    }
+
+    /// How long the step that runs, or is next, may take, in milliseconds.
+    pub(crate) fn time_left(&self, now: Moment) -> u64 {
+        let own = match self.assignment.job.timeout_ms {
+            0 => u64::MAX,
+            timeout => timeout.saturating_sub(now.since(self.began)),
+        };
+        if let Some(end) = self.cleanup_end(now) {
+            return end.since(now);
+        }
+        // a step that would also run after the job's time does not get less where that is nearly over
+        match is_cleanup(&self.assignment.job, &self.ended.borrow()) {
+            true => own.max(self.cleanup_ms()),
+            false => own,
+        }
+    }
+
+    /// When the step that runs, or is next, must have ended, where it runs after a cancel or after the job's time. All such
+    /// steps share one time, which begins with the first.
+    pub(crate) fn cleanup_end(&self, now: Moment) -> Option<Moment> {
+        let next = next(&self.assignment.job, &self.ended.borrow(), self.halt.borrow().as_ref());
+        if !matches!(next, Next::CleanUp(_)) {
+            return None;
+        }
+        if self.cleanup_end.get().is_none() {
+            let end = now.plus(self.cleanup_ms());
+            if let Err(error) = write_whole(&self.dir.join(CLEANUP), &end.0) {
+                tracing::warn!(attempt = %token_hex(&self.token()), %error, "after a restart the time begins anew");
+            }
+            self.cleanup_end.set(Some(end));
+        }
+        self.cleanup_end.get()
+    }
+
+    fn cleanup_ms(&self) -> u64 {
+        self.assignment.job.cleanup_ms().unwrap_or_default()
+    }
+
+    /// Goes on with the time that an earlier process may have begun.
+    pub(super) fn resume_cleanup(&self) -> io::Result<()> {
+        if let Some(noted) = atomic_file::read(&self.dir.join(CLEANUP))? {
+            self.cleanup_end.set(Some(Moment(serde_json::from_slice(&noted)?)));
+        }
+        Ok(())
+    }
+
+    // the lease
+
+    pub(crate) fn lease(&self) -> Option<lease::Client> {
+        self.lease.borrow().clone()
+    }
+
+    pub(crate) fn set_lease(&self, lease: lease::Client) {
+        let before = self.lease.borrow_mut().replace(lease);
+        drop(before);
+        self.tell();
+    }
+
+    /// Forgets the capability of the lease, because the connection that brought it is gone.
+    pub(crate) fn drop_lease(&self) {
+        let before = self.lease.borrow_mut().take();
+        drop(before);
+    }
+
+    /// The master gave the lease a full term. It began when the master did what we asked for, so not before `asked`.
+    pub(crate) fn renewed(&self, asked: Moment, term_ms: u64) {
+        self.held.set(Some(HeldLease { end: asked.plus(term_ms), term_ms }));
+        self.tell();
+    }
+
+    /// None: the master has not given it to this process yet.
+    pub(crate) fn lease_end(&self) -> Option<Moment> {
+        self.held.get().map(|held| held.end)
+    }
+
+    /// The length of the lease, where this process holds it.
+    pub(crate) fn term_ms(&self) -> Option<u64> {
+        self.held.get().map(|held| held.term_ms)
+    }
+
+    /// How long before the lease's end a step is stopped, in milliseconds.
+    pub(crate) fn margin_ms(&self) -> u64 {
+        self.term_ms().map_or(0, |term_ms| MARGIN_MAX_MS.min(term_ms / 4))
+    }
+
+    /// Whether a process may start.
+    pub(crate) fn is_leased(&self, now: Moment) -> bool {
+        self.lease_end().is_some_and(|end| end.since(now) > self.margin_ms())
+    }
+
+    // the workspace
+
+    pub(crate) fn workspace(&self) -> Option<Rc<Workspace>> {
+        self.workspace.borrow().clone()
+    }
+
+    /// Notes the workspace, whose tree is now as the job wants it.
+    pub(crate) fn set_workspace(&self, workspace: Workspace) -> io::Result<()> {
+        let name = workspace.dir().file_name().unwrap_or_default().to_string_lossy();
+        let line = format!("\n{}\n", serde_json::Value::from(name));
+        File::options().append(true).open(self.dir.join(ASSIGNMENT))?.write_all(line.as_bytes())?;
+        *self.workspace.borrow_mut() = Some(Rc::new(workspace));
+        Ok(())
+    }
+}
+
+impl Step {
+    fn new() -> Step {
+        Step {
+            started: watch::Sender::new(None),
+            grown: watch::Sender::default(),
+            finished: watch::Sender::new(None),
+            is_unsent: Cell::new(true),
+            shipped: Cell::new(None),
+            is_known: Cell::new(false),
+        }
+    }
+
+    /// Has everything told again, because whoever was told of it may have lost it.
+    pub(crate) fn tell_again(&self) {
+        self.shipped.set(None);
+        self.is_known.set(false);
+    }
+}
+
+fn write_whole(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    atomic_file::write(path, &serde_json::to_vec(value)?)
+}

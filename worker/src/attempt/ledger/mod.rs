@@ -1,0 +1,315 @@
+//! What this worker has in hand: each attempt from its offer until the master knows its end, in memory and in a directory
+//! of its own, from which the next worker process takes it up. Starts nothing and calls nobody.
+//!
+//! ```text
+//! STATE/spare/                          see `spares`
+//! STATE/attempts/TOKEN/assignment.json  what was offered, and when; in a line behind it the name of its workspace, once that
+//!                                       is as the job wants it
+//!                      halt.json        what ended it from outside
+//!                      cleanup.json     when what runs after that must have ended
+//!                      step-N.*         see `supervisor::StepFiles`
+//! ```
+//! The files are few, because each costs time to make and to remove, and a short job has hardly more to do.
+
+mod entry;
+
+pub(crate) use entry::{Entry, Step};
+
+use crate::disk::atomic_file;
+use crate::disk::private_dir::private_dir;
+use crate::disk::removal::remove_contended;
+use crate::disk::spares::Spares;
+use crate::process::environment::{ATTEMPT, token_hex};
+use crate::process::supervisor::{Moment, StepFiles};
+use crate::process::world::{BlockingWork, Machine, World};
+use crate::workspace;
+use schema::values::{Assignment, Resources};
+use serde::{Deserialize, Serialize};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+const ASSIGNMENT: &str = "assignment.json";
+
+pub(crate) type Token = [u8; 16];
+
+/// The attempts in hand, each under its token.
+pub(crate) struct Ledger {
+    dir: PathBuf,
+    spares: Spares,
+    /// This start of the machine, with which the clock of leases began.
+    boot: String,
+    blocking: BlockingWork,
+    entries: RefCell<BTreeMap<Token, Rc<Entry>>>,
+    /// Directories of attempts that are not taken up. They are kept until it is known whose they are.
+    leftovers: RefCell<Vec<Leftover>>,
+    /// Whether some process of an attempt could not be killed.
+    has_survivors: Cell<bool>,
+    changed: watch::Sender<u64>,
+}
+
+impl Ledger {
+    /// Opens the ledger with the attempts that an earlier process left. What cannot be read is dropped, once it is known whose it
+    /// is. Where the directory is a copy all of them are dropped, because they are another worker's.
+    pub(crate) fn open(state: &Path, workspaces: &Path, world: &World, is_copy: bool) -> io::Result<Ledger> {
+        let dir = state.join("attempts");
+        private_dir(&dir)?;
+        let spares = Spares::open(state.join("spare/attempts"), |name| name == ASSIGNMENT || StepFiles::is_one(name))?;
+        let (boot, blocking) = (world.clock.boot(), world.blocking);
+        let ledger = Ledger {
+            dir,
+            spares,
+            boot,
+            blocking,
+            entries: RefCell::default(),
+            leftovers: RefCell::default(),
+            has_survivors: Cell::new(false),
+            changed: watch::Sender::new(0),
+        };
+        for found in std::fs::read_dir(&ledger.dir)? {
+            let dir = found?.path();
+            if is_copy {
+                tracing::warn!(dir = %dir.display(), "an attempt is not taken up: this directory is a copy of a worker's");
+                ledger.leftovers.borrow_mut().push(Leftover { dir, is_own: false });
+                continue;
+            }
+            match ledger.load(&dir, workspaces) {
+                Ok(entry) => {
+                    ledger.entries.borrow_mut().insert(entry.token(), Rc::new(entry));
+                }
+                Err(error) => {
+                    tracing::warn!(dir = %dir.display(), %error, "an attempt cannot be taken up");
+                    ledger.leftovers.borrow_mut().push(Leftover { dir, is_own: true });
+                }
+            }
+        }
+        Ok(ledger)
+    }
+
+    /// What another start of the machine left is not taken up: its clock is not ours, none of it runs, and a loss of power
+    /// takes from files what was not synced, such as that a step began.
+    fn load(&self, dir: &Path, workspaces: &Path) -> io::Result<Entry> {
+        let noted = std::fs::read(dir.join(ASSIGNMENT))?;
+        let mut lines = noted.split(|byte| *byte == b'\n');
+        let offered: Offered = serde_json::from_slice(lines.next().unwrap_or_default())?;
+        if !offered.boot.is_empty() && offered.boot != self.boot {
+            return Err(io::Error::other("the machine was started again"));
+        }
+        let halt = atomic_file::read(&dir.join("halt.json"))?;
+        let halt = halt.map(|bytes| serde_json::from_slice(&bytes)).transpose()?;
+        // a line that was cut short is none
+        let name: Option<String> = lines.filter_map(|line| serde_json::from_slice(line).ok()).next_back();
+        // where a worker of 0.1.0 noted it
+        let name = name.or_else(|| std::fs::read_to_string(dir.join("workspace")).ok());
+        let workspace = name.map(|name| workspace::reopen(workspaces, &name)).transpose()?.flatten();
+        let entry = Entry::new(dir.to_owned(), offered, self.blocking, halt, workspace, self.changed.clone());
+        entry.may_be_known();
+        entry.resume_cleanup()?;
+        Ok(entry)
+    }
+
+    /// Removes the attempts that are not taken up, and ends their processes where they are our own. Called once it is known whose
+    /// the directory is.
+    pub(crate) async fn clear_leftovers(&self, machine: &Arc<dyn Machine>) {
+        let (leftovers, machine) = (self.leftovers.take(), machine.clone());
+        if leftovers.is_empty() {
+            return;
+        }
+        let cleared = self.blocking.run(move || leftovers.iter().for_each(|leftover| leftover.clear(&*machine)));
+        if let Err(error) = cleared.await {
+            tracing::warn!(%error, "what is left of attempts was not removed");
+        }
+    }
+
+    /// Waits until no attempt is left. Answers false where a process could not be killed and so still runs.
+    pub(crate) async fn when_all_ended(&self) -> bool {
+        let mut changes = self.changes();
+        while !self.is_empty() && changes.changed().await.is_ok() {}
+        !self.has_survivors.get()
+    }
+
+    /// Begins an entry for what was offered.
+    pub(crate) fn enter(&self, assignment: Assignment, now: Moment) -> io::Result<Rc<Entry>> {
+        let dir = self.dir.join(token_hex(&assignment.token));
+        let offered = Offered { began: now.0, boot: self.boot.clone(), assignment };
+        if let Err(error) = self.note(&dir, &offered) {
+            let _ = std::fs::remove_dir_all(&dir);
+            return Err(error);
+        }
+        let entry = Rc::new(Entry::new(dir, offered, self.blocking, None, None, self.changed.clone()));
+        self.entries.borrow_mut().insert(entry.token(), entry.clone());
+        self.tell();
+        Ok(entry)
+    }
+
+    /// Writes what was offered, before it is accepted: an offer whose writing is cut short is no attempt yet.
+    fn note(&self, dir: &Path, offered: &Offered) -> io::Result<()> {
+        self.spares.make(dir)?;
+        std::fs::write(dir.join(ASSIGNMENT), serde_json::to_vec(offered)?)
+    }
+
+    /// Forgets an attempt, on disk too.
+    pub(crate) fn remove(&self, entry: &Entry) {
+        self.has_survivors.set(self.has_survivors.get() || entry.has_survivors());
+        self.entries.borrow_mut().remove(&entry.token());
+        self.tell();
+        let (dir, spares) = (entry.dir.clone(), self.spares.clone());
+        self.blocking.begin(move || {
+            if let Err(error) = spares.remove(&dir) {
+                tracing::warn!(dir = %dir.display(), %error, "cannot remove what is left of an attempt");
+            }
+        });
+    }
+
+    /// Waits until nothing is on disk that is not in hand, because the process would end before the removal does.
+    pub(crate) async fn sweep(&self) {
+        let kept: Vec<PathBuf> = self.all().iter().map(|entry| entry.dir.clone()).collect();
+        let (dir, spares) = (self.dir.clone(), self.spares.clone());
+        let sweeping = self.blocking.run(move || {
+            let found = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|found| found.path());
+            found.filter(|dir| !kept.contains(dir)).for_each(|dir| remove_contended(&dir));
+            spares.close();
+        });
+        if let Err(error) = sweeping.await {
+            tracing::warn!(%error, "what is left of attempts was not removed");
+        }
+    }
+
+    /// Stops the steps of an attempt whose results nobody wants, and then forgets it.
+    pub(crate) fn abandon(&self, entry: &Entry, why: &str) {
+        entry.abandon(why);
+        if entry.is_idle() {
+            self.remove(entry);
+        }
+    }
+
+    pub(crate) fn get(&self, token: &Token) -> Option<Rc<Entry>> {
+        self.entries.borrow().get(token).cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Rc<Entry>> {
+        self.entries.borrow().values().cloned().collect()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.borrow().is_empty()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.entries.borrow().len()
+    }
+
+    /// The resources of the attempts that still have something to do.
+    pub(crate) fn used(&self) -> Resources {
+        let entries = self.entries.borrow();
+        let busy = entries.values().filter(|entry| !entry.is_idle());
+        busy.fold(Resources::default(), |used, entry| used.plus(&entry.assignment.job.room()))
+    }
+
+    /// Tells of every change in any attempt.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    fn tell(&self) {
+        self.changed.send_modify(|count| *count += 1);
+    }
+}
+
+/// The directory of an attempt that is not taken up.
+struct Leftover {
+    dir: PathBuf,
+    /// Whether the attempt is this worker's. It is not where the state directory is a copy of another worker's.
+    is_own: bool,
+}
+
+impl Leftover {
+    fn clear(&self, machine: &dyn Machine) {
+        if self.is_own {
+            let token = self.dir.file_name().unwrap_or_default().to_string_lossy();
+            machine.kill_marked(&format!("{ATTEMPT}={token}"));
+        }
+        if let Err(error) = std::fs::remove_dir_all(&self.dir) {
+            tracing::warn!(dir = %self.dir.display(), %error, "cannot remove what is left of an attempt");
+        }
+    }
+}
+
+/// An attempt as it was offered, in the first line of its file.
+#[derive(Serialize, Deserialize)]
+struct Offered {
+    /// When it was offered, by the clock of [`Moment`].
+    began: u64,
+    /// The start of the machine in which that clock ran. Empty: a worker of 0.1.0 wrote this.
+    #[serde(default)]
+    boot: String,
+    assignment: Assignment,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schema::values::{JobPlan, SourceStamp, Trust};
+
+    /// An assignment under a token that no other test has, because leftovers are looked for on the whole machine.
+    fn assignment() -> Assignment {
+        Assignment {
+            token: schema::chance::bytes(),
+            project: "pyfoo".to_owned(),
+            build: 1,
+            attempt: 1,
+            job: JobPlan::default(),
+            stamp: SourceStamp { sources: Vec::new() },
+            lane: String::new(),
+            trust: Trust::Trusted,
+            term_ms: 0,
+        }
+    }
+
+    /// An attempt in a state directory, and what opens that again: as a copy of another's, or as its own.
+    fn entered() -> (tempfile::TempDir, PathBuf, impl Fn(&Path, bool) -> Ledger) {
+        let state = tempfile::tempdir().unwrap();
+        let open = |state: &Path, is_copy| {
+            Ledger::open(state, state, &World::real(PathBuf::from("/nonexistent")), is_copy).unwrap()
+        };
+        let now = World::real(PathBuf::from("/nonexistent")).clock.now();
+        let dir = open(state.path(), false).enter(assignment(), now).unwrap().dir.clone();
+        (state, dir, open)
+    }
+
+    fn machine() -> Arc<dyn Machine> {
+        World::real(PathBuf::from("/nonexistent")).machine
+    }
+
+    #[tokio::test]
+    async fn what_an_earlier_start_of_the_machine_left_is_dropped() {
+        let (state, dir, open) = entered();
+        assert_eq!(open(state.path(), false).count(), 1);
+        let noted = std::fs::read_to_string(dir.join(ASSIGNMENT)).unwrap();
+        std::fs::write(dir.join(ASSIGNMENT), noted.replace(&schema::boot::boot_id(), "another")).unwrap();
+        let ledger = open(state.path(), false);
+        assert_eq!((ledger.count(), dir.exists()), (0, true), "nothing is done before it is known whose it is");
+        ledger.clear_leftovers(&machine()).await;
+        assert!(!dir.exists());
+    }
+
+    /// The mark of the attempt is in the environment of a process that the copy must not end.
+    #[tokio::test]
+    async fn a_copy_takes_up_nothing_and_ends_nothing() {
+        let (state, dir, open) = entered();
+        let mut sleeping = std::process::Command::new("sleep");
+        let mut step = sleeping.arg("1000").env(ATTEMPT, dir.file_name().unwrap()).spawn().unwrap();
+        let ledger = open(state.path(), true);
+        assert_eq!((ledger.count(), dir.exists()), (0, true));
+        ledger.clear_leftovers(&machine()).await;
+        assert!(!dir.exists());
+        assert_eq!(step.try_wait().unwrap(), None, "it runs on");
+        std::fs::create_dir(&dir).unwrap();
+        open(state.path(), false).clear_leftovers(&machine()).await;
+        assert!(!step.wait().unwrap().success(), "what is our own and cannot be read is ended");
+    }
+}

@@ -1,0 +1,9 @@
+//! One attempt of a job, from its assignment to the acknowledged end: what is in hand, which step is next, what its processes
+//! print, and what the master is told of it.
+
+pub(crate) mod ledger;
+pub(crate) mod next;
+pub(crate) mod output;
+pub(crate) mod report;
+pub(crate) mod runner;
+pub(crate) mod shared;

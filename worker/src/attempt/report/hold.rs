@@ -1,0 +1,95 @@
+//! When the start of a step is told: at once, unless the master has not answered earlier reports of this connection yet.
+//! Then it may wait a little for the step's end and go with it: where many short steps run, each costs one call instead of
+//! two.
+
+use crate::attempt::output::Grown;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+/// The longest that a start is held back: too short for a person to notice, long enough for many a short step to end.
+const HELD_MAX: Duration = Duration::from_millis(20);
+
+/// The reports of one connection that are not answered yet.
+#[derive(Clone, Default)]
+pub(crate) struct Unanswered(Rc<watch::Sender<usize>>);
+
+/// A report that is not answered yet. It counts until it is dropped.
+pub(super) struct Asked(Unanswered);
+
+impl Unanswered {
+    pub(super) fn ask(&self) -> Asked {
+        self.0.send_modify(|count| *count += 1);
+        Asked(self.clone())
+    }
+
+    async fn none(&self) {
+        // the sender is held by us
+        let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|count| *count -= 1);
+    }
+}
+
+/// Holds the start of a step back for as long as it may go with the end. False: it is to be told now. True: it was told,
+/// since the end was.
+pub(super) async fn goes_with_end(
+    grown: watch::Receiver<Grown>,
+    mut is_end_said: watch::Receiver<bool>,
+    unanswered: &Unanswered,
+) -> bool {
+    tokio::select! {
+        biased;
+        _ = is_end_said.wait_for(|said| *said) => true,
+        () = unanswered.none() => false,
+        () = prints(grown) => false,
+        () = sleep(HELD_MAX) => false,
+    }
+}
+
+/// Waits until a step has printed something, because whoever follows its output wants to know that it runs.
+async fn prints(mut grown: watch::Receiver<Grown>) {
+    if grown.wait_for(|grown| grown.size > 0).await.is_err() {
+        std::future::pending().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::Instant;
+
+    /// What a start does that is held until `change`, and for how long it was.
+    async fn held(
+        unanswered: &Unanswered,
+        change: impl FnOnce(&watch::Sender<Grown>, &watch::Sender<bool>),
+    ) -> (bool, Duration) {
+        let (grown, is_end_said) = (watch::Sender::default(), watch::Sender::new(false));
+        let began = Instant::now();
+        let holding = goes_with_end(grown.subscribe(), is_end_said.subscribe(), unanswered);
+        let changing = async {
+            sleep(HELD_MAX / 2).await;
+            change(&grown, &is_end_said);
+            std::future::pending().await
+        };
+        let went = tokio::select! { went = holding => went, () = changing => unreachable!("it is pending") };
+        (went, began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_start_is_held_only_while_an_earlier_report_is_not_answered() {
+        let unanswered = Unanswered::default();
+        assert_eq!(held(&unanswered, |_, _| ()).await, (false, Duration::ZERO));
+        let asked = unanswered.ask();
+        assert_eq!(held(&unanswered, |_, _| ()).await, (false, HELD_MAX));
+        assert_eq!(held(&unanswered, |_, is_end_said| _ = is_end_said.send_replace(true)).await, (true, HELD_MAX / 2));
+        let printed = |grown: &watch::Sender<Grown>, _: &_| _ = grown.send_replace(Grown { size: 1, is_final: false });
+        assert_eq!(held(&unanswered, printed).await, (false, HELD_MAX / 2));
+        assert_eq!(held(&unanswered, |_, _| drop(asked)).await, (false, HELD_MAX / 2));
+    }
+}

@@ -1,0 +1,377 @@
+//! Drives one attempt: its workspace and checkout, then step by step as [`crate::attempt::next`] says, each under a supervisor
+//! of its own. Takes up what an earlier worker began. Tells the master nothing: what happened stands in the ledger.
+
+use crate::attempt::ledger::Entry;
+use crate::attempt::next::{Halt, Next, next};
+use crate::attempt::shared::AttemptShared;
+use crate::process::environment::temporary;
+use crate::process::isolation::Tier;
+use crate::process::supervised::{Said, Supervised, settle};
+use crate::process::supervisor::{Journal, KillCause, Limits, Order, shortened, wall_of};
+use crate::workspace::checkout::{CheckoutError, checkout};
+use crate::workspace::{self, Workspace};
+use schema::fail_point::fail_point;
+use schema::values::{Command, RefusalCode, StepPlan};
+use schema::wire;
+use schema::worker_capnp::lease;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+
+/// How often a checkout is tried whose calls fail on a connection that is up. One that is cut is tried again without a bound.
+const CHECKOUTS_MAX: u32 = 3;
+/// How long the next try waits.
+const CHECKOUT_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a supervisor that took another line is left alone before it is listened to again.
+const LINE_PAUSE: Duration = Duration::from_millis(100);
+
+/// How much longer, in milliseconds, a step may run that always runs and began before the cancel. Its supervisor has no limit for
+/// it, so the worker ends it, a little later than a supervisor would.
+const OVERTIME_MS: u64 = 500;
+
+/// Runs an attempt to its end, or on from where an earlier worker left it.
+pub(crate) async fn run(shared: Rc<AttemptShared>, entry: Rc<Entry>) {
+    let job = &entry.assignment.job;
+    while entry.abandoned().is_none() {
+        let (ended, halt) = (entry.ended(), entry.halt());
+        match next(job, &ended, halt.as_ref()) {
+            Next::Run(step) => run_step(&shared, &entry, step).await,
+            Next::CleanUp(step) if entry.time_left(shared.world.clock.now()) > 0 => {
+                run_step(&shared, &entry, step).await
+            }
+            Next::CleanUp(step) | Next::Skip(step) => pass_over(&shared, &entry, step).await,
+            Next::Done(result) => {
+                entry.set_result(result);
+                break;
+            }
+        }
+    }
+    let scratch = temporary(&shared.state, &entry.token());
+    if scratch.exists() {
+        // who may still be there would meet the next attempt's files
+        let is_left_alone = shared.tier == Tier::Guard && !entry.has_survivors();
+        let rest = if is_left_alone { shared.scratch.keep(scratch) } else { Some(scratch) };
+        if let Some(rest) = rest {
+            let _ = shared.world.blocking.run(move || workspace::remove_tree(&rest)).await;
+        }
+    }
+    entry.set_idle();
+    if entry.abandoned().is_some() {
+        shared.ledger.remove(&entry);
+    }
+}
+
+async fn run_step(shared: &AttemptShared, entry: &Rc<Entry>, step: u16) {
+    let ran = match take_up(shared, entry, step).await {
+        Ok(None) => match prepare(shared, entry).await {
+            // in the meantime it may have been cancelled, or no longer be ours
+            Ok(Some(workspace)) if entry.stop_reason().is_none() => start(shared, entry, step, &workspace).await,
+            Ok(_) => return,
+            Err(why) => Err(io::Error::other(why)),
+        },
+        Ok(Some(journal)) => Ok(journal),
+        Err(error) => Err(error),
+    };
+    end_step(shared, entry, step, ran);
+}
+
+/// Passes over a step that is not to run. An earlier worker may have run it, and then it is ended and told of.
+async fn pass_over(shared: &AttemptShared, entry: &Entry, step: u16) {
+    match take_up(shared, entry, step).await {
+        Ok(None) => entry.step_skipped(step, shared.world.clock.wall()),
+        Ok(Some(journal)) => end_step(shared, entry, step, Ok(journal)),
+        Err(error) => end_step(shared, entry, step, Err(error)),
+    }
+}
+
+fn end_step(shared: &AttemptShared, entry: &Entry, step: u16, ran: io::Result<Journal>) {
+    let journal = ran.unwrap_or_else(|error| {
+        let text = shortened(&shared.with_lack_of_room(format!("cannot be run: {error}")));
+        Journal::without_process(KillCause::Broken(text.clone()), &text, shared.world.clock.wall())
+    });
+    if journal.survivors > 0 {
+        tracing::error!(step, survivors = journal.survivors, dir = %entry.dir.display(), "processes cannot be killed");
+    }
+    fail_point("worker-step-ended");
+    entry.step_ended(step, &journal);
+}
+
+/// Takes up a step that an earlier worker began, and waits for its end. None: the step did not begin.
+async fn take_up(shared: &AttemptShared, entry: &Entry, step: u16) -> io::Result<Option<Journal>> {
+    let files = entry.files(step);
+    let Some(ordered) = files.ordered()?.map(wall_of) else { return Ok(None) };
+    let Some(supervised) = Supervised::find(&shared.world, &entry.dir, step).await? else {
+        if files.has_begun()? {
+            if files.read_journal()?.is_none() {
+                until_it_may_be_ended(shared, entry, step).await?;
+            }
+            return settle(&shared.world, &entry.dir, step, &entry.mark()).await.map(Some);
+        }
+        // the worker died between its order and the supervisor's first breath
+        std::fs::remove_file(files.order())?;
+        return Ok(None);
+    };
+    tracing::info!(job = %entry.assignment.job.name, step, "a step that outlived its worker is taken up");
+    entry.step_started(step, ordered);
+    follow(shared, entry, step, supervised).await.map(Some)
+}
+
+/// Where nobody can say whose directory this is, the processes of a step may be another worker's. They are ended all the same
+/// once somebody wants their end, and with the lease: past it the job may run elsewhere.
+async fn until_it_may_be_ended(shared: &AttemptShared, entry: &Entry, step: u16) -> io::Result<()> {
+    let lease_left = Duration::from_millis(entry.files(step).lease_left(shared.world.clock.now())?);
+    let mut is_ours = shared.is_ours.subscribe();
+    tokio::select! {
+        biased;
+        // its sender is ours, and so it does not end before it is so
+        _ = is_ours.wait_for(|is_ours| *is_ours) => {}
+        _ = wait_for(entry, Entry::stop_reason) => {}
+        () = sleep(lease_left) => {}
+    }
+    Ok(())
+}
+
+async fn start(shared: &AttemptShared, entry: &Entry, step: u16, workspace: &Workspace) -> io::Result<Journal> {
+    let plan = &entry.assignment.job.steps[usize::from(step)];
+    let dir = match directory(&workspace.tree(), &plan.dir) {
+        Ok(dir) => dir,
+        Err(why) => {
+            return Ok(Journal::without_process(KillCause::Impossible(why.clone()), &why, shared.world.clock.wall()));
+        }
+    };
+    let order = order(shared, entry, plan, dir);
+    fail_point("worker-before-start");
+    let supervised = Supervised::start(&shared.world, &entry.dir, step, &order)?;
+    fail_point("worker-started");
+    entry.step_started(step, shared.world.clock.wall());
+    follow(shared, entry, step, supervised).await
+}
+
+/// Hands on what the supervisor says, and tells it of the lease and of a halt, until the step has ended.
+async fn follow(shared: &AttemptShared, entry: &Entry, step: u16, mut supervised: Supervised) -> io::Result<Journal> {
+    let mut changes = entry.changes();
+    let (mut is_stopped, mut lease_end) = (false, None);
+    loop {
+        if let Some(end) = entry.lease_end().filter(|end| lease_end != Some(*end)) {
+            lease_end = Some(end);
+            supervised.tell_lease(end, shared.world.clock.now()).await;
+        }
+        if let Some(why) = entry.stop_reason().filter(|_| !is_stopped) {
+            is_stopped = true;
+            supervised.tell_stop(&why).await;
+        }
+        let now = shared.world.clock.now();
+        let overtime = entry.cleanup_end(now).filter(|_| !is_stopped).map(|end| end.plus(OVERTIME_MS).since(now));
+        tokio::select! {
+            biased;
+            said = supervised.hear() => match said {
+                Said::Output(size) => entry.step_grew(step, size),
+                Said::Gone => {
+                    // written before it is told: a supervisor in its last lines needs no waiting for
+                    if let Some(journal) = entry.files(step).read_journal()? {
+                        return Ok(journal);
+                    }
+                    match Supervised::find(&shared.world, &entry.dir, step).await? {
+                        // it only took another line
+                        Some(again) => {
+                            sleep(LINE_PAUSE).await;
+                            (supervised, is_stopped, lease_end) = (again, false, None);
+                        }
+                        None => return settle(&shared.world, &entry.dir, step, &entry.mark()).await,
+                    }
+                }
+            },
+            _ = changes.changed() => {}
+            () = sleep(Duration::from_millis(overtime.unwrap_or_default())), if overtime.is_some() => {
+                is_stopped = true;
+                supervised.tell_stop("the time of the steps that always run was over").await;
+            }
+        }
+    }
+}
+
+/// The workspace as the job wants it, and a lease under which a process may start. None: the attempt was halted. An error
+/// ends this step alone: the attempt has ended before it.
+async fn prepare(shared: &AttemptShared, entry: &Rc<Entry>) -> Result<Option<Rc<Workspace>>, String> {
+    let time_left = Duration::from_millis(entry.time_left(shared.world.clock.now()));
+    let preparing = async {
+        if entry.workspace().is_none() {
+            make_workspace(shared, entry).await?;
+        }
+        wait_for(entry, |entry| entry.is_leased(shared.world.clock.now()).then_some(())).await;
+        Ok(())
+    };
+    let stopped = wait_for(entry, |entry| entry.stop_reason());
+    let prepared = tokio::select! {
+        biased;
+        prepared = timeout(time_left, preparing) => prepared,
+        _ = stopped => return Ok(None),
+    };
+    let is_cleanup = entry.cleanup_end(shared.world.clock.now()).is_some();
+    match prepared {
+        Ok(Ok(())) => return Ok(entry.workspace()),
+        Ok(Err(Unready::Broken(why) | Unready::Unusable(why))) if is_cleanup => return Err(why),
+        Ok(Err(Unready::Broken(why))) => entry.set_halt(Halt::Errored(shared.with_lack_of_room(why))),
+        Ok(Err(Unready::Unusable(why))) => entry.set_halt(Halt::Unusable(why)),
+        // no time is left for it, which the next look at it says
+        Err(_) if is_cleanup => {}
+        Err(_) => entry.set_halt(Halt::OutOfTime),
+    }
+    Ok(None)
+}
+
+/// Why there is no workspace.
+enum Unready {
+    /// Another attempt may have one.
+    Broken(String),
+    /// The commit cannot be checked out, here or elsewhere.
+    Unusable(String),
+}
+
+impl From<String> for Unready {
+    fn from(why: String) -> Unready {
+        Unready::Broken(why)
+    }
+}
+
+impl From<CheckoutError> for Unready {
+    fn from(error: CheckoutError) -> Unready {
+        let why = error.to_string();
+        if matches!(error, CheckoutError::Unusable(_)) { Unready::Unusable(why) } else { Unready::Broken(why) }
+    }
+}
+
+async fn make_workspace(shared: &AttemptShared, entry: &Entry) -> Result<(), Unready> {
+    let opened = workspace::open(&shared.workspaces, &entry.assignment.lane, entry.assignment.job.workspace);
+    let workspace = opened.map_err(|error| format!("cannot open a workspace: {error}"))?;
+    if entry.assignment.job.sources {
+        check_out(shared, entry, &workspace).await?;
+    }
+    let scratch = temporary(&shared.state, &entry.token());
+    shared.scratch.make(&scratch).map_err(|error| format!("cannot make {}: {error}", scratch.display()))?;
+    entry.set_workspace(workspace).map_err(|error| format!("cannot note the workspace: {error}"))?;
+    Ok(())
+}
+
+/// Checks the source out. Goes on over lost connections, because the next one brings the lease again, and while the master's disk
+/// is full.
+async fn check_out(shared: &AttemptShared, entry: &Entry, workspace: &Workspace) -> Result<(), Unready> {
+    let [source] = entry.assignment.stamp.sources.as_slice() else {
+        let count = entry.assignment.stamp.sources.len();
+        return Err(format!("a source stamp of {count} repositories: this worker checks out exactly one").into());
+    };
+    let mut failures = 0;
+    loop {
+        let lease = wait_for(entry, Entry::lease).await;
+        let pack = source_pack(&lease).await;
+        let done = match pack {
+            Ok(pack) => checkout(workspace, &shared.stores, source, entry.assignment.job.workspace, pack).await,
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(done) => {
+                let ms = crate::process::supervisor::milliseconds(done.took);
+                tracing::debug!(repository = %source.repository, fetched = done.fetched, ms, "checked out");
+                return Ok(());
+            }
+            Err(CheckoutError::Lost(error)) => {
+                let is_cut = error.kind == capnp::ErrorKind::Disconnected;
+                failures += u32::from(!is_cut);
+                if failures >= CHECKOUTS_MAX {
+                    return Err(CheckoutError::Lost(error).into());
+                }
+                sleep(CHECKOUT_PAUSE).await;
+            }
+            Err(CheckoutError::Refused(refusal)) if refusal.code == RefusalCode::Unavailable => {
+                tracing::warn!(%refusal, "the source cannot be had yet");
+                sleep(CHECKOUT_PAUSE).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+async fn source_pack(lease: &lease::Client) -> Result<schema::worker_capnp::source_pack::Client, CheckoutError> {
+    let answer = lease.source_request().send().promise.await?;
+    let results = answer.get()?;
+    match wire::refusal(results.has_refusal(), results.get_refusal())? {
+        Some(refusal) => Err(CheckoutError::Refused(refusal)),
+        None => Ok(results.get_source()?),
+    }
+}
+
+async fn wait_for<T>(entry: &Entry, is_so: impl Fn(&Entry) -> Option<T>) -> T {
+    let mut changes = entry.changes();
+    loop {
+        if let Some(found) = is_so(entry) {
+            return found;
+        }
+        if changes.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// A step's directory, which must lie in the tree, also where links are followed.
+fn directory(tree: &Path, relative: &str) -> Result<PathBuf, String> {
+    let path = Path::new(relative);
+    if path.components().all(|part| part == Component::CurDir) {
+        return Ok(tree.to_owned());
+    }
+    if path.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir)) {
+        return Err(format!("the directory `{relative}` is not within the checkout"));
+    }
+    let found = tree.join(path).canonicalize().map_err(|error| format!("the directory `{relative}`: {error}"))?;
+    let tree = tree.canonicalize().map_err(|error| format!("{}: {error}", tree.display()))?;
+    match found.starts_with(tree) {
+        true => Ok(found),
+        false => Err(format!("the directory `{relative}` leads out of the checkout")),
+    }
+}
+
+fn order(shared: &AttemptShared, entry: &Entry, plan: &StepPlan, dir: PathBuf) -> Order {
+    let argv = match &plan.command {
+        Command::Shell { shell, script } => shell.iter().chain([script]).cloned().collect(),
+        Command::Exec(argv) => argv.clone(),
+    };
+    let now = shared.world.clock.now();
+    Order {
+        argv,
+        tier: shared.tier,
+        env: shared.host_environment.environment(&entry.assignment, plan, &temporary(&shared.state, &entry.token())),
+        dir,
+        limits: Limits {
+            step_ms: plan.timeout_ms,
+            idle_ms: plan.idle_ms,
+            attempt_ms: entry.time_left(now),
+            lease_ms: entry.lease_end().map_or(0, |end| end.since(now)),
+            lease_end: entry.lease_end().map_or(0, |end| end.0),
+            margin_ms: entry.margin_ms(),
+            orphan_ms: shared.orphan_ms,
+            grace_ms: shared.grace_ms,
+            output_max: shared.output_max,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_stays_in_its_checkout() {
+        let root = tempfile::tempdir().unwrap();
+        let tree = root.path().join("tree");
+        std::fs::create_dir_all(tree.join("a/b")).unwrap();
+        std::os::unix::fs::symlink("..", tree.join("up")).unwrap();
+        std::os::unix::fs::symlink("a", tree.join("in")).unwrap();
+        assert_eq!(directory(&tree, "").unwrap(), tree.canonicalize().unwrap());
+        assert_eq!(directory(&tree, "./in/b").unwrap(), tree.join("a/b").canonicalize().unwrap());
+        for bad in ["..", "a/../..", "/", "/tmp", "up", "none"] {
+            assert!(directory(&tree, bad).is_err(), "{bad}");
+        }
+    }
+}

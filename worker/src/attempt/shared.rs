@@ -1,0 +1,57 @@
+//! What all attempts of a worker share. Made by the entry point, and used by the runner and by whoever looks at the attempts.
+
+use crate::attempt::ledger::Ledger;
+use crate::disk::free::FULL_BELOW;
+use crate::disk::spares::Spares;
+use crate::process::environment::HostEnvironment;
+use crate::process::isolation::Tier;
+use crate::process::world::World;
+use crate::workspace::checkout::Stores;
+use std::path::{Path, PathBuf};
+use tokio::sync::watch;
+
+/// What all attempts of a worker share: where they run, from what, within which bounds, and the ledger that holds them.
+pub(crate) struct AttemptShared {
+    /// The clock, the machine and the way to the master, which a simulation replaces.
+    pub(crate) world: World,
+    /// The worker's state directory.
+    pub(crate) state: PathBuf,
+    /// The directory of all workspaces.
+    pub(crate) workspaces: PathBuf,
+    /// The repositories from which trees are checked out.
+    pub(crate) stores: Stores,
+    /// What a step's environment takes from this machine.
+    pub(crate) host_environment: HostEnvironment,
+    /// How far steps are kept apart.
+    pub(crate) tier: Tier,
+    /// How long a step runs on without its worker, in milliseconds.
+    pub(crate) orphan_ms: u64,
+    /// From TERM to KILL, in milliseconds.
+    pub(crate) grace_ms: u64,
+    /// The most output of a step that is kept, in bytes.
+    pub(crate) output_max: u64,
+    /// The attempts in hand.
+    pub(crate) ledger: Ledger,
+    /// Whether the state directory is known to be this worker's own: its home is noted there, or a master has let this process
+    /// in. Before that, what an earlier process left may be another worker's.
+    pub(crate) is_ours: watch::Sender<bool>,
+    /// Directories for temporary files, which are used again.
+    pub(crate) scratch: Spares,
+}
+
+impl AttemptShared {
+    /// Why something failed, and that a disk is full where one is, because what fails on it says so in words of many kinds.
+    pub(crate) fn with_lack_of_room(&self, why: String) -> String {
+        match self.first_below(FULL_BELOW) {
+            Some((full, _)) => format!("{why}; the disk of {} is full", full.display()),
+            None => why,
+        }
+    }
+
+    /// The first of the worker's directories on whose disk fewer bytes are free than these, and how many are.
+    pub(crate) fn first_below(&self, bytes: u64) -> Option<(&Path, u64)> {
+        let found =
+            [&self.state, &self.workspaces].map(|dir| Some((dir.as_path(), self.world.machine.free_bytes(dir)?)));
+        found.into_iter().flatten().find(|(_, free)| *free < bytes)
+    }
+}

@@ -1,0 +1,270 @@
+//! `worker.toml` in the worker's state directory, all of it optional, and what is probed where it says nothing.
+
+mod cgroup;
+pub(crate) mod keys;
+
+use crate::process::isolation::Tier;
+use schema::limits::{LABEL, LABELS};
+use schema::toml_file::{parse_bytes, parse_duration, with_plain_line_ends};
+use schema::values::{Description, Resources};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The file that holds the worker's credential, in its state directory.
+pub const CREDENTIAL_FILE: &str = "worker.cap";
+const IDENTITY_FILE: &str = "identity.key";
+const CONFIG_FILE: &str = "worker.toml";
+
+/// How many cores make one slot where the file says nothing of slots.
+const CPUS_PER_SLOT: u16 = 2;
+/// What is to stay free on a disk where the file says nothing, in bytes.
+const RESERVE: u64 = 1 << 30;
+/// How much output of a step is kept where the file says nothing, in bytes.
+const OUTPUT_MAX: u64 = 1 << 30;
+/// How long steps run on without their worker where the file says nothing: enough to upgrade and restart it.
+const ORPHAN_GRACE: Duration = Duration::from_secs(120);
+/// The most that `cpus` may say, which is more than any machine has.
+const CPUS_MAX: f64 = 1_000_000.0;
+/// How long a step has to end by itself, from TERM to KILL.
+pub(crate) const STOP_GRACE: Duration = Duration::from_secs(3);
+
+/// Everything that a worker is told by its owner.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub state: PathBuf,
+    /// A binary that answers to [`crate::SUPERVISE`]: as a rule this one.
+    pub program: PathBuf,
+    pub total: Resources,
+    /// Names of the worker's environment that steps get too.
+    pub pass: Vec<String>,
+    pub labels: Vec<(String, String)>,
+    /// The directory in which jobs run.
+    pub workspaces: PathBuf,
+    /// How many bytes are to stay free on the disks of state and workspaces. With less, no job is taken.
+    pub reserve: u64,
+    /// How long steps run on without their worker.
+    pub orphan_grace: Duration,
+    pub isolation: Tier,
+    /// Bytes of output that are kept of one step.
+    pub output_max: u64,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read {}: {cause}", path.display())]
+    Unreadable { path: PathBuf, cause: io::Error },
+    #[error("{}: {text}", path.display())]
+    Invalid { path: PathBuf, text: String },
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    slots: Option<u16>,
+    cpus: Option<f64>,
+    memory: Option<Size>,
+    #[serde(default)]
+    pass: Vec<String>,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    workspace: Option<PathBuf>,
+    reserve: Option<Size>,
+    orphan_grace: Option<Span>,
+    isolation: Option<Tier>,
+    output: Option<Size>,
+}
+
+impl Config {
+    /// Reads the file, if there is one.
+    pub fn load(state: &Path) -> Result<Config, ConfigError> {
+        let path = state.join(CONFIG_FILE);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(cause) => return Err(ConfigError::Unreadable { path, cause }),
+        };
+        Config::parse(state, &text).map_err(|text| ConfigError::Invalid { path, text })
+    }
+
+    /// Like [`Config::load`] from the text of a file.
+    pub fn parse(state: &Path, text: &str) -> Result<Config, String> {
+        let text = with_plain_line_ends(text);
+        let file: File = toml::from_str(&text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        let probed = probe_machine();
+        if file.cpus.is_some_and(|cpus| !(cpus > 0.0 && cpus <= CPUS_MAX)) {
+            return Err(format!("`cpus` is above 0 and at most {CPUS_MAX}"));
+        }
+        let cpus_milli = file.cpus.map_or(probed.cpus_milli, |cpus| (cpus * 1000.0) as u32);
+        let by_cpus = u16::try_from(cpus_milli / 1000).unwrap_or(u16::MAX) / CPUS_PER_SLOT;
+        let slots = file.slots.unwrap_or(by_cpus.max(1));
+        if let Some(text) = too_many_labels(&file.labels) {
+            return Err(text);
+        }
+        if slots == 0 {
+            return Err("`slots` must be at least 1: to stop taking jobs, drain the worker".to_owned());
+        }
+        Ok(Config {
+            state: state.to_owned(),
+            // also right where an upgrade has replaced the file
+            program: PathBuf::from("/proc/self/exe"),
+            total: Resources { slots, cpus_milli, memory: file.memory.map_or(probed.memory, |size| size.0) },
+            pass: file.pass,
+            labels: file.labels.into_iter().collect(),
+            workspaces: file.workspace.map_or_else(|| state.join("workspaces"), |path| state.join(path)),
+            reserve: file.reserve.map_or(RESERVE, |size| size.0),
+            orphan_grace: file.orphan_grace.map_or(ORPHAN_GRACE, |span| span.0),
+            isolation: file.isolation.unwrap_or_default(),
+            output_max: file.output.map_or(OUTPUT_MAX, |size| size.0),
+        })
+    }
+
+    pub fn credential(&self) -> PathBuf {
+        self.state.join(CREDENTIAL_FILE)
+    }
+
+    pub fn identity(&self) -> PathBuf {
+        self.state.join(IDENTITY_FILE)
+    }
+
+    /// What the master is told of this worker.
+    pub fn description(&self) -> Description {
+        let mut isolation = vec![Tier::Plain.word().to_owned()];
+        if self.isolation == Tier::Guard {
+            isolation.push(Tier::Guard.word().to_owned());
+        }
+        Description {
+            platform: format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
+            labels: self.labels.clone(),
+            total: self.total,
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            isolation,
+        }
+    }
+}
+
+/// Where the state is when nothing names it.
+pub(crate) fn default_state() -> Option<PathBuf> {
+    let named = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = named("XDG_STATE_HOME").or_else(|| Some(named("HOME")?.join(".local/state")))?;
+    Some(base.join("guild/worker"))
+}
+
+fn probe_machine() -> Resources {
+    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB"));
+    let kib: u64 = total.and_then(|kib| kib.trim().parse().ok()).unwrap_or(0);
+    let memory = cgroup::memory(Path::new("/")).map_or(kib * 1024, |limit| limit.min(kib * 1024));
+    Resources { slots: 1, cpus_milli: u32::try_from(cpus * 1000).unwrap_or(u32::MAX), memory }
+}
+
+/// A size in the file: `"4GiB"`, or a number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Written")]
+struct Size(u64);
+
+/// A duration in the file: `"2m"`, or a number of seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Written")]
+struct Span(Duration);
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Number(u64),
+    Text(String),
+}
+
+impl TryFrom<Written> for Size {
+    type Error = &'static str;
+
+    fn try_from(written: Written) -> Result<Size, &'static str> {
+        match written {
+            Written::Number(bytes) => Ok(Size(bytes)),
+            Written::Text(text) => parse_bytes(&text).map(Size).ok_or("a size is written like \"4GiB\""),
+        }
+    }
+}
+
+impl TryFrom<Written> for Span {
+    type Error = &'static str;
+
+    fn try_from(written: Written) -> Result<Span, &'static str> {
+        match written {
+            Written::Number(seconds) => Ok(Span(Duration::from_secs(seconds))),
+            Written::Text(text) => parse_duration(&text).map(Span).ok_or("a duration is written like \"2m\""),
+        }
+    }
+}
+
+/// Why labels are too many or too long. A master refuses a worker that claims more, so it is better said here.
+fn too_many_labels(labels: &BTreeMap<String, String>) -> Option<String> {
+    if labels.len() > LABELS.most {
+        return Some(format!("[labels] has {} labels; at most {} are taken", labels.len(), LABELS.most));
+    }
+    let is_long = |(name, value): &(&String, &String)| name.len().max(value.len()) > LABEL.most;
+    let (name, _) = labels.iter().find(is_long)?;
+    let name = LABEL.cut(name);
+    Some(format!("the label `{name}` of [labels] is longer than {} bytes, in its name or its value", LABEL.most))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_need_be_said() {
+        let config = Config::parse(Path::new("/s"), "").unwrap();
+        assert!(config.total.slots >= 1 && config.total.cpus_milli >= 1000 && config.total.memory > 0);
+        assert_eq!(config.workspaces, Path::new("/s/workspaces"));
+        assert_eq!(config.description().isolation, ["plain", "guard"]);
+    }
+
+    #[test]
+    fn everything_can_be_said() {
+        let text = r#"
+            slots = 3
+            cpus = 1.5
+            memory = "4GiB"
+            pass = ["PROXY"]
+            workspace = "/big"
+            reserve = 0
+            orphan_grace = "5s"
+            isolation = "plain"
+            output = "1MiB"
+            [labels]
+            gpu = "no"
+        "#;
+        let config = Config::parse(Path::new("/s"), text).unwrap();
+        assert_eq!(config.total, Resources { slots: 3, cpus_milli: 1500, memory: 4 << 30 });
+        assert_eq!((config.reserve, config.output_max), (0, 1 << 20));
+        assert_eq!(config.orphan_grace, Duration::from_secs(5));
+        assert_eq!((config.workspaces, config.isolation), (PathBuf::from("/big"), Tier::Plain));
+        assert_eq!(config.labels, [("gpu".to_owned(), "no".to_owned())]);
+    }
+
+    #[test]
+    fn line_ends_of_the_file_are_not_of_its_strings() {
+        let config = Config::parse(Path::new("/s"), "slots = 2\r\n[labels]\r\nnote = \"\"\"a\r\nb\"\"\"\r\n").unwrap();
+        assert_eq!(config.labels, [("note".to_owned(), "a\nb".to_owned())]);
+        let error = Config::parse(Path::new("/s"), "slots = 1\rreserve = 0\r").unwrap_err();
+        assert!(error.contains("carriage return"), "{error}");
+    }
+
+    #[test]
+    fn errors_name_the_line() {
+        for (text, expected) in [
+            ("slots = 1\nslot = 2\n", "line 2"),
+            ("\nmemory = \"4GB\"\n", "line 2"),
+            ("slots = 0", "at least 1"),
+            ("reserve = \"99999999999TiB\"", "line 1"),
+        ] {
+            let error = Config::parse(Path::new("/s"), text).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

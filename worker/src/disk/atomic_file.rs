@@ -1,0 +1,24 @@
+//! Files that are there whole or not at all, whatever cuts their writing short: a full disk, or the end of this process. Not
+//! for secrets, and not safe against a loss of power: `schema::private_file` is both, and costs two syncs for each file.
+
+use std::io;
+use std::path::Path;
+
+/// Writes a file beside `path`, which then takes its place. Two writers of one file at once are not expected.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let fresh = path.with_extension("new");
+    let written = std::fs::write(&fresh, bytes).and_then(|()| std::fs::rename(&fresh, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&fresh);
+    }
+    written
+}
+
+/// What such a file holds. None: there is no such file.
+pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}

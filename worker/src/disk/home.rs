@@ -1,0 +1,68 @@
+//! Where a worker's state lies, so that a copy of its directory is known for one: what the copy says of steps is not its own,
+//! and nothing of them is the copy's to end.
+
+use crate::disk::atomic_file;
+use schema::values::Home;
+use std::io;
+use std::os::linux::fs::MetadataExt as _;
+use std::path::Path;
+
+/// What the master let in last, in the state directory.
+const FILE: &str = "home.json";
+
+/// None: this machine does not say.
+pub(crate) fn find(state: &Path, boot: String) -> Option<Home> {
+    let directory = std::fs::metadata(state).ok()?;
+    let namespace = std::fs::metadata("/proc/self/ns/pid").ok()?;
+    Some(Home { boot, pid_namespace: namespace.st_ino(), device: directory.st_dev(), inode: directory.st_ino() })
+}
+
+/// Whose a state directory is, as far as it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// The master let in a worker here.
+    Own,
+    /// It was let in elsewhere.
+    Copy,
+    /// Nothing is noted, as in a new one and in those of 0.1.0, or this machine does not say where it lies.
+    Unknown,
+}
+
+pub(crate) fn whose(state: &Path, here: Option<&Home>) -> Whose {
+    let noted = std::fs::read(state.join(FILE)).ok().and_then(|bytes| serde_json::from_slice::<Home>(&bytes).ok());
+    match (noted, here) {
+        (Some(noted), Some(here)) if (noted.device, noted.inode) == (here.device, here.inode) => Whose::Own,
+        (Some(_), Some(_)) => Whose::Copy,
+        (Some(_), None) | (None, _) => Whose::Unknown,
+    }
+}
+
+/// From here on the directory is this worker's own.
+pub(crate) fn note(state: &Path, home: &Home) -> io::Result<()> {
+    let path = state.join(FILE);
+    let bytes = serde_json::to_vec(home)?;
+    match std::fs::read(&path) {
+        Ok(noted) if noted == bytes => Ok(()),
+        Ok(_) | Err(_) => atomic_file::write(&path, &bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_is_known_for_one_until_it_is_let_in() {
+        let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let home = |dir: &tempfile::TempDir| find(dir.path(), "boot".to_owned()).unwrap();
+        assert_eq!(whose(first.path(), Some(&home(&first))), Whose::Unknown, "a new one");
+        note(first.path(), &home(&first)).unwrap();
+        let restarted = Home { boot: "another".to_owned(), ..home(&first) };
+        assert_eq!(whose(first.path(), Some(&restarted)), Whose::Own, "after a restart of the machine");
+        assert_eq!(whose(first.path(), None), Whose::Unknown, "nobody can say where it lies");
+        std::fs::copy(first.path().join(FILE), second.path().join(FILE)).unwrap();
+        assert_eq!(whose(second.path(), Some(&home(&second))), Whose::Copy);
+        note(second.path(), &home(&second)).unwrap();
+        assert_eq!(whose(second.path(), Some(&home(&second))), Whose::Own);
+    }
+}

@@ -1,0 +1,16 @@
+//! Directories that no other user may enter. What this worker keeps in them is nobody else's to read.
+
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::Path;
+
+/// Makes a directory, and the directories above it, open to this user only. One that exists is left as it is.
+pub(crate) fn private_dir(dir: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+/// Whether a file or a directory belongs to the user of this process.
+pub(crate) fn is_own(found: &Metadata) -> bool {
+    found.uid() == rustix::process::geteuid().as_raw()
+}

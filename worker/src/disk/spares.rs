@@ -1,0 +1,177 @@
+//! Directories that are used again. To make files and to remove them costs more than all else that a short job needs, most
+//! of all where a file system looks for room among what was removed just before; to rename a directory costs little.
+
+use crate::disk::private_dir::{is_own, private_dir};
+use crate::disk::removal::{remove_contended, remove_tree};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How many directories are kept at the most. Seldom are more of them free at once than a worker has slots.
+const KEPT: usize = 64;
+
+/// Whether a spare directory may hold a file of this name, empty.
+pub(crate) type IsKept = fn(&str) -> bool;
+
+/// A pool of directories that are used again. Clones are the same pool.
+#[derive(Clone, Debug)]
+pub(crate) struct Spares(Arc<Pool>);
+
+/// The pool itself: where its directories lie, and which of them are free.
+#[derive(Debug)]
+struct Pool {
+    root: PathBuf,
+    is_kept: IsKept,
+    free: Mutex<Vec<PathBuf>>,
+    is_closed: AtomicBool,
+    moved: AtomicU64,
+}
+
+impl Spares {
+    /// Opens a pool. What an earlier process kept is removed, because nobody knows in what state it is.
+    pub(crate) fn open(root: PathBuf, is_kept: IsKept) -> io::Result<Spares> {
+        remove_tree(&root)?;
+        private_dir(&root)?;
+        let pool =
+            Pool { root, is_kept, free: Mutex::default(), is_closed: AtomicBool::new(false), moved: AtomicU64::new(0) };
+        Ok(Spares(Arc::new(pool)))
+    }
+
+    /// Makes a directory, private to this user; it may hold files that the pool keeps, empty.
+    pub(crate) fn make(&self, place: &Path) -> io::Result<()> {
+        let spare = self.0.free().pop();
+        match spare {
+            Some(spare) if std::fs::rename(&spare, place).is_ok() => Ok(()),
+            Some(_) | None => private_dir(place),
+        }
+    }
+
+    /// Removes a directory with all that is in it, or keeps it for another time. Blocks as long as that takes.
+    pub(crate) fn remove(&self, dir: &Path) -> io::Result<()> {
+        self.keep(dir.to_owned()).map_or(Ok(()), |rest| remove_tree(&rest))
+    }
+
+    /// Takes a directory away and keeps it for another time, or says what is to be removed instead.
+    pub(crate) fn keep(&self, dir: PathBuf) -> Option<PathBuf> {
+        let pool = &self.0;
+        let spare = pool.root.join(pool.moved.fetch_add(1, Ordering::Relaxed).to_string());
+        // from here on nobody takes it for what it was, whatever cuts this short
+        if std::fs::rename(&dir, &spare).is_err() {
+            return Some(dir);
+        }
+        let has_room = pool.free().len() < KEPT && !pool.is_closed.load(Ordering::Relaxed);
+        let may_be_kept = has_room && pool.clean(&spare).unwrap_or(false);
+        if !may_be_kept {
+            return Some(spare);
+        }
+        pool.free().push(spare);
+        None
+    }
+
+    /// Removes what is kept, and keeps nothing from here on.
+    pub(crate) fn close(&self) {
+        self.0.is_closed.store(true, Ordering::Relaxed);
+        self.0.free().clear();
+        remove_contended(&self.0.root);
+    }
+}
+
+impl Pool {
+    fn free(&self) -> std::sync::MutexGuard<'_, Vec<PathBuf>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it is as a new one would be. What else there is is not cleared away: it may be much.
+    fn clean(&self, dir: &Path) -> io::Result<bool> {
+        let found = std::fs::symlink_metadata(dir)?;
+        let is_private = found.permissions().mode() & 0o7777 == 0o700;
+        if !found.is_dir() || !is_private || !is_own(&found) {
+            return Ok(false);
+        }
+        for entry in std::fs::read_dir(dir)? {
+            let entry = entry?;
+            let is_kept = entry.file_name().to_str().is_some_and(self.is_kept);
+            if !is_kept || !entry.file_type()?.is_file() {
+                return Ok(false);
+            }
+            File::options().write(true).truncate(true).open(entry.path())?;
+        }
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt as _;
+
+    fn inode(path: &Path) -> u64 {
+        std::fs::metadata(path).unwrap().ino()
+    }
+
+    #[test]
+    fn what_was_removed_comes_back_empty() {
+        let state = tempfile::tempdir().unwrap();
+        let spares = Spares::open(state.path().join("spare"), |name| name == "note").unwrap();
+        let (first, second) = (state.path().join("first"), state.path().join("second"));
+        spares.make(&first).unwrap();
+        std::fs::write(first.join("note"), "secret").unwrap();
+        let (dir, note) = (inode(&first), inode(&first.join("note")));
+        spares.remove(&first).unwrap();
+        assert!(!first.exists());
+        spares.make(&second).unwrap();
+        assert_eq!((inode(&second), inode(&second.join("note"))), (dir, note));
+        assert_eq!(std::fs::read(second.join("note")).unwrap(), b"");
+    }
+
+    #[test]
+    fn what_is_not_as_new_is_not_used_again() {
+        let state = tempfile::tempdir().unwrap();
+        let spares = Spares::open(state.path().join("spare"), |name| name == "note").unwrap();
+        let dir = state.path().join("dir");
+        let spoil: [fn(&Path); 4] = [
+            |dir| std::fs::write(dir.join("other"), "").unwrap(),
+            |dir| std::fs::create_dir(dir.join("note")).unwrap(),
+            |dir| std::os::unix::fs::symlink("/etc/passwd", dir.join("note")).unwrap(),
+            |dir| std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).unwrap(),
+        ];
+        for spoil in spoil {
+            spares.make(&dir).unwrap();
+            spoil(&dir);
+            spares.remove(&dir).unwrap();
+            assert!(!dir.exists() && spares.0.free().is_empty());
+            assert_eq!(std::fs::read_dir(state.path().join("spare")).unwrap().count(), 0);
+        }
+    }
+
+    #[test]
+    fn what_is_closed_keeps_nothing() {
+        let state = tempfile::tempdir().unwrap();
+        let (root, dirs) = (state.path().join("spare"), ["first", "second"].map(|name| state.path().join(name)));
+        let spares = Spares::open(root.clone(), |name| name == "note").unwrap();
+        for dir in &dirs {
+            spares.make(dir).unwrap();
+            std::fs::write(dir.join("note"), "secret").unwrap();
+        }
+        spares.remove(&dirs[0]).unwrap();
+        spares.close();
+        spares.remove(&dirs[1]).unwrap();
+        assert_eq!(std::fs::read_dir(state.path()).unwrap().count(), 0);
+        spares.make(&dirs[0]).unwrap();
+    }
+
+    #[test]
+    fn a_new_process_begins_with_none() {
+        let state = tempfile::tempdir().unwrap();
+        let root = state.path().join("spare");
+        let dir = state.path().join("dir");
+        let spares = Spares::open(root.clone(), |_| false).unwrap();
+        spares.make(&dir).unwrap();
+        spares.remove(&dir).unwrap();
+        drop(Spares::open(root.clone(), |_| false).unwrap());
+        assert_eq!(std::fs::read_dir(root).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,86 @@
+//! Where the supervisors of this worker's steps come from: a process that forks them, in a scope of its own where a service
+//! manager makes one, and otherwise a program for each.
+
+use crate::process::supervisor::{self, Prepared, ServiceManager, SupervisorForker};
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The longest that a scope is waited for: a service manager that has made none by then makes none.
+const SCOPE_MAX: Duration = Duration::from_secs(5);
+
+/// Starts supervisors, and keeps the process that forks them.
+pub(crate) struct SupervisorSpawner {
+    /// A binary that answers to [`crate::SUPERVISE`].
+    program: PathBuf,
+    /// The service manager that makes scopes. None: there is none, or it makes none.
+    service_manager: Option<ServiceManager>,
+    /// The process that forks supervisors. None: it was not started yet, or has gone.
+    forker: Option<SupervisorForker>,
+}
+
+impl SupervisorSpawner {
+    pub(crate) fn new(program: PathBuf) -> SupervisorSpawner {
+        SupervisorSpawner { program, service_manager: supervisor::service_manager(), forker: None }
+    }
+
+    /// Starts the supervisor of a step: by a fork, or as a program of its own where nothing forks.
+    pub(crate) fn spawn(&mut self, prepared: &Prepared<'_>) -> io::Result<()> {
+        if let Err(error) = self.fork(prepared) {
+            tracing::warn!(%error, "no process forks supervisors: a supervisor is started by itself");
+            // it is reaped by the runtime, and lives on when this process ends
+            tokio::process::Command::from(prepared.command(&self.program)?).spawn()?;
+        }
+        Ok(())
+    }
+
+    /// Makes ahead of the first step what takes long. Without a scope the forking process costs so little that it can wait until
+    /// it is wanted.
+    pub(crate) fn settle_in(&mut self) {
+        if self.service_manager.is_none() || self.forker.is_some() {
+            return;
+        }
+        match self.start_forker() {
+            Ok(fresh) => self.forker = Some(fresh),
+            Err(error) => tracing::warn!(%error, "no process forks supervisors yet"),
+        }
+    }
+
+    /// Has a supervisor forked, by a new process where the last one has gone.
+    fn fork(&mut self, prepared: &Prepared<'_>) -> io::Result<()> {
+        if let Some(forker) = self.forker.as_ref()
+            && prepared.ask(forker).is_ok()
+        {
+            return Ok(());
+        }
+        let fresh = self.start_forker()?;
+        prepared.ask(self.forker.insert(fresh))
+    }
+
+    /// Starts a forking process, in a scope of its own where that can be had.
+    fn start_forker(&mut self) -> io::Result<SupervisorForker> {
+        if let Some(manager) = self.service_manager {
+            match self.start_forker_in(manager) {
+                Ok(fresh) => return Ok(fresh),
+                Err(error) => {
+                    tracing::warn!(%error, "systemd-run makes no scope: steps run in the worker's own unit");
+                    self.service_manager = None;
+                }
+            }
+        }
+        let (command, fresh) = SupervisorForker::command(&self.program)?;
+        // it is reaped by the runtime
+        tokio::process::Command::from(command).spawn()?;
+        Ok(fresh)
+    }
+
+    fn start_forker_in(&self, manager: ServiceManager) -> io::Result<SupervisorForker> {
+        let (command, fresh) = SupervisorForker::command_in(manager, &self.program)?;
+        let mut command = tokio::process::Command::from(command);
+        command.spawn()?;
+        // nobody else may hold the descriptors that the forker was given, because its end shows by their end
+        drop(command);
+        fresh.wait(SCOPE_MAX)?;
+        Ok(fresh)
+    }
+}

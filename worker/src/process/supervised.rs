@@ -1,0 +1,118 @@
+//! The worker's hold on a step's supervisor: starts one or finds one again, tells it, hears it. What a step's end means
+//! is decided elsewhere.
+
+use crate::process::supervisor::{Journal, KillCause, Moment, Order, StepFiles};
+use crate::process::world::{Stream, World};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+/// How long a supervisor is left alone that was started and has not made its socket.
+const KNOCK_EVERY: Duration = Duration::from_millis(20);
+/// The longest line of a supervisor, in bytes. One that sends longer ones is taken for gone.
+const LINE_BYTES_MAX: usize = 4096;
+
+/// What a supervisor says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    Output(u64),
+    /// The journal is written, or the supervisor is no more.
+    Gone,
+}
+
+/// The line of this worker to the supervisor of one step.
+pub(crate) struct Supervised {
+    dir: PathBuf,
+    step: u16,
+    line: Box<dyn Stream>,
+    received: Vec<u8>,
+}
+
+impl Supervised {
+    /// Starts the step.
+    pub(crate) fn start(world: &World, dir: &Path, step: u16, order: &Order) -> io::Result<Supervised> {
+        Ok(Supervised::over(dir, step, world.machine.start(dir, step, order)?))
+    }
+
+    /// Finds the supervisor that an earlier worker started. None: there is none any more.
+    pub(crate) async fn find(world: &World, dir: &Path, step: u16) -> io::Result<Option<Supervised>> {
+        let files = StepFiles::new(dir, step);
+        while files.is_supervised()? {
+            match world.machine.connect(dir, step) {
+                Ok(line) => return Ok(Some(Supervised::over(dir, step, line))),
+                // it has just begun, or is about to end
+                Err(_) => tokio::time::sleep(KNOCK_EVERY).await,
+            }
+        }
+        Ok(None)
+    }
+
+    /// Waits for the next word. May be dropped at any time.
+    pub(crate) async fn hear(&mut self) -> Said {
+        loop {
+            while let Some(end) = self.received.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.received.drain(..=end).collect();
+                if let Some(said) = parse(&line) {
+                    return said;
+                }
+            }
+            let read = self.line.read_buf(&mut self.received).await;
+            if !read.is_ok_and(|count| count > 0) || self.received.len() > LINE_BYTES_MAX {
+                return Said::Gone;
+            }
+        }
+    }
+
+    /// Tells when the lease ends, in both ways, because a supervisor of 0.1.0 may outlive the worker that started it.
+    pub(crate) async fn tell_lease(&mut self, end: Moment, now: Moment) {
+        self.say(&format!("until {}\ndeadline {}\n", end.0, end.since(now))).await;
+    }
+
+    pub(crate) async fn tell_stop(&mut self, why: &str) {
+        self.say(&format!("stop {}\n", why.replace(['\n', '\r'], " "))).await;
+    }
+
+    fn over(dir: &Path, step: u16, line: Box<dyn Stream>) -> Supervised {
+        Supervised { dir: dir.to_owned(), step, line, received: Vec::new() }
+    }
+
+    async fn say(&mut self, line: &str) {
+        // an error shows as the end of the line, where it is dealt with
+        if let Err(error) = self.line.write_all(line.as_bytes()).await {
+            tracing::debug!(dir = %self.dir.display(), step = self.step, %error, "the supervisor does not listen");
+        }
+    }
+}
+
+fn parse(line: &[u8]) -> Option<Said> {
+    let line = str::from_utf8(line).ok()?.trim_end();
+    match line.split_once(' ') {
+        Some(("output", size)) => size.parse().ok().map(Said::Output),
+        None if line == "exited" => Some(Said::Gone),
+        Some(_) | None => None,
+    }
+}
+
+/// How a step without a supervisor ended. Where nobody wrote it down, the supervisor itself was killed. Then the processes that
+/// are left are ended now, by the `mark` in their environment, and that is written down.
+pub(crate) async fn settle(world: &World, dir: &Path, step: u16, mark: &str) -> io::Result<Journal> {
+    let files = StepFiles::new(dir, step);
+    if let Some(journal) = files.read_journal()? {
+        return Ok(journal);
+    }
+    let (machine, mark) = (world.machine.clone(), mark.to_owned());
+    let survivors = world.blocking.run(move || machine.kill_marked(&mark)).await.unwrap_or_else(|error| {
+        tracing::error!(dir = %dir.display(), step, %error, "what a killed supervisor left was not looked for");
+        0
+    });
+    let why = match files.has_begun()? {
+        true => "the supervisor of the step was killed",
+        false => "the supervisor of the step could not begin",
+    };
+    let mut journal = Journal::without_process(KillCause::Broken(why.to_owned()), why, world.clock.wall());
+    journal.size = std::fs::metadata(files.spool()).map_or(0, |spool| spool.len());
+    journal.survivors = u32::try_from(survivors).unwrap_or(u32::MAX);
+    files.write_journal(&journal)?;
+    Ok(journal)
+}

@@ -1,0 +1,161 @@
+//! Where a worker that comes back finds the supervisor of a step: a socket in the attempt's directory, which no other user may
+//! enter. Supervisors of version 0.2.0 listen at a name without a file, which any user of the machine could take.
+
+use super::clock::Moment;
+use super::order::StepFiles;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+/// What the names begin with at which supervisors of version 0.2.0 listen. The names of attempt and step follow.
+const ADDRESS_BEFORE: &str = "guild-step/";
+/// Where the kernel shows the directories that a process has open. By it a socket's path stays short, however deep a state directory
+/// lies.
+const NEAR: &str = "/proc/self/fd";
+/// The longest path of a socket, in bytes.
+const SOCKET_PATH_MAX: usize = 107;
+/// How long the next try waits where a socket could not be made, in milliseconds.
+const DOOR_EVERY_MS: u64 = 1_000;
+
+/// The socket at which a worker that comes back finds a supervisor.
+#[derive(Debug)]
+pub(super) struct Door {
+    files: StepFiles,
+    /// The socket. None: it could not be made, as on a full disk. The step runs on, and it is tried again.
+    listener: Option<UnixListener>,
+    tried: Moment,
+}
+
+impl Door {
+    pub(super) fn open(files: StepFiles) -> Door {
+        let mut door = Door { files, listener: None, tried: Moment(0) };
+        door.make();
+        door
+    }
+
+    pub(super) fn listener(&self) -> Option<&UnixListener> {
+        self.listener.as_ref()
+    }
+
+    fn make(&mut self) {
+        self.tried = Moment::now();
+        self.listener = self.bind().ok();
+    }
+
+    fn bind(&self) -> io::Result<UnixListener> {
+        let socket = Socket::of(&self.files)?;
+        // of a supervisor that was killed: the order's lock says that we are the only one
+        let _ = std::fs::remove_file(&socket.path);
+        let listener = UnixListener::bind(&socket.path)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    }
+
+    /// The next worker that came back, if one did.
+    pub(super) fn next(&mut self) -> Option<UnixStream> {
+        if self.listener.is_none() && Moment::now() >= self.tried.plus(DOOR_EVERY_MS) {
+            self.make();
+        }
+        self.listener.as_ref()?.accept().ok().map(|(peer, _)| peer)
+    }
+
+    pub(super) fn close(&mut self) {
+        if self.listener.take().is_some()
+            && let Ok(socket) = Socket::of(&self.files)
+        {
+            let _ = std::fs::remove_file(&socket.path);
+        }
+    }
+}
+
+/// Connects to a step's supervisor, also to one of version 0.2.0, because a worker may be upgraded while a step runs.
+pub(super) fn knock(files: &StepFiles) -> io::Result<UnixStream> {
+    let found = Socket::of(files).and_then(|socket| UnixStream::connect(&socket.path));
+    found.or_else(|_| UnixStream::connect_addr(&address_before(files)?))
+}
+
+fn address_before(files: &StepFiles) -> io::Result<SocketAddr> {
+    let attempt = files.dir().file_name().unwrap_or_default().as_encoded_bytes();
+    let step = format!("/{}", files.step());
+    SocketAddr::from_abstract_name([ADDRESS_BEFORE.as_bytes(), attempt, step.as_bytes()].concat())
+}
+
+/// A socket's file under a path that is short, for as long as its directory is held open.
+#[derive(Debug)]
+struct Socket {
+    path: PathBuf,
+    _dir: File,
+}
+
+impl Socket {
+    /// With the attempt's name in its path where that is short enough, so that it is seen which attempts live.
+    fn of(files: &StepFiles) -> io::Result<Socket> {
+        let socket = files.socket();
+        let name = Path::new(socket.file_name().unwrap_or_default());
+        if let (Some(parent), Some(attempt)) = (files.dir().parent(), files.dir().file_name()) {
+            let named = Socket::in_dir(parent, &Path::new(attempt).join(name))?;
+            if named.path.as_os_str().len() <= SOCKET_PATH_MAX {
+                return Ok(named);
+            }
+        }
+        Socket::in_dir(files.dir(), name)
+    }
+
+    fn in_dir(dir: &Path, name: &Path) -> io::Result<Socket> {
+        let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY;
+        let dir = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(dir)?;
+        Ok(Socket { path: Path::new(NEAR).join(dir.as_raw_fd().to_string()).join(name), _dir: dir })
+    }
+}
+
+/// Names of the attempts whose supervisors listen on this machine, this user's or another's.
+pub(crate) fn listening() -> BTreeSet<String> {
+    let sockets = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    sockets.lines().filter_map(attempt_at).map(str::to_owned).collect()
+}
+
+/// See proc_net_unix(5): a path stands last, as it was when it was bound; an abstract name has `@` for its first byte.
+fn attempt_at(line: &str) -> Option<&str> {
+    if let Some((_, name)) = line.split_once('@') {
+        return name.strip_prefix(ADDRESS_BEFORE)?.split('/').next();
+    }
+    let (_, path) = line.split_once(NEAR)?;
+    let mut parts = path.split('/').skip(2);
+    let (attempt, name) = (parts.next()?, parts.next()?);
+    (name.starts_with("step-") && name.ends_with(".sock")).then_some(attempt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_are_seen_by_the_sockets_of_their_supervisors() {
+        let line = |path: &str| format!("0000000000000000: 00000002 00000000 00010000 0001 01 48213 {path}");
+        let at = |path: &str| attempt_at(&line(path)).map(str::to_owned);
+        assert_eq!(at("/proc/self/fd/9/0123456789abcdef/step-12.sock"), Some("0123456789abcdef".to_owned()));
+        assert_eq!(at("@guild-step/0123456789abcdef/12"), Some("0123456789abcdef".to_owned()), "of version 0.2.0");
+        for other in ["/proc/self/fd/9/control", "/proc/self/fd/9/a/other.sock", "/run/a/step-1.sock", "@other/a/1", ""]
+        {
+            assert_eq!(at(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_socket_has_a_short_path_however_deep_it_lies() {
+        let root = tempfile::tempdir().unwrap();
+        for attempt in ["a".repeat(32), "b".repeat(200)] {
+            let deep = root.path().join("long-name/".repeat(30)).join(&attempt);
+            std::fs::create_dir_all(&deep).unwrap();
+            let socket = Socket::of(&StepFiles::new(&deep, u16::MAX)).unwrap();
+            assert!(socket.path.as_os_str().len() <= SOCKET_PATH_MAX, "{}", socket.path.display());
+            std::fs::write(&socket.path, "").unwrap();
+            assert!(deep.join("step-65535.sock").exists());
+        }
+    }
+}

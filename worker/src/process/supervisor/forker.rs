@@ -1,0 +1,237 @@
+//! The process that forks supervisors: a process of this program, which forks one where none is at rest. To load and relocate
+//! the whole program anew costs more than many a step does. A fork of a small process shares all of it, and a supervisor that
+//! had a step before has its memory mapped already.
+//!
+//! A message is the step's number, as two bytes with the low one first, and the attempt's directory. With it come the
+//! two descriptors that a supervisor has from the start. The forker itself sends one message, when it is ready, and so
+//! does a supervisor to its forker when it is at rest.
+
+use super::scope::ServiceManager;
+use super::supervise;
+use crate::process::isolation::spawn::{self, Forked};
+use crate::process::open_files;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, Shutdown, SocketFlags, SocketType, recv, recvmsg, send, sendmsg, shutdown, socketpair,
+};
+use rustix::process::{WaitOptions, wait};
+use schema::systemd;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
+
+/// The argument behind [`super::SUPERVISE`] with which this program forks supervisors, and its name in `ps`.
+pub(super) const FORKER: &str = "nursery";
+
+/// The message of a forker that is ready, and of a supervisor at rest.
+const READY: &[u8] = b"here";
+
+/// The longest path of Linux, in bytes.
+const PATH_MAX: usize = 4096;
+
+/// How long a supervisor rests before it ends.
+const REST: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
+
+/// The worker's hold on the process that forks its supervisors. That process ends when this is dropped, or with the worker;
+/// supervisors that have a step do not.
+#[derive(Debug)]
+pub struct SupervisorForker(OwnedFd);
+
+impl SupervisorForker {
+    /// What runs it. `program`: a binary that answers to [`super::SUPERVISE`].
+    pub fn command(program: &Path) -> io::Result<(Command, SupervisorForker)> {
+        SupervisorForker::run_by(Command::new(program))
+    }
+
+    /// Like [`SupervisorForker::command`] in a scope of its own. To be waited for: the scope may not come to be.
+    pub fn command_in(manager: ServiceManager, program: &Path) -> io::Result<(Command, SupervisorForker)> {
+        SupervisorForker::run_by(manager.command(program))
+    }
+
+    fn run_by(mut command: Command) -> io::Result<(Command, SupervisorForker)> {
+        let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        become_supervisor(&mut command, [FORKER]);
+        command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null());
+        Ok((command, SupervisorForker(ours)))
+    }
+
+    /// Waits until the forker is ready.
+    pub fn wait(&self, patience: Duration) -> io::Result<()> {
+        let patience = Timespec::try_from(patience).map_err(io::Error::other)?;
+        if retry_on_intr(|| poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&patience)))? == 0 {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        match recv(&self.0, &mut [0; READY.len()], RecvFlags::DONTWAIT)?.0 {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Asks for the supervisor of a step whose order is written. An error: there is none, and will be none.
+    pub(super) fn ask(&self, dir: &Path, step: u16, line: BorrowedFd<'_>, locked: BorrowedFd<'_>) -> io::Result<()> {
+        let message = [&step.to_le_bytes(), dir.as_os_str().as_bytes()].concat();
+        hand_on(self.0.as_fd(), &message, [line, locked])
+    }
+}
+
+/// Adds the words with which a program of ours becomes a supervisor, or the process that forks them, and takes away what is
+/// for the worker alone: it is not for what outlives the worker to speak for it to the service manager.
+pub(super) fn become_supervisor<A: AsRef<OsStr>>(command: &mut Command, arguments: impl IntoIterator<Item = A>) {
+    command.arg(super::SUPERVISE).args(arguments);
+    for name in systemd::VARIABLES {
+        command.env_remove(name);
+    }
+    open_files::tell(command);
+}
+
+/// Sends a message with descriptors, without waiting: who does not keep up counts as gone.
+fn hand_on(to: BorrowedFd<'_>, message: &[u8], fds: [BorrowedFd<'_>; 2]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    control.push(SendAncillaryMessage::ScmRights(&fds));
+    sendmsg(to, &[IoSlice::new(message)], &mut control, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// What a supervisor gets: a message, and the descriptors that came with it.
+struct Given {
+    message: Vec<u8>,
+    line: OwnedFd,
+    locked: OwnedFd,
+}
+
+/// Serves the worker at standard input until it is gone. Comes back in each supervisor too, when its time is over.
+pub(super) fn serve() -> ExitCode {
+    // a signal to the worker's terminal is not for us
+    let _ = rustix::process::setsid();
+    spawn::set_name(c"nursery");
+    if spawn::forget_children().is_err() {
+        return ExitCode::from(4);
+    }
+    // where nobody waits for it, that is well too
+    let _ = say_ready(io::stdin().as_fd());
+    match serve_all() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(4),
+    }
+}
+
+fn serve_all() -> io::Result<()> {
+    let mut made = Vec::new();
+    while let Some(given) = receive(io::stdin().as_fd())? {
+        if is_taken(&mut made, &given) {
+            continue;
+        }
+        // where there is no room for a process, its line ends, which says so
+        let Ok((ours, theirs)) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        else {
+            continue;
+        };
+        match spawn::fork() {
+            Ok(Forked::Child) => {
+                // others must see the forker's end
+                drop((made, ours));
+                return live(theirs.as_fd(), given);
+            }
+            Ok(Forked::Parent) => made.push(ours),
+            Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether a supervisor at rest was there to take it. Forgets those that are gone.
+fn is_taken(made: &mut Vec<OwnedFd>, given: &Given) -> bool {
+    let fds = [given.line.as_fd(), given.locked.as_fd()];
+    let mut is_taken = false;
+    made.retain(|supervisor| {
+        if is_taken {
+            return true;
+        }
+        match recv(supervisor, &mut [0; READY.len()], RecvFlags::DONTWAIT) {
+            Ok((0, _)) => false,
+            Ok(_) => {
+                is_taken = hand_on(supervisor.as_fd(), &given.message, fds).is_ok();
+                is_taken
+            }
+            Err(error) => matches!(error, Errno::AGAIN | Errno::INTR),
+        }
+    });
+    is_taken
+}
+
+/// A supervisor's life: one step after another, until none comes, its forker is gone, or a step left something behind.
+fn live(forker: BorrowedFd<'_>, first: Given) -> io::Result<()> {
+    spawn::mind_children()?;
+    let nothing = File::options().read(true).write(true).open("/dev/null")?;
+    let mut next = Some(first);
+    while let Some(given) = next {
+        spawn::set_name(c"supervisor");
+        rustix::stdio::dup2_stdin(&given.line)?;
+        rustix::stdio::dup2_stdout(&given.locked)?;
+        drop((given.line, given.locked));
+        let (step, dir) = given.message.split_first_chunk().ok_or(io::ErrorKind::InvalidData)?;
+        supervise(Path::new(OsStr::from_bytes(dir)), u16::from_le_bytes(*step))?;
+        // whoever waits for the end of the line, or for the lock, has it
+        rustix::stdio::dup2_stdin(&nothing)?;
+        rustix::stdio::dup2_stdout(&nothing)?;
+        // what could not be killed would be taken for the next step's
+        next = match wait(WaitOptions::NOHANG) {
+            Err(Errno::CHILD) => rest(forker)?,
+            Ok(_) | Err(_) => None,
+        };
+    }
+    Ok(())
+}
+
+/// Waits for another step, but not for ever.
+fn rest(forker: BorrowedFd<'_>) -> io::Result<Option<Given>> {
+    spawn::set_name(c"spare");
+    if say_ready(forker).is_err() {
+        return Ok(None);
+    }
+    if retry_on_intr(|| poll(&mut [PollFd::new(&forker, PollFlags::IN)], Some(&REST)))? == 0 {
+        // from here on nothing is sent to us; what was, is still there
+        shutdown(forker, Shutdown::Read)?;
+    }
+    receive(forker)
+}
+
+fn say_ready(to: BorrowedFd<'_>) -> io::Result<()> {
+    send(to, READY, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// Waits for a message. None: the other end is gone.
+fn receive(from: BorrowedFd<'_>) -> io::Result<Option<Given>> {
+    let mut message = [0; 2 + PATH_MAX];
+    loop {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let received = recvmsg(from, &mut [IoSliceMut::new(&mut message)], &mut control, RecvFlags::CMSG_CLOEXEC);
+        let size = match received {
+            Err(Errno::INTR) => continue,
+            // it left without having read what we said
+            Err(Errno::CONNRESET) => return Ok(None),
+            received => received?.bytes,
+        };
+        if size == 0 {
+            return Ok(None);
+        }
+        let mut fds = control
+            .drain()
+            .filter_map(|part| if let RecvAncillaryMessage::ScmRights(fds) = part { Some(fds) } else { None });
+        let mut fds = fds.next().into_iter().flatten();
+        if let (Some(line), Some(locked)) = (fds.next(), fds.next()) {
+            return Ok(Some(Given { message: message[..size].to_vec(), line, locked }));
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The supervisor's line to its worker: a socket pair from the start, and a listening socket for the worker that comes
+//! after it. Lines of text; what neither side knows is passed over.
+//!
+//! ```text
+//! until MOMENT     when the lease ends
+//! deadline MS      the lease lasts so long from now: for supervisors of 0.1.0, and from workers of 0.1.0
+//! stop WHY         end the step
+//!                              output BYTES     so much is in the spool
+//!                              exited           the journal is written
+//! ```
+
+use super::clock::Moment;
+use super::door::Door;
+use super::order::StepFiles;
+use rustix::event::{PollFd, PollFlags};
+use rustix::net::sockopt::{socket_peercred, socket_type};
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+/// The longest line of a worker, in bytes. Who sends longer ones is cut off.
+const LINE_BYTES_MAX: usize = 4096;
+/// The least time between two words on output, in milliseconds. The worker hears of the first output at once.
+const TELL_EVERY_MS: u64 = 2;
+
+/// How long the next try waits where the worker does not read, in milliseconds.
+const RETRY_MS: u64 = 100;
+
+/// What a worker tells a supervisor.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    Until(Moment),
+    Deadline(u64),
+    Stop(String),
+}
+
+/// A supervisor's line to its worker.
+#[derive(Debug)]
+pub(super) struct Link {
+    door: Door,
+    peer: Option<UnixStream>,
+    received: Vec<u8>,
+    /// Whether the worker tells when the lease ends. How long it lasts from now is then passed over, as the less exact.
+    is_exact: bool,
+    told: u64,
+    told_at: Moment,
+}
+
+impl Link {
+    /// `inherited`: the socket that the worker left to us, if it did.
+    pub(super) fn open(files: StepFiles, inherited: OwnedFd) -> io::Result<Link> {
+        let peer = socket_type(&inherited).is_ok().then(|| UnixStream::from(inherited));
+        if let Some(peer) = &peer {
+            peer.set_nonblocking(true)?;
+        }
+        let door = Door::open(files);
+        Ok(Link { door, peer, received: Vec::new(), is_exact: false, told: 0, told_at: Moment(0) })
+    }
+
+    /// No worker that comes back finds us from here on: it looks for the journal instead.
+    pub(super) fn close(&mut self) {
+        self.door.close();
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.peer.is_some()
+    }
+
+    pub(super) fn poll_fds(&self) -> [Option<PollFd<'_>>; 2] {
+        let readable = PollFlags::IN;
+        let peer = self.peer.as_ref().map(|peer| PollFd::from_borrowed_fd(peer.as_fd(), readable));
+        [self.door.listener().map(|listener| PollFd::from_borrowed_fd(listener.as_fd(), readable)), peer]
+    }
+
+    /// Takes up a worker that came back, in place of an older one, and reads what it says.
+    pub(super) fn receive(&mut self) -> Vec<Word> {
+        while let Some(peer) = self.door.next() {
+            if is_same_user(&peer) && peer.set_nonblocking(true).is_ok() {
+                self.peer = Some(peer);
+                self.received.clear();
+                self.is_exact = false;
+                self.told = 0;
+            }
+        }
+        if self.fill().is_err() {
+            self.peer = None;
+        }
+        self.words()
+    }
+
+    /// Says how much is in the spool. When it is too early for that, answers when to call again.
+    pub(super) fn tell_output(&mut self, size: u64, now: Moment) -> Option<Moment> {
+        if self.peer.is_none() || size == self.told {
+            return None;
+        }
+        let next = self.told_at.plus(TELL_EVERY_MS);
+        if now < next {
+            return Some(next);
+        }
+        self.told_at = now;
+        // the next one says more: a full socket loses nothing
+        if self.send(&format!("output {size}\n")) {
+            self.told = size;
+            return None;
+        }
+        Some(now.plus(RETRY_MS))
+    }
+
+    pub(super) fn tell_exited(&mut self) {
+        if let Some(peer) = &self.peer {
+            // the worker also sees the end of the line; this word only comes sooner
+            let _ = peer.set_nonblocking(false);
+            let _ = peer.set_write_timeout(Some(std::time::Duration::from_secs(1)));
+        }
+        self.send("exited\n");
+    }
+
+    fn send(&mut self, line: &str) -> bool {
+        let Some(peer) = &mut self.peer else { return false };
+        match peer.write(line.as_bytes()) {
+            Ok(sent) if sent == line.len() => true,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => false,
+            // half a line would spoil the next
+            Ok(_) | Err(_) => {
+                self.peer = None;
+                false
+            }
+        }
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        let Some(peer) = &mut self.peer else { return Ok(()) };
+        let mut buffer = [0; 512];
+        loop {
+            match peer.read(&mut buffer) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(count) => self.received.extend_from_slice(&buffer[..count]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => (),
+                Err(error) => return Err(error),
+            }
+            if self.received.len() > LINE_BYTES_MAX {
+                return Err(ErrorKind::InvalidData.into());
+            }
+        }
+    }
+
+    fn words(&mut self) -> Vec<Word> {
+        let Some(end) = self.received.iter().rposition(|byte| *byte == b'\n') else { return Vec::new() };
+        let lines: Vec<u8> = self.received.drain(..=end).collect();
+        let words: Vec<Word> = String::from_utf8_lossy(&lines).lines().filter_map(parse).collect();
+        self.is_exact |= words.iter().any(|word| matches!(word, Word::Until(_)));
+        words.into_iter().filter(|word| !self.is_exact || !matches!(word, Word::Deadline(_))).collect()
+    }
+}
+
+/// Whether the other end belongs to our user: the name without a file of an earlier version has no other guard.
+pub(super) fn is_same_user(peer: &UnixStream) -> bool {
+    socket_peercred(peer).is_ok_and(|peer| peer.uid == rustix::process::geteuid())
+}
+
+fn parse(line: &str) -> Option<Word> {
+    let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+    match verb {
+        "until" => rest.parse().ok().map(|end| Word::Until(Moment(end))),
+        "deadline" => rest.parse().ok().map(Word::Deadline),
+        "stop" => Some(Word::Stop(rest.to_owned())),
+        _ => None,
+    }
+}

@@ -1,0 +1,123 @@
+//! The supervisor of a step, of one at a time: a small process between the worker and the step, which outlives the worker.
+//! It is the parent of the step, keeps its output and its limits, ends it with all that it started, and writes down how
+//! it ended. It knows nothing of the master: the worker tells it how long the lease lasts.
+//!
+//! Everything it needs is in the attempt's directory ([`StepFiles`]); it runs on one thread and without a runtime. Its
+//! standard input is a socket to the worker, its standard output the locked order.
+
+mod clock;
+mod door;
+mod forker;
+mod link;
+mod order;
+mod scope;
+mod spool;
+mod start;
+mod step;
+mod watch;
+
+pub use clock::{Moment, milliseconds, wall, wall_of};
+pub(crate) use door::listening;
+pub use forker::SupervisorForker;
+pub use order::{Journal, KillCause, Limits, Order, OrderSlot, StepFiles, shortened};
+pub use scope::{ServiceManager, service_manager};
+pub(crate) use spool::MARK_BYTES;
+pub use start::{Prepared, connect, prepare};
+
+use crate::process::isolation::{Tier, spawn};
+use crate::process::open_files;
+use link::Link;
+use schema::fail_point::fail_point;
+use schema::shown;
+use schema::values::Exit;
+use spool::Spool;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::process::ExitCode;
+use step::Supervision;
+
+/// The hidden first argument with which a binary becomes a supervisor.
+pub const SUPERVISE: &str = "supervise";
+
+/// Supervises the step that `DIR STEP` name. Call it before anything else in `main`, when the first argument is
+/// [`SUPERVISE`], with what follows.
+pub fn supervise_main(arguments: &[String]) -> ExitCode {
+    spawn::close_inherited();
+    open_files::take_back();
+    let parsed = match arguments {
+        [word] if word == forker::FORKER => return forker::serve(),
+        [dir, step] => step.parse().ok().map(|step| (Path::new(dir), step)),
+        _ => None,
+    };
+    let Some((dir, step)) = parsed else {
+        shown::tell(&format!("usage: {SUPERVISE} {} | {SUPERVISE} DIR STEP (for the worker only)", forker::FORKER));
+        return ExitCode::from(2);
+    };
+    match supervise(dir, step) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            shown::tell(&format!("failed to supervise step {step} of {}: {error}", dir.display()));
+            ExitCode::from(4)
+        }
+    }
+}
+
+fn supervise(dir: &Path, step: u16) -> io::Result<()> {
+    let files = StepFiles::new(dir, step);
+    let (order, slot) = files.take_order()?;
+    // the order's lock is ours through standard output
+    let _ = rustix::process::setsid();
+    let reaper = (order.tier == Tier::Guard).then(rustix::process::getpid);
+    rustix::process::set_child_subreaper(reaper)?;
+    slot.begin()?;
+    let spool = Spool::new(files.spool(), files.marks(), order.limits.output_max);
+    let mut link = Link::open(files, io::stdin().as_fd().try_clone_to_owned()?)?;
+    let journal = run(&order, spool, &mut link);
+    fail_point("supervisor-exited");
+    // before the journal: once that is there, the directory may be another attempt's
+    link.close();
+    slot.write(&journal)?;
+    fail_point("supervisor-journalled");
+    link.tell_exited();
+    Ok(())
+}
+
+fn run(order: &Order, mut spool: Spool, link: &mut Link) -> Journal {
+    let started = wall();
+    fail_point("supervisor-before-exec");
+    let spawned = spawn::spawn(&order.argv, &order.env, &order.dir);
+    fail_point("supervisor-after-exec");
+    match spawned {
+        Ok((child, pipe)) => Supervision::new(order, child.id(), pipe, spool, link).run(started),
+        Err(error) => {
+            let (cause, text) = not_started(order, &error);
+            let noted = spool.note(&text);
+            let mut journal = Journal::without_process(cause, &text, started);
+            journal.size = spool.size();
+            if let Err(error) = noted {
+                journal.exit = Exit::Lost(shortened(&format!("{text}; its log cannot be written: {error}")));
+            }
+            journal
+        }
+    }
+}
+
+/// Whose fault it is: the pipeline named what is not there, or the machine has no room.
+fn not_started(order: &Order, error: &io::Error) -> (KillCause, String) {
+    let program = order.argv.first().map_or("", String::as_str);
+    if !order.dir.is_dir() {
+        let text = format!("cannot start `{program}`: there is no directory {}", order.dir.display());
+        return (KillCause::Impossible(shortened(&text)), text);
+    }
+    let text = shortened(&format!("cannot start `{program}`: {error}"));
+    let is_code = matches!(
+        error.kind(),
+        io::ErrorKind::NotFound
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::ArgumentListTooLong
+    ) || error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error());
+    (if is_code { KillCause::Impossible(text.clone()) } else { KillCause::Broken(text.clone()) }, text)
+}

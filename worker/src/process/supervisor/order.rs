@@ -1,0 +1,427 @@
+//! What a worker and the supervisor of a step leave for each other on disk: the order, before the step, and the
+//! journal, after it. Both outlive either process. They are lines of one file, since a file costs time to make and to
+//! remove, and many a step has hardly more to do.
+
+use super::Moment;
+use crate::disk::atomic_file;
+use crate::process::isolation::Tier;
+use schema::values::{Exit, Time};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// The journal's slot, in bytes. It is written with the order, so that a full disk cannot keep a step's end from us.
+const SLOT_BYTES: usize = 4096;
+/// The first byte of the slot, once a supervisor has begun.
+const BEGUN: u8 = b'*';
+/// The longest text of a cause or an exit, in bytes, so that a journal fits into its slot.
+const REASON_BYTES_MAX: usize = 1024;
+
+/// An order to run one step, with nothing left to decide.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    pub argv: Vec<String>,
+    /// The whole environment.
+    pub env: Vec<(String, String)>,
+    /// The directory in which the step runs, as an absolute path.
+    pub dir: PathBuf,
+    #[serde(default)]
+    pub tier: Tier,
+    pub limits: Limits,
+}
+
+/// The limits of a step. Durations are in milliseconds and count from the step's start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// How long the step may run. 0: without a limit.
+    pub step_ms: u64,
+    /// How long the step may print nothing. 0: without a limit.
+    pub idle_ms: u64,
+    /// How much time is left for the whole attempt.
+    pub attempt_ms: u64,
+    /// How much time was left of the lease when this was written. Supervisors of 0.1.0 count it from their own start.
+    pub lease_ms: u64,
+    /// When the lease ends, by the clock of [`super::Moment`]; each `until` message sets it anew. 0: a worker of 0.1.0 wrote
+    /// this.
+    #[serde(default)]
+    pub lease_end: u64,
+    /// How long before the lease's end the step is stopped.
+    pub margin_ms: u64,
+    /// How long the step runs on without a worker.
+    pub orphan_ms: u64,
+    /// How long the step has to end by itself, from TERM to KILL.
+    pub grace_ms: u64,
+    /// How many bytes of output are kept.
+    pub output_max: u64,
+}
+
+/// A supervisor's word of how a step ended, written when no process of it is left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Journal {
+    pub cause: KillCause,
+    pub exit: Exit,
+    pub started: Time,
+    pub ended: Time,
+    /// The final size of the spool, in bytes.
+    pub size: u64,
+    /// How many processes could not be killed, such as those of another user.
+    #[serde(default)]
+    pub survivors: u32,
+}
+
+/// Why a step ended, or was ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KillCause {
+    /// The step ended by itself.
+    Ended,
+    StepTime,
+    AttemptTime,
+    Idle,
+    /// Nobody renewed the lease in time.
+    LeaseOver,
+    /// No worker came back for the step.
+    Orphaned,
+    /// The worker had the step stopped: why.
+    Stopped(String),
+    /// The step did not start, and would not elsewhere either, as where there is no such program or directory.
+    Impossible(String),
+    /// The machine could not start or follow the step.
+    Broken(String),
+}
+
+impl Journal {
+    /// The journal of a step that never had a process.
+    pub fn without_process(cause: KillCause, why: &str, at: Time) -> Journal {
+        Journal { cause, exit: Exit::Lost(shortened(why)), started: at, ended: at, size: 0, survivors: 0 }
+    }
+}
+
+/// The files of one step in an attempt's directory.
+#[derive(Clone, Debug)]
+pub struct StepFiles {
+    dir: PathBuf,
+    step: u16,
+}
+
+impl StepFiles {
+    pub fn new(dir: &Path, step: u16) -> StepFiles {
+        StepFiles { dir: dir.to_owned(), step }
+    }
+
+    pub fn order(&self) -> PathBuf {
+        self.named("order")
+    }
+
+    pub fn spool(&self) -> PathBuf {
+        self.named("log")
+    }
+
+    pub fn marks(&self) -> PathBuf {
+        self.named("marks")
+    }
+
+    /// Where a supervisor of 0.1.0 writes how the step ended.
+    fn journal_before(&self) -> PathBuf {
+        self.named("exit")
+    }
+
+    /// Whether a file of this name in an attempt's directory is one that a step's supervision leaves, where it is not one of
+    /// 0.1.0.
+    pub(crate) fn is_one(name: &str) -> bool {
+        let step = name.strip_prefix("step-").and_then(|rest| rest.split_once('.'));
+        step.is_some_and(|(step, ending)| step.parse::<u16>().is_ok() && ["order", "log", "marks"].contains(&ending))
+    }
+
+    /// Where a supervisor's socket is; see [`super::door`].
+    pub(super) fn socket(&self) -> PathBuf {
+        self.named("sock")
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(super) fn step(&self) -> u16 {
+        self.step
+    }
+
+    fn named(&self, ending: &str) -> PathBuf {
+        self.dir.join(format!("step-{}.{ending}", self.step))
+    }
+
+    /// Writes the order, and the slot for the journal in the line behind it. The file is locked for as long as it, or a copy of
+    /// its descriptor, is open: the supervisor gets one, so that whoever finds it unlocked knows that there is no supervisor.
+    pub fn write_order(&self, order: &Order) -> io::Result<File> {
+        let mut file = self.open_order()?;
+        let mut line = serde_json::to_vec(order)?;
+        line.push(b'\n');
+        line.resize(line.len() + SLOT_BYTES, b' ');
+        file.write_all(&line)?;
+        Ok(file)
+    }
+
+    /// An empty file that nobody else has.
+    fn open_order(&self) -> io::Result<File> {
+        let mut options = File::options();
+        options.write(true).mode(0o600);
+        let there = options.open(self.order());
+        if let Ok(file) = there
+            && file.try_lock().is_ok()
+        {
+            return match file.metadata()?.len() {
+                0 => Ok(file),
+                _ => Err(io::ErrorKind::AlreadyExists.into()),
+            };
+        }
+        // where it is used again, the supervisor that had it may still be on its way out
+        if self.is_empty() {
+            std::fs::remove_file(self.order())?;
+        }
+        let file = options.create_new(true).open(self.order())?;
+        file.lock()?;
+        Ok(file)
+    }
+
+    fn is_empty(&self) -> bool {
+        std::fs::metadata(self.order()).is_ok_and(|found| found.len() == 0)
+    }
+
+    /// When the step was ordered. None: nothing was ordered.
+    pub fn ordered(&self) -> io::Result<Option<SystemTime>> {
+        match std::fs::metadata(self.order()) {
+            Ok(found) if found.len() == 0 => Ok(None),
+            Ok(found) => found.modified().map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads the order for the supervisor, with the slot for how the step ended.
+    pub fn take_order(&self) -> io::Result<(Order, OrderSlot)> {
+        let found = self.read()?;
+        let order = serde_json::from_slice(found.order())?;
+        let at = found.slot.ok_or(io::ErrorKind::InvalidData)? as u64;
+        Ok((order, OrderSlot { file: File::options().write(true).open(self.order())?, at }))
+    }
+
+    /// What is left of the lease as it was when the order was written, in milliseconds. A later one is not noted. Of an order
+    /// of 0.1.0, which says no more, it is the length.
+    pub(crate) fn lease_left(&self, now: Moment) -> io::Result<u64> {
+        let found = self.read()?;
+        let order: Order = serde_json::from_slice(found.order())?;
+        Ok(match order.limits.lease_end {
+            0 => order.limits.lease_ms,
+            end => Moment(end).since(now),
+        })
+    }
+
+    /// Whether a supervisor lives, or was just started.
+    pub fn is_supervised(&self) -> io::Result<bool> {
+        match File::open(self.order())?.try_lock() {
+            Ok(()) => Ok(false),
+            Err(std::fs::TryLockError::WouldBlock) => Ok(true),
+            Err(std::fs::TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// Whether a supervisor came so far that the step may have run.
+    pub fn has_begun(&self) -> io::Result<bool> {
+        let found = self.read()?;
+        Ok(match found.slot {
+            Some(slot) => found.bytes.get(slot) == Some(&BEGUN),
+            // an order that was cut short was never taken, whatever files the directory was used again with
+            None => found.is_order() && (self.spool().exists() || self.journal_before().exists()),
+        })
+    }
+
+    /// Writes the journal in the place of a supervisor that is no more.
+    pub fn write_journal(&self, journal: &Journal) -> io::Result<()> {
+        let found = self.read()?;
+        match found.slot {
+            Some(at) => {
+                OrderSlot { file: File::options().write(true).open(self.order())?, at: at as u64 }.write(journal)
+            }
+            None => atomic_file::write(&self.journal_before(), &serde_json::to_vec(journal)?),
+        }
+    }
+
+    /// Reads how the step ended. None: nobody wrote an end down.
+    pub fn read_journal(&self) -> io::Result<Option<Journal>> {
+        let found = self.read()?;
+        match found.slot {
+            Some(slot) => Ok(serde_json::from_slice(found.bytes.get(slot + 1..).unwrap_or_default()).ok()),
+            None => self.read_journal_before(),
+        }
+    }
+
+    fn read_journal_before(&self) -> io::Result<Option<Journal>> {
+        let found = atomic_file::read(&self.journal_before())?;
+        Ok(found.map(|bytes| serde_json::from_slice(&bytes)).transpose()?)
+    }
+
+    fn read(&self) -> io::Result<OrderFile> {
+        let bytes = std::fs::read(self.order())?;
+        let slot = bytes.iter().position(|byte| *byte == b'\n').map(|end| end + 1);
+        Ok(OrderFile { bytes, slot })
+    }
+}
+
+/// The place behind the order, in the order's own file, that was kept for the journal of the step.
+#[derive(Debug)]
+pub struct OrderSlot {
+    file: File,
+    at: u64,
+}
+
+impl OrderSlot {
+    /// Notes that the step may run from now on.
+    pub fn begin(&self) -> io::Result<()> {
+        self.file.write_all_at(&[BEGUN], self.at)
+    }
+
+    /// Writes the journal. What is cut short by the end of its writer is none.
+    pub fn write(&self, journal: &Journal) -> io::Result<()> {
+        // what has a journal is not to be run any more, whether it began or not
+        let mut line = vec![BEGUN];
+        serde_json::to_writer(&mut line, journal)?;
+        // over all of one that was cut short
+        line.resize(line.len().max(SLOT_BYTES), b' ');
+        self.file.write_all_at(&line, self.at)
+    }
+}
+
+/// An order's file as it was read: the order, and behind it the slot for the journal.
+struct OrderFile {
+    bytes: Vec<u8>,
+    /// Where the slot for the journal begins, in bytes. None: a worker of 0.1.0 wrote the order, which has none.
+    slot: Option<usize>,
+}
+
+impl OrderFile {
+    fn order(&self) -> &[u8] {
+        &self.bytes[..self.slot.unwrap_or(self.bytes.len())]
+    }
+
+    fn is_order(&self) -> bool {
+        serde_json::from_slice::<Order>(self.order()).is_ok()
+    }
+}
+
+/// At most 1 KiB of a text, so that it fits into the slot of the journal.
+pub fn shortened(text: &str) -> String {
+    text[..text.floor_char_boundary(REASON_BYTES_MAX)].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ordered() -> (tempfile::TempDir, StepFiles, Order) {
+        let dir = tempfile::tempdir().unwrap();
+        let limits = Limits {
+            step_ms: 0,
+            idle_ms: 0,
+            attempt_ms: 1,
+            lease_ms: 1,
+            lease_end: 1,
+            margin_ms: 0,
+            orphan_ms: 1,
+            grace_ms: 1,
+            output_max: 1,
+        };
+        let argv = vec!["echo".to_owned(), "a\nb".to_owned()];
+        let order = Order { argv, env: Vec::new(), dir: dir.path().to_owned(), tier: Tier::Guard, limits };
+        let files = StepFiles::new(dir.path(), 7);
+        (dir, files, order)
+    }
+
+    fn ended(exit: i32) -> Journal {
+        Journal { exit: Exit::Code(exit), ..Journal::without_process(KillCause::Ended, "", Time(5)) }
+    }
+
+    #[test]
+    fn an_order_and_its_end_share_a_file() {
+        let (_dir, files, order) = ordered();
+        drop(files.write_order(&order).unwrap());
+        let (taken, slot) = files.take_order().unwrap();
+        assert_eq!(taken, order);
+        assert_eq!((files.has_begun().unwrap(), files.read_journal().unwrap()), (false, None));
+        slot.begin().unwrap();
+        assert_eq!((files.has_begun().unwrap(), files.read_journal().unwrap()), (true, None));
+        let size = std::fs::metadata(files.order()).unwrap().len();
+        slot.write(&ended(3)).unwrap();
+        assert_eq!(files.read_journal().unwrap(), Some(ended(3)));
+        assert_eq!(std::fs::metadata(files.order()).unwrap().len(), size, "the room was taken before");
+        assert_eq!(files.take_order().unwrap().0, order);
+    }
+
+    #[test]
+    fn an_empty_file_is_used_again_unless_somebody_has_it() {
+        use std::os::unix::fs::MetadataExt as _;
+        let (_dir, files, order) = ordered();
+        let inode = || std::fs::metadata(files.order()).unwrap().ino();
+        assert_eq!(files.ordered().unwrap(), None);
+        let locked = File::create(files.order()).unwrap();
+        let first = inode();
+        assert_eq!(files.ordered().unwrap(), None);
+        drop(files.write_order(&order).unwrap());
+        assert_eq!(inode(), first);
+        assert!(files.ordered().unwrap().is_some());
+        assert_eq!(files.write_order(&order).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        locked.set_len(0).unwrap();
+        locked.lock().unwrap();
+        drop(files.write_order(&order).unwrap());
+        assert_ne!(inode(), first);
+    }
+
+    #[test]
+    fn an_order_that_was_cut_short_has_not_begun() {
+        let (_dir, files, order) = ordered();
+        std::fs::write(files.spool(), "").unwrap();
+        let whole = serde_json::to_vec(&order).unwrap();
+        for length in 0..whole.len() {
+            std::fs::write(files.order(), &whole[..length]).unwrap();
+            assert!(!files.has_begun().unwrap(), "{length} bytes of it");
+        }
+    }
+
+    #[test]
+    fn what_could_not_begin_is_not_begun_again() {
+        let (_dir, files, order) = ordered();
+        drop(files.write_order(&order).unwrap());
+        files.write_journal(&ended(1)).unwrap();
+        assert!(files.has_begun().unwrap());
+        assert_eq!(files.read_journal().unwrap(), Some(ended(1)));
+    }
+
+    #[test]
+    fn a_journal_that_was_cut_short_is_none() {
+        let (_dir, files, order) = ordered();
+        drop(files.write_order(&order).unwrap());
+        let (_, slot) = files.take_order().unwrap();
+        slot.begin().unwrap();
+        let whole = serde_json::to_vec(&ended(1_000)).unwrap();
+        for length in 0..whole.len() {
+            slot.file.write_all_at(&whole[..length], slot.at + 1).unwrap();
+            assert_eq!(files.read_journal().unwrap(), None, "{length} bytes of it");
+        }
+        files.write_journal(&ended(1)).unwrap();
+        assert_eq!(files.read_journal().unwrap(), Some(ended(1)));
+    }
+
+    #[test]
+    fn what_a_worker_of_0_1_0_left_is_understood() {
+        let (dir, files, order) = ordered();
+        std::fs::write(files.order(), serde_json::to_vec(&order).unwrap()).unwrap();
+        assert_eq!((files.has_begun().unwrap(), files.read_journal().unwrap()), (false, None));
+        std::fs::write(files.spool(), "").unwrap();
+        assert!(files.has_begun().unwrap());
+        files.write_journal(&ended(2)).unwrap();
+        assert!(dir.path().join("step-7.exit").exists(), "where it would look for it itself");
+        assert_eq!(files.read_journal().unwrap(), Some(ended(2)));
+    }
+}

@@ -1,0 +1,242 @@
+//! The worker as a function: takes up what an earlier process left, then connects again and again until it is told to
+//! end. Makes what all parts share, and starts each of them.
+
+use super::{control, housekeeping, service_notify};
+use crate::attempt::ledger::Ledger;
+use crate::attempt::next::Halt;
+use crate::attempt::runner;
+use crate::attempt::shared::AttemptShared;
+use crate::config::{Config, STOP_GRACE};
+use crate::disk::home::{self, Whose};
+use crate::disk::private_dir::private_dir;
+use crate::disk::spares::Spares;
+use crate::process::environment::HostEnvironment;
+use crate::process::isolation::Tier;
+use crate::process::supervisor::milliseconds;
+use crate::process::world::World;
+use crate::session::{self, End};
+use crate::worker_shared::{CANCEL_MAX, WorkerShared};
+use crate::workspace;
+use crate::workspace::checkout::Stores;
+use schema::chance;
+use schema::identity::{Identity, IdentityError};
+use schema::private_file;
+use schema::sturdy_ref::{CapFileError, SturdyRef};
+use schema::systemd;
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::task::LocalSet;
+use tokio::time::{sleep, timeout};
+
+/// How long the next try to connect waits, in milliseconds: first this, then twice as long each time, up to the second, so that
+/// a master that comes back is found soon and is not overrun.
+const BACKOFF_MIN_MS: u64 = 500;
+const BACKOFF_MAX_MS: u64 = 8_000;
+/// How long the second signal, which cancels, is waited for after the first.
+const SECOND_SIGNAL: Duration = Duration::from_millis(100);
+
+/// How long the next try for the lock waits. A worker that was killed is gone, and its lock free, a moment later.
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+/// How often the lock is tried for: two seconds in all.
+const LOCK_TRIES: u32 = 40;
+
+/// Whether, and how, the worker is told from outside to end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Shutdown {
+    #[default]
+    No,
+    /// End, while steps run on under their supervisors, and the next process takes them up.
+    HandOver,
+    /// End all steps first.
+    Cancel,
+}
+
+/// How the worker ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    Stopped,
+    /// There was nothing more to do after `drain`.
+    Drained,
+    /// The master took the credential back. No step runs any more.
+    Revoked(String),
+}
+
+/// Why the worker could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("another worker uses {}", .0.display())]
+    InUse(PathBuf),
+    #[error(transparent)]
+    Credential(#[from] CapFileError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error("{}: {cause}", path.display())]
+    State { path: PathBuf, cause: io::Error },
+}
+
+/// Serves until told to end. Needs a current-thread runtime with time and I/O.
+pub async fn run(config: Config, shutdown: watch::Receiver<Shutdown>) -> Result<Ended, RunError> {
+    let world = World::real(config.program.clone());
+    LocalSet::new().run_until(run_in(world, config, shutdown)).await
+}
+
+/// [`run`] in another world. Needs a `LocalSet`.
+pub async fn run_in(world: World, config: Config, mut shutdown: watch::Receiver<Shutdown>) -> Result<Ended, RunError> {
+    let broken = |cause| RunError::State { path: config.state.clone(), cause };
+    private_dir(&config.state).map_err(broken)?;
+    private_file::close_and_tell(&config.state);
+    let _lock = lock(&config).await?;
+    if config.isolation == Tier::Guard {
+        world.machine.adopt();
+    }
+    let worker = Rc::new(open(world, &config)?);
+    let machine = worker.shared.world.machine.clone();
+    let _ = worker.shared.world.blocking.run(move || machine.settle_in()).await;
+    for entry in worker.shared.ledger.all() {
+        tokio::task::spawn_local(runner::run(worker.shared.clone(), entry));
+    }
+    if *worker.shared.is_ours.borrow() {
+        worker.shared.ledger.clear_leftovers(&worker.shared.world.machine).await;
+    }
+    let _control = control::serve(&worker).map_err(broken)?;
+    tokio::task::spawn_local(housekeeping::keep(worker.clone()));
+    if config.isolation == Tier::Guard {
+        tokio::task::spawn_local(housekeeping::end_orphans(worker.clone()));
+    }
+    service_notify::begin(&worker);
+    let mut connecting = std::pin::pin!(stay_connected(&worker));
+    tokio::select! {
+        ended = &mut connecting => return Ok(conclude(&worker, ended).await),
+        _ = wait_for(&mut shutdown, Shutdown::HandOver) => {}
+    }
+    systemd::stopping();
+    worker.draining.send_replace(true);
+    tokio::select! {
+        ended = &mut connecting => return Ok(conclude(&worker, ended).await),
+        _ = wait_for(&mut shutdown, Shutdown::Cancel) => {}
+        () = sleep(SECOND_SIGNAL) => return Ok(Ended::Stopped),
+    }
+    tracing::info!("ending all steps");
+    for entry in worker.shared.ledger.all() {
+        entry.set_halt(Halt::CancelledNow("its worker was stopped".to_owned()));
+    }
+    let quiet = async {
+        let mut changes = worker.shared.ledger.changes();
+        while !worker.shared.ledger.all().iter().all(|entry| entry.is_idle()) && changes.changed().await.is_ok() {}
+        // and then its end is told, while there is someone to tell it to
+        if *worker.attached.borrow() {
+            let _ = timeout(Duration::from_secs(1), connecting).await;
+        }
+    };
+    let _ = timeout(CANCEL_MAX, quiet).await;
+    Ok(Ended::Stopped)
+}
+
+async fn conclude(worker: &WorkerShared, ended: Ended) -> Ended {
+    if let Ended::Revoked(why) = &ended {
+        tracing::error!(%why, "this worker's credential was taken back: ending every step");
+        worker.end_all().await;
+    }
+    worker.shared.ledger.sweep().await;
+    ended
+}
+
+/// Connects again and again, until nothing more is to be done, or may be.
+async fn stay_connected(worker: &Rc<WorkerShared>) -> Ended {
+    let mut backoff_ms = BACKOFF_MIN_MS;
+    loop {
+        let (was_attached, end) = session::connect(worker).await;
+        if was_attached {
+            backoff_ms = BACKOFF_MIN_MS;
+        }
+        match end {
+            End::Revoked(why) => return Ended::Revoked(why),
+            End::Drained => return Ended::Drained,
+            End::Unreachable(error) => tracing::warn!(%error, "trying again"),
+            End::Lost(why) => tracing::warn!(%why, "the connection is lost: trying again"),
+            End::Refused(refusal) => tracing::error!(%refusal, help = %refusal.help, "refused: trying again"),
+        }
+        if *worker.draining.borrow() && worker.shared.ledger.is_empty() {
+            return Ended::Drained;
+        }
+        tokio::select! {
+            biased;
+            () = sleep(Duration::from_millis(jittered(backoff_ms))) => {}
+            why = worker.when_revoked() => return Ended::Revoked(why),
+        }
+        backoff_ms = (backoff_ms * 2).min(BACKOFF_MAX_MS);
+    }
+}
+
+/// Opens everything in the state directory that the parts of a worker share.
+fn open(world: World, config: &Config) -> Result<WorkerShared, RunError> {
+    let broken = |cause| RunError::State { path: config.state.clone(), cause };
+    let credential = SturdyRef::load(&config.credential())?;
+    let identity = Identity::load(&config.identity())?;
+    let state = config.state.canonicalize().map_err(broken)?;
+    let refused = |cause| RunError::State { path: config.workspaces.clone(), cause };
+    let workspaces = workspace::root(&config.workspaces).map_err(refused)?;
+    let home = home::find(&state, world.clock.boot());
+    let whose = home::whose(&state, home.as_ref());
+    let ledger = Ledger::open(&state, &workspaces, &world, whose == Whose::Copy).map_err(broken)?;
+    let scratch = Spares::open(state.join("spare/tmp"), |_| false).map_err(broken)?;
+    let shared = AttemptShared {
+        state,
+        scratch,
+        workspaces,
+        stores: Stores::new(&config.state.join("sources")).map_err(broken)?,
+        host_environment: HostEnvironment::probe(&config.pass),
+        tier: config.isolation,
+        orphan_ms: milliseconds(config.orphan_grace),
+        grace_ms: milliseconds(STOP_GRACE),
+        output_max: config.output_max,
+        ledger,
+        is_ours: watch::Sender::new(whose == Whose::Own),
+        world,
+    };
+    Ok(WorkerShared {
+        shared: Rc::new(shared),
+        description: config.description(),
+        identity,
+        credential,
+        instance: chance::bytes(),
+        attached: watch::Sender::new(false),
+        draining: watch::Sender::new(false),
+        revoked: watch::Sender::new(None),
+        home,
+        short_of_room: Notify::new(),
+        tidied: Notify::new(),
+        reserve: config.reserve,
+    })
+}
+
+/// Waits a moment for a worker that was just killed to be gone.
+async fn lock(config: &Config) -> Result<File, RunError> {
+    let path = config.state.join("lock");
+    let opened = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = opened.map_err(|cause| RunError::State { path: path.clone(), cause })?;
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => sleep(LOCK_PAUSE).await,
+            Err(TryLockError::Error(cause)) => return Err(RunError::State { path, cause }),
+        }
+    }
+    Err(RunError::InUse(config.state.clone()))
+}
+
+async fn wait_for(shutdown: &mut watch::Receiver<Shutdown>, least: Shutdown) {
+    if shutdown.wait_for(|now| *now >= least).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Between half of it and all of it, so that the workers of a master that comes back do not come at once.
+fn jittered(ms: u64) -> u64 {
+    let half = ms / 2;
+    half + chance::word() % (ms - half + 1)
+}

@@ -1,0 +1,26 @@
+//! What this worker tells the service manager that runs it, where there is one: that it serves, whether it has its master, and
+//! that it is not stuck. How that is told stands in `schema::systemd`.
+
+use crate::worker_shared::WorkerShared;
+use schema::systemd;
+use std::rc::Rc;
+
+/// Begins when the state is open, whether or not the master can be reached.
+pub(crate) fn begin(worker: &Rc<WorkerShared>) {
+    if !systemd::is_listening() {
+        return;
+    }
+    tokio::task::spawn_local(systemd::stay_awake());
+    let mut attached = worker.attached.subscribe();
+    tell(*attached.borrow());
+    systemd::ready();
+    tokio::task::spawn_local(async move {
+        while attached.changed().await.is_ok() {
+            tell(*attached.borrow_and_update());
+        }
+    });
+}
+
+fn tell(is_attached: bool) {
+    systemd::status(if is_attached { "connected" } else { "not connected" });
+}

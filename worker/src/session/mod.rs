@@ -1,0 +1,482 @@
+//! One connection to the master: shows the credential, attaches, says what is in hand, renews, takes jobs, and reports
+//! them. Ends with the connection; what runs does not, and is said again on the next one. Holds every capability of the
+//! master that this worker has, so that all of them go with it.
+
+mod commands;
+mod untaken;
+
+use crate::attempt::ledger::{Entry, Token};
+use crate::attempt::output::Window;
+use crate::attempt::report::{AttemptReporter, Reported, Unanswered, report};
+use crate::attempt::runner;
+use crate::process::environment::token_of;
+use crate::process::supervisor::Moment;
+use crate::worker_shared::WorkerShared;
+use capnp::capability::{Promise, Response};
+use commands::WorkerCommands;
+use schema::fail_point::fail_point;
+use schema::gateway_capnp::gateway;
+use schema::values::{Refusal, RefusalCode, Resources};
+use schema::vat::{self, Limits, Vat, VatError};
+use schema::wire;
+use schema::worker_capnp::{assignment, lease, session, worker_desk};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use untaken::{Refused, Untaken};
+
+/// How long the answers to `restore` and `attach` are waited for. The master may itself ask an older process of ours first.
+const LOGIN_MAX: Duration = Duration::from_secs(30);
+/// How many times leases are renewed in the shortest term, within the bounds below, so that a lease survives a long silence.
+const RENEWALS: u64 = 30;
+/// How many times at the least, whatever the bounds say.
+const RENEWALS_MIN: u64 = 3;
+/// The bounds of the time between two renewals, in milliseconds: more often costs calls, more seldom risks leases.
+const RENEW_MIN_MS: u64 = 500;
+const RENEW_MAX_MS: u64 = 20_000;
+/// How long an answer to `renew` is waited for before leases are renewed anew.
+const RENEW_MAX: Duration = Duration::from_secs(30);
+/// How many ended attempts the master may not know of yet. With more of them no job is taken, because each takes memory and disk.
+const UNREPORTED_MAX: usize = 256;
+/// How long the next look waits where a disk has too little room, or where an attempt cannot be noted.
+const DISK_PAUSE: Duration = Duration::from_secs(10);
+/// How long the last calls of a connection get to leave.
+const FLUSH_MAX: Duration = Duration::from_millis(100);
+/// How long the next try waits where the master gave no job, or did not accept a lease yet.
+const TAKE_PAUSE: Duration = Duration::from_secs(1);
+/// How long more room than the master was told of waits for an offer that may be on its way, because to ask anew throws that one
+/// away.
+const MORE_ROOM_PAUSE: Duration = Duration::from_millis(10);
+
+/// Why a session is over.
+#[derive(Debug)]
+pub(crate) enum End {
+    Unreachable(VatError),
+    Lost(String),
+    Refused(Refusal),
+    /// The credential is no longer good, for ever.
+    Revoked(String),
+    /// Nothing is in hand, and nothing more was to be taken.
+    Drained,
+}
+
+impl From<capnp::Error> for End {
+    fn from(error: capnp::Error) -> End {
+        End::Lost(error.to_string())
+    }
+}
+
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> End {
+        match matches!(refusal.code, RefusalCode::Revoked | RefusalCode::Expired) {
+            true => End::Revoked(refusal.text),
+            false => End::Refused(refusal),
+        }
+    }
+}
+
+/// Connects, and stays for as long as it goes well. Says whether it was attached.
+pub(crate) async fn connect(worker: &Rc<WorkerShared>) -> (bool, End) {
+    match worker.shared.world.net.dial(&worker.credential, &worker.identity).await {
+        Ok(stream) => over(worker, stream).await,
+        Err(error) => (false, End::Unreachable(error)),
+    }
+}
+
+/// A session over any byte stream to a master.
+async fn over<S>(worker: &Rc<WorkerShared>, stream: S) -> (bool, End)
+where
+    S: AsyncRead + AsyncWrite + 'static,
+{
+    let vat = vat::connect(stream, Limits::known());
+    let closed = vat.closed();
+    let attached = tokio::select! {
+        biased;
+        attached = timeout(LOGIN_MAX, attach(worker, &vat)) => attached,
+        reason = closed => return (false, End::Lost(reason.to_string())),
+    };
+    let session = match attached {
+        Ok(Ok(session)) => session,
+        Ok(Err(end)) => return (false, end),
+        Err(_) => return (false, End::Lost("the master does not answer".to_owned())),
+    };
+    worker.attached.send_replace(true);
+    worker.let_in().await;
+    let end = tokio::select! {
+        biased;
+        end = session.run() => end,
+        reason = vat.closed() => End::Lost(reason.to_string()),
+    };
+    worker.attached.send_replace(false);
+    for entry in worker.shared.ledger.all() {
+        entry.drop_lease();
+    }
+    drop(session);
+    let _ = timeout(FLUSH_MAX, vat.flush()).await;
+    (true, end)
+}
+
+async fn attach(worker: &Rc<WorkerShared>, vat: &Vat) -> Result<Rc<Session>, End> {
+    let gateway: gateway::Client = vat.bootstrap();
+    let mut restore = gateway.restore_request();
+    restore.get().set_token(worker.credential.token.as_bytes());
+    let mut versions = restore.get().init_versions();
+    versions.set_min(*wire::VERSIONS.start());
+    versions.set_max(*wire::VERSIONS.end());
+    let answer = restore.send().promise.await?;
+    let results = answer.get()?;
+    if let Some(refusal) = wire::refusal(results.has_refusal(), results.get_refusal())? {
+        return Err(refusal.into());
+    }
+    let version = results.get_version();
+    let desk: worker_desk::Client = results.get_capability().get_as_capability()?;
+
+    let alive = alive(worker).await;
+    let in_hand: Vec<Rc<Entry>> = worker.shared.ledger.all();
+    let mut request = desk.attach_request();
+    let mut params = request.get();
+    params.set_worker(capnp_rpc::new_client(WorkerCommands(worker.clone())));
+    params.set_instance(&worker.instance);
+    params.set_keeps_terms(true);
+    if let (Some(home), Some(alive)) = (&worker.home, alive) {
+        wire::write_home(params.reborrow().init_home(), home);
+        let mut list = params.reborrow().init_alive(wire::length(alive.len()));
+        for (index, token) in (0..).zip(&alive) {
+            list.set(index, token);
+        }
+    }
+    let mut running = params.reborrow().init_running(wire::length(in_hand.len()));
+    for (index, entry) in (0..).zip(&in_hand) {
+        running.set(index, &entry.token());
+    }
+    wire::write_description(params.init_description(), &worker.description);
+    let answer = request.send().promise.await?;
+    let results = answer.get()?;
+    if let Some(refusal) = wire::refusal(results.has_refusal(), results.get_refusal())? {
+        return Err(refusal.into());
+    }
+    let session = Rc::new(Session {
+        worker: worker.clone(),
+        session: results.get_session()?,
+        version,
+        term_ms: results.get_term(),
+        window: Window::new(),
+        unanswered: Unanswered::default(),
+        tasks: RefCell::new(JoinSet::new()),
+    });
+    let (standing, leases, terms) = (results.get_standing()?, results.get_leases()?, results.get_terms()?);
+    for (index, entry) in (0..).zip(in_hand) {
+        // an answer that is too short says nothing of the rest, which is said again next time
+        if index >= standing.len() || index >= leases.len() {
+            return Err(End::Lost("the master did not say how all attempts stand".to_owned()));
+        }
+        match standing.get(index) {
+            Ok(worker_desk::Standing::Resumed) => session.hold(entry, leases.get(index)?, term_at(terms, index)),
+            Ok(worker_desk::Standing::Stale) => worker.shared.ledger.abandon(&entry, "its lease is over"),
+            // of a later version
+            Err(_) => return Err(End::Lost("the master says what this worker does not know".to_owned())),
+        }
+    }
+    tracing::info!(resumed = worker.shared.ledger.count(), term_ms = session.term_ms, "attached");
+    Ok(session)
+}
+
+/// Attempts of which a process lives on this machine, so that no other attempt begins beside it. None: nobody could look, and
+/// then our home is not said either.
+async fn alive(worker: &WorkerShared) -> Option<Vec<Token>> {
+    let machine = worker.shared.world.machine.clone();
+    match worker.shared.world.blocking.run(move || machine.living()).await {
+        Ok(names) => Some(names.iter().filter_map(|name| token_of(name)).collect()),
+        Err(error) => {
+            tracing::warn!(%error, "processes of attempts were not looked for");
+            None
+        }
+    }
+}
+
+/// A session: what the master gave this worker when it attached, and the tasks that report under its leases.
+struct Session {
+    worker: Rc<WorkerShared>,
+    session: session::Client,
+    /// The newest version of the protocol that both sides know.
+    version: u16,
+    /// The length of leases whose length the master does not tell, as one of version 0.1 does, in milliseconds.
+    term_ms: u64,
+    window: Window,
+    unanswered: Unanswered,
+    /// One task per lease. They end with the session.
+    tasks: RefCell<JoinSet<()>>,
+}
+
+impl Session {
+    async fn run(self: &Rc<Session>) -> End {
+        tokio::select! {
+            biased;
+            end = self.renew() => end,
+            end = self.take() => end,
+            why = self.worker.when_revoked() => self.part(why).await,
+        }
+    }
+
+    /// Ends every step while the master still listens: it waits for our answer that all have ended.
+    async fn part(&self, why: String) -> End {
+        self.worker.end_all().await;
+        // the answer is another task's
+        sleep(FLUSH_MAX).await;
+        End::Revoked(why)
+    }
+
+    /// Keeps all leases, and tells the supervisors so.
+    async fn renew(&self) -> End {
+        let mut asked = Instant::now();
+        loop {
+            let held = self.due_for_renewal(asked).await;
+            asked = Instant::now();
+            let renewed = timeout(RENEW_MAX, self.renew_once(&held)).await;
+            let late = || Err(capnp::Error::overloaded("the master does not answer".to_owned()));
+            if let Err(error) = renewed.unwrap_or_else(|_| late()) {
+                if error.kind == capnp::ErrorKind::Disconnected {
+                    return error.into();
+                }
+                // overload, a full disk: there is time until the term ends
+                tracing::warn!(%error, "leases were not renewed");
+            }
+        }
+    }
+
+    /// Waits until leases are to be renewed, and answers all. The shortest term says when, also one that comes meanwhile.
+    async fn due_for_renewal(&self, asked: Instant) -> Vec<Rc<Entry>> {
+        let ledger = &self.worker.shared.ledger;
+        let mut changes = ledger.changes();
+        loop {
+            changes.borrow_and_update();
+            let held: Vec<Rc<Entry>> = ledger.all().into_iter().filter(|entry| entry.term_ms().is_some()).collect();
+            let due = held.iter().filter_map(|entry| entry.term_ms()).min().map(|term_ms| asked + renew_every(term_ms));
+            tokio::select! {
+                biased;
+                () = sleep_until_some(due) => return held,
+                _ = changes.changed() => {}
+            }
+        }
+    }
+
+    async fn renew_once(&self, held: &[Rc<Entry>]) -> capnp::Result<()> {
+        let sent = self.worker.now();
+        let mut request = self.session.renew_request();
+        let mut tokens = request.get().init_tokens(wire::length(held.len()));
+        for (index, entry) in (0..).zip(held) {
+            tokens.set(index, &entry.token());
+        }
+        let answer = request.send().promise.await?;
+        let (stale, terms) = (answer.get()?.get_stale()?, answer.get()?.get_terms()?);
+        let stale = stale.iter().map(|token| Ok(token?.to_vec())).collect::<capnp::Result<Vec<_>>>()?;
+        for (index, entry) in (0..).zip(held) {
+            match stale.iter().any(|token| *token == entry.token()) {
+                true => self.worker.shared.ledger.abandon(entry, "its lease is over"),
+                false => entry.renewed(sent, self.term(term_at(terms, index))),
+            }
+        }
+        Ok(())
+    }
+
+    /// What to live by where the master said this length of a lease, and 0 where it said none.
+    fn term(&self, told_ms: u64) -> u64 {
+        if told_ms == 0 { self.term_ms } else { told_ms }
+    }
+
+    /// Takes jobs while there is room for them.
+    async fn take(self: &Rc<Session>) -> End {
+        let ledger = &self.worker.shared.ledger;
+        let (mut changes, mut draining) = (ledger.changes(), self.worker.draining.subscribe());
+        let (mut has_said_so, mut refused) = (false, Refused::default());
+        loop {
+            let is_draining = *draining.borrow_and_update();
+            changes.borrow_and_update();
+            if is_draining && ledger.is_empty() {
+                return End::Drained;
+            }
+            if is_draining && !std::mem::replace(&mut has_said_so, true) {
+                tokio::task::spawn_local(self.session.drain_request().send().promise);
+            }
+            let free = self.free();
+            if is_draining || free.slots == 0 {
+                tokio::select! { biased; _ = changes.changed() => {}, _ = draining.changed() => {} }
+            } else if let Some(why) = self.worker.lack_of_room() {
+                self.wait_for_room(&why).await;
+            } else if let Err(why) = self.take_up_to(free).await {
+                match refused.pause(why) {
+                    Ok(pause) => sleep(pause).await,
+                    Err(end) => return end,
+                }
+            } else {
+                refused.forget();
+            }
+        }
+    }
+
+    /// Says why no job is taken, and waits until old files were removed, or for the next look.
+    async fn wait_for_room(&self, why: &str) {
+        tracing::warn!(%why, "no job is taken");
+        let mut request = self.session.lacks_request();
+        request.get().set_what(why);
+        // older masters do not know it
+        tokio::task::spawn_local(request.send().promise);
+        let tidied = self.worker.tidied.notified();
+        self.worker.short_of_room.notify_one();
+        let _ = timeout(DISK_PAUSE, tidied).await;
+        if self.worker.lack_of_room().is_some() {
+            sleep(DISK_PAUSE).await;
+        }
+    }
+
+    fn free(&self) -> Resources {
+        let ledger = &self.worker.shared.ledger;
+        let more = u16::try_from(UNREPORTED_MAX.saturating_sub(ledger.count())).unwrap_or(u16::MAX);
+        let free = self.worker.description.total.minus(&ledger.used());
+        Resources { slots: free.slots.min(more), ..free }
+    }
+
+    /// Waits for jobs that fit, or for something that lets us ask anew.
+    async fn take_up_to(self: &Rc<Session>, free: Resources) -> Result<(), Untaken> {
+        let mut request = self.session.take_request();
+        request.get().set_most(free.slots);
+        wire::write_resources(request.get().init_free(), &free);
+        let offer = request.send().promise;
+        let answer = tokio::select! {
+            biased;
+            offer = offer => offer?,
+            () = self.otherwise(&free) => return Ok(()),
+        };
+        let results = answer.get()?;
+        self.enter(results.get_assignment()?, results.get_lease()?)?;
+        for offer in results.get_more()? {
+            self.enter(offer.get_assignment()?, offer.get_lease()?)?;
+        }
+        Ok(())
+    }
+
+    /// Begins an attempt that was offered.
+    fn enter(self: &Rc<Session>, offered: assignment::Reader<'_>, lease: lease::Client) -> Result<(), Untaken> {
+        let assignment = wire::read_assignment(offered)?;
+        if self.worker.shared.ledger.get(&assignment.token).is_some() {
+            return Err(capnp::Error::failed("it offers a lease that this worker holds".to_owned()).into());
+        }
+        tracing::info!(
+            project = %assignment.project, build = assignment.build, job = %assignment.job.name,
+            attempt = assignment.attempt, "taken"
+        );
+        fail_point("worker-taken");
+        let entry = self.worker.shared.ledger.enter(assignment, self.worker.now()).map_err(Untaken::ByMachine)?;
+        fail_point("worker-entered");
+        let term_ms = entry.assignment.term_ms;
+        self.hold(entry.clone(), lease, term_ms);
+        tokio::task::spawn_local(runner::run(self.worker.shared.clone(), entry));
+        Ok(())
+    }
+
+    /// There is less room than was told, or for a while more, or no more job is to be taken.
+    async fn otherwise(&self, told: &Resources) {
+        let (mut changes, mut draining) = (self.worker.shared.ledger.changes(), self.worker.draining.subscribe());
+        let mut more_since = None;
+        while !*draining.borrow_and_update() && self.free().holds(told) {
+            let more = (self.free() != *told).then(|| *more_since.get_or_insert_with(Instant::now));
+            tokio::select! {
+                biased;
+                _ = changes.changed() => {}
+                _ = draining.changed() => {}
+                () = sleep_until_some(more.map(|since| since + MORE_ROOM_PAUSE)) => return,
+            }
+        }
+    }
+
+    /// Accepts a lease of this length and reports under it. No process starts before the answer to `accept`; the checkout
+    /// may.
+    fn hold(self: &Rc<Session>, entry: Rc<Entry>, lease: lease::Client, term_ms: u64) {
+        entry.set_lease(lease.clone());
+        let term_ms = self.term(term_ms);
+        let (worker, window) = (self.worker.clone(), self.window.clone());
+        let (version, unanswered) = (self.version, self.unanswered.clone());
+        // sent now, not when the task is polled: the offer waits for it
+        let sent = worker.now();
+        let accepted = lease.accept_request().send().promise;
+        let held = async move {
+            let Some((refused, sent)) = accept(&worker, &lease, sent, accepted).await else { return };
+            if let Some(refusal) = refused {
+                tracing::info!(job = %entry.assignment.job.name, %refusal, "the offer is gone");
+                return worker.shared.ledger.abandon(&entry, "its offer is gone");
+            }
+            fail_point("worker-accepted");
+            entry.renewed(sent, term_ms);
+            let reporter = AttemptReporter::new(lease, version, unanswered);
+            finish(&worker, &entry, report(entry.clone(), reporter, window).await);
+        };
+        let mut tasks = self.tasks.borrow_mut();
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn_local(held);
+    }
+}
+
+/// Waits until then, or for ever where no time is named.
+async fn sleep_until_some(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// How long after the last renewal the next is asked for.
+fn renew_every(shortest_ms: u64) -> Duration {
+    let usual = (shortest_ms / RENEWALS).clamp(RENEW_MIN_MS, RENEW_MAX_MS);
+    Duration::from_millis(usual.min(shortest_ms / RENEWALS_MIN))
+}
+
+/// The length of a lease as the master told it, in milliseconds. 0: an older master did not tell it.
+fn term_at(terms: capnp::primitive_list::Reader<'_, u64>, index: u32) -> u64 {
+    if index < terms.len() { terms.get(index) } else { 0 }
+}
+
+/// The answer to `accept`, and when it was asked for. None: the connection is gone; the next attach says how it stands.
+async fn accept(
+    worker: &WorkerShared,
+    lease: &lease::Client,
+    mut sent: Moment,
+    mut accepted: Promise<Response<lease::accept_results::Owned>, capnp::Error>,
+) -> Option<(Option<Refusal>, Moment)> {
+    loop {
+        let answer = accepted.await.and_then(|answer| {
+            let results = answer.get()?;
+            wire::refusal(results.has_refusal(), results.get_refusal())
+        });
+        match answer {
+            // a full disk at the master passes, and the offer waits for it
+            Ok(Some(refusal)) if refusal.code == RefusalCode::Unavailable => {
+                tracing::warn!(%refusal, "a lease could not be accepted yet");
+            }
+            Ok(refused) => return Some((refused, sent)),
+            Err(error) if error.kind == capnp::ErrorKind::Disconnected => return None,
+            Err(error) => tracing::warn!(%error, "a lease could not be accepted yet"),
+        }
+        sleep(TAKE_PAUSE).await;
+        sent = worker.now();
+        accepted = lease.accept_request().send().promise;
+    }
+}
+
+fn finish(worker: &WorkerShared, entry: &Entry, reported: Reported) {
+    let job = &entry.assignment.job.name;
+    match reported {
+        Reported::Whole => {
+            let outcome = entry.result().map(|result| result.outcome.word()).unwrap_or_default();
+            tracing::info!(project = %entry.assignment.project, build = entry.assignment.build, %job, outcome, "done");
+            worker.shared.ledger.remove(entry);
+        }
+        Reported::Stale(why) => {
+            tracing::info!(%job, %why, "the attempt is no longer wanted");
+            worker.shared.ledger.abandon(entry, "its lease is over");
+        }
+        Reported::Cut => {}
+    }
+}

@@ -1,0 +1,91 @@
+//! What all parts of a worker share: made by the entry point, and used by the session, by housekeeping, and by those who ask
+//! from the same machine. Knows none of them.
+
+use crate::attempt::shared::AttemptShared;
+use crate::disk::home;
+use crate::process::supervisor::Moment;
+use schema::identity::Identity;
+use schema::sturdy_ref::SturdyRef;
+use schema::values::{Description, Home};
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+
+/// How long all steps together may take to end: from TERM over KILL to the word to the master.
+pub(crate) const CANCEL_MAX: Duration = Duration::from_secs(8);
+
+/// What all parts of a worker share: who it is to the master, how it stands, and what its attempts share.
+pub(crate) struct WorkerShared {
+    /// What its attempts share.
+    pub(crate) shared: Rc<AttemptShared>,
+    /// What the master is told of this worker.
+    pub(crate) description: Description,
+    /// The key by which the master knows this worker.
+    pub(crate) identity: Identity,
+    /// Where the master is, and the token that lets this worker in.
+    pub(crate) credential: SturdyRef,
+    /// A number of this process, made once.
+    pub(crate) instance: [u8; 16],
+    /// Whether the master has let this worker in on a connection that is up.
+    pub(crate) attached: watch::Sender<bool>,
+    /// Whether no more jobs are to be taken.
+    pub(crate) draining: watch::Sender<bool>,
+    /// Why the credential was taken back. None: it was not.
+    pub(crate) revoked: watch::Sender<Option<String>>,
+    /// Where the state directory lies. None: this machine does not say.
+    pub(crate) home: Option<Home>,
+    /// Told when a disk has less room than the reserve, so that housekeeping begins now.
+    pub(crate) short_of_room: Notify,
+    /// Told when housekeeping is done.
+    pub(crate) tidied: Notify,
+    /// Bytes to keep free on the disks of the state and of the workspaces.
+    pub(crate) reserve: u64,
+}
+
+impl WorkerShared {
+    /// The credential was taken back: ends every step, as far as that takes no longer than it may.
+    pub(crate) async fn end_all(&self) {
+        let ledger = &self.shared.ledger;
+        for entry in ledger.all() {
+            ledger.abandon(&entry, "the worker's credential was taken back");
+        }
+        let ended = async {
+            ledger.clear_leftovers(&self.shared.world.machine).await;
+            ledger.when_all_ended().await
+        };
+        if timeout(CANCEL_MAX, ended).await.is_err() {
+            tracing::error!(left = ledger.count(), "attempts could not be ended in time");
+        }
+    }
+
+    /// The master has let this worker in: its state directory is its own, and what an earlier process left there.
+    pub(crate) async fn let_in(&self) {
+        if let Some(home) = &self.home
+            && let Err(error) = home::note(&self.shared.state, home)
+        {
+            tracing::warn!(%error, "cannot note that this directory is this worker's own");
+        }
+        self.shared.is_ours.send_replace(true);
+        self.shared.ledger.clear_leftovers(&self.shared.world.machine).await;
+    }
+
+    /// By the clock of leases.
+    pub(crate) fn now(&self) -> Moment {
+        self.shared.world.clock.now()
+    }
+
+    pub(crate) async fn when_revoked(&self) -> String {
+        let mut revoked = self.revoked.subscribe();
+        match revoked.wait_for(Option::is_some).await {
+            Ok(why) => why.clone().unwrap_or_default(),
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Why no job should be taken now: a disk is nearly full.
+    pub(crate) fn lack_of_room(&self) -> Option<String> {
+        let (dir, free) = self.shared.first_below(self.reserve)?;
+        Some(format!("{} has {free} bytes free, less than the reserve of {}", dir.display(), self.reserve))
+    }
+}

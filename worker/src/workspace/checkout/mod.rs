@@ -1,0 +1,259 @@
+//! Brings a workspace to a revision: what is lacking comes as a pack from the master into the repository's store, then
+//! the tree is made as committed, then it gets a `.git` of its own. Chooses no workspace and runs no step.
+//!
+//! Three repositories take part: the *store*, shared by all workspaces and written only here; the workspace's own
+//! `guild.git`, which remembers what was written to the tree; and `tree/.git`, made anew for each attempt for the step
+//! to do with as it likes, and never read again. The latter two borrow the store's objects.
+
+mod held;
+mod private;
+mod store;
+
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use schema::values::{Refusal, Source, Workspace as Mode};
+use schema::worker_capnp::source_pack;
+
+use crate::disk::atomic_file;
+use crate::disk::free::{FULL_BELOW, free_bytes};
+use crate::disk::removal::{make_all_writable, remove_file};
+use crate::workspace::Workspace;
+use crate::workspace::git::{Git, GitError};
+use private::Private;
+pub use store::Stores;
+use store::{Obtained, Store};
+
+/// What a checkout did.
+#[derive(Clone, Copy, Debug)]
+pub struct Checkout {
+    /// Bytes that came from the master.
+    pub fetched: u64,
+    pub took: Duration,
+}
+
+/// Why a checkout failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckoutError {
+    /// The master gives no source.
+    #[error("the master gives no source: {0}")]
+    Refused(Refusal),
+    #[error("the source could not be received: {0}")]
+    Lost(#[from] capnp::Error),
+    #[error(transparent)]
+    Git(#[from] GitError),
+    #[error("{place}: {cause}")]
+    Io { place: String, cause: io::Error },
+    /// The source names what no repository can hold.
+    #[error("{0}")]
+    Invalid(String),
+    /// The commit is there, and git writes its tree out nowhere.
+    #[error("no worker can check this commit out: {0}")]
+    Unusable(String),
+    /// The master was told of commits that this worker has not.
+    #[error("the master sent nothing for {0}, which is not here")]
+    Incomplete(String),
+}
+
+impl CheckoutError {
+    /// Whether what was there before may be the reason, and not git itself or what came.
+    fn may_be_damage(&self) -> bool {
+        match self {
+            CheckoutError::Git(GitError::Failed { .. }) | CheckoutError::Incomplete(_) => true,
+            CheckoutError::Git(GitError::Start { .. } | GitError::Deadline { .. } | GitError::TooMuch { .. })
+            | CheckoutError::Refused(_)
+            | CheckoutError::Lost(_)
+            | CheckoutError::Io { .. }
+            | CheckoutError::Invalid(_)
+            | CheckoutError::Unusable(_) => false,
+        }
+    }
+
+    fn io(place: &Path) -> impl FnOnce(io::Error) -> CheckoutError {
+        move |cause| CheckoutError::Io { place: place.display().to_string(), cause }
+    }
+}
+
+/// Makes the workspace's tree what `mode` says of `source`. May be dropped at any await, and repeated.
+pub async fn checkout(
+    workspace: &Workspace,
+    stores: &Stores,
+    source: &Source,
+    mode: Mode,
+    pack: source_pack::Client,
+) -> Result<Checkout, CheckoutError> {
+    let began = Instant::now();
+    let store = stores.open(&source.repository, &source.revision)?;
+    let writer = TreeWriter { workspace, store: &store, revision: &source.revision, mode, pack: &pack };
+    let obtained = writer.fill().await?;
+    let fetched = obtained.fetched;
+    writer.make_private(source, obtained).await?;
+    Ok(Checkout { fetched, took: began.elapsed() })
+}
+
+/// Writes a revision into the tree of one workspace: from which store, and how much of the tree may stay.
+struct TreeWriter<'a> {
+    workspace: &'a Workspace,
+    store: &'a Store,
+    revision: &'a str,
+    mode: Mode,
+    pack: &'a source_pack::Client,
+}
+
+impl TreeWriter<'_> {
+    /// Gets what is lacking, and writes the tree.
+    async fn fill(&self) -> Result<Obtained, CheckoutError> {
+        let (obtained, written) = if self.store.has(self.revision).await? {
+            // only new tags can come: the tree need not wait for them
+            tokio::join!(self.obtain(true), self.write(self.mode))
+        } else {
+            (Ok(self.obtain(false).await?), self.write(self.mode).await)
+        };
+        let mut obtained = obtained?;
+        match written {
+            Err(error) if self.is_worth_repeating(&error) => self.write_again(error, &mut obtained).await?,
+            written => written?,
+        }
+        Ok(obtained)
+    }
+
+    async fn obtain(&self, is_here: bool) -> Result<Obtained, CheckoutError> {
+        match self.store.obtain(self.revision, is_here, self.pack).await {
+            Err(error) if self.is_worth_repeating(&error) => {
+                let is_lacking = matches!(error, CheckoutError::Incomplete(_));
+                if !is_lacking && self.store.is_sound().await? {
+                    return Err(error);
+                }
+                self.remake(&error).await
+            }
+            obtained => obtained,
+        }
+    }
+
+    async fn remake(&self, why: &CheckoutError) -> Result<Obtained, CheckoutError> {
+        tracing::warn!(error = %why, "the store of a repository is damaged: it is made anew");
+        self.store.remake(self.revision, self.pack).await
+    }
+
+    /// On a full disk git fails in words of many kinds; what is here is whole, and there would be no room to get it again.
+    fn is_worth_repeating(&self, error: &CheckoutError) -> bool {
+        error.may_be_damage() && free_bytes(&self.store.objects()).is_some_and(|free| free >= FULL_BELOW)
+    }
+
+    /// Writes the tree once more, by and by without what may have been in the way: first without what a step may have closed
+    /// and without our bookkeeping, which a power cut may have damaged, and with a new store only where git cannot read the
+    /// old one, or where that was made anew by another attempt and lacks the revision. What a step left in the tree goes last.
+    async fn write_again(&self, why: CheckoutError, obtained: &mut Obtained) -> Result<(), CheckoutError> {
+        tracing::warn!(error = %why, "the tree cannot be written: writing it again");
+        make_all_writable(&self.workspace.tree());
+        self.workspace.discard(&self.workspace.git_dir()).map_err(CheckoutError::io(self.workspace.dir()))?;
+        let again = self.write(self.mode).await;
+        let Err(error) = &again else { return Ok(()) };
+        if !self.is_worth_repeating(error) {
+            return again;
+        }
+        if !self.store.is_sound().await? || !self.store.has(self.revision).await? {
+            let fetched = obtained.fetched;
+            *obtained = self.remake(error).await?;
+            obtained.fetched += fetched;
+            return self.write(self.mode).await;
+        }
+        tracing::warn!(%error, "what a step left is in the way: starting from an empty tree");
+        self.write(Mode::Fresh).await
+    }
+
+    async fn write(&self, mode: Mode) -> Result<(), CheckoutError> {
+        self.prepare(mode).map_err(CheckoutError::io(self.workspace.dir()))?;
+        self.reset().await?;
+        if mode == Mode::Clean {
+            // -ff: also repositories that a step made; their configuration is not read
+            let cleaned = self.git().run("clean", ["-ffd", "--quiet"], Vec::new()).await;
+            if let Err(GitError::Failed { text, .. }) = cleaned {
+                tracing::debug!(%text, "what a step left cannot be cleaned: starting from an empty tree");
+                self.prepare(Mode::Fresh).map_err(CheckoutError::io(self.workspace.dir()))?;
+                self.reset().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What `reset --hard` does to the tree, without its log and refs. Where attributes changed, the files that stayed the same
+    /// are written as well: line ends, for instance, follow the attributes, and git does not look at those again.
+    async fn reset(&self) -> Result<(), CheckoutError> {
+        let rewrites = self.mode != Mode::Fresh && self.attributes_differ().await?;
+        self.read_tree().await?;
+        if rewrites {
+            // git takes a file that it knows nothing about for a changed one
+            remove_file(&self.workspace.git_dir().join("index")).map_err(CheckoutError::io(self.workspace.dir()))?;
+            self.git().run("read-tree", [self.revision], Vec::new()).await?;
+            self.read_tree().await?;
+        }
+        Ok(())
+    }
+
+    async fn read_tree(&self) -> Result<(), CheckoutError> {
+        // -v: its counts show that it goes on
+        match self.git().run("read-tree", ["--reset", "-u", "-v", self.revision], Vec::new()).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.unusable().map_or(CheckoutError::Git(error), CheckoutError::Unusable)),
+        }
+    }
+
+    /// Whether a `.gitattributes` of the revision is another than the one by which the tree was written.
+    async fn attributes_differ(&self) -> Result<bool, GitError> {
+        if !self.workspace.git_dir().join("index").exists() {
+            return Ok(false);
+        }
+        let args = ["--cached", "--quiet", self.revision, "--", ":(glob)**/.gitattributes"];
+        match self.git().check("diff-index", args, Vec::new()).await {
+            Ok(()) => Ok(false),
+            Err(GitError::Failed { status, .. }) => Ok(status.code() == Some(1)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn git(&self) -> Git {
+        Git::with_tree(&self.workspace.git_dir(), &self.workspace.tree())
+    }
+
+    /// The tree without its `.git`, and bookkeeping that fits it.
+    fn prepare(&self, mode: Mode) -> io::Result<()> {
+        let (tree, git_dir) = (self.workspace.tree(), self.workspace.git_dir());
+        if mode == Mode::Fresh {
+            remove_file(&git_dir.join("index"))?;
+            if std::fs::read_dir(&tree)?.next().is_some() {
+                self.workspace.empty()?;
+            }
+        } else {
+            self.discard_private(&tree.join(".git"))?;
+        }
+        // of a checkout that was interrupted; the workspace's lock says that it is over
+        remove_file(&git_dir.join("index.lock"))?;
+        private::skeleton(&git_dir, &self.store.objects(), self.store.is_sha256())?;
+        atomic_file::write(&git_dir.join("HEAD"), b"ref: refs/heads/guild\n")
+    }
+
+    /// What belongs to another user cannot be moved away by itself, only with the tree around it.
+    fn discard_private(&self, dir: &Path) -> io::Result<()> {
+        match self.workspace.discard(dir) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => self.workspace.empty(),
+            discarded => discarded,
+        }
+    }
+
+    async fn make_private(&self, source: &Source, obtained: Obtained) -> Result<(), CheckoutError> {
+        let private = Private {
+            dir: self.workspace.tree().join(".git"),
+            index: self.workspace.git_dir().join("index"),
+            objects: self.store.objects(),
+            is_sha256: self.store.is_sha256(),
+            revision: source.revision.clone(),
+            ref_name: source.ref_name.clone(),
+            tags: obtained.tags,
+        };
+        let place = private.dir.clone();
+        let made = tokio::task::spawn_blocking(move || private.make()).await;
+        made.unwrap_or_else(|lost| Err(lost.into())).map_err(CheckoutError::io(&place))
+    }
+}

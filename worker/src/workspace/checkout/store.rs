@@ -1,0 +1,488 @@
+//! Stores: one bare repository per source repository with the objects that ever came from the master, and a list of the
+//! commits and tags that are complete in it. Knows nothing of trees.
+//!
+//! Objects are only added, so a store serves any number of attempts while it grows. One transfer at a time goes into it.
+//! A store is a cache: one that turns out to be damaged is made anew beside the old one, and then takes its place.
+
+use std::collections::{HashMap, HashSet};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use capnp::capability::Promise;
+use futures::StreamExt;
+use futures::stream::FuturesOrdered;
+use schema::common_capnp::byte_source;
+use schema::limits::{self, PART, TOLD, TOLD_LIST};
+use schema::wire;
+use schema::worker_capnp::source_pack;
+use tokio::io::AsyncWriteExt;
+use tokio::process::ChildStdin;
+
+use super::CheckoutError;
+use super::held::{HeldObjects, TAGS_MAX};
+use super::private::{config, is_id};
+use crate::disk::atomic_file;
+use crate::disk::removal::{in_background, remove_file, remove_tree};
+use crate::workspace::git::{Git, GitError, Progress};
+
+/// How many bytes of a pack are asked for in one call.
+const READ_BYTES: u32 = 256 << 10;
+/// How many such calls are under way at once, so that the line is never idle.
+const READS_AT_ONCE: usize = 4;
+/// How many packs a store may have. With more of them git becomes slow, and they are joined.
+const PACKS_MAX: usize = 40;
+
+/// The endings of the directory of a store that is being made anew, and of one that was damaged.
+const FRESH: &str = "new";
+const OLD: &str = "old";
+
+/// What names of packs begin with that git is still joining.
+const UNFINISHED: &[u8] = b".tmp-";
+
+/// The lock of one store: who holds it alone transfers into the store, or makes it anew.
+type StoreLock = tokio::sync::Mutex<()>;
+
+/// All stores of a worker, each with a lock for as long as somebody uses it.
+#[derive(Debug)]
+pub struct Stores {
+    root: PathBuf,
+    locks: Mutex<HashMap<PathBuf, Weak<StoreLock>>>,
+}
+
+impl Stores {
+    pub fn new(root: &Path) -> io::Result<Stores> {
+        std::fs::create_dir_all(root)?;
+        let root = root.canonicalize()?;
+        // what a process left that ended while it made a store anew
+        for entry in std::fs::read_dir(&root)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|end| end == FRESH || end == OLD) {
+                remove_tree(&path)?;
+            }
+        }
+        Ok(Stores { root, locks: Mutex::default() })
+    }
+
+    pub(super) fn open(&self, repository: &str, revision: &str) -> Result<Store, CheckoutError> {
+        if !is_id(revision) {
+            return Err(CheckoutError::Invalid(format!("`{revision}` is no complete commit id")));
+        }
+        let is_sha256 = revision.len() == 64;
+        let hash = blake3::hash(repository.as_bytes()).to_hex();
+        let dir = self.root.join(format!("{}{}", &hash[..32], if is_sha256 { "-sha256" } else { "" }));
+        let lock = self.lock_of(&dir);
+        Store::open(dir, lock, is_sha256)
+    }
+
+    fn lock_of(&self, dir: &Path) -> Arc<StoreLock> {
+        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        locks.retain(|_, lock| lock.strong_count() > 0);
+        if let Some(lock) = locks.get(dir).and_then(Weak::upgrade) {
+            return lock;
+        }
+        let lock = Arc::new(StoreLock::default());
+        locks.insert(dir.to_path_buf(), Arc::downgrade(&lock));
+        lock
+    }
+}
+
+/// The repository that holds everything that came from the master for one source repository.
+#[derive(Debug)]
+pub(super) struct Store {
+    dir: PathBuf,
+    git: Git,
+    lock: Arc<StoreLock>,
+    is_sha256: bool,
+    /// Device and inode of the directory when it was opened: another one means that the store was made anew meanwhile.
+    identity: (u64, u64),
+}
+
+/// What `obtain` brought.
+pub(super) struct Obtained {
+    /// In bytes.
+    pub(super) fetched: u64,
+    /// Full ref -> object, of those whose object is here.
+    pub(super) tags: Vec<(String, String)>,
+}
+
+impl Store {
+    fn open(dir: PathBuf, lock: Arc<StoreLock>, is_sha256: bool) -> Result<Store, CheckoutError> {
+        let mut store = Store { git: Git::bare(&dir), dir, lock, is_sha256, identity: (0, 0) };
+        let made = store.make().or_else(|error| match is_in_the_way(&error) {
+            true => {
+                tracing::warn!(store = %store.dir.display(), %error, "a store is no repository: it is made anew");
+                store.put_aside().and_then(|()| store.make())
+            }
+            false => Err(error),
+        });
+        let opened = made.and_then(|()| identity(&store.dir));
+        store.identity = opened.map_err(CheckoutError::io(&store.dir))?;
+        Ok(store)
+    }
+
+    pub(super) fn objects(&self) -> PathBuf {
+        self.dir.join("objects")
+    }
+
+    pub(super) fn is_sha256(&self) -> bool {
+        self.is_sha256
+    }
+
+    /// Whether `revision` is here with its whole history, however it came: as the tip of an earlier build, as an ancestor of
+    /// one, or in a transfer whose end nobody noted. What is listed is believed: damage shows when it is used.
+    pub(super) async fn has(&self, revision: &str) -> Result<bool, CheckoutError> {
+        if self.held().has(revision) {
+            return Ok(true);
+        }
+        // what the refs reach is complete, so git looks only at what they do not reach
+        let args = ["--objects", "--quiet", revision, "--not", "--all"];
+        passed(self.git.check("rev-list", args, Vec::new()).await)
+    }
+
+    /// Afterwards `revision` is here with its history. `is_here`: it is already, and only tags can be new.
+    pub(super) async fn obtain(
+        &self,
+        revision: &str,
+        is_here: bool,
+        pack: &source_pack::Client,
+    ) -> Result<Obtained, CheckoutError> {
+        let _guard = self.lock.lock().await;
+        let is_here = if self.was_made_anew() { self.has(revision).await? } else { is_here };
+        self.bring(revision, is_here, pack).await
+    }
+
+    /// Another attempt did that since this store was opened: what was here need not be here now.
+    fn was_made_anew(&self) -> bool {
+        identity(&self.dir).is_ok_and(|now| now != self.identity)
+    }
+
+    /// Whether git can read all that the refs reach. Reads the whole store, so it is asked only where something failed. Not by
+    /// `git fsck`, which also complains of what old versions of git wrote into many a history.
+    /// Takes the store's lock, because packs that were listed go while others are joined.
+    pub(super) async fn is_sound(&self) -> Result<bool, CheckoutError> {
+        let _guard = self.lock.lock().await;
+        // once more: a git whose attempt has ended may still be at it
+        Ok(self.is_readable().await? || self.is_readable().await?)
+    }
+
+    async fn is_readable(&self) -> Result<bool, CheckoutError> {
+        let args = ["--objects", "--quiet", "--all"];
+        if !passed(self.git.check("rev-list", args, Vec::new()).await)? {
+            return Ok(false);
+        }
+        let packs = self.packs("idx").map_err(CheckoutError::io(&self.dir))?;
+        match packs.is_empty() {
+            true => Ok(true),
+            false => passed(self.git.check("verify-pack", packs, Vec::new()).await),
+        }
+    }
+
+    /// Makes the store anew, with `revision` and its history. The old one serves until the new one is whole. Where another
+    /// attempt did that since this store was opened, it is not done again.
+    pub(super) async fn remake(&self, revision: &str, pack: &source_pack::Client) -> Result<Obtained, CheckoutError> {
+        let _guard = self.lock.lock().await;
+        if self.was_made_anew() {
+            let is_here = self.has(revision).await?;
+            return self.bring(revision, is_here, pack).await;
+        }
+        let dir = self.dir.with_extension(FRESH);
+        remove_tree(&dir).map_err(CheckoutError::io(&dir))?;
+        let fresh = Store::open(dir, self.lock.clone(), self.is_sha256)?;
+        let obtained = fresh.bring(revision, false, pack).await?;
+        let replaced = self.put_aside().and_then(|()| std::fs::rename(&fresh.dir, &self.dir));
+        replaced.map_err(CheckoutError::io(&self.dir))?;
+        Ok(obtained)
+    }
+
+    /// Moves the directory away and removes it, which may take long, on a thread of its own.
+    fn put_aside(&self) -> io::Result<()> {
+        let old = self.dir.with_extension(OLD);
+        remove_tree(&old)?;
+        match std::fs::rename(&self.dir, &old) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        in_background(old, remove_tree);
+        Ok(())
+    }
+
+    /// Gets what is lacking. The caller holds the store's lock.
+    async fn bring(
+        &self,
+        revision: &str,
+        is_here: bool,
+        pack: &source_pack::Client,
+    ) -> Result<Obtained, CheckoutError> {
+        let mut held = self.held();
+        let have = held.have(is_here.then_some(revision));
+        let mut request = pack.pack_request();
+        let mut list = request.get().init_have(u32::try_from(have.len()).unwrap_or(0));
+        for (index, id) in (0..).zip(&have) {
+            list.set(index, id);
+        }
+        // size and first bytes are asked for together with the pack: one round trip for a small one
+        let promise = request.send();
+        let source = promise.pipeline.get_pack();
+        let (size, first) = (source.size_request().send().promise, read(&source, 0, READ_BYTES));
+        let answer = promise.promise.await?;
+        let answer = answer.get()?;
+        refused(&answer)?;
+        let fetched = size.await?.get()?.get_size();
+        if fetched > 0 {
+            self.receive(&source, fetched, first).await?;
+        } else if !is_here && !self.has(revision).await? {
+            return Err(CheckoutError::Incomplete(revision.to_owned()));
+        }
+        let tags = self.verified(tags_of(&answer)?, &mut held).await?;
+        self.record(revision, held).await?;
+        self.join_packs().await;
+        Ok(Obtained { fetched, tags })
+    }
+
+    /// Sees to it that git finds a repository here, whatever befell the files that say so: a full disk may cut them short, and
+    /// git would see none here, for ever.
+    fn make(&self) -> io::Result<()> {
+        for part in ["objects/info", "objects/pack", "refs/guild"] {
+            std::fs::create_dir_all(self.dir.join(part))?;
+        }
+        restore(&self.dir.join("config"), config(self.is_sha256, true).as_bytes())?;
+        restore(&self.dir.join("HEAD"), b"ref: refs/heads/guild\n")
+    }
+
+    async fn receive(
+        &self,
+        source: &byte_source::Client,
+        size: u64,
+        first: Promise<Vec<u8>, capnp::Error>,
+    ) -> Result<(), CheckoutError> {
+        self.sweep().map_err(CheckoutError::io(&self.dir))?;
+        let (running, pipe) = self.git.start("index-pack", ["--stdin", "--fix-thin"])?;
+        let progress = running.progress();
+        let (pumped, finished) = tokio::join!(pump(source, size, first, pipe, progress), running.finish());
+        // where the bytes stopped coming, git's complaint about that tells nothing
+        pumped?;
+        finished?;
+        Ok(())
+    }
+
+    /// What transfers that were cut short left.
+    fn sweep(&self) -> io::Result<()> {
+        for entry in std::fs::read_dir(self.dir.join("objects/pack"))? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if [b"tmp_", UNFINISHED].iter().any(|start| name.as_encoded_bytes().starts_with(start)) {
+                remove_file(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes git's locks of an `update-ref` that was ended by force. The caller holds the store's lock, so no other git holds them.
+    fn clear_locks(&self) -> io::Result<()> {
+        remove_file(&self.dir.join("packed-refs.lock"))?;
+        for place in ["refs/guild", "refs/guild-tags"] {
+            let Ok(entries) = std::fs::read_dir(self.dir.join(place)) else { continue };
+            for entry in entries {
+                let path = entry?.path();
+                if path.extension().is_some_and(|end| end == "lock") {
+                    remove_file(&path)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Those whose object is here: more tags may exist than came, and a ref to nothing breaks a repository.
+    async fn verified(
+        &self,
+        tags: Vec<(String, String)>,
+        held: &mut HeldObjects,
+    ) -> Result<Vec<(String, String)>, CheckoutError> {
+        let mut known: HashSet<String> = held.tags.iter().map(|(_, id)| id.clone()).collect();
+        let mut asked: Vec<&str> = tags.iter().map(|(_, id)| id.as_str()).filter(|id| !known.contains(*id)).collect();
+        asked.sort_unstable();
+        asked.dedup();
+        for (kind, id) in self.present(&asked).await? {
+            held.tags.push((kind, id.clone()));
+            known.insert(id);
+        }
+        Ok(tags.into_iter().filter(|(_, id)| known.contains(id)).collect())
+    }
+
+    /// Those of these ids that are a tag, `t`, or a commit, `l`, in this store.
+    async fn present(&self, ids: &[&str]) -> Result<Vec<(char, String)>, CheckoutError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let lines = ids.iter().map(|id| format!("{id}\n")).collect::<String>().into_bytes();
+        let said = self.git.run("cat-file", ["--batch-check"], lines).await?;
+        let mut found = Vec::new();
+        for line in String::from_utf8_lossy(&said).lines() {
+            let mut words = line.split(' ');
+            if let (Some(id), Some(kind @ ("tag" | "commit"))) = (words.next(), words.next()) {
+                found.push((if kind == "tag" { 't' } else { 'l' }, id.to_string()));
+            }
+        }
+        Ok(found)
+    }
+
+    /// First the refs, then the list that says so.
+    async fn record(&self, revision: &str, mut held: HeldObjects) -> Result<(), CheckoutError> {
+        let before = self.held();
+        held.add(revision);
+        if held == before {
+            return Ok(());
+        }
+        let (old, new) = (before.refs(), held.refs());
+        let gone = old.difference(&new).map(|name| format!("delete {name}\n"));
+        let lines: String = gone.chain(new.difference(&old).map(|name| update(name))).collect();
+        if !lines.is_empty() {
+            self.clear_locks().map_err(CheckoutError::io(&self.dir))?;
+            match self.git.run("update-ref", ["--stdin"], lines.into_bytes()).await {
+                Err(GitError::Failed { .. }) => self.remake_refs(&mut held).await?,
+                updated => drop(updated?),
+            }
+        }
+        if !held.has(revision) {
+            return Err(CheckoutError::Incomplete(revision.to_owned()));
+        }
+        held.write(&self.dir).map_err(CheckoutError::io(&self.dir))
+    }
+
+    /// Writes all refs again, since what stands there cannot be changed. What is not here any more is forgotten: git writes no
+    /// ref to it, and the others are not to be lost for that.
+    async fn remake_refs(&self, held: &mut HeldObjects) -> Result<(), CheckoutError> {
+        tracing::warn!(store = %self.dir.display(), "the refs of a store are damaged: they are written again");
+        for place in ["packed-refs", "refs"] {
+            remove_tree(&self.dir.join(place)).map_err(CheckoutError::io(&self.dir))?;
+        }
+        self.make().map_err(CheckoutError::io(&self.dir))?;
+        let present = self.present(&held.ids()).await?;
+        held.keep(&present.into_iter().map(|(_, id)| id).collect());
+        let lines: String = held.refs().iter().map(|name| update(name)).collect();
+        self.git.run("update-ref", ["--stdin"], lines.into_bytes()).await?;
+        Ok(())
+    }
+
+    fn held(&self) -> HeldObjects {
+        HeldObjects::read(&self.dir)
+    }
+
+    /// Files of packs with this ending, without those that are still being written.
+    fn packs(&self, ending: &str) -> io::Result<Vec<PathBuf>> {
+        let entries = std::fs::read_dir(self.dir.join("objects/pack"))?;
+        let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+        let is_one = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+            !name.starts_with(UNFINISHED) && path.extension().is_some_and(|end| end == ending)
+        };
+        paths.filter(|path| path.as_ref().map_or(true, is_one)).collect()
+    }
+
+    /// Makes few large packs of many small ones. Loses no object, so attempts may go on meanwhile; its failure is none
+    /// of theirs.
+    async fn join_packs(&self) {
+        let packs = self.packs("pack").map_or(0, |packs| packs.len());
+        if packs > PACKS_MAX {
+            let args = ["--geometric=2", "-d", "-n", "--quiet", "--no-write-bitmap-index"];
+            if let Err(error) = self.git.run("repack", args, Vec::new()).await {
+                tracing::warn!(store = %self.dir.display(), %error, "could not join the packs");
+            }
+        }
+    }
+}
+
+/// Whether git was content. That it was ended from outside says nothing about the store.
+fn passed(checked: Result<(), GitError>) -> Result<bool, CheckoutError> {
+    match checked {
+        Ok(()) => Ok(true),
+        Err(GitError::Failed { status, .. }) if status.code().is_some() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Something stands where git looks for something else.
+fn is_in_the_way(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotADirectory | ErrorKind::IsADirectory | ErrorKind::AlreadyExists)
+}
+
+fn identity(dir: &Path) -> io::Result<(u64, u64)> {
+    std::fs::symlink_metadata(dir).map(|found| (found.dev(), found.ino()))
+}
+
+/// Writes a small file unless it says just this.
+fn restore(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if std::fs::read(path).is_ok_and(|found| found == bytes) { Ok(()) } else { atomic_file::write(path, bytes) }
+}
+
+/// The line with which a ref is set to the object that its name ends with.
+fn update(name: &str) -> String {
+    format!("update {name} {}\n", name.rsplit('/').next().unwrap_or_default())
+}
+
+/// Writes `size` bytes in their order, while the next reads are under way.
+async fn pump(
+    source: &byte_source::Client,
+    size: u64,
+    first: Promise<Vec<u8>, capnp::Error>,
+    mut pipe: ChildStdin,
+    progress: Progress,
+) -> Result<(), CheckoutError> {
+    let step = u64::from(READ_BYTES);
+    let mut reads = FuturesOrdered::from_iter([first]);
+    let (mut asked, mut written) = (step.min(size), 0);
+    while written < size {
+        while asked < size && reads.len() < READS_AT_ONCE {
+            let count = step.min(size - asked);
+            reads.push_back(read(source, asked, u32::try_from(count).unwrap_or(READ_BYTES)));
+            asked += count;
+        }
+        let Some(bytes) = reads.next().await else {
+            break;
+        };
+        let bytes = bytes?;
+        if bytes.len() as u64 != step.min(size - written) {
+            return Err(capnp::Error::failed("a read brought fewer bytes than there are".to_string()).into());
+        }
+        written += bytes.len() as u64;
+        if pipe.write_all(&bytes).await.is_err() {
+            // git ended early and says why itself
+            return Ok(());
+        }
+        progress.note();
+    }
+    Ok(())
+}
+
+fn read(source: &byte_source::Client, offset: u64, count: u32) -> Promise<Vec<u8>, capnp::Error> {
+    let mut request = source.read_request();
+    request.get().set_offset(offset);
+    request.get().set_count(count);
+    let promise = request.send().promise;
+    Promise::from_future(async move { Ok(limits::data(promise.await?.get()?.get_bytes(), &PART)?.to_vec()) })
+}
+
+fn refused(answer: &source_pack::pack_results::Reader<'_>) -> Result<(), CheckoutError> {
+    if !answer.has_refusal() {
+        return Ok(());
+    }
+    match wire::refusal(true, answer.get_refusal())? {
+        Some(refusal) => Err(CheckoutError::Refused(refusal)),
+        None => Ok(()),
+    }
+}
+
+fn tags_of(answer: &source_pack::pack_results::Reader<'_>) -> Result<Vec<(String, String)>, CheckoutError> {
+    let mut tags = Vec::new();
+    for pair in limits::structs(answer.get_refs(), &TOLD_LIST)?.take(TAGS_MAX) {
+        let (Ok(name), Ok(id)) = (limits::text(pair.get_name(), &TOLD), limits::text(pair.get_value(), &TOLD)) else {
+            continue;
+        };
+        if name.starts_with("refs/tags/") && is_id(&id) {
+            tags.push((name, id));
+        }
+    }
+    Ok(tags)
+}

@@ -1,0 +1,358 @@
+//! Workspaces: one directory per lane, locked while it is used, found again by the next build of the lane, removed when
+//! nobody came for long. Only its checkout knows of git.
+//!
+//! ```text
+//! ROOT/LANE/tree       what a step sees
+//! ROOT/LANE/guild.git  the checkout's own bookkeeping
+//! ROOT/LANE/lock       locked while in use; its time is the last use, to a minute
+//! ROOT/.trash/         set aside, being removed
+//! ```
+//! What stands in `tree` was left by strangers: it is never followed, only moved and removed.
+
+pub mod checkout;
+pub mod git;
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use schema::private_file;
+use schema::values::Workspace as Mode;
+
+use crate::disk::private_dir::{is_own, private_dir};
+pub use crate::disk::removal::remove_tree;
+use crate::disk::removal::{in_background, make_writable};
+
+const TRASH: &str = ".trash";
+const LOCK: &str = "lock";
+/// How many characters of a lane's name stand in the name of its directory.
+const NAME_CHARS_MAX: usize = 60;
+/// How many attempts of one lane may have a workspace at the same time.
+const TWINS_MAX: u32 = 1000;
+
+/// How often a lock is tried that is moved away while it is being locked.
+const LOCK_TRIES_MAX: u32 = 100;
+
+/// The least time between two notes of a workspace's use, because a note of each use would cost more than a short job does.
+const TOUCH_EVERY: Duration = Duration::from_secs(60);
+
+/// The directory of one attempt, locked. It is free for the next one when this is dropped.
+#[derive(Debug)]
+pub struct Workspace {
+    root: PathBuf,
+    dir: PathBuf,
+    lock: Lock,
+}
+
+/// The lock of a workspace, whose time says when the workspace was last used.
+#[derive(Debug)]
+struct Lock {
+    file: File,
+    /// The last use, as the file says.
+    used: SystemTime,
+}
+
+/// The directory of all workspaces, made where there is none: a path without links, as steps see it.
+pub fn root(configured: &Path) -> io::Result<PathBuf> {
+    std::fs::create_dir_all(configured)?;
+    let root = configured.canonicalize()?;
+    close_all(&root)?;
+    Ok(root)
+}
+
+/// Closes each workspace to other users. The directory of all of them may be a disk that others use too, which is not ours to close.
+fn close_all(root: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(root)? {
+        let path = entry?.path();
+        let is_own_dir = |found: std::fs::Metadata| found.is_dir() && is_own(&found);
+        if path.join(LOCK).exists() && std::fs::symlink_metadata(&path).is_ok_and(is_own_dir) {
+            private_file::close_and_tell(&path);
+        }
+    }
+    // another worker's, where several share a disk, stays as it is
+    let trash = root.join(TRASH);
+    if trash.exists() {
+        private_file::close_and_tell(&trash);
+    }
+    Ok(())
+}
+
+/// Locks the workspace of `lane`, or a twin of it where that is in use. Fresh: its tree is empty. A few calls of the system:
+/// what is to be removed is only set aside.
+pub fn open(root: &Path, lane: &str, mode: Mode) -> io::Result<Workspace> {
+    make_writable(root);
+    let name = directory_name(lane);
+    for twin in 1..=TWINS_MAX {
+        let name = if twin == 1 { name.clone() } else { format!("{name}-{twin}") };
+        let dir = root.join(name);
+        if let Some(lock) = lock(&dir, true)? {
+            let mut workspace = Workspace { root: root.to_owned(), dir, lock };
+            workspace.touch()?;
+            match workspace.prepare(mode) {
+                // what another user left stays where it is, and the lane goes on beside it
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied && twin < TWINS_MAX => {
+                    tracing::warn!(dir = %workspace.dir.display(), %error, "a workspace cannot be emptied");
+                }
+                prepared => return prepared.map(|()| workspace),
+            }
+        }
+    }
+    Err(io::Error::other(format!("{}: all {TWINS_MAX} workspaces of lane {lane} are in use", root.display())))
+}
+
+/// Locks a workspace again, by the name of its directory, as it is: for an attempt that outlived its worker. None: it is
+/// in use, or gone.
+pub fn reopen(root: &Path, name: &str) -> io::Result<Option<Workspace>> {
+    let dir = root.join(name);
+    if dir.parent() != Some(root) || name == TRASH {
+        return Ok(None);
+    }
+    Ok(lock(&dir, false)?.map(|lock| Workspace { root: root.to_owned(), dir, lock }))
+}
+
+/// Removes the workspaces that nobody used for so long, and what an earlier removal left; says how many. Blocks as long as
+/// that takes.
+pub fn expire(root: &Path, older_than: Duration) -> io::Result<u32> {
+    let mut removed = 0;
+    let now = SystemTime::now();
+    for entry in std::fs::read_dir(root)? {
+        let entry = entry?;
+        if entry.file_name() == TRASH || !entry.file_type()?.is_dir() {
+            continue;
+        }
+        make_writable(&entry.path());
+        let used = std::fs::symlink_metadata(entry.path().join(LOCK)).and_then(|lock| lock.modified());
+        let is_old = used.is_ok_and(|used| now.duration_since(used).is_ok_and(|age| age > older_than));
+        if is_old && let Some(lock) = lock(&entry.path(), false)? {
+            set_aside(root, &entry.path())?;
+            drop(lock);
+            removed += 1;
+        }
+    }
+    empty_trash(root)?;
+    Ok(removed)
+}
+
+impl Workspace {
+    /// What a step sees.
+    pub fn tree(&self) -> PathBuf {
+        self.dir.join("tree")
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The checkout's own repository, which no step is told of.
+    pub(crate) fn git_dir(&self) -> PathBuf {
+        self.dir.join("guild.git")
+    }
+
+    /// Makes the tree an empty directory.
+    pub(crate) fn empty(&self) -> io::Result<()> {
+        self.discard(&self.tree())?;
+        std::fs::create_dir(self.tree())?;
+        // as everything that git writes in it
+        std::fs::set_permissions(self.tree(), std::fs::Permissions::from_mode(0o755))
+    }
+
+    /// Moves a part of this workspace away and removes it later.
+    pub(crate) fn discard(&self, path: &Path) -> io::Result<()> {
+        if set_aside(&self.root, path)? {
+            in_background(self.root.clone(), empty_trash);
+        }
+        Ok(())
+    }
+
+    /// Makes the tree a directory of ours, and empty if it must be.
+    fn prepare(&self, mode: Mode) -> io::Result<()> {
+        make_writable(&self.tree());
+        match std::fs::symlink_metadata(self.tree()) {
+            Ok(found) if found.is_dir() && is_own(&found) && mode != Mode::Fresh => Ok(()),
+            Ok(found) if found.is_dir() && std::fs::read_dir(self.tree()).is_ok_and(|mut all| all.next().is_none()) => {
+                Ok(())
+            }
+            _ => self.empty(),
+        }
+    }
+
+    fn touch(&mut self) -> io::Result<()> {
+        let now = SystemTime::now();
+        if now.duration_since(self.lock.used).is_ok_and(|age| age < TOUCH_EVERY) {
+            return Ok(());
+        }
+        self.lock.used = now;
+        self.lock.file.set_modified(now)
+    }
+}
+
+impl Drop for Workspace {
+    fn drop(&mut self) {
+        // the time of last use is its end, to a minute; where that fails it is the beginning
+        let _ = self.touch();
+    }
+}
+
+/// The lock of a workspace; none: in use, or, unless `make`, no longer there.
+fn lock(dir: &Path, make: bool) -> io::Result<Option<Lock>> {
+    let path = dir.join(LOCK);
+    make_writable(dir);
+    for _ in 0..LOCK_TRIES_MAX {
+        let opened = File::options().read(true).write(true).create(make).truncate(false).open(&path);
+        let file = match opened {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && make => {
+                // the tree in it has the usual modes, so that nobody else may get to it
+                private_dir(dir)?;
+                continue;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        // whoever expires workspaces may have moved it away between our opening and locking
+        let ours = file.metadata()?;
+        match std::fs::symlink_metadata(&path) {
+            Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => {
+                return Ok(Some(Lock { file, used: ours.modified()? }));
+            }
+            _ if make => {}
+            _ => return Ok(None),
+        }
+    }
+    Err(io::Error::other(format!("{} is no file that can be locked: remove it", path.display())))
+}
+
+/// Readable, and another one for another lane.
+fn directory_name(lane: &str) -> String {
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }
+    };
+    let readable: String = lane.chars().map(plain).take(NAME_CHARS_MAX).collect();
+    let hash = blake3::hash(lane.as_bytes()).to_hex();
+    let readable = readable.trim_start_matches(['.', '-']);
+    format!("{}-{}", if readable.is_empty() { "lane" } else { readable }, &hash[..8])
+}
+
+/// Moves a file or directory away, to be removed later. False: there was nothing.
+fn set_aside(root: &Path, path: &Path) -> io::Result<bool> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let trash = root.join(TRASH);
+    std::fs::create_dir_all(&trash)?;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("{}-{}-{number}", std::process::id(), now.as_nanos());
+    // to move a directory elsewhere changes its `..`, so it must be writable itself
+    make_writable(path);
+    match std::fs::rename(path, trash.join(name)) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn empty_trash(root: &Path) -> io::Result<()> {
+    static EMPTYING: Mutex<()> = Mutex::new(());
+    // two threads at the same tree would take each other's entries for errors
+    let _guard = EMPTYING.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut last = Ok(());
+    let entries = match std::fs::read_dir(root.join(TRASH)) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        if let Err(error) = remove_tree(&entry?.path()) {
+            last = Err(error);
+        }
+    }
+    last
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lane_finds_its_directory_again_and_twins_do_not_meet() {
+        let root = tempfile::tempdir().unwrap();
+        let first = open(root.path(), "pyfoo/main/test@linux,3.14", Mode::Clean).unwrap();
+        std::fs::write(first.tree().join("file"), "x").unwrap();
+        let second = open(root.path(), "pyfoo/main/test@linux,3.14", Mode::Clean).unwrap();
+        assert_ne!(first.dir(), second.dir());
+        assert!(!second.tree().join("file").exists());
+        let (dir, other) = (first.dir().to_path_buf(), second.dir().to_path_buf());
+        drop(first);
+        let again = open(root.path(), "pyfoo/main/test@linux,3.14", Mode::Kept).unwrap();
+        assert_eq!(again.dir(), dir);
+        assert!(again.tree().join("file").exists());
+        drop((again, second));
+        let fresh = open(root.path(), "pyfoo/main/test@linux,3.14", Mode::Fresh).unwrap();
+        assert_eq!(fresh.dir(), dir);
+        assert!(!fresh.tree().join("file").exists());
+        assert!(other.exists());
+    }
+
+    #[test]
+    fn names_of_lanes() {
+        assert_ne!(directory_name("a/b"), directory_name("a-b"));
+        for lane in ["", "..", "../../etc", ".trash", "-x", "ü\n\0", &"long".repeat(100)] {
+            let name = directory_name(lane);
+            let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+            assert!(name.len() < 80 && name.chars().all(plain) && !name.starts_with('.'), "{lane:?}: {name}");
+        }
+    }
+
+    #[test]
+    fn a_tree_replaced_by_a_link_is_not_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::write(outside.path().join("precious"), "x").unwrap();
+        for mode in [Mode::Fresh, Mode::Clean, Mode::Kept] {
+            let first = open(root.path(), "lane", mode).unwrap();
+            std::fs::remove_dir_all(first.tree()).unwrap();
+            std::os::unix::fs::symlink(outside.path(), first.tree()).unwrap();
+            drop(first);
+            let again = open(root.path(), "lane", mode).unwrap();
+            assert!(std::fs::symlink_metadata(again.tree()).unwrap().is_dir());
+            assert_eq!(std::fs::read_dir(again.tree()).unwrap().count(), 0);
+        }
+        empty_trash(&root.path().canonicalize().unwrap()).unwrap();
+        assert!(outside.path().join("precious").exists());
+    }
+
+    #[test]
+    fn a_lock_that_is_a_link_is_an_error() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = open(root.path(), "lane", Mode::Clean).unwrap().dir().to_path_buf();
+        for target in ["guild.git", "/nowhere/at/all"] {
+            std::fs::remove_file(dir.join(LOCK)).unwrap();
+            std::os::unix::fs::symlink(target, dir.join(LOCK)).unwrap();
+            let error = open(root.path(), "lane", Mode::Clean).unwrap_err().to_string();
+            assert!(error.contains("is no file that can be locked"), "{error}");
+        }
+    }
+
+    #[test]
+    fn only_unused_workspaces_expire() {
+        let root = tempfile::tempdir().unwrap();
+        let busy = open(root.path(), "busy", Mode::Clean).unwrap();
+        let idle = open(root.path(), "idle", Mode::Clean).unwrap().dir().to_path_buf();
+        let recent = open(root.path(), "recent", Mode::Clean).unwrap().dir().to_path_buf();
+        let long_ago = SystemTime::now() - Duration::from_secs(1000);
+        for dir in [busy.dir(), &idle] {
+            File::options().write(true).open(dir.join(LOCK)).unwrap().set_modified(long_ago).unwrap();
+        }
+        assert_eq!(expire(root.path(), Duration::from_secs(500)).unwrap(), 1);
+        assert!(busy.dir().exists() && recent.exists() && !idle.exists());
+        assert_eq!(std::fs::read_dir(root.path().join(TRASH)).unwrap().count(), 0);
+    }
+}

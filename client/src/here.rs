@@ -1,9 +1,9 @@
 //! Where the person stands: options, context, repository, and the guild once it is asked for. Resolves what a selector
 //! stands for. Commands print through it: data to stdout, everything else to stderr.
 
-use crate::commands::Options;
+use crate::options::Options;
 use crate::output::{self, LogOutput, Shown, note};
-use crate::render::{self, Look};
+use crate::render::{self, Look, one_line};
 use client::context::{self, Context, Contexts};
 use client::git::{self, WorkingCopy};
 use client::resolve::{Asked, Checkout, Facts, Found, Meant, Question, Stop, Wish, choice_line, resolve, resolve_ref};
@@ -351,12 +351,6 @@ fn ask(mut choices: Vec<Meant>) -> Result<Meant, Error> {
 pub(crate) fn project_of<'p>(copy: &WorkingCopy, projects: &'p [ProjectView]) -> Option<&'p ProjectView> {
     let is_here = |project: &&ProjectView| addresses(project).any(|address| copy.is_of(address));
     projects.iter().find(is_here)
-}
-
-/// A build for a person: `main 3f9c2ab "Add zero-copy parse"`.
-pub(crate) fn one_line(build: &BuildView) -> String {
-    let revision: String = build.revision.chars().take(7).collect();
-    format!("{} {revision} \"{}\"", build.short_ref(), build.subject)
 }
 
 /// Tells what happens to the link. Nothing is lost with one, unless what follows cannot be read.

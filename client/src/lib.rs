@@ -52,6 +52,7 @@ pub mod look;
 mod matrix;
 pub mod mirror;
 pub mod operate;
+mod options;
 mod output;
 mod render;
 pub mod resolve;

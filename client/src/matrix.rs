@@ -1,8 +1,7 @@
 //! The picture of one build: jobs by platforms, and a line for each job that failed. Pure.
 
-use crate::here::one_line;
 use crate::output::{Paint, Shown};
-use crate::render::{Cell, Look, status_word, symbol};
+use crate::render::{Cell, Look, one_line, status_word, symbol};
 use client::cells::{column_of, distinct, row_of};
 use client::views::{BuildView, JobView};
 use client::words;

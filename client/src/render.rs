@@ -139,6 +139,12 @@ impl Cell {
     }
 }
 
+/// A build for a person: `main 3f9c2ab "Add zero-copy parse"`.
+pub(crate) fn one_line(build: &BuildView) -> String {
+    let revision: String = build.revision.chars().take(7).collect();
+    format!("{} {revision} \"{}\"", build.short_ref(), build.subject)
+}
+
 /// A build as one row. `status`: the outcome, or where there is none yet, the state.
 pub(crate) fn build_row(build: &BuildView) -> Value {
     let mut row = serde_json::to_value(build).unwrap_or_default();

@@ -1,9 +1,8 @@
 //! `guild completions` and `guild man`: made from the arguments as they are declared.
 
-use crate::commands::Cli;
 use crate::here::Here;
 use crate::output::Shown;
-use clap::{Args, CommandFactory as _};
+use clap::Args;
 use client::Error;
 use schema::manual::{self, Shell};
 use std::path::PathBuf;
@@ -25,22 +24,21 @@ pub(crate) struct Man {
 }
 
 impl Completions {
-    pub(crate) fn run(self, here: &Here) -> Result<u8, Error> {
-        here.say_whole(&Shown::document(&manual::completions(Cli::command(), self.shell)))?;
+    pub(crate) fn run(self, here: &Here, declared: clap::Command) -> Result<u8, Error> {
+        here.say_whole(&Shown::document(&manual::completions(declared, self.shell)))?;
         Ok(0)
     }
 }
 
 impl Man {
-    pub(crate) fn run(self, here: &Here) -> Result<u8, Error> {
+    pub(crate) fn run(self, here: &Here, declared: clap::Command) -> Result<u8, Error> {
         match self.output {
             None => {
-                let page = manual::page(Cli::command(), SECTION).map_err(Error::Output)?;
+                let page = manual::page(declared, SECTION).map_err(Error::Output)?;
                 here.say_whole(&Shown::document(&page))?;
             }
             Some(dir) => {
-                let count =
-                    manual::write_all(Cli::command(), SECTION, &dir).map_err(|error| Error::file(&dir, error))?;
+                let count = manual::write_all(declared, SECTION, &dir).map_err(|error| Error::file(&dir, error))?;
                 here.note(format!("{count} pages in {}", dir.display()));
             }
         }

@@ -1,7 +1,7 @@
 //! `guild grant`: credentials are made here and taken back. The join is made on this machine; the master learns its hash.
 
-use crate::commands::parse_duration;
 use crate::here::Here;
+use crate::options::parse_duration;
 use clap::{Args, Subcommand};
 use client::views::{GrantView, timestamp};
 use client::{Error, Issued, NewGrant};

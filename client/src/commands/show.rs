@@ -1,8 +1,8 @@
 //! `guild show`: one build with its jobs, or one job with its steps.
 
-use crate::here::{Here, exit_status, one_line};
+use crate::here::{Here, exit_status};
 use crate::output::Shown;
-use crate::render::{build_row, clock, job_row, status_word, symbol};
+use crate::render::{build_row, clock, job_row, one_line, status_word, symbol};
 use clap::Args;
 use client::Error;
 use client::views::{BuildView, JobView, StepView, timestamp};

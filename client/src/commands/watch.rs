@@ -1,9 +1,9 @@
 //! `guild watch`: a line for each change of a build or a job, live. Compares states rather than printing events, so
 //! that a lost link leaves no hole.
 
-use crate::here::{Here, exit_status, one_line};
+use crate::here::{Here, exit_status};
 use crate::output::Shown;
-use crate::render::{build_row, job_row, status_word, symbol};
+use crate::render::{build_row, job_row, one_line, status_word, symbol};
 use clap::Args;
 use client::resolve::Wish;
 use client::views::BuildView;

@@ -1,5 +1,5 @@
 //! The client library of Guild: everything that a holder of a credential can do, as typed calls that survive a lost
-//! link. The command `guild`, [`cli`], is written on it, and prints; nothing else here does.
+//! link. It prints nothing; the command `guild` is written on it.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), client::Error> {
@@ -23,48 +23,30 @@
 //! - [`context`]: which credential, for which repository; [`dial`] and [`login`]: from a credential to a link;
 //! - [`guild`]: the reconnecting client; its calls are in [`look`], [`steer`] and [`operate`], what they show in [`views`]
 //!   and [`explanation`];
-//! - [`logs`]: one log, by offset; [`screen`]: its bytes on a terminal; [`watch`]: subscriptions; [`mirror`]: what they carry on; [`follow`]: a build live;
-//! - [`doctor`]: what is wrong on the way from here to a master, and what to do about it;
-//! - [`selector`]: what a person writes, `pyfoo/412/test@linux,3.14/2:L120-L140`; [`git`]: where that person stands;
-//!   [`resolve`]: which build is meant by both.
-
-// the commands use the library by its name, as every other program does
-extern crate self as client;
+//! - [`logs`]: one log, by offset; [`screen`]: its bytes on a terminal; [`watch`]: subscriptions; [`mirror`]: what they carry on; [`follow`]: a build live.
 
 pub mod backoff;
 pub mod cells;
-mod cli;
-mod commands;
 pub mod context;
 pub mod dial;
-pub mod doctor;
 pub mod error;
 pub mod explanation;
 pub mod follow;
-pub mod git;
 pub mod guild;
-mod here;
 pub mod lines;
 pub mod link;
 pub mod login;
 pub mod logs;
 pub mod look;
-mod matrix;
 pub mod mirror;
 pub mod operate;
-mod options;
-mod output;
-mod render;
-pub mod resolve;
 pub mod screen;
-pub mod selector;
 pub mod steer;
 pub mod views;
 pub mod watch;
 mod wire;
 pub mod words;
 
-pub use cli::{cli, command};
 pub use error::Error;
 pub use explanation::Explanation;
 pub use follow::{Follow, follow_build};

@@ -1,9 +1,9 @@
 //! `guild project`: the projects that one may see, and a new one.
 
+use crate::git::origin;
 use crate::here::Here;
 use clap::{Args, Subcommand};
 use client::Error;
-use client::git::origin;
 use client::views::ProjectView;
 use schema::values::NewProject;
 use serde_json::{Value, json};

@@ -1,8 +1,9 @@
 //! `guild run`: asks for a build.
 
+use crate::git;
 use crate::here::{Here, wait_for};
 use clap::Args;
-use client::{Error, git};
+use client::Error;
 
 #[derive(Args)]
 pub(crate) struct Run {

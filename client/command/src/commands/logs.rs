@@ -3,10 +3,10 @@
 use crate::here::{Here, exit_status};
 use crate::output::LogOutput;
 use crate::render::status_word;
+use crate::resolve::Meant;
 use clap::Args;
 use client::follow::{Follow, Notice};
 use client::logs::{copy, line_range};
-use client::resolve::Meant;
 use client::views::{BuildView, JobView, StepView};
 use client::{Error, LogAddress};
 use schema::values::Outcome;

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking; each file uses a part of the fake master"
 )]
 
+#[path = "../../tests/fake/mod.rs"]
 mod fake;
 
 use client::views::ProjectView;

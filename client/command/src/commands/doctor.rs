@@ -2,11 +2,11 @@
 //! what the master says of itself. What cannot be done is a finding too, and no reason to stop.
 
 use super::check;
+use crate::doctor::{self, Finding, Met, Verdict};
+use crate::git::{self, WorkingCopy, normal_address};
 use crate::here::{Here, project_of};
 use crate::output::{Paint, Shown};
 use clap::Args;
-use client::doctor::{self, Finding, Met, Verdict};
-use client::git::{self, WorkingCopy, normal_address};
 use client::words::count;
 use client::{Error, Guild};
 use schema::identity::Identity;

@@ -1,12 +1,12 @@
 //! Where the person stands: options, context, repository, and the guild once it is asked for. Resolves what a selector
 //! stands for. Commands print through it: data to stdout, everything else to stderr.
 
+use crate::git::{self, WorkingCopy};
 use crate::options::Options;
 use crate::output::{self, LogOutput, Shown, note};
 use crate::render::{self, Look, one_line};
+use crate::resolve::{Asked, Checkout, Facts, Found, Meant, Question, Stop, Wish, choice_line, resolve, resolve_ref};
 use client::context::{self, Context, Contexts};
-use client::git::{self, WorkingCopy};
-use client::resolve::{Asked, Checkout, Facts, Found, Meant, Question, Stop, Wish, choice_line, resolve, resolve_ref};
 use client::views::{BuildView, ProjectView};
 use client::{BuildQuery, Error, Guild, LinkNews, Tail};
 use schema::values::Outcome;
@@ -390,7 +390,7 @@ pub(crate) async fn wait_for(here: &Here, project: &str, number: u32) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use client::git::Upstream;
+    use crate::git::Upstream;
 
     /// Of a working copy on `mine`, which tracks `feature/x` of the origin.
     fn branch_in(repository: &str, aliases: &[&str]) -> Option<String> {

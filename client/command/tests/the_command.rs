@@ -7,6 +7,7 @@
     reason = "a test fails by panicking; each file uses a part of the fake master"
 )]
 
+#[path = "../../tests/fake/mod.rs"]
 mod fake;
 
 use fake::{Log, Master, finished_build};

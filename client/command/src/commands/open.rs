@@ -1,9 +1,9 @@
 //! `guild open`: the master's pages in a browser.
 
 use crate::here::Here;
+use crate::resolve::{Meant, Wish};
 use clap::Args;
 use client::Error;
-use client::resolve::{Meant, Wish};
 use std::process::{Command, Stdio};
 
 /// What opens an address, where there is a desktop; the first that is there.

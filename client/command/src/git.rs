@@ -12,39 +12,39 @@ const REMOTES: &str = "refs/remotes/";
 
 /// The working copy that a directory belongs to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct WorkingCopy {
-    pub toplevel: PathBuf,
+pub(crate) struct WorkingCopy {
+    pub(crate) toplevel: PathBuf,
     /// Addresses of its remotes.
-    pub remotes: Vec<String>,
+    pub(crate) remotes: Vec<String>,
     /// The full ref that HEAD names; none where HEAD is detached.
-    pub branch: Option<String>,
+    pub(crate) branch: Option<String>,
     /// What that branch tracks.
-    pub upstream: Option<Upstream>,
+    pub(crate) upstream: Option<Upstream>,
     /// None before the first commit.
-    pub head: Option<String>,
+    pub(crate) head: Option<String>,
 }
 
 /// A branch of a remote that a local one tracks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Upstream {
+pub(crate) struct Upstream {
     /// The address of the remote.
-    pub address: String,
+    pub(crate) address: String,
     /// The full ref, as the remote has it.
-    pub ref_name: String,
+    pub(crate) ref_name: String,
     /// The full ref of the remote's main branch, as far as git was told of it.
-    pub main: Option<String>,
+    pub(crate) main: Option<String>,
 }
 
 impl Upstream {
     /// Whether the remote is the repository at `address`.
-    pub fn is_of(&self, address: &str) -> bool {
+    pub(crate) fn is_of(&self, address: &str) -> bool {
         normal_address(&self.address) == normal_address(address)
     }
 }
 
 impl WorkingCopy {
     /// None outside of any repository, or without a git program.
-    pub fn around(directory: &Path) -> Option<WorkingCopy> {
+    pub(crate) fn around(directory: &Path) -> Option<WorkingCopy> {
         let toplevel = PathBuf::from(git(directory, &["rev-parse", "--show-toplevel"])?);
         let remotes = git(directory, &["config", "--get-regexp", r"^remote\..*\.url$"]).unwrap_or_default();
         // never git's short name: it is `heads/main` where a tag is called `main` as well
@@ -64,7 +64,7 @@ impl WorkingCopy {
     }
 
     /// Whether this is the repository at `address`, or a clone of it.
-    pub fn is_of(&self, address: &str) -> bool {
+    pub(crate) fn is_of(&self, address: &str) -> bool {
         let wanted = normal_address(address);
         self.remotes.iter().any(|remote| normal_address(remote) == wanted)
             || wanted == normal_address(&self.toplevel.to_string_lossy())
@@ -72,7 +72,7 @@ impl WorkingCopy {
 }
 
 /// What git makes of a word here: a branch or a tag by its full name, else a commit.
-pub fn word(directory: &Path, word: &str) -> Option<GitWord> {
+pub(crate) fn word(directory: &Path, word: &str) -> Option<GitWord> {
     if let Some(name) = ref_called(directory, word) {
         return Some(GitWord::Ref(name));
     }
@@ -120,25 +120,25 @@ fn main_of(directory: &Path, remote: &str) -> Option<String> {
 }
 
 /// The address of the remote that a clone came from.
-pub fn origin(directory: &Path) -> Option<String> {
+pub(crate) fn origin(directory: &Path) -> Option<String> {
     git(directory, &["remote", "get-url", "origin"])
 }
 
 /// What the git program says of itself; none: there is none.
-pub fn version() -> Option<String> {
+pub(crate) fn version() -> Option<String> {
     let output = Command::new("git").arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
     (output.status.success() && !text.is_empty()).then_some(text)
 }
 
 /// The full commit id that `revision` stands for here.
-pub fn resolve(directory: &Path, revision: &str) -> Option<String> {
+pub(crate) fn resolve(directory: &Path, revision: &str) -> Option<String> {
     git(directory, &["rev-parse", "--quiet", "--verify", "--end-of-options", &format!("{revision}^{{commit}}")])
 }
 
 /// One form for all spellings of a repository's address: `git@h:a/b.git`, `ssh://git@h:22/a/b` and
 /// `https://h/a/b.git/` are `h/a/b`; a local path is made absolute, without `.git` at its end.
-pub fn normal_address(address: &str) -> String {
+pub(crate) fn normal_address(address: &str) -> String {
     let address = address.trim();
     let remote = match address.split_once("://") {
         Some(("file", path)) => return local(path),

@@ -1,5 +1,5 @@
 //! What is wrong between a person and the master, and what to do about it: what each look saw becomes a [`Finding`]. Prints nothing and
-//! changes nothing; what is wrong with the master itself, the master says ([`crate::Guild::examine`]).
+//! changes nothing; what is wrong with the master itself, the master says ([`client::Guild::examine`]).
 //!
 //! In the order in which one thing needs the other: [`credential`], [`address`], [`link`], [`grant`].
 
@@ -8,14 +8,14 @@ mod link;
 #[cfg(test)]
 mod tests;
 
-pub use credential::{Opened, credential};
-pub use link::{Met, address, grant, link, meet};
-pub use schema::values::{Finding, Verdict};
+pub(crate) use credential::credential;
+pub(crate) use link::{Met, address, grant, link, meet};
+pub(crate) use schema::values::{Finding, Verdict};
 
-use crate::error::Error;
+use client::Error;
 
 /// The exit status of all that was found: why there is no link, where there is none; else whether something is bad.
-pub fn status(findings: &[Finding], no_link: Option<&Error>) -> u8 {
+pub(crate) fn status(findings: &[Finding], no_link: Option<&Error>) -> u8 {
     const BAD: u8 = 4;
     let is_bad = findings.iter().any(|finding| finding.verdict == Verdict::Bad);
     no_link.map_or(if is_bad { BAD } else { 0 }, Error::exit_code)
@@ -27,7 +27,7 @@ fn way_out(error: &Error, otherwise: &str) -> String {
 }
 
 /// Of git, on this machine; none: it does not run.
-pub fn git(version: Option<&str>) -> Finding {
+pub(crate) fn git(version: Option<&str>) -> Finding {
     match version {
         Some(version) => Finding::good("git", version),
         None => {

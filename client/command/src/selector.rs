@@ -7,19 +7,19 @@
 
 /// The parts of a selector.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Words {
+pub(crate) struct Words {
     /// What stands between the slashes; never empty.
-    pub parts: Vec<String>,
+    pub(crate) parts: Vec<String>,
     /// First and last, from 1.
-    pub lines: Option<(u64, u64)>,
+    pub(crate) lines: Option<(u64, u64)>,
     /// The first part can only be a project: the text is a web address, or ends with a slash.
-    pub names_project: bool,
+    pub(crate) names_project: bool,
     /// Everything after the project can only be a branch or a tag: an address with `?branch=`.
-    pub names_ref: bool,
+    pub(crate) names_ref: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SelectorError {
+pub(crate) enum SelectorError {
     #[error("the selector is empty")]
     Empty,
     #[error("`{0}` names no lines: write L120 or L120-L140")]
@@ -33,7 +33,7 @@ pub enum SelectorError {
 }
 
 impl Words {
-    pub fn parse(text: &str) -> Result<Words, SelectorError> {
+    pub(crate) fn parse(text: &str) -> Result<Words, SelectorError> {
         let text = text.trim();
         if let Some(address) = Address::read(text) {
             return address.words();
@@ -50,23 +50,23 @@ impl Words {
 }
 
 /// A build's number; `#412` says that it is one.
-pub fn read_number(part: &str) -> Option<u32> {
+pub(crate) fn read_number(part: &str) -> Option<u32> {
     // a build's number has at most 10 digits; a commit that is all digits is longer
     part.strip_prefix('#').unwrap_or(part).parse().ok().filter(|number| *number > 0)
 }
 
 /// The beginning of a commit, of at least 4 digits as in git, in lower case.
-pub fn read_commit(part: &str) -> Option<String> {
+pub(crate) fn read_commit(part: &str) -> Option<String> {
     let is_commit = (4..=40).contains(&part.len()) && part.chars().all(|c| c.is_ascii_hexdigit());
     is_commit.then(|| part.to_lowercase())
 }
 
-pub fn read_step(text: &str) -> Result<u16, SelectorError> {
+pub(crate) fn read_step(text: &str) -> Result<u16, SelectorError> {
     text.parse().ok().filter(|step| *step > 0).ok_or_else(|| SelectorError::Step(text.to_owned()))
 }
 
 /// Whether `wanted` names the job: with its cell, or without one for all cells of that name.
-pub fn chooses(wanted: &str, job: &str) -> bool {
+pub(crate) fn chooses(wanted: &str, job: &str) -> bool {
     wanted == job || job.split('@').next() == Some(wanted)
 }
 

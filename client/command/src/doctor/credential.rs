@@ -1,8 +1,8 @@
 //! The credential and the key: whether they are there, and whether they are one's own.
 
 use super::{Finding, way_out};
-use crate::context::Context;
-use crate::error::Error;
+use client::Error;
+use client::context::Context;
 use schema::identity::{Identity, IdentityError};
 use schema::sturdy_ref::{CapFileError, SturdyRef};
 use std::path::Path;
@@ -14,13 +14,13 @@ const ANEW: &str =
     "`guild login FILE` with the file that `guild grant issue` wrote; ask whoever runs the master for one";
 
 /// What can be used, or why it cannot.
-pub struct Opened {
-    pub findings: Vec<Finding>,
-    pub usable: Result<(SturdyRef, Rc<Identity>), Error>,
+pub(crate) struct Opened {
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) usable: Result<(SturdyRef, Rc<Identity>), Error>,
 }
 
 /// Looks at what the commands would use here. Unlike them it makes no key.
-pub fn credential(chosen: Result<Context, Error>) -> Opened {
+pub(crate) fn credential(chosen: Result<Context, Error>) -> Opened {
     let context = match chosen {
         Ok(context) => context,
         Err(error) => {

@@ -1,9 +1,9 @@
 //! Each way in which a name can be read, and what there is of it.
 
 use super::{Asked, By, Facts, Found, GitWord, Meant, Question, Stop, Wish, named_ref, short_commit};
-use crate::error::Error;
 use crate::selector::{SelectorError, Words, chooses, read_commit, read_number, read_step};
-use crate::views::short_ref;
+use client::Error;
+use client::views::short_ref;
 use std::collections::BTreeSet;
 
 /// A job and its step stand after a build.

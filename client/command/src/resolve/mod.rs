@@ -16,14 +16,14 @@ mod readings;
 #[cfg(test)]
 mod tests;
 
-use crate::error::Error;
 use crate::selector::{Words, chooses};
-use crate::views::{BuildView, short_ref};
+use client::Error;
+use client::views::{BuildView, short_ref};
 use std::collections::BTreeMap;
 
 /// What the command will do with the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub(crate) enum Wish {
     /// It shows one build.
     Look,
     /// It cancels or retries one build.
@@ -34,34 +34,34 @@ pub enum Wish {
 
 /// What was asked for, and where.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
+pub(crate) struct Asked<'a> {
     /// None: the command was given no name.
-    pub typed: Option<&'a str>,
-    pub wish: Wish,
-    pub checkout: &'a Checkout,
+    pub(crate) typed: Option<&'a str>,
+    pub(crate) wish: Wish,
+    pub(crate) checkout: &'a Checkout,
     /// The projects that the person may see.
-    pub projects: &'a [String],
+    pub(crate) projects: &'a [String],
 }
 
 /// What the working directory says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Checkout {
+pub(crate) struct Checkout {
     /// The project whose repository this is a copy of.
-    pub project: Option<String>,
+    pub(crate) project: Option<String>,
     /// The full ref that HEAD names; none where HEAD is detached.
-    pub branch: Option<String>,
+    pub(crate) branch: Option<String>,
     /// The full ref of the remote's branch that HEAD's branch tracks.
-    pub tracked: Option<String>,
+    pub(crate) tracked: Option<String>,
     /// The full ref of the remote's main branch, as far as it is known here.
-    pub main: Option<String>,
+    pub(crate) main: Option<String>,
     /// The full commit id of HEAD; none before the first commit.
-    pub head: Option<String>,
+    pub(crate) head: Option<String>,
 }
 
 impl Checkout {
     /// The branch that is checked out, by the name that it has at the remote. A branch that was begun from the main
     /// branch tracks it, and is a branch of its own all the same.
-    pub fn remote_branch(&self) -> Option<&str> {
+    pub(crate) fn remote_branch(&self) -> Option<&str> {
         let own = self.branch.as_deref()?;
         match self.tracked.as_deref() {
             Some(tracked) if self.main.as_deref() != Some(tracked) => Some(tracked),
@@ -72,7 +72,7 @@ impl Checkout {
 
 /// One thing to find out.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Question {
+pub(crate) enum Question {
     /// The build of this number, with the names of its jobs.
     Number { project: String, number: u32 },
     /// The newest build of the project; of all projects where it is empty.
@@ -87,7 +87,7 @@ pub enum Question {
 
 /// What git makes of a word.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum GitWord {
+pub(crate) enum GitWord {
     /// A full ref; of a remote's branch, and of a local one that tracks one, the name that it has there.
     Ref(String),
     /// A full commit id.
@@ -96,17 +96,17 @@ pub enum GitWord {
 
 /// What is known of a build.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    pub project: String,
-    pub number: u32,
-    pub ref_name: String,
-    pub revision: String,
+pub(crate) struct Found {
+    pub(crate) project: String,
+    pub(crate) number: u32,
+    pub(crate) ref_name: String,
+    pub(crate) revision: String,
     /// Names of its jobs; only of a build that was asked for by its number.
-    pub jobs: Vec<String>,
+    pub(crate) jobs: Vec<String>,
 }
 
 impl Found {
-    pub fn of(build: &BuildView) -> Found {
+    pub(crate) fn of(build: &BuildView) -> Found {
         Found {
             project: build.project.clone(),
             number: build.number,
@@ -123,17 +123,17 @@ impl Found {
 
 /// The answers so far.
 #[derive(Clone, Debug, Default)]
-pub struct Facts {
+pub(crate) struct Facts {
     builds: BTreeMap<Question, Vec<Found>>,
     words: BTreeMap<Question, Option<GitWord>>,
 }
 
 impl Facts {
-    pub fn learn_builds(&mut self, question: Question, builds: Vec<Found>) {
+    pub(crate) fn learn_builds(&mut self, question: Question, builds: Vec<Found>) {
         self.builds.insert(question, builds);
     }
 
-    pub fn learn_word(&mut self, question: Question, word: Option<GitWord>) {
+    pub(crate) fn learn_word(&mut self, question: Question, word: Option<GitWord>) {
         self.words.insert(question, word);
     }
 
@@ -155,7 +155,7 @@ impl Facts {
 
 /// How the answer was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum By {
+pub(crate) enum By {
     /// Nothing was named, and the directory belongs to no project: everything that the person may see.
     Everything,
     /// Nothing was named: what is checked out.
@@ -170,20 +170,20 @@ pub enum By {
 
 /// What is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Meant {
-    pub by: By,
+pub(crate) struct Meant {
+    pub(crate) by: By,
     /// None: all projects.
-    pub project: Option<String>,
+    pub(crate) project: Option<String>,
     /// None where the command asked for no build ([`Wish::Scope`]) and none was named.
-    pub build: Option<Found>,
+    pub(crate) build: Option<Found>,
     /// With its cell; without one, all cells of that name.
-    pub job: Option<String>,
+    pub(crate) job: Option<String>,
     /// From 1.
-    pub step: Option<u16>,
+    pub(crate) step: Option<u16>,
     /// First and last, from 1.
-    pub lines: Option<(u64, u64)>,
+    pub(crate) lines: Option<(u64, u64)>,
     /// What the person may not expect of the build, in a sentence.
-    pub note: Option<String>,
+    pub(crate) note: Option<String>,
 }
 
 impl Meant {
@@ -197,12 +197,12 @@ impl Meant {
     }
 
     /// Whether this names the job, or all cells of its name, or all jobs.
-    pub fn chooses(&self, job: &str) -> bool {
+    pub(crate) fn chooses(&self, job: &str) -> bool {
         self.job.as_ref().is_none_or(|wanted| chooses(wanted, job))
     }
 
     /// The text that means this and nothing else.
-    pub fn exact(&self) -> String {
+    pub(crate) fn exact(&self) -> String {
         let project = self.project.as_deref().unwrap_or_default();
         let build = match (&self.by, &self.build) {
             (By::Ref(name), _) => name.clone(),
@@ -234,7 +234,7 @@ impl Meant {
 
 /// Why there is no answer, or none yet.
 #[derive(Debug)]
-pub enum Stop {
+pub(crate) enum Stop {
     Ask(Question),
     /// The name fits each of these.
     Choose {
@@ -246,7 +246,7 @@ pub enum Stop {
 
 impl Stop {
     /// What is said where nobody can be asked.
-    pub fn into_error(self) -> Error {
+    pub(crate) fn into_error(self) -> Error {
         match self {
             Stop::Refuse(error) => error,
             Stop::Ask(question) => Error::Protocol(format!("{question:?} was not answered")),
@@ -260,12 +260,12 @@ impl Stop {
 }
 
 /// The exact text of a choice, and what it is.
-pub fn choice_line(choice: &Meant) -> String {
+pub(crate) fn choice_line(choice: &Meant) -> String {
     format!("{}  {}", choice.exact(), choice.described())
 }
 
 /// Decides what is meant.
-pub fn resolve(asked: &Asked<'_>, facts: &Facts) -> Result<Meant, Stop> {
+pub(crate) fn resolve(asked: &Asked<'_>, facts: &Facts) -> Result<Meant, Stop> {
     let Some(text) = asked.typed else { return readings::of_directory(asked, facts) };
     let words = Words::parse(text).map_err(|error| Stop::Refuse(Error::usage(error.to_string())))?;
     let mut meant = readings::named(asked, &words, facts)?;
@@ -280,7 +280,7 @@ pub fn resolve(asked: &Asked<'_>, facts: &Facts) -> Result<Meant, Stop> {
 }
 
 /// The latest build of the branch of that name, else of the tag; a full ref is taken as it is.
-pub fn resolve_ref(project: &str, name: &str, facts: &Facts) -> Result<Meant, Stop> {
+pub(crate) fn resolve_ref(project: &str, name: &str, facts: &Facts) -> Result<Meant, Stop> {
     let found = readings::first_of_ref(project, name, facts)?;
     found.ok_or_else(|| Stop::Refuse(readings::nothing_of_ref(project, name)))
 }

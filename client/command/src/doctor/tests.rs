@@ -3,8 +3,8 @@
 use super::credential::{judge_credential, judge_key};
 use super::link::{Way, judge_way};
 use super::*;
-use crate::context::{Context, Contexts};
-use crate::views::GrantView;
+use client::context::{Context, Contexts};
+use client::views::GrantView;
 use schema::identity::{Identity, IdentityError};
 use schema::sturdy_ref::{CapFileError, Fingerprint, SturdyRef, SturdyRefError, Token};
 use schema::values::{GrantKind, Refusal, RefusalCode, Right, Time, What};

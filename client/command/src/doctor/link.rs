@@ -1,10 +1,10 @@
 //! The way to the master: its addresses, the key that it shows, how long it takes to answer, and what it takes the caller for.
 
 use super::{Finding, Verdict, way_out};
-use crate::error::Error;
-use crate::guild::Guild;
-use crate::views::{GrantView, Whoami};
-use crate::words;
+use client::Error;
+use client::Guild;
+use client::views::{GrantView, Whoami};
+use client::words;
 use schema::identity::Identity;
 use schema::sturdy_ref::SturdyRef;
 use schema::values::{Time, ends_soon};
@@ -30,7 +30,7 @@ pub(super) enum Way {
 }
 
 /// A finding for each address of the master. One that leads nowhere is bad where no other does better.
-pub async fn address(reference: &SturdyRef) -> Vec<Finding> {
+pub(crate) async fn address(reference: &SturdyRef) -> Vec<Finding> {
     let ways = futures::future::join_all(reference.addresses.iter().map(|address| way(address))).await;
     let is_reached = ways.iter().any(|way| matches!(way, Way::Connected { .. }));
     reference.addresses.iter().zip(&ways).map(|(address, way)| judge_way(address, way, is_reached)).collect()
@@ -82,15 +82,15 @@ pub(super) fn judge_way(address: &str, way: &Way, is_reached: bool) -> Finding {
 }
 
 /// A master that answered.
-pub struct Met {
-    pub guild: Guild,
-    pub who: Whoami,
+pub(crate) struct Met {
+    pub(crate) guild: Guild,
+    pub(crate) who: Whoami,
     /// From a question to its answer.
-    pub took: Duration,
+    pub(crate) took: Duration,
 }
 
 /// Connects, shows the credential, and asks one question.
-pub async fn meet(reference: &SturdyRef, identity: Rc<Identity>) -> Result<Met, Error> {
+pub(crate) async fn meet(reference: &SturdyRef, identity: Rc<Identity>) -> Result<Met, Error> {
     let meeting = async {
         let guild = Guild::connect(reference.clone(), identity).await?;
         let asked = Instant::now();
@@ -102,7 +102,7 @@ pub async fn meet(reference: &SturdyRef, identity: Rc<Identity>) -> Result<Met, 
 }
 
 /// Whether it is the master that the credential names, speaks our protocol, takes the credential, and answers soon.
-pub fn link(reference: &SturdyRef, met: Result<Duration, &Error>) -> Finding {
+pub(crate) fn link(reference: &SturdyRef, met: Result<Duration, &Error>) -> Finding {
     match met {
         Ok(took) => {
             let key = reference.fingerprint;
@@ -137,7 +137,7 @@ fn remedy_for(error: &Error) -> &'static str {
 }
 
 /// What one is to the master, and for how long.
-pub fn grant(grant: &GrantView, now: Time) -> Finding {
+pub(crate) fn grant(grant: &GrantView, now: Time) -> Finding {
     let subject = format!("grant of {}", grant.name);
     let may: Vec<&str> = grant.what.may.iter().map(|right| right.word()).collect();
     let projects: Vec<&str> = grant.what.projects.iter().map(String::as_str).collect();

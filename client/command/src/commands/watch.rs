@@ -4,8 +4,8 @@
 use crate::here::{Here, exit_status};
 use crate::output::Shown;
 use crate::render::{build_row, job_row, one_line, status_word, symbol};
+use crate::resolve::Wish;
 use clap::Args;
-use client::resolve::Wish;
 use client::views::BuildView;
 use client::watch::News;
 use client::{Error, Mirror, Watch as Subscription};

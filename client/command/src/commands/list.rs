@@ -2,9 +2,9 @@
 
 use crate::here::Here;
 use crate::render::build_row;
+use crate::resolve::{By, Wish};
+use crate::selector::read_commit;
 use clap::Args;
-use client::resolve::{By, Wish};
-use client::selector::read_commit;
 use client::{BuildQuery, Error};
 
 const COLUMNS: [&str; 7] = ["selector", "status", "ref", "revision", "subject", "created", "duration"];

@@ -3,7 +3,7 @@
 
 use crate::error::Error;
 use crate::guild::Guild;
-use crate::lines::Lines;
+use crate::lines::PrefixedLines;
 use crate::logs::{LogAddress, Tail, Until};
 use crate::mirror::Mirror;
 use crate::views::{BuildView, JobView};
@@ -29,7 +29,7 @@ pub async fn follow_build(
 
 /// What a person may want to hear beside the output.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice<'a> {
+pub enum Progress<'a> {
     /// There is a plan, or none: see the build's diagnosis.
     Planned(&'a BuildView),
     StepStarts {
@@ -47,7 +47,7 @@ pub struct Follow<'a> {
     project: String,
     number: u32,
     chosen: Box<dyn Fn(&JobView) -> bool + 'a>,
-    notice: Box<dyn FnMut(Notice<'_>) + 'a>,
+    progress: Box<dyn FnMut(Progress<'_>) + 'a>,
 }
 
 impl<'a> Follow<'a> {
@@ -57,7 +57,7 @@ impl<'a> Follow<'a> {
             project: project.to_owned(),
             number,
             chosen: Box::new(|_| true),
-            notice: Box::new(|_| {}),
+            progress: Box::new(|_| {}),
         }
     }
 
@@ -69,8 +69,8 @@ impl<'a> Follow<'a> {
     }
 
     #[must_use]
-    pub fn notices(mut self, notice: impl FnMut(Notice<'_>) + 'a) -> Follow<'a> {
-        self.notice = Box::new(notice);
+    pub fn on_progress(mut self, progress: impl FnMut(Progress<'_>) + 'a) -> Follow<'a> {
+        self.progress = Box::new(progress);
         self
     }
 
@@ -143,7 +143,7 @@ struct Output {
 }
 
 struct JobOutput {
-    lines: Lines,
+    lines: PrefixedLines,
     attempt: u16,
     /// Steps of `attempt` that were taken in.
     seen: usize,
@@ -165,7 +165,7 @@ impl Output {
     fn take_in(&mut self, build: &BuildView, follow: &mut Follow<'_>) {
         if !self.planned && (!build.jobs.is_empty() || build.is_finished()) {
             self.planned = true;
-            (follow.notice)(Notice::Planned(build));
+            (follow.progress)(Progress::Planned(build));
         }
         let count = build.jobs.iter().filter(|job| (follow.chosen)(job)).count();
         for job in build.jobs.iter().filter(|job| (follow.chosen)(job) && job.carried_from == 0) {
@@ -174,7 +174,7 @@ impl Output {
             output.take_in(build, job);
             if let Some(next) = output.start_next() {
                 let QueuedLog { address, ended, name } = next;
-                (follow.notice)(Notice::StepStarts {
+                (follow.progress)(Progress::StepStarts {
                     job: &address.job,
                     attempt: address.attempt,
                     step: address.step,
@@ -184,7 +184,7 @@ impl Output {
             }
             if job.is_finished() && output.is_over() && !output.told_end {
                 output.told_end = true;
-                (follow.notice)(Notice::JobEnded(job));
+                (follow.progress)(Progress::JobEnded(job));
             }
         }
     }
@@ -208,7 +208,7 @@ impl Output {
 impl JobOutput {
     fn new(prefix: String) -> JobOutput {
         JobOutput {
-            lines: Lines::new(prefix),
+            lines: PrefixedLines::new(prefix),
             attempt: 0,
             seen: 0,
             queue: VecDeque::new(),

@@ -1,15 +1,15 @@
 //! The command `guild`: arguments to one command, its result to an exit status. It is written on the library [`client`], as any
 //! other program could be; here is what a terminal needs besides. In the order of the main path:
-//! - `commands`: one file each, over `options`; `here`: where the person stands, and the guild once it is asked for;
+//! - `commands`: one file each, over `options`; `connected`: where the person stands, and the guild once it is asked for;
 //! - `selector`: what a person writes, `pyfoo/412/test@linux,3.14/2:L120-L140`; `git`: the checkout that the person is in;
 //!   `resolve`: which build is meant by both;
 //! - `render` and `matrix`: how values look; `output`: the only way out;
 //! - `doctor`: what is wrong on the way from here to a master, and what to do about it.
 
 mod commands;
+mod connected;
 mod doctor;
 mod git;
-mod here;
 mod matrix;
 mod options;
 mod output;

@@ -1,6 +1,6 @@
 //! `guild cancel`: ends a build or a job.
 
-use crate::here::Here;
+use crate::connected::Connected;
 use clap::Args;
 use client::Error;
 
@@ -17,9 +17,9 @@ pub(crate) struct Cancel {
 }
 
 impl Cancel {
-    pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
-        let (meant, build) = here.build_to_change("cancel", self.selector.as_deref(), self.latest).await?;
-        let guild = here.guild().await?;
+    pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
+        let (meant, build) = connected.build_to_change("cancel", self.selector.as_deref(), self.latest).await?;
+        let guild = connected.guild().await?;
         let jobs: Vec<&str> = match meant.job {
             None => vec![""],
             Some(_) => build
@@ -35,7 +35,7 @@ impl Cancel {
         for job in jobs {
             guild.cancel(&build.project, build.number, job, &self.message).await?;
         }
-        here.say(format!("cancelled {}", build.selector()))?;
+        connected.say(format!("cancelled {}", build.selector()))?;
         Ok(0)
     }
 }

@@ -1,6 +1,6 @@
 //! `guild check`: what is wrong with a pipeline file, all at once; or the jobs that it makes. Needs no master.
 
-use crate::here::Here;
+use crate::connected::Connected;
 use clap::Args;
 use client::Error;
 use schema::pipeline::{self, Cause, Changed, Context};
@@ -19,21 +19,21 @@ pub(crate) struct Check {
 }
 
 impl Check {
-    pub(crate) fn run(self, here: &Here) -> Result<u8, Error> {
+    pub(crate) fn run(self, connected: &Connected) -> Result<u8, Error> {
         let file = self.file.unwrap_or_else(pipeline_file);
-        stays_inside(here, &file)?;
+        stays_inside(connected, &file)?;
         let text = std::fs::read(&file).map_err(|error| Error::usage(format!("{}: {error}", file.display())))?;
-        match plan(here, &file, &text) {
-            Ok(plan) => say_plan(here, &plan).map(|()| 0),
-            Err(diagnostics) if here.wants_json() => {
+        match plan(connected, &file, &text) {
+            Ok(plan) => say_plan(connected, &plan).map(|()| 0),
+            Err(diagnostics) if connected.wants_json() => {
                 diagnostics
                     .0
                     .iter()
-                    .try_for_each(|one| here.say_json(&serde_json::to_value(one).unwrap_or_default()))?;
+                    .try_for_each(|one| connected.say_json(&serde_json::to_value(one).unwrap_or_default()))?;
                 Ok(BROKEN)
             }
             Err(diagnostics) => {
-                here.note_lines(&diagnostics.to_string());
+                connected.note_lines(&diagnostics.to_string());
                 Ok(BROKEN)
             }
         }
@@ -41,8 +41,8 @@ impl Check {
 }
 
 /// For a run by hand of this branch: nothing is left out but what `when` says of it.
-pub(super) fn plan(here: &Here, file: &Path, text: &[u8]) -> Result<Plan, Diagnostics> {
-    let branch = here.copy().and_then(|copy| copy.branch.clone());
+pub(super) fn plan(connected: &Connected, file: &Path, text: &[u8]) -> Result<Plan, Diagnostics> {
+    let branch = connected.copy().and_then(|copy| copy.branch.clone());
     let context = Context {
         ref_name: branch.unwrap_or_else(|| "refs/heads/main".to_owned()),
         cause: Cause::Run,
@@ -60,8 +60,8 @@ fn pipeline_file() -> PathBuf {
 }
 
 /// A master follows a symbolic link within the commit only, so what is read here must be in the repository too.
-fn stays_inside(here: &Here, file: &Path) -> Result<(), Error> {
-    let (Some(copy), true) = (here.copy(), file.is_symlink()) else { return Ok(()) };
+fn stays_inside(connected: &Connected, file: &Path) -> Result<(), Error> {
+    let (Some(copy), true) = (connected.copy(), file.is_symlink()) else { return Ok(()) };
     let inside = |target: PathBuf| copy.toplevel.canonicalize().is_ok_and(|top| target.starts_with(top));
     if file.canonicalize().is_ok_and(inside) {
         return Ok(());
@@ -70,9 +70,9 @@ fn stays_inside(here: &Here, file: &Path) -> Result<(), Error> {
     Err(Error::usage(text).help("a build follows links within its commit only: commit the file itself"))
 }
 
-fn say_plan(here: &Here, plan: &Plan) -> Result<(), Error> {
+fn say_plan(connected: &Connected, plan: &Plan) -> Result<(), Error> {
     let rows: Vec<Value> = plan.jobs.iter().map(|job| row(plan, job)).collect();
-    here.say_rows(&rows, &["name", "on", "needs", "steps", "skipped"])
+    connected.say_rows(&rows, &["name", "on", "needs", "steps", "skipped"])
 }
 
 fn row(plan: &Plan, job: &JobPlan) -> Value {

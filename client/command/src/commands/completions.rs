@@ -1,6 +1,6 @@
 //! `guild completions` and `guild man`: made from the arguments as they are declared.
 
-use crate::here::Here;
+use crate::connected::Connected;
 use crate::output::Shown;
 use clap::Args;
 use client::Error;
@@ -24,22 +24,22 @@ pub(crate) struct Man {
 }
 
 impl Completions {
-    pub(crate) fn run(self, here: &Here, declared: clap::Command) -> Result<u8, Error> {
-        here.say_whole(&Shown::document(&manual::completions(declared, self.shell)))?;
+    pub(crate) fn run(self, connected: &Connected, declared: clap::Command) -> Result<u8, Error> {
+        connected.say_whole(&Shown::document(&manual::completions(declared, self.shell)))?;
         Ok(0)
     }
 }
 
 impl Man {
-    pub(crate) fn run(self, here: &Here, declared: clap::Command) -> Result<u8, Error> {
+    pub(crate) fn run(self, connected: &Connected, declared: clap::Command) -> Result<u8, Error> {
         match self.output {
             None => {
                 let page = manual::page(declared, SECTION).map_err(Error::Output)?;
-                here.say_whole(&Shown::document(&page))?;
+                connected.say_whole(&Shown::document(&page))?;
             }
             Some(dir) => {
                 let count = manual::write_all(declared, SECTION, &dir).map_err(|error| Error::file(&dir, error))?;
-                here.note(format!("{count} pages in {}", dir.display()));
+                connected.note(format!("{count} pages in {}", dir.display()));
             }
         }
         Ok(0)

@@ -1,6 +1,6 @@
 //! `guild config`: the master file against what the master runs with.
 
-use crate::here::Here;
+use crate::connected::Connected;
 use clap::Subcommand;
 use client::Error;
 use schema::values::Difference;
@@ -17,16 +17,16 @@ pub(crate) enum Config {
 }
 
 impl Config {
-    pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
-        let guild = here.guild().await?;
+    pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
+        let guild = connected.guild().await?;
         let (found, later, now) = match self {
             Config::Diff => (guild.differences().await?, "at the next start", "by `guild config reload`"),
             Config::Reload => (guild.reload().await?, "at the next start", "now"),
         };
         let rows = found.iter().map(|difference| row(difference, if difference.needs_restart { later } else { now }));
-        here.say_rows(&rows.collect::<Vec<_>>(), &COLUMNS)?;
+        connected.say_rows(&rows.collect::<Vec<_>>(), &COLUMNS)?;
         if found.is_empty() {
-            here.note("the master runs with what its file says");
+            connected.note("the master runs with what its file says");
         }
         Ok(0)
     }

@@ -2,9 +2,9 @@
 //! what the master says of itself. What cannot be done is a finding too, and no reason to stop.
 
 use super::check;
+use crate::connected::{Connected, project_of};
 use crate::doctor::{self, Finding, Met, Verdict};
 use crate::git::{self, WorkingCopy, normal_address};
-use crate::here::{Here, project_of};
 use crate::output::{Paint, Shown};
 use clap::Args;
 use client::words::count;
@@ -29,24 +29,24 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Doctor {}
 
 impl Doctor {
-    pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
-        here.note(format!("guild {}", env!("CARGO_PKG_VERSION")));
+    pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
+        connected.note(format!("guild {}", env!("CARGO_PKG_VERSION")));
         let mut findings = vec![doctor::git(git::version().as_deref())];
-        findings.extend(here.copy().map(|copy| pipeline(here, copy)));
-        let opened = doctor::credential(here.context());
+        findings.extend(connected.copy().map(|copy| pipeline(connected, copy)));
+        let opened = doctor::credential(connected.context());
         findings.extend(opened.findings);
         let no_link = match opened.usable {
-            Ok((reference, identity)) => look_beyond(here, &reference, identity, &mut findings).await.err(),
+            Ok((reference, identity)) => look_beyond(connected, &reference, identity, &mut findings).await.err(),
             Err(error) => Some(error),
         };
-        say(here, &findings)?;
+        say(connected, &findings)?;
         Ok(doctor::status(&findings, no_link.as_ref()))
     }
 }
 
 /// The way to the master, and what is behind it. An error, of which the findings tell: there is no link.
 async fn look_beyond(
-    here: &Here,
+    connected: &Connected,
     reference: &SturdyRef,
     identity: Rc<Identity>,
     findings: &mut Vec<Finding>,
@@ -60,16 +60,16 @@ async fn look_beyond(
     let met = doctor::meet(reference, identity).await;
     findings.push(doctor::link(reference, met.as_ref().map(|met| met.took)));
     let Met { guild, who, .. } = met?;
-    findings.push(doctor::grant(&who.grant, here.look.now));
-    findings.extend(project(here, &guild).await);
+    findings.push(doctor::grant(&who.grant, connected.look.now));
+    findings.extend(project(connected, &guild).await);
     match who.grant.what.may.contains(&Right::Operate) {
         true => findings.extend(master(&guild).await),
-        false => here.note("what the master says of itself is for operators: it asks for the right `operate`"),
+        false => connected.note("what the master says of itself is for operators: it asks for the right `operate`"),
     }
     Ok(())
 }
 
-fn pipeline(here: &Here, copy: &WorkingCopy) -> Finding {
+fn pipeline(connected: &Connected, copy: &WorkingCopy) -> Finding {
     let file = copy.toplevel.join(PIPELINE);
     let text = match std::fs::read(&file) {
         Ok(text) => text,
@@ -77,7 +77,7 @@ fn pipeline(here: &Here, copy: &WorkingCopy) -> Finding {
             return Finding::warned(PIPELINE, format!("{}: {error}", file.display()), "guild init writes one");
         }
     };
-    match check::plan(here, &file, &text) {
+    match check::plan(connected, &file, &text) {
         Ok(plan) => Finding::good(PIPELINE, format!("{}: {}", file.display(), count(plan.jobs.len(), "job"))),
         Err(diagnostics) => {
             let first = diagnostics.0.first().map(|one| one.message.clone()).unwrap_or_default();
@@ -88,9 +88,9 @@ fn pipeline(here: &Here, copy: &WorkingCopy) -> Finding {
 }
 
 /// Whether the master knows the repository here. None: there is none, or it is not for one to see.
-async fn project(here: &Here, guild: &Guild) -> Option<Finding> {
+async fn project(connected: &Connected, guild: &Guild) -> Option<Finding> {
     const SUBJECT: &str = "project here";
-    let copy = here.copy()?;
+    let copy = connected.copy()?;
     let projects = match patiently(guild.projects()).await {
         Ok(projects) => projects,
         Err(Error::NotHeld(_)) => return None,
@@ -127,22 +127,22 @@ async fn patiently<T>(asking: impl Future<Output = Result<T, Error>>) -> Result<
     tokio::time::timeout(PATIENCE, asking).await.unwrap_or(Err(Error::Timeout(PATIENCE)))
 }
 
-fn say(here: &Here, findings: &[Finding]) -> Result<(), Error> {
+fn say(connected: &Connected, findings: &[Finding]) -> Result<(), Error> {
     let rows: Vec<Value> = findings.iter().map(|one| serde_json::to_value(one).unwrap_or_default()).collect();
-    match here.look.terminal && !here.wants_json() && here.options.columns.is_empty() {
-        true => here.say_whole(&for_a_person(here, findings, &rows)),
-        false => here.say_rows(&rows, &COLUMNS),
+    match connected.look.terminal && !connected.wants_json() && connected.options.columns.is_empty() {
+        true => connected.say_whole(&for_a_person(connected, findings, &rows)),
+        false => connected.say_rows(&rows, &COLUMNS),
     }
 }
 
 /// A table, and below each row what to do: a column of commands would leave the others no room.
-fn for_a_person(here: &Here, findings: &[Finding], rows: &[Value]) -> Shown {
+fn for_a_person(connected: &Connected, findings: &[Finding], rows: &[Value]) -> Shown {
     let columns = COLUMNS[..3].iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    let table = here.look.table(rows, &columns, false);
+    let table = connected.look.table(rows, &columns, false);
     let with_remedies = table.each_line().zip(findings).map(|(line, finding)| match finding.remedy.as_str() {
         "" => line.and_literal("\n"),
         remedy => {
-            let remedy = here.look.painted(remedy, Paint::Strong);
+            let remedy = connected.look.painted(remedy, Paint::Strong);
             line.and_literal("\n").and(Shown::spaces(10)).and_literal("do: ").and(remedy).and_literal("\n")
         }
     });

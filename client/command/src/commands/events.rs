@@ -1,6 +1,6 @@
 //! `guild events`: the master's numbered facts.
 
-use crate::here::Here;
+use crate::connected::Connected;
 use crate::output::Shown;
 use clap::Args;
 use client::views::timestamp;
@@ -28,9 +28,9 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
+    pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
         let filter = read_filter(&self.filter)?;
-        let guild = here.guild().await?;
+        let guild = connected.guild().await?;
         let latest = guild.latest_event().await?;
         let after = match (self.after, self.follow) {
             (Some(after), _) => after,
@@ -44,14 +44,14 @@ impl Events {
                 true => events.next().await.map(Some),
                 false => next_of_past(guild, &mut events).await,
             };
-            let Some(told) = told.inspect_err(|error| say_cut_off(here, error, cursor, latest))? else { break };
+            let Some(told) = told.inspect_err(|error| say_cut_off(connected, error, cursor, latest))? else { break };
             let before = std::mem::replace(&mut cursor, told.cursor());
             match told {
                 Told::Events { events, .. } => {
                     let wanted = events.iter().filter(|event| self.follow || event.sequence <= latest.after);
-                    wanted.into_iter().try_for_each(|event| say(here, event))?;
+                    wanted.into_iter().try_for_each(|event| say(connected, event))?;
                 }
-                Told::Gap { first, last, .. } => here.note(match before.incarnation == cursor.incarnation {
+                Told::Gap { first, last, .. } => connected.note(match before.incarnation == cursor.incarnation {
                     true => format!("events {first} to {last} are no longer kept"),
                     false => format!("the master was restored from a backup: it goes on after event {last}"),
                 }),
@@ -72,33 +72,34 @@ async fn next_of_past(guild: &Guild, events: &mut Subscription) -> Result<Option
 }
 
 /// Where a message cannot be read, what follows it is not shown.
-fn say_cut_off(here: &Here, error: &Error, cursor: Cursor, latest: Cursor) {
+fn say_cut_off(connected: &Connected, error: &Error, cursor: Cursor, latest: Cursor) {
     if matches!(error, Error::TooLarge { .. }) {
         let most = latest.after.saturating_sub(cursor.after);
-        here.note(format!("cut off after event {}: up to {most} events that are recorded are not shown", cursor.after));
+        connected
+            .note(format!("cut off after event {}: up to {most} events that are recorded are not shown", cursor.after));
     }
 }
 
-fn say(here: &Here, event: &Event) -> Result<(), Error> {
+fn say(connected: &Connected, event: &Event) -> Result<(), Error> {
     let mut row = serde_json::to_value(event).unwrap_or_default();
     row["time"] = timestamp(event.time).into();
     if let (Some(fact), Some(fields)) = (row["fact"].take().as_object(), row.as_object_mut()) {
         fields.remove("fact");
         fields.extend(fact.clone());
     }
-    if here.wants_json() {
-        return here.say_json(&row);
+    if connected.wants_json() {
+        return connected.say_json(&row);
     }
-    if !here.options.columns.is_empty() {
+    if !connected.options.columns.is_empty() {
         // a stream has no headers: who asks for columns knows them
-        return here.say_whole(&here.look.table(&[row], &here.options.columns, false));
+        return connected.say_whole(&connected.look.table(&[row], &connected.options.columns, false));
     }
     let place = match (event.project.as_str(), event.build) {
         (project, 0) => project.to_owned(),
         (project, build) => format!("{project}/{build}"),
     };
     let parts = [event.sequence.to_string(), timestamp(event.time), event.fact.kind().to_owned(), place, details(&row)];
-    here.say(here.look.parts(parts.into_iter().map(Shown::from)))
+    connected.say(connected.look.parts(parts.into_iter().map(Shown::from)))
 }
 
 /// What the kind adds to every event's fields.

@@ -1,6 +1,6 @@
 //! `guild explain`: why a job waits and what would change that, or why it ran where it ran.
 
-use crate::here::Here;
+use crate::connected::Connected;
 use crate::output::Shown;
 use crate::render::{job_row, status_word};
 use clap::Args;
@@ -19,24 +19,24 @@ pub(crate) struct Explain {
 }
 
 impl Explain {
-    pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
-        let (meant, build) = here.build(self.selector.as_deref()).await?;
+    pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
+        let (meant, build) = connected.build(self.selector.as_deref()).await?;
         let mut jobs: Vec<&JobView> = build.jobs.iter().filter(|job| meant.chooses(&job.name)).collect();
         if meant.job.is_none() && !build.is_finished() {
             jobs.retain(|job| !job.is_finished());
         }
-        if jobs.is_empty() && !here.wants_json() {
-            here.say(without_jobs(&build))?;
+        if jobs.is_empty() && !connected.wants_json() {
+            connected.say(without_jobs(&build))?;
         }
         if jobs.len() > JOBS_MAX {
-            here.note(format!("{JOBS_MAX} of {} jobs: name one to see it", jobs.len()));
+            connected.note(format!("{JOBS_MAX} of {} jobs: name one to see it", jobs.len()));
             jobs.truncate(JOBS_MAX);
         }
         for (index, job) in jobs.into_iter().enumerate() {
-            let told = here.guild().await?.explain(&build.project, build.number, &job.name).await?;
-            match here.wants_json() {
-                true => here.say_json(&row(&build, job, &told))?,
-                false => show(here, &build, job, &told, index > 0)?,
+            let told = connected.guild().await?.explain(&build.project, build.number, &job.name).await?;
+            match connected.wants_json() {
+                true => connected.say_json(&row(&build, job, &told))?,
+                false => show(connected, &build, job, &told, index > 0)?,
             }
         }
         Ok(0)
@@ -53,13 +53,19 @@ fn without_jobs(build: &BuildView) -> Shown {
     Shown::join([head.into(), why], "\n")
 }
 
-fn show(here: &Here, build: &BuildView, job: &JobView, told: &Explanation, is_next: bool) -> Result<(), Error> {
-    let look = &here.look;
+fn show(
+    connected: &Connected,
+    build: &BuildView,
+    job: &JobView,
+    told: &Explanation,
+    is_next: bool,
+) -> Result<(), Error> {
+    let look = &connected.look;
     let when = |time| if look.terminal { look.ago(time) } else { timestamp(time) };
     if is_next {
-        here.say("")?;
+        connected.say("")?;
     }
-    told.lines(build, job, when).iter().try_for_each(|(label, text)| here.say_field(label, text))
+    told.lines(build, job, when).iter().try_for_each(|(label, text)| connected.say_field(label, text))
 }
 
 /// The job as elsewhere, with the fields of its explanation; `since` is that of the state.

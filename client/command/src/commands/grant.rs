@@ -1,6 +1,6 @@
 //! `guild grant`: credentials are made here and taken back. The join is made on this machine; the master learns its hash.
 
-use crate::here::Here;
+use crate::connected::Connected;
 use crate::options::parse_duration;
 use clap::{Args, Subcommand};
 use client::views::{GrantView, timestamp};
@@ -20,9 +20,9 @@ pub(crate) enum Grant {
     /// Make a credential for somebody: a file that can be redeemed once
     Issue(Issue),
     /// One's own grant and those below it
-    List(List),
+    List(GrantList),
     /// One grant in full
-    Show(Show),
+    Show(GrantShow),
     /// Take a grant and all below it back
     Revoke(Revoke),
 }
@@ -65,14 +65,14 @@ pub(crate) struct Issue {
 }
 
 #[derive(Args)]
-pub(crate) struct List {
+pub(crate) struct GrantList {
     /// Also those that were revoked or are expired
     #[arg(long)]
     all: bool,
 }
 
 #[derive(Args)]
-pub(crate) struct Show {
+pub(crate) struct GrantShow {
     /// The number that `guild grant list` shows, or the holder's name
     grant: String,
 }
@@ -87,23 +87,23 @@ pub(crate) struct Revoke {
 }
 
 impl Grant {
-    pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
+    pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
         match self {
-            Grant::Issue(issue) => issue.run(here).await?,
+            Grant::Issue(issue) => issue.run(connected).await?,
             Grant::List(list) => {
-                let grants = here.guild().await?.all_grants(list.all).await?;
-                let rows: Vec<Value> = grants.iter().map(|grant| row(here, grant)).collect();
-                here.say_rows(&rows, &COLUMNS)?;
+                let grants = connected.guild().await?.all_grants(list.all).await?;
+                let rows: Vec<Value> = grants.iter().map(|grant| row(connected, grant)).collect();
+                connected.say_rows(&rows, &COLUMNS)?;
             }
-            Grant::Show(show) => show.run(here).await?,
-            Grant::Revoke(revoke) => revoke.run(here).await?,
+            Grant::Show(show) => show.run(connected).await?,
+            Grant::Revoke(revoke) => revoke.run(connected).await?,
         }
         Ok(0)
     }
 }
 
 impl Issue {
-    async fn run(self, here: &Here) -> Result<(), Error> {
+    async fn run(self, connected: &Connected) -> Result<(), Error> {
         let orders = self.orders();
         // a name becomes a file's: nothing else is checked here that the master checks
         if let Some(name) =
@@ -117,9 +117,9 @@ impl Issue {
         if !self.names.is_empty() {
             std::fs::create_dir_all(&self.output).map_err(|error| Error::file(&self.output, error))?;
         }
-        let what = self.what(here).await?;
+        let what = self.what(connected).await?;
         for (name, file) in orders {
-            self.issue(here, name, &file, what.clone()).await?;
+            self.issue(connected, name, &file, what.clone()).await?;
         }
         Ok(())
     }
@@ -135,10 +135,10 @@ impl Issue {
         self.kind.unwrap_or(GrantKind::User)
     }
 
-    async fn what(&self, here: &Here) -> Result<What, Error> {
+    async fn what(&self, connected: &Connected) -> Result<What, Error> {
         let (pools, labels) = (self.pools.iter().cloned().collect(), self.labels.clone());
         if let Some(name) = &self.role {
-            let mut roles = here.guild().await?.roles().await?;
+            let mut roles = connected.guild().await?.roles().await?;
             let role = roles.remove(name).ok_or_else(|| {
                 let known = roles.into_keys().collect::<Vec<_>>().join(", ");
                 let known = if known.is_empty() { "it has none".to_owned() } else { format!("it has {known}") };
@@ -152,7 +152,7 @@ impl Issue {
             // which jobs a worker gets is decided by its pools
             (true, GrantKind::Worker) => Ok(What { may, projects: BTreeSet::new(), pools, labels }),
             (true, GrantKind::Operator | GrantKind::User | GrantKind::Changes | GrantKind::Events) => {
-                let own = here.guild().await?.whoami().await?.grant.what;
+                let own = connected.guild().await?.whoami().await?.grant.what;
                 let names_none = pools.is_empty() && labels.is_empty() && self.kind() == GrantKind::Operator;
                 let (pools, labels) = if names_none { (own.pools, own.labels) } else { (pools, labels) };
                 Ok(What { may, projects: own.projects, pools, labels })
@@ -160,19 +160,19 @@ impl Issue {
         }
     }
 
-    async fn issue(&self, here: &Here, name: &str, file: &Path, what: What) -> Result<(), Error> {
+    async fn issue(&self, connected: &Connected, name: &str, file: &Path, what: What) -> Result<(), Error> {
         let join = Token::random();
         let grant =
             NewGrant { kind: self.kind(), name: name.to_owned(), what, lifetime: self.ttl, join_hash: join.digest() };
-        let issued = here.guild().await?.issue(&grant).await?;
+        let issued = connected.guild().await?.issue(&grant).await?;
         let reference = reference(&issued, join)?;
         write_credential(file, &reference, &issued.grant)?;
-        if here.wants_json() {
-            return here.say_json(&row(here, &issued.grant));
+        if connected.wants_json() {
+            return connected.say_json(&row(connected, &issued.grant));
         }
-        here.say(format!("grant {} for {name} in {}", issued.grant.id, file.display()))?;
+        connected.say(format!("grant {} for {name} in {}", issued.grant.id, file.display()))?;
         let file = file.display();
-        here.note(match self.kind() {
+        connected.note(match self.kind() {
             GrantKind::Worker => format!("next: on the worker's machine, guild-worker join {file}"),
             GrantKind::Operator | GrantKind::User | GrantKind::Changes | GrantKind::Events => {
                 format!("next: its holder says guild login {file}")
@@ -182,13 +182,13 @@ impl Issue {
     }
 }
 
-impl Show {
-    async fn run(self, here: &Here) -> Result<(), Error> {
-        let grant = find(here, &self.grant).await?;
-        if here.wants_json() {
-            return here.say_json(&row(here, &grant));
+impl GrantShow {
+    async fn run(self, connected: &Connected) -> Result<(), Error> {
+        let grant = find(connected, &self.grant).await?;
+        if connected.wants_json() {
+            return connected.say_json(&row(connected, &grant));
         }
-        let row = row(here, &grant);
+        let row = row(connected, &grant);
         let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
         let time = |time: Option<_>| time.map_or("never".to_owned(), timestamp);
         let labels: Vec<String> = grant.what.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -210,31 +210,31 @@ impl Show {
             ("holder", grant.holder.clone()),
         ];
         for (name, value) in lines {
-            here.say_field(name, &value)?;
+            connected.say_field(name, &value)?;
         }
         Ok(())
     }
 }
 
 impl Revoke {
-    async fn run(self, here: &Here) -> Result<(), Error> {
+    async fn run(self, connected: &Connected) -> Result<(), Error> {
         let id = match self.grant.parse() {
             Ok(id) => id,
             Err(_) => {
-                let grant = find(here, &self.grant).await?;
-                here.note(format!("revoke: grant {} of {} ({})", grant.id, grant.name, grant.kind));
+                let grant = find(connected, &self.grant).await?;
+                connected.note(format!("revoke: grant {} of {} ({})", grant.id, grant.name, grant.kind));
                 grant.id
             }
         };
-        let revoked = here.guild().await?.revoke(id, &self.message).await?;
+        let revoked = connected.guild().await?.revoke(id, &self.message).await?;
         let revoked: Vec<String> = revoked.iter().map(ToString::to_string).collect();
-        here.say(format!("revoked {}", revoked.join(" ")))
+        connected.say(format!("revoked {}", revoked.join(" ")))
     }
 }
 
 /// By number, or by name where one grant in force has it.
-async fn find(here: &Here, wanted: &str) -> Result<GrantView, Error> {
-    let mut found = here.guild().await?.find_grants(wanted).await?;
+async fn find(connected: &Connected, wanted: &str) -> Result<GrantView, Error> {
+    let mut found = connected.guild().await?.find_grants(wanted).await?;
     match (found.pop(), found.len()) {
         (Some(grant), 0) => Ok(grant),
         (Some(_), _) => Err(Error::usage(format!("several grants are `{wanted}`'s"))
@@ -287,11 +287,11 @@ fn write_credential(path: &Path, reference: &SturdyRef, grant: &GrantView) -> Re
         .map_err(|error| Error::file(path, error))
 }
 
-fn row(here: &Here, grant: &GrantView) -> Value {
+fn row(connected: &Connected, grant: &GrantView) -> Value {
     let mut row = serde_json::to_value(grant).unwrap_or_default();
     let rights: Vec<&str> = grant.what.may.iter().map(|right| right.word()).collect();
     let projects: Vec<&str> = grant.what.projects.iter().map(String::as_str).collect();
-    let expired = grant.expires.is_some_and(|expires| expires <= here.look.now);
+    let expired = grant.expires.is_some_and(|expires| expires <= connected.look.now);
     row["status"] = match (grant.revoked.is_some(), expired, grant.holder.is_empty()) {
         (true, _, _) => "revoked",
         (false, true, _) => "expired",

@@ -1,6 +1,6 @@
 //! `guild init`: writes a guild.toml to begin with, from what the repository is. Needs no master.
 
-use crate::here::Here;
+use crate::connected::Connected;
 use clap::Args;
 use client::Error;
 use schema::pipeline;
@@ -10,8 +10,8 @@ use std::io::Write as _;
 pub(crate) struct Init {}
 
 impl Init {
-    pub(crate) fn run(self, here: &Here) -> Result<u8, Error> {
-        let top = match here.copy() {
+    pub(crate) fn run(self, connected: &Connected) -> Result<u8, Error> {
+        let top = match connected.copy() {
             Some(copy) => copy.toplevel.clone(),
             None => std::env::current_dir().map_err(|error| Error::file(".", error))?,
         };
@@ -27,8 +27,8 @@ impl Init {
             false => Error::file(&file, error),
         })?;
         written.write_all(inferred.text.as_bytes()).map_err(|error| Error::file(&file, error))?;
-        here.note(format!("saw {}; wrote {}", inferred.saw, file.display()));
-        here.note("next: look at it, commit it, and build: guild-master up");
+        connected.note(format!("saw {}; wrote {}", inferred.saw, file.display()));
+        connected.note("next: look at it, commit it, and build: guild-master up");
         Ok(0)
     }
 }

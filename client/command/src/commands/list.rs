@@ -1,6 +1,6 @@
 //! `guild list`: builds, newest first.
 
-use crate::here::Here;
+use crate::connected::Connected;
 use crate::render::build_row;
 use crate::resolve::{By, Wish};
 use crate::selector::read_commit;
@@ -31,37 +31,39 @@ pub(crate) struct List {
 }
 
 impl List {
-    pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
-        let guild = here.guild().await?;
+    pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
+        let guild = connected.guild().await?;
         let mut builds = Vec::new();
-        for query in self.queries(here).await? {
+        for query in self.queries(connected).await? {
             builds = guild.builds(&query).await?;
             if !builds.is_empty() {
                 break;
             }
         }
         let rows: Vec<_> = builds.iter().map(build_row).collect();
-        here.say_rows(&rows, &COLUMNS)?;
+        connected.say_rows(&rows, &COLUMNS)?;
         match builds.first().and_then(|build| build.outcome) {
-            Some(outcome) if here.options.exit_status => Ok(crate::here::exit_status(outcome)),
+            Some(outcome) if connected.options.exit_status => Ok(crate::connected::exit_status(outcome)),
             _ => Ok(0),
         }
     }
 
     /// The first that finds something is the answer.
-    async fn queries(&self, here: &Here) -> Result<Vec<BuildQuery>, Error> {
+    async fn queries(&self, connected: &Connected) -> Result<Vec<BuildQuery>, Error> {
         let query = BuildQuery { limit: self.limit, before: self.before, ..BuildQuery::default() };
         match self.all && self.project.is_none() {
             true => Ok(self.of_all(&query)),
-            false => Ok(vec![self.query(here, query).await?]),
+            false => Ok(vec![self.query(connected, query).await?]),
         }
     }
 
-    async fn query(&self, here: &Here, query: BuildQuery) -> Result<BuildQuery, Error> {
+    async fn query(&self, connected: &Connected, query: BuildQuery) -> Result<BuildQuery, Error> {
         let typed = self.selector.as_deref();
         let meant = match &self.project {
-            Some(project) => here.meant_of(&here.project(Some(project)).await?.name, typed, Wish::Scope).await?,
-            None => here.meant(typed, Wish::Scope).await?,
+            Some(project) => {
+                connected.meant_of(&connected.project(Some(project)).await?.name, typed, Wish::Scope).await?
+            }
+            None => connected.meant(typed, Wish::Scope).await?,
         };
         let project = meant.project.unwrap_or_default();
         let mut query = BuildQuery { project, ..query };
@@ -75,7 +77,7 @@ impl List {
             }
         }
         if let Some(name) = &self.ref_name {
-            query.ref_name = match here.meant_by_ref(&query.project, name).await?.by {
+            query.ref_name = match connected.meant_by_ref(&query.project, name).await?.by {
                 By::Ref(full) => full,
                 By::Everything | By::Checkout | By::Project | By::Number | By::Commit(_) => name.clone(),
             };

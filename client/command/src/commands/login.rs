@@ -1,6 +1,6 @@
 //! `guild login`, `guild logout`, `guild whoami`.
 
-use crate::here::Here;
+use crate::connected::Connected;
 use clap::Args;
 use client::Error;
 use client::context::Contexts;
@@ -31,7 +31,7 @@ pub(crate) struct Logout {
 pub(crate) struct Whoami {}
 
 impl Login {
-    pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
+    pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
         let name = self.name.clone().unwrap_or_else(|| default_name(&self.file));
         client::context::check_name(&name)?;
         let reference = read_reference(&self.file)?;
@@ -39,36 +39,36 @@ impl Login {
         let (credential, identity) = context.open()?;
         let who = client::Guild::connect(credential, identity).await?.whoami().await?;
         let (master, grant) = (&who.master, &who.grant);
-        here.say(format!("logged in to {master} as {} ({}), context {name}", grant.name, grant.kind))?;
+        connected.say(format!("logged in to {master} as {} ({}), context {name}", grant.name, grant.kind))?;
         if self.file != Path::new("-") {
-            here.note(format!("{} is used up; it may be removed", self.file.display()));
+            connected.note(format!("{} is used up; it may be removed", self.file.display()));
         }
         Ok(0)
     }
 }
 
 impl Logout {
-    pub(crate) fn run(self, here: &Here) -> Result<u8, Error> {
+    pub(crate) fn run(self, connected: &Connected) -> Result<u8, Error> {
         let contexts = Contexts::of_user()?;
         let name = match self.name {
             Some(name) => name,
-            None => here.context()?.name,
+            None => connected.context()?.name,
         };
         contexts.remove(&name)?;
-        here.say(format!("logged out of context {name}"))?;
-        here.note("the grant itself lives on until `guild grant revoke`");
+        connected.say(format!("logged out of context {name}"))?;
+        connected.note("the grant itself lives on until `guild grant revoke`");
         Ok(0)
     }
 }
 
 impl Whoami {
-    pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
-        let who = here.guild().await?.whoami().await?;
-        let context = here.context()?.name;
-        if here.wants_json() {
+    pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
+        let who = connected.guild().await?.whoami().await?;
+        let context = connected.context()?.name;
+        if connected.wants_json() {
             let mut row = serde_json::to_value(&who).unwrap_or_default();
             row["context"] = context.into();
-            here.say_json(&row)?;
+            connected.say_json(&row)?;
             return Ok(0);
         }
         let grant = &who.grant;
@@ -94,7 +94,7 @@ impl Whoami {
         ];
         // of most grants there are neither pools nor labels
         for (name, value) in lines.into_iter().filter(|(_, value)| !value.is_empty()) {
-            here.say_field(name, &value)?;
+            connected.say_field(name, &value)?;
         }
         Ok(0)
     }

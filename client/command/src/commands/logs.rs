@@ -1,11 +1,11 @@
 //! `guild logs`: the bytes of logs to stdout, exactly where that is no terminal; which step they are of to stderr.
 
-use crate::here::{Here, exit_status};
+use crate::connected::{Connected, exit_status};
 use crate::output::LogOutput;
 use crate::render::status_word;
 use crate::resolve::Meant;
 use clap::Args;
-use client::follow::{Follow, Notice};
+use client::follow::{Follow, Progress};
 use client::logs::{copy, line_range};
 use client::views::{BuildView, JobView, StepView};
 use client::{Error, LogAddress};
@@ -33,40 +33,40 @@ pub(crate) struct Logs {
 }
 
 impl Logs {
-    pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
-        let (meant, build) = here.build(self.selector.as_deref()).await?;
+    pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
+        let (meant, build) = connected.build(self.selector.as_deref()).await?;
         if self.follow && meant.step.is_none() {
-            return follow(here, &meant, &build, self.raw).await;
+            return follow(connected, &meant, &build, self.raw).await;
         }
-        let parts = self.parts(here, &meant, &build).await?;
+        let parts = self.parts(connected, &meant, &build).await?;
         if !build.diagnosis.is_empty() {
-            here.note_lines(&build.diagnosis);
+            connected.note_lines(&build.diagnosis);
         }
         let several = parts.len() > 1;
         for part in &parts {
             if several {
-                here.note(part.header());
+                connected.note(part.header());
             }
             // what one log leaves open, a colour or a sequence, is not the next one's
-            let mut out = here.log_output(self.raw);
-            part.print(here, meant.lines, self.follow, &mut out).await?;
+            let mut out = connected.log_output(self.raw);
+            part.print(connected, meant.lines, self.follow, &mut out).await?;
             out.finish().await.map_err(Error::Output)?;
         }
-        self.say_why_there_is_none(here, &meant, &build, parts.is_empty());
+        self.say_why_there_is_none(connected, &meant, &build, parts.is_empty());
         match build.outcome {
-            Some(outcome) if here.options.exit_status => Ok(exit_status(outcome)),
+            Some(outcome) if connected.options.exit_status => Ok(exit_status(outcome)),
             Some(_) | None => Ok(0),
         }
     }
 
     /// Of jobs that ended badly before a step of theirs did, and where there is no log at all.
-    fn say_why_there_is_none(&self, here: &Here, meant: &Meant, build: &BuildView, is_empty: bool) {
+    fn say_why_there_is_none(&self, connected: &Connected, meant: &Meant, build: &BuildView, is_empty: bool) {
         let jobs: Vec<&JobView> = build.jobs.iter().filter(|job| meant.chooses(&job.name)).collect();
         let without = jobs.iter().filter(|job| has_no_log(job, self.failed));
         let reasons: Vec<String> = without.map(|job| job_end(build, job)).collect();
-        reasons.iter().for_each(|reason| here.note(reason));
+        reasons.iter().for_each(|reason| connected.note(reason));
         if is_empty && reasons.is_empty() && build.diagnosis.is_empty() {
-            here.note(match (self.failed, build.is_finished()) {
+            connected.note(match (self.failed, build.is_finished()) {
                 (true, _) => "no step failed",
                 (false, true) => "no step has run",
                 (false, false) => "no step has started yet",
@@ -74,10 +74,10 @@ impl Logs {
         }
     }
 
-    async fn parts(&self, here: &Here, meant: &Meant, build: &BuildView) -> Result<Vec<Part>, Error> {
+    async fn parts(&self, connected: &Connected, meant: &Meant, build: &BuildView) -> Result<Vec<Part>, Error> {
         let mut parts = Vec::new();
         for job in build.jobs.iter().filter(|job| meant.chooses(&job.name)) {
-            let (number, mut job) = where_it_ran(here, build, job).await?;
+            let (number, mut job) = where_it_ran(connected, build, job).await?;
             job.attempt = self.attempt.unwrap_or(job.attempt);
             for (index, step) in (1..).zip(&job.steps) {
                 let wanted = meant.step.is_none_or(|wanted| wanted == index);
@@ -122,16 +122,16 @@ impl Part {
 
     async fn print(
         &self,
-        here: &Here,
+        connected: &Connected,
         lines: Option<(u64, u64)>,
         follow: bool,
         out: &mut LogOutput,
     ) -> Result<(), Error> {
-        let guild = here.guild().await?;
+        let guild = connected.guild().await?;
         if follow && lines.is_none() {
             let (_never, ended) = tokio::sync::watch::channel(false);
             let mut tail = client::Tail::new(guild, self.address.clone(), 0, client::Until::Ended(ended));
-            return crate::here::pour(&mut tail, out).await;
+            return crate::connected::pour(&mut tail, out).await;
         }
         let range = match lines {
             Some((first, last)) => line_range(guild, &self.address, first, last).await?,
@@ -142,16 +142,16 @@ impl Part {
     }
 }
 
-async fn follow(here: &Here, meant: &Meant, build: &BuildView, is_raw: bool) -> Result<u8, Error> {
-    let mut out = here.log_output(is_raw);
-    let outcome = Follow::new(here.guild().await?, &build.project, build.number)
+async fn follow(connected: &Connected, meant: &Meant, build: &BuildView, is_raw: bool) -> Result<u8, Error> {
+    let mut out = connected.log_output(is_raw);
+    let outcome = Follow::new(connected.guild().await?, &build.project, build.number)
         .only(|job| meant.chooses(&job.name))
-        .notices(|notice| say_notice(here, build, &notice))
+        .on_progress(|progress| say_progress(connected, build, &progress))
         .run(&mut out)
         .await;
     out.finish().await.map_err(Error::Output)?;
     let outcome = outcome?;
-    here.note(format!("{}: {outcome}", build.selector()));
+    connected.note(format!("{}: {outcome}", build.selector()));
     Ok(exit_status(outcome))
 }
 
@@ -172,24 +172,24 @@ fn job_end(build: &BuildView, job: &JobView) -> String {
 }
 
 /// Beside the output of a followed build.
-pub(crate) fn say_notice(here: &Here, build: &BuildView, notice: &Notice<'_>) {
-    match notice {
-        Notice::Planned(build) if !build.diagnosis.is_empty() => here.note_lines(&build.diagnosis),
-        Notice::Planned(_) => {}
-        Notice::StepStarts { job, attempt, step, name } => {
+pub(crate) fn say_progress(connected: &Connected, build: &BuildView, progress: &Progress<'_>) {
+    match progress {
+        Progress::Planned(build) if !build.diagnosis.is_empty() => connected.note_lines(&build.diagnosis),
+        Progress::Planned(_) => {}
+        Progress::StepStarts { job, attempt, step, name } => {
             let again = if *attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
-            here.note(format!("== {}/{job}/{step} \"{name}\"{again}", build.selector()));
+            connected.note(format!("== {}/{job}/{step} \"{name}\"{again}", build.selector()));
         }
-        Notice::JobEnded(job) => here.note(job_end(build, job)),
+        Progress::JobEnded(job) => connected.note(job_end(build, job)),
     }
 }
 
 /// A job that a retry carried over has its logs in the build where it ran.
-async fn where_it_ran(here: &Here, build: &BuildView, job: &JobView) -> Result<(u32, JobView), Error> {
+async fn where_it_ran(connected: &Connected, build: &BuildView, job: &JobView) -> Result<(u32, JobView), Error> {
     if job.carried_from == 0 {
         return Ok((build.number, job.clone()));
     }
-    let old = here.guild().await?.build(&build.project, job.carried_from).await?;
+    let old = connected.guild().await?.build(&build.project, job.carried_from).await?;
     Ok((old.number, old.job(&job.name).unwrap_or(job).clone()))
 }
 

@@ -24,7 +24,7 @@ mod status;
 mod watch;
 mod worker;
 
-use crate::here::Here;
+use crate::connected::Connected;
 use crate::options::Options;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use client::Error;
@@ -109,13 +109,13 @@ pub(crate) async fn run(cli: Cli) -> u8 {
     if !matches!(cli.command, Command::Init(_) | Command::Man(_)) {
         ::schema::private_file::keep_to_owner();
     }
-    let here = Here::new(cli.options);
-    let work = dispatch(cli.command, &here);
+    let connected = Connected::new(cli.options);
+    let work = dispatch(cli.command, &connected);
     let result = tokio::select! {
         result = work => result,
         () = elapse(deadline) => Err(Error::Timeout(deadline.unwrap_or_default())),
         _ = tokio::signal::ctrl_c() => {
-            here.note("detached: what was asked for goes on");
+            connected.note("detached: what was asked for goes on");
             Ok(DETACHED)
         }
     };
@@ -124,40 +124,40 @@ pub(crate) async fn run(cli: Cli) -> u8 {
         // the reader of our output has seen enough
         Err(Error::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => 0,
         Err(error) => {
-            here.complain(&error);
+            connected.complain(&error);
             error.exit_code()
         }
     }
 }
 
-async fn dispatch(command: Command, here: &Here) -> Result<u8, Error> {
+async fn dispatch(command: Command, connected: &Connected) -> Result<u8, Error> {
     match command {
-        Command::Login(command) => command.run(here).await,
-        Command::Logout(command) => command.run(here),
-        Command::Whoami(command) => command.run(here).await,
-        Command::Status(command) => command.run(here).await,
-        Command::List(command) => command.run(here).await,
-        Command::Show(command) => command.run(here).await,
-        Command::Explain(command) => command.run(here).await,
-        Command::Queue(command) => command.run(here).await,
-        Command::Watch(command) => command.run(here).await,
-        Command::Logs(command) => command.run(here).await,
-        Command::Open(command) => command.run(here).await,
-        Command::Run(command) => command.run(here).await,
-        Command::Retry(command) => command.run(here).await,
-        Command::Cancel(command) => command.run(here).await,
-        Command::Check(command) => command.run(here),
-        Command::Init(command) => command.run(here),
-        Command::Worker(command) => command.run(here).await,
-        Command::Project(command) => command.run(here).await,
-        Command::Config(command) => command.run(here).await,
-        Command::Grant(command) => command.run(here).await,
-        Command::Doctor(command) => command.run(here).await,
-        Command::Events(command) => command.run(here).await,
-        Command::Notify(command) => command.run(here).await,
-        Command::Schema(command) => command.run(here),
-        Command::Completions(command) => command.run(here, Cli::command()),
-        Command::Man(command) => command.run(here, Cli::command()),
+        Command::Login(command) => command.run(connected).await,
+        Command::Logout(command) => command.run(connected),
+        Command::Whoami(command) => command.run(connected).await,
+        Command::Status(command) => command.run(connected).await,
+        Command::List(command) => command.run(connected).await,
+        Command::Show(command) => command.run(connected).await,
+        Command::Explain(command) => command.run(connected).await,
+        Command::Queue(command) => command.run(connected).await,
+        Command::Watch(command) => command.run(connected).await,
+        Command::Logs(command) => command.run(connected).await,
+        Command::Open(command) => command.run(connected).await,
+        Command::Run(command) => command.run(connected).await,
+        Command::Retry(command) => command.run(connected).await,
+        Command::Cancel(command) => command.run(connected).await,
+        Command::Check(command) => command.run(connected),
+        Command::Init(command) => command.run(connected),
+        Command::Worker(command) => command.run(connected).await,
+        Command::Project(command) => command.run(connected).await,
+        Command::Config(command) => command.run(connected).await,
+        Command::Grant(command) => command.run(connected).await,
+        Command::Doctor(command) => command.run(connected).await,
+        Command::Events(command) => command.run(connected).await,
+        Command::Notify(command) => command.run(connected).await,
+        Command::Schema(command) => command.run(connected),
+        Command::Completions(command) => command.run(connected, Cli::command()),
+        Command::Man(command) => command.run(connected, Cli::command()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `guild notify`: tells the master that refs changed. In a post-receive hook the refs come on standard input.
 
-use crate::here::Here;
+use crate::connected::Connected;
 use crate::output::Shown;
 use clap::Args;
 use client::Error;
@@ -32,34 +32,34 @@ enum Changed {
 }
 
 impl Notify {
-    pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
+    pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
         let view = match &self.project {
             // a credential that may only tell of changes cannot look at projects
             Some(_) => None,
-            None => Some(here.project(None).await?),
+            None => Some(connected.project(None).await?),
         };
-        let changed = self.changed(here, view)?;
+        let changed = self.changed(connected, view)?;
         let project = self.project.clone().or(view.map(|view| view.name.clone())).unwrap_or_default();
         match changed {
-            Changed::Refs(refs) => tell(here, &project, &refs).await?,
-            Changed::Everything => tell_of_all(here, &project).await?,
+            Changed::Refs(refs) => tell(connected, &project, &refs).await?,
+            Changed::Everything => tell_of_all(connected, &project).await?,
         }
         Ok(0)
     }
 
-    fn changed(&self, here: &Here, view: Option<&ProjectView>) -> Result<Changed, Error> {
+    fn changed(&self, connected: &Connected, view: Option<&ProjectView>) -> Result<Changed, Error> {
         if let Some(ref_name) = &self.ref_name {
             return Ok(Changed::Refs(vec![full(ref_name)]));
         }
         if !std::io::stdin().is_terminal() {
             let pushed = read_pushed(std::io::stdin().lock(), |name| {
-                here.note(format!("{name}: neither a branch nor a tag, passed over"));
+                connected.note(format!("{name}: neither a branch nor a tag, passed over"));
             })?;
             if let Some(changed) = pushed {
                 return Ok(changed);
             }
         }
-        match here.branch(view) {
+        match connected.branch(view) {
             Some(branch) => Ok(Changed::Refs(vec![branch])),
             None => Err(Error::usage("which ref changed?").help("name it with --ref BRANCH")),
         }
@@ -67,14 +67,14 @@ impl Notify {
 }
 
 /// The status of a hook is shown to whoever pushes: a ref that the master does not take does not hold up the others.
-async fn tell(here: &Here, project: &str, refs: &[String]) -> Result<(), Error> {
-    let guild = here.guild().await?;
+async fn tell(connected: &Connected, project: &str, refs: &[String]) -> Result<(), Error> {
+    let guild = connected.guild().await?;
     for ref_name in refs {
         match guild.notify(project, ref_name).await {
-            Ok(0) => here.note(format!("{project}: no build is made for {ref_name}")),
-            Ok(number) => here.say(Shown::join([format!("{project}/{number}").into(), ref_name.into()], "\t"))?,
+            Ok(0) => connected.note(format!("{project}: no build is made for {ref_name}")),
+            Ok(number) => connected.say(Shown::join([format!("{project}/{number}").into(), ref_name.into()], "\t"))?,
             Err(Error::Refused(refusal)) if refusal.code == RefusalCode::Invalid && refs.len() > 1 => {
-                here.note(format!("{project}: {ref_name} is passed over: {}", refusal.text));
+                connected.note(format!("{project}: {ref_name} is passed over: {}", refusal.text));
             }
             Err(error) => return Err(error),
         }
@@ -82,11 +82,12 @@ async fn tell(here: &Here, project: &str, refs: &[String]) -> Result<(), Error> 
     Ok(())
 }
 
-async fn tell_of_all(here: &Here, project: &str) -> Result<(), Error> {
-    match here.guild().await?.notify(project, "").await {
-        Ok(_) => here.note(format!("{project}: more than {REFS_MAX} refs changed, all were looked at")),
+async fn tell_of_all(connected: &Connected, project: &str) -> Result<(), Error> {
+    match connected.guild().await?.notify(project, "").await {
+        Ok(_) => connected.note(format!("{project}: more than {REFS_MAX} refs changed, all were looked at")),
         Err(Error::Refused(refusal)) if refusal.code == RefusalCode::Invalid => {
-            here.note(format!("{project}: more than {REFS_MAX} refs changed; this master looks when its poll is due"));
+            connected
+                .note(format!("{project}: more than {REFS_MAX} refs changed; this master looks when its poll is due"));
         }
         Err(error) => return Err(error),
     }

@@ -1,6 +1,6 @@
 //! `guild open`: the master's pages in a browser.
 
-use crate::here::Here;
+use crate::connected::Connected;
 use crate::resolve::{Meant, Wish};
 use clap::Args;
 use client::Error;
@@ -22,33 +22,33 @@ pub(crate) struct Open {
 }
 
 impl Open {
-    pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
+    pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
         if self.login {
             // whoever has it logs in: it is printed, and never an argument that others could see
-            here.say(here.guild().await?.browse().await?)?;
-            here.note("its button is good once, within 10 minutes; `guild grant list` shows the login");
+            connected.say(connected.guild().await?.browse().await?)?;
+            connected.note("its button is good once, within 10 minutes; `guild grant list` shows the login");
             return Ok(0);
         }
-        let address = self.page(here).await?;
-        match !self.print && here.look.terminal && show(&address) {
-            true => here.note(format!("opened {address}")),
-            false => here.say(address)?,
+        let address = self.page(connected).await?;
+        match !self.print && connected.look.terminal && show(&address) {
+            true => connected.note(format!("opened {address}")),
+            false => connected.say(address)?,
         }
         Ok(0)
     }
 
-    async fn page(&self, here: &Here) -> Result<String, Error> {
-        let pages = here.guild().await?.whoami().await?.pages;
+    async fn page(&self, connected: &Connected) -> Result<String, Error> {
+        let pages = connected.guild().await?.whoami().await?.pages;
         if pages.is_empty() {
             return Err(Error::not_found("this master serves no pages")
                 .help("its file says where: web = \"127.0.0.1:8080\" in [listen]"));
         }
-        let meant = here.meant(self.selector.as_deref(), Wish::Scope).await?;
+        let meant = connected.meant(self.selector.as_deref(), Wish::Scope).await?;
         let Some(found) = &meant.build else {
             let project = meant.project.map_or_else(String::new, |project| format!("p/{project}"));
             return Ok(format!("{pages}/{project}"));
         };
-        let build = here.guild().await?.build(&found.project, found.number).await?;
+        let build = connected.guild().await?.build(&found.project, found.number).await?;
         let chosen: Vec<&str> =
             build.jobs.iter().map(|job| job.name.as_str()).filter(|name| meant.chooses(name)).collect();
         let job = match (&meant.job, chosen.as_slice()) {

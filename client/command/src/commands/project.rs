@@ -1,7 +1,7 @@
 //! `guild project`: the projects that one may see, and a new one.
 
+use crate::connected::Connected;
 use crate::git::origin;
-use crate::here::Here;
 use clap::{Args, Subcommand};
 use client::Error;
 use client::views::ProjectView;
@@ -14,7 +14,7 @@ pub(crate) enum Project {
     /// All projects
     List,
     /// One project [default: that of the repository here]
-    Show(Show),
+    Show(ProjectShow),
     /// Have the master follow a repository, if it can fetch from it; writes projects/NAME.toml there
     Add(Box<Add>),
 }
@@ -58,44 +58,44 @@ pub(crate) struct Add {
 }
 
 #[derive(Args)]
-pub(crate) struct Show {
+pub(crate) struct ProjectShow {
     name: Option<String>,
 }
 
 impl Project {
-    pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
+    pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
         match self {
             Project::List => {
-                let rows: Vec<Value> = here.projects().await?.iter().map(row).collect();
-                here.say_rows(&rows, &["name", "latest", "repository"])?;
+                let rows: Vec<Value> = connected.projects().await?.iter().map(row).collect();
+                connected.say_rows(&rows, &["name", "latest", "repository"])?;
             }
-            Project::Add(add) => add.run(here).await?,
-            Project::Show(show) => say(here, here.project(show.name.as_deref()).await?)?,
+            Project::Add(add) => add.run(connected).await?,
+            Project::Show(show) => say(connected, connected.project(show.name.as_deref()).await?)?,
         }
         Ok(0)
     }
 }
 
 impl Add {
-    async fn run(self, here: &Here) -> Result<(), Error> {
+    async fn run(self, connected: &Connected) -> Result<(), Error> {
         let name = self.name.clone();
-        let project = self.project(here)?;
-        let hook = here.guild().await?.add_project(&project).await?;
-        if here.wants_json() {
+        let project = self.project(connected)?;
+        let hook = connected.guild().await?.add_project(&project).await?;
+        if connected.wants_json() {
             let row =
                 json!({ "name": name, "repository": project.repository, "hook": hook.address, "secret": hook.secret });
-            return here.say_json(&row);
+            return connected.say_json(&row);
         }
-        here.say_field("project", &format!("{name}, fetched from {}", project.repository))?;
+        connected.say_field("project", &format!("{name}, fetched from {}", project.repository))?;
         if !hook.address.is_empty() {
-            here.say_field("hook", &hook.address)?;
-            here.say_field("secret", &format!("{} (shown this once)", hook.secret))?;
+            connected.say_field("hook", &hook.address)?;
+            connected.say_field("secret", &format!("{} (shown this once)", hook.secret))?;
         }
         Ok(())
     }
 
-    fn project(self, here: &Here) -> Result<NewProject, Error> {
-        let origin = || here.copy().and_then(|copy| origin(&copy.toplevel));
+    fn project(self, connected: &Connected) -> Result<NewProject, Error> {
+        let origin = || connected.copy().and_then(|copy| origin(&copy.toplevel));
         let missing =
             || Error::usage("no repository here has a remote `origin`").help("name the repository after the project");
         Ok(NewProject {
@@ -125,9 +125,9 @@ fn content(file: Option<PathBuf>) -> Result<Vec<u8>, Error> {
     }
 }
 
-fn say(here: &Here, project: &ProjectView) -> Result<(), Error> {
-    if here.wants_json() {
-        return here.say_json(&row(project));
+fn say(connected: &Connected, project: &ProjectView) -> Result<(), Error> {
+    if connected.wants_json() {
+        return connected.say_json(&row(project));
     }
     let latest = if project.latest == 0 { "none".to_owned() } else { format!("{}/{}", project.name, project.latest) };
     let lines = [
@@ -137,7 +137,7 @@ fn say(here: &Here, project: &ProjectView) -> Result<(), Error> {
         ("latest", latest),
     ];
     for (name, value) in lines {
-        here.say_field(name, &value)?;
+        connected.say_field(name, &value)?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `guild queue`: the jobs that wait for a worker, in the order in which they would be placed.
 
-use crate::here::Here;
+use crate::connected::Connected;
 use clap::Args;
 use client::Error;
 use client::views::QueueItem;
@@ -16,15 +16,15 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
+    pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
         let only = match &self.project {
-            Some(name) => Some(here.project(Some(name)).await?.name.clone()),
+            Some(name) => Some(connected.project(Some(name)).await?.name.clone()),
             None => None,
         };
-        let items = here.guild().await?.queue().await?;
+        let items = connected.guild().await?.queue().await?;
         let shown = items.iter().filter(|item| only.as_ref().is_none_or(|only| *only == item.project));
         let rows: Vec<Value> = shown.map(row).collect();
-        here.say_rows(&rows, &COLUMNS)?;
+        connected.say_rows(&rows, &COLUMNS)?;
         Ok(0)
     }
 }

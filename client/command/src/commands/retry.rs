@@ -1,6 +1,6 @@
 //! `guild retry`: a new build that repeats an old one, or a part of it.
 
-use crate::here::{Here, wait_for};
+use crate::connected::{Connected, wait_for};
 use clap::Args;
 use client::{Again, Error};
 
@@ -20,8 +20,8 @@ pub(crate) struct Retry {
 }
 
 impl Retry {
-    pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
-        let (meant, build) = here.build_to_change("retry", self.selector.as_deref(), self.latest).await?;
+    pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
+        let (meant, build) = connected.build_to_change("retry", self.selector.as_deref(), self.latest).await?;
         let again = match (&meant.job, self.failed) {
             (Some(_), true) => return Err(Error::usage("a job or --failed, not both")),
             (Some(_), false) => {
@@ -31,10 +31,10 @@ impl Retry {
             (None, true) => Again::Failed,
             (None, false) => Again::All,
         };
-        let number = here.guild().await?.retry(&build.project, build.number, &again).await?;
-        here.say_build(&build.project, number).await?;
+        let number = connected.guild().await?.retry(&build.project, build.number, &again).await?;
+        connected.say_build(&build.project, number).await?;
         match self.wait {
-            true => wait_for(here, &build.project, number).await,
+            true => wait_for(connected, &build.project, number).await,
             false => Ok(0),
         }
     }

@@ -1,6 +1,6 @@
 //! `guild schema`: what an editor is told of guild.toml, made from the reference of its keys.
 
-use crate::here::Here;
+use crate::connected::Connected;
 use crate::output::Shown;
 use clap::Args;
 use client::Error;
@@ -11,9 +11,9 @@ use schema::toml_file::json_schema;
 pub(crate) struct Schema {}
 
 impl Schema {
-    pub(crate) fn run(self, here: &Here) -> Result<u8, Error> {
+    pub(crate) fn run(self, connected: &Connected) -> Result<u8, Error> {
         let text = serde_json::to_string_pretty(&json_schema(&GUILD_TOML)).unwrap_or_default();
-        here.say(Shown::lines(&text))?;
+        connected.say(Shown::lines(&text))?;
         Ok(0)
     }
 }

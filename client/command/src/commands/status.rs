@@ -1,6 +1,6 @@
 //! `guild status`: the latest build of this branch, or of each project.
 
-use crate::here::{Here, exit_status};
+use crate::connected::{Connected, exit_status};
 use crate::matrix;
 use crate::output::Shown;
 use crate::render::{job_row, status_word, symbol};
@@ -27,36 +27,36 @@ struct TipView {
 }
 
 impl Status {
-    pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
-        let shown = self.shown(here).await?;
-        if here.wants_json() || !here.look.terminal {
+    pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
+        let shown = self.shown(connected).await?;
+        if connected.wants_json() || !connected.look.terminal {
             let rows: Vec<_> = shown.iter().flat_map(TipView::rows).collect();
-            here.say_rows(&rows, &COLUMNS)?;
+            connected.say_rows(&rows, &COLUMNS)?;
         } else {
-            let pictures = shown.iter().map(|shown| shown.picture(here));
-            here.say_whole(&Shown::join(pictures, "\n"))?;
+            let pictures = shown.iter().map(|shown| shown.picture(connected));
+            connected.say_whole(&Shown::join(pictures, "\n"))?;
         }
         for shown in &shown {
-            hint(here, &shown.build);
+            hint(connected, &shown.build);
         }
         let worst = shown.iter().filter_map(TipView::outcome).max();
-        Ok(worst.filter(|_| here.options.exit_status).map_or(0, exit_status))
+        Ok(worst.filter(|_| connected.options.exit_status).map_or(0, exit_status))
     }
 
-    async fn shown(&self, here: &Here) -> Result<Vec<TipView>, Error> {
-        let is_of_all = here.project_here().await?.is_none() && here.projects().await?.len() != 1;
+    async fn shown(&self, connected: &Connected) -> Result<Vec<TipView>, Error> {
+        let is_of_all = connected.project_here().await?.is_none() && connected.projects().await?.len() != 1;
         if self.selector.is_some() || !is_of_all {
-            let (meant, build) = here.build(self.selector.as_deref()).await?;
+            let (meant, build) = connected.build(self.selector.as_deref()).await?;
             let is_named = matches!(meant.by, By::Number | By::Commit(_));
-            return Ok(vec![TipView::of(here, build, is_named).await?]);
+            return Ok(vec![TipView::of(connected, build, is_named).await?]);
         }
-        let guild = here.guild().await?;
+        let guild = connected.guild().await?;
         let mut shown = Vec::new();
-        for project in here.projects().await? {
+        for project in connected.projects().await? {
             let query = BuildQuery { project: project.name.clone(), limit: 1, ..BuildQuery::default() };
             if let Some(build) = guild.builds(&query).await?.first() {
                 let build = guild.build(&build.project, build.number).await?;
-                shown.push(TipView::of(here, build, false).await?);
+                shown.push(TipView::of(connected, build, false).await?);
             }
         }
         Ok(shown)
@@ -64,12 +64,12 @@ impl Status {
 }
 
 impl TipView {
-    async fn of(here: &Here, build: BuildView, is_named: bool) -> Result<TipView, Error> {
+    async fn of(connected: &Connected, build: BuildView, is_named: bool) -> Result<TipView, Error> {
         if is_named || build.ref_name.is_empty() {
             return Ok(TipView { build, branch: None });
         }
         // a master of 0.1 does not know what a branch is
-        let branch = here.guild().await?.branch(&build.project, &build.ref_name).await.ok();
+        let branch = connected.guild().await?.branch(&build.project, &build.ref_name).await.ok();
         let branch = branch.filter(|branch| branch.tip_revision == build.revision);
         Ok(TipView { build, branch })
     }
@@ -98,8 +98,8 @@ impl TipView {
         self.branch.as_ref()?.lanes.iter().find(|lane| lane.job == job)
     }
 
-    fn picture(&self, here: &Here) -> Shown {
-        let text = matrix::picture(&self.build, &here.look);
+    fn picture(&self, connected: &Connected) -> Shown {
+        let text = matrix::picture(&self.build, &connected.look);
         let Some(branch) = self.branch.as_ref().filter(|branch| branch.outcome.is_some()) else { return text };
         let (symbol, paint) = symbol(State::Finished, branch.outcome);
         let word = status_word(State::Finished, branch.outcome);
@@ -107,7 +107,7 @@ impl TipView {
         let failing =
             failing.map(|lane| Shown::line(&format!("{} since {}/{}", lane.job, self.build.project, lane.since)));
         let name = Shown::line(&format!("branch {}", short_ref(&branch.ref_name)));
-        let mut words = vec![name, here.look.painted(&format!("{symbol} {word}"), paint)];
+        let mut words = vec![name, connected.look.painted(&format!("{symbol} {word}"), paint)];
         words.extend(failing);
         if branch.errored {
             words.push(Shown::literal("the newest run of a job errored, which says nothing of the code"));
@@ -116,12 +116,12 @@ impl TipView {
     }
 }
 
-fn hint(here: &Here, build: &BuildView) {
+fn hint(connected: &Connected, build: &BuildView) {
     if !build.diagnosis.is_empty() {
-        here.note_lines(&build.diagnosis);
+        connected.note_lines(&build.diagnosis);
     }
     if build.jobs.iter().any(|job| job.is_bad()) {
         let build = build.selector();
-        here.note(format!("next: guild logs {build} --failed      guild retry {build} --failed"));
+        connected.note(format!("next: guild logs {build} --failed      guild retry {build} --failed"));
     }
 }

@@ -1,7 +1,7 @@
 //! `guild watch`: a line for each change of a build or a job, live. Compares states rather than printing events, so
 //! that a lost link leaves no hole.
 
-use crate::here::{Here, exit_status};
+use crate::connected::{Connected, exit_status};
 use crate::output::Shown;
 use crate::render::{build_row, job_row, one_line, status_word, symbol};
 use crate::resolve::Wish;
@@ -21,15 +21,15 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
-        let meant = here.meant(self.selector.as_deref(), Wish::Scope).await?;
+    pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
+        let meant = connected.meant(self.selector.as_deref(), Wish::Scope).await?;
         let filter = Filter {
             build: meant.build.map_or(0, |build| build.number),
             projects: meant.project.into_iter().collect(),
             ..Filter::default()
         };
         let wanted = filter.projects.first().cloned().zip((filter.build > 0).then_some(filter.build));
-        let mut news = Subscription::new(here.guild().await?, filter);
+        let mut news = Subscription::new(connected.guild().await?, filter);
         let mut mirror = Mirror::default();
         let mut printed = Printed::default();
         loop {
@@ -39,7 +39,7 @@ impl Watch {
                 News::Events(events) => events.iter().for_each(|event| mirror.apply(event)),
             }
             for build in mirror.builds() {
-                printed.say_changes(here, build)?;
+                printed.say_changes(connected, build)?;
             }
             if let Some((project, number)) = &wanted
                 && let Some(outcome) = mirror.build(project, *number).and_then(outcome)
@@ -60,41 +60,41 @@ fn outcome(build: &BuildView) -> Option<Outcome> {
 struct Printed(BTreeMap<(String, u32), BTreeMap<String, &'static str>>);
 
 impl Printed {
-    fn say_changes(&mut self, here: &Here, build: &BuildView) -> Result<(), Error> {
+    fn say_changes(&mut self, connected: &Connected, build: &BuildView) -> Result<(), Error> {
         let known = self.0.entry((build.project.clone(), build.number)).or_default();
         // the build itself stands under the empty name; its end comes after those of its jobs
         let of_build = status_word(build.state, build.outcome);
         let changed = known.insert(String::new(), of_build) != Some(of_build);
         if changed && !build.is_finished() {
-            say(here, build_line(here, build), &build_row(build))?;
+            say(connected, build_line(connected, build), &build_row(build))?;
         }
         for job in &build.jobs {
             let status = status_word(job.state, job.outcome);
             if known.insert(job.name.clone(), status) != Some(status) {
                 let (symbol, paint) = symbol(job.state, job.outcome);
-                let mark = here.look.painted(&format!("{symbol} {status}"), paint);
+                let mark = connected.look.painted(&format!("{symbol} {status}"), paint);
                 let mut parts = vec![Shown::line(&format!("{}/{}", build.selector(), job.name)), mark];
                 parts.extend((!job.worker.is_empty()).then(|| Shown::line(&format!("on {}", job.worker))));
                 parts.extend((!job.reason.is_empty()).then(|| Shown::line(&job.reason)));
-                say(here, here.look.parts(parts), &job_row(build, job))?;
+                say(connected, connected.look.parts(parts), &job_row(build, job))?;
             }
         }
         if changed && build.is_finished() {
-            say(here, build_line(here, build), &build_row(build))?;
+            say(connected, build_line(connected, build), &build_row(build))?;
         }
         Ok(())
     }
 }
 
-fn build_line(here: &Here, build: &BuildView) -> Shown {
+fn build_line(connected: &Connected, build: &BuildView) -> Shown {
     let (symbol, paint) = symbol(build.state, build.outcome);
-    let mark = here.look.painted(&format!("{symbol} {}", status_word(build.state, build.outcome)), paint);
-    here.look.parts([build.selector().into(), mark, one_line(build).into()])
+    let mark = connected.look.painted(&format!("{symbol} {}", status_word(build.state, build.outcome)), paint);
+    connected.look.parts([build.selector().into(), mark, one_line(build).into()])
 }
 
-fn say(here: &Here, line: Shown, row: &Value) -> Result<(), Error> {
-    match here.wants_json() {
-        true => here.say_json(row),
-        false => here.say(line),
+fn say(connected: &Connected, line: Shown, row: &Value) -> Result<(), Error> {
+    match connected.wants_json() {
+        true => connected.say_json(row),
+        false => connected.say(line),
     }
 }

@@ -1,6 +1,6 @@
 //! `guild worker`: the workers, and an operator's hand on them.
 
-use crate::here::Here;
+use crate::connected::Connected;
 use clap::{Args, Subcommand};
 use client::Error;
 use client::views::{WorkerView, timestamp};
@@ -46,49 +46,49 @@ pub(crate) struct Hold {
 }
 
 impl Worker {
-    pub(crate) async fn run(self, here: &Here) -> Result<u8, Error> {
-        let guild = here.guild().await?;
+    pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
+        let guild = connected.guild().await?;
         match self {
             Worker::List => {
                 let rows: Vec<Value> = guild.workers().await?.iter().map(row).collect();
-                here.say_rows(&rows, &COLUMNS)?;
+                connected.say_rows(&rows, &COLUMNS)?;
             }
-            Worker::Show(named) => show(here, &named.name).await?,
+            Worker::Show(named) => show(connected, &named.name).await?,
             Worker::Drain(named) => {
                 guild.drain(&named.name, true).await?;
-                here.say(format!("{} gets no more jobs", named.name))?;
+                connected.say(format!("{} gets no more jobs", named.name))?;
             }
             Worker::Resume(named) => {
                 guild.drain(&named.name, false).await?;
                 guild.hold(&named.name, "").await?;
-                here.say(format!("{} gets jobs again", named.name))?;
+                connected.say(format!("{} gets jobs again", named.name))?;
             }
             Worker::Hold(hold) => {
                 if hold.message.trim().is_empty() {
                     return Err(Error::usage("a hold needs its reason").help("say it with -m WHY"));
                 }
                 guild.hold(&hold.name, &hold.message).await?;
-                here.say(format!("{} is held: {}", hold.name, hold.message))?;
+                connected.say(format!("{} is held: {}", hold.name, hold.message))?;
             }
             Worker::Forget(forget) => {
                 guild.forget(&forget.name, forget.gone).await?;
-                here.say(format!("{} is forgotten, its grant revoked", forget.name))?;
+                connected.say(format!("{} is forgotten, its grant revoked", forget.name))?;
             }
         }
         Ok(0)
     }
 }
 
-async fn show(here: &Here, name: &str) -> Result<(), Error> {
-    let workers = here.guild().await?.workers().await?;
+async fn show(connected: &Connected, name: &str) -> Result<(), Error> {
+    let workers = connected.guild().await?.workers().await?;
     let Some(worker) = workers.iter().find(|worker| worker.name == name) else {
         let names: Vec<&str> = workers.iter().map(|worker| worker.name.as_str()).collect();
         return Err(
             Error::not_found(format!("no worker `{name}`")).help(format!("those that there are: {}", names.join(", ")))
         );
     };
-    if here.wants_json() {
-        return here.say_json(&row(worker));
+    if connected.wants_json() {
+        return connected.say_json(&row(worker));
     }
     let about = &worker.description;
     // a worker has the platform in a line of its own, and an older master says nothing of the labels that count
@@ -112,7 +112,7 @@ async fn show(here: &Here, name: &str) -> Result<(), Error> {
         ("grant", worker.grant.to_string()),
     ];
     for (name, value) in lines {
-        here.say_field(name, &value)?;
+        connected.say_field(name, &value)?;
     }
     Ok(())
 }

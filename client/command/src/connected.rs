@@ -20,7 +20,9 @@ use tokio::sync::OnceCell as AsyncOnceCell;
 /// The exit status of what does not exist.
 const NOT_FOUND: u8 = 7;
 
-pub(crate) struct Here {
+/// A command's surroundings: its options, the checkout around it, and the link to the master, which is made when it is first
+/// asked for.
+pub(crate) struct Connected {
     pub(crate) options: Options,
     pub(crate) look: Look,
     directory: PathBuf,
@@ -29,9 +31,9 @@ pub(crate) struct Here {
     projects: AsyncOnceCell<Vec<ProjectView>>,
 }
 
-impl Here {
-    pub(crate) fn new(options: Options) -> Here {
-        Here {
+impl Connected {
+    pub(crate) fn new(options: Options) -> Connected {
+        Connected {
             options,
             look: Look::of_process(),
             directory: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
@@ -114,7 +116,7 @@ impl Here {
         self.meant_at(typed, wish, &checkout).await
     }
 
-    /// As [`Here::meant`], in a project that an option names.
+    /// As [`Connected::meant`], in a project that an option names.
     pub(crate) async fn meant_of(&self, project: &str, typed: Option<&str>, wish: Wish) -> Result<Meant, Error> {
         let checkout = self.checkout().await?;
         let checkout = match checkout.project.as_deref() == Some(project) {
@@ -195,7 +197,7 @@ impl Here {
         Ok((meant, build))
     }
 
-    /// As [`Here::build`], for what changes something: a selector or `--latest` must name it, and it is said first.
+    /// As [`Connected::build`], for what changes something: a selector or `--latest` must name it, and it is said first.
     pub(crate) async fn build_to_change(
         &self,
         verb: &str,
@@ -231,7 +233,7 @@ impl Here {
         note(text);
     }
 
-    /// As [`Here::note`], of a text of several lines.
+    /// As [`Connected::note`], of a text of several lines.
     pub(crate) fn note_lines(&self, text: &str) {
         note(Shown::lines(text));
     }
@@ -381,9 +383,9 @@ pub(crate) async fn pour(tail: &mut Tail, out: &mut LogOutput) -> Result<(), Err
 }
 
 /// Waits for the end of a build; its outcome as an exit status.
-pub(crate) async fn wait_for(here: &Here, project: &str, number: u32) -> Result<u8, Error> {
-    let outcome = here.guild().await?.outcome(project, number).await?;
-    here.note(format!("{project}/{number}: {outcome}"));
+pub(crate) async fn wait_for(connected: &Connected, project: &str, number: u32) -> Result<u8, Error> {
+    let outcome = connected.guild().await?.outcome(project, number).await?;
+    connected.note(format!("{project}/{number}: {outcome}"));
     Ok(exit_status(outcome))
 }
 

@@ -37,12 +37,16 @@ const REGISTERED: &str = "repository-";
 /// Looks at a lock hold it for a moment: so often, a millisecond apart, it is tried again before somebody else has it.
 const LOCK_TRIES: u32 = 50;
 
-/// A credential's place, and the key that goes with it.
+/// The places of a credential and of the key that goes with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Context {
+    /// The name by which a person chooses it, or the path of the credential if no context has it.
     pub name: String,
+    /// The file of the credential.
     pub credential: PathBuf,
+    /// The file of the key that the credential is bound to.
     pub identity: PathBuf,
+    /// The directory within which this context is used without being named.
     pub repository: Option<PathBuf>,
 }
 
@@ -65,18 +69,22 @@ struct ContextFile {
 /// A context that counts while this value lives, however the process ends.
 #[derive(Debug)]
 pub struct Registration {
+    /// The context, as the commands find it.
     pub context: Context,
     /// Locked; another process of the same repository may have the lock, and then this one needs none.
     _running: std::fs::File,
 }
 
-/// Makes the commands use this credential inside `repository` (and below), without a login, while the registration
+/// Makes the commands of this user find the credential inside `repository` and below, without a login, while the registration
 /// lives. May be repeated.
+///
+/// # Errors
+/// [`Error::Usage`] if the user has no home directory; [`Error::File`] if a file cannot be found or written.
 pub fn register(repository: &Path, credential: &Path, identity: &Path) -> Result<Registration, Error> {
     Contexts::of_user()?.register(repository, credential, identity)
 }
 
-/// The context of a credential file, where there may be no directory of contexts.
+/// The context of a credential file. It works without a directory of contexts as well.
 pub fn of_file(cap: &Path) -> Context {
     match Contexts::of_user() {
         Ok(contexts) => contexts.of_file(cap),
@@ -103,7 +111,10 @@ impl Context {
         self.repository.as_ref().is_some_and(|repository| here.starts_with(repository))
     }
 
-    /// Reads the credential and the key. Both files must be the user's alone.
+    /// Reads the credential and the key; the key is made if there is none. Both files must be readable by the user alone.
+    ///
+    /// # Errors
+    /// [`Error::Credential`] if one of the files cannot be read, can be read by others, or makes no sense.
     pub fn open(&self) -> Result<(SturdyRef, Rc<Identity>), Error> {
         let unusable = |why: String| Error::Credential { credential: self.name.clone(), why };
         let reference = SturdyRef::load(&self.credential).map_err(|error| unusable(error.to_string()))?;
@@ -113,6 +124,10 @@ impl Context {
 }
 
 impl Contexts {
+    /// The contexts of the user who runs this process, in `$XDG_CONFIG_HOME/guild` or `~/.config/guild`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if neither `XDG_CONFIG_HOME` nor `HOME` is set.
     pub fn of_user() -> Result<Contexts, Error> {
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let root = set("XDG_CONFIG_HOME")
@@ -122,25 +137,31 @@ impl Contexts {
         Ok(Contexts::at(root.join("guild")))
     }
 
+    /// The contexts in this directory, which need not be there yet.
     pub fn at(root: PathBuf) -> Contexts {
         Contexts { root }
     }
 
-    /// This user's own key.
+    /// The file of this user's own key.
     pub fn identity(&self) -> PathBuf {
         self.root.join("identity.key")
     }
 
-    /// Where a credential of this name is kept.
+    /// The file in which the credential of a context of this name is usually kept.
     pub fn credential(&self, name: &str) -> PathBuf {
         self.directory().join(format!("{name}.cap"))
     }
 
+    /// The directory of the contexts and their credentials.
     pub fn directory(&self) -> PathBuf {
         self.root.join("contexts")
     }
 
-    /// The context to use at `here`, as the module says.
+    /// The context to use in the directory `here`, unless a credential file or a name chooses another. The module says the order.
+    ///
+    /// # Errors
+    /// [`Error::NoContext`] if no context applies; [`Error::Ended`] if the only one is of a process that has ended; otherwise as
+    /// [`Contexts::load`].
     pub fn choose(&self, cap: Option<&Path>, name: Option<&str>, here: &Path) -> Result<Context, Error> {
         if let Some(cap) = cap {
             return Ok(self.of_file(cap));
@@ -170,6 +191,10 @@ impl Contexts {
         }
     }
 
+    /// Reads the context of this name.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is none; [`Error::Usage`] if the name cannot be a context's, or if the file makes no sense.
     pub fn load(&self, name: &str) -> Result<Context, Error> {
         check_name(name)?;
         let path = self.file(name);
@@ -193,7 +218,7 @@ impl Contexts {
         })
     }
 
-    /// In alphabetical order.
+    /// The names of all contexts, in alphabetical order.
     pub fn names(&self) -> Vec<String> {
         let Ok(entries) = std::fs::read_dir(self.directory()) else { return Vec::new() };
         let mut names: Vec<String> = entries
@@ -204,17 +229,25 @@ impl Contexts {
         names
     }
 
+    /// The name of the context that is used where no other applies.
     pub fn current(&self) -> Option<String> {
         let name = std::fs::read_to_string(self.root.join("current")).ok()?;
         Some(name.trim().to_owned()).filter(|name| !name.is_empty())
     }
 
+    /// Makes this the context that is used where no other applies.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if the name cannot be a context's; [`Error::File`] if it cannot be written.
     pub fn set_current(&self, name: &str) -> Result<(), Error> {
         check_name(name)?;
         write_private(&self.root.join("current"), &format!("{name}\n"))
     }
 
-    /// Writes a context whose credential is (or will be) at its usual place.
+    /// Writes a context whose credential is, or will be, at its usual place.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if the name cannot be a context's; [`Error::File`] if it cannot be written.
     pub fn save(&self, name: &str) -> Result<Context, Error> {
         check_name(name)?;
         let file = ContextFile {
@@ -226,6 +259,10 @@ impl Contexts {
         self.load(name)
     }
 
+    /// As [`register`], in this directory.
+    ///
+    /// # Errors
+    /// [`Error::File`] if a file cannot be found or written.
     pub fn register(&self, repository: &Path, credential: &Path, identity: &Path) -> Result<Registration, Error> {
         let repository = absolute(repository)?;
         let name = name_of_repository(&repository);
@@ -261,7 +298,10 @@ impl Contexts {
         !context.name.starts_with(REGISTERED) || is_locked()
     }
 
-    /// Removes a context and, where it lies at its usual place, its credential.
+    /// Removes a context and, if it lies at its usual place, its credential.
+    ///
+    /// # Errors
+    /// [`Error::File`] if a file cannot be removed; otherwise as [`Contexts::load`].
     pub fn remove(&self, name: &str) -> Result<(), Error> {
         let context = self.load(name)?;
         if context.credential == self.credential(name) {
@@ -312,7 +352,11 @@ fn innermost(contexts: impl Iterator<Item = Context>) -> Option<Context> {
     contexts.max_by_key(|context| context.repository.as_ref().map(|path| path.components().count()))
 }
 
-/// Whether this may be a context's name: it becomes a file's.
+/// Checks that this can be a context's name, which becomes a file's: at most 100 letters, digits, `.`, `_` and `-`, without a dot
+/// in front.
+///
+/// # Errors
+/// [`Error::Usage`] if it cannot.
 pub fn check_name(name: &str) -> Result<(), Error> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     match !name.is_empty() && name.len() <= 100 && !name.starts_with('.') && name.chars().all(allowed) {
@@ -345,8 +389,8 @@ fn remove_if_there(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Whole or not at all: another command may read it at this moment.
-pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), Error> {
+/// Writes the file whole or not at all, because another command may read it at this moment.
+fn write_private(path: &Path, text: &str) -> Result<(), Error> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let failed = |error| Error::file(path, error);
     if let Some(parent) = path.parent() {

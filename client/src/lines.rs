@@ -5,19 +5,20 @@
 /// A line longer than this is broken: output of parallel jobs must go on.
 const LINE_BYTES_MAX: usize = 64 * 1024;
 
+/// A log that arrives in pieces, made into whole lines with a prefix.
 #[derive(Debug)]
-pub struct PrefixedLines {
+pub(crate) struct PrefixedLines {
     prefix: Vec<u8>,
     open: Vec<u8>,
 }
 
 impl PrefixedLines {
-    pub fn new(prefix: String) -> PrefixedLines {
+    pub(crate) fn new(prefix: String) -> PrefixedLines {
         PrefixedLines { prefix: prefix.into_bytes(), open: Vec::new() }
     }
 
     /// What can be written now that `bytes` arrived.
-    pub fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
         if self.prefix.is_empty() {
             return bytes.to_vec();
         }
@@ -34,7 +35,7 @@ impl PrefixedLines {
     }
 
     /// What is left at the end of a log.
-    pub fn finish(&mut self) -> Vec<u8> {
+    pub(crate) fn finish(&mut self) -> Vec<u8> {
         let mut text = Vec::new();
         if !self.open.is_empty() {
             self.close(&mut text);

@@ -35,7 +35,7 @@ impl Login {
         let name = self.name.clone().unwrap_or_else(|| default_name(&self.file));
         client::context::check_name(&name)?;
         let reference = read_reference(&self.file)?;
-        let context = client::login::login(&Contexts::of_user()?, &name, &reference).await?;
+        let context = client::login(&Contexts::of_user()?, &name, &reference).await?;
         let (credential, identity) = context.open()?;
         let who = client::Guild::connect(credential, identity).await?.whoami().await?;
         let (master, grant) = (&who.master, &who.grant);

@@ -5,10 +5,9 @@ use crate::output::LogOutput;
 use crate::render::status_word;
 use crate::resolve::Meant;
 use clap::Args;
-use client::follow::{Follow, Progress};
 use client::logs::{copy, line_range};
 use client::views::{BuildView, JobView, StepView};
-use client::{Error, LogAddress};
+use client::{Error, Follow, LogAddress, Progress};
 use schema::values::Outcome;
 
 #[derive(Args)]

@@ -1,30 +1,26 @@
-//! Where the person stands: options, context, repository, and the guild once it is asked for. Resolves what a selector
-//! stands for. Commands print through it: data to stdout, everything else to stderr.
+//! Where the person stands: options, context, repository, and the guild once it is asked for. Resolves what a selector stands for.
 
 use crate::git::{self, WorkingCopy};
 use crate::options::Options;
-use crate::output::{self, LogOutput, Shown, note};
-use crate::render::{self, Look, one_line};
+use crate::output::{self, LogOutput, note};
+use crate::printer::Printer;
+use crate::render::{build_row, one_line};
 use crate::resolve::{Asked, Checkout, Facts, Found, Meant, Question, Stop, Wish, choice_line, resolve, resolve_ref};
 use client::context::{self, Context, Contexts};
 use client::views::{BuildView, ProjectView};
 use client::{BuildQuery, Error, Guild, LinkNews, Tail};
 use schema::values::Outcome;
-use serde_json::Value;
 use std::cell::{Cell, OnceCell};
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::OnceCell as AsyncOnceCell;
 
-/// The exit status of what does not exist.
-const NOT_FOUND: u8 = 7;
-
-/// A command's surroundings: its options, the checkout around it, and the link to the master, which is made when it is first
-/// asked for.
+/// A command's surroundings: its options, its printer, the checkout around it, and the link to the master, which is made when it is
+/// first asked for.
 pub(crate) struct Connected {
     pub(crate) options: Options,
-    pub(crate) look: Look,
+    pub(crate) printer: Printer,
     directory: PathBuf,
     copy: OnceCell<Option<WorkingCopy>>,
     guild: AsyncOnceCell<Guild>,
@@ -34,8 +30,8 @@ pub(crate) struct Connected {
 impl Connected {
     pub(crate) fn new(options: Options) -> Connected {
         Connected {
+            printer: Printer::new(&options),
             options,
-            look: Look::of_process(),
             directory: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
             copy: OnceCell::new(),
             guild: AsyncOnceCell::new(),
@@ -54,7 +50,7 @@ impl Connected {
     fn say_ended(&self, used: &str) {
         let is_named = self.options.cap.is_some() || self.options.context.is_some();
         if !is_named && Contexts::of_user().ok().and_then(|contexts| contexts.ended(&self.directory)).is_some() {
-            self.note(format!("`guild-master up` does not run here: context `{used}` is used"));
+            self.printer.note(format!("`guild-master up` does not run here: context `{used}` is used"));
         }
     }
 
@@ -131,7 +127,7 @@ impl Connected {
         let asked = Asked { typed, wish, checkout, projects: &projects };
         let meant = self.settle(|facts| resolve(&asked, facts)).await?;
         if let Some(note) = &meant.note {
-            self.note(note);
+            self.printer.note(note);
         }
         Ok(meant)
     }
@@ -209,76 +205,17 @@ impl Connected {
         }
         let (meant, build) = self.build_of(self.meant(typed, Wish::Change).await?).await?;
         let job = meant.job.as_ref().map_or_else(String::new, |job| format!("/{job}"));
-        self.note(format!("{verb}: {}{job}  {}", build.selector(), one_line(&build)));
+        self.printer.note(format!("{verb}: {}{job}  {}", build.selector(), one_line(&build)));
         Ok((meant, build))
-    }
-
-    /// Data: a line to standard output, now.
-    pub(crate) fn say(&self, line: impl Into<Shown>) -> Result<(), Error> {
-        output::say(&line.into().and_literal("\n"))
-    }
-
-    /// Data that has its own line ends.
-    pub(crate) fn say_whole(&self, text: &Shown) -> Result<(), Error> {
-        output::say(text)
-    }
-
-    /// A value behind its name.
-    pub(crate) fn say_field(&self, name: &str, value: &str) -> Result<(), Error> {
-        self.say(self.look.field(name, value))
-    }
-
-    /// Progress and hints: a line to standard error.
-    pub(crate) fn note(&self, text: impl Into<Shown>) {
-        note(text);
-    }
-
-    /// As [`Connected::note`], of a text of several lines.
-    pub(crate) fn note_lines(&self, text: &str) {
-        note(Shown::lines(text));
-    }
-
-    /// Where the bytes of logs go: every byte to a program, or where `is_raw` asks for it.
-    pub(crate) fn log_output(&self, is_raw: bool) -> LogOutput {
-        output::log_output(is_raw || !self.look.terminal)
-    }
-
-    pub(crate) fn complain(&self, error: &Error) {
-        note(format!("error: {error}"));
-        if !error.way_out().is_empty() {
-            note(Shown::literal("help: ").and(Shown::lines(error.way_out())));
-        }
     }
 
     /// The build that a command made.
     pub(crate) async fn say_build(&self, project: &str, number: u32) -> Result<(), Error> {
-        if !self.wants_json() {
-            return self.say(format!("{project}/{number}"));
+        if !self.printer.wants_json() {
+            return self.printer.say(format!("{project}/{number}"));
         }
         let build = self.guild().await?.build(project, number).await?;
-        self.say_json(&render::build_row(&build))
-    }
-
-    pub(crate) fn wants_json(&self) -> bool {
-        self.options.json.is_some()
-    }
-
-    /// One row as JSON, with the fields that were asked for.
-    pub(crate) fn say_json(&self, row: &Value) -> Result<(), Error> {
-        let fields = self.options.json.as_deref().unwrap_or_default();
-        self.say(Shown::json(&render::pick(row, fields)))
-    }
-
-    /// Rows as JSON Lines or as a table with these columns where no others were asked for.
-    pub(crate) fn say_rows(&self, rows: &[Value], columns: &[&str]) -> Result<(), Error> {
-        if self.wants_json() {
-            return rows.iter().try_for_each(|row| self.say_json(row));
-        }
-        let columns = match self.options.columns.as_slice() {
-            [] => columns.iter().map(|name| (*name).to_owned()).collect(),
-            chosen => chosen.to_vec(),
-        };
-        self.say_whole(&self.look.table(rows, &columns, !self.options.no_headers))
+        self.printer.say_json(&build_row(&build))
     }
 }
 
@@ -308,7 +245,7 @@ async fn look_up(guild: &Guild, question: &Question) -> Result<Vec<Found>, Error
         Question::Number { project, number } => {
             return match guild.build(project, *number).await {
                 Ok(build) => Ok(vec![Found::of(&build)]),
-                Err(error) if error.exit_code() == NOT_FOUND => Ok(Vec::new()),
+                Err(error) if error.is_not_found() => Ok(Vec::new()),
                 Err(error) => Err(error),
             };
         }
@@ -385,7 +322,7 @@ pub(crate) async fn pour(tail: &mut Tail, out: &mut LogOutput) -> Result<(), Err
 /// Waits for the end of a build; its outcome as an exit status.
 pub(crate) async fn wait_for(connected: &Connected, project: &str, number: u32) -> Result<u8, Error> {
     let outcome = connected.guild().await?.outcome(project, number).await?;
-    connected.note(format!("{project}/{number}: {outcome}"));
+    connected.printer.note(format!("{project}/{number}: {outcome}"));
     Ok(exit_status(outcome))
 }
 

@@ -35,7 +35,7 @@ impl Cancel {
         for job in jobs {
             guild.cancel(&build.project, build.number, job, &self.message).await?;
         }
-        connected.say(format!("cancelled {}", build.selector()))?;
+        connected.printer.say(format!("cancelled {}", build.selector()))?;
         Ok(0)
     }
 }

@@ -1,6 +1,7 @@
 //! `guild check`: what is wrong with a pipeline file, all at once; or the jobs that it makes. Needs no master.
 
 use crate::connected::Connected;
+use crate::printer::Printer;
 use clap::Args;
 use client::Error;
 use schema::pipeline::{self, Cause, Changed, Context};
@@ -9,7 +10,7 @@ use schema::values::{JobPlan, Plan, Trust};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-/// The file is broken (`interface.md`: 2, invalid file).
+/// The exit status for a pipeline file that is broken: the same as for wrong usage, because the caller has to change what it gave.
 const BROKEN: u8 = 2;
 
 #[derive(Args)]
@@ -24,16 +25,16 @@ impl Check {
         stays_inside(connected, &file)?;
         let text = std::fs::read(&file).map_err(|error| Error::usage(format!("{}: {error}", file.display())))?;
         match plan(connected, &file, &text) {
-            Ok(plan) => say_plan(connected, &plan).map(|()| 0),
-            Err(diagnostics) if connected.wants_json() => {
+            Ok(plan) => say_plan(&connected.printer, &plan).map(|()| 0),
+            Err(diagnostics) if connected.printer.wants_json() => {
                 diagnostics
                     .0
                     .iter()
-                    .try_for_each(|one| connected.say_json(&serde_json::to_value(one).unwrap_or_default()))?;
+                    .try_for_each(|one| connected.printer.say_json(&serde_json::to_value(one).unwrap_or_default()))?;
                 Ok(BROKEN)
             }
             Err(diagnostics) => {
-                connected.note_lines(&diagnostics.to_string());
+                connected.printer.note_lines(&diagnostics.to_string());
                 Ok(BROKEN)
             }
         }
@@ -70,9 +71,9 @@ fn stays_inside(connected: &Connected, file: &Path) -> Result<(), Error> {
     Err(Error::usage(text).help("a build follows links within its commit only: commit the file itself"))
 }
 
-fn say_plan(connected: &Connected, plan: &Plan) -> Result<(), Error> {
+fn say_plan(printer: &Printer, plan: &Plan) -> Result<(), Error> {
     let rows: Vec<Value> = plan.jobs.iter().map(|job| row(plan, job)).collect();
-    connected.say_rows(&rows, &["name", "on", "needs", "steps", "skipped"])
+    printer.say_rows(&rows, &["name", "on", "needs", "steps", "skipped"])
 }
 
 fn row(plan: &Plan, job: &JobPlan) -> Value {

@@ -1,7 +1,7 @@
 //! `guild completions` and `guild man`: made from the arguments as they are declared.
 
-use crate::connected::Connected;
 use crate::output::Shown;
+use crate::printer::Printer;
 use clap::Args;
 use client::Error;
 use schema::manual::{self, Shell};
@@ -24,22 +24,22 @@ pub(crate) struct Man {
 }
 
 impl Completions {
-    pub(crate) fn run(self, connected: &Connected, declared: clap::Command) -> Result<u8, Error> {
-        connected.say_whole(&Shown::document(&manual::completions(declared, self.shell)))?;
+    pub(crate) fn run(self, printer: &Printer, declared: clap::Command) -> Result<u8, Error> {
+        printer.say_whole(&Shown::document(&manual::completions(declared, self.shell)))?;
         Ok(0)
     }
 }
 
 impl Man {
-    pub(crate) fn run(self, connected: &Connected, declared: clap::Command) -> Result<u8, Error> {
+    pub(crate) fn run(self, printer: &Printer, declared: clap::Command) -> Result<u8, Error> {
         match self.output {
             None => {
                 let page = manual::page(declared, SECTION).map_err(Error::Output)?;
-                connected.say_whole(&Shown::document(&page))?;
+                printer.say_whole(&Shown::document(&page))?;
             }
             Some(dir) => {
                 let count = manual::write_all(declared, SECTION, &dir).map_err(|error| Error::file(&dir, error))?;
-                connected.note(format!("{count} pages in {}", dir.display()));
+                printer.note(format!("{count} pages in {}", dir.display()));
             }
         }
         Ok(0)

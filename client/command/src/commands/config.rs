@@ -24,9 +24,9 @@ impl Config {
             Config::Reload => (guild.reload().await?, "at the next start", "now"),
         };
         let rows = found.iter().map(|difference| row(difference, if difference.needs_restart { later } else { now }));
-        connected.say_rows(&rows.collect::<Vec<_>>(), &COLUMNS)?;
+        connected.printer.say_rows(&rows.collect::<Vec<_>>(), &COLUMNS)?;
         if found.is_empty() {
-            connected.note("the master runs with what its file says");
+            connected.printer.note("the master runs with what its file says");
         }
         Ok(0)
     }

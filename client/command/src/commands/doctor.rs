@@ -6,6 +6,7 @@ use crate::connected::{Connected, project_of};
 use crate::doctor::{self, Finding, Met, Verdict};
 use crate::git::{self, WorkingCopy, normal_address};
 use crate::output::{Paint, Shown};
+use crate::printer::Printer;
 use clap::Args;
 use client::words::count;
 use client::{Error, Guild};
@@ -30,7 +31,7 @@ pub(crate) struct Doctor {}
 
 impl Doctor {
     pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
-        connected.note(format!("guild {}", env!("CARGO_PKG_VERSION")));
+        connected.printer.note(format!("guild {}", env!("CARGO_PKG_VERSION")));
         let mut findings = vec![doctor::git(git::version().as_deref())];
         findings.extend(connected.copy().map(|copy| pipeline(connected, copy)));
         let opened = doctor::credential(connected.context());
@@ -39,7 +40,7 @@ impl Doctor {
             Ok((reference, identity)) => look_beyond(connected, &reference, identity, &mut findings).await.err(),
             Err(error) => Some(error),
         };
-        say(connected, &findings)?;
+        say(&connected.printer, &findings)?;
         Ok(doctor::status(&findings, no_link.as_ref()))
     }
 }
@@ -60,11 +61,13 @@ async fn look_beyond(
     let met = doctor::meet(reference, identity).await;
     findings.push(doctor::link(reference, met.as_ref().map(|met| met.took)));
     let Met { guild, who, .. } = met?;
-    findings.push(doctor::grant(&who.grant, connected.look.now));
+    findings.push(doctor::grant(&who.grant, connected.printer.look.now));
     findings.extend(project(connected, &guild).await);
     match who.grant.what.may.contains(&Right::Operate) {
         true => findings.extend(master(&guild).await),
-        false => connected.note("what the master says of itself is for operators: it asks for the right `operate`"),
+        false => {
+            connected.printer.note("what the master says of itself is for operators: it asks for the right `operate`")
+        }
     }
     Ok(())
 }
@@ -127,22 +130,22 @@ async fn patiently<T>(asking: impl Future<Output = Result<T, Error>>) -> Result<
     tokio::time::timeout(PATIENCE, asking).await.unwrap_or(Err(Error::Timeout(PATIENCE)))
 }
 
-fn say(connected: &Connected, findings: &[Finding]) -> Result<(), Error> {
+fn say(printer: &Printer, findings: &[Finding]) -> Result<(), Error> {
     let rows: Vec<Value> = findings.iter().map(|one| serde_json::to_value(one).unwrap_or_default()).collect();
-    match connected.look.terminal && !connected.wants_json() && connected.options.columns.is_empty() {
-        true => connected.say_whole(&for_a_person(connected, findings, &rows)),
-        false => connected.say_rows(&rows, &COLUMNS),
+    match printer.look.terminal && !printer.wants_json() && printer.chosen_columns().is_empty() {
+        true => printer.say_whole(&for_a_person(printer, findings, &rows)),
+        false => printer.say_rows(&rows, &COLUMNS),
     }
 }
 
 /// A table, and below each row what to do: a column of commands would leave the others no room.
-fn for_a_person(connected: &Connected, findings: &[Finding], rows: &[Value]) -> Shown {
+fn for_a_person(printer: &Printer, findings: &[Finding], rows: &[Value]) -> Shown {
     let columns = COLUMNS[..3].iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    let table = connected.look.table(rows, &columns, false);
+    let table = printer.look.table(rows, &columns, false);
     let with_remedies = table.each_line().zip(findings).map(|(line, finding)| match finding.remedy.as_str() {
         "" => line.and_literal("\n"),
         remedy => {
-            let remedy = connected.look.painted(remedy, Paint::Strong);
+            let remedy = printer.look.painted(remedy, Paint::Strong);
             line.and_literal("\n").and(Shown::spaces(10)).and_literal("do: ").and(remedy).and_literal("\n")
         }
     });

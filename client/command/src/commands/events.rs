@@ -2,6 +2,7 @@
 
 use crate::connected::Connected;
 use crate::output::Shown;
+use crate::printer::Printer;
 use clap::Args;
 use client::views::timestamp;
 use client::{Error, Events as Subscription, Guild, Told};
@@ -44,17 +45,21 @@ impl Events {
                 true => events.next().await.map(Some),
                 false => next_of_past(guild, &mut events).await,
             };
-            let Some(told) = told.inspect_err(|error| say_cut_off(connected, error, cursor, latest))? else { break };
+            let Some(told) = told.inspect_err(|error| say_cut_off(&connected.printer, error, cursor, latest))? else {
+                break;
+            };
             let before = std::mem::replace(&mut cursor, told.cursor());
             match told {
                 Told::Events { events, .. } => {
                     let wanted = events.iter().filter(|event| self.follow || event.sequence <= latest.after);
-                    wanted.into_iter().try_for_each(|event| say(connected, event))?;
+                    wanted.into_iter().try_for_each(|event| say(&connected.printer, event))?;
                 }
-                Told::Gap { first, last, .. } => connected.note(match before.incarnation == cursor.incarnation {
-                    true => format!("events {first} to {last} are no longer kept"),
-                    false => format!("the master was restored from a backup: it goes on after event {last}"),
-                }),
+                Told::Gap { first, last, .. } => {
+                    connected.printer.note(match before.incarnation == cursor.incarnation {
+                        true => format!("events {first} to {last} are no longer kept"),
+                        false => format!("the master was restored from a backup: it goes on after event {last}"),
+                    })
+                }
             }
         }
         Ok(0)
@@ -72,34 +77,34 @@ async fn next_of_past(guild: &Guild, events: &mut Subscription) -> Result<Option
 }
 
 /// Where a message cannot be read, what follows it is not shown.
-fn say_cut_off(connected: &Connected, error: &Error, cursor: Cursor, latest: Cursor) {
+fn say_cut_off(printer: &Printer, error: &Error, cursor: Cursor, latest: Cursor) {
     if matches!(error, Error::TooLarge { .. }) {
         let most = latest.after.saturating_sub(cursor.after);
-        connected
+        printer
             .note(format!("cut off after event {}: up to {most} events that are recorded are not shown", cursor.after));
     }
 }
 
-fn say(connected: &Connected, event: &Event) -> Result<(), Error> {
+fn say(printer: &Printer, event: &Event) -> Result<(), Error> {
     let mut row = serde_json::to_value(event).unwrap_or_default();
     row["time"] = timestamp(event.time).into();
     if let (Some(fact), Some(fields)) = (row["fact"].take().as_object(), row.as_object_mut()) {
         fields.remove("fact");
         fields.extend(fact.clone());
     }
-    if connected.wants_json() {
-        return connected.say_json(&row);
+    if printer.wants_json() {
+        return printer.say_json(&row);
     }
-    if !connected.options.columns.is_empty() {
+    if !printer.chosen_columns().is_empty() {
         // a stream has no headers: who asks for columns knows them
-        return connected.say_whole(&connected.look.table(&[row], &connected.options.columns, false));
+        return printer.say_whole(&printer.look.table(&[row], printer.chosen_columns(), false));
     }
     let place = match (event.project.as_str(), event.build) {
         (project, 0) => project.to_owned(),
         (project, build) => format!("{project}/{build}"),
     };
     let parts = [event.sequence.to_string(), timestamp(event.time), event.fact.kind().to_owned(), place, details(&row)];
-    connected.say(connected.look.parts(parts.into_iter().map(Shown::from)))
+    printer.say(printer.look.parts(parts.into_iter().map(Shown::from)))
 }
 
 /// What the kind adds to every event's fields.

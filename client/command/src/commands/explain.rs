@@ -2,6 +2,7 @@
 
 use crate::connected::Connected;
 use crate::output::Shown;
+use crate::printer::Printer;
 use crate::render::{job_row, status_word};
 use clap::Args;
 use client::views::{BuildView, JobView, timestamp};
@@ -25,18 +26,18 @@ impl Explain {
         if meant.job.is_none() && !build.is_finished() {
             jobs.retain(|job| !job.is_finished());
         }
-        if jobs.is_empty() && !connected.wants_json() {
-            connected.say(without_jobs(&build))?;
+        if jobs.is_empty() && !connected.printer.wants_json() {
+            connected.printer.say(without_jobs(&build))?;
         }
         if jobs.len() > JOBS_MAX {
-            connected.note(format!("{JOBS_MAX} of {} jobs: name one to see it", jobs.len()));
+            connected.printer.note(format!("{JOBS_MAX} of {} jobs: name one to see it", jobs.len()));
             jobs.truncate(JOBS_MAX);
         }
         for (index, job) in jobs.into_iter().enumerate() {
             let told = connected.guild().await?.explain(&build.project, build.number, &job.name).await?;
-            match connected.wants_json() {
-                true => connected.say_json(&row(&build, job, &told))?,
-                false => show(connected, &build, job, &told, index > 0)?,
+            match connected.printer.wants_json() {
+                true => connected.printer.say_json(&row(&build, job, &told))?,
+                false => show(&connected.printer, &build, job, &told, index > 0)?,
             }
         }
         Ok(0)
@@ -53,19 +54,13 @@ fn without_jobs(build: &BuildView) -> Shown {
     Shown::join([head.into(), why], "\n")
 }
 
-fn show(
-    connected: &Connected,
-    build: &BuildView,
-    job: &JobView,
-    told: &Explanation,
-    is_next: bool,
-) -> Result<(), Error> {
-    let look = &connected.look;
+fn show(printer: &Printer, build: &BuildView, job: &JobView, told: &Explanation, is_next: bool) -> Result<(), Error> {
+    let look = &printer.look;
     let when = |time| if look.terminal { look.ago(time) } else { timestamp(time) };
     if is_next {
-        connected.say("")?;
+        printer.say("")?;
     }
-    told.lines(build, job, when).iter().try_for_each(|(label, text)| connected.say_field(label, text))
+    told.lines(build, job, when).iter().try_for_each(|(label, text)| printer.say_field(label, text))
 }
 
 /// The job as elsewhere, with the fields of its explanation; `since` is that of the state.

@@ -2,6 +2,7 @@
 
 use crate::connected::Connected;
 use crate::options::parse_duration;
+use crate::printer::Printer;
 use clap::{Args, Subcommand};
 use client::views::{GrantView, timestamp};
 use client::{Error, Issued, NewGrant};
@@ -92,8 +93,8 @@ impl Grant {
             Grant::Issue(issue) => issue.run(connected).await?,
             Grant::List(list) => {
                 let grants = connected.guild().await?.all_grants(list.all).await?;
-                let rows: Vec<Value> = grants.iter().map(|grant| row(connected, grant)).collect();
-                connected.say_rows(&rows, &COLUMNS)?;
+                let rows: Vec<Value> = grants.iter().map(|grant| row(&connected.printer, grant)).collect();
+                connected.printer.say_rows(&rows, &COLUMNS)?;
             }
             Grant::Show(show) => show.run(connected).await?,
             Grant::Revoke(revoke) => revoke.run(connected).await?,
@@ -167,12 +168,12 @@ impl Issue {
         let issued = connected.guild().await?.issue(&grant).await?;
         let reference = reference(&issued, join)?;
         write_credential(file, &reference, &issued.grant)?;
-        if connected.wants_json() {
-            return connected.say_json(&row(connected, &issued.grant));
+        if connected.printer.wants_json() {
+            return connected.printer.say_json(&row(&connected.printer, &issued.grant));
         }
-        connected.say(format!("grant {} for {name} in {}", issued.grant.id, file.display()))?;
+        connected.printer.say(format!("grant {} for {name} in {}", issued.grant.id, file.display()))?;
         let file = file.display();
-        connected.note(match self.kind() {
+        connected.printer.note(match self.kind() {
             GrantKind::Worker => format!("next: on the worker's machine, guild-worker join {file}"),
             GrantKind::Operator | GrantKind::User | GrantKind::Changes | GrantKind::Events => {
                 format!("next: its holder says guild login {file}")
@@ -185,10 +186,10 @@ impl Issue {
 impl GrantShow {
     async fn run(self, connected: &Connected) -> Result<(), Error> {
         let grant = find(connected, &self.grant).await?;
-        if connected.wants_json() {
-            return connected.say_json(&row(connected, &grant));
+        if connected.printer.wants_json() {
+            return connected.printer.say_json(&row(&connected.printer, &grant));
         }
-        let row = row(connected, &grant);
+        let row = row(&connected.printer, &grant);
         let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
         let time = |time: Option<_>| time.map_or("never".to_owned(), timestamp);
         let labels: Vec<String> = grant.what.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -210,7 +211,7 @@ impl GrantShow {
             ("holder", grant.holder.clone()),
         ];
         for (name, value) in lines {
-            connected.say_field(name, &value)?;
+            connected.printer.say_field(name, &value)?;
         }
         Ok(())
     }
@@ -222,13 +223,13 @@ impl Revoke {
             Ok(id) => id,
             Err(_) => {
                 let grant = find(connected, &self.grant).await?;
-                connected.note(format!("revoke: grant {} of {} ({})", grant.id, grant.name, grant.kind));
+                connected.printer.note(format!("revoke: grant {} of {} ({})", grant.id, grant.name, grant.kind));
                 grant.id
             }
         };
         let revoked = connected.guild().await?.revoke(id, &self.message).await?;
         let revoked: Vec<String> = revoked.iter().map(ToString::to_string).collect();
-        connected.say(format!("revoked {}", revoked.join(" ")))
+        connected.printer.say(format!("revoked {}", revoked.join(" ")))
     }
 }
 
@@ -287,11 +288,11 @@ fn write_credential(path: &Path, reference: &SturdyRef, grant: &GrantView) -> Re
         .map_err(|error| Error::file(path, error))
 }
 
-fn row(connected: &Connected, grant: &GrantView) -> Value {
+fn row(printer: &Printer, grant: &GrantView) -> Value {
     let mut row = serde_json::to_value(grant).unwrap_or_default();
     let rights: Vec<&str> = grant.what.may.iter().map(|right| right.word()).collect();
     let projects: Vec<&str> = grant.what.projects.iter().map(String::as_str).collect();
-    let expired = grant.expires.is_some_and(|expires| expires <= connected.look.now);
+    let expired = grant.expires.is_some_and(|expires| expires <= printer.look.now);
     row["status"] = match (grant.revoked.is_some(), expired, grant.holder.is_empty()) {
         (true, _, _) => "revoked",
         (false, true, _) => "expired",

@@ -27,8 +27,8 @@ impl Init {
             false => Error::file(&file, error),
         })?;
         written.write_all(inferred.text.as_bytes()).map_err(|error| Error::file(&file, error))?;
-        connected.note(format!("saw {}; wrote {}", inferred.saw, file.display()));
-        connected.note("next: look at it, commit it, and build: guild-master up");
+        connected.printer.note(format!("saw {}; wrote {}", inferred.saw, file.display()));
+        connected.printer.note("next: look at it, commit it, and build: guild-master up");
         Ok(0)
     }
 }

@@ -41,7 +41,7 @@ impl List {
             }
         }
         let rows: Vec<_> = builds.iter().map(build_row).collect();
-        connected.say_rows(&rows, &COLUMNS)?;
+        connected.printer.say_rows(&rows, &COLUMNS)?;
         match builds.first().and_then(|build| build.outcome) {
             Some(outcome) if connected.options.exit_status => Ok(crate::connected::exit_status(outcome)),
             _ => Ok(0),

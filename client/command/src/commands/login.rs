@@ -39,9 +39,9 @@ impl Login {
         let (credential, identity) = context.open()?;
         let who = client::Guild::connect(credential, identity).await?.whoami().await?;
         let (master, grant) = (&who.master, &who.grant);
-        connected.say(format!("logged in to {master} as {} ({}), context {name}", grant.name, grant.kind))?;
+        connected.printer.say(format!("logged in to {master} as {} ({}), context {name}", grant.name, grant.kind))?;
         if self.file != Path::new("-") {
-            connected.note(format!("{} is used up; it may be removed", self.file.display()));
+            connected.printer.note(format!("{} is used up; it may be removed", self.file.display()));
         }
         Ok(0)
     }
@@ -55,8 +55,8 @@ impl Logout {
             None => connected.context()?.name,
         };
         contexts.remove(&name)?;
-        connected.say(format!("logged out of context {name}"))?;
-        connected.note("the grant itself lives on until `guild grant revoke`");
+        connected.printer.say(format!("logged out of context {name}"))?;
+        connected.printer.note("the grant itself lives on until `guild grant revoke`");
         Ok(0)
     }
 }
@@ -65,10 +65,10 @@ impl Whoami {
     pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
         let who = connected.guild().await?.whoami().await?;
         let context = connected.context()?.name;
-        if connected.wants_json() {
+        if connected.printer.wants_json() {
             let mut row = serde_json::to_value(&who).unwrap_or_default();
             row["context"] = context.into();
-            connected.say_json(&row)?;
+            connected.printer.say_json(&row)?;
             return Ok(0);
         }
         let grant = &who.grant;
@@ -94,7 +94,7 @@ impl Whoami {
         ];
         // of most grants there are neither pools nor labels
         for (name, value) in lines.into_iter().filter(|(_, value)| !value.is_empty()) {
-            connected.say_field(name, &value)?;
+            connected.printer.say_field(name, &value)?;
         }
         Ok(0)
     }

@@ -2,6 +2,7 @@
 
 use crate::connected::{Connected, exit_status};
 use crate::output::LogOutput;
+use crate::printer::Printer;
 use crate::render::status_word;
 use crate::resolve::Meant;
 use clap::Args;
@@ -39,19 +40,19 @@ impl Logs {
         }
         let parts = self.parts(connected, &meant, &build).await?;
         if !build.diagnosis.is_empty() {
-            connected.note_lines(&build.diagnosis);
+            connected.printer.note_lines(&build.diagnosis);
         }
         let several = parts.len() > 1;
         for part in &parts {
             if several {
-                connected.note(part.header());
+                connected.printer.note(part.header());
             }
             // what one log leaves open, a colour or a sequence, is not the next one's
-            let mut out = connected.log_output(self.raw);
+            let mut out = connected.printer.log_output(self.raw);
             part.print(connected, meant.lines, self.follow, &mut out).await?;
             out.finish().await.map_err(Error::Output)?;
         }
-        self.say_why_there_is_none(connected, &meant, &build, parts.is_empty());
+        self.say_why_there_is_none(&connected.printer, &meant, &build, parts.is_empty());
         match build.outcome {
             Some(outcome) if connected.options.exit_status => Ok(exit_status(outcome)),
             Some(_) | None => Ok(0),
@@ -59,13 +60,13 @@ impl Logs {
     }
 
     /// Of jobs that ended badly before a step of theirs did, and where there is no log at all.
-    fn say_why_there_is_none(&self, connected: &Connected, meant: &Meant, build: &BuildView, is_empty: bool) {
+    fn say_why_there_is_none(&self, printer: &Printer, meant: &Meant, build: &BuildView, is_empty: bool) {
         let jobs: Vec<&JobView> = build.jobs.iter().filter(|job| meant.chooses(&job.name)).collect();
         let without = jobs.iter().filter(|job| has_no_log(job, self.failed));
         let reasons: Vec<String> = without.map(|job| job_end(build, job)).collect();
-        reasons.iter().for_each(|reason| connected.note(reason));
+        reasons.iter().for_each(|reason| printer.note(reason));
         if is_empty && reasons.is_empty() && build.diagnosis.is_empty() {
-            connected.note(match (self.failed, build.is_finished()) {
+            printer.note(match (self.failed, build.is_finished()) {
                 (true, _) => "no step failed",
                 (false, true) => "no step has run",
                 (false, false) => "no step has started yet",
@@ -142,15 +143,15 @@ impl Part {
 }
 
 async fn follow(connected: &Connected, meant: &Meant, build: &BuildView, is_raw: bool) -> Result<u8, Error> {
-    let mut out = connected.log_output(is_raw);
+    let mut out = connected.printer.log_output(is_raw);
     let outcome = Follow::new(connected.guild().await?, &build.project, build.number)
         .only(|job| meant.chooses(&job.name))
-        .on_progress(|progress| say_progress(connected, build, &progress))
+        .on_progress(|progress| say_progress(&connected.printer, build, &progress))
         .run(&mut out)
         .await;
     out.finish().await.map_err(Error::Output)?;
     let outcome = outcome?;
-    connected.note(format!("{}: {outcome}", build.selector()));
+    connected.printer.note(format!("{}: {outcome}", build.selector()));
     Ok(exit_status(outcome))
 }
 
@@ -171,15 +172,15 @@ fn job_end(build: &BuildView, job: &JobView) -> String {
 }
 
 /// Beside the output of a followed build.
-pub(crate) fn say_progress(connected: &Connected, build: &BuildView, progress: &Progress<'_>) {
+pub(crate) fn say_progress(printer: &Printer, build: &BuildView, progress: &Progress<'_>) {
     match progress {
-        Progress::Planned(build) if !build.diagnosis.is_empty() => connected.note_lines(&build.diagnosis),
+        Progress::Planned(build) if !build.diagnosis.is_empty() => printer.note_lines(&build.diagnosis),
         Progress::Planned(_) => {}
         Progress::StepStarts { job, attempt, step, name } => {
             let again = if *attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
-            connected.note(format!("== {}/{job}/{step} \"{name}\"{again}", build.selector()));
+            printer.note(format!("== {}/{job}/{step} \"{name}\"{again}", build.selector()));
         }
-        Progress::JobEnded(job) => connected.note(job_end(build, job)),
+        Progress::JobEnded(job) => printer.note(job_end(build, job)),
     }
 }
 

@@ -115,7 +115,7 @@ pub(crate) async fn run(cli: Cli) -> u8 {
         result = work => result,
         () = elapse(deadline) => Err(Error::Timeout(deadline.unwrap_or_default())),
         _ = tokio::signal::ctrl_c() => {
-            connected.note("detached: what was asked for goes on");
+            connected.printer.note("detached: what was asked for goes on");
             Ok(DETACHED)
         }
     };
@@ -124,7 +124,7 @@ pub(crate) async fn run(cli: Cli) -> u8 {
         // the reader of our output has seen enough
         Err(Error::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => 0,
         Err(error) => {
-            connected.complain(&error);
+            connected.printer.complain(&error);
             error.exit_code()
         }
     }
@@ -155,9 +155,9 @@ async fn dispatch(command: Command, connected: &Connected) -> Result<u8, Error> 
         Command::Doctor(command) => command.run(connected).await,
         Command::Events(command) => command.run(connected).await,
         Command::Notify(command) => command.run(connected).await,
-        Command::Schema(command) => command.run(connected),
-        Command::Completions(command) => command.run(connected, Cli::command()),
-        Command::Man(command) => command.run(connected, Cli::command()),
+        Command::Schema(command) => command.run(&connected.printer),
+        Command::Completions(command) => command.run(&connected.printer, Cli::command()),
+        Command::Man(command) => command.run(&connected.printer, Cli::command()),
     }
 }
 

@@ -53,7 +53,7 @@ impl Notify {
         }
         if !std::io::stdin().is_terminal() {
             let pushed = read_pushed(std::io::stdin().lock(), |name| {
-                connected.note(format!("{name}: neither a branch nor a tag, passed over"));
+                connected.printer.note(format!("{name}: neither a branch nor a tag, passed over"));
             })?;
             if let Some(changed) = pushed {
                 return Ok(changed);
@@ -71,10 +71,12 @@ async fn tell(connected: &Connected, project: &str, refs: &[String]) -> Result<(
     let guild = connected.guild().await?;
     for ref_name in refs {
         match guild.notify(project, ref_name).await {
-            Ok(0) => connected.note(format!("{project}: no build is made for {ref_name}")),
-            Ok(number) => connected.say(Shown::join([format!("{project}/{number}").into(), ref_name.into()], "\t"))?,
+            Ok(0) => connected.printer.note(format!("{project}: no build is made for {ref_name}")),
+            Ok(number) => {
+                connected.printer.say(Shown::join([format!("{project}/{number}").into(), ref_name.into()], "\t"))?
+            }
             Err(Error::Refused(refusal)) if refusal.code == RefusalCode::Invalid && refs.len() > 1 => {
-                connected.note(format!("{project}: {ref_name} is passed over: {}", refusal.text));
+                connected.printer.note(format!("{project}: {ref_name} is passed over: {}", refusal.text));
             }
             Err(error) => return Err(error),
         }
@@ -84,9 +86,10 @@ async fn tell(connected: &Connected, project: &str, refs: &[String]) -> Result<(
 
 async fn tell_of_all(connected: &Connected, project: &str) -> Result<(), Error> {
     match connected.guild().await?.notify(project, "").await {
-        Ok(_) => connected.note(format!("{project}: more than {REFS_MAX} refs changed, all were looked at")),
+        Ok(_) => connected.printer.note(format!("{project}: more than {REFS_MAX} refs changed, all were looked at")),
         Err(Error::Refused(refusal)) if refusal.code == RefusalCode::Invalid => {
             connected
+                .printer
                 .note(format!("{project}: more than {REFS_MAX} refs changed; this master looks when its poll is due"));
         }
         Err(error) => return Err(error),

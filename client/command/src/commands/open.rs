@@ -25,14 +25,14 @@ impl Open {
     pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
         if self.login {
             // whoever has it logs in: it is printed, and never an argument that others could see
-            connected.say(connected.guild().await?.browse().await?)?;
-            connected.note("its button is good once, within 10 minutes; `guild grant list` shows the login");
+            connected.printer.say(connected.guild().await?.browse().await?)?;
+            connected.printer.note("its button is good once, within 10 minutes; `guild grant list` shows the login");
             return Ok(0);
         }
         let address = self.page(connected).await?;
-        match !self.print && connected.look.terminal && show(&address) {
-            true => connected.note(format!("opened {address}")),
-            false => connected.say(address)?,
+        match !self.print && connected.printer.look.terminal && show(&address) {
+            true => connected.printer.note(format!("opened {address}")),
+            false => connected.printer.say(address)?,
         }
         Ok(0)
     }

@@ -2,6 +2,7 @@
 
 use crate::connected::Connected;
 use crate::git::origin;
+use crate::printer::Printer;
 use clap::{Args, Subcommand};
 use client::Error;
 use client::views::ProjectView;
@@ -67,10 +68,10 @@ impl Project {
         match self {
             Project::List => {
                 let rows: Vec<Value> = connected.projects().await?.iter().map(row).collect();
-                connected.say_rows(&rows, &["name", "latest", "repository"])?;
+                connected.printer.say_rows(&rows, &["name", "latest", "repository"])?;
             }
             Project::Add(add) => add.run(connected).await?,
-            Project::Show(show) => say(connected, connected.project(show.name.as_deref()).await?)?,
+            Project::Show(show) => say(&connected.printer, connected.project(show.name.as_deref()).await?)?,
         }
         Ok(0)
     }
@@ -81,15 +82,15 @@ impl Add {
         let name = self.name.clone();
         let project = self.project(connected)?;
         let hook = connected.guild().await?.add_project(&project).await?;
-        if connected.wants_json() {
+        if connected.printer.wants_json() {
             let row =
                 json!({ "name": name, "repository": project.repository, "hook": hook.address, "secret": hook.secret });
-            return connected.say_json(&row);
+            return connected.printer.say_json(&row);
         }
-        connected.say_field("project", &format!("{name}, fetched from {}", project.repository))?;
+        connected.printer.say_field("project", &format!("{name}, fetched from {}", project.repository))?;
         if !hook.address.is_empty() {
-            connected.say_field("hook", &hook.address)?;
-            connected.say_field("secret", &format!("{} (shown this once)", hook.secret))?;
+            connected.printer.say_field("hook", &hook.address)?;
+            connected.printer.say_field("secret", &format!("{} (shown this once)", hook.secret))?;
         }
         Ok(())
     }
@@ -125,9 +126,9 @@ fn content(file: Option<PathBuf>) -> Result<Vec<u8>, Error> {
     }
 }
 
-fn say(connected: &Connected, project: &ProjectView) -> Result<(), Error> {
-    if connected.wants_json() {
-        return connected.say_json(&row(project));
+fn say(printer: &Printer, project: &ProjectView) -> Result<(), Error> {
+    if printer.wants_json() {
+        return printer.say_json(&row(project));
     }
     let latest = if project.latest == 0 { "none".to_owned() } else { format!("{}/{}", project.name, project.latest) };
     let lines = [
@@ -137,7 +138,7 @@ fn say(connected: &Connected, project: &ProjectView) -> Result<(), Error> {
         ("latest", latest),
     ];
     for (name, value) in lines {
-        connected.say_field(name, &value)?;
+        printer.say_field(name, &value)?;
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ impl Queue {
         let items = connected.guild().await?.queue().await?;
         let shown = items.iter().filter(|item| only.as_ref().is_none_or(|only| *only == item.project));
         let rows: Vec<Value> = shown.map(row).collect();
-        connected.say_rows(&rows, &COLUMNS)?;
+        connected.printer.say_rows(&rows, &COLUMNS)?;
         Ok(0)
     }
 }

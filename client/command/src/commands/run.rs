@@ -29,7 +29,7 @@ impl Run {
             (name, "") => name,
             (_, revision) => revision,
         };
-        connected.note(format!("run: {project} {what}"));
+        connected.printer.note(format!("run: {project} {what}"));
         let number = connected.guild().await?.run(&project, &ref_name, &revision).await?;
         connected.say_build(&project, number).await?;
         match self.wait {

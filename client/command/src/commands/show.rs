@@ -2,6 +2,7 @@
 
 use crate::connected::{Connected, exit_status};
 use crate::output::Shown;
+use crate::printer::Printer;
 use crate::render::{build_row, clock, job_row, one_line, status_word, symbol};
 use clap::Args;
 use client::Error;
@@ -19,11 +20,11 @@ impl Show {
     pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
         let (meant, build) = connected.build(self.selector.as_deref()).await?;
         let jobs: Vec<&JobView> = build.jobs.iter().filter(|job| meant.chooses(&job.name)).collect();
-        match (&meant.job, connected.wants_json()) {
-            (None, true) => connected.say_json(&build_row(&build))?,
-            (Some(_), true) => jobs.iter().try_for_each(|job| connected.say_json(&job_row(&build, job)))?,
-            (None, false) => show_build(connected, &build)?,
-            (Some(_), false) => jobs.iter().try_for_each(|job| show_job(connected, &build, job))?,
+        match (&meant.job, connected.printer.wants_json()) {
+            (None, true) => connected.printer.say_json(&build_row(&build))?,
+            (Some(_), true) => jobs.iter().try_for_each(|job| connected.printer.say_json(&job_row(&build, job)))?,
+            (None, false) => show_build(&connected.printer, &build)?,
+            (Some(_), false) => jobs.iter().try_for_each(|job| show_job(&connected.printer, &build, job))?,
         }
         let outcome = match jobs.as_slice() {
             [job] if meant.job.is_some() => job.outcome,
@@ -33,7 +34,7 @@ impl Show {
     }
 }
 
-fn show_build(connected: &Connected, build: &BuildView) -> Result<(), Error> {
+fn show_build(printer: &Printer, build: &BuildView) -> Result<(), Error> {
     let time = |time: Option<_>| time.map_or_else(String::new, timestamp);
     let lines = [
         ("build", build.selector()),
@@ -48,28 +49,28 @@ fn show_build(connected: &Connected, build: &BuildView) -> Result<(), Error> {
         ("finished", time(build.finished)),
     ];
     for (name, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
-        connected.say_field(name, value)?;
+        printer.say_field(name, value)?;
     }
     if !build.diagnosis.is_empty() {
-        connected.say(Shown::literal("\n").and(Shown::lines(&build.diagnosis)))?;
+        printer.say(Shown::literal("\n").and(Shown::lines(&build.diagnosis)))?;
     }
     if !build.jobs.is_empty() {
-        connected.say("")?;
+        printer.say("")?;
         let rows: Vec<_> = build.jobs.iter().map(|job| job_row(build, job)).collect();
-        connected.say_rows(&rows, &JOB_COLUMNS)?;
+        printer.say_rows(&rows, &JOB_COLUMNS)?;
     }
     // a column of sentences would leave the others no room
     let reasons = build.jobs.iter().filter(|job| job.is_bad() && !job.reason.is_empty());
     for (index, job) in reasons.enumerate() {
         if index == 0 {
-            connected.say("")?;
+            printer.say("")?;
         }
-        connected.say_field("reason", &format!("{}: {}", job.name, job.reason))?;
+        printer.say_field("reason", &format!("{}: {}", job.name, job.reason))?;
     }
     Ok(())
 }
 
-fn show_job(connected: &Connected, build: &BuildView, job: &JobView) -> Result<(), Error> {
+fn show_job(printer: &Printer, build: &BuildView, job: &JobView) -> Result<(), Error> {
     let carried = if job.carried_from == 0 { String::new() } else { format!("{}/{}", build.project, job.carried_from) };
     let lines = [
         ("job", format!("{}/{}", build.selector(), job.name)),
@@ -82,15 +83,15 @@ fn show_job(connected: &Connected, build: &BuildView, job: &JobView) -> Result<(
         ("carried", carried),
     ];
     for (name, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
-        connected.say_field(name, value)?;
+        printer.say_field(name, value)?;
     }
     for (index, step) in (1..).zip(&job.steps) {
-        connected.say(step_line(connected, index, step))?;
+        printer.say(step_line(printer, index, step))?;
     }
     Ok(())
 }
 
-fn step_line(connected: &Connected, index: usize, step: &StepView) -> Shown {
+fn step_line(printer: &Printer, index: usize, step: &StepView) -> Shown {
     let (symbol, paint) = symbol(step.state, step.outcome);
     let duration = match (step.started, step.finished) {
         (Some(started), Some(finished)) => clock(finished.since(started).as_secs_f64()),
@@ -98,11 +99,11 @@ fn step_line(connected: &Connected, index: usize, step: &StepView) -> Shown {
     };
     let status = status_word(step.state, step.outcome);
     let exit = if step.outcome.is_some() { step.exit.to_string() } else { String::new() };
-    let mark = connected.look.painted(&format!("{symbol} {status}"), paint);
+    let mark = printer.look.painted(&format!("{symbol} {status}"), paint);
     let rest = [Shown::line(&step.name), duration.into(), exit.into()];
-    let before = match connected.look.terminal {
+    let before = match printer.look.terminal {
         true => [Shown::literal(""), index.to_string().into(), mark],
         false => [Shown::literal("step"), index.to_string().into(), status.into()],
     };
-    connected.look.parts(before.into_iter().chain(rest))
+    printer.look.parts(before.into_iter().chain(rest))
 }

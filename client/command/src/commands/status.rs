@@ -3,6 +3,7 @@
 use crate::connected::{Connected, exit_status};
 use crate::matrix;
 use crate::output::Shown;
+use crate::printer::Printer;
 use crate::render::{job_row, status_word, symbol};
 use crate::resolve::By;
 use clap::Args;
@@ -29,15 +30,15 @@ struct TipView {
 impl Status {
     pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
         let shown = self.shown(connected).await?;
-        if connected.wants_json() || !connected.look.terminal {
+        if connected.printer.wants_json() || !connected.printer.look.terminal {
             let rows: Vec<_> = shown.iter().flat_map(TipView::rows).collect();
-            connected.say_rows(&rows, &COLUMNS)?;
+            connected.printer.say_rows(&rows, &COLUMNS)?;
         } else {
-            let pictures = shown.iter().map(|shown| shown.picture(connected));
-            connected.say_whole(&Shown::join(pictures, "\n"))?;
+            let pictures = shown.iter().map(|shown| shown.picture(&connected.printer));
+            connected.printer.say_whole(&Shown::join(pictures, "\n"))?;
         }
         for shown in &shown {
-            hint(connected, &shown.build);
+            hint(&connected.printer, &shown.build);
         }
         let worst = shown.iter().filter_map(TipView::outcome).max();
         Ok(worst.filter(|_| connected.options.exit_status).map_or(0, exit_status))
@@ -98,8 +99,8 @@ impl TipView {
         self.branch.as_ref()?.lanes.iter().find(|lane| lane.job == job)
     }
 
-    fn picture(&self, connected: &Connected) -> Shown {
-        let text = matrix::picture(&self.build, &connected.look);
+    fn picture(&self, printer: &Printer) -> Shown {
+        let text = matrix::picture(&self.build, &printer.look);
         let Some(branch) = self.branch.as_ref().filter(|branch| branch.outcome.is_some()) else { return text };
         let (symbol, paint) = symbol(State::Finished, branch.outcome);
         let word = status_word(State::Finished, branch.outcome);
@@ -107,7 +108,7 @@ impl TipView {
         let failing =
             failing.map(|lane| Shown::line(&format!("{} since {}/{}", lane.job, self.build.project, lane.since)));
         let name = Shown::line(&format!("branch {}", short_ref(&branch.ref_name)));
-        let mut words = vec![name, connected.look.painted(&format!("{symbol} {word}"), paint)];
+        let mut words = vec![name, printer.look.painted(&format!("{symbol} {word}"), paint)];
         words.extend(failing);
         if branch.errored {
             words.push(Shown::literal("the newest run of a job errored, which says nothing of the code"));
@@ -116,12 +117,12 @@ impl TipView {
     }
 }
 
-fn hint(connected: &Connected, build: &BuildView) {
+fn hint(printer: &Printer, build: &BuildView) {
     if !build.diagnosis.is_empty() {
-        connected.note_lines(&build.diagnosis);
+        printer.note_lines(&build.diagnosis);
     }
     if build.jobs.iter().any(|job| job.is_bad()) {
         let build = build.selector();
-        connected.note(format!("next: guild logs {build} --failed      guild retry {build} --failed"));
+        printer.note(format!("next: guild logs {build} --failed      guild retry {build} --failed"));
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::connected::{Connected, exit_status};
 use crate::output::Shown;
+use crate::printer::Printer;
 use crate::render::{build_row, job_row, one_line, status_word, symbol};
 use crate::resolve::Wish;
 use clap::Args;
@@ -38,7 +39,7 @@ impl Watch {
                 News::Events(events) => events.iter().for_each(|event| mirror.apply(event)),
             }
             for build in mirror.builds() {
-                printed.say_changes(connected, build)?;
+                printed.say_changes(&connected.printer, build)?;
             }
             if let Some((project, number)) = &wanted
                 && let Some(outcome) = mirror.build(project, *number).and_then(outcome)
@@ -59,41 +60,41 @@ fn outcome(build: &BuildView) -> Option<Outcome> {
 struct Printed(BTreeMap<(String, u32), BTreeMap<String, &'static str>>);
 
 impl Printed {
-    fn say_changes(&mut self, connected: &Connected, build: &BuildView) -> Result<(), Error> {
+    fn say_changes(&mut self, printer: &Printer, build: &BuildView) -> Result<(), Error> {
         let known = self.0.entry((build.project.clone(), build.number)).or_default();
         // the build itself stands under the empty name; its end comes after those of its jobs
         let of_build = status_word(build.state, build.outcome);
         let changed = known.insert(String::new(), of_build) != Some(of_build);
         if changed && !build.is_finished() {
-            say(connected, build_line(connected, build), &build_row(build))?;
+            say(printer, build_line(printer, build), &build_row(build))?;
         }
         for job in &build.jobs {
             let status = status_word(job.state, job.outcome);
             if known.insert(job.name.clone(), status) != Some(status) {
                 let (symbol, paint) = symbol(job.state, job.outcome);
-                let mark = connected.look.painted(&format!("{symbol} {status}"), paint);
+                let mark = printer.look.painted(&format!("{symbol} {status}"), paint);
                 let mut parts = vec![Shown::line(&format!("{}/{}", build.selector(), job.name)), mark];
                 parts.extend((!job.worker.is_empty()).then(|| Shown::line(&format!("on {}", job.worker))));
                 parts.extend((!job.reason.is_empty()).then(|| Shown::line(&job.reason)));
-                say(connected, connected.look.parts(parts), &job_row(build, job))?;
+                say(printer, printer.look.parts(parts), &job_row(build, job))?;
             }
         }
         if changed && build.is_finished() {
-            say(connected, build_line(connected, build), &build_row(build))?;
+            say(printer, build_line(printer, build), &build_row(build))?;
         }
         Ok(())
     }
 }
 
-fn build_line(connected: &Connected, build: &BuildView) -> Shown {
+fn build_line(printer: &Printer, build: &BuildView) -> Shown {
     let (symbol, paint) = symbol(build.state, build.outcome);
-    let mark = connected.look.painted(&format!("{symbol} {}", status_word(build.state, build.outcome)), paint);
-    connected.look.parts([build.selector().into(), mark, one_line(build).into()])
+    let mark = printer.look.painted(&format!("{symbol} {}", status_word(build.state, build.outcome)), paint);
+    printer.look.parts([build.selector().into(), mark, one_line(build).into()])
 }
 
-fn say(connected: &Connected, line: Shown, row: &Value) -> Result<(), Error> {
-    match connected.wants_json() {
-        true => connected.say_json(row),
-        false => connected.say(line),
+fn say(printer: &Printer, line: Shown, row: &Value) -> Result<(), Error> {
+    match printer.wants_json() {
+        true => printer.say_json(row),
+        false => printer.say(line),
     }
 }

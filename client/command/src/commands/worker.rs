@@ -51,28 +51,28 @@ impl Worker {
         match self {
             Worker::List => {
                 let rows: Vec<Value> = guild.workers().await?.iter().map(row).collect();
-                connected.say_rows(&rows, &COLUMNS)?;
+                connected.printer.say_rows(&rows, &COLUMNS)?;
             }
             Worker::Show(named) => show(connected, &named.name).await?,
             Worker::Drain(named) => {
                 guild.drain(&named.name, true).await?;
-                connected.say(format!("{} gets no more jobs", named.name))?;
+                connected.printer.say(format!("{} gets no more jobs", named.name))?;
             }
             Worker::Resume(named) => {
                 guild.drain(&named.name, false).await?;
                 guild.hold(&named.name, "").await?;
-                connected.say(format!("{} gets jobs again", named.name))?;
+                connected.printer.say(format!("{} gets jobs again", named.name))?;
             }
             Worker::Hold(hold) => {
                 if hold.message.trim().is_empty() {
                     return Err(Error::usage("a hold needs its reason").help("say it with -m WHY"));
                 }
                 guild.hold(&hold.name, &hold.message).await?;
-                connected.say(format!("{} is held: {}", hold.name, hold.message))?;
+                connected.printer.say(format!("{} is held: {}", hold.name, hold.message))?;
             }
             Worker::Forget(forget) => {
                 guild.forget(&forget.name, forget.gone).await?;
-                connected.say(format!("{} is forgotten, its grant revoked", forget.name))?;
+                connected.printer.say(format!("{} is forgotten, its grant revoked", forget.name))?;
             }
         }
         Ok(0)
@@ -87,8 +87,8 @@ async fn show(connected: &Connected, name: &str) -> Result<(), Error> {
             Error::not_found(format!("no worker `{name}`")).help(format!("those that there are: {}", names.join(", ")))
         );
     };
-    if connected.wants_json() {
-        return connected.say_json(&row(worker));
+    if connected.printer.wants_json() {
+        return connected.printer.say_json(&row(worker));
     }
     let about = &worker.description;
     // a worker has the platform in a line of its own, and an older master says nothing of the labels that count
@@ -112,7 +112,7 @@ async fn show(connected: &Connected, name: &str) -> Result<(), Error> {
         ("grant", worker.grant.to_string()),
     ];
     for (name, value) in lines {
-        connected.say_field(name, &value)?;
+        connected.printer.say_field(name, &value)?;
     }
     Ok(())
 }

@@ -100,6 +100,16 @@ fn nothing_points_up() {
     forbid("master/src/logs", &["crate::api", "crate::driver", "crate::store"], "logs know bytes");
 }
 
+/// Each command may use what it stands on, and nothing that it stands on knows of a command.
+#[test]
+fn the_commands_stand_on_top() {
+    for (path, text) in sources("client/command/src") {
+        let is_above = path.ends_with("src/lib.rs") || path.components().any(|part| part.as_os_str() == "commands");
+        let knows = code(&text).contains("crate::commands");
+        assert!(is_above || !knows, "{} uses a command, which is above it", path.display());
+    }
+}
+
 /// What is printed passes one place of each program, where texts of others are made harmless.
 #[test]
 fn nothing_is_printed_past_the_cleaner() {

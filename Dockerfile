@@ -10,7 +10,7 @@ COPY master master
 COPY worker worker
 COPY client client
 COPY tests tests
-RUN cargo build --profile dist --bins --locked -p client -p master -p worker
+RUN cargo build --profile dist --bins --locked -p command -p master -p worker
 
 FROM debian:bookworm-slim
 # git and ssh fetch repositories; certificates are for HTTPS and mail

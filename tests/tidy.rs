@@ -85,7 +85,13 @@ fn the_coordinator_is_pure() {
 
 #[test]
 fn nothing_points_up() {
-    for (krate, above) in [("schema", "master worker client"), ("worker", "master client"), ("client", "master")] {
+    for (krate, above) in [
+        ("schema", "master worker client command"),
+        ("worker", "master client command"),
+        ("client", "master command"),
+        ("client/command", "master worker"),
+        ("master", "command"),
+    ] {
         let manifest = fs::read_to_string(top().join(krate).join("Cargo.toml")).unwrap();
         for name in above.split(' ') {
             let line = format!("{name}.workspace");
@@ -95,6 +101,11 @@ fn nothing_points_up() {
     forbid("master/src/api", &["crate::up::", "crate::config::", "crate::config;"], "api translates and delegates");
     forbid_outside("master/src", Some("store/sqlite"), &["rusqlite"], "SQLite is known in one folder");
     forbid("master/src/store", &["crate::api", "crate::driver", "crate::logs", "tokio::net"], "the store knows rows");
+    forbid(
+        "client/src",
+        &["clap", "IsTerminal", "stdout()", "stderr()", "process::Command"],
+        "a library has no terminal",
+    );
     forbid("master/src/logs", &["crate::api", "crate::driver", "crate::store"], "logs know bytes");
 }
 
@@ -146,15 +157,25 @@ fn the_rooms_of_the_worker_stand_one_above_the_other() {
     }
 }
 
+/// Each command may use what it stands on, and nothing that it stands on knows of a command.
+#[test]
+fn the_commands_stand_on_top() {
+    for (path, text) in sources("client/command/src") {
+        let is_above = path.ends_with("src/lib.rs") || path.components().any(|part| part.as_os_str() == "commands");
+        let knows = code(&text).contains("crate::commands");
+        assert!(is_above || !knows, "{} uses a command, which is above it", path.display());
+    }
+}
+
 /// What is printed passes one place of each program, where texts of others are made harmless.
 #[test]
 fn nothing_is_printed_past_the_cleaner() {
     // the places themselves
-    let printers = ["schema/src/shown.rs", "schema/src/manual.rs", "client/src/output.rs"];
+    let printers = ["schema/src/shown.rs", "schema/src/manual.rs", "client/command/src/output.rs"];
     // the bytes of logs, through a screen where they go to a terminal
-    let streams = ["client/src/output.rs", "master/src/up/follow.rs"];
+    let streams = ["client/command/src/output.rs", "master/src/up/follow.rs"];
     let ways = ["println!", "eprint!", "eprintln!", "print!(", "stdout().lock", "stderr().lock", "stderr(), \""];
-    for folder in ["schema/src", "master/src", "worker/src", "client/src"] {
+    for folder in ["schema/src", "master/src", "worker/src", "client/src", "client/command/src"] {
         for (path, text) in sources(folder) {
             let name = path.strip_prefix(top()).unwrap().to_string_lossy().into_owned();
             let code = code(&text);
@@ -165,7 +186,7 @@ fn nothing_is_printed_past_the_cleaner() {
             let is_stream = streams.contains(&name.as_str());
             assert!(is_stream || !code.contains("tokio::io::stdout"), "{name} writes a log past its screen");
             let paints = code.split("#[cfg(test)]").next().is_some_and(|code| code.contains("\\x1b["));
-            let may_paint = ["client/src/output.rs", "schema/src/shown/screen.rs"].contains(&name.as_str());
+            let may_paint = ["client/command/src/output.rs", "schema/src/shown/screen.rs"].contains(&name.as_str());
             assert!(may_paint || !paints, "{name} writes a sequence for terminals");
         }
     }
@@ -177,7 +198,7 @@ fn what_crosses_a_border_is_read_with_its_limit() {
         ["()?.to_string()?", ")?.to_string()?", ")?.to_str()", "()?.to_vec()", "()?.to_owned()", "()?.iter()"];
     // these read one part of a log and one batch of events, whose senders bound them
     let later = ["client/src/logs.rs", "client/src/watch.rs"];
-    for folder in ["schema/src/wire", "master/src/api", "worker/src", "client/src"] {
+    for folder in ["schema/src/wire", "master/src/api", "worker/src", "client/src", "client/command/src"] {
         for (path, text) in sources(folder) {
             let is_test = path.to_string_lossy().ends_with("_tests.rs");
             if is_test || later.iter().any(|file| path.ends_with(file)) {
@@ -195,7 +216,7 @@ fn what_crosses_a_border_is_read_with_its_limit() {
 
 #[test]
 fn files_stay_small() {
-    for folder in ["schema/src", "master/src", "worker/src", "client/src", "tests"] {
+    for folder in ["schema/src", "master/src", "worker/src", "client/src", "client/command/src", "tests"] {
         for (path, text) in sources(folder) {
             let lines = text.lines().count();
             let tests = path.components().any(|part| part.as_os_str() == "tests") || path.ends_with("tests.rs");
@@ -207,7 +228,7 @@ fn files_stay_small() {
 
 #[test]
 fn every_module_says_what_it_owns() {
-    for folder in ["schema/src", "master/src", "worker/src", "client/src"] {
+    for folder in ["schema/src", "master/src", "worker/src", "client/src", "client/command/src"] {
         for (path, text) in sources(folder) {
             assert!(text.starts_with("//!"), "{} does not begin with `//!`", path.display());
         }
@@ -216,7 +237,7 @@ fn every_module_says_what_it_owns() {
 
 #[test]
 fn the_glossary_avoids_these_words() {
-    for folder in ["schema/src", "master/src", "worker/src", "client/src"] {
+    for folder in ["schema/src", "master/src", "worker/src", "client/src", "client/command/src"] {
         for (path, _) in sources(folder) {
             let name = path.file_stem().unwrap().to_string_lossy().into_owned();
             for word in [

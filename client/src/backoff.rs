@@ -6,7 +6,7 @@ const SHORTEST_MS: u64 = 500;
 const LONGEST_MS: u64 = 8_000;
 
 /// Doubles from 0.5 s up to 8 s, then spread over the upper half, so that a thousand clients do not return at once.
-pub fn delay(attempt: u32, random: u32) -> Duration {
+fn delay(attempt: u32, random: u32) -> Duration {
     let whole = SHORTEST_MS.saturating_mul(1 << attempt.min(5)).min(LONGEST_MS);
     let half = whole / 2;
     Duration::from_millis(half + u64::from(random) % half)

@@ -1,4 +1,4 @@
-//! From a credential to a live link: dial, restore. Keeping it alive is [`crate::guild`]'s.
+//! From a credential to a live link: dial, restore. [`Guild`] keeps it alive.
 
 use crate::error::Error;
 use crate::guild::Guild;
@@ -17,6 +17,10 @@ use std::rc::Rc;
 impl Guild {
     /// Connects to the master that the credential names, and proves the key that it is bound to. Must be called within a
     /// `LocalSet`.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] if no address of the master answers; [`Error::Credential`] if the master has another key than the
+    /// credential says; [`Error::Refused`] if it does not take the credential; [`Error::Protocol`] if it speaks another version.
     pub async fn connect(credential: SturdyRef, identity: Rc<Identity>) -> Result<Guild, Error> {
         Guild::over(Box::new(move || link(credential.clone(), identity.clone()).boxed_local())).await
     }
@@ -39,13 +43,17 @@ fn outgrown(vat: &Vat) -> Option<String> {
 }
 
 /// The gateway of the master that a sturdy ref names. It lives as long as the vat.
-pub async fn reach(credential: &SturdyRef, identity: &Identity) -> Result<(gateway::Client, Vat), Error> {
+pub(crate) async fn reach(credential: &SturdyRef, identity: &Identity) -> Result<(gateway::Client, Vat), Error> {
     let secured = vat::dial(credential, Some(identity)).await?;
     let vat = vat::connect(secured.stream, Limits::known());
     Ok((vat.bootstrap(), vat))
 }
 
-/// The perspective that a token stands for.
+/// The perspective that a token stands for, over a connection of one's own. [`Guild::connect`] does this for a credential.
+///
+/// # Errors
+/// [`Error::Refused`] if the master does not take the token; [`Error::Protocol`] if it speaks another version; [`Error::Lost`] if
+/// the connection ends.
 pub async fn restore(gateway: &gateway::Client, token: &Token) -> Result<perspective::Client, Error> {
     let mut request = gateway.restore_request();
     request.get().set_token(token.as_bytes());

@@ -1,56 +1,94 @@
-//! What can go wrong for a holder of a credential, and the exit status that tells it. The only error type of this library.
+//! What can go wrong for the holder of a credential, and the exit status that tells it. The only error type of this library.
 
 use schema::limits::INVALID;
 use schema::values::{Refusal, RefusalCode};
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// What can go wrong for the holder of a credential. It displays as a sentence for a person; [`Error::way_out`] has what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The master answered that it will not do this.
     #[error("{0}")]
     Refused(Refusal),
-    /// The credential does not hold this part of a perspective at all.
+    /// The credential lacks the right that this call needs; the text says what the right allows.
     #[error("this credential does not hold the right to {0}")]
     NotHeld(&'static str),
+    /// The credential, or the key that it is bound to, cannot be used.
     #[error("{credential}: {why}")]
-    Credential { credential: String, why: String },
+    Credential {
+        /// The name of the credential, as far as it is known.
+        credential: String,
+        /// Why it cannot be used, in a sentence.
+        why: String,
+    },
+    /// No context applies, so that there is no credential.
     #[error("no credential for this master: there is no context")]
     NoContext,
-    /// The process that the context of this repository was registered for has ended, and no other context applies.
+    /// The process for which the context of this repository was registered has ended, and no other context applies.
     #[error("`guild-master up` of this repository has ended (context `{context}`, kept in {}), and no other context applies", kept.display())]
-    Ended { context: String, kept: PathBuf },
-    /// No address of the master answered.
+    Ended {
+        /// The name of the context.
+        context: String,
+        /// The directory in which that process keeps its builds and logs.
+        kept: PathBuf,
+    },
+    /// No address of the master answered; the text says why.
     #[error("the master cannot be reached: {0}")]
     Unreachable(String),
-    /// The link was lost during a call, and did not come back in time.
+    /// The link was lost during a call, and did not come back in time; the text says why it was lost.
     #[error("the link to the master was lost: {0}")]
     Lost(String),
-    /// The other side breaks the protocol, or speaks another version of it.
+    /// The master breaks the protocol, or speaks another version of it; the text says how.
     #[error("the master's answer cannot be understood: {0}")]
     Protocol(String),
-    /// The master's answer is larger than a message may be: asking again gets the same.
+    /// The master's answer is larger than a message may be, so that asking again gets the same.
     #[error("the master sent more at once than this program reads{}{asked}: {why}", if asked.is_empty() { "" } else { ", for " })]
-    TooLarge { asked: String, why: String },
+    TooLarge {
+        /// What was asked for, as "the list of builds"; "" if that is not known.
+        asked: String,
+        /// The size of the message and the limit, in a sentence.
+        why: String,
+    },
+    /// There is no such thing, or none that the credential may see.
     #[error("{text}")]
-    NotFound { text: String, help: String },
+    NotFound {
+        /// What does not exist, in a sentence.
+        text: String,
+        /// What to do about it, or "".
+        help: String,
+    },
+    /// The caller asked for something that makes no sense.
     #[error("{text}")]
-    Usage { text: String, help: String },
+    Usage {
+        /// What makes no sense, in a sentence.
+        text: String,
+        /// What to do about it, or "".
+        help: String,
+    },
+    /// It did not end within the time that the caller gave it.
     #[error("still running after {0:?}")]
     Timeout(Duration),
+    /// A file cannot be read or written.
     #[error("{}: {source}", path.display())]
-    File { path: PathBuf, source: std::io::Error },
-    /// What was read could not be written on.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// What was read from the master could not be written to the caller's output.
     #[error("the output cannot be written: {0}")]
     Output(std::io::Error),
 }
 
 impl Error {
+    /// [`Error::Usage`] of this text, without help.
     pub fn usage(text: impl Into<String>) -> Error {
         Error::Usage { text: text.into(), help: String::new() }
     }
 
-    /// There is no such thing, or none that the credential may see.
+    /// Whether there is no such thing, or none that the credential may see.
     pub fn is_not_found(&self) -> bool {
         match self {
             Error::NotFound { .. } => true,
@@ -84,15 +122,18 @@ impl Error {
         self
     }
 
+    /// [`Error::NotFound`] of this text, without help.
     pub fn not_found(text: impl Into<String>) -> Error {
         Error::NotFound { text: text.into(), help: String::new() }
     }
 
+    /// [`Error::File`] of this file.
     pub fn file(path: impl Into<PathBuf>, source: std::io::Error) -> Error {
         Error::File { path: path.into(), source }
     }
 
-    /// The way out, where there is one; printed below the error.
+    /// Says what to do about it. An error of another kind than [`Error::NotFound`], [`Error::Usage`] and [`Error::Refused`] keeps
+    /// what it says itself.
     #[must_use]
     pub fn help(mut self, way_out: impl Into<String>) -> Error {
         match &mut self {
@@ -113,6 +154,7 @@ impl Error {
         self
     }
 
+    /// What to do about it, in a line for a person; "" if there is nothing to say.
     pub fn way_out(&self) -> &str {
         match self {
             Error::Refused(refusal) => &refusal.help,
@@ -137,7 +179,8 @@ impl Error {
         }
     }
 
-    /// The process exit status (`interface.md`).
+    /// The exit status with which a program tells this error: 2 wrong usage, 4 a failure of this side or of the master, 5 no
+    /// credential or no right, 6 no master, 7 not found, 8 too late.
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Refused(refusal) => refusal_exit_code(refusal.code),
@@ -154,7 +197,7 @@ impl Error {
         }
     }
 
-    /// Whether the same call on a new link may succeed.
+    /// Whether the same call may succeed on a new link.
     pub fn is_passing(&self) -> bool {
         match self {
             Error::Lost(_) | Error::Unreachable(_) => true,

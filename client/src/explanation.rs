@@ -1,96 +1,133 @@
 //! Why a job is where it is, as a plain value and as lines for a person. Its JSON is part of the command's interface: fields are
-//! only added. Reading it from the wire is in `wire`.
+//! only added. [`crate::Guild::explain`] asks for it.
 
 use crate::views::{BuildView, JobView, rfc3339};
 use crate::words::status_word;
 use schema::values::{Outcome, Resources, Time};
 use serde::Serialize;
 
+/// The answer to why a job waits, or why it ran where it ran.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Explanation {
-    /// As `perspective.capnp` lists them.
+    /// The reason in a word for programs; `perspective.capnp` lists the words.
     pub kind: String,
+    /// The reason in a sentence.
     pub text: String,
+    /// Since when the job has been in its state, or `None` if that is not known.
     #[serde(serialize_with = "rfc3339")]
     pub since: Option<Time>,
-    /// Jobs that go first.
+    /// The number of queued jobs that go first and that the same workers could take; at most 1,000.
     pub ahead: u32,
-    /// The nearest first, at most 20.
+    /// The workers that could take the job, the nearest first; at most 20 of them.
     pub workers: Vec<Candidate>,
+    /// The number of all workers, which can be more than are listed.
     pub worker_count: u32,
-    /// Each by itself gets the job placed.
+    /// What would get the job placed, the least effort first. Each remedy does so by itself.
     pub remedies: Vec<Remedy>,
+    /// What else to look at, and what later builds could ask for, a sentence each.
     pub hints: Vec<String>,
+    /// The attempts so far, in their order.
     pub attempts: Vec<AttemptView>,
 }
 
+/// A worker, and what keeps the job from it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Candidate {
+    /// Its name.
     pub name: String,
+    /// How it stands to the job, in a word for programs; `perspective.capnp` lists the words.
     pub standing: String,
+    /// The same in a sentence, or "" if the word says all.
     pub text: String,
-    /// Selectors; "": of a project that one may not see.
+    /// The selectors of the jobs that it runs or was offered, the oldest first; "" stands for one of a project that the
+    /// credential may not see.
     pub jobs: Vec<String>,
+    /// Since when it has run the oldest of these jobs, or has stood so; `None` if that is not known.
     #[serde(serialize_with = "rfc3339")]
     pub since: Option<Time>,
 }
 
+/// One way to get the job placed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Remedy {
+    /// What it is, in a sentence.
     pub text: String,
-    /// To be done one after the other.
+    /// What is to be done, one step after the other.
     pub steps: Vec<RemedyStep>,
 }
 
 /// One thing to do, or to wait for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RemedyStep {
+    /// The kind of the step.
     pub act: Act,
-    /// The worker, or the job as a selector.
+    /// The name of the worker, or the selector of the job, that it is about.
     pub object: String,
-    /// What to type; empty: nothing.
+    /// The command to type, or "" if there is none.
     pub command: String,
+    /// The pool that a new worker has to serve. This and what follows is empty unless the act is [`Act::Join`].
     pub pool: String,
+    /// The labels that a new worker has to have, as names and values.
     pub labels: Vec<(String, String)>,
+    /// The platform of a new worker, as `linux-x86_64`; "" if any will do.
     pub platform: String,
+    /// The room that a new worker has to have for the job, and for those that go first.
     pub room: Resources,
 }
 
+/// The kind of a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Act {
+    /// Wait until a job has ended.
     Wait,
+    /// Let a worker take jobs again that an operator drains or holds.
     Resume,
+    /// Start a worker that is not connected.
     Start,
+    /// Add a worker.
     Join,
-    /// One that only a newer version of this command knows.
+    /// A kind that only a newer version of this library knows.
     #[default]
     Other,
 }
 
+/// One attempt to run the job.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct AttemptView {
+    /// Its number, from 1.
     pub number: u16,
+    /// The name of its worker.
     pub worker: String,
+    /// When it started.
     #[serde(serialize_with = "rfc3339")]
     pub started: Option<Time>,
+    /// When it finished.
     #[serde(serialize_with = "rfc3339")]
     pub finished: Option<Time>,
+    /// How it ended, or `None` while it runs.
     pub outcome: Option<Outcome>,
+    /// Why it ended, if the outcome does not say all; else "".
     pub reason: String,
+    /// The tier of isolation that its steps ran in.
     pub isolation: String,
-    /// Why there; empty: not recorded.
+    /// Why it was placed there, in a sentence; "" if that was not recorded.
     pub placed: String,
+    /// The same in a word for programs; `perspective.capnp` lists the words.
     pub because: String,
+    /// The number of connected workers that could take it at that time.
     pub able: u32,
+    /// The number of those that had room and asked for work; at most 8 are counted.
     pub free: u32,
+    /// How long it was queued, in milliseconds.
     pub waited_ms: u64,
-    /// What it waited for last; empty: it did not wait.
+    /// What ended that wait, or "" if it did not wait.
     pub waited_for: String,
 }
 
 impl Explanation {
-    /// (label, text): what a person reads. `when`: how a time is told.
+    /// What a person reads, in lines of a label and a text; a line that continues the one before it has the label "". `when`
+    /// tells a time, as "5m ago".
     pub fn lines(
         &self,
         build: &BuildView,
@@ -145,7 +182,7 @@ impl Candidate {
 }
 
 impl RemedyStep {
-    /// What to type, one after the other.
+    /// The commands to type, one after the other.
     pub fn commands(&self) -> Vec<String> {
         let mut commands = vec![self.command.clone()];
         if self.act == Act::Join {

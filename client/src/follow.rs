@@ -1,80 +1,93 @@
-//! A build's live output: every step's log of every job, whole lines, each exactly once, until the build ends. Decides
-//! from the mirrored state, never from single events, so that a lost link changes nothing.
+//! A build's live output: every step's log of every job, whole lines, each exactly once, until the build ends. It is decided from
+//! the mirrored state, never from single events, so that a lost link changes nothing.
 
 use crate::error::Error;
 use crate::guild::Guild;
-use crate::lines::Lines;
+use crate::lines::PrefixedLines;
 use crate::logs::{LogAddress, Tail, Until};
 use crate::mirror::Mirror;
 use crate::views::{BuildView, JobView};
 use crate::watch::{News, Watch};
 use futures::StreamExt as _;
 use futures::stream::{LocalBoxStream, SelectAll};
-use schema::perspective_capnp::viewer;
 use schema::values::{Filter, Outcome};
 use std::collections::{BTreeMap, VecDeque};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
 
-/// Streams the live output of a build to `out` and answers its outcome. Where the build has several jobs, each line is
-/// kept whole and begins with its job's name.
-pub async fn follow_build(
-    viewer: viewer::Client,
-    project: &str,
-    number: u32,
-    out: &mut (dyn AsyncWrite + Unpin),
-) -> Result<Outcome, Error> {
-    Follow::new(&Guild::of_viewer(viewer), project, number).run(out).await
-}
-
-/// What a person may want to hear beside the output.
+/// What happens to a build beside its output.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice<'a> {
-    /// There is a plan, or none: see the build's diagnosis.
+pub enum Progress<'a> {
+    /// The build has its plan, or has ended without one. Its diagnosis says why there is none.
     Planned(&'a BuildView),
+    /// The output of a step begins.
     StepStarts {
+        /// The name of the job with its cell.
         job: &'a str,
+        /// The number of the attempt, from 1.
         attempt: u16,
+        /// The number of the step, from 1.
         step: u16,
+        /// The name that the pipeline gives the step.
         name: &'a str,
     },
+    /// A job has ended, and all of its output was given.
     JobEnded(&'a JobView),
 }
 
-/// A build to be followed, or some jobs of it.
+/// A build that is to be followed, or some jobs of it.
+///
+/// ```no_run
+/// # async fn example(guild: &client::Guild) -> Result<(), client::Error> {
+/// let mut output = Vec::new();
+/// let outcome = client::Follow::new(guild, "pyfoo", 412)
+///     .only(|job| job.base() == "test")
+///     .run(&mut output)
+///     .await?;
+/// # drop(outcome);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Follow<'a> {
     guild: Guild,
     project: String,
     number: u32,
     chosen: Box<dyn Fn(&JobView) -> bool + 'a>,
-    notice: Box<dyn FnMut(Notice<'_>) + 'a>,
+    progress: Box<dyn FnMut(Progress<'_>) + 'a>,
 }
 
 impl<'a> Follow<'a> {
+    /// All jobs of the build with this number, from 1.
     pub fn new(guild: &Guild, project: &str, number: u32) -> Follow<'a> {
         Follow {
             guild: guild.clone(),
             project: project.to_owned(),
             number,
             chosen: Box::new(|_| true),
-            notice: Box::new(|_| {}),
+            progress: Box::new(|_| {}),
         }
     }
 
-    /// Only these jobs; it then ends with the last of them.
+    /// Follows only these jobs, and ends with the last of them.
     #[must_use]
     pub fn only(mut self, chosen: impl Fn(&JobView) -> bool + 'a) -> Follow<'a> {
         self.chosen = Box::new(chosen);
         self
     }
 
+    /// Tells `progress` what happens beside the output.
     #[must_use]
-    pub fn notices(mut self, notice: impl FnMut(Notice<'_>) + 'a) -> Follow<'a> {
-        self.notice = Box::new(notice);
+    pub fn on_progress(mut self, progress: impl FnMut(Progress<'_>) + 'a) -> Follow<'a> {
+        self.progress = Box::new(progress);
         self
     }
 
-    /// Until the end; the outcome of the build, or the worst of the chosen jobs.
+    /// Writes the output to `out` until the build ends, and answers its outcome, or the worst of the chosen jobs. Where several
+    /// jobs are followed, each line is kept whole and begins with its job's name. A lost link is made anew, however often.
+    ///
+    /// # Errors
+    /// [`Error::Output`] if `out` takes no more; [`Error::NotFound`] or [`Error::Refused`] if there is no such build, or none that
+    /// the credential may see.
     pub async fn run(mut self, out: &mut (dyn AsyncWrite + Unpin)) -> Result<Outcome, Error> {
         let filter = Filter { projects: vec![self.project.clone()], build: self.number, kinds: Vec::new() };
         let mut news = watch_stream(Watch::new(&self.guild, filter));
@@ -143,7 +156,7 @@ struct Output {
 }
 
 struct JobOutput {
-    lines: Lines,
+    lines: PrefixedLines,
     attempt: u16,
     /// Steps of `attempt` that were taken in.
     seen: usize,
@@ -165,7 +178,7 @@ impl Output {
     fn take_in(&mut self, build: &BuildView, follow: &mut Follow<'_>) {
         if !self.planned && (!build.jobs.is_empty() || build.is_finished()) {
             self.planned = true;
-            (follow.notice)(Notice::Planned(build));
+            (follow.progress)(Progress::Planned(build));
         }
         let count = build.jobs.iter().filter(|job| (follow.chosen)(job)).count();
         for job in build.jobs.iter().filter(|job| (follow.chosen)(job) && job.carried_from == 0) {
@@ -174,7 +187,7 @@ impl Output {
             output.take_in(build, job);
             if let Some(next) = output.start_next() {
                 let QueuedLog { address, ended, name } = next;
-                (follow.notice)(Notice::StepStarts {
+                (follow.progress)(Progress::StepStarts {
                     job: &address.job,
                     attempt: address.attempt,
                     step: address.step,
@@ -184,7 +197,7 @@ impl Output {
             }
             if job.is_finished() && output.is_over() && !output.told_end {
                 output.told_end = true;
-                (follow.notice)(Notice::JobEnded(job));
+                (follow.progress)(Progress::JobEnded(job));
             }
         }
     }
@@ -208,7 +221,7 @@ impl Output {
 impl JobOutput {
     fn new(prefix: String) -> JobOutput {
         JobOutput {
-            lines: Lines::new(prefix),
+            lines: PrefixedLines::new(prefix),
             attempt: 0,
             seen: 0,
             queue: VecDeque::new(),

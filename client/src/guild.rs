@@ -1,6 +1,6 @@
-//! A guild as its holder of a credential sees it: one link at a time, made anew when it is lost, and calls that survive
-//! that. Mutating calls carry a request id, so that all calls may be repeated. What the calls are is in
-//! [`crate::look`], [`crate::steer`] and [`crate::operate`].
+//! A guild as the holder of a credential sees it: one link at a time, made anew when it is lost, and calls that survive
+//! that. Mutating calls carry a request id, so that all calls may be repeated. The calls themselves are in `look`, `steer` and
+//! `operate`.
 
 use crate::backoff;
 use crate::error::Error;
@@ -12,22 +12,32 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-/// Makes a new link.
+/// Makes a new link, whenever [`Guild`] needs one.
 pub type Dial = Box<dyn Fn() -> LocalBoxFuture<'static, Result<Link, Error>>>;
 
-/// What a person who waits may want to hear of the link.
+/// What happened to the link, for a person who waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkNews {
-    /// It was lost, and is being made anew.
+    /// It was lost, for this reason, and is being made anew.
     Lost(String),
-    /// A message that was too large ended it. It is made anew once; what follows that message may be lost.
+    /// A message that was too large ended it, as the text says. It is made anew once; what follows that message may be lost.
     Outgrown(String),
+    /// It is back.
     Restored,
 }
 
 type Listener = Rc<dyn Fn(LinkNews)>;
 
-/// The reconnecting client. Cheap to clone; lives on one thread, in a `LocalSet`.
+/// The reconnecting client. It is cheap to clone, and lives on one thread, in a `LocalSet`.
+///
+/// A call is repeated on a new link when its link is lost, at most three times; the master does it once all the same. Each try has
+/// two minutes, which covers a fetch at the master. What waits for something ([`Guild::outcome`], [`crate::Events`],
+/// [`crate::Watch`], [`crate::Tail`], [`crate::Follow`]) has no such bounds.
+///
+/// # Errors
+/// Each call can answer [`Error::Lost`] or [`Error::Unreachable`] if the link does not come back, [`Error::NotHeld`] if the
+/// credential lacks the right, [`Error::Refused`] with the master's reason, and [`Error::Protocol`] or [`Error::TooLarge`] if the
+/// master's answer cannot be read.
 #[derive(Clone)]
 pub struct Guild(Rc<Inner>);
 
@@ -54,13 +64,16 @@ pub(crate) const OUTGROWN_MAX: u32 = 2;
 const CALL_DEADLINE: Duration = Duration::from_secs(120);
 
 impl Guild {
-    /// Makes the first link with `dial`, and later ones when it was lost.
+    /// Makes the first link with `dial`, and another one whenever it was lost.
+    ///
+    /// # Errors
+    /// Those of `dial`, if it makes no first link.
     pub async fn over(dial: Dial) -> Result<Guild, Error> {
         let link = dial().await?;
         Ok(Guild::new(Some(dial), link))
     }
 
-    /// Looks through a viewer that is at hand; when it is lost, that is the end.
+    /// Looks through a viewer that the caller already has, as the pages of a master do. It is not made anew when it is lost.
     pub fn of_viewer(viewer: viewer::Client) -> Guild {
         Guild::new(None, Link::of_viewer(viewer))
     }
@@ -74,12 +87,15 @@ impl Guild {
         }))
     }
 
-    /// Tells `listener` when the link is lost and when it is back. One listener; it must not call the guild.
+    /// Tells `listener` when the link is lost and when it is back. There is one listener, and it must not call the guild.
     pub fn on_link_news(&self, listener: impl Fn(LinkNews) + 'static) {
         *self.0.listener.borrow_mut() = Some(Rc::new(listener));
     }
 
-    /// The present link; a new one, where the last is known to be lost.
+    /// The present link, or a new one if the last is known to be lost.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] if there is no way to make a new one; otherwise those of making one.
     pub async fn link(&self) -> Result<Rc<Link>, Error> {
         let mut slot = self.0.link.lock().await;
         if let Some(link) = slot.as_ref() {

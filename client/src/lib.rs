@@ -1,17 +1,15 @@
-//! The client library of Guild: everything that a holder of a credential can do, as typed calls that survive a lost
-//! link. The command `guild`, [`cli`], is written on it, and prints; nothing else here does.
+//! The client library of Guild: everything that the holder of a credential can do, as typed calls that survive a lost
+//! link. It prints nothing; the command `guild` is written on it.
 //!
 //! ```no_run
-//! # async fn example() -> Result<(), client::Error> {
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use client::context::Contexts;
 //! use client::{BuildQuery, Guild};
-//! use schema::identity::Identity;
-//! use schema::sturdy_ref::SturdyRef;
-//! use std::path::Path;
 //!
-//! // what `guild login` stored; the key that the credential is bound to
-//! let credential = SturdyRef::load(Path::new("me.cap")).expect("a credential");
-//! let identity = Identity::load_or_create(Path::new("identity.key")).expect("a key");
-//! let guild = Guild::connect(credential, identity.into()).await?;
+//! // the credential that `guild login` stored, and the key that it is bound to
+//! let context = Contexts::of_user()?.choose(None, None, &std::env::current_dir()?)?;
+//! let (credential, identity) = context.open()?;
+//! let guild = Guild::connect(credential, identity).await?;
 //! for build in guild.builds(&BuildQuery { limit: 10, ..BuildQuery::default() }).await? {
 //!     println!("{} {:?}", build.selector(), build.outcome);
 //! }
@@ -19,58 +17,51 @@
 //! # }
 //! ```
 //!
-//! Everything lives on one thread, inside a `tokio::task::LocalSet`. In the order of the main path:
-//! - [`context`]: which credential, for which repository; [`dial`] and [`login`]: from a credential to a link;
-//! - [`guild`]: the reconnecting client; its calls are in [`look`], [`steer`] and [`operate`], what they show in [`views`]
-//!   and [`explanation`];
-//! - [`logs`]: one log, by offset; [`screen`]: its bytes on a terminal; [`watch`]: subscriptions; [`mirror`]: what they carry on; [`follow`]: a build live;
-//! - [`doctor`]: what is wrong on the way from here to a master, and what to do about it;
-//! - [`selector`]: what a person writes, `pyfoo/412/test@linux,3.14/2:L120-L140`; [`git`]: where that person stands;
-//!   [`resolve`]: which build is meant by both.
+//! `examples/follow.rs` is a whole program, which follows the newest build of a project.
+//!
+//! Everything lives on one thread, within a `tokio::task::LocalSet`. In the order of the main path:
+//! - [`context`]: which credential, for which repository; [`login()`]: how it came there;
+//! - [`Guild`]: the reconnecting client and its calls, which answer [`views`] and an [`Explanation`];
+//! - [`logs`]: one log, by offset; [`screen`]: its bytes on a terminal;
+//! - [`Watch`] and [`Events`]: subscriptions; [`Mirror`]: the builds that they carry on; [`Follow`]: one build live;
+//! - [`words`] and [`cells`]: how these values read, on a page as in a terminal;
+//! - [`link`] and [`dial`]: for a program with connections of its own.
+//!
+//! Times, outcomes, filters, cursors and events are values of the crate [`schema`], which is handed on.
 
-// the commands use the library by its name, as every other program does
-extern crate self as client;
+#![warn(missing_docs)]
 
-pub mod backoff;
+mod backoff;
 pub mod cells;
-mod cli;
-mod commands;
 pub mod context;
 pub mod dial;
-pub mod doctor;
-pub mod error;
+mod error;
 pub mod explanation;
-pub mod follow;
-pub mod git;
-pub mod guild;
-mod here;
-pub mod lines;
+mod follow;
+mod guild;
+mod lines;
 pub mod link;
-pub mod login;
+mod login;
 pub mod logs;
-pub mod look;
-mod matrix;
-pub mod mirror;
-pub mod operate;
-mod output;
-mod render;
-pub mod resolve;
+mod look;
+mod mirror;
+mod operate;
 pub mod screen;
-pub mod selector;
-pub mod steer;
+mod steer;
 pub mod views;
-pub mod watch;
+mod watch;
 mod wire;
 pub mod words;
 
-pub use cli::{cli, command};
 pub use error::Error;
 pub use explanation::Explanation;
-pub use follow::{Follow, follow_build};
-pub use guild::{Guild, LinkNews};
+pub use follow::{Follow, Progress};
+pub use guild::{Dial, Guild, LinkNews};
+pub use login::login;
 pub use logs::{LogAddress, Tail, Until};
 pub use look::BuildQuery;
 pub use mirror::Mirror;
-pub use operate::{Issued, NewGrant};
+pub use operate::{HookView, Issued, NewGrant};
+pub use schema;
 pub use steer::Again;
 pub use watch::{Events, News, Told, Watch};

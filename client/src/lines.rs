@@ -5,19 +5,20 @@
 /// A line longer than this is broken: output of parallel jobs must go on.
 const LINE_BYTES_MAX: usize = 64 * 1024;
 
+/// A log that arrives in pieces, made into whole lines with a prefix.
 #[derive(Debug)]
-pub struct Lines {
+pub(crate) struct PrefixedLines {
     prefix: Vec<u8>,
     open: Vec<u8>,
 }
 
-impl Lines {
-    pub fn new(prefix: String) -> Lines {
-        Lines { prefix: prefix.into_bytes(), open: Vec::new() }
+impl PrefixedLines {
+    pub(crate) fn new(prefix: String) -> PrefixedLines {
+        PrefixedLines { prefix: prefix.into_bytes(), open: Vec::new() }
     }
 
     /// What can be written now that `bytes` arrived.
-    pub fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
         if self.prefix.is_empty() {
             return bytes.to_vec();
         }
@@ -34,7 +35,7 @@ impl Lines {
     }
 
     /// What is left at the end of a log.
-    pub fn finish(&mut self) -> Vec<u8> {
+    pub(crate) fn finish(&mut self) -> Vec<u8> {
         let mut text = Vec::new();
         if !self.open.is_empty() {
             self.close(&mut text);
@@ -68,7 +69,7 @@ mod tests {
 
     #[test]
     fn lines_stay_whole_across_pieces() {
-        let mut lines = Lines::new("a | ".to_owned());
+        let mut lines = PrefixedLines::new("a | ".to_owned());
         assert_eq!(lines.push(b"one\ntw"), b"a | one\n");
         assert_eq!(lines.push(b"o\n\nthr"), b"a | two\na | \n");
         assert_eq!(lines.finish(), b"a | thr\n");
@@ -77,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_bar_that_is_drawn_over_itself_does_not_take_the_prefix() {
-        let mut lines = Lines::new("a | ".to_owned());
+        let mut lines = PrefixedLines::new("a | ".to_owned());
         assert_eq!(lines.push(b"\r10%\r20%\n"), b"a | \ra | 10%\ra | 20%\n");
         assert_eq!(lines.push(b"dos\r\n"), b"a | dos\r\n");
         assert_eq!(lines.push(b"1%\r"), b"");
@@ -86,14 +87,14 @@ mod tests {
 
     #[test]
     fn without_a_prefix_the_bytes_are_the_bytes() {
-        let mut lines = Lines::new(String::new());
+        let mut lines = PrefixedLines::new(String::new());
         assert_eq!(lines.push(b"no end \xff\r"), b"no end \xff\r");
         assert_eq!(lines.finish(), b"");
     }
 
     #[test]
     fn a_line_without_end_is_broken() {
-        let mut lines = Lines::new("a | ".to_owned());
+        let mut lines = PrefixedLines::new("a | ".to_owned());
         let text = lines.push(&[b'x'; 3 * LINE_BYTES_MAX]);
         assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 3);
         assert!(lines.open.is_empty());

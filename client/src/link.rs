@@ -1,5 +1,5 @@
-//! One live link to a master, and the parts of the perspective that it holds. Losing it, and making a new one, is
-//! [`crate::guild`]'s.
+//! One live link to a master, and the parts of the perspective that it holds, as Cap'n Proto capabilities. [`crate::Guild`] makes a
+//! new link when one is lost, and has a typed call for each of their methods.
 
 use crate::error::Error;
 use futures::FutureExt as _;
@@ -10,7 +10,7 @@ use schema::grant_capnp::operator;
 use schema::perspective_capnp::{perspective, submitter, viewer};
 use std::any::Any;
 
-/// What keeps a link alive, and says when it ended.
+/// One live link to a master: what keeps it alive, and says when it ended.
 pub struct Link {
     holding: Holding,
     closed: Shared<LocalBoxFuture<'static, String>>,
@@ -25,7 +25,7 @@ enum Holding {
 }
 
 impl Link {
-    /// `closed` resolves when the link is lost, and says why; `alive` is dropped with it.
+    /// A link that a caller made. `closed` resolves when it is lost, and says why; `alive` is dropped with it.
     pub fn new(
         perspective: perspective::Client,
         closed: impl Future<Output = String> + 'static,
@@ -34,7 +34,7 @@ impl Link {
         Link::holding(Holding::Perspective(perspective), closed, alive)
     }
 
-    /// A link that holds nothing but a viewer, as inside the master's own process.
+    /// A link that holds nothing but a viewer, as within the master's own process. It is never lost.
     pub fn of_viewer(viewer: viewer::Client) -> Link {
         Link::holding(Holding::Viewer(viewer), futures::future::pending(), ())
     }
@@ -44,14 +44,14 @@ impl Link {
         Link { holding, closed, outgrown: Box::new(|| None), _alive: Box::new(alive) }
     }
 
-    /// `outgrown` says what was too large, where a message ended the link by its size. A new link then meets the same message.
+    /// Sets what says whether a message ended the link by its size, and which size that was. A new link meets the same message.
     #[must_use]
     pub fn outgrown_by(mut self, outgrown: impl Fn() -> Option<String> + 'static) -> Link {
         self.outgrown = Box::new(outgrown);
         self
     }
 
-    /// The error of a message that is larger than this side reads, where that ended the link.
+    /// The error of the message that ended the link by its size; `None` if no message did.
     pub fn outgrown(&self) -> Option<Error> {
         (self.outgrown)().map(Error::too_large)
     }
@@ -61,11 +61,15 @@ impl Link {
         self.closed.clone().await;
     }
 
-    /// Why it was lost; none while it lives.
+    /// Why it was lost, or `None` while it lives.
     pub fn why_closed(&self) -> Option<String> {
         self.closed.clone().now_or_never()
     }
 
+    /// Everything that the credential holds.
+    ///
+    /// # Errors
+    /// [`Error::NotHeld`] if there is a viewer and nothing else.
     pub fn perspective(&self) -> Result<&perspective::Client, Error> {
         match &self.holding {
             Holding::Perspective(perspective) => Ok(perspective),
@@ -73,6 +77,10 @@ impl Link {
         }
     }
 
+    /// What looks at builds.
+    ///
+    /// # Errors
+    /// [`Error::NotHeld`] without the right `view`; [`Error::Lost`] if the link ends.
     pub async fn viewer(&self) -> Result<viewer::Client, Error> {
         let perspective = match &self.holding {
             Holding::Perspective(perspective) => perspective,
@@ -85,6 +93,10 @@ impl Link {
         }
     }
 
+    /// What asks for builds, repeats and cancels them.
+    ///
+    /// # Errors
+    /// [`Error::NotHeld`] without one of the rights `run`, `retry` and `cancel`; [`Error::Lost`] if the link ends.
     pub async fn submitter(&self) -> Result<submitter::Client, Error> {
         let answer = self.perspective()?.submitter_request().send().promise.await?;
         match answer.get()?.has_submitter() {
@@ -93,6 +105,10 @@ impl Link {
         }
     }
 
+    /// What takes news of changes.
+    ///
+    /// # Errors
+    /// [`Error::NotHeld`] without the right `changes`; [`Error::Lost`] if the link ends.
     pub async fn changes(&self) -> Result<change_sink::Client, Error> {
         let answer = self.perspective()?.changes_request().send().promise.await?;
         match answer.get()?.has_sink() {
@@ -101,6 +117,10 @@ impl Link {
         }
     }
 
+    /// What tells events.
+    ///
+    /// # Errors
+    /// [`Error::NotHeld`] without one of the rights `events` and `view`; [`Error::Lost`] if the link ends.
     pub async fn events(&self) -> Result<event_source::Client, Error> {
         let answer = self.perspective()?.events_request().send().promise.await?;
         match answer.get()?.has_source() {
@@ -109,6 +129,10 @@ impl Link {
         }
     }
 
+    /// What runs the guild: grants, workers, projects and the master file.
+    ///
+    /// # Errors
+    /// [`Error::NotHeld`] without the right `operate`; [`Error::Lost`] if the link ends.
     pub async fn operator(&self) -> Result<operator::Client, Error> {
         let answer = self.perspective()?.operator_request().send().promise.await?;
         match answer.get()?.has_operator() {

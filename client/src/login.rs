@@ -1,5 +1,5 @@
-//! Logging in: turns a join, or a sturdy ref as it is, into a context. The new token is on disk before the master
-//! hears of it, so that a lost answer is repeated with the same one.
+//! Logging in: makes a context of the credential that somebody issued. The new token is on disk before the master hears of it, so
+//! that a login whose answer was lost is repeated with the same token.
 
 use crate::context::{Context, Contexts};
 use crate::dial::{reach, restore};
@@ -11,7 +11,13 @@ use schema::sturdy_ref::{SturdyRef, Token};
 use schema::values::RefusalCode;
 use std::path::{Path, PathBuf};
 
-/// Redeems `reference`, stores what came of it as context `name`, and makes that the current one.
+/// Redeems `reference`, stores what came of it as the context `name`, and makes that the current one. A credential that was
+/// redeemed before with this user's key is stored as it is.
+///
+/// # Errors
+/// [`Error::Usage`] if `name` cannot be a context's, or is the context of another master; [`Error::Refused`] if the credential was
+/// redeemed by somebody else, has expired or was revoked; [`Error::File`] if a file cannot be written; otherwise as
+/// [`crate::Guild::connect`].
 pub async fn login(contexts: &Contexts, name: &str, reference: &SturdyRef) -> Result<Context, Error> {
     refuse_other_master(contexts, name, reference)?;
     make_directory(&contexts.directory())?;

@@ -1,5 +1,5 @@
-//! Reading one step's log: pipelined, resumed by offset on a new link, live where asked for. Memory stays at a few
-//! chunks whatever the log's size.
+//! Reading one step's log: pipelined, resumed by offset on a new link, and live if asked for. Memory stays at a few chunks of
+//! 256 KiB, whatever the log's size.
 
 use crate::error::Error;
 use crate::guild::{Guild, OUTGROWN_MAX};
@@ -14,29 +14,32 @@ use std::rc::Rc;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
 
-/// As much as the master gives at once.
+/// The bytes that are asked for at once, which is as many as the master gives.
 const CHUNK: u64 = 256 * 1024;
+/// The chunks that are asked for ahead, so that a distant master does not slow the reading down; they bound the memory.
 const CHUNKS_IN_FLIGHT: usize = 4;
 
 /// Names one step's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogAddress {
+    /// The name of the project.
     pub project: String,
+    /// The number of the build, from 1.
     pub build: u32,
-    /// With its cell.
+    /// The name of the job with its cell.
     pub job: String,
-    /// 0: the latest.
+    /// The number of the attempt, from 1; 0 is the latest.
     pub attempt: u16,
-    /// From 1.
+    /// The number of the step, from 1.
     pub step: u16,
 }
 
-/// When to stop.
+/// Where a [`Tail`] stops.
 #[derive(Clone, Debug)]
 pub enum Until {
-    /// At this offset, or at the end so far.
+    /// At this offset in bytes, or at the end so far.
     Offset(u64),
-    /// When the log is sealed, or when this turned true (its step has ended) and all was read that was there then.
+    /// When the log is sealed, or when this turned true because its step has ended, and all was read that was there then.
     Ended(watch::Receiver<bool>),
 }
 
@@ -64,20 +67,25 @@ struct Reading {
 }
 
 impl Tail {
+    /// The log from the offset `from` on, in bytes.
     pub fn new(guild: &Guild, address: LogAddress, from: u64, until: Until) -> Tail {
         Tail { guild: guild.clone(), address, offset: from, until, reading: None, outgrown: 0 }
     }
 
+    /// Which log this is.
     pub fn address(&self) -> &LogAddress {
         &self.address
     }
 
-    /// The offset after the last byte given.
+    /// The offset after the last byte that was given.
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// The next bytes; none at the end. Not to be dropped while it waits, save to give the tail up.
+    /// The next bytes, at most 256 KiB; `None` at the end. The future must not be dropped while it waits, save to give the tail up.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the log is no longer kept; otherwise as the calls of [`Guild`]. A lost link is no error.
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, Error> {
         loop {
             let reading = match self.reading.take() {
@@ -176,12 +184,16 @@ impl Reading {
 /// Some whole lines of a log, as many as one answer carries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lines {
+    /// The lines as the step wrote them, with their ends.
     pub bytes: Vec<u8>,
-    /// Of the first one; lines are counted from 1.
+    /// The number of the first line. Lines are counted from 1.
     pub first: u64,
 }
 
-/// Lines from `first` on, at most `count`; none where there is no such line yet.
+/// The lines from `first` on, at most `count` of them; no bytes if there is no such line yet.
+///
+/// # Errors
+/// As the calls of [`Guild`].
 pub async fn lines(guild: &Guild, address: &LogAddress, first: u64, count: u32) -> Result<Lines, Error> {
     guild
         .call(async |link| {
@@ -195,6 +207,9 @@ pub async fn lines(guild: &Guild, address: &LogAddress, first: u64, count: u32) 
 }
 
 /// The last `count` lines so far.
+///
+/// # Errors
+/// As [`lines`].
 pub async fn last_lines(guild: &Guild, address: &LogAddress, count: u32) -> Result<Lines, Error> {
     guild
         .call(async |link| {
@@ -207,7 +222,10 @@ pub async fn last_lines(guild: &Guild, address: &LogAddress, count: u32) -> Resu
         .await
 }
 
-/// How many bytes there are, and whether there will be no more.
+/// The number of bytes so far, and whether there will be no more.
+///
+/// # Errors
+/// As [`lines`].
 pub async fn size(guild: &Guild, address: &LogAddress) -> Result<(u64, bool), Error> {
     guild
         .call(async |link| {
@@ -218,12 +236,18 @@ pub async fn size(guild: &Guild, address: &LogAddress) -> Result<(u64, bool), Er
         .await
 }
 
-/// At most `count` bytes, and at most 256 KiB, from `offset`.
+/// At most `count` bytes, and at most 256 KiB, from the offset `offset` on.
+///
+/// # Errors
+/// As [`lines`].
 pub async fn part(guild: &Guild, address: &LogAddress, offset: u64, count: u64) -> Result<Vec<u8>, Error> {
     guild.call(async |link| read(reader(&link, address).await?, offset, count.min(CHUNK)).await).await
 }
 
-/// Copies a part of a log as it is now; the offset after it.
+/// Copies a range of bytes of a log, as it is now, to `out`, and answers the offset after it.
+///
+/// # Errors
+/// [`Error::Output`] if `out` takes no more; otherwise as [`lines`].
 pub async fn copy(
     guild: &Guild,
     address: &LogAddress,
@@ -238,7 +262,10 @@ pub async fn copy(
     Ok(tail.offset())
 }
 
-/// Where the lines `first..=last` (from 1) lie; empty where there is no such line yet.
+/// The range of bytes in which the lines `first..=last` lie, counted from 1; empty if there is no such line yet.
+///
+/// # Errors
+/// As [`lines`].
 pub async fn line_range(guild: &Guild, address: &LogAddress, first: u64, last: u64) -> Result<Range<u64>, Error> {
     let Some(start) = line_offset(guild, address, first.max(1)).await? else { return Ok(0..0) };
     let end = line_offset(guild, address, last.saturating_add(1)).await?;

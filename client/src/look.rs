@@ -15,21 +15,23 @@ use schema::sturdy_ref::Token;
 use schema::values::Outcome;
 use schema::wire::{outcome_from_wire, refusal};
 
-/// Which builds; what is empty or 0 does not narrow.
+/// Which builds are asked for. A field that is empty or 0 does not narrow them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BuildQuery {
+    /// The name of their project.
     pub project: String,
-    /// Full, or the short name of a branch that was built, else of a tag.
+    /// Their full ref, or the short name of a branch that was built, or else of a tag.
     pub ref_name: String,
-    /// A prefix of at least 4 digits.
+    /// The first digits of their commit id, at least 4 of them.
     pub revision: String,
-    /// Only builds with a smaller number; asks for a project.
+    /// Only builds with a smaller number than this. It needs a project.
     pub before: u32,
-    /// At most 1,000.
+    /// The number of builds to answer, at most 1,000.
     pub limit: u32,
 }
 
 impl Guild {
+    /// Who the holder of this credential is to the master.
     pub async fn whoami(&self) -> Result<Whoami, Error> {
         self.call(async |link| {
             let answer = link.perspective()?.whoami_request().send().promise.await?;
@@ -44,7 +46,8 @@ impl Guild {
         .await
     }
 
-    /// A login of a browser to the master's pages, with a join of ours: the address to open, once and within 10 minutes.
+    /// Makes a login of a browser to the master's pages, and answers the address to open. It works once, within 10 minutes, and is a
+    /// secret until then.
     pub async fn browse(&self) -> Result<String, Error> {
         let (id, join) = (new_request(), Token::random());
         self.call(async |link| {
@@ -59,6 +62,7 @@ impl Guild {
         .await
     }
 
+    /// All projects that the credential may see, by name.
     pub async fn projects(&self) -> Result<Vec<ProjectView>, Error> {
         let page = async |after: String| {
             self.call(async |link| {
@@ -73,7 +77,7 @@ impl Guild {
         all_pages(page, |last| last.name.clone()).await.map_err(|error| error.about("the list of projects"))
     }
 
-    /// The state of a branch or tag, by its full or short name; by an empty one: of the project's main branch.
+    /// The state of a branch or a tag, by its full or short name; with an empty name, of the project's main branch.
     pub async fn branch(&self, project: &str, name: &str) -> Result<BranchView, Error> {
         self.call(async |link| {
             let mut request = link.viewer().await?.branch_request();
@@ -88,7 +92,8 @@ impl Guild {
         .map_err(|error| error.about("the branch"))
     }
 
-    /// Newest first, without their jobs. Of one project all that were asked for; of several, what one answer holds.
+    /// Builds without their jobs, the newest first. Of one project these are all that were asked for; of several, what one answer
+    /// of the master holds.
     pub async fn builds(&self, query: &BuildQuery) -> Result<Vec<BuildView>, Error> {
         let (mut all, mut query) = (Vec::new(), query.clone());
         loop {
@@ -121,7 +126,7 @@ impl Guild {
         .await
     }
 
-    /// One build with its jobs; `number` 0: the project's newest.
+    /// One build with its jobs; the number 0 stands for the project's newest.
     pub async fn build(&self, project: &str, number: u32) -> Result<BuildView, Error> {
         self.call(async |link| {
             let build = link.build(project, number).await?;
@@ -132,7 +137,7 @@ impl Guild {
         .map_err(|error| error.about("the build"))
     }
 
-    /// Waits for the end of a build, however often the link is lost meanwhile.
+    /// Waits for the end of a build, however often the link is lost meanwhile, and answers its outcome.
     pub async fn outcome(&self, project: &str, number: u32) -> Result<Outcome, Error> {
         self.call_for_ever(async |link| {
             let build = link.build(project, number).await?;
@@ -157,6 +162,7 @@ impl Guild {
         .map_err(|error| error.about("the explanation"))
     }
 
+    /// The workers that the credential may see, by name.
     pub async fn workers(&self) -> Result<Vec<WorkerView>, Error> {
         let page = async |after: String| {
             self.call(async |link| {
@@ -171,7 +177,7 @@ impl Guild {
         all_pages(page, |last| last.name.clone()).await.map_err(|error| error.about("the list of workers"))
     }
 
-    /// What waits for a worker, in the order of placement.
+    /// The jobs that wait for a worker, in the order of placement; at most 1,000 of them.
     pub async fn queue(&self) -> Result<Vec<QueueItem>, Error> {
         self.call(async |link| {
             let answer = link.viewer().await?.queue_request().send().promise.await?;

@@ -1,12 +1,26 @@
-//! A live copy of builds: a snapshot, carried on by events. Pure; where both come from is [`crate::watch`]'s.
+//! A live copy of builds: a snapshot, carried on by events. Pure; both come from a [`crate::Watch`].
 
 use crate::views::{BuildView, JobView, StepView};
 use schema::values::{Event, Fact, Outcome, State, Time};
 use std::collections::BTreeMap;
 
 /// The project's name and the build's number in it.
-pub type BuildKey = (String, u32);
+type BuildKey = (String, u32);
 
+/// A live copy of builds, made of what a [`crate::Watch`] tells.
+///
+/// ```no_run
+/// # async fn example(watch: &mut client::Watch) -> Result<(), client::Error> {
+/// let mut mirror = client::Mirror::default();
+/// loop {
+///     match watch.next().await? {
+///         client::News::Snapshot(builds) => mirror.reset(builds),
+///         client::News::Events(events) => events.iter().for_each(|event| mirror.apply(event)),
+///     }
+///     assert!(mirror.builds().all(|build| build.number > 0));
+/// }
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Mirror {
     builds: BTreeMap<BuildKey, BuildView>,
@@ -18,7 +32,7 @@ impl Mirror {
         self.builds = builds.into_iter().map(|build| ((build.project.clone(), build.number), build)).collect();
     }
 
-    /// Takes one event in. Events of builds that are not mirrored are ignored, save their creation.
+    /// Takes one event in. An event of a build that is not mirrored is ignored, unless the event creates it.
     pub fn apply(&mut self, event: &Event) {
         let key = (event.project.clone(), event.build);
         if let Fact::BuildCreated { cause, ref_name, revision } = &event.fact {
@@ -36,11 +50,12 @@ impl Mirror {
         }
     }
 
+    /// The build with this number, if it is mirrored.
     pub fn build(&self, project: &str, number: u32) -> Option<&BuildView> {
         self.builds.get(&(project.to_owned(), number))
     }
 
-    /// By project, oldest first.
+    /// All mirrored builds, by project, and the oldest of each project first.
     pub fn builds(&self) -> impl Iterator<Item = &BuildView> {
         self.builds.values()
     }
@@ -50,7 +65,7 @@ impl Mirror {
         self.builds.insert((build.project.clone(), build.number), build);
     }
 
-    /// Forgets finished builds that a newer one of their project has replaced, so that a long watch stays small.
+    /// Forgets the finished builds of each project but its newest, so that a long watch stays small.
     pub fn forget_finished(&mut self) {
         let newest: BTreeMap<String, u32> = self.builds.keys().cloned().collect();
         self.builds.retain(|(project, number), build| !build.is_finished() || newest.get(project) == Some(number));

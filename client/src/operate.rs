@@ -12,35 +12,43 @@ use schema::wire::{kind_to_enum, read_difference, read_finding, told_what, write
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Where a forge tells of pushes, and what it signs with; both empty without a hook.
+/// Where a forge tells of pushes, and what it signs with. Both are "" for a project without a hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HookView {
+    /// The web address to give to the forge.
     pub address: String,
+    /// The secret to give to the forge. The master tells it once.
     pub secret: String,
 }
 
-/// A grant to be made below one's own.
+/// A grant that is to be issued below the caller's own.
 #[derive(Clone, Debug)]
 pub struct NewGrant {
+    /// For whom it is: a person, a worker or a program.
     pub kind: GrantKind,
-    /// Of its holder.
+    /// The name of its holder.
     pub name: String,
+    /// The rights that it shall hold, and where; no more than the caller's own.
     pub what: What,
-    /// None: no expiry.
+    /// How long it lasts, or `None` if it does not end by itself.
     pub lifetime: Option<Duration>,
-    /// SHA-256 of the join: the master never holds the join itself.
+    /// The SHA-256 of the join with which it is redeemed. The master never holds the join itself.
     pub join_hash: [u8; 32],
 }
 
 /// What the master answers to a new grant: all that a sturdy ref needs besides the join.
 #[derive(Clone, Debug)]
 pub struct Issued {
+    /// The grant as the master recorded it.
     pub grant: GrantView,
+    /// The addresses of the master, as `ci.example.org:7711`.
     pub advertise: Vec<String>,
+    /// The fingerprint of the master's key, as `sha-256:...`.
     pub fingerprint: String,
 }
 
 impl Guild {
+    /// Issues a grant below the caller's own.
     pub async fn issue(&self, grant: &NewGrant) -> Result<Issued, Error> {
         let id = new_request();
         self.call(async |link| {
@@ -64,7 +72,7 @@ impl Guild {
         .await
     }
 
-    /// What the master file calls by a name.
+    /// The roles of the master file: rights and projects, by the name that the file gives them.
     pub async fn roles(&self) -> Result<BTreeMap<String, What>, Error> {
         self.call(async |link| {
             let answer = link.operator().await?.roles_request().send().promise.await?;
@@ -77,7 +85,7 @@ impl Guild {
         .await
     }
 
-    /// What the master file says that the master does not run with.
+    /// The keys of the master file with another value than the master runs with.
     pub async fn differences(&self) -> Result<Vec<Difference>, Error> {
         self.call(async |link| {
             let answer = link.operator().await?.differences_request().send().promise.await?;
@@ -89,7 +97,7 @@ impl Guild {
         .await
     }
 
-    /// Has the master file read again; answers what differed.
+    /// Has the master read its file again, and answers what differed.
     pub async fn reload(&self) -> Result<Vec<Difference>, Error> {
         let id = new_request();
         self.call(async |link| {
@@ -104,7 +112,7 @@ impl Guild {
         .await
     }
 
-    /// Adds a project that the master could fetch.
+    /// Has the master follow a repository, if it can fetch from it.
     pub async fn add_project(&self, project: &NewProject) -> Result<HookView, Error> {
         let id = new_request();
         self.call(async |link| {
@@ -122,12 +130,12 @@ impl Guild {
         .await
     }
 
-    /// One's own grant and those below it, as far as they are in force.
+    /// The caller's own grant and those below it, as far as they are in force.
     pub async fn grants(&self) -> Result<Vec<GrantView>, Error> {
         self.all_grants(false).await
     }
 
-    /// As [`Guild::grants`], page by page; `with_ended`: also those that were revoked or are expired.
+    /// As [`Guild::grants`]; with `with_ended` also those that were revoked or are expired.
     pub async fn all_grants(&self, with_ended: bool) -> Result<Vec<GrantView>, Error> {
         let (mut grants, mut after) = (Vec::new(), 0);
         loop {
@@ -153,7 +161,7 @@ impl Guild {
         .await
     }
 
-    /// The grant with this number; else those in force of this name, the newest first.
+    /// The grant with this number, or else the grants in force of this name, the newest first.
     pub async fn find_grants(&self, wanted: &str) -> Result<Vec<GrantView>, Error> {
         self.call(async |link| {
             let mut request = link.operator().await?.find_grants_request();
@@ -165,7 +173,7 @@ impl Guild {
         .map_err(|error| error.about("the list of grants"))
     }
 
-    /// Takes a grant and its subtree back; answers the ids that this revoked.
+    /// Revokes a grant and all below it, and answers the numbers of those that this revoked. The reason is shown to their holders.
     pub async fn revoke(&self, grant: u64, reason: &str) -> Result<Vec<u64>, Error> {
         let id = new_request();
         self.call(async |link| {
@@ -182,7 +190,7 @@ impl Guild {
         .await
     }
 
-    /// What the master says of itself: what an installation needs, and what to do where it lacks it.
+    /// What the master finds of its own installation: what is good, what is not, and what to do about it.
     pub async fn examine(&self) -> Result<Vec<Finding>, Error> {
         self.call(async |link| {
             let answer = link.operator().await?.examine_request().send().promise.await?;
@@ -207,7 +215,7 @@ impl Guild {
         all_pages(page, |last| last.name.clone()).await.map_err(|error| error.about("the list of workers"))
     }
 
-    /// No further offers to this worker, until the same with `on` false.
+    /// Makes no further offers to this worker, until the same call with `on` false.
     pub async fn drain(&self, worker: &str, on: bool) -> Result<(), Error> {
         let id = new_request();
         self.call(async |link| {
@@ -223,7 +231,7 @@ impl Guild {
         .await
     }
 
-    /// As [`Guild::drain`], with a reason that is shown; an empty one lifts it.
+    /// As [`Guild::drain`], with a reason that is shown; an empty reason lifts it.
     pub async fn hold(&self, worker: &str, reason: &str) -> Result<(), Error> {
         let id = new_request();
         self.call(async |link| {
@@ -239,8 +247,8 @@ impl Guild {
         .await
     }
 
-    /// Removes a worker that is not connected, and revokes its grant. `gone`: its machine is off, and what it ran is placed
-    /// again at once.
+    /// Removes a worker that is not connected, and revokes its grant. With `gone` the caller says that its machine is off, so that
+    /// what it ran is placed again at once.
     pub async fn forget(&self, worker: &str, gone: bool) -> Result<(), Error> {
         let id = new_request();
         self.call(async |link| {

@@ -1,4 +1,4 @@
-//! A writer for the bytes of logs: exact, or for a terminal what a [`Screen`] passes of them.
+//! A writer for the bytes of logs: exact for a program, and harmless for a terminal.
 
 use schema::shown::Screen;
 use std::io;
@@ -6,7 +6,21 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
-/// Passes the bytes of logs on.
+/// Passes the bytes of logs on to a writer: all of them to a program, and to a terminal only what it can show without harm.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// use tokio::io::AsyncWriteExt as _;
+///
+/// let mut shown = Vec::new();
+/// let mut screened = client::screen::Screened::for_terminal(&mut shown);
+/// screened.write_all(b"clears \x1b[2J nothing\n").await?;
+/// screened.finish().await?;
+/// assert!(!shown.contains(&0x1b));
+/// # Ok(())
+/// # }
+/// ```
 pub struct Screened<W> {
     to: W,
     /// None: every byte passes.
@@ -16,17 +30,20 @@ pub struct Screened<W> {
 }
 
 impl<W: AsyncWrite + Unpin> Screened<W> {
-    /// For a terminal: colours, tabs and line ends pass, and nothing else that it would take up.
+    /// Passes colours, tabs and line ends to a terminal, and nothing else that it would take up.
     pub fn for_terminal(to: W) -> Screened<W> {
         Screened { to, screen: Some(Screen::new()), waiting: Vec::new() }
     }
 
-    /// For a program: exact.
+    /// Passes every byte, as a program wants it.
     pub fn exact(to: W) -> Screened<W> {
         Screened { to, screen: None, waiting: Vec::new() }
     }
 
-    /// Ends the output: with what is left of it, and the terminal's own colours.
+    /// Ends the output: writes what is left of it, and sets the terminal's own colours again.
+    ///
+    /// # Errors
+    /// Those of the writer.
     pub async fn finish(mut self) -> io::Result<()> {
         let left = self.screen.as_mut().map(Screen::finish).unwrap_or_default();
         self.waiting.extend_from_slice(left.as_bytes());

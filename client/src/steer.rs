@@ -4,18 +4,19 @@ use crate::error::Error;
 use crate::guild::{Guild, new_request};
 use schema::wire::{length, refusal, write_texts};
 
-/// Which jobs of a build a retry repeats; the others are carried over.
+/// Which jobs of a build a retry repeats. The others are carried over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Again {
+    /// All of them.
     All,
     /// Those that did not succeed.
     Failed,
-    /// These and what needs them.
+    /// The jobs of these names, with their cells, and what needs them.
     Jobs(Vec<String>),
 }
 
 impl Guild {
-    /// Asks for a build of `revision`, or where that is empty of the tip of `ref_name`; answers its number.
+    /// Asks for a build of the commit `revision`, or if that is empty, of the tip of `ref_name`; answers the build's number.
     pub async fn run(&self, project: &str, ref_name: &str, revision: &str) -> Result<u32, Error> {
         let id = new_request();
         self.call(async |link| {
@@ -33,7 +34,7 @@ impl Guild {
         .await
     }
 
-    /// A new build that repeats `again` of this one; answers its number.
+    /// Makes a new build that repeats the jobs `again` of this one, and answers its number.
     pub async fn retry(&self, project: &str, number: u32, again: &Again) -> Result<u32, Error> {
         let id = new_request();
         self.call(async |link| {
@@ -54,7 +55,7 @@ impl Guild {
         .await
     }
 
-    /// Cancels the whole build, or one job where `job` is not empty.
+    /// Cancels the whole build, or one job if `job` is not empty. The reason is shown with it.
     pub async fn cancel(&self, project: &str, number: u32, job: &str, reason: &str) -> Result<(), Error> {
         let id = new_request();
         self.call(async |link| {
@@ -72,8 +73,8 @@ impl Guild {
         .await
     }
 
-    /// Has the master look at a ref now, at all of them where it is empty; answers the build that stands for the ref's tip, 0
-    /// where none is made.
+    /// Has the master look at a ref now, or at all of them if `ref_name` is empty. Answers the number of the build that stands for
+    /// the ref's tip, or 0 if there is none.
     pub async fn notify(&self, project: &str, ref_name: &str) -> Result<u32, Error> {
         let id = new_request();
         self.call(async |link| {

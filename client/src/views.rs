@@ -1,197 +1,268 @@
-//! What a perspective shows, as plain values. Their JSON is part of the command's interface: fields are only added.
-//! Reading them from the wire is in `wire`.
+//! What a master shows to the holder of a credential, as plain values. Times are moments of the master's clock, to the
+//! millisecond; an absent one has not come yet. Numbers of builds, attempts and steps begin at 1.
+//!
+//! The JSON of these values is part of the command's interface: fields are only added. Times are RFC 3339 in it.
 
 use schema::values::{Description, Exit, GrantKind, Outcome, State, Time, What};
 use serde::{Serialize, Serializer};
 
+/// A project that the credential may see.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ProjectView {
+    /// The name that selectors begin with; it is unique at its master.
     pub name: String,
+    /// The address that the master fetches from, without a secret.
     pub repository: String,
+    /// Other addresses of the same repository, by which a checkout of it is recognised.
     pub aliases: Vec<String>,
-    /// Number of the newest build; 0: none.
+    /// The number of the newest build, or 0 if there is none yet.
     pub latest: u32,
-    /// The branch that the repository's HEAD names, in full; empty: not known yet.
+    /// The full ref of the branch that the repository's HEAD names, or "" if the master has not read it yet.
     pub main_branch: String,
 }
 
-/// What a branch, or a tag, is: as its worst lane.
+/// The state of a branch, or of a tag. A branch is as good as its worst lane.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct BranchView {
-    /// In full.
+    /// The full ref, as `refs/heads/main`.
     #[serde(rename = "ref")]
     pub ref_name: String,
-    /// None: nothing counts yet.
+    /// The worst outcome of the lanes, or `None` as long as no run counts.
     pub outcome: Option<Outcome>,
-    /// The newest run of a lane, or the reading of the pipeline, errored: shown beside the outcome.
+    /// Whether the newest run of a lane, or the reading of the pipeline, errored. This is shown beside the outcome.
     pub errored: bool,
-    /// The newest build of its newest update; 0: none.
+    /// The number of the newest build of the branch's newest update, or 0 if there is none.
     pub tip: u32,
+    /// The full commit id of that update.
     pub tip_revision: String,
-    /// That build is not finished.
+    /// Whether the build `tip` is not finished.
     pub is_open: bool,
-    /// Of the jobs of the newest plan, in its order.
+    /// The lanes of the jobs of the newest plan, in the plan's order.
     pub lanes: Vec<LaneView>,
-    /// The build that says that the pipeline cannot be read, where no plan is newer; 0: none.
+    /// The number of the build that says that the pipeline cannot be read, if no plan is newer; else 0.
     pub broken: u32,
 }
 
-/// One job of one branch, build after build.
+/// A lane: one job of one branch, build after build.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LaneView {
-    /// With its cell.
+    /// The name of the job with its cell, as `test@linux,3.14`.
     pub job: String,
     /// The newest outcome that counts.
     pub outcome: Option<Outcome>,
-    /// The build whose outcome that is; 0: none, or it is too long ago.
+    /// The number of the build with that outcome; 0 if there is none, or if it is no longer kept.
     pub build: u32,
+    /// The full commit id of that build.
     pub revision: String,
-    /// The build in which it began to fail; 0: it does not fail.
+    /// The number of the build in which the lane began to fail, or 0 if it does not fail.
     pub since: u32,
+    /// The full commit id of the build `since`.
     pub since_revision: String,
-    /// The newest build in which it was good; 0: none.
+    /// The number of the newest build in which the lane was good, or 0 if there is none.
     pub last_good: u32,
+    /// The full commit id of the build `last_good`.
     pub last_good_revision: String,
-    /// The build in which its newest run errored; 0: that did not error.
+    /// The number of the build in which the newest run errored, or 0 if that run did not error.
     pub errored: u32,
 }
 
+/// A build: one run of a pipeline, for one commit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct BuildView {
+    /// The name of its project.
     pub project: String,
+    /// Its number within the project, from 1.
     pub number: u32,
+    /// How far it has come.
     pub state: State,
+    /// How it ended, or `None` while it is not finished.
     pub outcome: Option<Outcome>,
+    /// The full ref that it was built for, or "" if the commit was asked for without one.
     #[serde(rename = "ref")]
     pub ref_name: String,
+    /// The full commit id.
     pub revision: String,
+    /// The first line of the commit's message.
     pub subject: String,
+    /// The name of the commit's author.
     pub author: String,
+    /// Why it was made: `change`, `run by ada` or `retry of pyfoo/411 by ada`, for example.
     pub cause: String,
+    /// When the master recorded it.
     #[serde(serialize_with = "rfc3339")]
     pub created: Option<Time>,
+    /// When its first job started.
     #[serde(serialize_with = "rfc3339")]
     pub started: Option<Time>,
+    /// When it finished.
     #[serde(serialize_with = "rfc3339")]
     pub finished: Option<Time>,
-    /// Why there is no plan; empty otherwise.
+    /// Why it has no plan, in lines for a person; "" if it has one.
     pub diagnosis: String,
-    /// Empty in lists.
+    /// Its jobs, in the order of the plan. A list of builds leaves them out.
     pub jobs: Vec<JobView>,
-    /// 0: none.
+    /// The number of the build that it repeats, or 0 if it is no retry.
     pub retry_of: u32,
+    /// The number of its jobs, which a list tells as well.
     pub job_count: u32,
 }
 
+/// A job of a build, with its latest attempt.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct JobView {
+    /// The name with its cell, as `test@linux,3.14`.
     pub name: String,
+    /// How far it has come.
     pub state: State,
+    /// How it ended, or `None` while it is not finished.
     pub outcome: Option<Outcome>,
-    /// Of the outcome, or why it waits.
+    /// Why it has this outcome, or why it waits, in a sentence; "" if there is nothing to say.
     pub reason: String,
+    /// The name of the worker of the latest attempt, or "" if there was none.
     pub worker: String,
-    /// Number of the latest; 0: none.
+    /// The number of the latest attempt, or 0 if there was none.
     pub attempt: u16,
+    /// When it first could be placed.
     #[serde(serialize_with = "rfc3339")]
     pub queued: Option<Time>,
+    /// When the latest attempt started.
     #[serde(serialize_with = "rfc3339")]
     pub started: Option<Time>,
+    /// When it finished.
     #[serde(serialize_with = "rfc3339")]
     pub finished: Option<Time>,
-    /// Of the latest attempt.
+    /// The steps of the latest attempt, in their order.
     pub steps: Vec<StepView>,
+    /// The platform of its worker, or the one that it asks for, as `linux-x86_64`; "" if any will do.
     pub platform: String,
+    /// The places in [`BuildView::jobs`], from 0, of the jobs that it needs.
     pub needs: Vec<u32>,
-    /// The build that it ran in, where this retry did not repeat it; 0: it is this build's own.
+    /// The number of the build that it ran in, if this retry did not repeat it; else 0.
     pub carried_from: u32,
 }
 
+/// A step of a job's attempt.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct StepView {
+    /// The name that the pipeline gives it.
     pub name: String,
+    /// How far it has come.
     pub state: State,
+    /// How it ended, or `None` while it is not finished.
     pub outcome: Option<Outcome>,
+    /// How its process ended.
     pub exit: Exit,
+    /// When it started.
     #[serde(serialize_with = "rfc3339")]
     pub started: Option<Time>,
+    /// When it finished.
     #[serde(serialize_with = "rfc3339")]
     pub finished: Option<Time>,
+    /// The bytes of its log that the master holds so far.
     pub log_size: u64,
 }
 
+/// A job that waits for a worker.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct QueueItem {
+    /// The name of its project.
     pub project: String,
+    /// The number of its build.
     pub build: u32,
+    /// The name of the job with its cell.
     pub job: String,
+    /// Since when it could be placed.
     #[serde(serialize_with = "rfc3339")]
     pub since: Option<Time>,
+    /// Why it waits, in a sentence.
     pub reason: String,
-    /// Of the reason, for programs: as `perspective.capnp` lists them.
+    /// The same reason in a word for programs; `perspective.capnp` lists the words.
     pub kind: String,
-    /// What would change that, in short.
+    /// What would change that, in short; "" if nothing needs to be done.
     pub remedy: String,
 }
 
+/// A grant: what the holder of one credential may do, below the grant that it was issued from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GrantView {
+    /// Its number, which is unique at its master.
     pub id: u64,
-    /// 0: the root.
+    /// The number of the grant that issued it, or 0 for the root.
     pub parent: u64,
+    /// For whom it is: a person, a worker or a program.
     pub kind: GrantKind,
+    /// The name of its holder.
     pub name: String,
+    /// The rights that it holds, and where they hold.
     pub what: What,
+    /// When it was issued.
     #[serde(serialize_with = "rfc3339")]
     pub created: Option<Time>,
+    /// When it ends by itself, or `None` if it does not.
     #[serde(serialize_with = "rfc3339")]
     pub expires: Option<Time>,
+    /// When it was revoked, or `None` if it was not.
     #[serde(serialize_with = "rfc3339")]
     pub revoked: Option<Time>,
-    /// `sha-256:...` of the holder's key; empty: not redeemed yet.
+    /// The fingerprint of its holder's key, as `sha-256:...`; "" until it is redeemed.
     pub holder: String,
+    /// Why it was revoked; "" if it was not.
     pub reason: String,
 }
 
+/// A worker, as the master knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct WorkerView {
+    /// Its name, which is unique at its master.
     pub name: String,
+    /// Whether it has a connection to the master now.
     pub connected: bool,
+    /// What it says of itself: platform, resources, version, and labels that it claims.
     pub description: Description,
+    /// The pools that its grant lets it serve.
     pub pools: Vec<String>,
-    /// Selectors of its jobs.
+    /// The selectors of the jobs that it runs.
     pub running: Vec<String>,
+    /// When the master last heard of it.
     #[serde(serialize_with = "rfc3339")]
     pub last_heard: Option<Time>,
+    /// Whether it finishes what it runs and is offered nothing new.
     pub draining: bool,
-    /// Not empty: the reason why an operator holds it.
+    /// Why an operator holds it, or "" if nobody does.
     pub held: String,
+    /// The number of its grant.
     pub grant: u64,
-    /// Why the ends of its leases decide when its jobs are placed again; empty: it holds them.
+    /// Why its jobs are placed again only when their leases end; "" while it holds them.
     pub waits: String,
-    /// Labels that count. What it claims besides is in its description.
+    /// The labels in force. Those that it only claims are in its description.
     pub labels: Vec<(String, String)>,
 }
 
-/// Who one is to the master.
+/// What the master takes the holder of this credential for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Whoami {
+    /// The grant behind the credential.
     pub grant: GrantView,
+    /// The addresses that the master advertises, as `ci.example.org:7711`, with commas between them.
     pub master: String,
+    /// A number that changes when the master is restored from a backup. Cursors of another incarnation are of no use.
     pub incarnation: u64,
-    /// The address of the master's pages; empty: it serves none.
+    /// The address of the master's web pages, or "" if it serves none.
     pub pages: String,
 }
 
 impl BuildView {
+    /// The text that names this build exactly, as `pyfoo/412`.
     pub fn selector(&self) -> String {
         format!("{}/{}", self.project, self.number)
     }
 
+    /// The job of this name, which includes its cell.
     pub fn job(&self, name: &str) -> Option<&JobView> {
         self.jobs.iter().find(|job| job.name == name)
     }
 
+    /// Whether it has ended, whatever its outcome.
     pub fn is_finished(&self) -> bool {
         self.state == State::Finished
     }
@@ -213,6 +284,7 @@ impl JobView {
         self.name.split_once('@').map_or(Vec::new(), |(_, cell)| cell.split(',').collect())
     }
 
+    /// Whether it has ended, whatever its outcome.
     pub fn is_finished(&self) -> bool {
         self.state == State::Finished
     }

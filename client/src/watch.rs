@@ -1,5 +1,5 @@
 //! Subscriptions that survive a lost link: [`Watch`] takes a new snapshot then, [`Events`] goes on from its cursor. Both
-//! take one batch at a time: a slow reader delays the master's next batch, and nobody else.
+//! take one batch at a time, so that a slow reader delays its own next batch, and nobody else.
 
 use crate::backoff;
 use crate::error::Error;
@@ -22,13 +22,13 @@ const OUTGROWN_APART: Duration = Duration::from_secs(600);
 /// What a [`Watch`] tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
-    /// How things stand; forget what was known before. First, and again after a lost link or a gap.
+    /// The builds as they are now. What was known before is to be forgotten. This comes first, and again after a lost link or a gap.
     Snapshot(Vec<BuildView>),
-    /// What happened since, in order.
+    /// What has happened since, in order.
     Events(Vec<Event>),
 }
 
-/// A snapshot of builds and then every event about them.
+/// A snapshot of the builds that a filter names, and then every event about them.
 pub struct Watch {
     guild: Guild,
     filter: Filter,
@@ -36,7 +36,7 @@ pub struct Watch {
     outgrown: Outgrown,
 }
 
-/// Events from a cursor on, each exactly once.
+/// The events that a filter names, from a cursor on, each exactly once.
 pub struct Events {
     guild: Guild,
     filter: Filter,
@@ -48,18 +48,35 @@ pub struct Events {
 /// What [`Events`] tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
-    /// In order. `cursor` stands after all up to here, dropped ones included.
-    Events { events: Vec<Event>, cursor: Cursor },
-    /// These are no longer kept.
-    Gap { first: u64, last: u64, cursor: Cursor },
+    /// What happened next.
+    Events {
+        /// The events in order. There can be none, if the filter names none of them.
+        events: Vec<Event>,
+        /// The place after all events up to here, those included that the filter left out.
+        cursor: Cursor,
+    },
+    /// Some events are no longer kept.
+    Gap {
+        /// The number of the first of them.
+        first: u64,
+        /// The number of the last of them.
+        last: u64,
+        /// The place after them.
+        cursor: Cursor,
+    },
 }
 
 impl Watch {
+    /// A watch over the builds that `filter` names. It subscribes when it is first asked.
     pub fn new(guild: &Guild, filter: Filter) -> Watch {
         Watch { guild: guild.clone(), filter, feed: None, outgrown: Outgrown::default() }
     }
 
-    /// Waits for news. Not to be dropped while it waits, save to give the watch up.
+    /// Waits for news. The future must not be dropped while it waits, save to give the watch up.
+    ///
+    /// # Errors
+    /// [`Error::NotHeld`] without the right `view`; [`Error::TooLarge`] if a message cannot be read, twice in a row; otherwise as the
+    /// calls of [`Guild`]. A lost link is no error.
     pub async fn next(&mut self) -> Result<News, Error> {
         let Some(feed) = &mut self.feed else { return self.open().await };
         match feed.next().await {
@@ -96,16 +113,20 @@ impl Watch {
 }
 
 impl Events {
+    /// The events that `filter` names, after `cursor`. It subscribes when it is first asked.
     pub fn new(guild: &Guild, filter: Filter, cursor: Cursor) -> Events {
         Events { guild: guild.clone(), filter, cursor, feed: None, outgrown: Outgrown::default() }
     }
 
-    /// Where the events told so far end.
+    /// The place after the events that were told so far. A later program can go on from it.
     pub fn cursor(&self) -> Cursor {
         self.cursor
     }
 
-    /// Waits for news. Not to be dropped while it waits, save to give the events up.
+    /// Waits for news. The future must not be dropped while it waits, save to give the events up.
+    ///
+    /// # Errors
+    /// [`Error::NotHeld`] without one of the rights `events` and `view`; otherwise as [`Watch::next`].
     pub async fn next(&mut self) -> Result<Told, Error> {
         loop {
             if let Some(told) = self.next_before(None).await? {
@@ -114,7 +135,10 @@ impl Events {
         }
     }
 
-    /// As [`Events::next`]; none where a master that is connected says nothing for so long.
+    /// As [`Events::next`]; answers `None` if a master that is connected says nothing for this long.
+    ///
+    /// # Errors
+    /// As [`Events::next`].
     pub async fn next_within(&mut self, silence: Duration) -> Result<Option<Told>, Error> {
         self.next_before(Some(silence)).await
     }
@@ -176,6 +200,7 @@ impl Outgrown {
 }
 
 impl Told {
+    /// The place after what was told.
     pub fn cursor(&self) -> Cursor {
         match self {
             Told::Events { cursor, .. } | Told::Gap { cursor, .. } => *cursor,
@@ -184,7 +209,7 @@ impl Told {
 }
 
 impl Guild {
-    /// Where the sequence of events stands.
+    /// The place after the newest event.
     pub async fn latest_event(&self) -> Result<Cursor, Error> {
         self.call(async |link| {
             let answer = link.events().await?.latest_request().send().promise.await?;

@@ -1,13 +1,13 @@
-//! How a state, a duration and a distance in time read, in a terminal as on a page. Pure.
+//! How states, durations, distances in time and sizes read, in a terminal as on a page. Pure.
 
 use schema::values::{Outcome, State, Time};
 
-/// The outcome, or where there is none yet, the state.
+/// The word for the outcome, or for the state if there is no outcome yet.
 pub fn status_word(state: State, outcome: Option<Outcome>) -> &'static str {
     outcome.map_or(state.word(), Outcome::word)
 }
 
-/// One character that tells apart without colour.
+/// One character that tells outcomes and states apart without colour.
 pub fn symbol(state: State, outcome: Option<Outcome>) -> &'static str {
     match (outcome, state) {
         (Some(Outcome::Succeeded), _) => "✓",
@@ -21,7 +21,7 @@ pub fn symbol(state: State, outcome: Option<Outcome>) -> &'static str {
     }
 }
 
-/// How long something took, as a clock; of what still runs, up to now. Empty: it has not begun.
+/// How long something took, as a clock; or how long it has run up to `now`. "" if it has not begun.
 pub fn duration(started: Option<Time>, finished: Option<Time>, is_finished: bool, now: Time) -> String {
     match (started, finished.or((!is_finished).then_some(now))) {
         (Some(started), Some(end)) => clock(end.since(started).as_secs_f64()),
@@ -29,7 +29,7 @@ pub fn duration(started: Option<Time>, finished: Option<Time>, is_finished: bool
     }
 }
 
-/// `3:05`, `1:02:07`.
+/// Seconds as a clock: `3:05`, `1:02:07`.
 pub fn clock(seconds: f64) -> String {
     // durations are far below the range where this would lose a second
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounded, not negative")]
@@ -40,7 +40,7 @@ pub fn clock(seconds: f64) -> String {
     }
 }
 
-/// `12.3 MiB`.
+/// A number of bytes, to a tenth of its unit: `12.3 MiB`.
 pub fn bytes(count: u64) -> String {
     match count {
         0..1_024 => format!("{count} B"),
@@ -50,12 +50,12 @@ pub fn bytes(count: u64) -> String {
     }
 }
 
-/// `3 workers`, `1 worker`.
+/// A number and its noun: `3 workers`, `1 worker`.
 pub fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-/// `12m ago`, `in 3d`.
+/// The distance of a time from `now`: `12m ago`, `in 3d`.
 pub fn ago(now: Time, time: Time) -> String {
     match now >= time {
         true => format!("{} ago", rough(now.since(time).as_secs())),
@@ -63,7 +63,7 @@ pub fn ago(now: Time, time: Time) -> String {
     }
 }
 
-/// `12m`, of seconds.
+/// A number of seconds, rounded down to its greatest unit: `12m`, and `47h` up to two days.
 pub fn rough(seconds: u64) -> String {
     match seconds {
         0..60 => format!("{seconds}s"),

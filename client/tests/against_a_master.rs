@@ -10,8 +10,7 @@
 mod fake;
 
 use client::context::Contexts;
-use client::watch::News;
-use client::{BuildQuery, Error, Follow, Guild, LogAddress, Mirror, Watch};
+use client::{BuildQuery, Error, Follow, Guild, LogAddress, Mirror, News, Watch};
 use fake::{Log, Master, finished_build};
 use schema::identity::Identity;
 use schema::values::{Fact, Filter, Outcome, RefusalCode, Time};
@@ -219,9 +218,9 @@ fn a_login_whose_answer_was_lost_is_repeated_with_the_same_token() {
         let directory = tempfile::tempdir().unwrap();
         let contexts = Contexts::at(directory.path().join("guild"));
         master.world.change(|facts| facts.cut_after_redeem = true);
-        let lost = client::login::login(&contexts, "me", &master.join).await.unwrap_err();
+        let lost = client::login(&contexts, "me", &master.join).await.unwrap_err();
         assert!(matches!(lost, Error::Lost(_)), "{lost:?}");
-        let context = client::login::login(&contexts, "me", &master.join).await.unwrap();
+        let context = client::login(&contexts, "me", &master.join).await.unwrap();
         assert_eq!(contexts.current().as_deref(), Some("me"));
         let (credential, identity) = context.open().unwrap();
         assert_ne!(credential.token, master.join.token);
@@ -241,10 +240,10 @@ fn a_sturdy_ref_that_is_no_join_is_kept_as_it_is() {
         let master = Master::start().await;
         let directory = tempfile::tempdir().unwrap();
         let contexts = Contexts::at(directory.path().join("guild"));
-        let context = client::login::login(&contexts, "open", &master.open).await.unwrap();
+        let context = client::login(&contexts, "open", &master.open).await.unwrap();
         assert_eq!(context.open().unwrap().0, master.open);
         let other = Master::start().await;
-        let error = client::login::login(&contexts, "open", &other.join).await.unwrap_err();
+        let error = client::login(&contexts, "open", &other.join).await.unwrap_err();
         assert_eq!(error.exit_code(), 2, "{error}");
         assert!(other.world.facts.borrow().redeemed.is_none(), "the join was spent on a refused login");
     });

@@ -57,8 +57,12 @@ fn its_programs_are_those_of_the_packages_that_it_builds() {
     for option in ["--profile dist", "--bins", "--locked"] {
         assert!(format!("{build} ").contains(&format!(" {option} ")), "`{build}` lacks {option}");
     }
+    let members = workspace()["workspace"]["members"].as_array().unwrap().clone();
+    let members: Vec<&str> = members.iter().filter_map(|member| member.as_str()).collect();
     let bins = after(&build, "-p").into_iter().flat_map(|package| {
-        let manifest: toml::Table = read(&format!("{package}/Cargo.toml")).parse().unwrap();
+        // a package has the name of its folder, wherever that lies
+        let folder = members.iter().find(|member| Path::new(member).ends_with(package)).unwrap();
+        let manifest: toml::Table = read(&format!("{folder}/Cargo.toml")).parse().unwrap();
         let bins = manifest["bin"].as_array().unwrap().clone();
         bins.into_iter().map(|bin| format!("/src/target/dist/{}", bin["name"].as_str().unwrap()))
     });

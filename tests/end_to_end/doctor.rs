@@ -1,9 +1,8 @@
 //! What an operator is told of an installation, through the public API: of one in which something is wrong, and of one that is good.
 
-use client::doctor::{Finding, Health};
 use master::config::{Config, HookConfig, HookKind, Means, NoticeConfig, PoolConfig, ProjectConfig};
 use master::coordinator::record::Turn;
-use schema::values::{GrantKind, What};
+use schema::values::{Finding, GrantKind, Health, What};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 use support::guild::{House, Played, run};

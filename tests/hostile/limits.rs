@@ -1,9 +1,7 @@
 //! Texts, lists and plans that are larger than what others can read: whatever one peer wrote, everybody else still reads
 //! everything, before and after a restart, and after an upgrade of a store that was written without limits.
 
-use client::mirror::Mirror;
-use client::watch::News;
-use client::{BuildQuery, Events, Guild, Told, Watch};
+use client::{BuildQuery, Events, Guild, Mirror, News, Told, Watch};
 use rusqlite::Connection;
 use schema::limits::{DIAGNOSIS, EXIT, REASON, STEP_NAME};
 use schema::values::{Cursor, Description, Event, Exit, Fact, Filter, GrantKind, Outcome, Right, What};

@@ -46,7 +46,7 @@ impl Programs {
         let contexts = Contexts::at(self.home.join("config/guild"));
         let logging_in = async {
             loop {
-                match client::login::login(&contexts, "operator", &join).await {
+                match client::login(&contexts, "operator", &join).await {
                     Ok(context) => return context.open().expect("it was just stored"),
                     Err(_) => sleep(Duration::from_millis(5)).await,
                 }

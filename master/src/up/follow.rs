@@ -6,9 +6,8 @@ use super::{Followed, UpError, tell};
 use crate::api::Office;
 use crate::explain::Explainer;
 use crate::turns::PROGRAM;
-use client::Guild;
-use client::follow::{Follow, Notice};
 use client::screen::Screened;
+use client::{Follow, Guild, Progress};
 use schema::shown;
 use schema::values::{Cursor, Event, Fact, Outcome};
 use std::io::IsTerminal as _;
@@ -48,15 +47,15 @@ async fn follow_branch(office: &Rc<Office>, guild: &Guild, checkout: &Checkout) 
 /// The build's output as it comes, then its outcome.
 async fn show(office: &Rc<Office>, guild: &Guild, project: &str, number: u32) -> Result<Outcome, UpError> {
     let unplaceable = tokio::task::spawn_local(fail_unplaceable(office.clone(), project.to_owned(), number));
-    let notices = |notice: Notice<'_>| match notice {
-        Notice::StepStarts { job, name, .. } => tell(&format!("> {job}: {name}")),
-        Notice::Planned(_) | Notice::JobEnded(_) => {}
+    let progress = |progress: Progress<'_>| match progress {
+        Progress::StepStarts { job, name, .. } => tell(&format!("> {job}: {name}")),
+        Progress::Planned(_) | Progress::JobEnded(_) => {}
     };
     let mut out = match std::io::stdout().is_terminal() {
         true => Screened::for_terminal(tokio::io::stdout()),
         false => Screened::exact(tokio::io::stdout()),
     };
-    let followed = Follow::new(guild, project, number).notices(notices).run(&mut out).await;
+    let followed = Follow::new(guild, project, number).on_progress(progress).run(&mut out).await;
     unplaceable.abort();
     out.finish().await.map_err(client::Error::Output)?;
     let outcome = followed?;

@@ -1,0 +1,110 @@
+//! `guild list`: builds, newest first.
+
+use crate::connected::Connected;
+use crate::render::build_row;
+use crate::resolve::{By, Wish};
+use crate::selector::read_commit;
+use clap::Args;
+use client::{BuildQuery, Error};
+
+const COLUMNS: [&str; 7] = ["selector", "status", "ref", "revision", "subject", "created", "duration"];
+
+#[derive(Args)]
+pub(crate) struct List {
+    /// A project, a branch, a tag or a commit [default: the project of the repository here, else all]
+    selector: Option<String>,
+    /// Only of this project
+    #[arg(long)]
+    project: Option<String>,
+    /// Only of this branch, or of this tag where no such branch was built
+    #[arg(long = "ref", value_name = "REF")]
+    ref_name: Option<String>,
+    /// All projects, wherever this is
+    #[arg(long)]
+    all: bool,
+    /// At most so many
+    #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: u32,
+    /// Only builds before this number
+    #[arg(long, default_value_t = 0)]
+    before: u32,
+}
+
+impl List {
+    pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
+        let guild = connected.guild().await?;
+        let mut builds = Vec::new();
+        for query in self.queries(connected).await? {
+            builds = guild.builds(&query).await?;
+            if !builds.is_empty() {
+                break;
+            }
+        }
+        let rows: Vec<_> = builds.iter().map(build_row).collect();
+        connected.printer.say_rows(&rows, &COLUMNS)?;
+        match builds.first().and_then(|build| build.outcome) {
+            Some(outcome) if connected.options.exit_status => Ok(crate::connected::exit_status(outcome)),
+            _ => Ok(0),
+        }
+    }
+
+    /// The first that finds something is the answer.
+    async fn queries(&self, connected: &Connected) -> Result<Vec<BuildQuery>, Error> {
+        let query = BuildQuery { limit: self.limit, before: self.before, ..BuildQuery::default() };
+        match self.all && self.project.is_none() {
+            true => Ok(self.of_all(&query)),
+            false => Ok(vec![self.query(connected, query).await?]),
+        }
+    }
+
+    async fn query(&self, connected: &Connected, query: BuildQuery) -> Result<BuildQuery, Error> {
+        let typed = self.selector.as_deref();
+        let meant = match &self.project {
+            Some(project) => {
+                connected.meant_of(&connected.project(Some(project)).await?.name, typed, Wish::Scope).await?
+            }
+            None => connected.meant(typed, Wish::Scope).await?,
+        };
+        let project = meant.project.unwrap_or_default();
+        let mut query = BuildQuery { project, ..query };
+        match (meant.by, meant.build) {
+            (By::Everything | By::Project | By::Checkout, _) => {}
+            (By::Ref(name), _) => query.ref_name = name,
+            (By::Commit(id), _) => query.revision = id,
+            (By::Number, build) => {
+                query.before = build.map_or(0, |build| build.number.saturating_add(1));
+                query.limit = 1;
+            }
+        }
+        if let Some(name) = &self.ref_name {
+            query.ref_name = match connected.meant_by_ref(&query.project, name).await?.by {
+                By::Ref(full) => full,
+                By::Everything | By::Checkout | By::Project | By::Number | By::Commit(_) => name.clone(),
+            };
+        }
+        Ok(query)
+    }
+
+    /// Of all projects together a name is a commit, a branch or a tag, and which projects have one is what the list shows.
+    /// A master of version 0.1 knows only full names of refs.
+    fn of_all(&self, query: &BuildQuery) -> Vec<BuildQuery> {
+        let Some(named) = self.ref_name.as_ref().or(self.selector.as_ref()) else { return vec![query.clone()] };
+        let revision = self.selector.as_deref().and_then(read_commit);
+        let of_ref = |ref_name| BuildQuery { ref_name, ..query.clone() };
+        let of_refs: Vec<BuildQuery> = full_names(named).into_iter().map(of_ref).collect();
+        match (revision, &self.ref_name) {
+            (None, _) => of_refs,
+            (Some(revision), None) => [BuildQuery { revision, ..query.clone() }].into_iter().chain(of_refs).collect(),
+            (Some(revision), Some(_)) => {
+                of_refs.into_iter().map(|query| BuildQuery { revision: revision.clone(), ..query }).collect()
+            }
+        }
+    }
+}
+
+fn full_names(name: &str) -> Vec<String> {
+    match name.starts_with("refs/") {
+        true => vec![name.to_owned()],
+        false => ["refs/heads/", "refs/tags/"].map(|space| format!("{space}{name}")).to_vec(),
+    }
+}

@@ -1,0 +1,179 @@
+//! The commands, one file each, and what is the same for all: options, deadline, interrupt, error and exit status.
+
+mod cancel;
+mod check;
+mod completions;
+mod config;
+mod doctor;
+mod events;
+mod explain;
+mod grant;
+mod init;
+mod list;
+mod login;
+mod logs;
+mod notify;
+mod open;
+mod project;
+mod queue;
+mod retry;
+mod run;
+mod schema;
+mod show;
+mod status;
+mod watch;
+mod worker;
+
+use crate::connected::Connected;
+use crate::options::Options;
+use clap::{CommandFactory as _, Parser, Subcommand};
+use client::Error;
+use std::time::Duration;
+
+/// Detached by the user; what was followed runs on.
+const DETACHED: u8 = 130;
+
+#[derive(Parser)]
+#[command(name = "guild", version, about = "Look at builds and steer them", max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Store a credential from the file that somebody issued to you
+    Login(login::Login),
+    /// Forget a credential
+    Logout(login::Logout),
+    /// Show what the credential allows
+    Whoami(login::Whoami),
+    /// The latest build of this branch, jobs by platforms
+    Status(status::Status),
+    /// Builds, newest first
+    List(list::List),
+    /// One build or job in full
+    Show(show::Show),
+    /// Why a job waits and what would change that, or why it ran where it ran
+    Explain(explain::Explain),
+    /// The jobs that wait for a worker, in the order of placement
+    Queue(queue::Queue),
+    /// Follow what happens; with a selector, until that build ends
+    Watch(watch::Watch),
+    /// Print logs, exactly as the steps wrote them
+    Logs(logs::Logs),
+    /// The master's pages in a browser
+    Open(open::Open),
+    /// Ask for a build
+    Run(run::Run),
+    /// Make a new build that repeats an old one
+    Retry(retry::Retry),
+    /// Cancel a build or a job
+    Cancel(cancel::Cancel),
+    /// Say what is wrong with a pipeline file, or which jobs it makes
+    Check(check::Check),
+    /// Write a guild.toml to begin with, from what the repository is
+    Init(init::Init),
+    /// Look at workers and steer them
+    #[command(subcommand)]
+    Worker(worker::Worker),
+    /// Look at projects and add one
+    #[command(subcommand)]
+    Project(project::Project),
+    /// The master file: what it says that the master does not run with, and its reload
+    #[command(subcommand)]
+    Config(config::Config),
+    /// Issue credentials and take them back
+    #[command(subcommand)]
+    Grant(grant::Grant),
+    /// Say what is wrong with this installation, from here to the master, and what to do about it
+    Doctor(doctor::Doctor),
+    /// The master's events
+    Events(events::Events),
+    /// Tell the master that a repository changed (for a post-receive hook)
+    Notify(notify::Notify),
+    /// Print a JSON Schema of guild.toml, by which an editor completes and checks it
+    Schema(schema::Schema),
+    /// Print what a shell completes this command with
+    Completions(completions::Completions),
+    /// Print the manual page, or write all of them
+    Man(completions::Man),
+}
+
+/// Runs one command; answers the exit status.
+pub(crate) async fn run(cli: Cli) -> u8 {
+    let deadline = cli.options.timeout;
+    // what these write is for others to read as well
+    if !matches!(cli.command, Command::Init(_) | Command::Man(_)) {
+        ::schema::private_file::keep_to_owner();
+    }
+    let connected = Connected::new(cli.options);
+    let work = dispatch(cli.command, &connected);
+    let result = tokio::select! {
+        result = work => result,
+        () = elapse(deadline) => Err(Error::Timeout(deadline.unwrap_or_default())),
+        _ = tokio::signal::ctrl_c() => {
+            connected.printer.note("detached: what was asked for goes on");
+            Ok(DETACHED)
+        }
+    };
+    match result {
+        Ok(status) => status,
+        // the reader of our output has seen enough
+        Err(Error::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => 0,
+        Err(error) => {
+            connected.printer.complain(&error);
+            error.exit_code()
+        }
+    }
+}
+
+async fn dispatch(command: Command, connected: &Connected) -> Result<u8, Error> {
+    match command {
+        Command::Login(command) => command.run(connected).await,
+        Command::Logout(command) => command.run(connected),
+        Command::Whoami(command) => command.run(connected).await,
+        Command::Status(command) => command.run(connected).await,
+        Command::List(command) => command.run(connected).await,
+        Command::Show(command) => command.run(connected).await,
+        Command::Explain(command) => command.run(connected).await,
+        Command::Queue(command) => command.run(connected).await,
+        Command::Watch(command) => command.run(connected).await,
+        Command::Logs(command) => command.run(connected).await,
+        Command::Open(command) => command.run(connected).await,
+        Command::Run(command) => command.run(connected).await,
+        Command::Retry(command) => command.run(connected).await,
+        Command::Cancel(command) => command.run(connected).await,
+        Command::Check(command) => command.run(connected),
+        Command::Init(command) => command.run(connected),
+        Command::Worker(command) => command.run(connected).await,
+        Command::Project(command) => command.run(connected).await,
+        Command::Config(command) => command.run(connected).await,
+        Command::Grant(command) => command.run(connected).await,
+        Command::Doctor(command) => command.run(connected).await,
+        Command::Events(command) => command.run(connected).await,
+        Command::Notify(command) => command.run(connected).await,
+        Command::Schema(command) => command.run(&connected.printer),
+        Command::Completions(command) => command.run(&connected.printer, Cli::command()),
+        Command::Man(command) => command.run(&connected.printer, Cli::command()),
+    }
+}
+
+async fn elapse(deadline: Option<Duration>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

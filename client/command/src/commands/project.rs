@@ -1,0 +1,148 @@
+//! `guild project`: the projects that one may see, and a new one.
+
+use crate::connected::Connected;
+use crate::git::origin;
+use crate::printer::Printer;
+use clap::{Args, Subcommand};
+use client::Error;
+use client::views::ProjectView;
+use schema::values::NewProject;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+#[derive(Subcommand)]
+pub(crate) enum Project {
+    /// All projects
+    List,
+    /// One project [default: that of the repository here]
+    Show(ProjectShow),
+    /// Have the master follow a repository, if it can fetch from it; writes projects/NAME.toml there
+    Add(Box<Add>),
+}
+
+#[derive(Args)]
+pub(crate) struct Add {
+    /// What it shall be called: letters, digits and `.` `_` `-`
+    name: String,
+    /// What git can fetch from, as seen from the master [default: the remote `origin` of the repository here]
+    repository: Option<String>,
+    /// Another address of it, by which a checkout is recognised
+    #[arg(long, value_name = "ADDRESS")]
+    alias: Vec<String>,
+    /// A pattern of branches to follow [default: all]
+    #[arg(long, value_name = "PATTERN")]
+    branch: Vec<String>,
+    /// A pattern of tags to follow [default: none]
+    #[arg(long, value_name = "PATTERN")]
+    tag: Vec<String>,
+    /// How often it is looked at (30s, 5m) [default: that of the master file]
+    #[arg(long, value_name = "TIME")]
+    poll: Option<String>,
+    /// A pool whose workers may take its jobs [default: the pool `default`]
+    #[arg(long, value_name = "POOL")]
+    pool: Vec<String>,
+    /// Everyone who reaches the pages may look at it
+    #[arg(long)]
+    public: bool,
+    /// An SSH key to fetch with; it goes to the master, which alone can read it
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// The hosts to trust with it
+    #[arg(long, value_name = "FILE")]
+    known_hosts_file: Option<PathBuf>,
+    /// A token to fetch with over HTTPS; it goes to the master, which alone can read it
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Take webhooks of: github, gitea, gitlab or generic; prints their address and a new secret, once
+    #[arg(long, value_name = "FORGE", value_parser = ["github", "gitea", "gitlab", "generic"])]
+    hook: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct ProjectShow {
+    name: Option<String>,
+}
+
+impl Project {
+    pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
+        match self {
+            Project::List => {
+                let rows: Vec<Value> = connected.projects().await?.iter().map(row).collect();
+                connected.printer.say_rows(&rows, &["name", "latest", "repository"])?;
+            }
+            Project::Add(add) => add.run(connected).await?,
+            Project::Show(show) => say(&connected.printer, connected.project(show.name.as_deref()).await?)?,
+        }
+        Ok(0)
+    }
+}
+
+impl Add {
+    async fn run(self, connected: &Connected) -> Result<(), Error> {
+        let name = self.name.clone();
+        let project = self.project(connected)?;
+        let hook = connected.guild().await?.add_project(&project).await?;
+        if connected.printer.wants_json() {
+            let row =
+                json!({ "name": name, "repository": project.repository, "hook": hook.address, "secret": hook.secret });
+            return connected.printer.say_json(&row);
+        }
+        connected.printer.say_field("project", &format!("{name}, fetched from {}", project.repository))?;
+        if !hook.address.is_empty() {
+            connected.printer.say_field("hook", &hook.address)?;
+            connected.printer.say_field("secret", &format!("{} (shown this once)", hook.secret))?;
+        }
+        Ok(())
+    }
+
+    fn project(self, connected: &Connected) -> Result<NewProject, Error> {
+        let origin = || connected.copy().and_then(|copy| origin(&copy.toplevel));
+        let missing =
+            || Error::usage("no repository here has a remote `origin`").help("name the repository after the project");
+        Ok(NewProject {
+            name: self.name,
+            repository: self.repository.or_else(origin).ok_or_else(missing)?,
+            aliases: self.alias,
+            branches: self.branch,
+            tags: self.tag,
+            poll: self.poll.unwrap_or_default(),
+            pools: self.pool,
+            public: self.public,
+            credential: content(self.key_file)?,
+            known_hosts: content(self.known_hosts_file)?,
+            token: content(self.token_file)?,
+            hook_kind: self.hook.unwrap_or_default(),
+        })
+    }
+}
+
+/// Of a file that is named; nothing where none is.
+fn content(file: Option<PathBuf>) -> Result<Vec<u8>, Error> {
+    let Some(path) = file else { return Ok(Vec::new()) };
+    match std::fs::read(&path) {
+        Ok(content) if content.is_empty() => Err(Error::usage(format!("{} is empty", path.display()))),
+        Ok(content) => Ok(content),
+        Err(error) => Err(Error::file(path, error)),
+    }
+}
+
+fn say(printer: &Printer, project: &ProjectView) -> Result<(), Error> {
+    if printer.wants_json() {
+        return printer.say_json(&row(project));
+    }
+    let latest = if project.latest == 0 { "none".to_owned() } else { format!("{}/{}", project.name, project.latest) };
+    let lines = [
+        ("name", project.name.clone()),
+        ("repository", project.repository.clone()),
+        ("aliases", project.aliases.join(", ")),
+        ("latest", latest),
+    ];
+    for (name, value) in lines {
+        printer.say_field(name, &value)?;
+    }
+    Ok(())
+}
+
+fn row(project: &ProjectView) -> Value {
+    serde_json::to_value(project).unwrap_or_default()
+}

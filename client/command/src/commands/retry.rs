@@ -1,0 +1,41 @@
+//! `guild retry`: a new build that repeats an old one, or a part of it.
+
+use crate::connected::{Connected, wait_for};
+use clap::Args;
+use client::{Again, Error};
+
+#[derive(Args)]
+pub(crate) struct Retry {
+    /// Build, or one job of it; a branch or a tag: its latest build
+    selector: Option<String>,
+    /// The latest build of the branch that is checked out here
+    #[arg(long, conflicts_with = "selector")]
+    latest: bool,
+    /// Only the jobs that did not succeed; the others are carried over
+    #[arg(long)]
+    failed: bool,
+    /// Wait for the end, and exit with the outcome
+    #[arg(long)]
+    wait: bool,
+}
+
+impl Retry {
+    pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
+        let (meant, build) = connected.build_to_change("retry", self.selector.as_deref(), self.latest).await?;
+        let again = match (&meant.job, self.failed) {
+            (Some(_), true) => return Err(Error::usage("a job or --failed, not both")),
+            (Some(_), false) => {
+                let names = build.jobs.iter().map(|job| &job.name).filter(|name| meant.chooses(name));
+                Again::Jobs(names.cloned().collect())
+            }
+            (None, true) => Again::Failed,
+            (None, false) => Again::All,
+        };
+        let number = connected.guild().await?.retry(&build.project, build.number, &again).await?;
+        connected.say_build(&build.project, number).await?;
+        match self.wait {
+            true => wait_for(connected, &build.project, number).await,
+            false => Ok(0),
+        }
+    }
+}

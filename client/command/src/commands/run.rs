@@ -1,0 +1,59 @@
+//! `guild run`: asks for a build.
+
+use crate::connected::{Connected, wait_for};
+use crate::git;
+use clap::Args;
+use client::Error;
+
+#[derive(Args)]
+pub(crate) struct Run {
+    /// The project [default: that of the repository here]
+    project: Option<String>,
+    /// The tip of this branch or full ref [default: the branch here; outside of the repository, its main branch]
+    #[arg(long = "ref", value_name = "REF", conflicts_with = "revision")]
+    ref_name: Option<String>,
+    /// This commit
+    #[arg(long, value_name = "COMMIT")]
+    revision: Option<String>,
+    /// Wait for the end, and exit with the outcome
+    #[arg(long)]
+    wait: bool,
+}
+
+impl Run {
+    pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
+        let project = connected.project(self.project.as_deref()).await?.name.clone();
+        let (ref_name, revision) = self.what(connected, &project).await?;
+        let what = match (ref_name.as_str(), revision.as_str()) {
+            ("", "") => "the main branch",
+            (name, "") => name,
+            (_, revision) => revision,
+        };
+        connected.printer.note(format!("run: {project} {what}"));
+        let number = connected.guild().await?.run(&project, &ref_name, &revision).await?;
+        connected.say_build(&project, number).await?;
+        match self.wait {
+            true => wait_for(connected, &project, number).await,
+            false => Ok(0),
+        }
+    }
+
+    /// The ref and the revision to ask for; one of them is empty.
+    async fn what(&self, connected: &Connected, project: &str) -> Result<(String, String), Error> {
+        if let Some(revision) = &self.revision {
+            let full = connected.copy().and_then(|copy| git::resolve(&copy.toplevel, revision));
+            return Ok((String::new(), full.unwrap_or_else(|| revision.clone())));
+        }
+        if let Some(ref_name) = &self.ref_name {
+            return Ok((ref_name.clone(), String::new()));
+        }
+        let of_here = connected.project_here().await?.filter(|connected| connected.name == project);
+        match of_here.and_then(|of_here| connected.branch(Some(of_here))) {
+            Some(branch) => Ok((branch, String::new())),
+            None if of_here.is_some() => Err(Error::usage("HEAD is detached: what is to be built?")
+                .help("name it with --ref BRANCH or --revision COMMIT")),
+            // the master knows which it is
+            None => Ok((String::new(), String::new())),
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! `guild schema`: what an editor is told of guild.toml, made from the reference of its keys.
+
+use crate::output::Shown;
+use crate::printer::Printer;
+use clap::Args;
+use client::Error;
+use schema::pipeline::keys::GUILD_TOML;
+use schema::toml_file::json_schema;
+
+#[derive(Args)]
+pub(crate) struct Schema {}
+
+impl Schema {
+    pub(crate) fn run(self, printer: &Printer) -> Result<u8, Error> {
+        let text = serde_json::to_string_pretty(&json_schema(&GUILD_TOML)).unwrap_or_default();
+        printer.say(Shown::lines(&text))?;
+        Ok(0)
+    }
+}

@@ -1,0 +1,109 @@
+//! `guild show`: one build with its jobs, or one job with its steps.
+
+use crate::connected::{Connected, exit_status};
+use crate::output::Shown;
+use crate::printer::Printer;
+use crate::render::{build_row, clock, job_row, one_line, status_word, symbol};
+use clap::Args;
+use client::Error;
+use client::views::{BuildView, JobView, StepView, timestamp};
+
+const JOB_COLUMNS: [&str; 5] = ["name", "status", "platform", "worker", "duration"];
+
+#[derive(Args)]
+pub(crate) struct Show {
+    /// Build or job [default: that of HEAD's commit, else the latest of the branch here]
+    selector: Option<String>,
+}
+
+impl Show {
+    pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
+        let (meant, build) = connected.build(self.selector.as_deref()).await?;
+        let jobs: Vec<&JobView> = build.jobs.iter().filter(|job| meant.chooses(&job.name)).collect();
+        match (&meant.job, connected.printer.wants_json()) {
+            (None, true) => connected.printer.say_json(&build_row(&build))?,
+            (Some(_), true) => jobs.iter().try_for_each(|job| connected.printer.say_json(&job_row(&build, job)))?,
+            (None, false) => show_build(&connected.printer, &build)?,
+            (Some(_), false) => jobs.iter().try_for_each(|job| show_job(&connected.printer, &build, job))?,
+        }
+        let outcome = match jobs.as_slice() {
+            [job] if meant.job.is_some() => job.outcome,
+            _ => build.outcome,
+        };
+        Ok(outcome.filter(|_| connected.options.exit_status).map_or(0, exit_status))
+    }
+}
+
+fn show_build(printer: &Printer, build: &BuildView) -> Result<(), Error> {
+    let time = |time: Option<_>| time.map_or_else(String::new, timestamp);
+    let lines = [
+        ("build", build.selector()),
+        ("status", status_word(build.state, build.outcome).to_owned()),
+        ("ref", build.ref_name.clone()),
+        ("revision", build.revision.clone()),
+        ("subject", build.subject.clone()),
+        ("author", build.author.clone()),
+        ("cause", build.cause.clone()),
+        ("created", time(build.created)),
+        ("started", time(build.started)),
+        ("finished", time(build.finished)),
+    ];
+    for (name, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
+        printer.say_field(name, value)?;
+    }
+    if !build.diagnosis.is_empty() {
+        printer.say(Shown::literal("\n").and(Shown::lines(&build.diagnosis)))?;
+    }
+    if !build.jobs.is_empty() {
+        printer.say("")?;
+        let rows: Vec<_> = build.jobs.iter().map(|job| job_row(build, job)).collect();
+        printer.say_rows(&rows, &JOB_COLUMNS)?;
+    }
+    // a column of sentences would leave the others no room
+    let reasons = build.jobs.iter().filter(|job| job.is_bad() && !job.reason.is_empty());
+    for (index, job) in reasons.enumerate() {
+        if index == 0 {
+            printer.say("")?;
+        }
+        printer.say_field("reason", &format!("{}: {}", job.name, job.reason))?;
+    }
+    Ok(())
+}
+
+fn show_job(printer: &Printer, build: &BuildView, job: &JobView) -> Result<(), Error> {
+    let carried = if job.carried_from == 0 { String::new() } else { format!("{}/{}", build.project, job.carried_from) };
+    let lines = [
+        ("job", format!("{}/{}", build.selector(), job.name)),
+        ("status", status_word(job.state, job.outcome).to_owned()),
+        ("reason", job.reason.clone()),
+        ("of", one_line(build)),
+        ("platform", job.platform.clone()),
+        ("worker", job.worker.clone()),
+        ("attempt", if job.attempt > 0 { job.attempt.to_string() } else { String::new() }),
+        ("carried", carried),
+    ];
+    for (name, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
+        printer.say_field(name, value)?;
+    }
+    for (index, step) in (1..).zip(&job.steps) {
+        printer.say(step_line(printer, index, step))?;
+    }
+    Ok(())
+}
+
+fn step_line(printer: &Printer, index: usize, step: &StepView) -> Shown {
+    let (symbol, paint) = symbol(step.state, step.outcome);
+    let duration = match (step.started, step.finished) {
+        (Some(started), Some(finished)) => clock(finished.since(started).as_secs_f64()),
+        _ => String::new(),
+    };
+    let status = status_word(step.state, step.outcome);
+    let exit = if step.outcome.is_some() { step.exit.to_string() } else { String::new() };
+    let mark = printer.look.painted(&format!("{symbol} {status}"), paint);
+    let rest = [Shown::line(&step.name), duration.into(), exit.into()];
+    let before = match printer.look.terminal {
+        true => [Shown::literal(""), index.to_string().into(), mark],
+        false => [Shown::literal("step"), index.to_string().into(), status.into()],
+    };
+    printer.look.parts(before.into_iter().chain(rest))
+}

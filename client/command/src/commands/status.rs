@@ -1,0 +1,128 @@
+//! `guild status`: the latest build of this branch, or of each project.
+
+use crate::connected::{Connected, exit_status};
+use crate::matrix;
+use crate::output::Shown;
+use crate::printer::Printer;
+use crate::render::{job_row, status_word, symbol};
+use crate::resolve::By;
+use clap::Args;
+use client::views::{BranchView, BuildView, LaneView, short_ref};
+use client::{BuildQuery, Error};
+use schema::values::{Outcome, State};
+use serde_json::Value;
+
+const COLUMNS: [&str; 5] = ["selector", "status", "platform", "duration", "reason"];
+
+#[derive(Args)]
+pub(crate) struct Status {
+    /// A build, branch, tag or commit [default: the build of HEAD's commit, else the latest of the branch here]
+    selector: Option<String>,
+}
+
+/// A build, and the branch whose tip it is.
+struct TipView {
+    build: BuildView,
+    /// None: the build was named, or is not the tip of a branch.
+    branch: Option<BranchView>,
+}
+
+impl Status {
+    pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
+        let shown = self.shown(connected).await?;
+        if connected.printer.wants_json() || !connected.printer.look.terminal {
+            let rows: Vec<_> = shown.iter().flat_map(TipView::rows).collect();
+            connected.printer.say_rows(&rows, &COLUMNS)?;
+        } else {
+            let pictures = shown.iter().map(|shown| shown.picture(&connected.printer));
+            connected.printer.say_whole(&Shown::join(pictures, "\n"))?;
+        }
+        for shown in &shown {
+            hint(&connected.printer, &shown.build);
+        }
+        let worst = shown.iter().filter_map(TipView::outcome).max();
+        Ok(worst.filter(|_| connected.options.exit_status).map_or(0, exit_status))
+    }
+
+    async fn shown(&self, connected: &Connected) -> Result<Vec<TipView>, Error> {
+        let is_of_all = connected.project_here().await?.is_none() && connected.projects().await?.len() != 1;
+        if self.selector.is_some() || !is_of_all {
+            let (meant, build) = connected.build(self.selector.as_deref()).await?;
+            let is_named = matches!(meant.by, By::Number | By::Commit(_));
+            return Ok(vec![TipView::of(connected, build, is_named).await?]);
+        }
+        let guild = connected.guild().await?;
+        let mut shown = Vec::new();
+        for project in connected.projects().await? {
+            let query = BuildQuery { project: project.name.clone(), limit: 1, ..BuildQuery::default() };
+            if let Some(build) = guild.builds(&query).await?.first() {
+                let build = guild.build(&build.project, build.number).await?;
+                shown.push(TipView::of(connected, build, false).await?);
+            }
+        }
+        Ok(shown)
+    }
+}
+
+impl TipView {
+    async fn of(connected: &Connected, build: BuildView, is_named: bool) -> Result<TipView, Error> {
+        if is_named || build.ref_name.is_empty() {
+            return Ok(TipView { build, branch: None });
+        }
+        // a master of 0.1 does not know what a branch is
+        let branch = connected.guild().await?.branch(&build.project, &build.ref_name).await.ok();
+        let branch = branch.filter(|branch| branch.tip_revision == build.revision);
+        Ok(TipView { build, branch })
+    }
+
+    /// Of the branch, where that is what is shown: what was left out, cancelled or lost of the tip does not change it.
+    fn outcome(&self) -> Option<Outcome> {
+        match &self.branch {
+            Some(branch) => branch.outcome.or_else(|| branch.errored.then_some(Outcome::Errored)),
+            None => self.build.outcome,
+        }
+    }
+
+    fn rows(&self) -> Vec<Value> {
+        let rows = self.build.jobs.iter().map(|job| {
+            let mut row = job_row(&self.build, job);
+            if let Some(lane) = self.lane(&job.name) {
+                row["lane"] = lane.outcome.map(Outcome::word).into();
+                row["lane_since"] = lane.since.into();
+            }
+            row
+        });
+        rows.collect()
+    }
+
+    fn lane(&self, job: &str) -> Option<&LaneView> {
+        self.branch.as_ref()?.lanes.iter().find(|lane| lane.job == job)
+    }
+
+    fn picture(&self, printer: &Printer) -> Shown {
+        let text = matrix::picture(&self.build, &printer.look);
+        let Some(branch) = self.branch.as_ref().filter(|branch| branch.outcome.is_some()) else { return text };
+        let (symbol, paint) = symbol(State::Finished, branch.outcome);
+        let word = status_word(State::Finished, branch.outcome);
+        let failing = branch.lanes.iter().filter(|lane| lane.since > 0);
+        let failing =
+            failing.map(|lane| Shown::line(&format!("{} since {}/{}", lane.job, self.build.project, lane.since)));
+        let name = Shown::line(&format!("branch {}", short_ref(&branch.ref_name)));
+        let mut words = vec![name, printer.look.painted(&format!("{symbol} {word}"), paint)];
+        words.extend(failing);
+        if branch.errored {
+            words.push(Shown::literal("the newest run of a job errored, which says nothing of the code"));
+        }
+        text.and(Shown::join(words, "  ")).and_literal("\n")
+    }
+}
+
+fn hint(printer: &Printer, build: &BuildView) {
+    if !build.diagnosis.is_empty() {
+        printer.note_lines(&build.diagnosis);
+    }
+    if build.jobs.iter().any(|job| job.is_bad()) {
+        let build = build.selector();
+        printer.note(format!("next: guild logs {build} --failed      guild retry {build} --failed"));
+    }
+}

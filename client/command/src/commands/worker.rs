@@ -1,0 +1,140 @@
+//! `guild worker`: the workers, and an operator's hand on them.
+
+use crate::connected::Connected;
+use clap::{Args, Subcommand};
+use client::Error;
+use client::views::{WorkerView, timestamp};
+use serde_json::Value;
+
+const COLUMNS: [&str; 6] = ["name", "status", "platform", "pools", "running", "last_heard"];
+
+#[derive(Subcommand)]
+pub(crate) enum Worker {
+    /// All workers
+    List,
+    /// One worker in full
+    Show(Named),
+    /// Give it no more jobs; what it runs goes on
+    Drain(Named),
+    /// Give it jobs again: undoes drain and hold
+    Resume(Named),
+    /// As drain, with a reason that is shown
+    Hold(Hold),
+    /// Remove a worker that is gone, and revoke its grant
+    Forget(Forget),
+}
+
+#[derive(Args)]
+pub(crate) struct Named {
+    name: String,
+}
+
+#[derive(Args)]
+pub(crate) struct Forget {
+    name: String,
+    /// Its machine is off: place its jobs again at once, before their leases end
+    #[arg(long)]
+    gone: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Hold {
+    name: String,
+    /// Why; shown with the worker
+    #[arg(long, short, value_name = "WHY")]
+    message: String,
+}
+
+impl Worker {
+    pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
+        let guild = connected.guild().await?;
+        match self {
+            Worker::List => {
+                let rows: Vec<Value> = guild.workers().await?.iter().map(row).collect();
+                connected.printer.say_rows(&rows, &COLUMNS)?;
+            }
+            Worker::Show(named) => show(connected, &named.name).await?,
+            Worker::Drain(named) => {
+                guild.drain(&named.name, true).await?;
+                connected.printer.say(format!("{} gets no more jobs", named.name))?;
+            }
+            Worker::Resume(named) => {
+                guild.drain(&named.name, false).await?;
+                guild.hold(&named.name, "").await?;
+                connected.printer.say(format!("{} gets jobs again", named.name))?;
+            }
+            Worker::Hold(hold) => {
+                if hold.message.trim().is_empty() {
+                    return Err(Error::usage("a hold needs its reason").help("say it with -m WHY"));
+                }
+                guild.hold(&hold.name, &hold.message).await?;
+                connected.printer.say(format!("{} is held: {}", hold.name, hold.message))?;
+            }
+            Worker::Forget(forget) => {
+                guild.forget(&forget.name, forget.gone).await?;
+                connected.printer.say(format!("{} is forgotten, its grant revoked", forget.name))?;
+            }
+        }
+        Ok(0)
+    }
+}
+
+async fn show(connected: &Connected, name: &str) -> Result<(), Error> {
+    let workers = connected.guild().await?.workers().await?;
+    let Some(worker) = workers.iter().find(|worker| worker.name == name) else {
+        let names: Vec<&str> = workers.iter().map(|worker| worker.name.as_str()).collect();
+        return Err(
+            Error::not_found(format!("no worker `{name}`")).help(format!("those that there are: {}", names.join(", ")))
+        );
+    };
+    if connected.printer.wants_json() {
+        return connected.printer.say_json(&row(worker));
+    }
+    let about = &worker.description;
+    // a worker has the platform in a line of its own, and an older master says nothing of the labels that count
+    let granted = worker.labels.iter().filter(|(name, _)| name != "platform");
+    let claimed = about.labels.iter().filter(|label| !worker.labels.contains(label));
+    let cores = f64::from(about.total.cpus_milli) / 1_000.0;
+    let lines = [
+        ("name", worker.name.clone()),
+        ("status", status(worker)),
+        ("platform", about.platform.clone()),
+        ("pools", worker.pools.join(", ")),
+        ("labels", listed(granted)),
+        ("claims", listed(claimed)),
+        ("room", format!("{} slots, {cores} cpus, {} MiB", about.total.slots, about.total.memory >> 20)),
+        ("isolation", about.isolation.join(", ")),
+        ("host", about.host.clone()),
+        ("version", about.version.clone()),
+        ("running", worker.running.join(", ")),
+        ("waits", worker.waits.clone()),
+        ("heard", worker.last_heard.map_or_else(String::new, timestamp)),
+        ("grant", worker.grant.to_string()),
+    ];
+    for (name, value) in lines {
+        connected.printer.say_field(name, &value)?;
+    }
+    Ok(())
+}
+
+fn listed<'a>(labels: impl Iterator<Item = &'a (String, String)>) -> String {
+    labels.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ")
+}
+
+fn row(worker: &WorkerView) -> Value {
+    let mut row = serde_json::to_value(worker).unwrap_or_default();
+    row["status"] = status(worker).into();
+    row["platform"] = worker.description.platform.clone().into();
+    row
+}
+
+fn status(worker: &WorkerView) -> String {
+    let word = match (worker.connected, worker.held.is_empty(), worker.draining) {
+        (false, _, _) => "lost",
+        (true, false, _) => "held",
+        (true, true, true) => "draining",
+        (true, true, false) if worker.running.is_empty() => "idle",
+        (true, true, false) => "running",
+    };
+    if worker.held.is_empty() { word.to_owned() } else { format!("{word}: {}", worker.held) }
+}

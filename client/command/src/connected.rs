@@ -1,0 +1,361 @@
+//! Where the person stands: options, context, repository, and the guild once it is asked for. Resolves what a selector stands for.
+
+use crate::git::{self, WorkingCopy};
+use crate::options::Options;
+use crate::output::{self, LogOutput, note};
+use crate::printer::Printer;
+use crate::render::{build_row, one_line};
+use crate::resolve::{Asked, Checkout, Facts, Found, Meant, Question, Stop, Wish, choice_line, resolve, resolve_ref};
+use client::context::{self, Context, Contexts};
+use client::views::{BuildView, ProjectView};
+use client::{BuildQuery, Error, Guild, LinkNews, Tail};
+use schema::values::Outcome;
+use std::cell::{Cell, OnceCell};
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::OnceCell as AsyncOnceCell;
+
+/// A command's surroundings: its options, its printer, the checkout around it, and the link to the master, which is made when it is
+/// first asked for.
+pub(crate) struct Connected {
+    pub(crate) options: Options,
+    pub(crate) printer: Printer,
+    directory: PathBuf,
+    copy: OnceCell<Option<WorkingCopy>>,
+    guild: AsyncOnceCell<Guild>,
+    projects: AsyncOnceCell<Vec<ProjectView>>,
+}
+
+impl Connected {
+    pub(crate) fn new(options: Options) -> Connected {
+        Connected {
+            printer: Printer::new(&options),
+            options,
+            directory: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+            copy: OnceCell::new(),
+            guild: AsyncOnceCell::new(),
+            projects: AsyncOnceCell::new(),
+        }
+    }
+
+    pub(crate) fn context(&self) -> Result<Context, Error> {
+        if let Some(cap) = &self.options.cap {
+            return Ok(context::of_file(cap));
+        }
+        Contexts::of_user()?.choose(None, self.options.context.as_deref(), &self.directory)
+    }
+
+    /// Says that another master is asked than this repository's own, which has ended.
+    fn say_ended(&self, used: &str) {
+        let is_named = self.options.cap.is_some() || self.options.context.is_some();
+        if !is_named && Contexts::of_user().ok().and_then(|contexts| contexts.ended(&self.directory)).is_some() {
+            self.printer.note(format!("`guild-master up` does not run here: context `{used}` is used"));
+        }
+    }
+
+    pub(crate) async fn guild(&self) -> Result<&Guild, Error> {
+        self.guild
+            .get_or_try_init(async || {
+                let context = self.context()?;
+                self.say_ended(&context.name);
+                let (credential, identity) = context.open()?;
+                let guild = Guild::connect(credential, identity).await?;
+                guild.on_link_news(link_teller());
+                Ok(guild)
+            })
+            .await
+    }
+
+    pub(crate) fn copy(&self) -> Option<&WorkingCopy> {
+        self.copy.get_or_init(|| WorkingCopy::around(&self.directory)).as_ref()
+    }
+
+    pub(crate) async fn projects(&self) -> Result<&[ProjectView], Error> {
+        let projects = self.projects.get_or_try_init(async || self.guild().await?.projects().await).await?;
+        Ok(projects)
+    }
+
+    /// The project of the repository here.
+    pub(crate) async fn project_here(&self) -> Result<Option<&ProjectView>, Error> {
+        let Some(copy) = self.copy() else { return Ok(None) };
+        Ok(project_of(copy, self.projects().await?))
+    }
+
+    /// The named project, or the one here, or the only one.
+    pub(crate) async fn project(&self, name: Option<&str>) -> Result<&ProjectView, Error> {
+        let projects = self.projects().await?;
+        let found = match name {
+            Some(name) => projects.iter().find(|project| project.name == name),
+            None => match (self.project_here().await?, projects) {
+                (Some(project), _) | (None, [project]) => Some(project),
+                (None, _) => {
+                    return Err(Error::usage("this directory belongs to no project of the master")
+                        .help(format!("name one of {}", self.project_names().await?.join(", "))));
+                }
+            },
+        };
+        let names = self.project_names().await?.join(", ");
+        found.ok_or_else(|| {
+            Error::not_found(format!("no project `{}`, or none that you may see", name.unwrap_or_default()))
+                .help(format!("those that there are: {names}"))
+        })
+    }
+
+    async fn project_names(&self) -> Result<Vec<String>, Error> {
+        Ok(self.projects().await?.iter().map(|project| project.name.clone()).collect())
+    }
+
+    /// What a name stands for; without one, what is checked out here.
+    pub(crate) async fn meant(&self, typed: Option<&str>, wish: Wish) -> Result<Meant, Error> {
+        let checkout = self.checkout().await?;
+        self.meant_at(typed, wish, &checkout).await
+    }
+
+    /// As [`Connected::meant`], in a project that an option names.
+    pub(crate) async fn meant_of(&self, project: &str, typed: Option<&str>, wish: Wish) -> Result<Meant, Error> {
+        let checkout = self.checkout().await?;
+        let checkout = match checkout.project.as_deref() == Some(project) {
+            true => checkout,
+            false => Checkout { project: Some(project.to_owned()), ..Checkout::default() },
+        };
+        self.meant_at(typed, wish, &checkout).await
+    }
+
+    async fn meant_at(&self, typed: Option<&str>, wish: Wish, checkout: &Checkout) -> Result<Meant, Error> {
+        let projects = self.project_names().await?;
+        let asked = Asked { typed, wish, checkout, projects: &projects };
+        let meant = self.settle(|facts| resolve(&asked, facts)).await?;
+        if let Some(note) = &meant.note {
+            self.printer.note(note);
+        }
+        Ok(meant)
+    }
+
+    /// The latest build of a branch or a tag.
+    pub(crate) async fn meant_by_ref(&self, project: &str, name: &str) -> Result<Meant, Error> {
+        self.settle(|facts| resolve_ref(project, name, facts)).await
+    }
+
+    /// Answers what the decision asks for, until it is made.
+    async fn settle(&self, decide: impl Fn(&Facts) -> Result<Meant, Stop>) -> Result<Meant, Error> {
+        let mut facts = Facts::default();
+        loop {
+            match decide(&facts) {
+                Ok(meant) => return Ok(meant),
+                Err(Stop::Ask(question)) => self.find_out(question, &mut facts).await?,
+                Err(Stop::Choose { choices, .. }) if can_be_asked() => return ask(choices),
+                Err(stop @ (Stop::Choose { .. } | Stop::Refuse(_))) => return Err(stop.into_error()),
+            }
+        }
+    }
+
+    async fn find_out(&self, question: Question, facts: &mut Facts) -> Result<(), Error> {
+        match &question {
+            Question::Git { word } => {
+                let found = git::word(&self.directory, word);
+                facts.learn_word(question, found);
+            }
+            Question::Number { .. } | Question::Newest { .. } | Question::Ref { .. } | Question::Commit { .. } => {
+                let found = look_up(self.guild().await?, &question).await?;
+                facts.learn_builds(question, found);
+            }
+        }
+        Ok(())
+    }
+
+    /// What the working directory says.
+    async fn checkout(&self) -> Result<Checkout, Error> {
+        let project = self.project_here().await?;
+        Ok(match (project, self.copy()) {
+            (Some(project), Some(copy)) => checkout_of(copy, project),
+            (_, _) => Checkout::default(),
+        })
+    }
+
+    /// The full ref of the branch here, by the name that it has in the project's repository.
+    pub(crate) fn branch(&self, project: Option<&ProjectView>) -> Option<String> {
+        let copy = self.copy()?;
+        match project {
+            Some(project) => checkout_of(copy, project).remote_branch().map(str::to_owned),
+            None => copy.branch.clone(),
+        }
+    }
+
+    /// The build that a name stands for, with its jobs.
+    pub(crate) async fn build(&self, typed: Option<&str>) -> Result<(Meant, BuildView), Error> {
+        self.build_of(self.meant(typed, Wish::Look).await?).await
+    }
+
+    async fn build_of(&self, meant: Meant) -> Result<(Meant, BuildView), Error> {
+        let Some(found) = &meant.build else { return Err(Error::not_found("there is no build yet")) };
+        let build = self.guild().await?.build(&found.project, found.number).await?;
+        Ok((meant, build))
+    }
+
+    /// As [`Connected::build`], for what changes something: a selector or `--latest` must name it, and it is said first.
+    pub(crate) async fn build_to_change(
+        &self,
+        verb: &str,
+        typed: Option<&str>,
+        latest: bool,
+    ) -> Result<(Meant, BuildView), Error> {
+        if typed.is_none() && !latest {
+            return Err(Error::usage(format!("{verb} which build?")).help("name it, or say --latest"));
+        }
+        let (meant, build) = self.build_of(self.meant(typed, Wish::Change).await?).await?;
+        let job = meant.job.as_ref().map_or_else(String::new, |job| format!("/{job}"));
+        self.printer.note(format!("{verb}: {}{job}  {}", build.selector(), one_line(&build)));
+        Ok((meant, build))
+    }
+
+    /// The build that a command made.
+    pub(crate) async fn say_build(&self, project: &str, number: u32) -> Result<(), Error> {
+        if !self.printer.wants_json() {
+            return self.printer.say(format!("{project}/{number}"));
+        }
+        let build = self.guild().await?.build(project, number).await?;
+        self.printer.say_json(&build_row(&build))
+    }
+}
+
+/// What a branch tracks counts where that is in the project's repository: `up` follows the working copy itself.
+fn checkout_of(copy: &WorkingCopy, project: &ProjectView) -> Checkout {
+    let upstream = copy.upstream.clone().filter(|upstream| addresses(project).any(|address| upstream.is_of(address)));
+    let (tracked, main) = upstream.map_or((None, None), |upstream| (Some(upstream.ref_name), upstream.main));
+    Checkout {
+        project: Some(project.name.clone()),
+        branch: copy.branch.clone(),
+        tracked,
+        main,
+        head: copy.head.clone(),
+    }
+}
+
+fn addresses(project: &ProjectView) -> impl Iterator<Item = &String> {
+    std::iter::once(&project.repository).chain(&project.aliases)
+}
+
+/// Builds that a decision looks through where a project or a branch is not known.
+const BUILDS_OF_ALL: u32 = 100;
+
+/// What the master knows of a question.
+async fn look_up(guild: &Guild, question: &Question) -> Result<Vec<Found>, Error> {
+    let query = match question {
+        Question::Number { project, number } => {
+            return match guild.build(project, *number).await {
+                Ok(build) => Ok(vec![Found::of(&build)]),
+                Err(error) if error.is_not_found() => Ok(Vec::new()),
+                Err(error) => Err(error),
+            };
+        }
+        Question::Newest { project } => BuildQuery { project: project.clone(), limit: 1, ..BuildQuery::default() },
+        Question::Ref { project, ref_name } => {
+            let limit = if project.is_empty() { BUILDS_OF_ALL } else { 1 };
+            BuildQuery { project: project.clone(), ref_name: ref_name.clone(), limit, ..BuildQuery::default() }
+        }
+        Question::Commit { project, ref_name, prefix } => BuildQuery {
+            project: project.clone(),
+            ref_name: ref_name.clone(),
+            revision: prefix.clone(),
+            limit: BUILDS_OF_ALL,
+            ..BuildQuery::default()
+        },
+        // it is not the master's
+        Question::Git { .. } => return Ok(Vec::new()),
+    };
+    Ok(guild.builds(&query).await?.iter().map(Found::of).collect())
+}
+
+fn can_be_asked() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Lets the person choose.
+fn ask(mut choices: Vec<Meant>) -> Result<Meant, Error> {
+    for (number, choice) in (1..).zip(&choices) {
+        note(format!("{number}  {}", choice_line(choice)));
+    }
+    output::ask("which one? ");
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).map_err(|error| Error::file("standard input", error))?;
+    let chosen = line.trim().parse::<usize>().ok().filter(|number| (1..=choices.len()).contains(number));
+    match chosen {
+        Some(number) => Ok(choices.swap_remove(number - 1)),
+        None => Err(Error::usage("none was chosen")),
+    }
+}
+
+/// The project whose repository this is a copy of.
+pub(crate) fn project_of<'p>(copy: &WorkingCopy, projects: &'p [ProjectView]) -> Option<&'p ProjectView> {
+    let is_here = |project: &&ProjectView| addresses(project).any(|address| copy.is_of(address));
+    projects.iter().find(is_here)
+}
+
+/// Tells what happens to the link. Nothing is lost with one, unless what follows cannot be read.
+fn link_teller() -> impl Fn(LinkNews) {
+    let is_outgrown = Cell::new(false);
+    move |news| match news {
+        LinkNews::Lost(why) => note(format!("link lost ({why}), reconnecting")),
+        LinkNews::Outgrown(why) => {
+            is_outgrown.set(true);
+            note(format!("link lost ({why}), reconnecting"));
+        }
+        LinkNews::Restored if is_outgrown.get() => note("reconnected"),
+        LinkNews::Restored => note("reconnected, 0 lines lost"),
+    }
+}
+
+pub(crate) fn exit_status(outcome: Outcome) -> u8 {
+    u8::try_from(outcome.exit_code()).unwrap_or(4)
+}
+
+/// A whole tail to the output.
+pub(crate) async fn pour(tail: &mut Tail, out: &mut LogOutput) -> Result<(), Error> {
+    while let Some(bytes) = tail.next().await? {
+        out.write_all(&bytes).await.map_err(Error::Output)?;
+        out.flush().await.map_err(Error::Output)?;
+    }
+    Ok(())
+}
+
+/// Waits for the end of a build; its outcome as an exit status.
+pub(crate) async fn wait_for(connected: &Connected, project: &str, number: u32) -> Result<u8, Error> {
+    let outcome = connected.guild().await?.outcome(project, number).await?;
+    connected.printer.note(format!("{project}/{number}: {outcome}"));
+    Ok(exit_status(outcome))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::Upstream;
+
+    /// Of a working copy on `mine`, which tracks `feature/x` of the origin.
+    fn branch_in(repository: &str, aliases: &[&str]) -> Option<String> {
+        let upstream = Upstream {
+            address: "git@git.example.org:team/p.git".to_owned(),
+            ref_name: "refs/heads/feature/x".to_owned(),
+            main: None,
+        };
+        let copy = WorkingCopy {
+            branch: Some("refs/heads/mine".to_owned()),
+            upstream: Some(upstream),
+            ..WorkingCopy::default()
+        };
+        let project = ProjectView {
+            repository: repository.to_owned(),
+            aliases: aliases.iter().map(|alias| (*alias).to_owned()).collect(),
+            ..ProjectView::default()
+        };
+        checkout_of(&copy, &project).remote_branch().map(str::to_owned)
+    }
+
+    #[test]
+    fn a_branch_has_its_remotes_name_only_in_that_remote() {
+        assert_eq!(branch_in("https://git.example.org/team/p", &[]).as_deref(), Some("refs/heads/feature/x"));
+        assert_eq!(branch_in("/srv/p", &["ssh://git.example.org/team/p"]).as_deref(), Some("refs/heads/feature/x"));
+        assert_eq!(branch_in("/home/me/p", &[]).as_deref(), Some("refs/heads/mine"), "`up` follows the copy itself");
+        assert_eq!(branch_in("https://git.example.org/upstream/p", &[]).as_deref(), Some("refs/heads/mine"));
+    }
+}

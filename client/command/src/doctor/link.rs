@@ -1,0 +1,163 @@
+//! The way to the master: its addresses, the key that it shows, how long it takes to answer, and what it takes the caller for.
+
+use super::{Finding, Health, way_out};
+use client::Error;
+use client::Guild;
+use client::views::{GrantView, Whoami};
+use client::words;
+use schema::identity::Identity;
+use schema::sturdy_ref::SturdyRef;
+use schema::values::{Time, ends_soon};
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+/// For a name to be found, or somebody to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// An answer that takes longer is felt with each command.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// How far one got on the way to an address.
+#[derive(Debug)]
+pub(super) enum Way {
+    Connected { to: SocketAddr, took: Duration },
+    NoName(io::Error),
+    Refused { to: SocketAddr, error: io::Error },
+    Silent,
+}
+
+/// A finding for each address of the master. One that leads nowhere is bad where no other does better.
+pub(crate) async fn address(reference: &SturdyRef) -> Vec<Finding> {
+    let ways = futures::future::join_all(reference.addresses.iter().map(|address| way(address))).await;
+    let is_reached = ways.iter().any(|way| matches!(way, Way::Connected { .. }));
+    reference.addresses.iter().zip(&ways).map(|(address, way)| judge_way(address, way, is_reached)).collect()
+}
+
+async fn way(address: &str) -> Way {
+    let began = Instant::now();
+    let looking = async {
+        let found = tokio::net::lookup_host(address).await.map_err(Way::NoName)?;
+        let mut last = Way::NoName(io::Error::other("it stands for no address"));
+        for to in found {
+            match TcpStream::connect(to).await {
+                Ok(_) => return Ok(Way::Connected { to, took: began.elapsed() }),
+                Err(error) => last = Way::Refused { to, error },
+            }
+        }
+        Err(last)
+    };
+    match timeout(PATIENCE, looking).await {
+        Ok(Ok(way) | Err(way)) => way,
+        Err(_) => Way::Silent,
+    }
+}
+
+pub(super) fn judge_way(address: &str, way: &Way, is_reached: bool) -> Finding {
+    let subject = format!("address {address}");
+    let (seen, remedy) = match way {
+        Way::Connected { to, took } => {
+            return Finding::good(subject, format!("{to} takes connections, after {}", milliseconds(*took)));
+        }
+        Way::NoName(error) => {
+            let name = address.rsplit_once(':').map_or(address, |(name, _)| name);
+            (
+                format!("its name is not found: {error}"),
+                format!("getent hosts {name}; what credentials name is `advertise` in [listen] of the master file"),
+            )
+        }
+        Way::Refused { to, error } => (
+            format!("{to}: {error}"),
+            "there: `guild-master run`, and `rpc` in [listen] of the master file open to this machine".to_owned(),
+        ),
+        Way::Silent => (
+            format!("no answer within {} s", PATIENCE.as_secs()),
+            "is the machine up, and its firewall open for the port of `rpc` in [listen] of the master file?".to_owned(),
+        ),
+    };
+    let verdict = if is_reached { Health::Warned } else { Health::Bad };
+    Finding { verdict, ..Finding::bad(subject, seen, remedy) }
+}
+
+/// A master that answered.
+pub(crate) struct Met {
+    pub(crate) guild: Guild,
+    pub(crate) who: Whoami,
+    /// From a question to its answer.
+    pub(crate) took: Duration,
+}
+
+/// Connects, shows the credential, and asks one question.
+pub(crate) async fn meet(reference: &SturdyRef, identity: Rc<Identity>) -> Result<Met, Error> {
+    let meeting = async {
+        let guild = Guild::connect(reference.clone(), identity).await?;
+        let asked = Instant::now();
+        let who = guild.whoami().await?;
+        Ok(Met { guild, who, took: asked.elapsed() })
+    };
+    let late = |_| Error::Unreachable(format!("no answer within {} s", 2 * PATIENCE.as_secs()));
+    timeout(2 * PATIENCE, meeting).await.map_err(late)?
+}
+
+/// Whether it is the master that the credential names, speaks our protocol, takes the credential, and answers soon.
+pub(crate) fn link(reference: &SturdyRef, met: Result<Duration, &Error>) -> Finding {
+    match met {
+        Ok(took) => {
+            let key = reference.fingerprint;
+            let seen =
+                format!("the master has the key {key}, speaks our protocol and answers within {}", milliseconds(took));
+            let remedy = "look at the network (ping) and at the load of the master's machine (uptime)";
+            if took < SLOW { Finding::good("link", seen) } else { Finding::warned("link", seen, remedy) }
+        }
+        Err(error) => Finding::bad("link", error.to_string(), way_out(error, remedy_for(error))),
+    }
+}
+
+fn remedy_for(error: &Error) -> &'static str {
+    match error {
+        Error::TooLarge { .. } | Error::Protocol(_) => {
+            "use the `guild` of the master's version (`guild-master --version` there)"
+        }
+        Error::Unreachable(_) | Error::Lost(_) => {
+            "there: `guild-master run`; what a credential names is `advertise` in [listen] of the master file"
+        }
+        Error::Refused(_)
+        | Error::NotHeld(_)
+        | Error::Credential { .. }
+        | Error::NoContext
+        | Error::Ended { .. }
+        | Error::NotFound { .. }
+        | Error::Usage { .. }
+        | Error::Timeout(_)
+        | Error::File { .. }
+        | Error::Output(_) => "ask whoever runs the master for a new credential, then `guild login FILE`",
+    }
+}
+
+/// What one is to the master, and for how long.
+pub(crate) fn grant(grant: &GrantView, now: Time) -> Finding {
+    let subject = format!("grant of {}", grant.name);
+    let may: Vec<&str> = grant.what.may.iter().map(|right| right.word()).collect();
+    let projects: Vec<&str> = grant.what.projects.iter().map(String::as_str).collect();
+    let seen = format!("{}, may {} in {}", grant.kind, listed(&may), listed(&projects));
+    let Some(expires) = grant.expires else { return Finding::good(subject, seen) };
+    let seen = format!("{seen}, ends {}", words::ago(now, expires));
+    match ends_soon(grant.created.unwrap_or_default(), expires, now) {
+        true => Finding::warned(subject, seen, "ask whoever runs the master for a new one, then `guild login FILE`"),
+        false => Finding::good(subject, seen),
+    }
+}
+
+fn listed(words: &[&str]) -> String {
+    match words {
+        [] => "nothing".to_owned(),
+        ["*"] => "all projects".to_owned(),
+        words => words.join(", "),
+    }
+}
+
+fn milliseconds(took: Duration) -> String {
+    format!("{:.1} ms", took.as_secs_f64() * 1_000.0)
+}

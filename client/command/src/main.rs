@@ -1,0 +1,7 @@
+//! The program `guild`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    command::cli()
+}

@@ -1,0 +1,59 @@
+//! The options that every command takes, and the form of a time on the command line.
+
+use clap::Args;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Options of every command.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Use this credential file rather than a context
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) cap: Option<PathBuf>,
+    /// Use this context
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// JSON Lines; `--json=a,b` only these fields
+    #[arg(long, global = true, num_args = 0..=1, require_equals = true, default_missing_value = "", value_name = "FIELDS")]
+    pub(crate) json: Option<String>,
+    /// Only these columns, in this order; any field that --json shows can be one
+    #[arg(long, global = true, value_delimiter = ',', value_name = "NAMES")]
+    pub(crate) columns: Vec<String>,
+    /// No line of headers above a table
+    #[arg(long, global = true)]
+    pub(crate) no_headers: bool,
+    /// Exit with the outcome of what is shown, not with 0
+    #[arg(long, global = true)]
+    pub(crate) exit_status: bool,
+    /// Give up after this time (30s, 5m, 1h) with status 8
+    #[arg(long, global = true, value_parser = parse_duration, value_name = "TIME")]
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// `90s`, `5m`, `1h`, `7d`; a bare number is seconds.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().map_err(|_| format!("`{text}` is no time: write 90s, 5m, 1h or 7d"))?;
+    let factor = match &text[digits.len()..] {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        unit => return Err(format!("`{unit}` is no unit of time: use s, m, h or d")),
+    };
+    number.checked_mul(factor).map(Duration::from_secs).ok_or_else(|| format!("`{text}` is too long"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read() {
+        assert_eq!(parse_duration("90").unwrap(), Duration::from_secs(90));
+        assert_eq!(parse_duration("2h").unwrap(), Duration::from_secs(7_200));
+        assert!(parse_duration("soon").is_err());
+        assert!(parse_duration("3weeks").is_err());
+        assert!(parse_duration("99999999999999999999d").is_err());
+    }
+}

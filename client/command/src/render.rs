@@ -1,0 +1,296 @@
+//! How values look: JSON Lines, tab-separated where piped, tables with colours and relative times on a terminal. A column
+//! is a field of the JSON: one description of a row serves all three. Pure, save [`Look::of_process`].
+
+use crate::output::{Paint, Shown};
+use client::views::{BuildView, JobView, short_ref};
+use client::words;
+pub(crate) use client::words::{clock, status_word};
+use schema::shown;
+use schema::values::{Health, Outcome, State, Time};
+use serde_json::Value;
+use std::io::IsTerminal as _;
+
+const TIMES: [&str; 9] =
+    ["created", "started", "finished", "queued", "since", "expires", "revoked", "last_heard", "time"];
+const SUBJECT_CHARS: usize = 50;
+const REVISION_CHARS: usize = 10;
+
+/// For whom it is rendered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look {
+    pub(crate) terminal: bool,
+    pub(crate) colour: bool,
+    pub(crate) now: Time,
+}
+
+impl Look {
+    /// As standard output, NO_COLOR and CLICOLOR_FORCE have it.
+    pub(crate) fn of_process() -> Look {
+        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
+        let terminal = std::io::stdout().is_terminal();
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let colour = set("CLICOLOR_FORCE") || (terminal && !dumb && !set("NO_COLOR"));
+        Look { terminal, colour, now: now() }
+    }
+
+    pub(crate) fn painted(&self, text: &str, paint: Paint) -> Shown {
+        Shown::painted(text, paint, self.colour)
+    }
+
+    /// A value on a line of its own, behind its name: padded for a person, with a tab for a program.
+    pub(crate) fn field(&self, name: &str, value: &str) -> Shown {
+        let label = match self.terminal {
+            true => self.painted(&format!("{name:<10}"), Paint::Quiet),
+            false => Shown::line(name).and_literal("\t"),
+        };
+        label.and(value)
+    }
+
+    /// Parts of one line: two spaces apart for a person, with tabs for a program.
+    pub(crate) fn parts(&self, parts: impl IntoIterator<Item = Shown>) -> Shown {
+        Shown::join(parts, if self.terminal { "  " } else { "\t" })
+    }
+
+    /// Rows of one kind as a table of whole lines: aligned on a terminal, tab-separated otherwise.
+    pub(crate) fn table(&self, rows: &[Value], columns: &[String], headers: bool) -> Shown {
+        let mut lines: Vec<Vec<Cell>> = Vec::with_capacity(rows.len() + 1);
+        if headers {
+            lines.push(columns.iter().map(|name| Cell::header(name)).collect());
+        }
+        lines.extend(rows.iter().map(|row| columns.iter().map(|name| self.cell(name, &row[name])).collect()));
+        match self.terminal {
+            true => self.aligned(&lines, 2),
+            false => tab_separated(&lines),
+        }
+    }
+
+    /// Columns that stand `gap` spaces apart.
+    pub(crate) fn aligned(&self, lines: &[Vec<Cell>], gap: usize) -> Shown {
+        let mut widths = vec![0; lines.first().map_or(0, Vec::len)];
+        for line in lines {
+            for (width, cell) in widths.iter_mut().zip(line) {
+                *width = (*width).max(cell.width());
+            }
+        }
+        let mut text = Shown::default();
+        for line in lines {
+            let mut padding = 0;
+            for (width, cell) in widths.iter().zip(line) {
+                text = text.and(Shown::spaces(padding)).and(self.painted(&cell.text, cell.paint));
+                padding = width - cell.width() + gap;
+            }
+            text = text.and_literal("\n");
+        }
+        text
+    }
+
+    fn cell(&self, name: &str, value: &Value) -> Cell {
+        let plain = plain_text(value);
+        if !self.terminal {
+            return Cell::plain(plain);
+        }
+        match name {
+            "status" | "outcome" | "state" => status_cell(&plain),
+            "verdict" => verdict_cell(&plain),
+            "revision" => Cell::plain(plain.chars().take(REVISION_CHARS).collect::<String>()),
+            "ref" => Cell::plain(short_ref(&plain)),
+            "subject" | "reason" => Cell::plain(shortened(&plain, SUBJECT_CHARS)),
+            "duration" => Cell::plain(value.as_f64().map_or_else(String::new, clock)),
+            name if TIMES.contains(&name) => Cell::painted(self.relative(&plain), Paint::Quiet),
+            _ => Cell::plain(plain),
+        }
+    }
+
+    fn relative(&self, timestamp: &str) -> String {
+        match timestamp.parse::<jiff::Timestamp>() {
+            Ok(time) => self.ago(Time(u64::try_from(time.as_millisecond()).unwrap_or(0))),
+            Err(_) => timestamp.to_owned(),
+        }
+    }
+
+    /// "12m ago", "in 3d".
+    pub(crate) fn ago(&self, time: Time) -> String {
+        words::ago(self.now, time)
+    }
+}
+
+/// One field of a table.
+pub(crate) struct Cell {
+    /// On one line.
+    text: String,
+    paint: Paint,
+}
+
+impl Cell {
+    pub(crate) fn painted(text: impl AsRef<str>, paint: Paint) -> Cell {
+        Cell { text: shown::line(text.as_ref()).into_owned(), paint }
+    }
+
+    pub(crate) fn plain(text: impl AsRef<str>) -> Cell {
+        Cell::painted(text, Paint::Plain)
+    }
+
+    fn header(name: &str) -> Cell {
+        Cell::painted(name.to_uppercase().replace('_', " "), Paint::Quiet)
+    }
+
+    fn width(&self) -> usize {
+        self.text.chars().count()
+    }
+}
+
+/// A build for a person: `main 3f9c2ab "Add zero-copy parse"`.
+pub(crate) fn one_line(build: &BuildView) -> String {
+    let revision: String = build.revision.chars().take(7).collect();
+    format!("{} {revision} \"{}\"", build.short_ref(), build.subject)
+}
+
+/// A build as one row. `status`: the outcome, or where there is none yet, the state.
+pub(crate) fn build_row(build: &BuildView) -> Value {
+    let mut row = serde_json::to_value(build).unwrap_or_default();
+    row["selector"] = build.selector().into();
+    row["status"] = status_word(build.state, build.outcome).into();
+    row["duration"] = seconds(build.started, build.finished);
+    if build.jobs.is_empty()
+        && let Some(fields) = row.as_object_mut()
+    {
+        fields.remove("jobs");
+    }
+    row
+}
+
+/// A job as one row.
+pub(crate) fn job_row(build: &BuildView, job: &JobView) -> Value {
+    let mut row = serde_json::to_value(job).unwrap_or_default();
+    row["project"] = build.project.clone().into();
+    row["build"] = build.number.into();
+    row["selector"] = format!("{}/{}", build.selector(), job.name).into();
+    row["status"] = status_word(job.state, job.outcome).into();
+    row["duration"] = seconds(job.started, job.finished);
+    row
+}
+
+/// One character that tells apart without colour, and its colour.
+pub(crate) fn symbol(state: State, outcome: Option<Outcome>) -> (&'static str, Paint) {
+    let paint = match (outcome, state) {
+        (Some(Outcome::Succeeded), _) => Paint::Good,
+        (Some(Outcome::Failed | Outcome::Errored), _) => Paint::Bad,
+        (Some(Outcome::Warned | Outcome::Cancelled), _) | (None, State::Running) => Paint::Notable,
+        (Some(Outcome::Skipped), _)
+        | (None, State::Planning | State::Waiting | State::Queued | State::Offered | State::Finished) => Paint::Quiet,
+    };
+    (words::symbol(state, outcome), paint)
+}
+
+/// Only these fields of a row; all where none is named.
+pub(crate) fn pick(row: &Value, fields: &str) -> Value {
+    let names = fields.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let picked: serde_json::Map<String, Value> = names.map(|name| (name.to_owned(), row[name].clone())).collect();
+    match picked.is_empty() {
+        true => row.clone(),
+        false => Value::Object(picked),
+    }
+}
+
+pub(crate) fn now() -> Time {
+    Time(u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0))
+}
+
+fn status_cell(word: &str) -> Cell {
+    let outcome =
+        [Outcome::Skipped, Outcome::Succeeded, Outcome::Warned, Outcome::Failed, Outcome::Errored, Outcome::Cancelled]
+            .into_iter()
+            .find(|outcome| outcome.word() == word);
+    let state = if word == State::Running.word() { State::Running } else { State::Waiting };
+    let (symbol, paint) = symbol(state, outcome);
+    let text = if word.is_empty() { String::new() } else { format!("{symbol} {word}") };
+    Cell::painted(text, paint)
+}
+
+fn verdict_cell(word: &str) -> Cell {
+    let verdict = Health::ALL.into_iter().find(|verdict| verdict.word() == word);
+    let (symbol, paint) = match verdict {
+        Some(Health::Good) => ("✓", Paint::Good),
+        Some(Health::Warned) => ("▲", Paint::Notable),
+        Some(Health::Bad) => ("✗", Paint::Bad),
+        None => ("○", Paint::Plain),
+    };
+    Cell::painted(format!("{symbol} {word}"), paint)
+}
+
+fn plain_text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(plain_text).collect::<Vec<_>>().join(","),
+        Value::Bool(flag) => if *flag { "yes" } else { "no" }.to_owned(),
+        Value::Number(_) | Value::Object(_) => value.to_string(),
+    }
+}
+
+fn tab_separated(lines: &[Vec<Cell>]) -> Shown {
+    let rows = lines.iter().map(|line| {
+        let cells = line.iter().map(|cell| Shown::line(&cell.text));
+        Shown::join(cells, "\t").and_literal("\n")
+    });
+    Shown::join(rows, "")
+}
+
+fn seconds(started: Option<Time>, finished: Option<Time>) -> Value {
+    match (started, finished) {
+        (Some(started), Some(finished)) => finished.since(started).as_secs_f64().into(),
+        _ => Value::Null,
+    }
+}
+
+fn shortened(text: &str, most: usize) -> String {
+    match text.chars().count() > most {
+        true => text.chars().take(most - 1).chain(['…']).collect(),
+        false => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn look(terminal: bool) -> Look {
+        Look { terminal, colour: false, now: Time(1_700_000_000_000) }
+    }
+
+    fn rows() -> Vec<Value> {
+        vec![
+            json!({"selector": "r/12", "status": "failed", "subject": "a\tb\u{1b}[2J", "created": "2023-11-14T22:01:20.000Z"}),
+            json!({"selector": "r/9", "status": "running", "subject": "c", "created": null, "duration": 65.2}),
+        ]
+    }
+
+    fn columns() -> Vec<String> {
+        ["selector", "status", "subject", "created", "duration"].map(str::to_owned).to_vec()
+    }
+
+    #[test]
+    fn a_pipe_gets_tabs_and_whole_times() {
+        assert_eq!(
+            look(false).table(&rows(), &columns(), true).as_str(),
+            "SELECTOR\tSTATUS\tSUBJECT\tCREATED\tDURATION\n\
+             r/12\tfailed\ta b [2J\t2023-11-14T22:01:20.000Z\t\n\
+             r/9\trunning\tc\t\t65.2\n"
+        );
+    }
+
+    #[test]
+    fn a_terminal_gets_columns_symbols_and_relative_times() {
+        let text = look(true).table(&rows(), &columns(), false);
+        let lines: Vec<&str> = text.as_str().lines().map(str::trim_end).collect();
+        assert_eq!(lines, ["r/12  ✗ failed   a b [2J  12m ago", "r/9   ◐ running  c                 1:05"]);
+    }
+
+    #[test]
+    fn fields_are_picked() {
+        let row = json!({"a": 1, "b": 2});
+        assert_eq!(pick(&row, ""), row);
+        assert_eq!(pick(&row, "b,c"), json!({"b": 2, "c": null}));
+    }
+}

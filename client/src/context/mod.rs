@@ -1,0 +1,409 @@
+//! Contexts: which credential and key the commands use, and for which repository. Files below
+//! `$XDG_CONFIG_HOME/guild` (default `~/.config/guild`):
+//!
+//! ```text
+//! identity.key          this user's key, made at the first login, mode 0600
+//! current               the name of the context that is used where no other applies
+//! contexts/NAME.toml    one context
+//! contexts/NAME.cap     its credential, mode 0600
+//! contexts/NAME.running locked by the process that serves the context, where it is registered for one (`guild-master up`)
+//! ```
+//!
+//! A context is TOML; relative paths begin where its file lies:
+//!
+//! ```toml
+//! credential = "NAME.cap"
+//! identity   = "../identity.key"      # the key that the credential is bound to; this is the default
+//! repository = "/home/me/src/pyfoo"   # optional: use this context within that directory
+//! ```
+//!
+//! In order: `--cap FILE`, `--context NAME`, the context of the innermost repository that holds the working directory,
+//! the current one. A context that was registered for a process counts only while that process lives. The key of a
+//! credential that no context names is `FILE.key` beside `FILE.cap` where there is one, else the user's own; without a
+//! home directory it is made beside the credential. This module opens no connection.
+
+#[cfg(test)]
+mod tests;
+
+use crate::error::Error;
+use schema::identity::Identity;
+use schema::sturdy_ref::SturdyRef;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+const DEFAULT_IDENTITY: &str = "../identity.key";
+/// How the name of a context begins that was registered for a process.
+const REGISTERED: &str = "repository-";
+/// Looks at a lock hold it for a moment: so often, a millisecond apart, it is tried again before somebody else has it.
+const LOCK_TRIES: u32 = 50;
+
+/// The places of a credential and of the key that goes with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Context {
+    /// The name by which a person chooses it, or the path of the credential if no context has it.
+    pub name: String,
+    /// The file of the credential.
+    pub credential: PathBuf,
+    /// The file of the key that the credential is bound to.
+    pub identity: PathBuf,
+    /// The directory within which this context is used without being named.
+    pub repository: Option<PathBuf>,
+}
+
+/// The directory that holds a user's contexts.
+#[derive(Clone, Debug)]
+pub struct Contexts {
+    root: PathBuf,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ContextFile {
+    credential: PathBuf,
+    #[serde(default = "default_identity")]
+    identity: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repository: Option<PathBuf>,
+}
+
+/// A context that counts while this value lives, however the process ends.
+#[derive(Debug)]
+pub struct Registration {
+    /// The context, as the commands find it.
+    pub context: Context,
+    /// Locked; another process of the same repository may have the lock, and then this one needs none.
+    _running: std::fs::File,
+}
+
+/// Makes the commands of this user find the credential inside `repository` and below, without a login, while the registration
+/// lives. May be repeated.
+///
+/// # Errors
+/// [`Error::Usage`] if the user has no home directory; [`Error::File`] if a file cannot be found or written.
+pub fn register(repository: &Path, credential: &Path, identity: &Path) -> Result<Registration, Error> {
+    Contexts::of_user()?.register(repository, credential, identity)
+}
+
+/// The context of a credential file. It works without a directory of contexts as well.
+pub fn of_file(cap: &Path) -> Context {
+    match Contexts::of_user() {
+        Ok(contexts) => contexts.of_file(cap),
+        // the credential may lie in such a directory all the same
+        Err(_) => match cap.parent().and_then(Path::parent) {
+            Some(root) if cap.parent().is_some_and(|parent| parent.ends_with("contexts")) => {
+                Contexts::at(root.to_owned()).of_file(cap)
+            }
+            Some(_) | None => Context::of_credential(cap, key_beside(cap)),
+        },
+    }
+}
+
+fn key_beside(cap: &Path) -> PathBuf {
+    cap.with_extension("key")
+}
+
+impl Context {
+    fn of_credential(cap: &Path, identity: PathBuf) -> Context {
+        Context { name: cap.display().to_string(), credential: cap.to_owned(), identity, repository: None }
+    }
+
+    fn holds(&self, here: &Path) -> bool {
+        self.repository.as_ref().is_some_and(|repository| here.starts_with(repository))
+    }
+
+    /// Reads the credential and the key; the key is made if there is none. Both files must be readable by the user alone.
+    ///
+    /// # Errors
+    /// [`Error::Credential`] if one of the files cannot be read, can be read by others, or makes no sense.
+    pub fn open(&self) -> Result<(SturdyRef, Rc<Identity>), Error> {
+        let unusable = |why: String| Error::Credential { credential: self.name.clone(), why };
+        let reference = SturdyRef::load(&self.credential).map_err(|error| unusable(error.to_string()))?;
+        let identity = Identity::load_or_create(&self.identity).map_err(|error| unusable(error.to_string()))?;
+        Ok((reference, Rc::new(identity)))
+    }
+}
+
+impl Contexts {
+    /// The contexts of the user who runs this process, in `$XDG_CONFIG_HOME/guild` or `~/.config/guild`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if neither `XDG_CONFIG_HOME` nor `HOME` is set.
+    pub fn of_user() -> Result<Contexts, Error> {
+        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let root = set("XDG_CONFIG_HOME")
+            .filter(|path| path.is_absolute())
+            .or_else(|| set("HOME").map(|home| home.join(".config")))
+            .ok_or_else(|| Error::usage("neither HOME nor XDG_CONFIG_HOME is set").help("name a file with --cap"))?;
+        Ok(Contexts::at(root.join("guild")))
+    }
+
+    /// The contexts in this directory, which need not be there yet.
+    pub fn at(root: PathBuf) -> Contexts {
+        Contexts { root }
+    }
+
+    /// The file of this user's own key.
+    pub fn identity(&self) -> PathBuf {
+        self.root.join("identity.key")
+    }
+
+    /// The file in which the credential of a context of this name is usually kept.
+    pub fn credential(&self, name: &str) -> PathBuf {
+        self.directory().join(format!("{name}.cap"))
+    }
+
+    /// The directory of the contexts and their credentials.
+    pub fn directory(&self) -> PathBuf {
+        self.root.join("contexts")
+    }
+
+    /// The context to use in the directory `here`, unless a credential file or a name chooses another. The module says the order.
+    ///
+    /// # Errors
+    /// [`Error::NoContext`] if no context applies; [`Error::Ended`] if the only one is of a process that has ended; otherwise as
+    /// [`Contexts::load`].
+    pub fn choose(&self, cap: Option<&Path>, name: Option<&str>, here: &Path) -> Result<Context, Error> {
+        if let Some(cap) = cap {
+            return Ok(self.of_file(cap));
+        }
+        if let Some(name) = name {
+            return self.load(name);
+        }
+        if let Some(context) = self.of_directory(here) {
+            return Ok(context);
+        }
+        match (self.current(), self.ended(here)) {
+            (Some(name), _) => self.load(&name),
+            (None, Some(ended)) => {
+                let kept = ended.credential.parent().map_or_else(PathBuf::new, Path::to_owned);
+                Err(Error::Ended { context: ended.name, kept })
+            }
+            (None, None) => Err(Error::NoContext),
+        }
+    }
+
+    /// The context of the repository here whose process has ended, where no other one counts here.
+    pub fn ended(&self, here: &Path) -> Option<Context> {
+        let here = std::fs::canonicalize(here).ok()?;
+        match self.of_directory(&here) {
+            Some(_) => None,
+            None => innermost(self.all().filter(|context| context.holds(&here))),
+        }
+    }
+
+    /// Reads the context of this name.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is none; [`Error::Usage`] if the name cannot be a context's, or if the file makes no sense.
+    pub fn load(&self, name: &str) -> Result<Context, Error> {
+        check_name(name)?;
+        let path = self.file(name);
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            if error.kind() != std::io::ErrorKind::NotFound {
+                return Error::file(&path, error);
+            }
+            Error::NotFound {
+                text: format!("there is no context `{name}`"),
+                help: format!("those that there are: {}", self.names().join(", ")),
+            }
+        })?;
+        let file: ContextFile =
+            toml::from_str(&text).map_err(|error| Error::usage(format!("{}: {}", path.display(), error.message())))?;
+        let directory = self.directory();
+        Ok(Context {
+            name: name.to_owned(),
+            credential: directory.join(file.credential),
+            identity: directory.join(file.identity),
+            repository: file.repository.map(|repository| directory.join(repository)),
+        })
+    }
+
+    /// The names of all contexts, in alphabetical order.
+    pub fn names(&self) -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(self.directory()) else { return Vec::new() };
+        let mut names: Vec<String> = entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".toml").map(str::to_owned))
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// The name of the context that is used where no other applies.
+    pub fn current(&self) -> Option<String> {
+        let name = std::fs::read_to_string(self.root.join("current")).ok()?;
+        Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+    }
+
+    /// Makes this the context that is used where no other applies.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if the name cannot be a context's; [`Error::File`] if it cannot be written.
+    pub fn set_current(&self, name: &str) -> Result<(), Error> {
+        check_name(name)?;
+        write_private(&self.root.join("current"), &format!("{name}\n"))
+    }
+
+    /// Writes a context whose credential is, or will be, at its usual place.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if the name cannot be a context's; [`Error::File`] if it cannot be written.
+    pub fn save(&self, name: &str) -> Result<Context, Error> {
+        check_name(name)?;
+        let file = ContextFile {
+            credential: PathBuf::from(format!("{name}.cap")),
+            identity: default_identity(),
+            repository: None,
+        };
+        self.write(name, &file)?;
+        self.load(name)
+    }
+
+    /// As [`register`], in this directory.
+    ///
+    /// # Errors
+    /// [`Error::File`] if a file cannot be found or written.
+    pub fn register(&self, repository: &Path, credential: &Path, identity: &Path) -> Result<Registration, Error> {
+        let repository = absolute(repository)?;
+        let name = name_of_repository(&repository);
+        let file = ContextFile {
+            credential: absolute(credential)?,
+            identity: absolute(identity)?,
+            repository: Some(repository),
+        };
+        let running = self.lock(&name)?;
+        self.write(&name, &file)?;
+        Ok(Registration { context: self.load(&name)?, _running: running })
+    }
+
+    fn lock(&self, name: &str) -> Result<std::fs::File, Error> {
+        let path = self.running(name);
+        std::fs::create_dir_all(self.directory()).map_err(|error| Error::file(self.directory(), error))?;
+        let file = std::fs::File::create(&path).map_err(|error| Error::file(&path, error))?;
+        for _ in 0..LOCK_TRIES {
+            if file.try_lock().is_ok() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        Ok(file)
+    }
+
+    /// Whether the context has no process of its own, or one that lives.
+    fn counts(&self, context: &Context) -> bool {
+        let is_locked = || {
+            let Ok(file) = std::fs::File::open(self.running(&context.name)) else { return false };
+            matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock))
+        };
+        !context.name.starts_with(REGISTERED) || is_locked()
+    }
+
+    /// Removes a context and, if it lies at its usual place, its credential.
+    ///
+    /// # Errors
+    /// [`Error::File`] if a file cannot be removed; otherwise as [`Contexts::load`].
+    pub fn remove(&self, name: &str) -> Result<(), Error> {
+        let context = self.load(name)?;
+        if context.credential == self.credential(name) {
+            remove_if_there(&context.credential)?;
+        }
+        remove_if_there(&self.file(name))?;
+        remove_if_there(&self.running(name))?;
+        if self.current().as_deref() == Some(name) {
+            remove_if_there(&self.root.join("current"))?;
+        }
+        Ok(())
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.directory().join(format!("{name}.toml"))
+    }
+
+    fn running(&self, name: &str) -> PathBuf {
+        self.directory().join(format!("{name}.running"))
+    }
+
+    fn write(&self, name: &str, file: &ContextFile) -> Result<(), Error> {
+        let text = toml::to_string(file).map_err(|error| Error::usage(format!("context `{name}`: {error}")))?;
+        write_private(&self.file(name), &text)
+    }
+
+    fn all(&self) -> impl Iterator<Item = Context> {
+        // a broken context stops only those who name it
+        self.names().into_iter().filter_map(|name| self.load(&name).ok())
+    }
+
+    /// A credential that no context names goes with the key beside it, or the user's own.
+    fn of_file(&self, cap: &Path) -> Context {
+        let wanted = std::fs::canonicalize(cap).unwrap_or_else(|_| cap.to_owned());
+        let known = self.all().find(|context| std::fs::canonicalize(&context.credential).is_ok_and(|at| at == wanted));
+        let beside = key_beside(cap);
+        let identity = if beside.exists() { beside } else { self.identity() };
+        known.unwrap_or_else(|| Context::of_credential(cap, identity))
+    }
+
+    fn of_directory(&self, here: &Path) -> Option<Context> {
+        let here = std::fs::canonicalize(here).ok()?;
+        innermost(self.all().filter(|context| context.holds(&here) && self.counts(context)))
+    }
+}
+
+fn innermost(contexts: impl Iterator<Item = Context>) -> Option<Context> {
+    contexts.max_by_key(|context| context.repository.as_ref().map(|path| path.components().count()))
+}
+
+/// Checks that this can be a context's name, which becomes a file's: at most 100 letters, digits, `.`, `_` and `-`, without a dot
+/// in front.
+///
+/// # Errors
+/// [`Error::Usage`] if it cannot.
+pub fn check_name(name: &str) -> Result<(), Error> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    match !name.is_empty() && name.len() <= 100 && !name.starts_with('.') && name.chars().all(allowed) {
+        true => Ok(()),
+        false => Err(Error::usage(format!("`{name}` cannot name a context"))
+            .help("letters, digits, `.`, `_` and `-`; give one with --name")),
+    }
+}
+
+fn default_identity() -> PathBuf {
+    PathBuf::from(DEFAULT_IDENTITY)
+}
+
+/// The directory's own name for people, and a hash of its path, since many have the same name.
+fn name_of_repository(repository: &Path) -> String {
+    let own = repository.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let own: String = own.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')).take(40).collect();
+    let hash = Sha256::digest(repository.as_os_str().as_encoded_bytes());
+    format!("{REGISTERED}{own}-{}", data_encoding::HEXLOWER.encode(&hash[..4]))
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Error> {
+    std::fs::canonicalize(path).map_err(|error| Error::file(path, error))
+}
+
+fn remove_if_there(path: &Path) -> Result<(), Error> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file(path, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Writes the file whole or not at all, because another command may read it at this moment.
+fn write_private(path: &Path, text: &str) -> Result<(), Error> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let failed = |error| Error::file(path, error);
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(failed)?;
+    }
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!(".{}.new", std::process::id()));
+    let draft = PathBuf::from(draft);
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft).map_err(failed)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    std::fs::rename(&draft, path).map_err(failed)
+}

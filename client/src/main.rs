@@ -1,7 +1,0 @@
-//! The program `guild`.
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    client::cli()
-}

@@ -9,7 +9,7 @@ use client::git::{self, WorkingCopy};
 use client::resolve::{Asked, Checkout, Facts, Found, Meant, Question, Stop, Wish, choice_line, resolve, resolve_ref};
 use client::views::{BuildView, ProjectView};
 use client::{BuildQuery, Error, Guild, LinkNews, Tail};
-use schema::values::Outcome;
+use schema::values::{Outcome, ShortCommit};
 use serde_json::Value;
 use std::cell::{Cell, OnceCell};
 use std::io::IsTerminal as _;
@@ -353,10 +353,9 @@ pub(crate) fn project_of<'p>(copy: &WorkingCopy, projects: &'p [ProjectView]) ->
     projects.iter().find(is_here)
 }
 
-/// A build for a person: `main 3f9c2ab "Add zero-copy parse"`.
+/// A build for a person: `main 3f9c2ab814 "Add zero-copy parse"`.
 pub(crate) fn one_line(build: &BuildView) -> String {
-    let revision: String = build.revision.chars().take(7).collect();
-    format!("{} {revision} \"{}\"", build.short_ref(), build.subject)
+    format!("{} {} \"{}\"", build.short_ref(), ShortCommit::of(&build.revision), build.subject)
 }
 
 /// Tells what happens to the link. Nothing is lost with one, unless what follows cannot be read.

@@ -1,7 +1,7 @@
 //! What a perspective shows, as plain values. Their JSON is part of the command's interface: fields are only added.
 //! Reading them from the wire is in `wire`.
 
-use schema::values::{Description, Exit, GrantKind, Outcome, State, Time, What};
+use schema::values::{Description, Exit, GrantKind, Outcome, Selector, ShortRef, State, Time, What};
 use serde::{Serialize, Serializer};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -185,7 +185,12 @@ pub struct Whoami {
 
 impl BuildView {
     pub fn selector(&self) -> String {
-        format!("{}/{}", self.project, self.number)
+        Selector::build(&self.project, self.number).to_string()
+    }
+
+    /// As people name a job of it.
+    pub fn selector_of(&self, job: &JobView) -> String {
+        Selector::build(&self.project, self.number).job(&job.name).to_string()
     }
 
     pub fn job(&self, name: &str) -> Option<&JobView> {
@@ -198,7 +203,7 @@ impl BuildView {
 
     /// The branch or tag by its short name; the full ref where it is neither.
     pub fn short_ref(&self) -> &str {
-        short_ref(&self.ref_name)
+        ShortRef::of(&self.ref_name).name()
     }
 }
 
@@ -221,11 +226,6 @@ impl JobView {
     pub fn is_bad(&self) -> bool {
         matches!(self.outcome, Some(Outcome::Failed | Outcome::Errored))
     }
-}
-
-/// `main` of `refs/heads/main`.
-pub fn short_ref(name: &str) -> &str {
-    name.strip_prefix("refs/heads/").or_else(|| name.strip_prefix("refs/tags/")).unwrap_or(name)
 }
 
 /// A time as RFC 3339 in UTC, to the millisecond.

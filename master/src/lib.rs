@@ -44,9 +44,10 @@ use retention::Retention;
 use schema::identity::Identity;
 use schema::sturdy_ref::Fingerprint;
 use schema::systemd;
+use schema::values::Scope;
 use sources::Repositories;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -255,7 +256,7 @@ fn policy(config: &Config) -> Policy {
     Policy {
         advertise: config.listen.advertise.clone(),
         roles: config.roles.clone(),
-        open: if config.listen.web_is_open { BTreeSet::from(["*".to_owned()]) } else { public.collect() },
+        open: if config.listen.web_is_open { Scope::all() } else { public.collect() },
         connections: config.limits.connections as usize,
     }
 }

@@ -2,10 +2,11 @@
 
 use crate::here::{Here, exit_status, one_line};
 use crate::output::Shown;
-use crate::render::{build_row, clock, job_row, status_word, symbol};
+use crate::render::{build_row, job_row, status_word, symbol};
 use clap::Args;
 use client::Error;
 use client::views::{BuildView, JobView, StepView, timestamp};
+use schema::values::TimeSpan;
 
 const JOB_COLUMNS: [&str; 5] = ["name", "status", "platform", "worker", "duration"];
 
@@ -72,7 +73,7 @@ fn show_build(here: &Here, build: &BuildView) -> Result<(), Error> {
 fn show_job(here: &Here, build: &BuildView, job: &JobView) -> Result<(), Error> {
     let carried = if job.carried_from == 0 { String::new() } else { format!("{}/{}", build.project, job.carried_from) };
     let lines = [
-        ("job", format!("{}/{}", build.selector(), job.name)),
+        ("job", build.selector_of(job)),
         ("status", status_word(job.state, job.outcome).to_owned()),
         ("reason", job.reason.clone()),
         ("of", one_line(build)),
@@ -93,7 +94,7 @@ fn show_job(here: &Here, build: &BuildView, job: &JobView) -> Result<(), Error> 
 fn step_line(here: &Here, index: usize, step: &StepView) -> Shown {
     let (symbol, paint) = symbol(step.state, step.outcome);
     let duration = match (step.started, step.finished) {
-        (Some(started), Some(finished)) => clock(finished.since(started).as_secs_f64()),
+        (Some(started), Some(finished)) => TimeSpan(finished.since(started)).clock(),
         _ => String::new(),
     };
     let status = status_word(step.state, step.outcome);

@@ -7,7 +7,7 @@ use super::queue::Need;
 use super::record::{BuildId, BuildRow, JobKey, JobRow, WorkerRow};
 use super::why::{Candidate, Explanation, Standing, Why};
 use schema::toml_file::nearest;
-use schema::values::{JobPlan, Outcome, State, Time};
+use schema::values::{JobPlan, Outcome, Selector, State, Time};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
@@ -35,7 +35,7 @@ pub fn explain_past(build: &BuildRow, row: &JobRow, plan: Option<&JobPlan>) -> E
             "" => row.outcome.map_or("it has not begun", Outcome::word).to_owned(),
             reason => reason.to_owned(),
         }),
-        number => Why::Carried(format!("{project}/{number}")),
+        number => Why::Carried(Selector::build(project, number).to_string()),
     };
     let mut told = Explanation::of(why, row.finished);
     if told.why.kind() == "need" {

@@ -13,7 +13,7 @@ use super::request::Request;
 use super::rest::{AT_ONCE, Fault};
 use super::why::Why;
 use schema::limits::LACK;
-use schema::values::{Description, Fact, GrantKind, Refusal, RefusalCode, Time};
+use schema::values::{Description, Fact, GrantKind, Refusal, RefusalCode, Selector, Time};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -334,7 +334,7 @@ impl Coordinator {
 
     pub(super) fn selector(&self, key: JobKey) -> String {
         let build = &self.builds[&key.build];
-        format!("{}/{}/{}", build.row.project, build.row.number, build.jobs[key.index as usize].row.name)
+        Selector::build(&build.row.project, build.row.number).job(&build.jobs[key.index as usize].row.name).to_string()
     }
 }
 

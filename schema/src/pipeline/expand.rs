@@ -9,8 +9,8 @@ use super::settings::{Env, PWSH, SH, Settings, is_inside};
 use super::step::{Step, Words};
 use crate::limits::pipeline::{ARGUMENT_MAX, NEEDS_MAX, PLAN_MAX};
 use crate::limits::{self, JOB_BYTES, STEP_NAME, VIEW_BYTES};
-use crate::toml_file::{At, Page, nearest, parse_bytes};
-use crate::values::{ALWAYS_TIMEOUT_MS, Command, JobPlan, StepPlan};
+use crate::toml_file::{At, Page, nearest};
+use crate::values::{ALWAYS_TIMEOUT_MS, Bytes, Command, JobPlan, StepPlan};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -354,7 +354,7 @@ fn ms(duration: Duration) -> u64 {
 fn is_want(text: &str) -> bool {
     let is_label = |name: &str| !name.is_empty() && !name.contains(['<', '>', ' ', '\t', '\n']);
     match (text.split_once(">="), text.split_once('=')) {
-        (Some(("memory", least)), _) => parse_bytes(least).is_some(),
+        (Some(("memory", least)), _) => Bytes::parse(least).is_some(),
         (Some(("cpus", least)), _) => least.parse::<f64>().is_ok_and(|least| least > 0.0 && least.is_finite()),
         (Some(_), _) => false,
         (None, Some((name, value))) => is_label(name) && !value.trim().is_empty(),

@@ -4,6 +4,7 @@
 use super::{Cause, keys, mistake};
 use crate::limits::pipeline::{PATTERN_MAX, PATTERNS_MAX, PATTERNS_TEXT_MAX};
 use crate::toml_file::{At, Table, Value};
+use crate::values::ShortRef;
 use globset::{GlobBuilder, GlobMatcher};
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -154,11 +155,11 @@ impl Trigger {
 
     /// Why a push makes no build; none: it makes one.
     pub(super) fn reason(&self, ref_name: &str, paths: Option<&[String]>) -> Option<String> {
-        let (is_wanted, is_branch) = match Ref::of(ref_name) {
-            Ref::Branch(name) => (self.push.as_ref().is_none_or(|push| push.matches(name)), true),
+        let (is_wanted, is_branch) = match ShortRef::of(ref_name) {
+            ShortRef::Branch(name) => (self.push.as_ref().is_none_or(|push| push.matches(name)), true),
             // a tag is compared with nothing: its paths always match
-            Ref::Tag(name) => (self.tag.as_ref().is_some_and(|tag| tag.matches(name)), false),
-            Ref::Other => (false, false),
+            ShortRef::Tag(name) => (self.tag.as_ref().is_some_and(|tag| tag.matches(name)), false),
+            ShortRef::Other(_) => (false, false),
         };
         if !is_wanted {
             return Some(format!("does not ask for {ref_name}"));
@@ -166,22 +167,6 @@ impl Trigger {
         let (wanted, paths) = (self.paths.as_ref().filter(|_| is_branch)?, paths?);
         (!any(wanted, paths))
             .then(|| format!("asks for changes of its `paths`, and nothing changed in {}", list(&wanted.texts)))
-    }
-}
-
-enum Ref<'a> {
-    Branch(&'a str),
-    Tag(&'a str),
-    Other,
-}
-
-impl Ref<'_> {
-    fn of(full: &str) -> Ref<'_> {
-        match (full.strip_prefix("refs/heads/"), full.strip_prefix("refs/tags/")) {
-            (Some(branch), _) => Ref::Branch(branch),
-            (None, Some(tag)) => Ref::Tag(tag),
-            (None, None) => Ref::Other,
-        }
     }
 }
 
@@ -225,19 +210,20 @@ impl When {
         paths: Option<&Arc<Vec<String>>>,
         matching: &mut Matching,
     ) -> Option<String> {
-        let kind = Ref::of(ref_name);
-        let of_ref = self.reason_of_ref(&kind, ref_name);
+        let kind = ShortRef::of(ref_name);
+        let of_ref = self.reason_of_ref(kind);
         of_ref.or_else(|| self.reason_of_cause(cause)).or_else(|| match kind {
-            Ref::Tag(_) => None,
-            Ref::Branch(_) | Ref::Other => self.reason_of_paths(paths?, matching),
+            ShortRef::Tag(_) => None,
+            ShortRef::Branch(_) | ShortRef::Other(_) => self.reason_of_paths(paths?, matching),
         })
     }
 
-    fn reason_of_ref(&self, kind: &Ref<'_>, ref_name: &str) -> Option<String> {
-        let (matches, name) = match *kind {
-            Ref::Branch(name) => (self.branch.as_ref().is_some_and(|wanted| wanted.matches(name)), name),
-            Ref::Tag(name) => (self.tag.as_ref().is_some_and(|wanted| wanted.matches(name)), name),
-            Ref::Other => (false, if ref_name.is_empty() { "a commit without a ref" } else { ref_name }),
+    fn reason_of_ref(&self, kind: ShortRef<'_>) -> Option<String> {
+        let (matches, name) = match kind {
+            ShortRef::Branch(name) => (self.branch.as_ref().is_some_and(|wanted| wanted.matches(name)), name),
+            ShortRef::Tag(name) => (self.tag.as_ref().is_some_and(|wanted| wanted.matches(name)), name),
+            ShortRef::Other("") => (false, "a commit without a ref"),
+            ShortRef::Other(name) => (false, name),
         };
         let wanted: Vec<String> = [("branch", &self.branch), ("tag", &self.tag)]
             .into_iter()

@@ -1,20 +1,32 @@
 //! Plain structs that two or more crates share. They are stored as JSON: fields are only added, with a default.
 
+mod commit_id;
 mod event;
 mod finding;
 mod grant;
 mod master_file;
 mod plan;
 mod progress;
+mod ref_name;
+mod scope;
+mod selector;
+mod size;
 mod state;
+mod time_span;
 
+pub use commit_id::ShortCommit;
 pub use event::{Cursor, Event, Fact, Filter};
 pub use finding::{Finding, Verdict};
 pub use grant::{GrantKind, Right, What, ends_soon};
 pub use master_file::{Difference, NewProject};
 pub use plan::{ALWAYS_TIMEOUT_MS, Command, JobPlan, Plan, StepPlan, Trust, Workspace};
 pub use progress::{Progress, StepEnd};
+pub use ref_name::{ShortRef, branch_or_tag, branch_ref, full_refs};
+pub use scope::Scope;
+pub use selector::Selector;
+pub use size::Bytes;
 pub use state::{Exit, Outcome, Refusal, RefusalCode, State};
+pub use time_span::TimeSpan;
 
 use serde::{Deserialize, Serialize};
 

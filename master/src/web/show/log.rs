@@ -7,8 +7,7 @@ use crate::web::text;
 use askama::Template;
 use client::logs::Lines;
 use client::views::{BuildView, JobView, StepView};
-use client::words::bytes;
-use schema::values::Outcome;
+use schema::values::{Bytes, Outcome};
 use std::collections::BTreeMap;
 
 #[derive(Template)]
@@ -89,7 +88,7 @@ impl StepBlock {
             mark: Mark::new(step.state, step.outcome),
             exit: step.outcome.map(|_| tidy(&step.exit.to_string())).unwrap_or_default(),
             duration: duration(step.started, step.finished, step.outcome.is_some()),
-            size: if step.log_size > 0 { bytes(step.log_size) } else { String::new() },
+            size: if step.log_size > 0 { Bytes(step.log_size).to_string() } else { String::new() },
             is_open,
             before: log.map_or(0, |log| log.first.saturating_sub(1)),
             is_elsewhere: log.is_none() && step.log_size > 0,

@@ -4,17 +4,15 @@ use super::{Reach, line};
 use crate::coordinator::record::BuildRow;
 use crate::planner::lacks_file;
 use crate::store::query::{self, BuildFilter};
-use schema::values::{Finding, Outcome};
-
-/// What main branches are called; which one it is, only the remote knows.
-const MAIN: [&str; 2] = ["refs/heads/main", "refs/heads/master"];
+use schema::values::{Finding, Outcome, Selector};
 
 pub(super) async fn examine(reach: &Reach) -> Vec<Finding> {
-    let projects = reach.repositories.all().into_iter().map(|repository| repository.project.clone());
-    let projects: Vec<String> = projects.filter(|project| reach.what.sees(project)).collect();
+    let seen = reach.repositories.all().into_iter().filter(|repository| reach.what.sees(&repository.project));
+    // of a project whose main branch is not known yet nothing is asked
+    let filters: Vec<BuildFilter> =
+        seen.filter_map(|it| Some(filter(&it.project, &it.mirror.main_branch()?))).collect();
     let newest = reach.readers.query(move |store| {
-        let filters = projects.iter().flat_map(|project| MAIN.map(|ref_name| filter(project, ref_name)));
-        let rows = filters.map(|filter| query::builds(store, &filter, 1));
+        let rows = filters.iter().map(|filter| query::builds(store, filter, 1));
         rows.collect::<rusqlite::Result<Vec<_>>>()
     });
     match newest.await {
@@ -32,7 +30,7 @@ fn filter(project: &str, ref_name: &str) -> BuildFilter {
 /// Builds that ran, or were not wanted, say nothing of the installation.
 pub(super) fn judge(build: &BuildRow) -> Option<Finding> {
     let is_broken = matches!(build.outcome, Some(Outcome::Failed | Outcome::Errored)) && !build.diagnosis.is_empty();
-    let selector = format!("{}/{}", build.project, build.number);
+    let selector = Selector::build(&build.project, build.number).to_string();
     if lacks_file(build) {
         let seen = format!("{selector} was not built: {}", line(&build.diagnosis));
         let remedy = "`guild init` in the repository writes one to begin with, then push; or follow other `branches`";

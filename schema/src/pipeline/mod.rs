@@ -5,6 +5,7 @@
 //! [`load`] reads the file and expands its matrices; [`Pipeline::expand`] adds what depends on the build.
 
 mod axis;
+mod entry;
 mod expand;
 mod foreign;
 mod infer;
@@ -149,7 +150,7 @@ fn read(root: &Table<'_>) -> Option<Pipeline> {
     let trigger = Trigger::read(root, &room);
     let defaults = defaults(root);
     let axes = axis::read(root);
-    let jobs = job::read_all(root, &axes, &room);
+    let jobs = job::read_all(root, &defaults, &axes, &room);
     root.close(keys::TOP_LATER);
     let order = order::order(page, &jobs)?;
     // a half-read job would be expanded to errors that are none
@@ -170,10 +171,10 @@ fn check_version(root: &Table<'_>) {
 }
 
 fn defaults(root: &Table<'_>) -> Settings {
-    let Some(table) = root.get("defaults").and_then(|value| value.table("[defaults]")) else {
-        return Settings::default();
-    };
-    let settings = Settings::read(&table);
-    table.close(keys::DEFAULTS_LATER);
-    settings
+    let mut defaults = Settings::usual();
+    if let Some(table) = root.get("defaults").and_then(|value| value.table("[defaults]")) {
+        defaults.read(&table);
+        table.close(keys::DEFAULTS_LATER);
+    }
+    defaults
 }

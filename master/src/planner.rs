@@ -8,7 +8,7 @@ pub use workshop::Workshop;
 
 use crate::api::Office;
 use crate::coordinator::Planned;
-use crate::coordinator::record::{BuildId, BuildRow, Cause};
+use crate::coordinator::record::{BuildCause, BuildId, BuildRow};
 use crate::mirror::GitError;
 use crate::sources::Repository;
 use crate::turns::{Own, Principal};
@@ -66,10 +66,9 @@ async fn read_plan(office: &Office, row: &BuildRow) -> Planned {
     };
     let draft = Draft { office, row, source, pipeline, size };
     match row.cause {
-        Cause::Change => draft.plan_change(&repository).await,
+        BuildCause::Change => draft.plan_change(&repository).await,
         // who asks by hand wants it all
-        Cause::Run { .. } => draft.expand(pipeline::Cause::Run, Changed::default()).await,
-        Cause::Retry { .. } => draft.expand(pipeline::Cause::Retry, Changed::default()).await,
+        BuildCause::Run { .. } | BuildCause::Retry { .. } => draft.expand(Changed::default()).await,
     }
 }
 
@@ -107,7 +106,7 @@ impl Draft<'_> {
             Some(comparison) => comparison.changed(&self.pipeline).await,
             None => Changed::default(),
         };
-        self.expand(pipeline::Cause::Change, changed).await
+        self.expand(changed).await
     }
 
     /// Why the push makes no build, if so.
@@ -117,7 +116,8 @@ impl Draft<'_> {
         self.office.workshop.run(&self.row.project, self.size, judge).await
     }
 
-    async fn expand(self, cause: pipeline::Cause, changed: Changed) -> Planned {
+    async fn expand(self, changed: Changed) -> Planned {
+        let cause = self.row.cause.clone();
         let context = Context { ref_name: self.source.ref_name.clone(), cause, changed, trust: self.row.trust };
         let pipeline = self.pipeline;
         let expand = move || pipeline.expand(&context);
@@ -140,8 +140,8 @@ async fn no_file(repository: &Repository, row: &BuildRow, source: &Source) -> Pl
         Err(error) => return Planned::Trouble(format!("failed to read {revision} of {name}: {error}")),
     }
     match row.cause {
-        Cause::Change => Planned::Skip(format!("{NO_FILE} {revision} of {name}")),
-        Cause::Run { .. } | Cause::Retry { .. } => Planned::Broken(format!(
+        BuildCause::Change => Planned::Skip(format!("{NO_FILE} {revision} of {name}")),
+        BuildCause::Run { .. } | BuildCause::Retry { .. } => Planned::Broken(format!(
             "  x {NO_FILE} {revision} of {name}\n  help: `guild init` in the repository writes one to begin with\n"
         )),
     }

@@ -4,7 +4,9 @@
 
 use futures::FutureExt as _;
 use master::coordinator::lane::RefState;
-use master::coordinator::record::{BuildId, BuildRow, Cause, JobKey, JobRow, LeaseToken, Loaded, Record, RequestId};
+use master::coordinator::record::{
+    BuildCause, BuildId, BuildRow, JobKey, JobRow, LeaseToken, Loaded, Record, RequestId,
+};
 use master::coordinator::{
     Arrival, Coordinator, Effect, GrantOrder, Order, Origin, Past, Planned, ROOT, Request, SessionId, Terms,
 };
@@ -339,7 +341,7 @@ impl World {
         let planned = self.planned(at);
         let after = |row: &BuildRow| planned.as_ref().is_none_or(|planned| self.order(row) > self.order(planned));
         let is_broken = |row: &BuildRow| {
-            row.cause == Cause::Change && row.job_count == 0 && row.outcome == Some(Outcome::Failed) && after(row)
+            row.cause == BuildCause::Change && row.job_count == 0 && row.outcome == Some(Outcome::Failed) && after(row)
         };
         let broken = counted.iter().any(|(_, row)| is_broken(row));
         let names = planned.as_ref().map(|row| self.names(row.id)).unwrap_or_default();
@@ -419,7 +421,7 @@ fn runs_of_a_ref_that_is_not_followed_follow_each_other() {
         let request = world.request();
         let build = world.it.run(world.now, request, "somebody", order(revision)).expect("a run is taken");
         world.settle();
-        assert!(matches!(world.builds[&build].cause, Cause::Run { .. }));
+        assert!(matches!(world.builds[&build].cause, BuildCause::Run { .. }));
         world.builds[&build].update
     });
     assert_eq!(updates, [1, 2, 3]);

@@ -1,7 +1,7 @@
 //! What is known of the refs of each project, deleted ones included: a ref that comes back to where it was is not built again.
 
 use super::Coordinator;
-use super::record::{Cause, Head, HeadRow, Record};
+use super::record::{BuildCause, Head, HeadRow, Record};
 use schema::values::{Change, Time};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -107,7 +107,7 @@ impl Coordinator {
         let mut of_ref = self.open_builds_of(project, ref_name);
         let is_unbuilt = of_ref.any(|build| {
             let revision = build.row.stamp.sources.first().map(|source| &source.revision);
-            let opened_it = build.row.cause == Cause::Change && build.row.update == head.update;
+            let opened_it = build.row.cause == BuildCause::Change && build.row.update == head.update;
             opened_it && build.row.started.is_none() && revision == Some(&head.revision)
         });
         drop(of_ref);

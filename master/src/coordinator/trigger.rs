@@ -3,7 +3,7 @@
 use super::Coordinator;
 use super::build::finished;
 use super::model::{Build, Order};
-use super::record::{Answer, BuildId, BuildRow, Cause, GrantId, Head, JobRow, Record};
+use super::record::{Answer, BuildCause, BuildId, BuildRow, GrantId, Head, JobRow, Record};
 use super::request::Request;
 use super::update::Origin;
 use schema::values::{
@@ -47,7 +47,7 @@ impl Coordinator {
             forced: change.forced,
         };
         self.tell_of(now, &project, 0, fact);
-        let build = self.open_build(now, order(&change, by), Cause::Change);
+        let build = self.open_build(now, order(&change, by), BuildCause::Change);
         let update = self.builds[&build].row.update;
         let since = known.filter(|head| head.gone.is_none()).map_or(update, |head| head.since);
         let head = Head { revision: change.revision.clone(), is_told: true, gone: None, update, since };
@@ -59,7 +59,7 @@ impl Coordinator {
     /// Somebody asks for a build.
     pub fn run(&mut self, now: Time, request: Request, by: &str, order: Order) -> Result<BuildId, Refusal> {
         self.once(now, request, |this| {
-            let id = this.open_build(now, order, Cause::Run { by: by.to_owned() });
+            let id = this.open_build(now, order, BuildCause::Run { by: by.to_owned() });
             this.note_update(id);
             Ok(Answer::Build(id))
         })
@@ -82,7 +82,7 @@ impl Coordinator {
                 return Err(Refusal::new(RefusalCode::Conflict, "none of its jobs is to be repeated"));
             }
             this.history.retry(&past)?;
-            let cause = Cause::Retry { number: past.row.number, by: by.to_owned() };
+            let cause = BuildCause::Retry { number: past.row.number, by: by.to_owned() };
             let id = this.insert_build(now, again_of(&past.row, grant), cause);
             let carried = carried(&past, again, id);
             this.adopt(now, id, past.plan, &carried);
@@ -109,13 +109,13 @@ impl Coordinator {
         .map(|_| ())
     }
 
-    fn open_build(&mut self, now: Time, order: Order, cause: Cause) -> BuildId {
+    fn open_build(&mut self, now: Time, order: Order, cause: BuildCause) -> BuildId {
         let id = self.insert_build(now, order, cause);
         self.ask_for_plan(id);
         id
     }
 
-    fn insert_build(&mut self, now: Time, order: Order, cause: Cause) -> BuildId {
+    fn insert_build(&mut self, now: Time, order: Order, cause: BuildCause) -> BuildId {
         self.last_build += 1;
         let id = BuildId(self.last_build);
         let number = self.numbers.get(&order.project).copied().unwrap_or_default() + 1;
@@ -234,16 +234,6 @@ fn expect_build(answer: Answer) -> Result<BuildId, Refusal> {
         Answer::Build(id) => Ok(id),
         Answer::Done | Answer::Grant(_) | Answer::Grants(_) => {
             Err(Refusal::new(RefusalCode::Conflict, "this request id was used for a call of another kind"))
-        }
-    }
-}
-
-impl std::fmt::Display for Cause {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Cause::Change => write!(f, "change"),
-            Cause::Run { by } => write!(f, "run by {by}"),
-            Cause::Retry { number, by } => write!(f, "retry of {number} by {by}"),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::commit::run;
 use super::query;
 use super::row::{self, json};
 use crate::coordinator::lane::{Lane, LaneResult, RefState};
-use crate::coordinator::record::{BuildId, BuildRow, Cause, JobRow};
+use crate::coordinator::record::{BuildCause, BuildId, BuildRow, JobRow};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use schema::values::{Outcome, Source, State, Trust};
 use std::collections::BTreeMap;
@@ -91,7 +91,7 @@ fn planned_lanes(store: &Connection, build: &BuildRow, ref_name: &str) -> rusqli
 /// A push brought a pipeline that cannot be read. Somebody may ask for a build of a branch that has none, which says nothing
 /// of the branch.
 fn is_broken(build: &BuildRow) -> bool {
-    let is_push = build.cause == Cause::Change;
+    let is_push = build.cause == BuildCause::Change;
     is_push && build.state == State::Finished && build.outcome == Some(Outcome::Failed) && build.job_count == 0
 }
 

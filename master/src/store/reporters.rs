@@ -5,7 +5,7 @@ use super::lanes;
 use super::query;
 use super::row::{self, id, read_id, read_time, time};
 use crate::coordinator::lane::{Lane, LaneResult, RefState};
-use crate::coordinator::record::{BuildId, Cause, JobRow, ReporterRow, StepRow, ToldRow};
+use crate::coordinator::record::{BuildCause, BuildId, JobRow, ReporterRow, StepRow, ToldRow};
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 use schema::values::{Cursor, Outcome, State, Time, Trust};
 use std::collections::{BTreeMap, BTreeSet};
@@ -136,7 +136,7 @@ fn readings(store: &Connection, project: &str, ref_name: &str) -> rusqlite::Resu
                 revision: row.get(5)?,
                 created: read_time(row, 6)?,
                 finished: row::read_maybe_time(row, 7)?,
-                is_push: row::read_json::<Cause>(row, 10)? == Cause::Change,
+                is_push: row::read_json::<BuildCause>(row, 10)? == BuildCause::Change,
             },
         ))
     };

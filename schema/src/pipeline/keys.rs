@@ -13,6 +13,7 @@ use crate::limits::pipeline::{
 use crate::limits::{JOB_BYTES, STEP_NAME, VIEW_BYTES};
 use crate::toml_file::reference::Absent::{Is, Means, Required};
 use crate::toml_file::reference::{Form, Key, Reference, Section};
+use crate::values::BuildCause;
 
 /// The keys of `guild.toml`.
 pub static GUILD_TOML: Reference = Reference {
@@ -122,7 +123,7 @@ const SHELL: Form = Form::Either(&[Form::OneOf(&["sh", "bash", "pwsh"]), Form::A
 const WORDS: Form = Form::Either(&[Form::Array(&Form::Text), Form::Text]);
 const RUN_FORM: Form = Form::Either(&[Form::Text, Form::Array(&Form::Text), Form::Table("[job.NAME.run]")]);
 const RULES: Form = Form::Either(&[Form::Map(&LIST), Form::Array(&Form::Map(&LIST))]);
-const CAUSE: Form = Form::OneOf(&["change", "run", "retry"]);
+const CAUSE: Form = Form::OneOf(&BuildCause::KINDS);
 const EVERY: Form = Form::Either(&[Form::OneOf(&["*"]), Form::Array(&Form::Text)]);
 
 const TOP: &[Key] = &[

@@ -1,10 +1,10 @@
 //! `[trigger]` and `when`: whether a ref, the paths that changed and the cause ask for something. Closed tables of
 //! patterns; no expression language.
 
-use super::{Cause, keys, mistake};
+use super::{keys, mistake};
 use crate::limits::pipeline::{PATTERN_MAX, PATTERNS_MAX, PATTERNS_TEXT_MAX};
 use crate::toml_file::{At, Table, Value};
-use crate::values::ShortRef;
+use crate::values::{BuildCause, ShortRef};
 use globset::{GlobBuilder, GlobMatcher};
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -180,7 +180,7 @@ pub(super) struct When {
     branch: Option<Patterns>,
     tag: Option<Patterns>,
     paths: Option<Patterns>,
-    causes: Option<Vec<Cause>>,
+    causes: Option<Vec<&'static str>>,
 }
 
 impl When {
@@ -206,7 +206,7 @@ impl When {
     pub(super) fn reason(
         &self,
         ref_name: &str,
-        cause: Cause,
+        cause: &BuildCause,
         paths: Option<&Arc<Vec<String>>>,
         matching: &mut Matching,
     ) -> Option<String> {
@@ -232,10 +232,10 @@ impl When {
         (!matches && !wanted.is_empty()).then(|| format!("when: {name} is not {}", wanted.join(" or ")))
     }
 
-    fn reason_of_cause(&self, cause: Cause) -> Option<String> {
+    fn reason_of_cause(&self, cause: &BuildCause) -> Option<String> {
         let wanted = self.causes.as_ref()?;
-        let names: Vec<_> = wanted.iter().map(|cause| cause.as_str().to_owned()).collect();
-        (!wanted.contains(&cause)).then(|| format!("when: the cause {} is not {}", cause.as_str(), list(&names)))
+        let (kind, names) = (cause.kind(), wanted.iter().map(|&kind| kind.to_owned()).collect::<Vec<_>>());
+        (!wanted.contains(&kind)).then(|| format!("when: the cause {kind} is not {}", list(&names)))
     }
 
     fn reason_of_paths(&self, paths: &Arc<Vec<String>>, matching: &mut Matching) -> Option<String> {
@@ -251,10 +251,10 @@ fn list(names: &[String]) -> String {
     format!("{}{more}", names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", "))
 }
 
-fn causes(value: &Value<'_>) -> Option<Vec<Cause>> {
-    const CAUSES: [(&str, Cause); 3] = [("change", Cause::Change), ("run", Cause::Run), ("retry", Cause::Retry)];
+fn causes(value: &Value<'_>) -> Option<Vec<&'static str>> {
+    let kinds = BuildCause::KINDS.map(|kind| (kind, kind));
     let elements = if value.is_array() { value.array()? } else { vec![value.clone()] };
-    Some(elements.iter().filter_map(|element| element.choice(&CAUSES)).collect())
+    Some(elements.iter().filter_map(|element| element.choice(&kinds)).collect())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Plain structs that two or more crates share. They are stored as JSON: fields are only added, with a default.
 
+mod cause;
 mod commit_id;
 mod event;
 mod finding;
@@ -14,6 +15,7 @@ mod size;
 mod state;
 mod time_span;
 
+pub use cause::BuildCause;
 pub use commit_id::ShortCommit;
 pub use event::{Cursor, Event, Fact, Filter};
 pub use finding::{Finding, Verdict};

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::api::view::{write_build, write_jobs, write_queue_item, write_workers};
-use crate::coordinator::record::{BuildId, Cause, GrantId, JobKey, JobRow, StepKey, StepRow};
+use crate::coordinator::record::{BuildCause, BuildId, GrantId, JobKey, JobRow, StepKey, StepRow};
 use crate::coordinator::why::Why;
 use capnp::message::Builder;
 use schema::values::{Description, Source, SourceStamp, State, Time, Trust};
@@ -52,7 +52,7 @@ fn build(length: usize) -> BuildRow {
         project: text(length),
         number: 1,
         stamp: SourceStamp { sources: vec![source] },
-        cause: Cause::Run { by: text(length) },
+        cause: BuildCause::Run { by: text(length) },
         trust: Trust::Trusted,
         state: State::Running,
         outcome: None,

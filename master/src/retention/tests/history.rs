@@ -133,7 +133,7 @@ pub(crate) fn build(id: u64, project: &str, number: u32, ref_name: &str) -> Buil
         project: project.to_owned(),
         number,
         stamp: SourceStamp { sources: vec![source] },
-        cause: Cause::Change,
+        cause: BuildCause::Change,
         trust: Trust::Trusted,
         state: State::Finished,
         outcome: Some(Outcome::Succeeded),

@@ -19,7 +19,11 @@ fn row(number: u32, update: u32, outcome: Option<Outcome>, job_count: u32) -> Bu
         number,
         update,
         stamp: SourceStamp { sources: vec![source] },
-        cause: if number == update { Cause::Change } else { Cause::Retry { number: update, by: "x".to_owned() } },
+        cause: if number == update {
+            BuildCause::Change
+        } else {
+            BuildCause::Retry { number: update, by: "x".to_owned() }
+        },
         state: if outcome.is_some() { State::Finished } else { State::Running },
         outcome,
         finished: outcome.map(|_| Time(u64::from(number))),

@@ -211,7 +211,7 @@ pub(super) fn build(id: u64) -> BuildRow {
         project: format!("p{}", id % 2),
         number: u32::try_from(id.div_ceil(2)).unwrap(),
         stamp: SourceStamp { sources: vec![source] },
-        cause: Cause::Run { by: "somebody".to_owned() },
+        cause: BuildCause::Run { by: "somebody".to_owned() },
         trust: Trust::Trusted,
         state: State::Queued,
         outcome: None,

@@ -14,7 +14,7 @@ use crate::sources::Repository;
 use crate::turns::{Own, Principal};
 use changed::Comparison;
 use schema::pipeline::{self, Changed, Context, Pipeline};
-use schema::values::{Outcome, Source};
+use schema::values::{Outcome, SourceRevision};
 use std::rc::Rc;
 use std::sync::Arc;
 use workshop::Size;
@@ -81,7 +81,7 @@ fn broke_down() -> Planned {
 struct Draft<'a> {
     office: &'a Office,
     row: &'a BuildRow,
-    source: &'a Source,
+    source: &'a SourceRevision,
     pipeline: Arc<Pipeline>,
     size: Size,
 }
@@ -130,8 +130,8 @@ impl Draft<'_> {
 }
 
 /// A push of a branch that is not for Guild is no failure. Somebody who asks for a build is told what is missing.
-async fn no_file(repository: &Repository, row: &BuildRow, source: &Source) -> Planned {
-    let Source { revision, repository: name, .. } = source;
+async fn no_file(repository: &Repository, row: &BuildRow, source: &SourceRevision) -> Planned {
+    let SourceRevision { revision, repository: name, .. } = source;
     match repository.mirror.commit(revision).await {
         Ok(Some(_)) => {}
         // what is lost is the mirror's, or the repository's, and nobody's who wrote it

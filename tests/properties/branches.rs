@@ -13,8 +13,8 @@ use master::coordinator::{
 use master::store::{Removal, Store, lanes};
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{
-    Change, Commit, Description, GrantKind, JobPlan, Outcome, Plan, Resources, Source, SourceStamp, State, Time, Trust,
-    What,
+    Change, Commit, Description, GrantKind, JobPlan, Outcome, Plan, Resources, SourceRevision, SourceStamp, State,
+    Time, Trust, What,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use support::hall::step;
@@ -163,7 +163,7 @@ impl World {
         let push = (revision == commits[tip]).then_some(tip);
         let origin = if named { Origin::Named } else { Origin::Tip };
         let source =
-            Source { repository: "p".to_owned(), ref_name: REFS[at].to_owned(), revision, base: String::new() };
+            SourceRevision { repository: "p".to_owned(), ref_name: REFS[at].to_owned(), revision, base: String::new() };
         let order = Order {
             project: "p".to_owned(),
             stamp: SourceStamp { sources: vec![source] },
@@ -405,7 +405,7 @@ fn runs_of_a_ref_that_is_not_followed_follow_each_other() {
     let order = |revision: &str| Order {
         project: "p".to_owned(),
         stamp: SourceStamp {
-            sources: vec![Source {
+            sources: vec![SourceRevision {
                 repository: "p".to_owned(),
                 ref_name: REFS[1].to_owned(),
                 revision: revision.to_owned(),

@@ -102,10 +102,11 @@ fn is_possible(name: &str, value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schema::values::{Command, JobPlan, Source, SourceStamp, Trust};
+    use schema::values::{Command, JobPlan, SourceRevision, SourceStamp, Trust};
 
     fn assignment(ref_name: &str) -> Assignment {
-        let source = Source { ref_name: ref_name.to_owned(), revision: "3f9c".to_owned(), ..Source::default() };
+        let source =
+            SourceRevision { ref_name: ref_name.to_owned(), revision: "3f9c".to_owned(), ..SourceRevision::default() };
         let env = vec![("WHO".to_owned(), "job".to_owned()), (ATTEMPT.to_owned(), "forged".to_owned())];
         Assignment {
             token: [0xab; 16],

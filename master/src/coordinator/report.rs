@@ -5,7 +5,7 @@ use super::lease::{not_accepted, stale};
 use super::model::LeaseState;
 use super::record::{LeaseToken, Record, StepKey, StepRow};
 use schema::limits::STEP_NAME;
-use schema::values::{Exit, Fact, Refusal, RefusalCode, Source, State, StepEnd, Time};
+use schema::values::{Exit, Fact, Refusal, RefusalCode, SourceRevision, State, StepEnd, Time};
 
 /// The numbers of signals on Linux, the real-time ones included.
 const SIGNALS: std::ops::RangeInclusive<i32> = 1..=64;
@@ -102,7 +102,7 @@ impl Coordinator {
     }
 
     /// The index-th source of the build that a lease is for. Refused before the attempt has begun.
-    pub fn lease_source(&self, token: LeaseToken, index: usize) -> Result<Source, Refusal> {
+    pub fn lease_source(&self, token: LeaseToken, index: usize) -> Result<SourceRevision, Refusal> {
         let lease = self.leases.get(token).ok_or_else(stale)?;
         if lease.state == LeaseState::Offered {
             return Err(not_accepted());

@@ -7,7 +7,7 @@ use super::record::{Answer, BuildCause, BuildId, BuildRow, GrantId, Head, JobRow
 use super::request::Request;
 use super::update::Origin;
 use schema::values::{
-    Change, Commit, Fact, Outcome, Plan, Refusal, RefusalCode, Source, SourceStamp, State, Time, Trust,
+    Change, Commit, Fact, Outcome, Plan, Refusal, RefusalCode, SourceRevision, SourceStamp, State, Time, Trust,
 };
 
 /// A finished build, read from history, to be made again.
@@ -168,7 +168,7 @@ impl Coordinator {
 }
 
 fn order(change: &Change, by: GrantId) -> Order {
-    let source = Source {
+    let source = SourceRevision {
         repository: change.project.clone(),
         ref_name: change.ref_name.clone(),
         revision: change.revision.clone(),

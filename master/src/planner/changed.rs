@@ -10,7 +10,7 @@ use crate::coordinator::record::BuildRow;
 use crate::sources::Repository;
 use crate::store::{Reading, lanes};
 use schema::pipeline::{Changed, Pipeline};
-use schema::values::Source;
+use schema::values::SourceRevision;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ const BUILDS_MAX: usize = 12;
 /// What one build is compared with.
 pub(super) struct Comparison<'a> {
     repository: &'a Repository,
-    source: &'a Source,
+    source: &'a SourceRevision,
     own: Past,
     main: Past,
     /// By commit: what differs; none: not known.
@@ -47,7 +47,7 @@ impl<'a> Comparison<'a> {
         readers: &Reading,
         repository: &'a Repository,
         row: &BuildRow,
-        source: &'a Source,
+        source: &'a SourceRevision,
     ) -> Option<Comparison<'a>> {
         let own = Past::read(readers, &row.project, &source.ref_name).await?;
         let main = match repository.mirror.main_branch().filter(|main| *main != source.ref_name) {

@@ -4,7 +4,7 @@ use super::{History, Standing};
 use crate::coordinator::record::GrantId;
 use crate::coordinator::{Order, Origin};
 use crate::mirror::{GitError, GitGate};
-use schema::values::{Commit, Refusal, RefusalCode, Source, SourceStamp, Trust, full_refs};
+use schema::values::{Commit, Refusal, RefusalCode, SourceRevision, SourceStamp, Trust, full_refs};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -76,7 +76,7 @@ impl Repository {
         let origin = if revision.is_empty() { Origin::Tip } else { Origin::Named };
         let (ref_name, revision) = self.resolve(ref_name, revision).await?;
         let tip = self.mirror.commit(&revision).await.map_err(|error| self.unreachable(&error))?;
-        let source = Source { repository: self.project.clone(), ref_name, revision, base: String::new() };
+        let source = SourceRevision { repository: self.project.clone(), ref_name, revision, base: String::new() };
         Ok(Order {
             project: self.project.clone(),
             stamp: SourceStamp { sources: vec![source] },

@@ -6,7 +6,7 @@ use super::row::{self, json};
 use crate::coordinator::lane::{Lane, LaneResult, RefState};
 use crate::coordinator::record::{BuildCause, BuildId, BuildRow, JobRow};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
-use schema::values::{Outcome, Source, State, Trust};
+use schema::values::{Outcome, SourceRevision, State, Trust};
 use std::collections::BTreeMap;
 
 const LANE: &str = "select lane from lanes where project = ?1 and ref = ?2 and job = ?3";
@@ -171,6 +171,6 @@ pub fn result_of(build: &BuildRow, job: JobRow) -> Option<(String, LaneResult)> 
     Some((job.name, LaneResult { update, build: number, outcome, finished: job.finished?, revision }))
 }
 
-fn ref_source(build: &BuildRow) -> Option<&Source> {
+fn ref_source(build: &BuildRow) -> Option<&SourceRevision> {
     build.stamp.sources.first()
 }

@@ -50,7 +50,7 @@ impl Time {
 
 /// One repository at one revision.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Source {
+pub struct SourceRevision {
     /// The name under which the master mirrors it.
     pub repository: String,
     /// The full ref, or empty where the revision was named directly.
@@ -66,7 +66,7 @@ pub struct Source {
 /// Exactly what to build. The first source holds the pipeline.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SourceStamp {
-    pub sources: Vec<Source>,
+    pub sources: Vec<SourceRevision>,
 }
 
 /// What a commit says of itself; never trusted for a decision.

@@ -5,7 +5,7 @@ use crate::api::view::{write_build, write_jobs, write_queue_item, write_workers}
 use crate::coordinator::record::{BuildCause, BuildId, GrantId, JobKey, JobRow, StepKey, StepRow};
 use crate::coordinator::why::Why;
 use capnp::message::Builder;
-use schema::values::{Description, Source, SourceStamp, State, Time, Trust};
+use schema::values::{Description, SourceRevision, SourceStamp, State, Time, Trust};
 
 /// The bytes of what is written into a message.
 fn written(write: impl FnOnce(&mut Builder<capnp::message::HeapAllocator>)) -> usize {
@@ -46,7 +46,7 @@ fn worker(length: usize, words: usize) -> WorkerStatus {
 
 fn build(length: usize) -> BuildRow {
     let source =
-        Source { repository: text(length), ref_name: text(length), revision: text(length), base: text(length) };
+        SourceRevision { repository: text(length), ref_name: text(length), revision: text(length), base: text(length) };
     BuildRow {
         id: BuildId(1),
         project: text(length),

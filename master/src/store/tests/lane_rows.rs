@@ -3,12 +3,12 @@
 use super::*;
 use crate::coordinator::lane::{LaneResult, RefState};
 use crate::store::lanes;
-use schema::values::{Outcome, Source, SourceStamp};
+use schema::values::{Outcome, SourceRevision, SourceStamp};
 
 const MAIN: &str = "refs/heads/main";
 
 fn row(number: u32, update: u32, outcome: Option<Outcome>, job_count: u32) -> BuildRow {
-    let source = Source {
+    let source = SourceRevision {
         repository: "p".to_owned(),
         ref_name: MAIN.to_owned(),
         revision: format!("{update:040x}"),

@@ -18,6 +18,7 @@ pub mod mirror;
 mod pace;
 mod places;
 pub mod planner;
+mod process_group;
 pub mod reporters;
 pub mod retention;
 pub mod sources;

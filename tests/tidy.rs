@@ -1,5 +1,6 @@
 //! What a machine can keep of the architecture: purity, direction, sizes, words.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -290,5 +291,73 @@ fn the_top_level_is_fixed() {
     for entry in fs::read_dir(top()).unwrap() {
         let name = entry.unwrap().file_name().to_string_lossy().into_owned();
         assert!(allowed.contains(&name.as_str()), "`{name}` does not belong at the top level");
+    }
+}
+
+/// How many names of types may still be declared for more than one type of the same crate. The number only falls: whoever gives
+/// such a type a name of its own lowers it.
+const NAMES_DECLARED_TWICE: usize = 62;
+
+/// A word with one meaning in a crate is understood wherever it is read.
+#[test]
+fn a_name_is_declared_once_in_its_crate() {
+    let crates = ["schema/src", "schema/snapshot/src", "master/src", "worker/src", "client/src"];
+    let twice: Vec<String> = crates.into_iter().flat_map(declared_twice).collect();
+    let (count, list) = (twice.len(), twice.join("\n"));
+    assert!(
+        count <= NAMES_DECLARED_TWICE,
+        "{count} names, {NAMES_DECLARED_TWICE} are allowed; the new one is among\n{list}"
+    );
+    assert_eq!(count, NAMES_DECLARED_TWICE, "fewer than before: lower the number of this test\n{list}");
+}
+
+/// Each such name with the places of its declarations, as a line of text.
+fn declared_twice(folder: &str) -> Vec<String> {
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (path, text) in sources(folder).into_iter().filter(|(path, _)| !is_of_tests(path)) {
+        let shown = path.strip_prefix(top()).unwrap().display().to_string();
+        let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        for (number, name) in (1..).zip(product.lines()).filter_map(|(number, line)| Some((number, declared(line)?))) {
+            places.entry(name.to_owned()).or_default().push(format!("{shown}:{number}"));
+        }
+    }
+    let twice = places.into_iter().filter(|(_, places)| places.len() > 1);
+    twice.map(|(name, mut places)| (places.sort(), format!("  {name}: {}", places.join(", "))).1).collect()
+}
+
+/// Whether a file of a crate's sources holds tests alone.
+fn is_of_tests(path: &Path) -> bool {
+    let name = path.file_name().unwrap().to_string_lossy();
+    let is_below = path.components().any(|part| part.as_os_str() == "tests");
+    is_below || name == "tests.rs" || name.ends_with("_tests.rs")
+}
+
+/// The name of the type that a line declares. An associated type of a trait or of its `impl` stands indented, and is no type
+/// of its own.
+fn declared(line: &str) -> Option<&str> {
+    let plain = line.trim_start();
+    let plain = plain.strip_prefix("pub").map_or(plain, |rest| match rest.strip_prefix('(') {
+        Some(limited) => limited.split_once(") ").map_or(rest, |(_, rest)| rest),
+        None => rest.trim_start(),
+    });
+    let (keyword, rest) = plain.split_once(' ')?;
+    let is_type = matches!(keyword, "struct" | "enum" | "trait") || keyword == "type" && !line.starts_with(' ');
+    let name = rest.split(|c: char| !c.is_alphanumeric() && c != '_').next()?;
+    (is_type && name.starts_with(char::is_uppercase)).then_some(name)
+}
+
+#[test]
+fn declarations_are_read() {
+    let lines = [
+        ("pub struct Build {", Some("Build")),
+        ("    pub(super) enum Kind<'a> {", Some("Kind")),
+        ("trait Channel {", Some("Channel")),
+        ("pub(in crate::web) type Rows = Vec<Row>;", Some("Rows")),
+        ("    type Item = u8;", None),
+        ("    let structure = Build {", None),
+        ("publish(struct_list)", None),
+    ];
+    for (line, name) in lines {
+        assert_eq!(declared(line), name, "{line}");
     }
 }

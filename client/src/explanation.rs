@@ -136,11 +136,8 @@ impl Explanation {
     ) -> Vec<(&'static str, String)> {
         let word = status_word(job.state, job.outcome);
         let since = self.since.map_or_else(String::new, |time| format!(", {}", when(time)));
-        let mut lines = vec![
-            ("job", format!("{}/{}", build.selector(), job.name)),
-            ("status", format!("{word}{since}")),
-            ("why", self.text.clone()),
-        ];
+        let mut lines =
+            vec![("job", build.selector_of(job)), ("status", format!("{word}{since}")), ("why", self.text.clone())];
         match self.ahead {
             0 => {}
             1 => lines.push(("ahead", "1 job goes first".to_owned())),

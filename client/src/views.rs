@@ -3,7 +3,7 @@
 //!
 //! The JSON of these values is part of the command's interface: fields are only added. Times are RFC 3339 in it.
 
-use schema::values::{Description, Exit, GrantKind, Outcome, State, Time, What};
+use schema::values::{Description, Exit, GrantKind, Outcome, Selector, ShortRef, State, Time, What};
 use serde::{Serialize, Serializer};
 
 /// A project that the credential may see.
@@ -254,7 +254,12 @@ pub struct Whoami {
 impl BuildView {
     /// The text that names this build exactly, as `pyfoo/412`.
     pub fn selector(&self) -> String {
-        format!("{}/{}", self.project, self.number)
+        Selector::build(&self.project, self.number).to_string()
+    }
+
+    /// As people name a job of it.
+    pub fn selector_of(&self, job: &JobView) -> String {
+        Selector::build(&self.project, self.number).job(&job.name).to_string()
     }
 
     /// The job of this name, which includes its cell.
@@ -269,7 +274,7 @@ impl BuildView {
 
     /// The branch or tag by its short name; the full ref where it is neither.
     pub fn short_ref(&self) -> &str {
-        short_ref(&self.ref_name)
+        ShortRef::of(&self.ref_name).name()
     }
 }
 
@@ -293,11 +298,6 @@ impl JobView {
     pub fn is_bad(&self) -> bool {
         matches!(self.outcome, Some(Outcome::Failed | Outcome::Errored))
     }
-}
-
-/// `main` of `refs/heads/main`.
-pub fn short_ref(name: &str) -> &str {
-    name.strip_prefix("refs/heads/").or_else(|| name.strip_prefix("refs/tags/")).unwrap_or(name)
 }
 
 /// A time as RFC 3339 in UTC, to the millisecond.

@@ -21,6 +21,7 @@ pub mod mirror;
 mod pace;
 mod places;
 pub mod planner;
+mod process_group;
 pub mod reload;
 pub mod reporters;
 pub mod retention;

@@ -27,9 +27,9 @@ use futures::future::LocalBoxFuture;
 use past_runs::StoredRuns;
 use reporter_access::{CommittedDeliveries, StoredReads};
 use schema::sturdy_ref::Fingerprint;
-use schema::values::Want;
+use schema::values::{Scope, Want};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -118,7 +118,7 @@ pub(crate) fn policy(config: &Config) -> Policy {
     Policy {
         advertise: config.listen.advertise.clone(),
         roles: config.roles.clone(),
-        open: if config.listen.web_is_open { BTreeSet::from(["*".to_owned()]) } else { public.collect() },
+        open: if config.listen.web_is_open { Scope::all() } else { public.collect() },
         connections: config.limits.connections as usize,
     }
 }

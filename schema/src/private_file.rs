@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 
 /// Writes `bytes` with mode 0600, so that a reader or a power cut finds the old file or the new one.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let draft = Draft::write(path, bytes)?;
+    let draft = DraftFile::write(path, bytes)?;
     fs::rename(&draft.0, path)?;
     sync_folder(path)
 }
 
 /// As [`replace`], but fails with `AlreadyExists` where there is a file, without a window for two writers.
 pub fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let draft = Draft::write(path, bytes)?;
+    let draft = DraftFile::write(path, bytes)?;
     fs::hard_link(&draft.0, path)?;
     drop(draft);
     sync_folder(path)
@@ -85,9 +85,9 @@ pub fn close_and_tell(path: &Path) {
 }
 
 /// A finished file beside its destination; removed unless it was renamed away.
-struct Draft(PathBuf);
+struct DraftFile(PathBuf);
 
-impl Draft {
+impl DraftFile {
     fn write(path: &Path, bytes: &[u8]) -> io::Result<Self> {
         let draft = Self(draft_name(path)?);
         let mut options = OpenOptions::new();
@@ -101,7 +101,7 @@ impl Draft {
     }
 }
 
-impl Drop for Draft {
+impl Drop for DraftFile {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
     }

@@ -9,7 +9,6 @@ mod json_schema;
 mod line_ends;
 pub mod reference;
 mod table;
-mod units;
 mod value;
 pub mod witness;
 
@@ -17,7 +16,6 @@ pub use diagnostic::{Diagnostic, Diagnostics};
 pub use json_schema::json_schema;
 pub use line_ends::with_plain_line_ends;
 pub use table::Table;
-pub use units::{parse_bytes, parse_duration};
 pub use value::Value;
 
 pub use crate::limits::pipeline::{FILE_MAX, NAME_MAX};

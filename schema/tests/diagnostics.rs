@@ -1,8 +1,8 @@
 //! Broken pipelines, and what is said of them.
 #![cfg(feature = "pipeline")]
 
-use schema::pipeline::{Cause, Changed, Context, Diagnostics, load};
-use schema::values::Trust;
+use schema::pipeline::{Changed, Context, Diagnostics, load};
+use schema::values::{BuildCause, Trust};
 
 fn errors(text: &[u8]) -> Diagnostics {
     load("guild.toml", text).map(|_| ()).expect_err("the text is broken")
@@ -373,7 +373,7 @@ fn the_design_example_without_later_keys_is_a_pipeline() {
     let pipeline = load("guild.toml", text.as_bytes()).unwrap_or_else(|errors| panic!("{errors}"));
     let context = Context {
         ref_name: "refs/heads/main".to_owned(),
-        cause: Cause::Change,
+        cause: BuildCause::Change,
         changed: Changed::default(),
         trust: Trust::Trusted,
     };

@@ -1,12 +1,17 @@
 //! Good pipelines, and the plans that they become.
 #![cfg(feature = "pipeline")]
 
-use schema::pipeline::{Cause, Changed, Context, load};
-use schema::values::{Command, JobPlan, Plan, Trust, Workspace};
+use schema::pipeline::{Changed, Context, load};
+use schema::values::{BuildCause, Command, JobPlan, Plan, Trust, Workspace};
 use std::sync::Arc;
 
 fn context(ref_name: &str) -> Context {
-    Context { ref_name: ref_name.to_owned(), cause: Cause::Change, changed: Changed::default(), trust: Trust::Trusted }
+    Context {
+        ref_name: ref_name.to_owned(),
+        cause: BuildCause::Change,
+        changed: Changed::default(),
+        trust: Trust::Trusted,
+    }
 }
 
 fn plan_for(text: &str, context: &Context) -> Plan {
@@ -207,16 +212,31 @@ fn when() {
     };
     let cause = "when: the cause change is not run, retry";
     let not_main = "when: main is not branch release/* or tag v*";
-    assert_eq!(skipped("refs/heads/main", Cause::Change, None), [not_main, "", cause]);
-    assert_eq!(skipped("refs/heads/release/1", Cause::Run, None), ["", "", ""]);
+    assert_eq!(skipped("refs/heads/main", BuildCause::Change, None), [not_main, "", cause]);
+    assert_eq!(skipped("refs/heads/release/1", BuildCause::Run { by: String::new() }, None), ["", "", ""]);
     let deep = "when: release/1/2 is not branch release/* or tag v*";
-    assert_eq!(skipped("refs/heads/release/1/2", Cause::Retry, None), [deep, "", ""]);
-    assert_eq!(skipped("refs/tags/v2", Cause::Change, Some(&[])), ["", "", cause]);
+    assert_eq!(
+        skipped("refs/heads/release/1/2", BuildCause::Retry { number: 1, by: String::new() }, None),
+        [deep, "", ""]
+    );
+    assert_eq!(skipped("refs/tags/v2", BuildCause::Change, Some(&[])), ["", "", cause]);
     let paths = "when: nothing changed in docs/, *.md";
-    assert_eq!(skipped("refs/tags/2", Cause::Run, Some(&["x"])), ["when: 2 is not branch release/* or tag v*", "", ""]);
-    assert_eq!(skipped("refs/heads/main", Cause::Run, Some(&["a/b.md"])), [not_main, paths, ""]);
-    assert_eq!(skipped("refs/heads/main", Cause::Run, Some(&["x", "docs/a/b"])), [not_main, "", ""]);
-    assert_eq!(skipped("", Cause::Run, None)[0], "when: a commit without a ref is not branch release/* or tag v*");
+    assert_eq!(
+        skipped("refs/tags/2", BuildCause::Run { by: String::new() }, Some(&["x"])),
+        ["when: 2 is not branch release/* or tag v*", "", ""]
+    );
+    assert_eq!(
+        skipped("refs/heads/main", BuildCause::Run { by: String::new() }, Some(&["a/b.md"])),
+        [not_main, paths, ""]
+    );
+    assert_eq!(
+        skipped("refs/heads/main", BuildCause::Run { by: String::new() }, Some(&["x", "docs/a/b"])),
+        [not_main, "", ""]
+    );
+    assert_eq!(
+        skipped("", BuildCause::Run { by: String::new() }, None)[0],
+        "when: a commit without a ref is not branch release/* or tag v*"
+    );
 }
 
 #[test]

@@ -3,8 +3,8 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use schema::pipeline::{Cause, Changed, Context, load};
-use schema::values::{Plan, Trust};
+use schema::pipeline::{Changed, Context, load};
+use schema::values::{BuildCause, Plan, Trust};
 
 const SEEDS: [&str; 2] = [include_str!("later.toml"), VALID];
 
@@ -105,7 +105,7 @@ fn check(text: &[u8]) {
                 pipeline.triggers(ref_name, Some(&[]));
                 let context = Context {
                     ref_name: ref_name.to_owned(),
-                    cause: Cause::Change,
+                    cause: BuildCause::Change,
                     changed: Changed::default(),
                     trust: Trust::Untrusted,
                 };

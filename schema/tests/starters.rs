@@ -1,8 +1,8 @@
 //! What is guessed for a repository without a pipeline: each situation of `starters.txt`, as the plan that comes of it.
 #![cfg(feature = "pipeline")]
 
-use schema::pipeline::{Cause, Changed, Context, Inferred, infer, load};
-use schema::values::{Command, JobPlan, StepPlan, Trust};
+use schema::pipeline::{Changed, Context, Inferred, infer, load};
+use schema::values::{BuildCause, Command, JobPlan, StepPlan, Trust};
 use std::path::Path;
 
 #[test]
@@ -57,7 +57,7 @@ fn told(inferred: Option<&Inferred>) -> Vec<String> {
     let pipeline = load("guild.toml", inferred.text.as_bytes()).unwrap_or_else(|errors| panic!("{errors}"));
     let context = Context {
         ref_name: "refs/heads/main".to_owned(),
-        cause: Cause::Change,
+        cause: BuildCause::Change,
         changed: Changed::default(),
         trust: Trust::Trusted,
     };

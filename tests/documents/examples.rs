@@ -6,8 +6,8 @@
 
 use crate::files::FILES;
 use crate::prose::{Block, all_blocks};
-use schema::pipeline::{Cause, Changed, Context, load};
-use schema::values::Trust;
+use schema::pipeline::{Changed, Context, load};
+use schema::values::{BuildCause, Trust};
 
 /// The text of a whole file.
 pub fn completed(file: &str, text: &str) -> String {
@@ -39,7 +39,11 @@ pub fn check_file(place: &str, name: &str, text: &str) {
 fn check_plans(place: &str, text: &str) {
     let pipeline = load(place, text.as_bytes()).unwrap();
     for ref_name in ["refs/heads/main", "refs/tags/v1", ""] {
-        for cause in [Cause::Change, Cause::Run, Cause::Retry] {
+        for cause in [
+            BuildCause::Change,
+            BuildCause::Run { by: String::new() },
+            BuildCause::Retry { number: 1, by: String::new() },
+        ] {
             let context =
                 Context { ref_name: ref_name.to_owned(), cause, changed: Changed::default(), trust: Trust::Trusted };
             let plan = pipeline.expand(&context).unwrap_or_else(|errors| panic!("{place} makes no plan:\n{errors}"));

@@ -1,7 +1,7 @@
 //! Which values a form takes, and values to try a reader with.
 
 use schema::toml_file::reference::{Absent, Form, Reference};
-use schema::toml_file::{parse_bytes, parse_duration};
+use schema::values::{Bytes, TimeSpan};
 use toml::Value;
 
 /// The value of `x = TEXT`.
@@ -18,8 +18,8 @@ pub fn takes(file: &Reference, form: &Form, value: &Value) -> bool {
         (Form::Number(most), Value::Integer(number)) => *number > 0 && (*number as f64) <= *most,
         (Form::Number(most), Value::Float(number)) => *number > 0.0 && number <= most,
         (Form::OneOf(words), Value::String(text)) => words.contains(&text.as_str()),
-        (Form::Duration, Value::String(text)) => parse_duration(text).is_some(),
-        (Form::Size, Value::String(text)) => parse_bytes(text).is_some(),
+        (Form::Duration, Value::String(text)) => TimeSpan::parse(text).is_some(),
+        (Form::Size, Value::String(text)) => Bytes::parse(text).is_some(),
         (Form::Array(form), Value::Array(elements)) => elements.iter().all(|element| takes(file, form, element)),
         (Form::Either(forms), value) => forms.iter().any(|form| takes(file, form, value)),
         (Form::Map(form), Value::Table(entries)) => entries.values().all(|value| takes(file, form, value)),

@@ -4,10 +4,10 @@
 use client::explanation::{Act, Explanation, Remedy, RemedyStep};
 use schema::identity::Identity;
 use schema::sturdy_ref::SturdyRef;
-use schema::values::{Assignment, Description, GrantKind, Outcome, Resources, State, What};
+use schema::values::{Assignment, Description, GrantKind, Outcome, Resources, Scope, State, What};
 use schema::worker_capnp::lease;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 use support::guild::{House, Played, run, work};
@@ -179,7 +179,7 @@ impl Crew {
     /// A job `test` that waits for such a reason; answers what is told of it.
     async fn make_wait(&mut self, kind: Kind, random: &mut Random) -> Explanation {
         let name = self.new_name();
-        let pools = if kind == Kind::Pool { BTreeSet::from(["other".to_owned()]) } else { BTreeSet::new() };
+        let pools = if kind == Kind::Pool { Scope::from(["other"]) } else { Scope::default() };
         self.join(&name, What { pools, ..What::default() }, LINUX, ONE).await;
         let guild = self.house.guild.clone();
         match kind {
@@ -238,7 +238,7 @@ impl Crew {
 
     async fn join_as(&mut self, step: &RemedyStep) {
         let name = self.new_name();
-        let pools = BTreeSet::from([step.pool.clone()]);
+        let pools = Scope::from([step.pool.clone()]);
         let what = What { pools, labels: step.labels.clone(), ..What::default() };
         let platform = if step.platform.is_empty() { LINUX } else { &step.platform };
         self.join(&name, what, platform, step.room).await;

@@ -38,7 +38,7 @@ fn what_retention_took_is_told() {
             let error = read(&house, number, job).await.unwrap_err();
             let of = if job == "good" { 1 } else { number };
             let wanted =
-                format!("the logs of demo/{of} were removed by retention: `limits.retain.logs` keeps them for 1 day");
+                format!("the logs of demo/{of} were removed by retention: `limits.retain.logs` keeps them for 1d");
             assert_eq!((error.exit_code(), error.to_string()), (7, wanted));
         }
 

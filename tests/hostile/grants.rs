@@ -31,7 +31,7 @@ fn from_file(config: &mut Config) {
     *config = Config::load(&dir.join("master.toml")).unwrap();
 }
 
-fn names(names: &[&str]) -> std::collections::BTreeSet<String> {
+fn names(names: &[&str]) -> schema::values::Scope {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 

@@ -17,8 +17,7 @@ const MEGABYTES: usize = 3_900_000;
 
 /// Somebody else, who only looks, and only at this project.
 async fn viewer(house: &House, name: &str) -> Guild {
-    let what =
-        What { may: BTreeSet::from([Right::View]), projects: BTreeSet::from(["demo".to_owned()]), ..What::default() };
+    let what = What { may: BTreeSet::from([Right::View]), projects: ["demo"].into(), ..What::default() };
     let (reference, identity) = house.enroll(GrantKind::User, name, what).await;
     Guild::connect(reference, Rc::new(identity)).await.unwrap()
 }

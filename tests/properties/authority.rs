@@ -3,7 +3,7 @@
 use master::coordinator::authority::{ISSUED_MAX, child_of};
 use master::coordinator::record::{GrantId, GrantRow, Loaded, RequestId};
 use master::coordinator::{Coordinator, GrantOrder, ROOT, Request, Terms};
-use schema::values::{GrantKind, Refusal, RefusalCode, Right, Time, What};
+use schema::values::{GrantKind, Refusal, RefusalCode, Right, Scope, Time, What};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use support::seed::Random;
@@ -51,12 +51,12 @@ fn without_time(deeds: u64) -> u64 {
     deeds >> 4
 }
 
-fn some(random: &mut Random, own: &BTreeSet<String>, names: &[&str]) -> BTreeSet<String> {
+fn some(random: &mut Random, own: &BTreeSet<String>, names: &[&str]) -> Scope {
     let mut kept: BTreeSet<String> = own.iter().filter(|_| random.chance(70)).cloned().collect();
     if random.chance(25) {
         kept.extend(random.pick(names).map(|name| (*name).to_owned()));
     }
-    kept
+    kept.into_iter().collect()
 }
 
 /// What somebody may ask for: mostly of what the parent has, sometimes more.

@@ -4,15 +4,17 @@
 
 use futures::FutureExt as _;
 use master::coordinator::lane::RefState;
-use master::coordinator::record::{BuildId, BuildRow, Cause, JobKey, JobRow, LeaseToken, Loaded, Record, RequestId};
+use master::coordinator::record::{
+    BuildCause, BuildId, BuildRow, JobKey, JobRow, LeaseToken, Loaded, Record, RequestId,
+};
 use master::coordinator::{
     Arrival, Coordinator, Effect, GrantOrder, Order, Origin, Past, Planned, ROOT, Request, SessionId, Terms,
 };
 use master::store::{Removal, Store};
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{
-    Change, Commit, Description, GrantKind, JobPlan, Outcome, Plan, Resources, Source, SourceStamp, State, Time, Trust,
-    What,
+    Change, Commit, Description, GrantKind, JobPlan, Outcome, Plan, Resources, SourceRevision, SourceStamp, State,
+    Time, Trust, What,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use support::hall::step;
@@ -161,7 +163,7 @@ impl World {
         let push = (revision == commits[tip]).then_some(tip);
         let origin = if named { Origin::Named } else { Origin::Tip };
         let source =
-            Source { repository: "p".to_owned(), ref_name: REFS[at].to_owned(), revision, base: String::new() };
+            SourceRevision { repository: "p".to_owned(), ref_name: REFS[at].to_owned(), revision, base: String::new() };
         let order = Order {
             project: "p".to_owned(),
             stamp: SourceStamp { sources: vec![source] },
@@ -339,7 +341,7 @@ impl World {
         let planned = self.planned(at);
         let after = |row: &BuildRow| planned.as_ref().is_none_or(|planned| self.order(row) > self.order(planned));
         let is_broken = |row: &BuildRow| {
-            row.cause == Cause::Change && row.job_count == 0 && row.outcome == Some(Outcome::Failed) && after(row)
+            row.cause == BuildCause::Change && row.job_count == 0 && row.outcome == Some(Outcome::Failed) && after(row)
         };
         let broken = counted.iter().any(|(_, row)| is_broken(row));
         let names = planned.as_ref().map(|row| self.names(row.id)).unwrap_or_default();
@@ -403,7 +405,7 @@ fn runs_of_a_ref_that_is_not_followed_follow_each_other() {
     let order = |revision: &str| Order {
         project: "p".to_owned(),
         stamp: SourceStamp {
-            sources: vec![Source {
+            sources: vec![SourceRevision {
                 repository: "p".to_owned(),
                 ref_name: REFS[1].to_owned(),
                 revision: revision.to_owned(),
@@ -419,7 +421,7 @@ fn runs_of_a_ref_that_is_not_followed_follow_each_other() {
         let request = world.request();
         let build = world.it.run(world.now, request, "somebody", order(revision)).expect("a run is taken");
         world.settle();
-        assert!(matches!(world.builds[&build].cause, Cause::Run { .. }));
+        assert!(matches!(world.builds[&build].cause, BuildCause::Run { .. }));
         world.builds[&build].update
     });
     assert_eq!(updates, [1, 2, 3]);

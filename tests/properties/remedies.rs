@@ -229,11 +229,8 @@ impl Floor {
                 RemedyStep::Join(wanted) => {
                     let number = self.hands.len();
                     let name = format!("w{number}");
-                    let what = What {
-                        pools: BTreeSet::from([wanted.pool.clone()]),
-                        labels: wanted.labels.clone(),
-                        ..What::default()
-                    };
+                    let what =
+                        What { pools: [wanted.pool.clone()].into(), labels: wanted.labels.clone(), ..What::default() };
                     let grant = self.enroll(&name, what);
                     let platform = wanted.platform.clone();
                     let description = Description { platform, total: wanted.room, ..Description::default() };
@@ -306,7 +303,7 @@ impl Floor {
 
     /// A worker with one slot.
     fn join(&mut self, name: &str) {
-        let what = What { pools: BTreeSet::from(["a".to_owned()]), ..What::default() };
+        let what = What { pools: ["a"].into(), ..What::default() };
         let grant = self.enroll(name, what);
         let total = Resources { slots: 1, cpus_milli: 4_000, memory: 1 << 30 };
         let description = Description { platform: PLATFORMS[0].to_owned(), total, ..Description::default() };

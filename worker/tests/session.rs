@@ -61,7 +61,10 @@ fn a_source_that_cannot_be_had_errs() {
         let _worker = bench.worker();
         let mut assignment = job(1, vec![step("say", "echo hello")]);
         assignment.job.sources = true;
-        assignment.stamp.sources.push(schema::values::Source { revision: "a".repeat(40), ..Default::default() });
+        assignment
+            .stamp
+            .sources
+            .push(schema::values::SourceRevision { revision: "a".repeat(40), ..Default::default() });
         bench.master.offer(assignment);
         let (outcome, reason) = bench.master.outcome().await;
         assert_eq!(outcome, Outcome::Errored);
@@ -79,7 +82,10 @@ fn a_master_whose_disk_is_full_is_waited_for() {
         bench.master.is_full_for.set(2);
         let mut assignment = job(1, vec![step("say", "echo hello")]);
         assignment.job.sources = true;
-        assignment.stamp.sources.push(schema::values::Source { revision: "a".repeat(40), ..Default::default() });
+        assignment
+            .stamp
+            .sources
+            .push(schema::values::SourceRevision { revision: "a".repeat(40), ..Default::default() });
         bench.master.offer(assignment);
         let (outcome, reason) = bench.master.outcome().await;
         assert_eq!(bench.master.is_full_for.get(), 0);

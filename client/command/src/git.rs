@@ -2,12 +2,11 @@
 //! only. And addresses of repositories, brought to one form for comparison.
 
 use crate::resolve::GitWord;
+use schema::values::{ShortRef, branch_or_tag, branch_ref};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Where refs of each kind live.
-const HEADS: &str = "refs/heads/";
-const TAGS: &str = "refs/tags/";
+/// Where git keeps what it saw of remotes.
 const REMOTES: &str = "refs/remotes/";
 
 /// The working copy that a directory belongs to.
@@ -48,7 +47,7 @@ impl WorkingCopy {
         let toplevel = PathBuf::from(git(directory, &["rev-parse", "--show-toplevel"])?);
         let remotes = git(directory, &["config", "--get-regexp", r"^remote\..*\.url$"]).unwrap_or_default();
         // never git's short name: it is `heads/main` where a tag is called `main` as well
-        let branch = git(directory, &["symbolic-ref", "--quiet", "HEAD"]).filter(|name| name.starts_with(HEADS));
+        let branch = git(directory, &["symbolic-ref", "--quiet", "HEAD"]).filter(|name| is_branch(name));
         let upstream = branch.as_deref().and_then(|branch| upstream(directory, branch));
         Some(WorkingCopy {
             remotes: remotes
@@ -87,7 +86,8 @@ pub(crate) fn word(directory: &Path, word: &str) -> Option<GitWord> {
 
 /// The branch, tag or remote's branch of exactly this name. Of a local branch, what it tracks.
 fn ref_called(directory: &Path, word: &str) -> Option<String> {
-    let candidates = [HEADS, TAGS, REMOTES].map(|space| format!("{space}{word}"));
+    let [branch, tag] = branch_or_tag(word);
+    let candidates = [branch, tag, format!("{REMOTES}{word}")];
     let is_there = |name: &&String| git(directory, &["show-ref", "--verify", "--", name]).is_some();
     candidates.iter().find(is_there).map(|name| at_remote(directory, name))
 }
@@ -97,17 +97,21 @@ fn at_remote(directory: &Path, name: &str) -> String {
     if let Some(below) = name.strip_prefix(REMOTES) {
         let remotes = git(directory, &["remote"]).unwrap_or_default();
         let branch = remotes.lines().find_map(|remote| below.strip_prefix(remote)?.strip_prefix('/'));
-        return branch.map_or_else(|| name.to_owned(), |branch| format!("{HEADS}{branch}"));
+        return branch.map_or_else(|| name.to_owned(), branch_ref);
     }
     upstream(directory, name).map_or_else(|| name.to_owned(), |upstream| upstream.ref_name)
 }
 
+fn is_branch(ref_name: &str) -> bool {
+    ShortRef::of(ref_name).branch().is_some()
+}
+
 /// What a local branch tracks; none where that is a branch of this repository itself.
 fn upstream(directory: &Path, branch: &str) -> Option<Upstream> {
-    let own = branch.strip_prefix(HEADS)?;
+    let own = ShortRef::of(branch).branch()?;
     let configured = |key: &str| git(directory, &["config", "--get", &format!("branch.{own}.{key}")]);
     let remote = configured("remote").filter(|remote| remote != ".")?;
-    let ref_name = configured("merge").filter(|name| name.starts_with(HEADS))?;
+    let ref_name = configured("merge").filter(|name| is_branch(name))?;
     let address = git(directory, &["config", "--get", &format!("remote.{remote}.url")])?;
     Some(Upstream { address, ref_name, main: main_of(directory, &remote) })
 }
@@ -116,7 +120,7 @@ fn upstream(directory: &Path, branch: &str) -> Option<Upstream> {
 fn main_of(directory: &Path, remote: &str) -> Option<String> {
     let space = format!("{REMOTES}{remote}/");
     let head = git(directory, &["symbolic-ref", "--quiet", &format!("{space}HEAD")])?;
-    head.strip_prefix(&space).map(|branch| format!("{HEADS}{branch}"))
+    head.strip_prefix(&space).map(branch_ref)
 }
 
 /// The address of the remote that a clone came from.
@@ -254,7 +258,7 @@ mod tests {
         /// Branch, what it tracks, and the main branch, without `refs/heads/`.
         fn stands(&self) -> [String; 3] {
             let copy = self.copy();
-            let short = |name: String| name.strip_prefix(HEADS).unwrap_or(&name).to_owned();
+            let short = |name: String| ShortRef::of(&name).name().to_owned();
             let upstream = copy.upstream.unwrap_or_default();
             let tracked = Some(upstream.ref_name).filter(|name| !name.is_empty());
             [copy.branch, tracked, upstream.main].map(|name| name.map_or("-".to_owned(), short))

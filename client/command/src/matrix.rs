@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(
             text,
             [
-                "pyfoo/412  main 3f9c2ab \"Add zero-copy parse\"  ◐ running  1m ago",
+                "pyfoo/412  main 3f9c2ab001 \"Add zero-copy parse\"  ◐ running  1m ago",
                 "                lint     test 3.11   test 3.14   publish",
                 "linux-x86_64    ✓ 0:41   ✓ 3:12      ◐ 1:01      -",
                 "linux-aarch64   -        -           ✗ 4:48      -",

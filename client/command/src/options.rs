@@ -2,6 +2,7 @@
 
 use clap::Args;
 use std::path::PathBuf;
+use schema::values::TimeSpan;
 use std::time::Duration;
 
 /// Options of every command.
@@ -30,18 +31,11 @@ pub(crate) struct Options {
     pub(crate) timeout: Option<Duration>,
 }
 
-/// `90s`, `5m`, `1h`, `7d`; a bare number is seconds.
+/// `90s`, `5m`, `1h30m`, `7d`; a bare number is seconds.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: u64 = digits.parse().map_err(|_| format!("`{text}` is no time: write 90s, 5m, 1h or 7d"))?;
-    let factor = match &text[digits.len()..] {
-        "" | "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        unit => return Err(format!("`{unit}` is no unit of time: use s, m, h or d")),
-    };
-    number.checked_mul(factor).map(Duration::from_secs).ok_or_else(|| format!("`{text}` is too long"))
+    let is_bare = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let span = if is_bare { TimeSpan::parse(&format!("{text}s")) } else { TimeSpan::parse(text) };
+    span.map(|span| span.0).ok_or_else(|| format!("`{text}` is no time: write 90s, 5m, 1h30m or 7d, at most 100y"))
 }
 
 #[cfg(test)]

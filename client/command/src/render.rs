@@ -2,18 +2,18 @@
 //! is a field of the JSON: one description of a row serves all three. Pure, save [`Look::of_process`].
 
 use crate::output::{Paint, Shown};
-use client::views::{BuildView, JobView, short_ref};
+use client::views::{BuildView, JobView};
 use client::words;
-pub(crate) use client::words::{clock, status_word};
+pub(crate) use client::words::status_word;
 use schema::shown;
-use schema::values::{Health, Outcome, State, Time};
+use schema::values::{Health, Outcome, ShortCommit, ShortRef, State, Time, TimeSpan};
 use serde_json::Value;
 use std::io::IsTerminal as _;
+use std::time::Duration;
 
 const TIMES: [&str; 9] =
     ["created", "started", "finished", "queued", "since", "expires", "revoked", "last_heard", "time"];
 const SUBJECT_CHARS: usize = 50;
-const REVISION_CHARS: usize = 10;
 
 /// For whom it is rendered.
 #[derive(Clone, Copy, Debug)]
@@ -92,10 +92,10 @@ impl Look {
         match name {
             "status" | "outcome" | "state" => status_cell(&plain),
             "verdict" => verdict_cell(&plain),
-            "revision" => Cell::plain(plain.chars().take(REVISION_CHARS).collect::<String>()),
-            "ref" => Cell::plain(short_ref(&plain)),
+            "revision" => Cell::plain(ShortCommit::of(&plain).as_str()),
+            "ref" => Cell::plain(ShortRef::of(&plain).name()),
             "subject" | "reason" => Cell::plain(shortened(&plain, SUBJECT_CHARS)),
-            "duration" => Cell::plain(value.as_f64().map_or_else(String::new, clock)),
+            "duration" => Cell::plain(value.as_f64().and_then(clock).unwrap_or_default()),
             name if TIMES.contains(&name) => Cell::painted(self.relative(&plain), Paint::Quiet),
             _ => Cell::plain(plain),
         }
@@ -110,7 +110,7 @@ impl Look {
 
     /// "12m ago", "in 3d".
     pub(crate) fn ago(&self, time: Time) -> String {
-        words::ago(self.now, time)
+        time.seen_from(self.now)
     }
 }
 
@@ -164,7 +164,7 @@ pub(crate) fn job_row(build: &BuildView, job: &JobView) -> Value {
     let mut row = serde_json::to_value(job).unwrap_or_default();
     row["project"] = build.project.clone().into();
     row["build"] = build.number.into();
-    row["selector"] = format!("{}/{}", build.selector(), job.name).into();
+    row["selector"] = build.selector_of(job).into();
     row["status"] = status_word(job.state, job.outcome).into();
     row["duration"] = seconds(job.started, job.finished);
     row
@@ -248,6 +248,11 @@ fn shortened(text: &str, most: usize) -> String {
         true => text.chars().take(most - 1).chain(['…']).collect(),
         false => text.to_owned(),
     }
+}
+
+/// Of seconds, as rows have them.
+fn clock(seconds: f64) -> Option<String> {
+    Duration::try_from_secs_f64(seconds).ok().map(|took| TimeSpan(took).clock())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::sources::Repository;
 use crate::store::{Reading, StoreError};
 use schema::limits;
 use schema::perspective_capnp::{branch_view, lane_view};
-use schema::values::{Refusal, RefusalCode, State};
+use schema::values::{Refusal, RefusalCode, State, full_refs};
 use schema::wire;
 
 /// The numbers of a lane, and three revisions of at most 64 digits, as they travel.
@@ -22,8 +22,7 @@ pub(super) async fn look(
 ) -> Result<Result<NamedState, Refusal>, StoreError> {
     let candidates = match name {
         "" => repository.mirror.main_branch().into_iter().collect(),
-        name if name.starts_with("refs/") => vec![name.to_owned()],
-        name => vec![format!("refs/heads/{name}"), format!("refs/tags/{name}")],
+        name => full_refs(name),
     };
     let found = readers.first_built(&repository.project, candidates).await?;
     Ok(found.ok_or_else(|| unbuilt(&repository.project, name)))

@@ -103,7 +103,7 @@ impl Door {
 
     /// Whether everyone sees everything, as on a machine of one's own.
     pub fn is_open(&self) -> bool {
-        self.office.policy().open.contains("*")
+        self.office.policy().open.is_all()
     }
 
     /// Whether the master can record what it is asked for.

@@ -52,10 +52,10 @@ use crate::store::Readers;
 use crate::turns::Principal;
 use schema::limits::{self, REQUEST};
 use schema::sturdy_ref::Fingerprint;
-use schema::values::{GrantKind, Refusal, RefusalCode, Right, What};
+use schema::values::{GrantKind, Refusal, RefusalCode, Right, Scope, Selector, What};
 use sha2::{Digest as _, Sha256};
 use std::cell::{OnceCell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// What the objects share.
@@ -90,7 +90,7 @@ pub struct Policy {
     /// Names for what grants allow.
     pub roles: BTreeMap<String, What>,
     /// The projects that everyone may look at.
-    pub open: BTreeSet<String>,
+    pub open: Scope,
     /// The most connections that one grant has open, together with its browsers.
     pub connections: usize,
 }
@@ -186,7 +186,8 @@ fn no_project(project: &str) -> Refusal {
 }
 
 fn no_build(project: &str, number: u32) -> Refusal {
-    Refusal::new(RefusalCode::NotFound, format!("no build {project}/{number}")).help("`guild list` shows builds")
+    Refusal::new(RefusalCode::NotFound, format!("no build {}", Selector::build(project, number)))
+        .help("`guild list` shows builds")
 }
 
 /// Writes a refusal into the results of a method that has the field, and ends the method.

@@ -7,7 +7,7 @@ use crate::sources::Repository;
 use crate::turns::Principal;
 use schema::common_capnp::byte_source;
 use schema::limits::{self, COMMIT, HAVE};
-use schema::values::{Refusal, RefusalCode, Source};
+use schema::values::{Refusal, RefusalCode, SourceRevision};
 use schema::wire;
 use schema::worker_capnp::source_pack;
 use std::cell::Cell;
@@ -39,7 +39,7 @@ impl LeasePacks {
 pub(super) struct SourcePack {
     pub(super) served: Rc<Served>,
     pub(super) repository: Rc<Repository>,
-    pub(super) source: Source,
+    pub(super) source: SourceRevision,
     pub(super) packs: Rc<LeasePacks>,
 }
 
@@ -75,7 +75,7 @@ impl source_pack::Server for SourcePack {
     }
 }
 
-fn cannot_pack(repository: &Repository, source: &Source, error: &GitError) -> Refusal {
+fn cannot_pack(repository: &Repository, source: &SourceRevision, error: &GitError) -> Refusal {
     let text = format!("failed to pack {} of {}: {error}", source.revision, source.repository);
     let looks = repository.health.looks();
     // as after a restore, which brings no mirrors

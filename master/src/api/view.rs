@@ -2,7 +2,7 @@
 
 use super::detail::JobDetail;
 use super::room::RUNNING_SHOWN;
-use crate::coordinator::record::{BuildRow, Cause, GrantRow, StepRow};
+use crate::coordinator::record::{BuildRow, BuildCause, GrantRow, StepRow};
 use crate::explain::{QueueStatus, WorkerStatus};
 use capnp::struct_list;
 use schema::grant_capnp::{grant, worker_view};
@@ -115,10 +115,10 @@ fn write_step(mut to: step_view::Builder<'_>, row: &StepRow) {
     to.set_log_size(row.log_size);
 }
 
-fn retried(cause: &Cause) -> u32 {
+fn retried(cause: &BuildCause) -> u32 {
     match cause {
-        Cause::Retry { number, .. } => *number,
-        Cause::Change | Cause::Run { .. } => 0,
+        BuildCause::Retry { number, .. } => *number,
+        BuildCause::Change | BuildCause::Run { .. } => 0,
     }
 }
 

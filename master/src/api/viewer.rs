@@ -180,7 +180,7 @@ impl Viewer {
     /// The projects to which lists are narrowed; none: all.
     fn allowed(&self) -> Option<Vec<String>> {
         let projects = &self.holder.what.projects;
-        (!projects.contains("*")).then(|| projects.iter().cloned().collect())
+        projects.named().map(|names| names.iter().cloned().collect())
     }
 
     async fn snapshot(&self, filter: &Filter) -> capnp::Result<(Vec<(BuildRow, Vec<JobDetail>)>, u64)> {

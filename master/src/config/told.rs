@@ -3,7 +3,7 @@
 use super::{
     Config, HookConfig, Limits, Listen, MailConfig, Means, NoticeConfig, PoolConfig, ProjectConfig, Recipient, Retain,
 };
-use schema::values::{Difference, What};
+use schema::values::{Difference, TimeSpan, What};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
@@ -158,10 +158,6 @@ fn path(path: &Path) -> String {
     text(&path.display().to_string())
 }
 
-/// In the largest unit that divides it.
 fn duration(duration: Duration) -> String {
-    const UNITS: [(u128, &str); 4] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
-    let ms = duration.as_millis();
-    let unit = UNITS.into_iter().find(|(size, _)| ms.is_multiple_of(*size)).unwrap_or((1, "ms"));
-    format!("\"{}{}\"", ms / unit.0, unit.1)
+    format!("\"{}\"", TimeSpan(duration).written())
 }

@@ -4,6 +4,7 @@
 pub use super::lane::{Lane, LaneResult};
 pub use super::placed::Placed;
 use schema::sturdy_ref::Fingerprint;
+pub use schema::values::BuildCause;
 use schema::values::{
     Change, Cursor, Event, Exit, GrantKind, Home, Outcome, Plan, SourceStamp, State, Time, Trust, What,
 };
@@ -51,28 +52,13 @@ impl fmt::Debug for LeaseToken {
     }
 }
 
-/// Why a build exists.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Cause {
-    Change,
-    Run {
-        by: String,
-    },
-    /// Of the build with this number of the same project.
-    Retry {
-        number: u32,
-        by: String,
-    },
-}
-
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuildRow {
     pub id: BuildId,
     pub project: String,
     pub number: u32,
     pub stamp: SourceStamp,
-    pub cause: Cause,
+    pub cause: BuildCause,
     pub trust: Trust,
     /// Of builds: planning, queued (no job started yet), running or finished.
     pub state: State,

@@ -4,7 +4,7 @@ use super::Coordinator;
 use super::lease::stale;
 use super::record::{LeaseToken, Record, SealRow, StepKey, StepRow};
 use schema::limits::STEP_NAME;
-use schema::values::{Exit, Fact, Refusal, RefusalCode, Source, State, StepEnd, Time};
+use schema::values::{Exit, Fact, Refusal, RefusalCode, SourceRevision, State, StepEnd, Time};
 
 /// The numbers of signals on Linux, the real-time ones included.
 const SIGNALS: std::ops::RangeInclusive<i32> = 1..=64;
@@ -112,7 +112,7 @@ impl Coordinator {
     }
 
     /// The index-th source of the build that a lease is for. Refused before the attempt has begun.
-    pub fn lease_source(&self, token: LeaseToken, index: usize) -> Result<Source, Refusal> {
+    pub fn lease_source(&self, token: LeaseToken, index: usize) -> Result<SourceRevision, Refusal> {
         let lease = self.begun(token)?;
         let sources = &self.builds[&lease.job.build].row.stamp.sources;
         let missing = || Refusal::new(RefusalCode::Invalid, format!("the stamp has {} sources", sources.len()));

@@ -10,7 +10,7 @@ use super::record::{Answer, GrantId, GrantRow, JobKey, LeaseToken, WorkerRow};
 use super::request::Request;
 use super::rest::{AT_ONCE, Fault};
 use schema::limits::LACK;
-use schema::values::{Description, Fact, GrantKind, Refusal, RefusalCode, Time};
+use schema::values::{Description, Fact, GrantKind, Refusal, RefusalCode, Selector, Time};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -267,7 +267,7 @@ impl Coordinator {
 
     pub(super) fn selector(&self, key: JobKey) -> String {
         let build = &self.builds[&key.build];
-        format!("{}/{}/{}", build.row.project, build.row.number, build.jobs[key.index as usize].row.name)
+        Selector::build(&build.row.project, build.row.number).job(&build.jobs[key.index as usize].row.name).to_string()
     }
 }
 

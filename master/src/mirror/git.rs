@@ -13,8 +13,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::gate::{Pace, Pass, Passage};
+use crate::process_group::ProcessGroup;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::time::Instant;
 
 /// In the mirror's directory; git itself knows no file of this name.
@@ -252,7 +253,7 @@ impl Run<'_> {
             .stdin(if self.stdin.is_empty() { Stdio::null() } else { Stdio::piped() })
             .stdout(self.stdout.map_or_else(Stdio::piped, Stdio::from))
             .stderr(Stdio::piped());
-        let mut group = Group::spawn(command).map_err(failed)?;
+        let mut group = ProcessGroup::spawn(command).map_err(failed)?;
         let heard = Heard::now();
         let talk = converse(&mut group.0, self.stdin, self.limit, &heard);
         let ended = tokio::select! {
@@ -279,28 +280,6 @@ impl Output {
 
 fn lacks_room(place: &Path) -> bool {
     rustix::fs::statvfs(place).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM_MIN)
-}
-
-/// A child in a process group of its own: git starts ssh, index-pack and others, and all must end with it.
-#[derive(Debug)]
-pub(super) struct Group(pub(super) Child);
-
-impl Group {
-    pub(super) fn spawn(mut command: std::process::Command) -> io::Result<Group> {
-        use std::os::unix::process::CommandExt;
-        command.process_group(0);
-        Command::from(command).kill_on_drop(true).spawn().map(Group)
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        // `id` is none once the child was waited for: the number may be another's by then.
-        let id = self.0.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()));
-        if let Some(id) = id {
-            let _ = rustix::process::kill_process_group(id, rustix::process::Signal::KILL);
-        }
-    }
 }
 
 struct Ended {
@@ -476,7 +455,7 @@ mod tests {
         let (_open, pipe) = std::io::pipe().map(|(read, write)| (write, read)).unwrap();
         let mut command = git.command(&Passage::first_pass(), "hash-object");
         command.arg("--stdin").stdin(pipe).stdout(Stdio::piped());
-        let mut group = Group::spawn(command).unwrap();
+        let mut group = ProcessGroup::spawn(command).unwrap();
         let heard = Heard::now();
         let short = Duration::from_millis(20);
         tokio::select! {

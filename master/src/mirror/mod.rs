@@ -29,13 +29,14 @@ pub use change::Difference;
 pub use gate::GitGate;
 pub use git::GitError;
 pub use pack::{Pack, SharedPack};
-pub use refs::{RefusedRef, check_ref, is_object_id, short_name};
+pub use refs::{RefusedRef, check_ref, is_object_id};
 pub use remote::Remote;
 
 use gate::{Pace, Pass, Passage};
 use git::{CONFIG_FILE, Deadline, Git};
 use objects::Objects;
 use remote::{REMOTE, Transport};
+use schema::values::branch_or_tag;
 
 const FETCH_SILENCE: Duration = Duration::from_secs(120);
 const GC_DEADLINE: Duration = Duration::from_secs(3600);
@@ -186,8 +187,8 @@ impl Mirror {
         let text = revision_or_ref;
         if !is_object_id(text) {
             let refs = self.refs().await?.refs;
-            let names = [text.to_string(), format!("refs/heads/{text}"), format!("refs/tags/{text}")];
-            if let Some(revision) = names.iter().find_map(|name| refs.get(name)) {
+            let short = branch_or_tag(text);
+            if let Some(revision) = refs.get(text).or_else(|| short.iter().find_map(|name| refs.get(name))) {
                 return Ok(Some(revision.clone()));
             }
         }

@@ -11,8 +11,9 @@ use tokio::process::{ChildStdin, ChildStdout};
 use tokio::sync::Mutex;
 
 use super::gate::Pass;
-use super::git::{Git, GitError, Group};
+use super::git::{Git, GitError};
 use super::recent::Recent;
+use crate::process_group::ProcessGroup;
 
 const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 const VERB: &str = "cat-file";
@@ -125,7 +126,7 @@ impl Objects {
 
 #[derive(Debug)]
 pub(super) struct Conversation {
-    _group: Group,
+    _group: ProcessGroup,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
 }
@@ -139,7 +140,7 @@ impl Conversation {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
-        let mut group = Group::spawn(command).map_err(failed)?;
+        let mut group = ProcessGroup::spawn(command).map_err(failed)?;
         let pipes = group.0.stdin.take().zip(group.0.stdout.take());
         let (stdin, stdout) = pipes.ok_or_else(|| failed(io::Error::other("it has no pipes")))?;
         Ok(Conversation { _group: group, stdin, stdout: BufReader::new(stdout) })

@@ -1,9 +1,10 @@
 //! Which ref names and object ids go any further. Everything that came from a repository or over the network passes here
 //! before it is compared, shown or handed to git.
 
+use schema::values::ShortRef;
+
 /// Longer names are refused.
 const NAME_BYTES_MAX: usize = 512;
-const NAMESPACES: [&str; 2] = ["refs/heads/", "refs/tags/"];
 
 /// A ref that is left out, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +17,12 @@ pub struct RefusedRef {
 
 /// Whether this is a full name of a branch or a tag that we accept.
 pub fn check_ref(name: &str) -> Result<(), String> {
-    let short = short_name(name)
-        .ok_or_else(|| "it is neither a branch nor a tag: say refs/heads/NAME or refs/tags/NAME".to_string())?;
+    let short = match ShortRef::of(name) {
+        ShortRef::Branch(short) | ShortRef::Tag(short) => short,
+        ShortRef::Other(_) => {
+            return Err("it is neither a branch nor a tag: say refs/heads/NAME or refs/tags/NAME".to_string());
+        }
+    };
     if name.len() > NAME_BYTES_MAX {
         return Err(format!("its name is longer than {NAME_BYTES_MAX} bytes"));
     }
@@ -46,11 +51,6 @@ pub fn is_object_id(text: &str) -> bool {
 /// What may stand for an object id: 4 digits or more.
 pub(super) fn is_id_prefix(text: &str) -> bool {
     (4..=64).contains(&text.len()) && is_hex(text)
-}
-
-/// The part after `refs/heads/` or `refs/tags/`.
-pub fn short_name(name: &str) -> Option<&str> {
-    NAMESPACES.iter().find_map(|space| name.strip_prefix(space))
 }
 
 fn is_hex(text: &str) -> bool {

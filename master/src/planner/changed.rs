@@ -10,7 +10,7 @@ use crate::coordinator::record::BuildRow;
 use crate::sources::Repository;
 use futures::future::LocalBoxFuture;
 use schema::pipeline::{Changed, Pipeline};
-use schema::values::Source;
+use schema::values::SourceRevision;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ const BUILDS_MAX: usize = 12;
 /// What one build is compared with.
 pub(super) struct Comparison<'a> {
     repository: &'a Repository,
-    source: &'a Source,
+    source: &'a SourceRevision,
     own: RefRuns,
     main: RefRuns,
     /// By commit: what differs; none: not known.
@@ -54,7 +54,7 @@ impl<'a> Comparison<'a> {
         past: &dyn PastRuns,
         repository: &'a Repository,
         row: &BuildRow,
-        source: &'a Source,
+        source: &'a SourceRevision,
     ) -> Option<Comparison<'a>> {
         let own = past.of_ref(&row.project, &source.ref_name, BUILDS_MAX).await?;
         let main = match repository.mirror.main_branch().filter(|main| *main != source.ref_name) {

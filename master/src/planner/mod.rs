@@ -9,13 +9,13 @@ pub use changed::{PastRuns, RefRuns};
 pub use workshop::Workshop;
 
 use crate::coordinator::Planned;
-use crate::coordinator::record::{BuildRow, Cause};
+use crate::coordinator::record::{BuildRow, BuildCause};
 use crate::mirror::GitError;
 use crate::sources::{Repositories, Repository};
 use crate::turns::Counts;
 use changed::Comparison;
 use schema::pipeline::{self, Changed, Context, Pipeline};
-use schema::values::{Outcome, Source};
+use schema::values::{Outcome, SourceRevision};
 use std::rc::Rc;
 use std::sync::Arc;
 use workshop::Size;
@@ -63,7 +63,7 @@ impl Planner {
         }
     }
 
-    async fn plan_text(&self, text: Vec<u8>, repository: &Repository, row: &BuildRow, source: &Source) -> Planned {
+    async fn plan_text(&self, text: Vec<u8>, repository: &Repository, row: &BuildRow, source: &SourceRevision) -> Planned {
         let size = Size::of(&text);
         let loaded = self.workshop.run(&row.project, size, move || pipeline::load(FILE, &text).map(Arc::new)).await;
         let pipeline = match loaded {
@@ -73,16 +73,15 @@ impl Planner {
         };
         let draft = Draft { planner: self, row, source, pipeline, size };
         match row.cause {
-            Cause::Change => draft.plan_change(repository).await,
+            BuildCause::Change => draft.plan_change(repository).await,
             // who asks by hand wants it all
-            Cause::Run { .. } => draft.expand(pipeline::Cause::Run, Changed::default()).await,
-            Cause::Retry { .. } => draft.expand(pipeline::Cause::Retry, Changed::default()).await,
+            BuildCause::Run { .. } | BuildCause::Retry { .. } => draft.expand(Changed::default()).await,
         }
     }
 }
 
 /// The text of a build's pipeline, or what becomes of a build whose text cannot be had.
-async fn read_file(repository: &Repository, row: &BuildRow, source: &Source) -> Result<Vec<u8>, Planned> {
+async fn read_file(repository: &Repository, row: &BuildRow, source: &SourceRevision) -> Result<Vec<u8>, Planned> {
     match repository.mirror.read(&source.revision, FILE, FILE_MAX).await {
         Ok(Some(text)) => Ok(text),
         Ok(None) => match &repository.inferred {
@@ -104,7 +103,7 @@ fn broke_down() -> Planned {
 struct Draft<'a> {
     planner: &'a Planner,
     row: &'a BuildRow,
-    source: &'a Source,
+    source: &'a SourceRevision,
     pipeline: Arc<Pipeline>,
     size: Size,
 }
@@ -128,7 +127,7 @@ impl Draft<'_> {
             Some(comparison) => comparison.changed(&self.pipeline).await,
             None => Changed::default(),
         };
-        self.expand(pipeline::Cause::Change, changed).await
+        self.expand(changed).await
     }
 
     /// Why the push makes no build, if so.
@@ -138,7 +137,8 @@ impl Draft<'_> {
         self.planner.workshop.run(&self.row.project, self.size, judge).await
     }
 
-    async fn expand(self, cause: pipeline::Cause, changed: Changed) -> Planned {
+    async fn expand(self, changed: Changed) -> Planned {
+        let cause = self.row.cause.clone();
         let context = Context { ref_name: self.source.ref_name.clone(), cause, changed, trust: self.row.trust };
         let pipeline = self.pipeline;
         let expand = move || pipeline.expand(&context);
@@ -151,8 +151,8 @@ impl Draft<'_> {
 }
 
 /// A push of a branch that is not for Guild is no failure. Somebody who asks for a build is told what is missing.
-async fn no_file(repository: &Repository, row: &BuildRow, source: &Source) -> Planned {
-    let Source { revision, repository: name, .. } = source;
+async fn no_file(repository: &Repository, row: &BuildRow, source: &SourceRevision) -> Planned {
+    let SourceRevision { revision, repository: name, .. } = source;
     match repository.mirror.commit(revision).await {
         Ok(Some(_)) => {}
         // what is lost is the mirror's, or the repository's, and nobody's who wrote it
@@ -161,8 +161,8 @@ async fn no_file(repository: &Repository, row: &BuildRow, source: &Source) -> Pl
         Err(error) => return Planned::Trouble(format!("failed to read {revision} of {name}: {error}")),
     }
     match row.cause {
-        Cause::Change => Planned::Skip(format!("{NO_FILE} {revision} of {name}")),
-        Cause::Run { .. } | Cause::Retry { .. } => Planned::Broken(format!(
+        BuildCause::Change => Planned::Skip(format!("{NO_FILE} {revision} of {name}")),
+        BuildCause::Run { .. } | BuildCause::Retry { .. } => Planned::Broken(format!(
             "  x {NO_FILE} {revision} of {name}\n  help: `guild init` in the repository writes one to begin with\n"
         )),
     }

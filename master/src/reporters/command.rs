@@ -1,5 +1,6 @@
 //! A command that tells: it gets the notice on stdin, a small environment, and half a minute.
 
+use crate::process_group::ProcessGroup;
 use std::io;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -21,9 +22,9 @@ pub(super) async fn run(argv: &[String], dir: &Path, input: &[u8]) -> Result<(),
 
 async fn run_within(argv: &[String], dir: &Path, input: &[u8], deadline: Duration) -> Result<(), String> {
     let name = argv.first().cloned().unwrap_or_default();
-    let mut group = Group::spawn(argv, dir).map_err(|error| format!("failed to start {name}: {error}"))?;
+    let mut group = spawn(argv, dir).map_err(|error| format!("failed to start {name}: {error}"))?;
     let mut said = Vec::new();
-    match tokio::time::timeout(deadline, group.converse(input, &mut said)).await {
+    match tokio::time::timeout(deadline, converse(&mut group.0, input, &mut said)).await {
         Ok(Ok(status)) if status.success() => Ok(()),
         Ok(Ok(status)) => Err(format!("{name} failed ({status}){}", words(&said))),
         Ok(Err(error)) => Err(format!("failed to follow {name}: {error}")),
@@ -37,62 +38,47 @@ fn words(said: &[u8]) -> String {
     if text.is_empty() { String::new() } else { format!(": {text}") }
 }
 
-/// A child in a process group of its own.
-struct Group(Child);
-
-impl Group {
-    fn spawn(argv: &[String], dir: &Path) -> io::Result<Group> {
-        let (program, arguments) = argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-        let mut command = Command::new(program);
-        let passed = PASSED.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)));
-        command.args(arguments).current_dir(dir).env_clear().envs(passed);
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-        command.process_group(0).kill_on_drop(true).spawn().map(Group)
-    }
-
-    /// `said` gets the end of its stderr. One that ends without reading its input has its reasons: its status says which.
-    async fn converse(&mut self, input: &[u8], said: &mut Vec<u8>) -> io::Result<ExitStatus> {
-        let (stdin, stderr) = (self.0.stdin.take(), self.0.stderr.take());
-        let mut listening = std::pin::pin!(async {
-            let Some(mut pipe) = stderr else { return };
-            let mut chunk = [0; 1 << 10];
-            while let Ok(count @ 1..) = pipe.read(&mut chunk).await {
-                said.extend_from_slice(&chunk[..count]);
-                said.drain(..said.len().saturating_sub(STDERR_BYTES_MAX));
-            }
-        });
-        let mut feeding = std::pin::pin!(async {
-            if let Some(mut pipe) = stdin {
-                let _ = pipe.write_all(input).await;
-            }
-        });
-        let (mut has_fed, mut has_ended) = (false, false);
-        let status = {
-            let mut ending = std::pin::pin!(self.0.wait());
-            loop {
-                tokio::select! {
-                    status = &mut ending => break status?,
-                    () = &mut feeding, if !has_fed => has_fed = true,
-                    () = &mut listening, if !has_ended => has_ended = true,
-                }
-            }
-        };
-        if !has_ended {
-            // who else holds the pipe is not waited for
-            let _ = tokio::time::timeout(LAST_WORDS, listening).await;
-        }
-        Ok(status)
-    }
+fn spawn(argv: &[String], dir: &Path) -> io::Result<ProcessGroup> {
+    let (program, arguments) = argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut command = Command::new(program);
+    let passed = PASSED.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)));
+    command.args(arguments).current_dir(dir).env_clear().envs(passed);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    ProcessGroup::spawn(command)
 }
 
-impl Drop for Group {
-    fn drop(&mut self) {
-        // `id` is none once the child was waited for: the number may be another's by then
-        let id = self.0.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()));
-        if let Some(id) = id {
-            let _ = rustix::process::kill_process_group(id, rustix::process::Signal::KILL);
+/// `said` gets the end of its stderr. One that ends without reading its input has its reasons: its status says which.
+async fn converse(child: &mut Child, input: &[u8], said: &mut Vec<u8>) -> io::Result<ExitStatus> {
+    let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
+    let mut listening = std::pin::pin!(async {
+        let Some(mut pipe) = stderr else { return };
+        let mut chunk = [0; 1 << 10];
+        while let Ok(count @ 1..) = pipe.read(&mut chunk).await {
+            said.extend_from_slice(&chunk[..count]);
+            said.drain(..said.len().saturating_sub(STDERR_BYTES_MAX));
         }
+    });
+    let mut feeding = std::pin::pin!(async {
+        if let Some(mut pipe) = stdin {
+            let _ = pipe.write_all(input).await;
+        }
+    });
+    let (mut has_fed, mut has_ended) = (false, false);
+    let status = {
+        let mut ending = std::pin::pin!(child.wait());
+        loop {
+            tokio::select! {
+                status = &mut ending => break status?,
+                () = &mut feeding, if !has_fed => has_fed = true,
+                () = &mut listening, if !has_ended => has_ended = true,
+            }
+        }
+    };
+    if !has_ended {
+        // who else holds the pipe is not waited for
+        let _ = tokio::time::timeout(LAST_WORDS, listening).await;
     }
+    Ok(status)
 }
 
 #[cfg(test)]

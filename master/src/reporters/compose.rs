@@ -9,7 +9,7 @@ use super::reproduce;
 use super::told::Branch;
 use crate::coordinator::record::{BuildRow, StepKey, StepRow, Turn};
 use crate::mirror::{Authored, Person, Range};
-use schema::values::{Outcome, Plan};
+use schema::values::{Outcome, Plan, ShortRef};
 use std::collections::BTreeSet;
 
 /// Commits that a notice names.
@@ -35,7 +35,7 @@ pub(super) async fn compose(
         id,
         kind: news.turn,
         project: branch.project.to_owned(),
-        branch: super::short_name(branch.ref_name).to_owned(),
+        branch: ShortRef::of(branch.ref_name).name().to_owned(),
         job: first.job,
         build: news.at.build,
         url: first.url,

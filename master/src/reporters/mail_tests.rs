@@ -74,21 +74,21 @@ fn a_message() {
     for line in [
         "From: Guild <guild@example.org>",
         "To: Ann <ann@example.org>, team@example.org",
-        "Subject: [pyfoo] test@linux failing since 3f9c2ab on main",
+        "Subject: [pyfoo] test@linux failing since 3f9c2ab000 on main",
         "Message-ID: <0123@example.org>",
         "Date: Tue, 14 Nov 2023 22:13:20 +0000",
         "Auto-Submitted: auto-generated",
     ] {
         assert!(head.lines().any(|other| other == line), "{line} in {head}");
     }
-    let wanted = "test@linux of pyfoo fails on main since 3f9c2ab.\r\n\r\n\
-        \x20 commit    3f9c2ab  Add zero-copy parse\r\n\
+    let wanted = "test@linux of pyfoo fails on main since 3f9c2ab000.\r\n\r\n\
+        \x20 commit    3f9c2ab000  Add zero-copy parse\r\n\
         \x20 build     pyfoo/412/test@linux\r\n\
         \x20 page      https://ci.example.org/p/pyfoo/412/test@linux\r\n\
         \x20 step      2 \"tests\", exit code 1\r\n\
-        \x20 last good 8a1b2c3 (pyfoo/408)\r\n\r\n\
+        \x20 last good 8a1b2c3000 (pyfoo/408)\r\n\r\n\
         Commits since it was good:\r\n\r\n\
-        \x20 3f9c2ab  Ann  Add zero-copy parse\r\n\
+        \x20 3f9c2ab000  Ann  Add zero-copy parse\r\n\
         \x20 and 2 more\r\n\r\n\
         The end of the log:\r\n\r\n\
         \x20   assert 1 == 2\r\n\
@@ -109,17 +109,17 @@ fn a_message_of_several_lanes_names_each() {
     let (text, to) = write(&[Recipient::Blame], &notice);
     assert_eq!(to, ["ann@example.org", "bob@example.org"]);
     for part in [
-        "Subject: [pyfoo] test@linux, lint, doc and 1 more failing since 3f9c2ab",
-        "\r\ntest@linux, lint, doc, fmt of pyfoo fail on main since 3f9c2ab.\r\n",
+        "Subject: [pyfoo] test@linux, lint, doc and 1 more failing since 3f9c2ab000",
+        "\r\ntest@linux, lint, doc, fmt of pyfoo fail on main since 3f9c2ab000.\r\n",
         "\r\nlint:\r\n\r\n  build     pyfoo/412/lint\r\n",
         "\r\nThe end of the log of lint:\r\n\r\n    too long\r\n",
-        "\r\n  3f9c2ab  Ann (put there by Bob)  Add zero-copy parse\r\n",
+        "\r\n  3f9c2ab000  Ann (put there by Bob)  Add zero-copy parse\r\n",
     ] {
         assert!(text.contains(part), "{part}\n{text}");
     }
     notice.kind = Turn::Fixed;
     let text = notice.text();
-    let head = "main of pyfoo is good again by 3f9c2ab. It failed in test@linux, lint, doc, fmt.\n";
+    let head = "main of pyfoo is good again by 3f9c2ab000. It failed in test@linux, lint, doc, fmt.\n";
     assert!(text.contains(head), "{text}");
 }
 
@@ -145,7 +145,7 @@ fn a_fix_answers_the_failure() {
     let notice = Notice { kind: Turn::Fixed, fixes: Some("0007".to_owned()), ..notice(Vec::new()) };
     let (text, _) = write(&[Recipient::Address("team@example.org".to_owned())], &notice);
     assert!(text.contains("\r\nIn-Reply-To: <0007@example.org>\r\n"), "{text}");
-    assert!(text.contains("\r\nSubject: [pyfoo] test@linux fixed by 3f9c2ab on main\r\n"), "{text}");
+    assert!(text.contains("\r\nSubject: [pyfoo] test@linux fixed by 3f9c2ab000 on main\r\n"), "{text}");
 }
 
 #[test]

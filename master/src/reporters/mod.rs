@@ -29,7 +29,6 @@ use std::time::Duration;
 
 /// Until the store is asked again.
 const LATER: Duration = Duration::from_secs(10);
-const BRANCHES: &str = "refs/heads/";
 
 /// All reporters of a master.
 pub struct Reporters {
@@ -96,9 +95,4 @@ fn means(by: &Means) -> &str {
         Means::Command(argv) => argv.first().map_or("command", String::as_str),
         Means::Mail(_) => "mail",
     }
-}
-
-/// Of a branch.
-fn short_name(ref_name: &str) -> &str {
-    ref_name.strip_prefix(BRANCHES).unwrap_or(ref_name)
 }

@@ -1,13 +1,11 @@
 //! A notice: what is told of one change of a branch, as JSON and as text. Pure.
 
 use crate::coordinator::record::Turn;
-use schema::values::Time;
+use schema::values::{ShortCommit, Time};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-/// Digits of a commit's id for people.
-const SHORT: usize = 7;
 /// Lanes that a subject names; more make it too long for a list of mails.
 const NAMED_MAX: usize = 3;
 /// How the address of a program that commits for people begins, as that of a forge which merges.
@@ -130,7 +128,7 @@ pub fn authors(commits: &[NoticeCommit]) -> Vec<Author> {
 impl Notice {
     /// One line.
     pub fn subject(&self) -> String {
-        let (jobs, at) = (self.named(), short(&self.commit));
+        let (jobs, at) = (self.named(), ShortCommit::of(&self.commit));
         let what = match self.kind {
             Turn::NewlyFailing => format!("{jobs} failing since {at}"),
             Turn::Fixed => format!("{jobs} fixed by {at}"),
@@ -171,7 +169,7 @@ impl Notice {
     }
 
     fn head(&self) -> String {
-        let (project, branch, at) = (&self.project, &self.branch, short(&self.commit));
+        let (project, branch, at) = (&self.project, &self.branch, ShortCommit::of(&self.commit));
         let names: Vec<&str> = self.jobs.iter().map(|job| job.job.as_str()).collect();
         let (names, is_one) = (names.join(", "), self.jobs.len() == 1);
         let mut text = match (self.kind, is_one) {
@@ -181,7 +179,7 @@ impl Notice {
         };
         line(&mut text, "commit", &format!("{at}  {}", self.commit_subject));
         if let Some(bad) = &self.last_bad {
-            line(&mut text, "last bad", &format!("{} ({}/{})", short(&bad.commit), self.project, bad.build));
+            line(&mut text, "last bad", &format!("{} ({}/{})", ShortCommit::of(&bad.commit), self.project, bad.build));
         }
         text
     }
@@ -198,10 +196,14 @@ impl Notice {
             line(text, "step", &format!("{} \"{}\", {}", step.number, step.name, step.exit));
         }
         if self.kind == Turn::Fixed {
-            line(text, "failed in", &format!("{} ({}/{})", short(&job.since.commit), self.project, job.since.build));
+            line(
+                text,
+                "failed in",
+                &format!("{} ({}/{})", ShortCommit::of(&job.since.commit), self.project, job.since.build),
+            );
         }
         if let Some(good) = &job.last_good {
-            line(text, "last good", &format!("{} ({}/{})", short(&good.commit), self.project, good.build));
+            line(text, "last good", &format!("{} ({}/{})", ShortCommit::of(&good.commit), self.project, good.build));
         }
     }
 
@@ -221,7 +223,7 @@ impl Notice {
                 true => commit.author.name.clone(),
                 false => format!("{} (put there by {})", commit.author.name, commit.committer.name),
             };
-            *text += &format!("  {}  {by}  {}\n", short(&commit.commit), commit.subject);
+            *text += &format!("  {}  {by}  {}\n", ShortCommit::of(&commit.commit), commit.subject);
         }
         if self.commits_left_out > 0 {
             *text += &format!("  and {} more\n", self.commits_left_out);
@@ -232,10 +234,6 @@ impl Notice {
 fn line(text: &mut String, name: &str, value: &str) {
     // a String takes everything
     let _ = writeln!(text, "  {name:<10}{value}");
-}
-
-fn short(commit: &str) -> &str {
-    commit.get(..SHORT).unwrap_or(commit)
 }
 
 fn as_rfc_3339<S: Serializer>(time: &Time, to: S) -> Result<S::Ok, S::Error> {

@@ -3,7 +3,7 @@
 
 use super::mail::{Letter, Tardy};
 use super::telling::{Round, Teller};
-use super::{BRANCHES, LATER, ProjectRef, ReporterAccess};
+use super::{LATER, ProjectRef, ReporterAccess};
 use crate::config::NoticeConfig;
 use crate::coordinator::record::ReporterRow;
 use crate::events::Batch;
@@ -12,7 +12,7 @@ use crate::sources::git::Patterns;
 use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
-use schema::values::{Cursor, Fact, Time};
+use schema::values::{Cursor, Fact, ShortRef, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
@@ -199,7 +199,7 @@ impl Reporter {
     fn look_at(&mut self, places: impl IntoIterator<Item = ProjectRef>) {
         let now = self.access.clock.now();
         for (project, ref_name) in places {
-            let is_branch = ref_name.strip_prefix(BRANCHES).is_some_and(|name| self.branches.matches(name));
+            let is_branch = ShortRef::of(&ref_name).branch().is_some_and(|name| self.branches.matches(name));
             if is_branch && self.projects.matches(&project) {
                 self.looks.insert((project, ref_name), now);
             }

@@ -3,7 +3,7 @@
 use crate::config::Retain;
 use crate::coordinator::record::BuildId;
 use crate::store::{AgeingPage, Logged};
-use schema::values::Time;
+use schema::values::{Time, TimeSpan};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub fn logs_to_go(now: Time, retain: &Retain, mut total: u64, page: &[Logged]) -
     for logged in page.iter().filter(|logged| has_aged(now, logged.finished)) {
         let age = logged.finished.map_or(Duration::ZERO, |finished| now.since(finished));
         let reason = if age > retain.logs {
-            format!("`limits.retain.logs` keeps them for {}", written(retain.logs))
+            format!("`limits.retain.logs` keeps them for {}", TimeSpan(retain.logs).written())
         } else if total > retain.log_bytes_total {
             format!("`limits.retain.log_bytes_total` keeps {} bytes of logs in all", retain.log_bytes_total)
         } else {
@@ -51,13 +51,4 @@ pub fn more_logs(now: Time, retain: &Retain, left: u64, page: &[Logged]) -> bool
 
 fn has_aged(now: Time, finished: Option<Time>) -> bool {
     finished.is_some_and(|finished| now.since(finished) > GRACE)
-}
-
-/// As the master file has it: whole days where that is what it is.
-fn written(duration: Duration) -> String {
-    match duration.as_secs() {
-        86_400 => "1 day".to_owned(),
-        days if days > 0 && days.is_multiple_of(86_400) => format!("{} days", days / 86_400),
-        seconds => format!("{seconds} s"),
-    }
 }

@@ -66,7 +66,7 @@ fn logs_go_by_age_and_the_oldest_by_size() {
             let may = ended.is_some_and(|ago| ago > GRACE);
             let is_old = ended.is_some_and(|ago| ago > retain.logs);
             let wanted = match (may, is_old, sum > retain.log_bytes_total) {
-                (true, true, _) => Some("`limits.retain.logs` keeps them for 10 days"),
+                (true, true, _) => Some("`limits.retain.logs` keeps them for 10d"),
                 (true, false, true) => Some("`limits.retain.log_bytes_total` keeps 1000000 bytes of logs in all"),
                 (_, _, _) => None,
             };

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{Fuse, FusedFuture as _, LocalBoxFuture};
-use schema::values::{Change, Refusal, RefusalCode};
+use schema::values::{Change, Refusal, RefusalCode, ShortRef};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -346,7 +346,7 @@ impl<S: ChangeSink, T: Fn(Notice)> Follower<S, T> {
         };
         let owned = |(name, revision): (&String, &String)| (name.clone(), revision.clone());
         let mut history: Found = followed().filter(is_history).map(owned).collect();
-        if history.keys().any(|name| name.starts_with("refs/heads/")) {
+        if history.keys().any(|name| ShortRef::of(name).branch().is_some()) {
             let head = self.source.mirror.head().await?;
             if let Some(chosen) = chosen(head.as_deref(), followed().map(|(name, _)| name)) {
                 history.remove(chosen);
@@ -410,7 +410,7 @@ impl<S: ChangeSink, T: Fn(Notice)> Follower<S, T> {
         let refused = self.refused.get(name);
         let empty = String::new();
         // what waits for a branch is cancelled with it, whatever the patterns say by now
-        let is_wanted = self.scope.has(name) || revision.is_none() && name.starts_with("refs/heads/");
+        let is_wanted = self.scope.has(name) || revision.is_none() && ShortRef::of(name).branch().is_some();
         let wanted = revision.unwrap_or(&empty);
         if known == revision || refused == Some(wanted) || !is_wanted {
             return Ok(());

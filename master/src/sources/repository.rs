@@ -4,7 +4,7 @@ use super::{History, PollHealth};
 use crate::coordinator::record::GrantId;
 use crate::coordinator::{Order, Origin};
 use crate::mirror::{GitError, GitGate};
-use schema::values::{Commit, Refusal, RefusalCode, Source, SourceStamp, Trust};
+use schema::values::{Commit, Refusal, RefusalCode, SourceRevision, SourceStamp, Trust, full_refs};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -76,7 +76,7 @@ impl Repository {
         let origin = if revision.is_empty() { Origin::Tip } else { Origin::Named };
         let (ref_name, revision) = self.resolve(ref_name, revision).await?;
         let tip = self.mirror.commit(&revision).await.map_err(|error| self.unreachable(&error))?;
-        let source = Source { repository: self.project.clone(), ref_name, revision, base: String::new() };
+        let source = SourceRevision { repository: self.project.clone(), ref_name, revision, base: String::new() };
         Ok(Order {
             project: self.project.clone(),
             stamp: SourceStamp { sources: vec![source] },
@@ -95,11 +95,7 @@ impl Repository {
             "" => self.default_branch().await?,
             name => name.to_owned(),
         };
-        let candidates = match name.starts_with("refs/") {
-            true => vec![name.clone()],
-            false => vec![format!("refs/heads/{name}"), format!("refs/tags/{name}")],
-        };
-        for full in candidates {
+        for full in full_refs(&name) {
             let found = self.mirror.fetch_ref(&full).await;
             match found {
                 Ok(Some(revision)) => return Ok((full, revision)),

@@ -6,11 +6,8 @@
 use super::pattern::Patterns;
 use crate::coordinator::Before;
 use crate::coordinator::record::{Head, RefScope};
-use crate::mirror::short_name;
+use schema::values::ShortRef;
 use std::collections::BTreeMap;
-
-const BRANCHES: &str = "refs/heads/";
-const TAGS: &str = "refs/tags/";
 
 /// Compiled patterns of a [`RefScope`].
 #[derive(Clone, Debug, Default)]
@@ -26,8 +23,11 @@ impl Scope {
     }
 
     pub(super) fn has(&self, ref_name: &str) -> bool {
-        let patterns = if ref_name.starts_with(TAGS) { &self.tags } else { &self.branches };
-        patterns.matches(short_name(ref_name).unwrap_or_default())
+        match ShortRef::of(ref_name) {
+            ShortRef::Branch(name) => self.branches.matches(name),
+            ShortRef::Tag(name) => self.tags.matches(name),
+            ShortRef::Other(_) => self.branches.matches(""),
+        }
     }
 }
 
@@ -72,7 +72,7 @@ impl Sight {
             Some(head) if head.revision == revision => return Verdict::Returned,
             Some(_) | None => {}
         }
-        if !self.was_followed(ref_name) || self.is_anew && (known.is_none() || ref_name.starts_with(TAGS)) {
+        if !self.was_followed(ref_name) || self.is_anew && (known.is_none() || ShortRef::of(ref_name).tag().is_some()) {
             return Verdict::History;
         }
         match &self.held {
@@ -89,7 +89,7 @@ impl Sight {
 /// The branch that is built although it is history: the default branch, where it is followed and there; else the only branch
 /// that is followed, since whoever names one wants that. `followed`: the refs that are there and followed.
 pub(super) fn chosen<'a>(head: Option<&str>, followed: impl Iterator<Item = &'a String> + Clone) -> Option<&'a String> {
-    let mut branches = followed.filter(|name| name.starts_with(BRANCHES));
+    let mut branches = followed.filter(|name| ShortRef::of(name).branch().is_some());
     let default = branches.clone().find(|name| Some(name.as_str()) == head);
     let only = branches.next().filter(|_| branches.next().is_none());
     default.or(only)

@@ -2,11 +2,9 @@
 
 use super::UpError;
 use schema::shown;
+use schema::values::{ShortRef, branch_ref};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-/// Where branches live.
-const HEADS: &str = "refs/heads/";
 
 pub(super) struct Checkout {
     pub(super) top: PathBuf,
@@ -36,7 +34,7 @@ impl Checkout {
             name: name_of(&top),
             // never git's short name: it is `heads/main` where a tag is called `main` as well
             branch: git(&top, &["symbolic-ref", "--quiet", "HEAD"])?
-                .and_then(|name| name.strip_prefix(HEADS).map(str::to_owned)),
+                .and_then(|name| ShortRef::of(&name).branch().map(str::to_owned)),
             subject: shown::line(&subject.unwrap_or_default()).into_owned(),
             uncommitted: status.lines().count(),
             top,
@@ -46,7 +44,7 @@ impl Checkout {
 
     /// The full ref of the branch; empty where HEAD is detached.
     pub(super) fn ref_name(&self) -> String {
-        self.branch.as_ref().map(|branch| format!("{HEADS}{branch}")).unwrap_or_default()
+        self.branch.as_deref().map(branch_ref).unwrap_or_default()
     }
 }
 

@@ -17,7 +17,7 @@ use client::Guild;
 use schema::identity::Identity;
 use schema::shown;
 use schema::sturdy_ref::SturdyRef;
-use schema::values::Outcome;
+use schema::values::{Outcome, ShortCommit};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -269,7 +269,7 @@ fn infer(checkout: &Checkout, target: &Target) -> Result<Option<String>, UpError
 
 fn say_what(checkout: &Checkout, target: &Target) {
     let branch = checkout.branch.as_deref().unwrap_or("HEAD");
-    let short = &checkout.head[..checkout.head.len().min(10)];
+    let short = ShortCommit::of(&checkout.head);
     tell(&format!("{} {} {short} \"{}\"", checkout.name, branch, checkout.subject));
     target.told(checkout.uncommitted).iter().for_each(|line| tell(line));
 }

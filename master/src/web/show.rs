@@ -11,13 +11,10 @@ pub(super) use log::{Job, LINES, Step, steps_by_interest};
 use super::STYLE;
 use crate::clock::Clock;
 use askama::Template;
-use client::views::{BranchView, BuildView, short_ref, timestamp};
+use client::views::{BranchView, BuildView, timestamp};
 use client::words;
 use schema::shown;
-use schema::values::{Outcome, State, Time};
-
-/// Digits of a commit that people know it by.
-const REVISION_CHARS: usize = 7;
+use schema::values::{Outcome, ShortCommit, State, Time};
 
 /// What stands around every page.
 pub(super) struct Frame {
@@ -91,7 +88,7 @@ pub(super) struct When {
 
 impl When {
     fn new(time: Option<Time>) -> Option<When> {
-        time.map(|time| When { ago: words::ago(now(), time), exact: timestamp(time) })
+        time.map(|time| When { ago: time.seen_from(now()), exact: timestamp(time) })
     }
 }
 
@@ -115,8 +112,8 @@ impl BuildLine {
             number: build.number,
             href: build_href(build),
             mark: Mark::of(build),
-            reference: tidy(short_ref(&build.ref_name)),
-            revision: build.revision.chars().take(REVISION_CHARS).collect(),
+            reference: tidy(build.short_ref()),
+            revision: ShortCommit::of(&build.revision).to_string(),
             subject: tidy(&build.subject),
             author: name_of(&build.author),
             cause: tidy(&build.cause),
@@ -127,7 +124,7 @@ impl BuildLine {
 }
 
 fn build_href(build: &BuildView) -> String {
-    format!("/p/{}/{}", build.project, build.number)
+    format!("/p/{}", build.selector())
 }
 
 /// `3:05`; of what still runs, up to now.

@@ -38,7 +38,7 @@ impl Direction {
 
 /// What is wrapped: its address and connection, and for whom.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Key {
+pub(super) struct WrapKey {
     address: usize,
     brand: usize,
     direction: Direction,
@@ -49,7 +49,7 @@ pub(super) struct Wrapper {
     gate: Gate,
     /// None once the gate is closed: the object is released although the holder keeps the wrapper.
     inner: RefCell<Option<Inner>>,
-    key: Key,
+    key: WrapKey,
 }
 
 /// Wraps `hook`, or unwraps it where it comes home.
@@ -96,7 +96,7 @@ fn wrap_settled(gate: &Gate, hook: Inner, direction: Direction) -> Inner {
             return hook;
         }
     }
-    let key = Key { address: hook.get_ptr(), brand: hook.get_brand(), direction };
+    let key = WrapKey { address: hook.get_ptr(), brand: hook.get_brand(), direction };
     let same = gate.0.by_inner.borrow().get(&key).and_then(|w| w.upgrade());
     let wrapper = same.unwrap_or_else(|| Wrapper::new(gate, hook, key));
     capnp_rpc::new_client_from_rc::<Untyped, Wrapper>(wrapper).0
@@ -129,7 +129,7 @@ fn lost(gate: &Gate) -> Error {
 }
 
 impl Wrapper {
-    fn new(gate: &Gate, hook: Inner, key: Key) -> Rc<Self> {
+    fn new(gate: &Gate, hook: Inner, key: WrapKey) -> Rc<Self> {
         let wrapper = Rc::new(Self { gate: gate.clone(), inner: RefCell::new(Some(hook)), key });
         let weak = Rc::downgrade(&wrapper);
         let address = Rc::as_ptr(&wrapper) as usize;

@@ -31,13 +31,13 @@ pub type Policy = dyn Fn(u64, u16) -> Result<(), Error>;
 
 /// All that one grant's holder can reach. Clones are the same gate.
 #[derive(Clone)]
-pub struct Gate(Rc<State>);
+pub struct Gate(Rc<GateState>);
 
-struct State {
+struct GateState {
     grant: u64,
     holder: String,
     parent: Option<Gate>,
-    children: RefCell<BTreeMap<u64, Weak<State>>>,
+    children: RefCell<BTreeMap<u64, Weak<GateState>>>,
     children_made: Cell<u64>,
     number: u64,
     expires: Cell<Option<Instant>>,
@@ -48,20 +48,20 @@ struct State {
     /// The wrappers of this gate and all its kin by their own address, which is what their clients report.
     by_outer: Rc<RefCell<HashMap<usize, Weak<Wrapper>>>>,
     /// The wrappers by what they wrap, so that one object has one wrapper.
-    by_inner: RefCell<HashMap<membrane::Key, Weak<Wrapper>>>,
+    by_inner: RefCell<HashMap<membrane::WrapKey, Weak<Wrapper>>>,
 }
 
 impl Gate {
     /// An open gate for `holder` of this grant; both are only for messages.
     pub fn new(grant: u64, holder: impl Into<String>) -> Self {
-        Self(Rc::new(State::new(grant, holder.into(), None, 0)))
+        Self(Rc::new(GateState::new(grant, holder.into(), None, 0)))
     }
 
     /// A gate that closes when this one does, and allows no more than it.
     pub fn child(&self, grant: u64, holder: impl Into<String>) -> Self {
         let number = self.0.children_made.get();
         self.0.children_made.set(number + 1);
-        let state = State::new(grant, holder.into(), Some(self.clone()), number);
+        let state = GateState::new(grant, holder.into(), Some(self.clone()), number);
         *state.closed.borrow_mut() = self.refusal();
         let child = Self(Rc::new(state));
         let mut children = self.0.children.borrow_mut();
@@ -205,7 +205,7 @@ impl fmt::Debug for Gate {
     }
 }
 
-impl State {
+impl GateState {
     fn new(grant: u64, holder: String, parent: Option<Gate>, number: u64) -> Self {
         let by_outer = parent.as_ref().map_or_else(Rc::default, |parent| parent.0.by_outer.clone());
         Self {
@@ -226,7 +226,7 @@ impl State {
     }
 }
 
-impl Drop for State {
+impl Drop for GateState {
     fn drop(&mut self) {
         if let Some(parent) = &self.parent {
             parent.0.children.borrow_mut().remove(&self.number);

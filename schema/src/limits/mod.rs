@@ -44,7 +44,7 @@ pub struct Limit {
     /// The value as a person calls it: "step name".
     pub name: &'static str,
     /// The fields of the schema that it bounds: `worker.Description.labels`, for an argument of a method
-    /// `worker.Lease.complete(reason)`, and for its answer `worker.Session.renew -> terms`.
+    /// `worker.Lease.complete(reason)`, and for its answer `worker.Session.renew -> terms`. `event.Event.*` is every text below it.
     pub fields: &'static [&'static str],
     /// The largest count that is taken.
     pub most: usize,

@@ -2,7 +2,7 @@
 //! Proto writes, and little more.
 
 use super::{ABOUT, ANSWER_BYTES};
-use crate::values::{Event, Fact, JobPlan};
+use crate::values::{Event, JobPlan};
 
 /// A word of a message, in bytes.
 pub const WORD: usize = 8;
@@ -51,27 +51,6 @@ pub fn view_bytes(job: &JobPlan) -> usize {
 
 /// An event.
 pub fn event_bytes(event: &Event) -> usize {
-    16 * WORD + text_bytes(&event.project) + fact_bytes(&event.fact)
-}
-
-fn fact_bytes(fact: &Fact) -> usize {
-    let texts: &[&String] = match fact {
-        Fact::BuildPlanned { jobs } => return listed(jobs),
-        Fact::StepFinished { job, .. } | Fact::JobQueued { job } => &[job],
-        Fact::ChangeSubmitted { ref_name, revision, .. } => &[ref_name, revision],
-        Fact::RefDeleted { ref_name } => &[ref_name],
-        Fact::BuildCreated { cause, ref_name, revision } => &[cause, ref_name, revision],
-        Fact::JobStarted { job, worker, .. } => &[job, worker],
-        Fact::AttemptLost { job, worker, reason, .. } => &[job, worker, reason],
-        Fact::StepStarted { job, name, .. } => &[job, name],
-        Fact::JobFinished { job, reason, .. } => &[job, reason],
-        Fact::BuildFinished { .. } => &[],
-        Fact::WorkerAttached { worker } => &[worker],
-        Fact::WorkerLost { worker, reason } => &[worker, reason],
-        Fact::GrantIssued { name, grant_kind, .. } => &[name, grant_kind],
-        Fact::GrantRedeemed { name, .. } => &[name],
-        Fact::GrantRevoked { name, reason, .. } => &[name, reason],
-        Fact::Alarm { text } => &[text],
-    };
-    texts.iter().map(|text| text_bytes(text)).sum()
+    let texts: usize = event.fact.texts().iter().map(|text| text_bytes(text)).sum();
+    16 * WORD + WORD + text_bytes(&event.project) + texts
 }

@@ -1,7 +1,7 @@
 //! `[axis.NAME]`: values to build a matrix from, each with what it brings.
 
-use super::keys;
-use super::settings::{self, Env};
+use super::settings::Env;
+use super::{entry, keys};
 use crate::toml_file::{At, NAME_MAX, Page, Table, Value, is_name};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -41,13 +41,8 @@ fn axis(name: &str, value: &Value<'_>) -> Option<Vec<Rc<AxisValue>>> {
 fn axis_value(axis: &str, key: At<&str>, value: &Value<'_>) -> Option<Rc<AxisValue>> {
     let table = value.table(format!("[axis.{axis}.{}]", key.value))?;
     check_name(table.page(), &key, "an axis value");
-    let read = AxisValue {
-        name: key.value.to_owned(),
-        on: table.get("on").and_then(|value| settings::on(&value)),
-        want: settings::want(&table),
-        env: settings::env(&table),
-        shell: table.get("shell").and_then(|value| settings::shell(&value)),
-    };
+    let mut read = AxisValue { name: key.value.to_owned(), ..AxisValue::default() };
+    entry::read(&table, keys::AXIS_VALUE, &mut read);
     table.close(keys::AXIS_VALUE_LATER);
     Some(Rc::new(read))
 }

@@ -10,14 +10,14 @@ use super::step::{Step, Words};
 use crate::limits::pipeline::{ARGUMENT_MAX, NEEDS_MAX, PLAN_MAX};
 use crate::limits::{self, JOB_BYTES, STEP_NAME, VIEW_BYTES};
 use crate::toml_file::{At, Page, nearest};
-use crate::values::{ALWAYS_TIMEOUT_MS, Command, JobPlan, StepPlan, Want};
+use crate::values::{Command, JobPlan, StepPlan, Want};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
-const TIMEOUT: Duration = Duration::from_secs(3600);
-const IDLE: Duration = Duration::from_secs(20 * 60);
+/// After which silence a step ends that says nothing of it, in milliseconds: 20 minutes, since linkers and downloads are
+/// silent for some minutes.
+const IDLE_MS: u64 = 20 * 60_000;
 const RETRY_INFRA: u16 = 2;
 
 /// The jobs of all cells, in `order`, each with what decides whether it is skipped.
@@ -121,27 +121,16 @@ struct Draft<'a> {
 
 impl Draft<'_> {
     fn plan(&self) -> Option<JobPlan> {
-        let (own, defaults) = (&self.job.settings, self.defaults);
         let on = self.on()?;
         let mut plan = JobPlan {
             name: self.name(),
             base: self.job.name.value.clone(),
             cell: self.cell.0.iter().map(|it| (it.axis.to_string(), it.value.name.clone())).collect(),
-            needs: Vec::new(),
             want: self.want()?,
-            cpus_milli: own.cpus_milli.or(defaults.cpus_milli).unwrap_or_default(),
-            memory: own.memory.or(defaults.memory).unwrap_or_default(),
-            timeout_ms: ms(own.timeout.or(defaults.timeout).unwrap_or(TIMEOUT)),
-            priority: own.priority.or(defaults.priority).unwrap_or_default(),
             retry_infra: self.retry_infra(),
-            workspace: own.workspace.or(defaults.workspace).unwrap_or_default(),
-            sources: own.sources.or(defaults.sources).unwrap_or(true),
-            side_effects: self.job.side_effects,
             env: self.env()?,
-            steps: Vec::new(),
-            skipped: String::new(),
-            always_timeout_ms: own.always_timeout.or(defaults.always_timeout).map_or(ALWAYS_TIMEOUT_MS, ms),
             on,
+            ..self.job.settings.plan.clone()
         };
         for (index, step) in self.job.steps.iter().enumerate() {
             plan.steps.push(self.step(&plan.on, index, step)?);
@@ -185,7 +174,7 @@ impl Draft<'_> {
     }
 
     fn retry_infra(&self) -> u16 {
-        if self.job.side_effects {
+        if self.job.settings.plan.side_effects {
             return 0;
         }
         self.job.settings.retry_infra.or(self.defaults.retry_infra).unwrap_or(RETRY_INFRA)
@@ -226,10 +215,8 @@ impl Draft<'_> {
             command: self.command(on, step)?,
             env,
             dir: self.dir(step)?,
-            timeout_ms: step.timeout.map(ms).unwrap_or_default(),
-            idle_ms: ms(step.idle.or(own.idle).or(defaults.idle).unwrap_or(IDLE)),
-            always: step.always,
-            continue_on_failure: step.continue_on_failure,
+            idle_ms: step.idle_ms.or(own.idle_ms).or(defaults.idle_ms).unwrap_or(IDLE_MS),
+            ..step.plan.clone()
         })
     }
 
@@ -266,9 +253,10 @@ impl Draft<'_> {
     }
 
     fn command(&self, on: &str, step: &Step) -> Option<Command> {
-        match step.run.on(on) {
+        let run = step.run.as_ref()?;
+        match run.on(on) {
             Some(Words::Script(script)) => {
-                self.check_script(on, step, script)?;
+                self.check_script(on, &run.span, script)?;
                 Some(Command::Shell { shell: self.shell(on, step), script: script.clone() })
             }
             Some(Words::Exec(words)) => {
@@ -280,16 +268,15 @@ impl Draft<'_> {
             None => {
                 let platform = if on.is_empty() { "any worker" } else { on };
                 let message = format!("job `{}` runs on {platform}, for which `run` has nothing", self.job.name.value);
-                self.page.error(step.run.span.clone(), message, "", "give it a `default`");
+                self.page.error(run.span.clone(), message, "", "give it a `default`");
                 None
             }
         }
     }
 
     /// A script is a shell's last argument as it stands: what looks like a placeholder in it was meant to be one.
-    fn check_script(&self, on: &str, step: &Step, script: &str) -> Option<()> {
-        let span = || step.run.span.clone();
-        if !self.fits(script.len(), span(), "a script") {
+    fn check_script(&self, on: &str, span: &Range<usize>, script: &str) -> Option<()> {
+        if !self.fits(script.len(), span.clone(), "a script") {
             return None;
         }
         let (found, help) = if let Some(axis) = placeholder::axis_in(script, self.cell) {
@@ -304,7 +291,7 @@ impl Draft<'_> {
             return Some(());
         };
         let message = format!("a script of job `{}` has `{found}`, which is replaced by nothing", self.job.name.value);
-        self.page.error(span(), message, "values are not put into scripts, where they would become code", help);
+        self.page.error(span.clone(), message, "values are not put into scripts, where they would become code", help);
         None
     }
 
@@ -344,8 +331,4 @@ impl Draft<'_> {
         self.page.error(text.span.clone(), message, "no such axis", help);
         None
     }
-}
-
-fn ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,11 +1,11 @@
 //! `[job.NAME]` as the file says it, with its cells.
 
 use super::axis::{Axes, check_name};
-use super::keys;
 use super::matrix::{self, Cell};
 use super::settings::Settings;
 use super::step::Step;
 use super::when::{Room, When};
+use super::{entry, keys};
 use crate::limits::pipeline::{JOBS_MAX, STEPS_MAX};
 use crate::toml_file::{At, Table, Value};
 
@@ -15,11 +15,10 @@ pub(super) struct Job {
     pub needs: Vec<At<String>>,
     pub cells: Vec<Cell>,
     pub when: When,
-    pub side_effects: bool,
     pub steps: Vec<Step>,
 }
 
-pub(super) fn read_all(root: &Table<'_>, axes: &Axes, room: &Room) -> Vec<Job> {
+pub(super) fn read_all(root: &Table<'_>, defaults: &Settings, axes: &Axes, room: &Room) -> Vec<Job> {
     let Some(value) = root.get("job") else {
         root.page().error(0..0, "there is no job", "", "[job.test]\nrun = \"make test\"".replace('\n', " "));
         return Vec::new();
@@ -35,7 +34,7 @@ pub(super) fn read_all(root: &Table<'_>, axes: &Axes, room: &Room) -> Vec<Job> {
     for (name, value) in named {
         let Some(table) = value.table(format!("job `{}`", name.value)) else { continue };
         check_name(table.page(), &name, "a job");
-        let job = read(name, &table, axes, room);
+        let job = read(name, &table, defaults, axes, room);
         cells += job.cells.len();
         if cells > JOBS_MAX {
             let message = format!("all cells together are more than {JOBS_MAX} jobs");
@@ -47,17 +46,16 @@ pub(super) fn read_all(root: &Table<'_>, axes: &Axes, room: &Room) -> Vec<Job> {
     jobs
 }
 
-fn read(name: At<&str>, table: &Table<'_>, axes: &Axes, room: &Room) -> Job {
+fn read(name: At<&str>, table: &Table<'_>, defaults: &Settings, axes: &Axes, room: &Room) -> Job {
     let job = Job {
         name: At { value: name.value.to_owned(), span: name.span },
-        settings: Settings::read(table),
+        settings: settings(table, defaults),
         needs: needs(table),
         cells: matrix::cells(table, axes),
         when: When::read(table, room),
-        side_effects: table.get("side_effects").and_then(|value| value.boolean()).unwrap_or_default(),
         steps: steps(table),
     };
-    if job.side_effects && job.settings.retry_infra.is_some_and(|times| times > 0) {
+    if job.settings.plan.side_effects && job.settings.retry_infra.is_some_and(|times| times > 0) {
         let message = format!("{} has side effects: it is never run a second time by itself", table.place());
         let span = table.key_span("retry").unwrap_or(table.span());
         table.page().error(span, message, "contradicts `side_effects`", "remove `retry`, or `side_effects`");
@@ -65,6 +63,14 @@ fn read(name: At<&str>, table: &Table<'_>, axes: &Axes, room: &Room) -> Job {
     let later = [keys::JOB_LATER, keys::STEP_LATER].concat();
     table.close(&later);
     job
+}
+
+/// What the job says goes before the defaults.
+fn settings(table: &Table<'_>, defaults: &Settings) -> Settings {
+    let mut settings = Settings::beginning_with(defaults.plan.clone());
+    settings.read(table);
+    entry::read(table, keys::JOB, &mut settings);
+    settings
 }
 
 fn needs(table: &Table<'_>) -> Vec<At<String>> {
@@ -93,7 +99,7 @@ fn needs(table: &Table<'_>) -> Vec<At<String>> {
 fn steps(table: &Table<'_>) -> Vec<Step> {
     let (run, steps) = (table.get("run"), table.get("step"));
     match (run, steps) {
-        (Some(run), None) => Step::of_job(table, &run).into_iter().collect(),
+        (Some(_), None) => Step::of_job(table).into_iter().collect(),
         (None, Some(steps)) => listed(table, &steps),
         (Some(run), Some(_)) => {
             run.refuse("stands beside steps", "", "a job has either `run`, or [[job.NAME.step]] tables");

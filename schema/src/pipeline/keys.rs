@@ -1,13 +1,22 @@
-//! The keys of `guild.toml` and what they mean, as its reference lists them; and those that are left to a later version. A
-//! test compares them with what the readers here ask for and take.
+//! The keys of `guild.toml`: what they mean, as its reference lists them, and how they are read; and those that are left to a
+//! later version. A new key of a job or a step is an entry in `keys/job.rs` and a field of the plan. A test compares the keys
+//! with what the readers ask for and take.
 
+mod job;
+
+pub(super) use job::{DEFAULTS_LATER, JOB, JOB_LATER, ONLY_STEP, SETTINGS, STEP, STEP_LATER};
+
+use super::axis::AxisValue;
+use super::entry::{self, Entry};
+use super::settings;
 use crate::limits::pipeline::{
-    AXES_MAX, CELLS_MAX, CPUS_MAX, ENV_MAX, FILE_MAX, JOBS_MAX, NEEDS_MAX, PATTERN_MAX, PATTERNS_MAX,
-    PATTERNS_TEXT_MAX, PLAN_MAX, PRIORITY_MAX, RETRY_INFRA_MAX, RULES_MAX, STEPS_MAX, WANTS_MAX,
+    AXES_MAX, CELLS_MAX, ENV_MAX, FILE_MAX, JOBS_MAX, NEEDS_MAX, PATTERN_MAX, PATTERNS_MAX, PATTERNS_TEXT_MAX,
+    PLAN_MAX, RETRY_INFRA_MAX, RULES_MAX, STEPS_MAX, WANTS_MAX,
 };
 use crate::limits::{JOB_BYTES, STEP_NAME, VIEW_BYTES};
 use crate::toml_file::reference::Absent::{Is, Means, Required};
 use crate::toml_file::reference::{Form, Key, Reference, Section};
+use crate::values::BuildCause;
 
 /// The keys of `guild.toml`.
 pub static GUILD_TOML: Reference = Reference {
@@ -28,14 +37,14 @@ pub static GUILD_TOML: Reference = Reference {
             about: "A job is what one worker runs, in one directory. It has either `run`, and then is a job of one step, or `step`. \
                     At most 1,000 jobs, counted after the matrix. A job has at most 1 MiB of commands and variables; all jobs together have \
                     at most 16 MiB of text, 100,000 needs, and 2 MiB of names and steps as a build shows them, which 20,000 steps have.",
-            keys: &[SETTINGS, JOB, ONLY_STEP],
+            keys: &[&SETTING_KEYS, &JOB_KEYS, &ONLY_STEP_KEYS],
             later: &[JOB_LATER, STEP_LATER],
         },
         Section {
             title: "[[job.NAME.step]]",
             places: &["step 1 of job `NAME`"],
             about: "",
-            keys: &[STEP],
+            keys: &[&STEP_KEYS],
             later: &[STEP_LATER],
         },
         Section {
@@ -66,53 +75,36 @@ pub static GUILD_TOML: Reference = Reference {
             places: &["[defaults]"],
             about: "For all jobs. What a job says itself goes before; `want` and `env` are merged. Between both stand the values of \
                     its axes.",
-            keys: &[SETTINGS],
+            keys: &[&SETTING_KEYS],
             later: &[DEFAULTS_LATER],
         },
         Section {
             title: "[axis.NAME.VALUE]",
             places: &["[axis.NAME.VALUE]"],
             about: "A value of an axis that [`matrix`](#jobname) can name, and what it brings.",
-            keys: &[AXIS_VALUE],
+            keys: &[&AXIS_VALUE_KEYS],
             later: &[AXIS_VALUE_LATER],
         },
     ],
 };
 
+const SETTING_KEYS: [Key; SETTINGS.len()] = entry::keys(SETTINGS);
+const JOB_KEYS: [Key; JOB.len()] = entry::keys(JOB);
+const ONLY_STEP_KEYS: [Key; ONLY_STEP.len()] = entry::keys(ONLY_STEP);
+const STEP_KEYS: [Key; STEP.len()] = entry::keys(STEP);
+const AXIS_VALUE_KEYS: [Key; AXIS_VALUE.len()] = entry::keys(AXIS_VALUE);
+
 pub(super) const TOP_LATER: &[&str] = &["component", "include", "group", "parameter"];
 pub(super) const TRIGGER_LATER: &[&str] = &["pull", "cron", "after", "each_commit", "skip_words"];
-pub(super) const DEFAULTS_LATER: &[&str] = &["image", "isolation", "cache", "secrets", "may_fail", "keep", "lock"];
 pub(super) const AXIS_VALUE_LATER: &[&str] = &["image"];
 pub(super) const WHEN_LATER: &[&str] = &["cron", "parameter", "changed"];
-/// Of a job, besides [`STEP_LATER`].
-pub(super) const JOB_LATER: &[&str] =
-    &["may_fail", "services", "keep", "use", "lock", "group", "approve", "max", "secrets"];
-pub(super) const STEP_LATER: &[&str] = &[
-    "secrets",
-    "retry",
-    "junit",
-    "tap",
-    "subunit",
-    "libtest",
-    "warnings",
-    "size",
-    "metric",
-    "artifact",
-    "isolation",
-    "image",
-    "generates",
-    "cache",
-];
 
 const LIST: Form = Form::LIST;
 const ENV: Form = Form::Map(&Form::Text);
 const SHELL: Form = Form::Either(&[Form::OneOf(&["sh", "bash", "pwsh"]), Form::Array(&Form::Text)]);
 /// Not a list: a string is given to the shell.
 const WORDS: Form = Form::Either(&[Form::Array(&Form::Text), Form::Text]);
-const RUN_FORM: Form = Form::Either(&[Form::Text, Form::Array(&Form::Text), Form::Table("[job.NAME.run]")]);
-const RULES: Form = Form::Either(&[Form::Map(&LIST), Form::Array(&Form::Map(&LIST))]);
-const CAUSE: Form = Form::OneOf(&["change", "run", "retry"]);
-const EVERY: Form = Form::Either(&[Form::OneOf(&["*"]), Form::Array(&Form::Text)]);
+const CAUSE: Form = Form::OneOf(&BuildCause::KINDS);
 
 const TOP: &[Key] = &[
     Key::new("version", Form::Whole(1, 1), Required, "1", "of the format"),
@@ -153,156 +145,6 @@ const TRIGGER: &[Key] = &[
     ),
 ];
 
-/// What a job and `[defaults]` have.
-const SETTINGS: &[Key] = &[
-    Key::new("on", Form::Text, Means("any worker"), "\"linux-x86_64\"", "the platform"),
-    Key::new(
-        "want",
-        LIST,
-        Is("[]"),
-        "[\"gpu\", \"python=3.14\", \"memory>=4GiB\", \"cpus>=2\"]",
-        "what the worker must have: labels, with a value or without, and sizes; at most 100",
-    ),
-    Key::new("cpus", Form::Number(CPUS_MAX), Means("a slot only"), "0.5", "cores, reserved while it runs"),
-    Key::new("memory", Form::Size, Means("a slot only"), "\"2GiB\"", "reserved while it runs"),
-    Key::new(
-        "env",
-        ENV,
-        Is("{}"),
-        "{ CC = \"clang\" }",
-        "variables, at most 500; names that begin with `GUILD_` are guild's own",
-    ),
-    Key::new("dir", Form::Text, Means("the checkout"), "\"src\"", "a directory in it, with `/` and without `..`"),
-    Key::new(
-        "shell",
-        SHELL,
-        Is("\"sh\""),
-        "\"bash\"",
-        "what scripts are given to as the last argument, see [shells](../pipeline.md#steps); for Windows `\"pwsh\"` where it is absent",
-    ),
-    Key::new("timeout", Form::Duration, Is("\"1h\""), "\"45m\"", "of the whole job; the master may have a lower limit"),
-    Key::new(
-        "always_timeout",
-        Form::Duration,
-        Is("\"30s\""),
-        "\"2m\"",
-        "of all its `always` steps together that run after a cancel or after `timeout`; the master's limit of a job holds for it too",
-    ),
-    Key::new(
-        "idle",
-        Form::Duration,
-        Is("\"20m\""),
-        "\"5m\"",
-        "of its steps: they are ended after this time without a byte of output",
-    ),
-    Key::new(
-        "retry",
-        Form::Table("[job.NAME.retry]"),
-        Is("{ infra = 2 }"),
-        "{ infra = 0 }",
-        "further attempts; a failed test is never tried again by itself",
-    ),
-    Key::new("priority", Form::Whole(-PRIORITY_MAX, PRIORITY_MAX), Is("0"), "10", "higher goes first"),
-    Key::new(
-        "workspace",
-        Form::OneOf(&["fresh", "clean", "kept"]),
-        Is("\"fresh\""),
-        "\"kept\"",
-        "`\"fresh\"`: a new checkout; `\"clean\"`: ignored files stay; `\"kept\"`: everything that is not tracked stays",
-    ),
-    Key::new("source", Form::OneOf(&["none"]), Means("the commit"), "\"none\"", "`\"none\"`: no checkout"),
-];
-
-const JOB: &[Key] = &[
-    Key::new("needs", Form::Array(&Form::Text), Is("[]"), "[\"other\"]", "names of jobs that come before"),
-    Key::new(
-        "matrix",
-        Form::Map(&EVERY),
-        Means("one cell"),
-        "{ python = [\"3.11\", \"3.14\"] }",
-        "axes, at most 16: [a job for each combination](../pipeline.md#matrix), at most 1,000; `\"*\"`: all values of `[axis.NAME]`",
-    ),
-    Key::new(
-        "skip",
-        RULES,
-        Is("[]"),
-        "[{ python = \"3.11\" }]",
-        "tables of axes and values, at most 100: cells that one of them matches are left out; only with `matrix`",
-    ),
-    Key::new("only", RULES, Means("all cells"), "{ python = [\"3.14\"] }", "like `skip`, for cells that are kept"),
-    Key::new(
-        "when",
-        Form::Table("[job.NAME.when]"),
-        Means("always"),
-        "{ branch = \"main\" }",
-        "for which builds; else the job is skipped",
-    ),
-    Key::new(
-        "side_effects",
-        Form::Flag,
-        Is("false"),
-        "true",
-        "never run a second time by itself, and so without `retry`",
-    ),
-    Key::new(
-        "step",
-        Form::Array(&Form::Table("[[job.NAME.step]]")),
-        Means("`run`"),
-        "[{ run = \"make\" }]",
-        "from 1 to 100",
-    ),
-];
-
-/// What a job has of the step that it is.
-const ONLY_STEP: &[Key] = &[
-    Key::new("run", RUN_FORM, Means("`step`"), "\"make\"", "what its only step runs"),
-    Key::new("name", Form::Text, Means("the job's"), "\"tests\"", "of its only step; at most 200 bytes, as in `step`"),
-    Key::new(
-        "always",
-        Form::Flag,
-        Is("false"),
-        "true",
-        "of its only step: known, and without effect, as no step is before it",
-    ),
-    Key::new("continue", Form::Flag, Is("false"), "true", "of its only step: its failure makes the job `warned`"),
-];
-
-const STEP: &[Key] = &[
-    Key::new(
-        "name",
-        Form::Text,
-        Means("`step N`"),
-        "\"tests\"",
-        "how it is shown; at most 200 bytes, with its placeholders filled in",
-    ),
-    Key::new(
-        "run",
-        RUN_FORM,
-        Required,
-        "[\"make\", \"-j4\"]",
-        "a string for the shell, an array for a program and its arguments, or a table of systems",
-    ),
-    Key::new("shell", SHELL, Means("the job's"), "\"bash\"", "see [shells](../pipeline.md#steps)"),
-    Key::new("env", ENV, Is("{}"), "{ CC = \"clang\" }", "added to the job's"),
-    Key::new("dir", Form::Text, Means("the job's"), "\"src\"", "relative to the checkout"),
-    Key::new("timeout", Form::Duration, Means("the job's"), "\"5m\"", "of this step; that of the job holds too"),
-    Key::new(
-        "idle",
-        Form::Duration,
-        Is("\"20m\""),
-        "\"5m\"",
-        "ended after this time without output; the job's where that has one",
-    ),
-    Key::new(
-        "always",
-        Form::Flag,
-        Is("false"),
-        "true",
-        "runs also after an earlier step failed, was [cancelled](../pipeline.md#how-a-step-ends) or used up the job's time",
-    ),
-    Key::new("continue", Form::Flag, Is("false"), "true", "its failure makes the job `warned`, and the next step runs"),
-];
-
 const RUN: &[Key] = &[
     Key::new("default", WORDS, Means("none"), "\"make\"", "where the system has none; a job without `on` needs it"),
     Key::new("linux", WORDS, Means("`default`"), "\"make\"", ""),
@@ -333,22 +175,28 @@ const WHEN: &[Key] = &[
 const RETRY: &[Key] =
     &[Key::new("infra", Form::Whole(0, RETRY_INFRA_MAX), Is("2"), "5", "further attempts after a lost worker")];
 
-const AXIS_VALUE: &[Key] = &[
-    Key::new(
+pub(super) const AXIS_VALUE: &[Entry<AxisValue>] = &[
+    Entry::new(
         "on",
         Form::Text,
         Means("that of the job"),
         "\"linux-x86_64\"",
         "the platform; one axis of a matrix may say it",
+        |value, to| to.on = settings::on(value),
     ),
-    Key::new("want", LIST, Is("[]"), "[\"memory>=4GiB\"]", "added to what the job wants"),
-    Key::new("env", ENV, Is("{}"), "{ CC = \"clang\" }", "variables; what the job says goes before"),
-    Key::new(
+    Entry::new("want", LIST, Is("[]"), "[\"memory>=4GiB\"]", "added to what the job wants", |value, to| {
+        to.want = settings::want(value)
+    }),
+    Entry::new("env", ENV, Is("{}"), "{ CC = \"clang\" }", "variables; what the job says goes before", |value, to| {
+        to.env = settings::env(value)
+    }),
+    Entry::new(
         "shell",
         SHELL,
         Means("that of `[defaults]`"),
         "\"bash\"",
         "see [shells](../pipeline.md#steps); what the job says goes before",
+        |value, to| to.shell = settings::shell(value),
     ),
 ];
 

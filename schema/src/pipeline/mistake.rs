@@ -1,5 +1,7 @@
 //! Patterns that can never match, since they are written as in another tool, and what was probably meant by them.
 
+use crate::values::ShortRef;
+
 /// What is wrong with a pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
@@ -70,11 +72,12 @@ fn is_regex(text: &str) -> bool {
 }
 
 fn of_ref(text: &str) -> Option<Mistake> {
-    if let Some(name) = text.strip_prefix("refs/tags/") {
-        return mistake("names are short here", format!("write `{name}`, among the patterns of tags"));
-    }
-    if let Some(name) = text.strip_prefix("refs/heads/") {
-        return meant("names are short here", name);
+    match ShortRef::of(text) {
+        ShortRef::Tag(name) => {
+            return mistake("names are short here", format!("write `{name}`, among the patterns of tags"));
+        }
+        ShortRef::Branch(name) => return meant("names are short here", name),
+        ShortRef::Other(_) => {}
     }
     if text.starts_with("refs/") {
         return mistake(

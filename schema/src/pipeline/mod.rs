@@ -5,6 +5,7 @@
 //! [`load`] reads the file and expands its matrices; [`Pipeline::expand`] adds what depends on the build.
 
 mod axis;
+mod entry;
 mod expand;
 mod foreign;
 mod infer;
@@ -23,7 +24,7 @@ pub use infer::{Inferred, infer};
 
 use crate::limits::SKIPPED;
 use crate::toml_file::{Page, Table};
-use crate::values::{JobPlan, Plan, Trust};
+use crate::values::{BuildCause, JobPlan, Plan, Trust};
 use settings::Settings;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,27 +48,6 @@ struct Branching {
     when: Arc<When>,
 }
 
-/// Why there is a build.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// A ref moved.
-    Change,
-    /// Someone asked.
-    Run,
-    /// Someone asked for an earlier build again.
-    Retry,
-}
-
-impl Cause {
-    fn as_str(self) -> &'static str {
-        match self {
-            Cause::Change => "change",
-            Cause::Run => "run",
-            Cause::Retry => "retry",
-        }
-    }
-}
-
 /// What changed for each job, since the good run of its lane that it is compared with.
 #[derive(Clone, Debug, Default)]
 pub struct Changed(BTreeMap<String, Arc<Vec<String>>>);
@@ -89,7 +69,7 @@ impl Changed {
 pub struct Context {
     /// In full, `refs/heads/main`; empty where a commit was named directly.
     pub ref_name: String,
-    pub cause: Cause,
+    pub cause: BuildCause,
     pub changed: Changed,
     pub trust: Trust,
 }
@@ -133,7 +113,7 @@ impl Pipeline {
         let mut matching = Matching::default();
         let jobs = self.jobs.iter().map(|Branching { plan, when }| {
             let paths = context.changed.paths(&plan.name);
-            let skipped = when.reason(&context.ref_name, context.cause, paths, &mut matching).unwrap_or_default();
+            let skipped = when.reason(&context.ref_name, &context.cause, paths, &mut matching).unwrap_or_default();
             // it is a part of the plan that travels, and names patterns, which may be long
             let skipped = SKIPPED.cut(&skipped).into_owned();
             JobPlan { skipped, ..plan.clone() }
@@ -149,7 +129,7 @@ fn read(root: &Table<'_>) -> Option<Pipeline> {
     let trigger = Trigger::read(root, &room);
     let defaults = defaults(root);
     let axes = axis::read(root);
-    let jobs = job::read_all(root, &axes, &room);
+    let jobs = job::read_all(root, &defaults, &axes, &room);
     root.close(keys::TOP_LATER);
     let order = order::order(page, &jobs)?;
     // a half-read job would be expanded to errors that are none
@@ -170,10 +150,10 @@ fn check_version(root: &Table<'_>) {
 }
 
 fn defaults(root: &Table<'_>) -> Settings {
-    let Some(table) = root.get("defaults").and_then(|value| value.table("[defaults]")) else {
-        return Settings::default();
-    };
-    let settings = Settings::read(&table);
-    table.close(keys::DEFAULTS_LATER);
-    settings
+    let mut defaults = Settings::usual();
+    if let Some(table) = root.get("defaults").and_then(|value| value.table("[defaults]")) {
+        defaults.read(&table);
+        table.close(keys::DEFAULTS_LATER);
+    }
+    defaults
 }

@@ -1,53 +1,63 @@
-//! The keys that `[defaults]` and a job share, and the readers of the values that steps and axes have as well.
+//! What `[defaults]` and a job say, and the readers of the values that steps and axes have as well.
 
+use super::{entry, keys};
 use crate::limits::pipeline::{CPUS_MAX, ENV_MAX, PRIORITY_MAX, RETRY_INFRA_MAX, WANTS_MAX};
 use crate::toml_file::{At, Table, Value};
-use crate::values::Workspace;
+use crate::values::{ALWAYS_TIMEOUT_MS, JobPlan, Workspace};
 use std::time::Duration;
+
+/// The time of a job that says none, in milliseconds: an hour, which is longer than most test suites take.
+const TIMEOUT_MS: u64 = 3_600_000;
 
 /// Names and values of the environment, in the order of the file.
 pub(super) type Env = Vec<(At<String>, At<String>)>;
 
-#[derive(Clone, Debug, Default)]
+/// What a table says of a job. What is optional here depends on the cell or the step, and is put together when the job is
+/// expanded.
+#[derive(Clone, Debug)]
 pub(super) struct Settings {
+    /// The keys whose values go into the plan as they are. What the table does not say is as in what it began with.
+    pub plan: JobPlan,
     pub on: Option<At<String>>,
     pub want: Vec<At<String>>,
-    pub cpus_milli: Option<u32>,
-    pub memory: Option<u64>,
     pub env: Env,
     pub dir: Option<At<String>>,
     pub shell: Option<Vec<String>>,
-    pub timeout: Option<Duration>,
-    pub always_timeout: Option<Duration>,
-    pub idle: Option<Duration>,
+    pub idle_ms: Option<u64>,
     pub retry_infra: Option<u16>,
-    pub priority: Option<i32>,
-    pub workspace: Option<Workspace>,
-    pub sources: Option<bool>,
 }
 
 impl Settings {
-    pub(super) fn read(table: &Table<'_>) -> Settings {
+    /// What is so of a job of which no table says anything.
+    pub(super) fn usual() -> Settings {
+        Settings::beginning_with(JobPlan {
+            timeout_ms: TIMEOUT_MS,
+            sources: true,
+            always_timeout_ms: ALWAYS_TIMEOUT_MS,
+            ..JobPlan::default()
+        })
+    }
+
+    /// The settings of a table that is read on top of this plan.
+    pub(super) fn beginning_with(plan: JobPlan) -> Settings {
         Settings {
-            on: table.get("on").and_then(|value| on(&value)),
-            want: want(table),
-            cpus_milli: table.get("cpus").and_then(|value| cpus_milli(&value)),
-            memory: table.get("memory").and_then(|value| value.bytes()),
-            env: env(table),
-            dir: dir(table),
-            shell: table.get("shell").and_then(|value| shell(&value)),
-            timeout: limit(table, "timeout"),
-            always_timeout: limit(table, "always_timeout"),
-            idle: limit(table, "idle"),
-            retry_infra: retry_infra(table),
-            priority: table.get("priority").and_then(|value| priority(&value)),
-            workspace: table.get("workspace").and_then(|value| value.choice(&WORKSPACES)),
-            sources: table.get("source").and_then(|value| sources(&value)),
+            plan,
+            on: None,
+            want: Vec::new(),
+            env: Env::new(),
+            dir: None,
+            shell: None,
+            idle_ms: None,
+            retry_infra: None,
         }
+    }
+
+    pub(super) fn read(&mut self, table: &Table<'_>) {
+        entry::read(table, keys::SETTINGS, self);
     }
 }
 
-const WORKSPACES: [(&str, Workspace); 3] =
+pub(super) const WORKSPACES: [(&str, Workspace); 3] =
     [("fresh", Workspace::Fresh), ("clean", Workspace::Clean), ("kept", Workspace::Kept)];
 
 /// A platform. A worker says its own, so that it is not checked against a list.
@@ -59,8 +69,7 @@ pub(super) fn on(value: &Value<'_>) -> Option<At<String>> {
     value.text()
 }
 
-pub(super) fn want(table: &Table<'_>) -> Vec<At<String>> {
-    let Some(value) = table.get("want") else { return Vec::new() };
+pub(super) fn want(value: &Value<'_>) -> Vec<At<String>> {
     let wants = value.one_or_more().unwrap_or_default();
     if wants.len() > WANTS_MAX {
         value.refuse(format_args!("has {} elements, {WANTS_MAX} are allowed", wants.len()), "", "");
@@ -70,15 +79,13 @@ pub(super) fn want(table: &Table<'_>) -> Vec<At<String>> {
 }
 
 /// Above zero, so that a job which asks for some reserves some.
-fn cpus_milli(value: &Value<'_>) -> Option<u32> {
+pub(super) fn cpus_milli(value: &Value<'_>) -> Option<u32> {
     let cpus = value.number(CPUS_MAX)?;
     Some(((cpus * 1000.0).round() as u32).max(1))
 }
 
-pub(super) fn env(table: &Table<'_>) -> Env {
-    let Some(env) = table.get("env").and_then(|value| value.table(format!("`env` of {}", table.place()))) else {
-        return Env::new();
-    };
+pub(super) fn env(value: &Value<'_>) -> Env {
+    let Some(env) = value.table(value.what()) else { return Env::new() };
     let named = env.named();
     if named.len() > ENV_MAX {
         let message = format!("{} has {} variables, {ENV_MAX} are allowed", env.place(), named.len());
@@ -107,8 +114,7 @@ fn is_variable(name: &str) -> bool {
 }
 
 /// A directory of the checkout.
-pub(super) fn dir(table: &Table<'_>) -> Option<At<String>> {
-    let value = table.get("dir")?;
+pub(super) fn dir(value: &Value<'_>) -> Option<At<String>> {
     let dir = value.text()?;
     if !is_inside(&dir.value) {
         value.refuse("leaves the checkout", "", "it is relative to the checkout, with `/` and without `..`");
@@ -140,33 +146,35 @@ pub(super) const SH: &[&str] = &["sh", "-eu", "-c"];
 const BASH: &[&str] = &["bash", "-eu", "-o", "pipefail", "-c"];
 pub(super) const PWSH: &[&str] = &["pwsh", "-NoProfile", "-Command"];
 
-/// A duration that is not zero: zero means "not given" in the plan.
-pub(super) fn limit(table: &Table<'_>, key: &'static str) -> Option<Duration> {
-    let value = table.get(key)?;
+/// A duration in milliseconds that is not zero: zero means "not given" in the plan.
+pub(super) fn limit_ms(value: &Value<'_>) -> Option<u64> {
     let duration = value.duration()?;
     if duration.is_zero() {
         value.refuse("is zero", "", "");
         return None;
     }
-    Some(duration)
+    Some(ms(duration))
 }
 
-fn retry_infra(table: &Table<'_>) -> Option<u16> {
-    let retry = table.get("retry")?;
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+pub(super) fn retry_infra(retry: &Value<'_>) -> Option<u16> {
     if !retry.is_table() {
         return retry.wrong_with("a table", "write it like { infra = 3 }");
     }
-    let retry = retry.table(format!("`retry` of {}", table.place()))?;
+    let retry = retry.table(retry.what())?;
     let infra = retry.get("infra").and_then(|value| value.integer(0..=RETRY_INFRA_MAX));
     retry.close(&[]);
     infra.and_then(|infra| u16::try_from(infra).ok())
 }
 
-fn priority(value: &Value<'_>) -> Option<i32> {
+pub(super) fn priority(value: &Value<'_>) -> Option<i32> {
     i32::try_from(value.integer(-PRIORITY_MAX..=PRIORITY_MAX)?).ok()
 }
 
-fn sources(value: &Value<'_>) -> Option<bool> {
+pub(super) fn sources(value: &Value<'_>) -> Option<bool> {
     if value.is_table() {
         let help = "\"none\" means no checkout; without the key, the commit is checked out";
         value.refuse("as a table is not supported by this version", "of a later version", help);

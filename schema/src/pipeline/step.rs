@@ -1,62 +1,45 @@
 //! A step, and the commands that `run` may hold.
 
-use super::keys;
-use super::settings::{self, Env};
+use super::settings::Env;
+use super::{entry, keys};
 use crate::toml_file::{At, Table, Value};
+use crate::values::StepPlan;
 use std::ops::Range;
-use std::time::Duration;
 
-#[derive(Clone, Debug)]
+/// What a table says of a step. What is optional here depends on the job and the cell.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Step {
     /// It stands in the job's own table.
     pub of_job: bool,
+    /// The keys whose values go into the plan as they are.
+    pub plan: StepPlan,
     pub name: Option<At<String>>,
-    pub run: Run,
+    /// None: it is missing or wrong, which was reported.
+    pub run: Option<Run>,
     pub env: Env,
     pub dir: Option<At<String>>,
     pub shell: Option<Vec<String>>,
-    pub timeout: Option<Duration>,
-    pub idle: Option<Duration>,
-    pub always: bool,
-    pub continue_on_failure: bool,
+    pub idle_ms: Option<u64>,
 }
 
 impl Step {
     /// A `[[job.NAME.step]]`.
     pub(super) fn read(table: &Table<'_>) -> Option<Step> {
-        let step = Step {
-            of_job: false,
-            name: table.get("name").and_then(|value| value.text()),
-            run: Run::default(),
-            env: settings::env(table),
-            dir: settings::dir(table),
-            shell: table.get("shell").and_then(|value| settings::shell(&value)),
-            timeout: settings::limit(table, "timeout"),
-            idle: settings::limit(table, "idle"),
-            always: flag(table, "always"),
-            continue_on_failure: flag(table, "continue"),
-        };
-        let run = table.get("run");
+        let mut step = Step::default();
+        entry::read(table, keys::STEP, &mut step);
         table.close(keys::STEP_LATER);
-        let Some(run) = run else {
+        if table.key_span("run").is_none() {
             table.page().error(table.span(), format!("{} has no `run`", table.place()), "", "");
-            return None;
-        };
-        Some(Step { run: Run::read(&run)?, ..step })
+        }
+        step.run.is_some().then_some(step)
     }
 
     /// The only step of a job that has `run` itself: what both have is the job's.
-    pub(super) fn of_job(table: &Table<'_>, run: &Value<'_>) -> Option<Step> {
-        let (name, always, continue_on_failure) =
-            (table.get("name").and_then(|value| value.text()), flag(table, "always"), flag(table, "continue"));
-        let run = Run::read(run)?;
-        let (env, dir, shell, timeout, idle) = (Env::new(), None, None, None, None);
-        Some(Step { of_job: true, name, run, env, dir, shell, timeout, idle, always, continue_on_failure })
+    pub(super) fn of_job(table: &Table<'_>) -> Option<Step> {
+        let mut step = Step { of_job: true, ..Step::default() };
+        entry::read(table, keys::ONLY_STEP, &mut step);
+        step.run.is_some().then_some(step)
     }
-}
-
-fn flag(table: &Table<'_>, key: &'static str) -> bool {
-    table.get(key).and_then(|value| value.boolean()).unwrap_or_default()
 }
 
 /// `run`, for each system that it names.
@@ -76,7 +59,7 @@ pub(super) enum Words {
 const SYSTEMS: [&str; 3] = ["linux", "windows", "macos"];
 
 impl Run {
-    fn read(value: &Value<'_>) -> Option<Run> {
+    pub(super) fn read(value: &Value<'_>) -> Option<Run> {
         let span = value.span();
         if !value.is_table() {
             return Some(Run { span, default: Some(words(value)?), systems: Vec::new() });

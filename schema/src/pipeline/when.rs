@@ -1,9 +1,10 @@
 //! `[trigger]` and `when`: whether a ref, the paths that changed and the cause ask for something. Closed tables of
 //! patterns; no expression language.
 
-use super::{Cause, keys, mistake};
+use super::{keys, mistake};
 use crate::limits::pipeline::{PATTERN_MAX, PATTERNS_MAX, PATTERNS_TEXT_MAX};
 use crate::toml_file::{At, Table, Value};
+use crate::values::{BuildCause, ShortRef};
 use globset::{GlobBuilder, GlobMatcher};
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -154,11 +155,11 @@ impl Trigger {
 
     /// Why a push makes no build; none: it makes one.
     pub(super) fn reason(&self, ref_name: &str, paths: Option<&[String]>) -> Option<String> {
-        let (is_wanted, is_branch) = match Ref::of(ref_name) {
-            Ref::Branch(name) => (self.push.as_ref().is_none_or(|push| push.matches(name)), true),
+        let (is_wanted, is_branch) = match ShortRef::of(ref_name) {
+            ShortRef::Branch(name) => (self.push.as_ref().is_none_or(|push| push.matches(name)), true),
             // a tag is compared with nothing: its paths always match
-            Ref::Tag(name) => (self.tag.as_ref().is_some_and(|tag| tag.matches(name)), false),
-            Ref::Other => (false, false),
+            ShortRef::Tag(name) => (self.tag.as_ref().is_some_and(|tag| tag.matches(name)), false),
+            ShortRef::Other(_) => (false, false),
         };
         if !is_wanted {
             return Some(format!("does not ask for {ref_name}"));
@@ -166,22 +167,6 @@ impl Trigger {
         let (wanted, paths) = (self.paths.as_ref().filter(|_| is_branch)?, paths?);
         (!any(wanted, paths))
             .then(|| format!("asks for changes of its `paths`, and nothing changed in {}", list(&wanted.texts)))
-    }
-}
-
-enum Ref<'a> {
-    Branch(&'a str),
-    Tag(&'a str),
-    Other,
-}
-
-impl Ref<'_> {
-    fn of(full: &str) -> Ref<'_> {
-        match (full.strip_prefix("refs/heads/"), full.strip_prefix("refs/tags/")) {
-            (Some(branch), _) => Ref::Branch(branch),
-            (None, Some(tag)) => Ref::Tag(tag),
-            (None, None) => Ref::Other,
-        }
     }
 }
 
@@ -195,7 +180,7 @@ pub(super) struct When {
     branch: Option<Patterns>,
     tag: Option<Patterns>,
     paths: Option<Patterns>,
-    causes: Option<Vec<Cause>>,
+    causes: Option<Vec<&'static str>>,
 }
 
 impl When {
@@ -221,23 +206,24 @@ impl When {
     pub(super) fn reason(
         &self,
         ref_name: &str,
-        cause: Cause,
+        cause: &BuildCause,
         paths: Option<&Arc<Vec<String>>>,
         matching: &mut Matching,
     ) -> Option<String> {
-        let kind = Ref::of(ref_name);
-        let of_ref = self.reason_of_ref(&kind, ref_name);
+        let kind = ShortRef::of(ref_name);
+        let of_ref = self.reason_of_ref(kind);
         of_ref.or_else(|| self.reason_of_cause(cause)).or_else(|| match kind {
-            Ref::Tag(_) => None,
-            Ref::Branch(_) | Ref::Other => self.reason_of_paths(paths?, matching),
+            ShortRef::Tag(_) => None,
+            ShortRef::Branch(_) | ShortRef::Other(_) => self.reason_of_paths(paths?, matching),
         })
     }
 
-    fn reason_of_ref(&self, kind: &Ref<'_>, ref_name: &str) -> Option<String> {
-        let (matches, name) = match *kind {
-            Ref::Branch(name) => (self.branch.as_ref().is_some_and(|wanted| wanted.matches(name)), name),
-            Ref::Tag(name) => (self.tag.as_ref().is_some_and(|wanted| wanted.matches(name)), name),
-            Ref::Other => (false, if ref_name.is_empty() { "a commit without a ref" } else { ref_name }),
+    fn reason_of_ref(&self, kind: ShortRef<'_>) -> Option<String> {
+        let (matches, name) = match kind {
+            ShortRef::Branch(name) => (self.branch.as_ref().is_some_and(|wanted| wanted.matches(name)), name),
+            ShortRef::Tag(name) => (self.tag.as_ref().is_some_and(|wanted| wanted.matches(name)), name),
+            ShortRef::Other("") => (false, "a commit without a ref"),
+            ShortRef::Other(name) => (false, name),
         };
         let wanted: Vec<String> = [("branch", &self.branch), ("tag", &self.tag)]
             .into_iter()
@@ -246,10 +232,10 @@ impl When {
         (!matches && !wanted.is_empty()).then(|| format!("when: {name} is not {}", wanted.join(" or ")))
     }
 
-    fn reason_of_cause(&self, cause: Cause) -> Option<String> {
+    fn reason_of_cause(&self, cause: &BuildCause) -> Option<String> {
         let wanted = self.causes.as_ref()?;
-        let names: Vec<_> = wanted.iter().map(|cause| cause.as_str().to_owned()).collect();
-        (!wanted.contains(&cause)).then(|| format!("when: the cause {} is not {}", cause.as_str(), list(&names)))
+        let (kind, names) = (cause.kind(), wanted.iter().map(|&kind| kind.to_owned()).collect::<Vec<_>>());
+        (!wanted.contains(&kind)).then(|| format!("when: the cause {kind} is not {}", list(&names)))
     }
 
     fn reason_of_paths(&self, paths: &Arc<Vec<String>>, matching: &mut Matching) -> Option<String> {
@@ -265,10 +251,10 @@ fn list(names: &[String]) -> String {
     format!("{}{more}", names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", "))
 }
 
-fn causes(value: &Value<'_>) -> Option<Vec<Cause>> {
-    const CAUSES: [(&str, Cause); 3] = [("change", Cause::Change), ("run", Cause::Run), ("retry", Cause::Retry)];
+fn causes(value: &Value<'_>) -> Option<Vec<&'static str>> {
+    let kinds = BuildCause::KINDS.map(|kind| (kind, kind));
     let elements = if value.is_array() { value.array()? } else { vec![value.clone()] };
-    Some(elements.iter().filter_map(|element| element.choice(&CAUSES)).collect())
+    Some(elements.iter().filter_map(|element| element.choice(&kinds)).collect())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! One error in a file, and how it looks as text. The command, the push and the page show the same.
 
+use crate::shown::{Face, face};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::Range;
@@ -122,13 +123,11 @@ fn within(text: &str, span: Range<usize>) -> Range<usize> {
     start..end
 }
 
-/// A file's text is hostile: no control character reaches a terminal.
+/// A file's text is hostile. Each character stays one character, because the mark below counts them.
 fn printable(chars: impl Iterator<Item = char>) -> impl Iterator<Item = char> {
-    chars.map(|char| match char {
-        '\t' => ' ',
-        // direction overrides make text look like another
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
-        char if char.is_control() => '\u{fffd}',
-        char => char,
+    chars.map(|char| match face(char) {
+        Face::Itself => char,
+        Face::Space if char == '\t' => ' ',
+        Face::Space | Face::Name => '\u{fffd}',
     })
 }

@@ -26,7 +26,8 @@ pub struct Section {
     pub later: &'static [&'static [&'static str]],
 }
 
-#[derive(Debug)]
+/// One key of a table.
+#[derive(Clone, Copy, Debug)]
 pub struct Key {
     pub name: &'static str,
     pub form: Form,

@@ -1,6 +1,7 @@
 //! A value of which a kind is asked; the wrong kind is reported and gives nothing.
 
-use super::{At, Page, Table, parse_bytes, parse_duration};
+use super::{At, Page, Table};
+use crate::values::{Bytes, TimeSpan};
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 use toml::Spanned;
@@ -101,12 +102,13 @@ impl<'t> Value<'t> {
 
     /// Like "1h30m".
     pub fn duration(&self) -> Option<Duration> {
-        self.measure("is no duration", "write it like \"90s\", \"45m\" or \"1h30m\"", parse_duration)
+        self.measure("is no duration", "write it like \"90s\", \"45m\" or \"1h30m\"", TimeSpan::parse)
+            .map(|span| span.0)
     }
 
     /// Like "4GiB".
     pub fn bytes(&self) -> Option<u64> {
-        self.measure("is no size", "write it like \"512MiB\" or \"4GiB\"", parse_bytes)
+        self.measure("is no size", "write it like \"512MiB\" or \"4GiB\"", Bytes::parse).map(|size| size.0)
     }
 
     /// A number with its unit, in a string. A bare number needs more than quotes.

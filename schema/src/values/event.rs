@@ -1,4 +1,7 @@
 //! Events: numbered committed facts.
+//!
+//! A kind of event is a variant of [`Fact`] with what it has, its name and its texts, all three here; its fields on the wire are in
+//! `event.capnp` and [`crate::wire`]. Nothing else has to know each kind.
 
 use super::{Outcome, Time};
 use serde::{Deserialize, Serialize};
@@ -127,6 +130,28 @@ impl Fact {
             Fact::GrantRedeemed { .. } => "grantRedeemed",
             Fact::GrantRevoked { .. } => "grantRevoked",
             Fact::Alarm { .. } => "alarm",
+        }
+    }
+
+    /// All texts that it carries, by which its size is known.
+    pub fn texts(&self) -> Vec<&str> {
+        match self {
+            Fact::BuildPlanned { jobs } => jobs.iter().map(String::as_str).collect(),
+            Fact::StepFinished { job, .. } | Fact::JobQueued { job } => vec![job],
+            Fact::ChangeSubmitted { ref_name, revision, .. } => vec![ref_name, revision],
+            Fact::RefDeleted { ref_name } => vec![ref_name],
+            Fact::BuildCreated { cause, ref_name, revision } => vec![cause, ref_name, revision],
+            Fact::JobStarted { job, worker, .. } => vec![job, worker],
+            Fact::AttemptLost { job, worker, reason, .. } => vec![job, worker, reason],
+            Fact::StepStarted { job, name, .. } => vec![job, name],
+            Fact::JobFinished { job, reason, .. } => vec![job, reason],
+            Fact::BuildFinished { .. } => Vec::new(),
+            Fact::WorkerAttached { worker } => vec![worker],
+            Fact::WorkerLost { worker, reason } => vec![worker, reason],
+            Fact::GrantIssued { name, grant_kind, .. } => vec![name, grant_kind],
+            Fact::GrantRedeemed { name, .. } => vec![name],
+            Fact::GrantRevoked { name, reason, .. } => vec![name, reason],
+            Fact::Alarm { text } => vec![text],
         }
     }
 }

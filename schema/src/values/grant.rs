@@ -1,6 +1,6 @@
 //! What a grant allows.
 
-use super::Time;
+use super::{Scope, Time};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -41,11 +41,10 @@ pub fn ends_soon(created: Time, expires: Time, now: Time) -> bool {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct What {
     pub may: BTreeSet<Right>,
-    /// Names of projects; `*`: all.
-    pub projects: BTreeSet<String>,
+    pub projects: Scope,
     /// For a worker: the pools it serves.
     #[serde(default)]
-    pub pools: BTreeSet<String>,
+    pub pools: Scope,
     /// For a worker: labels that are trusted.
     #[serde(default)]
     pub labels: Vec<(String, String)>,
@@ -53,16 +52,11 @@ pub struct What {
 
 impl What {
     pub fn everything() -> What {
-        What {
-            may: Right::ALL.into_iter().collect(),
-            projects: BTreeSet::from(["*".to_owned()]),
-            pools: BTreeSet::from(["*".to_owned()]),
-            labels: Vec::new(),
-        }
+        What { may: Right::ALL.into_iter().collect(), projects: Scope::all(), pools: Scope::all(), labels: Vec::new() }
     }
 
     pub fn sees(&self, project: &str) -> bool {
-        self.projects.contains("*") || self.projects.contains(project)
+        self.projects.covers(project)
     }
 }
 

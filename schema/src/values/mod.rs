@@ -1,21 +1,35 @@
 //! Plain structs that two or more crates share. They are stored as JSON: fields are only added, with a default.
 
+mod cause;
+mod commit_id;
 mod event;
 mod finding;
 mod grant;
 mod master_file;
 mod plan;
 mod progress;
+mod ref_name;
+mod scope;
+mod selector;
+mod size;
 mod state;
+mod time_span;
 mod want;
 
+pub use cause::BuildCause;
+pub use commit_id::ShortCommit;
 pub use event::{Cursor, Event, Fact, Filter};
 pub use finding::{Finding, Health};
 pub use grant::{GrantKind, Right, What, ends_soon};
 pub use master_file::{Difference, NewProject};
 pub use plan::{ALWAYS_TIMEOUT_MS, Command, JobPlan, Plan, StepPlan, Trust, Workspace};
 pub use progress::{Progress, StepEnd};
+pub use ref_name::{ShortRef, branch_or_tag, branch_ref, full_refs};
+pub use scope::Scope;
+pub use selector::Selector;
+pub use size::Bytes;
 pub use state::{Exit, Outcome, Refusal, RefusalCode, State};
+pub use time_span::TimeSpan;
 pub use want::{Asks, Want};
 
 use serde::{Deserialize, Serialize};
@@ -38,7 +52,7 @@ impl Time {
 
 /// One repository at one revision.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Source {
+pub struct SourceRevision {
     /// The name under which the master mirrors it.
     pub repository: String,
     /// The full ref, or empty where the revision was named directly.
@@ -54,7 +68,7 @@ pub struct Source {
 /// Exactly what to build. The first source holds the pipeline.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SourceStamp {
-    pub sources: Vec<Source>,
+    pub sources: Vec<SourceRevision>,
 }
 
 /// What a commit says of itself; never trusted for a decision.

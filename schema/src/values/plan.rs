@@ -117,8 +117,15 @@ pub enum Command {
     Exec(Vec<String>),
 }
 
+impl Default for Command {
+    /// A program without a name, which runs nowhere: it stands until the command is known.
+    fn default() -> Command {
+        Command::Exec(Vec::new())
+    }
+}
+
 /// One command of a job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepPlan {
     pub name: String,
     pub command: Command,

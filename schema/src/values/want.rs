@@ -1,7 +1,6 @@
 //! The language of `want` and of a pool's `match`: `gpu`, `python=3.14`, `memory>=4GiB`, `cpus>=2`.
 
-use super::Resources;
-use crate::toml_file::parse_bytes;
+use super::{Bytes, Resources};
 
 /// One thing that is asked of a worker: the text as somebody wrote it, and what that means. Wants are ordered by their text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,7 +26,7 @@ impl Want {
     pub fn parse(text: &str) -> Option<Want> {
         let is_label = |name: &str| !name.is_empty() && !name.contains(['<', '>', ' ', '\t', '\n']);
         let is_good = match (text.split_once(">="), text.split_once('=')) {
-            (Some(("memory", least)), _) => parse_bytes(least).is_some(),
+            (Some(("memory", least)), _) => Bytes::parse(least).is_some(),
             (Some(("cpus", least)), _) => least.parse::<f64>().is_ok_and(|least| least > 0.0 && least.is_finite()),
             (Some(_), _) => false,
             (None, Some((name, value))) => is_label(name) && !value.trim().is_empty(),
@@ -91,7 +90,7 @@ fn least_room(name: &str, least: &str) -> Option<Resources> {
 
 /// "4GiB", "512MiB"; a bare number is one of bytes.
 fn bytes(text: &str) -> Option<u64> {
-    parse_bytes(text).or_else(|| text.parse::<u64>().ok())
+    Bytes::parse(text).map(|bytes| bytes.0).or_else(|| text.parse::<u64>().ok())
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ const LIGHT_BYTES: usize = 256 << 10;
 
 /// What to do with a peer's next message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Admission {
     Read,
     /// Read no more until some call was answered and its answer was read.
     Pause,
@@ -28,7 +28,7 @@ pub(super) enum Verdict {
 
 #[derive(Default)]
 pub(super) struct Account {
-    answers: HashMap<u32, Answer>,
+    answers: HashMap<u32, AnswerEntry>,
     /// Answers that the peer has not read yet: where they end in the output, and their bytes.
     unread: VecDeque<(u64, usize)>,
     calls_open: usize,
@@ -41,7 +41,7 @@ pub(super) struct Account {
     postponed: usize,
 }
 
-struct Answer {
+struct AnswerEntry {
     bytes: usize,
     /// How many calls wait one for the other, with this one.
     depth: usize,
@@ -62,7 +62,7 @@ impl Account {
         let state = AnswerState::Open { let_go: false };
         // A number in use is the library's to refuse; the first call goes on.
         if let std::collections::hash_map::Entry::Vacant(entry) = self.answers.entry(question) {
-            entry.insert(Answer { bytes, depth: depth + 1, state });
+            entry.insert(AnswerEntry { bytes, depth: depth + 1, state });
             self.calls_open += 1;
             self.bytes_open += bytes;
         }
@@ -99,7 +99,7 @@ impl Account {
         if keeps && !let_go {
             self.bytes_held += bytes;
             let state = AnswerState::Held { exports };
-            self.answers.insert(question, Answer { bytes, depth: 0, state });
+            self.answers.insert(question, AnswerEntry { bytes, depth: 0, state });
         }
     }
 
@@ -160,16 +160,16 @@ impl Account {
     }
 
     /// `is_short`: all connections that share a budget cost more than that.
-    pub(super) fn verdict(&self, limits: &Limits, is_short: bool) -> Verdict {
+    pub(super) fn verdict(&self, limits: &Limits, is_short: bool) -> Admission {
         if is_short && self.bytes_held > LIGHT_BYTES {
             return over("bytes of answers held, of a budget that is spent", self.bytes_held, LIGHT_BYTES);
         }
         let verdict = self.own_verdict(limits);
         let is_heavy = is_short && self.passing() > LIGHT_BYTES;
-        if is_heavy && verdict == Verdict::Read { Verdict::Pause } else { verdict }
+        if is_heavy && verdict == Admission::Read { Admission::Pause } else { verdict }
     }
 
-    fn own_verdict(&self, limits: &Limits) -> Verdict {
+    fn own_verdict(&self, limits: &Limits) -> Admission {
         let calls = self.calls_open + self.unread.len();
         let bytes = self.bytes_open + self.bytes_unread;
         if self.exports.len() > limits.exports {
@@ -184,9 +184,9 @@ impl Account {
             return over("bytes of answers held", self.bytes_held, most);
         }
         if calls >= limits.calls || bytes >= limits.unfinished_bytes {
-            return Verdict::Pause;
+            return Admission::Pause;
         }
-        Verdict::Read
+        Admission::Read
     }
 
     /// Nothing is counted.
@@ -202,8 +202,8 @@ impl Account {
     }
 }
 
-fn over(what: &str, count: usize, limit: usize) -> Verdict {
-    Verdict::Drop(CloseReason::Overload(format!("{count} {what}; at most {limit} are allowed")))
+fn over(what: &str, count: usize, limit: usize) -> Admission {
+    Admission::Drop(CloseReason::Overload(format!("{count} {what}; at most {limit} are allowed")))
 }
 
 #[cfg(test)]
@@ -218,15 +218,15 @@ mod tests {
     fn calls_count_until_their_answer_was_read() {
         let mut account = Account::default();
         account.called(1, 8, 0, 0);
-        assert_eq!(account.verdict(&small(), false), Verdict::Read);
+        assert_eq!(account.verdict(&small(), false), Admission::Read);
         account.called(2, 8, 0, 0);
-        assert_eq!(account.verdict(&small(), false), Verdict::Pause);
+        assert_eq!(account.verdict(&small(), false), Admission::Pause);
         account.returned(1, 100, vec![], false, 100);
-        assert_eq!(account.verdict(&small(), false), Verdict::Pause);
+        assert_eq!(account.verdict(&small(), false), Admission::Pause);
         account.written(99);
-        assert_eq!(account.verdict(&small(), false), Verdict::Pause);
+        assert_eq!(account.verdict(&small(), false), Admission::Pause);
         account.written(100);
-        assert_eq!(account.verdict(&small(), false), Verdict::Read);
+        assert_eq!(account.verdict(&small(), false), Admission::Read);
         assert_eq!(account.calls_open(), 1);
     }
 
@@ -235,12 +235,12 @@ mod tests {
         let limits = Limits { unfinished_bytes: 10_000, ..Limits::known() };
         let mut account = Account::default();
         account.called(1, 20_000, 0, 0);
-        assert_eq!(account.verdict(&limits, false), Verdict::Pause);
+        assert_eq!(account.verdict(&limits, false), Admission::Pause);
         account.returned(1, 12_000, vec![], true, 12_000);
         account.written(12_000);
-        assert!(matches!(account.verdict(&limits, false), Verdict::Drop(_)));
+        assert!(matches!(account.verdict(&limits, false), Admission::Drop(_)));
         account.finished(1, true);
-        assert_eq!(account.verdict(&limits, false), Verdict::Read);
+        assert_eq!(account.verdict(&limits, false), Admission::Read);
     }
 
     #[test]
@@ -260,13 +260,13 @@ mod tests {
         for _ in 0..5 {
             account.exported(7);
         }
-        assert_eq!(account.verdict(&small(), false), Verdict::Read);
+        assert_eq!(account.verdict(&small(), false), Admission::Read);
         account.exported(8);
-        assert!(matches!(account.verdict(&small(), false), Verdict::Drop(_)));
+        assert!(matches!(account.verdict(&small(), false), Admission::Drop(_)));
         account.released(7, 4);
-        assert!(matches!(account.verdict(&small(), false), Verdict::Drop(_)));
+        assert!(matches!(account.verdict(&small(), false), Admission::Drop(_)));
         account.released(7, 1);
-        assert_eq!(account.verdict(&small(), false), Verdict::Read);
+        assert_eq!(account.verdict(&small(), false), Admission::Read);
     }
 
     #[test]
@@ -274,19 +274,19 @@ mod tests {
         let known = Limits::known();
         let mut account = Account::default();
         account.called(1, LIGHT_BYTES - CALL_BYTES - SHARED_CALL_BYTES, 0, 0);
-        assert_eq!(account.verdict(&known, true), Verdict::Read);
+        assert_eq!(account.verdict(&known, true), Admission::Read);
         account.called(2, 8, 0, 0);
-        assert_eq!(account.verdict(&known, true), Verdict::Pause);
-        assert_eq!(account.verdict(&known, false), Verdict::Read);
+        assert_eq!(account.verdict(&known, true), Admission::Pause);
+        assert_eq!(account.verdict(&known, false), Admission::Read);
         for question in [1, 2] {
             account.returned(question, LIGHT_BYTES / 2 + 1, vec![], true, 0);
         }
         account.written(0);
         assert_eq!(account.cost(), LIGHT_BYTES + 2);
-        assert!(matches!(account.verdict(&known, true), Verdict::Drop(_)));
-        assert_eq!(account.verdict(&known, false), Verdict::Read);
+        assert!(matches!(account.verdict(&known, true), Admission::Drop(_)));
+        assert_eq!(account.verdict(&known, false), Admission::Read);
         account.finished(1, true);
-        assert_eq!(account.verdict(&known, true), Verdict::Read);
+        assert_eq!(account.verdict(&known, true), Admission::Read);
         account.finished(2, true);
         assert!(account.is_empty());
     }
@@ -299,6 +299,6 @@ mod tests {
             account.returned(id, 8, vec![], true, 0);
             account.written(0);
         }
-        assert!(matches!(account.verdict(&small(), false), Verdict::Drop(_)));
+        assert!(matches!(account.verdict(&small(), false), Admission::Drop(_)));
     }
 }

@@ -13,13 +13,13 @@ const SEGMENTS_MAX: usize = 512;
 pub(super) const TABLE_BYTES_MAX: usize = 4 + SEGMENTS_MAX * 4 + 4;
 
 /// A table that was read: room for its segments, and how many bytes it took itself.
-pub(super) struct Table {
+pub(super) struct SegmentTable {
     pub(super) segments: OwnedSegments,
     pub(super) table_bytes: usize,
 }
 
 /// Reads the table at the start of `bytes`; `None` when there is not enough yet.
-pub(super) fn parse_table(bytes: &[u8], message_bytes_max: usize) -> Result<Option<Table>, CloseReason> {
+pub(super) fn parse_table(bytes: &[u8], message_bytes_max: usize) -> Result<Option<SegmentTable>, CloseReason> {
     let Some(count) = number(bytes, 0) else {
         return Ok(None);
     };
@@ -41,7 +41,7 @@ pub(super) fn parse_table(bytes: &[u8], message_bytes_max: usize) -> Result<Opti
     for length in lengths {
         builder.try_push_segment(length as usize).map_err(|e| CloseReason::Protocol(e.to_string()))?;
     }
-    Ok(Some(Table { segments: builder.into_owned_segments(), table_bytes }))
+    Ok(Some(SegmentTable { segments: builder.into_owned_segments(), table_bytes }))
 }
 
 /// Appends the message that consists of `segments`.

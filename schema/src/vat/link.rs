@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::account::{Account, Verdict};
+use super::account::{Account, Admission};
 use super::budget::{Budget, Portion};
 use super::input::{self, Input, Message};
 use super::output::Output;
@@ -269,12 +269,12 @@ impl Link {
         let short = self.portion.get().filter(|portion| portion.is_short());
         let verdict = self.account.borrow().verdict(&self.limits.get(), short.is_some());
         match verdict {
-            Verdict::Read => {
+            Admission::Read => {
                 self.note(|pulse| pulse.paused = None);
                 Poll::Ready(Ok(()))
             }
-            Verdict::Drop(reason) => Poll::Ready(Err(reason)),
-            Verdict::Pause => {
+            Admission::Drop(reason) => Poll::Ready(Err(reason)),
+            Admission::Pause => {
                 let now = Instant::now();
                 self.note(|pulse| pulse.paused = pulse.paused.or(Some(now)));
                 keep(&self.reader, cx.waker());

@@ -25,7 +25,7 @@ pub(super) struct Output {
 }
 
 /// How far writing came.
-pub(super) struct Progress {
+pub(super) struct WriteProgress {
     /// All is written and flushed.
     pub(super) idle: bool,
     /// The stream was full and has taken something since: the other end is alive.
@@ -56,7 +56,7 @@ impl Output {
         &mut self,
         cx: &mut Context<'_>,
         mut stream: Pin<&mut (impl AsyncWrite + ?Sized)>,
-    ) -> io::Result<Progress> {
+    ) -> io::Result<WriteProgress> {
         let mut unblocked = false;
         loop {
             let polled = if self.next_batch() {
@@ -65,12 +65,12 @@ impl Output {
                 stream.as_mut().poll_flush(cx).map_ok(|()| 0)
             } else {
                 let idle = true;
-                return Ok(Progress { idle, unblocked });
+                return Ok(WriteProgress { idle, unblocked });
             };
             let Poll::Ready(result) = polled else {
                 self.blocked = true;
                 let idle = false;
-                return Ok(Progress { idle, unblocked });
+                return Ok(WriteProgress { idle, unblocked });
             };
             unblocked |= std::mem::take(&mut self.blocked);
             self.took(result?)?;

@@ -4,7 +4,7 @@ use super::{length, write_pairs, write_texts};
 use crate::change_capnp::{source, source_stamp};
 use crate::limits::{self, PLAN_LIST, PLAN_TEXT, TOLD, TOLD_LIST};
 use crate::plan_capnp::{job, plan, step};
-use crate::values::{Command, JobPlan, Plan, Source, SourceStamp, StepPlan, Trust, Workspace};
+use crate::values::{Command, JobPlan, Plan, SourceRevision, SourceStamp, StepPlan, Trust, Workspace};
 
 pub fn write_stamp(to: source_stamp::Builder<'_>, stamp: &SourceStamp) {
     let mut sources = to.init_sources(length(stamp.sources.len()));
@@ -19,7 +19,7 @@ pub fn write_stamp(to: source_stamp::Builder<'_>, stamp: &SourceStamp) {
 
 pub fn read_stamp(from: source_stamp::Reader<'_>) -> capnp::Result<SourceStamp> {
     let sources = limits::structs(from.get_sources(), &TOLD_LIST)?.map(|source: source::Reader<'_>| {
-        Ok(Source {
+        Ok(SourceRevision {
             repository: limits::text(source.get_repository(), &TOLD)?,
             ref_name: limits::text(source.get_ref(), &TOLD)?,
             revision: limits::text(source.get_revision(), &TOLD)?,

@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use master::mirror::{GitGate, Mirror, Remote, SharedPack};
 use schema::common_capnp::byte_source;
-use schema::values::{Source, Workspace as Mode};
+use schema::values::{SourceRevision, Workspace as Mode};
 use schema::worker_capnp::source_pack;
 use worker::checkout::{Checkout, CheckoutError, Stores, checkout};
 use worker::workspace::{self, Workspace};
@@ -92,7 +92,7 @@ impl Scene {
         revision: &str,
         mode: Mode,
     ) -> Result<Checkout, CheckoutError> {
-        let source = Source {
+        let source = SourceRevision {
             repository: "origin".to_string(),
             ref_name: ref_name.to_string(),
             revision: revision.to_string(),

@@ -5,7 +5,8 @@ pub(crate) mod keys;
 
 use crate::process::isolation::Tier;
 use schema::limits::{LABEL, LABELS};
-use schema::toml_file::{parse_bytes, parse_duration, with_plain_line_ends};
+use schema::toml_file::with_plain_line_ends;
+use schema::values::{Bytes, TimeSpan};
 use schema::values::{Description, Resources};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -185,7 +186,9 @@ impl TryFrom<Written> for Size {
     fn try_from(written: Written) -> Result<Size, &'static str> {
         match written {
             Written::Number(bytes) => Ok(Size(bytes)),
-            Written::Text(text) => parse_bytes(&text).map(Size).ok_or("a size is written like \"4GiB\""),
+            Written::Text(text) => {
+                Bytes::parse(&text).map(|size| Size(size.0)).ok_or("a size is written like \"4GiB\"")
+            }
         }
     }
 }
@@ -196,7 +199,9 @@ impl TryFrom<Written> for Span {
     fn try_from(written: Written) -> Result<Span, &'static str> {
         match written {
             Written::Number(seconds) => Ok(Span(Duration::from_secs(seconds))),
-            Written::Text(text) => parse_duration(&text).map(Span).ok_or("a duration is written like \"2m\""),
+            Written::Text(text) => {
+                TimeSpan::parse(&text).map(|span| Span(span.0)).ok_or("a duration is written like \"2m\"")
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The environment of a step, built from empty: what any program needs, what names the build, what the worker's owner
 //! passes on, and last what the pipeline says.
 
-use schema::values::{Assignment, StepPlan};
+use schema::values::{Assignment, ShortRef, StepPlan};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -82,13 +82,13 @@ pub(crate) fn temporary(state: &Path, token: &[u8; 16]) -> PathBuf {
 
 fn names_of(assignment: &Assignment) -> Vec<(&'static str, String)> {
     let source = assignment.stamp.sources.first().cloned().unwrap_or_default();
-    let short = |prefix: &str| source.ref_name.strip_prefix(prefix).unwrap_or("").to_owned();
+    let short = ShortRef::of(&source.ref_name);
     vec![
         ("GUILD_PROJECT", assignment.project.clone()),
         ("GUILD_BUILD", assignment.build.to_string()),
         ("GUILD_JOB", assignment.job.name.clone()),
-        ("GUILD_BRANCH", short("refs/heads/")),
-        ("GUILD_TAG", short("refs/tags/")),
+        ("GUILD_BRANCH", short.branch().unwrap_or_default().to_owned()),
+        ("GUILD_TAG", short.tag().unwrap_or_default().to_owned()),
         ("GUILD_REF", source.ref_name.clone()),
         ("GUILD_REVISION", source.revision.clone()),
     ]
@@ -102,10 +102,11 @@ fn is_possible(name: &str, value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schema::values::{Command, JobPlan, Source, SourceStamp, Trust};
+    use schema::values::{Command, JobPlan, SourceRevision, SourceStamp, Trust};
 
     fn assignment(ref_name: &str) -> Assignment {
-        let source = Source { ref_name: ref_name.to_owned(), revision: "3f9c".to_owned(), ..Source::default() };
+        let source =
+            SourceRevision { ref_name: ref_name.to_owned(), revision: "3f9c".to_owned(), ..SourceRevision::default() };
         let env = vec![("WHO".to_owned(), "job".to_owned()), (ATTEMPT.to_owned(), "forged".to_owned())];
         Assignment {
             token: [0xab; 16],

@@ -4,9 +4,9 @@ use crate::connected::Connected;
 use crate::printer::Printer;
 use clap::Args;
 use client::Error;
-use schema::pipeline::{self, Cause, Changed, Context};
+use schema::pipeline::{self, Changed, Context};
 use schema::toml_file::Diagnostics;
-use schema::values::{JobPlan, Plan, Trust};
+use schema::values::{BuildCause, JobPlan, Plan, Trust};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -46,7 +46,7 @@ pub(super) fn plan(connected: &Connected, file: &Path, text: &[u8]) -> Result<Pl
     let branch = connected.copy().and_then(|copy| copy.branch.clone());
     let context = Context {
         ref_name: branch.unwrap_or_else(|| "refs/heads/main".to_owned()),
-        cause: Cause::Run,
+        cause: BuildCause::Run { by: String::new() },
         changed: Changed::default(),
         trust: Trust::Trusted,
     };

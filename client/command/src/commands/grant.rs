@@ -8,7 +8,7 @@ use client::views::{GrantView, timestamp};
 use client::{Error, Issued, NewGrant};
 use schema::shown;
 use schema::sturdy_ref::{SturdyRef, Token};
-use schema::values::{GrantKind, Right, What};
+use schema::values::{GrantKind, Right, Scope, What};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -151,7 +151,7 @@ impl Issue {
         match (self.projects.is_empty(), self.kind()) {
             (false, _) => Ok(What { may, projects: self.projects.iter().cloned().collect(), pools, labels }),
             // which jobs a worker gets is decided by its pools
-            (true, GrantKind::Worker) => Ok(What { may, projects: BTreeSet::new(), pools, labels }),
+            (true, GrantKind::Worker) => Ok(What { may, projects: Scope::default(), pools, labels }),
             (true, GrantKind::Operator | GrantKind::User | GrantKind::Changes | GrantKind::Events) => {
                 let own = connected.guild().await?.whoami().await?.grant.what;
                 let names_none = pools.is_empty() && labels.is_empty() && self.kind() == GrantKind::Operator;

@@ -6,6 +6,7 @@ use crate::resolve::{By, Wish};
 use crate::selector::read_commit;
 use clap::Args;
 use client::{BuildQuery, Error};
+use schema::values::full_refs;
 
 const COLUMNS: [&str; 7] = ["selector", "status", "ref", "revision", "subject", "created", "duration"];
 
@@ -91,7 +92,7 @@ impl List {
         let Some(named) = self.ref_name.as_ref().or(self.selector.as_ref()) else { return vec![query.clone()] };
         let revision = self.selector.as_deref().and_then(read_commit);
         let of_ref = |ref_name| BuildQuery { ref_name, ..query.clone() };
-        let of_refs: Vec<BuildQuery> = full_names(named).into_iter().map(of_ref).collect();
+        let of_refs: Vec<BuildQuery> = full_refs(named).into_iter().map(of_ref).collect();
         match (revision, &self.ref_name) {
             (None, _) => of_refs,
             (Some(revision), None) => [BuildQuery { revision, ..query.clone() }].into_iter().chain(of_refs).collect(),
@@ -99,12 +100,5 @@ impl List {
                 of_refs.into_iter().map(|query| BuildQuery { revision: revision.clone(), ..query }).collect()
             }
         }
-    }
-}
-
-fn full_names(name: &str) -> Vec<String> {
-    match name.starts_with("refs/") {
-        true => vec![name.to_owned()],
-        false => ["refs/heads/", "refs/tags/"].map(|space| format!("{space}{name}")).to_vec(),
     }
 }

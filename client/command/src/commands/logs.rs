@@ -168,7 +168,7 @@ fn has_no_log(job: &JobView, only_failed: bool) -> bool {
 /// `== p/2/test errored: cannot open a workspace`.
 fn job_end(build: &BuildView, job: &JobView) -> String {
     let reason = if job.reason.is_empty() { String::new() } else { format!(": {}", job.reason) };
-    format!("== {}/{} {}{reason}", build.selector(), job.name, status_word(job.state, job.outcome))
+    format!("== {} {}{reason}", build.selector_of(job), status_word(job.state, job.outcome))
 }
 
 /// Beside the output of a followed build.

@@ -5,13 +5,11 @@ use crate::output::Shown;
 use clap::Args;
 use client::Error;
 use client::views::ProjectView;
-use schema::values::RefusalCode;
+use schema::values::{RefusalCode, ShortRef, branch_ref};
 use std::io::IsTerminal as _;
 
 /// Each ref costs the master a fetch: of more refs than this it is told once, and looks at all of them.
 const REFS_MAX: usize = 1_000;
-/// Where the refs live that can be built.
-const OURS: [&str; 2] = ["refs/heads/", "refs/tags/"];
 
 #[derive(Args)]
 pub(crate) struct Notify {
@@ -98,7 +96,12 @@ async fn tell_of_all(connected: &Connected, project: &str) -> Result<(), Error> 
 }
 
 fn full(name: &str) -> String {
-    if name.starts_with("refs/") { name.to_owned() } else { format!("refs/heads/{name}") }
+    if name.starts_with("refs/") { name.to_owned() } else { branch_ref(name) }
+}
+
+/// Whether it is a branch or a tag.
+fn can_be_built(ref_name: &str) -> bool {
+    !matches!(ShortRef::of(ref_name), ShortRef::Other(_))
 }
 
 /// The lines that git gives a post-receive hook (githooks(5)); none: there are none. `pass_over` hears of refs that are
@@ -109,7 +112,7 @@ fn read_pushed(input: impl std::io::BufRead, mut pass_over: impl FnMut(&str)) ->
         let line = line.map_err(|error| Error::file("standard input", error))?;
         match line.trim_end_matches('\r').split(' ').collect::<Vec<_>>().as_slice() {
             [""] => continue,
-            [_old, _new, name] if OURS.iter().any(|space| name.starts_with(space)) => refs.push((*name).to_owned()),
+            [_old, _new, name] if can_be_built(name) => refs.push((*name).to_owned()),
             [_old, _new, name] if name.starts_with("refs/") => pass_over(name),
             _ => {
                 return Err(Error::usage(format!("standard input: `{line}` is not \"OLD NEW REF\""))

@@ -4,6 +4,7 @@ use crate::connected::Connected;
 use clap::Args;
 use client::Error;
 use client::views::QueueItem;
+use schema::values::Selector;
 use serde_json::Value;
 
 const COLUMNS: [&str; 4] = ["selector", "since", "reason", "remedy"];
@@ -31,6 +32,6 @@ impl Queue {
 
 fn row(item: &QueueItem) -> Value {
     let mut row = serde_json::to_value(item).unwrap_or_default();
-    row["selector"] = format!("{}/{}/{}", item.project, item.build, item.job).into();
+    row["selector"] = Selector::build(&item.project, item.build).job(&item.job).to_string().into();
     row
 }

@@ -3,10 +3,11 @@
 use crate::connected::{Connected, exit_status};
 use crate::output::Shown;
 use crate::printer::Printer;
-use crate::render::{build_row, clock, job_row, one_line, status_word, symbol};
+use crate::render::{build_row, job_row, one_line, status_word, symbol};
 use clap::Args;
 use client::Error;
 use client::views::{BuildView, JobView, StepView, timestamp};
+use schema::values::TimeSpan;
 
 const JOB_COLUMNS: [&str; 5] = ["name", "status", "platform", "worker", "duration"];
 
@@ -73,7 +74,7 @@ fn show_build(printer: &Printer, build: &BuildView) -> Result<(), Error> {
 fn show_job(printer: &Printer, build: &BuildView, job: &JobView) -> Result<(), Error> {
     let carried = if job.carried_from == 0 { String::new() } else { format!("{}/{}", build.project, job.carried_from) };
     let lines = [
-        ("job", format!("{}/{}", build.selector(), job.name)),
+        ("job", build.selector_of(job)),
         ("status", status_word(job.state, job.outcome).to_owned()),
         ("reason", job.reason.clone()),
         ("of", one_line(build)),
@@ -94,7 +95,7 @@ fn show_job(printer: &Printer, build: &BuildView, job: &JobView) -> Result<(), E
 fn step_line(printer: &Printer, index: usize, step: &StepView) -> Shown {
     let (symbol, paint) = symbol(step.state, step.outcome);
     let duration = match (step.started, step.finished) {
-        (Some(started), Some(finished)) => clock(finished.since(started).as_secs_f64()),
+        (Some(started), Some(finished)) => TimeSpan(finished.since(started)).clock(),
         _ => String::new(),
     };
     let status = status_word(step.state, step.outcome);

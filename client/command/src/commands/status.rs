@@ -7,9 +7,9 @@ use crate::printer::Printer;
 use crate::render::{job_row, status_word, symbol};
 use crate::resolve::By;
 use clap::Args;
-use client::views::{BranchView, BuildView, LaneView, short_ref};
+use client::views::{BranchView, BuildView, LaneView};
 use client::{BuildQuery, Error};
-use schema::values::{Outcome, State};
+use schema::values::{Outcome, ShortRef, State};
 use serde_json::Value;
 
 const COLUMNS: [&str; 5] = ["selector", "status", "platform", "duration", "reason"];
@@ -107,7 +107,7 @@ impl TipView {
         let failing = branch.lanes.iter().filter(|lane| lane.since > 0);
         let failing =
             failing.map(|lane| Shown::line(&format!("{} since {}/{}", lane.job, self.build.project, lane.since)));
-        let name = Shown::line(&format!("branch {}", short_ref(&branch.ref_name)));
+        let name = Shown::line(&format!("branch {}", ShortRef::of(&branch.ref_name)));
         let mut words = vec![name, printer.look.painted(&format!("{symbol} {word}"), paint)];
         words.extend(failing);
         if branch.errored {

@@ -73,7 +73,7 @@ impl Printed {
             if known.insert(job.name.clone(), status) != Some(status) {
                 let (symbol, paint) = symbol(job.state, job.outcome);
                 let mark = printer.look.painted(&format!("{symbol} {status}"), paint);
-                let mut parts = vec![Shown::line(&format!("{}/{}", build.selector(), job.name)), mark];
+                let mut parts = vec![Shown::line(&build.selector_of(job)), mark];
                 parts.extend((!job.worker.is_empty()).then(|| Shown::line(&format!("on {}", job.worker))));
                 parts.extend((!job.reason.is_empty()).then(|| Shown::line(&job.reason)));
                 say(printer, printer.look.parts(parts), &job_row(build, job))?;

@@ -4,7 +4,6 @@ use super::{Finding, Health, way_out};
 use client::Error;
 use client::Guild;
 use client::views::{GrantView, Whoami};
-use client::words;
 use schema::identity::Identity;
 use schema::sturdy_ref::SturdyRef;
 use schema::values::{Time, ends_soon};
@@ -140,10 +139,10 @@ fn remedy_for(error: &Error) -> &'static str {
 pub(crate) fn grant(grant: &GrantView, now: Time) -> Finding {
     let subject = format!("grant of {}", grant.name);
     let may: Vec<&str> = grant.what.may.iter().map(|right| right.word()).collect();
-    let projects: Vec<&str> = grant.what.projects.iter().map(String::as_str).collect();
-    let seen = format!("{}, may {} in {}", grant.kind, listed(&may), listed(&projects));
+    let projects = grant.what.projects.words("projects");
+    let seen = format!("{}, may {} in {projects}", grant.kind, listed(&may));
     let Some(expires) = grant.expires else { return Finding::good(subject, seen) };
-    let seen = format!("{seen}, ends {}", words::ago(now, expires));
+    let seen = format!("{seen}, ends {}", expires.seen_from(now));
     match ends_soon(grant.created.unwrap_or_default(), expires, now) {
         true => Finding::warned(subject, seen, "ask whoever runs the master for a new one, then `guild login FILE`"),
         false => Finding::good(subject, seen),
@@ -153,7 +152,6 @@ pub(crate) fn grant(grant: &GrantView, now: Time) -> Finding {
 fn listed(words: &[&str]) -> String {
     match words {
         [] => "nothing".to_owned(),
-        ["*"] => "all projects".to_owned(),
         words => words.join(", "),
     }
 }

@@ -18,7 +18,8 @@ mod tests;
 
 use crate::selector::{Words, chooses};
 use client::Error;
-use client::views::{BuildView, short_ref};
+use client::views::BuildView;
+use schema::values::{Selector, ShortCommit, ShortRef};
 use std::collections::BTreeMap;
 
 /// What the command will do with the answer.
@@ -117,7 +118,7 @@ impl Found {
     }
 
     fn selector(&self) -> String {
-        format!("{}/{}", self.project, self.number)
+        Selector::build(&self.project, self.number).to_string()
     }
 }
 
@@ -223,7 +224,11 @@ impl Meant {
             (By::Ref(name), _, Some(job)) => format!("the job {job} of the {}{last}", named_ref(name)),
             (By::Number, Some(build), Some(job)) => format!("the job {job} of build {}", build.selector()),
             (By::Commit(_), Some(build), _) => {
-                format!("the build of commit {} on the {}", short_commit(&build.revision), named_ref(&build.ref_name))
+                format!(
+                    "the build of commit {} on the {}",
+                    ShortCommit::of(&build.revision),
+                    named_ref(&build.ref_name)
+                )
             }
             (By::Project, _, _) => "the project".to_owned(),
             (_, Some(build), _) => format!("build {}", build.selector()),
@@ -287,14 +292,10 @@ pub(crate) fn resolve_ref(project: &str, name: &str, facts: &Facts) -> Result<Me
 
 /// `branch main`, `tag v1`, or the ref as it is.
 pub(crate) fn named_ref(name: &str) -> String {
-    match name.strip_prefix("refs/heads/") {
-        Some(branch) => format!("branch {branch}"),
-        None if name.starts_with("refs/tags/") => format!("tag {}", short_ref(name)),
-        None if name.is_empty() => "commit alone, without a branch".to_owned(),
-        None => name.to_owned(),
+    match ShortRef::of(name) {
+        ShortRef::Branch(branch) => format!("branch {branch}"),
+        ShortRef::Tag(tag) => format!("tag {tag}"),
+        ShortRef::Other("") => "commit alone, without a branch".to_owned(),
+        ShortRef::Other(name) => name.to_owned(),
     }
-}
-
-fn short_commit(id: &str) -> &str {
-    id.get(..7).unwrap_or(id)
 }

@@ -1,9 +1,9 @@
 //! Each way in which a name can be read, and what there is of it.
 
-use super::{Asked, By, Facts, Found, GitWord, Meant, Question, Stop, Wish, named_ref, short_commit};
+use super::{Asked, By, Facts, Found, GitWord, Meant, Question, Stop, Wish, named_ref};
 use crate::selector::{SelectorError, Words, chooses, read_commit, read_number, read_step};
 use client::Error;
-use client::views::short_ref;
+use schema::values::{ShortCommit, ShortRef, branch_or_tag};
 use std::collections::BTreeSet;
 
 /// A job and its step stand after a build.
@@ -87,10 +87,10 @@ fn latest_of_branch(asked: &Asked<'_>, project: &str, branch: &str, facts: &Fact
     let tracked = asked.checkout.tracked.as_deref().filter(|tracked| *tracked != branch);
     latest.map(|build| Meant::of(By::Checkout, build)).ok_or_else(|| {
         let help = match tracked {
-            Some(tracked) => format!("it tracks `{}`, which is another branch: name that one", short_ref(tracked)),
+            Some(tracked) => format!("it tracks `{}`, which is another branch: name that one", ShortRef::of(tracked)),
             None => "push it, or `guild run` asks for a build; `guild list` shows those of other branches".to_owned(),
         };
-        let text = format!("the branch `{}` of {project} has no build yet", short_ref(branch));
+        let text = format!("the branch `{}` of {project} has no build yet", ShortRef::of(branch));
         refused(Error::not_found(text).help(help))
     })
 }
@@ -270,7 +270,7 @@ fn refs(project: &str, parts: &[String], shortest: usize, facts: &Facts, reading
 /// The full refs with builds that a name can mean: a full name means itself, another one a branch or a tag.
 fn built_refs(project: &str, name: &str, facts: &Facts) -> Result<Vec<String>, Stop> {
     let full = if name.starts_with("refs/") { vec![name.to_owned()] } else { Vec::new() };
-    let short = vec![format!("refs/heads/{name}"), format!("refs/tags/{name}")];
+    let short = branch_or_tag(name).to_vec();
     // as git writes a branch that has the name of a tag
     let qualified = name.starts_with("heads/") || name.starts_with("tags/");
     let qualified = if qualified { vec![format!("refs/{name}")] } else { Vec::new() };
@@ -323,7 +323,7 @@ fn commits(
             }
         };
         let note = here.filter(|_| is_elsewhere).map(|branch| {
-            let (commit, of) = (short_commit(&build.revision), named_ref(&build.ref_name));
+            let (commit, of) = (ShortCommit::of(&build.revision), named_ref(&build.ref_name));
             format!("{commit} has no build on the {}: {} is of the {of}", named_ref(branch), build.selector())
         });
         readings.add(meant.map(|meant| Meant { note, ..meant }));
@@ -363,7 +363,7 @@ fn by_git(asked: &Asked<'_>, project: &str, word: &str, facts: &Facts, readings:
         }
         Some(GitWord::Commit(id)) => {
             commits(asked, project, id, &[], facts, readings)?;
-            let text = format!("{project} has no build of `{word}`, which is commit {}", short_commit(id));
+            let text = format!("{project} has no build of `{word}`, which is commit {}", ShortCommit::of(id));
             readings.miss(Error::not_found(text).help("`guild run --revision` asks for one"));
         }
     }
@@ -395,7 +395,8 @@ fn at_head(
     readings.add(match facts.builds(of_commit(project, branch, id))?.first() {
         Some(build) => Ok(Meant::of(By::Commit(build.revision.clone()), build)),
         None => {
-            let text = format!("{word}, {}, has no build on the {} of {project}", short_commit(id), named_ref(branch));
+            let text =
+                format!("{word}, {}, has no build on the {} of {project}", ShortCommit::of(id), named_ref(branch));
             Err(Error::not_found(text).help("push it, and wait until the repository is looked at; or `guild run`"))
         }
     });

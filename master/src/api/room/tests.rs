@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::api::view::{write_build, write_jobs, write_queue_item, write_workers};
-use crate::coordinator::record::{BuildId, Cause, GrantId, JobKey, JobRow, StepKey, StepRow};
+use crate::coordinator::record::{BuildId, BuildCause, GrantId, JobKey, JobRow, StepKey, StepRow};
 use crate::explain::Why;
 use capnp::message::Builder;
-use schema::values::{Description, Source, SourceStamp, State, Time, Trust};
+use schema::values::{Description, SourceRevision, SourceStamp, State, Time, Trust};
 
 /// The bytes of what is written into a message.
 fn written(write: impl FnOnce(&mut Builder<capnp::message::HeapAllocator>)) -> usize {
@@ -46,13 +46,13 @@ fn worker(length: usize, words: usize) -> WorkerStatus {
 
 fn build(length: usize) -> BuildRow {
     let source =
-        Source { repository: text(length), ref_name: text(length), revision: text(length), base: text(length) };
+        SourceRevision { repository: text(length), ref_name: text(length), revision: text(length), base: text(length) };
     BuildRow {
         id: BuildId(1),
         project: text(length),
         number: 1,
         stamp: SourceStamp { sources: vec![source] },
-        cause: Cause::Run { by: text(length) },
+        cause: BuildCause::Run { by: text(length) },
         trust: Trust::Trusted,
         state: State::Running,
         outcome: None,

@@ -64,7 +64,7 @@ impl Coordinator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::coordinator::record::{BuildRow, Cause, GrantId, Loaded, RequestId};
+    use crate::coordinator::record::{BuildCause, BuildRow, GrantId, Loaded, RequestId};
     use crate::coordinator::{Order, Origin, Request, Terms};
     use schema::values::{Commit, JobPlan, Outcome, Plan, SourceStamp, State, Time, Trust};
 
@@ -85,7 +85,7 @@ mod tests {
             project: "p".to_owned(),
             number: 1,
             stamp: SourceStamp::default(),
-            cause: Cause::Change,
+            cause: BuildCause::Change,
             trust: Trust::Trusted,
             state: State::Finished,
             outcome: Some(Outcome::Failed),

@@ -3,12 +3,12 @@
 use super::build::finished;
 use crate::coordinator::Coordinator;
 use crate::coordinator::model::{Build, Order};
-use crate::coordinator::record::{Answer, BuildId, BuildRow, Cause, GrantId, Head, JobRow, Record};
+use crate::coordinator::record::{Answer, BuildId, BuildRow, BuildCause, GrantId, Head, JobRow, Record};
 use crate::coordinator::refs::Origin;
 use crate::coordinator::request::Request;
 use crate::coordinator::rows::Row;
 use schema::values::{
-    Change, Commit, Fact, Outcome, Plan, Refusal, RefusalCode, Source, SourceStamp, State, Time, Trust,
+    Change, Commit, Fact, Outcome, Plan, Refusal, RefusalCode, SourceRevision, SourceStamp, State, Time, Trust,
 };
 
 /// A finished build, read from history, to be made again.
@@ -48,7 +48,7 @@ impl Coordinator {
             forced: change.forced,
         };
         self.tell_of(now, &project, 0, fact);
-        let build = self.open_build(now, order(&change, by), Cause::Change);
+        let build = self.open_build(now, order(&change, by), BuildCause::Change);
         let update = self.builds[&build].row.update;
         let since = known.filter(|head| head.gone.is_none()).map_or(update, |head| head.since);
         let head = Head { revision: change.revision.clone(), is_told: true, gone: None, update, since };
@@ -60,7 +60,7 @@ impl Coordinator {
     /// Somebody asks for a build.
     pub fn run(&mut self, now: Time, request: Request, by: &str, order: Order) -> Result<BuildId, Refusal> {
         self.once(now, request, |this| {
-            let id = this.open_build(now, order, Cause::Run { by: by.to_owned() });
+            let id = this.open_build(now, order, BuildCause::Run { by: by.to_owned() });
             this.note_update(id);
             Ok(Answer::Build(id))
         })
@@ -83,7 +83,7 @@ impl Coordinator {
                 return Err(Refusal::new(RefusalCode::Conflict, "none of its jobs is to be repeated"));
             }
             this.retry_guard.retry(&past)?;
-            let cause = Cause::Retry { number: past.row.number, by: by.to_owned() };
+            let cause = BuildCause::Retry { number: past.row.number, by: by.to_owned() };
             let id = this.insert_build(now, again_of(&past.row, grant), cause);
             let carried = carried(&past, again, id);
             this.adopt(now, id, past.plan, carried);
@@ -110,13 +110,13 @@ impl Coordinator {
         .map(|_| ())
     }
 
-    fn open_build(&mut self, now: Time, order: Order, cause: Cause) -> BuildId {
+    fn open_build(&mut self, now: Time, order: Order, cause: BuildCause) -> BuildId {
         let id = self.insert_build(now, order, cause);
         self.ask_for_plan(id);
         id
     }
 
-    fn insert_build(&mut self, now: Time, order: Order, cause: Cause) -> BuildId {
+    fn insert_build(&mut self, now: Time, order: Order, cause: BuildCause) -> BuildId {
         self.last_build += 1;
         let id = BuildId(self.last_build);
         let number = self.numbers.get(&order.project).copied().unwrap_or_default() + 1;
@@ -168,7 +168,7 @@ impl Coordinator {
 }
 
 fn order(change: &Change, by: GrantId) -> Order {
-    let source = Source {
+    let source = SourceRevision {
         repository: change.project.clone(),
         ref_name: change.ref_name.clone(),
         revision: change.revision.clone(),
@@ -227,14 +227,4 @@ pub fn chosen(past: &Past, names: &[String], failed: bool) -> Result<Vec<usize>,
         (true, false) => true,
     };
     Ok(past.jobs.iter().enumerate().filter(|(_, row)| wanted(row)).map(|(index, _)| index).collect())
-}
-
-impl std::fmt::Display for Cause {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Cause::Change => write!(f, "change"),
-            Cause::Run { by } => write!(f, "run by {by}"),
-            Cause::Retry { number, by } => write!(f, "retry of {number} by {by}"),
-        }
-    }
 }

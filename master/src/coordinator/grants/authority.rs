@@ -8,7 +8,7 @@
 use crate::coordinator::model::DEFAULT_POOL;
 use crate::coordinator::record::GrantRow;
 use schema::limits::{LABEL, LABELS, Limit, POOL, POOLS, PROJECT, PROJECTS, grouped};
-use schema::values::{GrantKind, Refusal, RefusalCode, Right, Time, What};
+use schema::values::{GrantKind, Refusal, RefusalCode, Right, Scope, Time, What};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -226,8 +226,8 @@ fn invalid(text: String) -> Refusal {
 }
 
 fn has_all_workers(what: &What) -> bool {
-    let has_all_pools = what.pools.is_empty() || what.pools.contains("*");
-    what.projects.contains("*") && has_all_pools && what.labels.is_empty()
+    let has_all_pools = what.pools.is_empty() || what.pools.is_all();
+    what.projects.is_all() && has_all_pools && what.labels.is_empty()
 }
 
 /// A worker whose grant names no pool is in the default pool.
@@ -235,8 +235,8 @@ fn pools_of_worker(what: &What) -> Reach<String> {
     if what.pools.is_empty() { Reach::Named(BTreeSet::from([DEFAULT_POOL.to_owned()])) } else { reach(&what.pools) }
 }
 
-fn reach(names: &BTreeSet<String>) -> Reach<String> {
-    if names.contains("*") { Reach::All } else { Reach::Named(names.clone()) }
+fn reach(scope: &Scope) -> Reach<String> {
+    scope.named().map_or(Reach::All, |names| Reach::Named(names.clone()))
 }
 
 fn named(labels: &[(String, String)]) -> Reach<(String, String)> {
@@ -263,7 +263,7 @@ mod tests {
     use super::*;
     use std::iter::repeat_n;
 
-    fn names(count: usize, bytes: usize) -> BTreeSet<String> {
+    fn names(count: usize, bytes: usize) -> Scope {
         (0..count).map(|index| format!("{index:0bytes$}")).collect()
     }
 

@@ -2,7 +2,7 @@
 
 use crate::coordinator::Coordinator;
 use crate::coordinator::model::Effect;
-use crate::coordinator::record::{Cause, Head, HeadRow, Record};
+use crate::coordinator::record::{BuildCause, Head, HeadRow, Record};
 use crate::coordinator::rows::Effects;
 use schema::values::{Change, Time};
 use std::collections::{BTreeMap, BTreeSet};
@@ -120,7 +120,7 @@ impl Coordinator {
         let mut of_ref = self.open_builds_of(project, ref_name);
         let is_unbuilt = of_ref.any(|build| {
             let revision = build.row.stamp.sources.first().map(|source| &source.revision);
-            let opened_it = build.row.cause == Cause::Change && build.row.update == head.update;
+            let opened_it = build.row.cause == BuildCause::Change && build.row.update == head.update;
             opened_it && build.row.started.is_none() && revision == Some(&head.revision)
         });
         drop(of_ref);

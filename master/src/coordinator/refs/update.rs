@@ -5,7 +5,7 @@ use crate::coordinator::Coordinator;
 use crate::coordinator::lane::LaneResult;
 use crate::coordinator::model::Order;
 use crate::coordinator::record::{BuildId, BuildRow, Head, JobKey, Record};
-use schema::values::{Outcome, Source, State, Time, Trust};
+use schema::values::{Outcome, SourceRevision, State, Time, Trust};
 
 /// How a build comes by its update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +71,6 @@ impl Coordinator {
     }
 }
 
-fn first_source(row: &BuildRow) -> Source {
+fn first_source(row: &BuildRow) -> SourceRevision {
     row.stamp.sources.first().cloned().unwrap_or_default()
 }

@@ -1,8 +1,7 @@
 //! The disk under the state directory, and how much of it is Guild's.
 
 use crate::store::DATABASE_FILE;
-use client::words::bytes;
-use schema::values::Finding;
+use schema::values::{Bytes, Finding};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -49,9 +48,9 @@ pub(super) fn judge(state: &Path, disk: &Disk, logs: Option<u64>, is_full: bool)
         Ok(room) => room,
         Err(error) => return Finding::bad(subject, error.to_string(), "is it there? `state` in the master file"),
     };
-    let logs = logs.map(|logs| format!(", logs {}", bytes(logs))).unwrap_or_default();
+    let logs = logs.map(|logs| format!(", logs {}", Bytes(logs))).unwrap_or_default();
     let mut seen =
-        format!("{} of {} free; the database has {}{logs}", bytes(room.free), bytes(room.total), bytes(disk.database));
+        format!("{} of {} free; the database has {}{logs}", Bytes(room.free), Bytes(room.total), Bytes(disk.database));
     let remedy = "free some space there, or keep less: `retain` in [limits] of the master file";
     if is_full {
         return Finding::bad(subject, format!("full: nothing new is recorded; {seen}"), remedy);

@@ -34,7 +34,7 @@ fn ending(row: &GrantRow, now: Time) -> Option<Finding> {
 fn was_not_used(row: &GrantRow, now: Time) -> Option<Finding> {
     let expired = row.expires.filter(|expires| *expires <= now && now.since(*expires) < WEEK)?;
     (row.holder.is_none() && !row.is_browser).then(|| {
-        let seen = format!("was never redeemed, and ended {}", client::words::ago(now, expired));
+        let seen = format!("was never redeemed, and ended {}", expired.seen_from(now));
         Finding::warned(subject(row), seen, format!("if it is still wanted: {}", reissue(row, false)))
     })
 }

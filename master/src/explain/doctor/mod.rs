@@ -145,5 +145,5 @@ fn line(text: &str) -> String {
 
 /// `12m`
 fn rough(duration: Duration) -> String {
-    client::words::rough(duration.as_secs())
+    schema::values::TimeSpan(duration).rough()
 }

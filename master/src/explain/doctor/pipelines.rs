@@ -3,15 +3,12 @@
 use super::{Reach, line};
 use crate::coordinator::record::BuildRow;
 use crate::planner::lacks_file;
-use schema::values::{Finding, Outcome};
-
-/// What main branches are called; which one it is, only the remote knows.
-const MAIN: [&str; 2] = ["refs/heads/main", "refs/heads/master"];
+use schema::values::{Finding, Outcome, Selector};
 
 pub(super) async fn examine(reach: &Reach) -> Vec<Finding> {
-    let projects = reach.repositories.all().into_iter().map(|repository| repository.project.clone());
-    let projects: Vec<String> = projects.filter(|project| reach.what.sees(project)).collect();
-    let refs = projects.iter().flat_map(|project| MAIN.map(|ref_name| (project.clone(), ref_name.to_owned())));
+    let seen = reach.repositories.all().into_iter().filter(|repository| reach.what.sees(&repository.project));
+    // of a project whose main branch is not known yet nothing is asked
+    let refs = seen.filter_map(|it| Some((it.project.clone(), it.mirror.main_branch()?)));
     match reach.readers.newest_of_refs(refs.collect()).await {
         Ok(rows) => rows.iter().filter_map(judge).collect(),
         Err(error) => {
@@ -23,7 +20,7 @@ pub(super) async fn examine(reach: &Reach) -> Vec<Finding> {
 /// Builds that ran, or were not wanted, say nothing of the installation.
 pub(super) fn judge(build: &BuildRow) -> Option<Finding> {
     let is_broken = matches!(build.outcome, Some(Outcome::Failed | Outcome::Errored)) && !build.diagnosis.is_empty();
-    let selector = format!("{}/{}", build.project, build.number);
+    let selector = Selector::build(&build.project, build.number).to_string();
     if lacks_file(build) {
         let seen = format!("{selector} was not built: {}", line(&build.diagnosis));
         let remedy = "`guild init` in the repository writes one to begin with, then push; or follow other `branches`";

@@ -21,7 +21,7 @@ pub(super) fn judge(pool: &PoolStatus, now: Time) -> Finding {
     }
     if takes.is_empty() && stopped.is_empty() {
         let last = away.iter().filter_map(|member| heard(member)).max();
-        let last = last.map(|time| format!(", last heard of {}", client::words::ago(now, time))).unwrap_or_default();
+        let last = last.map(|time| format!(", last heard of {}", time.seen_from(now))).unwrap_or_default();
         let away = names(away.iter().copied());
         let seen = format!("no worker is connected: {}{last}; {} waits", some(&away), some(&pool.projects));
         return Finding::bad(subject, seen, format!("guild-worker run     (on the machine of {})", some(&away)));

@@ -2,7 +2,7 @@
 
 use super::{count, rough};
 use crate::explain::{QueueStatus, Why};
-use schema::values::{Finding, Time};
+use schema::values::{Finding, Selector, Time};
 use std::time::Duration;
 
 /// A worker that is started again, or a person who steers, is given so long.
@@ -15,7 +15,7 @@ pub(super) fn judge(queue: &[QueueStatus], now: Time) -> Finding {
         let seen = format!("{} waiting, none for {} for want of a worker", count(queue.len(), "job"), rough(PATIENCE));
         return Finding::good("queue", seen);
     };
-    let selector = format!("{}/{}/{}", oldest.project, oldest.build, oldest.job);
+    let selector = Selector::build(&oldest.project, oldest.build).job(&oldest.job).to_string();
     let since = rough(now.since(oldest.since));
     let seen = format!(
         "{} waiting for want of a worker; {selector} since {since}: {}",

@@ -59,5 +59,5 @@ fn judge_refused(project: &str, looks: &Looks) -> Option<Finding> {
 }
 
 fn ago(what: &str, time: Time, now: Time) -> String {
-    format!("{what} {}", client::words::ago(now, time))
+    format!("{what} {}", time.seen_from(now))
 }

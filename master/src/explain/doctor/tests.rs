@@ -3,7 +3,7 @@
 use super::disk::{Disk, Room};
 use super::files::{Access, NamedFile};
 use super::*;
-use crate::coordinator::record::{BuildId, BuildRow, Cause};
+use crate::coordinator::record::{BuildId, BuildRow, BuildCause};
 use crate::explain::{Member, Presence, Why};
 use crate::health::Trouble;
 use crate::mirror::RefusedRef;
@@ -319,7 +319,7 @@ fn a_pipeline_that_cannot_be_planned_is_told() {
         project: "pyfoo".to_owned(),
         number: 7,
         stamp: SourceStamp::default(),
-        cause: Cause::Change,
+        cause: BuildCause::Change,
         trust: Trust::Trusted,
         state: State::Finished,
         created: NOW,

@@ -4,7 +4,7 @@ use super::NOW;
 use crate::coordinator::record::*;
 use crate::retention::policy::GRACE;
 use crate::store::tests::rows::{Dice, head};
-use schema::values::{Change, Event, Fact, Outcome, Plan, Source, SourceStamp, State, Time, Trust};
+use schema::values::{Change, Event, Fact, Outcome, Plan, SourceRevision, SourceStamp, State, Time, Trust};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -127,13 +127,14 @@ impl World {
 
 /// Made one after the other over 40 days.
 pub(crate) fn build(id: u64, project: &str, number: u32, ref_name: &str) -> BuildRow {
-    let source = Source { repository: project.to_owned(), ref_name: ref_name.to_owned(), ..Source::default() };
+    let source =
+        SourceRevision { repository: project.to_owned(), ref_name: ref_name.to_owned(), ..SourceRevision::default() };
     BuildRow {
         id: BuildId(id),
         project: project.to_owned(),
         number,
         stamp: SourceStamp { sources: vec![source] },
-        cause: Cause::Change,
+        cause: BuildCause::Change,
         trust: Trust::Trusted,
         state: State::Finished,
         outcome: Some(Outcome::Succeeded),

@@ -3,7 +3,7 @@
 use super::columns::{maybe_word, read_id, read_json, read_maybe_time, read_time, read_word};
 use super::tables::Tables;
 use crate::coordinator::lane::{Lane, LaneResult, RefState};
-use crate::coordinator::record::{BuildId, BuildRow, Cause};
+use crate::coordinator::record::{BuildId, BuildRow, BuildCause};
 use crate::store::{RefHistory, WatchedBranch};
 use rusqlite::{Row, params};
 use schema::values::{Outcome, State, Time, Trust};
@@ -144,7 +144,7 @@ impl Tables<'_> {
                     revision: row.get(5)?,
                     created: read_time(row, 6)?,
                     finished: read_maybe_time(row, 7)?,
-                    is_push: read_json::<Cause>(row, 10)? == Cause::Change,
+                    is_push: read_json::<BuildCause>(row, 10)? == BuildCause::Change,
                 },
             ))
         };
@@ -176,7 +176,7 @@ fn whole(build: BuildRow) -> Option<LaneResult> {
 /// A push brought a pipeline that cannot be read. Somebody may ask for a build of a branch that has none, which says nothing
 /// of the branch.
 fn is_broken(build: &BuildRow) -> bool {
-    let is_push = build.cause == Cause::Change;
+    let is_push = build.cause == BuildCause::Change;
     is_push && build.state == State::Finished && build.outcome == Some(Outcome::Failed) && build.job_count == 0
 }
 

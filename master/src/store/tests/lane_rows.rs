@@ -2,12 +2,12 @@
 
 use super::*;
 use crate::coordinator::lane::{LaneResult, RefState};
-use schema::values::{Outcome, Source, SourceStamp};
+use schema::values::{Outcome, SourceRevision, SourceStamp};
 
 pub(crate) const MAIN: &str = "refs/heads/main";
 
 fn row(number: u32, update: u32, outcome: Option<Outcome>, job_count: u32) -> BuildRow {
-    let source = Source {
+    let source = SourceRevision {
         repository: "p".to_owned(),
         ref_name: MAIN.to_owned(),
         revision: format!("{update:040x}"),
@@ -18,7 +18,11 @@ fn row(number: u32, update: u32, outcome: Option<Outcome>, job_count: u32) -> Bu
         number,
         update,
         stamp: SourceStamp { sources: vec![source] },
-        cause: if number == update { Cause::Change } else { Cause::Retry { number: update, by: "x".to_owned() } },
+        cause: if number == update {
+            BuildCause::Change
+        } else {
+            BuildCause::Retry { number: update, by: "x".to_owned() }
+        },
         state: if outcome.is_some() { State::Finished } else { State::Running },
         outcome,
         finished: outcome.map(|_| Time(u64::from(number))),

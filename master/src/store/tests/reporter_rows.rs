@@ -66,7 +66,7 @@ fn a_look_shows_what_is_open_and_what_was_broken() {
     }
     // of main: 1, 5, 7, 11, 13, 17 and 19
     let broken = |row: &mut BuildRow| {
-        (row.job_count, row.outcome, row.cause) = (0, Some(Outcome::Failed), Cause::Change);
+        (row.job_count, row.outcome, row.cause) = (0, Some(Outcome::Failed), BuildCause::Change);
     };
     broken(&mut builds[4]);
     builds[10].trust = Trust::Untrusted;

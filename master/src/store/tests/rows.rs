@@ -4,8 +4,8 @@ use crate::coordinator::placed::{Because, Opening};
 use crate::coordinator::record::*;
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{
-    Change, Description, Event, Exit, Fact, GrantKind, Home, JobPlan, Outcome, Plan, Source, SourceStamp, State, Time,
-    Trust, What,
+    Change, Description, Event, Exit, Fact, GrantKind, Home, JobPlan, Outcome, Plan, SourceRevision, SourceStamp,
+    State, Time, Trust, What,
 };
 use std::time::Duration;
 
@@ -205,13 +205,18 @@ impl Dice {
 pub(crate) fn build(id: u64) -> BuildRow {
     let revision = blake3::hash(&(id / 2).to_le_bytes()).to_hex()[..40].to_owned();
     let ref_name = if id.is_multiple_of(3) { "refs/heads/topic" } else { "refs/heads/main" };
-    let source = Source { repository: "r".to_owned(), ref_name: ref_name.to_owned(), revision, ..Source::default() };
+    let source = SourceRevision {
+        repository: "r".to_owned(),
+        ref_name: ref_name.to_owned(),
+        revision,
+        ..SourceRevision::default()
+    };
     BuildRow {
         id: BuildId(id),
         project: format!("p{}", id % 2),
         number: u32::try_from(id.div_ceil(2)).unwrap(),
         stamp: SourceStamp { sources: vec![source] },
-        cause: Cause::Run { by: "somebody".to_owned() },
+        cause: BuildCause::Run { by: "somebody".to_owned() },
         trust: Trust::Trusted,
         state: State::Queued,
         outcome: None,

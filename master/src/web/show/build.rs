@@ -3,8 +3,8 @@
 use super::{BuildLine, Frame, Mark, When, build_href, duration, tidy};
 use askama::Template;
 use client::cells::{column_of, distinct, row_of};
-use client::views::{BranchView, BuildView, JobView, short_ref};
-use schema::values::Outcome;
+use client::views::{BranchView, BuildView, JobView};
+use schema::values::{Outcome, Selector, ShortRef};
 use std::collections::BTreeMap;
 
 /// Names of branches that a page offers.
@@ -172,7 +172,7 @@ impl Project {
         limit: u32,
     ) -> Project {
         let shown = branch.map(str::to_owned).or_else(|| builds.first().map(|build| build.ref_name.clone()));
-        let shown = shown.map(|branch| tidy(short_ref(&branch))).unwrap_or_default();
+        let shown = shown.map(|branch| tidy(ShortRef::of(&branch).name())).unwrap_or_default();
         let compared: Vec<BuildView> = builds.iter().take_while(|build| !build.jobs.is_empty()).cloned().collect();
         let older = builds.last().filter(|_| builds.len() >= limit as usize).map_or(0, |last| last.number);
         let reference = branch.map(str::to_owned).or_else(|| builds.first().map(|build| build.ref_name.clone()));
@@ -208,9 +208,9 @@ fn failing(project: &str, state: &BranchView) -> Vec<Failing> {
     let failing = state.lanes.iter().filter(|lane| lane.outcome == Some(Outcome::Failed) && lane.build > 0);
     let failing = failing.map(|lane| Failing {
         job: lane.job.clone(),
-        href: format!("/p/{project}/{}/{}", lane.build, lane.job),
+        href: format!("/p/{}", Selector::build(project, lane.build).job(&lane.job)),
         since: lane.since,
-        since_href: format!("/p/{project}/{}", lane.since),
+        since_href: format!("/p/{}", Selector::build(project, lane.since)),
     });
     failing.collect()
 }
@@ -218,7 +218,7 @@ fn failing(project: &str, state: &BranchView) -> Vec<Failing> {
 fn branches(among: &[BuildView], shown: &str) -> Vec<Branch> {
     let names = distinct(among.iter().map(|build| build.ref_name.clone()));
     let branches = names.into_iter().take(BRANCHES_SHOWN).map(|ref_name| {
-        let name = tidy(short_ref(&ref_name));
+        let name = tidy(ShortRef::of(&ref_name).name());
         Branch { is_shown: name == shown, reference: ref_name, name }
     });
     branches.collect()

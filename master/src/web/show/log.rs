@@ -6,8 +6,7 @@ use crate::web::text;
 use askama::Template;
 use client::logs::Lines;
 use client::views::{BuildView, JobView, StepView};
-use client::words::bytes;
-use schema::values::Outcome;
+use schema::values::{Bytes, Outcome};
 use std::collections::BTreeMap;
 
 /// Lines of a log on a page of its own, so that a page stays of a size that a browser shows at once.
@@ -91,7 +90,7 @@ impl StepBlock {
             mark: Mark::new(step.state, step.outcome),
             exit: step.outcome.map(|_| tidy(&step.exit.to_string())).unwrap_or_default(),
             duration: duration(step.started, step.finished, step.outcome.is_some()),
-            size: if step.log_size > 0 { bytes(step.log_size) } else { String::new() },
+            size: if step.log_size > 0 { Bytes(step.log_size).to_string() } else { String::new() },
             is_open,
             before: log.map_or(0, |log| log.first.saturating_sub(1)),
             is_elsewhere: log.is_none() && step.log_size > 0,

@@ -29,10 +29,10 @@ struct Guess {
     saw: Vec<String>,
     /// Keys of the job, each a line of TOML.
     keys: Vec<&'static str>,
-    steps: Vec<Step>,
+    steps: Vec<GuessedStep>,
 }
 
-struct Step {
+struct GuessedStep {
     name: &'static str,
     run: String,
 }
@@ -53,7 +53,7 @@ impl Guess {
     }
 
     fn step(mut self, name: &'static str, run: impl Into<String>) -> Guess {
-        self.steps.push(Step { name, run: run.into() });
+        self.steps.push(GuessedStep { name, run: run.into() });
         self
     }
 }

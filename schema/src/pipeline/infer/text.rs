@@ -1,6 +1,6 @@
 //! The text of a starter: what was seen, then the jobs.
 
-use super::{Guess, Inferred, Step};
+use super::{Guess, GuessedStep, Inferred};
 use std::collections::BTreeMap;
 
 /// `jobs`: each with its folder below the top; empty: the top itself.
@@ -43,7 +43,7 @@ fn job(name: &str, folder: &str, guess: &Guess) -> String {
     text
 }
 
-fn table(job: &str, step: &Step) -> String {
+fn table(job: &str, step: &GuessedStep) -> String {
     format!("\n[[job.{job}.step]]\nname = {}\nrun = {}\n", quoted(step.name), quoted(&step.run))
 }
 

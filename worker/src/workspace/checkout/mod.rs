@@ -13,7 +13,7 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use schema::values::{Refusal, Source, Workspace as Mode};
+use schema::values::{Refusal, SourceRevision, Workspace as Mode};
 use schema::worker_capnp::source_pack;
 
 use crate::disk::atomic_file;
@@ -79,7 +79,7 @@ impl CheckoutError {
 pub async fn checkout(
     workspace: &Workspace,
     stores: &Stores,
-    source: &Source,
+    source: &SourceRevision,
     mode: Mode,
     pack: source_pack::Client,
 ) -> Result<Checkout, CheckoutError> {
@@ -242,7 +242,7 @@ impl TreeWriter<'_> {
         }
     }
 
-    async fn make_private(&self, source: &Source, obtained: Obtained) -> Result<(), CheckoutError> {
+    async fn make_private(&self, source: &SourceRevision, obtained: Obtained) -> Result<(), CheckoutError> {
         let private = Private {
             dir: self.workspace.tree().join(".git"),
             index: self.workspace.git_dir().join("index"),

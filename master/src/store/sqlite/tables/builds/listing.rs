@@ -5,6 +5,7 @@ use crate::store::BuildFilter;
 use crate::store::sqlite::columns::read_id;
 use crate::store::sqlite::tables::Tables;
 use rusqlite::{Params, params};
+use schema::values::branch_or_tag;
 
 const ALL: &str = "select id from builds order by id desc limit ?1";
 // within a project numbers and ids rise together
@@ -16,16 +17,13 @@ const OF_REF: &str = "select id from builds indexed by builds_ref \
 const OF_REVISION: &str = "select id, project, ref, number from builds indexed by builds_revision \
                            where revision >= ?1 and revision < ?1 || 'g' order by id desc";
 
-/// What a short name can be, in the order in which it is tried.
-const SPACES: [&str; 2] = ["refs/heads/", "refs/tags/"];
-
 /// The newest first. A short name of a ref is the branch that was built, else the tag.
 pub(super) fn newest(store: Tables<'_>, filter: &BuildFilter, limit: u32) -> rusqlite::Result<Vec<BuildId>> {
     let Some(short) = filter.ref_name.as_deref().filter(|name| !name.starts_with("refs/")) else {
         return newest_of_full(store, filter, limit);
     };
-    for space in SPACES {
-        let full = BuildFilter { ref_name: Some(format!("{space}{short}")), ..filter.clone() };
+    for full in branch_or_tag(short) {
+        let full = BuildFilter { ref_name: Some(full), ..filter.clone() };
         // what a page or a commit leaves of its builds does not decide which ref it is
         let any = BuildFilter { before: None, revision: None, ..full.clone() };
         if !newest_of_full(store, &any, 1)?.is_empty() {

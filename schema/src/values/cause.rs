@@ -1,0 +1,54 @@
+//! Why a build exists.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What made a build, and who asked for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BuildCause {
+    /// A ref moved.
+    Change,
+    /// Someone asked.
+    Run { by: String },
+    /// Someone asked for the build with this number of the same project again.
+    Retry { number: u32, by: String },
+}
+
+impl BuildCause {
+    /// The kinds, as `cause` of a job's `when` names them.
+    pub const KINDS: [&str; 3] = ["change", "run", "retry"];
+
+    /// The one of [`BuildCause::KINDS`] that it is.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            BuildCause::Change => BuildCause::KINDS[0],
+            BuildCause::Run { .. } => BuildCause::KINDS[1],
+            BuildCause::Retry { .. } => BuildCause::KINDS[2],
+        }
+    }
+}
+
+impl fmt::Display for BuildCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind())?;
+        match self {
+            BuildCause::Change => Ok(()),
+            BuildCause::Run { by } => write!(f, " by {by}"),
+            BuildCause::Retry { number, by } => write!(f, " of {number} by {by}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_reads_as_words() {
+        let by = || "ann".to_owned();
+        let all = [BuildCause::Change, BuildCause::Run { by: by() }, BuildCause::Retry { number: 7, by: by() }];
+        assert_eq!(all.each_ref().map(BuildCause::to_string), ["change", "run by ann", "retry of 7 by ann"]);
+        assert_eq!(all.each_ref().map(BuildCause::kind), BuildCause::KINDS);
+    }
+}

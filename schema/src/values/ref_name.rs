@@ -1,0 +1,93 @@
+//! Names of refs: how a full name reads for people, and which full names a short one can mean.
+
+use std::fmt;
+
+/// Where git keeps branches.
+const BRANCHES: &str = "refs/heads/";
+/// Where git keeps tags.
+const TAGS: &str = "refs/tags/";
+
+/// The name of a ref as people write it, with the kind of the ref.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShortRef<'a> {
+    Branch(&'a str),
+    Tag(&'a str),
+    /// A ref of another kind has no short name, so this is its full one. It is empty where a commit was named alone.
+    Other(&'a str),
+}
+
+impl<'a> ShortRef<'a> {
+    /// Reads a full name.
+    pub fn of(full: &'a str) -> ShortRef<'a> {
+        match (full.strip_prefix(BRANCHES), full.strip_prefix(TAGS)) {
+            (Some(branch), _) => ShortRef::Branch(branch),
+            (None, Some(tag)) => ShortRef::Tag(tag),
+            (None, None) => ShortRef::Other(full),
+        }
+    }
+
+    pub fn name(self) -> &'a str {
+        match self {
+            ShortRef::Branch(name) | ShortRef::Tag(name) | ShortRef::Other(name) => name,
+        }
+    }
+
+    pub fn branch(self) -> Option<&'a str> {
+        match self {
+            ShortRef::Branch(name) => Some(name),
+            ShortRef::Tag(_) | ShortRef::Other(_) => None,
+        }
+    }
+
+    pub fn tag(self) -> Option<&'a str> {
+        match self {
+            ShortRef::Tag(name) => Some(name),
+            ShortRef::Branch(_) | ShortRef::Other(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for ShortRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The full name of a branch.
+pub fn branch_ref(name: &str) -> String {
+    format!("{BRANCHES}{name}")
+}
+
+/// The full names that a word can mean, in the order in which they are tried: a full name means itself, any other word a
+/// branch, and then a tag.
+pub fn full_refs(word: &str) -> Vec<String> {
+    match word.starts_with("refs/") {
+        true => vec![word.to_owned()],
+        false => branch_or_tag(word).to_vec(),
+    }
+}
+
+/// The branch and the tag of this name, whatever the name looks like.
+pub fn branch_or_tag(name: &str) -> [String; 2] {
+    [BRANCHES, TAGS].map(|space| format!("{space}{name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_name_is_read() {
+        assert_eq!(ShortRef::of("refs/heads/feature/x"), ShortRef::Branch("feature/x"));
+        assert_eq!(ShortRef::of("refs/tags/v1"), ShortRef::Tag("v1"));
+        assert_eq!(ShortRef::of("refs/pull/1/head"), ShortRef::Other("refs/pull/1/head"));
+        assert_eq!(ShortRef::of("").to_string(), "");
+    }
+
+    #[test]
+    fn a_word_means_a_branch_before_a_tag() {
+        assert_eq!(full_refs("v1"), ["refs/heads/v1", "refs/tags/v1"]);
+        assert_eq!(full_refs("refs/pull/1/head"), ["refs/pull/1/head"]);
+        assert_eq!(full_refs(&branch_ref("x")), ["refs/heads/x"]);
+    }
+}

@@ -10,7 +10,9 @@ use crate::store::tests::reporter_rows::reporter;
 use crate::store::tests::rows::{Dice, build, event};
 use crate::store::tests::{audit, now, reading, wait};
 use crate::store::{BuildFilter, Reading, Store};
+use futures::FutureExt as _;
 use schema::values::Time;
+use std::sync::mpsc;
 use std::time::Duration;
 
 /// Alters a store behind its back.
@@ -329,4 +331,24 @@ async fn a_query_that_panics_takes_no_connection_with_it() {
         assert!(readers.ask(|_| -> rusqlite::Result<()> { panic!("as this test wants it") }).await.is_err());
         assert_eq!(numbers(&readers, "select 7").await, [7]);
     }
+}
+
+#[test]
+fn a_read_is_of_one_moment() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let ((begins, begun), (commits, committed)) = (mpsc::channel(), mpsc::channel());
+    let readers = reading(&store);
+    let mut read = Box::pin(readers.ask(move |store| {
+        let first = store.counter("event")?;
+        begins.send(()).unwrap();
+        committed.recv().unwrap();
+        Ok::<_, rusqlite::Error>((first, store.counter("event")?))
+    }));
+    assert!(read.as_mut().now_or_never().is_none());
+    begun.recv().unwrap();
+    wait(store.commit(vec![Record::Event(event(1))])).unwrap();
+    commits.send(()).unwrap();
+    assert_eq!(wait(read).unwrap(), (0, 0), "what was committed meanwhile is not seen");
+    assert_eq!(wait(readers.events_after(0, 9)).unwrap(), [event(1)]);
 }

@@ -187,3 +187,73 @@ impl From<FollowedRow> for Record {
         Record::Followed(row)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coordinator::record::{BuildId, JobKey, StepKey};
+    use schema::values::Exit;
+
+    fn followed(looked_in: u64) -> FollowedRow {
+        FollowedRow { project: "p".to_owned(), address: String::new(), scopes: Vec::new(), looked_in }
+    }
+
+    fn recorded(effects: &mut Effects) -> Vec<Record> {
+        let records =
+            effects.drain(..).filter_map(|it| if let Effect::Record(record) = it { Some(record) } else { None });
+        records.collect()
+    }
+
+    #[test]
+    fn a_row_is_recorded_as_each_change_leaves_it() {
+        let mut effects = Effects::new();
+        let mut row = Row::new(followed(1), &mut effects);
+        assert_eq!(recorded(&mut effects), [Record::Followed(followed(1))]);
+        row.edit(&mut effects, |row| row.looked_in = 2);
+        assert_eq!(recorded(&mut effects), [Record::Followed(followed(2))]);
+        row.edit_unrecorded(|row| row.looked_in = 3);
+        assert_eq!((row.looked_in, recorded(&mut effects).len()), (3, 0));
+        row.close(&mut effects, |row| row.looked_in += 1);
+        assert_eq!(recorded(&mut effects), [Record::Followed(followed(4))]);
+        let mut draft = Row::draft(followed(5));
+        assert!(recorded(&mut effects).is_empty());
+        draft.edit(&mut effects, |_| ());
+        assert_eq!(recorded(&mut effects), [Record::Followed(followed(5))]);
+    }
+
+    #[test]
+    fn rows_are_recorded_by_their_key() {
+        let (mut effects, mut rows) = (Effects::new(), Rows(BTreeMap::new()));
+        rows.put(&mut effects, "p".to_owned(), followed(1));
+        assert!(rows.edit(&mut effects, "q", |row| row.looked_in = 9).is_none());
+        rows.edit(&mut effects, "p", |row| row.looked_in = 2);
+        assert_eq!(recorded(&mut effects), [Record::Followed(followed(1)), Record::Followed(followed(2))]);
+        assert_eq!(rows["p"], followed(2));
+    }
+
+    #[test]
+    fn steps_stand_in_their_order_and_what_ran_is_cut_short() {
+        let step = |index, state| StepRow {
+            key: StepKey { job: JobKey { build: BuildId(1), index: 0 }, attempt: 1, step: index },
+            name: "s".to_owned(),
+            state,
+            outcome: None,
+            exit: Exit::None,
+            started: None,
+            finished: None,
+            log_size: 0,
+            log_hash: Vec::new(),
+        };
+        let (mut effects, mut steps) = (Effects::new(), Steps::default());
+        for (index, state) in [(2, State::Running), (0, State::Running), (0, State::Finished)] {
+            steps.put(&mut effects, step(index, state));
+        }
+        assert_eq!(recorded(&mut effects).len(), 3);
+        assert_eq!(steps.iter().map(|row| row.key.step).collect::<Vec<_>>(), [0, 2]);
+        assert_eq!(steps.at(0).map(|row| row.state), Some(State::Finished));
+        assert!(steps.at(1).is_none());
+        steps.cut_short(&mut effects, Time(7), Outcome::Errored);
+        let ended = StepRow { outcome: Some(Outcome::Errored), finished: Some(Time(7)), ..step(2, State::Finished) };
+        assert_eq!(recorded(&mut effects), [Record::Step(ended)]);
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! A command is refused for a reason that its caller can read, or done; what must happen outside comes out of
 //! [`Coordinator::poll_effect`], in order. It is told the time. A crash is a restart from [`Loaded`]. Whoever explains what it
-//! does reads a [`snapshot::Snapshot`]: nothing here is prose, save the reasons that rows keep.
+//! does reads a [`snapshot::CoordinatorSnapshot`]: nothing here is prose, save the reasons that rows keep.
 
 mod absence;
 mod alarms;

@@ -2,7 +2,7 @@
 //!
 //! [`Coordinator`] says how it is driven. Its files are its concerns: builds, leases, workers, grants, refs and requests. A row that
 //! the store keeps is of a type in `rows`, which gives no way to change it without recording that. Whoever explains what it does
-//! reads a [`snapshot::Snapshot`]: nothing here is prose, save the reasons that rows keep.
+//! reads a [`snapshot::CoordinatorSnapshot`]: nothing here is prose, save the reasons that rows keep.
 
 mod absence;
 mod alarms;

@@ -18,18 +18,18 @@ use std::collections::BTreeSet;
 /// Its methods are of four kinds, in this order: builds and their jobs, the queue, workers and what they hold, and the terms of
 /// the master file. A job's key must be one of an open build, where a method does not say otherwise.
 #[derive(Clone, Copy, Debug)]
-pub struct Snapshot<'a> {
+pub struct CoordinatorSnapshot<'a> {
     it: &'a Coordinator,
     pub(crate) now: Time,
 }
 
 impl Coordinator {
-    pub fn snapshot(&self, now: Time) -> Snapshot<'_> {
-        Snapshot { it: self, now }
+    pub fn snapshot(&self, now: Time) -> CoordinatorSnapshot<'_> {
+        CoordinatorSnapshot { it: self, now }
     }
 }
 
-impl<'a> Snapshot<'a> {
+impl<'a> CoordinatorSnapshot<'a> {
     /// A build that is not finished.
     pub(crate) fn build(self, id: BuildId) -> Option<&'a BuildRow> {
         self.it.open_build_row(id)

@@ -31,13 +31,13 @@ pub use words::{project_of, quoted};
 pub use workers::WorkerStatus;
 
 use crate::coordinator::Coordinator;
-use crate::coordinator::snapshot::Snapshot;
+use crate::coordinator::snapshot::CoordinatorSnapshot;
 use schema::values::Time;
 
 /// Answers questions about one snapshot of the coordinator. What it says holds for that moment: nothing is reserved.
 #[derive(Clone, Copy, Debug)]
 pub struct Explainer<'a> {
-    it: Snapshot<'a>,
+    it: CoordinatorSnapshot<'a>,
 }
 
 impl<'a> Explainer<'a> {

@@ -31,15 +31,13 @@ struct Told {
     violations: Vec<String>,
     #[cfg_attr(not(tokio_unstable), expect(dead_code, reason = "runs are not exact"))]
     fingerprint: String,
-    #[cfg_attr(not(tokio_unstable), expect(dead_code, reason = "runs are not exact"))]
-    lines: Vec<String>,
     faults: BTreeMap<&'static str, u64>,
     builds: usize,
     processes: usize,
     simulated: Duration,
 }
 
-fn simulate(seed: u64, keeps_lines: bool) -> Told {
+fn simulate(seed: u64, tells: bool) -> Told {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     // without it the order in which those wake who wait for the same is left to chance
     #[cfg(tokio_unstable)]
@@ -48,7 +46,7 @@ fn simulate(seed: u64, keeps_lines: bool) -> Told {
     LocalSet::new().block_on(&runtime, async {
         let began = Instant::now();
         let mut world = World::new(seed).await;
-        world.record.facts().keeps_lines = keeps_lines;
+        world.record.facts().tells = tells;
         let mut users = Users::new(&world, seed);
         let mut faults = Faults::new(seed);
         while began.elapsed() < LASTS && world.record.facts().violations.is_empty() {
@@ -64,12 +62,11 @@ fn simulate(seed: u64, keeps_lines: bool) -> Told {
         world.end().await;
         let mut facts = record.facts();
         let processes = facts.processes.values().map(Vec::len).sum();
-        let (violations, lines) = (std::mem::take(&mut facts.violations), std::mem::take(&mut facts.lines));
+        let violations = std::mem::take(&mut facts.violations);
         drop(facts);
         Told {
             violations,
             fingerprint: record.fingerprint(),
-            lines,
             faults: faults.counts,
             builds,
             processes,

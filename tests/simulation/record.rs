@@ -39,8 +39,7 @@ pub struct Facts {
     pub violations: Vec<String>,
     trace: blake3::Hasher,
     began: Option<Instant>,
-    pub lines: Vec<String>,
-    pub keeps_lines: bool,
+    pub tells: bool,
 }
 
 #[derive(Clone, Default)]
@@ -113,9 +112,8 @@ impl Facts {
         let began = *self.began.get_or_insert_with(Instant::now);
         let line = format!("{:>9.3} {what}", began.elapsed().as_secs_f64());
         self.trace.update(line.as_bytes());
-        if self.keeps_lines {
+        if self.tells {
             tracing::info!("{line}");
-            self.lines.push(line);
         }
     }
 

@@ -77,11 +77,11 @@ fn the_coordinator_is_pure() {
         "async ",
         "tracing",
         "thread",
-        "crate::store",
-        "crate::driver",
-        "crate::api",
+        "crate::keep::store",
+        "crate::commit::driver",
+        "crate::serve::api",
     ];
-    forbid("master/src/coordinator", &words, "the coordinator decides everything and does nothing");
+    forbid("master/src/decide/coordinator", &words, "the coordinator decides everything and does nothing");
 }
 
 #[test]
@@ -99,42 +99,72 @@ fn nothing_points_up() {
             assert!(!manifest.contains(&line), "{krate} depends on {name}, which is above it");
         }
     }
-    forbid("master/src/api", &["crate::up::", "crate::config::", "crate::config;"], "api translates and delegates");
-    forbid_outside("master/src", Some("store/sqlite"), &["rusqlite"], "SQLite is known in one folder");
-    forbid("master/src/store", &["crate::api", "crate::driver", "crate::logs", "tokio::net"], "the store knows rows");
+    forbid(
+        "master/src/serve/api",
+        &["crate::program::up::", "crate::config::", "crate::config;"],
+        "api translates and delegates",
+    );
+    forbid_outside("master/src", Some("keep/store/sqlite"), &["rusqlite"], "SQLite is known in one folder");
+    forbid(
+        "master/src/keep/store",
+        &["crate::serve::api", "crate::commit::driver", "crate::keep::logs", "tokio::net"],
+        "the store knows rows",
+    );
     forbid(
         "client/src",
         &["clap", "IsTerminal", "stdout()", "stderr()", "process::Command"],
         "a library has no terminal",
     );
-    forbid("master/src/logs", &["crate::api", "crate::driver", "crate::store"], "logs know bytes");
+    forbid(
+        "master/src/keep/logs",
+        &["crate::serve::api", "crate::commit::driver", "crate::keep::store"],
+        "logs know bytes",
+    );
 }
 
 /// What is said about a decision stands above it, and changes nothing.
 #[test]
 fn the_explanation_reads_from_outside() {
-    forbid("master/src/coordinator", &["crate::explain"], "the coordinator knows nothing of what is said about it");
+    forbid(
+        "master/src/decide/coordinator",
+        &["crate::explain"],
+        "the coordinator knows nothing of what is said about it",
+    );
     let commands = [".call(", ".call_with(", ".begin(", ".note(", ".mark(", ".remove(", ".sweep(", "&mut Coordinator"];
     forbid("master/src/explain", &commands, "an explanation gives no commands");
-    let above = ["crate::api", "crate::web", "crate::reporters", "crate::upkeep", "crate::desk", "crate::up::"];
+    let above = [
+        "crate::serve::api",
+        "crate::serve::web",
+        "crate::serve::reporters",
+        "crate::program::reload",
+        "crate::serve::config_calls",
+        "crate::program::up::",
+    ];
     forbid("master/src/explain", &above, "an explanation knows nothing of who is told");
     forbid("master/src/explain", &["rusqlite"], "an explanation reads what the store names");
 }
 
 /// Each of these rooms is given what it may use. The types of records, of lanes and of answers are everybody's, so
-/// `crate::coordinator::record`, `crate::coordinator::lane` and the like are not forbidden, save to the pages.
+/// `crate::decide::coordinator::record`, `crate::decide::coordinator::lane` and the like are not forbidden, save to the pages.
 #[test]
 fn who_is_given_little_cannot_reach_more() {
-    let commands = ["crate::api", "crate::driver", "Coordinator", "crate::store", "rusqlite"];
-    forbid_save_tests("master/src/sources", &commands, "a source holds a sink for changes");
-    forbid_save_tests("master/src/planner", &commands, "the planner holds mirrors and a way to read past runs");
+    let commands = ["crate::serve::api", "crate::commit::driver", "Coordinator", "crate::keep::store", "rusqlite"];
+    forbid_save_tests("master/src/intake/sources", &commands, "a source holds a sink for changes");
+    forbid_save_tests("master/src/intake/planner", &commands, "the planner holds mirrors and a way to read past runs");
     forbid_save_tests(
-        "master/src/reporters",
+        "master/src/serve/reporters",
         &commands,
         "a reporter holds events, named reads and a sink for deliveries",
     );
-    let of_pages = ["crate::driver", "Coordinator", "crate::store", "rusqlite", "crate::coordinator", "crate::logs"];
-    forbid_save_tests("master/src/web", &of_pages, "pages hold a door");
+    let of_pages = [
+        "crate::commit::driver",
+        "Coordinator",
+        "crate::keep::store",
+        "rusqlite",
+        "crate::decide::coordinator",
+        "crate::keep::logs",
+    ];
+    forbid_save_tests("master/src/serve/web", &of_pages, "pages hold a door");
 }
 
 /// A room of the worker uses those below it, and none above it. See the table in `worker/src/lib.rs`.
@@ -174,7 +204,7 @@ fn nothing_is_printed_past_the_cleaner() {
     // the places themselves
     let printers = ["schema/src/shown.rs", "schema/src/manual.rs", "client/command/src/output.rs"];
     // the bytes of logs, through a screen where they go to a terminal
-    let streams = ["client/command/src/output.rs", "master/src/up/follow.rs"];
+    let streams = ["client/command/src/output.rs", "master/src/program/up/follow.rs"];
     let ways = ["println!", "eprint!", "eprintln!", "print!(", "stdout().lock", "stderr().lock", "stderr(), \""];
     for folder in ["schema/src", "master/src", "worker/src", "client/src", "client/command/src"] {
         for (path, text) in sources(folder) {
@@ -199,7 +229,7 @@ fn what_crosses_a_border_is_read_with_its_limit() {
         ["()?.to_string()?", ")?.to_string()?", ")?.to_str()", "()?.to_vec()", "()?.to_owned()", "()?.iter()"];
     // these read one part of a log and one batch of events, whose senders bound them
     let later = ["client/src/logs.rs", "client/src/watch.rs"];
-    for folder in ["schema/src/wire", "master/src/api", "worker/src", "client/src", "client/command/src"] {
+    for folder in ["schema/src/wire", "master/src/serve/api", "worker/src", "client/src", "client/command/src"] {
         for (path, text) in sources(folder) {
             let is_test = path.to_string_lossy().ends_with("_tests.rs");
             if is_test || later.iter().any(|file| path.ends_with(file)) {
@@ -352,7 +382,7 @@ fn declarations_are_read() {
         ("pub struct Build {", Some("Build")),
         ("    pub(super) enum Kind<'a> {", Some("Kind")),
         ("trait Channel {", Some("Channel")),
-        ("pub(in crate::web) type Rows = Vec<Row>;", Some("Rows")),
+        ("pub(in crate::serve::web) type Rows = Vec<Row>;", Some("Rows")),
         ("    type Item = u8;", None),
         ("    let structure = Build {", None),
         ("publish(struct_list)", None),

@@ -1,38 +1,26 @@
-//! Guild's master: its rooms, one above the other. `wiring` makes the objects of a master and hands out the capabilities; what
-//! an object was not given there it cannot reach. `serving` opens a master from its configuration and serves it.
+//! Guild's master, in eight rooms. Each uses those below it and nothing above it:
 //!
-//! A change comes in through `sources`, the `planner` makes a plan of it, the `coordinator` decides, the `driver` commits and tells,
-//! and `events` leave for whoever watches.
+//! | room | |
+//! | --- | --- |
+//! | [`program`] | what a person starts; it wires the rooms and hands out the capabilities |
+//! | [`serve`] | who is told: capability objects, pages, reporters |
+//! | [`explain`] | why a job waits, what to do about it, the doctor |
+//! | [`intake`] | how a change becomes a plan |
+//! | [`commit`] | one transaction, and only then anyone is told |
+//! | [`keep`] | where facts and bytes lie |
+//! | [`config`] | the master file, the clock |
+//! | [`decide`] | what is so: pure, and told the time |
+//!
+//! `docs/architecture.md` draws them and follows a change through them.
 
-pub mod api;
-pub mod arguments;
-pub mod backup;
-pub mod clock;
+pub mod commit;
 pub mod config;
-pub mod config_calls;
-pub mod coordinator;
-pub mod driver;
-pub mod events;
+pub mod decide;
 pub mod explain;
-pub mod health;
-pub mod installation;
-pub mod logs;
-pub mod mirror;
-mod pace;
-mod places;
-pub mod planner;
-mod process_group;
-pub mod reload;
-pub mod reporters;
-pub mod retention;
-mod serving;
-pub mod sources;
-pub mod store;
-pub mod systemd_unit;
-pub mod turns;
-pub mod up;
-mod web;
-mod wiring;
+pub mod intake;
+pub mod keep;
+pub mod program;
+pub mod serve;
 
-pub use crate::serving::{Master, listen, open};
-pub use crate::wiring::{Base, OpenLogs, RunError, establish};
+pub use crate::program::serving::{Master, listen, open};
+pub use crate::program::wiring::{Base, OpenLogs, RunError, establish};

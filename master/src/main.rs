@@ -1,14 +1,14 @@
 //! The program `guild-master`: arguments to `run`.
 
-use master::arguments::{self, Arguments, Command};
-use master::backup;
 use master::config::{self, Config};
-use master::config_calls::ConfigCalls;
-use master::installation::{self, create_private};
-use master::reload::own_request;
-use master::store::Store;
-use master::systemd_unit;
-use master::up;
+use master::keep::installation::{self, create_private};
+use master::keep::store::Store;
+use master::program::arguments::{self, Arguments, Command};
+use master::program::backup;
+use master::program::reload::own_request;
+use master::program::systemd_unit;
+use master::program::up;
+use master::serve::config_calls::ConfigCalls;
 use schema::manual::{self, OfItself};
 use schema::private_file;
 use schema::shown;

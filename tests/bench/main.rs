@@ -118,7 +118,8 @@ fn programs() -> PathBuf {
     if let Some(cargo) = std::env::var_os("CARGO") {
         // cargo calls the folder of a profile by its name
         let profile = bin.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let built = Command::new(cargo).args(["build", "--profile", &profile, "--bins", "--locked", "--quiet"]).status();
+        let built =
+            Command::new(cargo).args(["build", "--profile", &profile, "--bins", "--locked", "--quiet"]).status();
         assert!(built.is_ok_and(|status| status.success()), "the programs cannot be built with the profile {profile}");
     }
     bin

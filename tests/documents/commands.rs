@@ -6,7 +6,7 @@ use clap::Command;
 use clap::error::ErrorKind;
 
 pub fn programs() -> [Command; 3] {
-    [command::command(), master::arguments::command(), worker::command()]
+    [command::command(), master::program::arguments::command(), worker::command()]
 }
 
 /// What a program says of its arguments. `Ok` where it knows no such program.

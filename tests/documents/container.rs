@@ -97,7 +97,7 @@ fn it_runs_a_master_as_nobody_in_particular() {
     let [volume, workdir] = ["VOLUME", "WORKDIR"].map(|word| all(word).pop().unwrap());
     assert_eq!(volume, workdir, "the master file is looked for where state lasts");
     let words: Vec<String> = serde_json::from_str(&all("CMD")[0]).unwrap();
-    master::arguments::command().try_get_matches_from(words).unwrap();
+    master::program::arguments::command().try_get_matches_from(words).unwrap();
 }
 
 /// Whether the health check is content with this master file and this answer of the pages.

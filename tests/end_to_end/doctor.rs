@@ -1,7 +1,7 @@
 //! What an operator is told of an installation, through the public API: of one in which something is wrong, and of one that is good.
 
 use master::config::{Config, HookConfig, HookKind, Means, NoticeConfig, PoolConfig, ProjectConfig};
-use master::coordinator::record::Turn;
+use master::decide::coordinator::record::Turn;
 use schema::values::{Finding, GrantKind, Health, What};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;

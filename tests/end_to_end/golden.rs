@@ -2,8 +2,8 @@
 //!
 //! At a release: `cargo test -p tests --test golden -- --ignored` writes the store of this version.
 
-use master::coordinator::record::{JobKey, StepKey};
-use master::store::{DATABASE_FILE, Removal, Store, Sweep};
+use master::decide::coordinator::record::{JobKey, StepKey};
+use master::keep::store::{DATABASE_FILE, Removal, Store, Sweep};
 use schema::values::{Outcome, State};
 use std::path::PathBuf;
 use support::guild::{House, run, work};
@@ -29,7 +29,7 @@ fn the_store_of_0_1_0_opens() {
         assert_eq!(attempts[0].0.placed, None, "it did not record why");
         let names: Vec<&str> = loaded.grants.iter().map(|grant| grant.name.as_str()).collect();
         assert_eq!(names, ["root", "operator", "local", "anvil"]);
-        let readers = store.readers().of(master::turns::PROGRAM);
+        let readers = store.readers().of(master::keep::turns::PROGRAM);
         let first = readers.build("demo", 1).await.unwrap().unwrap();
         assert_eq!((first.outcome, first.subject.as_str()), (Some(Outcome::Succeeded), "first"));
         let key = StepKey { job: JobKey { build: first.id, index: 0 }, attempt: 1, step: 0 };

@@ -2,7 +2,7 @@
 //! a crash, from outsides that are down, with authors whose addresses are not what they seem.
 
 use master::config::{Config, MailConfig, Means, NoticeConfig, ProjectConfig, Recipient};
-use master::coordinator::record::Turn;
+use master::decide::coordinator::record::Turn;
 use schema::values::Outcome;
 use schema::worker_capnp::lease;
 use serde_json::{Value, json};
@@ -268,7 +268,7 @@ fn check_letters(sink: &Sink) {
 }
 
 fn forget_events(ruins: &Ruins) {
-    let database = rusqlite::Connection::open(ruins.state.join(master::store::DATABASE_FILE)).unwrap();
+    let database = rusqlite::Connection::open(ruins.state.join(master::keep::store::DATABASE_FILE)).unwrap();
     database.busy_timeout(Duration::from_secs(5)).unwrap();
     database.execute("delete from events", []).unwrap();
 }

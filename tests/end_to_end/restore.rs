@@ -2,7 +2,7 @@
 //! read once, and then all goes on.
 
 use master::config::{Config, Means, NoticeConfig};
-use master::coordinator::record::Turn;
+use master::decide::coordinator::record::Turn;
 use schema::values::{Outcome, State};
 use std::cell::RefCell;
 use std::os::unix::fs::PermissionsExt;
@@ -26,7 +26,7 @@ fn jobs_and_notices_wait_until_the_repository_was_read() {
         house.repo.commit("file", "3", "third");
         eventually("the third is queued", async || state_of(&house, 3).await == Some(State::Queued)).await;
         eventually("a notice was tried", async || house.dir.path().join("tries").exists()).await;
-        master::backup::write(&house.state(), &house.dir.path().join("saved")).unwrap();
+        master::program::backup::write(&house.state(), &house.dir.path().join("saved")).unwrap();
         house.repo.commit("file", "4", "fourth");
         eventually("it goes on", async || state_of(&house, 4).await.is_some()).await;
         ruins.replace(Some(house.ruins()));
@@ -34,7 +34,7 @@ fn jobs_and_notices_wait_until_the_repository_was_read() {
     let mut ruins = ruins.take().unwrap();
     let dir = ruins.state.parent().unwrap().to_owned();
     ruins.state = dir.join("restored");
-    master::backup::restore(&dir.join("saved"), &ruins.state).unwrap();
+    master::program::backup::restore(&dir.join("saved"), &ruins.state).unwrap();
     let (here, away) = (dir.join("demo"), dir.join("away"));
     std::fs::rename(&here, &away).unwrap();
     std::fs::write(dir.join("open"), "").unwrap();

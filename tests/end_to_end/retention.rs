@@ -3,8 +3,8 @@
 
 use client::{Again, BuildQuery, Error, LogAddress, Tail, Until};
 use master::config::Retain;
-use master::retention::{Passed, Retention};
-use master::store::DATABASE_FILE;
+use master::keep::store::DATABASE_FILE;
+use master::program::retention::{Passed, Retention};
 use schema::perspective_capnp::submitter;
 use schema::values::{GrantKind, Outcome, State, What};
 use schema::wire;
@@ -122,8 +122,12 @@ fn age(house: &House) {
 
 async fn keep(house: &House, retain: Retain) {
     let office = &house.office;
-    let mut retention =
-        Retention::new(retain, office.driver.clone(), office.readers.of(master::turns::PROGRAM), office.logs.clone());
+    let mut retention = Retention::new(
+        retain,
+        office.driver.clone(),
+        office.readers.of(master::keep::turns::PROGRAM),
+        office.logs.clone(),
+    );
     for _ in 0..20 {
         if retention.pass().await.unwrap() == Passed::Done {
             return;

@@ -17,10 +17,10 @@ import sys
 import tempfile
 import time
 
-LEASE = "master/src/coordinator/lease.rs"
-LOAD = "master/src/coordinator/rows/load.rs"
+LEASE = "master/src/decide/coordinator/lease.rs"
+LOAD = "master/src/decide/coordinator/rows/load.rs"
 SESSION = "worker/src/session/mod.rs"
-DRIVER = "master/src/driver.rs"
+DRIVER = "master/src/commit/driver.rs"
 # what is wrong -> [(file, what stands there once, what stands there instead)]; MUTANT: whether this one is awake
 MUTANTS = {
     "an accepted attempt is not recorded": [
@@ -29,7 +29,7 @@ MUTANTS = {
          "        let effects = if MUTANT { &mut lost } else { &mut self.effects };\n"
          "        let row = lease.attempt.edit(effects, |row| row.started = now);")],
     "a step's end may be told twice": [
-        ("master/src/coordinator/report.rs", "Some(row) if row.state == State::Finished => return Ok(()),",
+        ("master/src/decide/coordinator/report.rs", "Some(row) if row.state == State::Finished => return Ok(()),",
          "Some(row) if row.state == State::Finished && !MUTANT => return Ok(()),")],
     "who lost its lease is not fenced when the job is placed again": [
         (LEASE, "if let Some(token) = self.job(job).lease {", "if let Some(token) = self.job(job).lease.filter(|_| !MUTANT) {")],
@@ -42,22 +42,22 @@ MUTANTS = {
         (LOAD, "if attempt.term.is_zero() {\n            attempt.term = self.terms.longest_lease();",
          "if MUTANT || attempt.term.is_zero() {\n            attempt.term = if MUTANT { self.terms.lease } else { self.terms.longest_lease() };")],
     "the term does not travel with the assignment": [
-        ("master/src/coordinator/place.rs", "term_ms: u64::try_from(attempt.term.as_millis()).unwrap_or(u64::MAX),",
+        ("master/src/decide/coordinator/place.rs", "term_ms: u64::try_from(attempt.term.as_millis()).unwrap_or(u64::MAX),",
          "term_ms: if MUTANT { 0 } else { u64::try_from(attempt.term.as_millis()).unwrap_or(u64::MAX) },")],
     "a worker lives by what it was told when it attached": [
         (SESSION, "if told_ms == 0 { self.term_ms } else { told_ms }",
          "if told_ms == 0 || MUTANT { self.term_ms } else { told_ms }")],
     "who comes without an attempt frees it, whoever that is": [
-        ("master/src/coordinator/absence.rs", "is_same && !self.alive.contains(&token)",
+        ("master/src/decide/coordinator/absence.rs", "is_same && !self.alive.contains(&token)",
          "MUTANT || is_same && !self.alive.contains(&token)")],
     "a lease that is accepted again gets no term": [
         (LEASE, "            self.resume(now, token);\n            return Ok(());",
          "            if !MUTANT { self.resume(now, token); }\n            return Ok(());")],
     "answered requests are forgotten at a restart": [
-        ("master/src/coordinator/request.rs", "rows.into_iter().for_each(|row| requests.insert(row));",
+        ("master/src/decide/coordinator/request.rs", "rows.into_iter().for_each(|row| requests.insert(row));",
          "rows.into_iter().filter(|_| !MUTANT).for_each(|row| requests.insert(row));")],
     "a cancel is not recorded": [
-        ("master/src/coordinator/builds/build.rs",
+        ("master/src/decide/coordinator/builds/build.rs",
          "lease.attempt.edit(&mut self.effects, |row| (row.outcome, row.reason) = ended);",
          "if MUTANT { lease.attempt.edit_unrecorded(|row| (row.outcome, row.reason) = ended); }\n"
          "        else { lease.attempt.edit(&mut self.effects, |row| (row.outcome, row.reason) = ended); }")],

@@ -287,7 +287,7 @@ fn bloat(database: &Connection) {
 
 /// The step of the store's history that cuts, wherever it stands among the steps.
 fn cutting_step() -> &'static str {
-    let steps = include_str!("../../master/src/store/sqlite/schema.sql").split("-- step ");
+    let steps = include_str!("../../master/src/keep/store/sqlite/schema.sql").split("-- step ");
     let mut cutting = steps.filter(|step| step.lines().next().is_some_and(|title| title.contains("beyond a limit")));
     cutting.next().expect("the step that cuts").split_once('\n').expect("its statements").1
 }
@@ -305,7 +305,7 @@ fn a_store_that_was_written_without_limits_can_be_read() {
         ruins = Some(house.ruins());
     });
     let ruins = ruins.unwrap();
-    let database = Connection::open(ruins.state.join(master::store::DATABASE_FILE)).unwrap();
+    let database = Connection::open(ruins.state.join(master::keep::store::DATABASE_FILE)).unwrap();
     bloat(&database);
     database.execute_batch(cutting_step()).unwrap();
     drop(database);

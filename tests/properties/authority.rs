@@ -1,8 +1,8 @@
 //! No grant has more than one above it: random trees against another definition of what a grant gives, as a set of deeds.
 
-use master::coordinator::authority::{ISSUED_MAX, child_of};
-use master::coordinator::record::{GrantId, GrantRow, Loaded, RequestId};
-use master::coordinator::{Coordinator, GrantOrder, ROOT, Request, Terms};
+use master::decide::coordinator::authority::{ISSUED_MAX, child_of};
+use master::decide::coordinator::record::{GrantId, GrantRow, Loaded, RequestId};
+use master::decide::coordinator::{Coordinator, GrantOrder, ROOT, Request, Terms};
 use schema::values::{GrantKind, Refusal, RefusalCode, Right, Scope, Time, What};
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -3,14 +3,14 @@
 //! here a second time, over everything that happened.
 
 use futures::FutureExt as _;
-use master::coordinator::lane::RefState;
-use master::coordinator::record::{
+use master::decide::coordinator::lane::RefState;
+use master::decide::coordinator::record::{
     BuildCause, BuildId, BuildRow, JobKey, JobRow, LeaseToken, Loaded, Record, RequestId,
 };
-use master::coordinator::{
+use master::decide::coordinator::{
     Arrival, Coordinator, Effect, GrantOrder, Order, Origin, Past, Planned, ROOT, Request, SessionId, Terms,
 };
-use master::store::{Removal, Store};
+use master::keep::store::{Removal, Store};
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{
     Change, Commit, Description, GrantKind, JobPlan, Outcome, Plan, Resources, SourceRevision, SourceStamp, State,
@@ -393,7 +393,7 @@ fn define(results: &[(u32, Outcome)]) -> (Option<Outcome>, Option<u32>, Option<u
 }
 
 fn state(store: &Store, ref_name: &str) -> RefState {
-    let readers = store.readers().of(master::turns::PROGRAM);
+    let readers = store.readers().of(master::keep::turns::PROGRAM);
     let read = readers.ref_state("p", ref_name);
     read.now_or_never().expect("inline").expect("it is read")
 }

@@ -1,7 +1,7 @@
 //! A job that is cancelled, and cancelled again: what its worker is told, and when its attempt is fenced.
 
-use master::coordinator::record::{BuildId, GrantId, JobKey, LeaseToken, Loaded, RequestId};
-use master::coordinator::{Arrival, Coordinator, Effect, GrantOrder, Planned, ROOT, Request, SessionId, Terms};
+use master::decide::coordinator::record::{BuildId, GrantId, JobKey, LeaseToken, Loaded, RequestId};
+use master::decide::coordinator::{Arrival, Coordinator, Effect, GrantOrder, Planned, ROOT, Request, SessionId, Terms};
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{
     Assignment, Change, Description, GrantKind, JobPlan, Outcome, Plan, Resources, State, StepPlan, Time, Trust, What,

@@ -2,8 +2,8 @@
 //! crashes. After every move its invariants hold, and so does what is promised of jobs and leases; when the faults stop,
 //! everything ends.
 
-use master::coordinator::record::{BuildId, GrantId, JobKey, LeaseToken, Record, RequestId};
-use master::coordinator::{
+use master::decide::coordinator::record::{BuildId, GrantId, JobKey, LeaseToken, Record, RequestId};
+use master::decide::coordinator::{
     Arrival, Coordinator, Effect, GrantOrder, Planned, PoolTerms, ProjectTerms, ROOT, Request, Resumption, SessionId,
     Terms,
 };

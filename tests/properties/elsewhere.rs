@@ -1,7 +1,7 @@
 //! A job whose attempt failed for reasons of its worker goes to another worker, or waits a moment.
 
-use master::coordinator::record::{BuildId, GrantId, JobKey, LeaseToken, Loaded, RequestId};
-use master::coordinator::{Arrival, Coordinator, Effect, GrantOrder, Planned, ROOT, Request, SessionId, Terms};
+use master::decide::coordinator::record::{BuildId, GrantId, JobKey, LeaseToken, Loaded, RequestId};
+use master::decide::coordinator::{Arrival, Coordinator, Effect, GrantOrder, Planned, ROOT, Request, SessionId, Terms};
 use master::explain::Explainer;
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{

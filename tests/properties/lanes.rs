@@ -2,10 +2,10 @@
 //! moments and is killed: whatever the order, each red range is told once, and so is its end, as somebody says who sees
 //! the end of it all.
 
-use master::coordinator::lane::{Lane, LaneResult, RESULTS_KEPT};
-use master::coordinator::record::{ToldRow, Turn};
-use master::reporters::episodes::{News, Next, PATIENCE, Planned, Said, Spot, View, next};
-use master::reporters::told::{Branch, id_of, rows, time_of};
+use master::decide::coordinator::lane::{Lane, LaneResult, RESULTS_KEPT};
+use master::decide::coordinator::record::{ToldRow, Turn};
+use master::serve::reporters::episodes::{News, Next, PATIENCE, Planned, Said, Spot, View, next};
+use master::serve::reporters::told::{Branch, id_of, rows, time_of};
 use schema::values::{Outcome, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! When a job is placed again: one clock for each attempt, and what is known of a worker that is out of reach. Each case is a
 //! small script of one worker, whose attempt another may follow.
 
-use master::coordinator::record::{GrantId, JobKey, LeaseToken, Record, RequestId, SealRow, StepKey};
-use master::coordinator::{
+use master::decide::coordinator::record::{GrantId, JobKey, LeaseToken, Record, RequestId, SealRow, StepKey};
+use master::decide::coordinator::{
     Arrival, Attached, Coordinator, Effect, GrantOrder, Planned, PoolTerms, ProjectTerms, ROOT, Request, Resumption,
     SessionId, Terms,
 };

@@ -1,8 +1,8 @@
 //! Logs against a plain vector: writes that overlap, repeat and leave gaps, restarts, limits, readers, lines.
 
 use futures::future::LocalBoxFuture;
-use master::coordinator::record::{BuildId, JobKey, SealRow, StepKey};
-use master::logs::{Logs, SMALL_MAX, Seals};
+use master::decide::coordinator::record::{BuildId, JobKey, SealRow, StepKey};
+use master::keep::logs::{Logs, SMALL_MAX, Seals};
 use schema::values::RefusalCode;
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -2,8 +2,8 @@
 //! few workers.
 
 use crate::stage::{Stage, one};
-use master::coordinator::record::{JobKey, RequestId};
-use master::coordinator::{ROOT, Request, Terms};
+use master::decide::coordinator::record::{JobKey, RequestId};
+use master::decide::coordinator::{ROOT, Request, Terms};
 use master::explain::Explainer;
 use schema::values::{Command, Exit, JobPlan, Outcome, StepEnd, Time};
 use std::time::Duration;

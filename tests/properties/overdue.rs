@@ -1,8 +1,8 @@
 //! Attempts that outlast their job's time: an honest one is waited for while it says something, and a liar is ended.
 
 use crate::stage::{Stage, one};
-use master::coordinator::record::{JobKey, LeaseToken};
-use master::coordinator::{SessionId, Terms};
+use master::decide::coordinator::record::{JobKey, LeaseToken};
+use master::decide::coordinator::{SessionId, Terms};
 use schema::values::{Exit, JobPlan, Outcome, State, StepEnd, StepPlan};
 use std::time::Duration;
 use support::hall::step;

@@ -1,9 +1,9 @@
 //! Every remedy that is told of a waiting job gets that job placed. Random halls of workers and jobs are made twice from the same
 //! seed: in one a job is asked about, in the other one of its remedies is applied, and the job must run.
 
-use master::coordinator::placed::Because;
-use master::coordinator::record::{BuildId, GrantId, JobKey, LeaseToken, Loaded, RequestId};
-use master::coordinator::{
+use master::decide::coordinator::placed::Because;
+use master::decide::coordinator::record::{BuildId, GrantId, JobKey, LeaseToken, Loaded, RequestId};
+use master::decide::coordinator::{
     Arrival, Coordinator, Effect, GrantOrder, Planned, PoolTerms, ProjectTerms, ROOT, Request, SessionId, Terms,
 };
 use master::explain::{Explainer, Explanation, Remedy, RemedyStep, waited_text};

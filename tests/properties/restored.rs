@@ -1,8 +1,10 @@
 //! The coordinator of a store that was restored: plans and jobs of a project wait until its repository was looked at once, over
 //! restarts, and nobody else's do.
 
-use master::coordinator::record::{BuildId, GrantId, JobKey, RefScope, RequestId};
-use master::coordinator::{Arrival, Coordinator, Effect, GrantOrder, HeldProject, Planned, ROOT, Request, Terms};
+use master::decide::coordinator::record::{BuildId, GrantId, JobKey, RefScope, RequestId};
+use master::decide::coordinator::{
+    Arrival, Coordinator, Effect, GrantOrder, HeldProject, Planned, ROOT, Request, Terms,
+};
 use master::explain::Explainer;
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{Assignment, Change, Description, GrantKind, JobPlan, Plan, Resources, Time, Trust, What};

@@ -1,7 +1,7 @@
 //! A small scene for scripts: a few workers, and a master whose clock the test sets.
 
-use master::coordinator::record::{GrantId, JobKey, LeaseToken, RequestId};
-use master::coordinator::{Arrival, Coordinator, Effect, GrantOrder, Planned, ROOT, Request, SessionId, Terms};
+use master::decide::coordinator::record::{GrantId, JobKey, LeaseToken, RequestId};
+use master::decide::coordinator::{Arrival, Coordinator, Effect, GrantOrder, Planned, ROOT, Request, SessionId, Terms};
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{
     Assignment, Change, Description, GrantKind, JobPlan, Outcome, Plan, Resources, State, Time, Trust, What,

@@ -1,8 +1,8 @@
 //! The repository of the simulated project: a commit is a number, and its pipeline follows from the seed.
 
 use futures::future::LocalBoxFuture;
-use master::mirror::{Difference, GitError, Range, SharedPack};
-use master::sources::History;
+use master::intake::sources::History;
+use master::keep::mirror::{Difference, GitError, Range, SharedPack};
 use schema::values::Commit;
 use std::fmt::Write as _;
 use std::path::Path;

@@ -9,17 +9,18 @@ use client::Guild;
 use client::link::Link;
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
-use master::api::Office;
-use master::clock::Clock;
+use master::Base;
+use master::commit::driver::Driver;
+use master::config::clock::Clock;
 use master::config::{Config, PoolConfig, ProjectConfig};
-use master::coordinator::record::Record as Row;
-use master::coordinator::{Coordinator, Effect, PoolTerms, ProjectTerms, Terms};
-use master::driver::Driver;
-use master::logs::Logs;
-use master::mirror::GitGate;
-use master::sources::{Repositories, Repository};
-use master::store::{Store, Weather};
-use master::{Base, installation};
+use master::decide::coordinator::record::Record as Row;
+use master::decide::coordinator::{Coordinator, Effect, PoolTerms, ProjectTerms, Terms};
+use master::intake::sources::{Repositories, Repository};
+use master::keep::installation;
+use master::keep::logs::Logs;
+use master::keep::mirror::GitGate;
+use master::keep::store::{Store, Weather};
+use master::serve::api::Office;
 use schema::identity::Identity;
 use schema::sturdy_ref::{Fingerprint, SturdyRef, Token};
 use schema::values::{GrantKind, Resources, Time, What};
@@ -200,7 +201,7 @@ impl World {
             let failed = office.driver.clone();
             let serving = async {
                 while let Some((stream, peer)) = callers.recv().await {
-                    tokio::task::spawn_local(master::api::attend(office.clone(), stream, peer));
+                    tokio::task::spawn_local(master::serve::api::attend(office.clone(), stream, peer));
                 }
             };
             tokio::select! {
@@ -534,7 +535,7 @@ impl Enrolment {
 }
 
 fn repository(seed: u64) -> Rc<Repository> {
-    let (poke, _) = master::sources::git::pokes();
+    let (poke, _) = master::intake::sources::git::pokes();
     Rc::new(Repository {
         project: PROJECT.to_owned(),
         address: PROJECT.to_owned(),

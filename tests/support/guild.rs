@@ -65,7 +65,7 @@ impl Repo {
 pub struct House {
     pub repo: Repo,
     pub guild: Guild,
-    pub office: Rc<master::api::Office>,
+    pub office: Rc<master::serve::api::Office>,
     pub dir: Rc<TempDir>,
     state: PathBuf,
     /// Where its pages are, as people are told; empty: nowhere.
@@ -355,11 +355,11 @@ async fn serve(master: Master) {
 
 /// A new store, and the credential of its first operator.
 pub async fn first_operator(state: &Path, identity: &Identity, address: &str) -> SturdyRef {
-    let master = master::installation::identity(state).unwrap();
-    let store = master::store::Store::open(state).unwrap();
-    let clock = master::clock::Clock::system();
+    let master = master::keep::installation::identity(state).unwrap();
+    let store = master::keep::store::Store::open(state).unwrap();
+    let clock = master::config::clock::Clock::system();
     let key = identity.fingerprint();
-    let (token, _) = master::installation::first_credentials(&store, &clock, key).await.unwrap();
+    let (token, _) = master::keep::installation::first_credentials(&store, &clock, key).await.unwrap();
     SturdyRef { fingerprint: master.fingerprint(), addresses: vec![address.to_owned()], token }
 }
 

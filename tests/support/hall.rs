@@ -1,8 +1,8 @@
 //! A coordinator with any number of workers and of jobs that wait for them, so that what a decision costs can be seen as
 //! both grow. Needs and labels are mixed: half of the jobs want one kind of worker, a quarter a platform, a quarter any.
 
-use master::coordinator::record::{GrantId, LeaseToken, Loaded, RequestId};
-use master::coordinator::{Arrival, Coordinator, Effect, GrantOrder, Planned, ROOT, Request, SessionId, Terms};
+use master::decide::coordinator::record::{GrantId, LeaseToken, Loaded, RequestId};
+use master::decide::coordinator::{Arrival, Coordinator, Effect, GrantOrder, Planned, ROOT, Request, SessionId, Terms};
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{
     Assignment, Change, Command, Description, Exit, GrantKind, JobPlan, Outcome, Plan, Resources, StepEnd, StepPlan,

@@ -1,7 +1,7 @@
 //! A store as a few maps: takes records as the real one does, and gives back what a coordinator starts from.
 //! It also holds the coordinator to what is promised of records: finished things never change, events have no gaps.
 
-use master::coordinator::record::{
+use master::decide::coordinator::record::{
     AttemptRow, BuildId, BuildRow, FollowedRow, GrantRow, HeadRow, JobKey, JobRow, Loaded, Record, RequestRow, StepKey,
     StepRow, WorkerRow,
 };

@@ -1,8 +1,8 @@
 //! The options that every command takes, and the form of a time on the command line.
 
 use clap::Args;
-use std::path::PathBuf;
 use schema::values::TimeSpan;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Options of every command.

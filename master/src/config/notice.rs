@@ -1,6 +1,6 @@
 //! What is told to the outside world, to whom and how: `[mail]` and `[[notice]]`.
 
-use crate::coordinator::record::Turn;
+use crate::decide::coordinator::record::Turn;
 use serde::Serialize;
 use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
 //! Good and broken master files.
 
 use super::*;
-use crate::coordinator::record::Turn;
+use crate::decide::coordinator::record::Turn;
 
 fn parse(text: &str) -> Config {
     Config::parse("master.toml", text.as_bytes(), Path::new("/base")).unwrap_or_else(|errors| panic!("{errors}"))

@@ -1,7 +1,7 @@
 //! What is said of the jobs of workers that are out of reach.
 
 use super::Explainer;
-use crate::coordinator::snapshot::{Lease, Waits};
+use crate::decide::coordinator::snapshot::{Lease, Waits};
 
 /// It begins after the worker's name.
 fn text(waits: Waits) -> &'static str {

@@ -3,8 +3,8 @@
 use super::lack::{Lack, lacks};
 use super::words::{self, listed};
 use super::{Explainer, Explanation};
-use crate::coordinator::record::{JobKey, WorkerRow};
-use crate::coordinator::snapshot::{Lease, LeaseState, Need, Session};
+use crate::decide::coordinator::record::{JobKey, WorkerRow};
+use crate::decide::coordinator::snapshot::{Lease, LeaseState, Need, Session};
 use schema::values::{Resources, Time};
 use std::borrow::Cow;
 

@@ -3,8 +3,8 @@
 use super::candidate::Seen;
 use super::words::listed;
 use super::{Explainer, Why};
-use crate::coordinator::record::JobKey;
-use crate::coordinator::snapshot::Need;
+use crate::decide::coordinator::record::JobKey;
+use crate::decide::coordinator::snapshot::Need;
 use schema::toml_file::nearest;
 use schema::values::{Asks, Want};
 use std::collections::BTreeSet;

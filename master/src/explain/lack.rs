@@ -1,7 +1,7 @@
 //! What a worker lacks to take a job, however busy it is.
 
 use super::words::{listed, room};
-use crate::coordinator::snapshot::{Ability, Need, Pools};
+use crate::decide::coordinator::snapshot::{Ability, Need, Pools};
 use schema::values::{Resources, Want};
 use std::collections::BTreeSet;
 use std::fmt;

@@ -30,8 +30,8 @@ pub use why::Why;
 pub use words::{project_of, quoted};
 pub use workers::WorkerStatus;
 
-use crate::coordinator::Coordinator;
-use crate::coordinator::snapshot::CoordinatorSnapshot;
+use crate::decide::coordinator::Coordinator;
+use crate::decide::coordinator::snapshot::CoordinatorSnapshot;
 use schema::values::Time;
 
 /// Answers questions about one snapshot of the coordinator. What it says holds for that moment: nothing is reserved.

@@ -1,7 +1,7 @@
 //! Why a job ended as it did that was finished before anybody asked: told from its rows alone.
 
 use super::{Explanation, Why};
-use crate::coordinator::record::{BuildRow, JobRow};
+use crate::decide::coordinator::record::{BuildRow, JobRow};
 use schema::values::{JobPlan, Outcome};
 
 /// `plan`: the job's.

@@ -1,7 +1,7 @@
 //! Why an attempt went to the worker that it went to, in words.
 
 use super::project_of;
-use crate::coordinator::placed::{Because, FREE_COUNTED, Opening, Placed};
+use crate::decide::coordinator::placed::{Because, FREE_COUNTED, Opening, Placed};
 
 /// Takes away the name of a job that is not for the reader's eyes. `sees`: asked with a project's name.
 pub fn hide_placed(placed: &mut Placed, sees: impl Fn(&str) -> bool) {

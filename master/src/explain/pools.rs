@@ -1,7 +1,7 @@
 //! Who serves a pool, and which projects may use it. Reads only.
 
 use super::Explainer;
-use crate::coordinator::snapshot::Session;
+use crate::decide::coordinator::snapshot::Session;
 use schema::values::Time;
 use std::collections::{BTreeMap, BTreeSet};
 

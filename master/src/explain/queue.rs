@@ -1,7 +1,7 @@
 //! The queue as people see it: the jobs that wait for a worker, and why each of them does.
 
 use super::{Explainer, Why};
-use crate::coordinator::record::JobKey;
+use crate::decide::coordinator::record::JobKey;
 use schema::values::Time;
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 //! Finds out why a job is where it is: looks at everybody who could take it, and at what keeps them from it.
 
 use super::{Explainer, Explanation, Why};
-use crate::coordinator::record::{BuildId, JobKey};
-use crate::coordinator::snapshot::{LeaseState, Need, Session};
+use crate::decide::coordinator::record::{BuildId, JobKey};
+use crate::decide::coordinator::snapshot::{LeaseState, Need, Session};
 use schema::values::State;
 use std::borrow::Cow;
 

@@ -1,7 +1,7 @@
 //! What would change that a job waits, as values and as words. How remedies are found is in `trial`.
 
 use super::words::{listed, quoted, room};
-use crate::coordinator::record::JobKey;
+use crate::decide::coordinator::record::JobKey;
 use schema::values::Resources;
 use std::collections::BTreeSet;
 

@@ -1,8 +1,8 @@
 //! What is said of workers that come last for a while.
 
 use super::Explainer;
-use crate::coordinator::record::JobKey;
-use crate::coordinator::snapshot::{Fault, Resting, Session};
+use crate::decide::coordinator::record::JobKey;
+use crate::decide::coordinator::snapshot::{Fault, Resting, Session};
 
 impl Explainer<'_> {
     /// What is said of those that are passed over for this job alone.

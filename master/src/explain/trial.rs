@@ -3,8 +3,8 @@
 
 use super::candidate::Seen;
 use super::{Availability, Explainer, Remedy, RemedyStep, Wanted};
-use crate::coordinator::record::{BuildId, JobKey};
-use crate::coordinator::snapshot::{Ability, Lease, LeaseState, Need, Pools, Rank, Session};
+use crate::decide::coordinator::record::{BuildId, JobKey};
+use crate::decide::coordinator::snapshot::{Ability, Lease, LeaseState, Need, Pools, Rank, Session};
 use schema::values::{Asks, Resources, State};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};

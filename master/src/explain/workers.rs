@@ -1,8 +1,8 @@
 //! The workers as people see them.
 
 use super::Explainer;
-use crate::coordinator::record::{GrantId, WorkerRow};
-use crate::coordinator::snapshot::LeaseState;
+use crate::decide::coordinator::record::{GrantId, WorkerRow};
+use crate::decide::coordinator::snapshot::LeaseState;
 use schema::values::{Description, Time};
 
 /// A worker as people see it.

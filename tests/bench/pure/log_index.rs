@@ -3,8 +3,8 @@
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use futures::executor::block_on;
 use futures::future::LocalBoxFuture;
-use master::coordinator::record::{BuildId, JobKey, SealRow, StepKey};
-use master::logs::{Logs, Seals};
+use master::decide::coordinator::record::{BuildId, JobKey, SealRow, StepKey};
+use master::keep::logs::{Logs, Seals};
 use std::path::Path;
 
 const LINE: &str = "a line of a log that is as long as lines of logs usually are, which is eighty bytes or so";

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 
-use master::mirror::{GitGate, Mirror, Remote, SharedPack};
+use master::keep::mirror::{GitGate, Mirror, Remote, SharedPack};
 use schema::common_capnp::byte_source;
 use schema::values::{SourceRevision, Workspace as Mode};
 use schema::worker_capnp::source_pack;

@@ -14,8 +14,8 @@
 //! | `pass 60` | seconds |
 //! | `restart` | the master is killed and starts from what it recorded |
 
-use master::coordinator::record::{BuildId, GrantId, LeaseToken, Record, RequestId};
-use master::coordinator::{Arrival, Coordinator, Effect, GrantOrder, Planned, ROOT, Request, SessionId, Terms};
+use master::decide::coordinator::record::{BuildId, GrantId, LeaseToken, Record, RequestId};
+use master::decide::coordinator::{Arrival, Coordinator, Effect, GrantOrder, Planned, ROOT, Request, SessionId, Terms};
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{
     Change, Description, Exit, Fact, GrantKind, Home, JobPlan, Outcome, Plan, Refusal, Resources, StepEnd, Time, Trust,

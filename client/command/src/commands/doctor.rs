@@ -3,7 +3,7 @@
 
 use super::check;
 use crate::connected::{Connected, project_of};
-use crate::doctor::{self, Finding, Met, Health};
+use crate::doctor::{self, Finding, Health, Met};
 use crate::git::{self, WorkingCopy, normal_address};
 use crate::output::{Paint, Shown};
 use crate::printer::Printer;

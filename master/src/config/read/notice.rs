@@ -3,7 +3,7 @@
 use super::{names, port, required, values};
 use crate::config::secret::secret;
 use crate::config::{MailConfig, Means, NoticeConfig, ProjectConfig, Recipient};
-use crate::coordinator::record::Turn;
+use crate::decide::coordinator::record::Turn;
 use lettre::Address;
 use lettre::message::Mailbox;
 use schema::toml_file::{At, Table, Value};

@@ -1,6 +1,6 @@
 //! The disk under the state directory, and how much of it is Guild's.
 
-use crate::store::DATABASE_FILE;
+use crate::keep::store::DATABASE_FILE;
 use schema::values::{Bytes, Finding};
 use std::io;
 use std::path::Path;

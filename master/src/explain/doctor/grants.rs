@@ -1,8 +1,8 @@
 //! Grants that end soon, joins that ended before anybody used them, and grants with more than the one above them.
 
 use super::{WEEK, rough};
-use crate::coordinator::authority::Authority;
-use crate::coordinator::record::{GrantId, GrantRow};
+use crate::decide::coordinator::authority::Authority;
+use crate::decide::coordinator::record::{GrantId, GrantRow};
 use schema::values::{Finding, GrantKind, Time, ends_soon};
 use std::collections::BTreeMap;
 

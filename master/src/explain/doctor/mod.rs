@@ -17,12 +17,12 @@ mod tests;
 
 pub use premises::Premises;
 
-use crate::coordinator::record::{GrantId, GrantRow};
-use crate::coordinator::{Coordinator, HeldProject};
-use crate::driver::Driver;
+use crate::commit::driver::Driver;
+use crate::decide::coordinator::record::{GrantId, GrantRow};
+use crate::decide::coordinator::{Coordinator, HeldProject};
 use crate::explain::{Explainer, PoolStatus, QueueStatus, WorkerStatus};
-use crate::sources::Repositories;
-use crate::store::Reading;
+use crate::intake::sources::Repositories;
+use crate::keep::store::Reading;
 use client::words::count;
 use schema::values::{Finding, Refusal, Time, What};
 use std::rc::Rc;

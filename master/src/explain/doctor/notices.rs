@@ -1,7 +1,7 @@
 //! Whether the reporters get rid of what they have to tell.
 
 use super::{line, rough};
-use crate::health::{DeliveryHealth, Trouble};
+use crate::keep::health::{DeliveryHealth, Trouble};
 use schema::values::{Finding, Time};
 use std::rc::Rc;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Whether the newest build of a project's main branch could be planned.
 
 use super::{Reach, line};
-use crate::coordinator::record::BuildRow;
-use crate::planner::lacks_file;
+use crate::decide::coordinator::record::BuildRow;
+use crate::intake::planner::lacks_file;
 use schema::values::{Finding, Outcome, Selector};
 
 pub(super) async fn examine(reach: &Reach) -> Vec<Finding> {

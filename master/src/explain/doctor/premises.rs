@@ -2,7 +2,7 @@
 
 use super::files::NamedFile;
 use crate::config::{Config, MailConfig, ProjectConfig};
-use crate::health::DeliveryHealth;
+use crate::keep::health::DeliveryHealth;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;

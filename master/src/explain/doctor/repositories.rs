@@ -2,7 +2,7 @@
 
 use super::{Reach, count, line, rough};
 use crate::explain::quoted;
-use crate::sources::Looks;
+use crate::intake::sources::Looks;
 use schema::values::{Finding, Time};
 use std::time::Duration;
 

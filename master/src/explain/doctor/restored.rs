@@ -1,7 +1,7 @@
 //! Projects whose jobs and notices wait, since the master was restored and has not read their repositories.
 
 use super::count;
-use crate::coordinator::HeldProject;
+use crate::decide::coordinator::HeldProject;
 use schema::values::Finding;
 
 /// `is_followed`: whether the master file has the project.

@@ -3,11 +3,11 @@
 use super::disk::{Disk, Room};
 use super::files::{Access, NamedFile};
 use super::*;
-use crate::coordinator::record::{BuildId, BuildRow, BuildCause};
+use crate::decide::coordinator::record::{BuildCause, BuildId, BuildRow};
 use crate::explain::{Member, Presence, Why};
-use crate::health::Trouble;
-use crate::mirror::RefusedRef;
-use crate::sources::Looks;
+use crate::intake::sources::Looks;
+use crate::keep::health::Trouble;
+use crate::keep::mirror::RefusedRef;
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{Description, GrantKind, Outcome, SourceStamp, State, Trust};
 use std::collections::BTreeSet;

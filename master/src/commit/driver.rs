@@ -1,0 +1,455 @@
+//! The only owner of [`Coordinator`] and of the store's writer: tells the time, commits what was recorded, and only
+//! then tells anyone. It knows no RPC, and decides only when a commit begins and what a full disk refuses.
+//!
+//! Commands run at once in memory; their records join the open batch. One batch is at the writer while the next one
+//! fills: whatever waits shares a commit, and a busy master gives it a moment (`pace.rs`). An answer leaves after the commit
+//! of everything that it was computed from. Only plans are read and offers made before that: neither binds anyone until an
+//! acceptance, which is such an answer.
+
+use crate::commit::events::Feed;
+use crate::config::clock::Clock;
+use crate::config::pace::Pace;
+use crate::decide::coordinator::record::{BuildId, Record};
+use crate::decide::coordinator::{Coordinator, Effect, SessionId};
+use crate::keep::store::{CommitError, Removal, RemoveError, Store, Sweep};
+use schema::fail_point::fail_point;
+use schema::values::{Assignment, Event, Refusal, RefusalCode, Time};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::Instant;
+
+/// Time between two tries to write a batch on a full disk. Retention or a person makes room within seconds at best, and a try
+/// costs little.
+const FULL_RETRY: Duration = Duration::from_secs(1);
+/// The most records for which a batch reserves room in advance. More are rare, and such a batch may grow.
+const ROOM_MAX: usize = 64;
+
+/// Attempts under way from which the master counts as busy, if jobs are queued as well. Then throughput matters more than the
+/// latency of one answer, and commits start at least [`COMMITS_APART`] apart.
+const BUSY: usize = 4;
+/// The least time between the starts of two commits of a busy master. Each costs a sync, the pages that it touches and two thread
+/// switches, however little it holds, so what comes within 3 ms shares one.
+const COMMITS_APART: Duration = Duration::from_millis(3);
+
+/// Performs effects that reach beyond the driver. It is called in their order: for plans at once where the disk has room, for the
+/// others after the commit of what caused them.
+pub type Outside = Box<dyn Fn(Effect)>;
+
+/// What one transaction writes, and what is performed after it.
+#[derive(Default)]
+struct Batch {
+    records: Vec<Record>,
+    effects: Vec<Effect>,
+    /// Retries that the coordinator made up to the end of this batch.
+    retries: u64,
+}
+
+/// Drives the coordinator, as the comment of [`Coordinator`] says.
+pub struct Driver {
+    coordinator: RefCell<Coordinator>,
+    store: Store,
+    feed: Rc<Feed>,
+    clock: Clock,
+    open: RefCell<Batch>,
+    /// Effects that need not wait for a commit, in order.
+    early: RefCell<VecDeque<Effect>>,
+    is_performing: Cell<bool>,
+    /// The number of the open batch; lower ones are at the writer or committed.
+    open_number: Cell<u64>,
+    committed: watch::Sender<u64>,
+    work: Notify,
+    rescheduled: Notify,
+    /// How many retries the store holds.
+    retries: Cell<u64>,
+    full: watch::Sender<bool>,
+    filled: Notify,
+    failed: watch::Sender<Option<String>>,
+    outside: OnceCell<Outside>,
+    takes: RefCell<BTreeMap<SessionId, oneshot::Sender<Box<Assignment>>>>,
+    finishes: RefCell<BTreeMap<BuildId, Vec<oneshot::Sender<()>>>>,
+}
+
+impl Driver {
+    /// Runs as long as its `LocalSet`. Effects that the coordinator holds already (plans asked
+    /// for again after a restart) happen after [`Driver::start`].
+    pub fn new(coordinator: Coordinator, store: Store, feed: Rc<Feed>, clock: Clock) -> Rc<Driver> {
+        Rc::new(Driver {
+            coordinator: RefCell::new(coordinator),
+            store,
+            feed,
+            clock,
+            open: RefCell::default(),
+            early: RefCell::default(),
+            is_performing: Cell::new(false),
+            open_number: Cell::new(1),
+            committed: watch::Sender::new(0),
+            work: Notify::new(),
+            rescheduled: Notify::new(),
+            retries: Cell::new(0),
+            full: watch::Sender::new(false),
+            filled: Notify::new(),
+            failed: watch::Sender::new(None),
+            outside: OnceCell::new(),
+            takes: RefCell::default(),
+            finishes: RefCell::default(),
+        })
+    }
+
+    /// Begins to perform effects, to commit and to keep time.
+    pub fn start(self: &Rc<Self>, outside: Outside) {
+        assert!(self.outside.set(outside).is_ok(), "a driver is started once");
+        tokio::task::spawn_local(commit_batches(self.clone()));
+        tokio::task::spawn_local(keep_time(self.clone()));
+        self.step(|_, _| ());
+    }
+
+    pub fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// Runs a command and answers after its commit. On a full disk the command is refused before it runs.
+    pub async fn call<T>(
+        &self,
+        command: impl FnOnce(&mut Coordinator, Time) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        self.apply(command).await?
+    }
+
+    /// Runs a command that the coordinator never refuses, and answers after its commit. So a refusal is the driver's own: the
+    /// disk is full, or the master is stopping.
+    pub async fn apply<T>(&self, command: impl FnOnce(&mut Coordinator, Time) -> T) -> Result<T, Refusal> {
+        self.admit()?;
+        let answer = self.step(command);
+        self.settled().await?;
+        Ok(answer)
+    }
+
+    /// Runs a command whose answer leaves later, after [`Driver::settled`]. On a full disk the command is refused before it runs.
+    pub fn begin<T>(&self, command: impl FnOnce(&mut Coordinator, Time) -> Result<T, Refusal>) -> Result<T, Refusal> {
+        self.admit()?;
+        self.step(command)
+    }
+
+    /// Refuses what would be recorded on a full disk, before anything is done for it.
+    pub fn admit(&self) -> Result<(), Refusal> {
+        if *self.full.borrow() { Err(disk_full()) } else { Ok(()) }
+    }
+
+    /// Tells the coordinator what changes no timer and makes no effect; far cheaper than a command.
+    pub fn mark(&self, what: impl FnOnce(&mut Coordinator, Time)) {
+        what(&mut self.coordinator.borrow_mut(), self.now());
+    }
+
+    /// Tells the coordinator what happened outside; nobody waits for the commit.
+    pub fn note(&self, what: impl FnOnce(&mut Coordinator, Time)) {
+        self.step(what);
+    }
+
+    /// Looks at the coordinator; answers after the commit of what was seen. Where a full disk holds that commit up, the look is
+    /// refused, because nobody knows how long the disk stays full.
+    pub async fn look<T>(&self, look: impl FnOnce(&Coordinator, Time) -> T) -> Result<T, Refusal> {
+        let answer = look(&self.coordinator.borrow(), self.now());
+        let mut full = self.full.subscribe();
+        tokio::select! {
+            biased;
+            settled = self.settled() => settled.map(|()| answer),
+            _ = full.wait_for(|full| *full) => Err(disk_full()),
+        }
+    }
+
+    /// Looks for something that the coordinator may refuse; answers like [`Driver::look`].
+    pub async fn look_up<T>(&self, look: impl FnOnce(&Coordinator, Time) -> Result<T, Refusal>) -> Result<T, Refusal> {
+        self.look(look).await?
+    }
+
+    /// Looks at the coordinator as it is, committed or not: for decisions that are no answer.
+    pub fn peek<T>(&self, look: impl FnOnce(&Coordinator, Time) -> T) -> T {
+        look(&self.coordinator.borrow(), self.now())
+    }
+
+    /// The next offer for a session's waiting `take`. Dropping the receiver withdraws nothing by itself: whoever gives up calls
+    /// [`Driver::expect_nothing`], and gives back what the receiver holds already.
+    pub fn expect_offer(&self, session: SessionId) -> oneshot::Receiver<Box<Assignment>> {
+        let (sender, receiver) = oneshot::channel();
+        self.takes.borrow_mut().insert(session, sender);
+        receiver
+    }
+
+    /// The session's `take` waits no longer: an offer that still comes goes back.
+    pub fn expect_nothing(&self, session: SessionId) {
+        self.takes.borrow_mut().remove(&session);
+    }
+
+    /// Resolves when the build is finished; at once where it is not open.
+    pub fn finish_of(&self, build: BuildId) -> oneshot::Receiver<()> {
+        let (sender, receiver) = oneshot::channel();
+        if self.coordinator.borrow().open_build_row(build).is_some() {
+            let mut finishes = self.finishes.borrow_mut();
+            let waiting = finishes.entry(build).or_default();
+            waiting.retain(|sender| !sender.is_closed());
+            waiting.push(sender);
+        }
+        receiver
+    }
+
+    /// Resolves when a commit failed for another reason than a full disk: memory can no longer be trusted, and the
+    /// process must end.
+    pub async fn failure(&self) -> String {
+        let mut failed = self.failed.subscribe();
+        let seen = failed.wait_for(Option::is_some).await;
+        seen.ok().and_then(|why| why.clone()).unwrap_or_else(|| "the driver is gone".to_owned())
+    }
+
+    /// Waits for the commit of everything done so far.
+    pub async fn settled(&self) -> Result<(), Refusal> {
+        let open = self.open_number.get();
+        let idle = self.open.borrow().records.is_empty();
+        let wanted = if idle { open - 1 } else { open };
+        let mut committed = self.committed.subscribe();
+        committed.wait_for(|done| *done >= wanted).await.map_err(|_| stopping())?;
+        Ok(())
+    }
+
+    /// How many retries the store holds, for [`Driver::remove`]; none while one is not committed yet.
+    pub fn retries(&self) -> Option<u64> {
+        let made = self.coordinator.borrow().retries();
+        Some(made).filter(|made| *made == self.retries.get())
+    }
+
+    /// Takes finished builds and logs out of history that were chosen when the store held `retries` retries. Not one of the
+    /// batches, which wait for a full disk: this may be what frees it. Answers what went; nothing where the disk is too full
+    /// even for that.
+    pub async fn remove(&self, retries: u64, mut removal: Removal) -> Removal {
+        removal.builds = self.coordinator.borrow_mut().begin_removal(retries, removal.builds);
+        let removed = match removal.is_empty() {
+            true => Ok(()),
+            false => self.store.remove(removal.clone()).await,
+        };
+        self.coordinator.borrow_mut().end_removal();
+        match self.done(removed) {
+            Some(()) => removal,
+            None => Removal::default(),
+        }
+    }
+
+    /// Deletes rows of what was removed and what is too old; answers how many.
+    pub async fn sweep(&self, sweep: Sweep) -> u32 {
+        let swept = self.store.sweep(sweep).await;
+        self.done(swept).unwrap_or(0)
+    }
+
+    pub fn is_full(&self) -> bool {
+        *self.full.borrow()
+    }
+
+    /// Resolves when the disk became full.
+    pub async fn filled(&self) {
+        self.filled.notified().await;
+    }
+
+    /// A full disk is no failure: what shall go is chosen again later.
+    fn done<T>(&self, result: Result<T, RemoveError>) -> Option<T> {
+        match result {
+            Ok(done) => Some(done),
+            Err(RemoveError::Full) => None,
+            Err(RemoveError::Failed(why)) => {
+                self.fail(why);
+                None
+            }
+        }
+    }
+
+    fn fail(&self, why: String) {
+        tracing::error!("a commit failed, and the master ends: {why}");
+        self.failed.send_replace(Some(why));
+    }
+
+    fn step<T>(&self, command: impl FnOnce(&mut Coordinator, Time) -> T) -> T {
+        let answer = self.decide(command);
+        // first: a plan that is known joins the batch of what asked for it
+        self.perform_early();
+        self.work.notify_one();
+        answer
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all but these wait for the commit, whatever they are")]
+    fn decide<T>(&self, command: impl FnOnce(&mut Coordinator, Time) -> T) -> T {
+        let mut coordinator = self.coordinator.borrow_mut();
+        let before = coordinator.poll_timeout();
+        let answer = command(&mut coordinator, self.clock.now());
+        let (mut open, mut early) = (self.open.borrow_mut(), self.early.borrow_mut());
+        // on a full disk everything waits, or offers would come and go without an end
+        let may_be_early = !self.is_full();
+        while let Some(effect) = coordinator.poll_effect() {
+            match effect {
+                Effect::Record(record) => open.records.push(record),
+                Effect::Plan { .. } | Effect::Offer { .. } if may_be_early => early.push_back(effect),
+                other => open.effects.push(other),
+            }
+        }
+        if coordinator.poll_timeout() != before {
+            self.rescheduled.notify_one();
+        }
+        answer
+    }
+
+    /// Performs the effects that need not wait for the commit. Performing one can itself step the coordinator. The nested call
+    /// then returns at once, and this loop performs what it queued.
+    fn perform_early(&self) {
+        if self.outside.get().is_none() || self.is_performing.replace(true) {
+            return;
+        }
+        while let Some(effect) = self.next_early() {
+            self.perform(effect);
+        }
+        self.is_performing.set(false);
+    }
+
+    fn next_early(&self) -> Option<Effect> {
+        self.early.borrow_mut().pop_front()
+    }
+
+    /// Until when the open batch waits for what could share its commit.
+    fn may_wait(&self, pace: &Pace) -> Option<Instant> {
+        let coordinator = self.coordinator.borrow();
+        let is_busy = || coordinator.lease_count() >= BUSY && coordinator.is_short_of_room();
+        let has_records = !self.open.borrow().records.is_empty();
+        pace.wait(Instant::now(), COMMITS_APART).filter(|_| has_records && is_busy())
+    }
+
+    /// Takes the open batch and begins the next.
+    fn take_batch(&self) -> Option<(u64, Batch)> {
+        let mut batch = self.open.take();
+        batch.retries = self.coordinator.borrow().retries();
+        if batch.records.is_empty() && batch.effects.is_empty() {
+            return None;
+        }
+        // the next one will be about as large
+        self.open.borrow_mut().records.reserve(batch.records.len().min(ROOM_MAX));
+        let number = self.open_number.get();
+        self.open_number.set(number + 1);
+        Some((number, batch))
+    }
+
+    async fn commit(&self, mut records: Vec<Record>) -> Result<(), String> {
+        while !records.is_empty() {
+            match self.store.commit(records).await {
+                Ok(()) => break,
+                Err(CommitError::Full(batch)) => {
+                    if !self.full.send_replace(true) {
+                        self.filled.notify_one();
+                        tracing::error!("the disk is full: new commands are refused until there is room");
+                    }
+                    records = batch;
+                    tokio::time::sleep(FULL_RETRY).await;
+                }
+                Err(CommitError::Failed(why)) => return Err(why.to_string()),
+            }
+        }
+        if self.full.send_replace(false) {
+            tracing::info!("the disk has room again");
+            self.note(|coordinator, now| coordinator.hears_again(now));
+        }
+        Ok(())
+    }
+
+    fn deliver(&self, number: u64, events: Vec<Event>, effects: Vec<Effect>) {
+        self.feed.publish(events);
+        for effect in effects {
+            self.perform(effect);
+        }
+        self.committed.send_replace(number);
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "what the driver does not perform itself goes outside")]
+    fn perform(&self, effect: Effect) {
+        match effect {
+            Effect::Offer { session, assignment } => {
+                fail_point("master-before-offer");
+                let token = assignment.token;
+                let taker = self.takes.borrow_mut().remove(&session);
+                let refused = taker.is_none_or(|taker| taker.send(assignment).is_err());
+                if refused {
+                    let token = crate::decide::coordinator::record::LeaseToken(token);
+                    self.note(|coordinator, now| coordinator.give_back(now, token));
+                }
+            }
+            Effect::Finished { build } => {
+                let waiting = self.finishes.borrow_mut().remove(&build).unwrap_or_default();
+                for sender in waiting {
+                    let _ = sender.send(());
+                }
+            }
+            effect => (self.outside.get().expect("a driver performs after its start"))(effect),
+        }
+    }
+}
+
+async fn commit_batches(driver: Rc<Driver>) {
+    let mut pace = Pace::default();
+    loop {
+        // what can be done already joins this batch, and on a busy master what comes soon
+        tokio::task::yield_now().await;
+        if let Some(next) = driver.may_wait(&pace) {
+            tokio::time::sleep_until(next).await;
+        }
+        let Some((number, batch)) = driver.take_batch() else {
+            driver.work.notified().await;
+            continue;
+        };
+        if !batch.records.is_empty() {
+            pace.done(Instant::now(), COMMITS_APART, 1);
+        }
+        let events = events_of(&batch.records);
+        fail_point("master-before-commit");
+        if let Err(why) = driver.commit(batch.records).await {
+            driver.fail(why);
+            return;
+        }
+        fail_point("master-after-commit");
+        driver.retries.set(batch.retries);
+        driver.deliver(number, events, batch.effects);
+    }
+}
+
+async fn keep_time(driver: Rc<Driver>) {
+    loop {
+        let next = driver.coordinator.borrow().poll_timeout();
+        let longest = Instant::now() + Duration::from_secs(3600);
+        let due = next.map_or(longest, |time| driver.clock.instant(time).min(longest));
+        tokio::select! {
+            biased;
+            () = tokio::time::sleep_until(due) => {}
+            () = driver.rescheduled.notified() => continue,
+        }
+        // on a full disk nothing may run ahead: timers wait, and so leases only get longer
+        if driver.admit().is_err() {
+            tokio::time::sleep(FULL_RETRY).await;
+            continue;
+        }
+        if next.is_some_and(|time| time <= driver.now()) {
+            driver.step(|coordinator, now| coordinator.handle_timeout(now));
+        }
+    }
+}
+
+fn events_of(records: &[Record]) -> Vec<Event> {
+    let events = records.iter().filter_map(|record| if let Record::Event(event) = record { Some(event) } else { None });
+    events.cloned().collect()
+}
+
+fn disk_full() -> Refusal {
+    Refusal::new(RefusalCode::Unavailable, "disk full: the master records nothing new until there is room")
+        .help("free some space where its state directory is; it goes on by itself")
+}
+
+fn stopping() -> Refusal {
+    Refusal::new(RefusalCode::Unavailable, "the master is stopping")
+}
+
+#[cfg(test)]
+#[path = "driver_tests.rs"]
+mod tests;

@@ -1,0 +1,173 @@
+//! Committed events by number: keeps the newest in memory, reads older ones from history, wakes who waits.
+//! Who may see which event is decided by the api.
+
+mod turns;
+
+use crate::keep::store::{Readers, StoreError};
+use crate::keep::turns::Principal;
+use schema::limits::{self, BATCH_BYTES};
+use schema::values::{Cursor, Event};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use tokio::sync::watch;
+use turns::Seats;
+
+pub use turns::SubscriberPacing;
+
+/// Events kept in memory; a subscriber that is further behind reads history.
+const RING: usize = 4_096;
+
+pub struct Feed {
+    readers: Readers,
+    incarnation: u64,
+    recent: RefCell<VecDeque<Rc<Event>>>,
+    last: watch::Sender<u64>,
+    seats: Seats,
+}
+
+/// What follows a cursor.
+#[derive(Clone, Debug)]
+pub enum Batch {
+    /// In order, at least one.
+    Events(Vec<Rc<Event>>),
+    /// These are no longer kept, or were of another incarnation.
+    Gap { first: u64, last: u64 },
+}
+
+impl Batch {
+    /// The cursor after this batch.
+    pub fn end(&self, incarnation: u64) -> Cursor {
+        let after = match self {
+            Batch::Events(events) => events.last().map_or(0, |event| event.sequence),
+            Batch::Gap { last, .. } => *last,
+        };
+        Cursor { incarnation, after }
+    }
+
+    pub fn events(&self) -> &[Rc<Event>] {
+        match self {
+            Batch::Events(events) => events,
+            Batch::Gap { .. } => &[],
+        }
+    }
+}
+
+impl Feed {
+    /// `last`: the number of the newest event in the store.
+    pub fn new(readers: Readers, incarnation: u64, last: u64) -> Feed {
+        Feed {
+            readers,
+            incarnation,
+            recent: RefCell::default(),
+            last: watch::Sender::new(last),
+            seats: Seats::default(),
+        }
+    }
+
+    /// A subscriber's turns, for as long as it is one.
+    pub fn seat(&self) -> SubscriberPacing {
+        self.seats.take()
+    }
+
+    /// The number of the newest committed event.
+    pub fn last(&self) -> u64 {
+        *self.last.borrow()
+    }
+
+    /// Takes events that were committed, in order and without a gap, and wakes who waits for them.
+    pub fn publish(&self, events: Vec<Event>) {
+        let Some(last) = events.last().map(|event| event.sequence) else { return };
+        let mut recent = self.recent.borrow_mut();
+        for (expected, event) in (self.last() + 1..).zip(events) {
+            assert_eq!(event.sequence, expected, "events are published in order and without a gap");
+            recent.push_back(Rc::new(event));
+        }
+        let excess = recent.len().saturating_sub(RING);
+        recent.drain(..excess);
+        drop(recent);
+        self.last.send_replace(last);
+    }
+
+    /// What follows the cursor, at most `limit` events and [`BATCH_BYTES`] (and at least one); waits until there is something. A cursor of
+    /// another incarnation gets a gap, because what lies between is not known; one beyond the newest event waits for what follows it. May be dropped while it waits. `who`: in whose
+    /// turns history is read.
+    pub async fn next(&self, who: Principal, cursor: Cursor, limit: usize) -> Result<Batch, StoreError> {
+        let last = self.last();
+        // a cursor that was never set begins at the beginning; one of another incarnation knows nothing of the newest event
+        let is_ours = cursor.incarnation == self.incarnation || cursor == Cursor::default() || last == 0;
+        if !is_ours {
+            return Ok(Batch::Gap { first: cursor.after.min(last - 1) + 1, last });
+        }
+        let mut newest = self.last.subscribe();
+        if newest.wait_for(|last| *last > cursor.after).await.is_err() {
+            return Err(StoreError::Closed);
+        }
+        let limit = limit.max(1);
+        match self.recent_after(cursor.after, limit) {
+            Some(events) => Ok(Batch::Events(events)),
+            None => self.past_after(who, cursor.after, limit).await,
+        }
+    }
+
+    /// None: the ring does not reach back so far.
+    fn recent_after(&self, after: u64, limit: usize) -> Option<Vec<Rc<Event>>> {
+        let recent = self.recent.borrow();
+        let first = recent.front()?.sequence;
+        let skip = usize::try_from((after + 1).checked_sub(first)?).ok()?;
+        let end = recent.len().min(skip.saturating_add(limit));
+        let mut left = BATCH_BYTES;
+        let fits = |event: &&Rc<Event>| {
+            // the first one always goes, however large it is
+            let goes = left == BATCH_BYTES || limits::event_bytes(event) <= left;
+            left = left.saturating_sub(limits::event_bytes(event));
+            goes
+        };
+        Some(recent.range(skip.min(end)..end).take_while(fits).cloned().collect())
+    }
+
+    /// Reads history. What is committed but not published yet is left for later: a cursor never runs ahead of `last`.
+    async fn past_after(&self, who: Principal, after: u64, limit: usize) -> Result<Batch, StoreError> {
+        let last = self.last();
+        let known = usize::try_from(last - after).unwrap_or(usize::MAX);
+        let limit = limit.min(known);
+        let mut events = self.readers.of(who).events_after(after, limit).await?;
+        events.retain(|event| event.sequence <= last);
+        match events.first() {
+            Some(first) if first.sequence == after + 1 => Ok(Batch::Events(events.into_iter().map(Rc::new).collect())),
+            Some(first) => Ok(Batch::Gap { first: after + 1, last: first.sequence - 1 }),
+            None => Ok(Batch::Gap { first: after + 1, last }),
+        }
+    }
+}
+
+/// One subscriber's way to read events. It publishes nothing, and history is read in the subscriber's own turns.
+#[derive(Clone)]
+pub struct Subscription {
+    feed: Rc<Feed>,
+    who: Principal,
+}
+
+impl Subscription {
+    pub fn new(feed: Rc<Feed>, who: Principal) -> Subscription {
+        Subscription { feed, who }
+    }
+
+    /// The cursor after the newest committed event.
+    pub fn newest(&self) -> Cursor {
+        Cursor { incarnation: self.feed.incarnation, after: self.feed.last() }
+    }
+
+    /// What follows a cursor: see [`Feed::next`].
+    pub async fn next(&self, cursor: Cursor, limit: usize) -> Result<Batch, StoreError> {
+        self.feed.next(self.who, cursor, limit).await
+    }
+
+    /// The cursor after a batch of this subscription.
+    pub fn end(&self, batch: &Batch) -> Cursor {
+        batch.end(self.feed.incarnation)
+    }
+}
+
+#[cfg(test)]
+mod tests;

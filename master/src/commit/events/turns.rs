@@ -1,0 +1,88 @@
+//! How often a subscriber is told: to call one costs about the same for one event as for a hundred, so under load the
+//! events of a while go together. The more subscribers, the longer the while: what they cost in all is bounded.
+
+use crate::config::pace::Pace;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// So many calls may follow each other at once: the events of one build that begins or ends.
+const AT_ONCE: u32 = 16;
+/// Then there is one in this time, for each subscriber there is.
+const SHARE: Duration = Duration::from_millis(1);
+/// However many there are.
+const TURN_MAX: Duration = Duration::from_secs(1);
+
+/// Where the subscribers sit.
+#[derive(Debug, Default)]
+pub(super) struct Seats(Rc<()>);
+
+impl Seats {
+    pub(super) fn take(&self) -> SubscriberPacing {
+        SubscriberPacing { seat: self.0.clone(), pace: Pace::default() }
+    }
+}
+
+/// One subscriber's seat, and how it keeps to its turns.
+#[derive(Debug)]
+pub struct SubscriberPacing {
+    seat: Rc<()>,
+    pace: Pace,
+}
+
+impl SubscriberPacing {
+    /// Waits until it is this subscriber's turn. May be dropped while it waits.
+    pub async fn come(&mut self) {
+        while let Some(next) = self.pace.wait(Instant::now(), self.turn()) {
+            tokio::time::sleep_until(next).await;
+        }
+    }
+
+    /// It was called.
+    pub fn spend(&mut self) {
+        self.pace.done(Instant::now(), self.turn(), AT_ONCE);
+    }
+
+    fn turn(&self) -> Duration {
+        // the seats themselves hold one
+        let subscribers = u32::try_from(Rc::strong_count(&self.seat) - 1).unwrap_or(u32::MAX);
+        SHARE.saturating_mul(subscribers).clamp(SHARE, TURN_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn elapsed(turns: &mut SubscriberPacing, count: u32) -> Duration {
+        let began = Instant::now();
+        for _ in 0..count {
+            turns.come().await;
+            turns.spend();
+        }
+        began.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_few_at_once_and_then_one_by_one() {
+        let seats = Seats::default();
+        let mut turns: Vec<SubscriberPacing> = (0..20).map(|_| seats.take()).collect();
+        assert_eq!(elapsed(&mut turns[0], AT_ONCE).await, Duration::ZERO);
+        assert_eq!(elapsed(&mut turns[0], 10).await, 10 * 20 * SHARE);
+        // who was quiet for long has all of it again, and no more
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(elapsed(&mut turns[0], AT_ONCE).await, Duration::ZERO);
+        assert_eq!(elapsed(&mut turns[0], 1).await, 20 * SHARE);
+        // alone it waits for itself only
+        turns.truncate(1);
+        assert_eq!(elapsed(&mut turns[0], 10).await, 10 * SHARE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_crowd_waits_no_longer_than_a_second() {
+        let seats = Seats::default();
+        let mut turns: Vec<SubscriberPacing> = (0..5_000).map(|_| seats.take()).collect();
+        elapsed(&mut turns[0], AT_ONCE).await;
+        assert_eq!(elapsed(&mut turns[0], 3).await, 3 * TURN_MAX);
+    }
+}

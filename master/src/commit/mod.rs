@@ -1,0 +1,4 @@
+//! What was decided is committed, and only then told: the driver and the feed of events.
+
+pub mod driver;
+pub mod events;

@@ -1,0 +1,285 @@
+//! The master file, `master.toml`: what it says, typed, checked once. Opens nothing that it names.
+
+pub mod clock;
+mod include;
+pub mod keys;
+mod notice;
+pub(crate) mod pace;
+mod project_file;
+mod read;
+mod secret;
+#[cfg(test)]
+mod tests;
+mod told;
+
+pub use notice::{MailConfig, Means, NoticeConfig, Recipient};
+pub use project_file::ProjectFile;
+pub use secret::CREDENTIALS;
+pub use told::differences;
+
+use include::Text;
+use schema::toml_file::Diagnostics;
+use schema::values::What;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const POLL: Duration = Duration::from_secs(2 * 60);
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where it was read; none: nowhere, as under `guild-master up`.
+    pub file: Option<PathBuf>,
+    /// Patterns of further files.
+    pub include: Vec<String>,
+    /// Where people reach this master; may be empty.
+    pub url: String,
+    /// Where the store, logs, mirrors and the identity are.
+    pub state: PathBuf,
+    pub listen: Listen,
+    pub limits: Limits,
+    pub projects: BTreeMap<String, ProjectConfig>,
+    pub pools: BTreeMap<String, PoolConfig>,
+    pub mail: Option<MailConfig>,
+    pub notices: Vec<NoticeConfig>,
+    /// Names for what grants allow.
+    pub roles: BTreeMap<String, What>,
+    /// What is taken and should be written otherwise, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Listen {
+    /// `address:port`
+    pub rpc: String,
+    /// What a sturdy ref says of where this master is.
+    pub advertise: Vec<String>,
+    /// Where browsers get pages; none: nowhere.
+    pub web: Option<String>,
+    /// Whoever reaches the pages sees everything; not in the file: `guild-master up` sets it.
+    pub web_is_open: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The most that a job may ask for.
+    pub job_timeout: Duration,
+    pub lease: Duration,
+    /// How long an offer waits for its `accept`.
+    pub offer: Duration,
+    /// The most bytes of one log.
+    pub log_bytes: u64,
+    /// The most connections that one grant has open, together with its browsers.
+    pub connections: u32,
+    pub retain: Retain,
+}
+
+/// How much of history is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retain {
+    /// Of each project the newest.
+    pub builds: u32,
+    /// After the end of their build.
+    pub logs: Duration,
+    /// The most bytes of all logs.
+    pub log_bytes_total: u64,
+    pub events: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            job_timeout: Duration::from_secs(2 * 3600),
+            lease: Duration::from_secs(10 * 60),
+            offer: Duration::from_secs(10),
+            log_bytes: 256 << 20,
+            connections: 64,
+            retain: Retain::default(),
+        }
+    }
+}
+
+impl Default for Retain {
+    fn default() -> Retain {
+        const DAY: u64 = 86_400;
+        Retain {
+            builds: 500,
+            logs: Duration::from_secs(365 * DAY),
+            log_bytes_total: 100 << 30,
+            events: Duration::from_secs(30 * DAY),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProjectConfig {
+    pub repo: String,
+    pub aliases: Vec<String>,
+    pub credential_file: Option<PathBuf>,
+    pub known_hosts_file: Option<PathBuf>,
+    pub token_file: Option<PathBuf>,
+    /// Patterns of short names.
+    pub branches: Vec<String>,
+    pub tags: Vec<String>,
+    pub poll: Duration,
+    /// None: the default pool.
+    pub pools: Vec<String>,
+    /// Deliveries of a forge that are taken.
+    pub hook: Option<HookConfig>,
+    /// Everyone may look at it.
+    pub public: bool,
+    /// The pipeline where the repository has no file of its own; not in the file: `guild-master up` sets it.
+    pub inferred: Option<String>,
+}
+
+/// How a forge signs and names what it tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HookKind {
+    GitHub,
+    /// Forgejo too.
+    Gitea,
+    /// Shows the secret itself.
+    GitLab,
+    Generic,
+}
+
+impl HookKind {
+    pub const ALL: [HookKind; 4] = [HookKind::GitHub, HookKind::Gitea, HookKind::GitLab, HookKind::Generic];
+
+    pub const fn word(self) -> &'static str {
+        match self {
+            HookKind::GitHub => "github",
+            HookKind::Gitea => "gitea",
+            HookKind::GitLab => "gitlab",
+            HookKind::Generic => "generic",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HookConfig {
+    pub kind: HookKind,
+    pub secret_file: PathBuf,
+}
+
+#[derive(Clone, Debug)]
+pub struct PoolConfig {
+    /// What a worker must have besides its grant.
+    pub matches: Vec<String>,
+    /// None: that of the limits.
+    pub lease: Option<Duration>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("failed to read {}: {source}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{} has errors\n{errors}", path.display())]
+    Invalid { path: PathBuf, errors: Diagnostics },
+}
+
+impl Config {
+    /// Reads and checks a master file with what it includes. Paths in a file are relative to its directory.
+    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        Config::load_with(path, None)
+    }
+
+    /// Like [`Config::load`], as if a further file were there: its path, relative to the master file's directory, and text.
+    pub fn load_with(path: &Path, more: Option<(&Path, &str)>) -> Result<Config, ConfigError> {
+        let failed = |source| ConfigError::Read { path: path.to_owned(), source };
+        let bytes = std::fs::read(path).map_err(failed)?;
+        let absolute = std::path::absolute(path).map_err(failed)?;
+        let base = absolute.parent().unwrap_or(Path::new("/"));
+        let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let main = Text { name: name(path), bytes, base: base.to_owned() };
+        let more = more.map(|(path, text)| Text {
+            name: name(path),
+            bytes: text.as_bytes().to_owned(),
+            base: base.join(path.parent().unwrap_or(path)),
+        });
+        let config = read::config(&main, more);
+        let config = config.map_err(|errors| ConfigError::Invalid { path: path.to_owned(), errors })?;
+        Ok(Config { file: Some(absolute), ..config })
+    }
+
+    /// Like [`Config::load`] from a text; `base` is what its paths are relative to.
+    pub fn parse(file_name: &str, text: &[u8], base: &Path) -> Result<Config, Diagnostics> {
+        read::config(&Text { name: file_name.to_owned(), bytes: text.to_owned(), base: base.to_owned() }, None)
+    }
+
+    /// Logs what should be written otherwise.
+    pub fn warn(&self) {
+        let file = self.file.as_deref().unwrap_or(Path::new("master.toml"));
+        self.warnings.iter().for_each(|warning| tracing::warn!("{}: {warning}", file.display()));
+    }
+
+    /// Takes from `running` what a master cannot change while it runs.
+    pub fn keep_fixed(&mut self, running: &Config) {
+        told::keep_fixed(running, self);
+    }
+
+    /// The configuration of a master without a file.
+    pub fn standalone(state: &Path, address: &str) -> Config {
+        Config {
+            file: None,
+            include: Vec::new(),
+            url: String::new(),
+            state: state.to_owned(),
+            listen: Listen {
+                rpc: address.to_owned(),
+                advertise: vec![address.to_owned()],
+                web: None,
+                web_is_open: false,
+            },
+            limits: Limits::default(),
+            projects: BTreeMap::new(),
+            pools: BTreeMap::new(),
+            mail: None,
+            notices: Vec::new(),
+            roles: BTreeMap::new(),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+impl ProjectConfig {
+    /// A project with defaults: every branch, no tags.
+    pub fn of(repo: String) -> ProjectConfig {
+        ProjectConfig {
+            repo,
+            aliases: Vec::new(),
+            credential_file: None,
+            known_hosts_file: None,
+            token_file: None,
+            branches: vec!["**".to_owned()],
+            tags: Vec::new(),
+            poll: POLL,
+            pools: Vec::new(),
+            hook: None,
+            public: false,
+            inferred: None,
+        }
+    }
+}
+
+/// The master file that `guild-master init` writes. `web`, `url`: where pages are served, and how browsers reach them.
+pub fn starter(advertise: &str, web: Option<&str>, url: Option<&str>) -> Result<String, String> {
+    let wrong = |option: &str, value: &str| format!("{option} `{value}` is not HOST:PORT");
+    let is_plain = |text: &str| !text.contains(['"', '\\']) && !text.contains(char::is_control);
+    let port = read::port(advertise).filter(|port| *port > 0 && is_plain(advertise));
+    let port = port.ok_or_else(|| wrong("--advertise", advertise))?;
+    if let Some(web) = web.filter(|web| read::port(web).is_none() || !is_plain(web)) {
+        return Err(wrong("--web", web));
+    }
+    if let Some(url) = url.filter(|url| !read::is_web_address(url) || !is_plain(url)) {
+        return Err(format!("--url `{url}` is no web address: it begins with https:// or http://"));
+    }
+    let url = url.map_or_else(String::new, |url| format!("url = \"{url}\"\n"));
+    let web = web.map_or_else(|| "# web = \"127.0.0.1:8080\"".to_owned(), |web| format!("web = \"{web}\""));
+    Ok(format!(
+        "version = 1\n{url}state = \".\"\ninclude = [\"projects/*.toml\"]\n\n[listen]\nrpc = \"0.0.0.0:{port}\"\nadvertise = [\"{advertise}\"]\n{web}\n\n\
+         # `guild grant issue --role developer --names ada,grace -o caps/`\n[role.developer]\n\
+         may = [\"view\", \"run\", \"retry\", \"cancel\"]\nprojects = [\"*\"]\n\n\
+         # `guild project add` writes projects/NAME.toml, or by hand:\n# [project.NAME]\n# repo = \"/path/or/address\"\n"
+    ))
+}

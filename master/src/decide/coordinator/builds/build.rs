@@ -1,0 +1,336 @@
+//! The life of a build: its plan arrives, its jobs become ready, finish, and with the last one so does the build.
+
+use crate::decide::coordinator::Coordinator;
+use crate::decide::coordinator::model::{Build, Effect, Job, LeaseState, Planned, Timer};
+use crate::decide::coordinator::record::{BuildId, JobKey, JobRow, LeaseToken, Record};
+use crate::decide::coordinator::rows::Row;
+use schema::limits::{DIAGNOSIS, REASON};
+use schema::values::{Fact, JobPlan, Outcome, Plan, Refusal, RefusalCode, State, Time};
+use std::time::Duration;
+
+impl Coordinator {
+    /// The answer to [`Effect::Plan`]. A build that is not planning any more (it was cancelled) ignores it.
+    pub fn plan_ready(&mut self, now: Time, id: BuildId, planned: Planned) {
+        if self.builds.get(&id).is_none_or(|build| build.row.state != State::Planning) {
+            return;
+        }
+        match planned {
+            Planned::Plan(plan) => self.adopt(now, id, plan, Vec::new()),
+            Planned::Skip(why) => self.finish_unplanned(now, id, Outcome::Skipped, why),
+            Planned::Broken(diagnosis) => self.finish_unplanned(now, id, Outcome::Failed, diagnosis),
+            Planned::Trouble(why) => self.finish_unplanned(now, id, Outcome::Errored, why),
+        }
+    }
+
+    /// Stops a build, or one of its jobs. What runs is asked to end, and fenced when it does not.
+    pub(in crate::decide::coordinator) fn cancel_jobs(
+        &mut self,
+        now: Time,
+        id: BuildId,
+        only: Option<&str>,
+        why: &str,
+    ) -> Result<(), Refusal> {
+        let build = self.builds.get(&id).ok_or_else(finished)?;
+        if build.row.state == State::Planning {
+            self.finish_unplanned(now, id, Outcome::Cancelled, why.to_owned());
+            return Ok(());
+        }
+        let jobs = build.jobs.iter().filter(|job| only.is_none_or(|name| job.row.name == name));
+        let keys: Vec<JobKey> = jobs.filter(|job| job.row.state != State::Finished).map(|job| job.row.key).collect();
+        if keys.is_empty() {
+            return Err(match only {
+                Some(name) if !build.jobs.iter().any(|job| job.row.name == name) => no_such_job(name),
+                Some(_) | None => finished(),
+            });
+        }
+        for key in keys {
+            self.cancel_job(now, key, why);
+        }
+        Ok(())
+    }
+
+    /// Cancels what waits of a build, and lets run what runs.
+    pub(in crate::decide::coordinator) fn cancel_waiting(&mut self, now: Time, id: BuildId, why: &str) {
+        let Some(build) = self.builds.get(&id) else {
+            return;
+        };
+        if build.row.state == State::Planning {
+            return self.finish_unplanned(now, id, Outcome::Cancelled, why.to_owned());
+        }
+        let idle = |job: &&Job| matches!(job.row.state, State::Waiting | State::Queued);
+        let keys: Vec<JobKey> = build.jobs.iter().filter(idle).map(|job| job.row.key).collect();
+        for key in keys {
+            self.cancel_job(now, key, why);
+        }
+    }
+
+    /// Jobs of this build that wait and that no worker could ever take, be it connected or away.
+    pub fn unplaceable(&self, id: BuildId) -> Vec<JobKey> {
+        let jobs = self.builds.get(&id).into_iter().flat_map(|build| &build.jobs);
+        let queued = jobs.filter(|job| job.row.state == State::Queued).map(|job| job.row.key);
+        queued.filter(|job| !self.is_placeable(*job)).collect()
+    }
+
+    /// Ends a job that no worker could ever take. `why`: what its row tells of that.
+    pub fn fail_unplaceable(&mut self, now: Time, job: JobKey, why: &str) {
+        if !self.is_placeable(job) {
+            self.finish_job(now, job, Outcome::Errored, why);
+        }
+    }
+
+    /// The jobs that this one needs and that are not finished.
+    pub(in crate::decide::coordinator) fn open_needs(&self, key: JobKey) -> impl Iterator<Item = &JobRow> {
+        let jobs = &self.builds[&key.build].jobs;
+        let needs = self.job_plan(key).needs.iter().map(|need| &*jobs[*need as usize].row);
+        needs.filter(|row| row.state != State::Finished)
+    }
+
+    /// Gives a build its jobs. `carried`: (index, row) of jobs that a retry does not repeat.
+    pub(in crate::decide::coordinator) fn adopt(
+        &mut self,
+        now: Time,
+        id: BuildId,
+        plan: Plan,
+        carried: Vec<(usize, JobRow)>,
+    ) {
+        let mut rows: Vec<JobRow> = (0..).zip(&plan.jobs).map(|(index, job)| new_job(id, index, job)).collect();
+        for (index, row) in carried {
+            rows[index] = row;
+        }
+        let jobs = plan.jobs.iter().map(|job| job.name.clone()).collect();
+        self.record(Record::Plan { build: id, plan: plan.clone() });
+        let count = schema::wire::length(rows.len());
+        self.edit_build(id, |row| (row.state, row.job_count) = (State::Queued, count));
+        let rows = rows.into_iter().map(|row| Row::new(row, &mut self.effects)).collect();
+        self.builds.get_mut(&id).expect("a build that is being planned").take_plan(plan, rows);
+        self.tell(now, id, Fact::BuildPlanned { jobs });
+        self.settle(now, id);
+    }
+
+    /// Looks at every job that waits and moves those whose needs are decided; then at the build itself.
+    pub(in crate::decide::coordinator) fn settle(&mut self, now: Time, id: BuildId) {
+        let count = self.builds.get(&id).map_or(0, |build| build.jobs.len());
+        for index in (0..).take(count) {
+            self.settle_job(now, JobKey { build: id, index });
+        }
+        self.settle_build(now, id);
+    }
+
+    /// Ends a job, in whatever state it is, and moves what needed it.
+    pub(in crate::decide::coordinator) fn finish_job(
+        &mut self,
+        now: Time,
+        key: JobKey,
+        outcome: Outcome,
+        reason: &str,
+    ) {
+        self.close_job(now, key, outcome, reason);
+        let needed_by = self.job(key).needed_by.clone();
+        for index in needed_by {
+            self.settle_job(now, JobKey { build: key.build, index });
+        }
+        self.settle_build(now, key.build);
+    }
+
+    /// The first job of a build started.
+    pub(in crate::decide::coordinator) fn begin_build(&mut self, now: Time, id: BuildId) {
+        if self.builds[&id].row.state != State::Running {
+            self.edit_build(id, |row| (row.state, row.started) = (State::Running, Some(now)));
+        }
+    }
+
+    fn settle_job(&mut self, now: Time, key: JobKey) {
+        let Some(build) = self.builds.get(&key.build) else {
+            return;
+        };
+        if build.jobs[key.index as usize].row.state != State::Waiting {
+            return;
+        }
+        let plan = self.job_plan(key);
+        if !plan.skipped.is_empty() {
+            let why = plan.skipped.clone();
+            return self.finish_job(now, key, Outcome::Skipped, &why);
+        }
+        let needs = plan.needs.iter().map(|need| *need as usize);
+        let blocker = needs.clone().find(|need| build.blocks(*need)).map(|need| &build.jobs[need].row);
+        if let Some(row) = blocker {
+            let why = format!("needs {}, which {}", row.name, row.outcome.map_or("is not finished", became));
+            return self.finish_job(now, key, Outcome::Skipped, &why);
+        }
+        if needs.clone().all(|need| build.jobs[need].row.state == State::Finished) {
+            self.make_ready(now, key);
+        }
+    }
+
+    fn make_ready(&mut self, now: Time, key: JobKey) {
+        let name = self.set_queued(now, key).name.clone();
+        self.tell(now, key.build, Fact::JobQueued { job: name });
+        self.enqueue(now, key);
+    }
+
+    /// The job waits for a worker from now on.
+    pub(in crate::decide::coordinator) fn set_queued(&mut self, now: Time, key: JobKey) -> &JobRow {
+        self.edit_job(key, |row| (row.state, row.queued) = (State::Queued, Some(now)))
+    }
+
+    fn close_job(&mut self, now: Time, key: JobKey, outcome: Outcome, reason: &str) {
+        self.queue.leave(key);
+        self.rests.forget(key);
+        match self.job(key).lease {
+            Some(token) if self.is_offered(token) => self.drop_offer(token, reason),
+            Some(token) => self.withdraw(now, token, outcome, reason),
+            None => {}
+        }
+        let row = self.edit_job(key, |row| {
+            assert!(row.state != State::Finished, "job {} is finished twice", row.name);
+            row.state = State::Finished;
+            row.outcome = Some(outcome);
+            row.reason = REASON.cut(reason).into_owned();
+            row.finished = Some(now);
+        });
+        let (name, reason) = (row.name.clone(), row.reason.clone());
+        self.builds.get_mut(&key.build).expect("the job's build is open").open -= 1;
+        self.note_lane(now, key, outcome);
+        self.tell(now, key.build, Fact::JobFinished { job: name, outcome, reason });
+    }
+
+    fn settle_build(&mut self, now: Time, id: BuildId) {
+        let Some(build) = self.builds.get(&id) else {
+            return;
+        };
+        if build.open > 0 || build.row.state == State::Planning {
+            return;
+        }
+        let worst = build.jobs.iter().filter_map(|job| job.row.outcome).max().unwrap_or(Outcome::Skipped);
+        // all skipped is success: nothing was found wanting
+        let outcome = if worst == Outcome::Skipped { Outcome::Succeeded } else { worst };
+        self.finish_build(now, id, outcome, String::new());
+    }
+
+    fn finish_unplanned(&mut self, now: Time, id: BuildId, outcome: Outcome, diagnosis: String) {
+        self.finish_build(now, id, outcome, DIAGNOSIS.cut(&diagnosis).into_owned());
+    }
+
+    /// `diagnosis`: why there is no plan; empty where there is one.
+    fn finish_build(&mut self, now: Time, id: BuildId, outcome: Outcome, diagnosis: String) {
+        let build = self.builds.remove(&id).expect("a build finishes once");
+        let (project, number) = (build.row.project.clone(), build.row.number);
+        build.row.close(&mut self.effects, |row| {
+            row.state = State::Finished;
+            row.outcome = Some(outcome);
+            row.finished = Some(now);
+            row.diagnosis = diagnosis;
+        });
+        self.tell_of(now, &project, number, Fact::BuildFinished { outcome });
+        self.effects.push_back(Effect::Finished { build: id });
+    }
+
+    fn cancel_job(&mut self, now: Time, key: JobKey, why: &str) {
+        // an earlier cancellation may have finished this one, or the whole build
+        let open = self.builds.get(&key.build).and_then(|build| build.jobs.get(key.index as usize));
+        let Some(job) = open.filter(|job| job.row.state != State::Finished) else {
+            return;
+        };
+        match job.lease {
+            Some(token) if self.leases.get(token).is_some_and(|lease| lease.state == LeaseState::Running) => {
+                self.ask_to_end(now, token, why)
+            }
+            Some(_) | None => self.finish_job(now, key, Outcome::Cancelled, why),
+        }
+    }
+
+    fn ask_to_end(&mut self, now: Time, token: LeaseToken, why: &str) {
+        let lease = self.leases.get(token).expect("the caller looked it up");
+        if lease.cancelled.is_some() {
+            return self.ask_again_to_end(now, token);
+        }
+        let deadline = self.cancel_deadline(now, lease.job);
+        let lease = self.leases.get_mut(token).expect("looked up above");
+        lease.cancelled = Some((deadline, why.to_owned()));
+        let session = lease.session;
+        // a restart remembers it
+        let ended = (Some(Outcome::Cancelled), why.to_owned());
+        lease.attempt.edit(&mut self.effects, |row| (row.outcome, row.reason) = ended);
+        self.timers.insert((deadline, Timer::Cancel(token)));
+        if let Some(session) = session {
+            self.effects.push_back(Effect::Cancel { session, token, reason: why.to_owned(), now: false });
+        }
+    }
+
+    /// The second time, the steps that always run have to end as well. The first reason stays.
+    fn ask_again_to_end(&mut self, now: Time, token: LeaseToken) {
+        let soon = now.after(self.terms.cancel);
+        let lease = self.leases.get_mut(token).expect("the caller looked it up");
+        let Some((deadline, reason)) = &mut lease.cancelled else { return };
+        self.timers.remove(&(*deadline, Timer::Cancel(token)));
+        *deadline = soon.min(*deadline);
+        self.timers.insert((*deadline, Timer::Cancel(token)));
+        lease.cancelled_again = true;
+        if let Some(session) = lease.session {
+            self.effects.push_back(Effect::Cancel { session, token, reason: reason.clone(), now: true });
+        }
+    }
+
+    /// When an attempt of this job that is cancelled now must have ended.
+    pub(in crate::decide::coordinator) fn cancel_deadline(&self, now: Time, job: JobKey) -> Time {
+        self.cancel_within(now, job, self.terms.job_timeout)
+    }
+
+    /// The same after a restart: the terms under which its worker goes on may have allowed more than those of now.
+    pub(in crate::decide::coordinator) fn cancel_deadline_at_most(&self, now: Time, job: JobKey) -> Time {
+        self.cancel_within(now, job, Duration::MAX)
+    }
+
+    fn cancel_within(&self, now: Time, job: JobKey, limit: Duration) -> Time {
+        let cleanup = Duration::from_millis(self.job_plan(job).cleanup_ms().unwrap_or_default());
+        now.after(self.terms.cancel.saturating_add(cleanup.min(limit)))
+    }
+
+    pub(in crate::decide::coordinator) fn job(&self, key: JobKey) -> &Job {
+        &self.builds[&key.build].jobs[key.index as usize]
+    }
+
+    pub(in crate::decide::coordinator) fn job_mut(&mut self, key: JobKey) -> &mut Job {
+        &mut self.builds.get_mut(&key.build).expect("the job's build is open").jobs[key.index as usize]
+    }
+
+    pub(in crate::decide::coordinator) fn job_plan(&self, key: JobKey) -> &JobPlan {
+        let build: &Build = &self.builds[&key.build];
+        &build.plan.as_ref().expect("a build with jobs has a plan").jobs[key.index as usize]
+    }
+}
+
+fn new_job(build: BuildId, index: u32, plan: &JobPlan) -> JobRow {
+    JobRow {
+        key: JobKey { build, index },
+        name: plan.name.clone(),
+        state: State::Waiting,
+        outcome: None,
+        reason: String::new(),
+        attempt: 0,
+        lost: 0,
+        queued: None,
+        started: None,
+        finished: None,
+        worker: String::new(),
+        platform: plan.on.clone(),
+        carried_from: 0,
+    }
+}
+
+/// What became of a job, behind "which".
+fn became(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Skipped => "was skipped",
+        Outcome::Cancelled => "was cancelled",
+        Outcome::Succeeded | Outcome::Warned | Outcome::Failed | Outcome::Errored => outcome.word(),
+    }
+}
+
+pub(super) fn finished() -> Refusal {
+    Refusal::new(RefusalCode::Conflict, "it is finished already")
+}
+
+fn no_such_job(name: &str) -> Refusal {
+    Refusal::new(RefusalCode::NotFound, format!("the build has no job `{name}`"))
+}

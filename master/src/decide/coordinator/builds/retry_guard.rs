@@ -1,0 +1,148 @@
+//! Finished builds are not held here; but a retry refers to one, and retention removes them. Neither may overtake the other:
+//! each says how history stood when it read the store, and is done only where the other did not come between.
+
+use super::trigger::Past;
+use crate::decide::coordinator::Coordinator;
+use crate::decide::coordinator::record::BuildId;
+use schema::values::{Refusal, RefusalCode};
+use std::collections::BTreeSet;
+
+/// Keeps retries and removals of finished builds apart.
+#[derive(Debug, Default)]
+pub(in crate::decide::coordinator) struct RetryGuard {
+    /// How many retries were made.
+    retries: u64,
+    /// How many removals have ended.
+    removals: u64,
+    /// Builds of the removal that is under way.
+    going: BTreeSet<BuildId>,
+}
+
+impl RetryGuard {
+    /// A retry refers to this build, read when so many removals had ended.
+    pub(in crate::decide::coordinator) fn retry(&mut self, past: &Past) -> Result<(), Refusal> {
+        if past.removals != self.removals || self.going.contains(&past.row.id) {
+            let text = "old builds were removed while this one was read";
+            return Err(Refusal::new(RefusalCode::Unavailable, text).help("ask again"));
+        }
+        self.retries += 1;
+        Ok(())
+    }
+}
+
+impl Coordinator {
+    /// How many retries were made since the start.
+    pub fn retries(&self) -> u64 {
+        self.retry_guard.retries
+    }
+
+    /// How many removals have ended since the start: to be asked before a build is read that shall be retried.
+    pub fn removals(&self) -> u64 {
+        self.retry_guard.removals
+    }
+
+    /// Builds are about to be removed that were chosen when the store held `retries` retries; answers those that may go now.
+    /// One removal at a time, ended by [`Coordinator::end_removal`].
+    pub fn begin_removal(&mut self, retries: u64, builds: Vec<BuildId>) -> Vec<BuildId> {
+        assert!(self.retry_guard.going.is_empty(), "one removal at a time");
+        if retries != self.retry_guard.retries {
+            return Vec::new();
+        }
+        let may: Vec<BuildId> = builds.into_iter().filter(|build| !self.builds.contains_key(build)).collect();
+        self.retry_guard.going = may.iter().copied().collect();
+        may
+    }
+
+    /// The removal is committed, or was not done.
+    pub fn end_removal(&mut self) {
+        if !std::mem::take(&mut self.retry_guard.going).is_empty() {
+            self.retry_guard.removals += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::coordinator::record::{BuildCause, BuildRow, GrantId, Loaded, RequestId};
+    use crate::decide::coordinator::{Order, Origin, Request, Terms};
+    use schema::values::{Commit, JobPlan, Outcome, Plan, SourceStamp, State, Time, Trust};
+
+    const NOW: Time = Time(1_000);
+
+    fn coordinator() -> Coordinator {
+        Coordinator::load(NOW, Terms::default(), Loaded::default(), [0; 32])
+    }
+
+    fn request(id: u8) -> Request {
+        Request { id: RequestId([id; 16]), by: GrantId(1), body: [0; 32] }
+    }
+
+    /// A finished build as it was read when so many removals had ended.
+    fn past(id: u64, removals: u64) -> Past {
+        let row = BuildRow {
+            id: BuildId(id),
+            project: "p".to_owned(),
+            number: 1,
+            stamp: SourceStamp::default(),
+            cause: BuildCause::Change,
+            trust: Trust::Trusted,
+            state: State::Finished,
+            outcome: Some(Outcome::Failed),
+            created: NOW,
+            started: None,
+            finished: Some(NOW),
+            subject: String::new(),
+            author: String::new(),
+            diagnosis: String::new(),
+            job_count: 1,
+            by: GrantId(1),
+            update: 0,
+        };
+        let job = JobPlan { name: "j".to_owned(), ..JobPlan::default() };
+        Past { row, plan: Plan { version: 1, jobs: vec![job], trust: Trust::Trusted }, jobs: Vec::new(), removals }
+    }
+
+    fn retry(it: &mut Coordinator, id: u8, past: Past) -> Result<BuildId, RefusalCode> {
+        it.retry(NOW, request(id), "somebody", past, &[0]).map_err(|refusal| refusal.code)
+    }
+
+    #[test]
+    fn what_was_read_before_a_removal_is_not_retried() {
+        let mut it = coordinator();
+        let (read, going) = (it.removals(), vec![BuildId(77)]);
+        assert_eq!(it.begin_removal(it.retries(), going.clone()), going);
+        assert_eq!(retry(&mut it, 1, past(77, read)), Err(RefusalCode::Unavailable), "it is going");
+        assert!(retry(&mut it, 2, past(78, read)).is_ok(), "another one stays");
+        it.end_removal();
+        assert_eq!(retry(&mut it, 1, past(77, read)), Err(RefusalCode::Unavailable), "it was read before it went");
+        let read = it.removals();
+        assert!(retry(&mut it, 1, past(78, read)).is_ok(), "a refusal is not remembered");
+    }
+
+    #[test]
+    fn what_was_chosen_before_a_retry_is_not_removed() {
+        let mut it = coordinator();
+        let chosen = it.retries();
+        retry(&mut it, 1, past(77, 0)).unwrap();
+        assert_eq!(it.begin_removal(chosen, vec![BuildId(77)]), []);
+        it.end_removal();
+        assert_eq!(it.removals(), 0, "nothing went");
+        assert_eq!(it.begin_removal(it.retries(), vec![BuildId(78)]), [BuildId(78)]);
+    }
+
+    #[test]
+    fn an_open_build_is_not_removed() {
+        let mut it = coordinator();
+        let order = Order {
+            project: "p".to_owned(),
+            stamp: SourceStamp::default(),
+            tip: Commit::default(),
+            trust: Trust::Trusted,
+            by: GrantId(1),
+            origin: Origin::Tip,
+        };
+        let open = it.run(NOW, request(1), "somebody", order).unwrap();
+        assert_eq!(it.begin_removal(it.retries(), vec![open, BuildId(99)]), [BuildId(99)]);
+    }
+}

@@ -1,0 +1,131 @@
+//! Grants as their operators find them: page by page, by number, by name.
+
+use super::authority::Authority;
+use super::grant::ROOT;
+use crate::decide::coordinator::Coordinator;
+use crate::decide::coordinator::record::{GrantId, GrantRow};
+use schema::values::Time;
+use std::collections::BTreeSet;
+use std::ops::Bound;
+
+/// Bytes of the grants in one page, roughly as they travel. A client reads messages of 4 MiB.
+const PAGE_BYTES: usize = 1 << 20;
+/// Grants of one page.
+const PAGE_ROWS: usize = 1_000;
+/// Bytes of a grant's times, numbers and key.
+const ROW_BYTES: usize = 300;
+/// Bytes of a list's entry beside its text.
+const ENTRY_BYTES: usize = 16;
+/// What is shown of the lists and texts of a grant that an earlier master stored, and that would not fit into a page.
+const SHOWN_ENTRIES: usize = 1_000;
+const SHOWN_CHARS: usize = 100;
+/// Grants of one name that are found, the newest first: enough to say that there are several.
+const FOUND_MAX: usize = 10;
+
+/// Some grants, by their numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GrantPage {
+    pub grants: Vec<GrantRow>,
+    /// Grants after this one follow; none: that is all.
+    pub next: Option<GrantId>,
+}
+
+impl Coordinator {
+    /// The caller's own grant and what is below it, after a grant, at most `limit` of them (0: as many as a page holds).
+    /// `with_ended`: also those that were revoked or are expired.
+    pub fn grant_page(&self, now: Time, caller: GrantId, after: GrantId, limit: u32, with_ended: bool) -> GrantPage {
+        let most = if limit == 0 { PAGE_ROWS } else { PAGE_ROWS.min(limit as usize) };
+        let top = self.top_of(caller);
+        let mut page = GrantPage::default();
+        let mut bytes = 0;
+        for (id, row) in self.grants.range((Bound::Excluded(after), Bound::Unbounded)) {
+            let is_shown = with_ended || self.live_grant(now, *id).is_ok();
+            if !is_shown || !self.is_listed(row, top) {
+                continue;
+            }
+            let row = shown(row);
+            bytes += size(&row);
+            if page.grants.len() == most || (bytes > PAGE_BYTES && !page.grants.is_empty()) {
+                page.next = page.grants.last().map(|last| last.id);
+                break;
+            }
+            page.grants.push(row);
+        }
+        page
+    }
+
+    /// The grant with this number, whatever became of it; else the newest of those in force that have this name.
+    pub fn find_grants(&self, now: Time, caller: GrantId, wanted: &str) -> Vec<GrantRow> {
+        let top = self.top_of(caller);
+        let by_number = wanted.parse().ok().and_then(|id| self.grants.get(&GrantId(id)));
+        if let Some(row) = by_number.filter(|row| self.is_listed(row, top)) {
+            return vec![shown(row)];
+        }
+        let of_name = self.grants.values().rev().filter(|row| row.name == wanted && self.is_listed(row, top));
+        let in_force = of_name.filter(|row| self.live_grant(now, row.id).is_ok());
+        in_force.take(FOUND_MAX).map(shown).collect()
+    }
+
+    /// Whether a grant is one of those that this caller finds.
+    pub fn lists_grant(&self, caller: GrantId, id: GrantId) -> bool {
+        self.grants.get(&id).is_some_and(|row| self.is_listed(row, self.top_of(caller)))
+    }
+
+    /// The caller's own grant and what is below it. An operator of everything that is directly below the root sees the root's
+    /// whole tree, so that a lost operator credential can be replaced by another.
+    pub fn grants_below(&self, caller: GrantId) -> impl Iterator<Item = &GrantRow> + '_ {
+        let top = self.top_of(caller);
+        self.grants.values().filter(move |row| self.is_listed(row, top))
+    }
+
+    pub(super) fn is_below(&self, id: GrantId, top: GrantId) -> bool {
+        self.line_of(id).any(|row| row.id == top)
+    }
+
+    /// A grant and all that are below it, by their numbers.
+    pub(super) fn tree_of(&self, top: GrantId) -> BTreeSet<GrantId> {
+        let (mut tree, mut open) = (BTreeSet::new(), vec![top]);
+        while let Some(id) = open.pop() {
+            if tree.insert(id) {
+                let below = self.children.range((id, GrantId(0))..=(id, GrantId(u64::MAX)));
+                open.extend(below.map(|(_, child)| *child));
+            }
+        }
+        tree
+    }
+
+    /// A grant, its parent, and so on to the root.
+    pub(super) fn line_of(&self, id: GrantId) -> impl Iterator<Item = &GrantRow> {
+        std::iter::successors(self.grants.get(&id), |row| row.parent.and_then(|parent| self.grants.get(&parent)))
+    }
+
+    fn is_listed(&self, row: &GrantRow, top: GrantId) -> bool {
+        row.id != ROOT && self.is_below(row.id, top)
+    }
+
+    fn top_of(&self, caller: GrantId) -> GrantId {
+        let is_chief = |row: &&GrantRow| row.parent == Some(ROOT) && Authority::of_row(row).is_whole();
+        self.grants.get(&caller).filter(is_chief).map_or(caller, |_| ROOT)
+    }
+}
+
+fn size(row: &GrantRow) -> usize {
+    let entry = |text: &String| text.len() + ENTRY_BYTES;
+    let names: usize = row.what.projects.iter().chain(&row.what.pools).map(entry).sum();
+    let labels: usize = row.what.labels.iter().map(|(name, value)| entry(name) + entry(value)).sum();
+    ROW_BYTES + row.name.len() + row.reason.len() + names + labels
+}
+
+/// As it is, where it fits into a page.
+fn shown(row: &GrantRow) -> GrantRow {
+    let mut row = row.clone();
+    if size(&row) <= PAGE_BYTES {
+        return row;
+    }
+    let cut = |text: &String| text.chars().take(SHOWN_CHARS).collect::<String>();
+    (row.name, row.reason) = (cut(&row.name), cut(&row.reason));
+    row.what.projects = row.what.projects.iter().take(SHOWN_ENTRIES).map(cut).collect();
+    row.what.pools = row.what.pools.iter().take(SHOWN_ENTRIES).map(cut).collect();
+    row.what.labels = row.what.labels.iter().take(SHOWN_ENTRIES).map(|(name, value)| (cut(name), cut(value))).collect();
+    row
+}

@@ -1,0 +1,259 @@
+//! Rows that the store keeps. A row can be read as if it were the plain struct, and every way to change one records it as well.
+//! So memory never holds what the store is not told, but where a method's name says so. What the store held at the start
+//! comes in by [`load`], which alone makes rows that are not recorded again.
+
+mod load;
+
+use super::model::Effect;
+use super::record::{AttemptRow, BuildRow, FollowedRow, GrantId, GrantRow, JobRow, Record, StepRow, WorkerRow};
+use schema::values::{Outcome, State, Time};
+use std::borrow::Borrow;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Deref;
+
+/// What must happen outside, in this order.
+pub(super) type Effects = VecDeque<Effect>;
+
+/// One row of something that has more to it than that, as a build.
+#[derive(Debug)]
+pub(crate) struct Row<R>(R);
+
+impl<R> Deref for Row<R> {
+    type Target = R;
+
+    fn deref(&self) -> &R {
+        &self.0
+    }
+}
+
+impl<R: Clone + Into<Record>> Row<R> {
+    /// Records a new row.
+    pub(super) fn new(row: R, effects: &mut Effects) -> Row<R> {
+        record(row.clone(), effects);
+        Row(row)
+    }
+
+    /// A row that its first edit records. For offers: one that nobody accepted leaves nothing behind.
+    pub(super) fn draft(row: R) -> Row<R> {
+        Row(row)
+    }
+
+    /// Changes the row and records it.
+    pub(super) fn edit(&mut self, effects: &mut Effects, change: impl FnOnce(&mut R)) -> &R {
+        change(&mut self.0);
+        record(self.0.clone(), effects);
+        &self.0
+    }
+
+    /// Changes what a restart may forget. For offers: what was offered at the crash is queued.
+    pub(super) fn edit_unrecorded(&mut self, change: impl FnOnce(&mut R)) {
+        change(&mut self.0);
+    }
+
+    /// Changes the row for the last time, and records it. Memory keeps nothing of it.
+    pub(super) fn close(mut self, effects: &mut Effects, change: impl FnOnce(&mut R)) {
+        change(&mut self.0);
+        record(self.0, effects);
+    }
+}
+
+/// Rows by their key.
+#[derive(Debug)]
+pub(super) struct Rows<K, R>(BTreeMap<K, R>);
+
+impl<K, R> Deref for Rows<K, R> {
+    type Target = BTreeMap<K, R>;
+
+    fn deref(&self) -> &BTreeMap<K, R> {
+        &self.0
+    }
+}
+
+impl<K: Ord, R: Clone + Into<Record>> Rows<K, R> {
+    /// Records a row: a new one, or another in place of the one with its key.
+    pub(super) fn put(&mut self, effects: &mut Effects, key: K, row: R) {
+        record(row.clone(), effects);
+        self.0.insert(key, row);
+    }
+
+    /// Changes a row and records it. None: there is no such row.
+    pub(super) fn edit<Q: Ord + ?Sized>(
+        &mut self,
+        effects: &mut Effects,
+        key: &Q,
+        change: impl FnOnce(&mut R),
+    ) -> Option<&R>
+    where
+        K: Borrow<Q>,
+    {
+        let row = self.0.get_mut(key)?;
+        change(row);
+        record(row.clone(), effects);
+        Some(row)
+    }
+}
+
+impl Rows<GrantId, GrantRow> {
+    /// Removes a row, here and in the store.
+    pub(super) fn forget(&mut self, effects: &mut Effects, id: GrantId) -> Option<GrantRow> {
+        let row = self.0.remove(&id)?;
+        effects.push_back(Effect::Record(Record::GrantForgotten(id)));
+        Some(row)
+    }
+}
+
+/// The steps of an attempt that its worker has reported so far, in order of their index.
+#[derive(Debug, Default)]
+pub(crate) struct Steps(Vec<StepRow>);
+
+impl Deref for Steps {
+    type Target = [StepRow];
+
+    fn deref(&self) -> &[StepRow] {
+        &self.0
+    }
+}
+
+impl Steps {
+    /// The step with this index.
+    pub(super) fn at(&self, index: u16) -> Option<&StepRow> {
+        self.find(index).ok().map(|at| &self.0[at])
+    }
+
+    /// Records a step as it is now.
+    pub(super) fn put(&mut self, effects: &mut Effects, row: StepRow) {
+        record(row.clone(), effects);
+        match self.find(row.key.step) {
+            Ok(at) => self.0[at] = row,
+            Err(at) => self.0.insert(at, row),
+        }
+    }
+
+    /// The attempt was ended from our side: records that what ran ended with it.
+    pub(super) fn cut_short(self, effects: &mut Effects, now: Time, outcome: Outcome) {
+        for mut row in self.0.into_iter().filter(|row| row.state != State::Finished) {
+            (row.state, row.outcome, row.finished) = (State::Finished, Some(outcome), Some(now));
+            record(row, effects);
+        }
+    }
+
+    fn find(&self, index: u16) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&index, |row| row.key.step)
+    }
+}
+
+fn record(row: impl Into<Record>, effects: &mut Effects) {
+    effects.push_back(Effect::Record(row.into()));
+}
+
+impl From<BuildRow> for Record {
+    fn from(row: BuildRow) -> Record {
+        Record::Build(row)
+    }
+}
+
+impl From<JobRow> for Record {
+    fn from(row: JobRow) -> Record {
+        Record::Job(row)
+    }
+}
+
+impl From<AttemptRow> for Record {
+    fn from(row: AttemptRow) -> Record {
+        Record::Attempt(row)
+    }
+}
+
+impl From<StepRow> for Record {
+    fn from(row: StepRow) -> Record {
+        Record::Step(row)
+    }
+}
+
+impl From<GrantRow> for Record {
+    fn from(row: GrantRow) -> Record {
+        Record::Grant(row)
+    }
+}
+
+impl From<WorkerRow> for Record {
+    fn from(row: WorkerRow) -> Record {
+        Record::Worker(row)
+    }
+}
+
+impl From<FollowedRow> for Record {
+    fn from(row: FollowedRow) -> Record {
+        Record::Followed(row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::coordinator::record::{BuildId, JobKey, StepKey};
+    use schema::values::Exit;
+
+    fn followed(looked_in: u64) -> FollowedRow {
+        FollowedRow { project: "p".to_owned(), address: String::new(), scopes: Vec::new(), looked_in }
+    }
+
+    fn recorded(effects: &mut Effects) -> Vec<Record> {
+        let records =
+            effects.drain(..).filter_map(|it| if let Effect::Record(record) = it { Some(record) } else { None });
+        records.collect()
+    }
+
+    #[test]
+    fn a_row_is_recorded_as_each_change_leaves_it() {
+        let mut effects = Effects::new();
+        let mut row = Row::new(followed(1), &mut effects);
+        assert_eq!(recorded(&mut effects), [Record::Followed(followed(1))]);
+        row.edit(&mut effects, |row| row.looked_in = 2);
+        assert_eq!(recorded(&mut effects), [Record::Followed(followed(2))]);
+        row.edit_unrecorded(|row| row.looked_in = 3);
+        assert_eq!((row.looked_in, recorded(&mut effects).len()), (3, 0));
+        row.close(&mut effects, |row| row.looked_in += 1);
+        assert_eq!(recorded(&mut effects), [Record::Followed(followed(4))]);
+        let mut draft = Row::draft(followed(5));
+        assert!(recorded(&mut effects).is_empty());
+        draft.edit(&mut effects, |_| ());
+        assert_eq!(recorded(&mut effects), [Record::Followed(followed(5))]);
+    }
+
+    #[test]
+    fn rows_are_recorded_by_their_key() {
+        let (mut effects, mut rows) = (Effects::new(), Rows(BTreeMap::new()));
+        rows.put(&mut effects, "p".to_owned(), followed(1));
+        assert!(rows.edit(&mut effects, "q", |row| row.looked_in = 9).is_none());
+        rows.edit(&mut effects, "p", |row| row.looked_in = 2);
+        assert_eq!(recorded(&mut effects), [Record::Followed(followed(1)), Record::Followed(followed(2))]);
+        assert_eq!(rows["p"], followed(2));
+    }
+
+    #[test]
+    fn steps_stand_in_their_order_and_what_ran_is_cut_short() {
+        let step = |index, state| StepRow {
+            key: StepKey { job: JobKey { build: BuildId(1), index: 0 }, attempt: 1, step: index },
+            name: "s".to_owned(),
+            state,
+            outcome: None,
+            exit: Exit::None,
+            started: None,
+            finished: None,
+            log_size: 0,
+            log_hash: Vec::new(),
+        };
+        let (mut effects, mut steps) = (Effects::new(), Steps::default());
+        for (index, state) in [(2, State::Running), (0, State::Running), (0, State::Finished)] {
+            steps.put(&mut effects, step(index, state));
+        }
+        assert_eq!(recorded(&mut effects).len(), 3);
+        assert_eq!(steps.iter().map(|row| row.key.step).collect::<Vec<_>>(), [0, 2]);
+        assert_eq!(steps.at(0).map(|row| row.state), Some(State::Finished));
+        assert!(steps.at(1).is_none());
+        steps.cut_short(&mut effects, Time(7), Outcome::Errored);
+        let ended = StepRow { outcome: Some(Outcome::Errored), finished: Some(Time(7)), ..step(2, State::Finished) };
+        assert_eq!(recorded(&mut effects), [Record::Step(ended)]);
+    }
+}

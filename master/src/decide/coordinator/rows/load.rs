@@ -1,0 +1,171 @@
+//! The coordinator as the store left it: after a start, and after a crash, which is the same.
+
+use super::{Row, Rows, Steps};
+use crate::decide::coordinator::builds::RetryGuard;
+use crate::decide::coordinator::by_worker::ByWorker;
+use crate::decide::coordinator::model::{Build, Lease, LeaseState, Timer};
+use crate::decide::coordinator::overdue::Overdue;
+use crate::decide::coordinator::queue::Queue;
+use crate::decide::coordinator::record::{
+    BuildRow, GrantRow, JobKey, JobRow, Loaded, LoadedAttempt, LoadedBuild, StepRow,
+};
+use crate::decide::coordinator::refs::{Heads, held_at_load};
+use crate::decide::coordinator::request::Requests;
+use crate::decide::coordinator::rest::Rests;
+use crate::decide::coordinator::tokens::Tokens;
+use crate::decide::coordinator::{Coordinator, Terms};
+use schema::values::{Outcome, Plan, State, Time};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+impl<R> Row<R> {
+    /// A row as it is in the store.
+    fn loaded(row: R) -> Row<R> {
+        Row(row)
+    }
+}
+
+impl<K: Ord, R> Rows<K, R> {
+    /// Rows as they are in the store.
+    fn loaded(rows: Vec<R>, key: impl Fn(&R) -> K) -> Rows<K, R> {
+        Rows(rows.into_iter().map(|row| (key(&row), row)).collect())
+    }
+}
+
+impl Steps {
+    /// Steps as they are in the store.
+    fn loaded(mut rows: Vec<StepRow>) -> Steps {
+        rows.sort_by_key(|row| row.key.step);
+        Steps(rows)
+    }
+}
+
+impl Coordinator {
+    /// From what the store holds. Every lease gets a full term from `now`; plans that were asked for are asked for again.
+    /// `key`: 32 random bytes from which lease tokens are drawn.
+    pub fn load(now: Time, terms: Terms, loaded: Loaded, key: [u8; 32]) -> Coordinator {
+        let held = held_at_load(&loaded);
+        let mut this = Coordinator {
+            terms,
+            builds: BTreeMap::new(),
+            numbers: loaded.numbers.into_iter().collect(),
+            heads: Heads::load(loaded.heads),
+            followed: Rows::loaded(loaded.followed, |row| row.project.clone()),
+            incarnation: loaded.incarnation,
+            held,
+            queue: Queue::default(),
+            rests: Rests::default(),
+            leases: ByWorker::new(),
+            sessions: ByWorker::new(),
+            ready: BTreeSet::new(),
+            workers: Rows::loaded(loaded.workers, |row| row.name.clone()),
+            grants: Rows::loaded(Vec::new(), |row| row.id),
+            joins: BTreeMap::new(),
+            by_token: BTreeMap::new(),
+            children: BTreeSet::new(),
+            logins: BTreeSet::new(),
+            old_grants: Vec::new(),
+            ended: BTreeSet::new(),
+            in_force: BTreeMap::new(),
+            requests: Requests::load(loaded.requests),
+            retry_guard: RetryGuard::default(),
+            answering: BTreeMap::new(),
+            alarms: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            effects: VecDeque::new(),
+            tokens: Tokens::new(key),
+            last_build: loaded.last_build,
+            last_grant: loaded.last_grant,
+            last_event: loaded.last_event,
+            last_session: 0,
+        };
+        loaded.grants.into_iter().for_each(|row| this.load_grant(row));
+        this.leave_old_grants(now);
+        for build in loaded.builds {
+            this.load_build(now, build);
+        }
+        this
+    }
+
+    fn load_grant(&mut self, row: GrantRow) {
+        self.count_grant(&row);
+        self.index_grant(&row);
+        self.grants.0.insert(row.id, row);
+    }
+
+    /// Leaves out the logins of a store that are over, or too many, so that nobody meets them; their rows go bit by bit.
+    fn leave_old_grants(&mut self, now: Time) {
+        let old = self.find_old_grants(now);
+        for id in &old {
+            if let Some(row) = self.grants.0.remove(id) {
+                self.unindex_grant(&row);
+            }
+        }
+        self.old_grants = old;
+        self.sweep_old_grants(now);
+    }
+
+    fn load_build(&mut self, now: Time, (row, plan, jobs, attempts): LoadedBuild) {
+        let id = row.id;
+        let build = loaded_build(row, plan, jobs);
+        let (planning, count) = (build.row.state == State::Planning, build.jobs.len());
+        self.builds.insert(id, build);
+        if planning {
+            self.ask_for_plan(id);
+            return;
+        }
+        for attempt in attempts.into_iter().filter(|(attempt, _)| attempt.finished.is_none()) {
+            self.load_lease(now, attempt);
+        }
+        for index in (0..).take(count) {
+            self.load_job(now, JobKey { build: id, index });
+        }
+        self.settle(now, id);
+    }
+
+    fn load_lease(&mut self, now: Time, (mut attempt, steps): LoadedAttempt) {
+        let (job, token) = (attempt.job, attempt.token);
+        let lapsed = self.job(job).row.state != State::Running;
+        if attempt.term.is_zero() {
+            attempt.term = self.terms.longest_lease();
+        }
+        let state = if lapsed { LeaseState::Lapsed } else { LeaseState::Running };
+        let until = now.after(attempt.term);
+        let is_cancelled = attempt.outcome == Some(Outcome::Cancelled);
+        let cancelled = is_cancelled.then(|| (self.cancel_deadline_at_most(now, job), attempt.reason.clone()));
+        self.timers.extend(cancelled.iter().map(|(deadline, _)| (*deadline, Timer::Cancel(token))));
+        let lease = Lease {
+            job,
+            attempt: Row::loaded(attempt),
+            state,
+            session: None,
+            until,
+            steps: Steps::loaded(steps),
+            cancelled,
+            cancelled_again: false,
+            overdue: Overdue::default(),
+        };
+        self.leases.insert(token, lease);
+        self.job_mut(job).lease = Some(token);
+        self.set_overdue(now, token, self.time_at_most(job));
+        if !lapsed {
+            self.timers.insert((until, Timer::Lease(token)));
+        }
+    }
+
+    /// Offers are not recorded: what was offered at the crash is queued.
+    fn load_job(&mut self, now: Time, key: JobKey) {
+        // the end of an earlier one may have been the end of its build
+        let job = self.builds.get(&key.build).map(|build| &build.jobs[key.index as usize]);
+        if job.is_some_and(|job| job.row.state == State::Queued) {
+            self.enqueue(now, key);
+        }
+    }
+}
+
+fn loaded_build(row: BuildRow, plan: Option<Plan>, jobs: Vec<JobRow>) -> Build {
+    let mut build = Build::new(Row::loaded(row));
+    if let Some(plan) = plan {
+        build.take_plan(plan, jobs.into_iter().map(Row::loaded).collect());
+    }
+    build
+}

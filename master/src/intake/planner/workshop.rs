@@ -1,0 +1,79 @@
+//! Where plans are made: on other threads, since the one thread shall not stand still for a file that is hard to read, and in turns between
+//! projects. In a simulation they are made where they are asked for, as a paused clock jumps over work on other threads.
+
+use crate::keep::turns::{Bounds, Counts, Queue};
+use tokio::time::Instant;
+
+/// Plans that are made at once, and those of one project: each may keep a processor busy for a few seconds.
+const PLANS: Bounds = Bounds { in_all: 2, each: 1 };
+
+/// A pipeline of this size, in bytes, is planned where it is asked for, if it has no matrix: that takes a few milliseconds in the worst
+/// case, and most builds are then planned in the commit that makes them. A key may be written with escapes, so a pipeline that has a
+/// backslash may have a matrix.
+const SMALL_MAX: usize = 4 << 10;
+
+/// How much work a pipeline may make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Size {
+    Small,
+    Unknown,
+}
+
+impl Size {
+    pub(super) fn of(text: &[u8]) -> Size {
+        const MATRIX: &[u8] = b"matrix";
+        let may_have_matrix = text.contains(&b'\\') || text.windows(MATRIX.len()).any(|part| part == MATRIX);
+        let is_small = text.len() <= SMALL_MAX && !may_have_matrix;
+        if is_small { Size::Small } else { Size::Unknown }
+    }
+}
+
+pub struct Workshop {
+    turns: Queue<String>,
+    is_inline: bool,
+}
+
+impl Workshop {
+    pub fn new(is_inline: bool) -> Workshop {
+        Workshop { turns: Queue::new(PLANS), is_inline }
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.turns.counts()
+    }
+
+    /// Does a part of a plan when it is the project's turn. What was begun is done to its end. None: it broke down.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        project: &str,
+        size: Size,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        if self.is_inline || size == Size::Small {
+            return Some(work());
+        }
+        let mut turn = self.turns.turn(project.to_owned()).await;
+        let working = tokio::task::spawn_blocking(move || {
+            let began = Instant::now();
+            let done = work();
+            turn.charge(began.elapsed());
+            done
+        });
+        working.await.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_small_has_no_matrix() {
+        let text = vec![b' '; SMALL_MAX - 6];
+        assert_eq!(Size::of(&text), Size::Small);
+        assert_eq!(Size::of(&[&text[..], b"matrix"].concat()), Size::Unknown);
+        assert_eq!(Size::of(&[&text[..], b"1234567"].concat()), Size::Unknown);
+        // TOML reads this key as `matrix`
+        assert_eq!(Size::of(br#"[job.a."m\u0061trix"]"#), Size::Unknown);
+    }
+}

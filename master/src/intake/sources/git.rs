@@ -1,0 +1,497 @@
+//! The git source of one project: looks at the repository now and then, or when poked, and submits one Change per ref
+//! that differs from what the sink acknowledged last. So nothing is lost over a downtime, a refusal or a crash: what was not
+//! acknowledged still differs. What is history at the first look is told as seen (`sight`). Knows mirrors and changes;
+//! decides nothing about builds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::{Fuse, FusedFuture as _, LocalBoxFuture};
+use schema::values::{Change, Refusal, RefusalCode, ShortRef};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+pub use super::pattern::Patterns;
+use super::sight::{Scope, Sight, Verdict, chosen};
+use super::tidying;
+use super::unreadable::Unreadable;
+use crate::decide::coordinator::Before;
+use crate::decide::coordinator::record::{Head, RefScope};
+use crate::keep::mirror::{Fetched, GitError, Mirror, RefusedRef};
+
+/// A look that failed is made again after so long, whatever `poll` is, and each time after twice as long: most troubles are
+/// short.
+const AGAIN_FIRST: Duration = Duration::from_secs(2);
+/// A lost repository is looked for at least this often, since whoever mended it waits.
+const AGAIN_MAX: Duration = Duration::from_secs(10 * 60);
+/// And at most this much more rarely than a good one.
+const BACKOFF_FACTOR_MAX: u32 = 4;
+const RETRY_FIRST: Duration = Duration::from_millis(250);
+const POKES_MAX: usize = 64;
+/// Above that one whole fetch is cheaper.
+const SINGLE_FETCHES_MAX: usize = 4;
+const TOLD_MAX: usize = 1000;
+/// Refs that are told as seen at once: each of these tells is one commit of the store.
+const SEEN_AT_ONCE: usize = 1_000;
+/// Refs that are compared before others have the thread: a look at 100,000 shall not hold up what else is to be done.
+const COMPARED_AT_ONCE: usize = 1_000;
+
+/// What is followed.
+#[derive(Clone, Debug)]
+pub struct GitSource {
+    pub project: String,
+    pub mirror: Rc<Mirror>,
+    /// Between two looks.
+    pub poll: Duration,
+    /// A ref that is not in it is never submitted.
+    pub scope: RefScope,
+}
+
+/// Where a source tells what it sees. Each call answers when that is committed.
+pub trait ChangeSink {
+    /// Following begins. Answers how the repository was followed before.
+    fn begin(&self) -> LocalBoxFuture<'_, Result<Before, Refusal>>;
+    /// A ref was pushed or deleted. Answers what is known of it from now on.
+    fn submit(&self, change: Change) -> LocalBoxFuture<'_, Result<Option<Head>, Refusal>>;
+    /// These refs were seen and are not to be built. (ref, revision)
+    fn see(&self, refs: Vec<(String, String)>) -> LocalBoxFuture<'_, Result<(), Refusal>>;
+    /// All refs were looked at for the first time, and what they are was told.
+    fn looked(&self) -> LocalBoxFuture<'_, Result<(), Refusal>>;
+}
+
+/// What a person should hear of, or may ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// Whether the repository could be read; told after each round, and never logged.
+    Looked(Result<(), String>),
+    /// What a round over all refs left out; as above.
+    LeftOut(Vec<RefusedRef>),
+    /// The repository cannot be read; told once until it recovers.
+    Trouble(String),
+    Recovered,
+    /// Told once per name.
+    RefusedRef(RefusedRef),
+    /// The sink refused this change for good; told once per revision.
+    RefusedChange {
+        ref_name: String,
+        revision: String,
+        refusal: Refusal,
+    },
+}
+
+/// Makes a source look at once.
+#[derive(Clone, Debug)]
+pub struct Poke(mpsc::Sender<Question>);
+
+/// The other end of a [`Poke`]: the source's.
+#[derive(Debug)]
+pub struct Pokes(mpsc::Receiver<Question>);
+
+/// Full ref -> revision.
+type Found = BTreeMap<String, String>;
+
+/// Full ref -> what was told of it last.
+pub type Known = BTreeMap<String, Head>;
+
+/// Which refs a round was about.
+#[derive(Debug)]
+enum Looked {
+    AtSome,
+    AtAll,
+}
+
+#[derive(Debug)]
+struct Question {
+    /// None: all.
+    ref_name: Option<String>,
+    answer: oneshot::Sender<Result<Found, Refusal>>,
+}
+
+pub fn pokes() -> (Poke, Pokes) {
+    let (sender, receiver) = mpsc::channel(POKES_MAX);
+    (Poke(sender), Pokes(receiver))
+}
+
+impl Poke {
+    /// Looks at one ref, by its full name; answers with its tip, if there is one, after the sink acknowledged what is new.
+    pub async fn look(&self, ref_name: &str) -> Result<Option<String>, Refusal> {
+        crate::keep::mirror::check_ref(ref_name)
+            .map_err(|why| Refusal::new(RefusalCode::Invalid, format!("ref `{ref_name}`: {why}")))?;
+        let mut found = self.ask(Some(ref_name.to_string())).await?;
+        Ok(found.remove(ref_name))
+    }
+
+    /// Looks at all refs; answers with every ref and its tip, wanted or not.
+    pub async fn look_at_all(&self) -> Result<BTreeMap<String, String>, Refusal> {
+        self.ask(None).await
+    }
+
+    async fn ask(&self, ref_name: Option<String>) -> Result<Found, Refusal> {
+        let gone = || Refusal::new(RefusalCode::Unavailable, "the project's repository is not followed any more");
+        let (answer, answered) = oneshot::channel();
+        self.0.send(Question { ref_name, answer }).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+}
+
+/// Follows the source until `shutdown`. `known`: what the sink acknowledged of each ref before. `tell` hears what a
+/// person should; it is already logged.
+pub async fn follow(
+    source: GitSource,
+    sink: impl ChangeSink,
+    known: Known,
+    mut pokes: Pokes,
+    tell: impl Fn(Notice),
+    shutdown: CancellationToken,
+) {
+    let mut follower = Follower::new(source, sink, known, tell);
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = follower.run(&mut pokes) => {}
+    }
+}
+
+struct Follower<S, T> {
+    source: GitSource,
+    scope: Scope,
+    sink: S,
+    tell: T,
+    /// Acknowledged, or history.
+    known: Known,
+    /// Not to be submitted again.
+    refused: Found,
+    unreadable: Unreadable,
+    /// What the last look at all refs left out.
+    left_out: Vec<RefusedRef>,
+    /// Names of refs of which it was told.
+    told: BTreeSet<String>,
+    /// Whether all refs were looked at once, and history was told from news.
+    is_sighted: bool,
+    /// Fetches that failed since the last good one.
+    failures: u32,
+    /// Submissions in a row that found the sink unavailable.
+    retries: u32,
+}
+
+/// Why a round ended early.
+enum Stop {
+    Repository(GitError),
+    Sink(Refusal),
+}
+
+impl From<GitError> for Stop {
+    fn from(error: GitError) -> Stop {
+        Stop::Repository(error)
+    }
+}
+
+impl<S: ChangeSink, T: Fn(Notice)> Follower<S, T> {
+    fn new(source: GitSource, sink: S, known: Known, tell: T) -> Self {
+        let (refused, told, scope) = (Found::new(), BTreeSet::new(), Scope::new(&source.scope));
+        let (unreadable, left_out) = (Unreadable::default(), Vec::new());
+        Follower {
+            source,
+            scope,
+            sink,
+            tell,
+            known,
+            refused,
+            unreadable,
+            left_out,
+            told,
+            is_sighted: false,
+            failures: 0,
+            retries: 0,
+        }
+    }
+
+    async fn run(&mut self, pokes: &mut Pokes) {
+        let mut due = Instant::now();
+        let mut tidy_at = due + tidying::first_after(&self.source.project);
+        let mut under_way: Fuse<LocalBoxFuture<'static, ()>> = Fuse::terminated();
+        loop {
+            tokio::select! {
+                () = sleep_until(due) => {
+                    let polled = self.poll().await;
+                    due = Instant::now() + self.settle(polled.as_ref().err());
+                }
+                Some(poke) = pokes.0.recv() => {
+                    let outcome = self.answer(poke, pokes).await;
+                    let next = Instant::now() + self.settle(outcome.as_ref().err());
+                    // a poke of one ref says nothing of the others: their turn stays
+                    due = if matches!(outcome, Ok(Looked::AtAll)) { next } else { due.min(next) };
+                }
+                () = sleep_until(tidy_at) => {
+                    tidy_at = Instant::now() + tidying::EVERY;
+                    // one that still waits for its turn keeps its place
+                    if under_way.is_terminated() {
+                        under_way = tidying::tidy(self.source.mirror.clone()).boxed_local().fuse();
+                    }
+                }
+                () = &mut under_way => {}
+            }
+        }
+    }
+
+    /// Notes how a round went; how long to the next one.
+    fn settle(&mut self, stop: Option<&Stop>) -> Duration {
+        let poll = self.source.poll;
+        match stop {
+            None => {
+                (self.tell)(Notice::Looked(Ok(())));
+                if std::mem::take(&mut self.failures) > 0 {
+                    tracing::info!(project = %self.source.project, "the repository can be read again");
+                    (self.tell)(Notice::Recovered);
+                }
+                self.retries = 0;
+                poll
+            }
+            Some(Stop::Repository(error)) => {
+                (self.tell)(Notice::Looked(Err(error.to_string())));
+                self.failures = self.failures.saturating_add(1);
+                if self.failures == 1 {
+                    tracing::warn!(project = %self.source.project, %error, "the repository cannot be read");
+                    (self.tell)(Notice::Trouble(error.to_string()));
+                }
+                again_after(poll, self.failures)
+            }
+            Some(Stop::Sink(_)) => {
+                self.retries = self.retries.saturating_add(1);
+                RETRY_FIRST.saturating_mul(2u32.saturating_pow(self.retries - 1)).min(poll)
+            }
+        }
+    }
+
+    /// Answers this poke and all that wait behind it: they want to know the same.
+    async fn answer(&mut self, first: Question, pokes: &mut Pokes) -> Result<Looked, Stop> {
+        let mut waiting = vec![first];
+        while let Ok(poke) = pokes.0.try_recv() {
+            waiting.push(poke);
+        }
+        let names: Option<BTreeSet<String>> = waiting.iter().map(|poke| poke.ref_name.clone()).collect();
+        let names = names.filter(|names| names.len() <= SINGLE_FETCHES_MAX && self.is_sighted);
+        let at = if names.is_some() { Looked::AtSome } else { Looked::AtAll };
+        let looked = match names {
+            Some(names) => self.look(&names).await,
+            None => self.poll().await,
+        };
+        for poke in waiting {
+            let answer = match &looked {
+                Ok(found) => self.part_of(found, poke.ref_name.as_deref()),
+                Err(Stop::Sink(refusal)) => Err(refusal.clone()),
+                Err(Stop::Repository(error)) => Err(Refusal::new(RefusalCode::Unavailable, error.to_string())),
+            };
+            // whoever asked may have left
+            let _ = poke.answer.send(answer);
+        }
+        looked.map(|_| at)
+    }
+
+    /// One round over all refs.
+    async fn poll(&mut self) -> Result<Found, Stop> {
+        if !self.is_sighted {
+            return self.sight().await;
+        }
+        let found = self.fetch().await?;
+        self.tell_all(&found).await?;
+        self.tell_left_out(&found);
+        Ok(found)
+    }
+
+    /// The first round over all refs: tells history from news.
+    async fn sight(&mut self) -> Result<Found, Stop> {
+        let before = self.sink.begin().await.map_err(Stop::Sink)?;
+        // the first fetch overwrites what an older version saw
+        let held = if before.is_unnoted() { self.source.mirror.refs().await?.refs } else { Found::new() };
+        let sight = Sight::new(&before, &self.source.mirror.remote().address, held);
+        let found = self.fetch().await?;
+        let history = self.history(&sight, &found).await?;
+        if !history.is_empty() {
+            let (project, count) = (&self.source.project, history.len());
+            tracing::info!(
+                project,
+                count,
+                "refs are older than the wish to follow them: each is built from its next push"
+            );
+        }
+        self.see(history).await?;
+        self.tell_all(&found).await?;
+        self.tell_left_out(&found);
+        self.sink.looked().await.map_err(Stop::Sink)?;
+        self.is_sighted = true;
+        Ok(found)
+    }
+
+    async fn fetch(&mut self) -> Result<Found, Stop> {
+        let Fetched { refs, refused } = self.source.mirror.fetch().await?;
+        self.left_out = refused.clone();
+        refused.into_iter().for_each(|refused| self.refuse_ref(refused));
+        Ok(refs)
+    }
+
+    fn tell_left_out(&mut self, found: &Found) {
+        self.unreadable.keep(|name| found.contains_key(name));
+        let left_out = self.left_out.iter().cloned().chain(self.unreadable.told()).collect();
+        (self.tell)(Notice::LeftOut(left_out));
+    }
+
+    /// What is history, without the one branch that is built all the same.
+    async fn history(&self, sight: &Sight, found: &Found) -> Result<Vec<(String, String)>, Stop> {
+        let followed = || found.iter().filter(|(name, _)| self.scope.has(name));
+        let is_history = |(name, revision): &(&String, &String)| {
+            sight.judge(name, revision, self.known.get(*name)) == Verdict::History
+        };
+        let owned = |(name, revision): (&String, &String)| (name.clone(), revision.clone());
+        let mut history: Found = followed().filter(is_history).map(owned).collect();
+        if history.keys().any(|name| ShortRef::of(name).branch().is_some()) {
+            let head = self.source.mirror.head().await?;
+            if let Some(chosen) = chosen(head.as_deref(), followed().map(|(name, _)| name)) {
+                history.remove(chosen);
+            }
+        }
+        Ok(history.into_iter().collect())
+    }
+
+    /// Submits what differs of all refs.
+    async fn tell_all(&mut self, found: &Found) -> Result<(), Stop> {
+        let is_there = |(_, head): &(&String, &Head)| head.gone.is_none();
+        let known = self.known.iter().filter(is_there).map(|(name, _)| name);
+        let gone: Vec<String> = known.filter(|name| !found.contains_key(*name)).cloned().collect();
+        for name in gone {
+            self.submit(&name, None).await?;
+        }
+        let returned = found.iter().filter(|(name, revision)| self.is_back(name, revision));
+        let returned = returned.map(|(name, revision)| (name.clone(), revision.clone())).collect();
+        self.see(returned).await?;
+        for (at, (name, revision)) in found.iter().enumerate() {
+            if at % COMPARED_AT_ONCE == 0 {
+                tokio::task::yield_now().await;
+            }
+            self.submit(name, Some(revision)).await?;
+        }
+        Ok(())
+    }
+
+    /// A ref that was deleted and made again at the same commit was built already.
+    fn is_back(&self, name: &str, revision: &str) -> bool {
+        self.known.get(name).is_some_and(|head| head.gone.is_some() && head.revision == revision)
+    }
+
+    /// Tells of refs that are not to be built.
+    async fn see(&mut self, refs: Vec<(String, String)>) -> Result<(), Stop> {
+        for some in refs.chunks(SEEN_AT_ONCE) {
+            self.sink.see(some.to_vec()).await.map_err(Stop::Sink)?;
+            for (name, revision) in some {
+                let is_told = self.known.get(name).is_some_and(|head| head.is_told && head.revision == *revision);
+                let head = Head { revision: revision.clone(), is_told, ..Head::default() };
+                self.known.insert(name.clone(), head);
+            }
+        }
+        Ok(())
+    }
+
+    /// One round over a few refs.
+    async fn look(&mut self, names: &BTreeSet<String>) -> Result<Found, Stop> {
+        let mut found = Found::new();
+        for name in names {
+            let revision = self.source.mirror.fetch_ref(name).await?;
+            self.submit(name, revision.as_ref()).await?;
+            found.extend(revision.map(|revision| (name.clone(), revision)));
+        }
+        Ok(found)
+    }
+
+    /// Submits what differs. A refusal for good is no reason to stop: it concerns this ref alone.
+    async fn submit(&mut self, name: &str, revision: Option<&String>) -> Result<(), Stop> {
+        let known = self.known.get(name).filter(|head| head.gone.is_none()).map(|head| &head.revision);
+        let refused = self.refused.get(name);
+        let empty = String::new();
+        // what waits for a branch is cancelled with it, whatever the patterns say by now
+        let is_wanted = self.scope.has(name) || revision.is_none() && ShortRef::of(name).branch().is_some();
+        let wanted = revision.unwrap_or(&empty);
+        if known == revision || refused == Some(wanted) || !is_wanted {
+            return Ok(());
+        }
+        if !self.unreadable.may_try(name, wanted, Instant::now()) {
+            return Ok(());
+        }
+        self.send(name, known.cloned(), revision).await
+    }
+
+    async fn send(&mut self, name: &str, before: Option<String>, revision: Option<&String>) -> Result<(), Stop> {
+        let (before, after) = (before.as_deref(), revision.map(String::as_str));
+        let change = match self.source.mirror.change(&self.source.project, name, before, after).await {
+            Ok(change) => change,
+            Err(error) if error.may_be_of_what_was_asked() => {
+                let refused = self.unreadable.note(name, after.unwrap_or_default(), &error, Instant::now());
+                self.refuse_ref(refused);
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.unreadable.forget(name);
+        match self.sink.submit(change).await {
+            Ok(head) => {
+                self.refused.remove(name);
+                match head {
+                    Some(head) => self.known.insert(name.to_string(), head),
+                    None => self.known.remove(name),
+                };
+                Ok(())
+            }
+            Err(refusal) if refusal.code == RefusalCode::Unavailable => Err(Stop::Sink(refusal)),
+            Err(refusal) => {
+                self.refuse_change(name, revision.cloned().unwrap_or_default(), refusal);
+                Ok(())
+            }
+        }
+    }
+
+    /// What is told of a look to whoever asked for one ref, or for all.
+    fn part_of(&self, found: &Found, name: Option<&str>) -> Result<Found, Refusal> {
+        let Some(name) = name else { return Ok(found.clone()) };
+        if let Some(why) = self.unreadable.why(name) {
+            return Err(Refusal::new(RefusalCode::Unavailable, format!("{name}: {why}")));
+        }
+        Ok(found.get(name).map(|revision| (name.to_string(), revision.clone())).into_iter().collect())
+    }
+
+    fn refuse_ref(&mut self, refused: RefusedRef) {
+        if self.told.len() < TOLD_MAX && self.told.insert(refused.name.clone()) {
+            tracing::warn!(project = %self.source.project, name = ?refused.name, why = %refused.why, "a ref is left out");
+            (self.tell)(Notice::RefusedRef(refused));
+        }
+    }
+
+    fn refuse_change(&mut self, name: &str, revision: String, refusal: Refusal) {
+        tracing::warn!(project = %self.source.project, name, %revision, %refusal, "a change was refused");
+        self.refused.insert(name.to_string(), revision.clone());
+        (self.tell)(Notice::RefusedChange { ref_name: name.to_string(), revision, refusal });
+    }
+}
+
+/// How long after so many failed looks in a row the next one is.
+fn again_after(poll: Duration, failures: u32) -> Duration {
+    let longest = poll.saturating_mul(BACKOFF_FACTOR_MAX).min(AGAIN_MAX);
+    let pause = AGAIN_FIRST.min(poll).saturating_mul(2u32.saturating_pow(failures.saturating_sub(1)));
+    pause.min(longest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_look_is_made_again_soon_and_then_more_rarely() {
+        let seconds = |poll: u64| {
+            let poll = Duration::from_secs(poll);
+            [1, 2, 3, 8, 9, 100].map(|failures| again_after(poll, failures).as_secs())
+        };
+        assert_eq!(seconds(6 * 3600), [2, 4, 8, 256, 512, 600]);
+        assert_eq!(seconds(60), [2, 4, 8, 240, 240, 240]);
+        assert_eq!(seconds(1), [1, 2, 4, 4, 4, 4]);
+    }
+}

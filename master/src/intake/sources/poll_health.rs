@@ -1,0 +1,49 @@
+//! How the looks at one repository go, for whoever asks. Kept in memory only: the first look after a start says it anew.
+
+use super::git::Notice;
+use crate::keep::health::Trouble;
+use crate::keep::mirror::RefusedRef;
+use schema::values::Time;
+use std::cell::RefCell;
+use std::time::Duration;
+
+/// A repository's health: how the looks at it went. The source writes it, and others read it on its thread.
+#[derive(Debug, Default)]
+pub struct PollHealth(RefCell<Looks>);
+
+/// What became of the looks so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Looks {
+    /// When the repository is followed since; none: it is not.
+    pub began: Option<Time>,
+    /// Between two.
+    pub poll: Duration,
+    /// The last that went well.
+    pub good: Option<Time>,
+    /// Since the last that went well.
+    pub trouble: Option<Trouble>,
+    /// Left out at the last look at all refs.
+    pub refused: Vec<RefusedRef>,
+}
+
+impl PollHealth {
+    pub(super) fn begin(&self, now: Time, poll: Duration) {
+        *self.0.borrow_mut() = Looks { began: Some(now), poll, ..Looks::default() };
+    }
+
+    pub(super) fn note(&self, now: Time, notice: Notice) {
+        let mut looks = self.0.borrow_mut();
+        match notice {
+            Notice::Looked(Ok(())) => (looks.good, looks.trouble) = (Some(now), None),
+            Notice::Looked(Err(text)) => {
+                looks.trouble = Some(Trouble::after(looks.trouble.take(), now, text));
+            }
+            Notice::LeftOut(refused) => looks.refused = refused,
+            Notice::Trouble(_) | Notice::Recovered | Notice::RefusedRef(_) | Notice::RefusedChange { .. } => {}
+        }
+    }
+
+    pub fn looks(&self) -> Looks {
+        self.0.borrow().clone()
+    }
+}

@@ -1,0 +1,136 @@
+//! The repositories of this master: one mirror and one source each, by the name of their project.
+
+use super::{History, PollHealth};
+use crate::decide::coordinator::record::GrantId;
+use crate::decide::coordinator::{Order, Origin};
+use crate::keep::mirror::{GitError, GitGate};
+use schema::values::{Commit, Refusal, RefusalCode, SourceRevision, SourceStamp, Trust, full_refs};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+pub struct Repository {
+    pub project: String,
+    /// As the master file has it.
+    pub address: String,
+    pub aliases: Vec<String>,
+    pub mirror: Rc<dyn History>,
+    /// The pipeline where the repository has no file of its own (`guild-master up`).
+    pub inferred: Option<String>,
+    /// Tells the source to look now.
+    pub poke: super::git::Poke,
+    /// How the looks at it go.
+    pub health: Rc<PollHealth>,
+}
+
+/// Those that are followed now: they come and go with the master file.
+#[derive(Default)]
+pub struct Repositories {
+    by_project: RefCell<BTreeMap<String, Rc<Repository>>>,
+    git: GitGate,
+}
+
+impl Repositories {
+    /// `git`: where all git of this master passes.
+    pub fn new(git: GitGate, repositories: impl IntoIterator<Item = Rc<Repository>>) -> Repositories {
+        let these = Repositories { git, ..Repositories::default() };
+        repositories.into_iter().for_each(|repository| these.put(repository));
+        these
+    }
+
+    pub fn git(&self) -> &GitGate {
+        &self.git
+    }
+
+    pub fn put(&self, repository: Rc<Repository>) {
+        self.by_project.borrow_mut().insert(repository.project.clone(), repository);
+    }
+
+    pub fn remove(&self, project: &str) {
+        self.by_project.borrow_mut().remove(project);
+    }
+
+    pub fn get(&self, project: &str) -> Option<Rc<Repository>> {
+        self.by_project.borrow().get(project).cloned()
+    }
+
+    /// In the order of their names.
+    pub fn all(&self) -> Vec<Rc<Repository>> {
+        self.by_project.borrow().values().cloned().collect()
+    }
+}
+
+impl Repository {
+    /// Looks at one ref now; resolves after what was found is committed.
+    pub async fn look(&self, ref_name: &str) -> Result<(), Refusal> {
+        self.poke.look(ref_name).await.map(|_| ())
+    }
+
+    /// As [`Repository::look`], at all refs.
+    pub async fn look_at_all(&self) -> Result<(), Refusal> {
+        self.poke.look_at_all().await.map(|_| ())
+    }
+
+    /// What somebody asks to build: a revision, or the tip of a ref after a fetch.
+    pub async fn order(&self, ref_name: &str, revision: &str, by: GrantId) -> Result<Order, Refusal> {
+        let origin = if revision.is_empty() { Origin::Tip } else { Origin::Named };
+        let (ref_name, revision) = self.resolve(ref_name, revision).await?;
+        let tip = self.mirror.commit(&revision).await.map_err(|error| self.unreachable(&error))?;
+        let source = SourceRevision { repository: self.project.clone(), ref_name, revision, base: String::new() };
+        Ok(Order {
+            project: self.project.clone(),
+            stamp: SourceStamp { sources: vec![source] },
+            tip: tip.unwrap_or_else(Commit::default),
+            trust: Trust::Trusted,
+            by,
+            origin,
+        })
+    }
+
+    async fn resolve(&self, ref_name: &str, revision: &str) -> Result<(String, String), Refusal> {
+        if !revision.is_empty() {
+            return self.resolve_revision(ref_name, revision).await;
+        }
+        let name = match ref_name {
+            "" => self.default_branch().await?,
+            name => name.to_owned(),
+        };
+        for full in full_refs(&name) {
+            let found = self.mirror.fetch_ref(&full).await;
+            match found {
+                Ok(Some(revision)) => return Ok((full, revision)),
+                Ok(None) | Err(GitError::Invalid(_)) => {}
+                Err(error) => return Err(self.unreachable(&error)),
+            }
+        }
+        let text = format!("{} has no branch or tag `{name}`", self.project);
+        Err(Refusal::new(RefusalCode::NotFound, text).help("push it first; `--revision` takes a commit"))
+    }
+
+    async fn resolve_revision(&self, ref_name: &str, revision: &str) -> Result<(String, String), Refusal> {
+        let unreachable = |error| self.unreachable(&error);
+        let mut found = self.mirror.resolve(revision).await.map_err(unreachable)?;
+        if found.is_none() {
+            self.mirror.fetch().await.map_err(unreachable)?;
+            found = self.mirror.resolve(revision).await.map_err(unreachable)?;
+        }
+        let text = format!("{} has no commit `{revision}` on any branch or tag", self.project);
+        let refusal =
+            Refusal::new(RefusalCode::NotFound, text).help("push it first: the master builds what it can fetch");
+        found.map(|revision| (ref_name.to_owned(), revision)).ok_or(refusal)
+    }
+
+    async fn default_branch(&self) -> Result<String, Refusal> {
+        let head = self.mirror.head().await.map_err(|error| self.unreachable(&error))?;
+        let text = format!("the repository of {} says no default branch", self.project);
+        head.ok_or_else(|| Refusal::new(RefusalCode::NotFound, text).help("name one with `--ref`"))
+    }
+
+    fn unreachable(&self, error: &GitError) -> Refusal {
+        if error.is_disk_full() {
+            let text = format!("disk full: what {} has new cannot be fetched: {error}", self.project);
+            return Refusal::new(RefusalCode::Unavailable, text).help("free some space, and ask again");
+        }
+        Refusal::new(RefusalCode::Unavailable, format!("failed to read the repository of {}: {error}", self.project))
+    }
+}

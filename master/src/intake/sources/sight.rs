@@ -1,0 +1,196 @@
+//! What a first look at all refs takes for news, and what for history. Pure: it is told what was known before.
+//!
+//! A ref that was followed all the time since the last look is news where it moved, as over a downtime. All else is history
+//! until its next push, save the default branch, which is built once.
+
+use super::pattern::Patterns;
+use crate::decide::coordinator::Before;
+use crate::decide::coordinator::record::{Head, RefScope};
+use schema::values::ShortRef;
+use std::collections::BTreeMap;
+
+/// Compiled patterns of a [`RefScope`].
+#[derive(Clone, Debug, Default)]
+pub(super) struct Scope {
+    branches: Patterns,
+    tags: Patterns,
+}
+
+impl Scope {
+    pub(super) fn new(scope: &RefScope) -> Scope {
+        let patterns = |texts: &[String]| Patterns::new(texts.iter().cloned());
+        Scope { branches: patterns(&scope.branches), tags: patterns(&scope.tags) }
+    }
+
+    pub(super) fn has(&self, ref_name: &str) -> bool {
+        match ShortRef::of(ref_name) {
+            ShortRef::Branch(name) => self.branches.matches(name),
+            ShortRef::Tag(name) => self.tags.matches(name),
+            ShortRef::Other(_) => self.branches.matches(""),
+        }
+    }
+}
+
+/// What is known when all refs are looked at for the first time.
+#[derive(Debug, Default)]
+pub(super) struct Sight {
+    /// What was asked for since the last look; none: there was no look.
+    scopes: Option<Vec<Scope>>,
+    /// The store was restored, or the repository has another address: what is not known may have been built already.
+    is_anew: bool,
+    /// A version that did not note what it saw looked last: this is what its mirror holds.
+    held: Option<BTreeMap<String, String>>,
+}
+
+/// What a ref is at the first look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is where it was.
+    Known,
+    /// It was deleted, and came back to where it was.
+    Returned,
+    /// It is older than the wish to follow it.
+    History,
+    Push,
+}
+
+impl Sight {
+    /// `held`: the refs of the mirror before its first fetch.
+    pub(super) fn new(before: &Before, address: &str, held: BTreeMap<String, String>) -> Sight {
+        let Some(row) = &before.row else { return Sight::default() };
+        Sight {
+            scopes: Some(row.scopes.iter().map(Scope::new).collect()),
+            is_anew: before.is_restored || !before.is_unnoted() && row.address != address,
+            held: before.is_unnoted().then_some(held),
+        }
+    }
+
+    /// Of a ref that is followed now.
+    pub(super) fn judge(&self, ref_name: &str, revision: &str, known: Option<&Head>) -> Verdict {
+        match known {
+            Some(head) if head.revision == revision && head.gone.is_none() => return Verdict::Known,
+            Some(head) if head.revision == revision => return Verdict::Returned,
+            Some(_) | None => {}
+        }
+        if !self.was_followed(ref_name) || self.is_anew && (known.is_none() || ShortRef::of(ref_name).tag().is_some()) {
+            return Verdict::History;
+        }
+        match &self.held {
+            Some(held) if known.is_none() && (held.is_empty() || held.contains_key(ref_name)) => Verdict::History,
+            Some(_) | None => Verdict::Push,
+        }
+    }
+
+    fn was_followed(&self, ref_name: &str) -> bool {
+        self.scopes.as_ref().is_some_and(|scopes| scopes.iter().all(|scope| scope.has(ref_name)))
+    }
+}
+
+/// The branch that is built although it is history: the default branch, where it is followed and there; else the only branch
+/// that is followed, since whoever names one wants that. `followed`: the refs that are there and followed.
+pub(super) fn chosen<'a>(head: Option<&str>, followed: impl Iterator<Item = &'a String> + Clone) -> Option<&'a String> {
+    let mut branches = followed.filter(|name| ShortRef::of(name).branch().is_some());
+    let default = branches.clone().find(|name| Some(name.as_str()) == head);
+    let only = branches.next().filter(|_| branches.next().is_none());
+    default.or(only)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::coordinator::record::FollowedRow;
+    use schema::values::Time;
+
+    fn scope(branches: &[&str], tags: &[&str]) -> RefScope {
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        RefScope { branches: texts(branches), tags: texts(tags) }
+    }
+
+    fn followed(address: &str, scopes: &[RefScope]) -> Before {
+        let row =
+            FollowedRow { project: "p".to_owned(), address: address.to_owned(), scopes: scopes.to_vec(), looked_in: 1 };
+        Before { row: Some(row), is_restored: false }
+    }
+
+    fn head(revision: &str, gone: Option<Time>) -> Option<Head> {
+        Some(Head { revision: revision.to_owned(), is_told: true, gone, ..Head::default() })
+    }
+
+    #[test]
+    fn what_is_older_than_the_wish_is_history() {
+        let all = scope(&["*"], &["*"]);
+        let refs = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), "a".to_owned())).collect();
+        let restored = Before { is_restored: true, ..followed("/r", std::slice::from_ref(&all)) };
+        let (main, topic, tag) = ("refs/heads/main", "refs/heads/topic", "refs/tags/v1");
+        let gone = Some(Time(1));
+        let widened = followed("/r", &[scope(&["main"], &[]), all.clone()]);
+        let narrowed_and_back = followed("/r", &[all.clone(), scope(&["*"], &[]), all.clone()]);
+        let unnoted = followed("", &[]);
+        for (case, before, held, name, known, expected) in [
+            ("never looked", Before::default(), refs(&[]), main, None, Verdict::History),
+            (
+                "moved over a downtime",
+                followed("/r", std::slice::from_ref(&all)),
+                refs(&[]),
+                main,
+                head("b", None),
+                Verdict::Push,
+            ),
+            ("came over a downtime", followed("/r", std::slice::from_ref(&all)), refs(&[]), tag, None, Verdict::Push),
+            (
+                "nothing happened",
+                followed("/r", std::slice::from_ref(&all)),
+                refs(&[]),
+                tag,
+                head("a", None),
+                Verdict::Known,
+            ),
+            (
+                "made again",
+                followed("/r", std::slice::from_ref(&all)),
+                refs(&[]),
+                tag,
+                head("a", gone),
+                Verdict::Returned,
+            ),
+            (
+                "made again elsewhere",
+                followed("/r", std::slice::from_ref(&all)),
+                refs(&[]),
+                tag,
+                head("b", gone),
+                Verdict::Push,
+            ),
+            ("not wanted before", widened.clone(), refs(&[]), topic, None, Verdict::History),
+            ("not wanted before, a tag", widened.clone(), refs(&[]), tag, None, Verdict::History),
+            ("wanted before too", widened, refs(&[]), main, head("b", None), Verdict::Push),
+            ("not wanted in between", narrowed_and_back.clone(), refs(&[]), tag, head("b", None), Verdict::History),
+            ("wanted all the time", narrowed_and_back, refs(&[]), topic, None, Verdict::Push),
+            ("unknown to a backup", restored.clone(), refs(&[]), topic, None, Verdict::History),
+            ("moved since a backup", restored.clone(), refs(&[]), main, head("b", None), Verdict::Push),
+            ("a tag moved since a backup", restored, refs(&[]), tag, head("b", None), Verdict::History),
+            ("another address", followed("/s", std::slice::from_ref(&all)), refs(&[]), topic, None, Verdict::History),
+            ("another address, moved", followed("/s", &[all]), refs(&[]), main, head("b", None), Verdict::Push),
+            ("seen by an older version", unnoted.clone(), refs(&[main, tag]), tag, None, Verdict::History),
+            ("came after an older version", unnoted.clone(), refs(&[main]), tag, None, Verdict::Push),
+            ("nobody knows what an older version saw", unnoted, refs(&[]), tag, None, Verdict::History),
+        ] {
+            assert_eq!(Sight::new(&before, "/r", held).judge(name, "a", known.as_ref()), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn one_branch_is_built_at_first_sight() {
+        let names = |names: &[&str]| names.iter().map(|name| format!("refs/{name}")).collect::<Vec<_>>();
+        for (head, followed, expected) in [
+            (Some("refs/heads/main"), names(&["heads/dev", "heads/main", "tags/v1"]), Some("refs/heads/main")),
+            (Some("refs/heads/main"), names(&["heads/dev", "tags/v1"]), Some("refs/heads/dev")),
+            (Some("refs/heads/main"), names(&["heads/dev", "heads/new"]), None),
+            (None, names(&["heads/dev", "heads/new"]), None),
+            (None, names(&["heads/dev"]), Some("refs/heads/dev")),
+            (Some("refs/heads/main"), names(&["tags/v1"]), None),
+        ] {
+            assert_eq!(chosen(head, followed.iter()).map(String::as_str), expected, "{head:?} {followed:?}");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! When the mirror of a project is tidied. Mirrors are tidied one after the other, so each project has another moment.
+
+use crate::keep::mirror::Mirror;
+use sha2::{Digest as _, Sha256};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Between two times: as often as that many small fetches are worth it.
+pub(super) const EVERY: Duration = Duration::from_secs(6 * 3600);
+
+/// How long after following began the first time is. The name of the project says it, so that all projects of a master that
+/// begins spread over [`EVERY`].
+pub(super) fn first_after(project: &str) -> Duration {
+    let hash: [u8; 32] = Sha256::new().chain_update(project).finalize().into();
+    let [first, second, third, fourth, ..] = hash;
+    let part = u32::from_be_bytes([first, second, third, fourth]);
+    Duration::from_secs(u64::from(part) % EVERY.as_secs())
+}
+
+pub(super) async fn tidy(mirror: Rc<Mirror>) {
+    if let Err(error) = mirror.tidy().await {
+        tracing::warn!(address = %mirror.remote().address, %error, "a mirror could not be tidied");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn projects_are_tidied_at_different_moments_of_the_period() {
+        let moments: Vec<Duration> = (0..100).map(|number| first_after(&format!("project-{number}"))).collect();
+        assert!(moments.iter().all(|moment| *moment < EVERY));
+        let hours: BTreeSet<u64> = moments.iter().map(|moment| moment.as_secs() / 3600).collect();
+        assert_eq!(hours.len(), 6, "each hour has some: {moments:?}");
+        assert_eq!(first_after("a"), first_after("a"));
+    }
+}

@@ -1,0 +1,479 @@
+//! One log while it is written.
+//!
+//! Changes of a log follow each other: each holds the writer, and a change that touches a file takes it along to another
+//! thread and runs there to its end, so that a caller that goes away in the middle leaves nothing half done.
+
+use super::budget::{Budget, Share};
+use super::files::{Files, Pair, read_at};
+use super::source::{Bytes, LogSnapshot};
+use super::sum::Sum;
+use super::{Mark, SMALL_MAX, Sealed, Size, Written};
+use crate::decide::coordinator::record::{SealRow, StepKey};
+use schema::values::{Refusal, RefusalCode};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, watch};
+
+/// Bytes between two syncs of a growing file. One runs beside the writes that follow: at most twice as much waits for it.
+const SYNC_EVERY: u64 = 4 << 20;
+/// Read at once from a file.
+const CHUNK: usize = 1 << 20;
+/// Marks kept of one write, and of a log in memory: a line each is usual, and more show nothing.
+const MARKS_MAX: usize = 4_096;
+/// What a mark takes in memory.
+const MARK_BYTES: usize = size_of::<Mark>();
+/// All marks of one write.
+const MARKS_BYTES_MAX: usize = MARKS_MAX * MARK_BYTES;
+
+/// A log to which a step may still write.
+pub(super) struct LiveLog {
+    files: Files,
+    key: StepKey,
+    limit: u64,
+    /// Fair: changes take effect in the order of calls.
+    writer: Arc<tokio::sync::Mutex<Writer>>,
+    /// Of the memory that its attempt may have.
+    share: Share,
+    /// Locked for moments only, never over file work.
+    view: Mutex<View>,
+    changed: watch::Sender<()>,
+}
+
+/// The right to change the log.
+pub(super) type WriterGuard = OwnedMutexGuard<Writer>;
+
+/// What only changes look at.
+#[derive(Default)]
+pub(super) struct Writer {
+    pair: Option<Pair>,
+    /// Of all that the worker sent.
+    sent: Sum,
+    /// Of what is stored, from where that is no longer the same.
+    stored: Option<Sum>,
+    durable: u64,
+    /// A sync that runs, and up to where it makes the log durable.
+    syncing: Option<(u64, JoinHandle<io::Result<()>>)>,
+    sync_failed: bool,
+    last: Option<u8>,
+    /// While the log is in memory.
+    marks: Vec<Mark>,
+    next_mark: u64,
+    /// Where the worker's bytes end and lines of ours follow: it may not go on.
+    ends_at: Option<u64>,
+    limit_told: bool,
+    end_told: bool,
+}
+
+/// What readers see.
+struct View {
+    taken_up: bool,
+    /// Bytes that the worker need not send again.
+    received: u64,
+    /// Those received, up to the limit, and our own lines.
+    source: LogSnapshot,
+    sealed: Option<SealRow>,
+}
+
+/// What a worker sends, as far as it is new.
+pub struct Write {
+    pub bytes: Vec<u8>,
+    pub marks: Vec<Mark>,
+    /// Given back when the bytes are written.
+    pub room: OwnedSemaphorePermit,
+}
+
+impl LiveLog {
+    pub(super) fn new(files: Files, key: StepKey, limit: u64, budget: Budget) -> LiveLog {
+        let view = Mutex::new(View { taken_up: false, received: 0, source: LogSnapshot::empty(), sealed: None });
+        let share = Share::of(budget);
+        LiveLog { files, key, limit, writer: Arc::default(), share, view, changed: watch::Sender::new(()) }
+    }
+
+    /// What all logs of its attempt share.
+    pub(super) fn budget(&self) -> Budget {
+        self.share.budget()
+    }
+
+    pub(super) async fn turn(&self) -> WriterGuard {
+        self.writer.clone().lock_owned().await
+    }
+
+    /// Takes up what there is of the log: sealed by an earlier call, begun by an earlier master, which left a file, or
+    /// nothing.
+    pub(super) async fn open(
+        self: &Arc<Self>,
+        mut turn: WriterGuard,
+        sealed: Option<SealRow>,
+        has_file: bool,
+    ) -> io::Result<WriterGuard> {
+        if let Some(row) = sealed {
+            let source = super::sealed_source(&self.files, &row);
+            *self.view() = View { taken_up: false, received: row.size, source, sealed: Some(row) };
+        } else if has_file {
+            let live = self.clone();
+            let work = move || live.take_up(&mut turn).map(|()| turn);
+            turn = Box::pin(self.files.run(work)).await?;
+        }
+        self.view().taken_up = true;
+        self.changed.send_replace(());
+        Ok(turn)
+    }
+
+    fn take_up(&self, writer: &mut Writer) -> io::Result<()> {
+        let pair = self.files.resume(self.key)?;
+        let mut size = 0;
+        let mut hash = Sum::default();
+        loop {
+            let bytes = read_at(&pair.log, size, CHUNK)?;
+            let Some(last) = bytes.last() else { break };
+            writer.last = Some(*last);
+            size += bytes.len() as u64;
+            hash.update(&bytes);
+        }
+        (writer.sent, writer.next_mark) = (hash, size);
+        let mut view = self.view();
+        (view.received, view.source) = (size, LogSnapshot { size, bytes: Bytes::Open(pair.log.clone()) });
+        writer.pair = Some(pair);
+        Ok(())
+    }
+
+    /// Appends at `offset`: what overlaps is dropped, a gap is refused.
+    pub(super) async fn write(
+        self: &Arc<Self>,
+        turn: WriterGuard,
+        offset: u64,
+        mut write: Write,
+    ) -> Result<Written, Refusal> {
+        if self.is_sealed() || turn.ends_at.is_some() {
+            return Err(Refusal::new(RefusalCode::Stale, "the log is sealed"));
+        }
+        let received = self.received();
+        let Some(known) = received.checked_sub(offset) else {
+            let text = format!("the write begins at {offset}, but only {received} bytes were received");
+            return Err(Refusal::new(RefusalCode::Offset, text).help("ask `size` and go on from there"));
+        };
+        let known = usize::try_from(known).unwrap_or(usize::MAX).min(write.bytes.len());
+        write.bytes.drain(..known);
+        let length = write.bytes.len();
+        let change = move |live: &LiveLog, writer: &mut Writer| live.take_in(writer, write);
+        self.change(turn, length, change).await.map_err(|error| super::cannot_write(&error))
+    }
+
+    pub(super) fn received(&self) -> u64 {
+        self.view().received
+    }
+
+    pub(super) fn is_sealed(&self) -> bool {
+        self.view().sealed.is_some()
+    }
+
+    /// [`LiveLog::open`] was done: what an earlier master left is known.
+    pub(super) fn is_taken_up(&self) -> bool {
+        self.view().taken_up
+    }
+
+    pub(super) fn source_and_seal(&self) -> (LogSnapshot, bool) {
+        let view = self.view();
+        (view.source.clone(), view.sealed.is_some())
+    }
+
+    fn source(&self) -> LogSnapshot {
+        self.view().source.clone()
+    }
+
+    pub(super) fn size(&self) -> Size {
+        let view = self.view();
+        Size { size: view.source.size, sealed: view.sealed.is_some(), hash: view.sealed.as_ref().map(|row| row.hash) }
+    }
+
+    pub(super) async fn marks(&self) -> io::Result<Vec<Mark>> {
+        let turn = self.turn().await;
+        if turn.pair.is_none() {
+            return Ok(turn.marks.clone());
+        }
+        let (files, key) = (self.files.clone(), self.key);
+        self.files.run(move || files.marks(key)).await
+    }
+
+    /// Resolves when there is a byte at `offset`, or when the log is sealed.
+    pub(super) async fn wait(&self, offset: u64) -> Size {
+        let mut changed = self.changed.subscribe();
+        let seen = |_: &()| {
+            let size = self.size();
+            size.sealed || size.size > offset
+        };
+        let _ = changed.wait_for(seen).await;
+        self.size()
+    }
+
+    /// Ends the log with its worker's word for length and hash.
+    pub(super) async fn seal(self: &Arc<Self>, turn: WriterGuard, size: u64, hash: &[u8]) -> io::Result<Sealed> {
+        let hash = hash.to_vec();
+        let close = move |live: &LiveLog, writer: &mut Writer| {
+            let row = live.close(writer, None)?;
+            // of a log that was sealed before this master started only the stored bytes are known
+            let sent = if writer.sent.is_empty() { row.hash } else { writer.sent.hash() };
+            let agrees = live.received() == size && (hash.is_empty() || hash == sent);
+            Ok(Sealed { row, agrees })
+        };
+        self.change(turn, 0, close).await
+    }
+
+    /// Ends the log with a line of ours, whatever its worker sent.
+    pub(super) async fn end(self: &Arc<Self>, turn: WriterGuard, line: &str) -> io::Result<SealRow> {
+        let line = line.to_owned();
+        self.change(turn, line.len(), move |live, writer| live.close(writer, Some(&line))).await
+    }
+
+    /// Throws the log away, in memory and on the disk. Writes that come later are refused.
+    pub(super) async fn discard(self: &Arc<Self>, turn: WriterGuard) -> io::Result<()> {
+        let live = self.clone();
+        let has_file = turn.pair.is_some() || !self.is_taken_up();
+        let discard = move |mut writer: WriterGuard| {
+            *writer = Writer { ends_at: Some(0), ..Writer::default() };
+            let row = SealRow { key: live.key, size: 0, hash: Sum::default().hash(), bytes: None };
+            *live.view() = View { taken_up: true, received: 0, source: LogSnapshot::empty(), sealed: Some(row) };
+            live.changed.send_replace(());
+            if has_file { live.files.remove_log(live.key) } else { Ok(()) }
+        };
+        if !has_file {
+            return discard(turn);
+        }
+        let files = self.files.clone();
+        files.run(move || discard(turn)).await
+    }
+
+    /// Makes one change of a log: at once while it stays in memory, else on another thread.
+    async fn change<T: Send + 'static>(
+        self: &Arc<Self>,
+        mut turn: WriterGuard,
+        growth: usize,
+        change: impl FnOnce(&LiveLog, &mut Writer) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let live = self.clone();
+        let is_short = self.view().source.size + growth as u64 <= SMALL_MAX as u64;
+        let is_small = turn.pair.is_none() && is_short && self.share.has_room(growth + MARKS_BYTES_MAX);
+        let work = move || {
+            let done = change(&live, &mut turn);
+            live.changed.send_replace(());
+            done
+        };
+        // in a box: few changes need it, and all wait in a future of this size
+        if is_small { work() } else { Box::pin(self.files.run(work)).await }
+    }
+
+    fn take_in(&self, writer: &mut Writer, write: Write) -> io::Result<Written> {
+        let Write { bytes, marks, room: queued } = write;
+        if writer.syncing.as_ref().is_some_and(|(_, sync)| sync.is_finished()) {
+            writer.end_sync()?;
+        }
+        let (received, stored) = (self.received(), self.view().source.size);
+        let room = usize::try_from(self.limit.saturating_sub(stored)).unwrap_or(usize::MAX);
+        let (kept, dropped) = bytes.split_at(room.min(bytes.len()));
+        // marks first: those beyond the end of the log are dropped when it is taken up
+        let known = writer.marks.len();
+        writer.note(&marks, received + kept.len() as u64)?;
+        let is_kept = self.share.take(writer.marks.len().saturating_sub(known) * MARK_BYTES);
+        if !is_kept && let Bytes::Memory(small) = self.source().bytes {
+            self.begin_file(writer, &small)?;
+        }
+        self.store(writer, kept)?;
+        writer.sent.update(kept);
+        if !dropped.is_empty() {
+            writer.part();
+            writer.sent.update(dropped);
+        }
+        let received = received + bytes.len() as u64;
+        self.view().received = received;
+        drop(queued);
+        Ok(Written { received, durable: writer.durable })
+    }
+
+    /// Stores bytes: in memory while they are few, else in the file. On an error nothing of them counts.
+    fn store(&self, writer: &mut Writer, bytes: &[u8]) -> io::Result<()> {
+        let Some(last) = bytes.last() else { return Ok(()) };
+        if !self.store_small(bytes) {
+            self.store_large(writer, bytes)?;
+        }
+        writer.last = Some(*last);
+        Ok(())
+    }
+
+    /// False: they are too many.
+    fn store_small(&self, bytes: &[u8]) -> bool {
+        let source = &mut self.view().source;
+        let end = source.size + bytes.len() as u64;
+        match &mut source.bytes {
+            Bytes::Memory(small) if end <= SMALL_MAX as u64 && self.share.take(bytes.len()) => {
+                Arc::make_mut(small).extend_from_slice(bytes)
+            }
+            Bytes::Memory(_) | Bytes::Open(_) | Bytes::Closed(_) => return false,
+        }
+        source.size = end;
+        true
+    }
+
+    fn store_large(&self, writer: &mut Writer, bytes: &[u8]) -> io::Result<()> {
+        let LogSnapshot { size, bytes: place } = self.source();
+        let log = match place {
+            Bytes::Memory(small) => self.begin_file(writer, &small)?,
+            Bytes::Open(log) => log,
+            Bytes::Closed(_) => return Err(io::Error::other("the log is sealed")),
+        };
+        log.write_all_at(bytes, size)?;
+        let end = size + bytes.len() as u64;
+        let begun = writer.syncing.as_ref().map_or(writer.durable, |(begun, _)| *begun);
+        if end - begun >= SYNC_EVERY {
+            match self.files.is_inline() {
+                true => writer.sync(&log, end)?,
+                false => writer.begin_sync(&log, end)?,
+            }
+        }
+        self.view().source = LogSnapshot { size: end, bytes: Bytes::Open(log) };
+        Ok(())
+    }
+
+    fn begin_file(&self, writer: &mut Writer, small: &[u8]) -> io::Result<Arc<File>> {
+        let mut pair = self.files.begin(self.key)?;
+        pair.add_marks(&writer.marks)?;
+        writer.ends_at.map_or(Ok(()), |offset| pair.note_end(offset))?;
+        pair.log.write_all_at(small, 0)?;
+        let log = pair.log.clone();
+        writer.pair = Some(pair);
+        writer.marks = Vec::new();
+        // also where the write that follows fails
+        self.view().source.bytes = Bytes::Open(log.clone());
+        self.share.give_back();
+        Ok(log)
+    }
+
+    /// Ends the log, once; large ones are on the disk when this answers. After an error it may be tried again.
+    fn close(&self, writer: &mut Writer, line: Option<&str>) -> io::Result<SealRow> {
+        if let Some(row) = &self.view().sealed {
+            return Ok(row.clone());
+        }
+        let stored = writer.ends_at.unwrap_or(self.view().source.size);
+        let dropped = self.received().saturating_sub(stored);
+        if dropped > 0 && !writer.limit_told {
+            let limit = self.limit;
+            self.tell(writer, &format!("[guild: log limit of {limit} bytes reached, {dropped} bytes dropped]\n"))?;
+            writer.limit_told = true;
+        }
+        if let Some(line) = line.filter(|_| !writer.end_told) {
+            self.tell(writer, line)?;
+            writer.end_told = true;
+        }
+        if let Some(log) = writer.pair.as_ref().map(|pair| pair.log.clone()) {
+            let size = self.view().source.size;
+            // a write that failed half-way may have left more
+            log.set_len(size)?;
+            writer.sync(&log, size)?;
+            self.files.sync_names(self.key)?;
+        }
+        let hash = writer.stored.as_ref().unwrap_or(&writer.sent).hash();
+        let mut view = self.view();
+        let bytes = match &view.source.bytes {
+            Bytes::Memory(bytes) => Some(bytes.to_vec()),
+            Bytes::Open(_) | Bytes::Closed(_) => None,
+        };
+        let row = SealRow { key: self.key, size: view.source.size, hash, bytes };
+        view.sealed = Some(row.clone());
+        Ok(row)
+    }
+
+    /// Adds a line of ours.
+    fn tell(&self, writer: &mut Writer, line: &str) -> io::Result<()> {
+        let broken = writer.last.is_some_and(|last| last != b'\n');
+        let line = if broken { format!("\n{line}") } else { line.to_owned() };
+        if writer.ends_at.is_none() {
+            let size = self.view().source.size;
+            writer.pair.as_mut().map_or(Ok(()), |pair| pair.note_end(size))?;
+            writer.ends_at = Some(size);
+        }
+        self.store(writer, line.as_bytes())?;
+        writer.part().update(line.as_bytes());
+        Ok(())
+    }
+
+    fn view(&self) -> MutexGuard<'_, View> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Writer {
+    /// Begins to make the log durable up to `end`, after what was begun before has ended.
+    fn begin_sync(&mut self, log: &Arc<File>, end: u64) -> io::Result<()> {
+        self.end_sync()?;
+        if self.sync_failed {
+            return self.sync(log, end);
+        }
+        let log = log.clone();
+        let sync = thread::Builder::new().name("log-sync".to_owned()).spawn(move || log.sync_data())?;
+        self.syncing = Some((end, sync));
+        Ok(())
+    }
+
+    /// Waits for the sync that runs.
+    fn end_sync(&mut self) -> io::Result<()> {
+        let Some((end, sync)) = self.syncing.take() else { return Ok(()) };
+        self.sync_failed = true;
+        sync.join().map_err(|_| io::Error::other("a sync panicked"))??;
+        self.sync_failed = false;
+        self.durable = end;
+        Ok(())
+    }
+
+    /// Makes the log durable up to `end`.
+    fn sync(&mut self, log: &File, end: u64) -> io::Result<()> {
+        self.end_sync()?;
+        if self.sync_failed {
+            // the system reports a failed write once and then takes the pages for written: they are written anew
+            rewrite(log, self.durable, end)?;
+        }
+        self.sync_failed = true;
+        log.sync_data()?;
+        self.sync_failed = false;
+        self.durable = end;
+        Ok(())
+    }
+
+    /// The hash of what is stored, from here on apart from that of what was sent.
+    fn part(&mut self) -> &mut Sum {
+        self.stored.get_or_insert_with(|| self.sent.clone())
+    }
+
+    /// Keeps the marks of new bytes, up to `end`.
+    fn note(&mut self, marks: &[Mark], end: u64) -> io::Result<()> {
+        let mut new = Vec::new();
+        for mark in marks {
+            if (self.next_mark..end).contains(&mark.offset) && new.len() < MARKS_MAX {
+                self.next_mark = mark.offset + 1;
+                new.push(*mark);
+            }
+        }
+        match &mut self.pair {
+            Some(pair) => pair.add_marks(&new),
+            None => {
+                self.marks.extend(new);
+                self.marks.truncate(MARKS_MAX);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn rewrite(log: &File, mut from: u64, end: u64) -> io::Result<()> {
+    while from < end {
+        let left = usize::try_from(end - from).unwrap_or(CHUNK).min(CHUNK);
+        let bytes = read_at(log, from, left)?;
+        if bytes.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        log.write_all_at(&bytes, from)?;
+        from += bytes.len() as u64;
+    }
+    Ok(())
+}

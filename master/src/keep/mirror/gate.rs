@@ -1,0 +1,230 @@
+//! How much of git there is at once, for all mirrors of one master: whoever starts git has a [`Pass`] for it. Projects take turns.
+
+use super::objects::Kept;
+use crate::keep::turns::{Bounds, Counts, Queue, Turn};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// Runs of git at once. With [`KEPT_MAX`] these are 16 processes: each is busy with a processor or a disk, or waits for a remote, so more
+/// would only take the memory of more. A run may start a few processes of its own, as a fetch does. One mirror may have four packs under way,
+/// each for half an hour, and two slow runs: two are then left to read and to plan, and four to other mirrors. Packs, slow runs and the
+/// one that tidies are 11 at most, so that one is always left to whoever reads.
+const RUNS: Bounds = Bounds { in_all: 12, each: 8 };
+/// Of these, runs that wait for a remote, and those of one host. Room for others is left however many remotes are silent: two dead hosts
+/// hold four places for as long as git waits for them, and every other host has its turns at the rest.
+const SLOW_RUNS: Bounds = Bounds { in_all: 6, each: 2 };
+/// Of these, runs whose remote is on this machine, and those of one mirror. They are of no host, so that two places are left to hosts.
+const DISK_RUNS: Bounds = Bounds { in_all: 4, each: 2 };
+/// Runs that tidy a mirror up. Each may take an hour and keeps a processor and a disk busy, and nobody waits for it.
+const TIDYING: Bounds = Bounds { in_all: 1, each: 1 };
+/// Processes that stay to be asked again, while nobody asks them. Each saves its mirror 3 ms for the next question.
+const KEPT_MAX: usize = 4;
+
+/// Owns the numbers of git. Clones are the same gate.
+#[derive(Clone, Debug)]
+pub struct GitGate(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    runs: Queue<u64>,
+    slow_runs: Queue<Line>,
+    disk_runs: Queue<u64>,
+    tidying: Queue<u64>,
+    mirrors: AtomicU64,
+    /// The one that was asked last is last.
+    kept: Mutex<VecDeque<Weak<Kept>>>,
+}
+
+impl Default for GitGate {
+    fn default() -> GitGate {
+        GitGate(Arc::new(Shared {
+            runs: Queue::new(RUNS),
+            slow_runs: Queue::new(SLOW_RUNS),
+            disk_runs: Queue::new(DISK_RUNS),
+            tidying: Queue::new(TIDYING),
+            mirrors: AtomicU64::new(0),
+            kept: Mutex::default(),
+        }))
+    }
+}
+
+impl GitGate {
+    /// Runs of git, without processes that wait to be asked.
+    pub fn counts(&self) -> Counts {
+        self.0.runs.counts()
+    }
+
+    /// For another mirror, whose remote is on this host; the empty one is this machine.
+    pub(super) fn passage(&self, host: &str) -> Passage {
+        let mirror = self.0.mirrors.fetch_add(1, Ordering::Relaxed);
+        let line = if host.is_empty() { Line::Disk(mirror) } else { Line::Host(host.into()) };
+        Passage { gate: self.clone(), mirror, line }
+    }
+}
+
+/// One mirror's way through the gate.
+#[derive(Clone, Debug)]
+pub(super) struct Passage {
+    gate: GitGate,
+    mirror: u64,
+    line: Line,
+}
+
+/// Who has turns as one for what waits for a remote: all mirrors of a host, as they wait for the same.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Line {
+    Host(Arc<str>),
+    /// Of a mirror whose remote is on this machine.
+    Disk(u64),
+}
+
+/// For what a run of git takes its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// It has what it needs on this machine.
+    Quick,
+    /// It waits for a remote.
+    Slow,
+    /// It may take an hour, and nobody waits for it.
+    Tidying,
+}
+
+/// The permission to start one process of git. It lasts as long as that works.
+#[derive(Debug, Default)]
+pub(super) struct Pass {
+    _run: Option<Turn<u64>>,
+    _slow_run: Option<Turn<Line>>,
+    /// Of a run on this machine's disks, or of one that tidies up.
+    _own: Option<Turn<u64>>,
+}
+
+impl Passage {
+    /// For a run of this pace.
+    pub(super) async fn pass_at(&self, pace: Pace) -> Pass {
+        match pace {
+            Pace::Quick => self.pass().await,
+            Pace::Slow => self.slow_pass().await,
+            Pace::Tidying => self.tidying_pass().await,
+        }
+    }
+
+    /// For a run that has what it needs on this machine.
+    pub(super) async fn pass(&self) -> Pass {
+        Pass { _run: Some(self.gate.0.runs.turn(self.mirror).await), ..Pass::default() }
+    }
+
+    /// For a run that waits for a remote.
+    async fn slow_pass(&self) -> Pass {
+        let disk_run = match self.line {
+            Line::Host(_) => None,
+            Line::Disk(mirror) => Some(self.gate.0.disk_runs.turn(mirror).await),
+        };
+        let slow_run = self.gate.0.slow_runs.turn(self.line.clone()).await;
+        Pass { _slow_run: Some(slow_run), _own: disk_run, ..self.pass().await }
+    }
+
+    /// For a run that may take an hour. It waits for others of its kind, and for no remote.
+    async fn tidying_pass(&self) -> Pass {
+        let tidying = self.gate.0.tidying.turn(self.mirror).await;
+        Pass { _own: Some(tidying), ..self.pass().await }
+    }
+
+    /// For the run that makes a new mirror: whoever opens one waits for it and does nothing else, so it is alone.
+    pub(super) fn first_pass() -> Pass {
+        Pass::default()
+    }
+
+    /// A process was asked, and stays to be asked again; the one that was not asked for longest goes.
+    pub(super) fn keep(&self, kept: &Arc<Kept>) {
+        let mut all = self.gate.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let this = Arc::downgrade(kept);
+        all.retain(|other| other.strong_count() > 0 && !other.ptr_eq(&this));
+        all.push_back(this);
+        let oldest = if all.len() > KEPT_MAX { all.pop_front() } else { None };
+        drop(all);
+        // one that is locked is being asked, and will be kept again
+        if let Some(oldest) = oldest.and_then(|oldest| oldest.upgrade())
+            && let Ok(mut oldest) = oldest.try_lock()
+        {
+            oldest.take();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Scene;
+    use super::*;
+    use futures::FutureExt as _;
+
+    #[tokio::test]
+    async fn packs_of_a_mirror_leave_it_room_to_plan_and_to_fetch() {
+        // as many as `api::served` lets workers wait for
+        const PACKS: usize = 4;
+        let passage = GitGate::default().passage("forge.example");
+        let mut passes: Vec<Pass> = (0..PACKS).filter_map(|_| passage.pass().now_or_never()).collect();
+        passes.extend((0..SLOW_RUNS.each).filter_map(|_| passage.slow_pass().now_or_never()));
+        passes.extend((0..2).filter_map(|_| passage.pass().now_or_never()));
+        assert_eq!(passes.len(), PACKS + SLOW_RUNS.each + 2);
+    }
+
+    #[tokio::test]
+    async fn a_dead_host_leaves_the_others_their_turns() {
+        let gate = GitGate::default();
+        let dead: Vec<Passage> = (0..50).map(|_| gate.passage("dead.example")).collect();
+        let mut fetches: Vec<_> = dead.iter().map(|passage| Box::pin(passage.slow_pass())).collect();
+        let mut passes: Vec<Pass> = fetches.iter_mut().filter_map(|fetch| fetch.now_or_never()).collect();
+        assert_eq!(passes.len(), SLOW_RUNS.each);
+        for host in ["", "", "a.example", "b.example"] {
+            let pass = gate.passage(host).slow_pass().now_or_never();
+            passes.push(pass.unwrap_or_else(|| panic!("`{host}` waits for a dead host")));
+        }
+        assert!(gate.passage("c.example").slow_pass().now_or_never().is_none(), "as many run as may");
+    }
+
+    #[tokio::test]
+    async fn repositories_of_this_machine_leave_hosts_their_turns() {
+        let gate = GitGate::default();
+        let here: Vec<Passage> = (0..50).map(|_| gate.passage("")).collect();
+        let mut fetches: Vec<_> = here.iter().map(|passage| Box::pin(passage.slow_pass())).collect();
+        let passes: Vec<Pass> = fetches.iter_mut().filter_map(|fetch| fetch.now_or_never()).collect();
+        assert_eq!(passes.len(), DISK_RUNS.in_all);
+        assert!(gate.passage("a.example").slow_pass().now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn mirrors_are_tidied_one_by_one_and_beside_fetches() {
+        let gate = GitGate::default();
+        let (one, other) = (gate.passage("a.example"), gate.passage("a.example"));
+        let tidying = one.tidying_pass().now_or_never();
+        assert!(tidying.is_some());
+        assert!(other.tidying_pass().now_or_never().is_none(), "one is enough");
+        let fetches: Vec<Pass> = (0..SLOW_RUNS.each).filter_map(|_| one.slow_pass().now_or_never()).collect();
+        assert_eq!(fetches.len(), SLOW_RUNS.each);
+        drop(tidying);
+        assert!(other.tidying_pass().now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn few_processes_stay_and_few_run() {
+        let gate = GitGate::default();
+        let scenes: Vec<Scene> = (0..6).map(|_| Scene::behind(&gate)).collect();
+        for scene in &scenes {
+            let tip = scene.commit("a", "1");
+            scene.mirror.fetch().await.unwrap();
+            assert!(scene.mirror.commit(&tip).await.unwrap().is_some());
+            assert!(scene.mirror.objects.is_running());
+        }
+        let staying = scenes.iter().filter(|scene| scene.mirror.objects.is_running());
+        assert_eq!(staying.count(), KEPT_MAX);
+        // one that went starts again, and every mirror is read by many at once
+        let asked = scenes.iter().flat_map(|scene| (0..20).map(|_| scene.mirror.difference(TREE, TREE)));
+        futures::future::join_all(asked).await;
+        let counts = gate.counts();
+        assert_eq!((counts.serving, counts.waiting, counts.most), (0, 0, RUNS.in_all));
+    }
+
+    /// No commit here has this name: git starts, and says so.
+    const TREE: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
+}

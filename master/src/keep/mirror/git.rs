@@ -1,0 +1,466 @@
+//! The one way in which the master runs the `git` program: arguments as a list, an environment built from empty,
+//! output bounded, every run with an end. Knows nothing of refs or packs.
+//!
+//! What git may do is said in one configuration file of ours, [`CONFIG_FILE`] in the mirror, and named by
+//! `GIT_CONFIG_GLOBAL`: a file, unlike `-c`, also reaches the `upload-pack` that git starts for a local path, which would
+//! otherwise refuse a repository of another user.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::gate::{Pace, Pass, Passage};
+use crate::keep::process_group::ProcessGroup;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::Child;
+use tokio::time::Instant;
+
+/// In the mirror's directory; git itself knows no file of this name.
+pub(super) const CONFIG_FILE: &str = "guild.config";
+
+const STDERR_BYTES_MAX: usize = 4 << 10;
+const OUTPUT_BYTES_MAX: usize = 64 << 20;
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Read by git, ssh or curl, and harmless; everything else of our environment stays with us.
+const PASSED: &[&str] = &[
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "TMPDIR",
+    "SSH_AUTH_SOCK",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "http_proxy",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+];
+
+/// With less than this left where the repository is, in bytes, git failed of it: it says so in words of many kinds.
+const ROOM_MIN: u64 = 1 << 20;
+
+/// Why a run of git brought nothing.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum GitError {
+    #[error("git {verb} could not be run: {cause}; is git installed?")]
+    Start { verb: &'static str, cause: Arc<io::Error> },
+    /// `text` is the end of what it wrote to stderr, without credentials.
+    #[error("git {verb} failed ({status}): {text}")]
+    Failed { verb: &'static str, status: ExitStatus, text: String, is_disk_full: bool },
+    #[error("git {verb} was ended: silent or unfinished for {} s", .after.as_secs())]
+    Deadline { verb: &'static str, after: Duration },
+    #[error("git {verb} wrote more than {limit} bytes")]
+    TooMuch { verb: &'static str, limit: usize },
+    #[error("git {verb} answered what cannot be read: {text}")]
+    Unreadable { verb: &'static str, text: String },
+    #[error("{place}: {cause}")]
+    Io { place: String, cause: Arc<io::Error> },
+    /// The name or id is none that we would hand to git.
+    #[error("{0}")]
+    Invalid(String),
+    /// A path that leads to no file of its commit, as a symbolic link may.
+    #[error("{0}")]
+    Astray(String),
+}
+
+impl GitError {
+    pub(super) fn io(place: impl Into<String>, cause: io::Error) -> GitError {
+        GitError::Io { place: place.into(), cause: Arc::new(cause) }
+    }
+
+    /// It may be the fault of the one ref or commit that was asked for, and not of git or this machine.
+    pub fn may_be_of_what_was_asked(&self) -> bool {
+        match self {
+            GitError::Start { .. } | GitError::Io { .. } => false,
+            GitError::Failed { is_disk_full, .. } => !is_disk_full,
+            GitError::Deadline { .. }
+            | GitError::TooMuch { .. }
+            | GitError::Unreadable { .. }
+            | GitError::Invalid(_)
+            | GitError::Astray(_) => true,
+        }
+    }
+
+    /// There was no room for what git had to write.
+    pub fn is_disk_full(&self) -> bool {
+        match self {
+            GitError::Start { cause, .. } | GitError::Io { cause, .. } => cause.kind() == io::ErrorKind::StorageFull,
+            GitError::Failed { is_disk_full, .. } => *is_disk_full,
+            GitError::Deadline { .. }
+            | GitError::TooMuch { .. }
+            | GitError::Unreadable { .. }
+            | GitError::Invalid(_)
+            | GitError::Astray(_) => false,
+        }
+    }
+}
+
+/// When a run is ended by force.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Deadline {
+    /// So long after its start.
+    Total(Duration),
+    /// So long after the last byte of progress: a large transfer may take hours, a dead one may not.
+    Silence(Duration),
+}
+
+/// Runs git on one repository.
+#[derive(Debug)]
+pub(super) struct Git {
+    dir: PathBuf,
+    pub(super) passage: Passage,
+}
+
+impl Git {
+    pub(super) fn new(dir: &Path, passage: Passage) -> Git {
+        Git { dir: dir.to_path_buf(), passage }
+    }
+
+    pub(super) fn run(&self, verb: &'static str) -> Run<'_> {
+        Run {
+            git: self,
+            verb,
+            args: Vec::new(),
+            env: Vec::new(),
+            secrets: Vec::new(),
+            stdin: Vec::new(),
+            stdout: None,
+            limit: OUTPUT_BYTES_MAX,
+            deadline: Deadline::Total(DEADLINE),
+            pace: Pace::Quick,
+        }
+    }
+
+    /// A command with the clean environment, for a conversation that outlives one answer. Nobody starts git without a pass.
+    pub(super) fn command(&self, _: &Pass, verb: &str) -> std::process::Command {
+        let mut command = std::process::Command::new("git");
+        command.env_clear();
+        for name in PASSED {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command
+            .env("LC_ALL", "C")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", self.dir.join(CONFIG_FILE))
+            .env("GIT_ATTR_NOSYSTEM", "1")
+            .env("GIT_OPTIONAL_LOCKS", "0")
+            .env("GIT_DIR", &self.dir)
+            .current_dir(&self.dir)
+            .arg(verb)
+            .stdin(Stdio::null());
+        command
+    }
+}
+
+/// One run, being prepared.
+#[derive(Debug)]
+pub(super) struct Run<'a> {
+    git: &'a Git,
+    verb: &'static str,
+    args: Vec<OsString>,
+    env: Vec<(String, OsString)>,
+    secrets: Vec<String>,
+    stdin: Vec<u8>,
+    stdout: Option<std::fs::File>,
+    limit: usize,
+    deadline: Deadline,
+    pace: Pace,
+}
+
+/// What a run brought.
+#[derive(Debug)]
+pub(super) struct Output {
+    verb: &'static str,
+    pub(super) status: ExitStatus,
+    pub(super) stdout: Vec<u8>,
+    /// The limit was reached, and git was ended there.
+    pub(super) cut: bool,
+    pub(super) stderr: String,
+    /// It failed on a full disk.
+    lacks_room: bool,
+}
+
+impl Run<'_> {
+    pub(super) fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// `secrets` never appear in an error.
+    pub(super) fn env(mut self, env: Vec<(String, OsString)>, secrets: Vec<String>) -> Self {
+        self.env = env;
+        self.secrets = secrets;
+        self
+    }
+
+    pub(super) fn stdin(mut self, bytes: Vec<u8>) -> Self {
+        self.stdin = bytes;
+        self
+    }
+
+    /// Its output goes there instead of into memory, unbounded.
+    pub(super) fn stdout_to(mut self, file: std::fs::File) -> Self {
+        self.stdout = Some(file);
+        self
+    }
+
+    pub(super) fn limit(mut self, bytes: usize) -> Self {
+        self.limit = bytes;
+        self
+    }
+
+    pub(super) fn deadline(mut self, deadline: Deadline) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// How long it takes, and what it waits for; quick unless said otherwise.
+    pub(super) fn pace(mut self, pace: Pace) -> Self {
+        self.pace = pace;
+        self
+    }
+
+    /// Stdout of a run that must succeed and stay within its limit.
+    pub(super) async fn bytes(self) -> Result<Vec<u8>, GitError> {
+        let (verb, limit) = (self.verb, self.limit);
+        let output = self.output().await?;
+        if output.cut {
+            return Err(GitError::TooMuch { verb, limit });
+        }
+        output.succeeded()
+    }
+
+    /// Waits for its turn, then runs. Dropping this ends git and what it started.
+    pub(super) async fn output(self) -> Result<Output, GitError> {
+        let verb = self.verb;
+        let pass = self.git.passage.pass_at(self.pace).await;
+        let failed = |cause: io::Error| GitError::Start { verb, cause: Arc::new(cause) };
+        let mut command = self.git.command(&pass, verb);
+        command
+            .args(&self.args)
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .stdin(if self.stdin.is_empty() { Stdio::null() } else { Stdio::piped() })
+            .stdout(self.stdout.map_or_else(Stdio::piped, Stdio::from))
+            .stderr(Stdio::piped());
+        let mut group = ProcessGroup::spawn(command).map_err(failed)?;
+        let heard = Heard::now();
+        let talk = converse(&mut group.0, self.stdin, self.limit, &heard);
+        let ended = tokio::select! {
+            ended = talk => ended.map_err(failed)?,
+            after = passed(self.deadline, &heard) => return Err(GitError::Deadline { verb, after }),
+        };
+        let stderr = readable(&ended.stderr, &self.secrets);
+        let lacks_room = !ended.status.success() && lacks_room(&self.git.dir);
+        Ok(Output { verb, status: ended.status, stdout: ended.stdout, cut: ended.cut, stderr, lacks_room })
+    }
+}
+
+impl Output {
+    pub(super) fn succeeded(self) -> Result<Vec<u8>, GitError> {
+        if self.status.success() { Ok(self.stdout) } else { Err(self.failure()) }
+    }
+
+    pub(super) fn failure(self) -> GitError {
+        // there may be room again by now
+        let is_disk_full = self.lacks_room || self.stderr.contains("No space left on device");
+        GitError::Failed { verb: self.verb, status: self.status, text: self.stderr, is_disk_full }
+    }
+}
+
+fn lacks_room(place: &Path) -> bool {
+    rustix::fs::statvfs(place).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM_MIN)
+}
+
+struct Ended {
+    status: ExitStatus,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+    cut: bool,
+}
+
+async fn converse(child: &mut Child, input: Vec<u8>, limit: usize, heard: &Heard) -> io::Result<Ended> {
+    let stdin = child.stdin.take();
+    let feed = async move {
+        if let Some(mut stdin) = stdin {
+            // git may have its answer before it read everything: its exit status says which
+            let _ = stdin.write_all(&input).await;
+        }
+    };
+    let stdout = child.stdout.take();
+    let take = async move {
+        match stdout {
+            Some(pipe) => take_up_to(pipe, limit, heard).await,
+            None => Ok((Vec::new(), false)),
+        }
+    };
+    let stderr = child.stderr.take();
+    let complaints = async move {
+        match stderr {
+            Some(pipe) => take_tail(pipe, heard).await,
+            None => Ok(Vec::new()),
+        }
+    };
+    let mut reading = std::pin::pin!(async { tokio::join!(feed, complaints).1 });
+    let mut take = std::pin::pin!(take);
+    let mut early = None;
+    let (stdout, cut) = tokio::select! {
+        taken = &mut take => taken?,
+        // stderr is usually the first to close; then stdout's end is awaited alone
+        said = &mut reading => { early = Some(said?); take.await? }
+    };
+    if cut {
+        child.start_kill()?;
+        let status = child.wait().await?;
+        return Ok(Ended { status, stdout, stderr: early.unwrap_or_default(), cut });
+    }
+    let stderr = match early {
+        Some(said) => said,
+        None => reading.await?,
+    };
+    let status = child.wait().await?;
+    Ok(Ended { status, stdout, stderr, cut })
+}
+
+async fn take_up_to(mut pipe: impl AsyncRead + Unpin, limit: usize, heard: &Heard) -> io::Result<(Vec<u8>, bool)> {
+    let mut bytes = Vec::new();
+    let mut chunk = vec![0; 32 << 10];
+    loop {
+        let count = pipe.read(&mut chunk).await?;
+        heard.again();
+        if count == 0 {
+            return Ok((bytes, false));
+        }
+        let room = limit - bytes.len();
+        bytes.extend_from_slice(&chunk[..count.min(room)]);
+        if count > room {
+            return Ok((bytes, true));
+        }
+    }
+}
+
+async fn take_tail(mut pipe: impl AsyncRead + Unpin, heard: &Heard) -> io::Result<Vec<u8>> {
+    let mut tail = Vec::new();
+    let mut chunk = vec![0; STDERR_BYTES_MAX];
+    loop {
+        let count = pipe.read(&mut chunk).await?;
+        heard.again();
+        if count == 0 {
+            return Ok(tail);
+        }
+        tail.extend_from_slice(&chunk[..count]);
+        tail.drain(..tail.len().saturating_sub(STDERR_BYTES_MAX));
+    }
+}
+
+/// When a run last showed life.
+struct Heard(Mutex<Instant>);
+
+impl Heard {
+    fn now() -> Heard {
+        Heard(Mutex::new(Instant::now()))
+    }
+
+    fn again(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn last(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn passed(deadline: Deadline, heard: &Heard) -> Duration {
+    match deadline {
+        Deadline::Total(after) => {
+            tokio::time::sleep(after).await;
+            after
+        }
+        Deadline::Silence(after) => loop {
+            let last = heard.last();
+            tokio::time::sleep_until(last + after).await;
+            if heard.last() == last {
+                return after;
+            }
+        },
+    }
+}
+
+/// Stderr for a person: without progress lines and credentials.
+fn readable(stderr: &[u8], secrets: &[String]) -> String {
+    let text = String::from_utf8_lossy(stderr);
+    let lines = text.split('\n').filter_map(|line| line.trim_end().rsplit('\r').next());
+    let kept: Vec<&str> =
+        lines.filter(|line| !line.trim().is_empty() && !is_progress(line.trim_start_matches("remote: "))).collect();
+    let mut text = without_passwords(&kept.join("\n"));
+    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+        text = text.replace(secret.as_str(), "***");
+    }
+    if text.is_empty() { "it gave no reason".to_string() } else { text }
+}
+
+fn is_progress(line: &str) -> bool {
+    ["Enumerating", "Counting", "Compressing", "Receiving", "Resolving", "Unpacking", "Total "]
+        .iter()
+        .any(|start| line.starts_with(start))
+}
+
+/// `scheme://user:password@host` without what stands before the `@`.
+fn without_passwords(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut clean = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        let authority = part.find(['/', ' ', '\'', '"', '\n']).unwrap_or(part.len());
+        let from = part[..authority].rfind('@').map_or(0, |at| at + 1);
+        clean.push_str("://");
+        clean.push_str(&part[from..]);
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stderr_loses_progress_and_credentials() {
+        let raw = b"remote: Counting objects: 10% (1/10)\rremote: Counting objects: 100%, done.\n\
+            fatal: unable to access 'https://me:hunter2@host/x.git/': s3cr3t\n";
+        let text = readable(raw, &["s3cr3t".to_string()]);
+        assert_eq!(text, "fatal: unable to access 'https://host/x.git/': ***");
+        assert_eq!(readable(b"\n", &[]), "it gave no reason");
+    }
+
+    #[tokio::test]
+    async fn a_run_ends_at_its_limit_and_at_its_deadline() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(CONFIG_FILE), "").unwrap();
+        let git = Git::new(dir.path(), super::super::gate::GitGate::default().passage(""));
+        let cut = git.run("version").limit(3).output().await.unwrap();
+        assert!(cut.cut);
+        assert_eq!(cut.stdout, b"git");
+        let long = git.run("version").limit(3).bytes().await.unwrap_err();
+        assert_eq!(long.to_string(), "git version wrote more than 3 bytes");
+        // waits for its stdin, which is a pipe that nobody closes
+        let (_open, pipe) = std::io::pipe().map(|(read, write)| (write, read)).unwrap();
+        let mut command = git.command(&Passage::first_pass(), "hash-object");
+        command.arg("--stdin").stdin(pipe).stdout(Stdio::piped());
+        let mut group = ProcessGroup::spawn(command).unwrap();
+        let heard = Heard::now();
+        let short = Duration::from_millis(20);
+        tokio::select! {
+            _ = converse(&mut group.0, Vec::new(), 100, &heard) => panic!("it cannot end"),
+            after = passed(Deadline::Silence(short), &heard) => assert_eq!(after, short),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Read-only connections, which whoever asks gets in turns: a grant that asks for 4,000 long lists holds up itself and nobody else.
+
+use super::StoreError;
+use super::sqlite::{self, Executor, Tables};
+use crate::keep::turns::{Bounds, Counts, Principal, Queue, Turn};
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// Reads at once for one principal. One of two threads is then always free for others, and what one principal reads in a second
+/// does not suffer: a thread is kept busy.
+const READS_EACH: usize = 1;
+
+type Free = Arc<Mutex<VecDeque<usize>>>;
+
+/// The connections. Who asks is said first, by [`Readers::of`], so that no read is without its turn.
+#[derive(Clone)]
+pub struct Readers(Arc<Shared>);
+
+struct Shared {
+    executors: Box<[Executor]>,
+    /// The connections that nobody uses.
+    free: Free,
+    turns: Queue<Principal>,
+}
+
+/// The readers, as one principal has them. Cheap to clone.
+#[derive(Clone)]
+pub struct Reading {
+    readers: Readers,
+    who: Principal,
+}
+
+impl Readers {
+    pub(super) fn over(executors: Box<[Executor]>) -> Readers {
+        let bounds = Bounds { in_all: executors.len(), each: READS_EACH };
+        let free = Arc::new(Mutex::new((0..executors.len()).collect()));
+        Readers(Arc::new(Shared { executors, free, turns: Queue::new(bounds) }))
+    }
+
+    /// The readers for one principal.
+    pub fn of(&self, who: Principal) -> Reading {
+        Reading { readers: self.clone(), who }
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.0.turns.counts()
+    }
+
+    /// Has a connection answer a read, whether anybody polls the one who asked or not.
+    fn begin<T, E>(
+        &self,
+        turn: Turn<Principal>,
+        read: impl FnOnce(Tables<'_>) -> Result<T, E> + Send + 'static,
+        done: oneshot::Sender<Result<T, StoreError>>,
+    ) where
+        T: Send + 'static,
+        StoreError: From<E>,
+    {
+        let Some(mut slot) = ReaderSlot::take(self, turn) else { return };
+        let executor = self.0.executors[slot.at].clone();
+        let begun = executor.start(move |connection| {
+            let began = Instant::now();
+            // a read that panics takes its answer with it, and not the connection of all others
+            let answer = catch_unwind(AssertUnwindSafe(|| sqlite::read(connection, read)));
+            slot.turn.charge(began.elapsed());
+            if let Ok(answer) = answer {
+                let _ = done.send(answer);
+            }
+        });
+        if let Err(error) = begun {
+            tracing::warn!(%error, "a reader of the store has ended");
+        }
+    }
+}
+
+impl Reading {
+    /// Runs a read on one of the connections, when it is this principal's turn. It sees everything that was committed before,
+    /// and nothing that is committed while it runs. A read that nobody waits for any more keeps its turn until it is done.
+    pub(super) async fn ask<T, E>(
+        &self,
+        read: impl FnOnce(Tables<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        StoreError: From<E>,
+    {
+        let (done, answer) = oneshot::channel();
+        let readers = self.readers.clone();
+        let _started = self.readers.0.turns.start(self.who, move |turn| readers.begin(turn, read, done));
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+/// A turn on one of the connections. It goes with the work to its thread, so that it lasts as long as the work does.
+struct ReaderSlot {
+    free: Free,
+    at: usize,
+    turn: Turn<Principal>,
+}
+
+impl ReaderSlot {
+    fn take(readers: &Readers, turn: Turn<Principal>) -> Option<ReaderSlot> {
+        let free = readers.0.free.clone();
+        let at = free.lock().unwrap_or_else(PoisonError::into_inner).pop_front()?;
+        Some(ReaderSlot { free, at, turn })
+    }
+}
+
+impl Drop for ReaderSlot {
+    fn drop(&mut self) {
+        // before the turn is given on, which is dropped after this
+        self.free.lock().unwrap_or_else(PoisonError::into_inner).push_back(self.at);
+    }
+}

@@ -1,0 +1,235 @@
+//! The named reads: everything that is asked of history, by name.
+//!
+//! Each read is of one moment: it sees what was committed before it began, and nothing that is committed while it runs. So
+//! the parts of one answer fit together. Two reads one after the other may see two moments.
+//!
+//! The cost of a read is said in rows. Rows are found by an index, so the cost grows with the logarithm of what is stored,
+//! and with what is answered.
+
+use super::answers::{
+    AgeingCursor, AgeingPage, BuildFilter, Detail, JobHistory, LoggedJob, LoggedPage, PlannedBuild, RefHistory,
+    Snapshot, WatchedBranch,
+};
+use super::{Reading, StoreError};
+use crate::decide::coordinator::lane::{Lane, RefState};
+use crate::decide::coordinator::record::{
+    AttemptRow, BuildId, BuildRow, GrantId, GrantRow, JobKey, ReporterRow, SealRow, StepKey, StepRow,
+};
+use schema::values::{Event, Filter};
+use std::collections::BTreeSet;
+
+/// Builds, with their jobs, attempts and steps.
+impl Reading {
+    /// The build with a number of a project. Costs one row.
+    pub async fn build(&self, project: &str, number: u32) -> Result<Option<BuildRow>, StoreError> {
+        let project = project.to_owned();
+        self.ask(move |store| store.build(&project, number)).await
+    }
+
+    /// The build with an id. Costs one row.
+    pub async fn build_by_id(&self, build: BuildId) -> Result<Option<BuildRow>, StoreError> {
+        self.ask(move |store| store.build_by_id(build)).await
+    }
+
+    /// The build of a project with the highest number. Costs one row.
+    pub async fn newest_build(&self, project: &str) -> Result<Option<BuildRow>, StoreError> {
+        let project = project.to_owned();
+        self.ask(move |store| store.newest_build(&project)).await
+    }
+
+    /// The highest number of each of these projects that a kept build has, in their order. A project without builds has 0.
+    /// Costs one row for each project.
+    pub async fn newest_numbers(&self, projects: Vec<String>) -> Result<Vec<u32>, StoreError> {
+        self.ask(move |store| store.newest_numbers(&projects)).await
+    }
+
+    /// The newest build of each of these refs, given by project and full name, in their order. Refs without a build are left
+    /// out. Costs one row for each ref.
+    pub async fn newest_of_refs(&self, refs: Vec<(String, String)>) -> Result<Vec<BuildRow>, StoreError> {
+        self.ask(move |store| store.newest_of_refs(&refs)).await
+    }
+
+    /// At most `limit` builds that match a filter, the newest first. A short name of a ref means the branch that was built,
+    /// else the tag. Costs the rows that it answers; a filter by revision costs all rows of that revision, and a filter
+    /// without a project costs `limit` rows for each project that it may see.
+    pub async fn builds(&self, filter: BuildFilter, limit: u32) -> Result<Vec<BuildRow>, StoreError> {
+        self.ask(move |store| store.builds(&filter, limit)).await
+    }
+
+    /// A build with its plan, its jobs in the order of the plan, and the steps of each job's latest attempt. Costs the rows of
+    /// all jobs and of all steps of the build.
+    pub async fn detail(&self, build: BuildId) -> Result<Option<Detail>, StoreError> {
+        self.ask(move |store| store.detail(build)).await
+    }
+
+    /// A build with its plan and its jobs in the order of the plan. Costs the rows of its jobs.
+    pub async fn planned_build(&self, project: &str, number: u32) -> Result<Option<PlannedBuild>, StoreError> {
+        let project = project.to_owned();
+        self.ask(move |store| store.planned_build(&project, number)).await
+    }
+
+    /// A job by its name with its cell, and all its attempts, the first one first. Costs the rows of the build's jobs, and of
+    /// the jobs of the build where a carried job ran.
+    pub async fn job_history(&self, build: BuildId, name: &str) -> Result<Option<JobHistory>, StoreError> {
+        let name = name.to_owned();
+        self.ask(move |store| store.job_history(build, &name)).await
+    }
+
+    /// Where the logs of a job are, and whether they can be read. Costs as much as [`Reading::job_history`].
+    pub async fn logged_job(&self, build: BuildId, name: &str) -> Result<LoggedJob, StoreError> {
+        let name = name.to_owned();
+        self.ask(move |store| store.logged_job(build, &name)).await
+    }
+
+    /// All attempts of a job, the first one first. Costs the rows that it answers.
+    pub async fn attempts(&self, job: JobKey) -> Result<Vec<AttemptRow>, StoreError> {
+        self.ask(move |store| store.attempts(job)).await
+    }
+
+    /// The steps of one attempt of a job, in their order. Costs the rows that it answers.
+    pub async fn steps(&self, job: JobKey, attempt: u16) -> Result<Vec<StepRow>, StoreError> {
+        self.ask(move |store| store.steps_of(job, attempt)).await
+    }
+
+    /// The builds that a filter names, each in detail, in the order of their ids, as they were at one event. A filter names one
+    /// build of some projects, or else the unfinished builds and the newest of each project. `allowed` narrows it to
+    /// projects; none: all. Costs one [`Reading::detail`] for each build.
+    pub async fn snapshot(&self, filter: Filter, allowed: Option<Vec<String>>) -> Result<Snapshot, StoreError> {
+        self.ask(move |store| store.snapshot(&filter, allowed.as_deref())).await
+    }
+}
+
+/// Refs, their lanes, and what was told of them.
+impl Reading {
+    /// The state of a ref: its newest build, and the lanes of its newest plan in the order of the plan. Costs the builds that
+    /// are newer than that plan, at most 200, and the lanes of the ref.
+    pub async fn ref_state(&self, project: &str, ref_name: &str) -> Result<RefState, StoreError> {
+        let (project, ref_name) = (project.to_owned(), ref_name.to_owned());
+        self.ask(move |store| store.ref_state(&project, &ref_name)).await
+    }
+
+    /// The first of these refs that has a build, and its state. Costs one [`Reading::ref_state`] for each ref that it tries.
+    pub async fn first_built(
+        &self,
+        project: &str,
+        refs: Vec<String>,
+    ) -> Result<Option<(String, RefState)>, StoreError> {
+        let project = project.to_owned();
+        self.ask(move |store| store.first_built(&project, refs)).await
+    }
+
+    /// All lanes of a ref, and its newest finished builds, at most `builds`. Costs at most 200 builds and the lanes of the
+    /// ref.
+    pub async fn ref_history(&self, project: &str, ref_name: &str, builds: usize) -> Result<RefHistory, StoreError> {
+        let (project, ref_name) = (project.to_owned(), ref_name.to_owned());
+        self.ask(move |store| store.ref_history(&project, &ref_name, builds)).await
+    }
+
+    /// One lane of a ref: the results of a job. It is empty where the job never finished. Costs one row.
+    pub async fn lane(&self, project: &str, ref_name: &str, job: &str) -> Result<Lane, StoreError> {
+        let key = (project.to_owned(), ref_name.to_owned(), job.to_owned());
+        let found = self.ask(move |store| store.lane((&key.0, &key.1, &key.2))).await?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// What became of reading the pipeline of a ref, as a lane. Costs its newest 200 builds.
+    pub async fn pipeline_lane(&self, project: &str, ref_name: &str) -> Result<Lane, StoreError> {
+        let (project, ref_name) = (project.to_owned(), ref_name.to_owned());
+        self.ask(move |store| store.pipeline_lane(&project, &ref_name)).await
+    }
+
+    /// A branch as a reporter looks at it, and what the reporter told of it. Costs its newest 200 builds, the jobs of those that
+    /// are unfinished, its lanes, and what the reporter told of it.
+    pub async fn watched_branch(
+        &self,
+        reporter: &str,
+        project: &str,
+        ref_name: &str,
+    ) -> Result<WatchedBranch, StoreError> {
+        let (reporter, project, ref_name) = (reporter.to_owned(), project.to_owned(), ref_name.to_owned());
+        self.ask(move |store| store.watched_branch(&reporter, &project, &ref_name)).await
+    }
+
+    /// The refs of the newest `builds` builds of a project, each once, in no order. Costs these builds.
+    pub async fn recent_refs(&self, project: &str, builds: u32) -> Result<Vec<String>, StoreError> {
+        let project = project.to_owned();
+        self.ask(move |store| store.recent_refs(&project, builds)).await
+    }
+
+    /// The refs of builds that are given by project and number, each with its project. Builds that are gone are left out.
+    /// Costs one row for each build.
+    pub async fn refs_of(&self, builds: BTreeSet<(String, u32)>) -> Result<BTreeSet<(String, String)>, StoreError> {
+        self.ask(move |store| store.refs_of(&builds)).await
+    }
+
+    /// How far a reporter has read the events; none: it never did. Costs one row.
+    pub async fn reporter(&self, name: &str) -> Result<Option<ReporterRow>, StoreError> {
+        let name = name.to_owned();
+        self.ask(move |store| store.reporter(&name)).await
+    }
+
+    /// The names of all reporters that the store knows, in their order. Costs the rows that it answers.
+    pub async fn reporter_names(&self) -> Result<Vec<String>, StoreError> {
+        self.ask(move |store| store.reporter_names()).await
+    }
+}
+
+/// Events, grants and the audit chain.
+impl Reading {
+    /// The events after a number, in order: at most `limit`, and as many as one batch holds in bytes, but at least one. Costs
+    /// the rows that it answers.
+    pub async fn events_after(&self, after: u64, limit: usize) -> Result<Vec<Event>, StoreError> {
+        self.ask(move |store| store.events_after(after, limit)).await
+    }
+
+    /// A grant as it was committed. Costs one row.
+    pub async fn grant(&self, grant: GrantId) -> Result<Option<GrantRow>, StoreError> {
+        self.ask(move |store| store.grant(grant)).await
+    }
+
+    /// Follows the whole audit chain. Answers how many rows it has; fails at the first row that does not fit. Costs every row
+    /// of the chain.
+    pub async fn verify_audit(&self) -> Result<u64, StoreError> {
+        self.ask(move |store| store.verify_audit()).await
+    }
+}
+
+/// Logs, and what retention asks before it removes anything.
+impl Reading {
+    /// The length and the hash of a log whose end is known, and its bytes where it is small. Costs one row.
+    pub async fn seal(&self, step: StepKey) -> Result<Option<SealRow>, StoreError> {
+        self.ask(move |store| store.seal(step)).await
+    }
+
+    /// Why the logs of a build cannot be read any more; none: they can. Costs two rows.
+    pub async fn logs_removed(&self, build: BuildId) -> Result<Option<String>, StoreError> {
+        self.ask(move |store| store.logs_removed(build)).await
+    }
+
+    /// The bytes of all logs that are kept. Costs one row, because they are counted as they come and go.
+    pub async fn log_bytes(&self) -> Result<u64, StoreError> {
+        self.ask(move |store| store.log_bytes()).await
+    }
+
+    /// At most `limit` builds that have logs, the oldest first, from after a build on, and the bytes of all logs. Costs the
+    /// rows of their logs.
+    pub async fn logged(&self, after: BuildId, limit: u32) -> Result<LoggedPage, StoreError> {
+        self.ask(move |store| store.logged(after, limit)).await
+    }
+
+    /// Builds that were removed and have rows or files left, the oldest first, at most `limit`. Costs the rows that it answers.
+    pub async fn unswept(&self, limit: u32) -> Result<Vec<BuildId>, StoreError> {
+        self.ask(move |store| store.unswept(limit)).await
+    }
+
+    /// The next builds beyond the newest `kept` of their project, the newest first, at most `limit` and of one project. None as
+    /// `from` means the first project. Costs `kept` entries of an index, and for each ref on the page at most 500.
+    pub async fn removal_candidates(
+        &self,
+        from: Option<AgeingCursor>,
+        kept: u32,
+        limit: u32,
+    ) -> Result<AgeingPage, StoreError> {
+        self.ask(move |store| store.removal_candidates(from, kept, limit)).await
+    }
+}

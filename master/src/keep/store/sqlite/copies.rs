@@ -1,0 +1,49 @@
+//! Copies of the store, and what opening one means: a new incarnation. Knows no log files: they are copied beside it.
+
+use super::tables::{Tables, meta};
+use crate::keep::store::StoreError;
+use rusqlite::Connection;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Set in a copy until a master opens it.
+const COPY: &str = "copy";
+/// The boot of the machine in which the store was used last.
+const BOOT: &str = "boot";
+
+/// Makes a copy that another master may open.
+pub(super) fn write(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    copy(connection, &path.to_string_lossy())?;
+    let made = Connection::open(path)?;
+    meta::set(&made, COPY, "1")?;
+    // files that come with it were copied while they grew
+    Ok(meta::set(&made, BOOT, "")?)
+}
+
+pub(super) fn copy(connection: &Connection, target: &str) -> Result<(), StoreError> {
+    connection.execute("vacuum into ?1", [target])?;
+    Ok(())
+}
+
+/// A copy that is opened for the first time begins an incarnation that no other restoring of the same copy has: the
+/// seconds of the clock, since a higher number might have been given by a restoring that this copy does not know.
+pub(super) fn begin_incarnation(connection: &mut Connection) -> Result<(), StoreError> {
+    if Tables(connection).meta(COPY)?.is_none() {
+        return Ok(());
+    }
+    let transaction = connection.transaction()?;
+    #[expect(clippy::disallowed_methods, reason = "a name for a life of the store, not a time that decides")]
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let next = seconds.max(Tables(&transaction).incarnation()? + 1);
+    meta::set(&transaction, "incarnation", &next.to_string())?;
+    meta::forget(&transaction, COPY)?;
+    Ok(transaction.commit()?)
+}
+
+/// Notes which boot of the machine this is. Answers whether it is the boot that was noted before.
+pub(super) fn note_boot(connection: &Connection) -> Result<bool, StoreError> {
+    let boot = schema::boot::boot_id();
+    let before = Tables(connection).meta(BOOT)?;
+    meta::set(connection, BOOT, &boot)?;
+    Ok(!boot.is_empty() && before.as_deref() == Some(boot.as_str()))
+}

@@ -1,0 +1,183 @@
+//! Where SQLite runs: a writer thread and reader threads in the product, inline in a simulation.
+
+use super::tables::Tables;
+use crate::keep::store::StoreError;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Prepared statements kept per connection.
+const STATEMENTS: usize = 64;
+
+/// How long a reader waits for a lock that only a checkpoint can hold.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// The WAL is cut to this size, in bytes, after a burst.
+const JOURNAL_KEPT: i64 = 64 << 20;
+
+/// Where the database is.
+#[derive(Clone, Debug)]
+pub(super) enum Connector {
+    File(PathBuf),
+    /// Shared by all connections of this name in this process.
+    Memory(String),
+}
+
+impl Connector {
+    pub(super) fn connect(&self) -> Result<Connection, StoreError> {
+        let connection = self.open(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+        // FULL: a commit is on the disk when it answers (https://sqlite.org/pragma.html#pragma_synchronous)
+        connection.pragma_update(None, "journal_mode", "wal")?;
+        connection.pragma_update(None, "synchronous", "full")?;
+        connection.pragma_update(None, "journal_size_limit", JOURNAL_KEPT)?;
+        Ok(connection)
+    }
+
+    pub(super) fn connect_reader(&self) -> Result<Connection, StoreError> {
+        let connection = self.open(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        connection.pragma_update(None, "query_only", true)?;
+        Ok(connection)
+    }
+
+    /// How SQL names it.
+    pub(super) fn uri(&self) -> String {
+        match self {
+            Connector::File(path) => path.to_string_lossy().into_owned(),
+            Connector::Memory(name) => format!("file:{name}?mode=memory&cache=shared"),
+        }
+    }
+
+    fn open(&self, flags: OpenFlags) -> Result<Connection, StoreError> {
+        let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+        let connection = match self {
+            Connector::File(path) => Connection::open_with_flags(path, flags)?,
+            Connector::Memory(_) => {
+                let shared = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+                let flags = shared | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+                Connection::open_with_flags(self.uri(), flags)?
+            }
+        };
+        connection.busy_timeout(BUSY)?;
+        // a plan may not depend on what is bound, or statements with a range are compiled anew for each value
+        // (https://sqlite.org/queryplanner-ng.html#qpsg)
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        Ok(connection)
+    }
+}
+
+type Work = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// Runs work on one connection, one after the other.
+#[derive(Clone)]
+pub(crate) enum Executor {
+    Thread(Arc<Thread>),
+    Inline(Arc<Mutex<Connection>>),
+}
+
+/// A thread with a connection. The last one to drop it waits until the connection is closed.
+pub(crate) struct Thread {
+    work: Option<mpsc::Sender<Work>>,
+    handle: Option<JoinHandle<()>>,
+}
+
+impl Thread {
+    fn send(&self, work: Work) -> Result<(), StoreError> {
+        let sender = self.work.as_ref().ok_or(StoreError::Closed)?;
+        sender.send(work).map_err(|_| StoreError::Closed)
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        self.work = None;
+        // a query may hold the last handle of its own thread
+        let other = self.handle.take().filter(|handle| handle.thread().id() != std::thread::current().id());
+        if let Some(handle) = other {
+            let _ = handle.join();
+        }
+    }
+}
+
+impl Executor {
+    pub(super) fn thread(connection: Connection) -> Executor {
+        Executor::guarded(connection, None)
+    }
+
+    /// `lock` is held until the connection is closed.
+    pub(super) fn guarded(mut connection: Connection, lock: Option<File>) -> Executor {
+        let (sender, receiver) = mpsc::channel::<Work>();
+        let work = move || {
+            while let Ok(work) = receiver.recv() {
+                work(&mut connection);
+            }
+            drop(connection);
+            drop(lock);
+        };
+        let handle = std::thread::Builder::new().name("store".to_owned()).spawn(work).expect("a thread can be made");
+        Executor::Thread(Arc::new(Thread { work: Some(sender), handle: Some(handle) }))
+    }
+
+    pub(super) fn inline(connection: Connection) -> Executor {
+        Executor::Inline(Arc::new(Mutex::new(connection)))
+    }
+
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match self {
+            Executor::Inline(connection) => Ok(work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner))),
+            Executor::Thread(thread) => {
+                let (done, answer) = oneshot::channel();
+                let work = Box::new(move |connection: &mut Connection| drop(done.send(work(connection))));
+                thread.send(work)?;
+                answer.await.map_err(|_| StoreError::Closed)
+            }
+        }
+    }
+
+    /// Begins the work, and waits for nothing.
+    pub(crate) fn start(&self, work: impl FnOnce(&mut Connection) + Send + 'static) -> Result<(), StoreError> {
+        match self {
+            Executor::Inline(connection) => {
+                work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner));
+                Ok(())
+            }
+            Executor::Thread(thread) => thread.send(Box::new(work)),
+        }
+    }
+
+    /// Blocks until the work is done: for opening, before anything is served.
+    pub(super) fn run_now<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match self {
+            Executor::Inline(connection) => Ok(work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner))),
+            Executor::Thread(thread) => {
+                let (done, answer) = mpsc::channel();
+                let work = Box::new(move |connection: &mut Connection| drop(done.send(work(connection))));
+                thread.send(work)?;
+                answer.recv().map_err(|_| StoreError::Closed)
+            }
+        }
+    }
+}
+
+/// Has a connection answer one read. All of it is of one moment, because it is one transaction.
+pub(crate) fn read<T, E>(
+    connection: &mut Connection,
+    read: impl FnOnce(Tables<'_>) -> Result<T, E>,
+) -> Result<T, StoreError>
+where
+    StoreError: From<E>,
+{
+    let transaction = connection.transaction()?;
+    Ok(read(Tables(&transaction))?)
+}

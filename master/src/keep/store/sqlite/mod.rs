@@ -1,0 +1,138 @@
+//! SQLite as the store: its file, its connections, its tables. Nothing outside of this folder knows that there is SQLite.
+//!
+//! [`Database`] is what a store can do; [`Tables`] are the reads. The writer has a thread of its own: what waits is committed
+//! together by the driver. In simulations it runs inline, since a paused clock jumps over work on other threads.
+
+mod ageing;
+pub(crate) mod archive;
+mod branch;
+mod columns;
+mod commit;
+mod copies;
+mod executor;
+mod history;
+mod load;
+mod migrate;
+mod old_lanes;
+mod removal;
+mod tables;
+
+pub(super) use executor::{Executor, read};
+pub(super) use tables::Tables;
+
+use super::{CommitError, Removal, RemoveError, StoreError, Sweep};
+use crate::decide::coordinator::record::{Loaded, Record};
+use executor::Connector;
+use rusqlite::Connection;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The name of the database in the state directory.
+pub const DATABASE_FILE: &str = "guild.db";
+/// Connections that read. There are two, because a principal has one read at a time: a long read leaves one to the others.
+const READERS: usize = 2;
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> StoreError {
+        StoreError::Failed(error.to_string())
+    }
+}
+
+/// The database of one store, open.
+pub(super) struct Database {
+    connector: Connector,
+    writer: Executor,
+    same_boot: bool,
+}
+
+impl Database {
+    /// Opens or creates the database of a state directory. `lock` is held until the writer is closed.
+    pub(super) fn open(state: &Path, lock: File) -> Result<Database, StoreError> {
+        let connector = Connector::File(state.join(DATABASE_FILE));
+        let mut connection = connector.connect()?;
+        migrate::migrate(&mut connection)?;
+        copies::begin_incarnation(&mut connection)?;
+        let same_boot = copies::note_boot(&connection)?;
+        Ok(Database { connector, writer: Executor::guarded(connection, Some(lock)), same_boot })
+    }
+
+    pub(super) fn in_memory(name: &str) -> Result<Database, StoreError> {
+        let connector = Connector::Memory(name.to_owned());
+        let mut connection = connector.connect()?;
+        migrate::migrate(&mut connection)?;
+        Ok(Database { connector, writer: Executor::inline(connection), same_boot: true })
+    }
+
+    /// Another database in memory that holds what this one has committed so far.
+    pub(super) fn image(&self, name: &str) -> Result<Database, StoreError> {
+        let target = Connector::Memory(name.to_owned());
+        // an empty database that stays while the copy is made
+        let keeper = target.connect()?;
+        let uri = target.uri();
+        self.writer.run_now(move |connection| copies::copy(connection, &uri))??;
+        let image = Database::in_memory(name);
+        drop(keeper);
+        image
+    }
+
+    /// The connections that read: on threads of their own, or inline where the writer is.
+    pub(super) fn readers(&self) -> Result<Box<[Executor]>, StoreError> {
+        match self.is_inline() {
+            true => Ok(Box::new([Executor::inline(self.connector.connect_reader()?)])),
+            false => (0..READERS).map(|_| Ok(Executor::thread(self.connector.connect_reader()?))).collect(),
+        }
+    }
+
+    pub(super) fn is_inline(&self) -> bool {
+        matches!(self.writer, Executor::Inline(_))
+    }
+
+    pub(super) fn is_same_boot(&self) -> bool {
+        self.same_boot
+    }
+
+    pub(super) fn load(&self) -> Result<Loaded, StoreError> {
+        self.writer.run_now(|connection| load::load(Tables(connection)))?
+    }
+
+    pub(super) fn incarnation(&self) -> Result<u64, StoreError> {
+        self.writer.run_now(|connection| Tables(connection).incarnation())?
+    }
+
+    pub(super) async fn commit(&self, batch: Vec<Record>) -> Result<(), CommitError> {
+        let written = self.writer.run(move |connection| commit::commit(connection, batch)).await;
+        written.unwrap_or_else(|_| Err(CommitError::Failed(GONE.to_owned())))
+    }
+
+    pub(super) async fn remove(&self, removal: Removal) -> Result<(), RemoveError> {
+        self.change(move |connection| removal::remove(connection, &removal)).await
+    }
+
+    pub(super) async fn sweep(&self, sweep: Sweep) -> Result<u32, RemoveError> {
+        self.change(move |connection| removal::sweep(connection, &sweep)).await
+    }
+
+    async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Connection) -> Result<T, RemoveError> + Send + 'static,
+    ) -> Result<T, RemoveError> {
+        let changed = self.writer.run(change).await;
+        changed.unwrap_or_else(|_| Err(RemoveError::Failed(GONE.to_owned())))
+    }
+}
+
+/// The thread of the writer ended, which it does only when the store is dropped.
+const GONE: &str = "the writer is gone";
+
+/// See [`super::copy`].
+pub(super) fn copy(state: &Path, target: &Path) -> Result<(), StoreError> {
+    let path: PathBuf = state.join(DATABASE_FILE);
+    if !path.exists() {
+        return Err(StoreError::Open { path, source: io::ErrorKind::NotFound.into() });
+    }
+    copies::write(&Connector::File(path).connect()?, target)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

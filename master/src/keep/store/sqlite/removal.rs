@@ -1,0 +1,80 @@
+//! Takes out of history what retention chose, a bounded number of rows in each transaction. First a build (or its logs) is
+//! gone for everybody, in a few rows; then its files are unlinked; then what is left of its rows is swept. A crash between
+//! leaves what the next pass sweeps.
+
+use super::commit::is_full;
+use super::tables::{Tables, attempts, builds, changes, events, jobs, lanes, logs, plans, removals, steps};
+use crate::keep::store::{Removal, RemoveError, Sweep};
+use rusqlite::{Connection, Transaction};
+
+/// From here on the builds are not found, and the logs are known to be removed.
+pub(super) fn remove(connection: &mut Connection, removal: &Removal) -> Result<(), RemoveError> {
+    in_one(connection, |to| {
+        removal.builds.iter().try_for_each(|build| remove_build(to, build.0))?;
+        removal.logs.iter().try_for_each(|(build, reason)| remove_logs(to, build.0, reason))
+    })
+}
+
+/// Answers how many rows went.
+pub(super) fn sweep(connection: &mut Connection, sweep: &Sweep) -> Result<u32, RemoveError> {
+    in_one(connection, |to| {
+        let mut left = sweep.rows;
+        for build in &sweep.unlinked {
+            sweep_build(to, build.0, &mut left)?;
+        }
+        take(&mut left, |most| events::sweep_old(to, sweep.events_before, most))?;
+        take(&mut left, |most| changes::sweep_old(to, sweep.events_before, most))?;
+        Ok(sweep.rows - left)
+    })
+}
+
+fn in_one<T>(
+    connection: &mut Connection,
+    work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+) -> Result<T, RemoveError> {
+    let done = connection.transaction().and_then(|transaction| {
+        let done = work(&transaction)?;
+        transaction.commit()?;
+        Ok(done)
+    });
+    done.map_err(|error| match is_full(connection, &error) {
+        true => RemoveError::Full,
+        false => RemoveError::Failed(error.to_string()),
+    })
+}
+
+fn remove_build(to: &Transaction<'_>, build: u64) -> rusqlite::Result<()> {
+    let Some((project, ref_name)) = builds::remove(to, build)? else { return Ok(()) };
+    lanes::remove_unbuilt(to, &project, &ref_name)?;
+    logs::count_out(to, build)?;
+    removals::add_build(to, build)
+}
+
+fn remove_logs(to: &Transaction<'_>, build: u64, reason: &str) -> rusqlite::Result<()> {
+    if !Tables(to).is_finished(build)? {
+        return Ok(());
+    }
+    logs::count_out(to, build)?;
+    removals::add_logs(to, build, reason)
+}
+
+fn sweep_build(to: &Transaction<'_>, build: u64, left: &mut u32) -> rusqlite::Result<()> {
+    take(left, |most| logs::sweep(to, build, most))?;
+    let is_gone = !Tables(to).is_kept(build)?;
+    if is_gone {
+        for sweep in [steps::sweep, attempts::sweep, jobs::sweep, plans::sweep, changes::sweep] {
+            take(left, |most| sweep(to, build, most))?;
+        }
+    }
+    if *left > 0 {
+        take(left, |_| removals::end(to, build, is_gone))?;
+    }
+    Ok(())
+}
+
+/// Sweeps at most the rows that are left, and takes off what went.
+fn take(left: &mut u32, sweep: impl FnOnce(u32) -> rusqlite::Result<usize>) -> rusqlite::Result<()> {
+    let rows = sweep(*left)?;
+    *left = left.saturating_sub(u32::try_from(rows).unwrap_or(u32::MAX));
+    Ok(())
+}

@@ -1,0 +1,25 @@
+//! Changes of repositories, as they were told.
+
+use super::run;
+use crate::decide::coordinator::record::BuildId;
+use crate::keep::store::sqlite::columns::{id, json, time};
+use rusqlite::{Transaction, params};
+use schema::values::{Change, Time};
+
+pub(crate) fn write(to: &Transaction<'_>, build: Option<BuildId>, change: &Change, at: Time) -> rusqlite::Result<()> {
+    let sql = "insert into changes (build, project, change, time) values (?1, ?2, ?3, ?4)";
+    run(to, sql, params![build.map(|build| id(build.0)), change.project, json(change), time(at)])
+}
+
+/// Deletes at most `most` rows of a build that is gone. Answers how many it deleted.
+pub(crate) fn sweep(to: &Transaction<'_>, build: u64, most: u32) -> rusqlite::Result<usize> {
+    let sql = "delete from changes where id in (select id from changes where build = ?1 limit ?2)";
+    to.prepare_cached(sql)?.execute(params![id(build), most])
+}
+
+/// Deletes at most `most` changes that made no build and are too old. Answers how many it deleted.
+pub(crate) fn sweep_old(to: &Transaction<'_>, before: Time, most: u32) -> rusqlite::Result<usize> {
+    let sql = "delete from changes where id in (select id from changes indexed by changes_time \
+               where build is null and time < ?1 order by time limit ?2)";
+    to.prepare_cached(sql)?.execute(params![time(before), most])
+}

@@ -1,0 +1,43 @@
+//! One file per table or small family of tables: its columns, the reader of its rows, its reads, and how its rows are
+//! written and removed.
+//!
+//! Reads are methods of [`Tables`]. Writes are functions on a transaction, named by their file: `builds::write`.
+
+pub(crate) mod attempts;
+pub(crate) mod audit;
+pub(crate) mod builds;
+pub(crate) mod changes;
+pub(crate) mod counters;
+pub(crate) mod events;
+pub(crate) mod grants;
+pub(crate) mod heads;
+pub(crate) mod jobs;
+pub(crate) mod lanes;
+pub(crate) mod logs;
+pub(crate) mod meta;
+pub(crate) mod plans;
+pub(crate) mod removals;
+pub(crate) mod reporters;
+pub(crate) mod requests;
+pub(crate) mod steps;
+pub(crate) mod workers;
+
+use rusqlite::{Connection, Params, Row};
+
+/// The tables as one connection sees them. Its methods are the reads; [`crate::keep::store::Reading`] says what each of them
+/// answers.
+#[derive(Clone, Copy)]
+pub(crate) struct Tables<'a>(pub(crate) &'a Connection);
+
+impl Tables<'_> {
+    /// All rows of a question that is asked once, when the store is opened: its statement is not kept.
+    fn all<T>(self, sql: &str, read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>) -> rusqlite::Result<Vec<T>> {
+        self.0.prepare(sql)?.query_map([], read)?.collect()
+    }
+}
+
+/// Runs a statement, which is kept prepared.
+fn run(to: &Connection, sql: &str, values: impl Params) -> rusqlite::Result<()> {
+    to.prepare_cached(sql)?.execute(values)?;
+    Ok(())
+}

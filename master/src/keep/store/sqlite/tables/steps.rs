@@ -1,0 +1,68 @@
+//! Steps of attempts.
+
+use super::{Tables, jobs, run};
+use crate::decide::coordinator::record::{BuildId, JobKey, StepKey, StepRow};
+use crate::keep::store::sqlite::columns::{
+    id, json, maybe_time, maybe_word, read_id, read_json, read_maybe_time, read_word,
+};
+use rusqlite::{Row, Transaction, params};
+
+const COLUMNS: &str = "build, idx, attempt, step, name, state, outcome, exit, started, finished, log_size, log_hash";
+
+impl Tables<'_> {
+    /// The steps of all attempts of a build, in the order of its plan.
+    pub(crate) fn steps(self, build: BuildId) -> rusqlite::Result<Vec<StepRow>> {
+        let sql = format!("select {COLUMNS} from steps where build = ?1 order by idx, attempt, step");
+        self.0.prepare_cached(&sql)?.query_map([id(build.0)], read)?.collect()
+    }
+
+    pub(crate) fn steps_of(self, job: JobKey, attempt: u16) -> rusqlite::Result<Vec<StepRow>> {
+        let sql = format!("select {COLUMNS} from steps where build = ?1 and idx = ?2 and attempt = ?3 order by step");
+        self.0.prepare_cached(&sql)?.query_map(params![id(job.build.0), job.index, attempt], read)?.collect()
+    }
+}
+
+/// A step's start is told once: after a restart of the master only the end is known anew.
+pub(crate) fn write(to: &Transaction<'_>, row: &StepRow) -> rusqlite::Result<()> {
+    let sql = "insert into steps (build, idx, attempt, step, name, state, outcome, exit, started, finished, log_size, \
+               log_hash) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
+               on conflict (build, idx, attempt, step) do update set state = excluded.state, \
+               outcome = excluded.outcome, exit = excluded.exit, started = coalesce(excluded.started, started), \
+               finished = excluded.finished, log_size = excluded.log_size, log_hash = excluded.log_hash";
+    let values = params![
+        id(row.key.job.build.0),
+        row.key.job.index,
+        row.key.attempt,
+        row.key.step,
+        row.name,
+        row.state.word(),
+        row.outcome.map(|outcome| outcome.word()),
+        json(&row.exit),
+        maybe_time(row.started),
+        maybe_time(row.finished),
+        id(row.log_size),
+        row.log_hash,
+    ];
+    run(to, sql, values)
+}
+
+/// Deletes at most `most` rows of a build that is gone. Answers how many it deleted.
+pub(crate) fn sweep(to: &Transaction<'_>, build: u64, most: u32) -> rusqlite::Result<usize> {
+    let sql = "delete from steps where (build, idx, attempt, step) in \
+               (select build, idx, attempt, step from steps where build = ?1 limit ?2)";
+    to.prepare_cached(sql)?.execute(params![id(build), most])
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<StepRow> {
+    Ok(StepRow {
+        key: StepKey { job: jobs::read_key(row)?, attempt: row.get(2)?, step: row.get(3)? },
+        name: row.get(4)?,
+        state: read_word(row, 5)?,
+        outcome: maybe_word(row, 6)?,
+        exit: read_json(row, 7)?,
+        started: read_maybe_time(row, 8)?,
+        finished: read_maybe_time(row, 9)?,
+        log_size: read_id(row, 10)?,
+        log_hash: row.get(11)?,
+    })
+}

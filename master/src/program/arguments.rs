@@ -1,0 +1,81 @@
+//! The arguments of the program `guild-master`, as they are declared.
+
+use crate::program::up;
+use clap::{CommandFactory as _, Parser, Subcommand};
+use schema::manual::OfItself;
+use schema::systemd::unit::Instance;
+use std::path::PathBuf;
+
+/// The master of a Guild: takes changes, plans builds, hands jobs to workers, keeps what came of them.
+#[derive(Parser)]
+#[command(name = "guild-master", version)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Build a repository on this machine: master, worker and page in one command, nothing to set up
+    Up(up::Arguments),
+    /// Make a lasting installation in DIR, with a one-use operator credential
+    Init {
+        /// A directory for the master file and all that the master keeps; made where there is none
+        dir: PathBuf,
+        /// Where workers and people reach this master
+        #[arg(long, value_name = "HOST:PORT")]
+        advertise: String,
+        /// Where to serve pages, in plain HTTP [default: nowhere]
+        #[arg(long, value_name = "ADDR")]
+        web: Option<String>,
+        /// How browsers reach the pages, as through a proxy
+        #[arg(long, value_name = "URL")]
+        url: Option<String>,
+        /// Write a unit as well with which systemd runs the master [default: `system` for root, else `user`]
+        #[arg(long, value_name = "system|user", num_args = 0..=1, require_equals = true)]
+        unit: Option<Option<Instance>>,
+    },
+    /// Serve
+    Run {
+        /// The master file
+        #[arg(long, value_name = "FILE", default_value = "master.toml")]
+        config: PathBuf,
+    },
+    /// Say what is wrong with the master file
+    Check {
+        /// The master file
+        #[arg(long, value_name = "FILE", default_value = "master.toml")]
+        config: PathBuf,
+    },
+    /// Make a new one-use operator credential while the master does not run
+    OperatorCap {
+        /// The master file
+        #[arg(long, value_name = "FILE", default_value = "master.toml")]
+        config: PathBuf,
+        /// Where to write it
+        #[arg(short, long, value_name = "FILE", default_value = "operator.cap")]
+        output: PathBuf,
+    },
+    /// Save the master in one file: builds, grants, logs and its key; it may run meanwhile
+    Backup {
+        /// The master file
+        #[arg(long, value_name = "FILE", default_value = "master.toml")]
+        config: PathBuf,
+        /// Where to write it; keep it as safe as the master's own key
+        file: PathBuf,
+    },
+    /// Make the state directory that the master file names from a backup, here or on another machine
+    Restore {
+        /// The master file
+        #[arg(long, value_name = "FILE", default_value = "master.toml")]
+        config: PathBuf,
+        /// What `backup` wrote
+        file: PathBuf,
+    },
+    #[command(flatten)]
+    OfItself(OfItself),
+}
+
+pub fn command() -> clap::Command {
+    Arguments::command()
+}

@@ -1,0 +1,219 @@
+//! A master in one file, and a master made from it: the store, the key and the logs. Not the mirrors, which are fetched
+//! again, nor the master file. It may be taken while the master runs.
+//!
+//! The file is an [`Archive`], which gives back what was added or says that it is damaged. The store is copied first, so that
+//! every log that it calls sealed is there.
+
+use crate::keep::installation::{IDENTITY_FILE, InstallError, create_private};
+use crate::keep::store::archive::{Archive, ArchiveError, ArchivedFile, FORMAT, NewArchive};
+use crate::keep::store::{self, DATABASE_FILE, StoreError};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Component, Path, PathBuf};
+
+const LOGS: &str = "logs";
+
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    #[error("{} exists: name a file that does not", .0.display())]
+    Exists(PathBuf),
+    #[error("{} holds a master already: restore into a state directory without one", .0.display())]
+    Occupied(PathBuf),
+    #[error("{} is no backup of a master", .0.display())]
+    Foreign(PathBuf),
+    #[error("the backup has format {found}, this program knows {FORMAT}: use a newer guild-master")]
+    Newer { found: i32 },
+    #[error("the backup is damaged: {0}")]
+    Damaged(String),
+    #[error("{}: {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("the backup: {0}")]
+    Archive(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Install(#[from] InstallError),
+}
+
+/// How much a backup holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BackupSize {
+    pub files: u64,
+    /// In bytes.
+    pub size: u64,
+}
+
+/// Writes a backup of the state directory to a path where there is nothing yet: whole, or not at all.
+pub fn write(state: &Path, output: &Path) -> Result<BackupSize, BackupError> {
+    if output.exists() {
+        return Err(BackupError::Exists(output.to_owned()));
+    }
+    let (fresh, copy) = (beside(output, "new"), beside(output, "store"));
+    let written = write_fresh(state, &fresh, &copy).and_then(|held| {
+        name(&fresh, output)?;
+        sync(folder(output))?;
+        Ok(held)
+    });
+    let _ = std::fs::remove_file(copy);
+    if written.is_err() {
+        let _ = std::fs::remove_file(fresh);
+    }
+    written
+}
+
+fn write_fresh(state: &Path, fresh: &Path, copy: &Path) -> Result<BackupSize, BackupError> {
+    // what an earlier backup left when it was killed
+    for stale in [fresh, copy] {
+        let _ = std::fs::remove_file(stale);
+    }
+    // it holds the master's key: nobody else may read it, from the first byte on
+    for made in [fresh, copy] {
+        private().create_new(true).open(made).map_err(at(made))?;
+    }
+    store::copy(state, copy)?;
+    let archive = NewArchive::create(fresh).map_err(of(fresh))?;
+    let mut held = BackupSize::default();
+    add(&archive, copy, DATABASE_FILE, &mut held)?;
+    add(&archive, &state.join(IDENTITY_FILE), IDENTITY_FILE, &mut held)?;
+    for path in files_below(&state.join(LOGS))? {
+        let name = path.strip_prefix(state).unwrap_or(&path).to_string_lossy().into_owned();
+        match add(&archive, &path, &name, &mut held) {
+            // removed since it was listed
+            Err(BackupError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            added => added?,
+        }
+    }
+    archive.finish().map_err(of(fresh))?;
+    Ok(held)
+}
+
+fn add(archive: &NewArchive, path: &Path, name: &str, held: &mut BackupSize) -> Result<(), BackupError> {
+    let mut file = File::open(path).map_err(at(path))?;
+    held.size += archive.add(name, &mut file).map_err(of(path))?;
+    held.files += 1;
+    Ok(())
+}
+
+/// Makes a state directory from a backup. The master that opens it begins another incarnation: old leases and cursors are
+/// told so. May be repeated until it was done: the store comes last.
+pub fn restore(backup: &Path, state: &Path) -> Result<BackupSize, BackupError> {
+    if state.join(DATABASE_FILE).exists() {
+        return Err(BackupError::Occupied(state.to_owned()));
+    }
+    let archive = open(backup)?;
+    let (mut held, mut folders) = (BackupSize::default(), BTreeSet::new());
+    create_private(state)?;
+    for file in archive.files(DATABASE_FILE).map_err(of(backup))? {
+        let path = checked(&file.name)?;
+        let (target, is_store) = (state.join(path), path == Path::new(DATABASE_FILE));
+        if is_store {
+            // whoever finds the store finds all that it names
+            folders.iter().try_for_each(|folder: &PathBuf| sync(folder))?;
+        }
+        create_private(folder(&target))?;
+        let fresh = beside(&target, "new");
+        extract(&archive, &file, &fresh)?;
+        name(&fresh, &target)?;
+        folders.extend(path.ancestors().skip(1).map(|folder| state.join(folder)));
+        held.files += 1;
+        held.size += file.size;
+    }
+    if !state.join(DATABASE_FILE).exists() {
+        return Err(BackupError::Damaged("it holds no store".to_owned()));
+    }
+    sync(state)?;
+    Ok(held)
+}
+
+fn open(backup: &Path) -> Result<Archive, BackupError> {
+    File::open(backup).map_err(at(backup))?;
+    Archive::open(backup).map_err(of(backup))
+}
+
+fn extract(archive: &Archive, file: &ArchivedFile, target: &Path) -> Result<(), BackupError> {
+    let mut written = private().create(true).truncate(true).open(target).map_err(at(target))?;
+    archive.extract(file, &mut written).map_err(of(target))
+}
+
+/// A path that a backup names lies in the state directory and is one of those that a backup holds.
+fn checked(name: &str) -> Result<&Path, BackupError> {
+    let path = Path::new(name);
+    let is_plain = path.components().all(|part| matches!(part, Component::Normal(_)));
+    let is_ours = name == DATABASE_FILE || name == IDENTITY_FILE || path.starts_with(LOGS);
+    match is_plain && is_ours {
+        true => Ok(path),
+        false => Err(BackupError::Damaged(format!("it names `{name}`, which is no file of a master"))),
+    }
+}
+
+fn files_below(dir: &Path) -> Result<Vec<PathBuf>, BackupError> {
+    let mut found = Vec::new();
+    let mut open = vec![dir.to_owned()];
+    while let Some(dir) = open.pop() {
+        let entries = match std::fs::read_dir(&dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(at(&dir)(error)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(at(&dir))?;
+            let kind = entry.file_type().map_err(at(&dir))?;
+            match kind.is_dir() {
+                true => open.push(entry.path()),
+                false => found.push(entry.path()),
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Gives a whole file its name. The name is on the disk when its folder is.
+fn name(fresh: &Path, target: &Path) -> Result<(), BackupError> {
+    sync(fresh)?;
+    std::fs::rename(fresh, target).map_err(at(target))
+}
+
+/// A file's bytes, or a folder's names.
+fn sync(path: &Path) -> Result<(), BackupError> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(at(path))
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".");
+    name.push(ending);
+    path.with_file_name(name)
+}
+
+fn private() -> std::fs::OpenOptions {
+    let mut options = File::options();
+    options.write(true).mode(0o600);
+    options
+}
+
+fn at(path: &Path) -> impl Fn(io::Error) -> BackupError {
+    let path = path.to_owned();
+    move |source| BackupError::File { path: path.clone(), source }
+}
+
+/// Why an archive failed, where `path` is the file that was being added, extracted or opened.
+fn of(path: &Path) -> impl Fn(ArchiveError) -> BackupError {
+    let path = path.to_owned();
+    move |error| match error {
+        ArchiveError::Foreign => BackupError::Foreign(path.clone()),
+        ArchiveError::Newer(found) => BackupError::Newer { found },
+        ArchiveError::Damaged(why) => BackupError::Damaged(why),
+        ArchiveError::File(source) => BackupError::File { path: path.clone(), source },
+        ArchiveError::Failed(why) => BackupError::Archive(why),
+    }
+}
+
+#[cfg(test)]
+#[path = "backup_tests.rs"]
+mod tests;

@@ -1,0 +1,171 @@
+//! Retention: takes out of history what the master file does not keep, a little at a time. Owns when and in what steps;
+//! what goes is decided by [`policy`], and done by the store and by the logs.
+//!
+//! A pass sweeps what earlier ones removed, files before rows; where nothing is left it chooses at most 100 builds, or the logs
+//! of 100, and takes them out of history in one short transaction. So a crash at any time leaves nothing that the next pass
+//! does not find, and the first pass after a start needs no other way than every pass.
+
+pub mod policy;
+
+use crate::commit::driver::Driver;
+use crate::config::Retain;
+use crate::decide::coordinator::record::BuildId;
+use crate::keep::logs::Logs;
+use crate::keep::store::{AgeingCursor, Reading, Removal, StoreError, Sweep};
+use schema::values::Time;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// From the master's start to the first pass.
+const FIRST: Duration = Duration::from_secs(60);
+/// Between passes when nothing is left to do.
+const PAUSE: Duration = Duration::from_secs(5 * 60);
+/// Between passes when there is more: commits of others go between.
+const BREATH: Duration = Duration::from_millis(100);
+/// Until what could not be done now is tried again, as on a full disk.
+const LATER: Duration = Duration::from_secs(10);
+/// Builds chosen by a pass, and logs of so many.
+const BUILDS: u32 = 100;
+/// The same on a full disk, where a transaction must be very small.
+const BUILDS_FULL: u32 = 4;
+/// Rows of one transaction.
+const ROWS: u32 = 200;
+const ROWS_FULL: u32 = 50;
+
+/// Keeps history within its limits.
+pub struct Retention {
+    retain: Rc<RefCell<Retain>>,
+    driver: Rc<Driver>,
+    readers: Reading,
+    logs: Rc<Logs>,
+    look: Look,
+}
+
+/// What is looked through next. Logs come last: builds that go free some of what is too much.
+#[derive(Clone, Debug)]
+enum Look {
+    Builds(Option<AgeingCursor>),
+    /// Of builds after this one.
+    Logs(BuildId),
+}
+
+/// What became of a pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passed {
+    /// Nothing is left that must go.
+    Done,
+    /// There may be more.
+    More,
+    /// A retry came between, or the disk is full: the same again later.
+    Blocked,
+}
+
+impl Retention {
+    pub fn new(retain: Retain, driver: Rc<Driver>, readers: Reading, logs: Rc<Logs>) -> Retention {
+        Retention { retain: Rc::new(RefCell::new(retain)), driver, readers, logs, look: Look::Builds(None) }
+    }
+
+    /// What is kept: another one counts from the next pass on.
+    pub fn retain(&self) -> Rc<RefCell<Retain>> {
+        self.retain.clone()
+    }
+
+    /// Passes now and then, for as long as the master runs. A pass that fails is tried again later: nothing depends on it.
+    pub async fn keep(mut self) {
+        let mut pause = FIRST;
+        loop {
+            tokio::select! {
+                biased;
+                () = self.driver.filled() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+            pause = match self.pass().await {
+                Ok(Passed::Blocked) => LATER,
+                Ok(Passed::More) => BREATH,
+                Ok(Passed::Done) => PAUSE,
+                Err(error) => {
+                    tracing::warn!("a pass of retention failed: {error}");
+                    PAUSE
+                }
+            };
+        }
+    }
+
+    /// One step: sweeps, or chooses and removes.
+    pub async fn pass(&mut self) -> Result<Passed, StoreError> {
+        if self.sweep().await? == Passed::More {
+            return Ok(Passed::More);
+        }
+        match self.look.clone() {
+            Look::Builds(from) => self.choose_builds(from).await,
+            Look::Logs(after) => self.choose_logs(after).await,
+        }
+    }
+
+    /// Unlinks files, then deletes rows.
+    async fn sweep(&self) -> Result<Passed, StoreError> {
+        let (most, rows) = self.most();
+        let unlinked = self.readers.unswept(most).await?;
+        if let Err(error) = self.logs.remove(unlinked.clone()).await {
+            // their rows stay, and name them to the next pass
+            tracing::warn!("failed to unlink the logs of removed builds: {error}");
+            return Ok(Passed::Done);
+        }
+        let events_before = Time(self.driver.now().0.saturating_sub(millis(self.retain.borrow().events)));
+        let swept = self.driver.sweep(Sweep { unlinked, events_before, rows }).await;
+        Ok(if swept >= rows { Passed::More } else { Passed::Done })
+    }
+
+    async fn choose_builds(&mut self, from: Option<AgeingCursor>) -> Result<Passed, StoreError> {
+        // while a retry is not committed, it is not known what it refers to
+        let Some(retries) = self.driver.retries() else { return Ok(Passed::Blocked) };
+        let (kept, (most, _)) = (self.retain.borrow().builds, self.most());
+        let page = self.readers.removal_candidates(from, kept, most).await?;
+        let going = policy::builds_to_go(self.driver.now(), &page);
+        if !self.remove(retries, Removal { builds: going, logs: Vec::new() }).await {
+            return Ok(Passed::Blocked);
+        }
+        self.look = page.next.map_or(Look::Logs(BuildId(0)), |next| Look::Builds(Some(next)));
+        Ok(Passed::More)
+    }
+
+    async fn choose_logs(&mut self, after: BuildId) -> Result<Passed, StoreError> {
+        let (most, _) = self.most();
+        let page = self.readers.logged(after, most).await?;
+        let (total, page) = (page.total, page.builds);
+        let now = self.driver.now();
+        let retain = self.retain.borrow().clone();
+        let (going, left) = policy::logs_to_go(now, &retain, total, &page);
+        let is_last = !policy::more_logs(now, &retain, left, &page);
+        let is_idle = going.is_empty();
+        if !self.remove(0, Removal { builds: Vec::new(), logs: going }).await {
+            return Ok(Passed::Blocked);
+        }
+        let last = page.last().map_or(after, |last| last.build);
+        self.look = if is_last { Look::Builds(None) } else { Look::Logs(last) };
+        Ok(if is_last && is_idle { Passed::Done } else { Passed::More })
+    }
+
+    /// False: not all of it was removed, and it is to be chosen again.
+    async fn remove(&self, retries: u64, removal: Removal) -> bool {
+        let chosen = (removal.builds.len(), removal.logs.len());
+        let removed = self.driver.remove(retries, removal).await;
+        if !removed.is_empty() {
+            tracing::info!(builds = removed.builds.len(), logs = removed.logs.len(), "removed old builds and logs");
+        }
+        (removed.builds.len(), removed.logs.len()) == chosen
+    }
+
+    /// Builds of one choice, and rows of one transaction.
+    fn most(&self) -> (u32, u32) {
+        if self.driver.is_full() { (BUILDS_FULL, ROWS_FULL) } else { (BUILDS, ROWS) }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

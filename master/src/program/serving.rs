@@ -1,0 +1,140 @@
+//! A master that runs: opens what its configuration names, and serves until it is told to stop or a commit fails.
+
+use crate::config::Config;
+use crate::config::clock::Clock;
+use crate::intake::sources::{self, Repositories};
+use crate::keep::installation;
+use crate::keep::logs::Logs;
+use crate::keep::mirror;
+use crate::keep::store::Store;
+use crate::keep::turns::{Own, Principal};
+use crate::program::reload::Reloader;
+use crate::program::retention::Retention;
+use crate::program::wiring::{Base, RunError, establish, hooks, open_repositories};
+use crate::serve::api::{self, Office};
+use crate::serve::config_calls::ConfigCalls;
+use crate::serve::web;
+use schema::identity::Identity;
+use schema::systemd;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use tokio::net::TcpListener;
+
+/// A master that is open: its store is locked, its objects exist, nothing is served yet.
+pub struct Master {
+    pub office: Rc<Office>,
+    identity: Rc<Identity>,
+    listener: TcpListener,
+    sources: Vec<(Rc<sources::Repository>, sources::FollowedSource)>,
+    retention: Retention,
+    reloader: Reloader,
+    pages: Option<Pages>,
+}
+
+/// Pages that are listened for and not served yet.
+struct Pages {
+    listener: std::net::TcpListener,
+    url: String,
+    door: api::Door,
+    hooks: web::Hooks,
+}
+
+/// Binds the RPC port.
+pub async fn listen(address: &str) -> Result<TcpListener, RunError> {
+    TcpListener::bind(address).await.map_err(|source| RunError::Listen { address: address.to_owned(), source })
+}
+
+/// Opens a master from its configuration: store, coordinator, logs, mirrors.
+pub async fn open(config: Config, listener: TcpListener) -> Result<Master, RunError> {
+    let identity = Rc::new(installation::identity(&config.state)?);
+    let base = Base {
+        fingerprint: identity.fingerprint(),
+        store: Store::open(&config.state)?,
+        clock: Clock::system(),
+        seed: installation::random(),
+        open_logs: Logs::open,
+    };
+    let mut sources = Vec::new();
+    let office = establish(&config, base, |coordinator| {
+        let git = mirror::GitGate::default();
+        sources = open_repositories(&config, coordinator, &git)?;
+        Ok(Repositories::new(git, sources.iter().map(|(repository, _)| repository.clone())))
+    });
+    let office = office.await?;
+    let taken = web::Hooks::default();
+    taken.replace(hooks(&config)?);
+    let pages = open_pages(&config, &office, taken.clone())?;
+    let readers = office.readers.of(Principal::Own(Own::Retention));
+    let parts = (office.driver.clone(), readers, office.logs.clone());
+    let web = pages.as_ref().and_then(|pages| pages.listener.local_addr().ok());
+    let retention = Retention::new(config.limits.retain.clone(), parts.0, parts.1, parts.2);
+    let reloader = Reloader::new(config, office.clone(), taken, web, retention.retain());
+    Ok(Master { office, identity, listener, sources, retention, reloader, pages })
+}
+
+impl Master {
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Where browsers reach the pages; none: nowhere.
+    pub fn pages(&self) -> Option<&str> {
+        self.pages.as_ref().map(|pages| pages.url.as_str())
+    }
+
+    /// Where the pages listen.
+    pub fn web_address(&self) -> Option<SocketAddr> {
+        self.pages.as_ref().and_then(|pages| pages.listener.local_addr().ok())
+    }
+
+    /// The channel to the task that reloads the master file.
+    pub fn config_calls(&self) -> ConfigCalls {
+        self.reloader.config_calls()
+    }
+
+    /// Follows the sources, keeps history within its limits, tells what became of lanes and serves connections and pages, until
+    /// `shutdown` resolves or a commit fails.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+        let driver = self.office.driver.clone();
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn_local(self.reloader.keep(self.sources));
+        tasks.spawn_local(self.retention.keep());
+        let _pages = self.pages.map(|pages| pages.serve(&mut tasks)).transpose()?;
+        let serving = tasks.spawn_local(api::serve(self.office.clone(), self.identity, self.listener));
+        tasks.spawn_local(systemd::stay_awake());
+        systemd::status("serving");
+        systemd::ready();
+        let result = tokio::select! {
+            () = shutdown => Ok(()),
+            why = driver.failure() => Err(RunError::Commit(why)),
+        };
+        if result.is_ok() {
+            systemd::stopping();
+            // nobody comes back to a master that still leaves
+            serving.abort();
+            self.office.live.leave().await;
+            // what was decided is written before the process ends
+            let _ = tokio::time::timeout(std::time::Duration::from_secs(8), driver.settled()).await;
+        }
+        result
+    }
+}
+
+impl Pages {
+    fn serve(self, tasks: &mut tokio::task::JoinSet<()>) -> Result<web::Serving, RunError> {
+        let (bridge, answers) = web::bridge();
+        tasks.spawn_local(answers.serve(self.door));
+        web::serve(self.listener, web::Site::new(bridge, &self.url, self.hooks)).map_err(RunError::Pages)
+    }
+}
+
+/// Binds the pages' port, where the master file names one. Everyone sees what is public, who logs in what the grant names.
+fn open_pages(config: &Config, office: &Rc<Office>, hooks: web::Hooks) -> Result<Option<Pages>, RunError> {
+    let Some(address) = &config.listen.web else { return Ok(None) };
+    let bound = web::listen(address).map_err(|source| RunError::Listen { address: address.clone(), source });
+    let (listener, bound) = bound?;
+    let url = if config.url.is_empty() { format!("http://{bound}") } else { config.url.clone() };
+    let _ = office.pages.set(url.clone());
+    Ok(Some(Pages { listener, url, door: api::Door::new(office.clone()), hooks }))
+}

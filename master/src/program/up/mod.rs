@@ -1,0 +1,280 @@
+//! `guild-master up`: master, worker and client in one command, for one git repository on this machine. They are what
+//! they are elsewhere: real processes, an issued credential, TLS on loopback.
+
+mod checkout;
+mod follow;
+mod target;
+mod worker;
+
+pub use worker::WORKER;
+
+use crate::config::{Config, ProjectConfig};
+use crate::keep::installation::{self, InstallError};
+use crate::keep::mirror::GitError;
+use crate::{Master, RunError};
+use checkout::Checkout;
+use client::Guild;
+use schema::identity::Identity;
+use schema::shown;
+use schema::sturdy_ref::SturdyRef;
+use schema::values::{Outcome, ShortCommit};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
+use target::Target;
+
+/// How often the repository is looked at for new commits.
+const POLL: Duration = Duration::from_secs(1);
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The repository
+    #[arg(default_value = ".")]
+    repo: PathBuf,
+    /// Build HEAD and exit with its outcome
+    #[arg(long)]
+    once: bool,
+    /// Build the files as they are, with what is not committed, and exit with the outcome. Ignored files are left out
+    #[arg(long)]
+    dirty: bool,
+    /// Where builds, logs and credentials are kept [default: below $XDG_STATE_HOME/guild/up]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Where to serve pages; port 0 is any free one. Whoever reaches it sees everything
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    web: String,
+    /// Where to serve RPC; port 0 is any free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    listen: String,
+}
+
+/// Why `up` ended otherwise than with an outcome.
+#[derive(Debug, thiserror::Error)]
+pub enum UpError {
+    #[error("{0}")]
+    Usage(String),
+    #[error(transparent)]
+    Install(#[from] InstallError),
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error(transparent)]
+    Client(#[from] client::Error),
+    #[error("failed to fetch what is to be built: {0}")]
+    Fetch(#[from] GitError),
+    #[error("{0}")]
+    Snapshot(#[from] snapshot::SnapshotError),
+    #[error("the worker process {0}")]
+    Worker(String),
+    #[error("{what}: {source}")]
+    Io { what: String, source: std::io::Error },
+}
+
+impl UpError {
+    fn io(what: impl std::fmt::Display) -> impl FnOnce(std::io::Error) -> UpError {
+        let what = what.to_string();
+        move |source| UpError::Io { what, source }
+    }
+
+    fn exit_code(&self) -> u8 {
+        match self {
+            UpError::Usage(_) | UpError::Snapshot(_) => 2,
+            UpError::Client(error) => error.exit_code(),
+            UpError::Install(_) | UpError::Run(_) | UpError::Fetch(_) | UpError::Worker(_) | UpError::Io { .. } => 4,
+        }
+    }
+}
+
+/// Resolves at SIGINT or SIGTERM.
+pub async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).expect("signals can be awaited");
+    let mut interrupt = signal(SignalKind::interrupt()).expect("signals can be awaited");
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+pub fn main(arguments: Arguments) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime can be made");
+    match tokio::task::LocalSet::new().block_on(&runtime, up(arguments)) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            shown::tell(&format!("guild-master up: {error}"));
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+async fn up(arguments: Arguments) -> Result<u8, UpError> {
+    let checkout = Checkout::look(&arguments.repo)?;
+    let state = match &arguments.state {
+        Some(state) => state.clone(),
+        None => default_state(&checkout)?,
+    };
+    let target = Target::of(&checkout, arguments.dirty)?;
+    let once = arguments.once || arguments.dirty;
+    say_what(&checkout, &target);
+    let inferred = infer(&checkout, &target)?;
+    let listener = crate::listen(&arguments.listen).await?;
+    let address = listener.local_addr().map_err(UpError::io("the RPC port"))?.to_string();
+    let mut config = config(&checkout, &state, &address, inferred, once);
+    (config.listen.web, config.listen.web_is_open) = (Some(arguments.web.clone()), true);
+    let caps = Credentials::prepare(&state, &address).await?;
+    let master = crate::open(config, listener).await?;
+    let office = master.office.clone();
+    if let Some(pages) = master.pages().filter(|_| !once) {
+        tell(&format!("pages: {pages}/"));
+    }
+    let serving = tokio::task::spawn_local(serve(master));
+    let guild = Guild::connect(caps.operator.clone(), caps.identity.clone()).await?;
+    let mut worker = worker::Worker::start(&state, &caps).await?;
+    // while this process lives, the commands in this repository ask it
+    let registered = client::context::register(&checkout.top, &caps.operator_file, &caps.identity_file);
+    if let Err(error) = &registered {
+        let cap = caps.operator_file.display();
+        tell(&format!("`guild` finds this master with --cap {cap} only: {error}"));
+    }
+    let result = tokio::select! {
+        result = follow::follow(&office, &guild, &checkout, once.then_some(&target)) => result,
+        why = worker.ended() => Err(UpError::Worker(why)),
+        () = stop_signal() => Ok(Followed::Stopped),
+        result = serving => Err(serving_ended(result)),
+    };
+    worker.stop().await;
+    match result? {
+        Followed::Outcome(outcome) => Ok(u8::try_from(outcome.exit_code()).unwrap_or(4)),
+        Followed::Stopped => Ok(130),
+    }
+}
+
+/// How following ended.
+enum Followed {
+    Outcome(Outcome),
+    Stopped,
+}
+
+async fn serve(master: Master) -> Result<(), RunError> {
+    master.serve(std::future::pending()).await
+}
+
+fn serving_ended(result: Result<Result<(), RunError>, tokio::task::JoinError>) -> UpError {
+    match result {
+        Ok(Err(error)) => error.into(),
+        Ok(Ok(())) => UpError::Worker("outlived its master".to_owned()),
+        Err(error) => UpError::Io { what: "the master's task ended".to_owned(), source: std::io::Error::other(error) },
+    }
+}
+
+/// The one-project configuration. With `--once` nothing is polled: HEAD is asked for.
+fn config(checkout: &Checkout, state: &Path, address: &str, inferred: Option<String>, once: bool) -> Config {
+    let mut config = Config::standalone(state, address);
+    let branches = match (&checkout.branch, once) {
+        (Some(branch), false) => vec![branch.clone()],
+        (Some(_) | None, _) => Vec::new(),
+    };
+    let mut project = ProjectConfig::of(checkout.top.to_string_lossy().into_owned());
+    project.branches = branches;
+    project.poll = POLL;
+    project.inferred = inferred;
+    config.projects = BTreeMap::from([(checkout.name.clone(), project)]);
+    config
+}
+
+/// What this process and its worker show to the master.
+pub(crate) struct Credentials {
+    operator: SturdyRef,
+    operator_file: PathBuf,
+    identity: Rc<Identity>,
+    identity_file: PathBuf,
+    worker_join: PathBuf,
+}
+
+impl Credentials {
+    /// Loads the credentials of an earlier `up` in this state directory, or issues them. The port may have changed.
+    async fn prepare(state: &Path, address: &str) -> Result<Credentials, UpError> {
+        let master = installation::identity(state)?;
+        let operator_file = state.join("operator.cap");
+        let identity_file = state.join("client.key");
+        let identity = Identity::load_or_create(&identity_file).map_err(InstallError::from)?;
+        let worker_join = state.join("worker.join");
+        let reference =
+            |token| SturdyRef { fingerprint: master.fingerprint(), addresses: vec![address.to_owned()], token };
+        if operator_file.exists() {
+            for file in [&operator_file, &state.join("worker").join(::worker::CREDENTIAL_FILE), &worker_join] {
+                readdress(file, address)?;
+            }
+        } else {
+            let issued = issue(state, &identity).await?;
+            reference(issued.worker_join).save(&worker_join).map_err(UpError::io(worker_join.display()))?;
+            // last: its presence says that everything else is there
+            reference(issued.operator).save(&operator_file).map_err(UpError::io(operator_file.display()))?;
+        }
+        let operator = SturdyRef::load(&operator_file).map_err(|error| UpError::Usage(error.to_string()))?;
+        Ok(Credentials { operator, operator_file, identity: Rc::new(identity), identity_file, worker_join })
+    }
+}
+
+struct Issued {
+    operator: schema::sturdy_ref::Token,
+    worker_join: schema::sturdy_ref::Token,
+}
+
+/// Issues an operator's grant, redeemed at once by this process's key, and a worker's join.
+async fn issue(state: &Path, identity: &Identity) -> Result<Issued, UpError> {
+    let store = crate::keep::store::Store::open(state).map_err(InstallError::from)?;
+    let clock = crate::config::clock::Clock::system();
+    let issued = installation::first_credentials(&store, &clock, identity.fingerprint()).await?;
+    Ok(Issued { operator: issued.0, worker_join: issued.1 })
+}
+
+fn readdress(file: &Path, address: &str) -> Result<(), UpError> {
+    if !file.exists() {
+        return Ok(());
+    }
+    let mut reference = SturdyRef::load(file).map_err(|error| UpError::Usage(error.to_string()))?;
+    reference.addresses = vec![address.to_owned()];
+    reference.save(file).map_err(UpError::io(file.display()))
+}
+
+fn default_state(checkout: &Checkout) -> Result<PathBuf, UpError> {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let base = std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(|| home.map(|home| home.join(".local/state")));
+    let base = base.ok_or_else(|| UpError::Usage("neither HOME nor XDG_STATE_HOME is set: use --state DIR".into()))?;
+    let hash = blake3::hash(checkout.top.as_os_str().as_encoded_bytes());
+    Ok(base.join("guild/up").join(format!("{}-{}", checkout.name, &hash.to_hex()[..8])))
+}
+
+/// The pipeline to build with where the repository has none of its own; shown, not written.
+fn infer(checkout: &Checkout, target: &Target) -> Result<Option<String>, UpError> {
+    if target.has_pipeline {
+        return Ok(None);
+    }
+    let Some(inferred) = schema::pipeline::infer(&checkout.top) else {
+        let text =
+            "there is no guild.toml, and nothing here tells how to build it: write one, as docs/pipeline.md shows";
+        return Err(UpError::Usage(text.to_owned()));
+    };
+    let what = if target.is_dirty() { "there is" } else { "HEAD has" };
+    tell(&format!("{what} no guild.toml, so one is guessed from {}; `guild init` writes it down:", inferred.saw));
+    inferred.text.lines().for_each(|line| tell(&format!("    {line}")));
+    Ok(Some(inferred.text))
+}
+
+fn say_what(checkout: &Checkout, target: &Target) {
+    let branch = checkout.branch.as_deref().unwrap_or("HEAD");
+    let short = ShortCommit::of(&checkout.head);
+    tell(&format!("{} {} {short} \"{}\"", checkout.name, branch, checkout.subject));
+    target.told(checkout.uncommitted).iter().for_each(|line| tell(line));
+}
+
+/// Progress and hints go to standard error, a line at a time.
+fn tell(text: &str) {
+    shown::tell(&shown::line(text));
+}

@@ -1,0 +1,198 @@
+//! Makes the objects of a master and connects them: who gets which capability is decided here and nowhere else. Also says what the
+//! objects take from the master file, for the first start and for each reload.
+
+mod change_sink;
+mod past_runs;
+mod reporter_access;
+
+pub(crate) use change_sink::CommandedSink;
+
+use crate::commit::driver::Driver;
+use crate::commit::events::{Feed, Subscription};
+use crate::config::Config;
+use crate::config::clock::Clock;
+use crate::decide::coordinator::record::{BuildId, SealRow, StepKey};
+use crate::decide::coordinator::{self, PoolTerms, ProjectTerms, Terms};
+use crate::intake::planner::{Planner, Workshop};
+use crate::intake::sources::{self, Repositories};
+use crate::keep::installation::{self, InstallError};
+use crate::keep::logs::{self, Logs};
+use crate::keep::mirror;
+use crate::keep::store::{self, Store, StoreError};
+use crate::keep::turns::{Own, Principal};
+use crate::serve::api::{Effects, LiveObjects, Office, Policy};
+use crate::serve::reporters::{ReporterAccess, Reporters};
+use crate::serve::web;
+use futures::future::LocalBoxFuture;
+use past_runs::StoredRuns;
+use reporter_access::{CommittedDeliveries, StoredReads};
+use schema::sturdy_ref::Fingerprint;
+use schema::values::{Scope, Want};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// Why a master does not run, or no longer.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Install(#[from] InstallError),
+    #[error("failed to listen on {address}: {source}")]
+    Listen { address: String, source: io::Error },
+    #[error("project {project}: {source}")]
+    Repository { project: String, source: io::Error },
+    #[error("project {project}: hook: {}: {source}", file.display())]
+    Hook { project: String, file: PathBuf, source: io::Error },
+    #[error("failed to serve pages: {0}")]
+    Pages(io::Error),
+    #[error("failed to open the logs: {0}")]
+    Logs(io::Error),
+    #[error("a commit failed: {0}; what was acknowledged is safe, restart the master when the disk is well")]
+    Commit(String),
+}
+
+impl From<StoreError> for RunError {
+    fn from(error: StoreError) -> RunError {
+        RunError::Install(error.into())
+    }
+}
+
+/// What a master stands on. [`open`] takes the product's; a simulation brings its own.
+pub struct Base {
+    pub fingerprint: Fingerprint,
+    pub store: Store,
+    pub clock: Clock,
+    /// What the names of leases follow from; another one for each start.
+    pub seed: [u8; 32],
+    pub open_logs: OpenLogs,
+}
+
+/// [`Logs::open`] or [`Logs::open_inline`].
+pub type OpenLogs = fn(&Path, u64, bool, Box<dyn logs::Seals>) -> io::Result<Logs>;
+
+/// Makes the objects of a master, and lets it run; nothing is served yet. Needs a `LocalSet`.
+pub async fn establish(
+    config: &Config,
+    base: Base,
+    open_repositories: impl FnOnce(&coordinator::Coordinator) -> Result<Repositories, RunError>,
+) -> Result<Rc<Office>, RunError> {
+    let Base { fingerprint, store, clock, seed, open_logs } = base;
+    let mut coordinator = installation::load(&store, terms(config), &clock, seed).await?;
+    coordinator.stop_following_others();
+    let (readers, incarnation) = (store.readers(), store.incarnation()?);
+    let feed = Rc::new(Feed::new(readers.clone(), incarnation, coordinator.last_event()));
+    let seals = Box::new(StoredSeals(readers.of(Principal::Own(Own::Logs))));
+    let logs = open_logs(&config.state, config.limits.log_bytes, store.is_same_boot(), seals);
+    let logs = Rc::new(logs.map_err(RunError::Logs)?);
+    let repositories = Rc::new(open_repositories(&coordinator)?);
+    let past = Box::new(StoredRuns(readers.of(Principal::Own(Own::Planner))));
+    let planner = Rc::new(Planner::new(repositories.clone(), past, Workshop::new(store.is_inline())));
+    let live = Rc::<LiveObjects>::default();
+    let driver = Driver::new(coordinator, store, feed.clone(), clock);
+    let office = Rc::new(Office {
+        driver: driver.clone(),
+        clock,
+        feed,
+        logs: logs.clone(),
+        readers,
+        repositories,
+        served: Default::default(),
+        planner: planner.clone(),
+        live: live.clone(),
+        fingerprint,
+        incarnation,
+        policy: RefCell::new(Rc::new(policy(config))),
+        config_calls: Default::default(),
+        pages: Default::default(),
+        premises: Default::default(),
+    });
+    driver.start(Effects { driver: driver.clone(), live, logs, planner }.outside());
+    Ok(office)
+}
+
+/// What the objects tell of the master file.
+pub(crate) fn policy(config: &Config) -> Policy {
+    let public = config.projects.iter().filter(|(_, project)| project.public).map(|(name, _)| name.clone());
+    Policy {
+        advertise: config.listen.advertise.clone(),
+        roles: config.roles.clone(),
+        open: if config.listen.web_is_open { Scope::all() } else { public.collect() },
+        connections: config.limits.connections as usize,
+    }
+}
+
+/// Reads what the projects' hooks are signed with; without pages none is taken.
+pub(crate) fn hooks(config: &Config) -> Result<BTreeMap<String, web::Hook>, RunError> {
+    let mut hooks = BTreeMap::new();
+    if config.listen.web.is_none() {
+        return Ok(hooks);
+    }
+    for (project, hook) in config.projects.iter().filter_map(|(name, project)| Some((name, project.hook.as_ref()?))) {
+        let wrong = |source| RunError::Hook { project: project.clone(), file: hook.secret_file.clone(), source };
+        hooks.insert(project.clone(), web::Hook::open(hook).map_err(wrong)?);
+    }
+    Ok(hooks)
+}
+
+/// Where the logs find those that are sealed.
+pub(crate) struct StoredSeals(pub(crate) store::Reading);
+
+impl logs::Seals for StoredSeals {
+    fn find(&self, key: StepKey) -> LocalBoxFuture<'_, Result<Option<SealRow>, String>> {
+        Box::pin(async move { self.0.seal(key).await.map_err(|error| error.to_string()) })
+    }
+
+    fn removed(&self, build: BuildId) -> LocalBoxFuture<'_, Result<Option<String>, String>> {
+        Box::pin(async move { self.0.logs_removed(build).await.map_err(|error| error.to_string()) })
+    }
+}
+
+pub(crate) fn reporters(config: &Config, office: &Office) -> Reporters {
+    let readers = office.readers.of(Principal::Own(Own::Reporters));
+    let (driver, logs, repositories) = (office.driver.clone(), office.logs.clone(), office.repositories.clone());
+    let access = ReporterAccess {
+        clock: office.clock,
+        events: Subscription::new(office.feed.clone(), Principal::Own(Own::Reporters)),
+        reads: Box::new(StoredReads { driver: driver.clone(), readers, logs, repositories }),
+        deliveries: Box::new(CommittedDeliveries(driver)),
+        url: config.url.clone(),
+        state: config.state.clone(),
+        mail: config.mail.clone(),
+    };
+    Reporters::new(config, access)
+}
+
+pub(crate) fn open_repositories(
+    config: &Config,
+    coordinator: &coordinator::Coordinator,
+    git: &mirror::GitGate,
+) -> Result<Vec<(Rc<sources::Repository>, sources::FollowedSource)>, RunError> {
+    let opened = config.projects.iter().map(|(name, project)| {
+        let wrong = |source| RunError::Repository { project: name.clone(), source };
+        sources::open(&config.state, name, project, coordinator.heads_of(name), git).map_err(wrong)
+    });
+    opened.collect()
+}
+
+/// The master file, as far as decisions depend on it.
+pub(crate) fn terms(config: &Config) -> Terms {
+    let projects = config
+        .projects
+        .iter()
+        .map(|(name, project)| (name.clone(), ProjectTerms { pools: project.pools.iter().cloned().collect() }));
+    let pools = config.pools.iter().map(|(name, pool)| {
+        let wants = pool.matches.iter().map(|want| Want::read(want)).collect();
+        (name.clone(), PoolTerms { wants, lease: pool.lease })
+    });
+    Terms {
+        lease: config.limits.lease,
+        offer: config.limits.offer,
+        job_timeout: config.limits.job_timeout,
+        log_bytes: config.limits.log_bytes,
+        projects: projects.collect(),
+        pools: pools.collect(),
+        ..Terms::default()
+    }
+}

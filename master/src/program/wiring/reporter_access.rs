@@ -1,0 +1,136 @@
+//! What reporters are given: their questions answered by the store, the mirrors and the logs, and their record kept by the driver.
+
+use crate::commit::driver::Driver;
+use crate::decide::coordinator::Coordinator;
+use crate::decide::coordinator::lane::{Lane, is_bad};
+use crate::decide::coordinator::record::{JobRow, ReporterRow, StepKey, StepRow, ToldRow};
+use crate::intake::sources::{History, Repositories};
+use crate::keep::logs::Logs;
+use crate::keep::store::{Reading, StoreError, WatchedBranch};
+use crate::serve::reporters::episodes::{PIPELINE, Planned, Said, Spot, View};
+use crate::serve::reporters::{DeliverySink, Later, ProjectRef, ReportedBuild, ReporterReads};
+use schema::values::Refusal;
+use std::collections::BTreeSet;
+use std::io;
+use std::rc::Rc;
+
+/// The answers to what reporters ask.
+pub(super) struct StoredReads {
+    pub(super) driver: Rc<Driver>,
+    pub(super) readers: Reading,
+    pub(super) logs: Rc<Logs>,
+    pub(super) repositories: Rc<Repositories>,
+}
+
+impl ReporterReads for StoredReads {
+    fn projects(&self) -> Vec<String> {
+        self.repositories.all().iter().map(|it| it.project.clone()).collect()
+    }
+
+    fn history(&self, project: &str) -> Option<Rc<dyn History>> {
+        self.repositories.get(project).map(|it| it.mirror.clone())
+    }
+
+    fn is_held(&self, project: &str) -> bool {
+        self.driver.peek(|it, _| it.is_held(project))
+    }
+
+    fn reporter_names(&self) -> Later<'_, Vec<String>> {
+        in_words(self.readers.reporter_names())
+    }
+
+    fn reporter<'a>(&'a self, name: &'a str) -> Later<'a, Option<ReporterRow>> {
+        in_words(self.readers.reporter(name))
+    }
+
+    fn refs(&self, builds: BTreeSet<(String, u32)>) -> Later<'_, BTreeSet<ProjectRef>> {
+        in_words(self.readers.refs_of(builds))
+    }
+
+    fn recent_refs<'a>(&'a self, project: &'a str, builds: u32) -> Later<'a, Vec<String>> {
+        in_words(self.readers.recent_refs(project, builds))
+    }
+
+    fn look<'a>(&'a self, reporter: &'a str, project: &'a str, ref_name: &'a str) -> Later<'a, (View, Vec<Said>)> {
+        in_words(async move { self.readers.watched_branch(reporter, project, ref_name).await.map(seen) })
+    }
+
+    fn lane<'a>(&'a self, project: &'a str, ref_name: &'a str, job: &'a str) -> Later<'a, Lane> {
+        in_words(async move {
+            match job {
+                PIPELINE => self.readers.pipeline_lane(project, ref_name).await,
+                job => self.readers.lane(project, ref_name, job).await,
+            }
+        })
+    }
+
+    fn build<'a>(&'a self, project: &'a str, number: u32) -> Later<'a, Option<ReportedBuild>> {
+        in_words(async move {
+            let found = self.readers.planned_build(project, number).await?;
+            Ok(found.map(|it| ReportedBuild { row: it.build, plan: it.plan, jobs: it.jobs }))
+        })
+    }
+
+    fn steps<'a>(&'a self, job: &'a JobRow) -> Later<'a, Vec<StepRow>> {
+        in_words(self.readers.steps(job.key, job.attempt))
+    }
+
+    fn log_end(&self, key: StepKey, count: u32) -> Later<'_, (Vec<u8>, bool)> {
+        Box::pin(async move { log_end(&self.logs, key, count).await.map_err(|error| error.to_string()) })
+    }
+}
+
+async fn log_end(logs: &Logs, key: StepKey, count: u32) -> io::Result<(Vec<u8>, bool)> {
+    let from = logs.size(key).await?.size.saturating_sub(u64::from(count));
+    let chunk = logs.read(key, from, count).await?;
+    Ok((chunk.bytes, from > 0))
+}
+
+/// A branch as reporters see it, and what one of them told of it.
+fn seen(mut looked: WatchedBranch) -> (View, Vec<Said>) {
+    let told = std::mem::take(&mut looked.told).into_iter().map(|(row, update)| Said { row, update }).collect();
+    (view(looked), told)
+}
+
+fn view(looked: WatchedBranch) -> View {
+    let mut lanes = looked.state.lanes;
+    if looked.pipeline.results.iter().any(|result| is_bad(result.outcome)) {
+        lanes.push((PIPELINE.to_owned(), looked.pipeline));
+    }
+    let planned = looked.planned.map(|(result, created)| {
+        let spot = Spot { update: result.update, build: result.build, revision: result.revision };
+        Planned { spot, created }
+    });
+    View { lanes, open: looked.open, planned }
+}
+
+/// Why a question has no answer, in words.
+fn in_words<'a, T: 'a>(read: impl Future<Output = Result<T, StoreError>> + 'a) -> Later<'a, T> {
+    Box::pin(async { read.await.map_err(|error| error.to_string()) })
+}
+
+/// The record of what reporters delivered.
+pub(super) struct CommittedDeliveries(pub(super) Rc<Driver>);
+
+impl CommittedDeliveries {
+    fn commit<'a>(&'a self, command: impl FnOnce(&mut Coordinator) -> Result<(), Refusal> + 'a) -> Later<'a, ()> {
+        Box::pin(async { self.0.call(|it, _| command(it)).await.map_err(|refusal| refusal.to_string()) })
+    }
+}
+
+impl DeliverySink for CommittedDeliveries {
+    fn forget_others(&self, names: Vec<String>) -> Later<'_, ()> {
+        self.commit(|it| {
+            it.keep_reporters(names);
+            Ok(())
+        })
+    }
+
+    fn save(&self, row: ReporterRow) -> Later<'_, ()> {
+        self.commit(|it| it.keep_cursor(row))
+    }
+
+    fn record(&self, rows: Vec<ToldRow>) -> Later<'_, ()> {
+        self.commit(|it| it.remember_told(rows))
+    }
+}

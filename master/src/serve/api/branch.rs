@@ -1,0 +1,71 @@
+//! The state of a branch, as the lanes have it, written to the wire.
+
+use crate::decide::coordinator::lane::{Lane, Mark, RefState};
+use crate::intake::sources::Repository;
+use crate::keep::store::{Reading, StoreError};
+use schema::limits;
+use schema::perspective_capnp::{branch_view, lane_view};
+use schema::values::{Refusal, RefusalCode, State, full_refs};
+use schema::wire;
+
+/// The numbers of a lane, and three revisions of at most 64 digits, as they travel.
+const LANE_BYTES: usize = 384;
+
+/// A ref, and what it is.
+pub(super) type NamedState = (String, RefState);
+
+/// What a ref is, by its full or short name; by none: the main branch.
+pub(super) async fn look(
+    readers: &Reading,
+    repository: &Repository,
+    name: &str,
+) -> Result<Result<NamedState, Refusal>, StoreError> {
+    let candidates = match name {
+        "" => repository.mirror.main_branch().into_iter().collect(),
+        name => full_refs(name),
+    };
+    let found = readers.first_built(&repository.project, candidates).await?;
+    Ok(found.ok_or_else(|| unbuilt(&repository.project, name)))
+}
+
+fn unbuilt(project: &str, name: &str) -> Refusal {
+    let text = match name {
+        "" => format!("nothing was built of the main branch of {project}"),
+        name => format!("{project} has no build of a branch or tag `{name}`"),
+    };
+    Refusal::new(RefusalCode::NotFound, text).help("`guild list` shows what was built")
+}
+
+pub(super) fn write_branch(mut to: branch_view::Builder<'_>, (ref_name, state): &NamedState) {
+    to.set_ref(ref_name);
+    to.set_outcome(wire::outcome_to_wire(state.outcome()));
+    to.set_errored(state.is_errored());
+    if let Some(tip) = &state.tip {
+        to.set_tip(tip.number);
+        to.set_tip_revision(tip.stamp.sources.first().map(|source| source.revision.as_str()).unwrap_or_default());
+        to.set_is_open(tip.state != State::Finished);
+    }
+    to.set_broken(state.broken.as_ref().map_or(0, |build| build.number));
+    // a lane has few bytes beside the name of its job and its revisions
+    let lane_bytes = |job: &String| limits::text_bytes(job) + LANE_BYTES;
+    let shown = limits::fitting(0, state.lanes.iter().map(|(job, _)| lane_bytes(job)));
+    let mut list = to.init_lanes(wire::length(shown));
+    for (index, (job, lane)) in (0..).zip(state.lanes.iter().take(shown)) {
+        write_lane(list.reborrow().get(index), job, lane);
+    }
+}
+
+fn write_lane(mut to: lane_view::Builder<'_>, job: &str, lane: &Lane) {
+    to.set_job(job);
+    to.set_outcome(wire::outcome_to_wire(lane.outcome()));
+    if let Some(last) = lane.last() {
+        to.set_build(last.build);
+        to.set_revision(&last.revision);
+    }
+    let (since, good): (Mark, Mark) = (lane.first_bad().unwrap_or_default(), lane.last_good().unwrap_or_default());
+    to.set_since(since.build);
+    to.set_since_revision(&since.revision);
+    to.set_last_good(good.build);
+    to.set_last_good_revision(&good.revision);
+    to.set_errored(lane.errored().map_or(0, |result| result.build));
+}

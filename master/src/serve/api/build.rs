@@ -1,0 +1,105 @@
+//! One build, to look at.
+
+use super::detail::detail;
+use super::explain::{explain, write_explanation};
+use super::log::Reader;
+use super::room::{build_bytes, fit};
+use super::view::{write_build, write_jobs};
+use super::{Holder, Office, accept, broken, refuse};
+use crate::decide::coordinator::record::{BuildId, StepKey};
+use crate::explain::Why;
+use crate::keep::logs::Grip;
+use crate::keep::store::{LoggedJob, NOT_KEPT};
+use schema::limits::{self, ANSWER_BYTES, JOB};
+use schema::perspective_capnp::build;
+use schema::values::{Refusal, RefusalCode, State};
+use schema::wire;
+use std::rc::Rc;
+
+pub(super) struct Build {
+    pub(super) office: Rc<Office>,
+    /// Whose eyes it is for.
+    pub(super) holder: Holder,
+    pub(super) id: BuildId,
+}
+
+impl build::Server for Build {
+    async fn view(self: Rc<Self>, _: build::ViewParams, mut results: build::ViewResults) -> capnp::Result<()> {
+        let read = self.office.readers.of(self.holder.principal).detail(self.id).await.map_err(broken)?;
+        let (mut row, plan, jobs) = read.ok_or_else(gone)?;
+        if row.state == State::Planning && self.office.driver.peek(|it, _| it.is_held(&row.project)) {
+            row.diagnosis = Why::Restored(row.project.clone()).text();
+        }
+        let mut jobs = detail(&self.office.driver, &row, plan.as_ref(), jobs);
+        fit(&mut jobs, ANSWER_BYTES.saturating_sub(build_bytes(&row, &row.diagnosis)));
+        let mut view = results.get().init_view();
+        write_build(view.reborrow(), &row, &row.diagnosis);
+        write_jobs(view, &jobs);
+        Ok(())
+    }
+
+    async fn outcome(self: Rc<Self>, _: build::OutcomeParams, mut results: build::OutcomeResults) -> capnp::Result<()> {
+        let id = self.id;
+        // an error says that the build was not open when asked: then history knows
+        let _ = self.office.driver.finish_of(id).await;
+        self.office.driver.settled().await.map_err(|refusal| capnp::Error::overloaded(refusal.text))?;
+        let row = self.office.readers.of(self.holder.principal).build_by_id(id).await.map_err(broken)?;
+        let outcome = row.ok_or_else(gone)?.outcome;
+        results.get().set_outcome(wire::outcome_to_wire(outcome));
+        Ok(())
+    }
+
+    async fn log(self: Rc<Self>, params: build::LogParams, mut results: build::LogResults) -> capnp::Result<()> {
+        let params = params.get()?;
+        let (job, attempt, step) = (limits::text(params.get_job(), &JOB)?, params.get_attempt(), params.get_step());
+        if step == 0 {
+            refuse!(results, Refusal::new(RefusalCode::Invalid, "steps are counted from 1"));
+        }
+        match self.step_key(job, attempt, step - 1).await? {
+            Ok(key) => {
+                let principal = self.holder.principal;
+                let (logs, served) = (self.office.logs.clone(), self.office.served.clone());
+                let reader = Reader { logs, served, key, grip: Rc::new(Grip::default()), principal };
+                results.get().set_reader(capnp_rpc::new_client(reader));
+                Ok(())
+            }
+            Err(refusal) => refuse!(results, refusal),
+        }
+    }
+
+    async fn explain(
+        self: Rc<Self>,
+        params: build::ExplainParams,
+        mut results: build::ExplainResults,
+    ) -> capnp::Result<()> {
+        let job = limits::text(params.get()?.get_job(), &JOB)?;
+        let explained = accept!(results, explain(&self.office, &self.holder, self.id, job).await?);
+        write_explanation(results.get().init_explanation(), &explained);
+        Ok(())
+    }
+}
+
+impl Build {
+    /// Finds the attempt that holds the bytes: of a carried job that is in the build where it ran.
+    async fn step_key(&self, job: String, attempt: u16, step: u16) -> capnp::Result<Result<StepKey, Refusal>> {
+        let found = self.office.readers.of(self.holder.principal).logged_job(self.id, &job).await;
+        let not_found = |text| Ok(Err(Refusal::new(RefusalCode::NotFound, text)));
+        let row = match found.map_err(broken)? {
+            LoggedJob { removed: Some(why), .. } => return Ok(Err(removed(why))),
+            LoggedJob { job: None, removed: None } => return not_found(format!("the build has no job `{job}`")),
+            LoggedJob { job: Some(row), removed: None } => row,
+        };
+        match if attempt == 0 { row.attempt } else { attempt } {
+            0 => not_found(format!("job {job} has not started yet")),
+            attempt => Ok(Ok(StepKey { job: row.key, attempt, step })),
+        }
+    }
+}
+
+fn removed(why: String) -> Refusal {
+    Refusal::new(RefusalCode::NotFound, why).help("`limits.retain` of the master file says what is kept")
+}
+
+fn gone() -> capnp::Error {
+    capnp::Error::failed(format!("notFound: {}", NOT_KEPT))
+}

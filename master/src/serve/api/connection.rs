@@ -1,0 +1,106 @@
+//! Accepts connections: TLS, one governed vat each, and the gateway as its bootstrap object. Keeps strangers few.
+
+use super::Office;
+use super::gateway::Gateway;
+use super::live::Connection;
+use crate::serve::places::{Bounds, Doorkeeper, Patience, Place, Watched};
+use schema::identity::Identity;
+use schema::sturdy_ref::Fingerprint;
+use schema::vat::{self, Limits};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Strangers at once: each may cost 1 MiB.
+const STRANGERS: Bounds = Bounds { all: 64, per_address: 8 };
+/// A stranger ends the handshake within this time, and shows a credential within this time after that.
+const HANDSHAKE: Patience = Patience { calm: vat::HANDSHAKE_MAX, crowded: Duration::from_secs(3) };
+const FIRST_CREDENTIAL: Patience = Patience { calm: Duration::from_secs(10), crowded: Duration::from_secs(5) };
+
+/// Accepts until dropped. An honest crowd (every worker after a restart) is served one after the other, and nobody of it is
+/// turned away: who comes when there is no place, and nobody is silent, waits in the listener's backlog.
+pub async fn serve(office: Rc<Office>, identity: Rc<Identity>, listener: TcpListener) {
+    let doorkeeper = Doorkeeper::new(STRANGERS);
+    loop {
+        match listener.accept().await {
+            Ok((stream, from)) => {
+                let Some(place) = doorkeeper.admit(from.ip()).await else {
+                    tracing::debug!(%from, "too many strangers from one address: a connection was closed");
+                    continue;
+                };
+                tracing::trace!(%from, "a stranger comes");
+                tokio::task::spawn_local(greet(office.clone(), identity.clone(), stream, Arc::new(place)));
+            }
+            Err(error) => {
+                // out of descriptors, as a rule: others must end first
+                tracing::warn!("failed to accept a connection: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn greet(office: Rc<Office>, identity: Rc<Identity>, stream: TcpStream, place: Arc<Place>) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!("failed to set TCP_NODELAY: {error}");
+    }
+    place.want(HANDSHAKE);
+    let secured = tokio::select! {
+        secured = vat::accept(Watched::new(stream, &place), &identity) => secured,
+        why = place.sent_away() => return tracing::debug!("a stranger was sent away: {why}"),
+    };
+    match secured {
+        // a task of its own: this one holds the room for a handshake, 2.7 KiB that nobody needs any more
+        Ok(secured) => {
+            place.want(FIRST_CREDENTIAL);
+            let connection = host(office, secured.stream, secured.peer);
+            tokio::task::spawn_local(async move { meet(&connection, &place).await });
+        }
+        Err(error) => tracing::debug!("a connection was not secured: {error}"),
+    }
+}
+
+/// Serves one stream until it ends: between two processes that know each other's keys. Needs a `LocalSet`.
+pub async fn attend(office: Rc<Office>, stream: impl AsyncRead + AsyncWrite + 'static, peer: Option<Fingerprint>) {
+    let connection = host(office, stream, peer);
+    let closed = connection.vat.borrow().as_ref().map(|vat| vat.closed());
+    if tokio::time::timeout(FIRST_CREDENTIAL.calm, connection.shown()).await.is_err() {
+        connection.close();
+    }
+    if let Some(closed) = closed {
+        closed.await;
+    }
+}
+
+fn host(
+    office: Rc<Office>,
+    stream: impl AsyncRead + AsyncWrite + 'static,
+    peer: Option<Fingerprint>,
+) -> Rc<Connection> {
+    let connection = Connection::new();
+    let gateway = Gateway { office: office.clone(), connection: connection.clone(), peer };
+    let bootstrap: schema::gateway_capnp::gateway::Client = capnp_rpc::new_client(gateway);
+    let vat = Rc::new(vat::start(stream, vat::Side::Server, bootstrap.client, Limits::stranger()));
+    // the gateway holds the connection, which holds the vat: break the circle
+    let last = Rc::downgrade(&connection);
+    vat.when_closed(move || drop(last.upgrade().and_then(|connection| connection.vat.borrow_mut().take())));
+    *connection.vat.borrow_mut() = Some(vat);
+    office.live.add_connection(&connection);
+    connection
+}
+
+/// Until the first credential was shown; who shows none in time is sent away.
+async fn meet(connection: &Connection, place: &Place) {
+    let Some(vat) = connection.vat.borrow().clone() else { return };
+    tokio::select! {
+        biased;
+        _ = vat.closed() => {}
+        () = connection.shown() => place.served(),
+        why = place.sent_away() => {
+            tracing::debug!("a stranger was sent away: {why}");
+            vat.close();
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Jobs of a build as they are shown.
+
+use crate::commit::driver::Driver;
+use crate::decide::coordinator::record::{BuildRow, JobKey, JobRow, StepRow};
+use crate::explain::Explainer;
+use schema::values::{Plan, State};
+use schema::wire;
+
+/// A job with the steps of its latest attempt, and why it waits.
+pub(super) struct JobDetail {
+    pub(super) row: JobRow,
+    pub(super) steps: Vec<StepRow>,
+    pub(super) needs: Vec<u32>,
+    pub(super) waits: String,
+}
+
+/// Jobs as they are shown: with what they need, and why they wait.
+pub(super) fn detail(
+    driver: &Driver,
+    row: &BuildRow,
+    plan: Option<&Plan>,
+    jobs: Vec<(JobRow, Vec<StepRow>)>,
+) -> Vec<JobDetail> {
+    let needs = |index: usize| plan.and_then(|plan| plan.jobs.get(index)).map(|job| job.needs.clone());
+    let with_index = jobs.into_iter().enumerate();
+    let details = with_index.map(|(index, (job, steps))| {
+        let key = JobKey { build: row.id, index: wire::length(index) };
+        let waits = match job.state {
+            State::Waiting | State::Queued | State::Running => driver.peek(|it, now| Explainer::new(it, now).why(key)),
+            State::Planning | State::Offered | State::Finished => String::new(),
+        };
+        JobDetail { row: job, steps, needs: needs(index).unwrap_or_default(), waits }
+    });
+    details.collect()
+}

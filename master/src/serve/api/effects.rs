@@ -1,0 +1,123 @@
+//! Effects that reach beyond the driver: gates flip, workers are told, plans are read, logs of lost attempts end.
+
+use super::attempt_logs;
+use super::live::{Connection, LiveObjects, Revoked};
+use crate::commit::driver::{Driver, Outside};
+use crate::decide::coordinator::record::{BuildId, LeaseToken};
+use crate::decide::coordinator::{Effect, SessionId};
+use crate::intake::planner::Planner;
+use crate::keep::logs::Logs;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How long a worker's call may take before it counts as unreachable.
+const TELL: Duration = Duration::from_secs(10);
+/// How long the connection of a revoked worker is kept for its answer alone, that all which it ran has ended: it kills within
+/// 10 s.
+const ANSWER: Duration = Duration::from_secs(15);
+/// Before the connection of a session that was replaced is closed: the newer one may be on it, and is noted a moment later.
+const PARTING: Duration = Duration::from_secs(1);
+
+/// The performer of effects that reach beyond the driver.
+pub struct Effects {
+    pub driver: Rc<Driver>,
+    /// Gates that flip, and workers that are told.
+    pub live: Rc<LiveObjects>,
+    pub logs: Rc<Logs>,
+    pub planner: Rc<Planner>,
+}
+
+impl Effects {
+    /// A closure for the driver, which calls it in order: plans at once, the others after the commit of what caused them.
+    pub fn outside(self) -> Outside {
+        let effects = Rc::new(self);
+        Box::new(move |effect| perform(&effects, effect))
+    }
+}
+
+fn perform(it: &Rc<Effects>, effect: Effect) {
+    match effect {
+        Effect::Record(_) | Effect::Offer { .. } | Effect::Finished { .. } => {
+            unreachable!("the driver performs these itself")
+        }
+        Effect::Plan { build } => {
+            tokio::task::spawn_local(plan(it.clone(), build));
+        }
+        Effect::Cancel { session, token, reason, now } => {
+            tokio::task::spawn_local(tell_cancel(it.clone(), session, token, reason, now));
+        }
+        Effect::Withdraw { session, token, begun, reason } => {
+            it.live.end_lease(token, &reason);
+            tokio::task::spawn_local(tell_stale(it.clone(), session, token));
+            if let Some((job, attempt)) = begun {
+                tokio::task::spawn_local(attempt_logs::end_lost(
+                    it.driver.clone(),
+                    it.logs.clone(),
+                    job,
+                    attempt,
+                    reason,
+                ));
+            }
+        }
+        Effect::Revoke { grants, reason } => {
+            let left = it.live.left_without(&grants);
+            let workers = it.live.workers_of(&grants);
+            it.live.revoke(&grants, &reason);
+            let (awaited, idle): (Vec<_>, Vec<_>) =
+                left.into_iter().partition(|connection| workers.iter().any(|worker| worker.is_on(connection)));
+            for worker in workers {
+                let connection = awaited.iter().find(|connection| worker.is_on(connection)).cloned();
+                tokio::task::spawn_local(part_with(it.clone(), worker, connection, reason.clone()));
+            }
+            // not inside the call that revokes: it may come over one of these
+            tokio::task::spawn_local(async move { idle.iter().for_each(|connection| connection.close()) });
+        }
+        Effect::EndSession { session } => {
+            if let Some((grant, connection)) = it.live.end_session(session, "the session was replaced") {
+                let it = it.clone();
+                tokio::task::spawn_local(async move {
+                    tokio::time::sleep(PARTING).await;
+                    it.live.part(grant, &connection);
+                });
+            }
+        }
+    }
+}
+
+/// Plans one build and tells the coordinator.
+async fn plan(it: Rc<Effects>, build: BuildId) {
+    let Some(row) = it.driver.peek(|it, _| it.open_build_row(build).cloned()) else { return };
+    let planned = it.planner.plan(&row).await;
+    it.driver.note(|it, now| it.plan_ready(now, build, planned));
+}
+
+async fn tell_cancel(it: Rc<Effects>, session: SessionId, token: LeaseToken, reason: String, now: bool) {
+    let Some(worker) = it.live.worker(session) else { return };
+    let mut request = worker.cancel_request();
+    request.get().set_token(&token.0);
+    request.get().set_reason(&reason);
+    request.get().set_now(now);
+    // unreachable: the coordinator fences the lease after its own deadline
+    let _ = tokio::time::timeout(TELL, request.send().promise).await;
+}
+
+async fn tell_stale(it: Rc<Effects>, session: Option<SessionId>, token: LeaseToken) {
+    let Some(worker) = session.and_then(|session| it.live.worker(session)) else { return };
+    let mut request = worker.stale_request();
+    request.get().set_token(&token.0);
+    let _ = tokio::time::timeout(TELL, request.send().promise).await;
+}
+
+/// Tells a worker that its grant was revoked, hears whether all that it ran has ended, and closes its connection where that
+/// holds nothing else.
+async fn part_with(it: Rc<Effects>, revoked: Revoked, connection: Option<Rc<Connection>>, reason: String) {
+    let mut request = revoked.worker.revoked_request();
+    request.get().set_reason(&reason);
+    let answer = tokio::time::timeout(ANSWER, request.send().promise).await;
+    let ended =
+        answer.is_ok_and(|answer| answer.is_ok_and(|results| results.get().is_ok_and(|results| results.get_ended())));
+    it.driver.note(|it, now| it.revoked_answered(now, revoked.grant, ended));
+    if let Some(connection) = connection {
+        connection.close_unless_used();
+    }
+}

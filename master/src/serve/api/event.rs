@@ -1,0 +1,176 @@
+//! Subscriptions: from each cursor, first what is past, then live, one batch at a time.
+
+use super::{Holder, Office, no_project, refuse};
+use crate::commit::events::Batch;
+use crate::decide::coordinator::authority::Authority;
+use crate::decide::coordinator::record::GrantId;
+use schema::event_capnp::{event_source, observer, subscription};
+use schema::gate::Gate;
+use schema::limits::{self, BATCH_BYTES, BATCH_EVENTS};
+use schema::values::{Cursor, Event, Fact, Filter, Right};
+use schema::wire;
+use std::rc::Rc;
+use tokio::task::AbortHandle;
+
+pub(super) struct Events {
+    pub(super) office: Rc<Office>,
+    pub(super) holder: Holder,
+}
+
+impl event_source::Server for Events {
+    async fn subscribe(
+        self: Rc<Self>,
+        params: event_source::SubscribeParams,
+        mut results: event_source::SubscribeResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let filter = wire::read_filter(params.get_filter()?)?;
+        let cursor = wire::read_cursor(params.get_cursor()?);
+        if let Some(project) = filter.projects.iter().find(|project| !self.holder.what.sees(project)) {
+            refuse!(results, no_project(project));
+        }
+        let subscriber = Subscriber::new(&self.office, &self.holder, filter);
+        let subscription = subscriber.follow(cursor, params.get_observer()?);
+        results.get().set_subscription(subscription);
+        Ok(())
+    }
+
+    async fn latest(
+        self: Rc<Self>,
+        _: event_source::LatestParams,
+        mut results: event_source::LatestResults,
+    ) -> capnp::Result<()> {
+        let cursor = Cursor { incarnation: self.office.incarnation, after: self.office.feed.last() };
+        wire::write_cursor(results.get().init_cursor(), cursor);
+        Ok(())
+    }
+}
+
+/// What one subscriber may and wants to see.
+pub(super) struct Subscriber {
+    office: Rc<Office>,
+    holder: Holder,
+    /// Whether its holder may hear of all that is no project's.
+    is_whole: bool,
+    filter: Filter,
+}
+
+impl Subscriber {
+    pub(super) fn new(office: &Rc<Office>, holder: &Holder, filter: Filter) -> Subscriber {
+        let is_whole = Authority::of(holder.kind, &holder.what, None).is_whole();
+        Subscriber { office: office.clone(), holder: holder.clone(), is_whole, filter }
+    }
+
+    /// Tells the observer everything after `cursor` until the answer is dropped or the observer is gone.
+    pub(super) fn follow(self, cursor: Cursor, observer: observer::Client) -> subscription::Client {
+        let gate = self.office.live.open_gate(self.holder.grant);
+        // told directly, which costs half, while its gate is watched
+        let direct = gate.as_ref().and_then(|gate| gate.behind(&observer));
+        let task = tokio::task::spawn_local(async move {
+            let ended = tokio::select! {
+                biased;
+                error = closed(gate) => Err(error),
+                ended = self.tell(cursor, direct.unwrap_or(observer)) => ended,
+            };
+            if let Err(error) = ended {
+                tracing::debug!("a subscription ended: {error}");
+            }
+        });
+        capnp_rpc::new_client(Subscription { task: task.abort_handle() })
+    }
+
+    async fn tell(&self, mut cursor: Cursor, observer: observer::Client) -> capnp::Result<()> {
+        // once it stands where the events stood when it came, it is told so, even where none was for it
+        let mut behind = Some(self.office.feed.last());
+        let mut turns = self.office.feed.seat();
+        loop {
+            turns.come().await;
+            let batch =
+                self.office.feed.next(self.holder.principal, cursor, BATCH_EVENTS).await.map_err(super::broken)?;
+            let request = match batch {
+                Batch::Gap { first, last } => {
+                    cursor = Cursor { incarnation: self.office.incarnation, after: last };
+                    let mut request = observer.gap_request();
+                    request.get().set_first(first);
+                    request.get().set_last(last);
+                    wire::write_cursor(request.get().init_cursor(), cursor);
+                    request.send().promise.await?;
+                    continue;
+                }
+                Batch::Events(events) => {
+                    let after = events.last().map_or(cursor.after, |event| event.sequence);
+                    cursor = Cursor { incarnation: self.office.incarnation, after };
+                    let wanted: Vec<&Event> =
+                        events.iter().map(|event| &**event).filter(|event| self.wants(event)).collect();
+                    let caught_up = behind.take_if(|behind| *behind <= after).is_some();
+                    if wanted.is_empty() && !caught_up {
+                        continue;
+                    }
+                    // who catches up is not held up: a batch that is full, or nearly, is followed by another
+                    let bytes: usize = events.iter().map(|event| limits::event_bytes(event)).sum();
+                    if events.len() < BATCH_EVENTS && bytes < BATCH_BYTES / 2 {
+                        turns.spend();
+                    }
+                    let mut request = observer.observe_request();
+                    let mut list = request.get().init_events(wire::length(wanted.len()));
+                    for (index, event) in (0..).zip(wanted) {
+                        wire::write_event(list.reborrow().get(index), event);
+                    }
+                    wire::write_cursor(request.get().init_cursor(), cursor);
+                    request
+                }
+            };
+            request.send().promise.await?;
+        }
+    }
+
+    fn wants(&self, event: &Event) -> bool {
+        self.sees(event) && self.filter.matches(event)
+    }
+
+    /// Events of no project are for operators: of workers for all, of grants for those that list the grant, and alarms for
+    /// operators of everything.
+    fn sees(&self, event: &Event) -> bool {
+        if !event.project.is_empty() {
+            return self.holder.what.sees(&event.project);
+        }
+        if let Fact::GrantIssued { grant, .. } | Fact::GrantRedeemed { grant, .. } | Fact::GrantRevoked { grant, .. } =
+            &event.fact
+        {
+            return self.is_whole || (self.operates() && self.lists(GrantId(*grant)));
+        }
+        let is_of_worker = matches!(event.fact, Fact::WorkerAttached { .. } | Fact::WorkerLost { .. });
+        self.is_whole || (is_of_worker && self.operates())
+    }
+
+    fn operates(&self) -> bool {
+        self.holder.what.may.contains(&Right::Operate)
+    }
+
+    fn lists(&self, grant: GrantId) -> bool {
+        self.office.driver.peek(|it, _| it.lists_grant(self.holder.grant, grant))
+    }
+}
+
+async fn closed(gate: Option<Gate>) -> capnp::Error {
+    match gate {
+        Some(gate) => gate.closed().await,
+        None => std::future::pending().await,
+    }
+}
+
+struct Subscription {
+    task: AbortHandle,
+}
+
+impl subscription::Server for Subscription {
+    async fn ping(self: Rc<Self>, _: subscription::PingParams, _: subscription::PingResults) -> capnp::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -1,0 +1,45 @@
+//! What the installation looks like to an operator; what is looked at, and how it is judged, is in [`crate::explain::doctor`].
+
+use super::{Holder, Office};
+use crate::decide::coordinator::authority::Authority;
+use crate::explain::doctor::{self, Reach};
+use schema::grant_capnp::operator;
+use schema::limits::{self, ANSWER_BYTES, WHY, WORD};
+use schema::values::Finding;
+use schema::wire;
+
+pub(super) async fn examine(
+    office: &Office,
+    holder: &Holder,
+    mut results: operator::ExamineResults,
+) -> capnp::Result<()> {
+    let reach = Reach {
+        driver: office.driver.clone(),
+        readers: office.readers.of(holder.principal),
+        repositories: office.repositories.clone(),
+        premises: office.premises.borrow().clone(),
+        caller: holder.grant,
+        what: holder.what.clone(),
+        is_whole: Authority::of(holder.kind, &holder.what, None).is_whole(),
+    };
+    let mut findings = doctor::examine(&reach).await;
+    for finding in &mut findings {
+        finding.seen = WHY.cut(&finding.seen).into_owned();
+        finding.remedy = WHY.cut(&finding.remedy).into_owned();
+    }
+    // the worst come first, so that what has no room is good
+    let bytes = |finding: &Finding| {
+        let texts = [&finding.subject, &finding.seen, &finding.remedy];
+        WORD + texts.map(|text| limits::text_bytes(text)).iter().sum::<usize>()
+    };
+    let all = findings.iter().map(bytes).sum::<usize>();
+    if all > ANSWER_BYTES {
+        findings.sort_by_key(|finding| std::cmp::Reverse(finding.verdict));
+        findings.truncate(limits::fitting(0, findings.iter().map(bytes)));
+    }
+    let mut list = results.get().init_findings(wire::length(findings.len()));
+    for (index, finding) in (0..).zip(&findings) {
+        wire::write_finding(list.reborrow().get(index), finding);
+    }
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! Why a job is where it is: what the coordinator knows of it now, and what history has of its attempts.
+
+use super::room::shorten;
+use super::{Holder, Office, broken};
+use crate::decide::coordinator::record::{AttemptRow, BuildId};
+use crate::explain::{self, Candidate, Explainer, Explanation, Remedy, RemedyStep, Why};
+use crate::keep::store::JobHistory;
+use schema::limits::WHY;
+use schema::perspective_capnp::{attempt_view, candidate, explanation, remedy, remedy_step};
+use schema::values::{Refusal, RefusalCode, Right};
+use schema::wire;
+
+/// An explanation, with the attempts of the job.
+pub(super) struct Explained {
+    told: Explanation,
+    attempts: Vec<AttemptRow>,
+}
+
+/// Names no job that the holder may not see.
+pub(super) async fn explain(
+    office: &Office,
+    holder: &Holder,
+    build: BuildId,
+    job: String,
+) -> capnp::Result<Result<Explained, Refusal>> {
+    // first the living, whose answer waits for its commit: history knows what ended meanwhile
+    let told = match office.look(holder, |it, now| Explainer::new(it, now).explain(build, &job)).await {
+        Ok(told) => told,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let past = office.readers.of(holder.principal).job_history(build, &job).await.map_err(broken)?;
+    let Some(JobHistory { build, row, plan, mut attempts }) = past else {
+        let text = format!("the build has no job `{job}`");
+        return Ok(Err(Refusal::new(RefusalCode::NotFound, text)));
+    };
+    let mut told = told.unwrap_or_else(|| explain::explain_past(&build, &row, plan.as_ref()));
+    if matches!(told.why, Why::Restored(_)) {
+        told.hints.push(unread(office, holder, &build.project));
+    }
+    told.hide(|project| holder.what.sees(project));
+    for placed in attempts.iter_mut().filter_map(|attempt| attempt.placed.as_mut()) {
+        explain::hide_placed(placed, |project| holder.what.sees(project));
+    }
+    shorten(&mut told.workers, &mut attempts);
+    Ok(Ok(Explained { told, attempts }))
+}
+
+/// What keeps the repository from being read. What git said is for those who operate: it may name paths.
+fn unread(office: &Office, holder: &Holder, project: &str) -> String {
+    let Some(repository) = office.repositories.get(project) else {
+        return format!(
+            "the master file has no [project.{project}], so nothing reads its repository; put it back, or cancel the build"
+        );
+    };
+    match repository.health.looks().trouble {
+        None => "it is being looked at now".to_owned(),
+        Some(trouble) if holder.what.may.contains(&Right::Operate) => format!("it cannot be read: {}", trouble.text),
+        Some(_) => "it cannot be read; `guild doctor` tells an operator why".to_owned(),
+    }
+}
+
+pub(super) fn write_explanation(mut to: explanation::Builder<'_>, explained: &Explained) {
+    let told = &explained.told;
+    to.set_kind(told.why.kind());
+    to.set_text(WHY.cut(&told.why.text()));
+    to.set_since(told.since.map_or(0, wire::time));
+    to.set_ahead(wire::length(told.ahead));
+    to.set_worker_count(wire::length(told.worker_count));
+    wire::write_texts(
+        to.reborrow().init_hints(wire::length(told.hints.len())),
+        told.hints.iter().map(|hint| WHY.cut(hint)),
+    );
+    let mut workers = to.reborrow().init_workers(wire::length(told.workers.len()));
+    for (index, worker) in (0..).zip(&told.workers) {
+        write_candidate(workers.reborrow().get(index), worker);
+    }
+    let mut remedies = to.reborrow().init_remedies(wire::length(told.remedies.len()));
+    for (index, remedy) in (0..).zip(&told.remedies) {
+        write_remedy(remedies.reborrow().get(index), remedy);
+    }
+    let mut attempts = to.init_attempts(wire::length(explained.attempts.len()));
+    for (index, attempt) in (0..).zip(&explained.attempts) {
+        write_attempt(attempts.reborrow().get(index), attempt);
+    }
+}
+
+fn write_candidate(mut to: candidate::Builder<'_>, worker: &Candidate) {
+    to.set_name(&worker.name);
+    to.set_standing(worker.availability.word());
+    to.set_text(WHY.cut(&worker.text));
+    wire::write_texts(to.reborrow().init_jobs(wire::length(worker.jobs.len())), &worker.jobs);
+    to.set_since(worker.since.map_or(0, wire::time));
+}
+
+fn write_remedy(mut to: remedy::Builder<'_>, remedy: &Remedy) {
+    to.set_text(WHY.cut(&remedy.text()));
+    let mut steps = to.init_steps(wire::length(remedy.steps.len()));
+    for (index, step) in (0..).zip(&remedy.steps) {
+        write_step(steps.reborrow().get(index), step);
+    }
+}
+
+fn write_step(mut to: remedy_step::Builder<'_>, step: &RemedyStep) {
+    to.set_command(step.command());
+    match step {
+        RemedyStep::Wait(job) => {
+            to.set_act(remedy_step::Act::Wait);
+            to.set_object(job);
+        }
+        RemedyStep::Resume(worker) => {
+            to.set_act(remedy_step::Act::Resume);
+            to.set_object(worker);
+        }
+        RemedyStep::Start { worker, .. } => {
+            to.set_act(remedy_step::Act::Start);
+            to.set_object(worker);
+        }
+        RemedyStep::Join(wanted) => {
+            to.set_act(remedy_step::Act::Join);
+            to.set_pool(&wanted.pool);
+            to.set_platform(&wanted.platform);
+            wire::write_pairs(to.reborrow().init_labels(wire::length(wanted.labels.len())), &wanted.labels);
+            wire::write_resources(to.init_room(), &wanted.room);
+        }
+    }
+}
+
+fn write_attempt(mut to: attempt_view::Builder<'_>, row: &AttemptRow) {
+    to.set_number(row.number);
+    to.set_worker(&row.worker);
+    to.set_started(wire::time(row.started));
+    to.set_finished(row.finished.map_or(0, wire::time));
+    // while it runs, an outcome is what it was asked for
+    to.set_outcome(wire::outcome_to_wire(row.outcome.filter(|_| row.finished.is_some())));
+    to.set_reason(&row.reason);
+    to.set_isolation(&row.isolation);
+    if let Some(placed) = &row.placed {
+        to.set_placed(explain::placed_text(placed));
+        to.set_because(placed.because.word());
+        to.set_able(placed.able);
+        to.set_free(placed.free);
+        to.set_waited(placed.waited_ms);
+        to.set_waited_for(explain::waited_text(placed, &row.worker));
+    }
+}

@@ -1,0 +1,132 @@
+//! What a stranger sees: restore and redeem.
+
+use super::live::Connection;
+use super::perspective::Perspective;
+use super::worker::WorkerCapability;
+use super::{Holder, Office, accept, refuse};
+use crate::decide::coordinator::account_of;
+use crate::decide::coordinator::record::GrantRow;
+use schema::common_capnp::pulse;
+use schema::gateway_capnp::gateway;
+use schema::limits::{self, TOKEN};
+use schema::sturdy_ref::Fingerprint;
+use schema::values::{GrantKind, Refusal, RefusalCode};
+use schema::wire::VERSIONS;
+use sha2::{Digest as _, Sha256};
+use std::rc::Rc;
+
+pub(super) struct Gateway {
+    pub(super) office: Rc<Office>,
+    pub(super) connection: Rc<Connection>,
+    /// The key that the other end proved to have.
+    pub(super) peer: Option<Fingerprint>,
+}
+
+impl Gateway {
+    /// The grant that a token and a key name.
+    async fn row_of(&self, token: [u8; 32], peer: Option<Fingerprint>) -> Result<GrantRow, Refusal> {
+        match self.office.grant_of(token, peer).await? {
+            Some(row) => Ok(row),
+            // why not; a wrong key is noted
+            None => self.office.driver.call(|it, now| it.restore(now, token, peer)).await,
+        }
+    }
+}
+
+impl pulse::Server for Gateway {
+    async fn ping(self: Rc<Self>, _: pulse::PingParams, _: pulse::PingResults) -> capnp::Result<()> {
+        Ok(())
+    }
+}
+
+impl gateway::Server for Gateway {
+    async fn restore(
+        self: Rc<Self>,
+        params: gateway::RestoreParams,
+        mut results: gateway::RestoreResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let versions = params.get_versions()?;
+        let version = accept!(results, common_version(versions.get_min(), versions.get_max()));
+        let token = digest(limits::data(params.get_token(), &TOKEN)?);
+        let peer = self.peer;
+        let row = accept!(results, self.row_of(token, peer).await);
+        accept!(results, self.admit(&row));
+        let mut results = results.get();
+        results.set_version(version);
+        results.init_capability().set_as_capability(self.capability(row).hook);
+        Ok(())
+    }
+
+    async fn redeem(
+        self: Rc<Self>,
+        params: gateway::RedeemParams,
+        mut results: gateway::RedeemResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let (join, token) =
+            (digest(limits::data(params.get_join(), &TOKEN)?), limits::data(params.get_token(), &TOKEN)?);
+        if token.len() != 32 {
+            refuse!(results, Refusal::new(RefusalCode::Invalid, "a token has 32 bytes"));
+        }
+        let Some(peer) = self.peer else {
+            refuse!(
+                results,
+                Refusal::new(RefusalCode::NotPermitted, "redeeming binds a grant to the caller's key")
+                    .help("connect with a client certificate")
+            );
+        };
+        let token = digest(token);
+        let row = accept!(results, self.office.driver.call(|it, now| it.redeem(now, join, token, peer)).await);
+        let mut results = results.get();
+        results.set_grant(row.id.0);
+        results.set_name(&row.name);
+        results.set_kind(row.kind.word());
+        Ok(())
+    }
+}
+
+impl Gateway {
+    fn admit(&self, row: &GrantRow) -> Result<(), Refusal> {
+        let most = self.office.policy().connections;
+        self.connection.sit(&self.office.live.seats, account_of(row), most)?;
+        self.connection.add_grant(row.id);
+        if let Some(vat) = self.connection.vat.borrow().as_ref() {
+            vat.admit();
+        }
+        Ok(())
+    }
+
+    fn capability(&self, row: GrantRow) -> capnp::capability::Client {
+        let gate = self.office.live.gate(row.id, &row.name);
+        let office = self.office.clone();
+        let holder = Holder::of(row);
+        match holder.kind {
+            GrantKind::Worker => {
+                let worker =
+                    WorkerCapability { office, holder, gate: gate.clone(), connection: self.connection.clone() };
+                gate.wrap(capnp_rpc::new_client::<schema::worker_capnp::worker_desk::Client, _>(worker)).client
+            }
+            GrantKind::Operator | GrantKind::User | GrantKind::Changes | GrantKind::Events => {
+                let perspective = Perspective { office, holder };
+                gate.wrap(capnp_rpc::new_client::<schema::perspective_capnp::perspective::Client, _>(perspective))
+                    .client
+            }
+        }
+    }
+}
+
+fn common_version(min: u16, max: u16) -> Result<u16, Refusal> {
+    let (ours_min, ours_max) = (*VERSIONS.start(), *VERSIONS.end());
+    let highest = max.min(ours_max);
+    if highest >= min.max(ours_min) {
+        return Ok(highest);
+    }
+    let text = format!("this master speaks protocol versions {ours_min} to {ours_max}, the caller {min} to {max}");
+    let older = if max < ours_min { "the caller" } else { "the master" };
+    Err(Refusal::new(RefusalCode::Version, text).help(format!("upgrade {older}")))
+}
+
+fn digest(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}

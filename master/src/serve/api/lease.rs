@@ -1,0 +1,189 @@
+//! Everything that one attempt may do.
+//!
+//! A lease opens with `accept`: its gate lets nothing else pass before, to whatever object that hangs on it. So a method that
+//! is added later need not think of it.
+
+use super::report::{StepReport, finished, log_of, settled, sink, started};
+use super::source::{LeasePacks, SourcePack};
+use super::{Office, accept, attempt_logs, bounded, failed, refuse};
+use crate::decide::coordinator::Coordinator;
+use crate::decide::coordinator::record::{GrantId, LeaseToken};
+use crate::keep::turns::Principal;
+use capnp::traits::HasTypeId as _;
+use schema::fail_point::fail_point;
+use schema::gate::Gate;
+use schema::limits::{self, REASON};
+use schema::values::{Outcome, Progress, Refusal, RefusalCode};
+use schema::wire;
+use schema::worker_capnp::lease;
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// Methods by their interface and their number in the schema.
+const ACCEPT: (u64, u16) = (lease::Client::TYPE_ID, 0);
+const SOURCE: (u64, u16) = (lease::Client::TYPE_ID, 1);
+
+pub(super) struct Lease {
+    office: Rc<Office>,
+    token: LeaseToken,
+    /// Whether the worker held this lease before, or has accepted it here.
+    accepted: Cell<bool>,
+    packs: Rc<LeasePacks>,
+}
+
+impl Lease {
+    /// A lease that waits for its `accept`.
+    pub(super) fn offered(office: &Rc<Office>, session: &Gate, token: LeaseToken) -> lease::Client {
+        Lease::client(office, session, token, false)
+    }
+
+    /// A lease that its worker held before.
+    pub(super) fn resumed(office: &Rc<Office>, session: &Gate, token: LeaseToken) -> lease::Client {
+        Lease::client(office, session, token, true)
+    }
+
+    fn client(office: &Rc<Office>, session: &Gate, token: LeaseToken, accepted: bool) -> lease::Client {
+        let gate = office.live.lease_gate(token, session).with_policy(opens_with_accept(office, token));
+        let packs = LeasePacks::new(Principal::Grant(GrantId(session.grant())));
+        gate.wrap(capnp_rpc::new_client(Lease { office: office.clone(), token, accepted: Cell::new(accepted), packs }))
+    }
+
+    /// Ends the attempt, and with it the logs of its steps.
+    async fn end(&self, outcome: Outcome, mut reason: String) -> capnp::Result<Result<(), Refusal>> {
+        let token = self.token;
+        let attempt = self.office.driver.peek(|it, _| it.lease_job(token));
+        let steps = match self.office.driver.peek(|it, _| it.finished_steps(token)) {
+            Ok(steps) => steps,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        fail_point("master-before-seal");
+        let (seals, wrong) = attempt_logs::seal(&self.office.logs, &steps).await?;
+        fail_point("master-after-seal");
+        if !wrong.is_empty() {
+            // what is wrong stays: the words of its worker give way
+            let words = limits::cut(&reason, REASON.most.saturating_sub(wrong.len() + 2));
+            reason = if words.is_empty() { wrong } else { format!("{words}; {wrong}") };
+        }
+        let end = |it: &mut Coordinator, now| it.complete(now, token, outcome, &reason);
+        let done = attempt_logs::commit(&self.office.driver, &self.office.logs, seals, end).await;
+        if done.is_ok() {
+            self.office.live.forget_lease(token);
+            if let Some((job, attempt)) = attempt {
+                attempt_logs::forget(&self.office.logs, job, attempt, &steps).await;
+            }
+        }
+        Ok(done)
+    }
+}
+
+impl Drop for Lease {
+    /// An offer whose capability is gone goes back; after `accept` the term decides.
+    fn drop(&mut self) {
+        if !self.accepted.get() {
+            let token = self.token;
+            self.office.driver.note(|it, now| it.give_back(now, token));
+        }
+    }
+}
+
+impl lease::Server for Lease {
+    async fn accept(self: Rc<Self>, _: lease::AcceptParams, mut results: lease::AcceptResults) -> capnp::Result<()> {
+        let token = self.token;
+        let accepted = self.office.driver.call(|it, now| {
+            it.accept(now, token)?;
+            // in the same breath: what follows may be written before the answer
+            if let Some((job, attempt)) = it.lease_job(token).filter(|_| !self.accepted.replace(true)) {
+                self.office.logs.begin_attempt(job, attempt);
+            }
+            Ok(())
+        });
+        accept!(results, accepted.await);
+        Ok(())
+    }
+
+    async fn source(
+        self: Rc<Self>,
+        params: lease::SourceParams,
+        mut results: lease::SourceResults,
+    ) -> capnp::Result<()> {
+        let index = usize::from(params.get()?.get_index());
+        let token = self.token;
+        let driver = &self.office.driver;
+        if driver.peek(|it, _| it.is_offered(token)) {
+            accept!(results, driver.admit());
+        }
+        // after the commit of the acceptance: who read it stands in the store
+        let source = accept!(results, driver.look_up(|it, _| it.lease_source(token, index)).await);
+        let Some(repository) = self.office.repositories.get(&source.repository) else {
+            let text = format!("the repository `{}` is no longer configured", source.repository);
+            refuse!(results, Refusal::new(RefusalCode::NotFound, text));
+        };
+        let (served, packs) = (self.office.served.clone(), self.packs.clone());
+        results.get().set_source(capnp_rpc::new_client(SourcePack { served, repository, source, packs }));
+        Ok(())
+    }
+
+    async fn step(self: Rc<Self>, params: lease::StepParams, mut results: lease::StepResults) -> capnp::Result<()> {
+        let step = params.get()?.get_index();
+        log_of(&self.office, self.token, step)?;
+        let report = StepReport { office: self.office.clone(), token: self.token, step };
+        results.get().set_report(capnp_rpc::new_client(report));
+        Ok(())
+    }
+
+    async fn complete(
+        self: Rc<Self>,
+        params: lease::CompleteParams,
+        mut results: lease::CompleteResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let Some(outcome) = wire::outcome_from_wire(params.get_outcome()?) else {
+            refuse!(results, Refusal::new(RefusalCode::Invalid, "`complete` needs an outcome"));
+        };
+        let reason = limits::text(params.get_reason(), &REASON)?;
+        accept!(results, self.end(outcome, reason).await?);
+        Ok(())
+    }
+
+    async fn report(
+        self: Rc<Self>,
+        params: lease::ReportParams,
+        mut results: lease::ReportResults,
+    ) -> capnp::Result<()> {
+        let mut said = accept!(results, bounded(wire::read_progress(params.get()?.get_progress()))?).into_iter();
+        let mut taken = Ok(());
+        while let (Ok(()), Some(next)) = (&taken, said.next()) {
+            taken = match next {
+                Progress::Started { step, time } => started(&self.office, self.token, step, time),
+                Progress::Finished { step, end } => finished(&self.office, self.token, step, end),
+                Progress::Ended { .. } if said.len() > 0 => {
+                    Err(Refusal::new(RefusalCode::Invalid, "nothing follows the end of an attempt"))
+                }
+                // in a box: so the future of a report fits into the C library's thread cache, of blocks up to 1,032 bytes
+                Progress::Ended { outcome, reason } => Box::pin(self.end(outcome, reason)).await?,
+            };
+        }
+        accept!(results, settled(&self.office, taken).await);
+        Ok(())
+    }
+
+    async fn log(self: Rc<Self>, params: lease::LogParams, mut results: lease::LogResults) -> capnp::Result<()> {
+        results.get().set_sink(sink(&self.office, self.token, params.get()?.get_step())?);
+        Ok(())
+    }
+}
+
+/// Lets nothing pass before the lease was accepted but `accept` itself. `source` passes on a full disk as well, and waits by
+/// its own refusal: there the acceptance waits too, and workers that asked for both at once take no exception for an answer.
+fn opens_with_accept(office: &Rc<Office>, token: LeaseToken) -> impl Fn(u64, u16) -> capnp::Result<()> + 'static {
+    let office = Rc::downgrade(office);
+    move |interface, method| {
+        let Some(office) = office.upgrade().filter(|_| (interface, method) != ACCEPT) else { return Ok(()) };
+        let is_exempt = || (interface, method) == SOURCE && office.driver.is_full();
+        match office.driver.peek(|it, _| it.check_lease(token)) {
+            // one that is over passes: its methods say so in their own results
+            Err(refusal) if refusal.code == RefusalCode::Conflict && !is_exempt() => Err(failed(&refusal)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! How the steps of an attempt go: their starts, their ends, and the sinks of their logs.
+
+use super::{Office, accept, bounded, failed, refuse};
+use crate::decide::coordinator::OpenLog;
+use crate::decide::coordinator::record::{LeaseToken, StepKey};
+use crate::keep::logs::{Mark, Write};
+use schema::limits::{self, LOG_HASH, LOG_WRITE, MARKS};
+use schema::log_capnp::log_sink;
+use schema::values::{Refusal, RefusalCode, StepEnd, Time};
+use schema::wire;
+use schema::worker_capnp::step_report;
+use std::rc::Rc;
+
+/// Answers what was begun once it is durable; on a full disk at once, since then it was not begun.
+pub(super) async fn settled(office: &Office, begun: Result<(), Refusal>) -> Result<(), Refusal> {
+    match begun {
+        Err(refusal) if refusal.code == RefusalCode::Unavailable => Err(refusal),
+        begun => office.driver.settled().await.and(begun),
+    }
+}
+
+/// A step started. Answered by [`settled`].
+pub(super) fn started(office: &Office, token: LeaseToken, step: u16, time: Time) -> Result<(), Refusal> {
+    office.driver.begin(|it, now| it.step_started(now, token, step, time))
+}
+
+/// A step ended. Answered by [`settled`].
+pub(super) fn finished(office: &Office, token: LeaseToken, step: u16, end: StepEnd) -> Result<(), Refusal> {
+    office.driver.begin(|it, now| it.step_finished(now, token, step, end))
+}
+
+/// The log of a step of a lease that is in force; for calls whose answer has no field for a refusal.
+pub(super) fn log_of(office: &Office, token: LeaseToken, step: u16) -> capnp::Result<OpenLog> {
+    office.driver.peek(|it, _| it.lease_log(token, step)).map_err(|refusal| failed(&refusal))
+}
+
+/// Where the bytes of a step's log go.
+pub(super) fn sink(office: &Rc<Office>, token: LeaseToken, step: u16) -> capnp::Result<log_sink::Client> {
+    let OpenLog { key, .. } = log_of(office, token, step)?;
+    Ok(capnp_rpc::new_client(Sink { office: office.clone(), token, key }))
+}
+
+/// How one step goes, as peers of version 1 say it.
+pub(super) struct StepReport {
+    pub(super) office: Rc<Office>,
+    pub(super) token: LeaseToken,
+    pub(super) step: u16,
+}
+
+impl step_report::Server for StepReport {
+    async fn started(
+        self: Rc<Self>,
+        params: step_report::StartedParams,
+        mut results: step_report::StartedResults,
+    ) -> capnp::Result<()> {
+        let time = wire::read_time(params.get()?.get_time());
+        let begun = started(&self.office, self.token, self.step, time);
+        accept!(results, settled(&self.office, begun).await);
+        Ok(())
+    }
+
+    async fn finished(
+        self: Rc<Self>,
+        params: step_report::FinishedParams,
+        mut results: step_report::FinishedResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let Some(outcome) = wire::outcome_from_wire(params.get_outcome()?) else {
+            refuse!(results, Refusal::new(RefusalCode::Invalid, "`finished` needs an outcome"));
+        };
+        let end = StepEnd {
+            outcome,
+            exit: wire::read_exit(params.get_exit()?)?,
+            time: wire::read_time(params.get_time()),
+            log_size: params.get_log_size(),
+            log_hash: limits::data(params.get_log_hash(), &LOG_HASH)?.to_vec(),
+        };
+        let begun = finished(&self.office, self.token, self.step, end);
+        accept!(results, settled(&self.office, begun).await);
+        Ok(())
+    }
+
+    async fn log(self: Rc<Self>, _: step_report::LogParams, mut results: step_report::LogResults) -> capnp::Result<()> {
+        results.get().set_sink(sink(&self.office, self.token, self.step)?);
+        Ok(())
+    }
+}
+
+struct Sink {
+    office: Rc<Office>,
+    token: LeaseToken,
+    key: StepKey,
+}
+
+impl log_sink::Server for Sink {
+    async fn write(
+        self: Rc<Self>,
+        params: log_sink::WriteParams,
+        mut results: log_sink::WriteResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let bytes = accept!(results, bounded(limits::data(params.get_bytes(), &LOG_WRITE))?);
+        let room = accept!(results, self.office.logs.room(bytes.len()).await);
+        // after the wait: once its attempt has ended, nothing of it is begun any more
+        let open = accept!(results, self.office.driver.peek(|it, _| it.lease_log(self.token, self.key.step)));
+        let end = params.get_offset().saturating_add(bytes.len() as u64);
+        if let Some(size) = open.size.filter(|size| end > *size) {
+            let text = format!("step {} has ended with a log of {size} bytes", u32::from(self.key.step) + 1);
+            refuse!(results, Refusal::new(RefusalCode::Invalid, text));
+        }
+        let marks = limits::structs(params.get_marks(), &MARKS)?;
+        let marks = marks.map(|mark| Mark { offset: mark.get_offset(), time: wire::read_time(mark.get_time()) });
+        let write = Write { bytes: bytes.to_vec(), marks: marks.collect(), room };
+        match self.office.logs.write_in(self.key, params.get_offset(), write).await {
+            Ok(written) => {
+                self.office.driver.mark(|it, now| it.log_grew(now, self.token));
+                let mut results = results.get();
+                results.set_received(written.received);
+                results.set_durable(written.durable);
+            }
+            Err(refusal) => refuse!(results, refusal),
+        }
+        Ok(())
+    }
+
+    async fn size(self: Rc<Self>, _: log_sink::SizeParams, mut results: log_sink::SizeResults) -> capnp::Result<()> {
+        log_of(&self.office, self.token, self.key.step)?;
+        let (received, sealed) = self.office.logs.received(self.key).await.map_err(super::broken)?;
+        let mut results = results.get();
+        results.set_received(received);
+        results.set_sealed(sealed);
+        Ok(())
+    }
+}

@@ -1,0 +1,207 @@
+//! How large rows are as people see them, and what gives way where they do not fit into one answer: first the length of
+//! reasons, then the steps of the last jobs. Nothing that one peer wrote may keep an answer from another.
+
+use super::detail::JobDetail;
+use crate::decide::coordinator::record::{AttemptRow, BuildRow};
+use crate::explain::{Candidate, QueueStatus, WorkerStatus};
+use schema::limits::{self, ADDRESS, ANSWER_BYTES, JOB_VIEW, STEP_VIEW, WORD, text_bytes};
+use schema::values::Exit;
+use std::borrow::Cow;
+
+/// The most jobs of one worker that are named: enough to see what it does, and a worker with many slots stays one row of a list.
+pub(super) const RUNNING_SHOWN: usize = 500;
+/// The most jobs that are named of one worker in an explanation, which shows up to 20 workers.
+pub(super) const CANDIDATE_SHOWN: usize = 50;
+/// The most bytes of attempts in an explanation: those of some 200 with the longest reasons.
+const ATTEMPTS_BYTES: usize = 1 << 20;
+/// The most bytes of each list of a worker, of which it has five: a sixth is left for its texts. Only older masters let it have
+/// more.
+const WORKER_LIST_BYTES: usize = ANSWER_BYTES / 6;
+/// Of a build, a worker, a waiting job and an attempt: their numbers and pointers, with room for what is added to them.
+const ROW: usize = 40 * WORD;
+
+/// A build without its jobs.
+pub(super) fn build_bytes(row: &BuildRow, diagnosis: &str) -> usize {
+    let source = row.stamp.sources.first();
+    let of_source = source.map_or(0, |source| text_bytes(&source.ref_name) + text_bytes(&source.revision));
+    let cause = text_bytes(&row.cause.to_string());
+    ROW + text_bytes(&row.project)
+        + of_source
+        + text_bytes(&row.subject)
+        + text_bytes(&row.author)
+        + cause
+        + text_bytes(diagnosis)
+}
+
+/// A project as a list shows it: with as many of its aliases as one answer holds.
+pub(super) struct ProjectRow<'a> {
+    pub(super) name: &'a str,
+    pub(super) address: Cow<'a, str>,
+    pub(super) main_branch: String,
+    pub(super) aliases: &'a [String],
+}
+
+impl<'a> ProjectRow<'a> {
+    pub(super) fn new(name: &'a str, address: &'a str, main_branch: String, aliases: &'a [String]) -> ProjectRow<'a> {
+        let mut row = ProjectRow { name, address: ADDRESS.cut(address), main_branch, aliases: &[] };
+        let shown = limits::fitting(row.bytes(), aliases.iter().map(|alias| text_bytes(alias)));
+        row.aliases = &aliases[..shown];
+        row
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let texts = text_bytes(self.name) + text_bytes(&self.address) + text_bytes(&self.main_branch);
+        JOB_VIEW + texts + limits::listed(self.aliases)
+    }
+}
+
+/// Leaves out what of the lists of a worker has no room in a row.
+pub(super) fn shorten_worker(worker: &mut WorkerStatus) {
+    fn keep<T>(list: &mut Vec<T>, bytes: impl Fn(&T) -> usize) {
+        list.truncate(limits::fitting(ANSWER_BYTES - WORKER_LIST_BYTES, list.iter().map(bytes)));
+    }
+    let pair = |(name, value): &(String, String)| text_bytes(name) + text_bytes(value);
+    let text = |text: &String| text_bytes(text);
+    worker.running.truncate(RUNNING_SHOWN);
+    keep(&mut worker.running, text);
+    keep(&mut worker.pools, text);
+    keep(&mut worker.description.isolation, text);
+    keep(&mut worker.description.labels, pair);
+    keep(&mut worker.labels, pair);
+}
+
+pub(super) fn worker_bytes(worker: &WorkerStatus) -> usize {
+    let about = &worker.description;
+    let labels = about.labels.iter().chain(&worker.labels);
+    let labels: usize = labels.map(|(name, value)| text_bytes(name) + text_bytes(value)).sum();
+    let texts = [&worker.name, &worker.held, &worker.waits, &about.platform, &about.host, &about.version];
+    let texts: usize = texts.map(|text| text_bytes(text)).iter().sum();
+    let lists = limits::listed(&worker.pools) + limits::listed(&about.isolation);
+    ROW + texts + labels + lists + limits::listed(worker.running.iter().take(RUNNING_SHOWN))
+}
+
+pub(super) fn queue_bytes(item: &QueueStatus) -> usize {
+    let why = text_bytes(&item.why.text()) + text_bytes(&item.why.remedy());
+    ROW + text_bytes(&item.project) + text_bytes(&item.job) + why
+}
+
+/// Names fewer jobs of workers that run many, and leaves out the oldest attempts of many.
+pub(super) fn shorten(workers: &mut [Candidate], attempts: &mut Vec<AttemptRow>) {
+    workers.iter_mut().for_each(|worker| worker.jobs.truncate(CANDIDATE_SHOWN));
+    let sizes = attempts.iter().rev().map(|attempt| 2 * ROW + text_bytes(&attempt.reason));
+    let kept = limits::fitting(ANSWER_BYTES - ATTEMPTS_BYTES, sizes);
+    attempts.drain(..attempts.len() - kept);
+}
+
+/// Makes the jobs of a build fit into so many bytes, and answers how many they have, which are never more. Where they have no
+/// room even without their steps, none is left.
+pub(super) fn fit(jobs: &mut Vec<JobDetail>, most: usize) -> usize {
+    let whole: usize = jobs.iter().map(bytes).sum();
+    if whole <= most {
+        return whole;
+    }
+    let mut fixed: usize = jobs.iter().map(fixed_bytes).sum();
+    for job in jobs.iter_mut().rev() {
+        if fixed <= most {
+            break;
+        }
+        fixed -= job.steps.iter().map(fixed_step).sum::<usize>();
+        job.steps.clear();
+    }
+    if fixed > most {
+        jobs.clear();
+    }
+    cut_words(jobs, most.saturating_sub(fixed));
+    jobs.iter().map(bytes).sum()
+}
+
+/// Makes the jobs of several builds fit into one answer, and answers how many of the builds do. The smallest builds are shown
+/// whole, so that a large one of one project leaves room for those of the others.
+pub(super) fn fit_all(builds: &mut [(BuildRow, Vec<JobDetail>)]) -> usize {
+    let rows = builds.iter().map(|(row, _)| build_bytes(row, &row.diagnosis));
+    let shown = limits::page(rows);
+    let used: usize = builds[..shown].iter().map(|(row, _)| build_bytes(row, &row.diagnosis)).sum();
+    let mut left = ANSWER_BYTES.saturating_sub(used);
+    let mut order: Vec<usize> = (0..shown).collect();
+    order.sort_by_cached_key(|at| builds[*at].1.iter().map(bytes).sum::<usize>());
+    for at in order {
+        left = left.saturating_sub(fit(&mut builds[at].1, left));
+    }
+    shown
+}
+
+/// One job with all its words.
+fn bytes(job: &JobDetail) -> usize {
+    fixed_bytes(job) + words_of(job).map(beyond_first).sum::<usize>()
+}
+
+/// One job with its words cut to nothing: each of them still has the word of its final zero.
+fn fixed_bytes(job: &JobDetail) -> usize {
+    let row = &job.row;
+    let texts = text_bytes(&row.name) + text_bytes(&row.worker) + text_bytes(&row.platform);
+    let reason = WORD;
+    JOB_VIEW
+        + 2 * WORD
+        + texts
+        + reason
+        + WORD
+        + size_of_val(job.needs.as_slice())
+        + job.steps.iter().map(fixed_step).sum::<usize>()
+}
+
+fn fixed_step(step: &crate::decide::coordinator::record::StepRow) -> usize {
+    let lost = if matches!(step.exit, Exit::Lost(_)) { WORD } else { 0 };
+    STEP_VIEW + 2 * WORD + text_bytes(&step.name) + lost
+}
+
+/// What a text has beyond its pointer and its first word of 8 bytes, which an empty one has too.
+fn beyond_first(length: usize) -> usize {
+    length / WORD * WORD
+}
+
+/// The lengths of the words that may be cut: why the job ended or waits, and how its steps were lost.
+fn words_of(job: &JobDetail) -> impl Iterator<Item = usize> {
+    let reason = if job.waits.is_empty() { job.row.reason.len() } else { job.waits.len() };
+    let lost = job.steps.iter().filter_map(|step| match &step.exit {
+        Exit::Lost(why) => Some(why.len()),
+        Exit::None | Exit::Code(_) | Exit::Signal(_) | Exit::Timeout | Exit::Idle => None,
+    });
+    std::iter::once(reason).chain(lost)
+}
+
+/// Cuts the longest words, so that all of them have at most so many bytes beyond what empty ones have.
+fn cut_words(jobs: &mut [JobDetail], room: usize) {
+    let mut lengths: Vec<usize> = jobs.iter().flat_map(words_of).collect();
+    lengths.sort_unstable();
+    let level = level(&lengths, room);
+    let cut = |text: &mut String| {
+        if text.len() > level {
+            *text = limits::cut(text, level).into_owned();
+        }
+    };
+    for job in jobs {
+        cut(&mut job.row.reason);
+        cut(&mut job.waits);
+        for step in &mut job.steps {
+            if let Exit::Lost(why) = &mut step.exit {
+                cut(why);
+            }
+        }
+    }
+}
+
+/// The greatest length to which all of them can be cut, so that they have room: the shorter ones stay whole.
+fn level(sorted: &[usize], room: usize) -> usize {
+    let mut left = room;
+    for (index, length) in sorted.iter().enumerate() {
+        let share = left / (sorted.len() - index);
+        if beyond_first(*length) > share {
+            return share;
+        }
+        left -= beyond_first(*length);
+    }
+    usize::MAX
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+//! How many connections each grant has open, and what they may cost together, so that one holder cannot take all that the
+//! system gives. Counts, and knows nothing of connections.
+
+use crate::decide::coordinator::record::GrantId;
+use schema::values::{Refusal, RefusalCode};
+use schema::vat::Budget;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// What the calls under way and the answers of all connections of one grant may cost, in bytes: as much as one alone.
+const BUDGET: usize = 16 << 20;
+
+#[derive(Default)]
+pub(super) struct Seats(Rc<RefCell<BTreeMap<GrantId, Account>>>);
+
+/// What one grant has.
+struct Account {
+    connections: usize,
+    budget: Budget,
+}
+
+impl Default for Account {
+    fn default() -> Account {
+        Account { connections: 0, budget: Budget::new(BUDGET) }
+    }
+}
+
+/// One connection of a grant; given back when dropped.
+pub(super) struct Seat {
+    taken: Rc<RefCell<BTreeMap<GrantId, Account>>>,
+    account: GrantId,
+    /// What all of the grant share.
+    pub(super) budget: Budget,
+}
+
+impl Seats {
+    pub(super) fn take(&self, account: GrantId, most: usize) -> Result<Seat, Refusal> {
+        let mut taken = self.0.borrow_mut();
+        let found = taken.entry(account).or_default();
+        if found.connections >= most {
+            let count = found.connections;
+            let text = format!("grant {} has {count} connections open already, and {most} are allowed", account.0);
+            return Err(Refusal::new(RefusalCode::Unavailable, text)
+                .help("close some of them, or raise `connections` in [limits] of the master file"));
+        }
+        found.connections += 1;
+        Ok(Seat { taken: self.0.clone(), account, budget: found.budget.clone() })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut taken = self.taken.borrow_mut();
+        if let Some(found) = taken.get_mut(&self.account) {
+            found.connections -= 1;
+            if found.connections == 0 {
+                taken.remove(&self.account);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seats_are_few_and_come_back() {
+        let seats = Seats::default();
+        let (one, two) = (GrantId(1), GrantId(2));
+        let held = [seats.take(one, 2), seats.take(one, 2)];
+        assert!(held.iter().all(Result::is_ok));
+        let refusal = seats.take(one, 2).err().expect("there are two");
+        assert_eq!(refusal.code, RefusalCode::Unavailable);
+        assert!(refusal.text.contains("grant 1 has 2 connections"), "{refusal}");
+        assert!(seats.take(two, 1).is_ok());
+        drop(held);
+        assert!(seats.0.borrow().is_empty());
+        assert!(seats.take(one, 2).is_ok());
+    }
+}

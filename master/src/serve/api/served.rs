@@ -1,0 +1,80 @@
+//! What is served in turns beside the reads of the store: answers that are made on the one thread, files, and packs for workers.
+
+use super::{Holder, Office, broken};
+use crate::decide::coordinator::Coordinator;
+use crate::keep::turns::{Bounds, Counts, Principal, Queue};
+use schema::values::{Refusal, Time};
+use tokio::time::Instant;
+
+/// Answers that are made of the coordinator's state on the one thread, which does nothing else meanwhile.
+const ANSWERS: Bounds = Bounds { in_all: 1, each: 1 };
+/// Reads of files of logs and packs: each occupies a thread for the time of one read of at most 256 KiB.
+const FILES: Bounds = Bounds { in_all: 8, each: 2 };
+/// Packs that are made for workers: each is a run of git that keeps a processor busy. A worker may have two at once, so that
+/// others get on beside one whose packs take long.
+const PACKS: Bounds = Bounds { in_all: 4, each: 2 };
+
+/// Revisions that are looked up for whoever asks for a build: a ref is fetched, and a repository does one fetch at a time. So a few of each
+/// grant stand before it; in all there is room for those that wait for a silent one.
+const ORDERS: Bounds = Bounds { in_all: 64, each: 4 };
+
+/// The queues.
+pub struct Served {
+    answers: Queue<Principal>,
+    files: Queue<Principal>,
+    pub(super) packs: Queue<Principal>,
+    pub(super) orders: Queue<Principal>,
+}
+
+impl Default for Served {
+    fn default() -> Served {
+        let (answers, files) = (Queue::new(ANSWERS), Queue::new(FILES));
+        Served { answers, files, packs: Queue::new(PACKS), orders: Queue::new(ORDERS) }
+    }
+}
+
+impl Served {
+    pub fn packs(&self) -> Counts {
+        self.packs.counts()
+    }
+
+    /// Does what reads a file, when it is this principal's turn. It keeps its turn until it is done, also when nobody waits for
+    /// it any more.
+    pub(super) async fn file<T: 'static>(
+        &self,
+        who: Principal,
+        read: impl Future<Output = T> + 'static,
+    ) -> capnp::Result<T> {
+        let mut turn = self.files.turn(who).await;
+        let began = Instant::now();
+        let reading = tokio::task::spawn_local(async move {
+            let answer = read.await;
+            turn.charge(began.elapsed());
+            answer
+        });
+        reading.await.map_err(broken)
+    }
+}
+
+impl Office {
+    /// As [`crate::commit::driver::Driver::look`], for an answer that may be long: in the holder's turn. Whoever waited for one lets others
+    /// pass first, so that a crowd of such answers leaves room for all else between any two.
+    pub(super) async fn look<T>(
+        &self,
+        holder: &Holder,
+        look: impl FnOnce(&Coordinator, Time) -> T,
+    ) -> Result<T, Refusal> {
+        let mut turn = self.served.answers.turn(holder.principal).await;
+        if turn.has_waited() {
+            tokio::task::yield_now().await;
+        }
+        let looked = self.driver.look(|coordinator, now| {
+            let began = Instant::now();
+            let answer = look(coordinator, now);
+            turn.charge(began.elapsed());
+            drop(turn);
+            answer
+        });
+        looked.await
+    }
+}

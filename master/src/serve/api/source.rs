@@ -1,0 +1,130 @@
+//! One repository at one revision, as git packs. Packs are made in turns: one at a time for a lease, few for a worker.
+
+use super::served::Served;
+use super::{accept, bounded};
+use crate::intake::sources::Repository;
+use crate::keep::mirror::{GitError, SharedPack};
+use crate::keep::turns::Principal;
+use schema::common_capnp::byte_source;
+use schema::limits::{self, COMMIT, HAVE};
+use schema::values::{Refusal, RefusalCode, SourceRevision};
+use schema::wire;
+use schema::worker_capnp::source_pack;
+use std::cell::Cell;
+use std::rc::Rc;
+use tokio::sync::Semaphore;
+
+/// The most that one read answers, in bytes.
+const READ_MAX: u32 = 256 << 10;
+/// Packs that one lease may hold. Each is a file and a descriptor of the master; a worker fetches one, and perhaps another
+/// after its link was lost.
+const HELD_MAX: usize = 16;
+
+/// The packs of one lease.
+pub(super) struct LeasePacks {
+    /// Of whoever makes one.
+    making: Semaphore,
+    held: Cell<usize>,
+    /// In whose turns they are made and read.
+    principal: Principal,
+}
+
+impl LeasePacks {
+    pub(super) fn new(principal: Principal) -> Rc<LeasePacks> {
+        Rc::new(LeasePacks { making: Semaphore::new(1), held: Cell::new(0), principal })
+    }
+}
+
+/// One repository at one revision, for whoever holds the lease.
+pub(super) struct SourcePack {
+    pub(super) served: Rc<Served>,
+    pub(super) repository: Rc<Repository>,
+    pub(super) source: SourceRevision,
+    pub(super) packs: Rc<LeasePacks>,
+}
+
+impl SourcePack {
+    /// Waits for this lease's turn. Where the lease ends meanwhile its gate drops the call, and with it the place in the queue.
+    async fn make(&self, have: &[String]) -> Result<Held, Refusal> {
+        let closed = |_| Refusal::new(RefusalCode::Unavailable, "the master is stopping");
+        let _one = self.packs.making.acquire().await.map_err(closed)?;
+        if self.packs.held.get() >= HELD_MAX {
+            let text = format!("this lease holds {HELD_MAX} packs, which is the most");
+            return Err(Refusal::new(RefusalCode::Conflict, text).help("drop those that are not needed any more"));
+        }
+        let _turn = self.served.packs.turn(self.packs.principal).await;
+        let packed = self.repository.mirror.pack(&self.source.revision, have).await;
+        let pack = packed.map_err(|error| cannot_pack(&self.repository, &self.source, &error))?;
+        self.packs.held.update(|held| held + 1);
+        Ok(Held { pack, packs: self.packs.clone() })
+    }
+}
+
+impl source_pack::Server for SourcePack {
+    async fn pack(
+        self: Rc<Self>,
+        params: source_pack::PackParams,
+        mut results: source_pack::PackResults,
+    ) -> capnp::Result<()> {
+        let have = accept!(results, bounded(limits::texts(params.get()?.get_have(), &HAVE, &COMMIT))?);
+        let held = accept!(results, self.make(&have).await);
+        let mut results = results.get();
+        wire::write_pairs(results.reborrow().init_refs(wire::length(held.pack.refs.len())), &held.pack.refs);
+        results.set_pack(capnp_rpc::new_client(PackBytes { served: self.served.clone(), held }));
+        Ok(())
+    }
+}
+
+fn cannot_pack(repository: &Repository, source: &SourceRevision, error: &GitError) -> Refusal {
+    let text = format!("failed to pack {} of {}: {error}", source.revision, source.repository);
+    let looks = repository.health.looks();
+    // as after a restore, which brings no mirrors
+    let is_unread = looks.began.is_some() && looks.good.is_none();
+    // a worker waits for what passes
+    let code = if error.is_disk_full() || is_unread { RefusalCode::Unavailable } else { RefusalCode::NotFound };
+    Refusal::new(code, text)
+}
+
+/// A pack that a lease holds.
+struct Held {
+    pack: SharedPack,
+    packs: Rc<LeasePacks>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.packs.held.update(|held| held - 1);
+    }
+}
+
+/// The bytes of one pack.
+struct PackBytes {
+    served: Rc<Served>,
+    held: Held,
+}
+
+impl byte_source::Server for PackBytes {
+    async fn size(
+        self: Rc<Self>,
+        _: byte_source::SizeParams,
+        mut results: byte_source::SizeResults,
+    ) -> capnp::Result<()> {
+        results.get().set_size(self.held.pack.size);
+        Ok(())
+    }
+
+    async fn read(
+        self: Rc<Self>,
+        params: byte_source::ReadParams,
+        mut results: byte_source::ReadResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let (offset, count) = (params.get_offset(), params.get_count().min(READ_MAX));
+        let pack = self.held.pack.clone();
+        let reading = async move { tokio::task::spawn_blocking(move || pack.read(offset, count as usize)).await };
+        let read = self.served.file(self.held.packs.principal, reading).await?;
+        let bytes = read.map_err(super::broken)?.map_err(super::broken)?;
+        results.get().set_bytes(&bytes);
+        Ok(())
+    }
+}

@@ -1,0 +1,142 @@
+//! The authority to ask for builds, and to stop them.
+
+use super::build::Build;
+use super::{Holder, Office, accept, broken, no_build, no_project, refuse};
+use crate::decide::coordinator::record::{Answer, BuildId, BuildRow};
+use crate::decide::coordinator::{Past, chosen};
+use crate::keep::store::PlannedBuild;
+use schema::limits::{self, JOB, JOBS, PROJECT, REF, REVISION, WHY};
+use schema::perspective_capnp::{build, submitter};
+use schema::values::{Refusal, RefusalCode, Right, State};
+use std::rc::Rc;
+
+pub(super) struct Submitter {
+    pub(super) office: Rc<Office>,
+    pub(super) holder: Holder,
+}
+
+impl submitter::Server for Submitter {
+    async fn run(
+        self: Rc<Self>,
+        params: submitter::RunParams,
+        mut results: submitter::RunResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let project = limits::text(params.get_project(), &PROJECT)?;
+        let ref_name = limits::text(params.get_ref(), &REF)?;
+        let revision = limits::text(params.get_revision(), &REVISION)?;
+        accept!(results, self.holder.may(Right::Run, &project));
+        let body: [&[u8]; 4] = [b"submitter.run", project.as_bytes(), ref_name.as_bytes(), revision.as_bytes()];
+        let request = self.holder.request(params.get_request(), &body)?;
+        let Some(repository) = self.office.repositories.get(&project) else { refuse!(results, no_project(&project)) };
+        // before the mirror grows for it
+        accept!(results, self.office.driver.admit());
+        let turn = self.office.served.orders.turn(self.holder.principal).await;
+        let order = accept!(results, repository.order(&ref_name, &revision, self.holder.grant).await);
+        drop(turn);
+        let name = self.holder.name.clone();
+        let run = self.office.driver.call(|it, now| it.run(now, request, &name, order)).await;
+        let id = accept!(results, run);
+        let number = accept!(results, self.number(id).await?);
+        results.get().set_number(number);
+        results.get().set_build(self.build(id));
+        Ok(())
+    }
+
+    async fn retry(
+        self: Rc<Self>,
+        params: submitter::RetryParams,
+        mut results: submitter::RetryResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let (project, number) = (limits::text(params.get_project(), &PROJECT)?, params.get_number());
+        let (jobs, failed) = (limits::texts(params.get_jobs(), &JOBS, &JOB)?, params.get_failed());
+        accept!(results, self.holder.may(Right::Retry, &project));
+        let number_bytes = number.to_le_bytes();
+        let mut body: Vec<&[u8]> = vec![b"submitter.retry", project.as_bytes(), &number_bytes];
+        body.push(if failed { b"failed" } else { b"all" });
+        body.extend(jobs.iter().map(String::as_bytes));
+        let request = self.holder.request(params.get_request(), &body)?;
+        // what was answered before is not read again: the old build may be gone meanwhile
+        let answered = accept!(results, self.office.driver.call(|it, _| it.answered(&request)).await);
+        if let Some(Answer::Build(id)) = answered {
+            let number = accept!(results, self.number(id).await?);
+            results.get().set_number(number);
+            results.get().set_build(self.build(id));
+            return Ok(());
+        }
+        let past = match self.past(&project, number).await? {
+            Ok(past) => past,
+            Err(refusal) => refuse!(results, refusal),
+        };
+        let again = accept!(results, chosen(&past, &jobs, failed));
+        let name = self.holder.name.clone();
+        let retried = self.office.driver.call(|it, now| it.retry(now, request, &name, past, &again)).await;
+        let id = accept!(results, retried);
+        let number = accept!(results, self.number(id).await?);
+        results.get().set_number(number);
+        results.get().set_build(self.build(id));
+        Ok(())
+    }
+
+    async fn cancel(
+        self: Rc<Self>,
+        params: submitter::CancelParams,
+        mut results: submitter::CancelResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let (project, number) = (limits::text(params.get_project(), &PROJECT)?, params.get_number());
+        let (job, reason) = (limits::text(params.get_job(), &JOB)?, limits::text(params.get_reason(), &WHY)?);
+        accept!(results, self.holder.may(Right::Cancel, &project));
+        let number_bytes = number.to_le_bytes();
+        let body: [&[u8]; 4] = [b"submitter.cancel", project.as_bytes(), &number_bytes, job.as_bytes()];
+        let request = self.holder.request(params.get_request(), &body)?;
+        let Some(row) = self.row(&project, number).await? else { refuse!(results, no_build(&project, number)) };
+        let why = match reason.as_str() {
+            "" => format!("cancelled by {}", self.holder.name),
+            reason => format!("cancelled by {}: {reason}", self.holder.name),
+        };
+        let only = (!job.is_empty()).then_some(job.as_str());
+        let cancelled = self.office.driver.call(|it, now| it.cancel(now, request, row.id, only, &why)).await;
+        accept!(results, cancelled);
+        Ok(())
+    }
+}
+
+impl Submitter {
+    fn build(&self, id: BuildId) -> build::Client {
+        capnp_rpc::new_client(Build { office: self.office.clone(), holder: self.holder.clone(), id })
+    }
+
+    async fn row(&self, project: &str, number: u32) -> capnp::Result<Option<BuildRow>> {
+        self.office.readers.of(self.holder.principal).build(project, number).await.map_err(broken)
+    }
+
+    async fn number(&self, id: BuildId) -> capnp::Result<Result<u32, Refusal>> {
+        if let Some(number) = self.office.driver.peek(|it, _| it.open_build_row(id).map(|row| row.number)) {
+            return Ok(Ok(number));
+        }
+        let row = self.office.readers.of(self.holder.principal).build_by_id(id).await.map_err(broken)?;
+        Ok(row.map(|row| row.number).ok_or_else(|| {
+            let text = "the build that this request made is no longer kept";
+            Refusal::new(RefusalCode::NotFound, text).help("a new request makes another")
+        }))
+    }
+
+    async fn past(&self, project: &str, number: u32) -> capnp::Result<Result<Past, Refusal>> {
+        let removals = self.office.driver.peek(|it, _| it.removals());
+        let read = self.office.readers.of(self.holder.principal).planned_build(project, number).await;
+        let Some(PlannedBuild { build: row, plan, jobs }) = read.map_err(broken)? else {
+            return Ok(Err(no_build(project, number)));
+        };
+        if row.state != State::Finished {
+            let text = format!("build {project}/{number} is not finished");
+            return Ok(Err(Refusal::new(RefusalCode::Conflict, text).help("cancel it first, or wait for its end")));
+        }
+        let Some(plan) = plan else {
+            let text = format!("build {project}/{number} has no plan to repeat");
+            return Ok(Err(Refusal::new(RefusalCode::Conflict, text).help("`guild run` reads the pipeline anew")));
+        };
+        Ok(Ok(Past { row, plan, jobs, removals }))
+    }
+}

@@ -1,0 +1,204 @@
+//! The authority to look. What the grant does not name is `notFound`.
+
+use super::branch;
+use super::build::Build;
+use super::detail::{JobDetail, detail};
+use super::event::Subscriber;
+use super::room::{ProjectRow, build_bytes, fit_all, queue_bytes, shorten_worker, worker_bytes};
+use super::view::{write_build, write_jobs, write_queue_item, write_workers};
+use super::{Holder, Office, broken, no_build, no_project, refuse};
+use crate::decide::coordinator::record::BuildRow;
+use crate::explain::Explainer;
+use crate::intake::sources::Repository;
+use crate::keep::store::BuildFilter;
+use schema::limits::{self, DIAGNOSIS_LISTED, PROJECT, REF, REVISION, WORKER};
+use schema::perspective_capnp::viewer;
+use schema::values::{Cursor, Filter};
+use schema::wire;
+use std::rc::Rc;
+
+/// Most builds in one answer.
+const BUILDS_MAX: u32 = 1_000;
+
+pub(super) struct Viewer {
+    pub(super) office: Rc<Office>,
+    pub(super) holder: Holder,
+}
+
+impl viewer::Server for Viewer {
+    async fn projects(
+        self: Rc<Self>,
+        params: viewer::ProjectsParams,
+        mut results: viewer::ProjectsResults,
+    ) -> capnp::Result<()> {
+        let mut seen = self.office.repositories.all();
+        let after = limits::text(params.get()?.get_after(), &PROJECT)?;
+        seen.retain(|repository| self.holder.what.sees(&repository.project) && repository.project > after);
+        let mut rows: Vec<ProjectRow<'_>> = seen.iter().map(|repository| project_row(repository)).collect();
+        let shown = limits::page(rows.iter().map(ProjectRow::bytes));
+        results.get().set_more(shown < rows.len());
+        rows.truncate(shown);
+        let names: Vec<String> = rows.iter().map(|row| row.name.to_owned()).collect();
+        let latest = self.office.readers.of(self.holder.principal).newest_numbers(names).await.map_err(broken)?;
+        let mut list = results.get().init_projects(wire::length(rows.len()));
+        for (index, (row, latest)) in (0..).zip(rows.iter().zip(latest)) {
+            let mut to = list.reborrow().get(index);
+            to.set_name(row.name);
+            to.set_repository(&*row.address);
+            wire::write_texts(to.reborrow().init_aliases(wire::length(row.aliases.len())), row.aliases);
+            to.set_latest(latest);
+            to.set_main_branch(&row.main_branch);
+        }
+        Ok(())
+    }
+
+    async fn builds(
+        self: Rc<Self>,
+        params: viewer::BuildsParams,
+        mut results: viewer::BuildsResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let some = |text: String| if text.is_empty() { None } else { Some(text) };
+        let filter = BuildFilter {
+            project: some(limits::text(params.get_project(), &PROJECT)?),
+            allowed: self.allowed(),
+            ref_name: some(limits::text(params.get_ref(), &REF)?),
+            revision: some(limits::text(params.get_revision(), &REVISION)?),
+            before: Some(params.get_before()).filter(|before| *before > 0),
+        };
+        let limit = params.get_limit().min(BUILDS_MAX);
+        let reading = self.office.readers.of(self.holder.principal);
+        let rows = reading.builds(filter, limit).await.map_err(broken)?;
+        let sizes = rows.iter().map(|row| build_bytes(row, &DIAGNOSIS_LISTED.cut(&row.diagnosis)));
+        let shown = limits::page(sizes);
+        results.get().set_more(shown < rows.len());
+        let mut list = results.get().init_builds(wire::length(shown));
+        for (index, row) in (0..).zip(&rows[..shown]) {
+            write_build(list.reborrow().get(index), row, &DIAGNOSIS_LISTED.cut(&row.diagnosis));
+        }
+        Ok(())
+    }
+
+    async fn build(
+        self: Rc<Self>,
+        params: viewer::BuildParams,
+        mut results: viewer::BuildResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let (project, number) = (limits::text(params.get_project(), &PROJECT)?, params.get_number());
+        if !self.holder.what.sees(&project) {
+            refuse!(results, no_project(&project));
+        }
+        let reading = self.office.readers.of(self.holder.principal);
+        let found = match number {
+            0 => reading.newest_build(&project).await,
+            number => reading.build(&project, number).await,
+        };
+        let Some(row) = found.map_err(broken)? else { refuse!(results, no_build(&project, number)) };
+        let build = Build { office: self.office.clone(), holder: self.holder.clone(), id: row.id };
+        results.get().set_build(capnp_rpc::new_client(build));
+        Ok(())
+    }
+
+    async fn workers(
+        self: Rc<Self>,
+        params: viewer::WorkersParams,
+        mut results: viewer::WorkersResults,
+    ) -> capnp::Result<()> {
+        let after = limits::text(params.get()?.get_after(), &WORKER)?;
+        let mut workers =
+            self.office.look(&self.holder, |it, now| Explainer::new(it, now).workers()).await.map_err(unavailable)?;
+        workers.retain(|worker| worker.name > after);
+        workers.iter_mut().for_each(|worker| {
+            self.holder.narrow(worker);
+            shorten_worker(worker);
+        });
+        let mut results = results.get();
+        let shown = limits::page(workers.iter().map(worker_bytes));
+        results.set_more(shown < workers.len());
+        write_workers(results.init_workers(wire::length(shown)), &workers);
+        Ok(())
+    }
+
+    async fn queue(self: Rc<Self>, _: viewer::QueueParams, mut results: viewer::QueueResults) -> capnp::Result<()> {
+        let mut items =
+            self.office.look(&self.holder, |it, now| Explainer::new(it, now).queue()).await.map_err(unavailable)?;
+        items.retain(|item| self.holder.what.sees(&item.project));
+        items.truncate(limits::fitting(0, items.iter().map(queue_bytes)));
+        let mut list = results.get().init_items(wire::length(items.len()));
+        for (index, item) in (0..).zip(&items) {
+            write_queue_item(list.reborrow().get(index), item);
+        }
+        Ok(())
+    }
+
+    async fn branch(
+        self: Rc<Self>,
+        params: viewer::BranchParams,
+        mut results: viewer::BranchResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let (project, name) = (limits::text(params.get_project(), &PROJECT)?, limits::text(params.get_ref(), &REF)?);
+        let repository = self.office.repositories.get(&project).filter(|_| self.holder.what.sees(&project));
+        let Some(repository) = repository else { refuse!(results, no_project(&project)) };
+        match branch::look(&self.office.readers.of(self.holder.principal), &repository, &name).await.map_err(broken)? {
+            Ok(found) => branch::write_branch(results.get().init_branch(), &found),
+            Err(refusal) => refuse!(results, refusal),
+        }
+        Ok(())
+    }
+
+    async fn watch(
+        self: Rc<Self>,
+        params: viewer::WatchParams,
+        mut results: viewer::WatchResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let filter = wire::read_filter(params.get_filter()?)?;
+        let observer = params.get_observer()?;
+        if let Some(project) = filter.projects.iter().find(|project| !self.holder.what.sees(project)) {
+            refuse!(results, no_project(project));
+        }
+        let (mut builds, after) = self.snapshot(&filter).await?;
+        let cursor = Cursor { incarnation: self.office.incarnation, after };
+        let subscriber = Subscriber::new(&self.office, &self.holder, filter);
+        let subscription = subscriber.follow(cursor, observer);
+        let mut results = results.get();
+        results.set_subscription(subscription);
+        wire::write_cursor(results.reborrow().init_cursor(), cursor);
+        let shown = fit_all(&mut builds);
+        let mut list = results.init_builds(wire::length(shown));
+        for (index, (row, jobs)) in (0..).zip(&builds[..shown]) {
+            write_build(list.reborrow().get(index), row, &row.diagnosis);
+            write_jobs(list.reborrow().get(index), jobs);
+        }
+        Ok(())
+    }
+}
+
+impl Viewer {
+    /// The projects to which lists are narrowed; none: all.
+    fn allowed(&self) -> Option<Vec<String>> {
+        let projects = &self.holder.what.projects;
+        projects.named().map(|names| names.iter().cloned().collect())
+    }
+
+    async fn snapshot(&self, filter: &Filter) -> capnp::Result<(Vec<(BuildRow, Vec<JobDetail>)>, u64)> {
+        let taken = self.office.readers.of(self.holder.principal).snapshot(filter.clone(), self.allowed()).await;
+        let taken = taken.map_err(broken)?;
+        let builds = taken.builds.into_iter().map(|(row, plan, jobs)| {
+            let details = detail(&self.office.driver, &row, plan.as_ref(), jobs);
+            (row, details)
+        });
+        Ok((builds.collect(), taken.last_event))
+    }
+}
+
+fn project_row(repository: &Repository) -> ProjectRow<'_> {
+    let branch = repository.mirror.main_branch().unwrap_or_default();
+    ProjectRow::new(&repository.project, &repository.address, branch, &repository.aliases)
+}
+
+fn unavailable(refusal: schema::values::Refusal) -> capnp::Error {
+    capnp::Error::overloaded(refusal.text)
+}

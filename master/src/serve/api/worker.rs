@@ -1,0 +1,291 @@
+//! What a worker holds: the capability of its grant, and its session.
+
+use super::lease::Lease;
+use super::live::Connection;
+use super::{Holder, Office, accept, refuse};
+use crate::decide::coordinator::record::LeaseToken;
+use crate::decide::coordinator::{Arrival, Attached, Resumption, SessionId};
+use schema::gate::Gate;
+use schema::limits::{self, INSTANCE, LACK, LEASE, LEASES};
+use schema::values::{Assignment, JobPlan, Refusal, RefusalCode, Resources};
+use schema::wire;
+use schema::worker_capnp::{lease, session, worker_desk};
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// How long an earlier process of the same key may take to say that it is still there.
+const CLONE_PING: Duration = Duration::from_secs(3);
+/// An answer to `take` holds so many offers beyond the first, and none once its plans are this large, in bytes, about: all of
+/// them are to be accepted in time, also over a slow link.
+const FURTHER_MAX: usize = 64;
+const FURTHER_BYTES: usize = 64 << 10;
+
+/// The capability of a worker's grant: a worker attaches with it.
+pub(super) struct WorkerCapability {
+    pub(super) office: Rc<Office>,
+    pub(super) holder: Holder,
+    pub(super) gate: Gate,
+    pub(super) connection: Rc<Connection>,
+}
+
+impl worker_desk::Server for WorkerCapability {
+    async fn attach(
+        self: Rc<Self>,
+        params: worker_desk::AttachParams,
+        mut results: worker_desk::AttachResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let peer = params.get_worker()?;
+        let peer = self.gate.behind(&peer).unwrap_or(peer);
+        let arrival = read_arrival(params)?;
+        if let Some(refusal) = self.clone_of(&arrival).await {
+            refuse!(results, refusal);
+        }
+        let (grant, running) = (self.holder.grant, arrival.running.clone());
+        let attached = self.office.driver.call(|it, now| it.attach(now, grant, arrival)).await;
+        let Attached { session: id, standing, terms, term } = accept!(results, attached);
+        // of two that were committed together the later one stays
+        if self.office.driver.peek(|it, _| it.session_of(&self.holder.name)).is_none_or(|(latest, _)| latest != id) {
+            refuse!(results, Refusal::new(RefusalCode::Conflict, "a newer connection of this worker has taken over"));
+        }
+        let gate = self.gate.child(grant.0, &self.holder.name);
+        self.office.live.add_session(id, grant, peer, gate.clone(), &self.connection);
+        let session = Session {
+            office: self.office.clone(),
+            worker: self.holder.name.clone(),
+            id,
+            gate: gate.clone(),
+            taking: Cell::new(false),
+        };
+        let mut results = results.get();
+        results.set_session(gate.wrap(capnp_rpc::new_client(session)));
+        results.set_term(milliseconds(term));
+        write_terms(results.reborrow().init_terms(wire::length(terms.len())), terms);
+        let count = wire::length(standing.len());
+        let mut standings = results.reborrow().init_standing(count);
+        for (index, standing) in (0..).zip(&standing) {
+            standings.set(index, standing_to_wire(*standing));
+        }
+        let mut leases = results.init_leases(count);
+        for (index, (standing, token)) in (0..).zip(standing.iter().zip(&running)) {
+            if *standing == Resumption::Resumed {
+                let lease = Lease::resumed(&self.office, &gate, *token);
+                leases.set(index, lease.client.hook);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl WorkerCapability {
+    /// Refuses a second process of the same key while the first still answers.
+    async fn clone_of(&self, arrival: &Arrival) -> Option<Refusal> {
+        let (name, instance) = (&self.holder.name, arrival.instance);
+        let (id, older) = self.office.driver.peek(|it, _| it.session_of(name))?;
+        if older == instance {
+            return None;
+        }
+        if self.office.driver.peek(|it, _| it.is_the_original(name, arrival)) {
+            let text = format!("a copy of worker {name} had its session, and lost it to the worker itself");
+            let grant = self.holder.grant;
+            self.office.driver.note(|it, now| it.alarm(now, grant, &text));
+            return None;
+        }
+        let worker = self.office.live.worker(id)?;
+        let ping = tokio::time::timeout(CLONE_PING, worker.ping_request().send().promise).await;
+        let answer = ping.ok()?.ok()?;
+        let says = limits::key(answer.get().ok()?.get_instance(), &INSTANCE).ok()?;
+        if says == instance {
+            return None;
+        }
+        let text = format!("a second process showed the key of worker {name} while the first was alive");
+        let grant = self.holder.grant;
+        self.office.driver.note(|it, now| it.alarm(now, grant, &text));
+        Some(
+            Refusal::new(RefusalCode::Conflict, text)
+                .help("a worker's state directory must not be copied: join a second worker under its own name"),
+        )
+    }
+}
+
+struct Session {
+    office: Rc<Office>,
+    worker: String,
+    id: SessionId,
+    /// Those of leases are below it: on the next session they are held anew.
+    gate: Gate,
+    taking: Cell<bool>,
+}
+
+impl session::Server for Session {
+    async fn take(self: Rc<Self>, params: session::TakeParams, mut results: session::TakeResults) -> capnp::Result<()> {
+        let params = params.get()?;
+        let (free, most) = (wire::read_resources(params.get_free()?), params.get_most());
+        let Some(waiting) = Waiting::begin(&self, free) else {
+            return Err(capnp::Error::failed("one `take` at a time: the earlier one still waits".to_owned()));
+        };
+        let first = waiting.offer().await?;
+        let more = self.further(free, &first.job, usize::from(most));
+        let mut results = results.get();
+        results.set_lease(self.lease(&first));
+        wire::write_assignment(results.reborrow().init_assignment(), &first);
+        let mut offers = results.init_more(wire::length(more.len()));
+        for (index, assignment) in (0..).zip(&more) {
+            let mut offer = offers.reborrow().get(index);
+            offer.set_lease(self.lease(assignment));
+            wire::write_assignment(offer.init_assignment(), assignment);
+        }
+        Ok(())
+    }
+
+    async fn renew(
+        self: Rc<Self>,
+        params: session::RenewParams,
+        mut results: session::RenewResults,
+    ) -> capnp::Result<()> {
+        let tokens = read_tokens(params.get()?.get_tokens())?;
+        let worker = &self.worker;
+        let renewed = self.office.driver.apply(|it, now| it.renew(now, worker, &tokens)).await;
+        let renewed = renewed.map_err(|refusal| capnp::Error::overloaded(refusal.text))?;
+        let mut results = results.get();
+        let over: Vec<&LeaseToken> =
+            tokens.iter().zip(&renewed).filter(|(_, term)| term.is_none()).map(|(token, _)| token).collect();
+        let mut stale = results.reborrow().init_stale(wire::length(over.len()));
+        for (index, token) in (0..).zip(over) {
+            stale.set(index, &token.0);
+        }
+        let terms = renewed.into_iter().map(Option::unwrap_or_default);
+        write_terms(results.init_terms(wire::length(tokens.len())), terms);
+        Ok(())
+    }
+
+    async fn drain(self: Rc<Self>, _: session::DrainParams, _: session::DrainResults) -> capnp::Result<()> {
+        let id = self.id;
+        self.office.driver.note(|it, _| it.drain_session(id));
+        Ok(())
+    }
+
+    async fn lacks(self: Rc<Self>, params: session::LacksParams, _: session::LacksResults) -> capnp::Result<()> {
+        let (id, what) = (self.id, limits::text(params.get()?.get_what(), &LACK)?);
+        self.office.driver.note(|it, _| it.note_lack(id, &what));
+        Ok(())
+    }
+}
+
+impl Session {
+    /// What is offered at once for the room that is left beside the first job, as if it were asked for one after another.
+    fn further(self: &Rc<Self>, mut free: Resources, first: &JobPlan, most: usize) -> Vec<Assignment> {
+        let driver = &self.office.driver;
+        if driver.is_full() {
+            // offers wait for a commit
+            return Vec::new();
+        }
+        let most = most.saturating_sub(1).min(driver.peek(|it, _| it.share())).min(FURTHER_MAX);
+        let (mut more, mut bytes) = (Vec::new(), first.size());
+        free = free.minus(&first.room());
+        while more.len() < most && bytes < FURTHER_BYTES {
+            let Some(next) = Waiting::begin(self, free).and_then(Waiting::at_once) else { break };
+            free = free.minus(&next.job.room());
+            bytes += next.job.size();
+            more.push(*next);
+        }
+        more
+    }
+
+    fn lease(&self, offered: &Assignment) -> lease::Client {
+        Lease::offered(&self.office, &self.gate, LeaseToken(offered.token))
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let (id, office) = (self.id, self.office.clone());
+        office.driver.note(|it, now| it.session_lost(now, id, "its connection was lost"));
+        // ending it drops capabilities of the peer, which must not happen inside this drop
+        tokio::task::spawn_local(async move { office.live.end_session(id, "the session ended").is_some() });
+    }
+}
+
+/// A `take` that waits. However it ends, nothing that was offered to it is stranded.
+struct Waiting {
+    session: Rc<Session>,
+    offer: oneshot::Receiver<Box<Assignment>>,
+    answered: bool,
+}
+
+impl Waiting {
+    /// None: an earlier one waits.
+    fn begin(session: &Rc<Session>, free: Resources) -> Option<Waiting> {
+        if session.taking.replace(true) {
+            return None;
+        }
+        let (driver, id) = (&session.office.driver, session.id);
+        let offer = driver.expect_offer(id);
+        driver.note(|it, now| it.worker_ready(now, id, free));
+        Some(Waiting { session: session.clone(), offer, answered: false })
+    }
+
+    async fn offer(mut self) -> capnp::Result<Box<Assignment>> {
+        let offer = (&mut self.offer).await;
+        self.answered = true;
+        offer.map_err(|_| capnp::Error::disconnected("the session ended".to_owned()))
+    }
+
+    fn at_once(mut self) -> Option<Box<Assignment>> {
+        let offer = self.offer.try_recv().ok();
+        self.answered = offer.is_some();
+        offer
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.session.taking.set(false);
+        if self.answered {
+            return;
+        }
+        let (driver, id) = (&self.session.office.driver, self.session.id);
+        let offered = self.offer.try_recv().ok().map(|assignment| LeaseToken(assignment.token));
+        driver.expect_nothing(id);
+        driver.note(|it, now| {
+            it.worker_unready(id);
+            if let Some(token) = offered {
+                it.give_back(now, token);
+            }
+        });
+    }
+}
+
+fn standing_to_wire(standing: Resumption) -> worker_desk::Standing {
+    match standing {
+        Resumption::Resumed => worker_desk::Standing::Resumed,
+        Resumption::Stale => worker_desk::Standing::Stale,
+    }
+}
+
+fn read_arrival(params: worker_desk::attach_params::Reader<'_>) -> capnp::Result<Arrival> {
+    Ok(Arrival {
+        instance: limits::key(params.get_instance(), &INSTANCE)?,
+        running: read_tokens(params.get_running())?,
+        description: wire::read_description(params.get_description()?)?,
+        keeps_terms: params.get_keeps_terms(),
+        home: params.has_home().then(|| wire::read_home(params.get_home()?)).transpose()?,
+        alive: read_tokens(params.get_alive())?,
+    })
+}
+
+fn write_terms(mut to: capnp::primitive_list::Builder<'_, u64>, terms: impl IntoIterator<Item = Duration>) {
+    for (index, term) in (0..).zip(terms) {
+        to.set(index, milliseconds(term));
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn read_tokens(list: capnp::Result<capnp::data_list::Reader<'_>>) -> capnp::Result<Vec<LeaseToken>> {
+    Ok(limits::keys(list, &LEASES, &LEASE)?.into_iter().map(LeaseToken).collect())
+}

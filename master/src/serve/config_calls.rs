@@ -1,0 +1,60 @@
+//! The channel to the task that reloads the master file. API objects send it three requests: show the differences, reload, add a
+//! project. The task answers one call after the other; nothing here does any of that work.
+
+use crate::decide::coordinator::Request;
+use schema::values::{Difference, NewProject, Refusal, RefusalCode};
+use tokio::sync::{mpsc, oneshot};
+
+/// The most calls that wait for the task. A caller beyond waits until one of them is taken: people call rarely, so it is small.
+const CALLS_MAX: usize = 16;
+
+/// Where the answer to a call goes once the call is done.
+pub type Answer<T> = oneshot::Sender<Result<T, Refusal>>;
+
+/// A request to the task that reloads the master file.
+pub enum Call {
+    Differences(Answer<Vec<Difference>>),
+    Reload(Request, Answer<Vec<Difference>>),
+    Add(Request, Box<NewProject>, Answer<Added>),
+}
+
+/// What the caller learns of a project that was added.
+#[derive(Clone, Debug, Default)]
+pub struct Added {
+    /// Where a forge delivers, and the secret that signs deliveries. Both are empty where the project has no hook.
+    pub hook_address: String,
+    pub hook_secret: String,
+}
+
+/// The callers' end of the channel.
+#[derive(Clone)]
+pub struct ConfigCalls(mpsc::Sender<Call>);
+
+/// The task's end of the channel.
+pub type Calls = mpsc::Receiver<Call>;
+
+pub fn config_calls() -> (ConfigCalls, Calls) {
+    let (sender, receiver) = mpsc::channel(CALLS_MAX);
+    (ConfigCalls(sender), receiver)
+}
+
+impl ConfigCalls {
+    pub async fn differences(&self) -> Result<Vec<Difference>, Refusal> {
+        self.ask(Call::Differences).await
+    }
+
+    pub async fn reload(&self, request: Request) -> Result<Vec<Difference>, Refusal> {
+        self.ask(|answer| Call::Reload(request, answer)).await
+    }
+
+    pub async fn add(&self, request: Request, project: NewProject) -> Result<Added, Refusal> {
+        self.ask(|answer| Call::Add(request, Box::new(project), answer)).await
+    }
+
+    async fn ask<T>(&self, call: impl FnOnce(Answer<T>) -> Call) -> Result<T, Refusal> {
+        let gone = || Refusal::new(RefusalCode::Unavailable, "the master is stopping");
+        let (answer, answered) = oneshot::channel();
+        self.0.send(call(answer)).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+}

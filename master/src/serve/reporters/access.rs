@@ -1,0 +1,79 @@
+//! What reporters hold: events, named reads, and one sink that records what was delivered. All of it is given by whoever wires them,
+//! so that a reporter could move to another machine unchanged.
+
+use super::episodes::{Said, View};
+use crate::commit::events::Subscription;
+use crate::config::MailConfig;
+use crate::config::clock::Clock;
+use crate::decide::coordinator::lane::Lane;
+use crate::decide::coordinator::record::{BuildRow, JobRow, ReporterRow, StepKey, StepRow, ToldRow};
+use crate::intake::sources::History;
+use futures::future::LocalBoxFuture;
+use schema::values::Plan;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+/// An answer that comes later, or the reason why there is none.
+pub type Later<'a, T> = LocalBoxFuture<'a, Result<T, String>>;
+
+/// A project and a ref of its repository.
+pub type ProjectRef = (String, String);
+
+/// Everything that the reporters of a master share.
+pub struct ReporterAccess {
+    pub clock: Clock,
+    pub events: Subscription,
+    pub reads: Box<dyn ReporterReads>,
+    pub deliveries: Box<dyn DeliverySink>,
+    /// The address by which people reach the master. It may be empty.
+    pub url: String,
+    /// The directory in which commands run.
+    pub state: PathBuf,
+    pub mail: Option<MailConfig>,
+}
+
+/// The questions that reporters ask.
+pub trait ReporterReads {
+    /// The names of the projects that are followed.
+    fn projects(&self) -> Vec<String>;
+    /// The repository of a project. None: the project is not followed.
+    fn history(&self, project: &str) -> Option<Rc<dyn History>>;
+    /// Whether the builds of a project are held back after a restore.
+    fn is_held(&self, project: &str) -> bool;
+    /// The names of the reporters that are recorded.
+    fn reporter_names(&self) -> Later<'_, Vec<String>>;
+    /// How far a reporter has come. None: it is new.
+    fn reporter<'a>(&'a self, name: &'a str) -> Later<'a, Option<ReporterRow>>;
+    /// The refs of builds, each named by its project and its number.
+    fn refs(&self, builds: BTreeSet<(String, u32)>) -> Later<'_, BTreeSet<ProjectRef>>;
+    /// The refs of the newest builds of a project.
+    fn recent_refs<'a>(&'a self, project: &'a str, builds: u32) -> Later<'a, Vec<String>>;
+    /// The state of a ref, and what this reporter told of it.
+    fn look<'a>(&'a self, reporter: &'a str, project: &'a str, ref_name: &'a str) -> Later<'a, (View, Vec<Said>)>;
+    /// The lane of a job on a ref, where the job may be [`PIPELINE`](super::episodes::PIPELINE). It is empty where there is none.
+    fn lane<'a>(&'a self, project: &'a str, ref_name: &'a str, job: &'a str) -> Later<'a, Lane>;
+    /// A build with its plan and its jobs. None: the build is gone.
+    fn build<'a>(&'a self, project: &'a str, number: u32) -> Later<'a, Option<ReportedBuild>>;
+    /// The steps of the latest attempt of a job.
+    fn steps<'a>(&'a self, job: &'a JobRow) -> Later<'a, Vec<StepRow>>;
+    /// The last bytes of a log, at most `count`, and whether the log has more before them.
+    fn log_end(&self, key: StepKey, count: u32) -> Later<'_, (Vec<u8>, bool)>;
+}
+
+/// A build as a notice tells it.
+pub struct ReportedBuild {
+    pub row: BuildRow,
+    pub plan: Option<Plan>,
+    pub jobs: Vec<JobRow>,
+}
+
+/// The only thing that a reporter commands: the record of what it delivered. Each call answers after its commit.
+pub trait DeliverySink {
+    /// Forgets every reporter whose name is not among these.
+    fn forget_others(&self, names: Vec<String>) -> Later<'_, ()>;
+    /// Records how far a reporter has come.
+    fn save(&self, row: ReporterRow) -> Later<'_, ()>;
+    /// Records what a reporter told.
+    fn record(&self, rows: Vec<ToldRow>) -> Later<'_, ()>;
+}

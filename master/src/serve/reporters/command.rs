@@ -1,0 +1,144 @@
+//! A command that tells: it gets the notice on stdin, a small environment, and half a minute.
+
+use crate::keep::process_group::ProcessGroup;
+use std::io;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{Child, Command};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+/// For what it still has to say when it has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+const STDERR_BYTES_MAX: usize = 2 << 10;
+/// All of our environment that it sees.
+const PASSED: [&str; 3] = ["PATH", "HOME", "LANG"];
+
+/// Runs it in a directory; why it did not succeed. Dropping this ends it, with all that it started in its process group.
+pub(super) async fn run(argv: &[String], dir: &Path, input: &[u8]) -> Result<(), String> {
+    run_within(argv, dir, input, DEADLINE).await
+}
+
+async fn run_within(argv: &[String], dir: &Path, input: &[u8], deadline: Duration) -> Result<(), String> {
+    let name = argv.first().cloned().unwrap_or_default();
+    let mut group = spawn(argv, dir).map_err(|error| format!("failed to start {name}: {error}"))?;
+    let mut said = Vec::new();
+    match tokio::time::timeout(deadline, converse(&mut group.0, input, &mut said)).await {
+        Ok(Ok(status)) if status.success() => Ok(()),
+        Ok(Ok(status)) => Err(format!("{name} failed ({status}){}", words(&said))),
+        Ok(Err(error)) => Err(format!("failed to follow {name}: {error}")),
+        Err(_) => Err(format!("{name} was ended: it took more than {} s{}", deadline.as_secs(), words(&said))),
+    }
+}
+
+fn words(said: &[u8]) -> String {
+    let text = super::excerpt::plain(&String::from_utf8_lossy(said));
+    let text = text.trim();
+    if text.is_empty() { String::new() } else { format!(": {text}") }
+}
+
+fn spawn(argv: &[String], dir: &Path) -> io::Result<ProcessGroup> {
+    let (program, arguments) = argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut command = Command::new(program);
+    let passed = PASSED.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)));
+    command.args(arguments).current_dir(dir).env_clear().envs(passed);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    ProcessGroup::spawn(command)
+}
+
+/// `said` gets the end of its stderr. One that ends without reading its input has its reasons: its status says which.
+async fn converse(child: &mut Child, input: &[u8], said: &mut Vec<u8>) -> io::Result<ExitStatus> {
+    let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
+    let mut listening = std::pin::pin!(async {
+        let Some(mut pipe) = stderr else { return };
+        let mut chunk = [0; 1 << 10];
+        while let Ok(count @ 1..) = pipe.read(&mut chunk).await {
+            said.extend_from_slice(&chunk[..count]);
+            said.drain(..said.len().saturating_sub(STDERR_BYTES_MAX));
+        }
+    });
+    let mut feeding = std::pin::pin!(async {
+        if let Some(mut pipe) = stdin {
+            let _ = pipe.write_all(input).await;
+        }
+    });
+    let (mut has_fed, mut has_ended) = (false, false);
+    let status = {
+        let mut ending = std::pin::pin!(child.wait());
+        loop {
+            tokio::select! {
+                status = &mut ending => break status?,
+                () = &mut feeding, if !has_fed => has_fed = true,
+                () = &mut listening, if !has_ended => has_ended = true,
+            }
+        }
+    };
+    if !has_ended {
+        // who else holds the pipe is not waited for
+        let _ = tokio::time::timeout(LAST_WORDS, listening).await;
+    }
+    Ok(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Vec<String> {
+        ["/bin/sh", "-c", script].map(str::to_owned).to_vec()
+    }
+
+    async fn tell(script: &str, input: &[u8]) -> Result<(), String> {
+        let dir = tempfile::tempdir().unwrap();
+        run(&shell(script), dir.path(), input).await
+    }
+
+    #[tokio::test]
+    async fn it_gets_its_input_and_little_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = "cat > got; env | sed 's/=.*//' | sort > names; echo ignored";
+        // more than a pipe holds
+        let input = vec![b'x'; 200_000];
+        run(&shell(script), dir.path(), &input).await.unwrap();
+        assert_eq!(std::fs::read(dir.path().join("got")).unwrap(), input);
+        let names = std::fs::read_to_string(dir.path().join("names")).unwrap();
+        // the shell's own
+        let names: Vec<&str> = names.lines().filter(|name| !["PWD", "SHLVL", "_", "OLDPWD"].contains(name)).collect();
+        assert!(names.iter().all(|name| PASSED.contains(name)), "{names:?}");
+    }
+
+    #[tokio::test]
+    async fn what_goes_wrong_is_told() {
+        let input = vec![b'x'; 200_000];
+        assert_eq!(tell("exec <&-; exit 0", &input).await, Ok(()));
+        let failed = tell("cat > /dev/null; printf 'no \\033[31mway' >&2; exit 3", b"x").await;
+        assert_eq!(failed, Err("/bin/sh failed (exit status: 3): no way".to_owned()));
+        let dir = tempfile::tempdir().unwrap();
+        let missing = run(&["/nowhere/tell".to_owned()], dir.path(), b"").await.unwrap_err();
+        assert!(missing.starts_with("failed to start /nowhere/tell: "), "{missing}");
+    }
+
+    #[tokio::test]
+    async fn one_that_hangs_is_ended_with_its_children() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = "sleep 1000 & echo $! > child; echo waiting >&2; wait";
+        let hung = run_within(&shell(script), dir.path(), b"", Duration::from_millis(500)).await.unwrap_err();
+        assert!(hung.contains("was ended"), "{hung}");
+        let child = std::fs::read_to_string(dir.path().join("child")).unwrap();
+        let child = rustix::process::Pid::from_raw(child.trim().parse().unwrap()).unwrap();
+        // until whoever adopted it waited for it
+        for _ in 0..400 {
+            if rustix::process::test_kill_process(child).is_err() || is_zombie(child) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("its child lives on");
+    }
+
+    fn is_zombie(pid: rustix::process::Pid) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('Z'))
+    }
+}

@@ -1,0 +1,228 @@
+//! Gathers what a notice says: from the store, the mirror and the logs. Decides nothing.
+
+use super::ReporterAccess;
+use super::access::ReportedBuild;
+use super::episodes::{News, NewsLane, PIPELINE, Spot};
+use super::excerpt;
+use super::notice::{self, Author, CommitResult, Notice, NoticeCommit, NoticeJob, NoticeStep};
+use super::reproduce;
+use super::told::Branch;
+use crate::decide::coordinator::record::{BuildRow, StepKey, StepRow, Turn};
+use crate::keep::mirror::{Authored, Person, Range};
+use schema::values::{Outcome, Plan, ShortRef};
+use std::collections::BTreeSet;
+
+/// Commits that a notice names.
+const COMMITS_MAX: u32 = 100;
+/// Good results that a range of commits begins at. Each is a run of git, and lanes share most of them.
+const GOOD_MAX: usize = 16;
+/// Lanes whose log is quoted: a mail of more can hardly be read.
+const QUOTED_MAX: usize = 10;
+
+/// None: the build is gone meanwhile.
+pub(super) async fn compose(
+    access: &ReporterAccess,
+    branch: Branch<'_>,
+    news: &News,
+    id: String,
+) -> Result<Option<Notice>, String> {
+    let Some(shown) = access.reads.build(branch.project, news.at.build).await? else { return Ok(None) };
+    let range = range(access, branch, news, &shown.row).await?;
+    let commits: Vec<NoticeCommit> = range.commits.into_iter().map(told).collect();
+    let jobs = jobs(access, branch, news, &shown).await?;
+    let Some(first) = jobs.first().cloned() else { return Ok(None) };
+    Ok(Some(Notice {
+        id,
+        kind: news.turn,
+        project: branch.project.to_owned(),
+        branch: ShortRef::of(branch.ref_name).name().to_owned(),
+        job: first.job,
+        build: news.at.build,
+        url: first.url,
+        selector: first.selector,
+        commit: news.at.revision.clone(),
+        last_good: first.last_good,
+        last_bad: news.last_bad.as_ref().map(result_of),
+        fixes: news.failure.clone().filter(|_| news.turn == Turn::Fixed),
+        authors: notice::authors(&commits),
+        commits,
+        commits_left_out: range.left_out,
+        step: first.step,
+        log: first.log,
+        commit_subject: shown.row.subject.clone(),
+        reproduce: reproduce::commands(branch.project, news, &jobs),
+        jobs,
+    }))
+}
+
+async fn jobs(
+    access: &ReporterAccess,
+    branch: Branch<'_>,
+    news: &News,
+    shown: &ReportedBuild,
+) -> Result<Vec<NoticeJob>, String> {
+    let mut jobs = Vec::new();
+    for (index, lane) in news.lanes.iter().enumerate() {
+        let mut job = job(access, branch, lane, shown);
+        if news.turn == Turn::NewlyFailing {
+            job.last_good =
+                lane.last_good.as_ref().map(|good| CommitResult { commit: good.revision.clone(), build: good.build });
+            (job.step, job.log) = failure(access, lane, shown, index < QUOTED_MAX).await?;
+        }
+        jobs.push(job);
+    }
+    Ok(jobs)
+}
+
+fn job(access: &ReporterAccess, branch: Branch<'_>, lane: &NewsLane, shown: &ReportedBuild) -> NoticeJob {
+    let number = shown.row.number;
+    let selector = match shown.jobs.iter().any(|job| job.name == lane.job) {
+        true => format!("{}/{number}/{}", branch.project, lane.job),
+        // the build has no such job
+        false => format!("{}/{number}", branch.project),
+    };
+    NoticeJob {
+        job: lane.job.clone(),
+        url: (!access.url.is_empty()).then(|| format!("{}/p/{selector}", access.url)),
+        selector,
+        since: result_of(&lane.since),
+        last_good: None,
+        step: None,
+        log: String::new(),
+    }
+}
+
+fn result_of(spot: &Spot) -> CommitResult {
+    CommitResult { commit: spot.revision.clone(), build: spot.build }
+}
+
+/// What the news adds to the branch: the commits since any of its lanes was good, or since it was bad.
+async fn range(access: &ReporterAccess, branch: Branch<'_>, news: &News, build: &BuildRow) -> Result<Range, String> {
+    let at = news.at.revision.as_str();
+    let since: BTreeSet<&str> = match (news.turn, &news.last_bad) {
+        (Turn::Fixed, Some(bad)) => BTreeSet::from([bad.revision.as_str()]),
+        (Turn::Fixed, None) => BTreeSet::new(),
+        (Turn::NewlyFailing, _) => {
+            news.lanes.iter().filter_map(|lane| Some(lane.last_good.as_ref()?.revision.as_str())).collect()
+        }
+    };
+    let mut found = Range::default();
+    let Some(history) = access.reads.history(branch.project) else { return Ok(from_build(build, at)) };
+    for without in without(&since, build) {
+        let more = history.range(at, &without, COMMITS_MAX).await;
+        let more = more.map_err(|error| format!("failed to read the commits of {}: {error}", branch.project))?;
+        found = union(found, more);
+    }
+    let is_itself = since.contains(at);
+    // the repository may have lost it since; the build knows who made it
+    Ok(if found.commits.is_empty() && !is_itself { from_build(build, at) } else { found })
+}
+
+/// What the commits of each range must not have. Where nothing good is known, that is what the build's own change found.
+fn without(since: &BTreeSet<&str>, build: &BuildRow) -> Vec<Vec<String>> {
+    if since.is_empty() {
+        let base = build.stamp.sources.first().map(|source| source.base.clone()).filter(|base| !base.is_empty());
+        return vec![base.into_iter().collect()];
+    }
+    since.iter().take(GOOD_MAX).map(|revision| vec![(*revision).to_owned()]).collect()
+}
+
+/// The longer one first, which most often holds the other.
+fn union(one: Range, other: Range) -> Range {
+    let (mut long, short) = if one.commits.len() >= other.commits.len() { (one, other) } else { (other, one) };
+    let known: BTreeSet<String> = long.commits.iter().map(|commit| commit.revision.clone()).collect();
+    long.commits.extend(short.commits.into_iter().filter(|commit| !known.contains(&commit.revision)));
+    let more = long.commits.len().saturating_sub(COMMITS_MAX as usize);
+    long.commits.truncate(COMMITS_MAX as usize);
+    let more = u32::try_from(more).unwrap_or(u32::MAX);
+    Range { commits: long.commits, left_out: long.left_out.max(short.left_out).saturating_add(more) }
+}
+
+fn from_build(build: &BuildRow, commit: &str) -> Range {
+    let (name, email) = build.author.rsplit_once('<').unwrap_or((&build.author, ""));
+    let author = Person { name: name.trim().to_owned(), email: email.trim_end_matches('>').to_owned() };
+    let commit = Authored {
+        revision: commit.to_owned(),
+        committer: author.clone(),
+        author,
+        time: build.created,
+        subject: build.subject.clone(),
+    };
+    Range { commits: vec![commit], left_out: 0 }
+}
+
+fn told(commit: Authored) -> NoticeCommit {
+    let person = |it: Person| Author { name: it.name, email: it.email };
+    NoticeCommit {
+        commit: commit.revision,
+        author: person(commit.author),
+        subject: commit.subject,
+        time: commit.time,
+        committer: person(commit.committer),
+    }
+}
+
+/// The first step of a lane that failed, and the end of its log; of a pipeline, what is wrong with it.
+async fn failure(
+    access: &ReporterAccess,
+    lane: &NewsLane,
+    shown: &ReportedBuild,
+    is_quoted: bool,
+) -> Result<(Option<NoticeStep>, String), String> {
+    if lane.job == PIPELINE {
+        return Ok((None, excerpt::excerpt(shown.row.diagnosis.as_bytes(), false)));
+    }
+    let Some(job) = shown.jobs.iter().find(|job| job.name == lane.job) else {
+        return Ok((None, String::new()));
+    };
+    let steps = access.reads.steps(job).await?;
+    let Some(failed) = steps.into_iter().find(|step| step.outcome == Some(Outcome::Failed)) else {
+        return Ok((None, String::new()));
+    };
+    let log = if is_quoted { end_of_log(access, failed.key).await } else { String::new() };
+    Ok((Some(told_step(failed, shown.plan.as_ref(), &lane.job)), log))
+}
+
+fn told_step(step: StepRow, plan: Option<&Plan>, job: &str) -> NoticeStep {
+    let planned = plan.and_then(|plan| plan.jobs.iter().find(|it| it.name == job));
+    let command = planned.and_then(|job| job.steps.get(usize::from(step.key.step))).map(reproduce::command);
+    NoticeStep {
+        number: u32::from(step.key.step) + 1,
+        name: step.name,
+        exit: step.exit.to_string(),
+        command: command.unwrap_or_default(),
+    }
+}
+
+/// Empty where it cannot be read: retention may have taken it.
+async fn end_of_log(access: &ReporterAccess, key: StepKey) -> String {
+    match access.reads.log_end(key, excerpt::BYTES).await {
+        Ok((bytes, is_cut)) => excerpt::excerpt(&bytes, is_cut),
+        Err(error) => {
+            tracing::debug!("a notice goes without a log: {error}");
+            String::new()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(names: &str, left_out: u32) -> Range {
+        let commit = |name: char| Authored { revision: name.to_string(), ..Authored::default() };
+        Range { commits: names.chars().map(commit).collect(), left_out }
+    }
+
+    #[test]
+    fn ranges_of_several_lanes_are_one() {
+        let names = |range: &Range| range.commits.iter().map(|commit| commit.revision.as_str()).collect::<String>();
+        for (one, other, both) in [("dcb", "d", "dcb"), ("d", "dcb", "dcb"), ("", "d", "d"), ("dx", "dc", "dxc")] {
+            let found = union(range(one, 0), range(other, 0));
+            assert_eq!((names(&found).as_str(), found.left_out), (both, 0), "{one} {other}");
+        }
+        let many: String = (0..COMMITS_MAX).filter_map(|it| char::from_u32(0x4e00 + it)).collect();
+        let found = union(range(&many, 7), range("ab", 0));
+        assert_eq!((found.commits.len(), found.left_out), (100, 9));
+    }
+}

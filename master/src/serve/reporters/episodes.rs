@@ -1,0 +1,397 @@
+//! When a branch turned red, and when it was good again. Pure: the results of its lanes and what was told go in, and what
+//! is to be told next comes out; the time is an argument.
+//!
+//! Results are read in the order of the updates of the ref, so it does not matter which build finishes first. A branch is
+//! red at an update where a lane that counts is bad. A red range begins at the first such update, and ends at the first
+//! update at which no lane is bad any more. Each range is told once, and so is its end.
+
+use super::notice;
+use crate::decide::coordinator::lane::{Lane, LaneResult, Mark, is_bad};
+use crate::decide::coordinator::record::{ToldRow, Turn};
+use schema::values::Time;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// How long a result is held back for builds that are unfinished before it. A build that waits for a worker for days shall
+/// not silence what is known, and most builds end within an hour.
+pub const PATIENCE: Duration = Duration::from_secs(3600);
+
+/// The name of the lane that a pipeline which cannot be read counts as.
+pub const PIPELINE: &str = "guild.toml";
+
+/// The place of a result in the course of a branch.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Spot {
+    pub update: u32,
+    /// The number of the build.
+    pub build: u32,
+    pub revision: String,
+}
+
+/// The newest build that has a plan: where a lane that is gone was left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Planned {
+    pub spot: Spot,
+    pub created: Time,
+}
+
+/// A branch, as a reporter looks at it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// The lanes of the newest plan, and [`PIPELINE`] where a pipeline could not be read. Only these count.
+    pub lanes: Vec<(String, Lane)>,
+    /// The updates that have an unfinished build, each with the lanes that it may still have results of; none: with any.
+    pub open: BTreeMap<u32, Option<BTreeSet<String>>>,
+    pub planned: Option<Planned>,
+}
+
+impl View {
+    /// Whether a build of these updates is unfinished, and could end a range that holds them.
+    fn is_open(&self, from: u32, to: u32) -> bool {
+        self.open.keys().any(|open| (from..=to).contains(open))
+    }
+}
+
+/// What was told of a lane, and of which update.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// An empty notice says that the lane was red before the branch began, so there was nothing to tell.
+    pub row: ToldRow,
+    pub update: u32,
+}
+
+/// A lane that a piece of news names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewsLane {
+    pub job: String,
+    /// Where it began to fail.
+    pub since: Spot,
+    /// The newest good result before that; of a failure only.
+    pub last_good: Option<Mark>,
+}
+
+/// A change of a branch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct News {
+    pub turn: Turn,
+    /// The first bad result, or the one that made the branch good again.
+    pub at: Spot,
+    /// At least one, in the order of the plan.
+    pub lanes: Vec<NewsLane>,
+    /// The newest bad result before `at`; of a fix only.
+    pub last_bad: Option<Spot>,
+    /// The id of the notice that told the failure; of a fix, and of lanes that are added to it.
+    pub failure: Option<String>,
+}
+
+/// What is to be done about a branch. Once it is done, the next is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    Nothing,
+    /// An unfinished build could still change what is to be told. Until then, or until something happens.
+    Wait(Time),
+    Tell(News),
+    /// These lanes failed later in a range that was told. They are noted and not told.
+    Add(News),
+}
+
+/// Decides what comes next. Nothing is told of a failure from before `born`.
+pub fn next(view: &View, told: &[Said], born: Time, now: Time) -> Next {
+    let record = Record::of(view, told);
+    let course = Course::of(view, &record);
+    match record.open.is_empty() {
+        true => failing(view, course.after(&record), &record, (born, now)),
+        false => goes_on(view, &course, &record, now),
+    }
+}
+
+/// What the told rows come to.
+struct Record<'a> {
+    /// Of each lane that was told as failing and not as good again, the newest row; in the order of time.
+    open: Vec<&'a Said>,
+    /// Lanes that were red before the branch began.
+    inherited: BTreeSet<&'a str>,
+    /// The newest update of which a fix was told.
+    until: u32,
+    /// When the newest fix was told.
+    fixed: Time,
+    /// Of each lane the newest row.
+    last: BTreeMap<&'a str, &'a Said>,
+}
+
+impl<'a> Record<'a> {
+    fn of(view: &View, told: &'a [Said]) -> Record<'a> {
+        let is_inherited = |said: &&Said| said.row.notice.is_empty();
+        let inherited = told.iter().filter(is_inherited).map(|said| said.row.job.as_str()).collect();
+        let mut last: BTreeMap<&str, &Said> = BTreeMap::new();
+        for said in told.iter().filter(|said| !is_inherited(said)) {
+            last.insert(&said.row.job, said);
+        }
+        let is_open = |said: &&Said| said.row.turn == Turn::NewlyFailing && !is_left_over(view, &said.row);
+        let mut open: Vec<&Said> = last.values().copied().filter(is_open).collect();
+        open.sort_by_key(|said| said.row.time);
+        let fixes = || told.iter().filter(|said| said.row.turn == Turn::Fixed);
+        let until = fixes().map(|said| said.update).max().unwrap_or(0);
+        let fixed = fixes().map(|said| said.row.time).max().unwrap_or(Time(0));
+        Record { open, inherited, until, fixed, last }
+    }
+
+    fn has(&self, job: &str) -> bool {
+        self.open.iter().any(|said| said.row.job == job)
+    }
+
+    /// The lane was told as good again, and this result was known by then.
+    fn is_over(&self, job: &str, point: &Point) -> bool {
+        self.last.get(job).is_some_and(|said| {
+            said.row.turn == Turn::Fixed && said.update >= point.spot.update && said.row.time >= point.finished
+        })
+    }
+}
+
+/// Version 0.1 told each lane by itself, and never told the end of one that went out of the plan: it is no news any more.
+fn is_left_over(view: &View, row: &ToldRow) -> bool {
+    let counts = view.lanes.iter().any(|(job, _)| *job == row.job);
+    !counts && row.notice == notice::id(&row.project, &row.ref_name, &row.job, row.turn, &row.revision)
+}
+
+/// What a lane came to in one update.
+#[derive(Clone, Debug)]
+struct Point {
+    spot: Spot,
+    is_bad: bool,
+    finished: Time,
+}
+
+impl Point {
+    fn of(result: &LaneResult) -> Point {
+        let spot = Spot { update: result.update, build: result.build, revision: result.revision.clone() };
+        Point { spot, is_bad: is_bad(result.outcome), finished: result.finished }
+    }
+}
+
+/// The updates from where a branch was red to where it was good again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Range {
+    start: u32,
+    /// The first update that is good again; none: it is red still.
+    end: Option<u32>,
+}
+
+/// The lanes of a branch, update by update.
+#[derive(Clone)]
+struct Course<'a> {
+    lanes: Vec<(&'a str, Vec<Point>)>,
+}
+
+impl<'a> Course<'a> {
+    fn of(view: &'a View, record: &Record<'_>) -> Course<'a> {
+        let lanes = view.lanes.iter().map(|(job, lane)| {
+            let mut points = points(lane);
+            // a good result that is no longer kept stands before the failures that are
+            if record.inherited.contains(job.as_str()) && lane.earlier.last_good.is_none() {
+                points.iter_mut().take_while(|point| point.is_bad).for_each(|point| point.is_bad = false);
+            }
+            (job.as_str(), points)
+        });
+        Course { lanes: lanes.collect() }
+    }
+
+    /// Without the failures that were over when the newest fix was told.
+    fn after(mut self, record: &Record<'_>) -> Course<'a> {
+        let is_over = |point: &Point| point.spot.update <= record.until && point.finished <= record.fixed;
+        let points = self.lanes.iter_mut().flat_map(|(_, points)| points);
+        points.filter(|point| is_over(point)).for_each(|point| point.is_bad = false);
+        self
+    }
+
+    fn points(&self) -> impl Iterator<Item = &Point> {
+        self.lanes.iter().flat_map(|(_, points)| points)
+    }
+
+    fn updates(&self) -> BTreeSet<u32> {
+        self.points().map(|point| point.spot.update).collect()
+    }
+
+    fn is_red(&self, update: u32) -> bool {
+        self.lanes.iter().any(|(_, points)| {
+            points.iter().rev().find(|point| point.spot.update <= update).is_some_and(|point| point.is_bad)
+        })
+    }
+
+    /// In the order of updates.
+    fn ranges(&self) -> Vec<Range> {
+        let mut ranges: Vec<Range> = Vec::new();
+        for update in self.updates() {
+            let open = ranges.last_mut().filter(|range| range.end.is_none());
+            match (open, self.is_red(update)) {
+                (None, true) => ranges.push(Range { start: update, end: None }),
+                (Some(range), false) => range.end = Some(update),
+                (None, false) | (Some(_), true) => {}
+            }
+        }
+        ranges
+    }
+
+    /// The first bad result of each lane within a range, in the order of the plan.
+    fn bad(&self, range: Range) -> Vec<(&'a str, &Point)> {
+        let is_in =
+            |point: &&Point| point.spot.update >= range.start && range.end.is_none_or(|end| point.spot.update < end);
+        let lanes = self.lanes.iter();
+        lanes
+            .filter_map(|(job, points)| Some((*job, points.iter().filter(is_in).find(|point| point.is_bad)?)))
+            .collect()
+    }
+
+    /// When it is time to tell what happened at an update; none: it is now.
+    fn ready_at(&self, view: &View, at: u32, ended: Time, now: Time) -> Option<Time> {
+        let is_held = view.open.range(..=at).any(|(open, lanes)| self.matters(*open, lanes.as_ref(), at));
+        Some(ended.after(PATIENCE)).filter(|ready| is_held && *ready > now)
+    }
+
+    /// Whether an unfinished build could change what happened at an update: it is of the same update, or has a lane of
+    /// which nothing is known in between.
+    fn matters(&self, open: u32, lanes: Option<&BTreeSet<String>>, at: u32) -> bool {
+        let is_between = |point: &Point| open < point.spot.update && point.spot.update < at;
+        let may_have = |job: &str| lanes.is_none_or(|lanes| lanes.contains(job));
+        let mut lanes = self.lanes.iter().filter(|(job, _)| may_have(job));
+        open == at || lanes.any(|(_, points)| !points.iter().any(is_between))
+    }
+}
+
+/// One for each update with a result that counts; what is no longer kept is the first of them.
+fn points(lane: &Lane) -> Vec<Point> {
+    let earlier = &lane.earlier;
+    let is_bad = earlier.outcome.is_some_and(is_bad);
+    let mark = if is_bad { &earlier.first_bad } else { &earlier.last_good };
+    let before = mark.as_ref().map(|mark| Point {
+        spot: Spot { update: mark.build.min(earlier.until.0), build: mark.build, revision: mark.revision.clone() },
+        is_bad,
+        finished: mark.finished,
+    });
+    let mut points: Vec<Point> = before.into_iter().collect();
+    for result in lane.results.iter().filter(|result| result.counts()) {
+        match points.last_mut().filter(|last| last.spot.update == result.update) {
+            Some(last) => *last = Point::of(result),
+            None => points.push(Point::of(result)),
+        }
+    }
+    points
+}
+
+/// Nothing is told as failing: does something fail?
+fn failing(view: &View, course: Course<'_>, record: &Record<'_>, (born, now): (Time, Time)) -> Next {
+    for range in course.ranges() {
+        let first = course.bad(Range { start: range.start, end: Some(range.start + 1) });
+        let is_past = range.end.is_some_and(|end| end <= record.until);
+        if is_past || first.iter().all(|(_, point)| point.finished <= born) {
+            continue;
+        }
+        let ended = first.iter().map(|(_, point)| point.finished).min().unwrap_or(now);
+        if let Some(ready) = course.ready_at(view, range.start, ended, now) {
+            return Next::Wait(ready);
+        }
+        let Some(at) = first.first().map(|(_, point)| point.spot.clone()) else { continue };
+        let lanes = first.iter().map(|(job, point)| failing_lane(view, job, point)).collect();
+        return Next::Tell(News { turn: Turn::NewlyFailing, at, lanes, last_bad: None, failure: None });
+    }
+    Next::Nothing
+}
+
+fn failing_lane(view: &View, job: &str, point: &Point) -> NewsLane {
+    let lane = view.lanes.iter().find(|(name, _)| name == job).map(|(_, lane)| lane);
+    let last_good = lane.and_then(|lane| good_before(lane, point.spot.update));
+    NewsLane { job: job.to_owned(), since: point.spot.clone(), last_good }
+}
+
+/// The newest good result of the updates before one.
+fn good_before(lane: &Lane, update: u32) -> Option<Mark> {
+    let is_good = |result: &&LaneResult| result.counts() && !is_bad(result.outcome) && result.update < update;
+    let found = lane.results.iter().rev().find(is_good);
+    let mark = |it: &LaneResult| Mark { build: it.build, revision: it.revision.clone(), finished: it.finished };
+    found.map(mark).or_else(|| lane.earlier.last_good.clone())
+}
+
+/// A failure is told: did more lanes fail, and is it over?
+fn goes_on(view: &View, course: &Course<'_>, record: &Record<'_>, now: Time) -> Next {
+    let (Some(first), Some(newest)) = (record.open.first(), record.open.iter().max_by_key(|said| said.update)) else {
+        return Next::Nothing;
+    };
+    let range = told_range(view, course, record, newest.update);
+    let failure = Some(first.row.notice.clone());
+    let added = course.bad(range).into_iter().filter(|(job, point)| !record.has(job) && !record.is_over(job, point));
+    let (pending, added): (Vec<_>, Vec<_>) = added.partition(|(_, point)| view.is_open(range.start, point.spot.update));
+    if let Some(news) = addition(view, &added, &failure) {
+        return Next::Add(news);
+    }
+    let Some(end) = range.end else { return Next::Nothing };
+    let (at, ended) = good_at(view, course, end).unwrap_or_else(|| (spot_of(newest), now));
+    // what is unfinished within the range may name more lanes
+    let whole_at = Some(ended.after(PATIENCE)).filter(|ready| view.is_open(range.start, end) && *ready > now);
+    if let Some(ready) = course.ready_at(view, end, ended, now).or(whole_at) {
+        return Next::Wait(ready);
+    }
+    if let Some(news) = addition(view, &pending, &failure) {
+        return Next::Add(news);
+    }
+    let bad = course.points().filter(|point| point.is_bad && point.spot.update < end).map(|point| point.spot.clone());
+    let last_bad = bad.max().or_else(|| Some(spot_of(newest)));
+    Next::Tell(News { turn: Turn::Fixed, at, lanes: record.open.iter().map(told_lane).collect(), last_bad, failure })
+}
+
+/// Lanes that failed later in the range.
+fn addition(view: &View, lanes: &[(&str, &Point)], failure: &Option<String>) -> Option<News> {
+    let lanes: Vec<NewsLane> = lanes.iter().map(|(job, point)| failing_lane(view, job, point)).collect();
+    let at = lanes.first()?.since.clone();
+    Some(News { turn: Turn::NewlyFailing, at, lanes, last_bad: None, failure: failure.clone() })
+}
+
+/// The range that holds what was told of an update.
+fn told_range(view: &View, course: &Course<'_>, record: &Record<'_>, update: u32) -> Range {
+    let ranges = course.ranges();
+    let holds = |range: &&Range| range.start <= update && range.end.is_none_or(|end| update < end);
+    if let Some(range) = ranges.iter().find(holds) {
+        return *range;
+    }
+    // the update is not red any more: a retry was good, or a lane went out of the plan
+    let later = ranges.iter().find(|range| range.start > update).copied();
+    let of_told = course.lanes.iter().filter(|(job, _)| record.has(job)).flat_map(|(_, points)| points);
+    let good =
+        of_told.filter(|point| !point.is_bad && point.spot.update >= update).min_by_key(|point| point.spot.update);
+    match (good, later) {
+        (Some(good), Some(later)) if is_same(course, good, later, update) => later,
+        (Some(good), _) => Range { start: update, end: Some(good.spot.update) },
+        (None, Some(later)) => later,
+        (None, None) => {
+            let planned = view.planned.as_ref().map_or(0, |planned| planned.spot.update);
+            Range { start: update, end: Some(planned.max(update)) }
+        }
+    }
+}
+
+/// Whether a range that was told goes on in a later one: that was red already when the good result came, which moved only
+/// the beginning.
+fn is_same(course: &Course<'_>, good: &Point, later: Range, update: u32) -> bool {
+    let known = course.bad(Range { start: later.start, end: Some(later.start + 1) });
+    let was_red = known.iter().any(|(_, point)| point.finished <= good.finished);
+    good.spot.update > later.start || (good.spot.update == update && was_red)
+}
+
+/// The newest good result of an update, or the plan that left the lanes out.
+fn good_at(view: &View, course: &Course<'_>, update: u32) -> Option<(Spot, Time)> {
+    let good = course.points().filter(|point| point.spot.update == update && !point.is_bad);
+    let found = good.max_by_key(|point| point.spot.build).map(|point| (point.spot.clone(), point.finished));
+    let planned = view.planned.as_ref().filter(|planned| planned.spot.update == update);
+    found.or_else(|| planned.map(|planned| (planned.spot.clone(), planned.created)))
+}
+
+fn spot_of(said: &Said) -> Spot {
+    Spot { update: said.update, build: said.row.build, revision: said.row.revision.clone() }
+}
+
+fn told_lane(said: &&Said) -> NewsLane {
+    NewsLane { job: said.row.job.clone(), since: spot_of(said), last_good: None }
+}
+
+#[cfg(test)]
+#[path = "episodes_tests.rs"]
+mod tests;

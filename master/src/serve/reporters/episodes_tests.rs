@@ -1,0 +1,328 @@
+//! Branches as small scripts: what each lane came to, update by update, and what is to be told of it.
+
+use super::*;
+use crate::decide::coordinator::lane::RESULTS_KEPT;
+use crate::serve::reporters::told::{Branch, id_of, rows, time_of};
+use schema::values::Outcome;
+
+const BORN: Time = Time(1_000);
+const NOW: Time = Time(100_000);
+const BRANCH: Branch<'_> = Branch { project: "p", ref_name: "refs/heads/main" };
+
+struct World {
+    view: View,
+    told: Vec<Said>,
+    now: Time,
+}
+
+/// `test 1+ 2- 2@5+` says that test was good in update 1 and bad in 2, where a retry, build 5, was good; `~` is an error.
+/// A build ended at 10,000 plus its number, or at what follows a `:`. `open 3 4=lint` says that a build of update 3 is
+/// unfinished, and one of 4, which still has to run lint.
+fn world(text: &str) -> World {
+    let mut world = World { view: View::default(), told: Vec::new(), now: NOW };
+    world.view.planned = Some(Planned { spot: spot(9, 9), created: Time(9) });
+    world.with(text)
+}
+
+fn spot(update: u32, build: u32) -> Spot {
+    Spot { update, build, revision: format!("r{update}") }
+}
+
+fn open(word: &str) -> (u32, Option<BTreeSet<String>>) {
+    let (update, job) = word.split_once('=').map_or((word, None), |(update, job)| (update, Some(job.to_owned())));
+    (update.parse().unwrap(), job.map(|job| BTreeSet::from([job])))
+}
+
+fn result(word: &str) -> LaneResult {
+    let (word, ended) = word.split_once(':').map_or((word, None), |(word, ended)| (word, Some(ended)));
+    let (place, sign) = word.split_at(word.len() - 1);
+    let (update, build) = place.split_once('@').unwrap_or((place, place));
+    let (update, build): (u32, u32) = (update.parse().unwrap(), build.parse().unwrap());
+    let outcome = match sign {
+        "+" => Outcome::Succeeded,
+        "-" => Outcome::Failed,
+        "~" => Outcome::Errored,
+        _ => panic!("{word}"),
+    };
+    let finished = Time(ended.map_or(10_000 + u64::from(build), |ended| ended.parse().unwrap()));
+    LaneResult { update, build, outcome, finished, revision: format!("r{update}") }
+}
+
+impl World {
+    fn with(mut self, text: &str) -> World {
+        self.add(text);
+        self
+    }
+
+    /// Further results, or what is open now.
+    fn add(&mut self, text: &str) {
+        for line in text.split('|') {
+            let mut words = line.split_whitespace();
+            let Some(name) = words.next() else { continue };
+            if name == "open" {
+                self.view.open = words.map(open).collect();
+                continue;
+            }
+            let at = self.view.lanes.iter().position(|(job, _)| job == name).unwrap_or_else(|| {
+                self.view.lanes.push((name.to_owned(), Lane::default()));
+                self.view.lanes.len() - 1
+            });
+            words.for_each(|word| self.view.lanes[at].1.add(result(word)));
+        }
+    }
+
+    /// The lane is in no plan any more.
+    fn without(&mut self, name: &str) {
+        self.view.lanes.retain(|(job, _)| job != name);
+    }
+
+    fn next(&self) -> Next {
+        next(&self.view, &self.told, BORN, self.now)
+    }
+
+    /// Tells all that is due and remembers it: `test,lint-2` failing, `+3` good again, `(doc-3)` added.
+    fn tell(&mut self) -> String {
+        let mut words = Vec::new();
+        loop {
+            let (news, is_told) = match self.next() {
+                Next::Nothing | Next::Wait(_) => return words.join(" "),
+                Next::Add(news) => (news, false),
+                Next::Tell(news) => (news, true),
+            };
+            words.push(shown(&news, is_told));
+            let id = id_of(BRANCH, &news, &self.told);
+            let is_known = self.told.iter().any(|said| said.row.notice == id);
+            assert!(!is_told || !is_known, "told twice: {news:?}");
+            self.remember(rows("r", BRANCH, &news, &id, time_of(&self.told, self.now)));
+            assert!(words.len() < 20, "{words:?}");
+        }
+    }
+
+    fn remember(&mut self, rows: Vec<ToldRow>) {
+        for row in rows {
+            let key = |row: &ToldRow| (row.job.clone(), row.turn, row.revision.clone());
+            self.told.retain(|said| key(&said.row) != key(&row));
+            let update = row.revision[1..].parse().unwrap();
+            self.told.push(Said { row, update });
+        }
+        self.told.sort_by_key(|said| said.row.time);
+    }
+
+    /// As version 0.1 told it: of one lane, with an id of its own.
+    fn said_before(mut self, job: &str, turn: Turn, update: u32) -> World {
+        let revision = format!("r{update}");
+        let notice = notice::id(BRANCH.project, BRANCH.ref_name, job, turn, &revision);
+        let (reporter, project, ref_name) = ("r".to_owned(), "p".to_owned(), BRANCH.ref_name.to_owned());
+        let time = Time(20_000 + self.told.len() as u64);
+        let job = job.to_owned();
+        self.remember(vec![ToldRow { reporter, project, ref_name, job, turn, revision, build: update, notice, time }]);
+        self
+    }
+}
+
+fn shown(news: &News, is_told: bool) -> String {
+    let jobs: Vec<&str> = news.lanes.iter().map(|lane| lane.job.as_str()).collect();
+    match (news.turn, is_told) {
+        (Turn::Fixed, _) => format!("+{}({})", news.at.update, jobs.join(",")),
+        (Turn::NewlyFailing, true) => format!("{}-{}", jobs.join(","), news.at.update),
+        (Turn::NewlyFailing, false) => format!("({}-{})", jobs.join(","), news.at.update),
+    }
+}
+
+#[test]
+fn what_is_told() {
+    for (text, told) in [
+        ("test 1+ 2+", ""),
+        ("test 1+ 2- 3-", "test-2"),
+        ("test 1+ 2- 3- 4+ 5+", "test-2 +4(test)"),
+        ("test 1-", "test-1"),
+        // what says nothing is passed over
+        ("test 1+ 2~ 3- 4~ 5+", "test-3 +5(test)"),
+        // one notice for all lanes of the build, and none for what fails later in the same range
+        ("test 1+ 2- | lint 1+ 2- | doc 1+ 2+", "test,lint-2"),
+        ("test 1+ 2- | lint 1+ 2+ 3-", "test-2 (lint-3)"),
+        ("test 1+ 2- 3+ | lint 1+ 2+ 3-", "test-2 (lint-3)"),
+        ("test 1+ 2- 3+ 4+ | lint 1+ 2+ 3- 4+", "test-2 (lint-3) +4(test,lint)"),
+        ("test 1+ 2- 3+ 4+ | lint 1+ 2+ 3+ 4-", "test-2 +3(test) lint-4"),
+        // a retry belongs to its update
+        ("test 1- 2+ 1@3-", "test-1 +2(test)"),
+        ("test 1+ 2- 2@3+", ""),
+        ("test 1+ 2- 3- 2@4+", "test-3"),
+        // which result is first does not matter
+        ("test 1+ 2+:90 3-:80", "test-3"),
+        ("test 1+ 2-:13000 3+:12000 4-:11000", "test-2 +3(test) test-4"),
+        // what is unfinished could change it
+        ("test 1+ 3- | open 2", ""),
+        ("test 1+ 2- | open 2", ""),
+        ("test 1+ 2- | open 3", "test-2"),
+        ("test 2+ 3- | open 1", "test-3"),
+        ("test 1+ 2- 4+ | open 3", "test-2"),
+        ("test 1+ 2- 3+ | open 3", "test-2"),
+        ("test 1+ 3- 4+ | open 2", ""),
+        ("test 1+ 3- | lint 1+ 3+ | open 2=lint", ""),
+        ("test 1+ 3- 4- | lint 1+ 2+ 4- | open 3=lint", ""),
+        ("test 1+ 4- | lint 1+ 3+ 4+ | open 2=lint", "test-4"),
+        ("test 1+ 4- | lint 1+ 3+ 4+ | open 2", ""),
+        // old news
+        ("test 1+ 2-:900 3-", ""),
+        ("test 1+ 2-:900 3+", ""),
+        ("test 1+ 2-:900 3+ 4-", "test-4"),
+        ("test 1+ 2-:900 | lint 2+ 3-", ""),
+    ] {
+        let text = text.replace(":90 ", ":10090 ").replace(":80", ":10080");
+        assert_eq!(world(&text).tell(), told, "{text}");
+    }
+}
+
+#[test]
+fn nothing_is_told_twice_whatever_comes_later() {
+    for (text, told, later, then) in [
+        // the beginning moves: to an earlier update, to a later one that was red already
+        ("test 1+ 3- 4-", "test-3", "test 2-", ""),
+        ("test 1+ 3- 4-", "test-3", "test 3@9+:99000", ""),
+        ("test 1+ 3- 4-", "test-3", "test 3@9+:99000 5+", "+5(test)"),
+        // or the range is over: the retry was good before anything else failed
+        ("test 1+ 3-", "test-3", "test 3@9+:50000", "+3(test)"),
+        ("test 1+ 3-", "test-3", "test 3@9+:50000 5-:60000", "+3(test) test-5"),
+        // a retry of what is over changes nothing
+        ("test 1+ 2- 3+", "test-2 +3(test)", "test 2@9-:99000", ""),
+        ("test 1+ 2- 3+", "test-2 +3(test)", "test 2@9+:99000", ""),
+        ("test 1+ 2+ 3+", "", "test 2@9-:99000", "test-2 +3(test)"),
+        // the branch is red again by the same commit
+        ("test 1+ 2- | lint 1+", "test-2", "test 2@8+ | lint 2+", "+2(test)"),
+        // late, and in force: nothing of the lane is newer
+        ("test 1+ 2- 3+", "test-2 +3(test)", "lint 2-:200000", "lint-2"),
+        ("test 1+ 2- 3+ 4-", "test-2 +3(test) test-4", "lint 2-:200000", "(lint-2)"),
+    ] {
+        let mut it = world(text);
+        assert_eq!(it.tell(), told, "{text}");
+        assert_eq!(it.tell(), "", "{text}: again");
+        it.now = Time(300_000);
+        it.add(later);
+        assert_eq!(it.tell(), then, "{text}, then {later}");
+        assert_eq!(it.tell(), "", "{text}, then {later}: again");
+    }
+}
+
+#[test]
+fn a_branch_that_turns_red_again_by_the_same_commit_has_news_again() {
+    let mut it = world("test 1+ 2-");
+    let mut told = vec![it.tell()];
+    for (build, sign) in [(5, '+'), (6, '-'), (7, '+'), (8, '-')] {
+        it.now = it.now.after(Duration::from_secs(1));
+        it.add(&format!("test 2@{build}{sign}:{}", it.now.0));
+        it.now = it.now.after(Duration::from_secs(1));
+        told.push(it.tell());
+    }
+    assert_eq!(told, ["test-2", "+2(test)", "test-2", "+2(test)", "test-2"]);
+}
+
+#[test]
+fn a_lane_that_the_plan_no_longer_has_does_not_count() {
+    let mut it = world("test 1+ 2- | lint 1+ 2+ 3+");
+    assert_eq!(it.tell(), "test-2");
+    it.without("test");
+    it.view.open.insert(9, None);
+    it.view.planned = Some(Planned { spot: spot(9, 9), created: NOW });
+    assert_eq!(it.tell(), "", "the build without it is not finished");
+    it.view.open.clear();
+    assert_eq!(it.tell(), "+9(test)");
+    // it is in the plan again: what it was is no news
+    it.now = Time(200_000);
+    it.add("test 1+ 2-");
+    assert_eq!(it.tell(), "");
+    it.add("test 10-:150000");
+    assert_eq!(it.tell(), "test-10");
+    // another fails where it goes: the branch was never good
+    let mut it = world("test 1+ 2- | lint 1+ 2+");
+    assert_eq!(it.tell(), "test-2");
+    it.without("test");
+    it.add("lint 3-");
+    assert_eq!(it.tell(), "(lint-3)");
+}
+
+#[test]
+fn a_pipeline_that_cannot_be_read_is_a_lane() {
+    let mut it = world("test 1+ 3+ | guild.toml 1+ 2- 3+");
+    assert_eq!(it.tell(), "guild.toml-2 +3(guild.toml)");
+}
+
+#[test]
+fn a_lane_that_was_red_before_the_branch_began_does_not_count() {
+    let mut it = world("test 1- 2- | lint 1+ 2+");
+    let Next::Tell(news) = it.next() else { panic!() };
+    let rows = crate::serve::reporters::told::inherited("r", BRANCH, &news.lanes, NOW);
+    it.remember(rows);
+    assert_eq!(it.tell(), "");
+    it.add("lint 3-");
+    assert_eq!(it.tell(), "lint-3");
+    it.add("lint 4+ | test 4+ 5-");
+    assert_eq!(it.tell(), "+4(lint) test-5", "from its first good result on it counts");
+}
+
+#[test]
+fn what_an_older_version_told_belongs_to_the_range_that_holds_it() {
+    use Turn::{Fixed, NewlyFailing};
+    let mut it = world("test 1+ 2- 3- | lint 1+ 2+ 3-").said_before("test", NewlyFailing, 2).said_before(
+        "lint",
+        NewlyFailing,
+        3,
+    );
+    assert_eq!(it.tell(), "");
+    let failure = it.told[0].row.notice.clone();
+    it.add("test 4+ | lint 4+");
+    let Next::Tell(news) = it.next() else { panic!() };
+    assert_eq!(news.failure, Some(failure));
+    assert_eq!(it.tell(), "+4(test,lint)");
+    // one of them was told as fixed
+    let mut it = world("test 1+ 2- 3+ | lint 1+ 2- 3-")
+        .said_before("test", NewlyFailing, 2)
+        .said_before("lint", NewlyFailing, 2)
+        .said_before("test", Fixed, 3);
+    assert_eq!(it.tell(), "");
+    it.add("lint 4+");
+    assert_eq!(it.tell(), "+4(lint)");
+    // it never told the end of a lane that went out of the plan
+    let mut it = world("lint 1+ 2+").said_before("test", NewlyFailing, 2);
+    assert_eq!(it.tell(), "");
+    it.add("lint 3-:50000");
+    assert_eq!(it.tell(), "lint-3");
+}
+
+#[test]
+fn patience_ends() {
+    let mut it = world("test 1+ 3- 5+ | open 2 4");
+    let ready = Time(10_003).after(PATIENCE);
+    assert_eq!(it.next(), Next::Wait(ready));
+    it.now = ready;
+    assert_eq!(it.tell(), "test-3");
+    assert_eq!(it.next(), Next::Wait(Time(10_005).after(PATIENCE)));
+    it.now = Time(10_005).after(PATIENCE);
+    assert_eq!(it.tell(), "+5(test)");
+}
+
+#[test]
+fn what_a_failure_names() {
+    let it = world("test 1+ 2+ 3- | lint 1+ 3- | doc 3- | fmt 1-:900 2+ 3+");
+    let Next::Tell(news) = it.next() else { panic!() };
+    let good = news.lanes.iter().map(|lane| (lane.job.as_str(), lane.last_good.as_ref().map(|mark| mark.build)));
+    assert_eq!(good.collect::<Vec<_>>(), [("test", Some(2)), ("lint", Some(1)), ("doc", None)]);
+    assert_eq!((news.at, news.last_bad, news.failure), (spot(3, 3), None, None));
+    let mut it = world("test 1+ 2- 3- 4+");
+    assert_eq!(it.tell(), "test-2 +4(test)");
+}
+
+#[test]
+fn a_long_range_is_remembered_beyond_what_is_kept() {
+    let mut it = world("test 1+ 2-");
+    assert_eq!(it.tell(), "test-2");
+    let kept = u32::try_from(RESULTS_KEPT).unwrap();
+    (3..3 * kept).for_each(|update| it.add(&format!("test {update}-")));
+    assert_eq!(it.tell(), "");
+    it.add(&format!("test {}+", 3 * kept));
+    assert_eq!(it.tell(), format!("+{}(test)", 3 * kept));
+    // untold, and longer than what is kept
+    let mut it = world("test 1+");
+    (2..3 * kept).for_each(|update| it.add(&format!("test {update}-")));
+    assert_eq!(it.tell(), "test-2");
+}

@@ -1,0 +1,188 @@
+//! Notices as mail: who gets one, what it looks like, and handing it over until each recipient has it. Knows nothing of lanes.
+
+use super::notice::{Author, Notice};
+use super::smtp::{self, Handed};
+use crate::config::clock::Clock;
+use crate::config::{MailConfig, Recipient};
+use crate::keep::health::DeliveryHealth;
+use lettre::Address;
+use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::{Mailbox, Message};
+use schema::values::Time;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+/// How long mailboxes that refuse for a while are tried. RFC 5321, 4.5.4.1, has mail servers try for four or five days.
+pub(super) const GIVE_UP: Duration = Duration::from_secs(5 * 24 * 3600);
+/// Between tries of a mailbox that refused for a while; each twice the one before. A greylist lets through after minutes,
+/// and a full mailbox is emptied after hours.
+const TARDY_PAUSE_MIN: Duration = Duration::from_secs(30);
+const TARDY_PAUSE_MAX: Duration = Duration::from_secs(30 * 60);
+
+/// The most addresses of one message; RFC 5321 has servers take 100.
+const RECIPIENTS_MAX: usize = 100;
+
+/// A message on its way.
+#[derive(Clone, Debug)]
+pub(super) struct Letter {
+    message: Vec<u8>,
+    subject: String,
+    from: Address,
+    /// Who does not have it yet.
+    to: Vec<Address>,
+}
+
+/// What became of handing it over.
+#[derive(Debug)]
+pub(super) enum Delivery {
+    /// Each recipient has it, or never will.
+    All,
+    /// These are still to have it.
+    Some(Letter),
+    /// Each mailbox refuses it for a while: why.
+    None(String),
+}
+
+impl Letter {
+    /// None: nobody is to have it. `now`: its date.
+    pub(super) fn write(
+        mail: &MailConfig,
+        to: &[Recipient],
+        notice: &Notice,
+        now: Time,
+    ) -> Result<Option<Letter>, String> {
+        let from: Mailbox = mail.from.parse().map_err(|error| format!("`{}`: {error}", mail.from))?;
+        let mailboxes = mailboxes(to, &notice.authors);
+        let addresses: Vec<Address> = mailboxes.iter().map(|mailbox| mailbox.email.clone()).collect();
+        if addresses.is_empty() {
+            return Ok(None);
+        }
+        let message_id = |id: &str| format!("<{id}@{}>", from.email.domain());
+        let mut message = Message::builder()
+            .from(from.clone())
+            .date(SystemTime::UNIX_EPOCH + Duration::from_millis(now.0))
+            .message_id(Some(message_id(&notice.id)))
+            .subject(one_line(&notice.subject()))
+            // nobody's absence shall answer (RFC 3834)
+            .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()))
+            .header(ContentType::TEXT_PLAIN);
+        for mailbox in mailboxes {
+            message = message.to(mailbox);
+        }
+        if let Some(failure) = &notice.fixes {
+            message = message.in_reply_to(message_id(failure)).references(message_id(failure));
+        }
+        let text = schema::shown::page(&notice.text()).into_owned();
+        let message = message.body(text).map_err(|error| format!("failed to write the message: {error}"))?;
+        let message = message.formatted();
+        Ok(Some(Letter { message, subject: notice.subject(), from: from.email, to: addresses }))
+    }
+
+    /// Hands it over. An error is the server's, and then nobody has it; afterwards this knows who is left. On a thread of its
+    /// own: a runtime waits for its blocking threads when it ends, and a server that hangs shall not hold up the end of the
+    /// master.
+    pub(super) async fn hand_over(&mut self, mail: &MailConfig) -> Result<Delivery, String> {
+        let (letter, mail) = (self.clone(), mail.clone());
+        let (done, handed) = tokio::sync::oneshot::channel();
+        let work = move || drop(done.send(smtp::hand_over(&mail, &letter.from, &letter.to, &letter.message)));
+        let thread = std::thread::Builder::new().name("mail".to_owned()).spawn(work);
+        thread.map_err(|error| format!("failed to make a thread: {error}"))?;
+        Ok(self.note(handed.await.map_err(|_| "the thread ended early".to_owned())??))
+    }
+
+    fn note(&mut self, handed: Handed) -> Delivery {
+        for (address, why) in &handed.refused {
+            tracing::warn!("the mail server refuses a notice to {address} for good: {why}");
+        }
+        let left: Vec<Address> = handed.put_off.iter().map(|(address, _)| address.clone()).collect();
+        self.to = left;
+        let Some((address, why)) = handed.put_off.first() else { return Delivery::All };
+        let why = format!("{address} is refused for a while: {why}");
+        match handed.is_taken {
+            false => Delivery::None(why),
+            true => {
+                tracing::warn!("a notice waits for {} of its recipients: {why}", self.to.len());
+                Delivery::Some(self.clone())
+            }
+        }
+    }
+
+    pub(super) fn give_up(&self, health: &DeliveryHealth, now: Time, why: &str) {
+        let to: Vec<String> = self.to.iter().map(ToString::to_string).collect();
+        let text = format!("{} did not get \"{}\": {why}", to.join(", "), self.subject);
+        tracing::warn!("a notice is given up: {text}");
+        health.gives_up(now, text);
+    }
+}
+
+/// A letter that some of its recipients have. The others are tried for some days; a master that ends meanwhile forgets
+/// them, as a second mail to those who have it would be worse.
+pub(super) struct Tardy {
+    pub(super) letter: Letter,
+    pub(super) mail: MailConfig,
+    pub(super) health: Rc<DeliveryHealth>,
+    pub(super) clock: Clock,
+}
+
+impl Tardy {
+    /// Until each recipient has it, or never will.
+    pub(super) async fn deliver(mut self) {
+        let (began, of) = (self.clock.now(), self.letter.to.first().map(ToString::to_string).unwrap_or_default());
+        self.health.fails(&of, began, "the mailbox is refused for a while");
+        let mut pause = TARDY_PAUSE_MIN;
+        loop {
+            tokio::time::sleep(pause).await;
+            let now = self.clock.now();
+            let why = match self.letter.hand_over(&self.mail).await {
+                Ok(Delivery::All) => break,
+                Ok(Delivery::Some(_)) => "a mailbox is refused for a while".to_owned(),
+                Ok(Delivery::None(why)) | Err(why) => why,
+            };
+            if now.since(began) >= GIVE_UP {
+                self.letter.give_up(&self.health, now, &why);
+                break;
+            }
+            self.health.fails(&of, now, &why);
+            pause = (2 * pause).min(TARDY_PAUSE_MAX);
+        }
+        self.health.is_well(&of);
+    }
+}
+
+/// Each address once. An author's that is none is left out: anybody can commit anything.
+fn mailboxes(to: &[Recipient], authors: &[Author]) -> Vec<Mailbox> {
+    let mut found = Vec::new();
+    for recipient in to {
+        match recipient {
+            Recipient::Address(text) => found.extend(text.parse().map(|address| Mailbox::new(None, address)).ok()),
+            Recipient::Blame => found.extend(authors.iter().filter_map(mailbox)),
+        }
+    }
+    let mut seen = BTreeSet::new();
+    found.retain(|mailbox| seen.insert(mailbox.email.to_string().to_lowercase()));
+    if found.len() > RECIPIENTS_MAX {
+        tracing::warn!("a notice goes to {RECIPIENTS_MAX} of {} addresses", found.len());
+        found.truncate(RECIPIENTS_MAX);
+    }
+    found
+}
+
+fn mailbox(author: &Author) -> Option<Mailbox> {
+    // beyond ASCII the server would need an extension that many have not
+    match author.email.parse::<Address>().ok().filter(|_| author.email.is_ascii()) {
+        Some(address) => Some(Mailbox::new(Some(one_line(&author.name)).filter(|name| !name.is_empty()), address)),
+        None => {
+            tracing::warn!("an author's address is none, and gets no notice: {:?}", author.email);
+            None
+        }
+    }
+}
+
+fn one_line(text: &str) -> String {
+    schema::shown::line(text).trim().to_owned()
+}
+
+#[cfg(test)]
+#[path = "mail_tests.rs"]
+mod tests;

@@ -1,0 +1,181 @@
+//! What a message looks like, and who gets it, whatever a commit says of its author.
+
+use super::*;
+use crate::decide::coordinator::record::Turn;
+use crate::serve::reporters::notice::{self, CommitResult, NoticeCommit, NoticeJob, NoticeStep};
+
+fn mail() -> MailConfig {
+    let from = "Guild <guild@example.org>".to_owned();
+    MailConfig { host: "localhost".to_owned(), port: 25, from, login: None }
+}
+
+fn author(name: &str, email: &str) -> Author {
+    Author { name: name.to_owned(), email: email.to_owned() }
+}
+
+fn notice(authors: Vec<Author>) -> Notice {
+    let commit = |author: &Author| NoticeCommit {
+        commit: "3f9c2ab000000000000000000000000000000000".to_owned(),
+        author: author.clone(),
+        subject: "Add zero-copy parse".to_owned(),
+        time: Time(0),
+        committer: author.clone(),
+    };
+    let job = job("test@linux", "assert 1 == 2\nfailed");
+    Notice {
+        id: "0123".to_owned(),
+        kind: Turn::NewlyFailing,
+        project: "pyfoo".to_owned(),
+        branch: "main".to_owned(),
+        job: job.job.clone(),
+        build: 412,
+        selector: job.selector.clone(),
+        url: job.url.clone(),
+        commit: "3f9c2ab000000000000000000000000000000000".to_owned(),
+        last_good: job.last_good.clone(),
+        last_bad: None,
+        fixes: None,
+        commits: authors.iter().map(commit).collect(),
+        commits_left_out: 2,
+        authors,
+        step: job.step.clone(),
+        log: job.log.clone(),
+        commit_subject: "Add zero-copy parse".to_owned(),
+        reproduce: vec!["guild logs pyfoo/412/test@linux".to_owned(), "make\nmake test".to_owned()],
+        jobs: vec![job],
+    }
+}
+
+fn job(name: &str, log: &str) -> NoticeJob {
+    let result = |commit: &str, build| CommitResult { commit: format!("{commit}{}", "0".repeat(33)), build };
+    let step = ("tests".to_owned(), "exit code 1".to_owned(), "make test".to_owned());
+    NoticeJob {
+        job: name.to_owned(),
+        selector: format!("pyfoo/412/{name}"),
+        url: Some(format!("https://ci.example.org/p/pyfoo/412/{name}")),
+        since: result("3f9c2ab", 412),
+        last_good: Some(result("8a1b2c3", 408)),
+        step: Some(NoticeStep { number: 2, name: step.0, exit: step.1, command: step.2 }),
+        log: log.to_owned(),
+    }
+}
+
+fn write(to: &[Recipient], notice: &Notice) -> (String, Vec<String>) {
+    let letter = Letter::write(&mail(), to, notice, Time(1_700_000_000_000)).unwrap().unwrap();
+    (String::from_utf8(letter.message).unwrap(), letter.to.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn a_message() {
+    let to = [Recipient::Blame, Recipient::Address("team@example.org".to_owned())];
+    let (text, to) = write(&to, &notice(vec![author("Ann", "ann@example.org")]));
+    assert_eq!(to, ["ann@example.org", "team@example.org"]);
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    for line in [
+        "From: Guild <guild@example.org>",
+        "To: Ann <ann@example.org>, team@example.org",
+        "Subject: [pyfoo] test@linux failing since 3f9c2ab000 on main",
+        "Message-ID: <0123@example.org>",
+        "Date: Tue, 14 Nov 2023 22:13:20 +0000",
+        "Auto-Submitted: auto-generated",
+    ] {
+        assert!(head.lines().any(|other| other == line), "{line} in {head}");
+    }
+    let wanted = "test@linux of pyfoo fails on main since 3f9c2ab000.\r\n\r\n\
+        \x20 commit    3f9c2ab000  Add zero-copy parse\r\n\
+        \x20 build     pyfoo/412/test@linux\r\n\
+        \x20 page      https://ci.example.org/p/pyfoo/412/test@linux\r\n\
+        \x20 step      2 \"tests\", exit code 1\r\n\
+        \x20 last good 8a1b2c3000 (pyfoo/408)\r\n\r\n\
+        Commits since it was good:\r\n\r\n\
+        \x20 3f9c2ab000  Ann  Add zero-copy parse\r\n\
+        \x20 and 2 more\r\n\r\n\
+        The end of the log:\r\n\r\n\
+        \x20   assert 1 == 2\r\n\
+        \x20   failed\r\n\r\n\
+        To see more, or to see it again:\r\n\r\n\
+        \x20 guild logs pyfoo/412/test@linux\r\n\
+        \x20 make\r\n\
+        \x20 make test\r\n";
+    assert_eq!(body.trim_end(), wanted.trim_end());
+}
+
+#[test]
+fn a_message_of_several_lanes_names_each() {
+    let mut notice = notice(vec![author("Ann", "ann@example.org")]);
+    notice.jobs.extend([job("lint", "too long"), job("doc", ""), job("fmt", "")]);
+    notice.commits[0].committer = author("Bob", "bob@example.org");
+    notice.authors = notice::authors(&notice.commits);
+    let (text, to) = write(&[Recipient::Blame], &notice);
+    assert_eq!(to, ["ann@example.org", "bob@example.org"]);
+    for part in [
+        "Subject: [pyfoo] test@linux, lint, doc and 1 more failing since 3f9c2ab000",
+        "\r\ntest@linux, lint, doc, fmt of pyfoo fail on main since 3f9c2ab000.\r\n",
+        "\r\nlint:\r\n\r\n  build     pyfoo/412/lint\r\n",
+        "\r\nThe end of the log of lint:\r\n\r\n    too long\r\n",
+        "\r\n  3f9c2ab000  Ann (put there by Bob)  Add zero-copy parse\r\n",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    notice.kind = Turn::Fixed;
+    let text = notice.text();
+    let head = "main of pyfoo is good again by 3f9c2ab000. It failed in test@linux, lint, doc, fmt.\n";
+    assert!(text.contains(head), "{text}");
+}
+
+/// C48: a program that commits for people is nobody to write to.
+#[test]
+fn who_made_a_commit_is_named_before_who_put_it_there() {
+    let commit = |by: &str, put: &str| NoticeCommit {
+        committer: author("C", put),
+        ..notice(vec![author("A", by)]).commits.remove(0)
+    };
+    let commits = [
+        commit("bob@x.example", "bob@x.example"),
+        commit("ann@x.example", "BOB@x.example"),
+        commit("eve@x.example", "noreply@forge.example"),
+        commit("dan@x.example", "cat@x.example"),
+    ];
+    let named: Vec<String> = notice::authors(&commits).into_iter().map(|author| author.email).collect();
+    assert_eq!(named, ["bob@x.example", "ann@x.example", "eve@x.example", "dan@x.example", "cat@x.example"]);
+}
+
+#[test]
+fn a_fix_answers_the_failure() {
+    let notice = Notice { kind: Turn::Fixed, fixes: Some("0007".to_owned()), ..notice(Vec::new()) };
+    let (text, _) = write(&[Recipient::Address("team@example.org".to_owned())], &notice);
+    assert!(text.contains("\r\nIn-Reply-To: <0007@example.org>\r\n"), "{text}");
+    assert!(text.contains("\r\nSubject: [pyfoo] test@linux fixed by 3f9c2ab000 on main\r\n"), "{text}");
+}
+
+#[test]
+fn no_author_writes_headers() {
+    let hostile = vec![
+        author("Eve\r\nBcc: all@example.org", "eve@example.org"),
+        author("Eve", "eve@example.org\r\nBcc: all@example.org"),
+        author("Eve", "eve@example.org> RCPT TO:<all@example.org"),
+        author("Eve", "EVE@example.org"),
+        author("Eve", ""),
+        author("Eve", "nowhere"),
+        author("Eve", "eve@\u{e9}xample.org"),
+        author("\"Eve\" <x@y.example>,", "eve.two@example.org"),
+        author("\u{c9}ve", "eve.three@example.org"),
+        author("\u{1b}[31m", "eve.four@example.org"),
+    ];
+    let (text, to) = write(&[Recipient::Blame], &notice(hostile));
+    assert_eq!(to, ["eve@example.org", "eve.two@example.org", "eve.three@example.org", "eve.four@example.org"]);
+    let head = text.split_once("\r\n\r\n").unwrap().0;
+    let names: Vec<&str> = head
+        .split("\r\n")
+        .filter(|line| !line.starts_with([' ', '\t']))
+        .filter_map(|line| Some(line.split_once(':')?.0))
+        .collect();
+    assert!(!names.contains(&"Bcc"), "{head}");
+    assert!(head.is_ascii() && !head.contains('\u{1b}'), "{head}");
+}
+
+#[test]
+fn with_nobody_left_there_is_no_message() {
+    let nobody = notice(vec![author("Eve", "nowhere")]);
+    assert!(Letter::write(&mail(), &[Recipient::Blame], &nobody, Time(0)).unwrap().is_none());
+}

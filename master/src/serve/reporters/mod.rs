@@ -1,0 +1,98 @@
+//! Reporters: tell the outside world what became of branches, each `[[notice]]` by itself. What is to be told is decided by
+//! [`episodes`] from the store's state; an event only says where to look.
+//!
+//! Something counts as told when it was handed over and that is committed: a master that is killed in between tells it again, with
+//! the same id. Nothing here answers to anyone, and what is slow or down holds up nobody but its own reporter.
+
+mod access;
+mod command;
+mod compose;
+pub mod episodes;
+mod excerpt;
+mod inherited;
+mod mail;
+pub mod notice;
+mod reporter;
+mod reproduce;
+mod smtp;
+mod telling;
+pub mod told;
+
+pub use access::{DeliverySink, Later, ProjectRef, ReportedBuild, ReporterAccess, ReporterReads};
+
+use crate::config::{Config, Means, NoticeConfig};
+use crate::keep::health::DeliveryHealth;
+use reporter::Reporter;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Until the store is asked again.
+const LATER: Duration = Duration::from_secs(10);
+
+/// All reporters of a master.
+pub struct Reporters {
+    access: Rc<ReporterAccess>,
+    entries: Vec<(String, NoticeConfig, Rc<DeliveryHealth>)>,
+}
+
+impl Reporters {
+    pub fn new(config: &Config, access: ReporterAccess) -> Reporters {
+        let mut names = BTreeSet::new();
+        let entries = config.notices.iter();
+        let entries = entries.map(|entry| (unused_name(entry, &mut names), entry.clone(), health_of(entry)));
+        Reporters { entries: entries.collect(), access: Rc::new(access) }
+    }
+
+    /// How each fares, from now on.
+    pub fn healths(&self) -> Vec<Rc<DeliveryHealth>> {
+        self.entries.iter().map(|(_, _, health)| health.clone()).collect()
+    }
+
+    /// Tells for as long as the master runs.
+    pub async fn report(self) {
+        while let Err(why) = self.forget_others().await {
+            tracing::warn!("reporters wait: {why}");
+            tokio::time::sleep(LATER).await;
+        }
+        let reporters = self.entries.into_iter();
+        let reporters = reporters.map(|(name, entry, health)| Reporter::new(name, entry, health, self.access.clone()));
+        futures::future::join_all(reporters.map(Reporter::report)).await;
+    }
+
+    /// One that the file has no more begins anew if it comes back: it would tell old news.
+    async fn forget_others(&self) -> Result<(), String> {
+        let names: Vec<String> = self.entries.iter().map(|(name, _, _)| name.clone()).collect();
+        let known = self.access.reads.reporter_names().await?;
+        if known.iter().all(|name| names.contains(name)) {
+            return Ok(());
+        }
+        self.access.deliveries.forget_others(names).await
+    }
+}
+
+/// Follows from the entry's content; of two that are equal, also from their order.
+fn unused_name(entry: &NoticeConfig, names: &mut BTreeSet<String>) -> String {
+    let content = serde_json::to_vec(entry).expect("our own structs are JSON");
+    let hash = blake3::hash(&content).to_hex()[..32].to_owned();
+    let mut name = hash.clone();
+    let mut count = 1;
+    while !names.insert(name.clone()) {
+        count += 1;
+        name = format!("{hash}-{count}");
+    }
+    name
+}
+
+fn health_of(entry: &NoticeConfig) -> Rc<DeliveryHealth> {
+    let events: Vec<&str> = entry.events.iter().map(|turn| turn.word()).collect();
+    Rc::new(DeliveryHealth::new(events.join(", "), means(&entry.by).to_owned()))
+}
+
+/// "mail", or the program.
+fn means(by: &Means) -> &str {
+    match by {
+        Means::Command(argv) => argv.first().map_or("command", String::as_str),
+        Means::Mail(_) => "mail",
+    }
+}

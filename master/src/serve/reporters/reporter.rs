@@ -1,0 +1,252 @@
+//! One reporter: reads events from its cursor, and sends a round through the branches that they name. Each project has
+//! rounds of its own, so one that cannot be told of holds back no other.
+
+use super::mail::{Letter, Tardy};
+use super::telling::{Round, Teller};
+use super::{LATER, ProjectRef, ReporterAccess};
+use crate::commit::events::Batch;
+use crate::config::NoticeConfig;
+use crate::decide::coordinator::record::ReporterRow;
+use crate::intake::sources::git::Patterns;
+use crate::keep::health::DeliveryHealth;
+use futures::future::LocalBoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
+use schema::values::{Cursor, Fact, ShortRef, Time};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// Builds of a project whose branches are looked at in the beginning.
+const RECENT: u32 = 500;
+/// Events read at once.
+const EVENTS: usize = 1_000;
+/// Between an event and the look: what happens together is looked at together.
+const BREATH: Duration = Duration::from_millis(200);
+/// Between looks whether a project is still held back after a restore, of which no event tells.
+const HELD: Duration = Duration::from_secs(1);
+/// The cursor is saved after so many events or so long, as it only says where to look.
+const SAVE_EVENTS: u64 = 1_000;
+const SAVE_AFTER: Duration = Duration::from_secs(60);
+/// Letters that wait for some of their recipients. More means that a mail server refuses nearly everything.
+const TARDY_MAX: usize = 1_000;
+
+pub(super) struct Reporter {
+    config: NoticeConfig,
+    projects: Patterns,
+    branches: Patterns,
+    access: Rc<ReporterAccess>,
+    health: Rc<DeliveryHealth>,
+    row: ReporterRow,
+    /// The cursor in the store, and since when.
+    saved: (Cursor, Instant),
+    /// When to look where.
+    looks: BTreeMap<ProjectRef, Time>,
+    has_told: bool,
+    /// Projects that a round is under way of.
+    busy: BTreeSet<String>,
+    rounds: FuturesUnordered<LocalBoxFuture<'static, Round>>,
+    tardy: FuturesUnordered<LocalBoxFuture<'static, ()>>,
+    /// Until then the feed is not read, as that failed.
+    deaf_until: Instant,
+}
+
+impl Reporter {
+    pub(super) fn new(
+        name: String,
+        config: NoticeConfig,
+        health: Rc<DeliveryHealth>,
+        access: Rc<ReporterAccess>,
+    ) -> Reporter {
+        Reporter {
+            projects: Patterns::new(config.projects.iter().cloned()),
+            branches: Patterns::new(config.branches.iter().cloned()),
+            config,
+            health,
+            row: ReporterRow { name, cursor: Cursor::default(), born: Time(0) },
+            saved: (Cursor::default(), Instant::now()),
+            looks: BTreeMap::new(),
+            has_told: false,
+            busy: BTreeSet::new(),
+            rounds: FuturesUnordered::new(),
+            tardy: FuturesUnordered::new(),
+            deaf_until: Instant::now(),
+            access,
+        }
+    }
+
+    pub(super) async fn report(mut self) {
+        while let Err(why) = self.begin().await {
+            self.complain(&why);
+            tokio::time::sleep(LATER).await;
+        }
+        self.health.is_well("");
+        let (to_late, mut late) = mpsc::unbounded_channel();
+        let me = (self.row.name.clone(), self.row.born);
+        let teller = Rc::new(Teller::new(me, self.config.clone(), self.access.clone(), self.health.clone(), to_late));
+        loop {
+            self.start_rounds(&teller);
+            self.go_on(&mut late).await;
+        }
+    }
+
+    fn complain(&self, why: &str) {
+        tracing::warn!("a reporter by {} waits: {why}", self.health.means);
+        self.health.fails("", self.access.clock.now(), why);
+    }
+
+    /// Goes on where it was; one that is new begins with what ends from now on.
+    async fn begin(&mut self) -> Result<(), String> {
+        let name = self.row.name.clone();
+        match self.access.reads.reporter(&name).await? {
+            Some(row) => self.row = row,
+            None => {
+                self.row.cursor = self.access.events.newest();
+                self.row.born = self.access.clock.now();
+                self.access.deliveries.save(self.row.clone()).await?;
+            }
+        }
+        self.saved = (self.row.cursor, Instant::now());
+        self.look_everywhere().await
+    }
+
+    /// One round for each project that has something due and none under way.
+    fn start_rounds(&mut self, teller: &Rc<Teller>) {
+        let now = self.access.clock.now();
+        let mut due: BTreeMap<String, Vec<ProjectRef>> = BTreeMap::new();
+        for place in self.waiting().filter(|(_, time)| *time <= now).map(|(place, _)| place.clone()) {
+            due.entry(place.0.clone()).or_default().push(place);
+        }
+        for (project, places) in due {
+            if self.access.reads.is_held(&project) {
+                self.looks.extend(places.into_iter().map(|place| (place, now.after(HELD))));
+                continue;
+            }
+            self.looks.retain(|place, _| !places.contains(place));
+            self.busy.insert(project.clone());
+            self.rounds.push(teller.clone().round(project, places).boxed_local());
+        }
+    }
+
+    /// What could be looked at, and when.
+    fn waiting(&self) -> impl Iterator<Item = (&ProjectRef, Time)> {
+        self.looks.iter().filter(|(place, _)| !self.busy.contains(&place.0)).map(|(place, time)| (place, *time))
+    }
+
+    /// Waits for events, for the end of a round, or for the time of the next look.
+    async fn go_on(&mut self, late: &mut mpsc::UnboundedReceiver<Letter>) {
+        let access = self.access.clone();
+        let now = access.clock.now();
+        let next = self.waiting().map(|(_, time)| time.since(now)).min();
+        let is_deaf = self.deaf_until > Instant::now();
+        tokio::select! {
+            batch = access.events.next(self.row.cursor, EVENTS), if !is_deaf => {
+                if let Err(why) = self.hear(batch.map_err(words)).await {
+                    self.complain(&why);
+                    self.deaf_until = Instant::now() + LATER;
+                }
+            }
+            Some(round) = self.rounds.next(), if !self.rounds.is_empty() => self.end_round(round).await,
+            Some(()) = self.tardy.next(), if !self.tardy.is_empty() => {}
+            Some(letter) = late.recv() => self.try_again(letter),
+            () = tokio::time::sleep(next.unwrap_or(Duration::MAX)), if next.is_some() => {}
+            () = tokio::time::sleep_until(self.deaf_until), if is_deaf => {}
+        }
+    }
+
+    async fn hear(&mut self, batch: Result<Batch, String>) -> Result<(), String> {
+        self.note(batch?).await?;
+        tokio::time::sleep(BREATH).await;
+        // and what came meanwhile
+        let more = self.access.events.next(self.row.cursor, EVENTS).now_or_never();
+        if let Some(batch) = more {
+            self.note(batch.map_err(words)?).await?;
+        }
+        self.health.is_well("");
+        self.save().await;
+        Ok(())
+    }
+
+    /// What events say of where to look.
+    async fn note(&mut self, batch: Batch) -> Result<(), String> {
+        match &batch {
+            Batch::Gap { .. } => self.look_everywhere().await?,
+            Batch::Events(events) => {
+                let ends = |fact: &Fact| matches!(fact, Fact::JobFinished { .. } | Fact::BuildFinished { .. });
+                let ended = events.iter().filter(|event| ends(&event.fact));
+                let builds: BTreeSet<(String, u32)> = ended.map(|event| (event.project.clone(), event.build)).collect();
+                if !builds.is_empty() {
+                    let found = self.access.reads.refs(builds).await?;
+                    self.look_at(found);
+                }
+            }
+        }
+        self.row.cursor = self.access.events.end(&batch);
+        Ok(())
+    }
+
+    /// After a start, and where it is not known what happened.
+    async fn look_everywhere(&mut self) -> Result<(), String> {
+        for project in self.access.reads.projects() {
+            let refs = self.access.reads.recent_refs(&project, RECENT).await?;
+            self.look_at(refs.into_iter().map(|ref_name| (project.clone(), ref_name)));
+        }
+        Ok(())
+    }
+
+    fn look_at(&mut self, places: impl IntoIterator<Item = ProjectRef>) {
+        let now = self.access.clock.now();
+        for (project, ref_name) in places {
+            let is_branch = ShortRef::of(&ref_name).branch().is_some_and(|name| self.branches.matches(name));
+            if is_branch && self.projects.matches(&project) {
+                self.looks.insert((project, ref_name), now);
+            }
+        }
+    }
+
+    async fn end_round(&mut self, round: Round) {
+        self.busy.remove(&round.project);
+        for (place, again) in round.again {
+            // what happened meanwhile is looked at sooner
+            let time = self.looks.get(&place).map_or(again, |time| again.min(*time));
+            self.looks.insert(place, time);
+        }
+        self.has_told |= round.has_told;
+        self.save().await;
+    }
+
+    /// Some of its recipients do not have it yet.
+    fn try_again(&mut self, letter: Letter) {
+        let (Some(mail), now) = (self.access.mail.clone(), self.access.clock.now()) else { return };
+        if self.tardy.len() >= TARDY_MAX {
+            letter.give_up(&self.health, now, "too many mails wait");
+            return;
+        }
+        let tardy = Tardy { letter, mail, health: self.health.clone(), clock: self.access.clock };
+        self.tardy.push(tardy.deliver().boxed_local());
+    }
+
+    /// Where it is worth a commit, and nothing that the cursor has passed is still to be told.
+    async fn save(&mut self) {
+        let now = self.access.clock.now();
+        if !self.busy.is_empty() || self.waiting().any(|(_, time)| time <= now) {
+            return;
+        }
+        let (cursor, since) = self.saved;
+        let is_far = self.row.cursor.after.saturating_sub(cursor.after) >= SAVE_EVENTS;
+        let is_due = self.has_told || is_far || since.elapsed() >= SAVE_AFTER;
+        if self.row.cursor == cursor || !is_due {
+            return;
+        }
+        match self.access.deliveries.save(self.row.clone()).await {
+            Ok(()) => (self.saved, self.has_told) = ((self.row.cursor, Instant::now()), false),
+            Err(why) => tracing::debug!("a cursor is saved later: {why}"),
+        }
+    }
+}
+
+fn words(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}

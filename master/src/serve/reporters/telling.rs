@@ -1,0 +1,236 @@
+//! Looks at one branch after the other of a project, tells what is due, and remembers that it did.
+
+use super::compose;
+use super::episodes::{self, News, NewsLane, Next, Said, View};
+use super::inherited::{self, Before};
+use super::mail::{Delivery, GIVE_UP, Letter};
+use super::notice::Notice;
+use super::told::{self, Branch};
+use super::{LATER, ProjectRef, ReporterAccess, command};
+use crate::config::{Means, NoticeConfig};
+use crate::decide::coordinator::record::{ToldRow, Turn};
+use crate::keep::health::DeliveryHealth;
+use schema::values::Time;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc};
+
+/// Deliveries of one reporter that are under way at a time: one that hangs for its whole deadline holds back only its own
+/// project.
+const AT_ONCE: usize = 8;
+/// Between tries to tell something; each twice the one before.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// What the rounds of one reporter share.
+pub(super) struct Teller {
+    name: String,
+    born: Time,
+    config: NoticeConfig,
+    access: Rc<ReporterAccess>,
+    health: Rc<DeliveryHealth>,
+    slots: Semaphore,
+    /// Letters that only some of their recipients have.
+    letters: mpsc::UnboundedSender<Letter>,
+}
+
+/// The end of a round through the branches of a project that were due.
+pub(super) struct Round {
+    pub(super) project: String,
+    /// When to look again, if nothing happens.
+    pub(super) again: Vec<(ProjectRef, Time)>,
+    pub(super) has_told: bool,
+}
+
+impl Teller {
+    pub(super) fn new(
+        (name, born): (String, Time),
+        config: NoticeConfig,
+        access: Rc<ReporterAccess>,
+        health: Rc<DeliveryHealth>,
+        letters: mpsc::UnboundedSender<Letter>,
+    ) -> Teller {
+        Teller { name, born, config, access, health, slots: Semaphore::new(AT_ONCE), letters }
+    }
+
+    /// One after the other, so that what happened first is told first; a look that fails is made again.
+    pub(super) async fn round(self: Rc<Self>, project: String, due: Vec<ProjectRef>) -> Round {
+        let mut round = Round { project, again: Vec::new(), has_told: false };
+        let mut is_well = true;
+        for place in due {
+            let again = match self.look(&place, &mut round.has_told).await {
+                Ok(again) => again,
+                Err(why) => {
+                    let why = format!("failed to look at {}: {why}", place.1);
+                    tracing::warn!("{}: {why}", round.project);
+                    self.health.fails(&round.project, self.now(), &why);
+                    is_well = false;
+                    Some(self.now().after(LATER))
+                }
+            };
+            round.again.extend(again.map(|again| (place, again)));
+        }
+        if is_well {
+            self.health.is_well(&round.project);
+        }
+        round
+    }
+
+    /// Tells what is due of a branch; answers when to look again, whatever happens.
+    async fn look(&self, (project, ref_name): &ProjectRef, has_told: &mut bool) -> Result<Option<Time>, String> {
+        let branch = Branch { project, ref_name };
+        loop {
+            let looked = self.now();
+            let (view, told) = self.read(branch).await?;
+            let time = told::time_of(&told, looked);
+            let next = episodes::next(&view, &told, self.born, looked);
+            let (news, is_told) = match next {
+                Next::Nothing => return Ok(None),
+                Next::Wait(again) => return Ok(Some(again)),
+                Next::Add(news) => (news, false),
+                Next::Tell(news) => (news, true),
+            };
+            let rows = match self.compare(branch, news).await? {
+                Compared::Inherited(lanes) => told::inherited(&self.name, branch, &lanes, time),
+                Compared::News(news) => {
+                    let id = told::id_of(branch, &news, &told);
+                    if is_told {
+                        self.tell(branch, &news, &id).await?;
+                    }
+                    told::rows(&self.name, branch, &news, &id, time)
+                }
+            };
+            self.remember(project, rows).await;
+            *has_told = true;
+        }
+    }
+
+    async fn read(&self, branch: Branch<'_>) -> Result<(View, Vec<Said>), String> {
+        self.access.reads.look(&self.name, branch.project, branch.ref_name).await
+    }
+
+    /// A lane that was never good on its branch is compared with the main branch.
+    async fn compare(&self, branch: Branch<'_>, mut news: News) -> Result<Compared, String> {
+        let mut inherited = Vec::new();
+        let is_new = |lane: &&mut NewsLane| lane.last_good.is_none();
+        if news.turn == Turn::NewlyFailing {
+            for lane in news.lanes.iter_mut().filter(is_new) {
+                match inherited::before(&*self.access.reads, branch, lane).await? {
+                    Before::Good(mark) => lane.last_good = Some(mark),
+                    Before::Bad => inherited.push(lane.clone()),
+                    Before::Unknown => {}
+                }
+            }
+        }
+        Ok(if inherited.is_empty() { Compared::News(news) } else { Compared::Inherited(inherited) })
+    }
+
+    /// Tells it, however long that takes.
+    async fn tell(&self, branch: Branch<'_>, news: &News, id: &str) -> Result<(), String> {
+        if !self.config.events.contains(&news.turn) {
+            return Ok(());
+        }
+        match compose::compose(&self.access, branch, news, id.to_owned()).await? {
+            Some(notice) => self.deliver(&notice).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Until it is committed, or it would be told again.
+    async fn remember(&self, project: &str, rows: Vec<ToldRow>) {
+        loop {
+            match self.access.deliveries.record(rows.clone()).await {
+                Ok(()) => return,
+                Err(why) => {
+                    self.health.fails(project, self.now(), &why);
+                    tokio::time::sleep(LATER).await;
+                }
+            }
+        }
+    }
+
+    /// Until it is handed over.
+    async fn deliver(&self, notice: &Notice) -> Result<(), String> {
+        let Some(mut parcel) = self.pack(notice)? else {
+            tracing::warn!("a notice of {} by {} has nobody to go to", notice.selector, self.health.means);
+            return Ok(());
+        };
+        let (mut pause, began) = (PAUSE_MIN, self.now());
+        while let Err(put_off) = self.hand_over(&mut parcel).await {
+            let why = put_off.why;
+            if put_off.is_by_mailboxes && self.now().since(began) >= GIVE_UP {
+                self.give_up(notice, &why);
+                return Ok(());
+            }
+            let (selector, means) = (&notice.selector, &self.health.means);
+            tracing::warn!("a notice of {selector} by {means} waits {} s: {why}", pause.as_secs());
+            self.health.fails(&notice.project, self.now(), &why);
+            tokio::time::sleep(pause).await;
+            pause = (2 * pause).min(PAUSE_MAX);
+        }
+        self.health.is_well(&notice.project);
+        tracing::info!(id = notice.id, "told by {}: {}", self.health.means, notice.subject());
+        Ok(())
+    }
+
+    fn give_up(&self, notice: &Notice, why: &str) {
+        let text = format!("nobody got \"{}\": {why}", notice.subject());
+        tracing::warn!("a notice is given up: {text}");
+        self.health.gives_up(self.now(), text);
+    }
+
+    fn pack(&self, notice: &Notice) -> Result<Option<Parcel>, String> {
+        Ok(match (&self.config.by, &self.access.mail) {
+            (Means::Command(_), _) => {
+                Some(Parcel::Json(serde_json::to_vec(notice).map_err(|error| error.to_string())?))
+            }
+            (Means::Mail(to), Some(mail)) => Letter::write(mail, to, notice, self.now())?.map(Parcel::Letter),
+            // the master file was refused without it
+            (Means::Mail(_), None) => None,
+        })
+    }
+
+    async fn hand_over(&self, parcel: &mut Parcel) -> Result<(), PutOff> {
+        let put_off = |why| PutOff { why, is_by_mailboxes: false };
+        let _slot = self.slots.acquire().await.map_err(|error| put_off(error.to_string()))?;
+        match (parcel, &self.config.by, &self.access.mail) {
+            (Parcel::Json(json), Means::Command(argv), _) => {
+                command::run(argv, &self.access.state, json).await.map_err(put_off)
+            }
+            (Parcel::Letter(letter), _, Some(mail)) => match letter.hand_over(mail).await.map_err(put_off)? {
+                Delivery::All => Ok(()),
+                Delivery::Some(left) => {
+                    // the receiver lives as long as this
+                    let _ = self.letters.send(left);
+                    Ok(())
+                }
+                Delivery::None(why) => Err(PutOff { why, is_by_mailboxes: true }),
+            },
+            (Parcel::Json(_) | Parcel::Letter(_), _, _) => Ok(()),
+        }
+    }
+
+    fn now(&self) -> Time {
+        self.access.clock.now()
+    }
+}
+
+/// News after the comparison with the main branch.
+enum Compared {
+    News(News),
+    /// These lanes were red where the branch began.
+    Inherited(Vec<NewsLane>),
+}
+
+/// A notice on its way.
+enum Parcel {
+    Json(Vec<u8>),
+    Letter(Letter),
+}
+
+/// Why a notice could not be handed over now.
+struct PutOff {
+    why: String,
+    /// Each mailbox refused it for a while. Else the way there fails, for everybody.
+    is_by_mailboxes: bool,
+}

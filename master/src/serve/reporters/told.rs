@@ -1,0 +1,55 @@
+//! What is remembered of what was told: the rows of a piece of news, and its id. Pure.
+
+use super::episodes::{News, NewsLane, Said, Spot};
+use super::notice;
+use crate::decide::coordinator::record::{ToldRow, Turn};
+use schema::values::Time;
+
+/// The branch that news is of.
+#[derive(Clone, Copy, Debug)]
+pub struct Branch<'a> {
+    pub project: &'a str,
+    pub ref_name: &'a str,
+}
+
+/// The same whenever the same is told. A branch that turns red by the same commit once more, as by a retry, has news again.
+pub fn id_of(branch: Branch<'_>, news: &News, told: &[Said]) -> String {
+    if let Some(failure) = news.failure.as_ref().filter(|_| news.turn == Turn::NewlyFailing) {
+        return failure.clone();
+    }
+    let is_like = |said: &&Said| said.row.turn == news.turn && said.row.revision == news.at.revision;
+    let before = told.iter().rev().filter(is_like).map(|said| said.row.notice.as_str()).find(|id| !id.is_empty());
+    notice::id(branch.project, branch.ref_name, before.unwrap_or_default(), news.turn, &news.at.revision)
+}
+
+/// When news counts as told that was found by a look: at the look, as what came later was not seen; but after what was told
+/// before.
+pub fn time_of(told: &[Said], looked: Time) -> Time {
+    told.last().map_or(looked, |last| looked.max(Time(last.row.time.0 + 1)))
+}
+
+/// One for each lane.
+pub fn rows(reporter: &str, branch: Branch<'_>, news: &News, id: &str, time: Time) -> Vec<ToldRow> {
+    let at = |lane: &NewsLane| if news.turn == Turn::Fixed { news.at.clone() } else { lane.since.clone() };
+    news.lanes.iter().map(|lane| row(reporter, branch, (&lane.job, news.turn, &at(lane)), id, time)).collect()
+}
+
+/// Of lanes that were red before the branch began: there is nothing to tell of them.
+pub fn inherited(reporter: &str, branch: Branch<'_>, lanes: &[NewsLane], time: Time) -> Vec<ToldRow> {
+    let row = |lane: &NewsLane| row(reporter, branch, (&lane.job, Turn::NewlyFailing, &lane.since), "", time);
+    lanes.iter().map(row).collect()
+}
+
+fn row(reporter: &str, branch: Branch<'_>, (job, turn, at): (&str, Turn, &Spot), id: &str, time: Time) -> ToldRow {
+    ToldRow {
+        reporter: reporter.to_owned(),
+        project: branch.project.to_owned(),
+        ref_name: branch.ref_name.to_owned(),
+        job: job.to_owned(),
+        turn,
+        revision: at.revision.clone(),
+        build: at.build,
+        notice: id.to_owned(),
+        time,
+    }
+}

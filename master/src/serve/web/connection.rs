@@ -1,0 +1,127 @@
+//! Connections of browsers: not too many, none that only holds a place.
+
+use super::attended::Attended;
+use crate::serve::places::{Bounds, Doorkeeper, Patience, Place, Watched};
+use axum::Router;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Sleep, sleep};
+use tokio_util::sync::CancellationToken;
+
+/// Open at once; when there are more, those that say and take nothing go. A proxy before the pages is one address, so that
+/// there is no bound for each.
+const CONNECTIONS: Bounds = Bounds { all: 512, per_address: usize::MAX };
+/// For whoever says and takes nothing, and for whom nothing is worked on.
+const SILENCE: Patience = Patience { calm: STALL_TIME, crowded: Duration::from_secs(3) };
+/// For the head of a request, and between two requests.
+const HEAD_TIME: Duration = Duration::from_secs(20);
+/// Within which a reader takes something of what is written.
+const STALL_TIME: Duration = Duration::from_secs(30);
+/// After which a connection is closed, whatever it does.
+const LIFETIME: Duration = Duration::from_secs(15 * 60);
+/// Of a request's head, and of what is written at once, in bytes.
+const BUFFER: usize = 64 << 10;
+
+pub(super) async fn accept(listener: TcpListener, router: Router, ended: CancellationToken) {
+    let doorkeeper = Doorkeeper::new(CONNECTIONS);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = ended.cancelled() => return,
+            accepted = admit(&listener, &doorkeeper) => accepted,
+        };
+        let (stream, place) = match accepted {
+            Ok((stream, Some(place))) => (stream, Arc::new(place)),
+            Ok((_, None)) => continue,
+            Err(error) => {
+                tracing::warn!(%error, "a browser's connection was not accepted");
+                sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let router = router.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = attend(stream, router, &place) => (),
+                _ = place.sent_away() => (),
+                () = sleep(LIFETIME) => (),
+            }
+        });
+    }
+}
+
+async fn admit(listener: &TcpListener, doorkeeper: &Arc<Doorkeeper>) -> io::Result<(TcpStream, Option<Place>)> {
+    let (stream, from) = listener.accept().await?;
+    Ok((stream, doorkeeper.admit(from.ip()).await))
+}
+
+async fn attend(stream: TcpStream, router: Router, place: &Arc<Place>) {
+    let _ = stream.set_nodelay(true);
+    place.want(SILENCE);
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(BUFFER);
+    let stream = TokioIo::new(Watched::of_a_reader(Patient { stream, stall: None }, place));
+    let pages = TowerToHyperService::new(router);
+    let service = service_fn(|request| {
+        let (work, answer, place) = (place.work(), pages.call(request), place.clone());
+        async move {
+            let answer = answer.await;
+            // from here on the body says when it is worked on
+            drop(work);
+            answer.map(|reply| reply.map(|body| Attended::new(body, place)))
+        }
+    });
+    // what went wrong is the browser's to know
+    let _ = http.serve_connection(stream, service).await;
+}
+
+/// Gives up on a reader that takes nothing.
+struct Patient {
+    stream: TcpStream,
+    stall: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patient {
+    fn bounded<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stall = None;
+            return written;
+        }
+        let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(STALL_TIME)));
+        ready!(stall.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Patient {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Patient {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.bounded(context, written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

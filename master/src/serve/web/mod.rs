@@ -1,0 +1,123 @@
+//! The pages: complete HTML that needs no script, for whoever may look. They run on a thread of their own and hold one
+//! [`crate::serve::api::Door`], through a bridge; everything that a page shows was asked of the viewer that the visitor's cookie
+//! stands for, or of everyone's.
+//!
+//! In the order of a request: [`serve`] takes the connection, `site` finds the page and guards it, `origin` says whether the request is meant for us, `bridge` carries its
+//! question to the capabilities, `pages` asks it in the words of `questions`, `show` makes what the templates take, `text` makes log bytes
+//! harmless, `attended` says who waits for the next part of an answer.
+
+mod attended;
+mod badges;
+mod bridge;
+mod connection;
+mod hook;
+mod metrics;
+mod origin;
+mod pages;
+mod questions;
+mod raw;
+mod reply;
+mod request;
+mod show;
+mod site;
+mod text;
+
+pub(crate) use bridge::bridge;
+pub(crate) use hook::{Hook, Hooks};
+
+use bridge::Bridge;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, LazyLock};
+use tokio_util::sync::CancellationToken;
+
+/// What all pages have in common.
+pub(crate) struct Site {
+    bridge: Bridge,
+    /// Names by which browsers may call this site, besides addresses of numbers and `localhost`.
+    host: Option<String>,
+    /// Cookies go over TLS only.
+    is_secure: bool,
+    /// Where browsers say that a page of this site comes from: scheme, name and port of `url`; a usual port is left out.
+    origin: String,
+    hooks: Hooks,
+}
+
+static STYLE: LazyLock<Asset> = LazyLock::new(|| {
+    let text = include_str!("style.css");
+    let hash = blake3::hash(text.as_bytes()).to_hex();
+    Asset { path: format!("/style-{}.css", &hash[..16]), text }
+});
+
+/// A file that is part of the program, under a name that changes with its content.
+struct Asset {
+    path: String,
+    text: &'static str,
+}
+
+impl Site {
+    /// `url`: where browsers reach the pages.
+    pub(crate) fn new(bridge: Bridge, url: &str, hooks: Hooks) -> Site {
+        let is_secure = url.starts_with("https://");
+        let host = url.split_once("://").map(|(_, rest)| rest.split('/').next().unwrap_or_default());
+        let scheme = if is_secure { "https" } else { "http" };
+        let usual_port = if is_secure { ":443" } else { ":80" };
+        let named = host.unwrap_or_default().to_ascii_lowercase();
+        let origin = format!("{scheme}://{}", named.strip_suffix(usual_port).unwrap_or(&named));
+        let host = host.map(|host| without_port(host).to_ascii_lowercase());
+        Site { bridge, host, is_secure, origin, hooks }
+    }
+}
+
+/// `host` of `host:port`; brackets of an IPv6 address stay.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.ends_with(':') => name,
+        Some(_) | None => host,
+    }
+}
+
+/// Binds the pages' port.
+pub(crate) fn listen(address: &str) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    let bound = listener.local_addr()?;
+    Ok((listener, bound))
+}
+
+/// Serves pages on a thread of their own until this is dropped.
+pub(crate) struct Serving(CancellationToken);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+pub(crate) fn serve(listener: TcpListener, site: Site) -> io::Result<Serving> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ended = CancellationToken::new();
+    let until = ended.clone();
+    std::thread::Builder::new().name("web".to_owned()).spawn(move || {
+        runtime.block_on(async move {
+            match tokio::net::TcpListener::from_std(listener) {
+                Ok(listener) => connection::accept(listener, site::router(Arc::new(site)), until).await,
+                Err(error) => tracing::error!(%error, "no pages are served"),
+            }
+        });
+        // a connection that is open holds nobody up
+        runtime.shutdown_background();
+    })?;
+    Ok(Serving(ended))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_port;
+
+    #[test]
+    fn hosts_lose_their_port() {
+        let hosts = ["a.example", "a.example:80", "[::1]:80", "[::1]", "1.2.3.4:5"];
+        assert_eq!(hosts.map(without_port), ["a.example", "a.example", "[::1]", "[::1]", "1.2.3.4"]);
+    }
+}

@@ -1,0 +1,99 @@
+//! Whether a request is meant for this site, and whether a form comes from a page of it. Browsers say both: a stranger's page can
+//! neither leave these headers out nor write them.
+
+use super::{Site, without_port};
+use axum::http::header::{self, HeaderMap};
+use axum::http::{StatusCode, Uri};
+use std::net::IpAddr;
+
+impl Site {
+    /// Refuses a request that is meant for another site, or for two at once. A stranger's page whose name was bent to this
+    /// address could read everything else.
+    pub(super) fn is_meant(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
+        let mut hosts = headers.get_all(header::HOST).iter();
+        let host = hosts.next().map(|host| host.to_str().unwrap_or_default());
+        if hosts.next().is_some() {
+            return Err((StatusCode::BAD_REQUEST, "A request has one Host.\n"));
+        }
+        let named = [host, uri.authority().map(|authority| authority.as_str())];
+        let mut named = named.into_iter().flatten().peekable();
+        match named.peek().is_some() && named.all(|name| self.is_called(name)) {
+            true => Ok(()),
+            false => Err((StatusCode::MISDIRECTED_REQUEST, "This site is not called by that name.\n")),
+        }
+    }
+
+    fn is_called(&self, host: &str) -> bool {
+        let name = without_port(host).to_ascii_lowercase();
+        let bare = name.trim_start_matches('[').trim_end_matches(']');
+        name == "localhost" || bare.parse::<IpAddr>().is_ok() || self.host.as_ref() == Some(&name)
+    }
+
+    /// Whether a form was sent by a page of this site: of its name, its port, and its scheme. Behind a proxy the name is that of
+    /// `url`, whatever the proxy makes of the Host; by another name, as localhost, one gets here without it.
+    pub(super) fn sent_form(&self, headers: &HeaderMap) -> bool {
+        let mut origins = headers.get_all(header::ORIGIN).iter();
+        let (Some(origin), None) = (origins.next(), origins.next()) else { return false };
+        let Ok(origin) = origin.to_str() else { return false };
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let is_direct = self.host.as_deref() != Some(without_port(host)) || !self.is_secure;
+        !host.is_empty() && (origin == self.origin || (is_direct && origin.strip_prefix("http://") == Some(host)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::web::bridge::bridge;
+    use crate::serve::web::hook::Hooks;
+
+    fn site(url: &str) -> Site {
+        Site::new(bridge().0, url, Hooks::default())
+    }
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        pairs.iter().for_each(|(name, value)| _ = headers.append(*name, value.parse().unwrap()));
+        headers
+    }
+
+    #[test]
+    fn a_request_names_this_site_once() {
+        let site = site("http://ci.example.org:8080");
+        let status = |uri: &str, hosts: &[&str]| {
+            let pairs: Vec<_> = hosts.iter().map(|host| ("host", *host)).collect();
+            site.is_meant(&uri.parse().unwrap(), &headers(&pairs)).map_err(|(status, _)| status.as_u16())
+        };
+        for good in ["ci.example.org", "CI.example.org:8080", "localhost:1", "127.0.0.1:2", "[::1]:3"] {
+            assert_eq!(status("/", &[good]), Ok(()), "{good}");
+        }
+        assert_eq!(status("/", &["evil.example.org"]), Err(421));
+        assert_eq!(status("/", &[]), Err(421));
+        assert_eq!(status("http://ci.example.org/", &[]), Ok(()));
+        assert_eq!(status("http://evil.example.org/", &["ci.example.org"]), Err(421));
+        assert_eq!(status("/", &["ci.example.org", "ci.example.org"]), Err(400));
+        assert_eq!(status("/", &["ci.example.org", "evil.example.org"]), Err(400));
+        assert_eq!(status("/", &["evil.example.org", "ci.example.org"]), Err(400));
+    }
+
+    #[test]
+    fn a_form_comes_from_a_page_of_this_site() {
+        let sent = |url: &str, pairs: &[(&'static str, &str)]| site(url).sent_form(&headers(pairs));
+        let host = ("host", "ci.example.org");
+        let (plain, secure) = ("http://ci.example.org", "https://ci.example.org");
+        assert!(sent(plain, &[host, ("origin", plain)]) && sent(secure, &[host, ("origin", secure)]));
+        assert!(!sent(plain, &[host, ("origin", secure)]) && !sent(secure, &[host, ("origin", plain)]));
+        assert!(sent("", &[("host", "127.0.0.1:80"), ("origin", "http://127.0.0.1:80")]));
+        // through a tunnel, and through a proxy that keeps the Host to itself
+        assert!(sent(secure, &[("host", "localhost:80"), ("origin", "http://localhost:80")]));
+        assert!(sent(secure, &[("host", "127.0.0.1:8080"), ("origin", secure)]));
+        assert!(!sent(secure, &[("host", "localhost:80"), ("origin", "https://localhost:80")]));
+        for other in
+            ["null", "http://ci.example.org:81", "http://evil.example.org", "http://ci.example.org/", "http://"]
+        {
+            assert!(!sent(plain, &[host, ("origin", other)]), "{other}");
+        }
+        assert!(!sent(plain, &[host]) && !sent(plain, &[("origin", "http://")]));
+        assert!(!sent(plain, &[host, ("origin", plain), ("origin", secure)]));
+    }
+}

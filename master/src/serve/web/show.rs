@@ -1,0 +1,165 @@
+//! What the templates take: views as words, links and classes. Pure, save the time.
+
+mod build;
+mod lists;
+mod log;
+
+pub(super) use build::{Build, Project};
+pub(super) use lists::{Badge, Home, ProjectLine, Queue, Workers};
+pub(super) use log::{Job, LINES, Step, steps_by_interest};
+
+use super::STYLE;
+use crate::config::clock::Clock;
+use askama::Template;
+use client::views::{BranchView, BuildView, timestamp};
+use client::words;
+use schema::shown;
+use schema::values::{Outcome, ShortCommit, State, Time};
+
+/// What stands around every page.
+pub(super) struct Frame {
+    pub(super) title: String,
+    /// None: not logged in.
+    pub(super) who: Option<String>,
+    pub(super) style: &'static str,
+}
+
+impl Frame {
+    pub(super) fn new(title: &str, who: Option<String>) -> Frame {
+        Frame { title: title.to_owned(), who, style: &STYLE.path }
+    }
+}
+
+/// A page with nothing but a few words.
+#[derive(Template)]
+#[template(path = "notice.html")]
+pub(super) struct MessagePage {
+    pub(super) frame: Frame,
+    pub(super) text: &'static str,
+}
+
+/// The page of a login's address: one button, which logs this browser in.
+#[derive(Template)]
+#[template(path = "login.html")]
+pub(super) struct Login {
+    pub(super) frame: Frame,
+    /// Of the grant.
+    pub(super) name: String,
+}
+
+/// How something stands: a shape, a word and a colour.
+#[derive(Clone, Debug)]
+pub(super) struct Mark {
+    symbol: &'static str,
+    word: &'static str,
+    class: &'static str,
+}
+
+impl Mark {
+    fn new(state: State, outcome: Option<Outcome>) -> Mark {
+        let class = match (outcome, state) {
+            (Some(Outcome::Succeeded), _) => "good",
+            (Some(Outcome::Failed), _) => "bad",
+            (Some(Outcome::Errored), _) => "broken",
+            (Some(Outcome::Warned), _) => "warned",
+            (Some(Outcome::Cancelled), _) => "cancelled",
+            (Some(Outcome::Skipped), _) => "skipped",
+            (None, State::Running | State::Planning) => "running",
+            (None, State::Waiting | State::Queued | State::Offered | State::Finished) => "waiting",
+        };
+        Mark { symbol: words::symbol(state, outcome), word: words::status_word(state, outcome), class }
+    }
+
+    /// None: nothing counts yet.
+    fn of_branch(branch: &BranchView) -> Option<Mark> {
+        branch.outcome.map(|outcome| Mark::new(State::Finished, Some(outcome)))
+    }
+
+    fn of(build: &BuildView) -> Mark {
+        Mark::new(build.state, build.outcome)
+    }
+}
+
+/// A moment: how long ago, and exactly.
+pub(super) struct When {
+    ago: String,
+    exact: String,
+}
+
+impl When {
+    fn new(time: Option<Time>) -> Option<When> {
+        time.map(|time| When { ago: time.seen_from(now()), exact: timestamp(time) })
+    }
+}
+
+/// A build on one line.
+pub(super) struct BuildLine {
+    number: u32,
+    href: String,
+    mark: Mark,
+    reference: String,
+    revision: String,
+    subject: String,
+    author: String,
+    cause: String,
+    created: Option<When>,
+    duration: String,
+}
+
+impl BuildLine {
+    fn new(build: &BuildView) -> BuildLine {
+        BuildLine {
+            number: build.number,
+            href: build_href(build),
+            mark: Mark::of(build),
+            reference: tidy(build.short_ref()),
+            revision: ShortCommit::of(&build.revision).to_string(),
+            subject: tidy(&build.subject),
+            author: name_of(&build.author),
+            cause: tidy(&build.cause),
+            created: When::new(build.created),
+            duration: duration(build.started.or(build.created), build.finished, build.is_finished()),
+        }
+    }
+}
+
+fn build_href(build: &BuildView) -> String {
+    format!("/p/{}", build.selector())
+}
+
+/// `3:05`; of what still runs, up to now.
+fn duration(started: Option<Time>, finished: Option<Time>, is_finished: bool) -> String {
+    words::duration(started, finished, is_finished, now())
+}
+
+/// The name of `Ada <ada@example.org>`: addresses are nobody's to collect.
+fn name_of(author: &str) -> String {
+    let (name, address) = author.split_once('<').unwrap_or((author, ""));
+    let name = if name.trim().is_empty() { address } else { name };
+    tidy(name.split('@').next().unwrap_or_default().trim())
+}
+
+/// What others wrote, on one line.
+fn tidy(text: &str) -> String {
+    shown::line(text).into_owned()
+}
+
+fn now() -> Time {
+    Clock::system().now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_not_shown() {
+        let authors = ["Ada Lovelace <ada@example.org>", "Ada", "<ada@example.org>", "ada@example.org"];
+        assert_eq!(authors.map(name_of), ["Ada Lovelace", "Ada", "ada", "ada"]);
+    }
+
+    #[test]
+    fn names_of_others_stay_on_their_line() {
+        assert_eq!(tidy("a\nb\u{202e}c\x1b[31m"), "a b⟨U+202E⟩c [31m");
+    }
+}

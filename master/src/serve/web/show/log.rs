@@ -1,0 +1,187 @@
+//! A job with its steps' logs, and one step's log in blocks.
+
+use super::build::job_href;
+use super::{BuildLine, Frame, Mark, When, duration, tidy};
+use crate::serve::web::text;
+use askama::Template;
+use client::logs::Lines;
+use client::views::{BuildView, JobView, StepView};
+use schema::values::{Bytes, Outcome};
+use std::collections::BTreeMap;
+
+/// Lines of a log on a page of its own, so that a page stays of a size that a browser shows at once.
+pub(crate) const LINES: u32 = 500;
+
+#[derive(Template)]
+#[template(path = "job.html")]
+pub(crate) struct Job {
+    frame: Frame,
+    project: String,
+    line: BuildLine,
+    name: String,
+    mark: Mark,
+    reason: String,
+    worker: String,
+    platform: String,
+    attempt: u16,
+    duration: String,
+    started: Option<When>,
+    needs: Vec<(String, String)>,
+    carried_from: u32,
+    steps: Vec<StepBlock>,
+}
+
+struct StepBlock {
+    number: u16,
+    href: String,
+    name: String,
+    mark: Mark,
+    exit: String,
+    duration: String,
+    size: String,
+    is_open: bool,
+    lines: Vec<LogLine>,
+    /// How many lines stand before those shown.
+    before: u64,
+    /// There is a log, and nothing of it is here.
+    is_elsewhere: bool,
+}
+
+/// One line of a log; its HTML is made by [`text::lines`].
+struct LogLine {
+    number: u64,
+    html: String,
+}
+
+impl Job {
+    pub(crate) fn new(frame: Frame, build: &BuildView, job: &JobView, logs: &BTreeMap<u16, Lines>) -> Job {
+        let open = steps_by_interest(job).first().copied();
+        let needs = job.needs.iter().filter_map(|index| build.jobs.get(*index as usize));
+        let steps = (1..).zip(&job.steps).map(|(number, step)| {
+            let is_open = Some(number) == open || is_bad(step);
+            StepBlock::new(job_href(build, job), number, step, logs.get(&number), is_open)
+        });
+        Job {
+            frame,
+            project: build.project.clone(),
+            line: BuildLine::new(build),
+            name: tidy(&job.name),
+            mark: Mark::new(job.state, job.outcome),
+            reason: tidy(&job.reason),
+            worker: tidy(&job.worker),
+            platform: tidy(&job.platform),
+            attempt: job.attempt,
+            duration: duration(job.started, job.finished, job.is_finished()),
+            started: When::new(job.started),
+            needs: needs.map(|need| (job_href(build, need), tidy(&need.name))).collect(),
+            carried_from: job.carried_from,
+            steps: steps.collect(),
+        }
+    }
+}
+
+impl StepBlock {
+    fn new(job: String, number: u16, step: &StepView, log: Option<&Lines>, is_open: bool) -> StepBlock {
+        let lines = log.map(numbered).unwrap_or_default();
+        StepBlock {
+            number,
+            href: format!("{job}/{number}"),
+            name: tidy(&step.name),
+            mark: Mark::new(step.state, step.outcome),
+            exit: step.outcome.map(|_| tidy(&step.exit.to_string())).unwrap_or_default(),
+            duration: duration(step.started, step.finished, step.outcome.is_some()),
+            size: if step.log_size > 0 { Bytes(step.log_size).to_string() } else { String::new() },
+            is_open,
+            before: log.map_or(0, |log| log.first.saturating_sub(1)),
+            is_elsewhere: log.is_none() && step.log_size > 0,
+            lines,
+        }
+    }
+}
+
+fn numbered(log: &Lines) -> Vec<LogLine> {
+    (log.first..).zip(text::lines(&log.bytes)).map(|(number, html)| LogLine { number, html }).collect()
+}
+
+fn is_bad(step: &StepView) -> bool {
+    matches!(step.outcome, Some(Outcome::Failed | Outcome::Errored))
+}
+
+/// Steps, counted from 1, in the order in which people look for their logs: what failed, what runs, the last one, the others.
+pub(crate) fn steps_by_interest(job: &JobView) -> Vec<u16> {
+    let numbered: Vec<(u16, &StepView)> = (1..).zip(&job.steps).collect();
+    let bad = numbered.iter().filter(|(_, step)| is_bad(step));
+    let running = numbered.iter().filter(|(_, step)| step.started.is_some() && step.outcome.is_none());
+    let others = numbered.iter().rev();
+    let mut order = Vec::new();
+    for (number, _) in bad.chain(running).chain(others) {
+        if !order.contains(number) {
+            order.push(*number);
+        }
+    }
+    order
+}
+
+#[derive(Template)]
+#[template(path = "step.html")]
+pub(crate) struct Step {
+    frame: Frame,
+    project: String,
+    line: BuildLine,
+    job: String,
+    job_href: String,
+    block: StepBlock,
+    /// Addresses of other blocks; empty: there is none.
+    earlier: String,
+    later: String,
+    is_end: bool,
+}
+
+impl Step {
+    /// `is_end`: the end so far was asked for.
+    pub(crate) fn new(frame: Frame, build: &BuildView, job: &JobView, number: u16, log: &Lines, is_end: bool) -> Step {
+        let at = usize::from(number).saturating_sub(1);
+        let step = job.steps.get(at).cloned().unwrap_or_default();
+        let block = StepBlock::new(job_href(build, job), number, &step, Some(log), true);
+        let count = block.lines.len() as u64;
+        let earlier = match log.first {
+            0 | 1 => String::new(),
+            first => format!("{}?first={}", block.href, first.saturating_sub(u64::from(LINES)).max(1)),
+        };
+        let later = match is_end || count == 0 {
+            true => String::new(),
+            false => format!("{}?first={}", block.href, log.first + count),
+        };
+        Step {
+            frame,
+            project: build.project.clone(),
+            line: BuildLine::new(build),
+            job: tidy(&job.name),
+            job_href: job_href(build, job),
+            block,
+            earlier,
+            later,
+            is_end,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schema::values::Time;
+
+    #[test]
+    fn what_failed_comes_first() {
+        let step = |started: bool, outcome: Option<Outcome>| StepView {
+            started: started.then_some(Time(1)),
+            outcome,
+            ..StepView::default()
+        };
+        let (good, bad) = (Some(Outcome::Succeeded), Some(Outcome::Failed));
+        let job = |steps: Vec<StepView>| JobView { steps, ..JobView::default() };
+        assert_eq!(steps_by_interest(&job(vec![step(true, good), step(true, bad), step(true, good)])), [2, 3, 1]);
+        assert_eq!(steps_by_interest(&job(vec![step(true, good), step(true, None)])), [2, 1]);
+        assert_eq!(steps_by_interest(&job(vec![])), [] as [u16; 0]);
+    }
+}

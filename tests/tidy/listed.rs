@@ -1,0 +1,66 @@
+//! No source file lies beside the code: each is reached from a target of its package, or it is never compiled and never run.
+
+use super::{code, sources, top};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The targets that a manifest names, and those that cargo finds by their place.
+fn roots(package: &Path) -> Vec<PathBuf> {
+    let manifest = fs::read_to_string(package.join("Cargo.toml")).unwrap();
+    let named = manifest.lines().filter_map(|line| line.strip_prefix("path = \"")?.strip_suffix('"'));
+    let mut roots: Vec<PathBuf> = named.map(|path| package.join(path)).collect();
+    roots.extend(["src/lib.rs", "src/main.rs", "build.rs"].map(|path| package.join(path)));
+    for folder in ["tests", "benches", "examples"] {
+        let entries = fs::read_dir(package.join(folder)).into_iter().flatten();
+        roots.extend(entries.map(|entry| entry.unwrap().path()));
+    }
+    roots.retain(|path| path.is_file() && path.extension().is_some_and(|extension| extension == "rs"));
+    roots
+}
+
+/// The files of the modules that a file declares. `is_root`: its modules lie beside it, as those of a `mod.rs` do.
+fn modules(file: &Path, is_root: bool) -> Vec<PathBuf> {
+    let text = code(&fs::read_to_string(file).unwrap());
+    let beside = file.parent().unwrap();
+    let is_mod = is_root || file.file_name().is_some_and(|name| name == "mod.rs");
+    let below = if is_mod { beside.to_owned() } else { beside.join(file.file_stem().unwrap()) };
+    let mut found = Vec::new();
+    let mut named = None;
+    for line in text.lines().map(str::trim) {
+        if let Some(path) = line.strip_prefix("#[path = \"").and_then(|rest| rest.strip_suffix("\"]")) {
+            named = Some(beside.join(path));
+        } else if let Some(name) =
+            line.strip_suffix(';').and_then(|line| line.rsplit_once("mod ")).map(|(_, name)| name)
+        {
+            let usual = [below.join(format!("{name}.rs")), below.join(name).join("mod.rs")];
+            found.extend(named.take().into_iter().chain(usual).filter(|path| path.is_file()));
+        }
+    }
+    found
+}
+
+fn reached(package: &Path) -> BTreeSet<PathBuf> {
+    let mut reached = BTreeSet::new();
+    let mut open: Vec<(PathBuf, bool)> = roots(package).into_iter().map(|root| (root, true)).collect();
+    while let Some((file, is_root)) = open.pop() {
+        if reached.insert(fs::canonicalize(&file).unwrap()) {
+            open.extend(modules(&file, is_root).into_iter().map(|module| (module, false)));
+        }
+    }
+    reached
+}
+
+#[test]
+fn every_source_file_is_reached_from_a_target() {
+    let manifest = fs::read_to_string(top().join("Cargo.toml")).unwrap();
+    let members = manifest.lines().find_map(|line| line.strip_prefix("members = [")).unwrap();
+    let members: Vec<&str> = members.trim_end_matches(']').split(", ").map(|name| name.trim_matches('"')).collect();
+    let reached: BTreeSet<PathBuf> = members.iter().flat_map(|member| reached(&top().join(member))).collect();
+    for folder in ["schema", "master", "worker", "client", "tests"] {
+        for (path, _) in sources(folder) {
+            let path = fs::canonicalize(path).unwrap();
+            assert!(reached.contains(&path), "{} is no part of a target: it is never compiled", path.display());
+        }
+    }
+}

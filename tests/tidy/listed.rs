@@ -64,3 +64,17 @@ fn every_source_file_is_reached_from_a_target() {
         }
     }
 }
+
+/// Documents for contributors name files, and files move.
+#[test]
+fn what_the_documents_name_is_there() {
+    for document in ["README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/architecture.md", "tests/README.md"] {
+        let text = fs::read_to_string(top().join(document)).unwrap();
+        for name in text.split('`').skip(1).step_by(2) {
+            let is_path =
+                ["schema/", "master/", "worker/", "client/", "tests/"].iter().any(|top| name.starts_with(top));
+            let is_plain = !name.contains([' ', '*', '…']);
+            assert!(!is_path || !is_plain || top().join(name).exists(), "{document} names {name}, which is not there");
+        }
+    }
+}

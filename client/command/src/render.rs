@@ -139,10 +139,9 @@ impl Cell {
     }
 }
 
-/// A build for a person: `main 3f9c2ab "Add zero-copy parse"`.
+/// A build for a person: `main 3f9c2ab814 "Add zero-copy parse"`.
 pub(crate) fn one_line(build: &BuildView) -> String {
-    let revision: String = build.revision.chars().take(7).collect();
-    format!("{} {revision} \"{}\"", build.short_ref(), build.subject)
+    format!("{} {} \"{}\"", build.short_ref(), ShortCommit::of(&build.revision), build.subject)
 }
 
 /// A build as one row. `status`: the outcome, or where there is none yet, the state.

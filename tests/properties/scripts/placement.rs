@@ -177,7 +177,22 @@ fn who_declined_comes_last() {
         w1 asks
         w2 declines
         "
-    ), @"");
+    ), @r"
+    > worker w1
+    > worker w2
+    > w1 asks
+    > w2 asks
+    > push main: test
+      1/test queued
+      1/test is offered to w1
+    > w1 declines
+      the lease of 1/test is over: the offer was not accepted
+      1/test is offered to w2
+    > w1 asks
+    > w2 declines
+      the lease of 1/test is over: the offer was not accepted
+      1/test is offered to w1
+    ");
 }
 
 #[test]

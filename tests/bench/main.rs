@@ -79,7 +79,7 @@ pub enum Metric {
     Kill,
     /// A day of a large installation, 20 times fast
     Day,
-    /// A release build of everything, from nothing
+    /// A build of everything as it is packaged, from nothing
     Build,
 }
 
@@ -116,8 +116,9 @@ fn programs() -> PathBuf {
     let own = std::env::current_exe().expect("this program has a path");
     let bin = own.parent().map_or_else(PathBuf::new, Path::to_owned);
     if let Some(cargo) = std::env::var_os("CARGO") {
-        // cargo calls the folder of a profile by its name
-        let profile = bin.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // cargo calls the folder of a profile by its name, save one
+        let folder = bin.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let profile = if folder == "debug" { "dev".to_owned() } else { folder };
         let built =
             Command::new(cargo).args(["build", "--profile", &profile, "--bins", "--locked", "--quiet"]).status();
         assert!(built.is_ok_and(|status| status.success()), "the programs cannot be built with the profile {profile}");

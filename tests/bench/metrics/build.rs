@@ -1,4 +1,4 @@
-//! A release build of everything, from nothing but downloaded sources.
+//! A build of everything as it is packaged, from nothing but downloaded sources.
 
 use super::Bench;
 use serde_json::json;
@@ -10,7 +10,7 @@ pub fn measure(bench: &Bench<'_>) {
     let top = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     let began = Instant::now();
     let mut command = Command::new("cargo");
-    command.args(["build", "--release", "--bins", "--locked", "--quiet"]).current_dir(top);
+    command.args(["build", "--profile", "dist", "--bins", "--locked", "--quiet"]).current_dir(top);
     command.env("CARGO_TARGET_DIR", target.path()).env("CARGO_INCREMENTAL", "0");
     let built = command.status();
     assert!(built.is_ok_and(|status| status.success()), "the programs cannot be built");

@@ -86,7 +86,7 @@ pub struct BuildView {
     pub subject: String,
     /// The name of the commit's author.
     pub author: String,
-    /// Why it was made: `change`, `run by ada` or `retry of pyfoo/411 by ada`, for example.
+    /// Why it was made: `change`, `run by ada` or `retry of 411 by ada`, for example.
     pub cause: String,
     /// When the master recorded it.
     #[serde(serialize_with = "rfc3339")]

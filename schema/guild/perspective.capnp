@@ -73,7 +73,7 @@ struct BuildView {
   revision @5 :Text;
   subject @6 :Text;              # The tip's first line.
   author @7 :Text;
-  cause @8 :Text;                # "change", "run by NAME", "retry of pyfoo/411 by NAME"
+  cause @8 :Text;                # "change", "run by NAME", "retry of 411 by NAME"
   created @9 :Int64;
   started @10 :Int64;            # 0: not yet.
   finished @11 :Int64;           # 0: not yet.

@@ -1,7 +1,7 @@
 //! A master in one file, and a master made from it: the store, the key and the logs. Not the mirrors, which are fetched
 //! again, nor the master file. It may be taken while the master runs.
 //!
-//! The file is an [`Archive`], which gives back what was added or says that it is damaged. The store is copied first, so that
+//! The file is an archive, which gives back what was added or says that it is damaged. The store is copied first, so that
 //! every log that it calls sealed is there.
 
 use crate::keep::installation::{IDENTITY_FILE, InstallError, create_private};

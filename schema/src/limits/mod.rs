@@ -1,6 +1,6 @@
 //! The limits of everything that crosses a border: one table, `table.rs`, and the only ways to read a text, bytes or a list
 //! from the wire, `read.rs`, each of which asks for its row. A reader without a row cannot be written by accident, because
-//! `tests/tidy.rs` forbids the plain getters elsewhere.
+//! `tests/tidy` forbids the plain getters elsewhere.
 //!
 //! What a connection may cost in all (messages, calls, capabilities) is [`crate::vat::Limits`].
 

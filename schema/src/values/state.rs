@@ -35,7 +35,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The process exit status that tells this outcome (`interface.md`).
+    /// The process exit status that tells this outcome.
     pub fn exit_code(self) -> i32 {
         match self {
             Outcome::Succeeded | Outcome::Warned | Outcome::Skipped => 0,

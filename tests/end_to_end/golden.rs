@@ -2,9 +2,11 @@
 //!
 //! At a release: `cargo test -p tests --test golden -- --ignored` writes the store of this version.
 
+use client::views::JobView;
 use master::decide::coordinator::record::{JobKey, StepKey};
 use master::keep::store::{DATABASE_FILE, Removal, Store, Sweep};
 use schema::values::{Outcome, State};
+use std::cell::Cell;
 use std::path::PathBuf;
 use support::guild::{House, run, work};
 
@@ -51,6 +53,53 @@ fn the_store_of_0_1_0_opens() {
         assert_eq!(readers.log_bytes().await.unwrap(), 0);
         assert_eq!(store.load().unwrap(), loaded, "what is open and all numbers stay");
     });
+}
+
+const CHAIN: &str = r#"
+version = 1
+[job.build]
+run = "false"
+[job.lint]
+run = "true"
+[job.test]
+needs = ["build"]
+run = "true"
+[job.deploy]
+needs = ["test", "lint"]
+run = "true"
+"#;
+
+/// Versions before let a job wait for the rest where one that it needs was skipped. It is skipped at the start, before anybody is
+/// served, and what that tells follows what is committed.
+#[test]
+fn an_open_build_is_settled_by_todays_rules() {
+    let ruins = Cell::new(None);
+    run(async {
+        let house = House::open(CHAIN).await;
+        let worker = house.worker("anvil").await;
+        let (first, lease) = worker.take().await;
+        assert_eq!(first.job.name, "build");
+        lease.accept_request().send().promise.await.unwrap();
+        work(&lease, b"", Outcome::Failed).await;
+        assert_eq!(job(&house, "deploy").await.outcome, Some(Outcome::Skipped));
+        let database = rusqlite::Connection::open(house.state().join(DATABASE_FILE)).unwrap();
+        let older =
+            "update jobs set state = 'waiting', outcome = null, reason = '', finished = null where name = 'deploy'";
+        assert_eq!(database.execute(older, []).unwrap(), 1);
+        ruins.replace(Some(house.ruins()));
+    });
+    run(async {
+        let house = House::open_again(ruins.take().unwrap(), |_| ()).await;
+        let deploy = job(&house, "deploy").await;
+        assert_eq!((deploy.outcome, deploy.reason.as_str()), (Some(Outcome::Skipped), "needs test, which was skipped"));
+        // what was told of it is committed, and the next command too
+        house.guild.cancel("demo", 1, "", "").await.unwrap();
+    });
+}
+
+async fn job(house: &House, name: &str) -> JobView {
+    let build = house.guild.build("demo", 1).await.unwrap();
+    build.jobs.into_iter().find(|job| job.name == name).unwrap()
 }
 
 #[test]

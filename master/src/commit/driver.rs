@@ -101,8 +101,8 @@ impl Driver {
     /// Begins to perform effects, to commit and to keep time.
     pub fn start(self: &Rc<Self>, outside: Outside) {
         assert!(self.outside.set(outside).is_ok(), "a driver is started once");
-        tokio::task::spawn_local(commit_batches(self.clone()));
-        tokio::task::spawn_local(keep_time(self.clone()));
+        tokio::task::spawn_local(watch(self.clone(), "commits", commit_batches(self.clone())));
+        tokio::task::spawn_local(watch(self.clone(), "timers", keep_time(self.clone())));
         self.step(|_, _| ());
     }
 
@@ -195,7 +195,7 @@ impl Driver {
         receiver
     }
 
-    /// Resolves when a commit failed for another reason than a full disk: memory can no longer be trusted, and the
+    /// Resolves when a commit failed for another reason than a full disk, or the driver itself: memory can no longer be trusted, and the
     /// process must end.
     pub async fn failure(&self) -> String {
         let mut failed = self.failed.subscribe();
@@ -256,14 +256,14 @@ impl Driver {
             Ok(done) => Some(done),
             Err(RemoveError::Full) => None,
             Err(RemoveError::Failed(why)) => {
-                self.fail(why);
+                self.fail(format!("a commit failed: {why}"));
                 None
             }
         }
     }
 
     fn fail(&self, why: String) {
-        tracing::error!("a commit failed, and the master ends: {why}");
+        tracing::error!("the master ends: {why}");
         self.failed.send_replace(Some(why));
     }
 
@@ -388,6 +388,15 @@ impl Driver {
     }
 }
 
+/// Runs a task without which nothing is answered any more: where it panics, the process must end.
+async fn watch(driver: Rc<Driver>, name: &str, task: impl Future<Output = ()> + 'static) {
+    if let Err(error) = tokio::task::spawn_local(task).await
+        && error.is_panic()
+    {
+        driver.fail(format!("a fault of the master ended its {name}: {error}"));
+    }
+}
+
 async fn commit_batches(driver: Rc<Driver>) {
     let mut pace = Pace::default();
     loop {
@@ -406,7 +415,7 @@ async fn commit_batches(driver: Rc<Driver>) {
         let events = events_of(&batch.records);
         fail_point("master-before-commit");
         if let Err(why) = driver.commit(batch.records).await {
-            driver.fail(why);
+            driver.fail(format!("a commit failed: {why}"));
             return;
         }
         fail_point("master-after-commit");

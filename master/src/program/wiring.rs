@@ -49,7 +49,7 @@ pub enum RunError {
     Pages(io::Error),
     #[error("failed to open the logs: {0}")]
     Logs(io::Error),
-    #[error("a commit failed: {0}; what was acknowledged is safe, restart the master when the disk is well")]
+    #[error("{0}; what was acknowledged is safe, and goes on after a restart, once the disk is well")]
     Commit(String),
 }
 
@@ -59,7 +59,7 @@ impl From<StoreError> for RunError {
     }
 }
 
-/// What a master stands on. [`open`] takes the product's; a simulation brings its own.
+/// What a master stands on. [`crate::open`] takes the product's; a simulation brings its own.
 pub struct Base {
     pub fingerprint: Fingerprint,
     pub store: Store,
@@ -82,7 +82,8 @@ pub async fn establish(
     let mut coordinator = installation::load(&store, terms(config), &clock, seed).await?;
     coordinator.stop_following_others();
     let (readers, incarnation) = (store.readers(), store.incarnation()?);
-    let feed = Rc::new(Feed::new(readers.clone(), incarnation, coordinator.last_event()));
+    // what the coordinator told while it was loaded is not committed yet, and is published when it is
+    let feed = Rc::new(Feed::new(readers.clone(), incarnation, store.last_event()?));
     let seals = Box::new(StoredSeals(readers.of(Principal::Own(Own::Logs))));
     let logs = open_logs(&config.state, config.limits.log_bytes, store.is_same_boot(), seals);
     let logs = Rc::new(logs.map_err(RunError::Logs)?);

@@ -191,11 +191,6 @@ impl Coordinator {
         self.builds.get(&id).map(|build| &*build.row)
     }
 
-    /// The number of the newest event.
-    pub fn last_event(&self) -> u64 {
-        self.last_event
-    }
-
     /// How many jobs wait for a worker.
     pub fn queue_length(&self) -> usize {
         self.queue.len()

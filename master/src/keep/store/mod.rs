@@ -118,6 +118,11 @@ impl Store {
         self.database.incarnation()
     }
 
+    /// The number of the last event that is committed.
+    pub fn last_event(&self) -> Result<u64, StoreError> {
+        self.database.last_event()
+    }
+
     /// Whether work is done where it is asked for, as in a simulation.
     pub fn is_inline(&self) -> bool {
         self.database.is_inline()

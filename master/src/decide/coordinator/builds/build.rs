@@ -6,6 +6,7 @@ use crate::decide::coordinator::record::{BuildId, JobKey, JobRow, LeaseToken, Re
 use crate::decide::coordinator::rows::Row;
 use schema::limits::{DIAGNOSIS, REASON};
 use schema::values::{Fact, JobPlan, Outcome, Plan, Refusal, RefusalCode, State, Time};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 impl Coordinator {
@@ -110,9 +111,7 @@ impl Coordinator {
     /// Looks at every job that waits and moves those whose needs are decided; then at the build itself.
     pub(in crate::decide::coordinator) fn settle(&mut self, now: Time, id: BuildId) {
         let count = self.builds.get(&id).map_or(0, |build| build.jobs.len());
-        for index in (0..).take(count) {
-            self.settle_job(now, JobKey { build: id, index });
-        }
+        self.settle_jobs(now, id, (0..).take(count).collect());
         self.settle_build(now, id);
     }
 
@@ -125,11 +124,21 @@ impl Coordinator {
         reason: &str,
     ) {
         self.close_job(now, key, outcome, reason);
-        let needed_by = self.job(key).needed_by.clone();
-        for index in needed_by {
-            self.settle_job(now, JobKey { build: key.build, index });
-        }
+        let needed_by = self.job(key).needed_by.iter().copied().collect();
+        self.settle_jobs(now, key.build, needed_by);
         self.settle_build(now, key.build);
+    }
+
+    /// Moves the jobs of these indices whose needs are decided, and what needs those that are skipped by it. A chain of needs may
+    /// have as many jobs as a plan, so it is followed without recursion.
+    fn settle_jobs(&mut self, now: Time, build: BuildId, mut open: VecDeque<u32>) {
+        while let Some(index) = open.pop_front() {
+            let key = JobKey { build, index };
+            if let Some(why) = self.settle_job(now, key) {
+                self.close_job(now, key, Outcome::Skipped, &why);
+                open.extend(&self.job(key).needed_by);
+            }
+        }
     }
 
     /// The first job of a build started.
@@ -139,27 +148,25 @@ impl Coordinator {
         }
     }
 
-    fn settle_job(&mut self, now: Time, key: JobKey) {
-        let Some(build) = self.builds.get(&key.build) else {
-            return;
-        };
+    /// Queues a waiting job whose needs are met. Answers why it is to be skipped, where it is.
+    fn settle_job(&mut self, now: Time, key: JobKey) -> Option<String> {
+        let build = self.builds.get(&key.build)?;
         if build.jobs[key.index as usize].row.state != State::Waiting {
-            return;
+            return None;
         }
         let plan = self.job_plan(key);
         if !plan.skipped.is_empty() {
-            let why = plan.skipped.clone();
-            return self.finish_job(now, key, Outcome::Skipped, &why);
+            return Some(plan.skipped.clone());
         }
         let needs = plan.needs.iter().map(|need| *need as usize);
         let blocker = needs.clone().find(|need| build.blocks(*need)).map(|need| &build.jobs[need].row);
         if let Some(row) = blocker {
-            let why = format!("needs {}, which {}", row.name, row.outcome.map_or("is not finished", became));
-            return self.finish_job(now, key, Outcome::Skipped, &why);
+            return Some(format!("needs {}, which {}", row.name, row.outcome.map_or("is not finished", became)));
         }
         if needs.clone().all(|need| build.jobs[need].row.state == State::Finished) {
             self.make_ready(now, key);
         }
+        None
     }
 
     fn make_ready(&mut self, now: Time, key: JobKey) {

@@ -100,6 +100,10 @@ impl Database {
         self.writer.run_now(|connection| Tables(connection).incarnation())?
     }
 
+    pub(super) fn last_event(&self) -> Result<u64, StoreError> {
+        Ok(self.writer.run_now(|connection| Tables(connection).counter("event"))??)
+    }
+
     pub(super) async fn commit(&self, batch: Vec<Record>) -> Result<(), CommitError> {
         let written = self.writer.run(move |connection| commit::commit(connection, batch)).await;
         written.unwrap_or_else(|_| Err(CommitError::Failed(GONE.to_owned())))

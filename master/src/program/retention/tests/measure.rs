@@ -32,7 +32,7 @@ async fn measure() {
     let dir = tempfile::tempdir().unwrap();
     let (store, readers) = fill(dir.path()).await;
     let it = Coordinator::load(NOW, Terms::default(), store.load().unwrap(), [0; 32]);
-    let feed = Rc::new(Feed::new(readers.clone(), 1, it.last_event()));
+    let feed = Rc::new(Feed::new(readers.clone(), 1, store.last_event().unwrap()));
     let readers = readers.of(crate::keep::turns::PROGRAM);
     let driver = Driver::new(it, store, feed, Clock::anchored(NOW));
     driver.start(Box::new(|_| ()));

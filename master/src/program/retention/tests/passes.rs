@@ -68,7 +68,7 @@ impl Place {
         let store = Store::in_memory(&self.name).unwrap().under(Sky(self.full.clone()));
         let it = Coordinator::load(NOW, Terms::default(), store.load().unwrap(), [0; 32]);
         let readers = store.readers();
-        let feed = Rc::new(Feed::new(readers.clone(), 1, it.last_event()));
+        let feed = Rc::new(Feed::new(readers.clone(), 1, store.last_event().unwrap()));
         let readers = readers.of(PROGRAM);
         let seals = Box::new(crate::program::wiring::StoredSeals(readers.clone()));
         let logs = Rc::new(Logs::open_inline(self.dir.path(), 1 << 20, true, seals).unwrap());

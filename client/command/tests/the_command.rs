@@ -218,7 +218,7 @@ fn what_changes_something_says_first_what_it_resolved_to() {
         let copy = place.copy("main");
         let output = place.at(&copy, &["retry", "--latest", "--failed"]).await;
         assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(0), "r/9\n"));
-        assert!(stderr(&output).starts_with("retry: r/3  main 0000000 \"change 3\""), "{}", stderr(&output));
+        assert!(stderr(&output).starts_with("retry: r/3  main 0000000000 \"change 3\""), "{}", stderr(&output));
         assert_eq!(place.shown(&["retry", "r/3/test"]).await, (0, "r/9\n".to_owned()));
         assert_eq!(place.shown(&["run", "--ref", "main"]).await, (0, "r/8\n".to_owned()));
         assert_eq!(

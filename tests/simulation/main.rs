@@ -54,7 +54,7 @@ fn simulate(seed: u64, tells: bool) -> Told {
             promises::meanwhile(&world, &users);
         }
         faults.calm(&mut world, &mut users).await;
-        promises::at_the_end(&world, &users).await;
+        promises::at_the_end(&world, &mut users).await;
         promises::no_process_left(&world);
         let record = world.record.clone();
         let builds = users.told.borrow().builds.len();

@@ -7,7 +7,7 @@ use client::views::{BuildView, JobView};
 use client::{BuildQuery, LogAddress, Tail, Until};
 use schema::values::{Exit, Outcome};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use worker::supervisor::KillCause;
 
 /// After the last fault everything is final within this time: 4 minutes after the last lease of a worker that does not come back
@@ -31,8 +31,11 @@ pub fn meanwhile(world: &World, users: &Users) {
 }
 
 /// After the faults: everything ends, and is what it should be.
-pub async fn at_the_end(world: &World, users: &Users) {
+pub async fn at_the_end(world: &World, users: &mut Users) {
     let began = Instant::now();
+    if timeout(CALM, users.answered()).await.is_err() {
+        return world.record.violated(format!("what was asked for is not answered after {CALM:?}"));
+    }
     let client = users.developer();
     let guild = client.guild().await;
     let query = BuildQuery { project: PROJECT.to_owned(), limit: 1_000, ..BuildQuery::default() };

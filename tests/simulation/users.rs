@@ -19,7 +19,10 @@ pub struct Users {
     watcher: Client,
     pub told: Rc<RefCell<Acknowledged>>,
     pub seen: Rc<RefCell<Seen>>,
+    /// What was asked for and is not answered yet.
     tasks: JoinSet<()>,
+    /// The watcher, for as long as the users are there.
+    _watching: JoinSet<()>,
     asked: u64,
 }
 
@@ -55,9 +58,9 @@ impl Users {
         let mut random = Random::new(seed ^ 0x05e4);
         let (developer, watcher) = (world.client(random.draw()), world.client(random.draw()));
         let (told, seen) = (Rc::default(), Rc::default());
-        let mut tasks = JoinSet::new();
-        tasks.spawn_local(watch(watcher.clone(), world.record.clone(), Rc::clone(&seen)));
-        Users { random, developer, watcher, told, seen, tasks, asked: 0 }
+        let mut watching = JoinSet::new();
+        watching.spawn_local(watch(watcher.clone(), world.record.clone(), Rc::clone(&seen)));
+        Users { random, developer, watcher, told, seen, tasks: JoinSet::new(), _watching: watching, asked: 0 }
     }
 
     pub fn clients(&self) -> impl Iterator<Item = &Client> {
@@ -66,6 +69,12 @@ impl Users {
 
     pub fn developer(&self) -> Client {
         self.developer.clone()
+    }
+
+    /// Waits until everything that was asked for is answered: what is asked for while the master is away may become a build
+    /// after all others have ended.
+    pub async fn answered(&mut self) {
+        while self.tasks.join_next().await.is_some() {}
     }
 
     pub fn act(&mut self, world: &World) {

@@ -120,8 +120,13 @@ impl Users {
         let credential = &world.workers[index].credential;
         let (grant, name) = (credential.grant, credential.name.clone());
         self.tasks.spawn_local(async move {
-            while client.guild().await.revoke(grant, "simulated").await.is_err() {
-                sleep(Duration::from_secs(1)).await;
+            loop {
+                match client.guild().await.revoke(grant, "simulated").await {
+                    Ok(_) => break,
+                    // it is revoked, and the answer that said so was lost
+                    Err(Error::Refused(refusal)) if refusal.code == RefusalCode::Conflict => break,
+                    Err(_) => sleep(Duration::from_secs(1)).await,
+                }
             }
             record.tell(&format!("{name} is revoked"));
             told.borrow_mut().revoked.push((name, Instant::now()));

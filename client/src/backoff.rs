@@ -14,7 +14,7 @@ fn delay(attempt: u32, random: u32) -> Duration {
 
 /// [`delay`] with the system's randomness.
 pub(crate) fn jittered(attempt: u32) -> Duration {
-    delay(attempt, u32::from_le_bytes(schema::chance::bytes()))
+    delay(attempt, u32::from_le_bytes(system::chance::bytes()))
 }
 
 #[cfg(test)]

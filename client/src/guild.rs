@@ -183,5 +183,5 @@ impl Patience {
 
 /// Names one mutating call, so that repeating it does it once.
 pub(crate) fn new_request() -> [u8; 16] {
-    schema::chance::bytes()
+    system::chance::bytes()
 }

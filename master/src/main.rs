@@ -10,14 +10,14 @@ use master::program::systemd_unit;
 use master::program::up;
 use master::serve::config_calls::ConfigCalls;
 use schema::manual::{self, OfItself};
-use schema::private_file;
 use schema::shown;
 use schema::sturdy_ref::SturdyRef;
-use schema::systemd::{self, unit::Instance};
 use schema::values::Difference;
 use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::ExitCode;
+use system::private_file;
+use system::systemd::{self, unit::Instance};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 const USAGE: u8 = 2;

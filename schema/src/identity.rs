@@ -10,8 +10,8 @@ use rcgen::{CertificateParams, KeyPair, PKCS_ED25519, PublicKeyData as _};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
-use crate::private_file;
 use crate::sturdy_ref::Fingerprint;
+use system::private_file;
 
 /// An Ed25519 key and its certificate. `Debug` shows the fingerprint only.
 pub struct Identity {

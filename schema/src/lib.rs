@@ -1,5 +1,5 @@
 //! Guild's public API: the Cap'n Proto interfaces with their bindings, and what every program that speaks it
-//! shares. Depends on nothing else of ours.
+//! shares. Depends on nothing else of ours, save `system` for the files of credentials.
 //!
 //! The manual is `schema/guild/*.capnp`. Here:
 //! - [`sturdy_ref`]: the textual form of a credential;
@@ -8,31 +8,19 @@
 //! - [`gate`]: the revocable membrane through which every object leaves;
 //! - [`limits`]: the bound of everything that crosses a border, and the readers that keep it;
 //! - [`values`]: plain structs that two or more crates share, and [`wire`]: their translation;
-//! - [`fail_point`]: where tests let a process die;
 //! - [`shown`]: what people are shown of texts that others wrote;
-//! - [`chance`]: what is left to chance, and no secret;
-//! - [`pipeline`]: `guild.toml` to a plan or diagnostics;
-//! - [`toml_file`]: a file that people write, with all its errors at once;
-//! - [`manual`]: completions and manual pages of a program;
-//! - [`systemd`]: what a program and who runs it tell each other.
+//! - [`manual`]: completions and manual pages of a program.
+//!
+//! Beside it stand crates that are no API: `system` (what a process needs of its host), `toml_file` (a file that people write),
+//! `pipeline` (`guild.toml` to a plan or diagnostics) and `snapshot` (a checkout as a commit).
 
-pub mod boot;
-pub mod chance;
-pub mod fail_point;
 pub mod gate;
 pub mod identity;
 pub mod limits;
 #[cfg(feature = "manual")]
 pub mod manual;
-#[cfg(feature = "pipeline")]
-pub mod pipeline;
-pub mod private_file;
 pub mod shown;
 pub mod sturdy_ref;
-#[cfg(feature = "systemd")]
-pub mod systemd;
-#[cfg(feature = "pipeline")]
-pub mod toml_file;
 pub mod values;
 pub mod vat;
 pub mod wire;

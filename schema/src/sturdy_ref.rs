@@ -11,7 +11,7 @@ use data_encoding::BASE64URL_NOPAD;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use crate::private_file;
+use system::private_file;
 
 const SCHEME: &str = "capnp://";
 const ALGORITHM: &str = "sha-256:";

@@ -7,9 +7,9 @@ use crate::keys::{each, texts};
 use crate::prose::all_blocks;
 use crate::read;
 use boon::{Compiler, Draft, SchemaIndex, Schemas};
-use schema::pipeline::infer;
-use schema::toml_file::json_schema;
+use pipeline::infer;
 use std::collections::BTreeMap;
+use toml_file::json_schema;
 
 struct Judge {
     schemas: Schemas,

@@ -6,7 +6,7 @@
 
 use crate::files::FILES;
 use crate::prose::{Block, all_blocks};
-use schema::pipeline::{Changed, Context, load};
+use pipeline::{Changed, Context, load};
 use schema::values::{BuildCause, Trust};
 
 /// The text of a whole file.

@@ -1,10 +1,10 @@
 //! The three files: their references, their readers, and around each of their sections the rest of a file.
 
 use master::config::keys::MASTER_TOML;
-use schema::pipeline::keys::GUILD_TOML;
-use schema::toml_file::reference::Reference;
-use schema::toml_file::witness::{Asked, AskedOf, watch};
+use pipeline::keys::GUILD_TOML;
 use std::path::Path;
+use toml_file::reference::Reference;
+use toml_file::witness::{Asked, AskedOf, watch};
 use worker::WORKER_TOML;
 
 pub struct File {
@@ -38,7 +38,7 @@ pub const FILES: [File; 3] = [
 ];
 
 fn pipeline(text: &str) -> Result<String, String> {
-    let pipeline = schema::pipeline::load("guild.toml", text.as_bytes());
+    let pipeline = pipeline::load("guild.toml", text.as_bytes());
     pipeline.map(|pipeline| format!("{pipeline:?}")).map_err(|errors| errors.to_string())
 }
 

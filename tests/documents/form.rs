@@ -1,8 +1,8 @@
 //! Which values a form takes, and values to try a reader with.
 
-use schema::toml_file::reference::{Absent, Form, Reference};
 use schema::values::{Bytes, TimeSpan};
 use toml::Value;
+use toml_file::reference::{Absent, Form, Reference};
 
 /// The value of `x = TEXT`.
 pub fn value(text: &str) -> Value {

@@ -2,9 +2,9 @@
 
 use crate::files::{FILES, File};
 use crate::form::{dubious, good, takes, value};
-use schema::toml_file::reference::{Absent, Key, Section};
-use schema::toml_file::witness::AskedOf;
 use std::collections::{BTreeMap, BTreeSet};
+use toml_file::reference::{Absent, Key, Section};
+use toml_file::witness::AskedOf;
 
 /// Each key of each file, with the section that it is of.
 pub fn each(mut visit: impl FnMut(&File, &Section, &Key)) {

@@ -1,7 +1,7 @@
 //! The pages of the reference, as text: of a file from its keys, of the programs from their arguments.
 
 use clap::{Arg, ArgAction, Command};
-use schema::toml_file::reference::{Absent, Form, Key, Reference, Section};
+use toml_file::reference::{Absent, Form, Key, Reference, Section};
 
 const NOTE: &str = "<!-- Generated: see tests/documents/pages.rs. -->";
 

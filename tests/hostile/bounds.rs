@@ -119,7 +119,7 @@ macro_rules! plain {
 
 /// An id that no request had before.
 fn fresh() -> [u8; 16] {
-    schema::chance::bytes()
+    system::chance::bytes()
 }
 
 fn text(count: usize) -> String {
@@ -354,9 +354,9 @@ async fn operate(it: &Hands, field: &str, n: usize) -> Option<Said> {
 /// A grant whose other arguments are right.
 async fn issue(it: &Hands, fill: impl FnOnce(&mut operator::issue_params::Builder<'_>)) -> Said {
     call!(it.operator.issue_request(), |to| {
-        to.set_request(&schema::chance::bytes::<16>());
-        to.set_join_hash(&schema::chance::bytes::<32>());
-        to.set_name(format!("worker-{:x}", u64::from_le_bytes(schema::chance::bytes())));
+        to.set_request(&system::chance::bytes::<16>());
+        to.set_join_hash(&system::chance::bytes::<32>());
+        to.set_name(format!("worker-{:x}", u64::from_le_bytes(system::chance::bytes())));
         to.set_kind(schema::grant_capnp::Kind::Worker);
         fill(&mut to);
     })
@@ -414,7 +414,7 @@ async fn keep_file(it: &Hands, field: &str, n: usize) -> Option<Said> {
 
 async fn add(it: &Hands, fill: impl FnOnce(schema::grant_capnp::new_project::Builder<'_>)) -> Said {
     call!(it.operator.add_project_request(), |to| {
-        to.set_request(&schema::chance::bytes::<16>());
+        to.set_request(&system::chance::bytes::<16>());
         fill(to.init_project());
     })
 }

@@ -122,6 +122,6 @@ impl History for Commits {
 fn every_pipeline_is_one() {
     for seed in 0..200 {
         let text = pipeline(&mut Random::new(seed));
-        schema::pipeline::load("guild.toml", text.as_bytes()).unwrap_or_else(|errors| panic!("{errors}\n{text}"));
+        pipeline::load("guild.toml", text.as_bytes()).unwrap_or_else(|errors| panic!("{errors}\n{text}"));
     }
 }

@@ -127,7 +127,7 @@ impl Weather for OverDisk {
 
 impl World {
     pub async fn new(seed: u64) -> World {
-        schema::chance::seed(seed);
+        system::chance::seed(seed);
         let record = Record::default();
         let dir = scratch();
         // a master that was killed may keep its store for ever: no other world may meet it

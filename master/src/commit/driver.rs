@@ -12,12 +12,12 @@ use crate::config::pace::Pace;
 use crate::decide::coordinator::record::{BuildId, Record};
 use crate::decide::coordinator::{Coordinator, Effect, SessionId};
 use crate::keep::store::{CommitError, Removal, RemoveError, Store, Sweep};
-use schema::fail_point::fail_point;
 use schema::values::{Assignment, Event, Refusal, RefusalCode, Time};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
+use system::fail_point::fail_point;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 

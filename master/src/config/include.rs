@@ -1,9 +1,9 @@
 //! The files that a master file includes: which, and what they say. Knows none of their keys.
 
 use globset::{Glob, GlobMatcher};
-use schema::toml_file::{At, Table};
 use std::io;
 use std::path::{Path, PathBuf};
+use toml_file::{At, Table};
 
 /// The most files that are included.
 const FILES_MAX: usize = 10_000;

@@ -2,9 +2,9 @@
 //! beside this ask for and take.
 
 use super::HookKind;
-use schema::toml_file::reference::Absent::{Is, Means, Required};
-use schema::toml_file::reference::{Form, Key, Reference, Section};
 use schema::values::Right;
+use toml_file::reference::Absent::{Is, Means, Required};
+use toml_file::reference::{Form, Key, Reference, Section};
 
 /// The keys of `master.toml`.
 pub static MASTER_TOML: Reference = Reference {

@@ -18,11 +18,11 @@ pub use secret::CREDENTIALS;
 pub use told::differences;
 
 use include::Text;
-use schema::toml_file::Diagnostics;
 use schema::values::What;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use toml_file::Diagnostics;
 
 const POLL: Duration = Duration::from_secs(2 * 60);
 

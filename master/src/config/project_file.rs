@@ -1,10 +1,10 @@
 //! A project's own file, as the master writes it: `projects/NAME.toml`, and its secrets beside it.
 
-use schema::private_file;
 use schema::values::NewProject;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use system::private_file;
 
 /// Beside the master file.
 const FOLDER: &str = "projects";

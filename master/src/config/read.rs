@@ -5,12 +5,12 @@ mod notice;
 use super::include::{Text, included};
 use super::secret::secret;
 use super::{Config, HookConfig, HookKind, Limits, Listen, POLL, PoolConfig, ProjectConfig, Retain};
-use schema::pipeline::mistake::in_names;
-use schema::toml_file::{At, Diagnostics, NAME_MAX, Page, Table, Value, is_name};
+use pipeline::mistake::in_names;
 use schema::values::{Asks, Right, Want, What};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use toml_file::{At, Diagnostics, NAME_MAX, Page, Table, Value, is_name};
 
 /// The pool of workers whose grant names none; it needs no table.
 const DEFAULT_POOL: &str = "default";

@@ -5,9 +5,9 @@ use super::words::listed;
 use super::{Explainer, Why};
 use crate::decide::coordinator::record::JobKey;
 use crate::decide::coordinator::snapshot::Need;
-use schema::toml_file::nearest;
 use schema::values::{Asks, Want};
 use std::collections::BTreeSet;
+use toml_file::nearest;
 
 /// Most labels that are told as like the one which nobody has.
 const ALIKE_MAX: usize = 5;

@@ -6,11 +6,11 @@ use crate::decide::coordinator::record::{Record, RequestId};
 use crate::decide::coordinator::{Coordinator, Effect, GrantOrder, ROOT, Request, Terms};
 use crate::keep::store::{Store, StoreError};
 use schema::identity::{Identity, IdentityError};
-use schema::private_file;
 use schema::sturdy_ref::{Fingerprint, SturdyRef, Token};
 use schema::values::{GrantKind, Refusal, What};
 use std::io;
 use std::path::{Path, PathBuf};
+use system::private_file;
 
 /// The master's key in its state directory.
 pub const IDENTITY_FILE: &str = "identity.key";

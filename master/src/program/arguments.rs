@@ -3,8 +3,8 @@
 use crate::program::up;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use schema::manual::OfItself;
-use schema::systemd::unit::Instance;
 use std::path::PathBuf;
+use system::systemd::unit::Instance;
 
 /// The master of a Guild: takes changes, plans builds, hands jobs to workers, keeps what came of them.
 #[derive(Parser)]

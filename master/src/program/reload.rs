@@ -13,7 +13,6 @@ use crate::program::wiring::{CommandedSink, hooks, policy, reporters, terms};
 use crate::serve::api::Office;
 use crate::serve::config_calls::{Added, Call, Calls, ConfigCalls, config_calls};
 use crate::serve::web::Hooks;
-use schema::toml_file::is_name;
 use schema::values::{Difference, NewProject, Refusal, RefusalCode};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -23,6 +22,7 @@ use std::rc::Rc;
 use tokio::task::spawn_local;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use toml_file::is_name;
 
 pub struct Reloader {
     /// What the master runs with.

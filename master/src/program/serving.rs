@@ -15,10 +15,10 @@ use crate::serve::api::{self, Office};
 use crate::serve::config_calls::ConfigCalls;
 use crate::serve::web;
 use schema::identity::Identity;
-use schema::systemd;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use system::systemd;
 use tokio::net::TcpListener;
 
 /// A master that is open: its store is locked, its objects exist, nothing is served yet.

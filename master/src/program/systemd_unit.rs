@@ -5,12 +5,12 @@ use crate::config::CREDENTIALS;
 use crate::keep::installation::create_private;
 use rustix::fs::{Gid, Uid};
 use rustix::process::geteuid;
-use schema::systemd::unit::{
-    self, Instance, UnitError, UnitFile, argument, line, systemctl_version, told_of_reloads, word,
-};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use system::systemd::unit::{
+    self, Instance, UnitError, UnitFile, argument, line, systemctl_version, told_of_reloads, word,
+};
 
 const NAME: &str = "guild-master";
 /// Of the files whose names a master file may say: in its own directory.

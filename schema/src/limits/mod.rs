@@ -5,7 +5,6 @@
 //! What a connection may cost in all (messages, calls, capabilities) is [`crate::vat::Limits`].
 
 mod cut;
-pub mod pipeline;
 mod read;
 mod room;
 mod table;

@@ -4,9 +4,12 @@
 //! would lose an honest result, as the reason of an attempt that ended. What the master tells is cut by who reads it, since an
 //! older master tells it without these limits.
 
-use super::pipeline::{FILE_MAX, NAME_MAX};
 use super::{Beyond, Limit, Unit};
 
+/// The bytes of a file that people write, above all `guild.toml`: the largest one of a known project has a tenth.
+pub const FILE_MAX: usize = 1 << 20;
+/// The characters of a name, which are ASCII: names stand in selectors, directories and lists.
+pub const NAME_MAX: usize = 100;
 /// The most that a list of an answer holds, in bytes. Every client reads a message of 4 MiB, and the quarter that is left is
 /// for what stands beside the list.
 pub const ANSWER_BYTES: usize = 3 << 20;

@@ -1,8 +1,8 @@
 //! How a campaign stands, also across its own restarts.
 
-use schema::fail_point::FAIL_POINTS;
 use std::collections::BTreeMap;
 use std::fmt;
+use system::fail_point::FAIL_POINTS;
 
 #[derive(Default)]
 pub struct Tally {

@@ -10,7 +10,6 @@ use crate::process::supervised::{Said, Supervised, settle};
 use crate::process::supervisor::{Journal, KillCause, Limits, Order, shortened, wall_of};
 use crate::workspace::checkout::{CheckoutError, checkout};
 use crate::workspace::{self, Workspace};
-use schema::fail_point::fail_point;
 use schema::values::{Command, RefusalCode, StepPlan};
 use schema::wire;
 use schema::worker_capnp::lease;
@@ -18,6 +17,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
+use system::fail_point::fail_point;
 use tokio::time::{sleep, timeout};
 
 /// How often a checkout is tried whose calls fail on a connection that is up. One that is cut is tried again without a bound.

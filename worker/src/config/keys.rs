@@ -1,8 +1,8 @@
 //! The keys of `worker.toml` and what they mean, as its reference lists them. A test compares them with what is read.
 
 use crate::process::isolation::Tier;
-use schema::toml_file::reference::Absent::{Is, Means};
-use schema::toml_file::reference::{Form, Key, Reference, Section};
+use toml_file::reference::Absent::{Is, Means};
+use toml_file::reference::{Form, Key, Reference, Section};
 
 /// The keys of `worker.toml`.
 pub static WORKER_TOML: Reference = Reference {

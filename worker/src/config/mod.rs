@@ -5,7 +5,6 @@ pub(crate) mod keys;
 
 use crate::process::isolation::Tier;
 use schema::limits::{LABEL, LABELS};
-use schema::toml_file::with_plain_line_ends;
 use schema::values::{Bytes, TimeSpan};
 use schema::values::{Description, Resources};
 use serde::Deserialize;
@@ -13,6 +12,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use toml_file::with_plain_line_ends;
 
 /// The file that holds the worker's credential, in its state directory.
 pub const CREDENTIAL_FILE: &str = "worker.cap";

@@ -1,5 +1,5 @@
 //! Files that are there whole or not at all, whatever cuts their writing short: a full disk, or the end of this process. Not
-//! for secrets, and not safe against a loss of power: `schema::private_file` is both, and costs two syncs for each file.
+//! for secrets, and not safe against a loss of power: `system::private_file` is both, and costs two syncs for each file.
 
 use std::io;
 use std::path::Path;

@@ -129,7 +129,7 @@ impl Clock for BootClock {
     }
 
     fn boot(&self) -> String {
-        schema::boot::boot_id()
+        system::boot::boot_id()
     }
 }
 

@@ -1,9 +1,9 @@
 //! What this worker tells the service manager that runs it, where there is one: that it serves, whether it has its master, and
-//! that it is not stuck. How that is told stands in `schema::systemd`.
+//! that it is not stuck. How that is told stands in `system::systemd`.
 
 use crate::worker_shared::WorkerShared;
-use schema::systemd;
 use std::rc::Rc;
+use system::systemd;
 
 /// Begins when the state is open, whether or not the master can be reached.
 pub(crate) fn begin(worker: &Rc<WorkerShared>) {

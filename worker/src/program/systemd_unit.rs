@@ -2,8 +2,8 @@
 //! their own service manager, and each worker keeps its steps in one (`supervisor::scope`).
 
 use crate::config::default_state;
-use schema::systemd::unit::{self, Instance, UnitError, UnitFile, argument, line};
 use std::path::Path;
+use system::systemd::unit::{self, Instance, UnitError, UnitFile, argument, line};
 
 /// A unit that is ready to be written, for the worker of a state directory. An error where there is another.
 pub(crate) fn prepare(state: &Path) -> Result<UnitFile, UnitError> {

@@ -20,8 +20,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use schema::private_file;
 use schema::values::Workspace as Mode;
+use system::private_file;
 
 use crate::disk::private_dir::{is_own, private_dir};
 pub use crate::disk::removal::remove_tree;

@@ -4,11 +4,11 @@ use crate::connected::Connected;
 use crate::printer::Printer;
 use clap::Args;
 use client::Error;
-use schema::pipeline::{self, Changed, Context};
-use schema::toml_file::Diagnostics;
+use pipeline::{Changed, Context};
 use schema::values::{BuildCause, JobPlan, Plan, Trust};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use toml_file::Diagnostics;
 
 /// The exit status for a pipeline file that is broken: the same as for wrong usage, because the caller has to change what it gave.
 const BROKEN: u8 = 2;

@@ -3,7 +3,6 @@
 use crate::connected::Connected;
 use clap::Args;
 use client::Error;
-use schema::pipeline;
 use std::io::Write as _;
 
 #[derive(Args)]

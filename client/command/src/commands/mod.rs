@@ -107,7 +107,7 @@ pub(crate) async fn run(cli: Cli) -> u8 {
     let deadline = cli.options.timeout;
     // what these write is for others to read as well
     if !matches!(cli.command, Command::Init(_) | Command::Man(_)) {
-        ::schema::private_file::keep_to_owner();
+        ::system::private_file::keep_to_owner();
     }
     let connected = Connected::new(cli.options);
     let work = dispatch(cli.command, &connected);

@@ -4,8 +4,8 @@ use crate::output::Shown;
 use crate::printer::Printer;
 use clap::Args;
 use client::Error;
-use schema::pipeline::keys::GUILD_TOML;
-use schema::toml_file::json_schema;
+use pipeline::keys::GUILD_TOML;
+use toml_file::json_schema;
 
 #[derive(Args)]
 pub(crate) struct Schema {}

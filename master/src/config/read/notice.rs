@@ -6,9 +6,9 @@ use crate::config::{MailConfig, Means, NoticeConfig, ProjectConfig, Recipient};
 use crate::decide::coordinator::record::Turn;
 use lettre::Address;
 use lettre::message::Mailbox;
-use schema::toml_file::{At, Table, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
+use toml_file::{At, Table, Value};
 
 const TURNS: [(&str, Turn); 2] = [("newly-failing", Turn::NewlyFailing), ("fixed", Turn::Fixed)];
 /// Known, and of a later version.

@@ -9,7 +9,7 @@ use crate::decide::coordinator::lane::{Lane, LaneResult};
 use crate::decide::coordinator::record::BuildRow;
 use crate::intake::sources::Repository;
 use futures::future::LocalBoxFuture;
-use schema::pipeline::{Changed, Pipeline};
+use pipeline::{Changed, Pipeline};
 use schema::values::SourceRevision;
 use std::collections::BTreeMap;
 use std::sync::Arc;

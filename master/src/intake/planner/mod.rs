@@ -14,7 +14,7 @@ use crate::intake::sources::{Repositories, Repository};
 use crate::keep::mirror::GitError;
 use crate::keep::turns::Counts;
 use changed::Comparison;
-use schema::pipeline::{self, Changed, Context, Pipeline};
+use pipeline::{Changed, Context, Pipeline};
 use schema::values::{Outcome, SourceRevision};
 use std::rc::Rc;
 use std::sync::Arc;

@@ -43,7 +43,7 @@ impl Files {
         if let Some(state) = root.parent() {
             File::open(state)?.sync_all()?;
         }
-        let boot = Some(schema::boot::boot_id()).filter(|boot| trusted && !boot.is_empty() && boot.len() < HEADER);
+        let boot = Some(system::boot::boot_id()).filter(|boot| trusted && !boot.is_empty() && boot.len() < HEADER);
         Ok(Files { root: Arc::new(root.to_owned()), boot: boot.map(Arc::from), inline })
     }
 

@@ -256,7 +256,7 @@ fn infer(checkout: &Checkout, target: &Target) -> Result<Option<String>, UpError
     if target.has_pipeline {
         return Ok(None);
     }
-    let Some(inferred) = schema::pipeline::infer(&checkout.top) else {
+    let Some(inferred) = pipeline::infer(&checkout.top) else {
         let text =
             "there is no guild.toml, and nothing here tells how to build it: write one, as docs/pipeline.md shows";
         return Err(UpError::Usage(text.to_owned()));

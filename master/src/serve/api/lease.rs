@@ -10,7 +10,6 @@ use crate::decide::coordinator::Coordinator;
 use crate::decide::coordinator::record::{GrantId, LeaseToken};
 use crate::keep::turns::Principal;
 use capnp::traits::HasTypeId as _;
-use schema::fail_point::fail_point;
 use schema::gate::Gate;
 use schema::limits::{self, REASON};
 use schema::values::{Outcome, Progress, Refusal, RefusalCode};
@@ -18,6 +17,7 @@ use schema::wire;
 use schema::worker_capnp::lease;
 use std::cell::Cell;
 use std::rc::Rc;
+use system::fail_point::fail_point;
 
 /// Methods by their interface and their number in the schema.
 const ACCEPT: (u64, u16) = (lease::Client::TYPE_ID, 0);

@@ -258,7 +258,7 @@ mod tests {
     /// An assignment under a token that no other test has, because leftovers are looked for on the whole machine.
     fn assignment() -> Assignment {
         Assignment {
-            token: schema::chance::bytes(),
+            token: system::chance::bytes(),
             project: "pyfoo".to_owned(),
             build: 1,
             attempt: 1,
@@ -290,7 +290,7 @@ mod tests {
         let (state, dir, open) = entered();
         assert_eq!(open(state.path(), false).count(), 1);
         let noted = std::fs::read_to_string(dir.join(ASSIGNMENT)).unwrap();
-        std::fs::write(dir.join(ASSIGNMENT), noted.replace(&schema::boot::boot_id(), "another")).unwrap();
+        std::fs::write(dir.join(ASSIGNMENT), noted.replace(&system::boot::boot_id(), "another")).unwrap();
         let ledger = open(state.path(), false);
         assert_eq!((ledger.count(), dir.exists()), (0, true), "nothing is done before it is known whose it is");
         ledger.clear_leftovers(&machine()).await;

@@ -17,12 +17,12 @@ use crate::attempt::output::{ShipError, Shipped, Window, dropped, ship};
 use futures::future::{try_join, try_join_all};
 use hold::goes_with_end;
 use reporter::StepReporter;
-use schema::fail_point::fail_point;
 use schema::values::{Outcome, Refusal, StepEnd, Time};
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
+use system::fail_point::fail_point;
 use tokio::sync::watch;
 
 /// How long a report that the master does not take waits for the next try: first this, then twice as long each time, up to the

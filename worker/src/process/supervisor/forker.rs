@@ -17,7 +17,6 @@ use rustix::net::{
     SendFlags, Shutdown, SocketFlags, SocketType, recv, recvmsg, send, sendmsg, shutdown, socketpair,
 };
 use rustix::process::{WaitOptions, wait};
-use schema::systemd;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -27,6 +26,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
+use system::systemd;
 
 /// The argument behind [`super::SUPERVISE`] with which this program forks supervisors, and its name in `ps`.
 pub(super) const FORKER: &str = "nursery";

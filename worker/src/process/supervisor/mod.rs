@@ -27,7 +27,6 @@ pub use start::{Prepared, connect, prepare};
 use crate::process::isolation::{Tier, spawn};
 use crate::process::open_files;
 use link::Link;
-use schema::fail_point::fail_point;
 use schema::shown;
 use schema::values::Exit;
 use spool::Spool;
@@ -36,6 +35,7 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::ExitCode;
 use step::Supervision;
+use system::fail_point::fail_point;
 
 /// The hidden first argument with which a binary becomes a supervisor.
 pub const SUPERVISE: &str = "supervise";

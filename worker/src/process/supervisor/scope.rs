@@ -5,9 +5,9 @@
 //! many a job takes, so it is made ahead of them.
 
 use rustix::process::{getpid, getppid};
-use schema::chance;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use system::chance;
 
 /// The service manager that runs this process: the system's, or one of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

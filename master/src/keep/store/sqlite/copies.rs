@@ -42,7 +42,7 @@ pub(super) fn begin_incarnation(connection: &mut Connection) -> Result<(), Store
 
 /// Notes which boot of the machine this is. Answers whether it is the boot that was noted before.
 pub(super) fn note_boot(connection: &Connection) -> Result<bool, StoreError> {
-    let boot = schema::boot::boot_id();
+    let boot = system::boot::boot_id();
     let before = Tables(connection).meta(BOOT)?;
     meta::set(connection, BOOT, &boot)?;
     Ok(!boot.is_empty() && before.as_deref() == Some(boot.as_str()))

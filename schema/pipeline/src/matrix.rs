@@ -1,10 +1,10 @@
 //! `matrix`, `skip` and `only`: the cells of a job.
 
 use super::axis::{Axes, AxisValue, check_name};
-use crate::limits::pipeline::{AXES_MAX, CELLS_MAX, RULES_MAX};
-use crate::toml_file::{At, Page, Table, Value};
+use crate::limits::{AXES_MAX, CELLS_MAX, RULES_MAX};
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use toml_file::{At, Page, Table, Value};
 
 /// A value of each axis of the matrix, in its order. Empty: the job has no matrix.
 #[derive(Clone, Debug, Default)]

@@ -2,9 +2,9 @@
 
 use super::settings::Env;
 use super::{entry, keys};
-use crate::toml_file::{At, NAME_MAX, Page, Table, Value, is_name};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use toml_file::{At, NAME_MAX, Page, Table, Value, is_name};
 
 /// One value of an axis.
 #[derive(Clone, Debug, Default)]

@@ -1,9 +1,8 @@
 //! The error that the manual of the pipeline file shows is the one that is told.
-#![cfg(feature = "pipeline")]
 
-use schema::pipeline::load;
+use pipeline::load;
 
-const MANUAL: &str = include_str!("../../docs/pipeline.md");
+const MANUAL: &str = include_str!("../../../docs/pipeline.md");
 
 #[test]
 fn the_error_is_the_one_shown() {

@@ -1,7 +1,6 @@
 //! Broken pipelines, and what is said of them.
-#![cfg(feature = "pipeline")]
 
-use schema::pipeline::{Changed, Context, Diagnostics, load};
+use pipeline::{Changed, Context, Diagnostics, load};
 use schema::values::{BuildCause, Trust};
 
 fn errors(text: &[u8]) -> Diagnostics {
@@ -10,7 +9,7 @@ fn errors(text: &[u8]) -> Diagnostics {
 
 /// One line an error: `line:column message | label | help`.
 fn lines(text: &str) -> String {
-    let line = |it: &schema::pipeline::Diagnostic| {
+    let line = |it: &pipeline::Diagnostic| {
         let parts = [&it.label, &it.help].into_iter().filter(|part| !part.is_empty());
         let parts: String = parts.map(|part| format!(" | {part}")).collect();
         format!("{}:{} {}{parts}", it.line, it.column, it.message)
@@ -403,7 +402,7 @@ fn stored_and_read_again() {
 
 #[test]
 fn what_the_system_hands_to_no_program_is_refused() {
-    let most = schema::limits::pipeline::ARGUMENT_MAX;
+    let most = pipeline::limits::ARGUMENT_MAX;
     let text = |bytes: usize| "x".repeat(bytes);
     let script = |bytes| format!("version = 1\n[job.a]\nrun = '{}'", text(bytes));
     let argument = |bytes| format!("version = 1\n[job.a]\nrun = ['echo', '{}']", text(bytes));

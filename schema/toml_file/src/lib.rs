@@ -1,5 +1,5 @@
 //! Reading a TOML file that people write: all its errors at once, each with its place and a way out. Owns no key of
-//! any file: `guild.toml` is [`crate::pipeline`]'s, `master.toml` the master's.
+//! any file: `guild.toml` is `pipeline`'s, `master.toml` the master's.
 //!
 //! serde stops at the first unknown key; so the owner of a file walks [`Table`]s and [`Value`]s instead. What it asks
 //! for by name is known, the rest is reported by [`Table::close`], and every wrong value lands on the [`Page`].
@@ -18,7 +18,7 @@ pub use line_ends::with_plain_line_ends;
 pub use table::Table;
 pub use value::Value;
 
-pub use crate::limits::pipeline::{FILE_MAX, NAME_MAX};
+pub use schema::limits::{FILE_MAX, NAME_MAX};
 
 use std::borrow::Cow;
 use std::cell::RefCell;

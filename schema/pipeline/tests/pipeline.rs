@@ -1,7 +1,6 @@
 //! Good pipelines, and the plans that they become.
-#![cfg(feature = "pipeline")]
 
-use schema::pipeline::{Changed, Context, load};
+use pipeline::{Changed, Context, load};
 use schema::values::{BuildCause, Command, JobPlan, Plan, Trust, Workspace};
 use std::sync::Arc;
 

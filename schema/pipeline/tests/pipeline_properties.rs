@@ -1,9 +1,8 @@
 //! Whatever the text is, loading ends, does not panic, and says where in the text it is wrong.
-#![cfg(feature = "pipeline")]
 
+use pipeline::{Changed, Context, load};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use schema::pipeline::{Changed, Context, load};
 use schema::values::{BuildCause, Plan, Trust};
 
 const SEEDS: [&str; 2] = [include_str!("later.toml"), VALID];

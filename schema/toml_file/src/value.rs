@@ -1,7 +1,7 @@
 //! A value of which a kind is asked; the wrong kind is reported and gives nothing.
 
 use super::{At, Page, Table};
-use crate::values::{Bytes, TimeSpan};
+use schema::values::{Bytes, TimeSpan};
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 use toml::Spanned;

@@ -2,13 +2,13 @@
 //! patterns; no expression language.
 
 use super::{keys, mistake};
-use crate::limits::pipeline::{PATTERN_MAX, PATTERNS_MAX, PATTERNS_TEXT_MAX};
-use crate::toml_file::{At, Table, Value};
-use crate::values::{BuildCause, ShortRef};
+use crate::limits::{PATTERN_MAX, PATTERNS_MAX, PATTERNS_TEXT_MAX};
 use globset::{GlobBuilder, GlobMatcher};
+use schema::values::{BuildCause, ShortRef};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use toml_file::{At, Table, Value};
 
 /// The most work that one plan does for `paths`, in characters of patterns times paths: about two seconds of it.
 const WORK_MAX: usize = 500_000_000;
@@ -260,7 +260,7 @@ fn causes(value: &Value<'_>) -> Option<Vec<&'static str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::load;
+    use crate::load;
 
     /// A pipeline with `count` patterns of 1,000 characters, and one more pattern in another job.
     fn pipeline(count: usize, more: &str) -> String {

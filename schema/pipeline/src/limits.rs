@@ -1,10 +1,6 @@
-//! What a file that people write may hold, above all `guild.toml`. What the pipeline makes of it is bounded in
-//! the table too, where it travels.
+//! What `guild.toml` may hold. What the pipeline makes of it is bounded in the table of [`schema::limits`] too, where it
+//! travels.
 
-/// The bytes of such a file: the largest one of a known project has a tenth.
-pub const FILE_MAX: usize = 1 << 20;
-/// The characters of a name, which are ASCII: names stand in selectors, directories and lists.
-pub const NAME_MAX: usize = 100;
 /// The jobs of a pipeline, before and after its matrices: what one page and one answer can show.
 pub const JOBS_MAX: usize = 1_000;
 /// The steps of a job.

@@ -1,7 +1,7 @@
 //! A key of the file together with the function that reads its value: one place for what a key is and what it does.
 
-use crate::toml_file::reference::{Absent, Form, Key};
-use crate::toml_file::{Table, Value};
+use toml_file::reference::{Absent, Form, Key};
+use toml_file::{Table, Value};
 
 /// Puts a value into what is being read. It reports a wrong value, and then leaves everything as it was.
 type Reader<T> = fn(&Value<'_>, &mut T);

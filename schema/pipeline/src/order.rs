@@ -1,8 +1,8 @@
 //! What needs what: unknown names, cycles, and an order in which a job comes after those that it needs.
 
 use super::job::Job;
-use crate::toml_file::{Page, nearest};
 use std::collections::{BTreeMap, BTreeSet};
+use toml_file::{Page, nearest};
 
 /// Indices of the jobs, each after what it needs; otherwise in the order of the file. None: an error is on the page.
 pub(super) fn order(page: &Page<'_>, jobs: &[Job]) -> Option<Vec<usize>> {

@@ -1,7 +1,6 @@
 //! What is guessed for a repository without a pipeline: each situation of `starters.txt`, as the plan that comes of it.
-#![cfg(feature = "pipeline")]
 
-use schema::pipeline::{Changed, Context, Inferred, infer, load};
+use pipeline::{Changed, Context, Inferred, infer, load};
 use schema::values::{BuildCause, Command, JobPlan, StepPlan, Trust};
 use std::path::Path;
 

@@ -4,16 +4,15 @@ use super::super::entry::{Entry, set};
 use super::super::settings::{self, Settings};
 use super::super::step::{Run, Step};
 use super::{ENV, LIST, SHELL};
-use crate::limits::pipeline::{CPUS_MAX, PRIORITY_MAX};
-use crate::toml_file::reference::Absent::{Is, Means, Required};
-use crate::toml_file::reference::{Form, Key};
+use crate::limits::{CPUS_MAX, PRIORITY_MAX};
+use toml_file::reference::Absent::{Is, Means, Required};
+use toml_file::reference::{Form, Key};
 
-pub(in crate::pipeline) const DEFAULTS_LATER: &[&str] =
-    &["image", "isolation", "cache", "secrets", "may_fail", "keep", "lock"];
+pub(crate) const DEFAULTS_LATER: &[&str] = &["image", "isolation", "cache", "secrets", "may_fail", "keep", "lock"];
 /// Of a job, besides [`STEP_LATER`].
-pub(in crate::pipeline) const JOB_LATER: &[&str] =
+pub(crate) const JOB_LATER: &[&str] =
     &["may_fail", "services", "keep", "use", "lock", "group", "approve", "max", "secrets"];
-pub(in crate::pipeline) const STEP_LATER: &[&str] = &[
+pub(crate) const STEP_LATER: &[&str] = &[
     "secrets",
     "retry",
     "junit",
@@ -35,7 +34,7 @@ const RULES: Form = Form::Either(&[Form::Map(&LIST), Form::Array(&Form::Map(&LIS
 const EVERY: Form = Form::Either(&[Form::OneOf(&["*"]), Form::Array(&Form::Text)]);
 
 /// What a job and `[defaults]` have.
-pub(in crate::pipeline) const SETTINGS: &[Entry<Settings>] = &[
+pub(crate) const SETTINGS: &[Entry<Settings>] = &[
     Entry::new("on", Form::Text, Means("any worker"), "\"linux-x86_64\"", "the platform", |value, to| {
         to.on = settings::on(value)
     }),
@@ -140,7 +139,7 @@ pub(in crate::pipeline) const SETTINGS: &[Entry<Settings>] = &[
     ),
 ];
 
-pub(in crate::pipeline) const JOB: &[Entry<Settings>] = &[
+pub(crate) const JOB: &[Entry<Settings>] = &[
     Entry::of_owner(Key::new(
         "needs",
         Form::Array(&Form::Text),
@@ -194,7 +193,7 @@ pub(in crate::pipeline) const JOB: &[Entry<Settings>] = &[
 ];
 
 /// What a job has of the step that it is.
-pub(in crate::pipeline) const ONLY_STEP: &[Entry<Step>] = &[
+pub(crate) const ONLY_STEP: &[Entry<Step>] = &[
     Entry::new("run", RUN_FORM, Means("`step`"), "\"make\"", "what its only step runs", |value, to| {
         to.run = Run::read(value)
     }),
@@ -224,7 +223,7 @@ pub(in crate::pipeline) const ONLY_STEP: &[Entry<Step>] = &[
     ),
 ];
 
-pub(in crate::pipeline) const STEP: &[Entry<Step>] = &[
+pub(crate) const STEP: &[Entry<Step>] = &[
     Entry::new(
         "name",
         Form::Text,

@@ -7,13 +7,13 @@ use super::matrix::{Cell, variable};
 use super::placeholder::{self, fill};
 use super::settings::{Env, PWSH, SH, Settings, is_inside};
 use super::step::{Step, Words};
-use crate::limits::pipeline::{ARGUMENT_MAX, NEEDS_MAX, PLAN_MAX};
-use crate::limits::{self, JOB_BYTES, STEP_NAME, VIEW_BYTES};
-use crate::toml_file::{At, Page, nearest};
-use crate::values::{Command, JobPlan, StepPlan, Want};
+use crate::limits::{ARGUMENT_MAX, NEEDS_MAX, PLAN_MAX};
+use schema::limits::{self, JOB_BYTES, STEP_NAME, VIEW_BYTES};
+use schema::values::{Command, JobPlan, StepPlan, Want};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
+use toml_file::{At, Page, nearest};
 
 /// After which silence a step ends that says nothing of it, in milliseconds: 20 minutes, since linkers and downloads are
 /// silent for some minutes.

@@ -11,6 +11,7 @@ mod foreign;
 mod infer;
 mod job;
 pub mod keys;
+pub mod limits;
 mod matrix;
 pub mod mistake;
 mod order;
@@ -19,15 +20,15 @@ mod settings;
 mod step;
 mod when;
 
-pub use crate::toml_file::{Diagnostic, Diagnostics};
 pub use infer::{Inferred, infer};
+pub use toml_file::{Diagnostic, Diagnostics};
 
-use crate::limits::SKIPPED;
-use crate::toml_file::{Page, Table};
-use crate::values::{BuildCause, JobPlan, Plan, Trust};
+use schema::limits::SKIPPED;
+use schema::values::{BuildCause, JobPlan, Plan, Trust};
 use settings::Settings;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use toml_file::{Page, Table};
 use when::{Matching, Room, Trigger, When};
 
 /// The version of the file that this reads.

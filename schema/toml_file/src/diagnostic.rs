@@ -1,6 +1,6 @@
 //! One error in a file, and how it looks as text. The command, the push and the page show the same.
 
-use crate::shown::{Face, face};
+use schema::shown::{Face, face};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::Range;

@@ -9,14 +9,14 @@ pub(super) use job::{DEFAULTS_LATER, JOB, JOB_LATER, ONLY_STEP, SETTINGS, STEP, 
 use super::axis::AxisValue;
 use super::entry::{self, Entry};
 use super::settings;
-use crate::limits::pipeline::{
-    AXES_MAX, CELLS_MAX, ENV_MAX, FILE_MAX, JOBS_MAX, NEEDS_MAX, PATTERN_MAX, PATTERNS_MAX, PATTERNS_TEXT_MAX,
-    PLAN_MAX, RETRY_INFRA_MAX, RULES_MAX, STEPS_MAX, WANTS_MAX,
+use crate::limits::{
+    AXES_MAX, CELLS_MAX, ENV_MAX, JOBS_MAX, NEEDS_MAX, PATTERN_MAX, PATTERNS_MAX, PATTERNS_TEXT_MAX, PLAN_MAX,
+    RETRY_INFRA_MAX, RULES_MAX, STEPS_MAX, WANTS_MAX,
 };
-use crate::limits::{JOB_BYTES, STEP_NAME, VIEW_BYTES};
-use crate::toml_file::reference::Absent::{Is, Means, Required};
-use crate::toml_file::reference::{Form, Key, Reference, Section};
-use crate::values::BuildCause;
+use schema::limits::{FILE_MAX, JOB_BYTES, STEP_NAME, VIEW_BYTES};
+use schema::values::BuildCause;
+use toml_file::reference::Absent::{Is, Means, Required};
+use toml_file::reference::{Form, Key, Reference, Section};
 
 /// The keys of `guild.toml`.
 pub static GUILD_TOML: Reference = Reference {

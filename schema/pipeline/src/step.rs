@@ -2,9 +2,9 @@
 
 use super::settings::Env;
 use super::{entry, keys};
-use crate::toml_file::{At, Table, Value};
-use crate::values::StepPlan;
+use schema::values::StepPlan;
 use std::ops::Range;
+use toml_file::{At, Table, Value};
 
 /// What a table says of a step. What is optional here depends on the job and the cell.
 #[derive(Clone, Debug, Default)]

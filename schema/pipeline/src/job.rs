@@ -6,8 +6,8 @@ use super::settings::Settings;
 use super::step::Step;
 use super::when::{Room, When};
 use super::{entry, keys};
-use crate::limits::pipeline::{JOBS_MAX, STEPS_MAX};
-use crate::toml_file::{At, Table, Value};
+use crate::limits::{JOBS_MAX, STEPS_MAX};
+use toml_file::{At, Table, Value};
 
 pub(super) struct Job {
     pub name: At<String>,

@@ -1,10 +1,10 @@
 //! What `[defaults]` and a job say, and the readers of the values that steps and axes have as well.
 
 use super::{entry, keys};
-use crate::limits::pipeline::{CPUS_MAX, ENV_MAX, PRIORITY_MAX, RETRY_INFRA_MAX, WANTS_MAX};
-use crate::toml_file::{At, Table, Value};
-use crate::values::{ALWAYS_TIMEOUT_MS, JobPlan, Workspace};
+use crate::limits::{CPUS_MAX, ENV_MAX, PRIORITY_MAX, RETRY_INFRA_MAX, WANTS_MAX};
+use schema::values::{ALWAYS_TIMEOUT_MS, JobPlan, Workspace};
 use std::time::Duration;
+use toml_file::{At, Table, Value};
 
 /// The time of a job that says none, in milliseconds: an hour, which is longer than most test suites take.
 const TIMEOUT_MS: u64 = 3_600_000;

@@ -1,6 +1,6 @@
 //! Patterns that can never match, since they are written as in another tool, and what was probably meant by them.
 
-use crate::values::ShortRef;
+use schema::values::ShortRef;
 
 /// What is wrong with a pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]

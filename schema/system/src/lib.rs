@@ -1,0 +1,14 @@
+//! What a process of Guild needs of its host. Depends on nothing else of ours, and knows nothing of the API.
+//!
+//! - [`boot`]: which start of the machine this is;
+//! - [`chance`]: what is left to chance, and no secret;
+//! - [`fail_point`]: where tests let a process die;
+//! - [`private_file`]: files that only their owner reads;
+//! - [`systemd`]: what a program and who runs it tell each other.
+
+pub mod boot;
+pub mod chance;
+pub mod fail_point;
+pub mod private_file;
+#[cfg(feature = "systemd")]
+pub mod systemd;

@@ -23,4 +23,4 @@ pub mod program;
 pub mod serve;
 
 pub use crate::program::serving::{Master, listen, open};
-pub use crate::program::wiring::{Base, OpenLogs, RunError, establish};
+pub use crate::program::wiring::{Base, MasterParts, OpenLogs, RunError, establish};

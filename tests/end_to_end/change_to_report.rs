@@ -109,7 +109,7 @@ fn a_take_is_answered_with_what_fits_and_comes_to_its_worker() {
     run(async {
         let jobs = ["a", "b", "c", "d", "e"].map(|name| format!("[job.{name}]\nsource = \"none\"\nrun = \"true\"\n"));
         let house = House::open(&format!("version = 1\n{}", jobs.concat())).await;
-        let waits = house.office.driver.clone();
+        let waits = house.parts.driver.clone();
         let wait = || until("all wait", || Promise::ok(waits.peek(|it, _| it.queue_length()) == 5));
         let room = |slots| Resources { slots, cpus_milli: 64_000, memory: 1 << 40 };
         let worker = house.worker("anvil").await;

@@ -348,7 +348,7 @@ fn a_look_that_failed_is_made_again_in_seconds() {
         house.repo.commit("file", "text", "second");
         let away = house.repo.path.with_extension("away");
         std::fs::rename(&house.repo.path, &away).unwrap();
-        let repository = house.office.repositories.get("demo").unwrap();
+        let repository = house.parts.repositories.get("demo").unwrap();
         repository.look("refs/heads/main").await.unwrap_err();
         std::fs::rename(&away, &house.repo.path).unwrap();
         let looked = tokio::time::timeout(Duration::from_secs(60), until_builds(&house, 2)).await;

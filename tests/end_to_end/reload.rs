@@ -192,7 +192,7 @@ fn a_job_that_waits_goes_where_the_file_now_lets_it() {
         let taking = worker.take();
         let change = async {
             support::guild::until("the job waits", || {
-                let waiting = house.office.driver.peek(|it, _| it.queue_length() == 1);
+                let waiting = house.parts.driver.peek(|it, _| it.queue_length() == 1);
                 capnp::capability::Promise::ok(waiting)
             })
             .await;

@@ -121,12 +121,12 @@ fn age(house: &House) {
 }
 
 async fn keep(house: &House, retain: Retain) {
-    let office = &house.office;
+    let parts = &house.parts;
     let mut retention = Retention::new(
         retain,
-        office.driver.clone(),
-        office.readers.of(master::keep::turns::PROGRAM),
-        office.logs.clone(),
+        parts.driver.clone(),
+        parts.readers.of(master::keep::turns::PROGRAM),
+        parts.logs.clone(),
     );
     for _ in 0..20 {
         if retention.pass().await.unwrap() == Passed::Done {

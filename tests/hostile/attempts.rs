@@ -365,7 +365,7 @@ fn a_job_ends_with_its_time_whatever_its_worker_does() {
         accept(&lease).await;
         assert_eq!(assignment.job.timeout_ms, 5_000);
         let pass =
-            |seconds| house.office.driver.note(|it, now| it.handle_timeout(now.after(Duration::from_secs(seconds))));
+            |seconds| house.parts.driver.note(|it, now| it.handle_timeout(now.after(Duration::from_secs(seconds))));
         pass(100);
         let mut request = worker.session.renew_request();
         request.get().init_tokens(1).set(0, &assignment.token);

@@ -85,7 +85,7 @@ fn packs_are_made_in_turns() {
             list(&honest, 1).await;
             times.push(began.elapsed());
         }
-        let (packs, git) = (house.office.served.packs(), house.office.repositories.git().counts());
+        let (packs, git) = (house.parts.api.packs(), house.parts.repositories.git().counts());
         println!("beside {PACKS} packs: {}; packs {packs:?}, runs of git {git:?}", told(times));
         assert_eq!(packs.most, 1, "one lease makes one pack at a time");
         assert!(git.most <= RUNS_AT_ONCE);
@@ -95,8 +95,7 @@ fn packs_are_made_in_turns() {
         let grant = grants.iter().find(|grant| grant.name == "mallory").unwrap().id;
         house.guild.revoke(grant, "enough").await.unwrap();
         until(|| answers.borrow().len() == PACKS).await;
-        until(|| house.office.served.packs().waiting == 0 && house.office.repositories.git().counts().serving == 0)
-            .await;
+        until(|| house.parts.api.packs().waiting == 0 && house.parts.repositories.git().counts().serving == 0).await;
         let refused: Vec<String> = answers.borrow().iter().filter_map(|said| said.clone().err()).collect();
         assert!(refused.len() > PACKS / 4 && refused.iter().all(|why| why.contains("revoked")), "{refused:?}");
     });
@@ -122,7 +121,7 @@ fn the_packs_of_many_leases_are_bounded_together() {
         let packed = asked.iter().map(|(source, have)| pack(source, have));
         let packed = futures::future::join_all(packed).await;
         assert!(packed.iter().all(Result::is_ok), "{packed:?}");
-        let (packs, git) = (house.office.served.packs(), house.office.repositories.git().counts());
+        let (packs, git) = (house.parts.api.packs(), house.parts.repositories.git().counts());
         assert_eq!(packs.most, PACKS_AT_ONCE);
         assert!(git.most <= RUNS_AT_ONCE, "{git:?}");
     });
@@ -198,7 +197,7 @@ fn the_most_patterns_and_paths_stall_nobody() {
         let (longest, took) = (lull.end(), began.elapsed());
         println!("200 patterns, 999 paths: planned after {took:?}, the one thread stood still for {longest:?} at most");
         assert!(build.jobs.iter().all(|job| job.outcome == Some(Outcome::Skipped)), "{:?}", build.jobs);
-        assert!(house.office.planner.counts().most > 0);
+        assert!(house.parts.planner.counts().most > 0);
         assert!(took < Duration::from_millis(800) || longest < took / 2, "it was planned on the one thread");
     });
 }

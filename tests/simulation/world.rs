@@ -10,6 +10,7 @@ use client::link::Link;
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
 use master::Base;
+use master::MasterParts;
 use master::commit::driver::Driver;
 use master::config::clock::Clock;
 use master::config::{Config, PoolConfig, ProjectConfig};
@@ -20,7 +21,6 @@ use master::keep::installation;
 use master::keep::logs::Logs;
 use master::keep::mirror::GitGate;
 use master::keep::store::{Store, Weather};
-use master::serve::api::Office;
 use schema::identity::Identity;
 use schema::sturdy_ref::{Fingerprint, SturdyRef, Token};
 use schema::values::{GrantKind, Resources, Time, What};
@@ -72,7 +72,7 @@ pub struct World {
     began: Instant,
     master: Option<JoinHandle<()>>,
     master_starts: u64,
-    office: Rc<RefCell<Weak<Office>>>,
+    parts: Rc<RefCell<Weak<MasterParts>>>,
     /// The database lives for as long as somebody holds it.
     _keeper: Store,
     store_name: String,
@@ -153,7 +153,7 @@ impl World {
             began: Instant::now(),
             master: None,
             master_starts: 0,
-            office: Rc::default(),
+            parts: Rc::default(),
             _keeper: keeper,
             store_name,
             fresh,
@@ -189,19 +189,19 @@ impl World {
             seed: key,
             open_logs: Logs::open_inline,
         };
-        let (net, office_slot, seed, record) = (self.net.clone(), self.office.clone(), self.seed, self.record.clone());
+        let (net, parts_slot, seed, record) = (self.net.clone(), self.parts.clone(), self.seed, self.record.clone());
         self.master = Some(tokio::task::spawn_local(LocalSet::new().into_host(async move {
             let established =
                 master::establish(&config, base, |_| Ok(Repositories::new(GitGate::default(), [repository(seed)])))
                     .await;
-            let office = established.unwrap_or_else(|error| panic!("the master does not start: {error}"));
-            *office_slot.borrow_mut() = Rc::downgrade(&office);
+            let parts = established.unwrap_or_else(|error| panic!("the master does not start: {error}"));
+            *parts_slot.borrow_mut() = Rc::downgrade(&parts);
             let (door, mut callers) = mpsc::unbounded_channel();
             net.open_door(door);
-            let failed = office.driver.clone();
+            let failed = parts.driver.clone();
             let serving = async {
                 while let Some((stream, peer)) = callers.recv().await {
-                    tokio::task::spawn_local(master::serve::api::attend(office.clone(), stream, peer));
+                    tokio::task::spawn_local(master::serve::api::attend(parts.api.clone(), stream, peer));
                 }
             };
             tokio::select! {
@@ -224,20 +224,20 @@ impl World {
 
     /// Its invariants, of which a broken one panics.
     pub fn check_coordinator(&self) {
-        let office = self.office.borrow().upgrade();
-        if let Some(office) = office.filter(|_| self.is_master_up()) {
-            office.driver.peek(|coordinator, _| coordinator.check());
+        let parts = self.parts.borrow().upgrade();
+        if let Some(parts) = parts.filter(|_| self.is_master_up()) {
+            parts.driver.peek(|coordinator, _| coordinator.check());
         }
     }
 
     /// As SIGTERM does: who is connected is told, what was decided is written.
     pub async fn stop_master(&mut self) {
-        let office = self.office.borrow().upgrade();
-        if let Some(office) = office.filter(|_| self.is_master_up()) {
+        let parts = self.parts.borrow().upgrade();
+        if let Some(parts) = parts.filter(|_| self.is_master_up()) {
             self.record.tell("the master is told to stop");
             self.net.close_door();
-            office.live.leave().await;
-            let _ = timeout(SETTLE, office.driver.settled()).await;
+            parts.api.leave().await;
+            let _ = timeout(SETTLE, parts.driver.settled()).await;
         }
         self.kill_master().await;
     }
@@ -265,9 +265,9 @@ impl World {
             pools: [("default".to_owned(), pool)].into(),
             ..Terms::default()
         };
-        let office = self.office.borrow().upgrade();
-        if let Some(office) = office.filter(|_| self.is_master_up()) {
-            office.driver.note(|it, now| it.set_terms(now, terms));
+        let parts = self.parts.borrow().upgrade();
+        if let Some(parts) = parts.filter(|_| self.is_master_up()) {
+            parts.driver.note(|it, now| it.set_terms(now, terms));
         }
     }
 

@@ -65,7 +65,7 @@ impl Repo {
 pub struct House {
     pub repo: Repo,
     pub guild: Guild,
-    pub office: Rc<master::serve::api::Office>,
+    pub parts: Rc<master::MasterParts>,
     pub dir: Rc<TempDir>,
     state: PathBuf,
     /// Where its pages are, as people are told; empty: nowhere.
@@ -122,12 +122,12 @@ impl House {
         config.projects.insert("demo".to_owned(), project);
         change(&mut config);
         let master = master::open(config, listener).await.unwrap();
-        let office = master.office.clone();
+        let parts = master.parts.clone();
         let pages = master.pages().unwrap_or_default().to_owned();
         let web = master.web_address().map(|address| address.to_string()).unwrap_or_default();
         let serving = tokio::task::spawn_local(serve(master));
         let guild = Guild::connect(operator.0.clone(), operator.1.clone()).await.unwrap();
-        House { repo, guild, office, dir, state, pages, web, address, operator, serving }
+        House { repo, guild, parts, dir, state, pages, web, address, operator, serving }
     }
 
     pub fn ruins(&self) -> Ruins {

@@ -1,5 +1,6 @@
 //! What a machine can keep of the architecture: purity, direction, sizes, words.
 
+mod circles;
 mod listed;
 mod rooms;
 
@@ -141,7 +142,8 @@ fn nothing_points_up() {
 fn the_explanation_reads_from_outside() {
     let commands = [".call(", ".call_with(", ".begin(", ".note(", ".mark(", ".remove(", ".sweep(", "&mut Coordinator"];
     forbid("master/src/explain", &commands, "an explanation gives no commands");
-    forbid("master/src/explain", &["rusqlite"], "an explanation reads what the store names");
+    let reach = ["rusqlite", "crate::commit::driver"];
+    forbid_save_tests("master/src/explain", &reach, "an explanation reads the state and what the store names");
 }
 
 /// Each of these rooms is given what it may use. The types of records, of lanes and of answers are everybody's, so
@@ -165,6 +167,32 @@ fn who_is_given_little_cannot_reach_more() {
         "crate::keep::logs",
     ];
     forbid_save_tests("master/src/serve/web", &of_pages, "pages hold a door");
+}
+
+/// The objects of one audience share one struct and reach nothing beyond it: see the table in `master/src/serve/api/mod.rs`.
+#[test]
+fn the_objects_of_an_audience_reach_no_other() {
+    let rooms = [
+        (
+            "ViewerAccess",
+            "viewer viewer_access build branch detail event explain log room view",
+            "crate::commit::driver",
+        ),
+        ("SubmitterAccess ViewerAccess", "submitter submitter_access changes", "Readers"),
+        ("WorkerAccess", "worker worker_access lease report source attempt_logs", "Readers"),
+        ("OperatorAccess ViewerAccess", "operator operator_access master_file examine", "Readers"),
+    ];
+    for (own, files, beyond) in rooms {
+        let mut words = vec!["ViewerAccess", "SubmitterAccess", "WorkerAccess", "OperatorAccess", "GatewayAccess"];
+        words.retain(|word| !own.split(' ').any(|own| own == *word));
+        words.push(beyond);
+        if !own.contains("OperatorAccess") {
+            words.extend(["ConfigCalls", "config_calls", "Premises"]);
+        }
+        let files = files.split(' ').map(|file| top().join(format!("master/src/serve/api/{file}.rs")));
+        let files = files.map(|path| (path.clone(), fs::read_to_string(path).unwrap()));
+        forbid_in(files.collect(), &words, "it reaches what its audience may not");
+    }
 }
 
 /// A room of the worker uses those below it, and none above it. See the table in `worker/src/lib.rs`.

@@ -1,5 +1,5 @@
-//! What all parts of a worker share: made by the entry point, and used by the session, by housekeeping, and by those who ask
-//! from the same machine. Knows none of them.
+//! What the parts of a worker share: made by the entry point, and used by the session, and by those who ask from the same
+//! machine. Housekeeping and the word to the service manager are given their parts of it. Knows none of them.
 
 use crate::attempt::shared::AttemptShared;
 use crate::disk::home;
@@ -15,7 +15,24 @@ use tokio::time::timeout;
 /// How long all steps together may take to end: from TERM over KILL to the word to the master.
 pub(crate) const CANCEL_MAX: Duration = Duration::from_secs(8);
 
-/// What all parts of a worker share: who it is to the master, how it stands, and what its attempts share.
+/// The room that stays free on the disks of the state and of the workspaces, and the way in which those who need it and those
+/// who make it wake each other.
+pub(crate) struct DiskReserve {
+    /// In bytes.
+    pub(crate) bytes: u64,
+    /// Told when a disk has less room than the reserve, so that housekeeping begins now.
+    pub(crate) short_of_room: Notify,
+    /// Told when housekeeping is done.
+    pub(crate) tidied: Notify,
+}
+
+impl DiskReserve {
+    pub(crate) fn new(bytes: u64) -> Rc<DiskReserve> {
+        Rc::new(DiskReserve { bytes, short_of_room: Notify::new(), tidied: Notify::new() })
+    }
+}
+
+/// What the session and the entry point share: who the worker is to the master, how it stands, and what its attempts share.
 pub(crate) struct WorkerShared {
     /// What its attempts share.
     pub(crate) shared: Rc<AttemptShared>,
@@ -35,12 +52,7 @@ pub(crate) struct WorkerShared {
     pub(crate) revoked: watch::Sender<Option<String>>,
     /// Where the state directory lies. None: this machine does not say.
     pub(crate) home: Option<Home>,
-    /// Told when a disk has less room than the reserve, so that housekeeping begins now.
-    pub(crate) short_of_room: Notify,
-    /// Told when housekeeping is done.
-    pub(crate) tidied: Notify,
-    /// Bytes to keep free on the disks of the state and of the workspaces.
-    pub(crate) reserve: u64,
+    pub(crate) reserve: Rc<DiskReserve>,
 }
 
 impl WorkerShared {
@@ -85,7 +97,8 @@ impl WorkerShared {
 
     /// Why no job should be taken now: a disk is nearly full.
     pub(crate) fn lack_of_room(&self) -> Option<String> {
-        let (dir, free) = self.shared.first_below(self.reserve)?;
-        Some(format!("{} has {free} bytes free, less than the reserve of {}", dir.display(), self.reserve))
+        let reserve = self.reserve.bytes;
+        let (dir, free) = self.shared.first_below(reserve)?;
+        Some(format!("{} has {free} bytes free, less than the reserve of {reserve}", dir.display()))
     }
 }

@@ -153,6 +153,11 @@ impl Subscription {
         Subscription { feed, who }
     }
 
+    /// See [`Feed::seat`].
+    pub fn seat(&self) -> SubscriberPacing {
+        self.feed.seat()
+    }
+
     /// The cursor after the newest committed event.
     pub fn newest(&self) -> Cursor {
         Cursor { incarnation: self.feed.incarnation, after: self.feed.last() }

@@ -2,3 +2,4 @@
 
 pub mod driver;
 pub mod events;
+pub mod state_reader;

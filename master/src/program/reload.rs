@@ -9,8 +9,7 @@ use crate::explain::doctor::Premises;
 use crate::intake::sources::{self, FollowedSource, Repository};
 use crate::keep::health::DeliveryHealth;
 use crate::keep::installation::random;
-use crate::program::wiring::{CommandedSink, hooks, policy, reporters, terms};
-use crate::serve::api::Office;
+use crate::program::wiring::{CommandedSink, MasterParts, hooks, policy, reporters, terms};
 use crate::serve::config_calls::{Added, Call, Calls, ConfigCalls, config_calls};
 use crate::serve::web::Hooks;
 use schema::values::{Difference, NewProject, Refusal, RefusalCode};
@@ -27,7 +26,7 @@ use toml_file::is_name;
 pub struct Reloader {
     /// What the master runs with.
     config: Config,
-    office: Rc<Office>,
+    parts: Rc<MasterParts>,
     hooks: Hooks,
     retain: Rc<RefCell<Retain>>,
     followed: BTreeMap<String, Followed>,
@@ -50,19 +49,19 @@ struct Followed {
 type Opened = (Rc<Repository>, FollowedSource);
 
 impl Reloader {
-    /// Of an office whose repositories and hooks are those of `config`.
+    /// For a master whose repositories and hooks are those of `config`.
     pub(crate) fn new(
         config: Config,
-        office: Rc<Office>,
+        parts: Rc<MasterParts>,
         hooks: Hooks,
         web: Option<SocketAddr>,
         retain: Rc<RefCell<Retain>>,
     ) -> Reloader {
         let (config_calls, calls) = config_calls();
-        let _ = office.config_calls.set(config_calls.clone());
+        parts.api.set_config_calls(config_calls.clone());
         Reloader {
             config,
-            office,
+            parts,
             hooks,
             retain,
             followed: BTreeMap::new(),
@@ -118,7 +117,7 @@ impl Reloader {
         let hooks = hooks(&config).map_err(|error| Refusal::new(RefusalCode::Invalid, error.to_string()))?;
         let opened = self.open_changed(&config).await?;
         let terms = terms(&config);
-        let noted = self.office.driver.call(|it, now| {
+        let noted = self.parts.driver.call(|it, now| {
             it.note_file(now, request, what)?;
             it.set_terms(now, terms);
             Ok(())
@@ -132,10 +131,10 @@ impl Reloader {
         }
         self.hooks.replace(hooks);
         *self.retain.borrow_mut() = config.limits.retain.clone();
-        self.office.policy.replace(Rc::new(policy(&config)));
+        self.parts.api.set_policy(policy(&config));
         for gone in self.config.projects.keys().filter(|name| !config.projects.contains_key(*name)) {
             self.followed.remove(gone);
-            self.office.repositories.remove(gone);
+            self.parts.repositories.remove(gone);
         }
         opened.into_iter().for_each(|opened| self.follow(opened));
         let before = std::mem::replace(&mut self.config, config);
@@ -171,8 +170,8 @@ impl Reloader {
     }
 
     fn open(&self, name: &str, project: &ProjectConfig) -> std::io::Result<Opened> {
-        let heads = self.office.driver.peek(|it, _| it.heads_of(name));
-        sources::open(&self.config.state, name, project, heads, self.office.repositories.git())
+        let heads = self.parts.driver.peek(|it, _| it.heads_of(name));
+        sources::open(&self.config.state, name, project, heads, self.parts.repositories.git())
     }
 
     /// Follows what the configuration names and nobody follows.
@@ -189,31 +188,31 @@ impl Reloader {
 
     fn follow(&mut self, (repository, source): Opened) {
         let stop = CancellationToken::new();
-        let sink = CommandedSink::new(self.office.driver.clone(), source.following());
-        let task = spawn_local(source.follow(sink, self.office.clock, stop.clone()));
+        let sink = CommandedSink::new(self.parts.driver.clone(), source.following());
+        let task = spawn_local(source.follow(sink, self.parts.clock, stop.clone()));
         self.followed.insert(repository.project.clone(), Followed { stop, task: AbortOnDropHandle::new(task) });
-        self.office.repositories.put(repository);
+        self.parts.repositories.put(repository);
     }
 
     fn report(&mut self) {
         // the ones before end first: two of a name would tell twice
         self.reporting = None;
-        let reporters = reporters(&self.config, &self.office);
+        let reporters = reporters(&self.config, &self.parts);
         self.reporter_healths = reporters.healths();
         self.reporting = Some(AbortOnDropHandle::new(spawn_local(reporters.report())));
     }
 
     /// What examination goes by from now on.
     fn lay_premises(&self) {
-        let url = self.office.pages.get().map(String::as_str);
+        let url = self.parts.api.pages();
         let premises = Premises::new(&self.config, self.web, url, self.reporter_healths.clone());
-        self.office.premises.replace(Rc::new(premises));
+        self.parts.api.set_premises(premises);
     }
 
     async fn add(&mut self, request: Request, project: NewProject) -> Result<Added, Refusal> {
         let base = self.file()?.parent().unwrap_or(Path::new("/")).to_owned();
         let mut file = ProjectFile { project, hook_secret: String::new() };
-        if self.office.driver.peek(|it, _| it.answered(&request))? == Some(Answer::Done) {
+        if self.parts.driver.peek(|it, _| it.answered(&request))? == Some(Answer::Done) {
             return Ok(self.added(&file, file.written_secret(&base).unwrap_or_default()));
         }
         self.check_new(&file)?;
@@ -225,7 +224,7 @@ impl Reloader {
         let config = self.read(Some((&file.file(), &text)))?;
         let name = &file.project.name;
         let followed = config.projects.get(name).cloned().ok_or_else(|| not_included(name))?;
-        self.office.driver.admit()?;
+        self.parts.driver.admit()?;
         let failed = |error: std::io::Error| Refusal::new(RefusalCode::Unavailable, error.to_string());
         file.write(&base, &text).map_err(failed)?;
         let added = self.take_up(config, request, name, &followed).await;
@@ -274,7 +273,7 @@ impl Reloader {
                 "its keys are in the master file, or in what that includes; `guild config reload` takes up a change",
             ));
         }
-        if file.has_hook() && self.office.pages.get().is_none() {
+        if file.has_hook() && self.parts.api.pages().is_none() {
             let refusal = Refusal::new(RefusalCode::Invalid, "hooks need pages, and this master serves none");
             return Err(refusal.help("its file says where: web = \"127.0.0.1:8080\" in [listen]"));
         }
@@ -282,7 +281,7 @@ impl Reloader {
     }
 
     fn added(&self, file: &ProjectFile, hook_secret: String) -> Added {
-        let pages = self.office.pages.get().filter(|_| file.has_hook());
+        let pages = self.parts.api.pages().filter(|_| file.has_hook());
         let hook_address = pages.map_or_else(String::new, |pages| format!("{pages}/hook/{}", file.project.name));
         Added { hook_address, hook_secret }
     }

@@ -10,8 +10,8 @@ use crate::keep::store::Store;
 use crate::keep::turns::{Own, Principal};
 use crate::program::reload::Reloader;
 use crate::program::retention::Retention;
-use crate::program::wiring::{Base, RunError, establish, hooks, open_repositories};
-use crate::serve::api::{self, Office};
+use crate::program::wiring::{Base, MasterParts, RunError, establish, hooks, open_repositories};
+use crate::serve::api::{self, Api};
 use crate::serve::config_calls::ConfigCalls;
 use crate::serve::web;
 use schema::identity::Identity;
@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 
 /// A master that is open: its store is locked, its objects exist, nothing is served yet.
 pub struct Master {
-    pub office: Rc<Office>,
+    pub parts: Rc<MasterParts>,
     identity: Rc<Identity>,
     listener: TcpListener,
     sources: Vec<(Rc<sources::Repository>, sources::FollowedSource)>,
@@ -56,21 +56,20 @@ pub async fn open(config: Config, listener: TcpListener) -> Result<Master, RunEr
         open_logs: Logs::open,
     };
     let mut sources = Vec::new();
-    let office = establish(&config, base, |coordinator| {
+    let parts = establish(&config, base, |coordinator| {
         let git = mirror::GitGate::default();
         sources = open_repositories(&config, coordinator, &git)?;
         Ok(Repositories::new(git, sources.iter().map(|(repository, _)| repository.clone())))
     });
-    let office = office.await?;
+    let parts = parts.await?;
     let taken = web::Hooks::default();
     taken.replace(hooks(&config)?);
-    let pages = open_pages(&config, &office, taken.clone())?;
-    let readers = office.readers.of(Principal::Own(Own::Retention));
-    let parts = (office.driver.clone(), readers, office.logs.clone());
+    let pages = open_pages(&config, &parts.api, taken.clone())?;
+    let readers = parts.readers.of(Principal::Own(Own::Retention));
     let web = pages.as_ref().and_then(|pages| pages.listener.local_addr().ok());
-    let retention = Retention::new(config.limits.retain.clone(), parts.0, parts.1, parts.2);
-    let reloader = Reloader::new(config, office.clone(), taken, web, retention.retain());
-    Ok(Master { office, identity, listener, sources, retention, reloader, pages })
+    let retention = Retention::new(config.limits.retain.clone(), parts.driver.clone(), readers, parts.logs.clone());
+    let reloader = Reloader::new(config, parts.clone(), taken, web, retention.retain());
+    Ok(Master { parts, identity, listener, sources, retention, reloader, pages })
 }
 
 impl Master {
@@ -96,12 +95,12 @@ impl Master {
     /// Follows the sources, keeps history within its limits, tells what became of lanes and serves connections and pages, until
     /// `shutdown` resolves or a commit fails.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
-        let driver = self.office.driver.clone();
+        let driver = self.parts.driver.clone();
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn_local(self.reloader.keep(self.sources));
         tasks.spawn_local(self.retention.keep());
         let _pages = self.pages.map(|pages| pages.serve(&mut tasks)).transpose()?;
-        let serving = tasks.spawn_local(api::serve(self.office.clone(), self.identity, self.listener));
+        let serving = tasks.spawn_local(api::serve(self.parts.api.clone(), self.identity, self.listener));
         tasks.spawn_local(systemd::stay_awake());
         systemd::status("serving");
         systemd::ready();
@@ -113,7 +112,7 @@ impl Master {
             systemd::stopping();
             // nobody comes back to a master that still leaves
             serving.abort();
-            self.office.live.leave().await;
+            self.parts.api.leave().await;
             // what was decided is written before the process ends
             let _ = tokio::time::timeout(std::time::Duration::from_secs(8), driver.settled()).await;
         }
@@ -130,11 +129,11 @@ impl Pages {
 }
 
 /// Binds the pages' port, where the master file names one. Everyone sees what is public, who logs in what the grant names.
-fn open_pages(config: &Config, office: &Rc<Office>, hooks: web::Hooks) -> Result<Option<Pages>, RunError> {
+fn open_pages(config: &Config, api: &Api, hooks: web::Hooks) -> Result<Option<Pages>, RunError> {
     let Some(address) = &config.listen.web else { return Ok(None) };
     let bound = web::listen(address).map_err(|source| RunError::Listen { address: address.clone(), source });
     let (listener, bound) = bound?;
     let url = if config.url.is_empty() { format!("http://{bound}") } else { config.url.clone() };
-    let _ = office.pages.set(url.clone());
-    Ok(Some(Pages { listener, url, door: api::Door::new(office.clone()), hooks }))
+    api.set_pages(url.clone());
+    Ok(Some(Pages { listener, url, door: api.door(), hooks }))
 }

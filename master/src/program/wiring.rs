@@ -9,6 +9,7 @@ pub(crate) use change_sink::CommandedSink;
 
 use crate::commit::driver::Driver;
 use crate::commit::events::{Feed, Subscription};
+use crate::commit::state_reader::StateReader;
 use crate::config::Config;
 use crate::config::clock::Clock;
 use crate::decide::coordinator::record::{BuildId, SealRow, StepKey};
@@ -18,9 +19,9 @@ use crate::intake::sources::{self, Repositories};
 use crate::keep::installation::{self, InstallError};
 use crate::keep::logs::{self, Logs};
 use crate::keep::mirror;
-use crate::keep::store::{self, Store, StoreError};
+use crate::keep::store::{self, Readers, Store, StoreError};
 use crate::keep::turns::{Own, Principal};
-use crate::serve::api::{Effects, LiveObjects, Office, Policy};
+use crate::serve::api::{Api, ApiParts, Effects, LiveObjects, Policy};
 use crate::serve::reporters::{ReporterAccess, Reporters};
 use crate::serve::web;
 use futures::future::LocalBoxFuture;
@@ -28,7 +29,6 @@ use past_runs::StoredRuns;
 use reporter_access::{CommittedDeliveries, StoredReads};
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{Scope, Want};
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -72,12 +72,25 @@ pub struct Base {
 /// [`Logs::open`] or [`Logs::open_inline`].
 pub type OpenLogs = fn(&Path, u64, bool, Box<dyn logs::Seals>) -> io::Result<Logs>;
 
+/// What a master consists of. Only what a person starts holds all of it; every other room is given its part.
+pub struct MasterParts {
+    pub driver: Rc<Driver>,
+    pub clock: Clock,
+    pub feed: Rc<Feed>,
+    pub logs: Rc<Logs>,
+    pub readers: Readers,
+    pub repositories: Rc<Repositories>,
+    pub planner: Rc<Planner>,
+    pub incarnation: u64,
+    pub api: Api,
+}
+
 /// Makes the objects of a master, and lets it run; nothing is served yet. Needs a `LocalSet`.
 pub async fn establish(
     config: &Config,
     base: Base,
     open_repositories: impl FnOnce(&coordinator::Coordinator) -> Result<Repositories, RunError>,
-) -> Result<Rc<Office>, RunError> {
+) -> Result<Rc<MasterParts>, RunError> {
     let Base { fingerprint, store, clock, seed, open_logs } = base;
     let mut coordinator = installation::load(&store, terms(config), &clock, seed).await?;
     coordinator.stop_following_others();
@@ -92,25 +105,20 @@ pub async fn establish(
     let planner = Rc::new(Planner::new(repositories.clone(), past, Workshop::new(store.is_inline())));
     let live = Rc::<LiveObjects>::default();
     let driver = Driver::new(coordinator, store, feed.clone(), clock);
-    let office = Rc::new(Office {
+    let api_parts = ApiParts {
         driver: driver.clone(),
-        clock,
-        feed,
+        feed: feed.clone(),
         logs: logs.clone(),
-        readers,
-        repositories,
-        served: Default::default(),
-        planner: planner.clone(),
+        readers: readers.clone(),
+        repositories: repositories.clone(),
         live: live.clone(),
         fingerprint,
         incarnation,
-        policy: RefCell::new(Rc::new(policy(config))),
-        config_calls: Default::default(),
-        pages: Default::default(),
-        premises: Default::default(),
-    });
-    driver.start(Effects { driver: driver.clone(), live, logs, planner }.outside());
-    Ok(office)
+    };
+    let api = Api::new(api_parts, policy(config));
+    let effects = Effects { driver: driver.clone(), live, logs: logs.clone(), planner: planner.clone() };
+    driver.start(effects.outside());
+    Ok(Rc::new(MasterParts { driver, clock, feed, logs, readers, repositories, planner, incarnation, api }))
 }
 
 /// What the objects tell of the master file.
@@ -150,13 +158,13 @@ impl logs::Seals for StoredSeals {
     }
 }
 
-pub(crate) fn reporters(config: &Config, office: &Office) -> Reporters {
-    let readers = office.readers.of(Principal::Own(Own::Reporters));
-    let (driver, logs, repositories) = (office.driver.clone(), office.logs.clone(), office.repositories.clone());
+pub(crate) fn reporters(config: &Config, parts: &MasterParts) -> Reporters {
+    let readers = parts.readers.of(Principal::Own(Own::Reporters));
+    let (driver, logs, repositories) = (parts.driver.clone(), parts.logs.clone(), parts.repositories.clone());
     let access = ReporterAccess {
-        clock: office.clock,
-        events: Subscription::new(office.feed.clone(), Principal::Own(Own::Reporters)),
-        reads: Box::new(StoredReads { driver: driver.clone(), readers, logs, repositories }),
+        clock: parts.clock,
+        events: Subscription::new(parts.feed.clone(), Principal::Own(Own::Reporters)),
+        reads: Box::new(StoredReads { state: StateReader::new(driver.clone()), readers, logs, repositories }),
         deliveries: Box::new(CommittedDeliveries(driver)),
         url: config.url.clone(),
         state: config.state.clone(),

@@ -1,20 +1,10 @@
 //! `[axis.NAME]`: values to build a matrix from, each with what it brings.
 
-use super::settings::Env;
+use super::axis_value::AxisValue;
 use super::{entry, keys};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use toml_file::{At, NAME_MAX, Page, Table, Value, is_name};
-
-/// One value of an axis.
-#[derive(Clone, Debug, Default)]
-pub(super) struct AxisValue {
-    pub name: String,
-    pub on: Option<At<String>>,
-    pub want: Vec<At<String>>,
-    pub env: Env,
-    pub shell: Option<Vec<String>>,
-}
 
 /// By name, each with its values in the order of the file. Shared: each cell refers to its values.
 pub(super) type Axes = BTreeMap<String, Vec<Rc<AxisValue>>>;

@@ -68,7 +68,7 @@ fn read(name: At<&str>, table: &Table<'_>, defaults: &Settings, axes: &Axes, roo
 /// What the job says goes before the defaults.
 fn settings(table: &Table<'_>, defaults: &Settings) -> Settings {
     let mut settings = Settings::beginning_with(defaults.plan.clone());
-    settings.read(table);
+    entry::read(table, keys::SETTINGS, &mut settings);
     entry::read(table, keys::JOB, &mut settings);
     settings
 }

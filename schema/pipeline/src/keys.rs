@@ -6,7 +6,7 @@ mod job;
 
 pub(super) use job::{DEFAULTS_LATER, JOB, JOB_LATER, ONLY_STEP, SETTINGS, STEP, STEP_LATER};
 
-use super::axis::AxisValue;
+use super::axis_value::AxisValue;
 use super::entry::{self, Entry};
 use super::settings;
 use crate::limits::{

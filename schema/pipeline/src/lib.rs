@@ -5,6 +5,7 @@
 //! [`load`] reads the file and expands its matrices; [`Pipeline::expand`] adds what depends on the build.
 
 mod axis;
+mod axis_value;
 mod entry;
 mod expand;
 mod foreign;
@@ -153,7 +154,7 @@ fn check_version(root: &Table<'_>) {
 fn defaults(root: &Table<'_>) -> Settings {
     let mut defaults = Settings::usual();
     if let Some(table) = root.get("defaults").and_then(|value| value.table("[defaults]")) {
-        defaults.read(&table);
+        entry::read(&table, keys::SETTINGS, &mut defaults);
         table.close(keys::DEFAULTS_LATER);
     }
     defaults

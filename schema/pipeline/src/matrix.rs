@@ -1,6 +1,7 @@
 //! `matrix`, `skip` and `only`: the cells of a job.
 
-use super::axis::{Axes, AxisValue, check_name};
+use super::axis::{Axes, check_name};
+use super::axis_value::AxisValue;
 use crate::limits::{AXES_MAX, CELLS_MAX, RULES_MAX};
 use std::collections::BTreeSet;
 use std::rc::Rc;

@@ -51,7 +51,7 @@ fn braced(text: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::axis::AxisValue;
+    use super::super::axis_value::AxisValue;
     use super::super::matrix::Coordinate;
     use super::*;
 

@@ -1,10 +1,9 @@
 //! What `[defaults]` and a job say, and the readers of the values that steps and axes have as well.
 
-use super::{entry, keys};
 use crate::limits::{CPUS_MAX, ENV_MAX, PRIORITY_MAX, RETRY_INFRA_MAX, WANTS_MAX};
 use schema::values::{ALWAYS_TIMEOUT_MS, JobPlan, Workspace};
 use std::time::Duration;
-use toml_file::{At, Table, Value};
+use toml_file::{At, Value};
 
 /// The time of a job that says none, in milliseconds: an hour, which is longer than most test suites take.
 const TIMEOUT_MS: u64 = 3_600_000;
@@ -50,10 +49,6 @@ impl Settings {
             idle_ms: None,
             retry_infra: None,
         }
-    }
-
-    pub(super) fn read(&mut self, table: &Table<'_>) {
-        entry::read(table, keys::SETTINGS, self);
     }
 }
 

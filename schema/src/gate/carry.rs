@@ -1,5 +1,5 @@
 //! Carries parameters and answers through a gate: copies the message where capabilities are in it, and wraps
-//! those. Decides nothing.
+//! those as it is told. Decides nothing, and knows no gate.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -8,24 +8,24 @@ use capnp::Error;
 use capnp::any_pointer;
 use capnp::capability::Promise;
 use capnp::message::{Builder, HeapAllocator};
-use capnp::private::capability::{ParamsHook, PipelineHook, RequestHook, ResultsHook};
+use capnp::private::capability::{ClientHook, ParamsHook, PipelineHook, RequestHook, ResultsHook};
 use capnp::traits::{Imbue as _, ImbueMut as _};
 use futures::channel::oneshot;
 
-use super::Gate;
-use super::membrane::{Direction, Inner, wrap};
-
 const FIRST_SEGMENT_WORDS: u32 = 64;
 
+/// A capability as the library has it.
+pub(super) type Inner = Box<dyn ClientHook>;
 type Capabilities = Vec<Option<Inner>>;
 pub(super) type Outer = Rc<RefCell<Option<Box<dyn ResultsHook>>>>;
 
+/// What becomes of each capability that a message carries.
+pub(super) trait Wrap: 'static {
+    fn wrap(&self, hook: Inner) -> Inner;
+}
+
 /// The parameters as they are where no capability is in them; else a copy with wrapped ones.
-pub(super) fn params(
-    gate: &Gate,
-    hook: Box<dyn ParamsHook>,
-    direction: Direction,
-) -> Result<Box<dyn ParamsHook>, Error> {
+pub(super) fn params(hook: Box<dyn ParamsHook>, way: &impl Wrap) -> Result<Box<dyn ParamsHook>, Error> {
     let reader = hook.get()?;
     let size = reader.target_size()?;
     if size.cap_count == 0 {
@@ -34,7 +34,7 @@ pub(super) fn params(
     let words = u32::try_from(size.word_count + 1).unwrap_or(FIRST_SEGMENT_WORDS);
     let mut copy = Copy::new(words);
     copy.root()?.set_as(reader)?;
-    copy.wrap_all(gate, direction);
+    copy.wrap_all(way);
     Ok(Box::new(copy))
 }
 
@@ -55,9 +55,9 @@ impl Copy {
         Ok(root)
     }
 
-    fn wrap_all(&mut self, gate: &Gate, direction: Direction) {
+    fn wrap_all(&mut self, way: &impl Wrap) {
         for slot in &mut self.capabilities {
-            *slot = slot.take().map(|hook| wrap(gate, hook, direction));
+            *slot = slot.take().map(|hook| way.wrap(hook));
         }
     }
 }
@@ -71,44 +71,42 @@ impl ParamsHook for Copy {
 }
 
 /// The results that the object fills in; on its way to those of the caller.
-pub(super) struct Carried {
+pub(super) struct Carried<W> {
     copy: Option<Copy>,
     done: Option<oneshot::Sender<Copy>>,
     outer: Outer,
-    gate: Gate,
-    direction: Direction,
+    way: W,
 }
 
 /// The caller's end of [`Carried`].
-pub(super) struct Answer {
+pub(super) struct Answer<W> {
     filled: oneshot::Receiver<Copy>,
     outer: Outer,
-    gate: Gate,
-    direction: Direction,
+    way: W,
 }
 
-impl Carried {
-    pub(super) fn new(gate: &Gate, results: Box<dyn ResultsHook>, direction: Direction) -> (Self, Answer) {
+impl<W: Wrap + Clone> Carried<W> {
+    pub(super) fn new(results: Box<dyn ResultsHook>, way: W) -> (Self, Answer<W>) {
         let (done, filled) = oneshot::channel();
         let outer: Outer = Rc::new(RefCell::new(Some(results)));
         let carried = Self {
             copy: Some(Copy::new(FIRST_SEGMENT_WORDS)),
             done: Some(done),
             outer: outer.clone(),
-            gate: gate.clone(),
-            direction,
+            way: way.clone(),
         };
-        let answer = Answer { filled, outer, gate: gate.clone(), direction };
-        (carried, answer)
+        (carried, Answer { filled, outer, way })
     }
+}
 
+impl<W> Carried<W> {
     fn copy(&mut self) -> Result<&mut Copy, Error> {
         let gone = || Error::failed("the results were given away".into());
         self.copy.as_mut().ok_or_else(gone)
     }
 }
 
-impl Answer {
+impl<W: Wrap> Answer<W> {
     pub(super) fn outer(&self) -> Outer {
         self.outer.clone()
     }
@@ -117,7 +115,7 @@ impl Answer {
     pub(super) async fn deliver(self) -> Result<(), Error> {
         let lost = |_| Error::failed("the object gave no results".into());
         let mut copy = self.filled.await.map_err(lost)?;
-        copy.wrap_all(&self.gate, self.direction);
+        copy.wrap_all(&self.way);
         fill(&self.outer, &copy, |_| Ok(()))
     }
 }
@@ -133,7 +131,7 @@ fn fill(outer: &Outer, copy: &Copy, then: impl FnOnce(&mut dyn ResultsHook) -> R
     }
 }
 
-impl Drop for Carried {
+impl<W> Drop for Carried<W> {
     fn drop(&mut self) {
         if let (Some(copy), Some(done)) = (self.copy.take(), self.done.take()) {
             let _ = done.send(copy);
@@ -141,19 +139,19 @@ impl Drop for Carried {
     }
 }
 
-impl ResultsHook for Carried {
+impl<W: Wrap> ResultsHook for Carried<W> {
     fn get(&mut self) -> Result<any_pointer::Builder<'_>, Error> {
         self.copy()?.root()
     }
 
     fn set_pipeline(&mut self) -> Result<(), Error> {
-        let (gate, direction, outer) = (self.gate.clone(), self.direction, self.outer.clone());
+        let outer = self.outer.clone();
         let copy = self.copy()?;
         // The object may go on filling in what the caller's pipeline has already seen, so this is a copy too.
         let words = copy.message.size_in_words() as u32 + 1;
         let mut early = Copy::new(words);
         early.root()?.set_as(ParamsHook::get(copy)?)?;
-        early.wrap_all(&gate, direction);
+        early.wrap_all(&self.way);
         fill(&outer, &early, |results| results.set_pipeline())
     }
 

@@ -14,9 +14,7 @@ use capnp::private::capability::ClientHook;
 use futures::FutureExt as _;
 
 use super::Gate;
-use super::carry::{self, Carried};
-
-pub(super) type Inner = Box<dyn ClientHook>;
+use super::carry::{self, Carried, Inner, Wrap};
 
 /// Which way a capability goes, or a call to it comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,6 +31,19 @@ impl Direction {
             Self::Outward => Self::Inward,
             Self::Inward => Self::Outward,
         }
+    }
+}
+
+/// How capabilities pass a gate that are carried in one direction.
+#[derive(Clone)]
+struct Way {
+    gate: Gate,
+    direction: Direction,
+}
+
+impl Wrap for Way {
+    fn wrap(&self, hook: Inner) -> Inner {
+        wrap(&self.gate, hook, self.direction)
     }
 }
 
@@ -162,8 +173,9 @@ impl Wrapper {
             gate.allows(interface, method)?;
         }
         let inner = self.inner().ok_or_else(|| lost(&gate))?;
-        let params = carry::params(&gate, params.hook, direction.opposite())?;
-        let (carried, answer) = Carried::new(&gate, results.hook, direction);
+        let of_params = Way { gate: gate.clone(), direction: direction.opposite() };
+        let params = carry::params(params.hook, &of_params)?;
+        let (carried, answer) = Carried::new(results.hook, Way { gate: gate.clone(), direction });
         // Now, not when first polled: calls must leave in the order in which they came.
         let called = inner.call(interface, method, params, Box::new(carried));
         let flight = Flight::start(&gate);

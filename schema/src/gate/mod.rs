@@ -192,7 +192,7 @@ impl Gate {
         drop(released);
     }
 
-    fn release(&self) -> Vec<membrane::Inner> {
+    fn release(&self) -> Vec<carry::Inner> {
         let wrappers: Vec<_> = self.0.by_inner.borrow().values().cloned().collect();
         let live = wrappers.iter().filter_map(Weak::upgrade);
         live.filter_map(|wrapper| wrapper.release()).collect()

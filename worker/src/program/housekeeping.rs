@@ -1,9 +1,10 @@
 //! Keeps the worker's machine in order: workspaces that nobody used for long, or for which there is no room, are removed,
 //! and so are the temporary files of attempts that are no more, and processes that lost their supervisor.
 
+use crate::attempt::shared::AttemptShared;
 use crate::process::environment::temporary;
 use crate::process::world::Machine;
-use crate::worker_shared::WorkerShared;
+use crate::worker_shared::DiskReserve;
 use crate::workspace;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -22,11 +23,11 @@ const DAYS: [u32; 4] = [7, 3, 1, 0];
 const ORPHANS_EVERY: Duration = Duration::from_secs(10);
 
 /// Ends processes that no supervisor watches any more, again and again.
-pub(crate) async fn end_orphans(worker: Rc<WorkerShared>) {
+pub(crate) async fn end_orphans(attempts: Rc<AttemptShared>) {
     loop {
         tokio::time::sleep(ORPHANS_EVERY).await;
-        let machine = worker.shared.world.machine.clone();
-        match worker.shared.world.blocking.run(move || machine.kill_adopted()).await {
+        let machine = attempts.world.machine.clone();
+        match attempts.world.blocking.run(move || machine.kill_adopted()).await {
             Ok(0) => {}
             Ok(left) => tracing::error!(left, "processes without a supervisor cannot be killed"),
             Err(error) => tracing::warn!(%error, "processes without a supervisor were not looked for"),
@@ -35,25 +36,24 @@ pub(crate) async fn end_orphans(worker: Rc<WorkerShared>) {
 }
 
 /// Keeps order at the start, then each hour, and at once where a disk has less room than the reserve.
-pub(crate) async fn keep(worker: Rc<WorkerShared>) {
+pub(crate) async fn keep(attempts: Rc<AttemptShared>, reserve: Rc<DiskReserve>) {
     loop {
-        let root = worker.shared.workspaces.clone();
-        let scratch = worker.shared.state.join("tmp");
-        let live =
-            worker.shared.ledger.all().iter().map(|entry| temporary(&worker.shared.state, &entry.token())).collect();
-        let reserve = worker.reserve;
-        let machine = worker.shared.world.machine.clone();
-        let tidied = worker.shared.world.blocking.run(move || {
+        let root = attempts.workspaces.clone();
+        let scratch = attempts.state.join("tmp");
+        let live = attempts.ledger.all().iter().map(|entry| temporary(&attempts.state, &entry.token())).collect();
+        let bytes = reserve.bytes;
+        let machine = attempts.world.machine.clone();
+        let tidied = attempts.world.blocking.run(move || {
             remove_scratch(&scratch, &live);
-            expire(&*machine, &root, reserve)
+            expire(&*machine, &root, bytes)
         });
         match tidied.await {
             Ok(0) => {}
             Ok(removed) => tracing::info!(removed, "old workspaces were removed"),
             Err(error) => tracing::warn!(%error, "old workspaces were not looked at"),
         }
-        worker.tidied.notify_waiters();
-        let _ = tokio::time::timeout(EVERY, worker.short_of_room.notified()).await;
+        reserve.tidied.notify_waiters();
+        let _ = tokio::time::timeout(EVERY, reserve.short_of_room.notified()).await;
     }
 }
 

@@ -15,7 +15,7 @@ use crate::process::isolation::Tier;
 use crate::process::supervisor::milliseconds;
 use crate::process::world::World;
 use crate::session::{self, End};
-use crate::worker_shared::{CANCEL_MAX, WorkerShared};
+use crate::worker_shared::{CANCEL_MAX, DiskReserve, WorkerShared};
 use crate::workspace;
 use crate::workspace::checkout::Stores;
 use schema::identity::{Identity, IdentityError};
@@ -28,7 +28,7 @@ use std::time::Duration;
 use system::chance;
 use system::private_file;
 use system::systemd;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::LocalSet;
 use tokio::time::{sleep, timeout};
 
@@ -103,11 +103,11 @@ pub async fn run_in(world: World, config: Config, mut shutdown: watch::Receiver<
         worker.shared.ledger.clear_leftovers(&worker.shared.world.machine).await;
     }
     let _control = control::serve(&worker).map_err(broken)?;
-    tokio::task::spawn_local(housekeeping::keep(worker.clone()));
+    tokio::task::spawn_local(housekeeping::keep(worker.shared.clone(), worker.reserve.clone()));
     if config.isolation == Tier::Guard {
-        tokio::task::spawn_local(housekeeping::end_orphans(worker.clone()));
+        tokio::task::spawn_local(housekeeping::end_orphans(worker.shared.clone()));
     }
-    service_notify::begin(&worker);
+    service_notify::begin(worker.attached.subscribe());
     let mut connecting = std::pin::pin!(stay_connected(&worker));
     tokio::select! {
         ended = &mut connecting => return Ok(conclude(&worker, ended).await),
@@ -208,9 +208,7 @@ fn open(world: World, config: &Config) -> Result<WorkerShared, RunError> {
         draining: watch::Sender::new(false),
         revoked: watch::Sender::new(None),
         home,
-        short_of_room: Notify::new(),
-        tidied: Notify::new(),
-        reserve: config.reserve,
+        reserve: DiskReserve::new(config.reserve),
     })
 }
 

@@ -1,17 +1,15 @@
 //! What this worker tells the service manager that runs it, where there is one: that it serves, whether it has its master, and
 //! that it is not stuck. How that is told stands in `system::systemd`.
 
-use crate::worker_shared::WorkerShared;
-use std::rc::Rc;
 use system::systemd;
+use tokio::sync::watch;
 
-/// Begins when the state is open, whether or not the master can be reached.
-pub(crate) fn begin(worker: &Rc<WorkerShared>) {
+/// Begins when the state is open, whether or not the master can be reached. `attached`: whether it has let this worker in.
+pub(crate) fn begin(mut attached: watch::Receiver<bool>) {
     if !systemd::is_listening() {
         return;
     }
     tokio::task::spawn_local(systemd::stay_awake());
-    let mut attached = worker.attached.subscribe();
     tell(*attached.borrow());
     systemd::ready();
     tokio::task::spawn_local(async move {

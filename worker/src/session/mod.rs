@@ -324,8 +324,8 @@ impl Session {
         request.get().set_what(why);
         // older masters do not know it
         tokio::task::spawn_local(request.send().promise);
-        let tidied = self.worker.tidied.notified();
-        self.worker.short_of_room.notify_one();
+        let tidied = self.worker.reserve.tidied.notified();
+        self.worker.reserve.short_of_room.notify_one();
         let _ = timeout(DISK_PAUSE, tidied).await;
         if self.worker.lack_of_room().is_some() {
             sleep(DISK_PAUSE).await;

@@ -17,7 +17,7 @@ mod tests;
 
 pub use premises::Premises;
 
-use crate::commit::driver::Driver;
+use crate::commit::state_reader::StateReader;
 use crate::decide::coordinator::record::{GrantId, GrantRow};
 use crate::decide::coordinator::{Coordinator, HeldProject};
 use crate::explain::{Explainer, PoolStatus, QueueStatus, WorkerStatus};
@@ -35,7 +35,7 @@ const SEEN_CHARS: usize = 300;
 
 /// What is looked at, and for whom.
 pub struct Reach {
-    pub driver: Rc<Driver>,
+    pub state: StateReader,
     pub readers: Reading,
     pub repositories: Rc<Repositories>,
     pub premises: Rc<Premises>,
@@ -49,12 +49,12 @@ pub struct Reach {
 /// Takes a few seconds at most.
 pub async fn examine(reach: &Reach) -> Vec<Finding> {
     let premises = &reach.premises;
-    let now = reach.driver.now();
+    let now = reach.state.now();
     let (local, pages, pipelines, held) = tokio::join!(
         local(reach),
         pages::examine(premises, &reach.what),
         pipelines::examine(reach),
-        reach.driver.look(|it, now| Held::of(it, now, reach.caller)),
+        reach.state.look(|it, now| Held::of(it, now, reach.caller)),
     );
     let mut findings = if reach.is_whole { local } else { Vec::new() };
     findings.extend(repositories::judge_all(reach, now));
@@ -76,7 +76,7 @@ pub async fn examine(reach: &Reach) -> Vec<Finding> {
 /// What is on this machine's disk.
 async fn local(reach: &Reach) -> Vec<Finding> {
     let logs = reach.readers.log_bytes().await.ok();
-    let (premises, is_full) = (reach.premises.clone(), reach.driver.is_full());
+    let (premises, is_full) = (reach.premises.clone(), reach.state.is_full());
     let of_others = |file: &files::NamedFile| !file.project.is_empty() && !reach.what.sees(&file.project);
     let files = premises.files.iter().filter(|file| !of_others(file)).cloned().collect();
     let state = premises.state.clone();

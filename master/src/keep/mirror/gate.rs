@@ -1,8 +1,8 @@
 //! How much of git there is at once, for all mirrors of one master: whoever starts git has a [`Pass`] for it. Projects take turns.
 
-use super::objects::Kept;
 use crate::keep::turns::{Bounds, Counts, Queue, Turn};
 use std::collections::VecDeque;
+use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -33,7 +33,7 @@ struct Shared {
     tidying: Queue<u64>,
     mirrors: AtomicU64,
     /// The one that was asked last is last.
-    kept: Mutex<VecDeque<Weak<Kept>>>,
+    kept: Mutex<VecDeque<Weak<dyn Idle>>>,
 }
 
 impl Default for GitGate {
@@ -77,6 +77,12 @@ enum Line {
     Host(Arc<str>),
     /// Of a mirror whose remote is on this machine.
     Disk(u64),
+}
+
+/// A process that may stay to be asked again, as the gate knows it.
+pub(super) trait Idle: Debug + Send + Sync {
+    /// Ends the process, unless it is being asked: then it is kept again after its answer.
+    fn end_if_idle(&self);
 }
 
 /// For what a run of git takes its time.
@@ -136,18 +142,15 @@ impl Passage {
     }
 
     /// A process was asked, and stays to be asked again; the one that was not asked for longest goes.
-    pub(super) fn keep(&self, kept: &Arc<Kept>) {
+    pub(super) fn keep(&self, kept: Arc<dyn Idle>) {
         let mut all = self.gate.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let this = Arc::downgrade(kept);
+        let this = Arc::downgrade(&kept);
         all.retain(|other| other.strong_count() > 0 && !other.ptr_eq(&this));
         all.push_back(this);
         let oldest = if all.len() > KEPT_MAX { all.pop_front() } else { None };
         drop(all);
-        // one that is locked is being asked, and will be kept again
-        if let Some(oldest) = oldest.and_then(|oldest| oldest.upgrade())
-            && let Ok(mut oldest) = oldest.try_lock()
-        {
-            oldest.take();
+        if let Some(oldest) = oldest.and_then(|oldest| oldest.upgrade()) {
+            oldest.end_if_idle();
         }
     }
 }

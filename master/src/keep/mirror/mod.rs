@@ -7,6 +7,7 @@
 mod ancestry;
 mod bring;
 mod change;
+mod conversation;
 mod gate;
 mod git;
 mod head;

@@ -1,8 +1,8 @@
 //! What was read of a mirror a moment ago. What a whole object id names never changes, and a commit is asked for when
 //! it is ordered, planned and retried; its pipeline with it.
 
+use super::conversation::Header;
 use super::is_object_id;
-use super::objects::Header;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 

@@ -125,7 +125,7 @@ async fn up(arguments: Arguments) -> Result<u8, UpError> {
     (config.listen.web, config.listen.web_is_open) = (Some(arguments.web.clone()), true);
     let caps = Credentials::prepare(&state, &address).await?;
     let master = crate::open(config, listener).await?;
-    let office = master.office.clone();
+    let parts = master.parts.clone();
     if let Some(pages) = master.pages().filter(|_| !once) {
         tell(&format!("pages: {pages}/"));
     }
@@ -139,7 +139,7 @@ async fn up(arguments: Arguments) -> Result<u8, UpError> {
         tell(&format!("`guild` finds this master with --cap {cap} only: {error}"));
     }
     let result = tokio::select! {
-        result = follow::follow(&office, &guild, &checkout, once.then_some(&target)) => result,
+        result = follow::follow(&parts, &guild, &checkout, once.then_some(&target)) => result,
         why = worker.ended() => Err(UpError::Worker(why)),
         () = stop_signal() => Ok(Followed::Stopped),
         result = serving => Err(serving_ended(result)),

@@ -1,6 +1,7 @@
 //! What reporters are given: their questions answered by the store, the mirrors and the logs, and their record kept by the driver.
 
 use crate::commit::driver::Driver;
+use crate::commit::state_reader::StateReader;
 use crate::decide::coordinator::Coordinator;
 use crate::decide::coordinator::lane::{Lane, is_bad};
 use crate::decide::coordinator::record::{JobRow, ReporterRow, StepKey, StepRow, ToldRow};
@@ -16,7 +17,7 @@ use std::rc::Rc;
 
 /// The answers to what reporters ask.
 pub(super) struct StoredReads {
-    pub(super) driver: Rc<Driver>,
+    pub(super) state: StateReader,
     pub(super) readers: Reading,
     pub(super) logs: Rc<Logs>,
     pub(super) repositories: Rc<Repositories>,
@@ -32,7 +33,7 @@ impl ReporterReads for StoredReads {
     }
 
     fn is_held(&self, project: &str) -> bool {
-        self.driver.peek(|it, _| it.is_held(project))
+        self.state.peek(|it, _| it.is_held(project))
     }
 
     fn reporter_names(&self) -> Later<'_, Vec<String>> {

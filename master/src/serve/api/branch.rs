@@ -1,7 +1,7 @@
 //! The state of a branch, as the lanes have it, written to the wire.
 
+use super::viewer_access::ViewedRepository;
 use crate::decide::coordinator::lane::{Lane, Mark, RefState};
-use crate::intake::sources::Repository;
 use crate::keep::store::{Reading, StoreError};
 use schema::limits;
 use schema::perspective_capnp::{branch_view, lane_view};
@@ -17,15 +17,15 @@ pub(super) type NamedState = (String, RefState);
 /// What a ref is, by its full or short name; by none: the main branch.
 pub(super) async fn look(
     readers: &Reading,
-    repository: &Repository,
+    repository: &ViewedRepository,
     name: &str,
 ) -> Result<Result<NamedState, Refusal>, StoreError> {
     let candidates = match name {
-        "" => repository.mirror.main_branch().into_iter().collect(),
+        "" => repository.main_branch().into_iter().collect(),
         name => full_refs(name),
     };
-    let found = readers.first_built(&repository.project, candidates).await?;
-    Ok(found.ok_or_else(|| unbuilt(&repository.project, name)))
+    let found = readers.first_built(repository.project(), candidates).await?;
+    Ok(found.ok_or_else(|| unbuilt(repository.project(), name)))
 }
 
 fn unbuilt(project: &str, name: &str) -> Refusal {

@@ -2,13 +2,12 @@
 
 use super::detail::detail;
 use super::explain::{explain, write_explanation};
-use super::log::Reader;
 use super::room::{build_bytes, fit};
 use super::view::{write_build, write_jobs};
-use super::{Holder, Office, accept, broken, refuse};
+use super::viewer_access::ViewerAccess;
+use super::{Holder, accept, broken, refuse};
 use crate::decide::coordinator::record::{BuildId, StepKey};
 use crate::explain::Why;
-use crate::keep::logs::Grip;
 use crate::keep::store::{LoggedJob, NOT_KEPT};
 use schema::limits::{self, ANSWER_BYTES, JOB};
 use schema::perspective_capnp::build;
@@ -17,7 +16,7 @@ use schema::wire;
 use std::rc::Rc;
 
 pub(super) struct Build {
-    pub(super) office: Rc<Office>,
+    pub(super) access: Rc<ViewerAccess>,
     /// Whose eyes it is for.
     pub(super) holder: Holder,
     pub(super) id: BuildId,
@@ -25,12 +24,12 @@ pub(super) struct Build {
 
 impl build::Server for Build {
     async fn view(self: Rc<Self>, _: build::ViewParams, mut results: build::ViewResults) -> capnp::Result<()> {
-        let read = self.office.readers.of(self.holder.principal).detail(self.id).await.map_err(broken)?;
+        let read = self.access.history(&self.holder).detail(self.id).await.map_err(broken)?;
         let (mut row, plan, jobs) = read.ok_or_else(gone)?;
-        if row.state == State::Planning && self.office.driver.peek(|it, _| it.is_held(&row.project)) {
+        if row.state == State::Planning && self.access.state().peek(|it, _| it.is_held(&row.project)) {
             row.diagnosis = Why::Restored(row.project.clone()).text();
         }
-        let mut jobs = detail(&self.office.driver, &row, plan.as_ref(), jobs);
+        let mut jobs = detail(self.access.state(), &row, plan.as_ref(), jobs);
         fit(&mut jobs, ANSWER_BYTES.saturating_sub(build_bytes(&row, &row.diagnosis)));
         let mut view = results.get().init_view();
         write_build(view.reborrow(), &row, &row.diagnosis);
@@ -41,9 +40,9 @@ impl build::Server for Build {
     async fn outcome(self: Rc<Self>, _: build::OutcomeParams, mut results: build::OutcomeResults) -> capnp::Result<()> {
         let id = self.id;
         // an error says that the build was not open when asked: then history knows
-        let _ = self.office.driver.finish_of(id).await;
-        self.office.driver.settled().await.map_err(|refusal| capnp::Error::overloaded(refusal.text))?;
-        let row = self.office.readers.of(self.holder.principal).build_by_id(id).await.map_err(broken)?;
+        let _ = self.access.state().finish_of(id).await;
+        self.access.state().settled().await.map_err(|refusal| capnp::Error::overloaded(refusal.text))?;
+        let row = self.access.history(&self.holder).build_by_id(id).await.map_err(broken)?;
         let outcome = row.ok_or_else(gone)?.outcome;
         results.get().set_outcome(wire::outcome_to_wire(outcome));
         Ok(())
@@ -57,10 +56,7 @@ impl build::Server for Build {
         }
         match self.step_key(job, attempt, step - 1).await? {
             Ok(key) => {
-                let principal = self.holder.principal;
-                let (logs, served) = (self.office.logs.clone(), self.office.served.clone());
-                let reader = Reader { logs, served, key, grip: Rc::new(Grip::default()), principal };
-                results.get().set_reader(capnp_rpc::new_client(reader));
+                results.get().set_reader(self.access.log(&self.holder, key));
                 Ok(())
             }
             Err(refusal) => refuse!(results, refusal),
@@ -73,7 +69,7 @@ impl build::Server for Build {
         mut results: build::ExplainResults,
     ) -> capnp::Result<()> {
         let job = limits::text(params.get()?.get_job(), &JOB)?;
-        let explained = accept!(results, explain(&self.office, &self.holder, self.id, job).await?);
+        let explained = accept!(results, explain(&self.access, &self.holder, self.id, job).await?);
         write_explanation(results.get().init_explanation(), &explained);
         Ok(())
     }
@@ -82,7 +78,7 @@ impl build::Server for Build {
 impl Build {
     /// Finds the attempt that holds the bytes: of a carried job that is in the build where it ran.
     async fn step_key(&self, job: String, attempt: u16, step: u16) -> capnp::Result<Result<StepKey, Refusal>> {
-        let found = self.office.readers.of(self.holder.principal).logged_job(self.id, &job).await;
+        let found = self.access.history(&self.holder).logged_job(self.id, &job).await;
         let not_found = |text| Ok(Err(Refusal::new(RefusalCode::NotFound, text)));
         let row = match found.map_err(broken)? {
             LoggedJob { removed: Some(why), .. } => return Ok(Err(removed(why))),

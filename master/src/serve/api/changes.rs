@@ -1,13 +1,14 @@
 //! The authority to say that a repository changed. The hint is all that is believed: the source looks itself.
 
-use super::{Holder, Office, accept, no_project, refuse};
+use super::submitter_access::SubmitterAccess;
+use super::{Holder, accept, refuse};
 use schema::change_capnp::change_sink;
 use schema::limits::{self, PROJECT, REF};
 use schema::values::{Refusal, RefusalCode, Right};
 use std::rc::Rc;
 
 pub(super) struct Changes {
-    pub(super) office: Rc<Office>,
+    pub(super) access: Rc<SubmitterAccess>,
     pub(super) holder: Holder,
 }
 
@@ -24,9 +25,7 @@ impl change_sink::Server for Changes {
         let body: [&[u8]; 3] = [b"changes.submit", project.as_bytes(), ref_name.as_bytes()];
         // looking twice at the same ref makes nothing twice: the id is only checked for its shape
         self.holder.request(params.get_request(), &body)?;
-        let Some(repository) = self.office.repositories.get(&project) else {
-            refuse!(results, no_project(&project));
-        };
+        let repository = accept!(results, self.access.repository(&project));
         if ref_name.is_empty() {
             accept!(results, repository.look_at_all().await);
             return Ok(());
@@ -49,7 +48,7 @@ impl Changes {
             ref_name: Some(ref_name.to_owned()),
             ..Default::default()
         };
-        let found = self.office.readers.of(self.holder.principal).builds(filter, 1).await;
+        let found = self.access.viewer().history(&self.holder).builds(filter, 1).await;
         Ok(found.map_err(super::broken)?.first().map_or(0, |row| row.number))
     }
 }

@@ -1,6 +1,6 @@
 //! Accepts connections: TLS, one governed vat each, and the gateway as its bootstrap object. Keeps strangers few.
 
-use super::Office;
+use super::Api;
 use super::gateway::Gateway;
 use super::live::Connection;
 use crate::serve::places::{Bounds, Doorkeeper, Patience, Place, Watched};
@@ -21,7 +21,7 @@ const FIRST_CREDENTIAL: Patience = Patience { calm: Duration::from_secs(10), cro
 
 /// Accepts until dropped. An honest crowd (every worker after a restart) is served one after the other, and nobody of it is
 /// turned away: who comes when there is no place, and nobody is silent, waits in the listener's backlog.
-pub async fn serve(office: Rc<Office>, identity: Rc<Identity>, listener: TcpListener) {
+pub async fn serve(api: Api, identity: Rc<Identity>, listener: TcpListener) {
     let doorkeeper = Doorkeeper::new(STRANGERS);
     loop {
         match listener.accept().await {
@@ -31,7 +31,7 @@ pub async fn serve(office: Rc<Office>, identity: Rc<Identity>, listener: TcpList
                     continue;
                 };
                 tracing::trace!(%from, "a stranger comes");
-                tokio::task::spawn_local(greet(office.clone(), identity.clone(), stream, Arc::new(place)));
+                tokio::task::spawn_local(greet(api.clone(), identity.clone(), stream, Arc::new(place)));
             }
             Err(error) => {
                 // out of descriptors, as a rule: others must end first
@@ -42,7 +42,7 @@ pub async fn serve(office: Rc<Office>, identity: Rc<Identity>, listener: TcpList
     }
 }
 
-async fn greet(office: Rc<Office>, identity: Rc<Identity>, stream: TcpStream, place: Arc<Place>) {
+async fn greet(api: Api, identity: Rc<Identity>, stream: TcpStream, place: Arc<Place>) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!("failed to set TCP_NODELAY: {error}");
     }
@@ -55,7 +55,7 @@ async fn greet(office: Rc<Office>, identity: Rc<Identity>, stream: TcpStream, pl
         // a task of its own: this one holds the room for a handshake, 2.7 KiB that nobody needs any more
         Ok(secured) => {
             place.want(FIRST_CREDENTIAL);
-            let connection = host(office, secured.stream, secured.peer);
+            let connection = host(api, secured.stream, secured.peer);
             tokio::task::spawn_local(async move { meet(&connection, &place).await });
         }
         Err(error) => tracing::debug!("a connection was not secured: {error}"),
@@ -63,8 +63,8 @@ async fn greet(office: Rc<Office>, identity: Rc<Identity>, stream: TcpStream, pl
 }
 
 /// Serves one stream until it ends: between two processes that know each other's keys. Needs a `LocalSet`.
-pub async fn attend(office: Rc<Office>, stream: impl AsyncRead + AsyncWrite + 'static, peer: Option<Fingerprint>) {
-    let connection = host(office, stream, peer);
+pub async fn attend(api: Api, stream: impl AsyncRead + AsyncWrite + 'static, peer: Option<Fingerprint>) {
+    let connection = host(api, stream, peer);
     let closed = connection.vat.borrow().as_ref().map(|vat| vat.closed());
     if tokio::time::timeout(FIRST_CREDENTIAL.calm, connection.shown()).await.is_err() {
         connection.close();
@@ -74,20 +74,16 @@ pub async fn attend(office: Rc<Office>, stream: impl AsyncRead + AsyncWrite + 's
     }
 }
 
-fn host(
-    office: Rc<Office>,
-    stream: impl AsyncRead + AsyncWrite + 'static,
-    peer: Option<Fingerprint>,
-) -> Rc<Connection> {
+fn host(api: Api, stream: impl AsyncRead + AsyncWrite + 'static, peer: Option<Fingerprint>) -> Rc<Connection> {
     let connection = Connection::new();
-    let gateway = Gateway { office: office.clone(), connection: connection.clone(), peer };
+    let gateway = Gateway { access: api.gateway, connection: connection.clone(), peer };
     let bootstrap: schema::gateway_capnp::gateway::Client = capnp_rpc::new_client(gateway);
     let vat = Rc::new(vat::start(stream, vat::Side::Server, bootstrap.client, Limits::stranger()));
     // the gateway holds the connection, which holds the vat: break the circle
     let last = Rc::downgrade(&connection);
     vat.when_closed(move || drop(last.upgrade().and_then(|connection| connection.vat.borrow_mut().take())));
     *connection.vat.borrow_mut() = Some(vat);
-    office.live.add_connection(&connection);
+    api.live.add_connection(&connection);
     connection
 }
 

@@ -1,6 +1,6 @@
 //! Jobs of a build as they are shown.
 
-use crate::commit::driver::Driver;
+use crate::commit::state_reader::StateReader;
 use crate::decide::coordinator::record::{BuildRow, JobKey, JobRow, StepRow};
 use crate::explain::Explainer;
 use schema::values::{Plan, State};
@@ -16,7 +16,7 @@ pub(super) struct JobDetail {
 
 /// Jobs as they are shown: with what they need, and why they wait.
 pub(super) fn detail(
-    driver: &Driver,
+    state: &StateReader,
     row: &BuildRow,
     plan: Option<&Plan>,
     jobs: Vec<(JobRow, Vec<StepRow>)>,
@@ -26,7 +26,7 @@ pub(super) fn detail(
     let details = with_index.map(|(index, (job, steps))| {
         let key = JobKey { build: row.id, index: wire::length(index) };
         let waits = match job.state {
-            State::Waiting | State::Queued | State::Running => driver.peek(|it, now| Explainer::new(it, now).why(key)),
+            State::Waiting | State::Queued | State::Running => state.peek(|it, now| Explainer::new(it, now).why(key)),
             State::Planning | State::Offered | State::Finished => String::new(),
         };
         JobDetail { row: job, steps, needs: needs(index).unwrap_or_default(), waits }

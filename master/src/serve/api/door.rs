@@ -1,7 +1,7 @@
 //! What a browser gets: the authority to look, of everyone or of a grant that its cookie stands for.
 
-use super::viewer::Viewer;
-use super::{Holder, Office};
+use super::Holder;
+use super::gateway_access::GatewayAccess;
 use crate::decide::coordinator::record::{GrantId, GrantRow, RequestId};
 use crate::decide::coordinator::{Counts, ROOT, Request};
 use crate::keep::turns::Principal;
@@ -17,25 +17,25 @@ const EVERYONE: GrantId = GrantId(0);
 /// The door hands out viewers to the pages.
 #[derive(Clone)]
 pub struct Door {
-    office: Rc<Office>,
+    access: Rc<GatewayAccess>,
 }
 
 impl Door {
-    pub fn new(office: Rc<Office>) -> Door {
-        Door { office }
+    pub(super) fn new(access: Rc<GatewayAccess>) -> Door {
+        Door { access }
     }
 
     /// What everyone may see.
     pub fn everyone(&self) -> viewer::Client {
-        let projects = self.office.policy().open.clone();
+        let projects = self.access.policy().open.clone();
         let what = What { may: [Right::View].into(), projects, ..What::default() };
         let (name, principal) = ("everyone".to_owned(), Principal::Everyone);
-        self.viewer(Holder { grant: EVERYONE, kind: GrantKind::User, name, what, principal })
+        self.access.page_viewer(Holder { grant: EVERYONE, kind: GrantKind::User, name, what, principal })
     }
 
     /// What the holder of a cookie may see, and its name; none: nobody is logged in with it, or no longer.
     pub async fn holder(&self, cookie: &Token) -> Option<(String, viewer::Client)> {
-        let row = self.office.grant_of(cookie.digest(), Some(key_of(cookie))).await.ok()??;
+        let row = self.access.grant_of(cookie.digest(), Some(key_of(cookie))).await.ok()??;
         if !row.what.may.contains(&Right::View) {
             return None;
         }
@@ -45,7 +45,7 @@ impl Door {
     /// In whose turns the holder of a cookie is served; everyone's, where it is nobody's.
     pub fn principal(&self, cookie: &Token) -> Principal {
         let (hash, key) = (cookie.digest(), Some(key_of(cookie)));
-        self.office.driver.peek(|it, now| {
+        self.access.driver().peek(|it, now| {
             let row = it.restorable(now, hash, key);
             row.map_or(Principal::Everyone, Principal::of)
         })
@@ -55,26 +55,26 @@ impl Door {
     pub async fn open_login(&self, join: &Token) -> Result<String, Refusal> {
         let join = join.digest();
         self.check_login(join)?;
-        self.office.driver.look_up(|it, now| it.open_login(now, join).map(|row| row.name.clone())).await
+        self.access.driver().look_up(|it, now| it.open_login(now, join).map(|row| row.name.clone())).await
     }
 
     /// Makes a cookie good with the join of a login's address; once.
     pub async fn log_in(&self, join: &Token, cookie: &Token) -> Result<String, Refusal> {
         let (join, hash, key) = (join.digest(), cookie.digest(), key_of(cookie));
         self.check_login(join)?;
-        let redeemed = self.office.driver.call(|it, now| it.redeem_browser(now, join, hash, key)).await;
+        let redeemed = self.access.driver().call(|it, now| it.redeem_browser(now, join, hash, key)).await;
         Ok(redeemed?.name)
     }
 
     /// Refuses an address with which nobody can log in, before anything waits for a commit: strangers may try many.
     fn check_login(&self, join: [u8; 32]) -> Result<(), Refusal> {
-        self.office.driver.peek(|it, now| it.open_login(now, join).map(|_| ()))
+        self.access.driver().peek(|it, now| it.open_login(now, join).map(|_| ()))
     }
 
     /// Ends the login of a cookie.
     pub async fn log_out(&self, cookie: &Token) {
         let (hash, key) = (cookie.digest(), key_of(cookie));
-        if let Err(refusal) = self.office.driver.apply(|it, now| it.log_out(now, hash, key)).await {
+        if let Err(refusal) = self.access.driver().apply(|it, now| it.log_out(now, hash, key)).await {
             tracing::warn!(%refusal, "a logout was refused");
         }
     }
@@ -82,10 +82,10 @@ impl Door {
     /// A forge told of a push: looks at that ref, or at all, until that went well once for each delivery that has a name.
     /// Answers whether it looked, when what is new is recorded.
     pub async fn hooked(&self, project: &str, delivery: &str, ref_name: Option<&str>) -> Result<bool, Refusal> {
-        let repository = self.office.repositories.get(project).ok_or_else(|| super::no_project(project))?;
+        let repository = self.access.submitter_access().repository(project)?;
         let request = (!delivery.is_empty()).then(|| delivered(project, delivery));
         if let Some(request) = &request
-            && self.office.driver.look_up(|it, _| it.answered(request)).await?.is_some()
+            && self.access.driver().look_up(|it, _| it.answered(request)).await?.is_some()
         {
             return Ok(false);
         }
@@ -93,37 +93,31 @@ impl Door {
             Some(name) => drop(repository.look(name).await?),
             None => drop(repository.poke.look_at_all().await?),
         }
-        self.office.driver.settled().await?;
+        self.access.driver().settled().await?;
         // last: a delivery whose look failed may come again
         if let Some(request) = request {
-            self.office.driver.call(|it, now| it.note_delivery(now, request)).await?;
+            self.access.driver().call(|it, now| it.note_delivery(now, request)).await?;
         }
         Ok(true)
     }
 
     /// Whether everyone sees everything, as on a machine of one's own.
     pub fn is_open(&self) -> bool {
-        self.office.policy().open.is_all()
+        self.access.policy().open.is_all()
     }
 
     /// Whether the master can record what it is asked for.
     pub fn is_ready(&self) -> bool {
-        !self.office.driver.is_full()
+        !self.access.driver().is_full()
     }
 
     /// Numbers of the whole.
     pub fn counts(&self) -> Counts {
-        self.office.driver.peek(|it, _| it.counts())
+        self.access.driver().peek(|it, _| it.counts())
     }
 
     fn view_of(&self, row: GrantRow) -> (String, viewer::Client) {
-        (row.name.clone(), self.viewer(Holder::of(row)))
-    }
-
-    /// A viewer behind the gate of its holder.
-    fn viewer(&self, holder: Holder) -> viewer::Client {
-        let gate = self.office.live.gate(holder.grant, &holder.name);
-        gate.wrap(capnp_rpc::new_client(Viewer { office: self.office.clone(), holder }))
+        (row.name.clone(), self.access.page_viewer(Holder::of(row)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Subscriptions: from each cursor, first what is past, then live, one batch at a time.
 
-use super::{Holder, Office, no_project, refuse};
+use super::viewer_access::ViewerAccess;
+use super::{Holder, no_project, refuse};
 use crate::commit::events::Batch;
 use crate::decide::coordinator::authority::Authority;
 use crate::decide::coordinator::record::GrantId;
@@ -13,7 +14,7 @@ use std::rc::Rc;
 use tokio::task::AbortHandle;
 
 pub(super) struct Events {
-    pub(super) office: Rc<Office>,
+    pub(super) access: Rc<ViewerAccess>,
     pub(super) holder: Holder,
 }
 
@@ -29,7 +30,7 @@ impl event_source::Server for Events {
         if let Some(project) = filter.projects.iter().find(|project| !self.holder.what.sees(project)) {
             refuse!(results, no_project(project));
         }
-        let subscriber = Subscriber::new(&self.office, &self.holder, filter);
+        let subscriber = Subscriber::new(&self.access, &self.holder, filter);
         let subscription = subscriber.follow(cursor, params.get_observer()?);
         results.get().set_subscription(subscription);
         Ok(())
@@ -40,15 +41,14 @@ impl event_source::Server for Events {
         _: event_source::LatestParams,
         mut results: event_source::LatestResults,
     ) -> capnp::Result<()> {
-        let cursor = Cursor { incarnation: self.office.incarnation, after: self.office.feed.last() };
-        wire::write_cursor(results.get().init_cursor(), cursor);
+        wire::write_cursor(results.get().init_cursor(), self.access.events(&self.holder).newest());
         Ok(())
     }
 }
 
 /// What one subscriber may and wants to see.
 pub(super) struct Subscriber {
-    office: Rc<Office>,
+    access: Rc<ViewerAccess>,
     holder: Holder,
     /// Whether its holder may hear of all that is no project's.
     is_whole: bool,
@@ -56,14 +56,14 @@ pub(super) struct Subscriber {
 }
 
 impl Subscriber {
-    pub(super) fn new(office: &Rc<Office>, holder: &Holder, filter: Filter) -> Subscriber {
+    pub(super) fn new(access: &Rc<ViewerAccess>, holder: &Holder, filter: Filter) -> Subscriber {
         let is_whole = Authority::of(holder.kind, &holder.what, None).is_whole();
-        Subscriber { office: office.clone(), holder: holder.clone(), is_whole, filter }
+        Subscriber { access: access.clone(), holder: holder.clone(), is_whole, filter }
     }
 
     /// Tells the observer everything after `cursor` until the answer is dropped or the observer is gone.
     pub(super) fn follow(self, cursor: Cursor, observer: observer::Client) -> subscription::Client {
-        let gate = self.office.live.open_gate(self.holder.grant);
+        let gate = self.access.open_gate(&self.holder);
         // told directly, which costs half, while its gate is watched
         let direct = gate.as_ref().and_then(|gate| gate.behind(&observer));
         let task = tokio::task::spawn_local(async move {
@@ -81,15 +81,15 @@ impl Subscriber {
 
     async fn tell(&self, mut cursor: Cursor, observer: observer::Client) -> capnp::Result<()> {
         // once it stands where the events stood when it came, it is told so, even where none was for it
-        let mut behind = Some(self.office.feed.last());
-        let mut turns = self.office.feed.seat();
+        let events = self.access.events(&self.holder);
+        let mut behind = Some(events.newest().after);
+        let mut turns = events.seat();
         loop {
             turns.come().await;
-            let batch =
-                self.office.feed.next(self.holder.principal, cursor, BATCH_EVENTS).await.map_err(super::broken)?;
+            let batch = events.next(cursor, BATCH_EVENTS).await.map_err(super::broken)?;
             let request = match batch {
                 Batch::Gap { first, last } => {
-                    cursor = Cursor { incarnation: self.office.incarnation, after: last };
+                    cursor = self.access.cursor(last);
                     let mut request = observer.gap_request();
                     request.get().set_first(first);
                     request.get().set_last(last);
@@ -99,7 +99,7 @@ impl Subscriber {
                 }
                 Batch::Events(events) => {
                     let after = events.last().map_or(cursor.after, |event| event.sequence);
-                    cursor = Cursor { incarnation: self.office.incarnation, after };
+                    cursor = self.access.cursor(after);
                     let wanted: Vec<&Event> =
                         events.iter().map(|event| &**event).filter(|event| self.wants(event)).collect();
                     let caught_up = behind.take_if(|behind| *behind <= after).is_some();
@@ -148,7 +148,7 @@ impl Subscriber {
     }
 
     fn lists(&self, grant: GrantId) -> bool {
-        self.office.driver.peek(|it, _| it.lists_grant(self.holder.grant, grant))
+        self.access.state().peek(|it, _| it.lists_grant(self.holder.grant, grant))
     }
 }
 

@@ -1,28 +1,19 @@
 //! What the installation looks like to an operator; what is looked at, and how it is judged, is in [`crate::explain::doctor`].
 
-use super::{Holder, Office};
-use crate::decide::coordinator::authority::Authority;
-use crate::explain::doctor::{self, Reach};
+use super::Holder;
+use super::operator_access::OperatorAccess;
+use crate::explain::doctor;
 use schema::grant_capnp::operator;
 use schema::limits::{self, ANSWER_BYTES, WHY, WORD};
 use schema::values::Finding;
 use schema::wire;
 
 pub(super) async fn examine(
-    office: &Office,
+    access: &OperatorAccess,
     holder: &Holder,
     mut results: operator::ExamineResults,
 ) -> capnp::Result<()> {
-    let reach = Reach {
-        driver: office.driver.clone(),
-        readers: office.readers.of(holder.principal),
-        repositories: office.repositories.clone(),
-        premises: office.premises.borrow().clone(),
-        caller: holder.grant,
-        what: holder.what.clone(),
-        is_whole: Authority::of(holder.kind, &holder.what, None).is_whole(),
-    };
-    let mut findings = doctor::examine(&reach).await;
+    let mut findings = doctor::examine(&access.reach(holder)).await;
     for finding in &mut findings {
         finding.seen = WHY.cut(&finding.seen).into_owned();
         finding.remedy = WHY.cut(&finding.remedy).into_owned();

@@ -1,7 +1,8 @@
 //! Why a job is where it is: what the coordinator knows of it now, and what history has of its attempts.
 
 use super::room::shorten;
-use super::{Holder, Office, broken};
+use super::viewer_access::ViewerAccess;
+use super::{Holder, broken};
 use crate::decide::coordinator::record::{AttemptRow, BuildId};
 use crate::explain::{self, Candidate, Explainer, Explanation, Remedy, RemedyStep, Why};
 use crate::keep::store::JobHistory;
@@ -18,24 +19,24 @@ pub(super) struct Explained {
 
 /// Names no job that the holder may not see.
 pub(super) async fn explain(
-    office: &Office,
+    access: &ViewerAccess,
     holder: &Holder,
     build: BuildId,
     job: String,
 ) -> capnp::Result<Result<Explained, Refusal>> {
     // first the living, whose answer waits for its commit: history knows what ended meanwhile
-    let told = match office.look(holder, |it, now| Explainer::new(it, now).explain(build, &job)).await {
+    let told = match access.look(holder, |it, now| Explainer::new(it, now).explain(build, &job)).await {
         Ok(told) => told,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let past = office.readers.of(holder.principal).job_history(build, &job).await.map_err(broken)?;
+    let past = access.history(holder).job_history(build, &job).await.map_err(broken)?;
     let Some(JobHistory { build, row, plan, mut attempts }) = past else {
         let text = format!("the build has no job `{job}`");
         return Ok(Err(Refusal::new(RefusalCode::NotFound, text)));
     };
     let mut told = told.unwrap_or_else(|| explain::explain_past(&build, &row, plan.as_ref()));
     if matches!(told.why, Why::Restored(_)) {
-        told.hints.push(unread(office, holder, &build.project));
+        told.hints.push(unread(access, holder, &build.project));
     }
     told.hide(|project| holder.what.sees(project));
     for placed in attempts.iter_mut().filter_map(|attempt| attempt.placed.as_mut()) {
@@ -46,15 +47,15 @@ pub(super) async fn explain(
 }
 
 /// What keeps the repository from being read. What git said is for those who operate: it may name paths.
-fn unread(office: &Office, holder: &Holder, project: &str) -> String {
-    let Some(repository) = office.repositories.get(project) else {
+fn unread(access: &ViewerAccess, holder: &Holder, project: &str) -> String {
+    let Some(repository) = access.repository(project) else {
         return format!(
             "the master file has no [project.{project}], so nothing reads its repository; put it back, or cancel the build"
         );
     };
-    match repository.health.looks().trouble {
+    match repository.trouble() {
         None => "it is being looked at now".to_owned(),
-        Some(trouble) if holder.what.may.contains(&Right::Operate) => format!("it cannot be read: {}", trouble.text),
+        Some(trouble) if holder.what.may.contains(&Right::Operate) => format!("it cannot be read: {trouble}"),
         Some(_) => "it cannot be read; `guild doctor` tells an operator why".to_owned(),
     }
 }

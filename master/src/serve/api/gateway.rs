@@ -1,14 +1,14 @@
 //! What a stranger sees: restore and redeem.
 
+use super::gateway_access::GatewayAccess;
 use super::live::Connection;
 use super::perspective::Perspective;
-use super::worker::WorkerCapability;
-use super::{Holder, Office, accept, refuse};
-use crate::decide::coordinator::account_of;
+use super::{Holder, accept, refuse};
 use crate::decide::coordinator::record::GrantRow;
 use schema::common_capnp::pulse;
 use schema::gateway_capnp::gateway;
 use schema::limits::{self, TOKEN};
+use schema::perspective_capnp::perspective;
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{GrantKind, Refusal, RefusalCode};
 use schema::wire::VERSIONS;
@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use std::rc::Rc;
 
 pub(super) struct Gateway {
-    pub(super) office: Rc<Office>,
+    pub(super) access: Rc<GatewayAccess>,
     pub(super) connection: Rc<Connection>,
     /// The key that the other end proved to have.
     pub(super) peer: Option<Fingerprint>,
@@ -25,10 +25,10 @@ pub(super) struct Gateway {
 impl Gateway {
     /// The grant that a token and a key name.
     async fn row_of(&self, token: [u8; 32], peer: Option<Fingerprint>) -> Result<GrantRow, Refusal> {
-        match self.office.grant_of(token, peer).await? {
+        match self.access.grant_of(token, peer).await? {
             Some(row) => Ok(row),
             // why not; a wrong key is noted
-            None => self.office.driver.call(|it, now| it.restore(now, token, peer)).await,
+            None => self.access.driver().call(|it, now| it.restore(now, token, peer)).await,
         }
     }
 }
@@ -51,7 +51,7 @@ impl gateway::Server for Gateway {
         let token = digest(limits::data(params.get_token(), &TOKEN)?);
         let peer = self.peer;
         let row = accept!(results, self.row_of(token, peer).await);
-        accept!(results, self.admit(&row));
+        accept!(results, self.access.admit(&self.connection, &row));
         let mut results = results.get();
         results.set_version(version);
         results.init_capability().set_as_capability(self.capability(row).hook);
@@ -77,7 +77,7 @@ impl gateway::Server for Gateway {
             );
         };
         let token = digest(token);
-        let row = accept!(results, self.office.driver.call(|it, now| it.redeem(now, join, token, peer)).await);
+        let row = accept!(results, self.access.driver().call(|it, now| it.redeem(now, join, token, peer)).await);
         let mut results = results.get();
         results.set_grant(row.id.0);
         results.set_name(&row.name);
@@ -87,30 +87,18 @@ impl gateway::Server for Gateway {
 }
 
 impl Gateway {
-    fn admit(&self, row: &GrantRow) -> Result<(), Refusal> {
-        let most = self.office.policy().connections;
-        self.connection.sit(&self.office.live.seats, account_of(row), most)?;
-        self.connection.add_grant(row.id);
-        if let Some(vat) = self.connection.vat.borrow().as_ref() {
-            vat.admit();
-        }
-        Ok(())
-    }
-
+    /// What the holder of a grant gets, behind the gate of the grant.
     fn capability(&self, row: GrantRow) -> capnp::capability::Client {
-        let gate = self.office.live.gate(row.id, &row.name);
-        let office = self.office.clone();
         let holder = Holder::of(row);
+        let gate = self.access.gate(&holder);
         match holder.kind {
             GrantKind::Worker => {
-                let worker =
-                    WorkerCapability { office, holder, gate: gate.clone(), connection: self.connection.clone() };
-                gate.wrap(capnp_rpc::new_client::<schema::worker_capnp::worker_desk::Client, _>(worker)).client
+                let worker = self.access.worker(holder, gate.clone(), self.connection.clone());
+                gate.wrap(worker).client
             }
             GrantKind::Operator | GrantKind::User | GrantKind::Changes | GrantKind::Events => {
-                let perspective = Perspective { office, holder };
-                gate.wrap(capnp_rpc::new_client::<schema::perspective_capnp::perspective::Client, _>(perspective))
-                    .client
+                let perspective = Perspective { access: self.access.clone(), holder };
+                gate.wrap(capnp_rpc::new_client::<perspective::Client, _>(perspective)).client
             }
         }
     }

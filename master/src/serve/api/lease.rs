@@ -4,8 +4,9 @@
 //! is added later need not think of it.
 
 use super::report::{StepReport, finished, log_of, settled, sink, started};
-use super::source::{LeasePacks, SourcePack};
-use super::{Office, accept, attempt_logs, bounded, failed, refuse};
+use super::source::LeasePacks;
+use super::worker_access::WorkerAccess;
+use super::{accept, attempt_logs, bounded, failed, refuse};
 use crate::decide::coordinator::Coordinator;
 use crate::decide::coordinator::record::{GrantId, LeaseToken};
 use crate::keep::turns::Principal;
@@ -24,7 +25,7 @@ const ACCEPT: (u64, u16) = (lease::Client::TYPE_ID, 0);
 const SOURCE: (u64, u16) = (lease::Client::TYPE_ID, 1);
 
 pub(super) struct Lease {
-    office: Rc<Office>,
+    access: Rc<WorkerAccess>,
     token: LeaseToken,
     /// Whether the worker held this lease before, or has accepted it here.
     accepted: Cell<bool>,
@@ -33,31 +34,31 @@ pub(super) struct Lease {
 
 impl Lease {
     /// A lease that waits for its `accept`.
-    pub(super) fn offered(office: &Rc<Office>, session: &Gate, token: LeaseToken) -> lease::Client {
-        Lease::client(office, session, token, false)
+    pub(super) fn offered(access: &Rc<WorkerAccess>, session: &Gate, token: LeaseToken) -> lease::Client {
+        Lease::client(access, session, token, false)
     }
 
     /// A lease that its worker held before.
-    pub(super) fn resumed(office: &Rc<Office>, session: &Gate, token: LeaseToken) -> lease::Client {
-        Lease::client(office, session, token, true)
+    pub(super) fn resumed(access: &Rc<WorkerAccess>, session: &Gate, token: LeaseToken) -> lease::Client {
+        Lease::client(access, session, token, true)
     }
 
-    fn client(office: &Rc<Office>, session: &Gate, token: LeaseToken, accepted: bool) -> lease::Client {
-        let gate = office.live.lease_gate(token, session).with_policy(opens_with_accept(office, token));
+    fn client(access: &Rc<WorkerAccess>, session: &Gate, token: LeaseToken, accepted: bool) -> lease::Client {
+        let gate = access.live().lease_gate(token, session).with_policy(opens_with_accept(access, token));
         let packs = LeasePacks::new(Principal::Grant(GrantId(session.grant())));
-        gate.wrap(capnp_rpc::new_client(Lease { office: office.clone(), token, accepted: Cell::new(accepted), packs }))
+        gate.wrap(capnp_rpc::new_client(Lease { access: access.clone(), token, accepted: Cell::new(accepted), packs }))
     }
 
     /// Ends the attempt, and with it the logs of its steps.
     async fn end(&self, outcome: Outcome, mut reason: String) -> capnp::Result<Result<(), Refusal>> {
         let token = self.token;
-        let attempt = self.office.driver.peek(|it, _| it.lease_job(token));
-        let steps = match self.office.driver.peek(|it, _| it.finished_steps(token)) {
+        let attempt = self.access.driver().peek(|it, _| it.lease_job(token));
+        let steps = match self.access.driver().peek(|it, _| it.finished_steps(token)) {
             Ok(steps) => steps,
             Err(refusal) => return Ok(Err(refusal)),
         };
         fail_point("master-before-seal");
-        let (seals, wrong) = attempt_logs::seal(&self.office.logs, &steps).await?;
+        let (seals, wrong) = attempt_logs::seal(self.access.logs(), &steps).await?;
         fail_point("master-after-seal");
         if !wrong.is_empty() {
             // what is wrong stays: the words of its worker give way
@@ -65,11 +66,11 @@ impl Lease {
             reason = if words.is_empty() { wrong } else { format!("{words}; {wrong}") };
         }
         let end = |it: &mut Coordinator, now| it.complete(now, token, outcome, &reason);
-        let done = attempt_logs::commit(&self.office.driver, &self.office.logs, seals, end).await;
+        let done = attempt_logs::commit(self.access.driver(), self.access.logs(), seals, end).await;
         if done.is_ok() {
-            self.office.live.forget_lease(token);
+            self.access.live().forget_lease(token);
             if let Some((job, attempt)) = attempt {
-                attempt_logs::forget(&self.office.logs, job, attempt, &steps).await;
+                attempt_logs::forget(self.access.logs(), job, attempt, &steps).await;
             }
         }
         Ok(done)
@@ -81,7 +82,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         if !self.accepted.get() {
             let token = self.token;
-            self.office.driver.note(|it, now| it.give_back(now, token));
+            self.access.driver().note(|it, now| it.give_back(now, token));
         }
     }
 }
@@ -89,11 +90,11 @@ impl Drop for Lease {
 impl lease::Server for Lease {
     async fn accept(self: Rc<Self>, _: lease::AcceptParams, mut results: lease::AcceptResults) -> capnp::Result<()> {
         let token = self.token;
-        let accepted = self.office.driver.call(|it, now| {
+        let accepted = self.access.driver().call(|it, now| {
             it.accept(now, token)?;
             // in the same breath: what follows may be written before the answer
             if let Some((job, attempt)) = it.lease_job(token).filter(|_| !self.accepted.replace(true)) {
-                self.office.logs.begin_attempt(job, attempt);
+                self.access.logs().begin_attempt(job, attempt);
             }
             Ok(())
         });
@@ -108,25 +109,21 @@ impl lease::Server for Lease {
     ) -> capnp::Result<()> {
         let index = usize::from(params.get()?.get_index());
         let token = self.token;
-        let driver = &self.office.driver;
+        let driver = self.access.driver();
         if driver.peek(|it, _| it.is_offered(token)) {
             accept!(results, driver.admit());
         }
         // after the commit of the acceptance: who read it stands in the store
         let source = accept!(results, driver.look_up(|it, _| it.lease_source(token, index)).await);
-        let Some(repository) = self.office.repositories.get(&source.repository) else {
-            let text = format!("the repository `{}` is no longer configured", source.repository);
-            refuse!(results, Refusal::new(RefusalCode::NotFound, text));
-        };
-        let (served, packs) = (self.office.served.clone(), self.packs.clone());
-        results.get().set_source(capnp_rpc::new_client(SourcePack { served, repository, source, packs }));
+        let source_pack = accept!(results, self.access.source_pack(source, self.packs.clone()));
+        results.get().set_source(capnp_rpc::new_client(source_pack));
         Ok(())
     }
 
     async fn step(self: Rc<Self>, params: lease::StepParams, mut results: lease::StepResults) -> capnp::Result<()> {
         let step = params.get()?.get_index();
-        log_of(&self.office, self.token, step)?;
-        let report = StepReport { office: self.office.clone(), token: self.token, step };
+        log_of(&self.access, self.token, step)?;
+        let report = StepReport { access: self.access.clone(), token: self.token, step };
         results.get().set_report(capnp_rpc::new_client(report));
         Ok(())
     }
@@ -154,8 +151,8 @@ impl lease::Server for Lease {
         let mut taken = Ok(());
         while let (Ok(()), Some(next)) = (&taken, said.next()) {
             taken = match next {
-                Progress::Started { step, time } => started(&self.office, self.token, step, time),
-                Progress::Finished { step, end } => finished(&self.office, self.token, step, end),
+                Progress::Started { step, time } => started(&self.access, self.token, step, time),
+                Progress::Finished { step, end } => finished(&self.access, self.token, step, end),
                 Progress::Ended { .. } if said.len() > 0 => {
                     Err(Refusal::new(RefusalCode::Invalid, "nothing follows the end of an attempt"))
                 }
@@ -163,24 +160,24 @@ impl lease::Server for Lease {
                 Progress::Ended { outcome, reason } => Box::pin(self.end(outcome, reason)).await?,
             };
         }
-        accept!(results, settled(&self.office, taken).await);
+        accept!(results, settled(&self.access, taken).await);
         Ok(())
     }
 
     async fn log(self: Rc<Self>, params: lease::LogParams, mut results: lease::LogResults) -> capnp::Result<()> {
-        results.get().set_sink(sink(&self.office, self.token, params.get()?.get_step())?);
+        results.get().set_sink(sink(&self.access, self.token, params.get()?.get_step())?);
         Ok(())
     }
 }
 
 /// Lets nothing pass before the lease was accepted but `accept` itself. `source` passes on a full disk as well, and waits by
 /// its own refusal: there the acceptance waits too, and workers that asked for both at once take no exception for an answer.
-fn opens_with_accept(office: &Rc<Office>, token: LeaseToken) -> impl Fn(u64, u16) -> capnp::Result<()> + 'static {
-    let office = Rc::downgrade(office);
+fn opens_with_accept(access: &Rc<WorkerAccess>, token: LeaseToken) -> impl Fn(u64, u16) -> capnp::Result<()> + 'static {
+    let access = Rc::downgrade(access);
     move |interface, method| {
-        let Some(office) = office.upgrade().filter(|_| (interface, method) != ACCEPT) else { return Ok(()) };
-        let is_exempt = || (interface, method) == SOURCE && office.driver.is_full();
-        match office.driver.peek(|it, _| it.check_lease(token)) {
+        let Some(access) = access.upgrade().filter(|_| (interface, method) != ACCEPT) else { return Ok(()) };
+        let is_exempt = || (interface, method) == SOURCE && access.driver().is_full();
+        match access.driver().peek(|it, _| it.check_lease(token)) {
             // one that is over passes: its methods say so in their own results
             Err(refusal) if refusal.code == RefusalCode::Conflict && !is_exempt() => Err(failed(&refusal)),
             Ok(()) | Err(_) => Ok(()),

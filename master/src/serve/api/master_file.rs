@@ -1,39 +1,40 @@
 //! The master file, as an operator's capability offers it.
 
-use super::{Holder, Office, accept};
+use super::operator_access::OperatorAccess;
+use super::{Holder, accept};
 use schema::grant_capnp::{difference, operator};
 use schema::limits::{self, WHY, WORD};
 use schema::values::Difference;
 use schema::wire;
 
 pub(super) async fn differences(
-    office: &Office,
+    access: &OperatorAccess,
     holder: &Holder,
     mut results: operator::DifferencesResults,
 ) -> capnp::Result<()> {
     accept!(results, holder.may_do_all("reading the master file"));
-    let found = accept!(results, accept!(results, office.config_calls()).differences().await);
+    let found = accept!(results, accept!(results, access.config_calls()).differences().await);
     let found = fitting(found);
     write_differences(results.get().init_differences(wire::length(found.len())), &found);
     Ok(())
 }
 
 pub(super) async fn reload(
-    office: &Office,
+    access: &OperatorAccess,
     holder: &Holder,
     params: operator::ReloadParams,
     mut results: operator::ReloadResults,
 ) -> capnp::Result<()> {
     accept!(results, holder.may_do_all("reloading the master file"));
     let request = holder.request(params.get()?.get_request(), &[b"operator.reload"])?;
-    let found = accept!(results, accept!(results, office.config_calls()).reload(request).await);
+    let found = accept!(results, accept!(results, access.config_calls()).reload(request).await);
     let found = fitting(found);
     write_differences(results.get().init_differences(wire::length(found.len())), &found);
     Ok(())
 }
 
 pub(super) async fn add_project(
-    office: &Office,
+    access: &OperatorAccess,
     holder: &Holder,
     params: operator::AddProjectParams,
     mut results: operator::AddProjectResults,
@@ -44,7 +45,7 @@ pub(super) async fn add_project(
     // without its secrets: nothing that is derived from them is kept
     let told = serde_json::to_vec(&project).expect("our own structs are JSON");
     let request = holder.request(params.get_request(), &[b"operator.addProject", &told])?;
-    let added = accept!(results, accept!(results, office.config_calls()).add(request, project).await);
+    let added = accept!(results, accept!(results, access.config_calls()).add(request, project).await);
     let mut results = results.get();
     results.set_hook_address(&added.hook_address);
     results.set_hook_secret(&added.hook_secret);

@@ -3,6 +3,16 @@
 //!
 //! Every object leaves through the gate of the grant for which it was made (see `live`). Readers of the pages without a login
 //! have a gate of their own.
+//!
+//! Objects of one audience share one struct, and reach nothing beyond it:
+//!
+//! | struct | whose objects | reaches |
+//! | --- | --- | --- |
+//! | `ViewerAccess` | those who look: viewers, builds, logs, events | state, history, events, logs; no commands |
+//! | `SubmitterAccess` | those who ask for builds, or tell of changes | commands, repositories, and what they made |
+//! | `WorkerAccess` | workers: sessions, leases, log sinks | commands, sessions, logs, packs; no history |
+//! | `OperatorAccess` | operators | commands, the master file, what examination needs |
+//! | `GatewayAccess` | those who look a credential up: gateway, perspective, the pages' door | grants, and the four above |
 
 mod attempt_logs;
 mod branch;
@@ -16,111 +26,122 @@ mod event;
 mod examine;
 mod explain;
 mod gateway;
+mod gateway_access;
 mod lease;
 mod live;
 mod log;
 mod master_file;
 mod operator;
+mod operator_access;
 mod perspective;
+mod policy;
 mod report;
 mod room;
 mod seat;
 mod served;
 mod source;
 mod submitter;
+mod submitter_access;
 mod view;
 mod viewer;
+mod viewer_access;
 mod worker;
+mod worker_access;
 
 pub use connection::{attend, serve};
 pub use door::Door;
 pub use effects::Effects;
 pub use live::LiveObjects;
+pub use policy::Policy;
 
 use crate::commit::driver::Driver;
 use crate::commit::events::Feed;
-use crate::config::clock::Clock;
 use crate::decide::coordinator::record::{GrantId, GrantRow, RequestId};
-use crate::decide::coordinator::{Coordinator, Request, authority};
+use crate::decide::coordinator::{Request, authority};
 use crate::explain::doctor::Premises;
 use crate::explain::{WorkerStatus, project_of};
-use crate::intake::planner::Planner;
 use crate::intake::sources::Repositories;
 use crate::keep::logs::Logs;
 use crate::keep::store::Readers;
-use crate::keep::turns::Principal;
+use crate::keep::turns::{Counts, Principal};
 use crate::serve::config_calls::ConfigCalls;
+use gateway_access::GatewayAccess;
+use operator_access::OperatorAccess;
+use policy::CurrentPolicy;
 use schema::limits::{self, REQUEST};
 use schema::sturdy_ref::Fingerprint;
-use schema::values::{GrantKind, Refusal, RefusalCode, Right, Scope, Selector, What};
+use schema::values::{GrantKind, Refusal, RefusalCode, Right, Selector, What};
+use served::Served;
 use sha2::{Digest as _, Sha256};
-use std::cell::{OnceCell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::Rc;
+use viewer_access::ViewerAccess;
 
-/// What the objects share.
-pub struct Office {
+/// What the API stands on, and what it tells of the master from the start.
+pub struct ApiParts {
     pub driver: Rc<Driver>,
-    pub clock: Clock,
     pub feed: Rc<Feed>,
     pub logs: Rc<Logs>,
     pub readers: Readers,
     pub repositories: Rc<Repositories>,
-    /// Who is served when, beside reads of the store.
-    pub served: Rc<served::Served>,
-    /// The planner of builds, for its measures.
-    pub planner: Rc<Planner>,
     pub live: Rc<LiveObjects>,
     pub fingerprint: Fingerprint,
     pub incarnation: u64,
-    pub policy: RefCell<Rc<Policy>>,
-    /// The channel to the task that reloads the master file. Unset: no such task runs.
-    pub config_calls: OnceCell<ConfigCalls>,
-    /// Where browsers reach the pages; unset: nowhere.
-    pub pages: OnceCell<String>,
-    /// What examination needs of the master file; another one when the file is taken up again.
-    pub premises: RefCell<Rc<Premises>>,
 }
 
-/// What the master file says, as far as the objects tell it; replaced when the file is read again.
-#[derive(Debug, Default)]
-pub struct Policy {
-    /// What a sturdy ref says of where this master is.
-    pub advertise: Vec<String>,
-    /// Names for what grants allow.
-    pub roles: BTreeMap<String, What>,
-    /// The projects that everyone may look at.
-    pub open: Scope,
-    /// The most connections that one grant has open, together with its browsers.
-    pub connections: usize,
+/// The API of one master: everything that connections and pages are given is made from it. Cheap to clone.
+#[derive(Clone)]
+pub struct Api {
+    gateway: Rc<GatewayAccess>,
+    operator: Rc<OperatorAccess>,
+    policy: Rc<CurrentPolicy>,
+    live: Rc<LiveObjects>,
+    served: Rc<Served>,
 }
 
-impl Office {
-    fn config_calls(&self) -> Result<&ConfigCalls, Refusal> {
-        let text = "this master keeps in step with no file";
-        self.config_calls.get().ok_or_else(|| Refusal::new(RefusalCode::Unavailable, text))
+impl Api {
+    pub fn new(parts: ApiParts, policy: Policy) -> Api {
+        let served = Rc::<Served>::default();
+        let policy = CurrentPolicy::new(policy);
+        let viewer = ViewerAccess::new(&parts, &served);
+        let operator = OperatorAccess::new(&parts, &viewer, &policy);
+        let gateway = GatewayAccess::new(&parts, &served, &policy, viewer, operator.clone());
+        Api { gateway, operator, policy, live: parts.live, served }
     }
 
-    fn policy(&self) -> Rc<Policy> {
-        self.policy.borrow().clone()
+    /// A door for the pages.
+    pub fn door(&self) -> Door {
+        Door::new(self.gateway.clone())
     }
 
-    /// The grant that a token and a key stand for, if they do. It is known on a full disk too: without it nobody could read.
-    async fn grant_of(&self, token: [u8; 32], key: Option<Fingerprint>) -> Result<Option<GrantRow>, Refusal> {
-        let look = |it: &Coordinator, now| it.restorable(now, token, key).cloned();
-        let full = match self.driver.look(look).await {
-            Ok(row) => return Ok(row),
-            Err(full) => full,
-        };
-        let row = self.driver.peek(look).ok_or(full.clone())?;
-        // what waits for the disk is not to be seen
-        let stored = self.committed_grant(row.id).await.filter(|stored| *stored == row);
-        stored.map(Some).ok_or(full)
+    /// Where browsers reach the pages. None: nowhere.
+    pub fn pages(&self) -> Option<&str> {
+        self.gateway.pages()
     }
 
-    /// A grant as it is in the store; what waits for the disk is not seen.
-    async fn committed_grant(&self, id: GrantId) -> Option<GrantRow> {
-        self.readers.of(Principal::Grant(id)).grant(id).await.ok().flatten()
+    pub fn set_pages(&self, url: String) {
+        self.gateway.set_pages(url);
+    }
+
+    pub fn set_policy(&self, policy: Policy) {
+        self.policy.replace(policy);
+    }
+
+    pub fn set_premises(&self, premises: Premises) {
+        self.operator.set_premises(premises);
+    }
+
+    pub fn set_config_calls(&self, calls: ConfigCalls) {
+        self.operator.set_config_calls(calls);
+    }
+
+    /// Tells every peer that this master is leaving.
+    pub async fn leave(&self) {
+        self.live.leave().await;
+    }
+
+    /// How many packs are made for workers, and how many wait.
+    pub fn packs(&self) -> Counts {
+        self.served.packs()
     }
 }
 

@@ -1,9 +1,10 @@
 //! The authority to run the guild: workers and grants.
 
 use super::master_file;
+use super::operator_access::OperatorAccess;
 use super::room::{shorten_worker, worker_bytes};
 use super::view::{write_grant, write_workers};
-use super::{Holder, Office, accept, refuse};
+use super::{Holder, accept, refuse};
 use crate::decide::coordinator::GrantOrder;
 use crate::decide::coordinator::authority::Authority;
 use crate::decide::coordinator::record::{GrantId, GrantRow};
@@ -16,7 +17,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 pub(super) struct Operator {
-    pub(super) office: Rc<Office>,
+    pub(super) access: Rc<OperatorAccess>,
     pub(super) holder: Holder,
 }
 
@@ -41,7 +42,7 @@ impl operator::Server for Operator {
         };
         let told = order_told(&order);
         let request = self.holder.request(params.get_request(), &[b"operator.issue", &told, join_hash])?;
-        let issued = self.office.driver.call(|it, now| {
+        let issued = self.access.driver().call(|it, now| {
             let id = it.issue(now, request, order)?;
             Ok(it.grant(id).cloned())
         });
@@ -49,8 +50,8 @@ impl operator::Server for Operator {
         let row = row.ok_or_else(|| capnp::Error::failed("the grant that was issued is gone".to_owned()))?;
         let mut results = results.get();
         write_grant(results.reborrow().init_grant(), &row);
-        results.set_fingerprint(self.office.fingerprint.to_string());
-        let advertise = &self.office.policy().advertise;
+        results.set_fingerprint(self.access.fingerprint().to_string());
+        let advertise = &self.access.policy().advertise;
         wire::write_texts(results.init_advertise(wire::length(advertise.len())), advertise);
         Ok(())
     }
@@ -63,7 +64,8 @@ impl operator::Server for Operator {
         let params = params.get()?;
         let (own, after) = (self.holder.grant, GrantId(params.get_after()));
         let (limit, with_ended) = (params.get_limit(), params.get_ended());
-        let page = self.office.look(&self.holder, |it, now| it.grant_page(now, own, after, limit, with_ended)).await;
+        let page =
+            self.access.viewer().look(&self.holder, |it, now| it.grant_page(now, own, after, limit, with_ended)).await;
         let page = page.map_err(|refusal| capnp::Error::overloaded(refusal.text))?;
         results.get().set_next(page.next.map_or(0, |next| next.0));
         write_grants(results.get().init_grants(wire::length(page.grants.len())), &page.grants);
@@ -76,7 +78,7 @@ impl operator::Server for Operator {
         mut results: operator::FindGrantsResults,
     ) -> capnp::Result<()> {
         let (own, wanted) = (self.holder.grant, limits::text(params.get()?.get_wanted(), &HOLDER)?);
-        let found = self.office.look(&self.holder, |it, now| it.find_grants(now, own, &wanted)).await;
+        let found = self.access.viewer().look(&self.holder, |it, now| it.find_grants(now, own, &wanted)).await;
         let found = found.map_err(|refusal| capnp::Error::overloaded(refusal.text))?;
         write_grants(results.get().init_grants(wire::length(found.len())), &found);
         Ok(())
@@ -92,7 +94,7 @@ impl operator::Server for Operator {
         let id_bytes = id.0.to_le_bytes();
         let request = self.holder.request(params.get_request(), &[b"operator.revoke", &id_bytes])?;
         let reason = if reason.is_empty() { format!("by {}", self.holder.name) } else { reason };
-        let revoked = self.office.driver.call(|it, now| it.revoke(now, request, id, &reason)).await;
+        let revoked = self.access.driver().call(|it, now| it.revoke(now, request, id, &reason)).await;
         let revoked = accept!(results, revoked);
         let mut list = results.get().init_revoked(wire::length(revoked.len()));
         for (index, id) in (0..).zip(revoked) {
@@ -107,7 +109,7 @@ impl operator::Server for Operator {
         mut results: operator::WorkersResults,
     ) -> capnp::Result<()> {
         let after = limits::text(params.get()?.get_after(), &WORKER)?;
-        let workers = self.office.look(&self.holder, |it, now| Explainer::new(it, now).workers()).await;
+        let workers = self.access.viewer().look(&self.holder, |it, now| Explainer::new(it, now).workers()).await;
         let mut workers = workers.map_err(|refusal| capnp::Error::overloaded(refusal.text))?;
         workers.retain(|worker| worker.name > after);
         workers.iter_mut().for_each(|worker| {
@@ -130,7 +132,7 @@ impl operator::Server for Operator {
         let (worker, on) = (limits::text(params.get_worker(), &WORKER)?, params.get_on());
         let body: [&[u8]; 3] = [b"operator.drain", worker.as_bytes(), if on { b"on" } else { b"off" }];
         let request = self.holder.request(params.get_request(), &body)?;
-        let done = self.office.driver.call(|it, now| it.drain(now, request, &worker, on)).await;
+        let done = self.access.driver().call(|it, now| it.drain(now, request, &worker, on)).await;
         accept!(results, done);
         Ok(())
     }
@@ -144,7 +146,7 @@ impl operator::Server for Operator {
         let (worker, reason) = (limits::text(params.get_worker(), &WORKER)?, limits::text(params.get_reason(), &WHY)?);
         let body: [&[u8]; 3] = [b"operator.hold", worker.as_bytes(), reason.as_bytes()];
         let request = self.holder.request(params.get_request(), &body)?;
-        let done = self.office.driver.call(|it, now| it.hold(now, request, &worker, &reason)).await;
+        let done = self.access.driver().call(|it, now| it.hold(now, request, &worker, &reason)).await;
         accept!(results, done);
         Ok(())
     }
@@ -160,7 +162,7 @@ impl operator::Server for Operator {
         // without it as older clients say it
         let body = if gone { body } else { &body[..2] };
         let request = self.holder.request(params.get_request(), body)?;
-        let done = self.office.driver.call(|it, now| it.forget(now, request, &worker, gone)).await;
+        let done = self.access.driver().call(|it, now| it.forget(now, request, &worker, gone)).await;
         accept!(results, done);
         Ok(())
     }
@@ -170,11 +172,11 @@ impl operator::Server for Operator {
         _: operator::ExamineParams,
         results: operator::ExamineResults,
     ) -> capnp::Result<()> {
-        super::examine::examine(&self.office, &self.holder, results).await
+        super::examine::examine(&self.access, &self.holder, results).await
     }
 
     async fn roles(self: Rc<Self>, _: operator::RolesParams, mut results: operator::RolesResults) -> capnp::Result<()> {
-        let policy = self.office.policy();
+        let policy = self.access.policy();
         let own = Authority::of(self.holder.kind, &self.holder.what, None);
         // what others may is no business of an operator of some projects
         let is_own = |what: &What| own.holds(&Authority::of(GrantKind::User, what, None)).is_ok();
@@ -193,7 +195,7 @@ impl operator::Server for Operator {
         _: operator::DifferencesParams,
         results: operator::DifferencesResults,
     ) -> capnp::Result<()> {
-        master_file::differences(&self.office, &self.holder, results).await
+        master_file::differences(&self.access, &self.holder, results).await
     }
 
     async fn reload(
@@ -201,7 +203,7 @@ impl operator::Server for Operator {
         params: operator::ReloadParams,
         results: operator::ReloadResults,
     ) -> capnp::Result<()> {
-        master_file::reload(&self.office, &self.holder, params, results).await
+        master_file::reload(&self.access, &self.holder, params, results).await
     }
 
     async fn add_project(
@@ -209,7 +211,7 @@ impl operator::Server for Operator {
         params: operator::AddProjectParams,
         results: operator::AddProjectResults,
     ) -> capnp::Result<()> {
-        master_file::add_project(&self.office, &self.holder, params, results).await
+        master_file::add_project(&self.access, &self.holder, params, results).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! How the steps of an attempt go: their starts, their ends, and the sinks of their logs.
 
-use super::{Office, accept, bounded, failed, refuse};
+use super::worker_access::WorkerAccess;
+use super::{accept, bounded, failed, refuse};
 use crate::decide::coordinator::OpenLog;
 use crate::decide::coordinator::record::{LeaseToken, StepKey};
 use crate::keep::logs::{Mark, Write};
@@ -12,37 +13,37 @@ use schema::worker_capnp::step_report;
 use std::rc::Rc;
 
 /// Answers what was begun once it is durable; on a full disk at once, since then it was not begun.
-pub(super) async fn settled(office: &Office, begun: Result<(), Refusal>) -> Result<(), Refusal> {
+pub(super) async fn settled(access: &WorkerAccess, begun: Result<(), Refusal>) -> Result<(), Refusal> {
     match begun {
         Err(refusal) if refusal.code == RefusalCode::Unavailable => Err(refusal),
-        begun => office.driver.settled().await.and(begun),
+        begun => access.driver().settled().await.and(begun),
     }
 }
 
 /// A step started. Answered by [`settled`].
-pub(super) fn started(office: &Office, token: LeaseToken, step: u16, time: Time) -> Result<(), Refusal> {
-    office.driver.begin(|it, now| it.step_started(now, token, step, time))
+pub(super) fn started(access: &WorkerAccess, token: LeaseToken, step: u16, time: Time) -> Result<(), Refusal> {
+    access.driver().begin(|it, now| it.step_started(now, token, step, time))
 }
 
 /// A step ended. Answered by [`settled`].
-pub(super) fn finished(office: &Office, token: LeaseToken, step: u16, end: StepEnd) -> Result<(), Refusal> {
-    office.driver.begin(|it, now| it.step_finished(now, token, step, end))
+pub(super) fn finished(access: &WorkerAccess, token: LeaseToken, step: u16, end: StepEnd) -> Result<(), Refusal> {
+    access.driver().begin(|it, now| it.step_finished(now, token, step, end))
 }
 
 /// The log of a step of a lease that is in force; for calls whose answer has no field for a refusal.
-pub(super) fn log_of(office: &Office, token: LeaseToken, step: u16) -> capnp::Result<OpenLog> {
-    office.driver.peek(|it, _| it.lease_log(token, step)).map_err(|refusal| failed(&refusal))
+pub(super) fn log_of(access: &WorkerAccess, token: LeaseToken, step: u16) -> capnp::Result<OpenLog> {
+    access.driver().peek(|it, _| it.lease_log(token, step)).map_err(|refusal| failed(&refusal))
 }
 
 /// Where the bytes of a step's log go.
-pub(super) fn sink(office: &Rc<Office>, token: LeaseToken, step: u16) -> capnp::Result<log_sink::Client> {
-    let OpenLog { key, .. } = log_of(office, token, step)?;
-    Ok(capnp_rpc::new_client(Sink { office: office.clone(), token, key }))
+pub(super) fn sink(access: &Rc<WorkerAccess>, token: LeaseToken, step: u16) -> capnp::Result<log_sink::Client> {
+    let OpenLog { key, .. } = log_of(access, token, step)?;
+    Ok(capnp_rpc::new_client(Sink { access: access.clone(), token, key }))
 }
 
 /// How one step goes, as peers of version 1 say it.
 pub(super) struct StepReport {
-    pub(super) office: Rc<Office>,
+    pub(super) access: Rc<WorkerAccess>,
     pub(super) token: LeaseToken,
     pub(super) step: u16,
 }
@@ -54,8 +55,8 @@ impl step_report::Server for StepReport {
         mut results: step_report::StartedResults,
     ) -> capnp::Result<()> {
         let time = wire::read_time(params.get()?.get_time());
-        let begun = started(&self.office, self.token, self.step, time);
-        accept!(results, settled(&self.office, begun).await);
+        let begun = started(&self.access, self.token, self.step, time);
+        accept!(results, settled(&self.access, begun).await);
         Ok(())
     }
 
@@ -75,19 +76,19 @@ impl step_report::Server for StepReport {
             log_size: params.get_log_size(),
             log_hash: limits::data(params.get_log_hash(), &LOG_HASH)?.to_vec(),
         };
-        let begun = finished(&self.office, self.token, self.step, end);
-        accept!(results, settled(&self.office, begun).await);
+        let begun = finished(&self.access, self.token, self.step, end);
+        accept!(results, settled(&self.access, begun).await);
         Ok(())
     }
 
     async fn log(self: Rc<Self>, _: step_report::LogParams, mut results: step_report::LogResults) -> capnp::Result<()> {
-        results.get().set_sink(sink(&self.office, self.token, self.step)?);
+        results.get().set_sink(sink(&self.access, self.token, self.step)?);
         Ok(())
     }
 }
 
 struct Sink {
-    office: Rc<Office>,
+    access: Rc<WorkerAccess>,
     token: LeaseToken,
     key: StepKey,
 }
@@ -100,9 +101,9 @@ impl log_sink::Server for Sink {
     ) -> capnp::Result<()> {
         let params = params.get()?;
         let bytes = accept!(results, bounded(limits::data(params.get_bytes(), &LOG_WRITE))?);
-        let room = accept!(results, self.office.logs.room(bytes.len()).await);
+        let room = accept!(results, self.access.logs().room(bytes.len()).await);
         // after the wait: once its attempt has ended, nothing of it is begun any more
-        let open = accept!(results, self.office.driver.peek(|it, _| it.lease_log(self.token, self.key.step)));
+        let open = accept!(results, self.access.driver().peek(|it, _| it.lease_log(self.token, self.key.step)));
         let end = params.get_offset().saturating_add(bytes.len() as u64);
         if let Some(size) = open.size.filter(|size| end > *size) {
             let text = format!("step {} has ended with a log of {size} bytes", u32::from(self.key.step) + 1);
@@ -111,9 +112,9 @@ impl log_sink::Server for Sink {
         let marks = limits::structs(params.get_marks(), &MARKS)?;
         let marks = marks.map(|mark| Mark { offset: mark.get_offset(), time: wire::read_time(mark.get_time()) });
         let write = Write { bytes: bytes.to_vec(), marks: marks.collect(), room };
-        match self.office.logs.write_in(self.key, params.get_offset(), write).await {
+        match self.access.logs().write_in(self.key, params.get_offset(), write).await {
             Ok(written) => {
-                self.office.driver.mark(|it, now| it.log_grew(now, self.token));
+                self.access.driver().mark(|it, now| it.log_grew(now, self.token));
                 let mut results = results.get();
                 results.set_received(written.received);
                 results.set_durable(written.durable);
@@ -124,8 +125,8 @@ impl log_sink::Server for Sink {
     }
 
     async fn size(self: Rc<Self>, _: log_sink::SizeParams, mut results: log_sink::SizeResults) -> capnp::Result<()> {
-        log_of(&self.office, self.token, self.key.step)?;
-        let (received, sealed) = self.office.logs.received(self.key).await.map_err(super::broken)?;
+        log_of(&self.access, self.token, self.key.step)?;
+        let (received, sealed) = self.access.logs().received(self.key).await.map_err(super::broken)?;
         let mut results = results.get();
         results.set_received(received);
         results.set_sealed(sealed);

@@ -1,6 +1,7 @@
 //! What is served in turns beside the reads of the store: answers that are made on the one thread, files, and packs for workers.
 
-use super::{Holder, Office, broken};
+use super::broken;
+use crate::commit::state_reader::StateReader;
 use crate::decide::coordinator::Coordinator;
 use crate::keep::turns::{Bounds, Counts, Principal, Queue};
 use schema::values::{Refusal, Time};
@@ -19,7 +20,7 @@ const PACKS: Bounds = Bounds { in_all: 4, each: 2 };
 const ORDERS: Bounds = Bounds { in_all: 64, each: 4 };
 
 /// The queues.
-pub struct Served {
+pub(super) struct Served {
     answers: Queue<Principal>,
     files: Queue<Principal>,
     pub(super) packs: Queue<Principal>,
@@ -34,7 +35,7 @@ impl Default for Served {
 }
 
 impl Served {
-    pub fn packs(&self) -> Counts {
+    pub(super) fn packs(&self) -> Counts {
         self.packs.counts()
     }
 
@@ -54,21 +55,20 @@ impl Served {
         });
         reading.await.map_err(broken)
     }
-}
 
-impl Office {
-    /// As [`crate::commit::driver::Driver::look`], for an answer that may be long: in the holder's turn. Whoever waited for one lets others
-    /// pass first, so that a crowd of such answers leaves room for all else between any two.
+    /// As [`StateReader::look`], for an answer that may be long: in this principal's turn. Whoever waited for one lets others pass
+    /// first, so that a crowd of such answers leaves room for all else between any two.
     pub(super) async fn look<T>(
         &self,
-        holder: &Holder,
+        who: Principal,
+        state: &StateReader,
         look: impl FnOnce(&Coordinator, Time) -> T,
     ) -> Result<T, Refusal> {
-        let mut turn = self.served.answers.turn(holder.principal).await;
+        let mut turn = self.answers.turn(who).await;
         if turn.has_waited() {
             tokio::task::yield_now().await;
         }
-        let looked = self.driver.look(|coordinator, now| {
+        let looked = state.look(|coordinator, now| {
             let began = Instant::now();
             let answer = look(coordinator, now);
             turn.charge(began.elapsed());

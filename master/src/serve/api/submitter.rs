@@ -1,7 +1,8 @@
 //! The authority to ask for builds, and to stop them.
 
 use super::build::Build;
-use super::{Holder, Office, accept, broken, no_build, no_project, refuse};
+use super::submitter_access::SubmitterAccess;
+use super::{Holder, accept, broken, no_build, refuse};
 use crate::decide::coordinator::record::{Answer, BuildId, BuildRow};
 use crate::decide::coordinator::{Past, chosen};
 use crate::keep::store::PlannedBuild;
@@ -11,7 +12,7 @@ use schema::values::{Refusal, RefusalCode, Right, State};
 use std::rc::Rc;
 
 pub(super) struct Submitter {
-    pub(super) office: Rc<Office>,
+    pub(super) access: Rc<SubmitterAccess>,
     pub(super) holder: Holder,
 }
 
@@ -28,14 +29,9 @@ impl submitter::Server for Submitter {
         accept!(results, self.holder.may(Right::Run, &project));
         let body: [&[u8]; 4] = [b"submitter.run", project.as_bytes(), ref_name.as_bytes(), revision.as_bytes()];
         let request = self.holder.request(params.get_request(), &body)?;
-        let Some(repository) = self.office.repositories.get(&project) else { refuse!(results, no_project(&project)) };
-        // before the mirror grows for it
-        accept!(results, self.office.driver.admit());
-        let turn = self.office.served.orders.turn(self.holder.principal).await;
-        let order = accept!(results, repository.order(&ref_name, &revision, self.holder.grant).await);
-        drop(turn);
+        let order = accept!(results, self.access.order(&self.holder, &project, &ref_name, &revision).await);
         let name = self.holder.name.clone();
-        let run = self.office.driver.call(|it, now| it.run(now, request, &name, order)).await;
+        let run = self.access.driver().call(|it, now| it.run(now, request, &name, order)).await;
         let id = accept!(results, run);
         let number = accept!(results, self.number(id).await?);
         results.get().set_number(number);
@@ -58,7 +54,7 @@ impl submitter::Server for Submitter {
         body.extend(jobs.iter().map(String::as_bytes));
         let request = self.holder.request(params.get_request(), &body)?;
         // what was answered before is not read again: the old build may be gone meanwhile
-        let answered = accept!(results, self.office.driver.call(|it, _| it.answered(&request)).await);
+        let answered = accept!(results, self.access.driver().call(|it, _| it.answered(&request)).await);
         if let Some(Answer::Build(id)) = answered {
             let number = accept!(results, self.number(id).await?);
             results.get().set_number(number);
@@ -71,7 +67,7 @@ impl submitter::Server for Submitter {
         };
         let again = accept!(results, chosen(&past, &jobs, failed));
         let name = self.holder.name.clone();
-        let retried = self.office.driver.call(|it, now| it.retry(now, request, &name, past, &again)).await;
+        let retried = self.access.driver().call(|it, now| it.retry(now, request, &name, past, &again)).await;
         let id = accept!(results, retried);
         let number = accept!(results, self.number(id).await?);
         results.get().set_number(number);
@@ -97,7 +93,7 @@ impl submitter::Server for Submitter {
             reason => format!("cancelled by {}: {reason}", self.holder.name),
         };
         let only = (!job.is_empty()).then_some(job.as_str());
-        let cancelled = self.office.driver.call(|it, now| it.cancel(now, request, row.id, only, &why)).await;
+        let cancelled = self.access.driver().call(|it, now| it.cancel(now, request, row.id, only, &why)).await;
         accept!(results, cancelled);
         Ok(())
     }
@@ -105,18 +101,18 @@ impl submitter::Server for Submitter {
 
 impl Submitter {
     fn build(&self, id: BuildId) -> build::Client {
-        capnp_rpc::new_client(Build { office: self.office.clone(), holder: self.holder.clone(), id })
+        capnp_rpc::new_client(Build { access: self.access.viewer().clone(), holder: self.holder.clone(), id })
     }
 
     async fn row(&self, project: &str, number: u32) -> capnp::Result<Option<BuildRow>> {
-        self.office.readers.of(self.holder.principal).build(project, number).await.map_err(broken)
+        self.access.viewer().history(&self.holder).build(project, number).await.map_err(broken)
     }
 
     async fn number(&self, id: BuildId) -> capnp::Result<Result<u32, Refusal>> {
-        if let Some(number) = self.office.driver.peek(|it, _| it.open_build_row(id).map(|row| row.number)) {
+        if let Some(number) = self.access.driver().peek(|it, _| it.open_build_row(id).map(|row| row.number)) {
             return Ok(Ok(number));
         }
-        let row = self.office.readers.of(self.holder.principal).build_by_id(id).await.map_err(broken)?;
+        let row = self.access.viewer().history(&self.holder).build_by_id(id).await.map_err(broken)?;
         Ok(row.map(|row| row.number).ok_or_else(|| {
             let text = "the build that this request made is no longer kept";
             Refusal::new(RefusalCode::NotFound, text).help("a new request makes another")
@@ -124,8 +120,8 @@ impl Submitter {
     }
 
     async fn past(&self, project: &str, number: u32) -> capnp::Result<Result<Past, Refusal>> {
-        let removals = self.office.driver.peek(|it, _| it.removals());
-        let read = self.office.readers.of(self.holder.principal).planned_build(project, number).await;
+        let removals = self.access.driver().peek(|it, _| it.removals());
+        let read = self.access.viewer().history(&self.holder).planned_build(project, number).await;
         let Some(PlannedBuild { build: row, plan, jobs }) = read.map_err(broken)? else {
             return Ok(Err(no_build(project, number)));
         };

@@ -6,14 +6,14 @@ use super::detail::{JobDetail, detail};
 use super::event::Subscriber;
 use super::room::{ProjectRow, build_bytes, fit_all, queue_bytes, shorten_worker, worker_bytes};
 use super::view::{write_build, write_jobs, write_queue_item, write_workers};
-use super::{Holder, Office, broken, no_build, no_project, refuse};
+use super::viewer_access::{ViewedRepository, ViewerAccess};
+use super::{Holder, broken, no_build, no_project, refuse};
 use crate::decide::coordinator::record::BuildRow;
 use crate::explain::Explainer;
-use crate::intake::sources::Repository;
 use crate::keep::store::BuildFilter;
 use schema::limits::{self, DIAGNOSIS_LISTED, PROJECT, REF, REVISION, WORKER};
 use schema::perspective_capnp::viewer;
-use schema::values::{Cursor, Filter};
+use schema::values::Filter;
 use schema::wire;
 use std::rc::Rc;
 
@@ -21,7 +21,7 @@ use std::rc::Rc;
 const BUILDS_MAX: u32 = 1_000;
 
 pub(super) struct Viewer {
-    pub(super) office: Rc<Office>,
+    pub(super) access: Rc<ViewerAccess>,
     pub(super) holder: Holder,
 }
 
@@ -31,15 +31,15 @@ impl viewer::Server for Viewer {
         params: viewer::ProjectsParams,
         mut results: viewer::ProjectsResults,
     ) -> capnp::Result<()> {
-        let mut seen = self.office.repositories.all();
+        let mut seen = self.access.repositories();
         let after = limits::text(params.get()?.get_after(), &PROJECT)?;
-        seen.retain(|repository| self.holder.what.sees(&repository.project) && repository.project > after);
+        seen.retain(|repository| self.holder.what.sees(repository.project()) && *repository.project() > *after);
         let mut rows: Vec<ProjectRow<'_>> = seen.iter().map(|repository| project_row(repository)).collect();
         let shown = limits::page(rows.iter().map(ProjectRow::bytes));
         results.get().set_more(shown < rows.len());
         rows.truncate(shown);
         let names: Vec<String> = rows.iter().map(|row| row.name.to_owned()).collect();
-        let latest = self.office.readers.of(self.holder.principal).newest_numbers(names).await.map_err(broken)?;
+        let latest = self.access.history(&self.holder).newest_numbers(names).await.map_err(broken)?;
         let mut list = results.get().init_projects(wire::length(rows.len()));
         for (index, (row, latest)) in (0..).zip(rows.iter().zip(latest)) {
             let mut to = list.reborrow().get(index);
@@ -67,7 +67,7 @@ impl viewer::Server for Viewer {
             before: Some(params.get_before()).filter(|before| *before > 0),
         };
         let limit = params.get_limit().min(BUILDS_MAX);
-        let reading = self.office.readers.of(self.holder.principal);
+        let reading = self.access.history(&self.holder);
         let rows = reading.builds(filter, limit).await.map_err(broken)?;
         let sizes = rows.iter().map(|row| build_bytes(row, &DIAGNOSIS_LISTED.cut(&row.diagnosis)));
         let shown = limits::page(sizes);
@@ -89,13 +89,13 @@ impl viewer::Server for Viewer {
         if !self.holder.what.sees(&project) {
             refuse!(results, no_project(&project));
         }
-        let reading = self.office.readers.of(self.holder.principal);
+        let reading = self.access.history(&self.holder);
         let found = match number {
             0 => reading.newest_build(&project).await,
             number => reading.build(&project, number).await,
         };
         let Some(row) = found.map_err(broken)? else { refuse!(results, no_build(&project, number)) };
-        let build = Build { office: self.office.clone(), holder: self.holder.clone(), id: row.id };
+        let build = Build { access: self.access.clone(), holder: self.holder.clone(), id: row.id };
         results.get().set_build(capnp_rpc::new_client(build));
         Ok(())
     }
@@ -107,7 +107,7 @@ impl viewer::Server for Viewer {
     ) -> capnp::Result<()> {
         let after = limits::text(params.get()?.get_after(), &WORKER)?;
         let mut workers =
-            self.office.look(&self.holder, |it, now| Explainer::new(it, now).workers()).await.map_err(unavailable)?;
+            self.access.look(&self.holder, |it, now| Explainer::new(it, now).workers()).await.map_err(unavailable)?;
         workers.retain(|worker| worker.name > after);
         workers.iter_mut().for_each(|worker| {
             self.holder.narrow(worker);
@@ -122,7 +122,7 @@ impl viewer::Server for Viewer {
 
     async fn queue(self: Rc<Self>, _: viewer::QueueParams, mut results: viewer::QueueResults) -> capnp::Result<()> {
         let mut items =
-            self.office.look(&self.holder, |it, now| Explainer::new(it, now).queue()).await.map_err(unavailable)?;
+            self.access.look(&self.holder, |it, now| Explainer::new(it, now).queue()).await.map_err(unavailable)?;
         items.retain(|item| self.holder.what.sees(&item.project));
         items.truncate(limits::fitting(0, items.iter().map(queue_bytes)));
         let mut list = results.get().init_items(wire::length(items.len()));
@@ -139,9 +139,9 @@ impl viewer::Server for Viewer {
     ) -> capnp::Result<()> {
         let params = params.get()?;
         let (project, name) = (limits::text(params.get_project(), &PROJECT)?, limits::text(params.get_ref(), &REF)?);
-        let repository = self.office.repositories.get(&project).filter(|_| self.holder.what.sees(&project));
+        let repository = self.access.repository(&project).filter(|_| self.holder.what.sees(&project));
         let Some(repository) = repository else { refuse!(results, no_project(&project)) };
-        match branch::look(&self.office.readers.of(self.holder.principal), &repository, &name).await.map_err(broken)? {
+        match branch::look(&self.access.history(&self.holder), &repository, &name).await.map_err(broken)? {
             Ok(found) => branch::write_branch(results.get().init_branch(), &found),
             Err(refusal) => refuse!(results, refusal),
         }
@@ -160,8 +160,8 @@ impl viewer::Server for Viewer {
             refuse!(results, no_project(project));
         }
         let (mut builds, after) = self.snapshot(&filter).await?;
-        let cursor = Cursor { incarnation: self.office.incarnation, after };
-        let subscriber = Subscriber::new(&self.office, &self.holder, filter);
+        let cursor = self.access.cursor(after);
+        let subscriber = Subscriber::new(&self.access, &self.holder, filter);
         let subscription = subscriber.follow(cursor, observer);
         let mut results = results.get();
         results.set_subscription(subscription);
@@ -184,19 +184,19 @@ impl Viewer {
     }
 
     async fn snapshot(&self, filter: &Filter) -> capnp::Result<(Vec<(BuildRow, Vec<JobDetail>)>, u64)> {
-        let taken = self.office.readers.of(self.holder.principal).snapshot(filter.clone(), self.allowed()).await;
+        let taken = self.access.history(&self.holder).snapshot(filter.clone(), self.allowed()).await;
         let taken = taken.map_err(broken)?;
         let builds = taken.builds.into_iter().map(|(row, plan, jobs)| {
-            let details = detail(&self.office.driver, &row, plan.as_ref(), jobs);
+            let details = detail(self.access.state(), &row, plan.as_ref(), jobs);
             (row, details)
         });
         Ok((builds.collect(), taken.last_event))
     }
 }
 
-fn project_row(repository: &Repository) -> ProjectRow<'_> {
-    let branch = repository.mirror.main_branch().unwrap_or_default();
-    ProjectRow::new(&repository.project, &repository.address, branch, &repository.aliases)
+fn project_row(repository: &ViewedRepository) -> ProjectRow<'_> {
+    let branch = repository.main_branch().unwrap_or_default();
+    ProjectRow::new(repository.project(), repository.address(), branch, repository.aliases())
 }
 
 fn unavailable(refusal: schema::values::Refusal) -> capnp::Error {

@@ -2,7 +2,8 @@
 
 use super::lease::Lease;
 use super::live::Connection;
-use super::{Holder, Office, accept, refuse};
+use super::worker_access::WorkerAccess;
+use super::{Holder, accept, refuse};
 use crate::decide::coordinator::record::LeaseToken;
 use crate::decide::coordinator::{Arrival, Attached, Resumption, SessionId};
 use schema::gate::Gate;
@@ -24,7 +25,7 @@ const FURTHER_BYTES: usize = 64 << 10;
 
 /// The capability of a worker's grant: a worker attaches with it.
 pub(super) struct WorkerCapability {
-    pub(super) office: Rc<Office>,
+    pub(super) access: Rc<WorkerAccess>,
     pub(super) holder: Holder,
     pub(super) gate: Gate,
     pub(super) connection: Rc<Connection>,
@@ -44,16 +45,16 @@ impl worker_desk::Server for WorkerCapability {
             refuse!(results, refusal);
         }
         let (grant, running) = (self.holder.grant, arrival.running.clone());
-        let attached = self.office.driver.call(|it, now| it.attach(now, grant, arrival)).await;
+        let attached = self.access.driver().call(|it, now| it.attach(now, grant, arrival)).await;
         let Attached { session: id, standing, terms, term } = accept!(results, attached);
         // of two that were committed together the later one stays
-        if self.office.driver.peek(|it, _| it.session_of(&self.holder.name)).is_none_or(|(latest, _)| latest != id) {
+        if self.access.driver().peek(|it, _| it.session_of(&self.holder.name)).is_none_or(|(latest, _)| latest != id) {
             refuse!(results, Refusal::new(RefusalCode::Conflict, "a newer connection of this worker has taken over"));
         }
         let gate = self.gate.child(grant.0, &self.holder.name);
-        self.office.live.add_session(id, grant, peer, gate.clone(), &self.connection);
+        self.access.live().add_session(id, grant, peer, gate.clone(), &self.connection);
         let session = Session {
-            office: self.office.clone(),
+            access: self.access.clone(),
             worker: self.holder.name.clone(),
             id,
             gate: gate.clone(),
@@ -71,7 +72,7 @@ impl worker_desk::Server for WorkerCapability {
         let mut leases = results.init_leases(count);
         for (index, (standing, token)) in (0..).zip(standing.iter().zip(&running)) {
             if *standing == Resumption::Resumed {
-                let lease = Lease::resumed(&self.office, &gate, *token);
+                let lease = Lease::resumed(&self.access, &gate, *token);
                 leases.set(index, lease.client.hook);
             }
         }
@@ -83,17 +84,17 @@ impl WorkerCapability {
     /// Refuses a second process of the same key while the first still answers.
     async fn clone_of(&self, arrival: &Arrival) -> Option<Refusal> {
         let (name, instance) = (&self.holder.name, arrival.instance);
-        let (id, older) = self.office.driver.peek(|it, _| it.session_of(name))?;
+        let (id, older) = self.access.driver().peek(|it, _| it.session_of(name))?;
         if older == instance {
             return None;
         }
-        if self.office.driver.peek(|it, _| it.is_the_original(name, arrival)) {
+        if self.access.driver().peek(|it, _| it.is_the_original(name, arrival)) {
             let text = format!("a copy of worker {name} had its session, and lost it to the worker itself");
             let grant = self.holder.grant;
-            self.office.driver.note(|it, now| it.alarm(now, grant, &text));
+            self.access.driver().note(|it, now| it.alarm(now, grant, &text));
             return None;
         }
-        let worker = self.office.live.worker(id)?;
+        let worker = self.access.live().worker(id)?;
         let ping = tokio::time::timeout(CLONE_PING, worker.ping_request().send().promise).await;
         let answer = ping.ok()?.ok()?;
         let says = limits::key(answer.get().ok()?.get_instance(), &INSTANCE).ok()?;
@@ -102,7 +103,7 @@ impl WorkerCapability {
         }
         let text = format!("a second process showed the key of worker {name} while the first was alive");
         let grant = self.holder.grant;
-        self.office.driver.note(|it, now| it.alarm(now, grant, &text));
+        self.access.driver().note(|it, now| it.alarm(now, grant, &text));
         Some(
             Refusal::new(RefusalCode::Conflict, text)
                 .help("a worker's state directory must not be copied: join a second worker under its own name"),
@@ -111,7 +112,7 @@ impl WorkerCapability {
 }
 
 struct Session {
-    office: Rc<Office>,
+    access: Rc<WorkerAccess>,
     worker: String,
     id: SessionId,
     /// Those of leases are below it: on the next session they are held anew.
@@ -147,7 +148,7 @@ impl session::Server for Session {
     ) -> capnp::Result<()> {
         let tokens = read_tokens(params.get()?.get_tokens())?;
         let worker = &self.worker;
-        let renewed = self.office.driver.apply(|it, now| it.renew(now, worker, &tokens)).await;
+        let renewed = self.access.driver().apply(|it, now| it.renew(now, worker, &tokens)).await;
         let renewed = renewed.map_err(|refusal| capnp::Error::overloaded(refusal.text))?;
         let mut results = results.get();
         let over: Vec<&LeaseToken> =
@@ -163,13 +164,13 @@ impl session::Server for Session {
 
     async fn drain(self: Rc<Self>, _: session::DrainParams, _: session::DrainResults) -> capnp::Result<()> {
         let id = self.id;
-        self.office.driver.note(|it, _| it.drain_session(id));
+        self.access.driver().note(|it, _| it.drain_session(id));
         Ok(())
     }
 
     async fn lacks(self: Rc<Self>, params: session::LacksParams, _: session::LacksResults) -> capnp::Result<()> {
         let (id, what) = (self.id, limits::text(params.get()?.get_what(), &LACK)?);
-        self.office.driver.note(|it, _| it.note_lack(id, &what));
+        self.access.driver().note(|it, _| it.note_lack(id, &what));
         Ok(())
     }
 }
@@ -177,7 +178,7 @@ impl session::Server for Session {
 impl Session {
     /// What is offered at once for the room that is left beside the first job, as if it were asked for one after another.
     fn further(self: &Rc<Self>, mut free: Resources, first: &JobPlan, most: usize) -> Vec<Assignment> {
-        let driver = &self.office.driver;
+        let driver = self.access.driver();
         if driver.is_full() {
             // offers wait for a commit
             return Vec::new();
@@ -195,16 +196,16 @@ impl Session {
     }
 
     fn lease(&self, offered: &Assignment) -> lease::Client {
-        Lease::offered(&self.office, &self.gate, LeaseToken(offered.token))
+        Lease::offered(&self.access, &self.gate, LeaseToken(offered.token))
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let (id, office) = (self.id, self.office.clone());
-        office.driver.note(|it, now| it.session_lost(now, id, "its connection was lost"));
+        let (id, access) = (self.id, self.access.clone());
+        access.driver().note(|it, now| it.session_lost(now, id, "its connection was lost"));
         // ending it drops capabilities of the peer, which must not happen inside this drop
-        tokio::task::spawn_local(async move { office.live.end_session(id, "the session ended").is_some() });
+        tokio::task::spawn_local(async move { access.live().end_session(id, "the session ended").is_some() });
     }
 }
 
@@ -221,7 +222,7 @@ impl Waiting {
         if session.taking.replace(true) {
             return None;
         }
-        let (driver, id) = (&session.office.driver, session.id);
+        let (driver, id) = (session.access.driver(), session.id);
         let offer = driver.expect_offer(id);
         driver.note(|it, now| it.worker_ready(now, id, free));
         Some(Waiting { session: session.clone(), offer, answered: false })
@@ -246,7 +247,7 @@ impl Drop for Waiting {
         if self.answered {
             return;
         }
-        let (driver, id) = (&self.session.office.driver, self.session.id);
+        let (driver, id) = (self.session.access.driver(), self.session.id);
         let offered = self.offer.try_recv().ok().map(|assignment| LeaseToken(assignment.token));
         driver.expect_nothing(id);
         driver.note(|it, now| {

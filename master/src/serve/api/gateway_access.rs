@@ -1,0 +1,172 @@
+//! Where objects are made for the holder of a grant. Which of them a holder gets is decided here by its rights, and nowhere else in
+//! this room.
+
+use super::changes::Changes;
+use super::event::Events;
+use super::live::{Connection, LiveObjects};
+use super::operator::Operator;
+use super::operator_access::OperatorAccess;
+use super::policy::{CurrentPolicy, Policy};
+use super::served::Served;
+use super::submitter::Submitter;
+use super::submitter_access::SubmitterAccess;
+use super::viewer::Viewer;
+use super::viewer_access::ViewerAccess;
+use super::worker::WorkerCapability;
+use super::worker_access::WorkerAccess;
+use super::{ApiParts, Holder};
+use crate::commit::driver::Driver;
+use crate::decide::coordinator::record::{GrantId, GrantRow};
+use crate::decide::coordinator::{Coordinator, account_of};
+use crate::keep::store::Readers;
+use crate::keep::turns::Principal;
+use schema::change_capnp::change_sink;
+use schema::event_capnp::event_source;
+use schema::gate::Gate;
+use schema::grant_capnp::operator;
+use schema::perspective_capnp::{submitter, viewer};
+use schema::sturdy_ref::Fingerprint;
+use schema::values::{Refusal, Right};
+use schema::worker_capnp::worker_desk;
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+/// What the objects share that look a credential up: the grants, and all that is made for their holders.
+pub(super) struct GatewayAccess {
+    driver: Rc<Driver>,
+    readers: Readers,
+    live: Rc<LiveObjects>,
+    policy: Rc<CurrentPolicy>,
+    /// Where browsers reach the pages. Unset: nowhere.
+    pages: OnceCell<String>,
+    viewer: Rc<ViewerAccess>,
+    submitter: Rc<SubmitterAccess>,
+    worker: Rc<WorkerAccess>,
+    operator: Rc<OperatorAccess>,
+}
+
+impl GatewayAccess {
+    pub(super) fn new(
+        parts: &ApiParts,
+        served: &Rc<Served>,
+        policy: &Rc<CurrentPolicy>,
+        viewer: Rc<ViewerAccess>,
+        operator: Rc<OperatorAccess>,
+    ) -> Rc<GatewayAccess> {
+        Rc::new(GatewayAccess {
+            driver: parts.driver.clone(),
+            readers: parts.readers.clone(),
+            live: parts.live.clone(),
+            policy: policy.clone(),
+            pages: OnceCell::new(),
+            submitter: SubmitterAccess::new(parts, served, &viewer),
+            worker: WorkerAccess::new(parts, served),
+            viewer,
+            operator,
+        })
+    }
+
+    pub(super) fn driver(&self) -> &Driver {
+        &self.driver
+    }
+
+    pub(super) fn policy(&self) -> Rc<Policy> {
+        self.policy.get()
+    }
+
+    pub(super) fn pages(&self) -> Option<&str> {
+        self.pages.get().map(String::as_str)
+    }
+
+    pub(super) fn set_pages(&self, url: String) {
+        assert!(self.pages.set(url).is_ok(), "the pages are opened once");
+    }
+
+    pub(super) fn incarnation(&self) -> u64 {
+        self.viewer.cursor(0).incarnation
+    }
+
+    pub(super) fn submitter_access(&self) -> &SubmitterAccess {
+        &self.submitter
+    }
+
+    /// The grant that a token and a key stand for, if they do. It is known on a full disk too: without it nobody could read.
+    pub(super) async fn grant_of(
+        &self,
+        token: [u8; 32],
+        key: Option<Fingerprint>,
+    ) -> Result<Option<GrantRow>, Refusal> {
+        let look = |it: &Coordinator, now| it.restorable(now, token, key).cloned();
+        let full = match self.driver.look(look).await {
+            Ok(row) => return Ok(row),
+            Err(full) => full,
+        };
+        let row = self.driver.peek(look).ok_or(full.clone())?;
+        // what waits for the disk is not to be seen
+        let stored = self.committed_grant(row.id).await.filter(|stored| *stored == row);
+        stored.map(Some).ok_or(full)
+    }
+
+    /// A grant as it is in the store; what waits for the disk is not seen.
+    pub(super) async fn committed_grant(&self, id: GrantId) -> Option<GrantRow> {
+        self.readers.of(Principal::Grant(id)).grant(id).await.ok().flatten()
+    }
+
+    /// Counts a connection as one of a grant's, of which the policy allows so many.
+    pub(super) fn admit(&self, connection: &Connection, row: &GrantRow) -> Result<(), Refusal> {
+        connection.sit(&self.live.seats, account_of(row), self.policy().connections)?;
+        connection.add_grant(row.id);
+        if let Some(vat) = connection.vat.borrow().as_ref() {
+            vat.admit();
+        }
+        Ok(())
+    }
+
+    /// The gate of a holder. Everything that it gets goes through this.
+    pub(super) fn gate(&self, holder: &Holder) -> Gate {
+        self.live.gate(holder.grant, &holder.name)
+    }
+
+    /// What a worker attaches with.
+    pub(super) fn worker(&self, holder: Holder, gate: Gate, connection: Rc<Connection>) -> worker_desk::Client {
+        capnp_rpc::new_client(WorkerCapability { access: self.worker.clone(), holder, gate, connection })
+    }
+
+    /// A viewer behind the gate of its holder, for a page.
+    pub(super) fn page_viewer(&self, holder: Holder) -> viewer::Client {
+        self.gate(&holder).wrap(self.new_viewer(holder))
+    }
+
+    pub(super) fn viewer(&self, holder: &Holder) -> Option<viewer::Client> {
+        has(holder, &[Right::View]).then(|| self.new_viewer(holder.clone()))
+    }
+
+    pub(super) fn submitter(&self, holder: &Holder) -> Option<submitter::Client> {
+        let submitter = || Submitter { access: self.submitter.clone(), holder: holder.clone() };
+        has(holder, &[Right::Run, Right::Retry, Right::Cancel]).then(|| capnp_rpc::new_client(submitter()))
+    }
+
+    pub(super) fn changes(&self, holder: &Holder) -> Option<change_sink::Client> {
+        let changes = || Changes { access: self.submitter.clone(), holder: holder.clone() };
+        has(holder, &[Right::Changes]).then(|| capnp_rpc::new_client(changes()))
+    }
+
+    pub(super) fn events(&self, holder: &Holder) -> Option<event_source::Client> {
+        let events = || Events { access: self.viewer.clone(), holder: holder.clone() };
+        has(holder, &[Right::Events, Right::View]).then(|| capnp_rpc::new_client(events()))
+    }
+
+    pub(super) fn operator(&self, holder: &Holder) -> Option<operator::Client> {
+        let operator = || Operator { access: self.operator.clone(), holder: holder.clone() };
+        has(holder, &[Right::Operate]).then(|| capnp_rpc::new_client(operator()))
+    }
+
+    fn new_viewer(&self, holder: Holder) -> viewer::Client {
+        capnp_rpc::new_client(Viewer { access: self.viewer.clone(), holder })
+    }
+}
+
+/// Whether a holder has one of these rights.
+fn has(holder: &Holder, rights: &[Right]) -> bool {
+    rights.iter().any(|right| holder.what.may.contains(right))
+}

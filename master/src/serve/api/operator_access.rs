@@ -1,0 +1,85 @@
+//! What the objects of operators share.
+
+use super::policy::{CurrentPolicy, Policy};
+use super::viewer_access::ViewerAccess;
+use super::{ApiParts, Holder};
+use crate::commit::driver::Driver;
+use crate::commit::state_reader::StateReader;
+use crate::decide::coordinator::authority::Authority;
+use crate::explain::doctor::{Premises, Reach};
+use crate::intake::sources::Repositories;
+use crate::serve::config_calls::ConfigCalls;
+use schema::sturdy_ref::Fingerprint;
+use schema::values::{Refusal, RefusalCode};
+use std::cell::{OnceCell, RefCell};
+use std::rc::Rc;
+
+/// What the objects of operators share: commands about workers and grants, the master file, and what examination needs.
+pub(super) struct OperatorAccess {
+    viewer: Rc<ViewerAccess>,
+    driver: Rc<Driver>,
+    repositories: Rc<Repositories>,
+    fingerprint: Fingerprint,
+    policy: Rc<CurrentPolicy>,
+    /// The channel to the task that reloads the master file. Unset: no such task runs.
+    config_calls: OnceCell<ConfigCalls>,
+    /// What examination needs of the master file; another one when the file is taken up again.
+    premises: RefCell<Rc<Premises>>,
+}
+
+impl OperatorAccess {
+    pub(super) fn new(parts: &ApiParts, viewer: &Rc<ViewerAccess>, policy: &Rc<CurrentPolicy>) -> Rc<OperatorAccess> {
+        Rc::new(OperatorAccess {
+            viewer: viewer.clone(),
+            driver: parts.driver.clone(),
+            repositories: parts.repositories.clone(),
+            fingerprint: parts.fingerprint,
+            policy: policy.clone(),
+            config_calls: OnceCell::new(),
+            premises: RefCell::default(),
+        })
+    }
+
+    pub(super) fn viewer(&self) -> &ViewerAccess {
+        &self.viewer
+    }
+
+    pub(super) fn driver(&self) -> &Driver {
+        &self.driver
+    }
+
+    /// By what a worker knows that it talks with this master.
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    pub(super) fn policy(&self) -> Rc<Policy> {
+        self.policy.get()
+    }
+
+    pub(super) fn config_calls(&self) -> Result<&ConfigCalls, Refusal> {
+        let text = "this master keeps in step with no file";
+        self.config_calls.get().ok_or_else(|| Refusal::new(RefusalCode::Unavailable, text))
+    }
+
+    pub(super) fn set_config_calls(&self, calls: ConfigCalls) {
+        assert!(self.config_calls.set(calls).is_ok(), "one task reloads the master file");
+    }
+
+    pub(super) fn set_premises(&self, premises: Premises) {
+        self.premises.replace(Rc::new(premises));
+    }
+
+    /// What a holder examines: the part of the installation that its grant names.
+    pub(super) fn reach(&self, holder: &Holder) -> Reach {
+        Reach {
+            state: StateReader::new(self.driver.clone()),
+            readers: self.viewer.history(holder),
+            repositories: self.repositories.clone(),
+            premises: self.premises.borrow().clone(),
+            caller: holder.grant,
+            what: holder.what.clone(),
+            is_whole: Authority::of(holder.kind, &holder.what, None).is_whole(),
+        }
+    }
+}

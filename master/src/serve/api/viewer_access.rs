@@ -1,0 +1,118 @@
+//! What the objects of those who look share, and nothing that commands.
+
+use super::live::LiveObjects;
+use super::log::Reader;
+use super::served::Served;
+use super::{ApiParts, Holder};
+use crate::commit::events::{Feed, Subscription};
+use crate::commit::state_reader::StateReader;
+use crate::decide::coordinator::Coordinator;
+use crate::decide::coordinator::record::StepKey;
+use crate::intake::sources::{Repositories, Repository};
+use crate::keep::logs::{Grip, Logs};
+use crate::keep::store::{Readers, Reading};
+use schema::gate::Gate;
+use schema::log_capnp::log_reader;
+use schema::values::{Cursor, Refusal, Time};
+use std::rc::Rc;
+
+/// What the objects of those who look share: the state, history, events and logs. Each read is made in the turns of its holder.
+pub(super) struct ViewerAccess {
+    state: StateReader,
+    readers: Readers,
+    feed: Rc<Feed>,
+    logs: Rc<Logs>,
+    served: Rc<Served>,
+    repositories: Rc<Repositories>,
+    live: Rc<LiveObjects>,
+    incarnation: u64,
+}
+
+impl ViewerAccess {
+    pub(super) fn new(parts: &ApiParts, served: &Rc<Served>) -> Rc<ViewerAccess> {
+        Rc::new(ViewerAccess {
+            state: StateReader::new(parts.driver.clone()),
+            readers: parts.readers.clone(),
+            feed: parts.feed.clone(),
+            logs: parts.logs.clone(),
+            served: served.clone(),
+            repositories: parts.repositories.clone(),
+            live: parts.live.clone(),
+            incarnation: parts.incarnation,
+        })
+    }
+
+    /// The coordinator, for answers that are short.
+    pub(super) fn state(&self) -> &StateReader {
+        &self.state
+    }
+
+    /// Looks at the coordinator for an answer that may be long: in the holder's turn.
+    pub(super) async fn look<T>(
+        &self,
+        holder: &Holder,
+        look: impl FnOnce(&Coordinator, Time) -> T,
+    ) -> Result<T, Refusal> {
+        self.served.look(holder.principal, &self.state, look).await
+    }
+
+    pub(super) fn history(&self, holder: &Holder) -> Reading {
+        self.readers.of(holder.principal)
+    }
+
+    pub(super) fn events(&self, holder: &Holder) -> Subscription {
+        Subscription::new(self.feed.clone(), holder.principal)
+    }
+
+    /// The position after the event of this number.
+    pub(super) fn cursor(&self, after: u64) -> Cursor {
+        Cursor { incarnation: self.incarnation, after }
+    }
+
+    /// A reader of one step's log.
+    pub(super) fn log(&self, holder: &Holder, key: StepKey) -> log_reader::Client {
+        let (logs, served) = (self.logs.clone(), self.served.clone());
+        let grip = Rc::new(Grip::default());
+        capnp_rpc::new_client(Reader { logs, served, key, grip, principal: holder.principal })
+    }
+
+    /// The gate of a holder, where something was given out through it.
+    pub(super) fn open_gate(&self, holder: &Holder) -> Option<Gate> {
+        self.live.open_gate(holder.grant)
+    }
+
+    pub(super) fn repository(&self, project: &str) -> Option<ViewedRepository> {
+        self.repositories.get(project).map(ViewedRepository)
+    }
+
+    /// All repositories, in the order of their projects.
+    pub(super) fn repositories(&self) -> Vec<ViewedRepository> {
+        self.repositories.all().into_iter().map(ViewedRepository).collect()
+    }
+}
+
+/// A repository for those who look: they cannot have it fetched.
+pub(super) struct ViewedRepository(Rc<Repository>);
+
+impl ViewedRepository {
+    pub(super) fn project(&self) -> &str {
+        &self.0.project
+    }
+
+    pub(super) fn address(&self) -> &str {
+        &self.0.address
+    }
+
+    pub(super) fn aliases(&self) -> &[String] {
+        &self.0.aliases
+    }
+
+    pub(super) fn main_branch(&self) -> Option<String> {
+        self.0.mirror.main_branch()
+    }
+
+    /// What kept the last look at it from being good, in git's words. None: nothing.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.0.health.looks().trouble.map(|trouble| trouble.text)
+    }
+}

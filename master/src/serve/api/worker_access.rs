@@ -1,0 +1,53 @@
+//! What the objects of workers share: their sessions, their leases, and what a lease gives.
+
+use super::ApiParts;
+use super::live::LiveObjects;
+use super::served::Served;
+use super::source::{LeasePacks, SourcePack};
+use crate::commit::driver::Driver;
+use crate::intake::sources::Repositories;
+use crate::keep::logs::Logs;
+use schema::values::{Refusal, RefusalCode, SourceRevision};
+use std::rc::Rc;
+
+/// What the objects of workers share. They read no history and know no other holders.
+pub(super) struct WorkerAccess {
+    driver: Rc<Driver>,
+    logs: Rc<Logs>,
+    live: Rc<LiveObjects>,
+    served: Rc<Served>,
+    repositories: Rc<Repositories>,
+}
+
+impl WorkerAccess {
+    pub(super) fn new(parts: &ApiParts, served: &Rc<Served>) -> Rc<WorkerAccess> {
+        Rc::new(WorkerAccess {
+            driver: parts.driver.clone(),
+            logs: parts.logs.clone(),
+            live: parts.live.clone(),
+            served: served.clone(),
+            repositories: parts.repositories.clone(),
+        })
+    }
+
+    pub(super) fn driver(&self) -> &Driver {
+        &self.driver
+    }
+
+    pub(super) fn logs(&self) -> &Logs {
+        &self.logs
+    }
+
+    pub(super) fn live(&self) -> &LiveObjects {
+        &self.live
+    }
+
+    /// The packs of a source, for whoever holds the lease.
+    pub(super) fn source_pack(&self, source: SourceRevision, packs: Rc<LeasePacks>) -> Result<SourcePack, Refusal> {
+        let repository = self.repositories.get(&source.repository).ok_or_else(|| {
+            let text = format!("the repository `{}` is no longer configured", source.repository);
+            Refusal::new(RefusalCode::NotFound, text)
+        })?;
+        Ok(SourcePack { served: self.served.clone(), repository, source, packs })
+    }
+}

@@ -1,0 +1,14 @@
+//! What one value of an axis brings to the cells that have it.
+
+use super::settings::Env;
+use toml_file::At;
+
+/// One value of an axis.
+#[derive(Clone, Debug, Default)]
+pub(super) struct AxisValue {
+    pub name: String,
+    pub on: Option<At<String>>,
+    pub want: Vec<At<String>>,
+    pub env: Env,
+    pub shell: Option<Vec<String>>,
+}

@@ -18,7 +18,7 @@ mod want;
 
 pub use cause::BuildCause;
 pub use commit_id::ShortCommit;
-pub use event::{Cursor, Event, Fact, Filter};
+pub use event::{Cursor, Event, Fact, FactField, Filter};
 pub use finding::{Finding, Health};
 pub use grant::{GrantKind, Right, What, ends_soon};
 pub use master_file::{Difference, NewProject};

@@ -27,7 +27,7 @@ fn the_store_of_0_1_0_opens() {
         assert_eq!(loaded.numbers, [("demo".to_owned(), 2)]);
         let (open, plan, jobs, attempts) = &loaded.builds[0];
         assert_eq!((open.number, open.state, jobs.len(), attempts.len()), (2, State::Running, 2, 1));
-        assert_eq!(plan.as_ref().unwrap().jobs[0].name, "greet");
+        assert_eq!(plan.as_ref().unwrap().as_ref().unwrap().jobs[0].name, "greet");
         assert_eq!(attempts[0].0.placed, None, "it did not record why");
         let names: Vec<&str> = loaded.grants.iter().map(|grant| grant.name.as_str()).collect();
         assert_eq!(names, ["root", "operator", "local", "anvil"]);

@@ -4,9 +4,9 @@ use super::plan::{trust_from_wire, trust_to_wire};
 use super::{length, read_job, read_stamp, write_job, write_pairs, write_stamp, write_texts};
 use crate::grant_capnp::what;
 use crate::limits::{
-    self, ABOUT, LABEL, LABELS, LEASE, Limit, POOL, POOLS, PROJECT, PROJECTS, RIGHT, RIGHTS, TIERS, TOLD,
+    self, ABOUT, LABEL, LABELS, LEASE, Limit, PLAN_TEXT, POOL, POOLS, PROJECT, PROJECTS, RIGHT, RIGHTS, TIERS, TOLD,
 };
-use crate::values::{Assignment, Description, Home, Resources, What};
+use crate::values::{Assignment, Description, Home, JobPlan, Resources, What, known_plan_version};
 use crate::worker_capnp::{assignment, description, home, resources};
 
 pub fn write_resources(mut to: resources::Builder<'_>, resources: &Resources) {
@@ -58,19 +58,26 @@ pub fn write_assignment(mut to: assignment::Builder<'_>, assignment: &Assignment
     to.set_lane(&assignment.lane);
     to.set_trust(trust_to_wire(assignment.trust));
     to.set_term(assignment.term_ms);
+    to.set_plan_version(assignment.plan_version);
 }
 
+/// Of a job whose plan is of a version that this program does not know, only the name is read.
 pub fn read_assignment(from: assignment::Reader<'_>) -> capnp::Result<Assignment> {
+    let job = from.get_job()?;
     Ok(Assignment {
         token: limits::key(from.get_token(), &LEASE)?,
         project: limits::text(from.get_project(), &TOLD)?,
         build: from.get_build(),
         attempt: from.get_attempt(),
-        job: read_job(from.get_job()?)?,
+        job: match known_plan_version(from.get_plan_version()) {
+            Ok(()) => read_job(job)?,
+            Err(_) => JobPlan { name: limits::text(job.get_name(), &PLAN_TEXT)?, ..JobPlan::default() },
+        },
         stamp: read_stamp(from.get_stamp()?)?,
         lane: limits::text(from.get_lane(), &TOLD)?,
         trust: trust_from_wire(from.get_trust()?),
         term_ms: from.get_term(),
+        plan_version: from.get_plan_version(),
     })
 }
 

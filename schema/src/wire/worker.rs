@@ -6,8 +6,9 @@ use crate::grant_capnp::what;
 use crate::limits::{
     self, ABOUT, LABEL, LABELS, LEASE, Limit, PLAN_TEXT, POOL, POOLS, PROJECT, PROJECTS, RIGHT, RIGHTS, TIERS, TOLD,
 };
-use crate::values::{Assignment, Description, Home, JobPlan, Resources, What, known_plan_version};
+use crate::values::{Assignment, Description, Home, JobPlan, Resources, Right, What, known_plan_version};
 use crate::worker_capnp::{assignment, description, home, resources};
+use std::collections::BTreeSet;
 
 pub fn write_resources(mut to: resources::Builder<'_>, resources: &Resources) {
     to.set_slots(resources.slots);
@@ -106,19 +107,20 @@ pub fn write_what(mut to: what::Builder<'_>, what: &What) {
 
 /// A right that this build does not know is an error: granting less than was asked for would surprise.
 pub fn read_what(from: what::Reader<'_>) -> capnp::Result<What> {
-    what(from, |limit| *limit)
-}
-
-/// As a master shows it: an older one has no limits.
-pub fn told_what(from: what::Reader<'_>) -> capnp::Result<What> {
-    what(from, Limit::told)
-}
-
-fn what(from: what::Reader<'_>, of: fn(&Limit) -> Limit) -> capnp::Result<What> {
     let may = limits::texts(from.get_may(), &RIGHTS, &RIGHT)?;
     let may = may.iter().map(|word| word.parse().map_err(capnp::Error::failed));
+    what(from, may.collect::<capnp::Result<_>>()?, |limit| *limit)
+}
+
+/// As a master shows it. An older one has no limits, and the rights that only a newer one knows are left out.
+pub fn told_what(from: what::Reader<'_>) -> capnp::Result<What> {
+    let may = limits::texts(from.get_may(), &RIGHTS.told(), &RIGHT.told())?;
+    what(from, may.iter().filter_map(|word| word.parse().ok()).collect(), Limit::told)
+}
+
+fn what(from: what::Reader<'_>, may: BTreeSet<Right>, of: fn(&Limit) -> Limit) -> capnp::Result<What> {
     Ok(What {
-        may: may.collect::<capnp::Result<_>>()?,
+        may,
         projects: limits::texts(from.get_projects(), &of(&PROJECTS), &of(&PROJECT))?.into_iter().collect(),
         pools: limits::texts(from.get_pools(), &of(&POOLS), &of(&POOL))?.into_iter().collect(),
         labels: limits::pairs(from.get_labels(), &of(&LABELS), &of(&LABEL))?,

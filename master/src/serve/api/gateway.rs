@@ -107,7 +107,8 @@ impl Gateway {
                     WorkerCapability { office, holder, gate: gate.clone(), connection: self.connection.clone() };
                 gate.wrap(capnp_rpc::new_client::<schema::worker_capnp::worker_desk::Client, _>(worker)).client
             }
-            GrantKind::Operator | GrantKind::User | GrantKind::Changes | GrantKind::Events => {
+            // one of an unknown kind is not in force, and comes no further than `row_of`
+            GrantKind::Operator | GrantKind::User | GrantKind::Changes | GrantKind::Events | GrantKind::Unknown => {
                 let perspective = Perspective { office, holder };
                 gate.wrap(capnp_rpc::new_client::<schema::perspective_capnp::perspective::Client, _>(perspective))
                     .client

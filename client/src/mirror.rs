@@ -1,7 +1,7 @@
 //! A live copy of builds: a snapshot, carried on by events. Pure; both come from a [`crate::Watch`].
 
 use crate::views::{BuildView, JobView, StepView};
-use schema::values::{Event, Fact, Outcome, State, Time};
+use schema::values::{Commit, Event, Fact, Outcome, State, Time};
 use std::collections::BTreeMap;
 
 /// The project's name and the build's number in it.
@@ -24,6 +24,8 @@ type BuildKey = (String, u32);
 #[derive(Clone, Debug, Default)]
 pub struct Mirror {
     builds: BTreeMap<BuildKey, BuildView>,
+    /// The newest commit of the newest change of each project, which the build that follows is of.
+    tips: BTreeMap<String, Commit>,
 }
 
 impl Mirror {
@@ -35,8 +37,14 @@ impl Mirror {
     /// Takes one event in. An event of a build that is not mirrored is ignored, unless the event creates it.
     pub fn apply(&mut self, event: &Event) {
         let key = (event.project.clone(), event.build);
-        if let Fact::BuildCreated { cause, ref_name, revision } = &event.fact {
+        if let Fact::ChangeSubmitted { commits, .. } = &event.fact {
+            self.tips.extend(commits.first().map(|tip| (event.project.clone(), tip.clone())));
+        } else if let Fact::BuildCreated { cause, ref_name, revision } = &event.fact {
+            let tip = self.tips.get(&event.project).filter(|tip| tip.revision == *revision);
+            let tip = tip.cloned().unwrap_or_default();
             self.builds.entry(key).or_insert_with(|| BuildView {
+                subject: tip.subject,
+                author: tip.author,
                 project: event.project.clone(),
                 number: event.build,
                 cause: cause.clone(),
@@ -179,7 +187,7 @@ mod tests {
     use super::*;
 
     fn event(sequence: u64, fact: Fact) -> Event {
-        Event { sequence, time: Time(sequence * 1000), project: "p".to_owned(), build: 1, fact }
+        Event { sequence, time: Time(sequence * 1000), origin: None, project: "p".to_owned(), build: 1, fact }
     }
 
     fn mirror_after(facts: Vec<Fact>) -> Mirror {
@@ -200,6 +208,29 @@ mod tests {
             }
         }
         lines.join("\n")
+    }
+
+    #[test]
+    fn a_build_that_follows_a_change_has_its_subject() {
+        let tip = Commit {
+            revision: "abc".into(),
+            subject: "Fix it".into(),
+            author: "Ann <ann@example.org>".into(),
+            ..Commit::default()
+        };
+        let change = Fact::ChangeSubmitted {
+            ref_name: "refs/heads/main".into(),
+            revision: "abc".into(),
+            forced: false,
+            commits: vec![tip],
+            more_commits: false,
+            paths: Vec::new(),
+            more_paths: false,
+        };
+        let told = mirror_after(vec![change, Fact::Unknown { kind: "later".into() }, created()]);
+        let build = told.build("p", 1).unwrap();
+        assert_eq!((build.subject.as_str(), build.author.as_str()), ("Fix it", "Ann <ann@example.org>"));
+        assert_eq!(mirror_after(vec![created()]).build("p", 1).unwrap().subject, "");
     }
 
     fn created() -> Fact {

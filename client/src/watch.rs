@@ -278,8 +278,7 @@ impl observer::Server for Ear {
         let params = params.get()?;
         let mut events = Vec::new();
         for event in params.get_events()?.iter() {
-            // kinds that are newer than this build are passed over
-            events.extend(read_event(event)?);
+            events.push(read_event(event)?);
         }
         let cursor = read_cursor(params.get_cursor()?);
         self.tell(Told::Events { events, cursor }).await

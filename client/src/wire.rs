@@ -189,7 +189,7 @@ pub(crate) fn read_grant(from: grant_capnp::grant::Reader<'_>) -> Result<GrantVi
     Ok(GrantView {
         id: from.get_id(),
         parent: from.get_parent(),
-        kind: enum_to_kind(from.get_kind()?),
+        kind: enum_to_kind(from.get_kind()),
         name: limits::text(from.get_name(), &TOLD)?,
         what: told_what(from.get_what()?)?,
         created: moment(from.get_created()),

@@ -1,6 +1,7 @@
 @0xd1a4b6c0f5e27a06;
 # Events: numbered committed facts. One gap-free sequence per master.
 
+using Change = import "change.capnp";
 using Common = import "common.capnp";
 
 struct Cursor {
@@ -18,10 +19,26 @@ struct Event {
   # Empty where none is concerned. Such events are for operators: those of workers for all, those of grants for whoever lists
   # the grant, alarms for operators of everything. Logins of browsers make no events.
   build @4 :UInt32;              # 0 where none is concerned.
+  origin @46 :Data;
+  # The master where it happened, by what names it for good: the SHA-256 of its public key, 32 bytes. Empty: the master that
+  # tells it, which is of version 0.2 or older.
+  kind @47 :Text;
+  # The name of the union's member, so that a kind can be named by whoever does not know it; masters up to version 0.2 send none.
+  # Show such an event as unknown, and go on: it changes nothing of what the kinds here say.
 
   union {
-    unknown @5 :Void;            # Newer than this document.
-    changeSubmitted :group { ref @6 :Text; revision @7 :Text; forced @8 :Bool; }
+    unknown @5 :Void;            # Newer than this document, or than the master, which then tells no more than `kind`.
+    changeSubmitted :group {
+      ref @6 :Text;
+      revision @7 :Text;
+      forced @8 :Bool;
+      commits @48 :List(Change.Commit);
+      # What the ref gained, the newest first, at most 20; at first sight, and where the commit before is no longer known, the tip
+      # alone. A text of more than 512 bytes is cut, with a mark. Masters up to version 0.2 tell none.
+      moreCommits @49 :Bool;     # The ref gained more than these.
+      paths @50 :List(Text);     # Paths that differ from the tip before, at most 100; none at first sight.
+      morePaths @51 :Bool;       # More paths differ than these.
+    }
     refDeleted :group { ref @9 :Text; }
     buildCreated :group { cause @10 :Text; ref @11 :Text; revision @12 :Text; }
     buildPlanned :group { jobs @13 :List(Text); }

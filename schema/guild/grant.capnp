@@ -10,6 +10,9 @@ enum Kind {
   worker @2;
   changes @3;
   events @4;
+  unknown @5;
+  # A kind that the master does not know, because a newer one issued the grant. It can be used for nothing, and it can be revoked. A
+  # client takes every kind that it does not know itself for this one.
 }
 
 struct What {

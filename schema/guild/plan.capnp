@@ -4,7 +4,8 @@
 using Common = import "common.capnp";
 
 struct Plan {
-  version @0 :UInt16;            # 1. A worker refuses a version that it does not know.
+  version @0 :UInt16;
+  # 1. Whoever does not know the version refuses the plan. A field that may be passed over leaves the version as it is.
   jobs @1 :List(Job);
   trust @2 :Trust;
 

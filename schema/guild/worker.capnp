@@ -110,6 +110,9 @@ struct Assignment {
   lane @6 :Text;                 # Names the workspace to use again: the same job of the same branch.
   trust @7 :Plan.Plan.Trust;
   term @8 :UInt64;               # The lease's length in milliseconds, from `accept` on; 0: as `attach` said.
+  planVersion @9 :UInt16;
+  # The version of the plan that the job is of; 0, as masters up to version 0.2 send: 1. A worker that does not know the version
+  # accepts, runs nothing and completes the attempt as `errored`, so that another worker gets the job.
 }
 
 interface Lease {

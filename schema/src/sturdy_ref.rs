@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use data_encoding::BASE64URL_NOPAD;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -20,7 +21,8 @@ const ADDRESSES_MAX: usize = 16;
 const ADDRESS_CHARS_MAX: usize = 260;
 
 /// Who a peer is: the SHA-256 of its public key, as SubjectPublicKeyInfo in DER (RFC 5280).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Fingerprint(pub [u8; 32]);
 
 impl Fingerprint {
@@ -48,6 +50,20 @@ impl FromStr for Fingerprint {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let encoded = text.strip_prefix(ALGORITHM).ok_or(SturdyRefError::Algorithm)?;
         decode(encoded).map(Self).ok_or(SturdyRefError::Fingerprint)
+    }
+}
+
+impl From<Fingerprint> for String {
+    fn from(fingerprint: Fingerprint) -> String {
+        fingerprint.to_string()
+    }
+}
+
+impl TryFrom<String> for Fingerprint {
+    type Error = SturdyRefError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
     }
 }
 

@@ -337,7 +337,7 @@ impl observer::Server for Told {
         _: observer::ObserveResults,
     ) -> capnp::Result<()> {
         for event in params.get()?.get_events()? {
-            self.0.borrow_mut().extend(wire::read_event(event)?);
+            self.0.borrow_mut().push(wire::read_event(event)?);
         }
         Ok(())
     }

@@ -75,7 +75,7 @@ impl Ledger {
             let jobs: Vec<JobRow> = self.jobs.values().filter(|job| job.key.build == row.id).cloned().collect();
             let latest = jobs.iter().filter_map(|job| self.attempts.get(&(job.key, job.attempt)));
             let latest = latest.map(|attempt| (attempt.clone(), self.steps_of(attempt))).collect();
-            (row.clone(), self.plans.get(&row.id).cloned(), jobs, latest)
+            (row.clone(), Ok(self.plans.get(&row.id).cloned()), jobs, latest)
         });
         let mut numbers: BTreeMap<String, u32> = BTreeMap::new();
         for row in self.builds.values() {

@@ -9,7 +9,8 @@ mod fake;
 use bench::{Bench, ends, eventually, exit_code, is_alive, test};
 use fake::{job, step, token};
 use rustix::process::{Pid, Signal, kill_process};
-use schema::values::{Assignment, Outcome, RefusalCode};
+use schema::values::{Assignment, Outcome, PLAN_VERSION, RefusalCode};
+use std::path::Path;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -346,6 +347,24 @@ fn is_stopped_with_its_lease(at_attach: u64, of_attempt: u64) {
         let (outcome, reason) = bench.master.outcome().await;
         assert_eq!(outcome, Outcome::Errored);
         assert!(reason.contains("lease"), "{reason}");
+    });
+}
+
+#[test]
+fn a_plan_of_a_newer_version_costs_its_job_and_nothing_else() {
+    test(async {
+        let bench = Bench::new().await;
+        let _worker = bench.worker();
+        let (ran, well) = (bench.file("ran"), bench.file("well"));
+        let newer = job(1, vec![step("say", &format!("echo >{ran}"))]);
+        bench.master.offer(Assignment { plan_version: PLAN_VERSION + 1, ..newer });
+        let (outcome, reason) = bench.master.outcome().await;
+        assert_eq!(outcome, Outcome::Errored);
+        let why = "this worker cannot run the job: the plan is of version 2, and this program knows versions up to 1";
+        assert!(reason.starts_with(why), "{reason}");
+        bench.master.offer(job(2, vec![step("say", &format!("echo >{well}"))]));
+        eventually(|| Path::new(&well).exists()).await;
+        assert!(!Path::new(&ran).exists(), "nothing of the newer plan was run");
     });
 }
 

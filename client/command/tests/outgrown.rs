@@ -42,7 +42,7 @@ async fn run(directory: &Path, arguments: &[&str]) -> (i32, String, String) {
 
 fn event(sequence: u64, text: &str) -> Event {
     let fact = Fact::WorkerLost { worker: "w".to_owned(), reason: text.to_owned() };
-    Event { sequence, time: Time(1_700_000_000_000 + sequence), project: String::new(), build: 0, fact }
+    Event { sequence, time: Time(1_700_000_000_000 + sequence), origin: None, project: String::new(), build: 0, fact }
 }
 
 /// Events of which the third is too large; the small master tells two at a time.

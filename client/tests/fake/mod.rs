@@ -122,6 +122,7 @@ impl World {
             let event = Event {
                 sequence,
                 time: Time(1_700_000_000_000 + sequence),
+                origin: None,
                 project: "r".to_owned(),
                 build: number,
                 fact,

@@ -314,7 +314,7 @@ fn follow(world: &Rc<World>, filter: Filter, mut cursor: Cursor, to: observer::C
                 let mut request = to.observe_request();
                 let mut list = request.get().init_events(length(fresh.len()));
                 for (index, event) in (0..).zip(&fresh) {
-                    write_event(list.reborrow().get(index), event);
+                    write_event(list.reborrow().get(index), event, &world.fingerprint.parse().unwrap());
                 }
                 write_cursor(request.get().init_cursor(), cursor);
                 if request.send().promise.await.is_err() {

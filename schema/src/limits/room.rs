@@ -2,7 +2,7 @@
 //! Proto writes, and little more.
 
 use super::{ABOUT, ANSWER_BYTES};
-use crate::values::{Event, JobPlan};
+use crate::values::{Commit, Event, FactField, JobPlan};
 
 /// A word of a message, in bytes.
 pub const WORD: usize = 8;
@@ -49,8 +49,28 @@ pub fn view_bytes(job: &JobPlan) -> usize {
     JOB_VIEW + text_bytes(&job.name) + worker + WORD + size_of_val(job.needs.as_slice()) + steps
 }
 
+/// The struct `Event` as `schema/guild` has it, with its tag in a list, its numbers and its pointers.
+const EVENT: usize = 18 * WORD;
+/// The data `origin`, 32 bytes, with its pointer.
+const ORIGIN: usize = 5 * WORD;
+
 /// An event.
 pub fn event_bytes(event: &Event) -> usize {
-    let texts: usize = event.fact.texts().iter().map(|text| text_bytes(text)).sum();
-    16 * WORD + WORD + text_bytes(&event.project) + texts
+    let fields: usize = event.fact.fields().into_iter().map(field_bytes).sum();
+    EVENT + ORIGIN + text_bytes(&event.project) + text_bytes(event.fact.kind()) + fields
+}
+
+fn field_bytes(field: FactField<'_>) -> usize {
+    match field {
+        FactField::Fixed => 0,
+        FactField::Text(text) => text_bytes(text),
+        FactField::Texts(texts) => listed(texts),
+        // the pointer of the list and the tag of its elements
+        FactField::Commits(commits) => 2 * WORD + commits.iter().map(commit_bytes).sum::<usize>(),
+    }
+}
+
+/// A commit with its time.
+fn commit_bytes(commit: &Commit) -> usize {
+    WORD + text_bytes(&commit.revision) + text_bytes(&commit.author) + text_bytes(&commit.subject)
 }

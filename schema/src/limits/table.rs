@@ -205,6 +205,17 @@ table! {
     /// What a list shows of a diagnosis; the build itself shows all of it.
     DIAGNOSIS_LISTED: "diagnosis", 1024, Bytes, Cut, ["perspective.Viewer.builds -> builds[].diagnosis"];
 
+    // what events say
+
+    /// A push has a few. The event names the newest and says where there are more; the repository has all of them.
+    EVENT_COMMITS: "list of an event's commits", 20, Elements, Cut, ["event.Event.changeSubmitted.commits"];
+    /// As many as a person looks through. With its commits and the longest texts, an event then stays below 100 KiB.
+    EVENT_PATHS: "list of an event's paths", 100, Elements, Cut, ["event.Event.changeSubmitted.paths"];
+    /// A line, as of a subject or a path. It is cut by the master that notes it, because anybody can commit anything.
+    EVENT_TEXT: "text of an event's commit", 512, Bytes, Cut, ["event.Event.changeSubmitted.paths[]"];
+    /// It is a SHA-256. Anything shorter names nobody.
+    ORIGIN: "origin of the event", 32, Bytes, Refused, ["event.Event.origin"];
+
     // what the master sends: who reads it cuts it, since older masters have no limits
 
     /// What an older master tells may be longer than any limit of this table; a message holds it.

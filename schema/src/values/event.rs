@@ -1,9 +1,10 @@
 //! Events: numbered committed facts.
 //!
-//! A kind of event is a variant of [`Fact`] with what it has, its name and its texts, all three here; its fields on the wire are in
-//! `event.capnp` and [`crate::wire`]. Nothing else has to know each kind.
+//! A kind of event is one entry of `facts!` below: its name, its variant and its fields. What its fields are called on the wire
+//! stands in `event.capnp` and [`crate::wire`]. Nothing else has to know each kind.
 
-use super::{Outcome, Time};
+use super::{Commit, Outcome, Time};
+use crate::sturdy_ref::Fingerprint;
 use serde::{Deserialize, Serialize};
 
 /// A position in the events of one incarnation of a store.
@@ -19,6 +20,9 @@ pub struct Event {
     /// From 1, without gaps.
     pub sequence: u64,
     pub time: Time,
+    /// The key of the master where it happened. None: it happened at the master that stores it, or that tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Fingerprint>,
     /// Empty where none is concerned.
     pub project: String,
     /// The project's number of the build; 0 where none is concerned.
@@ -26,135 +30,135 @@ pub struct Event {
     pub fact: Fact,
 }
 
-/// What happened. The serialized tag is the name in the schema.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", tag = "kind")]
-pub enum Fact {
-    ChangeSubmitted {
+/// Declares the kinds of events. An entry `"alarm" => Alarm { text: String }` becomes
+///
+/// ```text
+/// enum Fact { #[serde(rename = "alarm")] Alarm { text: String }, … }
+/// fn kind(&self)   { match self { Fact::Alarm { .. } => "alarm", … } }
+/// fn fields(&self) { match self { Fact::Alarm { text } => vec![text.into()], … } }
+/// ```
+macro_rules! facts {
+    ($($(#[$about:meta])* $kind:literal => $name:ident { $($(#[$of:meta])* $field:ident: $type:ty),* $(,)? },)+) => {
+        /// What happened. The name of its kind is the name of the union's member in `event.capnp`.
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(tag = "kind")]
+        pub enum Fact {
+            $($(#[$about])* #[serde(rename = $kind)] $name { $($(#[$of])* $field: $type),* },)+
+            /// A fact of a kind, or with a field, that only a newer version knows. Of it the name of its kind is known, which is
+            /// empty where a master of version 0.2 tells it. A store keeps the whole of it.
+            #[serde(untagged)]
+            Unknown { kind: String },
+        }
+
+        impl Fact {
+            /// The kinds that this version knows.
+            pub const KINDS: &[&str] = &[$($kind),+];
+
+            /// The name of the kind, as filters spell it.
+            pub fn kind(&self) -> &str {
+                match self {
+                    $(Fact::$name { .. } => $kind,)+
+                    Fact::Unknown { kind } => kind,
+                }
+            }
+
+            /// All that it carries, by which its size is known.
+            pub fn fields(&self) -> Vec<FactField<'_>> {
+                match self {
+                    $(Fact::$name { $($field),* } => vec![$($field.into()),*],)+
+                    Fact::Unknown { .. } => Vec::new(),
+                }
+            }
+        }
+    };
+}
+
+facts! {
+    /// A ref moved, or is seen for the first time.
+    "changeSubmitted" => ChangeSubmitted {
         #[serde(rename = "ref")]
         ref_name: String,
         revision: String,
         forced: bool,
+        /// What the ref gained, the newest first, at most [`crate::limits::EVENT_COMMITS`]. Up to version 0.2 there are none.
+        #[serde(default)]
+        commits: Vec<Commit>,
+        /// Whether the ref gained more commits than these.
+        #[serde(default)]
+        more_commits: bool,
+        /// Paths that differ from where the ref stood before, at most [`crate::limits::EVENT_PATHS`].
+        #[serde(default)]
+        paths: Vec<String>,
+        /// Whether more paths differ than these.
+        #[serde(default)]
+        more_paths: bool,
     },
-    RefDeleted {
+    /// A ref exists no longer.
+    "refDeleted" => RefDeleted {
         #[serde(rename = "ref")]
         ref_name: String,
     },
-    BuildCreated {
+    "buildCreated" => BuildCreated {
         cause: String,
         #[serde(rename = "ref")]
         ref_name: String,
         revision: String,
     },
-    BuildPlanned {
-        jobs: Vec<String>,
-    },
-    JobQueued {
-        job: String,
-    },
-    JobStarted {
-        job: String,
-        attempt: u16,
-        worker: String,
-    },
-    AttemptLost {
-        job: String,
-        attempt: u16,
-        worker: String,
-        reason: String,
-    },
-    StepStarted {
-        job: String,
-        attempt: u16,
-        step: u16,
-        name: String,
-    },
-    StepFinished {
-        job: String,
-        attempt: u16,
-        step: u16,
-        outcome: Outcome,
-    },
-    JobFinished {
-        job: String,
-        outcome: Outcome,
-        reason: String,
-    },
-    BuildFinished {
-        outcome: Outcome,
-    },
-    WorkerAttached {
-        worker: String,
-    },
-    WorkerLost {
-        worker: String,
-        reason: String,
-    },
-    GrantIssued {
-        grant: u64,
-        name: String,
-        grant_kind: String,
-    },
-    GrantRedeemed {
-        grant: u64,
-        name: String,
-    },
-    GrantRevoked {
-        grant: u64,
-        name: String,
-        reason: String,
-    },
-    Alarm {
-        text: String,
-    },
+    "buildPlanned" => BuildPlanned { jobs: Vec<String> },
+    "jobQueued" => JobQueued { job: String },
+    "jobStarted" => JobStarted { job: String, attempt: u16, worker: String },
+    "attemptLost" => AttemptLost { job: String, attempt: u16, worker: String, reason: String },
+    "stepStarted" => StepStarted { job: String, attempt: u16, step: u16, name: String },
+    "stepFinished" => StepFinished { job: String, attempt: u16, step: u16, outcome: Outcome },
+    "jobFinished" => JobFinished { job: String, outcome: Outcome, reason: String },
+    "buildFinished" => BuildFinished { outcome: Outcome },
+    "workerAttached" => WorkerAttached { worker: String },
+    "workerLost" => WorkerLost { worker: String, reason: String },
+    "grantIssued" => GrantIssued { grant: u64, name: String, grant_kind: String },
+    "grantRedeemed" => GrantRedeemed { grant: u64, name: String },
+    "grantRevoked" => GrantRevoked { grant: u64, name: String, reason: String },
+    "alarm" => Alarm { text: String },
 }
 
-impl Fact {
-    /// The name of the union's member in `event.capnp`, as filters spell it.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Fact::ChangeSubmitted { .. } => "changeSubmitted",
-            Fact::RefDeleted { .. } => "refDeleted",
-            Fact::BuildCreated { .. } => "buildCreated",
-            Fact::BuildPlanned { .. } => "buildPlanned",
-            Fact::JobQueued { .. } => "jobQueued",
-            Fact::JobStarted { .. } => "jobStarted",
-            Fact::AttemptLost { .. } => "attemptLost",
-            Fact::StepStarted { .. } => "stepStarted",
-            Fact::StepFinished { .. } => "stepFinished",
-            Fact::JobFinished { .. } => "jobFinished",
-            Fact::BuildFinished { .. } => "buildFinished",
-            Fact::WorkerAttached { .. } => "workerAttached",
-            Fact::WorkerLost { .. } => "workerLost",
-            Fact::GrantIssued { .. } => "grantIssued",
-            Fact::GrantRedeemed { .. } => "grantRedeemed",
-            Fact::GrantRevoked { .. } => "grantRevoked",
-            Fact::Alarm { .. } => "alarm",
-        }
-    }
+/// One field of a fact, as far as its size depends on what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FactField<'a> {
+    /// A number, a flag or a word: its size is that of its kind.
+    Fixed,
+    Text(&'a str),
+    Texts(&'a [String]),
+    Commits(&'a [Commit]),
+}
 
-    /// All texts that it carries, by which its size is known.
-    pub fn texts(&self) -> Vec<&str> {
-        match self {
-            Fact::BuildPlanned { jobs } => jobs.iter().map(String::as_str).collect(),
-            Fact::StepFinished { job, .. } | Fact::JobQueued { job } => vec![job],
-            Fact::ChangeSubmitted { ref_name, revision, .. } => vec![ref_name, revision],
-            Fact::RefDeleted { ref_name } => vec![ref_name],
-            Fact::BuildCreated { cause, ref_name, revision } => vec![cause, ref_name, revision],
-            Fact::JobStarted { job, worker, .. } => vec![job, worker],
-            Fact::AttemptLost { job, worker, reason, .. } => vec![job, worker, reason],
-            Fact::StepStarted { job, name, .. } => vec![job, name],
-            Fact::JobFinished { job, reason, .. } => vec![job, reason],
-            Fact::BuildFinished { .. } => Vec::new(),
-            Fact::WorkerAttached { worker } => vec![worker],
-            Fact::WorkerLost { worker, reason } => vec![worker, reason],
-            Fact::GrantIssued { name, grant_kind, .. } => vec![name, grant_kind],
-            Fact::GrantRedeemed { name, .. } => vec![name],
-            Fact::GrantRevoked { name, reason, .. } => vec![name, reason],
-            Fact::Alarm { text } => vec![text],
-        }
+impl<'a> From<&'a String> for FactField<'a> {
+    fn from(text: &'a String) -> FactField<'a> {
+        FactField::Text(text)
     }
 }
+
+impl<'a> From<&'a Vec<String>> for FactField<'a> {
+    fn from(texts: &'a Vec<String>) -> FactField<'a> {
+        FactField::Texts(texts)
+    }
+}
+
+impl<'a> From<&'a Vec<Commit>> for FactField<'a> {
+    fn from(commits: &'a Vec<Commit>) -> FactField<'a> {
+        FactField::Commits(commits)
+    }
+}
+
+macro_rules! fixed {
+    ($($type:ty),+) => {
+        $(impl From<&$type> for FactField<'_> {
+            fn from(_: &$type) -> Self {
+                FactField::Fixed
+            }
+        })+
+    };
+}
+
+fixed!(bool, u16, u64, Outcome);
 
 /// Which events a subscriber wants: all that is set must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,12 +1,13 @@
 //! What a grant allows.
 
 use super::{Scope, Time};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+/// Who a grant is for. Its holder gets the authority of this kind, as far as the grant's rights go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GrantKind {
@@ -15,6 +16,9 @@ pub enum GrantKind {
     Worker,
     Changes,
     Events,
+    /// A kind that only a newer version knows. Such a grant is listed and can be revoked, and nobody can use it.
+    #[serde(other)]
+    Unknown,
 }
 
 /// One thing that a grant may name.
@@ -40,6 +44,8 @@ pub fn ends_soon(created: Time, expires: Time, now: Time) -> bool {
 /// What a grant allows. A child never has more than its parent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct What {
+    /// The rights that this version knows. The store keeps the others, which allow nothing here.
+    #[serde(deserialize_with = "known_rights")]
     pub may: BTreeSet<Right>,
     pub projects: Scope,
     /// For a worker: the pools it serves.
@@ -48,6 +54,11 @@ pub struct What {
     /// For a worker: labels that are trusted.
     #[serde(default)]
     pub labels: Vec<(String, String)>,
+}
+
+fn known_rights<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeSet<Right>, D::Error> {
+    let words = Vec::<String>::deserialize(from)?;
+    Ok(words.iter().filter_map(|word| word.parse().ok()).collect())
 }
 
 impl What {
@@ -106,6 +117,7 @@ impl FromStr for Right {
 }
 
 impl GrantKind {
+    /// The kinds that can be issued.
     pub const ALL: [GrantKind; 5] =
         [GrantKind::Operator, GrantKind::User, GrantKind::Worker, GrantKind::Changes, GrantKind::Events];
 
@@ -116,6 +128,7 @@ impl GrantKind {
             GrantKind::Worker => "worker",
             GrantKind::Changes => "changes",
             GrantKind::Events => "events",
+            GrantKind::Unknown => "unknown",
         }
     }
 }
@@ -133,5 +146,19 @@ impl FromStr for GrantKind {
         GrantKind::ALL.into_iter().find(|kind| kind.word() == word).ok_or_else(|| {
             format!("no kind is called `{word}`; there are {}", GrantKind::ALL.map(GrantKind::word).join(", "))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_a_newer_version_knows_allows_nothing() {
+        let stored = r#"{"may":["view","approve"],"projects":["p"],"someday":[1]}"#;
+        let what: What = serde_json::from_str(stored).unwrap();
+        assert_eq!(what, What { may: [Right::View].into(), projects: ["p"].into(), ..What::default() });
+        assert_eq!(serde_json::from_str::<GrantKind>("\"auditor\"").unwrap(), GrantKind::Unknown);
+        assert!("unknown".parse::<GrantKind>().is_err(), "nobody can ask for it");
     }
 }

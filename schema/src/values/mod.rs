@@ -1,4 +1,5 @@
-//! Plain structs that two or more crates share. They are stored as JSON: fields are only added, with a default.
+//! Plain structs that two or more crates share. Many are stored as JSON, and read by older and by newer versions: fields are only
+//! added, each with a default, and a field that a version does not know is passed over. `docs/architecture.md` lists them.
 
 mod cause;
 mod commit_id;
@@ -18,11 +19,14 @@ mod want;
 
 pub use cause::BuildCause;
 pub use commit_id::ShortCommit;
-pub use event::{Cursor, Event, Fact, Filter};
+pub use event::{Cursor, Event, Fact, FactField, Filter};
 pub use finding::{Finding, Health};
 pub use grant::{GrantKind, Right, What, ends_soon};
 pub use master_file::{Difference, NewProject};
-pub use plan::{ALWAYS_TIMEOUT_MS, Command, JobPlan, Plan, StepPlan, Trust, Workspace};
+pub use plan::{
+    ALWAYS_TIMEOUT_MS, Command, JobPlan, PLAN_VERSION, Plan, StepPlan, Trust, UnreadablePlan, Workspace,
+    known_plan_version,
+};
 pub use progress::{Progress, StepEnd};
 pub use ref_name::{ShortRef, branch_or_tag, branch_ref, full_refs};
 pub use scope::Scope;
@@ -164,6 +168,10 @@ pub struct Assignment {
     /// The lease's length in milliseconds. 0: a master of version 0.1 offered it, and said the length at `attach`.
     #[serde(default)]
     pub term_ms: u64,
+    /// The version of the plan that the job is of, as in [`Plan`]. 0: a master up to version 0.2 offered it, whose plans are of
+    /// version 1.
+    #[serde(default)]
+    pub plan_version: u16,
 }
 
 /// Where a worker's state lies and its processes run. A copy of a worker's directory has another home.

@@ -3,6 +3,25 @@
 use super::Resources;
 use serde::{Deserialize, Serialize};
 
+/// The newest version of a plan that this program knows, and the one that it makes. A field that may be passed over leaves the
+/// version as it is. A field whose passing over would do harm, as one that keeps a step from the network, raises it.
+pub const PLAN_VERSION: u16 = 1;
+
+/// Why a plan cannot be read: its text is for a person.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnreadablePlan {
+    #[error("the plan is of version {0}, and this program knows versions up to {PLAN_VERSION}: upgrade it")]
+    Newer(u16),
+    #[error("the plan is damaged, or has something that this program does not know: {0}")]
+    Strange(String),
+}
+
+/// An error for a plan of a version that this program does not know. 0 is what versions up to 0.2 send, whose plans are of
+/// version 1.
+pub fn known_plan_version(version: u16) -> Result<(), UnreadablePlan> {
+    if version <= PLAN_VERSION { Ok(()) } else { Err(UnreadablePlan::Newer(version)) }
+}
+
 /// Decided by the master from what triggered the build, never by the repository.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -12,14 +31,41 @@ pub enum Trust {
     Untrusted,
 }
 
-/// A pipeline expanded for one source stamp: typed, no variables left.
+/// A pipeline expanded for one source stamp: typed, no variables left. What was stored is read by [`Plan::parse`], which
+/// passes over fields that only a newer version knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// 1
+    /// From 1 to [`PLAN_VERSION`].
     pub version: u16,
     /// A job comes after those that it needs.
     pub jobs: Vec<JobPlan>,
     pub trust: Trust,
+}
+
+/// All that is read of a plan that cannot be read as a whole.
+#[derive(Deserialize)]
+struct OnlyVersion {
+    version: u16,
+}
+
+impl Plan {
+    /// Reads a plan as it was stored, by whichever version.
+    pub fn parse(text: &str) -> Result<Plan, UnreadablePlan> {
+        let read: Result<Plan, _> = serde_json::from_str(text);
+        // a newer plan may have another form, so its version is looked for by itself
+        let version = match &read {
+            Ok(plan) => plan.version,
+            Err(_) => serde_json::from_str(text).map_or(0, |only: OnlyVersion| only.version),
+        };
+        known_plan_version(version)?;
+        read.map_err(|error| UnreadablePlan::Strange(error.to_string()))
+    }
+
+    /// A plan of jobs that can only end: of each nothing is known but its name.
+    pub fn of_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Plan {
+        let jobs = names.into_iter().map(|name| JobPlan { name: name.to_owned(), ..JobPlan::default() });
+        Plan { version: PLAN_VERSION, jobs: jobs.collect(), trust: Trust::default() }
+    }
 }
 
 /// What a job's directory holds when it starts.

@@ -5,8 +5,10 @@ use super::{length, read_time, time, write_texts};
 use crate::change_capnp::{change, commit};
 use crate::common_capnp;
 use crate::event_capnp::{cursor, event, filter};
-use crate::limits::{self, FOLLOWED, KIND, KINDS, PROJECT, TOLD, TOLD_LIST};
+use crate::limits::{self, EVENT_COMMITS, EVENT_PATHS, FOLLOWED, KIND, KINDS, Limit, ORIGIN, PROJECT, TOLD, TOLD_LIST};
+use crate::sturdy_ref::Fingerprint;
 use crate::values::{Change, Commit, Cursor, Event, Fact, Filter, Outcome};
+use capnp::struct_list;
 
 /// The version of an event's shape.
 const VERSION: u16 = 1;
@@ -40,67 +42,87 @@ pub fn write_change(mut to: change::Builder<'_>, change: &Change) {
     to.set_revision(&change.revision);
     to.set_before(&change.before);
     to.set_forced(change.forced);
-    let mut commits = to.reborrow().init_commits(length(change.commits.len()));
-    for (index, commit) in (0..).zip(&change.commits) {
-        let mut to = commits.reborrow().get(index);
-        to.set_revision(&commit.revision);
-        to.set_author(&commit.author);
-        to.set_time(time(commit.time));
-        to.set_subject(&commit.subject);
-    }
+    write_commits(to.reborrow().init_commits(length(change.commits.len())), &change.commits);
     write_texts(to.init_paths(length(change.paths.len())), &change.paths);
 }
 
 pub fn read_change(from: change::Reader<'_>) -> capnp::Result<Change> {
-    let commits = limits::structs(from.get_commits(), &TOLD_LIST)?.map(|commit: commit::Reader<'_>| {
-        Ok(Commit {
-            revision: limits::text(commit.get_revision(), &TOLD)?,
-            author: limits::text(commit.get_author(), &TOLD)?,
-            time: read_time(commit.get_time()),
-            subject: limits::text(commit.get_subject(), &TOLD)?,
-        })
-    });
     Ok(Change {
         project: limits::text(from.get_project(), &TOLD)?,
         ref_name: limits::text(from.get_ref(), &TOLD)?,
         revision: limits::text(from.get_revision(), &TOLD)?,
         before: limits::text(from.get_before(), &TOLD)?,
         forced: from.get_forced(),
-        commits: commits.collect::<capnp::Result<_>>()?,
+        commits: read_commits(from.get_commits(), &TOLD_LIST)?,
         paths: limits::texts(from.get_paths(), &TOLD_LIST, &TOLD)?,
     })
 }
 
-pub fn write_event(mut to: event::Builder<'_>, event: &Event) {
+fn write_commits(mut to: struct_list::Builder<'_, commit::Owned>, commits: &[Commit]) {
+    for (index, commit) in (0..).zip(commits) {
+        let mut to = to.reborrow().get(index);
+        to.set_revision(&commit.revision);
+        to.set_author(&commit.author);
+        to.set_time(time(commit.time));
+        to.set_subject(&commit.subject);
+    }
+}
+
+fn read_commits(
+    from: capnp::Result<struct_list::Reader<'_, commit::Owned>>,
+    most: &Limit,
+) -> capnp::Result<Vec<Commit>> {
+    let one = |commit: commit::Reader<'_>| {
+        Ok(Commit {
+            revision: limits::text(commit.get_revision(), &TOLD)?,
+            author: limits::text(commit.get_author(), &TOLD)?,
+            time: read_time(commit.get_time()),
+            subject: limits::text(commit.get_subject(), &TOLD)?,
+        })
+    };
+    limits::structs(from, most)?.map(one).collect()
+}
+
+/// `teller`: the key of the master that writes this, where the event happened unless it says otherwise.
+pub fn write_event(mut to: event::Builder<'_>, event: &Event, teller: &Fingerprint) {
     to.set_sequence(event.sequence);
     to.set_time(time(event.time));
     to.set_version(VERSION);
     to.set_project(&event.project);
     to.set_build(event.build);
+    to.set_origin(&event.origin.as_ref().unwrap_or(teller).0);
+    to.set_kind(event.fact.kind());
     write_fact(to, &event.fact);
 }
 
-/// None: an event of a kind that this build does not know.
-pub fn read_event(from: event::Reader<'_>) -> capnp::Result<Option<Event>> {
-    let Some(fact) = read_fact(from)? else {
-        return Ok(None);
-    };
-    Ok(Some(Event {
+/// An event of a kind that this version does not know is an unknown one.
+pub fn read_event(from: event::Reader<'_>) -> capnp::Result<Event> {
+    Ok(Event {
         sequence: from.get_sequence(),
         time: read_time(from.get_time()),
+        origin: read_origin(limits::data(from.get_origin(), &ORIGIN)?),
         project: limits::text(from.get_project(), &TOLD)?,
         build: from.get_build(),
-        fact,
-    }))
+        fact: read_fact(from)?,
+    })
 }
 
-fn write_fact(to: event::Builder<'_>, fact: &Fact) {
+/// None: a master of version 0.2 or older tells its own.
+fn read_origin(bytes: &[u8]) -> Option<Fingerprint> {
+    bytes.try_into().ok().map(Fingerprint)
+}
+
+fn write_fact(mut to: event::Builder<'_>, fact: &Fact) {
     match fact {
-        Fact::ChangeSubmitted { ref_name, revision, forced } => {
+        Fact::ChangeSubmitted { ref_name, revision, forced, commits, more_commits, paths, more_paths } => {
             let mut to = to.init_change_submitted();
             to.set_ref(ref_name);
             to.set_revision(revision);
             to.set_forced(*forced);
+            write_commits(to.reborrow().init_commits(length(commits.len())), commits);
+            to.set_more_commits(*more_commits);
+            write_texts(to.reborrow().init_paths(length(paths.len())), paths);
+            to.set_more_paths(*more_paths);
         }
         Fact::RefDeleted { ref_name } => to.init_ref_deleted().set_ref(ref_name),
         Fact::BuildCreated { cause, ref_name, revision } => {
@@ -169,20 +191,26 @@ fn write_fact(to: event::Builder<'_>, fact: &Fact) {
             to.set_reason(reason);
         }
         Fact::Alarm { text } => to.init_alarm().set_text(text),
+        Fact::Unknown { .. } => to.set_unknown(()),
     }
 }
 
-fn read_fact(from: event::Reader<'_>) -> capnp::Result<Option<Fact>> {
+fn read_fact(from: event::Reader<'_>) -> capnp::Result<Fact> {
+    let unknown = || Ok(Fact::Unknown { kind: limits::text(from.get_kind(), &TOLD)? });
     let which = match from.which() {
         Ok(which) => which,
-        Err(capnp::NotInSchema(_)) => return Ok(None),
+        Err(capnp::NotInSchema(_)) => return unknown(),
     };
-    Ok(Some(match which {
-        event::Unknown(()) => return Ok(None),
+    Ok(match which {
+        event::Unknown(()) => return unknown(),
         event::ChangeSubmitted(from) => Fact::ChangeSubmitted {
             ref_name: limits::text(from.get_ref(), &TOLD)?,
             revision: limits::text(from.get_revision(), &TOLD)?,
             forced: from.get_forced(),
+            commits: read_commits(from.get_commits(), &EVENT_COMMITS)?,
+            more_commits: from.get_more_commits(),
+            paths: limits::texts(from.get_paths(), &EVENT_PATHS, &TOLD)?,
+            more_paths: from.get_more_paths(),
         },
         event::RefDeleted(from) => Fact::RefDeleted { ref_name: limits::text(from.get_ref(), &TOLD)? },
         event::BuildCreated(from) => Fact::BuildCreated {
@@ -240,7 +268,7 @@ fn read_fact(from: event::Reader<'_>) -> capnp::Result<Option<Fact>> {
             reason: limits::text(from.get_reason(), &TOLD)?,
         },
         event::Alarm(from) => Fact::Alarm { text: limits::text(from.get_text(), &TOLD)? },
-    }))
+    })
 }
 
 fn finished(outcome: common_capnp::Outcome) -> capnp::Result<Outcome> {

@@ -4,7 +4,9 @@ use super::{length, write_pairs, write_texts};
 use crate::change_capnp::{source, source_stamp};
 use crate::limits::{self, PLAN_LIST, PLAN_TEXT, TOLD, TOLD_LIST};
 use crate::plan_capnp::{job, plan, step};
-use crate::values::{Command, JobPlan, Plan, SourceRevision, SourceStamp, StepPlan, Trust, Workspace};
+use crate::values::{
+    Command, JobPlan, Plan, SourceRevision, SourceStamp, StepPlan, Trust, Workspace, known_plan_version,
+};
 
 pub fn write_stamp(to: source_stamp::Builder<'_>, stamp: &SourceStamp) {
     let mut sources = to.init_sources(length(stamp.sources.len()));
@@ -57,6 +59,7 @@ pub fn write_plan(mut to: plan::Builder<'_>, plan: &Plan) {
 }
 
 pub fn read_plan(from: plan::Reader<'_>) -> capnp::Result<Plan> {
+    known_plan_version(from.get_version()).map_err(|error| capnp::Error::failed(error.to_string()))?;
     Ok(Plan {
         version: from.get_version(),
         jobs: limits::structs(from.get_jobs(), &PLAN_LIST)?.map(read_job).collect::<capnp::Result<_>>()?,

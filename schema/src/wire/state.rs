@@ -59,16 +59,19 @@ pub fn kind_to_enum(kind: GrantKind) -> Kind {
         GrantKind::Worker => Kind::Worker,
         GrantKind::Changes => Kind::Changes,
         GrantKind::Events => Kind::Events,
+        GrantKind::Unknown => Kind::Unknown,
     }
 }
 
-pub fn enum_to_kind(kind: Kind) -> GrantKind {
+/// Also a kind that stands in no schema that this version knows.
+pub fn enum_to_kind(kind: Result<Kind, capnp::NotInSchema>) -> GrantKind {
     match kind {
-        Kind::Operator => GrantKind::Operator,
-        Kind::User => GrantKind::User,
-        Kind::Worker => GrantKind::Worker,
-        Kind::Changes => GrantKind::Changes,
-        Kind::Events => GrantKind::Events,
+        Ok(Kind::Operator) => GrantKind::Operator,
+        Ok(Kind::User) => GrantKind::User,
+        Ok(Kind::Worker) => GrantKind::Worker,
+        Ok(Kind::Changes) => GrantKind::Changes,
+        Ok(Kind::Events) => GrantKind::Events,
+        Ok(Kind::Unknown) | Err(capnp::NotInSchema(_)) => GrantKind::Unknown,
     }
 }
 

@@ -4,10 +4,11 @@ use super::plan::{trust_from_wire, trust_to_wire};
 use super::{length, read_job, read_stamp, write_job, write_pairs, write_stamp, write_texts};
 use crate::grant_capnp::what;
 use crate::limits::{
-    self, ABOUT, LABEL, LABELS, LEASE, Limit, POOL, POOLS, PROJECT, PROJECTS, RIGHT, RIGHTS, TIERS, TOLD,
+    self, ABOUT, LABEL, LABELS, LEASE, Limit, PLAN_TEXT, POOL, POOLS, PROJECT, PROJECTS, RIGHT, RIGHTS, TIERS, TOLD,
 };
-use crate::values::{Assignment, Description, Home, Resources, What};
+use crate::values::{Assignment, Description, Home, JobPlan, Resources, Right, What, known_plan_version};
 use crate::worker_capnp::{assignment, description, home, resources};
+use std::collections::BTreeSet;
 
 pub fn write_resources(mut to: resources::Builder<'_>, resources: &Resources) {
     to.set_slots(resources.slots);
@@ -58,19 +59,26 @@ pub fn write_assignment(mut to: assignment::Builder<'_>, assignment: &Assignment
     to.set_lane(&assignment.lane);
     to.set_trust(trust_to_wire(assignment.trust));
     to.set_term(assignment.term_ms);
+    to.set_plan_version(assignment.plan_version);
 }
 
+/// Of a job whose plan is of a version that this program does not know, only the name is read.
 pub fn read_assignment(from: assignment::Reader<'_>) -> capnp::Result<Assignment> {
+    let job = from.get_job()?;
     Ok(Assignment {
         token: limits::key(from.get_token(), &LEASE)?,
         project: limits::text(from.get_project(), &TOLD)?,
         build: from.get_build(),
         attempt: from.get_attempt(),
-        job: read_job(from.get_job()?)?,
+        job: match known_plan_version(from.get_plan_version()) {
+            Ok(()) => read_job(job)?,
+            Err(_) => JobPlan { name: limits::text(job.get_name(), &PLAN_TEXT)?, ..JobPlan::default() },
+        },
         stamp: read_stamp(from.get_stamp()?)?,
         lane: limits::text(from.get_lane(), &TOLD)?,
         trust: trust_from_wire(from.get_trust()?),
         term_ms: from.get_term(),
+        plan_version: from.get_plan_version(),
     })
 }
 
@@ -99,19 +107,20 @@ pub fn write_what(mut to: what::Builder<'_>, what: &What) {
 
 /// A right that this build does not know is an error: granting less than was asked for would surprise.
 pub fn read_what(from: what::Reader<'_>) -> capnp::Result<What> {
-    what(from, |limit| *limit)
-}
-
-/// As a master shows it: an older one has no limits.
-pub fn told_what(from: what::Reader<'_>) -> capnp::Result<What> {
-    what(from, Limit::told)
-}
-
-fn what(from: what::Reader<'_>, of: fn(&Limit) -> Limit) -> capnp::Result<What> {
     let may = limits::texts(from.get_may(), &RIGHTS, &RIGHT)?;
     let may = may.iter().map(|word| word.parse().map_err(capnp::Error::failed));
+    what(from, may.collect::<capnp::Result<_>>()?, |limit| *limit)
+}
+
+/// As a master shows it. An older one has no limits, and the rights that only a newer one knows are left out.
+pub fn told_what(from: what::Reader<'_>) -> capnp::Result<What> {
+    let may = limits::texts(from.get_may(), &RIGHTS.told(), &RIGHT.told())?;
+    what(from, may.iter().filter_map(|word| word.parse().ok()).collect(), Limit::told)
+}
+
+fn what(from: what::Reader<'_>, may: BTreeSet<Right>, of: fn(&Limit) -> Limit) -> capnp::Result<What> {
     Ok(What {
-        may: may.collect::<capnp::Result<_>>()?,
+        may,
         projects: limits::texts(from.get_projects(), &of(&PROJECTS), &of(&PROJECT))?.into_iter().collect(),
         pools: limits::texts(from.get_pools(), &of(&POOLS), &of(&POOL))?.into_iter().collect(),
         labels: limits::pairs(from.get_labels(), &of(&LABELS), &of(&LABEL))?,

@@ -6,6 +6,7 @@ mod commands;
 mod untaken;
 
 use crate::attempt::ledger::{Entry, Token};
+use crate::attempt::next::Halt;
 use crate::attempt::output::Window;
 use crate::attempt::report::{AttemptReporter, Reported, Unanswered, report};
 use crate::attempt::runner;
@@ -15,7 +16,7 @@ use crate::worker_shared::WorkerShared;
 use capnp::capability::{Promise, Response};
 use commands::WorkerCommands;
 use schema::gateway_capnp::gateway;
-use schema::values::{Refusal, RefusalCode, Resources};
+use schema::values::{Refusal, RefusalCode, Resources, known_plan_version};
 use schema::vat::{self, Limits, Vat, VatError};
 use schema::wire;
 use schema::worker_capnp::{assignment, lease, session, worker_desk};
@@ -369,7 +370,11 @@ impl Session {
             attempt = assignment.attempt, "taken"
         );
         fail_point("worker-taken");
+        let known = known_plan_version(assignment.plan_version);
         let entry = self.worker.shared.ledger.enter(assignment, self.worker.now()).map_err(Untaken::ByMachine)?;
+        if let Err(error) = known {
+            entry.set_halt(Halt::Errored(format!("this worker cannot run the job: {error}")));
+        }
         fail_point("worker-entered");
         let term_ms = entry.assignment.term_ms;
         self.hold(entry.clone(), lease, term_ms);

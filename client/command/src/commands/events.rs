@@ -6,7 +6,7 @@ use crate::printer::Printer;
 use clap::Args;
 use client::views::timestamp;
 use client::{Error, Events as Subscription, Guild, Told};
-use schema::values::{Cursor, Event, Filter};
+use schema::values::{Cursor, Event, Fact, Filter};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ use std::time::Duration;
 const BACK: u64 = 50;
 /// What is past comes at once; after this much silence there is no more.
 const SILENCE: Duration = Duration::from_secs(2);
+/// The most elements of a list that a line shows. A change can have 20 commits and 100 paths.
+const LISTED: usize = 5;
 
 #[derive(Args)]
 pub(crate) struct Events {
@@ -86,12 +88,7 @@ fn say_cut_off(printer: &Printer, error: &Error, cursor: Cursor, latest: Cursor)
 }
 
 fn say(printer: &Printer, event: &Event) -> Result<(), Error> {
-    let mut row = serde_json::to_value(event).unwrap_or_default();
-    row["time"] = timestamp(event.time).into();
-    if let (Some(fact), Some(fields)) = (row["fact"].take().as_object(), row.as_object_mut()) {
-        fields.remove("fact");
-        fields.extend(fact.clone());
-    }
+    let row = row(event);
     if printer.wants_json() {
         return printer.say_json(&row);
     }
@@ -103,24 +100,68 @@ fn say(printer: &Printer, event: &Event) -> Result<(), Error> {
         (project, 0) => project.to_owned(),
         (project, build) => format!("{project}/{build}"),
     };
-    let parts = [event.sequence.to_string(), timestamp(event.time), event.fact.kind().to_owned(), place, details(&row)];
+    let parts = [event.sequence.to_string(), timestamp(event.time), kind(&event.fact), place, details(&row)];
     printer.say(printer.look.parts(parts.into_iter().map(Shown::from)))
 }
 
-/// What the kind adds to every event's fields.
+/// An event as a program gets it: its own fields beside those of every event. Of an unknown kind `unknown` is true.
+fn row(event: &Event) -> Value {
+    let mut row = serde_json::to_value(event).unwrap_or_default();
+    row["time"] = timestamp(event.time).into();
+    if let (Some(fact), Some(fields)) = (row["fact"].take().as_object(), row.as_object_mut()) {
+        fields.remove("fact");
+        fields.extend(fact.clone());
+    }
+    match &event.fact {
+        Fact::Unknown { .. } => row["unknown"] = true.into(),
+        fact => set_times(&mut row, fact),
+    }
+    row
+}
+
+/// The time of each commit as every other time is shown.
+fn set_times(row: &mut Value, fact: &Fact) {
+    let Fact::ChangeSubmitted { commits, .. } = fact else { return };
+    for (index, commit) in commits.iter().enumerate() {
+        row["commits"][index]["time"] = timestamp(commit.time).into();
+    }
+}
+
+fn kind(fact: &Fact) -> String {
+    match fact {
+        Fact::Unknown { kind } => format!("{kind} (unknown to this version)").trim_start().to_owned(),
+        known => known.kind().to_owned(),
+    }
+}
+
+/// What the kind adds to every event's fields, as far as there is something to say.
 fn details(row: &Value) -> String {
-    const COMMON: [&str; 5] = ["sequence", "time", "project", "build", "kind"];
+    const COMMON: [&str; 7] = ["sequence", "time", "origin", "project", "build", "kind", "unknown"];
     let Some(fields) = row.as_object() else { return String::new() };
-    let own = fields.iter().filter(|(name, _)| !COMMON.contains(&name.as_str()));
-    let words: Vec<String> = own
-        .map(|(name, value)| match value {
-            Value::String(text) => format!("{name}={text}"),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-                format!("{name}={value}")
-            }
-        })
-        .collect();
+    let own = fields.iter().filter(|(name, value)| !COMMON.contains(&name.as_str()) && says_something(value));
+    let words: Vec<String> = own.map(|(name, value)| format!("{name}={}", word(value))).collect();
     words.join(" ")
+}
+
+fn says_something(value: &Value) -> bool {
+    *value != Value::Bool(false) && value.as_array().is_none_or(|list| !list.is_empty())
+}
+
+fn word(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(list) => beginning(list),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
+    }
+}
+
+/// A list as a line has room for it: of commits their subjects, and of a long list its beginning.
+fn beginning(list: &[Value]) -> String {
+    let shown: Vec<Value> = list.iter().take(LISTED).map(|one| one.get("subject").unwrap_or(one).clone()).collect();
+    match list.len().saturating_sub(LISTED) {
+        0 => Value::Array(shown).to_string(),
+        more => format!("{} and {more} more", Value::Array(shown)),
+    }
 }
 
 fn read_filter(words: &[String]) -> Result<Filter, Error> {
@@ -145,6 +186,42 @@ fn read_filter(words: &[String]) -> Result<Filter, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use schema::values::{Commit, Time};
+
+    fn event(fact: Fact) -> Event {
+        Event { sequence: 7, time: Time(0), origin: None, project: "r".to_owned(), build: 0, fact }
+    }
+
+    #[test]
+    fn a_change_shows_its_commits_and_a_long_list_its_beginning() {
+        let commit = Commit { subject: "Fix it".to_owned(), time: Time(1_000), ..Commit::default() };
+        let fact = Fact::ChangeSubmitted {
+            ref_name: "refs/heads/main".to_owned(),
+            revision: "ab".to_owned(),
+            forced: false,
+            commits: vec![commit],
+            more_commits: true,
+            paths: (0..8).map(|index| index.to_string()).collect(),
+            more_paths: false,
+        };
+        let row = row(&event(fact));
+        let line = "commits=[\"Fix it\"] more_commits=true paths=[\"0\",\"1\",\"2\",\"3\",\"4\"] and 3 more \
+                    ref=refs/heads/main revision=ab";
+        assert_eq!(details(&row), line);
+        assert_eq!(row["commits"][0]["time"], "1970-01-01T00:00:01.000Z");
+    }
+
+    #[test]
+    fn a_kind_that_only_a_newer_version_knows_is_shown_as_unknown() {
+        let fact = Fact::Unknown { kind: "approvalAsked".to_owned() };
+        assert_eq!(kind(&fact), "approvalAsked (unknown to this version)");
+        let row = row(&event(fact));
+        assert_eq!(
+            (&row["kind"], &row["unknown"], details(&row)),
+            (&"approvalAsked".into(), &true.into(), String::new())
+        );
+        assert_eq!(kind(&Fact::Unknown { kind: String::new() }), "(unknown to this version)");
+    }
 
     #[test]
     fn filters_are_read() {

@@ -151,7 +151,9 @@ impl Issue {
         match (self.projects.is_empty(), self.kind()) {
             (false, _) => Ok(What { may, projects: self.projects.iter().cloned().collect(), pools, labels }),
             // which jobs a worker gets is decided by its pools
-            (true, GrantKind::Worker) => Ok(What { may, projects: Scope::default(), pools, labels }),
+            (true, GrantKind::Worker | GrantKind::Unknown) => {
+                Ok(What { may, projects: Scope::default(), pools, labels })
+            }
             (true, GrantKind::Operator | GrantKind::User | GrantKind::Changes | GrantKind::Events) => {
                 let own = connected.guild().await?.whoami().await?.grant.what;
                 let names_none = pools.is_empty() && labels.is_empty() && self.kind() == GrantKind::Operator;
@@ -175,7 +177,7 @@ impl Issue {
         let file = file.display();
         connected.printer.note(match self.kind() {
             GrantKind::Worker => format!("next: on the worker's machine, guild-worker join {file}"),
-            GrantKind::Operator | GrantKind::User | GrantKind::Changes | GrantKind::Events => {
+            GrantKind::Operator | GrantKind::User | GrantKind::Changes | GrantKind::Events | GrantKind::Unknown => {
                 format!("next: its holder says guild login {file}")
             }
         });
@@ -251,7 +253,7 @@ fn default_rights(kind: GrantKind) -> BTreeSet<Right> {
         GrantKind::Events => BTreeSet::from([Right::Events]),
         GrantKind::Operator => Right::ALL.into_iter().collect(),
         // what a worker may do is its desk, which needs no right of a perspective
-        GrantKind::Worker => BTreeSet::new(),
+        GrantKind::Worker | GrantKind::Unknown => BTreeSet::new(),
     }
 }
 

@@ -12,7 +12,7 @@ const INCARNATION: u64 = 7;
 
 fn event(sequence: u64) -> Event {
     let fact = Fact::WorkerAttached { worker: format!("w{sequence}") };
-    Event { sequence, time: Time(sequence), project: String::new(), build: 0, fact }
+    Event { sequence, time: Time(sequence), origin: None, project: String::new(), build: 0, fact }
 }
 
 fn events(from: u64, to: u64) -> Vec<Event> {

@@ -232,7 +232,8 @@ impl Coordinator {
 
     fn tell_of(&mut self, now: Time, project: &str, build: u32, fact: Fact) {
         self.last_event += 1;
-        let event = Event { sequence: self.last_event, time: now, project: project.to_owned(), build, fact };
+        let event =
+            Event { sequence: self.last_event, time: now, origin: None, project: project.to_owned(), build, fact };
         self.record(Record::Event(event));
     }
 

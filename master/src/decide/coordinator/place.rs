@@ -8,7 +8,7 @@ use super::placed::{Because, FREE_COUNTED, Placed};
 use super::queue::Need;
 use super::record::{AttemptRow, JobKey, LeaseToken};
 use super::rows::{Row, Steps};
-use schema::values::{Assignment, Outcome, Resources, State, Time};
+use schema::values::{Assignment, Outcome, PLAN_VERSION, Resources, State, Time};
 use schema::wire::job_bytes;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -219,6 +219,7 @@ impl Coordinator {
             stamp: build.row.stamp.clone(),
             trust: build.row.trust,
             term_ms: u64::try_from(attempt.term.as_millis()).unwrap_or(u64::MAX),
+            plan_version: PLAN_VERSION,
         }
     }
 }

@@ -6,7 +6,7 @@ pub use super::placed::Placed;
 use schema::sturdy_ref::Fingerprint;
 pub use schema::values::BuildCause;
 use schema::values::{
-    Change, Cursor, Event, Exit, GrantKind, Home, Outcome, Plan, SourceStamp, State, Time, Trust, What,
+    Change, Cursor, Event, Exit, GrantKind, Home, Outcome, Plan, SourceStamp, State, Time, Trust, UnreadablePlan, What,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -375,8 +375,11 @@ pub enum Record {
     },
 }
 
-/// (build, its plan where it has one, its jobs by index, of each job the latest attempt)
-pub type LoadedBuild = (BuildRow, Option<Plan>, Vec<JobRow>, Vec<LoadedAttempt>);
+/// The plan of a build, where it has one; an error: one that this version cannot read.
+pub type StoredPlan = Result<Option<Plan>, UnreadablePlan>;
+
+/// (build, its plan, its jobs by index, of each job the latest attempt)
+pub type LoadedBuild = (BuildRow, StoredPlan, Vec<JobRow>, Vec<LoadedAttempt>);
 
 /// An attempt, and its steps so far.
 pub type LoadedAttempt = (AttemptRow, Vec<StepRow>);

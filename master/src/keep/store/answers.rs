@@ -1,7 +1,7 @@
 //! What the named reads are asked, and what they answer.
 
 use crate::decide::coordinator::lane::{Lane, LaneResult, RefState};
-use crate::decide::coordinator::record::{AttemptRow, BuildId, BuildRow, JobRow, StepRow, ToldRow};
+use crate::decide::coordinator::record::{AttemptRow, BuildId, BuildRow, JobRow, StepRow, StoredPlan, ToldRow};
 use schema::values::{JobPlan, Plan, Time};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,7 +29,7 @@ pub type Detail = (BuildRow, Option<Plan>, Vec<(JobRow, Vec<StepRow>)>);
 #[derive(Debug)]
 pub struct PlannedBuild {
     pub build: BuildRow,
-    pub plan: Option<Plan>,
+    pub plan: StoredPlan,
     /// The jobs in the order of the plan.
     pub jobs: Vec<JobRow>,
 }

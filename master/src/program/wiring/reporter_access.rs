@@ -68,7 +68,7 @@ impl ReporterReads for StoredReads {
     fn build<'a>(&'a self, project: &'a str, number: u32) -> Later<'a, Option<ReportedBuild>> {
         in_words(async move {
             let found = self.readers.planned_build(project, number).await?;
-            Ok(found.map(|it| ReportedBuild { row: it.build, plan: it.plan, jobs: it.jobs }))
+            Ok(found.map(|it| ReportedBuild { row: it.build, plan: it.plan.unwrap_or_default(), jobs: it.jobs }))
         })
     }
 

@@ -96,7 +96,8 @@ impl Gateway {
                 let worker = self.access.worker(holder, gate.clone(), self.connection.clone());
                 gate.wrap(worker).client
             }
-            GrantKind::Operator | GrantKind::User | GrantKind::Changes | GrantKind::Events => {
+            // one of an unknown kind is not in force, and comes no further than `row_of`
+            GrantKind::Operator | GrantKind::User | GrantKind::Changes | GrantKind::Events | GrantKind::Unknown => {
                 let perspective = Perspective { access: self.access.clone(), holder };
                 gate.wrap(capnp_rpc::new_client::<perspective::Client, _>(perspective)).client
             }

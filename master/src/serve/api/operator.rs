@@ -34,7 +34,7 @@ impl operator::Server for Operator {
         };
         let lifetime = params.get_lifetime();
         let order = GrantOrder {
-            kind: wire::enum_to_kind(params.get_kind()?),
+            kind: wire::enum_to_kind(params.get_kind()),
             name: limits::text(params.get_name(), &HOLDER)?,
             what: wire::read_what(params.get_what()?)?,
             lifetime: (lifetime > 0).then(|| Duration::from_millis(lifetime)),

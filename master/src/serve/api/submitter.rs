@@ -129,10 +129,12 @@ impl Submitter {
             let text = format!("build {project}/{number} is not finished");
             return Ok(Err(Refusal::new(RefusalCode::Conflict, text).help("cancel it first, or wait for its end")));
         }
-        let Some(plan) = plan else {
-            let text = format!("build {project}/{number} has no plan to repeat");
-            return Ok(Err(Refusal::new(RefusalCode::Conflict, text).help("`guild run` reads the pipeline anew")));
-        };
-        Ok(Ok(Past { row, plan, jobs, removals }))
+        let conflict =
+            |why: String| Refusal::new(RefusalCode::Conflict, why).help("`guild run` reads the pipeline anew");
+        Ok(match plan {
+            Ok(Some(plan)) => Ok(Past { row, plan, jobs, removals }),
+            Ok(None) => Err(conflict(format!("build {project}/{number} has no plan to repeat"))),
+            Err(error) => Err(conflict(format!("build {project}/{number} cannot be repeated: {error}"))),
+        })
     }
 }

@@ -23,7 +23,7 @@ use crate::process::environment::{ATTEMPT, token_hex};
 use crate::process::supervisor::{Moment, StepFiles};
 use crate::process::world::{BlockingWork, Machine, World};
 use crate::workspace;
-use schema::values::{Assignment, Resources};
+use schema::values::{Assignment, Resources, known_plan_version};
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -99,6 +99,7 @@ impl Ledger {
         if !offered.boot.is_empty() && offered.boot != self.boot {
             return Err(io::Error::other("the machine was started again"));
         }
+        known_plan_version(offered.assignment.plan_version).map_err(io::Error::other)?;
         let halt = atomic_file::read(&dir.join("halt.json"))?;
         let halt = halt.map(|bytes| serde_json::from_slice(&bytes)).transpose()?;
         // a line that was cut short is none
@@ -267,6 +268,7 @@ mod tests {
             lane: String::new(),
             trust: Trust::Trusted,
             term_ms: 0,
+            plan_version: 0,
         }
     }
 
@@ -295,6 +297,17 @@ mod tests {
         assert_eq!((ledger.count(), dir.exists()), (0, true), "nothing is done before it is known whose it is");
         ledger.clear_leftovers(&machine()).await;
         assert!(!dir.exists());
+    }
+
+    #[tokio::test]
+    async fn what_a_newer_worker_left_is_taken_up_where_its_plan_is_known() {
+        let (state, dir, open) = entered();
+        let noted = std::fs::read_to_string(dir.join(ASSIGNMENT)).unwrap();
+        let with = |field: &str| noted.replacen(r#""plan_version":0"#, field, 1);
+        std::fs::write(dir.join(ASSIGNMENT), with(r#""plan_version":1,"someday":{"a":[1]}"#)).unwrap();
+        assert_eq!(open(state.path(), false).count(), 1, "a field that it does not know is passed over");
+        std::fs::write(dir.join(ASSIGNMENT), with(r#""plan_version":2"#)).unwrap();
+        assert_eq!(open(state.path(), false).count(), 0);
     }
 
     /// The mark of the attempt is in the environment of a process that the copy must not end.

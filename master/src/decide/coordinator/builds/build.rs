@@ -79,6 +79,15 @@ impl Coordinator {
         }
     }
 
+    /// Ends what is open of a build whose jobs cannot be run any more.
+    pub(in crate::decide::coordinator) fn fail_open_jobs(&mut self, now: Time, id: BuildId, why: &str) {
+        let jobs = self.builds.get(&id).into_iter().flat_map(|build| &build.jobs);
+        let open = jobs.filter(|job| job.row.state != State::Finished);
+        let open: Vec<JobKey> = open.map(|job| job.row.key).collect();
+        open.into_iter().for_each(|key| self.close_job(now, key, Outcome::Errored, why));
+        self.settle_build(now, id);
+    }
+
     /// The jobs that this one needs and that are not finished.
     pub(in crate::decide::coordinator) fn open_needs(&self, key: JobKey) -> impl Iterator<Item = &JobRow> {
         let jobs = &self.builds[&key.build].jobs;

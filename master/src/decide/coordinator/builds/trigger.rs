@@ -1,6 +1,7 @@
 //! What makes a build, stops one, or makes one again: changes, people, deleted refs.
 
 use super::build::finished;
+use super::change_event::change_submitted;
 use crate::decide::coordinator::Coordinator;
 use crate::decide::coordinator::model::{Build, Order};
 use crate::decide::coordinator::record::{Answer, BuildCause, BuildId, BuildRow, GrantId, Head, JobRow, Record};
@@ -42,12 +43,7 @@ impl Coordinator {
             Some(head) if head.is_told => return None,
             Some(_) | None => {}
         }
-        let fact = Fact::ChangeSubmitted {
-            ref_name: ref_name.clone(),
-            revision: change.revision.clone(),
-            forced: change.forced,
-        };
-        self.tell_of(now, &project, 0, fact);
+        self.tell_of(now, &project, 0, change_submitted(&change));
         let build = self.open_build(now, order(&change, by), BuildCause::Change);
         let update = self.builds[&build].row.update;
         let since = known.filter(|head| head.gone.is_none()).map_or(update, |head| head.since);

@@ -67,6 +67,9 @@ impl<T: Ord + Clone> Reach<T> {
 impl Authority {
     /// What a grant of this kind gives. Of a worker its pools and labels count; of others what its rights need.
     pub fn of(kind: GrantKind, what: &What, expires: Option<Time>) -> Authority {
+        if kind == GrantKind::Unknown {
+            return Authority::none(expires);
+        }
         let may = if kind == GrantKind::Worker { BTreeSet::new() } else { what.may.clone() };
         let operates = may.contains(&Right::Operate);
         let (pools, labels) = if kind == GrantKind::Worker {
@@ -83,6 +86,20 @@ impl Authority {
         Authority { kind, rights: may, projects, pools, labels, expires, grants }
     }
 
+    /// What a grant gives whose kind only a newer version knows.
+    fn none(expires: Option<Time>) -> Authority {
+        let (rights, projects) = (BTreeSet::new(), Reach::none());
+        Authority {
+            kind: GrantKind::Unknown,
+            rights,
+            projects,
+            pools: Reach::none(),
+            labels: Reach::none(),
+            expires,
+            grants: 0,
+        }
+    }
+
     pub fn of_row(row: &GrantRow) -> Authority {
         Authority::of(row.kind, &row.what, row.expires)
     }
@@ -96,6 +113,7 @@ impl Authority {
     /// Whether `child` has nothing that `self` has not; the first thing that it has more.
     pub fn holds(&self, child: &Authority) -> Result<(), Excess> {
         let has_kind = match (self.kind, child.kind) {
+            (GrantKind::Unknown, _) | (_, GrantKind::Unknown) => false,
             (GrantKind::Operator, _) | (GrantKind::Worker, GrantKind::Worker) => true,
             (GrantKind::Worker, _) | (_, GrantKind::Operator) => false,
             (GrantKind::User | GrantKind::Changes | GrantKind::Events, _) => true,

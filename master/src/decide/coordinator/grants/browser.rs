@@ -102,7 +102,7 @@ impl Coordinator {
 
     /// The logins of a store that are over or too many, and the oldest of the grants that ended. The master does without them.
     pub(in crate::decide::coordinator) fn find_old_grants(&mut self, now: Time) -> Vec<GrantId> {
-        let is_over = |row: &&GrantRow| row.is_browser && self.live_grant(now, row.id).is_err();
+        let is_over = |row: &&GrantRow| row.is_browser && self.grant_in_force(now, row.id).is_err();
         let mut old: Vec<GrantId> = self.grants.values().filter(is_over).map(|row| row.id).collect();
         let mut lasting: Vec<&GrantRow> = self.grants.values().filter(|row| row.is_browser && !is_over(row)).collect();
         // of each parent first those that a browser uses, and of these the newest

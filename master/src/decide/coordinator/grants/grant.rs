@@ -127,8 +127,17 @@ impl Coordinator {
         self.grants.get(&id)
     }
 
-    /// Whether a grant is in force: neither it nor one above it is revoked or expired.
+    /// A grant that its holder can use: it is in force, and this version knows its kind and the kinds of those above it.
     pub fn live_grant(&self, now: Time, id: GrantId) -> Result<&GrantRow, Refusal> {
+        let row = self.grant_in_force(now, id)?;
+        match self.line_of(id).find(|row| row.kind == GrantKind::Unknown) {
+            None => Ok(row),
+            Some(row) => Err(of_unknown_kind(row)),
+        }
+    }
+
+    /// A grant that is in force: neither it nor one above it is revoked or expired.
+    pub(super) fn grant_in_force(&self, now: Time, id: GrantId) -> Result<&GrantRow, Refusal> {
         let mut next = Some(id);
         while let Some(id) = next {
             let row = self.grants.get(&id).ok_or_else(unknown)?;
@@ -324,6 +333,11 @@ pub fn valid_name(name: &str) -> Result<(), Refusal> {
     }
     Err(Refusal::new(RefusalCode::Invalid, format!("`{}` is no name", name.escape_default()))
         .help("a name has 1 to 100 letters, digits, `.`, `_` and `-`"))
+}
+
+fn of_unknown_kind(row: &GrantRow) -> Refusal {
+    let why = format!("grant {} ({}) is of a kind that this version of the master does not know", row.id.0, row.name);
+    Refusal::new(RefusalCode::Version, why).help("ask for the master to be upgraded")
 }
 
 pub(super) fn join_is_known() -> Refusal {

@@ -39,7 +39,7 @@ impl Coordinator {
         let mut page = GrantPage::default();
         let mut bytes = 0;
         for (id, row) in self.grants.range((Bound::Excluded(after), Bound::Unbounded)) {
-            let is_shown = with_ended || self.live_grant(now, *id).is_ok();
+            let is_shown = with_ended || self.grant_in_force(now, *id).is_ok();
             if !is_shown || !self.is_listed(row, top) {
                 continue;
             }
@@ -62,7 +62,7 @@ impl Coordinator {
             return vec![shown(row)];
         }
         let of_name = self.grants.values().rev().filter(|row| row.name == wanted && self.is_listed(row, top));
-        let in_force = of_name.filter(|row| self.live_grant(now, row.id).is_ok());
+        let in_force = of_name.filter(|row| self.grant_in_force(now, row.id).is_ok());
         in_force.take(FOUND_MAX).map(shown).collect()
     }
 

@@ -7,14 +7,14 @@ use crate::decide::coordinator::model::{Build, Lease, LeaseState, Timer};
 use crate::decide::coordinator::overdue::Overdue;
 use crate::decide::coordinator::queue::Queue;
 use crate::decide::coordinator::record::{
-    BuildRow, GrantRow, JobKey, JobRow, Loaded, LoadedAttempt, LoadedBuild, StepRow,
+    BuildRow, GrantRow, JobKey, JobRow, Loaded, LoadedAttempt, LoadedBuild, StepRow, StoredPlan,
 };
 use crate::decide::coordinator::refs::{Heads, held_at_load};
 use crate::decide::coordinator::request::Requests;
 use crate::decide::coordinator::rest::Rests;
 use crate::decide::coordinator::tokens::Tokens;
 use crate::decide::coordinator::{Coordinator, Terms};
-use schema::values::{Outcome, Plan, State, Time};
+use schema::values::{Outcome, Plan, State, Time, UnreadablePlan};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 impl<R> Row<R> {
@@ -106,6 +106,7 @@ impl Coordinator {
 
     fn load_build(&mut self, now: Time, (row, plan, jobs, attempts): LoadedBuild) {
         let id = row.id;
+        let (plan, unreadable) = known_plan(plan, &jobs);
         let build = loaded_build(row, plan, jobs);
         let (planning, count) = (build.row.state == State::Planning, build.jobs.len());
         self.builds.insert(id, build);
@@ -119,7 +120,10 @@ impl Coordinator {
         for index in (0..).take(count) {
             self.load_job(now, JobKey { build: id, index });
         }
-        self.settle(now, id);
+        match unreadable {
+            Some(error) => self.fail_open_jobs(now, id, &error.to_string()),
+            None => self.settle(now, id),
+        }
     }
 
     fn load_lease(&mut self, now: Time, (mut attempt, steps): LoadedAttempt) {
@@ -159,6 +163,14 @@ impl Coordinator {
         if job.is_some_and(|job| job.row.state == State::Queued) {
             self.enqueue(now, key);
         }
+    }
+}
+
+/// Of a plan that this version cannot read the jobs are known by their rows, so that they can be ended.
+fn known_plan(plan: StoredPlan, jobs: &[JobRow]) -> (Option<Plan>, Option<UnreadablePlan>) {
+    match plan {
+        Ok(plan) => (plan, None),
+        Err(error) => (Some(Plan::of_names(jobs.iter().map(|row| row.name.as_str()))), Some(error)),
     }
 }
 

@@ -21,7 +21,7 @@ impl Tables<'_> {
             let steps = steps.iter().filter(of_job).cloned().collect();
             (job, steps)
         });
-        Ok(Some((row, self.plan(build)?, jobs.collect())))
+        Ok(Some((row, self.readable_plan(build)?, jobs.collect())))
     }
 
     /// A job by its name. Where it was carried, the job that really ran.
@@ -41,7 +41,7 @@ impl Tables<'_> {
     pub(crate) fn job_history(self, build: BuildId, name: &str) -> rusqlite::Result<Option<JobHistory>> {
         let Some(of) = self.build_by_id(build)? else { return Ok(None) };
         let Some(row) = self.jobs(build)?.into_iter().find(|row| row.name == name) else { return Ok(None) };
-        let plan = self.plan(build)?.and_then(|plan| plan.jobs.into_iter().nth(row.key.index as usize));
+        let plan = self.readable_plan(build)?.and_then(|plan| plan.jobs.into_iter().nth(row.key.index as usize));
         let ran = self.find_job(build, name)?;
         let attempts = ran.map_or_else(|| Ok(Vec::new()), |ran| self.attempts(ran.key))?;
         Ok(Some(JobHistory { build: of, row, plan, attempts }))

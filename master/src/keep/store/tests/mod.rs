@@ -160,7 +160,7 @@ impl Model {
             let steps = self.steps.range(range).map(|(_, row)| row.clone()).collect();
             latest.insert(attempt.job, (attempt.clone(), steps));
         }
-        (row.clone(), self.plans.get(&row.id).cloned(), jobs, latest.into_values().collect())
+        (row.clone(), Ok(self.plans.get(&row.id).cloned()), jobs, latest.into_values().collect())
     }
 }
 

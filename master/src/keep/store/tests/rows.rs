@@ -239,7 +239,7 @@ pub(crate) fn plan(name: &str) -> Plan {
 
 pub(crate) fn event(sequence: u64) -> Event {
     let fact = Fact::Alarm { text: format!("number {sequence}") };
-    Event { sequence, time: Time(sequence), project: "p".to_owned(), build: 1, fact }
+    Event { sequence, time: Time(sequence), origin: None, project: "p".to_owned(), build: 1, fact }
 }
 
 pub(crate) fn change(revision: &str) -> Change {

@@ -119,7 +119,7 @@ impl World {
             }
             let fact = Fact::BuildFinished { outcome: Outcome::Succeeded };
             let (project, build) = (build.row.project.clone(), build.row.number);
-            records.push(Record::Event(Event { sequence: id.0, time, project, build, fact }));
+            records.push(Record::Event(Event { sequence: id.0, time, origin: None, project, build, fact }));
         }
         records
     }

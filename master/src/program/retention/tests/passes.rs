@@ -276,7 +276,14 @@ fn a_cursor_older_than_the_events_gets_a_gap_and_goes_on() {
         let fact = schema::values::Fact::Alarm { text: "x".to_owned() };
         let ago = if sequence <= 15 { 2 * GRACE.as_millis() as u64 } else { 0 };
         let time = schema::values::Time(NOW.0 - ago);
-        records.push(Record::Event(schema::values::Event { sequence, time, project: String::new(), build: 0, fact }));
+        records.push(Record::Event(schema::values::Event {
+            sequence,
+            time,
+            origin: None,
+            project: String::new(),
+            build: 0,
+            fact,
+        }));
     }
     let place = Place::new("retention-events".to_owned(), records);
     pass_all(&place, &mut place.start(retain()));

@@ -69,7 +69,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<AttemptRow> {
         outcome: maybe_word(row, 8)?,
         reason: row.get(9)?,
         isolation: row.get(10)?,
-        placed: maybe_json(row, 11)?,
+        // it only explains: where this version cannot read it, it counts as not recorded
+        placed: maybe_json(row, 11).unwrap_or_default(),
         term: Duration::from_millis(read_id(row, 12)?),
         home: maybe_json(row, 13)?,
     })

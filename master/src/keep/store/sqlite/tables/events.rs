@@ -44,6 +44,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
     Ok(Event {
         sequence: read_id(row, 0)?,
         time: read_time(row, 1)?,
+        // a store holds the events of its own master
+        origin: None,
         project: row.get(2)?,
         build: row.get(3)?,
         fact: read_json(row, 4)?,

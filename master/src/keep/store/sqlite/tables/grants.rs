@@ -23,10 +23,16 @@ impl Tables<'_> {
     }
 }
 
+/// What was granted never changes, so it stays as it was issued: a newer version may have written a kind and rights that this one
+/// does not know.
 pub(crate) fn write(to: &Transaction<'_>, row: &GrantRow) -> rusqlite::Result<()> {
-    let sql = "insert or replace into grants (id, parent, kind, name, what, created, expires, revoked, reason, \
+    let sql = "insert into grants (id, parent, kind, name, what, created, expires, revoked, reason, \
                join_hash, token_hash, holder, browser) \
-               values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+               values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
+               on conflict (id) do update set parent = excluded.parent, name = excluded.name, \
+               created = excluded.created, expires = excluded.expires, revoked = excluded.revoked, \
+               reason = excluded.reason, join_hash = excluded.join_hash, token_hash = excluded.token_hash, \
+               holder = excluded.holder, browser = excluded.browser";
     let values = params![
         id(row.id.0),
         row.parent.map(|parent| id(parent.0)),

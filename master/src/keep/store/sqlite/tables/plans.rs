@@ -1,15 +1,22 @@
 //! Plans of builds.
 
 use super::{Tables, run};
-use crate::decide::coordinator::record::BuildId;
-use crate::keep::store::sqlite::columns::{id, json, read_json};
+use crate::decide::coordinator::record::{BuildId, StoredPlan};
+use crate::keep::store::sqlite::columns::{id, json};
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use schema::values::Plan;
 
 impl Tables<'_> {
-    pub(crate) fn plan(self, build: BuildId) -> rusqlite::Result<Option<Plan>> {
+    /// The plan of a build; none: it has none. A plan that this version cannot read is no fault of the store.
+    pub(crate) fn plan(self, build: BuildId) -> rusqlite::Result<StoredPlan> {
         let mut statement = self.0.prepare_cached("select plan from plans where build = ?1")?;
-        statement.query_row([id(build.0)], |row| read_json(row, 0)).optional()
+        let text: Option<String> = statement.query_row([id(build.0)], |row| row.get(0)).optional()?;
+        Ok(text.map(|text| Plan::parse(&text)).transpose())
+    }
+
+    /// The plan of a build as far as it is shown: without one that this version cannot read.
+    pub(crate) fn readable_plan(self, build: BuildId) -> rusqlite::Result<Option<Plan>> {
+        Ok(self.plan(build)?.unwrap_or_default())
     }
 }
 

@@ -5,16 +5,14 @@
 //! the same id. Nothing here answers to anyone, and what is slow or down holds up nobody but its own reporter.
 
 mod access;
-mod command;
+mod channel;
 mod compose;
 pub mod episodes;
 mod excerpt;
 mod inherited;
-mod mail;
 pub mod notice;
 mod reporter;
 mod reproduce;
-mod smtp;
 mod telling;
 pub mod told;
 

@@ -1,7 +1,7 @@
 //! One reporter: reads events from its cursor, and sends a round through the branches that they name. Each project has
 //! rounds of its own, so one that cannot be told of holds back no other.
 
-use super::mail::{Letter, Tardy};
+use super::channel::mail::{Letter, Tardy};
 use super::telling::{Round, Teller};
 use super::{LATER, ProjectRef, ReporterAccess};
 use crate::commit::events::Batch;

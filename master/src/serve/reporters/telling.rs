@@ -3,10 +3,11 @@
 use super::compose;
 use super::episodes::{self, News, NewsLane, Next, Said, View};
 use super::inherited::{self, Before};
-use super::mail::{Delivery, GIVE_UP, Letter};
+use super::channel::command;
+use super::channel::mail::{Delivery, GIVE_UP, Letter};
 use super::notice::Notice;
 use super::told::{self, Branch};
-use super::{LATER, ProjectRef, ReporterAccess, command};
+use super::{LATER, ProjectRef, ReporterAccess};
 use crate::config::{Means, NoticeConfig};
 use crate::decide::coordinator::record::{ToldRow, Turn};
 use crate::keep::health::DeliveryHealth;

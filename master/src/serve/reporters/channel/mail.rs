@@ -1,6 +1,6 @@
 //! Notices as mail: who gets one, what it looks like, and handing it over until each recipient has it. Knows nothing of lanes.
 
-use super::notice::{Author, Notice};
+use crate::serve::reporters::notice::{Author, Notice};
 use super::smtp::{self, Handed};
 use crate::config::clock::Clock;
 use crate::config::{MailConfig, Recipient};
@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 /// How long mailboxes that refuse for a while are tried. RFC 5321, 4.5.4.1, has mail servers try for four or five days.
-pub(super) const GIVE_UP: Duration = Duration::from_secs(5 * 24 * 3600);
+pub(in crate::serve::reporters) const GIVE_UP: Duration = Duration::from_secs(5 * 24 * 3600);
 /// Between tries of a mailbox that refused for a while; each twice the one before. A greylist lets through after minutes,
 /// and a full mailbox is emptied after hours.
 const TARDY_PAUSE_MIN: Duration = Duration::from_secs(30);
@@ -25,7 +25,7 @@ const RECIPIENTS_MAX: usize = 100;
 
 /// A message on its way.
 #[derive(Clone, Debug)]
-pub(super) struct Letter {
+pub(in crate::serve::reporters) struct Letter {
     message: Vec<u8>,
     subject: String,
     from: Address,
@@ -35,7 +35,7 @@ pub(super) struct Letter {
 
 /// What became of handing it over.
 #[derive(Debug)]
-pub(super) enum Delivery {
+pub(in crate::serve::reporters) enum Delivery {
     /// Each recipient has it, or never will.
     All,
     /// These are still to have it.
@@ -46,7 +46,7 @@ pub(super) enum Delivery {
 
 impl Letter {
     /// None: nobody is to have it. `now`: its date.
-    pub(super) fn write(
+    pub(in crate::serve::reporters) fn write(
         mail: &MailConfig,
         to: &[Recipient],
         notice: &Notice,
@@ -82,7 +82,7 @@ impl Letter {
     /// Hands it over. An error is the server's, and then nobody has it; afterwards this knows who is left. On a thread of its
     /// own: a runtime waits for its blocking threads when it ends, and a server that hangs shall not hold up the end of the
     /// master.
-    pub(super) async fn hand_over(&mut self, mail: &MailConfig) -> Result<Delivery, String> {
+    pub(in crate::serve::reporters) async fn hand_over(&mut self, mail: &MailConfig) -> Result<Delivery, String> {
         let (letter, mail) = (self.clone(), mail.clone());
         let (done, handed) = tokio::sync::oneshot::channel();
         let work = move || drop(done.send(smtp::hand_over(&mail, &letter.from, &letter.to, &letter.message)));
@@ -108,7 +108,7 @@ impl Letter {
         }
     }
 
-    pub(super) fn give_up(&self, health: &DeliveryHealth, now: Time, why: &str) {
+    pub(in crate::serve::reporters) fn give_up(&self, health: &DeliveryHealth, now: Time, why: &str) {
         let to: Vec<String> = self.to.iter().map(ToString::to_string).collect();
         let text = format!("{} did not get \"{}\": {why}", to.join(", "), self.subject);
         tracing::warn!("a notice is given up: {text}");
@@ -118,16 +118,16 @@ impl Letter {
 
 /// A letter that some of its recipients have. The others are tried for some days; a master that ends meanwhile forgets
 /// them, as a second mail to those who have it would be worse.
-pub(super) struct Tardy {
-    pub(super) letter: Letter,
-    pub(super) mail: MailConfig,
-    pub(super) health: Rc<DeliveryHealth>,
-    pub(super) clock: Clock,
+pub(in crate::serve::reporters) struct Tardy {
+    pub(in crate::serve::reporters) letter: Letter,
+    pub(in crate::serve::reporters) mail: MailConfig,
+    pub(in crate::serve::reporters) health: Rc<DeliveryHealth>,
+    pub(in crate::serve::reporters) clock: Clock,
 }
 
 impl Tardy {
     /// Until each recipient has it, or never will.
-    pub(super) async fn deliver(mut self) {
+    pub(in crate::serve::reporters) async fn deliver(mut self) {
         let (began, of) = (self.clock.now(), self.letter.to.first().map(ToString::to_string).unwrap_or_default());
         self.health.fails(&of, began, "the mailbox is refused for a while");
         let mut pause = TARDY_PAUSE_MIN;

@@ -16,7 +16,7 @@ const STDERR_BYTES_MAX: usize = 2 << 10;
 const PASSED: [&str; 3] = ["PATH", "HOME", "LANG"];
 
 /// Runs it in a directory; why it did not succeed. Dropping this ends it, with all that it started in its process group.
-pub(super) async fn run(argv: &[String], dir: &Path, input: &[u8]) -> Result<(), String> {
+pub(in crate::serve::reporters) async fn run(argv: &[String], dir: &Path, input: &[u8]) -> Result<(), String> {
     run_within(argv, dir, input, DEADLINE).await
 }
 
@@ -33,7 +33,7 @@ async fn run_within(argv: &[String], dir: &Path, input: &[u8], deadline: Duratio
 }
 
 fn words(said: &[u8]) -> String {
-    let text = super::excerpt::plain(&String::from_utf8_lossy(said));
+    let text = crate::serve::reporters::excerpt::plain(&String::from_utf8_lossy(said));
     let text = text.trim();
     if text.is_empty() { String::new() } else { format!(": {text}") }
 }

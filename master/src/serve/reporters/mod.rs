@@ -18,7 +18,7 @@ pub mod told;
 
 pub use access::{DeliverySink, Later, ProjectRef, ReportedBuild, ReporterAccess, ReporterReads};
 
-use crate::config::{Config, Means, NoticeConfig};
+use crate::config::{Config, NoticeConfig};
 use crate::keep::health::DeliveryHealth;
 use reporter::Reporter;
 use std::collections::BTreeSet;
@@ -84,13 +84,5 @@ fn unused_name(entry: &NoticeConfig, names: &mut BTreeSet<String>) -> String {
 
 fn health_of(entry: &NoticeConfig) -> Rc<DeliveryHealth> {
     let events: Vec<&str> = entry.events.iter().map(|turn| turn.word()).collect();
-    Rc::new(DeliveryHealth::new(events.join(", "), means(&entry.by).to_owned()))
-}
-
-/// "mail", or the program.
-fn means(by: &Means) -> &str {
-    match by {
-        Means::Command(argv) => argv.first().map_or("command", String::as_str),
-        Means::Mail(_) => "mail",
-    }
+    Rc::new(DeliveryHealth::new(events.join(", "), entry.by.clone()))
 }

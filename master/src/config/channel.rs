@@ -1,13 +1,15 @@
 //! The channels by which a notice goes, as the master file names them: the word of each in `by`, its keys, their check and help. How
 //! a channel tells stands in `serve/reporters`, in a file of its own.
 
-use super::read::{Part, required, values};
-use super::told::texts;
+use super::read::{Part, is_web_address, required, values};
+use super::secret::secret;
+use super::told::{path, text, texts};
+use hyper::Uri;
 use lettre::Address;
 use schema::toml_file::reference::{Absent, Form, Key};
 use schema::toml_file::{Table, Value};
 use serde::Serialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// How one `[[notice]]` is told. Its JSON is a part of the reporter's name in the store, so a variant keeps its form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -16,6 +18,7 @@ pub enum Means {
     /// A program and its arguments.
     Command(Vec<String>),
     Mail(Vec<Recipient>),
+    Webhook(WebhookConfig),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -26,12 +29,24 @@ pub enum Recipient {
     Address(String),
 }
 
+/// A receiver of signed notices.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct WebhookConfig {
+    /// Begins with `https://` or `http://`, and has no user and no password.
+    pub url: String,
+    pub secret_file: PathBuf,
+    /// The name in `url` may lead into a private network.
+    pub private: bool,
+}
+
 impl Means {
-    /// What people call this channel: "mail", or the program.
+    /// What people call this channel: "mail", the program, or the host. The path of an address may be a secret.
     pub fn shown(&self) -> &str {
         match self {
             Means::Command(argv) => argv.first().map_or("command", String::as_str),
             Means::Mail(_) => "mail",
+            Means::Webhook(hook) => authority(&hook.url),
         }
     }
 
@@ -45,6 +60,10 @@ impl Means {
             Means::Mail(_) => {
                 "`smtp`, `user` and `password_file` in [mail] of the master file; what waits is tried again".to_owned()
             }
+            Means::Webhook(_) => {
+                "`url` and `secret_file` in [[notice]] of the master file, and the log of the receiver; what waits is tried again"
+                    .to_owned()
+            }
         }
     }
 
@@ -52,6 +71,9 @@ impl Means {
     pub fn remedy_given_up(&self) -> &'static str {
         match self {
             Means::Command(_) => "mend the program; this notice is not tried any more",
+            Means::Webhook(_) => {
+                "take this [[notice]] out of the master file, or change its `url`: the receiver wants no more"
+            }
             Means::Mail(_) => "mend the mailbox, or take its address out of `to`; this is not tried any more",
         }
     }
@@ -60,6 +82,7 @@ impl Means {
     pub fn secret_file(&self) -> Option<(&'static str, &Path)> {
         match self {
             Means::Command(_) | Means::Mail(_) => None,
+            Means::Webhook(hook) => Some(("secret_file", &hook.secret_file)),
         }
     }
 
@@ -68,6 +91,11 @@ impl Means {
         match self {
             Means::Command(run) => tell("run", texts(run)),
             Means::Mail(to) => tell("to", texts(to.iter().map(Recipient::word))),
+            Means::Webhook(WebhookConfig { url, secret_file, private }) => {
+                tell("url", text(url));
+                tell("secret_file", path(secret_file));
+                tell("private", private.to_string());
+            }
         }
     }
 }
@@ -82,18 +110,12 @@ impl Recipient {
 }
 
 /// The words of `by`, and those that a later version will know.
-pub(super) const WORDS: [&str; CHANNELS.len()] = [CHANNELS[0].word, CHANNELS[1].word];
-const LATER: [&str; 2] = ["webhook", "status"];
+pub(super) const WORDS: [&str; CHANNELS.len()] = [CHANNELS[0].word, CHANNELS[1].word, CHANNELS[2].word];
+const LATER: [&str; 1] = ["status"];
 
 /// The keys of `[[notice]]` that belong to channels.
 pub(super) const KEYS: &[Key] = &[
-    Key::new(
-        "by",
-        Form::OneOf(&WORDS),
-        Absent::Required,
-        "\"command\"",
-        "how; `\"webhook\"` and `\"status\"` are of a later version",
-    ),
+    Key::new("by", Form::OneOf(&WORDS), Absent::Required, "\"command\"", "how; `\"status\"` is of a later version"),
     Key::new(
         "to",
         Form::LIST,
@@ -107,6 +129,27 @@ pub(super) const KEYS: &[Key] = &[
         Absent::Means("must be there for a command"),
         "[\"/usr/local/bin/tell\", \"--room\", \"builds\"]",
         "the program and its arguments; it gets the notice on stdin",
+    ),
+    Key::new(
+        "url",
+        Form::Text,
+        Absent::Means("must be there for a webhook"),
+        "\"https://chat.example.org/hooks/guild\"",
+        "where the notice is sent by [POST](../notices.md#by-a-webhook); no redirect is followed",
+    ),
+    Key::new(
+        "secret_file",
+        Form::Text,
+        Absent::Means("must be there for a webhook"),
+        "\"webhook.secret\"",
+        "a file with one secret in a line, at most 4: `whsec_` and 24 to 64 bytes in base64",
+    ),
+    Key::new(
+        "private",
+        Form::Flag,
+        Absent::Is("false"),
+        "true",
+        "whether the name in `url` may lead into a private network",
     ),
 ];
 
@@ -126,9 +169,10 @@ struct ChannelForm {
     read: fn(&Entry<'_>) -> Option<Means>,
 }
 
-const CHANNELS: [ChannelForm; 2] = [
+const CHANNELS: [ChannelForm; 3] = [
     ChannelForm { word: "mail", keys: &["to"], read: recipients },
     ChannelForm { word: "command", keys: &["run"], read: command },
+    ChannelForm { word: "webhook", keys: &["url", "secret_file", "private"], read: webhook },
 ];
 
 /// Reads `by` and the keys of its channel, and refuses the keys of the others.
@@ -182,4 +226,39 @@ fn recipients(entry: &Entry<'_>) -> Option<Means> {
 
 fn is_address(text: &str) -> bool {
     text.is_ascii() && text.parse::<Address>().is_ok()
+}
+
+fn webhook(entry: &Entry<'_>) -> Option<Means> {
+    let url = required(entry.table, "url").and_then(|value| web_address(&value));
+    let file = required(entry.table, "secret_file").and_then(|value| value.text());
+    let private = entry.table.get("private").and_then(|value| value.boolean()).unwrap_or(false);
+    Some(Means::Webhook(WebhookConfig { url: url?, secret_file: secret(entry.main.base, &file?.value), private }))
+}
+
+fn web_address(value: &Value<'_>) -> Option<String> {
+    let url = value.text()?.value;
+    let mistake = match url.parse::<Uri>() {
+        Ok(_) if url.contains('#') => "has a part behind `#`, which is not sent",
+        Ok(uri) if uri.host().is_none_or(str::is_empty) || !is_web_address(&url) => "is no web address",
+        Ok(_) if authority(&url).contains('@') => {
+            "has a user, which is not sent: whoever gets the notice checks its signature"
+        }
+        Ok(uri) if uri.port_u16() == Some(0) || uri.port().is_none() && has_port(authority(&url)) => {
+            "has no usable port"
+        }
+        Ok(_) => return Some(url),
+        Err(_) => "is no web address",
+    };
+    value.refuse(mistake, "", "like \"https://chat.example.org/hooks/guild\"");
+    None
+}
+
+/// `host:port` of a web address.
+fn authority(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().unwrap_or_default()
+}
+
+fn has_port(authority: &str) -> bool {
+    authority.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'))
 }

@@ -2,10 +2,10 @@
 //! and its keys in `config/channel.rs`. A channel knows nothing of lanes, and whoever uses it knows nothing of its way.
 
 mod command;
-#[cfg_attr(not(test), expect(dead_code, reason = "the webhook, which follows, is the first that sends by it"))]
 mod http;
 mod mail;
 mod smtp;
+mod webhook;
 
 use super::ReporterAccess;
 use super::notice::Notice;
@@ -16,6 +16,7 @@ use futures::future::LocalBoxFuture;
 use mail::MailChannel;
 use std::rc::Rc;
 use std::time::Duration;
+use webhook::WebhookChannel;
 
 /// A way to tell notices. One channel serves one `[[notice]]`.
 pub(super) trait Channel {
@@ -55,5 +56,6 @@ pub(super) fn open(by: &Means, access: &ReporterAccess, health: &Rc<DeliveryHeal
     match by {
         Means::Command(argv) => Box::new(CommandChannel { argv: argv.clone(), dir: access.state.clone() }),
         Means::Mail(to) => Box::new(MailChannel::new(access.mail.clone(), to.clone(), health.clone(), access.clock)),
+        Means::Webhook(config) => Box::new(WebhookChannel::new(config)),
     }
 }

@@ -140,12 +140,14 @@ impl Build {
 
     /// What the outcome of a job counts for in its build and for the jobs that need it. None: the job is not finished.
     pub(super) fn counted(&self, index: usize) -> Option<Outcome> {
-        self.jobs[index].row.outcome
+        let plan = &self.plan.as_ref()?.jobs[index];
+        self.jobs[index].row.outcome.map(|outcome| plan.counted(outcome))
     }
 
-    /// What the outcome of a job says of its lane. None: the job is not finished.
+    /// What the outcome of a job says of its lane. One that errored says nothing of the code, also where the job may fail.
     pub(super) fn told_to_lane(&self, index: usize) -> Option<Outcome> {
-        self.counted(index)
+        let outcome = self.jobs[index].row.outcome;
+        if outcome == Some(Outcome::Errored) { outcome } else { self.counted(index) }
     }
 
     /// Whether the jobs that need this one must not run: it did not come to a good end, or was itself skipped because of what

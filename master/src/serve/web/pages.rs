@@ -2,6 +2,7 @@
 //! several templates take stands in `show`.
 
 mod build;
+mod cctray;
 mod home;
 mod job;
 mod project;
@@ -29,6 +30,7 @@ pub(super) fn routes() -> Router<Arc<Site>> {
         step::routes(),
         queue::routes(),
         workers::routes(),
+        cctray::routes(),
     ];
     pages.into_iter().fold(Router::new(), Router::merge)
 }

@@ -61,7 +61,7 @@ fn examples_are_what_they_say() {
             ("json", "") => drop(
                 serde_json::from_str::<serde_json::Value>(&text).unwrap_or_else(|error| panic!("{place}: {error}")),
             ),
-            ("sh" | "console" | "text" | "indented", "") => {}
+            ("sh" | "console" | "python" | "text" | "indented", "") => {}
             _ => panic!(
                 "{place}: `{kind}` is no kind of example that a test knows: tests/documents/examples.rs has them"
             ),

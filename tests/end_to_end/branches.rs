@@ -84,6 +84,27 @@ impl Farm {
     }
 }
 
+/// A failure that is allowed is shown where it happened, and is a warning for the build, for the branch and for who needs the job.
+#[test]
+fn a_job_that_may_fail_makes_no_branch_red() {
+    use Outcome::{Failed, Succeeded, Warned};
+    const MAY_FAIL: &str = "version = 1\n\
+        [job.next]\nsource = \"none\"\nmay_fail = true\nrun = \"true\"\n\
+        [job.package]\nsource = \"none\"\nneeds = [\"next\"]\nrun = \"true\"\n";
+    run(async {
+        let mut farm = Farm::open(MAY_FAIL).await;
+        let jobs = farm.build(&[("next", Failed)]).await;
+        assert_eq!((jobs["next"], jobs["package"]), (Failed, Succeeded));
+        let build = farm.house.guild.build("demo", 1).await.unwrap();
+        assert_eq!((build.outcome, farm.state("main").await), (Some(Warned), Some(Warned)));
+        // the same job, once it must not fail
+        let strict = MAY_FAIL.replace("may_fail = true\n", "");
+        farm.house.repo.commit("guild.toml", &strict, "be strict");
+        farm.build(&[("next", Failed)]).await;
+        assert_eq!(farm.state("main").await, Some(Failed));
+    });
+}
+
 #[test]
 fn a_job_is_left_out_only_where_its_lane_is_good_and_nothing_it_names_changed() {
     use Outcome::{Cancelled, Errored, Failed, Skipped, Succeeded};

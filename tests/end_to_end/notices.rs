@@ -1,15 +1,23 @@
 //! Notices as people get them: ten commits by five authors finish out of order, one breaks one lane; by command and by mail, over
 //! a crash, from outsides that are down, with authors whose addresses are not what they seem.
 
+use data_encoding::BASE64;
+use hmac::{Hmac, KeyInit, Mac};
+use master::config::channel::WebhookConfig;
 use master::config::{Config, MailConfig, Means, NoticeConfig, ProjectConfig, Recipient};
 use master::decide::coordinator::record::Turn;
 use schema::values::Outcome;
 use schema::worker_capnp::lease;
 use serde_json::{Value, json};
+use sha2::Sha256;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use support::guild::{House, Played, Ruins, run, work};
 use support::sink::Sink;
@@ -174,6 +182,85 @@ fn a_mailbox_that_is_full_holds_back_nobody() {
         assert_eq!(to, [strings(&["team@example.org"]), strings(&["team@example.org"])]);
         assert_eq!(doctor_says(&house).await, ["warned"]);
     });
+}
+
+/// A webhook is signed, tried until it is taken, and shown by the doctor until then.
+#[test]
+fn a_webhook_is_signed_and_tried_until_it_is_taken() {
+    run(async {
+        let receiver = Receiver::open();
+        let house = House::open_with(PIPELINE, |config| {
+            let url = receiver.url.clone();
+            let secret_file = config.state.parent().unwrap().join("webhook.secret");
+            std::fs::write(&secret_file, format!("whsec_{}\n", BASE64.encode(SECRET))).unwrap();
+            config.notices = vec![of_all(Means::Webhook(WebhookConfig { url, secret_file, private: false }))];
+        })
+        .await;
+        let workers = workers(&house, 1).await;
+        finish(take(&workers, 1).await, &[(1, "lint"), (1, "test")], &[(1, "test")]).await;
+        eventually("it was tried", || receiver.heard.lock().unwrap().len() > 1).await;
+        assert_eq!(doctor_says(&house).await, ["warned"]);
+        receiver.is_open.store(true, Ordering::Relaxed);
+        eventually("it was taken", || receiver.heard.lock().unwrap().iter().any(|heard| heard.is_taken)).await;
+        let heard = receiver.heard.lock().unwrap();
+        assert!(heard.iter().all(|heard| heard.is_genuine && heard.body["id"] == heard.id), "{heard:#?}");
+        assert!(heard.iter().all(|other| other.body == heard[0].body), "each try says the same");
+        assert_eq!((&heard[0].body["kind"], &heard[0].body["job"]), (&json!("newly-failing"), &json!("test")));
+    });
+}
+
+const SECRET: &[u8] = b"a secret of thirty-two bytes ...";
+
+/// One request as a receiver understands it.
+#[derive(Debug)]
+struct Heard {
+    id: String,
+    body: Value,
+    is_genuine: bool,
+    is_taken: bool,
+}
+
+/// A web server that checks signatures as `docs/notices.md` says. It is busy until it is opened.
+struct Receiver {
+    url: String,
+    is_open: Arc<AtomicBool>,
+    heard: Arc<Mutex<Vec<Heard>>>,
+}
+
+impl Receiver {
+    /// Its thread ends with the process.
+    fn open() -> Receiver {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/hooks/guild?room=1", listener.local_addr().unwrap());
+        let receiver = Receiver { url, is_open: Arc::default(), heard: Arc::default() };
+        let (is_open, heard) = (receiver.is_open.clone(), receiver.heard.clone());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                heard.lock().unwrap().push(receive(stream.unwrap(), is_open.load(Ordering::Relaxed)));
+            }
+        });
+        receiver
+    }
+}
+
+fn receive(stream: TcpStream, is_taken: bool) -> Heard {
+    let mut stream = BufReader::new(stream);
+    let (mut headers, mut line) = (BTreeMap::new(), String::new());
+    while stream.read_line(&mut line).unwrap() > 2 {
+        let (name, value) = line.trim_end().split_once(' ').unwrap();
+        headers.insert(name.trim_end_matches(':').to_lowercase(), value.to_owned());
+        line.clear();
+    }
+    let mut body = vec![0; headers["content-length"].parse().unwrap()];
+    stream.read_exact(&mut body).unwrap();
+    let status = if is_taken { "204 No Content" } else { "503 Busy" };
+    stream.get_mut().write_all(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").as_bytes()).unwrap();
+    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET).unwrap();
+    mac.update(format!("{}.{}.", headers["webhook-id"], headers["webhook-timestamp"]).as_bytes());
+    mac.update(&body);
+    let signature = format!("v1,{}", BASE64.encode(&mac.finalize().into_bytes()));
+    let is_genuine = headers["webhook-signature"] == signature;
+    Heard { id: headers["webhook-id"].clone(), body: serde_json::from_slice(&body).unwrap(), is_genuine, is_taken }
 }
 
 fn strings(texts: &[&str]) -> Vec<String> {

@@ -261,6 +261,37 @@ fn a_branch_has_its_short_name_in_an_address() {
     });
 }
 
+/// Build monitors read the main branches, and see what their cookie allows.
+#[test]
+fn a_build_monitor_reads_the_main_branches() {
+    run(async {
+        let house = House::open_with(PIPELINE, with_pages).await;
+        built(&house, b"hello\n", Outcome::Succeeded).await;
+        let unseen = get(&house.pages, "/cctray.xml", &[]).await;
+        assert_eq!((unseen.status, unseen.header("content-type")), (200, "application/xml; charset=utf-8"));
+        assert!(unseen.text().ends_with("<Projects>\n</Projects>\n"), "{}", unseen.text());
+        assert_guarded(&unseen);
+
+        let house = House::open_with(PIPELINE, |config| {
+            public(config);
+            config.url = "https://ci.example.org".to_owned();
+        })
+        .await;
+        let site = format!("http://{}", house.web);
+        let monitor = async || get(&site, "/cctray.xml", &["Host: ci.example.org"]).await.text();
+        assert!(!monitor().await.contains("<Project "), "nothing is finished yet");
+        built(&house, b"hello\n", Outcome::Failed).await;
+        let line = "<Project name=\"demo\" activity=\"Sleeping\" lastBuildStatus=\"Failure\" lastBuildLabel=\"1\" lastBuildTime=\"";
+        let seen = monitor().await;
+        let rest = seen.split_once(line).unwrap_or_else(|| panic!("{seen}")).1;
+        assert!(rest.contains("Z\" webUrl=\"https://ci.example.org/p/demo\"/>"), "{seen}");
+        house.repo.commit("README", "more", "more");
+        house.guild.run("demo", "main", "").await.unwrap();
+        let seen = monitor().await;
+        assert!(seen.contains("activity=\"Building\" lastBuildStatus=\"Failure\" lastBuildLabel=\"1\""), "{seen}");
+    });
+}
+
 #[test]
 fn a_page_that_did_not_change_is_not_sent_again() {
     run(async {

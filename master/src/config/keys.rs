@@ -77,9 +77,8 @@ pub static MASTER_TOML: Reference = Reference {
             title: "[[notice]]",
             places: &["[[notice]]"],
             about: "Any number of them: what is told, how and to whom. [What a notice is](../notices.md). The events `\"every\"`, \
-                    `\"worker-missing\"`, `\"regression\"` and `\"flaky\"` are of a later version, and so are `\"webhook\"` and `\"status\"` \
-                    as `by`.",
-            keys: &[NOTICE],
+                    `\"worker-missing\"`, `\"regression\"` and `\"flaky\"` are of a later version.",
+            keys: &[NOTICE, super::channel::KEYS],
             later: &[],
         },
     ],
@@ -370,21 +369,6 @@ const NOTICE: &[Key] = &[
         Required,
         "[\"newly-failing\", \"fixed\"]",
         "what is told",
-    ),
-    Key::new("by", Form::OneOf(&["mail", "command"]), Required, "\"command\"", "how"),
-    Key::new(
-        "to",
-        Form::LIST,
-        Means("must be there for mail"),
-        "[\"blame\", \"team@example.org\"]",
-        "addresses; `\"blame\"` stands for the authors of the commits in question",
-    ),
-    Key::new(
-        "run",
-        Form::LIST,
-        Means("must be there for a command"),
-        "[\"/usr/local/bin/tell\", \"--room\", \"builds\"]",
-        "the program and its arguments; it gets the notice on stdin",
     ),
     Key::new("projects", Form::LIST, Is("\"*\""), "[\"pyfoo\"]", "names or patterns"),
     Key::new("branches", Form::LIST, Is("\"*\""), "[\"main\", \"release/*\"]", "patterns of branches"),

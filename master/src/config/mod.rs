@@ -1,5 +1,6 @@
 //! The master file, `master.toml`: what it says, typed, checked once. Opens nothing that it names.
 
+pub mod channel;
 pub mod clock;
 mod include;
 pub mod keys;
@@ -12,7 +13,8 @@ mod secret;
 mod tests;
 mod told;
 
-pub use notice::{MailConfig, Means, NoticeConfig, Recipient};
+pub use channel::{Means, Recipient};
+pub use notice::{MailConfig, NoticeConfig};
 pub use project_file::ProjectFile;
 pub use secret::CREDENTIALS;
 pub use told::differences;

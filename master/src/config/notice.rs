@@ -1,5 +1,6 @@
 //! What is told to the outside world, to whom and how: `[mail]` and `[[notice]]`.
 
+use super::Means;
 use crate::decide::coordinator::record::Turn;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -24,20 +25,4 @@ pub struct NoticeConfig {
     pub projects: Vec<String>,
     /// Patterns of short names.
     pub branches: Vec<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Means {
-    /// A program and its arguments.
-    Command(Vec<String>),
-    Mail(Vec<Recipient>),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Recipient {
-    /// Those who made the commits in question, and those who put them there.
-    Blame,
-    Address(String),
 }

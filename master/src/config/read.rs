@@ -2,6 +2,8 @@
 
 mod notice;
 
+pub(super) use notice::known;
+
 use super::include::{Text, included};
 use super::secret::secret;
 use super::{Config, HookConfig, HookKind, Limits, Listen, POLL, PoolConfig, ProjectConfig, Retain};
@@ -22,9 +24,9 @@ pub(super) const CONNECTIONS_MAX: u32 = 1_000_000;
 const LEASE_MIN: Duration = Duration::from_secs(1);
 
 /// A file's own tables, and what paths in it are relative to.
-struct Part<'t> {
-    root: Table<'t>,
-    base: &'t Path,
+pub(super) struct Part<'t> {
+    pub(super) root: Table<'t>,
+    pub(super) base: &'t Path,
 }
 
 /// `more`: a file that shall count as there.
@@ -63,7 +65,8 @@ pub(super) fn port(address: &str) -> Option<u16> {
 
 /// The first part is the master file itself.
 fn top(parts: &[Part<'_>], include: Vec<String>) -> Option<Config> {
-    let (Part { root, base }, others) = parts.split_first()?;
+    let (main, others) = parts.split_first()?;
+    let Part { root, base } = main;
     check_version(root);
     let url = root.get("url").and_then(|value| url(&value)).unwrap_or_default();
     let state = root.get("state").and_then(|value| value.text());
@@ -73,7 +76,7 @@ fn top(parts: &[Part<'_>], include: Vec<String>) -> Option<Config> {
     let poll = default_poll(root);
     let projects = projects(parts, poll, &pools);
     let mail = notice::mail(root, base);
-    let (notices, warnings) = notice::notices(root, &projects);
+    let (notices, warnings) = notice::notices(main, &projects);
     let roles = roles(parts);
     root.close(&["lock"]);
     others.iter().for_each(|part| part.root.close(&["lock"]));
@@ -135,7 +138,7 @@ fn listen(root: &Table<'_>) -> Option<Listen> {
 }
 
 /// The value of a key that must be there.
-fn required<'t>(table: &Table<'t>, key: &'static str) -> Option<Value<'t>> {
+pub(super) fn required<'t>(table: &Table<'t>, key: &'static str) -> Option<Value<'t>> {
     let value = table.get(key);
     if value.is_none() {
         table.page().error(table.span(), format!("{} has no `{key}`", table.place()), "", "");
@@ -357,7 +360,7 @@ fn pools_of(table: &Table<'_>, pools: &BTreeMap<String, PoolConfig>) -> Vec<Stri
     values(names)
 }
 
-fn values(strings: Vec<At<String>>) -> Vec<String> {
+pub(super) fn values(strings: Vec<At<String>>) -> Vec<String> {
     strings.into_iter().map(|string| string.value).collect()
 }
 

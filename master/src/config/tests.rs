@@ -232,8 +232,8 @@ fn what_is_said_of_notices() {
              6:6 `to` of [[notice]] is for by = \"mail\"",
         ),
         (
-            "[[notice]]\nby = 'webhook'\nevents = 'flaky'\nrunn = 'x'\n[[notice]]",
-            "4:6 \"webhook\" in `by` of [[notice]] is not supported by this version | of a later version\n\
+            "[[notice]]\nby = 'status'\nevents = 'flaky'\nrunn = 'x'\n[[notice]]",
+            "4:6 \"status\" in `by` of [[notice]] is not supported by this version | of a later version\n\
              5:10 \"flaky\" in `events` of [[notice]] is not supported by this version | of a later version\n\
              6:1 [[notice]] has no key `runn` | unknown key | did you mean `run`?\n\
              7:1 [[notice]] has no `events`\n\
@@ -251,9 +251,37 @@ fn what_is_said_of_notices() {
             "6:7 `run` of [[notice]] is empty | a program and its arguments\n\
              10:7 `run` of [[notice]] names no program",
         ),
+        (
+            "[[notice]]\nby = 'webhook'\nevents = 'fixed'\nto = 'blame'",
+            "3:1 [[notice]] has no `url`\n\
+             3:1 [[notice]] has no `secret_file`\n\
+             6:6 `to` of [[notice]] is for by = \"mail\"",
+        ),
     ];
     for (more, wanted) in cases {
         assert_eq!(lines(&format!("{SMALL}{more}\n")), wanted, "{more}");
+    }
+}
+
+#[test]
+fn an_address_of_a_webhook_is_one_that_can_be_used() {
+    let said = |url: &str| {
+        lines(&format!("{SMALL}[[notice]]\nby = 'webhook'\nevents = 'fixed'\nsecret_file = 's'\nurl = '{url}'\n"))
+    };
+    for good in ["https://h.example", "http://127.0.0.1:8080/x?y=1", "https://[2001:db8::1]:443/x", "https://[::1]/"] {
+        assert_eq!(said(good), "", "{good}");
+    }
+    for (bad, why) in [
+        ("h.example/x", "is no web address"),
+        ("ftp://h.example/x", "is no web address"),
+        ("https:///x", "is no web address"),
+        ("https://h.example:99999/", "has no usable port"),
+        ("https://h.example:0/", "has no usable port"),
+        ("https://me:secret@h.example/", "has a user, which is not sent: whoever gets the notice checks its signature"),
+        ("https://h.example/#x", "has a part behind `#`, which is not sent"),
+    ] {
+        let help = "like \"https://chat.example.org/hooks/guild\"";
+        assert_eq!(said(bad), format!("7:7 `url` of [[notice]] {why} | {help}"), "{bad}");
     }
 }
 

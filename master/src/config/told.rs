@@ -1,8 +1,6 @@
 //! What a configuration says, key by key, as the file would have it: for the difference of two.
 
-use super::{
-    Config, HookConfig, Limits, Listen, MailConfig, Means, NoticeConfig, PoolConfig, ProjectConfig, Recipient, Retain,
-};
+use super::{Config, HookConfig, Limits, Listen, MailConfig, NoticeConfig, PoolConfig, ProjectConfig, Retain};
 use schema::values::{Difference, TimeSpan, What};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -130,31 +128,21 @@ fn tell_mail(tell: &mut dyn FnMut(&str, String), mail: &MailConfig) {
 fn tell_notice(tell: &mut dyn FnMut(&str, String), entry: &NoticeConfig) {
     let NoticeConfig { events, by, projects, branches } = entry;
     tell("events", texts(events.iter().map(|turn| format!("{turn:?}"))));
-    match by {
-        Means::Mail(to) => tell("to", texts(to.iter().map(recipient))),
-        Means::Command(run) => tell("run", texts(run)),
-    }
+    by.tell(tell);
     tell("projects", texts(projects));
     tell("branches", texts(branches));
 }
 
-fn recipient(to: &Recipient) -> String {
-    match to {
-        Recipient::Blame => "blame".to_owned(),
-        Recipient::Address(address) => address.clone(),
-    }
-}
-
-fn text(text: &str) -> String {
+pub(super) fn text(text: &str) -> String {
     format!("{text:?}")
 }
 
-fn texts(texts: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+pub(super) fn texts(texts: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     let texts: Vec<String> = texts.into_iter().map(|one| text(one.as_ref())).collect();
     format!("[{}]", texts.join(", "))
 }
 
-fn path(path: &Path) -> String {
+pub(super) fn path(path: &Path) -> String {
     text(&path.display().to_string())
 }
 

@@ -1,6 +1,7 @@
 //! How what is tried again and again fares, for whoever asks. Stands below those who try and those who judge it. Kept in memory
 //! only: after a start everything is tried again.
 
+use crate::config::Means;
 use schema::values::Time;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -31,16 +32,16 @@ impl Trouble {
 pub struct DeliveryHealth {
     /// The events that it tells: "newly-failing, fixed".
     pub what: String,
-    /// "mail", or the program.
-    pub means: String,
+    /// The channel.
+    pub by: Means,
     /// By what fails: a project, or a mailbox. Empty: the reporter itself.
     troubles: RefCell<BTreeMap<String, Trouble>>,
     given_up: RefCell<VecDeque<(Time, String)>>,
 }
 
 impl DeliveryHealth {
-    pub(crate) fn new(what: String, means: String) -> DeliveryHealth {
-        DeliveryHealth { what, means, troubles: RefCell::default(), given_up: RefCell::default() }
+    pub(crate) fn new(what: String, by: Means) -> DeliveryHealth {
+        DeliveryHealth { what, by, troubles: RefCell::default(), given_up: RefCell::default() }
     }
 
     pub(crate) fn fails(&self, of: &str, now: Time, why: &str) {
@@ -82,7 +83,7 @@ mod tests {
 
     #[test]
     fn what_goes_well_does_not_hide_what_fails() {
-        let health = DeliveryHealth::new("fixed".to_owned(), "mail".to_owned());
+        let health = DeliveryHealth::new("fixed".to_owned(), Means::Mail(Vec::new()));
         let shown = |health: &DeliveryHealth| health.trouble().map(|it| (it.since.0, it.text));
         health.fails("p", Time(5), "no way");
         health.fails("q", Time(7), "down");
@@ -96,7 +97,7 @@ mod tests {
 
     #[test]
     fn who_got_no_notice_is_shown_for_some_days() {
-        let health = DeliveryHealth::new("fixed".to_owned(), "mail".to_owned());
+        let health = DeliveryHealth::new("fixed".to_owned(), Means::Mail(Vec::new()));
         assert_eq!(health.given_up(Time(0)), None);
         (0..100).for_each(|number| health.gives_up(Time(number), number.to_string()));
         assert_eq!(health.given_up(Time(200)), Some("99".to_owned()));

@@ -1,6 +1,6 @@
 //! The plan: a pipeline expanded for one source stamp.
 
-use super::Resources;
+use super::{Outcome, Resources};
 use serde::{Deserialize, Serialize};
 
 /// The newest version of a plan that this program knows, and the one that it makes. A field that may be passed over leaves the
@@ -119,6 +119,9 @@ pub struct JobPlan {
     /// 0.1: [`ALWAYS_TIMEOUT_MS`].
     #[serde(default)]
     pub always_timeout_ms: u64,
+    /// Its failure is a warning for the build and for the jobs that need it.
+    #[serde(default)]
+    pub may_fail: bool,
 }
 
 /// The time of the `always` steps of a job that was cancelled or whose time was over, where its plan says none: long enough
@@ -129,6 +132,14 @@ impl JobPlan {
     /// What it takes of a worker while it runs.
     pub fn room(&self) -> Resources {
         Resources { slots: 1, cpus_milli: self.cpus_milli, memory: self.memory }
+    }
+
+    /// What the outcome of this job counts for in its build and for the jobs that need it.
+    pub fn counted(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Failed | Outcome::Errored if self.may_fail => Outcome::Warned,
+            outcome => outcome,
+        }
     }
 
     /// The time of the `always` steps that run after a cancel or after the job's time, in milliseconds. None: it has none that

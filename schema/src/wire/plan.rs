@@ -92,6 +92,7 @@ pub fn write_job(mut to: job::Builder<'_>, job: &JobPlan) {
     write_pairs(to.reborrow().init_env(length(job.env.len())), &job.env);
     to.set_skipped(&job.skipped);
     to.set_always_timeout(job.always_timeout_ms);
+    to.set_may_fail(job.may_fail);
     let mut steps = to.init_steps(length(job.steps.len()));
     for (index, step) in (0..).zip(&job.steps) {
         write_step(steps.reborrow().get(index), step);
@@ -122,6 +123,7 @@ pub fn read_job(from: job::Reader<'_>) -> capnp::Result<JobPlan> {
         steps: limits::structs(from.get_steps(), &PLAN_LIST)?.map(read_step).collect::<capnp::Result<_>>()?,
         skipped: limits::text(from.get_skipped(), &PLAN_TEXT)?,
         always_timeout_ms: from.get_always_timeout(),
+        may_fail: from.get_may_fail(),
     })
 }
 

@@ -110,3 +110,71 @@ fn a_build_is_as_bad_as_its_worst_job() {
       build 1 failed
     ");
 }
+
+#[test]
+fn a_failure_that_is_allowed_is_a_warning_for_the_others() {
+    insta::assert_snapshot!(play(
+        "
+        worker w1
+        push main: next may-fail; package after next; gone may-fail retry 0; last after gone
+        w1 asks
+        w1 accepts
+        w1 ends 1/next failed
+        w1 asks
+        w1 accepts
+        w1 ends 1/gone errored
+        w1 asks
+        w1 accepts
+        w1 ends 1/package succeeded
+        w1 asks
+        w1 accepts
+        w1 ends 1/last succeeded
+        "
+    ), @r"
+    > worker w1
+    > push main: next may-fail; package after next; gone may-fail retry 0; last after gone
+      1/next queued
+      1/gone queued
+    > w1 asks
+      1/next is offered to w1
+    > w1 accepts
+    > w1 ends 1/next failed
+      1/next failed
+      1/package queued
+    > w1 asks
+      1/gone is offered to w1
+    > w1 accepts
+    > w1 ends 1/gone errored
+      1/gone errored
+      1/last queued
+    > w1 asks
+      1/package is offered to w1
+    > w1 accepts
+    > w1 ends 1/package succeeded
+      1/package succeeded
+    > w1 asks
+      1/last is offered to w1
+    > w1 accepts
+    > w1 ends 1/last succeeded
+      1/last succeeded
+      build 1 warned
+    ");
+}
+
+/// A cancel is somebody's wish, which no key of the pipeline turns into a warning.
+#[test]
+fn what_needs_a_cancelled_job_that_may_fail_is_skipped() {
+    insta::assert_snapshot!(play(
+        "
+        push main: next may-fail; package after next
+        cancel 1/next
+        "
+    ), @r"
+    > push main: next may-fail; package after next
+      1/next queued
+    > cancel 1/next
+      1/next cancelled: ada asked for it
+      1/package skipped: needs next, which was cancelled
+      build 1 cancelled
+    ");
+}

@@ -311,8 +311,8 @@ impl Player {
     }
 }
 
-/// A job of one step. Behind its name may stand `after JOB…`, `wants LABEL=VALUE`, `cpus N`, `priority N`, `retry N` and
-/// `side-effects`.
+/// A job of one step. Behind its name may stand `after JOB…`, `wants LABEL=VALUE`, `cpus N`, `priority N`, `retry N`,
+/// `side-effects` and `may-fail`.
 fn job(text: &str, plan: &Plan) -> JobPlan {
     let mut words = text.split_whitespace().peekable();
     let name = words.next().expect("a name").to_owned();
@@ -320,6 +320,10 @@ fn job(text: &str, plan: &Plan) -> JobPlan {
     while let Some(word) = words.next() {
         if word == "side-effects" {
             job.side_effects = true;
+            continue;
+        }
+        if word == "may-fail" {
+            job.may_fail = true;
             continue;
         }
         let value = words.next().unwrap_or_else(|| panic!("`{word}` lacks its value"));

@@ -1,10 +1,9 @@
 //! `[mail]` and `[[notice]]` of a master file.
 
-use super::{names, port, required, values};
+use super::{Part, names, port, required, values};
 use crate::config::secret::secret;
-use crate::config::{MailConfig, Means, NoticeConfig, ProjectConfig, Recipient};
+use crate::config::{MailConfig, NoticeConfig, ProjectConfig, channel};
 use crate::decide::coordinator::record::Turn;
-use lettre::Address;
 use lettre::message::Mailbox;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,8 +12,6 @@ use toml_file::{At, Table, Value};
 const TURNS: [(&str, Turn); 2] = [("newly-failing", Turn::NewlyFailing), ("fixed", Turn::Fixed)];
 /// Known, and of a later version.
 const TURNS_LATER: [&str; 4] = ["every", "worker-missing", "regression", "flaky"];
-const MEANS_LATER: [&str; 2] = ["webhook", "status"];
-const BLAME: &str = "blame";
 
 pub(super) fn mail(root: &Table<'_>, base: &Path) -> Option<MailConfig> {
     let table = root.get("mail")?.table("[mail]")?;
@@ -50,25 +47,22 @@ fn server(value: &Value<'_>) -> Option<(String, u16)> {
 }
 
 /// The notices, and what should be written otherwise. A file may have both names.
-pub(super) fn notices(
-    root: &Table<'_>,
-    projects: &BTreeMap<String, ProjectConfig>,
-) -> (Vec<NoticeConfig>, Vec<String>) {
+pub(super) fn notices(main: &Part<'_>, projects: &BTreeMap<String, ProjectConfig>) -> (Vec<NoticeConfig>, Vec<String>) {
     let (mut notices, mut warnings) = (Vec::new(), Vec::new());
     for key in ["notice", "notify"] {
-        let Some(value) = root.get(key) else { continue };
+        let Some(value) = main.root.get(key) else { continue };
         if key == "notify" {
             warnings.push("`[[notify]]` is the old name: write `[[notice]]`".to_owned());
         }
         let tables = value.array().into_iter().flatten().filter_map(|value| value.table("[[notice]]"));
-        notices.extend(tables.filter_map(|table| entry(&table, root, projects)));
+        notices.extend(tables.filter_map(|table| entry(&table, main, projects)));
     }
     (notices, warnings)
 }
 
-fn entry(table: &Table<'_>, root: &Table<'_>, projects: &BTreeMap<String, ProjectConfig>) -> Option<NoticeConfig> {
+fn entry(table: &Table<'_>, main: &Part<'_>, projects: &BTreeMap<String, ProjectConfig>) -> Option<NoticeConfig> {
     let events = required(table, "events").and_then(|value| events(&value));
-    let by = required(table, "by").and_then(|value| means(table, &value, root));
+    let by = channel::means(table, main);
     let named = table.get("projects").and_then(|value| value.one_or_more());
     let branches = names(table, "branches");
     check_projects(table, named.as_deref().unwrap_or_default(), projects);
@@ -94,61 +88,6 @@ fn events(value: &Value<'_>) -> Option<Vec<Turn>> {
     Some(turns)
 }
 
-fn means(table: &Table<'_>, value: &Value<'_>, root: &Table<'_>) -> Option<Means> {
-    let name = value.text()?;
-    let by_mail = known(value, &name, &[("command", false), ("mail", true)], &MEANS_LATER);
-    // both are known, whatever `by` says
-    let (run, to) = (table.get("run"), table.get("to"));
-    match by_mail? {
-        false => {
-            refuse_key(to.as_ref(), "is for by = \"mail\"");
-            command(table, &required(table, "run")?)
-        }
-        true => {
-            refuse_key(run.as_ref(), "is for by = \"command\"");
-            if root.key_span("mail").is_none() {
-                value.refuse("is \"mail\", and the file has no [mail]", "", "it says the server and the sender");
-            }
-            recipients(table, &required(table, "to")?)
-        }
-    }
-}
-
-fn refuse_key(value: Option<&Value<'_>>, why: &str) {
-    if let Some(value) = value {
-        value.refuse(why, "", "");
-    }
-}
-
-fn command(table: &Table<'_>, value: &Value<'_>) -> Option<Means> {
-    let words = value.one_or_more()?;
-    match words.first() {
-        None => value.refuse("is empty", "", "a program and its arguments"),
-        Some(program) if program.value.trim().is_empty() => {
-            table.page().error(program.span.clone(), format!("{} names no program", value.what()), "", "");
-        }
-        Some(_) => {}
-    }
-    Some(Means::Command(values(words)))
-}
-
-fn recipients(table: &Table<'_>, value: &Value<'_>) -> Option<Means> {
-    let names = value.one_or_more()?;
-    if names.is_empty() {
-        value.refuse("is empty", "", "addresses, or \"blame\" for the authors of the commits");
-    }
-    for name in names.iter().filter(|name| name.value != BLAME && !is_address(&name.value)) {
-        let message = format!("{} has `{}`, which is no mail address", value.what(), name.value);
-        table.page().error(name.span.clone(), message, "", "like \"team@example.org\"; \"blame\" is the authors");
-    }
-    let recipient = |name: String| if name == BLAME { Recipient::Blame } else { Recipient::Address(name) };
-    Some(Means::Mail(values(names).into_iter().map(recipient).collect()))
-}
-
-fn is_address(text: &str) -> bool {
-    text.is_ascii() && text.parse::<Address>().is_ok()
-}
-
 /// A project that is not there is a typing error: nothing would ever be told of it.
 fn check_projects(table: &Table<'_>, patterns: &[At<String>], projects: &BTreeMap<String, ProjectConfig>) {
     for name in patterns.iter().filter(|name| !name.value.contains('*') && !projects.contains_key(&name.value)) {
@@ -159,7 +98,12 @@ fn check_projects(table: &Table<'_>, patterns: &[At<String>], projects: &BTreeMa
 }
 
 /// The one of `choices` that the name means.
-fn known<T: Copy>(value: &Value<'_>, name: &At<String>, choices: &[(&str, T)], later: &[&str]) -> Option<T> {
+pub(in crate::config) fn known<T: Copy>(
+    value: &Value<'_>,
+    name: &At<String>,
+    choices: &[(&str, T)],
+    later: &[&str],
+) -> Option<T> {
     let found = choices.iter().find(|(choice, _)| *choice == name.value);
     if found.is_none() {
         let page = value.page();

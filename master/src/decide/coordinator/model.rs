@@ -138,11 +138,23 @@ impl Build {
         self.plan = Some(plan);
     }
 
+    /// What the outcome of a job counts for in its build and for the jobs that need it. None: the job is not finished.
+    pub(super) fn counted(&self, index: usize) -> Option<Outcome> {
+        let plan = &self.plan.as_ref()?.jobs[index];
+        self.jobs[index].row.outcome.map(|outcome| plan.counted(outcome))
+    }
+
+    /// What the outcome of a job says of its lane. One that errored says nothing of the code, also where the job may fail.
+    pub(super) fn told_to_lane(&self, index: usize) -> Option<Outcome> {
+        let outcome = self.jobs[index].row.outcome;
+        if outcome == Some(Outcome::Errored) { outcome } else { self.counted(index) }
+    }
+
     /// Whether the jobs that need this one must not run: it did not come to a good end, or was itself skipped because of what
     /// it needs. A job that `when` left out blocks nothing.
     pub(super) fn blocks(&self, index: usize) -> bool {
         let is_left_out = || self.plan.as_ref().is_some_and(|plan| !plan.jobs[index].skipped.is_empty());
-        match self.jobs[index].row.outcome {
+        match self.counted(index) {
             None | Some(Outcome::Succeeded | Outcome::Warned) => false,
             Some(Outcome::Skipped) => !is_left_out(),
             Some(Outcome::Failed | Outcome::Errored | Outcome::Cancelled) => true,

@@ -29,10 +29,12 @@ impl Premises {
         reporters: Vec<Rc<DeliveryHealth>>,
     ) -> Premises {
         let of_projects = config.projects.iter().flat_map(|(name, project)| project_files(name, project));
+        let of_notices = config.notices.iter().filter_map(|notice| notice.by.secret_file());
+        let of_notices = of_notices.map(|(key, path)| NamedFile::new("", key, path, true));
         let hooks = config.projects.iter().filter(|(_, project)| project.hook.is_some());
         Premises {
             state: config.state.clone(),
-            files: of_projects.chain(config.mail.as_ref().and_then(mail_file)).collect(),
+            files: of_projects.chain(config.mail.as_ref().and_then(mail_file)).chain(of_notices).collect(),
             url: url.unwrap_or_default().to_owned(),
             web,
             hooks: hooks.map(|(name, _)| name.clone()).collect(),

@@ -3,10 +3,11 @@
 use super::disk::{Disk, Room};
 use super::files::{Access, NamedFile};
 use super::*;
+use crate::config::Means;
 use crate::decide::coordinator::record::{BuildCause, BuildId, BuildRow};
 use crate::explain::{Member, Presence, Why};
 use crate::intake::sources::Looks;
-use crate::keep::health::Trouble;
+use crate::keep::health::{DeliveryHealth, Trouble};
 use crate::keep::mirror::RefusedRef;
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{Description, GrantKind, Outcome, SourceStamp, State, Trust};
@@ -204,18 +205,13 @@ fn jobs_that_wait_in_vain_are_told() {
 
 #[test]
 fn reporters_get_rid_of_what_they_tell_or_not() {
-    let trouble = |seconds, why: &str| Some(Trouble { since: ago(seconds), text: why.to_owned() });
-    let found = [
-        notices::judge(("fixed", "mail"), None, None, NOW),
-        notices::judge(("fixed", "mail"), trouble(60, "connection refused"), None, NOW),
-        notices::judge(("fixed", "/bin/tell"), trouble(2 * HOUR, "tell failed (exit status: 1)"), None, NOW),
-        notices::judge(
-            ("fixed", "mail"),
-            None,
-            Some("eve@example.org did not get \"[p] test failing\": full".to_owned()),
-            NOW,
-        ),
-    ];
+    let mail = || DeliveryHealth::new("fixed".to_owned(), Means::Mail(Vec::new()));
+    let command = DeliveryHealth::new("fixed".to_owned(), Means::Command(vec!["/bin/tell".to_owned()]));
+    command.fails("", ago(2 * HOUR), "tell failed (exit status: 1)");
+    let (refused, given_up) = (mail(), mail());
+    refused.fails("", ago(60), "connection refused");
+    given_up.gives_up(NOW, "eve@example.org did not get \"[p] test failing\": full".to_owned());
+    let found = [&mail(), &refused, &command, &given_up].map(|health| notices::judge(health, NOW));
     assert_eq!(
         text(&found),
         "good notices by mail: fixed: none waits to be told\n\

@@ -5,22 +5,20 @@
 //! the same id. Nothing here answers to anyone, and what is slow or down holds up nobody but its own reporter.
 
 mod access;
-mod command;
+mod channel;
 mod compose;
 pub mod episodes;
 mod excerpt;
 mod inherited;
-mod mail;
 pub mod notice;
 mod reporter;
 mod reproduce;
-mod smtp;
 mod telling;
 pub mod told;
 
 pub use access::{DeliverySink, Later, ProjectRef, ReportedBuild, ReporterAccess, ReporterReads};
 
-use crate::config::{Config, Means, NoticeConfig};
+use crate::config::{Config, NoticeConfig};
 use crate::keep::health::DeliveryHealth;
 use reporter::Reporter;
 use std::collections::BTreeSet;
@@ -86,13 +84,5 @@ fn unused_name(entry: &NoticeConfig, names: &mut BTreeSet<String>) -> String {
 
 fn health_of(entry: &NoticeConfig) -> Rc<DeliveryHealth> {
     let events: Vec<&str> = entry.events.iter().map(|turn| turn.word()).collect();
-    Rc::new(DeliveryHealth::new(events.join(", "), means(&entry.by).to_owned()))
-}
-
-/// "mail", or the program.
-fn means(by: &Means) -> &str {
-    match by {
-        Means::Command(argv) => argv.first().map_or("command", String::as_str),
-        Means::Mail(_) => "mail",
-    }
+    Rc::new(DeliveryHealth::new(events.join(", "), entry.by.clone()))
 }

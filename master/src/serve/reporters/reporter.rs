@@ -1,7 +1,6 @@
 //! One reporter: reads events from its cursor, and sends a round through the branches that they name. Each project has
 //! rounds of its own, so one that cannot be told of holds back no other.
 
-use super::mail::{Letter, Tardy};
 use super::telling::{Round, Teller};
 use super::{LATER, ProjectRef, ReporterAccess};
 use crate::commit::events::Batch;
@@ -30,8 +29,6 @@ const HELD: Duration = Duration::from_secs(1);
 /// The cursor is saved after so many events or so long, as it only says where to look.
 const SAVE_EVENTS: u64 = 1_000;
 const SAVE_AFTER: Duration = Duration::from_secs(60);
-/// Letters that wait for some of their recipients. More means that a mail server refuses nearly everything.
-const TARDY_MAX: usize = 1_000;
 
 pub(super) struct Reporter {
     config: NoticeConfig,
@@ -48,7 +45,8 @@ pub(super) struct Reporter {
     /// Projects that a round is under way of.
     busy: BTreeSet<String>,
     rounds: FuturesUnordered<LocalBoxFuture<'static, Round>>,
-    tardy: FuturesUnordered<LocalBoxFuture<'static, ()>>,
+    /// Notices that count as told, and go on to the rest of their receivers.
+    partly: FuturesUnordered<LocalBoxFuture<'static, ()>>,
     /// Until then the feed is not read, as that failed.
     deaf_until: Instant,
 }
@@ -71,7 +69,7 @@ impl Reporter {
             has_told: false,
             busy: BTreeSet::new(),
             rounds: FuturesUnordered::new(),
-            tardy: FuturesUnordered::new(),
+            partly: FuturesUnordered::new(),
             deaf_until: Instant::now(),
             access,
         }
@@ -93,7 +91,7 @@ impl Reporter {
     }
 
     fn complain(&self, why: &str) {
-        tracing::warn!("a reporter by {} waits: {why}", self.health.means);
+        tracing::warn!("a reporter by {} waits: {why}", self.health.by.shown());
         self.health.fails("", self.access.clock.now(), why);
     }
 
@@ -136,7 +134,7 @@ impl Reporter {
     }
 
     /// Waits for events, for the end of a round, or for the time of the next look.
-    async fn go_on(&mut self, late: &mut mpsc::UnboundedReceiver<Letter>) {
+    async fn go_on(&mut self, late: &mut mpsc::UnboundedReceiver<LocalBoxFuture<'static, ()>>) {
         let access = self.access.clone();
         let now = access.clock.now();
         let next = self.waiting().map(|(_, time)| time.since(now)).min();
@@ -149,8 +147,8 @@ impl Reporter {
                 }
             }
             Some(round) = self.rounds.next(), if !self.rounds.is_empty() => self.end_round(round).await,
-            Some(()) = self.tardy.next(), if !self.tardy.is_empty() => {}
-            Some(letter) = late.recv() => self.try_again(letter),
+            Some(()) = self.partly.next(), if !self.partly.is_empty() => {}
+            Some(rest) = late.recv() => self.partly.push(rest),
             () = tokio::time::sleep(next.unwrap_or(Duration::MAX)), if next.is_some() => {}
             () = tokio::time::sleep_until(self.deaf_until), if is_deaf => {}
         }
@@ -215,17 +213,6 @@ impl Reporter {
         }
         self.has_told |= round.has_told;
         self.save().await;
-    }
-
-    /// Some of its recipients do not have it yet.
-    fn try_again(&mut self, letter: Letter) {
-        let (Some(mail), now) = (self.access.mail.clone(), self.access.clock.now()) else { return };
-        if self.tardy.len() >= TARDY_MAX {
-            letter.give_up(&self.health, now, "too many mails wait");
-            return;
-        }
-        let tardy = Tardy { letter, mail, health: self.health.clone(), clock: self.access.clock };
-        self.tardy.push(tardy.deliver().boxed_local());
     }
 
     /// Where it is worth a commit, and nothing that the cursor has passed is still to be told.

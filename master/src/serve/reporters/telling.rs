@@ -1,15 +1,16 @@
 //! Looks at one branch after the other of a project, tells what is due, and remembers that it did.
 
+use super::channel::{self, Channel, Handed, Parcel, PutOff};
 use super::compose;
 use super::episodes::{self, News, NewsLane, Next, Said, View};
 use super::inherited::{self, Before};
-use super::mail::{Delivery, GIVE_UP, Letter};
 use super::notice::Notice;
 use super::told::{self, Branch};
-use super::{LATER, ProjectRef, ReporterAccess, command};
-use crate::config::{Means, NoticeConfig};
+use super::{LATER, ProjectRef, ReporterAccess};
+use crate::config::NoticeConfig;
 use crate::decide::coordinator::record::{ToldRow, Turn};
 use crate::keep::health::DeliveryHealth;
+use futures::future::LocalBoxFuture;
 use schema::values::Time;
 use std::rc::Rc;
 use std::time::Duration;
@@ -30,8 +31,9 @@ pub(super) struct Teller {
     access: Rc<ReporterAccess>,
     health: Rc<DeliveryHealth>,
     slots: Semaphore,
-    /// Letters that only some of their recipients have.
-    letters: mpsc::UnboundedSender<Letter>,
+    channel: Box<dyn Channel>,
+    /// Notices that only some of their receivers have.
+    partly: mpsc::UnboundedSender<LocalBoxFuture<'static, ()>>,
 }
 
 /// The end of a round through the branches of a project that were due.
@@ -48,9 +50,10 @@ impl Teller {
         config: NoticeConfig,
         access: Rc<ReporterAccess>,
         health: Rc<DeliveryHealth>,
-        letters: mpsc::UnboundedSender<Letter>,
+        partly: mpsc::UnboundedSender<LocalBoxFuture<'static, ()>>,
     ) -> Teller {
-        Teller { name, born, config, access, health, slots: Semaphore::new(AT_ONCE), letters }
+        let channel = channel::open(&config.by, &access, &health);
+        Teller { name, born, config, access, health, slots: Semaphore::new(AT_ONCE), channel, partly }
     }
 
     /// One after the other, so that what happened first is told first; a look that fails is made again.
@@ -151,25 +154,25 @@ impl Teller {
 
     /// Until it is handed over.
     async fn deliver(&self, notice: &Notice) -> Result<(), String> {
-        let Some(mut parcel) = self.pack(notice)? else {
-            tracing::warn!("a notice of {} by {} has nobody to go to", notice.selector, self.health.means);
+        let Some(mut parcel) = self.channel.pack(notice)? else {
+            tracing::warn!("a notice of {} by {} has nobody to go to", notice.selector, self.health.by.shown());
             return Ok(());
         };
         let (mut pause, began) = (PAUSE_MIN, self.now());
-        while let Err(put_off) = self.hand_over(&mut parcel).await {
+        while let Err(put_off) = self.hand_over(&mut *parcel).await {
             let why = put_off.why;
-            if put_off.is_by_mailboxes && self.now().since(began) >= GIVE_UP {
+            if put_off.tried_for.is_some_and(|most| self.now().since(began) >= most) {
                 self.give_up(notice, &why);
                 return Ok(());
             }
-            let (selector, means) = (&notice.selector, &self.health.means);
+            let (selector, means) = (&notice.selector, self.health.by.shown());
             tracing::warn!("a notice of {selector} by {means} waits {} s: {why}", pause.as_secs());
             self.health.fails(&notice.project, self.now(), &why);
             tokio::time::sleep(pause).await;
             pause = (2 * pause).min(PAUSE_MAX);
         }
         self.health.is_well(&notice.project);
-        tracing::info!(id = notice.id, "told by {}: {}", self.health.means, notice.subject());
+        tracing::info!(id = notice.id, "told by {}: {}", self.health.by.shown(), notice.subject());
         Ok(())
     }
 
@@ -179,35 +182,14 @@ impl Teller {
         self.health.gives_up(self.now(), text);
     }
 
-    fn pack(&self, notice: &Notice) -> Result<Option<Parcel>, String> {
-        Ok(match (&self.config.by, &self.access.mail) {
-            (Means::Command(_), _) => {
-                Some(Parcel::Json(serde_json::to_vec(notice).map_err(|error| error.to_string())?))
-            }
-            (Means::Mail(to), Some(mail)) => Letter::write(mail, to, notice, self.now())?.map(Parcel::Letter),
-            // the master file was refused without it
-            (Means::Mail(_), None) => None,
-        })
-    }
-
-    async fn hand_over(&self, parcel: &mut Parcel) -> Result<(), PutOff> {
-        let put_off = |why| PutOff { why, is_by_mailboxes: false };
-        let _slot = self.slots.acquire().await.map_err(|error| put_off(error.to_string()))?;
-        match (parcel, &self.config.by, &self.access.mail) {
-            (Parcel::Json(json), Means::Command(argv), _) => {
-                command::run(argv, &self.access.state, json).await.map_err(put_off)
-            }
-            (Parcel::Letter(letter), _, Some(mail)) => match letter.hand_over(mail).await.map_err(put_off)? {
-                Delivery::All => Ok(()),
-                Delivery::Some(left) => {
-                    // the receiver lives as long as this
-                    let _ = self.letters.send(left);
-                    Ok(())
-                }
-                Delivery::None(why) => Err(PutOff { why, is_by_mailboxes: true }),
-            },
-            (Parcel::Json(_) | Parcel::Letter(_), _, _) => Ok(()),
+    async fn hand_over(&self, parcel: &mut dyn Parcel) -> Result<(), PutOff> {
+        let slot = self.slots.acquire().await;
+        let _slot = slot.map_err(|error| PutOff::of_the_way(error.to_string()))?;
+        if let Handed::Partly(rest) = parcel.hand_over().await? {
+            // the receiver lives as long as this
+            let _ = self.partly.send(rest);
         }
+        Ok(())
     }
 
     fn now(&self) -> Time {
@@ -220,17 +202,4 @@ enum Compared {
     News(News),
     /// These lanes were red where the branch began.
     Inherited(Vec<NewsLane>),
-}
-
-/// A notice on its way.
-enum Parcel {
-    Json(Vec<u8>),
-    Letter(Letter),
-}
-
-/// Why a notice could not be handed over now.
-struct PutOff {
-    why: String,
-    /// Each mailbox refused it for a while. Else the way there fails, for everybody.
-    is_by_mailboxes: bool,
 }

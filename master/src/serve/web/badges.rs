@@ -3,12 +3,14 @@
 use super::questions::{known, state_of};
 use super::reply::{Miss, Reply, tagged};
 use super::request::cookie;
-use super::show;
+use super::show::tidy;
 use super::{Site, bridge::Visit};
-use askama::Template as _;
+use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::header::{HeaderMap, HeaderName, HeaderValue};
 use client::Error;
+use client::views::BranchView;
+use schema::values::Outcome;
 use std::sync::Arc;
 
 /// `/badge/NAME/BRANCH.svg`; a branch may have slashes. Of the main branch: `/badge/NAME/main.svg`, whatever it is called.
@@ -27,7 +29,7 @@ pub(super) async fn badge(
         }
     });
     let state = looked.await??;
-    let svg = show::Badge::new(&branch, state.as_ref()).render().map_err(|_| Miss::Broken)?;
+    let svg = Badge::new(&branch, state.as_ref()).render().map_err(|_| Miss::Broken)?;
     let mut reply = tagged(svg, "image/svg+xml", &headers);
     // other sites show it
     let name = HeaderName::from_static("cross-origin-resource-policy");
@@ -37,4 +39,46 @@ pub(super) async fn badge(
 
 pub(super) async fn icon(headers: HeaderMap) -> Reply {
     tagged(include_str!("icon.svg").to_owned(), "image/svg+xml", &headers)
+}
+
+/// A small picture with two words.
+#[derive(Template)]
+#[template(path = "badge.svg", escape = "html")]
+struct Badge {
+    branch: String,
+    word: &'static str,
+    colour: &'static str,
+    left: usize,
+    right: usize,
+    width: usize,
+}
+
+impl Badge {
+    fn new(branch: &str, state: Option<&BranchView>) -> Badge {
+        let is_errored = state.is_some_and(|state| state.errored);
+        let (word, colour) = match state.and_then(|state| state.outcome) {
+            Some(Outcome::Succeeded) => ("passing", "#2b8a3e"),
+            Some(Outcome::Warned) => ("warnings", "#a86400"),
+            Some(Outcome::Failed) => ("failing", "#c92a2a"),
+            // of a branch of which nothing counts yet
+            None if is_errored => ("error", "#862e9c"),
+            Some(Outcome::Errored | Outcome::Cancelled | Outcome::Skipped) | None => ("unknown", "#5c636a"),
+        };
+        let mut branch: String = tidy(branch);
+        if branch.chars().count() > 40 {
+            branch = branch.chars().take(39).chain(['…']).collect();
+        }
+        // about the width of Verdana at 11 pixels
+        let wide = |text: &str| text.chars().count() * 7 + 12;
+        let (left, right) = (wide(&branch), wide(word));
+        Badge { branch, word, colour, left, right, width: left + right }
+    }
+
+    fn left_middle(&self) -> usize {
+        self.left / 2
+    }
+
+    fn right_middle(&self) -> usize {
+        self.left + self.right / 2
+    }
 }

@@ -1,11 +1,9 @@
 //! What the templates take: views as words, links and classes. Pure, save the time.
 
 mod build;
-mod lists;
 mod log;
 
 pub(super) use build::{Build, Project};
-pub(super) use lists::{Badge, Home, ProjectLine, Queue, Workers};
 pub(super) use log::{Job, LINES, Step, steps_by_interest};
 
 use super::STYLE;
@@ -50,13 +48,13 @@ pub(super) struct Login {
 /// How something stands: a shape, a word and a colour.
 #[derive(Clone, Debug)]
 pub(super) struct Mark {
-    symbol: &'static str,
-    word: &'static str,
-    class: &'static str,
+    pub(super) symbol: &'static str,
+    pub(super) word: &'static str,
+    pub(super) class: &'static str,
 }
 
 impl Mark {
-    fn new(state: State, outcome: Option<Outcome>) -> Mark {
+    pub(super) fn new(state: State, outcome: Option<Outcome>) -> Mark {
         let class = match (outcome, state) {
             (Some(Outcome::Succeeded), _) => "good",
             (Some(Outcome::Failed), _) => "bad",
@@ -71,7 +69,7 @@ impl Mark {
     }
 
     /// None: nothing counts yet.
-    fn of_branch(branch: &BranchView) -> Option<Mark> {
+    pub(super) fn of_branch(branch: &BranchView) -> Option<Mark> {
         branch.outcome.map(|outcome| Mark::new(State::Finished, Some(outcome)))
     }
 
@@ -82,32 +80,32 @@ impl Mark {
 
 /// A moment: how long ago, and exactly.
 pub(super) struct When {
-    ago: String,
-    exact: String,
+    pub(super) ago: String,
+    pub(super) exact: String,
 }
 
 impl When {
-    fn new(time: Option<Time>) -> Option<When> {
+    pub(super) fn new(time: Option<Time>) -> Option<When> {
         time.map(|time| When { ago: time.seen_from(now()), exact: timestamp(time) })
     }
 }
 
 /// A build on one line.
 pub(super) struct BuildLine {
-    number: u32,
-    href: String,
-    mark: Mark,
-    reference: String,
-    revision: String,
-    subject: String,
-    author: String,
-    cause: String,
-    created: Option<When>,
-    duration: String,
+    pub(super) number: u32,
+    pub(super) href: String,
+    pub(super) mark: Mark,
+    pub(super) reference: String,
+    pub(super) revision: String,
+    pub(super) subject: String,
+    pub(super) author: String,
+    pub(super) cause: String,
+    pub(super) created: Option<When>,
+    pub(super) duration: String,
 }
 
 impl BuildLine {
-    fn new(build: &BuildView) -> BuildLine {
+    pub(super) fn new(build: &BuildView) -> BuildLine {
         BuildLine {
             number: build.number,
             href: build_href(build),
@@ -140,7 +138,7 @@ fn name_of(author: &str) -> String {
 }
 
 /// What others wrote, on one line.
-fn tidy(text: &str) -> String {
+pub(super) fn tidy(text: &str) -> String {
     shown::line(text).into_owned()
 }
 

@@ -27,14 +27,8 @@ type Here = State<Arc<Site>>;
 
 pub(super) fn router(site: Arc<Site>) -> Router {
     Router::new()
-        .route("/", get(pages::home))
-        .route("/p/{project}", get(pages::project))
-        .route("/p/{project}/{build}", get(pages::build))
-        .route("/p/{project}/{build}/{job}", get(pages::job))
-        .route("/p/{project}/{build}/{job}/{step}", get(pages::step))
+        .merge(pages::routes())
         .route("/p/{project}/{build}/{job}/{step}/raw", get(raw::raw))
-        .route("/queue", get(pages::queue))
-        .route("/workers", get(pages::workers))
         .route("/badge/{project}/{*file}", get(badges::badge))
         .route("/hook/{project}", post(hook::deliver))
         .route("/login/{join}", get(show_login).post(log_in))

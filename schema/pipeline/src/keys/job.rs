@@ -8,10 +8,9 @@ use crate::limits::{CPUS_MAX, PRIORITY_MAX};
 use toml_file::reference::Absent::{Is, Means, Required};
 use toml_file::reference::{Form, Key};
 
-pub(crate) const DEFAULTS_LATER: &[&str] = &["image", "isolation", "cache", "secrets", "may_fail", "keep", "lock"];
+pub(crate) const DEFAULTS_LATER: &[&str] = &["image", "isolation", "cache", "secrets", "keep", "lock"];
 /// Of a job, besides [`STEP_LATER`].
-pub(crate) const JOB_LATER: &[&str] =
-    &["may_fail", "services", "keep", "use", "lock", "group", "approve", "max", "secrets"];
+pub(crate) const JOB_LATER: &[&str] = &["services", "keep", "use", "lock", "group", "approve", "max", "secrets"];
 pub(crate) const STEP_LATER: &[&str] = &[
     "secrets",
     "retry",
@@ -182,6 +181,14 @@ pub(crate) const JOB: &[Entry<Settings>] = &[
         "true",
         "never run a second time by itself, and so without `retry`",
         |value, to| set(&mut to.plan.side_effects, value.boolean()),
+    ),
+    Entry::new(
+        "may_fail",
+        Form::Flag,
+        Is("false"),
+        "true",
+        "[its failure is a warning](../pipeline.md#a-job-that-may-fail) for the build and for the jobs that need it",
+        |value, to| set(&mut to.plan.may_fail, value.boolean()),
     ),
     Entry::of_owner(Key::new(
         "step",

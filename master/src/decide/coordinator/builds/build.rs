@@ -206,7 +206,9 @@ impl Coordinator {
         });
         let (name, reason) = (row.name.clone(), row.reason.clone());
         self.builds.get_mut(&key.build).expect("the job's build is open").open -= 1;
-        self.note_lane(now, key, outcome);
+        if let Some(of_lane) = self.builds[&key.build].told_to_lane(key.index as usize) {
+            self.note_lane(now, key, of_lane);
+        }
         self.tell(now, key.build, Fact::JobFinished { job: name, outcome, reason });
     }
 
@@ -217,7 +219,7 @@ impl Coordinator {
         if build.open > 0 || build.row.state == State::Planning {
             return;
         }
-        let worst = build.jobs.iter().filter_map(|job| job.row.outcome).max().unwrap_or(Outcome::Skipped);
+        let worst = (0..build.jobs.len()).filter_map(|index| build.counted(index)).max().unwrap_or(Outcome::Skipped);
         // all skipped is success: nothing was found wanting
         let outcome = if worst == Outcome::Skipped { Outcome::Succeeded } else { worst };
         self.finish_build(now, id, outcome, String::new());

@@ -1,10 +1,13 @@
 //! Notices as mail: who gets one, what it looks like, and handing it over until each recipient has it. Knows nothing of lanes.
 
-use super::notice::{Author, Notice};
-use super::smtp::{self, Handed};
+use super::smtp;
+use super::{Channel, Handed, Parcel, PutOff};
 use crate::config::clock::Clock;
 use crate::config::{MailConfig, Recipient};
 use crate::keep::health::DeliveryHealth;
+use crate::serve::reporters::notice::{Author, Notice};
+use futures::FutureExt as _;
+use futures::future::LocalBoxFuture;
 use lettre::Address;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message};
@@ -14,18 +17,81 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 /// How long mailboxes that refuse for a while are tried. RFC 5321, 4.5.4.1, has mail servers try for four or five days.
-pub(super) const GIVE_UP: Duration = Duration::from_secs(5 * 24 * 3600);
+const GIVE_UP: Duration = Duration::from_secs(5 * 24 * 3600);
 /// Between tries of a mailbox that refused for a while; each twice the one before. A greylist lets through after minutes,
 /// and a full mailbox is emptied after hours.
 const TARDY_PAUSE_MIN: Duration = Duration::from_secs(30);
 const TARDY_PAUSE_MAX: Duration = Duration::from_secs(30 * 60);
 
+/// Letters of one channel that wait for some of their recipients. More means that a mail server refuses nearly everything.
+const TARDY_MAX: usize = 1_000;
+
 /// The most addresses of one message; RFC 5321 has servers take 100.
 const RECIPIENTS_MAX: usize = 100;
 
+/// A mail server, and to whom it carries notices.
+pub(super) struct MailChannel {
+    /// Who carries letters. The master file is refused where a notice goes by mail and this is not there.
+    mail: Option<MailConfig>,
+    to: Vec<Recipient>,
+    health: Rc<DeliveryHealth>,
+    clock: Clock,
+    /// One reference for each letter that waits for some of its recipients.
+    tardy: Rc<()>,
+}
+
+impl MailChannel {
+    pub(super) fn new(
+        mail: Option<MailConfig>,
+        to: Vec<Recipient>,
+        health: Rc<DeliveryHealth>,
+        clock: Clock,
+    ) -> MailChannel {
+        MailChannel { mail, to, health, clock, tardy: Rc::new(()) }
+    }
+
+    /// Goes on until each of the recipients has it.
+    fn try_the_others(&self, letter: Letter, mail: &MailConfig) -> Handed {
+        if Rc::strong_count(&self.tardy) > TARDY_MAX {
+            letter.give_up(&self.health, self.clock.now(), "too many mails wait");
+            return Handed::Whole;
+        }
+        let (one_more, clock) = (self.tardy.clone(), self.clock);
+        let tardy = Tardy { letter, mail: mail.clone(), health: self.health.clone(), clock };
+        Handed::Partly(tardy.deliver().map(move |()| drop(one_more)).boxed_local())
+    }
+}
+
+impl Channel for MailChannel {
+    fn pack<'a>(&'a self, notice: &Notice) -> Result<Option<Box<dyn Parcel + 'a>>, String> {
+        let Some(mail) = &self.mail else { return Ok(None) };
+        let letter = Letter::write(mail, &self.to, notice, self.clock.now())?;
+        Ok(letter.map(|letter| Box::new(MailParcel { channel: self, mail, letter }) as Box<dyn Parcel>))
+    }
+}
+
+struct MailParcel<'a> {
+    channel: &'a MailChannel,
+    mail: &'a MailConfig,
+    letter: Letter,
+}
+
+impl Parcel for MailParcel<'_> {
+    fn hand_over(&mut self) -> LocalBoxFuture<'_, Result<Handed, PutOff>> {
+        async move {
+            match self.letter.hand_over(self.mail).await.map_err(PutOff::of_the_way)? {
+                Delivery::All => Ok(Handed::Whole),
+                Delivery::Some(left) => Ok(self.channel.try_the_others(left, self.mail)),
+                Delivery::None(why) => Err(PutOff { why, tried_for: Some(GIVE_UP) }),
+            }
+        }
+        .boxed_local()
+    }
+}
+
 /// A message on its way.
 #[derive(Clone, Debug)]
-pub(super) struct Letter {
+struct Letter {
     message: Vec<u8>,
     subject: String,
     from: Address,
@@ -35,7 +101,7 @@ pub(super) struct Letter {
 
 /// What became of handing it over.
 #[derive(Debug)]
-pub(super) enum Delivery {
+enum Delivery {
     /// Each recipient has it, or never will.
     All,
     /// These are still to have it.
@@ -46,12 +112,7 @@ pub(super) enum Delivery {
 
 impl Letter {
     /// None: nobody is to have it. `now`: its date.
-    pub(super) fn write(
-        mail: &MailConfig,
-        to: &[Recipient],
-        notice: &Notice,
-        now: Time,
-    ) -> Result<Option<Letter>, String> {
+    fn write(mail: &MailConfig, to: &[Recipient], notice: &Notice, now: Time) -> Result<Option<Letter>, String> {
         let from: Mailbox = mail.from.parse().map_err(|error| format!("`{}`: {error}", mail.from))?;
         let mailboxes = mailboxes(to, &notice.authors);
         let addresses: Vec<Address> = mailboxes.iter().map(|mailbox| mailbox.email.clone()).collect();
@@ -82,7 +143,7 @@ impl Letter {
     /// Hands it over. An error is the server's, and then nobody has it; afterwards this knows who is left. On a thread of its
     /// own: a runtime waits for its blocking threads when it ends, and a server that hangs shall not hold up the end of the
     /// master.
-    pub(super) async fn hand_over(&mut self, mail: &MailConfig) -> Result<Delivery, String> {
+    async fn hand_over(&mut self, mail: &MailConfig) -> Result<Delivery, String> {
         let (letter, mail) = (self.clone(), mail.clone());
         let (done, handed) = tokio::sync::oneshot::channel();
         let work = move || drop(done.send(smtp::hand_over(&mail, &letter.from, &letter.to, &letter.message)));
@@ -91,7 +152,7 @@ impl Letter {
         Ok(self.note(handed.await.map_err(|_| "the thread ended early".to_owned())??))
     }
 
-    fn note(&mut self, handed: Handed) -> Delivery {
+    fn note(&mut self, handed: smtp::Accepted) -> Delivery {
         for (address, why) in &handed.refused {
             tracing::warn!("the mail server refuses a notice to {address} for good: {why}");
         }
@@ -108,7 +169,7 @@ impl Letter {
         }
     }
 
-    pub(super) fn give_up(&self, health: &DeliveryHealth, now: Time, why: &str) {
+    fn give_up(&self, health: &DeliveryHealth, now: Time, why: &str) {
         let to: Vec<String> = self.to.iter().map(ToString::to_string).collect();
         let text = format!("{} did not get \"{}\": {why}", to.join(", "), self.subject);
         tracing::warn!("a notice is given up: {text}");
@@ -118,16 +179,16 @@ impl Letter {
 
 /// A letter that some of its recipients have. The others are tried for some days; a master that ends meanwhile forgets
 /// them, as a second mail to those who have it would be worse.
-pub(super) struct Tardy {
-    pub(super) letter: Letter,
-    pub(super) mail: MailConfig,
-    pub(super) health: Rc<DeliveryHealth>,
-    pub(super) clock: Clock,
+struct Tardy {
+    letter: Letter,
+    mail: MailConfig,
+    health: Rc<DeliveryHealth>,
+    clock: Clock,
 }
 
 impl Tardy {
     /// Until each recipient has it, or never will.
-    pub(super) async fn deliver(mut self) {
+    async fn deliver(mut self) {
         let (began, of) = (self.clock.now(), self.letter.to.first().map(ToString::to_string).unwrap_or_default());
         self.health.fails(&of, began, "the mailbox is refused for a while");
         let mut pause = TARDY_PAUSE_MIN;

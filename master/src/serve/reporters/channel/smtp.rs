@@ -17,7 +17,7 @@ const SUBMISSIONS: u16 = 465;
 
 /// What the server did with a message, recipient by recipient.
 #[derive(Debug, Default)]
-pub(super) struct Handed {
+pub(super) struct Accepted {
     /// It took the message, for somebody.
     pub(super) is_taken: bool,
     /// It will never take it for these: why.
@@ -27,7 +27,7 @@ pub(super) struct Handed {
 }
 
 /// An error says why nobody has the message now.
-pub(super) fn hand_over(mail: &MailConfig, from: &Address, to: &[Address], message: &[u8]) -> Result<Handed, String> {
+pub(super) fn hand_over(mail: &MailConfig, from: &Address, to: &[Address], message: &[u8]) -> Result<Accepted, String> {
     let mut connection = connect(mail)?;
     let handed = converse(&mut connection, from, to, message);
     // whatever it answers, all is said
@@ -35,8 +35,13 @@ pub(super) fn hand_over(mail: &MailConfig, from: &Address, to: &[Address], messa
     handed
 }
 
-fn converse(connection: &mut SmtpConnection, from: &Address, to: &[Address], message: &[u8]) -> Result<Handed, String> {
-    let mut handed = Handed::default();
+fn converse(
+    connection: &mut SmtpConnection,
+    from: &Address,
+    to: &[Address],
+    message: &[u8],
+) -> Result<Accepted, String> {
+    let mut handed = Accepted::default();
     if let Some(why) = refusal(connection.command(Mail::new(Some(from.clone()), Vec::new())))? {
         handed.refused = to.iter().map(|address| (address.clone(), why.clone())).collect();
         return Ok(handed);
@@ -129,7 +134,7 @@ mod tests {
 
     /// A server that answers a command, by its first letters, and one conversation with it: what became of a message, and
     /// the commands.
-    fn talk(to: &[&str], answers: &'static [(&str, &str)]) -> (Result<Handed, String>, Vec<String>) {
+    fn talk(to: &[&str], answers: &'static [(&str, &str)]) -> (Result<Accepted, String>, Vec<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let server = std::thread::spawn(move || {

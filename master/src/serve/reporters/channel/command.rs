@@ -1,8 +1,12 @@
 //! A command that tells: it gets the notice on stdin, a small environment, and half a minute.
 
+use super::{Channel, Handed, Parcel, PutOff};
 use crate::keep::process_group::ProcessGroup;
+use crate::serve::reporters::notice::Notice;
+use futures::future::LocalBoxFuture;
+use futures::{FutureExt as _, TryFutureExt as _};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -15,8 +19,34 @@ const STDERR_BYTES_MAX: usize = 2 << 10;
 /// All of our environment that it sees.
 const PASSED: [&str; 3] = ["PATH", "HOME", "LANG"];
 
+/// A program that gets each notice.
+pub(super) struct CommandChannel {
+    pub(super) argv: Vec<String>,
+    /// The directory in which it runs.
+    pub(super) dir: PathBuf,
+}
+
+impl Channel for CommandChannel {
+    fn pack<'a>(&'a self, notice: &Notice) -> Result<Option<Box<dyn Parcel + 'a>>, String> {
+        let input = serde_json::to_vec(notice).map_err(|error| error.to_string())?;
+        Ok(Some(Box::new(CommandParcel { channel: self, input })))
+    }
+}
+
+struct CommandParcel<'a> {
+    channel: &'a CommandChannel,
+    input: Vec<u8>,
+}
+
+impl Parcel for CommandParcel<'_> {
+    fn hand_over(&mut self) -> LocalBoxFuture<'_, Result<Handed, PutOff>> {
+        let run = run(&self.channel.argv, &self.channel.dir, &self.input);
+        run.map_ok(|()| Handed::Whole).map_err(PutOff::of_the_way).boxed_local()
+    }
+}
+
 /// Runs it in a directory; why it did not succeed. Dropping this ends it, with all that it started in its process group.
-pub(super) async fn run(argv: &[String], dir: &Path, input: &[u8]) -> Result<(), String> {
+async fn run(argv: &[String], dir: &Path, input: &[u8]) -> Result<(), String> {
     run_within(argv, dir, input, DEADLINE).await
 }
 
@@ -33,7 +63,7 @@ async fn run_within(argv: &[String], dir: &Path, input: &[u8], deadline: Duratio
 }
 
 fn words(said: &[u8]) -> String {
-    let text = super::excerpt::plain(&String::from_utf8_lossy(said));
+    let text = crate::serve::reporters::excerpt::plain(&String::from_utf8_lossy(said));
     let text = text.trim();
     if text.is_empty() { String::new() } else { format!(": {text}") }
 }

@@ -1,0 +1,264 @@
+//! The channels by which a notice goes, as the master file names them: the word of each in `by`, its keys, their check and help. How
+//! a channel tells stands in `serve/reporters`, in a file of its own.
+
+use super::read::{Part, is_web_address, required, values};
+use super::secret::secret;
+use super::told::{path, text, texts};
+use hyper::Uri;
+use lettre::Address;
+use schema::toml_file::reference::{Absent, Form, Key};
+use schema::toml_file::{Table, Value};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// How one `[[notice]]` is told. Its JSON is a part of the reporter's name in the store, so a variant keeps its form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Means {
+    /// A program and its arguments.
+    Command(Vec<String>),
+    Mail(Vec<Recipient>),
+    Webhook(WebhookConfig),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Recipient {
+    /// Those who made the commits in question, and those who put them there.
+    Blame,
+    Address(String),
+}
+
+/// A receiver of signed notices.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct WebhookConfig {
+    /// Begins with `https://` or `http://`, and has no user and no password.
+    pub url: String,
+    pub secret_file: PathBuf,
+    /// The name in `url` may lead into a private network.
+    pub private: bool,
+}
+
+impl Means {
+    /// What people call this channel: "mail", the program, or the host. The path of an address may be a secret.
+    pub fn shown(&self) -> &str {
+        match self {
+            Means::Command(argv) => argv.first().map_or("command", String::as_str),
+            Means::Mail(_) => "mail",
+            Means::Webhook(hook) => authority(&hook.url),
+        }
+    }
+
+    /// What a person can do where this channel fails.
+    pub fn remedy(&self) -> String {
+        match self {
+            Means::Command(_) => {
+                let program = self.shown();
+                format!("run {program} as the master's user; `run` in [[notice]] of the master file")
+            }
+            Means::Mail(_) => {
+                "`smtp`, `user` and `password_file` in [mail] of the master file; what waits is tried again".to_owned()
+            }
+            Means::Webhook(_) => {
+                "`url` and `secret_file` in [[notice]] of the master file, and the log of the receiver; what waits is tried again"
+                    .to_owned()
+            }
+        }
+    }
+
+    /// What a person can do where this channel gave up on a notice.
+    pub fn remedy_given_up(&self) -> &'static str {
+        match self {
+            Means::Command(_) => "mend the program; this notice is not tried any more",
+            Means::Webhook(_) => {
+                "take this [[notice]] out of the master file, or change its `url`: the receiver wants no more"
+            }
+            Means::Mail(_) => "mend the mailbox, or take its address out of `to`; this is not tried any more",
+        }
+    }
+
+    /// The key and the path of the secret that this channel reads. The password for mail belongs to `[mail]`.
+    pub fn secret_file(&self) -> Option<(&'static str, &Path)> {
+        match self {
+            Means::Command(_) | Means::Mail(_) => None,
+            Means::Webhook(hook) => Some(("secret_file", &hook.secret_file)),
+        }
+    }
+
+    /// Tells the keys of this channel with their values.
+    pub(super) fn tell(&self, tell: &mut dyn FnMut(&str, String)) {
+        match self {
+            Means::Command(run) => tell("run", texts(run)),
+            Means::Mail(to) => tell("to", texts(to.iter().map(Recipient::word))),
+            Means::Webhook(WebhookConfig { url, secret_file, private }) => {
+                tell("url", text(url));
+                tell("secret_file", path(secret_file));
+                tell("private", private.to_string());
+            }
+        }
+    }
+}
+
+impl Recipient {
+    fn word(&self) -> &str {
+        match self {
+            Recipient::Blame => BLAME,
+            Recipient::Address(address) => address,
+        }
+    }
+}
+
+/// The words of `by`, and those that a later version will know.
+pub(super) const WORDS: [&str; CHANNELS.len()] = [CHANNELS[0].word, CHANNELS[1].word, CHANNELS[2].word];
+const LATER: [&str; 1] = ["status"];
+
+/// The keys of `[[notice]]` that belong to channels.
+pub(super) const KEYS: &[Key] = &[
+    Key::new("by", Form::OneOf(&WORDS), Absent::Required, "\"command\"", "how; `\"status\"` is of a later version"),
+    Key::new(
+        "to",
+        Form::LIST,
+        Absent::Means("must be there for mail"),
+        "[\"blame\", \"team@example.org\"]",
+        "addresses; `\"blame\"` stands for the authors of the commits in question",
+    ),
+    Key::new(
+        "run",
+        Form::LIST,
+        Absent::Means("must be there for a command"),
+        "[\"/usr/local/bin/tell\", \"--room\", \"builds\"]",
+        "the program and its arguments; it gets the notice on stdin",
+    ),
+    Key::new(
+        "url",
+        Form::Text,
+        Absent::Means("must be there for a webhook"),
+        "\"https://chat.example.org/hooks/guild\"",
+        "where the notice is sent by [POST](../notices.md#by-a-webhook); no redirect is followed",
+    ),
+    Key::new(
+        "secret_file",
+        Form::Text,
+        Absent::Means("must be there for a webhook"),
+        "\"webhook.secret\"",
+        "a file with one secret in a line, at most 4: `whsec_` and 24 to 64 bytes in base64",
+    ),
+    Key::new(
+        "private",
+        Form::Flag,
+        Absent::Is("false"),
+        "true",
+        "whether the name in `url` may lead into a private network",
+    ),
+];
+
+/// What the reader of a channel's keys may look at.
+struct Entry<'t> {
+    table: &'t Table<'t>,
+    /// The value of `by`.
+    by: &'t Value<'t>,
+    /// The master file itself.
+    main: &'t Part<'t>,
+}
+
+/// One channel: its word, the keys that are its own, and their reader.
+struct ChannelForm {
+    word: &'static str,
+    keys: &'static [&'static str],
+    read: fn(&Entry<'_>) -> Option<Means>,
+}
+
+const CHANNELS: [ChannelForm; 3] = [
+    ChannelForm { word: "mail", keys: &["to"], read: recipients },
+    ChannelForm { word: "command", keys: &["run"], read: command },
+    ChannelForm { word: "webhook", keys: &["url", "secret_file", "private"], read: webhook },
+];
+
+/// Reads `by` and the keys of its channel, and refuses the keys of the others.
+pub(super) fn means(table: &Table<'_>, main: &Part<'_>) -> Option<Means> {
+    let by = required(table, "by")?;
+    let name = by.text()?;
+    let choices = CHANNELS.each_ref().map(|channel| (channel.word, channel));
+    let chosen = super::read::known(&by, &name, &choices, &LATER);
+    for channel in &CHANNELS {
+        let is_other = chosen.is_some_and(|chosen| chosen.word != channel.word);
+        // every key is known, whatever `by` says
+        for value in channel.keys.iter().filter_map(|key| table.get(key)).filter(|_| is_other) {
+            value.refuse(format_args!("is for by = \"{}\"", channel.word), "", "");
+        }
+    }
+    (chosen?.read)(&Entry { table, by: &by, main })
+}
+
+fn command(entry: &Entry<'_>) -> Option<Means> {
+    let value = required(entry.table, "run")?;
+    let words = value.one_or_more()?;
+    match words.first() {
+        None => value.refuse("is empty", "", "a program and its arguments"),
+        Some(program) if program.value.trim().is_empty() => {
+            entry.table.page().error(program.span.clone(), format!("{} names no program", value.what()), "", "");
+        }
+        Some(_) => {}
+    }
+    Some(Means::Command(values(words)))
+}
+
+const BLAME: &str = "blame";
+
+fn recipients(entry: &Entry<'_>) -> Option<Means> {
+    if entry.main.root.key_span("mail").is_none() {
+        entry.by.refuse("is \"mail\", and the file has no [mail]", "", "it says the server and the sender");
+    }
+    let value = required(entry.table, "to")?;
+    let names = value.one_or_more()?;
+    if names.is_empty() {
+        value.refuse("is empty", "", "addresses, or \"blame\" for the authors of the commits");
+    }
+    for name in names.iter().filter(|name| name.value != BLAME && !is_address(&name.value)) {
+        let message = format!("{} has `{}`, which is no mail address", value.what(), name.value);
+        let help = "like \"team@example.org\"; \"blame\" is the authors";
+        entry.table.page().error(name.span.clone(), message, "", help);
+    }
+    let recipient = |name: String| if name == BLAME { Recipient::Blame } else { Recipient::Address(name) };
+    Some(Means::Mail(values(names).into_iter().map(recipient).collect()))
+}
+
+fn is_address(text: &str) -> bool {
+    text.is_ascii() && text.parse::<Address>().is_ok()
+}
+
+fn webhook(entry: &Entry<'_>) -> Option<Means> {
+    let url = required(entry.table, "url").and_then(|value| web_address(&value));
+    let file = required(entry.table, "secret_file").and_then(|value| value.text());
+    let private = entry.table.get("private").and_then(|value| value.boolean()).unwrap_or(false);
+    Some(Means::Webhook(WebhookConfig { url: url?, secret_file: secret(entry.main.base, &file?.value), private }))
+}
+
+fn web_address(value: &Value<'_>) -> Option<String> {
+    let url = value.text()?.value;
+    let mistake = match url.parse::<Uri>() {
+        Ok(_) if url.contains('#') => "has a part behind `#`, which is not sent",
+        Ok(uri) if uri.host().is_none_or(str::is_empty) || !is_web_address(&url) => "is no web address",
+        Ok(_) if authority(&url).contains('@') => {
+            "has a user, which is not sent: whoever gets the notice checks its signature"
+        }
+        Ok(uri) if uri.port_u16() == Some(0) || uri.port().is_none() && has_port(authority(&url)) => {
+            "has no usable port"
+        }
+        Ok(_) => return Some(url),
+        Err(_) => "is no web address",
+    };
+    value.refuse(mistake, "", "like \"https://chat.example.org/hooks/guild\"");
+    None
+}
+
+/// `host:port` of a web address.
+fn authority(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().unwrap_or_default()
+}
+
+fn has_port(authority: &str) -> bool {
+    authority.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'))
+}

@@ -1,0 +1,90 @@
+//! Where requests may go, and what becomes of answers that are too much.
+
+use super::*;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+
+#[test]
+fn private_addresses_are_told_from_public_ones() {
+    let private = [
+        "10.0.0.1",
+        "127.0.0.1",
+        "169.254.169.254",
+        "172.31.0.1",
+        "192.168.1.1",
+        "100.64.0.1",
+        "0.0.0.0",
+        "255.255.255.255",
+        "224.0.0.1",
+        "198.18.0.1",
+        "::1",
+        "::",
+        "fe80::1",
+        "fd00::1",
+        "ff02::1",
+        "::ffff:10.0.0.1",
+        "64:ff9b::7f00:1",
+        "2002:a00:1::1",
+        "2001:db8::1",
+        "::127.0.0.1",
+    ];
+    let public = ["1.1.1.1", "100.128.0.1", "172.32.0.1", "2606:4700::1111", "64:ff9b::101:101", "::ffff:1.1.1.1"];
+    for (list, expected) in [(&private[..], true), (&public[..], false)] {
+        list.iter().for_each(|text| assert_eq!(is_private(text.parse().unwrap()), expected, "{text}"));
+    }
+}
+
+#[test]
+fn a_name_leads_into_a_private_network_only_where_the_file_says_so() {
+    let (inner, outer) = ("10.1.2.3:443".parse().unwrap(), "1.1.1.1:443".parse().unwrap());
+    assert_eq!(allowed("chat.example", false, &[inner, outer]), Ok(vec![outer]));
+    assert_eq!(allowed("chat.example", true, &[inner]), Ok(vec![inner]));
+    assert_eq!(allowed("10.1.2.3", false, &[inner]), Ok(vec![inner]), "the file names it");
+    let refused = allowed("chat.example", false, &[inner]).unwrap_err();
+    assert!(refused.starts_with("chat.example leads to 10.1.2.3, a private address"), "{refused}");
+    assert!(allowed("chat.example", false, &[]).is_err());
+}
+
+/// Answers one request with these bytes; the answer as it is understood.
+async fn answered(reply: impl Into<Vec<u8>>) -> Result<PostAnswer, String> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let uri = format!("http://{}/in?x=1", listener.local_addr().unwrap()).parse().unwrap();
+    let reply = reply.into();
+    let server = std::thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        let mut heard = [0; 4096];
+        let count = stream.read(&mut heard).unwrap();
+        // one that has enough closes early
+        let _ = stream.write_all(&reply);
+        String::from_utf8_lossy(&heard[..count]).into_owned()
+    });
+    let answer = post(&PostTarget { uri, may_be_private: false }, &[("webhook-id", "7".to_owned())], b"{}").await;
+    let heard = server.join().unwrap();
+    assert!(heard.starts_with("POST /in?x=1 HTTP/1.1\r\n") && heard.contains("webhook-id: 7\r\n"), "{heard}");
+    answer
+}
+
+#[tokio::test]
+async fn an_answer_is_bounded_and_no_redirect_is_followed() {
+    let answer = answered("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine").await.unwrap();
+    assert_eq!((answer.status, answer.text.as_str()), (200, "fine"));
+    let moved = answered("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n").await;
+    assert_eq!(moved.unwrap().status, 302);
+    let endless = format!("HTTP/1.1 500 No\r\n\r\n{}", "x".repeat(1 << 20));
+    assert_eq!(answered(endless).await.unwrap().text.len(), BODY_BYTES_MAX);
+    let head = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "x".repeat(1 << 20));
+    assert!(answered(head).await.unwrap_err().starts_with("the connection failed: "));
+    assert!(answered("").await.is_err());
+}
+
+#[tokio::test]
+async fn whoever_cannot_prove_its_name_gets_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let uri = format!("https://{}/", listener.local_addr().unwrap()).parse().unwrap();
+    let server = std::thread::spawn(move || {
+        listener.accept().map(|(mut stream, _)| stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n"))
+    });
+    let refused = post(&PostTarget { uri, may_be_private: false }, &[], b"{}").await.unwrap_err();
+    assert!(refused.starts_with("failed to set up TLS with 127.0.0.1: "), "{refused}");
+    server.join().unwrap().unwrap().unwrap();
+}

@@ -1,0 +1,127 @@
+//! A notice as a POST that is signed as Standard Webhooks 1.0.0 has it
+//! (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>).
+
+use super::http::{self, PostAnswer, PostTarget};
+use super::{Channel, Handed, Parcel, PutOff};
+use crate::config::channel::WebhookConfig;
+use crate::config::clock::Clock;
+use crate::serve::reporters::excerpt;
+use crate::serve::reporters::notice::Notice;
+use data_encoding::BASE64;
+use futures::FutureExt as _;
+use futures::future::LocalBoxFuture;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use hyper::Uri;
+use schema::values::Time;
+use sha2::Sha256;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The bytes of a secret, at least and at most, as the specification has them.
+const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
+/// How a secret begins as text.
+const PREFIX: &str = "whsec_";
+/// The most secrets of a file: the one of now, and those that are being taken out of use.
+const SECRETS_MAX: usize = 4;
+/// The status with which a receiver says that it wants no more.
+const GONE: u16 = 410;
+
+/// A receiver of signed notices.
+pub(super) struct WebhookChannel {
+    target: PostTarget,
+    secret_file: PathBuf,
+}
+
+impl WebhookChannel {
+    pub(super) fn new(config: &WebhookConfig) -> WebhookChannel {
+        // the master file is refused where this is none
+        let uri: Uri = config.url.parse().unwrap_or_default();
+        let target = PostTarget { uri, may_be_private: config.private };
+        WebhookChannel { target, secret_file: config.secret_file.clone() }
+    }
+
+    async fn send(&self, id: &str, body: &[u8]) -> Result<PostAnswer, String> {
+        let secrets = secrets(&self.secret_file)?;
+        // of the wall clock as it is now, since the receiver compares it with its own
+        let signed = headers(id, Clock::system().now(), body, &secrets);
+        http::post(&self.target, &signed, body).await
+    }
+}
+
+impl Channel for WebhookChannel {
+    fn pack<'a>(&'a self, notice: &Notice) -> Result<Option<Box<dyn Parcel + 'a>>, String> {
+        let body = serde_json::to_vec(notice).map_err(|error| error.to_string())?;
+        Ok(Some(Box::new(WebhookParcel { channel: self, id: notice.id.clone(), body })))
+    }
+}
+
+struct WebhookParcel<'a> {
+    channel: &'a WebhookChannel,
+    id: String,
+    body: Vec<u8>,
+}
+
+impl Parcel for WebhookParcel<'_> {
+    fn hand_over(&mut self) -> LocalBoxFuture<'_, Result<Handed, PutOff>> {
+        async move {
+            let answer = self.channel.send(&self.id, &self.body).await.map_err(PutOff::of_the_way)?;
+            let why = format!("the receiver answers {}{}", answer.status, words(&answer.text));
+            match answer.status {
+                200..=299 => Ok(Handed::Whole),
+                GONE => Err(PutOff { why, tried_for: Some(Duration::ZERO) }),
+                _ => Err(PutOff::of_the_way(why)),
+            }
+        }
+        .boxed_local()
+    }
+}
+
+fn words(text: &str) -> String {
+    let text = excerpt::plain(text);
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty());
+    line.map_or_else(String::new, |line| format!(": {line}"))
+}
+
+/// The secrets of a file, one in a line. They are read for each try, so a change counts at once.
+fn secrets(file: &Path) -> Result<Vec<Vec<u8>>, String> {
+    let text = std::fs::read_to_string(file);
+    let text = text.map_err(|error| format!("failed to read {}: {error}", file.display()))?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let secrets: Option<Vec<Vec<u8>>> = lines.map(secret).collect();
+    secrets.filter(|secrets| (1..=SECRETS_MAX).contains(&secrets.len())).ok_or_else(|| {
+        let (least, most) = (SECRET_BYTES.start(), SECRET_BYTES.end());
+        let file = file.display();
+        format!("{file} must have 1 to {SECRETS_MAX} lines: each `{PREFIX}` and {least} to {most} bytes in base64")
+    })
+}
+
+fn secret(line: &str) -> Option<Vec<u8>> {
+    let bytes = BASE64.decode(line.strip_prefix(PREFIX)?.as_bytes()).ok()?;
+    SECRET_BYTES.contains(&bytes.len()).then_some(bytes)
+}
+
+/// The headers of one try: the id stays the same, and the time is that of the try.
+fn headers(id: &str, now: Time, body: &[u8], secrets: &[Vec<u8>]) -> [(&'static str, String); 5] {
+    let seconds = (now.0 / 1_000).to_string();
+    let signatures: Vec<String> = secrets.iter().map(|secret| signature(secret, id, &seconds, body)).collect();
+    [
+        ("content-type", "application/json".to_owned()),
+        ("user-agent", concat!("guild-master/", env!("CARGO_PKG_VERSION")).to_owned()),
+        ("webhook-id", id.to_owned()),
+        ("webhook-timestamp", seconds),
+        ("webhook-signature", signatures.join(" ")),
+    ]
+}
+
+/// `v1,` and the HMAC-SHA256 over `id.timestamp.body` in base64.
+fn signature(secret: &[u8], id: &str, seconds: &str, body: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
+    for part in [id.as_bytes(), b".", seconds.as_bytes(), b".", body] {
+        mac.update(part);
+    }
+    format!("v1,{}", BASE64.encode(&mac.finalize().into_bytes()))
+}
+
+#[cfg(test)]
+#[path = "webhook_tests.rs"]
+mod tests;

@@ -1,0 +1,33 @@
+//! `/p/NAME/412`: a build with its jobs.
+
+use super::{Here, REFRESH};
+use crate::serve::web::Site;
+use crate::serve::web::bridge::Visit;
+use crate::serve::web::questions::numbered;
+use crate::serve::web::reply::{Miss, Reply, page};
+use crate::serve::web::request::cookie;
+use crate::serve::web::show::{self, Frame};
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::header::HeaderMap;
+use axum::routing::get;
+use client::Error;
+use std::sync::Arc;
+
+pub(super) fn routes() -> Router<Arc<Site>> {
+    Router::new().route("/p/{project}/{build}", get(build))
+}
+
+async fn build(
+    State(site): Here,
+    Path((project, number)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Reply, Miss> {
+    let number = numbered(&number)?;
+    let looked = site.bridge.look(cookie(&headers), async move |visit: Visit| {
+        Ok::<_, Error>((visit.guild.build(&project, number).await?, visit.name))
+    });
+    let (build, who) = looked.await??;
+    let refresh = (!build.is_finished()).then_some(REFRESH);
+    page(&show::Build::new(Frame::new(&build.selector(), who), &build), &headers, refresh)
+}

@@ -1,0 +1,91 @@
+//! `/cctray.xml`: the main branches in the form that build monitors read, as CCMenu, CCTray and wall boards do
+//! (<https://cctray.org/v1/>). A monitor that shows no cookie sees what is public.
+
+use super::Here;
+use crate::serve::web::Site;
+use crate::serve::web::bridge::Visit;
+use crate::serve::web::questions::{builds_of, state_of};
+use crate::serve::web::reply::{Miss, Reply, tagged};
+use crate::serve::web::request::cookie;
+use askama::Template;
+use axum::Router;
+use axum::extract::State;
+use axum::http::header::HeaderMap;
+use axum::routing::get;
+use client::Error;
+use client::views::{BranchView, BuildView, timestamp};
+use schema::shown;
+use schema::values::{Outcome, Time};
+use std::sync::Arc;
+
+/// Builds of a branch among which the newest finished one is looked for. More are rarely open at once.
+const BUILDS: u32 = 10;
+
+pub(super) fn routes() -> Router<Arc<Site>> {
+    Router::new().route("/cctray.xml", get(cctray))
+}
+
+async fn cctray(State(site): Here, headers: HeaderMap) -> Result<Reply, Miss> {
+    let looked = site.bridge.look(cookie(&headers), async |visit: Visit| {
+        let mut lines = Vec::new();
+        for project in visit.guild.projects().await? {
+            let branch = state_of(&visit.guild, &project.name, "").await?;
+            let builds = builds_of(&visit.guild, &project.name, branch.as_ref(), BUILDS).await?;
+            lines.extend(MonitoredBranch::new(&project.name, branch.as_ref(), &builds));
+        }
+        Ok::<_, Error>(lines)
+    });
+    let (lines, origin) = (looked.await??, site.host.as_ref().map_or("", |_| &site.origin));
+    let xml = MonitorFeed { origin, lines }.render().map_err(|_| Miss::Broken)?;
+    Ok(tagged(shown::page(&xml).into_owned(), "application/xml; charset=utf-8", &headers))
+}
+
+#[derive(Template)]
+#[template(
+    ext = "html",
+    source = r#"<?xml version="1.0" encoding="UTF-8"?>
+<Projects>
+{% for line in lines %}<Project name="{{ line.name }}" activity="{{ line.activity }}" lastBuildStatus="{{ line.status }}" lastBuildLabel="{{ line.label }}" lastBuildTime="{{ line.time }}" webUrl="{{ origin }}/p/{{ line.name }}"/>
+{% endfor %}</Projects>
+"#
+)]
+struct MonitorFeed<'a> {
+    /// Where browsers reach this site. It may be empty.
+    origin: &'a str,
+    lines: Vec<MonitoredBranch>,
+}
+
+/// A main branch, in the words of the format.
+struct MonitoredBranch {
+    name: String,
+    activity: &'static str,
+    status: &'static str,
+    /// The number of the newest build that is finished.
+    label: u32,
+    time: String,
+}
+
+impl MonitoredBranch {
+    /// None: nothing was finished yet, and the format has no word for that.
+    fn new(project: &str, branch: Option<&BranchView>, builds: &[BuildView]) -> Option<MonitoredBranch> {
+        let newest = builds.iter().find(|build| build.is_finished())?;
+        let is_busy = builds.iter().any(|build| !build.is_finished());
+        Some(MonitoredBranch {
+            name: project.to_owned(),
+            activity: if is_busy { "Building" } else { "Sleeping" },
+            status: status(branch),
+            label: newest.number,
+            time: timestamp(newest.finished.unwrap_or(Time(0))),
+        })
+    }
+}
+
+/// The state of the branch, as every other page shows it.
+fn status(branch: Option<&BranchView>) -> &'static str {
+    match branch.and_then(|branch| branch.outcome) {
+        Some(Outcome::Succeeded | Outcome::Warned) => "Success",
+        Some(Outcome::Failed) => "Failure",
+        None if branch.is_some_and(|branch| branch.errored) => "Exception",
+        Some(Outcome::Errored | Outcome::Cancelled | Outcome::Skipped) | None => "Unknown",
+    }
+}

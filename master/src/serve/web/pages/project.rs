@@ -1,0 +1,59 @@
+//! `/p/NAME`: a branch of a project, its lanes and its builds.
+
+use super::{Here, REFRESH};
+use crate::serve::web::Site;
+use crate::serve::web::bridge::Visit;
+use crate::serve::web::questions::{builds, builds_of, builds_of_all, known, state_of};
+use crate::serve::web::reply::{Miss, Reply, page};
+use crate::serve::web::request::{Wanted, cookie};
+use crate::serve::web::show::{self, Frame};
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::http::header::HeaderMap;
+use axum::routing::get;
+use client::Error;
+use std::sync::Arc;
+
+/// Builds in the list.
+const BUILDS: u32 = 25;
+/// Builds whose jobs are compared.
+const COMPARED: usize = 12;
+/// Jobs of all of them. Big matrices are compared over fewer builds.
+const COMPARED_JOBS: u32 = 400;
+
+pub(super) fn routes() -> Router<Arc<Site>> {
+    Router::new().route("/p/{project}", get(project))
+}
+
+async fn project(
+    State(site): Here,
+    Path(name): Path<String>,
+    Query(asked): Wanted,
+    headers: HeaderMap,
+) -> Result<Reply, Miss> {
+    let before = asked.before.as_deref().and_then(|before| before.parse().ok()).unwrap_or(0);
+    let branch = asked.branch.filter(|branch| !branch.is_empty());
+    let wanted = (name.clone(), branch.clone());
+    let looked = site.bridge.look(cookie(&headers), async move |visit: Visit| {
+        let (name, branch) = wanted;
+        known(&visit.guild, &name).await?;
+        let state = state_of(&visit.guild, &name, branch.as_deref().unwrap_or_default()).await?;
+        let mut builds = match &branch {
+            Some(branch) => builds(&visit.guild, &name, branch, before, BUILDS).await?,
+            None if before > 0 => builds(&visit.guild, &name, "", before, BUILDS).await?,
+            None => builds_of(&visit.guild, &name, state.as_ref(), BUILDS).await?,
+        };
+        let jobs: u32 = builds.first().map_or(0, |build| build.job_count.max(1));
+        let compared = COMPARED.min((COMPARED_JOBS / jobs.max(1)).max(1) as usize);
+        for build in builds.iter_mut().take(compared) {
+            *build = visit.guild.build(&name, build.number).await?;
+        }
+        let among = builds_of_all(&visit.guild, &name).await?;
+        Ok::<_, Error>((visit.name, state, builds, among))
+    });
+    let (who, state, builds, among) = looked.await??;
+    let is_busy = builds.iter().any(|build| !build.is_finished());
+    let asked = branch.as_deref();
+    let shown = show::Project::new(Frame::new(&name, who), &name, asked, state.as_ref(), &builds, &among, BUILDS);
+    page(&shown, &headers, is_busy.then_some(REFRESH))
+}

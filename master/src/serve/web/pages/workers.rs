@@ -1,0 +1,78 @@
+//! `/workers`: who is connected and what it does.
+
+use super::Here;
+use crate::serve::web::Site;
+use crate::serve::web::bridge::Visit;
+use crate::serve::web::questions::workers_of;
+use crate::serve::web::reply::{Miss, Reply, page};
+use crate::serve::web::request::cookie;
+use crate::serve::web::show::{Frame, When, tidy};
+use askama::Template;
+use axum::Router;
+use axum::extract::State;
+use axum::http::header::HeaderMap;
+use axum::routing::get;
+use client::Error;
+use client::views::WorkerView;
+use std::sync::Arc;
+
+pub(super) fn routes() -> Router<Arc<Site>> {
+    Router::new().route("/workers", get(workers))
+}
+
+async fn workers(State(site): Here, headers: HeaderMap) -> Result<Reply, Miss> {
+    let looked = site
+        .bridge
+        .look(cookie(&headers), async |visit: Visit| Ok::<_, Error>((workers_of(&visit).await?, visit.name)));
+    let (workers, who) = looked.await??;
+    let workers = workers.ok_or(Miss::NotFound)?;
+    page(&Workers::new(Frame::new("Workers", who), &workers), &headers, None)
+}
+
+#[derive(Template)]
+#[template(path = "workers.html")]
+struct Workers {
+    frame: Frame,
+    workers: Vec<WorkerLine>,
+}
+
+struct WorkerLine {
+    name: String,
+    /// "connected", "draining", "held", "lost".
+    state: &'static str,
+    class: &'static str,
+    held: String,
+    platform: String,
+    version: String,
+    pools: String,
+    slots: u16,
+    running: Vec<(String, String)>,
+    heard: Option<When>,
+}
+
+impl Workers {
+    fn new(frame: Frame, workers: &[WorkerView]) -> Workers {
+        let workers = workers.iter().map(|worker| {
+            let (state, class) = match worker {
+                worker if !worker.connected => ("lost", "bad"),
+                worker if !worker.held.is_empty() => ("held", "warned"),
+                worker if worker.draining => ("draining", "warned"),
+                worker if !worker.running.is_empty() => ("busy", "running"),
+                _ => ("idle", "good"),
+            };
+            WorkerLine {
+                name: worker.name.clone(),
+                state,
+                class,
+                held: tidy(if worker.held.is_empty() { &worker.waits } else { &worker.held }),
+                platform: tidy(&worker.description.platform),
+                version: tidy(&worker.description.version),
+                pools: worker.pools.join(", "),
+                slots: worker.description.total.slots,
+                running: worker.running.iter().map(|selector| (format!("/p/{selector}"), selector.clone())).collect(),
+                heard: When::new(worker.last_heard),
+            }
+        });
+        Workers { frame, workers: workers.collect() }
+    }
+}

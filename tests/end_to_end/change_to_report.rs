@@ -1,348 +1,248 @@
-//! The main path, one step after the other: a commit is seen, planned, placed, run, logged, finished, and told to a
-//! subscriber; everything over TLS with issued credentials.
+//! The path of a change, as `docs/architecture.md` numbers it, in one process: a push to a real repository, the real master, a
+//! real worker on a link that is cut once, steps that are processes under supervisors, a log that is followed live, a page and
+//! a notice. Each number below is a line of that document. It is the only test of its process, because a worker adopts what
+//! loses its parent.
 
-use capnp::capability::Promise;
-use schema::event_capnp::observer;
-use schema::gateway_capnp::gateway;
-use schema::perspective_capnp::perspective;
-use schema::sturdy_ref::SturdyRef;
-use schema::values::{
-    Event, Exit, Fact, Filter, GrantKind, Outcome, Progress, Refusal, RefusalCode, Resources, State, StepEnd, Time,
-    What,
-};
-use schema::wire;
-use schema::worker_capnp::lease;
-use std::cell::RefCell;
-use std::rc::Rc;
-use support::guild::{
-    House, Played, dial, enroll, finish, perspective as perspective_of, report, restore, run, until, work,
-};
+use client::{Events, Follow, LogAddress, Told, logs};
+use master::config::{Config, Means, NoticeConfig};
+use master::decide::coordinator::record::Turn;
+use schema::values::{Cursor, Event, Fact, Filter, Outcome, State};
+use serde_json::{Value, json};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+use support::guild::{House, Repo, run, until_so};
+use support::http::get;
+use support::relay::Relay;
+use support::worker::RealWorker;
+use tokio::io::{AsyncReadExt as _, DuplexStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use worker::Ended;
 
-const PIPELINE: &str = "version = 1\n[job.greet]\n[[job.greet.step]]\nname = \"hello\"\nrun = \"echo hello\"\n";
-
-#[test]
-fn a_change_becomes_a_build_and_a_report() {
-    run(async {
-        let house = House::open(PIPELINE).await;
-        let (vat, viewer) = perspective_of_operator(&house).await;
-        let told = subscribe(&viewer).await;
-        let worker = house.worker("anvil").await;
-
-        // the source saw the first commit by itself
-        let (assignment, lease) = worker.take().await;
-        assert_eq!((assignment.project.as_str(), assignment.build, assignment.attempt), ("demo", 1, 1));
-        assert_eq!(assignment.job.steps[0].name, "hello");
-        lease.accept_request().send().promise.await.unwrap();
-        assert!(pack_size(&lease).await > 12, "the source comes as a pack");
-        work(&lease, b"hello\n", Outcome::Succeeded).await;
-
-        let outcome = house.guild.outcome("demo", 1).await.unwrap();
-        assert_eq!(outcome, Outcome::Succeeded);
-        let view = house.guild.build("demo", 1).await.unwrap();
-        assert_eq!((view.state, view.subject.as_str()), (State::Finished, "first"));
-        assert_eq!(view.jobs[0].worker, "anvil");
-        assert_eq!(view.jobs[0].steps[0].log_size, 6);
-
-        // the next commit is a change of its own
-        let second = house.repo.commit("file", "text", "second");
-        let (assignment, lease) = worker.take().await;
-        assert_eq!((assignment.build, assignment.stamp.sources[0].revision.clone()), (2, second));
-        lease.accept_request().send().promise.await.unwrap();
-        work(&lease, b"no\n", Outcome::Failed).await;
-        assert_eq!(house.guild.outcome("demo", 2).await.unwrap(), Outcome::Failed);
-
-        let told_so_far = told.clone();
-        until("the subscriber is told both ends", move || {
-            let ends =
-                told_so_far.borrow().iter().filter(|event| matches!(event.fact, Fact::BuildFinished { .. })).count();
-            Promise::ok(ends == 2)
-        })
-        .await;
-        let kinds: Vec<&str> =
-            told.borrow().iter().filter(|event| event.build == 1).map(|event| event.fact.kind()).collect();
-        let expected = [
-            "buildCreated",
-            "buildPlanned",
-            "jobQueued",
-            "jobStarted",
-            "stepStarted",
-            "stepFinished",
-            "jobFinished",
-            "buildFinished",
-        ];
-        assert_eq!(kinds, expected);
-        let numbers: Vec<u64> = told.borrow().iter().map(|event| event.sequence).collect();
-        assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "each event once, in order: {numbers:?}");
-        drop(vat);
-    });
-}
+/// Two jobs, of which the second needs the first. A commit that brings the file `fault` fails in the second step, once the file
+/// GO is there.
+const PIPELINE: &str = r#"version = 1
+[job.test]
+[[job.test.step]]
+name = "look"
+run = "git log -1 --format=%s; cat /proc/$PPID/comm"
+[[job.test.step]]
+name = "check"
+run = "echo begun; [ -e fault ] || exit 0; while [ ! -e GO ]; do sleep 0.02; done; cat fault; exit 3"
+[job.pack]
+needs = ["test"]
+run = "echo packed"
+"#;
+/// What the steps of the second build write.
+const LOOKED: &str = "the fault\nsupervisor\n";
+const CHECKED: &str = "begun\nno way\n";
 
 #[test]
-fn an_unreadable_pipeline_is_a_failed_build_that_shows_why() {
+fn a_change_becomes_a_report() {
     run(async {
-        let house =
-            House::open("version = 1\n[job.a]\nneeds = [\"lnit\"]\nrun = \"true\"\n[job.lint]\nrun = \"true\"\n").await;
-        let builds = await_builds(&house, 1).await;
-        assert_eq!(builds[0].outcome, Some(Outcome::Failed));
-        assert!(builds[0].diagnosis.contains("did you mean `lint`"), "{}", builds[0].diagnosis);
-    });
-}
-
-#[test]
-fn a_dropped_take_gives_its_offer_back() {
-    run(async {
-        let house = House::open(PIPELINE).await;
-        let worker = house.worker("anvil").await;
-        let (first, lease) = worker.take().await;
-        drop(lease);
-        let (second, lease) = worker.take().await;
-        assert_eq!((first.build, first.attempt), (second.build, second.attempt), "it costs no attempt");
-        assert_ne!(first.token, second.token);
-        lease.accept_request().send().promise.await.unwrap();
-        work(&lease, b"", Outcome::Succeeded).await;
+        let go = tempfile::tempdir().unwrap();
+        let go = go.path().join("go");
+        let house = House::open_with(&PIPELINE.replace("GO", go.to_str().unwrap()), configure).await;
+        let told = subscribe(&house);
+        let relay = Relay::to(house.address()).await;
+        let supervisor = Path::new(env!("CARGO_BIN_EXE_supervisor"));
+        let worker = RealWorker::start(&house, "anvil", &relay.address, supervisor).await;
+        wait_for(&told, |event| event.build == 1 && matches!(event.fact, Fact::BuildFinished { .. })).await;
         assert_eq!(house.guild.outcome("demo", 1).await.unwrap(), Outcome::Succeeded);
+
+        let commit = push_a_fault(&house.repo);
+        wait_for(&told, |event| event.build == 2 && matches!(event.fact, Fact::BuildCreated { .. })).await;
+        let (mut output, following) = follow(&house);
+        read_until(&mut output, &format!("{LOOKED}begun\n")).await;
+        it_runs(&house, &worker).await;
+        // 11: the rest is written while there is no link, and comes by the next one
+        relay.cut();
+        std::fs::write(&go, "").unwrap();
+        assert_eq!(following.await.unwrap().unwrap(), Outcome::Failed);
+        read_until(&mut output, "no way\n").await;
+        assert_eq!(output.read(&mut [0]).await.unwrap(), 0, "each byte came once");
+        assert!(relay.links() > 1, "the link was cut");
+
+        wait_for(&told, |event| event.build == 2 && matches!(event.fact, Fact::BuildFinished { .. })).await;
+        the_events_are(&told.borrow(), &commit);
+        the_logs_are(&house).await;
+        the_attempt_has_ended(&house).await;
+        the_page_shows_it(&house).await;
+        the_notice_tells_it(&house, &commit).await;
+        until_so("the worker keeps nothing of what the master knows", || worker.is_tidy()).await;
+        assert_eq!(worker.stop().await, Ended::Stopped);
     });
 }
 
-#[test]
-fn a_take_is_answered_with_what_fits_and_comes_to_its_worker() {
-    run(async {
-        let jobs = ["a", "b", "c", "d", "e"].map(|name| format!("[job.{name}]\nsource = \"none\"\nrun = \"true\"\n"));
-        let house = House::open(&format!("version = 1\n{}", jobs.concat())).await;
-        let waits = house.parts.driver.clone();
-        let wait = || until("all wait", || Promise::ok(waits.peek(|it, _| it.queue_length()) == 5));
-        let room = |slots| Resources { slots, cpus_milli: 64_000, memory: 1 << 40 };
-        let worker = house.worker("anvil").await;
-        for (most, slots, expected) in [(0, 4, 1), (1, 4, 1), (3, 4, 3), (9, 2, 2), (9, 9, 5)] {
-            wait().await;
-            let offers = worker.take_up_to(most, room(slots)).await;
-            assert_eq!(offers.len(), expected, "of {most} with {slots} slots");
-            // what is not accepted waits again
+/// Pages for everyone, and a command that keeps the notices that it is told.
+fn configure(config: &mut Config) {
+    config.listen.web = Some("127.0.0.1:0".to_owned());
+    config.projects.get_mut("demo").unwrap().public = true;
+    let tell = config.state.with_file_name("tell");
+    std::fs::write(&tell, "#!/bin/sh\ncat > notice.part && mv notice.part notice\n").unwrap();
+    std::fs::set_permissions(&tell, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let all = || vec!["*".to_owned()];
+    let by = Means::Command(vec![tell.to_string_lossy().into_owned()]);
+    config.notices = vec![NoticeConfig { events: vec![Turn::NewlyFailing], by, projects: all(), branches: all() }];
+}
+
+/// A clone commits, and pushes.
+fn push_a_fault(repo: &Repo) -> String {
+    repo.git(&["config", "receive.denyCurrentBranch", "ignore"]);
+    let path = repo.path.with_file_name("clone");
+    repo.git(&["clone", "-q", ".", path.to_str().unwrap()]);
+    let clone = Repo { path };
+    let commit = clone.commit("fault", "no way\n", "the fault");
+    clone.git(&["push", "-q", "origin", "HEAD:main"]);
+    commit
+}
+
+/// Every event from the first on, as they come. 7: what is told is in the store already.
+fn subscribe(house: &House) -> watch::Receiver<Vec<Event>> {
+    let (sender, told) = watch::channel(Vec::new());
+    let mut events = Events::new(&house.guild, Filter::default(), Cursor::default());
+    let database = house.state().join(master::keep::store::DATABASE_FILE);
+    tokio::task::spawn_local(async move {
+        while let Ok(Told::Events { events, .. }) = events.next().await {
+            let newest = events.last().map_or(0, |event| event.sequence);
+            assert!(newest <= newest_stored(&database), "event {newest} was told before it was committed");
+            sender.send_modify(|told| told.extend(events));
         }
-        wait().await;
-        let other = house.worker("bellows").await;
-        let (mine, others) = (worker.take_up_to(9, room(9)).await, other.take_up_to(9, room(9)).await);
-        assert_eq!((mine.len(), others.len()), (3, 1), "no more than come to each");
-        let last = worker.take_up_to(9, room(6)).await;
-        for (_, lease) in mine.iter().chain(&others).chain(&last) {
-            lease.accept_request().send().promise.await.unwrap();
-            work(lease, b"", Outcome::Succeeded).await;
-        }
-        assert_eq!(house.guild.outcome("demo", 1).await.unwrap(), Outcome::Succeeded);
     });
-}
-
-#[test]
-fn a_worker_that_attaches_again_resumes_its_lease() {
-    run(async {
-        let house = House::open(PIPELINE).await;
-        let worker = house.worker("anvil").await;
-        let (assignment, lease) = worker.take().await;
-        lease.accept_request().send().promise.await.unwrap();
-        let Played { credential, vat, .. } = worker;
-        drop((lease, vat));
-        let again = Played::attach(credential, vec![assignment.token]).await;
-        let view = house.guild.build("demo", 1).await.unwrap();
-        assert_eq!((view.jobs[0].state, view.jobs[0].attempt), (State::Running, 1));
-        drop(again);
-    });
-}
-
-#[test]
-fn a_revoked_worker_is_told_and_refused_from_then_on() {
-    run(async {
-        let house = House::open(PIPELINE).await;
-        let worker = house.worker("anvil").await;
-        let (_, lease) = worker.take().await;
-        lease.accept_request().send().promise.await.unwrap();
-        let grants = house.guild.grants().await.unwrap();
-        let grant = grants.iter().find(|grant| grant.name == "anvil").unwrap();
-        house.guild.revoke(grant.id, "test").await.unwrap();
-        let refused = lease.accept_request().send().promise.await.map(|_| ()).unwrap_err();
-        let words = refused.to_string();
-        assert!(words.contains("revoked") || words.contains("closed the connection"), "{words}");
-        let said = worker.said.clone();
-        until("the worker is told", move || {
-            Promise::ok(said.borrow().iter().any(|word| word.starts_with("revoked: ")))
-        })
-        .await;
-        let (_vat, gateway) = support::guild::dial(&worker.credential.0, &worker.credential.1).await;
-        let refusal = support::guild::restore(&gateway, &worker.credential.0.token).await.map(|_| ()).unwrap_err();
-        assert!(refusal.contains("was revoked: test"), "{refusal}");
-    });
-}
-
-#[test]
-fn a_revoked_subscriber_is_told_nothing_more_though_its_connection_stays() {
-    run(async {
-        let house = House::open(PIPELINE).await;
-        let (any, identity) = house.enroll(GrantKind::User, "any", What::everything()).await;
-        let (revoked, grant) =
-            enroll(&house.guild, &any, &identity, GrantKind::User, "revoked", What::everything()).await;
-        let (_vat, gateway) = dial(&any, &identity).await;
-        let stays = subscribe(&restored(&gateway, &any).await).await;
-        let ends = subscribe(&restored(&gateway, &revoked).await).await;
-        tells_of(&ends, 1).await;
-        house.guild.revoke(grant, "test").await.unwrap();
-        for (build, file) in [(2, "second"), (3, "third")] {
-            house.repo.commit(file, "text", file);
-            tells_of(&stays, build).await;
-        }
-        assert!(ends.borrow().iter().all(|event| event.build <= 1), "{:?}", ends.borrow());
-    });
-}
-
-async fn restored(gateway: &gateway::Client, of: &SturdyRef) -> perspective::Client {
-    capnp::capability::FromClientHook::new(restore(gateway, &of.token).await.unwrap().hook)
-}
-
-async fn tells_of(told: &Rc<RefCell<Vec<Event>>>, build: u32) {
-    let is_told = || told.borrow().iter().any(|event| event.build == build);
-    until("an event of the build is told", || Promise::ok(is_told())).await;
-}
-
-#[test]
-fn an_attempt_is_told_in_one_call() {
-    run(async {
-        let house = House::open(PIPELINE).await;
-        let worker = house.worker("anvil").await;
-        let (_, lease) = worker.take().await;
-        lease.accept_request().send().promise.await.unwrap();
-        let log = b"hello\n";
-        let mut request = lease.log_request();
-        request.get().set_step(0);
-        let mut request = request.send().pipeline.get_sink().write_request();
-        request.get().set_bytes(log);
-        request.send().promise.await.unwrap();
-
-        let (start, end) = (Progress::Started { step: 0, time: Time(1) }, ended());
-        let finish = Progress::Finished { step: 0, end: step_end(log) };
-        let stray = Progress::Started { step: 7, time: Time(1) };
-        let refusals = [
-            (vec![start.clone(), end.clone()], RefusalCode::Conflict, "step 1 (hello) has not finished yet"),
-            (vec![end.clone(), start.clone()], RefusalCode::Invalid, "nothing follows the end of an attempt"),
-            (vec![stray], RefusalCode::Invalid, "none with index 7"),
-            (
-                vec![start.clone(); 4097],
-                RefusalCode::Invalid,
-                "the list of progress has 4,097 elements; at most 4,096 are taken",
-            ),
-        ];
-        for (said, code, text) in refusals {
-            let refusal = tell(&lease, &said).await.unwrap_err();
-            assert!(refusal.code == code && refusal.text.contains(text), "{refusal}");
-        }
-        let view = house.guild.build("demo", 1).await.unwrap();
-        assert_eq!((view.jobs[0].state, view.jobs[0].steps[0].state), (State::Running, State::Running));
-
-        tell(&lease, &[start, finish, end]).await.unwrap();
-        assert_eq!(house.guild.outcome("demo", 1).await.unwrap(), Outcome::Succeeded);
-        let view = house.guild.build("demo", 1).await.unwrap();
-        assert_eq!((view.jobs[0].reason.as_str(), view.jobs[0].steps[0].log_size), ("all went well", 6));
-    });
-}
-
-fn step_end(log: &[u8]) -> StepEnd {
-    StepEnd {
-        outcome: Outcome::Succeeded,
-        exit: Exit::Code(0),
-        time: Time(2),
-        log_size: log.len() as u64,
-        log_hash: blake3::hash(log).as_bytes().to_vec(),
-    }
-}
-
-fn ended() -> Progress {
-    Progress::Ended { outcome: Outcome::Succeeded, reason: "all went well".to_owned() }
-}
-
-async fn tell(lease: &lease::Client, said: &[Progress]) -> Result<(), Refusal> {
-    let mut request = lease.report_request();
-    wire::write_progress(request.get().init_progress(wire::length(said.len())), said);
-    let answer = request.send().promise.await.unwrap();
-    let answer = answer.get().unwrap();
-    wire::refusal(answer.has_refusal(), answer.get_refusal()).unwrap().map_or(Ok(()), Err)
-}
-
-#[test]
-fn a_wrong_log_is_noticed() {
-    run(async {
-        let house = House::open(PIPELINE).await;
-        let worker = house.worker("anvil").await;
-        let (_, lease) = worker.take().await;
-        lease.accept_request().send().promise.await.unwrap();
-        let report = report(&lease);
-        report.started_request().send().promise.await.unwrap();
-        let sink = report.log_request().send().pipeline.get_sink();
-        let mut request = sink.write_request();
-        request.get().set_offset(10);
-        request.get().set_bytes(b"gap");
-        let answer = request.send().promise.await.unwrap();
-        let refusal = wire::refusal(answer.get().unwrap().has_refusal(), answer.get().unwrap().get_refusal()).unwrap();
-        assert!(refusal.unwrap().text.contains("only 0 bytes were received"));
-        finish(&lease, Outcome::Succeeded, 99, &[1; 32]).await;
-        let view = house.guild.build("demo", 1).await.unwrap();
-        assert!(view.jobs[0].reason.contains("log-incomplete"), "{}", view.jobs[0].reason);
-    });
-}
-
-async fn perspective_of_operator(house: &House) -> (schema::vat::Vat, perspective::Client) {
-    let what = What::everything();
-    let (reference, identity) = house.enroll(GrantKind::User, "watcher", what).await;
-    perspective_of(&reference, &identity).await
-}
-
-async fn await_builds(house: &House, count: usize) -> Vec<client::views::BuildView> {
-    for _ in 0..400 {
-        let builds =
-            house.guild.builds(&client::BuildQuery { limit: 50, ..client::BuildQuery::default() }).await.unwrap();
-        let done = builds.iter().filter(|build| build.state == State::Finished).count();
-        if done >= count {
-            return builds;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
-    }
-    panic!("there are never {count} finished builds");
-}
-
-async fn pack_size(lease: &lease::Client) -> u64 {
-    let source = lease.source_request().send().pipeline.get_source();
-    let answer = source.pack_request().send().promise.await.unwrap();
-    let answer = answer.get().unwrap();
-    assert!(!answer.has_refusal(), "{:?}", wire::refusal(true, answer.get_refusal()));
-    let size = answer.get_pack().unwrap().size_request().send().promise.await.unwrap();
-    size.get().unwrap().get_size()
-}
-
-/// Everything from the first event on.
-async fn subscribe(mine: &perspective::Client) -> Rc<RefCell<Vec<Event>>> {
-    let told = Rc::new(RefCell::new(Vec::new()));
-    let source = mine.events_request().send().pipeline.get_source();
-    let mut request = source.subscribe_request();
-    wire::write_filter(request.get().init_filter(), &Filter { projects: vec!["demo".to_owned()], ..Filter::default() });
-    request.get().set_observer(capnp_rpc::new_client(Told(told.clone())));
-    let answer = request.send().promise.await.unwrap();
-    let subscription = answer.get().unwrap().get_subscription().unwrap();
-    // it lives as long as the test
-    std::mem::forget(subscription);
     told
 }
 
-struct Told(Rc<RefCell<Vec<Event>>>);
+fn newest_stored(database: &Path) -> u64 {
+    let store = rusqlite::Connection::open_with_flags(database, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    store.busy_timeout(Duration::from_secs(60)).unwrap();
+    let newest: i64 = store.query_row("select max(sequence) from events", [], |row| row.get(0)).unwrap();
+    newest as u64
+}
 
-impl observer::Server for Told {
-    async fn observe(
-        self: Rc<Self>,
-        params: observer::ObserveParams,
-        _: observer::ObserveResults,
-    ) -> capnp::Result<()> {
-        for event in params.get()?.get_events()? {
-            self.0.borrow_mut().push(wire::read_event(event)?);
+async fn wait_for(told: &watch::Receiver<Vec<Event>>, is_it: impl Fn(&Event) -> bool) {
+    told.clone().wait_for(|told| told.iter().any(&is_it)).await.expect("the subscription goes on");
+}
+
+type Following = JoinHandle<Result<Outcome, client::Error>>;
+
+/// The output of the job `test` of the second build, live, and the outcome at its end.
+fn follow(house: &House) -> (DuplexStream, Following) {
+    let (mut written, output) = tokio::io::duplex(64 << 10);
+    let guild = house.guild.clone();
+    let following =
+        async move { Follow::new(&guild, "demo", 2).only(|job| job.base() == "test").run(&mut written).await };
+    (output, tokio::task::spawn_local(following))
+}
+
+/// Exactly this comes next.
+async fn read_until(output: &mut DuplexStream, text: &str) {
+    let mut bytes = vec![0; text.len()];
+    output.read_exact(&mut bytes).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&bytes), text);
+}
+
+/// 8 and 9: the worker has the lease of attempt 1, which it accepted. 10: its first step found the commit checked out, under
+/// a supervisor; its second one runs. 5: the other job waits for this one.
+async fn it_runs(house: &House, worker: &RealWorker) {
+    let view = house.guild.build("demo", 2).await.unwrap();
+    let test = view.job("test").unwrap();
+    assert_eq!((test.state, test.attempt, test.worker.as_str()), (State::Running, 1, "anvil"));
+    let steps: Vec<(State, Option<Outcome>)> = test.steps.iter().map(|step| (step.state, step.outcome)).collect();
+    assert_eq!(steps, [(State::Finished, Some(Outcome::Succeeded)), (State::Running, None)]);
+    assert_eq!(view.job("pack").unwrap().state, State::Waiting);
+    let workers = house.guild.workers().await.unwrap();
+    assert_eq!(
+        (workers[0].name.as_str(), workers[0].running.as_slice()),
+        ("anvil", ["demo/2/test".to_owned()].as_slice())
+    );
+    assert!(!worker.is_tidy(), "the worker notes what it has in hand");
+}
+
+/// 1 to 6, and 13: what was decided of the push, in this order, beside what workers and grants did. 14: the events have numbers
+/// without a gap, and each is told once.
+fn the_events_are(told: &[Event], commit: &str) {
+    let numbers: Vec<u64> = told.iter().map(|event| event.sequence).collect();
+    assert_eq!(numbers, (1..=told.len() as u64).collect::<Vec<_>>());
+    let (job, name) = (|| "test".to_owned(), |name: &str| name.to_owned());
+    let (ref_name, revision) = (name("refs/heads/main"), commit.to_owned());
+    let starts = |step, name: &str| Fact::StepStarted { job: job(), attempt: 1, step, name: name.to_owned() };
+    let ends = |step, outcome| Fact::StepFinished { job: job(), attempt: 1, step, outcome };
+    let job_ends =
+        Fact::JobFinished { job: job(), outcome: Outcome::Failed, reason: name("step 2 `check`: exit code 3") };
+    let expected = [
+        Fact::ChangeSubmitted { ref_name: ref_name.clone(), revision: revision.clone(), forced: false },
+        Fact::BuildCreated { cause: name("change"), ref_name, revision },
+        Fact::BuildPlanned { jobs: vec![name("test"), name("pack")] },
+        Fact::JobQueued { job: job() },
+        Fact::JobStarted { job: job(), attempt: 1, worker: name("anvil") },
+        starts(1, "look"),
+        starts(2, "check"),
+        job_ends.clone(),
+        Fact::JobFinished { job: name("pack"), outcome: Outcome::Skipped, reason: name("needs test, which failed") },
+        Fact::BuildFinished { outcome: Outcome::Failed },
+    ];
+    let after_the_first = told.iter().skip_while(|event| event.build != 1 || event.fact.kind() != "buildFinished");
+    let of_the_push = after_the_first.skip(1).filter(|event| event.project == "demo");
+    let facts: Vec<Fact> = of_the_push.map(|event| event.fact.clone()).collect();
+    // a step's end is told when its whole log has come, and the next step may have begun by then
+    let (step_ends, others): (Vec<Fact>, _) = facts.iter().cloned().partition(|fact| fact.kind() == "stepFinished");
+    assert_eq!(others, expected);
+    assert_eq!(step_ends, [ends(1, Outcome::Succeeded), ends(2, Outcome::Failed)]);
+    let place = |fact: &Fact| facts.iter().position(|told| told == fact);
+    for (start, end) in [starts(1, "look"), starts(2, "check")].iter().zip(&step_ends) {
+        assert!(place(start) < place(end) && place(end) < place(&job_ends), "{facts:?}");
+    }
+}
+
+/// 12: every byte of a log is at its offset, whole, and sealed.
+async fn the_logs_are(house: &House) {
+    for (step, text) in [(1, LOOKED), (2, CHECKED)] {
+        let (project, job) = ("demo".to_owned(), "test".to_owned());
+        let address = LogAddress { project, build: 2, job, attempt: 1, step };
+        assert_eq!(logs::size(&house.guild, &address).await.unwrap(), (text.len() as u64, true));
+        for offset in 0..text.len() {
+            let part = logs::part(&house.guild, &address, offset as u64, 1_000).await.unwrap();
+            assert_eq!(String::from_utf8_lossy(&part), text[offset..]);
         }
-        Ok(())
     }
+}
 
-    async fn gap(self: Rc<Self>, _: observer::GapParams, _: observer::GapResults) -> capnp::Result<()> {
-        panic!("nothing is missing");
-    }
+/// 13: the attempt has ended, and the job and the build with it.
+async fn the_attempt_has_ended(house: &House) {
+    let view = house.guild.build("demo", 2).await.unwrap();
+    assert_eq!(
+        (view.state, view.outcome, view.subject.as_str()),
+        (State::Finished, Some(Outcome::Failed), "the fault")
+    );
+    let test = view.job("test").unwrap();
+    assert_eq!((test.outcome, test.attempt), (Some(Outcome::Failed), 1), "a lost link costs no attempt");
+    assert_eq!(test.steps[1].log_size, CHECKED.len() as u64);
+    assert_eq!(view.job("pack").unwrap().outcome, Some(Outcome::Skipped));
+    assert!(house.guild.workers().await.unwrap()[0].running.is_empty());
+}
+
+/// 15: what a browser gets.
+async fn the_page_shows_it(house: &House) {
+    let log = get(&house.pages, "/p/demo/2/test/2/raw", &[]).await;
+    assert_eq!((log.status, log.text().as_str()), (200, CHECKED));
+    let page = get(&house.pages, "/p/demo/2", &[]).await;
+    assert!(page.status == 200 && page.text().contains("the fault"), "{}", page.text());
+}
+
+/// 15: what the command of a `[[notice]]` is told.
+async fn the_notice_tells_it(house: &House, commit: &str) {
+    let file = house.state().join("notice");
+    until_so("the notice is told", || file.exists()).await;
+    let notice: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let said = ["kind", "selector", "branch", "commit", "log"].map(|key| notice[key].clone());
+    assert_eq!(
+        said.map(|it| it.as_str().unwrap().to_owned()),
+        ["newly-failing", "demo/2/test", "main", commit, "begun\nno way"]
+    );
+    assert_eq!((&notice["step"]["name"], &notice["step"]["exit"]), (&json!("check"), &json!("exit code 3")));
+    assert_eq!(
+        (&notice["last_good"]["build"], &notice["authors"][0]["email"]),
+        (&json!(1), &json!("tester@example.org"))
+    );
 }

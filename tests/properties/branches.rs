@@ -1,20 +1,15 @@
-//! The state of a branch against its definition: random histories of pushes, forced pushes, deletions, runs, retries and
+//! The state of a branch against its definition: random histories of pushes, merges, forced pushes, deletions, runs, retries and
 //! cancels, with jobs that end in any order, through the real coordinator and the real store. The definition is written
 //! here a second time, over everything that happened.
 
+use crate::world::World;
 use futures::FutureExt as _;
 use master::decide::coordinator::lane::RefState;
-use master::decide::coordinator::record::{
-    BuildCause, BuildId, BuildRow, JobKey, JobRow, LeaseToken, Loaded, Record, RequestId,
-};
-use master::decide::coordinator::{
-    Arrival, Coordinator, Effect, GrantOrder, Order, Origin, Past, Planned, ROOT, Request, SessionId, Terms,
-};
+use master::decide::coordinator::record::{BuildCause, BuildId, BuildRow, JobRow, LeaseToken};
+use master::decide::coordinator::{Effect, Order, Origin, Past, Planned, ROOT, SessionId, Terms};
 use master::keep::store::{Removal, Store};
-use schema::sturdy_ref::Fingerprint;
 use schema::values::{
-    Change, Commit, Description, GrantKind, JobPlan, Outcome, Plan, Resources, SourceRevision, SourceStamp, State,
-    Time, Trust, What,
+    Change, Commit, JobPlan, Outcome, Plan, Resources, SourceRevision, SourceStamp, State, Time, Trust, What,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use support::hall::step;
@@ -29,10 +24,10 @@ const ROOM: Resources = Resources { slots: 200, cpus_milli: 1_000_000, memory: 1
 #[test]
 fn a_branch_is_what_its_definition_says() {
     with_seeds("a_branch_is_what_its_definition_says", 2_000, |seed| {
-        let mut world = World::new(seed);
-        (0..MOVES).for_each(|_| world.random_move());
-        world.end_all();
-        world.check();
+        let mut history = History::new(seed);
+        (0..MOVES).for_each(|_| history.random_move());
+        history.end_all();
+        history.check();
     });
 }
 
@@ -43,16 +38,11 @@ struct Known {
     push: Option<usize>,
 }
 
-struct World {
+/// One worker that takes all, two refs, and what the definition knows of them.
+struct History {
     random: Random,
-    now: Time,
-    it: Coordinator,
+    world: World,
     session: SessionId,
-    records: Vec<Record>,
-    builds: BTreeMap<BuildId, BuildRow>,
-    plans: BTreeMap<BuildId, Plan>,
-    jobs: BTreeMap<JobKey, JobRow>,
-    asked: Vec<BuildId>,
     running: Vec<LeaseToken>,
     known: BTreeMap<BuildId, Known>,
     /// Of each ref, its pushes in order: the commit of each.
@@ -61,61 +51,26 @@ struct World {
     tips: [Option<usize>; 2],
     /// The push that made the ref, or made it anew: nothing that is older counts.
     born: [usize; 2],
-    requests: u64,
 }
 
-impl World {
-    fn new(seed: u64) -> World {
-        let now = Time(1_000_000);
-        let mut it = Coordinator::load(now, Terms::default(), Loaded::default(), [seed as u8; 32]);
-        it.found(now);
-        let session = SessionId(0);
-        let mut world = World {
-            random: Random::new(seed),
-            now,
-            it,
-            session,
-            records: Vec::new(),
-            builds: BTreeMap::new(),
-            plans: BTreeMap::new(),
-            jobs: BTreeMap::new(),
-            asked: Vec::new(),
-            running: Vec::new(),
-            known: BTreeMap::new(),
-            pushes: [Vec::new(), Vec::new()],
-            tips: [None, None],
-            born: [0, 0],
-            requests: 0,
-        };
-        world.enroll();
-        world
-    }
-
-    fn enroll(&mut self) {
-        let (what, join) = (What::default(), [1; 32]);
-        let order = GrantOrder { kind: GrantKind::Worker, name: "w".to_owned(), what, lifetime: None, join_hash: join };
-        let request = self.request();
-        let grant = self.it.issue(self.now, request, order).expect("the root may issue");
-        self.it.redeem(self.now, join, [2; 32], Fingerprint([3; 32])).expect("a fresh join");
-        let description = Description { platform: "linux".to_owned(), total: ROOM, ..Description::default() };
-        let arrival = Arrival { instance: [1; 16], description, keeps_terms: true, ..Arrival::default() };
-        self.session = self.it.attach(self.now, grant, arrival).expect("its grant is in force").session;
-        self.settle();
-    }
-
-    fn request(&mut self) -> Request {
-        self.requests += 1;
-        let mut id = [0; 16];
-        id[..8].copy_from_slice(&self.requests.to_be_bytes());
-        Request { id: RequestId(id), by: ROOT, body: [0; 32] }
+impl History {
+    fn new(seed: u64) -> History {
+        let mut world = World::new(Terms::default());
+        world.room = ROOM;
+        world.enroll("w", What::default());
+        let session = world.attach(0, Vec::new());
+        let (running, known, pushes) = Default::default();
+        let random = Random::new(seed);
+        History { random, world, session, running, known, pushes, tips: [None, None], born: [0, 0] }
     }
 
     fn random_move(&mut self) {
-        self.now = Time(self.now.0 + 1);
+        self.world.now = Time(self.world.now.0 + 1);
         let at = self.random.below(REFS.len());
         let is_full = self.known.values().filter(|known| known.ref_name == at).count() >= BUILDS_OF_A_REF;
-        match self.random.below(12) {
+        match self.random.below(13) {
             0 | 1 if !is_full => self.push(at),
+            12 if !is_full => self.merge(at),
             2 if !is_full => self.run(at),
             3 | 4 if !is_full => self.retry(at),
             5 if self.random.chance(15) => self.delete(at),
@@ -124,21 +79,36 @@ impl World {
             _ => self.end_one(),
         }
         self.settle();
-        self.it.check();
     }
 
     /// A new commit, or an older one of either branch: a forced push.
     fn push(&mut self, at: usize) {
         let old: Vec<String> = self.pushes.iter().flatten().cloned().collect();
-        let fresh = format!("{:040x}", self.now.0);
-        let revision = if self.random.chance(30) { self.random.pick(&old).cloned().unwrap_or(fresh) } else { fresh };
+        let revision = if self.random.chance(30) { self.random.pick(&old).cloned() } else { None };
+        self.update(at, revision.unwrap_or_else(|| self.fresh()));
+    }
+
+    /// The other branch is merged into this one: by a new commit, or by moving this one to where the other is.
+    fn merge(&mut self, at: usize) {
+        let other = 1 - at;
+        let Some(tip) = self.tips[other] else { return };
+        let revision = if self.random.chance(50) { self.pushes[other][tip].clone() } else { self.fresh() };
+        self.update(at, revision);
+    }
+
+    fn fresh(&self) -> String {
+        format!("{:040x}", self.world.now.0)
+    }
+
+    /// A ref is seen at this commit.
+    fn update(&mut self, at: usize, revision: String) {
         let change = Change {
             project: "p".to_owned(),
             ref_name: REFS[at].to_owned(),
             revision: revision.clone(),
             ..Change::default()
         };
-        let built = self.it.submit_change(self.now, ROOT, change);
+        let built = self.world.it.submit_change(self.world.now, ROOT, change);
         if built.is_none() && self.tips[at].is_none() {
             // it came back to where it was
             self.tips[at] = Some(self.pushes[at].len() - 1);
@@ -172,18 +142,19 @@ impl World {
             by: ROOT,
             origin,
         };
-        let request = self.request();
-        let build = self.it.run(self.now, request, "somebody", order).expect("a run is taken");
+        let request = self.world.request();
+        let build = self.world.it.run(self.world.now, request, "somebody", order).expect("a run is taken");
         self.known.insert(build, Known { ref_name: at, push });
     }
 
     /// All of a finished build, or one job of it.
     fn retry(&mut self, at: usize) {
         let is_past = |row: &&BuildRow| row.state == State::Finished && self.known[&row.id].ref_name == at;
-        let past: Vec<BuildRow> = self.builds.values().filter(is_past).cloned().collect();
+        let past: Vec<BuildRow> = self.world.ledger.builds.values().filter(is_past).cloned().collect();
         let Some(row) = self.random.pick(&past).cloned() else { return };
-        let Some(plan) = self.plans.get(&row.id).cloned() else { return };
-        let jobs: Vec<JobRow> = self.jobs.values().filter(|job| job.key.build == row.id).cloned().collect();
+        let Some(plan) = self.world.ledger.plans.get(&row.id).cloned() else { return };
+        let jobs: Vec<JobRow> =
+            self.world.ledger.jobs.values().filter(|job| job.key.build == row.id).cloned().collect();
         let again = match self.random.chance(50) {
             true => vec![self.random.below(jobs.len())],
             false => (0..jobs.len()).collect(),
@@ -191,9 +162,9 @@ impl World {
         let revision = row.stamp.sources[0].revision.clone();
         let tip = self.tips[at].filter(|tip| self.pushes[at][*tip] == revision);
         let push = tip.or(self.known[&row.id].push);
-        let past = Past { row, plan, jobs, removals: self.it.removals() };
-        let request = self.request();
-        let build = self.it.retry(self.now, request, "somebody", past, &again).expect("a retry is taken");
+        let past = Past { row, plan, jobs, removals: self.world.it.removals() };
+        let request = self.world.request();
+        let build = self.world.it.retry(self.world.now, request, "somebody", past, &again).expect("a retry is taken");
         self.known.insert(build, Known { ref_name: at, push });
     }
 
@@ -202,30 +173,30 @@ impl World {
             return;
         }
         let change = Change { project: "p".to_owned(), ref_name: REFS[at].to_owned(), ..Change::default() };
-        assert_eq!(self.it.submit_change(self.now, ROOT, change), None);
+        assert_eq!(self.world.it.submit_change(self.world.now, ROOT, change), None);
     }
 
     fn cancel(&mut self) {
-        let open = self.builds.values().filter(|row| row.state != State::Finished).map(|row| row.id);
+        let open = self.world.ledger.builds.values().filter(|row| row.state != State::Finished).map(|row| row.id);
         let open: Vec<BuildId> = open.collect();
         let Some(build) = self.random.pick(&open).copied() else { return };
-        let request = self.request();
-        self.it.cancel(self.now, request, build, None, "somebody wants it").expect("it is open");
+        let request = self.world.request();
+        self.world.it.cancel(self.world.now, request, build, None, "somebody wants it").expect("it is open");
     }
 
     fn plan(&mut self) {
-        if self.asked.is_empty() {
+        if self.world.plans.is_empty() {
             return;
         }
-        let index = self.random.below(self.asked.len());
-        let build = self.asked.swap_remove(index);
+        let index = self.random.below(self.world.plans.len());
+        let build = self.world.plans.swap_remove(index);
         let planned = match self.random.below(12) {
             0 => Planned::Broken("broken".to_owned()),
             1 => Planned::Skip("not wanted".to_owned()),
             2 => Planned::Trouble("unreadable".to_owned()),
             _ => Planned::Plan(self.random_plan()),
         };
-        self.it.plan_ready(self.now, build, planned);
+        self.world.it.plan_ready(self.world.now, build, planned);
     }
 
     fn random_plan(&mut self) -> Plan {
@@ -251,12 +222,12 @@ impl World {
         let outcomes = [Outcome::Succeeded, Outcome::Warned, Outcome::Failed, Outcome::Failed, Outcome::Errored];
         let outcome = *self.random.pick(&outcomes).expect("there are some");
         // it may have been cancelled
-        let _ = self.it.complete(self.now, token, outcome, "");
+        let _ = self.world.it.complete(self.world.now, token, outcome, "");
     }
 
     fn end_all(&mut self) {
         for _ in 0..10_000 {
-            if self.asked.is_empty() && self.running.is_empty() {
+            if self.world.plans.is_empty() && self.running.is_empty() {
                 return;
             }
             self.plan();
@@ -264,41 +235,33 @@ impl World {
             self.end_one();
             self.settle();
         }
-        panic!("builds never end:\n{}", self.it.dump(self.now));
+        panic!("builds never end:\n{}", self.world.it.dump(self.world.now));
     }
 
+    /// Everything that is offered is begun.
     fn settle(&mut self) {
-        self.it.worker_ready(self.now, self.session, ROOM);
-        while let Some(effect) = self.it.poll_effect() {
-            match effect {
-                Effect::Record(record) => self.note(record),
-                Effect::Plan { build } => self.asked.push(build),
-                Effect::Offer { assignment, .. } => {
-                    let token = LeaseToken(assignment.token);
-                    self.it.accept(self.now, token).expect("it was offered");
-                    self.running.push(token);
-                    self.it.worker_ready(self.now, self.session, ROOM);
+        loop {
+            self.world.it.worker_ready(self.world.now, self.session, ROOM);
+            self.world.settle();
+            for effect in std::mem::take(&mut self.world.told) {
+                if let Effect::Withdraw { token, .. } = effect {
+                    self.running.retain(|running| *running != token);
                 }
-                Effect::Withdraw { token, .. } => self.running.retain(|running| *running != token),
-                Effect::Cancel { .. } | Effect::Revoke { .. } | Effect::EndSession { .. } | Effect::Finished { .. } => {
-                }
+            }
+            let offered = self.world.offered();
+            if offered.is_empty() {
+                return;
+            }
+            for (_, token) in offered {
+                self.world.it.accept(self.world.now, token).expect("it was offered");
+                self.running.push(token);
             }
         }
     }
 
-    fn note(&mut self, record: Record) {
-        match &record {
-            Record::Build(row) => drop(self.builds.insert(row.id, row.clone())),
-            Record::Plan { build, plan } => drop(self.plans.insert(*build, plan.clone())),
-            Record::Job(row) => drop(self.jobs.insert(row.key, row.clone())),
-            _ => {}
-        }
-        self.records.push(record);
-    }
-
     fn check(&mut self) {
         let store = Store::in_memory("branches").expect("a store in memory");
-        let records = std::mem::take(&mut self.records);
+        let records = std::mem::take(&mut self.world.records);
         store.commit(records).now_or_never().expect("inline").expect("it is written");
         let before = REFS.map(|ref_name| state(&store, ref_name));
         // one that was deleted is as it was last, as far as that is known
@@ -310,7 +273,7 @@ impl World {
         let kept: BTreeSet<BuildId> = newest.map(|row| row.id).collect();
         let broken = before.iter().filter_map(|state| state.broken.as_ref().map(|row| row.id));
         let kept: BTreeSet<BuildId> = kept.into_iter().chain(broken).collect();
-        let builds = self.builds.keys().filter(|id| !kept.contains(id)).copied().collect();
+        let builds = self.world.ledger.builds.keys().filter(|id| !kept.contains(id)).copied().collect();
         let removal = Removal { builds, logs: Vec::new() };
         store.remove(removal).now_or_never().expect("inline").expect("it is removed");
         for (at, ref_name) in REFS.iter().enumerate().filter(|(at, _)| self.tips[*at].is_some()) {
@@ -320,7 +283,7 @@ impl World {
 
     /// Builds of a ref that count for it, each with its place in the order.
     fn counted(&self, at: usize) -> Vec<((usize, u32), &BuildRow)> {
-        let of_ref = self.builds.values().filter(|row| self.known[&row.id].ref_name == at);
+        let of_ref = self.world.ledger.builds.values().filter(|row| self.known[&row.id].ref_name == at);
         let mut counted: Vec<_> =
             of_ref.filter_map(|row| Some(((self.known[&row.id].push?, row.number), row))).collect();
         counted.retain(|((push, _), _)| *push >= self.born[at]);
@@ -367,14 +330,14 @@ impl World {
     }
 
     fn names(&self, build: BuildId) -> Vec<String> {
-        self.jobs.values().filter(|job| job.key.build == build).map(|job| job.name.clone()).collect()
+        self.world.ledger.jobs.values().filter(|job| job.key.build == build).map(|job| job.name.clone()).collect()
     }
 
     /// What ran of a lane, in order: the build and its outcome.
     fn results(&self, counted: &[((usize, u32), &BuildRow)], name: &str) -> Vec<(u32, Outcome)> {
         let mut results = Vec::new();
         for (_, build) in counted {
-            let of_build = self.jobs.values().filter(|job| job.key.build == build.id && job.name == name);
+            let of_build = self.world.ledger.jobs.values().filter(|job| job.key.build == build.id && job.name == name);
             let ran = of_build.filter(|job| job.carried_from == 0);
             let said = ran.filter_map(|job| job.outcome).filter(|outcome| *outcome != Outcome::Skipped);
             results.extend(said.map(|outcome| (build.number, outcome)));
@@ -401,7 +364,7 @@ fn state(store: &Store, ref_name: &str) -> RefState {
 /// A build that somebody asked for of a ref that nobody follows is an update of its own.
 #[test]
 fn runs_of_a_ref_that_is_not_followed_follow_each_other() {
-    let mut world = World::new(1);
+    let mut world = World::new(Terms::default());
     let order = |revision: &str| Order {
         project: "p".to_owned(),
         stamp: SourceStamp {
@@ -421,8 +384,8 @@ fn runs_of_a_ref_that_is_not_followed_follow_each_other() {
         let request = world.request();
         let build = world.it.run(world.now, request, "somebody", order(revision)).expect("a run is taken");
         world.settle();
-        assert!(matches!(world.builds[&build].cause, BuildCause::Run { .. }));
-        world.builds[&build].update
+        assert!(matches!(world.ledger.builds[&build].cause, BuildCause::Run { .. }));
+        world.ledger.builds[&build].update
     });
     assert_eq!(updates, [1, 2, 3]);
 }

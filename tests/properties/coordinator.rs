@@ -2,21 +2,18 @@
 //! crashes. After every move its invariants hold, and so does what is promised of jobs and leases; when the faults stop,
 //! everything ends.
 
-use master::decide::coordinator::record::{BuildId, GrantId, JobKey, LeaseToken, Record, RequestId};
+use crate::world::World;
+use master::decide::coordinator::record::{BuildId, JobKey, LeaseToken};
 use master::decide::coordinator::{
-    Arrival, Coordinator, Effect, GrantOrder, Planned, PoolTerms, ProjectTerms, ROOT, Request, Resumption, SessionId,
-    Terms,
+    Arrival, Effect, Planned, PoolTerms, ProjectTerms, ROOT, Resumption, SessionId, Terms,
 };
 use master::explain::Explainer;
-use schema::sturdy_ref::Fingerprint;
 use schema::values::{
-    Assignment, Change, Description, Exit, GrantKind, Home, JobPlan, Outcome, Plan, Resources, State, StepEnd, Time,
-    Trust, What,
+    Assignment, Change, Description, Exit, Home, JobPlan, Outcome, Plan, Resources, State, StepEnd, Time, Trust, What,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use support::hall::step;
-use support::ledger::Ledger;
 use support::seed::{Random, with_seeds};
 
 const WORKERS: usize = 3;
@@ -29,26 +26,26 @@ const OLD: usize = 2;
 #[test]
 fn random_moves_keep_every_promise() {
     with_seeds("random_moves_keep_every_promise", 2_000, |seed| {
-        let mut world = World::new(seed);
+        let mut model = Model::new(seed);
         for _ in 0..MOVES {
-            world.random_move();
+            model.random_move();
         }
-        world.calm_down();
+        model.calm_down();
     });
 }
 
 /// A job whose workers are away waits for them: "nobody can take it" is said only where that is so.
 #[test]
 fn workers_that_are_away_are_waited_for() {
-    let mut world = World::new(1);
-    world.attach(0);
-    world.lose_link(0);
-    world.crash();
-    while world.asked.is_empty() {
-        world.submit();
-        world.drain();
+    let mut model = Model::new(1);
+    model.attach(0);
+    model.lose_link(0);
+    model.crash();
+    while model.world.plans.is_empty() {
+        model.submit();
+        model.drain();
     }
-    let build = world.asked.pop().expect("a plan was asked for");
+    let build = model.world.plans.pop().expect("a plan was asked for");
     let job = |name: &str, want: &[&str]| JobPlan {
         name: name.to_owned(),
         want: want.iter().map(|want| (*want).to_owned()).collect(),
@@ -56,7 +53,8 @@ fn workers_that_are_away_are_waited_for() {
         ..JobPlan::default()
     };
     let jobs = vec![job("any", &[]), job("gpu", &["gpu"])];
-    world.it.plan_ready(world.now, build, Planned::Plan(Plan { version: 1, jobs, trust: Trust::Trusted }));
+    let mut world = model.world;
+    world.plan(build, jobs);
     let why = |world: &World, index| Explainer::new(&world.it, world.now).why(JobKey { build, index });
     assert_eq!(why(&world, 0), "worker w0 could take it and is not connected: it is waited for");
     assert_eq!(why(&world, 1), "no worker of pool default has `gpu`");
@@ -66,8 +64,8 @@ fn workers_that_are_away_are_waited_for() {
         world.it.fail_unplaceable(world.now, job, "nobody could");
     }
     assert_eq!(why(&world, 1), "");
-    let request = world.request(ROOT);
-    let grant = world.workers[0].grant;
+    let request = world.request();
+    let grant = world.grants[0];
     world.it.revoke(world.now, request, grant, "test").expect("the root may revoke");
     assert_eq!(why(&world, 0), "there is no worker of pool default");
 }
@@ -75,7 +73,6 @@ fn workers_that_are_away_are_waited_for() {
 /// What one worker believes.
 #[derive(Default)]
 struct Worker {
-    grant: GrantId,
     session: Option<SessionId>,
     /// Offers it has not accepted, and leases that it runs.
     offered: Vec<Assignment>,
@@ -84,14 +81,11 @@ struct Worker {
     told: Duration,
 }
 
-struct World {
+/// Workers that come, go, lie and return, and what must be so of their leases.
+struct Model {
     random: Random,
-    now: Time,
-    it: Coordinator,
-    ledger: Ledger,
+    world: World,
     workers: Vec<Worker>,
-    /// Builds whose plan was asked for.
-    asked: Vec<BuildId>,
     /// The model of leases: (job, when its holder must have stopped at the latest).
     held: BTreeMap<LeaseToken, (JobKey, Time)>,
     /// How often a job was begun.
@@ -102,32 +96,15 @@ struct World {
     is_closed: bool,
     /// Which of [`LEASES`] counts.
     leases: usize,
-    requests: u8,
 }
 
-impl World {
-    fn new(seed: u64) -> World {
-        let now = Time(1_000_000);
-        let it = Coordinator::load(now, terms(false, 0), Ledger::default().load(), [seed as u8; 32]);
-        let mut world = World {
-            random: Random::new(seed),
-            now,
-            it,
-            ledger: Ledger::default(),
-            workers: (0..WORKERS).map(|_| Worker::default()).collect(),
-            asked: Vec::new(),
-            held: BTreeMap::new(),
-            begun: BTreeMap::new(),
-            cancelled: BTreeSet::new(),
-            is_closed: false,
-            leases: 0,
-            requests: 0,
-        };
-        world.it.found(now);
-        for index in 0..WORKERS {
-            world.enroll(index);
-        }
-        world
+impl Model {
+    fn new(seed: u64) -> Model {
+        let mut world = World::new(terms(false, 0));
+        let enrolled = (0..WORKERS).map(|index| world.enroll(&format!("w{index}"), What::default()));
+        let workers = enrolled.map(|_| Worker::default()).collect();
+        let (held, begun, cancelled) = Default::default();
+        Model { random: Random::new(seed), world, workers, held, begun, cancelled, is_closed: false, leases: 0 }
     }
 
     fn random_move(&mut self) {
@@ -149,7 +126,6 @@ impl World {
             _ => self.forget_work(worker),
         }
         self.drain();
-        self.it.check();
     }
 
     /// No faults any more: every build must end.
@@ -158,10 +134,10 @@ impl World {
             self.reload();
         }
         for _ in 0..2_000 {
-            if self.ledger.builds.values().all(|row| row.state == State::Finished) {
+            if self.world.ledger.builds.values().all(|row| row.state == State::Finished) {
                 return;
             }
-            while !self.asked.is_empty() {
+            while !self.world.plans.is_empty() {
                 self.plan();
                 self.drain();
             }
@@ -179,26 +155,8 @@ impl World {
             }
             self.pass_time();
             self.drain();
-            self.it.check();
         }
-        panic!("builds never end:\n{}", self.it.dump(self.now));
-    }
-
-    fn enroll(&mut self, index: usize) {
-        let what = What::default();
-        let order = GrantOrder {
-            kind: GrantKind::Worker,
-            name: format!("w{index}"),
-            what,
-            lifetime: None,
-            join_hash: [index as u8 + 1; 32],
-        };
-        let request = self.request(ROOT);
-        let grant = self.it.issue(self.now, request, order).expect("the root may issue");
-        let holder = Fingerprint([index as u8; 32]);
-        self.it.redeem(self.now, [index as u8 + 1; 32], [index as u8 + 101; 32], holder).expect("a fresh join");
-        self.workers[index].grant = grant;
-        self.drain();
+        panic!("builds never end:\n{}", self.world.it.dump(self.world.now));
     }
 
     fn submit(&mut self) {
@@ -210,21 +168,21 @@ impl World {
             revision: if deleted { String::new() } else { revision },
             ..Change::default()
         };
-        let first = self.it.submit_change(self.now, ROOT, change.clone());
+        let first = self.world.it.submit_change(self.world.now, ROOT, change.clone());
         if first.is_some() {
-            let again = self.it.submit_change(self.now, ROOT, change);
+            let again = self.world.it.submit_change(self.world.now, ROOT, change);
             assert_eq!(again, None, "one change made two builds");
         }
     }
 
     fn plan(&mut self) {
-        let Some(build) = self.asked.pop() else { return };
+        let Some(build) = self.world.plans.pop() else { return };
         let planned = match self.random.below(10) {
             0 => Planned::Broken("broken".to_owned()),
             1 => Planned::Skip("not wanted".to_owned()),
             _ => Planned::Plan(self.random_plan()),
         };
-        self.it.plan_ready(self.now, build, planned);
+        self.world.it.plan_ready(self.world.now, build, planned);
     }
 
     fn random_plan(&mut self) -> Plan {
@@ -270,24 +228,26 @@ impl World {
     fn copy(&mut self, index: usize) {
         let home = Some(Home { boot: "boot".to_owned(), inode: 99, ..Home::default() });
         let copy = Arrival { instance: [99; 16], running: Vec::new(), home, ..self.arrival(index) };
-        let attached = self.it.attach(self.now, self.workers[index].grant, copy).expect("its grant is in force");
+        let attached =
+            self.world.it.attach(self.world.now, self.world.grants[index], copy).expect("its grant is in force");
         self.workers[index].session = None;
         self.workers[index].offered.clear();
-        self.it.session_lost(self.now, attached.session, "cut");
+        self.world.it.session_lost(self.world.now, attached.session, "cut");
     }
 
     fn attach(&mut self, index: usize) {
         let arrival = self.arrival(index);
         let running = arrival.running.clone();
         self.workers[index].offered.clear();
-        let attached = self.it.attach(self.now, self.workers[index].grant, arrival).expect("its grant is in force");
+        let attached =
+            self.world.it.attach(self.world.now, self.world.grants[index], arrival).expect("its grant is in force");
         let worker = &mut self.workers[index];
         (worker.session, worker.told) = (Some(attached.session), attached.term);
         for (token, (standing, term)) in running.iter().zip(attached.standing.into_iter().zip(attached.terms)) {
             match standing {
                 Resumption::Resumed => {
                     let job = self.held.get(token).map_or_else(|| panic!("{token:?} was given away"), |(job, _)| *job);
-                    self.held.insert(*token, (job, self.now.after(self.lived(index, term))));
+                    self.held.insert(*token, (job, self.world.now.after(self.lived(index, term))));
                 }
                 Resumption::Stale => {
                     self.workers[index].running.remove(token);
@@ -302,14 +262,14 @@ impl World {
         }
         // what it did not name is not running there: the worker came back without it
         let name = format!("w{index}");
-        let ledger = &self.ledger;
+        let ledger = &self.world.ledger;
         let named = &self.workers[index].running;
         self.held.retain(|token, (job, _)| {
             let attempt = ledger.attempts.values().find(|attempt| attempt.job == *job && attempt.token == *token);
             named.contains_key(token) || attempt.is_none_or(|attempt| attempt.worker != name)
         });
         self.drain();
-        let of_worker = self.ledger.attempts.values().filter(|row| row.worker == name && row.finished.is_none());
+        let of_worker = self.world.ledger.attempts.values().filter(|row| row.worker == name && row.finished.is_none());
         for row in of_worker {
             assert!(running.contains(&row.token), "{name} came back without {:?}, which still holds its job", row.job);
         }
@@ -318,34 +278,34 @@ impl World {
     fn take(&mut self, index: usize) {
         let Some(session) = self.workers[index].session else { return };
         if self.random.chance(10) {
-            return self.it.worker_unready(session);
+            return self.world.it.worker_unready(session);
         }
         let slots = 2u16.saturating_sub(self.workers[index].running.len() as u16);
-        self.it.worker_ready(self.now, session, Resources { slots, cpus_milli: 2_000, memory: 1 << 30 });
+        self.world.it.worker_ready(self.world.now, session, Resources { slots, cpus_milli: 2_000, memory: 1 << 30 });
     }
 
     fn accept(&mut self, index: usize) {
         let Some(assignment) = self.workers[index].offered.pop() else { return };
         let token = LeaseToken(assignment.token);
         if self.random.chance(10) {
-            return self.it.give_back(self.now, token);
+            return self.world.it.give_back(self.world.now, token);
         }
-        if self.it.accept(self.now, token).is_ok() {
-            let (job, _) = self.it.lease_job(token).expect("an accepted lease has a job");
+        if self.world.it.accept(self.world.now, token).is_ok() {
+            let (job, _) = self.world.it.lease_job(token).expect("an accepted lease has a job");
             let term = self.lived(index, Duration::from_millis(assignment.term_ms));
             self.begin(token, job, &assignment, term);
             self.workers[index].running.insert(token, assignment);
-            assert!(self.it.accept(self.now, token).is_ok(), "`accept` may be repeated");
+            assert!(self.world.it.accept(self.world.now, token).is_ok(), "`accept` may be repeated");
         }
     }
 
     /// P2: never two at once, never more attempts than allowed, side effects once.
     fn begin(&mut self, token: LeaseToken, job: JobKey, assignment: &Assignment, term: Duration) {
         for (other, (held, until)) in &self.held {
-            let over = *held != job || *until <= self.now;
+            let over = *held != job || *until <= self.world.now;
             assert!(over, "{token:?} and {other:?} run {job:?} at once");
         }
-        self.held.insert(token, (job, self.now.after(term)));
+        self.held.insert(token, (job, self.world.now.after(term)));
         let begun = self.begun.entry(job).or_default();
         *begun += 1;
         assert!(*begun <= 1 + u32::from(assignment.job.retry_infra), "{job:?} was begun {begun} times");
@@ -353,23 +313,29 @@ impl World {
 
     fn work(&mut self, index: usize) {
         let Some((token, assignment)) = self.some_running(index) else { return };
-        let started = self.it.step_started(self.now, token, 0, self.now);
+        let started = self.world.it.step_started(self.world.now, token, 0, self.world.now);
         let outcome = match self.random.below(6) {
             0 => Outcome::Failed,
             1 => Outcome::Errored,
             _ => Outcome::Succeeded,
         };
-        assert!(self.it.step_started(self.now, token, 9, self.now).is_err(), "there is no tenth step");
+        assert!(
+            self.world.it.step_started(self.world.now, token, 9, self.world.now).is_err(),
+            "there is no tenth step"
+        );
         if started.is_ok() && self.random.chance(70) {
-            self.it.step_finished(self.now, token, 0, end(outcome, self.now)).expect("the lease is live");
+            self.world
+                .it
+                .step_finished(self.world.now, token, 0, end(outcome, self.world.now))
+                .expect("the lease is live");
             self.complete(index, token, &assignment, outcome);
         }
     }
 
     fn finish_work(&mut self, index: usize) {
         while let Some((token, assignment)) = self.some_running(index) {
-            let _ = self.it.step_started(self.now, token, 0, self.now);
-            if self.it.step_finished(self.now, token, 0, end(Outcome::Succeeded, self.now)).is_err() {
+            let _ = self.world.it.step_started(self.world.now, token, 0, self.world.now);
+            if self.world.it.step_finished(self.world.now, token, 0, end(Outcome::Succeeded, self.world.now)).is_err() {
                 self.workers[index].running.remove(&token);
                 self.held.remove(&token);
                 continue;
@@ -380,8 +346,8 @@ impl World {
     }
 
     fn complete(&mut self, index: usize, token: LeaseToken, _: &Assignment, outcome: Outcome) {
-        self.it.complete(self.now, token, outcome, "").expect("the lease is live");
-        assert!(self.it.complete(self.now, token, outcome, "").is_err(), "an ended lease answers stale");
+        self.world.it.complete(self.world.now, token, outcome, "").expect("the lease is live");
+        assert!(self.world.it.complete(self.world.now, token, outcome, "").is_err(), "an ended lease answers stale");
         self.workers[index].running.remove(&token);
         self.held.remove(&token);
     }
@@ -391,7 +357,7 @@ impl World {
             return;
         }
         let tokens: Vec<LeaseToken> = self.workers[index].running.keys().copied().collect();
-        let terms = self.it.renew(self.now, &format!("w{index}"), &tokens);
+        let terms = self.world.it.renew(self.world.now, &format!("w{index}"), &tokens);
         let is_answer_lost = self.random.chance(20);
         for (token, term) in tokens.into_iter().zip(terms) {
             let lived = term.map(|term| self.lived(index, term));
@@ -400,7 +366,7 @@ impl World {
                     self.workers[index].running.remove(&token);
                     self.held.remove(&token);
                 }
-                (Some(lived), Some(held)) if !is_answer_lost => held.1 = self.now.after(lived),
+                (Some(lived), Some(held)) if !is_answer_lost => held.1 = self.world.now.after(lived),
                 (Some(_), _) => {}
             }
         }
@@ -409,7 +375,7 @@ impl World {
     fn lose_link(&mut self, index: usize) {
         let Some(session) = self.workers[index].session.take() else { return };
         self.workers[index].offered.clear();
-        self.it.session_lost(self.now, session, "cut");
+        self.world.it.session_lost(self.world.now, session, "cut");
     }
 
     /// The worker's disk is gone: it comes back without what it ran.
@@ -421,16 +387,19 @@ impl World {
 
     fn cancel(&mut self) {
         let open: Vec<BuildId> =
-            self.ledger.builds.values().filter(|row| row.state != State::Finished).map(|row| row.id).collect();
+            self.world.ledger.builds.values().filter(|row| row.state != State::Finished).map(|row| row.id).collect();
         let Some(build) = self.random.pick(&open).copied() else { return };
-        let request = self.request(ROOT);
+        let request = self.world.request();
         let job = self.random.chance(50).then_some("j0");
-        let first = self.it.cancel(self.now, request, build, job, "test");
+        let first = self.world.it.cancel(self.world.now, request, build, job, "test");
         if first.is_ok() {
-            assert!(self.it.cancel(self.now, request, build, job, "test").is_ok(), "a request may be repeated");
+            assert!(
+                self.world.it.cancel(self.world.now, request, build, job, "test").is_ok(),
+                "a request may be repeated"
+            );
             self.drain();
             let of_build =
-                self.ledger.jobs.values().filter(|row| row.key.build == build && row.state != State::Finished);
+                self.world.ledger.jobs.values().filter(|row| row.key.build == build && row.state != State::Finished);
             let asked = of_build.filter(|row| job.is_none_or(|job| row.name == job)).map(|row| row.key);
             self.cancelled.extend(asked);
         }
@@ -438,80 +407,66 @@ impl World {
 
     fn pass_time(&mut self) {
         let step = [100, 5_000, 20_000, 61_000][self.random.below(4)];
-        self.now = Time(self.now.0 + step);
+        self.world.now = Time(self.world.now.0 + step);
         // a supervisor stops its step at the lease's end, whatever its worker does
-        let now = self.now;
+        let now = self.world.now;
         let ended: Vec<LeaseToken> =
             self.held.iter().filter(|(_, (_, until))| *until <= now).map(|(token, _)| *token).collect();
         for token in ended {
             // the result may still be reported, until the job is placed again
             self.held.insert(token, (self.held[&token].0, now));
         }
-        self.it.handle_timeout(self.now);
+        self.world.it.handle_timeout(self.world.now);
     }
 
     /// Another master file: what is offered and what runs stays, what waits goes by the new one.
     fn reload(&mut self) {
         self.is_closed = !self.is_closed;
         self.leases = self.random.below(LEASES.len());
-        let waiting = self.it.queue_length();
-        self.it.set_terms(self.now, terms(self.is_closed, self.leases));
-        assert!(!self.is_closed || self.it.queue_length() == waiting, "a reload lost jobs that wait");
+        let waiting = self.world.it.queue_length();
+        self.world.it.set_terms(self.world.now, terms(self.is_closed, self.leases));
+        assert!(!self.is_closed || self.world.it.queue_length() == waiting, "a reload lost jobs that wait");
     }
 
     /// The master dies and comes back from what was recorded; every worker must attach again.
     fn crash(&mut self) {
         self.drain();
-        self.asked.clear();
-        let key = [self.random.below(256) as u8; 32];
-        self.it = Coordinator::load(self.now, terms(self.is_closed, self.leases), self.ledger.load(), key);
+        self.world.restart(terms(self.is_closed, self.leases));
         for worker in &mut self.workers {
             worker.session = None;
             worker.offered.clear();
         }
-        self.it.check();
     }
 
+    /// Workers hear what the master wants of them.
     fn drain(&mut self) {
-        while let Some(effect) = self.it.poll_effect() {
-            match effect {
-                Effect::Record(record) => {
-                    self.is_still_cancelled(&record);
-                    self.ledger.write(record);
-                }
-                Effect::Plan { build } => self.asked.push(build),
-                Effect::Offer { session, assignment } => {
-                    assert!(
-                        !self.is_closed,
-                        "{} was offered to a pool that its project may not use",
-                        assignment.job.name
-                    );
-                    let worker = self.workers.iter_mut().find(|worker| worker.session == Some(session));
-                    worker.expect("an offer goes to a live session").offered.push(*assignment);
-                }
-                Effect::Withdraw { token, begun, .. } => {
-                    let was_accepted = self.ledger.attempts.values().any(|row| row.token == token);
-                    assert_eq!(begun.is_some(), was_accepted, "the logs of an attempt end, and of no other");
-                    // its gate is flipped: what is still there stops at once, or at its lease's end
-                    for worker in &mut self.workers {
-                        worker.offered.retain(|assignment| assignment.token != token.0);
-                        if worker.session.is_some() && worker.running.remove(&token).is_some() {
-                            self.held.remove(&token);
-                        }
-                    }
-                }
-                Effect::Cancel { .. } | Effect::Revoke { .. } | Effect::EndSession { .. } | Effect::Finished { .. } => {
-                }
+        self.world.settle();
+        for (session, assignment) in std::mem::take(&mut self.world.offers) {
+            assert!(!self.is_closed, "{} was offered to a pool that its project may not use", assignment.job.name);
+            let worker = self.workers.iter_mut().find(|worker| worker.session == Some(session));
+            worker.expect("an offer goes to a live session").offered.push(assignment);
+        }
+        for effect in std::mem::take(&mut self.world.told) {
+            if let Effect::Withdraw { token, begun, .. } = effect {
+                self.withdrawn(token, begun.is_some());
             }
+        }
+        for job in &self.cancelled {
+            let row = &self.world.ledger.jobs[job];
+            let is_so = row.state != State::Finished || row.outcome == Some(Outcome::Cancelled);
+            assert!(is_so, "the cancel of {} was acknowledged", row.name);
         }
     }
 
-    fn is_still_cancelled(&self, record: &Record) {
-        if let Record::Job(row) = record
-            && row.state == State::Finished
-            && self.cancelled.contains(&row.key)
-        {
-            assert_eq!(row.outcome, Some(Outcome::Cancelled), "the cancel of {} was acknowledged", row.name);
+    fn withdrawn(&mut self, token: LeaseToken, has_logs: bool) {
+        let was_accepted = self.world.ledger.attempts.values().any(|row| row.token == token);
+        assert_eq!(has_logs, was_accepted, "the logs of an attempt end, and of no other");
+        // its gate is flipped: what is still there stops at once, or at its lease's end
+        for worker in &mut self.workers {
+            worker.offered.retain(|assignment| assignment.token != token.0);
+            if worker.session.is_some() && worker.running.remove(&token).is_some() {
+                self.held.remove(&token);
+            }
         }
     }
 
@@ -519,18 +474,11 @@ impl World {
         self.workers[index].session?;
         let tokens: Vec<LeaseToken> = self.workers[index].running.keys().copied().collect();
         let token = self.random.pick(&tokens).copied()?;
-        if self.it.lease_job(token).is_none() {
+        if self.world.it.lease_job(token).is_none() {
             self.workers[index].running.remove(&token);
             return None;
         }
         Some((token, self.workers[index].running[&token].clone()))
-    }
-
-    fn request(&mut self, by: GrantId) -> Request {
-        self.requests = self.requests.wrapping_add(1);
-        let mut id = [self.requests; 16];
-        id[..8].copy_from_slice(&self.random.draw().to_le_bytes());
-        Request { id: RequestId(id), by, body: [0; 32] }
     }
 }
 

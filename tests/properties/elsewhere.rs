@@ -1,108 +1,69 @@
 //! A job whose attempt failed for reasons of its worker goes to another worker, or waits a moment.
 
-use master::decide::coordinator::record::{BuildId, GrantId, JobKey, LeaseToken, Loaded, RequestId};
-use master::decide::coordinator::{Arrival, Coordinator, Effect, GrantOrder, Planned, ROOT, Request, SessionId, Terms};
+use crate::world::World;
+use master::decide::coordinator::record::{BuildId, JobKey, LeaseToken};
+use master::decide::coordinator::{SessionId, Terms};
 use master::explain::Explainer;
-use schema::sturdy_ref::Fingerprint;
-use schema::values::{
-    Assignment, Change, Description, GrantKind, JobPlan, Outcome, Plan, Resources, State, Time, Trust, What,
-};
-use std::time::Duration;
+use schema::values::{JobPlan, Outcome, Resources, State, What};
 use support::hall::step;
-use support::ledger::Ledger;
 
-const ROOM: Resources = Resources { slots: 1, cpus_milli: 0, memory: 0 };
 const JOB: JobKey = JobKey { build: BuildId(1), index: 0 };
 
+/// Workers of one slot, all of which are connected.
 struct Shop {
-    it: Coordinator,
-    now: Time,
-    ledger: Ledger,
+    world: World,
     sessions: Vec<SessionId>,
-    offered: Vec<(SessionId, Assignment)>,
 }
 
 impl Shop {
-    fn new(workers: u8) -> Shop {
-        let now = Time(1_000_000);
-        let it = Coordinator::load(now, Terms::default(), Loaded::default(), [5; 32]);
-        let mut shop = Shop { it, now, ledger: Ledger::default(), sessions: Vec::new(), offered: Vec::new() };
-        shop.it.found(now);
-        (0..workers).for_each(|number| shop.join(number));
+    fn new(workers: usize) -> Shop {
+        let mut world = World::new(Terms::default());
+        world.room = Resources { slots: 1, cpus_milli: 0, memory: 0 };
+        let mut shop = Shop { world, sessions: Vec::new() };
+        (0..workers).for_each(|_| shop.join());
         shop
     }
 
-    fn join(&mut self, number: u8) {
-        let join = [number + 1; 32];
-        let order = GrantOrder {
-            kind: GrantKind::Worker,
-            name: format!("w{number}"),
-            what: What::default(),
-            lifetime: None,
-            join_hash: join,
-        };
-        let request = Request { id: RequestId([number; 16]), by: ROOT, body: join };
-        let grant: GrantId = self.it.issue(self.now, request, order).expect("the root may issue");
-        self.it.redeem(self.now, join, join, Fingerprint(join)).expect("a fresh join");
-        let description = Description { total: ROOM, ..Description::default() };
-        let arrival = Arrival { instance: [number; 16], description, keeps_terms: true, ..Arrival::default() };
-        self.sessions.push(self.it.attach(self.now, grant, arrival).expect("its grant is in force").session);
-        self.settle();
+    fn join(&mut self) {
+        let worker = self.world.enroll(&format!("w{}", self.sessions.len()), What::default());
+        self.sessions.push(self.world.attach(worker, Vec::new()));
     }
 
     fn ready(&mut self, number: usize) {
-        self.it.worker_ready(self.now, self.sessions[number], ROOM);
-        self.settle();
+        self.world.ask(self.sessions[number]);
     }
 
-    fn submit(&mut self, ref_name: &str) {
-        let (project, revision) = ("p".to_owned(), "1".repeat(40));
-        let change = Change { project, ref_name: ref_name.to_owned(), revision, ..Change::default() };
-        let build = self.it.submit_change(self.now, ROOT, change).expect("another ref");
-        let job = JobPlan { name: "run".to_owned(), steps: vec![step("run")], retry_infra: 3, ..JobPlan::default() };
-        let plan = Plan { version: 1, jobs: vec![job], trust: Trust::Trusted };
-        self.it.plan_ready(self.now, build, Planned::Plan(plan));
-        self.settle();
+    fn submit(&mut self) {
+        let steps = vec![step("run")];
+        self.world.submit(JobPlan { name: "run".to_owned(), steps, retry_infra: 3, ..JobPlan::default() });
+    }
+
+    fn is_offered(&self) -> bool {
+        !self.world.offers.is_empty()
     }
 
     /// The worker that the last offer went to accepts it.
     fn accept(&mut self) -> (usize, LeaseToken) {
-        let (session, assignment) = self.offered.pop().expect("an offer");
-        let token = LeaseToken(assignment.token);
-        self.it.accept(self.now, token).expect("it was offered");
-        self.settle();
+        let (session, token) = self.world.offered().pop().expect("an offer");
+        self.world.accept(token);
         (self.sessions.iter().position(|id| *id == session).expect("of ours"), token)
+    }
+
+    fn complete(&mut self, token: LeaseToken, outcome: Outcome, reason: &str) {
+        self.world.it.complete(self.world.now, token, outcome, reason).expect("it runs");
+        self.world.settle();
     }
 
     /// The attempt that was offered last fails for reasons of its worker; answers which that is.
     fn err(&mut self) -> usize {
         let (worker, token) = self.accept();
-        self.it.complete(self.now, token, Outcome::Errored, "cannot open a workspace").expect("it runs");
-        self.settle();
+        self.complete(token, Outcome::Errored, "cannot open a workspace");
         self.ready(worker);
         worker
     }
 
     fn pass(&mut self, ms: u64) {
-        self.now = self.now.after(Duration::from_millis(ms));
-        self.it.handle_timeout(self.now);
-        self.settle();
-        self.it.check();
-    }
-
-    fn settle(&mut self) {
-        while let Some(effect) = self.it.poll_effect() {
-            match effect {
-                Effect::Record(record) => self.ledger.write(record),
-                Effect::Offer { session, assignment } => self.offered.push((session, *assignment)),
-                Effect::Plan { .. }
-                | Effect::Cancel { .. }
-                | Effect::Withdraw { .. }
-                | Effect::Revoke { .. }
-                | Effect::EndSession { .. }
-                | Effect::Finished { .. } => {}
-            }
-        }
+        self.world.pass(ms);
     }
 }
 
@@ -111,7 +72,7 @@ fn the_next_attempt_is_elsewhere() {
     let mut shop = Shop::new(2);
     shop.ready(0);
     shop.ready(1);
-    shop.submit("refs/heads/a");
+    shop.submit();
     assert_eq!(shop.err(), 0);
     assert_eq!(shop.accept().0, 1, "at once, since it has room");
 }
@@ -120,19 +81,19 @@ fn the_next_attempt_is_elsewhere() {
 fn another_worker_that_is_busy_is_waited_for_and_not_for_ever() {
     let mut shop = Shop::new(2);
     shop.ready(0);
-    shop.submit("refs/heads/a");
+    shop.submit();
     assert_eq!(shop.err(), 0);
     shop.pass(59_000);
-    assert!(shop.offered.is_empty());
-    let told = Explainer::new(&shop.it, shop.now).explain(BuildId(1), "run").expect("it waits");
+    assert!(!shop.is_offered());
+    let told = Explainer::new(&shop.world.it, shop.world.now).explain(BuildId(1), "run").expect("it waits");
     assert!(told.hints.iter().any(|hint| hint.contains("w0 failed to run it")), "{:?}", told.hints);
     // it takes other jobs meanwhile, also those that came later
-    shop.submit("refs/heads/b");
+    shop.submit();
     let (worker, token) = shop.accept();
-    assert_eq!((worker, shop.it.lease_job(token)), (0, Some((JobKey { build: BuildId(2), index: 0 }, 1))));
-    shop.it.complete(shop.now, token, Outcome::Succeeded, "").expect("it runs");
+    assert_eq!((worker, shop.world.it.lease_job(token)), (0, Some((JobKey { build: BuildId(2), index: 0 }, 1))));
+    shop.complete(token, Outcome::Succeeded, "");
     shop.ready(0);
-    assert!(shop.offered.is_empty());
+    assert!(!shop.is_offered());
     shop.pass(1_000);
     assert_eq!(shop.accept().0, 0, "nobody else had room for a minute");
 }
@@ -141,14 +102,14 @@ fn another_worker_that_is_busy_is_waited_for_and_not_for_ever() {
 fn another_worker_takes_it_as_soon_as_it_asks() {
     let mut shop = Shop::new(2);
     shop.ready(0);
-    shop.submit("refs/heads/a");
+    shop.submit();
     shop.err();
     shop.ready(1);
     assert_eq!(shop.err(), 1);
     // both failed: whoever has rested
     shop.pass(500);
-    assert!(shop.offered.is_empty());
-    shop.join(2);
+    assert!(!shop.is_offered());
+    shop.join();
     shop.ready(2);
     assert_eq!(shop.accept().0, 2, "one that comes later is as good as any");
 }
@@ -157,21 +118,20 @@ fn another_worker_takes_it_as_soon_as_it_asks() {
 fn the_only_worker_gets_it_again_after_longer_and_longer_pauses() {
     let mut shop = Shop::new(1);
     shop.ready(0);
-    shop.submit("refs/heads/a");
+    shop.submit();
     for pause in [1_000, 2_000, 4_000] {
         assert_eq!(shop.err(), 0);
         shop.pass(pause - 1);
-        assert!(shop.offered.is_empty(), "{pause}");
+        assert!(!shop.is_offered(), "{pause}");
         shop.pass(1);
     }
     let (_, token) = shop.accept();
-    shop.it.complete(shop.now, token, Outcome::Errored, "cannot open a workspace").expect("it runs");
-    shop.settle();
-    let row = &shop.ledger.jobs[&JOB];
+    shop.complete(token, Outcome::Errored, "cannot open a workspace");
+    let row = &shop.world.ledger.jobs[&JOB];
     assert_eq!((row.state, row.outcome), (State::Finished, Some(Outcome::Errored)));
     // nothing of it is left
     shop.pass(100_000);
-    assert_eq!(shop.it.poll_timeout(), None);
+    assert_eq!(shop.world.it.poll_timeout(), None);
 }
 
 #[test]
@@ -180,10 +140,10 @@ fn one_that_is_drained_or_gone_is_not_waited_for() {
         let mut shop = Shop::new(2);
         shop.ready(0);
         match is_gone {
-            true => shop.it.session_lost(shop.now, shop.sessions[1], "the link is gone"),
-            false => shop.it.drain_session(shop.sessions[1]),
+            true => shop.world.lose(shop.sessions[1]),
+            false => shop.world.it.drain_session(shop.sessions[1]),
         }
-        shop.submit("refs/heads/a");
+        shop.submit();
         assert_eq!(shop.err(), 0);
         shop.pass(1_000);
         assert_eq!(shop.accept().0, 0);

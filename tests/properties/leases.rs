@@ -1,141 +1,53 @@
 //! When a job is placed again: one clock for each attempt, and what is known of a worker that is out of reach. Each case is a
 //! small script of one worker, whose attempt another may follow.
 
-use master::decide::coordinator::record::{GrantId, JobKey, LeaseToken, Record, RequestId, SealRow, StepKey};
-use master::decide::coordinator::{
-    Arrival, Attached, Coordinator, Effect, GrantOrder, Planned, PoolTerms, ProjectTerms, ROOT, Request, Resumption,
-    SessionId, Terms,
-};
+use crate::world::{World, one, token_of};
+use master::decide::coordinator::record::{JobKey, LeaseToken, SealRow, StepKey};
+use master::decide::coordinator::{Arrival, Attached, PoolTerms, ProjectTerms, Resumption, SessionId, Terms};
 use master::explain::Explainer;
 use schema::sturdy_ref::Fingerprint;
-use schema::values::{
-    Assignment, Change, Description, Event, Fact, GrantKind, Home, JobPlan, Outcome, Plan, RefusalCode, Resources,
-    State, Time, Trust, What,
-};
+use schema::values::{Assignment, Home, Outcome, RefusalCode, State, What};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use support::hall::step;
-use support::ledger::Ledger;
 
-const ROOM: Resources = Resources { slots: 9, cpus_milli: 9_000, memory: 9 << 30 };
-
-/// One worker of the pool `linux`, and a master that is told what happens.
+/// One worker `w` of the pool `linux`.
 struct Scene {
-    it: Coordinator,
-    now: Time,
-    ledger: Ledger,
-    grant: GrantId,
-    offers: Vec<Assignment>,
-    alarms: Vec<String>,
-    requests: u8,
-    builds: u64,
+    world: World,
 }
 
 impl Scene {
     fn new(terms: Terms) -> Scene {
-        let now = Time(1_000_000);
-        let it = Coordinator::load(now, terms, Ledger::default().load(), [3; 32]);
-        let mut scene = Scene {
-            it,
-            now,
-            ledger: Ledger::default(),
-            grant: GrantId(0),
-            offers: Vec::new(),
-            alarms: Vec::new(),
-            requests: 0,
-            builds: 0,
-        };
-        scene.it.found(now);
-        let what = What { pools: ["linux".to_owned()].into(), ..What::default() };
-        let order =
-            GrantOrder { kind: GrantKind::Worker, name: "w".to_owned(), what, lifetime: None, join_hash: [1; 32] };
-        let request = scene.request();
-        scene.grant = scene.it.issue(now, request, order).expect("the root may issue");
-        scene.it.redeem(now, [1; 32], [2; 32], Fingerprint([1; 32])).expect("a fresh join");
-        scene.settle();
-        scene
-    }
-
-    fn request(&mut self) -> Request {
-        self.requests += 1;
-        Request { id: RequestId([self.requests; 16]), by: ROOT, body: [0; 32] }
-    }
-
-    fn settle(&mut self) {
-        while let Some(effect) = self.it.poll_effect() {
-            match effect {
-                Effect::Record(record) => {
-                    if let Record::Event(Event { fact: Fact::Alarm { text }, .. }) = &record {
-                        self.alarms.push(text.clone());
-                    }
-                    self.ledger.write(record);
-                }
-                Effect::Offer { assignment, .. } => self.offers.push(*assignment),
-                Effect::Plan { .. }
-                | Effect::Cancel { .. }
-                | Effect::Withdraw { .. }
-                | Effect::Revoke { .. }
-                | Effect::EndSession { .. }
-                | Effect::Finished { .. } => {}
-            }
-        }
-        self.it.check();
+        let mut world = World::new(terms);
+        world.enroll("w", What { pools: ["linux".to_owned()].into(), ..What::default() });
+        Scene { world }
     }
 
     fn attach(&mut self, arrival: Arrival) -> Attached {
-        let description = Description { total: ROOM, ..Description::default() };
-        let attached = self.it.attach(self.now, self.grant, Arrival { description, ..arrival });
-        self.settle();
-        attached.expect("its grant is in force")
+        self.world.come(0, arrival)
     }
 
     /// A job of the pool is taken and begun.
     fn begin(&mut self, session: SessionId) -> (LeaseToken, Assignment) {
-        self.builds += 1;
-        let change = Change {
-            project: "p".to_owned(),
-            ref_name: "refs/heads/main".to_owned(),
-            revision: format!("{:040x}", self.builds),
-            ..Change::default()
-        };
-        let build = self.it.submit_change(self.now, ROOT, change).expect("another revision");
-        let job = JobPlan { name: "j".to_owned(), retry_infra: 2, steps: vec![step("s")], ..JobPlan::default() };
-        let plan = Plan { version: 1, jobs: vec![job], trust: Trust::Trusted };
-        self.it.plan_ready(self.now, build, Planned::Plan(plan));
-        self.it.worker_ready(self.now, session, ROOM);
-        self.settle();
-        let offer = self.offers.pop().expect("the job is offered");
+        self.world.submit(one());
+        self.world.ask(session);
+        let (_, offer) = self.world.offers.pop().expect("the job is offered");
         let token = LeaseToken(offer.token);
-        self.it.accept(self.now, token).expect("the offer stands");
-        self.settle();
+        self.world.accept(token);
         (token, offer)
     }
 
-    fn pass(&mut self, ms: u64) {
-        self.now = Time(self.now.0 + ms);
-        self.it.handle_timeout(self.now);
-        self.settle();
-    }
-
     fn lose_link(&mut self) {
-        let (session, _) = self.it.session_of("w").expect("it is connected");
-        self.it.session_lost(self.now, session, "cut");
-        self.settle();
-    }
-
-    /// The master is killed and comes back, with another master file.
-    fn restart(&mut self, terms: Terms) {
-        self.it = Coordinator::load(self.now, terms, self.ledger.load(), [4; 32]);
-        self.settle();
+        let (session, _) = self.world.it.session_of("w").expect("it is connected");
+        self.world.lose(session);
     }
 
     /// Whether the job of a lease may be offered to another worker now.
     fn is_free(&self, job: JobKey) -> bool {
-        self.ledger.jobs.values().any(|row| row.key == job && row.state == State::Queued)
+        self.world.state(job) == State::Queued
     }
 
     fn job_of(&self, token: LeaseToken) -> JobKey {
-        self.it.lease_job(token).expect("the lease is live").0
+        self.world.it.lease_job(token).expect("the lease is live").0
     }
 
     /// After how many milliseconds, in steps of one second, the job is free; none within an hour.
@@ -144,13 +56,14 @@ impl Scene {
             if self.is_free(job) {
                 return Some(second * 1_000);
             }
-            self.pass(1_000);
+            self.world.pass(1_000);
             None
         })
     }
 
     fn hints(&self, job: JobKey) -> String {
-        Explainer::new(&self.it, self.now).explain(job.build, "j").map(|told| told.hints.join("; ")).unwrap_or_default()
+        let explainer = Explainer::new(&self.world.it, self.world.now);
+        explainer.explain(job.build, "j").map(|told| told.hints.join("; ")).unwrap_or_default()
     }
 }
 
@@ -185,11 +98,15 @@ fn a_lease_has_the_term_that_was_told_with_it() {
     let attached = scene.attach(arrival());
     let (token, offer) = scene.begin(attached.session);
     assert_eq!(offer.term_ms, 5_000);
-    scene.it.set_terms(scene.now, terms(60, None));
-    assert_eq!(scene.it.renew(scene.now, "w", &[token]), [Some(Duration::from_secs(5))], "a reload is for later ones");
+    scene.world.it.set_terms(scene.world.now, terms(60, None));
+    assert_eq!(
+        scene.world.it.renew(scene.world.now, "w", &[token]),
+        [Some(Duration::from_secs(5))],
+        "a reload is for later ones"
+    );
     let (second, offer) = scene.begin(attached.session);
     assert_eq!(offer.term_ms, 60_000);
-    assert_eq!(scene.it.renew(scene.now, "v", &[second]), [None], "it is another worker's");
+    assert_eq!(scene.world.it.renew(scene.world.now, "v", &[second]), [None], "it is another worker's");
     let job = scene.job_of(token);
     scene.lose_link();
     assert_eq!(scene.free_after(job), Some(5_000));
@@ -200,7 +117,7 @@ fn a_reload_that_shortens_leases_leaves_those_that_run() {
     let mut scene = Scene::new(terms(20, None));
     let session = scene.attach(arrival()).session;
     let (token, _) = scene.begin(session);
-    scene.it.set_terms(scene.now, terms(5, None));
+    scene.world.it.set_terms(scene.world.now, terms(5, None));
     let (after, offer) = scene.begin(session);
     assert_eq!(offer.term_ms, 5_000);
     let (before, after) = (scene.job_of(token), scene.job_of(after));
@@ -213,10 +130,10 @@ fn a_worker_of_0_1_is_waited_for_as_long_as_it_was_told() {
         let mut scene = Scene::new(told);
         let attached = scene.attach(old());
         assert_eq!(attached.term, Duration::from_secs(20));
-        scene.it.set_terms(scene.now, then.clone());
+        scene.world.it.set_terms(scene.world.now, then.clone());
         let (token, _) = scene.begin(attached.session);
         let job = scene.job_of(token);
-        scene.restart(then);
+        scene.world.restart(then);
         assert_eq!(scene.free_after(job), Some(20_000), "also by a master that was restarted");
     }
 }
@@ -229,7 +146,7 @@ fn a_lease_that_a_worker_of_0_1_takes_over_gets_the_term_that_it_is_told() {
     let attached = scene.attach(Arrival { running: vec![token], ..old() });
     assert_eq!((attached.standing, attached.terms), (vec![Resumption::Resumed], vec![Duration::from_secs(20)]));
     let job = scene.job_of(token);
-    scene.restart(terms(5, None));
+    scene.world.restart(terms(5, None));
     assert_eq!(scene.free_after(job), Some(20_000));
 }
 
@@ -238,8 +155,8 @@ fn what_a_worker_counts_from_its_last_accept_is_counted_here_too() {
     let mut scene = Scene::new(terms(20, None));
     let session = scene.attach(arrival()).session;
     let (token, _) = scene.begin(session);
-    scene.pass(15_000);
-    scene.it.accept(scene.now, token).expect("it may be repeated");
+    scene.world.pass(15_000);
+    scene.world.it.accept(scene.world.now, token).expect("it may be repeated");
     let job = scene.job_of(token);
     assert_eq!(scene.free_after(job), Some(20_000));
 }
@@ -250,8 +167,8 @@ fn a_restart_gives_each_lease_its_own_term_again() {
     let session = scene.attach(arrival()).session;
     let (token, _) = scene.begin(session);
     let job = scene.job_of(token);
-    scene.pass(50_000);
-    scene.restart(terms(5, None));
+    scene.world.pass(50_000);
+    scene.world.restart(terms(5, None));
     assert_eq!(scene.free_after(job), Some(60_000));
 }
 
@@ -303,19 +220,19 @@ fn an_operator_may_say_that_a_machine_is_off() {
         let session = scene.attach(arrival()).session;
         let (token, _) = scene.begin(session);
         let job = scene.job_of(token);
-        let request = scene.request();
-        assert!(scene.it.forget(scene.now, request, "w", gone).is_err(), "it is connected");
+        let request = scene.world.request();
+        assert!(scene.world.it.forget(scene.world.now, request, "w", gone).is_err(), "it is connected");
         scene.lose_link();
         assert!(scene.hints(job).contains("`guild worker forget w --gone` does so at once"), "{}", scene.hints(job));
         assert!(
-            Explainer::new(&scene.it, scene.now).workers()[0]
+            Explainer::new(&scene.world.it, scene.world.now).workers()[0]
                 .waits
                 .starts_with("is not connected, and may still run it")
         );
-        scene.it.forget(scene.now, request, "w", gone).expect("the root may");
-        scene.settle();
-        scene.it.forget(scene.now, request, "w", gone).expect("it may be repeated");
-        assert!(scene.it.live_grant(scene.now, scene.grant).is_err(), "its grant is revoked");
+        scene.world.it.forget(scene.world.now, request, "w", gone).expect("the root may");
+        scene.world.settle();
+        scene.world.it.forget(scene.world.now, request, "w", gone).expect("it may be repeated");
+        assert!(scene.world.it.live_grant(scene.world.now, scene.world.grants[0]).is_err(), "its grant is revoked");
         assert_eq!(scene.free_after(job), expected);
     }
 }
@@ -327,13 +244,13 @@ fn a_revoked_worker_frees_its_jobs_by_its_answer() {
         let session = scene.attach(arrival()).session;
         let (token, _) = scene.begin(session);
         let job = scene.job_of(token);
-        let (request, grant) = (scene.request(), scene.grant);
-        scene.it.revoke(scene.now, request, grant, "test").expect("the root may");
-        scene.settle();
+        let (request, grant) = (scene.world.request(), scene.world.grants[0]);
+        scene.world.it.revoke(scene.world.now, request, grant, "test").expect("the root may");
+        scene.world.settle();
         assert!(!scene.is_free(job), "it may still run");
         assert!(scene.hints(job).contains("is asked whether all that it ran has ended"), "{}", scene.hints(job));
-        scene.it.revoked_answered(scene.now, grant, ended);
-        scene.settle();
+        scene.world.it.revoked_answered(scene.world.now, grant, ended);
+        scene.world.settle();
         assert_eq!(scene.hints(job).contains("did not say that all that it ran has ended"), !ended);
         assert_eq!(scene.free_after(job), expected);
     }
@@ -349,11 +266,11 @@ fn the_answer_of_a_revoked_copy_frees_nothing_of_the_original() {
     scene.lose_link();
     let home = Some(home(2));
     scene.attach(Arrival { instance: [9; 16], home, running: Vec::new(), ..arrival() });
-    let (request, grant) = (scene.request(), scene.grant);
-    scene.it.revoke(scene.now, request, grant, "test").expect("the root may");
-    scene.settle();
-    scene.it.revoked_answered(scene.now, grant, true);
-    scene.settle();
+    let (request, grant) = (scene.world.request(), scene.world.grants[0]);
+    scene.world.it.revoke(scene.world.now, request, grant, "test").expect("the root may");
+    scene.world.settle();
+    scene.world.it.revoked_answered(scene.world.now, grant, true);
+    scene.world.settle();
     assert!(!scene.is_free(job), "the original may still run it");
 }
 
@@ -364,9 +281,9 @@ fn an_answer_counts_for_a_revoked_worker_alone() {
     let session = scene.attach(arrival()).session;
     let (token, _) = scene.begin(session);
     scene.lose_link();
-    scene.it.revoked_answered(scene.now, scene.grant, true);
-    scene.settle();
-    assert!(scene.it.lease_job(token).is_some());
+    scene.world.it.revoked_answered(scene.world.now, scene.world.grants[0], true);
+    scene.world.settle();
+    assert!(scene.world.it.lease_job(token).is_some());
 }
 
 #[test]
@@ -375,40 +292,40 @@ fn the_worker_itself_takes_its_session_back_from_a_copy() {
     let session = scene.attach(arrival()).session;
     let (token, _) = scene.begin(session);
     let itself = Arrival { running: vec![token], ..arrival() };
-    assert!(!scene.it.is_the_original("w", &itself), "nobody else has it");
+    assert!(!scene.world.it.is_the_original("w", &itself), "nobody else has it");
     let copy = Arrival { home: Some(home(2)), instance: [2; 16], ..arrival() };
     let session = scene.attach(copy.clone()).session;
-    assert!(scene.it.is_the_original("w", &itself));
-    assert!(!scene.it.is_the_original("w", &arrival()), "it holds nothing");
+    assert!(scene.world.it.is_the_original("w", &itself));
+    assert!(!scene.world.it.is_the_original("w", &arrival()), "it holds nothing");
     scene.begin(session);
-    assert!(!scene.it.is_the_original("w", &itself), "both hold something: who has the session keeps it");
+    assert!(!scene.world.it.is_the_original("w", &itself), "both hold something: who has the session keeps it");
     assert_eq!(scene.attach(itself).standing, [Resumption::Resumed]);
 }
 
 #[test]
 fn alarms_that_repeat_are_counted() {
     let mut scene = Scene::new(terms(60, None));
-    let grant = scene.grant;
+    let grant = scene.world.grants[0];
     for _ in 0..5 {
-        scene.it.alarm(scene.now, grant, "a copy");
-        scene.pass(1_000);
+        scene.world.it.alarm(scene.world.now, grant, "a copy");
+        scene.world.pass(1_000);
     }
-    assert_eq!(scene.alarms, ["a copy"]);
-    scene.it.alarm(scene.now, grant, "something else");
+    assert_eq!(scene.world.alarms(), ["a copy"]);
+    scene.world.it.alarm(scene.world.now, grant, "something else");
     for key in [5, 6, 6] {
-        assert!(scene.it.restore(scene.now, [2; 32], Some(Fingerprint([key; 32]))).is_err());
+        assert!(scene.world.it.restore(scene.world.now, token_of(0), Some(Fingerprint([key; 32]))).is_err());
     }
-    scene.settle();
+    scene.world.settle();
     let stolen = format!("the credential of grant {} (w) was shown by another key", grant.0);
-    assert_eq!(scene.alarms, ["a copy", "something else", &stolen, &stolen], "one of each grant and key");
-    scene.pass(3_600_000);
+    assert_eq!(scene.world.alarms(), ["a copy", "something else", &stolen, &stolen], "one of each grant and key");
+    scene.world.pass(3_600_000);
     let once = format!("{stolen}: once again within the hour");
-    assert_eq!(scene.alarms[4..], ["a copy: 4 times again within the hour".to_owned(), once]);
-    scene.pass(3_600_000);
-    assert_eq!(scene.alarms.len(), 6, "nothing more happened");
-    scene.it.alarm(scene.now, grant, "a copy");
-    scene.settle();
-    assert_eq!(scene.alarms[6..], ["a copy"]);
+    assert_eq!(scene.world.alarms()[4..], ["a copy: 4 times again within the hour".to_owned(), once]);
+    scene.world.pass(3_600_000);
+    assert_eq!(scene.world.alarms().len(), 6, "nothing more happened");
+    scene.world.it.alarm(scene.world.now, grant, "a copy");
+    scene.world.settle();
+    assert_eq!(scene.world.alarms()[6..], ["a copy"]);
 }
 
 /// Seals say that a log changes no more, so they come after the attempt, and in the transaction of its end at the earliest.
@@ -420,16 +337,15 @@ fn logs_are_sealed_when_their_attempt_is_over() {
     let key = StepKey { job: scene.job_of(token), attempt: 1, step: 0 };
     let seals =
         |attempt| vec![SealRow { key: StepKey { attempt, ..key }, size: 0, hash: [0; 32], bytes: Some(Vec::new()) }];
-    assert_eq!(scene.it.seal_logs(seals(1)).unwrap_err().code, RefusalCode::Conflict);
-    assert!(scene.it.poll_effect().is_none(), "nothing of it is recorded");
-    scene.it.complete(scene.now, token, Outcome::Errored, "").expect("the lease is live");
-    assert_eq!(scene.it.seal_logs(seals(1)), Ok(()));
-    scene.settle();
-    scene.it.worker_ready(scene.now, session, ROOM);
-    scene.pass(2_000);
-    let again = scene.offers.pop().expect("the job is offered again");
-    scene.it.accept(scene.now, LeaseToken(again.token)).expect("the offer stands");
-    scene.settle();
-    assert_eq!(scene.it.seal_logs(seals(1)), Ok(()), "the next attempt has logs of its own");
-    assert_eq!(scene.it.seal_logs(seals(again.attempt)).unwrap_err().code, RefusalCode::Conflict);
+    assert_eq!(scene.world.it.seal_logs(seals(1)).unwrap_err().code, RefusalCode::Conflict);
+    assert!(scene.world.it.poll_effect().is_none(), "nothing of it is recorded");
+    scene.world.it.complete(scene.world.now, token, Outcome::Errored, "").expect("the lease is live");
+    assert_eq!(scene.world.it.seal_logs(seals(1)), Ok(()));
+    scene.world.settle();
+    scene.world.ask(session);
+    scene.world.pass(2_000);
+    let (_, again) = scene.world.offers.pop().expect("the job is offered again");
+    scene.world.accept(LeaseToken(again.token));
+    assert_eq!(scene.world.it.seal_logs(seals(1)), Ok(()), "the next attempt has logs of its own");
+    assert_eq!(scene.world.it.seal_logs(seals(again.attempt)).unwrap_err().code, RefusalCode::Conflict);
 }

@@ -13,4 +13,4 @@ mod overdue;
 mod remedies;
 mod restored;
 mod scripts;
-mod stage;
+mod world;

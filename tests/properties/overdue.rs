@@ -1,6 +1,6 @@
 //! Attempts that outlast their job's time: an honest one is waited for while it says something, and a liar is ended.
 
-use crate::stage::{Stage, one};
+use crate::world::{World, one};
 use master::decide::coordinator::record::{JobKey, LeaseToken};
 use master::decide::coordinator::{SessionId, Terms};
 use schema::values::{Exit, JobPlan, Outcome, State, StepEnd, StepPlan};
@@ -14,7 +14,7 @@ const CAP: u64 = END + 4_096;
 
 /// A job of 5 s that runs at one worker.
 struct Run {
-    stage: Stage,
+    world: World,
     session: SessionId,
     job: JobKey,
     token: LeaseToken,
@@ -22,13 +22,13 @@ struct Run {
 
 impl Run {
     fn new(plan: JobPlan) -> Run {
-        let mut stage = Stage::new(1);
-        let session = stage.attach(0, vec![]);
-        let job = stage.submit(plan);
-        stage.ask(session);
-        let token = stage.offered()[0].1;
-        stage.accept(token);
-        Run { stage, session, job, token }
+        let mut world = World::of(1);
+        let session = world.attach(0, vec![]);
+        let job = world.submit(plan);
+        world.ask(session);
+        let token = world.offered()[0].1;
+        world.accept(token);
+        Run { world, session, job, token }
     }
 
     fn of_five_seconds() -> Run {
@@ -38,45 +38,44 @@ impl Run {
     /// Its worker is connected for so long, and renews.
     fn renew(&mut self, seconds: u64) {
         for _ in 0..seconds {
-            self.stage.pass(1_000);
-            self.stage.it.renew(self.stage.now, "w1", &[self.token]);
-            self.stage.settle();
+            self.world.pass(1_000);
+            self.world.it.renew(self.world.now, "w1", &[self.token]);
+            self.world.settle();
         }
     }
 
     /// It renews, and bytes of its log come, for so long.
     fn write(&mut self, seconds: u64) {
         for _ in 0..seconds {
-            self.stage.it.log_grew(self.stage.now, self.token);
+            self.world.it.log_grew(self.world.now, self.token);
             self.renew(1);
         }
     }
 
     fn lose_link(&mut self) {
-        self.stage.it.session_lost(self.stage.now, self.session, "cut");
-        self.stage.settle();
+        self.world.lose(self.session);
     }
 
     fn come_back(&mut self) {
-        self.session = self.stage.attach(0, vec![self.token]);
+        self.session = self.world.attach(0, vec![self.token]);
     }
 
     fn succeed(&mut self) {
-        let (outcome, exit, now) = (Outcome::Succeeded, Exit::Code(0), self.stage.now);
+        let (outcome, exit, now) = (Outcome::Succeeded, Exit::Code(0), self.world.now);
         let end = StepEnd { outcome, exit, time: now, log_size: 0, log_hash: Vec::new() };
-        self.stage.it.step_started(now, self.token, 0, now).unwrap();
-        self.stage.it.step_finished(now, self.token, 0, end).unwrap();
-        self.stage.it.complete(now, self.token, outcome, "").unwrap();
-        self.stage.settle();
-        assert_eq!(self.stage.outcome(self.job), Some((Outcome::Succeeded, String::new())));
+        self.world.it.step_started(now, self.token, 0, now).unwrap();
+        self.world.it.step_finished(now, self.token, 0, end).unwrap();
+        self.world.it.complete(now, self.token, outcome, "").unwrap();
+        self.world.settle();
+        assert_eq!(self.world.outcome(self.job), Some((Outcome::Succeeded, String::new())));
     }
 
     fn is_running(&self) -> bool {
-        self.stage.state(self.job) == State::Running
+        self.world.state(self.job) == State::Running
     }
 
     fn has_failed(&self) -> bool {
-        self.stage.outcome(self.job).is_some_and(|(outcome, _)| outcome == Outcome::Failed)
+        self.world.outcome(self.job).is_some_and(|(outcome, _)| outcome == Outcome::Failed)
     }
 }
 
@@ -87,8 +86,8 @@ fn a_job_ends_with_its_time_though_its_worker_renews_for_ever() {
     assert!(run.is_running());
     run.renew(1);
     let why = "the job's time was over: 5 s had passed, and worker w1 did not end it";
-    assert_eq!(run.stage.outcome(run.job), Some((Outcome::Failed, why.to_owned())));
-    assert_eq!(run.stage.it.renew(run.stage.now, "w1", &[run.token]), [None]);
+    assert_eq!(run.world.outcome(run.job), Some((Outcome::Failed, why.to_owned())));
+    assert_eq!(run.world.it.renew(run.world.now, "w1", &[run.token]), [None]);
 }
 
 #[test]
@@ -97,7 +96,7 @@ fn a_restart_gives_a_job_its_time_again_and_never_less() {
     plan.steps = vec![step("s"), StepPlan { always: true, ..step("after") }];
     let mut run = Run::new(plan);
     run.renew(100);
-    run.stage.restart(Terms::default());
+    run.world.restart(Terms::default());
     run.come_back();
     run.renew(131);
     assert!(run.is_running());
@@ -115,7 +114,7 @@ fn a_restart_with_a_lower_limit_leaves_a_job_its_own_time() {
         plan.steps = vec![step("s"), StepPlan { always: true, ..step("after") }];
         let mut run = Run::new(plan);
         run.renew(100);
-        run.stage.restart(lower());
+        run.world.restart(lower());
         run.come_back();
         run.renew(seconds - 1);
         assert!(run.is_running(), "{seconds} s");
@@ -130,7 +129,7 @@ fn a_worker_that_was_away_may_still_say_how_it_ended() {
     for does_say in [true, false] {
         let mut run = Run::of_five_seconds();
         run.lose_link();
-        run.stage.pass(300_000);
+        run.world.pass(300_000);
         assert!(run.is_running(), "nobody was there to say how it ended");
         run.come_back();
         run.renew(119);
@@ -155,7 +154,7 @@ fn a_worker_that_is_back_just_before_the_moment_has_the_margin_too() {
     // its link is lost again, and the moment comes while it is away
     run.lose_link();
     for _ in 0..300 {
-        run.stage.pass(1_000);
+        run.world.pass(1_000);
         assert!(run.is_running(), "its lease decides while it is away");
     }
     run.come_back();
@@ -168,7 +167,7 @@ fn a_worker_that_is_back_just_before_the_moment_has_the_margin_too() {
 fn a_full_disk_of_the_master_ends_no_job() {
     for does_say in [true, false] {
         let mut run = Run::of_five_seconds();
-        run.stage.pass(300_000);
+        run.world.pass(300_000);
         assert!(run.is_running(), "the timer was served late");
         run.renew(8);
         if does_say {
@@ -186,7 +185,7 @@ fn a_full_disk_of_the_master_ends_no_job() {
 fn a_disk_that_has_room_again_just_before_the_moment_ends_no_job() {
     let mut run = Run::of_five_seconds();
     run.renew(END - 1);
-    run.stage.it.hears_again(run.stage.now);
+    run.world.it.hears_again(run.world.now);
     run.renew(8);
     run.succeed();
 }
@@ -204,10 +203,10 @@ fn a_log_on_a_slow_way_is_waited_for() {
 fn each_report_is_a_sign_and_a_repeated_one_is_none() {
     let mut run = Run::of_five_seconds();
     run.renew(100);
-    run.stage.it.step_started(run.stage.now, run.token, 0, run.stage.now).unwrap();
+    run.world.it.step_started(run.world.now, run.token, 0, run.world.now).unwrap();
     for _ in 0..119 {
         run.renew(1);
-        run.stage.it.step_started(run.stage.now, run.token, 0, run.stage.now).unwrap();
+        run.world.it.step_started(run.world.now, run.token, 0, run.world.now).unwrap();
     }
     assert!(run.is_running());
     run.renew(1);

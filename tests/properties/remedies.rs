@@ -1,20 +1,15 @@
 //! Every remedy that is told of a waiting job gets that job placed. Random halls of workers and jobs are made twice from the same
 //! seed: in one a job is asked about, in the other one of its remedies is applied, and the job must run.
 
+use crate::world::World;
 use master::decide::coordinator::placed::Because;
-use master::decide::coordinator::record::{BuildId, GrantId, JobKey, LeaseToken, Loaded, RequestId};
-use master::decide::coordinator::{
-    Arrival, Coordinator, Effect, GrantOrder, Planned, PoolTerms, ProjectTerms, ROOT, Request, SessionId, Terms,
-};
+use master::decide::coordinator::record::{BuildId, JobKey, LeaseToken};
+use master::decide::coordinator::{Arrival, PoolTerms, ProjectTerms, SessionId, Terms};
 use master::explain::{Explainer, Explanation, Remedy, RemedyStep, waited_text};
-use schema::sturdy_ref::Fingerprint;
-use schema::values::{
-    Change, Description, GrantKind, JobPlan, Outcome, Plan, Resources, State, Time, Trust, Want, What,
-};
+use schema::values::{Description, JobPlan, Outcome, Resources, State, Time, Want, What};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use support::hall::step;
-use support::ledger::Ledger;
 use support::seed::{Random, with_seeds};
 
 const PLATFORMS: [&str; 2] = ["linux-x86_64", "linux-aarch64"];
@@ -33,9 +28,14 @@ fn each_remedy_places_its_job() {
             for remedy in &told.remedies {
                 let mut floor = Floor::new(seed);
                 floor.apply(remedy);
-                let state = floor.ledger.jobs[job].state;
+                let state = floor.world.ledger.jobs[job].state;
                 let is_placed = matches!(state, State::Running | State::Finished);
-                assert!(is_placed, "`{}` left {job:?} {state}: {told:#?}\n{}", remedy.text(), floor.it.dump(floor.now));
+                assert!(
+                    is_placed,
+                    "`{}` left {job:?} {state}: {told:#?}\n{}",
+                    remedy.text(),
+                    floor.world.it.dump(floor.world.now)
+                );
             }
         }
     });
@@ -62,7 +62,7 @@ fn an_attempt_keeps_why_it_is_there() {
     let mut floor = Floor::empty();
     let placed = |floor: &Floor, build: u64| {
         let job = JobKey { build: BuildId(build), index: 0 };
-        let attempt = &floor.ledger.attempts[&(job, floor.ledger.jobs[&job].attempt)];
+        let attempt = &floor.world.ledger.attempts[&(job, floor.world.ledger.jobs[&job].attempt)];
         let placed = attempt.placed.clone().expect("it is recorded");
         (attempt.worker.clone(), placed.because, placed.able, placed.free, waited_text(&placed, &attempt.worker))
     };
@@ -70,12 +70,12 @@ fn an_attempt_keeps_why_it_is_there() {
     let nothing = String::new;
 
     one_job(&mut floor);
-    floor.now = Time(floor.now.0 + 5);
+    floor.world.now = Time(floor.world.now.0 + 5);
     floor.join("w0");
     assert_eq!(placed(&floor, 1), ("w0".to_owned(), Because::Only, 1, 1, "w0 to connect".to_owned()));
 
     one_job(&mut floor);
-    floor.now = Time(floor.now.0 + 5);
+    floor.world.now = Time(floor.world.now.0 + 5);
     floor.finish("p/1/run");
     floor.settle();
     assert_eq!(placed(&floor, 2), ("w0".to_owned(), Because::Only, 1, 1, "w0 to end p/1/run".to_owned()));
@@ -98,11 +98,11 @@ fn an_attempt_keeps_why_it_is_there() {
 
     floor.finish("p/6/run");
     for worker in ["w0", "w1"] {
-        let request = floor.request();
-        floor.it.hold(floor.now, request, worker, "test").expect("it is known");
+        let request = floor.world.request();
+        floor.world.it.hold(floor.world.now, request, worker, "test").expect("it is known");
     }
     one_job(&mut floor);
-    floor.now = Time(floor.now.0 + 5);
+    floor.world.now = Time(floor.world.now.0 + 5);
     floor.apply(&Remedy { steps: vec![RemedyStep::Resume("w1".to_owned())], ..Remedy::default() });
     assert_eq!(placed(&floor, 7), ("w1".to_owned(), Because::Asked, 2, 1, "w1 to be resumed".to_owned()));
 }
@@ -110,7 +110,6 @@ fn an_attempt_keeps_why_it_is_there() {
 /// A worker as it behaves: it asks while it has room, and takes what it is offered.
 struct Hand {
     name: String,
-    grant: GrantId,
     description: Description,
     session: Option<SessionId>,
     /// It is connected and never asks.
@@ -120,25 +119,21 @@ struct Hand {
 
 /// Workers and jobs, settled: nobody who asks has anything left to take.
 struct Floor {
-    now: Time,
-    it: Coordinator,
-    ledger: Ledger,
+    world: World,
+    /// By their number in the world.
     hands: Vec<Hand>,
-    requests: u64,
+    /// Every third build is of the project `q`.
+    submitted: usize,
 }
 
 impl Floor {
     fn empty() -> Floor {
-        let now = Time(1_000_000);
         let pools = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
         let mut terms = Terms::default();
         terms.projects.insert("p".to_owned(), ProjectTerms { pools: pools(&["a", "b"]) });
         terms.projects.insert("q".to_owned(), ProjectTerms { pools: pools(&["c"]) });
         terms.pools.insert("b".to_owned(), PoolTerms { wants: vec![Want::read("disk=fast")], lease: None });
-        let it = Coordinator::load(now, terms, Loaded::default(), [3; 32]);
-        let mut floor = Floor { now, it, ledger: Ledger::default(), hands: Vec::new(), requests: 0 };
-        floor.it.found(now);
-        floor
+        Floor { world: World::new(terms), hands: Vec::new(), submitted: 0 }
     }
 
     fn new(seed: u64) -> Floor {
@@ -151,6 +146,7 @@ impl Floor {
                 floor.attach(number);
             }
         }
+        floor.submitted = floor.hands.len();
         for _ in 0..1 + random.below(3) {
             let jobs = random_jobs(&mut random);
             floor.submit(jobs);
@@ -176,24 +172,24 @@ impl Floor {
         };
         let platform = PLATFORMS[random.below(2)].to_owned();
         let name = format!("w{number}");
-        let grant = self.enroll(&name, What { pools, labels, ..What::default() });
+        self.world.enroll(&name, What { pools, labels, ..What::default() });
         let description = Description { platform, total, ..Description::default() };
         // known to the master, whether it is there later or not
-        Hand { name, grant, description, session: None, is_silent: random.chance(10), running: BTreeMap::new() }
+        Hand { name, description, session: None, is_silent: random.chance(10), running: BTreeMap::new() }
     }
 
     /// One of the things that happen to workers.
     fn trouble(&mut self, random: &mut Random, number: usize) {
         let name = self.hands[number].name.clone();
         let is_known = self.hands[number].session.is_some();
-        let request = self.request();
+        let request = self.world.request();
         match random.below(8) {
-            0 if is_known => self.it.drain(self.now, request, &name, true).expect("it is known"),
-            1 if is_known => self.it.hold(self.now, request, &name, "its disk").expect("it is known"),
+            0 if is_known => self.world.it.drain(self.world.now, request, &name, true).expect("it is known"),
+            1 if is_known => self.world.it.hold(self.world.now, request, &name, "its disk").expect("it is known"),
             2 => self.lose(number),
-            3 => drop(self.hands[number].session.map(|session| self.it.drain_session(session))),
+            3 => drop(self.hands[number].session.map(|session| self.world.it.drain_session(session))),
             4 if is_known => {
-                self.it.drain(self.now, request, &name, true).expect("it is known");
+                self.world.it.drain(self.world.now, request, &name, true).expect("it is known");
                 self.lose(number);
             }
             _ => {}
@@ -203,22 +199,25 @@ impl Floor {
 
     /// Jobs that wait, and what is told of each.
     fn waiting(&self) -> Vec<(JobKey, Explanation)> {
-        let jobs = self.ledger.jobs.values().filter(|row| matches!(row.state, State::Waiting | State::Queued));
+        let jobs = self.world.ledger.jobs.values().filter(|row| matches!(row.state, State::Waiting | State::Queued));
         jobs.map(|row| {
-            (row.key, Explainer::new(&self.it, self.now).explain(row.key.build, &row.name).expect("it is open"))
+            (
+                row.key,
+                Explainer::new(&self.world.it, self.world.now).explain(row.key.build, &row.name).expect("it is open"),
+            )
         })
         .collect()
     }
 
     fn apply(&mut self, remedy: &Remedy) {
         for step in &remedy.steps {
-            self.now = Time(self.now.0 + 1_000);
+            self.world.now = Time(self.world.now.0 + 1_000);
             match step {
                 RemedyStep::Wait(job) => self.finish(job),
                 RemedyStep::Resume(worker) => {
-                    let (first, second) = (self.request(), self.request());
-                    self.it.drain(self.now, first, worker, false).expect("it is known");
-                    self.it.hold(self.now, second, worker, "").expect("it is known");
+                    let (first, second) = (self.world.request(), self.world.request());
+                    self.world.it.drain(self.world.now, first, worker, false).expect("it is known");
+                    self.world.it.hold(self.world.now, second, worker, "").expect("it is known");
                 }
                 RemedyStep::Start { worker, .. } => {
                     let number = self.hands.iter().position(|hand| hand.name == *worker).expect("it is known");
@@ -231,11 +230,11 @@ impl Floor {
                     let name = format!("w{number}");
                     let what =
                         What { pools: [wanted.pool.clone()].into(), labels: wanted.labels.clone(), ..What::default() };
-                    let grant = self.enroll(&name, what);
+                    self.world.enroll(&name, what);
                     let platform = wanted.platform.clone();
                     let description = Description { platform, total: wanted.room, ..Description::default() };
                     let (session, running) = (None, BTreeMap::new());
-                    self.hands.push(Hand { name, grant, description, session, is_silent: false, running });
+                    self.hands.push(Hand { name, description, session, is_silent: false, running });
                     self.attach(number);
                 }
             }
@@ -244,13 +243,19 @@ impl Floor {
     }
 
     fn finish(&mut self, selector: &str) {
-        let row = self.ledger.jobs.values().find(|row| self.selector(row.key) == selector).expect("it exists").clone();
+        let row =
+            self.world.ledger.jobs.values().find(|row| self.selector(row.key) == selector).expect("it exists").clone();
         if row.state == State::Finished {
             return;
         }
-        assert_eq!(row.state, State::Running, "{selector} is waited for and does not run:\n{}", self.it.dump(self.now));
-        let token = self.ledger.attempts[&(row.key, row.attempt)].token;
-        self.it.complete(self.now, token, Outcome::Succeeded, "").expect("it runs");
+        assert_eq!(
+            row.state,
+            State::Running,
+            "{selector} is waited for and does not run:\n{}",
+            self.world.it.dump(self.world.now)
+        );
+        let token = self.world.ledger.attempts[&(row.key, row.attempt)].token;
+        self.world.it.complete(self.world.now, token, Outcome::Succeeded, "").expect("it runs");
         for number in 0..self.hands.len() {
             if self.hands[number].running.remove(&token).is_some() {
                 self.ask(number);
@@ -259,36 +264,24 @@ impl Floor {
     }
 
     fn selector(&self, key: JobKey) -> String {
-        let build = &self.ledger.builds[&key.build];
-        format!("{}/{}/{}", build.project, build.number, self.ledger.jobs[&key].name)
-    }
-
-    fn enroll(&mut self, name: &str, what: What) -> GrantId {
-        let request = self.request();
-        let mut secret = [0; 32];
-        secret[..8].copy_from_slice(&self.requests.to_be_bytes());
-        let order =
-            GrantOrder { kind: GrantKind::Worker, name: name.to_owned(), what, lifetime: None, join_hash: secret };
-        let grant = self.it.issue(self.now, request, order).expect("the root may issue");
-        self.it.redeem(self.now, secret, secret, Fingerprint(secret)).expect("a fresh join");
-        self.drain();
-        grant
+        let build = &self.world.ledger.builds[&key.build];
+        format!("{}/{}/{}", build.project, build.number, self.world.ledger.jobs[&key].name)
     }
 
     fn attach(&mut self, number: usize) {
-        let hand = &mut self.hands[number];
+        let hand = &self.hands[number];
         let running: Vec<LeaseToken> = hand.running.keys().copied().collect();
         let description = hand.description.clone();
+        self.world.room = description.total;
         let arrival = Arrival { instance: [1; 16], running, description, keeps_terms: true, ..Arrival::default() };
-        let attached = self.it.attach(self.now, hand.grant, arrival);
-        hand.session = Some(attached.expect("its grant is in force").session);
+        self.hands[number].session = Some(self.world.come(number, arrival).session);
         self.ask(number);
         self.settle();
     }
 
     fn lose(&mut self, number: usize) {
         if let Some(session) = self.hands[number].session.take() {
-            self.it.session_lost(self.now, session, "cut");
+            self.world.lose(session);
             self.settle();
         }
     }
@@ -297,74 +290,46 @@ impl Floor {
         let hand = &self.hands[number];
         let free = hand.running.values().fold(hand.description.total, |free, used| free.minus(used));
         if let (Some(session), false, 1..) = (hand.session, hand.is_silent, free.slots) {
-            self.it.worker_ready(self.now, session, free);
+            self.world.it.worker_ready(self.world.now, session, free);
         }
     }
 
     /// A worker with one slot.
     fn join(&mut self, name: &str) {
         let what = What { pools: ["a"].into(), ..What::default() };
-        let grant = self.enroll(name, what);
+        self.world.enroll(name, what);
         let total = Resources { slots: 1, cpus_milli: 4_000, memory: 1 << 30 };
         let description = Description { platform: PLATFORMS[0].to_owned(), total, ..Description::default() };
         let (name, running) = (name.to_owned(), BTreeMap::new());
-        self.hands.push(Hand { name, grant, description, session: None, is_silent: false, running });
+        self.hands.push(Hand { name, description, session: None, is_silent: false, running });
         self.attach(self.hands.len() - 1);
     }
 
     fn submit(&mut self, jobs: Vec<JobPlan>) {
-        let project = if self.requests.is_multiple_of(3) { "q" } else { "p" };
+        let project = if self.submitted.is_multiple_of(3) { "q" } else { "p" };
         self.submit_of(project, jobs);
     }
 
     fn submit_of(&mut self, project: &str, jobs: Vec<JobPlan>) {
-        self.requests += 1;
-        let change = Change {
-            project: project.to_owned(),
-            ref_name: "refs/heads/main".to_owned(),
-            revision: format!("{:040x}", self.requests),
-            ..Change::default()
-        };
-        let build = self.it.submit_change(self.now, ROOT, change).expect("each revision is another");
-        self.it.plan_ready(self.now, build, Planned::Plan(Plan { version: 1, jobs, trust: Trust::Trusted }));
+        self.submitted += 1;
+        let build = self.world.push(project, "main");
+        self.world.plan(build, jobs);
         self.settle();
     }
 
     /// Until nobody is offered anything more.
     fn settle(&mut self) {
-        while let Some((session, token, room)) = self.drain() {
-            self.it.accept(self.now, token).expect("a fresh offer");
-            let number = self.hands.iter().position(|hand| hand.session == Some(session)).expect("it is connected");
-            self.hands[number].running.insert(token, room);
-            self.ask(number);
-        }
-        self.it.check();
-    }
-
-    /// Writes what is recorded, up to the next offer.
-    fn drain(&mut self) -> Option<(SessionId, LeaseToken, Resources)> {
-        while let Some(effect) = self.it.poll_effect() {
-            match effect {
-                Effect::Record(record) => self.ledger.write(record),
-                Effect::Offer { session, assignment } => {
-                    return Some((session, LeaseToken(assignment.token), assignment.job.room()));
-                }
-                Effect::Plan { .. }
-                | Effect::Cancel { .. }
-                | Effect::Withdraw { .. }
-                | Effect::Revoke { .. }
-                | Effect::EndSession { .. }
-                | Effect::Finished { .. } => {}
+        self.world.settle();
+        while !self.world.offers.is_empty() {
+            for (session, assignment) in std::mem::take(&mut self.world.offers) {
+                let token = LeaseToken(assignment.token);
+                self.world.accept(token);
+                let number = self.hands.iter().position(|hand| hand.session == Some(session)).expect("it is connected");
+                self.hands[number].running.insert(token, assignment.job.room());
+                self.ask(number);
             }
+            self.world.settle();
         }
-        None
-    }
-
-    fn request(&mut self) -> Request {
-        self.requests += 1;
-        let mut id = [0; 16];
-        id[..8].copy_from_slice(&self.requests.to_be_bytes());
-        Request { id: RequestId(id), by: ROOT, body: [0; 32] }
     }
 }
 

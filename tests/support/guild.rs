@@ -363,13 +363,22 @@ pub async fn first_operator(state: &Path, identity: &Identity, address: &str) ->
     SturdyRef { fingerprint: master.fingerprint(), addresses: vec![address.to_owned()], token }
 }
 
+/// Far more than anything takes that a test waits for: it ends what hangs, and not what is slow.
+const PATIENCE: Duration = Duration::from_secs(240);
+/// The time between two looks at what is waited for.
+const LOOKS_APART: Duration = Duration::from_millis(25);
+
 /// Waits until something holds; for what happens elsewhere in this process.
 pub async fn until(what: &str, mut holds: impl FnMut() -> Promise<bool, capnp::Error>) {
-    for _ in 0..400 {
-        if holds().await.unwrap() {
-            return;
+    let waiting = async {
+        while !holds().await.unwrap() {
+            tokio::time::sleep(LOOKS_APART).await;
         }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("never: {what}");
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+/// As [`until`], for what can be seen at once.
+pub async fn until_so(what: &str, mut holds: impl FnMut() -> bool) {
+    until(what, || Promise::ok(holds())).await;
 }

@@ -8,5 +8,7 @@ pub mod ledger;
 pub mod ordinary;
 pub mod programs;
 pub mod raw;
+pub mod relay;
 pub mod seed;
 pub mod sink;
+pub mod worker;

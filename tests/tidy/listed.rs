@@ -78,3 +78,17 @@ fn what_the_documents_name_is_there() {
         }
     }
 }
+
+/// Who wants to know what a promise rests on reads one table.
+#[test]
+fn each_test_target_and_each_flow_has_its_row() {
+    let table = fs::read_to_string(top().join("tests/README.md")).unwrap();
+    let manifest = fs::read_to_string(top().join("tests/Cargo.toml")).unwrap();
+    let targets = manifest.split("[[test]]\nname = \"").skip(1).map(|rest| rest.split('"').next().unwrap());
+    let targets = targets.map(|name| format!("--test {name}"));
+    let flows = fs::read_dir(top().join("tests/flows")).unwrap().map(|entry| entry.unwrap());
+    let flows = flows.filter(|entry| entry.path().is_file());
+    let flows = flows.map(|entry| format!("tests/flows/{}", entry.file_name().to_string_lossy()));
+    let missing: Vec<String> = targets.chain(flows).filter(|name| !table.contains(name)).collect();
+    assert!(missing.is_empty(), "without a row in tests/README.md: {missing:?}");
+}

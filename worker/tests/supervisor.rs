@@ -550,7 +550,8 @@ fn an_orphan_ends_after_its_grace() {
 
 #[test]
 fn a_killed_supervisor_takes_the_step_with_it() {
-    let step = sh("echo $$ >pid; sleep 1000; true");
+    // the process itself: with a killed supervisor nobody is left here to end what a shell had started
+    let step = sh("echo $$ >pid; exec sleep 1000");
     let mut running = step.start();
     let pid = step.pid_in("pid");
     running.supervisor.kill().unwrap();

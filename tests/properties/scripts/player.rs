@@ -14,18 +14,16 @@
 //! | `pass 60` | seconds |
 //! | `restart` | the master is killed and starts from what it recorded |
 
-use master::decide::coordinator::record::{BuildId, GrantId, LeaseToken, Record, RequestId};
-use master::decide::coordinator::{Arrival, Coordinator, Effect, GrantOrder, Planned, ROOT, Request, SessionId, Terms};
-use schema::sturdy_ref::Fingerprint;
+use crate::world::World;
+use master::decide::coordinator::record::{BuildId, LeaseToken, Record};
+use master::decide::coordinator::{Arrival, Effect, Planned, SessionId, Terms};
 use schema::values::{
-    Change, Description, Exit, Fact, GrantKind, Home, JobPlan, Outcome, Plan, Refusal, Resources, StepEnd, Time, Trust,
-    What,
+    Description, Exit, Fact, Home, JobPlan, Outcome, Plan, Refusal, Resources, StepEnd, Time, Trust, What,
 };
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 use support::hall::step;
-use support::ledger::Ledger;
 
 /// What happened, and what the master did about it.
 pub(super) fn play(script: &str) -> String {
@@ -40,7 +38,8 @@ pub(super) fn play(script: &str) -> String {
 
 /// A worker of the script. It holds the leases that it accepted, also while it is away.
 struct Worker {
-    grant: GrantId,
+    /// Its number in the world.
+    number: usize,
     session: SessionId,
     total: Resources,
     offered: Vec<LeaseToken>,
@@ -48,15 +47,12 @@ struct Worker {
 }
 
 struct Player {
-    it: Coordinator,
-    now: Time,
-    ledger: Ledger,
+    world: World,
     workers: BTreeMap<String, Worker>,
     /// The plan of each build that was not asked for yet.
     plans: BTreeMap<BuildId, Plan>,
     /// The job of each lease, as `1/test`, with the room that it takes.
     jobs: BTreeMap<LeaseToken, (String, Resources)>,
-    requests: u8,
     out: String,
 }
 
@@ -66,14 +62,8 @@ fn terms() -> Terms {
 
 impl Player {
     fn new() -> Player {
-        let now = Time(1_000_000);
-        let mut it = Coordinator::load(now, terms(), Ledger::default().load(), [3; 32]);
-        it.found(now);
-        let (workers, plans, jobs) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let mut player =
-            Player { it, now, ledger: Ledger::default(), workers, plans, jobs, requests: 0, out: String::new() };
-        player.settle();
-        player
+        let (workers, plans, jobs) = Default::default();
+        Player { world: World::new(terms()), workers, plans, jobs, out: String::new() }
     }
 
     fn line(&mut self, line: &str) {
@@ -91,7 +81,9 @@ impl Player {
             [name, "accepts"] => self.accept(name),
             [name, "declines"] => self.decline(name),
             [name, "renews"] => self.renew(name),
-            [name, "is", "lost"] => self.it.session_lost(self.now, self.workers[name].session, "the link broke"),
+            [name, "is", "lost"] => {
+                self.world.it.session_lost(self.world.now, self.workers[name].session, "the link broke")
+            }
             [name, "returns"] => self.attach(name),
             [name, "returns", "empty"] => {
                 self.worker(name).held.clear();
@@ -106,11 +98,6 @@ impl Player {
         self.workers.get_mut(name).unwrap_or_else(|| panic!("there is no worker {name}"))
     }
 
-    fn request(&mut self) -> Request {
-        self.requests += 1;
-        Request { id: RequestId([self.requests; 16]), by: ROOT, body: [self.requests; 32] }
-    }
-
     fn add_worker(&mut self, name: &str, terms: &[&str]) {
         let mut total = Resources { slots: 1, cpus_milli: 8_000, memory: 8 << 30 };
         let mut labels = Vec::new();
@@ -121,13 +108,8 @@ impl Player {
                 _ => labels.push((key.to_owned(), value.to_owned())),
             }
         }
-        let hash = [u8::try_from(self.workers.len()).expect("few workers") + 1; 32];
-        let (kind, what) = (GrantKind::Worker, What { labels, ..What::default() });
-        let order = GrantOrder { kind, name: name.to_owned(), what, lifetime: None, join_hash: hash };
-        let request = self.request();
-        let grant = self.it.issue(self.now, request, order).expect("the root may issue");
-        self.it.redeem(self.now, hash, [hash[0] + 100; 32], Fingerprint(hash)).expect("a fresh join");
-        let worker = Worker { grant, session: SessionId(0), total, offered: Vec::new(), held: Vec::new() };
+        let number = self.world.enroll(name, What { labels, ..What::default() });
+        let worker = Worker { number, session: SessionId(0), total, offered: Vec::new(), held: Vec::new() };
         self.workers.insert(name.to_owned(), worker);
         self.attach(name);
     }
@@ -137,9 +119,13 @@ impl Player {
         let worker = &self.workers[name];
         let (description, running) =
             (Description { total: worker.total, ..Description::default() }, worker.held.clone());
-        let home = Some(Home { boot: "boot".to_owned(), inode: worker.grant.0, ..Home::default() });
+        let home = Some(Home { boot: "boot".to_owned(), inode: worker.number as u64, ..Home::default() });
         let arrival = Arrival { instance, running, description, keeps_terms: true, home, alive: Vec::new() };
-        let attached = self.it.attach(self.now, worker.grant, arrival).expect("its grant is in force");
+        let attached = self
+            .world
+            .it
+            .attach(self.world.now, self.world.grants[worker.number], arrival)
+            .expect("its grant is in force");
         for (token, standing) in self.workers[name].held.iter().zip(&attached.standing) {
             let _ = writeln!(self.out, "  {} is {standing:?}", self.jobs[token].0);
         }
@@ -152,46 +138,39 @@ impl Player {
             let job = job(text, &plan);
             plan.jobs.push(job);
         }
-        self.requests += 1;
-        let change = Change {
-            project: "p".to_owned(),
-            ref_name: format!("refs/heads/{branch}"),
-            revision: format!("{:040x}", self.requests),
-            ..Change::default()
-        };
-        let build = self.it.submit_change(self.now, ROOT, change).expect("another revision");
+        let build = self.world.submit_commit("p", branch);
         self.plans.insert(build, plan);
     }
 
     fn drain(&mut self, name: &str, on: bool) {
-        let request = self.request();
-        let answer = self.it.drain(self.now, request, name, on);
+        let request = self.world.request();
+        let answer = self.world.it.drain(self.world.now, request, name, on);
         self.answered(answer);
     }
 
     fn cancel(&mut self, what: &str) {
         let (number, job) = what.split_once('/').map_or((what, None), |(number, job)| (number, Some(job)));
         let number: u32 = number.parse().expect("the number of a build");
-        let build = self.ledger.builds.values().find(|row| row.number == number).expect("it was recorded").id;
-        let request = self.request();
-        let answer = self.it.cancel(self.now, request, build, job, "ada asked for it");
+        let build = self.world.ledger.builds.values().find(|row| row.number == number).expect("it was recorded").id;
+        let request = self.world.request();
+        let answer = self.world.it.cancel(self.world.now, request, build, job, "ada asked for it");
         self.answered(answer);
     }
 
     fn pass(&mut self, seconds: u64) {
         // one second at a time, as timers would
         for _ in 0..seconds {
-            self.now = Time(self.now.0 + 1_000);
-            self.it.handle_timeout(self.now);
+            self.world.now = Time(self.world.now.0 + 1_000);
+            self.world.it.handle_timeout(self.world.now);
         }
     }
 
     fn restart(&mut self) {
-        self.it = Coordinator::load(self.now, terms(), self.ledger.load(), [4; 32]);
+        self.world.load(terms(), self.world.ledger.load());
     }
 
     fn look(&mut self) {
-        for line in self.it.dump(self.now).lines() {
+        for line in self.world.it.dump(self.world.now).lines() {
             let _ = writeln!(self.out, "  | {line}");
         }
     }
@@ -204,12 +183,12 @@ impl Player {
             free.slots -= taken.slots;
             free.cpus_milli -= taken.cpus_milli;
         }
-        self.it.worker_ready(self.now, worker.session, free);
+        self.world.it.worker_ready(self.world.now, worker.session, free);
     }
 
     fn accept(&mut self, name: &str) {
         let token = self.worker(name).offered.pop().expect("it was offered something");
-        let answer = self.it.accept(self.now, token);
+        let answer = self.world.it.accept(self.world.now, token);
         if answer.is_ok() {
             self.worker(name).held.push(token);
         }
@@ -218,12 +197,12 @@ impl Player {
 
     fn decline(&mut self, name: &str) {
         let token = self.worker(name).offered.pop().expect("it was offered something");
-        self.it.give_back(self.now, token);
+        self.world.it.give_back(self.world.now, token);
     }
 
     fn renew(&mut self, name: &str) {
         let held = self.workers[name].held.clone();
-        let terms = self.it.renew(self.now, name, &held);
+        let terms = self.world.it.renew(self.world.now, name, &held);
         for (token, term) in held.iter().zip(terms) {
             let term = term.map_or_else(|| "over".to_owned(), |term| format!("for {} s", term.as_secs()));
             let _ = writeln!(self.out, "  {} {term}", self.jobs[token].0);
@@ -240,14 +219,15 @@ impl Player {
         };
         let held = &self.workers[name].held;
         let token = *held.iter().find(|token| self.jobs[token].0 == job).expect("it holds that lease");
-        let (now, code) = (self.now, u8::from(outcome != Outcome::Succeeded));
+        let (now, code) = (self.world.now, u8::from(outcome != Outcome::Succeeded));
         let exit = Exit::Code(code.into());
         let end = StepEnd { outcome, exit, time: now, log_size: 0, log_hash: Vec::new() };
         let answer = self
+            .world
             .it
             .step_started(now, token, 0, now)
-            .and_then(|()| self.it.step_finished(now, token, 0, end))
-            .and_then(|()| self.it.complete(now, token, outcome, ""));
+            .and_then(|()| self.world.it.step_finished(now, token, 0, end))
+            .and_then(|()| self.world.it.complete(now, token, outcome, ""));
         self.answered(answer);
         self.worker(name).held.retain(|held| *held != token);
     }
@@ -260,12 +240,12 @@ impl Player {
 
     /// Does what the master wants done, and writes it down.
     fn settle(&mut self) {
-        while let Some(effect) = self.it.poll_effect() {
+        while let Some(effect) = self.world.it.poll_effect() {
             match effect {
                 Effect::Record(record) => self.record(record),
                 Effect::Plan { build } => {
                     let plan = self.plans.remove(&build).expect("each plan is asked for once");
-                    self.it.plan_ready(self.now, build, Planned::Plan(plan));
+                    self.world.it.plan_ready(self.world.now, build, Planned::Plan(plan));
                 }
                 Effect::Offer { session, assignment } => {
                     let (name, _) = self.workers.iter().find(|(_, worker)| worker.session == session).expect("is here");
@@ -286,14 +266,14 @@ impl Player {
                 Effect::Revoke { .. } | Effect::Finished { .. } => {}
             }
         }
-        self.it.check();
+        self.world.it.check();
     }
 
     fn record(&mut self, record: Record) {
         if let Record::Event(event) = &record {
             self.tell(event.build, &event.fact);
         }
-        self.ledger.write(record);
+        self.world.ledger.write(record);
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "the other facts say nothing of what becomes of a job")]

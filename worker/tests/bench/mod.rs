@@ -1,8 +1,10 @@
 //! A worker's process beside the master that a test plays, and ways to look at it.
 
 use crate::fake::{Master, PATIENCE};
-use rustix::process::Pid;
+use rustix::fd::OwnedFd;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use schema::identity::Identity;
+use std::cell::RefCell;
 use std::future::Future;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -14,6 +16,18 @@ use tokio::time::{sleep, timeout};
 pub(crate) struct Bench {
     dir: tempfile::TempDir,
     pub(crate) master: Rc<Master>,
+    /// Processes of steps that wrote themselves down, by descriptors, which name no other process later.
+    started: RefCell<Vec<OwnedFd>>,
+}
+
+/// A test that fails leaves nothing running.
+impl Drop for Bench {
+    fn drop(&mut self) {
+        for process in self.started.get_mut() {
+            // one that has ended is what the test wanted
+            let _ = pidfd_send_signal(process, Signal::KILL);
+        }
+    }
 }
 
 impl Bench {
@@ -27,7 +41,7 @@ impl Bench {
         let (master, reference) = Master::start().await;
         reference.save(&dir.path().join(worker::CREDENTIAL_FILE)).unwrap();
         std::fs::write(dir.path().join("worker.toml"), config).unwrap();
-        Bench { dir, master }
+        Bench { dir, master, started: RefCell::default() }
     }
 
     pub(crate) fn command(&self, verb: &str) -> Command {
@@ -52,7 +66,9 @@ impl Bench {
     pub(crate) async fn pid_in(&self, name: &str) -> Pid {
         let path = self.path(name);
         eventually(|| std::fs::read_to_string(&path).is_ok_and(|text| text.ends_with('\n'))).await;
-        Pid::from_raw(std::fs::read_to_string(path).unwrap().trim().parse().unwrap()).unwrap()
+        let pid = Pid::from_raw(std::fs::read_to_string(path).unwrap().trim().parse().unwrap()).unwrap();
+        self.started.borrow_mut().extend(pidfd_open(pid, PidfdFlags::empty()));
+        pid
     }
 
     /// Nothing is kept of what the master knows.

@@ -15,6 +15,9 @@ use schema::values::Time;
 use std::sync::mpsc;
 use std::time::Duration;
 
+/// Far more than a read takes: it ends what hangs, and not what is slow.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Alters a store behind its back.
 pub(super) fn sql(store: &Store, text: &'static str) {
     store.database.writer.run_now(move |connection| connection.execute_batch(text)).unwrap().unwrap();
@@ -315,12 +318,18 @@ async fn a_read_that_nobody_polls_holds_up_no_other() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     let readers = reading(&store);
-    let (mut one, mut other) = (Box::pin(numbers(&readers, "select 1")), Box::pin(numbers(&readers, "select 2")));
-    assert!(futures::poll!(&mut one).is_pending());
-    let _ = futures::poll!(&mut other);
-    let last = tokio::time::timeout(Duration::from_secs(10), numbers(&readers, "select 3"));
-    assert_eq!(last.await.expect("it gets its turn"), [3]);
-    assert_eq!((one.await, other.await), (vec![1], vec![2]));
+    let (goes_on, held) = mpsc::channel();
+    let mut one = Box::pin(readers.ask(move |_| {
+        held.recv().unwrap();
+        Ok::<_, rusqlite::Error>(1)
+    }));
+    let mut other = Box::pin(numbers(&readers, "select 2"));
+    assert!(futures::poll!(&mut one).is_pending(), "its turn has come, and it is held");
+    assert!(futures::poll!(&mut other).is_pending(), "its turn has not come");
+    goes_on.send(()).unwrap();
+    let last = tokio::time::timeout(PATIENCE, numbers(&readers, "select 3"));
+    assert_eq!(last.await.expect("it gets its turn, though nobody polls those before it"), [3]);
+    assert_eq!((one.await.unwrap(), other.await), (1, vec![2]));
 }
 
 #[tokio::test]

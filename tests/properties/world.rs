@@ -1,0 +1,250 @@
+//! The one world of these tests: a real coordinator, a clock that the test sets, a store as a few maps, and workers that do what a
+//! test says. A test adds what its workers believe, and a model of what must be so.
+//!
+//! | word | what happens |
+//! | --- | --- |
+//! | [`World::of`], [`World::new`] | a master with so many workers `w1`, `w2` …, or with none |
+//! | [`World::enroll`] | a worker of this name gets a grant, and is known by its number from 0 |
+//! | [`World::attach`], [`World::come`] | a worker connects: with these leases, or as it says itself |
+//! | [`World::submit`], [`World::push`], [`World::plan`] | a job waits; a commit is seen; the plan of a build is read |
+//! | [`World::ask`], [`World::offered`], [`World::accept`] | a worker waits for a job, is offered one, and takes it |
+//! | [`World::lose`], [`World::pass`], [`World::restart`] | a link is lost; milliseconds pass; the master is killed and comes back |
+//! | [`World::request`] | the root asks for something that it has not asked for before |
+//! | [`World::settle`] | what the coordinator wants done is kept where the test finds it, and its invariants are looked at |
+//!
+//! Every other word is the coordinator's own, by [`World::it`], and [`World::settle`] follows it.
+
+use master::decide::coordinator::record::{BuildId, GrantId, JobKey, LeaseToken, Loaded, Record, RequestId};
+use master::decide::coordinator::{
+    Arrival, Attached, Coordinator, Effect, GrantOrder, Planned, ROOT, Request, SessionId, Terms,
+};
+use schema::sturdy_ref::Fingerprint;
+use schema::values::{
+    Assignment, Change, Description, Fact, GrantKind, JobPlan, Outcome, Plan, Resources, State, Time, Trust, What,
+};
+use support::hall::step;
+use support::ledger::Ledger;
+
+/// Room for as many jobs as a script has.
+pub(crate) const ROOM: Resources = Resources { slots: 9, cpus_milli: 9_000, memory: 9 << 30 };
+
+/// A master, and what it wants done.
+pub(crate) struct World {
+    pub(crate) it: Coordinator,
+    pub(crate) now: Time,
+    pub(crate) ledger: Ledger,
+    /// All that went into the ledger, in its order.
+    pub(crate) records: Vec<Record>,
+    /// Of each worker, by its number.
+    pub(crate) grants: Vec<GrantId>,
+    /// What a worker says that it has, and asks with.
+    pub(crate) room: Resources,
+    /// Builds whose plan was asked for, and not read yet.
+    pub(crate) plans: Vec<BuildId>,
+    /// Offers that nobody looked at yet.
+    pub(crate) offers: Vec<(SessionId, Assignment)>,
+    /// What else was to be done, and nobody looked at yet: workers were told something, builds ended.
+    pub(crate) told: Vec<Effect>,
+    requests: u64,
+}
+
+impl World {
+    pub(crate) fn new(terms: Terms) -> World {
+        let now = Time(1_000_000);
+        let it = Coordinator::load(now, terms, Ledger::default().load(), [3; 32]);
+        let (ledger, records, grants, plans, offers, told) = Default::default();
+        let mut world = World { it, now, ledger, records, grants, room: ROOM, plans, offers, told, requests: 0 };
+        world.it.found(now);
+        world.settle();
+        world
+    }
+
+    /// With so many workers, `w1` and on.
+    pub(crate) fn of(workers: usize) -> World {
+        let mut world = World::new(Terms::default());
+        for number in 1..=workers {
+            world.enroll(&format!("w{number}"), What::default());
+        }
+        world
+    }
+
+    /// One that no request had before.
+    pub(crate) fn request(&mut self) -> Request {
+        let body = self.secret();
+        Request { id: RequestId(*body.first_chunk().expect("16 of 32")), by: ROOT, body }
+    }
+
+    /// A worker gets a grant; answers its number.
+    pub(crate) fn enroll(&mut self, name: &str, what: What) -> usize {
+        let (request, secret, token) = (self.request(), self.secret(), token_of(self.grants.len()));
+        let (kind, name) = (GrantKind::Worker, name.to_owned());
+        let order = GrantOrder { kind, name, what, lifetime: None, join_hash: secret };
+        let grant = self.it.issue(self.now, request, order).expect("the root may issue");
+        self.it.redeem(self.now, secret, token, Fingerprint(secret)).expect("a fresh join");
+        self.grants.push(grant);
+        self.settle();
+        self.grants.len() - 1
+    }
+
+    /// A worker connects with these leases.
+    pub(crate) fn attach(&mut self, worker: usize, running: Vec<LeaseToken>) -> SessionId {
+        let arrival = Arrival { instance: [7; 16], running, keeps_terms: true, ..Arrival::default() };
+        self.come(worker, arrival).session
+    }
+
+    /// A worker connects, and says this of itself besides its room.
+    pub(crate) fn come(&mut self, worker: usize, arrival: Arrival) -> Attached {
+        let description = Description { total: self.room, ..arrival.description };
+        let attached = self.it.attach(self.now, self.grants[worker], Arrival { description, ..arrival });
+        self.settle();
+        attached.expect("its grant is in force")
+    }
+
+    /// A job of a new build: it waits, or is offered to whoever asked.
+    pub(crate) fn submit(&mut self, job: JobPlan) -> JobKey {
+        let branch = format!("b{}", self.requests);
+        let build = self.push("p", &branch);
+        self.plan(build, vec![job]);
+        JobKey { build, index: 0 }
+    }
+
+    /// A new commit of a branch is seen, and what is to be done about it is done.
+    pub(crate) fn push(&mut self, project: &str, branch: &str) -> BuildId {
+        let build = self.submit_commit(project, branch);
+        self.settle();
+        build
+    }
+
+    /// As [`World::push`], before anything is done about it.
+    pub(crate) fn submit_commit(&mut self, project: &str, branch: &str) -> BuildId {
+        self.requests += 1;
+        let change = Change {
+            project: project.to_owned(),
+            ref_name: format!("refs/heads/{branch}"),
+            revision: format!("{:040x}", self.requests),
+            ..Change::default()
+        };
+        self.it.submit_change(self.now, ROOT, change).expect("another revision")
+    }
+
+    /// The plan of a build is read.
+    pub(crate) fn plan(&mut self, build: BuildId, jobs: Vec<JobPlan>) {
+        self.plans.retain(|asked| *asked != build);
+        let plan = Plan { version: 1, jobs, trust: Trust::Trusted };
+        self.it.plan_ready(self.now, build, Planned::Plan(plan));
+        self.settle();
+    }
+
+    pub(crate) fn ask(&mut self, session: SessionId) {
+        self.it.worker_ready(self.now, session, self.room);
+        self.settle();
+    }
+
+    /// What was offered since the last look, and to whom.
+    pub(crate) fn offered(&mut self) -> Vec<(SessionId, LeaseToken)> {
+        let offers = std::mem::take(&mut self.offers);
+        offers.into_iter().map(|(session, assignment)| (session, LeaseToken(assignment.token))).collect()
+    }
+
+    pub(crate) fn accept(&mut self, token: LeaseToken) {
+        self.it.accept(self.now, token).expect("the offer stands");
+        self.settle();
+    }
+
+    pub(crate) fn lose(&mut self, session: SessionId) {
+        self.it.session_lost(self.now, session, "cut");
+        self.settle();
+    }
+
+    pub(crate) fn pass(&mut self, ms: u64) {
+        self.now = Time(self.now.0 + ms);
+        self.it.handle_timeout(self.now);
+        self.settle();
+    }
+
+    /// How many milliseconds pass until this session, which asks, is offered something; in steps of 100.
+    pub(crate) fn asked_after(&mut self, session: SessionId) -> u64 {
+        self.ask(session);
+        for tenths in 0..2_000 {
+            if self.offered().iter().any(|(to, _)| *to == session) {
+                return tenths * 100;
+            }
+            self.pass(100);
+        }
+        panic!("it is never asked again");
+    }
+
+    /// The master is killed and comes back under these terms.
+    pub(crate) fn restart(&mut self, terms: Terms) {
+        self.start(terms, self.ledger.load());
+    }
+
+    /// A master starts from this.
+    pub(crate) fn start(&mut self, terms: Terms, loaded: Loaded) {
+        self.load(terms, loaded);
+        self.settle();
+    }
+
+    /// As [`World::start`], before anything is done that it wants. What another master wanted done is nobody's any more.
+    pub(crate) fn load(&mut self, terms: Terms, loaded: Loaded) {
+        // no two masters give the same tokens
+        let key = self.secret();
+        self.it = Coordinator::load(self.now, terms, loaded, key);
+        (self.plans, self.offers, self.told) = Default::default();
+    }
+
+    pub(crate) fn outcome(&self, job: JobKey) -> Option<(Outcome, String)> {
+        let row = &self.ledger.jobs[&job];
+        Some((row.outcome?, row.reason.clone()))
+    }
+
+    pub(crate) fn state(&self, job: JobKey) -> State {
+        self.ledger.jobs[&job].state
+    }
+
+    /// The texts of all alarms, in their order.
+    pub(crate) fn alarms(&self) -> Vec<String> {
+        let alarms = self.ledger.events.iter().filter_map(|event| match &event.fact {
+            Fact::Alarm { text } => Some(text.clone()),
+            _ => None,
+        });
+        alarms.collect()
+    }
+
+    pub(crate) fn settle(&mut self) {
+        while let Some(effect) = self.it.poll_effect() {
+            match effect {
+                Effect::Record(record) => {
+                    self.records.push(record.clone());
+                    self.ledger.write(record);
+                }
+                Effect::Plan { build } => self.plans.push(build),
+                Effect::Offer { session, assignment } => self.offers.push((session, *assignment)),
+                Effect::Cancel { .. }
+                | Effect::Withdraw { .. }
+                | Effect::Revoke { .. }
+                | Effect::EndSession { .. }
+                | Effect::Finished { .. } => self.told.push(effect),
+            }
+        }
+        self.it.check();
+    }
+
+    /// 32 bytes that were never used before.
+    fn secret(&mut self) -> [u8; 32] {
+        self.requests += 1;
+        let mut secret = [0; 32];
+        secret[..8].copy_from_slice(&self.requests.to_be_bytes());
+        secret
+    }
+}
+
+/// The token that lets a worker in.
+pub(crate) fn token_of(worker: usize) -> [u8; 32] {
+    [u8::try_from(worker).expect("few workers") + 100; 32]
+}
+
+/// A job of one step, which may be begun three times.
+pub(crate) fn one() -> JobPlan {
+    JobPlan { name: "j".to_owned(), retry_infra: 2, steps: vec![step("s")], ..JobPlan::default() }
+}

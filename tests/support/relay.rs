@@ -1,0 +1,46 @@
+//! A stretch of the way between two ends on loopback, which a test cuts.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// Carries what comes to its address to a target, and back. Lives as long as its `LocalSet`.
+pub struct Relay {
+    /// Where it listens.
+    pub address: String,
+    /// All links that there ever were.
+    links: Rc<RefCell<Vec<JoinHandle<()>>>>,
+}
+
+impl Relay {
+    pub async fn to(target: &str) -> Relay {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let links: Rc<RefCell<Vec<JoinHandle<()>>>> = Rc::default();
+        let (target, carried) = (target.to_owned(), links.clone());
+        tokio::task::spawn_local(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                carried.borrow_mut().push(tokio::task::spawn_local(carry(stream, target.clone())));
+            }
+        });
+        Relay { address, links }
+    }
+
+    /// Ends every link. Later ones are carried again.
+    pub fn cut(&self) {
+        self.links.borrow().iter().for_each(JoinHandle::abort);
+    }
+
+    /// How many links there were so far.
+    pub fn links(&self) -> usize {
+        self.links.borrow().len()
+    }
+}
+
+async fn carry(mut near: TcpStream, target: String) {
+    if let Ok(mut far) = TcpStream::connect(target).await {
+        // an end of either side is the end of the link
+        let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+    }
+}

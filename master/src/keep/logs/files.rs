@@ -20,7 +20,7 @@ const MARK: usize = 16;
 const END: u64 = u64::MAX;
 
 #[derive(Clone, Debug)]
-pub(super) struct Files {
+pub(in crate::keep) struct Files {
     root: Arc<PathBuf>,
     /// None: no file of an earlier master is trusted.
     boot: Option<Arc<str>>,
@@ -30,15 +30,15 @@ pub(super) struct Files {
 
 /// The two files of one log.
 #[derive(Clone, Debug)]
-pub(super) struct Pair {
-    pub(super) log: Arc<File>,
+pub(in crate::keep) struct Pair {
+    pub(in crate::keep) log: Arc<File>,
     side: Arc<File>,
     /// In bytes.
     side_size: u64,
 }
 
 impl Files {
-    pub(super) fn open(root: &Path, trusted: bool, inline: bool) -> io::Result<Files> {
+    pub(in crate::keep) fn open(root: &Path, trusted: bool, inline: bool) -> io::Result<Files> {
         std::fs::create_dir_all(root)?;
         if let Some(state) = root.parent() {
             File::open(state)?.sync_all()?;
@@ -47,12 +47,12 @@ impl Files {
         Ok(Files { root: Arc::new(root.to_owned()), boot: boot.map(Arc::from), inline })
     }
 
-    pub(super) fn is_inline(&self) -> bool {
+    pub(in crate::keep) fn is_inline(&self) -> bool {
         self.inline
     }
 
     /// Runs file work on another thread. It runs to its end, also when nobody waits for it any more.
-    pub(super) async fn run<T: Send + 'static>(
+    pub(in crate::keep) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
@@ -62,16 +62,16 @@ impl Files {
         tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
     }
 
-    pub(super) fn log_path(&self, key: StepKey) -> PathBuf {
+    pub(in crate::keep) fn log_path(&self, key: StepKey) -> PathBuf {
         self.path(key, "log")
     }
 
-    pub(super) fn exists(&self, key: StepKey) -> bool {
+    pub(in crate::keep) fn exists(&self, key: StepKey) -> bool {
         self.log_path(key).exists()
     }
 
     /// Begins the files of a log; what was there goes.
-    pub(super) fn begin(&self, key: StepKey) -> io::Result<Pair> {
+    pub(in crate::keep) fn begin(&self, key: StepKey) -> io::Result<Pair> {
         let pair = self.create(key)?;
         pair.log.set_len(0)?;
         pair.side.set_len(0)?;
@@ -81,7 +81,7 @@ impl Files {
     }
 
     /// Takes up the files of an earlier master: with the bytes that its worker sent where they are trusted, else empty.
-    pub(super) fn resume(&self, key: StepKey) -> io::Result<Pair> {
+    pub(in crate::keep) fn resume(&self, key: StepKey) -> io::Result<Pair> {
         let mut pair = self.create(key)?;
         let side = read_at(&pair.side, 0, usize::MAX)?;
         if self.boot.is_none() || side.get(..HEADER) != Some(&self.header()[..]) {
@@ -104,13 +104,13 @@ impl Files {
     }
 
     /// Makes the names of a log's files durable.
-    pub(super) fn sync_names(&self, key: StepKey) -> io::Result<()> {
+    pub(in crate::keep) fn sync_names(&self, key: StepKey) -> io::Result<()> {
         let dir = self.dir(key.job);
         dir.ancestors().take(3).try_for_each(|dir| File::open(dir)?.sync_all())
     }
 
     /// Unlinks all files of these builds; when it answers, none of them comes back after a power cut.
-    pub(super) fn remove(&self, builds: &[BuildId]) -> io::Result<()> {
+    pub(in crate::keep) fn remove(&self, builds: &[BuildId]) -> io::Result<()> {
         let mut groups = BTreeSet::new();
         for build in builds {
             let dir = self.build_dir(*build);
@@ -127,13 +127,13 @@ impl Files {
     }
 
     /// Unlinks the files of one log, where there are any. A power cut may bring them back.
-    pub(super) fn remove_log(&self, key: StepKey) -> io::Result<()> {
+    pub(in crate::keep) fn remove_log(&self, key: StepKey) -> io::Result<()> {
         is_there(std::fs::remove_file(self.log_path(key)))?;
         is_there(std::fs::remove_file(self.path(key, "marks"))).map(drop)
     }
 
     /// None where there are none.
-    pub(super) fn marks(&self, key: StepKey) -> io::Result<Vec<Mark>> {
+    pub(in crate::keep) fn marks(&self, key: StepKey) -> io::Result<Vec<Mark>> {
         match File::open(self.path(key, "marks")) {
             Ok(file) => Ok(decode(&read_at(&file, 0, usize::MAX)?).filter(|mark| mark.time.0 != END).collect()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -142,7 +142,7 @@ impl Files {
     }
 
     /// Steps of an attempt that have a file.
-    pub(super) fn steps(&self, job: JobKey, attempt: u16) -> io::Result<Vec<u16>> {
+    pub(in crate::keep) fn steps(&self, job: JobKey, attempt: u16) -> io::Result<Vec<u16>> {
         let entries = match std::fs::read_dir(self.dir(job)) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -182,7 +182,7 @@ impl Files {
 }
 
 impl Pair {
-    pub(super) fn add_marks(&mut self, marks: &[Mark]) -> io::Result<()> {
+    pub(in crate::keep) fn add_marks(&mut self, marks: &[Mark]) -> io::Result<()> {
         let bytes: Vec<u8> = marks.iter().flat_map(|mark| encode(mark.offset, mark.time.0)).collect();
         self.side.write_all_at(&bytes, self.side_size)?;
         self.side_size += bytes.len() as u64;
@@ -190,7 +190,7 @@ impl Pair {
     }
 
     /// Notes that what follows is ours, so that an earlier master's line is not taken for its worker's bytes.
-    pub(super) fn note_end(&mut self, offset: u64) -> io::Result<()> {
+    pub(in crate::keep) fn note_end(&mut self, offset: u64) -> io::Result<()> {
         self.add_marks(&[Mark { offset, time: Time(END) }])
     }
 }
@@ -218,7 +218,7 @@ fn decode(side: &[u8]) -> impl Iterator<Item = Mark> {
 }
 
 /// At most `count` bytes from `offset`; fewer only at the end of the file.
-pub(super) fn read_at(file: &File, offset: u64, count: usize) -> io::Result<Vec<u8>> {
+pub(in crate::keep) fn read_at(file: &File, offset: u64, count: usize) -> io::Result<Vec<u8>> {
     let left = usize::try_from(file.metadata()?.len().saturating_sub(offset)).unwrap_or(usize::MAX);
     let mut bytes = vec![0; count.min(left)];
     let mut filled = 0;

@@ -2,8 +2,8 @@
 //! is kept for the logs read last. A line of any length costs no more than its blocks.
 
 use super::Lines;
-use super::source::LogSnapshot;
 use crate::decide::coordinator::record::{BuildId, StepKey};
+use crate::keep::bytes::snapshot::LogSnapshot;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;

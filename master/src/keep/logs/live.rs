@@ -3,12 +3,12 @@
 //! Changes of a log follow each other: each holds the writer, and a change that touches a file takes it along to another
 //! thread and runs there to its end, so that a caller that goes away in the middle leaves nothing half done.
 
-use super::budget::{Budget, Share};
 use super::files::{Files, Pair, read_at};
-use super::source::{Bytes, LogSnapshot};
-use super::sum::Sum;
 use super::{Mark, SMALL_MAX, Sealed, Size, Written};
 use crate::decide::coordinator::record::{SealRow, StepKey};
+use crate::keep::bytes::budget::{Budget, Share};
+use crate::keep::bytes::snapshot::{Bytes, LogSnapshot};
+use crate::keep::bytes::sum::Sum;
 use schema::values::{Refusal, RefusalCode};
 use std::fs::File;
 use std::io;

@@ -8,23 +8,20 @@
 //! received and dropped, and at the end a line of ours says how many, so that a log may be longer than the limit by lines
 //! of ours. The seal's size and hash are those of the bytes stored, with these lines.
 
-mod budget;
-mod files;
-mod grip;
+pub(in crate::keep) mod files;
 mod lines;
 mod live;
-mod source;
-mod sum;
 
-pub use grip::Grip;
+pub use crate::keep::bytes::grip::Grip;
 pub use live::Write;
 
 use crate::decide::coordinator::record::{BuildId, JobKey, SealRow, StepKey};
+use crate::keep::bytes::grip;
+use crate::keep::bytes::snapshot::{Bytes, LogSnapshot};
 use files::Files;
 use futures::future::LocalBoxFuture;
 use live::{LiveLog, WriterGuard};
 use schema::values::{Refusal, RefusalCode, Time};
-use source::{Bytes, LogSnapshot};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

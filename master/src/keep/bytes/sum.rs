@@ -2,21 +2,21 @@
 //! first byte.
 
 #[derive(Clone, Default)]
-pub(super) struct Sum(Option<Box<blake3::Hasher>>);
+pub(in crate::keep) struct Sum(Option<Box<blake3::Hasher>>);
 
 impl Sum {
-    pub(super) fn update(&mut self, bytes: &[u8]) {
+    pub(in crate::keep) fn update(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.0.get_or_insert_default().update(bytes);
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::keep) fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 
     /// Of what came so far.
-    pub(super) fn hash(&self) -> [u8; 32] {
+    pub(in crate::keep) fn hash(&self) -> [u8; 32] {
         let hash = self.0.as_ref().map_or_else(|| blake3::hash(&[]), |hasher| hasher.finalize());
         *hash.as_bytes()
     }

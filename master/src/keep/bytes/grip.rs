@@ -1,15 +1,15 @@
 //! What a reader holds open of a large sealed log: retention unlinks files and asks nobody, and whoever reads goes on.
 
-use super::files::Files;
-use super::source::{Bytes, LogSnapshot};
+use super::snapshot::{Bytes, LogSnapshot};
 use crate::decide::coordinator::record::SealRow;
+use crate::keep::logs::files::Files;
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Files held open by all readers; those beyond open theirs for each read, and learn when it was removed.
-pub(super) const HELD_MAX: usize = 128;
+pub(in crate::keep) const HELD_MAX: usize = 128;
 
 /// Belongs to one reader of one log.
 #[derive(Default)]
@@ -22,16 +22,16 @@ struct Held {
 }
 
 impl Grip {
-    pub(super) fn source(&self) -> Option<LogSnapshot> {
+    pub(in crate::keep) fn source(&self) -> Option<LogSnapshot> {
         self.0.borrow().as_ref().map(|held| held.source.clone())
     }
 
-    pub(super) fn seal(&self) -> Option<SealRow> {
+    pub(in crate::keep) fn seal(&self) -> Option<SealRow> {
         self.0.borrow().as_ref().map(|held| held.seal.clone())
     }
 
     /// Opens a sealed log's file, and holds it where there is room.
-    pub(super) async fn close_on(
+    pub(in crate::keep) async fn close_on(
         &self,
         files: &Files,
         room: &Arc<Semaphore>,

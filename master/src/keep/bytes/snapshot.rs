@@ -1,6 +1,6 @@
 //! The bytes of a log as they are at one moment, wherever they lie.
 
-use super::files::{Files, read_at};
+use crate::keep::logs::files::{Files, read_at};
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -8,26 +8,26 @@ use std::sync::Arc;
 
 /// The bytes of a log at one moment.
 #[derive(Clone, Debug)]
-pub(super) struct LogSnapshot {
+pub(in crate::keep) struct LogSnapshot {
     /// How many bytes there are; the file may already have more.
-    pub(super) size: u64,
-    pub(super) bytes: Bytes,
+    pub(in crate::keep) size: u64,
+    pub(in crate::keep) bytes: Bytes,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Bytes {
+pub(in crate::keep) enum Bytes {
     Memory(Arc<Vec<u8>>),
     Open(Arc<File>),
     Closed(PathBuf),
 }
 
 impl LogSnapshot {
-    pub(super) fn empty() -> LogSnapshot {
+    pub(in crate::keep) fn empty() -> LogSnapshot {
         LogSnapshot { size: 0, bytes: Bytes::Memory(Arc::default()) }
     }
 
     /// At most `count` bytes from `offset`. Touches a file: see [`LogSnapshot::on_thread`].
-    pub(super) fn read(&self, offset: u64, count: usize) -> io::Result<Vec<u8>> {
+    pub(in crate::keep) fn read(&self, offset: u64, count: usize) -> io::Result<Vec<u8>> {
         let left = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
         let count = count.min(left);
         if count == 0 {
@@ -41,7 +41,7 @@ impl LogSnapshot {
     }
 
     /// Runs a piece of reading: on another thread where there is a file to read.
-    pub(super) async fn on_thread<T: Send + 'static>(
+    pub(in crate::keep) async fn on_thread<T: Send + 'static>(
         self,
         files: &Files,
         work: impl FnOnce(&LogSnapshot) -> io::Result<T> + Send + 'static,
@@ -53,7 +53,7 @@ impl LogSnapshot {
     }
 
     /// With its file open, for more than one read.
-    pub(super) fn opened(self) -> io::Result<LogSnapshot> {
+    pub(in crate::keep) fn opened(self) -> io::Result<LogSnapshot> {
         match self.bytes {
             Bytes::Closed(path) => Ok(LogSnapshot { size: self.size, bytes: Bytes::Open(Arc::new(File::open(path)?)) }),
             Bytes::Memory(_) | Bytes::Open(_) => Ok(self),

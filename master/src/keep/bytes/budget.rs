@@ -9,30 +9,30 @@ const ATTEMPT_BYTES_MAX: usize = 1 << 20;
 
 /// What all logs of one attempt share.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Budget(Arc<AtomicUsize>);
+pub(in crate::keep) struct Budget(Arc<AtomicUsize>);
 
 /// The part of one log.
 #[derive(Debug, Default)]
-pub(super) struct Share {
+pub(in crate::keep) struct Share {
     budget: Budget,
     taken: AtomicUsize,
 }
 
 impl Share {
-    pub(super) fn of(budget: Budget) -> Share {
+    pub(in crate::keep) fn of(budget: Budget) -> Share {
         Share { budget, taken: AtomicUsize::new(0) }
     }
 
-    pub(super) fn budget(&self) -> Budget {
+    pub(in crate::keep) fn budget(&self) -> Budget {
         self.budget.clone()
     }
 
-    pub(super) fn has_room(&self, bytes: usize) -> bool {
+    pub(in crate::keep) fn has_room(&self, bytes: usize) -> bool {
         self.budget.0.load(Ordering::Relaxed).saturating_add(bytes) <= ATTEMPT_BYTES_MAX
     }
 
     /// False: there is no room, and nothing was taken.
-    pub(super) fn take(&self, bytes: usize) -> bool {
+    pub(in crate::keep) fn take(&self, bytes: usize) -> bool {
         let more = |taken: usize| taken.checked_add(bytes).filter(|taken| *taken <= ATTEMPT_BYTES_MAX);
         let is_taken = self.budget.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
         self.taken.fetch_add(if is_taken { bytes } else { 0 }, Ordering::Relaxed);
@@ -40,7 +40,7 @@ impl Share {
     }
 
     /// Gives all back: the log is in a file, or is no more.
-    pub(super) fn give_back(&self) {
+    pub(in crate::keep) fn give_back(&self) {
         self.budget.0.fetch_sub(self.taken.swap(0, Ordering::Relaxed), Ordering::Relaxed);
     }
 }

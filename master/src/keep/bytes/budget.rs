@@ -1,17 +1,13 @@
-//! How much of an attempt's small logs is kept in memory: each is small, and a plan may have thousands of steps.
+//! How many bytes several writers have together, so that a bound holds for all of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes of logs and of their marks that one attempt has in memory. What comes beyond it goes into files, as a large log
-/// does: 16 logs of the largest kind, or some hundred of a few lines.
-const ATTEMPT_BYTES_MAX: usize = 1 << 20;
-
-/// What all logs of one attempt share.
+/// The count of bytes that several writers share.
 #[derive(Clone, Debug, Default)]
 pub(in crate::keep) struct Budget(Arc<AtomicUsize>);
 
-/// The part of one log.
+/// The part of one writer in a budget.
 #[derive(Debug, Default)]
 pub(in crate::keep) struct Share {
     budget: Budget,
@@ -27,19 +23,25 @@ impl Share {
         self.budget.clone()
     }
 
-    pub(in crate::keep) fn has_room(&self, bytes: usize) -> bool {
-        self.budget.0.load(Ordering::Relaxed).saturating_add(bytes) <= ATTEMPT_BYTES_MAX
+    pub(in crate::keep) fn has_room(&self, bytes: usize, most: usize) -> bool {
+        self.budget.0.load(Ordering::Relaxed).saturating_add(bytes) <= most
     }
 
-    /// False: there is no room, and nothing was taken.
-    pub(in crate::keep) fn take(&self, bytes: usize) -> bool {
-        let more = |taken: usize| taken.checked_add(bytes).filter(|taken| *taken <= ATTEMPT_BYTES_MAX);
+    /// Takes bytes while all writers together have at most `most`. False: there is no room, and nothing was taken.
+    pub(in crate::keep) fn take(&self, bytes: usize, most: usize) -> bool {
+        let more = |taken: usize| taken.checked_add(bytes).filter(|taken| *taken <= most);
         let is_taken = self.budget.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
         self.taken.fetch_add(if is_taken { bytes } else { 0 }, Ordering::Relaxed);
         is_taken
     }
 
-    /// Gives all back: the log is in a file, or is no more.
+    /// Gives back bytes that were taken.
+    pub(in crate::keep) fn give(&self, bytes: usize) {
+        self.taken.fetch_sub(bytes, Ordering::Relaxed);
+        self.budget.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Gives all back.
     pub(in crate::keep) fn give_back(&self) {
         self.budget.0.fetch_sub(self.taken.swap(0, Ordering::Relaxed), Ordering::Relaxed);
     }
@@ -55,15 +57,17 @@ impl Drop for Share {
 mod tests {
     use super::*;
 
+    const MOST: usize = 1_000;
+
     #[test]
-    fn logs_of_one_attempt_share_what_there_is() {
+    fn writers_share_what_there_is() {
         let budget = Budget::default();
         let (one, two) = (Share::of(budget.clone()), Share::of(budget));
-        assert!(one.take(ATTEMPT_BYTES_MAX - 10) && two.take(10));
-        assert!(!one.take(1) && !two.has_room(1) && two.take(0));
+        assert!(one.take(MOST - 10, MOST) && two.take(10, MOST));
+        assert!(!one.take(1, MOST) && !two.has_room(1, MOST) && two.take(0, MOST));
         one.give_back();
-        assert!(two.take(ATTEMPT_BYTES_MAX - 10) && !two.take(1) && !two.take(usize::MAX));
+        assert!(two.take(MOST - 10, MOST) && !two.take(1, MOST) && !two.take(usize::MAX, MOST));
         drop(two);
-        assert!(one.take(ATTEMPT_BYTES_MAX));
+        assert!(one.take(MOST, MOST));
     }
 }

@@ -1,7 +1,7 @@
-//! The hash of bytes that come one after another. Most logs are empty, and a hasher is of 2 KiB: there is none before the
+//! The hash of bytes that come one after another. A hasher takes 2 KiB and most logs stay empty, so it is made with the
 //! first byte.
 
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::keep) struct Sum(Option<Box<blake3::Hasher>>);
 
 impl Sum {

@@ -5,6 +5,9 @@
 
 use super::Mark;
 use crate::decide::coordinator::record::{BuildId, JobKey, StepKey};
+use crate::keep::bytes::file_work::FileWork;
+use crate::keep::bytes::growing::GrowingFile;
+use crate::keep::bytes::{is_there, read_at};
 use schema::values::Time;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -20,60 +23,44 @@ const MARK: usize = 16;
 const END: u64 = u64::MAX;
 
 #[derive(Clone, Debug)]
-pub(in crate::keep) struct Files {
+pub(super) struct Files {
     root: Arc<PathBuf>,
     /// None: no file of an earlier master is trusted.
     boot: Option<Arc<str>>,
-    /// File work runs where it is asked for: a paused clock would jump over work on other threads.
-    inline: bool,
+    pub(super) work: FileWork,
 }
 
 /// The two files of one log.
-#[derive(Clone, Debug)]
-pub(in crate::keep) struct Pair {
-    pub(in crate::keep) log: Arc<File>,
-    side: Arc<File>,
+#[derive(Debug)]
+pub(super) struct Pair {
+    pub(super) log: GrowingFile,
+    side: File,
     /// In bytes.
     side_size: u64,
 }
 
 impl Files {
-    pub(in crate::keep) fn open(root: &Path, trusted: bool, inline: bool) -> io::Result<Files> {
+    pub(super) fn open(root: &Path, trusted: bool, work: FileWork) -> io::Result<Files> {
         std::fs::create_dir_all(root)?;
         if let Some(state) = root.parent() {
             File::open(state)?.sync_all()?;
         }
         let boot = Some(schema::boot::boot_id()).filter(|boot| trusted && !boot.is_empty() && boot.len() < HEADER);
-        Ok(Files { root: Arc::new(root.to_owned()), boot: boot.map(Arc::from), inline })
+        Ok(Files { root: Arc::new(root.to_owned()), boot: boot.map(Arc::from), work })
     }
 
-    pub(in crate::keep) fn is_inline(&self) -> bool {
-        self.inline
-    }
-
-    /// Runs file work on another thread. It runs to its end, also when nobody waits for it any more.
-    pub(in crate::keep) async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> io::Result<T> + Send + 'static,
-    ) -> io::Result<T> {
-        if self.inline {
-            return work();
-        }
-        tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
-    }
-
-    pub(in crate::keep) fn log_path(&self, key: StepKey) -> PathBuf {
+    pub(super) fn log_path(&self, key: StepKey) -> PathBuf {
         self.path(key, "log")
     }
 
-    pub(in crate::keep) fn exists(&self, key: StepKey) -> bool {
+    pub(super) fn exists(&self, key: StepKey) -> bool {
         self.log_path(key).exists()
     }
 
     /// Begins the files of a log; what was there goes.
-    pub(in crate::keep) fn begin(&self, key: StepKey) -> io::Result<Pair> {
+    pub(super) fn begin(&self, key: StepKey) -> io::Result<Pair> {
         let pair = self.create(key)?;
-        pair.log.set_len(0)?;
+        pair.log.file().set_len(0)?;
         pair.side.set_len(0)?;
         // in this order: a log without a header is not trusted
         pair.side.write_all_at(&self.header(), 0)?;
@@ -81,13 +68,13 @@ impl Files {
     }
 
     /// Takes up the files of an earlier master: with the bytes that its worker sent where they are trusted, else empty.
-    pub(in crate::keep) fn resume(&self, key: StepKey) -> io::Result<Pair> {
+    pub(super) fn resume(&self, key: StepKey) -> io::Result<Pair> {
         let mut pair = self.create(key)?;
         let side = read_at(&pair.side, 0, usize::MAX)?;
         if self.boot.is_none() || side.get(..HEADER) != Some(&self.header()[..]) {
             return self.begin(key);
         }
-        let mut size = pair.log.metadata()?.len();
+        let mut size = pair.log.file().metadata()?.len();
         for mark in decode(&side) {
             if mark.time.0 == END {
                 size = size.min(mark.offset);
@@ -98,19 +85,19 @@ impl Files {
             }
             pair.side_size += MARK as u64;
         }
-        pair.log.set_len(size)?;
+        pair.log.file().set_len(size)?;
         pair.side.set_len(pair.side_size)?;
         Ok(pair)
     }
 
     /// Makes the names of a log's files durable.
-    pub(in crate::keep) fn sync_names(&self, key: StepKey) -> io::Result<()> {
+    pub(super) fn sync_names(&self, key: StepKey) -> io::Result<()> {
         let dir = self.dir(key.job);
         dir.ancestors().take(3).try_for_each(|dir| File::open(dir)?.sync_all())
     }
 
     /// Unlinks all files of these builds; when it answers, none of them comes back after a power cut.
-    pub(in crate::keep) fn remove(&self, builds: &[BuildId]) -> io::Result<()> {
+    pub(super) fn remove(&self, builds: &[BuildId]) -> io::Result<()> {
         let mut groups = BTreeSet::new();
         for build in builds {
             let dir = self.build_dir(*build);
@@ -127,13 +114,13 @@ impl Files {
     }
 
     /// Unlinks the files of one log, where there are any. A power cut may bring them back.
-    pub(in crate::keep) fn remove_log(&self, key: StepKey) -> io::Result<()> {
+    pub(super) fn remove_log(&self, key: StepKey) -> io::Result<()> {
         is_there(std::fs::remove_file(self.log_path(key)))?;
         is_there(std::fs::remove_file(self.path(key, "marks"))).map(drop)
     }
 
     /// None where there are none.
-    pub(in crate::keep) fn marks(&self, key: StepKey) -> io::Result<Vec<Mark>> {
+    pub(super) fn marks(&self, key: StepKey) -> io::Result<Vec<Mark>> {
         match File::open(self.path(key, "marks")) {
             Ok(file) => Ok(decode(&read_at(&file, 0, usize::MAX)?).filter(|mark| mark.time.0 != END).collect()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -142,7 +129,7 @@ impl Files {
     }
 
     /// Steps of an attempt that have a file.
-    pub(in crate::keep) fn steps(&self, job: JobKey, attempt: u16) -> io::Result<Vec<u16>> {
+    pub(super) fn steps(&self, job: JobKey, attempt: u16) -> io::Result<Vec<u16>> {
         let entries = match std::fs::read_dir(self.dir(job)) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -155,9 +142,10 @@ impl Files {
 
     fn create(&self, key: StepKey) -> io::Result<Pair> {
         std::fs::create_dir_all(self.dir(key.job))?;
-        let open = |path| File::options().create(true).truncate(false).read(true).write(true).open(path).map(Arc::new);
+        let open = |path| File::options().create(true).truncate(false).read(true).write(true).open(path);
         let side = open(self.path(key, "marks"))?;
-        Ok(Pair { log: open(self.log_path(key))?, side, side_size: HEADER as u64 })
+        let log = GrowingFile::new(open(self.log_path(key))?, self.work);
+        Ok(Pair { log, side, side_size: HEADER as u64 })
     }
 
     fn header(&self) -> [u8; HEADER] {
@@ -182,7 +170,7 @@ impl Files {
 }
 
 impl Pair {
-    pub(in crate::keep) fn add_marks(&mut self, marks: &[Mark]) -> io::Result<()> {
+    pub(super) fn add_marks(&mut self, marks: &[Mark]) -> io::Result<()> {
         let bytes: Vec<u8> = marks.iter().flat_map(|mark| encode(mark.offset, mark.time.0)).collect();
         self.side.write_all_at(&bytes, self.side_size)?;
         self.side_size += bytes.len() as u64;
@@ -190,17 +178,8 @@ impl Pair {
     }
 
     /// Notes that what follows is ours, so that an earlier master's line is not taken for its worker's bytes.
-    pub(in crate::keep) fn note_end(&mut self, offset: u64) -> io::Result<()> {
+    pub(super) fn note_end(&mut self, offset: u64) -> io::Result<()> {
         self.add_marks(&[Mark { offset, time: Time(END) }])
-    }
-}
-
-/// False: there was nothing.
-fn is_there(removed: io::Result<()>) -> io::Result<bool> {
-    match removed {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
     }
 }
 
@@ -215,21 +194,4 @@ fn decode(side: &[u8]) -> impl Iterator<Item = Mark> {
     let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte));
     let marks = side.get(HEADER..).unwrap_or_default().chunks_exact(MARK);
     marks.map(move |mark| Mark { offset: number(&mark[..8]), time: Time(number(&mark[8..])) })
-}
-
-/// At most `count` bytes from `offset`; fewer only at the end of the file.
-pub(in crate::keep) fn read_at(file: &File, offset: u64, count: usize) -> io::Result<Vec<u8>> {
-    let left = usize::try_from(file.metadata()?.len().saturating_sub(offset)).unwrap_or(usize::MAX);
-    let mut bytes = vec![0; count.min(left)];
-    let mut filled = 0;
-    while filled < bytes.len() {
-        match file.read_at(&mut bytes[filled..], offset + filled as u64) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    bytes.truncate(filled);
-    Ok(bytes)
 }

@@ -1,16 +1,20 @@
 //! One build, to look at.
 
+use super::blob::BlobBytes;
 use super::detail::detail;
 use super::explain::{explain, write_explanation};
 use super::log::Reader;
 use super::room::{build_bytes, fit};
+use super::sink::read_hash;
 use super::view::{write_build, write_jobs};
-use super::{Holder, Office, accept, broken, refuse};
+use super::{Holder, Office, accept, bounded, broken, refuse};
 use crate::decide::coordinator::record::{BuildId, StepKey};
 use crate::explain::Why;
+use crate::keep::blobs::BlobHash;
+use crate::keep::bytes::Seal;
 use crate::keep::logs::Grip;
 use crate::keep::store::{LoggedJob, NOT_KEPT};
-use schema::limits::{self, ANSWER_BYTES, JOB};
+use schema::limits::{self, ANSWER_BYTES, BLAKE3, JOB};
 use schema::perspective_capnp::build;
 use schema::values::{Refusal, RefusalCode, State};
 use schema::wire;
@@ -77,9 +81,27 @@ impl build::Server for Build {
         write_explanation(results.get().init_explanation(), &explained);
         Ok(())
     }
+
+    async fn blob(self: Rc<Self>, params: build::BlobParams, mut results: build::BlobResults) -> capnp::Result<()> {
+        let hash = accept!(results, bounded(limits::data(params.get()?.get_blake3(), &BLAKE3))?);
+        let hash = accept!(results, read_hash(hash));
+        let seal = accept!(results, self.find_blob(hash).await?);
+        let (blobs, served) = (self.office.blobs.clone(), self.office.served.clone());
+        let reader = Rc::new(blobs.reader(seal));
+        let source = BlobBytes { blobs, served, reader, principal: self.holder.principal };
+        results.get().set_source(capnp_rpc::new_client(source));
+        Ok(())
+    }
 }
 
 impl Build {
+    /// A blob that an attempt of this build refers to.
+    async fn find_blob(&self, hash: BlobHash) -> capnp::Result<Result<Seal, Refusal>> {
+        let found = self.office.readers.of(self.holder.principal).blob_of(self.id, hash).await.map_err(broken)?;
+        let missing = || Refusal::new(RefusalCode::NotFound, "no attempt of this build stored bytes of this BLAKE3");
+        Ok(found.ok_or_else(missing))
+    }
+
     /// Finds the attempt that holds the bytes: of a carried job that is in the build where it ran.
     async fn step_key(&self, job: String, attempt: u16, step: u16) -> capnp::Result<Result<StepKey, Refusal>> {
         let found = self.office.readers.of(self.holder.principal).logged_job(self.id, &job).await;

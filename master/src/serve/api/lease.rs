@@ -4,6 +4,7 @@
 //! is added later need not think of it.
 
 use super::report::{StepReport, finished, log_of, settled, sink, started};
+use super::sink::{ArtifactSink, end_uploads};
 use super::source::{LeasePacks, SourcePack};
 use super::{Office, accept, attempt_logs, bounded, failed, refuse};
 use crate::decide::coordinator::Coordinator;
@@ -12,7 +13,7 @@ use crate::keep::turns::Principal;
 use capnp::traits::HasTypeId as _;
 use schema::fail_point::fail_point;
 use schema::gate::Gate;
-use schema::limits::{self, REASON};
+use schema::limits::{self, ARTIFACT, REASON};
 use schema::values::{Outcome, Progress, Refusal, RefusalCode};
 use schema::wire;
 use schema::worker_capnp::lease;
@@ -70,6 +71,7 @@ impl Lease {
             self.office.live.forget_lease(token);
             if let Some((job, attempt)) = attempt {
                 attempt_logs::forget(&self.office.logs, job, attempt, &steps).await;
+                end_uploads(&self.office.blobs, job, attempt).await;
             }
         }
         Ok(done)
@@ -169,6 +171,21 @@ impl lease::Server for Lease {
 
     async fn log(self: Rc<Self>, params: lease::LogParams, mut results: lease::LogResults) -> capnp::Result<()> {
         results.get().set_sink(sink(&self.office, self.token, params.get()?.get_step())?);
+        Ok(())
+    }
+
+    async fn artifact(
+        self: Rc<Self>,
+        params: lease::ArtifactParams,
+        mut results: lease::ArtifactResults,
+    ) -> capnp::Result<()> {
+        let path = accept!(results, bounded(limits::text(params.get()?.get_path(), &ARTIFACT))?);
+        if path.is_empty() {
+            refuse!(results, Refusal::new(RefusalCode::Invalid, "the path of an artifact is empty"));
+        }
+        accept!(results, self.office.driver.peek(|it, _| it.lease_upload(self.token, &path)));
+        let sink = ArtifactSink { office: self.office.clone(), token: self.token, path };
+        results.get().set_sink(capnp_rpc::new_client(sink));
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 //! have a gate of their own.
 
 mod attempt_logs;
+mod blob;
 mod branch;
 mod build;
 mod changes;
@@ -26,6 +27,7 @@ mod report;
 mod room;
 mod seat;
 mod served;
+mod sink;
 mod source;
 mod submitter;
 mod view;
@@ -46,6 +48,7 @@ use crate::explain::doctor::Premises;
 use crate::explain::{WorkerStatus, project_of};
 use crate::intake::planner::Planner;
 use crate::intake::sources::Repositories;
+use crate::keep::blobs::Blobs;
 use crate::keep::logs::Logs;
 use crate::keep::store::Readers;
 use crate::keep::turns::Principal;
@@ -64,6 +67,7 @@ pub struct Office {
     pub clock: Clock,
     pub feed: Rc<Feed>,
     pub logs: Rc<Logs>,
+    pub blobs: Rc<Blobs>,
     pub readers: Readers,
     pub repositories: Rc<Repositories>,
     /// Who is served when, beside reads of the store.

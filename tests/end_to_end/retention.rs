@@ -127,6 +127,7 @@ async fn keep(house: &House, retain: Retain) {
         office.driver.clone(),
         office.readers.of(master::keep::turns::PROGRAM),
         office.logs.clone(),
+        office.blobs.clone(),
     );
     for _ in 0..20 {
         if retention.pass().await.unwrap() == Passed::Done {

@@ -66,9 +66,9 @@ pub async fn open(config: Config, listener: TcpListener) -> Result<Master, RunEr
     taken.replace(hooks(&config)?);
     let pages = open_pages(&config, &office, taken.clone())?;
     let readers = office.readers.of(Principal::Own(Own::Retention));
-    let parts = (office.driver.clone(), readers, office.logs.clone());
+    let parts = (office.driver.clone(), readers, office.logs.clone(), office.blobs.clone());
     let web = pages.as_ref().and_then(|pages| pages.listener.local_addr().ok());
-    let retention = Retention::new(config.limits.retain.clone(), parts.0, parts.1, parts.2);
+    let retention = Retention::new(config.limits.retain.clone(), parts.0, parts.1, parts.2, parts.3);
     let reloader = Reloader::new(config, office.clone(), taken, web, retention.retain());
     Ok(Master { office, identity, listener, sources, retention, reloader, pages })
 }

@@ -82,3 +82,22 @@ interface ByteSource {
   # At most `count` bytes, and at most 256 KiB; fewer only at the end. May be repeated; several reads
   # may be under way at once.
 }
+
+interface ByteSink {
+  # The authority to store bytes of one name: the other direction of `ByteSource`. Who gets it: whoever holds what gave it out,
+  # as a lease does (`Lease.artifact`); it dies with that. Dropping it or losing the link does nothing: take it again, ask
+  # `size`, and go on from there. What is not sealed when the lease ends is thrown away. Each call may be repeated. A call
+  # waits for the disk, and a full one is refused (`unavailable`) until there is room: keep the bytes until they are sealed.
+
+  write @0 (offset :UInt64, bytes :Data) -> (received :UInt64, refusal :Refusal);
+  # Bytes at `offset`, at most 1 MiB. What overlaps with bytes already received is dropped (it must be the same); a gap is
+  # refused (`offset`), and so is what is beyond a quota, or comes after the seal (`conflict`). `received`: where the next write
+  # goes. An attempt may store 8 GiB, and all attempts of a project 100 GiB, where the same bytes count once. Keep at most 1 MiB
+  # in flight on a connection.
+  size @1 () -> (received :UInt64, sealed :Bool, refusal :Refusal);
+  # Where to resume.
+  seal @2 (length :UInt64, blake3 :Data) -> (refusal :Refusal);
+  # Ends the bytes. `blake3`: 32 bytes. When this answers, they survive a power cut, and can be read by this hash. Refused while
+  # bytes are missing (`offset`). A length that is too small, or a hash that differs, is refused by name (`invalid`), and then
+  # all bytes are to be sent again. Sealing again with the same length and hash answers the same; others are a `conflict`.
+}

@@ -203,6 +203,10 @@ interface Build {
   explain @3 (job :Text) -> (explanation :Explanation, refusal :Common.Refusal);
   # Why this job (with its cell) waits and what would change that, or why it ran where it ran. As of now: nothing is
   # reserved. Costs one look at each worker.
+  blob @4 (blake3 :Data) -> (source :Common.ByteSource, refusal :Common.Refusal);
+  # Sealed bytes that an attempt of this build stored, by their hash of 32 bytes; `notFound` where none of them did. Of a carried
+  # job they are in the build where it ran. A reader that has begun reads on when retention removes the build. Reads are served
+  # in turns, as those of logs are. Older masters do not know this method.
 }
 
 interface Viewer {

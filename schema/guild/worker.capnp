@@ -143,6 +143,10 @@ interface Lease {
   log @5 (step :UInt16) -> (sink :Log.LogSink);
   # The log of the step with this index. Fails where the plan has no such step. What was written for a step that was never
   # said to have ended is thrown away with the end of the attempt.
+  artifact @6 (path :Text) -> (sink :Common.ByteSink, refusal :Common.Refusal);
+  # Where the bytes of one file of this attempt go. `path` is its name within the attempt: 1 to 1,024 bytes, and the same name
+  # means the same file. At most 16 files of an attempt are sent at once, and at most 1,000 are sealed (`conflict`). They live
+  # as long as their build, and `Build.blob` reads them. Older masters do not know this method.
 }
 
 struct Progress {

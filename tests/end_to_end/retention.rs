@@ -127,6 +127,7 @@ async fn keep(house: &House, retain: Retain) {
         parts.driver.clone(),
         parts.readers.of(master::keep::turns::PROGRAM),
         parts.logs.clone(),
+        parts.blobs.clone(),
     );
     for _ in 0..20 {
         if retention.pass().await.unwrap() == Passed::Done {

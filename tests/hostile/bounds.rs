@@ -147,6 +147,7 @@ async fn look(it: &Hands, field: &str, n: usize) -> Option<Said> {
             to.set_step(1);
             to.set_job(text(n));
         }),
+        "perspective.Build.blob(blake3)" => call!(it.build.blob_request(), |to| to.set_blake3(&vec![1; n])),
         "perspective.Build.explain(job)" => call!(it.build.explain_request(), |to| to.set_job(text(n))),
         "event.Filter.projects" => {
             watch(it, |to| {
@@ -481,6 +482,11 @@ async fn attempt(it: &Hands, field: &str, n: usize) -> Option<Said> {
         request.get().set_index(1);
         request.send().pipeline.get_report()
     };
+    let artifact = || {
+        let mut request = it.lease.artifact_request();
+        request.get().set_path("bundle");
+        request.send().pipeline.get_sink()
+    };
     let errored = wire::outcome_to_wire(Some(Outcome::Errored));
     Some(match field {
         "worker.Lease.complete(reason)" => call!(it.lease.complete_request(), |to| {
@@ -511,6 +517,13 @@ async fn attempt(it: &Hands, field: &str, n: usize) -> Option<Said> {
         "log.LogSink.write(bytes)" => call!(sink().write_request(), |to| to.set_bytes(&vec![b'x'; n])),
         "log.LogSink.write(marks)" => call!(sink().write_request(), |to| {
             to.init_marks(elements(n));
+        }),
+        "worker.Lease.artifact(path)" => call!(it.lease.artifact_request(), |to| to.set_path(text(n))),
+        "common.ByteSink.write(bytes)" => call!(artifact().write_request(), |to| to.set_bytes(&vec![b'x'; n])),
+        "common.ByteSink.seal(blake3)" => call!(artifact().seal_request(), |to| {
+            // more than was received, whatever that is
+            to.set_length(u64::MAX);
+            to.set_blake3(&vec![1; n]);
         }),
         "worker.SourcePack.pack(have)" => call!(source(it).pack_request(), |to| {
             to.init_have(elements(n));
@@ -546,7 +559,7 @@ fn taken_by_masters(limit: &Limit) -> impl Iterator<Item = &'static str> {
         "change.Source",
         "change.Commit",
         "change.Change.",
-        "common.",
+        "common.Refusal.",
         "event.Event.",
         "event.Observer.",
         "grant.Difference",

@@ -62,7 +62,7 @@ impl Ledger {
                 let before = self.steps.insert(row.key, row);
                 assert!(before.is_none_or(|before| before.state != State::Finished), "a finished step changed");
             }
-            Record::Seal(_) | Record::Change { .. } | Record::Audit { .. } => {}
+            Record::Seal(_) | Record::Blob(_) | Record::Change { .. } | Record::Audit { .. } => {}
             // written by reporters, not by the coordinator
             Record::Lane { .. } | Record::Reporter(_) | Record::Told(_) | Record::Reporters(_) => {}
         }

@@ -6,8 +6,8 @@ use super::secret::secret;
 use super::told::{path, text, texts};
 use hyper::Uri;
 use lettre::Address;
-use schema::toml_file::reference::{Absent, Form, Key};
-use schema::toml_file::{Table, Value};
+use toml_file::reference::{Absent, Form, Key};
+use toml_file::{Table, Value};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 

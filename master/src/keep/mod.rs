@@ -1,5 +1,7 @@
-//! Where facts and bytes lie: the store, the mirrors of repositories, the logs, the master's own identity.
+//! Where facts and bytes lie: the store, the mirrors of repositories, logs and blobs, the master's own identity.
 
+pub mod blobs;
+pub mod bytes;
 pub mod health;
 pub mod installation;
 pub mod logs;

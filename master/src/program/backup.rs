@@ -1,8 +1,9 @@
-//! A master in one file, and a master made from it: the store, the key and the logs. Not the mirrors, which are fetched
+//! A master in one file, and a master made from it: the store, the key, the logs and the blobs. Not the mirrors, which are fetched
 //! again, nor the master file. It may be taken while the master runs.
 //!
 //! The file is an archive, which gives back what was added or says that it is damaged. The store is copied first, so that
-//! every log that it calls sealed is there.
+//! every log and every blob that it calls sealed is there. Those that retention removes before they are read are missing in the
+//! backup; their builds were to go, and go again after a restore.
 
 use crate::keep::installation::{IDENTITY_FILE, InstallError, create_private};
 use crate::keep::store::archive::{Archive, ArchiveError, ArchivedFile, FORMAT, NewArchive};
@@ -14,6 +15,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
 const LOGS: &str = "logs";
+/// Not what is partial: whoever sends it sends it again.
+const BLOBS: &str = "blobs/sealed";
 
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
@@ -77,7 +80,8 @@ fn write_fresh(state: &Path, fresh: &Path, copy: &Path) -> Result<BackupSize, Ba
     let mut held = BackupSize::default();
     add(&archive, copy, DATABASE_FILE, &mut held)?;
     add(&archive, &state.join(IDENTITY_FILE), IDENTITY_FILE, &mut held)?;
-    for path in files_below(&state.join(LOGS))? {
+    let bytes = [LOGS, BLOBS].map(|folder| files_below(&state.join(folder)));
+    for path in bytes.into_iter().collect::<Result<Vec<_>, _>>()?.concat() {
         let name = path.strip_prefix(state).unwrap_or(&path).to_string_lossy().into_owned();
         match add(&archive, &path, &name, &mut held) {
             // removed since it was listed
@@ -141,7 +145,7 @@ fn extract(archive: &Archive, file: &ArchivedFile, target: &Path) -> Result<(), 
 fn checked(name: &str) -> Result<&Path, BackupError> {
     let path = Path::new(name);
     let is_plain = path.components().all(|part| matches!(part, Component::Normal(_)));
-    let is_ours = name == DATABASE_FILE || name == IDENTITY_FILE || path.starts_with(LOGS);
+    let is_ours = name == DATABASE_FILE || name == IDENTITY_FILE || path.starts_with(LOGS) || path.starts_with(BLOBS);
     match is_plain && is_ours {
         true => Ok(path),
         false => Err(BackupError::Damaged(format!("it names `{name}`, which is no file of a master"))),

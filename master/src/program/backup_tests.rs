@@ -13,6 +13,11 @@ fn state() -> (tempfile::TempDir, Store) {
     std::fs::create_dir_all(dir.path().join("logs/1")).unwrap();
     std::fs::write(dir.path().join("logs/1/0.log"), vec![b'x'; 2 * PART_BYTES + 1]).unwrap();
     std::fs::write(dir.path().join("logs/1/1.log"), b"").unwrap();
+    for folder in ["sealed/ab", "partial"] {
+        std::fs::create_dir_all(dir.path().join("blobs").join(folder)).unwrap();
+    }
+    std::fs::write(dir.path().join("blobs/sealed/ab/abcd"), vec![b'y'; PART_BYTES + 1]).unwrap();
+    std::fs::write(dir.path().join("blobs/partial/1.0.1.ff"), b"half").unwrap();
     (dir, store)
 }
 
@@ -22,17 +27,18 @@ fn a_master_comes_back_whole_as_another_incarnation() {
     let there = tempfile::tempdir().unwrap();
     let file = there.path().join("b.guild");
     let held = write(dir.path(), &file).unwrap();
-    assert_eq!(held.files, 4);
+    assert_eq!(held.files, 5);
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let restored = there.path().join("state");
     assert_eq!(restore(&file, &restored).unwrap(), held);
-    for name in ["identity.key", "logs/1/0.log", "logs/1/1.log"] {
+    for name in ["identity.key", "logs/1/0.log", "logs/1/1.log", "blobs/sealed/ab/abcd"] {
         assert_eq!(
             std::fs::read(restored.join(name)).unwrap(),
             std::fs::read(dir.path().join(name)).unwrap(),
             "{name}"
         );
     }
+    assert!(!restored.join("blobs/partial").exists(), "what is not sealed is sent again");
     let again = Store::open(&restored).unwrap();
     assert_ne!(again.incarnation().unwrap(), store.incarnation().unwrap());
     assert!(!again.is_same_boot(), "log files of a copy are not trusted where they are not sealed");
@@ -63,6 +69,7 @@ fn what_is_no_backup_or_a_damaged_one_makes_no_master() {
         "delete from part where number = 2",
         "update file set path = '../escaped' where path like 'logs/1/0%'",
         "update file set path = 'lock' where path like 'logs/1/0%'",
+        "update file set path = 'blobs/partial/1.0.1.ff' where path like 'logs/1/0%'",
         "delete from file where path = 'guild.db'",
     ] {
         let copy = dir.path().join("damaged");

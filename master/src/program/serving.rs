@@ -67,7 +67,8 @@ pub async fn open(config: Config, listener: TcpListener) -> Result<Master, RunEr
     let pages = open_pages(&config, &parts.api, taken.clone())?;
     let readers = parts.readers.of(Principal::Own(Own::Retention));
     let web = pages.as_ref().and_then(|pages| pages.listener.local_addr().ok());
-    let retention = Retention::new(config.limits.retain.clone(), parts.driver.clone(), readers, parts.logs.clone());
+    let (driver, logs, blobs) = (parts.driver.clone(), parts.logs.clone(), parts.blobs.clone());
+    let retention = Retention::new(config.limits.retain.clone(), driver, readers, logs, blobs);
     let reloader = Reloader::new(config, parts.clone(), taken, web, retention.retain());
     Ok(Master { parts, identity, listener, sources, retention, reloader, pages })
 }

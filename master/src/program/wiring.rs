@@ -12,10 +12,12 @@ use crate::commit::events::{Feed, Subscription};
 use crate::commit::state_reader::StateReader;
 use crate::config::Config;
 use crate::config::clock::Clock;
-use crate::decide::coordinator::record::{BuildId, SealRow, StepKey};
+use crate::decide::coordinator::record::{BuildId, SealRow, StepKey, UploadKey};
 use crate::decide::coordinator::{self, PoolTerms, ProjectTerms, Terms};
 use crate::intake::planner::{Planner, Workshop};
 use crate::intake::sources::{self, Repositories};
+use crate::keep::blobs::{BlobHash, BlobIndex, BlobUsage, Blobs};
+use crate::keep::bytes::Seal;
 use crate::keep::installation::{self, InstallError};
 use crate::keep::logs::{self, Logs};
 use crate::keep::mirror;
@@ -29,7 +31,7 @@ use past_runs::StoredRuns;
 use reporter_access::{CommittedDeliveries, StoredReads};
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{Scope, Want};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -49,6 +51,8 @@ pub enum RunError {
     Pages(io::Error),
     #[error("failed to open the logs: {0}")]
     Logs(io::Error),
+    #[error("failed to open the blobs: {0}")]
+    Blobs(io::Error),
     #[error("{0}; what was acknowledged is safe, and goes on after a restart, once the disk is well")]
     Commit(String),
 }
@@ -78,6 +82,7 @@ pub struct MasterParts {
     pub clock: Clock,
     pub feed: Rc<Feed>,
     pub logs: Rc<Logs>,
+    pub blobs: Rc<Blobs>,
     pub readers: Readers,
     pub repositories: Rc<Repositories>,
     pub planner: Rc<Planner>,
@@ -100,6 +105,10 @@ pub async fn establish(
     let seals = Box::new(StoredSeals(readers.of(Principal::Own(Own::Logs))));
     let logs = open_logs(&config.state, config.limits.log_bytes, store.is_same_boot(), seals);
     let logs = Rc::new(logs.map_err(RunError::Logs)?);
+    let index = Box::new(StoredBlobs(readers.of(Principal::Own(Own::Blobs))));
+    let blobs = Blobs::open(&config.state, store.is_same_boot(), store.is_inline(), index).map_err(RunError::Blobs)?;
+    blobs.keep_partials(|job, attempt| coordinator.is_attempt_open(job, attempt)).map_err(RunError::Blobs)?;
+    let blobs = Rc::new(blobs);
     let repositories = Rc::new(open_repositories(&coordinator)?);
     let past = Box::new(StoredRuns(readers.of(Principal::Own(Own::Planner))));
     let planner = Rc::new(Planner::new(repositories.clone(), past, Workshop::new(store.is_inline())));
@@ -109,6 +118,7 @@ pub async fn establish(
         driver: driver.clone(),
         feed: feed.clone(),
         logs: logs.clone(),
+        blobs: blobs.clone(),
         readers: readers.clone(),
         repositories: repositories.clone(),
         live: live.clone(),
@@ -116,9 +126,15 @@ pub async fn establish(
         incarnation,
     };
     let api = Api::new(api_parts, policy(config));
-    let effects = Effects { driver: driver.clone(), live, logs: logs.clone(), planner: planner.clone() };
+    let effects = Effects {
+        driver: driver.clone(),
+        live,
+        logs: logs.clone(),
+        blobs: blobs.clone(),
+        planner: planner.clone(),
+    };
     driver.start(effects.outside());
-    Ok(Rc::new(MasterParts { driver, clock, feed, logs, readers, repositories, planner, incarnation, api }))
+    Ok(Rc::new(MasterParts { driver, clock, feed, logs, blobs, readers, repositories, planner, incarnation, api }))
 }
 
 /// What the objects tell of the master file.
@@ -155,6 +171,23 @@ impl logs::Seals for StoredSeals {
 
     fn removed(&self, build: BuildId) -> LocalBoxFuture<'_, Result<Option<String>, String>> {
         Box::pin(async move { self.0.logs_removed(build).await.map_err(|error| error.to_string()) })
+    }
+}
+
+/// Where the blobs find what was committed of them.
+pub(crate) struct StoredBlobs(pub(crate) store::Reading);
+
+impl BlobIndex for StoredBlobs {
+    fn sealed(&self, key: UploadKey) -> LocalBoxFuture<'_, Result<Option<Seal>, String>> {
+        Box::pin(async move { self.0.sealed_upload(key).await.map_err(|error| error.to_string()) })
+    }
+
+    fn usage(&self, key: UploadKey) -> LocalBoxFuture<'_, Result<BlobUsage, String>> {
+        Box::pin(async move { self.0.blob_usage(key).await.map_err(|error| error.to_string()) })
+    }
+
+    fn referenced(&self, hashes: Vec<BlobHash>) -> LocalBoxFuture<'_, Result<BTreeSet<BlobHash>, String>> {
+        Box::pin(async move { self.0.referenced_blobs(hashes).await.map_err(|error| error.to_string()) })
     }
 }
 

@@ -128,7 +128,7 @@ table! {
 
     // bytes in parts, from whoever keeps them
 
-    /// Of a log or a pack, what one call reads: several of them are under way at once, and each is held on both sides.
+    /// Of a log, a blob or a pack, what one call reads: several of them are under way at once, and each is held on both sides.
     PART: "part", 256 << 10, Bytes, Refused, [
         "common.ByteSource.read -> bytes", "log.LogReader.read -> bytes", "log.LogReader.lines -> bytes",
         "log.LogReader.lastLines -> bytes",
@@ -175,6 +175,12 @@ table! {
         ["worker.StepEnd.logHash", "worker.StepReport.finished(logHash)"];
     /// What the manual promised from the start. A worker sends 128 KiB at once.
     LOG_WRITE: "part of the log", 1 << 20, Bytes, Refused, ["log.LogSink.write(bytes)"];
+    /// As a part of a log.
+    SINK_WRITE: "part of the bytes", 1 << 20, Bytes, Refused, ["common.ByteSink.write(bytes)"];
+    /// It has exactly 32 bytes, which its reader checks.
+    BLAKE3: "BLAKE3", 32, Bytes, Refused, ["common.ByteSink.seal(blake3)", "perspective.Build.blob(blake3)"];
+    /// A path within a workspace is rarely longer, and the name of an artifact is shown on one line.
+    ARTIFACT: "path of the artifact", 1024, Bytes, Refused, ["worker.Lease.artifact(path)"];
     /// A worker marks what it read at once, which is a byte at the least, and sends 128 KiB at once.
     MARKS: "list of marks", 131_072, Elements, Refused, ["log.LogSink.write(marks)"];
     /// What a worker says that it has. It names the newest only.

@@ -6,6 +6,7 @@
 
 mod absence;
 mod alarms;
+mod artifact;
 mod builds;
 mod by_worker;
 mod check;

@@ -21,7 +21,7 @@ pub struct BuildId(pub u64);
 pub struct GrantId(pub u64);
 
 /// One job of one build: its index in the plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct JobKey {
     pub build: BuildId,
     pub index: u32,
@@ -152,6 +152,29 @@ pub struct SealRow {
     pub hash: [u8; 32],
     /// The whole log where it is at most 64 KiB; otherwise it is a file.
     pub bytes: Option<Vec<u8>>,
+}
+
+/// One file that one attempt sends to be stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UploadKey {
+    pub job: JobKey,
+    /// From 1.
+    pub attempt: u16,
+    /// The name of the file within the attempt.
+    pub name: String,
+    /// The project of the build, which is charged for the bytes.
+    pub project: String,
+}
+
+/// A reference of an attempt to a blob.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlobRow {
+    pub key: UploadKey,
+    /// In bytes.
+    pub size: u64,
+    /// BLAKE3 of the bytes: the address of the blob.
+    pub hash: [u8; 32],
+    pub sealed: Time,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -338,6 +361,7 @@ pub enum Record {
     Attempt(AttemptRow),
     Step(StepRow),
     Seal(SealRow),
+    Blob(BlobRow),
     Head(HeadRow),
     /// A lane has one more result.
     Lane {

@@ -89,18 +89,12 @@ impl Coordinator {
 
     /// Records logs that change no more. Refused while their attempt is under way: its steps may still write.
     pub fn seal_logs(&mut self, seals: Vec<SealRow>) -> Result<(), Refusal> {
-        if let Some(row) = seals.iter().find(|row| self.is_under_way(row.key)) {
+        if let Some(row) = seals.iter().find(|row| self.is_attempt_open(row.key.job, row.key.attempt)) {
             let text = format!("the attempt of step {} has not ended yet", row.key.step + 1);
             return Err(Refusal::new(RefusalCode::Conflict, text));
         }
         seals.into_iter().for_each(|row| self.record(Record::Seal(row)));
         Ok(())
-    }
-
-    fn is_under_way(&self, key: StepKey) -> bool {
-        let job = self.builds.get(&key.job.build).and_then(|build| build.jobs.get(key.job.index as usize));
-        let lease = job.and_then(|job| self.leases.get(job.lease?));
-        lease.is_some_and(|lease| lease.attempt.number == key.attempt)
     }
 
     /// The log of a step. Refused before the attempt has begun, after its end, and for a step that its plan does not have.

@@ -41,16 +41,29 @@ pub(super) fn look(state: &Path) -> Disk {
     Disk { room: room.map_err(io::Error::from), database }
 }
 
-/// `logs`: what they have in all, in bytes. `is_full`: a commit found no room.
-pub(super) fn judge(state: &Path, disk: &Disk, logs: Option<u64>, is_full: bool) -> Finding {
+/// What is kept of each kind of bytes; none: it is not known.
+#[derive(Clone, Copy, Default)]
+pub(super) struct KeptBytes {
+    pub(super) logs: Option<u64>,
+    pub(super) blobs: Option<u64>,
+}
+
+/// `is_full`: a commit found no room.
+pub(super) fn judge(state: &Path, disk: &Disk, kept: KeptBytes, is_full: bool) -> Finding {
     let subject = subject(state);
     let room = match &disk.room {
         Ok(room) => room,
         Err(error) => return Finding::bad(subject, error.to_string(), "is it there? `state` in the master file"),
     };
-    let logs = logs.map(|logs| format!(", logs {}", Bytes(logs))).unwrap_or_default();
-    let mut seen =
-        format!("{} of {} free; the database has {}{logs}", Bytes(room.free), Bytes(room.total), Bytes(disk.database));
+    let logs = kept.logs.map(|logs| format!(", logs {}", Bytes(logs))).unwrap_or_default();
+    let stored = kept.blobs.filter(|blobs| *blobs > 0);
+    let blobs = stored.map(|blobs| format!(", stored files {}", Bytes(blobs))).unwrap_or_default();
+    let mut seen = format!(
+        "{} of {} free; the database has {}{logs}{blobs}",
+        Bytes(room.free),
+        Bytes(room.total),
+        Bytes(disk.database)
+    );
     let remedy = "free some space there, or keep less: `retain` in [limits] of the master file";
     if is_full {
         return Finding::bad(subject, format!("full: nothing new is recorded; {seen}"), remedy);

@@ -75,7 +75,7 @@ pub async fn examine(reach: &Reach) -> Vec<Finding> {
 
 /// What is on this machine's disk.
 async fn local(reach: &Reach) -> Vec<Finding> {
-    let logs = reach.readers.log_bytes().await.ok();
+    let (logs, blobs) = (reach.readers.log_bytes().await.ok(), reach.readers.blob_bytes().await.ok());
     let (premises, is_full) = (reach.premises.clone(), reach.state.is_full());
     let of_others = |file: &files::NamedFile| !file.project.is_empty() && !reach.what.sees(&file.project);
     let files = premises.files.iter().filter(|file| !of_others(file)).cloned().collect();
@@ -83,7 +83,7 @@ async fn local(reach: &Reach) -> Vec<Finding> {
     let looking = tokio::task::spawn_blocking(move || (disk::look(&state), files::look(files)));
     match tokio::time::timeout(disk::PATIENCE, looking).await {
         Ok(Ok((disk, files))) => {
-            let disk = disk::judge(&premises.state, &disk, logs, is_full);
+            let disk = disk::judge(&premises.state, &disk, disk::KeptBytes { logs, blobs }, is_full);
             [disk].into_iter().chain(files::judge(&files)).collect()
         }
         Ok(Err(_)) | Err(_) => vec![disk::silent(&premises.state)],

@@ -40,7 +40,12 @@ fn text<'f>(findings: impl IntoIterator<Item = &'f Finding>) -> String {
 fn a_disk_has_room_or_not() {
     let room = |total: u64, free: u64| Room { total: total << 30, free: free << 30, files: 0, files_free: 0 };
     let judge = |room: io::Result<Room>, is_full| {
-        disk::judge(Path::new("/srv/guild"), &Disk { room, database: 3 << 20 }, Some(7 << 30), is_full)
+        disk::judge(
+            Path::new("/srv/guild"),
+            &Disk { room, database: 3 << 20 },
+            disk::KeptBytes { logs: Some(7 << 30), blobs: Some(0) },
+            is_full,
+        )
     };
     let few_files = Room { files: 1_000, files_free: 49, ..room(100, 50) };
     let judged = [

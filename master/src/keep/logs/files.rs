@@ -5,6 +5,9 @@
 
 use super::Mark;
 use crate::decide::coordinator::record::{BuildId, JobKey, StepKey};
+use crate::keep::bytes::file_work::FileWork;
+use crate::keep::bytes::growing::GrowingFile;
+use crate::keep::bytes::{is_there, read_at};
 use schema::values::Time;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -24,42 +27,26 @@ pub(super) struct Files {
     root: Arc<PathBuf>,
     /// None: no file of an earlier master is trusted.
     boot: Option<Arc<str>>,
-    /// File work runs where it is asked for: a paused clock would jump over work on other threads.
-    inline: bool,
+    pub(super) work: FileWork,
 }
 
 /// The two files of one log.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Pair {
-    pub(super) log: Arc<File>,
-    side: Arc<File>,
+    pub(super) log: GrowingFile,
+    side: File,
     /// In bytes.
     side_size: u64,
 }
 
 impl Files {
-    pub(super) fn open(root: &Path, trusted: bool, inline: bool) -> io::Result<Files> {
+    pub(super) fn open(root: &Path, trusted: bool, work: FileWork) -> io::Result<Files> {
         std::fs::create_dir_all(root)?;
         if let Some(state) = root.parent() {
             File::open(state)?.sync_all()?;
         }
         let boot = Some(system::boot::boot_id()).filter(|boot| trusted && !boot.is_empty() && boot.len() < HEADER);
-        Ok(Files { root: Arc::new(root.to_owned()), boot: boot.map(Arc::from), inline })
-    }
-
-    pub(super) fn is_inline(&self) -> bool {
-        self.inline
-    }
-
-    /// Runs file work on another thread. It runs to its end, also when nobody waits for it any more.
-    pub(super) async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> io::Result<T> + Send + 'static,
-    ) -> io::Result<T> {
-        if self.inline {
-            return work();
-        }
-        tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+        Ok(Files { root: Arc::new(root.to_owned()), boot: boot.map(Arc::from), work })
     }
 
     pub(super) fn log_path(&self, key: StepKey) -> PathBuf {
@@ -73,7 +60,7 @@ impl Files {
     /// Begins the files of a log; what was there goes.
     pub(super) fn begin(&self, key: StepKey) -> io::Result<Pair> {
         let pair = self.create(key)?;
-        pair.log.set_len(0)?;
+        pair.log.file().set_len(0)?;
         pair.side.set_len(0)?;
         // in this order: a log without a header is not trusted
         pair.side.write_all_at(&self.header(), 0)?;
@@ -87,7 +74,7 @@ impl Files {
         if self.boot.is_none() || side.get(..HEADER) != Some(&self.header()[..]) {
             return self.begin(key);
         }
-        let mut size = pair.log.metadata()?.len();
+        let mut size = pair.log.file().metadata()?.len();
         for mark in decode(&side) {
             if mark.time.0 == END {
                 size = size.min(mark.offset);
@@ -98,7 +85,7 @@ impl Files {
             }
             pair.side_size += MARK as u64;
         }
-        pair.log.set_len(size)?;
+        pair.log.file().set_len(size)?;
         pair.side.set_len(pair.side_size)?;
         Ok(pair)
     }
@@ -155,9 +142,10 @@ impl Files {
 
     fn create(&self, key: StepKey) -> io::Result<Pair> {
         std::fs::create_dir_all(self.dir(key.job))?;
-        let open = |path| File::options().create(true).truncate(false).read(true).write(true).open(path).map(Arc::new);
+        let open = |path| File::options().create(true).truncate(false).read(true).write(true).open(path);
         let side = open(self.path(key, "marks"))?;
-        Ok(Pair { log: open(self.log_path(key))?, side, side_size: HEADER as u64 })
+        let log = GrowingFile::new(open(self.log_path(key))?, self.work);
+        Ok(Pair { log, side, side_size: HEADER as u64 })
     }
 
     fn header(&self) -> [u8; HEADER] {
@@ -195,15 +183,6 @@ impl Pair {
     }
 }
 
-/// False: there was nothing.
-fn is_there(removed: io::Result<()>) -> io::Result<bool> {
-    match removed {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
 fn encode(offset: u64, time: u64) -> [u8; MARK] {
     let mut bytes = [0; MARK];
     bytes[..8].copy_from_slice(&offset.to_le_bytes());
@@ -215,21 +194,4 @@ fn decode(side: &[u8]) -> impl Iterator<Item = Mark> {
     let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte));
     let marks = side.get(HEADER..).unwrap_or_default().chunks_exact(MARK);
     marks.map(move |mark| Mark { offset: number(&mark[..8]), time: Time(number(&mark[8..])) })
-}
-
-/// At most `count` bytes from `offset`; fewer only at the end of the file.
-pub(super) fn read_at(file: &File, offset: u64, count: usize) -> io::Result<Vec<u8>> {
-    let left = usize::try_from(file.metadata()?.len().saturating_sub(offset)).unwrap_or(usize::MAX);
-    let mut bytes = vec![0; count.min(left)];
-    let mut filled = 0;
-    while filled < bytes.len() {
-        match file.read_at(&mut bytes[filled..], offset + filled as u64) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    bytes.truncate(filled);
-    Ok(bytes)
 }

@@ -2,8 +2,8 @@
 //! is kept for the logs read last. A line of any length costs no more than its blocks.
 
 use super::Lines;
-use super::source::LogSnapshot;
 use crate::decide::coordinator::record::{BuildId, StepKey};
+use crate::keep::bytes::snapshot::ByteSnapshot;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
@@ -47,7 +47,7 @@ impl Indexes {
 
 impl Index {
     /// Lines `first` (from 1) to `first + count - 1`.
-    pub(super) fn lines(&mut self, source: &LogSnapshot, first: u64, count: u32) -> io::Result<Lines> {
+    pub(super) fn lines(&mut self, source: &ByteSnapshot, first: u64, count: u32) -> io::Result<Lines> {
         match self.find(source, first)? {
             Some(offset) => Ok(Lines { bytes: collect(source, offset, count)?, offset }),
             None => Ok(Lines { bytes: Vec::new(), offset: source.size }),
@@ -55,7 +55,7 @@ impl Index {
     }
 
     /// The last `count` lines so far, and the number of the first of them.
-    pub(super) fn last(&mut self, source: &LogSnapshot, count: u32) -> io::Result<(u64, Lines)> {
+    pub(super) fn last(&mut self, source: &ByteSnapshot, count: u32) -> io::Result<(u64, Lines)> {
         self.grow(source, u64::MAX)?;
         let counted = self.ends.len() as u64 * BLOCK;
         let offset = source.size.saturating_sub(ANSWER_MAX as u64);
@@ -70,7 +70,7 @@ impl Index {
     }
 
     /// Where a line begins; none: the log has no such line so far.
-    fn find(&mut self, source: &LogSnapshot, line: u64) -> io::Result<Option<u64>> {
+    fn find(&mut self, source: &ByteSnapshot, line: u64) -> io::Result<Option<u64>> {
         let Some(wanted) = line.checked_sub(1).filter(|ends| *ends > 0) else {
             return Ok(Some(0).filter(|start| *start < source.size));
         };
@@ -85,7 +85,7 @@ impl Index {
     }
 
     /// Counts on until there are so many line ends, or no further whole block.
-    fn grow(&mut self, source: &LogSnapshot, wanted: u64) -> io::Result<()> {
+    fn grow(&mut self, source: &ByteSnapshot, wanted: u64) -> io::Result<()> {
         loop {
             let (begin, counted) = (self.ends.len() as u64 * BLOCK, self.ends.last().copied().unwrap_or(0));
             if counted >= wanted || begin + BLOCK > source.size {
@@ -121,7 +121,7 @@ fn start_of_last(bytes: &[u8], count: u32, from_beginning: bool) -> usize {
 }
 
 /// `count` lines from `offset` on, as far as an answer carries them.
-fn collect(source: &LogSnapshot, offset: u64, count: u32) -> io::Result<Vec<u8>> {
+fn collect(source: &ByteSnapshot, offset: u64, count: u32) -> io::Result<Vec<u8>> {
     let Some(last) = count.checked_sub(1) else { return Ok(Vec::new()) };
     let mut bytes = source.read(offset, ANSWER_MAX)?;
     let mut ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');

@@ -3,24 +3,21 @@
 //! Changes of a log follow each other: each holds the writer, and a change that touches a file takes it along to another
 //! thread and runs there to its end, so that a caller that goes away in the middle leaves nothing half done.
 
-use super::budget::{Budget, Share};
-use super::files::{Files, Pair, read_at};
-use super::source::{Bytes, LogSnapshot};
-use super::sum::Sum;
+use super::files::{Files, Pair};
 use super::{Mark, SMALL_MAX, Sealed, Size, Written};
 use crate::decide::coordinator::record::{SealRow, StepKey};
+use crate::keep::bytes::budget::{Budget, Share};
+use crate::keep::bytes::snapshot::{ByteSnapshot, Bytes};
+use crate::keep::bytes::sum::Sum;
+use crate::keep::bytes::{drop_known, measure};
 use schema::values::{Refusal, RefusalCode};
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, watch};
 
-/// Bytes between two syncs of a growing file. One runs beside the writes that follow: at most twice as much waits for it.
-const SYNC_EVERY: u64 = 4 << 20;
-/// Read at once from a file.
-const CHUNK: usize = 1 << 20;
+/// Bytes of small logs and of their marks that one attempt has in memory, because a plan may have thousands of steps. What
+/// comes beyond it goes into files, as a large log does: 16 logs of the largest kind, or some hundred of a few lines.
+const ATTEMPT_BYTES_MAX: usize = 1 << 20;
 /// Marks kept of one write, and of a log in memory: a line each is usual, and more show nothing.
 const MARKS_MAX: usize = 4_096;
 /// What a mark takes in memory.
@@ -53,10 +50,6 @@ pub(super) struct Writer {
     sent: Sum,
     /// Of what is stored, from where that is no longer the same.
     stored: Option<Sum>,
-    durable: u64,
-    /// A sync that runs, and up to where it makes the log durable.
-    syncing: Option<(u64, JoinHandle<io::Result<()>>)>,
-    sync_failed: bool,
     last: Option<u8>,
     /// While the log is in memory.
     marks: Vec<Mark>,
@@ -73,7 +66,7 @@ struct View {
     /// Bytes that the worker need not send again.
     received: u64,
     /// Those received, up to the limit, and our own lines.
-    source: LogSnapshot,
+    source: ByteSnapshot,
     sealed: Option<SealRow>,
 }
 
@@ -87,7 +80,7 @@ pub struct Write {
 
 impl LiveLog {
     pub(super) fn new(files: Files, key: StepKey, limit: u64, budget: Budget) -> LiveLog {
-        let view = Mutex::new(View { taken_up: false, received: 0, source: LogSnapshot::empty(), sealed: None });
+        let view = Mutex::new(View { taken_up: false, received: 0, source: ByteSnapshot::empty(), sealed: None });
         let share = Share::of(budget);
         LiveLog { files, key, limit, writer: Arc::default(), share, view, changed: watch::Sender::new(()) }
     }
@@ -115,7 +108,7 @@ impl LiveLog {
         } else if has_file {
             let live = self.clone();
             let work = move || live.take_up(&mut turn).map(|()| turn);
-            turn = Box::pin(self.files.run(work)).await?;
+            turn = Box::pin(self.files.work.run(work)).await?;
         }
         self.view().taken_up = true;
         self.changed.send_replace(());
@@ -124,18 +117,11 @@ impl LiveLog {
 
     fn take_up(&self, writer: &mut Writer) -> io::Result<()> {
         let pair = self.files.resume(self.key)?;
-        let mut size = 0;
-        let mut hash = Sum::default();
-        loop {
-            let bytes = read_at(&pair.log, size, CHUNK)?;
-            let Some(last) = bytes.last() else { break };
-            writer.last = Some(*last);
-            size += bytes.len() as u64;
-            hash.update(&bytes);
-        }
+        let (size, hash, last) = measure(pair.log.file())?;
+        writer.last = last;
         (writer.sent, writer.next_mark) = (hash, size);
         let mut view = self.view();
-        (view.received, view.source) = (size, LogSnapshot { size, bytes: Bytes::Open(pair.log.clone()) });
+        (view.received, view.source) = (size, ByteSnapshot { size, bytes: Bytes::Open(pair.log.file().clone()) });
         writer.pair = Some(pair);
         Ok(())
     }
@@ -150,13 +136,7 @@ impl LiveLog {
         if self.is_sealed() || turn.ends_at.is_some() {
             return Err(Refusal::new(RefusalCode::Stale, "the log is sealed"));
         }
-        let received = self.received();
-        let Some(known) = received.checked_sub(offset) else {
-            let text = format!("the write begins at {offset}, but only {received} bytes were received");
-            return Err(Refusal::new(RefusalCode::Offset, text).help("ask `size` and go on from there"));
-        };
-        let known = usize::try_from(known).unwrap_or(usize::MAX).min(write.bytes.len());
-        write.bytes.drain(..known);
+        drop_known(self.received(), offset, &mut write.bytes)?;
         let length = write.bytes.len();
         let change = move |live: &LiveLog, writer: &mut Writer| live.take_in(writer, write);
         self.change(turn, length, change).await.map_err(|error| super::cannot_write(&error))
@@ -175,12 +155,12 @@ impl LiveLog {
         self.view().taken_up
     }
 
-    pub(super) fn source_and_seal(&self) -> (LogSnapshot, bool) {
+    pub(super) fn source_and_seal(&self) -> (ByteSnapshot, bool) {
         let view = self.view();
         (view.source.clone(), view.sealed.is_some())
     }
 
-    fn source(&self) -> LogSnapshot {
+    fn source(&self) -> ByteSnapshot {
         self.view().source.clone()
     }
 
@@ -195,7 +175,7 @@ impl LiveLog {
             return Ok(turn.marks.clone());
         }
         let (files, key) = (self.files.clone(), self.key);
-        self.files.run(move || files.marks(key)).await
+        self.files.work.run(move || files.marks(key)).await
     }
 
     /// Resolves when there is a byte at `offset`, or when the log is sealed.
@@ -235,7 +215,7 @@ impl LiveLog {
         let discard = move |mut writer: WriterGuard| {
             *writer = Writer { ends_at: Some(0), ..Writer::default() };
             let row = SealRow { key: live.key, size: 0, hash: Sum::default().hash(), bytes: None };
-            *live.view() = View { taken_up: true, received: 0, source: LogSnapshot::empty(), sealed: Some(row) };
+            *live.view() = View { taken_up: true, received: 0, source: ByteSnapshot::empty(), sealed: Some(row) };
             live.changed.send_replace(());
             if has_file { live.files.remove_log(live.key) } else { Ok(()) }
         };
@@ -243,7 +223,7 @@ impl LiveLog {
             return discard(turn);
         }
         let files = self.files.clone();
-        files.run(move || discard(turn)).await
+        files.work.run(move || discard(turn)).await
     }
 
     /// Makes one change of a log: at once while it stays in memory, else on another thread.
@@ -255,20 +235,21 @@ impl LiveLog {
     ) -> io::Result<T> {
         let live = self.clone();
         let is_short = self.view().source.size + growth as u64 <= SMALL_MAX as u64;
-        let is_small = turn.pair.is_none() && is_short && self.share.has_room(growth + MARKS_BYTES_MAX);
+        let is_small =
+            turn.pair.is_none() && is_short && self.share.has_room(growth + MARKS_BYTES_MAX, ATTEMPT_BYTES_MAX);
         let work = move || {
             let done = change(&live, &mut turn);
             live.changed.send_replace(());
             done
         };
         // in a box: few changes need it, and all wait in a future of this size
-        if is_small { work() } else { Box::pin(self.files.run(work)).await }
+        if is_small { work() } else { Box::pin(self.files.work.run(work)).await }
     }
 
     fn take_in(&self, writer: &mut Writer, write: Write) -> io::Result<Written> {
         let Write { bytes, marks, room: queued } = write;
-        if writer.syncing.as_ref().is_some_and(|(_, sync)| sync.is_finished()) {
-            writer.end_sync()?;
+        if let Some(pair) = &mut writer.pair {
+            pair.log.poll_sync()?;
         }
         let (received, stored) = (self.received(), self.view().source.size);
         let room = usize::try_from(self.limit.saturating_sub(stored)).unwrap_or(usize::MAX);
@@ -276,7 +257,7 @@ impl LiveLog {
         // marks first: those beyond the end of the log are dropped when it is taken up
         let known = writer.marks.len();
         writer.note(&marks, received + kept.len() as u64)?;
-        let is_kept = self.share.take(writer.marks.len().saturating_sub(known) * MARK_BYTES);
+        let is_kept = self.share.take(writer.marks.len().saturating_sub(known) * MARK_BYTES, ATTEMPT_BYTES_MAX);
         if !is_kept && let Bytes::Memory(small) = self.source().bytes {
             self.begin_file(writer, &small)?;
         }
@@ -289,7 +270,7 @@ impl LiveLog {
         let received = received + bytes.len() as u64;
         self.view().received = received;
         drop(queued);
-        Ok(Written { received, durable: writer.durable })
+        Ok(Written { received, durable: writer.pair.as_ref().map_or(0, |pair| pair.log.durable()) })
     }
 
     /// Stores bytes: in memory while they are few, else in the file. On an error nothing of them counts.
@@ -307,7 +288,7 @@ impl LiveLog {
         let source = &mut self.view().source;
         let end = source.size + bytes.len() as u64;
         match &mut source.bytes {
-            Bytes::Memory(small) if end <= SMALL_MAX as u64 && self.share.take(bytes.len()) => {
+            Bytes::Memory(small) if end <= SMALL_MAX as u64 && self.share.take(bytes.len(), ATTEMPT_BYTES_MAX) => {
                 Arc::make_mut(small).extend_from_slice(bytes)
             }
             Bytes::Memory(_) | Bytes::Open(_) | Bytes::Closed(_) => return false,
@@ -317,37 +298,29 @@ impl LiveLog {
     }
 
     fn store_large(&self, writer: &mut Writer, bytes: &[u8]) -> io::Result<()> {
-        let LogSnapshot { size, bytes: place } = self.source();
-        let log = match place {
-            Bytes::Memory(small) => self.begin_file(writer, &small)?,
-            Bytes::Open(log) => log,
-            Bytes::Closed(_) => return Err(io::Error::other("the log is sealed")),
-        };
-        log.write_all_at(bytes, size)?;
-        let end = size + bytes.len() as u64;
-        let begun = writer.syncing.as_ref().map_or(writer.durable, |(begun, _)| *begun);
-        if end - begun >= SYNC_EVERY {
-            match self.files.is_inline() {
-                true => writer.sync(&log, end)?,
-                false => writer.begin_sync(&log, end)?,
-            }
+        let ByteSnapshot { size, bytes: place } = self.source();
+        if let Bytes::Memory(small) = place {
+            self.begin_file(writer, &small)?;
         }
-        self.view().source = LogSnapshot { size: end, bytes: Bytes::Open(log) };
+        let pair = writer.pair.as_mut().ok_or_else(|| io::Error::other("the log is sealed"))?;
+        pair.log.append(size, bytes)?;
+        let (end, log) = (size + bytes.len() as u64, pair.log.file().clone());
+        self.view().source = ByteSnapshot { size: end, bytes: Bytes::Open(log) };
         Ok(())
     }
 
-    fn begin_file(&self, writer: &mut Writer, small: &[u8]) -> io::Result<Arc<File>> {
+    fn begin_file(&self, writer: &mut Writer, small: &[u8]) -> io::Result<()> {
         let mut pair = self.files.begin(self.key)?;
         pair.add_marks(&writer.marks)?;
         writer.ends_at.map_or(Ok(()), |offset| pair.note_end(offset))?;
-        pair.log.write_all_at(small, 0)?;
-        let log = pair.log.clone();
+        pair.log.append(0, small)?;
+        let log = pair.log.file().clone();
         writer.pair = Some(pair);
         writer.marks = Vec::new();
         // also where the write that follows fails
-        self.view().source.bytes = Bytes::Open(log.clone());
+        self.view().source.bytes = Bytes::Open(log);
         self.share.give_back();
-        Ok(log)
+        Ok(())
     }
 
     /// Ends the log, once; large ones are on the disk when this answers. After an error it may be tried again.
@@ -366,11 +339,8 @@ impl LiveLog {
             self.tell(writer, line)?;
             writer.end_told = true;
         }
-        if let Some(log) = writer.pair.as_ref().map(|pair| pair.log.clone()) {
-            let size = self.view().source.size;
-            // a write that failed half-way may have left more
-            log.set_len(size)?;
-            writer.sync(&log, size)?;
+        if let Some(pair) = &mut writer.pair {
+            pair.log.close(self.view().source.size)?;
             self.files.sync_names(self.key)?;
         }
         let hash = writer.stored.as_ref().unwrap_or(&writer.sent).hash();
@@ -404,42 +374,6 @@ impl LiveLog {
 }
 
 impl Writer {
-    /// Begins to make the log durable up to `end`, after what was begun before has ended.
-    fn begin_sync(&mut self, log: &Arc<File>, end: u64) -> io::Result<()> {
-        self.end_sync()?;
-        if self.sync_failed {
-            return self.sync(log, end);
-        }
-        let log = log.clone();
-        let sync = thread::Builder::new().name("log-sync".to_owned()).spawn(move || log.sync_data())?;
-        self.syncing = Some((end, sync));
-        Ok(())
-    }
-
-    /// Waits for the sync that runs.
-    fn end_sync(&mut self) -> io::Result<()> {
-        let Some((end, sync)) = self.syncing.take() else { return Ok(()) };
-        self.sync_failed = true;
-        sync.join().map_err(|_| io::Error::other("a sync panicked"))??;
-        self.sync_failed = false;
-        self.durable = end;
-        Ok(())
-    }
-
-    /// Makes the log durable up to `end`.
-    fn sync(&mut self, log: &File, end: u64) -> io::Result<()> {
-        self.end_sync()?;
-        if self.sync_failed {
-            // the system reports a failed write once and then takes the pages for written: they are written anew
-            rewrite(log, self.durable, end)?;
-        }
-        self.sync_failed = true;
-        log.sync_data()?;
-        self.sync_failed = false;
-        self.durable = end;
-        Ok(())
-    }
-
     /// The hash of what is stored, from here on apart from that of what was sent.
     fn part(&mut self) -> &mut Sum {
         self.stored.get_or_insert_with(|| self.sent.clone())
@@ -463,17 +397,4 @@ impl Writer {
             }
         }
     }
-}
-
-fn rewrite(log: &File, mut from: u64, end: u64) -> io::Result<()> {
-    while from < end {
-        let left = usize::try_from(end - from).unwrap_or(CHUNK).min(CHUNK);
-        let bytes = read_at(log, from, left)?;
-        if bytes.is_empty() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        log.write_all_at(&bytes, from)?;
-        from += bytes.len() as u64;
-    }
-    Ok(())
 }

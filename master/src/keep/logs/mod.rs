@@ -8,23 +8,22 @@
 //! received and dropped, and at the end a line of ours says how many, so that a log may be longer than the limit by lines
 //! of ours. The seal's size and hash are those of the bytes stored, with these lines.
 
-mod budget;
 mod files;
-mod grip;
 mod lines;
 mod live;
-mod source;
-mod sum;
 
-pub use grip::Grip;
+pub use crate::keep::bytes::grip::Grip;
 pub use live::Write;
 
 use crate::decide::coordinator::record::{BuildId, JobKey, SealRow, StepKey};
+use crate::keep::bytes::file_work::FileWork;
+use crate::keep::bytes::snapshot::{ByteSnapshot, Bytes};
+use crate::keep::bytes::write_room::WriteRoom;
+use crate::keep::bytes::{Seal, grip};
 use files::Files;
 use futures::future::LocalBoxFuture;
 use live::{LiveLog, WriterGuard};
 use schema::values::{Refusal, RefusalCode, Time};
-use source::{Bytes, LogSnapshot};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -34,8 +33,6 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// A log up to this size, in bytes, is kept in memory while live and in the store when sealed.
 pub const SMALL_MAX: usize = 64 << 10;
-/// Bytes that may wait to be written, over all logs.
-const QUEUED_MAX: usize = 32 << 20;
 
 /// When the byte at `offset` was read from the step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +96,7 @@ pub struct Logs {
     fresh: RefCell<BTreeSet<(JobKey, u16)>>,
     /// A log began, or its seal was committed.
     changed: Notify,
-    room: Arc<Semaphore>,
+    room: WriteRoom,
     /// For files that readers hold.
     grips: Arc<Semaphore>,
     index: lines::Indexes,
@@ -116,12 +113,12 @@ impl Logs {
     /// `limit`: the most bytes that a log may have. `trusted`: false where files of an earlier master are not to be
     /// trusted; they never are when they were begun in another boot of the machine.
     pub fn open(state: &Path, limit: u64, trusted: bool, seals: Box<dyn Seals>) -> io::Result<Logs> {
-        Ok(Logs::over(Files::open(&state.join("logs"), trusted, false)?, limit, seals))
+        Ok(Logs::over(Files::open(&state.join("logs"), trusted, FileWork::Threads)?, limit, seals))
     }
 
     /// Does file work where it is asked for: for simulations.
     pub fn open_inline(state: &Path, limit: u64, trusted: bool, seals: Box<dyn Seals>) -> io::Result<Logs> {
-        Ok(Logs::over(Files::open(&state.join("logs"), trusted, true)?, limit, seals))
+        Ok(Logs::over(Files::open(&state.join("logs"), trusted, FileWork::Inline)?, limit, seals))
     }
 
     fn over(files: Files, limit: u64, seals: Box<dyn Seals>) -> Logs {
@@ -132,7 +129,7 @@ impl Logs {
             live: RefCell::default(),
             fresh: RefCell::default(),
             changed: Notify::new(),
-            room: Arc::new(Semaphore::new(QUEUED_MAX)),
+            room: WriteRoom::default(),
             grips: Arc::new(Semaphore::new(grip::HELD_MAX)),
             index: lines::Indexes::default(),
         }
@@ -176,9 +173,7 @@ impl Logs {
 
     /// Waits until so many bytes may be queued.
     pub async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
-        let wanted = u32::try_from(bytes.min(QUEUED_MAX)).unwrap_or(u32::MAX);
-        let room = self.room.clone().acquire_many_owned(wanted).await;
-        room.map_err(|error| cannot_write(&io::Error::other(error)))
+        self.room.take(bytes).await.map_err(|error| cannot_write(&error))
     }
 
     /// Like [`Logs::write`], with the room that it takes.
@@ -200,14 +195,14 @@ impl Logs {
 
     /// Like [`Logs::size`], for a reader that goes on when the log is removed.
     pub async fn size_on(&self, key: StepKey, grip: &Grip) -> io::Result<Size> {
-        if let Some(row) = grip.seal() {
-            return Ok(sealed_size(&row));
+        if let Some(seal) = grip.seal() {
+            return Ok(sealed_size(seal));
         }
         Ok(match self.place(key).await? {
             LogLocation::Live(live) => live.size(),
             LogLocation::Sealed(row) => {
-                self.hold(key, row.clone(), grip).await?;
-                sealed_size(&row)
+                self.hold(key, &row, grip).await?;
+                sealed_size(seal_of(&row))
             }
             LogLocation::Nowhere => Size { size: 0, sealed: false, hash: None },
         })
@@ -222,7 +217,7 @@ impl Logs {
     pub async fn read_on(&self, key: StepKey, grip: &Grip, offset: u64, count: u32) -> io::Result<Chunk> {
         let (source, sealed) = self.source(key, grip).await?;
         let size = source.size;
-        let read = source.on_thread(&self.files, move |source| source.read(offset, count as usize)).await;
+        let read = source.on_thread(self.files.work, move |source| source.read(offset, count as usize)).await;
         let bytes = self.or_removed(key, read).await?;
         let sealed = sealed && offset.saturating_add(bytes.len() as u64) >= size;
         Ok(Chunk { bytes, sealed })
@@ -235,8 +230,8 @@ impl Logs {
 
     /// Like [`Logs::wait`], for a reader that goes on when the log is removed.
     pub async fn wait_on(&self, key: StepKey, grip: &Grip, offset: u64) -> io::Result<Size> {
-        if let Some(row) = grip.seal() {
-            return Ok(sealed_size(&row));
+        if let Some(seal) = grip.seal() {
+            return Ok(sealed_size(seal));
         }
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
@@ -258,7 +253,7 @@ impl Logs {
             return live.marks().await;
         }
         let files = self.files.clone();
-        self.files.run(move || files.marks(key)).await
+        self.files.work.run(move || files.marks(key)).await
     }
 
     /// Lines `first` (from 1) to `first + count - 1`, cut at 256 KiB.
@@ -270,8 +265,8 @@ impl Logs {
     pub async fn lines_on(&self, key: StepKey, grip: &Grip, first: u64, count: u32) -> io::Result<Lines> {
         let (source, _) = self.source(key, grip).await?;
         let mut index = self.index.take(key);
-        let look = move |source: &LogSnapshot| Ok((index.lines(source, first.max(1), count)?, index));
-        let found = source.on_thread(&self.files, look).await;
+        let look = move |source: &ByteSnapshot| Ok((index.lines(source, first.max(1), count)?, index));
+        let found = source.on_thread(self.files.work, look).await;
         let (lines, index) = self.or_removed(key, found).await?;
         self.index.keep(key, index);
         Ok(lines)
@@ -281,8 +276,8 @@ impl Logs {
     pub async fn last_lines_on(&self, key: StepKey, grip: &Grip, count: u32) -> io::Result<(u64, Lines)> {
         let (source, _) = self.source(key, grip).await?;
         let mut index = self.index.take(key);
-        let look = move |source: &LogSnapshot| Ok((index.last(source, count)?, index));
-        let found = source.on_thread(&self.files, look).await;
+        let look = move |source: &ByteSnapshot| Ok((index.last(source, count)?, index));
+        let found = source.on_thread(self.files.work, look).await;
         let (lines, index) = self.or_removed(key, found).await?;
         self.index.keep(key, index);
         Ok(lines)
@@ -328,7 +323,7 @@ impl Logs {
         self.fresh.borrow_mut().retain(|(job, _)| !builds.contains(&job.build));
         self.index.forget(&builds);
         let files = self.files.clone();
-        self.files.run(move || files.remove(&builds)).await?;
+        self.files.work.run(move || files.remove(&builds)).await?;
         self.changed.notify_waiters();
         Ok(())
     }
@@ -355,20 +350,20 @@ impl Logs {
     }
 
     /// The log's bytes as they are now, and whether they are all.
-    async fn source(&self, key: StepKey, grip: &Grip) -> io::Result<(LogSnapshot, bool)> {
+    async fn source(&self, key: StepKey, grip: &Grip) -> io::Result<(ByteSnapshot, bool)> {
         if let Some(source) = grip.source() {
             return Ok((source, true));
         }
         Ok(match self.place(key).await? {
             LogLocation::Live(live) => live.source_and_seal(),
-            LogLocation::Sealed(row) => (self.hold(key, row, grip).await?, true),
-            LogLocation::Nowhere => (LogSnapshot::empty(), false),
+            LogLocation::Sealed(row) => (self.hold(key, &row, grip).await?, true),
+            LogLocation::Nowhere => (ByteSnapshot::empty(), false),
         })
     }
 
-    async fn hold(&self, key: StepKey, row: SealRow, grip: &Grip) -> io::Result<LogSnapshot> {
-        let source = sealed_source(&self.files, &row);
-        let held = grip.close_on(&self.files, &self.grips, row, source).await;
+    async fn hold(&self, key: StepKey, row: &SealRow, grip: &Grip) -> io::Result<ByteSnapshot> {
+        let source = sealed_source(&self.files, row);
+        let held = grip.close_on(self.files.work, &self.grips, seal_of(row), source).await;
         self.or_removed(key, held).await
     }
 
@@ -448,7 +443,7 @@ impl Logs {
         let key = |step| StepKey { job, attempt, step };
         let mut keys = self.held_logs(job, attempt);
         let files = self.files.clone();
-        let on_disk = self.files.run(move || files.steps(job, attempt)).await?;
+        let on_disk = self.files.work.run(move || files.steps(job, attempt)).await?;
         keys.extend(on_disk.into_iter().map(key));
         keys.sort();
         keys.dedup();
@@ -456,16 +451,20 @@ impl Logs {
     }
 }
 
-fn sealed_size(row: &SealRow) -> Size {
-    Size { size: row.size, sealed: true, hash: Some(row.hash) }
+fn seal_of(row: &SealRow) -> Seal {
+    Seal { size: row.size, hash: row.hash }
 }
 
-fn sealed_source(files: &Files, row: &SealRow) -> LogSnapshot {
+fn sealed_size(seal: Seal) -> Size {
+    Size { size: seal.size, sealed: true, hash: Some(seal.hash) }
+}
+
+fn sealed_source(files: &Files, row: &SealRow) -> ByteSnapshot {
     let bytes = match &row.bytes {
         Some(bytes) => Bytes::Memory(Arc::new(bytes.clone())),
         None => Bytes::Closed(files.log_path(row.key)),
     };
-    LogSnapshot { size: row.size, bytes }
+    ByteSnapshot { size: row.size, bytes }
 }
 
 fn cannot_write(error: &io::Error) -> Refusal {

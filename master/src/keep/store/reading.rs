@@ -13,8 +13,10 @@ use super::answers::{
 use super::{Reading, StoreError};
 use crate::decide::coordinator::lane::{Lane, RefState};
 use crate::decide::coordinator::record::{
-    AttemptRow, BuildId, BuildRow, GrantId, GrantRow, JobKey, ReporterRow, SealRow, StepKey, StepRow,
+    AttemptRow, BuildId, BuildRow, GrantId, GrantRow, JobKey, ReporterRow, SealRow, StepKey, StepRow, UploadKey,
 };
+use crate::keep::blobs::{BlobHash, BlobUsage};
+use crate::keep::bytes::Seal;
 use schema::values::{Event, Filter};
 use std::collections::BTreeSet;
 
@@ -194,7 +196,7 @@ impl Reading {
     }
 }
 
-/// Logs, and what retention asks before it removes anything.
+/// Logs and blobs, and what retention asks before it removes anything.
 impl Reading {
     /// The length and the hash of a log whose end is known, and its bytes where it is small. Costs one row.
     pub async fn seal(&self, step: StepKey) -> Result<Option<SealRow>, StoreError> {
@@ -209,6 +211,36 @@ impl Reading {
     /// The bytes of all logs that are kept. Costs one row, because they are counted as they come and go.
     pub async fn log_bytes(&self) -> Result<u64, StoreError> {
         self.ask(move |store| store.log_bytes()).await
+    }
+
+    /// The bytes of all blobs that are kept. Costs one row, because they are counted as they come and go.
+    pub async fn blob_bytes(&self) -> Result<u64, StoreError> {
+        self.ask(move |store| store.blob_bytes()).await
+    }
+
+    /// The seal of an upload; none: it was not sealed. Costs two rows.
+    pub async fn sealed_upload(&self, key: UploadKey) -> Result<Option<Seal>, StoreError> {
+        self.ask(move |store| store.sealed_upload(&key)).await
+    }
+
+    /// A blob that an attempt of a build refers to; none: no attempt of it does, or the build is gone. Costs three rows.
+    pub async fn blob_of(&self, build: BuildId, hash: BlobHash) -> Result<Option<Seal>, StoreError> {
+        self.ask(move |store| store.blob_of(build, &hash)).await
+    }
+
+    /// What the project and the attempt of an upload have stored. Costs the rows of the attempt's blobs.
+    pub async fn blob_usage(&self, key: UploadKey) -> Result<BlobUsage, StoreError> {
+        self.ask(move |store| store.blob_usage(&key)).await
+    }
+
+    /// At most `limit` blobs to which nothing refers. Costs the rows that it answers.
+    pub async fn unreferenced_blobs(&self, limit: u32) -> Result<Vec<BlobHash>, StoreError> {
+        self.ask(move |store| store.unreferenced_blobs(limit)).await
+    }
+
+    /// Those of these hashes to which something refers. Costs one row for each hash.
+    pub async fn referenced_blobs(&self, hashes: Vec<BlobHash>) -> Result<BTreeSet<BlobHash>, StoreError> {
+        self.ask(move |store| store.referenced_blobs(&hashes)).await
     }
 
     /// At most `limit` builds that have logs, the oldest first, from after a build on, and the bytes of all logs. Costs the

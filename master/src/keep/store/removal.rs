@@ -1,6 +1,7 @@
 //! What retention takes out of history, as it asks the store for it.
 
 use crate::decide::coordinator::record::BuildId;
+use crate::keep::blobs::BlobHash;
 use schema::values::Time;
 
 /// What shall go, in one transaction.
@@ -17,6 +18,8 @@ pub struct Removal {
 pub struct Sweep {
     /// Builds that were removed and have no file left.
     pub unlinked: Vec<BuildId>,
+    /// Blobs to which nothing refers, and whose files are gone.
+    pub unlinked_blobs: Vec<BlobHash>,
     /// Older events go.
     pub events_before: Time,
     /// The most rows that go.

@@ -25,6 +25,8 @@ pub enum Own {
     Retention,
     /// Where logs lie.
     Logs,
+    /// Which blobs are stored.
+    Blobs,
     /// The program around the master.
     Program,
 }

@@ -1,5 +1,5 @@
 //! Retention: takes out of history what the master file does not keep, a little at a time. Owns when and in what steps;
-//! what goes is decided by [`policy`], and done by the store and by the logs.
+//! what goes is decided by [`policy`], and done by the store, the logs and the blobs.
 //!
 //! A pass sweeps what earlier ones removed, files before rows; where nothing is left it chooses at most 100 builds, or the logs
 //! of 100, and takes them out of history in one short transaction. So a crash at any time leaves nothing that the next pass
@@ -10,10 +10,13 @@ pub mod policy;
 use crate::commit::driver::Driver;
 use crate::config::Retain;
 use crate::decide::coordinator::record::BuildId;
+use crate::keep::blobs::{BlobHash, Blobs, RemovedBlobs};
 use crate::keep::logs::Logs;
 use crate::keep::store::{AgeingCursor, Reading, Removal, StoreError, Sweep};
 use schema::values::Time;
 use std::cell::RefCell;
+use std::io;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -39,6 +42,9 @@ pub struct Retention {
     driver: Rc<Driver>,
     readers: Reading,
     logs: Rc<Logs>,
+    blobs: Rc<Blobs>,
+    /// Folders of blobs that are to be looked through for files that a crash left; none: they were not listed since the start.
+    shards: Option<Vec<PathBuf>>,
     look: Look,
 }
 
@@ -62,8 +68,9 @@ pub enum Passed {
 }
 
 impl Retention {
-    pub fn new(retain: Retain, driver: Rc<Driver>, readers: Reading, logs: Rc<Logs>) -> Retention {
-        Retention { retain: Rc::new(RefCell::new(retain)), driver, readers, logs, look: Look::Builds(None) }
+    pub fn new(retain: Retain, driver: Rc<Driver>, readers: Reading, logs: Rc<Logs>, blobs: Rc<Blobs>) -> Retention {
+        let retain = Rc::new(RefCell::new(retain));
+        Retention { retain, driver, readers, logs, blobs, shards: None, look: Look::Builds(None) }
     }
 
     /// What is kept: another one counts from the next pass on.
@@ -104,7 +111,7 @@ impl Retention {
     }
 
     /// Unlinks files, then deletes rows.
-    async fn sweep(&self) -> Result<Passed, StoreError> {
+    async fn sweep(&mut self) -> Result<Passed, StoreError> {
         let (most, rows) = self.most();
         let unlinked = self.readers.unswept(most).await?;
         if let Err(error) = self.logs.remove(unlinked.clone()).await {
@@ -113,8 +120,49 @@ impl Retention {
             return Ok(Passed::Done);
         }
         let events_before = Time(self.driver.now().0.saturating_sub(millis(self.retain.borrow().events)));
-        let swept = self.driver.sweep(Sweep { unlinked, events_before, rows }).await;
-        Ok(if swept >= rows { Passed::More } else { Passed::Done })
+        let removed = self.unlink_blobs(most).await?;
+        let sweep = Sweep { unlinked, unlinked_blobs: removed.hashes(), events_before, rows };
+        let swept = self.driver.sweep(sweep).await;
+        // only now: until its row is gone, no upload may take such a blob for one that is stored
+        drop(removed);
+        let has_more = swept >= rows || self.has_shards() || swept > 0 && self.has_unreferenced().await?;
+        Ok(if has_more { Passed::More } else { Passed::Done })
+    }
+
+    /// Unlinks blobs to which nothing refers: those of builds that are gone, and those that a crash left without a row.
+    async fn unlink_blobs(&mut self, most: u32) -> Result<RemovedBlobs, StoreError> {
+        let mut hashes = self.readers.unreferenced_blobs(most).await?;
+        let removed = match self.next_shard().await {
+            Ok(found) => {
+                hashes.extend(found);
+                self.blobs.remove_unreferenced(hashes).await
+            }
+            Err(error) => Err(error),
+        };
+        removed.or_else(|error| {
+            // their rows stay, and the next start looks through the folders again
+            tracing::warn!("failed to unlink blobs that nothing refers to: {error}");
+            Ok(RemovedBlobs::default())
+        })
+    }
+
+    /// The blobs of the next folder. After a start each folder is looked through once.
+    async fn next_shard(&mut self) -> io::Result<Vec<BlobHash>> {
+        if self.shards.is_none() {
+            self.shards = Some(self.blobs.shards().await?);
+        }
+        match self.shards.as_mut().and_then(Vec::pop) {
+            Some(shard) => self.blobs.hashes(shard).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn has_shards(&self) -> bool {
+        self.shards.as_ref().is_some_and(|shards| !shards.is_empty())
+    }
+
+    async fn has_unreferenced(&self) -> Result<bool, StoreError> {
+        Ok(!self.readers.unreferenced_blobs(1).await?.is_empty())
     }
 
     async fn choose_builds(&mut self, from: Option<AgeingCursor>) -> Result<Passed, StoreError> {

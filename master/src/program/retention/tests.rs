@@ -1,6 +1,7 @@
 //! Retention against a plain model: nothing that must stay goes, everything else does, a bounded number at a time, whatever
 //! crashes and full disks come between.
 
+mod blobs;
 pub(crate) mod history;
 mod measure;
 mod passes;

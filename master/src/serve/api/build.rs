@@ -3,13 +3,16 @@
 use super::detail::detail;
 use super::explain::{explain, write_explanation};
 use super::room::{build_bytes, fit};
+use super::sink::read_hash;
 use super::view::{write_build, write_jobs};
 use super::viewer_access::ViewerAccess;
-use super::{Holder, accept, broken, refuse};
+use super::{Holder, accept, bounded, broken, refuse};
 use crate::decide::coordinator::record::{BuildId, StepKey};
 use crate::explain::Why;
+use crate::keep::blobs::BlobHash;
+use crate::keep::bytes::Seal;
 use crate::keep::store::{LoggedJob, NOT_KEPT};
-use schema::limits::{self, ANSWER_BYTES, JOB};
+use schema::limits::{self, ANSWER_BYTES, BLAKE3, JOB};
 use schema::perspective_capnp::build;
 use schema::values::{Refusal, RefusalCode, State};
 use schema::wire;
@@ -73,9 +76,24 @@ impl build::Server for Build {
         write_explanation(results.get().init_explanation(), &explained);
         Ok(())
     }
+
+    async fn blob(self: Rc<Self>, params: build::BlobParams, mut results: build::BlobResults) -> capnp::Result<()> {
+        let hash = accept!(results, bounded(limits::data(params.get()?.get_blake3(), &BLAKE3))?);
+        let hash = accept!(results, read_hash(hash));
+        let seal = accept!(results, self.find_blob(hash).await?);
+        results.get().set_source(self.access.blob(&self.holder, seal));
+        Ok(())
+    }
 }
 
 impl Build {
+    /// A blob that an attempt of this build refers to.
+    async fn find_blob(&self, hash: BlobHash) -> capnp::Result<Result<Seal, Refusal>> {
+        let found = self.access.history(&self.holder).blob_of(self.id, hash).await.map_err(broken)?;
+        let missing = || Refusal::new(RefusalCode::NotFound, "no attempt of this build stored bytes of this BLAKE3");
+        Ok(found.ok_or_else(missing))
+    }
+
     /// Finds the attempt that holds the bytes: of a carried job that is in the build where it ran.
     async fn step_key(&self, job: String, attempt: u16, step: u16) -> capnp::Result<Result<StepKey, Refusal>> {
         let found = self.access.history(&self.holder).logged_job(self.id, &job).await;

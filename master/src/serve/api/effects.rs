@@ -2,10 +2,12 @@
 
 use super::attempt_logs;
 use super::live::{Connection, LiveObjects, Revoked};
+use super::sink::end_uploads;
 use crate::commit::driver::{Driver, Outside};
 use crate::decide::coordinator::record::{BuildId, LeaseToken};
 use crate::decide::coordinator::{Effect, SessionId};
 use crate::intake::planner::Planner;
+use crate::keep::blobs::Blobs;
 use crate::keep::logs::Logs;
 use std::rc::Rc;
 use std::time::Duration;
@@ -24,6 +26,7 @@ pub struct Effects {
     /// Gates that flip, and workers that are told.
     pub live: Rc<LiveObjects>,
     pub logs: Rc<Logs>,
+    pub blobs: Rc<Blobs>,
     pub planner: Rc<Planner>,
 }
 
@@ -50,6 +53,8 @@ fn perform(it: &Rc<Effects>, effect: Effect) {
             it.live.end_lease(token, &reason);
             tokio::task::spawn_local(tell_stale(it.clone(), session, token));
             if let Some((job, attempt)) = begun {
+                let blobs = it.blobs.clone();
+                tokio::task::spawn_local(async move { end_uploads(&blobs, job, attempt).await });
                 tokio::task::spawn_local(attempt_logs::end_lost(
                     it.driver.clone(),
                     it.logs.clone(),

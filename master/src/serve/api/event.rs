@@ -114,7 +114,7 @@ impl Subscriber {
                     let mut request = observer.observe_request();
                     let mut list = request.get().init_events(wire::length(wanted.len()));
                     for (index, event) in (0..).zip(wanted) {
-                        wire::write_event(list.reborrow().get(index), event, &self.office.fingerprint);
+                        wire::write_event(list.reborrow().get(index), event, self.access.origin());
                     }
                     wire::write_cursor(request.get().init_cursor(), cursor);
                     request

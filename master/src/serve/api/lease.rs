@@ -4,6 +4,7 @@
 //! is added later need not think of it.
 
 use super::report::{StepReport, finished, log_of, settled, sink, started};
+use super::sink::{ArtifactSink, end_uploads};
 use super::source::LeasePacks;
 use super::worker_access::WorkerAccess;
 use super::{accept, attempt_logs, bounded, failed, refuse};
@@ -12,7 +13,7 @@ use crate::decide::coordinator::record::{GrantId, LeaseToken};
 use crate::keep::turns::Principal;
 use capnp::traits::HasTypeId as _;
 use schema::gate::Gate;
-use schema::limits::{self, REASON};
+use schema::limits::{self, ARTIFACT, REASON};
 use schema::values::{Outcome, Progress, Refusal, RefusalCode};
 use schema::wire;
 use schema::worker_capnp::lease;
@@ -71,6 +72,7 @@ impl Lease {
             self.access.live().forget_lease(token);
             if let Some((job, attempt)) = attempt {
                 attempt_logs::forget(self.access.logs(), job, attempt, &steps).await;
+                end_uploads(self.access.blobs(), job, attempt).await;
             }
         }
         Ok(done)
@@ -166,6 +168,21 @@ impl lease::Server for Lease {
 
     async fn log(self: Rc<Self>, params: lease::LogParams, mut results: lease::LogResults) -> capnp::Result<()> {
         results.get().set_sink(sink(&self.access, self.token, params.get()?.get_step())?);
+        Ok(())
+    }
+
+    async fn artifact(
+        self: Rc<Self>,
+        params: lease::ArtifactParams,
+        mut results: lease::ArtifactResults,
+    ) -> capnp::Result<()> {
+        let path = accept!(results, bounded(limits::text(params.get()?.get_path(), &ARTIFACT))?);
+        if path.is_empty() {
+            refuse!(results, Refusal::new(RefusalCode::Invalid, "the path of an artifact is empty"));
+        }
+        accept!(results, self.access.driver().peek(|it, _| it.lease_upload(self.token, &path)));
+        let sink = ArtifactSink { access: self.access.clone(), token: self.token, path };
+        results.get().set_sink(capnp_rpc::new_client(sink));
         Ok(())
     }
 }

@@ -8,13 +8,14 @@
 //!
 //! | struct | whose objects | reaches |
 //! | --- | --- | --- |
-//! | `ViewerAccess` | those who look: viewers, builds, logs, events | state, history, events, logs; no commands |
+//! | `ViewerAccess` | those who look: viewers, builds, logs, blobs, events | state, history, events, logs, blobs; no commands |
 //! | `SubmitterAccess` | those who ask for builds, or tell of changes | commands, repositories, and what they made |
-//! | `WorkerAccess` | workers: sessions, leases, log sinks | commands, sessions, logs, packs; no history |
+//! | `WorkerAccess` | workers: sessions, leases, sinks of logs and artifacts | commands, sessions, logs, blobs, packs; no history |
 //! | `OperatorAccess` | operators | commands, the master file, what examination needs |
 //! | `GatewayAccess` | those who look a credential up: gateway, perspective, the pages' door | grants, and the four above |
 
 mod attempt_logs;
+mod blob;
 mod branch;
 mod build;
 mod changes;
@@ -39,6 +40,7 @@ mod report;
 mod room;
 mod seat;
 mod served;
+mod sink;
 mod source;
 mod submitter;
 mod submitter_access;
@@ -61,6 +63,7 @@ use crate::decide::coordinator::{Request, authority};
 use crate::explain::doctor::Premises;
 use crate::explain::{WorkerStatus, project_of};
 use crate::intake::sources::Repositories;
+use crate::keep::blobs::Blobs;
 use crate::keep::logs::Logs;
 use crate::keep::store::Readers;
 use crate::keep::turns::{Counts, Principal};
@@ -81,6 +84,7 @@ pub struct ApiParts {
     pub driver: Rc<Driver>,
     pub feed: Rc<Feed>,
     pub logs: Rc<Logs>,
+    pub blobs: Rc<Blobs>,
     pub readers: Readers,
     pub repositories: Rc<Repositories>,
     pub live: Rc<LiveObjects>,

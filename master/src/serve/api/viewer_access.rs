@@ -1,5 +1,6 @@
 //! What the objects of those who look share, and nothing that commands.
 
+use super::blob::BlobBytes;
 use super::live::LiveObjects;
 use super::log::Reader;
 use super::served::Served;
@@ -9,10 +10,14 @@ use crate::commit::state_reader::StateReader;
 use crate::decide::coordinator::Coordinator;
 use crate::decide::coordinator::record::StepKey;
 use crate::intake::sources::{Repositories, Repository};
+use crate::keep::blobs::Blobs;
+use crate::keep::bytes::Seal;
 use crate::keep::logs::{Grip, Logs};
 use crate::keep::store::{Readers, Reading};
 use schema::gate::Gate;
+use schema::common_capnp::byte_source;
 use schema::log_capnp::log_reader;
+use schema::sturdy_ref::Fingerprint;
 use schema::values::{Cursor, Refusal, Time};
 use std::rc::Rc;
 
@@ -22,9 +27,12 @@ pub(super) struct ViewerAccess {
     readers: Readers,
     feed: Rc<Feed>,
     logs: Rc<Logs>,
+    blobs: Rc<Blobs>,
     served: Rc<Served>,
     repositories: Rc<Repositories>,
     live: Rc<LiveObjects>,
+    /// Of the key of this master, where the events happen that it tells.
+    origin: Fingerprint,
     incarnation: u64,
 }
 
@@ -35,9 +43,11 @@ impl ViewerAccess {
             readers: parts.readers.clone(),
             feed: parts.feed.clone(),
             logs: parts.logs.clone(),
+            blobs: parts.blobs.clone(),
             served: served.clone(),
             repositories: parts.repositories.clone(),
             live: parts.live.clone(),
+            origin: parts.fingerprint,
             incarnation: parts.incarnation,
         })
     }
@@ -64,6 +74,11 @@ impl ViewerAccess {
         Subscription::new(self.feed.clone(), holder.principal)
     }
 
+    /// At which master the events happen that are told.
+    pub(super) fn origin(&self) -> &Fingerprint {
+        &self.origin
+    }
+
     /// The position after the event of this number.
     pub(super) fn cursor(&self, after: u64) -> Cursor {
         Cursor { incarnation: self.incarnation, after }
@@ -74,6 +89,13 @@ impl ViewerAccess {
         let (logs, served) = (self.logs.clone(), self.served.clone());
         let grip = Rc::new(Grip::default());
         capnp_rpc::new_client(Reader { logs, served, key, grip, principal: holder.principal })
+    }
+
+    /// The bytes of a sealed blob.
+    pub(super) fn blob(&self, holder: &Holder, seal: Seal) -> byte_source::Client {
+        let (blobs, served) = (self.blobs.clone(), self.served.clone());
+        let reader = Rc::new(blobs.reader(seal));
+        capnp_rpc::new_client(BlobBytes { blobs, served, reader, principal: holder.principal })
     }
 
     /// The gate of a holder, where something was given out through it.

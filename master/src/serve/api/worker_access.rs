@@ -6,6 +6,7 @@ use super::served::Served;
 use super::source::{LeasePacks, SourcePack};
 use crate::commit::driver::Driver;
 use crate::intake::sources::Repositories;
+use crate::keep::blobs::Blobs;
 use crate::keep::logs::Logs;
 use schema::values::{Refusal, RefusalCode, SourceRevision};
 use std::rc::Rc;
@@ -14,6 +15,7 @@ use std::rc::Rc;
 pub(super) struct WorkerAccess {
     driver: Rc<Driver>,
     logs: Rc<Logs>,
+    blobs: Rc<Blobs>,
     live: Rc<LiveObjects>,
     served: Rc<Served>,
     repositories: Rc<Repositories>,
@@ -24,6 +26,7 @@ impl WorkerAccess {
         Rc::new(WorkerAccess {
             driver: parts.driver.clone(),
             logs: parts.logs.clone(),
+            blobs: parts.blobs.clone(),
             live: parts.live.clone(),
             served: served.clone(),
             repositories: parts.repositories.clone(),
@@ -36,6 +39,10 @@ impl WorkerAccess {
 
     pub(super) fn logs(&self) -> &Logs {
         &self.logs
+    }
+
+    pub(super) fn blobs(&self) -> &Blobs {
+        &self.blobs
     }
 
     pub(super) fn live(&self) -> &LiveObjects {

@@ -1,8 +1,8 @@
 //! Writes batches of records, each in one transaction.
 
 use super::tables::{
-    Tables, attempts, audit, builds, changes, counters, events, grants, heads, jobs, lanes, logs, plans, reporters,
-    requests, steps, workers,
+    Tables, attempts, audit, blobs, builds, changes, counters, events, grants, heads, jobs, lanes, logs, plans,
+    reporters, requests, steps, workers,
 };
 use crate::decide::coordinator::record::{BuildId, Record};
 use crate::keep::store::CommitError;
@@ -62,6 +62,7 @@ fn row_of(record: &Record) -> Option<RowKey> {
         }
         Record::Plan { .. }
         | Record::Seal(_)
+        | Record::Blob(_)
         | Record::Head(_)
         | Record::Lane { .. }
         | Record::HeadForgotten { .. }
@@ -140,6 +141,7 @@ fn write_record(to: &Transaction<'_>, record: &Record) -> rusqlite::Result<()> {
         Record::Attempt(row) => attempts::write(to, row),
         Record::Step(row) => steps::write(to, row),
         Record::Seal(row) => logs::write(to, row),
+        Record::Blob(row) => blobs::write(to, row),
         Record::Head(row) => heads::write(to, row),
         Record::Lane { project, ref_name, job, result } => lanes::add(to, (project, ref_name, job), result),
         Record::HeadForgotten { project, ref_name } => heads::forget(to, project, ref_name),

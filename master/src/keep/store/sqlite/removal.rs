@@ -3,7 +3,7 @@
 //! leaves what the next pass sweeps.
 
 use super::commit::is_full;
-use super::tables::{Tables, attempts, builds, changes, events, jobs, lanes, logs, plans, removals, steps};
+use super::tables::{Tables, attempts, blobs, builds, changes, events, jobs, lanes, logs, plans, removals, steps};
 use crate::keep::store::{Removal, RemoveError, Sweep};
 use rusqlite::{Connection, Transaction};
 
@@ -21,6 +21,9 @@ pub(super) fn sweep(connection: &mut Connection, sweep: &Sweep) -> Result<u32, R
         let mut left = sweep.rows;
         for build in &sweep.unlinked {
             sweep_build(to, build.0, &mut left)?;
+        }
+        for hash in &sweep.unlinked_blobs {
+            take(&mut left, |_| blobs::forget(to, hash))?;
         }
         take(&mut left, |most| events::sweep_old(to, sweep.events_before, most))?;
         take(&mut left, |most| changes::sweep_old(to, sweep.events_before, most))?;
@@ -62,7 +65,7 @@ fn sweep_build(to: &Transaction<'_>, build: u64, left: &mut u32) -> rusqlite::Re
     take(left, |most| logs::sweep(to, build, most))?;
     let is_gone = !Tables(to).is_kept(build)?;
     if is_gone {
-        for sweep in [steps::sweep, attempts::sweep, jobs::sweep, plans::sweep, changes::sweep] {
+        for sweep in [blobs::sweep, steps::sweep, attempts::sweep, jobs::sweep, plans::sweep, changes::sweep] {
             take(left, |most| sweep(to, build, most))?;
         }
     }

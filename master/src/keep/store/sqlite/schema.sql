@@ -340,3 +340,31 @@ update events set fact = json_set(fact, '$.name', substr(fact ->> '$.name', 1, 4
 update events set fact = json_set(fact, '$.text', substr(fact ->> '$.text', 1, 1000)
     || '… [cut: ' || octet_length(fact ->> '$.text') || ' bytes in all]')
     where octet_length(fact) > 4096 and octet_length(fact ->> '$.text') > 4096;
+
+-- step 11: blobs, by their BLAKE3, and the attempts that refer to them
+create table blobs (
+    hash blob primary key,
+    size integer not null,
+    sealed integer not null,
+    refs integer not null           -- how many rows of blob_refs have this hash
+) strict, without rowid;
+create index blobs_unreferenced on blobs (hash) where refs = 0;
+
+create table blob_refs (
+    build integer not null,
+    idx integer not null,
+    attempt integer not null,
+    name text not null,
+    project text not null,
+    hash blob not null,
+    primary key (build, idx, attempt, name)
+) strict, without rowid;
+create index blob_refs_build on blob_refs (build, hash);
+create index blob_refs_project on blob_refs (project, hash);
+
+-- what each project has, each blob counted once
+create table blob_projects (
+    project text primary key,
+    bytes integer not null
+) strict, without rowid;
+insert into counters values ('blob-bytes', 0);

@@ -7,6 +7,7 @@ use crate::commit::events::Feed;
 use crate::config::clock::Clock;
 use crate::decide::coordinator::record::*;
 use crate::decide::coordinator::{Coordinator, Terms};
+use crate::keep::blobs::Blobs;
 use crate::keep::logs::Logs;
 use crate::keep::store::Store;
 use crate::program::retention::{BREATH, Passed, Retention};
@@ -38,9 +39,11 @@ async fn measure() {
     driver.start(Box::new(|_| ()));
     let seals = Box::new(crate::program::wiring::StoredSeals(readers.clone()));
     let logs = Rc::new(Logs::open(dir.path(), 1 << 20, true, seals).unwrap());
+    let index = Box::new(crate::program::wiring::StoredBlobs(readers.clone()));
+    let blobs = Rc::new(Blobs::open(dir.path(), true, false, index).unwrap());
     commits(&driver, "without passes", &Cell::new(false)).await;
     let done = Cell::new(false);
-    let mut retention = Retention::new(Retain::default(), driver.clone(), readers, logs);
+    let mut retention = Retention::new(Retain::default(), driver.clone(), readers, logs, blobs);
     let passes = async {
         pass_all(&mut retention).await;
         done.set(true);

@@ -8,6 +8,7 @@ use crate::config::Retain;
 use crate::config::clock::Clock;
 use crate::decide::coordinator::record::*;
 use crate::decide::coordinator::{Coordinator, Past, Request, Terms};
+use crate::keep::blobs::Blobs;
 use crate::keep::logs::Logs;
 use crate::keep::store::tests::numbers;
 use crate::keep::store::tests::rows::Dice;
@@ -24,12 +25,12 @@ use std::path::Path;
 use std::rc::Rc;
 
 /// A state directory whose master may crash.
-struct Place {
+pub(super) struct Place {
     name: String,
-    dir: tempfile::TempDir,
+    pub(super) dir: tempfile::TempDir,
     /// Keeps the database in memory.
     readers: Readers,
-    full: Rc<Cell<bool>>,
+    pub(super) full: Rc<Cell<bool>>,
 }
 
 struct Sky(Rc<Cell<bool>>);
@@ -45,12 +46,12 @@ impl Weather for Sky {
 }
 
 /// Everything runs where it is called.
-fn now<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn now<T>(future: impl Future<Output = T>) -> T {
     future.now_or_never().expect("nothing to wait for")
 }
 
 impl Place {
-    fn new(name: String, records: Vec<Record>) -> Place {
+    pub(super) fn new(name: String, records: Vec<Record>) -> Place {
         let store = Store::in_memory(&name).unwrap();
         let dir = tempfile::tempdir().unwrap();
         for record in &records {
@@ -64,7 +65,7 @@ impl Place {
     }
 
     /// A master that starts.
-    fn start(&self, retain: Retain) -> Retention {
+    pub(super) fn start(&self, retain: Retain) -> Retention {
         let store = Store::in_memory(&self.name).unwrap().under(Sky(self.full.clone()));
         let it = Coordinator::load(NOW, Terms::default(), store.load().unwrap(), [0; 32]);
         let readers = store.readers();
@@ -73,14 +74,20 @@ impl Place {
         let seals = Box::new(crate::program::wiring::StoredSeals(readers.clone()));
         let logs = Rc::new(Logs::open_inline(self.dir.path(), 1 << 20, true, seals).unwrap());
         let driver = Driver::new(it, store, feed, Clock::anchored(NOW));
-        Retention::new(retain, driver, readers, logs)
+        let index = Box::new(crate::program::wiring::StoredBlobs(readers.clone()));
+        let blobs = Rc::new(Blobs::open(self.dir.path(), true, true, index).unwrap());
+        Retention::new(retain, driver, readers, logs, blobs)
     }
 
-    fn count(&self, sql: &'static str) -> u64 {
+    pub(super) fn count(&self, sql: &'static str) -> u64 {
         now(numbers(&self.readers.of(PROGRAM), sql))[0] as u64
     }
 
-    fn numbers(&self, sql: &'static str) -> BTreeSet<BuildId> {
+    pub(super) fn is_referenced(&self, hash: [u8; 32]) -> bool {
+        !now(self.readers.of(PROGRAM).referenced_blobs(vec![hash])).unwrap().is_empty()
+    }
+
+    pub(super) fn numbers(&self, sql: &'static str) -> BTreeSet<BuildId> {
         now(numbers(&self.readers.of(PROGRAM), sql)).into_iter().map(|id| BuildId(id as u64)).collect()
     }
 
@@ -101,7 +108,7 @@ pub(super) fn write_log(state: &Path, key: StepKey, size: u64) {
 }
 
 /// Passes until nothing is left; what each pass did to the numbers of rows is bounded.
-fn pass_all(place: &Place, retention: &mut Retention) -> u32 {
+pub(super) fn pass_all(place: &Place, retention: &mut Retention) -> u32 {
     for passes in 1..10_000 {
         let (builds, rows) = (place.count("select count(*) from builds"), place.count(ROWS_OF_BUILDS));
         let passed = now(retention.pass()).unwrap();

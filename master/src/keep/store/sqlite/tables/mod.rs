@@ -5,6 +5,7 @@
 
 pub(crate) mod attempts;
 pub(crate) mod audit;
+pub(crate) mod blobs;
 pub(crate) mod builds;
 pub(crate) mod changes;
 pub(crate) mod counters;

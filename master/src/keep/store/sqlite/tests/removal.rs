@@ -17,6 +17,11 @@ fn seal(build: u64, index: u32, length: usize) -> Record {
     Record::Seal(SealRow { key, size: length as u64, hash: [0; 32], bytes: Some(vec![b'x'; length]) })
 }
 
+fn upload(build: u64, name: &str, project: &str) -> UploadKey {
+    let job = JobKey { build: BuildId(build), index: 0 };
+    UploadKey { job, attempt: 1, name: name.to_owned(), project: project.to_owned() }
+}
+
 fn log_bytes(store: &Store) -> u64 {
     wait(reading(store).log_bytes()).unwrap()
 }
@@ -114,4 +119,32 @@ fn logs_are_taken_out_of_the_total_once() {
     wait(store.remove(removal(&[], &[1]))).unwrap();
     wait(store.remove(removal(&[1], &[]))).unwrap();
     assert_eq!(log_bytes(&store), 1_000);
+}
+
+#[test]
+fn a_blob_is_counted_once_and_goes_with_its_last_reference() {
+    let store = Store::in_memory("removal-blobs").unwrap();
+    let blob = |build, name, project, content: u8| {
+        let (size, hash) = (u64::from(content), [content; 32]);
+        Record::Blob(BlobRow { key: upload(build, name, project), size, hash, sealed: Time(1) })
+    };
+    let again = blob(1, "a", "p1", 10);
+    let refs =
+        vec![blob(1, "a", "p1", 10), again, blob(1, "b", "p1", 10), blob(1, "c", "p1", 20), blob(2, "a", "p0", 10)];
+    wait(store.commit([finished(1), finished(2)].into_iter().chain(refs).collect())).unwrap();
+    let of = |build, project| wait(reading(&store).blob_usage(upload(build, "", project))).unwrap();
+    let usage = of(1, "p1");
+    assert_eq!((usage.project, usage.attempt, usage.count), (30, 40, 3), "a project counts the same bytes once");
+    assert_eq!(wait(reading(&store).blob_bytes()).unwrap(), 30);
+    assert!(wait(reading(&store).blob_of(BuildId(1), [20; 32])).unwrap().is_some());
+
+    wait(store.remove(removal(&[1], &[]))).unwrap();
+    assert_eq!(wait(reading(&store).blob_of(BuildId(1), [20; 32])).unwrap(), None, "gone with its build, at once");
+    assert_eq!(wait(reading(&store).unreferenced_blobs(9)).unwrap(), Vec::<[u8; 32]>::new());
+    sweep(&store, 1, 10);
+    assert_eq!(wait(reading(&store).unreferenced_blobs(9)).unwrap(), [[20; 32]], "the other has a reference");
+    let gone = Sweep { unlinked_blobs: vec![[10; 32], [20; 32]], rows: 10, ..Sweep::default() };
+    assert_eq!(wait(store.sweep(gone)).unwrap(), 1, "what is referred to stays, whoever asks");
+    assert_eq!(wait(reading(&store).blob_bytes()).unwrap(), 10);
+    assert_eq!((of(1, "p1").project, of(2, "p0").project), (0, 10));
 }

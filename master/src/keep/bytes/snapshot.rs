@@ -1,33 +1,34 @@
-//! The bytes of a log as they are at one moment, wherever they lie.
+//! Bytes as they are at one moment, wherever they lie.
 
-use super::files::{Files, read_at};
+use super::file_work::FileWork;
+use super::read_at;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// The bytes of a log at one moment.
+/// Bytes of one address at one moment.
 #[derive(Clone, Debug)]
-pub(super) struct LogSnapshot {
+pub(in crate::keep) struct ByteSnapshot {
     /// How many bytes there are; the file may already have more.
-    pub(super) size: u64,
-    pub(super) bytes: Bytes,
+    pub(in crate::keep) size: u64,
+    pub(in crate::keep) bytes: Bytes,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Bytes {
+pub(in crate::keep) enum Bytes {
     Memory(Arc<Vec<u8>>),
     Open(Arc<File>),
     Closed(PathBuf),
 }
 
-impl LogSnapshot {
-    pub(super) fn empty() -> LogSnapshot {
-        LogSnapshot { size: 0, bytes: Bytes::Memory(Arc::default()) }
+impl ByteSnapshot {
+    pub(in crate::keep) fn empty() -> ByteSnapshot {
+        ByteSnapshot { size: 0, bytes: Bytes::Memory(Arc::default()) }
     }
 
-    /// At most `count` bytes from `offset`. Touches a file: see [`LogSnapshot::on_thread`].
-    pub(super) fn read(&self, offset: u64, count: usize) -> io::Result<Vec<u8>> {
+    /// At most `count` bytes from `offset`. Touches a file: see [`ByteSnapshot::on_thread`].
+    pub(in crate::keep) fn read(&self, offset: u64, count: usize) -> io::Result<Vec<u8>> {
         let left = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
         let count = count.min(left);
         if count == 0 {
@@ -41,21 +42,23 @@ impl LogSnapshot {
     }
 
     /// Runs a piece of reading: on another thread where there is a file to read.
-    pub(super) async fn on_thread<T: Send + 'static>(
+    pub(in crate::keep) async fn on_thread<T: Send + 'static>(
         self,
-        files: &Files,
-        work: impl FnOnce(&LogSnapshot) -> io::Result<T> + Send + 'static,
+        on: FileWork,
+        work: impl FnOnce(&ByteSnapshot) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
         match self.bytes {
             Bytes::Memory(_) => work(&self),
-            Bytes::Open(_) | Bytes::Closed(_) => files.run(move || work(&self.opened()?)).await,
+            Bytes::Open(_) | Bytes::Closed(_) => on.run(move || work(&self.opened()?)).await,
         }
     }
 
     /// With its file open, for more than one read.
-    pub(super) fn opened(self) -> io::Result<LogSnapshot> {
+    pub(in crate::keep) fn opened(self) -> io::Result<ByteSnapshot> {
         match self.bytes {
-            Bytes::Closed(path) => Ok(LogSnapshot { size: self.size, bytes: Bytes::Open(Arc::new(File::open(path)?)) }),
+            Bytes::Closed(path) => {
+                Ok(ByteSnapshot { size: self.size, bytes: Bytes::Open(Arc::new(File::open(path)?)) })
+            }
             Bytes::Memory(_) | Bytes::Open(_) => Ok(self),
         }
     }

@@ -1,0 +1,140 @@
+//! Where the files of blobs are: partial ones by their upload, sealed ones by their hash.
+
+use super::BlobHash;
+use crate::decide::coordinator::record::{BuildId, JobKey, UploadKey};
+use crate::keep::bytes::file_work::FileWork;
+use crate::keep::bytes::growing::GrowingFile;
+use crate::keep::bytes::is_there;
+use data_encoding::HEXLOWER;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Bytes of the hash of an upload's name that its partial file is called by. Names hold slashes, and are longer than a file's.
+const NAME_BYTES: usize = 16;
+
+/// The folders of blobs.
+#[derive(Clone, Debug)]
+pub(super) struct BlobFiles {
+    /// Bytes that are not sealed yet. No backup has them.
+    partial: Arc<PathBuf>,
+    sealed: Arc<PathBuf>,
+    pub(super) work: FileWork,
+}
+
+/// A partial file that an earlier master left.
+pub(super) struct LeftPartial {
+    pub(super) job: JobKey,
+    pub(super) attempt: u16,
+    pub(super) path: PathBuf,
+}
+
+impl BlobFiles {
+    pub(super) fn open(root: &Path, work: FileWork) -> io::Result<BlobFiles> {
+        let (partial, sealed) = (root.join("partial"), root.join("sealed"));
+        for dir in [&partial, &sealed] {
+            std::fs::create_dir_all(dir)?;
+        }
+        root.ancestors().take(2).try_for_each(sync)?;
+        Ok(BlobFiles { partial: Arc::new(partial), sealed: Arc::new(sealed), work })
+    }
+
+    /// Begins the file of an upload; what was there goes.
+    pub(super) fn begin(&self, key: &UploadKey) -> io::Result<GrowingFile> {
+        let options = &mut File::options();
+        let file = options.create(true).truncate(true).read(true).write(true).open(self.partial_path(key))?;
+        Ok(GrowingFile::new(file, self.work))
+    }
+
+    /// The file of an upload as it is; none where it was not begun.
+    pub(super) fn resume(&self, key: &UploadKey) -> io::Result<Option<GrowingFile>> {
+        match File::options().read(true).write(true).open(self.partial_path(key)) {
+            Ok(file) => Ok(Some(GrowingFile::new(file, self.work))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives the file of an upload, which is durable, the name of its hash. A file of the same hash gives way: its bytes are the
+    /// same. The name is durable after [`BlobFiles::sync_name`].
+    pub(super) fn place(&self, key: &UploadKey, hash: &BlobHash) -> io::Result<()> {
+        let target = self.sealed_path(hash);
+        let shard = self.shard_of(hash);
+        if !shard.exists() {
+            std::fs::create_dir_all(&shard)?;
+        }
+        std::fs::rename(self.partial_path(key), &target)
+    }
+
+    /// Makes the name of a sealed file durable. May be repeated.
+    pub(super) fn sync_name(&self, hash: &BlobHash) -> io::Result<()> {
+        sync(&self.shard_of(hash))?;
+        sync(&self.sealed)
+    }
+
+    pub(super) fn remove_partial(&self, key: &UploadKey) -> io::Result<()> {
+        is_there(std::fs::remove_file(self.partial_path(key))).map(drop)
+    }
+
+    /// Partial files that are there. One whose name says nothing goes.
+    pub(super) fn partials(&self) -> io::Result<Vec<LeftPartial>> {
+        let mut left = Vec::new();
+        for entry in std::fs::read_dir(&*self.partial)? {
+            let path = entry?.path();
+            match read_name(&path) {
+                Some((job, attempt)) => left.push(LeftPartial { job, attempt, path }),
+                None => std::fs::remove_file(path)?,
+            }
+        }
+        Ok(left)
+    }
+
+    pub(super) fn sealed_path(&self, hash: &BlobHash) -> PathBuf {
+        self.shard_of(hash).join(HEXLOWER.encode(hash))
+    }
+
+    /// The folder of a hash: one of 256, by its first byte, so that none gets long.
+    fn shard_of(&self, hash: &BlobHash) -> PathBuf {
+        self.sealed.join(HEXLOWER.encode(&hash[..1]))
+    }
+
+    /// The folders of sealed files.
+    pub(super) fn shards(&self) -> io::Result<Vec<PathBuf>> {
+        std::fs::read_dir(&*self.sealed)?.map(|entry| Ok(entry?.path())).collect()
+    }
+
+    /// The hashes that the files of a folder are called by.
+    pub(super) fn hashes(&self, shard: &Path) -> io::Result<Vec<BlobHash>> {
+        let names = std::fs::read_dir(shard)?.map(|entry| Ok(entry?.file_name()));
+        let names = names.collect::<io::Result<Vec<_>>>()?;
+        Ok(names.iter().filter_map(|name| read_hash(name.to_str()?)).collect())
+    }
+
+    /// Unlinks the files of blobs, where there are any. A power cut may bring them back.
+    pub(super) fn remove(&self, hashes: &[BlobHash]) -> io::Result<()> {
+        hashes.iter().try_for_each(|hash| is_there(std::fs::remove_file(self.sealed_path(hash))).map(drop))
+    }
+
+    fn partial_path(&self, key: &UploadKey) -> PathBuf {
+        let name = HEXLOWER.encode(&blake3::hash(key.name.as_bytes()).as_bytes()[..NAME_BYTES]);
+        self.partial.join(format!("{}.{}.{}.{name}", key.job.build.0, key.job.index, key.attempt))
+    }
+}
+
+/// The job and the attempt that the name of a partial file says.
+fn read_name(path: &Path) -> Option<(JobKey, u16)> {
+    let mut parts = path.file_name()?.to_str()?.split('.');
+    let build = BuildId(parts.next()?.parse().ok()?);
+    let index = parts.next()?.parse().ok()?;
+    Some((JobKey { build, index }, parts.next()?.parse().ok()?))
+}
+
+fn read_hash(name: &str) -> Option<BlobHash> {
+    HEXLOWER.decode(name.as_bytes()).ok()?.try_into().ok()
+}
+
+/// Makes the names of a folder durable.
+fn sync(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}

@@ -1,0 +1,47 @@
+//! What a reader holds open of a sealed file: retention unlinks files and asks nobody, and whoever reads goes on.
+
+use super::Seal;
+use super::file_work::FileWork;
+use super::snapshot::{ByteSnapshot, Bytes};
+use std::cell::RefCell;
+use std::io;
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Files held open by all readers of one kind of bytes; those beyond open theirs for each read, and learn when it was removed.
+pub(in crate::keep) const HELD_MAX: usize = 128;
+
+/// The hold of one reader on one sealed file.
+#[derive(Default)]
+pub struct Grip(RefCell<Option<Held>>);
+
+struct Held {
+    seal: Seal,
+    source: ByteSnapshot,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Grip {
+    pub(in crate::keep) fn source(&self) -> Option<ByteSnapshot> {
+        self.0.borrow().as_ref().map(|held| held.source.clone())
+    }
+
+    pub(in crate::keep) fn seal(&self) -> Option<Seal> {
+        self.0.borrow().as_ref().map(|held| held.seal)
+    }
+
+    /// Opens a sealed file, and holds it where there is room.
+    pub(in crate::keep) async fn close_on(
+        &self,
+        on: FileWork,
+        room: &Arc<Semaphore>,
+        seal: Seal,
+        source: ByteSnapshot,
+    ) -> io::Result<ByteSnapshot> {
+        let Bytes::Closed(_) = source.bytes else { return Ok(source) };
+        let Ok(permit) = room.clone().try_acquire_owned() else { return Ok(source) };
+        let source = on.run(move || source.opened()).await?;
+        *self.0.borrow_mut() = Some(Held { seal, source: source.clone(), _room: permit });
+        Ok(source)
+    }
+}

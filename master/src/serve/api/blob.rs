@@ -1,0 +1,54 @@
+//! The bytes of a sealed blob, for whoever looks at a build that refers to it.
+
+use super::broken;
+use super::served::Served;
+use crate::keep::blobs::{BlobReader, Blobs};
+use crate::keep::turns::Principal;
+use schema::common_capnp::byte_source;
+use std::io;
+use std::rc::Rc;
+
+/// The most that one read answers, in bytes.
+const READ_MAX: u32 = 256 << 10;
+
+/// The bytes of one blob.
+pub(super) struct BlobBytes {
+    pub(super) blobs: Rc<Blobs>,
+    pub(super) served: Rc<Served>,
+    pub(super) reader: Rc<BlobReader>,
+    /// In whose turns it is read.
+    pub(super) principal: Principal,
+}
+
+impl byte_source::Server for BlobBytes {
+    async fn size(
+        self: Rc<Self>,
+        _: byte_source::SizeParams,
+        mut results: byte_source::SizeResults,
+    ) -> capnp::Result<()> {
+        results.get().set_size(self.reader.seal.size);
+        Ok(())
+    }
+
+    async fn read(
+        self: Rc<Self>,
+        params: byte_source::ReadParams,
+        mut results: byte_source::ReadResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let (offset, count) = (params.get_offset(), params.get_count().min(READ_MAX));
+        let (blobs, reader) = (self.blobs.clone(), self.reader.clone());
+        let reading = async move { blobs.read(&reader, offset, count).await };
+        let bytes = self.served.file(self.principal, reading).await?.map_err(unreadable)?;
+        results.get().set_bytes(&bytes);
+        Ok(())
+    }
+}
+
+/// These methods have no refusal: an exception says that retention removed the blob meanwhile.
+fn unreadable(error: io::Error) -> capnp::Error {
+    match error.kind() == io::ErrorKind::NotFound {
+        true => capnp::Error::failed("notFound: the blob was removed by retention, with its build".to_owned()),
+        false => broken(error),
+    }
+}

@@ -120,9 +120,9 @@ fn a_kind_that_is_not_known_is_told_by_its_name() {
 
 #[test]
 fn a_fact_that_only_a_newer_version_knows_is_unknown() {
-    let kind = |stored: &str| match serde_json::from_str::<Fact>(stored).unwrap() {
-        Fact::Unknown { kind } => kind,
-        known => panic!("{known:?}"),
+    let kind = |stored: &str| {
+        let Fact::Unknown { kind } = serde_json::from_str(stored).unwrap() else { panic!("{stored} is known") };
+        kind
     };
     assert_eq!(kind(r#"{"kind":"approvalAsked","by":{"name":"ann"}}"#), "approvalAsked");
     assert_eq!(kind(r#"{"kind":"buildFinished","outcome":"postponed"}"#), "buildFinished");

@@ -1,18 +1,18 @@
-//! A small master for the client's tests: real TLS and RPC on a loopback port, facts that the test sets, links that the
-//! test cuts. It serves one credential, and everything that holder may ask.
+//! What a client's test plays on the core that all played masters share: one credential, everything that its holder may ask,
+//! and facts that the test sets.
 
+#[path = "../../../schema/tests/common/fake_master.rs"]
+mod fake_master;
 mod objects;
 
+use fake_master::{Core, Entrance};
+
 use client::views::{BuildView, JobView, ProjectView, QueueItem, StepView};
-use schema::identity::Identity;
 use schema::sturdy_ref::{SturdyRef, Token};
 use schema::values::{Event, Fact, Finding, Outcome, State, Time};
-use schema::vat::{self, Limits, Side, Vat};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use tokio::net::TcpListener;
-use tokio::sync::watch;
 
 pub struct Master {
     pub world: Rc<World>,
@@ -23,8 +23,7 @@ pub struct Master {
 
 pub struct World {
     pub facts: RefCell<Facts>,
-    pub changed: watch::Sender<u64>,
-    links: RefCell<Vec<Vat>>,
+    core: Core,
     pub fingerprint: String,
     pub address: String,
 }
@@ -73,46 +72,33 @@ pub struct Log {
 impl Master {
     /// Must be called within a `LocalSet`.
     pub async fn start() -> Master {
-        let identity = Rc::new(Identity::generate());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let reference =
-            |token| SturdyRef { fingerprint: identity.fingerprint(), addresses: vec![address.clone()], token };
-        let (join, open) = (reference(Token::random()), reference(Token::random()));
+        let entrance = Entrance::open().await;
+        let (join, open) = (entrance.credential(Token::random()), entrance.credential(Token::random()));
         let facts = Facts { tokens: vec![open.token.digest()], join: Some(join.token.digest()), ..Facts::default() };
         let world = Rc::new(World {
             facts: RefCell::new(facts),
-            changed: watch::channel(0).0,
-            links: RefCell::default(),
-            fingerprint: identity.fingerprint().to_string(),
-            address,
+            core: Core::new(),
+            fingerprint: open.fingerprint.to_string(),
+            address: open.addresses[0].clone(),
         });
-        tokio::task::spawn_local(accept(listener, identity, world.clone()));
+        let served = world.clone();
+        entrance.serve(&world.core, move || {
+            served.facts.borrow_mut().links_made += 1;
+            Some(objects::gateway(&served))
+        });
         Master { world, join, open }
-    }
-}
-
-async fn accept(listener: TcpListener, identity: Rc<Identity>, world: Rc<World>) {
-    while let Ok((stream, _)) = listener.accept().await {
-        let Ok(secured) = vat::accept(stream, &identity).await else { continue };
-        let gateway = objects::gateway(&world);
-        let vat = vat::start(secured.stream, Side::Server, gateway, Limits::known());
-        vat.admit();
-        world.facts.borrow_mut().links_made += 1;
-        world.links.borrow_mut().push(vat);
     }
 }
 
 impl World {
     pub fn change(&self, change: impl FnOnce(&mut Facts)) {
         change(&mut self.facts.borrow_mut());
-        self.changed.send_modify(|count| *count += 1);
+        self.core.note_change();
     }
 
     /// Every client loses its link.
     pub fn cut(&self) {
-        let links = std::mem::take(&mut *self.links.borrow_mut());
-        drop(links);
+        self.core.cut();
     }
 
     /// Commits a fact: the builds change with it, as the client's own mirror would have it.

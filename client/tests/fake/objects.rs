@@ -302,7 +302,7 @@ impl event_source::Server for Served {
 fn follow(world: &Rc<World>, filter: Filter, mut cursor: Cursor, to: observer::Client) -> subscription::Client {
     let world = world.clone();
     let task = tokio::task::spawn_local(async move {
-        let mut changed = world.changed.subscribe();
+        let mut changed = world.core.changes();
         loop {
             let fresh: Vec<_> = {
                 let facts = world.facts.borrow();
@@ -346,7 +346,7 @@ impl build::Server for ServedBuild {
     }
 
     async fn outcome(self: Rc<Self>, _: build::OutcomeParams, mut results: build::OutcomeResults) -> capnp::Result<()> {
-        let mut changed = self.world.changed.subscribe();
+        let mut changed = self.world.core.changes();
         loop {
             let outcome = {
                 let facts = self.world.facts.borrow();
@@ -449,7 +449,7 @@ impl log_reader::Server for ServedLog {
         mut results: log_reader::WaitResults,
     ) -> capnp::Result<()> {
         let offset = params.get()?.get_offset();
-        let mut changed = self.world.changed.subscribe();
+        let mut changed = self.world.core.changes();
         loop {
             let log = self.log();
             if log.sealed || log.bytes.len() as u64 > offset {

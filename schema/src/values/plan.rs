@@ -136,10 +136,8 @@ impl JobPlan {
 
     /// What the outcome of this job counts for in its build and for the jobs that need it.
     pub fn counted(&self, outcome: Outcome) -> Outcome {
-        match outcome {
-            Outcome::Failed | Outcome::Errored if self.may_fail => Outcome::Warned,
-            outcome => outcome,
-        }
+        let is_allowed = self.may_fail && matches!(outcome, Outcome::Failed | Outcome::Errored);
+        if is_allowed { Outcome::Warned } else { outcome }
     }
 
     /// The time of the `always` steps that run after a cancel or after the job's time, in milliseconds. None: it has none that

@@ -1,7 +1,11 @@
-//! A master in a test: says yes to everything that it is not told to refuse, and remembers what it heard.
+//! What a worker's test plays on the core that all played masters share: it says yes to everything that it is not told to
+//! refuse, and remembers what it heard.
 
+#[path = "../../../schema/tests/common/fake_master.rs"]
+mod fake_master;
+
+use fake_master::{Core, Entrance};
 use schema::gateway_capnp::gateway;
-use schema::identity::Identity;
 use schema::limits::{self, LEASE};
 use schema::log_capnp::log_sink;
 use schema::sturdy_ref::{SturdyRef, Token};
@@ -9,15 +13,12 @@ use schema::values::{
     Assignment, Command, JobPlan, Outcome, Progress, Refusal, RefusalCode, Resources, SourceStamp, StepEnd, StepPlan,
     Trust,
 };
-use schema::vat::{self, Limits, Side, Vat};
 use schema::wire;
 use schema::worker_capnp::{lease, session, step_report, worker, worker_desk};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::time::timeout;
 
 /// Far more than anything here takes: a hang, not a slow machine.
@@ -25,14 +26,13 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Master {
     pub(crate) heard: RefCell<Heard>,
-    changed: watch::Sender<u64>,
+    core: Core,
     pub(crate) term_ms: Cell<u64>,
     offers: RefCell<VecDeque<Assignment>>,
     /// Of leases that have a length of their own; without one, as an older master.
     terms: RefCell<BTreeMap<[u8; 16], u64>>,
     /// As many offers an answer to `take` holds; 1: as an older master.
     pub(crate) at_once: Cell<u16>,
-    vats: RefCell<Vec<Vat>>,
     worker: RefCell<Option<worker::Client>>,
     /// Leases that the next `attach` calls stale.
     pub(crate) stale: RefCell<Vec<[u8; 16]>>,
@@ -66,21 +66,15 @@ pub(crate) struct Heard {
 impl Master {
     /// Listens, and gives the worker's credential for it.
     pub(crate) async fn start() -> (Rc<Master>, SturdyRef) {
-        let identity = Identity::generate();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let reference = SturdyRef {
-            fingerprint: identity.fingerprint(),
-            addresses: vec![listener.local_addr().unwrap().to_string()],
-            token: Token::random(),
-        };
+        let entrance = Entrance::open().await;
+        let reference = entrance.credential(Token::random());
         let master = Rc::new(Master {
             heard: RefCell::default(),
-            changed: watch::Sender::new(0),
+            core: Core::new(),
             term_ms: Cell::new(60_000),
             offers: RefCell::default(),
             terms: RefCell::default(),
             at_once: Cell::new(1),
-            vats: RefCell::default(),
             worker: RefCell::default(),
             stale: RefCell::default(),
             refuse_restore: Cell::default(),
@@ -91,8 +85,15 @@ impl Master {
             version: Cell::new(2),
             token: reference.token.clone(),
         });
-        tokio::task::spawn_local(serve(master.clone(), listener, identity));
+        let served = master.clone();
+        entrance.serve(&master.core, move || served.first());
         (master, reference)
+    }
+
+    /// What a link gets; none: nobody listens.
+    fn first(self: &Rc<Master>) -> Option<capnp::capability::Client> {
+        let gateway: gateway::Client = capnp_rpc::new_client(Gateway(self.clone()));
+        self.is_listening.get().then_some(gateway.client)
     }
 
     /// What a full disk makes of a call.
@@ -114,8 +115,7 @@ impl Master {
     pub(crate) fn cut(&self) {
         let peer = self.worker.borrow_mut().take();
         drop(peer);
-        let vats = std::mem::take(&mut *self.vats.borrow_mut());
-        drop(vats);
+        self.core.cut();
     }
 
     pub(crate) fn worker(&self) -> worker::Client {
@@ -123,7 +123,7 @@ impl Master {
     }
 
     pub(crate) async fn until(&self, is_so: impl Fn(&Heard) -> bool) {
-        let mut changed = self.changed.subscribe();
+        let mut changed = self.core.changes();
         let waiting = async {
             while !is_so(&self.heard.borrow()) {
                 changed.changed().await.unwrap();
@@ -175,21 +175,7 @@ impl Master {
     }
 
     fn tell(&self) {
-        self.changed.send_modify(|count| *count += 1);
-    }
-}
-
-async fn serve(master: Rc<Master>, listener: TcpListener, identity: Identity) {
-    loop {
-        let (stream, _) = listener.accept().await.unwrap();
-        if !master.is_listening.get() {
-            continue;
-        }
-        if let Ok(secured) = vat::accept(stream, &identity).await {
-            let gateway: gateway::Client = capnp_rpc::new_client(Gateway(master.clone()));
-            let vat = vat::start(secured.stream, Side::Server, gateway.client, Limits::known());
-            master.vats.borrow_mut().push(vat);
-        }
+        self.core.note_change();
     }
 }
 
@@ -319,7 +305,7 @@ impl session::Server for Session {
         let params = params.get()?;
         let free = wire::read_resources(params.get_free()?);
         self.0.hear(|heard| heard.free.push(free));
-        let mut changed = self.0.changed.subscribe();
+        let mut changed = self.0.core.changes();
         while self.0.offers.borrow().is_empty() {
             changed.changed().await.unwrap();
         }

@@ -112,10 +112,10 @@ fn row(event: &Event) -> Value {
         fields.remove("fact");
         fields.extend(fact.clone());
     }
-    match &event.fact {
-        Fact::Unknown { .. } => row["unknown"] = true.into(),
-        fact => set_times(&mut row, fact),
+    if matches!(event.fact, Fact::Unknown { .. }) {
+        row["unknown"] = true.into();
     }
+    set_times(&mut row, &event.fact);
     row
 }
 
@@ -128,10 +128,8 @@ fn set_times(row: &mut Value, fact: &Fact) {
 }
 
 fn kind(fact: &Fact) -> String {
-    match fact {
-        Fact::Unknown { kind } => format!("{kind} (unknown to this version)").trim_start().to_owned(),
-        known => known.kind().to_owned(),
-    }
+    let Fact::Unknown { kind } = fact else { return fact.kind().to_owned() };
+    format!("{kind} (unknown to this version)").trim_start().to_owned()
 }
 
 /// What the kind adds to every event's fields, as far as there is something to say.

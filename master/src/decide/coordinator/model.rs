@@ -140,8 +140,8 @@ impl Build {
 
     /// What the outcome of a job counts for in its build and for the jobs that need it. None: the job is not finished.
     pub(super) fn counted(&self, index: usize) -> Option<Outcome> {
-        let plan = &self.plan.as_ref()?.jobs[index];
-        self.jobs[index].row.outcome.map(|outcome| plan.counted(outcome))
+        let plan = self.plan.as_ref().and_then(|plan| plan.jobs.get(index));
+        self.jobs[index].row.outcome.map(|outcome| plan.map_or(outcome, |plan| plan.counted(outcome)))
     }
 
     /// What the outcome of a job says of its lane. One that errored says nothing of the code, also where the job may fail.

@@ -90,6 +90,12 @@ impl BlobFiles {
         Ok(left)
     }
 
+    /// Removes the partial files of these attempts.
+    pub(super) fn remove_partials(&self, is_gone: impl Fn(JobKey, u16) -> bool) -> io::Result<()> {
+        let partials = self.partials()?.into_iter().filter(|partial| is_gone(partial.job, partial.attempt));
+        partials.map(|partial| partial.path).try_for_each(|path| is_there(std::fs::remove_file(path)).map(drop))
+    }
+
     pub(super) fn sealed_path(&self, hash: &BlobHash) -> PathBuf {
         self.shard_of(hash).join(HEXLOWER.encode(hash))
     }

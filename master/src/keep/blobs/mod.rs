@@ -121,15 +121,9 @@ impl Blobs {
 
     /// Removes the partial files of all attempts but these.
     pub fn keep_partials(&self, is_kept: impl Fn(JobKey, u16) -> bool) -> io::Result<()> {
-        for partial in self.files.partials()? {
-            let attempt = (partial.job, partial.attempt);
-            if is_kept(attempt.0, attempt.1) {
-                self.left.borrow_mut().insert(attempt);
-            } else {
-                self.left.borrow_mut().remove(&attempt);
-                std::fs::remove_file(partial.path)?;
-            }
-        }
+        self.files.remove_partials(|job, attempt| !is_kept(job, attempt))?;
+        let left = self.files.partials()?.into_iter().map(|partial| (partial.job, partial.attempt));
+        self.left.replace(left.collect());
         Ok(())
     }
 
@@ -195,8 +189,10 @@ impl Blobs {
             self.uploads.borrow_mut().remove(&key);
             placed.extend(upload.end(turn).await?);
         }
-        if self.left.borrow().contains(&(job, attempt)) {
-            self.keep_partials(|of, number| (of, number) != (job, attempt))?;
+        if self.left.borrow_mut().remove(&(job, attempt)) {
+            let files = self.files.clone();
+            let remove = move || files.remove_partials(|of, number| (of, number) == (job, attempt));
+            self.files.work.run(remove).await?;
         }
         self.remove_unreferenced(placed).await.map(drop)
     }

@@ -72,7 +72,8 @@ impl Lease {
             self.access.live().forget_lease(token);
             if let Some((job, attempt)) = attempt {
                 attempt_logs::forget(self.access.logs(), job, attempt, &steps).await;
-                end_uploads(self.access.blobs(), job, attempt).await;
+                // in a box: few attempts have uploads, and all wait in a future of this size
+                Box::pin(end_uploads(self.access.blobs(), job, attempt)).await;
             }
         }
         Ok(done)

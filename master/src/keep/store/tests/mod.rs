@@ -85,7 +85,10 @@ impl Model {
                 if dice.below(3) == 0 && self.grants.remove(&row.id).is_some() {
                     return Record::GrantForgotten(row.id);
                 }
-                self.grants.insert(row.id, row.clone());
+                // what was granted stays as it was first written
+                let known = self.grants.get(&row.id).map(|known| (known.kind, known.what.clone()));
+                let (kind, what) = known.unwrap_or_else(|| (row.kind, row.what.clone()));
+                self.grants.insert(row.id, GrantRow { kind, what, ..row.clone() });
                 Record::Grant(row)
             }
             5 => {

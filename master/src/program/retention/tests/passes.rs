@@ -83,8 +83,8 @@ impl Place {
         now(numbers(&self.readers.of(PROGRAM), sql))[0] as u64
     }
 
-    pub(super) fn is_referenced(&self, hash: [u8; 32]) -> bool {
-        !now(self.readers.of(PROGRAM).referenced_blobs(vec![hash])).unwrap().is_empty()
+    pub(super) fn referenced(&self, hashes: Vec<[u8; 32]>) -> BTreeSet<[u8; 32]> {
+        now(self.readers.of(PROGRAM).referenced_blobs(hashes)).unwrap()
     }
 
     pub(super) fn numbers(&self, sql: &'static str) -> BTreeSet<BuildId> {

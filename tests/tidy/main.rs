@@ -175,11 +175,11 @@ fn the_objects_of_an_audience_reach_no_other() {
     let rooms = [
         (
             "ViewerAccess",
-            "viewer viewer_access build branch detail event explain log room view",
+            "viewer viewer_access blob build branch detail event explain log room view",
             "crate::commit::driver",
         ),
         ("SubmitterAccess ViewerAccess", "submitter submitter_access changes", "Readers"),
-        ("WorkerAccess", "worker worker_access lease report source attempt_logs", "Readers"),
+        ("WorkerAccess", "worker worker_access lease report sink source attempt_logs", "Readers"),
         ("OperatorAccess ViewerAccess", "operator operator_access master_file examine", "Readers"),
     ];
     for (own, files, beyond) in rooms {

@@ -4,6 +4,7 @@ mod build;
 mod repeat;
 mod retry_guard;
 mod trigger;
+mod trust;
 
 pub(super) use repeat::{AfterLoss, after_loss};
 pub(super) use retry_guard::RetryGuard;

@@ -6,7 +6,7 @@ use super::placed::Opening;
 use super::record::{AttemptRow, BuildId, BuildRow, GrantId, JobKey, JobRow, LeaseToken, Record};
 use super::refs::Origin;
 use super::rows::{Row, Steps};
-use schema::values::{Assignment, Commit, Description, Home, Outcome, Plan, Resources, State, Time, Trust, Want};
+use schema::values::{Assignment, Commit, Description, Home, Outcome, Plan, Resources, State, Time, Want};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -107,7 +107,6 @@ pub struct Order {
     pub project: String,
     pub stamp: schema::values::SourceStamp,
     pub tip: Commit,
-    pub trust: Trust,
     pub by: GrantId,
     pub origin: Origin,
 }

@@ -35,6 +35,7 @@ struct Job {
   steps @15 :List(Step);
   skipped @16 :Text;             # Not empty: why this job is skipped.
   alwaysTimeout @17 :UInt64;     # Of all `always` steps that run after a cancel or after the timeout; 0: 30 s.
+  isolation @18 :Text;           # The weakest tier in which it may run: "plain", "guard". Empty: the pipeline names none.
 
   enum Workspace {
     fresh @0;                    # An empty directory and a new checkout.

@@ -83,6 +83,12 @@ fn what_is_said() {
             "workspace = 'dirty'",
             "4:13 `workspace` of job `a` is not known | it is one of \"fresh\", \"clean\", \"kept\"",
         ),
+        ("isolation = 'guarded'", "4:13 `isolation` of job `a` is not known | it is one of \"plain\", \"guard\""),
+        (
+            "isolation = 'container'",
+            "4:13 `isolation` of job `a` as \"container\" is not supported by this version | of a later version | the strongest of \
+             this version is \"guard\"",
+        ),
         (
             "source = { lfs = true }",
             "4:10 `source` of job `a` as a table is not supported by this version | of a later version | \"none\" means \

@@ -134,7 +134,7 @@ impl Floor {
         let mut terms = Terms::default();
         terms.projects.insert("p".to_owned(), ProjectTerms { pools: pools(&["a", "b"]) });
         terms.projects.insert("q".to_owned(), ProjectTerms { pools: pools(&["c"]) });
-        terms.pools.insert("b".to_owned(), PoolTerms { wants: vec![Want::read("disk=fast")], lease: None });
+        terms.pools.insert("b".to_owned(), PoolTerms { wants: vec![Want::read("disk=fast")], ..PoolTerms::default() });
         let it = Coordinator::load(now, terms, Loaded::default(), [3; 32]);
         let mut floor = Floor { now, it, ledger: Ledger::default(), hands: Vec::new(), requests: 0 };
         floor.it.found(now);

@@ -185,7 +185,7 @@ pub(crate) fn terms(config: &Config) -> Terms {
         .map(|(name, project)| (name.clone(), ProjectTerms { pools: project.pools.iter().cloned().collect() }));
     let pools = config.pools.iter().map(|(name, pool)| {
         let wants = pool.matches.iter().map(|want| Want::read(want)).collect();
-        (name.clone(), PoolTerms { wants, lease: pool.lease })
+        (name.clone(), PoolTerms { wants, lease: pool.lease, isolation: pool.isolation })
     });
     Terms {
         lease: config.limits.lease,

@@ -1,6 +1,6 @@
 //! The plan: a pipeline expanded for one source stamp.
 
-use super::Resources;
+use super::{Resources, TierName};
 use serde::{Deserialize, Serialize};
 
 /// Decided by the master from what triggered the build, never by the repository.
@@ -73,6 +73,10 @@ pub struct JobPlan {
     /// 0.1: [`ALWAYS_TIMEOUT_MS`].
     #[serde(default)]
     pub always_timeout_ms: u64,
+    /// The weakest tier of isolation in which the job may run, where the pipeline names one. None: the usual one, which the
+    /// master knows.
+    #[serde(default)]
+    pub isolation: Option<TierName>,
 }
 
 /// The time of the `always` steps of a job that was cancelled or whose time was over, where its plan says none: long enough
@@ -98,11 +102,12 @@ impl JobPlan {
     /// The bytes that it takes in memory, or as it travels to a worker: about, and never less than as it travels. Many empty
     /// strings count too.
     pub fn size(&self) -> usize {
-        let texts: usize = [&self.name, &self.base, &self.on, &self.skipped].map(String::len).iter().sum();
+        let isolation = self.isolation.as_ref().map_or("", TierName::word);
+        let texts = [&self.name, &self.base, &self.on, &self.skipped, isolation].map(str::len);
         let pairs = size_of_pairs(&self.cell) + size_of_pairs(&self.env);
         let steps: usize = self.steps.iter().map(StepPlan::size).sum();
         let needs = size_of_val(self.needs.as_slice());
-        size_of::<JobPlan>() + texts + pairs + needs + size_of_words(&self.want) + steps
+        size_of::<JobPlan>() + texts.iter().sum::<usize>() + pairs + needs + size_of_words(&self.want) + steps
     }
 }
 

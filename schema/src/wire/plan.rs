@@ -4,7 +4,7 @@ use super::{length, write_pairs, write_texts};
 use crate::change_capnp::{source, source_stamp};
 use crate::limits::{self, PLAN_LIST, PLAN_TEXT, TOLD, TOLD_LIST};
 use crate::plan_capnp::{job, plan, step};
-use crate::values::{Command, JobPlan, Plan, SourceRevision, SourceStamp, StepPlan, Trust, Workspace};
+use crate::values::{Command, JobPlan, Plan, SourceRevision, SourceStamp, StepPlan, TierName, Trust, Workspace};
 
 pub fn write_stamp(to: source_stamp::Builder<'_>, stamp: &SourceStamp) {
     let mut sources = to.init_sources(length(stamp.sources.len()));
@@ -89,6 +89,7 @@ pub fn write_job(mut to: job::Builder<'_>, job: &JobPlan) {
     write_pairs(to.reborrow().init_env(length(job.env.len())), &job.env);
     to.set_skipped(&job.skipped);
     to.set_always_timeout(job.always_timeout_ms);
+    to.set_isolation(job.isolation.as_ref().map_or("", TierName::word));
     let mut steps = to.init_steps(length(job.steps.len()));
     for (index, step) in (0..).zip(&job.steps) {
         write_step(steps.reborrow().get(index), step);
@@ -119,6 +120,7 @@ pub fn read_job(from: job::Reader<'_>) -> capnp::Result<JobPlan> {
         steps: limits::structs(from.get_steps(), &PLAN_LIST)?.map(read_step).collect::<capnp::Result<_>>()?,
         skipped: limits::text(from.get_skipped(), &PLAN_TEXT)?,
         always_timeout_ms: from.get_always_timeout(),
+        isolation: TierName::read(limits::text(from.get_isolation(), &PLAN_TEXT)?),
     })
 }
 

@@ -4,10 +4,10 @@ use super::plan::{trust_from_wire, trust_to_wire};
 use super::{length, read_job, read_stamp, write_job, write_pairs, write_stamp, write_texts};
 use crate::grant_capnp::what;
 use crate::limits::{
-    self, ABOUT, LABEL, LABELS, LEASE, Limit, POOL, POOLS, PROJECT, PROJECTS, RIGHT, RIGHTS, TIERS, TOLD,
+    self, ABOUT, LABEL, LABELS, LEASE, Limit, POOL, POOLS, PROJECT, PROJECTS, RIGHT, RIGHTS, TIER_LACK, TIERS, TOLD,
 };
-use crate::values::{Assignment, Description, Home, Resources, What};
-use crate::worker_capnp::{assignment, description, home, resources};
+use crate::values::{Assignment, Description, Home, Resources, TierName, TierProbe, What};
+use crate::worker_capnp::{assignment, description, home, resources, tier_probe};
 
 pub fn write_resources(mut to: resources::Builder<'_>, resources: &Resources) {
     to.set_slots(resources.slots);
@@ -25,7 +25,14 @@ pub fn write_description(mut to: description::Builder<'_>, description: &Descrip
     write_resources(to.reborrow().init_total(), &description.total);
     to.set_host(ABOUT.cut(&description.host));
     to.set_version(ABOUT.cut(&description.version));
-    write_texts(to.init_isolation(length(description.isolation.len())), &description.isolation);
+    let isolation = description.isolation.iter().map(|tier| ABOUT.cut(tier.word()));
+    write_texts(to.reborrow().init_isolation(length(description.isolation.len())), isolation);
+    let mut probes = to.init_probes(length(description.probes.len()));
+    for (index, probe) in (0..).zip(&description.probes) {
+        let mut to = probes.reborrow().get(index);
+        to.set_tier(ABOUT.cut(probe.tier.word()));
+        to.set_lack(TIER_LACK.cut(probe.lack.as_deref().unwrap_or_default()));
+    }
 }
 
 pub fn read_description(from: description::Reader<'_>) -> capnp::Result<Description> {
@@ -44,8 +51,14 @@ fn description(from: description::Reader<'_>, labels: &Limit, label: &Limit) -> 
         total: read_resources(from.get_total()?),
         host: limits::text(from.get_host(), &ABOUT)?,
         version: limits::text(from.get_version(), &ABOUT)?,
-        isolation: limits::texts(from.get_isolation(), &TIERS, &ABOUT)?,
+        isolation: limits::texts(from.get_isolation(), &TIERS, &ABOUT)?.into_iter().map(TierName::from).collect(),
+        probes: limits::structs(from.get_probes(), &TIERS)?.map(read_probe).collect::<capnp::Result<_>>()?,
     })
+}
+
+fn read_probe(from: tier_probe::Reader<'_>) -> capnp::Result<TierProbe> {
+    let lack = limits::text(from.get_lack(), &TIER_LACK)?;
+    Ok(TierProbe { tier: limits::text(from.get_tier(), &ABOUT)?.into(), lack: (!lack.is_empty()).then_some(lack) })
 }
 
 pub fn write_assignment(mut to: assignment::Builder<'_>, assignment: &Assignment) {
@@ -58,6 +71,7 @@ pub fn write_assignment(mut to: assignment::Builder<'_>, assignment: &Assignment
     to.set_lane(&assignment.lane);
     to.set_trust(trust_to_wire(assignment.trust));
     to.set_term(assignment.term_ms);
+    to.set_isolation(assignment.isolation.as_ref().map_or("", TierName::word));
 }
 
 pub fn read_assignment(from: assignment::Reader<'_>) -> capnp::Result<Assignment> {
@@ -71,6 +85,7 @@ pub fn read_assignment(from: assignment::Reader<'_>) -> capnp::Result<Assignment
         lane: limits::text(from.get_lane(), &TOLD)?,
         trust: trust_from_wire(from.get_trust()?),
         term_ms: from.get_term(),
+        isolation: TierName::read(limits::text(from.get_isolation(), &TOLD)?),
     })
 }
 

@@ -4,6 +4,7 @@
 //! | line | what happens |
 //! | --- | --- |
 //! | `worker w1 kind=gpu cpus=2 slots=2` | a worker with this label and room connects; both are optional |
+//! | `worker w1 tiers=plain` | a worker connects that tried all tiers of isolation, of which only these work |
 //! | `push main: build; test after build` | a change, whose plan has these jobs; see [`job`] for what may stand behind a name |
 //! | `w1 asks` | the worker waits for work, with the room that its attempts leave |
 //! | `w1 accepts`, `w1 declines` | its newest offer |
@@ -18,8 +19,8 @@ use master::decide::coordinator::record::{BuildId, GrantId, LeaseToken, Record, 
 use master::decide::coordinator::{Arrival, Coordinator, Effect, GrantOrder, Planned, ROOT, Request, SessionId, Terms};
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{
-    Change, Description, Exit, Fact, GrantKind, Home, JobPlan, Outcome, Plan, Refusal, Resources, StepEnd, Time, Trust,
-    What,
+    Change, Description, Exit, Fact, GrantKind, Home, JobPlan, Outcome, Plan, Refusal, Resources, StepEnd, Tier,
+    TierProbe, Time, Trust, What,
 };
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -42,7 +43,7 @@ pub(super) fn play(script: &str) -> String {
 struct Worker {
     grant: GrantId,
     session: SessionId,
-    total: Resources,
+    description: Description,
     offered: Vec<LeaseToken>,
     held: Vec<LeaseToken>,
 }
@@ -113,11 +114,12 @@ impl Player {
 
     fn add_worker(&mut self, name: &str, terms: &[&str]) {
         let mut total = Resources { slots: 1, cpus_milli: 8_000, memory: 8 << 30 };
-        let mut labels = Vec::new();
+        let (mut labels, mut probes) = (Vec::new(), Vec::new());
         for (key, value) in terms.iter().map(|term| term.split_once('=').expect("KEY=VALUE")) {
             match key {
                 "cpus" => total.cpus_milli = value.parse::<u32>().expect("cores") * 1_000,
                 "slots" => total.slots = value.parse().expect("a number of slots"),
+                "tiers" => probes = probes_of(value),
                 _ => labels.push((key.to_owned(), value.to_owned())),
             }
         }
@@ -127,7 +129,8 @@ impl Player {
         let request = self.request();
         let grant = self.it.issue(self.now, request, order).expect("the root may issue");
         self.it.redeem(self.now, hash, [hash[0] + 100; 32], Fingerprint(hash)).expect("a fresh join");
-        let worker = Worker { grant, session: SessionId(0), total, offered: Vec::new(), held: Vec::new() };
+        let description = Description { total, probes, ..Description::default() };
+        let worker = Worker { grant, session: SessionId(0), description, offered: Vec::new(), held: Vec::new() };
         self.workers.insert(name.to_owned(), worker);
         self.attach(name);
     }
@@ -135,8 +138,7 @@ impl Player {
     fn attach(&mut self, name: &str) {
         let instance = [u8::try_from(name.len()).expect("short"); 16];
         let worker = &self.workers[name];
-        let (description, running) =
-            (Description { total: worker.total, ..Description::default() }, worker.held.clone());
+        let (description, running) = (worker.description.clone(), worker.held.clone());
         let home = Some(Home { boot: "boot".to_owned(), inode: worker.grant.0, ..Home::default() });
         let arrival = Arrival { instance, running, description, keeps_terms: true, home, alive: Vec::new() };
         let attached = self.it.attach(self.now, worker.grant, arrival).expect("its grant is in force");
@@ -198,7 +200,7 @@ impl Player {
 
     fn ask(&mut self, name: &str) {
         let worker = &self.workers[name];
-        let mut free = worker.total;
+        let mut free = worker.description.total;
         for token in &worker.held {
             let taken = self.jobs[token].1;
             free.slots -= taken.slots;
@@ -271,7 +273,8 @@ impl Player {
                     let (name, _) = self.workers.iter().find(|(_, worker)| worker.session == session).expect("is here");
                     let (name, token) = (name.clone(), LeaseToken(assignment.token));
                     let job = format!("{}/{}", assignment.build, assignment.job.name);
-                    let _ = writeln!(self.out, "  {job} is offered to {name}");
+                    let tier = assignment.isolation.as_ref().map(|tier| format!(" in {tier}")).unwrap_or_default();
+                    let _ = writeln!(self.out, "  {job} is offered to {name}{tier}");
                     self.jobs.insert(token, (job, assignment.job.room()));
                     self.worker(&name).offered.push(token);
                 }
@@ -311,8 +314,14 @@ impl Player {
     }
 }
 
-/// A job of one step. Behind its name may stand `after JOB…`, `wants LABEL=VALUE`, `cpus N`, `priority N`, `retry N` and
-/// `side-effects`.
+/// The probes of a worker on which these tiers work.
+fn probes_of(working: &str) -> Vec<TierProbe> {
+    let lack = |tier: Tier| (!working.split(',').any(|word| word == tier.word())).then(|| "not here".to_owned());
+    Tier::ALL.map(|tier| TierProbe { tier: tier.into(), lack: lack(tier) }).to_vec()
+}
+
+/// A job of one step. Behind its name may stand `after JOB…`, `wants LABEL=VALUE`, `tier TIER`, `cpus N`, `priority N`,
+/// `retry N` and `side-effects`.
 fn job(text: &str, plan: &Plan) -> JobPlan {
     let mut words = text.split_whitespace().peekable();
     let name = words.next().expect("a name").to_owned();
@@ -329,6 +338,7 @@ fn job(text: &str, plan: &Plan) -> JobPlan {
                 job.needs.push(u32::try_from(needed).expect("few jobs"));
             }
             "wants" => job.want.push(value.to_owned()),
+            "tier" => job.isolation = Some(value.to_owned().into()),
             "cpus" => job.cpus_milli = value.parse::<u32>().expect("cores") * 1_000,
             "priority" => job.priority = value.parse().expect("a priority"),
             "retry" => job.retry_infra = value.parse().expect("a number of attempts"),

@@ -118,6 +118,7 @@ mod tests {
             lane: String::new(),
             trust: Trust::Trusted,
             term_ms: 0,
+            isolation: None,
         }
     }
 

@@ -234,6 +234,7 @@ pub(crate) fn job(number: u8, steps: Vec<StepPlan>) -> Assignment {
         lane: format!("lane-{number}"),
         trust: Trust::Trusted,
         term_ms: 0,
+        isolation: None,
     }
 }
 

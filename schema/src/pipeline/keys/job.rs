@@ -7,9 +7,9 @@ use super::{ENV, LIST, SHELL};
 use crate::limits::pipeline::{CPUS_MAX, PRIORITY_MAX};
 use crate::toml_file::reference::Absent::{Is, Means, Required};
 use crate::toml_file::reference::{Form, Key};
+use crate::values::Tier;
 
-pub(in crate::pipeline) const DEFAULTS_LATER: &[&str] =
-    &["image", "isolation", "cache", "secrets", "may_fail", "keep", "lock"];
+pub(in crate::pipeline) const DEFAULTS_LATER: &[&str] = &["image", "cache", "secrets", "may_fail", "keep", "lock"];
 /// Of a job, besides [`STEP_LATER`].
 pub(in crate::pipeline) const JOB_LATER: &[&str] =
     &["may_fail", "services", "keep", "use", "lock", "group", "approve", "max", "secrets"];
@@ -129,6 +129,14 @@ pub(in crate::pipeline) const SETTINGS: &[Entry<Settings>] = &[
         "\"kept\"",
         "`\"fresh\"`: a new checkout; `\"clean\"`: ignored files stay; `\"kept\"`: everything that is not tracked stays",
         |value, to| set(&mut to.plan.workspace, value.choice(&settings::WORKSPACES)),
+    ),
+    Entry::new(
+        "isolation",
+        Form::OneOf(&[Tier::ALL[0].word(), Tier::ALL[1].word()]),
+        Means("`\"guard\"`, or what its pool says"),
+        "\"guard\"",
+        "the weakest [tier](../pipeline.md#tiers) in which it may run; a pool can ask for a stronger one",
+        |value, to| set(&mut to.plan.isolation, value.tier().map(|tier| Some(tier.into()))),
     ),
     Entry::new(
         "source",

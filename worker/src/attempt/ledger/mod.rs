@@ -267,6 +267,7 @@ mod tests {
             lane: String::new(),
             trust: Trust::Trusted,
             term_ms: 0,
+            isolation: None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The pages: each asks its question at once, with the visitor's authority, and shows the answer.
 
 use super::questions::{
-    address, builds, builds_of, builds_of_all, job_logs, job_of, known, numbered, state_of, workers_of,
+    address, builds, builds_of, builds_of_all, isolation, job_logs, job_of, known, numbered, state_of, workers_of,
 };
 use super::reply::{Miss, Reply, page};
 use super::request::{Wanted, cookie};
@@ -100,12 +100,13 @@ pub(super) async fn job(
     let looked = site.bridge.look(cookie(&headers), async move |visit: Visit| {
         let (build, job) = job_of(&visit.guild, &project, number, &name).await?;
         let logs = job_logs(&visit.guild, &build, &job).await?;
-        Ok::<_, Error>((build, job, logs, visit.name))
+        let isolation = isolation(&visit.guild, &build, &job).await?;
+        Ok::<_, Error>((build, job, logs, isolation, visit.name))
     });
-    let (build, job, logs, who) = looked.await??;
+    let (build, job, logs, isolation, who) = looked.await??;
     let refresh = (!job.is_finished()).then_some(REFRESH);
     let title = format!("{} {}", job.name, build.selector());
-    page(&show::Job::new(Frame::new(&title, who), &build, &job, &logs), &headers, refresh)
+    page(&show::Job::new(Frame::new(&title, who), &build, &job, &logs, isolation), &headers, refresh)
 }
 
 pub(super) async fn step(

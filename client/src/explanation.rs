@@ -3,7 +3,7 @@
 
 use crate::views::{BuildView, JobView, rfc3339};
 use crate::words::status_word;
-use schema::values::{Outcome, Resources, Time};
+use schema::values::{Outcome, Resources, Tier, Time};
 use serde::Serialize;
 
 /// The answer to why a job waits, or why it ran where it ran.
@@ -109,7 +109,7 @@ pub struct AttemptView {
     pub outcome: Option<Outcome>,
     /// Why it ended, if the outcome does not say all; else "".
     pub reason: String,
-    /// The tier of isolation that its steps ran in.
+    /// The tier of isolation in which its steps ran; "" if its worker did not say.
     pub isolation: String,
     /// Why it was placed there, in a sentence; "" if that was not recorded.
     pub placed: String,
@@ -126,6 +126,11 @@ pub struct AttemptView {
 }
 
 impl Explanation {
+    /// The tier of isolation in which its newest attempt runs or ran; "" if none is known.
+    pub fn isolation(&self) -> &str {
+        self.attempts.last().map_or("", |attempt| &attempt.isolation)
+    }
+
     /// What a person reads, in lines of a label and a text; a line that continues the one before it has the label "". `when`
     /// tells a time, as "5m ago".
     pub fn lines(
@@ -198,7 +203,9 @@ impl AttemptView {
         let took =
             self.started.zip(self.finished).map(|(from, to)| format!("took {} s", seconds(to.since(from).as_millis())));
         let time = self.started.map(|time| format!("began {}", when(time)));
-        let parts: Vec<String> = [outcome].into_iter().chain(reason).chain(time).chain(took).collect();
+        // the usual tier is not worth a word
+        let tier = (self.isolation == Tier::Plain.word()).then(|| format!("isolation {}", self.isolation));
+        let parts: Vec<String> = [outcome].into_iter().chain(reason).chain(time).chain(took).chain(tier).collect();
         format!("{} on {}: {}", self.number, self.worker, parts.join(", "))
     }
 

@@ -3,7 +3,7 @@
 //!
 //! The JSON of these values is part of the command's interface: fields are only added. Times are RFC 3339 in it.
 
-use schema::values::{Description, Exit, GrantKind, Outcome, Selector, ShortRef, State, Time, What};
+use schema::values::{Description, Exit, GrantKind, Outcome, Selector, ShortRef, State, TierName, Time, What};
 use serde::{Serialize, Serializer};
 
 /// A project that the credential may see.
@@ -249,6 +249,17 @@ pub struct Whoami {
     pub incarnation: u64,
     /// The address of the master's web pages, or "" if it serves none.
     pub pages: String,
+}
+
+impl WorkerView {
+    /// The tiers of isolation that it offers and why it lacks others, as "plain; no guard: …".
+    pub fn tiers(&self) -> String {
+        let about = &self.description;
+        let offered = about.isolation.iter().map(TierName::word).collect::<Vec<_>>().join(", ");
+        let lacks =
+            about.probes.iter().filter_map(|probe| Some(format!("no {}: {}", probe.tier, probe.lack.as_ref()?)));
+        [offered].into_iter().filter(|text| !text.is_empty()).chain(lacks).collect::<Vec<_>>().join("; ")
+    }
 }
 
 impl BuildView {

@@ -126,7 +126,7 @@ struct Explanation {
   # "unready" (one has room, and takes no job for now: it says why), "resting" (offers to them came to nothing: they are asked
   # again later),
   # "stopped" (drained or held), "away" (not connected), "room" (none is large enough), "pool", "platform", "label" (nobody has
-  # it), "together" (no single one has all), "restored" (the master was, and has not read the repository since). "offered"; "runs"; "ran"; "carried" (of another build); skipped: "when",
+  # it), "tier" (nobody offers the isolation), "together" (no single one has all), "restored" (the master was, and has not read the repository since). "offered"; "runs"; "ran"; "carried" (of another build); skipped: "when",
   # "need"; "ended" (without an attempt). More may be added.
   text @1 :Text;                 # The reason in a sentence.
   since @2 :Int64;               # Of the job's state; 0: not known.
@@ -181,7 +181,7 @@ struct AttemptView {
   finished @3 :Int64;            # 0: it runs.
   outcome @4 :Common.Outcome;
   reason @5 :Text;               # Why it ended, where that is not the outcome alone.
-  isolation @6 :Text;
+  isolation @6 :Text;            # The tier in force: "plain", "guard"; empty: its worker is older and did not say.
   placed @7 :Text;               # Why there, in a sentence; empty: not recorded (an attempt of version 0.1).
   because @8 :Text;              # "only", "asked", "only-free", "connected-longest"; empty as above.
   able @9 :UInt32;               # Connected workers that could take it.

@@ -37,6 +37,7 @@ struct Job {
   skipped @16 :Text;             # Not empty: why this job is skipped.
   alwaysTimeout @17 :UInt64;     # Of all `always` steps that run after a cancel or after the timeout; 0: 30 s.
   mayFail @18 :Bool;             # Its failure is a warning for the build and for the jobs that need it.
+  isolation @19 :Text;           # The weakest tier in which it may run: "plain", "guard". Empty: the pipeline names none.
 
   enum Workspace {
     fresh @0;                    # An empty directory and a new checkout.

@@ -21,7 +21,16 @@ struct Description {
   total @2 :Resources;
   host @3 :Text;                 # The machine's name; shown, never trusted.
   version @4 :Text;
-  isolation @5 :List(Text);      # Tiers that were probed to work: "plain", "guard".
+  isolation @5 :List(Text);      # The tiers that it offers: "plain", "guard". A master keeps an unknown word, and places nothing by it.
+  probes @6 :List(TierProbe);    # What came of the try of each tier. Older workers try none: see `TierProbe`.
+}
+
+struct TierProbe {
+  # What came of a worker's try of one tier of isolation on its machine, at the start of its process. A job that needs a tier
+  # is only placed where the tier was tried and works. A worker that tells of no try gets the jobs for which neither the
+  # pipeline nor a pool names a tier, as before.
+  tier @0 :Text;
+  lack @1 :Text;                 # Why it is not offered, in a sentence of at most 1 KiB; more is cut. Empty: it works.
 }
 
 struct Home {
@@ -113,6 +122,8 @@ struct Assignment {
   planVersion @9 :UInt16;
   # The version of the plan that the job is of; 0, as masters up to version 0.2 send: 1. A worker that does not know the version
   # accepts, runs nothing and completes the attempt as `errored`, so that another worker gets the job.
+  isolation @10 :Text;           # The tier in which its steps run. A worker that cannot give it does not accept the lease.
+                                 # Empty, as older masters say: the strongest that the worker offers.
 }
 
 interface Lease {

@@ -21,7 +21,7 @@ fn what_is_wrong_is_told_with_what_to_do() {
             lost.token_file = Some(secret.path().to_owned());
             lost.known_hosts_file = Some("/nowhere/hosts".into());
             config.projects.insert("lost".to_owned(), lost);
-            config.pools.insert("arm".to_owned(), PoolConfig { matches: Vec::new(), lease: None });
+            config.pools.insert("arm".to_owned(), PoolConfig { matches: Vec::new(), lease: None, isolation: None });
             config.notices.push(tell("/nowhere/tell"));
         })
         .await;
@@ -75,7 +75,9 @@ fn an_operator_hears_of_its_own_projects() {
             other.token_file = Some("/nowhere/token".into());
             other.hook = Some(HookConfig { kind: HookKind::Generic, secret_file: "/nowhere/hook".into() });
             config.projects.insert("other".to_owned(), other);
-            config.pools.insert("arm".to_owned(), PoolConfig { matches: vec!["gpu".to_owned()], lease: None });
+            config
+                .pools
+                .insert("arm".to_owned(), PoolConfig { matches: vec!["gpu".to_owned()], lease: None, isolation: None });
         })
         .await;
         let pools = ["arm".to_owned()].into();

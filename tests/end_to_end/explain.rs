@@ -4,7 +4,7 @@
 use client::explanation::{Act, Explanation, Remedy, RemedyStep};
 use schema::identity::Identity;
 use schema::sturdy_ref::SturdyRef;
-use schema::values::{Assignment, Description, GrantKind, Outcome, Resources, Scope, State, What};
+use schema::values::{Assignment, Description, GrantKind, Outcome, Resources, Scope, State, Tier, TierProbe, What};
 use schema::worker_capnp::lease;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -135,6 +135,39 @@ fn what_did_not_run_says_why() {
     });
 }
 
+#[test]
+fn a_job_waits_for_its_tier_and_runs_in_it() {
+    run(async {
+        let mut crew = Crew::new().await;
+        crew.join_with("weak", Some("this system has no subreapers")).await;
+        crew.submit("[job.other]\nrun = \"true\"\nisolation = \"plain\"\n[job.test]\nrun = \"true\"\n").await;
+        crew.await_state("other", |state| state == State::Running).await;
+        let told = crew.explained("tier").await;
+        assert_eq!(told.text, "no worker of pool default offers isolation `guard`");
+        assert_eq!(told.workers[0].text, "lacks isolation `guard` (this system has no subreapers)");
+        assert_eq!(told.hints[0], "worker weak does not offer `guard`: this system has no subreapers");
+        let weak = crew.house.guild.workers().await.unwrap().remove(0);
+        assert_eq!(weak.tiers(), "plain; no guard: this system has no subreapers");
+
+        let findings = crew.house.guild.examine().await.unwrap();
+        let weak = findings.iter().find(|finding| finding.subject == "worker weak").expect("most jobs pass it by");
+        let seen =
+            "takes only jobs for which `plain` is enough: it lacks isolation `guard` (this system has no subreapers)";
+        assert_eq!(weak.seen, seen);
+
+        crew.join_with("strong", None).await;
+        crew.await_state("test", |state| state == State::Running).await;
+        for (job, worker, tier) in [("other", "weak", "plain"), ("test", "strong", "guard")] {
+            let attempts = crew.explain(job).await.attempts;
+            let attempt = attempts.last().expect("it runs");
+            assert_eq!((attempt.worker.as_str(), attempt.isolation.as_str()), (worker, tier), "{job}");
+        }
+        let told: BTreeMap<String, Option<String>> = crew.tiers_told();
+        assert_eq!(told["test"].as_deref(), Some("guard"), "the worker is told what to give");
+        assert_eq!(told["other"].as_deref(), Some("plain"));
+    });
+}
+
 /// Without what differs from run to run: "N s" for each number of seconds.
 fn steady(text: &str) -> String {
     let mut words: Vec<&str> = text.split(' ').collect();
@@ -245,12 +278,32 @@ impl Crew {
     }
 
     async fn join(&mut self, name: &str, what: What, platform: &str, total: Resources) {
-        let credential = self.house.enroll(GrantKind::Worker, name, what).await;
         let description = Description { platform: platform.to_owned(), total, ..Description::default() };
+        self.enter(name, what, description).await;
+    }
+
+    async fn enter(&mut self, name: &str, what: What, description: Description) {
+        let credential = self.house.enroll(GrantKind::Worker, name, what).await;
         let (running, changed) = (Running::default(), Rc::new(Notify::new()));
         let hand = Hand { description, present: None, credential: Some(credential), running, changed };
         self.hands.insert(name.to_owned(), hand);
         self.start(name).await;
+    }
+
+    /// A worker that has tried its tiers: `plain` works, and `guard` where nothing is lacking.
+    async fn join_with(&mut self, name: &str, lack: Option<&str>) {
+        let probe = |tier: Tier, lack: Option<&str>| TierProbe { tier: tier.into(), lack: lack.map(str::to_owned) };
+        let probes = vec![probe(Tier::Plain, None), probe(Tier::Guard, lack)];
+        let isolation = probes.iter().filter(|it| it.works()).map(|it| it.tier.clone()).collect();
+        let platform = LINUX.to_owned();
+        let description = Description { platform, total: ONE, isolation, probes, ..Description::default() };
+        self.enter(name, What::default(), description).await;
+    }
+
+    /// The tier that came with each job, by its name.
+    fn tiers_told(&self) -> BTreeMap<String, Option<String>> {
+        let running = self.hands.values().flat_map(|hand| hand.running.borrow().clone());
+        running.map(|(it, _)| (it.job.name, it.isolation.map(|tier| tier.to_string()))).collect()
     }
 
     async fn start(&mut self, name: &str) {

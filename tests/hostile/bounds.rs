@@ -438,6 +438,14 @@ async fn attend(it: &Hands, field: &str, n: usize) -> Option<Said> {
             })
             .await
         }
+        "worker.Description.probes" => {
+            describe(it, |to| {
+                to.init_probes(elements(n));
+            })
+            .await
+        }
+        "worker.TierProbe.tier" => describe(it, |to| to.init_probes(1).get(0).set_tier(text(n))).await,
+        "worker.TierProbe.lack" => describe(it, |to| to.init_probes(1).get(0).set_lack(text(n))).await,
         "worker.Description.isolation[]" => describe(it, |to| to.init_isolation(1).set(0, text(n))).await,
         "worker.Description.labels" => {
             describe(it, |to| {

@@ -138,7 +138,6 @@ impl History {
             project: "p".to_owned(),
             stamp: SourceStamp { sources: vec![source] },
             tip: Commit::default(),
-            trust: Trust::Trusted,
             by: ROOT,
             origin,
         };
@@ -376,7 +375,6 @@ fn runs_of_a_ref_that_is_not_followed_follow_each_other() {
             }],
         },
         tip: Commit::default(),
-        trust: Trust::Trusted,
         by: ROOT,
         origin: Origin::Tip,
     };

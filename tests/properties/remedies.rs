@@ -132,7 +132,7 @@ impl Floor {
         let mut terms = Terms::default();
         terms.projects.insert("p".to_owned(), ProjectTerms { pools: pools(&["a", "b"]) });
         terms.projects.insert("q".to_owned(), ProjectTerms { pools: pools(&["c"]) });
-        terms.pools.insert("b".to_owned(), PoolTerms { wants: vec![Want::read("disk=fast")], lease: None });
+        terms.pools.insert("b".to_owned(), PoolTerms { wants: vec![Want::read("disk=fast")], ..PoolTerms::default() });
         Floor { world: World::new(terms), hands: Vec::new(), submitted: 0 }
     }
 

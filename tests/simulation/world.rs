@@ -247,7 +247,7 @@ impl World {
         std::fs::create_dir_all(&config.state).unwrap();
         let (lease, of_pool) = LEASES[self.leases];
         config.limits.lease = Duration::from_secs(lease);
-        let pool = PoolConfig { matches: Vec::new(), lease: of_pool.map(Duration::from_secs) };
+        let pool = PoolConfig { matches: Vec::new(), lease: of_pool.map(Duration::from_secs), isolation: None };
         config.pools.insert("default".to_owned(), pool);
         config.projects.insert(PROJECT.to_owned(), ProjectConfig::of(PROJECT.to_owned()));
         config
@@ -401,7 +401,7 @@ fn spawn_worker(
         labels: Vec::new(),
         reserve: 0,
         orphan_grace: ORPHAN_GRACE,
-        isolation: worker::Tier::Guard,
+        isolation: schema::values::Tier::Guard,
         output_max: 1 << 30,
     };
     let world = worker::world::World {

@@ -29,7 +29,6 @@ pub mod workspace;
 
 pub use config::keys::WORKER_TOML;
 pub use config::{CREDENTIAL_FILE, Config, ConfigError};
-pub use process::isolation::Tier;
 pub use process::supervisor::{SUPERVISE, supervise_main};
 pub use process::{supervisor, world};
 pub use program::cli::{cli, command};

@@ -9,7 +9,7 @@ mod fake;
 use bench::{Bench, ends, eventually, exit_code, is_alive, test};
 use fake::{job, step, token};
 use rustix::process::{Pid, Signal, kill_process};
-use schema::values::{Assignment, Outcome, PLAN_VERSION, RefusalCode};
+use schema::values::{Assignment, Outcome, PLAN_VERSION, RefusalCode, Tier};
 use std::path::Path;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -71,6 +71,67 @@ fn a_source_that_cannot_be_had_errs() {
         assert_eq!(outcome, Outcome::Errored);
         assert!(reason.contains("no such repository"), "{reason}");
         bench.is_tidy().await;
+    });
+}
+
+#[test]
+fn a_job_that_needs_more_than_this_worker_offers_is_declined() {
+    test(async {
+        let bench = Bench::with("reserve = 0\nslots = 1\nisolation = \"plain\"\n").await;
+        let _worker = bench.worker();
+        let needing = |number, tier: &str| Assignment {
+            isolation: Some(tier.to_owned().into()),
+            ..job(number, vec![step("say", "echo hello")])
+        };
+        bench.master.offer(needing(1, "guard"));
+        bench.master.offer(needing(2, "sandbox"));
+        bench.master.offer(needing(3, "plain"));
+        assert_eq!(bench.master.outcome().await.0, Outcome::Succeeded);
+        let script = bench.master.heard.borrow().script.clone();
+        let accepted: Vec<&String> = script.iter().filter(|line| line.starts_with("accept")).collect();
+        assert_eq!(accepted, ["accept 3"], "{script:?}");
+        bench.is_tidy().await;
+    });
+}
+
+#[test]
+fn a_step_does_not_run_below_the_tier_of_its_attempt() {
+    test(async {
+        let bench = Bench::new().await;
+        let mut first = bench.worker();
+        let (begun, go) = (bench.file("begun"), bench.file("go"));
+        let wait = format!("echo $$ >{begun}; while ! test -e {go}; do sleep 0.01; done");
+        let second = step("second", &format!("touch {}", bench.file("ran")));
+        let assignment =
+            Assignment { isolation: Some(Tier::Guard.into()), ..job(1, vec![step("wait", &wait), second]) };
+        bench.master.offer(assignment);
+        bench.pid_in("begun").await;
+        first.kill().await.unwrap();
+        std::fs::write(bench.path("worker.toml"), "reserve = 0\nslots = 1\nisolation = \"plain\"\n").unwrap();
+        let _weaker = bench.worker();
+        bench.master.until(|heard| heard.attached == 2).await;
+        std::fs::write(&go, "").unwrap();
+        let (outcome, reason) = bench.master.outcome().await;
+        assert_eq!(outcome, Outcome::Errored, "{reason}");
+        let why = "cannot be run: its steps need isolation `guard`, which this worker does not offer";
+        assert!(reason.ends_with(why), "{reason}");
+        assert!(!bench.path("ran").exists());
+        bench.is_tidy().await;
+    });
+}
+
+#[test]
+fn a_worker_says_which_tiers_it_offers_and_why_not_the_others() {
+    test(async {
+        for (file, expected) in [
+            ("reserve = 0\n", "isolation\tplain,guard\n"),
+            ("isolation = \"plain\"\n", "isolation\tplain\nlacks\tguard: its worker.toml says isolation = \"plain\"\n"),
+        ] {
+            let bench = Bench::with(file).await;
+            let told = bench.command("probe").output().await.unwrap();
+            let told = String::from_utf8_lossy(&told.stdout).into_owned();
+            assert!(told.contains(expected), "{told}");
+        }
     });
 }
 

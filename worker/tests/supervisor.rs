@@ -1,14 +1,13 @@
 //! The supervisor as a real process: what it keeps, what it ends, and what it outlives.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-use schema::values::Exit;
+use schema::values::{Exit, Tier};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::{Duration, Instant};
-use worker::Tier;
 use worker::supervisor::{Journal, KillCause, Limits, Moment, Order, StepFiles, SupervisorForker, connect, prepare};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_guild-worker");
@@ -667,4 +666,24 @@ fn supervisors_outlive_their_forker() {
     line.set_read_timeout(Some(PATIENCE)).unwrap();
     assert_eq!(BufReader::new(line).lines().map_while(Result::ok).last().as_deref(), Some("exited"));
     assert_eq!(step.files().read_journal().unwrap().unwrap().exit, Exit::Code(7));
+}
+
+/// What a worker does at its start, with the real program: it works here, and leaves nothing behind.
+#[test]
+fn each_tier_is_tried_and_nothing_of_the_try_is_left() {
+    for tier in Tier::ALL {
+        let mark = format!("PROBE_OF_A_TEST={}-{}", std::process::id(), tier);
+        let (name, value) = mark.split_once('=').unwrap();
+        let mut command = std::process::Command::new(PROGRAM);
+        let tried = command.args([worker::SUPERVISE, "probe", tier.word()]).env(name, value).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&tried.stdout), "works\n", "{tier}");
+        let is_marked = |entry: std::fs::DirEntry| {
+            let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+            environment.split(|byte| *byte == 0).any(|one| one == mark.as_bytes())
+        };
+        assert!(
+            !std::fs::read_dir("/proc").unwrap().flatten().any(is_marked),
+            "a process of the try for {tier} lives on"
+        );
+    }
 }

@@ -6,10 +6,10 @@ use super::secret::secret;
 use super::told::{path, text, texts};
 use hyper::Uri;
 use lettre::Address;
-use toml_file::reference::{Absent, Form, Key};
-use toml_file::{Table, Value};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
+use toml_file::reference::{Absent, Form, Key};
+use toml_file::{Table, Value};
 
 /// How one `[[notice]]` is told. Its JSON is a part of the reporter's name in the store, so a variant keeps its form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

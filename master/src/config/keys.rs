@@ -2,7 +2,7 @@
 //! beside this ask for and take.
 
 use super::HookKind;
-use schema::values::Right;
+use schema::values::{Right, Tier};
 use toml_file::reference::Absent::{Is, Means, Required};
 use toml_file::reference::{Form, Key, Reference, Section};
 
@@ -56,7 +56,7 @@ pub static MASTER_TOML: Reference = Reference {
             about: "Workers that can stand in for each other. Which pools a worker is in is decided by its grant. The pool `default` needs \
                     no table.",
             keys: &[POOL],
-            later: &[&["isolation", "share"]],
+            later: &[&["share"]],
         },
         Section {
             title: "[role.NAME]",
@@ -85,6 +85,7 @@ pub static MASTER_TOML: Reference = Reference {
 };
 
 const RIGHT: Form = Form::OneOf(&Right::WORDS);
+const TIER: Form = Form::OneOf(&[Tier::ALL[0].word(), Tier::ALL[1].word()]);
 const EVENT: Form = Form::OneOf(&["newly-failing", "fixed"]);
 const KINDS: &[&str] =
     &[HookKind::ALL[0].word(), HookKind::ALL[1].word(), HookKind::ALL[2].word(), HookKind::ALL[3].word()];
@@ -329,6 +330,14 @@ const POOL: &[Key] = &[
         Means("that of `[limits]`"),
         "\"5m\"",
         "at least `\"1s\"`; it counts for jobs that are placed from now on",
+    ),
+    Key::new(
+        "isolation",
+        TIER,
+        Means("`\"guard\"`, or what the job says"),
+        "\"plain\"",
+        "the weakest [tier](../master.md#tiers) in which jobs that are placed through the pool run; a job can ask for a stronger one. \
+         `\"plain\"` lets them also run where a worker has no other",
     ),
 ];
 

@@ -20,7 +20,7 @@ pub use secret::CREDENTIALS;
 pub use told::differences;
 
 use include::Text;
-use schema::values::What;
+use schema::values::{Tier, What};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -170,6 +170,8 @@ pub struct PoolConfig {
     pub matches: Vec<String>,
     /// None: that of the limits.
     pub lease: Option<Duration>,
+    /// The weakest tier of isolation in which the pool's jobs run. None: the usual one.
+    pub isolation: Option<Tier>,
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -236,8 +236,9 @@ fn default_poll(root: &Table<'_>) -> Duration {
 fn pools(parts: &[Part<'_>]) -> BTreeMap<String, PoolConfig> {
     let named = named(parts, "pool", "a pool");
     let pools = named.into_iter().map(|(name, table, _)| {
-        let pool = PoolConfig { matches: matches(&table), lease: lease(&table) };
-        table.close(&["isolation", "share"]);
+        let isolation = table.get("isolation").and_then(|value| value.tier());
+        let pool = PoolConfig { matches: matches(&table), lease: lease(&table), isolation };
+        table.close(&["share"]);
         (name, pool)
     });
     pools.collect()

@@ -144,9 +144,14 @@ fn what_is_said() {
         ),
         ("[pool.a]\nmatch = ['=x']", "4:10 `=x` in [pool.a] is no label | like \"gpu\" or \"platform=linux-x86_64\""),
         (
+            "[pool.a]\nisolation = 'sandbox'\nshare = 1",
+            "4:13 `isolation` of [pool.a] as \"sandbox\" is not supported by this version | of a later version | the strongest of \
+             this version is \"guard\"\n5:1 `share` of [pool.a] is not supported by this version | of a later version",
+        ),
+        (
             "[pool.a]\nisolation = 'x'\nmtch = 'y'",
-            "4:1 `isolation` of [pool.a] is not supported by this version | of a later version\n\
-          5:1 [pool.a] has no key `mtch` | unknown key | did you mean `match`?",
+            "4:13 `isolation` of [pool.a] is not known | it is one of \"plain\", \"guard\"\n\
+             5:1 [pool.a] has no key `mtch` | unknown key | did you mean `match`?",
         ),
     ];
     for (more, wanted) in cases {

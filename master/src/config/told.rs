@@ -64,9 +64,10 @@ fn told(config: &Config) -> Told {
         tell_project(&mut |key, value| tell(&format!("project.{name}.{key}"), value), project);
     }
     for (name, pool) in pools {
-        let PoolConfig { matches, lease } = pool;
+        let PoolConfig { matches, lease, isolation } = pool;
         tell(&format!("pool.{name}.match"), texts(matches));
         tell(&format!("pool.{name}.lease"), lease.map_or_else(String::new, duration));
+        tell(&format!("pool.{name}.isolation"), isolation.map_or_else(String::new, |tier| tier.to_string()));
     }
     for (name, role) in roles {
         let What { may, projects, pools: _, labels: _ } = role;

@@ -202,7 +202,7 @@ fn claimed(seen: &Seen<'_>) -> Option<String> {
     let claims = &seen.session.description.labels;
     let of_lack = |lack: &Lack| match lack {
         Lack::Want(want) => want.label_in(claims),
-        Lack::Pool(_) | Lack::Match { .. } | Lack::Platform(_) | Lack::Room(_) => None,
+        Lack::Pool(_) | Lack::Match { .. } | Lack::Platform(_) | Lack::Tier { .. } | Lack::Room(_) => None,
     };
     let (name, value) = seen.lacks.iter().find_map(of_lack)?;
     Some(format!("it says `{name}={value}`, which its grant does not: one with --label '{name}=*' would"))

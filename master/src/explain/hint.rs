@@ -1,11 +1,12 @@
 //! What else to look at where a job waits, and what later builds could ask for.
 
 use super::candidate::Seen;
+use super::lack::Lack;
 use super::words::listed;
 use super::{Explainer, Why};
 use crate::decide::coordinator::record::JobKey;
 use crate::decide::coordinator::snapshot::Need;
-use schema::values::{Asks, Want};
+use schema::values::{Asks, Tier, Want};
 use std::collections::BTreeSet;
 use toml_file::nearest;
 
@@ -39,6 +40,7 @@ impl Explainer<'_> {
                 vec![format!("there are workers of {}", listed(there))]
             }
             Why::Label { want, .. } => closest(want, seen).into_iter().collect(),
+            Why::Tier { .. } => hints_of_tier(seen),
             Why::Room(_) => vec!["`cpus` and `memory` of the job say how much a later build asks for".to_owned()],
             Why::Silent(worker) => {
                 let its_log = "its log says why, as where its disk is short of room";
@@ -61,6 +63,19 @@ impl Explainer<'_> {
             | Why::Ended(_) => Vec::new(),
         }
     }
+}
+
+/// What keeps the nearest worker from the tier, and what lets the job run without it.
+fn hints_of_tier(seen: &[Seen<'_>]) -> Vec<String> {
+    let of_lack = |worker: &str, lack: &Lack| match lack {
+        Lack::Tier { tier, why } => Some((tier.clone(), format!("worker {worker} does not offer `{tier}`: {why}"))),
+        Lack::Pool(_) | Lack::Match { .. } | Lack::Platform(_) | Lack::Want(_) | Lack::Room(_) => None,
+    };
+    let mut lacking = seen.iter().flat_map(|seen| seen.lacks.iter().map(|lack| (&seen.session.worker, lack)));
+    let Some((tier, why)) = lacking.find_map(|(worker, lack)| of_lack(worker, lack)) else { return Vec::new() };
+    let is_usual = tier == Tier::Guard.into();
+    let without = "`isolation = \"plain\"` of the job, or of its pool in the master file, lets it run there without";
+    [why].into_iter().chain(is_usual.then(|| without.to_owned())).collect()
 }
 
 /// Labels of any worker that are like the one which nobody has.

@@ -2,7 +2,7 @@
 
 use super::words::{listed, room};
 use crate::decide::coordinator::snapshot::{Ability, Need, Pools};
-use schema::values::{Resources, Want};
+use schema::values::{Resources, TierName, TierProbe, Want};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -18,6 +18,11 @@ pub(super) enum Lack {
     },
     Platform(String),
     Want(Want),
+    /// It does not offer this tier of isolation, or a stronger one: why.
+    Tier {
+        tier: TierName,
+        why: String,
+    },
     /// It is too small as a whole.
     Room(Resources),
 }
@@ -32,6 +37,7 @@ pub(super) fn lacks(ability: Ability<'_>, need: &Need, pools: &Pools) -> Vec<Lac
         lacks.push(Lack::Platform(need.on.clone()));
     }
     lacks.extend(need.want.iter().filter(|want| !ability.has(want)).cloned().map(Lack::Want));
+    lacks.extend(lack_of_tier(ability, need, pools));
     if !ability.total.holds(&need.room) {
         lacks.push(Lack::Room(need.room));
     }
@@ -47,6 +53,23 @@ fn lack_of_pool(ability: Ability<'_>, need: &Need, pools: &Pools) -> Lack {
     }
 }
 
+/// None: it offers the tier, or it is in no pool that would name one.
+fn lack_of_tier(ability: Ability<'_>, need: &Need, pools: &Pools) -> Option<Lack> {
+    let needed = ability.tiers(need, pools).next().filter(|_| !ability.has_tier(need, pools))?;
+    let tier = needed.tier();
+    let why = why_not(&tier, ability.probes);
+    Some(Lack::Tier { tier, why })
+}
+
+/// Why a worker with these probes does not offer this tier.
+fn why_not(tier: &TierName, probes: &[TierProbe]) -> String {
+    let found = probes.iter().find(|probe| probe.tier == *tier).and_then(|probe| probe.lack.clone());
+    found.unwrap_or_else(|| match probes {
+        [] => "it is of an earlier version, which does not try tiers".to_owned(),
+        [..] => "it does not know it".to_owned(),
+    })
+}
+
 impl fmt::Display for Lack {
     /// As what a worker "lacks".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -55,6 +78,7 @@ impl fmt::Display for Lack {
             Lack::Match { pool, want } => write!(f, "`{}`, which pool {pool} asks for", want.text()),
             Lack::Platform(on) => write!(f, "platform {on}"),
             Lack::Want(want) => write!(f, "`{}`", want.text()),
+            Lack::Tier { tier, why } => write!(f, "isolation `{tier}` ({why})"),
             Lack::Room(asked) => f.write_str(&room(asked)),
         }
     }

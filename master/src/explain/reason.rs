@@ -3,7 +3,7 @@
 use super::{Explainer, Explanation, Why};
 use crate::decide::coordinator::record::{BuildId, JobKey};
 use crate::decide::coordinator::snapshot::{LeaseState, Need, Session};
-use schema::values::State;
+use schema::values::{State, TierName};
 use std::borrow::Cow;
 
 /// The most workers that are looked at for one that has room and does not ask. With more workers that is no job's reason to wait,
@@ -110,10 +110,22 @@ impl Explainer<'_> {
         if near.is_empty() {
             return Why::Platform { on: need.on.clone(), pools: pools() };
         }
-        match need.want.iter().find(|want| !near.iter().any(|session| session.ability().has(want))) {
-            Some(want) => Why::Label { want: want.text().to_owned(), pools: pools() },
+        if let Some(want) = need.want.iter().find(|want| !near.iter().any(|session| session.ability().has(want))) {
+            return Why::Label { want: want.text().to_owned(), pools: pools() };
+        }
+        match self.tier_of_nobody(&near, need) {
+            Some(tier) => Why::Tier { tier, pools: pools() },
             None => Why::Together,
         }
+    }
+
+    /// The tier that the job needs and that none of these workers offers. None: one of them does.
+    fn tier_of_nobody(&self, near: &[&Session], need: &Need) -> Option<TierName> {
+        let pools = self.it.pools();
+        if near.iter().any(|session| session.ability().has_tier(need, pools)) {
+            return None;
+        }
+        near.iter().find_map(|session| session.ability().tiers(need, pools).next()).map(|needed| needed.tier())
     }
 
     fn why_needing(&self, key: JobKey) -> Why {

@@ -5,7 +5,7 @@ use super::candidate::Seen;
 use super::{Availability, Explainer, Remedy, RemedyStep, Wanted};
 use crate::decide::coordinator::record::{BuildId, JobKey};
 use crate::decide::coordinator::snapshot::{Ability, Lease, LeaseState, Need, Pools, Rank, Session};
-use schema::values::{Asks, Resources, State};
+use schema::values::{Asks, Resources, State, Tier, TierProbe};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -345,6 +345,7 @@ struct Imagined<'w> {
     wanted: &'w Wanted,
     total: Resources,
     labels: Vec<(String, String)>,
+    probes: Vec<TierProbe>,
 }
 
 impl<'w> Imagined<'w> {
@@ -352,12 +353,13 @@ impl<'w> Imagined<'w> {
     fn new(wanted: &'w Wanted) -> Imagined<'w> {
         let mut labels: BTreeMap<String, String> = BTreeMap::from([("platform".to_owned(), wanted.platform.clone())]);
         labels.extend(wanted.labels.iter().cloned());
-        Imagined { wanted, total: wanted.room, labels: labels.into_iter().collect() }
+        let probes = Tier::ALL.map(|tier| TierProbe { tier: tier.into(), lack: None }).to_vec();
+        Imagined { wanted, total: wanted.room, labels: labels.into_iter().collect(), probes }
     }
 
     fn suits(&self, need: &Need, pools: &Pools) -> bool {
         let Wanted { pool, platform, .. } = self.wanted;
-        let ability = Ability { platform, total: &self.total, labels: &self.labels, pools: std::slice::from_ref(pool) };
-        ability.suits(need, pools)
+        let (labels, probes, granted) = (&self.labels, &self.probes, std::slice::from_ref(pool));
+        Ability { platform, total: &self.total, labels, pools: granted, probes }.suits(need, pools)
     }
 }

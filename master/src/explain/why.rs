@@ -1,7 +1,7 @@
 //! Why a job is where it is, as a value and as words. How it is found out is in `reason`.
 
 use super::words::{few, listed, room};
-use schema::values::Resources;
+use schema::values::{Resources, TierName};
 use std::collections::BTreeSet;
 
 /// The reason alone: the same for all jobs that need the same, and cheap to tell.
@@ -49,6 +49,11 @@ pub enum Why {
         want: String,
         pools: BTreeSet<String>,
     },
+    /// No worker that could take it otherwise offers this tier of isolation, or a stronger one.
+    Tier {
+        tier: TierName,
+        pools: BTreeSet<String>,
+    },
     /// Each thing it wants is there, all of them nowhere.
     Together,
     /// The repository of this project was not read since the master was restored.
@@ -81,6 +86,7 @@ impl Why {
             Why::Pool(_) => "pool",
             Why::Platform { .. } => "platform",
             Why::Label { .. } => "label",
+            Why::Tier { .. } => "tier",
             Why::Together => "together",
             Why::Restored(_) => "restored",
             Why::Offered(_) => "offered",
@@ -117,6 +123,7 @@ impl Why {
             Why::Pool(pools) => format!("there is no worker of pool {}", listed(pools)),
             Why::Platform { on, pools } => format!("no worker of pool {} has platform {on}", listed(pools)),
             Why::Label { want, pools } => format!("no worker of pool {} has `{want}`", listed(pools)),
+            Why::Tier { tier, pools } => format!("no worker of pool {} offers isolation `{tier}`", listed(pools)),
             Why::Together => "no single worker has all that it wants".to_owned(),
             Why::Restored(project) => {
                 format!("the master was restored from a backup, and waits to read the repository of {project} first")
@@ -145,6 +152,7 @@ impl Why {
             Why::Pool(pools) => format!("join a worker of pool {}", listed(pools)),
             Why::Platform { on, .. } => format!("join a worker of platform {on}"),
             Why::Label { want, .. } => format!("join a worker that has `{want}`"),
+            Why::Tier { tier, .. } => format!("join a worker that offers `{tier}`"),
             Why::Together => "join a worker that has all".to_owned(),
             Why::Restored(_) => "wait for the first look; `guild doctor` says what is in its way".to_owned(),
             Why::Offered(_) => "wait for the answer".to_owned(),

@@ -1,9 +1,10 @@
 //! The workers as people see them.
 
 use super::Explainer;
+use super::lack::{Lack, lacks};
 use crate::decide::coordinator::record::{GrantId, WorkerRow};
-use crate::decide::coordinator::snapshot::LeaseState;
-use schema::values::{Description, Time};
+use crate::decide::coordinator::snapshot::{LeaseState, Need};
+use schema::values::{Description, JobPlan, Time};
 
 /// A worker as people see it.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +29,18 @@ impl Explainer<'_> {
     /// All workers that are known, by their names.
     pub fn workers(&self) -> Vec<WorkerStatus> {
         self.it.worker_rows().map(|row| self.worker_status(row)).collect()
+    }
+
+    /// The connected workers that get no job for which nobody names a tier, each with what it lacks. Older ones get those.
+    pub fn without_usual_tier(&self) -> Vec<(String, String)> {
+        let here = self.it.known().filter(|(_, is_here)| *is_here);
+        let lacking = here.filter_map(|(session, _)| {
+            let need = Need::of(&JobPlan::default(), &session.pools.iter().cloned().collect());
+            let lacks = lacks(session.ability(), &need, self.it.pools());
+            let lack = lacks.iter().find(|lack| matches!(lack, Lack::Tier { .. }))?;
+            Some((session.worker.clone(), lack.to_string()))
+        });
+        lacking.collect()
     }
 
     fn worker_status(&self, row: &WorkerRow) -> WorkerStatus {

@@ -126,13 +126,8 @@ pub async fn establish(
         incarnation,
     };
     let api = Api::new(api_parts, policy(config));
-    let effects = Effects {
-        driver: driver.clone(),
-        live,
-        logs: logs.clone(),
-        blobs: blobs.clone(),
-        planner: planner.clone(),
-    };
+    let effects =
+        Effects { driver: driver.clone(), live, logs: logs.clone(), blobs: blobs.clone(), planner: planner.clone() };
     driver.start(effects.outside());
     Ok(Rc::new(MasterParts { driver, clock, feed, logs, blobs, readers, repositories, planner, incarnation, api }))
 }
@@ -226,7 +221,7 @@ pub(crate) fn terms(config: &Config) -> Terms {
         .map(|(name, project)| (name.clone(), ProjectTerms { pools: project.pools.iter().cloned().collect() }));
     let pools = config.pools.iter().map(|(name, pool)| {
         let wants = pool.matches.iter().map(|want| Want::read(want)).collect();
-        (name.clone(), PoolTerms { wants, lease: pool.lease })
+        (name.clone(), PoolTerms { wants, lease: pool.lease, isolation: pool.isolation })
     });
     Terms {
         lease: config.limits.lease,

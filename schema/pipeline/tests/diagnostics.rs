@@ -82,6 +82,12 @@ fn what_is_said() {
             "workspace = 'dirty'",
             "4:13 `workspace` of job `a` is not known | it is one of \"fresh\", \"clean\", \"kept\"",
         ),
+        ("isolation = 'guarded'", "4:13 `isolation` of job `a` is not known | it is one of \"plain\", \"guard\""),
+        (
+            "isolation = 'container'",
+            "4:13 `isolation` of job `a` as \"container\" is not supported by this version | of a later version | the strongest of \
+             this version is \"guard\"",
+        ),
         (
             "source = { lfs = true }",
             "4:10 `source` of job `a` as a table is not supported by this version | of a later version | \"none\" means \
@@ -313,7 +319,7 @@ fn limits() {
         lines(&fill),
         "2:6 job `a@".to_owned()
             + &long
-            + "` has 29,700,914 bytes of commands and variables; at most 1 MiB go to a worker | \
+            + "` has 29,700,938 bytes of commands and variables; at most 1 MiB go to a worker | \
                put long commands into a script of the repository, and run that"
     );
     let name = format!("{JOB}matrix.z = ['{long}']\nname = '{}{{z}}'", "n".repeat(101));

@@ -1,7 +1,7 @@
 //! Good pipelines, and the plans that they become.
 
 use pipeline::{Changed, Context, load};
-use schema::values::{BuildCause, Command, JobPlan, Plan, Trust, Workspace};
+use schema::values::{BuildCause, Command, JobPlan, Plan, Tier, TierName, Trust, Workspace};
 use std::sync::Arc;
 
 fn context(ref_name: &str) -> Context {
@@ -174,6 +174,14 @@ fn steps() {
 }
 
 #[test]
+fn the_weakest_tier_is_that_of_the_job_or_of_the_defaults() {
+    let text = "version = 1\ndefaults.isolation = \"plain\"\n[job.a]\nrun = \"a\"\n[job.b]\nrun = \"b\"\nisolation = \"guard\"\n";
+    let plan = plan(text);
+    let tier = |name| job(&plan, name).isolation.as_ref().and_then(TierName::known);
+    assert_eq!((tier("a"), tier("b")), (Some(Tier::Plain), Some(Tier::Guard)));
+}
+
+#[test]
 fn defaults_of_the_file_format() {
     let plan = plan("version = 1\njob.test.run = \"make test\"\n");
     let JobPlan { name, on, timeout_ms, retry_infra, workspace, sources, .. } = &plan.jobs[0];
@@ -181,7 +189,7 @@ fn defaults_of_the_file_format() {
     assert_eq!((*workspace, *sources, plan.version, plan.trust), (Workspace::Fresh, true, 1, Trust::Trusted));
     let publish = plan_for(FULL, &context("refs/tags/v1"));
     assert_eq!(job(&publish, "publish").retry_infra, 0);
-    assert_eq!(plan.jobs[0].always_timeout_ms, 30_000);
+    assert_eq!((plan.jobs[0].always_timeout_ms, &plan.jobs[0].isolation), (30_000, &None));
     assert!(job(&publish, "publish").side_effects);
 }
 

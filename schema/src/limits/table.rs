@@ -151,10 +151,12 @@ table! {
     /// without attaching.
     ABOUT: "description of the worker", 256, Bytes, Cut, [
         "worker.Description.platform", "worker.Description.host", "worker.Description.version",
-        "worker.Description.isolation[]", "worker.Home.boot",
+        "worker.Description.isolation[]", "worker.TierProbe.tier", "worker.Home.boot",
     ];
     /// There are 5 tiers, and there may be more.
-    TIERS: "list of tiers", 16, Elements, Cut, ["worker.Description.isolation"];
+    TIERS: "list of tiers", 16, Elements, Cut, ["worker.Description.isolation", "worker.Description.probes"];
+    /// A sentence about a machine. It is cut, because the worker says it so that people can help.
+    TIER_LACK: "lack of a tier", 1024, Bytes, Cut, ["worker.TierProbe.lack"];
     /// Its name and its value. A cut label would be another label, so that a longer one is refused, and its worker with it.
     LABEL: "label", 256, Bytes, Refused, [
         "worker.Description.labels[].name", "worker.Description.labels[].value", "grant.What.labels[].name",
@@ -195,7 +197,7 @@ table! {
     /// The texts of a job. All of them together have at most as many as a job may travel with.
     PLAN_TEXT: "text of the plan", 4 << 20, Bytes, Refused, [
         "plan.Job.name", "plan.Job.base", "plan.Job.cell[].name", "plan.Job.cell[].value", "plan.Job.on", "plan.Job.want[]",
-        "plan.Job.env[].name", "plan.Job.env[].value", "plan.Job.skipped", "plan.Step.command.shell.shell[]",
+        "plan.Job.env[].name", "plan.Job.env[].value", "plan.Job.skipped", "plan.Job.isolation", "plan.Step.command.shell.shell[]",
         "plan.Step.command.shell.script", "plan.Step.command.exec[]", "plan.Step.env[].name", "plan.Step.env[].value",
         "plan.Step.dir",
     ];
@@ -231,7 +233,7 @@ table! {
         "change.Change.ref", "change.Change.revision", "change.Change.before", "change.Change.paths[]",
         "common.Refusal.text", "common.Refusal.help", "event.Event.*", "grant.Difference.key", "grant.Difference.before",
         "grant.Difference.after", "grant.Finding.subject", "grant.Finding.seen", "grant.Finding.remedy",
-        "worker.Assignment.project", "worker.Assignment.lane", "worker.Worker.cancel(reason)",
+        "worker.Assignment.project", "worker.Assignment.lane", "worker.Assignment.isolation", "worker.Worker.cancel(reason)",
         "worker.Worker.revoked(reason)", "worker.SourcePack.pack -> refs[].name", "worker.SourcePack.pack -> refs[].value",
     ];
     /// As the texts: a message holds it.

@@ -14,6 +14,7 @@ mod scope;
 mod selector;
 mod size;
 mod state;
+mod tier;
 mod time_span;
 mod want;
 
@@ -33,6 +34,7 @@ pub use scope::Scope;
 pub use selector::Selector;
 pub use size::Bytes;
 pub use state::{Exit, Outcome, Refusal, RefusalCode, State};
+pub use tier::{Tier, TierName, TierProbe};
 pub use time_span::TimeSpan;
 pub use want::{Asks, Want};
 
@@ -146,8 +148,12 @@ pub struct Description {
     /// The machine's name; shown, never trusted.
     pub host: String,
     pub version: String,
-    /// Isolation tiers that were probed to work.
-    pub isolation: Vec<String>,
+    /// The tiers of isolation that the worker offers.
+    pub isolation: Vec<TierName>,
+    /// The result of the worker's probe of each tier. Empty: a worker of an earlier version, which offers what its file says
+    /// and has tried nothing.
+    #[serde(default)]
+    pub probes: Vec<TierProbe>,
 }
 
 /// Everything about one attempt that is known when it is offered.
@@ -172,6 +178,10 @@ pub struct Assignment {
     /// version 1.
     #[serde(default)]
     pub plan_version: u16,
+    /// The tier of isolation in which the steps run. None: an older master offered the job, and the worker takes the strongest
+    /// that it has.
+    #[serde(default)]
+    pub isolation: Option<TierName>,
 }
 
 /// Where a worker's state lies and its processes run. A copy of a worker's directory has another home.

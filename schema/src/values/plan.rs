@@ -1,6 +1,6 @@
 //! The plan: a pipeline expanded for one source stamp.
 
-use super::{Outcome, Resources};
+use super::{Outcome, Resources, TierName};
 use serde::{Deserialize, Serialize};
 
 /// The newest version of a plan that this program knows, and the one that it makes. A field that may be passed over leaves the
@@ -122,6 +122,10 @@ pub struct JobPlan {
     /// Its failure is a warning for the build and for the jobs that need it.
     #[serde(default)]
     pub may_fail: bool,
+    /// The weakest tier of isolation in which the job may run, where the pipeline names one. None: the usual one, which the
+    /// master knows.
+    #[serde(default)]
+    pub isolation: Option<TierName>,
 }
 
 /// The time of the `always` steps of a job that was cancelled or whose time was over, where its plan says none: long enough
@@ -153,11 +157,12 @@ impl JobPlan {
     /// The bytes that it takes in memory, or as it travels to a worker: about, and never less than as it travels. Many empty
     /// strings count too.
     pub fn size(&self) -> usize {
-        let texts: usize = [&self.name, &self.base, &self.on, &self.skipped].map(String::len).iter().sum();
+        let isolation = self.isolation.as_ref().map_or("", TierName::word);
+        let texts = [&self.name, &self.base, &self.on, &self.skipped, isolation].map(str::len);
         let pairs = size_of_pairs(&self.cell) + size_of_pairs(&self.env);
         let steps: usize = self.steps.iter().map(StepPlan::size).sum();
         let needs = size_of_val(self.needs.as_slice());
-        size_of::<JobPlan>() + texts + pairs + needs + size_of_words(&self.want) + steps
+        size_of::<JobPlan>() + texts.iter().sum::<usize>() + pairs + needs + size_of_words(&self.want) + steps
     }
 }
 

@@ -5,7 +5,7 @@ use crate::change_capnp::{source, source_stamp};
 use crate::limits::{self, PLAN_LIST, PLAN_TEXT, TOLD, TOLD_LIST};
 use crate::plan_capnp::{job, plan, step};
 use crate::values::{
-    Command, JobPlan, Plan, SourceRevision, SourceStamp, StepPlan, Trust, Workspace, known_plan_version,
+    Command, JobPlan, Plan, SourceRevision, SourceStamp, StepPlan, TierName, Trust, Workspace, known_plan_version,
 };
 
 pub fn write_stamp(to: source_stamp::Builder<'_>, stamp: &SourceStamp) {
@@ -93,6 +93,7 @@ pub fn write_job(mut to: job::Builder<'_>, job: &JobPlan) {
     to.set_skipped(&job.skipped);
     to.set_always_timeout(job.always_timeout_ms);
     to.set_may_fail(job.may_fail);
+    to.set_isolation(job.isolation.as_ref().map_or("", TierName::word));
     let mut steps = to.init_steps(length(job.steps.len()));
     for (index, step) in (0..).zip(&job.steps) {
         write_step(steps.reborrow().get(index), step);
@@ -124,6 +125,7 @@ pub fn read_job(from: job::Reader<'_>) -> capnp::Result<JobPlan> {
         skipped: limits::text(from.get_skipped(), &PLAN_TEXT)?,
         always_timeout_ms: from.get_always_timeout(),
         may_fail: from.get_may_fail(),
+        isolation: TierName::read(limits::text(from.get_isolation(), &PLAN_TEXT)?),
     })
 }
 

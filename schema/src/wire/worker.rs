@@ -4,10 +4,13 @@ use super::plan::{trust_from_wire, trust_to_wire};
 use super::{length, read_job, read_stamp, write_job, write_pairs, write_stamp, write_texts};
 use crate::grant_capnp::what;
 use crate::limits::{
-    self, ABOUT, LABEL, LABELS, LEASE, Limit, PLAN_TEXT, POOL, POOLS, PROJECT, PROJECTS, RIGHT, RIGHTS, TIERS, TOLD,
+    self, ABOUT, LABEL, LABELS, LEASE, Limit, PLAN_TEXT, POOL, POOLS, PROJECT, PROJECTS, RIGHT, RIGHTS, TIER_LACK,
+    TIERS, TOLD,
 };
-use crate::values::{Assignment, Description, Home, JobPlan, Resources, Right, What, known_plan_version};
-use crate::worker_capnp::{assignment, description, home, resources};
+use crate::values::{
+    Assignment, Description, Home, JobPlan, Resources, Right, TierName, TierProbe, What, known_plan_version,
+};
+use crate::worker_capnp::{assignment, description, home, resources, tier_probe};
 use std::collections::BTreeSet;
 
 pub fn write_resources(mut to: resources::Builder<'_>, resources: &Resources) {
@@ -26,7 +29,14 @@ pub fn write_description(mut to: description::Builder<'_>, description: &Descrip
     write_resources(to.reborrow().init_total(), &description.total);
     to.set_host(ABOUT.cut(&description.host));
     to.set_version(ABOUT.cut(&description.version));
-    write_texts(to.init_isolation(length(description.isolation.len())), &description.isolation);
+    let isolation = description.isolation.iter().map(|tier| ABOUT.cut(tier.word()));
+    write_texts(to.reborrow().init_isolation(length(description.isolation.len())), isolation);
+    let mut probes = to.init_probes(length(description.probes.len()));
+    for (index, probe) in (0..).zip(&description.probes) {
+        let mut to = probes.reborrow().get(index);
+        to.set_tier(ABOUT.cut(probe.tier.word()));
+        to.set_lack(TIER_LACK.cut(probe.lack.as_deref().unwrap_or_default()));
+    }
 }
 
 pub fn read_description(from: description::Reader<'_>) -> capnp::Result<Description> {
@@ -45,8 +55,14 @@ fn description(from: description::Reader<'_>, labels: &Limit, label: &Limit) -> 
         total: read_resources(from.get_total()?),
         host: limits::text(from.get_host(), &ABOUT)?,
         version: limits::text(from.get_version(), &ABOUT)?,
-        isolation: limits::texts(from.get_isolation(), &TIERS, &ABOUT)?,
+        isolation: limits::texts(from.get_isolation(), &TIERS, &ABOUT)?.into_iter().map(TierName::from).collect(),
+        probes: limits::structs(from.get_probes(), &TIERS)?.map(read_probe).collect::<capnp::Result<_>>()?,
     })
+}
+
+fn read_probe(from: tier_probe::Reader<'_>) -> capnp::Result<TierProbe> {
+    let lack = limits::text(from.get_lack(), &TIER_LACK)?;
+    Ok(TierProbe { tier: limits::text(from.get_tier(), &ABOUT)?.into(), lack: (!lack.is_empty()).then_some(lack) })
 }
 
 pub fn write_assignment(mut to: assignment::Builder<'_>, assignment: &Assignment) {
@@ -60,6 +76,7 @@ pub fn write_assignment(mut to: assignment::Builder<'_>, assignment: &Assignment
     to.set_trust(trust_to_wire(assignment.trust));
     to.set_term(assignment.term_ms);
     to.set_plan_version(assignment.plan_version);
+    to.set_isolation(assignment.isolation.as_ref().map_or("", TierName::word));
 }
 
 /// Of a job whose plan is of a version that this program does not know, only the name is read.
@@ -79,6 +96,7 @@ pub fn read_assignment(from: assignment::Reader<'_>) -> capnp::Result<Assignment
         trust: trust_from_wire(from.get_trust()?),
         term_ms: from.get_term(),
         plan_version: from.get_plan_version(),
+        isolation: TierName::read(limits::text(from.get_isolation(), &TOLD)?),
     })
 }
 

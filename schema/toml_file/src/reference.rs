@@ -144,7 +144,8 @@ impl Section {
         self.keys().find(|key| key.name == name)
     }
 
-    pub fn later(&self) -> impl Iterator<Item = &'static str> + use<> {
-        self.later.iter().flat_map(|group| group.iter().copied())
+    /// The keys of a later version. A group may stand in several sections, and name what one of them has already.
+    pub fn later(&self) -> impl Iterator<Item = &'static str> + use<'_> {
+        self.later.iter().flat_map(|group| group.iter().copied()).filter(|name| self.key(name).is_none())
     }
 }

@@ -1,7 +1,7 @@
 //! A value of which a kind is asked; the wrong kind is reported and gives nothing.
 
 use super::{At, Page, Table};
-use schema::values::{Bytes, TimeSpan};
+use schema::values::{Bytes, Tier, TimeSpan};
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 use toml::Spanned;
@@ -109,6 +109,17 @@ impl<'t> Value<'t> {
     /// Like "4GiB".
     pub fn bytes(&self) -> Option<u64> {
         self.measure("is no size", "write it like \"512MiB\" or \"4GiB\"", Bytes::parse).map(|size| size.0)
+    }
+
+    /// A tier of isolation. For one that a later version has, the error says so.
+    pub fn tier(&self) -> Option<Tier> {
+        let word = self.string()?.value;
+        if Tier::LATER.contains(&word.as_str()) {
+            let text = format!("as \"{word}\" is not supported by this version");
+            self.refuse(text, "of a later version", format!("the strongest of this version is \"{}\"", Tier::Guard));
+            return None;
+        }
+        self.choice(&Tier::ALL.map(|tier| (tier.word(), tier)))
     }
 
     /// A number with its unit, in a string. A bare number needs more than quotes.

@@ -31,6 +31,6 @@ pub(super) fn note(place: &str, known: &[&'static str], later: &[&str]) {
         let Some(seen) = seen else { return };
         let of = seen.entry(place.to_owned()).or_default();
         of.known.extend(known);
-        of.later.extend(later.iter().map(|&name| name.to_owned()));
+        of.later.extend(later.iter().filter(|name| !known.contains(name)).map(|&name| name.to_owned()));
     });
 }

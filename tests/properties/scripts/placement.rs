@@ -267,3 +267,68 @@ fn a_drained_worker_keeps_what_it_runs_and_gets_no_more() {
     > w1 asks
     ");
 }
+
+#[test]
+fn a_job_waits_for_a_worker_on_which_its_tier_was_tried_and_works() {
+    insta::assert_snapshot!(play(
+        "
+        worker p tiers=plain
+        worker old
+        p asks
+        old asks
+        push main: usual; weak tier plain; strong tier guard; later tier sandbox
+        p accepts
+        old accepts
+        p ends 1/weak succeeded
+        old ends 1/usual succeeded
+        p asks
+        old asks
+        look
+        worker g tiers=plain,guard
+        g asks
+        g accepts
+        g ends 1/strong succeeded
+        g asks
+        push main: weak tier plain
+        "
+    ), @r"
+    > worker p tiers=plain
+    > worker old
+    > p asks
+    > old asks
+    > push main: usual; weak tier plain; strong tier guard; later tier sandbox
+      1/usual queued
+      1/usual is offered to old
+      1/weak queued
+      1/weak is offered to p in plain
+      1/strong queued
+      1/later queued
+    > p accepts
+    > old accepts
+    > p ends 1/weak succeeded
+      1/weak succeeded
+    > old ends 1/usual succeeded
+      1/usual succeeded
+    > p asks
+    > old asks
+    > look
+      | build p/1 running
+      |   usual finished succeeded
+      |   weak finished succeeded
+      |   strong queued
+      |   later queued
+      | worker p asks
+      | worker old asks
+      | queue: p/1 strong, p/1 later
+    > worker g tiers=plain,guard
+    > g asks
+      1/strong is offered to g in guard
+    > g accepts
+    > g ends 1/strong succeeded
+      1/strong succeeded
+    > g asks
+    > push main: weak tier plain
+      2/weak queued
+      2/weak is offered to p in plain
+    ");
+}

@@ -4,6 +4,7 @@
 //! | line | what happens |
 //! | --- | --- |
 //! | `worker w1 kind=gpu cpus=2 slots=2` | a worker with this label and room connects; both are optional |
+//! | `worker w1 tiers=plain` | a worker connects that tried all tiers of isolation, of which only these work |
 //! | `push main: build; test after build` | a change, whose plan has these jobs; see [`job`] for what may stand behind a name |
 //! | `w1 asks` | the worker waits for work, with the room that its attempts leave |
 //! | `w1 accepts`, `w1 declines` | its newest offer |
@@ -18,7 +19,8 @@ use crate::world::World;
 use master::decide::coordinator::record::{BuildId, LeaseToken, Record};
 use master::decide::coordinator::{Arrival, Effect, Planned, SessionId, Terms};
 use schema::values::{
-    Description, Exit, Fact, Home, JobPlan, Outcome, Plan, Refusal, Resources, StepEnd, Time, Trust, What,
+    Description, Exit, Fact, Home, JobPlan, Outcome, Plan, Refusal, Resources, StepEnd, Tier, TierProbe, Time, Trust,
+    What,
 };
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -41,7 +43,7 @@ struct Worker {
     /// Its number in the world.
     number: usize,
     session: SessionId,
-    total: Resources,
+    description: Description,
     offered: Vec<LeaseToken>,
     held: Vec<LeaseToken>,
 }
@@ -100,16 +102,18 @@ impl Player {
 
     fn add_worker(&mut self, name: &str, terms: &[&str]) {
         let mut total = Resources { slots: 1, cpus_milli: 8_000, memory: 8 << 30 };
-        let mut labels = Vec::new();
+        let (mut labels, mut probes) = (Vec::new(), Vec::new());
         for (key, value) in terms.iter().map(|term| term.split_once('=').expect("KEY=VALUE")) {
             match key {
                 "cpus" => total.cpus_milli = value.parse::<u32>().expect("cores") * 1_000,
                 "slots" => total.slots = value.parse().expect("a number of slots"),
+                "tiers" => probes = probes_of(value),
                 _ => labels.push((key.to_owned(), value.to_owned())),
             }
         }
         let number = self.world.enroll(name, What { labels, ..What::default() });
-        let worker = Worker { number, session: SessionId(0), total, offered: Vec::new(), held: Vec::new() };
+        let description = Description { total, probes, ..Description::default() };
+        let worker = Worker { number, session: SessionId(0), description, offered: Vec::new(), held: Vec::new() };
         self.workers.insert(name.to_owned(), worker);
         self.attach(name);
     }
@@ -117,8 +121,7 @@ impl Player {
     fn attach(&mut self, name: &str) {
         let instance = [u8::try_from(name.len()).expect("short"); 16];
         let worker = &self.workers[name];
-        let (description, running) =
-            (Description { total: worker.total, ..Description::default() }, worker.held.clone());
+        let (description, running) = (worker.description.clone(), worker.held.clone());
         let home = Some(Home { boot: "boot".to_owned(), inode: worker.number as u64, ..Home::default() });
         let arrival = Arrival { instance, running, description, keeps_terms: true, home, alive: Vec::new() };
         let attached = self
@@ -177,7 +180,7 @@ impl Player {
 
     fn ask(&mut self, name: &str) {
         let worker = &self.workers[name];
-        let mut free = worker.total;
+        let mut free = worker.description.total;
         for token in &worker.held {
             let taken = self.jobs[token].1;
             free.slots -= taken.slots;
@@ -251,7 +254,8 @@ impl Player {
                     let (name, _) = self.workers.iter().find(|(_, worker)| worker.session == session).expect("is here");
                     let (name, token) = (name.clone(), LeaseToken(assignment.token));
                     let job = format!("{}/{}", assignment.build, assignment.job.name);
-                    let _ = writeln!(self.out, "  {job} is offered to {name}");
+                    let tier = assignment.isolation.as_ref().map(|tier| format!(" in {tier}")).unwrap_or_default();
+                    let _ = writeln!(self.out, "  {job} is offered to {name}{tier}");
                     self.jobs.insert(token, (job, assignment.job.room()));
                     self.worker(&name).offered.push(token);
                 }
@@ -291,8 +295,14 @@ impl Player {
     }
 }
 
-/// A job of one step. Behind its name may stand `after JOB…`, `wants LABEL=VALUE`, `cpus N`, `priority N`, `retry N`,
-/// `side-effects` and `may-fail`.
+/// The probes of a worker on which these tiers work.
+fn probes_of(working: &str) -> Vec<TierProbe> {
+    let lack = |tier: Tier| (!working.split(',').any(|word| word == tier.word())).then(|| "not here".to_owned());
+    Tier::ALL.map(|tier| TierProbe { tier: tier.into(), lack: lack(tier) }).to_vec()
+}
+
+/// A job of one step. Behind its name may stand `after JOB…`, `wants LABEL=VALUE`, `tier TIER`, `cpus N`, `priority N`,
+/// `retry N`, `side-effects` and `may-fail`.
 fn job(text: &str, plan: &Plan) -> JobPlan {
     let mut words = text.split_whitespace().peekable();
     let name = words.next().expect("a name").to_owned();
@@ -313,6 +323,7 @@ fn job(text: &str, plan: &Plan) -> JobPlan {
                 job.needs.push(u32::try_from(needed).expect("few jobs"));
             }
             "wants" => job.want.push(value.to_owned()),
+            "tier" => job.isolation = Some(value.to_owned().into()),
             "cpus" => job.cpus_milli = value.parse::<u32>().expect("cores") * 1_000,
             "priority" => job.priority = value.parse().expect("a priority"),
             "retry" => job.retry_infra = value.parse().expect("a number of attempts"),

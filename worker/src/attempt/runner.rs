@@ -5,12 +5,11 @@ use crate::attempt::ledger::Entry;
 use crate::attempt::next::{Halt, Next, next};
 use crate::attempt::shared::AttemptShared;
 use crate::process::environment::temporary;
-use crate::process::isolation::Tier;
 use crate::process::supervised::{Said, Supervised, settle};
 use crate::process::supervisor::{Journal, KillCause, Limits, Order, shortened, wall_of};
 use crate::workspace::checkout::{CheckoutError, checkout};
 use crate::workspace::{self, Workspace};
-use schema::values::{Command, RefusalCode, StepPlan};
+use schema::values::{Command, RefusalCode, StepPlan, Tier};
 use schema::wire;
 use schema::worker_capnp::lease;
 use std::io;
@@ -52,7 +51,8 @@ pub(crate) async fn run(shared: Rc<AttemptShared>, entry: Rc<Entry>) {
     let scratch = temporary(&shared.state, &entry.token());
     if scratch.exists() {
         // who may still be there would meet the next attempt's files
-        let is_left_alone = shared.tier == Tier::Guard && !entry.has_survivors();
+        let is_guarded = shared.tier_of(&entry.assignment) == Ok(Tier::Guard);
+        let is_left_alone = is_guarded && !entry.has_survivors();
         let rest = if is_left_alone { shared.scratch.keep(scratch) } else { Some(scratch) };
         if let Some(rest) = rest {
             let _ = shared.world.blocking.run(move || workspace::remove_tree(&rest)).await;
@@ -142,7 +142,9 @@ async fn start(shared: &AttemptShared, entry: &Entry, step: u16, workspace: &Wor
             return Ok(Journal::without_process(KillCause::Impossible(why.clone()), &why, shared.world.clock.wall()));
         }
     };
-    let order = order(shared, entry, plan, dir);
+    // each time, since an earlier process of this worker may have offered more
+    let tier = shared.tier_of(&entry.assignment).map_err(io::Error::other)?;
+    let order = order(shared, entry, plan, dir, tier);
     fail_point("worker-before-start");
     let supervised = Supervised::start(&shared.world, &entry.dir, step, &order)?;
     fail_point("worker-started");
@@ -332,7 +334,7 @@ fn directory(tree: &Path, relative: &str) -> Result<PathBuf, String> {
     }
 }
 
-fn order(shared: &AttemptShared, entry: &Entry, plan: &StepPlan, dir: PathBuf) -> Order {
+fn order(shared: &AttemptShared, entry: &Entry, plan: &StepPlan, dir: PathBuf, tier: Tier) -> Order {
     let argv = match &plan.command {
         Command::Shell { shell, script } => shell.iter().chain([script]).cloned().collect(),
         Command::Exec(argv) => argv.clone(),
@@ -340,7 +342,7 @@ fn order(shared: &AttemptShared, entry: &Entry, plan: &StepPlan, dir: PathBuf) -
     let now = shared.world.clock.now();
     Order {
         argv,
-        tier: shared.tier,
+        tier,
         env: shared.host_environment.environment(&entry.assignment, plan, &temporary(&shared.state, &entry.token())),
         dir,
         limits: Limits {

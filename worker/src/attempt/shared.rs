@@ -4,9 +4,9 @@ use crate::attempt::ledger::Ledger;
 use crate::disk::free::FULL_BELOW;
 use crate::disk::spares::Spares;
 use crate::process::environment::HostEnvironment;
-use crate::process::isolation::Tier;
 use crate::process::world::World;
 use crate::workspace::checkout::Stores;
+use schema::values::{Assignment, Tier};
 use std::path::{Path, PathBuf};
 use tokio::sync::watch;
 
@@ -22,8 +22,8 @@ pub(crate) struct AttemptShared {
     pub(crate) stores: Stores,
     /// What a step's environment takes from this machine.
     pub(crate) host_environment: HostEnvironment,
-    /// How far steps are kept apart.
-    pub(crate) tier: Tier,
+    /// The tiers of isolation that were tried and work, the weakest first.
+    pub(crate) tiers: Vec<Tier>,
     /// How long a step runs on without its worker, in milliseconds.
     pub(crate) orphan_ms: u64,
     /// From TERM to KILL, in milliseconds.
@@ -40,6 +40,15 @@ pub(crate) struct AttemptShared {
 }
 
 impl AttemptShared {
+    /// The tier in which the steps of an assignment run, or why they cannot run here. An older master names none.
+    pub(crate) fn tier_of(&self, assignment: &Assignment) -> Result<Tier, String> {
+        let Some(named) = &assignment.isolation else {
+            return self.tiers.last().copied().ok_or_else(|| "this worker offers no tier of isolation".to_owned());
+        };
+        let offered = named.known().filter(|tier| self.tiers.contains(tier));
+        offered.ok_or_else(|| format!("its steps need isolation `{named}`, which this worker does not offer"))
+    }
+
     /// Why something failed, and that a disk is full where one is, because what fails on it says so in words of many kinds.
     pub(crate) fn with_lack_of_room(&self, why: String) -> String {
         match self.first_below(FULL_BELOW) {

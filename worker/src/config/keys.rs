@@ -1,6 +1,6 @@
 //! The keys of `worker.toml` and what they mean, as its reference lists them. A test compares them with what is read.
 
-use crate::process::isolation::Tier;
+use schema::values::Tier;
 use toml_file::reference::Absent::{Is, Means};
 use toml_file::reference::{Form, Key, Reference, Section};
 
@@ -73,7 +73,8 @@ const TOP: &[Key] = &[
         Form::OneOf(&[Tier::Plain.word(), Tier::Guard.word()]),
         Is("\"guard\""),
         "\"plain\"",
-        "what keeps a step apart: `\"plain\"`, a process group of its own; `\"guard\"`, a supervisor from which no process of it gets away",
+        "the strongest [tier](../worker.md#tiers) to offer: `\"plain\"`, a process group for each step; `\"guard\"`, a supervisor from \
+         which no process of it gets away. A tier that does not work on the machine is not offered",
     ),
     Key::new(
         "output",

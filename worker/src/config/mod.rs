@@ -3,10 +3,9 @@
 mod cgroup;
 pub(crate) mod keys;
 
-use crate::process::isolation::Tier;
 use schema::limits::{LABEL, LABELS};
 use schema::values::{Bytes, TimeSpan};
-use schema::values::{Description, Resources};
+use schema::values::{Description, Resources, Tier, TierProbe};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::io;
@@ -48,6 +47,7 @@ pub struct Config {
     pub reserve: u64,
     /// How long steps run on without their worker.
     pub orphan_grace: Duration,
+    /// The strongest tier of isolation that is offered.
     pub isolation: Tier,
     /// Bytes of output that are kept of one step.
     pub output_max: u64,
@@ -130,12 +130,18 @@ impl Config {
         self.state.join(IDENTITY_FILE)
     }
 
-    /// What the master is told of this worker.
-    pub fn description(&self) -> Description {
-        let mut isolation = vec![Tier::Plain.word().to_owned()];
-        if self.isolation == Tier::Guard {
-            isolation.push(Tier::Guard.word().to_owned());
-        }
+    /// What came of each tier, by what `try_out` says of it. A tier that the file does not want is not tried.
+    pub(crate) fn probes(&self, try_out: impl Fn(Tier) -> Result<(), String>) -> Vec<TierProbe> {
+        let lack = |tier| match tier <= self.isolation {
+            true => try_out(tier).err(),
+            false => Some(format!("its worker.toml says isolation = \"{}\"", self.isolation)),
+        };
+        Tier::ALL.map(|tier| TierProbe { tier: tier.into(), lack: lack(tier) }).to_vec()
+    }
+
+    /// What the master is told of this worker, with what came of the tiers.
+    pub fn description(&self, probes: Vec<TierProbe>) -> Description {
+        let isolation = probes.iter().filter(|probe| probe.works()).map(|probe| probe.tier.clone()).collect();
         Description {
             platform: format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
             labels: self.labels.clone(),
@@ -143,6 +149,7 @@ impl Config {
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             isolation,
+            probes,
         }
     }
 }
@@ -220,13 +227,15 @@ fn too_many_labels(labels: &BTreeMap<String, String>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use schema::values::TierName;
 
     #[test]
     fn nothing_need_be_said() {
         let config = Config::parse(Path::new("/s"), "").unwrap();
         assert!(config.total.slots >= 1 && config.total.cpus_milli >= 1000 && config.total.memory > 0);
         assert_eq!(config.workspaces, Path::new("/s/workspaces"));
-        assert_eq!(config.description().isolation, ["plain", "guard"]);
+        let all = config.probes(|_| Ok(()));
+        assert_eq!(config.description(all).isolation, Tier::ALL.map(TierName::from));
     }
 
     #[test]
@@ -250,6 +259,22 @@ mod tests {
         assert_eq!(config.orphan_grace, Duration::from_secs(5));
         assert_eq!((config.workspaces, config.isolation), (PathBuf::from("/big"), Tier::Plain));
         assert_eq!(config.labels, [("gpu".to_owned(), "no".to_owned())]);
+    }
+
+    #[test]
+    fn a_tier_is_offered_that_was_tried_and_works() {
+        let offered = |text: &str, guard: Result<(), String>| {
+            let config = Config::parse(Path::new("/s"), text).unwrap();
+            let probes = config.probes(|tier| if tier == Tier::Guard { guard.clone() } else { Ok(()) });
+            let lack = probes[1].lack.clone().unwrap_or_default();
+            let words: Vec<String> = config.description(probes).isolation.iter().map(TierName::to_string).collect();
+            (words.join(" "), lack)
+        };
+        let broken = || Err("it does not work here".to_owned());
+        assert_eq!(offered("", Ok(())), ("plain guard".to_owned(), String::new()));
+        assert_eq!(offered("", broken()), ("plain".to_owned(), "it does not work here".to_owned()));
+        let unwanted = "its worker.toml says isolation = \"plain\"".to_owned();
+        assert_eq!(offered("isolation = 'plain'", Ok(())), ("plain".to_owned(), unwanted));
     }
 
     #[test]

@@ -119,6 +119,7 @@ mod tests {
             trust: Trust::Trusted,
             term_ms: 0,
             plan_version: 0,
+            isolation: None,
         }
     }
 

@@ -9,7 +9,7 @@ use crate::process::supervisor::{self, Moment, Order};
 use futures::future::LocalBoxFuture;
 use schema::identity::Identity;
 use schema::sturdy_ref::SturdyRef;
-use schema::values::Time;
+use schema::values::{Tier, Time};
 use schema::vat::{self, VatError};
 use std::collections::BTreeSet;
 use std::io;
@@ -40,6 +40,7 @@ impl World {
             clock: Box::new(BootClock),
             net: Box::new(Tls),
             machine: Arc::new(Processes {
+                program: program.clone(),
                 adopts: AtomicBool::new(false),
                 killing: Mutex::new(()),
                 spawner: Mutex::new(SupervisorSpawner::new(program)),
@@ -75,6 +76,10 @@ pub trait Machine: Send + Sync {
     fn start(&self, dir: &Path, step: u16, order: &Order) -> io::Result<Box<dyn Stream>>;
     /// Another line to the supervisor of a step, which takes the place of the earlier one.
     fn connect(&self, dir: &Path, step: u16) -> io::Result<Box<dyn Stream>>;
+    /// Tries a tier of isolation. An error says why the tier is not to be offered. A machine of a simulation gives every tier.
+    fn probe(&self, _tier: Tier) -> Result<(), String> {
+        Ok(())
+    }
     /// Makes ahead of the first step what takes long. Blocks as long as that takes.
     fn settle_in(&self) {}
     /// From here on, what a supervisor that was killed leaves behind comes to this process, whatever its environment.
@@ -150,6 +155,8 @@ impl Net for Tls {
 
 /// The processes of this machine, as the product runs and ends them.
 struct Processes {
+    /// A binary that answers to [`crate::SUPERVISE`].
+    program: PathBuf,
     /// Whether this process is the one to which orphans come.
     adopts: AtomicBool,
     /// Held while processes are killed. What forks all the time is only caught by one thread that has the machine to itself,
@@ -178,6 +185,10 @@ impl Machine for Processes {
 
     fn connect(&self, dir: &Path, step: u16) -> io::Result<Box<dyn Stream>> {
         over(supervisor::connect(dir, step)?)
+    }
+
+    fn probe(&self, tier: Tier) -> Result<(), String> {
+        supervisor::probe(&self.program, tier, supervisor::PROBE_MAX)
     }
 
     fn settle_in(&self) {

@@ -3,6 +3,7 @@
 use crate::config::{Config, ConfigError, default_state};
 use crate::disk::private_dir::private_dir;
 use crate::process::open_files;
+use crate::process::world::World;
 use crate::program::control;
 use crate::program::run::{Ended, RunError, Shutdown, run};
 use crate::program::systemd_unit;
@@ -12,7 +13,7 @@ use schema::identity::Identity;
 use schema::manual::{self, OfItself};
 use schema::shown;
 use schema::sturdy_ref::{SturdyRef, Token};
-use schema::values::RefusalCode;
+use schema::values::{RefusalCode, TierName};
 use schema::vat::{self, Limits};
 use schema::wire;
 use std::io::{self, IsTerminal as _, Read as _};
@@ -240,12 +241,17 @@ async fn redeem(join: &SturdyRef, mine: &SturdyRef, identity: &Identity) -> Resu
 }
 
 fn probe(config: &Config) -> Result<(), Failure> {
-    let found = config.description();
+    let probes = config.probes(|tier| World::real(config.program.clone()).machine.probe(tier));
+    let found = config.description(probes);
     let mut text = format!("platform\t{}\nhost\t{}\nversion\t{}\n", found.platform, found.host, found.version);
     text.push_str(&format!("slots\t{}\n", found.total.slots));
     text.push_str(&format!("cpus\t{}\n", f64::from(found.total.cpus_milli) / 1000.0));
     text.push_str(&format!("memory\t{}\n", found.total.memory));
-    text.push_str(&format!("isolation\t{}\n", found.isolation.join(",")));
+    let offered: Vec<&str> = found.isolation.iter().map(TierName::word).collect();
+    text.push_str(&format!("isolation\t{}\n", offered.join(",")));
+    for (tier, lack) in found.probes.iter().filter_map(|probe| Some((&probe.tier, probe.lack.as_ref()?))) {
+        text.push_str(&format!("lacks\t{tier}: {lack}\n"));
+    }
     for (name, value) in &found.labels {
         text.push_str(&format!("label\t{name}={value}\n"));
     }

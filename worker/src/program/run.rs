@@ -11,7 +11,6 @@ use crate::disk::home::{self, Whose};
 use crate::disk::private_dir::private_dir;
 use crate::disk::spares::Spares;
 use crate::process::environment::HostEnvironment;
-use crate::process::isolation::Tier;
 use crate::process::supervisor::milliseconds;
 use crate::process::world::World;
 use crate::session::{self, End};
@@ -20,6 +19,7 @@ use crate::workspace;
 use crate::workspace::checkout::Stores;
 use schema::identity::{Identity, IdentityError};
 use schema::sturdy_ref::{CapFileError, SturdyRef};
+use schema::values::{Tier, TierName, TierProbe};
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::PathBuf;
@@ -90,10 +90,12 @@ pub async fn run_in(world: World, config: Config, mut shutdown: watch::Receiver<
     private_dir(&config.state).map_err(broken)?;
     private_file::close_and_tell(&config.state);
     let _lock = lock(&config).await?;
-    if config.isolation == Tier::Guard {
-        world.machine.adopt();
+    let probes = try_tiers(&world, &config).await.map_err(broken)?;
+    let worker = Rc::new(open(world, &config, probes)?);
+    let is_guarded = worker.shared.tiers.contains(&Tier::Guard);
+    if is_guarded {
+        worker.shared.world.machine.adopt();
     }
-    let worker = Rc::new(open(world, &config)?);
     let machine = worker.shared.world.machine.clone();
     let _ = worker.shared.world.blocking.run(move || machine.settle_in()).await;
     for entry in worker.shared.ledger.all() {
@@ -104,7 +106,7 @@ pub async fn run_in(world: World, config: Config, mut shutdown: watch::Receiver<
     }
     let _control = control::serve(&worker).map_err(broken)?;
     tokio::task::spawn_local(housekeeping::keep(worker.shared.clone(), worker.reserve.clone()));
-    if config.isolation == Tier::Guard {
+    if is_guarded {
         tokio::task::spawn_local(housekeeping::end_orphans(worker.shared.clone()));
     }
     service_notify::begin(worker.attached.subscribe());
@@ -134,6 +136,18 @@ pub async fn run_in(world: World, config: Config, mut shutdown: watch::Receiver<
     };
     let _ = timeout(CANCEL_MAX, quiet).await;
     Ok(Ended::Stopped)
+}
+
+/// Tries the tiers of isolation that this worker is to offer, and says which of them do not work.
+async fn try_tiers(world: &World, config: &Config) -> io::Result<Vec<TierProbe>> {
+    let (machine, config) = (world.machine.clone(), config.clone());
+    let probes = world.blocking.run(move || config.probes(|tier| machine.probe(tier))).await?;
+    for probe in &probes {
+        if let Some(lack) = &probe.lack {
+            tracing::warn!(tier = %probe.tier, %lack, "this tier of isolation is not offered");
+        }
+    }
+    Ok(probes)
 }
 
 async fn conclude(worker: &WorkerShared, ended: Ended) -> Ended {
@@ -173,7 +187,7 @@ async fn stay_connected(worker: &Rc<WorkerShared>) -> Ended {
 }
 
 /// Opens everything in the state directory that the parts of a worker share.
-fn open(world: World, config: &Config) -> Result<WorkerShared, RunError> {
+fn open(world: World, config: &Config, probes: Vec<TierProbe>) -> Result<WorkerShared, RunError> {
     let broken = |cause| RunError::State { path: config.state.clone(), cause };
     let credential = SturdyRef::load(&config.credential())?;
     let identity = Identity::load(&config.identity())?;
@@ -184,13 +198,14 @@ fn open(world: World, config: &Config) -> Result<WorkerShared, RunError> {
     let whose = home::whose(&state, home.as_ref());
     let ledger = Ledger::open(&state, &workspaces, &world, whose == Whose::Copy).map_err(broken)?;
     let scratch = Spares::open(state.join("spare/tmp"), |_| false).map_err(broken)?;
+    let description = config.description(probes);
     let shared = AttemptShared {
         state,
         scratch,
         workspaces,
         stores: Stores::new(&config.state.join("sources")).map_err(broken)?,
         host_environment: HostEnvironment::probe(&config.pass),
-        tier: config.isolation,
+        tiers: description.isolation.iter().filter_map(TierName::known).collect(),
         orphan_ms: milliseconds(config.orphan_grace),
         grace_ms: milliseconds(STOP_GRACE),
         output_max: config.output_max,
@@ -200,7 +215,7 @@ fn open(world: World, config: &Config) -> Result<WorkerShared, RunError> {
     };
     Ok(WorkerShared {
         shared: Rc::new(shared),
-        description: config.description(),
+        description,
         identity,
         credential,
         instance: chance::bytes(),

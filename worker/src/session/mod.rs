@@ -365,6 +365,7 @@ impl Session {
         if self.worker.shared.ledger.get(&assignment.token).is_some() {
             return Err(capnp::Error::failed("it offers a lease that this worker holds".to_owned()).into());
         }
+        self.worker.shared.tier_of(&assignment).map_err(Untaken::BelowTier)?;
         tracing::info!(
             project = %assignment.project, build = assignment.build, job = %assignment.job.name,
             attempt = assignment.attempt, "taken"

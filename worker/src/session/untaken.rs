@@ -16,6 +16,9 @@ pub(super) enum Untaken {
     /// This machine has no room for the job, or no more files. Another session would not have them either.
     #[error("cannot note an attempt: {0}")]
     ByMachine(io::Error),
+    /// The job needs a tier of isolation that this worker does not offer. The offer goes back with its lease.
+    #[error("an offer is declined: {0}")]
+    BelowTier(String),
 }
 
 /// How often in a row the master has refused.
@@ -34,6 +37,11 @@ impl Refused {
                 self.forget();
                 tracing::warn!(%why, "no job is taken");
                 return Ok(DISK_PAUSE);
+            }
+            Untaken::BelowTier(_) => {
+                self.forget();
+                tracing::warn!(%why, "no job is taken");
+                return Ok(TAKE_PAUSE);
             }
             Untaken::ByMaster(error) => error,
         };

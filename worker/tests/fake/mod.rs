@@ -221,6 +221,7 @@ pub(crate) fn job(number: u8, steps: Vec<StepPlan>) -> Assignment {
         trust: Trust::Trusted,
         term_ms: 0,
         plan_version: 0,
+        isolation: None,
     }
 }
 

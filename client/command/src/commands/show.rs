@@ -25,7 +25,7 @@ impl Show {
             (None, true) => connected.printer.say_json(&build_row(&build))?,
             (Some(_), true) => jobs.iter().try_for_each(|job| connected.printer.say_json(&job_row(&build, job)))?,
             (None, false) => show_build(&connected.printer, &build)?,
-            (Some(_), false) => jobs.iter().try_for_each(|job| show_job(&connected.printer, &build, job))?,
+            (Some(_), false) => show_jobs(connected, &build, &jobs).await?,
         }
         let outcome = match jobs.as_slice() {
             [job] if meant.job.is_some() => job.outcome,
@@ -71,7 +71,21 @@ fn show_build(printer: &Printer, build: &BuildView) -> Result<(), Error> {
     Ok(())
 }
 
-fn show_job(printer: &Printer, build: &BuildView, job: &JobView) -> Result<(), Error> {
+async fn show_jobs(connected: &Connected, build: &BuildView, jobs: &[&JobView]) -> Result<(), Error> {
+    for job in jobs {
+        let isolation = match job.attempt {
+            0 => String::new(),
+            _ => {
+                let told = connected.guild().await?.explain(&build.project, build.number, &job.name).await?;
+                told.isolation().to_owned()
+            }
+        };
+        show_job(&connected.printer, build, job, isolation)?;
+    }
+    Ok(())
+}
+
+fn show_job(printer: &Printer, build: &BuildView, job: &JobView, isolation: String) -> Result<(), Error> {
     let carried = if job.carried_from == 0 { String::new() } else { format!("{}/{}", build.project, job.carried_from) };
     let lines = [
         ("job", build.selector_of(job)),
@@ -81,6 +95,7 @@ fn show_job(printer: &Printer, build: &BuildView, job: &JobView) -> Result<(), E
         ("platform", job.platform.clone()),
         ("worker", job.worker.clone()),
         ("attempt", if job.attempt > 0 { job.attempt.to_string() } else { String::new() }),
+        ("isolation", isolation),
         ("carried", carried),
     ];
     for (name, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {

@@ -103,7 +103,7 @@ async fn show(connected: &Connected, name: &str) -> Result<(), Error> {
         ("labels", listed(granted)),
         ("claims", listed(claimed)),
         ("room", format!("{} slots, {cores} cpus, {} MiB", about.total.slots, about.total.memory >> 20)),
-        ("isolation", about.isolation.join(", ")),
+        ("isolation", worker.tiers()),
         ("host", about.host.clone()),
         ("version", about.version.clone()),
         ("running", worker.running.join(", ")),

@@ -5,6 +5,7 @@ mod change_event;
 mod repeat;
 mod retry_guard;
 mod trigger;
+mod trust;
 
 pub(super) use repeat::{AfterLoss, after_loss};
 pub(super) use retry_guard::RetryGuard;

@@ -2,7 +2,8 @@
 
 use super::model::{PoolTerms, Session};
 use super::queue::Need;
-use schema::values::{Resources, Want};
+use super::tier::TierNeed;
+use schema::values::{Resources, TierName, TierProbe, Want};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the master file says of each pool.
@@ -18,12 +19,25 @@ pub(crate) struct Ability<'a> {
     pub labels: &'a [(String, String)],
     /// The pools that its grant names.
     pub pools: &'a [String],
+    /// The results of its probes of tiers. Empty: it is of an earlier version.
+    pub probes: &'a [TierProbe],
 }
 
 impl<'a> Ability<'a> {
     /// Whether it could take jobs of this class when it has room.
     pub(crate) fn suits(&self, need: &Need, pools: &Pools) -> bool {
-        self.has_platform(need) && self.is_in(&need.pools, pools) && need.want.iter().all(|want| self.has(want))
+        self.has_platform(need) && self.has_tier(need, pools) && need.want.iter().all(|want| self.has(want))
+    }
+
+    /// Whether one of the job's pools in which it is has the job run in a tier that it offers.
+    pub(crate) fn has_tier(&self, need: &Need, pools: &Pools) -> bool {
+        self.tiers(need, pools).any(|tier| tier.is_met_by(self.probes))
+    }
+
+    /// The tiers that the job needs in its pools in which it is, by their names. None: it is in none of them.
+    pub(crate) fn tiers(&self, need: &Need, terms: &Pools) -> impl Iterator<Item = TierNeed> {
+        let pools = self.granted(&need.pools).filter(|pool| self.missing(pool, terms).is_none());
+        pools.map(|pool| TierNeed::of(need.isolation.as_ref(), terms.get(pool).and_then(|terms| terms.isolation)))
     }
 
     pub(crate) fn has_platform(&self, need: &Need) -> bool {
@@ -54,7 +68,15 @@ impl<'a> Ability<'a> {
 impl Session {
     pub(crate) fn ability(&self) -> Ability<'_> {
         let Session { description, labels, pools, .. } = self;
-        Ability { platform: &description.platform, total: &description.total, labels, pools }
+        let (platform, total, probes) = (&description.platform, &description.total, &description.probes);
+        Ability { platform, total, labels, pools, probes }
+    }
+
+    /// The tier in which this worker runs such a job. None: it is of an earlier version and does not say.
+    pub(super) fn tier_in_force(&self, need: &Need, pools: &Pools) -> Option<TierName> {
+        let ability = self.ability();
+        let tier = ability.tiers(need, pools).find(|tier| tier.is_met_by(ability.probes))?;
+        tier.in_force(&self.description)
     }
 }
 

@@ -27,6 +27,7 @@ mod request;
 mod rest;
 mod rows;
 pub mod snapshot;
+mod tier;
 mod tokens;
 mod worker;
 

@@ -6,7 +6,7 @@ use super::placed::Opening;
 use super::record::{AttemptRow, BuildId, BuildRow, GrantId, JobKey, JobRow, LeaseToken, Record};
 use super::refs::Origin;
 use super::rows::{Row, Steps};
-use schema::values::{Assignment, Commit, Description, Home, Outcome, Plan, Resources, State, Time, Trust, Want};
+use schema::values::{Assignment, Commit, Description, Home, Outcome, Plan, Resources, State, Tier, Time, Want};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -65,6 +65,8 @@ pub struct PoolTerms {
     /// What a worker must have besides its grant, as a job's `want`.
     pub wants: Vec<Want>,
     pub lease: Option<Duration>,
+    /// The weakest tier of isolation in which the pool's jobs run. None: the usual one.
+    pub isolation: Option<Tier>,
 }
 
 /// What must happen outside, in this order.
@@ -107,7 +109,6 @@ pub struct Order {
     pub project: String,
     pub stamp: schema::values::SourceStamp,
     pub tip: Commit,
-    pub trust: Trust,
     pub by: GrantId,
     pub origin: Origin,
 }

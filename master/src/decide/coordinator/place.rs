@@ -8,7 +8,7 @@ use super::placed::{Because, FREE_COUNTED, Placed};
 use super::queue::Need;
 use super::record::{AttemptRow, JobKey, LeaseToken};
 use super::rows::{Row, Steps};
-use schema::values::{Assignment, Outcome, PLAN_VERSION, Resources, State, Time};
+use schema::values::{Assignment, Outcome, PLAN_VERSION, Resources, State, Time, Trust};
 use schema::wire::job_bytes;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -65,7 +65,7 @@ impl Coordinator {
         if self.holds(job.build) {
             return;
         }
-        if let Some(why) = self.too_large(job) {
+        if let Some(why) = self.too_large(job).or_else(|| self.too_dangerous(job)) {
             return self.finish_job(now, job, Outcome::Errored, &why);
         }
         let plan = self.job_plan(job).clone();
@@ -88,6 +88,17 @@ impl Coordinator {
                  shorten its commands and its environment"
             )
         })
+    }
+
+    /// Why no worker may run this job. None: its build is trusted. Another one needs a tier that keeps a step from the worker's own
+    /// files and from the network, which no tier of this version does.
+    fn too_dangerous(&self, job: JobKey) -> Option<String> {
+        match self.builds[&job.build].row.trust {
+            Trust::Trusted => None,
+            Trust::Untrusted => Some(
+                "its build is not trusted: it needs the tier `sandbox`, which this version does not have".to_owned(),
+            ),
+        }
     }
 
     /// Offers a job of the queue to a session that waits and has room.
@@ -161,7 +172,8 @@ impl Coordinator {
         let session = self.sessions.get(id).expect("an offer goes to a live session");
         let term = self.term(session, &need).max(session.least_term);
         let placed = placed.after(self.job(job).row.queued.unwrap_or(now), now, &session.opened);
-        let attempt = AttemptRow { term, ..self.new_attempt(now, job, token, session, placed) };
+        let isolation = session.tier_in_force(&need, &self.terms.pools);
+        let attempt = AttemptRow { term, isolation, ..self.new_attempt(now, job, token, session, placed) };
         let until = now.after(self.terms.offer);
         self.worker_unready(id);
         let entry = self.job_mut(job);
@@ -195,7 +207,7 @@ impl Coordinator {
             finished: None,
             outcome: None,
             reason: String::new(),
-            isolation: session.description.isolation.last().cloned().unwrap_or_default(),
+            isolation: None,
             placed: Some(placed),
             term: Duration::ZERO,
             home: session.home.clone(),
@@ -220,6 +232,7 @@ impl Coordinator {
             trust: build.row.trust,
             term_ms: u64::try_from(attempt.term.as_millis()).unwrap_or(u64::MAX),
             plan_version: PLAN_VERSION,
+            isolation: attempt.isolation.clone(),
         }
     }
 }

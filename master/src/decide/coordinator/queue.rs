@@ -3,7 +3,7 @@
 
 use super::model::SessionId;
 use super::record::JobKey;
-use schema::values::{JobPlan, Resources, Want};
+use schema::values::{JobPlan, Resources, TierName, Want};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +14,8 @@ pub(crate) struct Need {
     pub want: BTreeSet<Want>,
     pub pools: BTreeSet<String>,
     pub room: Resources,
+    /// The tier of isolation that the pipeline names. None: it names none. The pool may ask for more.
+    pub isolation: Option<TierName>,
 }
 
 impl Need {
@@ -23,6 +25,7 @@ impl Need {
             want: job.want.iter().map(|want| Want::read(want)).collect(),
             pools: pools.clone(),
             room: job.room(),
+            isolation: job.isolation.clone(),
         }
     }
 }

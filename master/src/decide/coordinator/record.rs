@@ -6,7 +6,8 @@ pub use super::placed::Placed;
 use schema::sturdy_ref::Fingerprint;
 pub use schema::values::BuildCause;
 use schema::values::{
-    Change, Cursor, Event, Exit, GrantKind, Home, Outcome, Plan, SourceStamp, State, Time, Trust, UnreadablePlan, What,
+    Change, Cursor, Event, Exit, GrantKind, Home, Outcome, Plan, SourceStamp, State, TierName, Time, Trust,
+    UnreadablePlan, What,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -117,8 +118,8 @@ pub struct AttemptRow {
     pub outcome: Option<Outcome>,
     /// Why it ended, or shall end, where that is not the outcome alone ("lease ended").
     pub reason: String,
-    /// The isolation tier in force.
-    pub isolation: String,
+    /// The tier of isolation in force. None: its worker is of an earlier version and did not say.
+    pub isolation: Option<TierName>,
     /// Why there; none: an attempt of version 0.1, which did not record it.
     pub placed: Option<Placed>,
     /// The length of its lease: what its worker lives by, or longer. Zero: an attempt of version 0.1, which did not record it.

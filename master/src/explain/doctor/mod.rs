@@ -94,6 +94,8 @@ async fn local(reach: &Reach) -> Vec<Finding> {
 struct Held {
     pools: Vec<PoolStatus>,
     workers: Vec<WorkerStatus>,
+    /// Names of workers that lack the usual tier, with their lacks.
+    without_tier: Vec<(String, String)>,
     queue: Vec<QueueStatus>,
     grants: Vec<GrantRow>,
     restored: Vec<HeldProject>,
@@ -105,6 +107,7 @@ impl Held {
         Held {
             pools: explainer.pools(),
             workers: explainer.workers(),
+            without_tier: explainer.without_usual_tier(),
             queue: explainer.queue(),
             grants: coordinator.grants_below(caller).cloned().collect(),
             restored: coordinator.held_list(),
@@ -122,6 +125,7 @@ impl Held {
         let pools = self.pools.iter().filter(|pool| !pool.projects.is_empty()).map(|pool| pools::judge(pool, now));
         let mut findings: Vec<Finding> = pools.collect();
         findings.extend(self.workers.iter().filter_map(|worker| pools::judge_worker(worker, now)));
+        findings.extend(self.without_tier.iter().map(|(worker, lack)| pools::judge_tier(worker, lack)));
         findings.push(queue::judge(&self.queue, now));
         findings.extend(grants::judge(&self.grants, now));
         findings

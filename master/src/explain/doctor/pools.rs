@@ -48,6 +48,14 @@ pub(super) fn judge_worker(worker: &WorkerStatus, now: Time) -> Option<Finding> 
     })
 }
 
+/// A worker that most jobs pass by.
+pub(super) fn judge_tier(worker: &str, lack: &str) -> Finding {
+    let seen = format!("takes only jobs for which `plain` is enough: it lacks {lack}");
+    let remedy =
+        "`isolation = \"plain\"` of its pool in the master file lets other jobs run there too, less well kept apart";
+    Finding::warned(format!("worker {worker}"), seen, remedy)
+}
+
 fn heard(member: &Member) -> Option<Time> {
     match member.presence {
         Presence::Away(time) => Some(time),

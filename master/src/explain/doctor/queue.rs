@@ -38,6 +38,7 @@ fn is_stuck(why: &Why) -> bool {
         | Why::Pool(_)
         | Why::Platform { .. }
         | Why::Label { .. }
+        | Why::Tier { .. }
         | Why::Together => true,
         Why::Needs(_)
         | Why::Busy(_)

@@ -4,7 +4,7 @@ use super::{History, PollHealth};
 use crate::decide::coordinator::record::GrantId;
 use crate::decide::coordinator::{Order, Origin};
 use crate::keep::mirror::{GitError, GitGate};
-use schema::values::{Commit, Refusal, RefusalCode, SourceRevision, SourceStamp, Trust, full_refs};
+use schema::values::{Commit, Refusal, RefusalCode, SourceRevision, SourceStamp, full_refs};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -81,7 +81,6 @@ impl Repository {
             project: self.project.clone(),
             stamp: SourceStamp { sources: vec![source] },
             tip: tip.unwrap_or_else(Commit::default),
-            trust: Trust::Trusted,
             by,
             origin,
         })

@@ -8,7 +8,7 @@ use crate::explain::{self, Candidate, Explainer, Explanation, Remedy, RemedyStep
 use crate::keep::store::JobHistory;
 use schema::limits::WHY;
 use schema::perspective_capnp::{attempt_view, candidate, explanation, remedy, remedy_step};
-use schema::values::{Refusal, RefusalCode, Right};
+use schema::values::{Refusal, RefusalCode, Right, TierName};
 use schema::wire;
 
 /// An explanation, with the attempts of the job.
@@ -134,7 +134,7 @@ fn write_attempt(mut to: attempt_view::Builder<'_>, row: &AttemptRow) {
     // while it runs, an outcome is what it was asked for
     to.set_outcome(wire::outcome_to_wire(row.outcome.filter(|_| row.finished.is_some())));
     to.set_reason(&row.reason);
-    to.set_isolation(&row.isolation);
+    to.set_isolation(row.isolation.as_ref().map_or("", TierName::word));
     if let Some(placed) = &row.placed {
         to.set_placed(explain::placed_text(placed));
         to.set_because(placed.because.word());

@@ -5,7 +5,7 @@ use super::detail::JobDetail;
 use crate::decide::coordinator::record::{AttemptRow, BuildRow};
 use crate::explain::{Candidate, QueueStatus, WorkerStatus};
 use schema::limits::{self, ADDRESS, ANSWER_BYTES, JOB_VIEW, STEP_VIEW, WORD, text_bytes};
-use schema::values::Exit;
+use schema::values::{Exit, TierProbe};
 use std::borrow::Cow;
 
 /// The most jobs of one worker that are named: enough to see what it does, and a worker with many slots stays one row of a list.
@@ -65,7 +65,8 @@ pub(super) fn shorten_worker(worker: &mut WorkerStatus) {
     worker.running.truncate(RUNNING_SHOWN);
     keep(&mut worker.running, text);
     keep(&mut worker.pools, text);
-    keep(&mut worker.description.isolation, text);
+    keep(&mut worker.description.isolation, |tier| text_bytes(tier.word()));
+    keep(&mut worker.description.probes, probe_bytes);
     keep(&mut worker.description.labels, pair);
     keep(&mut worker.labels, pair);
 }
@@ -76,8 +77,13 @@ pub(super) fn worker_bytes(worker: &WorkerStatus) -> usize {
     let labels: usize = labels.map(|(name, value)| text_bytes(name) + text_bytes(value)).sum();
     let texts = [&worker.name, &worker.held, &worker.waits, &about.platform, &about.host, &about.version];
     let texts: usize = texts.map(|text| text_bytes(text)).iter().sum();
-    let lists = limits::listed(&worker.pools) + limits::listed(&about.isolation);
+    let tiers: usize = about.isolation.iter().map(|tier| text_bytes(tier.word())).sum();
+    let lists = limits::listed(&worker.pools) + tiers + about.probes.iter().map(probe_bytes).sum::<usize>();
     ROW + texts + labels + lists + limits::listed(worker.running.iter().take(RUNNING_SHOWN))
+}
+
+fn probe_bytes(probe: &TierProbe) -> usize {
+    text_bytes(probe.tier.word()) + probe.lack.as_deref().map_or(0, text_bytes)
 }
 
 pub(super) fn queue_bytes(item: &QueueStatus) -> usize {

@@ -5,10 +5,11 @@ use super::super::settings::{self, Settings};
 use super::super::step::{Run, Step};
 use super::{ENV, LIST, SHELL};
 use crate::limits::{CPUS_MAX, PRIORITY_MAX};
+use schema::values::Tier;
 use toml_file::reference::Absent::{Is, Means, Required};
 use toml_file::reference::{Form, Key};
 
-pub(crate) const DEFAULTS_LATER: &[&str] = &["image", "isolation", "cache", "secrets", "keep", "lock"];
+pub(crate) const DEFAULTS_LATER: &[&str] = &["image", "cache", "secrets", "keep", "lock"];
 /// Of a job, besides [`STEP_LATER`].
 pub(crate) const JOB_LATER: &[&str] = &["services", "keep", "use", "lock", "group", "approve", "max", "secrets"];
 pub(crate) const STEP_LATER: &[&str] = &[
@@ -127,6 +128,14 @@ pub(crate) const SETTINGS: &[Entry<Settings>] = &[
         "\"kept\"",
         "`\"fresh\"`: a new checkout; `\"clean\"`: ignored files stay; `\"kept\"`: everything that is not tracked stays",
         |value, to| set(&mut to.plan.workspace, value.choice(&settings::WORKSPACES)),
+    ),
+    Entry::new(
+        "isolation",
+        Form::OneOf(&[Tier::ALL[0].word(), Tier::ALL[1].word()]),
+        Means("`\"guard\"`, or what its pool says"),
+        "\"guard\"",
+        "the weakest [tier](../pipeline.md#tiers) in which it may run; a pool can ask for a stronger one",
+        |value, to| set(&mut to.plan.isolation, value.tier().map(|tier| Some(tier.into()))),
     ),
     Entry::new(
         "source",

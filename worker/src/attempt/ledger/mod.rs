@@ -269,6 +269,7 @@ mod tests {
             trust: Trust::Trusted,
             term_ms: 0,
             plan_version: 0,
+            isolation: None,
         }
     }
 

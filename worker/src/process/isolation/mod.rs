@@ -1,28 +1,23 @@
-//! What keeps a step apart: how its process starts, and how all of its processes end. Tier 1, `guard`, and tier 0,
-//! `plain`.
+//! What keeps a step apart: how its process starts, how its supervisor takes up a tier of isolation, and how all of its
+//! processes end.
 
 pub(crate) mod descent;
 pub(crate) mod spawn;
 
-use serde::{Deserialize, Serialize};
+use rustix::process::{getpid, set_child_subreaper};
+use schema::values::Tier;
+use std::io;
 
-/// How far a step is kept apart. What a tier does not stop: `plain`, whatever leaves its process group; `guard`, what
-/// changes to another user, and reading or writing the worker's own files.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Tier {
-    /// A process group of its own.
-    Plain,
-    /// Its supervisor is a subreaper: nothing of a step gets away from it.
-    #[default]
-    Guard,
-}
-
-impl Tier {
-    pub(crate) const fn word(self) -> &'static str {
-        match self {
-            Tier::Plain => "plain",
-            Tier::Guard => "guard",
+/// Makes this process the supervisor of steps of a tier. An error: this system does not let it, and no step of the tier may
+/// begin.
+pub(crate) fn establish(tier: Tier) -> io::Result<()> {
+    match tier {
+        Tier::Guard => set_child_subreaper(Some(getpid()))
+            .map_err(|error| io::Error::other(format!("this system does not make it a subreaper: {error}"))),
+        Tier::Plain => {
+            // a supervisor that had another step before may be a subreaper still; a system without them has nothing to undo
+            let _ = set_child_subreaper(None);
+            Ok(())
         }
     }
 }

@@ -10,6 +10,7 @@ mod door;
 mod forker;
 mod link;
 mod order;
+mod probe;
 mod scope;
 mod spool;
 mod start;
@@ -20,11 +21,12 @@ pub use clock::{Moment, milliseconds, wall, wall_of};
 pub(crate) use door::listening;
 pub use forker::SupervisorForker;
 pub use order::{Journal, KillCause, Limits, Order, OrderSlot, StepFiles, shortened};
+pub(crate) use probe::{PROBE_MAX, probe};
 pub use scope::{ServiceManager, service_manager};
 pub(crate) use spool::MARK_BYTES;
 pub use start::{Prepared, connect, prepare};
 
-use crate::process::isolation::{Tier, spawn};
+use crate::process::isolation::{establish, spawn};
 use crate::process::open_files;
 use link::Link;
 use schema::shown;
@@ -47,6 +49,8 @@ pub fn supervise_main(arguments: &[String]) -> ExitCode {
     open_files::take_back();
     let parsed = match arguments {
         [word] if word == forker::FORKER => return forker::serve(),
+        [word, tier] if word == probe::PROBE => return probe::serve(tier),
+        [word, tier] if word == probe::STRAY => return probe::stray(tier),
         [dir, step] => step.parse().ok().map(|step| (Path::new(dir), step)),
         _ => None,
     };
@@ -68,9 +72,10 @@ fn supervise(dir: &Path, step: u16) -> io::Result<()> {
     let (order, slot) = files.take_order()?;
     // the order's lock is ours through standard output
     let _ = rustix::process::setsid();
-    let reaper = (order.tier == Tier::Guard).then(rustix::process::getpid);
-    rustix::process::set_child_subreaper(reaper)?;
     slot.begin()?;
+    if let Err(error) = establish(order.tier) {
+        return slot.write(&below(&order, &error));
+    }
     let spool = Spool::new(files.spool(), files.marks(), order.limits.output_max);
     let mut link = Link::open(files, io::stdin().as_fd().try_clone_to_owned()?)?;
     let journal = run(&order, spool, &mut link);
@@ -81,6 +86,12 @@ fn supervise(dir: &Path, step: u16) -> io::Result<()> {
     fail_point("supervisor-journalled");
     link.tell_exited();
     Ok(())
+}
+
+/// The journal of a step that does not run, because it would run below its tier.
+fn below(order: &Order, error: &io::Error) -> Journal {
+    let text = shortened(&format!("its supervisor cannot give isolation `{}`: {error}", order.tier));
+    Journal::without_process(KillCause::Broken(text.clone()), &text, wall())
 }
 
 fn run(order: &Order, mut spool: Spool, link: &mut Link) -> Journal {

@@ -4,8 +4,7 @@
 
 use super::Moment;
 use crate::disk::atomic_file;
-use crate::process::isolation::Tier;
-use schema::values::{Exit, Time};
+use schema::values::{Exit, Tier, Time};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Write as _};

@@ -6,12 +6,12 @@ use super::link::{Link, Word};
 use super::order::{Journal, KillCause, Order, shortened};
 use super::spool::Spool;
 use super::watch::Watch;
-use crate::process::isolation::{Tier, descent};
+use crate::process::isolation::descent;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus};
-use schema::values::{Exit, Time};
+use schema::values::{Exit, Tier, Time};
 use std::os::fd::{AsFd as _, OwnedFd};
 
 /// How long what a step leaves running gets to end by itself, in milliseconds, such as a `tee` that writes the last lines.

@@ -138,7 +138,6 @@ mod tests {
             project: "p".to_owned(),
             stamp: SourceStamp::default(),
             tip: Commit::default(),
-            trust: Trust::Trusted,
             by: GrantId(1),
             origin: Origin::Tip,
         };

@@ -2,6 +2,7 @@
 
 use super::build::finished;
 use super::change_event::change_submitted;
+use super::trust::Trigger;
 use crate::decide::coordinator::Coordinator;
 use crate::decide::coordinator::model::{Build, Order};
 use crate::decide::coordinator::record::{Answer, BuildCause, BuildId, BuildRow, GrantId, Head, JobRow, Record};
@@ -9,7 +10,7 @@ use crate::decide::coordinator::refs::Origin;
 use crate::decide::coordinator::request::Request;
 use crate::decide::coordinator::rows::Row;
 use schema::values::{
-    Change, Commit, Fact, Outcome, Plan, Refusal, RefusalCode, SourceRevision, SourceStamp, State, Time, Trust,
+    Change, Commit, Fact, Outcome, Plan, Refusal, RefusalCode, SourceRevision, SourceStamp, State, Time,
 };
 
 /// A finished build, read from history, to be made again.
@@ -44,7 +45,7 @@ impl Coordinator {
             Some(_) | None => {}
         }
         self.tell_of(now, &project, 0, change_submitted(&change));
-        let build = self.open_build(now, order(&change, by), BuildCause::Change);
+        let build = self.open_build(now, order(&change, by), BuildCause::Change, Trigger::Moved);
         let update = self.builds[&build].row.update;
         let since = known.filter(|head| head.gone.is_none()).map_or(update, |head| head.since);
         let head = Head { revision: change.revision.clone(), is_told: true, gone: None, update, since };
@@ -56,7 +57,7 @@ impl Coordinator {
     /// Somebody asks for a build.
     pub fn run(&mut self, now: Time, request: Request, by: &str, order: Order) -> Result<BuildId, Refusal> {
         self.once(now, request, |this| {
-            let id = this.open_build(now, order, BuildCause::Run { by: by.to_owned() });
+            let id = this.open_build(now, order, BuildCause::Run { by: by.to_owned() }, Trigger::Asked);
             this.note_update(id);
             Ok(Answer::Build(id))
         })
@@ -80,7 +81,7 @@ impl Coordinator {
             }
             this.retry_guard.retry(&past)?;
             let cause = BuildCause::Retry { number: past.row.number, by: by.to_owned() };
-            let id = this.insert_build(now, again_of(&past.row, grant), cause);
+            let id = this.insert_build(now, again_of(&past.row, grant), cause, Trigger::Again(past.row.trust));
             let carried = carried(&past, again, id);
             this.adopt(now, id, past.plan, carried);
             Ok(Answer::Build(id))
@@ -106,13 +107,13 @@ impl Coordinator {
         .map(|_| ())
     }
 
-    fn open_build(&mut self, now: Time, order: Order, cause: BuildCause) -> BuildId {
-        let id = self.insert_build(now, order, cause);
+    fn open_build(&mut self, now: Time, order: Order, cause: BuildCause, trigger: Trigger) -> BuildId {
+        let id = self.insert_build(now, order, cause, trigger);
         self.ask_for_plan(id);
         id
     }
 
-    fn insert_build(&mut self, now: Time, order: Order, cause: BuildCause) -> BuildId {
+    fn insert_build(&mut self, now: Time, order: Order, cause: BuildCause, trigger: Trigger) -> BuildId {
         self.last_build += 1;
         let id = BuildId(self.last_build);
         let number = self.numbers.get(&order.project).copied().unwrap_or_default() + 1;
@@ -124,7 +125,7 @@ impl Coordinator {
             number,
             stamp: order.stamp,
             cause,
-            trust: order.trust,
+            trust: trigger.trust(),
             state: State::Planning,
             outcome: None,
             created: now,
@@ -178,8 +179,6 @@ fn order(change: &Change, by: GrantId) -> Order {
         project: change.project.clone(),
         stamp: SourceStamp { sources: vec![source] },
         tip: change.commits.first().cloned().unwrap_or_default(),
-        // a change comes from a ref of the project's own repository, which only its committers can move
-        trust: Trust::Trusted,
         by,
         origin: Origin::Moved,
     }
@@ -188,7 +187,7 @@ fn order(change: &Change, by: GrantId) -> Order {
 fn again_of(row: &BuildRow, by: GrantId) -> Order {
     let tip = Commit { subject: row.subject.clone(), author: row.author.clone(), ..Commit::default() };
     let origin = Origin::Again(row.update);
-    Order { project: row.project.clone(), stamp: row.stamp.clone(), tip, trust: row.trust, by, origin }
+    Order { project: row.project.clone(), stamp: row.stamp.clone(), tip, by, origin }
 }
 
 /// Rows of the jobs that are not repeated: finished from the start, and saying where they ran.

@@ -5,7 +5,7 @@ use crate::decide::coordinator::record::*;
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{
     Change, Description, Event, Exit, Fact, GrantKind, Home, JobPlan, Outcome, Plan, SourceRevision, SourceStamp,
-    State, Time, Trust, What,
+    State, TierName, Time, Trust, What,
 };
 use std::time::Duration;
 
@@ -97,7 +97,7 @@ impl Dice {
             finished: self.maybe(Dice::time),
             outcome: self.maybe(Dice::outcome),
             reason: self.word(),
-            isolation: self.word(),
+            isolation: TierName::read(self.word()),
             placed: self.maybe(Dice::placed),
             term: Duration::from_millis(self.below(1 << 40)),
             home: self.maybe(Dice::home),

@@ -4,7 +4,7 @@ use super::NOW;
 use crate::decide::coordinator::record::*;
 use crate::keep::store::tests::rows::{Dice, head};
 use crate::program::retention::policy::GRACE;
-use schema::values::{Change, Event, Fact, Outcome, Plan, SourceRevision, SourceStamp, State, Time, Trust};
+use schema::values::{Change, Event, Fact, Outcome, Plan, SourceRevision, SourceStamp, State, Tier, Time, Trust};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -179,7 +179,7 @@ pub(crate) fn attempt(key: StepKey) -> AttemptRow {
         finished: Some(Time(2)),
         outcome: Some(Outcome::Succeeded),
         reason: String::new(),
-        isolation: "guard".to_owned(),
+        isolation: Some(Tier::Guard.into()),
         placed: None,
         term: Duration::from_secs(600),
         home: None,

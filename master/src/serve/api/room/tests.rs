@@ -5,7 +5,7 @@ use crate::decide::coordinator::record::{BuildCause, BuildId, GrantId, JobKey, J
 use crate::explain::Why;
 use crate::serve::api::view::{write_build, write_jobs, write_queue_item, write_workers};
 use capnp::message::Builder;
-use schema::values::{Description, SourceRevision, SourceStamp, State, Time, Trust};
+use schema::values::{Description, SourceRevision, SourceStamp, State, TierName, TierProbe, Time, Trust};
 
 /// The bytes of what is written into a message.
 fn written(write: impl FnOnce(&mut Builder<capnp::message::HeapAllocator>)) -> usize {
@@ -26,7 +26,8 @@ fn worker(length: usize, words: usize) -> WorkerStatus {
         labels: pairs.clone(),
         host: text(length),
         version: text(length),
-        isolation: words.clone(),
+        isolation: words.iter().cloned().map(TierName::from).collect(),
+        probes: words.iter().map(|word| TierProbe { tier: word.clone().into(), lack: Some(word.clone()) }).collect(),
         ..Description::default()
     };
     WorkerStatus {

@@ -46,6 +46,7 @@ struct WorkerLine {
     version: String,
     pools: String,
     slots: u16,
+    tiers: String,
     running: Vec<(String, String)>,
     heard: Option<When>,
 }
@@ -69,6 +70,7 @@ impl Workers {
                 version: tidy(&worker.description.version),
                 pools: worker.pools.join(", "),
                 slots: worker.description.total.slots,
+                tiers: tidy(&worker.tiers()),
                 running: worker.running.iter().map(|selector| (format!("/p/{selector}"), selector.clone())).collect(),
                 heard: When::new(worker.last_heard),
             }

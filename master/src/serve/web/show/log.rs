@@ -24,6 +24,8 @@ pub(crate) struct Job {
     worker: String,
     platform: String,
     attempt: u16,
+    /// The tier in which the attempt runs or ran; empty: none is known.
+    isolation: String,
     duration: String,
     started: Option<When>,
     needs: Vec<(String, String)>,
@@ -54,7 +56,13 @@ struct LogLine {
 }
 
 impl Job {
-    pub(crate) fn new(frame: Frame, build: &BuildView, job: &JobView, logs: &BTreeMap<u16, Lines>) -> Job {
+    pub(crate) fn new(
+        frame: Frame,
+        build: &BuildView,
+        job: &JobView,
+        logs: &BTreeMap<u16, Lines>,
+        isolation: String,
+    ) -> Job {
         let open = steps_by_interest(job).first().copied();
         let needs = job.needs.iter().filter_map(|index| build.jobs.get(*index as usize));
         let steps = (1..).zip(&job.steps).map(|(number, step)| {
@@ -71,6 +79,7 @@ impl Job {
             worker: tidy(&job.worker),
             platform: tidy(&job.platform),
             attempt: job.attempt,
+            isolation: tidy(&isolation),
             duration: duration(job.started, job.finished, job.is_finished()),
             started: When::new(job.started),
             needs: needs.map(|need| (job_href(build, need), tidy(&need.name))).collect(),

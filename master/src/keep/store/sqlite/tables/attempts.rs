@@ -6,6 +6,7 @@ use crate::keep::store::sqlite::columns::{
     id, json, maybe_json, maybe_time, maybe_word, read_id, read_maybe_time, read_time, time,
 };
 use rusqlite::{Row, Transaction, params};
+use schema::values::TierName;
 use std::time::Duration;
 
 const COLUMNS: &str = "build, idx, number, token, by_grant, worker, started, finished, outcome, reason, isolation, placed, term, \
@@ -42,7 +43,7 @@ pub(crate) fn write(to: &Transaction<'_>, row: &AttemptRow) -> rusqlite::Result<
         maybe_time(row.finished),
         row.outcome.map(|outcome| outcome.word()),
         row.reason,
-        row.isolation,
+        row.isolation.as_ref().map_or("", TierName::word),
         row.placed.as_ref().map(json).unwrap_or_default(),
         id(u64::try_from(row.term.as_millis()).unwrap_or(u64::MAX)),
         row.home.as_ref().map(json).unwrap_or_default(),
@@ -68,7 +69,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<AttemptRow> {
         finished: read_maybe_time(row, 7)?,
         outcome: maybe_word(row, 8)?,
         reason: row.get(9)?,
-        isolation: row.get(10)?,
+        isolation: TierName::read(row.get(10)?),
         // it only explains: where this version cannot read it, it counts as not recorded
         placed: maybe_json(row, 11).unwrap_or_default(),
         term: Duration::from_millis(read_id(row, 12)?),

@@ -1,0 +1,45 @@
+//! The one place where trust is decided: from what triggered a build, and never from anything that the build's source says.
+
+use schema::values::Trust;
+
+/// What triggered a build. A new source of changes, such as forks, gets a case of its own here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trigger {
+    /// A branch or a tag of the project's own repository moved, and the master saw it there itself. That is so too where a hook
+    /// or a `changes` grant asked for the look, because neither says what the look finds.
+    Moved,
+    /// The holder of a grant with the right `run` asked for a branch, a tag or a commit of the project's own repository.
+    Asked,
+    /// The holder of a grant with the right `retry` asked for an old build again, which had this trust.
+    Again(Trust),
+}
+
+impl Trigger {
+    pub(super) fn trust(self) -> Trust {
+        match self {
+            // only the committers of the project can move its refs
+            Trigger::Moved => Trust::Trusted,
+            // whoever may run what is in the repository vouches for it
+            Trigger::Asked => Trust::Trusted,
+            // the same source stays as trusted as it was, whoever asks
+            Trigger::Again(before) => before,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trust_comes_from_the_trigger_alone() {
+        for (trigger, trust) in [
+            (Trigger::Moved, Trust::Trusted),
+            (Trigger::Asked, Trust::Trusted),
+            (Trigger::Again(Trust::Trusted), Trust::Trusted),
+            (Trigger::Again(Trust::Untrusted), Trust::Untrusted),
+        ] {
+            assert_eq!(trigger.trust(), trust, "{trigger:?}");
+        }
+    }
+}

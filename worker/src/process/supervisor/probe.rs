@@ -1,0 +1,187 @@
+//! Tries a tier of isolation on this machine, so that a worker offers no tier that it cannot give. A process of this program
+//! becomes what a supervisor of the tier becomes, starts a step that does its worst, and looks whether it can end all of it.
+
+use super::SUPERVISE;
+use super::forker::become_supervisor;
+use crate::process::isolation::spawn::{self, Forked};
+use crate::process::isolation::{descent, establish};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process_group, setsid, wait, waitpid};
+use schema::values::Tier;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+/// The argument behind [`SUPERVISE`] with which this program tries the tier that follows.
+pub(super) const PROBE: &str = "probe";
+/// The argument behind [`SUPERVISE`] with which this program is the step of such a try.
+pub(super) const STRAY: &str = "stray";
+
+/// How long an answer is waited for. A try takes some 20 ms; a machine that needs more than this is not fit for steps.
+pub(crate) const PROBE_MAX: Duration = Duration::from_secs(10);
+/// How long the step of a try lives when nobody ends it: longer than the try, and not for ever.
+const STRAY_MAX: Duration = Duration::from_secs(20);
+/// The longest answer that is read, in bytes: a sentence.
+const ANSWER_MAX: u64 = 1024;
+/// The answer of a tier that works.
+const WORKS: &str = "works";
+
+/// Tries a tier in a process of its own, for at most this long. An error says why the tier is not to be offered. `program`: a
+/// binary that answers to [`SUPERVISE`].
+pub(crate) fn probe(program: &Path, tier: Tier, patience: Duration) -> Result<(), String> {
+    let mut command = Command::new(program);
+    become_supervisor(&mut command, [PROBE, tier.word()]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().map_err(|error| format!("the probe of it cannot be started: {error}"))?;
+    let answer = answer(&mut child, patience);
+    let _ = child.kill();
+    let _ = child.wait();
+    match answer?.trim() {
+        WORKS => Ok(()),
+        "" => Err("the probe of it ended without an answer".to_owned()),
+        why => Err(why.to_owned()),
+    }
+}
+
+/// What the process of a try says until it closes its output.
+fn answer(child: &mut Child, patience: Duration) -> Result<String, String> {
+    let mut output = child.stdout.take().ok_or("the probe of it has no output")?;
+    let until = Instant::now() + patience;
+    let mut answer = Vec::new();
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if !is_readable(&output, left).map_err(|error| format!("the probe of it cannot be heard: {error}"))? {
+            return Err(format!("the probe of it did not answer within {} ms", patience.as_millis()));
+        }
+        let mut part = [0; 256];
+        match output.read(&mut part) {
+            Ok(0) | Err(_) => return Ok(String::from_utf8_lossy(&answer).into_owned()),
+            Ok(count) if (answer.len() + count) as u64 <= ANSWER_MAX => answer.extend_from_slice(&part[..count]),
+            Ok(_) => return Err("the probe of it said too much".to_owned()),
+        }
+    }
+}
+
+/// Whether there is something to read, or an end, before the time is over.
+fn is_readable(from: &impl AsFd, left: Duration) -> io::Result<bool> {
+    let left = Timespec::try_from(left).map_err(io::Error::other)?;
+    match poll(&mut [PollFd::new(from, PollFlags::IN)], Some(&left)) {
+        Ok(ready) => Ok(ready > 0),
+        Err(Errno::INTR) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The process of a try: says on its standard output what came of it.
+pub(super) fn serve(word: &str) -> ExitCode {
+    let tried = Tier::read(word).ok_or_else(|| format!("there is no tier `{word}`")).and_then(try_out);
+    let answer = tried.err().unwrap_or_else(|| WORKS.to_owned());
+    match writeln!(io::stdout(), "{answer}") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn try_out(tier: Tier) -> Result<(), String> {
+    let _ = setsid();
+    establish(tier).map_err(|error| error.to_string())?;
+    let (main, output) = start(tier).map_err(|error| format!("a step cannot be started: {error}"))?;
+    // from here on the step does its worst
+    if !matches!(rustix::io::read(&output, &mut [0; 1]), Ok(1)) {
+        return Err("a step that starts processes ends before its time".to_owned());
+    }
+    match tier {
+        Tier::Plain => end_group(main),
+        Tier::Guard => catch(main),
+    }
+}
+
+/// Starts this program as a step, in the way of every step. It has our environment, as a loader may need that.
+fn start(tier: Tier) -> io::Result<(Pid, OwnedFd)> {
+    let argv = ["/proc/self/exe", SUPERVISE, STRAY, tier.word()].map(str::to_owned);
+    let texts = std::env::vars_os().map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let env: Vec<(String, String)> = texts.flatten().collect();
+    let (child, output) = spawn::spawn(&argv, &env, Path::new("/"))?;
+    let main = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    Ok((main.ok_or(io::ErrorKind::InvalidData)?, output))
+}
+
+/// The step has stayed in its process group, which ends with one signal.
+fn end_group(main: Pid) -> Result<(), String> {
+    let ended = kill_process_group(main, Signal::KILL).and_then(|()| waitpid(Some(main), WaitOptions::empty()));
+    ended.map(drop).map_err(|error| format!("the process group of a step cannot be ended: {error}"))
+}
+
+/// The step has left a process behind, in a session of its own: that one must have come back to us.
+fn catch(main: Pid) -> Result<(), String> {
+    waitpid(Some(main), WaitOptions::empty()).map_err(|error| format!("a step cannot be waited for: {error}"))?;
+    if descent::kill_descendants(getpid()) == 0 {
+        return Err("a process that leaves its parent gets away from the supervisor of its step".to_owned());
+    }
+    loop {
+        match wait(WaitOptions::empty()) {
+            Err(Errno::CHILD) => return Ok(()),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(format!("a process that left its parent cannot be ended: {error}")),
+        }
+    }
+}
+
+/// The step of a try. For a tier that catches what gets away, a child of it leaves its parent and its session.
+pub(super) fn stray(word: &str) -> ExitCode {
+    if Tier::read(word) == Some(Tier::Guard) {
+        match spawn::fork() {
+            Ok(Forked::Parent) => return ExitCode::SUCCESS,
+            Ok(Forked::Child) => _ = setsid(),
+            Err(_) => return ExitCode::FAILURE,
+        }
+    }
+    let _ = io::stdout().write_all(b".").and_then(|()| io::stdout().flush());
+    std::thread::sleep(STRAY_MAX);
+    ExitCode::SUCCESS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    /// Probes with a program that is this script.
+    fn probe_with(script: &str, patience: Duration) -> Result<(), String> {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("program");
+        std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+        // a child that another test forks meanwhile may hold the file open for writing for a moment
+        loop {
+            match probe(&program, Tier::Guard, patience) {
+                Err(why) if why.contains("Text file busy") => std::thread::yield_now(),
+                answer => return answer,
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_process_of_a_try_says_is_the_answer() {
+        assert_eq!(probe_with("echo works", PROBE_MAX), Ok(()));
+        let asked = probe_with("test \"$*\" = 'supervise probe guard' && echo works", PROBE_MAX);
+        assert_eq!(asked, Ok(()), "it is told what to try");
+        let why = "this system does not make it a subreaper: Invalid argument (os error 22)";
+        assert_eq!(probe_with(&format!("echo '{why}'"), PROBE_MAX), Err(why.to_owned()));
+    }
+
+    #[test]
+    fn no_answer_is_no_tier() {
+        let silent = probe_with("exit 1", PROBE_MAX).unwrap_err();
+        assert_eq!(silent, "the probe of it ended without an answer");
+        let late = probe_with("exec sleep 60", Duration::from_millis(50)).unwrap_err();
+        assert_eq!(late, "the probe of it did not answer within 50 ms");
+        let long = probe_with("exec yes", PROBE_MAX).unwrap_err();
+        assert_eq!(long, "the probe of it said too much");
+        let none = probe(Path::new("/nowhere/program"), Tier::Guard, PROBE_MAX).unwrap_err();
+        assert!(none.starts_with("the probe of it cannot be started: "), "{none}");
+    }
+}

@@ -1,3 +1,4 @@
 //! What is so: everything is decided here, by code that does nothing, knows no other room and is told the time.
 
 pub mod coordinator;
+pub mod schedule;

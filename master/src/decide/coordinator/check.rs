@@ -24,10 +24,10 @@ impl Coordinator {
         self.sessions.check();
         for (token, lease) in self.leases.iter() {
             assert_eq!(self.job(lease.job).lease, Some(token), "{token:?} is not its job's");
-            let timed = self.timers.contains(&(lease.until, Timer::Lease(token)));
+            let timed = self.timers.at(&Timer::Lease(token)) == Some(lease.until);
             assert!(timed || lease.state == LeaseState::Lapsed, "{token:?} has no deadline");
             match lease.overdue.at() {
-                Some(at) => assert!(self.timers.contains(&(at, Timer::Overdue(token))), "{token:?} is not timed"),
+                Some(at) => assert_eq!(self.timers.at(&Timer::Overdue(token)), Some(at), "{token:?} is not timed"),
                 None => assert!(!is_ours_to_end(lease), "{token:?} may run for ever"),
             }
         }

@@ -280,12 +280,8 @@ impl Coordinator {
 
     fn remove_lease(&mut self, token: LeaseToken) -> Option<Lease> {
         let lease = self.leases.remove(token)?;
-        self.timers.remove(&(lease.until, Timer::Lease(token)));
-        if let Some((at, _)) = &lease.cancelled {
-            self.timers.remove(&(*at, Timer::Cancel(token)));
-        }
-        if let Some(at) = lease.overdue.at() {
-            self.timers.remove(&(at, Timer::Overdue(token)));
+        for timer in [Timer::Lease(token), Timer::Cancel(token), Timer::Overdue(token)] {
+            self.timers.disarm(&timer);
         }
         Some(lease)
     }
@@ -295,9 +291,8 @@ impl Coordinator {
         let Some(lease) = self.leases.get_mut(token) else {
             return;
         };
-        self.timers.remove(&(lease.until, Timer::Lease(token)));
         lease.until = now.after(lease.attempt.term);
-        self.timers.insert((lease.until, Timer::Lease(token)));
+        self.timers.arm(Timer::Lease(token), lease.until);
     }
 
     /// A call on a lease is a sign of life: where its term was over, and the job not placed again, it resumes.

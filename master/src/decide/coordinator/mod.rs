@@ -39,6 +39,7 @@ pub use report::OpenLog;
 pub use request::Request;
 
 use absence::Asked;
+use crate::decide::schedule::Schedule;
 use builds::RetryGuard;
 use by_worker::ByWorker;
 use model::{Build, Lease, Session, Timer};
@@ -129,7 +130,7 @@ pub struct Coordinator {
     /// Revoked workers that were asked whether all that they ran has ended.
     answering: BTreeMap<GrantId, Asked>,
     alarms: BTreeMap<alarms::Kind, alarms::Alarm>,
-    timers: BTreeSet<(Time, Timer)>,
+    timers: Schedule<Timer>,
     effects: Effects,
     tokens: Tokens,
     last_build: u64,
@@ -164,15 +165,11 @@ impl Coordinator {
 
     /// When [`Coordinator::handle_timeout`] has something to do.
     pub fn poll_timeout(&self) -> Option<Time> {
-        self.timers.first().map(|(time, _)| *time)
+        self.timers.next()
     }
 
     pub fn handle_timeout(&mut self, now: Time) {
-        while let Some((time, timer)) = self.timers.first().copied() {
-            if time > now {
-                return;
-            }
-            self.timers.remove(&(time, timer));
+        while let Some(timer) = self.timers.due(now) {
             match timer {
                 Timer::Lease(token) => self.lease_timeout(now, token),
                 Timer::Cancel(token) => self.cancel_timeout(now, token),

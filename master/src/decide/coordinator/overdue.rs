@@ -134,12 +134,10 @@ impl Coordinator {
 
     fn watch_overdue(&mut self, token: LeaseToken, overdue: Overdue) {
         let Some(lease) = self.leases.get_mut(token) else { return };
-        let before = std::mem::replace(&mut lease.overdue, overdue);
-        if let Some(at) = before.at {
-            self.timers.remove(&(at, Timer::Overdue(token)));
-        }
-        if let Some(at) = overdue.at {
-            self.timers.insert((at, Timer::Overdue(token)));
+        lease.overdue = overdue;
+        match overdue.at {
+            Some(at) => self.timers.arm(Timer::Overdue(token), at),
+            None => self.timers.disarm(&Timer::Overdue(token)),
         }
     }
 

@@ -180,7 +180,7 @@ impl Coordinator {
             overdue: Overdue::default(),
         };
         self.leases.insert(token, lease);
-        self.timers.insert((until, Timer::Lease(token)));
+        self.timers.arm(Timer::Lease(token), until);
         self.effects.push_back(Effect::Offer { session: id, assignment: Box::new(assignment) });
     }
 

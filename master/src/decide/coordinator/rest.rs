@@ -107,13 +107,15 @@ impl Rests {
         self.workers.remove(&grant).is_some()
     }
 
-    fn are_over(&mut self, job: JobKey, now: Time) {
-        if let Some(workers) = self.jobs.get_mut(&job) {
-            workers.retain(|_, until| *until > now);
-            if workers.is_empty() {
-                self.jobs.remove(&job);
-            }
+    /// Answers when the next of them is over for this job.
+    fn are_over(&mut self, job: JobKey, now: Time) -> Option<Time> {
+        let workers = self.jobs.get_mut(&job)?;
+        workers.retain(|_, until| *until > now);
+        let next = workers.values().min().copied();
+        if next.is_none() {
+            self.jobs.remove(&job);
         }
+        next
     }
 }
 
@@ -128,7 +130,7 @@ impl Coordinator {
         let rest = pause(u32::from(self.job(job).row.lost), self.has_another(job, worker));
         let until = now.after(rest);
         self.rests.jobs.entry(job).or_default().insert(worker.to_owned(), until);
-        self.timers.insert((until, Timer::Rest(job)));
+        self.timers.arm_by(Timer::Rest(job), until);
     }
 
     /// An offer was not accepted: its worker comes last.
@@ -163,7 +165,7 @@ impl Coordinator {
         }
         let until = now.after(pause(entry.times, has_another));
         entry.until = Some(until);
-        self.timers.insert((until, Timer::RestOf(grant)));
+        self.timers.arm(Timer::RestOf(grant), until);
     }
 
     /// Whether this worker is passed over for this job now.
@@ -191,7 +193,9 @@ impl Coordinator {
     }
 
     pub(super) fn rest_timeout(&mut self, now: Time, job: JobKey) {
-        self.rests.are_over(job, now);
+        if let Some(next) = self.rests.are_over(job, now) {
+            self.timers.arm(Timer::Rest(job), next);
+        }
         if self.queue.contains(job) {
             self.offer_to_ready(now, job);
         }

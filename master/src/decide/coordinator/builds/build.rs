@@ -258,7 +258,7 @@ impl Coordinator {
         // a restart remembers it
         let ended = (Some(Outcome::Cancelled), why.to_owned());
         lease.attempt.edit(&mut self.effects, |row| (row.outcome, row.reason) = ended);
-        self.timers.insert((deadline, Timer::Cancel(token)));
+        self.timers.arm(Timer::Cancel(token), deadline);
         if let Some(session) = session {
             self.effects.push_back(Effect::Cancel { session, token, reason: why.to_owned(), now: false });
         }
@@ -269,9 +269,8 @@ impl Coordinator {
         let soon = now.after(self.terms.cancel);
         let lease = self.leases.get_mut(token).expect("the caller looked it up");
         let Some((deadline, reason)) = &mut lease.cancelled else { return };
-        self.timers.remove(&(*deadline, Timer::Cancel(token)));
         *deadline = soon.min(*deadline);
-        self.timers.insert((*deadline, Timer::Cancel(token)));
+        self.timers.arm(Timer::Cancel(token), *deadline);
         lease.cancelled_again = true;
         if let Some(session) = lease.session {
             self.effects.push_back(Effect::Cancel { session, token, reason: reason.clone(), now: true });

@@ -120,7 +120,7 @@ impl Coordinator {
             self.record(Record::GrantForgotten(id));
         }
         if left > 0 {
-            self.timers.insert((now.after(BREATH), Timer::OldGrants));
+            self.timers.arm(Timer::OldGrants, now.after(BREATH));
         }
     }
 

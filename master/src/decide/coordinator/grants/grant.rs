@@ -165,7 +165,7 @@ impl Coordinator {
             self.by_token.insert(hash, row.id);
         }
         if let (Some(expires), None) = (row.expires, row.revoked) {
-            self.timers.insert((expires, Timer::Grant(row.id)));
+            self.timers.arm(Timer::Grant(row.id), expires);
         }
         if let Some(parent) = row.parent {
             self.children.insert((parent, row.id));
@@ -182,9 +182,7 @@ impl Coordinator {
         if let Some(hash) = row.token_hash {
             self.by_token.remove(&hash);
         }
-        if let Some(expires) = row.expires {
-            self.timers.remove(&(expires, Timer::Grant(row.id)));
-        }
+        self.timers.disarm(&Timer::Grant(row.id));
         if let Some(parent) = row.parent {
             self.children.remove(&(parent, row.id));
             self.logins.remove(&(parent, row.id));
@@ -258,9 +256,7 @@ impl Coordinator {
             let count = self.in_force.entry(above).or_default();
             *count = count.saturating_sub(1);
         }
-        if let Some(expires) = row.expires {
-            self.timers.remove(&(expires, Timer::Grant(id)));
-        }
+        self.timers.disarm(&Timer::Grant(id));
         self.ended.insert((now, Reverse(id)));
         let fact = Fact::GrantRevoked { grant: id.0, name: row.name, reason: reason.to_owned() };
         self.tell_of(now, "", 0, fact);

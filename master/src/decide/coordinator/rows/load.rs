@@ -14,6 +14,7 @@ use crate::decide::coordinator::request::Requests;
 use crate::decide::coordinator::rest::Rests;
 use crate::decide::coordinator::tokens::Tokens;
 use crate::decide::coordinator::{Coordinator, Terms};
+use crate::decide::schedule::Schedule;
 use schema::values::{Outcome, Plan, State, Time};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -70,7 +71,7 @@ impl Coordinator {
             retry_guard: RetryGuard::default(),
             answering: BTreeMap::new(),
             alarms: BTreeMap::new(),
-            timers: BTreeSet::new(),
+            timers: Schedule::new(),
             effects: VecDeque::new(),
             tokens: Tokens::new(key),
             last_build: loaded.last_build,
@@ -132,7 +133,9 @@ impl Coordinator {
         let until = now.after(attempt.term);
         let is_cancelled = attempt.outcome == Some(Outcome::Cancelled);
         let cancelled = is_cancelled.then(|| (self.cancel_deadline_at_most(now, job), attempt.reason.clone()));
-        self.timers.extend(cancelled.iter().map(|(deadline, _)| (*deadline, Timer::Cancel(token))));
+        if let Some((deadline, _)) = &cancelled {
+            self.timers.arm(Timer::Cancel(token), *deadline);
+        }
         let lease = Lease {
             job,
             attempt: Row::loaded(attempt),
@@ -148,7 +151,7 @@ impl Coordinator {
         self.job_mut(job).lease = Some(token);
         self.set_overdue(now, token, self.time_at_most(job));
         if !lapsed {
-            self.timers.insert((until, Timer::Lease(token)));
+            self.timers.arm(Timer::Lease(token), until);
         }
     }
 

@@ -10,6 +10,7 @@ mod leases;
 mod logs;
 mod offers;
 mod overdue;
+mod placement;
 mod remedies;
 mod restored;
 mod scripts;

@@ -1,6 +1,8 @@
 //! Why an attempt went to the worker that it went to, as it was when it did: kept with the attempt.
 
-use schema::values::Time;
+pub use crate::decide::placement::{Because, FREE_COUNTED};
+
+use crate::decide::placement::{Choice, Opened};
 use serde::{Deserialize, Serialize};
 
 /// Stored as JSON: fields are only added, with a default.
@@ -18,22 +20,6 @@ pub struct Placed {
     pub waited_for: Option<Opening>,
 }
 
-/// How far workers with room are counted: a job that comes looks no further.
-pub const FREE_COUNTED: usize = 8;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Because {
-    /// No other connected worker could take it.
-    Only,
-    /// The worker asked for work, and this job was the first in line that it could take.
-    Asked,
-    /// No other one had room.
-    OnlyFree,
-    /// Of those with room it is connected the longest.
-    ConnectedLongest,
-}
-
 /// What made a worker ready for more work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -46,32 +32,22 @@ pub enum Opening {
     Asked,
 }
 
-impl Because {
-    /// As it is stored, and as programs see it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Because::Only => "only",
-            Because::Asked => "asked",
-            Because::OnlyFree => "only-free",
-            Because::ConnectedLongest => "connected-longest",
-        }
-    }
-}
-
 impl Placed {
-    pub(super) fn new(because: Because, able: usize, free: usize) -> Placed {
-        Placed { because, able: count(able), free: count(free), waited_ms: 0, waited_for: None }
-    }
-
-    /// The job was in the queue since `queued`; the worker became ready at `opened`.
-    pub(super) fn after(mut self, queued: Time, now: Time, opened: &(Time, Opening)) -> Placed {
-        self.waited_ms = u64::try_from(now.since(queued).as_millis()).unwrap_or(u64::MAX);
-        let did_wait = self.waited_ms > 0 || self.because == Because::Asked;
-        self.waited_for = did_wait.then(|| match opened.0 >= queued {
-            true => opened.1.clone(),
-            false => Opening::Asked,
-        });
-        self
+    /// `freed`: the selector of the job whose end made room, where that is what the job waited for.
+    pub(super) fn new(choice: Choice, freed: &str) -> Placed {
+        let opening = |opened| match opened {
+            Opened::Connected => Opening::Connected,
+            Opened::Resumed => Opening::Resumed,
+            Opened::Freed => Opening::Freed(freed.to_owned()),
+            Opened::Asked => Opening::Asked,
+        };
+        Placed {
+            because: choice.because,
+            able: count(choice.able),
+            free: count(choice.free),
+            waited_ms: u64::try_from(choice.waited.as_millis()).unwrap_or(u64::MAX),
+            waited_for: choice.waited_for.map(opening),
+        }
     }
 }
 

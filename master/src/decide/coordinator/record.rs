@@ -3,13 +3,13 @@
 
 pub use super::lane::{Lane, LaneResult};
 pub use super::placed::Placed;
+pub use crate::decide::placement::LeaseToken;
 use schema::sturdy_ref::Fingerprint;
 pub use schema::values::BuildCause;
 use schema::values::{
     Change, Cursor, Event, Exit, GrantKind, Home, Outcome, Plan, SourceStamp, State, Time, Trust, What,
 };
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::time::Duration;
 
 /// Names a build inside the master; people see (project, number). From 1.
@@ -37,20 +37,9 @@ pub struct StepKey {
     pub step: u16,
 }
 
-/// The unguessable name of a lease.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct LeaseToken(pub [u8; 16]);
-
 /// Names a mutating call, chosen by its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RequestId(pub [u8; 16]);
-
-impl fmt::Debug for LeaseToken {
-    /// Enough to tell two apart in a log, too little to use.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "lease {:02x}{:02x}..", self.0[0], self.0[1])
-    }
-}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuildRow {

@@ -1,8 +1,9 @@
 //! What makes a build, stops one, or makes one again: changes, people, deleted refs.
 
 use super::build::finished;
+use super::open::Build;
 use crate::decide::coordinator::Coordinator;
-use crate::decide::coordinator::model::{Build, Order};
+use crate::decide::coordinator::model::Order;
 use crate::decide::coordinator::record::{Answer, BuildCause, BuildId, BuildRow, GrantId, Head, JobRow, Record};
 use crate::decide::coordinator::refs::Origin;
 use crate::decide::coordinator::request::Request;

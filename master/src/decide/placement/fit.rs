@@ -1,16 +1,24 @@
-//! Whether a worker can take a job, by what the job asks for and what the worker brings. Pure: nothing here knows who is busy.
+//! Whether a worker can take work, by what the work asks for and what the worker brings. Pure: nothing here knows who is busy.
 
-use super::model::{PoolTerms, Session};
-use super::queue::Need;
+use super::ticket::Need;
 use schema::values::{Resources, Want};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// What the master file says of each pool.
-pub(crate) type Pools = BTreeMap<String, PoolTerms>;
+pub type Pools = BTreeMap<String, PoolTerms>;
+
+/// What the master file says of one pool.
+#[derive(Clone, Debug, Default)]
+pub struct PoolTerms {
+    /// What a worker must have besides its grant, as a job's `want`.
+    pub wants: Vec<Want>,
+    pub lease: Option<Duration>,
+}
 
 /// What a worker brings, however busy it is: one that is known, or one that somebody only thinks of.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ability<'a> {
+pub struct Ability<'a> {
     pub platform: &'a str,
     /// Its size as a whole.
     pub total: &'a Resources,
@@ -21,44 +29,32 @@ pub(crate) struct Ability<'a> {
 }
 
 impl<'a> Ability<'a> {
-    /// Whether it could take jobs of this class when it has room.
-    pub(crate) fn suits(&self, need: &Need, pools: &Pools) -> bool {
+    /// Whether it could take work with this need when it has room.
+    pub fn suits(&self, need: &Need, pools: &Pools) -> bool {
         self.has_platform(need) && self.is_in(&need.pools, pools) && need.want.iter().all(|want| self.has(want))
     }
 
-    pub(crate) fn has_platform(&self, need: &Need) -> bool {
+    pub fn has_platform(&self, need: &Need) -> bool {
         need.on.is_empty() || self.platform == need.on
     }
 
     /// Whether it is in one of these pools: its grant names the pool, and it has what the pool asks for besides.
-    pub(crate) fn is_in(&self, pools: &BTreeSet<String>, terms: &Pools) -> bool {
+    pub fn is_in(&self, pools: &BTreeSet<String>, terms: &Pools) -> bool {
         self.granted(pools).any(|pool| self.missing(pool, terms).is_none())
     }
 
-    pub(crate) fn has(&self, want: &Want) -> bool {
+    pub fn has(&self, want: &Want) -> bool {
         want.matches(self.total, self.labels)
     }
 
     /// Those of these pools that its grant names.
-    pub(crate) fn granted(&self, pools: &BTreeSet<String>) -> impl Iterator<Item = &'a String> {
+    pub fn granted(&self, pools: &BTreeSet<String>) -> impl Iterator<Item = &'a String> {
         self.pools.iter().filter(|pool| pools.contains(*pool))
     }
 
     /// The first thing that this pool asks for and the worker has not got.
-    pub(crate) fn missing<'t>(&self, pool: &str, terms: &'t Pools) -> Option<&'t Want> {
+    pub fn missing<'t>(&self, pool: &str, terms: &'t Pools) -> Option<&'t Want> {
         let wants = terms.get(pool).map(|terms| terms.wants.as_slice()).unwrap_or_default();
         wants.iter().find(|want| !self.has(want))
     }
-}
-
-impl Session {
-    pub(crate) fn ability(&self) -> Ability<'_> {
-        let Session { description, labels, pools, .. } = self;
-        Ability { platform: &description.platform, total: &description.total, labels, pools }
-    }
-}
-
-/// Whether this worker could take jobs of this class when it has room.
-pub(super) fn is_able(session: &Session, need: &Need, pools: &Pools) -> bool {
-    session.ability().suits(need, pools)
 }

@@ -1,6 +1,18 @@
 //! Lease tokens: unguessable from outside, reproducible from the seed that the driver gives.
 
-use super::record::LeaseToken;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The unguessable name of a lease.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct LeaseToken(pub [u8; 16]);
+
+impl fmt::Debug for LeaseToken {
+    /// Enough to tell two apart in a log, too little to use.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "lease {:02x}{:02x}..", self.0[0], self.0[1])
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Tokens {

@@ -2,10 +2,10 @@
 //! crashes. After every move its invariants hold, and so does what is promised of jobs and leases; when the faults stop,
 //! everything ends.
 
-use master::decide::coordinator::record::{BuildId, GrantId, JobKey, LeaseToken, Record, RequestId};
+use master::decide::coordinator::record::{BuildId, BuildRow, GrantId, JobKey, LeaseToken, Record, RequestId};
 use master::decide::coordinator::{
-    Arrival, Coordinator, Effect, GrantOrder, Planned, PoolTerms, ProjectTerms, ROOT, Request, Resumption, SessionId,
-    Terms,
+    AddedJob, Arrival, Coordinator, Effect, GrantOrder, Planned, PoolTerms, ProjectTerms, ROOT, Request, Resumption,
+    SessionId, Terms,
 };
 use master::explain::Explainer;
 use schema::sturdy_ref::Fingerprint;
@@ -145,6 +145,7 @@ impl World {
             12 => self.pass_time(),
             13 if self.random.chance(20) => self.crash(),
             14 => self.reload(),
+            15 if self.random.chance(40) => self.append(),
             15 if self.random.chance(30) => self.copy(worker),
             _ => self.forget_work(worker),
         }
@@ -225,6 +226,18 @@ impl World {
             _ => Planned::Plan(self.random_plan()),
         };
         self.it.plan_ready(self.now, build, planned);
+    }
+
+    /// A build that is planned and not finished gets one more job.
+    fn append(&mut self) {
+        let is_open = |row: &&BuildRow| !matches!(row.state, State::Planning | State::Finished);
+        let open: Vec<BuildId> = self.ledger.builds.values().filter(is_open).map(|row| row.id).collect();
+        let Some(build) = self.random.pick(&open).copied() else { return };
+        let names: Vec<String> = self.ledger.plans[&build].jobs.iter().map(|job| job.name.clone()).collect();
+        let name = format!("added{}", names.len());
+        let needs = names.into_iter().filter(|_| self.random.chance(30)).collect();
+        let plan = JobPlan { name, retry_infra: 1, timeout_ms: 1_000, steps: vec![step("step")], ..JobPlan::default() };
+        self.it.append(self.now, build, vec![AddedJob { plan, needs }]).expect("it is open");
     }
 
     fn random_plan(&mut self) -> Plan {

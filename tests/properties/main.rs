@@ -1,5 +1,6 @@
 //! Random tests against simple models. `GUILD_SEEDS=N` runs more, `GUILD_SEED=S` one again.
 
+mod append;
 mod authority;
 mod branches;
 mod cancel;

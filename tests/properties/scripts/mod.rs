@@ -1,5 +1,6 @@
 //! What the coordinator decides, as scripts: each test is a text of what happens and what the master does about it.
 
+mod append;
 mod cancel;
 mod idle;
 mod leases;

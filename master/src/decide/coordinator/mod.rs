@@ -25,7 +25,7 @@ pub mod snapshot;
 mod worker;
 
 pub use crate::decide::placement::{PoolTerms, SessionId};
-pub use builds::{Past, chosen};
+pub use builds::{AddedJob, Past, chosen};
 pub use grants::{GrantOrder, GrantPage, ROOT, account_of, authority, valid_name};
 pub use model::{Arrival, Attached, Counts, Effect, Order, Planned, ProjectTerms, Resumption, Terms};
 pub use refs::{Before, HeldProject, Origin};

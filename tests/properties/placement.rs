@@ -2,8 +2,8 @@
 //! After every move the promises of placement hold; when the faults stop, everything ends, and every gauge is zero.
 
 use master::decide::placement::{
-    Accepted, Class, Decision, Fault, Gauges, Lease, LeaseState, LeaseToken, Limits, Need, Offer, Placement,
-    PlacementTerms, PoolTerms, Session, SessionId, Ticket,
+    Accepted, Class, Decision, Fault, Gauges, Lease, LeaseState, LeaseToken, Need, Offer, Placement, PlacementTerms,
+    PoolTerms, Session, SessionId, Ticket, TimeLimits,
 };
 use schema::values::{Resources, Time, Want};
 use std::cmp::Reverse;
@@ -205,7 +205,7 @@ impl World {
     /// One that was accepted runs alone of its owner, and fits.
     fn accept(&mut self, index: usize) {
         let Some(token) = self.workers[index].offered.pop() else { return };
-        let limits = Limits { given: Duration::from_secs(600), for_logs: Duration::from_secs(60) };
+        let limits = TimeLimits { given: Duration::from_secs(600), for_logs: Duration::from_secs(60) };
         let Some(accepted) = self.it.accept(self.now, token, limits) else { return };
         let lease = self.it.lease(token).expect("it was accepted");
         let (owner, until) = (lease.owner, self.now.after(lease.term));

@@ -1,7 +1,7 @@
 //! Work for idle workers, as scripts of placement alone. Owners are numbers, and work takes cores.
 
 use master::decide::placement::{
-    Class, Decision, LeaseToken, Limits, Need, Offer, Placement, PlacementTerms, Session, SessionId, Ticket,
+    Class, Decision, LeaseToken, Need, Offer, Placement, PlacementTerms, Session, SessionId, Ticket, TimeLimits,
 };
 use schema::values::{Resources, Time};
 use std::collections::{BTreeMap, BTreeSet};
@@ -127,7 +127,7 @@ impl Player {
                 let class = if class == "idle" { Class::Idle } else { Class::Normal };
                 self.come(number(owner), class, number(cores), number(priority));
             }
-            [owner, "begins"] => drop(self.it.accept(NOW, self.leases[&number(owner)], Limits::default())),
+            [owner, "begins"] => drop(self.it.accept(NOW, self.leases[&number(owner)], TimeLimits::default())),
             [owner, "ends"] => drop(self.it.complete(NOW, self.leases[&number(owner)])),
             [owner, "is", "withdrawn"] => drop(self.it.withdraw(NOW, number(owner))),
             _ => panic!("`{line}` is no line of a script"),

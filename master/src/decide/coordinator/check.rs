@@ -1,8 +1,8 @@
 //! What must hold after every move, and the state as text: for tests and operators.
 
 use super::Coordinator;
-use super::builds::{Attempt, Build};
 use super::record::JobKey;
+use crate::decide::builds::{Build, OpenAttempt};
 use crate::decide::placement::{Lease, LeaseState, Session};
 use schema::values::{State, Time};
 use std::fmt::Write as _;
@@ -97,7 +97,7 @@ fn dump_session(session: &Session) -> String {
 }
 
 /// What kind of lease an attempt has, of whom, and when that ends.
-fn dump_lease(now: Time, lease: &Lease<JobKey>, attempt: &Attempt) -> String {
+fn dump_lease(now: Time, lease: &Lease<JobKey>, attempt: &OpenAttempt) -> String {
     let state = match lease.state {
         LeaseState::Offered => "to",
         LeaseState::Running => "on",

@@ -1,9 +1,9 @@
 //! What leases mean for builds: an attempt begins, is heard of, ends, or is lost.
 
 use super::Coordinator;
-use super::builds::{AfterLoss, Attempt, after_loss};
 use super::model::Effect;
 use super::record::JobKey;
+use crate::decide::builds::{AfterLoss, OpenAttempt, after_loss};
 use crate::decide::placement::{Accepted, Fault, Lease, LeaseState, LeaseToken, Renewed};
 use schema::limits::REASON;
 use schema::values::{Fact, Outcome, Refusal, RefusalCode, State, Time};
@@ -91,14 +91,14 @@ impl Coordinator {
     }
 
     /// The attempt of a job that has a lease.
-    pub(super) fn attempt(&self, job: JobKey) -> Option<&Attempt> {
+    pub(super) fn attempt(&self, job: JobKey) -> Option<&OpenAttempt> {
         self.find_job(job)?.attempt.as_ref()
     }
 
     /// A cancelled attempt did not end in time.
     pub(super) fn end_cancelled(&mut self, now: Time, token: LeaseToken) {
         let Some(job) = self.placement.lease(token).map(|lease| lease.owner) else { return };
-        let cancelled = self.attempt(job).and_then(Attempt::cancelled).map(str::to_owned);
+        let cancelled = self.attempt(job).and_then(OpenAttempt::cancelled).map(str::to_owned);
         if let Some(why) = cancelled {
             self.withdraw(now, token, Outcome::Cancelled, &why);
             self.finish_job(now, job, Outcome::Cancelled, &why);
@@ -216,7 +216,7 @@ impl Coordinator {
     }
 
     fn after_loss_of(&self, job: JobKey) -> AfterLoss {
-        let cancelled = self.attempt(job).and_then(Attempt::cancelled);
+        let cancelled = self.attempt(job).and_then(OpenAttempt::cancelled);
         after_loss(self.job_plan(job), self.job(job).row.lost, cancelled)
     }
 
@@ -251,7 +251,7 @@ impl Coordinator {
         if let Some(connection) = lease.session.and_then(|id| self.connections.get_mut(&id)) {
             connection.freed = freed;
         }
-        let Some(Attempt { row, steps }) = self.job_mut(lease.owner).attempt.take() else { return };
+        let Some(OpenAttempt { row, steps }) = self.job_mut(lease.owner).attempt.take() else { return };
         steps.cut_short(&mut self.effects, now, outcome);
         row.close(&mut self.effects, |row| {
             row.finished = Some(now);

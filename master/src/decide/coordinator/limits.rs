@@ -2,7 +2,7 @@
 
 use super::Coordinator;
 use super::record::JobKey;
-use crate::decide::placement::Limits;
+use crate::decide::placement::TimeLimits;
 use schema::values::Time;
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ const SIGNS_MAX: Duration = Duration::from_secs(6 * 3600);
 
 impl Coordinator {
     /// How long an attempt of this job may take that begins now.
-    pub(super) fn limits(&self, job: JobKey) -> Limits {
+    pub(super) fn limits(&self, job: JobKey) -> TimeLimits {
         self.limits_within(job, self.terms.job_timeout)
     }
 
     /// How long an attempt may take at most that an earlier life of the master began: its terms may have allowed more.
-    pub(super) fn limits_at_most(&self, job: JobKey) -> Limits {
+    pub(super) fn limits_at_most(&self, job: JobKey) -> TimeLimits {
         self.limits_within(job, Duration::MAX)
     }
 
@@ -32,7 +32,7 @@ impl Coordinator {
         self.cancel_within(now, job, Duration::MAX)
     }
 
-    fn limits_within(&self, job: JobKey, limit: Duration) -> Limits {
+    fn limits_within(&self, job: JobKey, limit: Duration) -> TimeLimits {
         let plan = self.job_plan(job);
         let own = match plan.timeout_ms {
             0 => self.terms.job_timeout,
@@ -40,7 +40,7 @@ impl Coordinator {
         };
         let bytes = (plan.steps.len() as u64).saturating_mul(self.terms.log_bytes);
         let for_logs = Duration::from_secs(bytes / SLOWEST_LINK).min(SIGNS_MAX);
-        Limits { given: own.saturating_add(self.cleanup(job, limit)), for_logs }
+        TimeLimits { given: own.saturating_add(self.cleanup(job, limit)), for_logs }
     }
 
     fn cancel_within(&self, now: Time, job: JobKey, limit: Duration) -> Time {

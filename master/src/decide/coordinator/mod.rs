@@ -1,7 +1,9 @@
 //! Decides everything and does nothing: no I/O, no clock, no RPC, no randomness, no hash-map iteration.
 //!
-//! [`Coordinator`] says how it is driven. Its files are its concerns: builds, leases, workers, grants, refs and requests. A row that
-//! the store keeps is of a type in `rows`, which gives no way to change it without recording that. Whoever explains what it does
+//! [`Coordinator`] says how it is driven. Its files are its concerns: builds, leases, workers, grants, refs and requests. Beside it
+//! stand what it owns: `placement` decides who gets which job, and knows tickets only; `place` and `lease` translate between the
+//! two. `builds` knows what a build is made of. A row that the store keeps is of a type in `records`, which gives no way to
+//! change it without recording that. Whoever explains what it does
 //! reads a [`snapshot::CoordinatorSnapshot`]: nothing here is prose, save the reasons that rows keep.
 
 mod absence;
@@ -9,38 +11,39 @@ mod alarms;
 mod builds;
 mod check;
 mod grants;
-pub mod lane;
 mod lease;
 mod limits;
+mod load;
 mod model;
 mod notices;
 mod place;
-pub mod placed;
-pub mod record;
 mod refs;
 mod report;
 mod request;
-mod rows;
 pub mod snapshot;
 mod worker;
 
+pub use super::authority;
+pub use super::builds::AddedJob;
+pub use super::records::{self as record, lane, placed};
 pub use crate::decide::placement::{PoolTerms, SessionId};
-pub use builds::{AddedJob, Past, chosen};
-pub use grants::{GrantOrder, GrantPage, ROOT, account_of, authority, valid_name};
+pub use builds::{Past, chosen};
+pub use grants::{GrantOrder, GrantPage, ROOT, account_of, valid_name};
 pub use model::{Arrival, Attached, Counts, Effect, Order, Planned, ProjectTerms, Resumption, Terms};
 pub use refs::{Before, HeldProject, Origin};
 pub use report::OpenLog;
 pub use request::Request;
 
+use super::builds::Build;
+use super::records::Rows;
 use crate::decide::placement::Placement;
 use crate::decide::schedule::Schedule;
 use absence::Asked;
-use builds::{Build, RetryGuard};
-use model::{Connection, Timer};
+use builds::RetryGuard;
+use model::{Effects, Timer, WorkerLink};
 use record::{Answer, BuildId, BuildRow, FollowedRow, GrantId, GrantRow, JobKey, JobRow, Record, WorkerRow};
 use refs::Heads;
 use request::Requests;
-use rows::{Effects, Rows};
 use schema::values::{Event, Fact, Refusal, Time};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -87,7 +90,7 @@ pub struct Coordinator {
     builds: BTreeMap<BuildId, Build>,
     placement: Placement<JobKey>,
     /// What is known of sessions beside what placement knows.
-    connections: BTreeMap<SessionId, Connection>,
+    connections: BTreeMap<SessionId, WorkerLink>,
     /// Project -> the highest build number ever used.
     numbers: BTreeMap<String, u32>,
     heads: Heads,

@@ -3,12 +3,10 @@
 use super::record::{BuildId, GrantId, JobKey, LeaseToken, Record};
 use super::refs::Origin;
 use crate::decide::placement::{PoolTerms, SessionId};
+use crate::decide::records::Recorder;
 use schema::values::{Assignment, Commit, Description, Home, Plan, Trust};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
-
-/// The pool of workers whose grant names none, and of projects that name none.
-pub(super) const DEFAULT_POOL: &str = "default";
 
 /// What the master file says, as far as decisions depend on it.
 #[derive(Clone, Debug)]
@@ -75,6 +73,15 @@ pub enum Effect {
     Finished { build: BuildId },
 }
 
+/// What must happen outside, in this order.
+pub(super) type Effects = VecDeque<Effect>;
+
+impl Recorder for Effects {
+    fn record(&mut self, record: Record) {
+        self.push_back(Effect::Record(record));
+    }
+}
+
 /// What became of a plan that was asked for by [`Effect::Plan`].
 #[derive(Clone, Debug)]
 pub enum Planned {
@@ -137,7 +144,7 @@ pub struct Attached {
 
 /// What is known of a live connection of a worker, beside what placing needs.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct WorkerLink {
     pub worker: String,
     pub grant: GrantId,
     /// Of its process.

@@ -1,13 +1,14 @@
 //! Between builds and placement: jobs become tickets, and what placement decides becomes rows, events and effects.
 
 use super::Coordinator;
-use super::builds::Attempt;
-use super::model::{DEFAULT_POOL, Effect, Terms};
+use super::model::{Effect, Terms};
 use super::placed::Placed;
 use super::record::{AttemptRow, JobKey};
+use crate::decide::builds::OpenAttempt;
 use crate::decide::placement::{
     Class, Decision, Fault, Lease, LeaseToken, Need, Offer, PlacementTerms, SessionId, Ticket,
 };
+use crate::decide::records::DEFAULT_POOL;
 use schema::values::{Assignment, JobPlan, Outcome, Resources, State, Time, Want};
 use schema::wire::job_bytes;
 use std::collections::BTreeSet;
@@ -102,7 +103,7 @@ impl Coordinator {
         let assignment = self.assignment(offer.owner, &attempt);
         let job = self.job_mut(offer.owner);
         job.row.edit_unrecorded(|row| row.state = State::Offered);
-        job.attempt = Some(Attempt::draft(attempt));
+        job.attempt = Some(OpenAttempt::draft(attempt));
         self.effects.push_back(Effect::Offer { session: offer.session, assignment: Box::new(assignment) });
     }
 

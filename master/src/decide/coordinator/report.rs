@@ -1,9 +1,9 @@
 //! What a worker says of the steps of its attempt, held against the plan: which steps there are, and how one can end.
 
 use super::Coordinator;
-use super::builds::Attempt;
 use super::lease::stale;
 use super::record::{JobKey, LeaseToken, Record, SealRow, StepKey, StepRow};
+use crate::decide::builds::OpenAttempt;
 use schema::limits::STEP_NAME;
 use schema::values::{Exit, Fact, Refusal, RefusalCode, SourceRevision, State, StepEnd, Time};
 
@@ -77,7 +77,7 @@ impl Coordinator {
     /// Steps of this attempt, all finished, for sealing their logs. Refused while one runs: its end is still on its way.
     pub fn finished_steps(&self, token: LeaseToken) -> Result<Vec<StepRow>, Refusal> {
         let job = self.begun(token)?.owner;
-        let Attempt { steps, .. } = self.attempt(job).ok_or_else(stale)?;
+        let OpenAttempt { steps, .. } = self.attempt(job).ok_or_else(stale)?;
         if let Some(row) = steps.iter().find(|row| row.state != State::Finished) {
             let text = format!("step {} ({}) has not finished yet", row.key.step + 1, row.name);
             return Err(Refusal::new(RefusalCode::Conflict, text));
@@ -130,7 +130,7 @@ impl Coordinator {
 
     fn step_of(&self, token: LeaseToken, step: u16) -> Result<(StepKey, String), Refusal> {
         let job = self.begun(token)?.owner;
-        let Attempt { row, .. } = self.attempt(job).ok_or_else(stale)?;
+        let OpenAttempt { row, .. } = self.attempt(job).ok_or_else(stale)?;
         let plan = self.job_plan(job);
         let name =
             plan.steps.get(usize::from(step)).map(|step| STEP_NAME.cut(&step.name).into_owned()).ok_or_else(|| {

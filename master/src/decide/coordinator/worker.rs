@@ -2,12 +2,13 @@
 
 use super::Coordinator;
 use super::absence::Asked;
-use super::authority::may_steer;
-use super::builds::Attempt;
-use super::model::{Arrival, Attached, Connection, Counts, DEFAULT_POOL, Effect, Resumption};
+use super::model::{Arrival, Attached, Counts, Effect, Resumption, WorkerLink};
 use super::record::{Answer, GrantId, GrantRow, JobKey, LeaseToken, WorkerRow};
 use super::request::Request;
+use crate::decide::authority::may_steer;
+use crate::decide::builds::OpenAttempt;
 use crate::decide::placement::{Detached, Session, SessionId};
+use crate::decide::records::DEFAULT_POOL;
 use schema::limits::LACK;
 use schema::values::{Description, Fact, GrantKind, Refusal, RefusalCode, Selector, Time};
 use std::collections::BTreeMap;
@@ -69,7 +70,7 @@ impl Coordinator {
         Some((id, self.connections.get(&id)?.instance))
     }
 
-    pub(super) fn connection_of(&self, worker: &str) -> Option<&Connection> {
+    pub(super) fn connection_of(&self, worker: &str) -> Option<&WorkerLink> {
         let (id, _) = self.placement.session_of(worker)?;
         self.connections.get(&id)
     }
@@ -132,7 +133,7 @@ impl Coordinator {
         let mut session = self.session(now, row, &arrival.description);
         session.least_term = least_term;
         let id = self.placement.attach(session);
-        let connection = Connection {
+        let connection = WorkerLink {
             worker: row.name.clone(),
             grant: row.id,
             instance: arrival.instance,
@@ -177,7 +178,7 @@ impl Coordinator {
         }
         self.note_renewed(renewed);
         let ending = self.placement.lease(token).and_then(|lease| lease.ending);
-        let reason = self.attempt(job).and_then(Attempt::cancelled).map(str::to_owned);
+        let reason = self.attempt(job).and_then(OpenAttempt::cancelled).map(str::to_owned);
         if let (Some(ending), Some(reason)) = (ending, reason) {
             self.effects.push_back(Effect::Cancel { session: id, token, reason, now: ending.is_urgent });
         }

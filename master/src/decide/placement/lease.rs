@@ -1,9 +1,8 @@
 //! The life of a lease: offered, running, lapsed. Who may move it on is said by [`super::Placement`].
 
-use super::by_worker::OfWorker;
 use super::overdue::Overdue;
-use super::session::SessionId;
-use super::ticket::{Need, Owner};
+use crate::decide::by_worker::OfWorker;
+use crate::decide::matching::{Need, OwnerKey, SessionId};
 use schema::values::Time;
 use std::time::Duration;
 
@@ -47,7 +46,7 @@ pub struct Ending {
     pub is_urgent: bool,
 }
 
-impl<O: Owner> Lease<O> {
+impl<O: OwnerKey> Lease<O> {
     /// What the work gets in all, with its `always` steps.
     pub fn given(&self) -> Duration {
         self.overdue.given()

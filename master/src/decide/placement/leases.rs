@@ -1,12 +1,12 @@
 //! What happens to leases: they are accepted, renewed and completed; given back; taken up again after a restart.
 
 use super::lease::{Ending, Lease, LeaseState};
-use super::overdue::{Limits, Overdue};
+use super::overdue::{Overdue, TimeLimits};
 use super::rest::Fault;
-use super::session::{Opened, SessionId};
-use super::ticket::{Need, Owner};
-use super::tokens::LeaseToken;
-use super::{Decision, Offer, Placement, Timer};
+use super::session::Readiness;
+use super::{Decision, Offer, Placement, PlacementTimer};
+use crate::decide::matching::{Need, OwnerKey, SessionId};
+use crate::decide::tokens::LeaseToken;
 use schema::values::Time;
 use std::time::Duration;
 
@@ -38,13 +38,13 @@ pub struct Restored<O> {
     pub has_lapsed: bool,
     /// When it is ended from our side, if somebody wanted it ended.
     pub ends_by: Option<Time>,
-    pub limits: Limits,
+    pub limits: TimeLimits,
 }
 
-impl<O: Owner> Placement<O> {
+impl<O: OwnerKey> Placement<O> {
     /// The worker takes the offer: the work begins, with a full term from now. May be repeated: the worker counts from when it
     /// asked last. None: the lease is over.
-    pub fn accept(&mut self, now: Time, token: LeaseToken, limits: Limits) -> Option<Accepted<O>> {
+    pub fn accept(&mut self, now: Time, token: LeaseToken, limits: TimeLimits) -> Option<Accepted<O>> {
         let lease = self.leases.get_mut(token)?;
         if lease.state != LeaseState::Offered {
             return self.resume(now, token).map(Accepted::Again);
@@ -111,7 +111,7 @@ impl<O: Owner> Placement<O> {
             Some(before) => Ending { by: by.min(before.by), is_urgent: true },
         };
         lease.ending = Some(ending);
-        self.timers.arm(Timer::End(token), ending.by);
+        self.timers.arm(PlacementTimer::End(token), ending.by);
         Some(ending)
     }
 
@@ -123,7 +123,7 @@ impl<O: Owner> Placement<O> {
         let (session, ending) = (None, None);
         self.hold_lease(token, Lease { owner, worker, state, session, until, term, ending, need, offered, overdue });
         if has_lapsed {
-            self.timers.disarm(&Timer::Lease(token));
+            self.timers.disarm(&PlacementTimer::Lease(token));
         }
         self.watch_overdue(token, Overdue::new(now, limits));
         if let Some(by) = ends_by {
@@ -164,7 +164,7 @@ impl<O: Owner> Placement<O> {
 
     /// Keeps a lease, until its time is over.
     pub(super) fn hold_lease(&mut self, token: LeaseToken, lease: Lease<O>) {
-        self.timers.arm(Timer::Lease(token), lease.until);
+        self.timers.arm(PlacementTimer::Lease(token), lease.until);
         let before = self.owners.insert(lease.owner, token);
         assert!(before.is_none(), "{:?} has two leases", lease.owner);
         self.leases.insert(token, lease);
@@ -175,13 +175,13 @@ impl<O: Owner> Placement<O> {
     pub(super) fn release(&mut self, now: Time, token: LeaseToken) -> Option<Lease<O>> {
         let lease = self.leases.remove(token)?;
         self.owners.remove(&lease.owner);
-        for timer in [Timer::Lease(token), Timer::End(token), Timer::Overdue(token)] {
+        for timer in [PlacementTimer::Lease(token), PlacementTimer::End(token), PlacementTimer::Overdue(token)] {
             self.timers.disarm(&timer);
         }
         match lease.session.filter(|_| lease.has_begun()) {
             Some(id) => self.note_freed(now, id),
             None if self.rests.is_doubted(&lease.worker) => {
-                self.timers.arm_by(Timer::RestOf(lease.worker.clone()), now);
+                self.timers.arm_by(PlacementTimer::RestOf(lease.worker.clone()), now);
             }
             None => {}
         }
@@ -190,7 +190,7 @@ impl<O: Owner> Placement<O> {
 
     fn note_freed(&mut self, now: Time, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(id) {
-            session.opened = (now, Opened::Freed);
+            session.opened = (now, Readiness::Freed);
         }
     }
 
@@ -198,17 +198,19 @@ impl<O: Owner> Placement<O> {
     fn set_term(&mut self, now: Time, token: LeaseToken) {
         let Some(lease) = self.leases.get_mut(token) else { return };
         lease.until = now.after(lease.term);
-        self.timers.arm(Timer::Lease(token), lease.until);
+        self.timers.arm(PlacementTimer::Lease(token), lease.until);
     }
 
     pub(super) fn check_leases(&self) {
         assert_eq!(self.owners.len(), self.leases.len(), "owners and leases differ");
         for (token, lease) in self.leases.iter() {
             assert_eq!(self.owners.get(&lease.owner), Some(&token), "{token:?} is not its owner's");
-            let is_timed = self.timers.at(&Timer::Lease(token)) == Some(lease.until);
+            let is_timed = self.timers.at(&PlacementTimer::Lease(token)) == Some(lease.until);
             assert!(is_timed || lease.state == LeaseState::Lapsed, "{token:?} has no deadline");
             match lease.overdue.at() {
-                Some(at) => assert_eq!(self.timers.at(&Timer::Overdue(token)), Some(at), "{token:?} is not timed"),
+                Some(at) => {
+                    assert_eq!(self.timers.at(&PlacementTimer::Overdue(token)), Some(at), "{token:?} is not timed")
+                }
                 None => assert!(!lease.is_ours_to_end(), "{token:?} may run for ever"),
             }
         }

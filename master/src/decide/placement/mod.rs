@@ -1,42 +1,35 @@
 //! Who gets which work: placement knows tickets and workers, and no builds.
 //!
-//! [`Placement`] is the policy, and its list of methods is how it is told what happens. Its files are its rules: what a ticket
-//! asks (`ticket`), in which order tickets stand (`queue`), whether a worker can take one (`fit`), who is chosen
-//! (`place`), who comes last for a while (`rest`), how long a lease lives (`lease`), and when its work has taken too long
-//! (`overdue`). A rule that keeps a ticket from a session, as a lock would, stands in `place`, beside the class. A rule that
-//! prefers one session to another, as affinity would, stands there too, where the ready ones are found.
+//! [`Placement`] is the policy, and its list of methods is how it is told what happens. What a ticket asks, what a worker brings
+//! and in which order tickets stand is said in `matching`. The files here are the rules: who is chosen (`place`), who comes last
+//! for a while (`rest`), how a lease lives (`lease`, `leases`), and when its work has taken too long (`overdue`). A rule that keeps a
+//! ticket from a session, as a lock would, stands in `place`, beside the class. A rule that prefers one session to another, as
+//! affinity would, stands there too, where the ready ones are found.
 
-mod by_worker;
-mod fit;
 mod lease;
 mod leases;
 mod overdue;
 mod place;
-mod queue;
 mod rest;
 mod session;
-mod ticket;
-mod tokens;
 
-pub use fit::{Ability, PoolTerms, Pools};
+pub use crate::decide::matching::{Ability, Class, Need, OwnerKey, PoolTerms, Pools, Rank, SessionId, Ticket};
+pub use crate::decide::tokens::LeaseToken;
 pub use lease::{Ending, Lease, LeaseState};
 pub use leases::{Accepted, Renewed, Restored};
-pub use overdue::Limits;
+pub use overdue::TimeLimits;
 pub use place::{Because, Choice, FREE_COUNTED, Offer};
-pub use queue::Rank;
 pub use rest::{Fault, Resting};
-pub use session::{Opened, Session, SessionId};
-pub use ticket::{Class, Need, Owner, Ticket};
-pub use tokens::LeaseToken;
+pub use session::{Readiness, Session};
 
+use crate::decide::by_worker::ByWorker;
+use crate::decide::matching::Queue;
 use crate::decide::schedule::Schedule;
-use by_worker::ByWorker;
-use queue::Queue;
+use crate::decide::tokens::Tokens;
 use rest::Rests;
 use schema::values::{Resources, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use tokens::Tokens;
 
 /// What placing is told of the master file.
 #[derive(Clone, Debug)]
@@ -78,7 +71,7 @@ pub struct Gauges {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Timer<O> {
+enum PlacementTimer<O> {
     /// The end of an offer or of a term.
     Lease(LeaseToken),
     End(LeaseToken),
@@ -111,12 +104,12 @@ pub struct Placement<O> {
     /// The lease of each owner that has one.
     owners: BTreeMap<O, LeaseToken>,
     rests: Rests<O>,
-    timers: Schedule<Timer<O>>,
+    timers: Schedule<PlacementTimer<O>>,
     tokens: Tokens,
     last_session: u64,
 }
 
-impl<O: Owner> Placement<O> {
+impl<O: OwnerKey> Placement<O> {
     /// `key`: 32 random bytes from which lease tokens are drawn.
     pub fn new(terms: PlacementTerms, key: [u8; 32]) -> Placement<O> {
         Placement {
@@ -158,7 +151,7 @@ impl<O: Owner> Placement<O> {
     pub fn withdraw(&mut self, now: Time, owner: O) -> Option<(LeaseToken, Lease<O>)> {
         self.leave_queue(now, owner);
         self.rests.forget_owner(owner);
-        self.timers.disarm(&Timer::Rest(owner));
+        self.timers.disarm(&PlacementTimer::Rest(owner));
         let token = *self.owners.get(&owner)?;
         Some((token, self.release(now, token)?))
     }
@@ -215,7 +208,7 @@ impl<O: Owner> Placement<O> {
         let session = self.sessions.get_mut(id)?;
         session.stopped = is_stopped;
         if session.takes_work() {
-            session.opened = (now, Opened::Resumed);
+            session.opened = (now, Readiness::Resumed);
         }
         self.place_on(now, id)
     }
@@ -223,7 +216,7 @@ impl<O: Owner> Placement<O> {
     /// The worker is gone for good. Nothing is held against another one that takes its name.
     pub fn forget(&mut self, worker: &str) {
         self.rests.forget_worker(worker);
-        self.timers.disarm(&Timer::RestOf(worker.to_owned()));
+        self.timers.disarm(&PlacementTimer::RestOf(worker.to_owned()));
     }
 
     /// When [`Placement::tick`] has something to do.
@@ -234,12 +227,12 @@ impl<O: Owner> Placement<O> {
     /// Serves the first timer that is due. To be called until none is.
     pub fn tick(&mut self, now: Time) -> Option<Decision<O>> {
         match self.timers.due(now)? {
-            Timer::Lease(token) => self.lease_timeout(now, token),
-            Timer::End(token) => Some(Decision::Outstayed(token)),
-            Timer::Overdue(token) => self.overdue_timeout(now, token),
-            Timer::Rest(owner) => self.rest_timeout(now, owner).map(Decision::Offer),
-            Timer::RestOf(worker) => self.rest_of_timeout(now, &worker).map(Decision::Offer),
-            Timer::Idle => self.place_idle(now).map(Decision::Offer),
+            PlacementTimer::Lease(token) => self.lease_timeout(now, token),
+            PlacementTimer::End(token) => Some(Decision::Outstayed(token)),
+            PlacementTimer::Overdue(token) => self.overdue_timeout(now, token),
+            PlacementTimer::Rest(owner) => self.rest_timeout(now, owner).map(Decision::Offer),
+            PlacementTimer::RestOf(worker) => self.rest_of_timeout(now, &worker).map(Decision::Offer),
+            PlacementTimer::Idle => self.place_idle(now).map(Decision::Offer),
         }
     }
 

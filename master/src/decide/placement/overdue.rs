@@ -3,9 +3,9 @@
 //! The end of a step is told after its whole log, and both may come late for reasons of the link or of our own. So what an
 //! attempt says moves its end, up to a cap. Who only renews its lease says nothing.
 
-use super::ticket::Owner;
-use super::tokens::LeaseToken;
-use super::{Decision, Placement, Timer};
+use super::{Decision, Placement, PlacementTimer};
+use crate::decide::matching::OwnerKey;
+use crate::decide::tokens::LeaseToken;
 use schema::values::Time;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const LAST_WHILES: u8 = 3;
 
 /// How long work may take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
+pub struct TimeLimits {
     /// What the work gets in all, with its `always` steps.
     pub given: Duration,
     /// How long its logs may take on their way, beyond that.
@@ -41,7 +41,7 @@ pub(super) struct Overdue {
 }
 
 impl Overdue {
-    pub(super) fn new(now: Time, limits: Limits) -> Overdue {
+    pub(super) fn new(now: Time, limits: TimeLimits) -> Overdue {
         let at = now.after(limits.given.saturating_add(MARGIN));
         Overdue { at: Some(at), given: limits.given, sign: None, cap: at.after(limits.for_logs), last_whiles: 0 }
     }
@@ -80,7 +80,7 @@ impl Overdue {
     }
 }
 
-impl<O: Owner> Placement<O> {
+impl<O: OwnerKey> Placement<O> {
     /// Something that the attempt said was accepted: it goes on. Is cheap, for each write of a log comes here: the timer looks
     /// at it when it is due.
     pub fn note_sign(&mut self, now: Time, token: LeaseToken) {
@@ -122,8 +122,8 @@ impl<O: Owner> Placement<O> {
         let Some(lease) = self.leases.get_mut(token) else { return };
         lease.overdue = overdue;
         match overdue.at {
-            Some(at) => self.timers.arm(Timer::Overdue(token), at),
-            None => self.timers.disarm(&Timer::Overdue(token)),
+            Some(at) => self.timers.arm(PlacementTimer::Overdue(token), at),
+            None => self.timers.disarm(&PlacementTimer::Overdue(token)),
         }
     }
 }

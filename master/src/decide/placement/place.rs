@@ -2,10 +2,10 @@
 
 use super::lease::{Lease, LeaseState};
 use super::overdue::Overdue;
-use super::session::{Opened, Session, SessionId};
-use super::ticket::{Class, Need, Owner, Ticket};
-use super::tokens::LeaseToken;
-use super::{Placement, Timer};
+use super::session::{Readiness, Session};
+use super::{Placement, PlacementTimer};
+use crate::decide::matching::{Class, Need, OwnerKey, SessionId, Ticket};
+use crate::decide::tokens::LeaseToken;
 use schema::values::Time;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub struct Choice {
     pub free: usize,
     pub waited: Duration,
     /// What ended the wait; none: the ticket did not wait.
-    pub waited_for: Option<Opened>,
+    pub waited_for: Option<Readiness>,
 }
 
 /// The rule that chose a worker.
@@ -66,9 +66,9 @@ impl Because {
 }
 
 /// The rule that chose a session, of how many that could take the work, and of how many with room.
-type Found = (Because, usize, usize);
+type Match = (Because, usize, usize);
 
-impl<O: Owner> Placement<O> {
+impl<O: OwnerKey> Placement<O> {
     /// Offers the first ticket that this session can take, if both wait.
     pub(super) fn place_on(&mut self, now: Time, id: SessionId) -> Option<Offer<O>> {
         let session = self.sessions.get(id)?;
@@ -115,7 +115,7 @@ impl<O: Owner> Placement<O> {
 
     pub(super) fn look_for_idle(&mut self, now: Time) {
         if !self.ready.is_empty() && self.queue.has_idle() {
-            self.timers.arm_by(Timer::Idle, now);
+            self.timers.arm_by(PlacementTimer::Idle, now);
         }
     }
 
@@ -137,7 +137,7 @@ impl<O: Owner> Placement<O> {
         session.has_room(need) && !self.rests(owner, id) && !is_kept()
     }
 
-    fn offer(&mut self, now: Time, id: SessionId, owner: O, found: Found) -> Option<Offer<O>> {
+    fn offer(&mut self, now: Time, id: SessionId, owner: O, found: Match) -> Option<Offer<O>> {
         let ticket = self.leave_queue(now, owner)?;
         let replaced = self.owners.get(&owner).copied().and_then(|token| Some((token, self.release(now, token)?)));
         let token = self.tokens.draw();
@@ -184,9 +184,9 @@ impl<O: Owner> Placement<O> {
 }
 
 /// The ticket was in the queue since `queued`; the worker became ready as `opened` says.
-fn chosen(now: Time, (because, able, free): Found, queued: Time, opened: (Time, Opened)) -> Choice {
+fn chosen(now: Time, (because, able, free): Match, queued: Time, opened: (Time, Readiness)) -> Choice {
     let waited = now.since(queued);
     let did_wait = !waited.is_zero() || because == Because::Asked;
-    let waited_for = did_wait.then_some(if opened.0 >= queued { opened.1 } else { Opened::Asked });
+    let waited_for = did_wait.then_some(if opened.0 >= queued { opened.1 } else { Readiness::Asked });
     Choice { because, able, free, waited, waited_for }
 }

@@ -3,10 +3,10 @@
 //! One rule says for how long. Nothing of this is recorded: after a restart of the master each worker is as good as another.
 
 use super::lease::{Lease, LeaseState};
-use super::session::{Session, SessionId};
-use super::ticket::{Need, Owner};
-use super::tokens::LeaseToken;
-use super::{Offer, Placement, Timer};
+use super::session::Session;
+use super::{Offer, Placement, PlacementTimer};
+use crate::decide::matching::{Need, OwnerKey, SessionId};
+use crate::decide::tokens::LeaseToken;
 use schema::values::Time;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -84,7 +84,7 @@ impl Unaccepted {
     }
 }
 
-impl<O: Owner> Rests<O> {
+impl<O: OwnerKey> Rests<O> {
     pub(super) fn new() -> Rests<O> {
         Rests { owners: BTreeMap::new(), workers: BTreeMap::new() }
     }
@@ -130,14 +130,14 @@ fn pause(times: u32, has_another: bool) -> Duration {
     if has_another { REST } else { REST_ALONE * 2_u32.pow(times.saturating_sub(1).min(DOUBLINGS_MAX)) }
 }
 
-impl<O: Owner> Placement<O> {
+impl<O: OwnerKey> Placement<O> {
     /// This lease, which is over, failed for reasons of its worker's own, as the `times`-th of its owner. The worker is passed
     /// over for the owner's work for a while.
     pub fn pass_over(&mut self, now: Time, lease: &Lease<O>, times: u32) {
         let rest = pause(times, self.has_another(lease.owner, &lease.need, &lease.worker));
         let until = now.after(rest);
         self.rests.owners.entry(lease.owner).or_default().insert(lease.worker.clone(), until);
-        self.timers.arm_by(Timer::Rest(lease.owner), until);
+        self.timers.arm_by(PlacementTimer::Rest(lease.owner), until);
     }
 
     /// An offer was not accepted: its worker comes last.
@@ -176,7 +176,7 @@ impl<O: Owner> Placement<O> {
         }
         let until = now.after(pause(entry.times, has_another));
         entry.until = Some(until);
-        self.timers.arm(Timer::RestOf(worker.to_owned()), until);
+        self.timers.arm(PlacementTimer::RestOf(worker.to_owned()), until);
     }
 
     /// Whether this worker is passed over for the work of this owner now.
@@ -197,7 +197,7 @@ impl<O: Owner> Placement<O> {
 
     pub(super) fn rest_timeout(&mut self, now: Time, owner: O) -> Option<Offer<O>> {
         if let Some(next) = self.rests.are_over(owner, now) {
-            self.timers.arm(Timer::Rest(owner), next);
+            self.timers.arm(PlacementTimer::Rest(owner), next);
         }
         self.offer_to_ready(now, owner)
     }
@@ -206,7 +206,7 @@ impl<O: Owner> Placement<O> {
     pub(super) fn rest_of_timeout(&mut self, now: Time, worker: &str) -> Option<Offer<O>> {
         if let Some(entry) = self.rests.workers.get_mut(worker) {
             if let Some(until) = entry.until.filter(|until| *until > now) {
-                self.timers.arm(Timer::RestOf(worker.to_owned()), until);
+                self.timers.arm(PlacementTimer::RestOf(worker.to_owned()), until);
                 return None;
             }
             entry.until = None;

@@ -1,14 +1,9 @@
 //! Sessions: the live connections of workers, as far as placing needs to know them.
 
-use super::by_worker::OfWorker;
-use super::fit::{Ability, Pools};
-use super::ticket::Need;
+use crate::decide::by_worker::OfWorker;
+use crate::decide::matching::{Ability, Need, Pools};
 use schema::values::{Resources, Time};
 use std::time::Duration;
-
-/// Names one live connection of a worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SessionId(pub u64);
 
 /// What a worker brings, and whether it asks for work. A worker has one session at most.
 #[derive(Clone, Debug)]
@@ -30,14 +25,14 @@ pub struct Session {
     /// The shortest that the worker may take a lease to be, whatever the lease itself says.
     pub least_term: Duration,
     /// When it last became ready for more, and by what.
-    pub(super) opened: (Time, Opened),
+    pub(super) opened: (Time, Readiness),
     /// When it last gave an offer back.
     pub(super) declined: Option<Time>,
 }
 
 /// What made a worker ready for more work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opened {
+pub enum Readiness {
     Connected,
     Resumed,
     /// Something that it ran has ended.
@@ -60,7 +55,7 @@ impl Session {
             draining: false,
             stopped: false,
             least_term: Duration::ZERO,
-            opened: (since, Opened::Connected),
+            opened: (since, Readiness::Connected),
             declined: None,
         }
     }

@@ -1,11 +1,11 @@
 //! The life of a build: its plan arrives, its jobs become ready, finish, and with the last one so does the build.
 
-use super::open::{Attempt, Build, Job};
+use crate::decide::builds::{Build, Job, OpenAttempt};
 use crate::decide::coordinator::Coordinator;
 use crate::decide::coordinator::model::{Effect, Planned};
 use crate::decide::coordinator::record::{AttemptRow, BuildId, JobKey, JobRow, LeaseToken, Record};
-use crate::decide::coordinator::rows::Row;
 use crate::decide::placement::{Ending, LeaseState};
+use crate::decide::records::Row;
 use schema::limits::{DIAGNOSIS, REASON};
 use schema::values::{Fact, JobPlan, Outcome, Plan, Refusal, RefusalCode, State, Time};
 use std::collections::VecDeque;
@@ -251,7 +251,7 @@ impl Coordinator {
 
     /// Asks the worker to end an attempt. The second time, the steps that always run have to end as well. The first reason stays.
     fn ask_to_end(&mut self, now: Time, token: LeaseToken, job: JobKey, why: &str) {
-        let first = self.attempt(job).and_then(Attempt::cancelled).map(str::to_owned);
+        let first = self.attempt(job).and_then(OpenAttempt::cancelled).map(str::to_owned);
         let deadline = match first {
             None => self.cancel_deadline(now, job),
             Some(_) => now.after(self.terms.cancel),

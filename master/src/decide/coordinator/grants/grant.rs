@@ -1,6 +1,6 @@
 //! Grants: a tree of recorded, revocable authority. A child never has more than its parent, and dies with it.
 
-use super::authority::{ISSUED_MAX, child_of};
+use crate::decide::authority::{ISSUED_MAX, child_of};
 use crate::decide::coordinator::Coordinator;
 use crate::decide::coordinator::model::{Effect, Timer};
 use crate::decide::coordinator::record::{Answer, GrantId, GrantRow};

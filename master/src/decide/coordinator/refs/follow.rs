@@ -4,8 +4,8 @@
 //! A store that was restored from a backup does not know what was pushed since. So a project's plans and jobs are held back
 //! until all refs of its repository were looked at in this life of the store. Attempts that run go on.
 
+use crate::decide::builds::Build;
 use crate::decide::coordinator::Coordinator;
-use crate::decide::coordinator::builds::Build;
 use crate::decide::coordinator::model::Effect;
 use crate::decide::coordinator::record::{BuildId, FollowedRow, JobKey, Loaded, RefScope};
 use schema::values::{State, Time};

@@ -2,7 +2,7 @@
 
 pub use crate::decide::placement::{Because, FREE_COUNTED};
 
-use crate::decide::placement::{Choice, Opened};
+use crate::decide::placement::{Choice, Readiness};
 use serde::{Deserialize, Serialize};
 
 /// Stored as JSON: fields are only added, with a default.
@@ -34,12 +34,12 @@ pub enum Opening {
 
 impl Placed {
     /// `freed`: the selector of the job whose end made room, where that is what the job waited for.
-    pub(super) fn new(choice: Choice, freed: &str) -> Placed {
+    pub(in crate::decide) fn new(choice: Choice, freed: &str) -> Placed {
         let opening = |opened| match opened {
-            Opened::Connected => Opening::Connected,
-            Opened::Resumed => Opening::Resumed,
-            Opened::Freed => Opening::Freed(freed.to_owned()),
-            Opened::Asked => Opening::Asked,
+            Readiness::Connected => Opening::Connected,
+            Readiness::Resumed => Opening::Resumed,
+            Readiness::Freed => Opening::Freed(freed.to_owned()),
+            Readiness::Asked => Opening::Asked,
         };
         Placed {
             because: choice.because,

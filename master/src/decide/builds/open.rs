@@ -1,11 +1,10 @@
 //! What is kept of a build that is not finished: its plan, its jobs, and of each job the attempt that has a lease.
 
-use crate::decide::coordinator::record::{AttemptRow, BuildRow, JobRow};
-use crate::decide::coordinator::rows::{Row, Steps};
+use crate::decide::records::{AttemptRow, BuildRow, JobRow, Row, Steps};
 use schema::values::{Outcome, Plan, State};
 
 #[derive(Debug)]
-pub(in crate::decide::coordinator) struct Build {
+pub(in crate::decide) struct Build {
     pub row: Row<BuildRow>,
     pub plan: Option<Plan>,
     pub jobs: Vec<Job>,
@@ -15,20 +14,20 @@ pub(in crate::decide::coordinator) struct Build {
 
 impl Build {
     /// A build whose plan is still to be made.
-    pub(in crate::decide::coordinator) fn new(row: Row<BuildRow>) -> Build {
+    pub(in crate::decide) fn new(row: Row<BuildRow>) -> Build {
         Build { row, plan: None, jobs: Vec::new(), open: 0 }
     }
 
     /// Takes a plan and the rows of its jobs, by their index. What follows from both is derived here: who needs whom, and how
     /// many jobs are open.
-    pub(in crate::decide::coordinator) fn take_plan(&mut self, plan: Plan, rows: Vec<Row<JobRow>>) {
+    pub(in crate::decide) fn take_plan(&mut self, plan: Plan, rows: Vec<Row<JobRow>>) {
         self.jobs.clear();
         self.open = 0;
         self.add_jobs(plan, rows);
     }
 
     /// Takes a plan that begins with the one that the build has, and the rows of the jobs beyond.
-    pub(in crate::decide::coordinator) fn add_jobs(&mut self, plan: Plan, rows: Vec<Row<JobRow>>) {
+    pub(in crate::decide) fn add_jobs(&mut self, plan: Plan, rows: Vec<Row<JobRow>>) {
         let first = self.jobs.len();
         self.open += rows.iter().filter(|row| row.state != State::Finished).count();
         self.jobs.extend(rows.into_iter().map(|row| Job { row, needed_by: Vec::new(), attempt: None }));
@@ -40,7 +39,7 @@ impl Build {
 
     /// Whether the jobs that need this one must not run: it did not come to a good end, or was itself skipped because of what
     /// it needs. A job that `when` left out blocks nothing.
-    pub(in crate::decide::coordinator) fn blocks(&self, index: usize) -> bool {
+    pub(in crate::decide) fn blocks(&self, index: usize) -> bool {
         let is_left_out = || self.plan.as_ref().is_some_and(|plan| !plan.jobs[index].skipped.is_empty());
         match self.jobs[index].row.outcome {
             None | Some(Outcome::Succeeded | Outcome::Warned) => false,
@@ -51,29 +50,29 @@ impl Build {
 }
 
 #[derive(Debug)]
-pub(in crate::decide::coordinator) struct Job {
+pub(in crate::decide) struct Job {
     pub row: Row<JobRow>,
     /// Jobs that need this one.
     pub needed_by: Vec<u32>,
     /// The attempt that is offered, that runs, or that may still resume: placement holds its lease.
-    pub attempt: Option<Attempt>,
+    pub attempt: Option<OpenAttempt>,
 }
 
 /// An attempt that is not over.
 #[derive(Debug)]
-pub(in crate::decide::coordinator) struct Attempt {
+pub(in crate::decide) struct OpenAttempt {
     pub row: Row<AttemptRow>,
     pub steps: Steps,
 }
 
-impl Attempt {
+impl OpenAttempt {
     /// An attempt that is offered: nobody has accepted it, and nothing is recorded.
-    pub(in crate::decide::coordinator) fn draft(row: AttemptRow) -> Attempt {
-        Attempt { row: Row::draft(row), steps: Steps::default() }
+    pub(in crate::decide) fn draft(row: AttemptRow) -> OpenAttempt {
+        OpenAttempt { row: Row::draft(row), steps: Steps::default() }
     }
 
     /// Why somebody wants it ended. None: nobody does.
-    pub(in crate::decide::coordinator) fn cancelled(&self) -> Option<&str> {
+    pub(in crate::decide) fn cancelled(&self) -> Option<&str> {
         (self.row.outcome == Some(Outcome::Cancelled)).then_some(self.row.reason.as_str())
     }
 }

@@ -6,9 +6,9 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 /// Whoever work is placed for. Placement compares owners and hands them back, and knows nothing else of them.
-pub trait Owner: Copy + Ord + Debug {}
+pub trait OwnerKey: Copy + Ord + Debug {}
 
-impl<T: Copy + Ord + Debug> Owner for T {}
+impl<T: Copy + Ord + Debug> OwnerKey for T {}
 
 /// Work that waits for a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,9 +1,14 @@
 //! The rows that the coordinator records: what it must find again after a crash, and what history shows.
 //! The store writes them as they are; each is an upsert by its key.
 
-pub use super::lane::{Lane, LaneResult};
-pub use super::placed::Placed;
+pub mod lane;
+pub mod placed;
+mod rows;
+
 pub use crate::decide::placement::LeaseToken;
+pub use lane::{Lane, LaneResult};
+pub use placed::Placed;
+pub use rows::{Recorder, Row, Rows, Steps};
 use schema::sturdy_ref::Fingerprint;
 pub use schema::values::BuildCause;
 use schema::values::{
@@ -11,6 +16,9 @@ use schema::values::{
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+
+/// The pool of workers whose grant names none, and of projects that name none.
+pub const DEFAULT_POOL: &str = "default";
 
 /// Names a build inside the master; people see (project, number). From 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -1,40 +1,17 @@
 //! The coordinator as the store left it: after a start, and after a crash, which is the same.
 
-use super::{Row, Rows, Steps};
-use crate::decide::coordinator::builds::{Attempt, Build, RetryGuard};
+use crate::decide::builds::{Build, OpenAttempt};
+use crate::decide::coordinator::builds::RetryGuard;
 use crate::decide::coordinator::place::placement_terms;
-use crate::decide::coordinator::record::{
-    BuildRow, GrantRow, JobKey, JobRow, Loaded, LoadedAttempt, LoadedBuild, StepRow,
-};
+use crate::decide::coordinator::record::{BuildRow, GrantRow, JobKey, JobRow, Loaded, LoadedAttempt, LoadedBuild};
 use crate::decide::coordinator::refs::{Heads, held_at_load};
 use crate::decide::coordinator::request::Requests;
 use crate::decide::coordinator::{Coordinator, Terms};
 use crate::decide::placement::{Placement, Restored};
+use crate::decide::records::{Row, Rows, Steps};
 use crate::decide::schedule::Schedule;
 use schema::values::{Outcome, Plan, State, Time};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
-impl<R> Row<R> {
-    /// A row as it is in the store.
-    fn loaded(row: R) -> Row<R> {
-        Row(row)
-    }
-}
-
-impl<K: Ord, R> Rows<K, R> {
-    /// Rows as they are in the store.
-    fn loaded(rows: Vec<R>, key: impl Fn(&R) -> K) -> Rows<K, R> {
-        Rows(rows.into_iter().map(|row| (key(&row), row)).collect())
-    }
-}
-
-impl Steps {
-    /// Steps as they are in the store.
-    fn loaded(mut rows: Vec<StepRow>) -> Steps {
-        rows.sort_by_key(|row| row.key.step);
-        Steps(rows)
-    }
-}
 
 impl Coordinator {
     /// From what the store holds. Every lease gets a full term from `now`; plans that were asked for are asked for again.
@@ -81,14 +58,14 @@ impl Coordinator {
     fn load_grant(&mut self, row: GrantRow) {
         self.count_grant(&row);
         self.index_grant(&row);
-        self.grants.0.insert(row.id, row);
+        self.grants.load(row.id, row);
     }
 
     /// Leaves out the logins of a store that are over, or too many, so that nobody meets them; their rows go bit by bit.
     fn leave_old_grants(&mut self, now: Time) {
         let old = self.find_old_grants(now);
         for id in &old {
-            if let Some(row) = self.grants.0.remove(id) {
+            if let Some(row) = self.grants.leave_out(id) {
                 self.unindex_grant(&row);
             }
         }
@@ -131,7 +108,7 @@ impl Coordinator {
             limits: self.limits_at_most(job),
         };
         self.placement.restore(now, token, restored);
-        self.job_mut(job).attempt = Some(Attempt { row: Row::loaded(attempt), steps: Steps::loaded(steps) });
+        self.job_mut(job).attempt = Some(OpenAttempt { row: Row::loaded(attempt), steps: Steps::loaded(steps) });
     }
 
     /// Offers are not recorded: what was offered at the crash is queued.

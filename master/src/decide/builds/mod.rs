@@ -1,0 +1,11 @@
+//! What a build that is not finished is made of, and the rules that need nothing else: who needs whom, whether a job is run again,
+//! and what a plan becomes when jobs are added to it.
+
+mod append;
+mod open;
+mod repeat;
+
+pub use append::AddedJob;
+pub(in crate::decide) use append::extended;
+pub(in crate::decide) use open::{Build, Job, OpenAttempt};
+pub(in crate::decide) use repeat::{AfterLoss, after_loss};

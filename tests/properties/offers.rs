@@ -236,6 +236,45 @@ fn an_offer_that_is_cancelled_leaves_no_attempt() {
 }
 
 #[test]
+fn a_worker_that_gets_one_offer_at_a_time_is_asked_again_when_that_one_is_cancelled() {
+    let mut stage = Stage::new(1);
+    let session = stage.attach(0, vec![]);
+    let first = stage.submit(one());
+    stage.ask(session);
+    assert_eq!(stage.offered().len(), 1);
+    stage.pass(OFFER_MS);
+    assert_eq!(stage.asked_after(session), 1_000, "it was silent");
+    stage.ask(session);
+    stage.submit(one());
+    assert_eq!(stage.offered(), [], "it has one offer already");
+    let request = Request { id: RequestId([77; 16]), by: ROOT, body: [0; 32] };
+    stage.it.cancel(stage.now, request, first.build, None, "test").expect("it is open");
+    stage.settle();
+    stage.pass(0);
+    assert_eq!(stage.offered().len(), 1, "its other question is answered now");
+}
+
+#[test]
+fn what_is_given_back_does_not_go_before_what_ranks_higher() {
+    let mut stage = Stage::new(1);
+    let session = stage.attach(0, vec![]);
+    stage.submit(one());
+    stage.ask(session);
+    stage.pass(OFFER_MS);
+    stage.ask(session);
+    stage.pass(1_000);
+    let (_, token) = stage.offered().pop().expect("it is asked again");
+    stage.ask(session);
+    let urgent = stage.submit(JobPlan { priority: 5, ..one() });
+    assert_eq!(stage.offered(), [], "it has one offer already");
+    stage.it.give_back(stage.now, token);
+    stage.settle();
+    let (_, token) = stage.offered().pop().expect("its other question is answered");
+    stage.accept(token);
+    assert_eq!(stage.it.lease_job(token), Some((urgent, 1)));
+}
+
+#[test]
 fn a_clock_that_is_set_back_gives_no_step_less_than_no_time() {
     let mut stage = Stage::new(1);
     let session = stage.attach(0, vec![]);

@@ -71,6 +71,14 @@ type Match = (Because, usize, usize);
 impl<O: OwnerKey> Placement<O> {
     /// Offers the first ticket that this session can take, if both wait.
     pub(super) fn place_on(&mut self, now: Time, id: SessionId) -> Option<Offer<O>> {
+        let owner = self.first_for(id)?;
+        let able = self.queue.able_count(owner);
+        let because = if able == 1 { Because::Only } else { Because::Asked };
+        self.offer(now, id, owner, (because, able, 1))
+    }
+
+    /// The first owner whose ticket this session can take, if both wait.
+    fn first_for(&self, id: SessionId) -> Option<O> {
         let session = self.sessions.get(id)?;
         let free = session.waiting?;
         // one that rests is passed over for all work: the queue need not be looked through
@@ -79,10 +87,7 @@ impl<O: OwnerKey> Placement<O> {
         }
         let is_idle = !self.queue.has_normal_for(id, &session.total);
         let may = |rank: &super::Rank<O>| (rank.class == Class::Normal || is_idle) && !self.rests(rank.owner, id);
-        let owner = self.queue.first_for(id, &free, may)?;
-        let able = self.queue.able_count(owner);
-        let because = if able == 1 { Because::Only } else { Because::Asked };
-        self.offer(now, id, owner, (because, able, 1))
+        self.queue.first_for(id, &free, may)
     }
 
     /// Asks the session of this worker, if it has one.
@@ -95,6 +100,11 @@ impl<O: OwnerKey> Placement<O> {
     pub(super) fn offer_to_ready(&mut self, now: Time, owner: O) -> Option<Offer<O>> {
         let ready = self.find_ready(owner);
         let session = *ready.first()?;
+        if self.is_behind(session, owner) {
+            // the ticket has its turn after the one before it
+            self.timers.arm_by(PlacementTimer::Rest(owner), now);
+            return self.place_on(now, session);
+        }
         let able = self.queue.able_count(owner);
         let because = match (able, ready.len()) {
             (1, _) => Because::Only,
@@ -102,6 +112,13 @@ impl<O: OwnerKey> Placement<O> {
             (_, _) => Because::ConnectedLongest,
         };
         self.offer(now, session, owner, (because, able, ready.len()))
+    }
+
+    /// Whether another ticket goes first on this session. Only a worker that gets one offer at a time asks while tickets wait that
+    /// it could take: when it gives its offer back, that ticket is not the next one.
+    fn is_behind(&self, id: SessionId, owner: O) -> bool {
+        let is_doubted = self.sessions.get(id).is_some_and(|session| self.rests.is_doubted(&session.worker));
+        is_doubted && self.first_for(id) != Some(owner)
     }
 
     /// A normal ticket left the queue, which may have kept an idle one from a worker. Offers that one, and goes on in the next

@@ -323,9 +323,13 @@ impl World {
 
     fn pass_time(&mut self) {
         let seconds = [1, 9, 11, 61, 130, 800][self.random.below(6)];
-        self.now = self.now.after(Duration::from_secs(seconds));
+        self.advance(Duration::from_secs(seconds));
+    }
+
+    /// Time passes, and whoever does not renew in time stops.
+    fn advance(&mut self, by: Duration) {
+        self.now = self.now.after(by);
         for worker in &mut self.workers {
-            // whoever does not renew in time stops
             worker.running.retain(|_, running| running.until > self.now);
         }
     }
@@ -364,7 +368,7 @@ impl World {
                 self.settle();
             }
             self.drop_unplaceable();
-            self.now = self.now.after(Duration::from_secs(1));
+            self.advance(Duration::from_secs(1));
             self.settle();
         }
         assert!(self.tickets.is_empty(), "these are never placed: {:#?}", self.tickets);
@@ -372,7 +376,7 @@ impl World {
             self.detach(index);
             self.it.forget(WORKERS[index].0);
         }
-        self.now = self.now.after(Duration::from_secs(86_400));
+        self.advance(Duration::from_secs(86_400));
         self.settle();
         assert_eq!(self.it.gauges(), Gauges::default());
     }

@@ -3,9 +3,9 @@
 //! everything ends.
 
 use crate::world::World;
-use master::decide::coordinator::record::{BuildId, JobKey, LeaseToken};
+use master::decide::coordinator::record::{BuildId, BuildRow, JobKey, LeaseToken};
 use master::decide::coordinator::{
-    Arrival, Effect, Planned, PoolTerms, ProjectTerms, ROOT, Resumption, SessionId, Terms,
+    AddedJob, Arrival, Effect, Planned, PoolTerms, ProjectTerms, ROOT, Resumption, SessionId, Terms,
 };
 use master::explain::Explainer;
 use schema::values::{
@@ -122,6 +122,7 @@ impl Model {
             12 => self.pass_time(),
             13 if self.random.chance(20) => self.crash(),
             14 => self.reload(),
+            15 if self.random.chance(40) => self.append(),
             15 if self.random.chance(30) => self.copy(worker),
             _ => self.forget_work(worker),
         }
@@ -183,6 +184,18 @@ impl Model {
             _ => Planned::Plan(self.random_plan()),
         };
         self.world.it.plan_ready(self.world.now, build, planned);
+    }
+
+    /// A build that is planned and not finished gets one more job.
+    fn append(&mut self) {
+        let is_open = |row: &&BuildRow| !matches!(row.state, State::Planning | State::Finished);
+        let open: Vec<BuildId> = self.world.ledger.builds.values().filter(is_open).map(|row| row.id).collect();
+        let Some(build) = self.random.pick(&open).copied() else { return };
+        let names: Vec<String> = self.world.ledger.plans[&build].jobs.iter().map(|job| job.name.clone()).collect();
+        let name = format!("added{}", names.len());
+        let needs = names.into_iter().filter(|_| self.random.chance(30)).collect();
+        let plan = JobPlan { name, retry_infra: 1, timeout_ms: 1_000, steps: vec![step("step")], ..JobPlan::default() };
+        self.world.it.append(self.world.now, build, vec![AddedJob { plan, needs }]).expect("it is open");
     }
 
     fn random_plan(&mut self) -> Plan {

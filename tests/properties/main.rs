@@ -1,5 +1,6 @@
 //! Random tests against simple models. `GUILD_SEEDS=N` runs more, `GUILD_SEED=S` one again.
 
+mod append;
 mod authority;
 mod branches;
 mod cancel;
@@ -10,6 +11,7 @@ mod leases;
 mod logs;
 mod offers;
 mod overdue;
+mod placement;
 mod remedies;
 mod restored;
 mod scripts;

@@ -234,6 +234,45 @@ fn an_offer_that_is_cancelled_leaves_no_attempt() {
 }
 
 #[test]
+fn a_worker_that_gets_one_offer_at_a_time_is_asked_again_when_that_one_is_cancelled() {
+    let mut world = World::of(1);
+    let session = world.attach(0, vec![]);
+    let first = world.submit(one());
+    world.ask(session);
+    assert_eq!(world.offered().len(), 1);
+    world.pass(OFFER_MS);
+    assert_eq!(world.asked_after(session), 1_000, "it was silent");
+    world.ask(session);
+    world.submit(one());
+    assert_eq!(world.offered(), [], "it has one offer already");
+    let request = world.request();
+    world.it.cancel(world.now, request, first.build, None, "test").expect("it is open");
+    world.settle();
+    world.pass(0);
+    assert_eq!(world.offered().len(), 1, "its other question is answered now");
+}
+
+#[test]
+fn what_is_given_back_does_not_go_before_what_ranks_higher() {
+    let mut world = World::of(1);
+    let session = world.attach(0, vec![]);
+    world.submit(one());
+    world.ask(session);
+    world.pass(OFFER_MS);
+    world.ask(session);
+    world.pass(1_000);
+    let (_, token) = world.offered().pop().expect("it is asked again");
+    world.ask(session);
+    let urgent = world.submit(JobPlan { priority: 5, ..one() });
+    assert_eq!(world.offered(), [], "it has one offer already");
+    world.it.give_back(world.now, token);
+    world.settle();
+    let (_, token) = world.offered().pop().expect("its other question is answered");
+    world.accept(token);
+    assert_eq!(world.it.lease_job(token), Some((urgent, 1)));
+}
+
+#[test]
 fn a_clock_that_is_set_back_gives_no_step_less_than_no_time() {
     let mut world = World::of(1);
     let session = world.attach(0, vec![]);

@@ -1,3 +1,14 @@
 //! What is so: everything is decided here, by code that does nothing, knows no other room and is told the time.
+//!
+//! Each of these folders may use those that stand before it in this list, and none that stands after it:
+//! `schedule`, `tokens`, `by_worker`, `matching`, `placement`, `records`, `authority`, `builds`, `coordinator`.
 
+pub mod authority;
+pub mod builds;
+mod by_worker;
 pub mod coordinator;
+pub mod matching;
+pub mod placement;
+pub mod records;
+pub mod schedule;
+mod tokens;

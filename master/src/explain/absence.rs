@@ -1,7 +1,7 @@
 //! What is said of the jobs of workers that are out of reach.
 
 use super::Explainer;
-use crate::decide::coordinator::snapshot::{Lease, Waits};
+use crate::decide::coordinator::snapshot::{LeaseView, Waits};
 
 /// It begins after the worker's name.
 fn text(waits: Waits) -> &'static str {
@@ -15,7 +15,7 @@ fn text(waits: Waits) -> &'static str {
 
 impl Explainer<'_> {
     /// For the job's page. None: the worker of this lease holds it.
-    pub(super) fn waits_text(&self, lease: &Lease) -> Option<String> {
+    pub(super) fn waits_text(&self, lease: &LeaseView<'_>) -> Option<String> {
         let worker = &lease.attempt.worker;
         let waits = self.it.waits(lease)?;
         let way_out = match waits {
@@ -30,7 +30,7 @@ impl Explainer<'_> {
 
     /// For the worker's page; empty where it holds all that is its own.
     pub(super) fn waits_of(&self, worker: &str) -> String {
-        let waits = self.it.leases_of(worker).find_map(|lease| self.it.waits(lease)).map(text);
+        let waits = self.it.leases_of(worker).find_map(|lease| self.it.waits(&lease)).map(text);
         let told = |waits| format!("{waits}: its jobs are placed again at the latest when their leases end");
         waits.map(told).unwrap_or_default()
     }

@@ -4,7 +4,7 @@ use super::lack::{Lack, lacks};
 use super::words::{self, listed};
 use super::{Explainer, Explanation};
 use crate::decide::coordinator::record::{JobKey, WorkerRow};
-use crate::decide::coordinator::snapshot::{Lease, LeaseState, Need, Session};
+use crate::decide::coordinator::snapshot::{LeaseState, LeaseView, Need, Session};
 use schema::values::{Resources, Time};
 use std::borrow::Cow;
 
@@ -120,14 +120,14 @@ impl<'a> Explainer<'a> {
     }
 
     /// Leases of a worker, save what it may still hold of this job.
-    pub(super) fn leases_beside(&self, worker: &str, key: JobKey) -> impl Iterator<Item = &'a Lease> {
+    pub(super) fn leases_beside(&self, worker: &str, key: JobKey) -> impl Iterator<Item = LeaseView<'a>> {
         self.it.leases_of(worker).filter(move |lease| lease.job != key)
     }
 
     /// What its leases leave of a worker's whole.
     pub(super) fn room_left(&self, session: &Session, key: JobKey) -> Resources {
         let leases = self.leases_beside(&session.worker, key);
-        leases.fold(session.description.total, |left, lease| left.minus(&self.it.room_of(lease.job)))
+        leases.fold(session.total, |left, lease| left.minus(&self.it.room_of(lease.job)))
     }
 
     pub(super) fn tell_workers(&self, told: &mut Explanation, seen: &[Seen<'_>]) {
@@ -137,7 +137,7 @@ impl<'a> Explainer<'a> {
 
     fn candidate(&self, seen: &Seen<'_>) -> Candidate {
         let name = seen.session.worker.clone();
-        let mut leases: Vec<&Lease> = self.it.leases_of(&name).collect();
+        let mut leases: Vec<LeaseView<'_>> = self.it.leases_of(&name).collect();
         leases.sort_by_key(|lease| lease.attempt.started);
         let stopped = self.it.worker(&name).filter(|row| row.draining || !row.held.is_empty());
         let since = match seen.availability {
@@ -160,7 +160,7 @@ impl<'a> Explainer<'a> {
     }
 
     fn text_of(&self, seen: &Seen<'_>, stopped: Option<&WorkerRow>) -> String {
-        let total = &seen.session.description.total;
+        let total = &seen.session.total;
         let mut parts = Vec::new();
         match seen.availability {
             Availability::Small => {
@@ -169,12 +169,12 @@ impl<'a> Explainer<'a> {
             }
             Availability::Lacking => {
                 parts.push(format!("lacks {}", listed(seen.lacks.iter().map(Lack::to_string))));
-                parts.extend(claimed(seen));
+                parts.extend(self.claimed(seen));
             }
-            Availability::Silent if !seen.session.lack.is_empty() => {
-                parts.push(format!("takes no job for now: {}", seen.session.lack));
-            }
-            Availability::Silent => parts.push("has room and does not ask for work".to_owned()),
+            Availability::Silent => parts.push(match self.it.lack_of(&seen.session.worker) {
+                "" => "has room and does not ask for work".to_owned(),
+                lack => format!("takes no job for now: {lack}"),
+            }),
             Availability::Ending => parts.push("drains by itself and will end".to_owned()),
             Availability::Away => parts.push("not connected".to_owned()),
             Availability::Free
@@ -195,15 +195,15 @@ impl<'a> Explainer<'a> {
             why => format!("held{by}: {why}"),
         }
     }
-}
 
-/// What it lacks and says that it has: its grant does not let it.
-fn claimed(seen: &Seen<'_>) -> Option<String> {
-    let claims = &seen.session.description.labels;
-    let of_lack = |lack: &Lack| match lack {
-        Lack::Want(want) => want.label_in(claims),
-        Lack::Pool(_) | Lack::Match { .. } | Lack::Platform(_) | Lack::Tier { .. } | Lack::Room(_) => None,
-    };
-    let (name, value) = seen.lacks.iter().find_map(of_lack)?;
-    Some(format!("it says `{name}={value}`, which its grant does not: one with --label '{name}=*' would"))
+    /// What it lacks and says that it has: its grant does not let it.
+    fn claimed(&self, seen: &Seen<'_>) -> Option<String> {
+        let claims = &self.it.worker(&seen.session.worker)?.description.labels;
+        let of_lack = |lack: &Lack| match lack {
+            Lack::Want(want) => want.label_in(claims),
+            Lack::Pool(_) | Lack::Match { .. } | Lack::Platform(_) | Lack::Tier { .. } | Lack::Room(_) => None,
+        };
+        let (name, value) = seen.lacks.iter().find_map(of_lack)?;
+        Some(format!("it says `{name}={value}`, which its grant does not: one with --label '{name}=*' would"))
+    }
 }

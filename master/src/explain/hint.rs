@@ -36,7 +36,7 @@ impl Explainer<'_> {
                 [says].into_iter().chain(there).collect()
             }
             Why::Platform { .. } => {
-                let there: BTreeSet<&String> = seen.iter().map(|seen| &seen.session.description.platform).collect();
+                let there: BTreeSet<&String> = seen.iter().map(|seen| &seen.session.platform).collect();
                 vec![format!("there are workers of {}", listed(there))]
             }
             Why::Label { want, .. } => closest(want, seen).into_iter().collect(),

@@ -18,7 +18,7 @@ impl Explainer<'_> {
             State::Queued | State::Waiting if self.it.is_held(key.build) => Some(self.why_held(key).text()),
             State::Queued => self.it.queued(key).map(|need| self.why_queued(key, need).text()),
             State::Waiting => Some(self.why_needing(key).text()),
-            State::Running => self.it.lease_of(key).and_then(|lease| self.waits_text(lease)),
+            State::Running => self.it.lease_of(key).and_then(|lease| self.waits_text(&lease)),
             State::Planning | State::Offered | State::Finished => None,
         }
         .unwrap_or_default()
@@ -47,12 +47,12 @@ impl Explainer<'_> {
     /// Why nobody has taken a queued job.
     pub(super) fn why_queued(&self, job: JobKey, need: &Need) -> Why {
         let able = || self.it.able(job);
-        let mut large = able().filter(|session| session.description.total.holds(&need.room)).peekable();
+        let mut large = able().filter(|session| session.total.holds(&need.room)).peekable();
         if large.peek().is_some() {
             return self.why_not_one_of(&large.collect::<Vec<_>>(), need);
         }
         let away: Vec<Session> = self.it.able_and_away(need).collect();
-        let large = away.iter().filter(|session| session.description.total.holds(&need.room));
+        let large = away.iter().filter(|session| session.total.holds(&need.room));
         let names: Vec<String> = large.map(|session| session.worker.clone()).collect();
         match (names.is_empty(), able().next().is_none() && away.is_empty()) {
             (false, _) => Why::Away(names),
@@ -76,10 +76,10 @@ impl Explainer<'_> {
             return Why::Resting { able: taking.len(), worker: first.worker.clone(), why };
         }
         match awake.iter().take(SILENT_LOOKED_AT).find(is_silent) {
-            Some(session) if !session.lack.is_empty() => {
-                Why::Unready { worker: session.worker.clone(), lack: session.lack.clone() }
-            }
-            Some(session) => Why::Silent(session.worker.clone()),
+            Some(session) => match self.it.lack_of(&session.worker) {
+                "" => Why::Silent(session.worker.clone()),
+                lack => Why::Unready { worker: session.worker.clone(), lack: lack.to_owned() },
+            },
             None => Why::Busy(taking.len()),
         }
     }
@@ -137,8 +137,8 @@ impl Explainer<'_> {
         let worker = lease.attempt.worker.clone();
         let why = if lease.state == LeaseState::Offered { Why::Offered(worker) } else { Why::Runs(worker) };
         let mut explanation = Explanation::of(why, Some(lease.attempt.started));
-        explanation.hints.extend(self.waits_text(lease));
-        if let Some((_, why)) = &lease.cancelled {
+        explanation.hints.extend(self.waits_text(&lease));
+        if let Some(why) = lease.cancelled {
             explanation.hints.push(format!("it was asked to end: {why}"));
         }
         Some(explanation)

@@ -4,7 +4,7 @@
 use super::candidate::Seen;
 use super::{Availability, Explainer, Remedy, RemedyStep, Wanted};
 use crate::decide::coordinator::record::{BuildId, JobKey};
-use crate::decide::coordinator::snapshot::{Ability, Lease, LeaseState, Need, Pools, Rank, Session};
+use crate::decide::coordinator::snapshot::{Ability, Class, LeaseState, LeaseView, Need, Pools, Rank, Session};
 use schema::values::{Asks, Resources, State, Tier, TierProbe};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,13 +22,18 @@ const STEPS_MAX: usize = 50;
 const NEEDS_MAX: usize = 20;
 
 /// The rank behind all jobs of the queue.
-const LAST: Rank = (Reverse(i32::MIN), u64::MAX, JobKey { build: BuildId(u64::MAX), index: u32::MAX });
+const LAST: Rank<JobKey> = Rank {
+    class: Class::Idle,
+    priority: Reverse(i32::MIN),
+    arrival: u64::MAX,
+    owner: JobKey { build: BuildId(u64::MAX), index: u32::MAX },
+};
 
 /// A job, and where it stands in the queue, or will stand.
 pub(super) struct QueuePosition<'a> {
     key: JobKey,
     need: &'a Need,
-    rank: Rank,
+    rank: Rank<JobKey>,
     priority: i32,
     /// The jobs that it needs and that are not finished; empty where it is queued.
     open: BTreeSet<JobKey>,
@@ -133,7 +138,8 @@ impl Explainer<'_> {
         }
         let worker = || session.worker.clone();
         let is_stopped = self.it.worker(&session.worker).is_some_and(|row| row.draining || !row.held.is_empty());
-        let start = RemedyStep::Start { worker: worker(), host: session.description.host.clone() };
+        let host = self.it.worker(&session.worker).map(|row| row.description.host.clone()).unwrap_or_default();
+        let start = RemedyStep::Start { worker: worker(), host };
         let mut remedy = Remedy::default();
         if is_stopped {
             remedy.steps.push(RemedyStep::Resume(worker()));
@@ -162,7 +168,7 @@ impl Explainer<'_> {
                 let running = self.leases_beside(&session.worker, mine.key).map(|lease| lease.job);
                 let mut remedy = running.fold(remedy, |remedy, job| remedy.and(self.wait(job)));
                 remedy.steps.push(start);
-                let fits = self.fits(mine, session, session.description.total, &remedy.ends, remedy.steps.len());
+                let fits = self.fits(mine, session, session.total, &remedy.ends, remedy.steps.len());
                 fits.then_some(remedy)
             }
             Availability::Silent | Availability::Small | Availability::Lacking => None,
@@ -179,10 +185,10 @@ impl Explainer<'_> {
         steps: usize,
     ) -> Option<Remedy> {
         let mut free = free.unwrap_or_else(|| self.room_left(session, mine.key));
-        let mut leases: Vec<&Lease> = self.leases_beside(&session.worker, mine.key).collect();
+        let mut leases: Vec<LeaseView<'_>> = self.leases_beside(&session.worker, mine.key).collect();
         leases.sort_by_key(|lease| (lease.state == LeaseState::Offered, lease.attempt.started));
         // what ends anyway leaves its room
-        let (ending, staying): (Vec<&Lease>, Vec<&Lease>) =
+        let (ending, staying): (Vec<LeaseView<'_>>, Vec<LeaseView<'_>>) =
             leases.into_iter().partition(|lease| mine.ended.contains(&lease.job));
         for lease in ending {
             free = free.plus(&self.it.room_of(lease.job));

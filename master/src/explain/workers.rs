@@ -35,7 +35,7 @@ impl Explainer<'_> {
     pub fn without_usual_tier(&self) -> Vec<(String, String)> {
         let here = self.it.known().filter(|(_, is_here)| *is_here);
         let lacking = here.filter_map(|(session, _)| {
-            let need = Need::of(&JobPlan::default(), &session.pools.iter().cloned().collect());
+            let need = Need::of(&JobPlan::default(), session.pools.iter().cloned().collect());
             let lacks = lacks(session.ability(), &need, self.it.pools());
             let lack = lacks.iter().find(|lack| matches!(lack, Lack::Tier { .. }))?;
             Some((session.worker.clone(), lack.to_string()))

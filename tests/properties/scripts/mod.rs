@@ -1,6 +1,8 @@
 //! What the coordinator decides, as scripts: each test is a text of what happens and what the master does about it.
 
+mod append;
 mod cancel;
+mod idle;
 mod leases;
 mod needs;
 mod placement;

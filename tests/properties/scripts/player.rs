@@ -6,6 +6,7 @@
 //! | `worker w1 kind=gpu cpus=2 slots=2` | a worker with this label and room connects; both are optional |
 //! | `worker w1 tiers=plain` | a worker connects that tried all tiers of isolation, of which only these work |
 //! | `push main: build; test after build` | a change, whose plan has these jobs; see [`job`] for what may stand behind a name |
+//! | `append 1: report after test` | build 1 gets further jobs |
 //! | `w1 asks` | the worker waits for work, with the room that its attempts leave |
 //! | `w1 accepts`, `w1 declines` | its newest offer |
 //! | `w1 ends 1/test failed` | the job `test` of build 1 runs its only step, and completes with this outcome |
@@ -17,7 +18,7 @@
 
 use crate::world::World;
 use master::decide::coordinator::record::{BuildId, LeaseToken, Record};
-use master::decide::coordinator::{Arrival, Effect, Planned, SessionId, Terms};
+use master::decide::coordinator::{AddedJob, Arrival, Effect, Planned, SessionId, Terms};
 use schema::values::{
     Description, Exit, Fact, Home, JobPlan, Outcome, Plan, Refusal, Resources, StepEnd, Tier, TierProbe, Time, Trust,
     What,
@@ -73,6 +74,9 @@ impl Player {
         match words[..] {
             ["worker", name, ref terms @ ..] => self.add_worker(name, terms),
             ["push", branch, ..] => self.push(branch.trim_end_matches(':'), line.split_once(':').expect("its jobs").1),
+            ["append", number, ..] => {
+                self.append(number.trim_end_matches(':'), line.split_once(':').expect("its jobs").1);
+            }
             ["drain", name] => self.drain(name, true),
             ["undrain", name] => self.drain(name, false),
             ["cancel", what] => self.cancel(what),
@@ -145,6 +149,25 @@ impl Player {
         self.plans.insert(build, plan);
     }
 
+    fn append(&mut self, number: &str, jobs: &str) {
+        let build = self.build(number);
+        let mut plan = self.world.ledger.plans[&build].clone();
+        let added = jobs.split(';').map(|text| {
+            let job = job(text, &plan);
+            let needs = job.needs.iter().map(|need| plan.jobs[*need as usize].name.clone()).collect();
+            plan.jobs.push(job.clone());
+            AddedJob { plan: job, needs }
+        });
+        let added = added.collect();
+        let answer = self.world.it.append(self.world.now, build, added);
+        self.answered(answer);
+    }
+
+    fn build(&self, number: &str) -> BuildId {
+        let number: u32 = number.parse().expect("the number of a build");
+        self.world.ledger.builds.values().find(|row| row.number == number).expect("it was recorded").id
+    }
+
     fn drain(&mut self, name: &str, on: bool) {
         let request = self.world.request();
         let answer = self.world.it.drain(self.world.now, request, name, on);
@@ -153,8 +176,7 @@ impl Player {
 
     fn cancel(&mut self, what: &str) {
         let (number, job) = what.split_once('/').map_or((what, None), |(number, job)| (number, Some(job)));
-        let number: u32 = number.parse().expect("the number of a build");
-        let build = self.world.ledger.builds.values().find(|row| row.number == number).expect("it was recorded").id;
+        let build = self.build(number);
         let request = self.world.request();
         let answer = self.world.it.cancel(self.world.now, request, build, job, "ada asked for it");
         self.answered(answer);

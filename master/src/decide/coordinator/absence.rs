@@ -3,9 +3,11 @@
 //! decides.
 
 use super::Coordinator;
-use super::model::{Arrival, Lease, LeaseState};
-use super::record::{Answer, GrantId, GrantRow, LeaseToken};
+use super::model::Arrival;
+use super::record::{Answer, AttemptRow, GrantId, GrantRow, LeaseToken};
 use super::request::Request;
+use super::snapshot::LeaseView;
+use crate::decide::placement::LeaseState;
 use schema::values::{GrantKind, Home, Refusal, RefusalCode, Time};
 use std::collections::BTreeSet;
 
@@ -31,16 +33,16 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    fn speaks_for(&self, token: LeaseToken, lease: &Lease) -> bool {
-        self.held.contains(&token) || (self.home.is_some() && lease.attempt.home == self.home)
+    fn speaks_for(&self, lease: &LeaseView<'_>) -> bool {
+        self.held.contains(&lease.attempt.token) || (self.home.is_some() && lease.attempt.home == self.home)
     }
 }
 
 impl Arrival {
     /// Whether nothing of an attempt can run any more that its worker does not name.
-    fn has_ended(&self, token: LeaseToken, lease: &Lease) -> bool {
+    fn has_ended(&self, lease: &LeaseView<'_>) -> bool {
         let is_same = lease.attempt.home.is_some() && lease.attempt.home == self.home;
-        is_same && !self.alive.contains(&token)
+        is_same && !self.alive.contains(&lease.attempt.token)
     }
 }
 
@@ -57,7 +59,7 @@ impl Coordinator {
             let grant = this.steer(now, request.by, worker, |row| row.forgotten = true)?;
             if gone {
                 this.audit(now, request.by, format!("worker {worker}: its machine is off"));
-                let held = this.leases.of(worker).map(|(token, _)| token).collect();
+                let held = this.placement.leases_of(worker).map(|(token, _)| token).collect();
                 this.lose_all(now, held, &format!("the machine of worker {worker} is off, as an operator says"));
             }
             // whoever may forget it takes back what it could come back with, whoever issued that
@@ -78,38 +80,34 @@ impl Coordinator {
         if !ended || self.live_grant(now, grant).is_ok() {
             return;
         }
-        let held = self.leases.iter().filter(|(_, lease)| lease.attempt.grant == grant && lease.session.is_none());
-        let tokens: Vec<LeaseToken> =
-            held.filter(|(token, lease)| asked.speaks_for(*token, lease)).map(|(token, _)| token).collect();
+        let held = self.leases().filter(|lease| lease.attempt.grant == grant && lease.is_away);
+        let tokens = held.filter(|lease| asked.speaks_for(lease)).map(|lease| lease.attempt.token).collect();
         self.lose_all(now, tokens, "its worker was revoked, and all that it ran has ended");
     }
 
     /// What a worker that attaches does not name is lost, where nothing of it can run any more.
     pub(super) fn lose_unnamed(&mut self, now: Time, worker: &str, arrival: &Arrival) {
-        let unnamed = self.leases.of(worker).filter(|(token, _)| !arrival.running.contains(token));
-        let ended =
-            unnamed.filter(|(token, lease)| lease.state == LeaseState::Offered || arrival.has_ended(*token, lease));
-        let tokens = ended.map(|(token, _)| token).collect();
+        let unnamed = self.leases_of(worker).filter(|lease| !arrival.running.contains(&lease.attempt.token));
+        let ended = unnamed.filter(|lease| lease.state == LeaseState::Offered || arrival.has_ended(lease));
+        let tokens = ended.map(|lease| lease.attempt.token).collect();
         self.lose_all(now, tokens, &format!("worker {worker} came back without it"));
     }
 
     /// Whether a worker that attaches holds jobs, and its present session is that of a copy which holds none.
     pub fn is_the_original(&self, worker: &str, arrival: &Arrival) -> bool {
-        let Some((_, session)) = self.sessions.of(worker).next() else {
-            return false;
+        let Some(connection) = self.connection_of(worker) else { return false };
+        let begun = || self.leases_of(worker).filter(|lease| lease.state != LeaseState::Offered);
+        let is_its_own = |attempt: &AttemptRow| {
+            arrival.running.contains(&attempt.token) && attempt.home.is_some() && attempt.home == arrival.home
         };
-        let begun = || self.leases.of(worker).filter(|(_, lease)| lease.state != LeaseState::Offered);
-        let is_its_own = |token: LeaseToken, lease: &Lease| {
-            arrival.running.contains(&token) && lease.attempt.home.is_some() && lease.attempt.home == arrival.home
-        };
-        session.home != arrival.home
-            && begun().any(|(token, lease)| is_its_own(token, lease))
-            && !begun().any(|(_, lease)| lease.attempt.home == session.home)
+        connection.home != arrival.home
+            && begun().any(|lease| is_its_own(lease.attempt))
+            && !begun().any(|lease| lease.attempt.home == connection.home)
     }
 
     /// Why the end of this lease decides; none: its worker holds it.
-    pub(super) fn waits(&self, lease: &Lease) -> Option<Waits> {
-        if lease.session.is_some() || lease.state != LeaseState::Running {
+    pub(super) fn waits(&self, lease: &LeaseView<'_>) -> Option<Waits> {
+        if !lease.is_away || lease.state != LeaseState::Running {
             return None;
         }
         let grant = lease.attempt.grant;

@@ -71,11 +71,14 @@ impl Coordinator {
                 self.count_again(now, kind, is_alarm);
             }
         }
+        if let Some(next) = self.alarms.values().map(|alarm| alarm.until).min() {
+            self.timers.arm(Timer::Alarms, next);
+        }
     }
 
     fn count_again(&mut self, now: Time, kind: Kind, is_alarm: bool) {
         let until = now.after(COUNTED_FOR);
-        self.timers.insert((until, Timer::Alarms));
+        self.timers.arm_by(Timer::Alarms, until);
         self.alarms.insert(kind, Alarm { until, again: 0, is_alarm });
     }
 

@@ -1,15 +1,17 @@
 //! Files that an attempt stores beside its logs.
 
 use super::Coordinator;
+use super::lease::stale;
 use super::record::{BlobRow, JobKey, LeaseToken, Record, UploadKey};
 use schema::values::{Refusal, Time};
 
 impl Coordinator {
     /// The upload that a name means for the attempt of a lease. Refused before the attempt has begun, and after its end.
     pub fn lease_upload(&self, token: LeaseToken, name: &str) -> Result<UploadKey, Refusal> {
-        let lease = self.begun(token)?;
-        let project = self.builds[&lease.job.build].row.project.clone();
-        Ok(UploadKey { job: lease.job, attempt: lease.attempt.number, name: name.to_owned(), project })
+        self.check_lease(token)?;
+        let (job, attempt) = self.lease_job(token).ok_or_else(stale)?;
+        let project = self.builds[&job.build].row.project.clone();
+        Ok(UploadKey { job, attempt, name: name.to_owned(), project })
     }
 
     /// Records that an attempt refers to a blob. Its file is there already. Refused after the end of the attempt, so that no
@@ -30,8 +32,6 @@ impl Coordinator {
 
     /// Whether this attempt is under way: it may still store files.
     pub fn is_attempt_open(&self, job: JobKey, attempt: u16) -> bool {
-        let open = self.builds.get(&job.build).and_then(|build| build.jobs.get(job.index as usize));
-        let lease = open.and_then(|job| self.leases.get(job.lease?));
-        lease.is_some_and(|lease| lease.attempt.number == attempt)
+        self.attempt(job).is_some_and(|open| open.row.number == attempt)
     }
 }

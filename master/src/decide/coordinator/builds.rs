@@ -1,12 +1,9 @@
 //! Builds: what makes one, how its jobs go on and end, and what keeps a retry and a removal apart.
 
+mod append;
 mod build;
-mod change_event;
-mod repeat;
 mod retry_guard;
 mod trigger;
-mod trust;
 
-pub(super) use repeat::{AfterLoss, after_loss};
 pub(super) use retry_guard::RetryGuard;
 pub use trigger::{Past, chosen};

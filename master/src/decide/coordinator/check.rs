@@ -1,16 +1,16 @@
 //! What must hold after every move, and the state as text: for tests and operators.
 
 use super::Coordinator;
-use super::model::{Build, Lease, LeaseState, Session, Timer};
-use super::overdue::is_ours_to_end;
 use super::record::JobKey;
+use crate::decide::builds::{Build, OpenAttempt};
+use crate::decide::placement::{Lease, LeaseState, Session};
 use schema::values::{State, Time};
 use std::fmt::Write as _;
 
 impl Coordinator {
     /// Panics where an invariant is broken. O(n): called by tests after every move, not by the driver.
     pub fn check(&self) {
-        self.queue.check();
+        self.placement.check();
         for (id, build) in &self.builds {
             assert!(build.row.state != State::Finished, "finished build {id:?} is kept");
             let open = build.jobs.iter().filter(|job| job.row.state != State::Finished).count();
@@ -20,36 +20,20 @@ impl Coordinator {
                 self.check_job(job.row.key);
             }
         }
-        self.leases.check();
-        self.sessions.check();
-        for (token, lease) in self.leases.iter() {
-            assert_eq!(self.job(lease.job).lease, Some(token), "{token:?} is not its job's");
-            let timed = self.timers.contains(&(lease.until, Timer::Lease(token)));
-            assert!(timed || lease.state == LeaseState::Lapsed, "{token:?} has no deadline");
-            match lease.overdue.at() {
-                Some(at) => assert!(self.timers.contains(&(at, Timer::Overdue(token))), "{token:?} is not timed"),
-                None => assert!(!is_ours_to_end(lease), "{token:?} may run for ever"),
-            }
+        for (token, lease) in self.placement.leases() {
+            let attempt = self.attempt(lease.owner).map(|attempt| attempt.row.token);
+            assert_eq!(attempt, Some(token), "{token:?} is not its job's");
         }
-        for id in &self.ready {
-            assert!(
-                self.sessions.get(*id).is_some_and(|session| session.waiting.is_some()),
-                "{id:?} waits for nothing"
-            );
-        }
-        for (_, session) in self.sessions.iter() {
-            let worker = &session.worker;
-            let count = self.sessions.of(worker).count();
-            assert_eq!(count, 1, "worker {worker} has {count} sessions");
-        }
+        assert!(self.connections.keys().all(|id| self.placement.session(*id).is_some()), "a connection has no session");
+        assert_eq!(self.connections.len(), self.placement.sessions().count(), "a session has no connection");
     }
 
     /// The state as a text for people: each open build with its jobs, then each connected worker, then the queue. Times are
     /// seconds from `now`.
     pub fn dump(&self, now: Time) -> String {
         let builds = self.builds.values().map(|build| self.dump_build(now, build));
-        let sessions = self.sessions.iter().map(|(_, session)| self.dump_session(session));
-        let names = self.queue.in_order(usize::MAX).into_iter().map(|key| self.dump_name(key));
+        let sessions = self.placement.sessions().map(|(_, session)| dump_session(session));
+        let names = self.placement.in_order(usize::MAX).into_iter().map(|key| self.dump_name(key));
         let queue = names.collect::<Vec<_>>().join(", ");
         let queue = if queue.is_empty() { queue } else { format!("queue: {queue}\n") };
         builds.chain(sessions).chain([queue]).collect()
@@ -59,17 +43,12 @@ impl Coordinator {
         let mut out = format!("build {}/{} {}\n", build.row.project, build.row.number, build.row.state);
         for job in &build.jobs {
             let outcome = job.row.outcome.map(|outcome| format!(" {outcome}")).unwrap_or_default();
-            let lease = job.lease.and_then(|token| self.leases.get(token));
-            let lease = lease.map(|lease| dump_lease(now, lease)).unwrap_or_default();
+            let lease = self.placement.lease_of(job.row.key);
+            let lease = lease.and_then(|(_, lease)| Some(dump_lease(now, lease, job.attempt.as_ref()?)));
+            let lease = lease.unwrap_or_default();
             let _ = writeln!(out, "  {} {}{outcome}{lease}", job.row.name, job.row.state);
         }
         out
-    }
-
-    fn dump_session(&self, session: &Session) -> String {
-        let asks = if session.waiting.is_some() { " asks" } else { "" };
-        let rests = if self.takes_work(session) { "" } else { " takes no work" };
-        format!("worker {}{asks}{rests}\n", session.worker)
     }
 
     fn dump_name(&self, key: JobKey) -> String {
@@ -79,8 +58,9 @@ impl Coordinator {
 
     fn check_job(&self, key: JobKey) {
         let job = self.job(key);
-        let lease = job.lease.map(|token| self.leases.get(token).expect("a job's lease exists").state);
-        let queued = self.queue.contains(key);
+        let lease = self.placement.lease_of(key).map(|(_, lease)| lease.state);
+        assert_eq!(lease.is_some(), job.attempt.is_some(), "job {} has a lease or an attempt, not both", job.row.name);
+        let queued = self.placement.need(key).is_some();
         let build = &self.builds[&key.build];
         let needs = || self.job_plan(key).needs.iter().map(|need| *need as usize);
         let may_run = || needs().all(|need| build.jobs[need].row.outcome.is_some() && !build.blocks(need));
@@ -110,15 +90,21 @@ impl Coordinator {
     }
 }
 
+fn dump_session(session: &Session) -> String {
+    let asks = if session.waiting.is_some() { " asks" } else { "" };
+    let rests = if session.takes_work() { "" } else { " takes no work" };
+    format!("worker {}{asks}{rests}\n", session.worker)
+}
+
 /// What kind of lease an attempt has, of whom, and when that ends.
-fn dump_lease(now: Time, lease: &Lease) -> String {
+fn dump_lease(now: Time, lease: &Lease<JobKey>, attempt: &OpenAttempt) -> String {
     let state = match lease.state {
         LeaseState::Offered => "to",
         LeaseState::Running => "on",
         LeaseState::Lapsed => "lapsed of",
     };
     let away = if lease.session.is_none() { " (away)" } else { "" };
-    let cancelled = if lease.cancelled.is_some() { ", cancelled" } else { "" };
+    let cancelled = if lease.ending.is_some() { ", cancelled" } else { "" };
     let left = lease.until.0.saturating_sub(now.0) as f64 / 1_000.0;
-    format!(", attempt {} {state} {}{away} for {left} s{cancelled}", lease.attempt.number, lease.attempt.worker)
+    format!(", attempt {} {state} {}{away} for {left} s{cancelled}", attempt.row.number, lease.worker)
 }

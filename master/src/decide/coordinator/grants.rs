@@ -1,6 +1,5 @@
 //! Grants: what each gives its holder, how they are issued and end, the logins of browsers, and how operators find them.
 
-pub mod authority;
 mod browser;
 mod grant;
 mod list;

@@ -1,11 +1,10 @@
-//! The life of a lease: offered, accepted, renewed; lapsed, resumed; completed, lost or fenced.
+//! What leases mean for builds: an attempt begins, is heard of, ends, or is lost.
 
 use super::Coordinator;
-use super::builds::{AfterLoss, after_loss};
-use super::model::{Effect, Lease, LeaseState, Timer};
-use super::placed::Opening;
-use super::record::{JobKey, LeaseToken};
-use super::rest::Fault;
+use super::model::Effect;
+use super::record::JobKey;
+use crate::decide::builds::{AfterLoss, OpenAttempt, after_loss};
+use crate::decide::placement::{Accepted, Fault, Lease, LeaseState, LeaseToken, Renewed};
 use schema::limits::REASON;
 use schema::values::{Fact, Outcome, Refusal, RefusalCode, State, Time};
 use std::time::Duration;
@@ -13,29 +12,15 @@ use std::time::Duration;
 impl Coordinator {
     /// The attempt begins, with a full term from now. May be repeated: its worker counts from when it asked last.
     pub fn accept(&mut self, now: Time, token: LeaseToken) -> Result<(), Refusal> {
-        let lease = self.leases.get_mut(token).ok_or_else(stale)?;
-        if lease.state != LeaseState::Offered {
-            self.resume(now, token);
-            return Ok(());
+        let job = self.placement.lease(token).ok_or_else(stale)?.owner;
+        let limits = self.limits(job);
+        match self.placement.accept(now, token, limits).ok_or_else(stale)? {
+            Accepted::Again(renewed) => self.note_renewed(renewed),
+            Accepted::Begun(next) => {
+                self.begin_attempt(now, job);
+                self.make_offer(now, next);
+            }
         }
-        lease.state = LeaseState::Running;
-        let job = lease.job;
-        let row = lease.attempt.edit(&mut self.effects, |row| row.started = now);
-        let (attempt, worker, grant) = (row.number, row.worker.clone(), row.grant);
-        self.set_term(now, token);
-        self.set_overdue(now, token, self.time_of(job));
-        let platform = self.platform_of(&worker);
-        let row = self.edit_job(job, |row| {
-            row.state = State::Running;
-            row.attempt = attempt;
-            row.worker.clone_from(&worker);
-            row.platform = platform;
-            row.started.get_or_insert(now);
-        });
-        let name = row.name.clone();
-        self.begin_build(now, job.build);
-        self.tell(now, job.build, Fact::JobStarted { job: name, attempt, worker });
-        self.is_well(now, grant);
         Ok(())
     }
 
@@ -48,19 +33,11 @@ impl Coordinator {
     /// its own worker may renew.
     pub fn renew(&mut self, now: Time, worker: &str, tokens: &[LeaseToken]) -> Vec<Option<Duration>> {
         let renewed = tokens.iter().map(|token| {
-            let held = self.leases.get(*token).filter(|lease| lease.attempt.worker == worker)?;
-            let term = Some(held.attempt.term).filter(|_| held.state != LeaseState::Offered);
-            self.resume(now, *token);
-            term
+            let renewed = self.placement.renew(now, worker, *token)?;
+            self.note_renewed(renewed);
+            Some(renewed.term)
         });
         renewed.collect()
-    }
-
-    /// The worker may live by a longer term than its lease has: the lease gets that, for good.
-    pub(super) fn lengthen(&mut self, token: LeaseToken, least: Duration) {
-        if let Some(lease) = self.leases.get_mut(token).filter(|lease| lease.attempt.term < least) {
-            lease.attempt.edit(&mut self.effects, |row| row.term = least);
-        }
     }
 
     /// Ends the attempt with its worker's word. An infrastructure error is tried again where the plan allows.
@@ -69,18 +46,17 @@ impl Coordinator {
         if outcome == Outcome::Skipped {
             return Err(Refusal::new(RefusalCode::Invalid, "an attempt that has begun cannot end as skipped"));
         }
-        let lease = self.leases.get(token).ok_or_else(stale)?;
-        let job = lease.job;
-        match self.after_loss_of(lease) {
+        let job = self.begun(token)?.owner;
+        match self.after_loss_of(job) {
             AfterLoss::Cancelled(why) => {
                 self.end_attempt(now, token, outcome, &why);
                 self.finish_job(now, job, Outcome::Cancelled, &why);
             }
             AfterLoss::Again if outcome == Outcome::Errored => {
-                let worker = lease.attempt.worker.clone();
-                self.end_attempt(now, token, outcome, reason);
+                let lease = self.end_attempt(now, token, outcome, reason);
                 self.note_lost(now, job, reason);
-                self.pass_over(now, job, &worker);
+                let times = u32::from(self.job(job).row.lost);
+                lease.iter().for_each(|lease| self.placement.pass_over(now, lease, times));
                 self.requeue(now, job);
             }
             AfterLoss::Again | AfterLoss::SideEffects | AfterLoss::Spent => {
@@ -93,7 +69,7 @@ impl Coordinator {
 
     /// Whether this lease is an offer that nobody has accepted yet: it opens nothing, and nothing is written under it.
     pub fn is_offered(&self, token: LeaseToken) -> bool {
-        self.leases.get(token).is_some_and(|lease| lease.state == LeaseState::Offered)
+        self.placement.lease(token).is_some_and(|lease| lease.state == LeaseState::Offered)
     }
 
     /// Refuses a lease that is over as stale, and one that was not accepted yet as a conflict. Whoever needs to know whether
@@ -104,70 +80,67 @@ impl Coordinator {
 
     /// The job and the number of the attempt that a lease is for. None: the attempt has not begun, or it is over.
     pub fn lease_job(&self, token: LeaseToken) -> Option<(JobKey, u16)> {
-        self.begun(token).ok().map(|lease| (lease.job, lease.attempt.number))
+        let lease = self.begun(token).ok()?;
+        Some((lease.owner, self.attempt(lease.owner)?.row.number))
     }
 
     /// A lease whose attempt has begun and is not over.
-    pub(super) fn begun(&self, token: LeaseToken) -> Result<&Lease, Refusal> {
-        let lease = self.leases.get(token).ok_or_else(stale)?;
+    pub(super) fn begun(&self, token: LeaseToken) -> Result<&Lease<JobKey>, Refusal> {
+        let lease = self.placement.lease(token).ok_or_else(stale)?;
         if lease.state == LeaseState::Offered { Err(not_accepted()) } else { Ok(lease) }
     }
 
-    pub(super) fn lease_timeout(&mut self, now: Time, token: LeaseToken) {
-        let Some(lease) = self.leases.get(token) else {
-            return;
-        };
-        match lease.state {
-            LeaseState::Offered => self.take_back(now, token, Fault::Silent, "the offer was not accepted in time"),
-            LeaseState::Running => self.lapse(now, token),
-            LeaseState::Lapsed => {}
+    /// The attempt of a job that has a lease.
+    pub(super) fn attempt(&self, job: JobKey) -> Option<&OpenAttempt> {
+        self.find_job(job)?.attempt.as_ref()
+    }
+
+    /// A cancelled attempt did not end in time.
+    pub(super) fn end_cancelled(&mut self, now: Time, token: LeaseToken) {
+        let Some(job) = self.placement.lease(token).map(|lease| lease.owner) else { return };
+        let cancelled = self.attempt(job).and_then(OpenAttempt::cancelled).map(str::to_owned);
+        if let Some(why) = cancelled {
+            self.withdraw(now, token, Outcome::Cancelled, &why);
+            self.finish_job(now, job, Outcome::Cancelled, &why);
         }
     }
 
-    pub(super) fn cancel_timeout(&mut self, now: Time, token: LeaseToken) {
-        let Some(lease) = self.leases.get(token) else {
-            return;
-        };
-        let Some((_, why)) = lease.cancelled.clone() else {
-            return;
-        };
-        let job = lease.job;
-        self.withdraw(now, token, Outcome::Cancelled, &why);
-        self.finish_job(now, job, Outcome::Cancelled, &why);
+    pub(super) fn end_overdue(&mut self, now: Time, token: LeaseToken) {
+        let Some(lease) = self.placement.lease(token) else { return };
+        let (job, worker, given) = (lease.owner, &lease.worker, lease.given().as_secs());
+        let why = format!("the job's time was over: {given} s had passed, and worker {worker} did not end it");
+        self.withdraw(now, token, Outcome::Failed, &why);
+        self.finish_job(now, job, Outcome::Failed, &why);
     }
 
-    /// The worker still runs it: a full term from now, even where it had lapsed.
-    pub(super) fn resume(&mut self, now: Time, token: LeaseToken) {
-        let Some(lease) = self.leases.get_mut(token) else {
-            return;
-        };
-        let job = lease.job;
-        match lease.state {
-            LeaseState::Offered => return,
-            LeaseState::Running => {}
-            LeaseState::Lapsed => {
-                lease.state = LeaseState::Running;
-                self.queue.leave(job);
-                self.edit_job(job, |row| {
-                    row.state = State::Running;
-                    row.lost -= 1;
-                });
-            }
+    /// Bytes of a log were accepted: the attempt goes on. Nothing follows from it at once.
+    pub fn log_grew(&mut self, now: Time, token: LeaseToken) {
+        self.placement.note_sign(now, token);
+    }
+
+    /// The master takes reports again, which it could not for a while: those that it refused come again.
+    pub fn hears_again(&mut self, now: Time) {
+        self.placement.hears_again(now);
+    }
+
+    /// The worker still runs it. Where the lease had lapsed, the attempt is not lost.
+    pub(super) fn note_renewed(&mut self, renewed: Renewed<JobKey>) {
+        if renewed.had_lapsed {
+            self.edit_job(renewed.owner, |row| {
+                row.state = State::Running;
+                row.lost -= 1;
+            });
         }
-        self.set_term(now, token);
-        self.heard_again(now, token);
     }
 
     /// A worker is gone for good, or came back without this attempt.
     pub(super) fn lose(&mut self, now: Time, token: LeaseToken, why: &str) {
-        let Some(lease) = self.leases.get(token) else {
-            return;
-        };
-        let job = lease.job;
+        let Some(lease) = self.placement.lease(token) else { return };
+        let job = lease.owner;
         match lease.state {
             LeaseState::Offered => self.take_back(now, token, Fault::Broke, why),
             LeaseState::Running => {
-                let follows = self.after_loss_of(lease);
+                let follows = self.after_loss_of(job);
                 self.withdraw(now, token, Outcome::Errored, why);
                 self.note_lost(now, job, why);
                 self.go_on_after_loss(now, job, follows, why);
@@ -176,55 +149,14 @@ impl Coordinator {
         }
     }
 
-    /// The job is to be offered again: whoever held it before may no longer resume.
-    pub(super) fn drop_lapsed(&mut self, now: Time, job: JobKey) {
-        if let Some(token) = self.job(job).lease {
-            self.withdraw(now, token, Outcome::Errored, "the lease ended and the job was placed again");
-        }
-    }
-
-    /// Ends a lease from our side: fences it and tells its worker.
-    pub(super) fn withdraw(&mut self, now: Time, token: LeaseToken, outcome: Outcome, why: &str) {
-        let Some(lease) = self.leases.get(token) else {
-            return;
-        };
-        let (session, begun) = (lease.session, Some((lease.job, lease.attempt.number)));
-        self.end_attempt(now, token, outcome, why);
-        self.effects.push_back(Effect::Withdraw { session, token, begun, reason: why.to_owned() });
-    }
-
-    /// An offer goes back: it costs no attempt, and nothing was recorded. The worker comes last for a while.
-    pub(super) fn take_back(&mut self, now: Time, token: LeaseToken, fault: Fault, why: &str) {
-        let Some(job) = self.leases.get(token).filter(|lease| lease.state == LeaseState::Offered).map(|it| it.job)
-        else {
-            return;
-        };
-        self.note_unaccepted(now, token, fault);
-        self.drop_offer(token, why);
-        self.requeue(now, job);
-    }
-
-    /// Ends an offer that was not accepted. An attempt of the same number may follow, and its logs are its own.
-    pub(super) fn drop_offer(&mut self, token: LeaseToken, why: &str) {
-        let Some(lease) = self.remove_lease(token) else {
-            return;
-        };
-        self.job_mut(lease.job).lease = None;
-        self.effects.push_back(Effect::Withdraw { session: lease.session, token, begun: None, reason: why.to_owned() });
-    }
-
     /// The term is over. The job may be placed again; until then its old holder may resume.
-    fn lapse(&mut self, now: Time, token: LeaseToken) {
-        let Some(lease) = self.leases.get(token) else { return };
-        let job = lease.job;
-        let why = format!("the lease of {} ended without a sign of life", lease.attempt.worker);
-        let follows = self.after_loss_of(lease);
+    pub(super) fn lapse(&mut self, now: Time, token: LeaseToken) {
+        let Some(lease) = self.placement.lease(token) else { return };
+        let (job, why) = (lease.owner, format!("the lease of {} ended without a sign of life", lease.worker));
+        let follows = self.after_loss_of(job);
         match &follows {
             AfterLoss::Cancelled(why) => self.withdraw(now, token, Outcome::Cancelled, why),
-            AfterLoss::Again => {
-                self.leases.get_mut(token).expect("looked up above").state = LeaseState::Lapsed;
-                self.note_lost(now, job, &why);
-            }
+            AfterLoss::Again => self.note_lost(now, job, &why),
             AfterLoss::SideEffects | AfterLoss::Spent => {
                 self.withdraw(now, token, Outcome::Errored, &why);
                 self.note_lost(now, job, &why);
@@ -233,9 +165,59 @@ impl Coordinator {
         self.go_on_after_loss(now, job, follows, &why);
     }
 
-    fn after_loss_of(&self, lease: &Lease) -> AfterLoss {
-        let cancelled = lease.cancelled.as_ref().map(|(_, why)| why.as_str());
-        after_loss(self.job_plan(lease.job), self.job(lease.job).row.lost, cancelled)
+    /// Ends a lease that has begun from our side: fences it and tells its worker.
+    pub(super) fn withdraw(&mut self, now: Time, token: LeaseToken, outcome: Outcome, why: &str) {
+        if let Some(lease) = self.placement.complete(now, token) {
+            self.end_lease(now, token, &lease, outcome, why);
+        }
+    }
+
+    /// Tells of a lease that was ended from our side.
+    pub(super) fn end_lease(
+        &mut self,
+        now: Time,
+        token: LeaseToken,
+        lease: &Lease<JobKey>,
+        outcome: Outcome,
+        why: &str,
+    ) {
+        let begun = self.attempt(lease.owner).map(|attempt| (lease.owner, attempt.row.number));
+        self.close_attempt(now, lease, outcome, why);
+        self.effects.push_back(Effect::Withdraw { session: lease.session, token, begun, reason: why.to_owned() });
+    }
+
+    pub(super) fn requeue(&mut self, now: Time, job: JobKey) {
+        self.set_queued(now, job);
+        self.enqueue(now, job);
+    }
+
+    /// A call on a lease is a sign of life: where its term was over, and the job not placed again, it resumes.
+    pub(super) fn hear(&mut self, now: Time, token: LeaseToken) -> Result<(), Refusal> {
+        if self.begun(token)?.state == LeaseState::Lapsed {
+            let renewed = self.placement.resume(now, token);
+            renewed.into_iter().for_each(|renewed| self.note_renewed(renewed));
+        }
+        Ok(())
+    }
+
+    fn begin_attempt(&mut self, now: Time, job: JobKey) {
+        let (number, worker) = self.edit_attempt(job, |row| row.started = now);
+        let platform = self.platform_of(&worker);
+        let row = self.edit_job(job, |row| {
+            row.state = State::Running;
+            row.attempt = number;
+            row.worker.clone_from(&worker);
+            row.platform = platform;
+            row.started.get_or_insert(now);
+        });
+        let name = row.name.clone();
+        self.begin_build(now, job.build);
+        self.tell(now, job.build, Fact::JobStarted { job: name, attempt: number, worker });
+    }
+
+    fn after_loss_of(&self, job: JobKey) -> AfterLoss {
+        let cancelled = self.attempt(job).and_then(OpenAttempt::cancelled);
+        after_loss(self.job_plan(job), self.job(job).row.lost, cancelled)
     }
 
     fn go_on_after_loss(&mut self, now: Time, job: JobKey, follows: AfterLoss, why: &str) {
@@ -257,55 +239,25 @@ impl Coordinator {
         self.tell(now, job.build, Fact::AttemptLost { job: name, attempt, worker, reason });
     }
 
-    fn requeue(&mut self, now: Time, job: JobKey) {
-        self.set_queued(now, job);
-        self.enqueue(now, job);
+    fn end_attempt(&mut self, now: Time, token: LeaseToken, outcome: Outcome, reason: &str) -> Option<Lease<JobKey>> {
+        let lease = self.placement.complete(now, token)?;
+        self.close_attempt(now, &lease, outcome, reason);
+        Some(lease)
     }
 
-    fn end_attempt(&mut self, now: Time, token: LeaseToken, outcome: Outcome, reason: &str) {
-        let Some(lease) = self.remove_lease(token) else {
-            return;
-        };
-        self.job_mut(lease.job).lease = None;
-        if let Some(session) = lease.session {
-            self.note_opening(now, session, Opening::Freed(self.selector(lease.job)));
+    /// The session is told what made room in it, and the rows of the attempt are closed.
+    fn close_attempt(&mut self, now: Time, lease: &Lease<JobKey>, outcome: Outcome, reason: &str) {
+        let freed = self.selector(lease.owner);
+        if let Some(connection) = lease.session.and_then(|id| self.connections.get_mut(&id)) {
+            connection.freed = freed;
         }
-        lease.steps.cut_short(&mut self.effects, now, outcome);
-        lease.attempt.close(&mut self.effects, |row| {
+        let Some(OpenAttempt { row, steps }) = self.job_mut(lease.owner).attempt.take() else { return };
+        steps.cut_short(&mut self.effects, now, outcome);
+        row.close(&mut self.effects, |row| {
             row.finished = Some(now);
             row.outcome = Some(outcome);
             row.reason = REASON.cut(reason).into_owned();
         });
-    }
-
-    fn remove_lease(&mut self, token: LeaseToken) -> Option<Lease> {
-        let lease = self.leases.remove(token)?;
-        self.timers.remove(&(lease.until, Timer::Lease(token)));
-        if let Some((at, _)) = &lease.cancelled {
-            self.timers.remove(&(*at, Timer::Cancel(token)));
-        }
-        if let Some(at) = lease.overdue.at() {
-            self.timers.remove(&(at, Timer::Overdue(token)));
-        }
-        Some(lease)
-    }
-
-    /// No lease ends sooner for it: terms only grow.
-    fn set_term(&mut self, now: Time, token: LeaseToken) {
-        let Some(lease) = self.leases.get_mut(token) else {
-            return;
-        };
-        self.timers.remove(&(lease.until, Timer::Lease(token)));
-        lease.until = now.after(lease.attempt.term);
-        self.timers.insert((lease.until, Timer::Lease(token)));
-    }
-
-    /// A call on a lease is a sign of life: where its term was over, and the job not placed again, it resumes.
-    pub(super) fn hear(&mut self, now: Time, token: LeaseToken) -> Result<(), Refusal> {
-        if self.begun(token)?.state == LeaseState::Lapsed {
-            self.resume(now, token);
-        }
-        Ok(())
     }
 }
 

@@ -1,61 +1,53 @@
 //! Decides everything and does nothing: no I/O, no clock, no RPC, no randomness, no hash-map iteration.
 //!
-//! [`Coordinator`] says how it is driven. Its files are its concerns: builds, leases, workers, grants, refs and requests. A row that
-//! the store keeps is of a type in `rows`, which gives no way to change it without recording that. Whoever explains what it does
+//! [`Coordinator`] says how it is driven. Its files are its concerns: builds, leases, workers, grants, refs and requests. Beside it
+//! stand what it owns: `placement` decides who gets which job, and knows tickets only; `place` and `lease` translate between the
+//! two. `builds` knows what a build is made of. A row that the store keeps is of a type in `records`, which gives no way to
+//! change it without recording that. Whoever explains what it does
 //! reads a [`snapshot::CoordinatorSnapshot`]: nothing here is prose, save the reasons that rows keep.
 
 mod absence;
 mod alarms;
 mod artifact;
 mod builds;
-mod by_worker;
 mod check;
-mod fit;
 mod grants;
-pub mod lane;
 mod lease;
+mod limits;
+mod load;
 mod model;
 mod notices;
-mod overdue;
 mod place;
-pub mod placed;
-mod queue;
-pub mod record;
 mod refs;
 mod report;
 mod request;
-mod rest;
-mod rows;
 pub mod snapshot;
-mod tier;
-mod tokens;
 mod worker;
 
+pub use super::authority;
+pub use super::builds::AddedJob;
+pub use super::records::{self as record, lane, placed};
+pub use crate::decide::placement::{PoolTerms, SessionId};
 pub use builds::{Past, chosen};
-pub use grants::{GrantOrder, GrantPage, ROOT, account_of, authority, valid_name};
-pub use model::{
-    Arrival, Attached, Counts, Effect, Order, Planned, PoolTerms, ProjectTerms, Resumption, SessionId, Terms,
-};
+pub use grants::{GrantOrder, GrantPage, ROOT, account_of, valid_name};
+pub use model::{Arrival, Attached, Counts, Effect, Order, Planned, ProjectTerms, Resumption, Terms};
 pub use refs::{Before, HeldProject, Origin};
 pub use report::OpenLog;
 pub use request::Request;
 
+use super::builds::Build;
+use super::records::Rows;
+use crate::decide::placement::Placement;
+use crate::decide::schedule::Schedule;
 use absence::Asked;
 use builds::RetryGuard;
-use by_worker::ByWorker;
-use model::{Build, Lease, Session, Timer};
-use queue::Queue;
-use record::{
-    Answer, BuildId, BuildRow, FollowedRow, GrantId, GrantRow, JobKey, JobRow, LeaseToken, Record, WorkerRow,
-};
+use model::{Effects, Timer, WorkerLink};
+use record::{Answer, BuildId, BuildRow, FollowedRow, GrantId, GrantRow, JobKey, JobRow, Record, WorkerRow};
 use refs::Heads;
 use request::Requests;
-use rest::Rests;
-use rows::{Effects, Rows};
 use schema::values::{Event, Fact, Refusal, Time};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use tokens::Tokens;
 
 /// The state of the whole guild, and every rule by which it changes. It performs nothing itself: it is told what happened, and
 /// answers what must happen outside.
@@ -97,6 +89,9 @@ use tokens::Tokens;
 pub struct Coordinator {
     terms: Terms,
     builds: BTreeMap<BuildId, Build>,
+    placement: Placement<JobKey>,
+    /// What is known of sessions beside what placement knows.
+    connections: BTreeMap<SessionId, WorkerLink>,
     /// Project -> the highest build number ever used.
     numbers: BTreeMap<String, u32>,
     heads: Heads,
@@ -106,12 +101,6 @@ pub struct Coordinator {
     incarnation: u64,
     /// Projects whose repositories were not looked at in this life.
     held: BTreeSet<String>,
-    queue: Queue,
-    rests: Rests,
-    leases: ByWorker<LeaseToken, Lease>,
-    sessions: ByWorker<SessionId, Session>,
-    /// Sessions with a waiting `take`.
-    ready: BTreeSet<SessionId>,
     workers: Rows<String, WorkerRow>,
     grants: Rows<GrantId, GrantRow>,
     joins: BTreeMap<[u8; 32], GrantId>,
@@ -131,13 +120,11 @@ pub struct Coordinator {
     /// Revoked workers that were asked whether all that they ran has ended.
     answering: BTreeMap<GrantId, Asked>,
     alarms: BTreeMap<alarms::Kind, alarms::Alarm>,
-    timers: BTreeSet<(Time, Timer)>,
+    timers: Schedule<Timer>,
     effects: Effects,
-    tokens: Tokens,
     last_build: u64,
     last_grant: u64,
     last_event: u64,
-    last_session: u64,
 }
 
 impl Coordinator {
@@ -145,8 +132,7 @@ impl Coordinator {
     pub fn set_terms(&mut self, now: Time, terms: Terms) {
         self.terms = terms;
         self.stop_following_others();
-        let waiting = self.queue.in_order(usize::MAX);
-        self.queue = Queue::default();
+        let waiting = self.placement.set_terms(place::placement_terms(&self.terms));
         waiting.into_iter().for_each(|job| self.enqueue(now, job));
     }
 
@@ -166,25 +152,30 @@ impl Coordinator {
 
     /// When [`Coordinator::handle_timeout`] has something to do.
     pub fn poll_timeout(&self) -> Option<Time> {
-        self.timers.first().map(|(time, _)| *time)
+        self.placement.next_timeout().into_iter().chain(self.timers.next()).min()
     }
 
     pub fn handle_timeout(&mut self, now: Time) {
-        while let Some((time, timer)) = self.timers.first().copied() {
-            if time > now {
-                return;
+        while let Some(time) = self.poll_timeout().filter(|time| *time <= now) {
+            match self.placement.next_timeout() == Some(time) {
+                true => self.tick(now),
+                false => self.own_timeout(now),
             }
-            self.timers.remove(&(time, timer));
-            match timer {
-                Timer::Lease(token) => self.lease_timeout(now, token),
-                Timer::Cancel(token) => self.cancel_timeout(now, token),
-                Timer::Grant(id) => self.grant_timeout(now, id),
-                Timer::OldGrants => self.sweep_old_grants(now),
-                Timer::Alarms => self.alarms_timeout(now),
-                Timer::Overdue(token) => self.overdue_timeout(now, token),
-                Timer::Rest(job) => self.rest_timeout(now, job),
-                Timer::RestOf(grant) => self.rest_of_timeout(now, grant),
-            }
+        }
+    }
+
+    fn tick(&mut self, now: Time) {
+        if let Some(decision) = self.placement.tick(now) {
+            self.follow(now, decision);
+        }
+    }
+
+    fn own_timeout(&mut self, now: Time) {
+        match self.timers.due(now) {
+            Some(Timer::Grant(id)) => self.grant_timeout(now, id),
+            Some(Timer::OldGrants) => self.sweep_old_grants(now),
+            Some(Timer::Alarms) => self.alarms_timeout(now),
+            None => {}
         }
     }
 
@@ -195,17 +186,17 @@ impl Coordinator {
 
     /// How many jobs wait for a worker.
     pub fn queue_length(&self) -> usize {
-        self.queue.len()
+        self.placement.gauges().waiting
     }
 
     /// Whether a job waits that a connected worker could take, had it room.
     pub fn is_short_of_room(&self) -> bool {
-        self.queue.is_wanted()
+        self.placement.is_short_of_room()
     }
 
     /// How many attempts are offered, run, or wait for their worker to come back.
     pub fn lease_count(&self) -> usize {
-        self.leases.len()
+        self.placement.gauges().leases
     }
 
     /// Changes the row of an open build, and records it.

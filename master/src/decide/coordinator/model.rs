@@ -1,21 +1,12 @@
-//! What the coordinator knows: builds, jobs, leases, sessions, and the terms it works under.
+//! What the coordinator is told and answers: the terms it works under, what workers say, and what must happen outside.
 
-use super::by_worker::OfWorker;
-use super::overdue::Overdue;
-use super::placed::Opening;
-use super::record::{AttemptRow, BuildId, BuildRow, GrantId, JobKey, JobRow, LeaseToken, Record};
+use super::record::{BuildId, GrantId, JobKey, LeaseToken, Record};
 use super::refs::Origin;
-use super::rows::{Row, Steps};
-use schema::values::{Assignment, Commit, Description, Home, Outcome, Plan, Resources, State, Tier, Time, Want};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::decide::placement::{PoolTerms, SessionId};
+use crate::decide::records::Recorder;
+use schema::values::{Assignment, Commit, Description, Home, Plan};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
-
-/// Names one live connection of a worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SessionId(pub u64);
-
-/// The pool of workers whose grant names none, and of projects that name none.
-pub(super) const DEFAULT_POOL: &str = "default";
 
 /// What the master file says, as far as decisions depend on it.
 #[derive(Clone, Debug)]
@@ -60,15 +51,6 @@ pub struct ProjectTerms {
     pub pools: BTreeSet<String>,
 }
 
-#[derive(Clone, Debug, Default)]
-pub struct PoolTerms {
-    /// What a worker must have besides its grant, as a job's `want`.
-    pub wants: Vec<Want>,
-    pub lease: Option<Duration>,
-    /// The weakest tier of isolation in which the pool's jobs run. None: the usual one.
-    pub isolation: Option<Tier>,
-}
-
 /// What must happen outside, in this order.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "most effects are records: boxing them would cost an allocation each")]
@@ -91,6 +73,15 @@ pub enum Effect {
     Finished { build: BuildId },
 }
 
+/// What must happen outside, in this order.
+pub(super) type Effects = VecDeque<Effect>;
+
+impl Recorder for Effects {
+    fn record(&mut self, record: Record) {
+        self.push_back(Effect::Record(record));
+    }
+}
+
 /// What became of a plan that was asked for by [`Effect::Plan`].
 #[derive(Clone, Debug)]
 pub enum Planned {
@@ -111,96 +102,6 @@ pub struct Order {
     pub tip: Commit,
     pub by: GrantId,
     pub origin: Origin,
-}
-
-#[derive(Debug)]
-pub(super) struct Build {
-    pub row: Row<BuildRow>,
-    pub plan: Option<Plan>,
-    pub jobs: Vec<Job>,
-    /// Jobs that are not finished.
-    pub open: usize,
-}
-
-impl Build {
-    /// A build whose plan is still to be made.
-    pub(super) fn new(row: Row<BuildRow>) -> Build {
-        Build { row, plan: None, jobs: Vec::new(), open: 0 }
-    }
-
-    /// Takes a plan and the rows of its jobs, by their index. What follows from both is derived here: who needs whom, and how
-    /// many jobs are open.
-    pub(super) fn take_plan(&mut self, plan: Plan, rows: Vec<Row<JobRow>>) {
-        self.open = rows.iter().filter(|row| row.state != State::Finished).count();
-        self.jobs = rows.into_iter().map(|row| Job { row, needed_by: Vec::new(), lease: None }).collect();
-        for (index, job) in (0..).zip(&plan.jobs) {
-            job.needs.iter().for_each(|need| self.jobs[*need as usize].needed_by.push(index));
-        }
-        self.plan = Some(plan);
-    }
-
-    /// What the outcome of a job counts for in its build and for the jobs that need it. None: the job is not finished.
-    pub(super) fn counted(&self, index: usize) -> Option<Outcome> {
-        let plan = self.plan.as_ref().and_then(|plan| plan.jobs.get(index));
-        self.jobs[index].row.outcome.map(|outcome| plan.map_or(outcome, |plan| plan.counted(outcome)))
-    }
-
-    /// What the outcome of a job says of its lane. One that errored says nothing of the code, also where the job may fail.
-    pub(super) fn told_to_lane(&self, index: usize) -> Option<Outcome> {
-        let outcome = self.jobs[index].row.outcome;
-        if outcome == Some(Outcome::Errored) { outcome } else { self.counted(index) }
-    }
-
-    /// Whether the jobs that need this one must not run: it did not come to a good end, or was itself skipped because of what
-    /// it needs. A job that `when` left out blocks nothing.
-    pub(super) fn blocks(&self, index: usize) -> bool {
-        let is_left_out = || self.plan.as_ref().is_some_and(|plan| !plan.jobs[index].skipped.is_empty());
-        match self.counted(index) {
-            None | Some(Outcome::Succeeded | Outcome::Warned) => false,
-            Some(Outcome::Skipped) => !is_left_out(),
-            Some(Outcome::Failed | Outcome::Errored | Outcome::Cancelled) => true,
-        }
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct Job {
-    pub row: Row<JobRow>,
-    /// Jobs that need this one.
-    pub needed_by: Vec<u32>,
-    pub lease: Option<LeaseToken>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LeaseState {
-    /// Not accepted yet; goes back at this time.
-    Offered,
-    Running,
-    /// Its term is over, and the job was not placed again yet: it may still resume.
-    Lapsed,
-}
-
-/// The time-bounded exclusive right of one session to one attempt.
-#[derive(Debug)]
-pub(crate) struct Lease {
-    pub job: JobKey,
-    pub attempt: Row<AttemptRow>,
-    pub state: LeaseState,
-    pub session: Option<SessionId>,
-    /// When the offer goes back, or the term ends.
-    pub until: Time,
-    pub steps: Steps,
-    /// Set: an operator or a user wants it ended, and fenced at this time.
-    pub cancelled: Option<(Time, String)>,
-    /// It was cancelled again: the steps that always run are to end too. A restart forgets it, and it may be cancelled again.
-    pub cancelled_again: bool,
-    pub overdue: Overdue,
-}
-
-impl OfWorker for Lease {
-    fn worker(&self) -> &str {
-        &self.attempt.worker
-    }
 }
 
 /// What a worker says when it attaches.
@@ -240,52 +141,27 @@ pub struct Attached {
     pub term: Duration,
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct Session {
+/// What is known of a live connection of a worker, beside what placing needs.
+#[derive(Debug)]
+pub(super) struct WorkerLink {
     pub worker: String,
     pub grant: GrantId,
+    /// Of its process.
     pub instance: [u8; 16],
-    pub description: Description,
-    /// Those that count; of each name one.
-    pub labels: Box<[(String, String)]>,
-    pub pools: Box<[String]>,
-    /// A `take` waits, with these resources free.
-    pub waiting: Option<Resources>,
-    pub draining: bool,
-    /// The shortest that its worker may take a lease to be, whatever the lease itself says.
-    pub least_term: Duration,
     pub home: Option<Home>,
-    pub since: Time,
-    /// When it last became ready for more, and by what.
-    pub opened: (Time, Opening),
-    /// When it last gave an offer back.
-    pub declined: Option<Time>,
-    /// Why it takes no job for now, as it says itself; empty: it does not say so.
+    /// Why the worker takes no job for now, as it says itself; empty: it does not say so.
     pub lack: String,
-}
-
-impl OfWorker for Session {
-    fn worker(&self) -> &str {
-        &self.worker
-    }
+    /// The selector of the job that ended last.
+    pub freed: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
-    /// An offer or a lease, by its token.
-    Lease(LeaseToken),
-    Cancel(LeaseToken),
     Grant(GrantId),
     /// Rows of grants that an earlier master kept are to be removed.
     OldGrants,
     /// Refusals that were counted for an hour.
     Alarms,
-    /// The time of the attempt's job was over long ago.
-    Overdue(LeaseToken),
-    /// A worker is passed over for this job no longer.
-    Rest(JobKey),
-    /// A worker that did not accept is asked again: its grant.
-    RestOf(GrantId),
 }
 
 /// Numbers of the whole.

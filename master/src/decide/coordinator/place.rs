@@ -1,66 +1,57 @@
-//! Matches jobs that wait with sessions that wait.
+//! Between builds and placement: jobs become tickets, and what placement decides becomes rows, events and effects.
 
 use super::Coordinator;
-use super::fit::is_able;
-use super::model::{DEFAULT_POOL, Effect, Lease, LeaseState, Session, SessionId, Timer};
-use super::overdue::Overdue;
-use super::placed::{Because, FREE_COUNTED, Placed};
-use super::queue::Need;
-use super::record::{AttemptRow, JobKey, LeaseToken};
-use super::rows::{Row, Steps};
-use schema::values::{Assignment, Outcome, PLAN_VERSION, Resources, State, Time, Trust};
+use super::model::{Effect, Terms};
+use super::placed::Placed;
+use super::record::{AttemptRow, JobKey};
+use crate::decide::builds::OpenAttempt;
+use crate::decide::placement::{
+    Class, Decision, Fault, Lease, LeaseToken, Need, Offer, PlacementTerms, SessionId, Ticket,
+};
+use crate::decide::records::DEFAULT_POOL;
+use schema::values::{Assignment, JobPlan, Outcome, PLAN_VERSION, Resources, State, TierName, Time, Trust, Want};
 use schema::wire::job_bytes;
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 /// The largest plan of a job that is offered, in bytes as they travel. A worker reads messages of 4 MiB, and the answer to one
 /// `take` holds two such plans at most, beside small ones.
 const OFFER_BYTES_MAX: usize = (2 << 20) - (64 << 10);
 
+impl Need {
+    /// What this job asks of a worker, in these pools.
+    pub(crate) fn of(job: &JobPlan, pools: BTreeSet<String>) -> Need {
+        let want = job.want.iter().map(|want| Want::read(want)).collect();
+        Need { on: job.on.clone(), want, pools, isolation: job.isolation.clone(), room: job.room() }
+    }
+}
+
+/// What placement is told of the master file.
+pub(super) fn placement_terms(terms: &Terms) -> PlacementTerms {
+    PlacementTerms { offer: terms.offer, pools: terms.pools.clone() }
+}
+
 impl Coordinator {
     /// A `take` waits, with these resources free.
     pub fn worker_ready(&mut self, now: Time, session: SessionId, free: Resources) {
-        let Some(entry) = self.sessions.get_mut(session) else {
-            return;
-        };
-        entry.waiting = Some(free);
-        entry.lack.clear();
-        self.ready.insert(session);
-        self.place_on(now, session);
+        if let Some(connection) = self.connections.get_mut(&session) {
+            connection.lack.clear();
+        }
+        let offer = self.placement.take(now, session, free);
+        self.make_offer(now, offer);
     }
 
     /// The `take` was dropped.
     pub fn worker_unready(&mut self, session: SessionId) {
-        if let Some(entry) = self.sessions.get_mut(session) {
-            entry.waiting = None;
-        }
-        self.ready.remove(&session);
+        self.placement.unready(session);
     }
 
     /// How many of the jobs that wait come to each connected worker, whatever it can take.
     pub fn share(&self) -> usize {
-        self.queue.len() / self.sessions.len().max(1)
+        let gauges = self.placement.gauges();
+        gauges.waiting / gauges.sessions.max(1)
     }
 
-    /// Offers the first job that this session can take, if both wait.
-    pub(super) fn place_on(&mut self, now: Time, session: SessionId) {
-        let Some(entry) = self.sessions.get(session) else {
-            return;
-        };
-        let Some(free) = entry.waiting else { return };
-        // one that rests is passed over for every job: the queue need not be looked through
-        if !self.takes_work(entry) || self.is_resting(entry) {
-            return;
-        }
-        if let Some(job) = self.queue.first_for(session, &free, |job| !self.rests(job, session)) {
-            let able = self.queue.able_count(job);
-            let because = if able == 1 { Because::Only } else { Because::Asked };
-            self.offer(now, session, job, Placed::new(because, able, 1));
-        }
-    }
-
-    /// Puts a job into the queue and offers it to a session that waits and has room. One of a project that is held back comes
-    /// in when that is released.
+    /// Puts a job into the queue. One of a project that is held back comes in when that is released.
     pub(super) fn enqueue(&mut self, now: Time, job: JobKey) {
         if self.holds(job.build) {
             return;
@@ -68,14 +59,70 @@ impl Coordinator {
         if let Some(why) = self.too_large(job).or_else(|| self.too_dangerous(job)) {
             return self.finish_job(now, job, Outcome::Errored, &why);
         }
-        let plan = self.job_plan(job).clone();
-        let need = Need::of(&plan, &self.pools_of(&self.builds[&job.build].row.project));
-        let sessions = &self.sessions;
-        let terms = &self.terms.pools;
-        self.queue.enter(job, need, plan.priority, |need| {
-            sessions.iter().filter(|(_, session)| is_able(session, need, terms)).map(|(id, _)| id).collect()
-        });
-        self.offer_to_ready(now, job);
+        let ticket = self.ticket(now, job);
+        let offer = self.placement.enqueue(now, ticket);
+        self.make_offer(now, offer);
+    }
+
+    fn ticket(&self, now: Time, job: JobKey) -> Ticket<JobKey> {
+        Ticket {
+            owner: job,
+            need: self.need_of(job),
+            class: Class::Normal,
+            priority: self.job_plan(job).priority,
+            queued: self.job(job).row.queued.unwrap_or(now),
+            term: self.terms.lease,
+        }
+    }
+
+    /// What the job would ask of a worker, were it queued now.
+    pub(super) fn need_of(&self, job: JobKey) -> Need {
+        Need::of(self.job_plan(job), self.pools_of(&self.builds[&job.build].row.project))
+    }
+
+    /// Does what placement decided by itself.
+    pub(super) fn follow(&mut self, now: Time, decision: Decision<JobKey>) {
+        match decision {
+            Decision::Offer(offer) => self.make_offer(now, Some(offer)),
+            Decision::WentBack(token, lease) => {
+                self.requeue_offer(now, token, &lease, "the offer was not accepted in time");
+            }
+            Decision::Lapsed(token) => self.lapse(now, token),
+            Decision::Outstayed(token) => self.end_cancelled(now, token),
+            Decision::Overdue(token) => self.end_overdue(now, token),
+        }
+    }
+
+    /// Offers an attempt, if placement made an offer. Nothing of it is recorded before it is accepted.
+    pub(super) fn make_offer(&mut self, now: Time, offer: Option<Offer<JobKey>>) {
+        let Some(mut offer) = offer else { return };
+        if let Some((token, lease)) = offer.replaced.take() {
+            self.end_lease(now, token, &lease, Outcome::Errored, "the lease ended and the job was placed again");
+        }
+        let attempt = self.new_attempt(now, &offer);
+        let assignment = self.assignment(offer.owner, &attempt);
+        let job = self.job_mut(offer.owner);
+        job.row.edit_unrecorded(|row| row.state = State::Offered);
+        job.attempt = Some(OpenAttempt::draft(attempt));
+        self.effects.push_back(Effect::Offer { session: offer.session, assignment: Box::new(assignment) });
+    }
+
+    /// An offer goes back: it costs no attempt, and nothing was recorded. The worker comes last for a while.
+    pub(super) fn take_back(&mut self, now: Time, token: LeaseToken, fault: Fault, why: &str) {
+        if let Some(lease) = self.placement.give_back(now, token, fault) {
+            self.requeue_offer(now, token, &lease, why);
+        }
+    }
+
+    pub(super) fn requeue_offer(&mut self, now: Time, token: LeaseToken, lease: &Lease<JobKey>, why: &str) {
+        self.drop_offer(token, lease, why);
+        self.requeue(now, lease.owner);
+    }
+
+    /// Tells of an offer that was not accepted. An attempt of the same number may follow, and its logs are its own.
+    pub(super) fn drop_offer(&mut self, token: LeaseToken, lease: &Lease<JobKey>, why: &str) {
+        self.job_mut(lease.owner).attempt = None;
+        self.effects.push_back(Effect::Withdraw { session: lease.session, token, begun: None, reason: why.to_owned() });
     }
 
     /// Why no worker could read an offer of this job. None: each can. A plan of an earlier version may be larger than those
@@ -101,55 +148,9 @@ impl Coordinator {
         }
     }
 
-    /// Offers a job of the queue to a session that waits and has room.
-    pub(super) fn offer_to_ready(&mut self, now: Time, job: JobKey) {
-        let ready = self.find_ready(job);
-        if let Some(session) = ready.first() {
-            let able = self.queue.able_count(job);
-            let because = match (able, ready.len()) {
-                (1, _) => Because::Only,
-                (_, 1) => Because::OnlyFree,
-                (_, _) => Because::ConnectedLongest,
-            };
-            self.offer(now, *session, job, Placed::new(because, able, ready.len()));
-        }
-    }
-
-    /// Who waits and has room, the longest connected first, and no more of them than are counted. Looks through the smaller
-    /// of two sets: who waits, and who could.
-    fn find_ready(&self, job: JobKey) -> Vec<SessionId> {
-        let has_room = |id: &SessionId| self.has_room(*id, job);
-        if self.ready.len() < self.queue.able_count(job) {
-            let able = self.ready.iter().copied().filter(|id| self.queue.is_able(job, *id));
-            return able.filter(has_room).take(FREE_COUNTED).collect();
-        }
-        self.queue.able(job).filter(|id| self.ready.contains(id)).filter(has_room).take(FREE_COUNTED).collect()
-    }
-
     /// Whether some worker could take this job, now or later: one that is connected, or one that may come back.
     pub fn is_placeable(&self, job: JobKey) -> bool {
-        let Some(need) = self.queue.need(job) else {
-            return true;
-        };
-        let mut here = self.queue.able(job).filter_map(|id| self.sessions.get(id));
-        here.any(|session| session.description.total.holds(&need.room))
-            || self.able_and_away(need).any(|session| session.description.total.holds(&need.room))
-    }
-
-    pub(super) fn able_and_away(&self, need: &Need) -> impl Iterator<Item = Session> {
-        self.away().filter(move |session| is_able(session, need, &self.terms.pools))
-    }
-
-    fn has_room(&self, id: SessionId, job: JobKey) -> bool {
-        let (Some(session), Some(need)) = (self.sessions.get(id), self.queue.need(job)) else {
-            return false;
-        };
-        self.takes_work(session) && session.waiting.is_some_and(|free| free.holds(&need.room)) && !self.rests(job, id)
-    }
-
-    pub(super) fn takes_work(&self, session: &Session) -> bool {
-        let row = self.workers.get(&session.worker);
-        !session.draining && row.is_none_or(|row| !row.draining && row.held.is_empty())
+        self.placement.is_placeable(job, self.away())
     }
 
     pub(super) fn pools_of(&self, project: &str) -> BTreeSet<String> {
@@ -157,64 +158,36 @@ impl Coordinator {
         if pools.is_empty() { BTreeSet::from([DEFAULT_POOL.to_owned()]) } else { pools }
     }
 
-    /// The term of a lease in the pools that both sides share: the shortest.
-    fn term(&self, session: &Session, need: &Need) -> Duration {
-        let shared = session.pools.iter().filter(|pool| need.pools.contains(*pool));
-        let of_pools = shared.filter_map(|pool| self.terms.pools.get(pool)?.lease);
-        of_pools.min().unwrap_or(self.terms.lease)
-    }
-
-    fn offer(&mut self, now: Time, id: SessionId, job: JobKey, placed: Placed) {
-        let need = self.queue.need(job).expect("an offered job waits in the queue").clone();
-        self.queue.leave(job);
-        self.drop_lapsed(now, job);
-        let token = self.tokens.draw();
-        let session = self.sessions.get(id).expect("an offer goes to a live session");
-        let term = self.term(session, &need).max(session.least_term);
-        let placed = placed.after(self.job(job).row.queued.unwrap_or(now), now, &session.opened);
-        let isolation = session.tier_in_force(&need, &self.terms.pools);
-        let attempt = AttemptRow { term, isolation, ..self.new_attempt(now, job, token, session, placed) };
-        let until = now.after(self.terms.offer);
-        self.worker_unready(id);
-        let entry = self.job_mut(job);
-        entry.row.edit_unrecorded(|row| row.state = State::Offered);
-        entry.lease = Some(token);
-        let assignment = self.assignment(job, &attempt);
-        let lease = Lease {
-            job,
-            attempt: Row::draft(attempt),
-            state: LeaseState::Offered,
-            session: Some(id),
-            until,
-            steps: Steps::default(),
-            cancelled: None,
-            cancelled_again: false,
-            overdue: Overdue::default(),
-        };
-        self.leases.insert(token, lease);
-        self.timers.insert((until, Timer::Lease(token)));
-        self.effects.push_back(Effect::Offer { session: id, assignment: Box::new(assignment) });
-    }
-
-    fn new_attempt(&self, now: Time, job: JobKey, token: LeaseToken, session: &Session, placed: Placed) -> AttemptRow {
+    fn new_attempt(&self, now: Time, offer: &Offer<JobKey>) -> AttemptRow {
+        let connection = &self.connections[&offer.session];
+        let worker = connection.worker.clone();
         AttemptRow {
-            job,
-            number: self.job(job).row.attempt + 1,
-            token,
-            grant: session.grant,
-            worker: session.worker.clone(),
+            job: offer.owner,
+            number: self.job(offer.owner).row.attempt + 1,
+            token: offer.token,
+            grant: connection.grant,
             started: now,
             finished: None,
             outcome: None,
             reason: String::new(),
-            isolation: None,
-            placed: Some(placed),
-            term: Duration::ZERO,
-            home: session.home.clone(),
+            isolation: self.tier_in_force(offer),
+            placed: Some(Placed::new(offer.choice, &connection.freed)),
+            term: offer.term,
+            home: connection.home.clone(),
+            worker,
         }
     }
 
-    pub(super) fn assignment(&self, job: JobKey, attempt: &AttemptRow) -> Assignment {
+    /// The tier in which the worker runs the job. None: it is of an earlier version and does not say.
+    fn tier_in_force(&self, offer: &Offer<JobKey>) -> Option<TierName> {
+        let session = self.placement.session(offer.session)?;
+        let ability = session.ability();
+        let need = self.need_of(offer.owner);
+        let tier = ability.tiers(&need, self.placement.pools()).find(|tier| tier.is_met_by(ability.probes))?;
+        tier.in_force(&self.workers.get(&session.worker)?.description)
+    }
+
+    fn assignment(&self, job: JobKey, attempt: &AttemptRow) -> Assignment {
         let build = &self.builds[&job.build];
         let mut plan = self.job_plan(job).clone();
         let limit = u64::try_from(self.terms.job_timeout.as_millis()).unwrap_or(u64::MAX);

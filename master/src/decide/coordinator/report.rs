@@ -2,7 +2,8 @@
 
 use super::Coordinator;
 use super::lease::stale;
-use super::record::{LeaseToken, Record, SealRow, StepKey, StepRow};
+use super::record::{JobKey, LeaseToken, Record, SealRow, StepKey, StepRow};
+use crate::decide::builds::OpenAttempt;
 use schema::limits::STEP_NAME;
 use schema::values::{Exit, Fact, Refusal, RefusalCode, SourceRevision, State, StepEnd, Time};
 
@@ -25,8 +26,7 @@ impl Coordinator {
     pub fn step_started(&mut self, now: Time, token: LeaseToken, step: u16, time: Time) -> Result<(), Refusal> {
         self.hear(now, token)?;
         let (key, name) = self.step_of(token, step)?;
-        let lease = self.leases.get_mut(token).ok_or_else(stale)?;
-        if lease.steps.at(step).is_some() {
+        if self.reported(key.job, step).is_some() {
             return Ok(());
         }
         let row = StepRow {
@@ -40,8 +40,7 @@ impl Coordinator {
             log_size: 0,
             log_hash: Vec::new(),
         };
-        lease.steps.put(&mut self.effects, row);
-        lease.overdue.note_sign(now);
+        self.note_step(now, token, row);
         let job = self.job(key.job).row.name.clone();
         self.tell(now, key.job.build, Fact::StepStarted { job, attempt: key.attempt, step: step + 1, name });
         Ok(())
@@ -50,8 +49,7 @@ impl Coordinator {
     pub fn step_finished(&mut self, now: Time, token: LeaseToken, step: u16, end: StepEnd) -> Result<(), Refusal> {
         self.hear(now, token)?;
         let (key, name) = self.step_of(token, step)?;
-        let lease = self.leases.get_mut(token).ok_or_else(stale)?;
-        let started = match lease.steps.at(step) {
+        let started = match self.reported(key.job, step) {
             Some(row) if row.state == State::Finished => return Ok(()),
             Some(row) => row.started,
             None => None,
@@ -69,8 +67,7 @@ impl Coordinator {
             log_size: end.log_size,
             log_hash: end.log_hash,
         };
-        lease.steps.put(&mut self.effects, row);
-        lease.overdue.note_sign(now);
+        self.note_step(now, token, row);
         let job = self.job(key.job).row.name.clone();
         let fact = Fact::StepFinished { job, attempt: key.attempt, step: step + 1, outcome: end.outcome };
         self.tell(now, key.job.build, fact);
@@ -79,12 +76,13 @@ impl Coordinator {
 
     /// Steps of this attempt, all finished, for sealing their logs. Refused while one runs: its end is still on its way.
     pub fn finished_steps(&self, token: LeaseToken) -> Result<Vec<StepRow>, Refusal> {
-        let lease = self.begun(token)?;
-        if let Some(row) = lease.steps.iter().find(|row| row.state != State::Finished) {
+        let job = self.begun(token)?.owner;
+        let OpenAttempt { steps, .. } = self.attempt(job).ok_or_else(stale)?;
+        if let Some(row) = steps.iter().find(|row| row.state != State::Finished) {
             let text = format!("step {} ({}) has not finished yet", row.key.step + 1, row.name);
             return Err(Refusal::new(RefusalCode::Conflict, text));
         }
-        Ok(lease.steps.to_vec())
+        Ok(steps.to_vec())
     }
 
     /// Records logs that change no more. Refused while their attempt is under way: its steps may still write.
@@ -97,25 +95,39 @@ impl Coordinator {
         Ok(())
     }
 
+    /// What the worker said of this step of the attempt that has a lease.
+    fn reported(&self, job: JobKey, step: u16) -> Option<&StepRow> {
+        self.attempt(job)?.steps.at(step)
+    }
+
+    fn note_step(&mut self, now: Time, token: LeaseToken, row: StepRow) {
+        let JobKey { build, index } = row.key.job;
+        let jobs = self.builds.get_mut(&build).map(|build| &mut build.jobs);
+        if let Some(attempt) = jobs.and_then(|jobs| jobs[index as usize].attempt.as_mut()) {
+            attempt.steps.put(&mut self.effects, row);
+        }
+        self.placement.note_sign(now, token);
+    }
+
     /// The log of a step. Refused before the attempt has begun, after its end, and for a step that its plan does not have.
     pub fn lease_log(&self, token: LeaseToken, step: u16) -> Result<OpenLog, Refusal> {
         let (key, _) = self.step_of(token, step)?;
-        let row = self.leases.get(token).and_then(|lease| lease.steps.at(step));
-        let size = row.filter(|row| row.state == State::Finished).map(|row| row.log_size);
+        let size = self.reported(key.job, step).filter(|row| row.state == State::Finished).map(|row| row.log_size);
         Ok(OpenLog { key, size })
     }
 
     /// The index-th source of the build that a lease is for. Refused before the attempt has begun.
     pub fn lease_source(&self, token: LeaseToken, index: usize) -> Result<SourceRevision, Refusal> {
         let lease = self.begun(token)?;
-        let sources = &self.builds[&lease.job.build].row.stamp.sources;
+        let sources = &self.builds[&lease.owner.build].row.stamp.sources;
         let missing = || Refusal::new(RefusalCode::Invalid, format!("the stamp has {} sources", sources.len()));
         sources.get(index).cloned().ok_or_else(missing)
     }
 
     fn step_of(&self, token: LeaseToken, step: u16) -> Result<(StepKey, String), Refusal> {
-        let lease = self.begun(token)?;
-        let plan = self.job_plan(lease.job);
+        let job = self.begun(token)?.owner;
+        let OpenAttempt { row, .. } = self.attempt(job).ok_or_else(stale)?;
+        let plan = self.job_plan(job);
         let name =
             plan.steps.get(usize::from(step)).map(|step| STEP_NAME.cut(&step.name).into_owned()).ok_or_else(|| {
                 let count = plan.steps.len();
@@ -124,7 +136,7 @@ impl Coordinator {
                     format!("job {} has {count} steps, none with index {step}", plan.name),
                 )
             })?;
-        Ok((StepKey { job: lease.job, attempt: lease.attempt.number, step }, name))
+        Ok((StepKey { job, attempt: row.number, step }, name))
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::Coordinator;
 use super::model::Effect;
+use super::model::Effects;
 use super::record::{Answer, BuildId, GrantId, Record, RequestId, RequestRow};
-use super::rows::Effects;
 use schema::values::{Refusal, RefusalCode, Time};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

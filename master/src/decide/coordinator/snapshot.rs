@@ -2,16 +2,26 @@
 //! changes anything, and nothing here is a text for people.
 
 pub(crate) use super::absence::Waits;
-pub(crate) use super::fit::{Ability, Pools};
-pub(crate) use super::model::{Lease, LeaseState, Session};
-pub(crate) use super::queue::{Need, Rank};
-pub(crate) use super::rest::{Fault, Resting};
+pub(crate) use crate::decide::placement::{Ability, Class, Fault, LeaseState, Need, Pools, Rank, Resting, Session};
 
 use super::Coordinator;
-use super::record::{BuildId, BuildRow, GrantId, GrantRow, JobKey, JobRow, WorkerRow};
+use super::record::{AttemptRow, BuildId, BuildRow, GrantId, GrantRow, JobKey, JobRow, WorkerRow};
+use crate::decide::placement::Lease;
 use schema::values::{JobPlan, Resources, Time};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+
+/// A lease with its attempt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LeaseView<'a> {
+    pub job: JobKey,
+    pub attempt: &'a AttemptRow,
+    pub state: LeaseState,
+    /// No session holds it.
+    pub is_away: bool,
+    /// Why somebody wants it ended. None: nobody does.
+    pub cancelled: Option<&'a str>,
+}
 
 /// The coordinator at one moment, to be read.
 ///
@@ -26,6 +36,21 @@ pub struct CoordinatorSnapshot<'a> {
 impl Coordinator {
     pub fn snapshot(&self, now: Time) -> CoordinatorSnapshot<'_> {
         CoordinatorSnapshot { it: self, now }
+    }
+
+    pub(super) fn leases(&self) -> impl Iterator<Item = LeaseView<'_>> {
+        self.placement.leases().filter_map(|(_, lease)| self.view(lease))
+    }
+
+    pub(super) fn leases_of(&self, worker: &str) -> impl Iterator<Item = LeaseView<'_>> {
+        self.placement.leases_of(worker).filter_map(|(_, lease)| self.view(lease))
+    }
+
+    fn view(&self, lease: &Lease<JobKey>) -> Option<LeaseView<'_>> {
+        let Lease { owner, state, session, .. } = lease;
+        let attempt = self.attempt(*owner)?;
+        let (is_away, cancelled) = (session.is_none(), attempt.cancelled());
+        Some(LeaseView { job: *owner, attempt: &attempt.row, state: *state, is_away, cancelled })
     }
 }
 
@@ -65,7 +90,7 @@ impl<'a> CoordinatorSnapshot<'a> {
 
     /// What the job would ask of a worker, were it queued now.
     pub(crate) fn need_of(self, key: JobKey) -> Need {
-        Need::of(self.plan(key), &self.pools_of(self.project_of(key)))
+        self.it.need_of(key)
     }
 
     /// What the job reserves of a worker while it runs.
@@ -84,18 +109,18 @@ impl<'a> CoordinatorSnapshot<'a> {
     }
 
     /// The lease of the job: an offer, an attempt that runs, or one whose term is over and whose job waits again.
-    pub(crate) fn lease_of(self, key: JobKey) -> Option<&'a Lease> {
-        self.it.leases.get(self.it.job(key).lease?)
+    pub(crate) fn lease_of(self, key: JobKey) -> Option<LeaseView<'a>> {
+        self.it.view(self.it.placement.lease_of(key)?.1)
     }
 
     /// What the job asks of a worker; none: it is not in the queue.
     pub(crate) fn queued(self, job: JobKey) -> Option<&'a Need> {
-        self.it.queue.need(job)
+        self.it.placement.need(job)
     }
 
     /// The first jobs of the queue, in the order in which they would be placed.
     pub(crate) fn in_order(self, limit: usize) -> Vec<JobKey> {
-        self.it.queue.in_order(limit)
+        self.it.placement.in_order(limit)
     }
 
     /// Jobs that would be in the queue, were their builds not held back.
@@ -104,28 +129,28 @@ impl<'a> CoordinatorSnapshot<'a> {
     }
 
     /// Where the job stands in the queue, or would stand if it came now.
-    pub(crate) fn rank(self, key: JobKey) -> Rank {
-        self.it.queue.rank(key, self.plan(key).priority)
+    pub(crate) fn rank(self, key: JobKey) -> Rank<JobKey> {
+        self.it.placement.rank(key, self.plan(key).priority)
     }
 
     /// The needs of the jobs that go before this rank, in order, of those needs that `could` be met; the first `limit`.
-    pub(crate) fn before(self, rank: Rank, could: impl Fn(&Need) -> bool, limit: usize) -> Vec<&'a Need> {
-        self.it.queue.before(rank, could, limit)
+    pub(crate) fn before(self, rank: Rank<JobKey>, could: impl Fn(&Need) -> bool, limit: usize) -> Vec<&'a Need> {
+        self.it.placement.before(rank, could, limit)
     }
 
     /// Connected workers that could take this job of the queue, when they have room.
     pub(crate) fn able(self, job: JobKey) -> impl Iterator<Item = &'a Session> {
-        self.it.queue.able(job).filter_map(move |id| self.it.sessions.get(id))
+        self.it.placement.able(job)
     }
 
     /// Workers that could take such a job, and are not connected: their sessions, as these would be.
     pub(crate) fn able_and_away(self, need: &Need) -> impl Iterator<Item = Session> {
-        self.it.able_and_away(need)
+        self.it.placement.able_among(need, self.it.away())
     }
 
     /// All workers that are there or may come back. True: it is connected; otherwise its session is as it would be.
     pub(crate) fn known(self) -> impl Iterator<Item = (Cow<'a, Session>, bool)> {
-        let here = self.it.sessions.iter().map(|(_, session)| (Cow::Borrowed(session), true));
+        let here = self.it.placement.sessions().map(|(_, session)| (Cow::Borrowed(session), true));
         here.chain(self.it.away().map(|session| (Cow::Owned(session), false)))
     }
 
@@ -140,7 +165,12 @@ impl<'a> CoordinatorSnapshot<'a> {
 
     /// None: the worker is not connected.
     pub(crate) fn session_of(self, worker: &str) -> Option<&'a Session> {
-        self.it.sessions.of(worker).next().map(|(_, session)| session)
+        self.it.placement.session_of(worker).map(|(_, session)| session)
+    }
+
+    /// Why a connected worker takes no job for now, as it says itself; empty: it does not say so.
+    pub(crate) fn lack_of(self, worker: &str) -> &'a str {
+        self.it.connection_of(worker).map_or("", |connection| connection.lack.as_str())
     }
 
     /// The labels in force of a worker that is not connected.
@@ -150,25 +180,25 @@ impl<'a> CoordinatorSnapshot<'a> {
 
     /// Whether the worker is given jobs when it has room: nobody drains or holds it, and it does not drain by itself.
     pub(crate) fn takes_work(self, session: &Session) -> bool {
-        self.it.takes_work(session)
+        session.takes_work()
     }
 
     /// How long the worker comes last for all jobs, and for what. None: it does not.
     pub(crate) fn resting(self, session: &Session) -> Option<Resting> {
-        self.it.resting(session)
+        self.it.placement.resting(&session.worker)
     }
 
     /// Workers that are passed over for this job alone, as its attempts failed there.
     pub(crate) fn passed_over(self, job: JobKey) -> impl Iterator<Item = &'a str> {
-        self.it.passed_over(job)
+        self.it.placement.passed_over(job)
     }
 
-    pub(crate) fn leases_of(self, worker: &str) -> impl Iterator<Item = &'a Lease> {
-        self.it.leases.of(worker).map(|(_, lease)| lease)
+    pub(crate) fn leases_of(self, worker: &str) -> impl Iterator<Item = LeaseView<'a>> {
+        self.it.leases_of(worker)
     }
 
     /// Why the end of this lease decides when its job is placed again. None: its worker holds it.
-    pub(crate) fn waits(self, lease: &Lease) -> Option<Waits> {
+    pub(crate) fn waits(self, lease: &LeaseView<'_>) -> Option<Waits> {
         self.it.waits(lease)
     }
 

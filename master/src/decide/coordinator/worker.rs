@@ -2,13 +2,13 @@
 
 use super::Coordinator;
 use super::absence::Asked;
-use super::authority::may_steer;
-use super::fit::is_able;
-use super::model::{Arrival, Attached, Counts, DEFAULT_POOL, Effect, LeaseState, Resumption, Session, SessionId};
-use super::placed::Opening;
+use super::model::{Arrival, Attached, Counts, Effect, Resumption, WorkerLink};
 use super::record::{Answer, GrantId, GrantRow, JobKey, LeaseToken, WorkerRow};
 use super::request::Request;
-use super::rest::{AT_ONCE, Fault};
+use crate::decide::authority::may_steer;
+use crate::decide::builds::OpenAttempt;
+use crate::decide::placement::{Detached, Session, SessionId};
+use crate::decide::records::DEFAULT_POOL;
 use schema::limits::LACK;
 use schema::values::{Description, Fact, GrantKind, Refusal, RefusalCode, Selector, Time};
 use std::collections::BTreeMap;
@@ -24,8 +24,7 @@ impl Coordinator {
         }
         self.end_session_of(&row.name);
         let session = self.open_session(now, &row, &arrival);
-        let standing: Vec<Resumption> =
-            arrival.running.iter().map(|token| self.stand(now, session, &row.name, *token)).collect();
+        let standing: Vec<Resumption> = arrival.running.iter().map(|token| self.stand(now, session, *token)).collect();
         let terms = arrival.running.iter().zip(&standing).map(|(token, standing)| self.term_told(*token, *standing));
         let terms = terms.collect();
         self.lose_unnamed(now, &row.name, &arrival);
@@ -36,39 +35,44 @@ impl Coordinator {
 
     fn term_told(&self, token: LeaseToken, standing: Resumption) -> Duration {
         match standing {
-            Resumption::Resumed => self.leases.get(token).map(|lease| lease.attempt.term).unwrap_or_default(),
+            Resumption::Resumed => self.placement.lease(token).map(|lease| lease.term).unwrap_or_default(),
             Resumption::Stale => Duration::ZERO,
         }
     }
 
     /// The link of a session is gone. Its offers go back; its leases live on until their terms end.
     pub fn session_lost(&mut self, now: Time, id: SessionId, why: &str) {
-        let Some(session) = self.close_session(id) else {
-            return;
-        };
-        self.break_offers(now, &session, id, why);
-        self.workers.edit(&mut self.effects, &session.worker, |row| row.last_heard = now);
-        self.tell_of(now, "", 0, Fact::WorkerLost { worker: session.worker, reason: why.to_owned() });
+        let Some(Detached { worker, offers }) = self.placement.detach(now, id) else { return };
+        self.connections.remove(&id);
+        for (token, lease) in offers {
+            self.requeue_offer(now, token, &lease, why);
+        }
+        self.workers.edit(&mut self.effects, &worker, |row| row.last_heard = now);
+        self.tell_of(now, "", 0, Fact::WorkerLost { worker, reason: why.to_owned() });
     }
 
     /// No further offers in this session.
     pub fn drain_session(&mut self, id: SessionId) {
-        if let Some(session) = self.sessions.get_mut(id) {
-            session.draining = true;
-        }
+        self.placement.drain(id);
     }
 
     /// A worker says why it takes no job for now. Until it asks for one.
     pub fn note_lack(&mut self, id: SessionId, what: &str) {
-        if let Some(session) = self.sessions.get_mut(id).filter(|session| session.waiting.is_none()) {
-            session.lack = LACK.cut(what).into_owned();
+        let is_silent = self.placement.session(id).is_some_and(|session| session.waiting.is_none());
+        if let Some(connection) = self.connections.get_mut(&id).filter(|_| is_silent) {
+            connection.lack = LACK.cut(what).into_owned();
         }
     }
 
     /// The live session of a worker and its process, for telling a clone from a successor.
     pub fn session_of(&self, worker: &str) -> Option<(SessionId, [u8; 16])> {
-        let found = self.sessions.of(worker).next();
-        found.map(|(id, session)| (id, session.instance))
+        let (id, _) = self.placement.session_of(worker)?;
+        Some((id, self.connections.get(&id)?.instance))
+    }
+
+    pub(super) fn connection_of(&self, worker: &str) -> Option<&WorkerLink> {
+        let (id, _) = self.placement.session_of(worker)?;
+        self.connections.get(&id)
     }
 
     pub fn drain(&mut self, now: Time, request: Request, worker: &str, on: bool) -> Result<(), Refusal> {
@@ -82,11 +86,12 @@ impl Coordinator {
     /// Numbers of the whole.
     pub fn counts(&self) -> Counts {
         let known = self.workers.values().filter(|row| !row.forgotten);
+        let gauges = self.placement.gauges();
         Counts {
             workers_known: known.count(),
-            workers_connected: self.sessions.iter().count(),
-            running: self.leases.iter().count(),
-            waiting: self.queue.len(),
+            workers_connected: gauges.sessions,
+            running: gauges.leases,
+            waiting: gauges.waiting,
             builds_open: self.builds.len(),
             last_event: self.last_event,
         }
@@ -95,16 +100,19 @@ impl Coordinator {
     /// Ends the sessions of workers whose grants are over. Their leases run out by themselves, unless they answer that all
     /// that they ran has ended.
     pub(super) fn end_sessions_of(&mut self, now: Time, grants: &[GrantId]) {
-        let of_grants = self.sessions.iter().filter(|(_, session)| grants.contains(&session.grant));
-        let asked = of_grants.map(|(id, session)| {
-            let of_session = self.leases.of(&session.worker).filter(|(_, lease)| lease.session == Some(id));
-            let held = of_session.map(|(token, _)| token).collect();
-            (id, session.grant, Asked { held, home: session.home.clone() })
+        let of_grants = self.connections.iter().filter(|(_, connection)| grants.contains(&connection.grant));
+        let asked = of_grants.map(|(id, connection)| {
+            let of_worker = self.placement.leases_of(&connection.worker);
+            let held = of_worker.filter(|(_, lease)| lease.session == Some(*id)).map(|(token, _)| token).collect();
+            (*id, connection.grant, Asked { held, home: connection.home.clone() })
         });
         for (id, grant, asked) in asked.collect::<Vec<_>>() {
             self.answering.insert(grant, asked);
             self.session_lost(now, id, "its grant was revoked");
             self.effects.push_back(Effect::EndSession { session: id });
+        }
+        for row in grants.iter().filter_map(|id| self.grants.get(id)).filter(|row| row.kind == GrantKind::Worker) {
+            self.placement.forget(&row.name);
         }
     }
 
@@ -116,75 +124,64 @@ impl Coordinator {
         let Some((id, _)) = self.session_of(worker) else {
             return;
         };
-        self.close_session(id);
+        self.connections.remove(&id);
         self.effects.push_back(Effect::EndSession { session: id });
     }
 
     fn open_session(&mut self, now: Time, row: &GrantRow, arrival: &Arrival) -> SessionId {
-        self.last_session += 1;
-        let id = SessionId(self.last_session);
         let least_term = if arrival.keeps_terms { Duration::ZERO } else { self.terms.lease };
-        let session = Session {
-            least_term,
+        let mut session = self.session(now, row, &arrival.description);
+        session.least_term = least_term;
+        let id = self.placement.attach(session);
+        let connection = WorkerLink {
+            worker: row.name.clone(),
+            grant: row.id,
+            instance: arrival.instance,
             home: arrival.home.clone(),
-            ..Session::new(now, row, arrival.instance, &arrival.description)
+            lack: String::new(),
+            freed: String::new(),
         };
-        let pools = &self.terms.pools;
-        self.queue.meet(id, |need| is_able(&session, need, pools));
-        self.sessions.insert(id, session);
+        self.connections.insert(id, connection);
         id
     }
 
     /// What the sessions of workers that are known and not connected would be: they may come back.
     pub(super) fn away(&self) -> impl Iterator<Item = Session> + '_ {
-        let is_here = |row: &WorkerRow| self.sessions.of(&row.name).next().is_some();
+        let is_here = |row: &WorkerRow| self.placement.session_of(&row.name).is_some();
         let away = self.workers.values().filter(move |row| !row.forgotten && !is_here(row));
         away.filter_map(|row| {
             let grant = self.grants.get(&row.grant).filter(|grant| grant.revoked.is_none())?;
-            Some(Session::new(row.last_heard, grant, [0; 16], &row.description))
+            Some(self.session(row.last_heard, grant, &row.description))
         })
     }
 
-    fn close_session(&mut self, id: SessionId) -> Option<Session> {
-        let session = self.sessions.remove(id)?;
-        self.ready.remove(&id);
-        self.queue.part(id);
-        let running = self.leases.of(&session.worker).filter(|(_, lease)| lease.state != LeaseState::Offered);
-        let tokens: Vec<LeaseToken> =
-            running.filter(|(_, lease)| lease.session == Some(id)).map(|(token, _)| token).collect();
-        for lease in tokens {
-            self.leases.get_mut(lease).expect("found above").session = None;
-        }
-        Some(session)
-    }
-
-    /// The offers of a session end with it. Where some had just been given back, it was the connection that gave them back.
-    fn break_offers(&mut self, now: Time, session: &Session, id: SessionId, why: &str) {
-        let offered = self.leases.of(&session.worker).filter(|(_, lease)| lease.session == Some(id));
-        let tokens: Vec<LeaseToken> = offered.map(|(token, _)| token).collect();
-        for token in tokens {
-            self.take_back(now, token, Fault::Broke, why);
-        }
-        if session.declined.is_some_and(|at| now.since(at) < AT_ONCE) {
-            self.come_last(now, session.grant, &session.worker, Fault::Broke, None);
-        }
-    }
-
-    fn stand(&mut self, now: Time, id: SessionId, worker: &str, token: LeaseToken) -> Resumption {
-        let Some(lease) = self.leases.get_mut(token) else {
-            return Resumption::Stale;
+    /// A session of the worker with this grant, which says this of itself.
+    fn session(&self, since: Time, row: &GrantRow, description: &Description) -> Session {
+        let pools = match row.what.pools.is_empty() {
+            true => Box::from([DEFAULT_POOL.to_owned()]),
+            false => row.what.pools.iter().cloned().collect(),
         };
-        if lease.attempt.worker != worker || lease.state == LeaseState::Offered {
-            return Resumption::Stale;
+        let mut session = Session::new(row.name.clone(), since);
+        session.platform.clone_from(&description.platform);
+        session.total = description.total;
+        session.labels = believed(&row.what.labels, description);
+        session.pools = pools;
+        session.probes = description.probes.clone().into_boxed_slice();
+        session.stopped = self.workers.get(&row.name).is_some_and(is_stopped);
+        session
+    }
+
+    fn stand(&mut self, now: Time, id: SessionId, token: LeaseToken) -> Resumption {
+        let Some(renewed) = self.placement.rejoin(now, token, id) else { return Resumption::Stale };
+        let job = renewed.owner;
+        if self.attempt(job).is_some_and(|attempt| attempt.row.term < renewed.term) {
+            self.edit_attempt(job, |row| row.term = renewed.term);
         }
-        lease.session = Some(id);
-        let (cancelled, again) = (lease.cancelled.clone(), lease.cancelled_again);
-        let least = self.sessions.get(id).map(|session| session.least_term).unwrap_or_default();
-        self.lengthen(token, least);
-        self.resume(now, token);
-        self.prolong(now, token);
-        if let Some((_, reason)) = cancelled {
-            self.effects.push_back(Effect::Cancel { session: id, token, reason, now: again });
+        self.note_renewed(renewed);
+        let ending = self.placement.lease(token).and_then(|lease| lease.ending);
+        let reason = self.attempt(job).and_then(OpenAttempt::cancelled).map(str::to_owned);
+        if let (Some(ending), Some(reason)) = (ending, reason) {
+            self.effects.push_back(Effect::Cancel { session: id, token, reason, now: ending.is_urgent });
         }
         Resumption::Resumed
     }
@@ -217,12 +214,9 @@ impl Coordinator {
             this.steer(now, request.by, worker, change)?;
             Ok(Answer::Done)
         })?;
-        if let Some((id, _)) = self.session_of(worker) {
-            if self.sessions.get(id).is_some_and(|session| self.takes_work(session)) {
-                self.note_opening(now, id, Opening::Resumed);
-            }
-            self.place_on(now, id);
-        }
+        let is_stopped = self.workers.get(worker).is_some_and(is_stopped);
+        let offer = self.placement.hold(now, worker, is_stopped);
+        self.make_offer(now, offer);
         Ok(())
     }
 
@@ -252,13 +246,6 @@ impl Coordinator {
         Ok(grant)
     }
 
-    /// The session may be ready for more work now.
-    pub(super) fn note_opening(&mut self, now: Time, id: SessionId, opening: Opening) {
-        if let Some(session) = self.sessions.get_mut(id) {
-            session.opened = (now, opening);
-        }
-    }
-
     /// The labels in force of a worker that is not connected.
     pub(super) fn labels_of(&self, row: &WorkerRow) -> Vec<(String, String)> {
         let granted = self.grants.get(&row.grant).map(|grant| grant.what.labels.as_slice()).unwrap_or_default();
@@ -271,29 +258,9 @@ impl Coordinator {
     }
 }
 
-impl Session {
-    fn new(since: Time, row: &GrantRow, instance: [u8; 16], description: &Description) -> Session {
-        let pools = match row.what.pools.is_empty() {
-            true => Box::from([DEFAULT_POOL.to_owned()]),
-            false => row.what.pools.iter().cloned().collect(),
-        };
-        Session {
-            worker: row.name.clone(),
-            grant: row.id,
-            instance,
-            description: description.clone(),
-            labels: believed(&row.what.labels, description),
-            pools,
-            waiting: None,
-            draining: false,
-            least_term: Duration::ZERO,
-            home: None,
-            since,
-            opened: (since, Opening::Connected),
-            declined: None,
-            lack: String::new(),
-        }
-    }
+/// Whether an operator drains or holds the worker.
+fn is_stopped(row: &WorkerRow) -> bool {
+    row.draining || !row.held.is_empty()
 }
 
 /// Labels that count: the grant's own, and those that the worker claims where the grant says `name=*`.

@@ -29,7 +29,7 @@ pub struct Bounds {
 }
 
 /// Names who waits.
-pub type Ticket = u64;
+pub type TurnNumber = u64;
 
 /// Who waits, and who is served. Holds as much as callers wait, and a word for each line that is in debt.
 #[derive(Debug)]
@@ -39,12 +39,12 @@ pub struct Turns<K> {
     /// Lines that may be served, in the order of their turns.
     ring: VecDeque<K>,
     serving: usize,
-    last: Ticket,
+    last: TurnNumber,
 }
 
 #[derive(Debug, Default)]
 struct Line {
-    waiting: BTreeSet<Ticket>,
+    waiting: BTreeSet<TurnNumber>,
     serving: usize,
     /// What is left of its share; less than nothing: its debt.
     balance: i64,
@@ -58,7 +58,7 @@ impl<K: Ord + Clone> Turns<K> {
     }
 
     /// Somebody comes, and waits.
-    pub fn join(&mut self, who: &K) -> Ticket {
+    pub fn join(&mut self, who: &K) -> TurnNumber {
         self.last += 1;
         self.lines.entry(who.clone()).or_default().waiting.insert(self.last);
         self.enter(who);
@@ -66,7 +66,7 @@ impl<K: Ord + Clone> Turns<K> {
     }
 
     /// Somebody who waits goes away.
-    pub fn leave(&mut self, who: &K, ticket: Ticket) {
+    pub fn leave(&mut self, who: &K, ticket: TurnNumber) {
         if let Some(line) = self.lines.get_mut(who) {
             line.waiting.remove(&ticket);
         }
@@ -74,7 +74,7 @@ impl<K: Ord + Clone> Turns<K> {
     }
 
     /// Whose turn it is now, if there is room. From here on it is served.
-    pub fn serve(&mut self) -> Option<Ticket> {
+    pub fn serve(&mut self) -> Option<TurnNumber> {
         while self.serving < self.bounds.in_all {
             let who = self.ring.pop_front()?;
             let Some(line) = self.lines.get_mut(&who) else { continue };

@@ -3,7 +3,7 @@
 //! A caller that nobody polls keeps the turn that it was given: so whoever reads, and then waits for something else in the same task,
 //! could wait for itself. Work that is handed over by [`Queue::start`] needs no poll.
 
-use super::{Bounds, Ticket, Turns};
+use super::{Bounds, TurnNumber, Turns};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub struct Queue<K: Ord + Clone>(Arc<Mutex<State<K>>>);
 struct State<K> {
     turns: Turns<K>,
     /// Those that wait are called here.
-    calls: HashMap<Ticket, Call>,
+    calls: HashMap<TurnNumber, Call>,
     most: usize,
 }
 
@@ -35,7 +35,7 @@ pub struct Counts {
 pub struct Turn<K: Ord + Clone> {
     queue: Queue<K>,
     who: K,
-    ticket: Ticket,
+    ticket: TurnNumber,
     cost: Duration,
     has_waited: bool,
 }
@@ -45,7 +45,7 @@ pub struct Turn<K: Ord + Clone> {
 pub struct Started<K: Ord + Clone> {
     queue: Queue<K>,
     who: K,
-    ticket: Ticket,
+    ticket: TurnNumber,
 }
 
 impl<K: Ord + Clone> std::fmt::Debug for Queue<K> {
@@ -103,7 +103,7 @@ impl<K: Ord + Clone> Queue<K> {
         Counts { serving: state.turns.serving(), waiting: state.calls.len(), most: state.most }
     }
 
-    fn join(&self, who: &K, call: Call) -> Ticket {
+    fn join(&self, who: &K, call: Call) -> TurnNumber {
         let mut state = self.state();
         let ticket = state.turns.join(who);
         state.calls.insert(ticket, call);

@@ -31,7 +31,7 @@ fn act() -> impl Strategy<Value = Act> {
 struct Crowd {
     turns: Turns<u8>,
     bounds: Bounds,
-    waiting: Vec<(u8, Ticket)>,
+    waiting: Vec<(u8, TurnNumber)>,
     served: Vec<u8>,
 }
 
@@ -82,7 +82,7 @@ impl Crowd {
         let of = |who: u8| self.served.iter().filter(|served| **served == who).count();
         assert!(self.served.len() <= self.bounds.in_all && (0..6).all(|who| of(who) <= self.bounds.each));
         assert_eq!(self.turns.serving(), self.served.len());
-        let could_be_served = |(who, _): &(u8, Ticket)| of(*who) < self.bounds.each;
+        let could_be_served = |(who, _): &(u8, TurnNumber)| of(*who) < self.bounds.each;
         let is_idle = self.served.len() < self.bounds.in_all && self.waiting.iter().any(could_be_served);
         assert!(!is_idle, "there is room, and somebody waits who may have it");
         if self.waiting.is_empty() && self.served.is_empty() {

@@ -1,13 +1,14 @@
 //! The life of a build: its plan arrives, its jobs become ready, finish, and with the last one so does the build.
 
+use crate::decide::builds::{Build, Job, OpenAttempt};
 use crate::decide::coordinator::Coordinator;
-use crate::decide::coordinator::model::{Build, Effect, Job, LeaseState, Planned, Timer};
-use crate::decide::coordinator::record::{BuildId, JobKey, JobRow, LeaseToken, Record};
-use crate::decide::coordinator::rows::Row;
+use crate::decide::coordinator::model::{Effect, Planned};
+use crate::decide::coordinator::record::{AttemptRow, BuildId, JobKey, JobRow, LeaseToken, Record};
+use crate::decide::placement::{Ending, LeaseState};
+use crate::decide::records::Row;
 use schema::limits::{DIAGNOSIS, REASON};
 use schema::values::{Fact, JobPlan, Outcome, Plan, Refusal, RefusalCode, State, Time};
 use std::collections::VecDeque;
-use std::time::Duration;
 
 impl Coordinator {
     /// The answer to [`Effect::Plan`]. A build that is not planning any more (it was cancelled) ignores it.
@@ -119,8 +120,13 @@ impl Coordinator {
 
     /// Looks at every job that waits and moves those whose needs are decided; then at the build itself.
     pub(in crate::decide::coordinator) fn settle(&mut self, now: Time, id: BuildId) {
+        self.settle_from(now, id, 0);
+    }
+
+    /// As [`Coordinator::settle`], for the jobs from this index.
+    pub(super) fn settle_from(&mut self, now: Time, id: BuildId, first: u32) {
         let count = self.builds.get(&id).map_or(0, |build| build.jobs.len());
-        self.settle_jobs(now, id, (0..).take(count).collect());
+        self.settle_jobs(now, id, (0..).take(count).skip(first as usize).collect());
         self.settle_build(now, id);
     }
 
@@ -190,11 +196,9 @@ impl Coordinator {
     }
 
     fn close_job(&mut self, now: Time, key: JobKey, outcome: Outcome, reason: &str) {
-        self.queue.leave(key);
-        self.rests.forget(key);
-        match self.job(key).lease {
-            Some(token) if self.is_offered(token) => self.drop_offer(token, reason),
-            Some(token) => self.withdraw(now, token, outcome, reason),
+        match self.placement.withdraw(now, key) {
+            Some((token, lease)) if lease.state == LeaseState::Offered => self.drop_offer(token, &lease, reason),
+            Some((token, lease)) => self.end_lease(now, token, &lease, outcome, reason),
             None => {}
         }
         let row = self.edit_job(key, |row| {
@@ -249,59 +253,46 @@ impl Coordinator {
         let Some(job) = open.filter(|job| job.row.state != State::Finished) else {
             return;
         };
-        match job.lease {
-            Some(token) if self.leases.get(token).is_some_and(|lease| lease.state == LeaseState::Running) => {
-                self.ask_to_end(now, token, why)
-            }
+        debug_assert!(job.row.key == key, "jobs stand at their index");
+        match self.placement.lease_of(key) {
+            Some((token, lease)) if lease.state == LeaseState::Running => self.ask_to_end(now, token, key, why),
             Some(_) | None => self.finish_job(now, key, Outcome::Cancelled, why),
         }
     }
 
-    fn ask_to_end(&mut self, now: Time, token: LeaseToken, why: &str) {
-        let lease = self.leases.get(token).expect("the caller looked it up");
-        if lease.cancelled.is_some() {
-            return self.ask_again_to_end(now, token);
+    /// Asks the worker to end an attempt. The second time, the steps that always run have to end as well. The first reason stays.
+    fn ask_to_end(&mut self, now: Time, token: LeaseToken, job: JobKey, why: &str) {
+        let first = self.attempt(job).and_then(OpenAttempt::cancelled).map(str::to_owned);
+        let deadline = match first {
+            None => self.cancel_deadline(now, job),
+            Some(_) => now.after(self.terms.cancel),
+        };
+        let Some(Ending { is_urgent, .. }) = self.placement.end_by(token, deadline) else { return };
+        if first.is_none() {
+            // a restart remembers it
+            let ended = (Some(Outcome::Cancelled), why.to_owned());
+            self.edit_attempt(job, |row| (row.outcome, row.reason) = ended);
         }
-        let deadline = self.cancel_deadline(now, lease.job);
-        let lease = self.leases.get_mut(token).expect("looked up above");
-        lease.cancelled = Some((deadline, why.to_owned()));
-        let session = lease.session;
-        // a restart remembers it
-        let ended = (Some(Outcome::Cancelled), why.to_owned());
-        lease.attempt.edit(&mut self.effects, |row| (row.outcome, row.reason) = ended);
-        self.timers.insert((deadline, Timer::Cancel(token)));
-        if let Some(session) = session {
-            self.effects.push_back(Effect::Cancel { session, token, reason: why.to_owned(), now: false });
-        }
-    }
-
-    /// The second time, the steps that always run have to end as well. The first reason stays.
-    fn ask_again_to_end(&mut self, now: Time, token: LeaseToken) {
-        let soon = now.after(self.terms.cancel);
-        let lease = self.leases.get_mut(token).expect("the caller looked it up");
-        let Some((deadline, reason)) = &mut lease.cancelled else { return };
-        self.timers.remove(&(*deadline, Timer::Cancel(token)));
-        *deadline = soon.min(*deadline);
-        self.timers.insert((*deadline, Timer::Cancel(token)));
-        lease.cancelled_again = true;
-        if let Some(session) = lease.session {
-            self.effects.push_back(Effect::Cancel { session, token, reason: reason.clone(), now: true });
+        if let Some(session) = self.placement.lease(token).and_then(|lease| lease.session) {
+            let reason = first.unwrap_or_else(|| why.to_owned());
+            self.effects.push_back(Effect::Cancel { session, token, reason, now: is_urgent });
         }
     }
 
-    /// When an attempt of this job that is cancelled now must have ended.
-    pub(in crate::decide::coordinator) fn cancel_deadline(&self, now: Time, job: JobKey) -> Time {
-        self.cancel_within(now, job, self.terms.job_timeout)
+    /// Changes the row of the attempt of a job that has a lease, and records it. Answers its number and its worker.
+    pub(in crate::decide::coordinator) fn edit_attempt(
+        &mut self,
+        key: JobKey,
+        change: impl FnOnce(&mut AttemptRow),
+    ) -> (u16, String) {
+        let build = self.builds.get_mut(&key.build).expect("the job's build is open");
+        let attempt = build.jobs[key.index as usize].attempt.as_mut().expect("a lease has its attempt");
+        let row = attempt.row.edit(&mut self.effects, change);
+        (row.number, row.worker.clone())
     }
 
-    /// The same after a restart: the terms under which its worker goes on may have allowed more than those of now.
-    pub(in crate::decide::coordinator) fn cancel_deadline_at_most(&self, now: Time, job: JobKey) -> Time {
-        self.cancel_within(now, job, Duration::MAX)
-    }
-
-    fn cancel_within(&self, now: Time, job: JobKey, limit: Duration) -> Time {
-        let cleanup = Duration::from_millis(self.job_plan(job).cleanup_ms().unwrap_or_default());
-        now.after(self.terms.cancel.saturating_add(cleanup.min(limit)))
+    pub(in crate::decide::coordinator) fn find_job(&self, key: JobKey) -> Option<&Job> {
+        self.builds.get(&key.build)?.jobs.get(key.index as usize)
     }
 
     pub(in crate::decide::coordinator) fn job(&self, key: JobKey) -> &Job {
@@ -318,7 +309,7 @@ impl Coordinator {
     }
 }
 
-fn new_job(build: BuildId, index: u32, plan: &JobPlan) -> JobRow {
+pub(super) fn new_job(build: BuildId, index: u32, plan: &JobPlan) -> JobRow {
     JobRow {
         key: JobKey { build, index },
         name: plan.name.clone(),

@@ -1,14 +1,13 @@
 //! What makes a build, stops one, or makes one again: changes, people, deleted refs.
 
 use super::build::finished;
-use super::change_event::change_submitted;
-use super::trust::Trigger;
+use crate::decide::builds::{Build, Trigger, change_submitted};
 use crate::decide::coordinator::Coordinator;
-use crate::decide::coordinator::model::{Build, Order};
+use crate::decide::coordinator::model::Order;
 use crate::decide::coordinator::record::{Answer, BuildCause, BuildId, BuildRow, GrantId, Head, JobRow, Record};
 use crate::decide::coordinator::refs::Origin;
 use crate::decide::coordinator::request::Request;
-use crate::decide::coordinator::rows::Row;
+use crate::decide::records::Row;
 use schema::values::{
     Change, Commit, Fact, Outcome, Plan, Refusal, RefusalCode, SourceRevision, SourceStamp, State, Time,
 };

@@ -1,8 +1,8 @@
 //! Logins of browsers: grants below a user's own that only look. They are made by whoever may look, as often as they like, so
 //! they are few at once, and nothing is kept of them when they end: no row, no event, and in the audit table two rows in an hour.
 
-use super::authority::child_of;
 use super::grant::{join_is_known, unknown};
+use crate::decide::authority::child_of;
 use crate::decide::coordinator::Coordinator;
 use crate::decide::coordinator::model::{Effect, Timer};
 use crate::decide::coordinator::record::{GrantId, GrantRow, Record};
@@ -120,7 +120,7 @@ impl Coordinator {
             self.record(Record::GrantForgotten(id));
         }
         if left > 0 {
-            self.timers.insert((now.after(BREATH), Timer::OldGrants));
+            self.timers.arm(Timer::OldGrants, now.after(BREATH));
         }
     }
 

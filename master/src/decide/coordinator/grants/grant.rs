@@ -1,6 +1,6 @@
 //! Grants: a tree of recorded, revocable authority. A child never has more than its parent, and dies with it.
 
-use super::authority::{ISSUED_MAX, child_of};
+use crate::decide::authority::{ISSUED_MAX, child_of};
 use crate::decide::coordinator::Coordinator;
 use crate::decide::coordinator::model::{Effect, Timer};
 use crate::decide::coordinator::record::{Answer, GrantId, GrantRow};
@@ -174,7 +174,7 @@ impl Coordinator {
             self.by_token.insert(hash, row.id);
         }
         if let (Some(expires), None) = (row.expires, row.revoked) {
-            self.timers.insert((expires, Timer::Grant(row.id)));
+            self.timers.arm(Timer::Grant(row.id), expires);
         }
         if let Some(parent) = row.parent {
             self.children.insert((parent, row.id));
@@ -191,9 +191,7 @@ impl Coordinator {
         if let Some(hash) = row.token_hash {
             self.by_token.remove(&hash);
         }
-        if let Some(expires) = row.expires {
-            self.timers.remove(&(expires, Timer::Grant(row.id)));
-        }
+        self.timers.disarm(&Timer::Grant(row.id));
         if let Some(parent) = row.parent {
             self.children.remove(&(parent, row.id));
             self.logins.remove(&(parent, row.id));
@@ -267,9 +265,7 @@ impl Coordinator {
             let count = self.in_force.entry(above).or_default();
             *count = count.saturating_sub(1);
         }
-        if let Some(expires) = row.expires {
-            self.timers.remove(&(expires, Timer::Grant(id)));
-        }
+        self.timers.disarm(&Timer::Grant(id));
         self.ended.insert((now, Reverse(id)));
         let fact = Fact::GrantRevoked { grant: id.0, name: row.name, reason: reason.to_owned() };
         self.tell_of(now, "", 0, fact);

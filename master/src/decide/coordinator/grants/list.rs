@@ -1,7 +1,7 @@
 //! Grants as their operators find them: page by page, by number, by name.
 
-use super::authority::Authority;
 use super::grant::ROOT;
+use crate::decide::authority::Authority;
 use crate::decide::coordinator::Coordinator;
 use crate::decide::coordinator::record::{GrantId, GrantRow};
 use schema::values::Time;

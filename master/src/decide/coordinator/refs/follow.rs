@@ -4,8 +4,9 @@
 //! A store that was restored from a backup does not know what was pushed since. So a project's plans and jobs are held back
 //! until all refs of its repository were looked at in this life of the store. Attempts that run go on.
 
+use crate::decide::builds::Build;
 use crate::decide::coordinator::Coordinator;
-use crate::decide::coordinator::model::{Build, Effect};
+use crate::decide::coordinator::model::Effect;
 use crate::decide::coordinator::record::{BuildId, FollowedRow, JobKey, Loaded, RefScope};
 use schema::values::{State, Time};
 use std::collections::BTreeSet;
@@ -73,7 +74,7 @@ impl Coordinator {
     /// Jobs that are held back, in the order of their builds.
     pub(in crate::decide::coordinator) fn held_jobs(&self) -> impl Iterator<Item = JobKey> {
         let held = self.builds.values().filter(|build| self.is_held(&build.row.project));
-        held.flat_map(queued_of).filter(|key| !self.queue.contains(*key))
+        held.flat_map(queued_of).filter(|key| self.placement.need(*key).is_none())
     }
 
     /// What was held back of a project goes on.

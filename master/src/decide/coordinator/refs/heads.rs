@@ -2,8 +2,8 @@
 
 use crate::decide::coordinator::Coordinator;
 use crate::decide::coordinator::model::Effect;
+use crate::decide::coordinator::model::Effects;
 use crate::decide::coordinator::record::{BuildCause, Head, HeadRow, Record};
-use crate::decide::coordinator::rows::Effects;
 use schema::values::{Change, Time};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -4,7 +4,7 @@ use schema::values::JobPlan;
 
 /// What follows for a job after such an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::decide::coordinator) enum AfterLoss {
+pub(in crate::decide) enum AfterLoss {
     /// Somebody wanted the attempt ended, for this reason: the job ends with it.
     Cancelled(String),
     /// The job waits for another worker.
@@ -16,7 +16,7 @@ pub(in crate::decide::coordinator) enum AfterLoss {
 }
 
 /// `lost`: attempts of the job that were lost before this one. `cancelled`: why somebody wants this one ended, if anybody does.
-pub(in crate::decide::coordinator) fn after_loss(plan: &JobPlan, lost: u16, cancelled: Option<&str>) -> AfterLoss {
+pub(in crate::decide) fn after_loss(plan: &JobPlan, lost: u16, cancelled: Option<&str>) -> AfterLoss {
     match cancelled {
         Some(why) => AfterLoss::Cancelled(why.to_owned()),
         None if plan.side_effects => AfterLoss::SideEffects,

@@ -1,8 +1,14 @@
 //! The rows that the coordinator records: what it must find again after a crash, and what history shows.
 //! The store writes them as they are; each is an upsert by its key.
 
-pub use super::lane::{Lane, LaneResult};
-pub use super::placed::Placed;
+pub mod lane;
+pub mod placed;
+mod rows;
+
+pub use crate::decide::placement::LeaseToken;
+pub use lane::{Lane, LaneResult};
+pub use placed::Placed;
+pub use rows::{Recorder, Row, Rows, Steps};
 use schema::sturdy_ref::Fingerprint;
 pub use schema::values::BuildCause;
 use schema::values::{
@@ -10,8 +16,10 @@ use schema::values::{
     UnreadablePlan, What,
 };
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::time::Duration;
+
+/// The pool of workers whose grant names none, and of projects that name none.
+pub const DEFAULT_POOL: &str = "default";
 
 /// Names a build inside the master; people see (project, number). From 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -38,20 +46,9 @@ pub struct StepKey {
     pub step: u16,
 }
 
-/// The unguessable name of a lease.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct LeaseToken(pub [u8; 16]);
-
 /// Names a mutating call, chosen by its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RequestId(pub [u8; 16]);
-
-impl fmt::Debug for LeaseToken {
-    /// Enough to tell two apart in a log, too little to use.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "lease {:02x}{:02x}..", self.0[0], self.0[1])
-    }
-}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuildRow {

@@ -4,7 +4,7 @@
 //! The results of a lane are ordered by the update of the ref that they belong to, and within an update by the number of
 //! the build. So a retry of an old commit belongs to that commit, in whatever order builds finish.
 
-use super::record::BuildRow;
+use super::BuildRow;
 use schema::values::{Outcome, Time};
 use serde::{Deserialize, Serialize};
 

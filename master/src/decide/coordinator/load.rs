@@ -1,43 +1,19 @@
 //! The coordinator as the store left it: after a start, and after a crash, which is the same.
 
-use super::{Row, Rows, Steps};
+use crate::decide::builds::{Build, OpenAttempt};
 use crate::decide::coordinator::builds::RetryGuard;
-use crate::decide::coordinator::by_worker::ByWorker;
-use crate::decide::coordinator::model::{Build, Lease, LeaseState, Timer};
-use crate::decide::coordinator::overdue::Overdue;
-use crate::decide::coordinator::queue::Queue;
+use crate::decide::coordinator::place::placement_terms;
 use crate::decide::coordinator::record::{
-    BuildRow, GrantRow, JobKey, JobRow, Loaded, LoadedAttempt, LoadedBuild, StepRow, StoredPlan,
+    BuildRow, GrantRow, JobKey, JobRow, Loaded, LoadedAttempt, LoadedBuild, StoredPlan,
 };
 use crate::decide::coordinator::refs::{Heads, held_at_load};
 use crate::decide::coordinator::request::Requests;
-use crate::decide::coordinator::rest::Rests;
-use crate::decide::coordinator::tokens::Tokens;
 use crate::decide::coordinator::{Coordinator, Terms};
+use crate::decide::placement::{Placement, Restored};
+use crate::decide::records::{Row, Rows, Steps};
+use crate::decide::schedule::Schedule;
 use schema::values::{Outcome, Plan, State, Time, UnreadablePlan};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
-impl<R> Row<R> {
-    /// A row as it is in the store.
-    fn loaded(row: R) -> Row<R> {
-        Row(row)
-    }
-}
-
-impl<K: Ord, R> Rows<K, R> {
-    /// Rows as they are in the store.
-    fn loaded(rows: Vec<R>, key: impl Fn(&R) -> K) -> Rows<K, R> {
-        Rows(rows.into_iter().map(|row| (key(&row), row)).collect())
-    }
-}
-
-impl Steps {
-    /// Steps as they are in the store.
-    fn loaded(mut rows: Vec<StepRow>) -> Steps {
-        rows.sort_by_key(|row| row.key.step);
-        Steps(rows)
-    }
-}
 
 impl Coordinator {
     /// From what the store holds. Every lease gets a full term from `now`; plans that were asked for are asked for again.
@@ -45,6 +21,8 @@ impl Coordinator {
     pub fn load(now: Time, terms: Terms, loaded: Loaded, key: [u8; 32]) -> Coordinator {
         let held = held_at_load(&loaded);
         let mut this = Coordinator {
+            placement: Placement::new(placement_terms(&terms), key),
+            connections: BTreeMap::new(),
             terms,
             builds: BTreeMap::new(),
             numbers: loaded.numbers.into_iter().collect(),
@@ -52,11 +30,6 @@ impl Coordinator {
             followed: Rows::loaded(loaded.followed, |row| row.project.clone()),
             incarnation: loaded.incarnation,
             held,
-            queue: Queue::default(),
-            rests: Rests::default(),
-            leases: ByWorker::new(),
-            sessions: ByWorker::new(),
-            ready: BTreeSet::new(),
             workers: Rows::loaded(loaded.workers, |row| row.name.clone()),
             grants: Rows::loaded(Vec::new(), |row| row.id),
             joins: BTreeMap::new(),
@@ -70,13 +43,11 @@ impl Coordinator {
             retry_guard: RetryGuard::default(),
             answering: BTreeMap::new(),
             alarms: BTreeMap::new(),
-            timers: BTreeSet::new(),
+            timers: Schedule::new(),
             effects: VecDeque::new(),
-            tokens: Tokens::new(key),
             last_build: loaded.last_build,
             last_grant: loaded.last_grant,
             last_event: loaded.last_event,
-            last_session: 0,
         };
         loaded.grants.into_iter().for_each(|row| this.load_grant(row));
         this.leave_old_grants(now);
@@ -89,14 +60,14 @@ impl Coordinator {
     fn load_grant(&mut self, row: GrantRow) {
         self.count_grant(&row);
         self.index_grant(&row);
-        self.grants.0.insert(row.id, row);
+        self.grants.load(row.id, row);
     }
 
     /// Leaves out the logins of a store that are over, or too many, so that nobody meets them; their rows go bit by bit.
     fn leave_old_grants(&mut self, now: Time) {
         let old = self.find_old_grants(now);
         for id in &old {
-            if let Some(row) = self.grants.0.remove(id) {
+            if let Some(row) = self.grants.leave_out(id) {
                 self.unindex_grant(&row);
             }
         }
@@ -132,28 +103,18 @@ impl Coordinator {
         if attempt.term.is_zero() {
             attempt.term = self.terms.longest_lease();
         }
-        let state = if lapsed { LeaseState::Lapsed } else { LeaseState::Running };
-        let until = now.after(attempt.term);
         let is_cancelled = attempt.outcome == Some(Outcome::Cancelled);
-        let cancelled = is_cancelled.then(|| (self.cancel_deadline_at_most(now, job), attempt.reason.clone()));
-        self.timers.extend(cancelled.iter().map(|(deadline, _)| (*deadline, Timer::Cancel(token))));
-        let lease = Lease {
-            job,
-            attempt: Row::loaded(attempt),
-            state,
-            session: None,
-            until,
-            steps: Steps::loaded(steps),
-            cancelled,
-            cancelled_again: false,
-            overdue: Overdue::default(),
+        let restored = Restored {
+            owner: job,
+            need: self.need_of(job),
+            worker: attempt.worker.clone(),
+            term: attempt.term,
+            has_lapsed: lapsed,
+            ends_by: is_cancelled.then(|| self.cancel_deadline_at_most(now, job)),
+            limits: self.limits_at_most(job),
         };
-        self.leases.insert(token, lease);
-        self.job_mut(job).lease = Some(token);
-        self.set_overdue(now, token, self.time_at_most(job));
-        if !lapsed {
-            self.timers.insert((until, Timer::Lease(token)));
-        }
+        self.placement.restore(now, token, restored);
+        self.job_mut(job).attempt = Some(OpenAttempt { row: Row::loaded(attempt), steps: Steps::loaded(steps) });
     }
 
     /// Offers are not recorded: what was offered at the crash is queued.

@@ -11,7 +11,7 @@ const USUAL: Tier = Tier::Guard;
 
 /// The weakest tier in which a job may run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum TierNeed {
+pub enum TierNeed {
     /// Neither the pipeline nor the pool names a tier.
     Usual,
     /// The pipeline or the pool names this tier.
@@ -21,7 +21,7 @@ pub(crate) enum TierNeed {
 impl TierNeed {
     /// The need of a job for which the pipeline names `job`, in a pool for which the master file names `pool`: the greater of
     /// both. So a pipeline cannot lower what its pool asks for.
-    pub(crate) fn of(job: Option<&TierName>, pool: Option<Tier>) -> TierNeed {
+    pub fn of(job: Option<&TierName>, pool: Option<Tier>) -> TierNeed {
         let pool = pool.map(TierName::from);
         match (job, pool) {
             (None, None) => TierNeed::Usual,
@@ -31,7 +31,7 @@ impl TierNeed {
         }
     }
 
-    pub(crate) fn tier(&self) -> TierName {
+    pub fn tier(&self) -> TierName {
         match self {
             TierNeed::Usual => USUAL.into(),
             TierNeed::Asked(tier) => tier.clone(),
@@ -39,7 +39,7 @@ impl TierNeed {
     }
 
     /// Whether a worker whose probes had these results may run the job.
-    pub(crate) fn is_met_by(&self, probes: &[TierProbe]) -> bool {
+    pub fn is_met_by(&self, probes: &[TierProbe]) -> bool {
         if probes.is_empty() {
             return *self == TierNeed::Usual || self.tier() == Tier::Plain.into();
         }
@@ -48,7 +48,7 @@ impl TierNeed {
 
     /// The tier in which this worker runs the job: the usual one where it offers that, since `plain` only allows less. None:
     /// the worker is of an earlier version and does not say.
-    pub(crate) fn in_force(&self, about: &Description) -> Option<TierName> {
+    pub fn in_force(&self, about: &Description) -> Option<TierName> {
         if about.probes.is_empty() {
             return about.isolation.last().cloned();
         }

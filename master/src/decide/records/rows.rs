@@ -1,22 +1,21 @@
 //! Rows that the store keeps. A row can be read as if it were the plain struct, and every way to change one records it as well.
 //! So memory never holds what the store is not told, but where a method's name says so. What the store held at the start
-//! comes in by [`load`], which alone makes rows that are not recorded again.
+//! comes in by the functions called `load` and `loaded`.
 
-mod load;
-
-use super::model::Effect;
-use super::record::{AttemptRow, BuildRow, FollowedRow, GrantId, GrantRow, JobRow, Record, StepRow, WorkerRow};
+use super::{AttemptRow, BuildRow, FollowedRow, GrantId, GrantRow, JobRow, Record, StepRow, WorkerRow};
 use schema::values::{Outcome, State, Time};
 use std::borrow::Borrow;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::ops::Deref;
 
-/// What must happen outside, in this order.
-pub(super) type Effects = VecDeque<Effect>;
+/// Whoever sees to it that records reach the store, in their order.
+pub trait Recorder {
+    fn record(&mut self, record: Record);
+}
 
 /// One row of something that has more to it than that, as a build.
 #[derive(Debug)]
-pub(crate) struct Row<R>(R);
+pub struct Row<R>(R);
 
 impl<R> Deref for Row<R> {
     type Target = R;
@@ -26,40 +25,64 @@ impl<R> Deref for Row<R> {
     }
 }
 
+impl<R> Row<R> {
+    /// A row as it is in the store.
+    pub(in crate::decide) fn loaded(row: R) -> Row<R> {
+        Row(row)
+    }
+}
+
+impl<K: Ord, R> Rows<K, R> {
+    /// Rows as they are in the store.
+    pub(in crate::decide) fn loaded(rows: Vec<R>, key: impl Fn(&R) -> K) -> Rows<K, R> {
+        Rows(rows.into_iter().map(|row| (key(&row), row)).collect())
+    }
+
+    /// One more row as it is in the store.
+    pub(in crate::decide) fn load(&mut self, key: K, row: R) {
+        self.0.insert(key, row);
+    }
+
+    /// Leaves out a row that the store has, so that nobody meets it.
+    pub(in crate::decide) fn leave_out(&mut self, key: &K) -> Option<R> {
+        self.0.remove(key)
+    }
+}
+
 impl<R: Clone + Into<Record>> Row<R> {
     /// Records a new row.
-    pub(super) fn new(row: R, effects: &mut Effects) -> Row<R> {
-        record(row.clone(), effects);
+    pub(in crate::decide) fn new(row: R, to: &mut impl Recorder) -> Row<R> {
+        record(row.clone(), to);
         Row(row)
     }
 
     /// A row that its first edit records. For offers: one that nobody accepted leaves nothing behind.
-    pub(super) fn draft(row: R) -> Row<R> {
+    pub(in crate::decide) fn draft(row: R) -> Row<R> {
         Row(row)
     }
 
     /// Changes the row and records it.
-    pub(super) fn edit(&mut self, effects: &mut Effects, change: impl FnOnce(&mut R)) -> &R {
+    pub(in crate::decide) fn edit(&mut self, to: &mut impl Recorder, change: impl FnOnce(&mut R)) -> &R {
         change(&mut self.0);
-        record(self.0.clone(), effects);
+        record(self.0.clone(), to);
         &self.0
     }
 
     /// Changes what a restart may forget. For offers: what was offered at the crash is queued.
-    pub(super) fn edit_unrecorded(&mut self, change: impl FnOnce(&mut R)) {
+    pub(in crate::decide) fn edit_unrecorded(&mut self, change: impl FnOnce(&mut R)) {
         change(&mut self.0);
     }
 
     /// Changes the row for the last time, and records it. Memory keeps nothing of it.
-    pub(super) fn close(mut self, effects: &mut Effects, change: impl FnOnce(&mut R)) {
+    pub(in crate::decide) fn close(mut self, to: &mut impl Recorder, change: impl FnOnce(&mut R)) {
         change(&mut self.0);
-        record(self.0, effects);
+        record(self.0, to);
     }
 }
 
 /// Rows by their key.
 #[derive(Debug)]
-pub(super) struct Rows<K, R>(BTreeMap<K, R>);
+pub struct Rows<K, R>(BTreeMap<K, R>);
 
 impl<K, R> Deref for Rows<K, R> {
     type Target = BTreeMap<K, R>;
@@ -71,15 +94,15 @@ impl<K, R> Deref for Rows<K, R> {
 
 impl<K: Ord, R: Clone + Into<Record>> Rows<K, R> {
     /// Records a row: a new one, or another in place of the one with its key.
-    pub(super) fn put(&mut self, effects: &mut Effects, key: K, row: R) {
-        record(row.clone(), effects);
+    pub(in crate::decide) fn put(&mut self, to: &mut impl Recorder, key: K, row: R) {
+        record(row.clone(), to);
         self.0.insert(key, row);
     }
 
     /// Changes a row and records it. None: there is no such row.
-    pub(super) fn edit<Q: Ord + ?Sized>(
+    pub(in crate::decide) fn edit<Q: Ord + ?Sized>(
         &mut self,
-        effects: &mut Effects,
+        to: &mut impl Recorder,
         key: &Q,
         change: impl FnOnce(&mut R),
     ) -> Option<&R>
@@ -88,23 +111,23 @@ impl<K: Ord, R: Clone + Into<Record>> Rows<K, R> {
     {
         let row = self.0.get_mut(key)?;
         change(row);
-        record(row.clone(), effects);
+        record(row.clone(), to);
         Some(row)
     }
 }
 
 impl Rows<GrantId, GrantRow> {
     /// Removes a row, here and in the store.
-    pub(super) fn forget(&mut self, effects: &mut Effects, id: GrantId) -> Option<GrantRow> {
+    pub(in crate::decide) fn forget(&mut self, to: &mut impl Recorder, id: GrantId) -> Option<GrantRow> {
         let row = self.0.remove(&id)?;
-        effects.push_back(Effect::Record(Record::GrantForgotten(id)));
+        to.record(Record::GrantForgotten(id));
         Some(row)
     }
 }
 
 /// The steps of an attempt that its worker has reported so far, in order of their index.
 #[derive(Debug, Default)]
-pub(crate) struct Steps(Vec<StepRow>);
+pub struct Steps(Vec<StepRow>);
 
 impl Deref for Steps {
     type Target = [StepRow];
@@ -115,14 +138,20 @@ impl Deref for Steps {
 }
 
 impl Steps {
+    /// Steps as they are in the store.
+    pub(in crate::decide) fn loaded(mut rows: Vec<StepRow>) -> Steps {
+        rows.sort_by_key(|row| row.key.step);
+        Steps(rows)
+    }
+
     /// The step with this index.
-    pub(super) fn at(&self, index: u16) -> Option<&StepRow> {
+    pub(in crate::decide) fn at(&self, index: u16) -> Option<&StepRow> {
         self.find(index).ok().map(|at| &self.0[at])
     }
 
     /// Records a step as it is now.
-    pub(super) fn put(&mut self, effects: &mut Effects, row: StepRow) {
-        record(row.clone(), effects);
+    pub(in crate::decide) fn put(&mut self, to: &mut impl Recorder, row: StepRow) {
+        record(row.clone(), to);
         match self.find(row.key.step) {
             Ok(at) => self.0[at] = row,
             Err(at) => self.0.insert(at, row),
@@ -130,10 +159,10 @@ impl Steps {
     }
 
     /// The attempt was ended from our side: records that what ran ended with it.
-    pub(super) fn cut_short(self, effects: &mut Effects, now: Time, outcome: Outcome) {
+    pub(in crate::decide) fn cut_short(self, to: &mut impl Recorder, now: Time, outcome: Outcome) {
         for mut row in self.0.into_iter().filter(|row| row.state != State::Finished) {
             (row.state, row.outcome, row.finished) = (State::Finished, Some(outcome), Some(now));
-            record(row, effects);
+            record(row, to);
         }
     }
 
@@ -142,8 +171,8 @@ impl Steps {
     }
 }
 
-fn record(row: impl Into<Record>, effects: &mut Effects) {
-    effects.push_back(Effect::Record(row.into()));
+fn record(row: impl Into<Record>, to: &mut impl Recorder) {
+    to.record(row.into());
 }
 
 impl From<BuildRow> for Record {
@@ -191,22 +220,27 @@ impl From<FollowedRow> for Record {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::coordinator::record::{BuildId, JobKey, StepKey};
+    use crate::decide::records::{BuildId, JobKey, StepKey};
     use schema::values::Exit;
 
     fn followed(looked_in: u64) -> FollowedRow {
         FollowedRow { project: "p".to_owned(), address: String::new(), scopes: Vec::new(), looked_in }
     }
 
-    fn recorded(effects: &mut Effects) -> Vec<Record> {
-        let records =
-            effects.drain(..).filter_map(|it| if let Effect::Record(record) = it { Some(record) } else { None });
-        records.collect()
+    impl Recorder for Vec<Record> {
+        fn record(&mut self, record: Record) {
+            self.push(record);
+        }
+    }
+
+    /// What was recorded since the last look.
+    fn recorded(effects: &mut Vec<Record>) -> Vec<Record> {
+        std::mem::take(effects)
     }
 
     #[test]
     fn a_row_is_recorded_as_each_change_leaves_it() {
-        let mut effects = Effects::new();
+        let mut effects = Vec::new();
         let mut row = Row::new(followed(1), &mut effects);
         assert_eq!(recorded(&mut effects), [Record::Followed(followed(1))]);
         row.edit(&mut effects, |row| row.looked_in = 2);
@@ -223,7 +257,7 @@ mod tests {
 
     #[test]
     fn rows_are_recorded_by_their_key() {
-        let (mut effects, mut rows) = (Effects::new(), Rows(BTreeMap::new()));
+        let (mut effects, mut rows) = (Vec::new(), Rows(BTreeMap::new()));
         rows.put(&mut effects, "p".to_owned(), followed(1));
         assert!(rows.edit(&mut effects, "q", |row| row.looked_in = 9).is_none());
         rows.edit(&mut effects, "p", |row| row.looked_in = 2);
@@ -244,7 +278,7 @@ mod tests {
             log_size: 0,
             log_hash: Vec::new(),
         };
-        let (mut effects, mut steps) = (Effects::new(), Steps::default());
+        let (mut effects, mut steps) = (Vec::new(), Steps::default());
         for (index, state) in [(2, State::Running), (0, State::Running), (0, State::Finished)] {
             steps.put(&mut effects, step(index, state));
         }

@@ -4,7 +4,7 @@ use schema::values::Trust;
 
 /// What triggered a build. A new source of changes, such as forks, gets a case of its own here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trigger {
+pub(in crate::decide) enum Trigger {
     /// A branch or a tag of the project's own repository moved, and the master saw it there itself. That is so too where a hook
     /// or a `changes` grant asked for the look, because neither says what the look finds.
     Moved,
@@ -15,7 +15,7 @@ pub(super) enum Trigger {
 }
 
 impl Trigger {
-    pub(super) fn trust(self) -> Trust {
+    pub(in crate::decide) fn trust(self) -> Trust {
         match self {
             // only the committers of the project can move its refs
             Trigger::Moved => Trust::Trusted,

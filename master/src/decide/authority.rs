@@ -5,8 +5,7 @@
 //! operates on all projects, and names neither pools nor labels, has them all; any other operator has the pools and the
 //! labels that its grant names, and nothing else of them.
 
-use crate::decide::coordinator::model::DEFAULT_POOL;
-use crate::decide::coordinator::record::GrantRow;
+use crate::decide::records::{DEFAULT_POOL, GrantRow};
 use schema::limits::{LABEL, LABELS, Limit, POOL, POOLS, PROJECT, PROJECTS, grouped};
 use schema::values::{GrantKind, Refusal, RefusalCode, Right, Scope, Time, What};
 use std::collections::BTreeSet;

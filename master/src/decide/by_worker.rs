@@ -3,29 +3,29 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A thing of one worker, the same for as long as it is kept.
-pub(super) trait OfWorker {
+pub(in crate::decide) trait OfWorker {
     fn worker(&self) -> &str;
 }
 
 #[derive(Debug)]
-pub(super) struct ByWorker<K, V> {
+pub(in crate::decide) struct ByWorker<K, V> {
     all: BTreeMap<K, V>,
     /// Names of workers that have none are not kept.
     keys: BTreeMap<String, BTreeSet<K>>,
 }
 
 impl<K: Ord + Copy, V: OfWorker> ByWorker<K, V> {
-    pub(super) fn new() -> ByWorker<K, V> {
+    pub(in crate::decide) fn new() -> ByWorker<K, V> {
         ByWorker { all: BTreeMap::new(), keys: BTreeMap::new() }
     }
 
-    pub(super) fn insert(&mut self, key: K, value: V) {
+    pub(in crate::decide) fn insert(&mut self, key: K, value: V) {
         self.remove(key);
         self.keys.entry(value.worker().to_owned()).or_default().insert(key);
         self.all.insert(key, value);
     }
 
-    pub(super) fn remove(&mut self, key: K) -> Option<V> {
+    pub(in crate::decide) fn remove(&mut self, key: K) -> Option<V> {
         let value = self.all.remove(&key)?;
         if let Some(keys) = self.keys.get_mut(value.worker()) {
             keys.remove(&key);
@@ -36,28 +36,28 @@ impl<K: Ord + Copy, V: OfWorker> ByWorker<K, V> {
         Some(value)
     }
 
-    pub(super) fn get(&self, key: K) -> Option<&V> {
+    pub(in crate::decide) fn get(&self, key: K) -> Option<&V> {
         self.all.get(&key)
     }
 
-    pub(super) fn get_mut(&mut self, key: K) -> Option<&mut V> {
+    pub(in crate::decide) fn get_mut(&mut self, key: K) -> Option<&mut V> {
         self.all.get_mut(&key)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (K, &V)> {
+    pub(in crate::decide) fn iter(&self) -> impl Iterator<Item = (K, &V)> {
         self.all.iter().map(|(key, value)| (*key, value))
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::decide) fn len(&self) -> usize {
         self.all.len()
     }
 
     /// All of one worker, by key.
-    pub(super) fn of(&self, worker: &str) -> impl Iterator<Item = (K, &V)> {
+    pub(in crate::decide) fn of(&self, worker: &str) -> impl Iterator<Item = (K, &V)> {
         self.keys.get(worker).into_iter().flatten().map(|key| (*key, &self.all[key]))
     }
 
-    pub(super) fn check(&self) {
+    pub(in crate::decide) fn check(&self) {
         let counted: usize = self.keys.values().map(BTreeSet::len).sum();
         assert_eq!(counted, self.all.len(), "what belongs to workers is miscounted");
         for (worker, keys) in &self.keys {

@@ -1,0 +1,90 @@
+//! What is kept of a build that is not finished: its plan, its jobs, and of each job the attempt that has a lease.
+
+use crate::decide::records::{AttemptRow, BuildRow, JobRow, Row, Steps};
+use schema::values::{Outcome, Plan, State};
+
+#[derive(Debug)]
+pub(in crate::decide) struct Build {
+    pub row: Row<BuildRow>,
+    pub plan: Option<Plan>,
+    pub jobs: Vec<Job>,
+    /// Jobs that are not finished.
+    pub open: usize,
+}
+
+impl Build {
+    /// A build whose plan is still to be made.
+    pub(in crate::decide) fn new(row: Row<BuildRow>) -> Build {
+        Build { row, plan: None, jobs: Vec::new(), open: 0 }
+    }
+
+    /// Takes a plan and the rows of its jobs, by their index. What follows from both is derived here: who needs whom, and how
+    /// many jobs are open.
+    pub(in crate::decide) fn take_plan(&mut self, plan: Plan, rows: Vec<Row<JobRow>>) {
+        self.jobs.clear();
+        self.open = 0;
+        self.add_jobs(plan, rows);
+    }
+
+    /// Takes a plan that begins with the one that the build has, and the rows of the jobs beyond.
+    pub(in crate::decide) fn add_jobs(&mut self, plan: Plan, rows: Vec<Row<JobRow>>) {
+        let first = self.jobs.len();
+        self.open += rows.iter().filter(|row| row.state != State::Finished).count();
+        self.jobs.extend(rows.into_iter().map(|row| Job { row, needed_by: Vec::new(), attempt: None }));
+        for (index, job) in (0..).zip(&plan.jobs).skip(first) {
+            job.needs.iter().for_each(|need| self.jobs[*need as usize].needed_by.push(index));
+        }
+        self.plan = Some(plan);
+    }
+
+    /// What the outcome of a job counts for in its build and for the jobs that need it. None: the job is not finished.
+    pub(in crate::decide) fn counted(&self, index: usize) -> Option<Outcome> {
+        let plan = self.plan.as_ref().and_then(|plan| plan.jobs.get(index));
+        self.jobs[index].row.outcome.map(|outcome| plan.map_or(outcome, |plan| plan.counted(outcome)))
+    }
+
+    /// What the outcome of a job says of its lane. One that errored says nothing of the code, also where the job may fail.
+    pub(in crate::decide) fn told_to_lane(&self, index: usize) -> Option<Outcome> {
+        let outcome = self.jobs[index].row.outcome;
+        if outcome == Some(Outcome::Errored) { outcome } else { self.counted(index) }
+    }
+
+    /// Whether the jobs that need this one must not run: it did not come to a good end, or was itself skipped because of what
+    /// it needs. A job that `when` left out blocks nothing.
+    pub(in crate::decide) fn blocks(&self, index: usize) -> bool {
+        let is_left_out = || self.plan.as_ref().is_some_and(|plan| !plan.jobs[index].skipped.is_empty());
+        match self.counted(index) {
+            None | Some(Outcome::Succeeded | Outcome::Warned) => false,
+            Some(Outcome::Skipped) => !is_left_out(),
+            Some(Outcome::Failed | Outcome::Errored | Outcome::Cancelled) => true,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(in crate::decide) struct Job {
+    pub row: Row<JobRow>,
+    /// Jobs that need this one.
+    pub needed_by: Vec<u32>,
+    /// The attempt that is offered, that runs, or that may still resume: placement holds its lease.
+    pub attempt: Option<OpenAttempt>,
+}
+
+/// An attempt that is not over.
+#[derive(Debug)]
+pub(in crate::decide) struct OpenAttempt {
+    pub row: Row<AttemptRow>,
+    pub steps: Steps,
+}
+
+impl OpenAttempt {
+    /// An attempt that is offered: nobody has accepted it, and nothing is recorded.
+    pub(in crate::decide) fn draft(row: AttemptRow) -> OpenAttempt {
+        OpenAttempt { row: Row::draft(row), steps: Steps::default() }
+    }
+
+    /// Why somebody wants it ended. None: nobody does.
+    pub(in crate::decide) fn cancelled(&self) -> Option<&str> {
+        (self.row.outcome == Some(Outcome::Cancelled)).then_some(self.row.reason.as_str())
+    }
+}

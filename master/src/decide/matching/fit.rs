@@ -1,0 +1,76 @@
+//! Whether a worker can take work, by what the work asks for and what the worker brings. Pure: nothing here knows who is busy.
+
+use super::ticket::Need;
+use super::tier::TierNeed;
+use schema::values::{Resources, Tier, TierProbe, Want};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// What the master file says of each pool.
+pub type Pools = BTreeMap<String, PoolTerms>;
+
+/// What the master file says of one pool.
+#[derive(Clone, Debug, Default)]
+pub struct PoolTerms {
+    /// What a worker must have besides its grant, as a job's `want`.
+    pub wants: Vec<Want>,
+    pub lease: Option<Duration>,
+    /// The weakest tier of isolation in which the pool's jobs run. None: the usual one.
+    pub isolation: Option<Tier>,
+}
+
+/// What a worker brings, however busy it is: one that is known, or one that somebody only thinks of.
+#[derive(Clone, Copy, Debug)]
+pub struct Ability<'a> {
+    pub platform: &'a str,
+    /// Its size as a whole.
+    pub total: &'a Resources,
+    /// Its labels in force, each name once.
+    pub labels: &'a [(String, String)],
+    /// The pools that its grant names.
+    pub pools: &'a [String],
+    /// The results of its probes of tiers. Empty: it is of an earlier version.
+    pub probes: &'a [TierProbe],
+}
+
+impl<'a> Ability<'a> {
+    /// Whether it could take work with this need when it has room.
+    pub fn suits(&self, need: &Need, pools: &Pools) -> bool {
+        self.has_platform(need) && self.has_tier(need, pools) && need.want.iter().all(|want| self.has(want))
+    }
+
+    /// Whether one of the pools in which it is has the work run in a tier that it offers.
+    pub fn has_tier(&self, need: &Need, pools: &Pools) -> bool {
+        self.tiers(need, pools).any(|tier| tier.is_met_by(self.probes))
+    }
+
+    /// The tiers that the work needs in its pools in which this worker is, by their names. None: it is in none of them.
+    pub fn tiers(&self, need: &Need, terms: &Pools) -> impl Iterator<Item = TierNeed> {
+        let pools = self.granted(&need.pools).filter(|pool| self.missing(pool, terms).is_none());
+        pools.map(|pool| TierNeed::of(need.isolation.as_ref(), terms.get(pool).and_then(|terms| terms.isolation)))
+    }
+
+    pub fn has_platform(&self, need: &Need) -> bool {
+        need.on.is_empty() || self.platform == need.on
+    }
+
+    /// Whether it is in one of these pools: its grant names the pool, and it has what the pool asks for besides.
+    pub fn is_in(&self, pools: &BTreeSet<String>, terms: &Pools) -> bool {
+        self.granted(pools).any(|pool| self.missing(pool, terms).is_none())
+    }
+
+    pub fn has(&self, want: &Want) -> bool {
+        want.matches(self.total, self.labels)
+    }
+
+    /// Those of these pools that its grant names.
+    pub fn granted(&self, pools: &BTreeSet<String>) -> impl Iterator<Item = &'a String> {
+        self.pools.iter().filter(|pool| pools.contains(*pool))
+    }
+
+    /// The first thing that this pool asks for and the worker has not got.
+    pub fn missing<'t>(&self, pool: &str, terms: &'t Pools) -> Option<&'t Want> {
+        let wants = terms.get(pool).map(|terms| terms.wants.as_slice()).unwrap_or_default();
+        wants.iter().find(|want| !self.has(want))
+    }
+}

@@ -1,0 +1,17 @@
+//! What work asks, what a worker brings, and in which order work stands. Nothing here knows who is busy, what runs or what time it is:
+//! that is `placement`'s.
+
+mod fit;
+mod queue;
+mod ticket;
+mod tier;
+
+pub use fit::{Ability, PoolTerms, Pools};
+pub(in crate::decide) use queue::Queue;
+pub use queue::Rank;
+pub use ticket::{Class, Need, OwnerKey, Ticket};
+pub use tier::TierNeed;
+
+/// Names one live connection of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u64);

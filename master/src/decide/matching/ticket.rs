@@ -1,0 +1,47 @@
+//! Tickets: what placing needs to know of work that waits, whoever it belongs to.
+
+use schema::values::{Resources, TierName, Time, Want};
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::time::Duration;
+
+/// Whoever work is placed for. Placement compares owners and hands them back, and knows nothing else of them.
+pub trait OwnerKey: Copy + Ord + Debug {}
+
+impl<T: Copy + Ord + Debug> OwnerKey for T {}
+
+/// Work that waits for a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ticket<O> {
+    pub owner: O,
+    pub need: Need,
+    pub class: Class,
+    /// Within its class, a higher priority goes first.
+    pub priority: i32,
+    /// Since when the work waits.
+    pub queued: Time,
+    /// The length of its lease, where no pool that the ticket and the worker share says one.
+    pub term: Duration,
+}
+
+/// What a worker must offer. Tickets with equal needs are decided together.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Need {
+    /// The platform; empty: any.
+    pub on: String,
+    pub want: BTreeSet<Want>,
+    pub pools: BTreeSet<String>,
+    /// The weakest tier of isolation, where the work names one.
+    pub isolation: Option<TierName>,
+    pub room: Resources,
+}
+
+/// Which work goes first, whatever its priority.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    #[default]
+    Normal,
+    /// Work for idle workers. A worker is idle for it while no normal ticket waits that the worker could take, now or when it
+    /// has more room.
+    Idle,
+}

@@ -1,0 +1,71 @@
+//! The life of a lease: offered, running, lapsed. Who may move it on is said by [`super::Placement`].
+
+use super::overdue::Overdue;
+use crate::decide::by_worker::OfWorker;
+use crate::decide::matching::{Need, OwnerKey, SessionId};
+use schema::values::Time;
+use std::time::Duration;
+
+/// How far a lease is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseState {
+    /// Not accepted yet; goes back when its time is over.
+    Offered,
+    Running,
+    /// Its term is over, and the work was not placed again yet: it may still resume.
+    Lapsed,
+}
+
+/// The time-bounded exclusive right of one worker to one piece of work.
+#[derive(Debug)]
+pub struct Lease<O> {
+    pub owner: O,
+    pub worker: String,
+    pub state: LeaseState,
+    /// The session that holds it. None: its worker is away.
+    pub session: Option<SessionId>,
+    /// When the offer goes back, or the term ends.
+    pub until: Time,
+    /// The length of the term.
+    pub term: Duration,
+    /// Somebody wants it ended.
+    pub ending: Option<Ending>,
+    /// What the work asks of a worker.
+    pub(super) need: Need,
+    /// When it was offered.
+    pub(super) offered: Time,
+    pub(super) overdue: Overdue,
+}
+
+/// That somebody wants the work of a lease ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// When the lease is ended from our side, if the worker did not end it.
+    pub by: Time,
+    /// It was asked for again: the steps that always run are to end too. A restart forgets it, and it may be asked for again.
+    pub is_urgent: bool,
+}
+
+impl<O: OwnerKey> Lease<O> {
+    /// What the work gets in all, with its `always` steps.
+    pub fn given(&self) -> Duration {
+        self.overdue.given()
+    }
+
+    /// Whether the clock of the work decides. Of work that shall end the deadline of that decides. Where the worker is away the
+    /// term does, and where that is over, the next attempt.
+    pub(super) fn is_ours_to_end(&self) -> bool {
+        self.session.is_some() && self.state == LeaseState::Running && self.ending.is_none()
+    }
+
+    /// Whether the session gets room when this lease is over.
+    pub(super) fn has_begun(&self) -> bool {
+        self.state != LeaseState::Offered
+    }
+}
+
+impl<O> OfWorker for Lease<O> {
+    fn worker(&self) -> &str {
+        &self.worker
+    }
+}

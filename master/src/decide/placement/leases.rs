@@ -1,0 +1,218 @@
+//! What happens to leases: they are accepted, renewed and completed; given back; taken up again after a restart.
+
+use super::lease::{Ending, Lease, LeaseState};
+use super::overdue::{Overdue, TimeLimits};
+use super::rest::Fault;
+use super::session::Readiness;
+use super::{Decision, Offer, Placement, PlacementTimer};
+use crate::decide::matching::{Need, OwnerKey, SessionId};
+use crate::decide::tokens::LeaseToken;
+use schema::values::Time;
+use std::time::Duration;
+
+/// What became of an offer that is accepted.
+#[derive(Debug)]
+pub enum Accepted<O> {
+    /// The work begins. The worker may get a further offer, where it was given one at a time.
+    Begun(Option<Offer<O>>),
+    /// It had begun before, and has a full term again.
+    Again(Renewed<O>),
+}
+
+/// A lease that has a full term from now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Renewed<O> {
+    pub owner: O,
+    pub term: Duration,
+    /// It had lapsed: the owner's ticket is out of the queue again.
+    pub had_lapsed: bool,
+}
+
+/// A lease of an earlier life of the master. Its worker is away.
+#[derive(Debug)]
+pub struct Restored<O> {
+    pub owner: O,
+    pub need: Need,
+    pub worker: String,
+    pub term: Duration,
+    pub has_lapsed: bool,
+    /// When it is ended from our side, if somebody wanted it ended.
+    pub ends_by: Option<Time>,
+    pub limits: TimeLimits,
+}
+
+impl<O: OwnerKey> Placement<O> {
+    /// The worker takes the offer: the work begins, with a full term from now. May be repeated: the worker counts from when it
+    /// asked last. None: the lease is over.
+    pub fn accept(&mut self, now: Time, token: LeaseToken, limits: TimeLimits) -> Option<Accepted<O>> {
+        let lease = self.leases.get_mut(token)?;
+        if lease.state != LeaseState::Offered {
+            return self.resume(now, token).map(Accepted::Again);
+        }
+        lease.state = LeaseState::Running;
+        let worker = lease.worker.clone();
+        self.set_term(now, token);
+        self.watch_overdue(token, Overdue::new(now, limits));
+        let was_doubted = self.rests.forget_worker(&worker);
+        Some(Accepted::Begun(if was_doubted { self.place_on_worker(now, &worker) } else { None }))
+    }
+
+    /// The worker still runs it: a full term from now, even where it had lapsed. None: it has not begun, or is over.
+    pub fn resume(&mut self, now: Time, token: LeaseToken) -> Option<Renewed<O>> {
+        let lease = self.leases.get_mut(token).filter(|lease| lease.has_begun())?;
+        let had_lapsed = lease.state == LeaseState::Lapsed;
+        let (owner, term) = (lease.owner, lease.term);
+        lease.state = LeaseState::Running;
+        if had_lapsed {
+            self.leave_queue(now, owner);
+        }
+        self.set_term(now, token);
+        self.heard_again(now, token);
+        Some(Renewed { owner, term, had_lapsed })
+    }
+
+    /// As [`Placement::resume`], for a worker that asks. Only its own worker may renew a lease.
+    pub fn renew(&mut self, now: Time, worker: &str, token: LeaseToken) -> Option<Renewed<O>> {
+        self.leases.get(token).filter(|lease| lease.worker == worker)?;
+        self.resume(now, token)
+    }
+
+    /// A worker that connects names this lease, so its new session holds it. The term grows to what the worker may live by.
+    pub fn rejoin(&mut self, now: Time, token: LeaseToken, id: SessionId) -> Option<Renewed<O>> {
+        let session = self.sessions.get(id)?;
+        let is_its_own = |lease: &&mut Lease<O>| lease.worker == session.worker && lease.has_begun();
+        let lease = self.leases.get_mut(token).filter(is_its_own)?;
+        lease.session = Some(id);
+        lease.term = lease.term.max(session.least_term);
+        let renewed = self.resume(now, token)?;
+        self.prolong(now, token);
+        Some(renewed)
+    }
+
+    /// The work of a lease that has begun is over, whoever ended it.
+    pub fn complete(&mut self, now: Time, token: LeaseToken) -> Option<Lease<O>> {
+        self.leases.get(token).filter(|lease| lease.has_begun())?;
+        self.release(now, token)
+    }
+
+    /// An offer was not accepted, and is over. Its worker comes last for a while. None: it is no offer.
+    pub fn give_back(&mut self, now: Time, token: LeaseToken, fault: Fault) -> Option<Lease<O>> {
+        self.leases.get(token).filter(|lease| !lease.has_begun())?;
+        self.note_unaccepted(now, token, fault);
+        self.release(now, token)
+    }
+
+    /// Somebody wants the work ended, at this time at the latest. Who wants it again wants it sooner, and without the steps
+    /// that always run.
+    pub fn end_by(&mut self, token: LeaseToken, by: Time) -> Option<Ending> {
+        let lease = self.leases.get_mut(token)?;
+        let ending = match lease.ending {
+            None => Ending { by, is_urgent: false },
+            Some(before) => Ending { by: by.min(before.by), is_urgent: true },
+        };
+        lease.ending = Some(ending);
+        self.timers.arm(PlacementTimer::End(token), ending.by);
+        Some(ending)
+    }
+
+    /// Takes up a lease of an earlier life of the master, with a full term from now and the whole time of its work: never less.
+    pub fn restore(&mut self, now: Time, token: LeaseToken, from: Restored<O>) {
+        let Restored { owner, need, worker, term, has_lapsed, ends_by, limits } = from;
+        let state = if has_lapsed { LeaseState::Lapsed } else { LeaseState::Running };
+        let (until, offered, overdue) = (now.after(term), now, Overdue::default());
+        let (session, ending) = (None, None);
+        self.hold_lease(token, Lease { owner, worker, state, session, until, term, ending, need, offered, overdue });
+        if has_lapsed {
+            self.timers.disarm(&PlacementTimer::Lease(token));
+        }
+        self.watch_overdue(token, Overdue::new(now, limits));
+        if let Some(by) = ends_by {
+            self.end_by(token, by);
+        }
+    }
+
+    pub fn lease(&self, token: LeaseToken) -> Option<&Lease<O>> {
+        self.leases.get(token)
+    }
+
+    pub fn lease_of(&self, owner: O) -> Option<(LeaseToken, &Lease<O>)> {
+        let token = *self.owners.get(&owner)?;
+        Some((token, self.leases.get(token)?))
+    }
+
+    pub fn leases(&self) -> impl Iterator<Item = (LeaseToken, &Lease<O>)> {
+        self.leases.iter()
+    }
+
+    pub fn leases_of(&self, worker: &str) -> impl Iterator<Item = (LeaseToken, &Lease<O>)> {
+        self.leases.of(worker)
+    }
+
+    pub(super) fn lease_timeout(&mut self, now: Time, token: LeaseToken) -> Option<Decision<O>> {
+        let lease = self.leases.get_mut(token)?;
+        match lease.state {
+            LeaseState::Offered => {
+                self.give_back(now, token, Fault::Silent).map(|lease| Decision::WentBack(token, lease))
+            }
+            LeaseState::Running => {
+                lease.state = LeaseState::Lapsed;
+                Some(Decision::Lapsed(token))
+            }
+            LeaseState::Lapsed => None,
+        }
+    }
+
+    /// Keeps a lease, until its time is over.
+    pub(super) fn hold_lease(&mut self, token: LeaseToken, lease: Lease<O>) {
+        self.timers.arm(PlacementTimer::Lease(token), lease.until);
+        let before = self.owners.insert(lease.owner, token);
+        assert!(before.is_none(), "{:?} has two leases", lease.owner);
+        self.leases.insert(token, lease);
+    }
+
+    /// Ends a lease. Where it had begun its session has more room; where it was an offer, a worker that gets one at a time may
+    /// be asked again.
+    pub(super) fn release(&mut self, now: Time, token: LeaseToken) -> Option<Lease<O>> {
+        let lease = self.leases.remove(token)?;
+        self.owners.remove(&lease.owner);
+        for timer in [PlacementTimer::Lease(token), PlacementTimer::End(token), PlacementTimer::Overdue(token)] {
+            self.timers.disarm(&timer);
+        }
+        match lease.session.filter(|_| lease.has_begun()) {
+            Some(id) => self.note_freed(now, id),
+            None if self.rests.is_doubted(&lease.worker) => {
+                self.timers.arm_by(PlacementTimer::RestOf(lease.worker.clone()), now);
+            }
+            None => {}
+        }
+        Some(lease)
+    }
+
+    fn note_freed(&mut self, now: Time, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.opened = (now, Readiness::Freed);
+        }
+    }
+
+    /// No lease ends sooner for it: terms only grow.
+    fn set_term(&mut self, now: Time, token: LeaseToken) {
+        let Some(lease) = self.leases.get_mut(token) else { return };
+        lease.until = now.after(lease.term);
+        self.timers.arm(PlacementTimer::Lease(token), lease.until);
+    }
+
+    pub(super) fn check_leases(&self) {
+        assert_eq!(self.owners.len(), self.leases.len(), "owners and leases differ");
+        for (token, lease) in self.leases.iter() {
+            assert_eq!(self.owners.get(&lease.owner), Some(&token), "{token:?} is not its owner's");
+            let is_timed = self.timers.at(&PlacementTimer::Lease(token)) == Some(lease.until);
+            assert!(is_timed || lease.state == LeaseState::Lapsed, "{token:?} has no deadline");
+            match lease.overdue.at() {
+                Some(at) => {
+                    assert_eq!(self.timers.at(&PlacementTimer::Overdue(token)), Some(at), "{token:?} is not timed")
+                }
+                None => assert!(!lease.is_ours_to_end(), "{token:?} may run for ever"),
+            }
+        }
+    }
+}

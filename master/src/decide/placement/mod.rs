@@ -1,0 +1,334 @@
+//! Who gets which work: placement knows tickets and workers, and no builds.
+//!
+//! [`Placement`] is the policy, and its list of methods is how it is told what happens. What a ticket asks, what a worker brings
+//! and in which order tickets stand is said in `matching`. The files here are the rules: who is chosen (`place`), who comes last
+//! for a while (`rest`), how a lease lives (`lease`, `leases`), and when its work has taken too long (`overdue`). A rule that keeps a
+//! ticket from a session, as a lock would, stands in `place`, beside the class. A rule that prefers one session to another, as
+//! affinity would, stands there too, where the ready ones are found.
+
+mod lease;
+mod leases;
+mod overdue;
+mod place;
+mod rest;
+mod session;
+
+pub use crate::decide::matching::{Ability, Class, Need, OwnerKey, PoolTerms, Pools, Rank, SessionId, Ticket};
+pub use crate::decide::tokens::LeaseToken;
+pub use lease::{Ending, Lease, LeaseState};
+pub use leases::{Accepted, Renewed, Restored};
+pub use overdue::TimeLimits;
+pub use place::{Because, Choice, FREE_COUNTED, Offer};
+pub use rest::{Fault, Resting};
+pub use session::{Readiness, Session};
+
+use crate::decide::by_worker::ByWorker;
+use crate::decide::matching::Queue;
+use crate::decide::schedule::Schedule;
+use crate::decide::tokens::Tokens;
+use rest::Rests;
+use schema::values::{Resources, Time};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// What placing is told of the master file.
+#[derive(Clone, Debug)]
+pub struct PlacementTerms {
+    /// An offer that is not accepted for so long goes back.
+    pub offer: Duration,
+    pub pools: Pools,
+}
+
+/// What placing decided by itself, because a time had come.
+#[derive(Debug)]
+pub enum Decision<O> {
+    Offer(Offer<O>),
+    /// The offer was not accepted in time, and is over: its owner may be enqueued again.
+    WentBack(LeaseToken, Lease<O>),
+    /// The term is over. The owner says what follows: until it is placed again, or withdrawn, its worker may resume.
+    Lapsed(LeaseToken),
+    /// The worker was asked to end the work, and did not do so in time.
+    Outstayed(LeaseToken),
+    /// The time of the work was over long ago, and its worker did not end it.
+    Overdue(LeaseToken),
+}
+
+/// What a session left behind that ended: its offers, which are over. Its leases live on until their terms end.
+#[derive(Debug)]
+pub struct Detached<O> {
+    pub worker: String,
+    pub offers: Vec<(LeaseToken, Lease<O>)>,
+}
+
+/// How much there is of everything. All are zero when nothing is left to do and nobody is connected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gauges {
+    pub waiting: usize,
+    pub leases: usize,
+    pub sessions: usize,
+    pub resting: usize,
+    pub timers: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum PlacementTimer<O> {
+    /// The end of an offer or of a term.
+    Lease(LeaseToken),
+    End(LeaseToken),
+    Overdue(LeaseToken),
+    /// A worker is passed over for the work of this owner no longer.
+    Rest(O),
+    /// A worker may be asked again, by its name.
+    RestOf(String),
+    /// Idle work may go where normal work waited.
+    Idle,
+}
+
+/// The queue, the sessions and the leases of work whose owners mean nothing to it.
+///
+/// It is pure: it is told the time, and the same calls make the same decisions. Whoever drives it turns these into rows and
+/// effects. Its methods stand in this order: tickets, sessions, leases, time, looks.
+///
+/// - An owner has one ticket or one lease at a time, except that a lapsed lease may stand beside a ticket until that is offered.
+/// - A call that may place work answers the offer that it made. Each call makes one at most; [`Placement::tick`] makes those
+///   that follow from it.
+/// - A decision costs O(log n) in tickets and workers, and O(k) in the different needs that wait.
+#[derive(Debug)]
+pub struct Placement<O> {
+    terms: PlacementTerms,
+    queue: Queue<O>,
+    sessions: ByWorker<SessionId, Session>,
+    /// Sessions with a waiting `take`.
+    ready: BTreeSet<SessionId>,
+    leases: ByWorker<LeaseToken, Lease<O>>,
+    /// The lease of each owner that has one.
+    owners: BTreeMap<O, LeaseToken>,
+    rests: Rests<O>,
+    timers: Schedule<PlacementTimer<O>>,
+    tokens: Tokens,
+    last_session: u64,
+}
+
+impl<O: OwnerKey> Placement<O> {
+    /// `key`: 32 random bytes from which lease tokens are drawn.
+    pub fn new(terms: PlacementTerms, key: [u8; 32]) -> Placement<O> {
+        Placement {
+            terms,
+            queue: Queue::new(),
+            sessions: ByWorker::new(),
+            ready: BTreeSet::new(),
+            leases: ByWorker::new(),
+            owners: BTreeMap::new(),
+            rests: Rests::new(),
+            timers: Schedule::new(),
+            tokens: Tokens::new(key),
+            last_session: 0,
+        }
+    }
+
+    /// The master file was read again. Leases keep their terms. Empties the queue and answers its owners in their order: each
+    /// is enqueued again, with a ticket under the new terms.
+    pub fn set_terms(&mut self, terms: PlacementTerms) -> Vec<O> {
+        self.terms = terms;
+        let waiting = self.queue.in_order(usize::MAX);
+        self.queue = Queue::new();
+        waiting
+    }
+
+    /// Work waits from now on.
+    pub fn enqueue(&mut self, now: Time, ticket: Ticket<O>) -> Option<Offer<O>> {
+        let owner = ticket.owner;
+        let is_held = self.lease_of(owner).is_some_and(|(_, lease)| lease.state != LeaseState::Lapsed);
+        assert!(!is_held, "{owner:?} is enqueued and has a lease");
+        let (sessions, pools) = (&self.sessions, &self.terms.pools);
+        self.queue.enter(ticket, |need| {
+            sessions.iter().filter(|(_, session)| session.is_able(need, pools)).map(|(id, _)| id).collect()
+        });
+        self.offer_to_ready(now, owner)
+    }
+
+    /// The owner wants nothing any more: neither its ticket nor its lease is left, which is answered.
+    pub fn withdraw(&mut self, now: Time, owner: O) -> Option<(LeaseToken, Lease<O>)> {
+        self.leave_queue(now, owner);
+        self.rests.forget_owner(owner);
+        self.timers.disarm(&PlacementTimer::Rest(owner));
+        let token = *self.owners.get(&owner)?;
+        Some((token, self.release(now, token)?))
+    }
+
+    /// A worker connects. An older session of it ends, and its offers stay as they are.
+    pub fn attach(&mut self, session: Session) -> SessionId {
+        if let Some((older, _)) = self.session_of(&session.worker) {
+            self.close_session(older);
+        }
+        self.last_session += 1;
+        let id = SessionId(self.last_session);
+        let pools = &self.terms.pools;
+        self.queue.meet(id, |need| session.is_able(need, pools));
+        self.sessions.insert(id, session);
+        id
+    }
+
+    /// The link of a session is gone.
+    pub fn detach(&mut self, now: Time, id: SessionId) -> Option<Detached<O>> {
+        let session = self.close_session(id)?;
+        let offered = self.leases.of(&session.worker).filter(|(_, lease)| lease.session == Some(id));
+        let tokens: Vec<LeaseToken> = offered.map(|(token, _)| token).collect();
+        let offers = tokens.into_iter().filter_map(|token| Some((token, self.give_back(now, token, Fault::Broke)?)));
+        let offers = offers.collect();
+        self.note_broken(now, &session);
+        Some(Detached { worker: session.worker, offers })
+    }
+
+    /// A `take` waits, with this room free.
+    pub fn take(&mut self, now: Time, id: SessionId, free: Resources) -> Option<Offer<O>> {
+        self.sessions.get_mut(id)?.waiting = Some(free);
+        self.ready.insert(id);
+        self.place_on(now, id)
+    }
+
+    /// The `take` was dropped, or answered.
+    pub fn unready(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.waiting = None;
+        }
+        self.ready.remove(&id);
+    }
+
+    /// The worker drains by itself: it gets no further offers in this session.
+    pub fn drain(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.draining = true;
+        }
+    }
+
+    /// An operator drains or holds a worker (`is_stopped`), or lets it work again.
+    pub fn hold(&mut self, now: Time, worker: &str, is_stopped: bool) -> Option<Offer<O>> {
+        let (id, _) = self.session_of(worker)?;
+        let session = self.sessions.get_mut(id)?;
+        session.stopped = is_stopped;
+        if session.takes_work() {
+            session.opened = (now, Readiness::Resumed);
+        }
+        self.place_on(now, id)
+    }
+
+    /// The worker is gone for good. Nothing is held against another one that takes its name.
+    pub fn forget(&mut self, worker: &str) {
+        self.rests.forget_worker(worker);
+        self.timers.disarm(&PlacementTimer::RestOf(worker.to_owned()));
+    }
+
+    /// When [`Placement::tick`] has something to do.
+    pub fn next_timeout(&self) -> Option<Time> {
+        self.timers.next()
+    }
+
+    /// Serves the first timer that is due. To be called until none is.
+    pub fn tick(&mut self, now: Time) -> Option<Decision<O>> {
+        match self.timers.due(now)? {
+            PlacementTimer::Lease(token) => self.lease_timeout(now, token),
+            PlacementTimer::End(token) => Some(Decision::Outstayed(token)),
+            PlacementTimer::Overdue(token) => self.overdue_timeout(now, token),
+            PlacementTimer::Rest(owner) => self.rest_timeout(now, owner).map(Decision::Offer),
+            PlacementTimer::RestOf(worker) => self.rest_of_timeout(now, &worker).map(Decision::Offer),
+            PlacementTimer::Idle => self.place_idle(now).map(Decision::Offer),
+        }
+    }
+
+    pub fn gauges(&self) -> Gauges {
+        Gauges {
+            waiting: self.queue.len(),
+            leases: self.leases.len(),
+            sessions: self.sessions.len(),
+            resting: self.rests.count(),
+            timers: self.timers.count(),
+        }
+    }
+
+    /// Whether a ticket waits that a connected worker could take, had it room.
+    pub fn is_short_of_room(&self) -> bool {
+        self.queue.is_wanted()
+    }
+
+    /// What the owner's ticket asks of a worker; none: it is not in the queue.
+    pub fn need(&self, owner: O) -> Option<&Need> {
+        self.queue.need(owner)
+    }
+
+    /// The first owners of the queue, in the order in which their tickets would be placed.
+    pub fn in_order(&self, limit: usize) -> Vec<O> {
+        self.queue.in_order(limit)
+    }
+
+    /// Where the owner's ticket stands, or a normal one would stand if it came now.
+    pub fn rank(&self, owner: O, priority: i32) -> Rank<O> {
+        self.queue.rank(owner, priority)
+    }
+
+    /// The needs of the tickets that go before this rank, in order, of those needs that `could` be met; the first `limit`.
+    pub fn before(&self, rank: Rank<O>, could: impl Fn(&Need) -> bool, limit: usize) -> Vec<&Need> {
+        self.queue.before(rank, could, limit)
+    }
+
+    /// The sessions that could take the owner's ticket, when they have room.
+    pub fn able(&self, owner: O) -> impl Iterator<Item = &Session> {
+        self.queue.able(owner).filter_map(|id| self.sessions.get(id))
+    }
+
+    pub fn pools(&self) -> &Pools {
+        &self.terms.pools
+    }
+
+    pub fn session(&self, id: SessionId) -> Option<&Session> {
+        self.sessions.get(id)
+    }
+
+    pub fn session_of(&self, worker: &str) -> Option<(SessionId, &Session)> {
+        self.sessions.of(worker).next()
+    }
+
+    pub fn sessions(&self) -> impl Iterator<Item = (SessionId, &Session)> {
+        self.sessions.iter()
+    }
+
+    /// Panics where an invariant is broken. O(n): for tests.
+    pub fn check(&self) {
+        self.queue.check();
+        self.leases.check();
+        self.sessions.check();
+        self.check_leases();
+        for id in &self.ready {
+            let is_waiting = self.sessions.get(*id).is_some_and(|session| session.waiting.is_some());
+            assert!(is_waiting, "{id:?} waits for nothing");
+        }
+        for (_, session) in self.sessions.iter() {
+            let (worker, count) = (&session.worker, self.sessions.of(&session.worker).count());
+            assert_eq!(count, 1, "worker {worker} has {count} sessions");
+        }
+    }
+
+    /// The owner's ticket leaves the queue. Idle work may go where a normal one waited.
+    fn leave_queue(&mut self, now: Time, owner: O) -> Option<Ticket<O>> {
+        let ticket = self.queue.leave(owner)?;
+        if ticket.class == Class::Normal {
+            self.look_for_idle(now);
+        }
+        Some(ticket)
+    }
+
+    /// Its leases that have begun live on without a session.
+    fn close_session(&mut self, id: SessionId) -> Option<Session> {
+        let session = self.sessions.remove(id)?;
+        self.ready.remove(&id);
+        self.queue.part(id);
+        let begun = self.leases.of(&session.worker).filter(|(_, lease)| lease.has_begun());
+        let held = begun.filter(|(_, lease)| lease.session == Some(id)).map(|(token, _)| token);
+        for token in held.collect::<Vec<_>>() {
+            if let Some(lease) = self.leases.get_mut(token) {
+                lease.session = None;
+            }
+        }
+        Some(session)
+    }
+}

@@ -1,0 +1,129 @@
+//! The time of work by the master's own clock. Its worker ends it in time; where it does not, we do.
+//!
+//! The end of a step is told after its whole log, and both may come late for reasons of the link or of our own. So what an
+//! attempt says moves its end, up to a cap. Who only renews its lease says nothing.
+
+use super::{Decision, Placement, PlacementTimer};
+use crate::decide::matching::OwnerKey;
+use crate::decide::tokens::LeaseToken;
+use schema::values::Time;
+use std::time::Duration;
+
+/// Work gets so long beyond its time, after its last sign, and after its worker came back. To be killed takes 13 s, and a worker
+/// tries a report again within 8 s.
+const MARGIN: Duration = Duration::from_secs(120);
+/// A timer that is served so late was held back by the master itself, on a full disk for instance. Reports wait then as well.
+const LATE: Duration = Duration::from_secs(2);
+/// So often a worker that comes back gets the margin beyond the cap too: while it was away it could not say how it ended.
+const LAST_WHILES: u8 = 3;
+
+/// How long work may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TimeLimits {
+    /// What the work gets in all, with its `always` steps.
+    pub given: Duration,
+    /// How long its logs may take on their way, beyond that.
+    pub for_logs: Duration,
+}
+
+/// How an attempt stands to the end of its time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Overdue {
+    /// When its timer is due. None: it has not begun, or its time was over while it was not ours to end.
+    at: Option<Time>,
+    given: Duration,
+    /// When something that it said was accepted last: a report, or bytes of a log.
+    sign: Option<Time>,
+    /// No sign moves its end beyond this.
+    cap: Time,
+    /// How often it got the margin beyond the cap.
+    last_whiles: u8,
+}
+
+impl Overdue {
+    pub(super) fn new(now: Time, limits: TimeLimits) -> Overdue {
+        let at = now.after(limits.given.saturating_add(MARGIN));
+        Overdue { at: Some(at), given: limits.given, sign: None, cap: at.after(limits.for_logs), last_whiles: 0 }
+    }
+
+    /// When its timer is due.
+    pub(super) fn at(self) -> Option<Time> {
+        self.at
+    }
+
+    pub(super) fn given(self) -> Duration {
+        self.given
+    }
+
+    /// It gets the margin from now, where it had less.
+    fn prolong(&mut self, now: Time) {
+        let wanted = now.after(MARGIN);
+        if self.at.is_some_and(|at| at >= wanted) {
+            return;
+        }
+        let is_beyond = wanted > self.cap;
+        if is_beyond && self.last_whiles == LAST_WHILES {
+            self.at.get_or_insert(now);
+            return;
+        }
+        self.last_whiles += u8::from(is_beyond);
+        self.at = Some(wanted);
+    }
+
+    /// When to look at it again, at the end of its time. None: it is over.
+    fn later(self, now: Time) -> Option<Time> {
+        if self.at.is_some_and(|at| now.since(at) > LATE) {
+            return Some(now.after(MARGIN));
+        }
+        let by_sign = self.sign.map(|sign| sign.after(MARGIN).min(self.cap));
+        by_sign.filter(|end| *end > now)
+    }
+}
+
+impl<O: OwnerKey> Placement<O> {
+    /// Something that the attempt said was accepted: it goes on. Is cheap, for each write of a log comes here: the timer looks
+    /// at it when it is due.
+    pub fn note_sign(&mut self, now: Time, token: LeaseToken) {
+        if let Some(lease) = self.leases.get_mut(token) {
+            lease.overdue.sign = Some(now);
+        }
+    }
+
+    /// The master takes reports again, which it could not for a while: those that it refused come again.
+    pub fn hears_again(&mut self, now: Time) {
+        let running = self.leases.iter().filter(|(_, lease)| lease.is_ours_to_end());
+        let tokens: Vec<LeaseToken> = running.map(|(token, _)| token).collect();
+        tokens.into_iter().for_each(|token| self.prolong(now, token));
+    }
+
+    /// The worker gave a sign of life: where the time of its work was over meanwhile, it has a last while.
+    pub(super) fn heard_again(&mut self, now: Time, token: LeaseToken) {
+        if self.leases.get(token).is_some_and(|lease| lease.overdue.at.is_none()) {
+            self.prolong(now, token);
+        }
+    }
+
+    /// The worker is back, or its reports were held up: it gets the margin to say how it ended.
+    pub(super) fn prolong(&mut self, now: Time, token: LeaseToken) {
+        let Some(mut overdue) = self.leases.get(token).map(|lease| lease.overdue) else { return };
+        overdue.prolong(now);
+        self.watch_overdue(token, overdue);
+    }
+
+    pub(super) fn overdue_timeout(&mut self, now: Time, token: LeaseToken) -> Option<Decision<O>> {
+        let lease = self.leases.get(token)?;
+        let (mut overdue, is_ours) = (lease.overdue, lease.is_ours_to_end());
+        overdue.at = if is_ours { overdue.later(now) } else { None };
+        self.watch_overdue(token, overdue);
+        (is_ours && overdue.at.is_none()).then_some(Decision::Overdue(token))
+    }
+
+    pub(super) fn watch_overdue(&mut self, token: LeaseToken, overdue: Overdue) {
+        let Some(lease) = self.leases.get_mut(token) else { return };
+        lease.overdue = overdue;
+        match overdue.at {
+            Some(at) => self.timers.arm(PlacementTimer::Overdue(token), at),
+            None => self.timers.disarm(&PlacementTimer::Overdue(token)),
+        }
+    }
+}

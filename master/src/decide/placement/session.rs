@@ -1,0 +1,91 @@
+//! Sessions: the live connections of workers, as far as placing needs to know them.
+
+use crate::decide::by_worker::OfWorker;
+use crate::decide::matching::{Ability, Need, Pools};
+use schema::values::{Resources, TierProbe, Time};
+use std::time::Duration;
+
+/// What a worker brings, and whether it asks for work. A worker has one session at most.
+#[derive(Clone, Debug)]
+pub struct Session {
+    pub worker: String,
+    pub platform: String,
+    /// The size of the worker as a whole.
+    pub total: Resources,
+    /// The labels in force, each name once.
+    pub labels: Box<[(String, String)]>,
+    pub pools: Box<[String]>,
+    /// The results of its probes of tiers of isolation. Empty: the worker is of an earlier version.
+    pub probes: Box<[TierProbe]>,
+    pub since: Time,
+    /// The room that is free, while a `take` waits.
+    pub waiting: Option<Resources>,
+    /// The worker drains by itself, and will end.
+    pub draining: bool,
+    /// An operator drains or holds the worker.
+    pub stopped: bool,
+    /// The shortest that the worker may take a lease to be, whatever the lease itself says.
+    pub least_term: Duration,
+    /// When it last became ready for more, and by what.
+    pub(super) opened: (Time, Readiness),
+    /// When it last gave an offer back.
+    pub(super) declined: Option<Time>,
+}
+
+/// What made a worker ready for more work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    Connected,
+    Resumed,
+    /// Something that it ran has ended.
+    Freed,
+    /// It had room before, and asked only now.
+    Asked,
+}
+
+impl Session {
+    /// The session of a worker of no size, which asks for nothing yet.
+    pub fn new(worker: String, since: Time) -> Session {
+        Session {
+            worker,
+            platform: String::new(),
+            total: Resources::default(),
+            labels: Box::default(),
+            pools: Box::default(),
+            probes: Box::default(),
+            since,
+            waiting: None,
+            draining: false,
+            stopped: false,
+            least_term: Duration::ZERO,
+            opened: (since, Readiness::Connected),
+            declined: None,
+        }
+    }
+
+    pub fn ability(&self) -> Ability<'_> {
+        let Session { platform, total, labels, pools, probes, .. } = self;
+        Ability { platform, total, labels, pools, probes }
+    }
+
+    /// Whether the worker is given work when it has room.
+    pub fn takes_work(&self) -> bool {
+        !self.draining && !self.stopped
+    }
+
+    /// Whether the worker could take such work when it has room.
+    pub(super) fn is_able(&self, need: &Need, pools: &Pools) -> bool {
+        self.ability().suits(need, pools)
+    }
+
+    /// Whether the worker asks for work, and has room for this.
+    pub(super) fn has_room(&self, need: &Need) -> bool {
+        self.takes_work() && self.waiting.is_some_and(|free| free.holds(&need.room))
+    }
+}
+
+impl OfWorker for Session {
+    fn worker(&self) -> &str {
+        &self.worker
+    }
+}

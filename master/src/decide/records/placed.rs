@@ -1,0 +1,56 @@
+//! Why an attempt went to the worker that it went to, as it was when it did: kept with the attempt.
+
+pub use crate::decide::placement::{Because, FREE_COUNTED};
+
+use crate::decide::placement::{Choice, Readiness};
+use serde::{Deserialize, Serialize};
+
+/// Stored as JSON: fields are only added, with a default.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placed {
+    pub because: Because,
+    /// Connected workers that could take the job.
+    pub able: u32,
+    /// Of these, those that had room and asked; counted up to [`FREE_COUNTED`].
+    pub free: u32,
+    /// For a worker, in milliseconds.
+    pub waited_ms: u64,
+    /// What ended that; none: it did not wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waited_for: Option<Opening>,
+}
+
+/// What made a worker ready for more work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Opening {
+    Connected,
+    Resumed,
+    /// The end of this job, by its selector; "": of a project that may not be seen.
+    Freed(String),
+    /// It had room before, and asked only now.
+    Asked,
+}
+
+impl Placed {
+    /// `freed`: the selector of the job whose end made room, where that is what the job waited for.
+    pub(in crate::decide) fn new(choice: Choice, freed: &str) -> Placed {
+        let opening = |opened| match opened {
+            Readiness::Connected => Opening::Connected,
+            Readiness::Resumed => Opening::Resumed,
+            Readiness::Freed => Opening::Freed(freed.to_owned()),
+            Readiness::Asked => Opening::Asked,
+        };
+        Placed {
+            because: choice.because,
+            able: count(choice.able),
+            free: count(choice.free),
+            waited_ms: u64::try_from(choice.waited.as_millis()).unwrap_or(u64::MAX),
+            waited_for: choice.waited_for.map(opening),
+        }
+    }
+}
+
+fn count(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

@@ -10,7 +10,7 @@ use schema::limits::event_bytes;
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{
     Assignment, Change, Command, Commit, Cursor, Description, Event, Fact, Home, JobPlan, Outcome, PLAN_VERSION, Plan,
-    Right, SourceRevision, SourceStamp, StepPlan, Time, Trust, UnreadablePlan, What,
+    Right, SourceRevision, SourceStamp, StepPlan, Tier, Time, Trust, UnreadablePlan, What,
 };
 use schema::wire;
 use serde::Serialize;
@@ -185,6 +185,7 @@ fn a_field_that_is_not_known_is_passed_over() {
         trust: Trust::Untrusted,
         term_ms: 5,
         plan_version: PLAN_VERSION,
+        isolation: Some(Tier::Guard.into()),
     });
     passes_over(Change { commits: vec![commit("c")], ..Change::default() });
     passes_over(Description::default());
@@ -222,6 +223,7 @@ fn of_a_job_of_a_newer_plan_only_the_name_is_read() {
             trust: Trust::Trusted,
             term_ms: 0,
             plan_version,
+            isolation: None,
         };
         let mut message = Builder::new_default();
         wire::write_assignment(message.init_root(), &assignment);

@@ -6,7 +6,7 @@
 use client::{Events, Follow, LogAddress, Told, logs};
 use master::config::{Config, Means, NoticeConfig};
 use master::decide::coordinator::record::Turn;
-use schema::values::{Cursor, Event, Fact, Filter, Outcome, State};
+use schema::values::{Commit, Cursor, Event, Fact, Filter, Outcome, State, Time};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -65,7 +65,7 @@ fn a_change_becomes_a_report() {
         assert!(relay.links() > 1, "the link was cut");
 
         wait_for(&told, |event| event.build == 2 && matches!(event.fact, Fact::BuildFinished { .. })).await;
-        the_events_are(&told.borrow(), &commit);
+        the_events_are(&told.borrow(), change_of(&house.repo, &commit));
         the_logs_are(&house).await;
         the_attempt_has_ended(&house).await;
         the_page_shows_it(&house).await;
@@ -159,19 +159,35 @@ async fn it_runs(house: &House, worker: &RealWorker) {
     assert!(!worker.is_tidy(), "the worker notes what it has in hand");
 }
 
+/// What is told of the push: its commit, by whom and when, and the file that it brought.
+fn change_of(repo: &Repo, commit: &str) -> Fact {
+    let seconds: u64 = repo.git(&["show", "-s", "--format=%ct", commit]).parse().unwrap();
+    let (author, subject) = ("Tester <tester@example.org>".to_owned(), "the fault".to_owned());
+    let pushed = Commit { revision: commit.to_owned(), author, time: Time(seconds * 1_000), subject };
+    Fact::ChangeSubmitted {
+        ref_name: "refs/heads/main".to_owned(),
+        revision: commit.to_owned(),
+        forced: false,
+        commits: vec![pushed],
+        more_commits: false,
+        paths: vec!["fault".to_owned()],
+        more_paths: false,
+    }
+}
+
 /// 1 to 6, and 13: what was decided of the push, in this order, beside what workers and grants did. 14: the events have numbers
 /// without a gap, and each is told once.
-fn the_events_are(told: &[Event], commit: &str) {
+fn the_events_are(told: &[Event], change: Fact) {
     let numbers: Vec<u64> = told.iter().map(|event| event.sequence).collect();
     assert_eq!(numbers, (1..=told.len() as u64).collect::<Vec<_>>());
     let (job, name) = (|| "test".to_owned(), |name: &str| name.to_owned());
-    let (ref_name, revision) = (name("refs/heads/main"), commit.to_owned());
+    let Fact::ChangeSubmitted { ref_name, revision, .. } = change.clone() else { panic!("a change") };
     let starts = |step, name: &str| Fact::StepStarted { job: job(), attempt: 1, step, name: name.to_owned() };
     let ends = |step, outcome| Fact::StepFinished { job: job(), attempt: 1, step, outcome };
     let job_ends =
         Fact::JobFinished { job: job(), outcome: Outcome::Failed, reason: name("step 2 `check`: exit code 3") };
     let expected = [
-        Fact::ChangeSubmitted { ref_name: ref_name.clone(), revision: revision.clone(), forced: false },
+        change,
         Fact::BuildCreated { cause: name("change"), ref_name, revision },
         Fact::BuildPlanned { jobs: vec![name("test"), name("pack")] },
         Fact::JobQueued { job: job() },

@@ -133,7 +133,8 @@ impl World {
         let class = if self.random.chance(70) { Class::Normal } else { Class::Idle };
         let want = if self.random.chance(20) { BTreeSet::from([Want::read("gpu")]) } else { BTreeSet::new() };
         let on = ["", "linux", "mac"][self.random.below(3)].to_owned();
-        let need = Need { on, want, pools: BTreeSet::from([POOL.to_owned()]), room: room(self.random.below(4) as u32) };
+        let (pools, room) = (BTreeSet::from([POOL.to_owned()]), room(self.random.below(4) as u32));
+        let need = Need { on, want, pools, isolation: None, room };
         let priority = self.random.below(3) as i32;
         let ticket = Ticket { owner: self.owners, need, class, priority, queued: self.now, term: TERM };
         self.tickets.insert(self.owners, ticket);

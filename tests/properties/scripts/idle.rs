@@ -144,7 +144,8 @@ impl Player {
 
     fn come(&mut self, owner: u32, class: Class, cores: u32, priority: u32) {
         let pools = BTreeSet::from(["default".to_owned()]);
-        let need = Need { on: String::new(), want: BTreeSet::new(), pools, room: room(cores) };
+        let (on, want) = Default::default();
+        let need = Need { on, want, pools, isolation: None, room: room(cores) };
         let priority = i32::try_from(priority).expect("small");
         let ticket = Ticket { owner, need, class, priority, queued: NOW, term: Duration::from_secs(60) };
         let offer = self.it.enqueue(NOW, ticket);

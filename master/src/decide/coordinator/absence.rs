@@ -6,23 +6,10 @@ use super::Coordinator;
 use super::model::Arrival;
 use super::record::{Answer, AttemptRow, GrantId, GrantRow, LeaseToken};
 use super::request::Request;
-use super::snapshot::LeaseView;
+use super::snapshot::{LeaseView, Waits};
 use crate::decide::placement::LeaseState;
 use schema::values::{GrantKind, Home, Refusal, RefusalCode, Time};
 use std::collections::BTreeSet;
-
-/// Why the end of a lease decides when its job is placed again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Waits {
-    /// The worker was revoked a moment ago, and is asked whether all has ended.
-    Answer,
-    /// It was revoked, and did not say so.
-    Silence,
-    /// It is connected and does not know of the job, or a copy of it is.
-    Elsewhere,
-    /// It is not connected.
-    Away,
-}
 
 /// A worker that was revoked, and is asked whether all that it ran has ended.
 #[derive(Debug)]

@@ -1,7 +1,6 @@
 //! The state as plain facts, for those who explain it: they stand above the coordinator, which knows nothing of them. Nothing here
 //! changes anything, and nothing here is a text for people.
 
-pub(crate) use super::absence::Waits;
 pub(crate) use crate::decide::placement::{Ability, Class, Fault, LeaseState, Need, Pools, Rank, Resting, Session};
 
 use super::Coordinator;
@@ -21,6 +20,19 @@ pub(crate) struct LeaseView<'a> {
     pub is_away: bool,
     /// Why somebody wants it ended. None: nobody does.
     pub cancelled: Option<&'a str>,
+}
+
+/// Why the end of a lease decides when its job is placed again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waits {
+    /// The worker was revoked a moment ago, and is asked whether all has ended.
+    Answer,
+    /// It was revoked, and did not say so.
+    Silence,
+    /// It is connected and does not know of the job, or a copy of it is.
+    Elsewhere,
+    /// It is not connected.
+    Away,
 }
 
 /// The coordinator at one moment, to be read.

@@ -25,11 +25,15 @@ mod text;
 pub(crate) use bridge::bridge;
 pub(crate) use hook::{Hook, Hooks};
 
+use axum::extract::State;
 use bridge::Bridge;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, LazyLock};
 use tokio_util::sync::CancellationToken;
+
+/// What an address is asked with: the site itself.
+type Here = State<Arc<Site>>;
 
 /// What all pages have in common.
 pub(crate) struct Site {

@@ -10,12 +10,9 @@ mod queue;
 mod step;
 mod workers;
 
-use super::Site;
+use super::{Here, Site};
 use axum::Router;
-use axum::extract::State;
 use std::sync::Arc;
-
-type Here = State<Arc<Site>>;
 
 /// Seconds after which a page of what still runs is asked for again.
 const REFRESH: u32 = 3;

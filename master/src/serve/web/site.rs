@@ -8,7 +8,7 @@ use super::raw;
 use super::reply::{Miss, Reply, guard, page, see_other, status, tagged, to_oneself};
 use super::request::{COOKIE, cookie};
 use super::show::{self, Frame};
-use super::{STYLE, Site};
+use super::{Here, STYLE, Site};
 use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
@@ -22,8 +22,6 @@ use std::sync::Arc;
 
 /// As long as its grant, in seconds.
 const COOKIE_AGE: u32 = 30 * 24 * 3600;
-
-type Here = State<Arc<Site>>;
 
 pub(super) fn router(site: Arc<Site>) -> Router {
     Router::new()

@@ -152,7 +152,7 @@ impl Letter {
         Ok(self.note(handed.await.map_err(|_| "the thread ended early".to_owned())??))
     }
 
-    fn note(&mut self, handed: smtp::Accepted) -> Delivery {
+    fn note(&mut self, handed: smtp::HandedOver) -> Delivery {
         for (address, why) in &handed.refused {
             tracing::warn!("the mail server refuses a notice to {address} for good: {why}");
         }

@@ -17,7 +17,7 @@ const SUBMISSIONS: u16 = 465;
 
 /// What the server did with a message, recipient by recipient.
 #[derive(Debug, Default)]
-pub(super) struct Accepted {
+pub(super) struct HandedOver {
     /// It took the message, for somebody.
     pub(super) is_taken: bool,
     /// It will never take it for these: why.
@@ -27,7 +27,12 @@ pub(super) struct Accepted {
 }
 
 /// An error says why nobody has the message now.
-pub(super) fn hand_over(mail: &MailConfig, from: &Address, to: &[Address], message: &[u8]) -> Result<Accepted, String> {
+pub(super) fn hand_over(
+    mail: &MailConfig,
+    from: &Address,
+    to: &[Address],
+    message: &[u8],
+) -> Result<HandedOver, String> {
     let mut connection = connect(mail)?;
     let handed = converse(&mut connection, from, to, message);
     // whatever it answers, all is said
@@ -40,8 +45,8 @@ fn converse(
     from: &Address,
     to: &[Address],
     message: &[u8],
-) -> Result<Accepted, String> {
-    let mut handed = Accepted::default();
+) -> Result<HandedOver, String> {
+    let mut handed = HandedOver::default();
     if let Some(why) = refusal(connection.command(Mail::new(Some(from.clone()), Vec::new())))? {
         handed.refused = to.iter().map(|address| (address.clone(), why.clone())).collect();
         return Ok(handed);
@@ -134,7 +139,7 @@ mod tests {
 
     /// A server that answers a command, by its first letters, and one conversation with it: what became of a message, and
     /// the commands.
-    fn talk(to: &[&str], answers: &'static [(&str, &str)]) -> (Result<Accepted, String>, Vec<String>) {
+    fn talk(to: &[&str], answers: &'static [(&str, &str)]) -> (Result<HandedOver, String>, Vec<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let server = std::thread::spawn(move || {

@@ -221,7 +221,10 @@ fn logins_that_an_earlier_master_kept_are_gone_soon() {
         let mut store = rusqlite::Connection::open(house.state().join("guild.db")).unwrap();
         let parent: i64 = store.query_row("select id from grants where name = 'ada'", [], |row| row.get(0)).unwrap();
         let change = store.transaction().unwrap();
-        change.execute_batch("alter table grants drop column browser; pragma user_version = 8").unwrap();
+        let older = "alter table grants drop column browser; drop table blobs; drop table blob_refs; \
+                     drop table blob_projects; delete from counters where name = 'blob-bytes'; \
+                     pragma user_version = 8";
+        change.execute_batch(older).unwrap();
         let sql = "with recursive n(value) as (select 1 union all select value + 1 from n where value < 44000) \
                    insert into grants (id, parent, kind, name, what, created, expires, revoked, reason, join_hash, holder) \
                    select 1000 + value, ?1, 'user', 'ada.browser', '{\"may\":[\"view\"],\"projects\":[\"demo\"]}', 1000, \

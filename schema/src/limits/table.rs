@@ -177,7 +177,7 @@ table! {
         ["worker.StepEnd.logHash", "worker.StepReport.finished(logHash)"];
     /// What the manual promised from the start. A worker sends 128 KiB at once.
     LOG_WRITE: "part of the log", 1 << 20, Bytes, Refused, ["log.LogSink.write(bytes)"];
-    /// As a part of a log.
+    /// As much as a part of a log, because both go to a file in one write.
     SINK_WRITE: "part of the bytes", 1 << 20, Bytes, Refused, ["common.ByteSink.write(bytes)"];
     /// It has exactly 32 bytes, which its reader checks.
     BLAKE3: "BLAKE3", 32, Bytes, Refused, ["common.ByteSink.seal(blake3)", "perspective.Build.blob(blake3)"];

@@ -5,8 +5,8 @@ use super::lack::Lack;
 use super::words::listed;
 use super::{Explainer, Why};
 use crate::decide::coordinator::record::JobKey;
-use crate::decide::coordinator::snapshot::Need;
-use schema::values::{Asks, Tier, Want};
+use crate::decide::coordinator::snapshot::{Need, USUAL_TIER};
+use schema::values::{Asks, Want};
 use std::collections::BTreeSet;
 use toml_file::nearest;
 
@@ -73,7 +73,7 @@ fn hints_of_tier(seen: &[Seen<'_>]) -> Vec<String> {
     };
     let mut lacking = seen.iter().flat_map(|seen| seen.lacks.iter().map(|lack| (&seen.session.worker, lack)));
     let Some((tier, why)) = lacking.find_map(|(worker, lack)| of_lack(worker, lack)) else { return Vec::new() };
-    let is_usual = tier == Tier::Guard.into();
+    let is_usual = tier == USUAL_TIER.into();
     let without = "`isolation = \"plain\"` of the job, or of its pool in the master file, lets it run there without";
     [why].into_iter().chain(is_usual.then(|| without.to_owned())).collect()
 }

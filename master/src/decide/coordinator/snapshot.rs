@@ -1,7 +1,9 @@
 //! The state as plain facts, for those who explain it: they stand above the coordinator, which knows nothing of them. Nothing here
 //! changes anything, and nothing here is a text for people.
 
-pub(crate) use crate::decide::placement::{Ability, Class, Fault, LeaseState, Need, Pools, Rank, Resting, Session};
+pub(crate) use crate::decide::placement::{
+    Ability, Class, Fault, LeaseState, Need, Pools, Rank, Resting, Session, USUAL_TIER,
+};
 
 use super::Coordinator;
 use super::record::{AttemptRow, BuildId, BuildRow, GrantId, GrantRow, JobKey, JobRow, WorkerRow};

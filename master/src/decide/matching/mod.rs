@@ -10,7 +10,7 @@ pub use fit::{Ability, PoolTerms, Pools};
 pub(in crate::decide) use queue::Queue;
 pub use queue::Rank;
 pub use ticket::{Class, Need, OwnerKey, Ticket};
-pub use tier::TierNeed;
+pub use tier::{TierNeed, USUAL_TIER};
 
 /// Names one live connection of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -7,7 +7,7 @@
 use schema::values::{Description, Tier, TierName, TierProbe};
 
 /// The tier of a trusted build's job for which nobody names one.
-const USUAL: Tier = Tier::Guard;
+pub const USUAL_TIER: Tier = Tier::Guard;
 
 /// The weakest tier in which a job may run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl TierNeed {
 
     pub fn tier(&self) -> TierName {
         match self {
-            TierNeed::Usual => USUAL.into(),
+            TierNeed::Usual => USUAL_TIER.into(),
             TierNeed::Asked(tier) => tier.clone(),
         }
     }
@@ -55,7 +55,7 @@ impl TierNeed {
         let working = about.probes.iter().filter(|probe| probe.works()).map(|probe| &probe.tier);
         let mut fitting: Vec<&TierName> = working.filter(|tier| tier.covers(&self.tier())).collect();
         fitting.sort();
-        let usual = fitting.iter().find(|tier| tier.covers(&USUAL.into()));
+        let usual = fitting.iter().find(|tier| tier.covers(&USUAL_TIER.into()));
         usual.or(fitting.last()).map(|tier| (*tier).clone())
     }
 }

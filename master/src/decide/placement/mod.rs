@@ -13,7 +13,9 @@ mod place;
 mod rest;
 mod session;
 
-pub use crate::decide::matching::{Ability, Class, Need, OwnerKey, PoolTerms, Pools, Rank, SessionId, Ticket};
+pub use crate::decide::matching::{
+    Ability, Class, Need, OwnerKey, PoolTerms, Pools, Rank, SessionId, Ticket, USUAL_TIER,
+};
 pub use crate::decide::tokens::LeaseToken;
 pub use lease::{Ending, Lease, LeaseState};
 pub use leases::{Accepted, Renewed, Restored};

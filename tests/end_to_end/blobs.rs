@@ -85,7 +85,7 @@ fn an_upload_goes_on_after_a_lost_link_and_a_restart() {
 #[test]
 fn what_a_lost_attempt_did_not_seal_goes() {
     run(async {
-        let house = House::open_with(PIPELINE, |config| config.limits.lease = Duration::from_secs(2)).await;
+        let house = House::open_with(PIPELINE, |config| config.limits.lease = Duration::from_secs(12)).await;
         let worker = house.worker("anvil").await;
         let (_, lease) = accepted(&worker).await;
         let (half, done) = (artifact(&lease, "half").await.unwrap(), artifact(&lease, "done").await.unwrap());

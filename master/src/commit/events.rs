@@ -17,13 +17,34 @@ pub use turns::SubscriberPacing;
 
 /// Events kept in memory; a subscriber that is further behind reads history.
 const RING: usize = 4_096;
+/// Bytes of the events kept in memory. Most events have some 200 bytes, so only large pushes come near: an event of a change has up to
+/// 100 KiB.
+const RING_BYTES: usize = 16 << 20;
 
 pub struct Feed {
     readers: Readers,
     incarnation: u64,
-    recent: RefCell<VecDeque<Rc<Event>>>,
+    recent: RefCell<Recent>,
     last: watch::Sender<u64>,
     seats: Seats,
+}
+
+/// The newest events, in order and without a gap: at most [`RING`] of them, and at most [`RING_BYTES`] or a single one.
+#[derive(Default)]
+struct Recent {
+    events: VecDeque<Rc<Event>>,
+    bytes: usize,
+}
+
+impl Recent {
+    fn push(&mut self, event: Event) {
+        self.bytes += limits::event_bytes(&event);
+        self.events.push_back(Rc::new(event));
+        while self.events.len() > RING || (self.bytes > RING_BYTES && self.events.len() > 1) {
+            let oldest = self.events.pop_front();
+            self.bytes -= oldest.map_or(0, |event| limits::event_bytes(&event));
+        }
+    }
 }
 
 /// What follows a cursor.
@@ -81,10 +102,8 @@ impl Feed {
         let mut recent = self.recent.borrow_mut();
         for (expected, event) in (self.last() + 1..).zip(events) {
             assert_eq!(event.sequence, expected, "events are published in order and without a gap");
-            recent.push_back(Rc::new(event));
+            recent.push(event);
         }
-        let excess = recent.len().saturating_sub(RING);
-        recent.drain(..excess);
         drop(recent);
         self.last.send_replace(last);
     }
@@ -112,7 +131,7 @@ impl Feed {
 
     /// None: the ring does not reach back so far.
     fn recent_after(&self, after: u64, limit: usize) -> Option<Vec<Rc<Event>>> {
-        let recent = self.recent.borrow();
+        let recent = &self.recent.borrow().events;
         let first = recent.front()?.sequence;
         let skip = usize::try_from((after + 1).checked_sub(first)?).ok()?;
         let end = recent.len().min(skip.saturating_add(limit));

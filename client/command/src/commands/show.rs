@@ -5,8 +5,8 @@ use crate::output::Shown;
 use crate::printer::Printer;
 use crate::render::{build_row, job_row, one_line, status_word, symbol};
 use clap::Args;
-use client::Error;
 use client::views::{BuildView, JobView, StepView, timestamp};
+use client::{Error, Guild};
 use schema::values::TimeSpan;
 
 const JOB_COLUMNS: [&str; 5] = ["name", "status", "platform", "worker", "duration"];
@@ -75,14 +75,18 @@ async fn show_jobs(connected: &Connected, build: &BuildView, jobs: &[&JobView]) 
     for job in jobs {
         let isolation = match job.attempt {
             0 => String::new(),
-            _ => {
-                let told = connected.guild().await?.explain(&build.project, build.number, &job.name).await?;
-                told.isolation().to_owned()
-            }
+            _ => isolation(connected.guild().await?, build, job).await,
         };
         show_job(&connected.printer, build, job, isolation)?;
     }
     Ok(())
+}
+
+/// The tier in which the latest attempt ran. Empty where the master does not say, because its disk is full or because it is of an
+/// earlier version.
+async fn isolation(guild: &Guild, build: &BuildView, job: &JobView) -> String {
+    let told = guild.explain(&build.project, build.number, &job.name).await;
+    told.map_or_else(|_| String::new(), |told| told.isolation().to_owned())
 }
 
 fn show_job(printer: &Printer, build: &BuildView, job: &JobView, isolation: String) -> Result<(), Error> {

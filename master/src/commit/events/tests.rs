@@ -156,3 +156,25 @@ fn a_batch_is_bounded_by_bytes_and_has_at_least_one_event() {
         assert_eq!(batches, [vec![1, 2], vec![3], vec![4], vec![5]]);
     }
 }
+
+#[test]
+fn large_events_leave_the_ring_sooner_and_are_read_from_history() {
+    let (store, feed) = feed("feed-large", 0);
+    let large = |sequence| {
+        let fact = Fact::Alarm { text: "x".repeat(1 << 20) };
+        Event { fact, ..event(sequence) }
+    };
+    let pushed: Vec<Event> = (1..=40).map(large).collect();
+    commit(&store, &pushed);
+    feed.publish(pushed);
+    let recent = feed.recent.borrow();
+    assert!(
+        recent.bytes <= RING_BYTES && recent.events.len() == 15,
+        "{} of {} bytes",
+        recent.events.len(),
+        recent.bytes
+    );
+    drop(recent);
+    assert_eq!(numbers(&now(feed.next(crate::keep::turns::PROGRAM, at(0), 1)).unwrap()), [1]);
+    assert_eq!(numbers(&now(feed.next(crate::keep::turns::PROGRAM, at(39), 9)).unwrap()), [40]);
+}

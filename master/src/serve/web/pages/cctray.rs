@@ -30,8 +30,10 @@ async fn cctray(State(site): Here, headers: HeaderMap) -> Result<Reply, Miss> {
         let mut lines = Vec::new();
         for project in visit.guild.projects().await? {
             let branch = state_of(&visit.guild, &project.name, "").await?;
-            let builds = builds_of(&visit.guild, &project.name, branch.as_ref(), BUILDS).await?;
-            lines.extend(MonitoredBranch::new(&project.name, branch.as_ref(), &builds));
+            // without a main branch its builds would be those of any other one
+            let Some(branch) = branch else { continue };
+            let builds = builds_of(&visit.guild, &project.name, Some(&branch), BUILDS).await?;
+            lines.extend(MonitoredBranch::new(&project.name, &branch, &builds));
         }
         Ok::<_, Error>(lines)
     });
@@ -67,7 +69,7 @@ struct MonitoredBranch {
 
 impl MonitoredBranch {
     /// None: nothing was finished yet, and the format has no word for that.
-    fn new(project: &str, branch: Option<&BranchView>, builds: &[BuildView]) -> Option<MonitoredBranch> {
+    fn new(project: &str, branch: &BranchView, builds: &[BuildView]) -> Option<MonitoredBranch> {
         let newest = builds.iter().find(|build| build.is_finished())?;
         let is_busy = builds.iter().any(|build| !build.is_finished());
         Some(MonitoredBranch {
@@ -81,11 +83,11 @@ impl MonitoredBranch {
 }
 
 /// The state of the branch, as every other page shows it.
-fn status(branch: Option<&BranchView>) -> &'static str {
-    match branch.and_then(|branch| branch.outcome) {
+fn status(branch: &BranchView) -> &'static str {
+    match branch.outcome {
         Some(Outcome::Succeeded | Outcome::Warned) => "Success",
         Some(Outcome::Failed) => "Failure",
-        None if branch.is_some_and(|branch| branch.errored) => "Exception",
+        None if branch.errored => "Exception",
         Some(Outcome::Errored | Outcome::Cancelled | Outcome::Skipped) | None => "Unknown",
     }
 }

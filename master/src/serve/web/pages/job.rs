@@ -27,7 +27,7 @@ async fn job(
     let looked = site.bridge.look(cookie(&headers), async move |visit: Visit| {
         let (build, job) = job_of(&visit.guild, &project, number, &name).await?;
         let logs = job_logs(&visit.guild, &build, &job).await?;
-        let isolation = isolation(&visit.guild, &build, &job).await?;
+        let isolation = isolation(&visit.guild, &build, &job).await;
         Ok::<_, Error>((build, job, logs, isolation, visit.name))
     });
     let (build, job, logs, isolation, who) = looked.await??;

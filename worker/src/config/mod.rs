@@ -132,8 +132,9 @@ impl Config {
 
     /// What came of each tier, by what `try_out` says of it. A tier that the file does not want is not tried.
     pub(crate) fn probes(&self, try_out: impl Fn(Tier) -> Result<(), String>) -> Vec<TierProbe> {
+        // twice, because a machine that has just started may be short of processes, or slow, for a moment
         let lack = |tier| match tier <= self.isolation {
-            true => try_out(tier).err(),
+            true => try_out(tier).or_else(|_| try_out(tier)).err(),
             false => Some(format!("its worker.toml says isolation = \"{}\"", self.isolation)),
         };
         Tier::ALL.map(|tier| TierProbe { tier: tier.into(), lack: lack(tier) }).to_vec()

@@ -183,18 +183,22 @@ impl Blobs {
     /// An attempt has ended: what it did not seal goes, from memory and from the disk. Writes that were begun take effect
     /// before, or are refused.
     pub async fn end_attempt(&self, job: JobKey, attempt: u16) -> io::Result<()> {
-        let mut placed = Vec::new();
+        let (mut placed, mut ended) = (Vec::new(), Ok(()));
         for (key, upload) in self.held_of(job, attempt) {
             let turn = upload.turn().await;
             self.uploads.borrow_mut().remove(&key);
-            placed.extend(upload.end(turn).await?);
+            match upload.end(turn).await {
+                Ok(hash) => placed.extend(hash),
+                Err(error) => ended = Err(error),
+            }
         }
         if self.left.borrow_mut().remove(&(job, attempt)) {
             let files = self.files.clone();
             let remove = move || files.remove_partials(|of, number| (of, number) == (job, attempt));
             self.files.work.run(remove).await?;
         }
-        self.remove_unreferenced(placed).await.map(drop)
+        self.remove_unreferenced(placed).await?;
+        ended
     }
 
     /// A reader of a sealed blob.
@@ -269,11 +273,16 @@ impl Blobs {
         let upload = self.held(key);
         let mut turn = upload.turn().await;
         if matches!(*turn, UploadState::Unknown) {
-            let found = self.look_for(key, &upload).await;
-            if !matches!(found, Ok(UploadState::Growing(_))) {
-                self.let_go(key, &upload);
-            }
-            *turn = found?;
+            *turn = match self.look_for(key, &upload).await {
+                Ok(found) => found,
+                Err(refusal) => {
+                    self.let_go(key, &upload);
+                    return Err(refusal);
+                }
+            };
+        }
+        if matches!(*turn, UploadState::Recorded(_)) {
+            self.let_go(key, &upload);
         }
         Ok((upload, turn))
     }

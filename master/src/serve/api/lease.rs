@@ -7,14 +7,14 @@ use super::report::{StepReport, finished, log_of, settled, sink, started};
 use super::sink::{ArtifactSink, end_uploads};
 use super::source::LeasePacks;
 use super::worker_access::WorkerAccess;
-use super::{accept, attempt_logs, bounded, failed, refuse};
+use super::{accept, attempt_logs, bounded, broken, failed, refuse};
 use crate::decide::coordinator::Coordinator;
-use crate::decide::coordinator::record::{GrantId, LeaseToken};
+use crate::decide::coordinator::record::{GrantId, LeaseToken, SealRow, StepRow};
 use crate::keep::turns::Principal;
 use capnp::traits::HasTypeId as _;
 use schema::gate::Gate;
 use schema::limits::{self, ARTIFACT, REASON};
-use schema::values::{Outcome, Progress, Refusal, RefusalCode};
+use schema::values::{Outcome, Progress, Refusal, RefusalCode, Time};
 use schema::wire;
 use schema::worker_capnp::lease;
 use std::cell::Cell;
@@ -53,7 +53,6 @@ impl Lease {
     /// Ends the attempt, and with it the logs of its steps.
     async fn end(&self, outcome: Outcome, mut reason: String) -> capnp::Result<Result<(), Refusal>> {
         let token = self.token;
-        let attempt = self.access.driver().peek(|it, _| it.lease_job(token));
         let steps = match self.access.driver().peek(|it, _| it.finished_steps(token)) {
             Ok(steps) => steps,
             Err(refusal) => return Ok(Err(refusal)),
@@ -66,18 +65,29 @@ impl Lease {
             let words = limits::cut(&reason, REASON.most.saturating_sub(wrong.len() + 2));
             reason = if words.is_empty() { wrong } else { format!("{words}; {wrong}") };
         }
-        let end = |it: &mut Coordinator, now| it.complete(now, token, outcome, &reason);
-        let done = attempt_logs::commit(self.access.driver(), self.access.logs(), seals, end).await;
-        if done.is_ok() {
-            self.access.live().forget_lease(token);
-            if let Some((job, attempt)) = attempt {
-                attempt_logs::forget(self.access.logs(), job, attempt, &steps).await;
-                // in a box: few attempts have uploads, and all wait in a future of this size
-                Box::pin(end_uploads(self.access.blobs(), job, attempt)).await;
-            }
-        }
-        Ok(done)
+        // in a task of its own, which ends also when its caller is gone: what the attempt leaves behind goes
+        let end = move |it: &mut Coordinator, now| it.complete(now, token, outcome, &reason);
+        let ending = tokio::task::spawn_local(end_attempt(self.access.clone(), token, steps, seals, end));
+        ending.await.map_err(broken)
     }
+}
+
+/// Commits the end of an attempt with the seals of its logs, and lets go of all else that it had.
+async fn end_attempt(
+    access: Rc<WorkerAccess>,
+    token: LeaseToken,
+    steps: Vec<StepRow>,
+    seals: Vec<SealRow>,
+    end: impl FnOnce(&mut Coordinator, Time) -> Result<(), Refusal>,
+) -> Result<(), Refusal> {
+    let attempt = access.driver().peek(|it, _| it.lease_job(token));
+    attempt_logs::commit(access.driver(), access.logs(), seals, end).await?;
+    access.live().forget_lease(token);
+    if let Some((job, attempt)) = attempt {
+        attempt_logs::forget(access.logs(), job, attempt, &steps).await;
+        end_uploads(access.blobs(), job, attempt).await;
+    }
+    Ok(())
 }
 
 impl Drop for Lease {

@@ -24,6 +24,8 @@ impl ArtifactSink {
     }
 
     async fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<u64, Refusal> {
+        // what is freed on a full disk is for the commits that wait
+        self.access.driver().admit()?;
         let room = self.access.blobs().room(bytes.len()).await?;
         // after the wait: once its attempt has ended, nothing of it is begun any more
         let key = self.key()?;

@@ -2,6 +2,7 @@
 
 mod circles;
 mod listed;
+mod mutants;
 mod rooms;
 
 use std::collections::BTreeMap;

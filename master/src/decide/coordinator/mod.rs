@@ -2,7 +2,7 @@
 //!
 //! [`Coordinator`] says how it is driven. Its files are its concerns: builds, leases, workers, grants, refs and requests. Beside it
 //! stand what it owns: `placement` decides who gets which job, and knows tickets only; `place` and `lease` translate between the
-//! two. `builds` knows what a build is made of. A row that the store keeps is of a type in `records`, which gives no way to
+//! two. `grants` owns the tree of grants. `builds` knows what a build is made of. A row that the store keeps is of a type in `records`, which gives no way to
 //! change it without recording that. Whoever explains what it does
 //! reads a [`snapshot::CoordinatorSnapshot`]: nothing here is prose, save the reasons that rows keep.
 
@@ -26,10 +26,10 @@ mod worker;
 
 pub use super::authority;
 pub use super::builds::AddedJob;
+pub use super::grants::{GrantOrder, GrantPage, Grants, ROOT, account_of, valid_name};
 pub use super::records::{self as record, lane, placed};
 pub use crate::decide::placement::{PoolTerms, SessionId};
 pub use builds::{Past, chosen};
-pub use grants::{GrantOrder, GrantPage, ROOT, account_of, valid_name};
 pub use model::{Arrival, Attached, Counts, Effect, Order, Planned, ProjectTerms, Resumption, Terms};
 pub use refs::{Before, HeldProject, Origin};
 pub use report::OpenLog;
@@ -42,11 +42,10 @@ use crate::decide::schedule::Schedule;
 use absence::Asked;
 use builds::RetryGuard;
 use model::{Effects, Timer, WorkerLink};
-use record::{Answer, BuildId, BuildRow, FollowedRow, GrantId, GrantRow, JobKey, JobRow, Record, WorkerRow};
+use record::{Answer, BuildId, BuildRow, FollowedRow, GrantId, JobKey, JobRow, Record, WorkerRow};
 use refs::Heads;
 use request::Requests;
 use schema::values::{Event, Fact, Refusal, Time};
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The state of the whole guild, and every rule by which it changes. It performs nothing itself: it is told what happened, and
@@ -102,19 +101,7 @@ pub struct Coordinator {
     /// Projects whose repositories were not looked at in this life.
     held: BTreeSet<String>,
     workers: Rows<String, WorkerRow>,
-    grants: Rows<GrantId, GrantRow>,
-    joins: BTreeMap<[u8; 32], GrantId>,
-    by_token: BTreeMap<[u8; 32], GrantId>,
-    /// Grants, by the one that they are below.
-    children: BTreeSet<(GrantId, GrantId)>,
-    /// Those of them that are logins of browsers.
-    logins: BTreeSet<(GrantId, GrantId)>,
-    /// Grants of an earlier life that are over, whose rows are left.
-    old_grants: Vec<GrantId>,
-    /// Grants that were revoked or expired, and are kept: when, and which. Of one time children come before their parents.
-    ended: BTreeSet<(Time, Reverse<GrantId>)>,
-    /// How many grants are in force below one.
-    in_force: BTreeMap<GrantId, usize>,
+    grants: Grants,
     requests: Requests,
     retry_guard: RetryGuard,
     /// Revoked workers that were asked whether all that they ran has ended.
@@ -123,7 +110,6 @@ pub struct Coordinator {
     timers: Schedule<Timer>,
     effects: Effects,
     last_build: u64,
-    last_grant: u64,
     last_event: u64,
 }
 
@@ -152,14 +138,15 @@ impl Coordinator {
 
     /// When [`Coordinator::handle_timeout`] has something to do.
     pub fn poll_timeout(&self) -> Option<Time> {
-        self.placement.next_timeout().into_iter().chain(self.timers.next()).min()
+        [self.placement.next_timeout(), self.grants.next_timeout(), self.timers.next()].into_iter().flatten().min()
     }
 
     pub fn handle_timeout(&mut self, now: Time) {
         while let Some(time) = self.poll_timeout().filter(|time| *time <= now) {
-            match self.placement.next_timeout() == Some(time) {
-                true => self.tick(now),
-                false => self.own_timeout(now),
+            match Some(time) {
+                time if time == self.placement.next_timeout() => self.tick(now),
+                time if time == self.grants.next_timeout() => self.grants_timeout(now),
+                _ => self.own_timeout(now),
             }
         }
     }
@@ -172,8 +159,6 @@ impl Coordinator {
 
     fn own_timeout(&mut self, now: Time) {
         match self.timers.due(now) {
-            Some(Timer::Grant(id)) => self.grant_timeout(now, id),
-            Some(Timer::OldGrants) => self.sweep_old_grants(now),
             Some(Timer::Alarms) => self.alarms_timeout(now),
             None => {}
         }

@@ -157,9 +157,6 @@ pub(super) struct WorkerLink {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
-    Grant(GrantId),
-    /// Rows of grants that an earlier master kept are to be removed.
-    OldGrants,
     /// Refusals that were counted for an hour.
     Alarms,
 }

@@ -5,7 +5,7 @@
 use super::Coordinator;
 use super::model::Arrival;
 use super::record::{Answer, AttemptRow, GrantId, LeaseToken};
-use super::request::Request;
+use super::requests::Request;
 use super::snapshot::{LeaseView, Waits};
 use crate::decide::placement::LeaseState;
 use schema::values::{Home, Refusal, RefusalCode, Time};

@@ -3,7 +3,7 @@
 use super::Coordinator;
 use super::model::Effect;
 use super::record::{Answer, GrantId, GrantRow};
-use super::request::Request;
+use super::requests::Request;
 use crate::decide::grants::{GrantOrder, Grants, Login, account_of};
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{Fact, Refusal, RefusalCode, Time};

@@ -1,17 +1,17 @@
 //! The coordinator as the store left it: after a start, and after a crash, which is the same.
 
+use crate::decide::alarms::Alarms;
 use crate::decide::builds::{Build, OpenAttempt};
 use crate::decide::coordinator::builds::RetryGuard;
 use crate::decide::coordinator::model::Effects;
 use crate::decide::coordinator::place::placement_terms;
 use crate::decide::coordinator::record::{BuildRow, JobKey, JobRow, Loaded, LoadedAttempt, LoadedBuild, StoredPlan};
 use crate::decide::coordinator::refs::{Heads, held_at_load};
-use crate::decide::coordinator::request::Requests;
 use crate::decide::coordinator::{Coordinator, Terms};
 use crate::decide::grants::Grants;
 use crate::decide::placement::{Placement, Restored};
 use crate::decide::records::{Row, Rows, Steps};
-use crate::decide::schedule::Schedule;
+use crate::decide::requests::Requests;
 use schema::values::{Outcome, Plan, State, Time, UnreadablePlan};
 use std::collections::BTreeMap;
 
@@ -35,8 +35,7 @@ impl Coordinator {
             requests: Requests::load(loaded.requests),
             retry_guard: RetryGuard::default(),
             answering: BTreeMap::new(),
-            alarms: BTreeMap::new(),
-            timers: Schedule::new(),
+            alarms: Alarms::default(),
             effects,
             last_build: loaded.last_build,
             last_event: loaded.last_event,

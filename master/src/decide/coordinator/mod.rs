@@ -28,23 +28,23 @@ pub use super::authority;
 pub use super::builds::AddedJob;
 pub use super::grants::{GrantOrder, GrantPage, Grants, ROOT, account_of, valid_name};
 pub use super::records::{self as record, lane, placed};
+pub use super::requests::{self, Request};
 pub use crate::decide::placement::{PoolTerms, SessionId};
 pub use builds::{Past, chosen};
 pub use model::{Arrival, Attached, Counts, Effect, Order, Planned, ProjectTerms, Resumption, Terms};
 pub use refs::{Before, HeldProject, Origin};
 pub use report::OpenLog;
-pub use request::Request;
 
+use super::alarms::Alarms;
 use super::builds::Build;
 use super::records::Rows;
 use crate::decide::placement::Placement;
-use crate::decide::schedule::Schedule;
 use absence::Asked;
 use builds::RetryGuard;
-use model::{Effects, Timer, WorkerLink};
+use model::{Effects, WorkerLink};
 use record::{Answer, BuildId, BuildRow, FollowedRow, GrantId, JobKey, JobRow, Record, WorkerRow};
 use refs::Heads;
-use request::Requests;
+use requests::Requests;
 use schema::values::{Event, Fact, Refusal, Time};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -106,8 +106,7 @@ pub struct Coordinator {
     retry_guard: RetryGuard,
     /// Revoked workers that were asked whether all that they ran has ended.
     answering: BTreeMap<GrantId, Asked>,
-    alarms: BTreeMap<alarms::Kind, alarms::Alarm>,
-    timers: Schedule<Timer>,
+    alarms: Alarms,
     effects: Effects,
     last_build: u64,
     last_event: u64,
@@ -138,7 +137,10 @@ impl Coordinator {
 
     /// When [`Coordinator::handle_timeout`] has something to do.
     pub fn poll_timeout(&self) -> Option<Time> {
-        [self.placement.next_timeout(), self.grants.next_timeout(), self.timers.next()].into_iter().flatten().min()
+        [self.placement.next_timeout(), self.grants.next_timeout(), self.alarms.next_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     pub fn handle_timeout(&mut self, now: Time) {
@@ -146,7 +148,7 @@ impl Coordinator {
             match Some(time) {
                 time if time == self.placement.next_timeout() => self.tick(now),
                 time if time == self.grants.next_timeout() => self.grants_timeout(now),
-                _ => self.own_timeout(now),
+                _ => self.alarms_timeout(now),
             }
         }
     }
@@ -154,13 +156,6 @@ impl Coordinator {
     fn tick(&mut self, now: Time) {
         if let Some(decision) = self.placement.tick(now) {
             self.follow(now, decision);
-        }
-    }
-
-    fn own_timeout(&mut self, now: Time) {
-        match self.timers.due(now) {
-            Some(Timer::Alarms) => self.alarms_timeout(now),
-            None => {}
         }
     }
 

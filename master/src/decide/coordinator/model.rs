@@ -155,12 +155,6 @@ pub(super) struct WorkerLink {
     pub freed: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Timer {
-    /// Refusals that were counted for an hour.
-    Alarms,
-}
-
 /// Numbers of the whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {

@@ -4,7 +4,7 @@ use super::Coordinator;
 use super::absence::Asked;
 use super::model::{Arrival, Attached, Counts, Effect, Resumption, WorkerLink};
 use super::record::{Answer, GrantId, GrantRow, JobKey, LeaseToken, WorkerRow};
-use super::request::Request;
+use super::requests::Request;
 use crate::decide::authority::may_steer;
 use crate::decide::builds::OpenAttempt;
 use crate::decide::placement::{Detached, Session, SessionId};

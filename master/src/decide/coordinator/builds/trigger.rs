@@ -6,7 +6,7 @@ use crate::decide::coordinator::Coordinator;
 use crate::decide::coordinator::model::Order;
 use crate::decide::coordinator::record::{Answer, BuildCause, BuildId, BuildRow, GrantId, Head, JobRow, Record};
 use crate::decide::coordinator::refs::Origin;
-use crate::decide::coordinator::request::Request;
+use crate::decide::coordinator::requests::Request;
 use crate::decide::records::Row;
 use schema::values::{
     Change, Commit, Fact, Outcome, Plan, Refusal, RefusalCode, SourceRevision, SourceStamp, State, Time,

@@ -108,6 +108,11 @@ fn placement_knows_no_builds() {
     forbid("master/src/decide/records", &["decide::coordinator", "decide::builds"], "records are below who makes them");
     forbid("master/src/decide/builds", &["decide::coordinator"], "builds are below what is decided of them");
     forbid(
+        "master/src/decide/refs",
+        &["decide::coordinator", "decide::builds"],
+        "refs are below what is built of them",
+    );
+    forbid(
         "master/src/decide/grants",
         &["decide::coordinator", "decide::builds"],
         "grants are below what follows from them",
@@ -120,7 +125,7 @@ const DECIDE_LINES: [(&str, usize); 5] =
 
 /// The coordinator is still larger than the 3,000 lines that it shall have. The number only falls: whoever finds an owner in it
 /// lowers it.
-const COORDINATOR_LINES: usize = 3_310;
+const COORDINATOR_LINES: usize = 3_100;
 
 #[test]
 fn the_heart_does_not_grow() {

@@ -6,11 +6,11 @@ use crate::decide::coordinator::builds::RetryGuard;
 use crate::decide::coordinator::model::Effects;
 use crate::decide::coordinator::place::placement_terms;
 use crate::decide::coordinator::record::{BuildRow, JobKey, JobRow, Loaded, LoadedAttempt, LoadedBuild, StoredPlan};
-use crate::decide::coordinator::refs::{Heads, held_at_load};
 use crate::decide::coordinator::{Coordinator, Terms};
 use crate::decide::grants::Grants;
 use crate::decide::placement::{Placement, Restored};
 use crate::decide::records::{Row, Rows, Steps};
+use crate::decide::refs::{Following, Heads};
 use crate::decide::requests::Requests;
 use schema::values::{Outcome, Plan, State, Time, UnreadablePlan};
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ impl Coordinator {
     /// From what the store holds. Every lease gets a full term from `now`; plans that were asked for are asked for again.
     /// `key`: 32 random bytes from which lease tokens are drawn.
     pub fn load(now: Time, terms: Terms, loaded: Loaded, key: [u8; 32]) -> Coordinator {
-        let (held, mut effects) = (held_at_load(&loaded), Effects::new());
+        let (following, mut effects) = (Following::load(&loaded), Effects::new());
         let mut this = Coordinator {
             placement: Placement::new(placement_terms(&terms), key),
             connections: BTreeMap::new(),
@@ -27,9 +27,7 @@ impl Coordinator {
             builds: BTreeMap::new(),
             numbers: loaded.numbers.into_iter().collect(),
             heads: Heads::load(loaded.heads),
-            followed: Rows::loaded(loaded.followed, |row| row.project.clone()),
-            incarnation: loaded.incarnation,
-            held,
+            following,
             workers: Rows::loaded(loaded.workers, |row| row.name.clone()),
             grants: Grants::load(now, loaded.grants, loaded.last_grant, &mut effects),
             requests: Requests::load(loaded.requests),

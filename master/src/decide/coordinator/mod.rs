@@ -28,25 +28,26 @@ pub use super::authority;
 pub use super::builds::AddedJob;
 pub use super::grants::{GrantOrder, GrantPage, Grants, ROOT, account_of, valid_name};
 pub use super::records::{self as record, lane, placed};
+pub use super::refs::{Before, Origin};
 pub use super::requests::{self, Request};
 pub use crate::decide::placement::{PoolTerms, SessionId};
 pub use builds::{Past, chosen};
 pub use model::{Arrival, Attached, Counts, Effect, Order, Planned, ProjectTerms, Resumption, Terms};
-pub use refs::{Before, HeldProject, Origin};
+pub use refs::HeldProject;
 pub use report::OpenLog;
 
 use super::alarms::Alarms;
 use super::builds::Build;
 use super::records::Rows;
+use super::refs::{Following, Heads};
 use crate::decide::placement::Placement;
 use absence::Asked;
 use builds::RetryGuard;
 use model::{Effects, WorkerLink};
-use record::{Answer, BuildId, BuildRow, FollowedRow, GrantId, JobKey, JobRow, Record, WorkerRow};
-use refs::Heads;
+use record::{Answer, BuildId, BuildRow, GrantId, JobKey, JobRow, Record, WorkerRow};
 use requests::Requests;
 use schema::values::{Event, Fact, Refusal, Time};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// The state of the whole guild, and every rule by which it changes. It performs nothing itself: it is told what happened, and
 /// answers what must happen outside.
@@ -94,12 +95,7 @@ pub struct Coordinator {
     /// Project -> the highest build number ever used.
     numbers: BTreeMap<String, u32>,
     heads: Heads,
-    /// How the repositories of projects were followed, by project.
-    followed: Rows<String, FollowedRow>,
-    /// Which life of the store this is.
-    incarnation: u64,
-    /// Projects whose repositories were not looked at in this life.
-    held: BTreeSet<String>,
+    following: Following,
     workers: Rows<String, WorkerRow>,
     grants: Grants,
     requests: Requests,

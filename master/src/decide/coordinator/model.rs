@@ -1,9 +1,9 @@
 //! What the coordinator is told and answers: the terms it works under, what workers say, and what must happen outside.
 
 use super::record::{BuildId, GrantId, JobKey, LeaseToken, Record};
-use super::refs::Origin;
 use crate::decide::placement::{PoolTerms, SessionId};
 use crate::decide::records::Recorder;
+use crate::decide::refs::Origin;
 use schema::values::{Assignment, Commit, Description, Home, Plan};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;

@@ -5,9 +5,9 @@ use crate::decide::builds::{Build, Trigger, change_submitted};
 use crate::decide::coordinator::Coordinator;
 use crate::decide::coordinator::model::Order;
 use crate::decide::coordinator::record::{Answer, BuildCause, BuildId, BuildRow, GrantId, Head, JobRow, Record};
-use crate::decide::coordinator::refs::Origin;
 use crate::decide::coordinator::requests::Request;
 use crate::decide::records::Row;
+use crate::decide::refs::Origin;
 use schema::values::{
     Change, Commit, Fact, Outcome, Plan, Refusal, RefusalCode, SourceRevision, SourceStamp, State, Time,
 };
@@ -115,9 +115,11 @@ impl Coordinator {
     fn insert_build(&mut self, now: Time, order: Order, cause: BuildCause, trigger: Trigger) -> BuildId {
         self.last_build += 1;
         let id = BuildId(self.last_build);
-        let number = self.numbers.get(&order.project).copied().unwrap_or_default() + 1;
+        let number = self.next_number(&order.project);
         self.numbers.insert(order.project.clone(), number);
-        let update = self.update_of(&order, number);
+        let source = order.stamp.sources.first().cloned().unwrap_or_default();
+        let head = self.heads.get(&order.project, &source.ref_name);
+        let update = order.origin.update(&source, head, number);
         let row = BuildRow {
             id,
             project: order.project,
@@ -137,12 +139,16 @@ impl Coordinator {
             by: order.by,
             update,
         };
-        let source = row.stamp.sources.first().cloned().unwrap_or_default();
         let fact =
             Fact::BuildCreated { cause: row.cause.to_string(), ref_name: source.ref_name, revision: source.revision };
         self.builds.insert(id, Build::new(Row::new(row, &mut self.effects)));
         self.tell(now, id, fact);
         id
+    }
+
+    /// The number that the next build of a project gets.
+    pub(in crate::decide::coordinator) fn next_number(&self, project: &str) -> u32 {
+        self.numbers.get(project).copied().unwrap_or_default() + 1
     }
 
     fn delete_ref(&mut self, now: Time, change: &Change) {

@@ -121,11 +121,10 @@ fn placement_knows_no_builds() {
 
 /// The most lines of the folders of `decide` without their tests. A folder that is larger hides an owner.
 const DECIDE_LINES: [(&str, usize); 5] =
-    [("coordinator", COORDINATOR_LINES), ("placement", 1_300), ("matching", 400), ("builds", 1_300), ("grants", 700)];
+    [("coordinator", COORDINATOR_LINES), ("placement", 1_300), ("matching", 400), ("builds", 1_000), ("grants", 700)];
 
-/// The coordinator is still larger than the 3,000 lines that it shall have. The number only falls: whoever finds an owner in it
-/// lowers it.
-const COORDINATOR_LINES: usize = 3_100;
+/// The coordinator shall have 3,000 lines at most, and has fewer. The number only falls: whoever finds an owner in it lowers it.
+const COORDINATOR_LINES: usize = 2_850;
 
 #[test]
 fn the_heart_does_not_grow() {

@@ -4,7 +4,7 @@ use super::Coordinator;
 use super::model::Effect;
 use super::record::{Answer, GrantId, GrantRow};
 use super::requests::Request;
-use crate::decide::grants::{GrantOrder, Grants, Login, account_of};
+use crate::decide::grants::{AskedLogin, GrantOrder, Grants, account_of};
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{Fact, Refusal, RefusalCode, Time};
 
@@ -86,8 +86,8 @@ impl Coordinator {
     /// address that nobody used goes first where there are too many logins, and then the oldest login.
     pub fn browse(&mut self, now: Time, by: GrantId, join_hash: [u8; 32]) -> Result<GrantId, Refusal> {
         let row = match self.grants.login(now, by, join_hash)? {
-            Login::Made(id) => return Ok(id),
-            Login::New(row) => row,
+            AskedLogin::Made(id) => return Ok(id),
+            AskedLogin::New(row) => row,
         };
         while let Some(id) = self.grants.login_in_the_way(by) {
             self.forget_grant(id, "there were newer logins");

@@ -1,8 +1,7 @@
 //! The coordinator as the store left it: after a start, and after a crash, which is the same.
 
 use crate::decide::alarms::Alarms;
-use crate::decide::builds::{Build, OpenAttempt};
-use crate::decide::coordinator::builds::RetryGuard;
+use crate::decide::builds::{Build, OpenAttempt, RetryGuard};
 use crate::decide::coordinator::model::Effects;
 use crate::decide::coordinator::place::placement_terms;
 use crate::decide::coordinator::record::{BuildRow, JobKey, JobRow, Loaded, LoadedAttempt, LoadedBuild, StoredPlan};
@@ -10,7 +9,7 @@ use crate::decide::coordinator::{Coordinator, Terms};
 use crate::decide::grants::Grants;
 use crate::decide::placement::{Placement, Restored};
 use crate::decide::records::{Row, Rows, Steps};
-use crate::decide::refs::{Following, Heads};
+use crate::decide::refs::{Followed, Heads};
 use crate::decide::requests::Requests;
 use schema::values::{Outcome, Plan, State, Time, UnreadablePlan};
 use std::collections::BTreeMap;
@@ -19,7 +18,7 @@ impl Coordinator {
     /// From what the store holds. Every lease gets a full term from `now`; plans that were asked for are asked for again.
     /// `key`: 32 random bytes from which lease tokens are drawn.
     pub fn load(now: Time, terms: Terms, loaded: Loaded, key: [u8; 32]) -> Coordinator {
-        let (following, mut effects) = (Following::load(&loaded), Effects::new());
+        let (following, mut effects) = (Followed::load(&loaded), Effects::new());
         let mut this = Coordinator {
             placement: Placement::new(placement_terms(&terms), key),
             connections: BTreeMap::new(),

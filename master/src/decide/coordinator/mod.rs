@@ -1,10 +1,12 @@
 //! Decides everything and does nothing: no I/O, no clock, no RPC, no randomness, no hash-map iteration.
 //!
-//! [`Coordinator`] says how it is driven. Its files are its concerns: builds, leases, workers, grants, refs and requests. Beside it
-//! stand what it owns: `placement` decides who gets which job, and knows tickets only; `place` and `lease` translate between the
-//! two. `grants` owns the tree of grants. `builds` knows what a build is made of. A row that the store keeps is of a type in `records`, which gives no way to
-//! change it without recording that. Whoever explains what it does
-//! reads a [`snapshot::CoordinatorSnapshot`]: nothing here is prose, save the reasons that rows keep.
+//! [`Coordinator`] says how it is driven. Its files are its concerns: what it is told and asked about builds, leases, workers,
+//! grants and refs, and what follows from that for the others. Beside it stand what it owns, each with private fields:
+//! `placement` decides who gets which job, and knows tickets only; `place` and `lease` translate between the two. `grants` has
+//! the tree of grants, `refs` what is known of repositories, `requests` the answers that are kept, and `alarms` what is counted.
+//! `builds` knows what a build is made of, and how it goes on. A row that the store keeps is of a type in `records`, which gives
+//! no way to change it without recording that. Whoever explains what it does reads a [`snapshot::CoordinatorSnapshot`]: nothing
+//! here is prose, save the reasons that rows keep.
 
 mod absence;
 mod alarms;
@@ -25,27 +27,25 @@ pub mod snapshot;
 mod worker;
 
 pub use super::authority;
-pub use super::builds::AddedJob;
+pub use super::builds::{AddedJob, Order, Past, chosen};
 pub use super::grants::{GrantOrder, GrantPage, Grants, ROOT, account_of, valid_name};
 pub use super::records::{self as record, lane, placed};
 pub use super::refs::{Before, Origin};
-pub use super::requests::{self, Request};
+pub use super::requests::Request;
 pub use crate::decide::placement::{PoolTerms, SessionId};
-pub use builds::{Past, chosen};
-pub use model::{Arrival, Attached, Counts, Effect, Order, Planned, ProjectTerms, Resumption, Terms};
+pub use model::{Arrival, Attached, Counts, Effect, Planned, ProjectTerms, Resumption, Terms};
 pub use refs::HeldProject;
 pub use report::OpenLog;
 
 use super::alarms::Alarms;
-use super::builds::Build;
+use super::builds::{Build, RetryGuard};
 use super::records::Rows;
-use super::refs::{Following, Heads};
+use super::refs::{Followed, Heads};
+use super::requests::{self, Requests};
 use crate::decide::placement::Placement;
 use absence::Asked;
-use builds::RetryGuard;
 use model::{Effects, WorkerLink};
 use record::{Answer, BuildId, BuildRow, GrantId, JobKey, JobRow, Record, WorkerRow};
-use requests::Requests;
 use schema::values::{Event, Fact, Refusal, Time};
 use std::collections::BTreeMap;
 
@@ -95,7 +95,7 @@ pub struct Coordinator {
     /// Project -> the highest build number ever used.
     numbers: BTreeMap<String, u32>,
     heads: Heads,
-    following: Following,
+    following: Followed,
     workers: Rows<String, WorkerRow>,
     grants: Grants,
     requests: Requests,
@@ -173,12 +173,6 @@ impl Coordinator {
     /// How many attempts are offered, run, or wait for their worker to come back.
     pub fn lease_count(&self) -> usize {
         self.placement.gauges().leases
-    }
-
-    /// Changes the row of an open build, and records it.
-    fn edit_build(&mut self, id: BuildId, change: impl FnOnce(&mut BuildRow)) -> &BuildRow {
-        let build = self.builds.get_mut(&id).expect("an open build");
-        build.row.edit(&mut self.effects, change)
     }
 
     /// Changes the row of a job of an open build, and records it.

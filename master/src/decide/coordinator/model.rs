@@ -3,8 +3,7 @@
 use super::record::{BuildId, GrantId, JobKey, LeaseToken, Record};
 use crate::decide::placement::{PoolTerms, SessionId};
 use crate::decide::records::Recorder;
-use crate::decide::refs::Origin;
-use schema::values::{Assignment, Commit, Description, Home, Plan};
+use schema::values::{Assignment, Description, Home, Plan};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -92,16 +91,6 @@ pub enum Planned {
     Broken(String),
     /// The repository cannot be read.
     Trouble(String),
-}
-
-/// What a build is made of, before it is planned.
-#[derive(Clone, Debug)]
-pub struct Order {
-    pub project: String,
-    pub stamp: schema::values::SourceStamp,
-    pub tip: Commit,
-    pub by: GrantId,
-    pub origin: Origin,
 }
 
 /// What a worker says when it attaches.

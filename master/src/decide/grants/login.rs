@@ -20,7 +20,7 @@ const SUFFIX: &str = ".browser";
 
 /// The login that a person asks for.
 #[derive(Debug)]
-pub(in crate::decide) enum Login {
+pub(in crate::decide) enum AskedLogin {
     /// It was made for the same join before, and waits for its browser.
     Made(GrantId),
     /// It is to be added, once there is room.
@@ -29,17 +29,17 @@ pub(in crate::decide) enum Login {
 
 impl Grants {
     /// The login of a browser below `by`, for this join.
-    pub(in crate::decide) fn login(&self, now: Time, by: GrantId, join_hash: [u8; 32]) -> Result<Login, Refusal> {
+    pub(in crate::decide) fn login(&self, now: Time, by: GrantId, join_hash: [u8; 32]) -> Result<AskedLogin, Refusal> {
         let parent = self.live(now, by)?;
         let what = What { may: [Right::View].into(), projects: parent.what.projects.clone(), ..What::default() };
         let expires = child_of(parent, GrantKind::User, &what, Some(now.after(UNUSED_LIFETIME)))?;
         let name = format!("{}{SUFFIX}", parent.name);
         if let Some(row) = self.joins.get(&join_hash).and_then(|id| self.get(*id)) {
             let is_same = row.is_browser && row.parent == Some(by) && row.holder.is_none();
-            return if is_same { Ok(Login::Made(row.id)) } else { Err(join_is_known()) };
+            return if is_same { Ok(AskedLogin::Made(row.id)) } else { Err(join_is_known()) };
         }
         let row = GrantRow::new(self.next_id(), Some(by), GrantKind::User, name, what, now);
-        Ok(Login::New(GrantRow { expires, join_hash: Some(join_hash), is_browser: true, ..row }))
+        Ok(AskedLogin::New(GrantRow { expires, join_hash: Some(join_hash), is_browser: true, ..row }))
     }
 
     /// The login below this grant that goes before another is made. An address that nobody used goes first, and then the

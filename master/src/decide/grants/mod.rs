@@ -10,7 +10,7 @@ mod order;
 mod tree;
 
 pub use list::GrantPage;
-pub(in crate::decide) use login::Login;
+pub(in crate::decide) use login::AskedLogin;
 pub use order::{GrantOrder, valid_name};
 pub use tree::account_of;
 

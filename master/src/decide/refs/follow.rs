@@ -31,7 +31,7 @@ impl Before {
 
 /// How the repositories are followed, and which projects are held back.
 #[derive(Debug)]
-pub(in crate::decide) struct Following {
+pub(in crate::decide) struct Followed {
     /// By project.
     rows: Rows<String, FollowedRow>,
     /// Which life of the store this is.
@@ -40,9 +40,9 @@ pub(in crate::decide) struct Following {
     held: BTreeSet<String>,
 }
 
-impl Following {
-    pub(in crate::decide) fn load(loaded: &Loaded) -> Following {
-        Following {
+impl Followed {
+    pub(in crate::decide) fn load(loaded: &Loaded) -> Followed {
+        Followed {
             held: held_at_load(loaded),
             rows: Rows::loaded(loaded.followed.clone(), |row| row.project.clone()),
             incarnation: loaded.incarnation,

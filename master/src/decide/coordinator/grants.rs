@@ -93,7 +93,7 @@ impl Coordinator {
             self.forget_grant(id, "there were newer logins");
         }
         let id = row.id;
-        self.grants.add(row, &mut self.effects);
+        self.grants.add(*row, &mut self.effects);
         Ok(id)
     }
 

@@ -24,7 +24,7 @@ pub(in crate::decide) enum AskedLogin {
     /// It was made for the same join before, and waits for its browser.
     Made(GrantId),
     /// It is to be added, once there is room.
-    New(GrantRow),
+    New(Box<GrantRow>),
 }
 
 impl Grants {
@@ -39,7 +39,7 @@ impl Grants {
             return if is_same { Ok(AskedLogin::Made(row.id)) } else { Err(join_is_known()) };
         }
         let row = GrantRow::new(self.next_id(), Some(by), GrantKind::User, name, what, now);
-        Ok(AskedLogin::New(GrantRow { expires, join_hash: Some(join_hash), is_browser: true, ..row }))
+        Ok(AskedLogin::New(Box::new(GrantRow { expires, join_hash: Some(join_hash), is_browser: true, ..row })))
     }
 
     /// The login below this grant that goes before another is made. An address that nobody used goes first, and then the

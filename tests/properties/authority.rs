@@ -176,7 +176,7 @@ fn no_grant_that_is_issued_has_more_than_one_above_it() {
         let mut desk = Desk::new();
         let mut known = vec![ROOT];
         for _ in 0..5 {
-            let parent = desk.it.grant(known[random.below(known.len())]).unwrap().clone();
+            let parent = desk.it.grants().get(known[random.below(known.len())]).unwrap().clone();
             let (kind, what) = (kind(&mut random), asked(&mut random, &parent.what));
             let lifetime = expiry(&mut random).map(|expires| expires.since(NOW));
             let wanted = GrantRow::new(GrantId(0), Some(parent.id), kind, "child".to_owned(), what.clone(), NOW);
@@ -196,10 +196,10 @@ fn no_grant_that_is_issued_has_more_than_one_above_it() {
             }
         }
         for id in known {
-            let row = desk.it.grant(id).unwrap();
+            let row = desk.it.grants().get(id).unwrap();
             let mut above = row.parent;
             while let Some(id) = above {
-                let ancestor = desk.it.grant(id).unwrap();
+                let ancestor = desk.it.grants().get(id).unwrap();
                 assert_eq!(deeds(row) & !deeds(ancestor), 0, "tree {tree}: {row:?} has more than {ancestor:?}");
                 above = ancestor.parent;
             }
@@ -216,7 +216,7 @@ fn issue_and_browse_go_by_the_same_rule() {
     let mut known = vec![ROOT];
     for _ in 0..3_000 {
         let by = known[random.below(known.len())];
-        let parent = desk.it.grant(by).unwrap().clone();
+        let parent = desk.it.grants().get(by).unwrap().clone();
         let join = desk.draw();
         let made = match random.chance(20) {
             true => desk.it.browse(NOW, by, join),
@@ -227,7 +227,7 @@ fn issue_and_browse_go_by_the_same_rule() {
             }
         };
         let Ok(id) = made else { continue };
-        let row = desk.it.grant(id).unwrap();
+        let row = desk.it.grants().get(id).unwrap();
         assert_eq!(without_time(deeds(row) & !deeds(&parent)), 0, "{row:?} below {parent:?}");
         if !row.is_browser {
             known.push(id);
@@ -259,7 +259,7 @@ fn an_operator_issues_so_many_and_its_own_operators_none_besides() {
     // every grant stands on one page, once
     let (mut seen, mut after) = (0, GrantId(0));
     loop {
-        let page = desk.it.grant_page(NOW, chief, after, 0, false);
+        let page = desk.it.grants().page(NOW, chief, after, 0, false);
         assert!(page.grants.len() <= 1_000 && page.grants.iter().all(|row| row.id > after));
         seen += page.grants.len();
         let Some(next) = page.next else { break };
@@ -275,8 +275,8 @@ fn an_operator_issues_so_many_and_its_own_operators_none_besides() {
     }
     let request = desk.request(chief);
     desk.it.revoke(NOW, request, deputy, "over").unwrap();
-    let in_force = desk.it.grants_below(chief).filter(|row| row.revoked.is_none()).count();
-    assert_eq!(desk.it.grants_below(chief).count() - in_force, 10_000);
+    let in_force = desk.it.grants().below(chief).filter(|row| row.revoked.is_none()).count();
+    assert_eq!(desk.it.grants().below(chief).count() - in_force, 10_000);
 }
 
 /// Very many grants that end at one moment hold nobody up for long.
@@ -293,7 +293,7 @@ fn ten_thousand_grants_end_at_once() {
     let began = std::time::Instant::now();
     desk.it.handle_timeout(NOW.after(Duration::from_secs(60)));
     println!("{ISSUED_MAX} grants ended in {:?}", began.elapsed());
-    assert_eq!(desk.it.grants_below(chief).filter(|row| row.revoked.is_none()).count(), 1);
+    assert_eq!(desk.it.grants().below(chief).filter(|row| row.revoked.is_none()).count(), 1);
     desk.issue(chief, GrantKind::User, view()).unwrap();
 }
 
@@ -312,7 +312,7 @@ fn a_line_of_grants_has_an_end() {
 fn logins_of_browsers_are_few_and_go_when_they_end() {
     let mut desk = Desk::new();
     let ada = desk.issue(ROOT, GrantKind::User, view()).unwrap();
-    let logins = |it: &Coordinator| it.grants_below(ada).filter(|row| row.is_browser).count();
+    let logins = |it: &Coordinator| it.grants().below(ada).filter(|row| row.is_browser).count();
     let first = desk.it.browse(NOW, ada, [1; 32]).unwrap();
     assert_eq!(desk.it.browse(NOW, ada, [1; 32]).unwrap(), first, "it may be repeated");
     let key = schema::sturdy_ref::Fingerprint([3; 32]);
@@ -322,17 +322,17 @@ fn logins_of_browsers_are_few_and_go_when_they_end() {
         desk.it.browse(NOW, ada, [number; 32]).unwrap();
     }
     assert_eq!(logins(&desk.it), 10);
-    assert!(desk.it.grant(first).is_some(), "addresses that nobody used go before a login");
+    assert!(desk.it.grants().get(first).is_some(), "addresses that nobody used go before a login");
     let late = NOW.after(Duration::from_secs(600));
     desk.it.handle_timeout(late);
-    assert_eq!((logins(&desk.it), desk.it.grant(first).is_some()), (1, true));
+    assert_eq!((logins(&desk.it), desk.it.grants().get(first).is_some()), (1, true));
     assert!(desk.it.redeem_browser(late, [59; 32], [4; 32], key).is_err());
     // the eleventh browser takes the place of the first
     for number in 100..110 {
         desk.it.browse(late, ada, [number; 32]).unwrap();
         desk.it.redeem_browser(late, [number; 32], [number; 32], key).unwrap();
     }
-    assert_eq!((logins(&desk.it), desk.it.grant(first).is_some()), (10, false));
+    assert_eq!((logins(&desk.it), desk.it.grants().get(first).is_some()), (10, false));
     desk.it.handle_timeout(late.after(Duration::from_secs(30 * 24 * 3600)));
     assert_eq!(logins(&desk.it), 0);
 }
@@ -347,7 +347,7 @@ fn a_grant_that_is_too_large_is_shown_in_part() {
     let small = GrantRow::new(GrantId(3), Some(ROOT), GrantKind::User, "small".to_owned(), view(), NOW);
     let loaded = Loaded { grants: vec![root(), large, small], ..Loaded::default() };
     let it = Coordinator::load(NOW, Terms::default(), loaded, [1; 32]);
-    let page = it.grant_page(NOW, ROOT, GrantId(0), 0, false);
+    let page = it.grants().page(NOW, ROOT, GrantId(0), 0, false);
     let names: Vec<&str> = page.grants.iter().map(|row| row.name.as_str()).collect();
     assert_eq!((names, page.next), (vec!["large", "small"], None));
     let shown: usize = page.grants[0].what.labels.iter().map(|(name, value)| name.len() + value.len()).sum();

@@ -232,7 +232,7 @@ fn an_operator_may_say_that_a_machine_is_off() {
         scene.world.it.forget(scene.world.now, request, "w", gone).expect("the root may");
         scene.world.settle();
         scene.world.it.forget(scene.world.now, request, "w", gone).expect("it may be repeated");
-        assert!(scene.world.it.live_grant(scene.world.now, scene.world.grants[0]).is_err(), "its grant is revoked");
+        assert!(scene.world.it.grants().live(scene.world.now, scene.world.grants[0]).is_err(), "its grant is revoked");
         assert_eq!(scene.free_after(job), expected);
     }
 }

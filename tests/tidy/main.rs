@@ -108,15 +108,24 @@ fn placement_knows_no_builds() {
     forbid("master/src/decide/matching", &["decide::placement"], "matching does not know who is busy");
     forbid("master/src/decide/records", &["decide::coordinator", "decide::builds"], "records are below who makes them");
     forbid("master/src/decide/builds", &["decide::coordinator"], "builds are below what is decided of them");
+    forbid(
+        "master/src/decide/refs",
+        &["decide::coordinator", "decide::builds"],
+        "refs are below what is built of them",
+    );
+    forbid(
+        "master/src/decide/grants",
+        &["decide::coordinator", "decide::builds"],
+        "grants are below what follows from them",
+    );
 }
 
 /// The most lines of the folders of `decide` without their tests. A folder that is larger hides an owner.
-const DECIDE_LINES: [(&str, usize); 4] =
-    [("coordinator", COORDINATOR_LINES), ("placement", 1_300), ("matching", 400), ("builds", 1_300)];
+const DECIDE_LINES: [(&str, usize); 5] =
+    [("coordinator", COORDINATOR_LINES), ("placement", 1_300), ("matching", 400), ("builds", 1_000), ("grants", 700)];
 
-/// The coordinator is still larger than the 3,000 lines that it shall have. The number only falls: whoever finds an owner in it
-/// lowers it.
-const COORDINATOR_LINES: usize = 3_960;
+/// The coordinator has at most the 3,000 lines that it shall have. The number only falls: whoever finds an owner in it lowers it.
+const COORDINATOR_LINES: usize = 2_850;
 
 #[test]
 fn the_heart_does_not_grow() {

@@ -10,6 +10,12 @@ pub struct Schedule<K> {
     order: BTreeSet<(Time, K)>,
 }
 
+impl<K: Ord + Clone> Default for Schedule<K> {
+    fn default() -> Schedule<K> {
+        Schedule::new()
+    }
+}
+
 impl<K: Ord + Clone> Schedule<K> {
     /// A schedule in which nothing is due.
     pub fn new() -> Schedule<K> {

@@ -15,7 +15,7 @@ pub struct AddedJob {
 }
 
 /// The plan with these jobs at its end. Their needs are resolved here, once and for all.
-pub(in crate::decide) fn extended(plan: &Plan, jobs: Vec<AddedJob>) -> Result<Plan, Refusal> {
+pub(super) fn extended(plan: &Plan, jobs: Vec<AddedJob>) -> Result<Plan, Refusal> {
     let mut plan = plan.clone();
     let mut indices: BTreeMap<String, u32> = (0..).zip(&plan.jobs).map(|(at, job)| (job.name.clone(), at)).collect();
     for AddedJob { plan: mut job, needs } in jobs {

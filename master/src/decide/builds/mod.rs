@@ -1,15 +1,23 @@
-//! What a build that is not finished is made of, and the rules that need nothing else: who needs whom, whether a job is run again,
-//! and what a plan becomes when jobs are added to it.
+//! What a build that is not finished is made of, and the rules that need nothing else: who needs whom, which job is ready, whether
+//! one is run again, how a build ends, and what a retry of a finished one repeats.
 
 mod append;
 mod change_event;
+mod life;
 mod open;
+mod order;
 mod repeat;
+mod retry;
 mod trust;
 
 pub use append::AddedJob;
-pub(in crate::decide) use append::extended;
+pub use order::Order;
+pub use retry::{Past, chosen};
+
+use append::extended;
 pub(in crate::decide) use change_event::change_submitted;
+pub(in crate::decide) use life::AfterNeeds;
 pub(in crate::decide) use open::{Build, Job, OpenAttempt};
 pub(in crate::decide) use repeat::{AfterLoss, after_loss};
+pub(in crate::decide) use retry::RetryGuard;
 pub(in crate::decide) use trust::Trigger;

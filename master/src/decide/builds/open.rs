@@ -9,7 +9,7 @@ pub(in crate::decide) struct Build {
     pub plan: Option<Plan>,
     pub jobs: Vec<Job>,
     /// Jobs that are not finished.
-    pub open: usize,
+    pub(super) open: usize,
 }
 
 impl Build {
@@ -35,6 +35,14 @@ impl Build {
             job.needs.iter().for_each(|need| self.jobs[*need as usize].needed_by.push(index));
         }
         self.plan = Some(plan);
+    }
+
+    /// Panics where an invariant of a build that is kept is broken. For tests.
+    pub(in crate::decide) fn check(&self) {
+        let id = self.row.id;
+        assert!(self.row.state != State::Finished, "finished build {id:?} is kept");
+        assert_eq!(self.open_jobs().count(), self.open, "the open jobs of {id:?} are miscounted");
+        assert!(self.row.state == State::Planning || self.open > 0, "{id:?} has nothing to do and is not finished");
     }
 
     /// What the outcome of a job counts for in its build and for the jobs that need it. None: the job is not finished.

@@ -4,11 +4,11 @@
 
 use super::Coordinator;
 use super::model::Arrival;
-use super::record::{Answer, AttemptRow, GrantId, GrantRow, LeaseToken};
-use super::request::Request;
+use super::record::{Answer, AttemptRow, GrantId, LeaseToken};
+use super::requests::Request;
 use super::snapshot::{LeaseView, Waits};
 use crate::decide::placement::LeaseState;
-use schema::values::{GrantKind, Home, Refusal, RefusalCode, Time};
+use schema::values::{Home, Refusal, RefusalCode, Time};
 use std::collections::BTreeSet;
 
 /// A worker that was revoked, and is asked whether all that it ran has ended.
@@ -50,8 +50,7 @@ impl Coordinator {
                 this.lose_all(now, held, &format!("the machine of worker {worker} is off, as an operator says"));
             }
             // whoever may forget it takes back what it could come back with, whoever issued that
-            let is_its_own = |row: &&GrantRow| row.kind == GrantKind::Worker && row.name == worker;
-            let others = this.grants.values().filter(is_its_own).map(|row| row.id);
+            let others = this.grants.of_worker(worker).map(|row| row.id);
             for grant in others.chain([grant]).collect::<BTreeSet<_>>() {
                 this.end_grants(now, grant, "its worker was forgotten");
             }
@@ -64,7 +63,7 @@ impl Coordinator {
     /// Its word is for what it held and for what was accepted in its own home: it may be a copy.
     pub fn revoked_answered(&mut self, now: Time, grant: GrantId, ended: bool) {
         let Some(asked) = self.answering.remove(&grant) else { return };
-        if !ended || self.live_grant(now, grant).is_ok() {
+        if !ended || self.grants.live(now, grant).is_ok() {
             return;
         }
         let held = self.leases().filter(|lease| lease.attempt.grant == grant && lease.is_away);
@@ -98,7 +97,7 @@ impl Coordinator {
             return None;
         }
         let grant = lease.attempt.grant;
-        Some(match self.grants.get(&grant).is_some_and(|row| row.revoked.is_some()) {
+        Some(match self.grants.get(grant).is_some_and(|row| row.revoked.is_some()) {
             true if self.answering.contains_key(&grant) => Waits::Answer,
             true => Waits::Silence,
             false if self.session_of(&lease.attempt.worker).is_some() => Waits::Elsewhere,

@@ -1,25 +1,24 @@
 //! The coordinator as the store left it: after a start, and after a crash, which is the same.
 
-use crate::decide::builds::{Build, OpenAttempt};
-use crate::decide::coordinator::builds::RetryGuard;
+use crate::decide::alarms::Alarms;
+use crate::decide::builds::{Build, OpenAttempt, RetryGuard};
+use crate::decide::coordinator::model::Effects;
 use crate::decide::coordinator::place::placement_terms;
-use crate::decide::coordinator::record::{
-    BuildRow, GrantRow, JobKey, JobRow, Loaded, LoadedAttempt, LoadedBuild, StoredPlan,
-};
-use crate::decide::coordinator::refs::{Heads, held_at_load};
-use crate::decide::coordinator::request::Requests;
+use crate::decide::coordinator::record::{BuildRow, JobKey, JobRow, Loaded, LoadedAttempt, LoadedBuild, StoredPlan};
 use crate::decide::coordinator::{Coordinator, Terms};
+use crate::decide::grants::Grants;
 use crate::decide::placement::{Placement, Restored};
 use crate::decide::records::{Row, Rows, Steps};
-use crate::decide::schedule::Schedule;
+use crate::decide::refs::{Followed, Heads};
+use crate::decide::requests::Requests;
 use schema::values::{Outcome, Plan, State, Time, UnreadablePlan};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 
 impl Coordinator {
     /// From what the store holds. Every lease gets a full term from `now`; plans that were asked for are asked for again.
     /// `key`: 32 random bytes from which lease tokens are drawn.
     pub fn load(now: Time, terms: Terms, loaded: Loaded, key: [u8; 32]) -> Coordinator {
-        let held = held_at_load(&loaded);
+        let (following, mut effects) = (Followed::load(&loaded), Effects::new());
         let mut this = Coordinator {
             placement: Placement::new(placement_terms(&terms), key),
             connections: BTreeMap::new(),
@@ -27,52 +26,21 @@ impl Coordinator {
             builds: BTreeMap::new(),
             numbers: loaded.numbers.into_iter().collect(),
             heads: Heads::load(loaded.heads),
-            followed: Rows::loaded(loaded.followed, |row| row.project.clone()),
-            incarnation: loaded.incarnation,
-            held,
+            following,
             workers: Rows::loaded(loaded.workers, |row| row.name.clone()),
-            grants: Rows::loaded(Vec::new(), |row| row.id),
-            joins: BTreeMap::new(),
-            by_token: BTreeMap::new(),
-            children: BTreeSet::new(),
-            logins: BTreeSet::new(),
-            old_grants: Vec::new(),
-            ended: BTreeSet::new(),
-            in_force: BTreeMap::new(),
+            grants: Grants::load(now, loaded.grants, loaded.last_grant, &mut effects),
             requests: Requests::load(loaded.requests),
             retry_guard: RetryGuard::default(),
             answering: BTreeMap::new(),
-            alarms: BTreeMap::new(),
-            timers: Schedule::new(),
-            effects: VecDeque::new(),
+            alarms: Alarms::default(),
+            effects,
             last_build: loaded.last_build,
-            last_grant: loaded.last_grant,
             last_event: loaded.last_event,
         };
-        loaded.grants.into_iter().for_each(|row| this.load_grant(row));
-        this.leave_old_grants(now);
         for build in loaded.builds {
             this.load_build(now, build);
         }
         this
-    }
-
-    fn load_grant(&mut self, row: GrantRow) {
-        self.count_grant(&row);
-        self.index_grant(&row);
-        self.grants.load(row.id, row);
-    }
-
-    /// Leaves out the logins of a store that are over, or too many, so that nobody meets them; their rows go bit by bit.
-    fn leave_old_grants(&mut self, now: Time) {
-        let old = self.find_old_grants(now);
-        for id in &old {
-            if let Some(row) = self.grants.leave_out(id) {
-                self.unindex_grant(&row);
-            }
-        }
-        self.old_grants = old;
-        self.sweep_old_grants(now);
     }
 
     fn load_build(&mut self, now: Time, (row, plan, jobs, attempts): LoadedBuild) {

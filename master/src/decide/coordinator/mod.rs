@@ -1,10 +1,12 @@
 //! Decides everything and does nothing: no I/O, no clock, no RPC, no randomness, no hash-map iteration.
 //!
-//! [`Coordinator`] says how it is driven. Its files are its concerns: builds, leases, workers, grants, refs and requests. Beside it
-//! stand what it owns: `placement` decides who gets which job, and knows tickets only; `place` and `lease` translate between the
-//! two. `builds` knows what a build is made of. A row that the store keeps is of a type in `records`, which gives no way to
-//! change it without recording that. Whoever explains what it does
-//! reads a [`snapshot::CoordinatorSnapshot`]: nothing here is prose, save the reasons that rows keep.
+//! [`Coordinator`] says how it is driven. Its files are its concerns: what it is told and asked about builds, leases, workers,
+//! grants and refs, and what follows from that for the others. Beside it stand what it owns, each with private fields:
+//! `placement` decides who gets which job, and knows tickets only; `place` and `lease` translate between the two. `grants` has
+//! the tree of grants, `refs` what is known of repositories, `requests` the answers that are kept, and `alarms` what is counted.
+//! `builds` knows what a build is made of, and how it goes on. A row that the store keeps is of a type in `records`, which gives
+//! no way to change it without recording that. Whoever explains what it does reads a [`snapshot::CoordinatorSnapshot`]: nothing
+//! here is prose, save the reasons that rows keep.
 
 mod absence;
 mod alarms;
@@ -25,29 +27,27 @@ pub mod snapshot;
 mod worker;
 
 pub use super::authority;
-pub use super::builds::AddedJob;
+pub use super::builds::{AddedJob, Order, Past, chosen};
+pub use super::grants::{GrantOrder, GrantPage, Grants, ROOT, account_of, valid_name};
 pub use super::records::{self as record, lane, placed};
+pub use super::refs::{Before, Origin};
+pub use super::requests::Request;
 pub use crate::decide::placement::{PoolTerms, SessionId};
-pub use builds::{Past, chosen};
-pub use grants::{GrantOrder, GrantPage, ROOT, account_of, valid_name};
-pub use model::{Arrival, Attached, Counts, Effect, Order, Planned, ProjectTerms, Resumption, Terms};
-pub use refs::{Before, HeldProject, Origin};
+pub use model::{Arrival, Attached, Counts, Effect, Planned, ProjectTerms, Resumption, Terms};
+pub use refs::HeldProject;
 pub use report::OpenLog;
-pub use request::Request;
 
-use super::builds::Build;
+use super::alarms::Alarms;
+use super::builds::{Build, RetryGuard};
 use super::records::Rows;
+use super::refs::{Followed, Heads};
+use super::requests::{self, Requests};
 use crate::decide::placement::Placement;
-use crate::decide::schedule::Schedule;
 use absence::Asked;
-use builds::RetryGuard;
-use model::{Effects, Timer, WorkerLink};
-use record::{Answer, BuildId, BuildRow, FollowedRow, GrantId, GrantRow, JobKey, JobRow, Record, WorkerRow};
-use refs::Heads;
-use request::Requests;
+use model::{Effects, WorkerLink};
+use record::{Answer, BuildId, BuildRow, GrantId, JobKey, JobRow, Record, WorkerRow};
 use schema::values::{Event, Fact, Refusal, Time};
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// The state of the whole guild, and every rule by which it changes. It performs nothing itself: it is told what happened, and
 /// answers what must happen outside.
@@ -95,35 +95,16 @@ pub struct Coordinator {
     /// Project -> the highest build number ever used.
     numbers: BTreeMap<String, u32>,
     heads: Heads,
-    /// How the repositories of projects were followed, by project.
-    followed: Rows<String, FollowedRow>,
-    /// Which life of the store this is.
-    incarnation: u64,
-    /// Projects whose repositories were not looked at in this life.
-    held: BTreeSet<String>,
+    following: Followed,
     workers: Rows<String, WorkerRow>,
-    grants: Rows<GrantId, GrantRow>,
-    joins: BTreeMap<[u8; 32], GrantId>,
-    by_token: BTreeMap<[u8; 32], GrantId>,
-    /// Grants, by the one that they are below.
-    children: BTreeSet<(GrantId, GrantId)>,
-    /// Those of them that are logins of browsers.
-    logins: BTreeSet<(GrantId, GrantId)>,
-    /// Grants of an earlier life that are over, whose rows are left.
-    old_grants: Vec<GrantId>,
-    /// Grants that were revoked or expired, and are kept: when, and which. Of one time children come before their parents.
-    ended: BTreeSet<(Time, Reverse<GrantId>)>,
-    /// How many grants are in force below one.
-    in_force: BTreeMap<GrantId, usize>,
+    grants: Grants,
     requests: Requests,
     retry_guard: RetryGuard,
     /// Revoked workers that were asked whether all that they ran has ended.
     answering: BTreeMap<GrantId, Asked>,
-    alarms: BTreeMap<alarms::Kind, alarms::Alarm>,
-    timers: Schedule<Timer>,
+    alarms: Alarms,
     effects: Effects,
     last_build: u64,
-    last_grant: u64,
     last_event: u64,
 }
 
@@ -152,14 +133,18 @@ impl Coordinator {
 
     /// When [`Coordinator::handle_timeout`] has something to do.
     pub fn poll_timeout(&self) -> Option<Time> {
-        self.placement.next_timeout().into_iter().chain(self.timers.next()).min()
+        [self.placement.next_timeout(), self.grants.next_timeout(), self.alarms.next_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     pub fn handle_timeout(&mut self, now: Time) {
         while let Some(time) = self.poll_timeout().filter(|time| *time <= now) {
-            match self.placement.next_timeout() == Some(time) {
-                true => self.tick(now),
-                false => self.own_timeout(now),
+            match Some(time) {
+                time if time == self.placement.next_timeout() => self.tick(now),
+                time if time == self.grants.next_timeout() => self.grants_timeout(now),
+                _ => self.alarms_timeout(now),
             }
         }
     }
@@ -167,15 +152,6 @@ impl Coordinator {
     fn tick(&mut self, now: Time) {
         if let Some(decision) = self.placement.tick(now) {
             self.follow(now, decision);
-        }
-    }
-
-    fn own_timeout(&mut self, now: Time) {
-        match self.timers.due(now) {
-            Some(Timer::Grant(id)) => self.grant_timeout(now, id),
-            Some(Timer::OldGrants) => self.sweep_old_grants(now),
-            Some(Timer::Alarms) => self.alarms_timeout(now),
-            None => {}
         }
     }
 
@@ -197,12 +173,6 @@ impl Coordinator {
     /// How many attempts are offered, run, or wait for their worker to come back.
     pub fn lease_count(&self) -> usize {
         self.placement.gauges().leases
-    }
-
-    /// Changes the row of an open build, and records it.
-    fn edit_build(&mut self, id: BuildId, change: impl FnOnce(&mut BuildRow)) -> &BuildRow {
-        let build = self.builds.get_mut(&id).expect("an open build");
-        build.row.edit(&mut self.effects, change)
     }
 
     /// Changes the row of a job of an open build, and records it.

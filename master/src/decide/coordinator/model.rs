@@ -1,10 +1,9 @@
 //! What the coordinator is told and answers: the terms it works under, what workers say, and what must happen outside.
 
 use super::record::{BuildId, GrantId, JobKey, LeaseToken, Record};
-use super::refs::Origin;
 use crate::decide::placement::{PoolTerms, SessionId};
 use crate::decide::records::Recorder;
-use schema::values::{Assignment, Commit, Description, Home, Plan};
+use schema::values::{Assignment, Description, Home, Plan};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -94,16 +93,6 @@ pub enum Planned {
     Trouble(String),
 }
 
-/// What a build is made of, before it is planned.
-#[derive(Clone, Debug)]
-pub struct Order {
-    pub project: String,
-    pub stamp: schema::values::SourceStamp,
-    pub tip: Commit,
-    pub by: GrantId,
-    pub origin: Origin,
-}
-
 /// What a worker says when it attaches.
 #[derive(Clone, Debug, Default)]
 pub struct Arrival {
@@ -153,15 +142,6 @@ pub(super) struct WorkerLink {
     pub lack: String,
     /// The selector of the job that ended last.
     pub freed: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Timer {
-    Grant(GrantId),
-    /// Rows of grants that an earlier master kept are to be removed.
-    OldGrants,
-    /// Refusals that were counted for an hour.
-    Alarms,
 }
 
 /// Numbers of the whole.

@@ -9,7 +9,7 @@ impl Coordinator {
     /// Records where a reporter goes on.
     pub fn keep_cursor(&mut self, row: ReporterRow) -> Result<(), Refusal> {
         let cursor = row.cursor;
-        if cursor.incarnation != self.incarnation || cursor.after > self.last_event {
+        if cursor.incarnation != self.following.incarnation() || cursor.after > self.last_event {
             let text = format!("event {} of incarnation {} does not exist yet", cursor.after, cursor.incarnation);
             return Err(Refusal::new(RefusalCode::Invalid, text));
         }

@@ -217,7 +217,7 @@ impl<'a> CoordinatorSnapshot<'a> {
     }
 
     pub(crate) fn grant(self, id: GrantId) -> Option<&'a GrantRow> {
-        self.it.grants.get(&id)
+        self.it.grants.get(id)
     }
 
     pub(crate) fn pools(self) -> &'a Pools {

@@ -4,7 +4,7 @@ use super::Coordinator;
 use super::absence::Asked;
 use super::model::{Arrival, Attached, Counts, Effect, Resumption, WorkerLink};
 use super::record::{Answer, GrantId, GrantRow, JobKey, LeaseToken, WorkerRow};
-use super::request::Request;
+use super::requests::Request;
 use crate::decide::authority::may_steer;
 use crate::decide::builds::OpenAttempt;
 use crate::decide::placement::{Detached, Session, SessionId};
@@ -18,7 +18,7 @@ impl Coordinator {
     /// Opens a session of the worker that this grant names. An older one ends; what the worker ran and does not name
     /// is placed again at once where nothing of it can run any more.
     pub fn attach(&mut self, now: Time, grant: GrantId, arrival: Arrival) -> Result<Attached, Refusal> {
-        let row = self.live_grant(now, grant)?.clone();
+        let row = self.grants.live(now, grant)?.clone();
         if row.kind != GrantKind::Worker {
             return Err(Refusal::new(RefusalCode::NotPermitted, "this grant is not a worker's"));
         }
@@ -111,7 +111,7 @@ impl Coordinator {
             self.session_lost(now, id, "its grant was revoked");
             self.effects.push_back(Effect::EndSession { session: id });
         }
-        for row in grants.iter().filter_map(|id| self.grants.get(id)).filter(|row| row.kind == GrantKind::Worker) {
+        for row in grants.iter().filter_map(|id| self.grants.get(*id)).filter(|row| row.kind == GrantKind::Worker) {
             self.placement.forget(&row.name);
         }
     }
@@ -150,7 +150,7 @@ impl Coordinator {
         let is_here = |row: &WorkerRow| self.placement.session_of(&row.name).is_some();
         let away = self.workers.values().filter(move |row| !row.forgotten && !is_here(row));
         away.filter_map(|row| {
-            let grant = self.grants.get(&row.grant).filter(|grant| grant.revoked.is_none())?;
+            let grant = self.grants.get(row.grant).filter(|grant| grant.revoked.is_none())?;
             Some(self.session(row.last_heard, grant, &row.description))
         })
     }
@@ -223,7 +223,7 @@ impl Coordinator {
     /// Whether an operator may hold, drain and forget this worker.
     pub(super) fn may_steer(&self, now: Time, by: GrantId, worker: &str) -> Result<(), Refusal> {
         let known = self.workers.get(worker).filter(|row| !row.forgotten).ok_or_else(|| no_worker(worker))?;
-        may_steer(self.live_grant(now, by)?, worker, self.grants.get(&known.grant))
+        may_steer(self.grants.live(now, by)?, worker, self.grants.get(known.grant))
     }
 
     /// Changes what is kept of a worker, as an operator wants it; answers its grant.
@@ -248,7 +248,7 @@ impl Coordinator {
 
     /// The labels in force of a worker that is not connected.
     pub(super) fn labels_of(&self, row: &WorkerRow) -> Vec<(String, String)> {
-        let granted = self.grants.get(&row.grant).map(|grant| grant.what.labels.as_slice()).unwrap_or_default();
+        let granted = self.grants.get(row.grant).map(|grant| grant.what.labels.as_slice()).unwrap_or_default();
         believed(granted, &row.description).to_vec()
     }
 

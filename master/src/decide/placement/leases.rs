@@ -12,6 +12,10 @@ use std::time::Duration;
 
 /// What became of an offer that is accepted.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most leases are accepted once: boxing the next offer would cost an allocation each"
+)]
 pub enum Accepted<O> {
     /// The work begins. The worker may get a further offer, where it was given one at a time.
     Begun(Option<Offer<O>>),

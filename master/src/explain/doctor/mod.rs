@@ -109,7 +109,7 @@ impl Held {
             workers: explainer.workers(),
             without_tier: explainer.without_usual_tier(),
             queue: explainer.queue(),
-            grants: coordinator.grants_below(caller).cloned().collect(),
+            grants: coordinator.grants().below(caller).cloned().collect(),
             restored: coordinator.held_list(),
         }
     }

@@ -46,7 +46,7 @@ impl Door {
     pub fn principal(&self, cookie: &Token) -> Principal {
         let (hash, key) = (cookie.digest(), Some(key_of(cookie)));
         self.access.driver().peek(|it, now| {
-            let row = it.restorable(now, hash, key);
+            let row = it.grants().restorable(now, hash, key);
             row.map_or(Principal::Everyone, Principal::of)
         })
     }
@@ -55,7 +55,7 @@ impl Door {
     pub async fn open_login(&self, join: &Token) -> Result<String, Refusal> {
         let join = join.digest();
         self.check_login(join)?;
-        self.access.driver().look_up(|it, now| it.open_login(now, join).map(|row| row.name.clone())).await
+        self.access.driver().look_up(|it, now| it.grants().open_login(now, join).map(|row| row.name.clone())).await
     }
 
     /// Makes a cookie good with the join of a login's address; once.
@@ -68,7 +68,7 @@ impl Door {
 
     /// Refuses an address with which nobody can log in, before anything waits for a commit: strangers may try many.
     fn check_login(&self, join: [u8; 32]) -> Result<(), Refusal> {
-        self.access.driver().peek(|it, now| it.open_login(now, join).map(|_| ()))
+        self.access.driver().peek(|it, now| it.grants().open_login(now, join).map(|_| ()))
     }
 
     /// Ends the login of a cookie.

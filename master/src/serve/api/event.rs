@@ -148,7 +148,7 @@ impl Subscriber {
     }
 
     fn lists(&self, grant: GrantId) -> bool {
-        self.access.state().peek(|it, _| it.lists_grant(self.holder.grant, grant))
+        self.access.state().peek(|it, _| it.grants().lists(self.holder.grant, grant))
     }
 }
 

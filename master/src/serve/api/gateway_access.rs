@@ -96,7 +96,7 @@ impl GatewayAccess {
         token: [u8; 32],
         key: Option<Fingerprint>,
     ) -> Result<Option<GrantRow>, Refusal> {
-        let look = |it: &Coordinator, now| it.restorable(now, token, key).cloned();
+        let look = |it: &Coordinator, now| it.grants().restorable(now, token, key).cloned();
         let full = match self.driver.look(look).await {
             Ok(row) => return Ok(row),
             Err(full) => full,

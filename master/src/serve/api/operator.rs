@@ -44,7 +44,7 @@ impl operator::Server for Operator {
         let request = self.holder.request(params.get_request(), &[b"operator.issue", &told, join_hash])?;
         let issued = self.access.driver().call(|it, now| {
             let id = it.issue(now, request, order)?;
-            Ok(it.grant(id).cloned())
+            Ok(it.grants().get(id).cloned())
         });
         let row = accept!(results, issued.await);
         let row = row.ok_or_else(|| capnp::Error::failed("the grant that was issued is gone".to_owned()))?;
@@ -64,8 +64,11 @@ impl operator::Server for Operator {
         let params = params.get()?;
         let (own, after) = (self.holder.grant, GrantId(params.get_after()));
         let (limit, with_ended) = (params.get_limit(), params.get_ended());
-        let page =
-            self.access.viewer().look(&self.holder, |it, now| it.grant_page(now, own, after, limit, with_ended)).await;
+        let page = self
+            .access
+            .viewer()
+            .look(&self.holder, |it, now| it.grants().page(now, own, after, limit, with_ended))
+            .await;
         let page = page.map_err(|refusal| capnp::Error::overloaded(refusal.text))?;
         results.get().set_next(page.next.map_or(0, |next| next.0));
         write_grants(results.get().init_grants(wire::length(page.grants.len())), &page.grants);
@@ -78,7 +81,7 @@ impl operator::Server for Operator {
         mut results: operator::FindGrantsResults,
     ) -> capnp::Result<()> {
         let (own, wanted) = (self.holder.grant, limits::text(params.get()?.get_wanted(), &HOLDER)?);
-        let found = self.access.viewer().look(&self.holder, |it, now| it.find_grants(now, own, &wanted)).await;
+        let found = self.access.viewer().look(&self.holder, |it, now| it.grants().find(now, own, &wanted)).await;
         let found = found.map_err(|refusal| capnp::Error::overloaded(refusal.text))?;
         write_grants(results.get().init_grants(wire::length(found.len())), &found);
         Ok(())

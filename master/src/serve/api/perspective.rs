@@ -19,7 +19,7 @@ impl perspective::Server for Perspective {
         mut results: perspective::WhoamiResults,
     ) -> capnp::Result<()> {
         let id = self.holder.grant;
-        let row = match self.access.driver().look(|it, _| it.grant(id).cloned()).await {
+        let row = match self.access.driver().look(|it, _| it.grants().get(id).cloned()).await {
             Ok(row) => row,
             Err(_) => self.access.committed_grant(id).await,
         };

@@ -1,12 +1,11 @@
 //! The life of a build: its plan arrives, its jobs become ready, finish, and with the last one so does the build.
 
-use crate::decide::builds::{Build, Job, OpenAttempt};
+use crate::decide::builds::{AddedJob, AfterNeeds, Build, Job, OpenAttempt};
 use crate::decide::coordinator::Coordinator;
 use crate::decide::coordinator::model::{Effect, Planned};
-use crate::decide::coordinator::record::{AttemptRow, BuildId, JobKey, JobRow, LeaseToken, Record};
+use crate::decide::coordinator::record::{AttemptRow, BuildId, JobKey, JobRow, LeaseToken};
 use crate::decide::placement::{Ending, LeaseState};
-use crate::decide::records::Row;
-use schema::limits::{DIAGNOSIS, REASON};
+use schema::limits::DIAGNOSIS;
 use schema::values::{Fact, JobPlan, Outcome, Plan, Refusal, RefusalCode, State, Time};
 use std::collections::VecDeque;
 
@@ -37,8 +36,8 @@ impl Coordinator {
             self.finish_unplanned(now, id, Outcome::Cancelled, why.to_owned());
             return Ok(());
         }
-        let jobs = build.jobs.iter().filter(|job| only.is_none_or(|name| job.row.name == name));
-        let keys: Vec<JobKey> = jobs.filter(|job| job.row.state != State::Finished).map(|job| job.row.key).collect();
+        let jobs = build.open_jobs().filter(|job| only.is_none_or(|name| job.row.name == name));
+        let keys: Vec<JobKey> = jobs.map(|job| job.row.key).collect();
         if keys.is_empty() {
             return Err(match only {
                 Some(name) if !build.jobs.iter().any(|job| job.row.name == name) => no_such_job(name),
@@ -82,8 +81,7 @@ impl Coordinator {
 
     /// Ends what is open of a build whose jobs cannot be run any more.
     pub(in crate::decide::coordinator) fn fail_open_jobs(&mut self, now: Time, id: BuildId, why: &str) {
-        let jobs = self.builds.get(&id).into_iter().flat_map(|build| &build.jobs);
-        let open = jobs.filter(|job| job.row.state != State::Finished);
+        let open = self.builds.get(&id).into_iter().flat_map(Build::open_jobs);
         let open: Vec<JobKey> = open.map(|job| job.row.key).collect();
         open.into_iter().for_each(|key| self.close_job(now, key, Outcome::Errored, why));
         self.settle_build(now, id);
@@ -91,9 +89,7 @@ impl Coordinator {
 
     /// The jobs that this one needs and that are not finished.
     pub(in crate::decide::coordinator) fn open_needs(&self, key: JobKey) -> impl Iterator<Item = &JobRow> {
-        let jobs = &self.builds[&key.build].jobs;
-        let needs = self.job_plan(key).needs.iter().map(|need| &*jobs[*need as usize].row);
-        needs.filter(|row| row.state != State::Finished)
+        self.builds[&key.build].open_needs(key.index)
     }
 
     /// Gives a build its jobs. `carried`: (index, row) of jobs that a retry does not repeat.
@@ -104,18 +100,20 @@ impl Coordinator {
         plan: Plan,
         carried: Vec<(usize, JobRow)>,
     ) {
-        let mut rows: Vec<JobRow> = (0..).zip(&plan.jobs).map(|(index, job)| new_job(id, index, job)).collect();
-        for (index, row) in carried {
-            rows[index] = row;
-        }
-        let jobs = plan.jobs.iter().map(|job| job.name.clone()).collect();
-        self.record(Record::Plan { build: id, plan: plan.clone() });
-        let count = schema::wire::length(rows.len());
-        self.edit_build(id, |row| (row.state, row.job_count) = (State::Queued, count));
-        let rows = rows.into_iter().map(|row| Row::new(row, &mut self.effects)).collect();
-        self.builds.get_mut(&id).expect("a build that is being planned").take_plan(plan, rows);
+        let build = self.builds.get_mut(&id).expect("a build that is being planned");
+        let jobs = build.adopt(plan, carried, &mut self.effects);
         self.tell(now, id, Fact::BuildPlanned { jobs });
         self.settle(now, id);
+    }
+
+    /// Adds jobs to a build that is planned and not finished. All of them are added, or none. The jobs that it has keep their
+    /// keys, and the whole plan is recorded and told anew.
+    pub fn append(&mut self, now: Time, id: BuildId, jobs: Vec<AddedJob>) -> Result<(), Refusal> {
+        let build = self.builds.get_mut(&id).ok_or_else(finished)?;
+        let (first, jobs) = build.append(jobs, &mut self.effects)?;
+        self.tell(now, id, Fact::BuildPlanned { jobs });
+        self.settle_from(now, id, first);
+        Ok(())
     }
 
     /// Looks at every job that waits and moves those whose needs are decided; then at the build itself.
@@ -124,7 +122,7 @@ impl Coordinator {
     }
 
     /// As [`Coordinator::settle`], for the jobs from this index.
-    pub(super) fn settle_from(&mut self, now: Time, id: BuildId, first: u32) {
+    fn settle_from(&mut self, now: Time, id: BuildId, first: u32) {
         let count = self.builds.get(&id).map_or(0, |build| build.jobs.len());
         self.settle_jobs(now, id, (0..).take(count).skip(first as usize).collect());
         self.settle_build(now, id);
@@ -149,39 +147,20 @@ impl Coordinator {
     fn settle_jobs(&mut self, now: Time, build: BuildId, mut open: VecDeque<u32>) {
         while let Some(index) = open.pop_front() {
             let key = JobKey { build, index };
-            if let Some(why) = self.settle_job(now, key) {
-                self.close_job(now, key, Outcome::Skipped, &why);
-                open.extend(&self.job(key).needed_by);
+            match self.builds.get(&build).map_or(AfterNeeds::Stays, |build| build.after_needs(index)) {
+                AfterNeeds::Stays => {}
+                AfterNeeds::Ready => self.make_ready(now, key),
+                AfterNeeds::Skipped(why) => {
+                    self.close_job(now, key, Outcome::Skipped, &why);
+                    open.extend(&self.job(key).needed_by);
+                }
             }
         }
     }
 
     /// The first job of a build started.
     pub(in crate::decide::coordinator) fn begin_build(&mut self, now: Time, id: BuildId) {
-        if self.builds[&id].row.state != State::Running {
-            self.edit_build(id, |row| (row.state, row.started) = (State::Running, Some(now)));
-        }
-    }
-
-    /// Queues a waiting job whose needs are met. Answers why it is to be skipped, where it is.
-    fn settle_job(&mut self, now: Time, key: JobKey) -> Option<String> {
-        let build = self.builds.get(&key.build)?;
-        if build.jobs[key.index as usize].row.state != State::Waiting {
-            return None;
-        }
-        let plan = self.job_plan(key);
-        if !plan.skipped.is_empty() {
-            return Some(plan.skipped.clone());
-        }
-        let needs = plan.needs.iter().map(|need| *need as usize);
-        let blocker = needs.clone().find(|need| build.blocks(*need)).map(|need| &build.jobs[need].row);
-        if let Some(row) = blocker {
-            return Some(format!("needs {}, which {}", row.name, row.outcome.map_or("is not finished", became)));
-        }
-        if needs.clone().all(|need| build.jobs[need].row.state == State::Finished) {
-            self.make_ready(now, key);
-        }
-        None
+        self.builds.get_mut(&id).expect("a job of it started").begin(now, &mut self.effects);
     }
 
     fn make_ready(&mut self, now: Time, key: JobKey) {
@@ -201,15 +180,8 @@ impl Coordinator {
             Some((token, lease)) => self.end_lease(now, token, &lease, outcome, reason),
             None => {}
         }
-        let row = self.edit_job(key, |row| {
-            assert!(row.state != State::Finished, "job {} is finished twice", row.name);
-            row.state = State::Finished;
-            row.outcome = Some(outcome);
-            row.reason = REASON.cut(reason).into_owned();
-            row.finished = Some(now);
-        });
-        let (name, reason) = (row.name.clone(), row.reason.clone());
-        self.builds.get_mut(&key.build).expect("the job's build is open").open -= 1;
+        let build = self.builds.get_mut(&key.build).expect("the job's build is open");
+        let (name, reason) = build.close_job(now, key.index, outcome, reason, &mut self.effects);
         if let Some(of_lane) = self.builds[&key.build].told_to_lane(key.index as usize) {
             self.note_lane(now, key, of_lane);
         }
@@ -217,16 +189,9 @@ impl Coordinator {
     }
 
     fn settle_build(&mut self, now: Time, id: BuildId) {
-        let Some(build) = self.builds.get(&id) else {
-            return;
-        };
-        if build.open > 0 || build.row.state == State::Planning {
-            return;
+        if let Some(outcome) = self.builds.get(&id).and_then(Build::outcome) {
+            self.finish_build(now, id, outcome, String::new());
         }
-        let worst = (0..build.jobs.len()).filter_map(|index| build.counted(index)).max().unwrap_or(Outcome::Skipped);
-        // all skipped is success: nothing was found wanting
-        let outcome = if worst == Outcome::Skipped { Outcome::Succeeded } else { worst };
-        self.finish_build(now, id, outcome, String::new());
     }
 
     fn finish_unplanned(&mut self, now: Time, id: BuildId, outcome: Outcome, diagnosis: String) {
@@ -237,12 +202,7 @@ impl Coordinator {
     fn finish_build(&mut self, now: Time, id: BuildId, outcome: Outcome, diagnosis: String) {
         let build = self.builds.remove(&id).expect("a build finishes once");
         let (project, number) = (build.row.project.clone(), build.row.number);
-        build.row.close(&mut self.effects, |row| {
-            row.state = State::Finished;
-            row.outcome = Some(outcome);
-            row.finished = Some(now);
-            row.diagnosis = diagnosis;
-        });
+        build.finish(now, outcome, diagnosis, &mut self.effects);
         self.tell_of(now, &project, number, Fact::BuildFinished { outcome });
         self.effects.push_back(Effect::Finished { build: id });
     }
@@ -304,35 +264,7 @@ impl Coordinator {
     }
 
     pub(in crate::decide::coordinator) fn job_plan(&self, key: JobKey) -> &JobPlan {
-        let build: &Build = &self.builds[&key.build];
-        &build.plan.as_ref().expect("a build with jobs has a plan").jobs[key.index as usize]
-    }
-}
-
-pub(super) fn new_job(build: BuildId, index: u32, plan: &JobPlan) -> JobRow {
-    JobRow {
-        key: JobKey { build, index },
-        name: plan.name.clone(),
-        state: State::Waiting,
-        outcome: None,
-        reason: String::new(),
-        attempt: 0,
-        lost: 0,
-        queued: None,
-        started: None,
-        finished: None,
-        worker: String::new(),
-        platform: plan.on.clone(),
-        carried_from: 0,
-    }
-}
-
-/// What became of a job, behind "which".
-fn became(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Skipped => "was skipped",
-        Outcome::Cancelled => "was cancelled",
-        Outcome::Succeeded | Outcome::Warned | Outcome::Failed | Outcome::Errored => outcome.word(),
+        self.builds[&key.build].job_plan(key.index)
     }
 }
 

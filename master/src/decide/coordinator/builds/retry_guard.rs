@@ -1,63 +1,29 @@
-//! Finished builds are not held here; but a retry refers to one, and retention removes them. Neither may overtake the other:
-//! each says how history stood when it read the store, and is done only where the other did not come between.
+//! What those who remove finished builds, and those who retry one, ask and say: neither overtakes the other.
 
-use super::trigger::Past;
 use crate::decide::coordinator::Coordinator;
 use crate::decide::coordinator::record::BuildId;
-use schema::values::{Refusal, RefusalCode};
-use std::collections::BTreeSet;
-
-/// Keeps retries and removals of finished builds apart.
-#[derive(Debug, Default)]
-pub(in crate::decide::coordinator) struct RetryGuard {
-    /// How many retries were made.
-    retries: u64,
-    /// How many removals have ended.
-    removals: u64,
-    /// Builds of the removal that is under way.
-    going: BTreeSet<BuildId>,
-}
-
-impl RetryGuard {
-    /// A retry refers to this build, read when so many removals had ended.
-    pub(in crate::decide::coordinator) fn retry(&mut self, past: &Past) -> Result<(), Refusal> {
-        if past.removals != self.removals || self.going.contains(&past.row.id) {
-            let text = "old builds were removed while this one was read";
-            return Err(Refusal::new(RefusalCode::Unavailable, text).help("ask again"));
-        }
-        self.retries += 1;
-        Ok(())
-    }
-}
 
 impl Coordinator {
     /// How many retries were made since the start.
     pub fn retries(&self) -> u64 {
-        self.retry_guard.retries
+        self.retry_guard.retries()
     }
 
     /// How many removals have ended since the start: to be asked before a build is read that shall be retried.
     pub fn removals(&self) -> u64 {
-        self.retry_guard.removals
+        self.retry_guard.removals()
     }
 
     /// Builds are about to be removed that were chosen when the store held `retries` retries; answers those that may go now.
     /// One removal at a time, ended by [`Coordinator::end_removal`].
     pub fn begin_removal(&mut self, retries: u64, builds: Vec<BuildId>) -> Vec<BuildId> {
-        assert!(self.retry_guard.going.is_empty(), "one removal at a time");
-        if retries != self.retry_guard.retries {
-            return Vec::new();
-        }
-        let may: Vec<BuildId> = builds.into_iter().filter(|build| !self.builds.contains_key(build)).collect();
-        self.retry_guard.going = may.iter().copied().collect();
-        may
+        let finished = builds.into_iter().filter(|build| !self.builds.contains_key(build)).collect();
+        self.retry_guard.begin_removal(retries, finished)
     }
 
     /// The removal is committed, or was not done.
     pub fn end_removal(&mut self) {
-        if !std::mem::take(&mut self.retry_guard.going).is_empty() {
-            self.retry_guard.removals += 1;
-        }
+        self.retry_guard.end_removal();
     }
 }
 
@@ -65,8 +31,8 @@ impl Coordinator {
 mod tests {
     use super::*;
     use crate::decide::coordinator::record::{BuildCause, BuildRow, GrantId, Loaded, RequestId};
-    use crate::decide::coordinator::{Order, Origin, Request, Terms};
-    use schema::values::{Commit, JobPlan, Outcome, Plan, SourceStamp, State, Time, Trust};
+    use crate::decide::coordinator::{Order, Origin, Past, Request, Terms};
+    use schema::values::{Commit, JobPlan, Outcome, Plan, RefusalCode, SourceStamp, State, Time, Trust};
 
     const NOW: Time = Time(1_000);
 

@@ -1,11 +1,9 @@
 //! Grants as their operators find them: page by page, by number, by name.
 
-use super::grant::ROOT;
+use super::{Grants, ROOT};
 use crate::decide::authority::Authority;
-use crate::decide::coordinator::Coordinator;
-use crate::decide::coordinator::record::{GrantId, GrantRow};
+use crate::decide::records::{GrantId, GrantRow};
 use schema::values::Time;
-use std::collections::BTreeSet;
 use std::ops::Bound;
 
 /// Bytes of the grants in one page, roughly as they travel. A client reads messages of 4 MiB.
@@ -30,16 +28,16 @@ pub struct GrantPage {
     pub next: Option<GrantId>,
 }
 
-impl Coordinator {
+impl Grants {
     /// The caller's own grant and what is below it, after a grant, at most `limit` of them (0: as many as a page holds).
     /// `with_ended`: also those that were revoked or are expired.
-    pub fn grant_page(&self, now: Time, caller: GrantId, after: GrantId, limit: u32, with_ended: bool) -> GrantPage {
+    pub fn page(&self, now: Time, caller: GrantId, after: GrantId, limit: u32, with_ended: bool) -> GrantPage {
         let most = if limit == 0 { PAGE_ROWS } else { PAGE_ROWS.min(limit as usize) };
         let top = self.top_of(caller);
         let mut page = GrantPage::default();
         let mut bytes = 0;
-        for (id, row) in self.grants.range((Bound::Excluded(after), Bound::Unbounded)) {
-            let is_shown = with_ended || self.grant_in_force(now, *id).is_ok();
+        for (id, row) in self.rows.range((Bound::Excluded(after), Bound::Unbounded)) {
+            let is_shown = with_ended || self.find_in_force(now, *id).is_ok();
             if !is_shown || !self.is_listed(row, top) {
                 continue;
             }
@@ -55,48 +53,27 @@ impl Coordinator {
     }
 
     /// The grant with this number, whatever became of it; else the newest of those in force that have this name.
-    pub fn find_grants(&self, now: Time, caller: GrantId, wanted: &str) -> Vec<GrantRow> {
+    pub fn find(&self, now: Time, caller: GrantId, wanted: &str) -> Vec<GrantRow> {
         let top = self.top_of(caller);
-        let by_number = wanted.parse().ok().and_then(|id| self.grants.get(&GrantId(id)));
+        let by_number = wanted.parse().ok().and_then(|id| self.rows.get(&GrantId(id)));
         if let Some(row) = by_number.filter(|row| self.is_listed(row, top)) {
             return vec![shown(row)];
         }
-        let of_name = self.grants.values().rev().filter(|row| row.name == wanted && self.is_listed(row, top));
-        let in_force = of_name.filter(|row| self.grant_in_force(now, row.id).is_ok());
+        let of_name = self.rows.values().rev().filter(|row| row.name == wanted && self.is_listed(row, top));
+        let in_force = of_name.filter(|row| self.find_in_force(now, row.id).is_ok());
         in_force.take(FOUND_MAX).map(shown).collect()
     }
 
     /// Whether a grant is one of those that this caller finds.
-    pub fn lists_grant(&self, caller: GrantId, id: GrantId) -> bool {
-        self.grants.get(&id).is_some_and(|row| self.is_listed(row, self.top_of(caller)))
+    pub fn lists(&self, caller: GrantId, id: GrantId) -> bool {
+        self.rows.get(&id).is_some_and(|row| self.is_listed(row, self.top_of(caller)))
     }
 
     /// The caller's own grant and what is below it. An operator of everything that is directly below the root sees the root's
     /// whole tree, so that a lost operator credential can be replaced by another.
-    pub fn grants_below(&self, caller: GrantId) -> impl Iterator<Item = &GrantRow> + '_ {
+    pub fn below(&self, caller: GrantId) -> impl Iterator<Item = &GrantRow> + '_ {
         let top = self.top_of(caller);
-        self.grants.values().filter(move |row| self.is_listed(row, top))
-    }
-
-    pub(super) fn is_below(&self, id: GrantId, top: GrantId) -> bool {
-        self.line_of(id).any(|row| row.id == top)
-    }
-
-    /// A grant and all that are below it, by their numbers.
-    pub(super) fn tree_of(&self, top: GrantId) -> BTreeSet<GrantId> {
-        let (mut tree, mut open) = (BTreeSet::new(), vec![top]);
-        while let Some(id) = open.pop() {
-            if tree.insert(id) {
-                let below = self.children.range((id, GrantId(0))..=(id, GrantId(u64::MAX)));
-                open.extend(below.map(|(_, child)| *child));
-            }
-        }
-        tree
-    }
-
-    /// A grant, its parent, and so on to the root.
-    pub(super) fn line_of(&self, id: GrantId) -> impl Iterator<Item = &GrantRow> {
-        std::iter::successors(self.grants.get(&id), |row| row.parent.and_then(|parent| self.grants.get(&parent)))
+        self.rows.values().filter(move |row| self.is_listed(row, top))
     }
 
     fn is_listed(&self, row: &GrantRow, top: GrantId) -> bool {
@@ -105,7 +82,7 @@ impl Coordinator {
 
     fn top_of(&self, caller: GrantId) -> GrantId {
         let is_chief = |row: &&GrantRow| row.parent == Some(ROOT) && Authority::of_row(row).is_whole();
-        self.grants.get(&caller).filter(is_chief).map_or(caller, |_| ROOT)
+        self.rows.get(&caller).filter(is_chief).map_or(caller, |_| ROOT)
     }
 }
 

@@ -1,0 +1,139 @@
+//! What others can make happen as often as they like, and somebody should know of: the refusal of a copied credential, the login
+//! of a browser. The first of a kind is written at once. Those that repeat it within the hour are counted, and their number is
+//! written when the hour is over.
+
+use super::records::GrantId;
+use schema::sturdy_ref::Fingerprint;
+use schema::values::Time;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// For so long repetitions are only counted.
+const COUNTED_FOR: Duration = Duration::from_secs(3600);
+/// Kinds that are counted apart, at most: whoever shows a new key each time is counted as one. An entry has some 300 bytes.
+const KINDS_MAX: usize = 1_000;
+/// Keys that are counted apart for one grant. A thief makes a new key for each try, and each key costs two rows in an hour.
+const KEYS_MAX: usize = 16;
+
+/// What makes two of them the same: the grant, the key that was shown, and what was done.
+type Kind = (GrantId, Option<Fingerprint>, String);
+
+/// What is to be written of one that happened, or of several that were counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::decide) struct AlarmNote {
+    pub grant: GrantId,
+    pub text: String,
+    /// Whether subscribers hear of it too.
+    pub is_alarm: bool,
+}
+
+#[derive(Debug)]
+struct Alarm {
+    /// When the hour is over.
+    until: Time,
+    again: u64,
+    is_alarm: bool,
+}
+
+/// What happened within the hour, by its kind.
+#[derive(Debug, Default)]
+pub(in crate::decide) struct Alarms {
+    alarms: BTreeMap<Kind, Alarm>,
+    /// When the first hour is over.
+    next: Option<Time>,
+}
+
+impl Alarms {
+    /// Something happened that subscribers hear of. None: it is counted.
+    pub(in crate::decide) fn raise(
+        &mut self,
+        now: Time,
+        grant: GrantId,
+        key: Option<Fingerprint>,
+        text: &str,
+    ) -> Option<AlarmNote> {
+        self.note(now, self.kind_of(grant, key, text), true)
+    }
+
+    /// Something happened that is well. None: it is counted.
+    pub(in crate::decide) fn count(&mut self, now: Time, grant: GrantId, text: &str) -> Option<AlarmNote> {
+        self.note(now, (grant, None, text.to_owned()), false)
+    }
+
+    /// When [`Alarms::tick`] has something to do.
+    pub(in crate::decide) fn next_timeout(&self) -> Option<Time> {
+        self.next
+    }
+
+    /// Ends the hours that are over. Answers what is to be written of those that repeated within one.
+    pub(in crate::decide) fn tick(&mut self, now: Time) -> Vec<AlarmNote> {
+        let over = self.alarms.iter().filter(|(_, alarm)| alarm.until <= now).map(|(kind, _)| kind.clone());
+        let over: Vec<Kind> = over.collect();
+        let notes = over.into_iter().filter_map(|kind| self.end_hour(now, kind)).collect();
+        self.next = self.alarms.values().map(|alarm| alarm.until).min();
+        notes
+    }
+
+    /// None: nothing of the kind happened again within the hour.
+    fn end_hour(&mut self, now: Time, kind: Kind) -> Option<AlarmNote> {
+        let Alarm { again, is_alarm, .. } = self.alarms.remove(&kind)?;
+        let times = match again {
+            0 => return None,
+            1 => "once".to_owned(),
+            _ => format!("{again} times"),
+        };
+        let text = format!("{}: {times} again within the hour", kind.2);
+        let note = AlarmNote { grant: kind.0, text, is_alarm };
+        self.begin_hour(now, kind, is_alarm);
+        Some(note)
+    }
+
+    fn note(&mut self, now: Time, kind: Kind, is_alarm: bool) -> Option<AlarmNote> {
+        if let Some(alarm) = self.alarms.get_mut(&kind) {
+            alarm.again += 1;
+            return None;
+        }
+        let note = AlarmNote { grant: kind.0, text: kind.2.clone(), is_alarm };
+        self.begin_hour(now, kind, is_alarm);
+        Some(note)
+    }
+
+    fn begin_hour(&mut self, now: Time, kind: Kind, is_alarm: bool) {
+        let until = now.after(COUNTED_FOR);
+        self.next = Some(self.next.map_or(until, |next| next.min(until)));
+        self.alarms.insert(kind, Alarm { until, again: 0, is_alarm });
+    }
+
+    /// Beyond the keys that are counted apart, all others are counted as one.
+    fn kind_of(&self, grant: GrantId, key: Option<Fingerprint>, text: &str) -> Kind {
+        let kind = (grant, key, text.to_owned());
+        let keys = self.alarms.range((grant, None, String::new())..).take_while(|(kind, _)| kind.0 == grant);
+        let has_room = self.alarms.len() < KINDS_MAX && keys.take(KEYS_MAX).count() < KEYS_MAX;
+        if has_room || self.alarms.contains_key(&kind) { kind } else { (grant, None, kind.2) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: u64 = 3_600_000;
+
+    fn note(text: &str, is_alarm: bool) -> Option<AlarmNote> {
+        Some(AlarmNote { grant: GrantId(7), text: text.to_owned(), is_alarm })
+    }
+
+    #[test]
+    fn what_happens_again_within_the_hour_is_counted() {
+        let mut alarms = Alarms::default();
+        assert_eq!(alarms.raise(Time(0), GrantId(7), None, "a copy"), note("a copy", true));
+        assert_eq!(alarms.count(Time(5), GrantId(7), "a login"), note("a login", false));
+        assert_eq!(alarms.raise(Time(9), GrantId(7), None, "a copy"), None);
+        assert_eq!((alarms.next_timeout(), alarms.tick(Time(HOUR - 1))), (Some(Time(HOUR)), Vec::new()));
+        let counted = note("a copy: once again within the hour", true);
+        assert_eq!(alarms.tick(Time(HOUR)), counted.into_iter().collect::<Vec<_>>());
+        assert_eq!((alarms.next_timeout(), alarms.tick(Time(HOUR + 5))), (Some(Time(HOUR + 5)), Vec::new()));
+        assert_eq!(alarms.next_timeout(), Some(Time(2 * HOUR)), "the count begins a new hour");
+        assert_eq!((alarms.tick(Time(2 * HOUR)), alarms.next_timeout()), (Vec::new(), None));
+    }
+}

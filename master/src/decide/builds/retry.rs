@@ -1,0 +1,110 @@
+//! Finished builds are not held here; but a retry refers to one, and retention removes them. Neither may overtake the other:
+//! each says how history stood when it read the store, and is done only where the other did not come between.
+
+use crate::decide::records::{BuildId, BuildRow, JobRow};
+use schema::values::{Outcome, Plan, Refusal, RefusalCode, State};
+use std::collections::BTreeSet;
+
+/// A finished build, read from history, to be made again.
+#[derive(Clone, Debug)]
+pub struct Past {
+    pub row: BuildRow,
+    pub plan: Plan,
+    pub jobs: Vec<JobRow>,
+    /// How many removals had ended before it was read.
+    pub removals: u64,
+}
+
+impl Past {
+    /// Rows of the jobs that a retry does not repeat: finished from the start, and saying where they ran. `again`: indices of
+    /// those that it repeats, and with them what needs them.
+    pub(in crate::decide) fn carried(&self, again: &[usize], id: BuildId) -> Vec<(usize, JobRow)> {
+        let mut repeat = vec![false; self.plan.jobs.len()];
+        for index in again {
+            repeat[*index] = true;
+        }
+        for (index, job) in self.plan.jobs.iter().enumerate() {
+            // needs come before those that need them, so one pass is enough
+            repeat[index] |= job.needs.iter().any(|need| repeat[*need as usize]);
+        }
+        let kept = self.jobs.iter().enumerate().filter(|(index, row)| !repeat[*index] && row.state == State::Finished);
+        kept.map(|(index, row)| (index, carried_by(row, id, self.row.number))).collect()
+    }
+}
+
+/// The row of a job of build `from`, as the build `id` carries it.
+fn carried_by(row: &JobRow, id: BuildId, from: u32) -> JobRow {
+    let mut row = row.clone();
+    row.key.build = id;
+    if row.carried_from == 0 {
+        row.carried_from = from;
+    }
+    row
+}
+
+/// Indices of the jobs of a finished build that a retry repeats: those named, or those that did not succeed, or all.
+pub fn chosen(past: &Past, names: &[String], failed: bool) -> Result<Vec<usize>, Refusal> {
+    for name in names {
+        if !past.jobs.iter().any(|row| row.name == *name) {
+            let what = format!("build {}/{} has no job `{name}`", past.row.project, past.row.number);
+            return Err(Refusal::new(RefusalCode::NotFound, what));
+        }
+    }
+    let wanted = |row: &JobRow| match (names.is_empty(), failed) {
+        (false, _) => names.contains(&row.name),
+        (true, true) => row.outcome.is_none_or(|outcome| !matches!(outcome, Outcome::Succeeded | Outcome::Warned)),
+        (true, false) => true,
+    };
+    Ok(past.jobs.iter().enumerate().filter(|(_, row)| wanted(row)).map(|(index, _)| index).collect())
+}
+
+/// Keeps retries and removals of finished builds apart.
+#[derive(Debug, Default)]
+pub(in crate::decide) struct RetryGuard {
+    /// How many retries were made.
+    retries: u64,
+    /// How many removals have ended.
+    removals: u64,
+    /// Builds of the removal that is under way.
+    going: BTreeSet<BuildId>,
+}
+
+impl RetryGuard {
+    /// A retry refers to this build.
+    pub(in crate::decide) fn retry(&mut self, past: &Past) -> Result<(), Refusal> {
+        if past.removals != self.removals || self.going.contains(&past.row.id) {
+            let text = "old builds were removed while this one was read";
+            return Err(Refusal::new(RefusalCode::Unavailable, text).help("ask again"));
+        }
+        self.retries += 1;
+        Ok(())
+    }
+
+    /// How many retries were made since the start.
+    pub(in crate::decide) fn retries(&self) -> u64 {
+        self.retries
+    }
+
+    /// How many removals have ended since the start.
+    pub(in crate::decide) fn removals(&self) -> u64 {
+        self.removals
+    }
+
+    /// Builds are about to be removed that were chosen after so many retries. Answers those that may go now: none of them
+    /// where another retry was made since. One removal at a time.
+    pub(in crate::decide) fn begin_removal(&mut self, retries: u64, builds: Vec<BuildId>) -> Vec<BuildId> {
+        assert!(self.going.is_empty(), "one removal at a time");
+        if retries != self.retries {
+            return Vec::new();
+        }
+        self.going = builds.iter().copied().collect();
+        builds
+    }
+
+    /// The removal is committed, or was not done.
+    pub(in crate::decide) fn end_removal(&mut self) {
+        if !std::mem::take(&mut self.going).is_empty() {
+            self.removals += 1;
+        }
+    }
+}

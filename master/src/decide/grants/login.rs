@@ -1,0 +1,100 @@
+//! Logins of browsers: grants below a user's own that only look. They are made by whoever may look, as often as they like, so
+//! they are few at once, and nothing is kept of them when they end: no row, no event, and in the audit table two rows in an hour.
+
+use super::{Grants, join_is_known, unknown};
+use crate::decide::authority::child_of;
+use crate::decide::records::{GrantId, GrantRow, Recorder};
+use schema::sturdy_ref::Fingerprint;
+use schema::values::{GrantKind, Refusal, RefusalCode, Right, Time, What};
+use std::cmp::Reverse;
+use std::time::Duration;
+
+/// How long a browser stays logged in.
+const LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long an address waits for its browser: long enough to change to another window, too short for an address that leaks later.
+const UNUSED_LIFETIME: Duration = Duration::from_secs(10 * 60);
+/// Logins of one grant at once. A person has some browsers; each login costs a row of about 500 bytes.
+const LOGINS_MAX: usize = 10;
+/// Ends the names of their grants.
+const SUFFIX: &str = ".browser";
+
+/// The login that a person asks for.
+#[derive(Debug)]
+pub(in crate::decide) enum AskedLogin {
+    /// It was made for the same join before, and waits for its browser.
+    Made(GrantId),
+    /// It is to be added, once there is room.
+    New(Box<GrantRow>),
+}
+
+impl Grants {
+    /// The login of a browser below `by`, for this join.
+    pub(in crate::decide) fn login(&self, now: Time, by: GrantId, join_hash: [u8; 32]) -> Result<AskedLogin, Refusal> {
+        let parent = self.live(now, by)?;
+        let what = What { may: [Right::View].into(), projects: parent.what.projects.clone(), ..What::default() };
+        let expires = child_of(parent, GrantKind::User, &what, Some(now.after(UNUSED_LIFETIME)))?;
+        let name = format!("{}{SUFFIX}", parent.name);
+        if let Some(row) = self.joins.get(&join_hash).and_then(|id| self.get(*id)) {
+            let is_same = row.is_browser && row.parent == Some(by) && row.holder.is_none();
+            return if is_same { Ok(AskedLogin::Made(row.id)) } else { Err(join_is_known()) };
+        }
+        let row = GrantRow::new(self.next_id(), Some(by), GrantKind::User, name, what, now);
+        Ok(AskedLogin::New(Box::new(GrantRow { expires, join_hash: Some(join_hash), is_browser: true, ..row })))
+    }
+
+    /// The login below this grant that goes before another is made. An address that nobody used goes first, and then the
+    /// oldest login. None: there is room.
+    pub(in crate::decide) fn login_in_the_way(&self, of: GrantId) -> Option<GrantId> {
+        let is_full = self.logins_of(of).count() >= LOGINS_MAX;
+        let oldest = self.logins_of(of).min_by_key(|row| (row.holder.is_some(), row.id));
+        oldest.filter(|_| is_full).map(|row| row.id)
+    }
+
+    /// The login that a join stands for, if a browser may still redeem it.
+    pub fn open_login(&self, now: Time, join_hash: [u8; 32]) -> Result<&GrantRow, Refusal> {
+        let id = *self.joins.get(&join_hash).ok_or_else(unknown)?;
+        let row = self.live(now, id)?;
+        if !row.is_browser {
+            return Err(Refusal::new(RefusalCode::NotPermitted, "this join is no browser's"));
+        }
+        match row.holder {
+            None => Ok(row),
+            Some(_) => Err(Refusal::new(RefusalCode::NotPermitted, "this address was used already")),
+        }
+    }
+
+    /// Binds a login to the cookie of the browser that shows its join first; once. Answers the login, and whose it is.
+    pub(in crate::decide) fn redeem_login(
+        &mut self,
+        now: Time,
+        join_hash: [u8; 32],
+        token_hash: [u8; 32],
+        cookie: Fingerprint,
+        to: &mut impl Recorder,
+    ) -> Result<(GrantRow, &GrantRow), Refusal> {
+        let mut row = self.open_login(now, join_hash)?.clone();
+        let parent = row.parent.and_then(|parent| self.get(parent)).ok_or_else(unknown)?;
+        let by = parent.id;
+        row.expires = child_of(parent, row.kind, &row.what, Some(now.after(LIFETIME)))?;
+        self.unindex(&row);
+        let row = self.bind(row, token_hash, cookie, to);
+        Ok((row, &self.rows[&by]))
+    }
+
+    /// The logins that are over, or too many.
+    pub(super) fn old_logins(&self, now: Time) -> Vec<GrantId> {
+        let is_over = |row: &&GrantRow| row.is_browser && self.find_in_force(now, row.id).is_err();
+        let mut old: Vec<GrantId> = self.rows.values().filter(is_over).map(|row| row.id).collect();
+        let mut lasting: Vec<&GrantRow> = self.rows.values().filter(|row| row.is_browser && !is_over(row)).collect();
+        // of each parent first those that a browser uses, and of these the newest
+        lasting.sort_by_key(|row| (row.parent, row.holder.is_none(), Reverse(row.id)));
+        let by_parent = lasting.chunk_by(|one, other| one.parent == other.parent);
+        old.extend(by_parent.flat_map(|logins| logins.iter().skip(LOGINS_MAX)).map(|row| row.id));
+        old
+    }
+
+    fn logins_of(&self, grant: GrantId) -> impl Iterator<Item = &GrantRow> {
+        let below = self.logins.range((grant, GrantId(0))..=(grant, GrantId(u64::MAX)));
+        below.filter_map(|(_, id)| self.get(*id))
+    }
+}

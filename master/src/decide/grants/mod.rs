@@ -1,0 +1,298 @@
+//! Grants: a tree of recorded, revocable authority. A child never has more than its parent, and dies with it.
+//!
+//! [`Grants`] owns the tree. Its files are what is asked of it: what a new grant may be (`order`), what is in force and who is
+//! below whom (`tree`), the logins of browsers (`login`), and how operators find grants (`list`). What else follows from a
+//! change, as the end of a worker's session, is the coordinator's.
+
+mod list;
+mod login;
+mod order;
+mod tree;
+
+pub use list::GrantPage;
+pub(in crate::decide) use login::AskedLogin;
+pub use order::{GrantOrder, valid_name};
+pub use tree::account_of;
+
+use crate::decide::records::{GrantId, GrantRow, Record, Recorder, Rows};
+use crate::decide::schedule::Schedule;
+use schema::sturdy_ref::Fingerprint;
+use schema::values::{GrantKind, Refusal, RefusalCode, Time, What};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Everything starts here: held by nobody, it cannot be redeemed or revoked.
+pub const ROOT: GrantId = GrantId(1);
+
+/// Grants that ended and are still listed; the audit table has the older ones. Each costs the master about 1 KiB of memory.
+const ENDED_MAX: usize = 10_000;
+/// Rows of old grants that go in one step, and how long others have their turn before the next: an earlier master may have
+/// left 44,000 logins.
+const OLD_AT_ONCE: usize = 500;
+const BREATH: Duration = Duration::from_millis(100);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum GrantTimer {
+    /// The time of a grant is over.
+    Expiry(GrantId),
+    /// Rows of grants that an earlier master kept are to be removed.
+    Old,
+}
+
+/// All grants that are kept, those that ended lately included, and what is derived of them.
+#[derive(Debug)]
+pub struct Grants {
+    rows: Rows<GrantId, GrantRow>,
+    joins: BTreeMap<[u8; 32], GrantId>,
+    by_token: BTreeMap<[u8; 32], GrantId>,
+    /// Grants, by the one that they are below.
+    children: BTreeSet<(GrantId, GrantId)>,
+    /// Those of them that are logins of browsers.
+    logins: BTreeSet<(GrantId, GrantId)>,
+    /// Grants of an earlier life that are over, whose rows are left.
+    old: Vec<GrantId>,
+    /// Grants that were revoked or expired, and are kept: when, and which. Of one time children come before their parents.
+    ended: BTreeSet<(Time, Reverse<GrantId>)>,
+    /// How many grants are in force below one.
+    in_force: BTreeMap<GrantId, usize>,
+    timers: Schedule<GrantTimer>,
+    /// The highest number ever used.
+    last: u64,
+}
+
+impl Grants {
+    /// From what the store holds. The logins that are over, or too many, are left out, so that nobody meets them; their rows
+    /// go bit by bit.
+    pub(in crate::decide) fn load(now: Time, rows: Vec<GrantRow>, last: u64, to: &mut impl Recorder) -> Grants {
+        let mut grants = Grants {
+            rows: Rows::loaded(Vec::new(), |row| row.id),
+            joins: BTreeMap::new(),
+            by_token: BTreeMap::new(),
+            children: BTreeSet::new(),
+            logins: BTreeSet::new(),
+            old: Vec::new(),
+            ended: BTreeSet::new(),
+            in_force: BTreeMap::new(),
+            timers: Schedule::new(),
+            last,
+        };
+        rows.into_iter().for_each(|row| grants.load_row(row));
+        grants.leave_old(now);
+        grants.sweep(now, to);
+        grants
+    }
+
+    /// Makes the root of a new store.
+    pub(in crate::decide) fn found(&mut self, now: Time, to: &mut impl Recorder) {
+        assert!(self.rows.is_empty(), "a store is founded once");
+        self.add(GrantRow::new(ROOT, None, GrantKind::Operator, "root".to_owned(), What::everything(), now), to);
+    }
+
+    /// Records a new grant.
+    pub(in crate::decide) fn add(&mut self, row: GrantRow, to: &mut impl Recorder) {
+        self.last = row.id.0;
+        self.count(&row);
+        self.put(row, to);
+    }
+
+    /// Binds a grant to the key that showed its join first.
+    pub(in crate::decide) fn bind(
+        &mut self,
+        mut row: GrantRow,
+        token_hash: [u8; 32],
+        holder: Fingerprint,
+        to: &mut impl Recorder,
+    ) -> GrantRow {
+        (row.token_hash, row.holder) = (Some(token_hash), Some(holder));
+        self.put(row.clone(), to);
+        row
+    }
+
+    /// Ends one grant. The row of a login goes. Any other stays, is listed as ended, and is answered.
+    pub(in crate::decide) fn end(
+        &mut self,
+        now: Time,
+        id: GrantId,
+        reason: &str,
+        to: &mut impl Recorder,
+    ) -> Option<GrantRow> {
+        if self.get(id).is_some_and(|row| row.is_browser) {
+            self.forget(id, to);
+            return None;
+        }
+        let edit = |row: &mut GrantRow| (row.revoked, row.reason) = (Some(now), reason.to_owned());
+        let row = self.rows.edit(to, &id, edit)?.clone();
+        for above in self.above(&row) {
+            let count = self.in_force.entry(above).or_default();
+            *count = count.saturating_sub(1);
+        }
+        self.timers.disarm(&GrantTimer::Expiry(id));
+        self.ended.insert((now, Reverse(id)));
+        Some(row)
+    }
+
+    /// Removes the row of a grant.
+    pub(in crate::decide) fn forget(&mut self, id: GrantId, to: &mut impl Recorder) -> Option<GrantRow> {
+        let row = self.rows.forget(to, id)?;
+        self.unindex(&row);
+        self.in_force.remove(&id);
+        Some(row)
+    }
+
+    /// Takes out those that ended first, where too many ended: their rows are to be forgotten.
+    pub(in crate::decide) fn take_ended(&mut self) -> Vec<GrantId> {
+        let more = self.ended.len().saturating_sub(ENDED_MAX);
+        (0..more).filter_map(|_| self.ended.pop_first()).map(|(_, Reverse(id))| id).collect()
+    }
+
+    /// When [`Grants::tick`] has something to do.
+    pub(in crate::decide) fn next_timeout(&self) -> Option<Time> {
+        self.timers.next()
+    }
+
+    /// Serves the first timer that is due. Answers the grant whose time is over, if that was it.
+    pub(in crate::decide) fn tick(&mut self, now: Time, to: &mut impl Recorder) -> Option<GrantId> {
+        match self.timers.due(now)? {
+            GrantTimer::Expiry(id) => Some(id),
+            GrantTimer::Old => {
+                self.sweep(now, to);
+                None
+            }
+        }
+    }
+
+    pub fn get(&self, id: GrantId) -> Option<&GrantRow> {
+        self.rows.get(&id)
+    }
+
+    /// The grants by which a worker of this name comes or came, whoever issued them.
+    pub(in crate::decide) fn of_worker(&self, name: &str) -> impl Iterator<Item = &GrantRow> {
+        self.rows.values().filter(move |row| row.kind == GrantKind::Worker && row.name == name)
+    }
+
+    /// The grant that this join makes a credential of.
+    pub(in crate::decide) fn redeemable(&self, now: Time, join_hash: [u8; 32]) -> Result<&GrantRow, Refusal> {
+        let id = *self.joins.get(&join_hash).ok_or_else(|| {
+            Refusal::new(RefusalCode::Unknown, "this join is not known here")
+                .help("it may be another master's: compare the address; or ask for a new one")
+        })?;
+        let row = self.live(now, id)?;
+        if row.is_browser {
+            let text = "this is the login of a browser, and makes no credential";
+            return Err(Refusal::new(RefusalCode::NotPermitted, text).help("open its address in a browser"));
+        }
+        Ok(row)
+    }
+
+    /// The grant that a token stands for, whoever shows it.
+    pub(in crate::decide) fn of_token(&self, now: Time, token_hash: [u8; 32]) -> Result<&GrantRow, Refusal> {
+        if self.joins.contains_key(&token_hash) {
+            return Err(Refusal::new(RefusalCode::NotPermitted, "this is a join, to be redeemed once")
+                .help("`guild login FILE` or `guild-worker join FILE` makes a credential of it"));
+        }
+        self.live(now, *self.by_token.get(&token_hash).ok_or_else(unknown)?)
+    }
+
+    /// The grant that a token stands for, if this key may use it.
+    pub fn restorable(&self, now: Time, token_hash: [u8; 32], key: Option<Fingerprint>) -> Option<&GrantRow> {
+        let id = *self.by_token.get(&token_hash)?;
+        self.live(now, id).ok().filter(|row| row.holder == key)
+    }
+
+    fn next_id(&self) -> GrantId {
+        GrantId(self.last + 1)
+    }
+
+    fn load_row(&mut self, row: GrantRow) {
+        self.count(&row);
+        self.index(&row);
+        self.rows.load(row.id, row);
+    }
+
+    fn leave_old(&mut self, now: Time) {
+        let old = self.find_old(now);
+        for id in &old {
+            if let Some(row) = self.rows.leave_out(id) {
+                self.unindex(&row);
+            }
+        }
+        self.old = old;
+    }
+
+    /// The logins of a store that are over or too many, and the oldest of the grants that ended. The master does without them.
+    fn find_old(&mut self, now: Time) -> Vec<GrantId> {
+        let mut old = self.old_logins(now);
+        old.extend(self.take_ended());
+        old
+    }
+
+    /// Removes some rows of old grants, and goes on in a moment.
+    fn sweep(&mut self, now: Time, to: &mut impl Recorder) {
+        let left = self.old.len().saturating_sub(OLD_AT_ONCE);
+        for id in self.old.split_off(left) {
+            to.record(Record::GrantForgotten(id));
+        }
+        if left > 0 {
+            self.timers.arm(GrantTimer::Old, now.after(BREATH));
+        }
+    }
+
+    fn put(&mut self, row: GrantRow, to: &mut impl Recorder) {
+        self.index(&row);
+        self.rows.put(to, row.id, row);
+    }
+
+    fn index(&mut self, row: &GrantRow) {
+        if let Some(hash) = row.join_hash {
+            self.joins.insert(hash, row.id);
+        }
+        if let Some(hash) = row.token_hash {
+            self.by_token.insert(hash, row.id);
+        }
+        if let (Some(expires), None) = (row.expires, row.revoked) {
+            self.timers.arm(GrantTimer::Expiry(row.id), expires);
+        }
+        if let Some(parent) = row.parent {
+            self.children.insert((parent, row.id));
+        }
+        if let (true, Some(parent)) = (row.is_browser, row.parent) {
+            self.logins.insert((parent, row.id));
+        }
+    }
+
+    fn unindex(&mut self, row: &GrantRow) {
+        if let Some(hash) = row.join_hash {
+            self.joins.remove(&hash);
+        }
+        if let Some(hash) = row.token_hash {
+            self.by_token.remove(&hash);
+        }
+        self.timers.disarm(&GrantTimer::Expiry(row.id));
+        if let Some(parent) = row.parent {
+            self.children.remove(&(parent, row.id));
+            self.logins.remove(&(parent, row.id));
+        }
+    }
+
+    /// Counts a grant that is in force for all that are above it, and one that is over among those.
+    fn count(&mut self, row: &GrantRow) {
+        if row.is_browser {
+            return;
+        }
+        if let Some(revoked) = row.revoked {
+            self.ended.insert((revoked, Reverse(row.id)));
+            return;
+        }
+        self.above(row).into_iter().for_each(|id| *self.in_force.entry(id).or_default() += 1);
+    }
+}
+
+fn join_is_known() -> Refusal {
+    Refusal::new(RefusalCode::Conflict, "this join was issued before").help("make another: 32 random bytes")
+}
+
+fn unknown() -> Refusal {
+    Refusal::new(RefusalCode::Unknown, "this credential is not known here")
+        .help("it may be another master's, or this master's store was replaced")
+}

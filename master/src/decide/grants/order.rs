@@ -1,0 +1,83 @@
+//! What a new grant shall be, and whether its issuer may issue it.
+
+use super::{Grants, ROOT, join_is_known};
+use crate::decide::authority::{ISSUED_MAX, child_of};
+use crate::decide::records::{GrantId, GrantRow};
+use schema::values::{GrantKind, Refusal, RefusalCode, Right, Time, What};
+use std::time::Duration;
+
+/// What a new grant shall be.
+#[derive(Clone, Debug)]
+pub struct GrantOrder {
+    pub kind: GrantKind,
+    pub name: String,
+    pub what: What,
+    /// `None`: no expiry.
+    pub lifetime: Option<Duration>,
+    /// SHA-256 of the one-use join.
+    pub join_hash: [u8; 32],
+}
+
+/// Grants above a new one, the root included: each use of a grant looks at all that are above it.
+const GENERATIONS_MAX: usize = 16;
+
+impl Grants {
+    /// The row of a new grant below `by`, to be added. Refuses what that grant may not issue.
+    pub(in crate::decide) fn ordered(&self, now: Time, by: GrantId, order: GrantOrder) -> Result<GrantRow, Refusal> {
+        let expires = self.may_issue(now, by, &order)?;
+        let GrantOrder { kind, name, mut what, join_hash, .. } = order;
+        if kind == GrantKind::Worker {
+            // its pools decide which jobs it gets
+            (what.may, what.projects) = Default::default();
+        }
+        let row = GrantRow::new(self.next_id(), Some(by), kind, name, what, now);
+        Ok(GrantRow { expires, join_hash: Some(join_hash), ..row })
+    }
+
+    /// Answers when the new grant ends.
+    fn may_issue(&self, now: Time, by: GrantId, order: &GrantOrder) -> Result<Option<Time>, Refusal> {
+        let parent = self.live(now, by)?;
+        if !parent.what.may.contains(&Right::Operate) {
+            return Err(Refusal::new(RefusalCode::NotPermitted, "issuing grants needs the right `operate`"));
+        }
+        valid_name(&order.name)?;
+        if self.joins.contains_key(&order.join_hash) || self.by_token.contains_key(&order.join_hash) {
+            return Err(join_is_known());
+        }
+        let expires = child_of(parent, order.kind, &order.what, order.lifetime.map(|lifetime| now.after(lifetime)))?;
+        self.has_room_below(by)?;
+        if order.kind == GrantKind::Worker && self.of_worker(&order.name).any(|row| row.revoked.is_none()) {
+            let why = format!("a worker called `{}` has a grant already", order.name);
+            return Err(Refusal::new(RefusalCode::Conflict, why).help("choose another name, or revoke that grant"));
+        }
+        Ok(expires)
+    }
+
+    /// Whoever is above counts what is below, so that an operator has no more by way of its own operators.
+    fn has_room_below(&self, by: GrantId) -> Result<(), Refusal> {
+        if self.line_of(by).count() >= GENERATIONS_MAX {
+            let why = format!("grant {} has {GENERATIONS_MAX} grants above it, which is the most", by.0);
+            return Err(Refusal::new(RefusalCode::Unavailable, why).help("ask an operator that is nearer to the root"));
+        }
+        let is_full =
+            |row: &&GrantRow| row.id != ROOT && self.in_force.get(&row.id).is_some_and(|count| *count >= ISSUED_MAX);
+        let Some(full) = self.line_of(by).find(is_full) else { return Ok(()) };
+        let why = format!(
+            "grant {} ({}) has {ISSUED_MAX} grants in force below it, which is the most that one operator may issue",
+            full.id.0, full.name
+        );
+        let help =
+            "revoke those that nobody needs: `guild grant list`, `guild grant revoke ID`; or ask another operator";
+        Err(Refusal::new(RefusalCode::Unavailable, why).help(help))
+    }
+}
+
+/// Names of workers, users and projects: `[A-Za-z0-9._-]+`, so that no selector needs escaping.
+pub fn valid_name(name: &str) -> Result<(), Refusal> {
+    let valid = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if !name.is_empty() && name.len() <= 100 && name.chars().all(valid) {
+        return Ok(());
+    }
+    Err(Refusal::new(RefusalCode::Invalid, format!("`{}` is no name", name.escape_default()))
+        .help("a name has 1 to 100 letters, digits, `.`, `_` and `-`"))
+}

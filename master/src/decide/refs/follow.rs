@@ -1,0 +1,132 @@
+//! How the repositories of projects are followed: what was asked for since the last look at all refs, and in which life of the
+//! store that look was.
+//!
+//! A store that was restored from a backup does not know what was pushed since. So a project's plans and jobs are held back
+//! until all refs of its repository were looked at in this life of the store. Attempts that run go on.
+
+use crate::decide::records::{FollowedRow, Loaded, Recorder, RefScope, Rows};
+use std::collections::BTreeSet;
+
+/// Scopes that one project had since the last look at all its refs; with more, all of them count for nothing. So few, because
+/// each is one reload of the master file while the repository could not be read.
+const SCOPES_MAX: usize = 16;
+/// No store is restored before its first life.
+const FIRST: u64 = 1;
+
+/// How a repository was followed before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Before {
+    /// None: all its refs were never looked at.
+    pub row: Option<FollowedRow>,
+    /// The store was restored from a backup since the last look.
+    pub is_restored: bool,
+}
+
+impl Before {
+    /// A version that did not note what it saw looked last.
+    pub fn is_unnoted(&self) -> bool {
+        self.row.as_ref().is_some_and(|row| row.address.is_empty())
+    }
+}
+
+/// How the repositories are followed, and which projects are held back.
+#[derive(Debug)]
+pub(in crate::decide) struct Followed {
+    /// By project.
+    rows: Rows<String, FollowedRow>,
+    /// Which life of the store this is.
+    incarnation: u64,
+    /// Projects whose repositories were not looked at in this life.
+    held: BTreeSet<String>,
+}
+
+impl Followed {
+    pub(in crate::decide) fn load(loaded: &Loaded) -> Followed {
+        Followed {
+            held: held_at_load(loaded),
+            rows: Rows::loaded(loaded.followed.clone(), |row| row.project.clone()),
+            incarnation: loaded.incarnation,
+        }
+    }
+
+    /// Which life of the store this is.
+    pub(in crate::decide) fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
+    /// Whether a project waits for the first look at its repository.
+    pub(in crate::decide) fn holds(&self, project: &str) -> bool {
+        self.held.contains(project)
+    }
+
+    /// The projects that are held back.
+    pub(in crate::decide) fn held(&self) -> impl Iterator<Item = &String> {
+        self.held.iter()
+    }
+
+    /// A project is held back no longer. False: it was not.
+    pub(in crate::decide) fn release(&mut self, project: &str) -> bool {
+        self.held.remove(project)
+    }
+
+    /// A source begins to follow a repository. Answers how that was followed before.
+    pub(in crate::decide) fn begin(&mut self, project: &str, scope: &RefScope, to: &mut impl Recorder) -> Before {
+        let row = self.rows.get(project).cloned();
+        let is_restored = row.as_ref().is_some_and(|row| row.looked_in != self.incarnation);
+        if let Some(row) = &row {
+            self.ask_for(row.clone(), scope.clone(), to);
+        }
+        Before { row, is_restored }
+    }
+
+    /// All refs of a repository were looked at.
+    pub(in crate::decide) fn looked_at_all(
+        &mut self,
+        project: &str,
+        address: &str,
+        scope: &RefScope,
+        to: &mut impl Recorder,
+    ) {
+        let row = FollowedRow {
+            project: project.to_owned(),
+            address: address.to_owned(),
+            scopes: vec![scope.clone()],
+            looked_in: self.incarnation,
+        };
+        self.put(row, to);
+    }
+
+    /// Nothing is asked for any more of projects other than these.
+    pub(in crate::decide) fn stop_others(&mut self, is_followed: impl Fn(&str) -> bool, to: &mut impl Recorder) {
+        let others = self.rows.values().filter(|row| !is_followed(&row.project));
+        for row in others.cloned().collect::<Vec<_>>() {
+            self.ask_for(row, RefScope::default(), to);
+        }
+    }
+
+    fn ask_for(&mut self, mut row: FollowedRow, scope: RefScope, to: &mut impl Recorder) {
+        if row.scopes.last() == Some(&scope) {
+            return;
+        }
+        row.scopes.push(scope);
+        if row.scopes.len() > SCOPES_MAX {
+            row.scopes = vec![RefScope::default()];
+        }
+        self.put(row, to);
+    }
+
+    fn put(&mut self, row: FollowedRow, to: &mut impl Recorder) {
+        if self.rows.get(&row.project) != Some(&row) {
+            self.rows.put(to, row.project.clone(), row);
+        }
+    }
+}
+
+/// The projects whose repositories were not looked at in this life of the store.
+fn held_at_load(loaded: &Loaded) -> BTreeSet<String> {
+    let stale = loaded.followed.iter().filter(|row| row.looked_in != loaded.incarnation);
+    let never_looked = |project: &&String| !loaded.followed.iter().any(|row| row.project == **project);
+    let building = loaded.builds.iter().map(|(row, ..)| &row.project);
+    let building = building.filter(|_| loaded.incarnation > FIRST).filter(never_looked);
+    stale.map(|row| &row.project).chain(building).cloned().collect()
+}

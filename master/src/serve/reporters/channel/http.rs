@@ -59,7 +59,8 @@ async fn exchange(target: &PostTarget, headers: &[(&str, String)], body: &[u8]) 
 }
 
 fn request(uri: &Uri, headers: &[(&str, String)], body: &[u8]) -> Result<Request<Body>, String> {
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    // Display writes the `/` that a query without a path is sent with
+    let path = uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
     let named = uri.authority().map_or("", |authority| authority.as_str());
     let mut request = Request::builder().method(Method::POST).uri(path).version(Version::HTTP_11);
     request = request.header(HOST, named).header(CONNECTION, "close");

@@ -45,6 +45,14 @@ fn a_name_leads_into_a_private_network_only_where_the_file_says_so() {
     assert!(allowed("chat.example", false, &[]).is_err());
 }
 
+#[test]
+fn an_address_without_a_path_is_sent_with_one() {
+    let sent = |uri: &str| request(&uri.parse().unwrap(), &[], b"{}").map(|request| request.uri().to_string());
+    assert_eq!(sent("https://chat.example.org?token=x"), Ok("/?token=x".to_owned()));
+    assert_eq!(sent("https://chat.example.org"), Ok("/".to_owned()));
+    assert_eq!(sent("https://chat.example.org/hooks?token=x"), Ok("/hooks?token=x".to_owned()));
+}
+
 /// Answers one request with these bytes; the answer as it is understood.
 async fn answered(reply: impl Into<Vec<u8>>) -> Result<PostAnswer, String> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -4,6 +4,7 @@
 mod command;
 mod http;
 mod mail;
+mod own_thread;
 mod smtp;
 mod webhook;
 

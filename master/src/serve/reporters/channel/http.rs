@@ -2,13 +2,14 @@
 //! private network is refused unless the master file allows it: otherwise whoever answers for the name could aim the master at its
 //! own neighbours.
 
+use super::own_thread::on_own_thread;
 use axum::body::Body;
 use futures::StreamExt as _;
 use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, HOST};
 use hyper::{Method, Request, Uri, Version};
 use hyper_util::rt::TokioIo;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -79,7 +80,8 @@ fn host(uri: &Uri) -> &str {
 async fn addresses(target: &PostTarget) -> Result<Vec<SocketAddr>, String> {
     let name = host(&target.uri);
     let port = target.uri.port_u16().unwrap_or(if target.uri.scheme_str() == Some("https") { 443 } else { 80 });
-    let found = tokio::net::lookup_host((name, port)).await;
+    let asked = (name.to_owned(), port);
+    let found = on_own_thread("lookup", move || asked.to_socket_addrs()).await?;
     let found: Vec<SocketAddr> = found.map_err(|error| format!("failed to look up {name}: {error}"))?.collect();
     allowed(name, target.may_be_private, &found)
 }
@@ -138,7 +140,7 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
 
 /// With the authorities that this machine trusts. They are read anew each time, so one that is added counts without a restart.
 async fn secured(stream: TcpStream, name: &str) -> Result<impl AsyncRead + AsyncWrite + Unpin + use<>, String> {
-    let roots = tokio::task::spawn_blocking(roots).await.map_err(|error| error.to_string())?;
+    let roots = on_own_thread("roots", roots).await?;
     let config = Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth());
     let server = ServerName::try_from(name.to_owned()).map_err(|error| format!("{name}: {error}"))?;
     let secured = TlsConnector::from(config).connect(server, stream).await;

@@ -45,6 +45,18 @@ fn a_name_leads_into_a_private_network_only_where_the_file_says_so() {
     assert!(allowed("chat.example", false, &[]).is_err());
 }
 
+/// A runtime waits for its blocking threads when it ends: whoever looks up must use none.
+#[test]
+fn a_name_is_looked_up_without_a_blocking_thread() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    runtime.spawn_blocking(move || released.recv());
+    let target = PostTarget { uri: "http://localhost:7/".parse().unwrap(), may_be_private: false };
+    let found = runtime.block_on(async { tokio::time::timeout(DEADLINE, addresses(&target)).await });
+    drop(release);
+    assert!(found.expect("no thread is waited for").unwrap().iter().all(|address| address.port() == 7));
+}
+
 #[test]
 fn an_address_without_a_path_is_sent_with_one() {
     let sent = |uri: &str| request(&uri.parse().unwrap(), &[], b"{}").map(|request| request.uri().to_string());

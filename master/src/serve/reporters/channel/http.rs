@@ -4,11 +4,13 @@
 
 use super::own_thread::on_own_thread;
 use axum::body::Body;
-use futures::StreamExt as _;
+use futures::future::{self, LocalBoxFuture};
+use futures::{FutureExt as _, StreamExt as _};
 use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, HOST};
-use hyper::{Method, Request, Uri, Version};
+use hyper::{Method, Request, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
+use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +20,10 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// For the whole exchange. Standard Webhooks recommends 15 to 30 s.
+/// From the beginning to the head of the answer. Standard Webhooks recommends 15 to 30 s.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// For the body behind the head: it only says why, and the status is known.
+const BODY_DEADLINE: Duration = Duration::from_secs(3);
 /// The most of an answer's head, in bytes; hyper takes no less.
 const HEAD_BYTES_MAX: usize = 8 << 10;
 /// The most that is read of an answer's body, in bytes: enough for a sentence about what went wrong.
@@ -38,17 +42,18 @@ pub(super) struct PostTarget {
 #[derive(Debug)]
 pub(super) struct PostAnswer {
     pub(super) status: u16,
-    /// The beginning of the body.
+    /// The beginning of the body. It is empty for a success.
     pub(super) text: String,
 }
 
 /// Sends one request. An error says why there is no answer. Dropping this closes the connection.
 pub(super) async fn post(target: &PostTarget, headers: &[(&str, String)], body: &[u8]) -> Result<PostAnswer, String> {
-    let answer = tokio::time::timeout(DEADLINE, exchange(target, headers, body));
-    answer.await.map_err(|_| format!("{} gave no answer within {} s", host(&target.uri), DEADLINE.as_secs()))?
+    let head = tokio::time::timeout(DEADLINE, exchange(target, headers, body)).await;
+    let late = |_| format!("{} gave no answer within {} s", host(&target.uri), DEADLINE.as_secs());
+    Ok(head.map_err(late)??.finish().await)
 }
 
-async fn exchange(target: &PostTarget, headers: &[(&str, String)], body: &[u8]) -> Result<PostAnswer, String> {
+async fn exchange(target: &PostTarget, headers: &[(&str, String)], body: &[u8]) -> Result<AnswerHead, String> {
     let request = request(&target.uri, headers, body)?;
     let addresses = addresses(target).await?;
     let failed = |error| format!("failed to connect to {}: {error}", host(&target.uri));
@@ -156,37 +161,55 @@ fn roots() -> RootCertStore {
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     request: Request<Body>,
-) -> Result<PostAnswer, String> {
+) -> Result<AnswerHead, String> {
     let failed = |error: hyper::Error| format!("the connection failed: {error}");
     let mut connection = http1::Builder::new();
     connection.max_buf_size(HEAD_BYTES_MAX);
     let (mut sender, connection) = connection.handshake(TokioIo::new(stream)).await.map_err(failed)?;
-    let mut asking = std::pin::pin!(async move {
-        let response = sender.send_request(request).await.map_err(failed)?;
-        let status = response.status().as_u16();
-        Ok(PostAnswer { status, text: beginning(Body::new(response.into_body())).await })
-    });
-    let mut connection = std::pin::pin!(connection);
-    let mut is_open = true;
-    loop {
-        tokio::select! {
-            biased;
-            answer = &mut asking => return answer,
-            // what went wrong, the asking is told too
-            _ = &mut connection, if is_open => is_open = false,
+    // what goes wrong, the asking is told too
+    let mut connection = connection.then(|_| future::pending()).boxed_local();
+    let response = driven(&mut connection, sender.send_request(request)).await.map_err(failed)?;
+    let (head, body) = response.into_parts();
+    Ok(AnswerHead { status: head.status, body: Body::new(body), connection })
+}
+
+/// The head of an answer, and the connection by which its body comes.
+struct AnswerHead {
+    status: StatusCode,
+    body: Body,
+    connection: LocalBoxFuture<'static, Infallible>,
+}
+
+impl AnswerHead {
+    /// Nothing is read behind a success: it is one whatever becomes of its body.
+    async fn finish(mut self) -> PostAnswer {
+        let mut read = Vec::new();
+        if !self.status.is_success() {
+            let reading = driven(&mut self.connection, beginning(self.body, &mut read));
+            // what came until then is enough
+            let _ = tokio::time::timeout(BODY_DEADLINE, reading).await;
         }
+        PostAnswer { status: self.status.as_u16(), text: String::from_utf8_lossy(&read).into_owned() }
     }
 }
 
-async fn beginning(body: Body) -> String {
-    let (mut parts, mut bytes) = (body.into_data_stream(), Vec::new());
+/// Does this while the connection goes on.
+async fn driven<T>(connection: &mut LocalBoxFuture<'static, Infallible>, work: impl Future<Output = T>) -> T {
+    tokio::select! {
+        biased;
+        done = work => done,
+        never = connection => match never {},
+    }
+}
+
+async fn beginning(body: Body, read: &mut Vec<u8>) {
+    let mut parts = body.into_data_stream();
     while let Some(Ok(part)) = parts.next().await {
-        bytes.extend_from_slice(&part[..part.len().min(BODY_BYTES_MAX - bytes.len())]);
-        if bytes.len() == BODY_BYTES_MAX {
+        read.extend_from_slice(&part[..part.len().min(BODY_BYTES_MAX - read.len())]);
+        if read.len() == BODY_BYTES_MAX {
             break;
         }
     }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]

@@ -86,8 +86,8 @@ async fn answered(reply: impl Into<Vec<u8>>) -> Result<PostAnswer, String> {
 
 #[tokio::test]
 async fn an_answer_is_bounded_and_no_redirect_is_followed() {
-    let answer = answered("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine").await.unwrap();
-    assert_eq!((answer.status, answer.text.as_str()), (200, "fine"));
+    let answer = answered("HTTP/1.1 500 No\r\ncontent-length: 4\r\n\r\nbusy").await.unwrap();
+    assert_eq!((answer.status, answer.text.as_str()), (500, "busy"));
     let moved = answered("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n").await;
     assert_eq!(moved.unwrap().status, 302);
     let endless = format!("HTTP/1.1 500 No\r\n\r\n{}", "x".repeat(1 << 20));
@@ -95,6 +95,29 @@ async fn an_answer_is_bounded_and_no_redirect_is_followed() {
     let head = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "x".repeat(1 << 20));
     assert!(answered(head).await.unwrap_err().starts_with("the connection failed: "));
     assert!(answered("").await.is_err());
+}
+
+/// Answers with a head and a part of its body, and keeps the connection open until the other side closes it.
+async fn answered_in_part(reply: &'static str) -> PostAnswer {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let uri = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+    let server = std::thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        stream.write_all(reply.as_bytes()).unwrap();
+        // what is left of the request, until the end
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
+    });
+    let answer = post(&PostTarget { uri, may_be_private: false }, &[], b"{}").await.unwrap();
+    server.join().unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn a_status_counts_although_its_body_never_ends() {
+    let taken = answered_in_part("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nfine").await;
+    assert_eq!((taken.status, taken.text.as_str()), (200, ""));
+    let refused = answered_in_part("HTTP/1.1 503 No\r\ncontent-length: 9\r\n\r\nbusy").await;
+    assert_eq!((refused.status, refused.text.as_str()), (503, "busy"));
 }
 
 #[tokio::test]

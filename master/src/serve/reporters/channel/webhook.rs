@@ -1,6 +1,7 @@
 //! A notice as a POST that is signed as Standard Webhooks 1.0.0 has it
 //! (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>).
 
+use super::echo;
 use super::http::{self, PostAnswer, PostTarget};
 use super::{Channel, Handed, Parcel, PutOff};
 use crate::config::channel::WebhookConfig;
@@ -65,7 +66,7 @@ impl Parcel for WebhookParcel<'_> {
     fn hand_over(&mut self) -> LocalBoxFuture<'_, Result<Handed, PutOff>> {
         async move {
             let answer = self.channel.send(&self.id, &self.body).await.map_err(PutOff::of_the_way)?;
-            let why = format!("the receiver answers {}{}", answer.status, words(&answer.text));
+            let why = format!("the receiver answers {}{}", answer.status, words(&answer.text, &self.channel.target.uri));
             match answer.status {
                 200..=299 => Ok(Handed::Whole),
                 GONE => Err(PutOff { why, tried_for: Some(Duration::ZERO) }),
@@ -76,10 +77,11 @@ impl Parcel for WebhookParcel<'_> {
     }
 }
 
-fn words(text: &str) -> String {
+/// The first line that says something.
+fn words(text: &str, uri: &Uri) -> String {
     let text = excerpt::plain(text);
     let line = text.lines().map(str::trim).find(|line| !line.is_empty());
-    line.map_or_else(String::new, |line| format!(": {line}"))
+    line.map_or_else(String::new, |line| format!(": {}", echo::without_address(line, uri)))
 }
 
 /// The secrets of a file, one in a line. They are read for each try, so a change counts at once.

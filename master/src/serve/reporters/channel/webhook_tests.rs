@@ -93,7 +93,7 @@ fn receiver(answers: &'static [u16]) -> (String, std::thread::JoinHandle<Vec<(He
         }
         let mut body = vec![0; headers["content-length"].parse().unwrap()];
         stream.read_exact(&mut body).unwrap();
-        let reply = format!("HTTP/1.1 {status} x\r\ncontent-length: 9\r\n\r\n\u{1b}[31mbusy");
+        let reply = format!("HTTP/1.1 {status} x\r\ncontent-length: 22\r\n\r\n\u{1b}[31mbusy /hooks/guild");
         stream.get_mut().write_all(reply.as_bytes()).unwrap();
         (headers, body)
     };
@@ -112,7 +112,7 @@ async fn each_try_has_the_same_id_and_what_is_gone_is_given_up() {
     for _ in 0..4 {
         tries.push(parcel.hand_over().await.err().map(|put_off| (put_off.why, put_off.tried_for)));
     }
-    let answers = |status| format!("the receiver answers {status}: busy");
+    let answers = |status| format!("the receiver answers {status}: busy …");
     let expected =
         [Some((answers(503), None)), Some((answers(302), None)), Some((answers(410), Some(Duration::ZERO))), None];
     assert_eq!(tries, expected);

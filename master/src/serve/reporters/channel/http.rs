@@ -11,6 +11,7 @@ use hyper::header::{CONNECTION, HOST};
 use hyper::{Method, Request, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,8 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 /// From the beginning to the head of the answer. Standard Webhooks recommends 15 to 30 s.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// For each address of a name. A network that loses IPv6 leaves time for IPv4.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// For the body behind the head: it only says why, and the status is known.
 const BODY_DEADLINE: Duration = Duration::from_secs(3);
 /// The most of an answer's head, in bytes; hyper takes no less.
@@ -56,8 +59,8 @@ pub(super) async fn post(target: &PostTarget, headers: &[(&str, String)], body: 
 async fn exchange(target: &PostTarget, headers: &[(&str, String)], body: &[u8]) -> Result<AnswerHead, String> {
     let request = request(&target.uri, headers, body)?;
     let addresses = addresses(target).await?;
-    let failed = |error| format!("failed to connect to {}: {error}", host(&target.uri));
-    let stream = TcpStream::connect(addresses.as_slice()).await.map_err(failed)?;
+    let stream = first_that_answers(alternating(addresses), TcpStream::connect).await;
+    let stream = stream.map_err(|why| format!("failed to connect to {}: {why}", host(&target.uri)))?;
     match target.uri.scheme_str() {
         Some("https") => converse(secured(stream, host(&target.uri)).await?, request).await,
         Some(_) | None => converse(stream, request).await,
@@ -141,6 +144,33 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
         [0x2002, high, low, ..] => Some(of(high, low)),
         _ => address.to_ipv4_mapped(),
     }
+}
+
+/// The two families in turn, so that neither is behind all addresses of the other.
+fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let (sixes, fours): (Vec<_>, Vec<_>) = addresses.iter().copied().partition(SocketAddr::is_ipv6);
+    let is_six_first = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second) = if is_six_first { (sixes, fours) } else { (fours, sixes) };
+    let ranked = |list: Vec<SocketAddr>| list.into_iter().enumerate();
+    let mut all: Vec<(usize, SocketAddr)> = ranked(first).chain(ranked(second)).collect();
+    all.sort_by_key(|(rank, _)| *rank);
+    all.into_iter().map(|(_, address)| address).collect()
+}
+
+/// Tries one address after the other. An error says why the last of them failed.
+async fn first_that_answers<T>(
+    addresses: Vec<SocketAddr>,
+    connect: impl AsyncFn(SocketAddr) -> io::Result<T>,
+) -> Result<T, String> {
+    let mut why = "it has no address".to_owned();
+    for address in addresses {
+        why = match tokio::time::timeout(CONNECT_DEADLINE, connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("{} gave no answer within {} s", address.ip(), CONNECT_DEADLINE.as_secs()),
+        };
+    }
+    Err(why)
 }
 
 /// With the authorities that this machine trusts. They are read anew each time, so one that is added counts without a restart.

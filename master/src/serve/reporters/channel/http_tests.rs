@@ -65,6 +65,35 @@ fn an_address_without_a_path_is_sent_with_one() {
     assert_eq!(sent("https://chat.example.org/hooks?token=x"), Ok("/hooks?token=x".to_owned()));
 }
 
+fn sockets(texts: &[&str]) -> Vec<SocketAddr> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+#[test]
+fn neither_family_waits_for_all_of_the_other() {
+    let found = sockets(&["[2600::1]:1", "[2600::2]:1", "[2600::3]:1", "1.1.1.1:1", "1.1.1.2:1"]);
+    let tried = sockets(&["[2600::1]:1", "1.1.1.1:1", "[2600::2]:1", "1.1.1.2:1", "[2600::3]:1"]);
+    assert_eq!(alternating(found), tried);
+    let found = sockets(&["1.1.1.1:1", "1.1.1.2:1", "[2600::1]:1"]);
+    assert_eq!(alternating(found), sockets(&["1.1.1.1:1", "[2600::1]:1", "1.1.1.2:1"]));
+    assert_eq!(alternating(Vec::new()), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_swallows_everything_leaves_time_for_the_next() {
+    let connect = async |address: SocketAddr| match address.port() {
+        1 => std::future::pending().await,
+        2 => Err(io::Error::other("refused")),
+        port => Ok(port),
+    };
+    let (all, begun) = (sockets(&["[2600::1]:1", "[2600::1]:2", "1.1.1.1:3"]), tokio::time::Instant::now());
+    assert_eq!(first_that_answers(all.clone(), connect).await, Ok(3));
+    assert!(begun.elapsed() < DEADLINE / 2);
+    assert_eq!(first_that_answers(all[..2].to_vec(), connect).await, Err("refused".to_owned()));
+    let swallowed = first_that_answers(all[..1].to_vec(), connect).await;
+    assert_eq!(swallowed, Err("2600::1 gave no answer within 5 s".to_owned()));
+}
+
 /// Answers one request with these bytes; the answer as it is understood.
 async fn answered(reply: impl Into<Vec<u8>>) -> Result<PostAnswer, String> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -35,6 +35,8 @@ pub enum Recipient {
 pub struct WebhookConfig {
     /// Begins with `https://` or `http://`, and has no user and no password.
     pub url: String,
+    /// It stays out of the JSON: where the file lies depends on who starts the master, and another path is not another receiver.
+    #[serde(skip)]
     pub secret_file: PathBuf,
     /// The name in `url` may lead into a private network.
     pub private: bool,

@@ -2,8 +2,10 @@
 //! and its keys in `config/channel.rs`. A channel knows nothing of lanes, and whoever uses it knows nothing of its way.
 
 mod command;
+mod echo;
 mod http;
 mod mail;
+mod own_thread;
 mod smtp;
 mod webhook;
 

@@ -86,3 +86,43 @@ fn health_of(entry: &NoticeConfig) -> Rc<DeliveryHealth> {
     let events: Vec<&str> = entry.events.iter().map(|turn| turn.word()).collect();
     Rc::new(DeliveryHealth::new(events.join(", "), entry.by.clone()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::channel::WebhookConfig;
+    use crate::config::{Means, Recipient};
+    use crate::decide::coordinator::record::Turn;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
+    fn name(by: Means) -> String {
+        let all = vec!["*".to_owned()];
+        let entry = NoticeConfig { events: vec![Turn::NewlyFailing], by, projects: all.clone(), branches: all };
+        unused_name(&entry, &mut BTreeSet::new())
+    }
+
+    /// Under these names stores remember what was told: another name begins anew.
+    #[test]
+    fn the_names_of_reporters_stay_the_same() {
+        let command = Means::Command(vec!["/usr/local/bin/tell".to_owned(), "-v".to_owned()]);
+        let mail = Means::Mail(vec![Recipient::Blame, Recipient::Address("team@example.org".to_owned())]);
+        assert_eq!(
+            (name(command).as_str(), name(mail).as_str()),
+            ("ce6bc6bcb232291125ebc4485f8718af", "0e5fff51c51767f5b09466b3e3192bdc")
+        );
+    }
+
+    #[test]
+    fn where_a_secret_lies_is_no_part_of_a_name() {
+        let webhook = |url: &str, file: &[u8]| {
+            let secret_file = OsStr::from_bytes(file).into();
+            name(Means::Webhook(WebhookConfig { url: url.to_owned(), secret_file, private: false }))
+        };
+        let by_hand = webhook("https://chat.example.org/1", b"/srv/guild/webhook.secret");
+        for other in [b"/run/credentials/guild.service/guild_webhook.secret".as_slice(), b"/srv/\xff/webhook.secret"] {
+            assert_eq!(webhook("https://chat.example.org/1", other), by_hand);
+        }
+        assert_ne!(webhook("https://chat.example.org/2", b"/srv/guild/webhook.secret"), by_hand);
+    }
+}

@@ -2,13 +2,17 @@
 //! private network is refused unless the master file allows it: otherwise whoever answers for the name could aim the master at its
 //! own neighbours.
 
+use super::own_thread::on_own_thread;
 use axum::body::Body;
-use futures::StreamExt as _;
+use futures::future::{self, LocalBoxFuture};
+use futures::{FutureExt as _, StreamExt as _};
 use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, HOST};
-use hyper::{Method, Request, Uri, Version};
+use hyper::{Method, Request, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -17,8 +21,12 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// For the whole exchange. Standard Webhooks recommends 15 to 30 s.
+/// From the beginning to the head of the answer. Standard Webhooks recommends 15 to 30 s.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// For each address of a name. A network that loses IPv6 leaves time for IPv4.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+/// For the body behind the head: it only says why, and the status is known.
+const BODY_DEADLINE: Duration = Duration::from_secs(3);
 /// The most of an answer's head, in bytes; hyper takes no less.
 const HEAD_BYTES_MAX: usize = 8 << 10;
 /// The most that is read of an answer's body, in bytes: enough for a sentence about what went wrong.
@@ -37,21 +45,22 @@ pub(super) struct PostTarget {
 #[derive(Debug)]
 pub(super) struct PostAnswer {
     pub(super) status: u16,
-    /// The beginning of the body.
+    /// The beginning of the body. It is empty for a success.
     pub(super) text: String,
 }
 
 /// Sends one request. An error says why there is no answer. Dropping this closes the connection.
 pub(super) async fn post(target: &PostTarget, headers: &[(&str, String)], body: &[u8]) -> Result<PostAnswer, String> {
-    let answer = tokio::time::timeout(DEADLINE, exchange(target, headers, body));
-    answer.await.map_err(|_| format!("{} gave no answer within {} s", host(&target.uri), DEADLINE.as_secs()))?
+    let head = tokio::time::timeout(DEADLINE, exchange(target, headers, body)).await;
+    let late = |_| format!("{} gave no answer within {} s", host(&target.uri), DEADLINE.as_secs());
+    Ok(head.map_err(late)??.finish().await)
 }
 
-async fn exchange(target: &PostTarget, headers: &[(&str, String)], body: &[u8]) -> Result<PostAnswer, String> {
+async fn exchange(target: &PostTarget, headers: &[(&str, String)], body: &[u8]) -> Result<AnswerHead, String> {
     let request = request(&target.uri, headers, body)?;
     let addresses = addresses(target).await?;
-    let failed = |error| format!("failed to connect to {}: {error}", host(&target.uri));
-    let stream = TcpStream::connect(addresses.as_slice()).await.map_err(failed)?;
+    let stream = first_that_answers(alternating(addresses), TcpStream::connect).await;
+    let stream = stream.map_err(|why| format!("failed to connect to {}: {why}", host(&target.uri)))?;
     match target.uri.scheme_str() {
         Some("https") => converse(secured(stream, host(&target.uri)).await?, request).await,
         Some(_) | None => converse(stream, request).await,
@@ -59,7 +68,8 @@ async fn exchange(target: &PostTarget, headers: &[(&str, String)], body: &[u8]) 
 }
 
 fn request(uri: &Uri, headers: &[(&str, String)], body: &[u8]) -> Result<Request<Body>, String> {
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    // Display writes the `/` that a query without a path is sent with
+    let path = uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
     let named = uri.authority().map_or("", |authority| authority.as_str());
     let mut request = Request::builder().method(Method::POST).uri(path).version(Version::HTTP_11);
     request = request.header(HOST, named).header(CONNECTION, "close");
@@ -78,7 +88,8 @@ fn host(uri: &Uri) -> &str {
 async fn addresses(target: &PostTarget) -> Result<Vec<SocketAddr>, String> {
     let name = host(&target.uri);
     let port = target.uri.port_u16().unwrap_or(if target.uri.scheme_str() == Some("https") { 443 } else { 80 });
-    let found = tokio::net::lookup_host((name, port)).await;
+    let asked = (name.to_owned(), port);
+    let found = on_own_thread("lookup", move || asked.to_socket_addrs()).await?;
     let found: Vec<SocketAddr> = found.map_err(|error| format!("failed to look up {name}: {error}"))?.collect();
     allowed(name, target.may_be_private, &found)
 }
@@ -135,9 +146,36 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     }
 }
 
+/// The two families in turn, so that neither is behind all addresses of the other.
+fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let (sixes, fours): (Vec<_>, Vec<_>) = addresses.iter().copied().partition(SocketAddr::is_ipv6);
+    let is_six_first = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second) = if is_six_first { (sixes, fours) } else { (fours, sixes) };
+    let ranked = |list: Vec<SocketAddr>| list.into_iter().enumerate();
+    let mut all: Vec<(usize, SocketAddr)> = ranked(first).chain(ranked(second)).collect();
+    all.sort_by_key(|(rank, _)| *rank);
+    all.into_iter().map(|(_, address)| address).collect()
+}
+
+/// Tries one address after the other. An error says why the last of them failed.
+async fn first_that_answers<T>(
+    addresses: Vec<SocketAddr>,
+    connect: impl AsyncFn(SocketAddr) -> io::Result<T>,
+) -> Result<T, String> {
+    let mut why = "it has no address".to_owned();
+    for address in addresses {
+        why = match tokio::time::timeout(CONNECT_DEADLINE, connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("{} gave no answer within {} s", address.ip(), CONNECT_DEADLINE.as_secs()),
+        };
+    }
+    Err(why)
+}
+
 /// With the authorities that this machine trusts. They are read anew each time, so one that is added counts without a restart.
 async fn secured(stream: TcpStream, name: &str) -> Result<impl AsyncRead + AsyncWrite + Unpin + use<>, String> {
-    let roots = tokio::task::spawn_blocking(roots).await.map_err(|error| error.to_string())?;
+    let roots = on_own_thread("roots", roots).await?;
     let config = Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth());
     let server = ServerName::try_from(name.to_owned()).map_err(|error| format!("{name}: {error}"))?;
     let secured = TlsConnector::from(config).connect(server, stream).await;
@@ -153,37 +191,55 @@ fn roots() -> RootCertStore {
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     request: Request<Body>,
-) -> Result<PostAnswer, String> {
+) -> Result<AnswerHead, String> {
     let failed = |error: hyper::Error| format!("the connection failed: {error}");
     let mut connection = http1::Builder::new();
     connection.max_buf_size(HEAD_BYTES_MAX);
     let (mut sender, connection) = connection.handshake(TokioIo::new(stream)).await.map_err(failed)?;
-    let mut asking = std::pin::pin!(async move {
-        let response = sender.send_request(request).await.map_err(failed)?;
-        let status = response.status().as_u16();
-        Ok(PostAnswer { status, text: beginning(Body::new(response.into_body())).await })
-    });
-    let mut connection = std::pin::pin!(connection);
-    let mut is_open = true;
-    loop {
-        tokio::select! {
-            biased;
-            answer = &mut asking => return answer,
-            // what went wrong, the asking is told too
-            _ = &mut connection, if is_open => is_open = false,
+    // what goes wrong, the asking is told too
+    let mut connection = connection.then(|_| future::pending()).boxed_local();
+    let response = driven(&mut connection, sender.send_request(request)).await.map_err(failed)?;
+    let (head, body) = response.into_parts();
+    Ok(AnswerHead { status: head.status, body: Body::new(body), connection })
+}
+
+/// The head of an answer, and the connection by which its body comes.
+struct AnswerHead {
+    status: StatusCode,
+    body: Body,
+    connection: LocalBoxFuture<'static, Infallible>,
+}
+
+impl AnswerHead {
+    /// Nothing is read behind a success: it is one whatever becomes of its body.
+    async fn finish(mut self) -> PostAnswer {
+        let mut read = Vec::new();
+        if !self.status.is_success() {
+            let reading = driven(&mut self.connection, beginning(self.body, &mut read));
+            // what came until then is enough
+            let _ = tokio::time::timeout(BODY_DEADLINE, reading).await;
         }
+        PostAnswer { status: self.status.as_u16(), text: String::from_utf8_lossy(&read).into_owned() }
     }
 }
 
-async fn beginning(body: Body) -> String {
-    let (mut parts, mut bytes) = (body.into_data_stream(), Vec::new());
+/// Does this while the connection goes on.
+async fn driven<T>(connection: &mut LocalBoxFuture<'static, Infallible>, work: impl Future<Output = T>) -> T {
+    tokio::select! {
+        biased;
+        done = work => done,
+        never = connection => match never {},
+    }
+}
+
+async fn beginning(body: Body, read: &mut Vec<u8>) {
+    let mut parts = body.into_data_stream();
     while let Some(Ok(part)) = parts.next().await {
-        bytes.extend_from_slice(&part[..part.len().min(BODY_BYTES_MAX - bytes.len())]);
-        if bytes.len() == BODY_BYTES_MAX {
+        read.extend_from_slice(&part[..part.len().min(BODY_BYTES_MAX - read.len())]);
+        if read.len() == BODY_BYTES_MAX {
             break;
         }
     }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]

@@ -45,6 +45,55 @@ fn a_name_leads_into_a_private_network_only_where_the_file_says_so() {
     assert!(allowed("chat.example", false, &[]).is_err());
 }
 
+/// A runtime waits for its blocking threads when it ends: whoever looks up must use none.
+#[test]
+fn a_name_is_looked_up_without_a_blocking_thread() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    runtime.spawn_blocking(move || released.recv());
+    let target = PostTarget { uri: "http://localhost:7/".parse().unwrap(), may_be_private: false };
+    let found = runtime.block_on(async { tokio::time::timeout(DEADLINE, addresses(&target)).await });
+    drop(release);
+    assert!(found.expect("no thread is waited for").unwrap().iter().all(|address| address.port() == 7));
+}
+
+#[test]
+fn an_address_without_a_path_is_sent_with_one() {
+    let sent = |uri: &str| request(&uri.parse().unwrap(), &[], b"{}").map(|request| request.uri().to_string());
+    assert_eq!(sent("https://chat.example.org?token=x"), Ok("/?token=x".to_owned()));
+    assert_eq!(sent("https://chat.example.org"), Ok("/".to_owned()));
+    assert_eq!(sent("https://chat.example.org/hooks?token=x"), Ok("/hooks?token=x".to_owned()));
+}
+
+fn sockets(texts: &[&str]) -> Vec<SocketAddr> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+#[test]
+fn neither_family_waits_for_all_of_the_other() {
+    let found = sockets(&["[2600::1]:1", "[2600::2]:1", "[2600::3]:1", "1.1.1.1:1", "1.1.1.2:1"]);
+    let tried = sockets(&["[2600::1]:1", "1.1.1.1:1", "[2600::2]:1", "1.1.1.2:1", "[2600::3]:1"]);
+    assert_eq!(alternating(found), tried);
+    let found = sockets(&["1.1.1.1:1", "1.1.1.2:1", "[2600::1]:1"]);
+    assert_eq!(alternating(found), sockets(&["1.1.1.1:1", "[2600::1]:1", "1.1.1.2:1"]));
+    assert_eq!(alternating(Vec::new()), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_swallows_everything_leaves_time_for_the_next() {
+    let connect = async |address: SocketAddr| match address.port() {
+        1 => std::future::pending().await,
+        2 => Err(io::Error::other("refused")),
+        port => Ok(port),
+    };
+    let (all, begun) = (sockets(&["[2600::1]:1", "[2600::1]:2", "1.1.1.1:3"]), tokio::time::Instant::now());
+    assert_eq!(first_that_answers(all.clone(), connect).await, Ok(3));
+    assert!(begun.elapsed() < DEADLINE / 2);
+    assert_eq!(first_that_answers(all[..2].to_vec(), connect).await, Err("refused".to_owned()));
+    let swallowed = first_that_answers(all[..1].to_vec(), connect).await;
+    assert_eq!(swallowed, Err("2600::1 gave no answer within 5 s".to_owned()));
+}
+
 /// Answers one request with these bytes; the answer as it is understood.
 async fn answered(reply: impl Into<Vec<u8>>) -> Result<PostAnswer, String> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -66,8 +115,8 @@ async fn answered(reply: impl Into<Vec<u8>>) -> Result<PostAnswer, String> {
 
 #[tokio::test]
 async fn an_answer_is_bounded_and_no_redirect_is_followed() {
-    let answer = answered("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine").await.unwrap();
-    assert_eq!((answer.status, answer.text.as_str()), (200, "fine"));
+    let answer = answered("HTTP/1.1 500 No\r\ncontent-length: 4\r\n\r\nbusy").await.unwrap();
+    assert_eq!((answer.status, answer.text.as_str()), (500, "busy"));
     let moved = answered("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n").await;
     assert_eq!(moved.unwrap().status, 302);
     let endless = format!("HTTP/1.1 500 No\r\n\r\n{}", "x".repeat(1 << 20));
@@ -75,6 +124,29 @@ async fn an_answer_is_bounded_and_no_redirect_is_followed() {
     let head = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "x".repeat(1 << 20));
     assert!(answered(head).await.unwrap_err().starts_with("the connection failed: "));
     assert!(answered("").await.is_err());
+}
+
+/// Answers with a head and a part of its body, and keeps the connection open until the other side closes it.
+async fn answered_in_part(reply: &'static str) -> PostAnswer {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let uri = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+    let server = std::thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        stream.write_all(reply.as_bytes()).unwrap();
+        // what is left of the request, until the end
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
+    });
+    let answer = post(&PostTarget { uri, may_be_private: false }, &[], b"{}").await.unwrap();
+    server.join().unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn a_status_counts_although_its_body_never_ends() {
+    let taken = answered_in_part("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nfine").await;
+    assert_eq!((taken.status, taken.text.as_str()), (200, ""));
+    let refused = answered_in_part("HTTP/1.1 503 No\r\ncontent-length: 9\r\n\r\nbusy").await;
+    assert_eq!((refused.status, refused.text.as_str()), (503, "busy"));
 }
 
 #[tokio::test]

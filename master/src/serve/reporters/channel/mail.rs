@@ -1,5 +1,6 @@
 //! Notices as mail: who gets one, what it looks like, and handing it over until each recipient has it. Knows nothing of lanes.
 
+use super::own_thread::on_own_thread;
 use super::smtp;
 use super::{Channel, Handed, Parcel, PutOff};
 use crate::config::clock::Clock;
@@ -140,16 +141,11 @@ impl Letter {
         Ok(Some(Letter { message, subject: notice.subject(), from: from.email, to: addresses }))
     }
 
-    /// Hands it over. An error is the server's, and then nobody has it; afterwards this knows who is left. On a thread of its
-    /// own: a runtime waits for its blocking threads when it ends, and a server that hangs shall not hold up the end of the
-    /// master.
+    /// Hands it over. An error is the server's, and then nobody has it; afterwards this knows who is left.
     async fn hand_over(&mut self, mail: &MailConfig) -> Result<Delivery, String> {
         let (letter, mail) = (self.clone(), mail.clone());
-        let (done, handed) = tokio::sync::oneshot::channel();
-        let work = move || drop(done.send(smtp::hand_over(&mail, &letter.from, &letter.to, &letter.message)));
-        let thread = std::thread::Builder::new().name("mail".to_owned()).spawn(work);
-        thread.map_err(|error| format!("failed to make a thread: {error}"))?;
-        Ok(self.note(handed.await.map_err(|_| "the thread ended early".to_owned())??))
+        let work = move || smtp::hand_over(&mail, &letter.from, &letter.to, &letter.message);
+        Ok(self.note(on_own_thread("mail", work).await??))
     }
 
     fn note(&mut self, handed: smtp::HandedOver) -> Delivery {

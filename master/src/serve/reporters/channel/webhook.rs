@@ -1,7 +1,9 @@
 //! A notice as a POST that is signed as Standard Webhooks 1.0.0 has it
 //! (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>).
 
+use super::echo;
 use super::http::{self, PostAnswer, PostTarget};
+use super::own_thread::on_own_thread;
 use super::{Channel, Handed, Parcel, PutOff};
 use crate::config::channel::WebhookConfig;
 use crate::config::clock::Clock;
@@ -12,8 +14,12 @@ use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use hyper::Uri;
+use rustix::fs::OFlags;
 use schema::values::Time;
 use sha2::Sha256;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,6 +29,8 @@ const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 const PREFIX: &str = "whsec_";
 /// The most secrets of a file: the one of now, and those that are being taken out of use.
 const SECRETS_MAX: usize = 4;
+/// The most of a file of secrets, in bytes: ten times what the longest secrets take.
+const FILE_BYTES_MAX: u64 = 4 << 10;
 /// The status with which a receiver says that it wants no more.
 const GONE: u16 = 410;
 
@@ -41,7 +49,8 @@ impl WebhookChannel {
     }
 
     async fn send(&self, id: &str, body: &[u8]) -> Result<PostAnswer, String> {
-        let secrets = secrets(&self.secret_file)?;
+        let file = self.secret_file.clone();
+        let secrets = on_own_thread("secrets", move || secrets(&file)).await??;
         // of the wall clock as it is now, since the receiver compares it with its own
         let signed = headers(id, Clock::system().now(), body, &secrets);
         http::post(&self.target, &signed, body).await
@@ -65,7 +74,8 @@ impl Parcel for WebhookParcel<'_> {
     fn hand_over(&mut self) -> LocalBoxFuture<'_, Result<Handed, PutOff>> {
         async move {
             let answer = self.channel.send(&self.id, &self.body).await.map_err(PutOff::of_the_way)?;
-            let why = format!("the receiver answers {}{}", answer.status, words(&answer.text));
+            let why =
+                format!("the receiver answers {}{}", answer.status, words(&answer.text, &self.channel.target.uri));
             match answer.status {
                 200..=299 => Ok(Handed::Whole),
                 GONE => Err(PutOff { why, tried_for: Some(Duration::ZERO) }),
@@ -76,16 +86,16 @@ impl Parcel for WebhookParcel<'_> {
     }
 }
 
-fn words(text: &str) -> String {
+/// The first line that says something.
+fn words(text: &str, uri: &Uri) -> String {
     let text = excerpt::plain(text);
     let line = text.lines().map(str::trim).find(|line| !line.is_empty());
-    line.map_or_else(String::new, |line| format!(": {line}"))
+    line.map_or_else(String::new, |line| format!(": {}", echo::without_address(line, uri)))
 }
 
 /// The secrets of a file, one in a line. They are read for each try, so a change counts at once.
 fn secrets(file: &Path) -> Result<Vec<Vec<u8>>, String> {
-    let text = std::fs::read_to_string(file);
-    let text = text.map_err(|error| format!("failed to read {}: {error}", file.display()))?;
+    let text = read(file).map_err(|error| format!("failed to read {}: {error}", file.display()))?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let secrets: Option<Vec<Vec<u8>>> = lines.map(secret).collect();
     secrets.filter(|secrets| (1..=SECRETS_MAX).contains(&secrets.len())).ok_or_else(|| {
@@ -93,6 +103,20 @@ fn secrets(file: &Path) -> Result<Vec<Vec<u8>>, String> {
         let file = file.display();
         format!("{file} must have 1 to {SECRETS_MAX} lines: each `{PREFIX}` and {least} to {most} bytes in base64")
     })
+}
+
+/// Waits for nobody who would write into a FIFO.
+fn read(file: &Path) -> io::Result<String> {
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().read(true).custom_flags(flags).open(file)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut text = String::new();
+    match file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)? as u64 > FILE_BYTES_MAX {
+        true => Err(io::Error::other(format!("it has more than {FILE_BYTES_MAX} bytes"))),
+        false => Ok(text),
+    }
 }
 
 fn secret(line: &str) -> Option<Vec<u8>> {

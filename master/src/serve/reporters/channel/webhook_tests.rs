@@ -2,7 +2,7 @@
 
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 
 /// Of the tests of the specification's own libraries.
@@ -93,7 +93,7 @@ fn receiver(answers: &'static [u16]) -> (String, std::thread::JoinHandle<Vec<(He
         }
         let mut body = vec![0; headers["content-length"].parse().unwrap()];
         stream.read_exact(&mut body).unwrap();
-        let reply = format!("HTTP/1.1 {status} x\r\ncontent-length: 9\r\n\r\n\u{1b}[31mbusy");
+        let reply = format!("HTTP/1.1 {status} x\r\ncontent-length: 22\r\n\r\n\u{1b}[31mbusy /hooks/guild");
         stream.get_mut().write_all(reply.as_bytes()).unwrap();
         (headers, body)
     };
@@ -112,7 +112,7 @@ async fn each_try_has_the_same_id_and_what_is_gone_is_given_up() {
     for _ in 0..4 {
         tries.push(parcel.hand_over().await.err().map(|put_off| (put_off.why, put_off.tried_for)));
     }
-    let answers = |status| format!("the receiver answers {status}: busy");
+    let answers = |status| format!("the receiver answers {status}: busy …");
     let expected =
         [Some((answers(503), None)), Some((answers(302), None)), Some((answers(410), Some(Duration::ZERO))), None];
     assert_eq!(tries, expected);
@@ -139,5 +139,20 @@ fn a_file_of_secrets_is_read_strictly() {
         let refused = read(bad).unwrap_err();
         assert!(refused.contains("must have 1 to 4 lines") && !refused.contains(&SECRET[6..]), "{refused}");
     }
+    assert_eq!(read(&format!("{SECRET}{}", "\n".repeat(4_000))), Ok(1));
+    let refused = read(&format!("{SECRET}{}", "\n".repeat(5_000))).unwrap_err();
+    assert!(refused.ends_with("it has more than 4096 bytes"), "{refused}");
     assert!(secrets(&dir.path().join("none")).unwrap_err().starts_with("failed to read "));
+}
+
+/// Nobody writes into the FIFO: whoever opened it as a file would wait for ever.
+#[test]
+fn only_a_regular_file_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("fifo");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).unwrap();
+    for other in [fifo.as_path(), dir.path()] {
+        let refused = secrets(other).unwrap_err();
+        assert!(refused.ends_with("it is no regular file"), "{refused}");
+    }
 }

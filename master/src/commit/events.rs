@@ -24,19 +24,19 @@ const RING_BYTES: usize = 16 << 20;
 pub struct Feed {
     readers: Readers,
     incarnation: u64,
-    recent: RefCell<Recent>,
+    recent: RefCell<EventRing>,
     last: watch::Sender<u64>,
     seats: Seats,
 }
 
 /// The newest events, in order and without a gap: at most [`RING`] of them, and at most [`RING_BYTES`] or a single one.
 #[derive(Default)]
-struct Recent {
+struct EventRing {
     events: VecDeque<Rc<Event>>,
     bytes: usize,
 }
 
-impl Recent {
+impl EventRing {
     fn push(&mut self, event: Event) {
         self.bytes += limits::event_bytes(&event);
         self.events.push_back(Rc::new(event));

@@ -373,9 +373,9 @@ impl World {
             self.settle();
         }
         assert!(self.tickets.is_empty(), "these are never placed: {:#?}", self.tickets);
-        for index in 0..WORKERS.len() {
+        for (index, (worker, ..)) in WORKERS.iter().enumerate() {
             self.detach(index);
-            self.it.forget(WORKERS[index].0);
+            self.it.forget(worker);
         }
         self.advance(Duration::from_secs(86_400));
         self.settle();
@@ -399,10 +399,10 @@ impl World {
     /// Whenever a ticket could be placed on a worker that asks, it is.
     fn check_nobody_starves(&self) {
         for waiting in self.waiting.values() {
-            for index in 0..WORKERS.len() {
+            for (index, (worker, ..)) in WORKERS.iter().enumerate() {
                 let is_kept = waiting.ticket.class == Class::Idle && self.is_wanted(index);
                 let may = self.may_have(index, &waiting.ticket) && !is_kept;
-                assert!(!may, "{:?} waits, and {} asks", waiting.ticket, WORKERS[index].0);
+                assert!(!may, "{:?} waits, and {worker} asks", waiting.ticket);
             }
         }
     }

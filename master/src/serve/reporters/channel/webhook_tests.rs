@@ -77,8 +77,11 @@ fn a_receiver_takes_what_is_signed_once_and_nothing_else() {
     assert_eq!(Receiver::new(SECRET).check(&stranger, b"{}", NOW), Err("the signature"));
 }
 
+/// A request as it came: its headers and its body.
+type Received = (Headers, Vec<u8>);
+
 /// Takes one request for each of the answers, by its status; the requests.
-fn receiver(answers: &'static [u16]) -> (String, std::thread::JoinHandle<Vec<(Headers, Vec<u8>)>>) {
+fn receiver(answers: &'static [u16]) -> (String, std::thread::JoinHandle<Vec<Received>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hooks/guild", listener.local_addr().unwrap());
     let take = move |status: &u16| {

@@ -132,6 +132,8 @@ async fn answered_in_part(reply: &'static str) -> PostAnswer {
     let uri = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
     let server = std::thread::spawn(move || {
         let mut stream = listener.accept().unwrap().0;
+        // an answer that comes before its question ends the connection
+        assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
         stream.write_all(reply.as_bytes()).unwrap();
         // what is left of the request, until the end
         let _ = std::io::copy(&mut stream, &mut std::io::sink());

@@ -131,7 +131,7 @@ fn a_build_shows_its_state_in_the_tab_and_links_to_its_commit() {
 
         work(&lease, b"hello\n", Outcome::Failed).await;
         house.guild.outcome("demo", 1).await.unwrap();
-        let finished = house.guild.builds(&BuildQuery::default()).await.unwrap().remove(0);
+        let finished = house.guild.build("demo", 1).await.unwrap();
         let page = get(&house.pages, "/p/demo/1", &[]).await.text();
         assert!(page.contains("<title>✗ demo/1 failed · Guild</title>") && page.contains("/icon/bad.svg"), "{page}");
         let link = format!("href=\"https://git.example.org/demo/commit/{}\"", finished.revision);

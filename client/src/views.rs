@@ -105,6 +105,8 @@ pub struct BuildView {
     pub retry_of: u32,
     /// The number of its jobs, which a list tells as well.
     pub job_count: u32,
+    /// The address of the commit's page at the forge; "" if none is known, and in a list of builds.
+    pub commit_url: String,
 }
 
 /// A job of a build, with its latest attempt.

@@ -75,6 +75,7 @@ pub(crate) fn read_build(from: perspective_capnp::build_view::Reader<'_>) -> Res
         jobs: read_list(from.get_jobs()?, read_job)?,
         retry_of: from.get_retry_of(),
         job_count: from.get_job_count(),
+        commit_url: limits::text(from.get_commit_url(), &TOLD)?,
     })
 }
 

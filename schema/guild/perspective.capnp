@@ -81,6 +81,7 @@ struct BuildView {
   jobs @13 :List(JobView);       # Empty in lists.
   retryOf @14 :UInt32;           # 0: none.
   jobCount @15 :UInt32;
+  commitUrl @16 :Text;           # The page of `revision` at the forge; empty: none is known. Empty in lists.
 }
 
 struct JobView {

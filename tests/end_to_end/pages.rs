@@ -112,6 +112,52 @@ fn what_others_wrote_is_text() {
     });
 }
 
+/// S4.7, S4.8: another tab tells when a build is done, and the commit leads to the forge.
+#[test]
+fn a_build_shows_its_state_in_the_tab_and_links_to_its_commit() {
+    run(async {
+        let with_forge = |config: &mut Config| {
+            public(config);
+            let demo = config.projects.get_mut("demo").expect("the project of the house");
+            demo.commit_url = Some("https://git.example.org/demo/commit/{commit}".to_owned());
+        };
+        let house = House::open_with(PIPELINE, with_forge).await;
+        let worker = house.worker("anvil").await;
+        let (_, lease) = worker.take().await;
+        lease.accept_request().send().promise.await.unwrap();
+        let running = get(&house.pages, "/p/demo/1", &[]).await.text();
+        assert!(running.contains("<title>◐ demo/1 running · Guild</title>"), "{running}");
+        assert!(running.contains("/icon/running.svg") && running.contains("Running for"), "{running}");
+
+        work(&lease, b"hello\n", Outcome::Failed).await;
+        house.guild.outcome("demo", 1).await.unwrap();
+        let finished = house.guild.build("demo", 1).await.unwrap();
+        let page = get(&house.pages, "/p/demo/1", &[]).await.text();
+        assert!(page.contains("<title>✗ demo/1 failed · Guild</title>") && page.contains("/icon/bad.svg"), "{page}");
+        let link = format!("href=\"https://git.example.org/demo/commit/{}\"", finished.revision);
+        assert!(page.contains(&link) && page.contains("<dt>Took</dt>"), "{page}");
+        for (path, status) in [("/icon/bad.svg", 200), ("/icon/none.svg", 404), ("/icon/bad", 404)] {
+            assert_eq!(get(&house.pages, path, &[]).await.status, status, "{path}");
+        }
+    });
+}
+
+/// S4.4: the page of a job begins with the end of its log; what stands before it is folded away, and is still in the page.
+#[test]
+fn the_page_of_a_job_shows_the_end_of_its_log_first() {
+    run(async {
+        let house = House::open_with(PIPELINE, public).await;
+        let log: Vec<u8> = (1..=150).flat_map(|number| format!("line {number}\n").into_bytes()).collect();
+        built(&house, &log, Outcome::Failed).await;
+        let page = get(&house.pages, "/p/demo/1/greet", &[]).await.text();
+        let folded = page.find("<details class=\"folded\">").expect("a fold");
+        let end = folded + page[folded..].find("</details>").expect("its end");
+        let at = |line: &str| page.find(&format!("<span>{line}</span>")).unwrap_or_else(|| panic!("{line} in {page}"));
+        assert!((folded..end).contains(&at("line 1")) && (folded..end).contains(&at("line 110")), "{page}");
+        assert!(at("line 111") > end && at("line 150") > end, "{page}");
+    });
+}
+
 #[test]
 fn a_raw_log_comes_in_parts() {
     run(async {

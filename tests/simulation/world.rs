@@ -542,6 +542,7 @@ fn repository(seed: u64) -> Rc<Repository> {
         aliases: Vec::new(),
         mirror: Rc::new(Commits { seed }),
         inferred: None,
+        commit_url: None,
         poke,
         health: Rc::default(),
     })

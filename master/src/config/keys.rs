@@ -303,6 +303,13 @@ const PROJECT: &[Key] = &[
         "a forge that tells of pushes",
     ),
     Key::new(
+        "commit_url",
+        Form::Text,
+        Means("known for GitHub, GitLab, Codeberg and Gitea, by the address or the `hook`"),
+        "\"https://git.example.org/pyfoo/commit/{commit}\"",
+        "the page of a commit at the forge, to which the pages link; `{commit}` stands for its full id",
+    ),
+    Key::new(
         "public",
         Form::Flag,
         Is("false"),

@@ -2,6 +2,7 @@
 
 pub mod channel;
 pub mod clock;
+pub mod forge;
 mod include;
 pub mod keys;
 mod notice;
@@ -128,6 +129,8 @@ pub struct ProjectConfig {
     pub pools: Vec<String>,
     /// Deliveries of a forge that are taken.
     pub hook: Option<HookConfig>,
+    /// The address of a commit's page at the forge, with `{commit}` in it; `None`: it follows from the repository's address.
+    pub commit_url: Option<String>,
     /// Everyone may look at it.
     pub public: bool,
     /// The pipeline where the repository has no file of its own; not in the file: `guild-master up` sets it.
@@ -260,6 +263,7 @@ impl ProjectConfig {
             poll: POLL,
             pools: Vec::new(),
             hook: None,
+            commit_url: None,
             public: false,
             inferred: None,
         }

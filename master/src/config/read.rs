@@ -4,6 +4,7 @@ mod notice;
 
 pub(super) use notice::known;
 
+use super::forge;
 use super::include::{Text, included};
 use super::secret::secret;
 use super::{Config, HookConfig, HookKind, Limits, Listen, POLL, PoolConfig, ProjectConfig, Retain};
@@ -17,6 +18,8 @@ use toml_file::{At, Diagnostics, NAME_MAX, Page, Table, Value, is_name};
 /// The pool of workers whose grant names none; it needs no table.
 const DEFAULT_POOL: &str = "default";
 pub(super) const BUILDS_MAX: u32 = 10_000_000;
+/// The most bytes of `commit_url`: each page and each answer about a build holds one.
+const COMMIT_URL_BYTES: usize = 1_000;
 /// More descriptors than systems give to one process.
 pub(super) const CONNECTIONS_MAX: u32 = 1_000_000;
 
@@ -104,6 +107,17 @@ fn url(value: &Value<'_>) -> Option<String> {
         return None;
     }
     Some(url.trim_end_matches('/').to_owned())
+}
+
+/// The address of a commit's page: it must be a web address that says where the commit stands in it.
+fn commit_url(value: &Value<'_>) -> Option<String> {
+    let url = value.text()?.value;
+    if is_web_address(&url) && url.contains(forge::COMMIT) && url.len() <= COMMIT_URL_BYTES {
+        return Some(url);
+    }
+    let help = "the page of a commit, as \"https://git.example.org/pyfoo/commit/{commit}\"";
+    value.refuse("is no address of a commit's page", "", help);
+    None
 }
 
 pub(super) fn is_web_address(url: &str) -> bool {
@@ -310,6 +324,7 @@ fn project(
         poll: duration(table, "poll").unwrap_or(poll),
         pools: pools_of(table, pools),
         hook: table.get("hook").and_then(|value| hook(&value, base)),
+        commit_url: table.get("commit_url").and_then(|value| commit_url(&value)),
         public: table.get("public").and_then(|value| value.boolean()).unwrap_or(false),
         repo: usual.repo,
         credential_file: files[0].clone(),

@@ -95,6 +95,7 @@ fn tell_project(tell: &mut dyn FnMut(&str, String), project: &ProjectConfig) {
         poll,
         pools,
         hook,
+        commit_url,
         public,
         inferred: _,
     } = project;
@@ -113,6 +114,7 @@ fn tell_project(tell: &mut dyn FnMut(&str, String), project: &ProjectConfig) {
         tell("hook.kind", text(kind.word()));
         tell("hook.secret_file", path(secret_file));
     }
+    tell("commit_url", commit_url.as_deref().map_or_else(String::new, text));
     tell("public", public.to_string());
 }
 

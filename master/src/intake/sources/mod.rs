@@ -19,6 +19,7 @@ pub use repository::{Repositories, Repository};
 
 use crate::config::ProjectConfig;
 use crate::config::clock::Clock;
+use crate::config::forge;
 use crate::decide::coordinator::record::{Head, RefScope};
 use crate::keep::mirror::{GitGate, Mirror, Remote};
 use git::{GitSource, Known, Pokes, pokes};
@@ -57,6 +58,7 @@ pub fn open(
         aliases: config.aliases.clone(),
         mirror: mirror.clone(),
         inferred: config.inferred.clone(),
+        commit_url: forge::commit_url(config),
         poke,
         health: Rc::default(),
     });

@@ -17,6 +17,8 @@ pub struct Repository {
     pub mirror: Rc<dyn History>,
     /// The pipeline where the repository has no file of its own (`guild-master up`).
     pub inferred: Option<String>,
+    /// The address of a commit's page at the forge, with [`COMMIT`](crate::config::forge::COMMIT) in it, where one is known.
+    pub commit_url: Option<String>,
     /// Tells the source to look now.
     pub poke: super::git::Poke,
     /// How the looks at it go.

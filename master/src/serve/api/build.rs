@@ -33,9 +33,12 @@ impl build::Server for Build {
             row.diagnosis = Why::Restored(row.project.clone()).text();
         }
         let mut jobs = detail(self.access.state(), &row, plan.as_ref(), jobs);
-        fit(&mut jobs, ANSWER_BYTES.saturating_sub(build_bytes(&row, &row.diagnosis)));
+        let revision = row.stamp.sources.first().map(|source| source.revision.as_str()).unwrap_or_default();
+        let commit_url = self.access.commit_url(&row.project, revision);
+        fit(&mut jobs, ANSWER_BYTES.saturating_sub(build_bytes(&row, &row.diagnosis) + commit_url.len()));
         let mut view = results.get().init_view();
         write_build(view.reborrow(), &row, &row.diagnosis);
+        view.set_commit_url(commit_url);
         write_jobs(view, &jobs);
         Ok(())
     }

@@ -7,6 +7,7 @@ use super::served::Served;
 use super::{ApiParts, Holder};
 use crate::commit::events::{Feed, Subscription};
 use crate::commit::state_reader::StateReader;
+use crate::config::forge::COMMIT;
 use crate::decide::coordinator::Coordinator;
 use crate::decide::coordinator::record::StepKey;
 use crate::intake::sources::{Repositories, Repository};
@@ -105,6 +106,13 @@ impl ViewerAccess {
 
     pub(super) fn repository(&self, project: &str) -> Option<ViewedRepository> {
         self.repositories.get(project).map(ViewedRepository)
+    }
+
+    /// The page of a commit of a project at the forge; empty: none is known.
+    pub(super) fn commit_url(&self, project: &str, commit: &str) -> String {
+        let repository = self.repositories.get(project);
+        let url = repository.as_ref().and_then(|repository| repository.commit_url.as_deref());
+        url.map_or_else(String::new, |url| url.replace(COMMIT, commit))
     }
 
     /// All repositories, in the order of their projects.

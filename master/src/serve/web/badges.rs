@@ -41,6 +41,29 @@ pub(super) async fn icon(headers: HeaderMap) -> Reply {
     tagged(include_str!("icon.svg").to_owned(), "image/svg+xml", &headers)
 }
 
+/// The icon of a page about something that has a state, in the colour of that state.
+pub(super) async fn state_icon(Path(file): Path<String>, headers: HeaderMap) -> Result<Reply, Miss> {
+    let class = file.strip_suffix(".svg").ok_or(Miss::NotFound)?;
+    let colour = colour_of(class).ok_or(Miss::NotFound)?;
+    Ok(tagged(include_str!("icon.svg").replace(ICON_COLOUR, colour), "image/svg+xml", &headers))
+}
+
+/// The colour of the icon as its file has it.
+const ICON_COLOUR: &str = "#3b5bdb";
+
+/// A colour that stands out from both a light and a dark row of tabs, by the class of a mark.
+fn colour_of(class: &str) -> Option<&'static str> {
+    match class {
+        "good" => Some("#2b8a3e"),
+        "bad" => Some("#d6303f"),
+        "broken" => Some("#9c36b5"),
+        "warned" => Some("#b8700a"),
+        "running" => Some("#1f76d2"),
+        "waiting" | "skipped" | "cancelled" => Some("#6b737c"),
+        _ => None,
+    }
+}
+
 /// A small picture with two words.
 #[derive(Template)]
 #[template(path = "badge.svg", escape = "html")]
@@ -80,5 +103,19 @@ impl Badge {
 
     fn right_middle(&self) -> usize {
         self.left + self.right / 2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_icon_has_a_colour_of_its_own_for_what_is_good_bad_and_running() {
+        assert!(include_str!("icon.svg").contains(ICON_COLOUR));
+        let colours = ["good", "bad", "broken", "warned", "running", "waiting"].map(colour_of);
+        assert!(colours.iter().all(Option::is_some));
+        assert_eq!(client::cells::distinct(colours.iter().flatten().map(|colour| (*colour).to_owned())).len(), 6);
+        assert_eq!(colour_of("x\"/><script>"), None);
     }
 }

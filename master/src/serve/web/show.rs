@@ -20,11 +20,21 @@ pub(super) struct Frame {
     /// None: not logged in.
     pub(super) who: Option<String>,
     pub(super) style: &'static str,
+    /// The address of the picture in the browser's tab.
+    pub(super) icon: String,
 }
 
 impl Frame {
     pub(super) fn new(title: &str, who: Option<String>) -> Frame {
-        Frame { title: title.to_owned(), who, style: &STYLE.path }
+        Frame { title: title.to_owned(), who, style: &STYLE.path, icon: "/icon.svg".to_owned() }
+    }
+
+    /// Shows the state of the page's subject in the browser's tab, by a symbol, a word and the colour of the icon, so that who
+    /// reads another tab sees when a build is done.
+    pub(super) fn marked(mut self, mark: &Mark) -> Frame {
+        self.title = format!("{} {} {}", mark.symbol, self.title, mark.word);
+        self.icon = format!("/icon/{}.svg", mark.class);
+        self
     }
 }
 
@@ -73,9 +83,25 @@ impl Mark {
         branch.outcome.map(|outcome| Mark::new(State::Finished, Some(outcome)))
     }
 
-    fn of(build: &BuildView) -> Mark {
+    pub(super) fn of(build: &BuildView) -> Mark {
         Mark::new(build.state, build.outcome)
     }
+}
+
+/// A part of a text: what stood between backticks is code.
+pub(super) struct Piece {
+    pub(super) is_code: bool,
+    pub(super) text: String,
+}
+
+/// A text of the master's in pieces, as a page shows it on one line.
+pub(super) fn pieces(text: &str) -> Vec<Piece> {
+    let text = tidy(text);
+    if text.matches('`').count() % 2 == 1 {
+        return vec![Piece { is_code: false, text }];
+    }
+    let pieces = text.split('`').enumerate().map(|(at, piece)| Piece { is_code: at % 2 == 1, text: piece.to_owned() });
+    pieces.filter(|piece| !piece.text.is_empty()).collect()
 }
 
 /// A moment: how long ago, and exactly.
@@ -97,6 +123,8 @@ pub(super) struct BuildLine {
     pub(super) mark: Mark,
     pub(super) reference: String,
     pub(super) revision: String,
+    /// In full.
+    pub(super) commit: String,
     pub(super) subject: String,
     pub(super) author: String,
     pub(super) cause: String,
@@ -112,6 +140,7 @@ impl BuildLine {
             mark: Mark::of(build),
             reference: tidy(build.short_ref()),
             revision: ShortCommit::of(&build.revision).to_string(),
+            commit: tidy(&build.revision),
             subject: tidy(&build.subject),
             author: name_of(&build.author),
             cause: tidy(&build.cause),
@@ -154,6 +183,18 @@ mod tests {
     fn addresses_are_not_shown() {
         let authors = ["Ada Lovelace <ada@example.org>", "Ada", "<ada@example.org>", "ada@example.org"];
         assert_eq!(authors.map(name_of), ["Ada Lovelace", "Ada", "ada", "ada"]);
+    }
+
+    #[test]
+    fn what_stands_between_backticks_is_code() {
+        let shown = |text: &str| -> Vec<(bool, String)> {
+            pieces(text).into_iter().map(|piece| (piece.is_code, piece.text)).collect()
+        };
+        let (text, code) = (|text: &str| (false, text.to_owned()), |text: &str| (true, text.to_owned()));
+        assert_eq!(shown("step 1 `test`: exit code 1"), [text("step 1 "), code("test"), text(": exit code 1")]);
+        assert_eq!(shown("`a` `b`"), [code("a"), text(" "), code("b")]);
+        assert_eq!(shown("a lone ` stays"), [text("a lone ` stays")]);
+        assert_eq!(shown(""), []);
     }
 
     #[test]

@@ -36,6 +36,7 @@ pub(super) fn router(site: Arc<Site>) -> Router {
         .route("/metrics", get(metrics::metrics))
         .route(&STYLE.path, get(sheet))
         .route("/icon.svg", get(badges::icon))
+        .route("/icon/{file}", get(badges::state_icon))
         .route("/robots.txt", get(async || "User-agent: *\nDisallow: /\n"))
         .fallback(async || Miss::NotFound)
         .layer(axum::middleware::from_fn_with_state(site.clone(), pass))
@@ -45,9 +46,11 @@ pub(super) fn router(site: Arc<Site>) -> Router {
 impl IntoResponse for Miss {
     fn into_response(self) -> Reply {
         let (code, title, text) = match self {
-            Miss::NotFound => {
-                (StatusCode::NOT_FOUND, "Not found", "There is nothing here, or nothing that you may see.")
-            }
+            Miss::NotFound => (
+                StatusCode::NOT_FOUND,
+                "Not found",
+                "There is nothing here, or nothing that you may see. If you have a credential, guild open --login logs this browser in.",
+            ),
             Miss::Over => {
                 let text = "There is no such login. Its address works once, within 10 minutes; guild open --login makes another.";
                 (StatusCode::NOT_FOUND, "This address is over", text)

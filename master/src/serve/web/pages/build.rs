@@ -3,10 +3,10 @@
 use super::{Here, REFRESH};
 use crate::serve::web::Site;
 use crate::serve::web::bridge::Visit;
-use crate::serve::web::questions::numbered;
+use crate::serve::web::questions::{builds, numbered};
 use crate::serve::web::reply::{Miss, Reply, page};
 use crate::serve::web::request::cookie;
-use crate::serve::web::show::{self, Frame};
+use crate::serve::web::show::{self, Frame, Mark};
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::header::HeaderMap;
@@ -25,9 +25,12 @@ async fn build(
 ) -> Result<Reply, Miss> {
     let number = numbered(&number)?;
     let looked = site.bridge.look(cookie(&headers), async move |visit: Visit| {
-        Ok::<_, Error>((visit.guild.build(&project, number).await?, visit.name))
+        let build = visit.guild.build(&project, number).await?;
+        let previous = builds(&visit.guild, &project, &build.ref_name, number, 1).await?;
+        Ok::<_, Error>((build, previous, visit.name))
     });
-    let (build, who) = looked.await??;
+    let (build, previous, who) = looked.await??;
     let refresh = (!build.is_finished()).then_some(REFRESH);
-    page(&show::Build::new(Frame::new(&build.selector(), who), &build), &headers, refresh)
+    let frame = Frame::new(&build.selector(), who).marked(&Mark::of(&build));
+    page(&show::Build::new(frame, &build, previous.first()), &headers, refresh)
 }

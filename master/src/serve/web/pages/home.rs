@@ -73,7 +73,7 @@ struct ProjectCard {
     state: Option<Mark>,
     is_errored: bool,
     newest: Option<BuildLine>,
-    /// Oldest first.
+    /// Newest first.
     strip: Vec<BuildLine>,
 }
 
@@ -85,7 +85,7 @@ impl Home {
             state: line.branch.as_ref().and_then(Mark::of_branch),
             is_errored: line.branch.as_ref().is_some_and(|branch| branch.errored),
             newest: line.builds.first().map(BuildLine::new),
-            strip: line.builds.iter().rev().map(BuildLine::new).collect(),
+            strip: line.builds.iter().map(BuildLine::new).collect(),
         });
         let workers = workers.map(|workers| WorkerCounts {
             connected: workers.iter().filter(|worker| worker.connected).count(),

@@ -6,7 +6,7 @@ use crate::serve::web::bridge::Visit;
 use crate::serve::web::questions::{isolation, job_logs, job_of, numbered};
 use crate::serve::web::reply::{Miss, Reply, page};
 use crate::serve::web::request::cookie;
-use crate::serve::web::show::{self, Frame};
+use crate::serve::web::show::{self, Frame, Mark};
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::header::HeaderMap;
@@ -33,5 +33,6 @@ async fn job(
     let (build, job, logs, isolation, who) = looked.await??;
     let refresh = (!job.is_finished()).then_some(REFRESH);
     let title = format!("{} {}", job.name, build.selector());
-    page(&show::Job::new(Frame::new(&title, who), &build, &job, &logs, isolation), &headers, refresh)
+    let frame = Frame::new(&title, who).marked(&Mark::new(job.state, job.outcome));
+    page(&show::Job::new(frame, &build, &job, &logs, isolation), &headers, refresh)
 }

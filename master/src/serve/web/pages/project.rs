@@ -6,7 +6,7 @@ use crate::serve::web::bridge::Visit;
 use crate::serve::web::questions::{builds, builds_of, builds_of_all, known, state_of};
 use crate::serve::web::reply::{Miss, Reply, page};
 use crate::serve::web::request::{Wanted, cookie};
-use crate::serve::web::show::{self, Frame};
+use crate::serve::web::show::{self, Frame, Mark};
 use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::http::header::HeaderMap;
@@ -54,6 +54,8 @@ async fn project(
     let (who, state, builds, among) = looked.await??;
     let is_busy = builds.iter().any(|build| !build.is_finished());
     let asked = branch.as_deref();
-    let shown = show::Project::new(Frame::new(&name, who), &name, asked, state.as_ref(), &builds, &among, BUILDS);
+    let mark = state.as_ref().and_then(Mark::of_branch);
+    let frame = mark.iter().fold(Frame::new(&name, who), Frame::marked);
+    let shown = show::Project::new(frame, &name, asked, state.as_ref(), &builds, &among, BUILDS);
     page(&shown, &headers, is_busy.then_some(REFRESH))
 }

@@ -6,7 +6,7 @@ use crate::serve::web::bridge::Visit;
 use crate::serve::web::questions::{address, job_of, numbered};
 use crate::serve::web::reply::{Miss, Reply, page};
 use crate::serve::web::request::{Wanted, cookie};
-use crate::serve::web::show::{self, Frame, LINES};
+use crate::serve::web::show::{self, Frame, LINES, Mark};
 use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::http::header::HeaderMap;
@@ -40,7 +40,9 @@ async fn step(
     });
     let (build, job, lines, who) = looked.await??;
     let title = format!("{} step {step} {}", job.name, build.selector());
-    let shown = show::Step::new(Frame::new(&title, who), &build, &job, step, &lines, first.is_none());
+    let mark = job.steps.get(usize::from(step) - 1).map(|step| Mark::new(step.state, step.outcome));
+    let frame = mark.iter().fold(Frame::new(&title, who), Frame::marked);
+    let shown = show::Step::new(frame, &build, &job, step, &lines, first.is_none());
     let is_live = job.steps.get(usize::from(step) - 1).is_some_and(|step| step.outcome.is_none()) && first.is_none();
     page(&shown, &headers, is_live.then_some(REFRESH))
 }

@@ -48,6 +48,8 @@ struct WorkerLine {
     slots: u16,
     tiers: String,
     running: Vec<(String, String)>,
+    is_connected: bool,
+    /// When it connected; of a worker that is not connected, when it was last heard.
     heard: Option<When>,
 }
 
@@ -72,6 +74,7 @@ impl Workers {
                 slots: worker.description.total.slots,
                 tiers: tidy(&worker.tiers()),
                 running: worker.running.iter().map(|selector| (format!("/p/{selector}"), selector.clone())).collect(),
+                is_connected: worker.connected,
                 heard: When::new(worker.last_heard),
             }
         });

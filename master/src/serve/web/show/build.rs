@@ -1,11 +1,10 @@
 //! A build, and a project's builds side by side.
 
-use super::{BuildLine, Frame, Mark, When, build_href, duration, tidy};
+use super::{BuildLine, Frame, Mark, Piece, When, build_href, duration, pieces, tidy};
 use askama::Template;
-use client::cells::{column_of, distinct, row_of};
+use client::cells::{Grid, distinct};
 use client::views::{BranchView, BuildView, JobView};
 use schema::values::{Outcome, Selector, ShortRef};
-use std::collections::BTreeMap;
 
 /// Names of branches that a page offers.
 const BRANCHES_SHOWN: usize = 40;
@@ -19,18 +18,24 @@ pub(crate) struct Build {
     diagnosis: String,
     retry_of: u32,
     finished: Option<When>,
+    is_finished: bool,
+    /// The page of the commit at the forge; empty: none is known.
+    commit_url: String,
+    /// The build of the same branch before this one; `None`: there is none.
+    previous: Option<BuildLine>,
+    reference: String,
     matrix: Matrix,
     jobs: Vec<JobLine>,
 }
 
-/// Jobs by platforms.
+/// The jobs of a build in rows and columns.
 pub(crate) struct Matrix {
     columns: Vec<String>,
     rows: Vec<MatrixRow>,
 }
 
 struct MatrixRow {
-    platform: String,
+    head: String,
     cells: Vec<Option<MatrixCell>>,
 }
 
@@ -39,8 +44,9 @@ struct MatrixCell {
     name: String,
     mark: Mark,
     duration: String,
-    /// The first build of those shown since which it is bad without a break; 0: it is not, or is so for the first time.
-    since: u32,
+    /// The number of the first build in the current unbroken run of failures, among those shown; `None`: there is no such run of
+    /// more than one.
+    since: Option<u32>,
 }
 
 pub(crate) struct JobLine {
@@ -50,12 +56,13 @@ pub(crate) struct JobLine {
     worker: String,
     platform: String,
     duration: String,
-    reason: String,
+    reason: Vec<Piece>,
     carried_from: u32,
 }
 
 impl Build {
-    pub(crate) fn new(frame: Frame, build: &BuildView) -> Build {
+    /// `previous`: the build of the same branch before it.
+    pub(crate) fn new(frame: Frame, build: &BuildView, previous: Option<&BuildView>) -> Build {
         let lines = build.jobs.iter().map(|job| JobLine {
             href: job_href(build, job),
             name: tidy(&job.name),
@@ -63,7 +70,7 @@ impl Build {
             worker: tidy(&job.worker),
             platform: tidy(&job.platform),
             duration: duration(job.started, job.finished, job.is_finished()),
-            reason: tidy(&job.reason),
+            reason: pieces(&job.reason),
             carried_from: job.carried_from,
         });
         Build {
@@ -73,6 +80,10 @@ impl Build {
             diagnosis: build.diagnosis.clone(),
             retry_of: build.retry_of,
             finished: When::new(build.finished),
+            is_finished: build.is_finished(),
+            commit_url: build.commit_url.clone(),
+            previous: previous.map(BuildLine::new),
+            reference: build.ref_name.clone(),
             matrix: Matrix::new(std::slice::from_ref(build)),
             jobs: lines.collect(),
         }
@@ -83,22 +94,12 @@ impl Matrix {
     /// Of the first of some builds of one branch, newest first; the others tell since when a job is bad.
     fn new(builds: &[BuildView]) -> Matrix {
         let Some(newest) = builds.first() else { return Matrix { columns: Vec::new(), rows: Vec::new() } };
-        let cells: BTreeMap<(String, String), &JobView> =
-            newest.jobs.iter().map(|job| ((tidy(row_of(job)), column_of(job)), job)).collect();
-        let columns = distinct(newest.jobs.iter().map(column_of));
-        let rows = distinct(newest.jobs.iter().map(|job| tidy(row_of(job)))).into_iter().map(|platform| {
-            let cell = |column: &String| {
-                let job = cells.get(&(platform.clone(), column.clone()))?;
-                Some(MatrixCell {
-                    href: job_href(newest, job),
-                    name: tidy(&job.name),
-                    mark: Mark::new(job.state, job.outcome),
-                    duration: duration(job.started, job.finished, job.is_finished()),
-                    since: bad_since(builds, &job.name),
-                })
-            };
-            MatrixRow { cells: columns.iter().map(cell).collect(), platform }
+        let grid = Grid::new(&newest.jobs);
+        let rows = grid.rows.into_iter().map(|(head, cells)| MatrixRow {
+            head: tidy(&head),
+            cells: cells.into_iter().map(|at| Some(matrix_cell(builds, newest.jobs.get(at?)?))).collect(),
         });
+        let columns = grid.columns.iter().map(|column| tidy(column)).collect();
         Matrix { rows: rows.collect(), columns }
     }
 
@@ -107,12 +108,23 @@ impl Matrix {
     }
 }
 
+/// `job`: of the first of the builds.
+fn matrix_cell(builds: &[BuildView], job: &JobView) -> MatrixCell {
+    MatrixCell {
+        href: builds.first().map_or_else(String::new, |newest| job_href(newest, job)),
+        name: tidy(&job.name),
+        mark: Mark::new(job.state, job.outcome),
+        duration: duration(job.started, job.finished, job.is_finished()),
+        since: bad_since(builds, &job.name),
+    }
+}
+
 /// The oldest of the builds since which a job is bad without a break, where that is not the newest.
-fn bad_since(builds: &[BuildView], job: &str) -> u32 {
+fn bad_since(builds: &[BuildView], job: &str) -> Option<u32> {
     let of_job = builds.iter().filter_map(|build| Some((build.number, build.job(job)?)));
     let told = of_job.filter(|(_, job)| job.outcome.is_some_and(|outcome| outcome.word() != "skipped"));
     let bad: Vec<u32> = told.take_while(|(_, job)| job.is_bad()).map(|(number, _)| number).collect();
-    if bad.len() > 1 { bad[bad.len() - 1] } else { 0 }
+    bad.last().copied().filter(|_| bad.len() > 1)
 }
 
 pub(super) fn job_href(build: &BuildView, job: &JobView) -> String {
@@ -134,7 +146,8 @@ pub(crate) struct Project {
     failing: Vec<Failing>,
     newest: Option<BuildLine>,
     lanes: Vec<Lane>,
-    numbers: Vec<(u32, String)>,
+    /// The builds that the lanes cross, newest first.
+    heads: Vec<LaneHead>,
     builds: Vec<BuildLine>,
     /// The branch's full name.
     reference: String,
@@ -155,6 +168,30 @@ struct Lane {
     cells: Vec<Option<LaneCell>>,
 }
 
+/// The head of a build's column among the lanes.
+struct LaneHead {
+    number: u32,
+    href: String,
+    /// What a pointer that rests on the number shows.
+    title: String,
+    /// How a build without jobs ended, whose column would say nothing else.
+    mark: Option<Mark>,
+}
+
+impl LaneHead {
+    fn new(build: &BuildView) -> LaneHead {
+        let line = BuildLine::new(build);
+        let mark = build.jobs.is_empty().then_some(line.mark);
+        let title = format!("{} {} {}", line.revision, line.subject, line.author);
+        LaneHead { number: line.number, href: line.href, title, mark }
+    }
+}
+
+/// Whether a build is here with its jobs, or has none, as one whose `guild.toml` cannot be read.
+fn is_read(build: &BuildView) -> bool {
+    !build.jobs.is_empty() || build.job_count == 0
+}
+
 struct LaneCell {
     href: String,
     mark: Mark,
@@ -173,7 +210,8 @@ impl Project {
     ) -> Project {
         let shown = branch.map(str::to_owned).or_else(|| builds.first().map(|build| build.ref_name.clone()));
         let shown = shown.map(|branch| tidy(ShortRef::of(&branch).name())).unwrap_or_default();
-        let compared: Vec<BuildView> = builds.iter().take_while(|build| !build.jobs.is_empty()).cloned().collect();
+        let compared: Vec<BuildView> = builds.iter().take_while(|build| is_read(build)).cloned().collect();
+        let has_jobs = compared.first().is_some_and(|newest| !newest.jobs.is_empty());
         let older = builds.last().filter(|_| builds.len() >= limit as usize).map_or(0, |last| last.number);
         let reference = branch.map(str::to_owned).or_else(|| builds.first().map(|build| build.ref_name.clone()));
         Project {
@@ -181,13 +219,13 @@ impl Project {
             name: name.to_owned(),
             branches: branches(among, &shown),
             branch: shown,
-            matrix: Matrix::new(&compared),
+            matrix: Matrix::new(if has_jobs { &compared } else { &[] }),
             state: state.and_then(Mark::of_branch),
             is_errored: state.is_some_and(|state| state.errored),
             failing: state.map(|state| failing(name, state)).unwrap_or_default(),
             newest: builds.first().map(BuildLine::new),
             lanes: lanes(&compared),
-            numbers: compared.iter().map(|build| (build.number, build_href(build))).collect(),
+            heads: compared.iter().map(LaneHead::new).collect(),
             builds: builds.iter().map(BuildLine::new).collect(),
             reference: reference.unwrap_or_default(),
             older,
@@ -266,7 +304,7 @@ mod tests {
             build(7, &[("a", bad), ("b", bad), ("c", bad)]),
             build(6, &[("a", good)]),
         ];
-        assert_eq!(["a", "b", "c"].map(|job| bad_since(&builds, job)), [7, 0, 7]);
+        assert_eq!(["a", "b", "c"].map(|job| bad_since(&builds, job)), [Some(7), None, Some(7)]);
     }
 
     #[test]
@@ -276,5 +314,23 @@ mod tests {
         assert_eq!(matrix.rows.len(), 1);
         assert_eq!(matrix.rows[0].cells.iter().flatten().count(), 3);
         assert_eq!(matrix.rows[0].cells[0].as_ref().unwrap().href, "/p/pyfoo/1/test@linux,3.14");
+    }
+
+    /// A build in the middle whose `guild.toml` cannot be read has a column of its own, and does not end the table (S4.1 of the
+    /// frictions). One whose jobs were not fetched ends it.
+    #[test]
+    fn lanes_go_on_behind_a_build_without_jobs() {
+        let good = Some(Outcome::Succeeded);
+        let broken = BuildView { outcome: Some(Outcome::Failed), state: State::Finished, ..build(8, &[]) };
+        let unread = BuildView { job_count: 2, ..build(6, &[]) };
+        let builds = [build(9, &[("a", good)]), broken, build(7, &[("a", good)]), unread, build(5, &[("a", good)])];
+        let page = Project::new(Frame::new("pyfoo", None), "pyfoo", None, None, &builds, &[], 25);
+        assert_eq!(page.heads.iter().map(|head| head.number).collect::<Vec<_>>(), [9, 8, 7]);
+        assert_eq!(page.heads.iter().map(|head| head.mark.is_some()).collect::<Vec<_>>(), [false, true, false]);
+        assert_eq!(page.lanes[0].cells.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, true]);
+        assert!(!page.matrix.is_empty());
+        // under the heading of a build without jobs there is no table of another build's
+        let page = Project::new(Frame::new("pyfoo", None), "pyfoo", None, None, &builds[1..], &[], 25);
+        assert!(page.matrix.is_empty() && page.lanes.len() == 1);
     }
 }

@@ -1,7 +1,7 @@
 //! A job with its steps' logs, and one step's log in blocks.
 
 use super::build::job_href;
-use super::{BuildLine, Frame, Mark, When, duration, tidy};
+use super::{BuildLine, Frame, Mark, Piece, When, duration, pieces, tidy};
 use crate::serve::web::text;
 use askama::Template;
 use client::logs::Lines;
@@ -12,6 +12,9 @@ use std::collections::BTreeMap;
 /// Lines of a log on a page of its own, so that a page stays of a size that a browser shows at once.
 pub(crate) const LINES: u32 = 500;
 
+/// Lines of each log on a job's page that are not folded away: an error and what led to it fit on one screen.
+const JOB_LINES_SHOWN: usize = 40;
+
 #[derive(Template)]
 #[template(path = "job.html")]
 pub(crate) struct Job {
@@ -20,14 +23,16 @@ pub(crate) struct Job {
     line: BuildLine,
     name: String,
     mark: Mark,
-    reason: String,
+    reason: Vec<Piece>,
     worker: String,
     platform: String,
     attempt: u16,
     /// The tier in which the attempt runs or ran; empty: none is known.
     isolation: String,
     duration: String,
+    is_finished: bool,
     started: Option<When>,
+    finished: Option<When>,
     needs: Vec<(String, String)>,
     carried_from: u32,
     steps: Vec<StepBlock>,
@@ -42,6 +47,8 @@ struct StepBlock {
     duration: String,
     size: String,
     is_open: bool,
+    /// Lines that stand right before `lines`, folded away, so that a reader sees the end first.
+    folded: Vec<LogLine>,
     lines: Vec<LogLine>,
     /// How many lines stand before those shown.
     before: u64,
@@ -67,7 +74,7 @@ impl Job {
         let needs = job.needs.iter().filter_map(|index| build.jobs.get(*index as usize));
         let steps = (1..).zip(&job.steps).map(|(number, step)| {
             let is_open = Some(number) == open || is_bad(step);
-            StepBlock::new(job_href(build, job), number, step, logs.get(&number), is_open)
+            StepBlock::new(job_href(build, job), number, step, logs.get(&number), is_open, JOB_LINES_SHOWN)
         });
         Job {
             frame,
@@ -75,13 +82,15 @@ impl Job {
             line: BuildLine::new(build),
             name: tidy(&job.name),
             mark: Mark::new(job.state, job.outcome),
-            reason: tidy(&job.reason),
+            reason: pieces(&job.reason),
             worker: tidy(&job.worker),
             platform: tidy(&job.platform),
             attempt: job.attempt,
             isolation: tidy(&isolation),
             duration: duration(job.started, job.finished, job.is_finished()),
+            is_finished: job.is_finished(),
             started: When::new(job.started),
+            finished: When::new(job.finished),
             needs: needs.map(|need| (job_href(build, need), tidy(&need.name))).collect(),
             carried_from: job.carried_from,
             steps: steps.collect(),
@@ -90,8 +99,10 @@ impl Job {
 }
 
 impl StepBlock {
-    fn new(job: String, number: u16, step: &StepView, log: Option<&Lines>, is_open: bool) -> StepBlock {
-        let lines = log.map(numbered).unwrap_or_default();
+    /// `shown`: how many of the last lines are not folded away.
+    fn new(job: String, number: u16, step: &StepView, log: Option<&Lines>, is_open: bool, shown: usize) -> StepBlock {
+        let mut folded = log.map(numbered).unwrap_or_default();
+        let lines = folded.split_off(folded.len().saturating_sub(shown));
         StepBlock {
             number,
             href: format!("{job}/{number}"),
@@ -103,6 +114,7 @@ impl StepBlock {
             is_open,
             before: log.map_or(0, |log| log.first.saturating_sub(1)),
             is_elsewhere: log.is_none() && step.log_size > 0,
+            folded,
             lines,
         }
     }
@@ -151,7 +163,7 @@ impl Step {
     pub(crate) fn new(frame: Frame, build: &BuildView, job: &JobView, number: u16, log: &Lines, is_end: bool) -> Step {
         let at = usize::from(number).saturating_sub(1);
         let step = job.steps.get(at).cloned().unwrap_or_default();
-        let block = StepBlock::new(job_href(build, job), number, &step, Some(log), true);
+        let block = StepBlock::new(job_href(build, job), number, &step, Some(log), true, usize::MAX);
         let count = block.lines.len() as u64;
         let earlier = match log.first {
             0 | 1 => String::new(),

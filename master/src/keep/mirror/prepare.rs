@@ -1,0 +1,127 @@
+//! Makes a mirror's directory ready for git when git is needed there for the first time: a master of thousands of projects serves
+//! before it has touched any of them.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::gate::Pass;
+use super::git::{CONFIG_FILE, Git, GitError};
+use super::remote::Transport;
+
+/// Whether a mirror's directory is ready, and what makes it so.
+#[derive(Debug)]
+pub(super) struct Preparation {
+    transport: Transport,
+    done: tokio::sync::OnceCell<()>,
+    /// Held by the thread that prepares: whoever asked for it may be gone, and somebody else may have asked again.
+    under_way: Arc<Mutex<()>>,
+}
+
+impl Preparation {
+    /// For a mirror whose remote speaks this.
+    pub(super) fn new(transport: Transport) -> Preparation {
+        Preparation { transport, done: tokio::sync::OnceCell::new(), under_way: Arc::default() }
+    }
+
+    /// Makes the directory of `git` ready, unless it is. What failed is tried again by whoever comes next.
+    pub(super) async fn of(&self, git: &Git) -> Result<(), GitError> {
+        self.done.get_or_try_init(|| self.prepare(git)).await.map(drop)
+    }
+
+    async fn prepare(&self, git: &Git) -> Result<(), GitError> {
+        let pass = git.passage.pass().await;
+        let (git, transport, under_way) = (git.clone(), self.transport, self.under_way.clone());
+        let place = git.dir.display().to_string();
+        let prepared = tokio::task::spawn_blocking(move || {
+            let _alone = under_way.lock().unwrap_or_else(PoisonError::into_inner);
+            make_ready(&git, &pass, transport)
+        });
+        let prepared = prepared.await.map_err(|lost| GitError::io(&place, lost.into()))?;
+        prepared.map_err(|cause| GitError::io(place, cause))
+    }
+}
+
+fn make_ready(git: &Git, pass: &Pass, transport: Transport) -> io::Result<()> {
+    let dir = &git.dir;
+    std::fs::create_dir_all(dir)?;
+    std::fs::write(dir.join(CONFIG_FILE), configuration(transport))?;
+    if !dir.join("HEAD").exists() {
+        initialize(git, pass, "sha1")?;
+    }
+    clear_locks(dir)?;
+    clear_halves(dir)
+}
+
+/// Makes an empty repository, whose objects have this format.
+pub(super) fn initialize(git: &Git, pass: &Pass, format: &str) -> io::Result<()> {
+    let mut command = git.command(pass, "init");
+    command.args(["--bare", "--quiet", "--template=", &format!("--object-format={format}")]);
+    let output = command.output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    Err(io::Error::other(format!("git init failed: {}", text.trim())))
+}
+
+/// Removes what keeps others out of refs. We are the only ones here, and whoever held it was ended by force; no ref's name
+/// ends like that.
+pub(super) fn clear_locks(dir: &Path) -> io::Result<()> {
+    let mut places = vec![dir.join("refs")];
+    let mut names: Vec<PathBuf> =
+        ["packed-refs.lock", "HEAD.lock", "config.lock", "shallow.lock"].map(|name| dir.join(name)).into();
+    while let Some(place) = places.pop() {
+        for entry in std::fs::read_dir(place)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                places.push(entry.path());
+            } else if entry.path().extension().is_some_and(|end| end == "lock") {
+                names.push(entry.path());
+            }
+        }
+    }
+    names.iter().try_for_each(|name| remove_file(name))
+}
+
+/// Removes packs that were not received or written to their end.
+fn clear_halves(dir: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(dir.join("objects/pack"))? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if [&b"tmp_"[..], b".tmp-"].iter().any(|start| name.as_encoded_bytes().starts_with(start)) {
+            remove_file(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_file(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// All that git is told, beside the repository's own file. No protocol but the address's own, no hooks, no prompts, no
+/// collection behind our back; a local repository may belong to anyone.
+fn configuration(transport: Transport) -> String {
+    let sections = [
+        ("safe", "directory = *"),
+        (
+            "core",
+            "hooksPath = /dev/null\n\tfsmonitor = false\n\tquotePath = false\n\tfsync = committed,reference\n\tfsyncMethod = batch",
+        ),
+        ("protocol", "allow = never"),
+        (&format!("protocol \"{}\"", transport.name()), "allow = always"),
+        ("credential", "helper ="),
+        ("gc", "autoDetach = false\n\tpruneExpire = never"),
+        ("maintenance", "auto = false"),
+        // what came packed stays packed: taken apart, it would be packed anew for each worker's first checkout
+        ("fetch", "recurseSubmodules = false\n\tunpackLimit = 1"),
+        ("http", "lowSpeedLimit = 100\n\tlowSpeedTime = 60"),
+        ("log", "showSignature = false"),
+        ("i18n", "logOutputEncoding = UTF-8"),
+    ];
+    sections.iter().map(|(name, lines)| format!("[{name}]\n\t{lines}\n")).collect()
+}

@@ -108,7 +108,8 @@ impl<'a> Explainer<'a> {
         if row.is_some_and(|row| row.draining) {
             return Availability::Drained;
         }
-        if session.waiting.is_some_and(|free| free.holds(&need.room)) {
+        let is_kept = || self.it.keeps_for(session).is_some_and(|kept| self.it.rank(kept) < self.it.rank(key));
+        if session.waiting.is_some_and(|free| free.holds(&need.room)) && !is_kept() {
             return Availability::Free;
         }
         let mut leases = self.leases_beside(&session.worker, key).peekable();

@@ -155,6 +155,7 @@ impl Explainer<'_> {
         told.ahead = self.ahead(&mine, &seen);
         told.remedies = self.remedies(&mine, &seen);
         told.hints = self.hints(&told.why, key, need, &seen);
+        told.hints.extend(self.kept_hints(&mine, &seen));
         told.hints.extend(self.rest_hints(key));
         if let Some(lease) = self.it.lease_of(key) {
             let worker = &lease.attempt.worker;

@@ -202,6 +202,16 @@ impl<'a> CoordinatorSnapshot<'a> {
         self.it.placement.resting(&session.worker)
     }
 
+    /// The worker that keeps its room for this job, which is first in order and waits for long.
+    pub(crate) fn keeper_of(self, job: JobKey) -> Option<&'a str> {
+        self.it.placement.keeper_of(job)
+    }
+
+    /// The job for which the worker keeps its room, or will when it asks next.
+    pub(crate) fn keeps_for(self, session: &Session) -> Option<JobKey> {
+        self.it.placement.keeps_next(self.now, &session.worker)
+    }
+
     /// Workers that are passed over for this job alone, as its attempts failed there.
     pub(crate) fn passed_over(self, job: JobKey) -> impl Iterator<Item = &'a str> {
         self.it.placement.passed_over(job)

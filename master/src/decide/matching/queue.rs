@@ -157,6 +157,16 @@ impl<O: OwnerKey> Queue<O> {
         self.places.get(&owner).map(|place| place.rank.class)
     }
 
+    /// Where the owner's ticket stands. None: it is not in.
+    pub(in crate::decide) fn rank_of(&self, owner: O) -> Option<Rank<O>> {
+        self.places.get(&owner).map(|place| place.rank)
+    }
+
+    /// Since when the owner's work waits.
+    pub(in crate::decide) fn queued(&self, owner: O) -> Option<Time> {
+        self.places.get(&owner).map(|place| place.queued)
+    }
+
     pub(in crate::decide) fn len(&self) -> usize {
         self.places.len()
     }

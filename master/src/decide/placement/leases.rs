@@ -189,6 +189,7 @@ impl<O: OwnerKey> Placement<O> {
             }
             None => {}
         }
+        self.look_at_kept(now, &lease.worker);
         Some(lease)
     }
 

@@ -432,7 +432,9 @@ impl World {
             let Ticket { owner, class, queued, .. } = other.ticket;
             let waits_for_long = class == Class::Normal && self.now.since(queued) >= KEPT_AFTER;
             let is_passed_over = self.it.passed_over(owner).any(|passed| passed == worker);
-            if waits_for_long && could_have(index, &other.ticket) && !is_passed_over {
+            let is_alike = |before: &&Waiting| before.ticket.need == other.ticket.need && rank(before) < rank(other);
+            let is_first = !self.waiting.values().any(|before| is_alike(&before));
+            if waits_for_long && is_first && could_have(index, &other.ticket) && !is_passed_over {
                 let keeper = self.it.keeper_of(owner);
                 assert!(keeper.is_some_and(|keeper| keeper != worker), "{placed:?} passes {owner} on {worker}");
             }

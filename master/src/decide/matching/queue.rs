@@ -111,6 +111,20 @@ impl<O: OwnerKey> Queue<O> {
         fitting.filter_map(|(_, group)| group.ranks.iter().find(|rank| may(rank))).min().map(|rank| rank.owner)
     }
 
+    /// Of the groups that this session could take, were all its room free: the first ticket of each that `may` be meant, and of those that
+    /// `does` apply to the first in order.
+    pub(in crate::decide) fn first_of_heads(
+        &self,
+        session: SessionId,
+        total: &Resources,
+        may: impl Fn(&Rank<O>) -> bool,
+        does: impl Fn(O) -> bool,
+    ) -> Option<O> {
+        let able = self.groups.iter().filter(|(need, group)| total.holds(&need.room) && group.able.contains(&session));
+        let heads = able.filter_map(|(_, group)| group.ranks.iter().find(|rank| may(rank)));
+        heads.filter(|rank| does(rank.owner)).min().map(|rank| rank.owner)
+    }
+
     /// Whether a normal ticket waits that this session could take, if it had all the room of its worker.
     pub(in crate::decide) fn has_normal_for(&self, session: SessionId, total: &Resources) -> bool {
         let mut able = self.groups.iter().filter(|(_, group)| group.able.contains(&session));

@@ -8,7 +8,7 @@ use crate::decide::matching::{Class, OwnerKey, Rank, SessionId};
 use schema::values::Time;
 use std::time::Duration;
 
-/// How long the first in order is passed over by what fits. In this time most small steps end, so that often the room comes by itself;
+/// How long a ticket is passed over by what fits. In this time most small steps end, so that often the room comes by itself;
 /// and it is short beside a build that takes a whole worker.
 pub const KEPT_AFTER: Duration = Duration::from_secs(30);
 
@@ -31,8 +31,7 @@ impl<O: OwnerKey> Placement<O> {
         self.sessions.get(*id).map(|session| session.worker.as_str())
     }
 
-    /// Whether the first ticket in order for this session waits for so long that it keeps the session's room from now on. `true` where that
-    /// is new.
+    /// Notes the ticket for which this session keeps its room from now on, if there is one. True where that is new.
     pub(super) fn keep_room(&mut self, now: Time, id: SessionId) -> bool {
         let Some(owner) = self.passed_for_long(now, id) else { return false };
         self.kept.retain(|at, other| *at == id || *other != owner);
@@ -81,7 +80,8 @@ impl<O: OwnerKey> Placement<O> {
         has_leases && session.takes_work() && !self.is_resting(&session.worker)
     }
 
-    /// The first ticket in order that this session could take if all its room were free, where it does not fit and waits for long.
+    /// The first ticket in order that waits for long and that this session could take if all its room were free. Of tickets that need the
+    /// same only the first one counts, because none of them passes another.
     fn passed_for_long(&self, now: Time, id: SessionId) -> Option<O> {
         let session = self.sessions.get(id).filter(|session| self.is_busy(session))?;
         let is_kept_elsewhere = |owner: O| {
@@ -91,9 +91,8 @@ impl<O: OwnerKey> Placement<O> {
         let may = |rank: &Rank<O>| {
             rank.class == Class::Normal && !self.rests(rank.owner, id) && !is_kept_elsewhere(rank.owner)
         };
-        let first = self.queue.first_for(id, &session.total, may)?;
-        let (need, queued) = (self.queue.need(first)?, self.queue.queued(first)?);
-        let is_passed = !session.has_room(need) && now.since(queued) >= KEPT_AFTER;
-        is_passed.then_some(first)
+        let waits_for_long = |owner| self.queue.queued(owner).is_some_and(|queued| now.since(queued) >= KEPT_AFTER);
+        let first = self.queue.first_of_heads(id, &session.total, may, waits_for_long)?;
+        self.queue.need(first).is_some_and(|need| !session.has_room(need)).then_some(first)
     }
 }

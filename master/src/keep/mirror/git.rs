@@ -14,14 +14,11 @@ use std::time::Duration;
 
 use super::gate::{Pace, Pass, Passage};
 use super::patience::{Deadline, Heard, is_over};
-use super::prepare::Preparation;
+use super::prepare::{CONFIG_FILE, Preparation};
 use super::remote::Transport;
 use crate::keep::process_group::ProcessGroup;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Child;
-
-/// In the mirror's directory; git itself knows no file of this name.
-pub(super) const CONFIG_FILE: &str = "guild.config";
 
 const STDERR_BYTES_MAX: usize = 4 << 10;
 const OUTPUT_BYTES_MAX: usize = 64 << 20;
@@ -120,7 +117,13 @@ impl Git {
 
     /// Makes its directory ready, unless that is done. Whoever starts git needs it.
     pub(super) async fn ready(&self) -> Result<(), GitError> {
-        self.preparation.of(self).await
+        if self.preparation.is_done() {
+            return Ok(());
+        }
+        let pass = self.passage.pass().await;
+        let init = self.command(&pass, "init");
+        let prepared = self.preparation.make_ready(&self.dir, init, pass).await;
+        prepared.map_err(|cause| GitError::io(self.dir.display().to_string(), cause))
     }
 
     pub(super) fn run(&self, verb: &'static str) -> Run<'_> {

@@ -293,7 +293,7 @@ impl Mirror {
             for name in ["objects", "refs"] {
                 std::fs::remove_dir_all(dir.join(name))?;
             }
-            initialize(&git, &pass, format)
+            initialize(git.command(&pass, "init"), format)
         });
         let place = || self.dir.display().to_string();
         remade.await.map_err(|lost| GitError::io(place(), lost.into()))?.map_err(|cause| GitError::io(place(), cause))

@@ -3,11 +3,14 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::gate::Pass;
-use super::git::{CONFIG_FILE, Git, GitError};
 use super::remote::Transport;
+
+/// In the mirror's directory; git itself knows no file of this name.
+pub(super) const CONFIG_FILE: &str = "guild.config";
 
 /// Whether a mirror's directory is ready, and what makes it so.
 #[derive(Debug)]
@@ -24,40 +27,37 @@ impl Preparation {
         Preparation { transport, done: tokio::sync::OnceCell::new(), under_way: Arc::default() }
     }
 
-    /// Makes the directory of `git` ready, unless it is. What failed is tried again by whoever comes next.
-    pub(super) async fn of(&self, git: &Git) -> Result<(), GitError> {
-        self.done.get_or_try_init(|| self.prepare(git)).await.map(drop)
+    pub(super) fn is_done(&self) -> bool {
+        self.done.initialized()
     }
 
-    async fn prepare(&self, git: &Git) -> Result<(), GitError> {
-        let pass = git.passage.pass().await;
-        let (git, transport, under_way) = (git.clone(), self.transport, self.under_way.clone());
-        let place = git.dir.display().to_string();
-        let prepared = tokio::task::spawn_blocking(move || {
-            let _alone = under_way.lock().unwrap_or_else(PoisonError::into_inner);
-            make_ready(&git, &pass, transport)
-        });
-        let prepared = prepared.await.map_err(|lost| GitError::io(&place, lost.into()))?;
-        prepared.map_err(|cause| GitError::io(place, cause))
+    /// Makes this directory ready, unless it is. What failed is tried again by whoever comes next. `init`: how git is called to make an
+    /// empty repository there, with its pass.
+    pub(super) async fn make_ready(&self, dir: &Path, init: Command, pass: Pass) -> io::Result<()> {
+        let (dir, transport, under_way) = (dir.to_owned(), self.transport, self.under_way.clone());
+        let prepare = move || {
+            let (_alone, _pass) = (under_way.lock().unwrap_or_else(PoisonError::into_inner), pass);
+            prepare(&dir, init, transport)
+        };
+        let prepared = move || async move { tokio::task::spawn_blocking(prepare).await.map_err(io::Error::from)? };
+        self.done.get_or_try_init(prepared).await.map(drop)
     }
 }
 
-fn make_ready(git: &Git, pass: &Pass, transport: Transport) -> io::Result<()> {
-    let dir = &git.dir;
+fn prepare(dir: &Path, init: Command, transport: Transport) -> io::Result<()> {
     std::fs::create_dir_all(dir)?;
     std::fs::write(dir.join(CONFIG_FILE), configuration(transport))?;
     if !dir.join("HEAD").exists() {
-        initialize(git, pass, "sha1")?;
+        initialize(init, "sha1")?;
     }
     clear_locks(dir)?;
     clear_halves(dir)
 }
 
-/// Makes an empty repository, whose objects have this format.
-pub(super) fn initialize(git: &Git, pass: &Pass, format: &str) -> io::Result<()> {
-    let mut command = git.command(pass, "init");
-    command.args(["--bare", "--quiet", "--template=", &format!("--object-format={format}")]);
-    let output = command.output()?;
+/// Makes an empty repository, whose objects have this format. `init`: how git is called for it.
+pub(super) fn initialize(mut init: Command, format: &str) -> io::Result<()> {
+    init.args(["--bare", "--quiet", "--template=", &format!("--object-format={format}")]);
+    let output = init.output()?;
     if output.status.success() {
         return Ok(());
     }

@@ -128,7 +128,7 @@ impl<'a> Explainer<'a> {
     /// What its leases leave of a worker's whole.
     pub(super) fn room_left(&self, session: &Session, key: JobKey) -> Resources {
         let leases = self.leases_beside(&session.worker, key);
-        leases.fold(session.total, |left, lease| left.minus(&self.it.room_of(lease.job)))
+        leases.fold(session.total, |left, lease| left.minus(&self.it.plan(lease.job).room()))
     }
 
     pub(super) fn tell_workers(&self, told: &mut Explanation, seen: &[Seen<'_>]) {

@@ -191,13 +191,13 @@ impl Explainer<'_> {
         let (ending, staying): (Vec<LeaseView<'_>>, Vec<LeaseView<'_>>) =
             leases.into_iter().partition(|lease| mine.ended.contains(&lease.job));
         for lease in ending {
-            free = free.plus(&self.it.room_of(lease.job));
+            free = free.plus(&self.it.plan(lease.job).room());
         }
         let mut waits = Remedy::default();
         let mut staying = staying.into_iter();
         while !self.fits(mine, session, free, &waits.ends, steps + waits.steps.len()) {
             let job = staying.next()?.job;
-            free = free.plus(&self.it.room_of(job));
+            free = free.plus(&self.it.plan(job).room());
             waits = waits.and(self.wait(job));
         }
         Some(waits)
@@ -227,7 +227,7 @@ impl Explainer<'_> {
         if like_mine.len().max(others.len()) >= AHEAD_MAX {
             return false;
         }
-        if self.kept_before(mine, session).is_some_and(|kept| !free.holds(&self.it.room_of(kept))) {
+        if self.kept_before(mine, session).is_some_and(|kept| !free.holds(&self.it.plan(kept).room())) {
             return false;
         }
         let queued = like_mine.into_iter().chain(others).map(|need| need.room);

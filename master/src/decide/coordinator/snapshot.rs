@@ -107,11 +107,6 @@ impl<'a> CoordinatorSnapshot<'a> {
         self.it.need_of(key)
     }
 
-    /// What the job reserves of a worker while it runs.
-    pub(crate) fn room_of(self, key: JobKey) -> Resources {
-        self.plan(key).room()
-    }
-
     /// `pyfoo/412/test`
     pub(crate) fn selector(self, key: JobKey) -> String {
         self.it.selector(key)
@@ -190,11 +185,6 @@ impl<'a> CoordinatorSnapshot<'a> {
     /// The labels in force of a worker that is not connected.
     pub(crate) fn labels_of(self, row: &WorkerRow) -> Vec<(String, String)> {
         self.it.labels_of(row)
-    }
-
-    /// Whether the worker is given jobs when it has room: nobody drains or holds it, and it does not drain by itself.
-    pub(crate) fn takes_work(self, session: &Session) -> bool {
-        session.takes_work()
     }
 
     /// How long the worker comes last for all jobs, and for what. None: it does not.

@@ -99,30 +99,18 @@ impl<O: OwnerKey> Queue<O> {
         }
     }
 
-    /// The first ticket for this session that fits into `free` and `may` go there.
+    /// The first ticket for this session that fits into `free`. Of tickets with one need the first counts that `may` go there.
     pub(in crate::decide) fn first_for(
         &self,
         session: SessionId,
         free: &Resources,
         may: impl Fn(&Rank<O>) -> bool,
+        counts: impl Fn(O) -> bool,
     ) -> Option<O> {
         let fitting =
             self.groups.iter().filter(|(need, group)| free.holds(&need.room) && group.able.contains(&session));
-        fitting.filter_map(|(_, group)| group.ranks.iter().find(|rank| may(rank))).min().map(|rank| rank.owner)
-    }
-
-    /// Of the groups that this session could take, were all its room free: the first ticket of each that `may` be meant, and of those that
-    /// `does` apply to the first in order.
-    pub(in crate::decide) fn first_of_heads(
-        &self,
-        session: SessionId,
-        total: &Resources,
-        may: impl Fn(&Rank<O>) -> bool,
-        does: impl Fn(O) -> bool,
-    ) -> Option<O> {
-        let able = self.groups.iter().filter(|(need, group)| total.holds(&need.room) && group.able.contains(&session));
-        let heads = able.filter_map(|(_, group)| group.ranks.iter().find(|rank| may(rank)));
-        heads.filter(|rank| does(rank.owner)).min().map(|rank| rank.owner)
+        let heads = fitting.filter_map(|(_, group)| group.ranks.iter().find(|rank| may(rank)));
+        heads.filter(|rank| counts(rank.owner)).min().map(|rank| rank.owner)
     }
 
     /// Whether a normal ticket waits that this session could take, if it had all the room of its worker.
@@ -165,15 +153,6 @@ impl<O: OwnerKey> Queue<O> {
 
     pub(in crate::decide) fn need(&self, owner: O) -> Option<&Need> {
         self.places.get(&owner).map(|place| &place.need)
-    }
-
-    pub(in crate::decide) fn class(&self, owner: O) -> Option<Class> {
-        self.places.get(&owner).map(|place| place.rank.class)
-    }
-
-    /// Where the owner's ticket stands. None: it is not in.
-    pub(in crate::decide) fn rank_of(&self, owner: O) -> Option<Rank<O>> {
-        self.places.get(&owner).map(|place| place.rank)
     }
 
     /// Since when the owner's work waits.

@@ -40,8 +40,7 @@ impl<O: OwnerKey> Placement<O> {
 
     /// Whether this session keeps its room for another ticket, which stands before this rank.
     pub(super) fn keeps_from(&self, id: SessionId, rank: &Rank<O>) -> bool {
-        let kept = self.kept_by(id).and_then(|owner| self.queue.rank_of(owner));
-        kept.is_some_and(|kept| kept < *rank)
+        self.kept_by(id).is_some_and(|owner| self.queue.rank(owner, 0) < *rank)
     }
 
     /// The ticket left the queue: its keeper may have room for others.
@@ -92,7 +91,7 @@ impl<O: OwnerKey> Placement<O> {
             rank.class == Class::Normal && !self.rests(rank.owner, id) && !is_kept_elsewhere(rank.owner)
         };
         let waits_for_long = |owner| self.queue.queued(owner).is_some_and(|queued| now.since(queued) >= KEPT_AFTER);
-        let first = self.queue.first_of_heads(id, &session.total, may, waits_for_long)?;
+        let first = self.queue.first_for(id, &session.total, may, waits_for_long)?;
         self.queue.need(first).is_some_and(|need| !session.has_room(need)).then_some(first)
     }
 }

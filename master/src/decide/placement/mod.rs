@@ -17,20 +17,20 @@ mod session;
 pub use crate::decide::matching::{
     Ability, Class, Need, OwnerKey, PoolTerms, Pools, Rank, SessionId, Ticket, USUAL_TIER,
 };
+pub use crate::decide::rests::{Fault, Resting};
 pub use crate::decide::tokens::LeaseToken;
 pub use keep_room::KEPT_AFTER;
 pub use lease::{Ending, Lease, LeaseState};
 pub use leases::{Accepted, Renewed, Restored};
 pub use overdue::TimeLimits;
 pub use place::{Because, Choice, FREE_COUNTED, Offer};
-pub use rest::{Fault, Resting};
 pub use session::{Readiness, Session};
 
 use crate::decide::by_worker::ByWorker;
 use crate::decide::matching::Queue;
+use crate::decide::rests::Rests;
 use crate::decide::schedule::Schedule;
 use crate::decide::tokens::Tokens;
-use rest::Rests;
 use schema::values::{Resources, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -91,7 +91,7 @@ impl<O: OwnerKey> Placement<O> {
         let may = |rank: &super::Rank<O>| {
             (rank.class == Class::Normal || is_idle) && !self.keeps_from(id, rank) && !self.rests(rank.owner, id)
         };
-        self.queue.first_for(id, &free, may)
+        self.queue.first_for(id, &free, may, |_| true)
     }
 
     /// Asks the session of this worker, if it has one.
@@ -158,9 +158,9 @@ impl<O: OwnerKey> Placement<O> {
     /// Whether a session that could take this ticket may have it now.
     fn is_free_for(&self, id: SessionId, owner: O) -> bool {
         let (Some(session), Some(need)) = (self.sessions.get(id), self.queue.need(owner)) else { return false };
-        let is_kept = || self.queue.class(owner) == Some(Class::Idle) && self.queue.has_normal_for(id, &session.total);
-        let is_for_another = || self.queue.rank_of(owner).is_some_and(|rank| self.keeps_from(id, &rank));
-        session.has_room(need) && !self.rests(owner, id) && !is_kept() && !is_for_another()
+        let rank = self.queue.rank(owner, 0);
+        let is_kept = || rank.class == Class::Idle && self.queue.has_normal_for(id, &session.total);
+        session.has_room(need) && !self.rests(owner, id) && !is_kept() && !self.keeps_from(id, &rank)
     }
 
     fn offer(&mut self, now: Time, id: SessionId, owner: O, found: Match) -> Option<Offer<O>> {

@@ -19,23 +19,23 @@ const SETTLED_AFTER: Duration = Duration::from_secs(3);
 
 /// A digest of all files that decide what a repository answers of its refs. Equal marks mean equal answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mark([u8; 32]);
+pub(super) struct RefsMark([u8; 32]);
 
-impl Mark {
+impl RefsMark {
     /// Of the repository at an address; none: only git can tell.
-    pub(super) fn of(address: &str) -> Option<Mark> {
+    pub(super) fn of(address: &str) -> Option<RefsMark> {
         let dir = git_dir(address)?;
         if dir.join("commondir").exists() || dir.join("reftable").exists() || !dir.join("objects").is_dir() {
             return None;
         }
-        let mut marking = Marking { hash: Sha256::new(), loose: 0 };
+        let mut marking = MarkDraft { hash: Sha256::new(), loose: 0 };
         marking.config(&dir)?;
         marking.small_file(&dir.join("HEAD"))?;
         marking.packed_refs(&dir)?;
         is_plain_dir(&dir.join("refs")).then_some(())?;
         marking.refs_below(&dir.join("refs/heads"))?;
         marking.refs_below(&dir.join("refs/tags"))?;
-        Some(Mark(marking.hash.finalize().into()))
+        Some(RefsMark(marking.hash.finalize().into()))
     }
 }
 
@@ -57,12 +57,12 @@ fn git_dir(address: &str) -> Option<PathBuf> {
 }
 
 /// A mark that is being made.
-struct Marking {
+struct MarkDraft {
     hash: Sha256,
     loose: usize,
 }
 
-impl Marking {
+impl MarkDraft {
     /// The file says which refs are hidden, and how refs are kept.
     fn config(&mut self, dir: &Path) -> Option<()> {
         let text = self.small_file(&dir.join("config"))?;

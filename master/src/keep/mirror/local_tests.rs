@@ -13,8 +13,8 @@ fn age(scene: &Scene, file: &str) {
     file.set_modified(SystemTime::now() - SETTLED_AFTER * 2).unwrap();
 }
 
-fn mark(scene: &Scene) -> Option<Mark> {
-    Mark::of(&address(scene))
+fn mark(scene: &Scene) -> Option<RefsMark> {
+    RefsMark::of(&address(scene))
 }
 
 #[test]
@@ -23,7 +23,7 @@ fn whatever_moves_a_ref_moves_the_mark() {
     let first = scene.commit("a", "1");
     let mut marks = vec![mark(&scene)];
     assert_eq!(marks[0], mark(&scene), "nothing changed");
-    assert_eq!(marks[0], Mark::of(&format!("file://{}", address(&scene))), "the same by another word");
+    assert_eq!(marks[0], RefsMark::of(&format!("file://{}", address(&scene))), "the same by another word");
     let mut step = |what: &str, args: &[&str]| {
         scene.git(args);
         let now = mark(&scene);
@@ -64,7 +64,7 @@ fn what_only_git_can_tell_has_no_mark() {
     let scene = Scene::new();
     scene.commit("a", "1");
     let place = scene.dir.path();
-    let at = |name: &str| Mark::of(place.join(name).to_str().unwrap());
+    let at = |name: &str| RefsMark::of(place.join(name).to_str().unwrap());
     scene.git(&["worktree", "add", "-q", "../tree"]);
     assert_eq!(at("tree"), None, "a linked worktree");
     scene.git(&["init", "-q", "--bare", "../bare"]);
@@ -76,7 +76,7 @@ fn what_only_git_can_tell_has_no_mark() {
     std::os::unix::fs::symlink(place.join("heads"), place.join("linked/refs/heads")).unwrap();
     assert_eq!(at("linked"), None, "refs that lie elsewhere");
     assert_eq!(at("none"), None);
-    assert_eq!(Mark::of("https://forge.example/x"), None);
+    assert_eq!(RefsMark::of("https://forge.example/x"), None);
     fs::remove_dir_all(place.join("origin/.git/objects")).unwrap();
     assert_eq!(at("origin"), None, "no repository any more");
 }
@@ -88,7 +88,7 @@ fn a_reftable_has_no_mark() {
     let mut made = std::process::Command::new("git");
     made.current_dir(dir.path()).args(["init", "-q", "--ref-format=reftable", "r"]);
     if made.output().unwrap().status.success() {
-        assert_eq!(Mark::of(dir.path().join("r").to_str().unwrap()), None);
+        assert_eq!(RefsMark::of(dir.path().join("r").to_str().unwrap()), None);
     }
 }
 

@@ -38,7 +38,7 @@ pub use remote::Remote;
 
 use gate::Pace;
 use git::Git;
-use local::Mark;
+use local::RefsMark;
 use objects::Objects;
 use patience::Deadline;
 use prepare::{clear_locks, initialize};
@@ -84,22 +84,22 @@ pub struct Fetched {
 #[derive(Debug, Default)]
 struct Fetching {
     /// What the remote said before the last complete fetch, if nothing was fetched since.
-    seen: Option<Seen>,
+    seen: Option<LastAnswer>,
     /// A run was ended by force: it may have left its locks.
     interrupted: bool,
 }
 
 /// What a remote said of its refs.
 #[derive(Debug)]
-struct Seen {
+struct LastAnswer {
     listing: Vec<u8>,
     /// Of its files before it was asked, and when that was.
-    mark: Option<(Mark, Instant)>,
+    mark: Option<(RefsMark, Instant)>,
 }
 
-impl Seen {
+impl LastAnswer {
     /// Whether a remote whose files say `mark` now would say the same again.
-    fn holds(&self, mark: Mark) -> bool {
+    fn holds(&self, mark: RefsMark) -> bool {
         self.mark.is_some_and(|(seen, asked)| seen == mark && asked.elapsed() < MARK_LASTS)
     }
 }
@@ -168,7 +168,7 @@ impl Mirror {
                 tracing::debug!(address = %self.remote.address, %error, "the main branch could not be asked for");
             })),
         }
-        fetching.seen = listing.map(|listing| Seen { listing, mark: marked });
+        fetching.seen = listing.map(|listing| LastAnswer { listing, mark: marked });
         Ok(fetched)
     }
 
@@ -246,12 +246,12 @@ impl Mirror {
     }
 
     /// What the files of a remote on this machine say; none where it is elsewhere, or where only git can tell.
-    async fn mark(&self) -> Option<Mark> {
+    async fn mark(&self) -> Option<RefsMark> {
         if self.transport != Transport::File {
             return None;
         }
         let address = self.remote.address.clone();
-        tokio::task::spawn_blocking(move || Mark::of(&address)).await.ok().flatten()
+        tokio::task::spawn_blocking(move || RefsMark::of(&address)).await.ok().flatten()
     }
 
     /// Asks the remote only where that is cheap, or where the answer is needed to begin.

@@ -41,7 +41,7 @@ impl<O: OwnerKey> Placement<O> {
         }
     }
 
-    /// As [`Rests::come_last`], with the timer that asks the worker again.
+    /// As `Rests::come_last`, with the timer that asks the worker again.
     fn come_last(&mut self, now: Time, worker: &str, fault: Fault, offered: Option<Time>, has_another: bool) {
         if let Some(until) = self.rests.come_last(now, worker, fault, offered, has_another) {
             self.timers.arm(PlacementTimer::RestOf(worker.to_owned()), until);

@@ -109,7 +109,7 @@ impl<O: OwnerKey> Rests<O> {
     }
 
     /// Answers when the next of them is over for this owner.
-    fn are_over(&mut self, owner: O, now: Time) -> Option<Time> {
+    pub(in crate::decide) fn are_over(&mut self, owner: O, now: Time) -> Option<Time> {
         let workers = self.owners.get_mut(&owner)?;
         workers.retain(|_, until| *until > now);
         let next = workers.values().min().copied();

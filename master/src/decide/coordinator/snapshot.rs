@@ -8,7 +8,7 @@ pub(crate) use crate::decide::placement::{
 use super::Coordinator;
 use super::record::{AttemptRow, BuildId, BuildRow, GrantId, GrantRow, JobKey, JobRow, WorkerRow};
 use crate::decide::placement::Lease;
-use schema::values::{JobPlan, Resources, Time};
+use schema::values::{JobPlan, Time};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 

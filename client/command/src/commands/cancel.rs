@@ -4,8 +4,6 @@ use crate::connected::Connected;
 use clap::Args;
 use client::Error;
 
-/// A step that runs is asked to end and has a few seconds for it, then the steps with `always` run within their own time. A second
-/// cancel ends those too, and nothing more begins.
 #[derive(Args)]
 pub(crate) struct Cancel {
     /// Build, or one job of it; a branch or a tag: its latest build

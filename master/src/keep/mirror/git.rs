@@ -15,7 +15,6 @@ use std::time::Duration;
 use super::gate::{Pace, Pass, Passage};
 use super::patience::{Deadline, Heard, is_over};
 use super::prepare::{CONFIG_FILE, Preparation};
-use super::remote::Transport;
 use crate::keep::process_group::ProcessGroup;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Child;
@@ -111,8 +110,9 @@ pub(super) struct Git {
 }
 
 impl Git {
-    pub(super) fn new(dir: &Path, passage: Passage, transport: Transport) -> Git {
-        Git { dir: dir.to_path_buf(), passage, preparation: Arc::new(Preparation::new(transport)) }
+    /// `protocol`: the only one that git may speak.
+    pub(super) fn new(dir: &Path, passage: Passage, protocol: &'static str) -> Git {
+        Git { dir: dir.to_path_buf(), passage, preparation: Arc::new(Preparation::new(protocol)) }
     }
 
     /// Makes its directory ready, unless that is done. Whoever starts git needs it.
@@ -414,7 +414,7 @@ mod tests {
     #[tokio::test]
     async fn a_run_ends_at_its_limit_and_at_its_deadline() {
         let dir = tempfile::tempdir().unwrap();
-        let git = Git::new(dir.path(), super::super::gate::GitGate::default().passage(""), Transport::File);
+        let git = Git::new(dir.path(), super::super::gate::GitGate::default().passage(""), "file");
         let cut = git.run("version").limit(3).output().await.unwrap();
         assert!(cut.cut);
         assert_eq!(cut.stdout, b"git");

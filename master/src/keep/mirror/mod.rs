@@ -112,7 +112,7 @@ impl Mirror {
     pub fn open(dir: &Path, remote: Remote, gate: &GitGate) -> io::Result<Mirror> {
         let transport = remote.transport()?;
         let dir = std::path::absolute(dir)?;
-        let git = Arc::new(Git::new(&dir, gate.passage(&remote.host()), transport));
+        let git = Arc::new(Git::new(&dir, gate.passage(&remote.host()), transport.name()));
         Ok(Mirror {
             objects: Objects::new(git.clone()),
             packs: pack::Packs::default(),

@@ -7,7 +7,6 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::gate::Pass;
-use super::remote::Transport;
 
 /// In the mirror's directory; git itself knows no file of this name.
 pub(super) const CONFIG_FILE: &str = "guild.config";
@@ -15,7 +14,8 @@ pub(super) const CONFIG_FILE: &str = "guild.config";
 /// Whether a mirror's directory is ready, and what makes it so.
 #[derive(Debug)]
 pub(super) struct Preparation {
-    transport: Transport,
+    /// The only one that git may speak.
+    protocol: &'static str,
     done: tokio::sync::OnceCell<()>,
     /// Held by the thread that prepares: whoever asked for it may be gone, and somebody else may have asked again.
     under_way: Arc<Mutex<()>>,
@@ -23,8 +23,8 @@ pub(super) struct Preparation {
 
 impl Preparation {
     /// For a mirror whose remote speaks this.
-    pub(super) fn new(transport: Transport) -> Preparation {
-        Preparation { transport, done: tokio::sync::OnceCell::new(), under_way: Arc::default() }
+    pub(super) fn new(protocol: &'static str) -> Preparation {
+        Preparation { protocol, done: tokio::sync::OnceCell::new(), under_way: Arc::default() }
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -34,19 +34,19 @@ impl Preparation {
     /// Makes this directory ready, unless it is. What failed is tried again by whoever comes next. `init`: how git is called to make an
     /// empty repository there, with its pass.
     pub(super) async fn make_ready(&self, dir: &Path, init: Command, pass: Pass) -> io::Result<()> {
-        let (dir, transport, under_way) = (dir.to_owned(), self.transport, self.under_way.clone());
+        let (dir, protocol, under_way) = (dir.to_owned(), self.protocol, self.under_way.clone());
         let prepare = move || {
             let (_alone, _pass) = (under_way.lock().unwrap_or_else(PoisonError::into_inner), pass);
-            prepare(&dir, init, transport)
+            prepare(&dir, init, protocol)
         };
         let prepared = move || async move { tokio::task::spawn_blocking(prepare).await.map_err(io::Error::from)? };
         self.done.get_or_try_init(prepared).await.map(drop)
     }
 }
 
-fn prepare(dir: &Path, init: Command, transport: Transport) -> io::Result<()> {
+fn prepare(dir: &Path, init: Command, protocol: &str) -> io::Result<()> {
     std::fs::create_dir_all(dir)?;
-    std::fs::write(dir.join(CONFIG_FILE), configuration(transport))?;
+    std::fs::write(dir.join(CONFIG_FILE), configuration(protocol))?;
     if !dir.join("HEAD").exists() {
         initialize(init, "sha1")?;
     }
@@ -105,7 +105,7 @@ fn remove_file(path: &Path) -> io::Result<()> {
 
 /// All that git is told, beside the repository's own file. No protocol but the address's own, no hooks, no prompts, no
 /// collection behind our back; a local repository may belong to anyone.
-fn configuration(transport: Transport) -> String {
+fn configuration(protocol: &str) -> String {
     let sections = [
         ("safe", "directory = *"),
         (
@@ -113,7 +113,7 @@ fn configuration(transport: Transport) -> String {
             "hooksPath = /dev/null\n\tfsmonitor = false\n\tquotePath = false\n\tfsync = committed,reference\n\tfsyncMethod = batch",
         ),
         ("protocol", "allow = never"),
-        (&format!("protocol \"{}\"", transport.name()), "allow = always"),
+        (&format!("protocol \"{protocol}\""), "allow = always"),
         ("credential", "helper ="),
         ("gc", "autoDetach = false\n\tpruneExpire = never"),
         ("maintenance", "auto = false"),

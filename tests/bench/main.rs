@@ -22,7 +22,7 @@ use tokio::task::LocalSet;
 #[derive(Parser)]
 #[command(name = "guild-bench")]
 pub struct Options {
-    /// Smaller sizes: all but `day` and `build` in less than 3 minutes
+    /// Smaller sizes: all but `projects`, `day` and `build` in less than 3 minutes
     #[arg(long)]
     quick: bool,
     /// Runs BuildBot's harness in the same run, and writes a table and a chart with both
@@ -37,7 +37,7 @@ pub struct Options {
     /// How much of `day` is played, in minutes: 72 are all of it
     #[arg(long)]
     minutes: Option<f64>,
-    /// What to measure; all but `day` and `build` where nothing is named
+    /// What to measure; all but `projects`, `day` and `build` where nothing is named
     metrics: Vec<Metric>,
 }
 
@@ -77,6 +77,8 @@ pub enum Metric {
     Revoke,
     /// What a killed master or worker costs a step that runs
     Kill,
+    /// Many projects: start, processes, and what a look at an unchanged repository costs
+    Projects,
     /// A day of a large installation, 20 times fast
     Day,
     /// A build of everything as it is packaged, from nothing
@@ -94,7 +96,7 @@ fn main() -> ExitCode {
     metrics::baseline(&figures);
     for metric in Metric::value_variants() {
         let is_named = options.metrics.contains(metric);
-        let is_usual = options.metrics.is_empty() && !matches!(metric, Metric::Day | Metric::Build);
+        let is_usual = options.metrics.is_empty() && !matches!(metric, Metric::Projects | Metric::Day | Metric::Build);
         let is_wanted = is_named || is_usual;
         if is_wanted {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

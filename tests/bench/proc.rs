@@ -59,3 +59,35 @@ pub fn wall() -> Duration {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.expect("the clock is past 1970")
 }
+
+/// The open descriptors of a process.
+pub fn descriptors(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+}
+
+/// The processes of git that a process started itself, without what these start in turn.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GitProcesses {
+    pub at_work: usize,
+    /// Those that stay to be asked.
+    pub waiting: usize,
+}
+
+impl GitProcesses {
+    pub fn below(parent: u32) -> GitProcesses {
+        let mut found = GitProcesses::default();
+        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let text = |name: &str| fs::read_to_string(entry.path().join(name)).unwrap_or_default();
+            // behind the name in brackets stand the state and the parent
+            let parent_of = |stat: &str| stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse::<u32>().ok();
+            if parent_of(&text("stat")) == Some(parent) {
+                match text("cmdline").split('\0').nth(1) {
+                    Some("cat-file") => found.waiting += 1,
+                    Some(_) => found.at_work += 1,
+                    None => {}
+                }
+            }
+        }
+        found
+    }
+}

@@ -227,6 +227,34 @@ fn a_branch_is_as_its_tip_and_the_main_one_is_what_head_names() {
     });
 }
 
+/// C11: `when` is asked again where a build is made again, of the jobs that it repeats.
+#[test]
+fn a_retry_runs_what_asks_for_a_retry() {
+    use Outcome::{Failed, Skipped, Succeeded};
+    run(async {
+        let mut farm = Farm::open(
+            "version = 1\n[defaults]\nsource = \"none\"\n[job.test]\nrun = \"true\"\n\
+             [job.again]\nwhen = { cause = \"retry\" }\nrun = \"true\"\n\
+             [job.first]\nwhen = { cause = [\"change\", \"run\"] }\nrun = \"true\"\n\
+             [job.later]\nneeds = [\"first\"]\nrun = \"true\"\n",
+        )
+        .await;
+        let outcomes = |jobs: &BTreeMap<String, Outcome>| ["test", "again", "first", "later"].map(|name| jobs[name]);
+        assert_eq!(outcomes(&farm.build(&[("test", Failed)]).await), [Failed, Skipped, Succeeded, Succeeded]);
+        let again = [
+            (1, client::Again::All, [Succeeded, Succeeded, Skipped, Succeeded]),
+            (1, client::Again::Failed, [Succeeded, Succeeded, Succeeded, Succeeded]),
+            (1, client::Again::Jobs(vec!["again".to_owned()]), [Failed, Succeeded, Succeeded, Succeeded]),
+            // of a retry
+            (2, client::Again::All, [Succeeded, Succeeded, Skipped, Succeeded]),
+        ];
+        for (number, again, expected) in again {
+            farm.house.guild.retry("demo", number, &again).await.unwrap();
+            assert_eq!(outcomes(&farm.build(&[]).await), expected, "{number} {again:?}");
+        }
+    });
+}
+
 #[test]
 fn a_branch_without_a_pipeline_is_left_out_and_one_with_a_broken_one_is_red() {
     run(async {

@@ -19,7 +19,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use support::guild::{House, Played, Ruins, run, work};
+use support::guild::{House, Played, Ruins, eventually, run, work};
 use support::sink::Sink;
 
 const PIPELINE: &str =
@@ -131,6 +131,25 @@ fn one_notice_for_a_build_however_many_jobs_failed() {
             [commands.as_slice(), &[format!("git fetch && git checkout {red}")], &["true", "false"].map(str::to_owned)];
         let reproduce = told[0]["reproduce"].as_array().unwrap().iter().map(|it| it.as_str().unwrap().to_owned());
         assert_eq!(reproduce.collect::<Vec<_>>(), commands.concat());
+    });
+}
+
+/// Of two builds of one commit, each job is told with the build in which it failed.
+#[test]
+fn a_job_is_told_with_the_build_in_which_it_failed() {
+    run(async {
+        let house = House::open_with(PIPELINE, |config| keep_told(config, "")).await;
+        let workers = workers(&house, 1).await;
+        let leases = take(&workers, 1).await;
+        house.guild.run("demo", "refs/heads/main", "").await.unwrap();
+        let others = take(&workers, 2).await;
+        house.guild.cancel("demo", 2, "lint", "").await.unwrap();
+        for ((_, job), lease) in &others {
+            work(lease, b"", if job == "lint" { Outcome::Cancelled } else { Outcome::Failed }).await;
+        }
+        finish(leases, &[(1, "lint"), (1, "test")], &[(1, "lint")]).await;
+        eventually("it was told", || told(&house).len() == 1).await;
+        assert_eq!(names(&told(&house)[0], "jobs", "selector"), strings(&["demo/1/lint", "demo/2/test"]));
     });
 }
 
@@ -473,14 +492,4 @@ fn lines(file: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     // one may be being written, or was when its writer was killed
     text.split_inclusive('\n').filter(|line| line.ends_with('\n')).flat_map(serde_json::from_str).collect()
-}
-
-async fn eventually(what: &str, holds: impl Fn() -> bool) {
-    for _ in 0..1_200 {
-        if holds() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("never: {what}");
 }

@@ -287,6 +287,11 @@ fn a_site_is_called_by_its_own_names_only() {
             let answer = get(&site, "/", &[&format!("Host: {host}")]).await;
             assert_eq!(answer.status, status, "{host}");
         }
+        // C27: a container asks by the name that its network has for this machine; a delivery that nobody signed finds no hook
+        for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/metrics", 200), ("/p/demo", 421)] {
+            assert_eq!(get(&site, path, &["Host: guild:8080"]).await.status, status, "{path}");
+        }
+        assert_eq!(ask(&site, "POST", "/hook/demo", &["Host: guild:8080"], b"{}").await.status, 404);
         let address = house.guild.browse().await.unwrap();
         let logged_in = press(&site, address.strip_prefix("https://ci.example.org").unwrap()).await;
         assert!(logged_in.header("set-cookie").contains("; Secure"));

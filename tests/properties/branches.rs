@@ -131,7 +131,7 @@ impl History {
         let revision = if named { self.random.pick(&commits).cloned() } else { commits.get(tip).cloned() };
         let Some(revision) = revision else { return };
         let push = (revision == commits[tip]).then_some(tip);
-        let origin = if named { Origin::Named } else { Origin::Tip };
+        let origin = if named { Origin::Named } else { Origin::Tip { since: u32::MAX } };
         let source =
             SourceRevision { repository: "p".to_owned(), ref_name: REFS[at].to_owned(), revision, base: String::new() };
         let order = Order {
@@ -376,7 +376,7 @@ fn runs_of_a_ref_that_is_not_followed_follow_each_other() {
         },
         tip: Commit::default(),
         by: ROOT,
-        origin: Origin::Tip,
+        origin: Origin::Tip { since: u32::MAX },
     };
     let updates = ["a", "b", "a"].map(|revision| {
         let request = world.request();

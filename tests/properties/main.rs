@@ -6,6 +6,7 @@ mod branches;
 mod cancel;
 mod coordinator;
 mod elsewhere;
+mod kept_room;
 mod lanes;
 mod leases;
 mod logs;

@@ -2,8 +2,8 @@
 //! After every move the promises of placement hold; when the faults stop, everything ends, and every gauge is zero.
 
 use master::decide::placement::{
-    Accepted, Class, Decision, Fault, Gauges, Lease, LeaseState, LeaseToken, Need, Offer, Placement, PlacementTerms,
-    PoolTerms, Session, SessionId, Ticket, TimeLimits,
+    Accepted, Class, Decision, Fault, Gauges, KEPT_AFTER, Lease, LeaseState, LeaseToken, Need, Offer, Placement,
+    PlacementTerms, PoolTerms, Session, SessionId, Ticket, TimeLimits,
 };
 use schema::values::{Resources, Time, Want};
 use std::cmp::Reverse;
@@ -32,6 +32,7 @@ fn placement_keeps_its_promises_under_random_moves() {
 }
 
 /// A ticket that waits. Its arrival counts as the queue counts it.
+#[derive(Debug)]
 struct Waiting {
     ticket: Ticket<u32>,
     arrival: u64,
@@ -109,6 +110,7 @@ impl World {
         }
         self.it.check();
         self.check_nobody_starves();
+        self.check_kept();
         self.check_leases();
     }
 
@@ -163,6 +165,7 @@ impl World {
             waiting.ticket.class == Class::Normal || !self.is_wanted(index),
             "idle work goes where normal work waits"
         );
+        self.check_is_not_passed_for_ever(index, &waiting);
         if let Some((token, lease)) = offer.replaced {
             assert_eq!((lease.owner, lease.state), (offer.owner, LeaseState::Lapsed), "{token:?}");
             assert!(self.workers.iter().all(|worker| !worker.running.contains_key(&token)), "{token:?} still runs");
@@ -401,10 +404,47 @@ impl World {
         for waiting in self.waiting.values() {
             for (index, (worker, ..)) in WORKERS.iter().enumerate() {
                 let is_kept = waiting.ticket.class == Class::Idle && self.is_wanted(index);
-                let may = self.may_have(index, &waiting.ticket) && !is_kept;
+                let may = self.may_have(index, &waiting.ticket) && !is_kept && !self.is_kept_from(index, waiting);
                 assert!(!may, "{:?} waits, and {worker} asks", waiting.ticket);
             }
         }
+    }
+
+    /// Room is kept for one ticket, which waits for long and is too large for what is free, on a worker where something runs.
+    fn check_kept(&self) {
+        for (index, (worker, ..)) in WORKERS.iter().enumerate() {
+            let Some(owner) = self.it.kept_for(worker) else { continue };
+            let kept = &self.waiting[&owner].ticket;
+            assert_eq!(self.it.keeper_of(owner), Some(*worker), "two workers keep room for {owner}");
+            assert!(kept.class == Class::Normal && could_have(index, kept), "{worker} keeps its room in vain");
+            assert!(self.now.since(kept.queued) >= KEPT_AFTER, "{owner} came a moment ago");
+            assert!(self.it.leases_of(worker).next().is_some(), "nothing that ends on {worker} makes room");
+        }
+    }
+
+    /// Of what goes first and waits for long nothing is passed on a worker that is busy, unless another one keeps room for it.
+    fn check_is_not_passed_for_ever(&self, index: usize, placed: &Waiting) {
+        let worker = WORKERS[index].0;
+        if self.it.leases_of(worker).count() < 2 {
+            return;
+        }
+        for other in self.waiting.values().filter(|other| rank(other) < rank(placed)) {
+            let Ticket { owner, class, queued, .. } = other.ticket;
+            let waits_for_long = class == Class::Normal && self.now.since(queued) >= KEPT_AFTER;
+            let is_passed_over = self.it.passed_over(owner).any(|passed| passed == worker);
+            let is_alike = |before: &&Waiting| before.ticket.need == other.ticket.need && rank(before) < rank(other);
+            let is_first = !self.waiting.values().any(|before| is_alike(&before));
+            if waits_for_long && is_first && could_have(index, &other.ticket) && !is_passed_over {
+                let keeper = self.it.keeper_of(owner);
+                assert!(keeper.is_some_and(|keeper| keeper != worker), "{placed:?} passes {owner} on {worker}");
+            }
+        }
+    }
+
+    /// Whether this worker keeps its room for another ticket, which goes first.
+    fn is_kept_from(&self, index: usize, waiting: &Waiting) -> bool {
+        let kept = self.it.kept_for(WORKERS[index].0);
+        kept.is_some_and(|kept| rank(&self.waiting[&kept]) < rank(waiting))
     }
 
     fn check_leases(&self) {

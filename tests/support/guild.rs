@@ -382,3 +382,14 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> Promise<bool, capnp::E
 pub async fn until_so(what: &str, mut holds: impl FnMut() -> bool) {
     until(what, || Promise::ok(holds())).await;
 }
+
+/// Waits until this holds, for as long as a loaded machine needs.
+pub async fn eventually(what: &str, holds: impl Fn() -> bool) {
+    for _ in 0..1_200 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("never: {what}");
+}

@@ -1,5 +1,6 @@
 //! What a machine can keep of the architecture: purity, direction, sizes, words.
 
+mod cases;
 mod circles;
 mod listed;
 mod mutants;

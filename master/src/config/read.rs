@@ -106,7 +106,13 @@ fn url(value: &Value<'_>) -> Option<String> {
         value.refuse("is no web address", "", "it begins with https:// or http://");
         return None;
     }
-    Some(url.trim_end_matches('/').to_owned())
+    let url = url.trim_end_matches('/');
+    if let Some(rest) = url.split_once("://").and_then(|(_, rest)| rest.find(['/', '?', '#']).map(|at| &rest[at..])) {
+        let help = "give the pages a name of their own, as https://guild.example.org";
+        value.refuse(format_args!("has `{rest}` behind its host: pages stand at the root of a site"), "", help);
+        return None;
+    }
+    Some(url.to_owned())
 }
 
 /// The address of a commit's page: it must be a web address that says where the commit stands in it.

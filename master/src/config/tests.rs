@@ -393,3 +393,25 @@ fn differences_are_told_key_by_key() {
     assert_eq!(told, wanted);
     assert!(differences(&before, &before.clone()).is_empty());
 }
+
+/// C28: the links of the pages begin at the root.
+#[test]
+fn an_address_of_pages_below_a_path_is_refused() {
+    let told = |url: &str| {
+        let text = format!("version = 1\nurl = \"{url}\"\n[listen]\nrpc = \"127.0.0.1:1\"\nadvertise = [\"h:1\"]\n");
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("master.toml");
+        std::fs::write(&file, text).unwrap();
+        Config::load(&file).map(|config| config.url).map_err(|error| error.to_string())
+    };
+    for good in ["https://ci.example.org", "https://ci.example.org/", "http://[::1]:8080"] {
+        assert_eq!(told(good).as_deref(), Ok(good.trim_end_matches('/')));
+    }
+    for (bad, what) in [("https://example.org/guild", "/guild"), ("https://h/a/b/", "/a/b"), ("https://h?x", "?x")] {
+        let why = told(bad).unwrap_err();
+        assert!(
+            why.contains(&format!("has `{what}` behind its host")) && why.contains("https://guild.example.org"),
+            "{why}"
+        );
+    }
+}

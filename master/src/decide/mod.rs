@@ -1,7 +1,7 @@
 //! What is so: everything is decided here, by code that does nothing, knows no other room and is told the time.
 //!
 //! Each of these folders may use those that stand before it in this list, and none that stands after it:
-//! `schedule`, `tokens`, `by_worker`, `matching`, `placement`, `records`, `refs`, `requests`, `alarms`, `authority`, `grants`, `builds`,
+//! `schedule`, `tokens`, `by_worker`, `matching`, `rests`, `placement`, `records`, `refs`, `requests`, `alarms`, `authority`, `grants`, `builds`,
 //! `coordinator`.
 
 mod alarms;
@@ -15,5 +15,6 @@ pub mod placement;
 pub mod records;
 pub mod refs;
 pub mod requests;
+mod rests;
 pub mod schedule;
 mod tokens;

@@ -108,7 +108,8 @@ impl<'a> Explainer<'a> {
         if row.is_some_and(|row| row.draining) {
             return Availability::Drained;
         }
-        if session.waiting.is_some_and(|free| free.holds(&need.room)) {
+        let is_kept = || self.it.keeps_for(session).is_some_and(|kept| self.it.rank(kept) < self.it.rank(key));
+        if session.waiting.is_some_and(|free| free.holds(&need.room)) && !is_kept() {
             return Availability::Free;
         }
         let mut leases = self.leases_beside(&session.worker, key).peekable();
@@ -127,7 +128,7 @@ impl<'a> Explainer<'a> {
     /// What its leases leave of a worker's whole.
     pub(super) fn room_left(&self, session: &Session, key: JobKey) -> Resources {
         let leases = self.leases_beside(&session.worker, key);
-        leases.fold(session.total, |left, lease| left.minus(&self.it.room_of(lease.job)))
+        leases.fold(session.total, |left, lease| left.minus(&self.it.plan(lease.job).room()))
     }
 
     pub(super) fn tell_workers(&self, told: &mut Explanation, seen: &[Seen<'_>]) {

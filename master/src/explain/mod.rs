@@ -6,6 +6,7 @@ mod candidate;
 pub mod doctor;
 mod explanation;
 mod hint;
+mod kept;
 mod lack;
 mod past;
 mod placed;

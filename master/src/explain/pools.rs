@@ -58,7 +58,7 @@ impl Explainer<'_> {
     }
 
     fn presence(&self, session: &Session, is_here: bool) -> Presence {
-        match (is_here, self.it.takes_work(session)) {
+        match (is_here, session.takes_work()) {
             (false, _) => Presence::Away(session.since),
             (true, true) => Presence::Takes,
             (true, false) => Presence::Stopped,

@@ -63,7 +63,7 @@ impl Explainer<'_> {
 
     /// These are connected, could take it, and are large enough.
     fn why_not_one_of(&self, able: &[&Session], need: &Need) -> Why {
-        let taking: Vec<&Session> = able.iter().copied().filter(|session| self.it.takes_work(session)).collect();
+        let taking: Vec<&Session> = able.iter().copied().filter(|session| session.takes_work()).collect();
         if taking.is_empty() {
             return self.why_stopped(able, need);
         }
@@ -155,6 +155,7 @@ impl Explainer<'_> {
         told.ahead = self.ahead(&mine, &seen);
         told.remedies = self.remedies(&mine, &seen);
         told.hints = self.hints(&told.why, key, need, &seen);
+        told.hints.extend(self.kept_hints(&mine, &seen));
         told.hints.extend(self.rest_hints(key));
         if let Some(lease) = self.it.lease_of(key) {
             let worker = &lease.attempt.worker;

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The most jobs ahead that are counted. With more of them no remedy is told, because trying one costs a look at each.
 const AHEAD_MAX: usize = 1_000;
 /// The most workers with which remedies are tried: the nearest ones, as many as an explanation names.
-const WORKERS_TRIED: usize = 20;
+pub(super) const WORKERS_TRIED: usize = 20;
 /// The most remedies that are told besides a new worker: nobody reads further.
 const REMEDIES_MAX: usize = 4;
 /// The most steps of a remedy that is told: nobody does more of them by hand.
@@ -31,9 +31,9 @@ const LAST: Rank<JobKey> = Rank {
 
 /// A job, and where it stands in the queue, or will stand.
 pub(super) struct QueuePosition<'a> {
-    key: JobKey,
+    pub(super) key: JobKey,
     need: &'a Need,
-    rank: Rank<JobKey>,
+    pub(super) rank: Rank<JobKey>,
     priority: i32,
     /// The jobs that it needs and that are not finished; empty where it is queued.
     open: BTreeSet<JobKey>,
@@ -191,13 +191,13 @@ impl Explainer<'_> {
         let (ending, staying): (Vec<LeaseView<'_>>, Vec<LeaseView<'_>>) =
             leases.into_iter().partition(|lease| mine.ended.contains(&lease.job));
         for lease in ending {
-            free = free.plus(&self.it.room_of(lease.job));
+            free = free.plus(&self.it.plan(lease.job).room());
         }
         let mut waits = Remedy::default();
         let mut staying = staying.into_iter();
         while !self.fits(mine, session, free, &waits.ends, steps + waits.steps.len()) {
             let job = staying.next()?.job;
-            free = free.plus(&self.it.room_of(job));
+            free = free.plus(&self.it.plan(job).room());
             waits = waits.and(self.wait(job));
         }
         Some(waits)
@@ -225,6 +225,9 @@ impl Explainer<'_> {
         let last = if is_slow { LAST } else { mine.rank };
         let others = self.it.before(last, |need| need != mine.need && able(need), AHEAD_MAX);
         if like_mine.len().max(others.len()) >= AHEAD_MAX {
+            return false;
+        }
+        if self.kept_before(mine, session).is_some_and(|kept| !free.holds(&self.it.plan(kept).room())) {
             return false;
         }
         let queued = like_mine.into_iter().chain(others).map(|need| need.room);

@@ -115,10 +115,14 @@ impl Pipeline {
         let mut matching = Matching::default();
         let jobs = self.jobs.iter().map(|Branching { plan, when }| {
             let paths = context.changed.paths(&plan.name);
-            let skipped = when.reason(&context.ref_name, &context.cause, paths, &mut matching).unwrap_or_default();
-            // it is a part of the plan that travels, and names patterns, which may be long
-            let skipped = SKIPPED.cut(&skipped).into_owned();
-            JobPlan { skipped, ..plan.clone() }
+            let mut skipped_by = |kind: &str| {
+                let why = when.reason(&context.ref_name, kind, paths, &mut matching).unwrap_or_default();
+                // it is a part of the plan that travels, and names patterns, which may be long
+                SKIPPED.cut(&why).into_owned()
+            };
+            let (skipped, in_retry) = (skipped_by(context.cause.kind()), skipped_by(BuildCause::RETRY));
+            let skipped_in_retry = (in_retry != skipped).then_some(in_retry);
+            JobPlan { skipped, skipped_in_retry, ..plan.clone() }
         });
         Ok(Plan { version: VERSION, jobs: jobs.collect(), trust: context.trust })
     }

@@ -202,11 +202,11 @@ impl When {
         self.paths.is_some()
     }
 
-    /// Why the job is skipped; none: it is not.
+    /// Why the job is skipped in a build with a cause of this kind; none: it is not.
     pub(super) fn reason(
         &self,
         ref_name: &str,
-        cause: &BuildCause,
+        cause: &str,
         paths: Option<&Arc<Vec<String>>>,
         matching: &mut Matching,
     ) -> Option<String> {
@@ -232,9 +232,9 @@ impl When {
         (!matches && !wanted.is_empty()).then(|| format!("when: {name} is not {}", wanted.join(" or ")))
     }
 
-    fn reason_of_cause(&self, cause: &BuildCause) -> Option<String> {
+    fn reason_of_cause(&self, kind: &str) -> Option<String> {
         let wanted = self.causes.as_ref()?;
-        let (kind, names) = (cause.kind(), wanted.iter().map(|&kind| kind.to_owned()).collect::<Vec<_>>());
+        let names: Vec<String> = wanted.iter().map(|&kind| kind.to_owned()).collect();
         (!wanted.contains(&kind)).then(|| format!("when: the cause {kind} is not {}", list(&names)))
     }
 

@@ -17,7 +17,9 @@ pub enum BuildCause {
 
 impl BuildCause {
     /// The kinds, as `cause` of a job's `when` names them.
-    pub const KINDS: [&str; 3] = ["change", "run", "retry"];
+    pub const KINDS: [&str; 3] = ["change", "run", BuildCause::RETRY];
+    /// The kind of a build that repeats another one.
+    pub const RETRY: &str = "retry";
 
     /// The one of [`BuildCause::KINDS`] that it is.
     pub fn kind(&self) -> &'static str {

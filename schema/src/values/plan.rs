@@ -126,6 +126,10 @@ pub struct JobPlan {
     /// master knows.
     #[serde(default)]
     pub isolation: Option<TierName>,
+    /// Why a retry of the build skips this job, or empty where it does not skip it. None: it is as with the build itself, and so it
+    /// is in the plans of versions up to 0.2. Only the master reads it, so it does not travel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped_in_retry: Option<String>,
 }
 
 /// The time of the `always` steps of a job that was cancelled or whose time was over, where its plan says none: long enough
@@ -158,7 +162,8 @@ impl JobPlan {
     /// strings count too.
     pub fn size(&self) -> usize {
         let isolation = self.isolation.as_ref().map_or("", TierName::word);
-        let texts = [&self.name, &self.base, &self.on, &self.skipped, isolation].map(str::len);
+        let in_retry = self.skipped_in_retry.as_deref().unwrap_or_default();
+        let texts = [&self.name, &self.base, &self.on, &self.skipped, isolation, in_retry].map(str::len);
         let pairs = size_of_pairs(&self.cell) + size_of_pairs(&self.env);
         let steps: usize = self.steps.iter().map(StepPlan::size).sum();
         let needs = size_of_val(self.needs.as_slice());

@@ -126,6 +126,7 @@ pub fn read_job(from: job::Reader<'_>) -> capnp::Result<JobPlan> {
         always_timeout_ms: from.get_always_timeout(),
         may_fail: from.get_may_fail(),
         isolation: TierName::read(limits::text(from.get_isolation(), &PLAN_TEXT)?),
+        skipped_in_retry: None,
     })
 }
 

@@ -15,6 +15,7 @@ mod latency;
 mod log;
 mod packs;
 mod pages;
+mod projects;
 mod queue;
 mod ready;
 mod revoke;
@@ -43,6 +44,7 @@ pub async fn measure(metric: Metric, options: &Options, bin: &Path, figures: &Fi
         Metric::Build => build::measure(&bench),
         Metric::Day => day::measure(&bench).await,
         Metric::Followers => followers::measure(&bench).await,
+        Metric::Projects => projects::measure(&bench).await,
         Metric::Packs => packs::measure(&bench).await,
         Metric::Kill => kill::measure(&bench).await,
         Metric::Queue => queue::measure(&bench).await,

@@ -71,6 +71,9 @@ enum Command {
     /// Make a new build that repeats an old one
     Retry(retry::Retry),
     /// Cancel a build or a job
+    ///
+    /// A step that runs is asked to end and has a few seconds for it, then the steps with `always` run within their own time. A
+    /// second cancel ends those as well, and nothing more begins.
     Cancel(cancel::Cancel),
     /// Say what is wrong with a pipeline file, or which jobs it makes
     Check(check::Check),

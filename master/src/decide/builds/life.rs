@@ -202,7 +202,7 @@ mod tests {
     fn build(to: &mut Vec<Record>) -> Build {
         let (project, by) = ("p".to_owned(), GrantId(1));
         let (stamp, tip) = (SourceStamp::default(), Commit::default());
-        let order = Order { project, stamp, tip, by, origin: Origin::Tip };
+        let order = Order { project, stamp, tip, by, origin: Origin::Tip { since: u32::MAX } };
         let row = order.row(Time(1), BuildId(7), (1, 1), BuildCause::Change, Trigger::Asked);
         let jobs = vec![job("a", &[]), job("b", &[]), job("c", &[0, 1]), job("d", &[2])];
         let mut build = Build::new(Row::new(row, to));

@@ -19,5 +19,5 @@ pub(in crate::decide) use change_event::change_submitted;
 pub(in crate::decide) use life::AfterNeeds;
 pub(in crate::decide) use open::{Build, Job, OpenAttempt};
 pub(in crate::decide) use repeat::{AfterLoss, after_loss};
-pub(in crate::decide) use retry::RetryGuard;
+pub(in crate::decide) use retry::{Retried, RetryGuard};
 pub(in crate::decide) use trust::Trigger;

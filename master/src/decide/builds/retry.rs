@@ -15,10 +15,29 @@ pub struct Past {
     pub removals: u64,
 }
 
+/// What a retry begins with.
+pub(in crate::decide) struct Retried {
+    pub plan: Plan,
+    /// Rows of the jobs that it does not repeat, by their indices: finished from the start, and saying where they ran.
+    pub carried: Vec<(usize, JobRow)>,
+}
+
 impl Past {
-    /// Rows of the jobs that a retry does not repeat: finished from the start, and saying where they ran. `again`: indices of
-    /// those that it repeats, and with them what needs them.
-    pub(in crate::decide) fn carried(&self, again: &[usize], id: BuildId) -> Vec<(usize, JobRow)> {
+    /// What a retry begins with that repeats the jobs of these indices, and with them what needs them.
+    pub(in crate::decide) fn retried(self, again: &[usize], id: BuildId) -> Retried {
+        let carried = self.carried(again, id);
+        let mut plan = self.plan;
+        for (index, job) in plan.jobs.iter_mut().enumerate() {
+            let is_carried = carried.binary_search_by_key(&index, |(index, _)| *index).is_ok();
+            // `when` may ask for the cause, which is another one now
+            if let Some(skipped) = job.skipped_in_retry.as_ref().filter(|_| !is_carried) {
+                job.skipped.clone_from(skipped);
+            }
+        }
+        Retried { plan, carried }
+    }
+
+    fn carried(&self, again: &[usize], id: BuildId) -> Vec<(usize, JobRow)> {
         let mut repeat = vec![false; self.plan.jobs.len()];
         for index in again {
             repeat[*index] = true;

@@ -8,7 +8,7 @@ pub(crate) use crate::decide::placement::{
 use super::Coordinator;
 use super::record::{AttemptRow, BuildId, BuildRow, GrantId, GrantRow, JobKey, JobRow, WorkerRow};
 use crate::decide::placement::Lease;
-use schema::values::{JobPlan, Resources, Time};
+use schema::values::{JobPlan, Time};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
@@ -107,11 +107,6 @@ impl<'a> CoordinatorSnapshot<'a> {
         self.it.need_of(key)
     }
 
-    /// What the job reserves of a worker while it runs.
-    pub(crate) fn room_of(self, key: JobKey) -> Resources {
-        self.plan(key).room()
-    }
-
     /// `pyfoo/412/test`
     pub(crate) fn selector(self, key: JobKey) -> String {
         self.it.selector(key)
@@ -192,14 +187,19 @@ impl<'a> CoordinatorSnapshot<'a> {
         self.it.labels_of(row)
     }
 
-    /// Whether the worker is given jobs when it has room: nobody drains or holds it, and it does not drain by itself.
-    pub(crate) fn takes_work(self, session: &Session) -> bool {
-        session.takes_work()
-    }
-
     /// How long the worker comes last for all jobs, and for what. None: it does not.
     pub(crate) fn resting(self, session: &Session) -> Option<Resting> {
         self.it.placement.resting(&session.worker)
+    }
+
+    /// The worker that keeps its room for this job, which is first in order and waits for long.
+    pub(crate) fn keeper_of(self, job: JobKey) -> Option<&'a str> {
+        self.it.placement.keeper_of(job)
+    }
+
+    /// The job for which the worker keeps its room, or will when it asks next.
+    pub(crate) fn keeps_for(self, session: &Session) -> Option<JobKey> {
+        self.it.placement.keeps_next(self.now, &session.worker)
     }
 
     /// Workers that are passed over for this job alone, as its attempts failed there.

@@ -99,16 +99,18 @@ impl<O: OwnerKey> Queue<O> {
         }
     }
 
-    /// The first ticket for this session that fits into `free` and `may` go there.
+    /// The first ticket for this session that fits into `free`. Of tickets with one need the first counts that `may` go there.
     pub(in crate::decide) fn first_for(
         &self,
         session: SessionId,
         free: &Resources,
         may: impl Fn(&Rank<O>) -> bool,
+        counts: impl Fn(O) -> bool,
     ) -> Option<O> {
         let fitting =
             self.groups.iter().filter(|(need, group)| free.holds(&need.room) && group.able.contains(&session));
-        fitting.filter_map(|(_, group)| group.ranks.iter().find(|rank| may(rank))).min().map(|rank| rank.owner)
+        let heads = fitting.filter_map(|(_, group)| group.ranks.iter().find(|rank| may(rank)));
+        heads.filter(|rank| counts(rank.owner)).min().map(|rank| rank.owner)
     }
 
     /// Whether a normal ticket waits that this session could take, if it had all the room of its worker.
@@ -153,8 +155,9 @@ impl<O: OwnerKey> Queue<O> {
         self.places.get(&owner).map(|place| &place.need)
     }
 
-    pub(in crate::decide) fn class(&self, owner: O) -> Option<Class> {
-        self.places.get(&owner).map(|place| place.rank.class)
+    /// Since when the owner's work waits.
+    pub(in crate::decide) fn queued(&self, owner: O) -> Option<Time> {
+        self.places.get(&owner).map(|place| place.queued)
     }
 
     pub(in crate::decide) fn len(&self) -> usize {

@@ -2,10 +2,10 @@
 
 use super::lease::{Ending, Lease, LeaseState};
 use super::overdue::{Overdue, TimeLimits};
-use super::rest::Fault;
 use super::session::Readiness;
 use super::{Decision, Offer, Placement, PlacementTimer};
 use crate::decide::matching::{Need, OwnerKey, SessionId};
+use crate::decide::rests::Fault;
 use crate::decide::tokens::LeaseToken;
 use schema::values::Time;
 use std::time::Duration;
@@ -189,6 +189,7 @@ impl<O: OwnerKey> Placement<O> {
             }
             None => {}
         }
+        self.look_at_kept(now, &lease.worker);
         Some(lease)
     }
 

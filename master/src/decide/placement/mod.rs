@@ -1,11 +1,12 @@
 //! Who gets which work: placement knows tickets and workers, and no builds.
 //!
 //! [`Placement`] is the policy, and its list of methods is how it is told what happens. What a ticket asks, what a worker brings
-//! and in which order tickets stand is said in `matching`. The files here are the rules: who is chosen (`place`), who comes last
-//! for a while (`rest`), how a lease lives (`lease`, `leases`), and when its work has taken too long (`overdue`). A rule that keeps a
+//! and in which order tickets stand is said in `matching`. The files here are the rules: who is chosen (`place`), for whom
+//! room is kept (`keep_room`), who comes last for a while (`rest`), how a lease lives (`lease`, `leases`), and when its work has taken too long (`overdue`). A rule that keeps a
 //! ticket from a session, as a lock would, stands in `place`, beside the class. A rule that prefers one session to another, as
 //! affinity would, stands there too, where the ready ones are found.
 
+mod keep_room;
 mod lease;
 mod leases;
 mod overdue;
@@ -16,19 +17,20 @@ mod session;
 pub use crate::decide::matching::{
     Ability, Class, Need, OwnerKey, PoolTerms, Pools, Rank, SessionId, Ticket, USUAL_TIER,
 };
+pub use crate::decide::rests::{Fault, Resting};
 pub use crate::decide::tokens::LeaseToken;
+pub use keep_room::KEPT_AFTER;
 pub use lease::{Ending, Lease, LeaseState};
 pub use leases::{Accepted, Renewed, Restored};
 pub use overdue::TimeLimits;
 pub use place::{Because, Choice, FREE_COUNTED, Offer};
-pub use rest::{Fault, Resting};
 pub use session::{Readiness, Session};
 
 use crate::decide::by_worker::ByWorker;
 use crate::decide::matching::Queue;
+use crate::decide::rests::Rests;
 use crate::decide::schedule::Schedule;
 use crate::decide::tokens::Tokens;
-use rest::Rests;
 use schema::values::{Resources, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -84,6 +86,8 @@ enum PlacementTimer<O> {
     RestOf(String),
     /// Idle work may go where normal work waited.
     Idle,
+    /// A worker may keep its room no longer, by its name.
+    Kept(String),
 }
 
 /// The queue, the sessions and the leases of work whose owners mean nothing to it.
@@ -106,6 +110,8 @@ pub struct Placement<O> {
     /// The lease of each owner that has one.
     owners: BTreeMap<O, LeaseToken>,
     rests: Rests<O>,
+    /// The tickets for which sessions keep their room.
+    kept: BTreeMap<SessionId, O>,
     timers: Schedule<PlacementTimer<O>>,
     tokens: Tokens,
     last_session: u64,
@@ -122,6 +128,7 @@ impl<O: OwnerKey> Placement<O> {
             leases: ByWorker::new(),
             owners: BTreeMap::new(),
             rests: Rests::new(),
+            kept: BTreeMap::new(),
             timers: Schedule::new(),
             tokens: Tokens::new(key),
             last_session: 0,
@@ -134,6 +141,7 @@ impl<O: OwnerKey> Placement<O> {
         self.terms = terms;
         let waiting = self.queue.in_order(usize::MAX);
         self.queue = Queue::new();
+        self.kept.clear();
         waiting
     }
 
@@ -235,6 +243,7 @@ impl<O: OwnerKey> Placement<O> {
             PlacementTimer::Rest(owner) => self.rest_timeout(now, owner).map(Decision::Offer),
             PlacementTimer::RestOf(worker) => self.rest_of_timeout(now, &worker).map(Decision::Offer),
             PlacementTimer::Idle => self.place_idle(now).map(Decision::Offer),
+            PlacementTimer::Kept(worker) => self.place_on_worker(now, &worker).map(Decision::Offer),
         }
     }
 
@@ -304,6 +313,10 @@ impl<O: OwnerKey> Placement<O> {
             let is_waiting = self.sessions.get(*id).is_some_and(|session| session.waiting.is_some());
             assert!(is_waiting, "{id:?} waits for nothing");
         }
+        for (id, owner) in &self.kept {
+            let is_there = self.sessions.get(*id).is_some() && self.queue.need(*owner).is_some();
+            assert!(is_there, "{id:?} keeps its room for {owner:?}, and one of both is gone");
+        }
         for (_, session) in self.sessions.iter() {
             let (worker, count) = (&session.worker, self.sessions.of(&session.worker).count());
             assert_eq!(count, 1, "worker {worker} has {count} sessions");
@@ -313,6 +326,7 @@ impl<O: OwnerKey> Placement<O> {
     /// The owner's ticket leaves the queue. Idle work may go where a normal one waited.
     fn leave_queue(&mut self, now: Time, owner: O) -> Option<Ticket<O>> {
         let ticket = self.queue.leave(owner)?;
+        self.forget_kept(now, owner);
         if ticket.class == Class::Normal {
             self.look_for_idle(now);
         }
@@ -323,6 +337,7 @@ impl<O: OwnerKey> Placement<O> {
     fn close_session(&mut self, id: SessionId) -> Option<Session> {
         let session = self.sessions.remove(id)?;
         self.ready.remove(&id);
+        self.kept.remove(&id);
         self.queue.part(id);
         let begun = self.leases.of(&session.worker).filter(|(_, lease)| lease.has_begun());
         let held = begun.filter(|(_, lease)| lease.session == Some(id)).map(|(token, _)| token);

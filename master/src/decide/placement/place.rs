@@ -71,6 +71,8 @@ type Match = (Because, usize, usize);
 impl<O: OwnerKey> Placement<O> {
     /// Offers the first ticket that this session can take, if both wait.
     pub(super) fn place_on(&mut self, now: Time, id: SessionId) -> Option<Offer<O>> {
+        self.sessions.get(id)?.waiting?;
+        self.keep_room(now, id);
         let owner = self.first_for(id)?;
         let able = self.queue.able_count(owner);
         let because = if able == 1 { Because::Only } else { Because::Asked };
@@ -86,8 +88,10 @@ impl<O: OwnerKey> Placement<O> {
             return None;
         }
         let is_idle = !self.queue.has_normal_for(id, &session.total);
-        let may = |rank: &super::Rank<O>| (rank.class == Class::Normal || is_idle) && !self.rests(rank.owner, id);
-        self.queue.first_for(id, &free, may)
+        let may = |rank: &super::Rank<O>| {
+            (rank.class == Class::Normal || is_idle) && !self.keeps_from(id, rank) && !self.rests(rank.owner, id)
+        };
+        self.queue.first_for(id, &free, may, |_| true)
     }
 
     /// Asks the session of this worker, if it has one.
@@ -98,7 +102,11 @@ impl<O: OwnerKey> Placement<O> {
 
     /// Offers a ticket of the queue to a session that waits and has room.
     pub(super) fn offer_to_ready(&mut self, now: Time, owner: O) -> Option<Offer<O>> {
-        let ready = self.find_ready(owner);
+        let mut ready = self.find_ready(owner);
+        // one that keeps its room for another from now on is none of them
+        while ready.first().is_some_and(|id| self.keep_room(now, *id)) {
+            ready = self.find_ready(owner);
+        }
         let session = *ready.first()?;
         if self.is_behind(session, owner) {
             // the ticket has its turn after the one before it
@@ -150,8 +158,9 @@ impl<O: OwnerKey> Placement<O> {
     /// Whether a session that could take this ticket may have it now.
     fn is_free_for(&self, id: SessionId, owner: O) -> bool {
         let (Some(session), Some(need)) = (self.sessions.get(id), self.queue.need(owner)) else { return false };
-        let is_kept = || self.queue.class(owner) == Some(Class::Idle) && self.queue.has_normal_for(id, &session.total);
-        session.has_room(need) && !self.rests(owner, id) && !is_kept()
+        let rank = self.queue.rank(owner, 0);
+        let is_kept = || rank.class == Class::Idle && self.queue.has_normal_for(id, &session.total);
+        session.has_room(need) && !self.rests(owner, id) && !is_kept() && !self.keeps_from(id, &rank)
     }
 
     fn offer(&mut self, now: Time, id: SessionId, owner: O, found: Match) -> Option<Offer<O>> {

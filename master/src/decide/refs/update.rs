@@ -9,8 +9,9 @@ use schema::values::SourceRevision;
 pub enum Origin {
     /// Its ref moved, which is an update.
     Moved,
-    /// Somebody asked for the tip of its ref, as it was when it was looked up.
-    Tip,
+    /// Somebody asked for the tip of its ref, as it was when it was looked up. `since`: the number that the next build of the project
+    /// had before that, so an update with this number or a greater one came meanwhile.
+    Tip { since: u32 },
     /// Somebody named the commit, which may be any.
     Named,
     /// It repeats a build of this update.
@@ -30,7 +31,9 @@ impl Origin {
             (Origin::Moved, _) => number,
             (_, update) if is_head && update > 0 => update,
             (Origin::Again(update), _) => update,
-            (Origin::Tip, _) => number,
+            // a push overtook the look: by now it is a commit as any
+            (Origin::Tip { since }, update) if update >= since => 0,
+            (Origin::Tip { .. }, _) => number,
             (Origin::Named, _) if is_head => number,
             (Origin::Named, _) => 0,
         }
@@ -49,8 +52,10 @@ mod tests {
         // (origin, revision) -> the update of build 9, by what is known of the ref
         let table = [
             ((Origin::Moved, "b"), [9, 9, 9, 9]),
-            ((Origin::Tip, "b"), [9, 9, 5, 9]),
-            ((Origin::Tip, "a"), [9, 9, 9, 9]),
+            ((Origin::Tip { since: 6 }, "b"), [9, 9, 5, 9]),
+            ((Origin::Tip { since: 6 }, "a"), [9, 9, 9, 9]),
+            ((Origin::Tip { since: 5 }, "b"), [9, 9, 5, 9]),
+            ((Origin::Tip { since: 5 }, "a"), [9, 9, 0, 9]),
             ((Origin::Named, "b"), [0, 9, 5, 0]),
             ((Origin::Named, "a"), [0, 0, 0, 0]),
             ((Origin::Again(3), "b"), [3, 3, 5, 3]),

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::again::again_after;
 pub use super::pattern::Patterns;
 use super::sight::{Scope, Sight, Verdict, chosen};
 use super::tidying;
@@ -22,13 +23,6 @@ use crate::decide::coordinator::Before;
 use crate::decide::coordinator::record::{Head, RefScope};
 use crate::keep::mirror::{Fetched, GitError, Mirror, RefusedRef};
 
-/// A look that failed is made again after so long, whatever `poll` is, and each time after twice as long: most troubles are
-/// short.
-const AGAIN_FIRST: Duration = Duration::from_secs(2);
-/// A lost repository is looked for at least this often, since whoever mended it waits.
-const AGAIN_MAX: Duration = Duration::from_secs(10 * 60);
-/// And at most this much more rarely than a good one.
-const BACKOFF_FACTOR_MAX: u32 = 4;
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 const POKES_MAX: usize = 64;
 /// Above that one whole fetch is cheaper.
@@ -170,6 +164,8 @@ struct Follower<S, T> {
     told: BTreeSet<String>,
     /// Whether all refs were looked at once, and history was told from news.
     is_sighted: bool,
+    /// What the mirror held before the first fetch, which overwrites it: a first look that fails in the middle is made again.
+    held: Option<Found>,
     /// Fetches that failed since the last good one.
     failures: u32,
     /// Submissions in a row that found the sink unavailable.
@@ -203,6 +199,7 @@ impl<S: ChangeSink, T: Fn(Notice)> Follower<S, T> {
             left_out,
             told,
             is_sighted: false,
+            held: None,
             failures: 0,
             retries: 0,
         }
@@ -304,8 +301,7 @@ impl<S: ChangeSink, T: Fn(Notice)> Follower<S, T> {
     /// The first round over all refs: tells history from news.
     async fn sight(&mut self) -> Result<Found, Stop> {
         let before = self.sink.begin().await.map_err(Stop::Sink)?;
-        // the first fetch overwrites what an older version saw
-        let held = if before.is_unnoted() { self.source.mirror.refs().await?.refs } else { Found::new() };
+        let held = if before.is_unnoted() { self.held().await? } else { Found::new() };
         let sight = Sight::new(&before, &self.source.mirror.remote().address, held);
         let found = self.fetch().await?;
         let history = self.history(&sight, &found).await?;
@@ -321,8 +317,17 @@ impl<S: ChangeSink, T: Fn(Notice)> Follower<S, T> {
         self.tell_all(&found).await?;
         self.tell_left_out(&found);
         self.sink.looked().await.map_err(Stop::Sink)?;
-        self.is_sighted = true;
+        (self.is_sighted, self.held) = (true, None);
         Ok(found)
+    }
+
+    /// What an older version saw.
+    async fn held(&mut self) -> Result<Found, Stop> {
+        let held = match self.held.take() {
+            Some(held) => held,
+            None => self.source.mirror.refs().await?.refs,
+        };
+        Ok(self.held.insert(held).clone())
     }
 
     async fn fetch(&mut self) -> Result<Found, Stop> {
@@ -470,28 +475,5 @@ impl<S: ChangeSink, T: Fn(Notice)> Follower<S, T> {
         tracing::warn!(project = %self.source.project, name, %revision, %refusal, "a change was refused");
         self.refused.insert(name.to_string(), revision.clone());
         (self.tell)(Notice::RefusedChange { ref_name: name.to_string(), revision, refusal });
-    }
-}
-
-/// How long after so many failed looks in a row the next one is.
-fn again_after(poll: Duration, failures: u32) -> Duration {
-    let longest = poll.saturating_mul(BACKOFF_FACTOR_MAX).min(AGAIN_MAX);
-    let pause = AGAIN_FIRST.min(poll).saturating_mul(2u32.saturating_pow(failures.saturating_sub(1)));
-    pause.min(longest)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_failed_look_is_made_again_soon_and_then_more_rarely() {
-        let seconds = |poll: u64| {
-            let poll = Duration::from_secs(poll);
-            [1, 2, 3, 8, 9, 100].map(|failures| again_after(poll, failures).as_secs())
-        };
-        assert_eq!(seconds(6 * 3600), [2, 4, 8, 256, 512, 600]);
-        assert_eq!(seconds(60), [2, 4, 8, 240, 240, 240]);
-        assert_eq!(seconds(1), [1, 2, 4, 4, 4, 4]);
     }
 }

@@ -1,6 +1,7 @@
 //! Change sources: each follows the repository of one project and tells a [`ChangeSink`] what changed. A source holds nothing else
 //! that commands, and decides nothing about builds.
 
+mod again;
 pub mod git;
 mod history;
 mod pattern;

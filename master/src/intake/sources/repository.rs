@@ -73,9 +73,10 @@ impl Repository {
         self.poke.look_at_all().await.map(|_| ())
     }
 
-    /// What somebody asks to build: a revision, or the tip of a ref after a fetch.
-    pub async fn order(&self, ref_name: &str, revision: &str, by: GrantId) -> Result<Order, Refusal> {
-        let origin = if revision.is_empty() { Origin::Tip } else { Origin::Named };
+    /// What somebody asks to build: a revision, or the tip of a ref after a fetch. `since`: the number that the next build of the
+    /// project has before that.
+    pub async fn order(&self, ref_name: &str, revision: &str, by: GrantId, since: u32) -> Result<Order, Refusal> {
+        let origin = if revision.is_empty() { Origin::Tip { since } } else { Origin::Named };
         let (ref_name, revision) = self.resolve(ref_name, revision).await?;
         let tip = self.mirror.commit(&revision).await.map_err(|error| self.unreachable(&error))?;
         let source = SourceRevision { repository: self.project.clone(), ref_name, revision, base: String::new() };

@@ -583,6 +583,37 @@ async fn a_store_of_an_older_version_goes_on() {
     assert_eq!(look(&scene, &seen).await, NOTHING);
 }
 
+/// The first fetch overwrites what an older version saw, and what was news stays news when the look is made again.
+#[tokio::test]
+async fn a_first_look_that_fails_in_the_middle_forgets_no_news() {
+    let scene = Scene::new();
+    let seen = Seen::default();
+    seen.scope.replace(scope(&["*"], &["*"]));
+    let first = scene.commit("a", "1");
+    Scene::open(scene.dir.path()).fetch().await.unwrap();
+    let told = Head { revision: first, is_told: true, ..Head::default() };
+    let (project, ref_name) = ("p".to_owned(), "refs/heads/main".to_owned());
+    let head = crate::decide::coordinator::record::HeadRow { project: project.clone(), ref_name, head: told };
+    let followed = FollowedRow { project, address: String::new(), scopes: Vec::new(), looked_in: 0 };
+    let loaded = crate::decide::coordinator::record::Loaded {
+        heads: vec![head],
+        followed: vec![followed],
+        ..Default::default()
+    };
+    seen.it.replace(Coordinator::load(Time(0), Terms::default(), loaded, [0; 32]));
+    scene.git(&["tag", "v2"]);
+    scene.git(&["branch", "new"]);
+    seen.refusals.borrow_mut().push(Refusal::new(RefusalCode::Unavailable, "the disk is full"));
+    live(&scene, &seen, SELDOM, async |poke| {
+        // it looks by itself as well: the first of both is refused
+        drop(poke.look_at_all().await);
+        poke.look_at_all().await.unwrap();
+    })
+    .await;
+    assert!(seen.refusals.borrow().is_empty(), "it was refused once");
+    assert_eq!(seen.take(), ["heads/new new 1", "tags/v2 new 1"]);
+}
+
 #[tokio::test]
 async fn many_refs_are_told_in_few_commits() {
     let scene = Scene::new();

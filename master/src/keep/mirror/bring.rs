@@ -1,7 +1,8 @@
 //! A commit that no branch and no tag holds, from a repository on this machine: HEAD in the middle of a rebase, or the files of a
 //! checkout as they are.
 
-use super::git::{Deadline, GitError};
+use super::git::GitError;
+use super::patience::Deadline;
 use super::{Mirror, is_object_id};
 use std::path::Path;
 

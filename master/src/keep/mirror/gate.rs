@@ -5,21 +5,25 @@ use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Runs of git at once. With [`KEPT_MAX`] these are 16 processes: each is busy with a processor or a disk, or waits for a remote, so more
+/// Runs of git at once, besides the [`KEPT_MAX`] processes that nobody asks: each is busy with a processor or a disk, or waits for a remote, so more
 /// would only take the memory of more. A run may start a few processes of its own, as a fetch does. One mirror may have four packs under way,
 /// each for half an hour, and two slow runs: two are then left to read and to plan, and four to other mirrors. Packs, slow runs and the
 /// one that tidies are 11 at most, so that one is always left to whoever reads.
 const RUNS: Bounds = Bounds { in_all: 12, each: 8 };
-/// Of these, runs that wait for a remote, and those of one host. Room for others is left however many remotes are silent: two dead hosts
-/// hold four places for as long as git waits for them, and every other host has its turns at the rest.
+/// Of these, runs that wait for a remote, and those of one host. Room for others is left however many remotes are silent: of the runs
+/// that hang two keep their places, and every other host has its turns at the rest.
 const SLOW_RUNS: Bounds = Bounds { in_all: 6, each: 2 };
 /// Of these, runs whose remote is on this machine, and those of one mirror. They are of no host, so that two places are left to hosts.
 const DISK_RUNS: Bounds = Bounds { in_all: 4, each: 2 };
 /// Runs that tidy a mirror up. Each may take an hour and keeps a processor and a disk busy, and nobody waits for it.
 const TIDYING: Bounds = Bounds { in_all: 1, each: 1 };
-/// Processes that stay to be asked again, while nobody asks them. Each saves its mirror 3 ms for the next question.
-const KEPT_MAX: usize = 4;
+/// Runs that hang and keep their places for as long as git waits for their remotes, whoever else waits.
+const HANGING_MAX: usize = 2;
+/// Processes that stay to be asked again, while nobody asks them. Each saves its mirror 3 ms for the next question, and takes 2 MiB and
+/// three descriptors.
+const KEPT_MAX: usize = 32;
 
 /// Owns the numbers of git. Clones are the same gate.
 #[derive(Clone, Debug)]
@@ -31,7 +35,10 @@ struct Shared {
     slow_runs: Queue<Line>,
     disk_runs: Queue<u64>,
     tidying: Queue<u64>,
+    hanging: Arc<Semaphore>,
     mirrors: AtomicU64,
+    /// Runs that began so far.
+    begun: AtomicU64,
     /// The one that was asked last is last.
     kept: Mutex<VecDeque<Weak<dyn Idle>>>,
 }
@@ -43,7 +50,9 @@ impl Default for GitGate {
             slow_runs: Queue::new(SLOW_RUNS),
             disk_runs: Queue::new(DISK_RUNS),
             tidying: Queue::new(TIDYING),
+            hanging: Arc::new(Semaphore::new(HANGING_MAX)),
             mirrors: AtomicU64::new(0),
+            begun: AtomicU64::new(0),
             kept: Mutex::default(),
         }))
     }
@@ -97,12 +106,29 @@ pub(super) enum Pace {
 }
 
 /// The permission to start one process of git. It lasts as long as that works.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pass {
-    _run: Option<Turn<u64>>,
-    _slow_run: Option<Turn<Line>>,
+    gate: GitGate,
+    _run: Turn<u64>,
+    slow_run: Option<Turn<Line>>,
     /// Of a run on this machine's disks, or of one that tidies up.
     _own: Option<Turn<u64>>,
+}
+
+/// A place among the runs that hang and may stay.
+pub(super) type Hanging = OwnedSemaphorePermit;
+
+impl Pass {
+    /// For a run that hangs: the place that lets it stay, if there is one.
+    pub(super) fn hang(&self) -> Option<Hanging> {
+        self.gate.0.hanging.clone().try_acquire_owned().ok()
+    }
+
+    /// Whether others wait until this run gives its place back.
+    pub(super) fn is_waited_for(&self) -> bool {
+        let gate = &self.gate.0;
+        self.slow_run.is_some() && gate.slow_runs.counts().waiting + gate.runs.counts().waiting > 0
+    }
 }
 
 impl Passage {
@@ -117,7 +143,9 @@ impl Passage {
 
     /// For a run that has what it needs on this machine.
     pub(super) async fn pass(&self) -> Pass {
-        Pass { _run: Some(self.gate.0.runs.turn(self.mirror).await), ..Pass::default() }
+        let run = self.gate.0.runs.turn(self.mirror).await;
+        self.gate.0.begun.fetch_add(1, Ordering::Relaxed);
+        Pass { gate: self.gate.clone(), _run: run, slow_run: None, _own: None }
     }
 
     /// For a run that waits for a remote.
@@ -127,7 +155,7 @@ impl Passage {
             Line::Disk(mirror) => Some(self.gate.0.disk_runs.turn(mirror).await),
         };
         let slow_run = self.gate.0.slow_runs.turn(self.line.clone()).await;
-        Pass { _slow_run: Some(slow_run), _own: disk_run, ..self.pass().await }
+        Pass { slow_run: Some(slow_run), _own: disk_run, ..self.pass().await }
     }
 
     /// For a run that may take an hour. It waits for others of its kind, and for no remote.
@@ -136,9 +164,10 @@ impl Passage {
         Pass { _own: Some(tidying), ..self.pass().await }
     }
 
-    /// For the run that makes a new mirror: whoever opens one waits for it and does nothing else, so it is alone.
-    pub(super) fn first_pass() -> Pass {
-        Pass::default()
+    /// How many runs began so far, of all mirrors behind this gate.
+    #[cfg(test)]
+    pub(super) fn runs_so_far(&self) -> u64 {
+        self.gate.0.begun.load(Ordering::Relaxed)
     }
 
     /// A process was asked, and stays to be asked again; the one that was not asked for longest goes.
@@ -210,9 +239,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn two_runs_that_hang_keep_their_places_and_only_while_nobody_waits_the_others() {
+        let gate = GitGate::default();
+        let hosts = (0..SLOW_RUNS.in_all).map(|at| gate.passage(&format!("{at}.example")));
+        let passes = futures::future::join_all(hosts.map(|host| async move { host.slow_pass().await })).await;
+        let places: Vec<_> = passes.iter().filter_map(Pass::hang).collect();
+        assert_eq!(places.len(), HANGING_MAX);
+        assert!(!passes[0].is_waited_for(), "nobody waits");
+        let other = gate.passage("other.example");
+        let mut waits = Box::pin(other.slow_pass());
+        assert!(waits.as_mut().now_or_never().is_none());
+        assert!(passes[0].is_waited_for());
+        drop((places, passes));
+        assert!(waits.now_or_never().is_some());
+    }
+
+    #[tokio::test]
     async fn few_processes_stay_and_few_run() {
         let gate = GitGate::default();
-        let scenes: Vec<Scene> = (0..6).map(|_| Scene::behind(&gate)).collect();
+        let scenes: Vec<Scene> = (0..KEPT_MAX + 2).map(|_| Scene::behind(&gate)).collect();
         for scene in &scenes {
             let tip = scene.commit("a", "1");
             scene.mirror.fetch().await.unwrap();

@@ -9,17 +9,15 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::gate::{Pace, Pass, Passage};
+use super::patience::{Deadline, Heard, is_over};
+use super::prepare::{CONFIG_FILE, Preparation};
 use crate::keep::process_group::ProcessGroup;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Child;
-use tokio::time::Instant;
-
-/// In the mirror's directory; git itself knows no file of this name.
-pub(super) const CONFIG_FILE: &str = "guild.config";
 
 const STDERR_BYTES_MAX: usize = 4 << 10;
 const OUTPUT_BYTES_MAX: usize = 64 << 20;
@@ -103,25 +101,29 @@ impl GitError {
     }
 }
 
-/// When a run is ended by force.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Deadline {
-    /// So long after its start.
-    Total(Duration),
-    /// So long after the last byte of progress: a large transfer may take hours, a dead one may not.
-    Silence(Duration),
-}
-
 /// Runs git on one repository.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Git {
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
     pub(super) passage: Passage,
+    preparation: Arc<Preparation>,
 }
 
 impl Git {
-    pub(super) fn new(dir: &Path, passage: Passage) -> Git {
-        Git { dir: dir.to_path_buf(), passage }
+    /// `protocol`: the only one that git may speak.
+    pub(super) fn new(dir: &Path, passage: Passage, protocol: &'static str) -> Git {
+        Git { dir: dir.to_path_buf(), passage, preparation: Arc::new(Preparation::new(protocol)) }
+    }
+
+    /// Makes its directory ready, unless that is done. Whoever starts git needs it.
+    pub(super) async fn ready(&self) -> Result<(), GitError> {
+        if self.preparation.is_done() {
+            return Ok(());
+        }
+        let pass = self.passage.pass().await;
+        let init = self.command(&pass, "init");
+        let prepared = self.preparation.make_ready(&self.dir, init, pass).await;
+        prepared.map_err(|cause| GitError::io(self.dir.display().to_string(), cause))
     }
 
     pub(super) fn run(&self, verb: &'static str) -> Run<'_> {
@@ -244,6 +246,7 @@ impl Run<'_> {
     /// Waits for its turn, then runs. Dropping this ends git and what it started.
     pub(super) async fn output(self) -> Result<Output, GitError> {
         let verb = self.verb;
+        self.git.ready().await?;
         let pass = self.git.passage.pass_at(self.pace).await;
         let failed = |cause: io::Error| GitError::Start { verb, cause: Arc::new(cause) };
         let mut command = self.git.command(&pass, verb);
@@ -258,7 +261,7 @@ impl Run<'_> {
         let talk = converse(&mut group.0, self.stdin, self.limit, &heard);
         let ended = tokio::select! {
             ended = talk => ended.map_err(failed)?,
-            after = passed(self.deadline, &heard) => return Err(GitError::Deadline { verb, after }),
+            after = is_over(self.deadline, &heard, &pass) => return Err(GitError::Deadline { verb, after }),
         };
         let stderr = readable(&ended.stderr, &self.secrets);
         let lacks_room = !ended.status.success() && lacks_room(&self.git.dir);
@@ -363,39 +366,6 @@ async fn take_tail(mut pipe: impl AsyncRead + Unpin, heard: &Heard) -> io::Resul
     }
 }
 
-/// When a run last showed life.
-struct Heard(Mutex<Instant>);
-
-impl Heard {
-    fn now() -> Heard {
-        Heard(Mutex::new(Instant::now()))
-    }
-
-    fn again(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-    }
-
-    fn last(&self) -> Instant {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-async fn passed(deadline: Deadline, heard: &Heard) -> Duration {
-    match deadline {
-        Deadline::Total(after) => {
-            tokio::time::sleep(after).await;
-            after
-        }
-        Deadline::Silence(after) => loop {
-            let last = heard.last();
-            tokio::time::sleep_until(last + after).await;
-            if heard.last() == last {
-                return after;
-            }
-        },
-    }
-}
-
 /// Stderr for a person: without progress lines and credentials.
 fn readable(stderr: &[u8], secrets: &[String]) -> String {
     let text = String::from_utf8_lossy(stderr);
@@ -444,8 +414,7 @@ mod tests {
     #[tokio::test]
     async fn a_run_ends_at_its_limit_and_at_its_deadline() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join(CONFIG_FILE), "").unwrap();
-        let git = Git::new(dir.path(), super::super::gate::GitGate::default().passage(""));
+        let git = Git::new(dir.path(), super::super::gate::GitGate::default().passage(""), "file");
         let cut = git.run("version").limit(3).output().await.unwrap();
         assert!(cut.cut);
         assert_eq!(cut.stdout, b"git");
@@ -453,14 +422,15 @@ mod tests {
         assert_eq!(long.to_string(), "git version wrote more than 3 bytes");
         // waits for its stdin, which is a pipe that nobody closes
         let (_open, pipe) = std::io::pipe().map(|(read, write)| (write, read)).unwrap();
-        let mut command = git.command(&Passage::first_pass(), "hash-object");
+        let pass = git.passage.pass().await;
+        let mut command = git.command(&pass, "hash-object");
         command.arg("--stdin").stdin(pipe).stdout(Stdio::piped());
         let mut group = ProcessGroup::spawn(command).unwrap();
         let heard = Heard::now();
         let short = Duration::from_millis(20);
         tokio::select! {
             _ = converse(&mut group.0, Vec::new(), 100, &heard) => panic!("it cannot end"),
-            after = passed(Deadline::Silence(short), &heard) => assert_eq!(after, short),
+            after = is_over(Deadline::Silence(short), &heard, &pass) => assert_eq!(after, short),
         }
     }
 }

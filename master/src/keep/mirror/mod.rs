@@ -11,8 +11,11 @@ mod conversation;
 mod gate;
 mod git;
 mod head;
+mod local;
 mod objects;
 mod pack;
+mod patience;
+mod prepare;
 mod recent;
 mod refs;
 mod remote;
@@ -23,7 +26,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use ancestry::{Authored, Person, Range};
 pub use change::Difference;
@@ -33,14 +36,20 @@ pub use pack::{Pack, SharedPack};
 pub use refs::{RefusedRef, check_ref, is_object_id};
 pub use remote::Remote;
 
-use gate::{Pace, Pass, Passage};
-use git::{CONFIG_FILE, Deadline, Git};
+use gate::Pace;
+use git::Git;
+use local::RefsMark;
 use objects::Objects;
+use patience::Deadline;
+use prepare::{clear_locks, initialize};
 use remote::{REMOTE, Transport};
 use schema::values::branch_or_tag;
 
 const FETCH_SILENCE: Duration = Duration::from_secs(120);
 const GC_DEADLINE: Duration = Duration::from_secs(3600);
+/// How long the files of a remote on this machine are believed before git is asked again. What they do not tell, such as an object
+/// that was lost or a file that its configuration includes, is rare.
+const MARK_LASTS: Duration = Duration::from_secs(3600);
 const REFUSED_MAX: usize = 100;
 /// Refs that are read before others have the thread.
 const READ_AT_ONCE: usize = 1_000;
@@ -74,25 +83,36 @@ pub struct Fetched {
 
 #[derive(Debug, Default)]
 struct Fetching {
-    /// What `ls-remote` said before the last complete fetch, if nothing was fetched since.
-    listing: Option<Vec<u8>>,
+    /// What the remote said before the last complete fetch, if nothing was fetched since.
+    seen: Option<LastAnswer>,
     /// A run was ended by force: it may have left its locks.
     interrupted: bool,
 }
 
+/// What a remote said of its refs.
+#[derive(Debug)]
+struct LastAnswer {
+    listing: Vec<u8>,
+    /// Of its files before it was asked, and when that was.
+    mark: Option<(RefsMark, Instant)>,
+}
+
+impl LastAnswer {
+    /// Whether a remote whose files say `mark` now would say the same again.
+    fn holds(&self, mark: RefsMark) -> bool {
+        self.mark.is_some_and(|(seen, asked)| seen == mark && asked.elapsed() < MARK_LASTS)
+    }
+}
+
 impl Mirror {
-    /// Opens the mirror in `dir`, or makes an empty one. Talks to nobody. Git runs behind `gate`.
+    /// The mirror in `dir`, which is made when git is needed there for the first time. Talks to nobody. Git runs behind `gate`.
+    ///
+    /// # Errors
+    /// Where the address of `remote` is none that git may have.
     pub fn open(dir: &Path, remote: Remote, gate: &GitGate) -> io::Result<Mirror> {
         let transport = remote.transport()?;
         let dir = std::path::absolute(dir)?;
-        std::fs::create_dir_all(&dir)?;
-        let git = Arc::new(Git::new(&dir, gate.passage(&remote.host())));
-        std::fs::write(dir.join(CONFIG_FILE), configuration(transport))?;
-        if !dir.join("HEAD").exists() {
-            initialize(&git, &Passage::first_pass(), &dir, "sha1")?;
-        }
-        clear_locks(&dir)?;
-        clear_halves(&dir)?;
+        let git = Arc::new(Git::new(&dir, gate.passage(&remote.host()), transport.name()));
         Ok(Mirror {
             objects: Objects::new(git.clone()),
             packs: pack::Packs::default(),
@@ -126,11 +146,17 @@ impl Mirror {
     /// Makes the mirror's branches and tags equal to the remote's.
     pub async fn fetch(&self) -> Result<Fetched, GitError> {
         let mut fetching = self.fetching.lock().await;
-        let listing = self.listing(&fetching).await?;
-        if listing.is_some() && listing == fetching.listing {
+        let mark = self.mark().await;
+        if fetching.seen.as_ref().zip(mark).is_some_and(|(seen, mark)| seen.holds(mark)) {
             return self.refs().await;
         }
-        fetching.listing = None;
+        let marked = mark.map(|mark| (mark, Instant::now()));
+        let listing = self.listing(&fetching).await?;
+        if let Some(seen) = fetching.seen.as_mut().filter(|seen| Some(&seen.listing) == listing.as_ref()) {
+            seen.mark = marked;
+            return self.refs().await;
+        }
+        fetching.seen = None;
         self.match_object_format(listing.as_deref()).await?;
         let before = self.refs().await?;
         self.fetch_refs(&mut fetching, &ALL).await?;
@@ -142,7 +168,7 @@ impl Mirror {
                 tracing::debug!(address = %self.remote.address, %error, "the main branch could not be asked for");
             })),
         }
-        fetching.listing = listing;
+        fetching.seen = listing.map(|listing| LastAnswer { listing, mark: marked });
         Ok(fetched)
     }
 
@@ -150,11 +176,11 @@ impl Mirror {
     pub async fn fetch_ref(&self, ref_name: &str) -> Result<Option<String>, GitError> {
         check_ref(ref_name).map_err(|why| GitError::Invalid(format!("{ref_name}: {why}")))?;
         let mut fetching = self.fetching.lock().await;
-        if fetching.listing.is_none() && self.refs().await?.refs.is_empty() {
+        if fetching.seen.is_none() && self.refs().await?.refs.is_empty() {
             drop(fetching);
             return Ok(self.fetch().await?.refs.remove(ref_name));
         }
-        fetching.listing = None;
+        fetching.seen = None;
         match self.fetch_refs(&mut fetching, &[&format!("+{ref_name}:{ref_name}")]).await {
             Ok(()) => {}
             Err(GitError::Failed { text, .. }) if text.contains("couldn't find remote ref") => {
@@ -219,9 +245,18 @@ impl Mirror {
         Ok(())
     }
 
+    /// What the files of a remote on this machine say; none where it is elsewhere, or where only git can tell.
+    async fn mark(&self) -> Option<RefsMark> {
+        if self.transport != Transport::File {
+            return None;
+        }
+        let address = self.remote.address.clone();
+        tokio::task::spawn_blocking(move || RefsMark::of(&address)).await.ok().flatten()
+    }
+
     /// Asks the remote only where that is cheap, or where the answer is needed to begin.
     async fn listing(&self, fetching: &Fetching) -> Result<Option<Vec<u8>>, GitError> {
-        let first = fetching.listing.is_none() && self.refs().await?.refs.is_empty();
+        let first = fetching.seen.is_none() && self.refs().await?.refs.is_empty();
         if self.transport != Transport::File && !first {
             return Ok(None);
         }
@@ -258,7 +293,7 @@ impl Mirror {
             for name in ["objects", "refs"] {
                 std::fs::remove_dir_all(dir.join(name))?;
             }
-            initialize(&git, &pass, &dir, format)
+            initialize(git.command(&pass, "init"), format)
         });
         let place = || self.dir.display().to_string();
         remade.await.map_err(|lost| GitError::io(place(), lost.into()))?.map_err(|cause| GitError::io(place(), cause))
@@ -282,7 +317,14 @@ impl Mirror {
             let text = "the repository is a shallow clone: run `git fetch --unshallow` there";
             return Err(GitError::Invalid(text.to_string()));
         }
-        output.succeeded().map(drop)
+        let fetched = output.succeeded().map(drop);
+        // git speaks of damage there
+        if fetched.is_err() && self.transport == Transport::File && local::is_partial(&self.remote.address) {
+            let text =
+                "the repository is a partial clone, which lacks files: name one that was cloned without --filter";
+            return Err(GitError::Invalid(text.to_string()));
+        }
+        fetched
     }
 
     async fn forget_ref(&self, ref_name: &str) -> Result<(), GitError> {
@@ -342,76 +384,4 @@ impl Mirror {
             None => Err(RefusedRef { name, why: "it names no commit".to_string() }),
         })
     }
-}
-
-fn initialize(git: &Git, pass: &Pass, dir: &Path, format: &str) -> io::Result<()> {
-    let mut command = git.command(pass, "init");
-    command.args(["--bare", "--quiet", "--template=", &format!("--object-format={format}")]);
-    let output = command.output()?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let text = String::from_utf8_lossy(&output.stderr);
-    Err(io::Error::other(format!("{}: git init failed: {}", dir.display(), text.trim())))
-}
-
-/// Removes what keeps others out of refs. We are the only ones here, and whoever held it was ended by force; no ref's name
-/// ends like that.
-fn clear_locks(dir: &Path) -> io::Result<()> {
-    let mut places = vec![dir.join("refs")];
-    let mut names: Vec<PathBuf> =
-        ["packed-refs.lock", "HEAD.lock", "config.lock", "shallow.lock"].map(|name| dir.join(name)).into();
-    while let Some(place) = places.pop() {
-        for entry in std::fs::read_dir(place)? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                places.push(entry.path());
-            } else if entry.path().extension().is_some_and(|end| end == "lock") {
-                names.push(entry.path());
-            }
-        }
-    }
-    names.iter().try_for_each(|name| remove_file(name))
-}
-
-/// Removes packs that were not received or written to their end.
-fn clear_halves(dir: &Path) -> io::Result<()> {
-    for entry in std::fs::read_dir(dir.join("objects/pack"))? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if [&b"tmp_"[..], b".tmp-"].iter().any(|start| name.as_encoded_bytes().starts_with(start)) {
-            remove_file(&entry.path())?;
-        }
-    }
-    Ok(())
-}
-
-fn remove_file(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// All that git is told, beside the repository's own file. No protocol but the address's own, no hooks, no prompts, no
-/// collection behind our back; a local repository may belong to anyone.
-fn configuration(transport: Transport) -> String {
-    let sections = [
-        ("safe", "directory = *"),
-        (
-            "core",
-            "hooksPath = /dev/null\n\tfsmonitor = false\n\tquotePath = false\n\tfsync = committed,reference\n\tfsyncMethod = batch",
-        ),
-        ("protocol", "allow = never"),
-        (&format!("protocol \"{}\"", transport.name()), "allow = always"),
-        ("credential", "helper ="),
-        ("gc", "autoDetach = false\n\tpruneExpire = never"),
-        ("maintenance", "auto = false"),
-        // what came packed stays packed: taken apart, it would be packed anew for each worker's first checkout
-        ("fetch", "recurseSubmodules = false\n\tunpackLimit = 1"),
-        ("http", "lowSpeedLimit = 100\n\tlowSpeedTime = 60"),
-        ("log", "showSignature = false"),
-        ("i18n", "logOutputEncoding = UTF-8"),
-    ];
-    sections.iter().map(|(name, lines)| format!("[{name}]\n\t{lines}\n")).collect()
 }

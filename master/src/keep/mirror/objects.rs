@@ -76,6 +76,7 @@ impl Objects {
         if name.contains(['\n', '\0']) {
             return Ok(None);
         }
+        self.git.ready().await?;
         let mut running = self.running.lock().await;
         let pass = self.git.passage.pass().await;
         for last in [false, true] {

@@ -11,7 +11,8 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 
 use super::Mirror;
-use super::git::{Deadline, GitError};
+use super::git::GitError;
+use super::patience::Deadline;
 use super::refs::{self, is_object_id};
 
 const HAVE_MAX: usize = 256;

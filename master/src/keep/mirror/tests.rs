@@ -354,6 +354,7 @@ async fn a_dead_host_ends_a_fetch() {
 #[tokio::test]
 async fn what_an_interrupted_fetch_left_is_in_nobodys_way() {
     let scene = Scene::new();
+    scene.mirror.refs().await.unwrap();
     let first = scene.commit("a", "1");
     let dir = scene.dir.path().join("mirror");
     let litter = || {
@@ -364,8 +365,8 @@ async fn what_an_interrupted_fetch_left_is_in_nobodys_way() {
     std::fs::write(dir.join("objects/pack/tmp_pack_x"), "").unwrap();
     litter();
     let mirror = Scene::open(scene.dir.path());
-    assert!(!dir.join("objects/pack/tmp_pack_x").exists());
     assert_eq!(mirror.fetch().await.unwrap().refs["refs/heads/main"], first);
+    assert!(!dir.join("objects/pack/tmp_pack_x").exists());
     let second = scene.commit("a", "2");
     {
         let mut fetch = std::pin::pin!(mirror.fetch_ref("refs/heads/main"));
@@ -386,6 +387,23 @@ async fn a_shallow_repository_is_an_error_that_says_so() {
     git(scene.dir.path(), &["clone", "-q", "--depth=1", &address, "origin"]);
     let error = scene.mirror.fetch().await.unwrap_err().to_string();
     assert!(error.contains("shallow"), "{error}");
+}
+
+/// C52, for a master that lasts: git speaks of a possible corruption.
+#[tokio::test]
+async fn a_partial_clone_is_an_error_that_says_so() {
+    for filter in ["--filter=blob:none", "--filter=tree:0"] {
+        let scene = Scene::new();
+        scene.commit("a", "1");
+        scene.commit("a", "2");
+        scene.git(&["config", "uploadpack.allowFilter", "true"]);
+        let full = scene.dir.path().join("full");
+        std::fs::rename(scene.dir.path().join("origin"), &full).unwrap();
+        let address = format!("file://{}", full.display());
+        git(scene.dir.path(), &["clone", "-q", "--no-checkout", filter, &address, "origin"]);
+        let error = scene.mirror.fetch().await.unwrap_err().to_string();
+        assert!(error.contains("partial clone"), "{filter}: {error}");
+    }
 }
 
 #[tokio::test]

@@ -51,6 +51,7 @@ impl SubmitterAccess {
         let repository = self.repository(project)?;
         self.driver.admit()?;
         let _turn = self.served.orders.turn(holder.principal).await;
-        repository.order(ref_name, revision, holder.grant).await
+        let since = self.driver.peek(|it, _| it.next_number(project));
+        repository.order(ref_name, revision, holder.grant, since).await
     }
 }

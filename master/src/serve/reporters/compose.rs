@@ -63,6 +63,8 @@ async fn jobs(
 ) -> Result<Vec<NoticeJob>, String> {
     let mut jobs = Vec::new();
     for (index, lane) in news.lanes.iter().enumerate() {
+        let other = build_of_lane(access, branch, news, lane).await?;
+        let shown = other.as_ref().unwrap_or(shown);
         let mut job = job(access, branch, lane, shown);
         if news.turn == Turn::NewlyFailing {
             job.last_good =
@@ -72,6 +74,17 @@ async fn jobs(
         jobs.push(job);
     }
     Ok(jobs)
+}
+
+/// The build in which a lane failed, where that is not the one of the news: an update may have several. None: it is, or is gone.
+async fn build_of_lane(
+    access: &ReporterAccess,
+    branch: Branch<'_>,
+    news: &News,
+    lane: &NewsLane,
+) -> Result<Option<ReportedBuild>, String> {
+    let is_elsewhere = news.turn == Turn::NewlyFailing && lane.since.build != news.at.build;
+    if is_elsewhere { access.reads.build(branch.project, lane.since.build).await } else { Ok(None) }
 }
 
 fn job(access: &ReporterAccess, branch: Branch<'_>, lane: &NewsLane, shown: &ReportedBuild) -> NoticeJob {

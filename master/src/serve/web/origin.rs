@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 impl Site {
     /// Refuses a request that is meant for another site, or for two at once. A stranger's page whose name was bent to this
-    /// address could read everything else.
+    /// address could read everything else. What machines ask for has any name.
     pub(super) fn is_meant(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
         let mut hosts = headers.get_all(header::HOST).iter();
         let host = hosts.next().map(|host| host.to_str().unwrap_or_default());
@@ -17,7 +17,8 @@ impl Site {
         }
         let named = [host, uri.authority().map(|authority| authority.as_str())];
         let mut named = named.into_iter().flatten().peekable();
-        match named.peek().is_some() && named.all(|name| self.is_called(name)) {
+        let is_named = named.peek().is_some();
+        match is_named && (is_for_machines(uri.path()) || named.all(|name| self.is_called(name))) {
             true => Ok(()),
             false => Err((StatusCode::MISDIRECTED_REQUEST, "This site is not called by that name.\n")),
         }
@@ -39,6 +40,12 @@ impl Site {
         let is_direct = self.host.as_deref() != Some(without_port(host)) || !self.is_secure;
         !host.is_empty() && (origin == self.origin || (is_direct && origin.strip_prefix("http://") == Some(host)))
     }
+}
+
+/// Whether the name does not matter: a container asks by the name that its network has for this machine. A delivery is signed, and the
+/// others tell numbers that everybody may see.
+fn is_for_machines(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz" | "/metrics") || path.starts_with("/hook/")
 }
 
 #[cfg(test)]
@@ -69,6 +76,14 @@ mod tests {
         }
         assert_eq!(status("/", &["evil.example.org"]), Err(421));
         assert_eq!(status("/", &[]), Err(421));
+        for machines in ["/healthz", "/readyz", "/metrics", "/hook/p"] {
+            assert_eq!(status(machines, &["guild:8080"]), Ok(()), "{machines}");
+            assert_eq!(status(machines, &["guild", "guild"]), Err(400), "{machines}");
+            assert_eq!(status(machines, &[]), Err(421), "{machines}");
+        }
+        for pages in ["/p/p", "/login/x", "/badge/p/main.svg", "/metrics/x", "/hook", "//healthz"] {
+            assert_eq!(status(pages, &["guild:8080"]), Err(421), "{pages}");
+        }
         assert_eq!(status("http://ci.example.org/", &[]), Ok(()));
         assert_eq!(status("http://evil.example.org/", &["ci.example.org"]), Err(421));
         assert_eq!(status("/", &["ci.example.org", "ci.example.org"]), Err(400));

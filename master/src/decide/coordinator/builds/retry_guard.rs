@@ -105,7 +105,7 @@ mod tests {
             stamp: SourceStamp::default(),
             tip: Commit::default(),
             by: GrantId(1),
-            origin: Origin::Tip,
+            origin: Origin::Tip { since: u32::MAX },
         };
         let open = it.run(NOW, request(1), "somebody", order).unwrap();
         assert_eq!(it.begin_removal(it.retries(), vec![open, BuildId(99)]), [BuildId(99)]);

@@ -1,7 +1,7 @@
 //! What makes a build, stops one, or makes one again: changes, people, deleted refs.
 
 use super::build::finished;
-use crate::decide::builds::{Build, Order, Past, Trigger, change_submitted};
+use crate::decide::builds::{Build, Order, Past, Retried, Trigger, change_submitted};
 use crate::decide::coordinator::Coordinator;
 use crate::decide::coordinator::record::{Answer, BuildCause, BuildId, GrantId, Head, Record};
 use crate::decide::coordinator::requests::Request;
@@ -67,8 +67,8 @@ impl Coordinator {
             this.retry_guard.retry(&past)?;
             let cause = BuildCause::Retry { number: past.row.number, by: by.to_owned() };
             let id = this.insert_build(now, Order::again(&past.row, grant), cause, Trigger::Again(past.row.trust));
-            let carried = past.carried(again, id);
-            this.adopt(now, id, past.plan, carried);
+            let Retried { plan, carried } = past.retried(again, id);
+            this.adopt(now, id, plan, carried);
             Ok(Answer::Build(id))
         })
         .and_then(Answer::build)
@@ -115,7 +115,7 @@ impl Coordinator {
     }
 
     /// The number that the next build of a project gets.
-    pub(in crate::decide::coordinator) fn next_number(&self, project: &str) -> u32 {
+    pub fn next_number(&self, project: &str) -> u32 {
         self.numbers.get(project).copied().unwrap_or_default() + 1
     }
 

@@ -1,0 +1,97 @@
+//! Room that is kept for a large ticket: whoever is first in order and waits for long is not passed for ever by what is smaller.
+//!
+//! A session that would pass over such a ticket gives nothing that ranks behind it, until the ticket has left the queue. So the room of
+//! what ends there adds up. Only what is too little for the ticket stays unused, and one session keeps room for one ticket.
+
+use super::{Placement, PlacementTimer, Session};
+use crate::decide::matching::{Class, OwnerKey, Rank, SessionId};
+use schema::values::Time;
+use std::time::Duration;
+
+/// How long a ticket is passed over by what fits. In this time most small steps end, so that often the room comes by itself;
+/// and it is short beside a build that takes a whole worker.
+pub const KEPT_AFTER: Duration = Duration::from_secs(30);
+
+impl<O: OwnerKey> Placement<O> {
+    /// The owner for whose ticket this worker keeps its room.
+    pub fn kept_for(&self, worker: &str) -> Option<O> {
+        let (id, _) = self.session_of(worker)?;
+        self.kept_by(id)
+    }
+
+    /// As [`Placement::kept_for`], or for whose ticket it would from the next time on that it asks.
+    pub fn keeps_next(&self, now: Time, worker: &str) -> Option<O> {
+        let (id, _) = self.session_of(worker)?;
+        self.passed_for_long(now, id).or_else(|| self.kept_by(id))
+    }
+
+    /// The worker that keeps its room for the ticket of this owner.
+    pub fn keeper_of(&self, owner: O) -> Option<&str> {
+        let (id, _) = self.kept.iter().find(|(id, kept)| **kept == owner && self.kept_by(**id).is_some())?;
+        self.sessions.get(*id).map(|session| session.worker.as_str())
+    }
+
+    /// Notes the ticket for which this session keeps its room from now on, if there is one. True where that is new.
+    pub(super) fn keep_room(&mut self, now: Time, id: SessionId) -> bool {
+        let Some(owner) = self.passed_for_long(now, id) else { return false };
+        self.kept.retain(|at, other| *at == id || *other != owner);
+        self.kept.insert(id, owner) != Some(owner)
+    }
+
+    /// Whether this session keeps its room for another ticket, which stands before this rank.
+    pub(super) fn keeps_from(&self, id: SessionId, rank: &Rank<O>) -> bool {
+        self.kept_by(id).is_some_and(|owner| self.queue.rank(owner, 0) < *rank)
+    }
+
+    /// The ticket left the queue: its keeper may have room for others.
+    pub(super) fn forget_kept(&mut self, now: Time, owner: O) {
+        let keepers: Vec<SessionId> = self.kept.extract_if(.., |_, kept| *kept == owner).map(|(id, _)| id).collect();
+        keepers.into_iter().for_each(|id| self.ask_keeper(now, id));
+    }
+
+    /// Something ended on this worker: if nothing runs there any more, it keeps no room in vain.
+    pub(super) fn look_at_kept(&mut self, now: Time, worker: &str) {
+        let id = self.session_of(worker).map(|(id, _)| id);
+        if let Some(id) = id.filter(|id| self.kept.contains_key(id)) {
+            self.ask_keeper(now, id);
+        }
+    }
+
+    fn ask_keeper(&mut self, now: Time, id: SessionId) {
+        if let Some(session) = self.sessions.get(id).filter(|session| session.waiting.is_some()) {
+            self.timers.arm_by(PlacementTimer::Kept(session.worker.clone()), now);
+        }
+    }
+
+    /// For whom this session keeps its room, while that is of use.
+    fn kept_by(&self, id: SessionId) -> Option<O> {
+        let owner = *self.kept.get(&id)?;
+        self.can_keep(id, owner).then_some(owner)
+    }
+
+    fn can_keep(&self, id: SessionId, owner: O) -> bool {
+        self.sessions.get(id).is_some_and(|session| self.is_busy(session)) && !self.rests(owner, id)
+    }
+
+    /// A worker on which nothing runs has no more room to come, and one that gets no work has none to keep.
+    fn is_busy(&self, session: &Session) -> bool {
+        let has_leases = self.leases.of(&session.worker).next().is_some();
+        has_leases && session.takes_work() && !self.is_resting(&session.worker)
+    }
+
+    /// The first ticket in order that waits for long and that this session could take if all its room were free. Of tickets that need the
+    /// same only the first one counts, because none of them passes another.
+    fn passed_for_long(&self, now: Time, id: SessionId) -> Option<O> {
+        let session = self.sessions.get(id).filter(|session| self.is_busy(session))?;
+        let is_kept_elsewhere = |owner: O| {
+            let mut elsewhere = self.kept.iter().filter(|(at, kept)| **kept == owner && **at != id);
+            elsewhere.any(|(at, _)| self.can_keep(*at, owner))
+        };
+        let may = |rank: &Rank<O>| {
+            rank.class == Class::Normal && !self.rests(rank.owner, id) && !is_kept_elsewhere(rank.owner)
+        };
+        let waits_for_long = |owner| self.queue.queued(owner).is_some_and(|queued| now.since(queued) >= KEPT_AFTER);
+        let first = self.queue.first_for(id, &session.total, may, waits_for_long)?;
+        self.queue.need(first).is_some_and(|need| !session.has_room(need)).then_some(first)
+    }
+}

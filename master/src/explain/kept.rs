@@ -1,0 +1,28 @@
+//! What is said of workers that keep their room for a job which is first in order and waits for long.
+
+use super::Explainer;
+use super::candidate::Seen;
+use super::trial::{QueuePosition, WORKERS_TRIED};
+use crate::decide::coordinator::record::JobKey;
+use crate::decide::coordinator::snapshot::Session;
+
+impl Explainer<'_> {
+    /// Who keeps room for this job, or keeps it for another one that stands before it.
+    pub(super) fn kept_hints(&self, mine: &QueuePosition<'_>, seen: &[Seen<'_>]) -> Vec<String> {
+        let keeper = self.it.keeper_of(mine.key);
+        let own = keeper.map(|worker| {
+            format!("room is kept for it on {worker}: no job that stands behind it begins there until it fits")
+        });
+        let able = seen.iter().take(WORKERS_TRIED).filter(|seen| seen.lacks.is_empty());
+        let others = able.filter(|seen| self.kept_before(mine, &seen.session).is_some());
+        let others = others.map(|seen| {
+            format!("{} keeps its room for a job that stands before it and waits for long", seen.session.worker)
+        });
+        own.into_iter().chain(others).collect()
+    }
+
+    /// The job that stands before this one and for which the worker keeps its room.
+    pub(super) fn kept_before(&self, mine: &QueuePosition<'_>, session: &Session) -> Option<JobKey> {
+        self.it.keeps_for(session).filter(|kept| *kept != mine.key && self.it.rank(*kept) < mine.rank)
+    }
+}

@@ -1,0 +1,127 @@
+//! Makes a mirror's directory ready for git when git is needed there for the first time: a master of thousands of projects serves
+//! before it has touched any of them.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::gate::Pass;
+
+/// In the mirror's directory; git itself knows no file of this name.
+pub(super) const CONFIG_FILE: &str = "guild.config";
+
+/// Whether a mirror's directory is ready, and what makes it so.
+#[derive(Debug)]
+pub(super) struct Preparation {
+    /// The only one that git may speak.
+    protocol: &'static str,
+    done: tokio::sync::OnceCell<()>,
+    /// Held by the thread that prepares: whoever asked for it may be gone, and somebody else may have asked again.
+    under_way: Arc<Mutex<()>>,
+}
+
+impl Preparation {
+    /// For a mirror whose remote speaks this.
+    pub(super) fn new(protocol: &'static str) -> Preparation {
+        Preparation { protocol, done: tokio::sync::OnceCell::new(), under_way: Arc::default() }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.done.initialized()
+    }
+
+    /// Makes this directory ready, unless it is. What failed is tried again by whoever comes next. `init`: how git is called to make an
+    /// empty repository there, with its pass.
+    pub(super) async fn make_ready(&self, dir: &Path, init: Command, pass: Pass) -> io::Result<()> {
+        let (dir, protocol, under_way) = (dir.to_owned(), self.protocol, self.under_way.clone());
+        let prepare = move || {
+            let (_alone, _pass) = (under_way.lock().unwrap_or_else(PoisonError::into_inner), pass);
+            prepare(&dir, init, protocol)
+        };
+        let prepared = move || async move { tokio::task::spawn_blocking(prepare).await.map_err(io::Error::from)? };
+        self.done.get_or_try_init(prepared).await.map(drop)
+    }
+}
+
+fn prepare(dir: &Path, init: Command, protocol: &str) -> io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    std::fs::write(dir.join(CONFIG_FILE), configuration(protocol))?;
+    if !dir.join("HEAD").exists() {
+        initialize(init, "sha1")?;
+    }
+    clear_locks(dir)?;
+    clear_halves(dir)
+}
+
+/// Makes an empty repository, whose objects have this format. `init`: how git is called for it.
+pub(super) fn initialize(mut init: Command, format: &str) -> io::Result<()> {
+    init.args(["--bare", "--quiet", "--template=", &format!("--object-format={format}")]);
+    let output = init.output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    Err(io::Error::other(format!("git init failed: {}", text.trim())))
+}
+
+/// Removes what keeps others out of refs. We are the only ones here, and whoever held it was ended by force; no ref's name
+/// ends like that.
+pub(super) fn clear_locks(dir: &Path) -> io::Result<()> {
+    let mut places = vec![dir.join("refs")];
+    let mut names: Vec<PathBuf> =
+        ["packed-refs.lock", "HEAD.lock", "config.lock", "shallow.lock"].map(|name| dir.join(name)).into();
+    while let Some(place) = places.pop() {
+        for entry in std::fs::read_dir(place)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                places.push(entry.path());
+            } else if entry.path().extension().is_some_and(|end| end == "lock") {
+                names.push(entry.path());
+            }
+        }
+    }
+    names.iter().try_for_each(|name| remove_file(name))
+}
+
+/// Removes packs that were not received or written to their end.
+fn clear_halves(dir: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(dir.join("objects/pack"))? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if [&b"tmp_"[..], b".tmp-"].iter().any(|start| name.as_encoded_bytes().starts_with(start)) {
+            remove_file(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_file(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// All that git is told, beside the repository's own file. No protocol but the address's own, no hooks, no prompts, no
+/// collection behind our back; a local repository may belong to anyone.
+fn configuration(protocol: &str) -> String {
+    let sections = [
+        ("safe", "directory = *"),
+        (
+            "core",
+            "hooksPath = /dev/null\n\tfsmonitor = false\n\tquotePath = false\n\tfsync = committed,reference\n\tfsyncMethod = batch",
+        ),
+        ("protocol", "allow = never"),
+        (&format!("protocol \"{protocol}\""), "allow = always"),
+        ("credential", "helper ="),
+        ("gc", "autoDetach = false\n\tpruneExpire = never"),
+        ("maintenance", "auto = false"),
+        // what came packed stays packed: taken apart, it would be packed anew for each worker's first checkout
+        ("fetch", "recurseSubmodules = false\n\tunpackLimit = 1"),
+        ("http", "lowSpeedLimit = 100\n\tlowSpeedTime = 60"),
+        ("log", "showSignature = false"),
+        ("i18n", "logOutputEncoding = UTF-8"),
+    ];
+    sections.iter().map(|(name, lines)| format!("[{name}]\n\t{lines}\n")).collect()
+}

@@ -535,7 +535,7 @@ impl Enrolment {
 }
 
 fn repository(seed: u64) -> Rc<Repository> {
-    let (poke, _) = master::intake::sources::git::pokes();
+    let (poke, _) = master::intake::sources::pokes();
     Rc::new(Repository {
         project: PROJECT.to_owned(),
         address: PROJECT.to_owned(),

@@ -9,16 +9,19 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{Fuse, FusedFuture as _, LocalBoxFuture};
-use schema::values::{Change, Refusal, RefusalCode, ShortRef};
-use tokio::sync::{mpsc, oneshot};
+use schema::values::{Refusal, RefusalCode, ShortRef};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 pub use super::pattern::Patterns;
+use super::poke::{Pokes, Question};
+use super::poll_health::PollHealth;
 use super::sight::{Scope, Sight, Verdict, chosen};
+use super::sink::ChangeSink;
+use super::source::ChangeSource;
 use super::tidying;
 use super::unreadable::Unreadable;
-use crate::decide::coordinator::Before;
+use crate::config::clock::Clock;
 use crate::decide::coordinator::record::{Head, RefScope};
 use crate::keep::mirror::{Fetched, GitError, Mirror, RefusedRef};
 
@@ -30,7 +33,6 @@ const AGAIN_MAX: Duration = Duration::from_secs(10 * 60);
 /// And at most this much more rarely than a good one.
 const BACKOFF_FACTOR_MAX: u32 = 4;
 const RETRY_FIRST: Duration = Duration::from_millis(250);
-const POKES_MAX: usize = 64;
 /// Above that one whole fetch is cheaper.
 const SINGLE_FETCHES_MAX: usize = 4;
 const TOLD_MAX: usize = 1000;
@@ -50,16 +52,28 @@ pub struct GitSource {
     pub scope: RefScope,
 }
 
-/// Where a source tells what it sees. Each call answers when that is committed.
-pub trait ChangeSink {
-    /// Following begins. Answers how the repository was followed before.
-    fn begin(&self) -> LocalBoxFuture<'_, Result<Before, Refusal>>;
-    /// A ref was pushed or deleted. Answers what is known of it from now on.
-    fn submit(&self, change: Change) -> LocalBoxFuture<'_, Result<Option<Head>, Refusal>>;
-    /// These refs were seen and are not to be built. (ref, revision)
-    fn see(&self, refs: Vec<(String, String)>) -> LocalBoxFuture<'_, Result<(), Refusal>>;
-    /// All refs were looked at for the first time, and what they are was told.
-    fn looked(&self) -> LocalBoxFuture<'_, Result<(), Refusal>>;
+/// The repository of one project, ready to be followed.
+pub(super) struct FollowedRepository {
+    pub(super) source: GitSource,
+    /// What the sink acknowledged of each ref before.
+    pub(super) known: Known,
+    pub(super) pokes: Pokes,
+    pub(super) health: Rc<PollHealth>,
+}
+
+impl ChangeSource for FollowedRepository {
+    fn run(
+        self: Box<Self>,
+        sink: Rc<dyn ChangeSink>,
+        clock: Clock,
+        stop: CancellationToken,
+    ) -> LocalBoxFuture<'static, ()> {
+        self.health.begin(clock.now(), self.source.poll);
+        let health = self.health.clone();
+        // the source logs its notices itself
+        let tell = move |notice| health.note(clock.now(), notice);
+        follow(self.source, sink, self.known, self.pokes, tell, stop).boxed_local()
+    }
 }
 
 /// What a person should hear of, or may ask for.
@@ -82,16 +96,8 @@ pub enum Notice {
     },
 }
 
-/// Makes a source look at once.
-#[derive(Clone, Debug)]
-pub struct Poke(mpsc::Sender<Question>);
-
-/// The other end of a [`Poke`]: the source's.
-#[derive(Debug)]
-pub struct Pokes(mpsc::Receiver<Question>);
-
 /// Full ref -> revision.
-type Found = BTreeMap<String, String>;
+pub(super) type Found = BTreeMap<String, String>;
 
 /// Full ref -> what was told of it last.
 pub type Known = BTreeMap<String, Head>;
@@ -101,40 +107,6 @@ pub type Known = BTreeMap<String, Head>;
 enum Looked {
     AtSome,
     AtAll,
-}
-
-#[derive(Debug)]
-struct Question {
-    /// None: all.
-    ref_name: Option<String>,
-    answer: oneshot::Sender<Result<Found, Refusal>>,
-}
-
-pub fn pokes() -> (Poke, Pokes) {
-    let (sender, receiver) = mpsc::channel(POKES_MAX);
-    (Poke(sender), Pokes(receiver))
-}
-
-impl Poke {
-    /// Looks at one ref, by its full name; answers with its tip, if there is one, after the sink acknowledged what is new.
-    pub async fn look(&self, ref_name: &str) -> Result<Option<String>, Refusal> {
-        crate::keep::mirror::check_ref(ref_name)
-            .map_err(|why| Refusal::new(RefusalCode::Invalid, format!("ref `{ref_name}`: {why}")))?;
-        let mut found = self.ask(Some(ref_name.to_string())).await?;
-        Ok(found.remove(ref_name))
-    }
-
-    /// Looks at all refs; answers with every ref and its tip, wanted or not.
-    pub async fn look_at_all(&self) -> Result<BTreeMap<String, String>, Refusal> {
-        self.ask(None).await
-    }
-
-    async fn ask(&self, ref_name: Option<String>) -> Result<Found, Refusal> {
-        let gone = || Refusal::new(RefusalCode::Unavailable, "the project's repository is not followed any more");
-        let (answer, answered) = oneshot::channel();
-        self.0.send(Question { ref_name, answer }).await.map_err(|_| gone())?;
-        answered.await.map_err(|_| gone())?
-    }
 }
 
 /// Follows the source until `shutdown`. `known`: what the sink acknowledged of each ref before. `tell` hears what a

@@ -1,6 +1,6 @@
 //! The repositories of this master: one mirror and one source each, by the name of their project.
 
-use super::{History, PollHealth};
+use super::{History, Poke, PollHealth};
 use crate::decide::coordinator::record::GrantId;
 use crate::decide::coordinator::{Order, Origin};
 use crate::keep::mirror::{GitError, GitGate};
@@ -18,7 +18,7 @@ pub struct Repository {
     /// The pipeline where the repository has no file of its own (`guild-master up`).
     pub inferred: Option<String>,
     /// Tells the source to look now.
-    pub poke: super::git::Poke,
+    pub poke: Poke,
     /// How the looks at it go.
     pub health: Rc<PollHealth>,
 }

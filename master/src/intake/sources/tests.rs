@@ -11,8 +11,8 @@ use futures::future::LocalBoxFuture;
 use schema::values::{Change, Refusal, RefusalCode, Time};
 use tokio_util::sync::CancellationToken;
 
-use super::PollHealth;
-use super::git::{ChangeSink, GitSource, Known, Notice, Poke, follow, pokes};
+use super::git::{GitSource, Known, Notice, follow};
+use super::{ChangeSink, Poke, PollHealth, pokes};
 use crate::decide::coordinator::record::{FollowedRow, Head, RefScope};
 use crate::decide::coordinator::{Before, Coordinator, Effect, ROOT, Terms};
 use crate::keep::mirror::tests::Scene;

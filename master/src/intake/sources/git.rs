@@ -14,14 +14,11 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 pub use super::pattern::Patterns;
-use super::poke::{Pokes, Question};
-use super::poll_health::PollHealth;
+use super::poke::{Found, Pokes, Question};
 use super::sight::{Scope, Sight, Verdict, chosen};
 use super::sink::ChangeSink;
-use super::source::ChangeSource;
 use super::tidying;
 use super::unreadable::Unreadable;
-use crate::config::clock::Clock;
 use crate::decide::coordinator::record::{Head, RefScope};
 use crate::keep::mirror::{Fetched, GitError, Mirror, RefusedRef};
 
@@ -52,30 +49,6 @@ pub struct GitSource {
     pub scope: RefScope,
 }
 
-/// The repository of one project, ready to be followed.
-pub(super) struct FollowedRepository {
-    pub(super) source: GitSource,
-    /// What the sink acknowledged of each ref before.
-    pub(super) known: Known,
-    pub(super) pokes: Pokes,
-    pub(super) health: Rc<PollHealth>,
-}
-
-impl ChangeSource for FollowedRepository {
-    fn run(
-        self: Box<Self>,
-        sink: Rc<dyn ChangeSink>,
-        clock: Clock,
-        stop: CancellationToken,
-    ) -> LocalBoxFuture<'static, ()> {
-        self.health.begin(clock.now(), self.source.poll);
-        let health = self.health.clone();
-        // the source logs its notices itself
-        let tell = move |notice| health.note(clock.now(), notice);
-        follow(self.source, sink, self.known, self.pokes, tell, stop).boxed_local()
-    }
-}
-
 /// What a person should hear of, or may ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
@@ -95,9 +68,6 @@ pub enum Notice {
         refusal: Refusal,
     },
 }
-
-/// Full ref -> revision.
-pub(super) type Found = BTreeMap<String, String>;
 
 /// Full ref -> what was told of it last.
 pub type Known = BTreeMap<String, Head>;

@@ -1,6 +1,7 @@
 //! Change sources: each notices what is to be built of one project, and tells a [`ChangeSink`]. A [`ChangeSource`] holds nothing else
 //! that commands, and decides nothing about builds. Which sources a project has is said in [`open`].
 
+mod followed;
 pub mod git;
 mod history;
 mod pattern;
@@ -25,7 +26,8 @@ pub use source::{ChangeSource, Following, ProjectSources};
 use crate::config::ProjectConfig;
 use crate::decide::coordinator::record::{Head, RefScope};
 use crate::keep::mirror::{GitGate, Mirror, Remote};
-use git::{FollowedRepository, GitSource};
+use followed::FollowedRepository;
+use git::GitSource;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;

@@ -1,12 +1,14 @@
 //! How others make the source of a repository look at once, and hear what it found.
 
-use super::git::Found;
 use schema::values::{Refusal, RefusalCode};
 use std::collections::BTreeMap;
 use tokio::sync::{mpsc, oneshot};
 
 /// Pokes that wait until the source takes them all at once; whoever pokes beyond that waits for room.
 const POKES_MAX: usize = 64;
+
+/// Full ref -> revision.
+pub(super) type Found = BTreeMap<String, String>;
 
 /// Makes a source look at once.
 #[derive(Clone, Debug)]

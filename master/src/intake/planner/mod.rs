@@ -81,7 +81,9 @@ impl Planner {
         match row.cause {
             BuildCause::Change => draft.plan_change(repository).await,
             // who asks by hand wants it all
-            BuildCause::Run { .. } | BuildCause::Retry { .. } => draft.expand(Changed::default()).await,
+            BuildCause::Run { .. } | BuildCause::Retry { .. } | BuildCause::Cron { .. } => {
+                draft.expand(Changed::default()).await
+            }
         }
     }
 }
@@ -167,7 +169,7 @@ async fn no_file(repository: &Repository, row: &BuildRow, source: &SourceRevisio
         Err(error) => return Planned::Trouble(format!("failed to read {revision} of {name}: {error}")),
     }
     match row.cause {
-        BuildCause::Change => Planned::Skip(format!("{NO_FILE} {revision} of {name}")),
+        BuildCause::Change | BuildCause::Cron { .. } => Planned::Skip(format!("{NO_FILE} {revision} of {name}")),
         BuildCause::Run { .. } | BuildCause::Retry { .. } => Planned::Broken(format!(
             "  x {NO_FILE} {revision} of {name}\n  help: `guild init` in the repository writes one to begin with\n"
         )),

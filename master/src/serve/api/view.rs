@@ -118,7 +118,7 @@ fn write_step(mut to: step_view::Builder<'_>, row: &StepRow) {
 fn retried(cause: &BuildCause) -> u32 {
     match cause {
         BuildCause::Retry { number, .. } => *number,
-        BuildCause::Change | BuildCause::Run { .. } => 0,
+        BuildCause::Change | BuildCause::Run { .. } | BuildCause::Cron { .. } => 0,
     }
 }
 

@@ -1,11 +1,13 @@
 //! The rows that the coordinator records: what it must find again after a crash, and what history shows.
 //! The store writes them as they are; each is an upsert by its key.
 
+mod cron;
 pub mod lane;
 pub mod placed;
 mod rows;
 
 pub use crate::decide::placement::LeaseToken;
+pub use cron::{Cron, CronKey, CronRow, CronTip};
 pub use lane::{Lane, LaneResult};
 pub use placed::Placed;
 pub use rows::{Recorder, Row, Rows, Steps};
@@ -374,6 +376,9 @@ pub enum Record {
         ref_name: String,
     },
     Followed(FollowedRow),
+    Cron(CronRow),
+    /// The pipeline has no such entry any more.
+    CronForgotten(CronKey),
     Change {
         build: Option<BuildId>,
         change: Change,
@@ -416,6 +421,7 @@ pub struct Loaded {
     pub workers: Vec<WorkerRow>,
     pub heads: Vec<HeadRow>,
     pub followed: Vec<FollowedRow>,
+    pub crons: Vec<CronRow>,
     /// Those of the last 7 days, at most 100,000.
     pub requests: Vec<RequestRow>,
     /// Project -> the highest build number ever used.

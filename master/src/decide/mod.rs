@@ -2,13 +2,14 @@
 //!
 //! Each of these folders may use those that stand before it in this list, and none that stands after it:
 //! `schedule`, `tokens`, `by_worker`, `matching`, `placement`, `terms`, `records`, `refs`, `requests`, `alarms`, `authority`, `grants`,
-//! `builds`, `coordinator`.
+//! `builds`, `crons`, `coordinator`.
 
 mod alarms;
 pub mod authority;
 pub mod builds;
 mod by_worker;
 pub mod coordinator;
+mod crons;
 pub mod grants;
 pub mod matching;
 pub mod placement;

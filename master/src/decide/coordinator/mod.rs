@@ -13,6 +13,7 @@ mod alarms;
 mod artifact;
 mod builds;
 mod check;
+mod crons;
 mod grants;
 mod lease;
 mod limits;
@@ -39,6 +40,7 @@ pub use report::OpenLog;
 
 use super::alarms::Alarms;
 use super::builds::{Build, RetryGuard};
+use super::crons::Crons;
 use super::records::Rows;
 use super::refs::{Followed, Heads};
 use super::requests::{self, Requests};
@@ -95,6 +97,7 @@ pub struct Coordinator {
     /// Project -> the highest build number ever used.
     numbers: BTreeMap<String, u32>,
     heads: Heads,
+    crons: Crons,
     following: Followed,
     workers: Rows<String, WorkerRow>,
     grants: Grants,

@@ -14,7 +14,7 @@ use master::MasterParts;
 use master::commit::driver::Driver;
 use master::config::clock::Clock;
 use master::config::{Config, PoolConfig, ProjectConfig};
-use master::decide::coordinator::record::Record as Row;
+use master::decide::coordinator::record::{Record as Row, RefScope};
 use master::decide::coordinator::{Coordinator, Effect, PoolTerms, ProjectTerms, Terms};
 use master::intake::sources::{Repositories, Repository};
 use master::keep::installation;
@@ -541,6 +541,7 @@ fn repository(seed: u64) -> Rc<Repository> {
         address: PROJECT.to_owned(),
         aliases: Vec::new(),
         mirror: Rc::new(Commits { seed }),
+        scope: RefScope { branches: vec!["*".to_owned()], tags: Vec::new() },
         inferred: None,
         poke,
         health: Rc::default(),

@@ -1,6 +1,7 @@
 //! Change sources: each notices what is to be built of one project, and tells a [`ChangeSink`]. A [`ChangeSource`] holds nothing else
 //! that commands, and decides nothing about builds. Which sources a project has is said in [`open`].
 
+mod cron;
 mod followed;
 pub mod git;
 mod history;
@@ -26,8 +27,10 @@ pub use source::{ChangeSource, Following, ProjectSources};
 use crate::config::ProjectConfig;
 use crate::decide::coordinator::record::{Head, RefScope};
 use crate::keep::mirror::{GitGate, Mirror, Remote};
+use cron::CronSource;
 use followed::FollowedRepository;
 use git::GitSource;
+use sight::Scope;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
@@ -47,17 +50,18 @@ pub fn open(
         token_file: config.token_file.clone(),
     };
     let mirror = Rc::new(Mirror::open(&state.join("mirrors").join(project), remote, git)?);
+    let scope = RefScope { branches: config.branches.clone(), tags: config.tags.clone() };
     let (poke, pokes) = pokes();
     let repository = Rc::new(Repository {
         project: project.to_owned(),
         address: config.repo.clone(),
         aliases: config.aliases.clone(),
         mirror: mirror.clone(),
+        scope: scope.clone(),
         inferred: config.inferred.clone(),
         poke,
         health: Rc::default(),
     });
-    let scope = RefScope { branches: config.branches.clone(), tags: config.tags.clone() };
     let following = Following { project: project.to_owned(), address: config.repo.clone(), scope: scope.clone() };
     let git = FollowedRepository {
         source: GitSource { project: project.to_owned(), mirror, poll: config.poll, scope },
@@ -65,5 +69,6 @@ pub fn open(
         pokes,
         health: repository.health.clone(),
     };
-    Ok((repository, ProjectSources { following, sources: vec![Box::new(git)] }))
+    let cron = CronSource { scope: Scope::new(&following.scope) };
+    Ok((repository, ProjectSources { following, sources: vec![Box::new(git), Box::new(cron)] }))
 }

@@ -100,6 +100,10 @@ impl ChangeSink for &Seen {
         async { Ok(()) }.boxed_local()
     }
 
+    fn fire<'a>(&'a self, _: Time, _: &'a dyn Fn(&str) -> bool) -> LocalBoxFuture<'a, Result<Option<Time>, Refusal>> {
+        async { Ok(None) }.boxed_local()
+    }
+
     fn looked(&self) -> LocalBoxFuture<'_, Result<(), Refusal>> {
         self.it.borrow_mut().looked_at_all(Time(1), "p", &self.address.borrow(), &self.scope.borrow());
         async { Ok(()) }.boxed_local()

@@ -46,6 +46,14 @@ impl ChangeSink for CommandedSink {
         self.apply(|it, _| it.see_refs(&self.following.project, refs))
     }
 
+    fn fire<'a>(
+        &'a self,
+        wall: Time,
+        follows: &'a dyn Fn(&str) -> bool,
+    ) -> LocalBoxFuture<'a, Result<Option<Time>, Refusal>> {
+        self.apply(move |it, now| it.fire_crons(now, wall, &self.following.project, follows))
+    }
+
     fn looked(&self) -> LocalBoxFuture<'_, Result<(), Refusal>> {
         let Following { project, address, scope } = &self.following;
         self.apply(|it, now| it.looked_at_all(now, project, address, scope))

@@ -48,12 +48,13 @@ async fn project(
         for build in builds.iter_mut().take(compared) {
             *build = visit.guild.build(&name, build.number).await?;
         }
-        let among = builds_of_all(&visit.guild, &name).await?;
-        Ok::<_, Error>((visit.name, state, builds, among))
+        let (among, crons) = (builds_of_all(&visit.guild, &name).await?, visit.guild.crons(&name).await?);
+        Ok::<_, Error>((visit.name, state, builds, among, crons))
     });
-    let (who, state, builds, among) = looked.await??;
+    let (who, state, builds, among, crons) = looked.await??;
     let is_busy = builds.iter().any(|build| !build.is_finished());
     let asked = branch.as_deref();
-    let shown = show::Project::new(Frame::new(&name, who), &name, asked, state.as_ref(), &builds, &among, BUILDS);
+    let shown = show::Project::new(Frame::new(&name, who), &name, asked, state.as_ref(), &builds, &among, BUILDS)
+        .with_crons(&crons);
     page(&shown, &headers, is_busy.then_some(REFRESH))
 }

@@ -3,7 +3,7 @@
 use super::{BuildLine, Frame, Mark, When, build_href, duration, tidy};
 use askama::Template;
 use client::cells::{column_of, distinct, row_of};
-use client::views::{BranchView, BuildView, JobView};
+use client::views::{BranchView, BuildView, CronView, JobView};
 use schema::values::{Outcome, Selector, ShortRef};
 use std::collections::BTreeMap;
 
@@ -136,6 +136,7 @@ pub(crate) struct Project {
     lanes: Vec<Lane>,
     numbers: Vec<(u32, String)>,
     builds: Vec<BuildLine>,
+    crons: Vec<CronLine>,
     /// The branch's full name.
     reference: String,
     /// Builds before this one are on the next page; 0: there are none.
@@ -191,8 +192,22 @@ impl Project {
             builds: builds.iter().map(BuildLine::new).collect(),
             reference: reference.unwrap_or_default(),
             older,
+            crons: Vec::new(),
         }
     }
+
+    /// With the builds that the clock asks for.
+    pub(crate) fn with_crons(mut self, crons: &[CronView]) -> Project {
+        self.crons = crons.iter().map(|cron| CronLine { name: tidy(&cron.name), line: tidy(&cron.line()) }).collect();
+        self
+    }
+}
+
+/// A build that the clock asks for.
+struct CronLine {
+    name: String,
+    /// When it fires next, and what became of its newest firing.
+    line: String,
 }
 
 /// A lane that fails.

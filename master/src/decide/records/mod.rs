@@ -79,7 +79,7 @@ pub struct BuildRow {
     pub update: u32,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobRow {
     pub key: JobKey,
     pub name: String,

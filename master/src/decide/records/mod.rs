@@ -100,6 +100,8 @@ pub struct JobRow {
     pub platform: String,
     /// Not repeated by this retry: the number of the build that it ran in; 0 otherwise.
     pub carried_from: u32,
+    /// The tier of isolation of the latest attempt. None: there was none, its worker did not say, or an older master ran it.
+    pub isolation: Option<TierName>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -378,3 +378,6 @@ create table crons (
     cron text not null,             -- JSON
     primary key (project, ref, name)
 ) strict, without rowid;
+
+-- step 13: the tier of isolation in which a job ran
+alter table jobs add column isolation text not null default '';     -- of its latest attempt; empty: not recorded

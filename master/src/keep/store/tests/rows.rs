@@ -83,6 +83,7 @@ impl Dice {
             worker: self.word(),
             platform: self.word(),
             carried_from: u32::from(self.small(3)),
+            isolation: TierName::read(self.word()),
         }
     }
 

@@ -80,6 +80,7 @@ fn job(length: usize, steps: u16) -> JobDetail {
         attempt: 1,
         worker: text(length),
         platform: text(length),
+        isolation: TierName::read(text(length)),
         ..JobRow::default()
     };
     let step = |index| StepRow {

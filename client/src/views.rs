@@ -180,6 +180,8 @@ pub struct JobView {
     pub needs: Vec<u32>,
     /// The number of the build that it ran in, if this retry did not repeat it; else 0.
     pub carried_from: u32,
+    /// The tier of isolation of the latest attempt; "" if none is known, or if the master is older.
+    pub isolation: String,
 }
 
 /// A step of a job's attempt.

@@ -110,6 +110,7 @@ fn read_job(from: perspective_capnp::job_view::Reader<'_>) -> Result<JobView, Er
         platform: limits::text(from.get_platform(), &TOLD)?,
         needs: limits::numbers(from.get_needs(), &TOLD_LIST)?,
         carried_from: from.get_carried_from(),
+        isolation: limits::text(from.get_isolation(), &TOLD)?,
     })
 }
 

@@ -111,6 +111,7 @@ struct JobView {
   platform @10 :Text;            # Of its worker; where it has none yet, as asked for.
   needs @11 :List(UInt32);
   carriedFrom @12 :UInt32;       # Not repeated by this retry: the build that it ran in.
+  isolation @13 :Text;           # The tier of the latest attempt: "plain", "guard"; empty: none is known, or the master is older.
 }
 
 struct StepView {

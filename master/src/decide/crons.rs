@@ -8,7 +8,7 @@ use super::records::{BuildRow, Cron, CronKey, CronRow, CronTip, GrantId, Head, R
 use super::refs::Origin;
 use super::schedule::Schedule;
 use pipeline::{CronEntry, CronTimes};
-use schema::values::{Commit, SourceRevision, SourceStamp, Time};
+use schema::values::{Commit, Fact, SourceRevision, SourceStamp, Time};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -210,6 +210,12 @@ impl CronRow {
         let tip = Commit { revision: revision.clone(), subject, author, ..Commit::default() };
         let source = SourceRevision { repository: project.clone(), ref_name, revision, base: String::new() };
         Ok(Order { project, stamp: SourceStamp { sources: vec![source] }, tip, by, origin: Origin::Tip })
+    }
+
+    /// What subscribers hear of a firing that builds nothing.
+    pub(in crate::decide) fn skipped(&self, skip: CronSkip) -> Fact {
+        let CronKey { ref_name, name, .. } = self.key.clone();
+        Fact::CronSkipped { name, ref_name, reason: skip.to_string() }
     }
 
     /// The next firing as the clock in its zone shows it; empty: there is none.

@@ -4,7 +4,7 @@ use super::record::{BuildCause, BuildRow, CronKey, CronRow, CronTip};
 use super::{Coordinator, ROOT};
 use crate::decide::builds::Trigger;
 use pipeline::CronEntry;
-use schema::values::{Fact, Time};
+use schema::values::Time;
 
 impl Coordinator {
     /// The pipeline of a build has these entries of its branch. They count if the build is of the tip of that branch.
@@ -43,9 +43,7 @@ impl Coordinator {
                 self.crons.built(&row.key, &self.builds[&id].row, &mut self.effects);
             }
             Err(skip) => {
-                let fact =
-                    Fact::CronSkipped { name: name.clone(), ref_name: ref_name.clone(), reason: skip.to_string() };
-                self.tell_of(now, project, 0, fact);
+                self.tell_of(now, project, 0, row.skipped(skip));
                 self.crons.skip(&row.key, &skip, &mut self.effects);
             }
         }

@@ -88,6 +88,11 @@ impl Error {
         Error::Usage { text: text.into(), help: String::new() }
     }
 
+    /// Whether the master does not know the method, because it is of an older version.
+    pub fn is_unimplemented(&self) -> bool {
+        matches!(self, Error::Protocol(text) if text.starts_with(OLDER))
+    }
+
     /// Whether there is no such thing, or none that the credential may see.
     pub fn is_not_found(&self) -> bool {
         match self {
@@ -237,6 +242,8 @@ impl From<Refusal> for Error {
 const REVOKED: &str = "revoked:";
 /// What was found before and is not kept any more, where a method has no refusal to say so.
 const GONE: &str = "notFound: ";
+/// Begins what is said of a master that does not know a method.
+const OLDER: &str = "it is of an older version";
 /// What our own side of the connection says when it closes because of the size of a message.
 const TOO_LARGE: &str = "a message of ";
 
@@ -258,9 +265,7 @@ impl From<capnp::Error> for Error {
             capnp::ErrorKind::Overloaded if text.starts_with(TOO_LARGE) => Error::too_large(text),
             capnp::ErrorKind::Disconnected => Error::Lost(text.to_owned()),
             capnp::ErrorKind::Overloaded => Error::Refused(Refusal::new(RefusalCode::Unavailable, text)),
-            capnp::ErrorKind::Unimplemented => {
-                Error::Protocol(format!("it is of an older version, without this method ({text})"))
-            }
+            capnp::ErrorKind::Unimplemented => Error::Protocol(format!("{OLDER}, without this method ({text})")),
             _ => Error::Protocol(error.to_string()),
         }
     }

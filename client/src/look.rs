@@ -5,9 +5,10 @@ use crate::explanation::Explanation;
 use crate::guild::{Guild, new_request};
 use crate::link::Link;
 use crate::steer::done;
-use crate::views::{BranchView, BuildView, ProjectView, QueueItem, Whoami, WorkerView};
+use crate::views::{BranchView, BuildView, CronView, ProjectView, QueueItem, Whoami, WorkerView};
 use crate::wire::{
-    read_branch, read_build, read_explanation, read_grant, read_list, read_project, read_queue_item, read_worker,
+    read_branch, read_build, read_cron, read_explanation, read_grant, read_list, read_project, read_queue_item,
+    read_worker,
 };
 use schema::limits::{self, TOLD};
 use schema::perspective_capnp::build;
@@ -75,6 +76,23 @@ impl Guild {
             .await
         };
         all_pages(page, |last| last.name.clone()).await.map_err(|error| error.about("the list of projects"))
+    }
+
+    /// The builds of a project that the clock asks for, in the order of their branches and names; as many as one answer of the master
+    /// holds. A master up to version 0.2 has none.
+    pub async fn crons(&self, project: &str) -> Result<Vec<CronView>, Error> {
+        let asked = self.call(async |link| {
+            let mut request = link.viewer().await?.crons_request();
+            request.get().set_project(project);
+            let answer = request.send().promise.await?;
+            let answer = answer.get()?;
+            done(answer.has_refusal(), answer.get_refusal())?;
+            read_list(answer.get_crons()?, read_cron)
+        });
+        match asked.await {
+            Err(error) if error.is_unimplemented() => Ok(Vec::new()),
+            answer => answer.map_err(|error| error.about("the builds by the clock")),
+        }
     }
 
     /// The state of a branch or a tag, by its full or short name; with an empty name, of the project's main branch.

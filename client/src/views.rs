@@ -21,6 +21,47 @@ pub struct ProjectView {
     pub main_branch: String,
 }
 
+/// A build that the clock asks for: an entry of `[trigger.cron]` in the pipeline at the tip of a branch.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CronView {
+    /// The name of the entry.
+    pub name: String,
+    /// The full ref of the branch that it builds.
+    #[serde(rename = "ref")]
+    pub ref_name: String,
+    /// The expression, as `0 3 * * *`.
+    pub at: String,
+    /// The time zone of the expression, as `Europe/Berlin`.
+    pub tz: String,
+    /// Whether it builds only if the branch moved since its last build.
+    pub if_changed: bool,
+    /// When it fires next.
+    #[serde(serialize_with = "rfc3339")]
+    pub next: Option<Time>,
+    /// When it fires next, as the clock in its zone shows it; "" if it does not fire again.
+    pub shown: String,
+    /// The time that the newest firing was for.
+    #[serde(serialize_with = "rfc3339")]
+    pub fired: Option<Time>,
+    /// The number of the last build that it made, or 0 if it made none.
+    pub build: u32,
+    /// Why the newest firing made no build; "" if it made one, or if there was none.
+    pub skipped: String,
+}
+
+impl CronView {
+    /// When it fires next and what became of its newest firing, in a line.
+    pub fn line(&self) -> String {
+        let next = if self.shown.is_empty() { "never again" } else { &self.shown };
+        let last = match (self.skipped.as_str(), self.build) {
+            ("", 0) => String::new(),
+            ("", build) => format!("; last: build {build}"),
+            (skipped, _) => format!("; last: no build, because {skipped}"),
+        };
+        format!("of {}, next: {next}{last}", ShortRef::of(&self.ref_name))
+    }
+}
+
 /// The state of a branch, or of a tag. A branch is as good as its worst lane.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct BranchView {
@@ -141,6 +182,8 @@ pub struct JobView {
     pub needs: Vec<u32>,
     /// The number of the build that it ran in, if this retry did not repeat it; else 0.
     pub carried_from: u32,
+    /// The tier of isolation of the latest attempt; "" if none is known, or if the master is older.
+    pub isolation: String,
 }
 
 /// A step of a job's attempt.

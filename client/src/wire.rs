@@ -2,7 +2,9 @@
 
 use crate::error::Error;
 use crate::explanation::{Act, AttemptView, Candidate, Explanation, Remedy, RemedyStep};
-use crate::views::{BranchView, BuildView, GrantView, JobView, LaneView, ProjectView, QueueItem, StepView, WorkerView};
+use crate::views::{
+    BranchView, BuildView, CronView, GrantView, JobView, LaneView, ProjectView, QueueItem, StepView, WorkerView,
+};
 use schema::limits::{self, TOLD, TOLD_LIST};
 use schema::values::Time;
 use schema::wire::{
@@ -27,6 +29,21 @@ pub(crate) fn read_project(from: perspective_capnp::project_view::Reader<'_>) ->
         aliases: limits::texts(from.get_aliases(), &TOLD_LIST, &TOLD)?,
         latest: from.get_latest(),
         main_branch: limits::text(from.get_main_branch(), &TOLD)?,
+    })
+}
+
+pub(crate) fn read_cron(from: perspective_capnp::cron_view::Reader<'_>) -> Result<CronView, Error> {
+    Ok(CronView {
+        name: limits::text(from.get_name(), &TOLD)?,
+        ref_name: limits::text(from.get_ref(), &TOLD)?,
+        at: limits::text(from.get_at(), &TOLD)?,
+        tz: limits::text(from.get_tz(), &TOLD)?,
+        if_changed: from.get_if_changed(),
+        next: moment(from.get_next()),
+        shown: limits::text(from.get_shown(), &TOLD)?,
+        fired: moment(from.get_fired()),
+        build: from.get_build(),
+        skipped: limits::text(from.get_skipped(), &TOLD)?,
     })
 }
 
@@ -94,6 +111,7 @@ fn read_job(from: perspective_capnp::job_view::Reader<'_>) -> Result<JobView, Er
         platform: limits::text(from.get_platform(), &TOLD)?,
         needs: limits::numbers(from.get_needs(), &TOLD_LIST)?,
         carried_from: from.get_carried_from(),
+        isolation: limits::text(from.get_isolation(), &TOLD)?,
     })
 }
 

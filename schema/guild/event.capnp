@@ -55,6 +55,12 @@ struct Event {
     grantRedeemed :group { grant @40 :UInt64; name @41 :Text; }
     grantRevoked :group { grant @42 :UInt64; name @43 :Text; reason @44 :Text; }
     alarm :group { text @45 :Text; }
+    cronSkipped :group {
+      # The clock asked for a build, and none was made. One that is made has a `buildCreated`, whose cause is "cron NAME".
+      name @52 :Text;            # Of the entry in the pipeline.
+      ref @53 :Text;             # The branch that it builds, in full.
+      reason @54 :Text;
+    }
   }
 }
 

@@ -37,6 +37,20 @@ struct ProjectView {
   mainBranch @4 :Text;           # The branch that the repository's HEAD names, in full; empty: not known yet.
 }
 
+struct CronView {
+  # An entry of `[trigger.cron]`, as the pipeline at the tip of its branch has it.
+  name @0 :Text;
+  ref @1 :Text;                  # The branch that it builds, in full.
+  at @2 :Text;                   # The expression.
+  tz @3 :Text;                   # The time zone of the expression.
+  ifChanged @4 :Bool;            # It builds only if the branch moved since its last build.
+  next @5 :Int64;                # The next firing; 0: there is none.
+  shown @6 :Text;                # The next firing as the clock in `tz` shows it, "2026-12-01 03:00 Europe/Berlin"; empty: none.
+  fired @7 :Int64;               # The time that the newest firing was for; 0: it has not fired.
+  build @8 :UInt32;              # The last build that it made; 0: none.
+  skipped @9 :Text;              # Why the newest firing made no build; empty: it made one, or there was none.
+}
+
 struct LaneView {
   # One job of one branch, build after build. Its state is its newest outcome that counts, in the order of the updates of
   # the branch: succeeded, warned or failed. A run that errored, was cancelled or left out changes nothing; a repeated
@@ -73,7 +87,7 @@ struct BuildView {
   revision @5 :Text;
   subject @6 :Text;              # The tip's first line.
   author @7 :Text;
-  cause @8 :Text;                # "change", "run by NAME", "retry of 411 by NAME"
+  cause @8 :Text;                # "change", "run by NAME", "retry of 411 by NAME", "cron NAME"; more may be added.
   created @9 :Int64;
   started @10 :Int64;            # 0: not yet.
   finished @11 :Int64;           # 0: not yet.
@@ -98,6 +112,7 @@ struct JobView {
   platform @10 :Text;            # Of its worker; where it has none yet, as asked for.
   needs @11 :List(UInt32);
   carriedFrom @12 :UInt32;       # Not repeated by this retry: the build that it ran in.
+  isolation @13 :Text;           # The tier of the latest attempt: "plain", "guard"; empty: none is known, or the master is older.
 }
 
 struct StepView {
@@ -238,6 +253,9 @@ interface Viewer {
   branch @6 (project :Text, ref :Text) -> (branch :BranchView, refusal :Common.Refusal);
   # The state of a branch or tag. `ref`: a full name, or a short one of a branch or tag with builds, a branch's first; empty:
   # the project's main branch. `notFound` where nothing was built of it.
+  crons @7 (project :Text) -> (crons :List(CronView), more :Bool, refusal :Common.Refusal);
+  # The builds that the clock asks for, in the order of their branches and names. `more`: not all of them fit into the message.
+  # Older masters do not know this method, and have none.
 }
 
 interface Submitter {

@@ -55,6 +55,7 @@ fn facts(text: &str, number: u16, count: usize) -> Vec<Fact> {
         Fact::GrantRedeemed { grant, name },
         Fact::GrantRevoked { grant, name: word(), reason: word() },
         Fact::Alarm { text: word() },
+        Fact::CronSkipped { name: word(), ref_name: word(), reason: word() },
         Fact::Unknown { kind: word() },
     ]
 }

@@ -43,6 +43,7 @@ fn check_plans(place: &str, text: &str) {
             BuildCause::Change,
             BuildCause::Run { by: String::new() },
             BuildCause::Retry { number: 1, by: String::new() },
+            BuildCause::Cron { name: "nightly".to_owned() },
         ] {
             let context =
                 Context { ref_name: ref_name.to_owned(), cause, changed: Changed::default(), trust: Trust::Trusted };

@@ -62,6 +62,7 @@ fn asked_by_serde(_: &str) -> Asked {
 fn pipeline_frames(title: &str) -> &'static [&'static str] {
     match title {
         "" => &["KEYS"],
+        "[trigger.cron.NAME]" => &["version = 1\n[job.NAME]\nrun = 'x'\n[trigger.cron.NAME]\nKEYS"],
         "[trigger]" => &["version = 1\n[job.NAME]\nrun = 'x'\n[trigger]\nKEYS"],
         "[job.NAME]" => &["version = 1\n[job.other]\nrun = 'x'\n[job.NAME]\nKEYS"],
         "[[job.NAME.step]]" => &["version = 1\n[[job.NAME.step]]\nKEYS"],
@@ -69,7 +70,10 @@ fn pipeline_frames(title: &str) -> &'static [&'static str] {
             "version = 1\n[job.NAME]\non = 'KEY-x'\n[job.NAME.run]\nKEYS",
             "version = 1\n[job.NAME]\non = 'KEY-x'\n[[job.NAME.step]]\n[job.NAME.step.run]\nKEYS",
         ],
-        "[job.NAME.when]" => &["version = 1\n[job.NAME]\nrun = 'x'\n[job.NAME.when]\nKEYS"],
+        "[job.NAME.when]" => &[concat!(
+            "version = 1\n[trigger.cron.nightly]\nat = '0 3 * * *'\n",
+            "[job.NAME]\nrun = 'x'\n[job.NAME.when]\nKEYS"
+        )],
         "[job.NAME.retry]" => &[
             "version = 1\n[job.NAME]\nrun = 'x'\n[job.NAME.retry]\nKEYS",
             "version = 1\n[job.NAME]\nrun = 'x'\n[defaults.retry]\nKEYS",

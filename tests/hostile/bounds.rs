@@ -139,6 +139,7 @@ async fn look(it: &Hands, field: &str, n: usize) -> Option<Said> {
         "perspective.Viewer.workers(after)" => plain!(it.viewer.workers_request(), |to| to.set_after(text(n))),
         "perspective.Viewer.build(project)" => call!(it.viewer.build_request(), |to| to.set_project(text(n))),
         "perspective.Viewer.branch(project)" => call!(it.viewer.branch_request(), |to| to.set_project(text(n))),
+        "perspective.Viewer.crons(project)" => call!(it.viewer.crons_request(), |to| to.set_project(text(n))),
         "perspective.Viewer.branch(ref)" => call!(it.viewer.branch_request(), |to| {
             to.set_project("demo");
             to.set_ref(text(n));

@@ -14,7 +14,7 @@ use master::MasterParts;
 use master::commit::driver::Driver;
 use master::config::clock::Clock;
 use master::config::{Config, PoolConfig, ProjectConfig};
-use master::decide::coordinator::record::Record as Row;
+use master::decide::coordinator::record::{Record as Row, RefScope};
 use master::decide::coordinator::{Coordinator, Effect, PoolTerms, ProjectTerms, Terms};
 use master::intake::sources::{Repositories, Repository};
 use master::keep::installation;
@@ -535,12 +535,13 @@ impl Enrolment {
 }
 
 fn repository(seed: u64) -> Rc<Repository> {
-    let (poke, _) = master::intake::sources::git::pokes();
+    let (poke, _) = master::intake::sources::pokes();
     Rc::new(Repository {
         project: PROJECT.to_owned(),
         address: PROJECT.to_owned(),
         aliases: Vec::new(),
         mirror: Rc::new(Commits { seed }),
+        scope: RefScope { branches: vec!["*".to_owned()], tags: Vec::new() },
         inferred: None,
         commit_url: None,
         poke,

@@ -2,8 +2,8 @@
 //! It also holds the coordinator to what is promised of records: finished things never change, events have no gaps.
 
 use master::decide::coordinator::record::{
-    AttemptRow, BuildId, BuildRow, FollowedRow, GrantRow, HeadRow, JobKey, JobRow, Loaded, Record, RequestRow, StepKey,
-    StepRow, WorkerRow,
+    AttemptRow, BuildId, BuildRow, CronKey, CronRow, FollowedRow, GrantRow, HeadRow, JobKey, JobRow, Loaded, Record,
+    RequestRow, StepKey, StepRow, WorkerRow,
 };
 use schema::values::{Event, Fact, Plan, State};
 use std::collections::BTreeMap;
@@ -19,6 +19,7 @@ pub struct Ledger {
     pub workers: BTreeMap<String, WorkerRow>,
     pub heads: BTreeMap<(String, String), HeadRow>,
     pub followed: BTreeMap<String, FollowedRow>,
+    pub crons: BTreeMap<CronKey, CronRow>,
     pub requests: Vec<RequestRow>,
     pub events: Vec<Event>,
 }
@@ -43,6 +44,12 @@ impl Ledger {
             }
             Record::Followed(row) => {
                 self.followed.insert(row.project.clone(), row);
+            }
+            Record::Cron(row) => {
+                self.crons.insert(row.key.clone(), row);
+            }
+            Record::CronForgotten(key) => {
+                self.crons.remove(&key);
             }
             Record::Grant(row) => {
                 self.grants.insert(row.id.0, row);
@@ -92,6 +99,7 @@ impl Ledger {
             workers: self.workers.values().cloned().collect(),
             heads: self.heads.values().cloned().collect(),
             followed: self.followed.values().cloned().collect(),
+            crons: self.crons.values().cloned().collect(),
             requests: self.requests.clone(),
             numbers: numbers.into_iter().collect(),
             last_build: self.builds.keys().next_back().map_or(0, |id| id.0),

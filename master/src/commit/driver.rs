@@ -110,6 +110,11 @@ impl Driver {
         self.clock.now()
     }
 
+    /// What the clock on the wall shows, which may jump.
+    pub fn wall(&self) -> Time {
+        self.clock.wall()
+    }
+
     /// Runs a command and answers after its commit. On a full disk the command is refused before it runs.
     pub async fn call<T>(
         &self,

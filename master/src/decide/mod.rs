@@ -1,14 +1,15 @@
 //! What is so: everything is decided here, by code that does nothing, knows no other room and is told the time.
 //!
 //! Each of these folders may use those that stand before it in this list, and none that stands after it:
-//! `schedule`, `tokens`, `by_worker`, `matching`, `rests`, `placement`, `records`, `refs`, `requests`, `alarms`, `authority`, `grants`, `builds`,
-//! `coordinator`.
+//! `schedule`, `tokens`, `by_worker`, `matching`, `rests`, `placement`, `terms`, `records`, `refs`, `requests`, `alarms`, `authority`,
+//! `grants`, `builds`, `crons`, `coordinator`.
 
 mod alarms;
 pub mod authority;
 pub mod builds;
 mod by_worker;
 pub mod coordinator;
+mod crons;
 pub mod grants;
 pub mod matching;
 pub mod placement;
@@ -17,4 +18,5 @@ pub mod refs;
 pub mod requests;
 mod rests;
 pub mod schedule;
+mod terms;
 mod tokens;

@@ -6,7 +6,7 @@ use crate::config::{Config, ConfigError, ProjectConfig, ProjectFile, Retain, dif
 use crate::decide::coordinator::record::{Answer, RequestId};
 use crate::decide::coordinator::{ROOT, Request};
 use crate::explain::doctor::Premises;
-use crate::intake::sources::{self, FollowedSource, Repository};
+use crate::intake::sources::{self, ProjectSources, Repository};
 use crate::keep::health::DeliveryHealth;
 use crate::keep::installation::random;
 use crate::program::wiring::{CommandedSink, MasterParts, hooks, policy, reporters, terms};
@@ -45,8 +45,8 @@ struct Followed {
     task: AbortOnDropHandle<()>,
 }
 
-/// A mirror that is open, and its source.
-type Opened = (Rc<Repository>, FollowedSource);
+/// A mirror that is open, and the sources of its project.
+type Opened = (Rc<Repository>, ProjectSources);
 
 impl Reloader {
     /// For a master whose repositories and hooks are those of `config`.
@@ -186,10 +186,10 @@ impl Reloader {
         }
     }
 
-    fn follow(&mut self, (repository, source): Opened) {
+    fn follow(&mut self, (repository, sources): Opened) {
         let stop = CancellationToken::new();
-        let sink = CommandedSink::new(self.parts.driver.clone(), source.following());
-        let task = spawn_local(source.follow(sink, self.parts.clock, stop.clone()));
+        let sink = Rc::new(CommandedSink::new(self.parts.driver.clone(), sources.following()));
+        let task = spawn_local(sources.run(sink, self.parts.clock, stop.clone()));
         self.followed.insert(repository.project.clone(), Followed { stop, task: AbortOnDropHandle::new(task) });
         self.parts.repositories.put(repository);
     }

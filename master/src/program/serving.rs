@@ -26,7 +26,7 @@ pub struct Master {
     pub parts: Rc<MasterParts>,
     identity: Rc<Identity>,
     listener: TcpListener,
-    sources: Vec<(Rc<sources::Repository>, sources::FollowedSource)>,
+    sources: Vec<(Rc<sources::Repository>, sources::ProjectSources)>,
     retention: Retention,
     reloader: Reloader,
     pages: Option<Pages>,

@@ -205,7 +205,7 @@ pub(crate) fn open_repositories(
     config: &Config,
     coordinator: &coordinator::Coordinator,
     git: &mirror::GitGate,
-) -> Result<Vec<(Rc<sources::Repository>, sources::FollowedSource)>, RunError> {
+) -> Result<Vec<(Rc<sources::Repository>, sources::ProjectSources)>, RunError> {
     let opened = config.projects.iter().map(|(name, project)| {
         let wrong = |source| RunError::Repository { project: name.clone(), source };
         sources::open(&config.state, name, project, coordinator.heads_of(name), git).map_err(wrong)

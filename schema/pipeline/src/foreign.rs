@@ -43,6 +43,6 @@ const WORDS: &[(&[&str], &str)] = &[
     (&["artifact", "artifacts"], "until then, a step of yours can upload what it made"),
     (&["secrets"], "until then, `pass` of worker.toml hands variables of the worker to its steps"),
     (&["services"], "until then, a step can start what it needs, and end it"),
-    (&["cron", "schedule"], "until then, `guild run` from a timer of yours asks for a build"),
+    (&["schedule", "schedules"], "[trigger.cron.NAME] names a time, as at = \"0 3 * * *\""),
     (&["image"], "until then, a label, as in want = [\"python=3.14\"], picks a machine that has what the job needs"),
 ];

@@ -7,11 +7,12 @@ mod job;
 pub(super) use job::{DEFAULTS_LATER, JOB, JOB_LATER, ONLY_STEP, SETTINGS, STEP, STEP_LATER};
 
 use super::axis_value::AxisValue;
-use super::entry::{self, Entry};
+use super::cron::{self, CronEntry};
+use super::entry::{self, Entry, set};
 use super::settings;
 use crate::limits::{
-    AXES_MAX, CELLS_MAX, ENV_MAX, JOBS_MAX, NEEDS_MAX, PATTERN_MAX, PATTERNS_MAX, PATTERNS_TEXT_MAX, PLAN_MAX,
-    RETRY_INFRA_MAX, RULES_MAX, STEPS_MAX, WANTS_MAX,
+    AXES_MAX, CELLS_MAX, CRON_TEXT_MAX, CRONS_MAX, ENV_MAX, JOBS_MAX, NEEDS_MAX, PATTERN_MAX, PATTERNS_MAX,
+    PATTERNS_TEXT_MAX, PLAN_MAX, RETRY_INFRA_MAX, RULES_MAX, STEPS_MAX, WANTS_MAX,
 };
 use schema::limits::{FILE_MAX, JOB_BYTES, STEP_NAME, VIEW_BYTES};
 use schema::values::BuildCause;
@@ -27,9 +28,17 @@ pub static GUILD_TOML: Reference = Reference {
         Section {
             title: "[trigger]",
             places: &["[trigger]"],
-            about: "Which pushes make a build. What a person asks for (`guild run`, `guild retry`) is built whatever it says.",
+            about: "Which pushes make a build, and what the clock asks for. What a person asks for (`guild run`, `guild retry`) is built whatever it says.",
             keys: &[TRIGGER],
             later: &[TRIGGER_LATER],
+        },
+        Section {
+            title: "[trigger.cron.NAME]",
+            places: &["[trigger.cron.NAME]"],
+            about: "A build that the [clock asks for](../pipeline.md#builds-by-the-clock), of the tip of one branch. At most 20 entries. \
+                    Each text has at most 255 bytes.",
+            keys: &[&CRON_KEYS],
+            later: &[],
         },
         Section {
             title: "[job.NAME]",
@@ -92,12 +101,13 @@ const SETTING_KEYS: [Key; SETTINGS.len()] = entry::keys(SETTINGS);
 const JOB_KEYS: [Key; JOB.len()] = entry::keys(JOB);
 const ONLY_STEP_KEYS: [Key; ONLY_STEP.len()] = entry::keys(ONLY_STEP);
 const STEP_KEYS: [Key; STEP.len()] = entry::keys(STEP);
+const CRON_KEYS: [Key; CRON.len()] = entry::keys(CRON);
 const AXIS_VALUE_KEYS: [Key; AXIS_VALUE.len()] = entry::keys(AXIS_VALUE);
 
 pub(super) const TOP_LATER: &[&str] = &["component", "include", "group", "parameter"];
-pub(super) const TRIGGER_LATER: &[&str] = &["pull", "cron", "after", "each_commit", "skip_words"];
+pub(super) const TRIGGER_LATER: &[&str] = &["pull", "after", "each_commit", "skip_words"];
 pub(super) const AXIS_VALUE_LATER: &[&str] = &["image"];
-pub(super) const WHEN_LATER: &[&str] = &["cron", "parameter", "changed"];
+pub(super) const WHEN_LATER: &[&str] = &["parameter", "changed"];
 
 const LIST: Form = Form::LIST;
 const ENV: Form = Form::Map(&Form::Text);
@@ -143,6 +153,48 @@ const TRIGGER: &[Key] = &[
         "patterns of files: a push to a branch is left out only if the branch's newest finished build was good and nothing \
          changed here since its commit; what is not known matches, and so does a tag",
     ),
+    Key::new(
+        "cron",
+        Form::Map(&Form::Table("[trigger.cron.NAME]")),
+        Is("{}"),
+        "{ nightly = { at = \"0 3 * * *\" } }",
+        "builds that the clock asks for: `[trigger.cron.nightly]`",
+    ),
+];
+
+pub(super) const CRON: &[Entry<CronEntry>] = &[
+    Entry::new(
+        "at",
+        Form::Text,
+        Required,
+        "\"30 2 * * mon-fri\"",
+        "when: minute, hour, day of the month, month and weekday, as in a crontab; `L`, `W` and `#` are known too",
+        |value, to| to.at = cron::at(value).unwrap_or_default(),
+    ),
+    Entry::new(
+        "tz",
+        Form::Text,
+        Is("\"UTC\""),
+        "\"Europe/Berlin\"",
+        "the zone of that time, by its name in the IANA database",
+        |value, to| set(&mut to.tz, cron::tz(value)),
+    ),
+    Entry::new(
+        "branch",
+        Form::Text,
+        Means("the default branch of the repository"),
+        "\"release/2\"",
+        "the branch that is built, which the master must follow; the `guild.toml` at its tip counts, and no other",
+        |value, to| to.branch = cron::branch(value),
+    ),
+    Entry::new(
+        "if_changed",
+        Form::Flag,
+        Is("false"),
+        "true",
+        "builds only if the branch moved since the last build that this entry made",
+        |value, to| set(&mut to.if_changed, value.boolean()),
+    ),
 ];
 
 const RUN: &[Key] = &[
@@ -168,7 +220,15 @@ const WHEN: &[Key] = &[
         Form::Either(&[CAUSE, Form::Array(&CAUSE)]),
         Means("all"),
         "\"run\"",
-        "`\"change\"`: a push; `\"run\"`: someone asked; `\"retry\"`: someone asked for an earlier build again",
+        "`\"change\"`: a push; `\"run\"`: someone asked; `\"retry\"`: someone asked for an earlier build again; `\"cron\"`: \
+         the clock",
+    ),
+    Key::new(
+        "cron",
+        LIST,
+        Means("any cause"),
+        "\"nightly\"",
+        "names of `[trigger.cron]`: the job runs only in the builds that these make",
     ),
 ];
 
@@ -204,6 +264,7 @@ pub(super) const AXIS_VALUE: &[Entry<AxisValue>] = &[
 const _: () = {
     assert!(JOBS_MAX == 1_000 && CELLS_MAX == 1_000 && STEPS_MAX == 100 && AXES_MAX == 16 && RULES_MAX == 100);
     assert!(WANTS_MAX == 100 && ENV_MAX == 500 && NEEDS_MAX == 100_000);
+    assert!(CRONS_MAX == 20 && CRON_TEXT_MAX == 255);
     assert!(PATTERNS_MAX == 1_000 && PATTERN_MAX == 1_000, "docs/pipeline.md says them");
     assert!(PATTERNS_TEXT_MAX == 200_000, "docs/pipeline.md says it");
     assert!(PLAN_MAX == 16 << 20 && FILE_MAX == 1 << 20 && JOB_BYTES == 1 << 20 && VIEW_BYTES == 2 << 20);

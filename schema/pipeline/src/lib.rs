@@ -6,6 +6,9 @@
 
 mod axis;
 mod axis_value;
+mod cron;
+mod cron_names;
+mod crons;
 mod entry;
 mod expand;
 mod foreign;
@@ -21,6 +24,7 @@ mod settings;
 mod step;
 mod when;
 
+pub use cron::{CronEntry, CronMistake, CronTimes};
 pub use infer::{Inferred, infer};
 pub use toml_file::{Diagnostic, Diagnostics};
 
@@ -32,6 +36,8 @@ use std::sync::Arc;
 use toml_file::{Page, Table};
 use when::{Matching, Room, Trigger, When};
 
+/// The variable of a step that names the entry of `[trigger.cron]` which made the build.
+const CRON_VARIABLE: &str = "GUILD_CRON";
 /// The version of the file that this reads.
 const VERSION: u16 = 1;
 
@@ -95,6 +101,11 @@ impl Pipeline {
         self.trigger.reason(ref_name, paths)
     }
 
+    /// The entries of `[trigger.cron]`, in the order of the file.
+    pub fn crons(&self) -> &[CronEntry] {
+        &self.trigger.crons
+    }
+
     /// Whether `[trigger]` or a `when` asks what changed.
     pub fn asks_for_paths(&self) -> bool {
         self.triggers_by_paths() || self.jobs_by_paths().next().is_some()
@@ -116,13 +127,18 @@ impl Pipeline {
         let jobs = self.jobs.iter().map(|Branching { plan, when }| {
             let paths = context.changed.paths(&plan.name);
             let mut skipped_by = |kind: &str| {
-                let why = when.reason(&context.ref_name, kind, paths, &mut matching).unwrap_or_default();
+                let why = when.reason(&context.ref_name, kind, &context.cause, paths, &mut matching).unwrap_or_default();
                 // it is a part of the plan that travels, and names patterns, which may be long
                 SKIPPED.cut(&why).into_owned()
             };
             let (skipped, in_retry) = (skipped_by(context.cause.kind()), skipped_by(BuildCause::RETRY));
             let skipped_in_retry = (in_retry != skipped).then_some(in_retry);
-            JobPlan { skipped, skipped_in_retry, ..plan.clone() }
+            let mut plan = JobPlan { skipped, skipped_in_retry, ..plan.clone() };
+            if let BuildCause::Cron { name } = &context.cause {
+                // a pipeline sets no variable with GUILD_, so this stands alone
+                plan.env.push((CRON_VARIABLE.to_owned(), name.clone()));
+            }
+            plan
         });
         Ok(Plan { version: VERSION, jobs: jobs.collect(), trust: context.trust })
     }
@@ -136,6 +152,7 @@ fn read(root: &Table<'_>) -> Option<Pipeline> {
     let defaults = defaults(root);
     let axes = axis::read(root);
     let jobs = job::read_all(root, &defaults, &axes, &room);
+    cron_names::check(page, &trigger.crons, &jobs);
     root.close(keys::TOP_LATER);
     let order = order::order(page, &jobs)?;
     // a half-read job would be expanded to errors that are none

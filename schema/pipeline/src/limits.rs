@@ -34,3 +34,7 @@ pub const PATTERNS_MAX: usize = 1_000;
 pub const PATTERN_MAX: usize = 1_000;
 /// The characters of all patterns of a file: to match as many with 1,000 paths takes half a second.
 pub const PATTERNS_TEXT_MAX: usize = 200_000;
+/// The entries of `[trigger.cron]`: to find out that a time never comes takes a few milliseconds each.
+pub const CRONS_MAX: usize = 20;
+/// The bytes of one text of `[trigger.cron.NAME]`: a branch has at most 255 of them on the usual file systems.
+pub const CRON_TEXT_MAX: usize = 255;

@@ -1,7 +1,8 @@
 //! `[trigger]` and `when`: whether a ref, the paths that changed and the cause ask for something. Closed tables of
 //! patterns; no expression language.
 
-use super::{keys, mistake};
+use super::cron::CronEntry;
+use super::{crons, keys, mistake};
 use crate::limits::{PATTERN_MAX, PATTERNS_MAX, PATTERNS_TEXT_MAX};
 use globset::{GlobBuilder, GlobMatcher};
 use schema::values::{BuildCause, ShortRef};
@@ -133,6 +134,7 @@ pub(super) struct Trigger {
     /// None: no tag.
     tag: Option<Patterns>,
     paths: Option<Patterns>,
+    pub(super) crons: Vec<CronEntry>,
 }
 
 impl Trigger {
@@ -144,6 +146,7 @@ impl Trigger {
             push: Patterns::read(&table, "push", room),
             tag: Patterns::read(&table, "tag", room),
             paths: Patterns::read(&table, PATHS, room),
+            crons: crons::read(&table),
         };
         table.close(keys::TRIGGER_LATER);
         trigger
@@ -181,6 +184,8 @@ pub(super) struct When {
     tag: Option<Patterns>,
     paths: Option<Patterns>,
     causes: Option<Vec<&'static str>>,
+    /// Names of entries of `[trigger.cron]`.
+    pub(super) crons: Option<Vec<At<String>>>,
 }
 
 impl When {
@@ -193,6 +198,7 @@ impl When {
             tag: Patterns::read(&table, "tag", room),
             paths: Patterns::read(&table, PATHS, room),
             causes: table.get("cause").and_then(|value| causes(&value)),
+            crons: table.get("cron").and_then(|value| value.one_or_more()),
         };
         table.close(keys::WHEN_LATER);
         when
@@ -202,17 +208,20 @@ impl When {
         self.paths.is_some()
     }
 
-    /// Why the job is skipped in a build with a cause of this kind; none: it is not.
+    /// Why the job is skipped in a build whose cause is of this kind; none: it is not. A retry, which is a kind of its own, has the
+    /// `cause` of the build that it repeats, so that what a cron asked for is repeated too.
     pub(super) fn reason(
         &self,
         ref_name: &str,
-        cause: &str,
+        kind: &str,
+        cause: &BuildCause,
         paths: Option<&Arc<Vec<String>>>,
         matching: &mut Matching,
     ) -> Option<String> {
-        let kind = ShortRef::of(ref_name);
-        let of_ref = self.reason_of_ref(kind);
-        of_ref.or_else(|| self.reason_of_cause(cause)).or_else(|| match kind {
+        let short = ShortRef::of(ref_name);
+        let of_ref = self.reason_of_ref(short);
+        let of_cause = || self.reason_of_cause(kind).or_else(|| self.reason_of_cron(cause));
+        of_ref.or_else(of_cause).or_else(|| match short {
             ShortRef::Tag(_) => None,
             ShortRef::Branch(_) | ShortRef::Other(_) => self.reason_of_paths(paths?, matching),
         })
@@ -236,6 +245,13 @@ impl When {
         let wanted = self.causes.as_ref()?;
         let names: Vec<String> = wanted.iter().map(|&kind| kind.to_owned()).collect();
         (!wanted.contains(&kind)).then(|| format!("when: the cause {kind} is not {}", list(&names)))
+    }
+
+    fn reason_of_cron(&self, cause: &BuildCause) -> Option<String> {
+        let wanted = self.crons.as_ref()?;
+        let names = || list(&wanted.iter().map(|name| name.value.clone()).collect::<Vec<_>>());
+        let is_of_one = matches!(cause, BuildCause::Cron { name } if wanted.iter().any(|wanted| wanted.value == *name));
+        (!is_of_one).then(|| format!("when: the cause {cause} is not cron {}", names()))
     }
 
     fn reason_of_paths(&self, paths: &Arc<Vec<String>>, matching: &mut Matching) -> Option<String> {

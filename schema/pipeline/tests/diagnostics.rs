@@ -135,14 +135,10 @@ fn what_is_said() {
             "4:12 `tag` of `when` of job `a` has `refs/tags/v*`, which matches nothing: names are short here | write `v*`, \
              among the patterns of tags",
         ),
-        (
-            "when.cron = 'x'",
-            "4:6 `cron` of `when` of job `a` is not supported by this version | of a later version | until then, `guild run` from a \
-             timer of yours asks for a build",
-        ),
+        ("when.cron = 'x'", "4:13 `when` of job `a` names the cron `x`, which is not defined | no such cron"),
         (
             "when.cause = 'push'",
-            "4:14 `cause` of `when` of job `a` is not known | it is one of \"change\", \"run\", \"retry\"",
+            "4:14 `cause` of `when` of job `a` is not known | it is one of \"change\", \"run\", \"retry\", \"cron\"",
         ),
         (
             "matrix.x = '*'",

@@ -8,7 +8,7 @@ use crate::values::{Commit, Event, FactField, JobPlan};
 pub const WORD: usize = 8;
 
 /// The structs `JobView` and `StepView` with its `Exit` as `schema/guild` has them: their numbers and pointers.
-pub const JOB_VIEW: usize = 12 * WORD;
+pub const JOB_VIEW: usize = 13 * WORD;
 pub const STEP_VIEW: usize = 9 * WORD;
 
 /// A text with its pointer and its final zero, in whole words.
@@ -43,8 +43,8 @@ pub fn page(sizes: impl ExactSizeIterator<Item = usize>) -> usize {
 
 /// A job and its steps, as a build shows them, without the reason of its outcome.
 pub fn view_bytes(job: &JobPlan) -> usize {
-    // the worker that will take it and its platform are not known yet
-    let worker = 2 * (ABOUT.most + WORD);
+    // the worker that will take it and its platform are not known yet; the tier is one of a few words
+    let worker = 2 * (ABOUT.most + WORD) + 2 * WORD;
     let steps: usize = job.steps.iter().map(|step| STEP_VIEW + text_bytes(&step.name)).sum();
     JOB_VIEW + text_bytes(&job.name) + worker + WORD + size_of_val(job.needs.as_slice()) + steps
 }

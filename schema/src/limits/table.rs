@@ -66,7 +66,7 @@ table! {
     /// As in the master file, where a name of a project has at most this many bytes.
     PROJECT: "name of the project", NAME_MAX, Bytes, Refused, [
         "change.ChangeSink.submit(project)", "perspective.Viewer.builds(project)", "perspective.Viewer.projects(after)", "perspective.Viewer.build(project)",
-        "perspective.Viewer.branch(project)", "perspective.Submitter.run(project)", "perspective.Submitter.retry(project)",
+        "perspective.Viewer.branch(project)", "perspective.Viewer.crons(project)", "perspective.Submitter.run(project)", "perspective.Submitter.retry(project)",
         "perspective.Submitter.cancel(project)", "event.Filter.projects[]", "grant.What.projects[]", "grant.NewProject.name",
         "grant.NewProject.aliases[]",
     ];

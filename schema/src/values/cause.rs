@@ -13,11 +13,21 @@ pub enum BuildCause {
     Run { by: String },
     /// Someone asked for the build with this number of the same project again.
     Retry { number: u32, by: String },
+    /// The clock: an entry of `[trigger.cron]` with this name.
+    Cron { name: String },
 }
 
 impl BuildCause {
+    /// The entry of `[trigger.cron]` that made the build; empty: none did.
+    pub fn cron(&self) -> &str {
+        match self {
+            BuildCause::Cron { name } => name,
+            BuildCause::Change | BuildCause::Run { .. } | BuildCause::Retry { .. } => "",
+        }
+    }
+
     /// The kinds, as `cause` of a job's `when` names them.
-    pub const KINDS: [&str; 3] = ["change", "run", BuildCause::RETRY];
+    pub const KINDS: [&str; 4] = ["change", "run", BuildCause::RETRY, "cron"];
     /// The kind of a build that repeats another one.
     pub const RETRY: &str = "retry";
 
@@ -27,6 +37,7 @@ impl BuildCause {
             BuildCause::Change => BuildCause::KINDS[0],
             BuildCause::Run { .. } => BuildCause::KINDS[1],
             BuildCause::Retry { .. } => BuildCause::KINDS[2],
+            BuildCause::Cron { .. } => BuildCause::KINDS[3],
         }
     }
 }
@@ -38,6 +49,7 @@ impl fmt::Display for BuildCause {
             BuildCause::Change => Ok(()),
             BuildCause::Run { by } => write!(f, " by {by}"),
             BuildCause::Retry { number, by } => write!(f, " of {number} by {by}"),
+            BuildCause::Cron { name } => write!(f, " {name}"),
         }
     }
 }
@@ -49,8 +61,10 @@ mod tests {
     #[test]
     fn a_cause_reads_as_words() {
         let by = || "ann".to_owned();
-        let all = [BuildCause::Change, BuildCause::Run { by: by() }, BuildCause::Retry { number: 7, by: by() }];
-        assert_eq!(all.each_ref().map(BuildCause::to_string), ["change", "run by ann", "retry of 7 by ann"]);
+        let cron = BuildCause::Cron { name: "nightly".to_owned() };
+        let all = [BuildCause::Change, BuildCause::Run { by: by() }, BuildCause::Retry { number: 7, by: by() }, cron];
+        let words = ["change", "run by ann", "retry of 7 by ann", "cron nightly"];
+        assert_eq!(all.each_ref().map(BuildCause::to_string), words);
         assert_eq!(all.each_ref().map(BuildCause::kind), BuildCause::KINDS);
     }
 }

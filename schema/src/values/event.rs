@@ -118,6 +118,13 @@ facts! {
     "grantRedeemed" => GrantRedeemed { grant: u64, name: String },
     "grantRevoked" => GrantRevoked { grant: u64, name: String, reason: String },
     "alarm" => Alarm { text: String },
+    /// The clock asked for a build of a branch, and none was made.
+    "cronSkipped" => CronSkipped {
+        name: String,
+        #[serde(rename = "ref")]
+        ref_name: String,
+        reason: String,
+    },
 }
 
 /// One field of a fact, as far as its size depends on what it holds.

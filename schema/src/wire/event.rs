@@ -191,6 +191,12 @@ fn write_fact(mut to: event::Builder<'_>, fact: &Fact) {
             to.set_reason(reason);
         }
         Fact::Alarm { text } => to.init_alarm().set_text(text),
+        Fact::CronSkipped { name, ref_name, reason } => {
+            let mut to = to.init_cron_skipped();
+            to.set_name(name);
+            to.set_ref(ref_name);
+            to.set_reason(reason);
+        }
         Fact::Unknown { .. } => to.set_unknown(()),
     }
 }
@@ -268,6 +274,11 @@ fn read_fact(from: event::Reader<'_>) -> capnp::Result<Fact> {
             reason: limits::text(from.get_reason(), &TOLD)?,
         },
         event::Alarm(from) => Fact::Alarm { text: limits::text(from.get_text(), &TOLD)? },
+        event::CronSkipped(from) => Fact::CronSkipped {
+            name: limits::text(from.get_name(), &TOLD)?,
+            ref_name: limits::text(from.get_ref(), &TOLD)?,
+            reason: limits::text(from.get_reason(), &TOLD)?,
+        },
     })
 }
 

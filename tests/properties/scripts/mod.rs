@@ -2,6 +2,7 @@
 
 mod append;
 mod cancel;
+mod cron;
 mod idle;
 mod leases;
 mod needs;

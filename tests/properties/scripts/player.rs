@@ -14,14 +14,18 @@
 //! | `w1 is lost`, `w1 returns`, `w1 returns empty` | its session; when it returns, it names its leases or none of them |
 //! | `drain w1`, `undrain w1`, `cancel 1`, `cancel 1/test` | what an operator asks for |
 //! | `pass 60` | seconds |
+//! | `clock 2026-03-29 02:59` | the clock on the wall shows this in UTC, and what it asks for is built |
+//! | `crons main at 2026-03-29 02:59: a 0 3 * * *; b if-changed 0 4 * * * in Europe/Berlin` | the pipeline at the tip of the branch was read, and has these entries |
+//! | `delete main`, `unfollow main` | the branch is deleted; the master file follows it no longer |
 //! | `restart` | the master is killed and starts from what it recorded |
 
 use crate::world::World;
-use master::decide::coordinator::record::{BuildId, LeaseToken, Record};
-use master::decide::coordinator::{AddedJob, Arrival, Effect, Planned, SessionId, Terms};
+use master::decide::coordinator::record::{BuildId, BuildRow, LeaseToken, Record};
+use master::decide::coordinator::{AddedJob, Arrival, Effect, Planned, ROOT, SessionId, Terms};
+use pipeline::{CronEntry, CronTimes};
 use schema::values::{
-    Description, Exit, Fact, Home, JobPlan, Outcome, Plan, Refusal, Resources, StepEnd, Tier, TierProbe, Time, Trust,
-    What,
+    Change, Description, Exit, Fact, Home, JobPlan, Outcome, Plan, Refusal, Resources, StepEnd, Tier, TierProbe, Time,
+    Trust, What,
 };
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -56,6 +60,8 @@ struct Player {
     plans: BTreeMap<BuildId, Plan>,
     /// The job of each lease, as `1/test`, with the room that it takes.
     jobs: BTreeMap<LeaseToken, (String, Resources)>,
+    /// The full name of a branch that the master file follows no longer.
+    unfollowed: String,
     out: String,
 }
 
@@ -65,8 +71,8 @@ fn terms() -> Terms {
 
 impl Player {
     fn new() -> Player {
-        let (workers, plans, jobs) = Default::default();
-        Player { world: World::new(terms()), workers, plans, jobs, out: String::new() }
+        let (workers, plans, jobs, unfollowed, out) = Default::default();
+        Player { world: World::new(terms()), workers, plans, jobs, unfollowed, out }
     }
 
     fn line(&mut self, line: &str) {
@@ -81,6 +87,13 @@ impl Player {
             ["undrain", name] => self.drain(name, false),
             ["cancel", what] => self.cancel(what),
             ["pass", seconds] => self.pass(seconds.parse().expect("a number of seconds")),
+            ["clock", ..] => self.clock(line.split_once(' ').expect("a time").1),
+            ["crons", branch, "at", ..] => {
+                let (time, entries) = line.split_once("at ").expect("a time").1.split_at(16);
+                self.read_crons(branch, time, entries.trim_start_matches(':'));
+            }
+            ["delete", branch] => self.delete(branch),
+            ["unfollow", branch] => self.unfollowed = format!("refs/heads/{branch}"),
             ["restart"] => self.restart(),
             ["look"] => self.look(),
             [name, "asks"] => self.ask(name),
@@ -190,6 +203,26 @@ impl Player {
         }
     }
 
+    fn clock(&mut self, time: &str) {
+        let unfollowed = self.unfollowed.clone();
+        let next = self.world.it.fire_crons(self.world.now, utc(time), "p", &|name| name != unfollowed);
+        self.settle();
+        let next = next.map_or_else(|| "never".to_owned(), |next| CLOCK.with(|clock| clock.shown(next)));
+        let _ = writeln!(self.out, "  next: {next}");
+    }
+
+    fn read_crons(&mut self, branch: &str, time: &str, entries: &str) {
+        let is_tip = |row: &&BuildRow| row.stamp.sources[0].ref_name == format!("refs/heads/{branch}");
+        let row = self.world.ledger.builds.values().rev().find(is_tip).expect("the branch was pushed").clone();
+        let entries = entries.split(';').filter(|entry| !entry.trim().is_empty()).map(cron).collect();
+        self.world.it.read_crons(utc(time), &row, entries);
+    }
+
+    fn delete(&mut self, branch: &str) {
+        let (project, ref_name) = ("p".to_owned(), format!("refs/heads/{branch}"));
+        self.world.it.submit_change(self.world.now, ROOT, Change { project, ref_name, ..Change::default() });
+    }
+
     fn restart(&mut self) {
         self.world.load(terms(), self.world.ledger.load());
     }
@@ -268,6 +301,9 @@ impl Player {
         while let Some(effect) = self.world.it.poll_effect() {
             match effect {
                 Effect::Record(record) => self.record(record),
+                Effect::Plan { build } if self.world.ledger.builds[&build].cause.kind() == "cron" => {
+                    self.world.it.plan_ready(self.world.now, build, Planned::Skip("played".to_owned()));
+                }
                 Effect::Plan { build } => {
                     let plan = self.plans.remove(&build).expect("each plan is asked for once");
                     self.world.it.plan_ready(self.world.now, build, Planned::Plan(plan));
@@ -311,10 +347,39 @@ impl Player {
                 writeln!(self.out, "  {build}/{job} {outcome}")
             }
             Fact::JobFinished { job, outcome, reason } => writeln!(self.out, "  {build}/{job} {outcome}: {reason}"),
+            Fact::BuildCreated { cause, ref_name, revision } if cause.starts_with("cron") => {
+                writeln!(self.out, "  build {build} of {ref_name} at {}: {cause}", revision.trim_start_matches('0'))
+            }
+            Fact::CronSkipped { name, ref_name, reason } => {
+                writeln!(self.out, "  no build of {ref_name} by cron {name}: {reason}")
+            }
             Fact::BuildFinished { outcome, .. } => writeln!(self.out, "  build {build} {outcome}"),
             _ => Ok(()),
         };
     }
+}
+
+thread_local! {
+    static CLOCK: CronTimes = CronTimes::new("* * * * *", "UTC").expect("each minute");
+}
+
+/// `2026-03-29 02:59` in UTC: days are counted from the first of March of the year 0.
+fn utc(text: &str) -> Time {
+    let parts: Vec<u64> = text.split(['-', ' ', ':']).map(|part| part.parse().expect("a number")).collect();
+    let [year, month, day, hour, minute] = parts[..] else { panic!("`{text}` is no time") };
+    let year = if month > 2 { year } else { year - 1 };
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    // the first day of 1970
+    Time((((days - 719_468) * 24 + hour) * 60 + minute) * 60_000)
+}
+
+/// A name, then the expression; `if-changed` before it and `in ZONE` behind it are optional.
+fn cron(text: &str) -> CronEntry {
+    let (name, rest) = text.trim().split_once(' ').expect("NAME EXPRESSION");
+    let (at, tz) = rest.split_once(" in ").unwrap_or((rest, "UTC"));
+    let bare = at.strip_prefix("if-changed ");
+    let (name, at, tz) = (name.to_owned(), bare.unwrap_or(at).to_owned(), tz.to_owned());
+    CronEntry { name, at, tz, branch: None, if_changed: bare.is_some() }
 }
 
 /// The probes of a worker on which these tiers work.

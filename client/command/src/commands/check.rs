@@ -2,16 +2,20 @@
 
 use crate::connected::Connected;
 use crate::printer::Printer;
+use crate::render::now;
 use clap::Args;
 use client::Error;
-use pipeline::{Changed, Context};
-use schema::values::{BuildCause, JobPlan, Plan, Trust};
+use pipeline::{Changed, Context, CronEntry, CronTimes, Pipeline};
+use schema::values::{BuildCause, JobPlan, Plan, Time, Trust};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use toml_file::Diagnostics;
 
 /// The exit status for a pipeline file that is broken: the same as for wrong usage, because the caller has to change what it gave.
 const BROKEN: u8 = 2;
+
+/// The firings of an entry that are shown: with three, a weekday or a month that was not meant is seen.
+const FIRINGS: usize = 3;
 
 #[derive(Args)]
 pub(crate) struct Check {
@@ -24,8 +28,11 @@ impl Check {
         let file = self.file.unwrap_or_else(pipeline_file);
         stays_inside(connected, &file)?;
         let text = std::fs::read(&file).map_err(|error| Error::usage(format!("{}: {error}", file.display())))?;
-        match plan(connected, &file, &text) {
-            Ok(plan) => say_plan(&connected.printer, &plan).map(|()| 0),
+        match planned(connected, &file, &text) {
+            Ok((pipeline, plan)) => {
+                say_plan(&connected.printer, &plan)?;
+                say_crons(&connected.printer, &pipeline).map(|()| 0)
+            }
             Err(diagnostics) if connected.printer.wants_json() => {
                 diagnostics
                     .0
@@ -43,6 +50,10 @@ impl Check {
 
 /// For a run by hand of this branch: nothing is left out but what `when` says of it.
 pub(super) fn plan(connected: &Connected, file: &Path, text: &[u8]) -> Result<Plan, Diagnostics> {
+    planned(connected, file, text).map(|(_, plan)| plan)
+}
+
+fn planned(connected: &Connected, file: &Path, text: &[u8]) -> Result<(Pipeline, Plan), Diagnostics> {
     let branch = connected.copy().and_then(|copy| copy.branch.clone());
     let context = Context {
         ref_name: branch.unwrap_or_else(|| "refs/heads/main".to_owned()),
@@ -50,7 +61,8 @@ pub(super) fn plan(connected: &Connected, file: &Path, text: &[u8]) -> Result<Pl
         changed: Changed::default(),
         trust: Trust::Trusted,
     };
-    pipeline::load(&file.to_string_lossy(), text).and_then(|pipeline| pipeline.expand(&context))
+    let pipeline = pipeline::load(&file.to_string_lossy(), text)?;
+    pipeline.expand(&context).map(|plan| (pipeline, plan))
 }
 
 /// The nearest guild.toml upwards; the one here where there is none.
@@ -74,6 +86,27 @@ fn stays_inside(connected: &Connected, file: &Path) -> Result<(), Error> {
 fn say_plan(printer: &Printer, plan: &Plan) -> Result<(), Error> {
     let rows: Vec<Value> = plan.jobs.iter().map(|job| row(plan, job)).collect();
     printer.say_rows(&rows, &["name", "on", "needs", "steps", "skipped"])
+}
+
+/// The builds that the clock asks for, each with its next firings.
+fn say_crons(printer: &Printer, pipeline: &Pipeline) -> Result<(), Error> {
+    for entry in pipeline.crons() {
+        let (branch, next) = (entry.branch.as_deref().unwrap_or_default(), firings(entry));
+        if printer.wants_json() {
+            printer.say_json(&json!({ "cron": entry.name, "branch": branch, "next": next }))?;
+            continue;
+        }
+        let branch = if branch.is_empty() { "the default branch" } else { branch };
+        printer.say_field("cron", &format!("{} of {branch}, next: {}", entry.name, next.join(", ")))?;
+    }
+    Ok(())
+}
+
+/// As the clock in the zone of the entry shows them.
+fn firings(entry: &CronEntry) -> Vec<String> {
+    let Ok(times) = CronTimes::new(&entry.at, &entry.tz) else { return Vec::new() };
+    let after = |time: &Time| times.next(*time);
+    std::iter::successors(times.next(now()), after).take(FIRINGS).map(|time| times.shown(time)).collect()
 }
 
 fn row(plan: &Plan, job: &JobPlan) -> Value {

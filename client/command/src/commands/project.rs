@@ -5,7 +5,7 @@ use crate::git::origin;
 use crate::printer::Printer;
 use clap::{Args, Subcommand};
 use client::Error;
-use client::views::ProjectView;
+use client::views::{CronView, ProjectView};
 use schema::values::NewProject;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -71,7 +71,11 @@ impl Project {
                 connected.printer.say_rows(&rows, &["name", "latest", "repository"])?;
             }
             Project::Add(add) => add.run(connected).await?,
-            Project::Show(show) => say(&connected.printer, connected.project(show.name.as_deref()).await?)?,
+            Project::Show(show) => {
+                let project = connected.project(show.name.as_deref()).await?;
+                let crons = connected.guild().await?.crons(&project.name).await?;
+                say(&connected.printer, project, &crons)?;
+            }
         }
         Ok(0)
     }
@@ -126,9 +130,11 @@ fn content(file: Option<PathBuf>) -> Result<Vec<u8>, Error> {
     }
 }
 
-fn say(printer: &Printer, project: &ProjectView) -> Result<(), Error> {
+fn say(printer: &Printer, project: &ProjectView, crons: &[CronView]) -> Result<(), Error> {
     if printer.wants_json() {
-        return printer.say_json(&row(project));
+        let mut row = row(project);
+        row["crons"] = serde_json::to_value(crons).unwrap_or_default();
+        return printer.say_json(&row);
     }
     let latest = if project.latest == 0 { "none".to_owned() } else { format!("{}/{}", project.name, project.latest) };
     let lines = [
@@ -139,6 +145,9 @@ fn say(printer: &Printer, project: &ProjectView) -> Result<(), Error> {
     ];
     for (name, value) in lines {
         printer.say_field(name, &value)?;
+    }
+    for cron in crons {
+        printer.say_field("cron", &format!("{} {}", cron.name, cron.line()))?;
     }
     Ok(())
 }

@@ -5,8 +5,8 @@ use crate::output::Shown;
 use crate::printer::Printer;
 use crate::render::{build_row, job_row, one_line, status_word, symbol};
 use clap::Args;
+use client::Error;
 use client::views::{BuildView, JobView, StepView, timestamp};
-use client::{Error, Guild};
 use schema::values::TimeSpan;
 
 const JOB_COLUMNS: [&str; 5] = ["name", "status", "platform", "worker", "duration"];
@@ -25,7 +25,7 @@ impl Show {
             (None, true) => connected.printer.say_json(&build_row(&build))?,
             (Some(_), true) => jobs.iter().try_for_each(|job| connected.printer.say_json(&job_row(&build, job)))?,
             (None, false) => show_build(&connected.printer, &build)?,
-            (Some(_), false) => show_jobs(connected, &build, &jobs).await?,
+            (Some(_), false) => jobs.iter().try_for_each(|job| show_job(&connected.printer, &build, job))?,
         }
         let outcome = match jobs.as_slice() {
             [job] if meant.job.is_some() => job.outcome,
@@ -71,25 +71,7 @@ fn show_build(printer: &Printer, build: &BuildView) -> Result<(), Error> {
     Ok(())
 }
 
-async fn show_jobs(connected: &Connected, build: &BuildView, jobs: &[&JobView]) -> Result<(), Error> {
-    for job in jobs {
-        let isolation = match job.attempt {
-            0 => String::new(),
-            _ => isolation(connected.guild().await?, build, job).await,
-        };
-        show_job(&connected.printer, build, job, isolation)?;
-    }
-    Ok(())
-}
-
-/// The tier in which the latest attempt ran. Empty where the master does not say, because its disk is full or because it is of an
-/// earlier version.
-async fn isolation(guild: &Guild, build: &BuildView, job: &JobView) -> String {
-    let told = guild.explain(&build.project, build.number, &job.name).await;
-    told.map_or_else(|_| String::new(), |told| told.isolation().to_owned())
-}
-
-fn show_job(printer: &Printer, build: &BuildView, job: &JobView, isolation: String) -> Result<(), Error> {
+fn show_job(printer: &Printer, build: &BuildView, job: &JobView) -> Result<(), Error> {
     let carried = if job.carried_from == 0 { String::new() } else { format!("{}/{}", build.project, job.carried_from) };
     let lines = [
         ("job", build.selector_of(job)),
@@ -99,7 +81,7 @@ fn show_job(printer: &Printer, build: &BuildView, job: &JobView, isolation: Stri
         ("platform", job.platform.clone()),
         ("worker", job.worker.clone()),
         ("attempt", if job.attempt > 0 { job.attempt.to_string() } else { String::new() }),
-        ("isolation", isolation),
+        ("isolation", job.isolation.clone()),
         ("carried", carried),
     ];
     for (name, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {

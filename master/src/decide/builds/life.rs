@@ -152,21 +152,7 @@ fn new_jobs(build: BuildId, plan: &Plan, first: u32) -> Vec<JobRow> {
 }
 
 fn new_job(key: JobKey, plan: &JobPlan) -> JobRow {
-    JobRow {
-        key,
-        name: plan.name.clone(),
-        state: State::Waiting,
-        outcome: None,
-        reason: String::new(),
-        attempt: 0,
-        lost: 0,
-        queued: None,
-        started: None,
-        finished: None,
-        worker: String::new(),
-        platform: plan.on.clone(),
-        carried_from: 0,
-    }
+    JobRow { key, name: plan.name.clone(), state: State::Waiting, platform: plan.on.clone(), ..JobRow::default() }
 }
 
 fn recorded(rows: Vec<JobRow>, to: &mut impl Recorder) -> Vec<Row<JobRow>> {

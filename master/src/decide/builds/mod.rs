@@ -6,12 +6,14 @@ mod change_event;
 mod life;
 mod open;
 mod order;
+mod planned;
 mod repeat;
 mod retry;
 mod trust;
 
 pub use append::AddedJob;
 pub use order::Order;
+pub use planned::Planned;
 pub use retry::{Past, chosen};
 
 use append::extended;

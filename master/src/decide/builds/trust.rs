@@ -10,6 +10,8 @@ pub(in crate::decide) enum Trigger {
     Moved,
     /// The holder of a grant with the right `run` asked for a branch, a tag or a commit of the project's own repository.
     Asked,
+    /// The clock asked for the tip of a branch of the project's own repository, whose pipeline names the time.
+    Timed,
     /// The holder of a grant with the right `retry` asked for an old build again, which had this trust.
     Again(Trust),
 }
@@ -19,6 +21,8 @@ impl Trigger {
         match self {
             // only the committers of the project can move its refs
             Trigger::Moved => Trust::Trusted,
+            // only the committers of the project can move the branch, and so its pipeline
+            Trigger::Timed => Trust::Trusted,
             // whoever may run what is in the repository vouches for it
             Trigger::Asked => Trust::Trusted,
             // the same source stays as trusted as it was, whoever asks
@@ -36,6 +40,7 @@ mod tests {
         for (trigger, trust) in [
             (Trigger::Moved, Trust::Trusted),
             (Trigger::Asked, Trust::Trusted),
+            (Trigger::Timed, Trust::Trusted),
             (Trigger::Again(Trust::Trusted), Trust::Trusted),
             (Trigger::Again(Trust::Untrusted), Trust::Untrusted),
         ] {

@@ -202,12 +202,13 @@ impl Coordinator {
 
     fn begin_attempt(&mut self, now: Time, job: JobKey) {
         let (number, worker) = self.edit_attempt(job, |row| row.started = now);
+        let isolation = self.attempt(job).and_then(|attempt| attempt.row.isolation.clone());
         let platform = self.platform_of(&worker);
         let row = self.edit_job(job, |row| {
             row.state = State::Running;
             row.attempt = number;
             row.worker.clone_from(&worker);
-            row.platform = platform;
+            (row.platform, row.isolation) = (platform, isolation);
             row.started.get_or_insert(now);
         });
         let name = row.name.clone();

@@ -6,6 +6,7 @@ use crate::decide::coordinator::model::Effects;
 use crate::decide::coordinator::place::placement_terms;
 use crate::decide::coordinator::record::{BuildRow, JobKey, JobRow, Loaded, LoadedAttempt, LoadedBuild, StoredPlan};
 use crate::decide::coordinator::{Coordinator, Terms};
+use crate::decide::crons::Crons;
 use crate::decide::grants::Grants;
 use crate::decide::placement::{Placement, Restored};
 use crate::decide::records::{Row, Rows, Steps};
@@ -26,6 +27,7 @@ impl Coordinator {
             builds: BTreeMap::new(),
             numbers: loaded.numbers.into_iter().collect(),
             heads: Heads::load(loaded.heads),
+            crons: Crons::load(loaded.crons),
             following,
             workers: Rows::loaded(loaded.workers, |row| row.name.clone()),
             grants: Grants::load(now, loaded.grants, loaded.last_grant, &mut effects),

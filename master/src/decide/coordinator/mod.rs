@@ -13,6 +13,7 @@ mod alarms;
 mod artifact;
 mod builds;
 mod check;
+mod crons;
 mod grants;
 mod lease;
 mod limits;
@@ -27,18 +28,19 @@ pub mod snapshot;
 mod worker;
 
 pub use super::authority;
-pub use super::builds::{AddedJob, Order, Past, chosen};
+pub use super::builds::{AddedJob, Order, Past, Planned, chosen};
 pub use super::grants::{GrantOrder, GrantPage, Grants, ROOT, account_of, valid_name};
 pub use super::records::{self as record, lane, placed};
-pub use super::refs::{Before, Origin};
+pub use super::refs::{Before, HeldProject, Origin};
 pub use super::requests::Request;
+pub use super::terms::{ProjectTerms, Terms};
 pub use crate::decide::placement::{PoolTerms, SessionId};
-pub use model::{Arrival, Attached, Counts, Effect, Planned, ProjectTerms, Resumption, Terms};
-pub use refs::HeldProject;
+pub use model::{Arrival, Attached, Counts, Effect, Resumption};
 pub use report::OpenLog;
 
 use super::alarms::Alarms;
 use super::builds::{Build, RetryGuard};
+use super::crons::Crons;
 use super::records::Rows;
 use super::refs::{Followed, Heads};
 use super::requests::{self, Requests};
@@ -95,6 +97,7 @@ pub struct Coordinator {
     /// Project -> the highest build number ever used.
     numbers: BTreeMap<String, u32>,
     heads: Heads,
+    crons: Crons,
     following: Followed,
     workers: Rows<String, WorkerRow>,
     grants: Grants,

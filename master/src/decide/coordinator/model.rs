@@ -1,54 +1,11 @@
-//! What the coordinator is told and answers: the terms it works under, what workers say, and what must happen outside.
+//! What the coordinator is told and answers: what workers say, and what must happen outside.
 
 use super::record::{BuildId, GrantId, JobKey, LeaseToken, Record};
-use crate::decide::placement::{PoolTerms, SessionId};
+use crate::decide::placement::SessionId;
 use crate::decide::records::Recorder;
-use schema::values::{Assignment, Description, Home, Plan};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use schema::values::{Assignment, Description, Home};
+use std::collections::VecDeque;
 use std::time::Duration;
-
-/// What the master file says, as far as decisions depend on it.
-#[derive(Clone, Debug)]
-pub struct Terms {
-    /// A lease's length where the pool says nothing.
-    pub lease: Duration,
-    /// An offer that is not accepted for so long goes back.
-    pub offer: Duration,
-    /// A cancelled attempt that did not end for so long is fenced; later by the time of its job's `always` steps.
-    pub cancel: Duration,
-    /// The longest that any job may take.
-    pub job_timeout: Duration,
-    /// The most of one log, in bytes.
-    pub log_bytes: u64,
-    pub projects: BTreeMap<String, ProjectTerms>,
-    pub pools: BTreeMap<String, PoolTerms>,
-}
-
-impl Terms {
-    pub(super) fn longest_lease(&self) -> Duration {
-        self.pools.values().filter_map(|pool| pool.lease).fold(self.lease, Duration::max)
-    }
-}
-
-impl Default for Terms {
-    fn default() -> Terms {
-        Terms {
-            lease: Duration::from_secs(600),
-            offer: Duration::from_secs(10),
-            cancel: Duration::from_secs(30),
-            job_timeout: Duration::from_secs(2 * 3600),
-            log_bytes: 256 << 20,
-            projects: BTreeMap::new(),
-            pools: BTreeMap::new(),
-        }
-    }
-}
-
-#[derive(Clone, Debug, Default)]
-pub struct ProjectTerms {
-    /// Where its jobs may run; empty: the default pool.
-    pub pools: BTreeSet<String>,
-}
 
 /// What must happen outside, in this order.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,18 +36,6 @@ impl Recorder for Effects {
     fn record(&mut self, record: Record) {
         self.push_back(Effect::Record(record));
     }
-}
-
-/// What became of a plan that was asked for by [`Effect::Plan`].
-#[derive(Clone, Debug)]
-pub enum Planned {
-    Plan(Plan),
-    /// The pipeline does not want this ref.
-    Skip(String),
-    /// The pipeline cannot be read: the diagnosis.
-    Broken(String),
-    /// The repository cannot be read.
-    Trouble(String),
 }
 
 /// What a worker says when it attaches.

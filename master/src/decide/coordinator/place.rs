@@ -1,7 +1,8 @@
 //! Between builds and placement: jobs become tickets, and what placement decides becomes rows, events and effects.
 
 use super::Coordinator;
-use super::model::{Effect, Terms};
+use super::Terms;
+use super::model::Effect;
 use super::placed::Placed;
 use super::record::{AttemptRow, JobKey};
 use crate::decide::builds::OpenAttempt;

@@ -6,16 +6,8 @@ use super::lane::LaneResult;
 use super::model::Effect;
 use super::record::{BuildCause, BuildId, BuildRow, Head, JobKey, Record, RefScope};
 use crate::decide::builds::Build;
-use crate::decide::refs::Before;
+use crate::decide::refs::{Before, HeldProject};
 use schema::values::{Change, Outcome, SourceRevision, State, Time, Trust};
-
-/// A project that is held back, as people see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeldProject {
-    pub project: String,
-    /// Builds of it that are not finished.
-    pub open: usize,
-}
 
 impl Coordinator {
     /// Whether plans, jobs and notices of a project wait for the first look at its repository.

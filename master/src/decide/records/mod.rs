@@ -1,11 +1,13 @@
 //! The rows that the coordinator records: what it must find again after a crash, and what history shows.
 //! The store writes them as they are; each is an upsert by its key.
 
+mod cron;
 pub mod lane;
 pub mod placed;
 mod rows;
 
 pub use crate::decide::placement::LeaseToken;
+pub use cron::{Cron, CronKey, CronRow, CronTip};
 pub use lane::{Lane, LaneResult};
 pub use placed::Placed;
 pub use rows::{Recorder, Row, Rows, Steps};
@@ -77,7 +79,7 @@ pub struct BuildRow {
     pub update: u32,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobRow {
     pub key: JobKey,
     pub name: String,
@@ -98,6 +100,8 @@ pub struct JobRow {
     pub platform: String,
     /// Not repeated by this retry: the number of the build that it ran in; 0 otherwise.
     pub carried_from: u32,
+    /// The tier of isolation of the latest attempt. None: there was none, its worker did not say, or an older master ran it.
+    pub isolation: Option<TierName>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -374,6 +378,9 @@ pub enum Record {
         ref_name: String,
     },
     Followed(FollowedRow),
+    Cron(CronRow),
+    /// The pipeline has no such entry any more.
+    CronForgotten(CronKey),
     Change {
         build: Option<BuildId>,
         change: Change,
@@ -416,6 +423,7 @@ pub struct Loaded {
     pub workers: Vec<WorkerRow>,
     pub heads: Vec<HeadRow>,
     pub followed: Vec<FollowedRow>,
+    pub crons: Vec<CronRow>,
     /// Those of the last 7 days, at most 100,000.
     pub requests: Vec<RequestRow>,
     /// Project -> the highest build number ever used.

@@ -2,7 +2,9 @@
 //! So memory never holds what the store is not told, but where a method's name says so. What the store held at the start
 //! comes in by the functions called `load` and `loaded`.
 
-use super::{AttemptRow, BuildRow, FollowedRow, GrantId, GrantRow, JobRow, Record, StepRow, WorkerRow};
+use super::{
+    AttemptRow, BuildRow, CronKey, CronRow, FollowedRow, GrantId, GrantRow, JobRow, Record, StepRow, WorkerRow,
+};
 use schema::values::{Outcome, State, Time};
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -84,6 +86,12 @@ impl<R: Clone + Into<Record>> Row<R> {
 #[derive(Debug)]
 pub struct Rows<K, R>(BTreeMap<K, R>);
 
+impl<K, R> Default for Rows<K, R> {
+    fn default() -> Rows<K, R> {
+        Rows(BTreeMap::new())
+    }
+}
+
 impl<K, R> Deref for Rows<K, R> {
     type Target = BTreeMap<K, R>;
 
@@ -122,6 +130,15 @@ impl Rows<GrantId, GrantRow> {
         let row = self.0.remove(&id)?;
         to.record(Record::GrantForgotten(id));
         Some(row)
+    }
+}
+
+impl Rows<CronKey, CronRow> {
+    /// Removes a row, here and in the store.
+    pub(in crate::decide) fn forget(&mut self, to: &mut impl Recorder, key: CronKey) {
+        if self.0.remove(&key).is_some() {
+            to.record(Record::CronForgotten(key));
+        }
     }
 }
 
@@ -208,6 +225,12 @@ impl From<GrantRow> for Record {
 impl From<WorkerRow> for Record {
     fn from(row: WorkerRow) -> Record {
         Record::Worker(row)
+    }
+}
+
+impl From<CronRow> for Record {
+    fn from(row: CronRow) -> Record {
+        Record::Cron(row)
     }
 }
 

@@ -29,6 +29,14 @@ impl Before {
     }
 }
 
+/// A project that is held back, as people see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldProject {
+    pub project: String,
+    /// Builds of it that are not finished.
+    pub open: usize,
+}
+
 /// How the repositories are followed, and which projects are held back.
 #[derive(Debug)]
 pub(in crate::decide) struct Followed {

@@ -5,7 +5,7 @@ mod follow;
 mod heads;
 mod update;
 
-pub use follow::Before;
 pub(in crate::decide) use follow::Followed;
+pub use follow::{Before, HeldProject};
 pub(in crate::decide) use heads::Heads;
 pub use update::Origin;

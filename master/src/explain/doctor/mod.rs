@@ -1,6 +1,7 @@
 //! Looks at what an installation needs, and judges it: each part by a pure function over what was seen. Changes nothing, and asks no
 //! other machine: how repositories and reporters fare is what these noted themselves.
 
+mod crons;
 mod disk;
 mod files;
 mod grants;
@@ -50,15 +51,17 @@ pub struct Reach {
 pub async fn examine(reach: &Reach) -> Vec<Finding> {
     let premises = &reach.premises;
     let now = reach.state.now();
-    let (local, pages, pipelines, held) = tokio::join!(
+    let (local, pages, pipelines, crons, held) = tokio::join!(
         local(reach),
         pages::examine(premises, &reach.what),
         pipelines::examine(reach),
+        crons::examine(reach),
         reach.state.look(|it, now| Held::of(it, now, reach.caller)),
     );
     let mut findings = if reach.is_whole { local } else { Vec::new() };
     findings.extend(repositories::judge_all(reach, now));
     findings.extend(pipelines);
+    findings.extend(crons);
     match held {
         Ok(held) => {
             findings.extend(held.judge_restored(reach));

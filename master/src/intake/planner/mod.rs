@@ -14,8 +14,8 @@ use crate::intake::sources::{Repositories, Repository};
 use crate::keep::mirror::GitError;
 use crate::keep::turns::Counts;
 use changed::Comparison;
-use pipeline::{Changed, Context, Pipeline};
-use schema::values::{Outcome, SourceRevision};
+use pipeline::{Changed, Context, CronEntry, Pipeline};
+use schema::values::{Outcome, ShortRef, SourceRevision};
 use std::rc::Rc;
 use std::sync::Arc;
 use workshop::Size;
@@ -25,11 +25,25 @@ pub const FILE: &str = "guild.toml";
 /// Begins the reason of a build that lacks the file.
 const NO_FILE: &str = "there is no guild.toml at";
 /// The most that a pipeline file may have, in bytes.
-const FILE_MAX: usize = 1 << 20;
+pub const FILE_MAX: usize = 1 << 20;
 
 /// Whether a push was skipped for want of the file.
 pub fn lacks_file(build: &BuildRow) -> bool {
     build.outcome == Some(Outcome::Skipped) && build.diagnosis.starts_with(NO_FILE)
+}
+
+/// What the pipeline of a build says.
+#[derive(Clone, Debug)]
+pub struct PlanRead {
+    pub planned: Planned,
+    /// The entries of `[trigger.cron]` of the branch that is built. None: they are not known.
+    pub crons: Option<Vec<CronEntry>>,
+}
+
+impl From<Planned> for PlanRead {
+    fn from(planned: Planned) -> PlanRead {
+        PlanRead { planned, crons: None }
+    }
 }
 
 /// The planner makes plans of builds. Whoever asks for a plan takes the answer to the coordinator.
@@ -50,16 +64,17 @@ impl Planner {
     }
 
     /// Plans one build.
-    pub async fn plan(&self, row: &BuildRow) -> Planned {
+    pub async fn plan(&self, row: &BuildRow) -> PlanRead {
         let Some(source) = row.stamp.sources.first() else {
-            return Planned::Broken("the build has no source".to_owned());
+            return Planned::Broken("the build has no source".to_owned()).into();
         };
         let Some(repository) = self.repositories.get(&source.repository) else {
-            return Planned::Trouble(format!("project `{}` is no longer configured", source.repository));
+            return Planned::Trouble(format!("project `{}` is no longer configured", source.repository)).into();
         };
         match read_file(&repository, row, source).await {
             Ok(text) => self.plan_text(text, &repository, row, source).await,
-            Err(planned) => planned,
+            // a branch without the file has no entries either
+            Err(planned) => PlanRead { crons: matches!(planned, Planned::Skip(_)).then(Vec::new), planned },
         }
     }
 
@@ -69,21 +84,38 @@ impl Planner {
         repository: &Repository,
         row: &BuildRow,
         source: &SourceRevision,
-    ) -> Planned {
+    ) -> PlanRead {
         let size = Size::of(&text);
         let loaded = self.workshop.run(&row.project, size, move || pipeline::load(FILE, &text).map(Arc::new)).await;
         let pipeline = match loaded {
             Some(Ok(pipeline)) => pipeline,
-            Some(Err(diagnostics)) => return Planned::Broken(diagnostics.to_string()),
-            None => return broke_down(),
+            Some(Err(diagnostics)) => return Planned::Broken(diagnostics.to_string()).into(),
+            None => return broke_down().into(),
         };
+        let crons = crons_of(&pipeline, repository, source);
         let draft = Draft { planner: self, row, source, pipeline, size };
-        match row.cause {
+        let planned = match row.cause {
             BuildCause::Change => draft.plan_change(repository).await,
-            // who asks by hand wants it all
-            BuildCause::Run { .. } | BuildCause::Retry { .. } => draft.expand(Changed::default()).await,
-        }
+            // who asks by hand wants it all, and so does the clock
+            BuildCause::Run { .. } | BuildCause::Retry { .. } | BuildCause::Cron { .. } => {
+                draft.expand(Changed::default()).await
+            }
+        };
+        PlanRead { planned, crons }
     }
+}
+
+/// The entries of `[trigger.cron]` that are of the branch of this source. None: the source is of no branch, or an entry is of the default
+/// branch, which is not known yet.
+fn crons_of(pipeline: &Pipeline, repository: &Repository, source: &SourceRevision) -> Option<Vec<CronEntry>> {
+    let branch = ShortRef::of(&source.ref_name).branch()?;
+    let main = repository.mirror.main_branch().map(|main| main == source.ref_name);
+    let judged = pipeline.crons().iter().map(|entry| {
+        let is_of = entry.branch.as_ref().map_or(main, |named| Some(named == branch));
+        is_of.map(|is_of| is_of.then(|| entry.clone()))
+    });
+    let judged: Option<Vec<Option<CronEntry>>> = judged.collect();
+    judged.map(|entries| entries.into_iter().flatten().collect())
 }
 
 /// The text of a build's pipeline, or what becomes of a build whose text cannot be had.
@@ -167,7 +199,7 @@ async fn no_file(repository: &Repository, row: &BuildRow, source: &SourceRevisio
         Err(error) => return Planned::Trouble(format!("failed to read {revision} of {name}: {error}")),
     }
     match row.cause {
-        BuildCause::Change => Planned::Skip(format!("{NO_FILE} {revision} of {name}")),
+        BuildCause::Change | BuildCause::Cron { .. } => Planned::Skip(format!("{NO_FILE} {revision} of {name}")),
         BuildCause::Run { .. } | BuildCause::Retry { .. } => Planned::Broken(format!(
             "  x {NO_FILE} {revision} of {name}\n  help: `guild init` in the repository writes one to begin with\n"
         )),

@@ -9,22 +9,21 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{Fuse, FusedFuture as _, LocalBoxFuture};
-use schema::values::{Change, Refusal, RefusalCode, ShortRef};
-use tokio::sync::{mpsc, oneshot};
+use schema::values::{Refusal, RefusalCode, ShortRef};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::again::again_after;
 pub use super::pattern::Patterns;
+use super::poke::{Found, Pokes, Question};
 use super::sight::{Scope, Sight, Verdict, chosen};
+use super::sink::ChangeSink;
 use super::tidying;
 use super::unreadable::Unreadable;
-use crate::decide::coordinator::Before;
 use crate::decide::coordinator::record::{Head, RefScope};
 use crate::keep::mirror::{Fetched, GitError, Mirror, RefusedRef};
 
 const RETRY_FIRST: Duration = Duration::from_millis(250);
-const POKES_MAX: usize = 64;
 /// Above that one whole fetch is cheaper.
 const SINGLE_FETCHES_MAX: usize = 4;
 const TOLD_MAX: usize = 1000;
@@ -42,18 +41,6 @@ pub struct GitSource {
     pub poll: Duration,
     /// A ref that is not in it is never submitted.
     pub scope: RefScope,
-}
-
-/// Where a source tells what it sees. Each call answers when that is committed.
-pub trait ChangeSink {
-    /// Following begins. Answers how the repository was followed before.
-    fn begin(&self) -> LocalBoxFuture<'_, Result<Before, Refusal>>;
-    /// A ref was pushed or deleted. Answers what is known of it from now on.
-    fn submit(&self, change: Change) -> LocalBoxFuture<'_, Result<Option<Head>, Refusal>>;
-    /// These refs were seen and are not to be built. (ref, revision)
-    fn see(&self, refs: Vec<(String, String)>) -> LocalBoxFuture<'_, Result<(), Refusal>>;
-    /// All refs were looked at for the first time, and what they are was told.
-    fn looked(&self) -> LocalBoxFuture<'_, Result<(), Refusal>>;
 }
 
 /// What a person should hear of, or may ask for.
@@ -76,17 +63,6 @@ pub enum Notice {
     },
 }
 
-/// Makes a source look at once.
-#[derive(Clone, Debug)]
-pub struct Poke(mpsc::Sender<Question>);
-
-/// The other end of a [`Poke`]: the source's.
-#[derive(Debug)]
-pub struct Pokes(mpsc::Receiver<Question>);
-
-/// Full ref -> revision.
-type Found = BTreeMap<String, String>;
-
 /// Full ref -> what was told of it last.
 pub type Known = BTreeMap<String, Head>;
 
@@ -95,40 +71,6 @@ pub type Known = BTreeMap<String, Head>;
 enum Looked {
     AtSome,
     AtAll,
-}
-
-#[derive(Debug)]
-struct Question {
-    /// None: all.
-    ref_name: Option<String>,
-    answer: oneshot::Sender<Result<Found, Refusal>>,
-}
-
-pub fn pokes() -> (Poke, Pokes) {
-    let (sender, receiver) = mpsc::channel(POKES_MAX);
-    (Poke(sender), Pokes(receiver))
-}
-
-impl Poke {
-    /// Looks at one ref, by its full name; answers with its tip, if there is one, after the sink acknowledged what is new.
-    pub async fn look(&self, ref_name: &str) -> Result<Option<String>, Refusal> {
-        crate::keep::mirror::check_ref(ref_name)
-            .map_err(|why| Refusal::new(RefusalCode::Invalid, format!("ref `{ref_name}`: {why}")))?;
-        let mut found = self.ask(Some(ref_name.to_string())).await?;
-        Ok(found.remove(ref_name))
-    }
-
-    /// Looks at all refs; answers with every ref and its tip, wanted or not.
-    pub async fn look_at_all(&self) -> Result<BTreeMap<String, String>, Refusal> {
-        self.ask(None).await
-    }
-
-    async fn ask(&self, ref_name: Option<String>) -> Result<Found, Refusal> {
-        let gone = || Refusal::new(RefusalCode::Unavailable, "the project's repository is not followed any more");
-        let (answer, answered) = oneshot::channel();
-        self.0.send(Question { ref_name, answer }).await.map_err(|_| gone())?;
-        answered.await.map_err(|_| gone())?
-    }
 }
 
 /// Follows the source until `shutdown`. `known`: what the sink acknowledged of each ref before. `tell` hears what a

@@ -1,7 +1,8 @@
 //! The repositories of this master: one mirror and one source each, by the name of their project.
 
-use super::{History, PollHealth};
-use crate::decide::coordinator::record::GrantId;
+use super::sight::Scope;
+use super::{History, Poke, PollHealth};
+use crate::decide::coordinator::record::{GrantId, RefScope};
 use crate::decide::coordinator::{Order, Origin};
 use crate::keep::mirror::{GitError, GitGate};
 use schema::values::{Commit, Refusal, RefusalCode, SourceRevision, SourceStamp, full_refs};
@@ -15,12 +16,14 @@ pub struct Repository {
     pub address: String,
     pub aliases: Vec<String>,
     pub mirror: Rc<dyn History>,
+    /// Which of its refs the master follows.
+    pub scope: RefScope,
     /// The pipeline where the repository has no file of its own (`guild-master up`).
     pub inferred: Option<String>,
     /// The address of a commit's page at the forge, with [`COMMIT`](crate::config::forge::COMMIT) in it, where one is known.
     pub commit_url: Option<String>,
     /// Tells the source to look now.
-    pub poke: super::git::Poke,
+    pub poke: Poke,
     /// How the looks at it go.
     pub health: Rc<PollHealth>,
 }
@@ -63,6 +66,11 @@ impl Repositories {
 }
 
 impl Repository {
+    /// Whether the master follows this ref. It is named in full.
+    pub fn follows(&self, ref_name: &str) -> bool {
+        Scope::new(&self.scope).has(ref_name)
+    }
+
     /// Looks at one ref now; resolves after what was found is committed.
     pub async fn look(&self, ref_name: &str) -> Result<(), Refusal> {
         self.poke.look(ref_name).await.map(|_| ())

@@ -11,8 +11,8 @@ use futures::future::LocalBoxFuture;
 use schema::values::{Change, Refusal, RefusalCode, Time};
 use tokio_util::sync::CancellationToken;
 
-use super::PollHealth;
-use super::git::{ChangeSink, GitSource, Known, Notice, Poke, follow, pokes};
+use super::git::{GitSource, Known, Notice, follow};
+use super::{ChangeSink, Poke, PollHealth, pokes};
 use crate::decide::coordinator::record::{FollowedRow, Head, RefScope};
 use crate::decide::coordinator::{Before, Coordinator, Effect, ROOT, Terms};
 use crate::keep::mirror::tests::Scene;
@@ -98,6 +98,10 @@ impl ChangeSink for &Seen {
         self.sights.borrow_mut().push(refs.len());
         self.it.borrow_mut().see_refs("p", refs);
         async { Ok(()) }.boxed_local()
+    }
+
+    fn fire<'a>(&'a self, _: Time, _: &'a dyn Fn(&str) -> bool) -> LocalBoxFuture<'a, Result<Option<Time>, Refusal>> {
+        async { Ok(None) }.boxed_local()
     }
 
     fn looked(&self) -> LocalBoxFuture<'_, Result<(), Refusal>> {

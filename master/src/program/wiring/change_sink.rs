@@ -1,4 +1,4 @@
-//! Where the source of a project tells what changed: a command of the coordinator each, which answers after its commit.
+//! Where the sources of a project tell what changed: a command of the coordinator each, which answers after its commit.
 
 use crate::commit::driver::Driver;
 use crate::decide::coordinator::record::Head;
@@ -9,7 +9,7 @@ use futures::future::LocalBoxFuture;
 use schema::values::{Change, Refusal, Time};
 use std::rc::Rc;
 
-/// The sink of one project's source.
+/// The sink of one project's sources.
 pub(crate) struct CommandedSink {
     driver: Rc<Driver>,
     following: Following,
@@ -44,6 +44,14 @@ impl ChangeSink for CommandedSink {
 
     fn see(&self, refs: Vec<(String, String)>) -> LocalBoxFuture<'_, Result<(), Refusal>> {
         self.apply(|it, _| it.see_refs(&self.following.project, refs))
+    }
+
+    fn fire<'a>(
+        &'a self,
+        wall: Time,
+        follows: &'a dyn Fn(&str) -> bool,
+    ) -> LocalBoxFuture<'a, Result<Option<Time>, Refusal>> {
+        self.apply(move |it, now| it.fire_crons(now, wall, &self.following.project, follows))
     }
 
     fn looked(&self) -> LocalBoxFuture<'_, Result<(), Refusal>> {

@@ -6,7 +6,7 @@ use super::sink::end_uploads;
 use crate::commit::driver::{Driver, Outside};
 use crate::decide::coordinator::record::{BuildId, LeaseToken};
 use crate::decide::coordinator::{Effect, SessionId};
-use crate::intake::planner::Planner;
+use crate::intake::planner::{PlanRead, Planner};
 use crate::keep::blobs::Blobs;
 use crate::keep::logs::Logs;
 use std::rc::Rc;
@@ -92,8 +92,14 @@ fn perform(it: &Rc<Effects>, effect: Effect) {
 /// Plans one build and tells the coordinator.
 async fn plan(it: Rc<Effects>, build: BuildId) {
     let Some(row) = it.driver.peek(|it, _| it.open_build_row(build).cloned()) else { return };
-    let planned = it.planner.plan(&row).await;
-    it.driver.note(|it, now| it.plan_ready(now, build, planned));
+    let PlanRead { planned, crons } = it.planner.plan(&row).await;
+    let wall = it.driver.wall();
+    it.driver.note(|it, now| {
+        if let Some(crons) = crons {
+            it.read_crons(wall, &row, crons);
+        }
+        it.plan_ready(now, build, planned);
+    });
 }
 
 async fn tell_cancel(it: Rc<Effects>, session: SessionId, token: LeaseToken, reason: String, now: bool) {

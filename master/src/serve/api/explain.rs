@@ -1,5 +1,6 @@
 //! Why a job is where it is: what the coordinator knows of it now, and what history has of its attempts.
 
+use super::cron::cron_hint;
 use super::room::shorten;
 use super::viewer_access::ViewerAccess;
 use super::{Holder, broken};
@@ -38,6 +39,7 @@ pub(super) async fn explain(
     if matches!(told.why, Why::Restored(_)) {
         told.hints.push(unread(access, holder, &build.project));
     }
+    told.hints.extend(cron_hint(access, &build));
     told.hide(|project| holder.what.sees(project));
     for placed in attempts.iter_mut().filter_map(|attempt| attempt.placed.as_mut()) {
         explain::hide_placed(placed, |project| holder.what.sees(project));

@@ -20,6 +20,7 @@ mod branch;
 mod build;
 mod changes;
 mod connection;
+mod cron;
 mod detail;
 mod door;
 mod effects;

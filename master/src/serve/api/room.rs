@@ -5,7 +5,7 @@ use super::detail::JobDetail;
 use crate::decide::coordinator::record::{AttemptRow, BuildRow};
 use crate::explain::{Candidate, QueueStatus, WorkerStatus};
 use schema::limits::{self, ADDRESS, ANSWER_BYTES, JOB_VIEW, STEP_VIEW, WORD, text_bytes};
-use schema::values::{Exit, TierProbe};
+use schema::values::{Exit, TierName, TierProbe};
 use std::borrow::Cow;
 
 /// The most jobs of one worker that are named: enough to see what it does, and a worker with many slots stays one row of a list.
@@ -144,7 +144,8 @@ fn bytes(job: &JobDetail) -> usize {
 /// One job with its words cut to nothing: each of them still has the word of its final zero.
 fn fixed_bytes(job: &JobDetail) -> usize {
     let row = &job.row;
-    let texts = text_bytes(&row.name) + text_bytes(&row.worker) + text_bytes(&row.platform);
+    let isolation = row.isolation.as_ref().map_or("", TierName::word);
+    let texts = [row.name.as_str(), &row.worker, &row.platform, isolation].into_iter().map(text_bytes).sum::<usize>();
     let reason = WORD;
     JOB_VIEW
         + 2 * WORD

@@ -7,7 +7,7 @@ use crate::explain::{QueueStatus, WorkerStatus};
 use capnp::struct_list;
 use schema::grant_capnp::{grant, worker_view};
 use schema::perspective_capnp::{build_view, job_view, queue_item, step_view};
-use schema::values::Time;
+use schema::values::{TierName, Time};
 use schema::wire;
 
 /// Lists show less of its diagnosis than it has.
@@ -95,6 +95,7 @@ fn write_job(mut to: job_view::Builder<'_>, job: &JobDetail) {
     to.set_finished(maybe(row.finished));
     to.set_platform(&row.platform);
     to.set_carried_from(row.carried_from);
+    to.set_isolation(row.isolation.as_ref().map_or("", TierName::word));
     let mut needs = to.reborrow().init_needs(wire::length(job.needs.len()));
     for (index, need) in (0..).zip(&job.needs) {
         needs.set(index, *need);
@@ -118,7 +119,7 @@ fn write_step(mut to: step_view::Builder<'_>, row: &StepRow) {
 fn retried(cause: &BuildCause) -> u32 {
     match cause {
         BuildCause::Retry { number, .. } => *number,
-        BuildCause::Change | BuildCause::Run { .. } => 0,
+        BuildCause::Change | BuildCause::Run { .. } | BuildCause::Cron { .. } => 0,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::branch;
 use super::build::Build;
+use super::cron::{cron_bytes, write_cron};
 use super::detail::{JobDetail, detail};
 use super::event::Subscriber;
 use super::room::{ProjectRow, build_bytes, fit_all, queue_bytes, shorten_worker, worker_bytes};
@@ -145,6 +146,24 @@ impl viewer::Server for Viewer {
             Ok(found) => branch::write_branch(results.get().init_branch(), &found),
             Err(refusal) => refuse!(results, refusal),
         }
+        Ok(())
+    }
+
+    async fn crons(
+        self: Rc<Self>,
+        params: viewer::CronsParams,
+        mut results: viewer::CronsResults,
+    ) -> capnp::Result<()> {
+        let project = limits::text(params.get()?.get_project(), &PROJECT)?;
+        if !self.holder.what.sees(&project) || self.access.repository(&project).is_none() {
+            refuse!(results, no_project(&project));
+        }
+        let rows = self.access.look(&self.holder, |it, _| it.crons_of(&project).cloned().collect::<Vec<_>>());
+        let rows = rows.await.map_err(unavailable)?;
+        let shown = limits::page(rows.iter().map(cron_bytes));
+        results.get().set_more(shown < rows.len());
+        let mut list = results.get().init_crons(wire::length(shown));
+        (0..).zip(&rows[..shown]).for_each(|(index, row)| write_cron(list.reborrow().get(index), row));
         Ok(())
     }
 

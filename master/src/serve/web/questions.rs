@@ -95,16 +95,6 @@ pub(super) fn address(build: &BuildView, job: &JobView, step: u16) -> LogAddress
     LogAddress { project, build: build.number, job: name, attempt: job.attempt, step }
 }
 
-/// The tier in which the newest attempt of a job runs or ran; empty: none is known.
-pub(super) async fn isolation(guild: &Guild, build: &BuildView, job: &JobView) -> String {
-    if job.attempt == 0 {
-        return String::new();
-    }
-    // it is refused on a full disk, where the job itself can be read
-    let told = guild.explain(&build.project, build.number, &job.name).await;
-    told.map_or_else(|_| String::new(), |told| told.isolation().to_owned())
-}
-
 /// The ends of the logs of a job's steps, by step: first of those that people look for, as far as a page holds them.
 pub(super) async fn job_logs(
     guild: &Guild,

@@ -1,8 +1,8 @@
 //! The life of a build: its plan arrives, its jobs become ready, finish, and with the last one so does the build.
 
-use crate::decide::builds::{AddedJob, AfterNeeds, Build, Job, OpenAttempt};
+use crate::decide::builds::{AddedJob, AfterNeeds, Build, Job, OpenAttempt, Planned};
 use crate::decide::coordinator::Coordinator;
-use crate::decide::coordinator::model::{Effect, Planned};
+use crate::decide::coordinator::model::Effect;
 use crate::decide::coordinator::record::{AttemptRow, BuildId, JobKey, JobRow, LeaseToken};
 use crate::decide::placement::{Ending, LeaseState};
 use schema::limits::DIAGNOSIS;

@@ -92,7 +92,13 @@ impl Coordinator {
         .map(|_| ())
     }
 
-    fn open_build(&mut self, now: Time, order: Order, cause: BuildCause, trigger: Trigger) -> BuildId {
+    pub(in crate::decide::coordinator) fn open_build(
+        &mut self,
+        now: Time,
+        order: Order,
+        cause: BuildCause,
+        trigger: Trigger,
+    ) -> BuildId {
         let id = self.insert_build(now, order, cause, trigger);
         self.ask_for_plan(id);
         id

@@ -1,7 +1,7 @@
 //! Writes batches of records, each in one transaction.
 
 use super::tables::{
-    Tables, attempts, audit, blobs, builds, changes, counters, events, grants, heads, jobs, lanes, logs, plans,
+    Tables, attempts, audit, blobs, builds, changes, counters, crons, events, grants, heads, jobs, lanes, logs, plans,
     reporters, requests, steps, workers,
 };
 use crate::decide::coordinator::record::{BuildId, Record};
@@ -67,6 +67,8 @@ fn row_of(record: &Record) -> Option<RowKey> {
         | Record::Lane { .. }
         | Record::HeadForgotten { .. }
         | Record::Followed(_)
+        | Record::Cron(_)
+        | Record::CronForgotten(_)
         | Record::Change { .. }
         | Record::Grant(_)
         | Record::GrantForgotten(_)
@@ -146,6 +148,8 @@ fn write_record(to: &Transaction<'_>, record: &Record) -> rusqlite::Result<()> {
         Record::Lane { project, ref_name, job, result } => lanes::add(to, (project, ref_name, job), result),
         Record::HeadForgotten { project, ref_name } => heads::forget(to, project, ref_name),
         Record::Followed(row) => heads::write_followed(to, row),
+        Record::Cron(row) => crons::write(to, row),
+        Record::CronForgotten(key) => crons::forget(to, key),
         Record::Change { build, change, time } => changes::write(to, *build, change, *time),
         Record::Grant(row) => grants::write(to, row),
         Record::GrantForgotten(grant) => grants::forget(to, *grant),

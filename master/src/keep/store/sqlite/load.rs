@@ -12,6 +12,7 @@ pub(super) fn load(store: Tables<'_>) -> Result<Loaded, StoreError> {
         workers: store.workers()?,
         heads: store.heads()?,
         followed: store.followed()?,
+        crons: store.crons()?,
         requests: store.requests()?,
         numbers: store.numbers()?,
         last_build: store.counter("build")?,

@@ -368,3 +368,16 @@ create table blob_projects (
     bytes integer not null
 ) strict, without rowid;
 insert into counters values ('blob-bytes', 0);
+
+-- step 12: builds that the clock asks for; the cause of a build may be a cron from here on
+create table crons (
+    project text not null,
+    ref text not null,
+    name text not null,             -- of the entry in the pipeline
+    next integer,                   -- the next firing, by the clock on the wall; null: there is none
+    cron text not null,             -- JSON
+    primary key (project, ref, name)
+) strict, without rowid;
+
+-- step 13: the tier of isolation in which a job ran
+alter table jobs add column isolation text not null default '';     -- of its latest attempt; empty: not recorded

@@ -51,6 +51,7 @@ struct Model {
     workers: BTreeMap<String, WorkerRow>,
     heads: BTreeMap<(String, String), Head>,
     followed: BTreeMap<String, FollowedRow>,
+    crons: BTreeMap<CronKey, CronRow>,
     requests: Vec<RequestRow>,
     last_grant: u64,
     last_event: u64,
@@ -58,7 +59,7 @@ struct Model {
 
 impl Model {
     fn draw(&mut self, dice: &mut Dice) -> Record {
-        match dice.below(12) {
+        match dice.below(13) {
             0 => {
                 let row = dice.build();
                 self.builds.insert(row.id, row.clone());
@@ -129,6 +130,14 @@ impl Model {
                 self.followed.insert(row.project.clone(), row.clone());
                 Record::Followed(row)
             }
+            11 => {
+                let row = dice.cron();
+                if dice.below(3) == 0 && self.crons.remove(&row.key).is_some() {
+                    return Record::CronForgotten(row.key);
+                }
+                self.crons.insert(row.key.clone(), row.clone());
+                Record::Cron(row)
+            }
             _ => audit("it happened"),
         }
     }
@@ -147,6 +156,7 @@ impl Model {
             workers: self.workers.values().cloned().collect(),
             heads: self.heads.iter().map(head_row).collect(),
             followed: self.followed.values().cloned().collect(),
+            crons: self.crons.values().cloned().collect(),
             requests: self.requests.clone(),
             numbers: numbers.into_iter().collect(),
             last_build: self.builds.keys().max().map_or(0, |id| id.0),

@@ -83,6 +83,7 @@ impl Dice {
             worker: self.word(),
             platform: self.word(),
             carried_from: u32::from(self.small(3)),
+            isolation: TierName::read(self.word()),
         }
     }
 
@@ -173,6 +174,13 @@ impl Dice {
         };
         let (project, ref_name) = (format!("p{}", self.below(2)), format!("refs/heads/{}", self.below(3)));
         (project, ref_name, (self.below(3) > 0).then_some(head))
+    }
+
+    pub(crate) fn cron(&mut self) -> CronRow {
+        let (project, ref_name) = (format!("p{}", self.below(2)), format!("refs/heads/{}", self.below(2)));
+        let key = CronKey { project, ref_name, name: format!("c{}", self.below(3)) };
+        let cron = Cron { at: self.word(), tz: self.word(), fired: self.maybe(Dice::time), ..Cron::default() };
+        CronRow { key, next: self.maybe(Dice::time), cron }
     }
 
     pub(crate) fn followed(&mut self) -> FollowedRow {

@@ -158,13 +158,8 @@ pub(crate) fn job(key: JobKey) -> JobRow {
         outcome: Some(Outcome::Succeeded),
         reason: String::new(),
         attempt: 1,
-        lost: 0,
-        queued: None,
-        started: None,
-        finished: None,
         worker: "w".to_owned(),
-        platform: String::new(),
-        carried_from: 0,
+        ..JobRow::default()
     }
 }
 

@@ -78,13 +78,10 @@ fn job(length: usize, steps: u16) -> JobDetail {
         outcome: None,
         reason: text(length),
         attempt: 1,
-        lost: 0,
-        queued: None,
-        started: None,
-        finished: None,
         worker: text(length),
         platform: text(length),
-        carried_from: 0,
+        isolation: TierName::read(text(length)),
+        ..JobRow::default()
     };
     let step = |index| StepRow {
         key: StepKey { job: key, attempt: 1, step: index },

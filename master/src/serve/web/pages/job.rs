@@ -3,7 +3,7 @@
 use super::{Here, REFRESH};
 use crate::serve::web::Site;
 use crate::serve::web::bridge::Visit;
-use crate::serve::web::questions::{isolation, job_logs, job_of, numbered};
+use crate::serve::web::questions::{job_logs, job_of, numbered};
 use crate::serve::web::reply::{Miss, Reply, page};
 use crate::serve::web::request::cookie;
 use crate::serve::web::show::{self, Frame, Mark};
@@ -27,12 +27,11 @@ async fn job(
     let looked = site.bridge.look(cookie(&headers), async move |visit: Visit| {
         let (build, job) = job_of(&visit.guild, &project, number, &name).await?;
         let logs = job_logs(&visit.guild, &build, &job).await?;
-        let isolation = isolation(&visit.guild, &build, &job).await;
-        Ok::<_, Error>((build, job, logs, isolation, visit.name))
+        Ok::<_, Error>((build, job, logs, visit.name))
     });
-    let (build, job, logs, isolation, who) = looked.await??;
+    let (build, job, logs, who) = looked.await??;
     let refresh = (!job.is_finished()).then_some(REFRESH);
     let title = format!("{} {}", job.name, build.selector());
     let frame = Frame::new(&title, who).marked(&Mark::new(job.state, job.outcome));
-    page(&show::Job::new(frame, &build, &job, &logs, isolation), &headers, refresh)
+    page(&show::Job::new(frame, &build, &job, &logs), &headers, refresh)
 }

@@ -48,14 +48,14 @@ async fn project(
         for build in builds.iter_mut().take(compared) {
             *build = visit.guild.build(&name, build.number).await?;
         }
-        let among = builds_of_all(&visit.guild, &name).await?;
-        Ok::<_, Error>((visit.name, state, builds, among))
+        let (among, crons) = (builds_of_all(&visit.guild, &name).await?, visit.guild.crons(&name).await?);
+        Ok::<_, Error>((visit.name, state, builds, among, crons))
     });
-    let (who, state, builds, among) = looked.await??;
+    let (who, state, builds, among, crons) = looked.await??;
     let is_busy = builds.iter().any(|build| !build.is_finished());
     let asked = branch.as_deref();
     let mark = state.as_ref().and_then(Mark::of_branch);
     let frame = mark.iter().fold(Frame::new(&name, who), Frame::marked);
-    let shown = show::Project::new(frame, &name, asked, state.as_ref(), &builds, &among, BUILDS);
+    let shown = show::Project::new(frame, &name, asked, state.as_ref(), &builds, &among, BUILDS).with_crons(&crons);
     page(&shown, &headers, is_busy.then_some(REFRESH))
 }

@@ -3,7 +3,7 @@
 use super::{BuildLine, Frame, Mark, Piece, When, build_href, duration, pieces, tidy};
 use askama::Template;
 use client::cells::{Grid, distinct};
-use client::views::{BranchView, BuildView, JobView};
+use client::views::{BranchView, BuildView, CronView, JobView};
 use schema::values::{Outcome, Selector, ShortRef};
 
 /// Names of branches that a page offers.
@@ -149,6 +149,7 @@ pub(crate) struct Project {
     /// The builds that the lanes cross, newest first.
     heads: Vec<LaneHead>,
     builds: Vec<BuildLine>,
+    crons: Vec<CronLine>,
     /// The branch's full name.
     reference: String,
     /// Builds before this one are on the next page; 0: there are none.
@@ -229,8 +230,22 @@ impl Project {
             builds: builds.iter().map(BuildLine::new).collect(),
             reference: reference.unwrap_or_default(),
             older,
+            crons: Vec::new(),
         }
     }
+
+    /// With the builds that the clock asks for.
+    pub(crate) fn with_crons(mut self, crons: &[CronView]) -> Project {
+        self.crons = crons.iter().map(|cron| CronLine { name: tidy(&cron.name), line: tidy(&cron.line()) }).collect();
+        self
+    }
+}
+
+/// A build that the clock asks for.
+struct CronLine {
+    name: String,
+    /// When it fires next, and what became of its newest firing.
+    line: String,
 }
 
 /// A lane that fails.

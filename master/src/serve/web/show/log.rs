@@ -63,13 +63,7 @@ struct LogLine {
 }
 
 impl Job {
-    pub(crate) fn new(
-        frame: Frame,
-        build: &BuildView,
-        job: &JobView,
-        logs: &BTreeMap<u16, Lines>,
-        isolation: String,
-    ) -> Job {
+    pub(crate) fn new(frame: Frame, build: &BuildView, job: &JobView, logs: &BTreeMap<u16, Lines>) -> Job {
         let open = steps_by_interest(job).first().copied();
         let needs = job.needs.iter().filter_map(|index| build.jobs.get(*index as usize));
         let steps = (1..).zip(&job.steps).map(|(number, step)| {
@@ -86,7 +80,7 @@ impl Job {
             worker: tidy(&job.worker),
             platform: tidy(&job.platform),
             attempt: job.attempt,
-            isolation: tidy(&isolation),
+            isolation: tidy(&job.isolation),
             duration: duration(job.started, job.finished, job.is_finished()),
             is_finished: job.is_finished(),
             started: When::new(job.started),

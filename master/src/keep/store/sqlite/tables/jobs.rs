@@ -4,9 +4,10 @@ use super::{Tables, run};
 use crate::decide::coordinator::record::{BuildId, JobKey, JobRow};
 use crate::keep::store::sqlite::columns::{id, maybe_time, maybe_word, read_id, read_maybe_time, read_word};
 use rusqlite::{Row, Transaction, params};
+use schema::values::TierName;
 
 const COLUMNS: &str = "build, idx, name, state, outcome, reason, attempt, lost, queued, started, finished, \
-                              worker, platform, carried_from";
+                              worker, platform, carried_from, isolation";
 /// Builds that refer to jobs of the build with a number.
 pub(crate) const CARRIERS: &str = "select distinct j.build from jobs as j indexed by jobs_carried \
                                    cross join builds as b on b.id = j.build \
@@ -27,8 +28,8 @@ impl Tables<'_> {
 
 pub(crate) fn write(to: &Transaction<'_>, row: &JobRow) -> rusqlite::Result<()> {
     let sql = "insert or replace into jobs (build, idx, name, state, outcome, reason, attempt, lost, queued, started, \
-               finished, worker, platform, carried_from) \
-               values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+               finished, worker, platform, carried_from, isolation) \
+               values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
     let values = params![
         id(row.key.build.0),
         row.key.index,
@@ -44,6 +45,7 @@ pub(crate) fn write(to: &Transaction<'_>, row: &JobRow) -> rusqlite::Result<()> 
         row.worker,
         row.platform,
         row.carried_from,
+        row.isolation.as_ref().map_or("", TierName::word),
     ];
     run(to, sql, values)
 }
@@ -74,5 +76,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<JobRow> {
         worker: row.get(11)?,
         platform: row.get(12)?,
         carried_from: row.get(13)?,
+        isolation: TierName::read(row.get(14)?),
     })
 }

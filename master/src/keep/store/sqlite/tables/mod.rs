@@ -9,6 +9,7 @@ pub(crate) mod blobs;
 pub(crate) mod builds;
 pub(crate) mod changes;
 pub(crate) mod counters;
+pub(crate) mod crons;
 pub(crate) mod events;
 pub(crate) mod grants;
 pub(crate) mod heads;

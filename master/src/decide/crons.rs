@@ -1,0 +1,226 @@
+//! Builds that the clock asks for: which entries the pipelines have, when each fires next, and what a firing builds.
+//!
+//! The times here are those of the clock on the wall, which may jump. A firing that is late is made once, however many were
+//! missed, and the next one is the first after now. So nothing is made up for when the clock jumps ahead or the master was down.
+
+use super::builds::Order;
+use super::records::{BuildRow, Cron, CronKey, CronRow, CronTip, GrantId, Head, Recorder, Rows};
+use super::refs::Origin;
+use super::schedule::Schedule;
+use pipeline::{CronEntry, CronTimes};
+use schema::values::{Commit, Fact, SourceRevision, SourceStamp, Time};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// A clock that is set back by less than this repeats no firing, as where it is corrected. If it is set back further, firings
+/// follow the new time, because an entry must not be silent until the old one comes again.
+const SET_BACK_MAX: Duration = Duration::from_secs(3600);
+
+/// Why a firing builds nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::decide) enum CronSkip {
+    Gone,
+    Unfollowed,
+    /// Since the build with this number.
+    Unchanged(u32),
+}
+
+impl fmt::Display for CronSkip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CronSkip::Gone => f.write_str("the branch is gone"),
+            CronSkip::Unfollowed => f.write_str("the master does not follow the branch"),
+            CronSkip::Unchanged(build) => write!(f, "nothing changed since build {build}"),
+        }
+    }
+}
+
+/// The entries of all pipelines.
+#[derive(Debug, Default)]
+pub(in crate::decide) struct Crons {
+    rows: BTreeMap<String, OfProject>,
+}
+
+/// The entries of one project.
+#[derive(Debug, Default)]
+struct OfProject {
+    rows: Rows<CronKey, CronRow>,
+    timers: Schedule<CronKey>,
+    /// The clock at the last look. None: there was none since the start.
+    looked: Option<Time>,
+}
+
+impl Crons {
+    pub(in crate::decide) fn load(rows: Vec<CronRow>) -> Crons {
+        let mut crons = Crons::default();
+        for row in rows {
+            let of = crons.rows.entry(row.key.project.clone()).or_default();
+            of.arm(&row.key, row.next);
+            of.rows.load(row.key.clone(), row);
+        }
+        crons
+    }
+
+    /// The entries of a project, in the order of their branches and names.
+    pub(in crate::decide) fn of(&self, project: &str) -> impl Iterator<Item = &CronRow> {
+        self.rows.get(project).into_iter().flat_map(|of| of.rows.values())
+    }
+
+    /// When the first entry of a project fires. None: no entry does.
+    pub(in crate::decide) fn next(&self, project: &str) -> Option<Time> {
+        self.rows.get(project)?.timers.next()
+    }
+
+    /// The pipeline at the tip of a branch has these entries, and no others.
+    pub(in crate::decide) fn set(
+        &mut self,
+        wall: Time,
+        (project, ref_name): (&str, &str),
+        tip: &CronTip,
+        entries: Vec<CronEntry>,
+        to: &mut impl Recorder,
+    ) {
+        if entries.is_empty() && self.of(project).next().is_none() {
+            return;
+        }
+        let of = self.rows.entry(project.to_owned()).or_default();
+        let is_gone = |key: &&CronKey| key.ref_name == ref_name && !entries.iter().any(|it| it.name == key.name);
+        for key in of.rows.keys().filter(is_gone).cloned().collect::<Vec<_>>() {
+            of.forget(key, to);
+        }
+        for entry in entries {
+            let key = CronKey { project: project.to_owned(), ref_name: ref_name.to_owned(), name: entry.name.clone() };
+            of.put(wall, key, tip, entry, to);
+        }
+    }
+
+    /// Takes the entries of a project that are due, and sets each to its next time.
+    pub(in crate::decide) fn due(&mut self, wall: Time, project: &str, to: &mut impl Recorder) -> Vec<CronRow> {
+        let Some(of) = self.rows.get_mut(project) else { return Vec::new() };
+        if of.looked.replace(wall).is_none_or(|looked| wall < looked) {
+            of.follow_clock(wall, to);
+        }
+        let mut due = Vec::new();
+        while let Some(key) = of.timers.due(wall) {
+            due.extend(of.fire(wall, &key, to));
+        }
+        due
+    }
+
+    /// A firing made this build.
+    pub(in crate::decide) fn built(&mut self, key: &CronKey, build: &BuildRow, to: &mut impl Recorder) {
+        let revision = build.stamp.sources.first().map(|source| source.revision.clone()).unwrap_or_default();
+        let built = (build.number, revision, String::new());
+        self.note(key, to, |cron| (cron.build, cron.built, cron.skipped) = built);
+    }
+
+    /// A firing made no build. Where the branch is gone, its entry goes too: it comes back with the branch.
+    pub(in crate::decide) fn skip(&mut self, key: &CronKey, skip: &CronSkip, to: &mut impl Recorder) {
+        match (skip, self.rows.get_mut(&key.project)) {
+            (CronSkip::Gone, Some(of)) => of.forget(key.clone(), to),
+            (CronSkip::Unfollowed | CronSkip::Unchanged(_) | CronSkip::Gone, _) => {
+                self.note(key, to, |cron| cron.skipped = skip.to_string());
+            }
+        }
+    }
+
+    fn note(&mut self, key: &CronKey, to: &mut impl Recorder, note: impl FnOnce(&mut Cron)) {
+        if let Some(of) = self.rows.get_mut(&key.project) {
+            of.rows.edit(to, key, |row| note(&mut row.cron));
+        }
+    }
+}
+
+impl OfProject {
+    fn arm(&mut self, key: &CronKey, next: Option<Time>) {
+        match next {
+            Some(next) => self.timers.arm(key.clone(), next),
+            None => self.timers.disarm(key),
+        }
+    }
+
+    fn forget(&mut self, key: CronKey, to: &mut impl Recorder) {
+        self.timers.disarm(&key);
+        self.rows.forget(to, key);
+    }
+
+    /// An entry that says the same as before keeps its next firing, and one that is new begins with the first after now.
+    fn put(&mut self, wall: Time, key: CronKey, tip: &CronTip, entry: CronEntry, to: &mut impl Recorder) {
+        let before = self.rows.get(&key).cloned().unwrap_or_default();
+        let is_same = (&before.cron.at, &before.cron.tz) == (&entry.at, &entry.tz);
+        let next = if is_same { before.next } else { next(&entry.at, &entry.tz, wall) };
+        let (CronEntry { at, tz, if_changed, .. }, tip) = (entry, tip.clone());
+        let row = CronRow { key: key.clone(), next, cron: Cron { at, tz, if_changed, tip, ..before.cron.clone() } };
+        if row != before {
+            self.arm(&key, next);
+            self.rows.put(to, key, row);
+        }
+    }
+
+    /// After a start, and where the clock went back, the next firings may be too far away.
+    fn follow_clock(&mut self, wall: Time, to: &mut impl Recorder) {
+        for row in self.rows.values().cloned().collect::<Vec<_>>() {
+            let repeated = row.cron.fired.filter(|fired| fired.since(wall) < SET_BACK_MAX);
+            let from = repeated.map_or(wall, |fired| fired.max(wall));
+            let nearer =
+                next(&row.cron.at, &row.cron.tz, from).filter(|nearer| row.next.is_some_and(|it| *nearer < it));
+            if nearer.is_some() {
+                self.arm(&row.key, nearer);
+                self.rows.edit(to, &row.key, |row| row.next = nearer);
+            }
+        }
+    }
+
+    /// Answers the entry as it is after this firing.
+    fn fire(&mut self, wall: Time, key: &CronKey, to: &mut impl Recorder) -> Option<CronRow> {
+        let row = self.rows.get(key)?;
+        let (due, next) = (row.next, next(&row.cron.at, &row.cron.tz, wall));
+        self.arm(key, next);
+        self.rows.edit(to, key, |row| (row.next, row.cron.fired) = (next, due)).cloned()
+    }
+}
+
+/// The first firing after a moment. None: there is none, or a newer version wrote an expression that this one cannot read.
+fn next(at: &str, tz: &str, after: Time) -> Option<Time> {
+    CronTimes::new(at, tz).ok()?.next(after)
+}
+
+impl CronRow {
+    /// What a firing builds: the tip of its branch. Else why it builds nothing.
+    pub(in crate::decide) fn order(
+        &self,
+        head: Option<&Head>,
+        is_followed: bool,
+        by: GrantId,
+    ) -> Result<Order, CronSkip> {
+        let revision = match head.filter(|head| head.gone.is_none()) {
+            None => return Err(CronSkip::Gone),
+            Some(_) if !is_followed => return Err(CronSkip::Unfollowed),
+            Some(head) if self.cron.if_changed && head.revision == self.cron.built => {
+                return Err(CronSkip::Unchanged(self.cron.build));
+            }
+            Some(head) => head.revision.clone(),
+        };
+        let CronTip { subject, author, .. } = match revision == self.cron.tip.revision {
+            true => self.cron.tip.clone(),
+            false => CronTip::default(),
+        };
+        let CronKey { project, ref_name, .. } = self.key.clone();
+        let tip = Commit { revision: revision.clone(), subject, author, ..Commit::default() };
+        let source = SourceRevision { repository: project.clone(), ref_name, revision, base: String::new() };
+        Ok(Order { project, stamp: SourceStamp { sources: vec![source] }, tip, by, origin: Origin::Tip })
+    }
+
+    /// What subscribers hear of a firing that builds nothing.
+    pub(in crate::decide) fn skipped(&self, skip: CronSkip) -> Fact {
+        let CronKey { ref_name, name, .. } = self.key.clone();
+        Fact::CronSkipped { name, ref_name, reason: skip.to_string() }
+    }
+
+    /// The next firing as the clock in its zone shows it; empty: there is none.
+    pub fn next_shown(&self) -> String {
+        let times = CronTimes::new(&self.cron.at, &self.cron.tz).ok();
+        times.zip(self.next).map_or_else(String::new, |(times, next)| times.shown(next))
+    }
+}

@@ -1,0 +1,57 @@
+//! Builds that the clock asks for, as the store keeps them.
+
+use schema::values::Time;
+use serde::{Deserialize, Serialize};
+
+/// Names an entry of `[trigger.cron]` of one branch.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CronKey {
+    pub project: String,
+    /// In full.
+    pub ref_name: String,
+    /// As the pipeline has it.
+    pub name: String,
+}
+
+/// An entry of `[trigger.cron]`, as the pipeline at the tip of its branch has it, and when it fires next.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CronRow {
+    pub key: CronKey,
+    /// The next firing, by the clock on the wall. None: there is none.
+    pub next: Option<Time>,
+    pub cron: Cron,
+}
+
+/// What an entry says, and what became of its firings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cron {
+    /// The expression.
+    pub at: String,
+    /// The time zone.
+    pub tz: String,
+    #[serde(default)]
+    pub if_changed: bool,
+    /// The time that the newest firing was for. None: it has not fired.
+    #[serde(default)]
+    pub fired: Option<Time>,
+    /// The number of the last build that it made; 0: none.
+    #[serde(default)]
+    pub build: u32,
+    /// The revision of that build.
+    #[serde(default)]
+    pub built: String,
+    /// Why the newest firing made no build; empty: it made one, or there was none.
+    #[serde(default)]
+    pub skipped: String,
+    /// The tip of the branch when the entry was read.
+    #[serde(default)]
+    pub tip: CronTip,
+}
+
+/// A commit, as the list of builds shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CronTip {
+    pub revision: String,
+    pub subject: String,
+    pub author: String,
+}

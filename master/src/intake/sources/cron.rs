@@ -1,0 +1,44 @@
+//! The clock as a change source: has the builds made that the pipelines of a project ask for at this time.
+//!
+//! Its keys are those of `[trigger.cron.NAME]` in `guild.toml`. It holds no times: which entries there are, and when each fires, is in
+//! the store.
+
+use super::sight::Scope;
+use super::{ChangeSink, ChangeSource};
+use crate::config::clock::Clock;
+use futures::FutureExt as _;
+use futures::future::LocalBoxFuture;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// The longest time between two looks at the clock. So a clock that jumps, and an entry that is new, are noticed within it.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// The source of one project.
+pub(super) struct CronSource {
+    /// A branch that is not in it is not built.
+    pub(super) scope: Scope,
+}
+
+impl ChangeSource for CronSource {
+    fn run(
+        self: Box<Self>,
+        sink: Rc<dyn ChangeSink>,
+        clock: Clock,
+        stop: CancellationToken,
+    ) -> LocalBoxFuture<'static, ()> {
+        async move { stop.run_until_cancelled(self.keep_firing(&*sink, clock)).await.unwrap_or_default() }.boxed_local()
+    }
+}
+
+impl CronSource {
+    async fn keep_firing(&self, sink: &dyn ChangeSink, clock: Clock) {
+        loop {
+            // on a full disk the sink refuses: what is due stays due
+            let next = sink.fire(clock.wall(), &|name| self.scope.has(name)).await.unwrap_or_default();
+            let pause = next.map_or(LOOK_EVERY, |next| next.since(clock.wall()));
+            tokio::time::sleep(pause.min(LOOK_EVERY)).await;
+        }
+    }
+}

@@ -73,6 +73,19 @@ impl Mirror {
         self.builds.insert((build.project.clone(), build.number), build);
     }
 
+    /// Learns of a build what its events do not tell, and leaves alone how far it has come.
+    pub fn describe(&mut self, told: &BuildView) {
+        let Some(build) = self.builds.get_mut(&(told.project.clone(), told.number)) else { return };
+        build.subject.clone_from(&told.subject);
+        build.author.clone_from(&told.author);
+        for job in &mut build.jobs {
+            let Some(known) = told.job(&job.name) else { continue };
+            job.needs.clone_from(&known.needs);
+            job.platform.clone_from(&known.platform);
+            job.carried_from = known.carried_from;
+        }
+    }
+
     /// Forgets the finished builds of each project but its newest, so that a long watch stays small.
     pub fn forget_finished(&mut self) {
         let newest: BTreeMap<String, u32> = self.builds.keys().cloned().collect();
@@ -91,6 +104,8 @@ fn carry_on(build: &mut BuildView, event: &Event) {
         Fact::JobQueued { job } => on_job(build, job, |job| {
             job.state = State::Queued;
             job.queued = job.queued.or(Some(event.time));
+            // what it waited for before has ended
+            job.reason.clear();
         }),
         Fact::JobStarted { job, attempt, worker } => {
             build.state = State::Running;

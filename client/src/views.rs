@@ -19,6 +19,9 @@ pub struct ProjectView {
     pub latest: u32,
     /// The full ref of the branch that the repository's HEAD names, or "" if the master has not read it yet.
     pub main_branch: String,
+    /// When the master looks at the repository for changes next, or `None` if it does not follow it or does not say.
+    #[serde(serialize_with = "rfc3339")]
+    pub next_look: Option<Time>,
 }
 
 /// The state of a branch, or of a tag. A branch is as good as its worst lane.

@@ -27,6 +27,7 @@ pub(crate) fn read_project(from: perspective_capnp::project_view::Reader<'_>) ->
         aliases: limits::texts(from.get_aliases(), &TOLD_LIST, &TOLD)?,
         latest: from.get_latest(),
         main_branch: limits::text(from.get_main_branch(), &TOLD)?,
+        next_look: moment(from.get_next_look()),
     })
 }
 

@@ -4,7 +4,9 @@ use crate::options::Options;
 use crate::output::{self, LogOutput, Shown, note};
 use crate::render::{self, Look};
 use client::Error;
+use client::painted::PaintedLine;
 use serde_json::Value;
+use std::io::IsTerminal as _;
 
 /// The way in which a command speaks to whoever called it: to a person or to a program, and in which form.
 pub(crate) struct Printer {
@@ -14,6 +16,8 @@ pub(crate) struct Printer {
     /// The columns that were chosen; none is those of the command.
     columns: Vec<String>,
     has_headers: bool,
+    /// Whether standard error shows colours.
+    has_colours_in_notes: bool,
 }
 
 impl Printer {
@@ -23,6 +27,7 @@ impl Printer {
             json: options.json.clone(),
             columns: options.columns.clone(),
             has_headers: !options.no_headers,
+            has_colours_in_notes: Look::has_colours(std::io::stderr().is_terminal()),
         }
     }
 
@@ -44,6 +49,11 @@ impl Printer {
     /// Progress and hints: a line to standard error.
     pub(crate) fn note(&self, text: impl Into<Shown>) {
         note(text);
+    }
+
+    /// As [`Printer::note`], of a line in colours.
+    pub(crate) fn note_line(&self, line: &PaintedLine) {
+        note(Shown::of_line(line, self.has_colours_in_notes));
     }
 
     /// As [`Printer::note`], of a text of several lines.

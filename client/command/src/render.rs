@@ -26,11 +26,15 @@ pub(crate) struct Look {
 impl Look {
     /// As standard output, NO_COLOR and CLICOLOR_FORCE have it.
     pub(crate) fn of_process() -> Look {
-        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
         let terminal = std::io::stdout().is_terminal();
+        Look { terminal, colour: Look::has_colours(terminal), now: now() }
+    }
+
+    /// Whether colours are wanted of a stream that is a terminal or is not.
+    pub(crate) fn has_colours(terminal: bool) -> bool {
+        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let colour = set("CLICOLOR_FORCE") || (terminal && !dumb && !set("NO_COLOR"));
-        Look { terminal, colour, now: now() }
+        set("CLICOLOR_FORCE") || (terminal && !dumb && !set("NO_COLOR"))
     }
 
     pub(crate) fn painted(&self, text: &str, paint: Paint) -> Shown {
@@ -134,7 +138,12 @@ impl Cell {
         Cell::painted(name.to_uppercase().replace('_', " "), Paint::Quiet)
     }
 
-    fn width(&self) -> usize {
+    /// Whether this is its whole text.
+    pub(crate) fn is(&self, text: &str) -> bool {
+        self.text == text
+    }
+
+    pub(crate) fn width(&self) -> usize {
         self.text.chars().count()
     }
 }
@@ -171,14 +180,7 @@ pub(crate) fn job_row(build: &BuildView, job: &JobView) -> Value {
 
 /// One character that tells apart without colour, and its colour.
 pub(crate) fn symbol(state: State, outcome: Option<Outcome>) -> (&'static str, Paint) {
-    let paint = match (outcome, state) {
-        (Some(Outcome::Succeeded), _) => Paint::Good,
-        (Some(Outcome::Failed | Outcome::Errored), _) => Paint::Bad,
-        (Some(Outcome::Warned | Outcome::Cancelled), _) | (None, State::Running) => Paint::Notable,
-        (Some(Outcome::Skipped), _)
-        | (None, State::Planning | State::Waiting | State::Queued | State::Offered | State::Finished) => Paint::Quiet,
-    };
-    (words::symbol(state, outcome), paint)
+    (words::symbol(state, outcome), Paint::of(state, outcome))
 }
 
 /// Only these fields of a row; all where none is named.

@@ -151,7 +151,7 @@ async fn follow(connected: &Connected, meant: &Meant, build: &BuildView, is_raw:
         .await;
     out.finish().await.map_err(Error::Output)?;
     let outcome = outcome?;
-    connected.printer.note(format!("{}: {outcome}", build.selector()));
+    connected.say_summary(&build.project, build.number).await?;
     Ok(exit_status(outcome))
 }
 

@@ -133,6 +133,11 @@ impl ViewedRepository {
         self.0.mirror.main_branch()
     }
 
+    /// When it is looked at next. None: it is not followed.
+    pub(super) fn next_look(&self) -> Option<Time> {
+        self.0.health.looks().next
+    }
+
     /// What kept the last look at it from being good, in git's words. None: nothing.
     pub(super) fn trouble(&self) -> Option<String> {
         self.0.health.looks().trouble.map(|trouble| trouble.text)

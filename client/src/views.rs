@@ -237,6 +237,8 @@ pub struct WorkerView {
     pub grant: u64,
     /// Why its jobs are placed again only when their leases end; "" while it holds them.
     pub waits: String,
+    /// Why its grant was revoked, or "" if the grant is in force.
+    pub revoked: String,
     /// The labels in force. Those that it only claims are in its description.
     pub labels: Vec<(String, String)>,
 }

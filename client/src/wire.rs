@@ -213,6 +213,7 @@ pub(crate) fn read_worker(from: grant_capnp::worker_view::Reader<'_>) -> Result<
         held: limits::text(from.get_held(), &TOLD)?,
         grant: from.get_grant(),
         waits: limits::text(from.get_waits(), &TOLD)?,
+        revoked: limits::text(from.get_revoked(), &TOLD)?,
         labels: limits::pairs(from.get_labels(), &TOLD_LIST, &TOLD)?,
     })
 }

@@ -45,8 +45,8 @@ fn main() -> ExitCode {
             open_files();
             up::main(arguments)
         }
-        Command::Init { dir, advertise, web, url, unit } => {
-            let text = config::starter(&advertise, web.as_deref(), url.as_deref());
+        Command::Init { dir, advertise, listen, web, url, unit } => {
+            let text = config::starter(&advertise, listen.as_deref(), web.as_deref(), url.as_deref());
             in_runtime(async move { init(&dir, text.map_err(|why| Failure(USAGE, why))?, unit).await })
         }
         Command::Run { config } => in_runtime(run(&config)),
@@ -134,6 +134,20 @@ async fn check(path: &Path) -> Result<(), Failure> {
     let config = load(path)?;
     for warning in &config.warnings {
         say(&format!("{}: {warning}", path.display()))?;
+    }
+    let lacking = config.named_files().into_iter().filter_map(|(key, file)| Some((key, std::fs::File::open(&file).err()?, file)));
+    let mut missing = Vec::new();
+    for (key, error, file) in lacking {
+        let text = format!("{}: `{key}` names {}: {error}", path.display(), file.display());
+        match error.kind() {
+            std::io::ErrorKind::NotFound => missing.push(text),
+            // it may be the master's user alone who can
+            _ => say(&format!("{text}; the master's user must be able to read it"))?,
+        }
+    }
+    if !missing.is_empty() {
+        let where_from = "a relative path begins where the file that names it lies";
+        return Err(Failure(USAGE, format!("{}\nhelp: put the file there; {where_from}", missing.join("\n"))));
     }
     say(&format!("{}: {} projects, no errors", path.display(), config.projects.len()))
 }

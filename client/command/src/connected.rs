@@ -202,7 +202,7 @@ impl Connected {
         latest: bool,
     ) -> Result<(Meant, BuildView), Error> {
         if typed.is_none() && !latest {
-            return Err(Error::usage(format!("{verb} which build?")).help("name it, or say --latest"));
+            return Err(Error::usage(format!("{verb} which build?")).help("name it, or use --latest for the newest one of the branch here"));
         }
         let (meant, build) = self.build_of(self.meant(typed, Wish::Change).await?).await?;
         let job = meant.job.as_ref().map_or_else(String::new, |job| format!("/{job}"));

@@ -6,6 +6,7 @@ use crate::render::{self, Look};
 use client::Error;
 use client::painted::PaintedLine;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 
 /// The way in which a command speaks to whoever called it: to a person or to a program, and in which form.
@@ -83,16 +84,35 @@ impl Printer {
         self.json.is_some()
     }
 
-    /// One row as JSON, with the fields that were asked for.
+    /// One row as JSON, with the fields that were asked for, all of which it must have.
     pub(crate) fn say_json(&self, row: &Value) -> Result<(), Error> {
+        self.check_fields(std::slice::from_ref(row))?;
+        self.say_json_of_stream(row)
+    }
+
+    /// As [`Printer::say_json`], of a row among others that have other fields: what it lacks is null.
+    pub(crate) fn say_json_of_stream(&self, row: &Value) -> Result<(), Error> {
         let fields = self.json.as_deref().unwrap_or_default();
         self.say(Shown::json(&render::pick(row, fields)))
     }
 
+    /// That the fields and columns which were asked for are those of a row: a name that was misspelt would be empty everywhere.
+    fn check_fields(&self, rows: &[Value]) -> Result<(), Error> {
+        let of_json = self.json.as_deref().unwrap_or_default().split(',').map(str::trim);
+        let asked = of_json.filter(|name| !name.is_empty()).chain(self.columns.iter().map(String::as_str));
+        let is_known = |name: &str| rows.iter().any(|row| row.get(name).is_some());
+        let Some(unknown) = { asked }.find(|name| !rows.is_empty() && !is_known(name)) else { return Ok(()) };
+        let fields: BTreeSet<&str> =
+            rows.iter().filter_map(Value::as_object).flat_map(|row| row.keys().map(String::as_str)).collect();
+        let fields = fields.into_iter().collect::<Vec<_>>().join(", ");
+        Err(Error::usage(format!("there is no field `{unknown}`")).help(format!("those that there are: {fields}")))
+    }
+
     /// Rows as JSON Lines or as a table with these columns where no others were asked for.
     pub(crate) fn say_rows(&self, rows: &[Value], columns: &[&str]) -> Result<(), Error> {
+        self.check_fields(rows)?;
         if self.wants_json() {
-            return rows.iter().try_for_each(|row| self.say_json(row));
+            return rows.iter().try_for_each(|row| self.say_json_of_stream(row));
         }
         let columns = match self.columns.as_slice() {
             [] => columns.iter().map(|name| (*name).to_owned()).collect(),

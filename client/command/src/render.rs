@@ -203,9 +203,25 @@ fn status_cell(word: &str) -> Cell {
             .into_iter()
             .find(|outcome| outcome.word() == word);
     let state = if word == State::Running.word() { State::Running } else { State::Waiting };
-    let (symbol, paint) = symbol(state, outcome);
+    let (symbol, paint) = match outcome.is_some() || word.is_empty() {
+        true => symbol(state, outcome),
+        false => standing_symbol(word).unwrap_or_else(|| symbol(state, outcome)),
+    };
     let text = if word.is_empty() { String::new() } else { format!("{symbol} {word}") };
     Cell::painted(text, paint)
+}
+
+/// Of a grant or a worker. Its word may have a reason behind it.
+fn standing_symbol(text: &str) -> Option<(&'static str, Paint)> {
+    let word = text.split_once(':').map_or(text, |(word, _)| word);
+    match word {
+        "in use" | "idle" => Some(("✓", Paint::Good)),
+        "unredeemed" => Some(("○", Paint::Quiet)),
+        "held" | "draining" => Some(("▲", Paint::Notable)),
+        "revoked" | "expired" => Some(("⊘", Paint::Bad)),
+        "lost" => Some(("✗", Paint::Bad)),
+        _ => None,
+    }
 }
 
 fn verdict_cell(word: &str) -> Cell {

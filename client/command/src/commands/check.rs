@@ -1,11 +1,13 @@
 //! `guild check`: what is wrong with a pipeline file, all at once; or the jobs that it makes. Needs no master.
 
 use crate::connected::Connected;
+use crate::git;
 use crate::printer::Printer;
+use crate::resolve::{GitWord, named_ref};
 use clap::Args;
 use client::Error;
-use pipeline::{Changed, Context};
-use schema::values::{BuildCause, JobPlan, Plan, Trust};
+use pipeline::{Changed, Context, Pipeline};
+use schema::values::{BuildCause, JobPlan, Plan, Trust, branch_or_tag};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use toml_file::Diagnostics;
@@ -17,14 +19,22 @@ const BROKEN: u8 = 2;
 pub(crate) struct Check {
     /// The pipeline file [default: guild.toml here or at the top of the repository]
     file: Option<PathBuf>,
+    /// Say what a push of this branch or tag would run; it need not exist yet [default: what a run by hand of the branch here
+    /// does]
+    #[arg(long = "ref", value_name = "REF")]
+    ref_name: Option<String>,
 }
 
 impl Check {
     pub(crate) fn run(self, connected: &Connected) -> Result<u8, Error> {
-        let file = self.file.unwrap_or_else(pipeline_file);
+        let file = self.file.clone().unwrap_or_else(pipeline_file);
         stays_inside(connected, &file)?;
         let text = std::fs::read(&file).map_err(|error| Error::usage(format!("{}: {error}", file.display())))?;
-        match plan(connected, &file, &text) {
+        let planned = match &self.ref_name {
+            Some(name) => pushed(connected, &file, &text, name),
+            None => plan(connected, &file, &text),
+        };
+        match planned {
             Ok(plan) => say_plan(&connected.printer, &plan).map(|()| 0),
             Err(diagnostics) if connected.printer.wants_json() => {
                 diagnostics
@@ -51,6 +61,36 @@ pub(super) fn plan(connected: &Connected, file: &Path, text: &[u8]) -> Result<Pl
         trust: Trust::Trusted,
     };
     pipeline::load(&file.to_string_lossy(), text).and_then(|pipeline| pipeline.expand(&context))
+}
+
+/// For a push of a branch or a tag. Says which of both it is, and whether such a push makes a build.
+fn pushed(connected: &Connected, file: &Path, text: &[u8], name: &str) -> Result<Plan, Diagnostics> {
+    let pipeline = pipeline::load(&file.to_string_lossy(), text)?;
+    let ref_name = full_ref(connected, &pipeline, name);
+    let said = match pipeline.not_triggered(&ref_name, None) {
+        None => format!("a push of the {} builds:", named_ref(&ref_name)),
+        Some(_) => format!(
+            "a push of the {} makes no build, because [trigger] names it neither in `push` nor in `tag`; `guild run --ref {name}` does:",
+            named_ref(&ref_name)
+        ),
+    };
+    connected.printer.note(said);
+    let cause = BuildCause::Change;
+    pipeline.expand(&Context { ref_name, cause, changed: Changed::default(), trust: Trust::Trusted })
+}
+
+/// A name that is no branch and no tag yet is the tag that [trigger] asks for, else a branch.
+fn full_ref(connected: &Connected, pipeline: &Pipeline, name: &str) -> String {
+    if name.starts_with("refs/") {
+        return name.to_owned();
+    }
+    let [branch, tag] = branch_or_tag(name);
+    let known = connected.copy().and_then(|copy| git::word(&copy.toplevel, name));
+    match known {
+        Some(GitWord::Ref(full)) => full,
+        Some(GitWord::Commit(_)) | None if pipeline.triggers(&tag, None) => tag,
+        Some(GitWord::Commit(_)) | None => branch,
+    }
 }
 
 /// The nearest guild.toml upwards; the one here where there is none.

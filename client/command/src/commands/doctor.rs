@@ -66,7 +66,7 @@ async fn look_beyond(
     match who.grant.what.may.contains(&Right::Operate) {
         true => findings.extend(master(&guild).await),
         false => {
-            connected.printer.note("what the master says of itself is for operators: it asks for the right `operate`")
+            connected.printer.note("checks of the master need the right `operate`: they are left out")
         }
     }
     Ok(())

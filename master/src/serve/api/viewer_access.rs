@@ -1,5 +1,6 @@
 //! What the objects of those who look share, and nothing that commands.
 
+use super::measured::MeasuredRepository;
 use super::blob::BlobBytes;
 use super::live::LiveObjects;
 use super::log::Reader;
@@ -131,6 +132,13 @@ impl ViewedRepository {
 
     pub(super) fn main_branch(&self) -> Option<String> {
         self.0.mirror.main_branch()
+    }
+
+    /// How the looks at it go, for whoever watches the master.
+    pub(super) fn measured(&self) -> MeasuredRepository {
+        let looks = self.0.health.looks();
+        let (good, is_failing) = (looks.good, looks.trouble.is_some());
+        MeasuredRepository { project: self.0.project.clone(), good, is_failing }
     }
 
     /// When it is looked at next. None: it is not followed.

@@ -70,7 +70,7 @@ fn stamp(time: Option<Time>) -> String {
 
 fn say(printer: &Printer, line: [String; 5], row: &Value) -> Result<(), Error> {
     match printer.wants_json() {
-        true => printer.say_json(row),
+        true => printer.say_json_of_stream(row),
         false => printer.say(Shown::join(line.map(Shown::from), "\t")),
     }
 }

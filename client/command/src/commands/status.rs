@@ -39,7 +39,10 @@ impl Status {
                 printer.say_whole(&Shown::join(pictures, "\n"))?;
             }
             (false, false) => {
-                let rows = shown.iter().flat_map(|shown| std::iter::once(shown.head()).chain(shown.rows()));
+                // who asks for columns asks for those of jobs
+                let has_head = printer.chosen_columns().is_empty();
+                let head = |shown: &TipView| has_head.then(|| shown.head());
+                let rows = shown.iter().flat_map(|shown| head(shown).into_iter().chain(shown.rows()));
                 printer.say_rows(&rows.collect::<Vec<_>>(), &COLUMNS)?;
             }
         }

@@ -242,3 +242,33 @@ fn seconds(milliseconds: u128) -> String {
         _ => (milliseconds / 1_000).to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(kind: &str, standing: &str, acts: &[Act]) -> Vec<(&'static str, String)> {
+        let step = |act: &Act| RemedyStep { act: *act, ..RemedyStep::default() };
+        let remedy = Remedy { text: "wait, then join".to_owned(), steps: acts.iter().map(step).collect() };
+        let worker = Candidate { name: "anvil".to_owned(), standing: standing.to_owned(), ..Candidate::default() };
+        let told = Explanation {
+            kind: kind.to_owned(),
+            workers: vec![worker],
+            worker_count: 1,
+            remedies: vec![remedy],
+            ..Explanation::default()
+        };
+        told.lines(&BuildView::default(), &JobView::default(), |_| String::new())
+    }
+
+    /// T5.2, F6.14: a job that waits for others, and for a slot that comes free by itself, needs no new worker.
+    #[test]
+    fn a_job_that_comes_by_itself_asks_for_no_worker() {
+        let asks = |lines: &[(&str, String)]| lines.iter().any(|(_, text)| text.contains("join"));
+        assert!(!asks(&told("needs", "busy", &[Act::Wait, Act::Join])));
+        // nobody else will take it
+        assert!(asks(&told("needs", "lacking", &[Act::Wait, Act::Join])));
+        assert!(asks(&told("busy", "busy", &[Act::Join])));
+        assert!(asks(&told("needs", "busy", &[Act::Resume, Act::Join])));
+    }
+}

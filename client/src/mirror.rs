@@ -225,6 +225,24 @@ mod tests {
         lines.join("\n")
     }
 
+    /// T2.1, T2.2: a build that nobody pushed has its subject from the master, and what a job waited for is over when it is queued.
+    #[test]
+    fn what_events_do_not_tell_is_learned_and_goes_stale_with_them() {
+        let job = || "test".to_owned();
+        let mut mirror = mirror_after(vec![created(), Fact::BuildPlanned { jobs: vec![job()] }]);
+        let mut told = mirror.build("p", 1).unwrap().clone();
+        "Fix it".clone_into(&mut told.subject);
+        told.jobs[0].needs = vec![0];
+        mirror.describe(&told);
+        let mut waiting = mirror.build("p", 1).unwrap().clone();
+        "needs lint".clone_into(&mut waiting.jobs[0].reason);
+        mirror.replace(waiting);
+        mirror.apply(&event(3, Fact::JobQueued { job: job() }));
+        let build = mirror.build("p", 1).unwrap();
+        assert_eq!((build.subject.as_str(), build.jobs[0].needs.as_slice()), ("Fix it", &[0][..]));
+        assert_eq!((build.jobs[0].state, build.jobs[0].reason.as_str()), (State::Queued, ""));
+    }
+
     #[test]
     fn a_build_that_follows_a_change_has_its_subject() {
         let tip = Commit {

@@ -42,7 +42,9 @@ impl Paint {
             (Some(Outcome::Failed | Outcome::Errored), _) => Paint::Bad,
             (Some(Outcome::Warned | Outcome::Cancelled), _) | (None, State::Running) => Paint::Notable,
             (Some(Outcome::Skipped), _)
-            | (None, State::Planning | State::Waiting | State::Queued | State::Offered | State::Finished) => Paint::Quiet,
+            | (None, State::Planning | State::Waiting | State::Queued | State::Offered | State::Finished) => {
+                Paint::Quiet
+            }
         }
     }
 }

@@ -22,7 +22,7 @@ const JOBS_MAX: usize = 24;
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
     build: BuildView,
-    /// The branch, if the build is of its tip.
+    /// The branch as it is now, which may have gone on since the build.
     branch: Option<BranchView>,
     /// The builds in which lanes began to fail.
     since: BTreeMap<u32, BuildView>,
@@ -49,10 +49,10 @@ impl Summary {
         let mut summary = Summary { ends: log_ends(guild, &build).await, ..Summary::default() };
         summary.pages = guild.whoami().await.map(|who| who.pages).unwrap_or_default();
         if !build.ref_name.is_empty() {
-            let branch = guild.branch(project, &build.ref_name).await.ok();
-            summary.branch = branch.filter(|branch| branch.tip_revision == build.revision);
+            summary.branch = guild.branch(project, &build.ref_name).await.ok();
         }
-        let begun: BTreeSet<u32> = build.jobs.iter().filter_map(|job| failing(summary.branch.as_ref(), job)).map(|lane| lane.since).collect();
+        let lanes = build.jobs.iter().filter_map(|job| failing(summary.branch.as_ref(), job, number));
+        let begun: BTreeSet<u32> = lanes.map(|lane| lane.since).collect();
         for number in begun.into_iter().filter(|begun| *begun != number) {
             if let Ok(first) = guild.build(project, number).await {
                 summary.since.insert(number, first);
@@ -113,7 +113,7 @@ impl Summary {
             why if why.is_empty() => line,
             why => line.and(format!("  {why}"), if job.is_bad() { Paint::Plain } else { Paint::Quiet }),
         }];
-        let begun = failing(self.branch.as_ref(), job).map(|lane| self.begun(lane));
+        let begun = failing(self.branch.as_ref(), job, self.build.number).map(|lane| self.begun(lane));
         lines.extend(begun.map(|text| PaintedLine::new().padded(name + 12).and(text, Paint::Notable)));
         lines
     }
@@ -130,7 +130,7 @@ impl Summary {
                 first.selector(),
                 ShortCommit::of(&first.revision),
                 first.subject,
-                first.author
+                words::author_name(&first.author)
             ),
         }
     }
@@ -171,16 +171,18 @@ fn field(name: &str, text: &str) -> PaintedLine {
     PaintedLine::new().and(format!("{name:<6}"), Paint::Quiet).and(text, Paint::Plain)
 }
 
-/// The lane of a job that is bad, if that is known.
-fn failing<'a>(branch: Option<&'a BranchView>, job: &JobView) -> Option<&'a LaneView> {
-    branch?.lanes.iter().find(|lane| job.is_bad() && lane.job == job.name && lane.since > 0)
+/// The lane of a job that is bad, if it failed without a break from before this build, or from it, until now.
+fn failing<'a>(branch: Option<&'a BranchView>, job: &JobView, number: u32) -> Option<&'a LaneView> {
+    let is_it = |lane: &&LaneView| lane.job == job.name && (1..=number).contains(&lane.since);
+    branch?.lanes.iter().find(|lane| job.is_bad() && is_it(lane))
 }
 
 async fn log_ends(guild: &Guild, build: &BuildView) -> Vec<LogEnd> {
     let mut ends = Vec::new();
     for job in build.jobs.iter().filter(|job| job.is_bad() && job.carried_from == 0) {
         let steps = (1..).zip(&job.steps);
-        let Some((index, step)) = { steps }.find(|(_, step)| words::is_bad(step.outcome) && step.started.is_some()) else {
+        let Some((index, step)) = { steps }.find(|(_, step)| words::is_bad(step.outcome) && step.started.is_some())
+        else {
             continue;
         };
         let address = LogAddress {
@@ -267,9 +269,15 @@ mod tests {
         let mut skipped = job("publish", Outcome::Skipped, 0);
         skipped.reason = "runs only for tags v*".to_owned();
         let mut fast = job("test@3.11", Outcome::Failed, 410);
-        fast.steps = vec![StepView { name: "tests".to_owned(), outcome: Some(Outcome::Failed), exit: Exit::Code(1), ..StepView::default() }];
+        fast.steps = vec![StepView {
+            name: "tests".to_owned(),
+            outcome: Some(Outcome::Failed),
+            exit: Exit::Code(1),
+            ..StepView::default()
+        }];
         let jobs = vec![job("lint", Outcome::Succeeded, 70), fast, job("test@3.14", Outcome::Failed, 95_000), skipped];
-        let branch = BranchView { lanes: vec![lane("test@3.11", 6, 5), lane("test@3.14", 8, 7)], ..BranchView::default() };
+        let branch =
+            BranchView { lanes: vec![lane("test@3.11", 6, 5), lane("test@3.14", 8, 7)], ..BranchView::default() };
         let first = BuildView {
             project: "calc".to_owned(),
             number: 6,

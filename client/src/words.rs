@@ -35,6 +35,11 @@ pub fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
+/// The name of an author without the address behind it.
+pub fn author_name(author: &str) -> &str {
+    author.split_once(" <").map_or(author, |(name, _)| name)
+}
+
 /// Whether the code or the infrastructure failed.
 pub fn is_bad(outcome: Option<Outcome>) -> bool {
     matches!(outcome, Some(Outcome::Failed | Outcome::Errored))

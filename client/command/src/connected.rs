@@ -1,8 +1,8 @@
 //! Where the person stands: options, context, repository, and the guild once it is asked for. Resolves what a selector stands for.
 
 use crate::git::{self, WorkingCopy};
-use crate::options::Options;
 use crate::live::TerminalSize;
+use crate::options::Options;
 use crate::output::{self, LogOutput, note};
 use crate::printer::Printer;
 use crate::render::{build_row, now, one_line, status_word};
@@ -202,7 +202,8 @@ impl Connected {
         latest: bool,
     ) -> Result<(Meant, BuildView), Error> {
         if typed.is_none() && !latest {
-            return Err(Error::usage(format!("{verb} which build?")).help("name it, or use --latest for the newest one of the branch here"));
+            return Err(Error::usage(format!("{verb} which build?"))
+                .help("name it, or use --latest for the newest one of the branch here"));
         }
         let (meant, build) = self.build_of(self.meant(typed, Wish::Change).await?).await?;
         let job = meant.job.as_ref().map_or_else(String::new, |job| format!("/{job}"));
@@ -221,7 +222,8 @@ impl Connected {
             self.printer.note(format!("{}: {}", build.selector(), status_word(build.state, build.outcome)));
             return Ok(());
         }
-        let next = [format!("guild logs {} --failed", build.selector()), format!("guild retry {} --failed", build.selector())];
+        let next =
+            [format!("guild logs {} --failed", build.selector()), format!("guild retry {} --failed", build.selector())];
         let width = TerminalSize::of_process().width;
         summary.lines(width, &next).iter().for_each(|line| self.printer.note_line(line));
         Ok(())
@@ -229,7 +231,9 @@ impl Connected {
 
     /// Says that the commit here is not what a build shows, and when it will be built.
     pub(crate) async fn say_unbuilt_head(&self, shown: &BuildView) -> Result<(), Error> {
-        let Some((copy, head)) = self.copy().and_then(|copy| Some((copy, copy.head.as_deref()?))) else { return Ok(()) };
+        let Some((copy, head)) = self.copy().and_then(|copy| Some((copy, copy.head.as_deref()?))) else {
+            return Ok(());
+        };
         if head == shown.revision {
             return Ok(());
         }
@@ -247,14 +251,21 @@ impl Connected {
 
     /// Says that a build is of another commit than HEAD, where the caller may think that HEAD is built.
     pub(crate) async fn say_other_commit(&self, project: &str, number: u32) -> Result<(), Error> {
-        let Some((copy, head)) = self.copy().and_then(|copy| Some((copy, copy.head.as_deref()?))) else { return Ok(()) };
-        let build = self.guild().await?.build(project, number).await?;
+        let Some((copy, head)) = self.copy().and_then(|copy| Some((copy, copy.head.as_deref()?))) else {
+            return Ok(());
+        };
+        // the build was asked for, whether it can be seen or not
+        let Ok(build) = self.guild().await?.build(project, number).await else { return Ok(()) };
         if head == build.revision {
             return Ok(());
         }
         let is_pushed = is_with_master(copy, self.project(Some(project)).await?);
         let is = if is_pushed { "is not the tip of the branch" } else { "is not pushed" };
-        self.printer.note(format!("HEAD {} {is}; building {}", ShortCommit::of(head), ShortCommit::of(&build.revision)));
+        self.printer.note(format!(
+            "HEAD {} {is}; building {}",
+            ShortCommit::of(head),
+            ShortCommit::of(&build.revision)
+        ));
         Ok(())
     }
 

@@ -106,7 +106,8 @@ impl Branches<'_> {
 
     fn head(&self) -> PaintedLine {
         let build = self.build;
-        let by = if build.author.is_empty() { String::new() } else { format!(" by {}", build.author) };
+        let author = words::author_name(&build.author);
+        let by = if author.is_empty() { String::new() } else { format!(" by {author}") };
         let elapsed = words::duration(build.started.or(build.created), build.finished, build.is_finished(), self.now);
         let paint = Paint::of(build.state, build.outcome);
         PaintedLine::new()
@@ -165,16 +166,20 @@ impl Branches<'_> {
             return Vec::new();
         }
         let name = begun.iter().map(|step| step.name.chars().count()).max().unwrap_or(0);
-        begun.iter().enumerate().map(|(index, step)| {
-            let is_last = index + 1 == begun.len();
-            let elapsed = words::duration(step.started, step.finished, step.state == State::Finished, self.now);
-            PaintedLine::new()
-                .and(format!("{edge}  {}", if is_last { "└ " } else { "├ " }), Paint::Quiet)
-                .and(format!("{} ", words::symbol(step.state, step.outcome)), Paint::of(step.state, step.outcome))
-                .and(&step.name, Paint::Plain)
-                .padded(name + 10)
-                .and(format!("{elapsed:>6}"), Paint::Plain)
-        }).collect()
+        begun
+            .iter()
+            .enumerate()
+            .map(|(index, step)| {
+                let is_last = index + 1 == begun.len();
+                let elapsed = words::duration(step.started, step.finished, step.state == State::Finished, self.now);
+                PaintedLine::new()
+                    .and(format!("{edge}  {}", if is_last { "└ " } else { "├ " }), Paint::Quiet)
+                    .and(format!("{} ", words::symbol(step.state, step.outcome)), Paint::of(step.state, step.outcome))
+                    .and(&step.name, Paint::Plain)
+                    .padded(name + 10)
+                    .and(format!("{elapsed:>6}"), Paint::Plain)
+            })
+            .collect()
     }
 }
 
@@ -214,7 +219,7 @@ mod tests {
             ref_name: "refs/heads/main".to_owned(),
             revision: "1d45066a0122".to_owned(),
             subject: "a test".to_owned(),
-            author: "Ada".to_owned(),
+            author: "Ada <ada@example.org>".to_owned(),
             started: Some(BEGAN),
             jobs: vec![lint, test, queued, publish],
             ..BuildView::default()

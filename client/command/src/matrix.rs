@@ -170,7 +170,7 @@ mod tests {
             ],
             ..BuildView::default()
         };
-        let look = Look { terminal: true, colour: false, now: Time(1_061_000) };
+        let look = Look { terminal: true, colour: false, now: Time(1_061_000), width: 80 };
         let text: Vec<String> =
             picture(&build, &look, 80).as_str().lines().map(|line| line.trim_end().to_owned()).collect();
         assert_eq!(
@@ -207,12 +207,9 @@ mod tests {
         "cancelled by ada: wrong branch".clone_into(&mut cancelled.reason);
         let jobs = vec![job("test@3.11", "linux", Some(Outcome::Succeeded), 1), cancelled];
         let build = BuildView { state: State::Running, jobs, ..BuildView::default() };
-        let look = Look { terminal: true, colour: false, now: Time(1_061_000) };
+        let look = Look { terminal: true, colour: false, now: Time(1_061_000), width: 80 };
         let text = picture(&build, &look, 80);
         let text: Vec<&str> = text.as_str().lines().skip(1).map(str::trim_end).collect();
-        assert_eq!(
-            text,
-            ["✓ test@3.11    1.0s", "⊘ test@3.14    2.0s  cancelled by ada: wrong branch"]
-        );
+        assert_eq!(text, ["✓ test@3.11    1.0s", "⊘ test@3.14    2.0s  cancelled by ada: wrong branch"]);
     }
 }

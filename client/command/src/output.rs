@@ -51,8 +51,11 @@ impl Shown {
             text.push_str(&line.written(has_colours));
             text.push_str("\x1b[K\n");
         }
-        if before > lines.len() {
-            text.push_str("\x1b[J");
+        // not by clearing the rest of the screen, which some terminals then keep in what was scrolled away
+        let stale = before.saturating_sub(lines.len());
+        if stale > 0 {
+            text.push_str(&"\x1b[K\n".repeat(stale));
+            text.push_str(&format!("\x1b[{stale}A"));
         }
         Shown(text)
     }

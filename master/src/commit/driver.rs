@@ -6,8 +6,8 @@
 //! of everything that it was computed from. Only plans are read and offers made before that: neither binds anyone until an
 //! acceptance, which is such an answer.
 
-use crate::commit::meter::Meter;
 use crate::commit::events::Feed;
+use crate::commit::meter::Meter;
 use crate::config::clock::Clock;
 use crate::config::pace::Pace;
 use crate::decide::coordinator::record::{BuildId, Record};

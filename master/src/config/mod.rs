@@ -137,6 +137,12 @@ pub struct ProjectConfig {
 }
 
 impl Config {
+    /// The files that the master file includes, as they are there now.
+    pub fn included_files(&self) -> Vec<PathBuf> {
+        let base = self.file.as_deref().and_then(Path::parent).unwrap_or(Path::new("."));
+        include::files(base, &self.include)
+    }
+
     /// The files that the master file names, with their keys: what the master reads when it needs them.
     pub fn named_files(&self) -> Vec<(String, PathBuf)> {
         let of_projects = self.projects.iter().flat_map(|(name, project)| {
@@ -150,7 +156,8 @@ impl Config {
         });
         let of_notices = self.notices.iter().filter_map(|notice| notice.by.secret_file());
         let of_notices = of_notices.map(|(key, file)| (format!("notice.{key}"), file.to_owned()));
-        let of_mail = self.mail.iter().filter_map(|mail| Some(("mail.password_file".to_owned(), mail.login.as_ref()?.1.clone())));
+        let of_mail =
+            self.mail.iter().filter_map(|mail| Some(("mail.password_file".to_owned(), mail.login.as_ref()?.1.clone())));
         of_projects.chain(of_notices).chain(of_mail).collect()
     }
 }
@@ -289,12 +296,7 @@ impl ProjectConfig {
 }
 
 /// The master file that `guild-master init` writes. `web`, `url`: where pages are served, and how browsers reach them.
-pub fn starter(
-    advertise: &str,
-    listen: Option<&str>,
-    web: Option<&str>,
-    url: Option<&str>,
-) -> Result<String, String> {
+pub fn starter(advertise: &str, listen: Option<&str>, web: Option<&str>, url: Option<&str>) -> Result<String, String> {
     let wrong = |option: &str, value: &str| format!("{option} `{value}` is not HOST:PORT");
     let is_plain = |text: &str| !text.contains(['"', '\\']) && !text.contains(char::is_control);
     let port = read::port(advertise).filter(|port| *port > 0 && is_plain(advertise));

@@ -50,6 +50,14 @@ pub enum Command {
         #[arg(long, value_name = "FILE", default_value = "master.toml")]
         config: PathBuf,
     },
+    /// Send one mail by the server that [mail] of the master file names, to see whether notices will arrive
+    TestMail {
+        /// The master file
+        #[arg(long, value_name = "FILE", default_value = "master.toml")]
+        config: PathBuf,
+        /// The address to send it to
+        to: String,
+    },
     /// Make a new one-use operator credential while the master does not run
     OperatorCap {
         /// The master file

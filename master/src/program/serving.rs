@@ -126,7 +126,8 @@ impl Pages {
     fn serve(self, tasks: &mut tokio::task::JoinSet<()>) -> Result<web::Serving, RunError> {
         let (bridge, answers) = web::bridge();
         tasks.spawn_local(answers.serve(self.door));
-        web::serve(self.listener, web::Site::new(bridge, &self.url, self.hooks, self.names_projects)).map_err(RunError::Pages)
+        web::serve(self.listener, web::Site::new(bridge, &self.url, self.hooks, self.names_projects))
+            .map_err(RunError::Pages)
     }
 }
 

@@ -223,7 +223,9 @@ impl When {
             ShortRef::Branch(name) => {
                 (self.branch.as_ref().is_some_and(|wanted| wanted.matches(name)), format!("branch {name}"))
             }
-            ShortRef::Tag(name) => (self.tag.as_ref().is_some_and(|wanted| wanted.matches(name)), format!("tag {name}")),
+            ShortRef::Tag(name) => {
+                (self.tag.as_ref().is_some_and(|wanted| wanted.matches(name)), format!("tag {name}"))
+            }
             ShortRef::Other("") => (false, "a commit without a branch".to_owned()),
             ShortRef::Other(name) => (false, name.to_owned()),
         };
@@ -246,7 +248,8 @@ impl When {
 
     fn reason_of_paths(&self, paths: &Arc<Vec<String>>, matching: &mut Matching) -> Option<String> {
         let wanted = self.paths.as_ref()?;
-        (!matching.any(wanted, paths)).then(|| format!("runs only when {} changes; nothing there did", list(&wanted.texts)))
+        (!matching.any(wanted, paths))
+            .then(|| format!("runs only when {} changes; nothing there did", list(&wanted.texts)))
     }
 }
 

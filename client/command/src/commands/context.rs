@@ -54,7 +54,8 @@ fn row(contexts: &Contexts, context: &Context, used: Option<&str>) -> Value {
         (false, false, Some(_)) => "used in its repository",
         (false, false, None) => "",
     };
-    let master = SturdyRef::load(&context.credential).map_or_else(|error| error.to_string(), |it| it.addresses.join(","));
+    let master =
+        SturdyRef::load(&context.credential).map_or_else(|error| error.to_string(), |it| it.addresses.join(","));
     json!({
         "name": context.name,
         "status": status,

@@ -42,7 +42,9 @@ impl Login {
         let (master, grant) = (&who.master, &who.grant);
         connected.printer.say(format!("logged in to {master} as {} ({}), context {name}", grant.name, grant.kind))?;
         if let Some(before) = before.filter(|before| *before != name) {
-            connected.printer.note(format!("context {name} is used from now on; `guild context use {before}` goes back"));
+            connected
+                .printer
+                .note(format!("context {name} is used from now on; `guild context use {before}` goes back"));
         }
         if self.file != Path::new("-") {
             connected.printer.note(format!("{} is used up; it may be removed", self.file.display()));

@@ -144,9 +144,15 @@ async fn news_of(guild: &client::Guild, mirror: &mut Mirror, subject: &Subject) 
 /// The events of a build do not tell its subject where nobody pushed, nor what its jobs need.
 async fn describe(connected: &Connected, mirror: &mut Mirror, described: &mut BTreeSet<(String, u32)>) {
     let key = |build: &BuildView| (build.project.clone(), build.number);
-    let is_new = |build: &&BuildView| !build.is_finished() && !build.jobs.is_empty() && !described.contains(&key(build));
-    let without_subject = |build: &&BuildView| build.subject.is_empty() && build.jobs.is_empty() && !described.contains(&key(build));
-    let new: Vec<_> = mirror.builds().filter(|build| is_new(build) || without_subject(build)).map(|build| (key(build), !build.jobs.is_empty())).collect();
+    let is_new =
+        |build: &&BuildView| !build.is_finished() && !build.jobs.is_empty() && !described.contains(&key(build));
+    let without_subject =
+        |build: &&BuildView| build.subject.is_empty() && build.jobs.is_empty() && !described.contains(&key(build));
+    let new: Vec<_> = mirror
+        .builds()
+        .filter(|build| is_new(build) || without_subject(build))
+        .map(|build| (key(build), !build.jobs.is_empty()))
+        .collect();
     for ((project, number), is_planned) in new {
         let Ok(guild) = connected.guild().await else { return };
         if let Ok(told) = guild.build(&project, number).await {

@@ -14,7 +14,11 @@ pub(super) fn judge(queue: &[QueueStatus], now: Time) -> Finding {
     let Some(oldest) = stuck.iter().min_by_key(|job| job.since) else {
         let seen = match queue.len() {
             0 => "no jobs are waiting".to_owned(),
-            waiting => format!("{} waiting, none of them longer than {} without a suitable worker", count(waiting, "job"), rough(PATIENCE)),
+            waiting => format!(
+                "{} waiting, none of them longer than {} without a suitable worker",
+                count(waiting, "job"),
+                rough(PATIENCE)
+            ),
         };
         return Finding::good("queue", seen);
     };

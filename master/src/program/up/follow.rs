@@ -49,7 +49,13 @@ async fn follow_branch(parts: &Rc<MasterParts>, guild: &Guild, checkout: &Checko
 }
 
 /// The build's output as it comes, and then its last screen.
-async fn show(parts: &Rc<MasterParts>, guild: &Guild, checkout: &Checkout, number: u32, end: &End) -> Result<Outcome, UpError> {
+async fn show(
+    parts: &Rc<MasterParts>,
+    guild: &Guild,
+    checkout: &Checkout,
+    number: u32,
+    end: &End,
+) -> Result<Outcome, UpError> {
     let project = &checkout.name;
     let width = terminal_width();
     let unplaceable = tokio::task::spawn_local(fail_unplaceable(parts.clone(), project.clone(), number));
@@ -106,7 +112,7 @@ fn step_line(job: &str, name: &str, command: &str) -> PaintedLine {
 
 fn say(line: &PaintedLine) {
     let has_colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    shown::tell(&line.written(has_colours));
+    shown::tell_coloured(&line.written(has_colours));
 }
 
 /// Of the terminal that standard error is; of none, what most terminals have.
@@ -124,7 +130,9 @@ async fn step_commands(parts: &MasterParts, project: &str, number: u32) -> BTree
         };
         if !build.jobs.is_empty() || build.build.outcome.is_some() {
             let plan = build.plan.ok().flatten().unwrap_or_default();
-            let of_job = |job: &JobPlan| (1..).zip(&job.steps).map(|(at, step)| ((job.name.clone(), at), step.first_line())).collect::<Vec<_>>();
+            let of_job = |job: &JobPlan| {
+                (1..).zip(&job.steps).map(|(at, step)| ((job.name.clone(), at), step.first_line())).collect::<Vec<_>>()
+            };
             return plan.jobs.iter().flat_map(of_job).collect();
         }
         let Ok(batch) = parts.feed.next(PROGRAM, cursor, 256).await else { return BTreeMap::new() };

@@ -175,7 +175,9 @@ async fn look(
     serving: tokio::task::JoinHandle<Result<(), RunError>>,
 ) -> Result<u8, UpError> {
     let _registered = register(checkout, caps);
-    tell("shows the builds that were made here, and builds nothing; end with ctrl-c. `guild list`, `guild logs` work now.");
+    tell(
+        "shows the builds that were made here, and builds nothing; end with ctrl-c. `guild list`, `guild logs` work now.",
+    );
     tokio::select! {
         () = stop_signal() => Ok(130),
         result = serving => Err(serving_ended(result)),

@@ -2,8 +2,8 @@
 
 use super::Holder;
 use super::gateway_access::GatewayAccess;
-use crate::decide::coordinator::record::{GrantId, GrantRow, RequestId};
 use super::measured::Measured;
+use crate::decide::coordinator::record::{GrantId, GrantRow, RequestId};
 use crate::decide::coordinator::{ROOT, Request};
 use crate::keep::turns::Principal;
 use schema::perspective_capnp::viewer;

@@ -76,7 +76,8 @@ fn is_unplaceable(queued: &QueueStatus) -> bool {
 }
 
 fn by_state(workers: &[WorkerStatus]) -> BTreeMap<&'static str, u64> {
-    let mut counts: BTreeMap<&str, u64> = ["connected", "held", "draining", "lost", "revoked"].map(|state| (state, 0)).into();
+    let mut counts: BTreeMap<&str, u64> =
+        ["connected", "held", "draining", "lost", "revoked"].map(|state| (state, 0)).into();
     for worker in workers {
         let state = match (worker.revoked.is_empty(), worker.connected, worker.held.is_empty(), worker.draining) {
             (false, _, _, _) => "revoked",

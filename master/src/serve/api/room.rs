@@ -76,7 +76,8 @@ pub(super) fn worker_bytes(worker: &WorkerStatus) -> usize {
     let about = &worker.description;
     let labels = about.labels.iter().chain(&worker.labels);
     let labels: usize = labels.map(|(name, value)| text_bytes(name) + text_bytes(value)).sum();
-    let texts = [&worker.name, &worker.held, &worker.waits, &worker.revoked, &about.platform, &about.host, &about.version];
+    let texts =
+        [&worker.name, &worker.held, &worker.waits, &worker.revoked, &about.platform, &about.host, &about.version];
     let texts: usize = texts.map(|text| text_bytes(text)).iter().sum();
     let tiers: usize = about.isolation.iter().map(|tier| text_bytes(tier.word())).sum();
     let lists = limits::listed(&worker.pools) + tiers + about.probes.iter().map(probe_bytes).sum::<usize>();

@@ -1,9 +1,9 @@
 //! What the objects of those who look share, and nothing that commands.
 
-use super::measured::MeasuredRepository;
 use super::blob::BlobBytes;
 use super::live::LiveObjects;
 use super::log::Reader;
+use super::measured::MeasuredRepository;
 use super::served::Served;
 use super::{ApiParts, Holder};
 use crate::commit::events::{Feed, Subscription};

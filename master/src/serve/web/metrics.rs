@@ -149,9 +149,15 @@ impl Families {
         self.gauge("repositories_failing", "Repositories whose last look failed", failing as u64);
         let age = |good: Option<schema::values::Time>| good.map(|good| measured.now.since(good).as_secs_f64());
         let oldest = all.iter().filter_map(|repository| age(repository.good)).fold(0.0, f64::max);
-        self.seconds("repository_look_oldest", "How long ago the repository was read that was read the longest ago", oldest);
+        self.seconds(
+            "repository_look_oldest",
+            "How long ago the repository was read that was read the longest ago",
+            oldest,
+        );
         if self.names_projects {
-            let ages = all.iter().filter_map(|repository| Some(("project", repository.project.as_str(), age(repository.good)?)));
+            let ages = all
+                .iter()
+                .filter_map(|repository| Some(("project", repository.project.as_str(), age(repository.good)?)));
             self.gauges("repository_look_age_seconds", "How long ago each repository was read", ages);
         }
     }
@@ -173,13 +179,21 @@ impl Families {
 
     /// What this side of the bridge counts by itself.
     fn site(&mut self, site: &Site) {
-        self.registry.register("hook_deliveries", "Deliveries to hooks by the status of the answer", site.hooks.answers());
+        self.registry.register(
+            "hook_deliveries",
+            "Deliveries to hooks by the status of the answer",
+            site.hooks.answers(),
+        );
         self.registry.register("logins_failed", "Logins of browsers that were refused", site.failed_logins.clone());
     }
 
     fn process(&mut self) {
         let version = vec![("version", env!("CARGO_PKG_VERSION"))];
-        self.registry.register("build", "The version of this master", prometheus_client::metrics::info::Info::new(version));
+        self.registry.register(
+            "build",
+            "The version of this master",
+            prometheus_client::metrics::info::Info::new(version),
+        );
         let Some(seen) = process::look() else { return };
         let process = self.registry.sub_registry_with_prefix("process");
         let cpu: Counter<f64, AtomicU64> = Counter::default();

@@ -302,7 +302,7 @@ mod tests {
         assert_eq!(
             text(&failed(), 80),
             [
-                "── calc/8 main ca79dca01b \"a test of the median\" ────────────────────────────────",
+                "── calc/8 main ca79dca01b \"a test of the median\" ───────────────────────────────",
                 "✓ lint         0.1s",
                 "✗ test@3.11    0.4s  step 1 \"tests\": exit code 1",
                 "                     since calc/6 01e5695aa9 \"add: simplify\" by Ada",

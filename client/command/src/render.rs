@@ -385,14 +385,14 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "ID  MAY                     PROJECTS",
-                "2   view,run,retry,cancel,  *",
-                "    … changes,events,",
-                "    … operate"
+                "ID  MAY                PROJECTS",
+                "2   view,run,retry,    *",
+                "    … cancel,changes,",
+                "    … events,operate"
             ]
         );
         let text = look.field("why", "all workers that could take it have no room");
-        assert_eq!(text.as_str(), "why       all workers that\n          … could take it have\n          … no room");
+        assert_eq!(text.as_str(), "why       all workers that could\n          … take it have no room");
     }
 
     #[test]

@@ -98,7 +98,7 @@ pub(super) async fn until_end(connected: &Connected, project: &str, number: u32)
 async fn follow(connected: &Connected, mut subject: Subject) -> Result<u8, Error> {
     let guild = connected.guild().await?;
     let mut news = Subscription::new(guild, subject.filter()).into_stream();
-    let mut shown = Shows::new(connected);
+    let mut shown = Shows::new(connected, &subject);
     let mut mirror = Mirror::default();
     let mut ticks = tokio::time::interval(REDRAW);
     let mut described = BTreeSet::new();
@@ -175,9 +175,11 @@ enum Shows {
 }
 
 impl Shows {
-    fn new(connected: &Connected) -> Shows {
+    fn new(connected: &Connected, subject: &Subject) -> Shows {
         match connected.printer.look.terminal && !connected.printer.wants_json() {
-            true => Shows::Screen(Box::new(WatchScreen::new(&connected.printer.look))),
+            true => {
+                Shows::Screen(Box::new(WatchScreen::new(&connected.printer.look, matches!(subject, Subject::All(_)))))
+            }
             false => Shows::Lines(PrintedLines::default()),
         }
     }

@@ -17,12 +17,14 @@ pub(super) struct WatchScreen {
     /// The builds that were seen while they ran: their ends are news.
     open: BTreeSet<BuildKey>,
     is_first: bool,
+    /// Whether builds are to come, for which a line stands while nothing runs.
+    waits_for_more: bool,
 }
 
 impl WatchScreen {
-    pub(super) fn new(look: &Look) -> WatchScreen {
+    pub(super) fn new(look: &Look, waits_for_more: bool) -> WatchScreen {
         let (usual, open) = (BTreeMap::new(), BTreeSet::new());
-        WatchScreen { region: LiveRegion::new(look), usual, open, is_first: true }
+        WatchScreen { region: LiveRegion::new(look), usual, open, is_first: true, waits_for_more }
     }
 
     pub(super) async fn changed(&mut self, connected: &Connected, builds: &[&BuildView]) -> Result<(), Error> {
@@ -59,7 +61,7 @@ impl WatchScreen {
         let usual = |build: &BuildView| self.usual.get(&(build.project.clone(), build.number)).unwrap_or(&none);
         let lines = open.iter().flat_map(|build| tree(build, usual(build), now(), room.max(2)));
         let mut lines: Vec<PaintedLine> = lines.take(size.height.saturating_sub(1)).collect();
-        if open.is_empty() {
+        if open.is_empty() && self.waits_for_more {
             lines.extend(builds.iter().max_by_key(|build| build.created).map(|build| idle(build)));
         }
         // a line as wide as the terminal would begin the next one

@@ -18,12 +18,12 @@ const NONE: &str = "-";
 pub(crate) fn picture(build: &BuildView, look: &Look, width: usize) -> Shown {
     let text = head(build, look);
     let grid = grid(build, look);
+    let failures = || build.jobs.iter().filter(|job| needs_words(job)).map(|job| failure(job, look));
     if grid.len() < 3 || grid_width(&grid) > width {
-        return lines(list(build, look), look, width).into_iter().fold(text, Shown::and);
+        return lines(list(build, look), look, width).into_iter().chain(failures()).fold(text, Shown::and);
     }
     let text = text.and(look.aligned(&grid, GAP));
-    let failures = build.jobs.iter().filter(|job| needs_words(job)).map(|job| failure(job, look));
-    let text = failures.fold(text, Shown::and);
+    let text = failures().fold(text, Shown::and);
     match legend(build, &grid) {
         legend if legend.is_empty() => text,
         legend => text.and(look.painted(&legend, Paint::Quiet)).and_literal("\n"),
@@ -74,9 +74,8 @@ fn list(build: &BuildView, look: &Look) -> Vec<PaintedLine> {
         let line = PaintedLine::new().and(format!("{symbol} "), paint).and(&job.name, Paint::Plain).padded(name + 4);
         let line = line.and(format!("{took:>6}"), Paint::Plain);
         let word = if job.outcome == Some(Outcome::Succeeded) { "" } else { status_word(job.state, job.outcome) };
-        let why = words::why(job);
-        // a cancel says by itself that it is one
-        let word = if why.starts_with(word) { "" } else { word };
+        // what is not good has a line of its own below, which is not cut
+        let why = if needs_words(job) { String::new() } else { words::why(job) };
         let between = if why.is_empty() || word.is_empty() { "" } else { ": " };
         if word.is_empty() && why.is_empty() { line } else { line.and(format!("  {word}{between}{why}"), Paint::Plain) }
     };
@@ -193,9 +192,10 @@ mod tests {
             [
                 "✓ lint                       41.0s",
                 "✓ test@linux-x86_64,3.11      3:12",
-                "✗ test@linux-aarch64,3.14     4:48  failed: step 2 \"te…",
+                "✗ test@linux-aarch64,3.14     4:48  failed",
                 "◐ test@linux-x86_64,3.14      1:01  running",
                 "· publish                           skipped",
+                "✗ test@linux-aarch64,3.14  step 2 \"tests\"  exit code 2",
             ]
         );
     }
@@ -210,6 +210,9 @@ mod tests {
         let look = Look { terminal: true, colour: false, now: Time(1_061_000), width: 80 };
         let text = picture(&build, &look, 80);
         let text: Vec<&str> = text.as_str().lines().skip(1).map(str::trim_end).collect();
-        assert_eq!(text, ["✓ test@3.11    1.0s", "⊘ test@3.14    2.0s  cancelled by ada: wrong branch"]);
+        assert_eq!(
+            text,
+            ["✓ test@3.11    1.0s", "⊘ test@3.14    2.0s  cancelled", "⊘ test@3.14  cancelled by ada: wrong branch"]
+        );
     }
 }

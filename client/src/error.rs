@@ -170,7 +170,7 @@ impl Error {
                 "`guild login FILE` with the file that `guild grant issue` wrote, or name one with --cap FILE"
             }
             Error::Ended { .. } => {
-                "run `guild-master up` here again: it still has its builds and logs; or `guild login FILE` for another master"
+                "run `guild-master up --look` here to read its builds and logs, or `guild-master up` to go on; `guild context list` shows other masters"
             }
             Error::TooLarge { .. } => {
                 "the `guild` of the master's version reads it (`guild-master --version` there); ask for less: a project, a build"

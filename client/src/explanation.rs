@@ -131,6 +131,14 @@ impl Explanation {
         self.attempts.last().map_or("", |attempt| &attempt.isolation)
     }
 
+    /// Whether the job waits for others only, and a connected worker can take it then. To join one as well would be sooner, and
+    /// nobody needs to.
+    fn comes_by_itself(&self) -> bool {
+        let is_able = |worker: &Candidate| matches!(worker.standing.as_str(), "free" | "busy" | "offered");
+        let only_waits = |remedy: &Remedy| remedy.steps.iter().all(|step| matches!(step.act, Act::Wait | Act::Join));
+        self.kind == "needs" && self.workers.iter().any(is_able) && self.remedies.iter().all(only_waits)
+    }
+
     /// What a person reads, in lines of a label and a text; a line that continues the one before it has the label "". `when`
     /// tells a time, as "5m ago".
     pub fn lines(
@@ -148,14 +156,20 @@ impl Explanation {
             1 => lines.push(("ahead", "1 job goes first".to_owned())),
             ahead => lines.push(("ahead", format!("{ahead} jobs go first"))),
         }
-        for (index, remedy) in self.remedies.iter().enumerate() {
+        let comes_by_itself = self.comes_by_itself();
+        if comes_by_itself {
+            lines.push(("do", "nothing: it starts by itself, once these have ended and a worker has room".to_owned()));
+        }
+        let remedies = self.remedies.iter().filter(|_| !comes_by_itself);
+        for (index, remedy) in remedies.enumerate() {
             lines.push((if index == 0 { "do" } else { "or" }, remedy.text.clone()));
             lines
                 .extend(remedy.steps.iter().flat_map(RemedyStep::commands).map(|command| ("", format!("  {command}"))));
         }
-        lines.extend(self.workers.iter().map(|worker| ("worker", worker.line(&when))));
+        let workers = self.workers.iter().filter(|_| !comes_by_itself);
+        lines.extend(workers.map(|worker| ("worker", worker.line(&when))));
         let shown = u32::try_from(self.workers.len()).unwrap_or(u32::MAX);
-        if self.worker_count > shown {
+        if self.worker_count > shown && !comes_by_itself {
             lines.push(("worker", format!("and {} more", self.worker_count - shown)));
         }
         lines.extend(self.hints.iter().map(|hint| ("note", hint.clone())));
@@ -214,10 +228,10 @@ impl AttemptView {
             return None;
         }
         let waited = match self.waited_for.as_str() {
-            "" => "did not wait".to_owned(),
-            what => format!("waited {} s, at last for {what}", seconds(u128::from(self.waited_ms))),
+            "" => "started at once".to_owned(),
+            what => format!("waited {} s, in the end for {what}", seconds(u128::from(self.waited_ms))),
         };
-        Some(format!("there: {}; {waited}", self.placed))
+        Some(format!("placement: {}; {waited}", self.placed))
     }
 }
 
@@ -226,5 +240,35 @@ fn seconds(milliseconds: u128) -> String {
     match milliseconds {
         0..10_000 => format!("{}.{}", milliseconds / 1_000, milliseconds % 1_000 / 100),
         _ => (milliseconds / 1_000).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(kind: &str, standing: &str, acts: &[Act]) -> Vec<(&'static str, String)> {
+        let step = |act: &Act| RemedyStep { act: *act, ..RemedyStep::default() };
+        let remedy = Remedy { text: "wait, then join".to_owned(), steps: acts.iter().map(step).collect() };
+        let worker = Candidate { name: "anvil".to_owned(), standing: standing.to_owned(), ..Candidate::default() };
+        let told = Explanation {
+            kind: kind.to_owned(),
+            workers: vec![worker],
+            worker_count: 1,
+            remedies: vec![remedy],
+            ..Explanation::default()
+        };
+        told.lines(&BuildView::default(), &JobView::default(), |_| String::new())
+    }
+
+    /// T5.2, F6.14: a job that waits for others, and for a slot that comes free by itself, needs no new worker.
+    #[test]
+    fn a_job_that_comes_by_itself_asks_for_no_worker() {
+        let asks = |lines: &[(&str, String)]| lines.iter().any(|(_, text)| text.contains("join"));
+        assert!(!asks(&told("needs", "busy", &[Act::Wait, Act::Join])));
+        // nobody else will take it
+        assert!(asks(&told("needs", "lacking", &[Act::Wait, Act::Join])));
+        assert!(asks(&told("busy", "busy", &[Act::Join])));
+        assert!(asks(&told("needs", "busy", &[Act::Resume, Act::Join])));
     }
 }

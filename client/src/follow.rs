@@ -90,7 +90,7 @@ impl<'a> Follow<'a> {
     /// the credential may see.
     pub async fn run(mut self, out: &mut (dyn AsyncWrite + Unpin)) -> Result<Outcome, Error> {
         let filter = Filter { projects: vec![self.project.clone()], build: self.number, kinds: Vec::new() };
-        let mut news = watch_stream(Watch::new(&self.guild, filter));
+        let mut news = Watch::new(&self.guild, filter).into_stream();
         let mut output = Output::default();
         let mut mirror = Mirror::default();
         loop {
@@ -130,15 +130,6 @@ impl<'a> Follow<'a> {
             .map(|job| job.outcome.filter(|_| job.is_finished()))
             .try_fold(Outcome::Skipped, |worst, outcome| outcome.map(|outcome| worst.max(outcome)))
     }
-}
-
-fn watch_stream(watch: Watch) -> LocalBoxStream<'static, Result<News, Error>> {
-    // held by the stream, so that a `select!` never drops a reconnect half done
-    futures::stream::unfold(watch, |mut watch| async {
-        let news = watch.next().await;
-        Some((news, watch))
-    })
-    .boxed_local()
 }
 
 /// What one job's tail gives.

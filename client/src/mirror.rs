@@ -73,6 +73,19 @@ impl Mirror {
         self.builds.insert((build.project.clone(), build.number), build);
     }
 
+    /// Learns of a build what its events do not tell, and leaves alone how far it has come.
+    pub fn describe(&mut self, told: &BuildView) {
+        let Some(build) = self.builds.get_mut(&(told.project.clone(), told.number)) else { return };
+        build.subject.clone_from(&told.subject);
+        build.author.clone_from(&told.author);
+        for job in &mut build.jobs {
+            let Some(known) = told.job(&job.name) else { continue };
+            job.needs.clone_from(&known.needs);
+            job.platform.clone_from(&known.platform);
+            job.carried_from = known.carried_from;
+        }
+    }
+
     /// Forgets the finished builds of each project but its newest, so that a long watch stays small.
     pub fn forget_finished(&mut self) {
         let newest: BTreeMap<String, u32> = self.builds.keys().cloned().collect();
@@ -91,6 +104,8 @@ fn carry_on(build: &mut BuildView, event: &Event) {
         Fact::JobQueued { job } => on_job(build, job, |job| {
             job.state = State::Queued;
             job.queued = job.queued.or(Some(event.time));
+            // what it waited for before has ended
+            job.reason.clear();
         }),
         Fact::JobStarted { job, attempt, worker } => {
             build.state = State::Running;
@@ -208,6 +223,24 @@ mod tests {
             }
         }
         lines.join("\n")
+    }
+
+    /// T2.1, T2.2: a build that nobody pushed has its subject from the master, and what a job waited for is over when it is queued.
+    #[test]
+    fn what_events_do_not_tell_is_learned_and_goes_stale_with_them() {
+        let job = || "test".to_owned();
+        let mut mirror = mirror_after(vec![created(), Fact::BuildPlanned { jobs: vec![job()] }]);
+        let mut told = mirror.build("p", 1).unwrap().clone();
+        "Fix it".clone_into(&mut told.subject);
+        told.jobs[0].needs = vec![0];
+        mirror.describe(&told);
+        let mut waiting = mirror.build("p", 1).unwrap().clone();
+        "needs lint".clone_into(&mut waiting.jobs[0].reason);
+        mirror.replace(waiting);
+        mirror.apply(&event(3, Fact::JobQueued { job: job() }));
+        let build = mirror.build("p", 1).unwrap();
+        assert_eq!((build.subject.as_str(), build.jobs[0].needs.as_slice()), ("Fix it", &[0][..]));
+        assert_eq!((build.jobs[0].state, build.jobs[0].reason.as_str()), (State::Queued, ""));
     }
 
     #[test]

@@ -19,6 +19,9 @@ pub struct ProjectView {
     pub latest: u32,
     /// The full ref of the branch that the repository's HEAD names, or "" if the master has not read it yet.
     pub main_branch: String,
+    /// When the master looks at the repository for changes next, or `None` if it does not follow it or does not say.
+    #[serde(serialize_with = "rfc3339")]
+    pub next_look: Option<Time>,
 }
 
 /// A build that the clock asks for: an entry of `[trigger.cron]` in the pipeline at the tip of a branch.
@@ -279,6 +282,8 @@ pub struct WorkerView {
     pub grant: u64,
     /// Why its jobs are placed again only when their leases end; "" while it holds them.
     pub waits: String,
+    /// Why its grant was revoked, or "" if the grant is in force.
+    pub revoked: String,
     /// The labels in force. Those that it only claims are in its description.
     pub labels: Vec<(String, String)>,
 }

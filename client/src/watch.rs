@@ -8,6 +8,8 @@ use crate::link::Link;
 use crate::steer::done;
 use crate::views::BuildView;
 use crate::wire::{read_build, read_list};
+use futures::StreamExt as _;
+use futures::stream::LocalBoxStream;
 use schema::event_capnp::{observer, subscription};
 use schema::values::{Cursor, Event, Filter};
 use schema::wire::{read_cursor, read_event, write_cursor, write_filter};
@@ -89,6 +91,15 @@ impl Watch {
         }
         self.feed = None;
         self.open().await
+    }
+
+    /// The news one after the other, for a `select!`: it may drop what waits for the next ones, and nothing is lost.
+    pub fn into_stream(self) -> LocalBoxStream<'static, Result<News, Error>> {
+        futures::stream::unfold(self, |mut watch| async {
+            let news = watch.next().await;
+            Some((news, watch))
+        })
+        .boxed_local()
     }
 
     async fn open(&mut self) -> Result<News, Error> {

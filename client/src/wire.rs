@@ -29,6 +29,7 @@ pub(crate) fn read_project(from: perspective_capnp::project_view::Reader<'_>) ->
         aliases: limits::texts(from.get_aliases(), &TOLD_LIST, &TOLD)?,
         latest: from.get_latest(),
         main_branch: limits::text(from.get_main_branch(), &TOLD)?,
+        next_look: moment(from.get_next_look()),
     })
 }
 
@@ -231,6 +232,7 @@ pub(crate) fn read_worker(from: grant_capnp::worker_view::Reader<'_>) -> Result<
         held: limits::text(from.get_held(), &TOLD)?,
         grant: from.get_grant(),
         waits: limits::text(from.get_waits(), &TOLD)?,
+        revoked: limits::text(from.get_revoked(), &TOLD)?,
         labels: limits::pairs(from.get_labels(), &TOLD_LIST, &TOLD)?,
     })
 }

@@ -14,7 +14,7 @@ use schema::shown;
 use schema::sturdy_ref::SturdyRef;
 use schema::values::Difference;
 use std::io::IsTerminal as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use system::private_file;
 use system::systemd::{self, unit::Instance};
@@ -45,12 +45,13 @@ fn main() -> ExitCode {
             open_files();
             up::main(arguments)
         }
-        Command::Init { dir, advertise, web, url, unit } => {
-            let text = config::starter(&advertise, web.as_deref(), url.as_deref());
+        Command::Init { dir, advertise, listen, web, url, unit } => {
+            let text = config::starter(&advertise, listen.as_deref(), web.as_deref(), url.as_deref());
             in_runtime(async move { init(&dir, text.map_err(|why| Failure(USAGE, why))?, unit).await })
         }
         Command::Run { config } => in_runtime(run(&config)),
         Command::Check { config } => in_runtime(check(&config)),
+        Command::TestMail { config, to } => finish(test_mail(&config, &to)),
         Command::OperatorCap { config, output } => in_runtime(operator_cap(&config, &output)),
         Command::Backup { config, file } => in_runtime(save(&config, &file)),
         Command::Restore { config, file } => in_runtime(restore(&config, &file)),
@@ -135,7 +136,33 @@ async fn check(path: &Path) -> Result<(), Failure> {
     for warning in &config.warnings {
         say(&format!("{}: {warning}", path.display()))?;
     }
+    let lacking =
+        config.named_files().into_iter().filter_map(|(key, file)| Some((key, std::fs::File::open(&file).err()?, file)));
+    let mut missing = Vec::new();
+    for (key, error, file) in lacking {
+        let text = format!("{}: `{key}` names {}: {error}", path.display(), file.display());
+        match error.kind() {
+            std::io::ErrorKind::NotFound => missing.push(text),
+            // it may be the master's user alone who can
+            _ => say(&format!("{text}; the master's user must be able to read it"))?,
+        }
+    }
+    if !missing.is_empty() {
+        let where_from = "a relative path begins where the file that names it lies";
+        return Err(Failure(USAGE, format!("{}\nhelp: put the file there; {where_from}", missing.join("\n"))));
+    }
     say(&format!("{}: {} projects, no errors", path.display(), config.projects.len()))
+}
+
+fn test_mail(path: &Path, to: &str) -> Result<(), Failure> {
+    let Some(mail) = load(path)?.mail else {
+        return Err(Failure(
+            USAGE,
+            format!("{} has no [mail]: `smtp` and `from` say how mails are sent", path.display()),
+        ));
+    };
+    let now = config::clock::Clock::system().now();
+    say(&master::serve::reporters::send_test_mail(&mail, to, now).map_err(Failure::fault)?)
 }
 
 /// `text`: the master file. With a unit an installation may be there already, which is left as it is.
@@ -173,8 +200,14 @@ async fn operator_cap(config: &Path, output: &Path) -> Result<(), Failure> {
 }
 
 async fn save(config: &Path, file: &Path) -> Result<(), Failure> {
-    let held = backup::write(&load(config)?.state, file).map_err(Failure::fault)?;
-    say(&format!("{}: {} files, {} bytes", file.display(), held.files, held.size))
+    let loaded = load(config)?;
+    let held = backup::write(&loaded.state, file).map_err(Failure::fault)?;
+    say(&format!("{}: {} files, {} bytes", file.display(), held.files, held.size))?;
+    let files = [config.to_owned()].into_iter().chain(loaded.included_files());
+    let files = files.chain(loaded.named_files().into_iter().map(|(_, file)| file)).filter(|file| file.exists());
+    let files: std::collections::BTreeSet<PathBuf> = files.collect();
+    let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+    say(&format!("not in it     {} (copy these as well)", files.join(" ")))
 }
 
 async fn restore(config: &Path, file: &Path) -> Result<(), Failure> {

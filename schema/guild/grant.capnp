@@ -60,6 +60,7 @@ struct WorkerView {
   labels @10 :List(Common.Pair);
   # Labels that count: those of its grant, those that its grant lets it claim, and its platform. What it claims besides is in
   # `description`, and no job is placed by that.
+  revoked @11 :Text;             # Not empty: its grant was revoked, and why. An older master does not say.
   waits @9 :Text;                # Why the ends of its leases decide when its jobs are placed again; empty: it holds them.
 }
 

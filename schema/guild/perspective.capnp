@@ -35,6 +35,7 @@ struct ProjectView {
   aliases @2 :List(Text);
   latest @3 :UInt32;             # Number of the newest build; 0: none.
   mainBranch @4 :Text;           # The branch that the repository's HEAD names, in full; empty: not known yet.
+  nextLook @5 :Int64;            # When the repository is looked at for changes next; 0: it is not followed, or the master does not say.
 }
 
 struct CronView {

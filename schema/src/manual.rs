@@ -47,7 +47,7 @@ fn seen(written: io::Result<()>) -> io::Result<()> {
 /// Commands of a program that tell of itself; to be flattened into its own.
 #[derive(Subcommand)]
 pub enum OfItself {
-    /// Print what a shell completes this program with
+    /// Print a shell completion script
     #[command(hide = true)]
     Completions {
         #[arg(value_enum)]

@@ -107,6 +107,14 @@ pub fn tell(text: &str) {
     drop(writeln!(io::stderr(), "{}", lines(text)));
 }
 
+/// As [`tell`], of a text in colours, which pass.
+pub fn tell_coloured(text: &str) {
+    use io::Write as _;
+    let mut screen = Screen::new();
+    let shown = screen.push(text.as_bytes()) + &screen.finish();
+    drop(writeln!(io::stderr(), "{shown}"));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

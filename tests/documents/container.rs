@@ -128,8 +128,8 @@ fn is_well(dir: &Path, text: &str, answer: Option<&'static str>) -> bool {
 #[test]
 fn its_health_check_asks_the_pages_where_there_are_some() {
     let dir = tempfile::tempdir().unwrap();
-    let pages = master::config::starter("ci.example.org:7711", Some("0.0.0.0:8080"), None).unwrap();
-    let no_pages = master::config::starter("ci.example.org:7711", None, None).unwrap();
+    let pages = master::config::starter("ci.example.org:7711", None, Some("0.0.0.0:8080"), None).unwrap();
+    let no_pages = master::config::starter("ci.example.org:7711", None, None, None).unwrap();
     assert!(is_well(dir.path(), &pages, Some("HTTP/1.1 200 OK\r\n\r\nok\n")));
     assert!(!is_well(dir.path(), &pages, Some("HTTP/1.1 503 Service Unavailable\r\n\r\n")));
     assert!(!is_well(dir.path(), &pages, None));

@@ -58,7 +58,7 @@ fn schemas_take_every_example() {
         std::fs::write(dir.path().join(name), "test:\n").unwrap();
         judge.must_take("guild.toml", &infer(dir.path()).unwrap().text);
     }
-    let starter = master::config::starter("ci.example.org:7711", Some("0.0.0.0:8080"), None).unwrap();
+    let starter = master::config::starter("ci.example.org:7711", None, Some("0.0.0.0:8080"), None).unwrap();
     judge.must_take("master.toml", &starter);
 }
 

@@ -119,7 +119,10 @@ fn what_did_not_run_says_why() {
             [format!("`guild retry {selector} --failed` runs again what failed, and what needs it")]
         );
         let told = crew.explain("never").await;
-        assert_eq!((told.kind.as_str(), told.text.as_str()), ("when", "when: main is not branch other"));
+        assert_eq!(
+            (told.kind.as_str(), told.text.as_str()),
+            ("when", "runs only for branch other; this is branch main")
+        );
         let told = crew.explain("good").await;
         assert_eq!((told.kind.as_str(), told.text.as_str(), told.attempts.len()), ("ran", "ran on anvil", 1));
         assert_eq!((told.attempts[0].because.as_str(), told.attempts[0].able), ("only", 1));

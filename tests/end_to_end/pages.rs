@@ -72,6 +72,40 @@ fn everyone_sees_what_is_public_and_nothing_else() {
     });
 }
 
+/// T11.1, T11.2: every number that docs/metrics.md names is told, and names of projects only where they are asked for.
+#[test]
+fn the_metrics_are_those_of_their_page() {
+    run(async {
+        let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md")).unwrap();
+        let list = document.split("## All of them").nth(1).unwrap();
+        let listed: Vec<&str> = list.split('`').filter(|word| word.starts_with("guild_")).collect();
+        assert!(listed.len() > 30, "{listed:?}");
+        for is_named in [false, true] {
+            let open: fn(&mut Config) = if is_named { named } else { public };
+            let house = House::open_with(PIPELINE, open).await;
+            built(&house, b"hello\n", Outcome::Failed).await;
+            assert_eq!(get(&house.pages, "/login/nothing", &[]).await.status, 404);
+            let text = get(&house.pages, "/metrics", &[]).await.text();
+            for name in &listed {
+                let is_told = text.lines().any(|line| line.starts_with(name) || line.contains(&format!(" {name} ")));
+                let is_of_names = *name == "guild_repository_look_age_seconds";
+                // a family without an element has its help alone
+                let has_help = text.contains(&format!("# HELP {} ", name.trim_end_matches("_total")));
+                assert!(is_told || has_help || (is_of_names && !is_named), "{name} is not told:\n{text}");
+            }
+            let finished = text.lines().find(|line| line.starts_with("guild_jobs_finished_total{")).unwrap();
+            assert!(finished.contains("outcome=\"failed\"") && finished.ends_with(" 1"), "{finished}");
+            assert_eq!(text.contains("demo"), is_named, "{text}");
+            assert!(text.contains("guild_job_run_seconds_count 1") && text.ends_with("# EOF\n"), "{text}");
+        }
+    });
+}
+
+fn named(config: &mut Config) {
+    public(config);
+    config.listen.metrics_name_projects = true;
+}
+
 #[test]
 fn what_others_wrote_is_text() {
     run(async {

@@ -1,15 +1,16 @@
 //! Where the person stands: options, context, repository, and the guild once it is asked for. Resolves what a selector stands for.
 
 use crate::git::{self, WorkingCopy};
+use crate::live::TerminalSize;
 use crate::options::Options;
 use crate::output::{self, LogOutput, note};
 use crate::printer::Printer;
-use crate::render::{build_row, one_line};
+use crate::render::{build_row, now, one_line, status_word};
 use crate::resolve::{Asked, Checkout, Facts, Found, Meant, Question, Stop, Wish, choice_line, resolve, resolve_ref};
 use client::context::{self, Context, Contexts};
 use client::views::{BuildView, ProjectView};
-use client::{BuildQuery, Error, Guild, LinkNews, Tail};
-use schema::values::Outcome;
+use client::{BuildQuery, Error, Guild, LinkNews, Summary, Tail};
+use schema::values::{Outcome, ShortCommit, Time, TimeSpan};
 use std::cell::{Cell, OnceCell};
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -201,12 +202,78 @@ impl Connected {
         latest: bool,
     ) -> Result<(Meant, BuildView), Error> {
         if typed.is_none() && !latest {
-            return Err(Error::usage(format!("{verb} which build?")).help("name it, or say --latest"));
+            return Err(Error::usage(format!("{verb} which build?"))
+                .help("name it, or use --latest for the newest one of the branch here"));
         }
         let (meant, build) = self.build_of(self.meant(typed, Wish::Change).await?).await?;
         let job = meant.job.as_ref().map_or_else(String::new, |job| format!("/{job}"));
         self.printer.note(format!("{verb}: {}{job}  {}", build.selector(), one_line(&build)));
         Ok((meant, build))
+    }
+
+    /// The last screen of a build, for a person.
+    pub(crate) async fn say_summary(&self, project: &str, number: u32) -> Result<(), Error> {
+        if self.printer.wants_json() {
+            return Ok(());
+        }
+        let summary = Summary::of(self.guild().await?, project, number).await?;
+        let build = summary.build();
+        if !build.is_finished() {
+            self.printer.note(format!("{}: {}", build.selector(), status_word(build.state, build.outcome)));
+            return Ok(());
+        }
+        let next =
+            [format!("guild logs {} --failed", build.selector()), format!("guild retry {} --failed", build.selector())];
+        let width = TerminalSize::of_process().width;
+        summary.lines(width, &next).iter().for_each(|line| self.printer.note_line(line));
+        Ok(())
+    }
+
+    /// Says that the commit here is not what a build shows, and when it will be built.
+    pub(crate) async fn say_unbuilt_head(&self, shown: &BuildView) -> Result<(), Error> {
+        let Some((copy, head)) = self.copy().and_then(|copy| Some((copy, copy.head.as_deref()?))) else {
+            return Ok(());
+        };
+        if head == shown.revision {
+            return Ok(());
+        }
+        let view = self.project(Some(&shown.project)).await?;
+        let why = match is_with_master(copy, view) {
+            false => "it is not pushed".to_owned(),
+            true => {
+                let look = self.next_look(&shown.project).await?.map_or_else(String::new, |look| format!("{look}; "));
+                format!("{look}`guild run` builds it now")
+            }
+        };
+        self.printer.note(format!("HEAD {} is not built yet: {why}", ShortCommit::of(head)));
+        Ok(())
+    }
+
+    /// Says that a build is of another commit than HEAD, where the caller may think that HEAD is built.
+    pub(crate) async fn say_other_commit(&self, project: &str, number: u32) -> Result<(), Error> {
+        let Some((copy, head)) = self.copy().and_then(|copy| Some((copy, copy.head.as_deref()?))) else {
+            return Ok(());
+        };
+        // the build was asked for, whether it can be seen or not
+        let Ok(build) = self.guild().await?.build(project, number).await else { return Ok(()) };
+        if head == build.revision {
+            return Ok(());
+        }
+        let is_pushed = is_with_master(copy, self.project(Some(project)).await?);
+        let is = if is_pushed { "is not the tip of the branch" } else { "is not pushed" };
+        self.printer.note(format!(
+            "HEAD {} {is}; building {}",
+            ShortCommit::of(head),
+            ShortCommit::of(&build.revision)
+        ));
+        Ok(())
+    }
+
+    /// When the repository of a project is looked at again, in words; `None` if the master does not say.
+    pub(crate) async fn next_look(&self, project: &str) -> Result<Option<String>, Error> {
+        let view = self.project(Some(project)).await?;
+        let wait = |time: Time| TimeSpan(time.since(now())).rough();
+        Ok(view.next_look.map(|time| format!("the repository is looked at again in {}", wait(time))))
     }
 
     /// The build that a command made.
@@ -234,6 +301,12 @@ fn checkout_of(copy: &WorkingCopy, project: &ProjectView) -> Checkout {
 
 fn addresses(project: &ProjectView) -> impl Iterator<Item = &String> {
     std::iter::once(&project.repository).chain(&project.aliases)
+}
+
+/// Whether the master can have HEAD's commit: it follows this very checkout, or the commit was pushed.
+fn is_with_master(copy: &WorkingCopy, project: &ProjectView) -> bool {
+    let here = WorkingCopy { toplevel: copy.toplevel.clone(), ..WorkingCopy::default() };
+    addresses(project).any(|address| here.is_of(address)) || git::is_pushed(&copy.toplevel)
 }
 
 /// Builds that a decision looks through where a project or a branch is not known.
@@ -317,13 +390,6 @@ pub(crate) async fn pour(tail: &mut Tail, out: &mut LogOutput) -> Result<(), Err
         out.flush().await.map_err(Error::Output)?;
     }
     Ok(())
-}
-
-/// Waits for the end of a build; its outcome as an exit status.
-pub(crate) async fn wait_for(connected: &Connected, project: &str, number: u32) -> Result<u8, Error> {
-    let outcome = connected.guild().await?.outcome(project, number).await?;
-    connected.printer.note(format!("{project}/{number}: {outcome}"));
-    Ok(exit_status(outcome))
 }
 
 #[cfg(test)]

@@ -123,6 +123,11 @@ fn main_of(directory: &Path, remote: &str) -> Option<String> {
     head.strip_prefix(&space).map(branch_ref)
 }
 
+/// Whether a branch of a remote has HEAD's commit, as far as git was told of it.
+pub(crate) fn is_pushed(directory: &Path) -> bool {
+    git(directory, &["for-each-ref", "--count=1", "--contains", "HEAD", REMOTES]).is_some()
+}
+
 /// The address of the remote that a clone came from.
 pub(crate) fn origin(directory: &Path) -> Option<String> {
     git(directory, &["remote", "get-url", "origin"])

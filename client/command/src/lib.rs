@@ -3,13 +3,14 @@
 //! - `commands`: one file each, over `options`; `connected`: where the person stands, and the guild once it is asked for;
 //! - `selector`: what a person writes, `pyfoo/412/test@linux,3.14/2:L120-L140`; `git`: the checkout that the person is in;
 //!   `resolve`: which build is meant by both;
-//! - `printer`: what a command says; `render` and `matrix`: how values look; `output`: the only way out;
+//! - `printer`: what a command says; `render`, `matrix` and `live`: how values look; `output`: the only way out;
 //! - `doctor`: what is wrong on the way from here to a master, and what to do about it.
 
 mod commands;
 mod connected;
 mod doctor;
 mod git;
+mod live;
 mod matrix;
 mod options;
 mod output;

@@ -23,7 +23,7 @@ pub(crate) struct Options {
     /// No line of headers above a table
     #[arg(long, global = true)]
     pub(crate) no_headers: bool,
-    /// Exit with the outcome of what is shown, not with 0
+    /// Exit with 1 if the build that is shown failed, 3 if it was cancelled, 4 if it errored
     #[arg(long, global = true)]
     pub(crate) exit_status: bool,
     /// Give up after this time (30s, 5m, 1h) with status 8

@@ -3,6 +3,8 @@
 //! [`Screen`] where they go to a terminal.
 
 use client::Error;
+pub(crate) use client::painted::Paint;
+use client::painted::PaintedLine;
 use client::screen::Screened;
 use schema::shown::{self, Screen};
 use serde_json::Value;
@@ -11,30 +13,6 @@ use std::io::{self, Write as _};
 /// Text that may go to a terminal. It is made of literals and of texts that were made harmless, and only here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Shown(String);
-
-/// What a piece of text is, not which colour it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Paint {
-    Plain,
-    Good,
-    Bad,
-    Notable,
-    Quiet,
-    Strong,
-}
-
-impl Paint {
-    const fn code(self) -> Option<&'static str> {
-        match self {
-            Paint::Plain => None,
-            Paint::Good => Some("\x1b[32m"),
-            Paint::Bad => Some("\x1b[31m"),
-            Paint::Notable => Some("\x1b[33m"),
-            Paint::Quiet => Some("\x1b[2m"),
-            Paint::Strong => Some("\x1b[1m"),
-        }
-    }
-}
 
 impl Shown {
     /// A text of this program, which may have line ends and tabs.
@@ -59,6 +37,27 @@ impl Shown {
             Some(code) => Shown(format!("{code}{text}\x1b[0m")),
             None => Shown(text.into_owned()),
         }
+    }
+
+    /// A line that was made of pieces, coloured where the look has colours.
+    pub(crate) fn of_line(line: &PaintedLine, has_colours: bool) -> Shown {
+        Shown(line.written(has_colours))
+    }
+
+    /// These lines on a terminal, in the place of the last `before` ones.
+    pub(crate) fn redrawn(before: usize, lines: &[PaintedLine], has_colours: bool) -> Shown {
+        let mut text = if before > 0 { format!("\r\x1b[{before}A") } else { String::new() };
+        for line in lines {
+            text.push_str(&line.written(has_colours));
+            text.push_str("\x1b[K\n");
+        }
+        // not by clearing the rest of the screen, which some terminals then keep in what was scrolled away
+        let stale = before.saturating_sub(lines.len());
+        if stale > 0 {
+            text.push_str(&"\x1b[K\n".repeat(stale));
+            text.push_str(&format!("\x1b[{stale}A"));
+        }
+        Shown(text)
     }
 
     /// A JSON line, which is the same to a program.

@@ -4,7 +4,10 @@ use crate::options::Options;
 use crate::output::{self, LogOutput, Shown, note};
 use crate::render::{self, Look};
 use client::Error;
+use client::painted::PaintedLine;
 use serde_json::Value;
+use std::collections::BTreeSet;
+use std::io::IsTerminal as _;
 
 /// The way in which a command speaks to whoever called it: to a person or to a program, and in which form.
 pub(crate) struct Printer {
@@ -14,6 +17,8 @@ pub(crate) struct Printer {
     /// The columns that were chosen; none is those of the command.
     columns: Vec<String>,
     has_headers: bool,
+    /// Whether standard error shows colours.
+    has_colours_in_notes: bool,
 }
 
 impl Printer {
@@ -23,6 +28,7 @@ impl Printer {
             json: options.json.clone(),
             columns: options.columns.clone(),
             has_headers: !options.no_headers,
+            has_colours_in_notes: Look::has_colours(std::io::stderr().is_terminal()),
         }
     }
 
@@ -44,6 +50,11 @@ impl Printer {
     /// Progress and hints: a line to standard error.
     pub(crate) fn note(&self, text: impl Into<Shown>) {
         note(text);
+    }
+
+    /// As [`Printer::note`], of a line in colours.
+    pub(crate) fn note_line(&self, line: &PaintedLine) {
+        note(Shown::of_line(line, self.has_colours_in_notes));
     }
 
     /// As [`Printer::note`], of a text of several lines.
@@ -73,16 +84,35 @@ impl Printer {
         self.json.is_some()
     }
 
-    /// One row as JSON, with the fields that were asked for.
+    /// One row as JSON, with the fields that were asked for, all of which it must have.
     pub(crate) fn say_json(&self, row: &Value) -> Result<(), Error> {
+        self.check_fields(std::slice::from_ref(row))?;
+        self.say_json_of_stream(row)
+    }
+
+    /// As [`Printer::say_json`], of a row among others that have other fields: what it lacks is null.
+    pub(crate) fn say_json_of_stream(&self, row: &Value) -> Result<(), Error> {
         let fields = self.json.as_deref().unwrap_or_default();
         self.say(Shown::json(&render::pick(row, fields)))
     }
 
+    /// That the fields and columns which were asked for are those of a row: a name that was misspelt would be empty everywhere.
+    fn check_fields(&self, rows: &[Value]) -> Result<(), Error> {
+        let of_json = self.json.as_deref().unwrap_or_default().split(',').map(str::trim);
+        let asked = of_json.filter(|name| !name.is_empty()).chain(self.columns.iter().map(String::as_str));
+        let is_known = |name: &str| rows.iter().any(|row| row.get(name).is_some());
+        let Some(unknown) = { asked }.find(|name| !rows.is_empty() && !is_known(name)) else { return Ok(()) };
+        let fields: BTreeSet<&str> =
+            rows.iter().filter_map(Value::as_object).flat_map(|row| row.keys().map(String::as_str)).collect();
+        let fields = fields.into_iter().collect::<Vec<_>>().join(", ");
+        Err(Error::usage(format!("there is no field `{unknown}`")).help(format!("those that there are: {fields}")))
+    }
+
     /// Rows as JSON Lines or as a table with these columns where no others were asked for.
     pub(crate) fn say_rows(&self, rows: &[Value], columns: &[&str]) -> Result<(), Error> {
+        self.check_fields(rows)?;
         if self.wants_json() {
-            return rows.iter().try_for_each(|row| self.say_json(row));
+            return rows.iter().try_for_each(|row| self.say_json_of_stream(row));
         }
         let columns = match self.columns.as_slice() {
             [] => columns.iter().map(|name| (*name).to_owned()).collect(),

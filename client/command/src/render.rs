@@ -1,6 +1,7 @@
 //! How values look: JSON Lines, tab-separated where piped, tables with colours and relative times on a terminal. A column
 //! is a field of the JSON: one description of a row serves all three. Pure, save [`Look::of_process`].
 
+use crate::live::TerminalSize;
 use crate::output::{Paint, Shown};
 use client::views::{BuildView, JobView};
 use client::words;
@@ -14,6 +15,14 @@ use std::time::Duration;
 const TIMES: [&str; 9] =
     ["created", "started", "finished", "queued", "since", "expires", "revoked", "last_heard", "time"];
 const SUBJECT_CHARS: usize = 50;
+/// The width of the names before values, in characters: those that there are fit in.
+const LABEL: usize = 10;
+/// What stands before a text that goes on on another line: what others wrote shall not look like a line of ours.
+const GOES_ON: &str = "… ";
+/// The spaces between two columns of a table.
+const COLUMN_GAP: usize = 2;
+/// The least width to which a column is wrapped: narrower text cannot be read.
+const COLUMN_MIN: usize = 16;
 
 /// For whom it is rendered.
 #[derive(Clone, Copy, Debug)]
@@ -21,16 +30,23 @@ pub(crate) struct Look {
     pub(crate) terminal: bool,
     pub(crate) colour: bool,
     pub(crate) now: Time,
+    /// The width of the terminal, in characters.
+    pub(crate) width: usize,
 }
 
 impl Look {
     /// As standard output, NO_COLOR and CLICOLOR_FORCE have it.
     pub(crate) fn of_process() -> Look {
-        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
         let terminal = std::io::stdout().is_terminal();
+        let width = TerminalSize::of_process().width;
+        Look { terminal, colour: Look::has_colours(terminal), now: now(), width }
+    }
+
+    /// Whether colours are wanted of a stream that is a terminal or is not.
+    pub(crate) fn has_colours(terminal: bool) -> bool {
+        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let colour = set("CLICOLOR_FORCE") || (terminal && !dumb && !set("NO_COLOR"));
-        Look { terminal, colour, now: now() }
+        set("CLICOLOR_FORCE") || (terminal && !dumb && !set("NO_COLOR"))
     }
 
     pub(crate) fn painted(&self, text: &str, paint: Paint) -> Shown {
@@ -39,11 +55,19 @@ impl Look {
 
     /// A value on a line of its own, behind its name: padded for a person, with a tab for a program.
     pub(crate) fn field(&self, name: &str, value: &str) -> Shown {
-        let label = match self.terminal {
-            true => self.painted(&format!("{name:<10}"), Paint::Quiet),
-            false => Shown::line(name).and_literal("\t"),
-        };
-        label.and(value)
+        if !self.terminal {
+            return Shown::line(name).and_literal("\t").and(value);
+        }
+        let label = self.painted(&format!("{name:<LABEL$}"), Paint::Quiet);
+        // a command is there to be copied
+        let room = self.width.saturating_sub(LABEL + GOES_ON.chars().count());
+        let room = if value.starts_with("  ") { usize::MAX } else { room };
+        let lines = wrapped(value, room);
+        let lines = lines.iter().enumerate().map(|(index, line)| match index {
+            0 => Shown::line(line),
+            _ => Shown::spaces(LABEL).and(GOES_ON).and(line),
+        });
+        label.and(Shown::join(lines, "\n"))
     }
 
     /// Parts of one line: two spaces apart for a person, with tabs for a program.
@@ -59,7 +83,7 @@ impl Look {
         }
         lines.extend(rows.iter().map(|row| columns.iter().map(|name| self.cell(name, &row[name])).collect()));
         match self.terminal {
-            true => self.aligned(&lines, 2),
+            true => self.aligned(&fitting(lines, COLUMN_GAP, self.width), COLUMN_GAP),
             false => tab_separated(&lines),
         }
     }
@@ -134,7 +158,12 @@ impl Cell {
         Cell::painted(name.to_uppercase().replace('_', " "), Paint::Quiet)
     }
 
-    fn width(&self) -> usize {
+    /// Whether this is its whole text.
+    pub(crate) fn is(&self, text: &str) -> bool {
+        self.text == text
+    }
+
+    pub(crate) fn width(&self) -> usize {
         self.text.chars().count()
     }
 }
@@ -171,14 +200,7 @@ pub(crate) fn job_row(build: &BuildView, job: &JobView) -> Value {
 
 /// One character that tells apart without colour, and its colour.
 pub(crate) fn symbol(state: State, outcome: Option<Outcome>) -> (&'static str, Paint) {
-    let paint = match (outcome, state) {
-        (Some(Outcome::Succeeded), _) => Paint::Good,
-        (Some(Outcome::Failed | Outcome::Errored), _) => Paint::Bad,
-        (Some(Outcome::Warned | Outcome::Cancelled), _) | (None, State::Running) => Paint::Notable,
-        (Some(Outcome::Skipped), _)
-        | (None, State::Planning | State::Waiting | State::Queued | State::Offered | State::Finished) => Paint::Quiet,
-    };
-    (words::symbol(state, outcome), paint)
+    (words::symbol(state, outcome), Paint::of(state, outcome))
 }
 
 /// Only these fields of a row; all where none is named.
@@ -201,9 +223,25 @@ fn status_cell(word: &str) -> Cell {
             .into_iter()
             .find(|outcome| outcome.word() == word);
     let state = if word == State::Running.word() { State::Running } else { State::Waiting };
-    let (symbol, paint) = symbol(state, outcome);
+    let (symbol, paint) = match outcome.is_some() || word.is_empty() {
+        true => symbol(state, outcome),
+        false => standing_symbol(word).unwrap_or_else(|| symbol(state, outcome)),
+    };
     let text = if word.is_empty() { String::new() } else { format!("{symbol} {word}") };
     Cell::painted(text, paint)
+}
+
+/// Of a grant or a worker. Its word may have a reason behind it.
+fn standing_symbol(text: &str) -> Option<(&'static str, Paint)> {
+    let word = text.split_once(':').map_or(text, |(word, _)| word);
+    match word {
+        "in use" | "idle" => Some(("✓", Paint::Good)),
+        "unredeemed" => Some(("○", Paint::Quiet)),
+        "held" | "draining" => Some(("▲", Paint::Notable)),
+        "revoked" | "expired" => Some(("⊘", Paint::Bad)),
+        "lost" => Some(("✗", Paint::Bad)),
+        _ => None,
+    }
 }
 
 fn verdict_cell(word: &str) -> Cell {
@@ -225,6 +263,52 @@ fn plain_text(value: &Value) -> String {
         Value::Bool(flag) => if *flag { "yes" } else { "no" }.to_owned(),
         Value::Number(_) | Value::Object(_) => value.to_string(),
     }
+}
+
+/// The text in lines of at most this width, broken at words or behind commas. A word that is too long stays whole.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_inclusive([' ', ',']) {
+        let last = lines.last().map_or(0, |line| line.chars().count());
+        if last > 0 && last + word.trim_end().chars().count() > width {
+            lines.push(String::new());
+        }
+        if let Some(line) = lines.last_mut() {
+            line.push_str(word);
+        }
+    }
+    // the indentation of a command that is told belongs to it
+    lines.iter().map(|line| line.trim_end().to_owned()).collect()
+}
+
+/// The table with its widest column wrapped, where it does not fit.
+fn fitting(lines: Vec<Vec<Cell>>, gap: usize, width: usize) -> Vec<Vec<Cell>> {
+    let columns = lines.first().map_or(0, Vec::len);
+    let of_column = |index: usize| lines.iter().filter_map(|line| line.get(index)).map(Cell::width).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(of_column).collect();
+    let total = widths.iter().sum::<usize>() + gap * columns.saturating_sub(1);
+    let Some((widest, most)) = widths.iter().enumerate().max_by_key(|(_, width)| **width) else { return lines };
+    let room = most.saturating_sub(total.saturating_sub(width)).max(COLUMN_MIN);
+    if total <= width || room >= *most {
+        return lines;
+    }
+    lines.into_iter().flat_map(|line| wrapped_row(line, widest, room)).collect()
+}
+
+/// One row as several, of which all but the first have that column alone.
+fn wrapped_row(mut line: Vec<Cell>, column: usize, room: usize) -> Vec<Vec<Cell>> {
+    let pieces = wrapped(&line[column].text, room.saturating_sub(GOES_ON.chars().count()));
+    let (paint, count) = (line[column].paint, line.len());
+    let mut pieces = pieces.into_iter().map(|piece| Cell::painted(piece, paint));
+    if let Some(first) = pieces.next() {
+        line[column] = first;
+    }
+    let more = pieces.map(|piece| {
+        let mut row: Vec<Cell> = (0..count).map(|_| Cell::plain("")).collect();
+        row[column] = Cell::painted(format!("{GOES_ON}{}", piece.text), paint);
+        row
+    });
+    std::iter::once(line).chain(more).collect()
 }
 
 fn tab_separated(lines: &[Vec<Cell>]) -> Shown {
@@ -260,7 +344,7 @@ mod tests {
     use serde_json::json;
 
     fn look(terminal: bool) -> Look {
-        Look { terminal, colour: false, now: Time(1_700_000_000_000) }
+        Look { terminal, colour: false, now: Time(1_700_000_000_000), width: 80 }
     }
 
     fn rows() -> Vec<Value> {
@@ -289,6 +373,26 @@ mod tests {
         let text = look(true).table(&rows(), &columns(), false);
         let lines: Vec<&str> = text.as_str().lines().map(str::trim_end).collect();
         assert_eq!(lines, ["r/12  ✗ failed   a b [2J  12m ago", "r/9   ◐ running  c                 1:05"]);
+    }
+
+    /// T3.5: what does not fit is broken between words, and under its own column.
+    #[test]
+    fn a_wide_table_is_wrapped_at_words() {
+        let rows = [json!({"id": 2, "may": "view,run,retry,cancel,changes,events,operate", "projects": "*"})];
+        let look = Look { width: 36, ..look(true) };
+        let text = look.table(&rows, &["id", "may", "projects"].map(str::to_owned), true);
+        let lines: Vec<&str> = text.as_str().lines().map(str::trim_end).collect();
+        assert_eq!(
+            lines,
+            [
+                "ID  MAY                PROJECTS",
+                "2   view,run,retry,    *",
+                "    … cancel,changes,",
+                "    … events,operate"
+            ]
+        );
+        let text = look.field("why", "all workers that could take it have no room");
+        assert_eq!(text.as_str(), "why       all workers that could\n          … take it have no room");
     }
 
     #[test]

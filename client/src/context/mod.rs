@@ -301,6 +301,11 @@ impl Contexts {
         !context.name.starts_with(REGISTERED) || is_locked()
     }
 
+    /// Whether this is the context of a `guild-master up` that has ended.
+    pub fn has_ended(&self, context: &Context) -> bool {
+        !self.counts(context)
+    }
+
     /// Removes a context and, if it lies at its usual place, its credential.
     ///
     /// # Errors

@@ -186,6 +186,7 @@ impl viewer::Server for Served {
             to.set_repository(&project.repository);
             write_texts(to.reborrow().init_aliases(length(project.aliases.len())), &project.aliases);
             to.set_latest(project.latest);
+            to.set_next_look(project.next_look.map_or(0, schema::wire::time));
         }
         Ok(())
     }

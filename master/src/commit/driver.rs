@@ -7,6 +7,7 @@
 //! acceptance, which is such an answer.
 
 use crate::commit::events::Feed;
+use crate::commit::meter::Meter;
 use crate::config::clock::Clock;
 use crate::config::pace::Pace;
 use crate::decide::coordinator::record::{BuildId, Record};
@@ -68,6 +69,7 @@ pub struct Driver {
     filled: Notify,
     failed: watch::Sender<Option<String>>,
     outside: OnceCell<Outside>,
+    meter: Meter,
     takes: RefCell<BTreeMap<SessionId, oneshot::Sender<Box<Assignment>>>>,
     finishes: RefCell<BTreeMap<BuildId, Vec<oneshot::Sender<()>>>>,
 }
@@ -93,6 +95,7 @@ impl Driver {
             filled: Notify::new(),
             failed: watch::Sender::new(None),
             outside: OnceCell::new(),
+            meter: Meter::default(),
             takes: RefCell::default(),
             finishes: RefCell::default(),
         })
@@ -104,6 +107,11 @@ impl Driver {
         tokio::task::spawn_local(watch(self.clone(), "commits", commit_batches(self.clone())));
         tokio::task::spawn_local(watch(self.clone(), "timers", keep_time(self.clone())));
         self.step(|_, _| ());
+    }
+
+    /// What was committed since the start, in numbers.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     pub fn now(&self) -> Time {
@@ -362,6 +370,7 @@ impl Driver {
     }
 
     fn deliver(&self, number: u64, events: Vec<Event>, effects: Vec<Effect>) {
+        self.meter.note_all(&events);
         self.feed.publish(events);
         for effect in effects {
             self.perform(effect);
@@ -417,12 +426,13 @@ async fn commit_batches(driver: Rc<Driver>) {
         if !batch.records.is_empty() {
             pace.done(Instant::now(), COMMITS_APART, 1);
         }
-        let events = events_of(&batch.records);
+        let (events, began) = (events_of(&batch.records), Instant::now());
         fail_point("master-before-commit");
         if let Err(why) = driver.commit(batch.records).await {
             driver.fail(format!("a commit failed: {why}"));
             return;
         }
+        driver.meter.note_commit(began.elapsed());
         fail_point("master-after-commit");
         driver.retries.set(batch.retries);
         driver.deliver(number, events, batch.effects);

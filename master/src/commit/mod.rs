@@ -2,4 +2,5 @@
 
 pub mod driver;
 pub mod events;
+pub mod meter;
 pub mod state_reader;

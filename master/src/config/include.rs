@@ -72,6 +72,12 @@ fn read(base: &Path, pattern: &str) -> Result<Vec<Text>, String> {
     texts.collect()
 }
 
+/// The files that the patterns name now.
+pub(super) fn files(base: &Path, patterns: &[String]) -> Vec<PathBuf> {
+    let texts = patterns.iter().filter_map(|pattern| read(base, pattern).ok()).flatten();
+    texts.map(|text| base.join(text.name)).collect()
+}
+
 fn split(base: &Path, pattern: &str) -> Result<(PathBuf, GlobMatcher), String> {
     let (dir, last) =
         pattern.rsplit_once('/').map_or(("", pattern), |(dir, last)| (if dir.is_empty() { "/" } else { dir }, last));

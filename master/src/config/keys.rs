@@ -190,6 +190,13 @@ const LISTEN: &[Key] = &[
         "\"127.0.0.1:8080\"",
         "where [the pages](../pages.md) are served, in plain HTTP",
     ),
+    Key::new(
+        "metrics_name_projects",
+        Form::Flag,
+        Is("false"),
+        "true",
+        "whether [the metrics](../metrics.md) name projects; whoever reaches the pages then reads their names",
+    ),
 ];
 
 const LIMITS: &[Key] = &[

@@ -61,6 +61,8 @@ pub struct Listen {
     pub web: Option<String>,
     /// Whoever reaches the pages sees everything; not in the file: `guild-master up` sets it.
     pub web_is_open: bool,
+    /// Whether the numbers at `/metrics` name projects.
+    pub metrics_name_projects: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -135,6 +137,32 @@ pub struct ProjectConfig {
     pub public: bool,
     /// The pipeline where the repository has no file of its own; not in the file: `guild-master up` sets it.
     pub inferred: Option<String>,
+}
+
+impl Config {
+    /// The files that the master file includes, as they are there now.
+    pub fn included_files(&self) -> Vec<PathBuf> {
+        let base = self.file.as_deref().and_then(Path::parent).unwrap_or(Path::new("."));
+        include::files(base, &self.include)
+    }
+
+    /// The files that the master file names, with their keys: what the master reads when it needs them.
+    pub fn named_files(&self) -> Vec<(String, PathBuf)> {
+        let of_projects = self.projects.iter().flat_map(|(name, project)| {
+            let files = [
+                ("credential_file", project.credential_file.as_ref()),
+                ("known_hosts_file", project.known_hosts_file.as_ref()),
+                ("token_file", project.token_file.as_ref()),
+                ("hook.secret_file", project.hook.as_ref().map(|hook| &hook.secret_file)),
+            ];
+            files.into_iter().filter_map(move |(key, file)| Some((format!("project.{name}.{key}"), file?.clone())))
+        });
+        let of_notices = self.notices.iter().filter_map(|notice| notice.by.secret_file());
+        let of_notices = of_notices.map(|(key, file)| (format!("notice.{key}"), file.to_owned()));
+        let of_mail =
+            self.mail.iter().filter_map(|mail| Some(("mail.password_file".to_owned(), mail.login.as_ref()?.1.clone())));
+        of_projects.chain(of_notices).chain(of_mail).collect()
+    }
 }
 
 /// How a forge signs and names what it tells.
@@ -237,6 +265,7 @@ impl Config {
                 advertise: vec![address.to_owned()],
                 web: None,
                 web_is_open: false,
+                metrics_name_projects: false,
             },
             limits: Limits::default(),
             projects: BTreeMap::new(),
@@ -271,11 +300,15 @@ impl ProjectConfig {
 }
 
 /// The master file that `guild-master init` writes. `web`, `url`: where pages are served, and how browsers reach them.
-pub fn starter(advertise: &str, web: Option<&str>, url: Option<&str>) -> Result<String, String> {
+pub fn starter(advertise: &str, listen: Option<&str>, web: Option<&str>, url: Option<&str>) -> Result<String, String> {
     let wrong = |option: &str, value: &str| format!("{option} `{value}` is not HOST:PORT");
     let is_plain = |text: &str| !text.contains(['"', '\\']) && !text.contains(char::is_control);
     let port = read::port(advertise).filter(|port| *port > 0 && is_plain(advertise));
     let port = port.ok_or_else(|| wrong("--advertise", advertise))?;
+    if let Some(listen) = listen.filter(|listen| read::port(listen).is_none() || !is_plain(listen)) {
+        return Err(wrong("--listen", listen));
+    }
+    let rpc = listen.map_or_else(|| format!("0.0.0.0:{port}"), str::to_owned);
     if let Some(web) = web.filter(|web| read::port(web).is_none() || !is_plain(web)) {
         return Err(wrong("--web", web));
     }
@@ -285,7 +318,7 @@ pub fn starter(advertise: &str, web: Option<&str>, url: Option<&str>) -> Result<
     let url = url.map_or_else(String::new, |url| format!("url = \"{url}\"\n"));
     let web = web.map_or_else(|| "# web = \"127.0.0.1:8080\"".to_owned(), |web| format!("web = \"{web}\""));
     Ok(format!(
-        "version = 1\n{url}state = \".\"\ninclude = [\"projects/*.toml\"]\n\n[listen]\nrpc = \"0.0.0.0:{port}\"\nadvertise = [\"{advertise}\"]\n{web}\n\n\
+        "version = 1\n{url}state = \".\"\ninclude = [\"projects/*.toml\"]\n\n[listen]\nrpc = \"{rpc}\"\nadvertise = [\"{advertise}\"]\n{web}\n\n\
          # `guild grant issue --role developer --names ada,grace -o caps/`\n[role.developer]\n\
          may = [\"view\", \"run\", \"retry\", \"cancel\"]\nprojects = [\"*\"]\n\n\
          # `guild project add` writes projects/NAME.toml, or by hand:\n# [project.NAME]\n# repo = \"/path/or/address\"\n"

@@ -2,7 +2,7 @@
 
 mod notice;
 
-pub(super) use notice::known;
+pub(super) use notice::{known, turn_word};
 
 use super::forge;
 use super::include::{Text, included};
@@ -153,8 +153,9 @@ fn listen(root: &Table<'_>) -> Option<Listen> {
         let web = value.text()?;
         check_address(&table, &value, &web, 0).then_some(web.value)
     });
+    let metrics_name_projects = table.get("metrics_name_projects").and_then(|value| value.boolean()).unwrap_or(false);
     table.close(&[]);
-    Some(Listen { rpc: rpc?, advertise: advertise?, web, web_is_open: false })
+    Some(Listen { rpc: rpc?, advertise: advertise?, web, web_is_open: false, metrics_name_projects })
 }
 
 /// The value of a key that must be there.

@@ -74,16 +74,18 @@ fn what_is_read() {
 
 #[test]
 fn the_starter_is_read() {
-    let text = starter("ci.example.org:7711", Some("127.0.0.1:8080"), Some("https://ci.example.org")).unwrap();
+    let text = starter("ci.example.org:7711", None, Some("127.0.0.1:8080"), Some("https://ci.example.org")).unwrap();
     let config = parse(&text);
     assert_eq!((config.listen.web.as_deref(), config.url.as_str()), (Some("127.0.0.1:8080"), "https://ci.example.org"));
-    assert!(starter("h:1", Some("nowhere"), None).is_err() && starter("h:1", None, Some("ftp://x")).is_err());
-    let config = parse(&starter("ci.example.org:7711", None, None).unwrap());
+    assert!(
+        starter("h:1", None, Some("nowhere"), None).is_err() && starter("h:1", None, None, Some("ftp://x")).is_err()
+    );
+    let config = parse(&starter("ci.example.org:7711", None, None, None).unwrap());
     assert_eq!(config.listen.web, None);
     assert_eq!(config.listen.rpc, "0.0.0.0:7711");
     assert_eq!(config.state, Path::new("/base/."));
     for bad in ["", "host", "host:", ":1", "host:99999", "h\"x:1", "a:b:1", "h:0", "h:+1", "h x:1"] {
-        assert!(starter(bad, None, None).is_err(), "{bad}");
+        assert!(starter(bad, None, None, None).is_err(), "{bad}");
     }
 }
 

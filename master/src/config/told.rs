@@ -1,5 +1,6 @@
 //! What a configuration says, key by key, as the file would have it: for the difference of two.
 
+use super::read::turn_word;
 use super::{Config, HookConfig, Limits, Listen, MailConfig, NoticeConfig, PoolConfig, ProjectConfig, Retain};
 use schema::values::{Difference, TimeSpan, What};
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +34,7 @@ pub(super) fn keep_fixed(running: &Config, config: &mut Config) {
     config.listen.rpc.clone_from(&running.listen.rpc);
     config.listen.web.clone_from(&running.listen.web);
     config.listen.web_is_open = running.listen.web_is_open;
+    config.listen.metrics_name_projects = running.listen.metrics_name_projects;
     config.limits.log_bytes = running.limits.log_bytes;
 }
 
@@ -40,7 +42,7 @@ pub(super) fn keep_fixed(running: &Config, config: &mut Config) {
 fn told(config: &Config) -> Told {
     let Config { file: _, include, url, state, listen, limits, projects, pools, mail, notices, roles, warnings: _ } =
         config;
-    let Listen { rpc, advertise, web, web_is_open: _ } = listen;
+    let Listen { rpc, advertise, web, web_is_open: _, metrics_name_projects } = listen;
     let Limits { job_timeout, lease, offer, log_bytes, connections, retain } = limits;
     let Retain { builds, logs, log_bytes_total, events } = retain;
     let mut told = Told::new();
@@ -51,6 +53,7 @@ fn told(config: &Config) -> Told {
     tell("listen.rpc", text(rpc));
     tell("listen.advertise", texts(advertise));
     tell("listen.web", web.as_deref().map_or_else(String::new, text));
+    tell("listen.metrics_name_projects", metrics_name_projects.to_string());
     tell("limits.job_timeout", duration(*job_timeout));
     tell("limits.lease", duration(*lease));
     tell("limits.offer", duration(*offer));
@@ -130,7 +133,7 @@ fn tell_mail(tell: &mut dyn FnMut(&str, String), mail: &MailConfig) {
 
 fn tell_notice(tell: &mut dyn FnMut(&str, String), entry: &NoticeConfig) {
     let NoticeConfig { events, by, projects, branches } = entry;
-    tell("events", texts(events.iter().map(|turn| format!("{turn:?}"))));
+    tell("events", texts(events.iter().map(|turn| turn_word(*turn))));
     by.tell(tell);
     tell("projects", texts(projects));
     tell("branches", texts(branches));

@@ -23,7 +23,7 @@ pub fn placed_text(placed: &Placed) -> String {
         Because::Only => "the only connected worker that could take it".to_owned(),
         Because::Asked => format!("it asked for work, as one of {able} that could take the job"),
         Because::OnlyFree => format!("the only one with room of {able} that could take it"),
-        Because::ConnectedLongest => format!("connected the longest of {free} with room; {able} could take it"),
+        Because::ConnectedLongest => format!("connected the longest of {free} free workers; {able} are suitable"),
     }
 }
 

@@ -21,6 +21,8 @@ pub struct WorkerStatus {
     pub draining: bool,
     pub held: String,
     pub last_heard: Time,
+    /// Why its grant was revoked; empty: it is in force.
+    pub revoked: String,
     /// Why the ends of its leases decide when its jobs are placed again; empty: it holds them.
     pub waits: String,
 }
@@ -43,6 +45,14 @@ impl Explainer<'_> {
         lacking.collect()
     }
 
+    fn revoked(&self, grant: GrantId) -> String {
+        match self.it.grant(grant).filter(|grant| grant.revoked.is_some()) {
+            Some(grant) if grant.reason.is_empty() => "no reason was given".to_owned(),
+            Some(grant) => grant.reason.clone(),
+            None => String::new(),
+        }
+    }
+
     fn worker_status(&self, row: &WorkerRow) -> WorkerStatus {
         let session = self.it.session_of(&row.name);
         let begun = self.it.leases_of(&row.name).filter(|lease| lease.state != LeaseState::Offered);
@@ -58,6 +68,7 @@ impl Explainer<'_> {
             held: row.held.clone(),
             last_heard: session.map_or(row.last_heard, |session| session.since.max(row.last_heard)),
             waits: self.waits_of(&row.name),
+            revoked: self.revoked(row.grant),
         }
     }
 }

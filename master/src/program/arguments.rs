@@ -25,6 +25,9 @@ pub enum Command {
         /// Where workers and people reach this master
         #[arg(long, value_name = "HOST:PORT")]
         advertise: String,
+        /// Where to serve workers and people [default: 0.0.0.0 and the port of --advertise, so that other machines reach it]
+        #[arg(long, value_name = "ADDR")]
+        listen: Option<String>,
         /// Where to serve pages, in plain HTTP [default: nowhere]
         #[arg(long, value_name = "ADDR")]
         web: Option<String>,
@@ -35,7 +38,7 @@ pub enum Command {
         #[arg(long, value_name = "system|user", num_args = 0..=1, require_equals = true)]
         unit: Option<Option<Instance>>,
     },
-    /// Serve
+    /// Run the master in the foreground
     Run {
         /// The master file
         #[arg(long, value_name = "FILE", default_value = "master.toml")]
@@ -46,6 +49,14 @@ pub enum Command {
         /// The master file
         #[arg(long, value_name = "FILE", default_value = "master.toml")]
         config: PathBuf,
+    },
+    /// Send one mail by the server that [mail] of the master file names, to see whether notices will arrive
+    TestMail {
+        /// The master file
+        #[arg(long, value_name = "FILE", default_value = "master.toml")]
+        config: PathBuf,
+        /// The address to send it to
+        to: String,
     },
     /// Make a new one-use operator credential while the master does not run
     OperatorCap {

@@ -38,6 +38,7 @@ struct Pages {
     url: String,
     door: api::Door,
     hooks: web::Hooks,
+    names_projects: bool,
 }
 
 /// Binds the RPC port.
@@ -125,7 +126,8 @@ impl Pages {
     fn serve(self, tasks: &mut tokio::task::JoinSet<()>) -> Result<web::Serving, RunError> {
         let (bridge, answers) = web::bridge();
         tasks.spawn_local(answers.serve(self.door));
-        web::serve(self.listener, web::Site::new(bridge, &self.url, self.hooks)).map_err(RunError::Pages)
+        web::serve(self.listener, web::Site::new(bridge, &self.url, self.hooks, self.names_projects))
+            .map_err(RunError::Pages)
     }
 }
 
@@ -136,5 +138,6 @@ fn open_pages(config: &Config, api: &Api, hooks: web::Hooks) -> Result<Option<Pa
     let (listener, bound) = bound?;
     let url = if config.url.is_empty() { format!("http://{bound}") } else { config.url.clone() };
     api.set_pages(url.clone());
-    Ok(Some(Pages { listener, url, door: api.door(), hooks }))
+    let names_projects = config.listen.metrics_name_projects;
+    Ok(Some(Pages { listener, url, door: api.door(), hooks, names_projects }))
 }

@@ -82,8 +82,7 @@ pub static GUILD_TOML: Reference = Reference {
         Section {
             title: "[defaults]",
             places: &["[defaults]"],
-            about: "For all jobs. What a job says itself goes before; `want` and `env` are merged. Between both stand the values of \
-                    its axes.",
+            about: "For all jobs. The precedence is: the job, then its axis values, then these. `want` and `env` are merged.",
             keys: &[&SETTING_KEYS],
             later: &[DEFAULTS_LATER],
         },

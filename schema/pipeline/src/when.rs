@@ -229,34 +229,43 @@ impl When {
 
     fn reason_of_ref(&self, kind: ShortRef<'_>) -> Option<String> {
         let (matches, name) = match kind {
-            ShortRef::Branch(name) => (self.branch.as_ref().is_some_and(|wanted| wanted.matches(name)), name),
-            ShortRef::Tag(name) => (self.tag.as_ref().is_some_and(|wanted| wanted.matches(name)), name),
-            ShortRef::Other("") => (false, "a commit without a ref"),
-            ShortRef::Other(name) => (false, name),
+            ShortRef::Branch(name) => {
+                (self.branch.as_ref().is_some_and(|wanted| wanted.matches(name)), format!("branch {name}"))
+            }
+            ShortRef::Tag(name) => {
+                (self.tag.as_ref().is_some_and(|wanted| wanted.matches(name)), format!("tag {name}"))
+            }
+            ShortRef::Other("") => (false, "a commit without a branch".to_owned()),
+            ShortRef::Other(name) => (false, name.to_owned()),
         };
-        let wanted: Vec<String> = [("branch", &self.branch), ("tag", &self.tag)]
+        let wanted: Vec<String> = [("branch", "branches", &self.branch), ("tag", "tags", &self.tag)]
             .into_iter()
-            .filter_map(|(key, wanted)| Some(format!("{key} {}", list(&wanted.as_ref()?.texts))))
+            .filter_map(|(one, many, wanted)| {
+                let texts = &wanted.as_ref()?.texts;
+                let is_one = matches!(texts.as_slice(), [text] if !text.contains(['*', '?', '[', '{']));
+                Some(format!("{} {}", if is_one { one } else { many }, list(texts)))
+            })
             .collect();
-        (!matches && !wanted.is_empty()).then(|| format!("when: {name} is not {}", wanted.join(" or ")))
+        (!matches && !wanted.is_empty()).then(|| format!("runs only for {}; this is {name}", wanted.join(" and ")))
     }
 
     fn reason_of_cause(&self, kind: &str) -> Option<String> {
         let wanted = self.causes.as_ref()?;
         let names: Vec<String> = wanted.iter().map(|&kind| kind.to_owned()).collect();
-        (!wanted.contains(&kind)).then(|| format!("when: the cause {kind} is not {}", list(&names)))
+        (!wanted.contains(&kind)).then(|| format!("runs only by the cause {}; this one is {kind}", list(&names)))
     }
 
     fn reason_of_cron(&self, cause: &BuildCause) -> Option<String> {
         let wanted = self.crons.as_ref()?;
         let names = || list(&wanted.iter().map(|name| name.value.clone()).collect::<Vec<_>>());
         let is_of_one = matches!(cause, BuildCause::Cron { name } if wanted.iter().any(|wanted| wanted.value == *name));
-        (!is_of_one).then(|| format!("when: the cause {cause} is not cron {}", names()))
+        (!is_of_one).then(|| format!("runs only by cron {}; the cause of this build is {cause}", names()))
     }
 
     fn reason_of_paths(&self, paths: &Arc<Vec<String>>, matching: &mut Matching) -> Option<String> {
         let wanted = self.paths.as_ref()?;
-        (!matching.any(wanted, paths)).then(|| format!("when: nothing changed in {}", list(&wanted.texts)))
+        (!matching.any(wanted, paths))
+            .then(|| format!("runs only when {} changes; nothing there did", list(&wanted.texts)))
     }
 }
 

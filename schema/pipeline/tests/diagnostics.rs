@@ -392,7 +392,7 @@ fn the_design_example_without_later_keys_is_a_pipeline() {
             "publish"
         ]
     );
-    assert_eq!(plan.jobs[6].skipped, "when: main is not tag v*");
+    assert_eq!(plan.jobs[6].skipped, "runs only for tags v*; this is branch main");
 }
 
 #[test]

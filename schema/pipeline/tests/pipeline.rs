@@ -217,20 +217,20 @@ fn when() {
         let plan = plan_for(text, &Context { cause, changed, ..context(ref_name) });
         plan.jobs.iter().map(|job| job.skipped.clone()).collect::<Vec<_>>()
     };
-    let cause = "when: the cause change is not run, retry";
-    let not_main = "when: main is not branch release/* or tag v*";
+    let cause = "runs only by the cause run, retry; this one is change";
+    let not_main = "runs only for branches release/* and tags v*; this is branch main";
     assert_eq!(skipped("refs/heads/main", BuildCause::Change, None), [not_main, "", cause]);
     assert_eq!(skipped("refs/heads/release/1", BuildCause::Run { by: String::new() }, None), ["", "", ""]);
-    let deep = "when: release/1/2 is not branch release/* or tag v*";
+    let deep = "runs only for branches release/* and tags v*; this is branch release/1/2";
     assert_eq!(
         skipped("refs/heads/release/1/2", BuildCause::Retry { number: 1, by: String::new() }, None),
         [deep, "", ""]
     );
     assert_eq!(skipped("refs/tags/v2", BuildCause::Change, Some(&[])), ["", "", cause]);
-    let paths = "when: nothing changed in docs/, *.md";
+    let paths = "runs only when docs/, *.md changes; nothing there did";
     assert_eq!(
         skipped("refs/tags/2", BuildCause::Run { by: String::new() }, Some(&["x"])),
-        ["when: 2 is not branch release/* or tag v*", "", ""]
+        ["runs only for branches release/* and tags v*; this is tag 2", "", ""]
     );
     assert_eq!(
         skipped("refs/heads/main", BuildCause::Run { by: String::new() }, Some(&["a/b.md"])),

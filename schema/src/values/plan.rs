@@ -208,6 +208,20 @@ pub struct StepPlan {
 }
 
 impl StepPlan {
+    /// What it runs, on one line: of a script of several lines the first one that says something.
+    pub fn first_line(&self) -> String {
+        match &self.command {
+            Command::Exec(words) => words.join(" "),
+            Command::Shell { script, .. } => {
+                let mut lines = script.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+                let first = lines.next().unwrap_or_default().to_owned();
+                if lines.next().is_some() { first + " …" } else { first }
+            }
+        }
+    }
+}
+
+impl StepPlan {
     fn size(&self) -> usize {
         let command = match &self.command {
             Command::Shell { shell, script } => size_of_words(shell) + script.len(),

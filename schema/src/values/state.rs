@@ -105,8 +105,8 @@ impl fmt::Display for Exit {
             Exit::None => write!(f, "did not run"),
             Exit::Code(code) => write!(f, "exit code {code}"),
             Exit::Signal(signal) => write!(f, "killed by signal {signal}"),
-            Exit::Timeout => write!(f, "killed: its time was over"),
-            Exit::Idle => write!(f, "killed: silent for too long"),
+            Exit::Timeout => write!(f, "killed: its timeout passed"),
+            Exit::Idle => write!(f, "killed: no output for as long as `idle` allows"),
             Exit::Lost(why) => write!(f, "lost: {why}"),
         }
     }

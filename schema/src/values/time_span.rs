@@ -3,6 +3,7 @@
 use super::Time;
 use std::time::Duration;
 
+const TENTH_MS: u64 = 100;
 const SECOND_MS: u64 = 1_000;
 const MINUTE_MS: u64 = 60 * SECOND_MS;
 const HOUR_MS: u64 = 60 * MINUTE_MS;
@@ -43,8 +44,12 @@ impl TimeSpan {
         format!("{}{unit}", ms / size)
     }
 
-    /// How long something took, to the second: `3:05`, `1:02:07`.
+    /// How long something took: `0.1s`, `41.4s`, and from a minute on to the second, `3:05`, `1:02:07`.
     pub fn clock(self) -> String {
+        let tenths = self.0.saturating_add(Duration::from_millis(TENTH_MS / 2)).as_millis() / u128::from(TENTH_MS);
+        if tenths < u128::from(MINUTE_MS / TENTH_MS) {
+            return format!("{}.{}s", tenths / 10, tenths % 10);
+        }
         let whole = self.0.saturating_add(Duration::from_millis(SECOND_MS / 2)).as_secs();
         match whole / 3_600 {
             0 => format!("{}:{:02}", whole / 60, whole % 60),
@@ -99,10 +104,12 @@ mod tests {
         }
     }
 
+    /// T3.1: five jobs that took 0.07 to 0.2 s do not all read as nothing.
     #[test]
     fn lengths_read_as_a_clock() {
         let clock = |ms| TimeSpan(Duration::from_millis(ms)).clock();
-        assert_eq!([0, 41_400, 59_500, 3_727_000].map(clock), ["0:00", "0:41", "1:00", "1:02:07"]);
+        assert_eq!([0, 70, 41_400, 59_949].map(clock), ["0.0s", "0.1s", "41.4s", "59.9s"]);
+        assert_eq!([59_950, 185_000, 3_727_000].map(clock), ["1:00", "3:05", "1:02:07"]);
     }
 
     #[test]

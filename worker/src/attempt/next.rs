@@ -211,7 +211,7 @@ mod tests {
         let expected = "a failed, b skipped, c succeeded, d skipped, = failed (step 1 `a`: exit code 2)";
         assert_eq!(play(&job(&["a", "b", "c!", "d"]), &ends, None), expected);
         let ends = [("a", KillCause::Idle, Exit::Idle), ("c", KillCause::Ended, Exit::Code(1))];
-        let expected = "a failed, c failed, = failed (step 1 `a`: killed: silent for too long)";
+        let expected = "a failed, c failed, = failed (step 1 `a`: killed: no output for as long as `idle` allows)";
         assert_eq!(play(&job(&["a", "c!"]), &ends, None), expected);
     }
 
@@ -220,7 +220,7 @@ mod tests {
         let ends = [("a", KillCause::Ended, Exit::Signal(11)), ("c", KillCause::StepTime, Exit::Timeout)];
         let expected = "a warned, b succeeded, = warned (step 1 `a`: killed by signal 11)";
         assert_eq!(play(&job(&["a?", "b"]), &ends, None), expected);
-        let expected = "a warned, c failed, b skipped, = failed (step 2 `c`: killed: its time was over)";
+        let expected = "a warned, c failed, b skipped, = failed (step 2 `c`: killed: its timeout passed)";
         assert_eq!(play(&job(&["a?", "c", "b"]), &ends, None), expected);
     }
 
@@ -237,7 +237,7 @@ mod tests {
     fn after_the_jobs_time_only_what_always_runs() {
         let ends = [("a", KillCause::AttemptTime, Exit::Timeout)];
         let expected =
-            "a failed, b succeeded, c skipped, d succeeded, = failed (step 1 `a`: killed: its time was over)";
+            "a failed, b succeeded, c skipped, d succeeded, = failed (step 1 `a`: killed: its timeout passed)";
         assert_eq!(play(&job(&["a?", "b!", "c", "d!"]), &ends, None), expected);
         let expected = "a succeeded, b skipped, c succeeded, = failed (the job's time was over)";
         assert_eq!(play(&job(&["a", "b", "c!"]), &[], Some((1, Halt::OutOfTime))), expected);
@@ -249,7 +249,7 @@ mod tests {
     fn what_clears_up_does_not_change_what_became_of_the_job() {
         let broken = KillCause::Broken("x".to_owned());
         let ends = [("a", KillCause::AttemptTime, Exit::Timeout), ("b", broken.clone(), Exit::Lost("why".to_owned()))];
-        let expected = "a failed, b errored, c skipped, = failed (step 1 `a`: killed: its time was over)";
+        let expected = "a failed, b errored, c skipped, = failed (step 1 `a`: killed: its timeout passed)";
         assert_eq!(play(&job(&["a", "b!", "c!"]), &ends, None), expected);
         let halt = Some((1, Halt::Cancelled("by a person".to_owned())));
         let ends = [("b", broken, Exit::Lost("why".to_owned()))];

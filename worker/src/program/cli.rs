@@ -53,9 +53,9 @@ enum Command {
         #[arg(long)]
         unit: bool,
     },
-    /// Serve
+    /// Run the worker in the foreground
     Run,
-    /// Print what this worker would tell of itself
+    /// Print the platform, labels and room that this worker reports
     Probe,
     /// Print what the running worker does
     Status,

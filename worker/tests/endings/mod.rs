@@ -148,7 +148,7 @@ fn what_clears_up_has_a_time_of_its_own_together() {
         assert!(began.elapsed() > Duration::from_millis(1_400), "{:?}", began.elapsed());
         let expected = [
             "finished 1 succeeded: exit code 0",
-            "finished 2 failed: killed: its time was over",
+            "finished 2 failed: killed: its timeout passed",
             "finished 3 skipped: did not run",
         ];
         assert_eq!(bench.ends()[1..], expected);
@@ -200,7 +200,7 @@ fn after_the_jobs_time_it_clears_up_too() {
         assignment.job.timeout_ms = 1_000;
         bench.master.offer(assignment);
         let (outcome, reason) = bench.master.outcome().await;
-        assert_eq!((outcome, reason.as_str()), (Outcome::Failed, "step 1 `say`: killed: its time was over"));
+        assert_eq!((outcome, reason.as_str()), (Outcome::Failed, "step 1 `say`: killed: its timeout passed"));
         assert_eq!(bench.master.log(2), "after\n");
         bench.master.check_seals();
         bench.is_tidy().await;

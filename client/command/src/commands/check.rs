@@ -1,12 +1,14 @@
 //! `guild check`: what is wrong with a pipeline file, all at once; or the jobs that it makes. Needs no master.
 
 use crate::connected::Connected;
+use crate::git;
 use crate::printer::Printer;
 use crate::render::now;
+use crate::resolve::{GitWord, named_ref};
 use clap::Args;
 use client::Error;
 use pipeline::{Changed, Context, CronEntry, CronTimes, Pipeline};
-use schema::values::{BuildCause, JobPlan, Plan, Time, Trust};
+use schema::values::{BuildCause, JobPlan, Plan, Time, Trust, branch_or_tag};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use toml_file::Diagnostics;
@@ -21,14 +23,22 @@ const FIRINGS: usize = 3;
 pub(crate) struct Check {
     /// The pipeline file [default: guild.toml here or at the top of the repository]
     file: Option<PathBuf>,
+    /// Say what a push of this branch or tag would run; it need not exist yet [default: what a run by hand of the branch here
+    /// does]
+    #[arg(long = "ref", value_name = "REF")]
+    ref_name: Option<String>,
 }
 
 impl Check {
     pub(crate) fn run(self, connected: &Connected) -> Result<u8, Error> {
-        let file = self.file.unwrap_or_else(pipeline_file);
+        let file = self.file.clone().unwrap_or_else(pipeline_file);
         stays_inside(connected, &file)?;
         let text = std::fs::read(&file).map_err(|error| Error::usage(format!("{}: {error}", file.display())))?;
-        match planned(connected, &file, &text) {
+        let planned = match &self.ref_name {
+            Some(name) => pushed(connected, &file, &text, name),
+            None => planned(connected, &file, &text),
+        };
+        match planned {
             Ok((pipeline, plan)) => {
                 say_plan(&connected.printer, &plan)?;
                 say_crons(&connected.printer, &pipeline).map(|()| 0)
@@ -63,6 +73,42 @@ fn planned(connected: &Connected, file: &Path, text: &[u8]) -> Result<(Pipeline,
     };
     let pipeline = pipeline::load(&file.to_string_lossy(), text)?;
     pipeline.expand(&context).map(|plan| (pipeline, plan))
+}
+
+/// For a push of a branch or a tag. Says which of both it is, and whether such a push makes a build.
+fn pushed(
+    connected: &Connected,
+    file: &Path,
+    text: &[u8],
+    name: &str,
+) -> Result<(Pipeline, Plan), Diagnostics> {
+    let pipeline = pipeline::load(&file.to_string_lossy(), text)?;
+    let ref_name = full_ref(connected, &pipeline, name);
+    let said = match pipeline.not_triggered(&ref_name, None) {
+        None => format!("a push of the {} builds:", named_ref(&ref_name)),
+        Some(_) => format!(
+            "a push of the {} makes no build, because [trigger] names it neither in `push` nor in `tag`; `guild run --ref {name}` does:",
+            named_ref(&ref_name)
+        ),
+    };
+    connected.printer.note(said);
+    let cause = BuildCause::Change;
+    let context = Context { ref_name, cause, changed: Changed::default(), trust: Trust::Trusted };
+    pipeline.expand(&context).map(|plan| (pipeline, plan))
+}
+
+/// A name that is no branch and no tag yet is the tag that [trigger] asks for, else a branch.
+fn full_ref(connected: &Connected, pipeline: &Pipeline, name: &str) -> String {
+    if name.starts_with("refs/") {
+        return name.to_owned();
+    }
+    let [branch, tag] = branch_or_tag(name);
+    let known = connected.copy().and_then(|copy| git::word(&copy.toplevel, name));
+    match known {
+        Some(GitWord::Ref(full)) => full,
+        Some(GitWord::Commit(_)) | None if pipeline.triggers(&tag, None) => tag,
+        Some(GitWord::Commit(_)) | None => branch,
+    }
 }
 
 /// The nearest guild.toml upwards; the one here where there is none.

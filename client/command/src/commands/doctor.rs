@@ -65,9 +65,7 @@ async fn look_beyond(
     findings.extend(project(connected, &guild).await);
     match who.grant.what.may.contains(&Right::Operate) {
         true => findings.extend(master(&guild).await),
-        false => {
-            connected.printer.note("what the master says of itself is for operators: it asks for the right `operate`")
-        }
+        false => connected.printer.note("checks of the master need the right `operate`: they are left out"),
     }
     Ok(())
 }
@@ -76,9 +74,7 @@ fn pipeline(connected: &Connected, copy: &WorkingCopy) -> Finding {
     let file = copy.toplevel.join(PIPELINE);
     let text = match std::fs::read(&file) {
         Ok(text) => text,
-        Err(error) => {
-            return Finding::warned(PIPELINE, format!("{}: {error}", file.display()), "guild init writes one");
-        }
+        Err(error) => return without_pipeline(connected, copy, &format!("{}: {error}", file.display())),
     };
     match check::plan(connected, &file, &text) {
         Ok(plan) => Finding::good(PIPELINE, format!("{}: {}", file.display(), count(plan.jobs.len(), "job"))),
@@ -87,6 +83,17 @@ fn pipeline(connected: &Connected, copy: &WorkingCopy) -> Finding {
             let seen = format!("{}: {}, first: {first}", file.display(), count(diagnostics.0.len(), "error"));
             Finding::bad(PIPELINE, seen, "guild check shows all of them")
         }
+    }
+}
+
+/// `guild-master up` builds by what it guesses, and another master builds nothing.
+fn without_pipeline(connected: &Connected, copy: &WorkingCopy, seen: &str) -> Finding {
+    let is_of_up = connected.context().is_ok_and(|context| context.repository.is_some());
+    match pipeline::infer(&copy.toplevel).filter(|_| is_of_up) {
+        Some(inferred) => {
+            Finding::good(PIPELINE, format!("none: guessed from {}; `guild init` saves it", inferred.saw))
+        }
+        None => Finding::warned(PIPELINE, seen, "guild init writes one"),
     }
 }
 

@@ -90,7 +90,7 @@ fn say_cut_off(printer: &Printer, error: &Error, cursor: Cursor, latest: Cursor)
 fn say(printer: &Printer, event: &Event) -> Result<(), Error> {
     let row = row(event);
     if printer.wants_json() {
-        return printer.say_json(&row);
+        return printer.say_json_of_stream(&row);
     }
     if !printer.chosen_columns().is_empty() {
         // a stream has no headers: who asks for columns knows them

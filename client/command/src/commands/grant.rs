@@ -299,7 +299,7 @@ fn row(printer: &Printer, grant: &GrantView) -> Value {
         (true, _, _) => "revoked",
         (false, true, _) => "expired",
         (false, false, true) => "unredeemed",
-        (false, false, false) => "held",
+        (false, false, false) => "in use",
     }
     .into();
     row["may"] = rights.join(",").into();

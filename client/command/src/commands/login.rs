@@ -35,11 +35,17 @@ impl Login {
         let name = self.name.clone().unwrap_or_else(|| default_name(&self.file));
         client::context::check_name(&name)?;
         let reference = read_reference(&self.file)?;
+        let before = Contexts::of_user()?.current();
         let context = client::login(&Contexts::of_user()?, &name, &reference).await?;
         let (credential, identity) = context.open()?;
         let who = client::Guild::connect(credential, identity).await?.whoami().await?;
         let (master, grant) = (&who.master, &who.grant);
         connected.printer.say(format!("logged in to {master} as {} ({}), context {name}", grant.name, grant.kind))?;
+        if let Some(before) = before.filter(|before| *before != name) {
+            connected
+                .printer
+                .note(format!("context {name} is used from now on; `guild context use {before}` goes back"));
+        }
         if self.file != Path::new("-") {
             connected.printer.note(format!("{} is used up; it may be removed", self.file.display()));
         }
@@ -110,6 +116,10 @@ fn default_name(file: &Path) -> String {
 fn read_reference(file: &Path) -> Result<SturdyRef, Error> {
     let unusable = |why: String| Error::Credential { credential: file.display().to_string(), why };
     if file != Path::new("-") {
+        if !file.exists() {
+            return Err(Error::not_found(format!("no file {}", file.display()))
+                .help("name the file that `guild grant issue` wrote"));
+        }
         return SturdyRef::load(file).map_err(|error| unusable(error.to_string()));
     }
     let mut text = String::new();

@@ -76,8 +76,13 @@ impl Logs {
 
     async fn parts(&self, connected: &Connected, meant: &Meant, build: &BuildView) -> Result<Vec<Part>, Error> {
         let mut parts = Vec::new();
+        let mut last = 0;
         for job in build.jobs.iter().filter(|job| meant.chooses(&job.name)) {
             let (number, mut job) = where_it_ran(connected, build, job).await?;
+            last = last.max(job.attempt);
+            if self.attempt.is_some_and(|wanted| wanted > job.attempt || wanted == 0) {
+                continue;
+            }
             job.attempt = self.attempt.unwrap_or(job.attempt);
             for (index, step) in (1..).zip(&job.steps) {
                 let wanted = meant.step.is_none_or(|wanted| wanted == index);
@@ -85,6 +90,13 @@ impl Logs {
                     parts.push(Part::new(build, number, &job, index, step));
                 }
             }
+        }
+        if let Some(wanted) = self.attempt.filter(|wanted| *wanted > last || *wanted == 0) {
+            let text = format!("{} has no attempt {wanted}", meant.exact());
+            return Err(Error::not_found(text).help(match last {
+                0 => "no attempt has begun".to_owned(),
+                last => format!("the latest is {last}, the first is 1"),
+            }));
         }
         match (meant.step, parts.is_empty() && !self.failed) {
             (Some(step), true) => Err(Error::not_found(format!("{} has no log of step {step}", build.selector()))),
@@ -151,7 +163,7 @@ async fn follow(connected: &Connected, meant: &Meant, build: &BuildView, is_raw:
         .await;
     out.finish().await.map_err(Error::Output)?;
     let outcome = outcome?;
-    connected.printer.note(format!("{}: {outcome}", build.selector()));
+    connected.say_summary(&build.project, build.number).await?;
     Ok(exit_status(outcome))
 }
 

@@ -4,6 +4,7 @@ mod cancel;
 mod check;
 mod completions;
 mod config;
+mod context;
 mod doctor;
 mod events;
 mod explain;
@@ -50,6 +51,9 @@ enum Command {
     Logout(login::Logout),
     /// Show what the credential allows
     Whoami(login::Whoami),
+    /// The stored credentials, and which one is used
+    #[command(subcommand)]
+    Context(context::ContextCommand),
     /// The latest build of this branch, jobs by platforms
     Status(status::Status),
     /// Builds, newest first
@@ -85,7 +89,7 @@ enum Command {
     /// Look at projects and add one
     #[command(subcommand)]
     Project(project::Project),
-    /// The master file: what it says that the master does not run with, and its reload
+    /// Compare the master file with what the master runs with, or reload it
     #[command(subcommand)]
     Config(config::Config),
     /// Issue credentials and take them back
@@ -99,7 +103,7 @@ enum Command {
     Notify(notify::Notify),
     /// Print a JSON Schema of guild.toml, by which an editor completes and checks it
     Schema(schema::Schema),
-    /// Print what a shell completes this command with
+    /// Print a shell completion script
     Completions(completions::Completions),
     /// Print the manual page, or write all of them
     Man(completions::Man),
@@ -138,6 +142,7 @@ async fn dispatch(command: Command, connected: &Connected) -> Result<u8, Error> 
         Command::Login(command) => command.run(connected).await,
         Command::Logout(command) => command.run(connected),
         Command::Whoami(command) => command.run(connected).await,
+        Command::Context(command) => command.run(connected),
         Command::Status(command) => command.run(connected).await,
         Command::List(command) => command.run(connected).await,
         Command::Show(command) => command.run(connected).await,

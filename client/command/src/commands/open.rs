@@ -26,7 +26,7 @@ impl Open {
         if self.login {
             // whoever has it logs in: it is printed, and never an argument that others could see
             connected.printer.say(connected.guild().await?.browse().await?)?;
-            connected.printer.note("its button is good once, within 10 minutes; `guild grant list` shows the login");
+            connected.printer.note("its button is good once, within 10 minutes");
             return Ok(0);
         }
         let address = self.page(connected).await?;

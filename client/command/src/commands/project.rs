@@ -16,7 +16,7 @@ pub(crate) enum Project {
     List,
     /// One project [default: that of the repository here]
     Show(ProjectShow),
-    /// Have the master follow a repository, if it can fetch from it; writes projects/NAME.toml there
+    /// Add a repository to the master, which fetches it once as a test; writes projects/NAME.toml there
     Add(Box<Add>),
 }
 

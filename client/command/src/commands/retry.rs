@@ -1,6 +1,7 @@
 //! `guild retry`: a new build that repeats an old one, or a part of it.
 
-use crate::connected::{Connected, wait_for};
+use super::watch::until_end;
+use crate::connected::Connected;
 use clap::Args;
 use client::{Again, Error};
 
@@ -34,7 +35,7 @@ impl Retry {
         let number = connected.guild().await?.retry(&build.project, build.number, &again).await?;
         connected.say_build(&build.project, number).await?;
         match self.wait {
-            true => wait_for(connected, &build.project, number).await,
+            true => until_end(connected, &build.project, number).await,
             false => Ok(0),
         }
     }

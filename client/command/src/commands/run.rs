@@ -1,6 +1,7 @@
 //! `guild run`: asks for a build.
 
-use crate::connected::{Connected, wait_for};
+use super::watch::until_end;
+use crate::connected::Connected;
 use crate::git;
 use clap::Args;
 use client::Error;
@@ -31,9 +32,12 @@ impl Run {
         };
         connected.printer.note(format!("run: {project} {what}"));
         let number = connected.guild().await?.run(&project, &ref_name, &revision).await?;
+        if self.ref_name.is_none() && self.revision.is_none() && !ref_name.is_empty() {
+            connected.say_other_commit(&project, number).await?;
+        }
         connected.say_build(&project, number).await?;
         match self.wait {
-            true => wait_for(connected, &project, number).await,
+            true => until_end(connected, &project, number).await,
             false => Ok(0),
         }
     }

@@ -7,7 +7,8 @@ use crate::render::{build_row, job_row, one_line, status_word, symbol};
 use clap::Args;
 use client::Error;
 use client::views::{BuildView, JobView, StepView, timestamp};
-use schema::values::TimeSpan;
+use client::Error;
+use schema::values::{Outcome, TimeSpan};
 
 const JOB_COLUMNS: [&str; 5] = ["name", "status", "platform", "worker", "duration"];
 
@@ -61,7 +62,8 @@ fn show_build(printer: &Printer, build: &BuildView) -> Result<(), Error> {
         printer.say_rows(&rows, &JOB_COLUMNS)?;
     }
     // a column of sentences would leave the others no room
-    let reasons = build.jobs.iter().filter(|job| job.is_bad() && !job.reason.is_empty());
+    let is_told = |job: &&JobView| job.is_bad() || matches!(job.outcome, Some(Outcome::Cancelled | Outcome::Warned));
+    let reasons = build.jobs.iter().filter(is_told).filter(|job| !job.reason.is_empty());
     for (index, job) in reasons.enumerate() {
         if index == 0 {
             printer.say("")?;

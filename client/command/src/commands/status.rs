@@ -1,10 +1,11 @@
 //! `guild status`: the latest build of this branch, or of each project.
 
 use crate::connected::{Connected, exit_status};
+use crate::live::TerminalSize;
 use crate::matrix;
 use crate::output::Shown;
 use crate::printer::Printer;
-use crate::render::{job_row, status_word, symbol};
+use crate::render::{build_row, job_row, one_line, status_word, symbol};
 use crate::resolve::By;
 use clap::Args;
 use client::views::{BranchView, BuildView, LaneView};
@@ -30,12 +31,20 @@ struct TipView {
 impl Status {
     pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
         let shown = self.shown(connected).await?;
-        if connected.printer.wants_json() || !connected.printer.look.terminal {
-            let rows: Vec<_> = shown.iter().flat_map(TipView::rows).collect();
-            connected.printer.say_rows(&rows, &COLUMNS)?;
-        } else {
-            let pictures = shown.iter().map(|shown| shown.picture(&connected.printer));
-            connected.printer.say_whole(&Shown::join(pictures, "\n"))?;
+        let printer = &connected.printer;
+        match (printer.wants_json(), printer.look.terminal && printer.chosen_columns().is_empty()) {
+            (true, _) => printer.say_rows(&shown.iter().flat_map(TipView::rows).collect::<Vec<_>>(), &COLUMNS)?,
+            (false, true) => {
+                let pictures = shown.iter().map(|shown| shown.picture(printer));
+                printer.say_whole(&Shown::join(pictures, "\n"))?;
+            }
+            (false, false) => {
+                // who asks for columns asks for those of jobs
+                let has_head = printer.chosen_columns().is_empty();
+                let head = |shown: &TipView| has_head.then(|| shown.head());
+                let rows = shown.iter().flat_map(|shown| head(shown).into_iter().chain(shown.rows()));
+                printer.say_rows(&rows.collect::<Vec<_>>(), &COLUMNS)?;
+            }
         }
         for shown in &shown {
             hint(&connected.printer, &shown.build);
@@ -48,6 +57,9 @@ impl Status {
         let is_of_all = connected.project_here().await?.is_none() && connected.projects().await?.len() != 1;
         if self.selector.is_some() || !is_of_all {
             let (meant, build) = connected.build(self.selector.as_deref()).await?;
+            if meant.by == By::Checkout {
+                connected.say_unbuilt_head(&build).await?;
+            }
             let is_named = matches!(meant.by, By::Number | By::Commit(_));
             return Ok(vec![TipView::of(connected, build, is_named).await?]);
         }
@@ -83,6 +95,13 @@ impl TipView {
         }
     }
 
+    /// The line of the build itself above those of its jobs.
+    fn head(&self) -> Value {
+        let mut row = build_row(&self.build);
+        row["reason"] = one_line(&self.build).into();
+        row
+    }
+
     fn rows(&self) -> Vec<Value> {
         let rows = self.build.jobs.iter().map(|job| {
             let mut row = job_row(&self.build, job);
@@ -100,7 +119,7 @@ impl TipView {
     }
 
     fn picture(&self, printer: &Printer) -> Shown {
-        let text = matrix::picture(&self.build, &printer.look);
+        let text = matrix::picture(&self.build, &printer.look, TerminalSize::of_process().width);
         let Some(branch) = self.branch.as_ref().filter(|branch| branch.outcome.is_some()) else { return text };
         let (symbol, paint) = symbol(State::Finished, branch.outcome);
         let word = status_word(State::Finished, branch.outcome);

@@ -1,52 +1,165 @@
-//! `guild watch`: a line for each change of a build or a job, live. Compares states rather than printing events, so
-//! that a lost link leaves no hole.
+//! `guild watch`: what happens, live. On a terminal the builds that run stand at its bottom and are drawn again in place; a program
+//! gets a line for each change. Both compare states rather than printing events, so that a lost link leaves no hole.
+
+mod awaited;
+mod lines;
+mod screen;
 
 use crate::connected::{Connected, exit_status};
-use crate::output::Shown;
-use crate::printer::Printer;
-use crate::render::{build_row, job_row, one_line, status_word, symbol};
 use crate::resolve::Wish;
+use awaited::Awaited;
 use clap::Args;
 use client::views::BuildView;
 use client::{Error, Mirror, News, Watch as Subscription};
+use futures::StreamExt as _;
+use lines::PrintedLines;
 use schema::values::{Filter, Outcome};
-use serde_json::Value;
-use std::collections::BTreeMap;
+use screen::WatchScreen;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// How often a terminal is drawn again while something runs: often enough for tenths of a second to look alive, and a few hundred
+/// bytes each time.
+const REDRAW: Duration = Duration::from_millis(200);
 
 #[derive(Args)]
 pub(crate) struct Watch {
-    /// A build: until it ends, exit with its outcome; a project; a branch, a tag or a commit: its latest build [default: the
-    /// project here, else all]
+    /// A build: until it ends, exit with its outcome; a project; a branch, a tag or a commit: its latest build, and where there is
+    /// none yet, as of HEAD just after a push, the next one [default: the project here, else all]
     selector: Option<String>,
 }
 
 impl Watch {
     pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
-        let meant = connected.meant(self.selector.as_deref(), Wish::Scope).await?;
-        let filter = Filter {
-            build: meant.build.map_or(0, |build| build.number),
-            projects: meant.project.into_iter().collect(),
-            ..Filter::default()
+        let subject = match connected.meant(self.selector.as_deref(), Wish::Scope).await {
+            Ok(meant) => match (meant.project, meant.build) {
+                (_, Some(build)) => Subject::Build(build.project, build.number),
+                (project, None) => Subject::All(project),
+            },
+            Err(error) if error.is_not_found() => {
+                let awaited = Awaited::of(connected, self.selector.as_deref()).await?.ok_or(error)?;
+                awaited.say(connected).await?;
+                Subject::Awaited(awaited)
+            }
+            Err(error) => return Err(error),
         };
-        let wanted = filter.projects.first().cloned().zip((filter.build > 0).then_some(filter.build));
-        let mut news = Subscription::new(connected.guild().await?, filter);
-        let mut mirror = Mirror::default();
-        let mut printed = Printed::default();
-        loop {
-            let news = news.next().await?;
-            match news {
-                News::Snapshot(builds) => mirror.reset(builds),
+        follow(connected, subject).await
+    }
+}
+
+/// What is watched.
+enum Subject {
+    /// All builds, of one project or of all.
+    All(Option<String>),
+    Build(String, u32),
+    /// A build that does not exist yet.
+    Awaited(Awaited),
+}
+
+impl Subject {
+    fn filter(&self) -> Filter {
+        let (projects, build) = match self {
+            Subject::All(project) => (project.iter().cloned().collect(), 0),
+            Subject::Build(project, number) => (vec![project.clone()], *number),
+            Subject::Awaited(awaited) => (vec![awaited.project.clone()], 0),
+        };
+        Filter { projects, build, ..Filter::default() }
+    }
+
+    /// Whether the build is one of those that are shown.
+    fn shows(&self, build: &BuildView) -> bool {
+        match self {
+            Subject::All(_) => true,
+            Subject::Build(project, number) => build.project == *project && build.number == *number,
+            Subject::Awaited(awaited) => awaited.is(build),
+        }
+    }
+
+    /// How the build ended that is waited for.
+    fn outcome(&self, mirror: &Mirror) -> Option<Outcome> {
+        match self {
+            Subject::All(_) => None,
+            Subject::Build(project, number) => mirror.build(project, *number).and_then(outcome),
+            Subject::Awaited(awaited) => mirror.builds().filter(|build| awaited.is(build)).find_map(outcome),
+        }
+    }
+}
+
+/// Waits for the end of one build, and shows it as a watch does on a terminal; its outcome as an exit status.
+pub(super) async fn until_end(connected: &Connected, project: &str, number: u32) -> Result<u8, Error> {
+    if connected.printer.look.terminal && !connected.printer.wants_json() {
+        return follow(connected, Subject::Build(project.to_owned(), number)).await;
+    }
+    let outcome = connected.guild().await?.outcome(project, number).await?;
+    connected.say_summary(project, number).await?;
+    Ok(exit_status(outcome))
+}
+
+async fn follow(connected: &Connected, mut subject: Subject) -> Result<u8, Error> {
+    let guild = connected.guild().await?;
+    let mut news = Subscription::new(guild, subject.filter()).into_stream();
+    let mut shown = Shows::new(connected, &subject);
+    let mut mirror = Mirror::default();
+    let mut ticks = tokio::time::interval(REDRAW);
+    let mut described = BTreeSet::new();
+    loop {
+        tokio::select! {
+            Some(news) = news.next() => match news? {
+                News::Snapshot(builds) => {
+                    mirror.reset(builds);
+                    if let Subject::Awaited(awaited) = &subject
+                        && let Some(number) = awaited.number(guild).await?
+                    {
+                        // it began before this subscription, and may have ended
+                        subject = Subject::Build(awaited.project.clone(), number);
+                        news_of(guild, &mut mirror, &subject).await?;
+                    }
+                }
                 News::Events(events) => events.iter().for_each(|event| mirror.apply(event)),
+            },
+            _ = ticks.tick(), if shown.is_live() => {
+                shown.redraw(&mirror, &subject)?;
+                continue;
             }
-            for build in mirror.builds() {
-                printed.say_changes(&connected.printer, build)?;
-            }
-            if let Some((project, number)) = &wanted
-                && let Some(outcome) = mirror.build(project, *number).and_then(outcome)
-            {
-                return Ok(exit_status(outcome));
-            }
-            mirror.forget_finished();
+        }
+        describe(connected, &mut mirror, &mut described).await;
+        shown.changed(connected, &mirror, &subject).await?;
+        if let Some(outcome) = subject.outcome(&mirror) {
+            return Ok(exit_status(outcome));
+        }
+        mirror.forget_finished();
+    }
+}
+
+/// Takes in a build that the snapshot does not have.
+async fn news_of(guild: &client::Guild, mirror: &mut Mirror, subject: &Subject) -> Result<(), Error> {
+    if let Subject::Build(project, number) = subject
+        && mirror.build(project, *number).is_none()
+    {
+        mirror.replace(guild.build(project, *number).await?);
+    }
+    Ok(())
+}
+
+/// The events of a build do not tell its subject where nobody pushed, nor what its jobs need.
+async fn describe(connected: &Connected, mirror: &mut Mirror, described: &mut BTreeSet<(String, u32)>) {
+    let key = |build: &BuildView| (build.project.clone(), build.number);
+    let is_new =
+        |build: &&BuildView| !build.is_finished() && !build.jobs.is_empty() && !described.contains(&key(build));
+    let without_subject =
+        |build: &&BuildView| build.subject.is_empty() && build.jobs.is_empty() && !described.contains(&key(build));
+    let new: Vec<_> = mirror
+        .builds()
+        .filter(|build| is_new(build) || without_subject(build))
+        .map(|build| (key(build), !build.jobs.is_empty()))
+        .collect();
+    for ((project, number), is_planned) in new {
+        let Ok(guild) = connected.guild().await else { return };
+        if let Ok(told) = guild.build(&project, number).await {
+            mirror.describe(&told);
+        }
+        if is_planned {
+            described.insert((project, number));
         }
     }
 }
@@ -55,46 +168,49 @@ fn outcome(build: &BuildView) -> Option<Outcome> {
     build.outcome.filter(|_| build.is_finished())
 }
 
-/// The status of each build and job as it was said last.
-#[derive(Default)]
-struct Printed(BTreeMap<(String, u32), BTreeMap<String, &'static str>>);
+/// How it is shown.
+enum Shows {
+    Lines(PrintedLines),
+    Screen(Box<WatchScreen>),
+}
 
-impl Printed {
-    fn say_changes(&mut self, printer: &Printer, build: &BuildView) -> Result<(), Error> {
-        let known = self.0.entry((build.project.clone(), build.number)).or_default();
-        // the build itself stands under the empty name; its end comes after those of its jobs
-        let of_build = status_word(build.state, build.outcome);
-        let changed = known.insert(String::new(), of_build) != Some(of_build);
-        if changed && !build.is_finished() {
-            say(printer, build_line(printer, build), &build_row(build))?;
+impl Shows {
+    fn new(connected: &Connected, subject: &Subject) -> Shows {
+        match connected.printer.look.terminal && !connected.printer.wants_json() {
+            true => {
+                Shows::Screen(Box::new(WatchScreen::new(&connected.printer.look, matches!(subject, Subject::All(_)))))
+            }
+            false => Shows::Lines(PrintedLines::default()),
         }
-        for job in &build.jobs {
-            let status = status_word(job.state, job.outcome);
-            if known.insert(job.name.clone(), status) != Some(status) {
-                let (symbol, paint) = symbol(job.state, job.outcome);
-                let mark = printer.look.painted(&format!("{symbol} {status}"), paint);
-                let mut parts = vec![Shown::line(&build.selector_of(job)), mark];
-                parts.extend((!job.worker.is_empty()).then(|| Shown::line(&format!("on {}", job.worker))));
-                parts.extend((!job.reason.is_empty()).then(|| Shown::line(&job.reason)));
-                say(printer, printer.look.parts(parts), &job_row(build, job))?;
+    }
+
+    fn is_live(&self) -> bool {
+        matches!(self, Shows::Screen(_))
+    }
+
+    async fn changed(&mut self, connected: &Connected, mirror: &Mirror, subject: &Subject) -> Result<(), Error> {
+        let builds = mirror.builds().filter(|build| subject.shows(build));
+        match self {
+            Shows::Lines(lines) => {
+                for build in builds {
+                    lines.say_changes(&connected.printer, build)?;
+                    if matches!(subject, Subject::Build(..) | Subject::Awaited(_)) && build.is_finished() {
+                        connected.say_summary(&build.project, build.number).await?;
+                    }
+                }
+                Ok(())
+            }
+            Shows::Screen(screen) => screen.changed(connected, &builds.collect::<Vec<_>>()).await,
+        }
+    }
+
+    fn redraw(&mut self, mirror: &Mirror, subject: &Subject) -> Result<(), Error> {
+        match self {
+            Shows::Lines(_) => Ok(()),
+            Shows::Screen(screen) => {
+                let builds: Vec<&BuildView> = mirror.builds().filter(|build| subject.shows(build)).collect();
+                screen.redraw(&builds)
             }
         }
-        if changed && build.is_finished() {
-            say(printer, build_line(printer, build), &build_row(build))?;
-        }
-        Ok(())
-    }
-}
-
-fn build_line(printer: &Printer, build: &BuildView) -> Shown {
-    let (symbol, paint) = symbol(build.state, build.outcome);
-    let mark = printer.look.painted(&format!("{symbol} {}", status_word(build.state, build.outcome)), paint);
-    printer.look.parts([build.selector().into(), mark, one_line(build).into()])
-}
-
-fn say(printer: &Printer, line: Shown, row: &Value) -> Result<(), Error> {
-    match printer.wants_json() {
-        true => printer.say_json(row),
-        false => printer.say(line),
     }
 }

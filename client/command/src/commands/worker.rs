@@ -4,9 +4,12 @@ use crate::connected::Connected;
 use clap::{Args, Subcommand};
 use client::Error;
 use client::views::{WorkerView, timestamp};
+use schema::values::{Time, TimeSpan};
 use serde_json::Value;
 
 const COLUMNS: [&str; 6] = ["name", "status", "platform", "pools", "running", "last_heard"];
+/// On a terminal the time says what it is of: a worker that is connected was last heard just now.
+const TERMINAL_COLUMNS: [&str; 6] = ["name", "status", "platform", "pools", "running", "connection"];
 
 #[derive(Subcommand)]
 pub(crate) enum Worker {
@@ -50,8 +53,16 @@ impl Worker {
         let guild = connected.guild().await?;
         match self {
             Worker::List => {
+                let printer = &connected.printer;
+                let row = |worker: &WorkerView| {
+                    let mut row = row(worker);
+                    if printer.look.terminal && !printer.wants_json() {
+                        row["connection"] = connection(worker, printer.look.now).into();
+                    }
+                    row
+                };
                 let rows: Vec<Value> = guild.workers().await?.iter().map(row).collect();
-                connected.printer.say_rows(&rows, &COLUMNS)?;
+                printer.say_rows(&rows, if printer.look.terminal { &TERMINAL_COLUMNS } else { &COLUMNS })?;
             }
             Worker::Show(named) => show(connected, &named.name).await?,
             Worker::Drain(named) => {
@@ -108,7 +119,7 @@ async fn show(connected: &Connected, name: &str) -> Result<(), Error> {
         ("version", about.version.clone()),
         ("running", worker.running.join(", ")),
         ("waits", worker.waits.clone()),
-        ("heard", worker.last_heard.map_or_else(String::new, timestamp)),
+        (if worker.connected { "connected" } else { "heard" }, worker.last_heard.map_or_else(String::new, timestamp)),
         ("grant", worker.grant.to_string()),
     ];
     for (name, value) in lines {
@@ -128,7 +139,19 @@ fn row(worker: &WorkerView) -> Value {
     row
 }
 
+/// "connected for 5m", "last heard 2h ago"
+fn connection(worker: &WorkerView, now: Time) -> String {
+    match (worker.connected, worker.last_heard) {
+        (_, None) => String::new(),
+        (true, Some(since)) => format!("connected for {}", TimeSpan(now.since(since)).rough()),
+        (false, Some(heard)) => format!("last heard {}", heard.seen_from(now)),
+    }
+}
+
 fn status(worker: &WorkerView) -> String {
+    if !worker.revoked.is_empty() {
+        return format!("revoked: {}", worker.revoked);
+    }
     let word = match (worker.connected, worker.held.is_empty(), worker.draining) {
         (false, _, _) => "lost",
         (true, false, _) => "held",

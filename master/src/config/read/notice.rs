@@ -13,6 +13,14 @@ const TURNS: [(&str, Turn); 2] = [("newly-failing", Turn::NewlyFailing), ("fixed
 /// Known, and of a later version.
 const TURNS_LATER: [&str; 4] = ["every", "worker-missing", "regression", "flaky"];
 
+/// As a file has it.
+pub(in crate::config) const fn turn_word(turn: Turn) -> &'static str {
+    match turn {
+        Turn::NewlyFailing => TURNS[0].0,
+        Turn::Fixed => TURNS[1].0,
+    }
+}
+
 pub(super) fn mail(root: &Table<'_>, base: &Path) -> Option<MailConfig> {
     let table = root.get("mail")?.table("[mail]")?;
     let server = required(&table, "smtp").and_then(|value| server(&value));

@@ -43,8 +43,11 @@ impl Coordinator {
             Some(_) => {
                 let text = format!("the join of grant {} ({}) was shown again, by another key", row.id.0, row.name);
                 self.raise(now, row.id, Some(holder), &text);
-                Err(Refusal::new(RefusalCode::NotPermitted, "this join was redeemed already, by another key")
-                    .help("if that was not you, revoke the grant; ask for a new join"))
+                Err(Refusal::new(
+                    RefusalCode::NotPermitted,
+                    "this credential file was already used, on another machine or by another user",
+                )
+                .help("if that was not you, revoke the grant; ask for a new join"))
             }
         }
     }

@@ -93,6 +93,12 @@ async fn local(reach: &Reach) -> Vec<Finding> {
     }
 }
 
+/// Bytes of the database, and those that are free beside it; none: the file system does not say. It may never answer.
+pub fn disk_bytes(state: &std::path::Path) -> Option<(u64, u64)> {
+    let seen = disk::look(state);
+    Some((seen.database, seen.room.ok()?.free))
+}
+
 /// What the coordinator knows, as it is committed.
 struct Held {
     pools: Vec<PoolStatus>,

@@ -43,6 +43,18 @@ impl Premises {
     }
 }
 
+impl Premises {
+    /// Where the state lies.
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
+    /// How those fare who hand over notices.
+    pub fn reporters(&self) -> impl Iterator<Item = &DeliveryHealth> {
+        self.reporters.iter().map(|health| &**health)
+    }
+}
+
 fn project_files(name: &str, project: &ProjectConfig) -> Vec<NamedFile> {
     let secret = |key: &str, path: &Path| NamedFile::new(name, key, path, true);
     let key = project.credential_file.iter().map(|path| secret("credential_file", path));

@@ -12,13 +12,20 @@ pub(super) fn judge(queue: &[QueueStatus], now: Time) -> Finding {
     let stuck: Vec<&QueueStatus> =
         queue.iter().filter(|job| now.since(job.since) > PATIENCE && is_stuck(&job.why)).collect();
     let Some(oldest) = stuck.iter().min_by_key(|job| job.since) else {
-        let seen = format!("{} waiting, none for {} for want of a worker", count(queue.len(), "job"), rough(PATIENCE));
+        let seen = match queue.len() {
+            0 => "no jobs are waiting".to_owned(),
+            waiting => format!(
+                "{} waiting, none of them longer than {} without a suitable worker",
+                count(waiting, "job"),
+                rough(PATIENCE)
+            ),
+        };
         return Finding::good("queue", seen);
     };
     let selector = Selector::build(&oldest.project, oldest.build).job(&oldest.job).to_string();
     let since = rough(now.since(oldest.since));
     let seen = format!(
-        "{} waiting for want of a worker; {selector} since {since}: {}",
+        "{} waiting without a suitable worker; {selector} since {since}: {}",
         count(stuck.len(), "job"),
         oldest.why.text()
     );

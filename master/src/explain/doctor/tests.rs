@@ -177,6 +177,7 @@ fn workers_that_are_gone_for_a_day_are_told() {
         held: String::new(),
         last_heard: ago(heard),
         waits: String::new(),
+        revoked: String::new(),
     };
     let seen = [worker(true, 80 * HOUR), worker(false, 23 * HOUR), worker(false, 80 * HOUR)];
     let found: Vec<Finding> = seen.iter().filter_map(|worker| pools::judge_worker(worker, NOW)).collect();
@@ -201,9 +202,9 @@ fn jobs_that_wait_in_vain_are_told() {
     let bad = [waiting(3, 1_200, pool()), waiting(2, HOUR, pool()), waiting(1, 9 * HOUR, Why::Busy(2))];
     assert_eq!(
         text(&[queue::judge(&[], NOW), queue::judge(&good, NOW), queue::judge(&bad, NOW)]),
-        "good queue: 0 jobs waiting, none for 10m for want of a worker\n\
-         good queue: 2 jobs waiting, none for 10m for want of a worker\n\
-         bad queue: 2 jobs waiting for want of a worker; pyfoo/2/test since 1h: there is no worker of pool arm\n  \
+        "good queue: no jobs are waiting\n\
+         good queue: 2 jobs waiting, none of them longer than 10m without a suitable worker\n\
+         bad queue: 2 jobs waiting without a suitable worker; pyfoo/2/test since 1h: there is no worker of pool arm\n  \
          join a worker of pool arm; `guild explain pyfoo/2/test` says how, `guild queue` shows all\n"
     );
 }

@@ -48,6 +48,8 @@ pub struct GitSource {
 pub enum Notice {
     /// Whether the repository could be read; told after each round, and never logged.
     Looked(Result<(), String>),
+    /// How long it is until the next round over all refs; as above.
+    Next(Duration),
     /// What a round over all refs left out; as above.
     LeftOut(Vec<RefusedRef>),
     /// The repository cannot be read; told once until it recovers.
@@ -156,12 +158,14 @@ impl<S: ChangeSink, T: Fn(Notice)> Follower<S, T> {
                 () = sleep_until(due) => {
                     let polled = self.poll().await;
                     due = Instant::now() + self.settle(polled.as_ref().err());
+                    self.tell_next(due);
                 }
                 Some(poke) = pokes.0.recv() => {
                     let outcome = self.answer(poke, pokes).await;
                     let next = Instant::now() + self.settle(outcome.as_ref().err());
                     // a poke of one ref says nothing of the others: their turn stays
                     due = if matches!(outcome, Ok(Looked::AtAll)) { next } else { due.min(next) };
+                    self.tell_next(due);
                 }
                 () = sleep_until(tidy_at) => {
                     tidy_at = Instant::now() + tidying::EVERY;
@@ -173,6 +177,10 @@ impl<S: ChangeSink, T: Fn(Notice)> Follower<S, T> {
                 () = &mut under_way => {}
             }
         }
+    }
+
+    fn tell_next(&self, due: Instant) {
+        (self.tell)(Notice::Next(due.saturating_duration_since(Instant::now())));
     }
 
     /// Notes how a round went; how long to the next one.

@@ -20,6 +20,8 @@ pub struct Looks {
     pub poll: Duration,
     /// The last that went well.
     pub good: Option<Time>,
+    /// When the next one is due; none: it is not known yet.
+    pub next: Option<Time>,
     /// Since the last that went well.
     pub trouble: Option<Trouble>,
     /// Left out at the last look at all refs.
@@ -38,6 +40,7 @@ impl PollHealth {
             Notice::Looked(Err(text)) => {
                 looks.trouble = Some(Trouble::after(looks.trouble.take(), now, text));
             }
+            Notice::Next(wait) => looks.next = Some(now.after(wait)),
             Notice::LeftOut(refused) => looks.refused = refused,
             Notice::Trouble(_) | Notice::Recovered | Notice::RefusedRef(_) | Notice::RefusedChange { .. } => {}
         }

@@ -141,7 +141,7 @@ async fn live<F: Future<Output = ()>>(scene: &Scene, seen: &Seen, poll: Duration
     let source = source_of(scene, seen, poll);
     seen.address.replace(source.mirror.remote().address.clone());
     let tell = |notice| match notice {
-        Notice::Looked(_) | Notice::LeftOut(_) => seen.health.note(Time(0), notice),
+        Notice::Looked(_) | Notice::Next(_) | Notice::LeftOut(_) => seen.health.note(Time(0), notice),
         Notice::Trouble(_) | Notice::Recovered | Notice::RefusedRef(_) | Notice::RefusedChange { .. } => {
             seen.notices.borrow_mut().push(notice);
         }

@@ -1,15 +1,17 @@
 //! Shows builds as they run: HEAD, then each new commit.
 
 use super::checkout::Checkout;
-use super::target::Target;
+use super::target::{self, Target};
 use super::{Followed, UpError, tell};
 use crate::explain::Explainer;
 use crate::keep::turns::PROGRAM;
 use crate::program::wiring::MasterParts;
+use client::painted::{Paint, PaintedLine};
 use client::screen::Screened;
-use client::{Follow, Guild, Progress};
+use client::{Follow, Guild, Progress, Summary, summary};
 use schema::shown;
-use schema::values::{Cursor, Event, Fact, Outcome};
+use schema::values::{Cursor, Event, Fact, JobPlan, Outcome};
+use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::rc::Rc;
 
@@ -25,7 +27,8 @@ pub(super) async fn follow(
             repository.mirror.bring(&target.repository, &target.commit).await?;
         }
         let number = guild.run(&checkout.name, &checkout.ref_name(), &target.commit).await?;
-        return Ok(Followed::Outcome(show(parts, guild, &checkout.name, number).await?));
+        let end = End { is_once: true, uncommitted: if target.is_dirty() { 0 } else { checkout.uncommitted } };
+        return Ok(Followed::Outcome(show(parts, guild, checkout, number, &end).await?));
     }
     if checkout.branch.is_none() {
         return Err(UpError::Usage("HEAD is detached: check out a branch to follow, or use --once".to_owned()));
@@ -40,15 +43,29 @@ async fn follow_branch(parts: &Rc<MasterParts>, guild: &Guild, checkout: &Checko
         let Some(number) = next_build(parts, &checkout.name, &mut next).await else {
             return Ok(Followed::Stopped);
         };
-        show(parts, guild, &checkout.name, number).await?;
+        let uncommitted = Checkout::look(&checkout.top).map_or(0, |now| now.uncommitted);
+        show(parts, guild, checkout, number, &End { is_once: false, uncommitted }).await?;
     }
 }
 
-/// The build's output as it comes, then its outcome.
-async fn show(parts: &Rc<MasterParts>, guild: &Guild, project: &str, number: u32) -> Result<Outcome, UpError> {
-    let unplaceable = tokio::task::spawn_local(fail_unplaceable(parts.clone(), project.to_owned(), number));
+/// The build's output as it comes, and then its last screen.
+async fn show(
+    parts: &Rc<MasterParts>,
+    guild: &Guild,
+    checkout: &Checkout,
+    number: u32,
+    end: &End,
+) -> Result<Outcome, UpError> {
+    let project = &checkout.name;
+    let width = terminal_width();
+    let unplaceable = tokio::task::spawn_local(fail_unplaceable(parts.clone(), project.clone(), number));
+    say(&summary::rule(&guild.build(project, number).await?, width));
+    let commands = step_commands(parts, project, number).await;
     let progress = |progress: Progress<'_>| match progress {
-        Progress::StepStarts { job, name, .. } => tell(&format!("> {job}: {name}")),
+        Progress::StepStarts { job, step, name, .. } => {
+            let command = commands.get(&(job.to_owned(), step)).map_or("", String::as_str);
+            say(&step_line(job, name, command).cut(width));
+        }
         Progress::Planned(_) | Progress::JobEnded(_) => {}
     };
     let mut out = match std::io::stdout().is_terminal() {
@@ -59,16 +76,68 @@ async fn show(parts: &Rc<MasterParts>, guild: &Guild, project: &str, number: u32
     unplaceable.abort();
     out.finish().await.map_err(client::Error::Output)?;
     let outcome = followed?;
-    let view = guild.build(project, number).await?;
-    if !view.diagnosis.is_empty() {
-        shown::tell(&view.diagnosis);
+    let summary = Summary::of(guild, project, number).await?;
+    // the rule stands above the output already
+    summary.lines(width, &end.next(&summary.build().selector())).iter().skip(1).for_each(say);
+    if end.uncommitted > 0 {
+        tell(&target::left_out(end.uncommitted));
     }
-    for job in view.jobs.iter().filter(|job| job.is_bad()) {
-        let reason = if job.reason.is_empty() { String::new() } else { format!(": {}", job.reason) };
-        tell(&format!("{} {}{reason}", job.name, job.outcome.map_or("is open", Outcome::word)));
-    }
-    tell(&format!("build {project}/{number} {outcome}"));
     Ok(outcome)
+}
+
+/// What stands at the end of each build.
+struct End {
+    is_once: bool,
+    /// Files that were not in what was built, as of the start.
+    uncommitted: usize,
+}
+
+impl End {
+    /// What to type where a build is not good. After `--once` nobody is there to answer the other commands.
+    fn next(&self, build: &str) -> Vec<String> {
+        match self.is_once {
+            true => vec![format!("guild-master up --look    then: guild logs {build} --failed")],
+            false => vec![format!("guild logs {build} --failed"), format!("guild retry {build} --failed")],
+        }
+    }
+}
+
+/// `▸ test  python3 -m pytest`: a step that has the name of its job is the only one.
+fn step_line(job: &str, name: &str, command: &str) -> PaintedLine {
+    let is_only = job.split('@').next() == Some(name);
+    let name = if is_only { String::new() } else { format!(": {name}") };
+    let line = PaintedLine::new().and("▸ ", Paint::Strong).and(format!("{job}{name}"), Paint::Strong);
+    if command.is_empty() { line } else { line.and(format!("  {command}"), Paint::Quiet) }
+}
+
+fn say(line: &PaintedLine) {
+    let has_colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    shown::tell_coloured(&line.written(has_colours));
+}
+
+/// Of the terminal that standard error is; of none, what most terminals have.
+fn terminal_width() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stderr());
+    size.ok().map(|size| usize::from(size.ws_col)).filter(|width| *width > 0).unwrap_or(80)
+}
+
+/// What each step runs, by its job and number, as soon as the build has its plan.
+async fn step_commands(parts: &MasterParts, project: &str, number: u32) -> BTreeMap<(String, u16), String> {
+    let mut cursor = Cursor { incarnation: parts.incarnation, after: parts.feed.last() };
+    loop {
+        let Ok(Some(build)) = parts.readers.of(PROGRAM).planned_build(project, number).await else {
+            return BTreeMap::new();
+        };
+        if !build.jobs.is_empty() || build.build.outcome.is_some() {
+            let plan = build.plan.ok().flatten().unwrap_or_default();
+            let of_job = |job: &JobPlan| {
+                (1..).zip(&job.steps).map(|(at, step)| ((job.name.clone(), at), step.first_line())).collect::<Vec<_>>()
+            };
+            return plan.jobs.iter().flat_map(of_job).collect();
+        }
+        let Ok(batch) = parts.feed.next(PROGRAM, cursor, 256).await else { return BTreeMap::new() };
+        cursor = batch.end(parts.incarnation);
+    }
 }
 
 /// A job that this machine's worker can never take would wait for ever: here it ends.

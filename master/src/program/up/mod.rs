@@ -39,6 +39,9 @@ pub struct Arguments {
     /// Build the files as they are, with what is not committed, and exit with the outcome. Ignored files are left out
     #[arg(long)]
     dirty: bool,
+    /// Serve the builds that were made here, and build nothing
+    #[arg(long, conflicts_with_all = ["once", "dirty"])]
+    look: bool,
     /// Where builds, logs and credentials are kept [default: below $XDG_STATE_HOME/guild/up]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
@@ -117,11 +120,15 @@ async fn up(arguments: Arguments) -> Result<u8, UpError> {
     };
     let target = Target::of(&checkout, arguments.dirty)?;
     let once = arguments.once || arguments.dirty;
-    say_what(&checkout, &target);
-    let inferred = infer(&checkout, &target)?;
+    let inferred = if arguments.look {
+        None
+    } else {
+        say_what(&checkout, &target);
+        infer(&checkout, &target)?
+    };
     let listener = crate::listen(&arguments.listen).await?;
     let address = listener.local_addr().map_err(UpError::io("the RPC port"))?.to_string();
-    let mut config = config(&checkout, &state, &address, inferred, once);
+    let mut config = config(&checkout, &state, &address, inferred, once || arguments.look);
     (config.listen.web, config.listen.web_is_open) = (Some(arguments.web.clone()), true);
     let caps = Credentials::prepare(&state, &address).await?;
     let master = crate::open(config, listener).await?;
@@ -131,13 +138,11 @@ async fn up(arguments: Arguments) -> Result<u8, UpError> {
     }
     let serving = tokio::task::spawn_local(serve(master));
     let guild = Guild::connect(caps.operator.clone(), caps.identity.clone()).await?;
-    let mut worker = worker::Worker::start(&state, &caps).await?;
-    // while this process lives, the commands in this repository ask it
-    let registered = client::context::register(&checkout.top, &caps.operator_file, &caps.identity_file);
-    if let Err(error) = &registered {
-        let cap = caps.operator_file.display();
-        tell(&format!("`guild` finds this master with --cap {cap} only: {error}"));
+    if arguments.look {
+        return look(&checkout, &caps, serving).await;
     }
+    let mut worker = worker::Worker::start(&state, &caps).await?;
+    let _registered = register(&checkout, &caps);
     let result = tokio::select! {
         result = follow::follow(&parts, &guild, &checkout, once.then_some(&target)) => result,
         why = worker.ended() => Err(UpError::Worker(why)),
@@ -148,6 +153,34 @@ async fn up(arguments: Arguments) -> Result<u8, UpError> {
     match result? {
         Followed::Outcome(outcome) => Ok(u8::try_from(outcome.exit_code()).unwrap_or(4)),
         Followed::Stopped => Ok(130),
+    }
+}
+
+/// Has the commands in this repository ask this process, as long as it lives and this is kept.
+fn register(checkout: &Checkout, caps: &Credentials) -> Option<client::context::Registration> {
+    match client::context::register(&checkout.top, &caps.operator_file, &caps.identity_file) {
+        Ok(registration) => Some(registration),
+        Err(error) => {
+            let cap = caps.operator_file.display();
+            tell(&format!("`guild` finds this master with --cap {cap} only: {error}"));
+            None
+        }
+    }
+}
+
+/// Serves what was built before: without a worker nothing runs.
+async fn look(
+    checkout: &Checkout,
+    caps: &Credentials,
+    serving: tokio::task::JoinHandle<Result<(), RunError>>,
+) -> Result<u8, UpError> {
+    let _registered = register(checkout, caps);
+    tell(
+        "shows the builds that were made here, and builds nothing; end with ctrl-c. `guild list`, `guild logs` work now.",
+    );
+    tokio::select! {
+        () = stop_signal() => Ok(130),
+        result = serving => Err(serving_ended(result)),
     }
 }
 
@@ -261,8 +294,8 @@ fn infer(checkout: &Checkout, target: &Target) -> Result<Option<String>, UpError
             "there is no guild.toml, and nothing here tells how to build it: write one, as docs/pipeline.md shows";
         return Err(UpError::Usage(text.to_owned()));
     };
-    let what = if target.is_dirty() { "there is" } else { "HEAD has" };
-    tell(&format!("{what} no guild.toml, so one is guessed from {}; `guild init` writes it down:", inferred.saw));
+    let whose = if target.is_dirty() { "in these files" } else { "in this commit" };
+    tell(&format!("no guild.toml {whose}. Guessed from {} (`guild init` saves it):", inferred.saw));
     inferred.text.lines().for_each(|line| tell(&format!("    {line}")));
     Ok(Some(inferred.text))
 }

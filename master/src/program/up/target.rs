@@ -2,6 +2,7 @@
 
 use super::UpError;
 use super::checkout::{Checkout, git};
+use client::words::count;
 use snapshot::Snapshot;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -37,14 +38,19 @@ impl Target {
     /// How what is built differs from HEAD, or from the files; `uncommitted` files do.
     pub(super) fn told(&self, uncommitted: usize) -> Vec<String> {
         let Some((taken, _)) = &self.snapshot else {
-            let text =
-                format!("{uncommitted} uncommitted files are not part of what is built: --dirty takes them along");
-            return if uncommitted > 0 { vec![text] } else { Vec::new() };
+            return if uncommitted > 0 { vec![left_out(uncommitted)] } else { Vec::new() };
         };
         let left_out = taken.left_out.iter();
         let left_out = left_out.map(|path| format!("what changed within the submodule {path} is left out"));
-        [format!("with {} uncommitted files", taken.changed)].into_iter().chain(left_out).collect()
+        [format!("with {}", count(taken.changed, "uncommitted file"))].into_iter().chain(left_out).collect()
     }
+}
+
+/// That files which are not committed were not built; it stands before a build and after it.
+pub(super) fn left_out(uncommitted: usize) -> String {
+    let files = count(uncommitted, "uncommitted file");
+    let is = if uncommitted == 1 { "is" } else { "are" };
+    format!("the commit is built: {files} {is} left out. Commit, or build the files as they are with --dirty")
 }
 
 fn take(top: &Path) -> Result<(Snapshot, TempDir), UpError> {

@@ -22,10 +22,12 @@ impl Worker {
         let dir = state.join("worker");
         if !dir.join(worker::CREDENTIAL_FILE).exists() {
             let join = caps.worker_join.to_string_lossy().into_owned();
-            let mut joining = command(&dir, &["join", &join])?.spawn().map_err(UpError::io("the worker"))?;
-            let status = joining.wait().await.map_err(UpError::io("the worker"))?;
-            if !status.success() {
-                return Err(UpError::Worker(format!("failed to join: {status}")));
+            // that it joined is nobody's concern who has one machine; why it cannot is
+            let joining = command(&dir, &["join", &join])?.stderr(Stdio::piped()).output().await;
+            let joined = joining.map_err(UpError::io("the worker"))?;
+            if !joined.status.success() {
+                let said = String::from_utf8_lossy(&joined.stderr).trim().to_owned();
+                return Err(UpError::Worker(format!("failed to join: {}: {said}", joined.status)));
             }
         }
         let child = command(&dir, &["run"])?.spawn().map_err(UpError::io("the worker"))?;

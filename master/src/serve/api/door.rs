@@ -2,8 +2,9 @@
 
 use super::Holder;
 use super::gateway_access::GatewayAccess;
+use super::measured::Measured;
 use crate::decide::coordinator::record::{GrantId, GrantRow, RequestId};
-use crate::decide::coordinator::{Counts, ROOT, Request};
+use crate::decide::coordinator::{ROOT, Request};
 use crate::keep::turns::Principal;
 use schema::perspective_capnp::viewer;
 use schema::sturdy_ref::{Fingerprint, Token};
@@ -112,8 +113,8 @@ impl Door {
     }
 
     /// Numbers of the whole.
-    pub fn counts(&self) -> Counts {
-        self.access.driver().peek(|it, _| it.counts())
+    pub async fn measured(&self) -> Measured {
+        Measured::of(&self.access).await
     }
 
     fn view_of(&self, row: GrantRow) -> (String, viewer::Client) {

@@ -4,6 +4,7 @@
 use super::changes::Changes;
 use super::event::Events;
 use super::live::{Connection, LiveObjects};
+use super::measured::MeasuredRepository;
 use super::operator::Operator;
 use super::operator_access::OperatorAccess;
 use super::policy::{CurrentPolicy, Policy};
@@ -11,15 +12,16 @@ use super::served::Served;
 use super::submitter::Submitter;
 use super::submitter_access::SubmitterAccess;
 use super::viewer::Viewer;
-use super::viewer_access::ViewerAccess;
+use super::viewer_access::{ViewedRepository, ViewerAccess};
 use super::worker::WorkerCapability;
 use super::worker_access::WorkerAccess;
 use super::{ApiParts, Holder};
 use crate::commit::driver::Driver;
 use crate::decide::coordinator::record::{GrantId, GrantRow};
 use crate::decide::coordinator::{Coordinator, account_of};
-use crate::keep::store::Readers;
-use crate::keep::turns::Principal;
+use crate::explain::doctor::Premises;
+use crate::keep::store::{Readers, Reading};
+use crate::keep::turns::{PROGRAM, Principal};
 use schema::change_capnp::change_sink;
 use schema::event_capnp::event_source;
 use schema::gate::Gate;
@@ -110,6 +112,20 @@ impl GatewayAccess {
     /// A grant as it is in the store; what waits for the disk is not seen.
     pub(super) async fn committed_grant(&self, id: GrantId) -> Option<GrantRow> {
         self.readers.of(Principal::Grant(id)).grant(id).await.ok().flatten()
+    }
+
+    /// What the doctor knows of this installation.
+    pub(super) fn premises(&self) -> Rc<Premises> {
+        self.operator.premises()
+    }
+
+    /// History, in the turns of the pages themselves.
+    pub(super) fn own_history(&self) -> Reading {
+        self.readers.of(PROGRAM)
+    }
+
+    pub(super) fn measured_repositories(&self) -> Vec<MeasuredRepository> {
+        self.viewer.repositories().iter().map(ViewedRepository::measured).collect()
     }
 
     /// Counts a connection as one of a grant's, of which the policy allows so many.

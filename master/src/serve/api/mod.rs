@@ -33,6 +33,7 @@ mod lease;
 mod live;
 mod log;
 mod master_file;
+mod measured;
 mod operator;
 mod operator_access;
 mod perspective;
@@ -55,6 +56,7 @@ pub use connection::{attend, serve};
 pub use door::Door;
 pub use effects::Effects;
 pub use live::LiveObjects;
+pub use measured::{Measured, MeasuredRepository};
 pub use policy::Policy;
 
 use crate::commit::driver::Driver;

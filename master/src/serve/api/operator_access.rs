@@ -70,13 +70,17 @@ impl OperatorAccess {
         self.premises.replace(Rc::new(premises));
     }
 
+    pub(super) fn premises(&self) -> Rc<Premises> {
+        self.premises.borrow().clone()
+    }
+
     /// What a holder examines: the part of the installation that its grant names.
     pub(super) fn reach(&self, holder: &Holder) -> Reach {
         Reach {
             state: StateReader::new(self.driver.clone()),
             readers: self.viewer.history(holder),
             repositories: self.repositories.clone(),
-            premises: self.premises.borrow().clone(),
+            premises: self.premises(),
             caller: holder.grant,
             what: holder.what.clone(),
             is_whole: Authority::of(holder.kind, &holder.what, None).is_whole(),

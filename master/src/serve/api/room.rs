@@ -5,7 +5,7 @@ use super::detail::JobDetail;
 use crate::decide::coordinator::record::{AttemptRow, BuildRow};
 use crate::explain::{Candidate, QueueStatus, WorkerStatus};
 use schema::limits::{self, ADDRESS, ANSWER_BYTES, JOB_VIEW, STEP_VIEW, WORD, text_bytes};
-use schema::values::{Exit, TierName, TierProbe};
+use schema::values::{Exit, TierName, TierProbe, Time};
 use std::borrow::Cow;
 
 /// The most jobs of one worker that are named: enough to see what it does, and a worker with many slots stays one row of a list.
@@ -38,12 +38,13 @@ pub(super) struct ProjectRow<'a> {
     pub(super) name: &'a str,
     pub(super) address: Cow<'a, str>,
     pub(super) main_branch: String,
+    pub(super) next_look: Option<Time>,
     pub(super) aliases: &'a [String],
 }
 
 impl<'a> ProjectRow<'a> {
     pub(super) fn new(name: &'a str, address: &'a str, main_branch: String, aliases: &'a [String]) -> ProjectRow<'a> {
-        let mut row = ProjectRow { name, address: ADDRESS.cut(address), main_branch, aliases: &[] };
+        let mut row = ProjectRow { name, address: ADDRESS.cut(address), main_branch, next_look: None, aliases: &[] };
         let shown = limits::fitting(row.bytes(), aliases.iter().map(|alias| text_bytes(alias)));
         row.aliases = &aliases[..shown];
         row
@@ -75,7 +76,8 @@ pub(super) fn worker_bytes(worker: &WorkerStatus) -> usize {
     let about = &worker.description;
     let labels = about.labels.iter().chain(&worker.labels);
     let labels: usize = labels.map(|(name, value)| text_bytes(name) + text_bytes(value)).sum();
-    let texts = [&worker.name, &worker.held, &worker.waits, &about.platform, &about.host, &about.version];
+    let texts =
+        [&worker.name, &worker.held, &worker.waits, &worker.revoked, &about.platform, &about.host, &about.version];
     let texts: usize = texts.map(|text| text_bytes(text)).iter().sum();
     let tiers: usize = about.isolation.iter().map(|tier| text_bytes(tier.word())).sum();
     let lists = limits::listed(&worker.pools) + tiers + about.probes.iter().map(probe_bytes).sum::<usize>();

@@ -69,6 +69,7 @@ fn write_worker(mut to: worker_view::Builder<'_>, worker: &WorkerStatus) {
     to.set_held(&worker.held);
     to.set_grant(worker.grant.0);
     to.set_waits(&worker.waits);
+    to.set_revoked(&worker.revoked);
     wire::write_pairs(to.init_labels(wire::length(worker.labels.len())), &worker.labels);
 }
 

@@ -49,6 +49,7 @@ impl viewer::Server for Viewer {
             wire::write_texts(to.reborrow().init_aliases(wire::length(row.aliases.len())), row.aliases);
             to.set_latest(latest);
             to.set_main_branch(&row.main_branch);
+            to.set_next_look(row.next_look.map_or(0, wire::time));
         }
         Ok(())
     }
@@ -215,7 +216,8 @@ impl Viewer {
 
 fn project_row(repository: &ViewedRepository) -> ProjectRow<'_> {
     let branch = repository.main_branch().unwrap_or_default();
-    ProjectRow::new(repository.project(), repository.address(), branch, repository.aliases())
+    let row = ProjectRow::new(repository.project(), repository.address(), branch, repository.aliases());
+    ProjectRow { next_look: repository.next_look(), ..row }
 }
 
 fn unavailable(refusal: schema::values::Refusal) -> capnp::Error {

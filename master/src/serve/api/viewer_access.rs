@@ -3,6 +3,7 @@
 use super::blob::BlobBytes;
 use super::live::LiveObjects;
 use super::log::Reader;
+use super::measured::MeasuredRepository;
 use super::served::Served;
 use super::{ApiParts, Holder};
 use crate::commit::events::{Feed, Subscription};
@@ -139,6 +140,18 @@ impl ViewedRepository {
 
     pub(super) fn main_branch(&self) -> Option<String> {
         self.0.mirror.main_branch()
+    }
+
+    /// How the looks at it go, for whoever watches the master.
+    pub(super) fn measured(&self) -> MeasuredRepository {
+        let looks = self.0.health.looks();
+        let (good, is_failing) = (looks.good, looks.trouble.is_some());
+        MeasuredRepository { project: self.0.project.clone(), good, is_failing }
+    }
+
+    /// When it is looked at next. None: it is not followed.
+    pub(super) fn next_look(&self) -> Option<Time> {
+        self.0.health.looks().next
     }
 
     /// What kept the last look at it from being good, in git's words. None: nothing.

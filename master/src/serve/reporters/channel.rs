@@ -7,7 +7,10 @@ mod http;
 mod mail;
 mod own_thread;
 mod smtp;
+mod test_mail;
 mod webhook;
+
+pub use test_mail::send_test_mail;
 
 use super::ReporterAccess;
 use super::notice::Notice;

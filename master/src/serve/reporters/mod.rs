@@ -17,6 +17,7 @@ mod telling;
 pub mod told;
 
 pub use access::{DeliverySink, Later, ProjectRef, ReportedBuild, ReporterAccess, ReporterReads};
+pub use channel::send_test_mail;
 
 use crate::config::{Config, NoticeConfig};
 use crate::keep::health::DeliveryHealth;

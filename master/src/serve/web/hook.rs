@@ -11,6 +11,8 @@ use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::HeaderMap;
 use intake::{Intake, Taken};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use schema::sturdy_ref::Token;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use sha2::{Digest as _, Sha256};
@@ -37,7 +39,11 @@ pub(crate) struct Hooks {
     nobodys: Arc<Hook>,
     intake: Arc<Intake>,
     unsigned: Arc<Mutex<Unsigned>>,
+    /// Answers by their status.
+    answers: Answered,
 }
+
+type Answered = Family<Vec<(String, String)>, Counter>;
 
 impl Default for Hooks {
     fn default() -> Hooks {
@@ -47,6 +53,7 @@ impl Default for Hooks {
             nobodys: Arc::new(nobodys),
             intake: Arc::default(),
             unsigned: Arc::default(),
+            answers: Answered::default(),
         }
     }
 }
@@ -98,6 +105,10 @@ impl Hooks {
     fn get(&self, project: &str) -> Option<Arc<Hook>> {
         let hooks = self.by_project.read().unwrap_or_else(PoisonError::into_inner);
         (!hooks.is_empty()).then(|| hooks.get(project).unwrap_or(&self.nobodys).clone())
+    }
+
+    pub(super) fn answers(&self) -> Answered {
+        self.answers.clone()
     }
 
     fn note_unsigned(&self) {
@@ -152,12 +163,22 @@ fn digits_of(signature: &str) -> Option<Vec<u8>> {
     (bytes.len() == DIGEST_BYTES).then_some(bytes)
 }
 
-/// Answers when what the delivery tells of is recorded.
+/// Answers when what the delivery tells of is recorded, and counts the answer.
 pub(super) async fn deliver(
     State(site): State<Arc<Site>>,
     Path(project): Path<String>,
     request: Request,
 ) -> Result<Reply, Miss> {
+    let answer = taken(&site, project, request).await;
+    let status = match &answer {
+        Ok(reply) => reply.status().as_u16(),
+        Err(miss) => miss.status().as_u16(),
+    };
+    site.hooks.answers.get_or_create(&vec![("status".to_owned(), status.to_string())]).inc();
+    answer
+}
+
+async fn taken(site: &Arc<Site>, project: String, request: Request) -> Result<Reply, Miss> {
     let hook = site.hooks.get(&project).ok_or(Miss::NotFound)?;
     let headers = request.headers().clone();
     if !may_be_signed(&headers) {
@@ -177,7 +198,7 @@ pub(super) async fn deliver(
     if delivery.len() > DELIVERY_MAX {
         return Ok(status(StatusCode::BAD_REQUEST, "The delivery's name is too long.\n"));
     }
-    follow(&site, project, delivery.to_owned(), ref_of(&start)).await
+    follow(site, project, delivery.to_owned(), ref_of(&start)).await
 }
 
 async fn follow(site: &Site, project: String, delivery: String, ref_name: Option<String>) -> Result<Reply, Miss> {

@@ -27,6 +27,7 @@ pub(crate) use hook::{Hook, Hooks};
 
 use axum::extract::State;
 use bridge::Bridge;
+use prometheus_client::metrics::counter::Counter;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, LazyLock};
@@ -45,6 +46,9 @@ pub(crate) struct Site {
     /// Where browsers say that a page of this site comes from: scheme, name and port of `url`; a usual port is left out.
     origin: String,
     hooks: Hooks,
+    /// Whether the numbers at `/metrics` name projects.
+    names_projects: bool,
+    failed_logins: Counter,
 }
 
 static STYLE: LazyLock<Asset> = LazyLock::new(|| {
@@ -61,7 +65,7 @@ struct Asset {
 
 impl Site {
     /// `url`: where browsers reach the pages.
-    pub(crate) fn new(bridge: Bridge, url: &str, hooks: Hooks) -> Site {
+    pub(crate) fn new(bridge: Bridge, url: &str, hooks: Hooks, names_projects: bool) -> Site {
         let is_secure = url.starts_with("https://");
         let host = url.split_once("://").map(|(_, rest)| rest.split('/').next().unwrap_or_default());
         let scheme = if is_secure { "https" } else { "http" };
@@ -69,7 +73,8 @@ impl Site {
         let named = host.unwrap_or_default().to_ascii_lowercase();
         let origin = format!("{scheme}://{}", named.strip_suffix(usual_port).unwrap_or(&named));
         let host = host.map(|host| without_port(host).to_ascii_lowercase());
-        Site { bridge, host, is_secure, origin, hooks }
+        let failed_logins = Counter::default();
+        Site { bridge, host, is_secure, origin, hooks, names_projects, failed_logins }
     }
 }
 

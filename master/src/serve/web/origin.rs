@@ -55,7 +55,7 @@ mod tests {
     use crate::serve::web::hook::Hooks;
 
     fn site(url: &str) -> Site {
-        Site::new(bridge().0, url, Hooks::default())
+        Site::new(bridge().0, url, Hooks::default(), false)
     }
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {

@@ -43,9 +43,14 @@ pub(super) fn router(site: Arc<Site>) -> Router {
         .with_state(site)
 }
 
-impl IntoResponse for Miss {
-    fn into_response(self) -> Reply {
-        let (code, title, text) = match self {
+impl Miss {
+    /// The status of its page.
+    pub(super) fn status(&self) -> StatusCode {
+        self.said().0
+    }
+
+    fn said(&self) -> (StatusCode, &'static str, &'static str) {
+        match self {
             Miss::NotFound => (
                 StatusCode::NOT_FOUND,
                 "Not found",
@@ -61,7 +66,13 @@ impl IntoResponse for Miss {
             Miss::Broken => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "Broken", "This page cannot be made; the master's log says why.")
             }
-        };
+        }
+    }
+}
+
+impl IntoResponse for Miss {
+    fn into_response(self) -> Reply {
+        let (code, title, text) = self.said();
         let notice = show::MessagePage { frame: Frame::new(title, None), text };
         let mut reply = page(&notice, &HeaderMap::new(), None)
             .unwrap_or_else(|_| status(StatusCode::INTERNAL_SERVER_ERROR, "This page cannot be made.\n"));
@@ -113,7 +124,10 @@ async fn log_in(State(site): Here, Path(join): Path<String>, headers: HeaderMap)
     let cookie = Token::random();
     let kept = cookie.clone();
     let logged_in = site.bridge.at_door_for(None, |door| async move { door.log_in(&join, &kept).await });
-    logged_in.await?.map_err(no_login)?;
+    if let Err(refusal) = logged_in.await? {
+        site.failed_logins.inc();
+        return Err(no_login(refusal));
+    }
     let mut reply = see_other("/");
     set_cookie(&mut reply, &site, &cookie.reveal(), COOKIE_AGE);
     Ok(reply)

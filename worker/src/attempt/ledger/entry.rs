@@ -233,7 +233,7 @@ impl Entry {
         match self.halt()? {
             Halt::Cancelled(_) | Halt::OutOfTime if is_spared => None,
             Halt::Cancelled(why) | Halt::CancelledNow(why) => Some(format!("cancelled: {why}")),
-            Halt::OutOfTime => Some("its time was over".to_owned()),
+            Halt::OutOfTime => Some("its timeout passed".to_owned()),
             Halt::Errored(why) | Halt::Unusable(why) => Some(why),
         }
     }

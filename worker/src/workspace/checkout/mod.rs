@@ -52,7 +52,7 @@ pub enum CheckoutError {
     #[error("no worker can check this commit out: {0}")]
     Unusable(String),
     /// The master was told of commits that this worker has not.
-    #[error("the master sent nothing for {0}, which is not here")]
+    #[error("this worker lacks commit {0}, and the master did not send it")]
     Incomplete(String),
 }
 

@@ -41,6 +41,7 @@ fn worker(length: usize, words: usize) -> WorkerStatus {
         held: text(length),
         last_heard: Time(1),
         waits: text(length),
+        revoked: text(length),
         labels: pairs,
     }
 }

@@ -1,0 +1,73 @@
+//! A build that does not exist yet: of a commit or a branch that git knows here and of which the master has built nothing.
+
+use crate::connected::Connected;
+use crate::git;
+use crate::resolve::{GitWord, named_ref};
+use client::views::BuildView;
+use client::{BuildQuery, Error, Guild};
+use schema::values::ShortCommit;
+
+/// The build that is waited for: the first one that has all that is named here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Awaited {
+    pub(super) project: String,
+    /// A full ref; empty: any.
+    ref_name: String,
+    /// A full commit id; empty: any.
+    revision: String,
+    /// What was typed.
+    word: String,
+}
+
+impl Awaited {
+    /// None: git knows nothing of that name, or the directory belongs to no project.
+    pub(super) async fn of(connected: &Connected, typed: Option<&str>) -> Result<Option<Awaited>, Error> {
+        let (Some(word), Some(copy)) = (typed, connected.copy()) else { return Ok(None) };
+        let Some(view) = connected.project_here().await? else { return Ok(None) };
+        let word = word.strip_prefix(&format!("{}/", view.name)).unwrap_or(word);
+        let (ref_name, revision) = match git::word(&copy.toplevel, word) {
+            Some(GitWord::Commit(id)) => (String::new(), id),
+            // the branch that is checked out is what was just pushed
+            Some(GitWord::Ref(_)) if is_head(word) => (String::new(), copy.head.clone().unwrap_or_default()),
+            Some(GitWord::Ref(name)) => (name, String::new()),
+            None => return Ok(None),
+        };
+        let branch = if is_head(word) { connected.branch(Some(view)) } else { None };
+        let ref_name = branch.unwrap_or(ref_name);
+        Ok(Some(Awaited { project: view.name.clone(), ref_name, revision, word: word.to_owned() }))
+    }
+
+    pub(super) fn is(&self, build: &BuildView) -> bool {
+        build.project == self.project
+            && (self.ref_name.is_empty() || build.ref_name == self.ref_name)
+            && (self.revision.is_empty() || build.revision == self.revision)
+    }
+
+    /// The number of the build, if it has begun.
+    pub(super) async fn number(&self, guild: &Guild) -> Result<Option<u32>, Error> {
+        let query = BuildQuery {
+            project: self.project.clone(),
+            ref_name: self.ref_name.clone(),
+            revision: self.revision.clone(),
+            limit: 1,
+            ..BuildQuery::default()
+        };
+        Ok(guild.builds(&query).await?.first().map(|build| build.number))
+    }
+
+    /// Says what is waited for, and until when nothing can come.
+    pub(super) async fn say(&self, connected: &Connected) -> Result<(), Error> {
+        let what = match self.revision.as_str() {
+            "" => format!("the {}", named_ref(&self.ref_name)),
+            id => format!("{} ({})", self.word, ShortCommit::of(id)),
+        };
+        let look = connected.next_look(&self.project).await?;
+        let look = look.map_or_else(String::new, |look| format!("; {look}"));
+        connected.printer.note(format!("{what} has no build yet, waiting for it{look}"));
+        Ok(())
+    }
+}
+
+fn is_head(word: &str) -> bool {
+    matches!(word, "HEAD" | "@")
+}

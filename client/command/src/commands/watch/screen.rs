@@ -1,0 +1,81 @@
+//! What a person sees of a watch: each build that runs as a tree at the bottom of the terminal, and above it the last screens of
+//! those that have ended.
+
+use crate::connected::Connected;
+use crate::live::{LiveRegion, TerminalSize, tree};
+use crate::render::{Look, now, one_line, status_word};
+use client::painted::{Paint, PaintedLine};
+use client::views::BuildView;
+use client::{Error, UsualTimes, words};
+use std::collections::{BTreeMap, BTreeSet};
+
+type BuildKey = (String, u32);
+
+pub(super) struct WatchScreen {
+    region: LiveRegion,
+    usual: BTreeMap<BuildKey, UsualTimes>,
+    /// The builds that were seen while they ran: their ends are news.
+    open: BTreeSet<BuildKey>,
+    is_first: bool,
+    /// Whether builds are to come, for which a line stands while nothing runs.
+    waits_for_more: bool,
+}
+
+impl WatchScreen {
+    pub(super) fn new(look: &Look, waits_for_more: bool) -> WatchScreen {
+        let (usual, open) = (BTreeMap::new(), BTreeSet::new());
+        WatchScreen { region: LiveRegion::new(look), usual, open, is_first: true, waits_for_more }
+    }
+
+    pub(super) async fn changed(&mut self, connected: &Connected, builds: &[&BuildView]) -> Result<(), Error> {
+        // what had ended before is shown where it is what was asked for
+        let is_only = std::mem::take(&mut self.is_first) && builds.len() == 1 && builds[0].is_finished();
+        for build in builds {
+            let key = (build.project.clone(), build.number);
+            if !build.is_finished() {
+                self.begin(connected, build, key).await?;
+            } else if self.open.remove(&key) || is_only {
+                self.usual.remove(&key);
+                self.region.clear()?;
+                connected.say_summary(&build.project, build.number).await?;
+            }
+        }
+        self.redraw(builds)
+    }
+
+    async fn begin(&mut self, connected: &Connected, build: &BuildView, key: BuildKey) -> Result<(), Error> {
+        if self.open.insert(key.clone()) {
+            let guild = connected.guild().await?;
+            // only the names of jobs would be the same on another branch
+            let usual = guild.usual_times(&build.project, &build.ref_name, build.number).await;
+            self.usual.insert(key, usual.unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    pub(super) fn redraw(&mut self, builds: &[&BuildView]) -> Result<(), Error> {
+        let size = TerminalSize::of_process();
+        let open: Vec<&BuildView> = builds.iter().copied().filter(|build| !build.is_finished()).collect();
+        let room = size.height.saturating_sub(1) / open.len().max(1);
+        let none = UsualTimes::default();
+        let usual = |build: &BuildView| self.usual.get(&(build.project.clone(), build.number)).unwrap_or(&none);
+        let lines = open.iter().flat_map(|build| tree(build, usual(build), now(), room.max(2)));
+        let mut lines: Vec<PaintedLine> = lines.take(size.height.saturating_sub(1)).collect();
+        if open.is_empty() && self.waits_for_more {
+            lines.extend(builds.iter().max_by_key(|build| build.created).map(|build| idle(build)));
+        }
+        // a line as wide as the terminal would begin the next one
+        let lines: Vec<PaintedLine> = lines.into_iter().map(|line| line.cut(size.width.saturating_sub(1))).collect();
+        self.region.draw(&lines)
+    }
+}
+
+/// The line that stands while nothing runs.
+fn idle(newest: &BuildView) -> PaintedLine {
+    let paint = Paint::of(newest.state, newest.outcome);
+    let ago = newest.finished.map_or_else(String::new, |time| format!(" {}", time.seen_from(now())));
+    PaintedLine::new()
+        .and("waiting for the next build; the newest: ", Paint::Quiet)
+        .and(format!("{} {}", words::symbol(newest.state, newest.outcome), newest.selector()), paint)
+        .and(format!(" {}{ago}  {}", status_word(newest.state, newest.outcome), one_line(newest)), Paint::Quiet)
+}

@@ -1,0 +1,132 @@
+//! Lines for a terminal, made of pieces that have a colour each, so that a line can be cut to a width. What others wrote is made
+//! harmless where it becomes a piece. Pure.
+
+use schema::shown;
+use schema::values::{Outcome, State};
+
+/// What a piece of text is, not which colour it has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Paint {
+    /// Text like any other.
+    #[default]
+    Plain,
+    /// Something went well.
+    Good,
+    /// Something went wrong.
+    Bad,
+    /// Something is worth a look.
+    Notable,
+    /// Something that one may pass over.
+    Quiet,
+    /// Something that the eye should find.
+    Strong,
+}
+
+impl Paint {
+    /// The sequence that begins the colour; `None` if the text stays as it is.
+    pub const fn code(self) -> Option<&'static str> {
+        match self {
+            Paint::Plain => None,
+            Paint::Good => Some("\x1b[32m"),
+            Paint::Bad => Some("\x1b[31m"),
+            Paint::Notable => Some("\x1b[33m"),
+            Paint::Quiet => Some("\x1b[2m"),
+            Paint::Strong => Some("\x1b[1m"),
+        }
+    }
+
+    /// The colour of a build, a job or a step.
+    pub const fn of(state: State, outcome: Option<Outcome>) -> Paint {
+        match (outcome, state) {
+            (Some(Outcome::Succeeded), _) => Paint::Good,
+            (Some(Outcome::Failed | Outcome::Errored), _) => Paint::Bad,
+            (Some(Outcome::Warned | Outcome::Cancelled), _) | (None, State::Running) => Paint::Notable,
+            (Some(Outcome::Skipped), _)
+            | (None, State::Planning | State::Waiting | State::Queued | State::Offered | State::Finished) => {
+                Paint::Quiet
+            }
+        }
+    }
+}
+
+/// One line for a terminal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PaintedLine(Vec<(String, Paint)>);
+
+impl PaintedLine {
+    /// A line without text.
+    pub fn new() -> PaintedLine {
+        PaintedLine::default()
+    }
+
+    /// A line of plain text.
+    pub fn plain(text: impl AsRef<str>) -> PaintedLine {
+        PaintedLine::new().and(text, Paint::Plain)
+    }
+
+    /// This, and a piece behind it. An empty text adds nothing.
+    #[must_use]
+    pub fn and(mut self, text: impl AsRef<str>, paint: Paint) -> PaintedLine {
+        let text = shown::line(text.as_ref());
+        if !text.is_empty() {
+            self.0.push((text.into_owned(), paint));
+        }
+        self
+    }
+
+    /// This, with spaces behind it up to this width.
+    #[must_use]
+    pub fn padded(self, width: usize) -> PaintedLine {
+        let missing = width.saturating_sub(self.width());
+        self.and(" ".repeat(missing), Paint::Plain)
+    }
+
+    /// The number of its characters.
+    pub fn width(&self) -> usize {
+        self.0.iter().map(|(text, _)| text.chars().count()).sum()
+    }
+
+    /// This, with at most so many characters. A mark stands where something was cut off.
+    #[must_use]
+    pub fn cut(mut self, width: usize) -> PaintedLine {
+        let mut room = width;
+        if self.width() <= width {
+            return self;
+        }
+        room = room.saturating_sub(1);
+        for (text, _) in &mut self.0 {
+            *text = text.chars().take(room).collect();
+            room -= text.chars().count();
+        }
+        self.and(if width > 0 { "…" } else { "" }, Paint::Quiet)
+    }
+
+    /// The text, with sequences for the colours where these are wanted.
+    pub fn written(&self, has_colours: bool) -> String {
+        let piece = |(text, paint): &(String, Paint)| match paint.code().filter(|_| has_colours) {
+            Some(code) => format!("{code}{text}\x1b[0m"),
+            None => text.clone(),
+        };
+        self.0.iter().map(piece).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_cut_to_its_width_and_says_so() {
+        let line = || PaintedLine::plain("one ").and("two", Paint::Bad).and(" three", Paint::Plain);
+        assert_eq!(line().cut(13).written(false), "one two three");
+        assert_eq!(line().cut(8).written(false), "one two…");
+        assert_eq!(line().cut(6).written(true), "one \u{1b}[31mt\u{1b}[0m\u{1b}[2m…\u{1b}[0m");
+        assert_eq!(line().cut(0).written(false), "");
+        assert_eq!(PaintedLine::plain("a").padded(3).and("b", Paint::Plain).written(false), "a  b");
+    }
+
+    #[test]
+    fn a_piece_cannot_speak_to_the_terminal() {
+        assert_eq!(PaintedLine::plain("a\u{1b}[2J\nb").written(true), "a [2J b");
+    }
+}

@@ -1,0 +1,90 @@
+//! How long the jobs of a branch usually take.
+
+use crate::error::Error;
+use crate::guild::Guild;
+use crate::look::BuildQuery;
+use crate::views::BuildView;
+use schema::values::{Outcome, TimeSpan};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The number of builds that are looked at. Each costs a call, and the middle of five passes over one that was odd.
+const BUILDS: u32 = 5;
+
+/// How long jobs usually take, by their names with their cells: the middle of what their newest good runs took.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UsualTimes(BTreeMap<String, Duration>);
+
+impl UsualTimes {
+    /// What these builds say. Runs that did not end well took another time than a good one does, so they do not count.
+    pub fn from_builds<'a>(builds: impl IntoIterator<Item = &'a BuildView>) -> UsualTimes {
+        let mut times: BTreeMap<String, Vec<Duration>> = BTreeMap::new();
+        let is_good = |outcome| matches!(outcome, Some(Outcome::Succeeded | Outcome::Warned));
+        let jobs = builds.into_iter().flat_map(|build| &build.jobs);
+        for job in jobs.filter(|job| is_good(job.outcome) && job.carried_from == 0) {
+            if let (Some(started), Some(finished)) = (job.started, job.finished) {
+                times.entry(job.name.clone()).or_default().push(finished.since(started));
+            }
+        }
+        UsualTimes(times.into_iter().filter_map(|(job, times)| Some((job, middle(times)?))).collect())
+    }
+
+    /// How long this job usually takes; `None` if it did not end well lately.
+    pub fn of(&self, job: &str) -> Option<TimeSpan> {
+        self.0.get(job).copied().map(TimeSpan)
+    }
+}
+
+fn middle(mut times: Vec<Duration>) -> Option<Duration> {
+    times.sort();
+    times.get(times.len() / 2).copied()
+}
+
+impl Guild {
+    /// How long the jobs of a branch usually take, as its newest builds before this one say.
+    ///
+    /// # Errors
+    /// As the other calls of [`Guild`].
+    pub async fn usual_times(&self, project: &str, ref_name: &str, before: u32) -> Result<UsualTimes, Error> {
+        let query = BuildQuery {
+            project: project.to_owned(),
+            ref_name: ref_name.to_owned(),
+            before,
+            limit: BUILDS,
+            ..BuildQuery::default()
+        };
+        let mut builds = Vec::new();
+        for build in self.builds(&query).await? {
+            // retention may have taken it meanwhile
+            builds.extend(self.build(project, build.number).await.ok());
+        }
+        Ok(UsualTimes::from_builds(&builds))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::views::JobView;
+    use schema::values::Time;
+
+    fn build(seconds: u64, outcome: Outcome) -> BuildView {
+        let job = JobView {
+            name: "test".to_owned(),
+            outcome: Some(outcome),
+            started: Some(Time(1_000)),
+            finished: Some(Time(1_000 + seconds * 1_000)),
+            ..JobView::default()
+        };
+        BuildView { jobs: vec![job], ..BuildView::default() }
+    }
+
+    #[test]
+    fn the_middle_of_the_good_runs_is_usual() {
+        let good = [9, 3, 60].map(|seconds| build(seconds, Outcome::Succeeded));
+        let bad = [build(1, Outcome::Failed), build(1, Outcome::Errored), build(1, Outcome::Cancelled)];
+        let usual = UsualTimes::from_builds(good.iter().chain(&bad));
+        assert_eq!(usual.of("test"), Some(TimeSpan(Duration::from_secs(9))));
+        assert_eq!((usual.of("lint"), UsualTimes::from_builds(&bad).of("test")), (None, None));
+    }
+}

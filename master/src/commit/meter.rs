@@ -1,0 +1,166 @@
+//! What happened since the start of the master, in numbers, for whoever watches it. Counts what was committed, and decides nothing.
+
+use prometheus_client::metrics::histogram::Histogram;
+use schema::values::{Event, Fact, Outcome, Time};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Bounds of waits and runs in seconds: from a trivial job to one of a day.
+const JOB_SECONDS: [f64; 12] = [0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1_800.0, 3_600.0, 14_400.0, 86_400.0];
+/// Bounds of commits in seconds: from a disk that only remembers to one that is dying.
+const COMMIT_SECONDS: [f64; 9] = [0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
+
+/// The numbers. A clone shares the histograms, and keeps the counts as they were.
+#[derive(Clone, Debug)]
+pub struct Counted {
+    /// Finished builds by project and outcome.
+    pub builds: BTreeMap<(String, Outcome), u64>,
+    /// Finished jobs by project and outcome.
+    pub jobs: BTreeMap<(String, Outcome), u64>,
+    /// Attempts that were lost with their workers.
+    pub attempts_lost: u64,
+    pub workers_lost: u64,
+    /// A credential that somebody else showed, above all.
+    pub alarms: u64,
+    /// From the queue to a worker.
+    pub queue_seconds: Histogram,
+    /// The last attempt of a job, from its start to its end.
+    pub job_seconds: Histogram,
+    /// A build, from its making to its end.
+    pub build_seconds: Histogram,
+    /// One commit of the store, its sync included.
+    pub commit_seconds: Histogram,
+}
+
+/// The meter of a master. What began before it was made has no length here.
+#[derive(Debug)]
+pub struct Meter {
+    counted: RefCell<Counted>,
+    open: RefCell<BTreeMap<(String, u32), OpenBuild>>,
+}
+
+#[derive(Debug)]
+struct OpenBuild {
+    created: Time,
+    jobs: BTreeMap<String, OpenJob>,
+}
+
+#[derive(Debug, Default)]
+struct OpenJob {
+    queued: Option<Time>,
+    started: Option<Time>,
+}
+
+impl Default for Meter {
+    fn default() -> Meter {
+        let counted = Counted {
+            builds: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            attempts_lost: 0,
+            workers_lost: 0,
+            alarms: 0,
+            queue_seconds: Histogram::new(JOB_SECONDS),
+            job_seconds: Histogram::new(JOB_SECONDS),
+            build_seconds: Histogram::new(JOB_SECONDS),
+            commit_seconds: Histogram::new(COMMIT_SECONDS),
+        };
+        Meter { counted: RefCell::new(counted), open: RefCell::default() }
+    }
+}
+
+impl Meter {
+    pub fn counted(&self) -> Counted {
+        self.counted.borrow().clone()
+    }
+
+    pub fn note_commit(&self, took: Duration) {
+        self.counted.borrow().commit_seconds.observe(took.as_secs_f64());
+    }
+
+    pub fn note_all(&self, events: &[Event]) {
+        events.iter().for_each(|event| self.note(event));
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "an event of another kind is not counted")]
+    fn note(&self, event: &Event) {
+        let mut counted = self.counted.borrow_mut();
+        match &event.fact {
+            Fact::BuildCreated { .. } => self.begin(event),
+            Fact::JobQueued { job } => {
+                self.on_job(event, job, |it| it.queued = Some(event.time));
+            }
+            Fact::JobStarted { job, .. } => {
+                let queued = self.on_job(event, job, |it| {
+                    it.started = Some(event.time);
+                    it.queued.take()
+                });
+                observe(&counted.queue_seconds, queued.flatten(), event.time);
+            }
+            Fact::JobFinished { job, outcome, .. } => {
+                *counted.jobs.entry((event.project.clone(), *outcome)).or_default() += 1;
+                let started = self.on_job(event, job, |it| it.started.take());
+                observe(&counted.job_seconds, started.flatten(), event.time);
+            }
+            Fact::BuildFinished { outcome } => {
+                *counted.builds.entry((event.project.clone(), *outcome)).or_default() += 1;
+                let open = self.open.borrow_mut().remove(&(event.project.clone(), event.build));
+                observe(&counted.build_seconds, open.map(|open| open.created), event.time);
+            }
+            Fact::AttemptLost { .. } => counted.attempts_lost += 1,
+            Fact::WorkerLost { .. } => counted.workers_lost += 1,
+            Fact::Alarm { .. } => counted.alarms += 1,
+            _ => {}
+        }
+    }
+
+    fn begin(&self, event: &Event) {
+        let open = OpenBuild { created: event.time, jobs: BTreeMap::new() };
+        self.open.borrow_mut().insert((event.project.clone(), event.build), open);
+    }
+
+    fn on_job<T>(&self, event: &Event, job: &str, change: impl FnOnce(&mut OpenJob) -> T) -> Option<T> {
+        let mut open = self.open.borrow_mut();
+        let build = open.get_mut(&(event.project.clone(), event.build))?;
+        Some(change(build.jobs.entry(job.to_owned()).or_default()))
+    }
+}
+
+fn observe(histogram: &Histogram, from: Option<Time>, to: Time) {
+    if let Some(from) = from {
+        histogram.observe(to.since(from).as_secs_f64());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(build: u32, time: u64, fact: Fact) -> Event {
+        Event { sequence: time, time: Time(time), origin: None, project: "p".to_owned(), build, fact }
+    }
+
+    /// T11.1: what is finished is counted by outcome, and nothing is kept of it.
+    #[test]
+    fn outcomes_and_lengths_are_counted() {
+        let meter = Meter::default();
+        let (job, worker) = (|| "test".to_owned(), || "anvil".to_owned());
+        let created = Fact::BuildCreated { cause: String::new(), ref_name: String::new(), revision: String::new() };
+        meter.note_all(&[
+            event(1, 1_000, created),
+            event(1, 1_000, Fact::JobQueued { job: job() }),
+            event(1, 3_000, Fact::JobStarted { job: job(), attempt: 1, worker: worker() }),
+            event(1, 4_000, Fact::AttemptLost { job: job(), attempt: 1, worker: worker(), reason: String::new() }),
+            event(1, 9_000, Fact::JobFinished { job: job(), outcome: Outcome::Errored, reason: String::new() }),
+            event(1, 9_000, Fact::BuildFinished { outcome: Outcome::Errored }),
+            // it began before this master was started
+            event(7, 9_000, Fact::BuildFinished { outcome: Outcome::Succeeded }),
+        ]);
+        let counted = meter.counted();
+        let of = |outcome| (("p".to_owned(), outcome), 1);
+        assert_eq!(counted.jobs, BTreeMap::from([of(Outcome::Errored)]));
+        assert_eq!(counted.builds, BTreeMap::from([of(Outcome::Errored), of(Outcome::Succeeded)]));
+        assert_eq!((counted.attempts_lost, counted.alarms), (1, 0));
+        assert!(meter.open.borrow().is_empty());
+    }
+}

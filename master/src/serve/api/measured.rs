@@ -1,0 +1,108 @@
+//! The state of the whole in numbers, as those want it who watch a master: a look at what is known, and nothing is asked of anybody.
+
+use super::gateway_access::GatewayAccess;
+use crate::commit::meter::Counted;
+use crate::decide::coordinator::Counts;
+use crate::explain::{Explainer, QueueStatus, WorkerStatus};
+use schema::values::Time;
+use std::collections::BTreeMap;
+
+/// The reasons for which a job waits that no worker can end, whatever it does: `perspective.capnp` lists the words.
+const UNPLACEABLE: [&str; 6] = ["pool", "platform", "label", "tier", "room", "together"];
+
+/// The numbers of one look.
+pub struct Measured {
+    pub now: Time,
+    pub counts: Counts,
+    /// Nothing new can be recorded.
+    pub is_full: bool,
+    pub counted: Counted,
+    /// Since when the oldest job of the queue waits; none: nothing waits.
+    pub oldest_queued: Option<Time>,
+    /// Jobs of the queue that no worker can take.
+    pub unplaceable: u64,
+    /// Workers by the word for their state.
+    pub workers: BTreeMap<&'static str, u64>,
+    /// Slots of connected workers by pool, and those in use. A worker of two pools counts in both.
+    pub slots: BTreeMap<String, (u64, u64)>,
+    pub repositories: Vec<MeasuredRepository>,
+    /// Notices that could not be handed over lately, by channel: how many reporters are in trouble.
+    pub notices_failing: u64,
+    /// Notices that were given up lately.
+    pub notices_given_up: u64,
+    /// Where the state lies, so that its disk can be asked on another thread.
+    pub state: std::path::PathBuf,
+    pub log_bytes: Option<u64>,
+    pub blob_bytes: Option<u64>,
+}
+
+/// How the looks at one repository go.
+pub struct MeasuredRepository {
+    pub project: String,
+    /// The last look that went well; none: none did.
+    pub good: Option<Time>,
+    pub is_failing: bool,
+}
+
+impl Measured {
+    pub(super) async fn of(access: &GatewayAccess) -> Measured {
+        let (premises, readers) = (access.premises(), access.own_history());
+        let (log_bytes, blob_bytes) = (readers.log_bytes().await.ok(), readers.blob_bytes().await.ok());
+        let driver = access.driver();
+        driver.peek(|it, now| {
+            let (queue, workers) = (Explainer::new(it, now).queue(), Explainer::new(it, now).workers());
+            Measured {
+                now,
+                counts: it.counts(),
+                is_full: driver.is_full(),
+                counted: driver.meter().counted(),
+                oldest_queued: queue.iter().map(|queued| queued.since).min(),
+                unplaceable: number(queue.iter().filter(|queued| is_unplaceable(queued)).count()),
+                workers: by_state(&workers),
+                slots: by_pool(&workers),
+                repositories: access.measured_repositories(),
+                notices_failing: number(premises.reporters().filter(|health| health.trouble().is_some()).count()),
+                notices_given_up: number(premises.reporters().filter(|health| health.given_up(now).is_some()).count()),
+                state: premises.state().to_owned(),
+                log_bytes,
+                blob_bytes,
+            }
+        })
+    }
+}
+
+fn is_unplaceable(queued: &QueueStatus) -> bool {
+    UNPLACEABLE.contains(&queued.why.kind())
+}
+
+fn by_state(workers: &[WorkerStatus]) -> BTreeMap<&'static str, u64> {
+    let mut counts: BTreeMap<&str, u64> =
+        ["connected", "held", "draining", "lost", "revoked"].map(|state| (state, 0)).into();
+    for worker in workers {
+        let state = match (worker.revoked.is_empty(), worker.connected, worker.held.is_empty(), worker.draining) {
+            (false, _, _, _) => "revoked",
+            (true, false, _, _) => "lost",
+            (true, true, false, _) => "held",
+            (true, true, true, true) => "draining",
+            (true, true, true, false) => "connected",
+        };
+        *counts.entry(state).or_default() += 1;
+    }
+    counts
+}
+
+fn by_pool(workers: &[WorkerStatus]) -> BTreeMap<String, (u64, u64)> {
+    let mut pools: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    for worker in workers.iter().filter(|worker| worker.connected) {
+        for pool in &worker.pools {
+            let (slots, used) = pools.entry(pool.clone()).or_default();
+            *slots += u64::from(worker.description.total.slots);
+            *used += number(worker.running.len());
+        }
+    }
+    pools
+}
+
+fn number(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}

@@ -60,7 +60,7 @@ fn a_missed_firing_is_one_build_of_the_tip() {
     run(async {
         let house = House::open(PIPELINE).await;
         let first = build(&house, 1).await;
-        assert_eq!(first.jobs[1].reason, "when: the cause change is not cron nightly");
+        assert_eq!(first.jobs[1].reason, "runs only by cron nightly; the cause of this build is change");
         // that of dev is not of main
         let nightly = only(&house).await;
         let (name, ref_name) = (nightly.name.as_str(), nightly.ref_name.as_str());

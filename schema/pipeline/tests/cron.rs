@@ -207,9 +207,10 @@ fn jobs_choose_the_builds_of_the_clock() {
     let skipped = |cause| plan(cause).jobs.into_iter().map(|job| job.skipped).collect::<Vec<_>>();
     let cron = |name: &str| BuildCause::Cron { name: name.to_owned() };
     assert_eq!(skipped(cron("nightly")), ["", "", ""]);
-    assert_eq!(skipped(cron("weekly")), ["", "when: the cause cron weekly is not cron nightly", ""]);
-    let not_cron = "when: the cause change is not cron";
-    assert_eq!(skipped(BuildCause::Change), ["", &format!("{not_cron} nightly"), not_cron]);
+    assert_eq!(skipped(cron("weekly")), ["", "runs only by cron nightly; the cause of this build is cron weekly", ""]);
+    let not_by_name = "runs only by cron nightly; the cause of this build is change";
+    let not_by_kind = "runs only by the cause cron; this one is change";
+    assert_eq!(skipped(BuildCause::Change), ["", not_by_name, not_by_kind]);
     let variable = |cause| plan(cause).jobs[0].env.clone();
     assert_eq!(variable(cron("weekly")), [("GUILD_CRON".to_owned(), "weekly".to_owned())]);
     assert_eq!(variable(BuildCause::Change), []);

@@ -7,7 +7,6 @@ use crate::render::{build_row, job_row, one_line, status_word, symbol};
 use clap::Args;
 use client::Error;
 use client::views::{BuildView, JobView, StepView, timestamp};
-use client::Error;
 use schema::values::{Outcome, TimeSpan};
 
 const JOB_COLUMNS: [&str; 5] = ["name", "status", "platform", "worker", "duration"];

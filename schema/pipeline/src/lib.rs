@@ -6,6 +6,7 @@
 
 mod axis;
 mod axis_value;
+mod doubts;
 mod entry;
 mod expand;
 mod foreign;
@@ -21,6 +22,7 @@ mod settings;
 mod step;
 mod when;
 
+pub use doubts::doubts;
 pub use infer::{Inferred, infer};
 pub use toml_file::{Diagnostic, Diagnostics};
 

@@ -25,7 +25,11 @@ impl Check {
         stays_inside(connected, &file)?;
         let text = std::fs::read(&file).map_err(|error| Error::usage(format!("{}: {error}", file.display())))?;
         match plan(connected, &file, &text) {
-            Ok(plan) => say_plan(&connected.printer, &plan).map(|()| 0),
+            Ok(plan) => {
+                let doubts = pipeline::doubts(&plan);
+                doubts.iter().for_each(|doubt| connected.printer.note_lines(&format!("warning: {doubt}")));
+                say_plan(&connected.printer, &plan).map(|()| 0)
+            }
             Err(diagnostics) if connected.printer.wants_json() => {
                 diagnostics
                     .0

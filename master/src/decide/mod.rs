@@ -1,7 +1,7 @@
 //! What is so: everything is decided here, by code that does nothing, knows no other room and is told the time.
 //!
 //! Each of these folders may use those that stand before it in this list, and none that stands after it:
-//! `schedule`, `tokens`, `by_worker`, `matching`, `placement`, `records`, `refs`, `requests`, `alarms`, `authority`, `grants`, `builds`,
+//! `schedule`, `machine_notes`, `tokens`, `by_worker`, `matching`, `placement`, `records`, `refs`, `requests`, `alarms`, `authority`, `grants`, `builds`,
 //! `coordinator`.
 
 mod alarms;
@@ -10,6 +10,7 @@ pub mod builds;
 mod by_worker;
 pub mod coordinator;
 pub mod grants;
+mod machine_notes;
 pub mod matching;
 pub mod placement;
 pub mod records;

@@ -8,6 +8,7 @@ mod open;
 mod order;
 mod repeat;
 mod retry;
+mod step_end;
 mod trust;
 
 pub use append::AddedJob;
@@ -20,4 +21,5 @@ pub(in crate::decide) use life::AfterNeeds;
 pub(in crate::decide) use open::{Build, Job, OpenAttempt};
 pub(in crate::decide) use repeat::{AfterLoss, after_loss};
 pub(in crate::decide) use retry::RetryGuard;
+pub(in crate::decide) use step_end::{check_end, reason_with_limit};
 pub(in crate::decide) use trust::Trigger;

@@ -1,9 +1,10 @@
 //! What the coordinator is told and answers: the terms it works under, what workers say, and what must happen outside.
 
 use super::record::{BuildId, GrantId, JobKey, LeaseToken, Record};
+use crate::decide::machine_notes::MachineNotes;
 use crate::decide::placement::{PoolTerms, SessionId};
 use crate::decide::records::Recorder;
-use schema::values::{Assignment, Description, Home, Plan};
+use schema::values::{Assignment, Description, Home, Plan, Time};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -107,6 +108,8 @@ pub struct Arrival {
     pub home: Option<Home>,
     /// Attempts of which a process lives in its home.
     pub alive: Vec<LeaseToken>,
+    /// What its wall clock shows. 0: an older worker does not say.
+    pub clock: Time,
 }
 
 /// What became of a lease that a worker says it still runs.
@@ -138,8 +141,8 @@ pub(super) struct WorkerLink {
     /// Of its process.
     pub instance: [u8; 16],
     pub home: Option<Home>,
-    /// Why the worker takes no job for now, as it says itself; empty: it does not say so.
-    pub lack: String,
+    /// What the worker says of its machine.
+    pub machine: MachineNotes,
     /// The selector of the job that ended last.
     pub freed: String,
 }

@@ -17,17 +17,8 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// What these processes take. Their memory is only measured exactly where a first, cheap sum is above `enough`, because the
-    /// cheap sum counts what a process shares with its children once for each of them.
-    pub(crate) fn of(pids: &[Pid], enough: u64) -> Usage {
-        let threads = pids.iter().filter_map(|pid| descent::threads(*pid)).sum();
-        let at_most: u64 = pids.iter().filter_map(|pid| memory(*pid, "status", AT_MOST)).sum();
-        let memory = match at_most > enough {
-            true => pids.iter().filter_map(|pid| exact(*pid)).sum(),
-            false => at_most,
-        };
-        Usage { processes: pids.len() as u64, threads, memory }
-    }
+    /// More than anything takes, where nothing is known of it.
+    pub(crate) const UNKNOWN: Usage = Usage { processes: u64::MAX, threads: u64::MAX, memory: u64::MAX };
 
     /// What all processes of the machine take, at the cost of two short files: no step takes more. None: it cannot be said.
     pub(crate) fn of_machine() -> Option<Usage> {
@@ -35,6 +26,18 @@ impl Usage {
         let memory = memory_in_use(&fs::read_to_string("/proc/meminfo").ok()?)?;
         Some(Usage { processes: threads, threads, memory })
     }
+}
+
+/// The number of threads of these processes.
+pub(crate) fn threads(pids: &[Pid]) -> u64 {
+    pids.iter().filter_map(|pid| descent::threads(*pid)).sum()
+}
+
+/// The memory of these processes, in bytes. It is only measured exactly where a first, cheap sum is above `enough`, because that sum
+/// counts what a process shares with its children once for each of them.
+pub(crate) fn memory(pids: &[Pid], enough: u64) -> u64 {
+    let at_most: u64 = pids.iter().filter_map(|pid| part(*pid, "status", AT_MOST)).sum();
+    if at_most > enough { pids.iter().filter_map(|pid| exact(*pid)).sum() } else { at_most }
 }
 
 /// Lines of proc_pid_status(5). Pages of files that a process has mapped are left out: the kernel takes those back.
@@ -45,11 +48,11 @@ const EXACT: &[&str] = &["Pss_Anon:", "Pss_Shmem:", "SwapPss:"];
 /// The memory of a process without what others pay for. Where the kernel does not tell it, as of a process of another user, the
 /// cheap figure stands.
 fn exact(pid: Pid) -> Option<u64> {
-    let found = memory(pid, "smaps_rollup", EXACT).filter(|bytes| *bytes > 0);
-    found.or_else(|| memory(pid, "status", AT_MOST))
+    let found = part(pid, "smaps_rollup", EXACT).filter(|bytes| *bytes > 0);
+    found.or_else(|| part(pid, "status", AT_MOST))
 }
 
-fn memory(pid: Pid, file: &str, names: &[&str]) -> Option<u64> {
+fn part(pid: Pid, file: &str, names: &[&str]) -> Option<u64> {
     Some(sum_of(&String::from_utf8_lossy(&descent::read(pid, file)?), names))
 }
 
@@ -98,9 +101,9 @@ mod tests {
 
     #[test]
     fn this_process_takes_something() {
-        let own = Usage::of(&[rustix::process::getpid()], 0);
-        assert!(own.processes == 1 && own.threads >= 1 && own.memory > 64 << 10, "{own:?}");
+        let own = [rustix::process::getpid()];
+        assert!(threads(&own) >= 1 && memory(&own, 0) > 64 << 10 && memory(&own, u64::MAX) > 64 << 10);
         let all = Usage::of_machine().unwrap();
-        assert!(all.threads >= own.threads && all.memory >= own.memory / 2, "{all:?}");
+        assert!(all.threads >= threads(&own) && all.memory >= memory(&own, 0) / 2, "{all:?}");
     }
 }

@@ -7,7 +7,7 @@
 use super::clock::Moment;
 use super::order::Limits;
 use crate::process::isolation::descent;
-use crate::process::isolation::usage::Usage;
+use crate::process::isolation::usage::{self, Usage};
 use rustix::process::{Pid, getpid};
 use schema::values::{Bytes, Exit, Tier};
 
@@ -15,6 +15,8 @@ use schema::values::{Bytes, Exit, Tier};
 const LOOK_EVERY_MS: u64 = 100;
 /// How much longer than a look itself the pause behind it is, so that looking takes at most this part of a core.
 const PAUSE_FACTOR: u64 = 20;
+/// The longest pause, in milliseconds. A step that forks all the time makes each look slower than the one before.
+const LOOK_LATEST_MS: u64 = 500;
 /// How many threads a step may have for each process that it may have: many programs have one for each core.
 const THREADS_PER_PROCESS: u64 = 8;
 
@@ -38,43 +40,64 @@ impl Bounds {
         (self.processes > 0 || self.memory > 0).then_some(self.next)
     }
 
-    /// Why the step must be killed now. Looks only where it is time.
+    /// Why the step must be killed now. Looks only where it is time, and no more than it must: what the whole machine does not
+    /// have no step has, and processes are counted before their threads and their memory are looked at one by one.
     pub(super) fn excess(&mut self, tier: Tier, main: Pid, now: Moment) -> Option<String> {
         if self.next()? > now {
             return None;
         }
-        let excess = match Usage::of_machine().is_some_and(|all| self.excess_of(&all).is_none()) {
-            // no step takes more than the whole machine
-            true => None,
-            false => self.excess_of(&self.usage(tier, main)),
-        };
+        let most = Usage::of_machine().unwrap_or(Usage::UNKNOWN);
+        let excess = self.excess_of(&most).and_then(|_| {
+            let pids = pids(tier, main);
+            let counted = Usage { processes: pids.len() as u64, ..Usage::default() };
+            self.excess_of(&counted).or_else(|| {
+                let threads = if self.may_exceed_threads(&most) { usage::threads(&pids) } else { 0 };
+                let memory = if self.may_exceed_memory(&most) { usage::memory(&pids, self.memory) } else { 0 };
+                self.excess_of(&Usage { threads, memory, ..counted })
+            })
+        });
         let looked = Moment::now();
-        self.next = looked.plus(LOOK_EVERY_MS.max(looked.since(now) * PAUSE_FACTOR));
+        self.next = looked.plus((looked.since(now) * PAUSE_FACTOR).clamp(LOOK_EVERY_MS, LOOK_LATEST_MS));
         excess
     }
 
-    fn usage(&self, tier: Tier, main: Pid) -> Usage {
-        let pids = match tier {
-            Tier::Plain => descent::in_group(main),
-            Tier::Guard => descent::descendants(getpid()),
-        };
-        Usage::of(&pids.into_iter().collect::<Vec<_>>(), self.memory)
+    fn threads_max(&self) -> u64 {
+        self.processes.saturating_mul(THREADS_PER_PROCESS)
+    }
+
+    fn may_exceed_threads(&self, usage: &Usage) -> bool {
+        self.processes > 0 && usage.threads > self.threads_max()
+    }
+
+    fn may_exceed_memory(&self, usage: &Usage) -> bool {
+        self.memory > 0 && usage.memory > self.memory
     }
 
     fn excess_of(&self, usage: &Usage) -> Option<String> {
-        let threads_max = self.processes.saturating_mul(THREADS_PER_PROCESS);
         if self.processes > 0 && usage.processes > self.processes {
             return Some(killed(format_args!(
                 "{} processes; {} are the limit of a step",
                 usage.processes, self.processes
             )));
         }
-        if self.processes > 0 && usage.threads > threads_max {
-            return Some(killed(format_args!("{} threads; {threads_max} are the limit of a step", usage.threads)));
+        if self.may_exceed_threads(usage) {
+            return Some(killed(format_args!(
+                "{} threads; {} are the limit of a step",
+                usage.threads,
+                self.threads_max()
+            )));
         }
         let (memory, most) = (Bytes(usage.memory), Bytes(self.memory));
-        (self.memory > 0 && usage.memory > self.memory).then(|| killed(format_args!("memory, {memory} of {most}")))
+        self.may_exceed_memory(usage).then(|| killed(format_args!("memory, {memory} of {most}")))
     }
+}
+
+fn pids(tier: Tier, main: Pid) -> Vec<Pid> {
+    let found = match tier {
+        Tier::Plain => descent::in_group(main),
+        Tier::Guard => descent::descendants(getpid()),
+    };
+    found.into_iter().collect()
 }
 
 fn killed(what: std::fmt::Arguments<'_>) -> String {

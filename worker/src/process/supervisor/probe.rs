@@ -4,8 +4,7 @@
 use super::SUPERVISE;
 use super::forker::become_supervisor;
 use crate::process::isolation::spawn::{self, Forked};
-use crate::process::isolation::usage::Usage;
-use crate::process::isolation::{descent, establish};
+use crate::process::isolation::{descent, establish, usage};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process_group, setsid, wait, waitpid};
@@ -103,10 +102,10 @@ fn measure_step() -> Result<(), String> {
     let (main, output) = start(Tier::Plain).map_err(|error| format!("a step cannot be started: {error}"))?;
     let has_begun = matches!(rustix::io::read(&output, &mut [0; 1]), Ok(1));
     let pids: Vec<Pid> = descent::descendants(getpid()).into_iter().collect();
-    let usage = Usage::of(&pids, 0);
+    let found = (pids.len(), usage::threads(&pids), usage::memory(&pids, 0));
     end_group(main)?;
-    match (has_begun, usage) {
-        (true, Usage { processes: 1, threads: 1.., memory: 1.. }) => Ok(()),
+    match (has_begun, found) {
+        (true, (1, 1.., 1..)) => Ok(()),
         (true, _) => Err("/proc does not show the processes of a step and their memory".to_owned()),
         (false, _) => Err("a step ends before its time".to_owned()),
     }

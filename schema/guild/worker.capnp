@@ -23,6 +23,16 @@ struct Description {
   version @4 :Text;
   isolation @5 :List(Text);      # The tiers that it offers: "plain", "guard". A master keeps an unknown word, and places nothing by it.
   probes @6 :List(TierProbe);    # What came of the try of each tier. Older workers try none: see `TierProbe`.
+  bounds @7 :StepBounds;         # What one step may take. Null: an older worker, which holds a step to nothing.
+}
+
+struct StepBounds {
+  # What a worker lets one step take of its machine. A step that takes more is killed, and has failed: see `Exit.lost`.
+  processes @0 :UInt64;          # The most processes at a time; 0: any number.
+  memory @1 :UInt64;             # The most memory of all its processes together, in bytes; 0: any.
+  files @2 :UInt64;              # The most files that each process of it may have open.
+  lack @3 :Text;                 # Why the worker cannot hold a step to them, in a sentence of at most 1 KiB; more is cut.
+                                 # Empty: it tried, and it can.
 }
 
 struct TierProbe {
@@ -46,7 +56,7 @@ interface WorkerDesk {
   # holder of a worker credential, from Gateway.restore. Dropping it ends nothing.
 
   attach @0 (worker :Worker, instance :Data, running :List(Data), description :Description, keepsTerms :Bool,
-             home :Home, alive :List(Data))
+             home :Home, alive :List(Data), clock :Int64)
       -> (session :Session, standing :List(Standing), leases :List(Lease), term :UInt64, refusal :Common.Refusal,
           terms :List(UInt64));
   # Opens a session; an older one of the same worker ends. `instance`: 16 random bytes made once per
@@ -59,6 +69,8 @@ interface WorkerDesk {
   # of attempts of which a supervisor or a step lives on this machine, whichever worker's. Older workers tell neither.
   # `keepsTerms`: this worker lives by the term of each lease, which is told with the assignment, here, and by `renew`.
   # Older workers live by `term`, in milliseconds, and the master waits for them at least that long.
+  # `clock`: the worker's wall clock at the call, in milliseconds since 1970. Where it is off, the master puts the times of its
+  # steps right by what it is off, and the doctor tells. 0, as older workers say: not told, and taken as right.
 
   enum Standing {
     resumed @0;                  # Go on; the lease is in `leases`.
@@ -101,6 +113,10 @@ interface Session {
   lacks @3 (what :Text);
   # Says why this worker does not call `take` for now though it has room, as where its disk is short of it: at most 1 KiB, and
   # the rest is cut. `guild explain` shows it until the next `take`. May be repeated. Older masters do not know it.
+  troubles @4 (what :List(Text));
+  # Says what somebody should see to on this worker's machine though it takes jobs, as files that it cannot remove: each a
+  # sentence of at most 1 KiB, the rest is cut; at most 16. `guild doctor` shows them. Each call takes the place of the one
+  # before. Older masters do not know it.
 }
 
 struct Offer {
@@ -218,6 +234,7 @@ struct Exit {
     signal @2 :Int32;            # The signal's number, 1 to 64; refused (`invalid`) beyond it.
     timeout @3 :Void;            # Killed: its time was over.
     idle @4 :Void;               # Killed: it was silent for too long.
-    lost @5 :Text;               # It could not be started or followed: why, at most 4 KiB; more is cut.
+    lost @5 :Text;               # It could not be started or followed: why, at most 4 KiB; more is cut. Where it begins with
+                                 # "killed: ", the step was killed for what it took, as for too many processes.
   }
 }

@@ -99,7 +99,7 @@ impl fmt::Debug for Identity {
 pub enum IdentityError {
     #[error("cannot read the key {}: {source}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
-    #[error("cannot write the key {}: {source}", path.display())]
+    #[error("cannot write the key {}: {source}; the directory must be one that you can write", path.display())]
     Unwritable { path: PathBuf, source: io::Error },
     #[error("others can read the key {0} (mode {mode:04o}): run `chmod 600 {0}`", path.display())]
     Exposed { path: PathBuf, mode: u32 },

@@ -26,7 +26,7 @@ const PIPELINE: &str = r#"version = 1
 [job.test]
 [[job.test.step]]
 name = "look"
-run = "git log -1 --format=%s; cat /proc/$PPID/comm"
+run = "git log -1 --format=%s; test \"$GUILD_GIT_OBJECTS\" = \"$(cat .git/objects/info/alternates)\"; cat /proc/$PPID/comm"
 [[job.test.step]]
 name = "check"
 run = "echo begun; [ -e fault ] || exit 0; while [ ! -e GO ]; do sleep 0.02; done; cat fault; exit 3"

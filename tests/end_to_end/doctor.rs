@@ -2,7 +2,8 @@
 
 use master::config::{Config, HookConfig, HookKind, Means, NoticeConfig, PoolConfig, ProjectConfig};
 use master::decide::coordinator::record::Turn;
-use schema::values::{Finding, GrantKind, Health, What};
+use schema::values::{Description, Finding, GrantKind, Health, StepBounds, Time, What};
+use schema::wire;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 use support::guild::{House, Played, run};
@@ -95,6 +96,36 @@ fn an_operator_hears_of_its_own_projects() {
         let arm = house.guild.examine().await.unwrap().into_iter().find(|finding| finding.subject == "pool arm");
         assert_eq!(arm.unwrap().seen, "no worker is in it; other waits for one", "its worker has no gpu");
         drop(worker);
+    });
+}
+
+/// C75, C62, L12: what a worker says of its machine, and what its clock is off, stands where an operator looks. The times of its steps
+/// are put right.
+#[test]
+fn an_operator_hears_of_the_machine_of_a_worker() {
+    run(async {
+        let house = House::open_with(PIPELINE, |_| ()).await;
+        let credential = house.enroll(GrantKind::Worker, "anvil", What::default()).await;
+        let bounds = StepBounds { lack: Some("no /proc".to_owned()), ..StepBounds::default() };
+        let description = Description { bounds: Some(bounds), ..Description::default() };
+        let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        let hour = Time(u64::try_from(now.as_millis()).unwrap() + 3_600_000);
+        let worker = Played::attach_at(credential, Vec::new(), &description, hour).await;
+        let mut request = worker.session.troubles_request();
+        wire::write_texts(request.get().init_what(1), &["2 trees of files cannot be removed"]);
+        request.send().promise.await.unwrap();
+        let seen = || async {
+            let findings = house.guild.examine().await.unwrap();
+            let of_worker =
+                findings.into_iter().filter(|it| it.subject == "worker anvil" && it.verdict == Health::Warned);
+            of_worker.map(|it| it.seen).collect::<Vec<_>>()
+        };
+        let told = seen().await;
+        assert!(told[0].starts_with("its clock is ") && told[0].ends_with(" ahead of the master's"), "{told:?}");
+        let expected = ["it cannot hold a step to its limits: no /proc", "2 trees of files cannot be removed"];
+        assert!(expected.iter().all(|text| told.iter().any(|seen| seen == text)), "{told:?}");
+        worker.session.troubles_request().send().promise.await.unwrap();
+        assert!(!seen().await.contains(&expected[1].to_owned()), "it is over");
     });
 }
 

@@ -447,6 +447,7 @@ async fn attend(it: &Hands, field: &str, n: usize) -> Option<Said> {
         }
         "worker.TierProbe.tier" => describe(it, |to| to.init_probes(1).get(0).set_tier(text(n))).await,
         "worker.TierProbe.lack" => describe(it, |to| to.init_probes(1).get(0).set_lack(text(n))).await,
+        "worker.StepBounds.lack" => describe(it, |to| to.init_bounds().set_lack(text(n))).await,
         "worker.Description.isolation[]" => describe(it, |to| to.init_isolation(1).set(0, text(n))).await,
         "worker.Description.labels" => {
             describe(it, |to| {
@@ -464,6 +465,12 @@ async fn attend(it: &Hands, field: &str, n: usize) -> Option<Said> {
             plain!(it.session.session.renew_request(), |to| tokens(to.init_tokens(1), n))
         }
         "worker.Session.lacks(what)" => plain!(it.session.session.lacks_request(), |to| to.set_what(text(n))),
+        "worker.Session.troubles(what)" => plain!(it.session.session.troubles_request(), |to| {
+            to.init_what(elements(n));
+        }),
+        "worker.Session.troubles(what)[]" => {
+            plain!(it.session.session.troubles_request(), |to| to.init_what(1).set(0, text(n)))
+        }
         _ => return None,
     })
 }

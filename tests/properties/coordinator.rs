@@ -228,7 +228,7 @@ impl Model {
             description: Description { platform: "linux-x86_64".to_owned(), total, ..Description::default() },
             keeps_terms: index != OLD,
             home: (index != OLD).then_some(home),
-            alive: Vec::new(),
+            ..Arrival::default()
         }
     }
 

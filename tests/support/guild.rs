@@ -6,7 +6,7 @@ use master::Master;
 use master::config::{Config, ProjectConfig};
 use schema::identity::Identity;
 use schema::sturdy_ref::{SturdyRef, Token};
-use schema::values::{Assignment, Description, GrantKind, Outcome, Resources, What};
+use schema::values::{Assignment, Description, GrantKind, Outcome, Resources, Time, What};
 use schema::vat::{self, Limits, Vat};
 use schema::wire;
 use schema::worker_capnp::{lease, session, step_report, worker, worker_desk};
@@ -245,6 +245,16 @@ impl Played {
         running: Vec<[u8; 16]>,
         description: &Description,
     ) -> Played {
+        Played::attach_at(credential, running, description, Time(0)).await
+    }
+
+    /// A worker whose wall clock shows this time.
+    pub async fn attach_at(
+        credential: (SturdyRef, Identity),
+        running: Vec<[u8; 16]>,
+        description: &Description,
+        clock: Time,
+    ) -> Played {
         let (vat, gateway) = dial(&credential.0, &credential.1).await;
         let desk = restore(&gateway, &credential.0.token).await.unwrap();
         let desk: worker_desk::Client = capnp::capability::FromClientHook::new(desk.hook);
@@ -252,6 +262,7 @@ impl Played {
         let mut request = desk.attach_request();
         request.get().set_worker(capnp_rpc::new_client(Ear { said: said.clone() }));
         request.get().set_instance(&[7; 16]);
+        request.get().set_clock(wire::time(clock));
         let mut tokens = request.get().init_running(wire::length(running.len()));
         (0..).zip(&running).for_each(|(index, token)| tokens.set(index, token));
         wire::write_description(request.get().init_description(), description);

@@ -2,6 +2,7 @@
 //! machine. Housekeeping and the word to the service manager are given their parts of it. Knows none of them.
 
 use crate::attempt::shared::AttemptShared;
+use crate::attempt::troubles::Topic;
 use crate::disk::home;
 use crate::process::supervisor::Moment;
 use schema::identity::Identity;
@@ -95,8 +96,11 @@ impl WorkerShared {
         }
     }
 
-    /// Why no job should be taken now: a disk is nearly full.
+    /// Why no job should be taken now: a disk is nearly full, or cannot be written.
     pub(crate) fn lack_of_room(&self) -> Option<String> {
+        if let Some(broken) = self.shared.troubles.about(Topic::Disk) {
+            return Some(broken);
+        }
         let reserve = self.reserve.bytes;
         let (dir, free) = self.shared.first_below(reserve)?;
         Some(format!("{} has {free} bytes free, less than the reserve of {reserve}", dir.display()))

@@ -174,6 +174,78 @@ fn a_worker_that_is_short_of_room_says_so_and_tidies_up_at_once() {
     });
 }
 
+/// F12: a disk that cannot be written is told, and no job is taken that could only end in an error.
+#[test]
+fn a_worker_whose_disk_cannot_be_written_says_so() {
+    test(async {
+        // nobody makes a file there, whoever runs this
+        let bench = Bench::with("reserve = 0\nslots = 1\nworkspace = \"/proc/self/task\"\n").await;
+        let _worker = bench.worker();
+        let told =
+            |start: &'static str| move |line: &String| line.starts_with(start) && line.contains("cannot be written: ");
+        bench.master.until(|heard| heard.script.iter().any(told("trouble: the disk of /proc/"))).await;
+        bench.master.until(|heard| heard.script.iter().any(told("lacks: the disk of /proc/"))).await;
+    });
+}
+
+/// C50: `kill -9 -1` ends the step's supervisor and the worker. The second time the job has failed, and the worker's other jobs are
+/// not ended a third time.
+#[test]
+fn a_step_that_ends_its_worker_is_not_tried_for_ever() {
+    test(async {
+        for (attempt, expected, words) in [
+            (1, Outcome::Errored, "and the worker with it, as by `kill -9 -1`"),
+            (2, Outcome::Failed, "attempt 2 is the last"),
+        ] {
+            let bench = Bench::new().await;
+            let mut first = bench.worker();
+            let wait = format!("echo $$ >{}; sleep 1000", bench.file("begun"));
+            bench.master.offer(Assignment { attempt, ..job(1, vec![step("wait", &wait)]) });
+            let step = bench.pid_in("begun").await;
+            let supervisor = parent_of(step);
+            first.kill().await.unwrap();
+            kill_process(supervisor, Signal::KILL).unwrap();
+            ends("the step", step).await;
+            let _second = bench.worker();
+            let (outcome, reason) = bench.master.outcome().await;
+            assert!(outcome == expected && reason.contains(words), "{outcome} {reason}");
+            bench.is_tidy().await;
+        }
+    });
+}
+
+fn parent_of(pid: Pid) -> Pid {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap();
+    let parent = stat.rsplit(')').next().unwrap().split_ascii_whitespace().nth(1).unwrap();
+    Pid::from_raw(parent.parse().unwrap()).unwrap()
+}
+
+/// L12: what a step may take is told by `probe`, and a step that takes more has failed, with the sentence that says so.
+#[test]
+fn a_step_that_takes_too_much_has_failed_with_a_sentence() {
+    test(async {
+        let bench =
+            Bench::with("reserve = 0\nslots = 1\nprocesses = 40\nstep_memory = \"1GiB\"\nopen_files = 500\n").await;
+        let told = bench.command("probe").output().await.unwrap();
+        let told = String::from_utf8_lossy(&told.stdout).into_owned();
+        assert!(
+            told.contains("step\tprocesses=40 memory=1073741824 files=500\n") && !told.contains("lacks\t"),
+            "{told}"
+        );
+        let _worker = bench.worker();
+        bench
+            .master
+            .offer(job(1, vec![step("bomb", "i=0; while [ $i -lt 200 ]; do i=$((i+1)); sleep 100 & done; wait")]));
+        let (outcome, reason) = bench.master.outcome().await;
+        let says = reason.starts_with("step 1 `bomb`: killed: ") && reason.ends_with("; 40 are the limit of a step");
+        assert!(outcome == Outcome::Failed && says, "{outcome} {reason}");
+        // and the next one runs
+        bench.master.offer(job(2, vec![step("next", "true")]));
+        bench.master.until(|heard| heard.script.iter().any(|line| line == "complete 2 succeeded")).await;
+        bench.is_tidy().await;
+    });
+}
+
 #[test]
 fn what_a_full_disk_refused_is_told_before_the_end() {
     test(async {

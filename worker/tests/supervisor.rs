@@ -48,7 +48,11 @@ fn exec(argv: &[&str]) -> Step {
             orphan_ms: LONG_MS,
             grace_ms: 300,
             output_max: u64::MAX,
+            processes_max: 0,
+            memory_max: 0,
+            files_max: 0,
         },
+        notes: Vec::new(),
     };
     Step { dir, order }
 }
@@ -215,6 +219,81 @@ fn the_files_of_a_step_are_bounded() {
     assert_eq!((lines[2], lines[3]), ("0", "asked"), "{log}");
 }
 
+/// L12: what forks all the time is ended at its limit, long before its supervisor has no time left for it.
+#[test]
+fn a_fork_bomb_ends_at_the_limit_of_processes() {
+    // it would stop by itself, so that a test that fails costs no machine
+    let bomb = "echo begun; f() { i=0; while [ $i -lt 200 ]; do i=$((i+1)); sleep 100 & done; wait; }; f & f & f";
+    let step = sh(bomb).limit(|limits| limits.processes_max = 60);
+    let journal = step.run();
+    let said = match &journal.cause {
+        KillCause::Excess(why) => why.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert!(said.starts_with("killed: ") && said.ends_with(" processes; 60 are the limit of a step"), "{said}");
+    assert_eq!((journal.survivors, &journal.exit), (0, &Exit::Lost(said.clone())));
+    assert!(step.text().ends_with(&format!("[guild: {said}]\n")), "{}", step.text());
+    assert_eq!(journal.exit.to_string(), said, "it is no lost step");
+}
+
+/// L12, the relative: what leaves its group and its session, so that no signal to a group ends it.
+#[test]
+fn a_fork_bomb_of_sessions_ends_at_the_limit_as_well() {
+    let step = sh("i=0; while [ $i -lt 200 ]; do i=$((i+1)); setsid sh -c 'sleep 100 & sleep 100' & done; wait")
+        .limit(|limits| limits.processes_max = 60);
+    let journal = step.run();
+    assert!(matches!(&journal.cause, KillCause::Excess(why) if why.contains(" processes; 60 ")), "{:?}", journal.cause);
+    assert_eq!(journal.survivors, 0);
+}
+
+/// L12: a step that is out of memory is told so. `tail` keeps a line in memory whose end does not come.
+#[test]
+fn a_step_that_takes_too_much_memory_is_ended_and_told_so() {
+    let step = sh("(head -c 100000000 /dev/zero; sleep 100) | tail -n 1").limit(|limits| limits.memory_max = 48 << 20);
+    let journal = step.run();
+    let is_told = |why: &String| why.starts_with("killed: memory, ") && why.ends_with(" of 48.0 MiB");
+    assert!(matches!(&journal.cause, KillCause::Excess(why) if is_told(why)), "{:?}", journal.cause);
+}
+
+#[test]
+fn a_step_within_its_limits_is_left_alone() {
+    let step = sh("sleep 0.4; echo done").limit(|limits| (limits.processes_max, limits.memory_max) = (50, 1 << 30));
+    let journal = step.run();
+    assert_eq!((journal.cause, journal.exit, step.text()), (KillCause::Ended, Exit::Code(0), "done\n".to_owned()));
+}
+
+#[test]
+fn the_kernel_ends_a_step_before_its_supervisor_where_memory_is_short() {
+    let step = sh("cat /proc/self/oom_score_adj; ulimit -Hn").limit(|limits| limits.files_max = 2_000);
+    step.run();
+    let text = step.text();
+    let mut lines = text.lines().map(|line| line.parse::<i64>().unwrap());
+    assert!((500..=1_000).contains(&lines.next().unwrap()) && lines.next().unwrap() <= 2_000, "{text}");
+}
+
+/// C38, C39: what the checkout lacks stands where somebody reads it.
+#[test]
+fn notes_of_the_worker_stand_at_the_beginning_of_the_log() {
+    let mut step = sh("echo begun");
+    step.order.notes = vec!["1 submodule is not fetched: lib".to_owned()];
+    step.run();
+    assert_eq!(step.text(), "[guild: 1 submodule is not fetched: lib]\nbegun\n");
+}
+
+/// C47: a `PATH` that was meant to be filled in.
+#[test]
+fn a_program_that_is_not_found_is_told_with_its_path() {
+    let mut step = exec(&["no-such-program"]);
+    step.order.env = vec![("PATH".to_owned(), "$HOME/bin:$PATH".to_owned())];
+    let journal = step.run();
+    let text = step.text();
+    assert!(
+        text.contains("`no-such-program`") && text.contains("PATH, which is `$HOME/bin:$PATH`: no variable"),
+        "{text}"
+    );
+    assert!(matches!(journal.cause, KillCause::Impossible(_)));
+}
+
 #[test]
 fn a_step_has_the_soft_limit_of_files_from_before_its_worker_raised_it() {
     let step = sh("ulimit -Sn");
@@ -250,13 +329,14 @@ fn not_newline(byte: u8) -> u8 {
 }
 
 #[test]
-fn output_beyond_the_limit_is_dropped_and_the_step_goes_on() {
-    let step = sh("head -c 300000 /dev/zero; exit 3").limit(|limits| limits.output_max = 1000);
+fn output_beyond_the_limit_is_left_out_but_for_its_end_and_the_step_goes_on() {
+    let step = sh("head -c 300000 /dev/zero; echo; echo THE-REASON; exit 3").limit(|limits| limits.output_max = 1000);
     let journal = step.run();
     assert_eq!((journal.cause, journal.exit), (KillCause::Ended, Exit::Code(3)));
     let log = step.log();
     assert!(log[..1000].iter().all(|byte| *byte == 0));
-    assert!(String::from_utf8_lossy(&log[1000..]).contains("beyond 1000 bytes"));
+    let text = String::from_utf8_lossy(&log[1000..]);
+    assert!(text.contains(" bytes are left out here") && text.ends_with("\nTHE-REASON\n"), "{}", &text[..200]);
 }
 
 #[test]
@@ -487,8 +567,8 @@ fn nobody_else_can_take_the_place_of_a_supervisor() {
     let other = UnixListener::bind_addr(&address).unwrap();
     let mut running = step.start();
     running.output(5);
-    eventually(|| step.file("step-0.sock").exists());
-    drop(connect(step.dir.path(), 0).unwrap());
+    // the file is there a moment before somebody listens at it
+    eventually(|| connect(step.dir.path(), 0).is_ok());
     other.set_nonblocking(true).unwrap();
     assert!(other.accept().is_err(), "a worker asks whoever has the name");
     drop(other);

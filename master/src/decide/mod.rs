@@ -1,8 +1,8 @@
 //! What is so: everything is decided here, by code that does nothing, knows no other room and is told the time.
 //!
 //! Each of these folders may use those that stand before it in this list, and none that stands after it:
-//! `schedule`, `tokens`, `by_worker`, `matching`, `rests`, `placement`, `terms`, `records`, `refs`, `requests`, `alarms`, `authority`,
-//! `grants`, `builds`, `crons`, `coordinator`.
+//! `schedule`, `machine_notes`, `tokens`, `by_worker`, `matching`, `rests`, `placement`, `terms`, `records`, `refs`, `requests`, `alarms`,
+//! `authority`, `grants`, `builds`, `crons`, `coordinator`.
 
 mod alarms;
 pub mod authority;
@@ -11,6 +11,7 @@ mod by_worker;
 pub mod coordinator;
 mod crons;
 pub mod grants;
+mod machine_notes;
 pub mod matching;
 pub mod placement;
 pub mod records;

@@ -172,10 +172,12 @@ impl<'a> Explainer<'a> {
                 parts.push(format!("lacks {}", listed(seen.lacks.iter().map(Lack::to_string))));
                 parts.extend(self.claimed(seen));
             }
-            Availability::Silent => parts.push(match self.it.lack_of(&seen.session.worker) {
-                "" => "has room and does not ask for work".to_owned(),
-                lack => format!("takes no job for now: {lack}"),
-            }),
+            Availability::Silent => {
+                parts.push(match self.it.machine_of(&seen.session.worker).map_or("", |machine| machine.lack.as_str()) {
+                    "" => "has room and does not ask for work".to_owned(),
+                    lack => format!("takes no job for now: {lack}"),
+                })
+            }
             Availability::Ending => parts.push("drains by itself and will end".to_owned()),
             Availability::Away => parts.push("not connected".to_owned()),
             Availability::Free

@@ -29,7 +29,7 @@ pub use queue::QueueStatus;
 pub use remedy::{Remedy, RemedyStep, Wanted};
 pub use why::Why;
 pub use words::{project_of, quoted};
-pub use workers::WorkerStatus;
+pub use workers::{MachineStatus, WorkerStatus};
 
 use crate::decide::coordinator::Coordinator;
 use crate::decide::coordinator::snapshot::CoordinatorSnapshot;

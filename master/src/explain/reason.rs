@@ -76,7 +76,7 @@ impl Explainer<'_> {
             return Why::Resting { able: taking.len(), worker: first.worker.clone(), why };
         }
         match awake.iter().take(SILENT_LOOKED_AT).find(is_silent) {
-            Some(session) => match self.it.lack_of(&session.worker) {
+            Some(session) => match self.it.machine_of(&session.worker).map_or("", |machine| machine.lack.as_str()) {
                 "" => Why::Silent(session.worker.clone()),
                 lack => Why::Unready { worker: session.worker.clone(), lack: lack.to_owned() },
             },

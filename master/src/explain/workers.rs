@@ -5,6 +5,7 @@ use super::lack::{Lack, lacks};
 use crate::decide::coordinator::record::{GrantId, WorkerRow};
 use crate::decide::coordinator::snapshot::{LeaseState, Need};
 use schema::values::{Description, JobPlan, Time};
+use std::time::Duration;
 
 /// A worker as people see it.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,7 +28,32 @@ pub struct WorkerStatus {
     pub waits: String,
 }
 
+/// The machine of a connected worker, as far as somebody may have to see to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MachineStatus {
+    pub worker: String,
+    /// How far its clock is ahead of the master's, and how far behind it. Zero: it is about right.
+    pub ahead: Duration,
+    pub behind: Duration,
+    /// Why it holds no step to its limits. None: it does, or it is of an earlier version.
+    pub unbounded: Option<String>,
+    /// What the worker says of it.
+    pub troubles: Vec<String>,
+}
+
 impl Explainer<'_> {
+    /// The machines of all connected workers.
+    pub fn machines(&self) -> Vec<MachineStatus> {
+        let of = |row: &WorkerRow| {
+            let machine = self.it.machine_of(&row.name)?;
+            let (ahead, behind) = machine.clock.off();
+            let unbounded = row.description.bounds.as_ref().and_then(|bounds| bounds.lack.clone());
+            let troubles = machine.troubles.clone();
+            Some(MachineStatus { worker: row.name.clone(), ahead, behind, unbounded, troubles })
+        };
+        self.it.worker_rows().filter_map(of).collect()
+    }
+
     /// All workers that are known, by their names.
     pub fn workers(&self) -> Vec<WorkerStatus> {
         self.it.worker_rows().map(|row| self.worker_status(row)).collect()

@@ -9,6 +9,7 @@ mod axis_value;
 mod cron;
 mod cron_names;
 mod crons;
+mod doubts;
 mod entry;
 mod expand;
 mod foreign;
@@ -25,6 +26,7 @@ mod step;
 mod when;
 
 pub use cron::{CronEntry, CronMistake, CronTimes};
+pub use doubts::doubts;
 pub use infer::{Inferred, infer};
 pub use toml_file::{Diagnostic, Diagnostics};
 

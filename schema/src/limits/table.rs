@@ -155,8 +155,10 @@ table! {
     ];
     /// There are 5 tiers, and there may be more.
     TIERS: "list of tiers", 16, Elements, Cut, ["worker.Description.isolation", "worker.Description.probes"];
+    /// More than a person reads of one machine. They are cut, because the worker says them so that people can help.
+    TROUBLES: "list of troubles", 16, Elements, Cut, ["worker.Session.troubles(what)"];
     /// A sentence about a machine. It is cut, because the worker says it so that people can help.
-    TIER_LACK: "lack of a tier", 1024, Bytes, Cut, ["worker.TierProbe.lack"];
+    TIER_LACK: "lack of a tier", 1024, Bytes, Cut, ["worker.TierProbe.lack", "worker.StepBounds.lack"];
     /// Its name and its value. A cut label would be another label, so that a longer one is refused, and its worker with it.
     LABEL: "label", 256, Bytes, Refused, [
         "worker.Description.labels[].name", "worker.Description.labels[].value", "grant.What.labels[].name",
@@ -169,7 +171,7 @@ table! {
     /// As the reason of an attempt.
     EXIT: "text of the exit", 4096, Bytes, Cut, ["worker.Exit.lost"];
     /// A sentence about a disk. It is cut, because the worker says it so that people can help.
-    LACK: "lack", 1024, Bytes, Cut, ["worker.Session.lacks(what)"];
+    LACK: "lack", 1024, Bytes, Cut, ["worker.Session.lacks(what)", "worker.Session.troubles(what)[]"];
     /// What one report says at once.
     PROGRESS: "list of progress", 4096, Elements, Refused, ["worker.Lease.report(progress)"];
     /// A BLAKE3 has 32 bytes.

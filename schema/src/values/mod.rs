@@ -14,6 +14,7 @@ mod scope;
 mod selector;
 mod size;
 mod state;
+mod step_bounds;
 mod tier;
 mod time_span;
 mod want;
@@ -34,6 +35,7 @@ pub use scope::Scope;
 pub use selector::Selector;
 pub use size::Bytes;
 pub use state::{Exit, Outcome, Refusal, RefusalCode, State};
+pub use step_bounds::StepBounds;
 pub use tier::{Tier, TierName, TierProbe};
 pub use time_span::TimeSpan;
 pub use want::{Asks, Want};
@@ -154,6 +156,9 @@ pub struct Description {
     /// and has tried nothing.
     #[serde(default)]
     pub probes: Vec<TierProbe>,
+    /// What one step may take of the machine. None: a worker of an earlier version, which holds a step to nothing.
+    #[serde(default)]
+    pub bounds: Option<StepBounds>,
 }
 
 /// Everything about one attempt that is known when it is offered.

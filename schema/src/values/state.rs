@@ -95,8 +95,14 @@ pub enum Exit {
     Timeout,
     /// Killed: it was silent for too long.
     Idle,
-    /// It could not be started or followed: why.
+    /// It could not be started or followed, or was killed for what it took: why.
     Lost(String),
+}
+
+impl Exit {
+    /// What the reason in [`Exit::Lost`] begins with where the step was followed, and was killed for what it took. It is no case of
+    /// its own, because older versions refuse a case that they do not know.
+    pub const KILLED: &str = "killed: ";
 }
 
 impl fmt::Display for Exit {
@@ -107,6 +113,7 @@ impl fmt::Display for Exit {
             Exit::Signal(signal) => write!(f, "killed by signal {signal}"),
             Exit::Timeout => write!(f, "killed: its timeout passed"),
             Exit::Idle => write!(f, "killed: no output for as long as `idle` allows"),
+            Exit::Lost(why) if why.starts_with(Exit::KILLED) => f.write_str(why),
             Exit::Lost(why) => write!(f, "lost: {why}"),
         }
     }

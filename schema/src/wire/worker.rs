@@ -8,9 +8,9 @@ use crate::limits::{
     TIERS, TOLD,
 };
 use crate::values::{
-    Assignment, Description, Home, JobPlan, Resources, Right, TierName, TierProbe, What, known_plan_version,
+    Assignment, Description, Home, JobPlan, Resources, Right, StepBounds, TierName, TierProbe, What, known_plan_version,
 };
-use crate::worker_capnp::{assignment, description, home, resources, tier_probe};
+use crate::worker_capnp::{assignment, description, home, resources, step_bounds, tier_probe};
 use std::collections::BTreeSet;
 
 pub fn write_resources(mut to: resources::Builder<'_>, resources: &Resources) {
@@ -31,11 +31,14 @@ pub fn write_description(mut to: description::Builder<'_>, description: &Descrip
     to.set_version(ABOUT.cut(&description.version));
     let isolation = description.isolation.iter().map(|tier| ABOUT.cut(tier.word()));
     write_texts(to.reborrow().init_isolation(length(description.isolation.len())), isolation);
-    let mut probes = to.init_probes(length(description.probes.len()));
+    let mut probes = to.reborrow().init_probes(length(description.probes.len()));
     for (index, probe) in (0..).zip(&description.probes) {
         let mut to = probes.reborrow().get(index);
         to.set_tier(ABOUT.cut(probe.tier.word()));
         to.set_lack(TIER_LACK.cut(probe.lack.as_deref().unwrap_or_default()));
+    }
+    if let Some(bounds) = &description.bounds {
+        write_bounds(to.init_bounds(), bounds);
     }
 }
 
@@ -57,6 +60,24 @@ fn description(from: description::Reader<'_>, labels: &Limit, label: &Limit) -> 
         version: limits::text(from.get_version(), &ABOUT)?,
         isolation: limits::texts(from.get_isolation(), &TIERS, &ABOUT)?.into_iter().map(TierName::from).collect(),
         probes: limits::structs(from.get_probes(), &TIERS)?.map(read_probe).collect::<capnp::Result<_>>()?,
+        bounds: from.has_bounds().then(|| read_bounds(from.get_bounds()?)).transpose()?,
+    })
+}
+
+fn write_bounds(mut to: step_bounds::Builder<'_>, bounds: &StepBounds) {
+    to.set_processes(bounds.processes);
+    to.set_memory(bounds.memory);
+    to.set_files(bounds.files);
+    to.set_lack(TIER_LACK.cut(bounds.lack.as_deref().unwrap_or_default()));
+}
+
+fn read_bounds(from: step_bounds::Reader<'_>) -> capnp::Result<StepBounds> {
+    let lack = limits::text(from.get_lack(), &TIER_LACK)?;
+    Ok(StepBounds {
+        processes: from.get_processes(),
+        memory: from.get_memory(),
+        files: from.get_files(),
+        lack: (!lack.is_empty()).then_some(lack),
     })
 }
 

@@ -15,26 +15,76 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// As [`replace`], but fails with `AlreadyExists` where there is a file, without a window for two writers.
 pub fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    create_by(path, bytes, |draft, path| fs::hard_link(draft, path))
+}
+
+/// As [`create`], where `link` may find that the file system has no links, as vfat and many a network's. There the file is made in
+/// place, also without a window for two writers; a power cut may then leave it cut short.
+fn create_by(path: &Path, bytes: &[u8], link: impl Fn(&Path, &Path) -> io::Result<()>) -> io::Result<()> {
     let draft = DraftFile::write(path, bytes)?;
-    fs::hard_link(&draft.0, path)?;
+    match link(&draft.0, path) {
+        Err(error) if has_no_links(&error) => {
+            let made = write_new(path, bytes);
+            // what was cut short by us would be taken for a file
+            if made.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::AlreadyExists) {
+                let _ = fs::remove_file(path);
+            }
+            made?;
+        }
+        linked => linked?,
+    }
     drop(draft);
     sync_folder(path)
 }
 
+/// Whether this is how a file system says that it has no hard links. A directory that is not ours to write would have refused the
+/// draft before.
+fn has_no_links(error: &io::Error) -> bool {
+    let kinds = [io::ErrorKind::PermissionDenied, io::ErrorKind::Unsupported, io::ErrorKind::TooManyLinks];
+    kinds.contains(&error.kind())
+}
+
+/// Makes a file of its owner's, which must not be there.
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
 /// The permission bits when group or others may do anything with the file. Always `None` where a system
-/// has no such bits.
+/// has no such bits. A file of root's that our group may only read is not exposed: whoever runs containers hands a secret to a
+/// process of another user in this way.
 pub fn exposed_mode(path: &Path) -> io::Result<Option<u32>> {
     #[cfg(unix)]
     {
-        use std::os::unix::fs::PermissionsExt as _;
-        let mode = fs::metadata(path)?.permissions().mode() & 0o777;
-        Ok((mode & 0o077 != 0).then_some(mode))
+        use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+        let found = fs::metadata(path)?;
+        let mode = found.permissions().mode() & 0o777;
+        let own = rustix::process::geteuid().as_raw();
+        let is_exposed = mode & 0o077 != 0 && !is_handed(mode, found.uid(), own, is_our_group(found.gid()));
+        Ok(is_exposed.then_some(mode))
     }
     #[cfg(not(unix))]
     {
         fs::metadata(path)?;
         Ok(None)
     }
+}
+
+/// Whether root hands a file to us by a group of ours: nobody else reads it than who is in that group, and nobody but root changes it.
+#[cfg(unix)]
+fn is_handed(mode: u32, owner: u32, own: u32, is_our_group: bool) -> bool {
+    owner == 0 && own != 0 && mode & 0o037 == 0 && is_our_group
+}
+
+#[cfg(unix)]
+fn is_our_group(group: u32) -> bool {
+    let further = rustix::process::getgroups().unwrap_or_default();
+    further.iter().chain([&rustix::process::getegid()]).any(|own| own.as_raw() == group)
 }
 
 /// Whatever this process makes from here on is its owner's alone, if nothing else is said of it. For the start of a program: a step
@@ -90,13 +140,7 @@ struct DraftFile(PathBuf);
 impl DraftFile {
     fn write(path: &Path, bytes: &[u8]) -> io::Result<Self> {
         let draft = Self(draft_name(path)?);
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&draft.0)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
+        write_new(&draft.0, bytes)?;
         Ok(draft)
     }
 }
@@ -129,6 +173,38 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
+
+    /// C51: a key on a file system without hard links, as vfat says it and as a network's does.
+    #[test]
+    fn a_secret_is_made_also_where_there_are_no_links() {
+        let dir = tempfile::tempdir().unwrap();
+        for refusal in [rustix::io::Errno::PERM, rustix::io::Errno::OPNOTSUPP, rustix::io::Errno::MLINK] {
+            let path = dir.path().join(format!("{refusal:?}"));
+            let make = |bytes: &[u8]| create_by(&path, bytes, |_, _| Err(refusal.into()));
+            make(b"first").unwrap();
+            assert_eq!(make(b"second").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(fs::read(&path).unwrap(), b"first");
+            assert_eq!(exposed_mode(&path).unwrap(), None);
+        }
+        let other = create_by(&dir.path().join("x"), b"", |_, _| Err(io::ErrorKind::StorageFull.into()));
+        assert_eq!(other.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3, "no draft is left");
+    }
+
+    /// C51: a secret volume has files of root's with the mode 0440 and a group of ours.
+    #[test]
+    fn a_secret_may_be_handed_by_a_group() {
+        assert!(is_handed(0o440, 0, 1_000, true) && is_handed(0o640, 0, 1_000, true));
+        for (mode, owner, own, is_ours) in [
+            (0o444, 0, 1_000, true),
+            (0o660, 0, 1_000, true),
+            (0o440, 0, 1_000, false),
+            (0o440, 1_001, 1_000, true),
+            (0o440, 0, 0, true),
+        ] {
+            assert!(!is_handed(mode, owner, own, is_ours), "{mode:o} of {owner} for {own}");
+        }
+    }
 
     #[test]
     fn what_is_ours_is_closed_and_stays_usable() {

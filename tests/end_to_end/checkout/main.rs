@@ -216,6 +216,41 @@ async fn a_step_finds_a_repository_as_after_a_clone() {
     git(&tree, &["fsck", "--strict"]);
 }
 
+/// C38, C39: an empty directory in the place of a submodule and a pointer in the place of a file are named, and nothing else is.
+#[tokio::test]
+async fn what_the_tree_lacks_is_told() {
+    let scene = Scene::new(&[]);
+    let tip = scene.commit("a", "1").await;
+    let place = scene.open(Mode::Fresh);
+    assert_eq!(scene.check_out(&place, &tip, Mode::Fresh).await.unwrap().notes, Vec::<String>::new());
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
+    scene.commit(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n").await;
+    scene.commit("real.bin", "no pointer, and longer than what a pointer begins with").await;
+    scene.commit("dir/data.bin", pointer).await;
+    scene.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{tip},lib/a")]);
+    let tip = scene.commit(".gitmodules", "[submodule \"a\"]\n\tpath = lib/a\n\turl = ../a.git\n").await;
+    for mode in [Mode::Fresh, Mode::Clean] {
+        let notes = scene.check_out(&place, &tip, mode).await.unwrap().notes;
+        assert_eq!(notes.len(), 2, "{notes:?}");
+        assert!(notes[0].starts_with("1 submodule is not fetched: lib/a;"), "{notes:?}");
+        assert!(
+            notes[1].starts_with("1 file of Git LFS is not fetched,") && notes[1].ends_with(": dir/data.bin"),
+            "{notes:?}"
+        );
+    }
+}
+
+/// C31: with the directory that `GUILD_GIT_OBJECTS` names a container has all that git reads.
+#[tokio::test]
+async fn the_objects_that_a_checkout_borrows_have_one_directory() {
+    let scene = Scene::new(&[]);
+    let tip = scene.commit("a", "1").await;
+    let place = scene.open(Mode::Fresh);
+    scene.check_out(&place, &tip, Mode::Fresh).await.unwrap();
+    let borrowed = read(&place.tree().join(".git/objects/info/alternates"));
+    assert_eq!(Path::new(borrowed.trim()), scene.stores.objects_of("origin", &tip));
+}
+
 #[tokio::test]
 async fn what_a_step_left_is_undone_as_the_mode_says() {
     let scene = Scene::new(&[]);

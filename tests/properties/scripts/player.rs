@@ -140,7 +140,7 @@ impl Player {
         let worker = &self.workers[name];
         let (description, running) = (worker.description.clone(), worker.held.clone());
         let home = Some(Home { boot: "boot".to_owned(), inode: worker.number as u64, ..Home::default() });
-        let arrival = Arrival { instance, running, description, keeps_terms: true, home, alive: Vec::new() };
+        let arrival = Arrival { instance, running, description, keeps_terms: true, home, ..Arrival::default() };
         let attached = self
             .world
             .it

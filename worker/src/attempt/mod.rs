@@ -7,3 +7,5 @@ pub(crate) mod output;
 pub(crate) mod report;
 pub(crate) mod runner;
 pub(crate) mod shared;
+pub(crate) mod troubles;
+pub(crate) mod window;

@@ -86,13 +86,21 @@ impl StepEnd {
         let failed = if continue_on_failure { Outcome::Warned } else { Outcome::Failed };
         let outcome = match &journal.cause {
             KillCause::Ended if journal.exit == Exit::Code(0) => Outcome::Succeeded,
-            KillCause::Ended | KillCause::StepTime | KillCause::Idle | KillCause::Impossible(_) => failed,
+            KillCause::Ended
+            | KillCause::StepTime
+            | KillCause::Idle
+            | KillCause::Impossible(_)
+            | KillCause::Excess(_) => failed,
             KillCause::AttemptTime => Outcome::Failed,
             KillCause::LeaseOver | KillCause::Orphaned | KillCause::Broken(_) => Outcome::Errored,
             KillCause::Stopped(_) => Outcome::Cancelled,
         };
         let after = match &journal.cause {
-            KillCause::Ended | KillCause::StepTime | KillCause::Idle | KillCause::Impossible(_) => After::All,
+            KillCause::Ended
+            | KillCause::StepTime
+            | KillCause::Idle
+            | KillCause::Impossible(_)
+            | KillCause::Excess(_) => After::All,
             KillCause::AttemptTime | KillCause::Stopped(_) => After::CleanUp,
             KillCause::LeaseOver | KillCause::Orphaned | KillCause::Broken(_) => After::Nothing,
         };

@@ -1,6 +1,7 @@
 //! Ships a step's spool to the master: by offset, so that whatever is lost on the way is sent again, and within a window,
 //! so that a log of any length costs little memory. Reads what [`crate::process::supervisor`] writes.
 
+use crate::attempt::window::{Room, Window};
 use crate::process::supervisor::MARK_BYTES;
 use crate::process::world::BlockingWork;
 use futures::StreamExt as _;
@@ -16,12 +17,10 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 
 /// How much of a log goes in one call, in bytes: large enough that the call itself costs little.
 const CHUNK_BYTES: usize = 128 << 10;
-/// How many chunks are in flight on a connection, over all of its logs: 2 MiB.
-const WINDOW_CHUNKS: usize = 16;
 /// Once so many chunks of a log are in flight, it waits until the next is full, so that many short lines go together.
 const EAGER_CHUNKS: usize = 4;
 /// The most marks in one write. A chunk of a slow log may have more, and some of them tell enough.
@@ -36,16 +35,6 @@ pub(crate) struct Grown {
     pub(crate) size: u64,
     /// Whether it grows no more.
     pub(crate) is_final: bool,
-}
-
-/// The room of one connection for bytes in flight, which its logs share.
-#[derive(Clone, Debug)]
-pub(crate) struct Window(std::sync::Arc<Semaphore>);
-
-impl Window {
-    pub(crate) fn new() -> Window {
-        Window(std::sync::Arc::new(Semaphore::new(WINDOW_CHUNKS)))
-    }
 }
 
 /// A log that was received whole, or as far as it ever will be.
@@ -184,11 +173,12 @@ impl Shipping {
         let left = grown.size.saturating_sub(self.sent);
         let is_worth_it = left >= CHUNK_BYTES as u64 || self.flights.len() < EAGER_CHUNKS || grown.is_final;
         let may_send = left > 0 && is_worth_it;
+        let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK_BYTES);
         tokio::select! {
             biased;
             Some(landed) = self.flights.next(), if !self.flights.is_empty() => Ok(self.land(landed?)),
-            room = self.window.0.clone().acquire_owned(), if may_send => {
-                self.send(room.expect("the window is never closed"), left)?;
+            room = self.window.room(wanted), if may_send => {
+                self.send(room, wanted)?;
                 Ok(None)
             }
             grew = self.grown.changed(), if !grown.is_final => {
@@ -198,8 +188,8 @@ impl Shipping {
         }
     }
 
-    fn send(&mut self, room: OwnedSemaphorePermit, left: u64) -> Result<(), Stop> {
-        let count = usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK_BYTES);
+    fn send(&mut self, room: Room, wanted: usize) -> Result<(), Stop> {
+        let count = wanted.min(room.bytes());
         let mut request = self.sink.write_request();
         let mut params = request.get();
         params.set_offset(self.sent);
@@ -217,7 +207,7 @@ impl Shipping {
         let answer = request.send().promise;
         self.flights.push_back(Box::pin(async move {
             let answer = answer.await?;
-            drop(room);
+            room.answered();
             let results = answer.get()?;
             let refusal = wire::refusal(results.has_refusal(), results.get_refusal())?;
             // no more was received than was sent, whatever it says

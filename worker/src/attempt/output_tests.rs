@@ -199,7 +199,7 @@ async fn play(trouble: Trouble, seed: u64) {
     let shipped = shipping.await.unwrap().unwrap();
     assert_eq!(shipped, step.expected(), "seed {seed}");
     assert_eq!(*kept.bytes.borrow(), step.bytes, "seed {seed}");
-    assert!(kept.in_flight_max.get() <= WINDOW_CHUNKS * CHUNK_BYTES, "seed {seed}");
+    assert!(kept.in_flight_max.get() <= crate::attempt::window::WINDOW_BYTES, "seed {seed}");
     // a mark that is sent again is the same mark
     assert!(kept.marks.borrow().iter().all(|(offset, time)| offset + 7 == *time as u64), "seed {seed}");
 }

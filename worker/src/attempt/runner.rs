@@ -4,8 +4,8 @@
 use crate::attempt::ledger::Entry;
 use crate::attempt::next::{Halt, Next, next};
 use crate::attempt::shared::AttemptShared;
-use crate::process::environment::temporary;
-use crate::process::supervised::{Said, Supervised, settle};
+use crate::process::environment::{GIT_OBJECTS, temporary};
+use crate::process::supervised::{Death, Said, Supervised, settle};
 use crate::process::supervisor::{Journal, KillCause, Limits, Order, shortened, wall_of};
 use crate::workspace::checkout::{CheckoutError, checkout};
 use crate::workspace::{self, Workspace};
@@ -95,6 +95,9 @@ fn end_step(shared: &AttemptShared, entry: &Entry, step: u16, ran: io::Result<Jo
     if journal.survivors > 0 {
         tracing::error!(step, survivors = journal.survivors, dir = %entry.dir.display(), "processes cannot be killed");
     }
+    if matches!(journal.cause, KillCause::Broken(_)) {
+        shared.troubles.look.notify_one();
+    }
     fail_point("worker-step-ended");
     entry.step_ended(step, &journal);
 }
@@ -108,7 +111,11 @@ async fn take_up(shared: &AttemptShared, entry: &Entry, step: u16) -> io::Result
             if files.read_journal()?.is_none() {
                 until_it_may_be_ended(shared, entry, step).await?;
             }
-            return settle(&shared.world, &entry.dir, step, &entry.mark()).await.map(Some);
+            let death = match shared.was_killed {
+                true => Death::WithWorker { attempt: entry.assignment.attempt },
+                false => Death::Alone,
+            };
+            return settle(&shared.world, &entry.dir, step, &entry.mark(), death).await.map(Some);
         }
         // the worker died between its order and the supervisor's first breath
         std::fs::remove_file(files.order())?;
@@ -144,7 +151,8 @@ async fn start(shared: &AttemptShared, entry: &Entry, step: u16, workspace: &Wor
     };
     // each time, since an earlier process of this worker may have offered more
     let tier = shared.tier_of(&entry.assignment).map_err(io::Error::other)?;
-    let order = order(shared, entry, plan, dir, tier);
+    let mut order = order(shared, entry, plan, dir, tier);
+    order.notes = entry.take_notes();
     fail_point("worker-before-start");
     let supervised = Supervised::start(&shared.world, &entry.dir, step, &order)?;
     fail_point("worker-started");
@@ -182,7 +190,7 @@ async fn follow(shared: &AttemptShared, entry: &Entry, step: u16, mut supervised
                             sleep(LINE_PAUSE).await;
                             (supervised, is_stopped, lease_end) = (again, false, None);
                         }
-                        None => return settle(&shared.world, &entry.dir, step, &entry.mark()).await,
+                        None => return settle(&shared.world, &entry.dir, step, &entry.mark(), Death::Alone).await,
                     }
                 }
             },
@@ -275,6 +283,7 @@ async fn check_out(shared: &AttemptShared, entry: &Entry, workspace: &Workspace)
         };
         match done {
             Ok(done) => {
+                entry.set_notes(done.notes);
                 let ms = crate::process::supervisor::milliseconds(done.took);
                 tracing::debug!(repository = %source.repository, fetched = done.fetched, ms, "checked out");
                 return Ok(());
@@ -334,16 +343,28 @@ fn directory(tree: &Path, relative: &str) -> Result<PathBuf, String> {
     }
 }
 
+/// Where the objects of the checkout lie that its `.git` borrows. None: the job has no checkout.
+fn objects(shared: &AttemptShared, entry: &Entry) -> Option<PathBuf> {
+    let source = entry.assignment.stamp.sources.first().filter(|_| entry.assignment.job.sources)?;
+    Some(shared.stores.objects_of(&source.repository, &source.revision))
+}
+
 fn order(shared: &AttemptShared, entry: &Entry, plan: &StepPlan, dir: PathBuf, tier: Tier) -> Order {
     let argv = match &plan.command {
         Command::Shell { shell, script } => shell.iter().chain([script]).cloned().collect(),
         Command::Exec(argv) => argv.clone(),
     };
     let now = shared.world.clock.now();
+    let mut env =
+        shared.host_environment.environment(&entry.assignment, plan, &temporary(&shared.state, &entry.token()));
+    if let Some(objects) = objects(shared, entry) {
+        env.push((GIT_OBJECTS.to_owned(), objects.display().to_string()));
+    }
     Order {
         argv,
         tier,
-        env: shared.host_environment.environment(&entry.assignment, plan, &temporary(&shared.state, &entry.token())),
+        env,
+        notes: Vec::new(),
         dir,
         limits: Limits {
             step_ms: plan.timeout_ms,
@@ -355,6 +376,9 @@ fn order(shared: &AttemptShared, entry: &Entry, plan: &StepPlan, dir: PathBuf, t
             orphan_ms: shared.orphan_ms,
             grace_ms: shared.grace_ms,
             output_max: shared.output_max,
+            processes_max: shared.bounds.processes,
+            memory_max: shared.bounds.memory,
+            files_max: shared.bounds.files,
         },
     }
 }

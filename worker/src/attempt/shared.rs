@@ -1,12 +1,13 @@
 //! What all attempts of a worker share. Made by the entry point, and used by the runner and by whoever looks at the attempts.
 
 use crate::attempt::ledger::Ledger;
+use crate::attempt::troubles::Troubles;
 use crate::disk::free::FULL_BELOW;
 use crate::disk::spares::Spares;
 use crate::process::environment::HostEnvironment;
 use crate::process::world::World;
 use crate::workspace::checkout::Stores;
-use schema::values::{Assignment, Tier};
+use schema::values::{Assignment, StepBounds, Tier};
 use std::path::{Path, PathBuf};
 use tokio::sync::watch;
 
@@ -30,11 +31,17 @@ pub(crate) struct AttemptShared {
     pub(crate) grace_ms: u64,
     /// The most output of a step that is kept, in bytes.
     pub(crate) output_max: u64,
+    /// What one step may take of the machine.
+    pub(crate) bounds: StepBounds,
+    /// Whether the process before this one was killed, so that what was ended with it was perhaps ended by a step.
+    pub(crate) was_killed: bool,
     /// The attempts in hand.
     pub(crate) ledger: Ledger,
     /// Whether the state directory is known to be this worker's own: its home is noted there, or a master has let this process
     /// in. Before that, what an earlier process left may be another worker's.
     pub(crate) is_ours: watch::Sender<bool>,
+    /// What somebody should see to on this machine.
+    pub(crate) troubles: Troubles,
     /// Directories for temporary files, which are used again.
     pub(crate) scratch: Spares,
 }

@@ -83,4 +83,27 @@ const TOP: &[Key] = &[
         "\"64MiB\"",
         "the most output that is kept of one step; a number is bytes",
     ),
+    Key::new(
+        "processes",
+        Form::Whole(0, i64::MAX),
+        Is("4096"),
+        "500",
+        "the most processes that one step may have at a time, and eight times as many threads; a step with more is killed, and has \
+         failed; 0: any number",
+    ),
+    Key::new(
+        "step_memory",
+        SIZE,
+        Means("nine tenths of that of the machine, or of the container"),
+        "\"8GiB\"",
+        "the most memory that the processes of one step may take together; a step that takes more is killed, and has failed; a number \
+         is bytes; 0: any",
+    ),
+    Key::new(
+        "open_files",
+        Form::Whole(64, i64::MAX),
+        Is("65536"),
+        "4096",
+        "the most files that each process of a step may have open",
+    ),
 ];

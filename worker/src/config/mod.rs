@@ -5,7 +5,7 @@ pub(crate) mod keys;
 
 use schema::limits::{LABEL, LABELS};
 use schema::values::{Bytes, TimeSpan};
-use schema::values::{Description, Resources, Tier, TierProbe};
+use schema::values::{Description, Resources, StepBounds, Tier, TierProbe};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::io;
@@ -24,6 +24,15 @@ const CPUS_PER_SLOT: u16 = 2;
 const RESERVE: u64 = 1 << 30;
 /// How much output of a step is kept where the file says nothing, in bytes.
 const OUTPUT_MAX: u64 = 1 << 30;
+/// How many processes a step may have where the file says nothing: far more than a build that starts some for each core has, and far
+/// fewer than the 32,768 that many a machine has numbers for.
+const PROCESSES: u64 = 4_096;
+/// How many files a process of a step may have open where the file says nothing. Programs that close or poll all that they could
+/// have are slow by a larger number.
+const OPEN_FILES: u64 = 65_536;
+/// The fewest that the file may say: a compiler or an interpreter needs some dozens.
+const OPEN_FILES_MIN: u64 = 64;
+
 /// How long steps run on without their worker where the file says nothing: enough to upgrade and restart it.
 const ORPHAN_GRACE: Duration = Duration::from_secs(120);
 /// The most that `cpus` may say, which is more than any machine has.
@@ -51,6 +60,8 @@ pub struct Config {
     pub isolation: Tier,
     /// Bytes of output that are kept of one step.
     pub output_max: u64,
+    /// What one step may take of the machine.
+    pub bounds: StepBounds,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +87,9 @@ struct File {
     orphan_grace: Option<Span>,
     isolation: Option<Tier>,
     output: Option<Size>,
+    processes: Option<u64>,
+    step_memory: Option<Size>,
+    open_files: Option<u64>,
 }
 
 impl Config {
@@ -107,6 +121,16 @@ impl Config {
         if slots == 0 {
             return Err("`slots` must be at least 1: to stop taking jobs, drain the worker".to_owned());
         }
+        if file.open_files.is_some_and(|files| files < OPEN_FILES_MIN) {
+            return Err(format!("`open_files` must be at least {OPEN_FILES_MIN}"));
+        }
+        let bounds = StepBounds {
+            processes: file.processes.unwrap_or(PROCESSES),
+            // what is left is for the worker, and for what else the machine does
+            memory: file.step_memory.map_or(probed.memory / 10 * 9, |size| size.0),
+            files: file.open_files.unwrap_or(OPEN_FILES),
+            lack: None,
+        };
         Ok(Config {
             state: state.to_owned(),
             // also right where an upgrade has replaced the file
@@ -119,6 +143,7 @@ impl Config {
             orphan_grace: file.orphan_grace.map_or(ORPHAN_GRACE, |span| span.0),
             isolation: file.isolation.unwrap_or_default(),
             output_max: file.output.map_or(OUTPUT_MAX, |size| size.0),
+            bounds,
         })
     }
 
@@ -140,8 +165,14 @@ impl Config {
         Tier::ALL.map(|tier| TierProbe { tier: tier.into(), lack: lack(tier) }).to_vec()
     }
 
-    /// What the master is told of this worker, with what came of the tiers.
-    pub fn description(&self, probes: Vec<TierProbe>) -> Description {
+    /// What one step may take, with what came of the try to measure one.
+    pub(crate) fn probed_bounds(&self, try_out: impl Fn() -> Result<(), String>) -> StepBounds {
+        // twice, as with the tiers
+        StepBounds { lack: try_out().or_else(|_| try_out()).err(), ..self.bounds.clone() }
+    }
+
+    /// What the master is told of this worker, with what came of the tiers and of the limits of a step.
+    pub fn description(&self, probes: Vec<TierProbe>, bounds: StepBounds) -> Description {
         let isolation = probes.iter().filter(|probe| probe.works()).map(|probe| probe.tier.clone()).collect();
         Description {
             platform: format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
@@ -151,6 +182,7 @@ impl Config {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             isolation,
             probes,
+            bounds: Some(bounds),
         }
     }
 }
@@ -235,8 +267,12 @@ mod tests {
         let config = Config::parse(Path::new("/s"), "").unwrap();
         assert!(config.total.slots >= 1 && config.total.cpus_milli >= 1000 && config.total.memory > 0);
         assert_eq!(config.workspaces, Path::new("/s/workspaces"));
+        let machine = probe_machine().memory;
+        assert!(
+            config.bounds.processes == 4096 && config.bounds.memory > machine / 2 && config.bounds.memory < machine
+        );
         let all = config.probes(|_| Ok(()));
-        assert_eq!(config.description(all).isolation, Tier::ALL.map(TierName::from));
+        assert_eq!(config.description(all, config.bounds.clone()).isolation, Tier::ALL.map(TierName::from));
     }
 
     #[test]
@@ -251,12 +287,16 @@ mod tests {
             orphan_grace = "5s"
             isolation = "plain"
             output = "1MiB"
+            processes = 500
+            step_memory = "2GiB"
+            open_files = 100
             [labels]
             gpu = "no"
         "#;
         let config = Config::parse(Path::new("/s"), text).unwrap();
         assert_eq!(config.total, Resources { slots: 3, cpus_milli: 1500, memory: 4 << 30 });
         assert_eq!((config.reserve, config.output_max), (0, 1 << 20));
+        assert_eq!(config.bounds, StepBounds { processes: 500, memory: 2 << 30, files: 100, lack: None });
         assert_eq!(config.orphan_grace, Duration::from_secs(5));
         assert_eq!((config.workspaces, config.isolation), (PathBuf::from("/big"), Tier::Plain));
         assert_eq!(config.labels, [("gpu".to_owned(), "no".to_owned())]);
@@ -268,7 +308,8 @@ mod tests {
             let config = Config::parse(Path::new("/s"), text).unwrap();
             let probes = config.probes(|tier| if tier == Tier::Guard { guard.clone() } else { Ok(()) });
             let lack = probes[1].lack.clone().unwrap_or_default();
-            let words: Vec<String> = config.description(probes).isolation.iter().map(TierName::to_string).collect();
+            let words: Vec<String> =
+                config.description(probes, config.bounds.clone()).isolation.iter().map(TierName::to_string).collect();
             (words.join(" "), lack)
         };
         let broken = || Err("it does not work here".to_owned());
@@ -292,6 +333,7 @@ mod tests {
             ("slots = 1\nslot = 2\n", "line 2"),
             ("\nmemory = \"4GB\"\n", "line 2"),
             ("slots = 0", "at least 1"),
+            ("open_files = 3", "at least 64"),
             ("reserve = \"99999999999TiB\"", "line 1"),
         ] {
             let error = Config::parse(Path::new("/s"), text).unwrap_err();

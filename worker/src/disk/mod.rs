@@ -6,4 +6,5 @@ pub(crate) mod free;
 pub(crate) mod home;
 pub(crate) mod private_dir;
 pub(crate) mod removal;
+pub(crate) mod serving;
 pub(crate) mod spares;

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 /// Names every process of an attempt.
 pub(crate) const ATTEMPT: &str = "GUILD_ATTEMPT";
 
+/// Names the directory of the objects that the checkout's `.git` borrows: a container that is given the checkout needs it too.
+pub(crate) const GIT_OBJECTS: &str = "GUILD_GIT_OBJECTS";
+
 const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What a step's environment takes from this machine. It is probed once, when the worker starts.
@@ -19,21 +22,23 @@ pub(crate) struct HostEnvironment {
 impl HostEnvironment {
     /// Probes the worker's own environment. `pass` holds the names of further variables that steps get too.
     pub(crate) fn probe(pass: &[String]) -> HostEnvironment {
-        HostEnvironment::new(pass, |name| std::env::var(name).ok(), |path| path.is_dir())
+        HostEnvironment::new(pass, |name| std::env::var(name).ok(), Path::is_dir)
     }
 
     fn new(pass: &[String], own: impl Fn(&str) -> Option<String>, is_dir: impl Fn(&Path) -> bool) -> HostEnvironment {
-        let home = own("HOME").unwrap_or_else(|| "/".to_owned());
-        let user = own("USER").or_else(|| own("LOGNAME")).unwrap_or_else(|| "guild".to_owned());
+        // a container without an account has empty ones
+        let named = |name: &str| own(name).filter(|value| !value.is_empty());
+        let home = named("HOME").unwrap_or_else(|| "/".to_owned());
+        let user = named("USER").or_else(|| named("LOGNAME")).unwrap_or_else(|| "guild".to_owned());
         let mut entries = vec![
-            ("PATH".to_owned(), own("PATH").unwrap_or_else(|| PATH_DEFAULT.to_owned())),
+            ("PATH".to_owned(), named("PATH").unwrap_or_else(|| PATH_DEFAULT.to_owned())),
             ("USER".to_owned(), user),
             ("LANG".to_owned(), "C.UTF-8".to_owned()),
             ("CI".to_owned(), "true".to_owned()),
         ];
         for (name, default) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
             let default = Path::new(&home).join(default);
-            let found = own(name).or_else(|| is_dir(&default).then(|| default.display().to_string()));
+            let found = named(name).or_else(|| is_dir(&default).then(|| default.display().to_string()));
             entries.extend(found.map(|value| (name.to_owned(), value)));
         }
         entries.push(("HOME".to_owned(), home));
@@ -154,6 +159,16 @@ mod tests {
             GUILD_REF=refs/heads/feature/x GUILD_REVISION=3f9c GUILD_TAG= HOME=/home/ci LANG=C.UTF-8 PATH=/bin \
             PROXY=http://proxy TMPDIR=/tmp/t USER=guild WHO=step";
         assert_eq!(text.join(" "), expected);
+    }
+
+    /// C59: a container without an account has `HOME=` and no user.
+    #[test]
+    fn what_is_empty_is_as_if_it_were_not_there() {
+        let host = HostEnvironment::new(&[], |_| Some(String::new()), |_| false);
+        let all = host.environment(&assignment("refs/heads/main"), &step(&[]), Path::new("/tmp"));
+        let value = |name: &str| all.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str());
+        assert_eq!((value("HOME"), value("USER"), value("PATH")), (Some("/"), Some("guild"), Some(PATH_DEFAULT)));
+        assert_eq!(value("CARGO_HOME"), None);
     }
 
     #[test]

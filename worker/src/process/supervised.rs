@@ -3,6 +3,7 @@
 
 use crate::process::supervisor::{Journal, KillCause, Moment, Order, StepFiles};
 use crate::process::world::{Stream, World};
+use schema::values::Exit;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -94,9 +95,47 @@ fn parse(line: &[u8]) -> Option<Said> {
     }
 }
 
+/// What is known of the death of a supervisor that wrote nothing down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Death {
+    /// The supervisor alone was killed, while its worker was there.
+    Alone,
+    /// The worker was killed as well, as `kill -9 -1` in a step does; this was the attempt of the job with this number.
+    WithWorker { attempt: u16 },
+}
+
+/// After so many attempts that ended their worker the job has failed, and does not run again: each ends the other jobs of the worker
+/// too. The first may be the fault of somebody else.
+const WORKERS_KILLED_MAX: u16 = 2;
+
+impl Death {
+    /// What ended the step, and why in words.
+    fn cause(self, has_begun: bool) -> (KillCause, String) {
+        match self {
+            _ if !has_begun => broken("the supervisor of the step could not begin"),
+            Death::Alone => broken("the supervisor of the step was killed"),
+            Death::WithWorker { attempt } if attempt < WORKERS_KILLED_MAX => {
+                broken("the supervisor of the step was killed, and the worker with it, as by `kill -9 -1` in the step")
+            }
+            Death::WithWorker { attempt } => {
+                let text = format!(
+                    "{}the worker went with the step, as by `kill -9 -1` in it; attempt {attempt} is the last, because each \
+                     ends the worker's other jobs",
+                    Exit::KILLED
+                );
+                (KillCause::Excess(text.clone()), text)
+            }
+        }
+    }
+}
+
+fn broken(why: &str) -> (KillCause, String) {
+    (KillCause::Broken(why.to_owned()), why.to_owned())
+}
+
 /// How a step without a supervisor ended. Where nobody wrote it down, the supervisor itself was killed. Then the processes that
 /// are left are ended now, by the `mark` in their environment, and that is written down.
-pub(crate) async fn settle(world: &World, dir: &Path, step: u16, mark: &str) -> io::Result<Journal> {
+pub(crate) async fn settle(world: &World, dir: &Path, step: u16, mark: &str, death: Death) -> io::Result<Journal> {
     let files = StepFiles::new(dir, step);
     if let Some(journal) = files.read_journal()? {
         return Ok(journal);
@@ -106,13 +145,30 @@ pub(crate) async fn settle(world: &World, dir: &Path, step: u16, mark: &str) -> 
         tracing::error!(dir = %dir.display(), step, %error, "what a killed supervisor left was not looked for");
         0
     });
-    let why = match files.has_begun()? {
-        true => "the supervisor of the step was killed",
-        false => "the supervisor of the step could not begin",
-    };
-    let mut journal = Journal::without_process(KillCause::Broken(why.to_owned()), why, world.clock.wall());
+    let (cause, why) = death.cause(files.has_begun()?);
+    let mut journal = Journal::without_process(cause, &why, world.clock.wall());
     journal.size = std::fs::metadata(files.spool()).map_or(0, |spool| spool.len());
     journal.survivors = u32::try_from(survivors).unwrap_or(u32::MAX);
     files.write_journal(&journal)?;
     Ok(journal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// C50: what ends its worker twice is not tried a third time.
+    #[test]
+    fn a_step_that_ends_its_worker_twice_has_failed() {
+        let cause = |death: Death| death.cause(true).0;
+        assert!(matches!(cause(Death::Alone), KillCause::Broken(_)));
+        let first = cause(Death::WithWorker { attempt: 1 });
+        assert!(matches!(&first, KillCause::Broken(why) if why.contains("and the worker with it")), "{first:?}");
+        for attempt in [2, 3] {
+            let last = cause(Death::WithWorker { attempt });
+            assert!(matches!(&last, KillCause::Excess(why) if why.contains("is the last")), "{last:?}");
+        }
+        let (not_begun, _) = Death::WithWorker { attempt: 2 }.cause(false);
+        assert!(matches!(not_begun, KillCause::Broken(_)), "what never ran ended nothing");
+    }
 }

@@ -80,6 +80,10 @@ pub trait Machine: Send + Sync {
     fn probe(&self, _tier: Tier) -> Result<(), String> {
         Ok(())
     }
+    /// Tries whether a step can be held to its limits. An error says why not.
+    fn probe_bounds(&self) -> Result<(), String> {
+        Ok(())
+    }
     /// Makes ahead of the first step what takes long. Blocks as long as that takes.
     fn settle_in(&self) {}
     /// From here on, what a supervisor that was killed leaves behind comes to this process, whatever its environment.
@@ -94,6 +98,11 @@ pub trait Machine: Send + Sync {
     fn living(&self) -> BTreeSet<String>;
     /// How many bytes are free on the disk of a path, or of the nearest directory above it that exists. None: it cannot be said.
     fn free_bytes(&self, place: &Path) -> Option<u64>;
+    /// Why no file can be written in a directory. None: one can be, or somebody has to make room for it. The disk of a simulation is
+    /// full at times, and never broken.
+    fn write_error(&self, _place: &Path) -> Option<io::Error> {
+        None
+    }
 }
 
 /// Where work on files is done that may block for long.
@@ -191,6 +200,10 @@ impl Machine for Processes {
         supervisor::probe(&self.program, tier, supervisor::PROBE_MAX)
     }
 
+    fn probe_bounds(&self) -> Result<(), String> {
+        supervisor::probe_bounds(&self.program, supervisor::PROBE_MAX)
+    }
+
     fn settle_in(&self) {
         self.spawner().settle_in();
     }
@@ -224,6 +237,10 @@ impl Machine for Processes {
     fn free_bytes(&self, place: &Path) -> Option<u64> {
         let existing = place.ancestors().find(|path| path.exists())?;
         free::free_bytes(existing)
+    }
+
+    fn write_error(&self, place: &Path) -> Option<io::Error> {
+        free::write_error(place)
     }
 }
 

@@ -241,8 +241,9 @@ async fn redeem(join: &SturdyRef, mine: &SturdyRef, identity: &Identity) -> Resu
 }
 
 fn probe(config: &Config) -> Result<(), Failure> {
-    let probes = config.probes(|tier| World::real(config.program.clone()).machine.probe(tier));
-    let found = config.description(probes);
+    let machine = World::real(config.program.clone()).machine;
+    let probes = config.probes(|tier| machine.probe(tier));
+    let found = config.description(probes, config.probed_bounds(|| machine.probe_bounds()));
     let mut text = format!("platform\t{}\nhost\t{}\nversion\t{}\n", found.platform, found.host, found.version);
     text.push_str(&format!("slots\t{}\n", found.total.slots));
     text.push_str(&format!("cpus\t{}\n", f64::from(found.total.cpus_milli) / 1000.0));
@@ -251,6 +252,13 @@ fn probe(config: &Config) -> Result<(), Failure> {
     text.push_str(&format!("isolation\t{}\n", offered.join(",")));
     for (tier, lack) in found.probes.iter().filter_map(|probe| Some((&probe.tier, probe.lack.as_ref()?))) {
         text.push_str(&format!("lacks\t{tier}: {lack}\n"));
+    }
+    if let Some(bounds) = &found.bounds {
+        text.push_str(&format!(
+            "step\tprocesses={} memory={} files={}\n",
+            bounds.processes, bounds.memory, bounds.files
+        ));
+        text.extend(bounds.lack.iter().map(|lack| format!("lacks\tlimits of a step: {lack}\n")));
     }
     for (name, value) in &found.labels {
         text.push_str(&format!("label\t{name}={value}\n"));

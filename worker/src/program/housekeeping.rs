@@ -2,11 +2,13 @@
 //! and so are the temporary files of attempts that are no more, and processes that lost their supervisor.
 
 use crate::attempt::shared::AttemptShared;
+use crate::attempt::troubles::Topic;
 use crate::process::environment::temporary;
 use crate::process::world::Machine;
 use crate::worker_shared::DiskReserve;
-use crate::workspace;
+use crate::workspace::{self, Trash};
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -21,6 +23,45 @@ const DAYS: [u32; 4] = [7, 3, 1, 0];
 /// The time between two looks for processes that a killed supervisor left. The end of its step looks too, but then they may not
 /// have come to this process yet.
 const ORPHANS_EVERY: Duration = Duration::from_secs(10);
+
+/// The time between two looks at what only somebody on the machine can mend. A step that its disk ended has them looked at at once.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// Looks again and again whether the disks can be written, and whether something cannot be removed.
+pub(crate) async fn look_at_disks(attempts: Rc<AttemptShared>) {
+    loop {
+        let places = [attempts.state.clone(), attempts.workspaces.clone()];
+        let root = attempts.workspaces.clone();
+        let machine = attempts.world.machine.clone();
+        let looked = attempts.world.blocking.run(move || {
+            let broken = places.iter().find_map(|place| Some(unwritable(place, &machine.write_error(place)?)));
+            (broken, workspace::clear_trash(&root).ok().and_then(unremovable))
+        });
+        match looked.await {
+            Ok((disk, trash)) => {
+                attempts.troubles.note(Topic::Disk, disk);
+                attempts.troubles.note(Topic::Trash, trash);
+            }
+            Err(error) => tracing::warn!(%error, "the disks were not looked at"),
+        }
+        let _ = tokio::time::timeout(LOOK_EVERY, attempts.troubles.look.notified()).await;
+    }
+}
+
+fn unwritable(place: &Path, error: &io::Error) -> String {
+    format!("the disk of {} cannot be written: {error}", place.display())
+}
+
+/// What is said of a trash that cannot be emptied.
+fn unremovable(left: Trash) -> Option<String> {
+    let Trash { place, count, error } = left;
+    let (trees, are) = if count == 1 { ("tree", "is") } else { ("trees", "are") };
+    let error = error?;
+    Some(format!(
+        "{count} {trees} of files in {} {are} not to be removed by the worker, as those of another user: {error}",
+        place.display()
+    ))
+}
 
 /// Ends processes that no supervisor watches any more, again and again.
 pub(crate) async fn end_orphans(attempts: Rc<AttemptShared>) {
@@ -78,5 +119,31 @@ fn remove_scratch(root: &Path, live: &BTreeSet<PathBuf>) {
         if let Err(error) = workspace::remove_tree(&path) {
             tracing::warn!(path = %path.display(), %error, "temporary files cannot be removed");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// C62: files that a container of a step made as another user stay, and somebody is told.
+    #[test]
+    fn a_trash_that_cannot_be_emptied_is_told() {
+        let left = |count, error| Trash { place: PathBuf::from("/w/.trash"), count, error };
+        assert_eq!(unremovable(left(0, None)), None);
+        assert_eq!(unremovable(left(3, None)), None, "somebody else removes them");
+        let denied = || Some(io::ErrorKind::PermissionDenied.into());
+        let told = unremovable(left(22, denied())).unwrap();
+        assert!(told.starts_with("22 trees of files in /w/.trash are not to be removed by the worker"), "{told}");
+        assert!(unremovable(left(1, denied())).unwrap().starts_with("1 tree of files in /w/.trash is not"));
+    }
+
+    #[test]
+    fn what_lies_in_the_trash_is_removed_and_the_rest_counted() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(workspace::clear_trash(root.path()).unwrap().count, 0, "there is none");
+        std::fs::create_dir_all(root.path().join(".trash/1/x")).unwrap();
+        let left = workspace::clear_trash(root.path()).unwrap();
+        assert!(left.count == 0 && left.error.is_none());
     }
 }

@@ -6,9 +6,11 @@ use crate::attempt::ledger::Ledger;
 use crate::attempt::next::Halt;
 use crate::attempt::runner;
 use crate::attempt::shared::AttemptShared;
+use crate::attempt::troubles::Troubles;
 use crate::config::{Config, STOP_GRACE};
 use crate::disk::home::{self, Whose};
 use crate::disk::private_dir::private_dir;
+use crate::disk::serving::ServingMark;
 use crate::disk::spares::Spares;
 use crate::process::environment::HostEnvironment;
 use crate::process::supervisor::milliseconds;
@@ -19,7 +21,7 @@ use crate::workspace;
 use crate::workspace::checkout::Stores;
 use schema::identity::{Identity, IdentityError};
 use schema::sturdy_ref::{CapFileError, SturdyRef};
-use schema::values::{Tier, TierName, TierProbe};
+use schema::values::{Description, StepBounds, Tier, TierName, TierProbe};
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::PathBuf;
@@ -90,8 +92,10 @@ pub async fn run_in(world: World, config: Config, mut shutdown: watch::Receiver<
     private_dir(&config.state).map_err(broken)?;
     private_file::close_and_tell(&config.state);
     let _lock = lock(&config).await?;
+    let (_mark, was_killed) = ServingMark::set(&config.state, &world.clock.boot());
     let probes = try_tiers(&world, &config).await.map_err(broken)?;
-    let worker = Rc::new(open(world, &config, probes)?);
+    let bounds = try_bounds(&world, &config).await.map_err(broken)?;
+    let worker = Rc::new(open(world, &config, config.description(probes, bounds), was_killed)?);
     let is_guarded = worker.shared.tiers.contains(&Tier::Guard);
     if is_guarded {
         worker.shared.world.machine.adopt();
@@ -106,6 +110,7 @@ pub async fn run_in(world: World, config: Config, mut shutdown: watch::Receiver<
     }
     let _control = control::serve(&worker).map_err(broken)?;
     tokio::task::spawn_local(housekeeping::keep(worker.shared.clone(), worker.reserve.clone()));
+    tokio::task::spawn_local(housekeeping::look_at_disks(worker.shared.clone()));
     if is_guarded {
         tokio::task::spawn_local(housekeeping::end_orphans(worker.shared.clone()));
     }
@@ -150,6 +155,16 @@ async fn try_tiers(world: &World, config: &Config) -> io::Result<Vec<TierProbe>>
     Ok(probes)
 }
 
+/// Tries whether steps can be held to their limits on this machine.
+async fn try_bounds(world: &World, config: &Config) -> io::Result<StepBounds> {
+    let (machine, config) = (world.machine.clone(), config.clone());
+    let bounds = world.blocking.run(move || config.probed_bounds(|| machine.probe_bounds())).await?;
+    if let Some(lack) = &bounds.lack {
+        tracing::warn!(%lack, "steps are not held to their limits");
+    }
+    Ok(bounds)
+}
+
 async fn conclude(worker: &WorkerShared, ended: Ended) -> Ended {
     if let Ended::Revoked(why) = &ended {
         tracing::error!(%why, "this worker's credential was taken back: ending every step");
@@ -187,7 +202,7 @@ async fn stay_connected(worker: &Rc<WorkerShared>) -> Ended {
 }
 
 /// Opens everything in the state directory that the parts of a worker share.
-fn open(world: World, config: &Config, probes: Vec<TierProbe>) -> Result<WorkerShared, RunError> {
+fn open(world: World, config: &Config, description: Description, was_killed: bool) -> Result<WorkerShared, RunError> {
     let broken = |cause| RunError::State { path: config.state.clone(), cause };
     let credential = SturdyRef::load(&config.credential())?;
     let identity = Identity::load(&config.identity())?;
@@ -198,7 +213,6 @@ fn open(world: World, config: &Config, probes: Vec<TierProbe>) -> Result<WorkerS
     let whose = home::whose(&state, home.as_ref());
     let ledger = Ledger::open(&state, &workspaces, &world, whose == Whose::Copy).map_err(broken)?;
     let scratch = Spares::open(state.join("spare/tmp"), |_| false).map_err(broken)?;
-    let description = config.description(probes);
     let shared = AttemptShared {
         state,
         scratch,
@@ -209,6 +223,9 @@ fn open(world: World, config: &Config, probes: Vec<TierProbe>) -> Result<WorkerS
         orphan_ms: milliseconds(config.orphan_grace),
         grace_ms: milliseconds(STOP_GRACE),
         output_max: config.output_max,
+        bounds: config.bounds.clone(),
+        was_killed,
+        troubles: Troubles::default(),
         ledger,
         is_ours: watch::Sender::new(whose == Whose::Own),
         world,

@@ -3,13 +3,14 @@
 //! master that this worker has, so that all of them go with it.
 
 mod commands;
+mod troubles;
 mod untaken;
 
 use crate::attempt::ledger::{Entry, Token};
 use crate::attempt::next::Halt;
-use crate::attempt::output::Window;
 use crate::attempt::report::{AttemptReporter, Reported, Unanswered, report};
 use crate::attempt::runner;
+use crate::attempt::window::Window;
 use crate::process::environment::token_of;
 use crate::process::supervisor::Moment;
 use crate::worker_shared::WorkerShared;
@@ -142,6 +143,7 @@ async fn attach(worker: &Rc<WorkerShared>, vat: &Vat) -> Result<Rc<Session>, End
     params.set_worker(capnp_rpc::new_client(WorkerCommands(worker.clone())));
     params.set_instance(&worker.instance);
     params.set_keeps_terms(true);
+    params.set_clock(wire::time(worker.shared.world.clock.wall()));
     if let (Some(home), Some(alive)) = (&worker.home, alive) {
         wire::write_home(params.reborrow().init_home(), home);
         let mut list = params.reborrow().init_alive(wire::length(alive.len()));
@@ -218,6 +220,7 @@ impl Session {
             biased;
             end = self.renew() => end,
             end = self.take() => end,
+            never = troubles::tell(&self.worker.shared.troubles, &self.session) => never,
             why = self.worker.when_revoked() => self.part(why).await,
         }
     }

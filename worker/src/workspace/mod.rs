@@ -259,6 +259,24 @@ fn set_aside(root: &Path, path: &Path) -> io::Result<bool> {
     }
 }
 
+/// What is left of what was set aside to be removed.
+#[derive(Debug)]
+pub struct Trash {
+    pub place: PathBuf,
+    /// How many trees could not be removed.
+    pub count: usize,
+    /// Why the last of them could not be removed.
+    pub error: Option<io::Error>,
+}
+
+/// Removes what was set aside, and says what could not be removed. Blocks as long as that takes.
+pub fn clear_trash(root: &Path) -> io::Result<Trash> {
+    let place = root.join(TRASH);
+    let error = empty_trash(root).err();
+    let count = if place.exists() { std::fs::read_dir(&place)?.count() } else { 0 };
+    Ok(Trash { place, count, error: error.filter(|_| count > 0) })
+}
+
 fn empty_trash(root: &Path) -> io::Result<()> {
     static EMPTYING: Mutex<()> = Mutex::new(());
     // two threads at the same tree would take each other's entries for errors

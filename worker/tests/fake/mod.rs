@@ -302,6 +302,18 @@ fn lease_of(master: &Rc<Master>, token: [u8; 16]) -> lease::Client {
 struct Session(Rc<Master>);
 
 impl session::Server for Session {
+    async fn troubles(
+        self: Rc<Self>,
+        params: session::TroublesParams,
+        _: session::TroublesResults,
+    ) -> capnp::Result<()> {
+        for what in params.get()?.get_what()? {
+            let line = format!("trouble: {}", what?.to_str()?);
+            self.0.hear(|heard| heard.script.push(line));
+        }
+        Ok(())
+    }
+
     async fn take(self: Rc<Self>, params: session::TakeParams, mut results: session::TakeResults) -> capnp::Result<()> {
         let params = params.get()?;
         let free = wire::read_resources(params.get_free()?);

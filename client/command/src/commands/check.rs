@@ -40,6 +40,8 @@ impl Check {
         };
         match planned {
             Ok((pipeline, plan)) => {
+                let doubts = pipeline::doubts(&plan);
+                doubts.iter().for_each(|doubt| connected.printer.note_lines(&format!("warning: {doubt}")));
                 say_plan(&connected.printer, &plan)?;
                 say_crons(&connected.printer, &pipeline).map(|()| 0)
             }

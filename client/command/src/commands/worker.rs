@@ -115,6 +115,7 @@ async fn show(connected: &Connected, name: &str) -> Result<(), Error> {
         ("claims", listed(claimed)),
         ("room", format!("{} slots, {cores} cpus, {} MiB", about.total.slots, about.total.memory >> 20)),
         ("isolation", worker.tiers()),
+        ("a step", about.bounds.as_ref().map_or_else(String::new, ToString::to_string)),
         ("host", about.host.clone()),
         ("version", about.version.clone()),
         ("running", worker.running.join(", ")),

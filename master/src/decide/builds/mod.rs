@@ -9,6 +9,7 @@ mod order;
 mod planned;
 mod repeat;
 mod retry;
+mod step_end;
 mod trust;
 
 pub use append::AddedJob;
@@ -22,4 +23,5 @@ pub(in crate::decide) use life::AfterNeeds;
 pub(in crate::decide) use open::{Build, Job, OpenAttempt};
 pub(in crate::decide) use repeat::{AfterLoss, after_loss};
 pub(in crate::decide) use retry::{Retried, RetryGuard};
+pub(in crate::decide) use step_end::{check_end, reason_with_limit};
 pub(in crate::decide) use trust::Trigger;

@@ -3,7 +3,7 @@
 use super::Coordinator;
 use super::model::Effect;
 use super::record::JobKey;
-use crate::decide::builds::{AfterLoss, OpenAttempt, after_loss};
+use crate::decide::builds::{AfterLoss, OpenAttempt, after_loss, reason_with_limit};
 use crate::decide::placement::{Accepted, Fault, Lease, LeaseState, LeaseToken, Renewed};
 use schema::limits::REASON;
 use schema::values::{Fact, Outcome, Refusal, RefusalCode, State, Time};
@@ -47,6 +47,8 @@ impl Coordinator {
             return Err(Refusal::new(RefusalCode::Invalid, "an attempt that has begun cannot end as skipped"));
         }
         let job = self.begun(token)?.owner;
+        let had = self.attempt(job).map_or(Duration::ZERO, |attempt| now.since(attempt.row.started));
+        let reason = &reason_with_limit(self.job_plan(job), self.terms.job_timeout, had, outcome, reason);
         match self.after_loss_of(job) {
             AfterLoss::Cancelled(why) => {
                 self.end_attempt(now, token, outcome, &why);

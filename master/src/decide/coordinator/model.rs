@@ -1,9 +1,10 @@
 //! What the coordinator is told and answers: what workers say, and what must happen outside.
 
 use super::record::{BuildId, GrantId, JobKey, LeaseToken, Record};
+use crate::decide::machine_notes::MachineNotes;
 use crate::decide::placement::SessionId;
 use crate::decide::records::Recorder;
-use schema::values::{Assignment, Description, Home};
+use schema::values::{Assignment, Description, Home, Time};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -52,6 +53,8 @@ pub struct Arrival {
     pub home: Option<Home>,
     /// Attempts of which a process lives in its home.
     pub alive: Vec<LeaseToken>,
+    /// What its wall clock shows. 0: an older worker does not say.
+    pub clock: Time,
 }
 
 /// What became of a lease that a worker says it still runs.
@@ -83,8 +86,8 @@ pub(super) struct WorkerLink {
     /// Of its process.
     pub instance: [u8; 16],
     pub home: Option<Home>,
-    /// Why the worker takes no job for now, as it says itself; empty: it does not say so.
-    pub lack: String,
+    /// What the worker says of its machine.
+    pub machine: MachineNotes,
     /// The selector of the job that ended last.
     pub freed: String,
 }

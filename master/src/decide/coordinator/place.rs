@@ -35,7 +35,7 @@ impl Coordinator {
     /// A `take` waits, with these resources free.
     pub fn worker_ready(&mut self, now: Time, session: SessionId, free: Resources) {
         if let Some(connection) = self.connections.get_mut(&session) {
-            connection.lack.clear();
+            connection.machine.lack.clear();
         }
         let offer = self.placement.take(now, session, free);
         self.make_offer(now, offer);

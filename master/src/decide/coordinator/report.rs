@@ -3,16 +3,9 @@
 use super::Coordinator;
 use super::lease::stale;
 use super::record::{JobKey, LeaseToken, Record, SealRow, StepKey, StepRow};
-use crate::decide::builds::OpenAttempt;
+use crate::decide::builds::{OpenAttempt, check_end};
 use schema::limits::STEP_NAME;
 use schema::values::{Exit, Fact, Refusal, RefusalCode, SourceRevision, State, StepEnd, Time};
-
-/// The numbers of signals on Linux, the real-time ones included.
-const SIGNALS: std::ops::RangeInclusive<i32> = 1..=64;
-/// What a process can exit with.
-const CODES: std::ops::RangeInclusive<i32> = 0..=255;
-/// Bytes of a BLAKE3 hash.
-const HASH_BYTES: usize = 32;
 
 /// The log of a step whose attempt has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,62 +133,6 @@ impl Coordinator {
     }
 }
 
-/// Whether a step can have ended like this. `started`: when it began; none: nobody said that it did.
-fn check_end(end: &StepEnd, started: Option<Time>) -> Result<(), Refusal> {
-    let invalid = |text: String| Err(Refusal::new(RefusalCode::Invalid, text));
-    let has_run = match &end.exit {
-        Exit::Code(code) if !CODES.contains(code) => return invalid(format!("no process exits with the code {code}")),
-        Exit::Signal(signal) if !SIGNALS.contains(signal) => return invalid(format!("there is no signal {signal}")),
-        Exit::Code(_) | Exit::Signal(_) | Exit::Timeout | Exit::Idle => true,
-        Exit::None | Exit::Lost(_) => false,
-    };
-    if has_run && started.is_none() {
-        let text = format!("it ended ({}) and was never said to have started", end.exit);
-        return Err(Refusal::new(RefusalCode::Conflict, text).help("say `started` first"));
-    }
-    match end.log_hash.len() {
-        0 | HASH_BYTES => Ok(()),
-        count => invalid(format!("the hash of a log has {HASH_BYTES} bytes, not {count}")),
-    }
-}
-
 fn of_step(step: u16, name: &str, refusal: Refusal) -> Refusal {
     Refusal { text: format!("step {} ({name}): {}", u32::from(step) + 1, refusal.text), ..refusal }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use schema::values::Outcome;
-
-    fn end(exit: Exit) -> StepEnd {
-        StepEnd { outcome: Outcome::Failed, exit, time: Time(5), log_size: 0, log_hash: Vec::new() }
-    }
-
-    #[test]
-    fn a_step_ends_as_a_process_can() {
-        let ran = Some(Time(1));
-        for good in [Exit::Code(0), Exit::Code(255), Exit::Signal(1), Exit::Signal(64), Exit::Timeout, Exit::Idle] {
-            assert_eq!(check_end(&end(good.clone()), ran), Ok(()), "{good}");
-            let refused = check_end(&end(good.clone()), None).unwrap_err();
-            assert_eq!(refused.code, RefusalCode::Conflict, "{good} of what never started");
-        }
-        for good in [Exit::None, Exit::Lost("no such program".to_owned())] {
-            assert_eq!((check_end(&end(good.clone()), ran), check_end(&end(good), None)), (Ok(()), Ok(())));
-        }
-        for bad in [-1, 256, i32::MAX, i32::MIN] {
-            assert_eq!(check_end(&end(Exit::Code(bad)), ran).unwrap_err().code, RefusalCode::Invalid, "code {bad}");
-        }
-        for bad in [-1, 0, 65, i32::MAX, i32::MIN] {
-            assert_eq!(check_end(&end(Exit::Signal(bad)), ran).unwrap_err().code, RefusalCode::Invalid, "signal {bad}");
-        }
-    }
-
-    #[test]
-    fn a_hash_is_whole_or_there_is_none() {
-        for (count, is_good) in [(0, true), (1, false), (31, false), (32, true), (33, false), (1 << 20, false)] {
-            let end = StepEnd { log_hash: vec![7; count], ..end(Exit::Code(0)) };
-            assert_eq!(check_end(&end, Some(Time(1))).is_ok(), is_good, "{count} bytes");
-        }
-    }
 }

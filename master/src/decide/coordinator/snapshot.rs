@@ -7,6 +7,7 @@ pub(crate) use crate::decide::placement::{
 
 use super::Coordinator;
 use super::record::{AttemptRow, BuildId, BuildRow, GrantId, GrantRow, JobKey, JobRow, WorkerRow};
+use crate::decide::machine_notes::MachineNotes;
 use crate::decide::placement::Lease;
 use schema::values::{JobPlan, Time};
 use std::borrow::Cow;
@@ -177,9 +178,9 @@ impl<'a> CoordinatorSnapshot<'a> {
         self.it.placement.session_of(worker).map(|(_, session)| session)
     }
 
-    /// Why a connected worker takes no job for now, as it says itself; empty: it does not say so.
-    pub(crate) fn lack_of(self, worker: &str) -> &'a str {
-        self.it.connection_of(worker).map_or("", |connection| connection.lack.as_str())
+    /// What a connected worker says of its machine. None: it is not connected.
+    pub(crate) fn machine_of(self, worker: &str) -> Option<&'a MachineNotes> {
+        self.it.connection_of(worker).map(|connection| &connection.machine)
     }
 
     /// The labels in force of a worker that is not connected.

@@ -7,6 +7,7 @@ use super::record::{Answer, GrantId, GrantRow, JobKey, LeaseToken, WorkerRow};
 use super::requests::Request;
 use crate::decide::authority::may_steer;
 use crate::decide::builds::OpenAttempt;
+use crate::decide::machine_notes::{MachineNotes, WorkerClock};
 use crate::decide::placement::{Detached, Session, SessionId};
 use crate::decide::records::DEFAULT_POOL;
 use schema::limits::LACK;
@@ -60,8 +61,18 @@ impl Coordinator {
     pub fn note_lack(&mut self, id: SessionId, what: &str) {
         let is_silent = self.placement.session(id).is_some_and(|session| session.waiting.is_none());
         if let Some(connection) = self.connections.get_mut(&id).filter(|_| is_silent) {
-            connection.lack = LACK.cut(what).into_owned();
+            connection.machine.lack = LACK.cut(what).into_owned();
         }
+    }
+
+    pub fn note_troubles(&mut self, id: SessionId, what: Vec<String>) {
+        self.connections.get_mut(&id).into_iter().for_each(|link| link.machine.troubles.clone_from(&what));
+    }
+
+    /// The clock of the worker that runs this attempt, and when the attempt began.
+    pub(crate) fn clock_of(&self, token: LeaseToken) -> Option<(WorkerClock, Time)> {
+        let lease = self.placement.lease(token)?;
+        Some((self.connections.get(&lease.session?)?.machine.clock, self.attempt(lease.owner)?.row.started))
     }
 
     /// The live session of a worker and its process, for telling a clone from a successor.
@@ -138,7 +149,7 @@ impl Coordinator {
             grant: row.id,
             instance: arrival.instance,
             home: arrival.home.clone(),
-            lack: String::new(),
+            machine: MachineNotes::begin(arrival.clock, now),
             freed: String::new(),
         };
         self.connections.insert(id, connection);

@@ -5,6 +5,7 @@ mod crons;
 mod disk;
 mod files;
 mod grants;
+mod machines;
 mod notices;
 mod pages;
 mod pipelines;
@@ -21,7 +22,7 @@ pub use premises::Premises;
 use crate::commit::state_reader::StateReader;
 use crate::decide::coordinator::record::{GrantId, GrantRow};
 use crate::decide::coordinator::{Coordinator, HeldProject};
-use crate::explain::{Explainer, PoolStatus, QueueStatus, WorkerStatus};
+use crate::explain::{Explainer, MachineStatus, PoolStatus, QueueStatus, WorkerStatus};
 use crate::intake::sources::Repositories;
 use crate::keep::store::Reading;
 use client::words::count;
@@ -103,6 +104,7 @@ pub fn disk_bytes(state: &std::path::Path) -> Option<(u64, u64)> {
 struct Held {
     pools: Vec<PoolStatus>,
     workers: Vec<WorkerStatus>,
+    machines: Vec<MachineStatus>,
     /// Names of workers that lack the usual tier, with their lacks.
     without_tier: Vec<(String, String)>,
     queue: Vec<QueueStatus>,
@@ -116,6 +118,7 @@ impl Held {
         Held {
             pools: explainer.pools(),
             workers: explainer.workers(),
+            machines: explainer.machines(),
             without_tier: explainer.without_usual_tier(),
             queue: explainer.queue(),
             grants: coordinator.grants().below(caller).cloned().collect(),
@@ -134,6 +137,7 @@ impl Held {
         let pools = self.pools.iter().filter(|pool| !pool.projects.is_empty()).map(|pool| pools::judge(pool, now));
         let mut findings: Vec<Finding> = pools.collect();
         findings.extend(self.workers.iter().filter_map(|worker| pools::judge_worker(worker, now)));
+        findings.extend(self.machines.iter().flat_map(machines::judge));
         findings.extend(self.without_tier.iter().map(|(worker, lack)| pools::judge_tier(worker, lack)));
         findings.push(queue::judge(&self.queue, now));
         findings.extend(grants::judge(&self.grants, now));

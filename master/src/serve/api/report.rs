@@ -6,7 +6,7 @@ use crate::decide::coordinator::OpenLog;
 use crate::decide::coordinator::record::{LeaseToken, StepKey};
 use crate::keep::logs::{Mark, Write};
 use schema::limits::{self, LOG_HASH, LOG_WRITE, MARKS};
-use schema::log_capnp::log_sink;
+use schema::log_capnp::{log_sink, mark as log_mark};
 use schema::values::{Refusal, RefusalCode, StepEnd, Time};
 use schema::wire;
 use schema::worker_capnp::step_report;
@@ -20,13 +20,21 @@ pub(super) async fn settled(access: &WorkerAccess, begun: Result<(), Refusal>) -
     }
 }
 
+/// Puts the times right that the worker of an attempt tells.
+fn right(access: &WorkerAccess, token: LeaseToken) -> impl Fn(Time) -> Time + use<> {
+    let (clock, now) = access.driver().peek(|it, now| (it.clock_of(token), now));
+    move |told| clock.map_or(told, |(clock, begun)| clock.put_right(begun, now, told))
+}
+
 /// A step started. Answered by [`settled`].
 pub(super) fn started(access: &WorkerAccess, token: LeaseToken, step: u16, time: Time) -> Result<(), Refusal> {
+    let time = right(access, token)(time);
     access.driver().begin(|it, now| it.step_started(now, token, step, time))
 }
 
 /// A step ended. Answered by [`settled`].
 pub(super) fn finished(access: &WorkerAccess, token: LeaseToken, step: u16, end: StepEnd) -> Result<(), Refusal> {
+    let end = StepEnd { time: right(access, token)(end.time), ..end };
     access.driver().begin(|it, now| it.step_finished(now, token, step, end))
 }
 
@@ -110,8 +118,13 @@ impl log_sink::Server for Sink {
             refuse!(results, Refusal::new(RefusalCode::Invalid, text));
         }
         let marks = limits::structs(params.get_marks(), &MARKS)?;
-        let marks = marks.map(|mark| Mark { offset: mark.get_offset(), time: wire::read_time(mark.get_time()) });
-        let write = Write { bytes: bytes.to_vec(), marks: marks.collect(), room };
+        let right = right(&self.access, self.token);
+        let mark = |mark: log_mark::Reader<'_>| Mark {
+            offset: mark.get_offset(),
+            time: right(wire::read_time(mark.get_time())),
+        };
+        let marks = marks.map(mark).collect();
+        let write = Write { bytes: bytes.to_vec(), marks, room };
         match self.access.logs().write_in(self.key, params.get_offset(), write).await {
             Ok(written) => {
                 self.access.driver().mark(|it, now| it.log_grew(now, self.token));

@@ -81,7 +81,8 @@ pub(super) fn worker_bytes(worker: &WorkerStatus) -> usize {
     let texts: usize = texts.map(|text| text_bytes(text)).iter().sum();
     let tiers: usize = about.isolation.iter().map(|tier| text_bytes(tier.word())).sum();
     let lists = limits::listed(&worker.pools) + tiers + about.probes.iter().map(probe_bytes).sum::<usize>();
-    ROW + texts + labels + lists + limits::listed(worker.running.iter().take(RUNNING_SHOWN))
+    let bounds = about.bounds.as_ref().map_or(0, |bounds| 3 * WORD + bounds.lack.as_deref().map_or(0, text_bytes));
+    ROW + bounds + texts + labels + lists + limits::listed(worker.running.iter().take(RUNNING_SHOWN))
 }
 
 fn probe_bytes(probe: &TierProbe) -> usize {

@@ -7,7 +7,7 @@ use super::{Holder, accept, refuse};
 use crate::decide::coordinator::record::LeaseToken;
 use crate::decide::coordinator::{Arrival, Attached, Resumption, SessionId};
 use schema::gate::Gate;
-use schema::limits::{self, INSTANCE, LACK, LEASE, LEASES};
+use schema::limits::{self, INSTANCE, LACK, LEASE, LEASES, TROUBLES};
 use schema::values::{Assignment, JobPlan, Refusal, RefusalCode, Resources};
 use schema::wire;
 use schema::worker_capnp::{lease, session, worker_desk};
@@ -173,6 +173,16 @@ impl session::Server for Session {
         self.access.driver().note(|it, _| it.note_lack(id, &what));
         Ok(())
     }
+
+    async fn troubles(
+        self: Rc<Self>,
+        params: session::TroublesParams,
+        _: session::TroublesResults,
+    ) -> capnp::Result<()> {
+        let (id, what) = (self.id, limits::texts(params.get()?.get_what(), &TROUBLES, &LACK)?);
+        self.access.driver().note(|it, _| it.note_troubles(id, what));
+        Ok(())
+    }
 }
 
 impl Session {
@@ -274,6 +284,7 @@ fn read_arrival(params: worker_desk::attach_params::Reader<'_>) -> capnp::Result
         keeps_terms: params.get_keeps_terms(),
         home: params.has_home().then(|| wire::read_home(params.get_home()?)).transpose()?,
         alive: read_tokens(params.get_alive())?,
+        clock: wire::read_time(params.get_clock()),
     })
 }
 

@@ -59,6 +59,8 @@ pub(crate) struct Entry {
     lease: RefCell<Option<lease::Client>>,
     /// When the lease ends, whether or not there is a connection.
     held: Cell<Option<HeldLease>>,
+    /// What the log of the next step begins with, of the checkout, as that submodules are not in it.
+    notes: RefCell<Vec<String>>,
     /// The workspace, locked for as long as steps may run.
     workspace: RefCell<Option<Rc<Workspace>>>,
     /// Counts the changes of this attempt, and those of all attempts.
@@ -106,6 +108,7 @@ impl Entry {
             idle: Cell::new(false),
             lease: RefCell::default(),
             held: Cell::default(),
+            notes: RefCell::default(),
             workspace: RefCell::new(workspace.map(Rc::new)),
             changed: (watch::Sender::new(0), all_changed),
         }
@@ -346,6 +349,14 @@ impl Entry {
 
     pub(crate) fn workspace(&self) -> Option<Rc<Workspace>> {
         self.workspace.borrow().clone()
+    }
+
+    pub(crate) fn set_notes(&self, notes: Vec<String>) {
+        self.notes.replace(notes);
+    }
+
+    pub(crate) fn take_notes(&self) -> Vec<String> {
+        self.notes.take()
     }
 
     /// Notes the workspace, whose tree is now as the job wants it.

@@ -13,7 +13,8 @@ pub(crate) use reporter::AttemptReporter;
 
 use crate::attempt::ledger::{Entry, Step};
 use crate::attempt::next::{self, AttemptResult};
-use crate::attempt::output::{ShipError, Shipped, Window, dropped, ship};
+use crate::attempt::output::{ShipError, Shipped, dropped, ship};
+use crate::attempt::window::Window;
 use futures::future::{try_join, try_join_all};
 use hold::goes_with_end;
 use reporter::StepReporter;

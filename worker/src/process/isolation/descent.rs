@@ -32,7 +32,12 @@ pub(crate) fn names(ancestor: Pid) -> Vec<String> {
 
 /// Like [`names`], of a process group.
 pub(crate) fn names_in_group(leader: Pid) -> Vec<String> {
-    names_of(processes().filter(|pid| is_in_group(*pid, leader)).collect())
+    names_of(in_group(leader))
+}
+
+/// The processes of the group that `leader` led.
+pub(crate) fn in_group(leader: Pid) -> HashSet<Pid> {
+    processes().filter(|pid| is_in_group(*pid, leader)).collect()
 }
 
 fn names_of(pids: HashSet<Pid>) -> Vec<String> {
@@ -126,7 +131,8 @@ fn stop_then_kill(find: impl Fn() -> HashSet<Pid>) -> usize {
     seen.len()
 }
 
-fn descendants(ancestor: Pid) -> HashSet<Pid> {
+/// All that descend from `ancestor`, without itself.
+pub(crate) fn descendants(ancestor: Pid) -> HashSet<Pid> {
     let mut found = with_descendants(HashSet::from([ancestor]));
     found.remove(&ancestor);
     found
@@ -172,8 +178,15 @@ pub(crate) fn marks(name: &str) -> HashSet<String> {
 }
 
 /// What the kernel tells of a process. None: the process is gone, or is another user's.
-fn read(pid: Pid, file: &str) -> Option<Vec<u8>> {
+pub(super) fn read(pid: Pid, file: &str) -> Option<Vec<u8>> {
     fs::read(format!("/proc/{}/{file}", pid.as_raw_nonzero())).ok()
+}
+
+/// How many threads a process has. None: it is gone.
+pub(super) fn threads(pid: Pid) -> Option<u64> {
+    let stat = stat(pid)?;
+    // the twentieth field, where the name is the second
+    stat[stat.rfind(')')? + 1..].split_ascii_whitespace().nth(17)?.parse().ok()
 }
 
 /// The line of proc_pid_stat(5). The name of the program in it may be no text, and is made one.

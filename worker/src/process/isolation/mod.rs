@@ -3,6 +3,7 @@
 
 pub(crate) mod descent;
 pub(crate) mod spawn;
+pub(crate) mod usage;
 
 use rustix::process::{getpid, set_child_subreaper};
 use schema::values::Tier;

@@ -23,8 +23,14 @@ pub(crate) fn close_inherited() {
 }
 
 /// Starts a step with this whole environment in an absolute directory, and answers the reading end of the one pipe that takes
-/// both of its outputs. The step leads a process group of its own, and dies with the calling thread.
-pub(crate) fn spawn(argv: &[String], env: &[(String, String)], dir: &Path) -> io::Result<(Child, OwnedFd)> {
+/// both of its outputs. The step leads a process group of its own, and dies with the calling thread. `files`: how many files each of
+/// its processes may have open, where somebody says.
+pub(crate) fn spawn(
+    argv: &[String],
+    env: &[(String, String)],
+    dir: &Path,
+    files: Option<u64>,
+) -> io::Result<(Child, OwnedFd)> {
     let (name, arguments) =
         argv.split_first().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "an empty command"))?;
     let (reader, writer) = io::pipe()?;
@@ -39,10 +45,13 @@ pub(crate) fn spawn(argv: &[String], env: &[(String, String)], dir: &Path) -> io
         .stderr(Stdio::from(writer))
         .process_group(0);
     let supervisor = getpid();
+    let files = files.unwrap_or(FILES.1);
+    let blame = blame();
     // SAFETY: between fork and exec only system calls are made, and nothing is allocated: the error has no text.
     unsafe {
         command.pre_exec(move || {
-            forget_origin();
+            forget_origin(files);
+            take_blame(&blame);
             set_parent_process_death_signal(Some(Signal::KILL))?;
             // it may have died before the line above
             match getppid() == Some(supervisor) {
@@ -82,6 +91,30 @@ const LIMITS: [(libc::__rlimit_resource_t, libc::rlim_t); 5] = [
 /// connections, and programs that close or poll all that they could have are slow by it.
 const FILES: (libc::rlim_t, libc::rlim_t) = (1_024, 65_536);
 
+/// The file by which the kernel chooses what to kill where a machine is out of memory.
+const BLAME_FILE: &std::ffi::CStr = c"/proc/self/oom_score_adj";
+/// What stands in it for a step at the least. Whatever runs as usual has 0, and 1,000 is the most: half of that lets a step go
+/// before the worker, before its supervisor and before other services.
+const BLAME: i32 = 500;
+
+/// What a step writes to [`BLAME_FILE`]. A step may be blamed more than its supervisor, but not less.
+fn blame() -> Vec<u8> {
+    let own = std::fs::read_to_string("/proc/self/oom_score_adj").ok().and_then(|text| text.trim().parse::<i32>().ok());
+    own.unwrap_or(0).max(BLAME).to_string().into_bytes()
+}
+
+/// Has the kernel choose this process before its supervisor. Where it does not let us, it chooses as before.
+fn take_blame(blame: &[u8]) {
+    // SAFETY: called between fork and exec, where each of these calls may be; nothing is allocated.
+    unsafe {
+        let file = libc::open(BLAME_FILE.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+        if file >= 0 {
+            libc::write(file, blame.as_ptr().cast(), blame.len());
+            libc::close(file);
+        }
+    }
+}
+
 /// At least a `struct sigaction` of the kernel.
 const DEFAULT_ACTION: [u64; 8] = [0; 8];
 /// A set of 64 signals.
@@ -89,7 +122,7 @@ const SIGNAL_SET_BYTES: usize = 8;
 
 /// Takes away what whoever started us left to its children: signals that are ignored or blocked, the umask, and soft limits
 /// that are lower than usual. A hard limit holds, since it cannot be raised. Bounds what a step may have of files.
-fn forget_origin() {
+fn forget_origin(files_max: libc::rlim_t) {
     // SAFETY: called between fork and exec, where each of these may be; the structures live on this stack.
     unsafe {
         for signal in 1..=libc::SIGRTMAX() {
@@ -110,7 +143,7 @@ fn forget_origin() {
         }
         let mut files = std::mem::zeroed::<libc::rlimit>();
         if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut files) == 0 {
-            files.rlim_max = files.rlim_max.min(FILES.1);
+            files.rlim_max = files.rlim_max.min(files_max);
             files.rlim_cur = files.rlim_cur.max(FILES.0).min(files.rlim_max);
             libc::setrlimit(libc::RLIMIT_NOFILE, &raw const files);
         }

@@ -5,6 +5,7 @@
 //! Everything it needs is in the attempt's directory ([`StepFiles`]); it runs on one thread and without a runtime. Its
 //! standard input is a socket to the worker, its standard output the locked order.
 
+mod bounds;
 mod clock;
 mod door;
 mod forker;
@@ -21,7 +22,7 @@ pub use clock::{Moment, milliseconds, wall, wall_of};
 pub(crate) use door::listening;
 pub use forker::SupervisorForker;
 pub use order::{Journal, KillCause, Limits, Order, OrderSlot, StepFiles, shortened};
-pub(crate) use probe::{PROBE_MAX, probe};
+pub(crate) use probe::{PROBE_MAX, probe, probe_bounds};
 pub use scope::{ServiceManager, service_manager};
 pub(crate) use spool::MARK_BYTES;
 pub use start::{Prepared, connect, prepare};
@@ -50,6 +51,7 @@ pub fn supervise_main(arguments: &[String]) -> ExitCode {
     let parsed = match arguments {
         [word] if word == forker::FORKER => return forker::serve(),
         [word, tier] if word == probe::PROBE => return probe::serve(tier),
+        [word] if word == probe::BOUNDS => return probe::serve_bounds(),
         [word, tier] if word == probe::STRAY => return probe::stray(tier),
         [dir, step] => step.parse().ok().map(|step| (Path::new(dir), step)),
         _ => None,
@@ -96,8 +98,12 @@ fn below(order: &Order, error: &io::Error) -> Journal {
 
 fn run(order: &Order, mut spool: Spool, link: &mut Link) -> Journal {
     let started = wall();
+    if let Err(error) = order.notes.iter().try_for_each(|note| spool.note(note)) {
+        let text = shortened(&format!("its log cannot be written: {error}"));
+        return Journal::without_process(KillCause::Broken(text.clone()), &text, started);
+    }
     fail_point("supervisor-before-exec");
-    let spawned = spawn::spawn(&order.argv, &order.env, &order.dir);
+    let spawned = spawn::spawn(&order.argv, &order.env, &order.dir, order.limits.open_files());
     fail_point("supervisor-after-exec");
     match spawned {
         Ok((child, pipe)) => Supervision::new(order, child.id(), pipe, spool, link).run(started),
@@ -114,6 +120,18 @@ fn run(order: &Order, mut spool: Spool, link: &mut Link) -> Journal {
     }
 }
 
+/// Where a program was looked for that was not found. A `PATH` is taken as it is written, whatever variables it names.
+fn searched(order: &Order, program: &str, error: &io::Error) -> String {
+    if error.kind() != io::ErrorKind::NotFound || program.contains('/') {
+        return String::new();
+    }
+    let path = order.env.iter().find(|(name, _)| name == "PATH").map_or("", |(_, path)| path.as_str());
+    match path.contains('$') {
+        true => format!("; it is looked for in PATH, which is `{path}`: no variable is filled in there"),
+        false => format!("; it is looked for in PATH, which is `{path}`"),
+    }
+}
+
 /// Whose fault it is: the pipeline named what is not there, or the machine has no room.
 fn not_started(order: &Order, error: &io::Error) -> (KillCause, String) {
     let program = order.argv.first().map_or("", String::as_str);
@@ -121,7 +139,7 @@ fn not_started(order: &Order, error: &io::Error) -> (KillCause, String) {
         let text = format!("cannot start `{program}`: there is no directory {}", order.dir.display());
         return (KillCause::Impossible(shortened(&text)), text);
     }
-    let text = shortened(&format!("cannot start `{program}`: {error}"));
+    let text = shortened(&format!("cannot start `{program}`: {error}{}", searched(order, program, &error)));
     let is_code = matches!(
         error.kind(),
         io::ErrorKind::NotFound

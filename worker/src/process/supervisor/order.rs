@@ -16,8 +16,11 @@ use std::time::SystemTime;
 const SLOT_BYTES: usize = 4096;
 /// The first byte of the slot, once a supervisor has begun.
 const BEGUN: u8 = b'*';
-/// The longest text of a cause or an exit, in bytes, so that a journal fits into its slot.
+/// The longest text of a cause or an exit, in bytes.
 const REASON_BYTES_MAX: usize = 1024;
+/// The longest such text as JSON has it, in bytes, where a control character has six: a journal has at most two of them, and its
+/// numbers and names have some 200 bytes, so that it fits into its slot.
+const REASON_JSON_MAX: usize = 1_900;
 
 /// An order to run one step, with nothing left to decide.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +33,9 @@ pub struct Order {
     #[serde(default)]
     pub tier: Tier,
     pub limits: Limits,
+    /// Lines of the worker's with which the log begins.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// The limits of a step. Durations are in milliseconds and count from the step's start.
@@ -55,6 +61,22 @@ pub struct Limits {
     pub grace_ms: u64,
     /// How many bytes of output are kept.
     pub output_max: u64,
+    /// How many processes the step may have at a time. 0: without a limit, as an earlier worker orders it.
+    #[serde(default)]
+    pub processes_max: u64,
+    /// How much memory the processes of the step may take together, in bytes. 0: without a limit.
+    #[serde(default)]
+    pub memory_max: u64,
+    /// How many files each process of the step may have open. 0: as many as the supervisor itself decides.
+    #[serde(default)]
+    pub files_max: u64,
+}
+
+impl Limits {
+    /// How many files a process of the step may have open, where the worker said it.
+    pub(super) fn open_files(&self) -> Option<u64> {
+        (self.files_max > 0).then_some(self.files_max)
+    }
 }
 
 /// A supervisor's word of how a step ended, written when no process of it is left.
@@ -90,6 +112,8 @@ pub enum KillCause {
     Impossible(String),
     /// The machine could not start or follow the step.
     Broken(String),
+    /// The step took more than it may, or ended its worker with itself, and would elsewhere too: in words.
+    Excess(String),
 }
 
 impl Journal {
@@ -310,9 +334,21 @@ impl OrderFile {
     }
 }
 
-/// At most 1 KiB of a text, so that it fits into the slot of the journal.
+/// At most 1 KiB of a text, and less of one that is long as JSON, so that it fits into the slot of the journal.
 pub fn shortened(text: &str) -> String {
-    text[..text.floor_char_boundary(REASON_BYTES_MAX)].to_owned()
+    let mut room = REASON_JSON_MAX;
+    let fits = |letter: &char| room.checked_sub(json_bytes(*letter)).map(|left| room = left).is_some();
+    let bytes: usize = text.chars().take_while(fits).map(char::len_utf8).sum();
+    text[..text.floor_char_boundary(bytes.min(REASON_BYTES_MAX))].to_owned()
+}
+
+/// How many bytes a character has in a string of JSON at the most.
+fn json_bytes(letter: char) -> usize {
+    match letter {
+        '"' | '\\' => 2,
+        '\0'..'\u{20}' => 6,
+        letter => letter.len_utf8(),
+    }
 }
 
 #[cfg(test)]
@@ -331,9 +367,13 @@ mod tests {
             orphan_ms: 1,
             grace_ms: 1,
             output_max: 1,
+            processes_max: 0,
+            memory_max: 0,
+            files_max: 0,
         };
         let argv = vec!["echo".to_owned(), "a\nb".to_owned()];
-        let order = Order { argv, env: Vec::new(), dir: dir.path().to_owned(), tier: Tier::Guard, limits };
+        let order =
+            Order { argv, env: Vec::new(), dir: dir.path().to_owned(), tier: Tier::Guard, limits, notes: Vec::new() };
         let files = StepFiles::new(dir.path(), 7);
         (dir, files, order)
     }
@@ -356,6 +396,27 @@ mod tests {
         assert_eq!(files.read_journal().unwrap(), Some(ended(3)));
         assert_eq!(std::fs::metadata(files.order()).unwrap().len(), size, "the room was taken before");
         assert_eq!(files.take_order().unwrap().0, order);
+    }
+
+    /// What stands twice in a journal, full of characters that JSON writes with six bytes, took more than the slot, and so more than
+    /// the room that was taken ahead for it.
+    #[test]
+    fn any_journal_fits_into_its_slot() {
+        let (_dir, files, order) = ordered();
+        drop(files.write_order(&order).unwrap());
+        let size = std::fs::metadata(files.order()).unwrap().len();
+        for letter in ["\u{1}", "\"", "\\", "x", "\u{7f}", "\u{1f600}", "\n"] {
+            let text = shortened(&letter.repeat(5_000));
+            assert!(text.len() >= 300 && text.len() <= REASON_BYTES_MAX, "{letter:?}: {}", text.len());
+            let journal = Journal {
+                size: u64::MAX,
+                survivors: u32::MAX,
+                ..Journal::without_process(KillCause::Impossible(text.clone()), &text, Time(u64::MAX))
+            };
+            files.write_journal(&journal).unwrap();
+            assert_eq!(std::fs::metadata(files.order()).unwrap().len(), size, "{letter:?}");
+            assert_eq!(files.read_journal().unwrap(), Some(journal));
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use super::SUPERVISE;
 use super::forker::become_supervisor;
 use crate::process::isolation::spawn::{self, Forked};
-use crate::process::isolation::{descent, establish};
+use crate::process::isolation::{descent, establish, usage};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process_group, setsid, wait, waitpid};
@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 /// The argument behind [`SUPERVISE`] with which this program tries the tier that follows.
 pub(super) const PROBE: &str = "probe";
+/// The argument behind [`SUPERVISE`] with which this program tries to measure a step.
+pub(super) const BOUNDS: &str = "bounds";
 /// The argument behind [`SUPERVISE`] with which this program is the step of such a try.
 pub(super) const STRAY: &str = "stray";
 
@@ -32,8 +34,17 @@ const WORKS: &str = "works";
 /// Tries a tier in a process of its own, for at most this long. An error says why the tier is not to be offered. `program`: a
 /// binary that answers to [`SUPERVISE`].
 pub(crate) fn probe(program: &Path, tier: Tier, patience: Duration) -> Result<(), String> {
+    ask(program, &[PROBE, tier.word()], patience)
+}
+
+/// Tries in the same way whether this machine tells what a step takes. An error says why not, and that no step is held to its limits.
+pub(crate) fn probe_bounds(program: &Path, patience: Duration) -> Result<(), String> {
+    ask(program, &[BOUNDS], patience)
+}
+
+fn ask(program: &Path, words: &[&str], patience: Duration) -> Result<(), String> {
     let mut command = Command::new(program);
-    become_supervisor(&mut command, [PROBE, tier.word()]);
+    become_supervisor(&mut command, words);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().map_err(|error| format!("the probe of it cannot be started: {error}"))?;
     let answer = answer(&mut child, patience);
@@ -78,6 +89,29 @@ fn is_readable(from: &impl AsFd, left: Duration) -> io::Result<bool> {
 /// The process of a try: says on its standard output what came of it.
 pub(super) fn serve(word: &str) -> ExitCode {
     let tried = Tier::read(word).ok_or_else(|| format!("there is no tier `{word}`")).and_then(try_out);
+    say(tried)
+}
+
+/// As [`serve`], of the try to measure a step.
+pub(super) fn serve_bounds() -> ExitCode {
+    say(measure_step())
+}
+
+/// Starts a step, and looks whether it is found with its memory.
+fn measure_step() -> Result<(), String> {
+    let (main, output) = start(Tier::Plain).map_err(|error| format!("a step cannot be started: {error}"))?;
+    let has_begun = matches!(rustix::io::read(&output, &mut [0; 1]), Ok(1));
+    let pids: Vec<Pid> = descent::descendants(getpid()).into_iter().collect();
+    let found = (pids.len(), usage::threads(&pids), usage::memory(&pids, 0));
+    end_group(main)?;
+    match (has_begun, found) {
+        (true, (1, 1.., 1..)) => Ok(()),
+        (true, _) => Err("/proc does not show the processes of a step and their memory".to_owned()),
+        (false, _) => Err("a step ends before its time".to_owned()),
+    }
+}
+
+fn say(tried: Result<(), String>) -> ExitCode {
     let answer = tried.err().unwrap_or_else(|| WORKS.to_owned());
     match writeln!(io::stdout(), "{answer}") {
         Ok(()) => ExitCode::SUCCESS,
@@ -104,7 +138,7 @@ fn start(tier: Tier) -> io::Result<(Pid, OwnedFd)> {
     let argv = ["/proc/self/exe", SUPERVISE, STRAY, tier.word()].map(str::to_owned);
     let texts = std::env::vars_os().map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let env: Vec<(String, String)> = texts.flatten().collect();
-    let (child, output) = spawn::spawn(&argv, &env, Path::new("/"))?;
+    let (child, output) = spawn::spawn(&argv, &env, Path::new("/"), None)?;
     let main = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     Ok((main.ok_or(io::ErrorKind::InvalidData)?, output))
 }

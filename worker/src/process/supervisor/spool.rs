@@ -2,10 +2,12 @@
 //! [`crate::attempt::output`].
 
 use super::clock::{Moment, wall};
+use schema::limits::grouped;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
+use system::tail::Tail;
 
 /// The least time between two marks, in milliseconds. One is enough for what comes within it.
 const MARK_EVERY_MS: u64 = 100;
@@ -19,17 +21,18 @@ pub(super) struct Spool {
     marks: LazyFile,
     size: u64,
     most: u64,
-    is_full: bool,
+    /// What came beyond the limit. None: nothing did.
+    tail: Option<Tail>,
     /// Whether the last byte ends no line.
     is_amid_line: bool,
     marked: Option<Moment>,
 }
 
 impl Spool {
-    /// Makes a spool that keeps at most `most` bytes, and then a line that says so.
+    /// Makes a spool that keeps at most `most` bytes of the beginning, and the end of what is longer.
     pub(super) fn new(log: PathBuf, marks: PathBuf, most: u64) -> Spool {
         let lazy = |path| LazyFile { path, file: None };
-        Spool { log: lazy(log), marks: lazy(marks), size: 0, most, is_full: false, is_amid_line: false, marked: None }
+        Spool { log: lazy(log), marks: lazy(marks), size: 0, most, tail: None, is_amid_line: false, marked: None }
     }
 
     pub(super) fn size(&self) -> u64 {
@@ -38,7 +41,11 @@ impl Spool {
 
     /// Appends what the step wrote.
     pub(super) fn append(&mut self, bytes: &[u8], now: Moment) -> io::Result<()> {
-        if self.is_full || bytes.is_empty() {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if let Some(tail) = &mut self.tail {
+            tail.push(bytes);
             return Ok(());
         }
         let room = usize::try_from(self.most.saturating_sub(self.size)).unwrap_or(usize::MAX);
@@ -46,15 +53,34 @@ impl Spool {
         self.mark(now)?;
         self.write(kept)?;
         if kept.len() < bytes.len() {
-            self.is_full = true;
-            let notice = format!("\n[guild: what follows is beyond {} bytes and was dropped]\n", self.most);
-            self.write(notice.as_bytes())?;
+            let mut tail = Tail::default();
+            tail.push(&bytes[kept.len()..]);
+            self.tail = Some(tail);
         }
         Ok(())
     }
 
+    /// Writes the end of an output that was too long, and before it how much is missing. Nothing comes after it but lines of ours.
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        let Some(tail) = self.tail.take() else { return Ok(()) };
+        self.most = u64::MAX;
+        let (missing, bytes) = tail.take();
+        if missing > 0 {
+            let missing = grouped(usize::try_from(missing).unwrap_or(usize::MAX));
+            self.note(&format!(
+                "{missing} bytes are left out here, because the output is longer than `output` of the worker"
+            ))?;
+        }
+        self.mark(Moment::now())?;
+        self.write(&bytes)
+    }
+
     /// Writes a line of ours, beyond every limit.
     pub(super) fn note(&mut self, text: &str) -> io::Result<()> {
+        if let Some(tail) = &mut self.tail {
+            tail.push(format!("\n[guild: {text}]\n").as_bytes());
+            return Ok(());
+        }
         self.mark(Moment::now())?;
         let start = if self.is_amid_line { "\n" } else { "" };
         self.write(format!("{start}[guild: {text}]\n").as_bytes())
@@ -104,17 +130,37 @@ impl LazyFile {
 mod tests {
     use super::*;
 
+    /// C26: the reason of a failure stands at the end.
     #[test]
-    fn beyond_the_limit_there_is_one_notice() {
+    fn of_an_output_beyond_the_limit_both_ends_are_kept() {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("log");
-        let mut spool = Spool::new(log.clone(), dir.path().join("marks"), 5);
-        for part in ["abc", "def", "ghi"] {
-            spool.append(part.as_bytes(), Moment(0)).unwrap();
-        }
-        let text = std::fs::read_to_string(&log).unwrap();
-        assert_eq!(text, "abcde\n[guild: what follows is beyond 5 bytes and was dropped]\n");
-        assert_eq!(spool.size(), text.len() as u64);
+        let spooled = |parts: &[&str]| {
+            let mut spool = Spool::new(log.clone(), dir.path().join("marks"), 5);
+            parts.iter().for_each(|part| spool.append(part.as_bytes(), Moment(0)).unwrap());
+            spool.finish().unwrap();
+            spool.note("ours").unwrap();
+            let text = std::fs::read_to_string(&log).unwrap();
+            assert_eq!(spool.size(), text.len() as u64);
+            text
+        };
+        assert_eq!(spooled(&["abc", "def", "ghi\n"]), "abcdefghi\n[guild: ours]\n", "nothing is missing");
+        let long = "x\n".repeat(100_000);
+        let text = spooled(&["abc\n", &long, "THE-REASON\n"]);
+        let named = text.find("[guild: ").unwrap();
+        assert_eq!(&text[..named], "abc\nx\n");
+        let (gap, tail) = text[named..].split_once('\n').unwrap();
+        assert!(
+            gap.ends_with(" bytes are left out here, because the output is longer than `output` of the worker]"),
+            "{gap}"
+        );
+        let missing: usize =
+            gap.trim_start_matches("[guild: ").split(' ').next().unwrap().replace(',', "").parse().unwrap();
+        let tail = tail.trim_end_matches("[guild: ours]\n");
+        // the gap begins after the fifth byte, and its note begins a line
+        assert_eq!(5 + missing + tail.len(), "abc\n".len() + long.len() + "THE-REASON\n".len());
+        assert!(text.ends_with("x\nTHE-REASON\n[guild: ours]\n"));
+        assert!(text.len() < (64 << 10) + 200, "{}", text.len());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A step's life, from its start to the death of the last process that it left: what the supervisor does until it can
 //! write the journal.
 
+use super::bounds::Bounds;
 use super::clock::{Moment, wall};
 use super::link::{Link, Word};
 use super::order::{Journal, KillCause, Order, shortened};
@@ -38,6 +39,7 @@ pub(super) struct Supervision<'a> {
     link: &'a mut Link,
     spool: Spool,
     watch: Watch,
+    bounds: Bounds,
     tier: Tier,
     main: Pid,
     pidfd: Option<OwnedFd>,
@@ -81,6 +83,7 @@ impl<'a> Supervision<'a> {
             link,
             spool,
             watch: Watch::new(order.limits.clone(), Moment::now()),
+            bounds: Bounds::new(&order.limits, Moment::now()),
             tier: order.tier,
             main,
             // without one (before Linux 5.3) the loop looks often
@@ -111,6 +114,9 @@ impl<'a> Supervision<'a> {
         }
         // what is in the pipe now is all; its other end may be held by someone who is no descendant
         while self.read_output() {}
+        if let Err(error) = self.spool.finish() {
+            self.lose_log(&error, Moment::now());
+        }
         self.journal(started)
     }
 
@@ -134,7 +140,7 @@ impl<'a> Supervision<'a> {
             Phase::Running => match self.watch.over(now) {
                 _ if self.status.is_some() => self.phase = Phase::Lingering { term_at: now.plus(LINGER_MS) },
                 Some(cause) => self.stop(cause, now),
-                None => (),
+                None => self.end_excess(now),
             },
             Phase::Stopping { kill_at } if now >= kill_at => {
                 self.note_running();
@@ -163,6 +169,20 @@ impl<'a> Supervision<'a> {
         }
         self.phase = Phase::Stopping { kill_at: now.plus(self.watch.grace_ms(&cause)) };
         self.cause = Some(cause);
+    }
+
+    /// Kills a step that takes too much, without a grace in which it could take still more.
+    fn end_excess(&mut self, now: Moment) {
+        let Some(why) = self.bounds.excess(self.tier, self.main, now) else { return };
+        // the whole group at once, before the first look at who else there is: what forks all the time is faster than a look.
+        // Nobody has waited for its leader yet, so the number is still the group's
+        let _ = rustix::process::kill_process_group(self.main, Signal::KILL);
+        self.read_output();
+        if let Err(error) = self.spool.note(&why) {
+            self.lose_log(&error, now);
+        }
+        self.cause = Some(KillCause::Excess(why));
+        self.kill(now);
     }
 
     /// Says in the log what has to be ended, behind what it wrote so far.
@@ -219,7 +239,10 @@ impl<'a> Supervision<'a> {
 
     fn patience_ms(&self, now: Moment) -> u64 {
         let most = match self.phase {
-            Phase::Running if self.pidfd.is_some() => self.watch.next().map_or(REAP_EVERY_MS, |at| at.since(now)),
+            Phase::Running if self.pidfd.is_some() => {
+                let next = [self.watch.next(), self.bounds.next()].into_iter().flatten().min();
+                next.map_or(REAP_EVERY_MS, |at| at.since(now))
+            }
             // once the main process is gone, nothing tells of the end of the others
             Phase::Stopping { kill_at } if self.pidfd.is_some() && self.status.is_none() => kill_at.since(now),
             Phase::Running | Phase::Stopping { .. } => 2 * ROUND_MS,
@@ -309,7 +332,7 @@ fn exit(cause: &KillCause, status: Option<WaitStatus>) -> Exit {
             Exit::Lost("stopped before its lease ended: the master could not be reached".to_owned())
         }
         KillCause::Orphaned => Exit::Lost("stopped: its worker was gone for too long".to_owned()),
-        KillCause::Impossible(why) | KillCause::Broken(why) => Exit::Lost(why.clone()),
+        KillCause::Impossible(why) | KillCause::Broken(why) | KillCause::Excess(why) => Exit::Lost(why.clone()),
         KillCause::Ended | KillCause::Stopped(_) => match status {
             Some(status) => match (status.exit_status(), status.terminating_signal()) {
                 (Some(code), _) => Exit::Code(code),

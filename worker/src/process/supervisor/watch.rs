@@ -82,6 +82,9 @@ mod tests {
             orphan_ms: 2_000,
             grace_ms: 3_000,
             output_max: 0,
+            processes_max: 0,
+            memory_max: 0,
+            files_max: 0,
         }
     }
 

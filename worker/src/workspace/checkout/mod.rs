@@ -7,7 +7,9 @@
 
 mod held;
 mod private;
+mod pump;
 mod store;
+mod unfetched;
 
 use std::io;
 use std::path::Path;
@@ -26,11 +28,13 @@ pub use store::Stores;
 use store::{Obtained, Store};
 
 /// What a checkout did.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Checkout {
     /// Bytes that came from the master.
     pub fetched: u64,
     pub took: Duration,
+    /// A line for each kind of thing that the tree lacks, as submodules.
+    pub notes: Vec<String>,
 }
 
 /// Why a checkout failed.
@@ -89,7 +93,8 @@ pub async fn checkout(
     let obtained = writer.fill().await?;
     let fetched = obtained.fetched;
     writer.make_private(source, obtained).await?;
-    Ok(Checkout { fetched, took: began.elapsed() })
+    let notes = unfetched::lines(&writer.git(), &workspace.tree()).await?;
+    Ok(Checkout { fetched, took: began.elapsed(), notes })
 }
 
 /// Writes a revision into the tree of one workspace: from which store, and how much of the tree may stay.

@@ -10,27 +10,19 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use capnp::capability::Promise;
-use futures::StreamExt;
-use futures::stream::FuturesOrdered;
 use schema::common_capnp::byte_source;
-use schema::limits::{self, PART, TOLD, TOLD_LIST};
+use schema::limits::{self, TOLD, TOLD_LIST};
 use schema::wire;
 use schema::worker_capnp::source_pack;
-use tokio::io::AsyncWriteExt;
-use tokio::process::ChildStdin;
 
 use super::CheckoutError;
 use super::held::{HeldObjects, TAGS_MAX};
 use super::private::{config, is_id};
+use super::pump::{Part, pump};
 use crate::disk::atomic_file;
 use crate::disk::removal::{in_background, remove_file, remove_tree};
-use crate::workspace::git::{Git, GitError, Progress};
+use crate::workspace::git::{Git, GitError};
 
-/// How many bytes of a pack are asked for in one call.
-const READ_BYTES: u32 = 256 << 10;
-/// How many such calls are under way at once, so that the line is never idle.
-const READS_AT_ONCE: usize = 4;
 /// How many packs a store may have. With more of them git becomes slow, and they are joined.
 const PACKS_MAX: usize = 40;
 
@@ -69,11 +61,19 @@ impl Stores {
         if !is_id(revision) {
             return Err(CheckoutError::Invalid(format!("`{revision}` is no complete commit id")));
         }
-        let is_sha256 = revision.len() == 64;
-        let hash = blake3::hash(repository.as_bytes()).to_hex();
-        let dir = self.root.join(format!("{}{}", &hash[..32], if is_sha256 { "-sha256" } else { "" }));
+        let dir = self.dir_of(repository, revision);
         let lock = self.lock_of(&dir);
-        Store::open(dir, lock, is_sha256)
+        Store::open(dir, lock, is_sha256(revision))
+    }
+
+    fn dir_of(&self, repository: &str, revision: &str) -> PathBuf {
+        let hash = blake3::hash(repository.as_bytes()).to_hex();
+        self.root.join(format!("{}{}", &hash[..32], if is_sha256(revision) { "-sha256" } else { "" }))
+    }
+
+    /// The objects that the `.git` of a checkout of this revision borrows.
+    pub fn objects_of(&self, repository: &str, revision: &str) -> PathBuf {
+        objects_in(&self.dir_of(repository, revision))
     }
 
     fn lock_of(&self, dir: &Path) -> Arc<StoreLock> {
@@ -86,6 +86,14 @@ impl Stores {
         locks.insert(dir.to_path_buf(), Arc::downgrade(&lock));
         lock
     }
+}
+
+fn is_sha256(revision: &str) -> bool {
+    revision.len() == 64
+}
+
+fn objects_in(store: &Path) -> PathBuf {
+    store.join("objects")
 }
 
 /// The repository that holds everything that came from the master for one source repository.
@@ -123,7 +131,7 @@ impl Store {
     }
 
     pub(super) fn objects(&self) -> PathBuf {
-        self.dir.join("objects")
+        objects_in(&self.dir)
     }
 
     pub(super) fn is_sha256(&self) -> bool {
@@ -225,7 +233,7 @@ impl Store {
         // size and first bytes are asked for together with the pack: one round trip for a small one
         let promise = request.send();
         let source = promise.pipeline.get_pack();
-        let (size, first) = (source.size_request().send().promise, read(&source, 0, READ_BYTES));
+        let (size, first) = (source.size_request().send().promise, Part::first(&source));
         let answer = promise.promise.await?;
         let answer = answer.get()?;
         refused(&answer)?;
@@ -251,12 +259,7 @@ impl Store {
         restore(&self.dir.join("HEAD"), b"ref: refs/heads/guild\n")
     }
 
-    async fn receive(
-        &self,
-        source: &byte_source::Client,
-        size: u64,
-        first: Promise<Vec<u8>, capnp::Error>,
-    ) -> Result<(), CheckoutError> {
+    async fn receive(&self, source: &byte_source::Client, size: u64, first: Part) -> Result<(), CheckoutError> {
         self.sweep().map_err(CheckoutError::io(&self.dir))?;
         let (running, pipe) = self.git.start("index-pack", ["--stdin", "--fix-thin"])?;
         let progress = running.progress();
@@ -420,48 +423,6 @@ fn restore(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// The line with which a ref is set to the object that its name ends with.
 fn update(name: &str) -> String {
     format!("update {name} {}\n", name.rsplit('/').next().unwrap_or_default())
-}
-
-/// Writes `size` bytes in their order, while the next reads are under way.
-async fn pump(
-    source: &byte_source::Client,
-    size: u64,
-    first: Promise<Vec<u8>, capnp::Error>,
-    mut pipe: ChildStdin,
-    progress: Progress,
-) -> Result<(), CheckoutError> {
-    let step = u64::from(READ_BYTES);
-    let mut reads = FuturesOrdered::from_iter([first]);
-    let (mut asked, mut written) = (step.min(size), 0);
-    while written < size {
-        while asked < size && reads.len() < READS_AT_ONCE {
-            let count = step.min(size - asked);
-            reads.push_back(read(source, asked, u32::try_from(count).unwrap_or(READ_BYTES)));
-            asked += count;
-        }
-        let Some(bytes) = reads.next().await else {
-            break;
-        };
-        let bytes = bytes?;
-        if bytes.len() as u64 != step.min(size - written) {
-            return Err(capnp::Error::failed("a read brought fewer bytes than there are".to_string()).into());
-        }
-        written += bytes.len() as u64;
-        if pipe.write_all(&bytes).await.is_err() {
-            // git ended early and says why itself
-            return Ok(());
-        }
-        progress.note();
-    }
-    Ok(())
-}
-
-fn read(source: &byte_source::Client, offset: u64, count: u32) -> Promise<Vec<u8>, capnp::Error> {
-    let mut request = source.read_request();
-    request.get().set_offset(offset);
-    request.get().set_count(count);
-    let promise = request.send().promise;
-    Promise::from_future(async move { Ok(limits::data(promise.await?.get()?.get_bytes(), &PART)?.to_vec()) })
 }
 
 fn refused(answer: &source_pack::pack_results::Reader<'_>) -> Result<(), CheckoutError> {

@@ -1,0 +1,104 @@
+//! What a worker says of the end of a step and of an attempt, held against what can be: how a process ends, and whose limit a job's
+//! time was.
+
+use schema::values::{Exit, JobPlan, Outcome, Refusal, RefusalCode, StepEnd, Time, TimeSpan};
+use std::time::Duration;
+
+/// The numbers of signals on Linux, the real-time ones included.
+const SIGNALS: std::ops::RangeInclusive<i32> = 1..=64;
+/// What a process can exit with.
+const CODES: std::ops::RangeInclusive<i32> = 0..=255;
+/// Bytes of a BLAKE3 hash.
+const HASH_BYTES: usize = 32;
+
+/// What a worker says at the end of the reason of an attempt whose time was over.
+const OVER: &str = "time was over";
+
+/// Whether a step can have ended like this. `started`: when it began; none: nobody said that it did.
+pub(in crate::decide) fn check_end(end: &StepEnd, started: Option<Time>) -> Result<(), Refusal> {
+    let invalid = |text: String| Err(Refusal::new(RefusalCode::Invalid, text));
+    let has_run = match &end.exit {
+        Exit::Code(code) if !CODES.contains(code) => return invalid(format!("no process exits with the code {code}")),
+        Exit::Signal(signal) if !SIGNALS.contains(signal) => return invalid(format!("there is no signal {signal}")),
+        Exit::Code(_) | Exit::Signal(_) | Exit::Timeout | Exit::Idle => true,
+        Exit::None | Exit::Lost(_) => false,
+    };
+    if has_run && started.is_none() {
+        let text = format!("it ended ({}) and was never said to have started", end.exit);
+        return Err(Refusal::new(RefusalCode::Conflict, text).help("say `started` first"));
+    }
+    match end.log_hash.len() {
+        0 | HASH_BYTES => Ok(()),
+        count => invalid(format!("the hash of a log has {HASH_BYTES} bytes, not {count}")),
+    }
+}
+
+/// The reason of an attempt that failed after it `had` so long, with the master's limit where that cut the time that the job asked
+/// for: the worker cannot know.
+pub(in crate::decide) fn reason_with_limit(
+    plan: &JobPlan,
+    limit: Duration,
+    had: Duration,
+    outcome: Outcome,
+    reason: &str,
+) -> String {
+    let asked = Duration::from_millis(plan.timeout_ms);
+    // a step may have a shorter time of its own
+    if outcome != Outcome::Failed || asked <= limit || had < limit || !reason.ends_with(OVER) {
+        return reason.to_owned();
+    }
+    let (limit, asked) = (TimeSpan(limit).written(), TimeSpan(asked).written());
+    format!("{reason}: the job's `timeout` of {asked} was cut to `limits.job_timeout` of the master, {limit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end(exit: Exit) -> StepEnd {
+        StepEnd { outcome: Outcome::Failed, exit, time: Time(5), log_size: 0, log_hash: Vec::new() }
+    }
+
+    #[test]
+    fn a_step_ends_as_a_process_can() {
+        let ran = Some(Time(1));
+        for good in [Exit::Code(0), Exit::Code(255), Exit::Signal(1), Exit::Signal(64), Exit::Timeout, Exit::Idle] {
+            assert_eq!(check_end(&end(good.clone()), ran), Ok(()), "{good}");
+            let refused = check_end(&end(good.clone()), None).unwrap_err();
+            assert_eq!(refused.code, RefusalCode::Conflict, "{good} of what never started");
+        }
+        for good in [Exit::None, Exit::Lost("no such program".to_owned())] {
+            assert_eq!((check_end(&end(good.clone()), ran), check_end(&end(good), None)), (Ok(()), Ok(())));
+        }
+        for bad in [-1, 256, i32::MAX, i32::MIN] {
+            assert_eq!(check_end(&end(Exit::Code(bad)), ran).unwrap_err().code, RefusalCode::Invalid, "code {bad}");
+        }
+        for bad in [-1, 0, 65, i32::MAX, i32::MIN] {
+            assert_eq!(check_end(&end(Exit::Signal(bad)), ran).unwrap_err().code, RefusalCode::Invalid, "signal {bad}");
+        }
+    }
+
+    /// C46: the limit that ended it is named where its author reads.
+    #[test]
+    fn a_time_that_the_master_cut_is_named() {
+        let reason = |asked_s: u64, had_s, outcome, said: &str| {
+            let plan = JobPlan { timeout_ms: asked_s * 1_000, ..JobPlan::default() };
+            reason_with_limit(&plan, Duration::from_secs(60), Duration::from_secs(had_s), outcome, said)
+        };
+        let said = "step 1 `test`: killed: its time was over";
+        let named = format!("{said}: the job's `timeout` of 1h was cut to `limits.job_timeout` of the master, 1m");
+        assert_eq!(reason(3_600, 60, Outcome::Failed, said), named);
+        assert_eq!(reason(60, 60, Outcome::Failed, said), said, "it is the job's own limit");
+        assert_eq!(reason(3_600, 5, Outcome::Failed, said), said, "it is the step's own limit");
+        assert_eq!(reason(3_600, 90, Outcome::Failed, "step 1 `test`: exit code 1"), "step 1 `test`: exit code 1");
+        assert_eq!(reason(3_600, 90, Outcome::Cancelled, said), said);
+    }
+
+    #[test]
+    fn a_hash_is_whole_or_there_is_none() {
+        for (count, is_good) in [(0, true), (1, false), (31, false), (32, true), (33, false), (1 << 20, false)] {
+            let end = StepEnd { log_hash: vec![7; count], ..end(Exit::Code(0)) };
+            assert_eq!(check_end(&end, Some(Time(1))).is_ok(), is_good, "{count} bytes");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What is known of a worker's machine beside what placing needs, as the worker says it: why it takes no job, what somebody should see to,
+//! and what its wall clock is off. The times that a worker with such a clock tells are put right here. The worker's clock decides nothing: it
+//! is shown beside the master's own times, where a step must not begin before its job.
+
+use schema::values::Time;
+use std::time::Duration;
+
+/// How far a worker's clock may be off before anybody notices. It is above the longest that `attach` is on its way.
+const CLOCK_OFF: Duration = Duration::from_secs(10);
+
+/// What a connected worker says of its machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MachineNotes {
+    /// Why the worker takes no job for now; empty: it does not say so.
+    pub(crate) lack: String,
+    /// What somebody should see to.
+    pub(crate) troubles: Vec<String>,
+    pub(crate) clock: WorkerClock,
+}
+
+impl MachineNotes {
+    /// Those of a worker that attaches now, whose wall clock shows `told`.
+    pub(in crate::decide) fn begin(told: Time, now: Time) -> MachineNotes {
+        MachineNotes { clock: WorkerClock { told, at: now }, ..MachineNotes::default() }
+    }
+}
+
+/// What the clock of a worker showed when it attached, and what the master's showed then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct WorkerClock {
+    /// The worker's time. 0: an older worker, which does not tell it.
+    pub(in crate::decide) told: Time,
+    /// The master's time at that moment.
+    pub(in crate::decide) at: Time,
+}
+
+impl WorkerClock {
+    /// How far it is ahead, and how far behind: one of the two is zero, and both are where it is about right.
+    pub(crate) fn off(self) -> (Duration, Duration) {
+        match self.told {
+            Time(0) => (Duration::ZERO, Duration::ZERO),
+            told => (beyond(told.since(self.at)), beyond(self.at.since(told))),
+        }
+    }
+
+    /// A time as the worker tells it, put right. What lies between the start of the attempt and now may be right as it is: a clock is
+    /// also set while its worker is connected. Everything else is moved by what the clock was off, into that span.
+    pub(crate) fn put_right(self, begun: Time, now: Time, told: Time) -> Time {
+        let (earliest, latest) = (begun.0.saturating_sub(millis(CLOCK_OFF)), now.after(CLOCK_OFF));
+        let (ahead, behind) = self.off();
+        if (earliest..=latest.0).contains(&told.0) || (ahead, behind) == (Duration::ZERO, Duration::ZERO) {
+            return told;
+        }
+        let moved = told.0.saturating_sub(millis(ahead)).saturating_add(millis(behind));
+        Time(moved.clamp(begun.0.min(now.0), now.0))
+    }
+}
+
+fn beyond(off: Duration) -> Duration {
+    if off < CLOCK_OFF { Duration::ZERO } else { off }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: u64 = 3_600_000;
+
+    /// C75: the step of a worker whose clock is an hour off began in its job, and lasted as long as it did.
+    #[test]
+    fn the_times_of_a_clock_that_is_off_are_put_right() {
+        let (begun, now) = (Time(100 * HOUR), Time(100 * HOUR + 60_000));
+        for (told, moved) in [(101 * HOUR, HOUR as i64), (99 * HOUR, -(HOUR as i64))] {
+            let clock = WorkerClock { told: Time(told), at: begun };
+            let right = |ms: u64| clock.put_right(begun, now, Time((100 * HOUR + ms).strict_add_signed(moved)));
+            assert_eq!((right(1_000), right(31_000)), (Time(100 * HOUR + 1_000), Time(100 * HOUR + 31_000)));
+            assert_eq!(right(90_000), now, "nothing has ended that is still to come");
+            assert_eq!(
+                clock.put_right(begun, now, Time(begun.0 + 5)),
+                Time(begun.0 + 5),
+                "its clock was set meanwhile"
+            );
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_about_right_is_believed() {
+        let begun = Time(100 * HOUR);
+        let old = Time(3 * HOUR);
+        for told in [begun.0 + 9_999, begun.0 - 9_999, 0] {
+            let clock = WorkerClock { told: Time(told), at: begun };
+            assert_eq!(clock.off(), (Duration::ZERO, Duration::ZERO), "{told}");
+            assert_eq!(clock.put_right(begun, begun, old), old, "{told}");
+        }
+        let ahead = WorkerClock { told: Time(begun.0 + HOUR), at: begun };
+        assert_eq!(ahead.off(), (Duration::from_secs(3_600), Duration::ZERO));
+    }
+}

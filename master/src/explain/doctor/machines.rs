@@ -1,0 +1,32 @@
+//! The machines of the connected workers: what a worker says of its own, and what its clock is off.
+
+use super::rough;
+use crate::explain::MachineStatus;
+use schema::values::Finding;
+use std::time::Duration;
+
+/// What somebody should see to on the machine of one worker.
+pub(super) fn judge(machine: &MachineStatus) -> Vec<Finding> {
+    let subject = format!("worker {}", machine.worker);
+    let clock = off(machine.ahead, machine.behind).map(|seen| {
+        let remedy = "set the clock of its machine, as by `timedatectl set-ntp true`; until then the times of its steps are put right";
+        Finding::warned(subject.clone(), seen, remedy)
+    });
+    let bounds = machine.unbounded.iter().map(|lack| {
+        let remedy = "steps may take all processes and memory there: give it only jobs that you trust with its machine";
+        Finding::warned(subject.clone(), format!("it cannot hold a step to its limits: {lack}"), remedy)
+    });
+    let told = machine.troubles.iter().map(|trouble| {
+        let remedy = "see to it on the machine of the worker; its log says more";
+        Finding::warned(subject.clone(), trouble.clone(), remedy)
+    });
+    clock.into_iter().chain(bounds).chain(told).collect()
+}
+
+fn off(ahead: Duration, behind: Duration) -> Option<String> {
+    match (ahead.is_zero(), behind.is_zero()) {
+        (false, _) => Some(format!("its clock is {} ahead of the master's", rough(ahead))),
+        (true, false) => Some(format!("its clock is {} behind the master's", rough(behind))),
+        (true, true) => None,
+    }
+}

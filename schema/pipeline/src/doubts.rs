@@ -1,0 +1,66 @@
+//! What is no error in a plan and yet hardly meant: it is said by `guild check`, and the build goes on.
+
+use schema::values::Plan;
+use std::collections::BTreeSet;
+
+/// Variables that people expect a value of `env` to fill in, as a shell does.
+const EXPECTED: &[&str] = &["PATH", "HOME", "PWD", "USER", "TMPDIR"];
+
+/// Sentences on what is hardly meant, each once.
+pub fn doubts(plan: &Plan) -> Vec<String> {
+    let of_jobs = plan.jobs.iter().flat_map(|job| job.env.iter().map(|entry| (job.base.as_str(), entry)));
+    let of_steps = plan
+        .jobs
+        .iter()
+        .flat_map(|job| job.steps.iter().flat_map(|step| step.env.iter().map(|entry| (job.base.as_str(), entry))));
+    let found: BTreeSet<String> =
+        of_jobs.chain(of_steps).filter_map(|(job, (name, value))| unfilled(job, name, value)).collect();
+    found.into_iter().collect()
+}
+
+fn unfilled(job: &str, name: &str, value: &str) -> Option<String> {
+    let variable = EXPECTED.iter().find(|variable| names(value, variable))?;
+    let way = match name {
+        "PATH" => {
+            "set it in the command, as `PATH=\"$HOME/bin:$PATH\" make`, or pass the worker's own by leaving it out"
+        }
+        _ => "a command is run by a shell, which fills variables in",
+    };
+    Some(format!(
+        "job {job}: `{name}` of its `env` is taken as it is written, and `${variable}` in it is not filled in; {way}"
+    ))
+}
+
+/// Whether a text has `$NAME` or `${NAME`, and not the beginning of a longer name.
+fn names(value: &str, variable: &str) -> bool {
+    value.match_indices('$').any(|(at, _)| {
+        let rest = &value[at + 1..];
+        let rest = rest.strip_prefix('{').unwrap_or(rest);
+        rest.strip_prefix(variable)
+            .is_some_and(|after| !after.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schema::values::{JobPlan, Trust};
+
+    fn doubted(name: &str, value: &str) -> Vec<String> {
+        let env = vec![(name.to_owned(), value.to_owned())];
+        let job = JobPlan { base: "test".to_owned(), env, ..JobPlan::default() };
+        doubts(&Plan { version: 1, jobs: vec![job.clone(), job], trust: Trust::Trusted })
+    }
+
+    /// C47: the value is a text, and `$PATH` in it is one directory that there is not.
+    #[test]
+    fn a_path_with_variables_in_it_is_doubted() {
+        let found = doubted("PATH", "$HOME/bin:$PATH");
+        assert_eq!(found.len(), 1, "once, though the job has two cells");
+        assert!(found[0].starts_with("job test: `PATH` of its `env`") && found[0].contains("`$PATH`"), "{found:?}");
+        assert_eq!(doubted("CACHE", "${HOME}/.cache").len(), 1);
+        for fine in ["/usr/bin:/bin", "$1", "a$", "$PATHOLOGY", "$(HOME)", "100$"] {
+            assert_eq!(doubted("PATH", fine), Vec::<String>::new(), "{fine}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! A mark in the state directory for as long as a worker serves. Where the next process finds it, the one before did not end: it was
+//! killed, or the machine went off.
+
+use std::path::{Path, PathBuf};
+
+/// The mark's file, which holds the start of the machine in which the worker serves.
+const FILE: &str = "serving";
+
+/// The mark of this process. It goes when this is dropped, however the worker ends by itself.
+#[derive(Debug)]
+pub(crate) struct ServingMark(PathBuf);
+
+impl ServingMark {
+    /// Sets the mark, and answers whether the process before was killed in this same start of the machine. Where the mark cannot be
+    /// written nothing is known of the end of this process later, which is as if it ended well.
+    pub(crate) fn set(state: &Path, boot: &str) -> (ServingMark, bool) {
+        let path = state.join(FILE);
+        let was_killed = std::fs::read_to_string(&path).is_ok_and(|found| found == boot && !boot.is_empty());
+        if let Err(error) = std::fs::write(&path, boot) {
+            tracing::warn!(%error, "the next worker process cannot know how this one ended");
+        }
+        (ServingMark(path), was_killed)
+    }
+}
+
+impl Drop for ServingMark {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_worker_that_was_killed_leaves_its_mark() {
+        let state = tempfile::tempdir().unwrap();
+        let set = |boot| ServingMark::set(state.path(), boot);
+        let (first, was_killed) = set("a");
+        assert!(!was_killed);
+        drop(first);
+        let (killed, was_killed) = set("a");
+        assert!(!was_killed);
+        std::mem::forget(killed);
+        let (again, was_killed) = set("a");
+        assert!(was_killed);
+        std::mem::forget(again);
+        assert!(!set("b").1, "the machine was started again");
+    }
+}

@@ -1,0 +1,109 @@
+//! How much of the machine the processes of a step take: how many they are, and their memory. Reads what the kernel shows
+//! below `/proc`, and ends nothing.
+
+use super::descent;
+use rustix::process::Pid;
+use std::fs;
+
+/// What the processes of a step take, all together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// The number of processes, also of those that have ended and that nobody has waited for.
+    pub(crate) processes: u64,
+    /// The number of threads of all these processes.
+    pub(crate) threads: u64,
+    /// The memory that would be free without them, in bytes: what is shared between them counts once.
+    pub(crate) memory: u64,
+}
+
+impl Usage {
+    /// More than anything takes, where nothing is known of it.
+    pub(crate) const UNKNOWN: Usage = Usage { processes: u64::MAX, threads: u64::MAX, memory: u64::MAX };
+
+    /// What all processes of the machine take, at the cost of two short files: no step takes more. None: it cannot be said.
+    pub(crate) fn of_machine() -> Option<Usage> {
+        let threads = tasks(&fs::read_to_string("/proc/loadavg").ok()?)?;
+        let memory = memory_in_use(&fs::read_to_string("/proc/meminfo").ok()?)?;
+        Some(Usage { processes: threads, threads, memory })
+    }
+}
+
+/// The number of threads of these processes.
+pub(crate) fn threads(pids: &[Pid]) -> u64 {
+    pids.iter().filter_map(|pid| descent::threads(*pid)).sum()
+}
+
+/// The memory of these processes, in bytes. It is only measured exactly where a first, cheap sum is above `enough`, because that sum
+/// counts what a process shares with its children once for each of them.
+pub(crate) fn memory(pids: &[Pid], enough: u64) -> u64 {
+    let at_most: u64 = pids.iter().filter_map(|pid| part(*pid, "status", AT_MOST)).sum();
+    if at_most > enough { pids.iter().filter_map(|pid| exact(*pid)).sum() } else { at_most }
+}
+
+/// Lines of proc_pid_status(5). Pages of files that a process has mapped are left out: the kernel takes those back.
+const AT_MOST: &[&str] = &["RssAnon:", "RssShmem:", "VmSwap:"];
+/// Lines of `smaps_rollup`, in which a page that several processes share counts in part for each of them.
+const EXACT: &[&str] = &["Pss_Anon:", "Pss_Shmem:", "SwapPss:"];
+
+/// The memory of a process without what others pay for. Where the kernel does not tell it, as of a process of another user, the
+/// cheap figure stands.
+fn exact(pid: Pid) -> Option<u64> {
+    let found = part(pid, "smaps_rollup", EXACT).filter(|bytes| *bytes > 0);
+    found.or_else(|| part(pid, "status", AT_MOST))
+}
+
+fn part(pid: Pid, file: &str, names: &[&str]) -> Option<u64> {
+    Some(sum_of(&String::from_utf8_lossy(&descent::read(pid, file)?), names))
+}
+
+/// The sum of the lines with these names, in bytes. They are in KiB.
+fn sum_of(text: &str, names: &[&str]) -> u64 {
+    names.iter().filter_map(|name| kib(text, name)).sum::<u64>() * 1024
+}
+
+fn kib(text: &str, name: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix("kB")?.trim().parse().ok())
+}
+
+/// The number of threads of the machine, in the fourth field of proc_loadavg(5). None: this kernel does not say.
+fn tasks(loadavg: &str) -> Option<u64> {
+    let (_, all) = loadavg.split_ascii_whitespace().nth(3)?.split_once('/')?;
+    all.parse().ok().filter(|all| *all > 0)
+}
+
+/// What is in use of memory and swap, in bytes, as proc_meminfo(5) has it.
+fn memory_in_use(meminfo: &str) -> Option<u64> {
+    let used = kib(meminfo, "MemTotal:")?.saturating_sub(kib(meminfo, "MemAvailable:")?);
+    let swapped = kib(meminfo, "SwapTotal:").unwrap_or(0).saturating_sub(kib(meminfo, "SwapFree:").unwrap_or(0));
+    Some((used + swapped) * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_machine_has_in_use_is_read() {
+        let meminfo =
+            "MemTotal:  4000 kB\nMemFree: 100 kB\nMemAvailable:  1500 kB\nSwapTotal: 900 kB\nSwapFree: 800 kB\n";
+        assert_eq!(memory_in_use(meminfo), Some(2_600 * 1024));
+        assert_eq!(memory_in_use("MemTotal: 4000 kB\n"), None, "a kernel that does not say what is available");
+        assert_eq!((tasks("0.20 0.18 0.12 1/80 11206"), tasks("0.20 0.18 0.12 0/0 1")), (Some(80), None));
+    }
+
+    #[test]
+    fn the_memory_of_a_process_is_what_it_alone_needs() {
+        let status = "VmRSS:\t 900 kB\nRssAnon:\t 100 kB\nRssFile:\t 700 kB\nRssShmem:\t 100 kB\nVmSwap:\t 4 kB\n";
+        assert_eq!(sum_of(status, AT_MOST), 204 * 1024);
+        let rollup = "Rss: 900 kB\nPss: 500 kB\nPss_Anon: 20 kB\nPss_File: 440 kB\nPss_Shmem: 40 kB\nSwapPss: 1 kB\n";
+        assert_eq!(sum_of(rollup, EXACT), 61 * 1024);
+    }
+
+    #[test]
+    fn this_process_takes_something() {
+        let own = [rustix::process::getpid()];
+        assert!(threads(&own) >= 1 && memory(&own, 0) > 64 << 10 && memory(&own, u64::MAX) > 64 << 10);
+        let all = Usage::of_machine().unwrap();
+        assert!(all.threads >= threads(&own) && all.memory >= memory(&own, 0) / 2, "{all:?}");
+    }
+}

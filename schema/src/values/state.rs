@@ -91,9 +91,9 @@ pub enum Exit {
     None,
     Code(i32),
     Signal(i32),
-    /// Killed: its time was over.
+    /// Killed, because its timeout passed.
     Timeout,
-    /// Killed: it was silent for too long.
+    /// Killed, because it wrote nothing for as long as `idle` allows.
     Idle,
     /// It could not be started or followed, or was killed for what it took: why.
     Lost(String),

@@ -11,8 +11,8 @@ const CODES: std::ops::RangeInclusive<i32> = 0..=255;
 /// Bytes of a BLAKE3 hash.
 const HASH_BYTES: usize = 32;
 
-/// What a worker says at the end of the reason of an attempt whose time was over.
-const OVER: &str = "time was over";
+/// What workers say at the end of the reason of an attempt whose time was over: those of this version, and those up to 0.2.
+const OVER: [&str; 2] = ["its timeout passed", "time was over"];
 
 /// Whether a step can have ended like this. `started`: when it began; none: nobody said that it did.
 pub(in crate::decide) fn check_end(end: &StepEnd, started: Option<Time>) -> Result<(), Refusal> {
@@ -44,7 +44,7 @@ pub(in crate::decide) fn reason_with_limit(
 ) -> String {
     let asked = Duration::from_millis(plan.timeout_ms);
     // a step may have a shorter time of its own
-    if outcome != Outcome::Failed || asked <= limit || had < limit || !reason.ends_with(OVER) {
+    if outcome != Outcome::Failed || asked <= limit || had < limit || !OVER.iter().any(|over| reason.ends_with(over)) {
         return reason.to_owned();
     }
     let (limit, asked) = (TimeSpan(limit).written(), TimeSpan(asked).written());
@@ -85,9 +85,11 @@ mod tests {
             let plan = JobPlan { timeout_ms: asked_s * 1_000, ..JobPlan::default() };
             reason_with_limit(&plan, Duration::from_secs(60), Duration::from_secs(had_s), outcome, said)
         };
+        for said in [format!("step 1 `test`: {}", Exit::Timeout), "step 1 `test`: killed: its time was over".to_owned()] {
+            let named = format!("{said}: the job's `timeout` of 1h was cut to `limits.job_timeout` of the master, 1m");
+            assert_eq!(reason(3_600, 60, Outcome::Failed, &said), named);
+        }
         let said = "step 1 `test`: killed: its time was over";
-        let named = format!("{said}: the job's `timeout` of 1h was cut to `limits.job_timeout` of the master, 1m");
-        assert_eq!(reason(3_600, 60, Outcome::Failed, said), named);
         assert_eq!(reason(60, 60, Outcome::Failed, said), said, "it is the job's own limit");
         assert_eq!(reason(3_600, 5, Outcome::Failed, said), said, "it is the step's own limit");
         assert_eq!(reason(3_600, 90, Outcome::Failed, "step 1 `test`: exit code 1"), "step 1 `test`: exit code 1");

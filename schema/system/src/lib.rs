@@ -4,7 +4,8 @@
 //! - [`chance`]: what is left to chance, and no secret;
 //! - [`fail_point`]: where tests let a process die;
 //! - [`private_file`]: files that only their owner reads;
-//! - [`systemd`]: what a program and who runs it tell each other.
+//! - [`systemd`]: what a program and who runs it tell each other;
+//! - [`tail`]: the end of an output that is too long to be kept.
 
 pub mod boot;
 pub mod chance;
@@ -12,3 +13,4 @@ pub mod fail_point;
 pub mod private_file;
 #[cfg(feature = "systemd")]
 pub mod systemd;
+pub mod tail;

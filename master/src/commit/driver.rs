@@ -11,6 +11,7 @@ use crate::config::clock::Clock;
 use crate::config::pace::Pace;
 use crate::decide::coordinator::record::{BuildId, Record};
 use crate::decide::coordinator::{Coordinator, Effect, SessionId};
+use crate::decide::steady::Ahead;
 use crate::keep::store::{CommitError, Removal, RemoveError, Store, Sweep};
 use schema::values::{Assignment, Event, Refusal, RefusalCode, Time};
 use std::cell::{Cell, OnceCell, RefCell};
@@ -33,6 +34,10 @@ const BUSY: usize = 4;
 /// The least time between the starts of two commits of a busy master. Each costs a sync, the pages that it touches and two thread
 /// switches, however little it holds, so what comes within 3 ms shares one.
 const COMMITS_APART: Duration = Duration::from_millis(3);
+
+/// How often a timer of the wall clock is compared with it. Somebody may set that clock, and a suspended machine wakes to another
+/// time; both tell nobody. So what ends at a date ends this late at most.
+const CLOCK_LOOK: Duration = Duration::from_secs(10);
 
 /// Performs effects that reach beyond the driver. It is called in their order: for plans at once where the disk has room, for the
 /// others after the commit of what caused them.
@@ -110,6 +115,11 @@ impl Driver {
         self.clock.now()
     }
 
+    /// The time by the wall clock, once the coordinator knows how it stands to the steady one.
+    fn tell_time(&self) -> Time {
+        tell_clocks(&self.clock, &mut self.coordinator.borrow_mut())
+    }
+
     /// Runs a command and answers after its commit. On a full disk the command is refused before it runs.
     pub async fn call<T>(
         &self,
@@ -140,7 +150,9 @@ impl Driver {
 
     /// Tells the coordinator what changes no timer and makes no effect; far cheaper than a command.
     pub fn mark(&self, what: impl FnOnce(&mut Coordinator, Time)) {
-        what(&mut self.coordinator.borrow_mut(), self.now());
+        let mut coordinator = self.coordinator.borrow_mut();
+        let now = tell_clocks(&self.clock, &mut coordinator);
+        what(&mut coordinator, now);
     }
 
     /// Tells the coordinator what happened outside; nobody waits for the commit.
@@ -151,7 +163,8 @@ impl Driver {
     /// Looks at the coordinator; answers after the commit of what was seen. Where a full disk holds that commit up, the look is
     /// refused, because nobody knows how long the disk stays full.
     pub async fn look<T>(&self, look: impl FnOnce(&Coordinator, Time) -> T) -> Result<T, Refusal> {
-        let answer = look(&self.coordinator.borrow(), self.now());
+        let now = self.tell_time();
+        let answer = look(&self.coordinator.borrow(), now);
         let mut full = self.full.subscribe();
         tokio::select! {
             biased;
@@ -167,7 +180,8 @@ impl Driver {
 
     /// Looks at the coordinator as it is, committed or not: for decisions that are no answer.
     pub fn peek<T>(&self, look: impl FnOnce(&Coordinator, Time) -> T) -> T {
-        look(&self.coordinator.borrow(), self.now())
+        let now = self.tell_time();
+        look(&self.coordinator.borrow(), now)
     }
 
     /// The next offer for a session's waiting `take`. Dropping the receiver withdraws nothing by itself: whoever gives up calls
@@ -278,8 +292,9 @@ impl Driver {
     #[expect(clippy::wildcard_enum_match_arm, reason = "all but these wait for the commit, whatever they are")]
     fn decide<T>(&self, command: impl FnOnce(&mut Coordinator, Time) -> T) -> T {
         let mut coordinator = self.coordinator.borrow_mut();
-        let before = coordinator.poll_timeout();
-        let answer = command(&mut coordinator, self.clock.now());
+        let before = coordinator.next_timers();
+        let now = tell_clocks(&self.clock, &mut coordinator);
+        let answer = command(&mut coordinator, now);
         let (mut open, mut early) = (self.open.borrow_mut(), self.early.borrow_mut());
         // on a full disk everything waits, or offers would come and go without an end
         let may_be_early = !self.is_full();
@@ -290,7 +305,7 @@ impl Driver {
                 other => open.effects.push(other),
             }
         }
-        if coordinator.poll_timeout() != before {
+        if coordinator.next_timers() != before {
             self.rescheduled.notify_one();
         }
         answer
@@ -388,6 +403,13 @@ impl Driver {
     }
 }
 
+/// Tells the coordinator how the clocks stand. Answers the time by the wall clock.
+fn tell_clocks(clock: &Clock, coordinator: &mut Coordinator) -> Time {
+    let (wall, steady) = clock.both();
+    coordinator.set_clocks(Ahead::of(wall, steady));
+    wall
+}
+
 /// Runs a task without which nothing is answered any more: where it panics, the process must end.
 async fn watch(driver: Rc<Driver>, name: &str, task: impl Future<Output = ()> + 'static) {
     if let Err(error) = tokio::task::spawn_local(task).await
@@ -426,9 +448,9 @@ async fn commit_batches(driver: Rc<Driver>) {
 
 async fn keep_time(driver: Rc<Driver>) {
     loop {
-        let next = driver.coordinator.borrow().poll_timeout();
-        let longest = Instant::now() + Duration::from_secs(3600);
-        let due = next.map_or(longest, |time| driver.clock.instant(time).min(longest));
+        let next = driver.coordinator.borrow().next_timers();
+        let look = next.wall.map(|_| Instant::now() + CLOCK_LOOK);
+        let due = look.into_iter().fold(driver.clock.due(next), Instant::min);
         tokio::select! {
             biased;
             () = tokio::time::sleep_until(due) => {}
@@ -439,7 +461,7 @@ async fn keep_time(driver: Rc<Driver>) {
             tokio::time::sleep(FULL_RETRY).await;
             continue;
         }
-        if next.is_some_and(|time| time <= driver.now()) {
+        if driver.clock.due(next) <= Instant::now() {
             driver.step(|coordinator, now| coordinator.handle_timeout(now));
         }
     }

@@ -1,7 +1,7 @@
 //! What is so: everything is decided here, by code that does nothing, knows no other room and is told the time.
 //!
 //! Each of these folders may use those that stand before it in this list, and none that stands after it:
-//! `schedule`, `tokens`, `by_worker`, `matching`, `placement`, `records`, `refs`, `requests`, `alarms`, `authority`, `grants`, `builds`,
+//! `steady`, `schedule`, `tokens`, `by_worker`, `matching`, `placement`, `records`, `refs`, `requests`, `alarms`, `authority`, `grants`, `builds`,
 //! `coordinator`.
 
 mod alarms;
@@ -16,4 +16,5 @@ pub mod records;
 pub mod refs;
 pub mod requests;
 pub mod schedule;
+pub mod steady;
 mod tokens;

@@ -8,6 +8,7 @@ pub(crate) use crate::decide::placement::{
 use super::Coordinator;
 use super::record::{AttemptRow, BuildId, BuildRow, GrantId, GrantRow, JobKey, JobRow, WorkerRow};
 use crate::decide::placement::Lease;
+use crate::decide::steady::Steady;
 use schema::values::{JobPlan, Resources, Time};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -45,11 +46,12 @@ pub(crate) enum Waits {
 pub struct CoordinatorSnapshot<'a> {
     it: &'a Coordinator,
     pub(crate) now: Time,
+    pub(crate) steady: Steady,
 }
 
 impl Coordinator {
     pub fn snapshot(&self, now: Time) -> CoordinatorSnapshot<'_> {
-        CoordinatorSnapshot { it: self, now }
+        CoordinatorSnapshot { it: self, now, steady: self.ahead.steady(now) }
     }
 
     pub(super) fn leases(&self) -> impl Iterator<Item = LeaseView<'_>> {

@@ -6,8 +6,8 @@ use super::lease::{Lease, LeaseState};
 use super::session::Session;
 use super::{Offer, Placement, PlacementTimer};
 use crate::decide::matching::{Need, OwnerKey, SessionId};
+use crate::decide::steady::Steady;
 use crate::decide::tokens::LeaseToken;
-use schema::values::Time;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -42,14 +42,14 @@ pub struct Resting {
     /// What it did last.
     pub fault: Fault,
     /// When it is asked again. None: it is asked now, with one offer at a time until it accepts.
-    pub until: Option<Time>,
+    pub until: Option<Steady>,
 }
 
 /// Who is passed over, and until when. What is over is removed by its timer.
 #[derive(Debug)]
 pub(super) struct Rests<O> {
     /// For the work of one owner, by the worker's name.
-    owners: BTreeMap<O, BTreeMap<String, Time>>,
+    owners: BTreeMap<O, BTreeMap<String, Steady>>,
     /// For all work, since the worker last accepted.
     workers: BTreeMap<String, Unaccepted>,
 }
@@ -60,10 +60,10 @@ struct Unaccepted {
     /// How often in a row.
     times: u32,
     /// When that was counted last.
-    counted: Time,
+    counted: Steady,
     /// What it did last. To give an offer back does not cover what was worse.
     last: Fault,
-    until: Option<Time>,
+    until: Option<Steady>,
 }
 
 impl Unaccepted {
@@ -75,7 +75,7 @@ impl Unaccepted {
     }
 
     /// Counts once what came to nothing at once: within a moment, of offers that were made before.
-    fn count(&mut self, now: Time, offered: Option<Time>) {
+    fn count(&mut self, now: Steady, offered: Option<Steady>) {
         let is_together = now.since(self.counted) < AT_ONCE && offered.is_none_or(|at| at < self.counted);
         if self.times == 0 || !is_together {
             self.times = self.times.saturating_add(1);
@@ -114,7 +114,7 @@ impl<O: OwnerKey> Rests<O> {
     }
 
     /// Answers when the next of them is over for this owner.
-    fn are_over(&mut self, owner: O, now: Time) -> Option<Time> {
+    fn are_over(&mut self, owner: O, now: Steady) -> Option<Steady> {
         let workers = self.owners.get_mut(&owner)?;
         workers.retain(|_, until| *until > now);
         let next = workers.values().min().copied();
@@ -133,7 +133,7 @@ fn pause(times: u32, has_another: bool) -> Duration {
 impl<O: OwnerKey> Placement<O> {
     /// This lease, which is over, failed for reasons of its worker's own, as the `times`-th of its owner. The worker is passed
     /// over for the owner's work for a while.
-    pub fn pass_over(&mut self, now: Time, lease: &Lease<O>, times: u32) {
+    pub fn pass_over(&mut self, now: Steady, lease: &Lease<O>, times: u32) {
         let rest = pause(times, self.has_another(lease.owner, &lease.need, &lease.worker));
         let until = now.after(rest);
         self.rests.owners.entry(lease.owner).or_default().insert(lease.worker.clone(), until);
@@ -141,7 +141,7 @@ impl<O: OwnerKey> Placement<O> {
     }
 
     /// An offer was not accepted: its worker comes last.
-    pub(super) fn note_unaccepted(&mut self, now: Time, token: LeaseToken, fault: Fault) {
+    pub(super) fn note_unaccepted(&mut self, now: Steady, token: LeaseToken, fault: Fault) {
         let Some(lease) = self.leases.get(token) else { return };
         let (worker, offered) = (lease.worker.clone(), lease.offered);
         let has_another = self.has_another(lease.owner, &lease.need, &worker);
@@ -153,7 +153,7 @@ impl<O: OwnerKey> Placement<O> {
     }
 
     /// A session ended. Where offers had just been given back in it, it was the connection that gave them back.
-    pub(super) fn note_broken(&mut self, now: Time, session: &Session) {
+    pub(super) fn note_broken(&mut self, now: Steady, session: &Session) {
         if session.declined.is_some_and(|at| now.since(at) < AT_ONCE) {
             let worker = &session.worker;
             let has_another = self.sessions.iter().any(|(_, other)| other.worker != *worker && other.takes_work());
@@ -163,7 +163,7 @@ impl<O: OwnerKey> Placement<O> {
 
     /// A worker comes last for a while, unless it does already: what was offered at once counts once. `offered`: when what it
     /// did not accept was offered; none: it is about those that it gave back just now.
-    fn come_last(&mut self, now: Time, worker: &str, fault: Fault, offered: Option<Time>, has_another: bool) {
+    fn come_last(&mut self, now: Steady, worker: &str, fault: Fault, offered: Option<Steady>, has_another: bool) {
         let first = Unaccepted { times: 0, counted: now, last: fault, until: None };
         let entry = self.rests.workers.entry(worker.to_owned()).or_insert(first);
         entry.blame(fault);
@@ -195,7 +195,7 @@ impl<O: OwnerKey> Placement<O> {
         self.leases.of(worker).any(|(_, lease)| lease.state == LeaseState::Offered)
     }
 
-    pub(super) fn rest_timeout(&mut self, now: Time, owner: O) -> Option<Offer<O>> {
+    pub(super) fn rest_timeout(&mut self, now: Steady, owner: O) -> Option<Offer<O>> {
         if let Some(next) = self.rests.are_over(owner, now) {
             self.timers.arm(PlacementTimer::Rest(owner), next);
         }
@@ -203,7 +203,7 @@ impl<O: OwnerKey> Placement<O> {
     }
 
     /// The worker may be asked again: its rest is over, or the one offer at a time that it gets.
-    pub(super) fn rest_of_timeout(&mut self, now: Time, worker: &str) -> Option<Offer<O>> {
+    pub(super) fn rest_of_timeout(&mut self, now: Steady, worker: &str) -> Option<Offer<O>> {
         if let Some(entry) = self.rests.workers.get_mut(worker) {
             if let Some(until) = entry.until.filter(|until| *until > now) {
                 self.timers.arm(PlacementTimer::RestOf(worker.to_owned()), until);

@@ -58,6 +58,9 @@ pub enum Error {
         /// What to do about it, or "".
         help: String,
     },
+    /// What the master kept is not what it was, so that it cannot be given; the text says what and how.
+    #[error("{0}")]
+    Damaged(String),
     /// The caller asked for something that makes no sense.
     #[error("{text}")]
     Usage {
@@ -103,6 +106,7 @@ impl Error {
             | Error::Usage { .. }
             | Error::Ended { .. }
             | Error::Timeout(_)
+            | Error::Damaged(_)
             | Error::File { .. }
             | Error::Output(_) => false,
         }
@@ -148,6 +152,7 @@ impl Error {
             | Error::Protocol(_)
             | Error::TooLarge { .. }
             | Error::Timeout(_)
+            | Error::Damaged(_)
             | Error::File { .. }
             | Error::Output(_) => {}
         }
@@ -169,6 +174,9 @@ impl Error {
             }
             Error::TooLarge { .. } => {
                 "the `guild` of the master's version reads it (`guild-master --version` there); ask for less: a project, a build"
+            }
+            Error::Damaged(_) => {
+                "the disk of the master changed it: whoever runs the master has it in a backup, and `guild doctor` looks at the rest"
             }
             Error::Unreachable(_)
             | Error::Lost(_)
@@ -193,7 +201,7 @@ impl Error {
             Error::NotFound { .. } => 7,
             Error::Usage { .. } | Error::File { .. } => 2,
             Error::Timeout(_) => 8,
-            Error::Output(_) => 4,
+            Error::Output(_) | Error::Damaged(_) => 4,
         }
     }
 
@@ -211,6 +219,7 @@ impl Error {
             | Error::NotFound { .. }
             | Error::Usage { .. }
             | Error::Timeout(_)
+            | Error::Damaged(_)
             | Error::File { .. }
             | Error::Output(_) => false,
         }
@@ -237,6 +246,8 @@ impl From<Refusal> for Error {
 const REVOKED: &str = "revoked:";
 /// What was found before and is not kept any more, where a method has no refusal to say so.
 const GONE: &str = "notFound: ";
+/// What was kept and is not what it was any more, where a method has no refusal to say so.
+const DAMAGED: &str = "damaged: ";
 /// What our own side of the connection says when it closes because of the size of a message.
 const TOO_LARGE: &str = "a message of ";
 
@@ -250,6 +261,9 @@ impl From<capnp::Error> for Error {
         }
         if let Some(what) = text.strip_prefix(GONE) {
             return Error::not_found(what);
+        }
+        if let Some(what) = text.strip_prefix(DAMAGED) {
+            return Error::Damaged(what.to_owned());
         }
         if let Some(what) = text.strip_prefix(INVALID) {
             return Error::Refused(Refusal::new(RefusalCode::Invalid, what));

@@ -227,6 +227,11 @@ impl Driver {
         Ok(())
     }
 
+    /// Puts the whole store into one file, at a stop.
+    pub async fn close(&self) {
+        self.store.close().await;
+    }
+
     /// How many retries the store holds, for [`Driver::remove`]; none while one is not committed yet.
     pub fn retries(&self) -> Option<u64> {
         let made = self.coordinator.borrow().retries();

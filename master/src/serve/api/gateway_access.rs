@@ -20,6 +20,7 @@ use crate::decide::coordinator::record::{GrantId, GrantRow};
 use crate::decide::coordinator::{Coordinator, account_of};
 use crate::keep::store::Readers;
 use crate::keep::turns::Principal;
+use crate::keep::write_health::WriteHealth;
 use schema::change_capnp::change_sink;
 use schema::event_capnp::event_source;
 use schema::gate::Gate;
@@ -37,6 +38,7 @@ pub(super) struct GatewayAccess {
     readers: Readers,
     live: Rc<LiveObjects>,
     policy: Rc<CurrentPolicy>,
+    writes: Rc<WriteHealth>,
     /// Where browsers reach the pages. Unset: nowhere.
     pages: OnceCell<String>,
     viewer: Rc<ViewerAccess>,
@@ -58,6 +60,7 @@ impl GatewayAccess {
             readers: parts.readers.clone(),
             live: parts.live.clone(),
             policy: policy.clone(),
+            writes: parts.logs.health(),
             pages: OnceCell::new(),
             submitter: SubmitterAccess::new(parts, served, &viewer),
             worker: WorkerAccess::new(parts, served),
@@ -68,6 +71,11 @@ impl GatewayAccess {
 
     pub(super) fn driver(&self) -> &Driver {
         &self.driver
+    }
+
+    /// False: the newest write of some log failed.
+    pub(super) fn can_write_logs(&self) -> bool {
+        self.writes.trouble().is_none()
     }
 
     pub(super) fn policy(&self) -> Rc<Policy> {

@@ -22,8 +22,8 @@ pub(super) async fn ready(State(site): State<Arc<Site>>) -> Reply {
 
 /// Numbers of the whole, and no names: see `docs/pages.md`.
 pub(super) async fn metrics(State(site): State<Arc<Site>>) -> Result<Reply, Miss> {
-    let counted = site.bridge.at_door(|door| async move { (door.counts(), !door.is_ready()) });
-    let (counts, is_full) = counted.await?;
+    let counted = site.bridge.at_door(|door| async move { (door.counts(), !door.is_ready(), door.can_write_logs()) });
+    let (counts, is_full, writes) = counted.await?;
     let mut registry = Registry::with_prefix("guild");
     let gauges = [
         ("workers_connected", "Workers with a session", counts.workers_connected as u64),
@@ -32,6 +32,7 @@ pub(super) async fn metrics(State(site): State<Arc<Site>>) -> Result<Reply, Miss
         ("jobs_waiting", "Jobs that wait for a worker", counts.waiting as u64),
         ("builds_open", "Builds that are not finished", counts.builds_open as u64),
         ("events_last", "Number of the last event", counts.last_event),
+        ("logs_failing", "1 while some log cannot be written", u64::from(!writes)),
         ("disk_full", "1 while nothing new can be recorded", u64::from(is_full)),
     ];
     for (name, help, value) in gauges {

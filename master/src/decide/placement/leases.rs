@@ -1,7 +1,8 @@
 //! What happens to leases: they are accepted, renewed and completed; given back; taken up again after a restart.
 
+use super::TimeLimits;
 use super::lease::{Ending, Lease, LeaseState};
-use super::overdue::{Overdue, TimeLimits};
+use super::overdue::Overdue;
 use super::rest::Fault;
 use super::session::Readiness;
 use super::{Decision, Offer, Placement, PlacementTimer};

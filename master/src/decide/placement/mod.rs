@@ -16,10 +16,10 @@ mod session;
 pub use crate::decide::matching::{
     Ability, Class, Need, OwnerKey, PoolTerms, Pools, Rank, SessionId, Ticket, USUAL_TIER,
 };
+pub use crate::decide::time_limits::TimeLimits;
 pub use crate::decide::tokens::LeaseToken;
 pub use lease::{Ending, Lease, LeaseState};
 pub use leases::{Accepted, Renewed, Restored};
-pub use overdue::TimeLimits;
 pub use place::{Because, Choice, FREE_COUNTED, Offer};
 pub use rest::{Fault, Resting};
 pub use session::{Readiness, Session};

@@ -6,6 +6,7 @@
 use super::{Decision, Placement, PlacementTimer};
 use crate::decide::matching::OwnerKey;
 use crate::decide::steady::Steady;
+use crate::decide::time_limits::TimeLimits;
 use crate::decide::tokens::LeaseToken;
 use std::time::Duration;
 
@@ -16,27 +17,6 @@ const MARGIN: Duration = Duration::from_secs(120);
 const LATE: Duration = Duration::from_secs(2);
 /// So often a worker that comes back gets the margin beyond the cap too: while it was away it could not say how it ended.
 const LAST_WHILES: u8 = 3;
-
-/// Logs that are full may take so slow a way, in bytes in a second: that of a poor link at home.
-const SLOWEST_LINK: u64 = 64 << 10;
-/// Signs move the end of an attempt by so much at most, however much its logs may have.
-const SIGNS_MAX: Duration = Duration::from_secs(6 * 3600);
-
-/// How long work may take.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TimeLimits {
-    /// What the work gets in all, with its `always` steps.
-    pub given: Duration,
-    /// How long its logs may take on their way, beyond that.
-    pub for_logs: Duration,
-}
-
-impl TimeLimits {
-    /// The limits of work that gets `given`, and whose logs have at most this many bytes.
-    pub fn of(given: Duration, log_bytes: u64) -> TimeLimits {
-        TimeLimits { given, for_logs: Duration::from_secs(log_bytes / SLOWEST_LINK).min(SIGNS_MAX) }
-    }
-}
 
 /// How an attempt stands to the end of its time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

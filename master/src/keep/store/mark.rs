@@ -4,7 +4,6 @@
 //! it would give numbers a second time and forget what it acknowledged. So it compares the mark at its start, and refuses.
 
 use super::StoreError;
-use super::sqlite::DATABASE_FILE;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
@@ -53,9 +52,10 @@ impl MarkFile {
 }
 
 /// Refuses a directory whose store is lost or is none. To be asked before the store is opened, which would make a new one.
-pub(super) fn refuse_lost(state: &Path) -> Result<(), StoreError> {
+/// `database` is the name of its file.
+pub(super) fn refuse_lost(state: &Path, database: &str) -> Result<(), StoreError> {
     let lost = |what: &str| StoreError::Lost { dir: state.to_owned(), what: what.to_owned() };
-    let path = state.join(DATABASE_FILE);
+    let path = state.join(database);
     match std::fs::metadata(&path).map(|file| file.len()) {
         Ok(0) if was_a_masters(state) => Err(lost("is empty")),
         Ok(0) => Ok(()),
@@ -67,12 +67,14 @@ pub(super) fn refuse_lost(state: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Refuses a directory in which no database is.
-pub(super) fn refuse_no_database(state: &Path) -> Result<(), StoreError> {
-    let path = state.join(DATABASE_FILE);
-    match is_database(&path) {
+/// Refuses a file that is no database.
+pub(super) fn refuse_no_database(path: &Path) -> Result<(), StoreError> {
+    match is_database(path) {
         true => Ok(()),
-        false => Err(StoreError::Open { path, source: io::Error::other("there is no database to go on with") }),
+        false => Err(StoreError::Open {
+            path: path.to_owned(),
+            source: io::Error::other("there is no database to go on with"),
+        }),
     }
 }
 

@@ -95,7 +95,7 @@ impl Store {
     /// Opens or creates the store in a state directory, and keeps every other master out.
     pub fn open(state: &Path) -> Result<Store, StoreError> {
         let lock = lock(state)?;
-        mark::refuse_lost(state)?;
+        mark::refuse_lost(state, DATABASE_FILE)?;
         Store::over(Database::open(state, lock)?)
     }
 

@@ -176,7 +176,7 @@ pub(super) fn copy(state: &Path, target: &Path) -> Result<(), StoreError> {
 /// See [`super::adopt`].
 pub(super) fn adopt(state: &Path) -> Result<(), StoreError> {
     let path = state.join(DATABASE_FILE);
-    super::mark::refuse_no_database(state)?;
+    mark::refuse_no_database(&path)?;
     copies::mark_as_copy(&Connector::File(path).connect()?)
 }
 

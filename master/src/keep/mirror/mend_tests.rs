@@ -61,8 +61,8 @@ async fn packed() -> Scene {
 }
 
 async fn assert_whole(mirror: &Mirror, revision: &str, what: &str) {
-    let read = mirror.mended(async || mirror.fetch().await).await;
-    let refs = read.unwrap_or_else(|error| panic!("{what}: {error}")).refs;
+    let fetched = mirror.mended(async || mirror.fetch().await).await;
+    let refs = fetched.unwrap_or_else(|error| panic!("{what}: {error}")).refs;
     assert_eq!(refs.get("refs/heads/main").map(String::as_str), Some(revision), "{what}");
     // as builds see it
     let file = read(mirror, revision, "guild.toml").await;

@@ -20,7 +20,7 @@ impl Explainer<'_> {
             Fault::Declined => "gave back what it was offered, again and again",
             Fault::Broke => "lost its connection when it was offered a job",
         };
-        let until = until.map(|until| until.since(self.it.steady).as_millis().div_ceil(1000));
+        let until = until.map(|until| until.since(self.it.now).as_millis().div_ceil(1000));
         Some(match until {
             Some(seconds) => format!("{what}; it is asked again in {seconds} s"),
             None => format!("{what}; it gets one offer at a time until it accepts"),

@@ -45,13 +45,13 @@ pub(crate) enum Waits {
 #[derive(Clone, Copy, Debug)]
 pub struct CoordinatorSnapshot<'a> {
     it: &'a Coordinator,
-    pub(crate) now: Time,
-    pub(crate) steady: Steady,
+    /// The moment of the look, by the clock of leases.
+    pub(crate) now: Steady,
 }
 
 impl Coordinator {
     pub fn snapshot(&self, now: Time) -> CoordinatorSnapshot<'_> {
-        CoordinatorSnapshot { it: self, now, steady: self.ahead.steady(now) }
+        CoordinatorSnapshot { it: self, now: self.ahead.steady(now) }
     }
 
     pub(super) fn leases(&self) -> impl Iterator<Item = LeaseView<'_>> {

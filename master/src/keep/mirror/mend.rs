@@ -5,6 +5,7 @@
 
 use super::git::{CONFIG_FILE, Deadline, GitError};
 use super::{Mirror, configuration, initialize, remove_file};
+use futures::future::LocalBoxFuture;
 use std::io;
 use std::path::Path;
 use std::sync::PoisonError;
@@ -46,7 +47,10 @@ enum Doubt {
 
 impl Mirror {
     /// Does what may be repeated. Where it fails because of the mirror itself, the mirror is mended and it is done once more.
-    pub async fn mended<T>(&self, work: impl AsyncFn() -> Result<T, GitError>) -> Result<T, GitError> {
+    pub async fn mended<'a, T>(
+        &'a self,
+        work: impl Fn() -> LocalBoxFuture<'a, Result<T, GitError>>,
+    ) -> Result<T, GitError> {
         let failure = match work().await {
             Ok(done) => return Ok(done),
             Err(failure) => failure,

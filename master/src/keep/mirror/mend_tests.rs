@@ -45,7 +45,7 @@ const HARMS: [(&str, Harm); 8] = [
 ];
 
 async fn read(mirror: &Mirror, revision: &str, path: &str) -> Result<Option<Vec<u8>>, GitError> {
-    mirror.mended(async || mirror.read(revision, path, 1_000).await).await
+    mirror.mended(|| Box::pin(mirror.read(revision, path, 1_000))).await
 }
 
 /// A mirror whose objects lie in a pack.
@@ -61,13 +61,13 @@ async fn packed() -> Scene {
 }
 
 async fn assert_whole(mirror: &Mirror, revision: &str, what: &str) {
-    let fetched = mirror.mended(async || mirror.fetch().await).await;
+    let fetched = mirror.mended(|| Box::pin(mirror.fetch())).await;
     let refs = fetched.unwrap_or_else(|error| panic!("{what}: {error}")).refs;
     assert_eq!(refs.get("refs/heads/main").map(String::as_str), Some(revision), "{what}");
     // as builds see it
     let file = read(mirror, revision, "guild.toml").await;
     assert_eq!(file.unwrap_or_else(|error| panic!("{what}: {error}")).as_deref(), Some(&b"version = 2"[..]), "{what}");
-    assert!(mirror.mended(async || mirror.commit(revision).await).await.unwrap().is_some(), "{what}");
+    assert!(mirror.mended(|| Box::pin(mirror.commit(revision))).await.unwrap().is_some(), "{what}");
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn what_is_not_damaged_is_left_alone() {
     assert_eq!(read(&scene.mirror, &revision, "none.toml").await.unwrap(), None);
     assert_eq!(read(&scene.mirror, &"a".repeat(40), "guild.toml").await.unwrap(), None);
     fs::rename(scene.dir.path().join("origin"), scene.dir.path().join("elsewhere")).unwrap();
-    assert!(scene.mirror.mended(async || scene.mirror.fetch().await).await.is_err());
+    assert!(scene.mirror.mended(|| Box::pin(scene.mirror.fetch())).await.is_err());
     assert_eq!(packs(scene.mirror.dir()), before);
     assert!(read(&scene.mirror, &revision, "guild.toml").await.unwrap().is_some());
 }

@@ -1,7 +1,7 @@
 //! From a credential to a live link: dial, restore. [`Guild`] keeps it alive.
 
 use crate::error::Error;
-use crate::guild::Guild;
+use crate::guild::{Dial, Guild};
 use crate::link::Link;
 use crate::steer::done;
 use capnp::capability::FromClientHook as _;
@@ -13,6 +13,7 @@ use schema::sturdy_ref::{SturdyRef, Token};
 use schema::vat::{self, CloseReason, Limits, Vat, VatError};
 use schema::wire::VERSIONS;
 use std::rc::Rc;
+use std::time::Duration;
 
 impl Guild {
     /// Connects to the master that the credential names, and proves the key that it is bound to. Must be called within a
@@ -23,6 +24,20 @@ impl Guild {
     /// credential says; [`Error::Refused`] if it does not take the credential; [`Error::Protocol`] if it speaks another version.
     pub async fn connect(credential: SturdyRef, identity: Rc<Identity>) -> Result<Guild, Error> {
         Guild::over(Box::new(move || link(credential.clone(), identity.clone()).boxed_local())).await
+    }
+
+    /// As [`Guild::connect`], and waits for a master that does not answer: see [`Guild::over_patiently`].
+    ///
+    /// # Errors
+    /// As [`Guild::connect`].
+    pub async fn connect_patiently(
+        credential: SturdyRef,
+        identity: Rc<Identity>,
+        patience: Duration,
+        waiting: impl Fn(&Error),
+    ) -> Result<Guild, Error> {
+        let dial: Dial = Box::new(move || link(credential.clone(), identity.clone()).boxed_local());
+        Guild::over_patiently(dial, patience, waiting).await
     }
 }
 

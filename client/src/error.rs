@@ -58,6 +58,9 @@ pub enum Error {
         /// What to do about it, or "".
         help: String,
     },
+    /// What the master kept is not what it was, so that it cannot be given; the text says what and how.
+    #[error("{0}")]
+    Damaged(String),
     /// The caller asked for something that makes no sense.
     #[error("{text}")]
     Usage {
@@ -108,6 +111,7 @@ impl Error {
             | Error::Usage { .. }
             | Error::Ended { .. }
             | Error::Timeout(_)
+            | Error::Damaged(_)
             | Error::File { .. }
             | Error::Output(_) => false,
         }
@@ -153,6 +157,7 @@ impl Error {
             | Error::Protocol(_)
             | Error::TooLarge { .. }
             | Error::Timeout(_)
+            | Error::Damaged(_)
             | Error::File { .. }
             | Error::Output(_) => {}
         }
@@ -174,6 +179,9 @@ impl Error {
             }
             Error::TooLarge { .. } => {
                 "the `guild` of the master's version reads it (`guild-master --version` there); ask for less: a project, a build"
+            }
+            Error::Damaged(_) => {
+                "the disk of the master changed it: whoever runs the master has it in a backup, and `guild doctor` looks at the rest"
             }
             Error::Unreachable(_)
             | Error::Lost(_)
@@ -198,7 +206,7 @@ impl Error {
             Error::NotFound { .. } => 7,
             Error::Usage { .. } | Error::File { .. } => 2,
             Error::Timeout(_) => 8,
-            Error::Output(_) => 4,
+            Error::Output(_) | Error::Damaged(_) => 4,
         }
     }
 
@@ -216,6 +224,7 @@ impl Error {
             | Error::NotFound { .. }
             | Error::Usage { .. }
             | Error::Timeout(_)
+            | Error::Damaged(_)
             | Error::File { .. }
             | Error::Output(_) => false,
         }
@@ -244,6 +253,9 @@ const REVOKED: &str = "revoked:";
 const GONE: &str = "notFound: ";
 /// Begins what is said of a master that does not know a method.
 const OLDER: &str = "it is of an older version";
+/// What was kept and is not what it was any more, where a method has no refusal to say so.
+const DAMAGED: &str = "damaged: ";
+
 /// What our own side of the connection says when it closes because of the size of a message.
 const TOO_LARGE: &str = "a message of ";
 
@@ -257,6 +269,9 @@ impl From<capnp::Error> for Error {
         }
         if let Some(what) = text.strip_prefix(GONE) {
             return Error::not_found(what);
+        }
+        if let Some(what) = text.strip_prefix(DAMAGED) {
+            return Error::Damaged(what.to_owned());
         }
         if let Some(what) = text.strip_prefix(INVALID) {
             return Error::Refused(Refusal::new(RefusalCode::Invalid, what));

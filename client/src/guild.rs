@@ -73,6 +73,30 @@ impl Guild {
         Ok(Guild::new(Some(dial), link))
     }
 
+    /// As [`Guild::over`], and waits for a master that does not answer, as while it restarts, for at most `patience`. `waiting` is told
+    /// once, with the reason, when that begins.
+    ///
+    /// # Errors
+    /// Those of `dial`, if it makes no first link in that time.
+    pub async fn over_patiently(dial: Dial, patience: Duration, waiting: impl Fn(&Error)) -> Result<Guild, Error> {
+        let until = tokio::time::Instant::now() + patience;
+        for tries in 0.. {
+            let error = match dial().await {
+                Ok(link) => return Ok(Guild::new(Some(dial), link)),
+                Err(error) => error,
+            };
+            let pause = backoff::jittered(tries);
+            if !error.is_passing() || tokio::time::Instant::now() + pause > until {
+                return Err(error);
+            }
+            if tries == 0 {
+                waiting(&error);
+            }
+            tokio::time::sleep(pause).await;
+        }
+        Err(Error::Lost("no link could be made".to_owned()))
+    }
+
     /// Looks through a viewer that the caller already has, as the pages of a master do. It is not made anew when it is lost.
     pub fn of_viewer(viewer: viewer::Client) -> Guild {
         Guild::new(None, Link::of_viewer(viewer))
@@ -184,4 +208,40 @@ impl Patience {
 /// Names one mutating call, so that repeating it does it once.
 pub(crate) fn new_request() -> [u8; 16] {
     system::chance::bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    /// A master that does not answer at first, and then takes no credential.
+    fn restarting(tries: &Rc<Cell<u32>>) -> Dial {
+        let tries = tries.clone();
+        Box::new(move || {
+            tries.set(tries.get() + 1);
+            let error = if tries.get() < 3 { Error::Unreachable("no".to_owned()) } else { Error::NoContext };
+            Box::pin(async { Err(error) })
+        })
+    }
+
+    /// F21.
+    #[tokio::test]
+    async fn a_master_that_restarts_is_waited_for_and_that_is_told_once() {
+        let (tries, told) = (Rc::default(), Cell::new(0));
+        let waiting = |_: &Error| told.set(told.get() + 1);
+        let made = Guild::over_patiently(restarting(&tries), Duration::from_secs(3_600), waiting).await;
+        assert!(matches!(made.err(), Some(Error::NoContext)), "what does not pass is not waited for");
+        assert_eq!((tries.get(), told.get()), (3, 1));
+    }
+
+    /// A relative: nobody who did not ask for it waits.
+    #[tokio::test]
+    async fn without_patience_there_is_one_try() {
+        let (tries, told) = (Rc::default(), Cell::new(0));
+        let waiting = |_: &Error| told.set(told.get() + 1);
+        let made = Guild::over_patiently(restarting(&tries), Duration::ZERO, waiting).await;
+        assert!(matches!(made.err(), Some(Error::Unreachable(_))));
+        assert_eq!((tries.get(), told.get()), (1, 0));
+    }
 }

@@ -34,6 +34,12 @@ pub struct LogAddress {
     pub step: u16,
 }
 
+impl std::fmt::Display for LogAddress {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "the log of {}/{}/{}/{}", self.project, self.build, self.job, self.step)
+    }
+}
+
 /// Where a [`Tail`] stops.
 #[derive(Clone, Debug)]
 pub enum Until {
@@ -52,6 +58,8 @@ pub struct Tail {
     reading: Option<Reading>,
     /// How often the answer at this offset was too large.
     outgrown: u32,
+    /// The hash of all bytes so far; none: they do not begin with the log's first.
+    sum: Option<Box<blake3::Hasher>>,
 }
 
 /// Reads under way on one link.
@@ -64,12 +72,15 @@ struct Reading {
     asked: u64,
     size: u64,
     sealed: bool,
+    /// The BLAKE3 of a sealed log; empty: it was not told.
+    hash: Vec<u8>,
 }
 
 impl Tail {
     /// The log from the offset `from` on, in bytes.
     pub fn new(guild: &Guild, address: LogAddress, from: u64, until: Until) -> Tail {
-        Tail { guild: guild.clone(), address, offset: from, until, reading: None, outgrown: 0 }
+        let sum = (from == 0).then(Box::default);
+        Tail { guild: guild.clone(), address, offset: from, until, reading: None, outgrown: 0, sum }
     }
 
     /// Which log this is.
@@ -85,7 +96,8 @@ impl Tail {
     /// The next bytes, at most 256 KiB; `None` at the end. The future must not be dropped while it waits, save to give the tail up.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if the log is no longer kept; otherwise as the calls of [`Guild`]. A lost link is no error.
+    /// [`Error::NotFound`] if the log is no longer kept; [`Error::Damaged`] if its bytes are not those that were sealed, which is
+    /// known at the end of a whole log; otherwise as the calls of [`Guild`]. A lost link is no error.
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, Error> {
         loop {
             let reading = match self.reading.take() {
@@ -96,9 +108,21 @@ impl Tail {
                 Ok(Some(bytes)) if bytes.is_empty() => {}
                 Ok(Some(bytes)) => {
                     (self.offset, self.outgrown) = (self.offset + bytes.len() as u64, 0);
+                    if let Some(sum) = &mut self.sum {
+                        sum.update(&bytes);
+                    }
                     return Ok(Some(bytes));
                 }
-                Ok(None) => return Ok(None),
+                Ok(None) => {
+                    let is_whole = reading.sealed && self.offset == reading.size;
+                    let sum = self.sum.take().filter(|_| is_whole).map(|sum| sum.finalize());
+                    return match sum.is_some_and(|sum| !reading.hash.is_empty() && reading.hash != sum.as_bytes()) {
+                        true => {
+                            Err(Error::Damaged(format!("{} is damaged: it is not what the step wrote", self.address)))
+                        }
+                        false => Ok(None),
+                    };
+                }
                 Err(error) if error.is_passing() => {
                     let outgrown = reading.link.outgrown();
                     self.outgrown += u32::from(outgrown.is_some());
@@ -166,8 +190,9 @@ impl Reading {
 
     async fn measure(&mut self) -> Result<(), Error> {
         let answer = self.reader.size_request().send().promise.await?;
-        self.size = answer.get()?.get_size();
-        self.sealed = answer.get()?.get_sealed();
+        let answer = answer.get()?;
+        (self.size, self.sealed) = (answer.get_size(), answer.get_sealed());
+        self.hash = answer.get_hash()?.to_vec();
         Ok(())
     }
 
@@ -289,8 +314,15 @@ async fn open(guild: &Guild, address: &LogAddress, offset: u64) -> Result<Readin
     guild
         .call_for_ever(async |link| {
             let reader = reader(&link, address).await?;
-            let mut reading =
-                Reading { reader, link, ahead: FuturesOrdered::new(), asked: offset, size: 0, sealed: false };
+            let mut reading = Reading {
+                reader,
+                link,
+                ahead: FuturesOrdered::new(),
+                asked: offset,
+                size: 0,
+                sealed: false,
+                hash: Vec::new(),
+            };
             reading.measure().await?;
             Ok(reading)
         })

@@ -3,6 +3,7 @@
 use master::config::{self, Config};
 use master::keep::installation::{self, create_private};
 use master::keep::store::Store;
+use master::program::anew;
 use master::program::arguments::{self, Arguments, Command};
 use master::program::backup;
 use master::program::reload::own_request;
@@ -53,8 +54,9 @@ fn main() -> ExitCode {
         Command::Check { config } => in_runtime(check(&config)),
         Command::TestMail { config, to } => finish(test_mail(&config, &to)),
         Command::OperatorCap { config, output } => in_runtime(operator_cap(&config, &output)),
-        Command::Backup { config, file } => in_runtime(save(&config, &file)),
+        Command::Backup { config, accept_damage, file } => in_runtime(save(&config, &file, accept_damage)),
         Command::Restore { config, file } => in_runtime(restore(&config, &file)),
+        Command::BeginAnew { config, keep_store } => finish(begin_anew(&config, keep_store)),
         Command::OfItself(command) => finish(of_itself(&command)),
     }
 }
@@ -199,9 +201,10 @@ async fn operator_cap(config: &Path, output: &Path) -> Result<(), Failure> {
     say(&format!("{} (one use: `guild login {}`)", output.display(), output.display()))
 }
 
-async fn save(config: &Path, file: &Path) -> Result<(), Failure> {
+async fn save(config: &Path, file: &Path, accepts_damage: bool) -> Result<(), Failure> {
     let loaded = load(config)?;
-    let held = backup::write(&loaded.state, file).map_err(Failure::fault)?;
+    let (held, damage) = backup::write_and_tell(&loaded.state, file, accepts_damage).map_err(Failure::fault)?;
+    damage.iter().try_for_each(|what| say(&format!("damaged       {what}")))?;
     say(&format!("{}: {} files, {} bytes", file.display(), held.files, held.size))?;
     let files = [config.to_owned()].into_iter().chain(loaded.included_files());
     let files = files.chain(loaded.named_files().into_iter().map(|(_, file)| file)).filter(|file| file.exists());
@@ -214,6 +217,18 @@ async fn restore(config: &Path, file: &Path) -> Result<(), Failure> {
     let state = load(config)?.state;
     let held = backup::restore(file, &state).map_err(Failure::fault)?;
     say(&format!("{}: {} files, {} bytes", state.display(), held.files, held.size))?;
+    say(&format!("next          guild-master run --config {}", config.display()))
+}
+
+fn begin_anew(config: &Path, keeps_store: bool) -> Result<(), Failure> {
+    let state = load(config)?.state;
+    match keeps_store {
+        true => anew::keep_store(&state).map_err(Failure::fault)?,
+        false => {
+            let aside = anew::begin(&state).map_err(Failure::fault)?;
+            say(&format!("set aside     {}", aside.display()))?;
+        }
+    }
     say(&format!("next          guild-master run --config {}", config.display()))
 }
 

@@ -84,6 +84,38 @@ fn a_request_that_was_answered_is_answered_again_whatever_went() {
     });
 }
 
+/// F16: a log that the disk changed, cut or lost is told apart from one that retention took, with exit status 4.
+#[test]
+fn a_log_that_the_disk_changed_is_told_as_damaged() {
+    run(async {
+        let house = House::open("version = 1\n[job.good]\nrun = \"true\"\n").await;
+        let worker = house.worker("anvil").await;
+        let log = b"a line of a log\n".repeat(8_000);
+        let (_, lease) = worker.take().await;
+        work(&lease, &log, Outcome::Succeeded).await;
+        house.guild.outcome("demo", 1).await.unwrap();
+        assert_eq!(read(&house, 1, "good").await.unwrap(), log);
+        let mut files = std::fs::read_dir(house.state().join("logs/0/1")).unwrap().map(|entry| entry.unwrap().path());
+        let file = files.find(|path| path.extension().is_some_and(|end| end == "log")).unwrap();
+        let mut changed = std::fs::read(&file).unwrap();
+        changed[50_000] ^= 1;
+        let told = async |house: &House| {
+            let error = read(house, 1, "good").await.unwrap_err();
+            (error.exit_code(), error.to_string())
+        };
+        std::fs::write(&file, &changed).unwrap();
+        assert_eq!(
+            told(&house).await,
+            (4, "the log of demo/1/good/1 is damaged: it is not what the step wrote".to_owned())
+        );
+        std::fs::write(&file, &changed[..9]).unwrap();
+        assert_eq!(told(&house).await, (4, format!("the log is damaged: it has 9 of {} bytes", log.len())));
+        std::fs::remove_file(&file).unwrap();
+        let gone = "the log is damaged: its file is gone, and retention did not take it";
+        assert_eq!(told(&house).await, (4, gone.to_owned()));
+    });
+}
+
 /// Plays a build to its end, and lets it have ended long ago.
 async fn finish(house: &House, worker: &Played, build: u32) {
     play(worker).await;

@@ -4,6 +4,7 @@ mod append;
 mod authority;
 mod branches;
 mod cancel;
+mod clocks;
 mod coordinator;
 mod elsewhere;
 mod kept_room;

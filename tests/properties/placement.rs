@@ -5,6 +5,7 @@ use master::decide::placement::{
     Accepted, Class, Decision, Fault, Gauges, KEPT_AFTER, Lease, LeaseState, LeaseToken, Need, Offer, Placement,
     PlacementTerms, PoolTerms, Session, SessionId, Ticket, TimeLimits,
 };
+use master::decide::steady::Steady;
 use schema::values::{Resources, Time, Want};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,12 +55,12 @@ struct Worker {
 struct Running {
     owner: u32,
     room: Resources,
-    until: Time,
+    until: Steady,
 }
 
 struct World {
     random: Random,
-    now: Time,
+    now: Steady,
     it: Placement<u32>,
     workers: Vec<Worker>,
     waiting: BTreeMap<u32, Waiting>,
@@ -73,7 +74,7 @@ impl World {
     fn new(seed: u64) -> World {
         World {
             random: Random::new(seed),
-            now: Time(1_000_000),
+            now: Steady(1_000_000),
             it: Placement::new(terms(None), [7; 32]),
             workers: (0..WORKERS.len()).map(|_| Worker::default()).collect(),
             waiting: BTreeMap::new(),
@@ -177,7 +178,7 @@ impl World {
     fn attach(&mut self, index: usize) {
         let (name, platform, cores, labels) = WORKERS[index];
         let labels = labels.iter().map(|label| ((*label).to_owned(), "yes".to_owned())).collect();
-        let mut session = Session::new(name.to_owned(), self.now);
+        let mut session = Session::new(name.to_owned(), Time(self.now.0), self.now);
         (session.platform, session.total, session.labels) = (platform.to_owned(), total(cores), labels);
         session.pools = Box::from([POOL.to_owned()]);
         session.stopped = self.workers[index].is_stopped;

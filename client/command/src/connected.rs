@@ -14,8 +14,12 @@ use schema::values::{Outcome, ShortCommit, Time, TimeSpan};
 use std::cell::{Cell, OnceCell};
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
+use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::OnceCell as AsyncOnceCell;
+
+/// How long a master may take to restart: it is back within seconds, and a migration of a large store takes some more.
+const RESTART: Duration = Duration::from_secs(30);
 
 /// A command's surroundings: its options, its printer, the checkout around it, and the link to the master, which is made when it is
 /// first asked for.
@@ -23,6 +27,8 @@ pub(crate) struct Connected {
     pub(crate) options: Options,
     pub(crate) printer: Printer,
     directory: PathBuf,
+    /// For how long a master that does not answer is waited for.
+    patience: Cell<Duration>,
     copy: OnceCell<Option<WorkingCopy>>,
     guild: AsyncOnceCell<Guild>,
     projects: AsyncOnceCell<Vec<ProjectView>>,
@@ -34,6 +40,7 @@ impl Connected {
             printer: Printer::new(&options),
             options,
             directory: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+            patience: Cell::default(),
             copy: OnceCell::new(),
             guild: AsyncOnceCell::new(),
             projects: AsyncOnceCell::new(),
@@ -55,13 +62,20 @@ impl Connected {
         }
     }
 
+    /// Waits for a master that does not answer, as while it restarts. Whoever asks for work shall not lose it to an upgrade.
+    pub(crate) fn wait_for_master(&self) {
+        self.patience.set(RESTART);
+    }
+
     pub(crate) async fn guild(&self) -> Result<&Guild, Error> {
         self.guild
             .get_or_try_init(async || {
                 let context = self.context()?;
                 self.say_ended(&context.name);
                 let (credential, identity) = context.open()?;
-                let guild = Guild::connect(credential, identity).await?;
+                let patience = self.patience.get();
+                let waiting = |error: &Error| note(format!("{error}; waiting for up to {} s", patience.as_secs()));
+                let guild = Guild::connect_patiently(credential, identity, patience, waiting).await?;
                 guild.on_link_news(link_teller());
                 Ok(guild)
             })

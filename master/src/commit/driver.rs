@@ -12,6 +12,7 @@ use crate::config::clock::Clock;
 use crate::config::pace::Pace;
 use crate::decide::coordinator::record::{BuildId, Record};
 use crate::decide::coordinator::{Coordinator, Effect, SessionId};
+use crate::decide::steady::Ahead;
 use crate::keep::store::{CommitError, Removal, RemoveError, Store, Sweep};
 use schema::values::{Assignment, Event, Refusal, RefusalCode, Time};
 use std::cell::{Cell, OnceCell, RefCell};
@@ -34,6 +35,10 @@ const BUSY: usize = 4;
 /// The least time between the starts of two commits of a busy master. Each costs a sync, the pages that it touches and two thread
 /// switches, however little it holds, so what comes within 3 ms shares one.
 const COMMITS_APART: Duration = Duration::from_millis(3);
+
+/// How often a timer of the wall clock is compared with it. Somebody may set that clock, and a suspended machine wakes to another
+/// time; both tell nobody. So what ends at a date ends this late at most.
+const CLOCK_LOOK: Duration = Duration::from_secs(10);
 
 /// Performs effects that reach beyond the driver. It is called in their order: for plans at once where the disk has room, for the
 /// others after the commit of what caused them.
@@ -118,9 +123,11 @@ impl Driver {
         self.clock.now()
     }
 
-    /// What the clock on the wall shows, which may jump.
-    pub fn wall(&self) -> Time {
-        self.clock.wall()
+    /// The time by the wall clock, once the coordinator knows how it stands to the steady one.
+    fn tell_time(&self) -> Time {
+        // who looks within a look was told the time a moment ago
+        let coordinator = self.coordinator.try_borrow_mut();
+        coordinator.map_or_else(|_| self.now(), |mut it| tell_clocks(&self.clock, &mut it))
     }
 
     /// Runs a command and answers after its commit. On a full disk the command is refused before it runs.
@@ -153,7 +160,9 @@ impl Driver {
 
     /// Tells the coordinator what changes no timer and makes no effect; far cheaper than a command.
     pub fn mark(&self, what: impl FnOnce(&mut Coordinator, Time)) {
-        what(&mut self.coordinator.borrow_mut(), self.now());
+        let mut coordinator = self.coordinator.borrow_mut();
+        let now = tell_clocks(&self.clock, &mut coordinator);
+        what(&mut coordinator, now);
     }
 
     /// Tells the coordinator what happened outside; nobody waits for the commit.
@@ -164,7 +173,8 @@ impl Driver {
     /// Looks at the coordinator; answers after the commit of what was seen. Where a full disk holds that commit up, the look is
     /// refused, because nobody knows how long the disk stays full.
     pub async fn look<T>(&self, look: impl FnOnce(&Coordinator, Time) -> T) -> Result<T, Refusal> {
-        let answer = look(&self.coordinator.borrow(), self.now());
+        let now = self.tell_time();
+        let answer = look(&self.coordinator.borrow(), now);
         let mut full = self.full.subscribe();
         tokio::select! {
             biased;
@@ -180,7 +190,8 @@ impl Driver {
 
     /// Looks at the coordinator as it is, committed or not: for decisions that are no answer.
     pub fn peek<T>(&self, look: impl FnOnce(&Coordinator, Time) -> T) -> T {
-        look(&self.coordinator.borrow(), self.now())
+        let now = self.tell_time();
+        look(&self.coordinator.borrow(), now)
     }
 
     /// The next offer for a session's waiting `take`. Dropping the receiver withdraws nothing by itself: whoever gives up calls
@@ -224,6 +235,11 @@ impl Driver {
         let mut committed = self.committed.subscribe();
         committed.wait_for(|done| *done >= wanted).await.map_err(|_| stopping())?;
         Ok(())
+    }
+
+    /// Puts the whole store into one file, at a stop.
+    pub async fn close(&self) {
+        self.store.close().await;
     }
 
     /// How many retries the store holds, for [`Driver::remove`]; none while one is not committed yet.
@@ -291,8 +307,9 @@ impl Driver {
     #[expect(clippy::wildcard_enum_match_arm, reason = "all but these wait for the commit, whatever they are")]
     fn decide<T>(&self, command: impl FnOnce(&mut Coordinator, Time) -> T) -> T {
         let mut coordinator = self.coordinator.borrow_mut();
-        let before = coordinator.poll_timeout();
-        let answer = command(&mut coordinator, self.clock.now());
+        let before = coordinator.next_timers();
+        let now = tell_clocks(&self.clock, &mut coordinator);
+        let answer = command(&mut coordinator, now);
         let (mut open, mut early) = (self.open.borrow_mut(), self.early.borrow_mut());
         // on a full disk everything waits, or offers would come and go without an end
         let may_be_early = !self.is_full();
@@ -303,7 +320,7 @@ impl Driver {
                 other => open.effects.push(other),
             }
         }
-        if coordinator.poll_timeout() != before {
+        if coordinator.next_timers() != before {
             self.rescheduled.notify_one();
         }
         answer
@@ -402,6 +419,13 @@ impl Driver {
     }
 }
 
+/// Tells the coordinator how the clocks stand. Answers the time by the wall clock.
+fn tell_clocks(clock: &Clock, coordinator: &mut Coordinator) -> Time {
+    let (wall, steady) = clock.both();
+    coordinator.set_clocks(Ahead::of(wall, steady));
+    wall
+}
+
 /// Runs a task without which nothing is answered any more: where it panics, the process must end.
 async fn watch(driver: Rc<Driver>, name: &str, task: impl Future<Output = ()> + 'static) {
     if let Err(error) = tokio::task::spawn_local(task).await
@@ -441,9 +465,9 @@ async fn commit_batches(driver: Rc<Driver>) {
 
 async fn keep_time(driver: Rc<Driver>) {
     loop {
-        let next = driver.coordinator.borrow().poll_timeout();
-        let longest = Instant::now() + Duration::from_secs(3600);
-        let due = next.map_or(longest, |time| driver.clock.instant(time).min(longest));
+        let next = driver.coordinator.borrow().next_timers();
+        let look = next.wall.map(|_| Instant::now() + CLOCK_LOOK);
+        let due = look.into_iter().fold(driver.clock.due(next), Instant::min);
         tokio::select! {
             biased;
             () = tokio::time::sleep_until(due) => {}
@@ -454,7 +478,7 @@ async fn keep_time(driver: Rc<Driver>) {
             tokio::time::sleep(FULL_RETRY).await;
             continue;
         }
-        if next.is_some_and(|time| time <= driver.now()) {
+        if driver.clock.due(next) <= Instant::now() {
             driver.step(|coordinator, now| coordinator.handle_timeout(now));
         }
     }

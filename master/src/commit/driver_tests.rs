@@ -164,3 +164,36 @@ async fn only_a_busy_master_waits_for_what_could_share_a_commit() {
         })
         .await;
 }
+
+/// F6: what ends at a date ends soon after the wall clock was set beyond it, and a row has the new time.
+#[tokio::test(flavor = "current_thread", start_paused = true)]
+async fn a_wall_clock_that_is_set_is_noticed_while_nothing_happens() {
+    static SHIFT: std::sync::atomic::AtomicI64 = std::sync::atomic::AtomicI64::new(0);
+    let local = tokio::task::LocalSet::new();
+    local
+        .run_until(async {
+            let store = Store::in_memory("driver-clock").unwrap();
+            let coordinator = Coordinator::load(Time(0), Terms::default(), store.load().unwrap(), [0; 32]);
+            let feed = Rc::new(Feed::new(store.readers(), 1, 0));
+            let driver = Driver::new(coordinator, store, feed, Clock::shifted(Time(0), &SHIFT));
+            driver.start(Box::new(|_| ()));
+            driver.apply(Coordinator::found).await.unwrap();
+            let request = Request { id: RequestId([1; 16]), by: ROOT, body: [0; 32] };
+            let order = GrantOrder {
+                kind: GrantKind::User,
+                name: "guest".to_owned(),
+                what: What::default(),
+                lifetime: Some(Duration::from_secs(3_600)),
+                join_hash: [1; 32],
+            };
+            let grant = driver.call(|it, now| it.issue(now, request, order)).await.unwrap();
+            let is_over = || driver.peek(|it, _| it.grants().get(grant).is_none_or(|row| row.revoked.is_some()));
+            tokio::time::sleep(CLOCK_LOOK * 3).await;
+            assert!(!is_over());
+            SHIFT.store(2 * 3_600_000, std::sync::atomic::Ordering::Relaxed);
+            tokio::time::sleep(CLOCK_LOOK + Duration::from_secs(1)).await;
+            assert!(is_over(), "the clock is looked at while nothing happens");
+            assert!(driver.now() > Time(2 * 3_600_000));
+        })
+        .await;
+}

@@ -1,40 +1,68 @@
-//! The time that the coordinator is told: wall-clock milliseconds at the start, monotonic from there on, so that a
-//! clock that jumps moves no lease.
+//! The two clocks of a master. Rows, expiry, retention and mails follow the wall clock, which somebody may set. Leases follow the
+//! steady one, so that a clock that jumps moves no lease.
 
+use crate::decide::steady::{NextTimers, Steady};
 use schema::values::Time;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::time::Duration;
 use tokio::time::Instant;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    start: Time,
+    wall: Wall,
+    /// Where the steady clock showed `start`, so that both show the same until the wall clock jumps.
     anchor: Instant,
-    /// Whether this is the clock of the machine.
-    is_system: bool,
+    start: Time,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Wall {
+    /// The machine's.
+    System,
+    /// Goes with the steady clock.
+    Steady,
+    /// Goes with the steady clock, and is this many milliseconds ahead of it.
+    Shifted(&'static AtomicI64),
 }
 
 impl Clock {
-    /// Anchored to the machine's wall clock now.
+    /// The clocks of the machine.
     pub fn system() -> Clock {
-        Clock { is_system: true, ..Clock::anchored(system_time()) }
+        Clock { wall: Wall::System, anchor: Instant::now(), start: system_time() }
     }
 
-    /// Anchored to `start` now: for simulations, whose runtime's clock is paused.
+    /// Clocks that show `start` now: for simulations, whose runtime's clock is paused.
     pub fn anchored(start: Time) -> Clock {
-        Clock { start, anchor: Instant::now(), is_system: false }
+        Clock { wall: Wall::Steady, anchor: Instant::now(), start }
     }
 
+    /// As [`Clock::anchored`], with a wall clock that somebody sets: `shift` says by how many milliseconds, at any time.
+    pub fn shifted(start: Time, shift: &'static AtomicI64) -> Clock {
+        Clock { wall: Wall::Shifted(shift), ..Clock::anchored(start) }
+    }
+
+    /// What the wall clock shows.
     pub fn now(&self) -> Time {
-        self.start.after(self.anchor.elapsed())
+        self.both().0
     }
 
-    /// What the clock on the wall shows. It may jump, so it is only for what people name by it.
-    pub fn wall(&self) -> Time {
-        if self.is_system { system_time() } else { self.now() }
+    /// What both clocks show.
+    pub fn both(&self) -> (Time, Steady) {
+        let steady = self.start.after(self.anchor.elapsed());
+        let wall = match self.wall {
+            Wall::System => system_time(),
+            Wall::Steady => steady,
+            Wall::Shifted(shift) => Time(steady.0.saturating_add_signed(shift.load(Relaxed))),
+        };
+        (wall, Steady(steady.0))
     }
 
-    /// The runtime's instant of a time; now, if it is past.
-    pub fn instant(&self, time: Time) -> Instant {
-        self.anchor + time.since(self.start)
+    /// The runtime's instant at which the first of these is due, as the clocks stand now; far away, if none is set.
+    pub fn due(&self, next: NextTimers) -> Instant {
+        let steady = next.steady.map(|time| self.anchor + time.since(Steady(self.start.0)));
+        let wall = next.wall.map(|time| Instant::now() + time.since(self.now()));
+        let far = Instant::now() + Duration::from_secs(3600);
+        [steady, wall].into_iter().flatten().min().map_or(far, |due| due.min(far))
     }
 }
 

@@ -209,7 +209,13 @@ const LIMITS: &[Key] = &[
         "how long a worker may be silent before its job goes to another; at least `\"1s\"`",
     ),
     Key::new("offer", Form::Duration, Is("\"10s\""), "\"30s\"", "how long a worker has to accept a job"),
-    Key::new("log_bytes", Form::Size, Is("\"256MiB\""), "\"1GiB\"", "the most of one log"),
+    Key::new(
+        "log_bytes",
+        Form::Size,
+        Is("\"256MiB\""),
+        "\"1GiB\"",
+        "the most of one log; of what is beyond it the last 64 KiB are kept",
+    ),
     Key::new(
         "connections",
         Form::Whole(1, super::read::CONNECTIONS_MAX as i64),

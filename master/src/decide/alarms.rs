@@ -3,8 +3,8 @@
 //! written when the hour is over.
 
 use super::records::GrantId;
+use crate::decide::steady::Steady;
 use schema::sturdy_ref::Fingerprint;
-use schema::values::Time;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub(in crate::decide) struct AlarmNote {
 #[derive(Debug)]
 struct Alarm {
     /// When the hour is over.
-    until: Time,
+    until: Steady,
     again: u64,
     is_alarm: bool,
 }
@@ -40,14 +40,14 @@ struct Alarm {
 pub(in crate::decide) struct Alarms {
     alarms: BTreeMap<Kind, Alarm>,
     /// When the first hour is over.
-    next: Option<Time>,
+    next: Option<Steady>,
 }
 
 impl Alarms {
     /// Something happened that subscribers hear of. None: it is counted.
     pub(in crate::decide) fn raise(
         &mut self,
-        now: Time,
+        now: Steady,
         grant: GrantId,
         key: Option<Fingerprint>,
         text: &str,
@@ -56,17 +56,17 @@ impl Alarms {
     }
 
     /// Something happened that is well. None: it is counted.
-    pub(in crate::decide) fn count(&mut self, now: Time, grant: GrantId, text: &str) -> Option<AlarmNote> {
+    pub(in crate::decide) fn count(&mut self, now: Steady, grant: GrantId, text: &str) -> Option<AlarmNote> {
         self.note(now, (grant, None, text.to_owned()), false)
     }
 
     /// When [`Alarms::tick`] has something to do.
-    pub(in crate::decide) fn next_timeout(&self) -> Option<Time> {
+    pub(in crate::decide) fn next_timeout(&self) -> Option<Steady> {
         self.next
     }
 
     /// Ends the hours that are over. Answers what is to be written of those that repeated within one.
-    pub(in crate::decide) fn tick(&mut self, now: Time) -> Vec<AlarmNote> {
+    pub(in crate::decide) fn tick(&mut self, now: Steady) -> Vec<AlarmNote> {
         let over = self.alarms.iter().filter(|(_, alarm)| alarm.until <= now).map(|(kind, _)| kind.clone());
         let over: Vec<Kind> = over.collect();
         let notes = over.into_iter().filter_map(|kind| self.end_hour(now, kind)).collect();
@@ -75,7 +75,7 @@ impl Alarms {
     }
 
     /// None: nothing of the kind happened again within the hour.
-    fn end_hour(&mut self, now: Time, kind: Kind) -> Option<AlarmNote> {
+    fn end_hour(&mut self, now: Steady, kind: Kind) -> Option<AlarmNote> {
         let Alarm { again, is_alarm, .. } = self.alarms.remove(&kind)?;
         let times = match again {
             0 => return None,
@@ -88,7 +88,7 @@ impl Alarms {
         Some(note)
     }
 
-    fn note(&mut self, now: Time, kind: Kind, is_alarm: bool) -> Option<AlarmNote> {
+    fn note(&mut self, now: Steady, kind: Kind, is_alarm: bool) -> Option<AlarmNote> {
         if let Some(alarm) = self.alarms.get_mut(&kind) {
             alarm.again += 1;
             return None;
@@ -98,7 +98,7 @@ impl Alarms {
         Some(note)
     }
 
-    fn begin_hour(&mut self, now: Time, kind: Kind, is_alarm: bool) {
+    fn begin_hour(&mut self, now: Steady, kind: Kind, is_alarm: bool) {
         let until = now.after(COUNTED_FOR);
         self.next = Some(self.next.map_or(until, |next| next.min(until)));
         self.alarms.insert(kind, Alarm { until, again: 0, is_alarm });
@@ -126,14 +126,14 @@ mod tests {
     #[test]
     fn what_happens_again_within_the_hour_is_counted() {
         let mut alarms = Alarms::default();
-        assert_eq!(alarms.raise(Time(0), GrantId(7), None, "a copy"), note("a copy", true));
-        assert_eq!(alarms.count(Time(5), GrantId(7), "a login"), note("a login", false));
-        assert_eq!(alarms.raise(Time(9), GrantId(7), None, "a copy"), None);
-        assert_eq!((alarms.next_timeout(), alarms.tick(Time(HOUR - 1))), (Some(Time(HOUR)), Vec::new()));
+        assert_eq!(alarms.raise(Steady(0), GrantId(7), None, "a copy"), note("a copy", true));
+        assert_eq!(alarms.count(Steady(5), GrantId(7), "a login"), note("a login", false));
+        assert_eq!(alarms.raise(Steady(9), GrantId(7), None, "a copy"), None);
+        assert_eq!((alarms.next_timeout(), alarms.tick(Steady(HOUR - 1))), (Some(Steady(HOUR)), Vec::new()));
         let counted = note("a copy: once again within the hour", true);
-        assert_eq!(alarms.tick(Time(HOUR)), counted.into_iter().collect::<Vec<_>>());
-        assert_eq!((alarms.next_timeout(), alarms.tick(Time(HOUR + 5))), (Some(Time(HOUR + 5)), Vec::new()));
-        assert_eq!(alarms.next_timeout(), Some(Time(2 * HOUR)), "the count begins a new hour");
-        assert_eq!((alarms.tick(Time(2 * HOUR)), alarms.next_timeout()), (Vec::new(), None));
+        assert_eq!(alarms.tick(Steady(HOUR)), counted.into_iter().collect::<Vec<_>>());
+        assert_eq!((alarms.next_timeout(), alarms.tick(Steady(HOUR + 5))), (Some(Steady(HOUR + 5)), Vec::new()));
+        assert_eq!(alarms.next_timeout(), Some(Steady(2 * HOUR)), "the count begins a new hour");
+        assert_eq!((alarms.tick(Steady(2 * HOUR)), alarms.next_timeout()), (Vec::new(), None));
     }
 }

@@ -1,8 +1,8 @@
 //! What is so: everything is decided here, by code that does nothing, knows no other room and is told the time.
 //!
 //! Each of these folders may use those that stand before it in this list, and none that stands after it:
-//! `schedule`, `machine_notes`, `tokens`, `by_worker`, `matching`, `rests`, `placement`, `terms`, `records`, `refs`, `requests`, `alarms`,
-//! `authority`, `grants`, `builds`, `crons`, `coordinator`.
+//! `steady`, `time_limits`, `schedule`, `machine_notes`, `tokens`, `by_worker`, `matching`, `rests`, `placement`, `terms`, `records`, `refs`,
+//! `requests`, `alarms`, `authority`, `grants`, `builds`, `crons`, `coordinator`.
 
 mod alarms;
 pub mod authority;
@@ -19,5 +19,7 @@ pub mod refs;
 pub mod requests;
 mod rests;
 pub mod schedule;
+pub mod steady;
 mod terms;
+mod time_limits;
 mod tokens;

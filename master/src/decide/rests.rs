@@ -2,7 +2,7 @@
 //! at which work failed for the worker's own reasons. One rule says for how long. It knows no offers and no sessions.
 
 use super::matching::OwnerKey;
-use schema::values::Time;
+use super::steady::Steady;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -37,14 +37,14 @@ pub struct Resting {
     /// What it did last.
     pub fault: Fault,
     /// When it is asked again. None: it is asked now, with one offer at a time until it accepts.
-    pub until: Option<Time>,
+    pub until: Option<Steady>,
 }
 
 /// Who is passed over, and until when. What is over is removed by its timer.
 #[derive(Debug)]
 pub(in crate::decide) struct Rests<O> {
     /// For the work of one owner, by the worker's name.
-    owners: BTreeMap<O, BTreeMap<String, Time>>,
+    owners: BTreeMap<O, BTreeMap<String, Steady>>,
     /// For all work, since the worker last accepted.
     workers: BTreeMap<String, Unaccepted>,
 }
@@ -55,10 +55,10 @@ struct Unaccepted {
     /// How often in a row.
     times: u32,
     /// When that was counted last.
-    counted: Time,
+    counted: Steady,
     /// What it did last. To give an offer back does not cover what was worse.
     last: Fault,
-    until: Option<Time>,
+    until: Option<Steady>,
 }
 
 impl Unaccepted {
@@ -70,7 +70,7 @@ impl Unaccepted {
     }
 
     /// Counts once what came to nothing at once: within a moment, of offers that were made before.
-    fn count(&mut self, now: Time, offered: Option<Time>) {
+    fn count(&mut self, now: Steady, offered: Option<Steady>) {
         let is_together = now.since(self.counted) < AT_ONCE && offered.is_none_or(|at| at < self.counted);
         if self.times == 0 || !is_together {
             self.times = self.times.saturating_add(1);
@@ -109,7 +109,7 @@ impl<O: OwnerKey> Rests<O> {
     }
 
     /// Answers when the next of them is over for this owner.
-    pub(in crate::decide) fn are_over(&mut self, owner: O, now: Time) -> Option<Time> {
+    pub(in crate::decide) fn are_over(&mut self, owner: O, now: Steady) -> Option<Steady> {
         let workers = self.owners.get_mut(&owner)?;
         workers.retain(|_, until| *until > now);
         let next = workers.values().min().copied();
@@ -120,7 +120,7 @@ impl<O: OwnerKey> Rests<O> {
     }
 
     /// A worker is passed over for the work of this owner until then.
-    pub(in crate::decide) fn pass_over(&mut self, owner: O, worker: String, until: Time) {
+    pub(in crate::decide) fn pass_over(&mut self, owner: O, worker: String, until: Steady) {
         self.owners.entry(owner).or_default().insert(worker, until);
     }
 
@@ -129,12 +129,12 @@ impl<O: OwnerKey> Rests<O> {
     /// that is news.
     pub(in crate::decide) fn come_last(
         &mut self,
-        now: Time,
+        now: Steady,
         worker: &str,
         fault: Fault,
-        offered: Option<Time>,
+        offered: Option<Steady>,
         has_another: bool,
-    ) -> Option<Time> {
+    ) -> Option<Steady> {
         let first = Unaccepted { times: 0, counted: now, last: fault, until: None };
         let entry = self.workers.entry(worker.to_owned()).or_insert(first);
         entry.blame(fault);
@@ -150,7 +150,7 @@ impl<O: OwnerKey> Rests<O> {
     }
 
     /// The rest of a worker is over, unless it lasts: until when.
-    pub(in crate::decide) fn end_rest(&mut self, now: Time, worker: &str) -> Option<Time> {
+    pub(in crate::decide) fn end_rest(&mut self, now: Steady, worker: &str) -> Option<Steady> {
         let entry = self.workers.get_mut(worker)?;
         entry.until = entry.until.filter(|until| *until > now);
         entry.until

@@ -3,34 +3,34 @@
 use schema::values::Time;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is due, and when. Timers of the same time are due in the order of their keys.
+/// What is due, and when, by the clock `T`. Timers of the same time are due in the order of their keys.
 #[derive(Debug)]
-pub struct Schedule<K> {
-    times: BTreeMap<K, Time>,
-    order: BTreeSet<(Time, K)>,
+pub struct Schedule<K, T = Time> {
+    times: BTreeMap<K, T>,
+    order: BTreeSet<(T, K)>,
 }
 
-impl<K: Ord + Clone> Default for Schedule<K> {
-    fn default() -> Schedule<K> {
+impl<K: Ord + Clone, T: Ord + Copy> Default for Schedule<K, T> {
+    fn default() -> Schedule<K, T> {
         Schedule::new()
     }
 }
 
-impl<K: Ord + Clone> Schedule<K> {
+impl<K: Ord + Clone, T: Ord + Copy> Schedule<K, T> {
     /// A schedule in which nothing is due.
-    pub fn new() -> Schedule<K> {
+    pub fn new() -> Schedule<K, T> {
         Schedule { times: BTreeMap::new(), order: BTreeSet::new() }
     }
 
     /// Sets the timer to this time, whatever it was set to before.
-    pub fn arm(&mut self, timer: K, at: Time) {
+    pub fn arm(&mut self, timer: K, at: T) {
         self.disarm(&timer);
         self.order.insert((at, timer.clone()));
         self.times.insert(timer, at);
     }
 
     /// Sets the timer to this time, unless it is due sooner.
-    pub fn arm_by(&mut self, timer: K, at: Time) {
+    pub fn arm_by(&mut self, timer: K, at: T) {
         if self.at(&timer).is_none_or(|armed| at < armed) {
             self.arm(timer, at);
         }
@@ -44,17 +44,17 @@ impl<K: Ord + Clone> Schedule<K> {
     }
 
     /// When this timer is due. None: it is not set.
-    pub fn at(&self, timer: &K) -> Option<Time> {
+    pub fn at(&self, timer: &K) -> Option<T> {
         self.times.get(timer).copied()
     }
 
     /// When the first timer is due.
-    pub fn next(&self) -> Option<Time> {
+    pub fn next(&self) -> Option<T> {
         self.order.first().map(|(at, _)| *at)
     }
 
     /// Takes out the first timer that is due by now.
-    pub fn due(&mut self, now: Time) -> Option<K> {
+    pub fn due(&mut self, now: T) -> Option<K> {
         self.next().filter(|at| *at <= now)?;
         let (_, timer) = self.order.pop_first()?;
         self.times.remove(&timer);

@@ -7,5 +7,7 @@ pub mod installation;
 pub mod logs;
 pub mod mirror;
 pub(crate) mod process_group;
+pub mod soundness;
 pub mod store;
 pub mod turns;
+pub mod write_health;

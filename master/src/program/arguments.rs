@@ -72,6 +72,9 @@ pub enum Command {
         /// The master file
         #[arg(long, value_name = "FILE", default_value = "master.toml")]
         config: PathBuf,
+        /// Save what is there where logs or stored files are damaged, and say which: else nothing is written
+        #[arg(long)]
+        accept_damage: bool,
         /// Where to write it; keep it as safe as the master's own key
         file: PathBuf,
     },
@@ -82,6 +85,15 @@ pub enum Command {
         config: PathBuf,
         /// What `backup` wrote
         file: PathBuf,
+    },
+    /// Go on in a state directory whose store was lost: set aside what it held, and begin with nothing but the master's key
+    BeginAnew {
+        /// The master file
+        #[arg(long, value_name = "FILE", default_value = "master.toml")]
+        config: PathBuf,
+        /// Go on with the store that is there, as after a restore, though it is an older one or another's
+        #[arg(long)]
+        keep_store: bool,
     },
     #[command(flatten)]
     OfItself(OfItself),

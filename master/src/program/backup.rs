@@ -5,9 +5,13 @@
 //! every log and every blob that it calls sealed is there. Those that retention removes before they are read are missing in the
 //! backup; their builds were to go, and go again after a restore.
 
+mod sealed;
+
+use crate::keep::bytes::Seal;
 use crate::keep::installation::{IDENTITY_FILE, InstallError, create_private};
 use crate::keep::store::archive::{Archive, ArchiveError, ArchivedFile, FORMAT, NewArchive};
 use crate::keep::store::{self, DATABASE_FILE, StoreError};
+use sealed::ExpectedFiles;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
@@ -22,7 +26,10 @@ const BLOBS: &str = "blobs/sealed";
 pub enum BackupError {
     #[error("{} exists: name a file that does not", .0.display())]
     Exists(PathBuf),
-    #[error("{} holds a master already: restore into a state directory without one", .0.display())]
+    #[error(
+        "{} holds a master already: restore into a state directory without one; `guild-master begin-anew` sets it aside",
+        .0.display()
+    )]
     Occupied(PathBuf),
     #[error("{} is no backup of a master", .0.display())]
     Foreign(PathBuf),
@@ -30,6 +37,11 @@ pub enum BackupError {
     Newer { found: i32 },
     #[error("the backup is damaged: {0}")]
     Damaged(String),
+    #[error(
+        "{}: so no backup was written; keep your earlier ones, or take one of what is there with `--accept-damage`",
+        .0.join("; ")
+    )]
+    Unsound(Vec<String>),
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: io::Error },
     #[error("the backup: {0}")]
@@ -48,16 +60,29 @@ pub struct BackupSize {
     pub size: u64,
 }
 
-/// Writes a backup of the state directory to a path where there is nothing yet: whole, or not at all.
+/// Writes a backup of the state directory to a path where there is nothing yet: whole, or not at all. Its store is sound, and each
+/// log and stored file is the one that was sealed.
 pub fn write(state: &Path, output: &Path) -> Result<BackupSize, BackupError> {
+    write_and_tell(state, output, false).map(|(held, _)| held)
+}
+
+/// As [`write`]. With `accepts_damage` logs and stored files that are damaged or gone stop nothing, and are told.
+pub fn write_and_tell(
+    state: &Path,
+    output: &Path,
+    accepts_damage: bool,
+) -> Result<(BackupSize, Vec<String>), BackupError> {
     if output.exists() {
         return Err(BackupError::Exists(output.to_owned()));
     }
     let (fresh, copy) = (beside(output, "new"), beside(output, "store"));
-    let written = write_fresh(state, &fresh, &copy).and_then(|held| {
+    let written = write_fresh(state, &fresh, &copy).and_then(|(held, damage)| {
+        if !damage.is_empty() && !accepts_damage {
+            return Err(BackupError::Unsound(damage));
+        }
         name(&fresh, output)?;
         sync(folder(output))?;
-        Ok(held)
+        Ok((held, damage))
     });
     let _ = std::fs::remove_file(copy);
     if written.is_err() {
@@ -66,7 +91,8 @@ pub fn write(state: &Path, output: &Path) -> Result<BackupSize, BackupError> {
     written
 }
 
-fn write_fresh(state: &Path, fresh: &Path, copy: &Path) -> Result<BackupSize, BackupError> {
+/// Answers what is damaged, too.
+fn write_fresh(state: &Path, fresh: &Path, copy: &Path) -> Result<(BackupSize, Vec<String>), BackupError> {
     // what an earlier backup left when it was killed
     for stale in [fresh, copy] {
         let _ = std::fs::remove_file(stale);
@@ -77,7 +103,7 @@ fn write_fresh(state: &Path, fresh: &Path, copy: &Path) -> Result<BackupSize, Ba
     }
     store::copy(state, copy)?;
     let archive = NewArchive::create(fresh).map_err(of(fresh))?;
-    let mut held = BackupSize::default();
+    let (mut held, mut expected) = (BackupSize::default(), ExpectedFiles::of(copy)?);
     add(&archive, copy, DATABASE_FILE, &mut held)?;
     add(&archive, &state.join(IDENTITY_FILE), IDENTITY_FILE, &mut held)?;
     let bytes = [LOGS, BLOBS].map(|folder| files_below(&state.join(folder)));
@@ -86,18 +112,22 @@ fn write_fresh(state: &Path, fresh: &Path, copy: &Path) -> Result<BackupSize, Ba
         match add(&archive, &path, &name, &mut held) {
             // removed since it was listed
             Err(BackupError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-            added => added?,
+            added => expected.found(&name, &added?),
         }
     }
     archive.finish().map_err(of(fresh))?;
-    Ok(held)
+    if !expected.is_empty() {
+        expected.keep_those_of(&ExpectedFiles::of(&state.join(DATABASE_FILE))?);
+    }
+    Ok((held, expected.told(state)))
 }
 
-fn add(archive: &NewArchive, path: &Path, name: &str, held: &mut BackupSize) -> Result<(), BackupError> {
+fn add(archive: &NewArchive, path: &Path, name: &str, held: &mut BackupSize) -> Result<Seal, BackupError> {
     let mut file = File::open(path).map_err(at(path))?;
-    held.size += archive.add(name, &mut file).map_err(of(path))?;
+    let added = archive.add(name, &mut file).map_err(of(path))?;
+    held.size += added.size;
     held.files += 1;
-    Ok(())
+    Ok(added)
 }
 
 /// Makes a state directory from a backup. The master that opens it begins another incarnation: old leases and cursors are
@@ -115,6 +145,8 @@ pub fn restore(backup: &Path, state: &Path) -> Result<BackupSize, BackupError> {
         if is_store {
             // whoever finds the store finds all that it names
             folders.iter().try_for_each(|folder: &PathBuf| sync(folder))?;
+            // it may be older than the store that was here before
+            store::mark::forget(state).map_err(at(state))?;
         }
         create_private(folder(&target))?;
         let fresh = beside(&target, "new");

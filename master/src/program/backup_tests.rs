@@ -81,3 +81,95 @@ fn what_is_no_backup_or_a_damaged_one_makes_no_master() {
     // and after all that the whole one can still be restored
     restore(&file, target.path()).unwrap();
 }
+
+/// A state directory whose store names one large log and one blob; answers their files.
+fn sealed_state() -> (tempfile::TempDir, Store, [PathBuf; 2]) {
+    use crate::decide::coordinator::record::{BlobRow, BuildId, JobKey, Record, SealRow, StepKey, UploadKey};
+    let (dir, store) = state();
+    let (log, blob) = (vec![b'l'; 100_000], vec![b'b'; 1_000]);
+    let (log_hash, blob_hash) = (*blake3::hash(&log).as_bytes(), *blake3::hash(&blob).as_bytes());
+    let job = JobKey { build: BuildId(7), index: 0 };
+    let key = StepKey { job, attempt: 1, step: 0 };
+    let upload = UploadKey { job, attempt: 1, name: "a".to_owned(), project: "p".to_owned() };
+    let rows = vec![
+        Record::Seal(SealRow { key, size: 100_000, hash: log_hash, bytes: None }),
+        Record::Blob(BlobRow { key: upload, size: 1_000, hash: blob_hash, sealed: schema::values::Time(1) }),
+    ];
+    futures::executor::block_on(store.commit(rows)).unwrap();
+    let files = [crate::keep::logs::path_below(key), crate::keep::blobs::path_below(&blob_hash)];
+    let files = files.map(|path| dir.path().join(path));
+    for (file, bytes) in files.iter().zip([&log, &blob]) {
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, bytes).unwrap();
+    }
+    (dir, store, files)
+}
+
+/// F5: a backup whose logs or stored files are damaged replaces no good one.
+#[test]
+fn a_backup_of_damaged_logs_is_refused_unless_it_is_wanted() {
+    let harms: [(fn(&Path), &str); 3] = [
+        (|file| std::fs::write(file, "short").unwrap(), "has 5 of"),
+        (|file| std::fs::remove_file(file).unwrap(), "is gone"),
+        (
+            |file| {
+                let mut bytes = std::fs::read(file).unwrap();
+                bytes[500] ^= 1;
+                std::fs::write(file, bytes).unwrap();
+            },
+            "its hash differs",
+        ),
+    ];
+    for (harm, told) in harms {
+        for which in 0..2 {
+            let (dir, _store, files) = sealed_state();
+            let output = dir.path().join("b.guild");
+            write(dir.path(), &dir.path().join("good.guild")).unwrap();
+            harm(&files[which]);
+            let refused = write(dir.path(), &output).unwrap_err();
+            assert!(matches!(refused, BackupError::Unsound(_)) && refused.to_string().contains(told), "{refused}");
+            assert!(!output.exists());
+            let (_, damage) = write_and_tell(dir.path(), &output, true).unwrap();
+            assert!(damage.len() == 1 && damage[0].contains(told), "{damage:?}");
+            assert!(output.exists());
+        }
+    }
+}
+
+/// F5: a damaged store is refused, and what was written before stays.
+#[test]
+fn a_backup_of_a_damaged_store_is_refused() {
+    use std::os::unix::fs::FileExt as _;
+    let (dir, store, _) = sealed_state();
+    let output = dir.path().join("b.guild");
+    futures::executor::block_on(store.close());
+    drop(store);
+    let file = File::options().read(true).write(true).open(dir.path().join(DATABASE_FILE)).unwrap();
+    let pages = file.metadata().unwrap().len() / 4_096;
+    // pages in the middle: the header and the schema are whole, so that the store opens
+    for page in pages / 2..pages {
+        file.write_all_at(&[0xa5; 4_096], page * 4_096).unwrap();
+    }
+    let refused = write(dir.path(), &output).unwrap_err();
+    assert!(refused.to_string().contains("the store is damaged"), "{refused}");
+    assert!(!output.exists());
+}
+
+/// A relative of F4: a restore into a directory whose mark is of a newer store is taken.
+#[test]
+fn a_restore_is_taken_where_a_newer_store_was() {
+    use crate::decide::coordinator::record::Record;
+    use crate::keep::store::tests::rows::event;
+    let (dir, store) = state();
+    let backup = dir.path().join("b.guild");
+    write(dir.path(), &backup).unwrap();
+    futures::executor::block_on(store.commit(vec![Record::Event(event(1))])).unwrap();
+    drop(store);
+    drop(Store::open(dir.path()).unwrap());
+    for name in ["guild.db", "guild.db-wal", "guild.db-shm"] {
+        let _ = std::fs::remove_file(dir.path().join(name));
+    }
+    assert!(Store::open(dir.path()).is_err());
+    restore(&backup, dir.path()).unwrap();
+    assert_eq!(Store::open(dir.path()).unwrap().last_event().unwrap(), 0);
+}

@@ -206,6 +206,7 @@ impl Reloader {
     fn lay_premises(&self) {
         let url = self.parts.api.pages();
         let premises = Premises::new(&self.config, self.web, url, self.reporter_healths.clone());
+        let premises = premises.with_disk(self.parts.soundness.clone(), self.parts.logs.health());
         self.parts.api.set_premises(premises);
     }
 

@@ -10,6 +10,7 @@ use crate::keep::store::Store;
 use crate::keep::turns::{Own, Principal};
 use crate::program::reload::Reloader;
 use crate::program::retention::Retention;
+use crate::program::soundness::SoundnessWatch;
 use crate::program::wiring::{Base, MasterParts, RunError, establish, hooks, open_repositories};
 use crate::serve::api::{self, Api};
 use crate::serve::config_calls::ConfigCalls;
@@ -28,6 +29,7 @@ pub struct Master {
     listener: TcpListener,
     sources: Vec<(Rc<sources::Repository>, sources::ProjectSources)>,
     retention: Retention,
+    soundness: SoundnessWatch,
     reloader: Reloader,
     pages: Option<Pages>,
 }
@@ -67,11 +69,16 @@ pub async fn open(config: Config, listener: TcpListener) -> Result<Master, RunEr
     taken.replace(hooks(&config)?);
     let pages = open_pages(&config, &parts.api, taken.clone())?;
     let readers = parts.readers.of(Principal::Own(Own::Retention));
+    let soundness = SoundnessWatch {
+        driver: parts.driver.clone(),
+        readers: parts.readers.of(Principal::Own(Own::Soundness)),
+        noted: parts.soundness.clone(),
+    };
     let web = pages.as_ref().and_then(|pages| pages.listener.local_addr().ok());
     let (driver, logs, blobs) = (parts.driver.clone(), parts.logs.clone(), parts.blobs.clone());
     let retention = Retention::new(config.limits.retain.clone(), driver, readers, logs, blobs);
     let reloader = Reloader::new(config, parts.clone(), taken, web, retention.retain());
-    Ok(Master { parts, identity, listener, sources, retention, reloader, pages })
+    Ok(Master { parts, identity, listener, sources, retention, soundness, reloader, pages })
 }
 
 impl Master {
@@ -101,6 +108,7 @@ impl Master {
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn_local(self.reloader.keep(self.sources));
         tasks.spawn_local(self.retention.keep());
+        tasks.spawn_local(self.soundness.keep());
         let _pages = self.pages.map(|pages| pages.serve(&mut tasks)).transpose()?;
         let serving = tasks.spawn_local(api::serve(self.parts.api.clone(), self.identity, self.listener));
         tasks.spawn_local(systemd::stay_awake());
@@ -117,6 +125,7 @@ impl Master {
             self.parts.api.leave().await;
             // what was decided is written before the process ends
             let _ = tokio::time::timeout(std::time::Duration::from_secs(8), driver.settled()).await;
+            driver.close().await;
         }
         result
     }

@@ -21,6 +21,7 @@ use crate::keep::bytes::Seal;
 use crate::keep::installation::{self, InstallError};
 use crate::keep::logs::{self, Logs};
 use crate::keep::mirror;
+use crate::keep::soundness::SoundnessCell;
 use crate::keep::store::{self, Readers, Store, StoreError};
 use crate::keep::turns::{Own, Principal};
 use crate::serve::api::{Api, ApiParts, Effects, LiveObjects, Policy};
@@ -87,6 +88,8 @@ pub struct MasterParts {
     pub repositories: Rc<Repositories>,
     pub planner: Rc<Planner>,
     pub incarnation: u64,
+    /// What the last look at the whole store found.
+    pub soundness: Rc<SoundnessCell>,
     pub api: Api,
 }
 
@@ -129,7 +132,20 @@ pub async fn establish(
     let effects =
         Effects { driver: driver.clone(), live, logs: logs.clone(), blobs: blobs.clone(), planner: planner.clone() };
     driver.start(effects.outside());
-    Ok(Rc::new(MasterParts { driver, clock, feed, logs, blobs, readers, repositories, planner, incarnation, api }))
+    let soundness = Rc::default();
+    Ok(Rc::new(MasterParts {
+        driver,
+        clock,
+        feed,
+        logs,
+        blobs,
+        readers,
+        repositories,
+        planner,
+        incarnation,
+        soundness,
+        api,
+    }))
 }
 
 /// What the objects tell of the master file.

@@ -42,6 +42,11 @@ impl Tail {
         self.came - self.bytes.len() as u64
     }
 
+    /// How many bytes are kept.
+    pub fn kept(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Nothing came.
     pub fn is_empty(&self) -> bool {
         self.came == 0

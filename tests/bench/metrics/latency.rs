@@ -12,7 +12,7 @@ const WARM: usize = 20;
 
 pub async fn measure(bench: &Bench<'_>) {
     let lab = Lab::open(bench.bin, &one_job("true"), &[1]).await;
-    sequence(bench, &lab, "latency", bench.size(200, 1_000)).await;
+    sequence(bench, &lab, "latency", bench.size(200, 5_000)).await;
     drop(lab);
     let pipeline = "version = 1\n[trigger]\npush = []\n[job.run]\nrun = \"true\"\n";
     let lab = Lab::open(bench.bin, pipeline, &[1]).await;

@@ -3,12 +3,13 @@
 use master::decide::placement::{
     Class, Decision, LeaseToken, Need, Offer, Placement, PlacementTerms, Session, SessionId, Ticket, TimeLimits,
 };
+use master::decide::steady::Steady;
 use schema::values::{Resources, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-const NOW: Time = Time(1_000_000);
+const NOW: Steady = Steady(1_000_000);
 
 #[test]
 fn normal_work_goes_first_whatever_the_priority() {
@@ -135,7 +136,7 @@ impl Player {
     }
 
     fn attach(&mut self, name: &str, cores: u32) {
-        let mut session = Session::new(name.to_owned(), NOW);
+        let mut session = Session::new(name.to_owned(), Time(NOW.0), NOW);
         session.total = room(cores);
         session.pools = Box::from(["default".to_owned()]);
         let id = self.it.attach(session);

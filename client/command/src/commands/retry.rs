@@ -22,6 +22,7 @@ pub(crate) struct Retry {
 
 impl Retry {
     pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
+        connected.wait_for_master();
         let (meant, build) = connected.build_to_change("retry", self.selector.as_deref(), self.latest).await?;
         let again = match (&meant.job, self.failed) {
             (Some(_), true) => return Err(Error::usage("a job or --failed, not both")),

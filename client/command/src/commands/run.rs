@@ -23,6 +23,7 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
+        connected.wait_for_master();
         let project = connected.project(self.project.as_deref()).await?.name.clone();
         let (ref_name, revision) = self.what(connected, &project).await?;
         let what = match (ref_name.as_str(), revision.as_str()) {

@@ -131,6 +131,7 @@ fn remedy_for(error: &Error) -> &'static str {
         | Error::Usage { .. }
         | Error::Timeout(_)
         | Error::File { .. }
+        | Error::Damaged(_)
         | Error::Output(_) => "ask whoever runs the master for a new credential, then `guild login FILE`",
     }
 }

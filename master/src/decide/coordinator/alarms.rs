@@ -13,18 +13,18 @@ impl Coordinator {
     }
 
     pub(super) fn raise(&mut self, now: Time, grant: GrantId, key: Option<Fingerprint>, text: &str) {
-        let note = self.alarms.raise(now, grant, key, text);
+        let note = self.alarms.raise(self.ahead.steady(now), grant, key, text);
         self.write_notes(now, note);
     }
 
     /// What is well, and may happen often: for the audit table alone.
     pub(super) fn audit_often(&mut self, now: Time, grant: GrantId, text: &str) {
-        let note = self.alarms.count(now, grant, text);
+        let note = self.alarms.count(self.ahead.steady(now), grant, text);
         self.write_notes(now, note);
     }
 
     pub(super) fn alarms_timeout(&mut self, now: Time) {
-        let notes = self.alarms.tick(now);
+        let notes = self.alarms.tick(self.ahead.steady(now));
         self.write_notes(now, notes);
     }
 

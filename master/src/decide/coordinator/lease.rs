@@ -14,7 +14,7 @@ impl Coordinator {
     pub fn accept(&mut self, now: Time, token: LeaseToken) -> Result<(), Refusal> {
         let job = self.placement.lease(token).ok_or_else(stale)?.owner;
         let limits = self.limits(job);
-        match self.placement.accept(now, token, limits).ok_or_else(stale)? {
+        match self.placement.accept(self.ahead.steady(now), token, limits).ok_or_else(stale)? {
             Accepted::Again(renewed) => self.note_renewed(renewed),
             Accepted::Begun(next) => {
                 self.begin_attempt(now, job);
@@ -33,7 +33,7 @@ impl Coordinator {
     /// its own worker may renew.
     pub fn renew(&mut self, now: Time, worker: &str, tokens: &[LeaseToken]) -> Vec<Option<Duration>> {
         let renewed = tokens.iter().map(|token| {
-            let renewed = self.placement.renew(now, worker, *token)?;
+            let renewed = self.placement.renew(self.ahead.steady(now), worker, *token)?;
             self.note_renewed(renewed);
             Some(renewed.term)
         });
@@ -58,7 +58,7 @@ impl Coordinator {
                 let lease = self.end_attempt(now, token, outcome, reason);
                 self.note_lost(now, job, reason);
                 let times = u32::from(self.job(job).row.lost);
-                lease.iter().for_each(|lease| self.placement.pass_over(now, lease, times));
+                lease.iter().for_each(|lease| self.placement.pass_over(self.ahead.steady(now), lease, times));
                 self.requeue(now, job);
             }
             AfterLoss::Again | AfterLoss::SideEffects | AfterLoss::Spent => {
@@ -117,12 +117,12 @@ impl Coordinator {
 
     /// Bytes of a log were accepted: the attempt goes on. Nothing follows from it at once.
     pub fn log_grew(&mut self, now: Time, token: LeaseToken) {
-        self.placement.note_sign(now, token);
+        self.placement.note_sign(self.ahead.steady(now), token);
     }
 
     /// The master takes reports again, which it could not for a while: those that it refused come again.
     pub fn hears_again(&mut self, now: Time) {
-        self.placement.hears_again(now);
+        self.placement.hears_again(self.ahead.steady(now));
     }
 
     /// The worker still runs it. Where the lease had lapsed, the attempt is not lost.
@@ -169,7 +169,7 @@ impl Coordinator {
 
     /// Ends a lease that has begun from our side: fences it and tells its worker.
     pub(super) fn withdraw(&mut self, now: Time, token: LeaseToken, outcome: Outcome, why: &str) {
-        if let Some(lease) = self.placement.complete(now, token) {
+        if let Some(lease) = self.placement.complete(self.ahead.steady(now), token) {
             self.end_lease(now, token, &lease, outcome, why);
         }
     }
@@ -196,7 +196,7 @@ impl Coordinator {
     /// A call on a lease is a sign of life: where its term was over, and the job not placed again, it resumes.
     pub(super) fn hear(&mut self, now: Time, token: LeaseToken) -> Result<(), Refusal> {
         if self.begun(token)?.state == LeaseState::Lapsed {
-            let renewed = self.placement.resume(now, token);
+            let renewed = self.placement.resume(self.ahead.steady(now), token);
             renewed.into_iter().for_each(|renewed| self.note_renewed(renewed));
         }
         Ok(())
@@ -243,7 +243,7 @@ impl Coordinator {
     }
 
     fn end_attempt(&mut self, now: Time, token: LeaseToken, outcome: Outcome, reason: &str) -> Option<Lease<JobKey>> {
-        let lease = self.placement.complete(now, token)?;
+        let lease = self.placement.complete(self.ahead.steady(now), token)?;
         self.close_attempt(now, &lease, outcome, reason);
         Some(lease)
     }

@@ -3,13 +3,9 @@
 use super::Coordinator;
 use super::record::JobKey;
 use crate::decide::placement::TimeLimits;
+use crate::decide::steady::Steady;
 use schema::values::Time;
 use std::time::Duration;
-
-/// Logs that are full may take so slow a way, in bytes in a second: that of a poor link at home.
-const SLOWEST_LINK: u64 = 64 << 10;
-/// Signs move the end of an attempt by so much at most, however much its logs may have.
-const SIGNS_MAX: Duration = Duration::from_secs(6 * 3600);
 
 impl Coordinator {
     /// How long an attempt of this job may take that begins now.
@@ -23,13 +19,8 @@ impl Coordinator {
     }
 
     /// When an attempt of this job that is cancelled now must have ended.
-    pub(super) fn cancel_deadline(&self, now: Time, job: JobKey) -> Time {
+    pub(super) fn cancel_deadline(&self, now: Time, job: JobKey) -> Steady {
         self.cancel_within(now, job, self.terms.job_timeout)
-    }
-
-    /// The same after a restart: the terms under which its worker goes on may have allowed more than those of now.
-    pub(super) fn cancel_deadline_at_most(&self, now: Time, job: JobKey) -> Time {
-        self.cancel_within(now, job, Duration::MAX)
     }
 
     fn limits_within(&self, job: JobKey, limit: Duration) -> TimeLimits {
@@ -39,12 +30,12 @@ impl Coordinator {
             given => Duration::from_millis(given).min(limit),
         };
         let bytes = (plan.steps.len() as u64).saturating_mul(self.terms.log_bytes);
-        let for_logs = Duration::from_secs(bytes / SLOWEST_LINK).min(SIGNS_MAX);
-        TimeLimits { given: own.saturating_add(self.cleanup(job, limit)), for_logs }
+        TimeLimits::of(own.saturating_add(self.cleanup(job, limit)), bytes)
     }
 
-    fn cancel_within(&self, now: Time, job: JobKey, limit: Duration) -> Time {
-        now.after(self.terms.cancel.saturating_add(self.cleanup(job, limit)))
+    /// The same, where the terms of an earlier life of the master may have allowed more: up to `limit`.
+    pub(super) fn cancel_within(&self, now: Time, job: JobKey, limit: Duration) -> Steady {
+        self.ahead.steady(now).after(self.terms.cancel.saturating_add(self.cleanup(job, limit)))
     }
 
     /// The time of its `always` steps.

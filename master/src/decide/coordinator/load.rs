@@ -38,6 +38,7 @@ impl Coordinator {
             effects,
             last_build: loaded.last_build,
             last_event: loaded.last_event,
+            ahead: Default::default(),
         };
         for build in loaded.builds {
             this.load_build(now, build);
@@ -80,10 +81,10 @@ impl Coordinator {
             worker: attempt.worker.clone(),
             term: attempt.term,
             has_lapsed: lapsed,
-            ends_by: is_cancelled.then(|| self.cancel_deadline_at_most(now, job)),
+            ends_by: is_cancelled.then(|| self.cancel_within(now, job, std::time::Duration::MAX)),
             limits: self.limits_at_most(job),
         };
-        self.placement.restore(now, token, restored);
+        self.placement.restore(self.ahead.steady(now), token, restored);
         self.job_mut(job).attempt = Some(OpenAttempt { row: Row::loaded(attempt), steps: Steps::loaded(steps) });
     }
 

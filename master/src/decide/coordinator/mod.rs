@@ -45,6 +45,7 @@ use super::records::Rows;
 use super::refs::{Followed, Heads};
 use super::requests::{self, Requests};
 use crate::decide::placement::Placement;
+use crate::decide::steady::{Ahead, NextTimers};
 use absence::Asked;
 use model::{Effects, WorkerLink};
 use record::{Answer, BuildId, BuildRow, GrantId, JobKey, JobRow, Record, WorkerRow};
@@ -109,9 +110,16 @@ pub struct Coordinator {
     effects: Effects,
     last_build: u64,
     last_event: u64,
+    /// Rows have the times of the wall clock, and leases those of the steady one.
+    ahead: Ahead,
 }
 
 impl Coordinator {
+    /// How the two clocks stand now: to be told before each call that is told the time.
+    pub fn set_clocks(&mut self, ahead: Ahead) {
+        self.ahead = ahead;
+    }
+
     /// The master file was read again. Jobs that wait keep their order and may go elsewhere; leases keep their terms.
     pub fn set_terms(&mut self, now: Time, terms: Terms) {
         self.terms = terms;
@@ -136,25 +144,24 @@ impl Coordinator {
 
     /// When [`Coordinator::handle_timeout`] has something to do.
     pub fn poll_timeout(&self) -> Option<Time> {
-        [self.placement.next_timeout(), self.grants.next_timeout(), self.alarms.next_timeout()]
-            .into_iter()
-            .flatten()
-            .min()
+        self.next_timers().by_wall(self.ahead)
+    }
+
+    /// As [`Coordinator::poll_timeout`], by each clock for itself.
+    pub fn next_timers(&self) -> NextTimers {
+        NextTimers::of([self.placement.next_timeout(), self.alarms.next_timeout()], self.grants.next_timeout())
     }
 
     pub fn handle_timeout(&mut self, now: Time) {
         while let Some(time) = self.poll_timeout().filter(|time| *time <= now) {
-            match Some(time) {
-                time if time == self.placement.next_timeout() => self.tick(now),
-                time if time == self.grants.next_timeout() => self.grants_timeout(now),
-                _ => self.alarms_timeout(now),
+            if self.placement.next_timeout().is_some_and(|at| self.ahead.wall(at) <= time) {
+                let decision = self.placement.tick(self.ahead.steady(now));
+                decision.into_iter().for_each(|decision| self.follow(now, decision));
+            } else if self.grants.next_timeout().is_some_and(|at| at <= time) {
+                self.grants_timeout(now);
+            } else {
+                self.alarms_timeout(now);
             }
-        }
-    }
-
-    fn tick(&mut self, now: Time) {
-        if let Some(decision) = self.placement.tick(now) {
-            self.follow(now, decision);
         }
     }
 

@@ -37,7 +37,7 @@ impl Coordinator {
         if let Some(connection) = self.connections.get_mut(&session) {
             connection.machine.lack.clear();
         }
-        let offer = self.placement.take(now, session, free);
+        let offer = self.placement.take(self.ahead.steady(now), session, free);
         self.make_offer(now, offer);
     }
 
@@ -61,7 +61,7 @@ impl Coordinator {
             return self.finish_job(now, job, Outcome::Errored, &why);
         }
         let ticket = self.ticket(now, job);
-        let offer = self.placement.enqueue(now, ticket);
+        let offer = self.placement.enqueue(self.ahead.steady(now), ticket);
         self.make_offer(now, offer);
     }
 
@@ -71,7 +71,7 @@ impl Coordinator {
             need: self.need_of(job),
             class: Class::Normal,
             priority: self.job_plan(job).priority,
-            queued: self.job(job).row.queued.unwrap_or(now),
+            queued: self.ahead.steady(self.job(job).row.queued.unwrap_or(now)),
             term: self.terms.lease,
         }
     }
@@ -110,7 +110,7 @@ impl Coordinator {
 
     /// An offer goes back: it costs no attempt, and nothing was recorded. The worker comes last for a while.
     pub(super) fn take_back(&mut self, now: Time, token: LeaseToken, fault: Fault, why: &str) {
-        if let Some(lease) = self.placement.give_back(now, token, fault) {
+        if let Some(lease) = self.placement.give_back(self.ahead.steady(now), token, fault) {
             self.requeue_offer(now, token, &lease, why);
         }
     }

@@ -99,7 +99,7 @@ impl Coordinator {
         if let Some(attempt) = jobs.and_then(|jobs| jobs[index as usize].attempt.as_mut()) {
             attempt.steps.put(&mut self.effects, row);
         }
-        self.placement.note_sign(now, token);
+        self.placement.note_sign(self.ahead.steady(now), token);
     }
 
     /// The log of a step. Refused before the attempt has begun, after its end, and for a step that its plan does not have.

@@ -9,6 +9,7 @@ use super::Coordinator;
 use super::record::{AttemptRow, BuildId, BuildRow, GrantId, GrantRow, JobKey, JobRow, WorkerRow};
 use crate::decide::machine_notes::MachineNotes;
 use crate::decide::placement::Lease;
+use crate::decide::steady::Steady;
 use schema::values::{JobPlan, Time};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -45,12 +46,13 @@ pub(crate) enum Waits {
 #[derive(Clone, Copy, Debug)]
 pub struct CoordinatorSnapshot<'a> {
     it: &'a Coordinator,
-    pub(crate) now: Time,
+    /// The moment of the look, by the clock of leases.
+    pub(crate) now: Steady,
 }
 
 impl Coordinator {
     pub fn snapshot(&self, now: Time) -> CoordinatorSnapshot<'_> {
-        CoordinatorSnapshot { it: self, now }
+        CoordinatorSnapshot { it: self, now: self.ahead.steady(now) }
     }
 
     pub(super) fn leases(&self) -> impl Iterator<Item = LeaseView<'_>> {

@@ -43,7 +43,7 @@ impl Coordinator {
 
     /// The link of a session is gone. Its offers go back; its leases live on until their terms end.
     pub fn session_lost(&mut self, now: Time, id: SessionId, why: &str) {
-        let Some(Detached { worker, offers }) = self.placement.detach(now, id) else { return };
+        let Some(Detached { worker, offers }) = self.placement.detach(self.ahead.steady(now), id) else { return };
         self.connections.remove(&id);
         for (token, lease) in offers {
             self.requeue_offer(now, token, &lease, why);
@@ -172,7 +172,7 @@ impl Coordinator {
             true => Box::from([DEFAULT_POOL.to_owned()]),
             false => row.what.pools.iter().cloned().collect(),
         };
-        let mut session = Session::new(row.name.clone(), since);
+        let mut session = Session::new(row.name.clone(), since, self.ahead.steady(since));
         session.platform.clone_from(&description.platform);
         session.total = description.total;
         session.labels = believed(&row.what.labels, description);
@@ -183,7 +183,7 @@ impl Coordinator {
     }
 
     fn stand(&mut self, now: Time, id: SessionId, token: LeaseToken) -> Resumption {
-        let Some(renewed) = self.placement.rejoin(now, token, id) else { return Resumption::Stale };
+        let Some(renewed) = self.placement.rejoin(self.ahead.steady(now), token, id) else { return Resumption::Stale };
         let job = renewed.owner;
         if self.attempt(job).is_some_and(|attempt| attempt.row.term < renewed.term) {
             self.edit_attempt(job, |row| row.term = renewed.term);
@@ -226,7 +226,7 @@ impl Coordinator {
             Ok(Answer::Done)
         })?;
         let is_stopped = self.workers.get(worker).is_some_and(is_stopped);
-        let offer = self.placement.hold(now, worker, is_stopped);
+        let offer = self.placement.hold(self.ahead.steady(now), worker, is_stopped);
         self.make_offer(now, offer);
         Ok(())
     }

@@ -3,7 +3,8 @@
 
 use super::SessionId;
 use super::ticket::{Class, Need, OwnerKey, Ticket};
-use schema::values::{Resources, Time};
+use crate::decide::steady::Steady;
+use schema::values::Resources;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -25,7 +26,7 @@ pub struct Rank<O> {
 struct QueueEntry<O> {
     rank: Rank<O>,
     need: Need,
-    queued: Time,
+    queued: Steady,
     term: Duration,
 }
 
@@ -156,7 +157,7 @@ impl<O: OwnerKey> Queue<O> {
     }
 
     /// Since when the owner's work waits.
-    pub(in crate::decide) fn queued(&self, owner: O) -> Option<Time> {
+    pub(in crate::decide) fn queued(&self, owner: O) -> Option<Steady> {
         self.places.get(&owner).map(|place| place.queued)
     }
 

@@ -1,6 +1,7 @@
 //! Tickets: what placing needs to know of work that waits, whoever it belongs to.
 
-use schema::values::{Resources, TierName, Time, Want};
+use crate::decide::steady::Steady;
+use schema::values::{Resources, TierName, Want};
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::time::Duration;
@@ -19,7 +20,7 @@ pub struct Ticket<O> {
     /// Within its class, a higher priority goes first.
     pub priority: i32,
     /// Since when the work waits.
-    pub queued: Time,
+    pub queued: Steady,
     /// The length of its lease, where no pool that the ticket and the worker share says one.
     pub term: Duration,
 }

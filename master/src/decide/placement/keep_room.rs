@@ -5,7 +5,7 @@
 
 use super::{Placement, PlacementTimer, Session};
 use crate::decide::matching::{Class, OwnerKey, Rank, SessionId};
-use schema::values::Time;
+use crate::decide::steady::Steady;
 use std::time::Duration;
 
 /// How long a ticket is passed over by what fits. In this time most small steps end, so that often the room comes by itself;
@@ -20,7 +20,7 @@ impl<O: OwnerKey> Placement<O> {
     }
 
     /// As [`Placement::kept_for`], or for whose ticket it would from the next time on that it asks.
-    pub fn keeps_next(&self, now: Time, worker: &str) -> Option<O> {
+    pub fn keeps_next(&self, now: Steady, worker: &str) -> Option<O> {
         let (id, _) = self.session_of(worker)?;
         self.passed_for_long(now, id).or_else(|| self.kept_by(id))
     }
@@ -32,7 +32,7 @@ impl<O: OwnerKey> Placement<O> {
     }
 
     /// Notes the ticket for which this session keeps its room from now on, if there is one. True where that is new.
-    pub(super) fn keep_room(&mut self, now: Time, id: SessionId) -> bool {
+    pub(super) fn keep_room(&mut self, now: Steady, id: SessionId) -> bool {
         let Some(owner) = self.passed_for_long(now, id) else { return false };
         self.kept.retain(|at, other| *at == id || *other != owner);
         self.kept.insert(id, owner) != Some(owner)
@@ -44,20 +44,20 @@ impl<O: OwnerKey> Placement<O> {
     }
 
     /// The ticket left the queue: its keeper may have room for others.
-    pub(super) fn forget_kept(&mut self, now: Time, owner: O) {
+    pub(super) fn forget_kept(&mut self, now: Steady, owner: O) {
         let keepers: Vec<SessionId> = self.kept.extract_if(.., |_, kept| *kept == owner).map(|(id, _)| id).collect();
         keepers.into_iter().for_each(|id| self.ask_keeper(now, id));
     }
 
     /// Something ended on this worker: if nothing runs there any more, it keeps no room in vain.
-    pub(super) fn look_at_kept(&mut self, now: Time, worker: &str) {
+    pub(super) fn look_at_kept(&mut self, now: Steady, worker: &str) {
         let id = self.session_of(worker).map(|(id, _)| id);
         if let Some(id) = id.filter(|id| self.kept.contains_key(id)) {
             self.ask_keeper(now, id);
         }
     }
 
-    fn ask_keeper(&mut self, now: Time, id: SessionId) {
+    fn ask_keeper(&mut self, now: Steady, id: SessionId) {
         if let Some(session) = self.sessions.get(id).filter(|session| session.waiting.is_some()) {
             self.timers.arm_by(PlacementTimer::Kept(session.worker.clone()), now);
         }
@@ -81,7 +81,7 @@ impl<O: OwnerKey> Placement<O> {
 
     /// The first ticket in order that waits for long and that this session could take if all its room were free. Of tickets that need the
     /// same only the first one counts, because none of them passes another.
-    fn passed_for_long(&self, now: Time, id: SessionId) -> Option<O> {
+    fn passed_for_long(&self, now: Steady, id: SessionId) -> Option<O> {
         let session = self.sessions.get(id).filter(|session| self.is_busy(session))?;
         let is_kept_elsewhere = |owner: O| {
             let mut elsewhere = self.kept.iter().filter(|(at, kept)| **kept == owner && **at != id);

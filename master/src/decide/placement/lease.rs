@@ -3,7 +3,7 @@
 use super::overdue::Overdue;
 use crate::decide::by_worker::OfWorker;
 use crate::decide::matching::{Need, OwnerKey, SessionId};
-use schema::values::Time;
+use crate::decide::steady::Steady;
 use std::time::Duration;
 
 /// How far a lease is.
@@ -25,7 +25,7 @@ pub struct Lease<O> {
     /// The session that holds it. None: its worker is away.
     pub session: Option<SessionId>,
     /// When the offer goes back, or the term ends.
-    pub until: Time,
+    pub until: Steady,
     /// The length of the term.
     pub term: Duration,
     /// Somebody wants it ended.
@@ -33,7 +33,7 @@ pub struct Lease<O> {
     /// What the work asks of a worker.
     pub(super) need: Need,
     /// When it was offered.
-    pub(super) offered: Time,
+    pub(super) offered: Steady,
     pub(super) overdue: Overdue,
 }
 
@@ -41,7 +41,7 @@ pub struct Lease<O> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ending {
     /// When the lease is ended from our side, if the worker did not end it.
-    pub by: Time,
+    pub by: Steady,
     /// It was asked for again: the steps that always run are to end too. A restart forgets it, and it may be asked for again.
     pub is_urgent: bool,
 }

@@ -1,13 +1,14 @@
 //! What happens to leases: they are accepted, renewed and completed; given back; taken up again after a restart.
 
+use super::TimeLimits;
 use super::lease::{Ending, Lease, LeaseState};
-use super::overdue::{Overdue, TimeLimits};
+use super::overdue::Overdue;
 use super::session::Readiness;
 use super::{Decision, Offer, Placement, PlacementTimer};
 use crate::decide::matching::{Need, OwnerKey, SessionId};
 use crate::decide::rests::Fault;
+use crate::decide::steady::Steady;
 use crate::decide::tokens::LeaseToken;
-use schema::values::Time;
 use std::time::Duration;
 
 /// What became of an offer that is accepted.
@@ -41,14 +42,14 @@ pub struct Restored<O> {
     pub term: Duration,
     pub has_lapsed: bool,
     /// When it is ended from our side, if somebody wanted it ended.
-    pub ends_by: Option<Time>,
+    pub ends_by: Option<Steady>,
     pub limits: TimeLimits,
 }
 
 impl<O: OwnerKey> Placement<O> {
     /// The worker takes the offer: the work begins, with a full term from now. May be repeated: the worker counts from when it
     /// asked last. None: the lease is over.
-    pub fn accept(&mut self, now: Time, token: LeaseToken, limits: TimeLimits) -> Option<Accepted<O>> {
+    pub fn accept(&mut self, now: Steady, token: LeaseToken, limits: TimeLimits) -> Option<Accepted<O>> {
         let lease = self.leases.get_mut(token)?;
         if lease.state != LeaseState::Offered {
             return self.resume(now, token).map(Accepted::Again);
@@ -62,7 +63,7 @@ impl<O: OwnerKey> Placement<O> {
     }
 
     /// The worker still runs it: a full term from now, even where it had lapsed. None: it has not begun, or is over.
-    pub fn resume(&mut self, now: Time, token: LeaseToken) -> Option<Renewed<O>> {
+    pub fn resume(&mut self, now: Steady, token: LeaseToken) -> Option<Renewed<O>> {
         let lease = self.leases.get_mut(token).filter(|lease| lease.has_begun())?;
         let had_lapsed = lease.state == LeaseState::Lapsed;
         let (owner, term) = (lease.owner, lease.term);
@@ -76,13 +77,13 @@ impl<O: OwnerKey> Placement<O> {
     }
 
     /// As [`Placement::resume`], for a worker that asks. Only its own worker may renew a lease.
-    pub fn renew(&mut self, now: Time, worker: &str, token: LeaseToken) -> Option<Renewed<O>> {
+    pub fn renew(&mut self, now: Steady, worker: &str, token: LeaseToken) -> Option<Renewed<O>> {
         self.leases.get(token).filter(|lease| lease.worker == worker)?;
         self.resume(now, token)
     }
 
     /// A worker that connects names this lease, so its new session holds it. The term grows to what the worker may live by.
-    pub fn rejoin(&mut self, now: Time, token: LeaseToken, id: SessionId) -> Option<Renewed<O>> {
+    pub fn rejoin(&mut self, now: Steady, token: LeaseToken, id: SessionId) -> Option<Renewed<O>> {
         let session = self.sessions.get(id)?;
         let is_its_own = |lease: &&mut Lease<O>| lease.worker == session.worker && lease.has_begun();
         let lease = self.leases.get_mut(token).filter(is_its_own)?;
@@ -94,13 +95,13 @@ impl<O: OwnerKey> Placement<O> {
     }
 
     /// The work of a lease that has begun is over, whoever ended it.
-    pub fn complete(&mut self, now: Time, token: LeaseToken) -> Option<Lease<O>> {
+    pub fn complete(&mut self, now: Steady, token: LeaseToken) -> Option<Lease<O>> {
         self.leases.get(token).filter(|lease| lease.has_begun())?;
         self.release(now, token)
     }
 
     /// An offer was not accepted, and is over. Its worker comes last for a while. None: it is no offer.
-    pub fn give_back(&mut self, now: Time, token: LeaseToken, fault: Fault) -> Option<Lease<O>> {
+    pub fn give_back(&mut self, now: Steady, token: LeaseToken, fault: Fault) -> Option<Lease<O>> {
         self.leases.get(token).filter(|lease| !lease.has_begun())?;
         self.note_unaccepted(now, token, fault);
         self.release(now, token)
@@ -108,7 +109,7 @@ impl<O: OwnerKey> Placement<O> {
 
     /// Somebody wants the work ended, at this time at the latest. Who wants it again wants it sooner, and without the steps
     /// that always run.
-    pub fn end_by(&mut self, token: LeaseToken, by: Time) -> Option<Ending> {
+    pub fn end_by(&mut self, token: LeaseToken, by: Steady) -> Option<Ending> {
         let lease = self.leases.get_mut(token)?;
         let ending = match lease.ending {
             None => Ending { by, is_urgent: false },
@@ -120,7 +121,7 @@ impl<O: OwnerKey> Placement<O> {
     }
 
     /// Takes up a lease of an earlier life of the master, with a full term from now and the whole time of its work: never less.
-    pub fn restore(&mut self, now: Time, token: LeaseToken, from: Restored<O>) {
+    pub fn restore(&mut self, now: Steady, token: LeaseToken, from: Restored<O>) {
         let Restored { owner, need, worker, term, has_lapsed, ends_by, limits } = from;
         let state = if has_lapsed { LeaseState::Lapsed } else { LeaseState::Running };
         let (until, offered, overdue) = (now.after(term), now, Overdue::default());
@@ -152,7 +153,7 @@ impl<O: OwnerKey> Placement<O> {
         self.leases.of(worker)
     }
 
-    pub(super) fn lease_timeout(&mut self, now: Time, token: LeaseToken) -> Option<Decision<O>> {
+    pub(super) fn lease_timeout(&mut self, now: Steady, token: LeaseToken) -> Option<Decision<O>> {
         let lease = self.leases.get_mut(token)?;
         match lease.state {
             LeaseState::Offered => {
@@ -176,7 +177,7 @@ impl<O: OwnerKey> Placement<O> {
 
     /// Ends a lease. Where it had begun its session has more room; where it was an offer, a worker that gets one at a time may
     /// be asked again.
-    pub(super) fn release(&mut self, now: Time, token: LeaseToken) -> Option<Lease<O>> {
+    pub(super) fn release(&mut self, now: Steady, token: LeaseToken) -> Option<Lease<O>> {
         let lease = self.leases.remove(token)?;
         self.owners.remove(&lease.owner);
         for timer in [PlacementTimer::Lease(token), PlacementTimer::End(token), PlacementTimer::Overdue(token)] {
@@ -193,14 +194,14 @@ impl<O: OwnerKey> Placement<O> {
         Some(lease)
     }
 
-    fn note_freed(&mut self, now: Time, id: SessionId) {
+    fn note_freed(&mut self, now: Steady, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(id) {
             session.opened = (now, Readiness::Freed);
         }
     }
 
     /// No lease ends sooner for it: terms only grow.
-    fn set_term(&mut self, now: Time, token: LeaseToken) {
+    fn set_term(&mut self, now: Steady, token: LeaseToken) {
         let Some(lease) = self.leases.get_mut(token) else { return };
         lease.until = now.after(lease.term);
         self.timers.arm(PlacementTimer::Lease(token), lease.until);

@@ -18,11 +18,11 @@ pub use crate::decide::matching::{
     Ability, Class, Need, OwnerKey, PoolTerms, Pools, Rank, SessionId, Ticket, USUAL_TIER,
 };
 pub use crate::decide::rests::{Fault, Resting};
+pub use crate::decide::time_limits::TimeLimits;
 pub use crate::decide::tokens::LeaseToken;
 pub use keep_room::KEPT_AFTER;
 pub use lease::{Ending, Lease, LeaseState};
 pub use leases::{Accepted, Renewed, Restored};
-pub use overdue::TimeLimits;
 pub use place::{Because, Choice, FREE_COUNTED, Offer};
 pub use session::{Readiness, Session};
 
@@ -30,8 +30,9 @@ use crate::decide::by_worker::ByWorker;
 use crate::decide::matching::Queue;
 use crate::decide::rests::Rests;
 use crate::decide::schedule::Schedule;
+use crate::decide::steady::Steady;
 use crate::decide::tokens::Tokens;
-use schema::values::{Resources, Time};
+use schema::values::Resources;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -112,7 +113,7 @@ pub struct Placement<O> {
     rests: Rests<O>,
     /// The tickets for which sessions keep their room.
     kept: BTreeMap<SessionId, O>,
-    timers: Schedule<PlacementTimer<O>>,
+    timers: Schedule<PlacementTimer<O>, Steady>,
     tokens: Tokens,
     last_session: u64,
 }
@@ -146,7 +147,7 @@ impl<O: OwnerKey> Placement<O> {
     }
 
     /// Work waits from now on.
-    pub fn enqueue(&mut self, now: Time, ticket: Ticket<O>) -> Option<Offer<O>> {
+    pub fn enqueue(&mut self, now: Steady, ticket: Ticket<O>) -> Option<Offer<O>> {
         let owner = ticket.owner;
         let is_held = self.lease_of(owner).is_some_and(|(_, lease)| lease.state != LeaseState::Lapsed);
         assert!(!is_held, "{owner:?} is enqueued and has a lease");
@@ -158,7 +159,7 @@ impl<O: OwnerKey> Placement<O> {
     }
 
     /// The owner wants nothing any more: neither its ticket nor its lease is left, which is answered.
-    pub fn withdraw(&mut self, now: Time, owner: O) -> Option<(LeaseToken, Lease<O>)> {
+    pub fn withdraw(&mut self, now: Steady, owner: O) -> Option<(LeaseToken, Lease<O>)> {
         self.leave_queue(now, owner);
         self.rests.forget_owner(owner);
         self.timers.disarm(&PlacementTimer::Rest(owner));
@@ -180,7 +181,7 @@ impl<O: OwnerKey> Placement<O> {
     }
 
     /// The link of a session is gone.
-    pub fn detach(&mut self, now: Time, id: SessionId) -> Option<Detached<O>> {
+    pub fn detach(&mut self, now: Steady, id: SessionId) -> Option<Detached<O>> {
         let session = self.close_session(id)?;
         let offered = self.leases.of(&session.worker).filter(|(_, lease)| lease.session == Some(id));
         let tokens: Vec<LeaseToken> = offered.map(|(token, _)| token).collect();
@@ -191,7 +192,7 @@ impl<O: OwnerKey> Placement<O> {
     }
 
     /// A `take` waits, with this room free.
-    pub fn take(&mut self, now: Time, id: SessionId, free: Resources) -> Option<Offer<O>> {
+    pub fn take(&mut self, now: Steady, id: SessionId, free: Resources) -> Option<Offer<O>> {
         self.sessions.get_mut(id)?.waiting = Some(free);
         self.ready.insert(id);
         self.place_on(now, id)
@@ -213,7 +214,7 @@ impl<O: OwnerKey> Placement<O> {
     }
 
     /// An operator drains or holds a worker (`is_stopped`), or lets it work again.
-    pub fn hold(&mut self, now: Time, worker: &str, is_stopped: bool) -> Option<Offer<O>> {
+    pub fn hold(&mut self, now: Steady, worker: &str, is_stopped: bool) -> Option<Offer<O>> {
         let (id, _) = self.session_of(worker)?;
         let session = self.sessions.get_mut(id)?;
         session.stopped = is_stopped;
@@ -230,12 +231,12 @@ impl<O: OwnerKey> Placement<O> {
     }
 
     /// When [`Placement::tick`] has something to do.
-    pub fn next_timeout(&self) -> Option<Time> {
+    pub fn next_timeout(&self) -> Option<Steady> {
         self.timers.next()
     }
 
     /// Serves the first timer that is due. To be called until none is.
-    pub fn tick(&mut self, now: Time) -> Option<Decision<O>> {
+    pub fn tick(&mut self, now: Steady) -> Option<Decision<O>> {
         match self.timers.due(now)? {
             PlacementTimer::Lease(token) => self.lease_timeout(now, token),
             PlacementTimer::End(token) => Some(Decision::Outstayed(token)),
@@ -324,7 +325,7 @@ impl<O: OwnerKey> Placement<O> {
     }
 
     /// The owner's ticket leaves the queue. Idle work may go where a normal one waited.
-    fn leave_queue(&mut self, now: Time, owner: O) -> Option<Ticket<O>> {
+    fn leave_queue(&mut self, now: Steady, owner: O) -> Option<Ticket<O>> {
         let ticket = self.queue.leave(owner)?;
         self.forget_kept(now, owner);
         if ticket.class == Class::Normal {

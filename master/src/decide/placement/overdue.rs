@@ -5,8 +5,9 @@
 
 use super::{Decision, Placement, PlacementTimer};
 use crate::decide::matching::OwnerKey;
+use crate::decide::steady::Steady;
+use crate::decide::time_limits::TimeLimits;
 use crate::decide::tokens::LeaseToken;
-use schema::values::Time;
 use std::time::Duration;
 
 /// Work gets so long beyond its time, after its last sign, and after its worker came back. To be killed takes 13 s, and a worker
@@ -17,37 +18,28 @@ const LATE: Duration = Duration::from_secs(2);
 /// So often a worker that comes back gets the margin beyond the cap too: while it was away it could not say how it ended.
 const LAST_WHILES: u8 = 3;
 
-/// How long work may take.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TimeLimits {
-    /// What the work gets in all, with its `always` steps.
-    pub given: Duration,
-    /// How long its logs may take on their way, beyond that.
-    pub for_logs: Duration,
-}
-
 /// How an attempt stands to the end of its time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Overdue {
     /// When its timer is due. None: it has not begun, or its time was over while it was not ours to end.
-    at: Option<Time>,
+    at: Option<Steady>,
     given: Duration,
     /// When something that it said was accepted last: a report, or bytes of a log.
-    sign: Option<Time>,
+    sign: Option<Steady>,
     /// No sign moves its end beyond this.
-    cap: Time,
+    cap: Steady,
     /// How often it got the margin beyond the cap.
     last_whiles: u8,
 }
 
 impl Overdue {
-    pub(super) fn new(now: Time, limits: TimeLimits) -> Overdue {
+    pub(super) fn new(now: Steady, limits: TimeLimits) -> Overdue {
         let at = now.after(limits.given.saturating_add(MARGIN));
         Overdue { at: Some(at), given: limits.given, sign: None, cap: at.after(limits.for_logs), last_whiles: 0 }
     }
 
     /// When its timer is due.
-    pub(super) fn at(self) -> Option<Time> {
+    pub(super) fn at(self) -> Option<Steady> {
         self.at
     }
 
@@ -56,7 +48,7 @@ impl Overdue {
     }
 
     /// It gets the margin from now, where it had less.
-    fn prolong(&mut self, now: Time) {
+    fn prolong(&mut self, now: Steady) {
         let wanted = now.after(MARGIN);
         if self.at.is_some_and(|at| at >= wanted) {
             return;
@@ -71,7 +63,7 @@ impl Overdue {
     }
 
     /// When to look at it again, at the end of its time. None: it is over.
-    fn later(self, now: Time) -> Option<Time> {
+    fn later(self, now: Steady) -> Option<Steady> {
         if self.at.is_some_and(|at| now.since(at) > LATE) {
             return Some(now.after(MARGIN));
         }
@@ -83,34 +75,34 @@ impl Overdue {
 impl<O: OwnerKey> Placement<O> {
     /// Something that the attempt said was accepted: it goes on. Is cheap, for each write of a log comes here: the timer looks
     /// at it when it is due.
-    pub fn note_sign(&mut self, now: Time, token: LeaseToken) {
+    pub fn note_sign(&mut self, now: Steady, token: LeaseToken) {
         if let Some(lease) = self.leases.get_mut(token) {
             lease.overdue.sign = Some(now);
         }
     }
 
     /// The master takes reports again, which it could not for a while: those that it refused come again.
-    pub fn hears_again(&mut self, now: Time) {
+    pub fn hears_again(&mut self, now: Steady) {
         let running = self.leases.iter().filter(|(_, lease)| lease.is_ours_to_end());
         let tokens: Vec<LeaseToken> = running.map(|(token, _)| token).collect();
         tokens.into_iter().for_each(|token| self.prolong(now, token));
     }
 
     /// The worker gave a sign of life: where the time of its work was over meanwhile, it has a last while.
-    pub(super) fn heard_again(&mut self, now: Time, token: LeaseToken) {
+    pub(super) fn heard_again(&mut self, now: Steady, token: LeaseToken) {
         if self.leases.get(token).is_some_and(|lease| lease.overdue.at.is_none()) {
             self.prolong(now, token);
         }
     }
 
     /// The worker is back, or its reports were held up: it gets the margin to say how it ended.
-    pub(super) fn prolong(&mut self, now: Time, token: LeaseToken) {
+    pub(super) fn prolong(&mut self, now: Steady, token: LeaseToken) {
         let Some(mut overdue) = self.leases.get(token).map(|lease| lease.overdue) else { return };
         overdue.prolong(now);
         self.watch_overdue(token, overdue);
     }
 
-    pub(super) fn overdue_timeout(&mut self, now: Time, token: LeaseToken) -> Option<Decision<O>> {
+    pub(super) fn overdue_timeout(&mut self, now: Steady, token: LeaseToken) -> Option<Decision<O>> {
         let lease = self.leases.get(token)?;
         let (mut overdue, is_ours) = (lease.overdue, lease.is_ours_to_end());
         overdue.at = if is_ours { overdue.later(now) } else { None };

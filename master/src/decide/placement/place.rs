@@ -5,8 +5,8 @@ use super::overdue::Overdue;
 use super::session::{Readiness, Session};
 use super::{Placement, PlacementTimer};
 use crate::decide::matching::{Class, Need, OwnerKey, SessionId, Ticket};
+use crate::decide::steady::Steady;
 use crate::decide::tokens::LeaseToken;
-use schema::values::Time;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -70,7 +70,7 @@ type Match = (Because, usize, usize);
 
 impl<O: OwnerKey> Placement<O> {
     /// Offers the first ticket that this session can take, if both wait.
-    pub(super) fn place_on(&mut self, now: Time, id: SessionId) -> Option<Offer<O>> {
+    pub(super) fn place_on(&mut self, now: Steady, id: SessionId) -> Option<Offer<O>> {
         self.sessions.get(id)?.waiting?;
         self.keep_room(now, id);
         let owner = self.first_for(id)?;
@@ -95,13 +95,13 @@ impl<O: OwnerKey> Placement<O> {
     }
 
     /// Asks the session of this worker, if it has one.
-    pub(super) fn place_on_worker(&mut self, now: Time, worker: &str) -> Option<Offer<O>> {
+    pub(super) fn place_on_worker(&mut self, now: Steady, worker: &str) -> Option<Offer<O>> {
         let (id, _) = self.session_of(worker)?;
         self.place_on(now, id)
     }
 
     /// Offers a ticket of the queue to a session that waits and has room.
-    pub(super) fn offer_to_ready(&mut self, now: Time, owner: O) -> Option<Offer<O>> {
+    pub(super) fn offer_to_ready(&mut self, now: Steady, owner: O) -> Option<Offer<O>> {
         let mut ready = self.find_ready(owner);
         // one that keeps its room for another from now on is none of them
         while ready.first().is_some_and(|id| self.keep_room(now, *id)) {
@@ -131,14 +131,14 @@ impl<O: OwnerKey> Placement<O> {
 
     /// A normal ticket left the queue, which may have kept an idle one from a worker. Offers that one, and goes on in the next
     /// tick. Looks at sessions that wait and could take work of the idle class.
-    pub(super) fn place_idle(&mut self, now: Time) -> Option<Offer<O>> {
+    pub(super) fn place_idle(&mut self, now: Steady) -> Option<Offer<O>> {
         let sessions = self.queue.able_for_idle(&self.ready);
         let offer = sessions.into_iter().find_map(|id| self.place_on(now, id))?;
         self.look_for_idle(now);
         Some(offer)
     }
 
-    pub(super) fn look_for_idle(&mut self, now: Time) {
+    pub(super) fn look_for_idle(&mut self, now: Steady) {
         if !self.ready.is_empty() && self.queue.has_idle() {
             self.timers.arm_by(PlacementTimer::Idle, now);
         }
@@ -163,7 +163,7 @@ impl<O: OwnerKey> Placement<O> {
         session.has_room(need) && !self.rests(owner, id) && !is_kept() && !self.keeps_from(id, &rank)
     }
 
-    fn offer(&mut self, now: Time, id: SessionId, owner: O, found: Match) -> Option<Offer<O>> {
+    fn offer(&mut self, now: Steady, id: SessionId, owner: O, found: Match) -> Option<Offer<O>> {
         let ticket = self.leave_queue(now, owner)?;
         let replaced = self.owners.get(&owner).copied().and_then(|token| Some((token, self.release(now, token)?)));
         let token = self.tokens.draw();
@@ -210,7 +210,7 @@ impl<O: OwnerKey> Placement<O> {
 }
 
 /// The ticket was in the queue since `queued`; the worker became ready as `opened` says.
-fn chosen(now: Time, (because, able, free): Match, queued: Time, opened: (Time, Readiness)) -> Choice {
+fn chosen(now: Steady, (because, able, free): Match, queued: Steady, opened: (Steady, Readiness)) -> Choice {
     let waited = now.since(queued);
     let did_wait = !waited.is_zero() || because == Because::Asked;
     let waited_for = did_wait.then_some(if opened.0 >= queued { opened.1 } else { Readiness::Asked });

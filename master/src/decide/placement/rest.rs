@@ -7,13 +7,13 @@ use super::session::Session;
 use super::{Offer, Placement, PlacementTimer};
 use crate::decide::matching::{Need, OwnerKey, SessionId};
 use crate::decide::rests::{AT_ONCE, Fault, Resting, pause};
+use crate::decide::steady::Steady;
 use crate::decide::tokens::LeaseToken;
-use schema::values::Time;
 
 impl<O: OwnerKey> Placement<O> {
     /// This lease, which is over, failed for reasons of its worker's own, as the `times`-th of its owner. The worker is passed
     /// over for the owner's work for a while.
-    pub fn pass_over(&mut self, now: Time, lease: &Lease<O>, times: u32) {
+    pub fn pass_over(&mut self, now: Steady, lease: &Lease<O>, times: u32) {
         let rest = pause(times, self.has_another(lease.owner, &lease.need, &lease.worker));
         let until = now.after(rest);
         self.rests.pass_over(lease.owner, lease.worker.clone(), until);
@@ -21,7 +21,7 @@ impl<O: OwnerKey> Placement<O> {
     }
 
     /// An offer was not accepted: its worker comes last.
-    pub(super) fn note_unaccepted(&mut self, now: Time, token: LeaseToken, fault: Fault) {
+    pub(super) fn note_unaccepted(&mut self, now: Steady, token: LeaseToken, fault: Fault) {
         let Some(lease) = self.leases.get(token) else { return };
         let (worker, offered) = (lease.worker.clone(), lease.offered);
         let has_another = self.has_another(lease.owner, &lease.need, &worker);
@@ -33,7 +33,7 @@ impl<O: OwnerKey> Placement<O> {
     }
 
     /// A session ended. Where offers had just been given back in it, it was the connection that gave them back.
-    pub(super) fn note_broken(&mut self, now: Time, session: &Session) {
+    pub(super) fn note_broken(&mut self, now: Steady, session: &Session) {
         if session.declined.is_some_and(|at| now.since(at) < AT_ONCE) {
             let worker = &session.worker;
             let has_another = self.sessions.iter().any(|(_, other)| other.worker != *worker && other.takes_work());
@@ -42,7 +42,7 @@ impl<O: OwnerKey> Placement<O> {
     }
 
     /// As `Rests::come_last`, with the timer that asks the worker again.
-    fn come_last(&mut self, now: Time, worker: &str, fault: Fault, offered: Option<Time>, has_another: bool) {
+    fn come_last(&mut self, now: Steady, worker: &str, fault: Fault, offered: Option<Steady>, has_another: bool) {
         if let Some(until) = self.rests.come_last(now, worker, fault, offered, has_another) {
             self.timers.arm(PlacementTimer::RestOf(worker.to_owned()), until);
         }
@@ -64,7 +64,7 @@ impl<O: OwnerKey> Placement<O> {
         self.leases.of(worker).any(|(_, lease)| lease.state == LeaseState::Offered)
     }
 
-    pub(super) fn rest_timeout(&mut self, now: Time, owner: O) -> Option<Offer<O>> {
+    pub(super) fn rest_timeout(&mut self, now: Steady, owner: O) -> Option<Offer<O>> {
         if let Some(next) = self.rests.are_over(owner, now) {
             self.timers.arm(PlacementTimer::Rest(owner), next);
         }
@@ -72,7 +72,7 @@ impl<O: OwnerKey> Placement<O> {
     }
 
     /// The worker may be asked again: its rest is over, or the one offer at a time that it gets.
-    pub(super) fn rest_of_timeout(&mut self, now: Time, worker: &str) -> Option<Offer<O>> {
+    pub(super) fn rest_of_timeout(&mut self, now: Steady, worker: &str) -> Option<Offer<O>> {
         if let Some(until) = self.rests.end_rest(now, worker) {
             self.timers.arm(PlacementTimer::RestOf(worker.to_owned()), until);
             return None;

@@ -2,6 +2,7 @@
 
 use crate::decide::by_worker::OfWorker;
 use crate::decide::matching::{Ability, Need, Pools};
+use crate::decide::steady::Steady;
 use schema::values::{Resources, TierProbe, Time};
 use std::time::Duration;
 
@@ -27,9 +28,9 @@ pub struct Session {
     /// The shortest that the worker may take a lease to be, whatever the lease itself says.
     pub least_term: Duration,
     /// When it last became ready for more, and by what.
-    pub(super) opened: (Time, Readiness),
+    pub(super) opened: (Steady, Readiness),
     /// When it last gave an offer back.
-    pub(super) declined: Option<Time>,
+    pub(super) declined: Option<Steady>,
 }
 
 /// What made a worker ready for more work.
@@ -44,8 +45,8 @@ pub enum Readiness {
 }
 
 impl Session {
-    /// The session of a worker of no size, which asks for nothing yet.
-    pub fn new(worker: String, since: Time) -> Session {
+    /// The session of a worker of no size, which asks for nothing yet. It connects now, by the one clock and by the other.
+    pub fn new(worker: String, since: Time, opened: Steady) -> Session {
         Session {
             worker,
             platform: String::new(),
@@ -58,7 +59,7 @@ impl Session {
             draining: false,
             stopped: false,
             least_term: Duration::ZERO,
-            opened: (since, Readiness::Connected),
+            opened: (opened, Readiness::Connected),
             declined: None,
         }
     }

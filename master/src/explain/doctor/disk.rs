@@ -1,6 +1,8 @@
 //! The disk under the state directory, and how much of it is Guild's.
 
+use super::{count, line, rough};
 use crate::keep::store::DATABASE_FILE;
+use crate::keep::write_health::WriteTrouble;
 use schema::values::{Bytes, Finding};
 use std::io;
 use std::path::Path;
@@ -77,6 +79,18 @@ pub(super) fn judge(state: &Path, disk: &Disk, kept: KeptBytes, is_full: bool) -
         true => Finding::warned(subject, seen, remedy),
         false => Finding::good(subject, seen),
     }
+}
+
+/// Logs that cannot be written.
+pub(super) fn judge_writes(trouble: &WriteTrouble) -> Finding {
+    let WriteTrouble { logs, lasts, text } = trouble;
+    let logs = count(*logs, "log");
+    let seen = format!("{logs} cannot be written, for {}: {}", rough(*lasts), line(text));
+    Finding::bad(
+        "disk of the logs",
+        seen,
+        "look at the disk (`dmesg`, `mount`): workers keep the bytes, and send them once it is well",
+    )
 }
 
 pub(super) fn silent(state: &Path) -> Finding {

@@ -14,6 +14,7 @@ mod premises;
 mod queue;
 mod repositories;
 mod restored;
+mod soundness;
 #[cfg(test)]
 mod tests;
 
@@ -60,6 +61,10 @@ pub async fn examine(reach: &Reach) -> Vec<Finding> {
         reach.state.look(|it, now| Held::of(it, now, reach.caller)),
     );
     let mut findings = if reach.is_whole { local } else { Vec::new() };
+    if reach.is_whole {
+        findings.push(soundness::judge(&premises.soundness.get(), now));
+        findings.extend(premises.writes.trouble().map(|trouble| disk::judge_writes(&trouble)));
+    }
     findings.extend(repositories::judge_all(reach, now));
     findings.extend(pipelines);
     findings.extend(crons);

@@ -3,6 +3,8 @@
 use super::files::NamedFile;
 use crate::config::{Config, MailConfig, ProjectConfig};
 use crate::keep::health::DeliveryHealth;
+use crate::keep::soundness::SoundnessCell;
+use crate::keep::write_health::WriteHealth;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -18,6 +20,8 @@ pub struct Premises {
     /// Projects that wait for a forge's deliveries.
     pub(super) hooks: Vec<String>,
     pub(super) reporters: Vec<Rc<DeliveryHealth>>,
+    pub(super) soundness: Rc<SoundnessCell>,
+    pub(super) writes: Rc<WriteHealth>,
 }
 
 impl Premises {
@@ -39,7 +43,15 @@ impl Premises {
             web,
             hooks: hooks.map(|(name, _)| name.clone()).collect(),
             reporters,
+            soundness: Rc::default(),
+            writes: Rc::default(),
         }
+    }
+
+    /// With the places where looks at the store and failed writes of logs are noted.
+    #[must_use]
+    pub fn with_disk(self, soundness: Rc<SoundnessCell>, writes: Rc<WriteHealth>) -> Premises {
+        Premises { soundness, writes, ..self }
     }
 }
 

@@ -36,6 +36,28 @@ fn text<'f>(findings: impl IntoIterator<Item = &'f Finding>) -> String {
     findings.into_iter().map(line).collect()
 }
 
+/// F5 and F12.
+#[test]
+fn a_store_is_sound_or_not_and_logs_can_be_written_or_not() {
+    use crate::keep::soundness::Soundness;
+    use crate::keep::write_health::WriteTrouble;
+    let what = vec!["events: row 7 missing from index".to_owned(), "jobs: malformed".to_owned()];
+    let found = [Soundness::Unknown, Soundness::Good { at: ago(90) }, Soundness::Damaged { at: ago(HOUR), what }];
+    let mut judged: Vec<Finding> = found.iter().map(|found| soundness::judge(found, NOW)).collect();
+    let text_of = "the log cannot be written: Read-only file system (os error 30)".to_owned();
+    judged.push(disk::judge_writes(&WriteTrouble { logs: 2, lasts: Duration::from_secs(300), text: text_of }));
+    assert_eq!(
+        text(&judged),
+        "good store: it is looked through for damage soon after each start\n\
+         good store: no damage, looked through 1m ago\n\
+         bad store: damaged, seen 1h ago: events: row 7 missing from index; jobs: malformed\n  \
+         keep your earlier backups; stop the master, and restore the newest good one: `guild-master begin-anew`, then \
+         `guild-master restore`\n\
+         bad disk of the logs: 2 logs cannot be written, for 5m: the log cannot be written: Read-only file system (os \
+         error 30)\n  look at the disk (`dmesg`, `mount`): workers keep the bytes, and send them once it is well\n"
+    );
+}
+
 #[test]
 fn a_disk_has_room_or_not() {
     let room = |total: u64, free: u64| Room { total: total << 30, free: free << 30, files: 0, files_free: 0 };

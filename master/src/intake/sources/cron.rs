@@ -36,8 +36,8 @@ impl CronSource {
     async fn keep_firing(&self, sink: &dyn ChangeSink, clock: Clock) {
         loop {
             // on a full disk the sink refuses: what is due stays due
-            let next = sink.fire(clock.wall(), &|name| self.scope.has(name)).await.unwrap_or_default();
-            let pause = next.map_or(LOOK_EVERY, |next| next.since(clock.wall()));
+            let next = sink.fire(clock.now(), &|name| self.scope.has(name)).await.unwrap_or_default();
+            let pause = next.map_or(LOOK_EVERY, |next| next.since(clock.now()));
             tokio::time::sleep(pause.min(LOOK_EVERY)).await;
         }
     }

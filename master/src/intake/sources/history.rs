@@ -35,15 +35,15 @@ pub trait History {
 
 impl History for Mirror {
     fn fetch(&self) -> Answer<'_, ()> {
-        Box::pin(async { Mirror::fetch(self).await.map(drop) })
+        Box::pin(self.mended(move || Box::pin(async move { Mirror::fetch(self).await.map(drop) })))
     }
 
     fn fetch_ref<'a>(&'a self, ref_name: &'a str) -> Answer<'a, Option<String>> {
-        Box::pin(Mirror::fetch_ref(self, ref_name))
+        Box::pin(self.mended(move || Box::pin(Mirror::fetch_ref(self, ref_name))))
     }
 
     fn bring<'a>(&'a self, from: &'a Path, commit: &'a str) -> Answer<'a, ()> {
-        Box::pin(Mirror::bring(self, from, commit))
+        Box::pin(self.mended(move || Box::pin(Mirror::bring(self, from, commit))))
     }
 
     fn head(&self) -> Answer<'_, Option<String>> {
@@ -55,15 +55,15 @@ impl History for Mirror {
     }
 
     fn commit<'a>(&'a self, revision: &'a str) -> Answer<'a, Option<Commit>> {
-        Box::pin(Mirror::commit(self, revision))
+        Box::pin(self.mended(move || Box::pin(Mirror::commit(self, revision))))
     }
 
     fn read<'a>(&'a self, revision: &'a str, path: &'a str, limit: usize) -> Answer<'a, Option<Vec<u8>>> {
-        Box::pin(Mirror::read(self, revision, path, limit))
+        Box::pin(self.mended(move || Box::pin(Mirror::read(self, revision, path, limit))))
     }
 
     fn difference<'a>(&'a self, before: &'a str, after: &'a str) -> Answer<'a, Difference> {
-        Box::pin(Mirror::difference(self, before, after))
+        Box::pin(self.mended(move || Box::pin(Mirror::difference(self, before, after))))
     }
 
     fn is_ancestor<'a>(&'a self, ancestor: &'a str, revision: &'a str) -> Answer<'a, bool> {
@@ -75,10 +75,10 @@ impl History for Mirror {
     }
 
     fn range<'a>(&'a self, tip: &'a str, without: &'a [String], limit: u32) -> Answer<'a, Range> {
-        Box::pin(Mirror::range(self, tip, without, limit))
+        Box::pin(self.mended(move || Box::pin(Mirror::range(self, tip, without, limit))))
     }
 
     fn pack<'a>(&'a self, revision: &'a str, have: &'a [String]) -> Answer<'a, SharedPack> {
-        Box::pin(Mirror::pack(self, revision, have))
+        Box::pin(self.mended(move || Box::pin(Mirror::pack(self, revision, have))))
     }
 }

@@ -23,6 +23,14 @@ pub(super) struct BlobFiles {
     pub(super) work: FileWork,
 }
 
+/// The folder of sealed files.
+pub(super) const SEALED: &str = "sealed";
+
+/// The path of a sealed file below their folder.
+pub(super) fn relative(hash: &BlobHash) -> PathBuf {
+    PathBuf::from(HEXLOWER.encode(&hash[..1])).join(HEXLOWER.encode(hash))
+}
+
 /// A partial file that an earlier master left.
 pub(super) struct LeftPartial {
     pub(super) job: JobKey,
@@ -32,7 +40,7 @@ pub(super) struct LeftPartial {
 
 impl BlobFiles {
     pub(super) fn open(root: &Path, work: FileWork) -> io::Result<BlobFiles> {
-        let (partial, sealed) = (root.join("partial"), root.join("sealed"));
+        let (partial, sealed) = (root.join("partial"), root.join(SEALED));
         for dir in [&partial, &sealed] {
             std::fs::create_dir_all(dir)?;
         }
@@ -97,7 +105,7 @@ impl BlobFiles {
     }
 
     pub(super) fn sealed_path(&self, hash: &BlobHash) -> PathBuf {
-        self.shard_of(hash).join(HEXLOWER.encode(hash))
+        self.sealed.join(relative(hash))
     }
 
     /// The folder of a hash: one of 256, by its first byte, so that none gets long.

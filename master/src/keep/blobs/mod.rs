@@ -45,6 +45,13 @@ pub const UPLOADS_MAX: usize = 16;
 
 /// The BLAKE3 of a blob: its address.
 pub type BlobHash = [u8; 32];
+/// The folder of all blobs in the state directory.
+const FOLDER: &str = "blobs";
+
+/// The path of a sealed blob in the state directory.
+pub(crate) fn path_below(hash: &BlobHash) -> PathBuf {
+    Path::new(FOLDER).join(files::SEALED).join(files::relative(hash))
+}
 
 /// What is sealed of the bytes that count for an upload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -107,7 +114,7 @@ impl Blobs {
     pub fn open(state: &Path, trusted: bool, is_inline: bool, index: Box<dyn BlobIndex>) -> io::Result<Blobs> {
         let work = if is_inline { FileWork::Inline } else { FileWork::Threads };
         let blobs = Blobs {
-            files: BlobFiles::open(&state.join("blobs"), work)?,
+            files: BlobFiles::open(&state.join(FOLDER), work)?,
             index,
             uploads: RefCell::default(),
             left: RefCell::default(),

@@ -37,7 +37,11 @@ impl ByteSnapshot {
         match &self.bytes {
             Bytes::Memory(bytes) => Ok(slice(bytes, offset, count)),
             Bytes::Open(file) => read_at(file, offset, count),
-            Bytes::Closed(path) => read_at(&File::open(path)?, offset, count),
+            Bytes::Closed(path) => {
+                let file = File::open(path)?;
+                refuse_cut(&file, self.size)?;
+                read_at(&file, offset, count)
+            }
         }
     }
 
@@ -57,11 +61,26 @@ impl ByteSnapshot {
     pub(in crate::keep) fn opened(self) -> io::Result<ByteSnapshot> {
         match self.bytes {
             Bytes::Closed(path) => {
-                Ok(ByteSnapshot { size: self.size, bytes: Bytes::Open(Arc::new(File::open(path)?)) })
+                let (file, size) = (File::open(path)?, self.size);
+                refuse_cut(&file, size)?;
+                Ok(ByteSnapshot { size, bytes: Bytes::Open(Arc::new(file)) })
             }
             Bytes::Memory(_) | Bytes::Open(_) => Ok(self),
         }
     }
+}
+
+/// A sealed file has all its bytes, or is damaged.
+fn refuse_cut(file: &File, size: u64) -> io::Result<()> {
+    match file.metadata()?.len() {
+        found if found < size => Err(damaged(format!("it has {found} of {size} bytes"))),
+        _ => Ok(()),
+    }
+}
+
+/// What was sealed is not there as it was.
+pub(in crate::keep) fn damaged(why: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why.into())
 }
 
 fn slice(bytes: &[u8], offset: u64, count: usize) -> Vec<u8> {

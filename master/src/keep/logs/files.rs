@@ -157,7 +157,7 @@ impl Files {
     }
 
     fn path(&self, key: StepKey, kind: &str) -> PathBuf {
-        self.dir(key.job).join(format!("{}.{}.{}.{kind}", key.job.index, key.attempt, key.step))
+        self.root.join(relative(key, kind))
     }
 
     fn dir(&self, job: JobKey) -> PathBuf {
@@ -165,8 +165,17 @@ impl Files {
     }
 
     fn build_dir(&self, build: BuildId) -> PathBuf {
-        self.root.join((build.0 / 1_000).to_string()).join(build.0.to_string())
+        self.root.join(folder_of(build))
     }
+}
+
+/// The path of a file of a log below the folder of all logs.
+pub(super) fn relative(key: StepKey, kind: &str) -> PathBuf {
+    folder_of(key.job.build).join(format!("{}.{}.{}.{kind}", key.job.index, key.attempt, key.step))
+}
+
+fn folder_of(build: BuildId) -> PathBuf {
+    PathBuf::from((build.0 / 1_000).to_string()).join(build.0.to_string())
 }
 
 impl Pair {

@@ -13,11 +13,14 @@ use crate::keep::bytes::{drop_known, measure};
 use schema::values::{Refusal, RefusalCode};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use system::tail::Tail;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, watch};
 
 /// Bytes of small logs and of their marks that one attempt has in memory, because a plan may have thousands of steps. What
 /// comes beyond it goes into files, as a large log does: 16 logs of the largest kind, or some hundred of a few lines.
 const ATTEMPT_BYTES_MAX: usize = 1 << 20;
+/// Bytes of the line that names a gap, at most.
+const GAP_BYTES: usize = 160;
 /// Marks kept of one write, and of a log in memory: a line each is usual, and more show nothing.
 const MARKS_MAX: usize = 4_096;
 /// What a mark takes in memory.
@@ -51,12 +54,13 @@ pub(super) struct Writer {
     /// Of what is stored, from where that is no longer the same.
     stored: Option<Sum>,
     last: Option<u8>,
+    /// The end of what came beyond the limit: an error stands at the end.
+    tail: Tail,
     /// While the log is in memory.
     marks: Vec<Mark>,
     next_mark: u64,
     /// Where the worker's bytes end and lines of ours follow: it may not go on.
     ends_at: Option<u64>,
-    limit_told: bool,
     end_told: bool,
 }
 
@@ -199,13 +203,15 @@ impl LiveLog {
             let agrees = live.received() == size && (hash.is_empty() || hash == sent);
             Ok(Sealed { row, agrees })
         };
-        self.change(turn, 0, close).await
+        let growth = turn.growth_at_end();
+        self.change(turn, growth, close).await
     }
 
     /// Ends the log with a line of ours, whatever its worker sent.
     pub(super) async fn end(self: &Arc<Self>, turn: WriterGuard, line: &str) -> io::Result<SealRow> {
         let line = line.to_owned();
-        self.change(turn, line.len(), move |live, writer| live.close(writer, Some(&line))).await
+        let growth = line.len() + turn.growth_at_end();
+        self.change(turn, growth, move |live, writer| live.close(writer, Some(&line))).await
     }
 
     /// Throws the log away, in memory and on the disk. Writes that come later are refused.
@@ -266,6 +272,7 @@ impl LiveLog {
         if !dropped.is_empty() {
             writer.part();
             writer.sent.update(dropped);
+            writer.tail.push(dropped);
         }
         let received = received + bytes.len() as u64;
         self.view().received = received;
@@ -328,12 +335,8 @@ impl LiveLog {
         if let Some(row) = &self.view().sealed {
             return Ok(row.clone());
         }
-        let stored = writer.ends_at.unwrap_or(self.view().source.size);
-        let dropped = self.received().saturating_sub(stored);
-        if dropped > 0 && !writer.limit_told {
-            let limit = self.limit;
-            self.tell(writer, &format!("[guild: log limit of {limit} bytes reached, {dropped} bytes dropped]\n"))?;
-            writer.limit_told = true;
+        if !writer.tail.is_empty() {
+            self.add_tail(writer)?;
         }
         if let Some(line) = line.filter(|_| !writer.end_told) {
             self.tell(writer, line)?;
@@ -354,17 +357,33 @@ impl LiveLog {
         Ok(row)
     }
 
+    /// Adds the end of what came beyond the limit, after a line that says what is missing before it.
+    fn add_tail(&self, writer: &mut Writer) -> io::Result<()> {
+        let (missing, end) = writer.tail.clone().take();
+        let limit = self.limit;
+        let gap =
+            format!("[guild: log limit of {limit} bytes reached, {missing} bytes dropped here; the end follows]\n");
+        let gap = if missing > 0 { on_a_line(writer, &gap) } else { String::new() };
+        self.add(writer, &[gap.as_bytes(), &end].concat())?;
+        writer.tail = Tail::default();
+        Ok(())
+    }
+
     /// Adds a line of ours.
     fn tell(&self, writer: &mut Writer, line: &str) -> io::Result<()> {
-        let broken = writer.last.is_some_and(|last| last != b'\n');
-        let line = if broken { format!("\n{line}") } else { line.to_owned() };
+        let line = on_a_line(writer, line);
+        self.add(writer, line.as_bytes())
+    }
+
+    /// Adds what the worker may not go on after.
+    fn add(&self, writer: &mut Writer, bytes: &[u8]) -> io::Result<()> {
         if writer.ends_at.is_none() {
             let size = self.view().source.size;
             writer.pair.as_mut().map_or(Ok(()), |pair| pair.note_end(size))?;
             writer.ends_at = Some(size);
         }
-        self.store(writer, line.as_bytes())?;
-        writer.part().update(line.as_bytes());
+        self.store(writer, bytes)?;
+        writer.part().update(bytes);
         Ok(())
     }
 
@@ -373,7 +392,18 @@ impl LiveLog {
     }
 }
 
+/// A line of ours, which begins a line of the log.
+fn on_a_line(writer: &Writer, line: &str) -> String {
+    let is_broken = writer.last.is_some_and(|last| last != b'\n');
+    if is_broken { format!("\n{line}") } else { line.to_owned() }
+}
+
 impl Writer {
+    /// How many bytes its end may add to the log.
+    fn growth_at_end(&self) -> usize {
+        if self.tail.is_empty() { 0 } else { self.tail.kept() + GAP_BYTES }
+    }
+
     /// The hash of what is stored, from here on apart from that of what was sent.
     fn part(&mut self) -> &mut Sum {
         self.stored.get_or_insert_with(|| self.sent.clone())

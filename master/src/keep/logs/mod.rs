@@ -4,30 +4,35 @@
 //! A small log stays in memory until it is sealed and then lies in the store: a trivial job costs no file. A larger one is a
 //! file; its worker keeps the bytes until the seal is committed, so that a power cut in the middle costs nothing.
 //!
-//! `received` counts what the worker sent, `size` what is stored and read. They part at the limit: bytes beyond it are
-//! received and dropped, and at the end a line of ours says how many, so that a log may be longer than the limit by lines
-//! of ours. The seal's size and hash are those of the bytes stored, with these lines.
+//! `received` counts what the worker sent, `size` what is stored and read. They part at the limit: of the bytes beyond it only
+//! the last 64 KiB are kept, and come at the end, after a line of ours that says how many are missing. So a log may be longer
+//! than the limit by these and by lines of ours. The seal's size and hash are those of the bytes stored, with all that.
 
 mod files;
 mod lines;
 mod live;
+mod sealed;
 
 pub use crate::keep::bytes::grip::Grip;
 pub use live::Write;
 
 use crate::decide::coordinator::record::{BuildId, JobKey, SealRow, StepKey};
 use crate::keep::bytes::file_work::FileWork;
-use crate::keep::bytes::snapshot::{ByteSnapshot, Bytes};
+use crate::keep::bytes::grip;
+use crate::keep::bytes::snapshot::{ByteSnapshot, Bytes, damaged};
 use crate::keep::bytes::write_room::WriteRoom;
-use crate::keep::bytes::{Seal, grip};
+use crate::keep::write_health::WriteHealth;
 use files::Files;
 use futures::future::LocalBoxFuture;
 use live::{LiveLog, WriterGuard};
 use schema::values::{Refusal, RefusalCode, Time};
+pub(crate) use sealed::path_below;
+use sealed::{FOLDER, seal_of, sealed_size, sealed_source};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
@@ -97,6 +102,7 @@ pub struct Logs {
     /// A log began, or its seal was committed.
     changed: Notify,
     room: WriteRoom,
+    health: Rc<WriteHealth>,
     /// For files that readers hold.
     grips: Arc<Semaphore>,
     index: lines::Indexes,
@@ -113,12 +119,12 @@ impl Logs {
     /// `limit`: the most bytes that a log may have. `trusted`: false where files of an earlier master are not to be
     /// trusted; they never are when they were begun in another boot of the machine.
     pub fn open(state: &Path, limit: u64, trusted: bool, seals: Box<dyn Seals>) -> io::Result<Logs> {
-        Ok(Logs::over(Files::open(&state.join("logs"), trusted, FileWork::Threads)?, limit, seals))
+        Ok(Logs::over(Files::open(&state.join(FOLDER), trusted, FileWork::Threads)?, limit, seals))
     }
 
     /// Does file work where it is asked for: for simulations.
     pub fn open_inline(state: &Path, limit: u64, trusted: bool, seals: Box<dyn Seals>) -> io::Result<Logs> {
-        Ok(Logs::over(Files::open(&state.join("logs"), trusted, FileWork::Inline)?, limit, seals))
+        Ok(Logs::over(Files::open(&state.join(FOLDER), trusted, FileWork::Inline)?, limit, seals))
     }
 
     fn over(files: Files, limit: u64, seals: Box<dyn Seals>) -> Logs {
@@ -130,9 +136,15 @@ impl Logs {
             fresh: RefCell::default(),
             changed: Notify::new(),
             room: WriteRoom::default(),
+            health: Rc::default(),
             grips: Arc::new(Semaphore::new(grip::HELD_MAX)),
             index: lines::Indexes::default(),
         }
+    }
+
+    /// Which logs cannot be written.
+    pub fn health(&self) -> Rc<WriteHealth> {
+        self.health.clone()
     }
 
     /// An attempt has begun: its logs are empty, and until [`Logs::forget_attempt`] no seal of them is looked for in the store.
@@ -162,6 +174,7 @@ impl Logs {
     /// An attempt has ended, and the seals of its logs are committed.
     pub fn forget_attempt(&self, job: JobKey, attempt: u16) {
         self.fresh.borrow_mut().remove(&(job, attempt));
+        self.health.forget(job, attempt);
     }
 
     /// Appends at `offset`. What overlaps is dropped, a gap is refused; writes of one log take effect in the order of calls.
@@ -178,8 +191,16 @@ impl Logs {
 
     /// Like [`Logs::write`], with the room that it takes.
     pub async fn write_in(&self, key: StepKey, offset: u64, write: Write) -> Result<Written, Refusal> {
-        let (live, turn) = self.resume(key).await.map_err(|error| cannot_write(&error))?;
-        live.write(turn, offset, write).await
+        let written = match self.resume(key).await {
+            Ok((live, turn)) => live.write(turn, offset, write).await,
+            Err(error) => Err(cannot_write(&error)),
+        };
+        match &written {
+            Ok(_) => self.health.is_well(key),
+            Err(refusal) if refusal.code == RefusalCode::Unavailable => self.health.fails(key, &refusal.text),
+            Err(_) => {}
+        }
+        written
     }
 
     /// Where the worker goes on, and whether the log is sealed.
@@ -286,8 +307,15 @@ impl Logs {
     /// Ends a log. `size` and `hash` are what its worker says. Large ones are on the disk when this answers. May be
     /// repeated.
     pub async fn seal(&self, key: StepKey, size: u64, hash: &[u8]) -> io::Result<Sealed> {
-        let (live, turn) = self.resume(key).await?;
-        live.seal(turn, size, hash).await
+        let sealed = match self.resume(key).await {
+            Ok((live, turn)) => live.seal(turn, size, hash).await,
+            Err(error) => Err(error),
+        };
+        match &sealed {
+            Ok(_) => self.health.is_well(key),
+            Err(error) => self.health.fails(key, &error.to_string()),
+        }
+        sealed
     }
 
     /// The seals of these logs are committed: what is kept of them in memory goes.
@@ -363,6 +391,11 @@ impl Logs {
 
     async fn hold(&self, key: StepKey, row: &SealRow, grip: &Grip) -> io::Result<ByteSnapshot> {
         let source = sealed_source(&self.files, row);
+        if let Bytes::Memory(bytes) = &source.bytes
+            && blake3::hash(bytes).as_bytes() != &row.hash
+        {
+            return Err(damaged("it is not what the step wrote"));
+        }
         let held = grip.close_on(self.files.work, &self.grips, seal_of(row), source).await;
         self.or_removed(key, held).await
     }
@@ -372,7 +405,7 @@ impl Logs {
         match result {
             Err(error) if error.kind() == io::ErrorKind::NotFound => match self.removed(key).await? {
                 Some(why) => Err(io::Error::new(io::ErrorKind::NotFound, why)),
-                None => Err(error),
+                None => Err(damaged("its file is gone, and retention did not take it")),
             },
             result => result,
         }
@@ -449,22 +482,6 @@ impl Logs {
         keys.dedup();
         Ok(keys)
     }
-}
-
-fn seal_of(row: &SealRow) -> Seal {
-    Seal { size: row.size, hash: row.hash }
-}
-
-fn sealed_size(seal: Seal) -> Size {
-    Size { size: seal.size, sealed: true, hash: Some(seal.hash) }
-}
-
-fn sealed_source(files: &Files, row: &SealRow) -> ByteSnapshot {
-    let bytes = match &row.bytes {
-        Some(bytes) => Bytes::Memory(Arc::new(bytes.clone())),
-        None => Bytes::Closed(files.log_path(row.key)),
-    };
-    ByteSnapshot { size: row.size, bytes }
 }
 
 fn cannot_write(error: &io::Error) -> Refusal {

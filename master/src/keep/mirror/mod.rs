@@ -12,6 +12,7 @@ mod gate;
 mod git;
 mod head;
 mod local;
+mod mend;
 mod objects;
 mod pack;
 mod patience;
@@ -26,7 +27,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 pub use ancestry::{Authored, Person, Range};
 pub use change::Difference;
@@ -70,6 +72,8 @@ pub struct Mirror {
     /// None until they were read.
     refs: Mutex<Option<Fetched>>,
     head: Mutex<head::Head>,
+    /// When git checked it last.
+    checked: Mutex<Option<Instant>>,
 }
 
 /// What a fetch found at the remote.
@@ -120,6 +124,7 @@ impl Mirror {
             fetching: tokio::sync::Mutex::default(),
             refs: Mutex::default(),
             head: Mutex::new(head::Head::open(&dir)),
+            checked: Mutex::default(),
             dir,
             remote,
             transport,
@@ -233,7 +238,11 @@ impl Mirror {
         if !is_object_id(revision) || path.is_empty() || relative {
             return Ok(None);
         }
-        self.objects.contents(&format!("{revision}:{path}"), "blob", limit).await
+        let found = self.objects.contents(&format!("{revision}:{path}"), "blob", limit).await?;
+        if found.is_none() {
+            self.refuse_lack(revision, path).await?;
+        }
+        Ok(found)
     }
 
     /// Packs what many small fetches left behind. Costs minutes in a large mirror, so it is called now and then when
@@ -275,7 +284,7 @@ impl Mirror {
         let mut lines = listing.into_iter().flat_map(|listing| listing.split(|byte| *byte == b'\n'));
         let first = lines.find(|line| !line.starts_with(b"ref: "));
         let digits = first.and_then(|line| line.split(|byte| *byte == b'\t').next()).map(<[u8]>::len);
-        let sha256 = std::fs::read_to_string(self.dir.join("config")).is_ok_and(|config| config.contains("sha256"));
+        let sha256 = mend::is_sha256(&self.dir);
         let (Some(digits @ (40 | 64)), true) = (digits, self.refs().await?.refs.is_empty()) else {
             return Ok(());
         };
@@ -287,12 +296,7 @@ impl Mirror {
         let (dir, git) = (self.dir.clone(), self.git.clone());
         let pass = git.passage.pass().await;
         let remade = tokio::task::spawn_blocking(move || {
-            for name in ["HEAD", "config"] {
-                std::fs::remove_file(dir.join(name))?;
-            }
-            for name in ["objects", "refs"] {
-                std::fs::remove_dir_all(dir.join(name))?;
-            }
+            mend::empty(&dir)?;
             initialize(git.command(&pass, "init"), format)
         });
         let place = || self.dir.display().to_string();

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::gate::Pass;
+use super::mend;
 
 /// In the mirror's directory; git itself knows no file of this name.
 pub(super) const CONFIG_FILE: &str = "guild.config";
@@ -47,7 +48,8 @@ impl Preparation {
 fn prepare(dir: &Path, init: Command, protocol: &str) -> io::Result<()> {
     std::fs::create_dir_all(dir)?;
     std::fs::write(dir.join(CONFIG_FILE), configuration(protocol))?;
-    if !dir.join("HEAD").exists() {
+    if !mend::is_repository(dir) {
+        mend::empty(dir)?;
         initialize(init, "sha1")?;
     }
     clear_locks(dir)?;
@@ -96,7 +98,7 @@ fn clear_halves(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn remove_file(path: &Path) -> io::Result<()> {
+pub(super) fn remove_file(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
@@ -105,7 +107,7 @@ fn remove_file(path: &Path) -> io::Result<()> {
 
 /// All that git is told, beside the repository's own file. No protocol but the address's own, no hooks, no prompts, no
 /// collection behind our back; a local repository may belong to anyone.
-fn configuration(protocol: &str) -> String {
+pub(super) fn configuration(protocol: &str) -> String {
     let sections = [
         ("safe", "directory = *"),
         (

@@ -8,6 +8,7 @@
 //! places that name these, so they are where one or the other is chosen. The reads of `Tables` are then a trait.
 
 mod answers;
+pub(crate) mod mark;
 mod readers;
 mod reading;
 mod removal;
@@ -17,12 +18,14 @@ pub use answers::{
     AgeingCursor, AgeingPage, BuildFilter, Detail, JobHistory, Logged, LoggedJob, LoggedPage, NOT_KEPT, PlannedBuild,
     RefHistory, RemovalCandidate, Snapshot, WatchedBranch,
 };
+pub(crate) use mark::MARK_FILE;
 pub use readers::{Readers, Reading};
 pub use removal::{Removal, RemoveError, Sweep};
 pub use sqlite::DATABASE_FILE;
 pub(crate) use sqlite::archive;
 
-use crate::decide::coordinator::record::{Loaded, Record};
+use crate::decide::coordinator::record::{Loaded, Record, SealRow};
+use crate::keep::bytes::Seal;
 use futures::future::LocalBoxFuture;
 use sqlite::Database;
 use std::fs::File;
@@ -44,6 +47,12 @@ pub enum StoreError {
         "the store was written by a newer version (schema step {found}, this program knows {known}): upgrade guild-master"
     )]
     Newer { found: u32, known: u32 },
+    #[error(
+        "{} was a master's, and its store {what}: restore a backup with `guild-master restore`; \
+         `guild-master begin-anew` goes on without what it held",
+        dir.display()
+    )]
+    Lost { dir: PathBuf, what: String },
     #[error("failed to open {}: {source}", path.display())]
     Open { path: PathBuf, source: io::Error },
     #[error("the store: {0}")]
@@ -52,6 +61,8 @@ pub enum StoreError {
     Corrupt(String),
     #[error(transparent)]
     Commit(#[from] CommitError),
+    #[error("the store is damaged: {0}; restore a good backup into another directory with `guild-master restore`")]
+    Damaged(String),
     #[error("the store is closed")]
     Closed,
 }
@@ -84,6 +95,7 @@ impl Store {
     /// Opens or creates the store in a state directory, and keeps every other master out.
     pub fn open(state: &Path) -> Result<Store, StoreError> {
         let lock = lock(state)?;
+        mark::refuse_lost(state, DATABASE_FILE)?;
         Store::over(Database::open(state, lock)?)
     }
 
@@ -147,6 +159,15 @@ impl Store {
         written
     }
 
+    /// Puts the whole store into its one file, as the last thing before a stop. What fails here is no harm: nothing is lost.
+    pub async fn close(&self) {
+        match self.database.close().await {
+            Ok(true) => {}
+            Ok(false) => tracing::info!("a read lasts: a part of the store stays in the log of the database"),
+            Err(error) => tracing::warn!(%error, "a part of the store stays in the log of the database"),
+        }
+    }
+
     /// Takes builds and logs out of history, in one transaction of its own.
     pub async fn remove(&self, removal: Removal) -> Result<(), RemoveError> {
         self.change(self.database.remove(removal)).await
@@ -176,14 +197,33 @@ impl Store {
     }
 }
 
-/// Writes a consistent copy of the store in a state directory, also while a master uses it, to a path where there is nothing
+/// Writes a consistent copy of a sound store in a state directory, also while a master uses it, to a path where there is nothing
 /// yet or an empty file. A master that opens the copy begins another incarnation, so that no lease or cursor of this one is
 /// mistaken for its own. The caller makes it durable.
 pub fn copy(state: &Path, target: &Path) -> Result<(), StoreError> {
     sqlite::copy(state, target)
 }
 
-fn lock(state: &Path) -> Result<File, StoreError> {
+/// Sealed bytes that are files beside a store.
+#[derive(Debug, Default)]
+pub(crate) struct SealedFiles {
+    pub(crate) logs: Vec<SealRow>,
+    pub(crate) blobs: Vec<Seal>,
+}
+
+/// The sealed files that the database at a path names, without those that retention removed.
+pub(crate) fn sealed_files(database: &Path) -> Result<SealedFiles, StoreError> {
+    sqlite::sealed_files(database)
+}
+
+/// Has the next master take the store of a state directory, whatever was there before, and begin another incarnation.
+pub(crate) fn adopt(state: &Path) -> Result<(), StoreError> {
+    sqlite::adopt(state)?;
+    mark::forget(state).map_err(|source| StoreError::Open { path: state.join(MARK_FILE), source })
+}
+
+/// Keeps every other master out as long as the file is open.
+pub(crate) fn lock(state: &Path) -> Result<File, StoreError> {
     let path = state.join(LOCK_FILE);
     let open = |source| StoreError::Open { path: path.clone(), source };
     std::fs::create_dir_all(state).map_err(open)?;

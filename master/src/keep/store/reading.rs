@@ -20,6 +20,20 @@ use crate::keep::bytes::Seal;
 use schema::values::{Event, Filter};
 use std::collections::BTreeSet;
 
+/// The tables themselves.
+impl Reading {
+    /// The names of all tables, in their order.
+    pub async fn tables(&self) -> Result<Vec<String>, StoreError> {
+        self.ask(|store| store.names()).await
+    }
+
+    /// What is damaged in a table or its indexes; none: nothing is. Costs a read of all its pages.
+    pub async fn damage_of(&self, table: &str) -> Result<Option<String>, StoreError> {
+        let table = table.to_owned();
+        self.ask(move |store| store.damage_of(&table)).await
+    }
+}
+
 /// Builds, with their jobs, attempts and steps.
 impl Reading {
     /// The build with a number of a project. Costs one row.

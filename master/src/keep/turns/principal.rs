@@ -27,6 +27,8 @@ pub enum Own {
     Logs,
     /// Which blobs are stored.
     Blobs,
+    /// Whether the store is sound.
+    Soundness,
     /// The program around the master.
     Program,
 }

@@ -45,10 +45,14 @@ impl byte_source::Server for BlobBytes {
     }
 }
 
-/// These methods have no refusal: an exception says that retention removed the blob meanwhile.
+/// These methods have no refusal: an exception says that retention removed the blob meanwhile, or that the disk changed it.
+#[expect(clippy::wildcard_enum_match_arm, reason = "all other kinds say that it could not be read now")]
 fn unreadable(error: io::Error) -> capnp::Error {
-    match error.kind() == io::ErrorKind::NotFound {
-        true => capnp::Error::failed("notFound: the blob was removed by retention, with its build".to_owned()),
-        false => broken(error),
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            capnp::Error::failed("notFound: the blob was removed by retention, with its build".to_owned())
+        }
+        io::ErrorKind::InvalidData => capnp::Error::failed(format!("damaged: the stored file is damaged: {error}")),
+        _ => broken(error),
     }
 }

@@ -112,6 +112,24 @@ impl Door {
         !self.access.driver().is_full()
     }
 
+    /// Whether all logs can be written.
+    pub fn can_write_logs(&self) -> bool {
+        self.access.can_write_logs()
+    }
+
+    /// What is wrong with the master's disk, for whoever looks at a page; empty: nothing that is known.
+    pub fn alert(&self) -> &'static str {
+        if self.access.driver().is_full() {
+            return "The disk of the master is full: nothing new is recorded until there is room.";
+        }
+        match self.access.can_write_logs() {
+            true => "",
+            false => {
+                "The master cannot write logs to its disk: steps go on, and their output comes once the disk is well."
+            }
+        }
+    }
+
     /// Numbers of the whole.
     pub async fn measured(&self) -> Measured {
         Measured::of(&self.access).await

@@ -93,7 +93,7 @@ fn perform(it: &Rc<Effects>, effect: Effect) {
 async fn plan(it: Rc<Effects>, build: BuildId) {
     let Some(row) = it.driver.peek(|it, _| it.open_build_row(build).cloned()) else { return };
     let PlanRead { planned, crons } = it.planner.plan(&row).await;
-    let wall = it.driver.wall();
+    let wall = it.driver.now();
     it.driver.note(|it, now| {
         if let Some(crons) = crons {
             it.read_crons(wall, &row, crons);

@@ -22,6 +22,7 @@ use crate::decide::coordinator::{Coordinator, account_of};
 use crate::explain::doctor::Premises;
 use crate::keep::store::{Readers, Reading};
 use crate::keep::turns::{PROGRAM, Principal};
+use crate::keep::write_health::WriteHealth;
 use schema::change_capnp::change_sink;
 use schema::event_capnp::event_source;
 use schema::gate::Gate;
@@ -39,6 +40,7 @@ pub(super) struct GatewayAccess {
     readers: Readers,
     live: Rc<LiveObjects>,
     policy: Rc<CurrentPolicy>,
+    writes: Rc<WriteHealth>,
     /// Where browsers reach the pages. Unset: nowhere.
     pages: OnceCell<String>,
     viewer: Rc<ViewerAccess>,
@@ -60,6 +62,7 @@ impl GatewayAccess {
             readers: parts.readers.clone(),
             live: parts.live.clone(),
             policy: policy.clone(),
+            writes: parts.logs.health(),
             pages: OnceCell::new(),
             submitter: SubmitterAccess::new(parts, served, &viewer),
             worker: WorkerAccess::new(parts, served),
@@ -70,6 +73,11 @@ impl GatewayAccess {
 
     pub(super) fn driver(&self) -> &Driver {
         &self.driver
+    }
+
+    /// False: the newest write of some log failed.
+    pub(super) fn can_write_logs(&self) -> bool {
+        self.writes.trouble().is_none()
     }
 
     pub(super) fn policy(&self) -> Rc<Policy> {

@@ -108,10 +108,15 @@ impl log_reader::Server for Reader {
     }
 }
 
-/// These methods have no refusal: an exception says that the log was removed meanwhile.
+/// These methods have no refusal: an exception says that the log was removed meanwhile, or that the disk changed it.
+#[expect(clippy::wildcard_enum_match_arm, reason = "all other kinds say that it could not be read now")]
 fn unreadable(error: io::Error) -> capnp::Error {
-    match error.kind() == io::ErrorKind::NotFound {
-        true => capnp::Error::failed(format!("notFound: {error}")),
-        false => broken(error),
+    match error.kind() {
+        io::ErrorKind::NotFound => capnp::Error::failed(format!("notFound: {error}")),
+        io::ErrorKind::InvalidData => {
+            tracing::error!(%error, "a log is damaged");
+            capnp::Error::failed(format!("damaged: the log is damaged: {error}"))
+        }
+        _ => broken(error),
     }
 }

@@ -16,6 +16,8 @@ pub struct Measured {
     pub counts: Counts,
     /// Nothing new can be recorded.
     pub is_full: bool,
+    /// Some log cannot be written.
+    pub logs_fail: bool,
     pub counted: Counted,
     /// Since when the oldest job of the queue waits; none: nothing waits.
     pub oldest_queued: Option<Time>,
@@ -55,6 +57,7 @@ impl Measured {
                 now,
                 counts: it.counts(),
                 is_full: driver.is_full(),
+                logs_fail: !access.can_write_logs(),
                 counted: driver.meter().counted(),
                 oldest_queued: queue.iter().map(|queued| queued.since).min(),
                 unplaceable: number(queue.iter().filter(|queued| is_unplaceable(queued)).count()),

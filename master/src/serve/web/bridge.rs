@@ -78,10 +78,18 @@ pub(crate) enum Busy {
 /// Who looks, and what at.
 pub(crate) struct Visit {
     pub(crate) guild: Guild,
-    /// None: not logged in.
-    pub(crate) name: Option<String>,
+    pub(crate) name: Visitor,
     /// Workers are no project's: who sees only what is public does not see them.
     pub(crate) sees_workers: bool,
+}
+
+/// What every page tells its visitor.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Visitor {
+    /// None: not logged in.
+    pub(crate) name: Option<String>,
+    /// What is wrong with the master itself; empty: nothing.
+    pub(crate) alert: &'static str,
 }
 
 pub(crate) fn bridge() -> (Bridge, Answers) {
@@ -183,9 +191,16 @@ async fn visit(door: &Door, cookie: Option<Token>) -> Visit {
         Some(cookie) => door.holder(cookie).await,
         None => None,
     };
+    let alert = door.alert();
     match holder {
-        Some((name, viewer)) => Visit { guild: Guild::of_viewer(viewer), name: Some(name), sees_workers: true },
-        None => Visit { guild: Guild::of_viewer(door.everyone()), name: None, sees_workers: door.is_open() },
+        Some((name, viewer)) => {
+            let name = Visitor { name: Some(name), alert };
+            Visit { guild: Guild::of_viewer(viewer), name, sees_workers: true }
+        }
+        None => {
+            let name = Visitor { name: None, alert };
+            Visit { guild: Guild::of_viewer(door.everyone()), name, sees_workers: door.is_open() }
+        }
     }
 }
 

@@ -102,6 +102,7 @@ impl Families {
         self.gauge("builds_open", "Builds that are not finished", counts.builds_open as u64);
         self.gauge("events_last", "Number of the last event", counts.last_event);
         self.gauge("disk_full", "1 while nothing new can be recorded", u64::from(measured.is_full));
+        self.gauge("logs_failing", "1 while some log cannot be written", u64::from(measured.logs_fail));
         let oldest = measured.oldest_queued.map_or(0.0, |since| measured.now.since(since).as_secs_f64());
         self.seconds("queue_oldest", "How long the oldest job of the queue waits", oldest);
         let workers = measured.workers.iter().map(|(state, count)| ("state", *state, *count as f64));

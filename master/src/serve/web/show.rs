@@ -7,6 +7,7 @@ pub(super) use build::{Build, Project};
 pub(super) use log::{Job, LINES, Step, steps_by_interest};
 
 use super::STYLE;
+use super::bridge::Visitor;
 use crate::config::clock::Clock;
 use askama::Template;
 use client::views::{BranchView, BuildView, timestamp};
@@ -19,14 +20,17 @@ pub(super) struct Frame {
     pub(super) title: String,
     /// None: not logged in.
     pub(super) who: Option<String>,
+    /// What is wrong with the master itself; empty: nothing.
+    pub(super) alert: &'static str,
     pub(super) style: &'static str,
     /// The address of the picture in the browser's tab.
     pub(super) icon: String,
 }
 
 impl Frame {
-    pub(super) fn new(title: &str, who: Option<String>) -> Frame {
-        Frame { title: title.to_owned(), who, style: &STYLE.path, icon: "/icon.svg".to_owned() }
+    pub(super) fn new(title: &str, visitor: Visitor) -> Frame {
+        let icon = "/icon.svg".to_owned();
+        Frame { title: title.to_owned(), who: visitor.name, alert: visitor.alert, style: &STYLE.path, icon }
     }
 
     /// Shows the state of the page's subject in the browser's tab, by a symbol, a word and the colour of the icon, so that who

@@ -1,6 +1,7 @@
 //! Which address is which page, and what every request passes first.
 
 use super::badges;
+use super::bridge::Visitor;
 use super::hook;
 use super::metrics;
 use super::pages;
@@ -73,7 +74,7 @@ impl Miss {
 impl IntoResponse for Miss {
     fn into_response(self) -> Reply {
         let (code, title, text) = self.said();
-        let notice = show::MessagePage { frame: Frame::new(title, None), text };
+        let notice = show::MessagePage { frame: Frame::new(title, Visitor::default()), text };
         let mut reply = page(&notice, &HeaderMap::new(), None)
             .unwrap_or_else(|_| status(StatusCode::INTERNAL_SERVER_ERROR, "This page cannot be made.\n"));
         *reply.status_mut() = code;
@@ -103,7 +104,8 @@ async fn show_login(State(site): Here, Path(join): Path<String>) -> Result<Reply
     let join: Token = join.parse().map_err(|_| Miss::Over)?;
     let opened = site.bridge.at_door_for(None, |door| async move { door.open_login(&join).await });
     let name = opened.await?.map_err(no_login)?;
-    let mut reply = page(&show::Login { frame: Frame::new("Log in", None), name }, &HeaderMap::new(), None)?;
+    let mut reply =
+        page(&show::Login { frame: Frame::new("Log in", Visitor::default()), name }, &HeaderMap::new(), None)?;
     reply.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     reply.headers_mut().remove(header::ETAG);
     Ok(reply)

@@ -175,7 +175,7 @@ impl Coordinator {
     }
 
     fn close_job(&mut self, now: Time, key: JobKey, outcome: Outcome, reason: &str) {
-        match self.placement.withdraw(now, key) {
+        match self.placement.withdraw(self.ahead.steady(now), key) {
             Some((token, lease)) if lease.state == LeaseState::Offered => self.drop_offer(token, &lease, reason),
             Some((token, lease)) => self.end_lease(now, token, &lease, outcome, reason),
             None => {}
@@ -225,7 +225,7 @@ impl Coordinator {
         let first = self.attempt(job).and_then(OpenAttempt::cancelled).map(str::to_owned);
         let deadline = match first {
             None => self.cancel_deadline(now, job),
-            Some(_) => now.after(self.terms.cancel),
+            Some(_) => self.ahead.steady(now).after(self.terms.cancel),
         };
         let Some(Ending { is_urgent, .. }) = self.placement.end_by(token, deadline) else { return };
         if first.is_none() {

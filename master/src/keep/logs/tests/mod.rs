@@ -1,6 +1,7 @@
 //! Logs where threads, crashes and callers that go away meet: what is stored is a prefix of what was sent.
 
 mod attempts;
+mod damage;
 mod lines;
 mod removed;
 
@@ -12,6 +13,7 @@ use std::cell::Cell;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::rc::Rc;
+use system::tail::TAIL_BYTES;
 
 const KEY: StepKey = StepKey { job: JobKey { build: BuildId(4_321), index: 2 }, attempt: 1, step: 3 };
 const LIMIT: u64 = 20 << 20;
@@ -201,21 +203,70 @@ fn lines_of_ours_are_not_taken_for_the_workers_after_a_crash() {
     run(async {
         let disk = Disk::new(100_000);
         let logs = disk.open();
-        let sent = vec![b'x'; 100_010];
-        assert_eq!(write(&logs, 0, &sent).await, 100_010);
+        let sent = vec![b'x'; 170_000];
+        assert_eq!(write(&logs, 0, &sent).await, 170_000);
         let first = seal(&logs, &sent).await;
         assert!(first.agrees);
         // the commit of the seal never came
         let logs = disk.open();
         assert_eq!(logs.received(KEY).await.unwrap(), (100_000, false));
-        assert_eq!(write(&logs, 99_000, &sent[99_000..]).await, 100_010);
+        assert_eq!(write(&logs, 99_000, &sent[99_000..]).await, 170_000);
         let second = seal(&logs, &sent).await;
         assert!(second.agrees);
         assert_eq!(first.row, second.row);
         let stored = whole(&logs).await;
-        let line = String::from_utf8(stored[100_000..].to_vec()).unwrap();
-        assert_eq!(line, "\n[guild: log limit of 100000 bytes reached, 10 bytes dropped]\n");
+        let end = String::from_utf8(stored[100_000..].to_vec()).unwrap();
+        let line = "\n[guild: log limit of 100000 bytes reached, 4464 bytes dropped here; the end follows]\n";
+        assert_eq!(end.strip_prefix(line), Some(&*"x".repeat(TAIL_BYTES)));
         assert_eq!(second.row.hash, *blake3::hash(&stored).as_bytes());
+    });
+}
+
+/// C26: a limit keeps the beginning and the end, where the error stands.
+#[test]
+fn the_end_of_a_log_that_is_too_long_is_kept() {
+    run(async {
+        let beyond = "padding\n".repeat(20_000) + "THE-REASON\n";
+        for (limit, ends_itself) in [(1_000, true), (100_000, true), (1_000, false)] {
+            let disk = Disk::new(limit);
+            let logs = disk.open();
+            let head = "head\n".repeat(limit as usize / 5);
+            let sent = format!("{head}{beyond}");
+            for (at, part) in (0..).step_by(9_999).zip(sent.as_bytes().chunks(9_999)) {
+                write(&logs, at, part).await;
+            }
+            let row = match ends_itself {
+                true => seal(&logs, sent.as_bytes()).await.row,
+                false => logs.end_attempt(KEY.job, 1, "[lost]\n").await.unwrap().remove(0),
+            };
+            let stored = String::from_utf8(whole(&logs).await).unwrap();
+            assert_eq!(row.hash, *blake3::hash(stored.as_bytes()).as_bytes());
+            let (before, after) = stored.split_once("[guild: log limit of ").unwrap();
+            assert_eq!(before, head);
+            let (gap, end) = after.split_once("; the end follows]\n").unwrap();
+            let missing = beyond.len() - end.trim_end_matches("[lost]\n").len();
+            assert_eq!(gap, format!("{limit} bytes reached, {missing} bytes dropped here"));
+            assert!(end.starts_with("padding\n") && end.contains("padding\nTHE-REASON\n"), "{limit}");
+            assert!(end.len() > TAIL_BYTES - 100, "{}", end.len());
+            let (_, last) = logs.last_lines_on(KEY, &Grip::default(), 2).await.unwrap();
+            assert!(String::from_utf8(last.bytes).unwrap().contains("THE-REASON"));
+        }
+    });
+}
+
+/// A relative of C26: what is a little too long is kept whole, and no gap is told of.
+#[test]
+fn a_log_that_is_a_little_too_long_is_whole() {
+    run(async {
+        for beyond in [1, TAIL_BYTES] {
+            let disk = Disk::new(1_000);
+            let logs = disk.open();
+            let sent = vec![b'x'; 1_000 + beyond];
+            write(&logs, 0, &sent).await;
+            let sealed = seal(&logs, &sent).await;
+            assert!(sealed.agrees);
+            assert_eq!((whole(&logs).await, sealed.row.hash), (sent.clone(), *blake3::hash(&sent).as_bytes()));
+        }
     });
 }
 

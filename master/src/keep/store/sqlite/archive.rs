@@ -1,6 +1,7 @@
 //! A file that holds other files, as an SQLite database: a row per file with its size and BLAKE3 hash, and its bytes in
 //! parts. Knows no paths of a master: what a backup holds is said by whoever writes it.
 
+use crate::keep::bytes::Seal;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -52,8 +53,8 @@ impl NewArchive {
         Ok(NewArchive(archive))
     }
 
-    /// Adds a file under a name. Answers how many bytes it has.
-    pub(crate) fn add(&self, name: &str, file: &mut impl Read) -> Result<u64, ArchiveError> {
+    /// Adds a file under a name. Answers how many bytes it has, and their hash.
+    pub(crate) fn add(&self, name: &str, file: &mut impl Read) -> Result<Seal, ArchiveError> {
         let archive = &self.0;
         archive.execute("insert into file (path, size, hash) values (?1, 0, x'')", [name])?;
         let id = archive.last_insert_rowid();
@@ -71,7 +72,7 @@ impl NewArchive {
         }
         let (hash, length) = (hasher.finalize(), i64::try_from(size).unwrap_or(i64::MAX));
         archive.execute("update file set size = ?2, hash = ?3 where id = ?1", (id, length, hash.as_bytes()))?;
-        Ok(size)
+        Ok(Seal { size, hash: *hash.as_bytes() })
     }
 
     pub(crate) fn finish(self) -> Result<(), ArchiveError> {

@@ -8,16 +8,22 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Set in a copy until a master opens it.
 const COPY: &str = "copy";
+/// The name of the store, by chance.
+const STORE: &str = "store";
 /// The boot of the machine in which the store was used last.
 const BOOT: &str = "boot";
 
 /// Makes a copy that another master may open.
 pub(super) fn write(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     copy(connection, &path.to_string_lossy())?;
-    let made = Connection::open(path)?;
-    meta::set(&made, COPY, "1")?;
+    mark_as_copy(&Connection::open(path)?)
+}
+
+/// Has the next master begin another incarnation.
+pub(super) fn mark_as_copy(connection: &Connection) -> Result<(), StoreError> {
+    meta::set(connection, COPY, "1")?;
     // files that come with it were copied while they grew
-    Ok(meta::set(&made, BOOT, "")?)
+    Ok(meta::set(connection, BOOT, "")?)
 }
 
 pub(super) fn copy(connection: &Connection, target: &str) -> Result<(), StoreError> {
@@ -38,6 +44,18 @@ pub(super) fn begin_incarnation(connection: &mut Connection) -> Result<(), Store
     meta::set(&transaction, "incarnation", &next.to_string())?;
     meta::forget(&transaction, COPY)?;
     Ok(transaction.commit()?)
+}
+
+/// The name of the store, which is given once. Its copies have the same.
+pub(super) fn identify(connection: &Connection) -> Result<String, StoreError> {
+    if let Some(name) = Tables(connection).meta(STORE)? {
+        return Ok(name);
+    }
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| StoreError::Failed(error.to_string()))?;
+    let name = format!("{:016x}", u64::from_le_bytes(bytes));
+    meta::set(connection, STORE, &name)?;
+    Ok(name)
 }
 
 /// Notes which boot of the machine this is. Answers whether it is the boot that was noted before.

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 const STATEMENTS: usize = 64;
 
 /// How long a reader waits for a lock that only a checkpoint can hold.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 /// The WAL is cut to this size, in bytes, after a burst.
 const JOURNAL_KEPT: i64 = 64 << 20;
@@ -35,6 +35,8 @@ impl Connector {
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.pragma_update(None, "synchronous", "full")?;
         connection.pragma_update(None, "journal_size_limit", JOURNAL_KEPT)?;
+        // never within a commit: see `checkpoint.rs`
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         Ok(connection)
     }
 

@@ -20,6 +20,9 @@ pub(super) fn migrate_to(connection: &mut Connection, last: usize) -> Result<(),
     if found > known {
         return Err(StoreError::Newer { found, known });
     }
+    if (1..known).contains(&found) {
+        tracing::info!(from = found, to = known, "the store is migrated: an older guild-master reads it no more");
+    }
     for (number, step) in (1..).zip(&steps).take(last).skip(found as usize) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(step)?;

@@ -6,9 +6,11 @@
 mod ageing;
 pub(crate) mod archive;
 mod branch;
+mod checkpoint;
 mod columns;
 mod commit;
 mod copies;
+mod damage;
 mod executor;
 mod history;
 mod load;
@@ -20,8 +22,10 @@ mod tables;
 pub(super) use executor::{Executor, read};
 pub(super) use tables::Tables;
 
-use super::{CommitError, Removal, RemoveError, StoreError, Sweep};
+use super::mark::{self, StoreMark};
+use super::{CommitError, Removal, RemoveError, SealedFiles, StoreError, Sweep};
 use crate::decide::coordinator::record::{Loaded, Record};
+use checkpoint::{Checkpointer, Signal};
 use executor::Connector;
 use rusqlite::Connection;
 use std::fs::File;
@@ -42,6 +46,8 @@ impl From<rusqlite::Error> for StoreError {
 /// The database of one store, open.
 pub(super) struct Database {
     connector: Connector,
+    /// Of a file. Ends before the writer does.
+    checkpoints: Option<(Checkpointer, Signal)>,
     writer: Executor,
     same_boot: bool,
 }
@@ -53,15 +59,19 @@ impl Database {
         let mut connection = connector.connect()?;
         migrate::migrate(&mut connection)?;
         copies::begin_incarnation(&mut connection)?;
+        let found = StoreMark { store: copies::identify(&connection)?, event: Tables(&connection).counter("event")? };
+        let mark = mark::take_up(state, &found)?;
         let same_boot = copies::note_boot(&connection)?;
-        Ok(Database { connector, writer: Executor::guarded(connection, Some(lock)), same_boot })
+        let writer = Executor::guarded(connection, Some(lock));
+        let checkpoints = Some(Checkpointer::start(&connector, &writer, mark, found.event)?);
+        Ok(Database { connector, checkpoints, writer, same_boot })
     }
 
     pub(super) fn in_memory(name: &str) -> Result<Database, StoreError> {
         let connector = Connector::Memory(name.to_owned());
         let mut connection = connector.connect()?;
         migrate::migrate(&mut connection)?;
-        Ok(Database { connector, writer: Executor::inline(connection), same_boot: true })
+        Ok(Database { connector, checkpoints: None, writer: Executor::inline(connection), same_boot: true })
     }
 
     /// Another database in memory that holds what this one has committed so far.
@@ -105,7 +115,13 @@ impl Database {
     }
 
     pub(super) async fn commit(&self, batch: Vec<Record>) -> Result<(), CommitError> {
-        let written = self.writer.run(move |connection| commit::commit(connection, batch)).await;
+        let (signal, event) = (self.signal(), commit::last_event(&batch));
+        let commit = move |connection: &mut Connection| {
+            let written = commit::commit(connection, batch);
+            signal.inspect(|signal| signal.committed(connection, event.filter(|_| written.is_ok())));
+            written
+        };
+        let written = self.writer.run(commit).await;
         written.unwrap_or_else(|_| Err(CommitError::Failed(GONE.to_owned())))
     }
 
@@ -121,8 +137,25 @@ impl Database {
         &self,
         change: impl FnOnce(&mut Connection) -> Result<T, RemoveError> + Send + 'static,
     ) -> Result<T, RemoveError> {
+        let signal = self.signal();
+        let change = move |connection: &mut Connection| {
+            let changed = change(connection);
+            signal.inspect(|signal| signal.committed(connection, None));
+            changed
+        };
         let changed = self.writer.run(change).await;
         changed.unwrap_or_else(|_| Err(RemoveError::Failed(GONE.to_owned())))
+    }
+}
+
+impl Database {
+    /// Copies the whole write-ahead log into the database's file. False: a reader was in the way, and some of it stays there.
+    pub(super) async fn close(&self) -> Result<bool, StoreError> {
+        self.writer.run(|connection| checkpoint::close(connection)).await?
+    }
+
+    fn signal(&self) -> Option<Signal> {
+        self.checkpoints.as_ref().map(|(_, signal)| signal.clone())
     }
 }
 
@@ -135,7 +168,23 @@ pub(super) fn copy(state: &Path, target: &Path) -> Result<(), StoreError> {
     if !path.exists() {
         return Err(StoreError::Open { path, source: io::ErrorKind::NotFound.into() });
     }
-    copies::write(&Connector::File(path).connect()?, target)
+    let connection = Connector::File(path).connect()?;
+    damage::refuse(&connection)?;
+    copies::write(&connection, target)
+}
+
+/// See [`super::adopt`].
+pub(super) fn adopt(state: &Path) -> Result<(), StoreError> {
+    let path = state.join(DATABASE_FILE);
+    mark::refuse_no_database(&path)?;
+    copies::mark_as_copy(&Connector::File(path).connect()?)
+}
+
+/// The sealed bytes that a database names and that are files beside it.
+pub(super) fn sealed_files(file: &Path) -> Result<SealedFiles, StoreError> {
+    let connection = Connector::File(file.to_owned()).connect_reader()?;
+    let store = Tables(&connection);
+    Ok(SealedFiles { logs: store.sealed_logs()?, blobs: store.sealed_blobs()? })
 }
 
 #[cfg(test)]

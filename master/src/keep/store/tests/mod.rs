@@ -2,6 +2,7 @@
 //! these tests too.
 
 pub(crate) mod lane_rows;
+mod mark;
 pub(crate) mod reporter_rows;
 pub(crate) mod rows;
 

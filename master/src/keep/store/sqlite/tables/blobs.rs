@@ -33,6 +33,11 @@ impl Tables<'_> {
         Ok(BlobUsage { project: project.unwrap_or(0), attempt, count })
     }
 
+    /// Those that something refers to.
+    pub(crate) fn sealed_blobs(self) -> rusqlite::Result<Vec<Seal>> {
+        self.all("select size, hash from blobs where refs > 0", read_seal)
+    }
+
     pub(crate) fn blob_bytes(self) -> rusqlite::Result<u64> {
         self.counter("blob-bytes")
     }

@@ -1,7 +1,7 @@
 //! Logs whose last byte is known: their length, their hash, and the bytes of small ones. Also counts the bytes of all logs.
 
 use super::{Tables, run};
-use crate::decide::coordinator::record::{BuildId, SealRow, StepKey};
+use crate::decide::coordinator::record::{BuildId, JobKey, SealRow, StepKey};
 use crate::keep::store::Logged;
 use crate::keep::store::sqlite::columns::{id, read_id, read_maybe_time, read_time};
 use rusqlite::{OptionalExtension as _, Row, Transaction, params};
@@ -18,6 +18,16 @@ impl Tables<'_> {
         let sql = "select size, hash, bytes from logs where build = ?1 and idx = ?2 and attempt = ?3 and step = ?4";
         let values = params![id(key.job.build.0), key.job.index, key.attempt, key.step];
         self.0.prepare_cached(sql)?.query_row(values, |row| read(key, row)).optional()
+    }
+
+    /// Those that are files, of builds whose logs are kept.
+    pub(crate) fn sealed_logs(self) -> rusqlite::Result<Vec<SealRow>> {
+        let sql = "select size, hash, bytes, build, idx, attempt, step from logs where bytes is null \
+                   and not exists (select 1 from removals as r where r.build = logs.build)";
+        self.all(sql, |row| {
+            let job = JobKey { build: BuildId(read_id(row, 3)?), index: row.get(4)? };
+            read(StepKey { job, attempt: row.get(5)?, step: row.get(6)? }, row)
+        })
     }
 
     pub(crate) fn log_bytes(self) -> rusqlite::Result<u64> {

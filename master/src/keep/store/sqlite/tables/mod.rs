@@ -33,7 +33,11 @@ pub(crate) struct Tables<'a>(pub(crate) &'a Connection);
 
 impl Tables<'_> {
     /// All rows of a question that is asked once, when the store is opened: its statement is not kept.
-    fn all<T>(self, sql: &str, read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>) -> rusqlite::Result<Vec<T>> {
+    pub(in crate::keep::store::sqlite) fn all<T>(
+        self,
+        sql: &str,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<Vec<T>> {
         self.0.prepare(sql)?.query_map([], read)?.collect()
     }
 }

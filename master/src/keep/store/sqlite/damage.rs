@@ -1,0 +1,57 @@
+//! Looks for damage of the database: pages that are torn, rows that no index has, values that are none.
+//!
+//! SQLite looks at a page only when it needs it, and serves what it finds. So a store whose other pages are damaged goes on for
+//! weeks, and every backup is damaged too.
+
+use super::tables::Tables;
+use crate::keep::store::StoreError;
+use rusqlite::{Connection, ErrorCode};
+
+/// What is told of a damaged store. More helps nobody, because what mends it is a backup.
+const TOLD_MAX: usize = 3;
+
+impl Tables<'_> {
+    /// The tables, which are looked at one by one.
+    pub(crate) fn names(self) -> rusqlite::Result<Vec<String>> {
+        self.all("select name from sqlite_schema where type = 'table' order by name", |row| row.get(0))
+    }
+
+    /// What is wrong with a table and its indexes; none: nothing is. Costs a read of all its pages.
+    pub(crate) fn damage_of(self, table: &str) -> Result<Option<String>, StoreError> {
+        damage(self.0, &format!("pragma quick_check('{}')", table.replace('\'', "''")))
+    }
+}
+
+/// Refuses a damaged store. Reads all of it.
+pub(super) fn refuse(connection: &Connection) -> Result<(), StoreError> {
+    match damage(connection, "pragma quick_check")? {
+        Some(what) => Err(StoreError::Damaged(what)),
+        None => Ok(()),
+    }
+}
+
+fn damage(connection: &Connection, check: &str) -> Result<Option<String>, StoreError> {
+    match lines(connection, check) {
+        Ok(lines) if lines == ["ok"] => Ok(None),
+        Ok(lines) => Ok(Some(lines.join("; "))),
+        Err(error) => told_by(&error).map(Some).ok_or_else(|| error.into()),
+    }
+}
+
+fn lines(connection: &Connection, check: &str) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare(check)?;
+    let mut found = Vec::new();
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()?.filter(|_| found.len() < TOLD_MAX) {
+        found.push(row.get::<_, String>(0)?.replace('\n', " "));
+    }
+    Ok(found)
+}
+
+/// What an error says of damage; none: it says nothing of that.
+pub(super) fn told_by(error: &rusqlite::Error) -> Option<String> {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Some(error.to_string()),
+        Some(_) | None => None,
+    }
+}

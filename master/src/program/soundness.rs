@@ -1,0 +1,50 @@
+//! Looks for damage of the store while the master runs: soon after each start, and once a day. A table at a time, in turns with all
+//! others who read, so that nobody waits for more than one table.
+
+use crate::commit::driver::Driver;
+use crate::keep::soundness::SoundnessCell;
+use crate::keep::store::{Reading, StoreError};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// From the start to the first look: what people wait for at a start comes first.
+const FIRST: Duration = Duration::from_secs(10);
+/// Between two looks. Damage is rare, and a look reads the whole store.
+const PAUSE: Duration = Duration::from_secs(24 * 3600);
+/// Between two tables: others read, and the log of the database is begun anew.
+const BREATH: Duration = Duration::from_millis(100);
+
+/// Who looks, and where it is noted.
+pub struct SoundnessWatch {
+    pub driver: Rc<Driver>,
+    pub readers: Reading,
+    pub noted: Rc<SoundnessCell>,
+}
+
+impl SoundnessWatch {
+    /// Looks now and then, as long as the master runs.
+    pub async fn keep(self) {
+        let mut pause = FIRST;
+        loop {
+            tokio::time::sleep(pause).await;
+            pause = PAUSE;
+            if let Err(error) = self.look().await {
+                tracing::warn!(%error, "the store could not be looked through for damage");
+            }
+        }
+    }
+
+    /// Looks at all tables, and notes what is damaged.
+    pub async fn look(&self) -> Result<(), StoreError> {
+        let mut damage = Vec::new();
+        for table in self.readers.tables().await? {
+            if let Some(what) = self.readers.damage_of(&table).await? {
+                tracing::error!(table, what, "the store is damaged: restore a good backup, see `guild doctor`");
+                damage.push(format!("{table}: {what}"));
+            }
+            tokio::time::sleep(BREATH).await;
+        }
+        self.noted.note(self.driver.now(), damage);
+        Ok(())
+    }
+}

@@ -1,0 +1,117 @@
+//! Two clocks: leases follow the one that nobody sets, and dates follow the one on the wall (F6, C14).
+
+use crate::world::{World, one};
+use master::decide::coordinator::record::{JobKey, LeaseToken};
+use master::decide::coordinator::{GrantOrder, SessionId, Terms};
+use master::decide::steady::{Ahead, Steady};
+use schema::values::{GrantKind, State, Time, What};
+use std::time::Duration;
+
+const LEASE: Duration = Duration::from_secs(20);
+const DAY: i64 = 24 * 3_600_000;
+
+struct Scene {
+    world: World,
+    session: SessionId,
+    /// By how much the wall clock was set so far.
+    ahead: i64,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        let mut world = World::new(Terms { lease: LEASE, ..Terms::default() });
+        world.now = Time(10 * DAY.unsigned_abs());
+        world.enroll("w", What::default());
+        let session = world.attach(0, Vec::new());
+        Scene { world, session, ahead: 0 }
+    }
+
+    fn begin(&mut self) -> (JobKey, LeaseToken) {
+        let job = self.world.submit(one());
+        self.world.ask(self.session);
+        let (_, offer) = self.world.offers.pop().expect("the job is offered");
+        let token = LeaseToken(offer.token);
+        self.world.accept(token);
+        (job, token)
+    }
+
+    /// Somebody sets the wall clock, or a suspended machine wakes.
+    fn set(&mut self, by: i64) {
+        let steady = Steady(self.world.now.0.saturating_add_signed(-self.ahead));
+        self.ahead += by;
+        let now = Time(steady.0.saturating_add_signed(self.ahead));
+        self.world.it.set_clocks(Ahead::of(now, steady));
+        self.world.now = now;
+        self.world.pass(0);
+    }
+
+    fn is_waiting(&self, job: JobKey) -> bool {
+        self.world.state(job) == State::Queued
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_moves_no_lease() {
+    for jump in [3 * DAY, -3 * DAY, 3_600_000, -1_000] {
+        let mut scene = Scene::new();
+        let (job, token) = scene.begin();
+        scene.world.pass(10_000);
+        scene.set(jump);
+        assert!(!scene.is_waiting(job), "it was set by {jump} ms");
+        assert_eq!(scene.world.it.renew(scene.world.now, "w", &[token]), [Some(LEASE)]);
+        scene.world.pass(10_000);
+        scene.set(-jump);
+        scene.world.lose(scene.session);
+        scene.world.pass(9_000);
+        assert!(!scene.is_waiting(job), "the term is told by the other clock: {jump} ms");
+        scene.world.pass(1_000);
+        assert!(scene.is_waiting(job), "and its end is the same: {jump} ms");
+        scene.world.it.check();
+    }
+}
+
+/// A relative: what waits, rests and is cancelled is counted by the same clock as the leases.
+#[test]
+fn a_clock_that_is_set_moves_no_offer_and_no_cancel() {
+    for jump in [3 * DAY, -3 * DAY] {
+        let mut scene = Scene::new();
+        let (job, token) = scene.begin();
+        let request = scene.world.request();
+        scene.world.it.cancel(scene.world.now, request, job.build, None, "no").expect("it runs");
+        scene.set(jump);
+        assert!(scene.world.it.lease_job(token).is_some(), "its worker has the time that it was given");
+        scene.world.pass(3_600_000);
+        assert!(scene.world.it.lease_job(token).is_none(), "and no more");
+    }
+}
+
+#[test]
+fn what_ends_at_a_date_ends_by_the_clock_that_was_set() {
+    for (jump, is_over) in [(2 * 3_600_000, true), (-DAY, false)] {
+        let mut scene = Scene::new();
+        let request = scene.world.request();
+        let order = GrantOrder {
+            kind: GrantKind::User,
+            name: "guest".to_owned(),
+            what: What::default(),
+            lifetime: Some(Duration::from_secs(3_600)),
+            join_hash: [9; 32],
+        };
+        let grant = scene.world.it.issue(scene.world.now, request, order).expect("the root may issue");
+        scene.set(jump);
+        let is_revoked = scene.world.it.grants().get(grant).is_none_or(|row| row.revoked.is_some());
+        assert_eq!(is_revoked, is_over, "it was set by {jump} ms");
+    }
+}
+
+/// A relative: rows have the time of the wall, also where that goes back.
+#[test]
+fn what_is_made_after_a_jump_has_the_new_time() {
+    for jump in [3 * DAY, -3 * DAY] {
+        let mut scene = Scene::new();
+        scene.set(jump);
+        let (job, _) = scene.begin();
+        let created = scene.world.it.open_build_row(job.build).expect("it is open").created;
+        assert_eq!(created, scene.world.now);
+    }
+}

@@ -4,15 +4,16 @@ use super::Coordinator;
 use super::lease::stale;
 use super::record::{JobKey, LeaseToken, Record, SealRow, StepKey, StepRow};
 use crate::decide::builds::OpenAttempt;
-use schema::limits::STEP_NAME;
+use schema::limits::borders::{EXIT_CODE, SIGNAL};
+use schema::limits::{BLAKE3, STEP_NAME};
 use schema::values::{Exit, Fact, Refusal, RefusalCode, SourceRevision, State, StepEnd, Time};
 
 /// The numbers of signals on Linux, the real-time ones included.
-const SIGNALS: std::ops::RangeInclusive<i32> = 1..=64;
+const SIGNALS: std::ops::RangeInclusive<i32> = 1..=SIGNAL.most as i32;
 /// What a process can exit with.
-const CODES: std::ops::RangeInclusive<i32> = 0..=255;
+const CODES: std::ops::RangeInclusive<i32> = 0..=EXIT_CODE.most as i32;
 /// Bytes of a BLAKE3 hash.
-const HASH_BYTES: usize = 32;
+const HASH_BYTES: usize = BLAKE3.most;
 
 /// The log of a step whose attempt has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! How much of git there is at once, for all mirrors of one master: whoever starts git has a [`Pass`] for it. Projects take turns.
 
 use crate::keep::turns::{Bounds, Counts, Queue, Turn};
+use schema::limits::borders::{GIT_KEPT, GIT_RUNS};
 use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 /// would only take the memory of more. A run may start a few processes of its own, as a fetch does. One mirror may have four packs under way,
 /// each for half an hour, and two slow runs: two are then left to read and to plan, and four to other mirrors. Packs, slow runs and the
 /// one that tidies are 11 at most, so that one is always left to whoever reads.
-const RUNS: Bounds = Bounds { in_all: 12, each: 8 };
+const RUNS: Bounds = Bounds { in_all: GIT_RUNS.count(), each: 8 };
 /// Of these, runs that wait for a remote, and those of one host. Room for others is left however many remotes are silent: two dead hosts
 /// hold four places for as long as git waits for them, and every other host has its turns at the rest.
 const SLOW_RUNS: Bounds = Bounds { in_all: 6, each: 2 };
@@ -19,7 +20,7 @@ const DISK_RUNS: Bounds = Bounds { in_all: 4, each: 2 };
 /// Runs that tidy a mirror up. Each may take an hour and keeps a processor and a disk busy, and nobody waits for it.
 const TIDYING: Bounds = Bounds { in_all: 1, each: 1 };
 /// Processes that stay to be asked again, while nobody asks them. Each saves its mirror 3 ms for the next question.
-const KEPT_MAX: usize = 4;
+const KEPT_MAX: usize = GIT_KEPT.count();
 
 /// Owns the numbers of git. Clones are the same gate.
 #[derive(Clone, Debug)]

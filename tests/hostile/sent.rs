@@ -127,6 +127,9 @@ impl Played {
         let promise = request.send().promise;
         tokio::task::spawn_local(async move {
             let _ = promise.await;
+            // a subscriber that is let go of subscribes anew
+            let _held = to;
+            std::future::pending::<()>().await;
         });
     }
 }
@@ -291,7 +294,7 @@ async fn read(guild: &Guild, method: &str) -> Option<Result<Value, String>> {
         "perspective.Build.view" => told(guild.build("demo", 1).await),
         "perspective.Build.explain" => told(guild.explain("demo", 1, "a").await),
         "event.Observer.observe" => told(batch(guild).await),
-        "grant.Operator.issue" => told(guild.issue(&order).await.map(|it| (it.advertise, it.fingerprint))),
+        "grant.Operator.issue" => told(guild.issue(&order).await.map(|it| (it.grant, it.advertise, it.fingerprint))),
         "grant.Operator.grants" => told(guild.grants().await),
         "grant.Operator.findGrants" => told(guild.find_grants("n").await),
         "grant.Operator.revoke" => told(guild.revoke(1, "").await),
@@ -383,6 +386,7 @@ fn what_a_master_sends_is_read_up_to_its_limit() {
                 continue;
             }
             let limit = row_of(place);
+            println!("{place}");
             let mut is_read = false;
             for route in all.iter().filter(|route| route.place == place) {
                 let play = |count| *played.script.borrow_mut() = Some(Script { route: route.clone(), count });

@@ -7,6 +7,7 @@ use crate::link::Link;
 use futures::StreamExt as _;
 use futures::future::LocalBoxFuture;
 use futures::stream::FuturesOrdered;
+use schema::limits::{self, PART};
 use schema::log_capnp::log_reader;
 use schema::wire::refusal;
 use std::ops::Range;
@@ -15,7 +16,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
 
 /// The bytes that are asked for at once, which is as many as the master gives.
-const CHUNK: u64 = 256 * 1024;
+const CHUNK: u64 = PART.most as u64;
 /// The chunks that are asked for ahead, so that a distant master does not slow the reading down; they bound the memory.
 const CHUNKS_IN_FLIGHT: usize = 4;
 
@@ -226,7 +227,7 @@ pub async fn lines(guild: &Guild, address: &LogAddress, first: u64, count: u32) 
             request.get().set_first(first.max(1));
             request.get().set_count(count);
             let answer = request.send().promise.await?;
-            Ok(Lines { bytes: answer.get()?.get_bytes()?.to_vec(), first: first.max(1) })
+            Ok(Lines { bytes: limits::data(answer.get()?.get_bytes(), &PART)?.to_vec(), first: first.max(1) })
         })
         .await
 }
@@ -242,7 +243,7 @@ pub async fn last_lines(guild: &Guild, address: &LogAddress, count: u32) -> Resu
             request.get().set_count(count);
             let answer = request.send().promise.await?;
             let answer = answer.get()?;
-            Ok(Lines { bytes: answer.get_bytes()?.to_vec(), first: answer.get_first() })
+            Ok(Lines { bytes: limits::data(answer.get_bytes(), &PART)?.to_vec(), first: answer.get_first() })
         })
         .await
 }
@@ -305,7 +306,7 @@ async fn line_offset(guild: &Guild, address: &LogAddress, line: u64) -> Result<O
             request.get().set_count(1);
             let answer = request.send().promise.await?;
             let answer = answer.get()?;
-            Ok((!answer.get_bytes()?.is_empty()).then(|| answer.get_offset()))
+            Ok((!limits::data(answer.get_bytes(), &PART)?.is_empty()).then(|| answer.get_offset()))
         })
         .await
 }
@@ -348,5 +349,5 @@ async fn read(reader: log_reader::Client, offset: u64, count: u64) -> Result<Vec
     request.get().set_offset(offset);
     request.get().set_count(u32::try_from(count).unwrap_or(u32::MAX));
     let answer = request.send().promise.await?;
-    Ok(answer.get()?.get_bytes()?.to_vec())
+    Ok(limits::data(answer.get()?.get_bytes(), &PART)?.to_vec())
 }

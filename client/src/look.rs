@@ -10,7 +10,7 @@ use crate::wire::{
     read_branch, read_build, read_cron, read_explanation, read_grant, read_list, read_project, read_queue_item,
     read_worker,
 };
-use schema::limits::{self, TOLD};
+use schema::limits::{self, HOSTS, PAGE, PAGES, ROWS_TOLD};
 use schema::perspective_capnp::build;
 use schema::sturdy_ref::Token;
 use schema::values::Outcome;
@@ -39,9 +39,9 @@ impl Guild {
             let answer = answer.get()?;
             Ok(Whoami {
                 grant: read_grant(answer.get_grant()?)?,
-                master: limits::text(answer.get_master(), &TOLD)?,
+                master: limits::text(answer.get_master(), &HOSTS)?,
                 incarnation: answer.get_incarnation(),
-                pages: limits::text(answer.get_pages(), &TOLD)?,
+                pages: limits::text(answer.get_pages(), &PAGES)?,
             })
         })
         .await
@@ -58,7 +58,7 @@ impl Guild {
             let answer = request.send().promise.await?;
             let answer = answer.get()?;
             done(answer.has_refusal(), answer.get_refusal())?;
-            Ok(format!("{}/login/{}", limits::text(answer.get_address(), &TOLD)?, join.reveal()))
+            Ok(format!("{}/login/{}", limits::text(answer.get_address(), &PAGES)?, join.reveal()))
         })
         .await
     }
@@ -71,7 +71,7 @@ impl Guild {
                 request.get().set_after(&after);
                 let answer = request.send().promise.await?;
                 let answer = answer.get()?;
-                Ok((read_list(answer.get_projects()?, read_project)?, answer.get_more()))
+                Ok((read_list(answer.get_projects(), &PAGE, read_project)?, answer.get_more()))
             })
             .await
         };
@@ -87,7 +87,7 @@ impl Guild {
             let answer = request.send().promise.await?;
             let answer = answer.get()?;
             done(answer.has_refusal(), answer.get_refusal())?;
-            read_list(answer.get_crons()?, read_cron)
+            read_list(answer.get_crons(), &PAGE, read_cron)
         });
         match asked.await {
             Err(error) if error.is_unimplemented() => Ok(Vec::new()),
@@ -139,7 +139,7 @@ impl Guild {
             ask.set_limit(query.limit);
             let answer = request.send().promise.await?;
             let answer = answer.get()?;
-            Ok((read_list(answer.get_builds()?, read_build)?, answer.get_more()))
+            Ok((read_list(answer.get_builds(), &ROWS_TOLD, read_build)?, answer.get_more()))
         })
         .await
     }
@@ -188,7 +188,7 @@ impl Guild {
                 request.get().set_after(&after);
                 let answer = request.send().promise.await?;
                 let answer = answer.get()?;
-                Ok((read_list(answer.get_workers()?, read_worker)?, answer.get_more()))
+                Ok((read_list(answer.get_workers(), &PAGE, read_worker)?, answer.get_more()))
             })
             .await
         };
@@ -199,7 +199,7 @@ impl Guild {
     pub async fn queue(&self) -> Result<Vec<QueueItem>, Error> {
         self.call(async |link| {
             let answer = link.viewer().await?.queue_request().send().promise.await?;
-            read_list(answer.get()?.get_items()?, read_queue_item)
+            read_list(answer.get()?.get_items(), &ROWS_TOLD, read_queue_item)
         })
         .await
         .map_err(|error| error.about("the queue"))

@@ -6,7 +6,9 @@ use crate::look::all_pages;
 use crate::steer::done;
 use crate::views::{GrantView, WorkerView};
 use crate::wire::{read_grant, read_list, read_worker};
-use schema::limits::{self, TOLD, TOLD_LIST};
+use schema::limits::{
+    self, ADVERTISED, DIFFERENCES, FINDINGS, FINGERPRINT, FOUND, HOOK_SECRET, HOST, PAGE, PAGES, REVOKED, ROLE, ROLES,
+};
 use schema::values::{Difference, Finding, GrantKind, NewProject, What};
 use schema::wire::{kind_to_enum, read_difference, read_finding, told_what, write_new_project, write_what};
 use std::collections::BTreeMap;
@@ -65,8 +67,8 @@ impl Guild {
             done(answer.has_refusal(), answer.get_refusal())?;
             Ok(Issued {
                 grant: read_grant(answer.get_grant()?)?,
-                advertise: limits::texts(answer.get_advertise(), &TOLD_LIST, &TOLD)?,
-                fingerprint: limits::text(answer.get_fingerprint(), &TOLD)?,
+                advertise: limits::texts(answer.get_advertise(), &ADVERTISED, &HOST)?,
+                fingerprint: limits::text(answer.get_fingerprint(), &FINGERPRINT)?,
             })
         })
         .await
@@ -77,8 +79,8 @@ impl Guild {
         self.call(async |link| {
             let answer = link.operator().await?.roles_request().send().promise.await?;
             let mut roles = BTreeMap::new();
-            for role in limits::structs(answer.get()?.get_roles(), &TOLD_LIST)? {
-                roles.insert(limits::text(role.get_name(), &TOLD)?, told_what(role.get_what()?)?);
+            for role in limits::structs(answer.get()?.get_roles(), &ROLES)? {
+                roles.insert(limits::text(role.get_name(), &ROLE)?, told_what(role.get_what()?)?);
             }
             Ok(roles)
         })
@@ -91,7 +93,7 @@ impl Guild {
             let answer = link.operator().await?.differences_request().send().promise.await?;
             let answer = answer.get()?;
             done(answer.has_refusal(), answer.get_refusal())?;
-            let found = limits::structs(answer.get_differences(), &TOLD_LIST)?;
+            let found = limits::structs(answer.get_differences(), &DIFFERENCES)?;
             Ok(found.map(read_difference).collect::<capnp::Result<_>>()?)
         })
         .await
@@ -106,7 +108,7 @@ impl Guild {
             let answer = request.send().promise.await?;
             let answer = answer.get()?;
             done(answer.has_refusal(), answer.get_refusal())?;
-            let found = limits::structs(answer.get_differences(), &TOLD_LIST)?;
+            let found = limits::structs(answer.get_differences(), &DIFFERENCES)?;
             Ok(found.map(read_difference).collect::<capnp::Result<_>>()?)
         })
         .await
@@ -123,8 +125,8 @@ impl Guild {
             let answer = answer.get()?;
             done(answer.has_refusal(), answer.get_refusal())?;
             Ok(HookView {
-                address: limits::text(answer.get_hook_address(), &TOLD)?,
-                secret: limits::text(answer.get_hook_secret(), &TOLD)?,
+                address: limits::text(answer.get_hook_address(), &PAGES)?,
+                secret: limits::text(answer.get_hook_secret(), &HOOK_SECRET)?,
             })
         })
         .await
@@ -156,7 +158,7 @@ impl Guild {
             request.get().set_ended(with_ended);
             let answer = request.send().promise.await?;
             let answer = answer.get()?;
-            Ok((read_list(answer.get_grants()?, read_grant)?, answer.get_next()))
+            Ok((read_list(answer.get_grants(), &PAGE, read_grant)?, answer.get_next()))
         })
         .await
     }
@@ -167,7 +169,7 @@ impl Guild {
             let mut request = link.operator().await?.find_grants_request();
             request.get().set_wanted(wanted);
             let answer = request.send().promise.await?;
-            read_list(answer.get()?.get_grants()?, read_grant)
+            read_list(answer.get()?.get_grants(), &FOUND, read_grant)
         })
         .await
         .map_err(|error| error.about("the list of grants"))
@@ -185,7 +187,7 @@ impl Guild {
             let answer = request.send().promise.await?;
             let answer = answer.get()?;
             done(answer.has_refusal(), answer.get_refusal())?;
-            Ok(limits::numbers(answer.get_revoked(), &TOLD_LIST)?)
+            Ok(limits::numbers(answer.get_revoked(), &REVOKED)?)
         })
         .await
     }
@@ -194,7 +196,7 @@ impl Guild {
     pub async fn examine(&self) -> Result<Vec<Finding>, Error> {
         self.call(async |link| {
             let answer = link.operator().await?.examine_request().send().promise.await?;
-            let found = limits::structs(answer.get()?.get_findings(), &TOLD_LIST)?;
+            let found = limits::structs(answer.get()?.get_findings(), &FINDINGS)?;
             Ok(found.map(read_finding).collect::<capnp::Result<_>>()?)
         })
         .await
@@ -208,7 +210,7 @@ impl Guild {
                 request.get().set_after(&after);
                 let answer = request.send().promise.await?;
                 let answer = answer.get()?;
-                Ok((read_list(answer.get_workers()?, read_worker)?, answer.get_more()))
+                Ok((read_list(answer.get_workers(), &PAGE, read_worker)?, answer.get_more()))
             })
             .await
         };

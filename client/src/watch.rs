@@ -11,6 +11,7 @@ use crate::wire::{read_build, read_list};
 use futures::StreamExt as _;
 use futures::stream::LocalBoxStream;
 use schema::event_capnp::{observer, subscription};
+use schema::limits::{self, EVENTS, PAGE};
 use schema::values::{Cursor, Event, Filter};
 use schema::wire::{read_cursor, read_event, write_cursor, write_filter};
 use std::rc::Rc;
@@ -114,7 +115,7 @@ impl Watch {
                 let answer = request.send().promise.await?;
                 let answer = answer.get()?;
                 done(answer.has_refusal(), answer.get_refusal())?;
-                let builds = read_list(answer.get_builds()?, read_build)?;
+                let builds = read_list(answer.get_builds(), &PAGE, read_build)?;
                 Ok((builds, Feed { link, told, since: Instant::now(), _subscription: answer.get_subscription()? }))
             })
             .await?;
@@ -287,10 +288,7 @@ impl observer::Server for Ear {
         _: observer::ObserveResults,
     ) -> Result<(), capnp::Error> {
         let params = params.get()?;
-        let mut events = Vec::new();
-        for event in params.get_events()?.iter() {
-            events.push(read_event(event)?);
-        }
+        let events = limits::structs(params.get_events(), &EVENTS)?.map(read_event).collect::<Result<_, _>>()?;
         let cursor = read_cursor(params.get_cursor()?);
         self.tell(Told::Events { events, cursor }).await
     }

@@ -5,7 +5,12 @@ use crate::explanation::{Act, AttemptView, Candidate, Explanation, Remedy, Remed
 use crate::views::{
     BranchView, BuildView, CronView, GrantView, JobView, LaneView, ProjectView, QueueItem, StepView, WorkerView,
 };
-use schema::limits::{self, TOLD, TOLD_LIST};
+use schema::limits::{
+    self, ABOUT, ADDRESS, ATTEMPTS, CANDIDATE_JOBS, CANDIDATES, CAUSE, COMMAND, COMMIT, COMMIT_LINE, CRON_TEXT, CRON_TIME,
+    DIAGNOSIS, FINGERPRINT, HINTS, HOLDER, JOB, JOBS, LABEL, LABELS, LABELS_IN_FORCE, Limit, PAGES, PATTERNS, POOL,
+    POOLS, PROJECT, REASON, REF, REMEDIES, REMEDY_STEPS, REVOCATION, RUNNING, SELECTOR, SENTENCE, SKIPPED, STEP_NAME,
+    STEPS, WORD_TOLD, WORKER,
+};
 use schema::values::Time;
 use schema::wire::{
     enum_to_kind, outcome_from_wire, read_exit, read_resources, read_time, state_from_wire, told_description, told_what,
@@ -13,112 +18,113 @@ use schema::wire::{
 use schema::{grant_capnp, perspective_capnp};
 
 pub(crate) fn read_list<'a, T, V>(
-    list: capnp::struct_list::Reader<'a, T>,
+    list: capnp::Result<capnp::struct_list::Reader<'a, T>>,
+    most: &Limit,
     read: fn(T::Reader<'a>) -> Result<V, Error>,
 ) -> Result<Vec<V>, Error>
 where
     T: capnp::traits::OwnedStruct + 'a,
 {
-    limits::structs(Ok(list), &TOLD_LIST)?.map(read).collect()
+    limits::structs(list, most)?.map(read).collect()
 }
 
 pub(crate) fn read_project(from: perspective_capnp::project_view::Reader<'_>) -> Result<ProjectView, Error> {
     Ok(ProjectView {
-        name: limits::text(from.get_name(), &TOLD)?,
-        repository: limits::text(from.get_repository(), &TOLD)?,
-        aliases: limits::texts(from.get_aliases(), &TOLD_LIST, &TOLD)?,
+        name: limits::text(from.get_name(), &PROJECT.told())?,
+        repository: limits::text(from.get_repository(), &ADDRESS.told())?,
+        aliases: limits::texts(from.get_aliases(), &PATTERNS.told(), &ADDRESS.told())?,
         latest: from.get_latest(),
-        main_branch: limits::text(from.get_main_branch(), &TOLD)?,
+        main_branch: limits::text(from.get_main_branch(), &REF.told())?,
         next_look: moment(from.get_next_look()),
     })
 }
 
 pub(crate) fn read_cron(from: perspective_capnp::cron_view::Reader<'_>) -> Result<CronView, Error> {
     Ok(CronView {
-        name: limits::text(from.get_name(), &TOLD)?,
-        ref_name: limits::text(from.get_ref(), &TOLD)?,
-        at: limits::text(from.get_at(), &TOLD)?,
-        tz: limits::text(from.get_tz(), &TOLD)?,
+        name: limits::text(from.get_name(), &CRON_TEXT)?,
+        ref_name: limits::text(from.get_ref(), &REF.told())?,
+        at: limits::text(from.get_at(), &CRON_TEXT)?,
+        tz: limits::text(from.get_tz(), &CRON_TEXT)?,
         if_changed: from.get_if_changed(),
         next: moment(from.get_next()),
-        shown: limits::text(from.get_shown(), &TOLD)?,
+        shown: limits::text(from.get_shown(), &CRON_TIME)?,
         fired: moment(from.get_fired()),
         build: from.get_build(),
-        skipped: limits::text(from.get_skipped(), &TOLD)?,
+        skipped: limits::text(from.get_skipped(), &SENTENCE)?,
     })
 }
 
 pub(crate) fn read_branch(from: perspective_capnp::branch_view::Reader<'_>) -> Result<BranchView, Error> {
     Ok(BranchView {
-        ref_name: limits::text(from.get_ref(), &TOLD)?,
+        ref_name: limits::text(from.get_ref(), &REF.told())?,
         outcome: outcome_from_wire(from.get_outcome()?),
         errored: from.get_errored(),
         tip: from.get_tip(),
-        tip_revision: limits::text(from.get_tip_revision(), &TOLD)?,
+        tip_revision: limits::text(from.get_tip_revision(), &COMMIT.told())?,
         is_open: from.get_is_open(),
-        lanes: read_list(from.get_lanes()?, read_lane)?,
+        lanes: read_list(from.get_lanes(), &JOBS.told(), read_lane)?,
         broken: from.get_broken(),
     })
 }
 
 fn read_lane(from: perspective_capnp::lane_view::Reader<'_>) -> Result<LaneView, Error> {
     Ok(LaneView {
-        job: limits::text(from.get_job(), &TOLD)?,
+        job: limits::text(from.get_job(), &JOB.told())?,
         outcome: outcome_from_wire(from.get_outcome()?),
         build: from.get_build(),
-        revision: limits::text(from.get_revision(), &TOLD)?,
+        revision: limits::text(from.get_revision(), &COMMIT.told())?,
         since: from.get_since(),
-        since_revision: limits::text(from.get_since_revision(), &TOLD)?,
+        since_revision: limits::text(from.get_since_revision(), &COMMIT.told())?,
         last_good: from.get_last_good(),
-        last_good_revision: limits::text(from.get_last_good_revision(), &TOLD)?,
+        last_good_revision: limits::text(from.get_last_good_revision(), &COMMIT.told())?,
         errored: from.get_errored(),
     })
 }
 
 pub(crate) fn read_build(from: perspective_capnp::build_view::Reader<'_>) -> Result<BuildView, Error> {
     Ok(BuildView {
-        project: limits::text(from.get_project(), &TOLD)?,
+        project: limits::text(from.get_project(), &PROJECT.told())?,
         number: from.get_number(),
         state: state_from_wire(from.get_state()?),
         outcome: outcome_from_wire(from.get_outcome()?),
-        ref_name: limits::text(from.get_ref(), &TOLD)?,
-        revision: limits::text(from.get_revision(), &TOLD)?,
-        subject: limits::text(from.get_subject(), &TOLD)?,
-        author: limits::text(from.get_author(), &TOLD)?,
-        cause: limits::text(from.get_cause(), &TOLD)?,
+        ref_name: limits::text(from.get_ref(), &REF.told())?,
+        revision: limits::text(from.get_revision(), &COMMIT.told())?,
+        subject: limits::text(from.get_subject(), &COMMIT_LINE)?,
+        author: limits::text(from.get_author(), &COMMIT_LINE)?,
+        cause: limits::text(from.get_cause(), &CAUSE)?,
         created: moment(from.get_created()),
         started: moment(from.get_started()),
         finished: moment(from.get_finished()),
-        diagnosis: limits::text(from.get_diagnosis(), &TOLD)?,
-        jobs: read_list(from.get_jobs()?, read_job)?,
+        diagnosis: limits::text(from.get_diagnosis(), &DIAGNOSIS)?,
+        jobs: read_list(from.get_jobs(), &JOBS.told(), read_job)?,
         retry_of: from.get_retry_of(),
         job_count: from.get_job_count(),
-        commit_url: limits::text(from.get_commit_url(), &TOLD)?,
+        commit_url: limits::text(from.get_commit_url(), &PAGES)?,
     })
 }
 
 fn read_job(from: perspective_capnp::job_view::Reader<'_>) -> Result<JobView, Error> {
     Ok(JobView {
-        name: limits::text(from.get_name(), &TOLD)?,
+        name: limits::text(from.get_name(), &JOB.told())?,
         state: state_from_wire(from.get_state()?),
         outcome: outcome_from_wire(from.get_outcome()?),
-        reason: limits::text(from.get_reason(), &TOLD)?,
-        worker: limits::text(from.get_worker(), &TOLD)?,
+        reason: limits::text(from.get_reason(), &SKIPPED)?,
+        worker: limits::text(from.get_worker(), &WORKER.told())?,
         attempt: from.get_attempt(),
         queued: moment(from.get_queued()),
         started: moment(from.get_started()),
         finished: moment(from.get_finished()),
-        steps: read_list(from.get_steps()?, read_step)?,
-        platform: limits::text(from.get_platform(), &TOLD)?,
-        needs: limits::numbers(from.get_needs(), &TOLD_LIST)?,
+        steps: read_list(from.get_steps(), &STEPS, read_step)?,
+        platform: limits::text(from.get_platform(), &ABOUT)?,
+        needs: limits::numbers(from.get_needs(), &JOBS.told())?,
         carried_from: from.get_carried_from(),
-        isolation: limits::text(from.get_isolation(), &TOLD)?,
+        isolation: limits::text(from.get_isolation(), &ABOUT.told())?,
     })
 }
 
 fn read_step(from: perspective_capnp::step_view::Reader<'_>) -> Result<StepView, Error> {
     Ok(StepView {
-        name: limits::text(from.get_name(), &TOLD)?,
+        name: limits::text(from.get_name(), &STEP_NAME.told())?,
         state: state_from_wire(from.get_state()?),
         outcome: outcome_from_wire(from.get_outcome()?),
         exit: read_exit(from.get_exit()?)?,
@@ -130,42 +136,45 @@ fn read_step(from: perspective_capnp::step_view::Reader<'_>) -> Result<StepView,
 
 pub(crate) fn read_queue_item(from: perspective_capnp::queue_item::Reader<'_>) -> Result<QueueItem, Error> {
     Ok(QueueItem {
-        project: limits::text(from.get_project(), &TOLD)?,
+        project: limits::text(from.get_project(), &PROJECT.told())?,
         build: from.get_build(),
-        job: limits::text(from.get_job(), &TOLD)?,
+        job: limits::text(from.get_job(), &JOB.told())?,
         since: moment(from.get_since()),
-        reason: limits::text(from.get_reason(), &TOLD)?,
-        kind: limits::text(from.get_kind(), &TOLD)?,
-        remedy: limits::text(from.get_remedy(), &TOLD)?,
+        reason: limits::text(from.get_reason(), &SENTENCE)?,
+        kind: limits::text(from.get_kind(), &WORD_TOLD)?,
+        remedy: limits::text(from.get_remedy(), &SENTENCE)?,
     })
 }
 
 pub(crate) fn read_explanation(from: perspective_capnp::explanation::Reader<'_>) -> Result<Explanation, Error> {
     Ok(Explanation {
-        kind: limits::text(from.get_kind(), &TOLD)?,
-        text: limits::text(from.get_text(), &TOLD)?,
+        kind: limits::text(from.get_kind(), &WORD_TOLD)?,
+        text: limits::text(from.get_text(), &SENTENCE)?,
         since: moment(from.get_since()),
         ahead: from.get_ahead(),
-        workers: read_list(from.get_workers()?, read_candidate)?,
+        workers: read_list(from.get_workers(), &CANDIDATES, read_candidate)?,
         worker_count: from.get_worker_count(),
-        remedies: read_list(from.get_remedies()?, read_remedy)?,
-        hints: limits::texts(from.get_hints(), &TOLD_LIST, &TOLD)?,
-        attempts: read_list(from.get_attempts()?, read_attempt)?,
+        remedies: read_list(from.get_remedies(), &REMEDIES, read_remedy)?,
+        hints: limits::texts(from.get_hints(), &HINTS, &SENTENCE)?,
+        attempts: read_list(from.get_attempts(), &ATTEMPTS, read_attempt)?,
     })
 }
 
 fn read_candidate(from: perspective_capnp::candidate::Reader<'_>) -> Result<Candidate, Error> {
     Ok(Candidate {
-        name: limits::text(from.get_name(), &TOLD)?,
-        standing: limits::text(from.get_standing(), &TOLD)?,
-        text: limits::text(from.get_text(), &TOLD)?,
-        jobs: limits::texts(from.get_jobs(), &TOLD_LIST, &TOLD)?,
+        name: limits::text(from.get_name(), &WORKER.told())?,
+        standing: limits::text(from.get_standing(), &WORD_TOLD)?,
+        text: limits::text(from.get_text(), &SENTENCE)?,
+        jobs: limits::texts(from.get_jobs(), &CANDIDATE_JOBS, &SELECTOR)?,
         since: moment(from.get_since()),
     })
 }
 
 fn read_remedy(from: perspective_capnp::remedy::Reader<'_>) -> Result<Remedy, Error> {
-    Ok(Remedy { text: limits::text(from.get_text(), &TOLD)?, steps: read_list(from.get_steps()?, read_remedy_step)? })
+    Ok(Remedy {
+        text: limits::text(from.get_text(), &SENTENCE)?,
+        steps: read_list(from.get_steps(), &REMEDY_STEPS, read_remedy_step)?,
+    })
 }
 
 fn read_remedy_step(from: perspective_capnp::remedy_step::Reader<'_>) -> Result<RemedyStep, Error> {
@@ -178,11 +187,11 @@ fn read_remedy_step(from: perspective_capnp::remedy_step::Reader<'_>) -> Result<
             Ok(remedy_step::Act::Join) => Act::Join,
             Err(capnp::NotInSchema(_)) => Act::Other,
         },
-        object: limits::text(from.get_object(), &TOLD)?,
-        command: limits::text(from.get_command(), &TOLD)?,
-        pool: limits::text(from.get_pool(), &TOLD)?,
-        labels: limits::pairs(from.get_labels(), &TOLD_LIST, &TOLD)?,
-        platform: limits::text(from.get_platform(), &TOLD)?,
+        object: limits::text(from.get_object(), &SELECTOR)?,
+        command: limits::text(from.get_command(), &COMMAND)?,
+        pool: limits::text(from.get_pool(), &POOL.told())?,
+        labels: limits::pairs(from.get_labels(), &LABELS.told(), &LABEL.told())?,
+        platform: limits::text(from.get_platform(), &ABOUT)?,
         room: read_resources(from.get_room()?),
     })
 }
@@ -190,18 +199,18 @@ fn read_remedy_step(from: perspective_capnp::remedy_step::Reader<'_>) -> Result<
 fn read_attempt(from: perspective_capnp::attempt_view::Reader<'_>) -> Result<AttemptView, Error> {
     Ok(AttemptView {
         number: from.get_number(),
-        worker: limits::text(from.get_worker(), &TOLD)?,
+        worker: limits::text(from.get_worker(), &WORKER.told())?,
         started: moment(from.get_started()),
         finished: moment(from.get_finished()),
         outcome: outcome_from_wire(from.get_outcome()?),
-        reason: limits::text(from.get_reason(), &TOLD)?,
-        isolation: limits::text(from.get_isolation(), &TOLD)?,
-        placed: limits::text(from.get_placed(), &TOLD)?,
-        because: limits::text(from.get_because(), &TOLD)?,
+        reason: limits::text(from.get_reason(), &REASON)?,
+        isolation: limits::text(from.get_isolation(), &ABOUT)?,
+        placed: limits::text(from.get_placed(), &SENTENCE)?,
+        because: limits::text(from.get_because(), &WORD_TOLD)?,
         able: from.get_able(),
         free: from.get_free(),
         waited_ms: from.get_waited(),
-        waited_for: limits::text(from.get_waited_for(), &TOLD)?,
+        waited_for: limits::text(from.get_waited_for(), &SENTENCE)?,
     })
 }
 
@@ -210,30 +219,30 @@ pub(crate) fn read_grant(from: grant_capnp::grant::Reader<'_>) -> Result<GrantVi
         id: from.get_id(),
         parent: from.get_parent(),
         kind: enum_to_kind(from.get_kind()),
-        name: limits::text(from.get_name(), &TOLD)?,
+        name: limits::text(from.get_name(), &HOLDER.told())?,
         what: told_what(from.get_what()?)?,
         created: moment(from.get_created()),
         expires: moment(from.get_expires()),
         revoked: moment(from.get_revoked()),
-        holder: limits::text(from.get_holder(), &TOLD)?,
-        reason: limits::text(from.get_reason(), &TOLD)?,
+        holder: limits::text(from.get_holder(), &FINGERPRINT)?,
+        reason: limits::text(from.get_reason(), &REVOCATION.told())?,
     })
 }
 
 pub(crate) fn read_worker(from: grant_capnp::worker_view::Reader<'_>) -> Result<WorkerView, Error> {
     Ok(WorkerView {
-        name: limits::text(from.get_name(), &TOLD)?,
+        name: limits::text(from.get_name(), &WORKER.told())?,
         connected: from.get_connected(),
         description: told_description(from.get_description()?)?,
-        pools: limits::texts(from.get_pools(), &TOLD_LIST, &TOLD)?,
-        running: limits::texts(from.get_running(), &TOLD_LIST, &TOLD)?,
+        pools: limits::texts(from.get_pools(), &POOLS.told(), &POOL.told())?,
+        running: limits::texts(from.get_running(), &RUNNING, &SELECTOR)?,
         last_heard: moment(from.get_last_heard()),
         draining: from.get_draining(),
-        held: limits::text(from.get_held(), &TOLD)?,
+        held: limits::text(from.get_held(), &SENTENCE)?,
         grant: from.get_grant(),
-        waits: limits::text(from.get_waits(), &TOLD)?,
-        revoked: limits::text(from.get_revoked(), &TOLD)?,
-        labels: limits::pairs(from.get_labels(), &TOLD_LIST, &TOLD)?,
+        waits: limits::text(from.get_waits(), &SENTENCE)?,
+        revoked: limits::text(from.get_revoked(), &REVOCATION.told())?,
+        labels: limits::pairs(from.get_labels(), &LABELS_IN_FORCE, &LABEL.told())?,
     })
 }
 

@@ -8,6 +8,7 @@ mod examples;
 mod files;
 mod form;
 mod keys;
+mod limits;
 mod markdown;
 mod pages;
 mod prose;

@@ -13,6 +13,7 @@ fn pages() -> Vec<(String, String)> {
     };
     let mut pages: Vec<_> = FILES.iter().map(of_file).collect();
     pages.push(("docs/reference/commands.md".to_owned(), markdown::of_programs(&programs())));
+    pages.push(("docs/reference/limits.md".to_owned(), crate::limits::page()));
     pages
 }
 
@@ -38,4 +39,5 @@ fn write_the_reference() {
     for (path, text) in pages() {
         std::fs::write(top().join(path), text).unwrap();
     }
+    std::fs::write(top().join("SECURITY.md"), crate::limits::security()).unwrap();
 }

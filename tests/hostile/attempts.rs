@@ -56,6 +56,7 @@ async fn log_text(house: &House, build: u32) -> Vec<u8> {
     client::logs::part(&house.guild, &address, 0, 1 << 16).await.unwrap()
 }
 
+/// Cases H1, L11 of the hostile peers.
 #[test]
 fn nothing_is_written_read_or_revealed_before_accept() {
     run(async {
@@ -138,6 +139,7 @@ fn what_is_sent_behind_accept_passes() {
     });
 }
 
+/// Case H2 of the hostile peers.
 #[test]
 fn logs_are_of_steps_of_the_plan() {
     run(async {
@@ -200,6 +202,7 @@ fn a_log_ends_where_its_step_said() {
     });
 }
 
+/// Case L7 of the hostile peers.
 #[test]
 fn exits_are_those_of_processes() {
     run(async {
@@ -254,6 +257,7 @@ async fn serve(worker: &Played, count: usize) -> Vec<Assignment> {
 const SIX: &str = "version = 1\n[job.a]\nmatrix = { n = ['1', '2', '3', '4', '5', '6'] }\n\
                    [[job.a.step]]\nname = 's'\nrun = ['true']\n";
 
+/// Case M5 of the hostile peers.
 #[test]
 fn a_worker_that_never_accepts_comes_last() {
     run(async {
@@ -326,6 +330,7 @@ fn a_worker_says_why_it_takes_nothing() {
     });
 }
 
+/// Case C2 of the hostile peers.
 #[test]
 fn a_worker_whose_connection_breaks_on_an_offer_is_not_given_the_same_again() {
     run(async {
@@ -355,6 +360,8 @@ fn a_worker_whose_connection_breaks_on_an_offer_is_not_given_the_same_again() {
 }
 
 /// By the master's own clock, which is set forward here: the worker renews for ever.
+///
+/// Case M6 of the hostile peers.
 #[test]
 fn a_job_ends_with_its_time_whatever_its_worker_does() {
     run(async {

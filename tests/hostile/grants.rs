@@ -71,6 +71,7 @@ fn not_permitted<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
     text
 }
 
+/// Case C3 of the hostile peers.
 #[test]
 fn logins_of_browsers_do_not_fill_the_list_of_grants() {
     run(async {
@@ -147,6 +148,7 @@ fn an_operator_of_one_project_hears_of_its_own_grants() {
     });
 }
 
+/// Case C4 of the hostile peers.
 #[test]
 fn an_operator_of_one_project_has_nothing_of_the_whole() {
     run(async {
@@ -352,6 +354,7 @@ fn an_operator_with_a_pool_has_the_workers_of_that_pool() {
     });
 }
 
+/// Case M3 of the hostile peers.
 #[test]
 fn a_browsers_join_makes_no_credential() {
     run(async {
@@ -372,6 +375,7 @@ fn a_browsers_join_makes_no_credential() {
     });
 }
 
+/// Case L2 of the hostile peers.
 #[test]
 fn a_login_address_is_used_up_by_its_button_only() {
     run(async {
@@ -417,6 +421,7 @@ fn a_forgotten_worker_has_no_credential() {
     });
 }
 
+/// Case L8 of the hostile peers.
 #[test]
 fn a_join_is_issued_once_and_a_request_is_what_it_says() {
     run(async {
@@ -453,6 +458,7 @@ fn a_join_is_issued_once_and_a_request_is_what_it_says() {
     });
 }
 
+/// Case M10 of the hostile peers.
 #[test]
 fn stolen_credentials_are_told_by_the_hour() {
     run(async {
@@ -494,6 +500,7 @@ async fn redeem(reference: &SturdyRef, identity: &Identity, join: &Token) -> Res
     }
 }
 
+/// Case L4 of the hostile peers.
 #[test]
 fn what_a_worker_claims_is_no_label_of_its() {
     run(async {

@@ -3,7 +3,7 @@
 
 use client::{BuildQuery, Events, Guild, Mirror, News, Told, Watch};
 use rusqlite::Connection;
-use schema::limits::{DIAGNOSIS, EXIT, REASON, STEP_NAME};
+use schema::limits::{BATCH_BYTES, DIAGNOSIS, EXIT, REASON, STEP_NAME};
 use schema::values::{Cursor, Description, Event, Exit, Fact, Filter, GrantKind, Outcome, Right, What};
 use schema::wire;
 use schema::worker_capnp::{lease, worker, worker_desk};
@@ -92,6 +92,7 @@ fn again(ruins: Ruins, test: impl AsyncFnOnce(House)) {
     run(async { test(House::open_again(ruins, |_| ()).await).await });
 }
 
+/// Case H3 of the hostile peers.
 #[test]
 fn the_words_of_a_worker_are_cut_and_its_outcome_is_kept() {
     let mut ruins = None;
@@ -157,6 +158,7 @@ struct Mute;
 
 impl worker::Server for Mute {}
 
+/// Case H3 of the hostile peers.
 #[test]
 fn a_list_of_labels_is_counted_before_it_is_read() {
     let mut ruins = None;
@@ -212,6 +214,7 @@ async fn diagnosis(house: &House, pipeline: &str) -> String {
     build.diagnosis
 }
 
+/// Cases C2, H3 of the hostile peers.
 #[test]
 fn what_cannot_travel_is_refused_when_the_pipeline_is_read() {
     run(async {
@@ -321,6 +324,41 @@ fn a_store_that_was_written_without_limits_can_be_read() {
         assert!(is_cut(&workers[0].held, REASON.most));
         reads_everything(&viewer(&house, "eve").await).await;
         house.guild.retry("demo", 1, &client::Again::All).await.unwrap();
+    });
+}
+
+/// The longest value of each column of text, as `jobs.reason`.
+fn longest_texts(database: &Connection) -> Vec<(String, usize)> {
+    let columns = "select m.name, c.name from sqlite_master m, pragma_table_info(m.name) c where m.type = 'table' and c.type = 'TEXT'";
+    let mut statement = database.prepare(columns).unwrap();
+    let named: Vec<(String, String)> =
+        statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect();
+    let longest = |(table, column): (String, String)| {
+        let sql = format!("select coalesce(max(octet_length({column})), 0) from {table}");
+        (format!("{table}.{column}"), database.query_row(&sql, [], |row| row.get::<_, u32>(0)).unwrap() as usize)
+    };
+    named.into_iter().map(longest).collect()
+}
+
+/// The store that 0.1.0 wrote, with words of megabytes wherever it took them.
+#[test]
+fn what_0_1_0_stored_beyond_a_bound_is_cut_at_its_upgrade() {
+    run(async {
+        let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/0.1.0.db");
+        let state = tempfile::tempdir().unwrap();
+        let path = state.path().join(master::keep::store::DATABASE_FILE);
+        std::fs::copy(golden, &path).unwrap();
+        bloat(&Connection::open(&path).unwrap());
+        let store = master::keep::store::Store::open(state.path()).unwrap();
+        let readers = store.readers().of(master::keep::turns::PROGRAM);
+        let events = readers.events_after(0, 1_000).await.unwrap();
+        assert!(events.iter().all(|event| schema::limits::event_bytes(event) < BATCH_BYTES));
+        assert!(events.iter().any(|event| matches!(&event.fact, Fact::Alarm { text } if is_cut(text, REASON.most))));
+        let first = readers.build("demo", 1).await.unwrap().unwrap();
+        assert!(is_cut(&first.diagnosis, DIAGNOSIS.most));
+        let longest = longest_texts(&Connection::open(&path).unwrap());
+        let over: Vec<_> = longest.iter().filter(|(_, bytes)| *bytes > DIAGNOSIS.most).collect();
+        assert!(over.is_empty() && longest.len() > 40, "these are longer than anything that is told: {over:?}");
     });
 }
 

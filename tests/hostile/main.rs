@@ -7,5 +7,8 @@ mod doors;
 mod grants;
 mod limits;
 mod pages;
+mod revocation;
+mod schema_walk;
+mod sent;
 mod turns;
 mod wire;

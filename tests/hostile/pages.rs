@@ -17,6 +17,7 @@ fn public(config: &mut Config) {
     config.projects.get_mut("demo").unwrap().public = true;
 }
 
+/// Cases H4, L1 of the hostile peers.
 #[test]
 fn a_page_shows_nothing_that_turns_or_hides_text() {
     run(async {
@@ -57,6 +58,7 @@ fn a_page_shows_nothing_that_turns_or_hides_text() {
     });
 }
 
+/// Case L6 of the hostile peers.
 #[test]
 fn what_somebody_sees_by_a_cookie_is_kept_nowhere() {
     run(async {
@@ -92,6 +94,7 @@ fn what_somebody_sees_by_a_cookie_is_kept_nowhere() {
     });
 }
 
+/// Case L6 of the hostile peers.
 #[test]
 fn a_request_is_meant_for_one_site_and_a_form_comes_from_it() {
     run(async {

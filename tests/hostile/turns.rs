@@ -26,6 +26,7 @@ const HONEST: usize = 40;
 /// Answers that the flood may get while the other waits for one of its own. Without turns it is all those in flight.
 const BETWEEN_MAX: usize = 400;
 
+/// Case H7 of the hostile peers.
 #[test]
 fn a_flood_of_lists_holds_up_nobody_else() {
     run(async {
@@ -61,6 +62,7 @@ const PACKS: usize = 800;
 const PACKS_AT_ONCE: usize = 4;
 const RUNS_AT_ONCE: usize = 12;
 
+/// Case H8 of the hostile peers.
 #[test]
 fn packs_are_made_in_turns() {
     run(async {
@@ -175,6 +177,7 @@ fn more_patterns_than_a_plan_may_cost_are_refused_by_name() {
     });
 }
 
+/// Case M8 of the hostile peers.
 #[test]
 fn the_most_patterns_and_paths_stall_nobody() {
     run(async {

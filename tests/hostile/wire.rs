@@ -296,6 +296,7 @@ fn open_build() -> Vec<u8> {
     })
 }
 
+/// Cases C1, M1 of the hostile peers.
 #[test]
 fn what_hostile_peers_cost() {
     run(async {
@@ -341,6 +342,7 @@ async fn strangers(apart: &Apart, master: &SturdyRef) {
     assert_eq!(apart.guild.projects().await.unwrap().len(), 1, "others are served");
 }
 
+/// Cases C1, M1 of the hostile peers.
 #[test]
 fn what_is_written_by_hand_costs_what_it_looks() {
     run(async {

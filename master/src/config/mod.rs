@@ -21,6 +21,7 @@ pub use secret::CREDENTIALS;
 pub use told::differences;
 
 use include::Text;
+use schema::limits::borders::CONNECTIONS;
 use schema::values::{Tier, What};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -98,7 +99,7 @@ impl Default for Limits {
             lease: Duration::from_secs(10 * 60),
             offer: Duration::from_secs(10),
             log_bytes: 256 << 20,
-            connections: 64,
+            connections: CONNECTIONS.most as u32,
             retain: Retain::default(),
         }
     }

@@ -9,6 +9,7 @@ use super::include::{Text, included};
 use super::secret::secret;
 use super::{Config, HookConfig, HookKind, Limits, Listen, POLL, PoolConfig, ProjectConfig, Retain};
 use pipeline::mistake::in_names;
+use schema::limits::{ADVERTISED, PROJECTS};
 use schema::values::{Asks, Right, Want, What};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -146,6 +147,10 @@ fn listen(root: &Table<'_>) -> Option<Listen> {
         if addresses.is_empty() {
             value.refuse("is empty", "", "workers and people need one: \"HOST:PORT\"");
         }
+        if addresses.len() > ADVERTISED.most {
+            let message = format!("has {} addresses; at most {} can be told", addresses.len(), ADVERTISED.most);
+            value.refuse(message, "", "name one for each network that the master is reached from");
+        }
         let good = addresses.into_iter().filter(|address| check_address(&table, &value, address, 1));
         Some(good.map(|address| address.value).collect())
     });
@@ -270,11 +275,21 @@ fn roles(parts: &[Part<'_>]) -> BTreeMap<String, What> {
     let roles = named.into_iter().map(|(name, table, _)| {
         let may = required(&table, "may").map(|value| rights(&table, &value)).unwrap_or_default();
         let projects =
-            required(&table, "projects").and_then(|value| value.one_or_more()).map(values).unwrap_or_default();
+            required(&table, "projects").and_then(|value| few_projects(&value)).map(values).unwrap_or_default();
         table.close(&[]);
         (name, What { may, projects: projects.into_iter().collect(), ..What::default() })
     });
     roles.collect()
+}
+
+/// The projects of a role: no more than a grant may name, because a role becomes a grant.
+fn few_projects(value: &Value<'_>) -> Option<Vec<At<String>>> {
+    let named = value.one_or_more()?;
+    if named.len() > PROJECTS.most {
+        let message = format!("names {} projects; a grant names at most {}", named.len(), PROJECTS.most);
+        value.refuse(message, "", "\"*\" stands for all projects");
+    }
+    Some(named)
 }
 
 fn rights(table: &Table<'_>, value: &Value<'_>) -> BTreeSet<Right> {

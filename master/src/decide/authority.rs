@@ -6,6 +6,7 @@
 //! labels that its grant names, and nothing else of them.
 
 use crate::decide::records::{DEFAULT_POOL, GrantRow};
+use schema::limits::borders::ISSUED;
 use schema::limits::{LABEL, LABELS, Limit, POOL, POOLS, PROJECT, PROJECTS, grouped};
 use schema::values::{GrantKind, Refusal, RefusalCode, Right, Scope, Time, What};
 use std::collections::BTreeSet;
@@ -13,7 +14,7 @@ use std::fmt;
 
 /// Grants in force below one operator, those of its own operators included and browsers left out. Each costs the master
 /// about 1 KiB of memory, and a farm of 1,000 workers and as many people stays far below.
-pub const ISSUED_MAX: usize = 10_000;
+pub const ISSUED_MAX: usize = ISSUED.count();
 
 /// All that there are of something, or those that are named.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,14 +1,17 @@
 //! Exactly once: what a mutating call was answered is kept with its request id, in the transaction of its effect.
 
 use super::records::{Answer, BuildId, GrantId, Record, Recorder, RequestId, RequestRow};
+use schema::limits::borders::{ANSWERS_EACH, ANSWERS_KEPT};
 use schema::values::{Refusal, RefusalCode, Time};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How long an answer is kept, as `common.capnp` promises.
-const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
-/// At most so many answers are kept; the oldest go first.
+const KEPT: Duration = ANSWERS_KEPT.time();
+/// At most so many answers are kept in all, about 200 bytes each; the oldest go first.
 const KEPT_COUNT: usize = 100_000;
+/// At most so many answers are kept of one grant, so that nobody drives out what others were answered.
+const KEPT_EACH: usize = ANSWERS_EACH.count();
 
 /// Who asks for what, named so that asking again is noticed.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +26,11 @@ pub struct Request {
 #[derive(Debug, Default)]
 pub(in crate::decide) struct Requests {
     by_id: BTreeMap<RequestId, RequestRow>,
-    in_order: VecDeque<RequestId>,
+    /// Their ids, by the order in which they came.
+    in_order: BTreeMap<u64, RequestId>,
+    /// The places in that order, by whose they are.
+    of_grant: BTreeMap<GrantId, BTreeSet<u64>>,
+    next: u64,
 }
 
 impl Requests {
@@ -51,18 +58,32 @@ impl Requests {
     }
 
     fn insert(&mut self, row: RequestRow) {
-        self.in_order.push_back(row.id);
+        let own = self.of_grant.entry(row.by).or_default();
+        own.insert(self.next);
+        let over = if own.len() > KEPT_EACH { own.first().copied() } else { None };
+        self.in_order.insert(self.next, row.id);
         self.by_id.insert(row.id, row);
+        self.next += 1;
+        over.into_iter().for_each(|place| self.remove(place));
     }
 
     fn forget_old(&mut self, now: Time) {
-        while let Some(id) = self.in_order.front() {
+        while let Some((place, id)) = self.in_order.first_key_value() {
             let old = self.by_id.get(id).is_none_or(|row| now.since(row.time) > KEPT);
             if !old && self.in_order.len() <= KEPT_COUNT {
                 return;
             }
-            self.by_id.remove(id);
-            self.in_order.pop_front();
+            self.remove(*place);
+        }
+    }
+
+    fn remove(&mut self, place: u64) {
+        let Some(row) = self.in_order.remove(&place).and_then(|id| self.by_id.remove(&id)) else { return };
+        if let Some(own) = self.of_grant.get_mut(&row.by) {
+            own.remove(&place);
+            if own.is_empty() {
+                self.of_grant.remove(&row.by);
+            }
         }
     }
 }
@@ -89,4 +110,41 @@ fn another_kind() -> Refusal {
 
 fn reused(text: &str) -> Refusal {
     Refusal::new(RefusalCode::Conflict, text).help("draw a new id for each call")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Nowhere;
+
+    impl Recorder for Nowhere {
+        fn record(&mut self, _: Record) {}
+    }
+
+    fn request(of: u64, number: u64) -> Request {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&of.to_le_bytes());
+        id[8..].copy_from_slice(&number.to_le_bytes());
+        Request { id: RequestId(id), by: GrantId(of), body: [7; 32] }
+    }
+
+    /// Point 3 of the hostile peers, a relative: whoever asks for anything a hundred thousand times would make the master forget what
+    /// others were answered, and their repeated calls would have their effects twice.
+    #[test]
+    fn nobody_drives_out_what_others_were_answered() {
+        let (mut requests, now) = (Requests::default(), Time(1_000));
+        requests.keep(now, request(1, 0), Answer::Grant(GrantId(9)), &mut Nowhere);
+        for number in 0..KEPT_COUNT as u64 + 10 {
+            requests.keep(now, request(2, number), Answer::Grant(GrantId(9)), &mut Nowhere);
+        }
+        assert!(requests.answered(&request(1, 0)).is_ok_and(|answer| answer.is_some()));
+        assert!(requests.answered(&request(2, 0)).is_ok_and(|answer| answer.is_none()));
+        assert!(requests.answered(&request(2, KEPT_COUNT as u64)).is_ok_and(|answer| answer.is_some()));
+        assert_eq!((requests.by_id.len(), requests.in_order.len()), (KEPT_EACH + 1, KEPT_EACH + 1));
+        // and after a week nothing is left
+        requests.keep(now.after(KEPT + KEPT), request(3, 0), Answer::Grant(GrantId(9)), &mut Nowhere);
+        assert_eq!((requests.by_id.len(), requests.of_grant.len()), (1, 1));
+    }
 }

@@ -1,10 +1,13 @@
 //! What `guild.toml` may hold. What the pipeline makes of it is bounded in the table of [`schema::limits`] too, where it
 //! travels.
 
+use schema::limits::{CRON_TEXT, STEPS};
+use schema::limits::borders::{PATTERN_LETTERS, PIPELINE_JOBS};
+
 /// The jobs of a pipeline, before and after its matrices: what one page and one answer can show.
-pub const JOBS_MAX: usize = 1_000;
+pub const JOBS_MAX: usize = PIPELINE_JOBS.count();
 /// The steps of a job.
-pub const STEPS_MAX: usize = 100;
+pub const STEPS_MAX: usize = STEPS.most;
 /// The cells of one matrix, and the values of one axis: as many as jobs.
 pub const CELLS_MAX: usize = 1_000;
 /// The axes of a matrix: each is a part of the name of a job.
@@ -33,8 +36,8 @@ pub const PATTERNS_MAX: usize = 1_000;
 /// The characters of a pattern: a longer one costs too much to compile.
 pub const PATTERN_MAX: usize = 1_000;
 /// The characters of all patterns of a file: to match as many with 1,000 paths takes half a second.
-pub const PATTERNS_TEXT_MAX: usize = 200_000;
+pub const PATTERNS_TEXT_MAX: usize = PATTERN_LETTERS.count();
 /// The entries of `[trigger.cron]`: to find out that a time never comes takes a few milliseconds each.
 pub const CRONS_MAX: usize = 20;
 /// The bytes of one text of `[trigger.cron.NAME]`: a branch has at most 255 of them on the usual file systems.
-pub const CRON_TEXT_MAX: usize = 255;
+pub const CRON_TEXT_MAX: usize = CRON_TEXT.most;

@@ -1,7 +1,7 @@
 //! How large values are as they travel, and how many of a list fit into one answer. A size is never less than what Cap'n
 //! Proto writes, and little more.
 
-use super::{ABOUT, ANSWER_BYTES};
+use super::{ABOUT, ANSWER_BYTES, PAGE};
 use crate::values::{Commit, Event, FactField, JobPlan};
 
 /// A word of a message, in bytes.
@@ -38,7 +38,7 @@ pub fn fitting(beside: usize, sizes: impl IntoIterator<Item = usize>) -> usize {
 /// without any would end the list. Whoever asks cuts the lists of each element, so that one has room.
 pub fn page(sizes: impl ExactSizeIterator<Item = usize>) -> usize {
     let least = sizes.len().min(1);
-    fitting(0, sizes).max(least)
+    fitting(0, sizes).clamp(least, PAGE.most)
 }
 
 /// A job and its steps, as a build shows them, without the reason of its outcome.

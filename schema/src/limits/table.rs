@@ -1,10 +1,12 @@
 //! The table. Each row is one kind of value: its name, its limit, what happens beyond it, the fields that carry it, and why.
+//! `peers.rs` has what peers send, `masters.rs` what only masters send; a row of the first bounds the same value also where a
+//! master shows it. What is no field, as connections and times, is in [`super::borders`].
 //!
 //! Texts that a peer sends are refused beyond their limit where the peer can send a shorter one. They are cut where a refusal
 //! would lose an honest result, as the reason of an attempt that ended. What the master tells is cut by who reads it, since an
 //! older master tells it without these limits.
 
-use super::{Beyond, Limit, Unit};
+use super::Limit;
 
 /// The bytes of a file that people write, above all `guild.toml`: the largest one of a known project has a tenth.
 pub const FILE_MAX: usize = 1 << 20;
@@ -39,213 +41,20 @@ macro_rules! table {
             };
         )+
 
-        /// Every row.
-        pub const ALL: &[Limit] = &[$($row),+];
+        /// The rows of this file.
+        pub(super) const ROWS: &[Limit] = &[$($row),+];
     };
 }
 
-table! {
-    // what strangers and holders of any credential send
+mod masters;
+mod peers;
 
-    /// It has 32 bytes. A longer one is compared as it is, and found nowhere; this only bounds the work.
-    TOKEN: "token", 1024, Bytes, Refused,
-        ["gateway.Gateway.restore(token)", "gateway.Gateway.redeem(join)", "gateway.Gateway.redeem(token)"];
-    /// It has exactly 16 bytes, which its reader checks.
-    REQUEST: "request id", 16, Bytes, Refused, [
-        "change.ChangeSink.submit(request)", "grant.Operator.issue(request)", "grant.Operator.revoke(request)",
-        "grant.Operator.drain(request)", "grant.Operator.hold(request)", "grant.Operator.forget(request)",
-        "grant.Operator.reload(request)", "grant.Operator.addProject(request)", "perspective.Perspective.browse(request)",
-        "perspective.Submitter.run(request)", "perspective.Submitter.retry(request)", "perspective.Submitter.cancel(request)",
-    ];
-    /// It is a SHA-256, which its reader checks.
-    JOIN_HASH: "hash of the join", 32, Bytes, Refused,
-        ["grant.Operator.issue(joinHash)", "perspective.Perspective.browse(joinHash)"];
+pub use masters::*;
+pub use peers::*;
 
-    // what users and operators send
-
-    /// As in the master file, where a name of a project has at most this many bytes.
-    PROJECT: "name of the project", NAME_MAX, Bytes, Refused, [
-        "change.ChangeSink.submit(project)", "perspective.Viewer.builds(project)", "perspective.Viewer.projects(after)", "perspective.Viewer.build(project)",
-        "perspective.Viewer.branch(project)", "perspective.Viewer.crons(project)", "perspective.Submitter.run(project)", "perspective.Submitter.retry(project)",
-        "perspective.Submitter.cancel(project)", "event.Filter.projects[]", "grant.What.projects[]", "grant.NewProject.name",
-        "grant.NewProject.aliases[]",
-    ];
-    /// Git on the usual file systems has no longer ones than 255 bytes a part; the mirror takes 512 in all.
-    REF: "name of the ref", 1024, Bytes, Refused, [
-        "change.ChangeSink.submit(ref)", "perspective.Viewer.builds(ref)", "perspective.Viewer.branch(ref)",
-        "perspective.Submitter.run(ref)",
-    ];
-    /// A commit has 40 or 64 digits; a person may name it by a branch or a tag instead.
-    REVISION: "revision", 1024, Bytes, Refused, ["perspective.Viewer.builds(revision)", "perspective.Submitter.run(revision)"];
-    /// The name of a job and its cell: 17 names of 100 bytes and what separates them.
-    JOB: "name of the job", 2048, Bytes, Refused, [
-        "perspective.Build.log(job)", "perspective.Build.explain(job)", "perspective.Submitter.retry(jobs)[]",
-        "perspective.Submitter.cancel(job)",
-    ];
-    /// A pipeline has at most this many.
-    JOBS: "list of jobs", 1000, Elements, Refused, ["perspective.Submitter.retry(jobs)"];
-    /// A few sentences. It is shown with the build, the worker or the grant, and a person can say it shorter.
-    WHY: "reason", 4096, Bytes, Refused,
-        ["perspective.Submitter.cancel(reason)", "grant.Operator.hold(reason)"];
-    /// A sentence: it is stored with each grant below the one that is revoked, and each subscriber is told.
-    REVOCATION: "reason of the revocation", 1000, Bytes, Refused, ["grant.Operator.revoke(reason)"];
-    /// A farm has some dozens. A grant with more is a list that nobody reads, and one of all projects names `*`.
-    PROJECTS: "list of projects", 1000, Elements, Refused, ["grant.What.projects"];
-    /// Each event is compared with each of them.
-    FOLLOWED: "list of projects to follow", 1000, Elements, Refused, ["event.Filter.projects"];
-    /// The longest kind of event has 15 letters.
-    KIND: "kind of event", 64, Bytes, Refused, ["event.Filter.kinds[]"];
-    /// There are fewer than 20 kinds.
-    KINDS: "list of kinds", 100, Elements, Refused, ["event.Filter.kinds"];
-    /// There are 7 rights, the longest of 7 letters.
-    RIGHT: "right", 64, Bytes, Refused, ["grant.What.may[]"];
-    /// There are 7 rights, and there may be more.
-    RIGHTS: "list of rights", 100, Elements, Refused, ["grant.What.may"];
-    /// As the master file has it, with room for what a person is called.
-    HOLDER: "name of the holder", 256, Bytes, Refused, ["grant.Operator.issue(name)", "grant.Operator.findGrants(wanted)"];
-    /// As in the master file.
-    POOL: "name of the pool", NAME_MAX, Bytes, Refused, ["grant.What.pools[]", "grant.NewProject.pools[]"];
-    /// A worker serves few.
-    POOLS: "list of pools", 1000, Elements, Refused, ["grant.What.pools", "grant.NewProject.pools"];
-    /// The name of a worker is that of its grant's holder.
-    WORKER: "name of the worker", 256, Bytes, Refused,
-        [
-        "grant.Operator.drain(worker)", "grant.Operator.hold(worker)", "grant.Operator.forget(worker)",
-        "grant.Operator.workers(after)", "perspective.Viewer.workers(after)",
-    ];
-    /// A path has at most 4,096 bytes, and an address rarely has 200.
-    ADDRESS: "address of the repository", 4096, Bytes, Refused, ["grant.NewProject.repository"];
-    /// A pattern of `guild.toml` has at most this many characters.
-    PATTERN: "pattern", 1000, Bytes, Refused, ["grant.NewProject.branches[]", "grant.NewProject.tags[]"];
-    /// As the patterns of a key of `guild.toml`.
-    PATTERNS: "list of patterns", 1000, Elements, Refused,
-        ["grant.NewProject.branches", "grant.NewProject.tags", "grant.NewProject.aliases"];
-    /// A number and a unit, or a word.
-    SETTING: "setting", 64, Bytes, Refused, ["grant.NewProject.poll", "grant.NewProject.hookKind"];
-    /// The largest RSA key as a file has 13 KiB; a file of known hosts is often longer.
-    SECRET: "credential", 64 << 10, Bytes, Refused,
-        ["grant.NewProject.credential", "grant.NewProject.knownHosts", "grant.NewProject.token"];
-
-    // bytes in parts, from whoever keeps them
-
-    /// Of a log, a blob or a pack, what one call reads: several of them are under way at once, and each is held on both sides.
-    PART: "part", 256 << 10, Bytes, Refused, [
-        "common.ByteSource.read -> bytes", "log.LogReader.read -> bytes", "log.LogReader.lines -> bytes",
-        "log.LogReader.lastLines -> bytes",
-    ];
-
-    // what workers send
-
-    /// It is 16 bytes, which its reader checks.
-    INSTANCE: "instance", 16, Bytes, Refused,
-        ["worker.WorkerDesk.attach(instance)", "worker.Worker.ping -> instance"];
-    /// The leases that one worker can hold: far more than the cores of any machine.
-    LEASES: "list of leases", 4096, Elements, Refused,
-        ["worker.WorkerDesk.attach(running)", "worker.WorkerDesk.attach(alive)", "worker.Session.renew(tokens)"];
-    /// The token of a lease has 16 bytes, which its reader checks.
-    LEASE: "token of the lease", 16, Bytes, Refused, [
-        "worker.WorkerDesk.attach(running)[]", "worker.WorkerDesk.attach(alive)[]", "worker.Session.renew(tokens)[]",
-        "worker.Assignment.token", "worker.Worker.cancel(token)", "worker.Worker.stale(token)",
-    ];
-    /// The names of a platform, a machine, a version and a tier are short. A long one is cut, because a worker cannot do
-    /// without attaching.
-    ABOUT: "description of the worker", 256, Bytes, Cut, [
-        "worker.Description.platform", "worker.Description.host", "worker.Description.version",
-        "worker.Description.isolation[]", "worker.TierProbe.tier", "worker.Home.boot",
-    ];
-    /// There are 5 tiers, and there may be more.
-    TIERS: "list of tiers", 16, Elements, Cut, ["worker.Description.isolation", "worker.Description.probes"];
-    /// More than a person reads of one machine. They are cut, because the worker says them so that people can help.
-    TROUBLES: "list of troubles", 16, Elements, Cut, ["worker.Session.troubles(what)"];
-    /// A sentence about a machine. It is cut, because the worker says it so that people can help.
-    TIER_LACK: "lack of a tier", 1024, Bytes, Cut, ["worker.TierProbe.lack", "worker.StepBounds.lack"];
-    /// Its name and its value. A cut label would be another label, so that a longer one is refused, and its worker with it.
-    LABEL: "label", 256, Bytes, Refused, [
-        "worker.Description.labels[].name", "worker.Description.labels[].value", "grant.What.labels[].name",
-        "grant.What.labels[].value",
-    ];
-    /// A job can want 100 labels, so that more serve nobody.
-    LABELS: "list of labels", 100, Elements, Refused, ["worker.Description.labels", "grant.What.labels"];
-    /// A few sentences. A longer one is cut, because a refusal would lose how the attempt ended.
-    REASON: "reason", 4096, Bytes, Cut, ["worker.Lease.complete(reason)", "worker.AttemptEnd.reason"];
-    /// As the reason of an attempt.
-    EXIT: "text of the exit", 4096, Bytes, Cut, ["worker.Exit.lost"];
-    /// A sentence about a disk. It is cut, because the worker says it so that people can help.
-    LACK: "lack", 1024, Bytes, Cut, ["worker.Session.lacks(what)", "worker.Session.troubles(what)[]"];
-    /// What one report says at once.
-    PROGRESS: "list of progress", 4096, Elements, Refused, ["worker.Lease.report(progress)"];
-    /// A BLAKE3 has 32 bytes.
-    LOG_HASH: "hash of the log", 64, Bytes, Refused,
-        ["worker.StepEnd.logHash", "worker.StepReport.finished(logHash)"];
-    /// What the manual promised from the start. A worker sends 128 KiB at once.
-    LOG_WRITE: "part of the log", 1 << 20, Bytes, Refused, ["log.LogSink.write(bytes)"];
-    /// As much as a part of a log, because both go to a file in one write.
-    SINK_WRITE: "part of the bytes", 1 << 20, Bytes, Refused, ["common.ByteSink.write(bytes)"];
-    /// It has exactly 32 bytes, which its reader checks.
-    BLAKE3: "BLAKE3", 32, Bytes, Refused, ["common.ByteSink.seal(blake3)", "perspective.Build.blob(blake3)"];
-    /// A path within a workspace is rarely longer, and the name of an artifact is shown on one line.
-    ARTIFACT: "path of the artifact", 1024, Bytes, Refused, ["worker.Lease.artifact(path)"];
-    /// A worker marks what it read at once, which is a byte at the least, and sends 128 KiB at once.
-    MARKS: "list of marks", 131_072, Elements, Refused, ["log.LogSink.write(marks)"];
-    /// What a worker says that it has. It names the newest only.
-    HAVE: "list of commits", 256, Elements, Refused, ["worker.SourcePack.pack(have)"];
-    /// A commit has 40 or 64 digits.
-    COMMIT: "commit", 64, Bytes, Refused, ["worker.SourcePack.pack(have)[]"];
-
-    // what the pipeline makes
-
-    /// Shown on one line, in lists, pages and events. It counts after the placeholders were filled in.
-    STEP_NAME: "step name", 200, Bytes, Refused, ["plan.Step.name"];
-    /// The texts of a job. All of them together have at most as many as a job may travel with.
-    PLAN_TEXT: "text of the plan", 4 << 20, Bytes, Refused, [
-        "plan.Job.name", "plan.Job.base", "plan.Job.cell[].name", "plan.Job.cell[].value", "plan.Job.on", "plan.Job.want[]",
-        "plan.Job.env[].name", "plan.Job.env[].value", "plan.Job.skipped", "plan.Job.isolation", "plan.Step.command.shell.shell[]",
-        "plan.Step.command.shell.script", "plan.Step.command.exec[]", "plan.Step.env[].name", "plan.Step.env[].value",
-        "plan.Step.dir",
-    ];
-    /// The lists of a job. A job of 1 MiB holds fewer elements than this.
-    PLAN_LIST: "list of the plan", 131_072, Elements, Refused, [
-        "plan.Plan.jobs", "plan.Job.cell", "plan.Job.needs", "plan.Job.want", "plan.Job.env", "plan.Job.steps",
-        "plan.Step.command.shell.shell", "plan.Step.command.exec", "plan.Step.env",
-    ];
-    /// Why a job is left out: it names up to 5 patterns of each key, which may be long.
-    SKIPPED: "reason", 4096, Bytes, Cut, ["perspective.JobView.reason"];
-    /// Up to 100 errors of a file, each with its line. More help nobody.
-    DIAGNOSIS: "diagnosis", 64 << 10, Bytes, Cut, ["perspective.BuildView.diagnosis"];
-    /// What a list shows of a diagnosis; the build itself shows all of it.
-    DIAGNOSIS_LISTED: "diagnosis", 1024, Bytes, Cut, ["perspective.Viewer.builds -> builds[].diagnosis"];
-
-    // what events say
-
-    /// A push has a few. The event names the newest and says where there are more; the repository has all of them.
-    EVENT_COMMITS: "list of an event's commits", 20, Elements, Cut, ["event.Event.changeSubmitted.commits"];
-    /// As many as a person looks through. With its commits and the longest texts, an event then stays below 100 KiB.
-    EVENT_PATHS: "list of an event's paths", 100, Elements, Cut, ["event.Event.changeSubmitted.paths"];
-    /// A line, as of a subject or a path. It is cut by the master that notes it, because anybody can commit anything.
-    EVENT_TEXT: "text of an event's commit", 512, Bytes, Cut, ["event.Event.changeSubmitted.paths[]"];
-    /// It is a SHA-256. Anything shorter names nobody.
-    ORIGIN: "origin of the event", 32, Bytes, Refused, ["event.Event.origin"];
-
-    // what the master sends: who reads it cuts it, since older masters have no limits
-
-    /// What an older master tells may be longer than any limit of this table; a message holds it.
-    TOLD: "text from the master", 4 << 20, Bytes, Cut, [
-        "change.Source.repository", "change.Source.ref", "change.Source.revision", "change.Source.base",
-        "change.Commit.revision", "change.Commit.author", "change.Commit.subject", "change.Change.project",
-        "change.Change.ref", "change.Change.revision", "change.Change.before", "change.Change.paths[]",
-        "common.Refusal.text", "common.Refusal.help", "event.Event.*", "grant.Difference.key", "grant.Difference.before",
-        "grant.Difference.after", "grant.Finding.subject", "grant.Finding.seen", "grant.Finding.remedy",
-        "worker.Assignment.project", "worker.Assignment.lane", "worker.Assignment.isolation", "worker.Worker.cancel(reason)",
-        "worker.Worker.revoked(reason)", "worker.SourcePack.pack -> refs[].name", "worker.SourcePack.pack -> refs[].value",
-    ];
-    /// As the texts: a message holds it.
-    TOLD_LIST: "list from the master", 524_288, Elements, Cut, [
-        "change.SourceStamp.sources", "change.Change.commits", "change.Change.paths", "event.Event.buildPlanned.jobs",
-        "event.Observer.observe(events)", "grant.Operator.differences -> differences",
-        "grant.Operator.reload -> differences", "grant.Operator.examine -> findings", "worker.SourcePack.pack -> refs",
-        "worker.Session.take -> more", "worker.Session.renew -> stale", "worker.Session.renew -> terms",
-        "worker.WorkerDesk.attach -> standing", "worker.WorkerDesk.attach -> leases", "worker.WorkerDesk.attach -> terms",
-    ];
+/// Every row.
+pub fn rows() -> impl Iterator<Item = &'static Limit> {
+    peers::ROWS.iter().chain(masters::ROWS)
 }
 
 /// A file of 1 MiB holds every text that it can bring, and a plan is never read from a larger one.

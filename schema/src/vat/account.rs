@@ -14,8 +14,9 @@ const CAPABILITY_BYTES: usize = 512;
 const HELD_FACTOR: usize = 4;
 /// What a call costs of a budget that several connections share: what was measured, as thousands of them may be open.
 const SHARED_CALL_BYTES: usize = 2 << 10;
-/// In bytes: a connection that costs less is not held up by what others of its grant cost.
-const LIGHT_BYTES: usize = 256 << 10;
+/// What a capability of ours costs of such a budget while the peer holds it: the object with its wrapper and its tables. An
+/// object that waits, as a subscription or an open log, is one of these.
+const SHARED_EXPORT_BYTES: usize = 1 << 10;
 
 /// What to do with a peer's next message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,7 +152,17 @@ impl Account {
 
     /// What this connection costs of a budget that it shares.
     pub(super) fn cost(&self) -> usize {
-        self.passing() + self.bytes_held
+        self.passing() + self.kept()
+    }
+
+    /// What stays until the peer lets go of it.
+    fn kept(&self) -> usize {
+        self.bytes_held + self.exports.len() * SHARED_EXPORT_BYTES
+    }
+
+    /// The bytes of answers that the peer has not read.
+    pub(super) fn unread(&self) -> usize {
+        self.bytes_unread
     }
 
     /// What ends without a word of the peer's.
@@ -159,13 +170,13 @@ impl Account {
         self.bytes_open + self.bytes_unread + (self.calls_open + self.unread.len()) * SHARED_CALL_BYTES
     }
 
-    /// `is_short`: all connections that share a budget cost more than that.
-    pub(super) fn verdict(&self, limits: &Limits, is_short: bool) -> Admission {
-        if is_short && self.bytes_held > LIGHT_BYTES {
-            return over("bytes of answers held, of a budget that is spent", self.bytes_held, LIGHT_BYTES);
+    /// `shortage`: all connections that share a budget cost more than that, and each may cost so many bytes all the same.
+    pub(super) fn verdict(&self, limits: &Limits, shortage: Option<usize>) -> Admission {
+        if let Some(light) = shortage.filter(|light| self.kept() > *light) {
+            return over("bytes of answers and capabilities held, of a budget that is spent", self.kept(), light);
         }
         let verdict = self.own_verdict(limits);
-        let is_heavy = is_short && self.passing() > LIGHT_BYTES;
+        let is_heavy = shortage.is_some_and(|light| self.cost() > light);
         if is_heavy && verdict == Admission::Read { Admission::Pause } else { verdict }
     }
 
@@ -210,6 +221,8 @@ fn over(what: &str, count: usize, limit: usize) -> Admission {
 mod tests {
     use super::*;
 
+    const LIGHT: usize = 256 << 10;
+
     fn small() -> Limits {
         Limits { calls: 2, exports: 1, ..Limits::known() }
     }
@@ -218,15 +231,15 @@ mod tests {
     fn calls_count_until_their_answer_was_read() {
         let mut account = Account::default();
         account.called(1, 8, 0, 0);
-        assert_eq!(account.verdict(&small(), false), Admission::Read);
+        assert_eq!(account.verdict(&small(), None), Admission::Read);
         account.called(2, 8, 0, 0);
-        assert_eq!(account.verdict(&small(), false), Admission::Pause);
+        assert_eq!(account.verdict(&small(), None), Admission::Pause);
         account.returned(1, 100, vec![], false, 100);
-        assert_eq!(account.verdict(&small(), false), Admission::Pause);
+        assert_eq!(account.verdict(&small(), None), Admission::Pause);
         account.written(99);
-        assert_eq!(account.verdict(&small(), false), Admission::Pause);
+        assert_eq!(account.verdict(&small(), None), Admission::Pause);
         account.written(100);
-        assert_eq!(account.verdict(&small(), false), Admission::Read);
+        assert_eq!(account.verdict(&small(), None), Admission::Read);
         assert_eq!(account.calls_open(), 1);
     }
 
@@ -235,12 +248,12 @@ mod tests {
         let limits = Limits { unfinished_bytes: 10_000, ..Limits::known() };
         let mut account = Account::default();
         account.called(1, 20_000, 0, 0);
-        assert_eq!(account.verdict(&limits, false), Admission::Pause);
+        assert_eq!(account.verdict(&limits, None), Admission::Pause);
         account.returned(1, 12_000, vec![], true, 12_000);
         account.written(12_000);
-        assert!(matches!(account.verdict(&limits, false), Admission::Drop(_)));
+        assert!(matches!(account.verdict(&limits, None), Admission::Drop(_)));
         account.finished(1, true);
-        assert_eq!(account.verdict(&limits, false), Admission::Read);
+        assert_eq!(account.verdict(&limits, None), Admission::Read);
     }
 
     #[test]
@@ -260,33 +273,33 @@ mod tests {
         for _ in 0..5 {
             account.exported(7);
         }
-        assert_eq!(account.verdict(&small(), false), Admission::Read);
+        assert_eq!(account.verdict(&small(), None), Admission::Read);
         account.exported(8);
-        assert!(matches!(account.verdict(&small(), false), Admission::Drop(_)));
+        assert!(matches!(account.verdict(&small(), None), Admission::Drop(_)));
         account.released(7, 4);
-        assert!(matches!(account.verdict(&small(), false), Admission::Drop(_)));
+        assert!(matches!(account.verdict(&small(), None), Admission::Drop(_)));
         account.released(7, 1);
-        assert_eq!(account.verdict(&small(), false), Admission::Read);
+        assert_eq!(account.verdict(&small(), None), Admission::Read);
     }
 
     #[test]
     fn a_spent_budget_holds_up_who_spends_it() {
         let known = Limits::known();
         let mut account = Account::default();
-        account.called(1, LIGHT_BYTES - CALL_BYTES - SHARED_CALL_BYTES, 0, 0);
-        assert_eq!(account.verdict(&known, true), Admission::Read);
+        account.called(1, LIGHT - CALL_BYTES - SHARED_CALL_BYTES, 0, 0);
+        assert_eq!(account.verdict(&known, Some(LIGHT)), Admission::Read);
         account.called(2, 8, 0, 0);
-        assert_eq!(account.verdict(&known, true), Admission::Pause);
-        assert_eq!(account.verdict(&known, false), Admission::Read);
+        assert_eq!(account.verdict(&known, Some(LIGHT)), Admission::Pause);
+        assert_eq!(account.verdict(&known, None), Admission::Read);
         for question in [1, 2] {
-            account.returned(question, LIGHT_BYTES / 2 + 1, vec![], true, 0);
+            account.returned(question, LIGHT / 2 + 1, vec![], true, 0);
         }
         account.written(0);
-        assert_eq!(account.cost(), LIGHT_BYTES + 2);
-        assert!(matches!(account.verdict(&known, true), Admission::Drop(_)));
-        assert_eq!(account.verdict(&known, false), Admission::Read);
+        assert_eq!(account.cost(), LIGHT + 2);
+        assert!(matches!(account.verdict(&known, Some(LIGHT)), Admission::Drop(_)));
+        assert_eq!(account.verdict(&known, None), Admission::Read);
         account.finished(1, true);
-        assert_eq!(account.verdict(&known, true), Admission::Read);
+        assert_eq!(account.verdict(&known, Some(LIGHT)), Admission::Read);
         account.finished(2, true);
         assert!(account.is_empty());
     }
@@ -299,6 +312,6 @@ mod tests {
             account.returned(id, 8, vec![], true, 0);
             account.written(0);
         }
-        assert!(matches!(account.verdict(&small(), false), Admission::Drop(_)));
+        assert!(matches!(account.verdict(&small(), None), Admission::Drop(_)));
     }
 }

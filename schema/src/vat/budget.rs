@@ -1,9 +1,14 @@
 //! What several connections may cost together: those of one grant. Counts, and wakes whoever waits for less.
+//!
+//! Each connection has a light share that it may always use, so that one that costs much does not stop the others. These shares
+//! are part of the budget and never more than half of it: the others are held up before what is left is spent on them.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::task::Waker;
+
+use crate::limits::borders::GRANT_LIGHT;
 
 /// Shared by connections; clones are the same budget.
 #[derive(Clone)]
@@ -13,6 +18,8 @@ struct Shared {
     most: usize,
     used: Cell<usize>,
     portions: Cell<u64>,
+    /// How many connections share it now.
+    sharers: Cell<usize>,
     /// Who is held up, by the number of the portion.
     waiting: RefCell<BTreeMap<u64, Waker>>,
 }
@@ -27,7 +34,8 @@ pub(super) struct Portion {
 impl Budget {
     /// Of so many bytes.
     pub fn new(most: usize) -> Self {
-        Self(Rc::new(Shared { most, used: Cell::new(0), portions: Cell::new(0), waiting: RefCell::default() }))
+        let (used, portions, sharers) = (Cell::new(0), Cell::new(0), Cell::new(0));
+        Self(Rc::new(Shared { most, used, portions, sharers, waiting: RefCell::default() }))
     }
 
     /// What is spent at the moment, in bytes.
@@ -35,8 +43,14 @@ impl Budget {
         self.0.used.get()
     }
 
+    /// Whether what is left belongs to the light shares.
     fn is_spent(&self) -> bool {
-        self.used() > self.0.most
+        self.used() > self.0.most - self.light() * self.0.sharers.get()
+    }
+
+    /// The bytes that one connection may always cost.
+    fn light(&self) -> usize {
+        GRANT_LIGHT.count().min(self.0.most / 2 / self.0.sharers.get().max(1))
     }
 }
 
@@ -44,6 +58,7 @@ impl Portion {
     pub(super) fn of(budget: &Budget) -> Self {
         let number = budget.0.portions.get();
         budget.0.portions.set(number + 1);
+        budget.0.sharers.set(budget.0.sharers.get() + 1);
         Self { budget: budget.clone(), number, used: Cell::new(0) }
     }
 
@@ -53,14 +68,18 @@ impl Portion {
         let was_spent = self.budget.is_spent();
         shared.used.set(shared.used.get() + bytes - self.used.replace(bytes));
         if was_spent && !self.budget.is_spent() {
-            let waiting = shared.waiting.take();
-            waiting.into_values().for_each(Waker::wake);
+            self.wake_all();
         }
     }
 
-    /// Whether all connections together cost more than they may.
-    pub(super) fn is_short(&self) -> bool {
-        self.budget.is_spent()
+    /// Where all connections together cost more than they may: the bytes that this one may have all the same.
+    pub(super) fn shortage(&self) -> Option<usize> {
+        self.budget.is_spent().then(|| self.budget.light())
+    }
+
+    fn wake_all(&self) {
+        let waiting = self.budget.0.waiting.take();
+        waiting.into_values().for_each(Waker::wake);
     }
 
     /// Wakes when there is something left again.
@@ -75,29 +94,55 @@ impl Drop for Portion {
         self.set(0);
         let waker = self.budget.0.waiting.borrow_mut().remove(&self.number);
         drop(waker);
+        // with fewer connections each has a larger share
+        self.budget.0.sharers.set(self.budget.0.sharers.get() - 1);
+        self.wake_all();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::borders::GRANT_BUDGET;
 
     #[test]
     fn what_is_given_back_is_there_again() {
         let budget = Budget::new(100);
         let (one, two) = (Portion::of(&budget), Portion::of(&budget));
-        one.set(60);
-        two.set(40);
-        assert_eq!((budget.used(), one.is_short()), (100, false));
-        two.set(41);
-        assert!(one.is_short() && two.is_short());
+        one.set(30);
+        two.set(20);
+        assert_eq!((budget.used(), one.shortage()), (50, None));
+        two.set(21);
+        assert_eq!((one.shortage(), two.shortage()), (Some(25), Some(25)));
         one.wait(Waker::noop());
         one.wait(Waker::noop());
         assert_eq!(budget.0.waiting.borrow().len(), 1);
         drop(one);
-        assert_eq!((budget.used(), two.is_short()), (41, false));
+        assert_eq!((budget.used(), two.shortage()), (21, None));
         assert!(budget.0.waiting.borrow().is_empty());
         drop(two);
-        assert_eq!(budget.used(), 0);
+        assert_eq!((budget.used(), budget.0.sharers.get()), (0, 0));
+    }
+
+    /// Point 3 of the hostile peers: 64 connections of one grant, each of which takes whatever it is let, in any order, cost what
+    /// one may.
+    #[test]
+    fn many_connections_cost_no_more_than_one() {
+        let most = GRANT_BUDGET.count();
+        for connections in [1, 2, 7, 64, 1_000] {
+            let budget = Budget::new(most);
+            let portions: Vec<Portion> = (0..connections).map(|_| Portion::of(&budget)).collect();
+            let step = 4 << 10;
+            // one after the other, so that the first is as heavy as it can be before the others begin
+            for portion in &portions {
+                let mut used = 0;
+                while portion.shortage().is_none_or(|light| used + step <= light) {
+                    used += step;
+                    portion.set(used);
+                }
+            }
+            let used = budget.used();
+            assert!(used <= most + step && used > most * 9 / 10, "{connections} connections: {used}");
+        }
     }
 }

@@ -1,5 +1,9 @@
 //! What one connection may cost, in sizes and times.
 
+use crate::limits::borders::{
+    KNOWN_CALLS, KNOWN_EXPORTS, KNOWN_MESSAGE, KNOWN_UNFINISHED, MESSAGE_TIME, SILENCE, STRANGER_CALLS,
+    STRANGER_MESSAGE, STRANGER_UNFINISHED,
+};
 use std::time::Duration;
 
 /// The bounds of a connection. Sizes differ before and after a credential was accepted; times do not.
@@ -37,17 +41,17 @@ impl Limits {
     /// Before a credential was accepted: at most 1 MiB in all.
     pub fn stranger() -> Self {
         Self {
-            message_bytes: 512 << 10,
+            message_bytes: STRANGER_MESSAGE.count(),
             nesting: 32,
-            unfinished_bytes: 512 << 10,
-            calls: 128,
-            exports: 128,
+            unfinished_bytes: STRANGER_UNFINISHED.count(),
+            calls: STRANGER_CALLS.count(),
+            exports: STRANGER_CALLS.count(),
             message_exports: 32,
             output_bytes: 512 << 10,
-            message: Duration::from_secs(30),
+            message: MESSAGE_TIME.time(),
             pace_bytes: 0,
             heartbeat: Duration::from_secs(25),
-            silence: Duration::from_secs(45),
+            silence: SILENCE.time(),
             patience: Duration::from_secs(30),
             linger: Duration::from_secs(1),
         }
@@ -56,10 +60,10 @@ impl Limits {
     /// For a peer that has shown a credential, and for the one that was dialled: at most 16 MiB in all.
     pub fn known() -> Self {
         Self {
-            message_bytes: 4 << 20,
-            unfinished_bytes: 8 << 20,
-            calls: 4096,
-            exports: 4096,
+            message_bytes: KNOWN_MESSAGE.count(),
+            unfinished_bytes: KNOWN_UNFINISHED.count(),
+            calls: KNOWN_CALLS.count(),
+            exports: KNOWN_EXPORTS.count(),
             message_exports: 1024,
             output_bytes: 16 << 20,
             pace_bytes: 4 << 10,

@@ -108,6 +108,13 @@ impl Link {
             let _ = peek::sent(&mut self.account.borrow_mut(), envelope, bytes, ends_at);
             self.reckon();
         }
+        if let Some(light) = self.shortage().filter(|light| self.calls_unread() > *light) {
+            let text = format!(
+                "{} bytes of calls wait to be read, of a budget that is spent; {light} may",
+                self.calls_unread()
+            );
+            self.fail(CloseReason::Overload(text));
+        }
         if waiting > limits.output_bytes {
             let text = format!("{waiting} bytes wait for a peer that does not read them");
             self.fail(CloseReason::Overload(text));
@@ -151,8 +158,19 @@ impl Link {
     /// Nothing of a connection that is over is counted.
     fn reckon(&self) {
         if let Some(portion) = self.portion.get() {
-            portion.set(if self.shut.get() { 0 } else { self.account.borrow().cost() });
+            let cost = || self.account.borrow().cost() + self.calls_unread();
+            portion.set(if self.shut.get() { 0 } else { cost() });
         }
+    }
+
+    /// The bytes of our own calls, as those that tell of events, that the peer has not read.
+    fn calls_unread(&self) -> usize {
+        self.output.borrow().waiting().saturating_sub(self.account.borrow().unread())
+    }
+
+    /// Where the budget that it shares is spent: what it may cost all the same.
+    fn shortage(&self) -> Option<usize> {
+        self.portion.get().and_then(Portion::shortage)
     }
 
     /// Writes what is queued, as far as the stream takes it.
@@ -266,8 +284,7 @@ impl Link {
 
     /// Waits while the peer is over its budget. A message once begun is read to its end.
     fn poll_allowed(&self, cx: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
-        let short = self.portion.get().filter(|portion| portion.is_short());
-        let verdict = self.account.borrow().verdict(&self.limits.get(), short.is_some());
+        let verdict = self.account.borrow().verdict(&self.limits.get(), self.shortage());
         match verdict {
             Admission::Read => {
                 self.note(|pulse| pulse.paused = None);
@@ -278,7 +295,7 @@ impl Link {
                 let now = Instant::now();
                 self.note(|pulse| pulse.paused = pulse.paused.or(Some(now)));
                 keep(&self.reader, cx.waker());
-                if let Some(portion) = short {
+                if let Some(portion) = self.portion.get() {
                     portion.wait(cx.waker());
                 }
                 Poll::Pending

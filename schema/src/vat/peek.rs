@@ -9,17 +9,14 @@ use capnp_rpc::rpc_capnp::{call, cap_descriptor, message, message_target, payloa
 use super::account::Account;
 use super::input::Message;
 use super::refuse;
+use crate::limits::borders::{CALL_DEPTH, OPERATIONS, POSTPONED};
 
-/// How many steps into an answer a message may name. Guild's own peers need at most 3; the library keeps each list of
-/// them as long as the call that it belongs to, twice and more.
-const OPERATIONS_MAX: u32 = 16;
-
+/// How many steps into an answer a message may name.
+const OPERATIONS_MAX: u32 = OPERATIONS.most as u32;
 /// How many calls of a peer may wait one for the other: each is made on the answer of the one before, or takes it along.
-/// Guild's own peers need 6. The library lets go of them in one recursion, for which thousands are too many.
-const DEPTH_MAX: usize = 32;
-/// How many promises of a peer may become promises again, in all the time of a connection, for the same reason: each holds
-/// the next one. Libraries do that only with what comes home to its maker.
-const POSTPONED_MAX: usize = 64;
+const DEPTH_MAX: usize = CALL_DEPTH.count();
+/// How many promises of a peer may become promises again, in all the time of a connection: each holds the next one.
+const POSTPONED_MAX: usize = POSTPONED.count();
 
 /// What becomes of a message from the peer.
 pub(super) enum Entered {

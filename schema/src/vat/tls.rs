@@ -26,12 +26,13 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::identity::Identity;
+use crate::limits::borders::HANDSHAKE;
 use crate::sturdy_ref::{Fingerprint, SturdyRef};
 use session::Session;
 pub use stream::TlsStream;
 
 /// For a TCP connection and its TLS handshake together, per address.
-pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+pub const HANDSHAKE_MAX: Duration = HANDSHAKE.time();
 
 /// A stream whose other end has proved its key, if it showed one.
 #[derive(Debug)]

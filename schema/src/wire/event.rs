@@ -5,7 +5,10 @@ use super::{length, read_time, time, write_texts};
 use crate::change_capnp::{change, commit};
 use crate::common_capnp;
 use crate::event_capnp::{cursor, event, filter};
-use crate::limits::{self, EVENT_COMMITS, EVENT_PATHS, FOLLOWED, KIND, KINDS, Limit, ORIGIN, PROJECT, TOLD, TOLD_LIST};
+use crate::limits::{
+    self, CAUSE, COMMIT, COMMIT_LINE, COMMITS, CRON_TEXT, EVENT_COMMITS, EVENT_PATHS, EVENT_TEXT, FOLLOWED, HOLDER, JOB, JOBS,
+    KIND, KINDS, Limit, ORIGIN, PATHS, PROJECT, REASON, REF, REVOCATION, SENTENCE, STEP_NAME, WORD_TOLD, WORKER,
+};
 use crate::sturdy_ref::Fingerprint;
 use crate::values::{Change, Commit, Cursor, Event, Fact, Filter, Outcome};
 use capnp::struct_list;
@@ -48,13 +51,13 @@ pub fn write_change(mut to: change::Builder<'_>, change: &Change) {
 
 pub fn read_change(from: change::Reader<'_>) -> capnp::Result<Change> {
     Ok(Change {
-        project: limits::text(from.get_project(), &TOLD)?,
-        ref_name: limits::text(from.get_ref(), &TOLD)?,
-        revision: limits::text(from.get_revision(), &TOLD)?,
-        before: limits::text(from.get_before(), &TOLD)?,
+        project: limits::text(from.get_project(), &PROJECT.told())?,
+        ref_name: limits::text(from.get_ref(), &REF.told())?,
+        revision: limits::text(from.get_revision(), &COMMIT.told())?,
+        before: limits::text(from.get_before(), &COMMIT.told())?,
         forced: from.get_forced(),
-        commits: read_commits(from.get_commits(), &TOLD_LIST)?,
-        paths: limits::texts(from.get_paths(), &TOLD_LIST, &TOLD)?,
+        commits: read_commits(from.get_commits(), &COMMITS)?,
+        paths: limits::texts(from.get_paths(), &PATHS, &EVENT_TEXT)?,
     })
 }
 
@@ -74,10 +77,10 @@ fn read_commits(
 ) -> capnp::Result<Vec<Commit>> {
     let one = |commit: commit::Reader<'_>| {
         Ok(Commit {
-            revision: limits::text(commit.get_revision(), &TOLD)?,
-            author: limits::text(commit.get_author(), &TOLD)?,
+            revision: limits::text(commit.get_revision(), &COMMIT.told())?,
+            author: limits::text(commit.get_author(), &COMMIT_LINE)?,
             time: read_time(commit.get_time()),
-            subject: limits::text(commit.get_subject(), &TOLD)?,
+            subject: limits::text(commit.get_subject(), &COMMIT_LINE)?,
         })
     };
     limits::structs(from, most)?.map(one).collect()
@@ -101,7 +104,7 @@ pub fn read_event(from: event::Reader<'_>) -> capnp::Result<Event> {
         sequence: from.get_sequence(),
         time: read_time(from.get_time()),
         origin: read_origin(limits::data(from.get_origin(), &ORIGIN)?),
-        project: limits::text(from.get_project(), &TOLD)?,
+        project: limits::text(from.get_project(), &PROJECT.told())?,
         build: from.get_build(),
         fact: read_fact(from)?,
     })
@@ -202,7 +205,7 @@ fn write_fact(mut to: event::Builder<'_>, fact: &Fact) {
 }
 
 fn read_fact(from: event::Reader<'_>) -> capnp::Result<Fact> {
-    let unknown = || Ok(Fact::Unknown { kind: limits::text(from.get_kind(), &TOLD)? });
+    let unknown = || Ok(Fact::Unknown { kind: limits::text(from.get_kind(), &KIND.told())? });
     let which = match from.which() {
         Ok(which) => which,
         Err(capnp::NotInSchema(_)) => return unknown(),
@@ -210,74 +213,78 @@ fn read_fact(from: event::Reader<'_>) -> capnp::Result<Fact> {
     Ok(match which {
         event::Unknown(()) => return unknown(),
         event::ChangeSubmitted(from) => Fact::ChangeSubmitted {
-            ref_name: limits::text(from.get_ref(), &TOLD)?,
-            revision: limits::text(from.get_revision(), &TOLD)?,
+            ref_name: limits::text(from.get_ref(), &REF.told())?,
+            revision: limits::text(from.get_revision(), &COMMIT.told())?,
             forced: from.get_forced(),
             commits: read_commits(from.get_commits(), &EVENT_COMMITS)?,
             more_commits: from.get_more_commits(),
-            paths: limits::texts(from.get_paths(), &EVENT_PATHS, &TOLD)?,
+            paths: limits::texts(from.get_paths(), &EVENT_PATHS, &EVENT_TEXT)?,
             more_paths: from.get_more_paths(),
         },
-        event::RefDeleted(from) => Fact::RefDeleted { ref_name: limits::text(from.get_ref(), &TOLD)? },
+        event::RefDeleted(from) => Fact::RefDeleted { ref_name: limits::text(from.get_ref(), &REF.told())? },
         event::BuildCreated(from) => Fact::BuildCreated {
-            cause: limits::text(from.get_cause(), &TOLD)?,
-            ref_name: limits::text(from.get_ref(), &TOLD)?,
-            revision: limits::text(from.get_revision(), &TOLD)?,
+            cause: limits::text(from.get_cause(), &CAUSE)?,
+            ref_name: limits::text(from.get_ref(), &REF.told())?,
+            revision: limits::text(from.get_revision(), &COMMIT.told())?,
         },
-        event::BuildPlanned(from) => Fact::BuildPlanned { jobs: limits::texts(from.get_jobs(), &TOLD_LIST, &TOLD)? },
-        event::JobQueued(from) => Fact::JobQueued { job: limits::text(from.get_job(), &TOLD)? },
+        event::BuildPlanned(from) => {
+            Fact::BuildPlanned { jobs: limits::texts(from.get_jobs(), &JOBS.told(), &JOB.told())? }
+        }
+        event::JobQueued(from) => Fact::JobQueued { job: limits::text(from.get_job(), &JOB.told())? },
         event::JobStarted(from) => Fact::JobStarted {
-            job: limits::text(from.get_job(), &TOLD)?,
+            job: limits::text(from.get_job(), &JOB.told())?,
             attempt: from.get_attempt(),
-            worker: limits::text(from.get_worker(), &TOLD)?,
+            worker: limits::text(from.get_worker(), &WORKER.told())?,
         },
         event::AttemptLost(from) => Fact::AttemptLost {
-            job: limits::text(from.get_job(), &TOLD)?,
+            job: limits::text(from.get_job(), &JOB.told())?,
             attempt: from.get_attempt(),
-            worker: limits::text(from.get_worker(), &TOLD)?,
-            reason: limits::text(from.get_reason(), &TOLD)?,
+            worker: limits::text(from.get_worker(), &WORKER.told())?,
+            reason: limits::text(from.get_reason(), &REASON)?,
         },
         event::StepStarted(from) => Fact::StepStarted {
-            job: limits::text(from.get_job(), &TOLD)?,
+            job: limits::text(from.get_job(), &JOB.told())?,
             attempt: from.get_attempt(),
             step: from.get_step(),
-            name: limits::text(from.get_name(), &TOLD)?,
+            name: limits::text(from.get_name(), &STEP_NAME.told())?,
         },
         event::StepFinished(from) => Fact::StepFinished {
-            job: limits::text(from.get_job(), &TOLD)?,
+            job: limits::text(from.get_job(), &JOB.told())?,
             attempt: from.get_attempt(),
             step: from.get_step(),
             outcome: finished(from.get_outcome()?)?,
         },
         event::JobFinished(from) => Fact::JobFinished {
-            job: limits::text(from.get_job(), &TOLD)?,
+            job: limits::text(from.get_job(), &JOB.told())?,
             outcome: finished(from.get_outcome()?)?,
-            reason: limits::text(from.get_reason(), &TOLD)?,
+            reason: limits::text(from.get_reason(), &REASON)?,
         },
         event::BuildFinished(from) => Fact::BuildFinished { outcome: finished(from.get_outcome()?)? },
-        event::WorkerAttached(from) => Fact::WorkerAttached { worker: limits::text(from.get_worker(), &TOLD)? },
+        event::WorkerAttached(from) => {
+            Fact::WorkerAttached { worker: limits::text(from.get_worker(), &WORKER.told())? }
+        }
         event::WorkerLost(from) => Fact::WorkerLost {
-            worker: limits::text(from.get_worker(), &TOLD)?,
-            reason: limits::text(from.get_reason(), &TOLD)?,
+            worker: limits::text(from.get_worker(), &WORKER.told())?,
+            reason: limits::text(from.get_reason(), &REASON)?,
         },
         event::GrantIssued(from) => Fact::GrantIssued {
             grant: from.get_grant(),
-            name: limits::text(from.get_name(), &TOLD)?,
-            grant_kind: limits::text(from.get_kind(), &TOLD)?,
+            name: limits::text(from.get_name(), &HOLDER.told())?,
+            grant_kind: limits::text(from.get_kind(), &WORD_TOLD)?,
         },
         event::GrantRedeemed(from) => {
-            Fact::GrantRedeemed { grant: from.get_grant(), name: limits::text(from.get_name(), &TOLD)? }
+            Fact::GrantRedeemed { grant: from.get_grant(), name: limits::text(from.get_name(), &HOLDER.told())? }
         }
         event::GrantRevoked(from) => Fact::GrantRevoked {
             grant: from.get_grant(),
-            name: limits::text(from.get_name(), &TOLD)?,
-            reason: limits::text(from.get_reason(), &TOLD)?,
+            name: limits::text(from.get_name(), &HOLDER.told())?,
+            reason: limits::text(from.get_reason(), &REVOCATION.told())?,
         },
-        event::Alarm(from) => Fact::Alarm { text: limits::text(from.get_text(), &TOLD)? },
+        event::Alarm(from) => Fact::Alarm { text: limits::text(from.get_text(), &SENTENCE)? },
         event::CronSkipped(from) => Fact::CronSkipped {
-            name: limits::text(from.get_name(), &TOLD)?,
-            ref_name: limits::text(from.get_ref(), &TOLD)?,
-            reason: limits::text(from.get_reason(), &TOLD)?,
+            name: limits::text(from.get_name(), &CRON_TEXT)?,
+            ref_name: limits::text(from.get_ref(), &REF.told())?,
+            reason: limits::text(from.get_reason(), &SENTENCE)?,
         },
     })
 }

@@ -1,7 +1,7 @@
 //! Findings.
 
 use crate::grant_capnp::finding;
-use crate::limits::{self, TOLD};
+use crate::limits::{self, SENTENCE, SUBJECT};
 use crate::values::{Finding, Health};
 
 pub fn write_finding(mut to: finding::Builder<'_>, from: &Finding) {
@@ -17,13 +17,13 @@ pub fn write_finding(mut to: finding::Builder<'_>, from: &Finding) {
 
 pub fn read_finding(from: finding::Reader<'_>) -> capnp::Result<Finding> {
     Ok(Finding {
-        subject: limits::text(from.get_subject(), &TOLD)?,
+        subject: limits::text(from.get_subject(), &SUBJECT)?,
         verdict: match from.get_verdict()? {
             finding::Health::Good => Health::Good,
             finding::Health::Warned => Health::Warned,
             finding::Health::Bad => Health::Bad,
         },
-        seen: limits::text(from.get_seen(), &TOLD)?,
-        remedy: limits::text(from.get_remedy(), &TOLD)?,
+        seen: limits::text(from.get_seen(), &SENTENCE)?,
+        remedy: limits::text(from.get_remedy(), &SENTENCE)?,
     })
 }

@@ -2,7 +2,7 @@
 
 use super::{length, write_texts};
 use crate::grant_capnp::{difference, new_project};
-use crate::limits::{self, ADDRESS, PATTERN, PATTERNS, POOL, POOLS, PROJECT, SECRET, SETTING, TOLD};
+use crate::limits::{self, ADDRESS, PATTERN, PATTERNS, POOL, POOLS, PROJECT, SECRET, SENTENCE, SETTING, SUBJECT};
 use crate::values::{Difference, NewProject};
 
 pub fn write_difference(mut to: difference::Builder<'_>, from: &Difference) {
@@ -14,9 +14,9 @@ pub fn write_difference(mut to: difference::Builder<'_>, from: &Difference) {
 
 pub fn read_difference(from: difference::Reader<'_>) -> capnp::Result<Difference> {
     Ok(Difference {
-        key: limits::text(from.get_key(), &TOLD)?,
-        before: limits::text(from.get_before(), &TOLD)?,
-        after: limits::text(from.get_after(), &TOLD)?,
+        key: limits::text(from.get_key(), &SUBJECT)?,
+        before: limits::text(from.get_before(), &SENTENCE)?,
+        after: limits::text(from.get_after(), &SENTENCE)?,
         needs_restart: from.get_needs_restart(),
     })
 }
@@ -40,7 +40,7 @@ pub fn read_new_project(from: new_project::Reader<'_>) -> capnp::Result<NewProje
     Ok(NewProject {
         name: limits::text(from.get_name(), &PROJECT)?,
         repository: limits::text(from.get_repository(), &ADDRESS)?,
-        aliases: limits::texts(from.get_aliases(), &PATTERNS, &PROJECT)?,
+        aliases: limits::texts(from.get_aliases(), &PATTERNS, &ADDRESS)?,
         branches: limits::texts(from.get_branches(), &PATTERNS, &PATTERN)?,
         tags: limits::texts(from.get_tags(), &PATTERNS, &PATTERN)?,
         poll: limits::text(from.get_poll(), &SETTING)?,

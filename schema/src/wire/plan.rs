@@ -2,7 +2,7 @@
 
 use super::{length, write_pairs, write_texts};
 use crate::change_capnp::{source, source_stamp};
-use crate::limits::{self, PLAN_LIST, PLAN_TEXT, TOLD, TOLD_LIST};
+use crate::limits::{self, ADDRESS, COMMIT, PLAN_LIST, PLAN_TEXT, REF, SOURCES};
 use crate::plan_capnp::{job, plan, step};
 use crate::values::{
     Command, JobPlan, Plan, SourceRevision, SourceStamp, StepPlan, TierName, Trust, Workspace, known_plan_version,
@@ -20,12 +20,12 @@ pub fn write_stamp(to: source_stamp::Builder<'_>, stamp: &SourceStamp) {
 }
 
 pub fn read_stamp(from: source_stamp::Reader<'_>) -> capnp::Result<SourceStamp> {
-    let sources = limits::structs(from.get_sources(), &TOLD_LIST)?.map(|source: source::Reader<'_>| {
+    let sources = limits::structs(from.get_sources(), &SOURCES)?.map(|source: source::Reader<'_>| {
         Ok(SourceRevision {
-            repository: limits::text(source.get_repository(), &TOLD)?,
-            ref_name: limits::text(source.get_ref(), &TOLD)?,
-            revision: limits::text(source.get_revision(), &TOLD)?,
-            base: limits::text(source.get_base(), &TOLD)?,
+            repository: limits::text(source.get_repository(), &ADDRESS.told())?,
+            ref_name: limits::text(source.get_ref(), &REF.told())?,
+            revision: limits::text(source.get_revision(), &COMMIT.told())?,
+            base: limits::text(source.get_base(), &COMMIT.told())?,
         })
     });
     Ok(SourceStamp { sources: sources.collect::<capnp::Result<_>>()? })

@@ -2,7 +2,7 @@
 
 use crate::common_capnp as wire;
 use crate::grant_capnp::Kind;
-use crate::limits::{self, DIAGNOSIS, EXIT, TOLD};
+use crate::limits::{self, DIAGNOSIS, EXIT};
 use crate::values::{Exit, GrantKind, Outcome, Refusal, RefusalCode, State};
 use crate::worker_capnp::exit;
 
@@ -112,8 +112,8 @@ pub fn refusal(present: bool, from: capnp::Result<wire::refusal::Reader<'_>>) ->
     let from = from?;
     Ok(Some(Refusal {
         code: from.get_code().map_or(RefusalCode::Internal, code_from_wire),
-        text: limits::text(from.get_text(), &TOLD)?,
-        help: limits::text(from.get_help(), &TOLD)?,
+        text: limits::text(from.get_text(), &DIAGNOSIS)?,
+        help: limits::text(from.get_help(), &DIAGNOSIS)?,
     }))
 }
 

@@ -4,8 +4,8 @@ use super::plan::{trust_from_wire, trust_to_wire};
 use super::{length, read_job, read_stamp, write_job, write_pairs, write_stamp, write_texts};
 use crate::grant_capnp::what;
 use crate::limits::{
-    self, ABOUT, LABEL, LABELS, LEASE, Limit, PLAN_TEXT, POOL, POOLS, PROJECT, PROJECTS, RIGHT, RIGHTS, TIER_LACK,
-    TIERS, TOLD,
+    self, ABOUT, LABEL, LABELS, LANE, LEASE, Limit, PLAN_TEXT, POOL, POOLS, PROJECT, PROJECTS, RIGHT, RIGHTS,
+    TIER_LACK, TIERS,
 };
 use crate::values::{
     Assignment, Description, Home, JobPlan, Resources, Right, StepBounds, TierName, TierProbe, What, known_plan_version,
@@ -105,7 +105,7 @@ pub fn read_assignment(from: assignment::Reader<'_>) -> capnp::Result<Assignment
     let job = from.get_job()?;
     Ok(Assignment {
         token: limits::key(from.get_token(), &LEASE)?,
-        project: limits::text(from.get_project(), &TOLD)?,
+        project: limits::text(from.get_project(), &PROJECT.told())?,
         build: from.get_build(),
         attempt: from.get_attempt(),
         job: match known_plan_version(from.get_plan_version()) {
@@ -113,11 +113,11 @@ pub fn read_assignment(from: assignment::Reader<'_>) -> capnp::Result<Assignment
             Err(_) => JobPlan { name: limits::text(job.get_name(), &PLAN_TEXT)?, ..JobPlan::default() },
         },
         stamp: read_stamp(from.get_stamp()?)?,
-        lane: limits::text(from.get_lane(), &TOLD)?,
+        lane: limits::text(from.get_lane(), &LANE)?,
         trust: trust_from_wire(from.get_trust()?),
         term_ms: from.get_term(),
         plan_version: from.get_plan_version(),
-        isolation: TierName::read(limits::text(from.get_isolation(), &TOLD)?),
+        isolation: TierName::read(limits::text(from.get_isolation(), &ABOUT)?),
     })
 }
 

@@ -36,6 +36,7 @@ async fn deliver(house: &House, name: &str, headers: &[&str], body: &[u8]) -> An
     ask(&house.pages, "POST", &format!("/hook/{name}"), headers, body).await
 }
 
+/// Case L3 of the hostile peers.
 #[test]
 fn a_project_with_a_hook_is_not_told_from_one_without() {
     run(async {
@@ -78,6 +79,7 @@ fn a_project_with_a_hook_is_not_told_from_one_without() {
     });
 }
 
+/// Case M2 of the hostile peers.
 #[test]
 fn bodies_of_nobody_hold_up_no_delivery_for_long() {
     run(async {

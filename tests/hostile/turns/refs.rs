@@ -21,6 +21,7 @@ fn commit_saying(repo: &Repo, branch: &str, message: &[u8], author: &str) {
     repo.git(&["checkout", "-q", "main"]);
 }
 
+/// Case M7 of the hostile peers.
 #[test]
 fn what_commits_say_is_cut_and_stops_no_other_branch() {
     run(async {

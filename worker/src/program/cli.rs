@@ -10,6 +10,7 @@ use crate::program::systemd_unit;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use schema::gateway_capnp::gateway;
 use schema::identity::Identity;
+use schema::limits::{self, HOLDER, WORD_TOLD};
 use schema::manual::{self, OfItself};
 use schema::shown;
 use schema::sturdy_ref::{SturdyRef, Token};
@@ -233,11 +234,11 @@ async fn redeem(join: &SturdyRef, mine: &SturdyRef, identity: &Identity) -> Resu
         let help = if refusal.help.is_empty() { String::new() } else { format!("\n{}", refusal.help) };
         return Err(Failure(code, format!("the join was refused: {}{help}", refusal.text)));
     }
-    let kind = results.get_kind().and_then(|kind| Ok(kind.to_string()?)).map_err(lost)?;
+    let kind = limits::text(results.get_kind(), &WORD_TOLD).map_err(lost)?;
     if kind != "worker" {
         return Err(Failure(NOT_PERMITTED, format!("this join is for a {kind}, not for a worker")));
     }
-    results.get_name().and_then(|name| Ok(name.to_string()?)).map_err(lost)
+    limits::text(results.get_name(), &HOLDER.told()).map_err(lost)
 }
 
 fn probe(config: &Config) -> Result<(), Failure> {

@@ -3,7 +3,7 @@
 use crate::attempt::ledger::{Entry, Token};
 use crate::attempt::next::Halt;
 use crate::worker_shared::WorkerShared;
-use schema::limits::{self, TOLD};
+use schema::limits::{self, LEASE, SENTENCE};
 use schema::worker_capnp::worker;
 use std::rc::Rc;
 
@@ -19,8 +19,8 @@ impl WorkerCommands {
 impl worker::Server for WorkerCommands {
     async fn cancel(self: Rc<Self>, params: worker::CancelParams, _: worker::CancelResults) -> capnp::Result<()> {
         let params = params.get()?;
-        if let Some(entry) = self.entry(params.get_token()?) {
-            let (why, now) = (limits::text(params.get_reason(), &TOLD)?, params.get_now());
+        if let Some(entry) = self.entry(limits::data(params.get_token(), &LEASE)?) {
+            let (why, now) = (limits::text(params.get_reason(), &SENTENCE)?, params.get_now());
             tracing::info!(job = %entry.assignment.job.name, %why, now, "cancelled");
             entry.set_halt(if now { Halt::CancelledNow(why) } else { Halt::Cancelled(why) });
         }
@@ -32,14 +32,14 @@ impl worker::Server for WorkerCommands {
         params: worker::RevokedParams,
         mut results: worker::RevokedResults,
     ) -> capnp::Result<()> {
-        let why = limits::text(params.get()?.get_reason(), &TOLD)?;
+        let why = limits::text(params.get()?.get_reason(), &SENTENCE)?;
         self.0.revoked.send_replace(Some(why));
         results.get().set_ended(self.0.shared.ledger.when_all_ended().await);
         Ok(())
     }
 
     async fn stale(self: Rc<Self>, params: worker::StaleParams, _: worker::StaleResults) -> capnp::Result<()> {
-        if let Some(entry) = self.entry(params.get()?.get_token()?) {
+        if let Some(entry) = self.entry(limits::data(params.get()?.get_token(), &LEASE)?) {
             self.0.shared.ledger.abandon(&entry, "its lease is over");
         }
         Ok(())

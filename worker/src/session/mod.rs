@@ -17,6 +17,7 @@ use crate::worker_shared::WorkerShared;
 use capnp::capability::{Promise, Response};
 use commands::WorkerCommands;
 use schema::gateway_capnp::gateway;
+use schema::limits::{self, LEASE, LEASES, OFFERS};
 use schema::values::{Refusal, RefusalCode, Resources, known_plan_version};
 use schema::vat::{self, Limits, Vat, VatError};
 use schema::wire;
@@ -275,8 +276,8 @@ impl Session {
             tokens.set(index, &entry.token());
         }
         let answer = request.send().promise.await?;
-        let (stale, terms) = (answer.get()?.get_stale()?, answer.get()?.get_terms()?);
-        let stale = stale.iter().map(|token| Ok(token?.to_vec())).collect::<capnp::Result<Vec<_>>>()?;
+        let (stale, terms) = (answer.get()?.get_stale(), answer.get()?.get_terms()?);
+        let stale = limits::keys(stale, &LEASES, &LEASE)?;
         for (index, entry) in (0..).zip(held) {
             match stale.iter().any(|token| *token == entry.token()) {
                 true => self.worker.shared.ledger.abandon(entry, "its lease is over"),
@@ -356,7 +357,7 @@ impl Session {
         };
         let results = answer.get()?;
         self.enter(results.get_assignment()?, results.get_lease()?)?;
-        for offer in results.get_more()? {
+        for offer in limits::structs(results.get_more(), &OFFERS)? {
             self.enter(offer.get_assignment()?, offer.get_lease()?)?;
         }
         Ok(())

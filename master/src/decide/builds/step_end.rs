@@ -1,15 +1,17 @@
 //! What a worker says of the end of a step and of an attempt, held against what can be: how a process ends, and whose limit a job's
 //! time was.
 
+use schema::limits::BLAKE3;
+use schema::limits::borders::{EXIT_CODE, SIGNAL};
 use schema::values::{Exit, JobPlan, Outcome, Refusal, RefusalCode, StepEnd, Time, TimeSpan};
 use std::time::Duration;
 
 /// The numbers of signals on Linux, the real-time ones included.
-const SIGNALS: std::ops::RangeInclusive<i32> = 1..=64;
+const SIGNALS: std::ops::RangeInclusive<i32> = 1..=SIGNAL.most as i32;
 /// What a process can exit with.
-const CODES: std::ops::RangeInclusive<i32> = 0..=255;
+const CODES: std::ops::RangeInclusive<i32> = 0..=EXIT_CODE.most as i32;
 /// Bytes of a BLAKE3 hash.
-const HASH_BYTES: usize = 32;
+const HASH_BYTES: usize = BLAKE3.most;
 
 /// What workers say at the end of the reason of an attempt whose time was over: those of this version, and those up to 0.2.
 const OVER: [&str; 2] = ["its timeout passed", "time was over"];

@@ -3,6 +3,7 @@
 use super::{Grants, ROOT};
 use crate::decide::authority::Authority;
 use crate::decide::records::{GrantId, GrantRow};
+use schema::limits::{self, FOUND};
 use schema::values::Time;
 use std::ops::Bound;
 
@@ -18,7 +19,7 @@ const ENTRY_BYTES: usize = 16;
 const SHOWN_ENTRIES: usize = 1_000;
 const SHOWN_CHARS: usize = 100;
 /// Grants of one name that are found, the newest first: enough to say that there are several.
-const FOUND_MAX: usize = 10;
+const FOUND_MAX: usize = FOUND.most;
 
 /// Some grants, by their numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,7 +62,10 @@ impl Grants {
         }
         let of_name = self.rows.values().rev().filter(|row| row.name == wanted && self.is_listed(row, top));
         let in_force = of_name.filter(|row| self.find_in_force(now, row.id).is_ok());
-        in_force.take(FOUND_MAX).map(shown).collect()
+        let mut found: Vec<GrantRow> = in_force.take(FOUND_MAX).map(shown).collect();
+        // older masters let a grant be so large that not all of them have room in one answer
+        found.truncate(limits::page(found.iter().map(size)));
+        found
     }
 
     /// Whether a grant is one of those that this caller finds.

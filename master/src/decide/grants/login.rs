@@ -4,17 +4,18 @@
 use super::{Grants, join_is_known, unknown};
 use crate::decide::authority::child_of;
 use crate::decide::records::{GrantId, GrantRow, Recorder};
+use schema::limits::borders::{LOGIN_LIFETIME, LOGIN_TIME, LOGINS};
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{GrantKind, Refusal, RefusalCode, Right, Time, What};
 use std::cmp::Reverse;
 use std::time::Duration;
 
 /// How long a browser stays logged in.
-const LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
+const LIFETIME: Duration = LOGIN_LIFETIME.time();
 /// How long an address waits for its browser: long enough to change to another window, too short for an address that leaks later.
-const UNUSED_LIFETIME: Duration = Duration::from_secs(10 * 60);
+const UNUSED_LIFETIME: Duration = LOGIN_TIME.time();
 /// Logins of one grant at once. A person has some browsers; each login costs a row of about 500 bytes.
-const LOGINS_MAX: usize = 10;
+const LOGINS_MAX: usize = LOGINS.count();
 /// Ends the names of their grants.
 const SUFFIX: &str = ".browser";
 

@@ -3,6 +3,7 @@
 use super::{Grants, ROOT, join_is_known};
 use crate::decide::authority::{ISSUED_MAX, child_of};
 use crate::decide::records::{GrantId, GrantRow};
+use schema::limits::borders::GENERATIONS;
 use schema::values::{GrantKind, Refusal, RefusalCode, Right, Time, What};
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ pub struct GrantOrder {
 }
 
 /// Grants above a new one, the root included: each use of a grant looks at all that are above it.
-const GENERATIONS_MAX: usize = 16;
+const GENERATIONS_MAX: usize = GENERATIONS.count();
 
 impl Grants {
     /// The row of a new grant below `by`, to be added. Refuses what that grant may not issue.

@@ -15,6 +15,7 @@ use crate::keep::mirror::GitError;
 use crate::keep::turns::Counts;
 use changed::Comparison;
 use pipeline::{Changed, Context, CronEntry, Pipeline};
+use schema::limits::FILE_MAX;
 use schema::values::{Outcome, ShortRef, SourceRevision};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,8 +25,6 @@ use workshop::Size;
 pub const FILE: &str = "guild.toml";
 /// Begins the reason of a build that lacks the file.
 const NO_FILE: &str = "there is no guild.toml at";
-/// The most that a pipeline file may have, in bytes.
-pub const FILE_MAX: usize = 1 << 20;
 
 /// Whether a push was skipped for want of the file.
 pub fn lacks_file(build: &BuildRow) -> bool {

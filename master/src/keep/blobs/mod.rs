@@ -24,6 +24,7 @@ use crate::keep::bytes::write_room::WriteRoom;
 use claims::{Claims, Removing};
 use files::BlobFiles;
 use futures::future::LocalBoxFuture;
+use schema::limits::borders::{BLOBS_ATTEMPT, BLOBS_PROJECT, BLOBS_SEALED, UPLOADS};
 use schema::values::{Refusal, RefusalCode};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,13 +36,13 @@ use upload::{Upload, UploadState, UploadTurn, over};
 
 /// Bytes that one attempt may store, sealed or not: a large bundle with its symbols has some GiB, and a job that goes wild
 /// shall not take the disk of all.
-pub const ATTEMPT_BYTES_MAX: u64 = 8 << 30;
+pub const ATTEMPT_BYTES_MAX: u64 = BLOBS_ATTEMPT.most;
 /// Bytes that one project may store, each blob counted once: as much as all logs have by default, since both lie on one disk.
-pub const PROJECT_BYTES_MAX: u64 = 100 << 30;
+pub const PROJECT_BYTES_MAX: u64 = BLOBS_PROJECT.most;
 /// Blobs that one attempt may store. Each is a row and a file, and whoever has more of them packs them.
-pub const ATTEMPT_BLOBS_MAX: u32 = 1_000;
+pub const ATTEMPT_BLOBS_MAX: u32 = BLOBS_SEALED.most as u32;
 /// Uploads of one attempt at once. Each holds a file open, and more at once are not faster.
-pub const UPLOADS_MAX: usize = 16;
+pub const UPLOADS_MAX: usize = UPLOADS.count();
 
 /// The BLAKE3 of a blob: its address.
 pub type BlobHash = [u8; 32];

@@ -4,6 +4,7 @@
 use super::Lines;
 use crate::decide::coordinator::record::{BuildId, StepKey};
 use crate::keep::bytes::snapshot::ByteSnapshot;
+use schema::limits::PART;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
@@ -13,7 +14,7 @@ const BLOCK: u64 = 64 << 10;
 /// Read at once while counting.
 const BLOCKS_READ: usize = 16;
 /// The most that one answer carries, in bytes.
-const ANSWER_MAX: usize = 256 << 10;
+const ANSWER_MAX: usize = PART.most;
 /// Logs whose index is kept.
 const KEPT: usize = 16;
 

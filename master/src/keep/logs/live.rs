@@ -10,6 +10,7 @@ use crate::keep::bytes::budget::{Budget, Share};
 use crate::keep::bytes::snapshot::{ByteSnapshot, Bytes};
 use crate::keep::bytes::sum::Sum;
 use crate::keep::bytes::{drop_known, measure};
+use schema::limits::borders::LOGS_IN_MEMORY;
 use schema::values::{Refusal, RefusalCode};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +19,7 @@ use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, watch};
 
 /// Bytes of small logs and of their marks that one attempt has in memory, because a plan may have thousands of steps. What
 /// comes beyond it goes into files, as a large log does: 16 logs of the largest kind, or some hundred of a few lines.
-const ATTEMPT_BYTES_MAX: usize = 1 << 20;
+const ATTEMPT_BYTES_MAX: usize = LOGS_IN_MEMORY.count();
 /// Bytes of the line that names a gap, at most.
 const GAP_BYTES: usize = 160;
 /// Marks kept of one write, and of a log in memory: a line each is usual, and more show nothing.

@@ -1,14 +1,15 @@
 //! What an update of a ref brought: its commits, the paths that differ, and whether it was forced.
 
+use schema::limits::{COMMITS, PATHS};
 use schema::values::{Change, Commit, Time};
 
 use super::Mirror;
 use super::git::GitError;
 use super::refs::{check_ref, is_object_id};
 
-const COMMITS_MAX: usize = 100;
+const COMMITS_MAX: usize = COMMITS.most;
 /// Paths of one difference: what is beyond is not known.
-const PATHS_MAX: usize = 1000;
+const PATHS_MAX: usize = PATHS.most;
 /// Bytes that git may write of a difference, about 100 of them for each path besides its name.
 const DIFFERENCE_BYTES_MAX: usize = 1 << 20;
 const TEXT_CHARS_MAX: usize = 300;

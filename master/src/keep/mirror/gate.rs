@@ -1,6 +1,7 @@
 //! How much of git there is at once, for all mirrors of one master: whoever starts git has a [`Pass`] for it. Projects take turns.
 
 use crate::keep::turns::{Bounds, Counts, Queue, Turn};
+use schema::limits::borders::{GIT_KEPT, GIT_RUNS};
 use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// would only take the memory of more. A run may start a few processes of its own, as a fetch does. One mirror may have four packs under way,
 /// each for half an hour, and two slow runs: two are then left to read and to plan, and four to other mirrors. Packs, slow runs and the
 /// one that tidies are 11 at most, so that one is always left to whoever reads.
-const RUNS: Bounds = Bounds { in_all: 12, each: 8 };
+const RUNS: Bounds = Bounds { in_all: GIT_RUNS.count(), each: 8 };
 /// Of these, runs that wait for a remote, and those of one host. Room for others is left however many remotes are silent: of the runs
 /// that hang two keep their places, and every other host has its turns at the rest.
 const SLOW_RUNS: Bounds = Bounds { in_all: 6, each: 2 };
@@ -23,7 +24,7 @@ const TIDYING: Bounds = Bounds { in_all: 1, each: 1 };
 const HANGING_MAX: usize = 2;
 /// Processes that stay to be asked again, while nobody asks them. Each saves its mirror 3 ms for the next question, and takes 2 MiB and
 /// three descriptors.
-const KEPT_MAX: usize = 32;
+const KEPT_MAX: usize = GIT_KEPT.count();
 
 /// Owns the numbers of git. Clones are the same gate.
 #[derive(Clone, Debug)]

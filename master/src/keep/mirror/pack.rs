@@ -1,6 +1,7 @@
 //! Packs of a revision's history, less what the asker has. Askers for the same share one run of git and one file, which
 //! has no name in the file system and so is gone with its last holder, whatever happens.
 
+use schema::limits::{HAVE, REFS};
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io;
@@ -15,8 +16,8 @@ use super::git::GitError;
 use super::patience::Deadline;
 use super::refs::{self, is_object_id};
 
-const HAVE_MAX: usize = 256;
-const TAGS_MAX: usize = 1000;
+const HAVE_MAX: usize = HAVE.most;
+const TAGS_MAX: usize = REFS.most - 1;
 const PACK_DEADLINE: Duration = Duration::from_secs(1800);
 /// A pack of no objects: the header and its checksum.
 const HEADER_BYTES: usize = 12;

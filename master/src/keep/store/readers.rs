@@ -3,6 +3,7 @@
 use super::StoreError;
 use super::sqlite::{self, Executor, Tables};
 use crate::keep::turns::{Bounds, Counts, Principal, Queue, Turn};
+use schema::limits::borders::READS_EACH;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 
 /// Reads at once for one principal. One of two threads is then always free for others, and what one principal reads in a second
 /// does not suffer: a thread is kept busy.
-const READS_EACH: usize = 1;
+const READS_AT_ONCE: usize = READS_EACH.count();
 
 type Free = Arc<Mutex<VecDeque<usize>>>;
 
@@ -35,7 +36,7 @@ pub struct Reading {
 
 impl Readers {
     pub(super) fn over(executors: Box<[Executor]>) -> Readers {
-        let bounds = Bounds { in_all: executors.len(), each: READS_EACH };
+        let bounds = Bounds { in_all: executors.len(), each: READS_AT_ONCE };
         let free = Arc::new(Mutex::new((0..executors.len()).collect()));
         Readers(Arc::new(Shared { executors, free, turns: Queue::new(bounds) }))
     }

@@ -5,11 +5,12 @@ use super::served::Served;
 use crate::keep::blobs::{BlobReader, Blobs};
 use crate::keep::turns::Principal;
 use schema::common_capnp::byte_source;
+use schema::limits::PART;
 use std::io;
 use std::rc::Rc;
 
 /// The most that one read answers, in bytes.
-const READ_MAX: u32 = 256 << 10;
+const READ_MAX: u32 = PART.most as u32;
 
 /// The bytes of one blob.
 pub(super) struct BlobBytes {

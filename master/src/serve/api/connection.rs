@@ -5,6 +5,7 @@ use super::gateway::Gateway;
 use super::live::Connection;
 use crate::serve::places::{Bounds, Doorkeeper, Patience, Place, Watched};
 use schema::identity::Identity;
+use schema::limits::borders::{CREDENTIAL, CREDENTIAL_CROWDED, HANDSHAKE_CROWDED, STRANGERS, STRANGERS_EACH};
 use schema::sturdy_ref::Fingerprint;
 use schema::vat::{self, Limits};
 use std::rc::Rc;
@@ -14,15 +15,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Strangers at once: each may cost 1 MiB.
-const STRANGERS: Bounds = Bounds { all: 64, per_address: 8 };
+const PLACES: Bounds = Bounds { all: STRANGERS.count(), per_address: STRANGERS_EACH.count() };
 /// A stranger ends the handshake within this time, and shows a credential within this time after that.
-const HANDSHAKE: Patience = Patience { calm: vat::HANDSHAKE_MAX, crowded: Duration::from_secs(3) };
-const FIRST_CREDENTIAL: Patience = Patience { calm: Duration::from_secs(10), crowded: Duration::from_secs(5) };
+const HANDSHAKE: Patience = Patience { calm: vat::HANDSHAKE_MAX, crowded: HANDSHAKE_CROWDED.time() };
+const FIRST_CREDENTIAL: Patience = Patience { calm: CREDENTIAL.time(), crowded: CREDENTIAL_CROWDED.time() };
 
 /// Accepts until dropped. An honest crowd (every worker after a restart) is served one after the other, and nobody of it is
 /// turned away: who comes when there is no place, and nobody is silent, waits in the listener's backlog.
 pub async fn serve(api: Api, identity: Rc<Identity>, listener: TcpListener) {
-    let doorkeeper = Doorkeeper::new(STRANGERS);
+    let doorkeeper = Doorkeeper::new(PLACES);
     loop {
         match listener.accept().await {
             Ok((stream, from)) => {

@@ -4,7 +4,7 @@ use super::Holder;
 use super::operator_access::OperatorAccess;
 use crate::explain::doctor;
 use schema::grant_capnp::operator;
-use schema::limits::{self, ANSWER_BYTES, WHY, WORD};
+use schema::limits::{self, ANSWER_BYTES, FINDINGS, SENTENCE, SUBJECT, WORD};
 use schema::values::Finding;
 use schema::wire;
 
@@ -15,8 +15,9 @@ pub(super) async fn examine(
 ) -> capnp::Result<()> {
     let mut findings = doctor::examine(&access.reach(holder)).await;
     for finding in &mut findings {
-        finding.seen = WHY.cut(&finding.seen).into_owned();
-        finding.remedy = WHY.cut(&finding.remedy).into_owned();
+        finding.subject = SUBJECT.cut(&finding.subject).into_owned();
+        finding.seen = SENTENCE.cut(&finding.seen).into_owned();
+        finding.remedy = SENTENCE.cut(&finding.remedy).into_owned();
     }
     // the worst come first, so that what has no room is good
     let bytes = |finding: &Finding| {
@@ -24,9 +25,9 @@ pub(super) async fn examine(
         WORD + texts.map(|text| limits::text_bytes(text)).iter().sum::<usize>()
     };
     let all = findings.iter().map(bytes).sum::<usize>();
-    if all > ANSWER_BYTES {
+    if all > ANSWER_BYTES || findings.len() > FINDINGS.most {
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.verdict));
-        findings.truncate(limits::fitting(0, findings.iter().map(bytes)));
+        findings.truncate(limits::fitting(0, findings.iter().map(bytes)).min(FINDINGS.most));
     }
     let mut list = results.get().init_findings(wire::length(findings.len()));
     for (index, finding) in (0..).zip(&findings) {

@@ -7,7 +7,7 @@ use super::{Holder, broken};
 use crate::decide::coordinator::record::{AttemptRow, BuildId};
 use crate::explain::{self, Candidate, Explainer, Explanation, Remedy, RemedyStep, Why};
 use crate::keep::store::JobHistory;
-use schema::limits::WHY;
+use schema::limits::{COMMAND, HINTS, REASON, SENTENCE};
 use schema::perspective_capnp::{attempt_view, candidate, explanation, remedy, remedy_step};
 use schema::values::{Refusal, RefusalCode, Right, TierName};
 use schema::wire;
@@ -65,14 +65,13 @@ fn unread(access: &ViewerAccess, holder: &Holder, project: &str) -> String {
 pub(super) fn write_explanation(mut to: explanation::Builder<'_>, explained: &Explained) {
     let told = &explained.told;
     to.set_kind(told.why.kind());
-    to.set_text(WHY.cut(&told.why.text()));
+    to.set_text(SENTENCE.cut(&told.why.text()));
     to.set_since(told.since.map_or(0, wire::time));
     to.set_ahead(wire::length(told.ahead));
     to.set_worker_count(wire::length(told.worker_count));
-    wire::write_texts(
-        to.reborrow().init_hints(wire::length(told.hints.len())),
-        told.hints.iter().map(|hint| WHY.cut(hint)),
-    );
+    let hints = &told.hints[..told.hints.len().min(HINTS.most)];
+    let texts = hints.iter().map(|hint| SENTENCE.cut(hint));
+    wire::write_texts(to.reborrow().init_hints(wire::length(hints.len())), texts);
     let mut workers = to.reborrow().init_workers(wire::length(told.workers.len()));
     for (index, worker) in (0..).zip(&told.workers) {
         write_candidate(workers.reborrow().get(index), worker);
@@ -90,13 +89,13 @@ pub(super) fn write_explanation(mut to: explanation::Builder<'_>, explained: &Ex
 fn write_candidate(mut to: candidate::Builder<'_>, worker: &Candidate) {
     to.set_name(&worker.name);
     to.set_standing(worker.availability.word());
-    to.set_text(WHY.cut(&worker.text));
+    to.set_text(SENTENCE.cut(&worker.text));
     wire::write_texts(to.reborrow().init_jobs(wire::length(worker.jobs.len())), &worker.jobs);
     to.set_since(worker.since.map_or(0, wire::time));
 }
 
 fn write_remedy(mut to: remedy::Builder<'_>, remedy: &Remedy) {
-    to.set_text(WHY.cut(&remedy.text()));
+    to.set_text(SENTENCE.cut(&remedy.text()));
     let mut steps = to.init_steps(wire::length(remedy.steps.len()));
     for (index, step) in (0..).zip(&remedy.steps) {
         write_step(steps.reborrow().get(index), step);
@@ -104,7 +103,8 @@ fn write_remedy(mut to: remedy::Builder<'_>, remedy: &Remedy) {
 }
 
 fn write_step(mut to: remedy_step::Builder<'_>, step: &RemedyStep) {
-    to.set_command(step.command());
+    // half a command would do something else
+    to.set_command(Some(step.command()).filter(|command| command.len() <= COMMAND.most).unwrap_or_default());
     match step {
         RemedyStep::Wait(job) => {
             to.set_act(remedy_step::Act::Wait);
@@ -135,14 +135,14 @@ fn write_attempt(mut to: attempt_view::Builder<'_>, row: &AttemptRow) {
     to.set_finished(row.finished.map_or(0, wire::time));
     // while it runs, an outcome is what it was asked for
     to.set_outcome(wire::outcome_to_wire(row.outcome.filter(|_| row.finished.is_some())));
-    to.set_reason(&row.reason);
+    to.set_reason(REASON.cut(&row.reason));
     to.set_isolation(row.isolation.as_ref().map_or("", TierName::word));
     if let Some(placed) = &row.placed {
-        to.set_placed(explain::placed_text(placed));
+        to.set_placed(SENTENCE.cut(&explain::placed_text(placed)));
         to.set_because(placed.because.word());
         to.set_able(placed.able);
         to.set_free(placed.free);
         to.set_waited(placed.waited_ms);
-        to.set_waited_for(explain::waited_text(placed, &row.worker));
+        to.set_waited_for(SENTENCE.cut(&explain::waited_text(placed, &row.worker)));
     }
 }

@@ -5,12 +5,13 @@ use super::served::Served;
 use crate::decide::coordinator::record::StepKey;
 use crate::keep::logs::{Grip, Logs};
 use crate::keep::turns::Principal;
+use schema::limits::PART;
 use schema::log_capnp::log_reader;
 use std::io;
 use std::rc::Rc;
 
 /// The most that one read answers, in bytes.
-const READ_MAX: u32 = 256 << 10;
+const READ_MAX: u32 = PART.most as u32;
 
 /// A reader of one step's log.
 pub(super) struct Reader {

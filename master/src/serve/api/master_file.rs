@@ -3,7 +3,7 @@
 use super::operator_access::OperatorAccess;
 use super::{Holder, accept};
 use schema::grant_capnp::{difference, operator};
-use schema::limits::{self, WHY, WORD};
+use schema::limits::{self, DIFFERENCES, SENTENCE, SUBJECT, WORD};
 use schema::values::Difference;
 use schema::wire;
 
@@ -55,14 +55,15 @@ pub(super) async fn add_project(
 /// The first ones that one answer holds, each with the beginning of its values: a person reads no more than that.
 fn fitting(mut found: Vec<Difference>) -> Vec<Difference> {
     for difference in &mut found {
-        difference.before = WHY.cut(&difference.before).into_owned();
-        difference.after = WHY.cut(&difference.after).into_owned();
+        difference.key = SUBJECT.cut(&difference.key).into_owned();
+        difference.before = SENTENCE.cut(&difference.before).into_owned();
+        difference.after = SENTENCE.cut(&difference.after).into_owned();
     }
     let bytes = |one: &Difference| {
         let texts = [&one.key, &one.before, &one.after];
         WORD + texts.map(|text| limits::text_bytes(text)).iter().sum::<usize>()
     };
-    found.truncate(limits::fitting(0, found.iter().map(bytes)));
+    found.truncate(limits::fitting(0, found.iter().map(bytes)).min(DIFFERENCES.most));
     found
 }
 

@@ -10,7 +10,7 @@ use crate::decide::coordinator::authority::Authority;
 use crate::decide::coordinator::record::{GrantId, GrantRow};
 use crate::explain::Explainer;
 use schema::grant_capnp::{grant, operator};
-use schema::limits::{self, HOLDER, JOIN_HASH, REVOCATION, WHY, WORKER};
+use schema::limits::{self, HOLDER, JOIN_HASH, REVOCATION, REVOKED, ROLES, WHY, WORD, WORKER};
 use schema::values::{GrantKind, Refusal, RefusalCode, What};
 use schema::wire;
 use std::rc::Rc;
@@ -99,8 +99,9 @@ impl operator::Server for Operator {
         let reason = if reason.is_empty() { format!("by {}", self.holder.name) } else { reason };
         let revoked = self.access.driver().call(|it, now| it.revoke(now, request, id, &reason)).await;
         let revoked = accept!(results, revoked);
-        let mut list = results.get().init_revoked(wire::length(revoked.len()));
-        for (index, id) in (0..).zip(revoked) {
+        let told = &revoked[..revoked.len().min(REVOKED.most)];
+        let mut list = results.get().init_revoked(wire::length(told.len()));
+        for (index, id) in (0..).zip(told) {
             list.set(index, id.0);
         }
         Ok(())
@@ -183,7 +184,8 @@ impl operator::Server for Operator {
         let own = Authority::of(self.holder.kind, &self.holder.what, None);
         // what others may is no business of an operator of some projects
         let is_own = |what: &What| own.holds(&Authority::of(GrantKind::User, what, None)).is_ok();
-        let roles: Vec<_> = policy.roles.iter().filter(|(_, what)| is_own(what)).collect();
+        let mut roles: Vec<_> = policy.roles.iter().filter(|(_, what)| is_own(what)).collect();
+        roles.truncate(limits::fitting(0, roles.iter().map(|(name, what)| role_bytes(name, what))).min(ROLES.most));
         let mut list = results.get().init_roles(wire::length(roles.len()));
         for (index, (name, what)) in (0..).zip(roles) {
             let mut to = list.reborrow().get(index);
@@ -222,6 +224,13 @@ fn write_grants(mut list: capnp::struct_list::Builder<'_, grant::Owned>, rows: &
     for (index, row) in (0..).zip(rows) {
         write_grant(list.reborrow().get(index), row);
     }
+}
+
+/// A role as it travels.
+fn role_bytes(name: &str, what: &What) -> usize {
+    let rights: usize = what.may.iter().map(|right| limits::text_bytes(right.word())).sum();
+    // the pointers of its lists, which `What` has four of
+    7 * WORD + limits::text_bytes(name) + rights + limits::listed(&what.projects)
 }
 
 /// All that a new grant shall be, as the bytes by which a repeated request is known.

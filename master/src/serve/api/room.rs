@@ -4,14 +4,17 @@
 use super::detail::JobDetail;
 use crate::decide::coordinator::record::{AttemptRow, BuildRow};
 use crate::explain::{Candidate, QueueStatus, WorkerStatus};
-use schema::limits::{self, ADDRESS, ANSWER_BYTES, JOB_VIEW, STEP_VIEW, WORD, text_bytes};
+use schema::limits::{
+    self, ADDRESS, ANSWER_BYTES, ATTEMPTS, CANDIDATE_JOBS, JOB_VIEW, LABELS, LABELS_IN_FORCE, PATTERNS, POOLS, RUNNING,
+    STEP_VIEW, TIERS, WORD, text_bytes,
+};
 use schema::values::{Exit, TierName, TierProbe, Time};
 use std::borrow::Cow;
 
 /// The most jobs of one worker that are named: enough to see what it does, and a worker with many slots stays one row of a list.
-pub(super) const RUNNING_SHOWN: usize = 500;
+pub(super) const RUNNING_SHOWN: usize = RUNNING.most;
 /// The most jobs that are named of one worker in an explanation, which shows up to 20 workers.
-pub(super) const CANDIDATE_SHOWN: usize = 50;
+pub(super) const CANDIDATE_SHOWN: usize = CANDIDATE_JOBS.most;
 /// The most bytes of attempts in an explanation: those of some 200 with the longest reasons.
 const ATTEMPTS_BYTES: usize = 1 << 20;
 /// The most bytes of each list of a worker, of which it has five: a sixth is left for its texts. Only older masters let it have
@@ -46,7 +49,7 @@ impl<'a> ProjectRow<'a> {
     pub(super) fn new(name: &'a str, address: &'a str, main_branch: String, aliases: &'a [String]) -> ProjectRow<'a> {
         let mut row = ProjectRow { name, address: ADDRESS.cut(address), main_branch, next_look: None, aliases: &[] };
         let shown = limits::fitting(row.bytes(), aliases.iter().map(|alias| text_bytes(alias)));
-        row.aliases = &aliases[..shown];
+        row.aliases = &aliases[..shown.min(PATTERNS.most)];
         row
     }
 
@@ -58,18 +61,18 @@ impl<'a> ProjectRow<'a> {
 
 /// Leaves out what of the lists of a worker has no room in a row.
 pub(super) fn shorten_worker(worker: &mut WorkerStatus) {
-    fn keep<T>(list: &mut Vec<T>, bytes: impl Fn(&T) -> usize) {
+    fn keep<T>(list: &mut Vec<T>, most: &limits::Limit, bytes: impl Fn(&T) -> usize) {
+        list.truncate(most.most);
         list.truncate(limits::fitting(ANSWER_BYTES - WORKER_LIST_BYTES, list.iter().map(bytes)));
     }
     let pair = |(name, value): &(String, String)| text_bytes(name) + text_bytes(value);
     let text = |text: &String| text_bytes(text);
-    worker.running.truncate(RUNNING_SHOWN);
-    keep(&mut worker.running, text);
-    keep(&mut worker.pools, text);
-    keep(&mut worker.description.isolation, |tier| text_bytes(tier.word()));
-    keep(&mut worker.description.probes, probe_bytes);
-    keep(&mut worker.description.labels, pair);
-    keep(&mut worker.labels, pair);
+    keep(&mut worker.running, &RUNNING, text);
+    keep(&mut worker.pools, &POOLS, text);
+    keep(&mut worker.description.isolation, &TIERS, |tier| text_bytes(tier.word()));
+    keep(&mut worker.description.probes, &TIERS, probe_bytes);
+    keep(&mut worker.description.labels, &LABELS, pair);
+    keep(&mut worker.labels, &LABELS_IN_FORCE, pair);
 }
 
 pub(super) fn worker_bytes(worker: &WorkerStatus) -> usize {
@@ -98,7 +101,7 @@ pub(super) fn queue_bytes(item: &QueueStatus) -> usize {
 pub(super) fn shorten(workers: &mut [Candidate], attempts: &mut Vec<AttemptRow>) {
     workers.iter_mut().for_each(|worker| worker.jobs.truncate(CANDIDATE_SHOWN));
     let sizes = attempts.iter().rev().map(|attempt| 2 * ROW + text_bytes(&attempt.reason));
-    let kept = limits::fitting(ANSWER_BYTES - ATTEMPTS_BYTES, sizes);
+    let kept = limits::fitting(ANSWER_BYTES - ATTEMPTS_BYTES, sizes).min(ATTEMPTS.most);
     attempts.drain(..attempts.len() - kept);
 }
 

@@ -2,14 +2,12 @@
 //! system gives. Counts, and knows nothing of connections.
 
 use crate::decide::coordinator::record::GrantId;
+use schema::limits::borders::GRANT_BUDGET;
 use schema::values::{Refusal, RefusalCode};
 use schema::vat::Budget;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-
-/// What the calls under way and the answers of all connections of one grant may cost, in bytes: as much as one alone.
-const BUDGET: usize = 16 << 20;
 
 #[derive(Default)]
 pub(super) struct Seats(Rc<RefCell<BTreeMap<GrantId, Account>>>);
@@ -22,7 +20,7 @@ struct Account {
 
 impl Default for Account {
     fn default() -> Account {
-        Account { connections: 0, budget: Budget::new(BUDGET) }
+        Account { connections: 0, budget: Budget::new(GRANT_BUDGET.count()) }
     }
 }
 

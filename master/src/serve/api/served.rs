@@ -4,6 +4,7 @@ use super::broken;
 use crate::commit::state_reader::StateReader;
 use crate::decide::coordinator::Coordinator;
 use crate::keep::turns::{Bounds, Counts, Principal, Queue};
+use schema::limits::borders::{PACKS_ALL, PACKS_EACH};
 use schema::values::{Refusal, Time};
 use tokio::time::Instant;
 
@@ -13,7 +14,7 @@ const ANSWERS: Bounds = Bounds { in_all: 1, each: 1 };
 const FILES: Bounds = Bounds { in_all: 8, each: 2 };
 /// Packs that are made for workers: each is a run of git that keeps a processor busy. A worker may have two at once, so that
 /// others get on beside one whose packs take long.
-const PACKS: Bounds = Bounds { in_all: 4, each: 2 };
+const PACKS: Bounds = Bounds { in_all: PACKS_ALL.count(), each: PACKS_EACH.count() };
 
 /// Revisions that are looked up for whoever asks for a build: a ref is fetched, and a repository does one fetch at a time. So a few of each
 /// grant stand before it; in all there is room for those that wait for a silent one.

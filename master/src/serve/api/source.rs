@@ -6,7 +6,8 @@ use crate::intake::sources::Repository;
 use crate::keep::mirror::{GitError, SharedPack};
 use crate::keep::turns::Principal;
 use schema::common_capnp::byte_source;
-use schema::limits::{self, COMMIT, HAVE};
+use schema::limits::borders::PACKS_HELD;
+use schema::limits::{self, COMMIT, HAVE, PART};
 use schema::values::{Refusal, RefusalCode, SourceRevision};
 use schema::wire;
 use schema::worker_capnp::source_pack;
@@ -15,10 +16,10 @@ use std::rc::Rc;
 use tokio::sync::Semaphore;
 
 /// The most that one read answers, in bytes.
-const READ_MAX: u32 = 256 << 10;
+const READ_MAX: u32 = PART.most as u32;
 /// Packs that one lease may hold. Each is a file and a descriptor of the master; a worker fetches one, and perhaps another
 /// after its link was lost.
-const HELD_MAX: usize = 16;
+const HELD_MAX: usize = PACKS_HELD.count();
 
 /// The packs of one lease.
 pub(super) struct LeasePacks {

@@ -6,6 +6,7 @@ use crate::decide::coordinator::record::{BuildCause, BuildRow, GrantRow, StepRow
 use crate::explain::{QueueStatus, WorkerStatus};
 use capnp::struct_list;
 use schema::grant_capnp::{grant, worker_view};
+use schema::limits::{ABOUT, CAUSE, COMMIT_LINE, REVOCATION, SENTENCE, SKIPPED, STEP_NAME};
 use schema::perspective_capnp::{build_view, job_view, queue_item, step_view};
 use schema::values::{TierName, Time};
 use schema::wire;
@@ -19,9 +20,9 @@ pub(super) fn write_build(mut to: build_view::Builder<'_>, row: &BuildRow, diagn
     to.set_outcome(wire::outcome_to_wire(row.outcome));
     to.set_ref(&source.ref_name);
     to.set_revision(&source.revision);
-    to.set_subject(&row.subject);
-    to.set_author(&row.author);
-    to.set_cause(row.cause.to_string());
+    to.set_subject(COMMIT_LINE.cut(&row.subject));
+    to.set_author(COMMIT_LINE.cut(&row.author));
+    to.set_cause(CAUSE.cut(&row.cause.to_string()));
     to.set_created(wire::time(row.created));
     to.set_started(maybe(row.started));
     to.set_finished(maybe(row.finished));
@@ -47,7 +48,7 @@ pub(super) fn write_grant(mut to: grant::Builder<'_>, row: &GrantRow) {
     to.set_expires(maybe(row.expires));
     to.set_revoked(maybe(row.revoked));
     to.set_holder(row.holder.map(|holder| holder.to_string()).unwrap_or_default());
-    to.set_reason(&row.reason);
+    to.set_reason(REVOCATION.cut(&row.reason));
 }
 
 /// As many as the list has room for.
@@ -66,9 +67,9 @@ fn write_worker(mut to: worker_view::Builder<'_>, worker: &WorkerStatus) {
     wire::write_texts(to.reborrow().init_running(wire::length(running.len())), running);
     to.set_last_heard(wire::time(worker.last_heard));
     to.set_draining(worker.draining);
-    to.set_held(&worker.held);
+    to.set_held(SENTENCE.cut(&worker.held));
     to.set_grant(worker.grant.0);
-    to.set_waits(&worker.waits);
+    to.set_waits(SENTENCE.cut(&worker.waits));
     to.set_revoked(&worker.revoked);
     wire::write_pairs(to.init_labels(wire::length(worker.labels.len())), &worker.labels);
 }
@@ -78,9 +79,9 @@ pub(super) fn write_queue_item(mut to: queue_item::Builder<'_>, item: &QueueStat
     to.set_build(item.build);
     to.set_job(&item.job);
     to.set_since(wire::time(item.since));
-    to.set_reason(item.why.text());
+    to.set_reason(SENTENCE.cut(&item.why.text()));
     to.set_kind(item.why.kind());
-    to.set_remedy(item.why.remedy());
+    to.set_remedy(SENTENCE.cut(&item.why.remedy()));
 }
 
 fn write_job(mut to: job_view::Builder<'_>, job: &JobDetail) {
@@ -88,13 +89,13 @@ fn write_job(mut to: job_view::Builder<'_>, job: &JobDetail) {
     to.set_name(&row.name);
     to.set_state(wire::state_to_wire(row.state));
     to.set_outcome(wire::outcome_to_wire(row.outcome));
-    to.set_reason(if job.waits.is_empty() { &row.reason } else { &job.waits });
+    to.set_reason(SKIPPED.cut(if job.waits.is_empty() { &row.reason } else { &job.waits }));
     to.set_worker(&row.worker);
     to.set_attempt(row.attempt);
     to.set_queued(maybe(row.queued));
     to.set_started(maybe(row.started));
     to.set_finished(maybe(row.finished));
-    to.set_platform(&row.platform);
+    to.set_platform(ABOUT.cut(&row.platform));
     to.set_carried_from(row.carried_from);
     to.set_isolation(row.isolation.as_ref().map_or("", TierName::word));
     let mut needs = to.reborrow().init_needs(wire::length(job.needs.len()));
@@ -108,7 +109,7 @@ fn write_job(mut to: job_view::Builder<'_>, job: &JobDetail) {
 }
 
 fn write_step(mut to: step_view::Builder<'_>, row: &StepRow) {
-    to.set_name(&row.name);
+    to.set_name(STEP_NAME.cut(&row.name));
     to.set_state(wire::state_to_wire(row.state));
     to.set_outcome(wire::outcome_to_wire(row.outcome));
     wire::write_exit(to.reborrow().init_exit(), &row.exit);

@@ -12,14 +12,14 @@ use super::{Holder, broken, no_build, no_project, refuse};
 use crate::decide::coordinator::record::BuildRow;
 use crate::explain::Explainer;
 use crate::keep::store::BuildFilter;
-use schema::limits::{self, DIAGNOSIS_LISTED, PROJECT, REF, REVISION, WORKER};
+use schema::limits::{self, DIAGNOSIS_LISTED, PROJECT, REF, REVISION, ROWS_TOLD, WORKER};
 use schema::perspective_capnp::viewer;
 use schema::values::Filter;
 use schema::wire;
 use std::rc::Rc;
 
 /// Most builds in one answer.
-const BUILDS_MAX: u32 = 1_000;
+const BUILDS_MAX: u32 = ROWS_TOLD.most as u32;
 
 pub(super) struct Viewer {
     pub(super) access: Rc<ViewerAccess>,
@@ -126,7 +126,7 @@ impl viewer::Server for Viewer {
         let mut items =
             self.access.look(&self.holder, |it, now| Explainer::new(it, now).queue()).await.map_err(unavailable)?;
         items.retain(|item| self.holder.what.sees(&item.project));
-        items.truncate(limits::fitting(0, items.iter().map(queue_bytes)));
+        items.truncate(limits::fitting(0, items.iter().map(queue_bytes)).min(ROWS_TOLD.most));
         let mut list = results.get().init_items(wire::length(items.len()));
         for (index, item) in (0..).zip(&items) {
             write_queue_item(list.reborrow().get(index), item);

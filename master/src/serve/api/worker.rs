@@ -7,7 +7,7 @@ use super::{Holder, accept, refuse};
 use crate::decide::coordinator::record::LeaseToken;
 use crate::decide::coordinator::{Arrival, Attached, Resumption, SessionId};
 use schema::gate::Gate;
-use schema::limits::{self, INSTANCE, LACK, LEASE, LEASES, TROUBLES};
+use schema::limits::{self, INSTANCE, LACK, LEASE, LEASES, OFFERS, TROUBLES};
 use schema::values::{Assignment, JobPlan, Refusal, RefusalCode, Resources};
 use schema::wire;
 use schema::worker_capnp::{lease, session, worker_desk};
@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 const CLONE_PING: Duration = Duration::from_secs(3);
 /// An answer to `take` holds so many offers beyond the first, and none once its plans are this large, in bytes, about: all of
 /// them are to be accepted in time, also over a slow link.
-const FURTHER_MAX: usize = 64;
+const FURTHER_MAX: usize = OFFERS.most;
 const FURTHER_BYTES: usize = 64 << 10;
 
 /// The capability of a worker's grant: a worker attaches with it.

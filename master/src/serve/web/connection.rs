@@ -6,6 +6,7 @@ use axum::Router;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use schema::limits::borders::{WEB_CONNECTIONS, WEB_HEAD};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Open at once; when there are more, those that say and take nothing go. A proxy before the pages is one address, so that
 /// there is no bound for each.
-const CONNECTIONS: Bounds = Bounds { all: 512, per_address: usize::MAX };
+const CONNECTIONS: Bounds = Bounds { all: WEB_CONNECTIONS.count(), per_address: usize::MAX };
 /// For whoever says and takes nothing, and for whom nothing is worked on.
 const SILENCE: Patience = Patience { calm: STALL_TIME, crowded: Duration::from_secs(3) };
 /// For the head of a request, and between two requests.
@@ -28,7 +29,7 @@ const STALL_TIME: Duration = Duration::from_secs(30);
 /// After which a connection is closed, whatever it does.
 const LIFETIME: Duration = Duration::from_secs(15 * 60);
 /// Of a request's head, and of what is written at once, in bytes.
-const BUFFER: usize = 64 << 10;
+const BUFFER: usize = WEB_HEAD.count();
 
 pub(super) async fn accept(listener: TcpListener, router: Router, ended: CancellationToken) {
     let doorkeeper = Doorkeeper::new(CONNECTIONS);

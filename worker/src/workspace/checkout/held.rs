@@ -11,7 +11,7 @@ use crate::disk::atomic_file;
 const HELD_FILE: &str = "guild.held";
 /// More of them make git slow, and the oldest are hardly asked for again.
 const COMMITS_MAX: usize = 256;
-pub(super) const TAGS_MAX: usize = 2048;
+const TAGS_MAX: usize = 2048;
 /// Ids that the master regards in one request.
 const HAVE_MAX: usize = 256;
 /// Of these, at most so many tags: the commits that it has not to send again are worth more.

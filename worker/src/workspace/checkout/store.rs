@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use schema::common_capnp::byte_source;
-use schema::limits::{self, TOLD, TOLD_LIST};
+use schema::limits::{self, COMMIT, PART, REF, REFS};
 use schema::wire;
 use schema::worker_capnp::source_pack;
 
 use super::CheckoutError;
-use super::held::{HeldObjects, TAGS_MAX};
+use super::held::HeldObjects;
 use super::private::{config, is_id};
 use super::pump::{Part, pump};
 use crate::disk::atomic_file;
@@ -437,8 +437,8 @@ fn refused(answer: &source_pack::pack_results::Reader<'_>) -> Result<(), Checkou
 
 fn tags_of(answer: &source_pack::pack_results::Reader<'_>) -> Result<Vec<(String, String)>, CheckoutError> {
     let mut tags = Vec::new();
-    for pair in limits::structs(answer.get_refs(), &TOLD_LIST)?.take(TAGS_MAX) {
-        let (Ok(name), Ok(id)) = (limits::text(pair.get_name(), &TOLD), limits::text(pair.get_value(), &TOLD)) else {
+    for pair in limits::structs(answer.get_refs(), &REFS)? {
+        let (Ok(name), Ok(id)) = (limits::text(pair.get_name(), &REF), limits::text(pair.get_value(), &COMMIT)) else {
             continue;
         };
         if name.starts_with("refs/tags/") && is_id(&id) {

@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::http::header::{self, HeaderValue};
 use futures::StreamExt as _;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use schema::limits::borders::{HOOK_BODIES, HOOK_BODY, HOOK_KEPT};
 use sha2::Sha256;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -14,11 +15,11 @@ use tokio::time::{Instant, interval_at, timeout};
 
 /// The most that a delivery's body may have, in bytes: what GitHub sends at most (docs.github.com, "Webhook events and
 /// payloads").
-const BODY_MAX: usize = 25 << 20;
+const BODY_MAX: usize = HOOK_BODY.count();
 /// What is kept of a body, in bytes: forges name the ref within the first few.
-const KEPT_MAX: usize = 1 << 20;
+const KEPT_MAX: usize = HOOK_KEPT.count();
 /// Bodies that are taken in at once; further ones wait.
-const BODIES_MAX: usize = 8;
+const BODIES_MAX: usize = HOOK_BODIES.count();
 /// Bodies that wait; those beyond are turned away at once. A connection that waits holds up to 64 KiB.
 const WAITING_MAX: usize = 32;
 /// How long a body waits. Forges give up after 10 s, and GitHub does not send by itself again what was turned away: the next poll finds

@@ -121,10 +121,17 @@ impl Mirror {
             let text = format!("{path} of {revision} is missing in the mirror");
             GitError::Unreadable { verb: "cat-file", text }
         };
+        if path.contains(['\n', '\0']) {
+            return Ok(());
+        }
         let listed = self.git.run("ls-tree").args(["-z", revision, "--", path]).bytes().await;
-        let Ok(listed) = listed else {
-            let is_known = self.refs().await?.refs.values().any(|tip| tip == revision);
-            return if is_known { Err(lack()) } else { Ok(()) };
+        let listed = match listed {
+            Ok(listed) => listed,
+            Err(GitError::Failed { .. }) => {
+                let is_known = self.refs().await?.refs.values().any(|tip| tip == revision);
+                return if is_known { Err(lack()) } else { Ok(()) };
+            }
+            Err(_) => return Ok(()),
         };
         let listed = String::from_utf8_lossy(&listed);
         let blob = listed.split('\t').next().and_then(|entry| entry.split_once(" blob ")).map(|(_, id)| id);

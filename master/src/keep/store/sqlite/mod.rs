@@ -39,7 +39,7 @@ const READERS: usize = 2;
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> StoreError {
-        StoreError::Failed(error.to_string())
+        damage::told_by(&error).map_or_else(|| StoreError::Failed(error.to_string()), StoreError::Damaged)
     }
 }
 

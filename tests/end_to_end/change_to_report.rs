@@ -5,7 +5,7 @@
 
 use client::{Events, Follow, LogAddress, Told, logs};
 use master::config::{Config, Means, NoticeConfig};
-use master::decide::coordinator::record::Turn;
+use master::decide::coordinator::record::Transition;
 use schema::values::{Commit, Cursor, Event, Fact, Filter, Outcome, State, Time};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt as _;
@@ -84,7 +84,8 @@ fn configure(config: &mut Config) {
     std::fs::set_permissions(&tell, std::fs::Permissions::from_mode(0o755)).unwrap();
     let all = || vec!["*".to_owned()];
     let by = Means::Command(vec![tell.to_string_lossy().into_owned()]);
-    config.notices = vec![NoticeConfig { events: vec![Turn::NewlyFailing], by, projects: all(), branches: all() }];
+    config.notices =
+        vec![NoticeConfig { events: vec![Transition::NewlyFailing], by, projects: all(), branches: all() }];
 }
 
 /// A clone commits, and pushes.

@@ -1,7 +1,7 @@
 //! What an operator is told of an installation, through the public API: of one in which something is wrong, and of one that is good.
 
 use master::config::{Config, HookConfig, HookKind, Means, NoticeConfig, PoolConfig, ProjectConfig};
-use master::decide::coordinator::record::Turn;
+use master::decide::coordinator::record::Transition;
 use schema::values::{Description, Finding, GrantKind, Health, StepBounds, Time, What};
 use schema::wire;
 use std::os::unix::fs::PermissionsExt;
@@ -131,7 +131,7 @@ fn an_operator_hears_of_the_machine_of_a_worker() {
 
 fn tell(program: &str) -> NoticeConfig {
     NoticeConfig {
-        events: vec![Turn::NewlyFailing],
+        events: vec![Transition::NewlyFailing],
         by: Means::Command(vec![program.to_owned()]),
         projects: vec!["*".to_owned()],
         branches: vec!["*".to_owned()],

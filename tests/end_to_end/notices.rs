@@ -5,7 +5,7 @@ use data_encoding::BASE64;
 use hmac::{Hmac, KeyInit, Mac};
 use master::config::channel::WebhookConfig;
 use master::config::{Config, MailConfig, Means, NoticeConfig, ProjectConfig, Recipient};
-use master::decide::coordinator::record::Turn;
+use master::decide::coordinator::record::Transition;
 use schema::values::Outcome;
 use schema::worker_capnp::lease;
 use serde_json::{Value, json};
@@ -406,7 +406,7 @@ fn tell(config: &mut Config, port: u16) {
 
 fn of_all(by: Means) -> NoticeConfig {
     let all = || vec!["*".to_owned()];
-    NoticeConfig { events: vec![Turn::NewlyFailing, Turn::Fixed], by, projects: all(), branches: all() }
+    NoticeConfig { events: vec![Transition::NewlyFailing, Transition::Fixed], by, projects: all(), branches: all() }
 }
 
 /// Keeps what it is told, but for what the condition says.

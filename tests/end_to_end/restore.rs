@@ -2,7 +2,7 @@
 //! read once, and then all goes on.
 
 use master::config::{Config, Means, NoticeConfig};
-use master::decide::coordinator::record::Turn;
+use master::decide::coordinator::record::Transition;
 use schema::values::{Outcome, State};
 use std::cell::RefCell;
 use std::os::unix::fs::PermissionsExt;
@@ -71,7 +71,7 @@ fn notify(config: &mut Config) {
     let tell = format!("#!/bin/sh\necho >> {there}/tries\n[ -e {there}/open ] || exit 1\ncat >> {there}/told\n");
     let program = program(&dir.join("tell"), &tell);
     let all = || vec!["*".to_owned()];
-    let (events, by) = (vec![Turn::NewlyFailing], Means::Command(vec![program]));
+    let (events, by) = (vec![Transition::NewlyFailing], Means::Command(vec![program]));
     config.notices = vec![NoticeConfig { events, by, projects: all(), branches: all() }];
 }
 

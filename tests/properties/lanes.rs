@@ -3,8 +3,8 @@
 //! the end of it all.
 
 use master::decide::coordinator::lane::{Lane, LaneResult, RESULTS_KEPT};
-use master::decide::coordinator::record::{ToldRow, Turn};
-use master::serve::reporters::episodes::{News, Next, PATIENCE, Planned, Said, Spot, View, next};
+use master::decide::coordinator::record::{ToldRow, Transition};
+use master::serve::reporters::episodes::{NewestPlan, News, Next, ObservedBranch, PATIENCE, Said, Spot, next};
 use master::serve::reporters::told::{Branch, id_of, rows, time_of};
 use schema::values::{Outcome, Time};
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,7 +53,7 @@ fn nothing_is_told_twice_and_nothing_stays_untold() {
         world.tell();
         world.check();
         let is_red = world.lanes.iter().any(|(_, lane)| lane.outcome() == Some(Outcome::Failed));
-        let is_told = world.told_of.last().is_some_and(|told| told.turn == Turn::NewlyFailing);
+        let is_told = world.told_of.last().is_some_and(|told| told.turn == Transition::NewlyFailing);
         assert_eq!(is_red, is_told, "{world:#?}");
     });
 }
@@ -119,9 +119,9 @@ impl History {
             let bad = cell.iter().filter(|(_, is_bad)| **is_bad).map(|(lane, _)| (*lane).to_owned());
             failed.extend(bad);
             match (was_red, is_red) {
-                (false, true) => told.push(Told { turn: Turn::NewlyFailing, update, lanes: failed.clone() }),
+                (false, true) => told.push(Told { turn: Transition::NewlyFailing, update, lanes: failed.clone() }),
                 (true, false) => {
-                    told.push(Told { turn: Turn::Fixed, update, lanes: std::mem::take(&mut failed) });
+                    told.push(Told { turn: Transition::Fixed, update, lanes: std::mem::take(&mut failed) });
                 }
                 (true, true) | (false, false) => {}
             }
@@ -163,7 +163,7 @@ fn outcomes(random: &mut Random, lanes: usize) -> BTreeMap<String, Outcome> {
 /// What a notice said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Told {
-    turn: Turn,
+    turn: Transition,
     update: u32,
     lanes: BTreeSet<String>,
 }
@@ -236,7 +236,7 @@ impl World {
         self.now = self.now.after(STEP);
     }
 
-    fn view(&self) -> View {
+    fn view(&self) -> ObservedBranch {
         let mut open: BTreeMap<u32, Option<BTreeSet<String>>> = BTreeMap::new();
         for build in &self.open {
             let known = open.entry(build.update).or_insert_with(|| Some(BTreeSet::new()));
@@ -245,7 +245,7 @@ impl World {
         let update = self.updates.iter().copied().max().unwrap_or(0);
         let spot = Spot { update, build: update, revision: format!("r{update}") };
         let lanes = self.lanes.iter().map(|(name, lane)| (name.clone(), lane.clone())).collect();
-        View { lanes, open, planned: Some(Planned { spot, created: Time(1) }) }
+        ObservedBranch { lanes, open, planned: Some(NewestPlan { spot, created: Time(1) }) }
     }
 
     fn next(&self) -> Next {
@@ -297,7 +297,7 @@ impl World {
     /// A failure and its fix take turns.
     fn check(&self) {
         for (index, told) in self.told_of.iter().enumerate() {
-            let wanted = if index % 2 == 0 { Turn::NewlyFailing } else { Turn::Fixed };
+            let wanted = if index % 2 == 0 { Transition::NewlyFailing } else { Transition::Fixed };
             assert_eq!(told.turn, wanted, "{:?}", self.told_of);
         }
     }

@@ -2,7 +2,7 @@
 
 use futures::future::LocalBoxFuture;
 use master::intake::sources::History;
-use master::keep::mirror::{Difference, GitError, Range, SharedPack};
+use master::keep::mirror::{CommitRange, Difference, GitError, SharedPack};
 use schema::values::Commit;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -109,8 +109,8 @@ impl History for Commits {
         Some("refs/heads/main".to_owned())
     }
 
-    fn range<'a>(&'a self, _: &'a str, _: &'a [String], _: u32) -> Answer<'a, Range> {
-        Box::pin(look(Range::default()))
+    fn range<'a>(&'a self, _: &'a str, _: &'a [String], _: u32) -> Answer<'a, CommitRange> {
+        Box::pin(look(CommitRange::default()))
     }
 
     fn pack<'a>(&'a self, _: &'a str, _: &'a [String]) -> Answer<'a, SharedPack> {

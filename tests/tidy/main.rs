@@ -230,7 +230,7 @@ fn the_objects_of_an_audience_reach_no_other() {
         words.retain(|word| !own.split(' ').any(|own| own == *word));
         words.push(beyond);
         if !own.contains("OperatorAccess") {
-            words.extend(["ConfigCalls", "config_calls", "Premises"]);
+            words.extend(["ConfigCalls", "config_calls", "ConfigFacts"]);
         }
         let files = files.split(' ').map(|file| top().join(format!("master/src/serve/api/{file}.rs")));
         let files = files.map(|path| (path.clone(), fs::read_to_string(path).unwrap()));
@@ -399,7 +399,7 @@ fn the_top_level_is_fixed() {
 
 /// How many names of types may still be declared for more than one type of the same crate. The number only falls: whoever gives
 /// such a type a name of its own lowers it.
-const NAMES_DECLARED_TWICE: usize = 42;
+const NAMES_DECLARED_TWICE: usize = 0;
 
 /// A word with one meaning in a crate is understood wherever it is read.
 #[test]

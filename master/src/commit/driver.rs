@@ -46,7 +46,7 @@ pub type Outside = Box<dyn Fn(Effect)>;
 
 /// What one transaction writes, and what is performed after it.
 #[derive(Default)]
-struct Batch {
+struct PendingCommit {
     records: Vec<Record>,
     effects: Vec<Effect>,
     /// Retries that the coordinator made up to the end of this batch.
@@ -59,7 +59,7 @@ pub struct Driver {
     store: Store,
     feed: Rc<Feed>,
     clock: Clock,
-    open: RefCell<Batch>,
+    open: RefCell<PendingCommit>,
     /// Effects that need not wait for a commit, in order.
     early: RefCell<VecDeque<Effect>>,
     is_performing: Cell<bool>,
@@ -351,7 +351,7 @@ impl Driver {
     }
 
     /// Takes the open batch and begins the next.
-    fn take_batch(&self) -> Option<(u64, Batch)> {
+    fn take_batch(&self) -> Option<(u64, PendingCommit)> {
         let mut batch = self.open.take();
         batch.retries = self.coordinator.borrow().retries();
         if batch.records.is_empty() && batch.effects.is_empty() {

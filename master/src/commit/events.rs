@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use tokio::sync::watch;
-use turns::Seats;
+use turns::SubscriberCount;
 
 pub use turns::SubscriberPacing;
 
@@ -26,7 +26,7 @@ pub struct Feed {
     incarnation: u64,
     recent: RefCell<EventRing>,
     last: watch::Sender<u64>,
-    seats: Seats,
+    seats: SubscriberCount,
 }
 
 /// The newest events, in order and without a gap: at most [`RING`] of them, and at most [`RING_BYTES`] or a single one.
@@ -82,7 +82,7 @@ impl Feed {
             incarnation,
             recent: RefCell::default(),
             last: watch::Sender::new(last),
-            seats: Seats::default(),
+            seats: SubscriberCount::default(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What is told to the outside world, to whom and how: `[mail]` and `[[notice]]`.
 
 use super::Means;
-use crate::decide::coordinator::record::Turn;
+use crate::decide::coordinator::record::Transition;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -19,7 +19,7 @@ pub struct MailConfig {
 /// One `[[notice]]`. Its JSON names the reporter in the store: another content is another reporter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NoticeConfig {
-    pub events: Vec<Turn>,
+    pub events: Vec<Transition>,
     pub by: Means,
     /// Patterns of projects.
     pub projects: Vec<String>,

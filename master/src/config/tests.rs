@@ -1,7 +1,7 @@
 //! Good and broken master files.
 
 use super::*;
-use crate::decide::coordinator::record::Turn;
+use crate::decide::coordinator::record::Transition;
 
 fn parse(text: &str) -> Config {
     Config::parse("master.toml", text.as_bytes(), Path::new("/base")).unwrap_or_else(|errors| panic!("{errors}"))
@@ -201,7 +201,7 @@ fn what_is_told_and_how() {
     assert_eq!((mail.host.as_str(), mail.port, mail.from.as_str()), ("::1", 587, "Guild <guild@example.org>"));
     assert_eq!(mail.login, Some(("guild".to_owned(), PathBuf::from("/base/mail.password"))));
     let [first, second] = config.notices.as_slice() else { panic!("{:?}", config.notices) };
-    assert_eq!(first.events, [Turn::NewlyFailing, Turn::Fixed]);
+    assert_eq!(first.events, [Transition::NewlyFailing, Transition::Fixed]);
     assert_eq!(first.by, Means::Mail(vec![Recipient::Blame, Recipient::Address("team@example.org".to_owned())]));
     assert_eq!(
         (first.projects.as_slice(), first.branches.as_slice()),

@@ -61,7 +61,7 @@ impl Availability {
 }
 
 /// A worker that is known, connected or away, against one need.
-pub(super) struct Seen<'a> {
+pub(super) struct WorkerFit<'a> {
     pub(super) session: Cow<'a, Session>,
     pub(super) lacks: Vec<Lack>,
     pub(super) availability: Availability,
@@ -69,18 +69,18 @@ pub(super) struct Seen<'a> {
 
 impl<'a> Explainer<'a> {
     /// Every worker that is known, the nearest first.
-    pub(super) fn look_at_all(&self, key: JobKey, need: &Need) -> Vec<Seen<'a>> {
-        let mut all: Vec<Seen<'a>> = self
+    pub(super) fn look_at_all(&self, key: JobKey, need: &Need) -> Vec<WorkerFit<'a>> {
+        let mut all: Vec<WorkerFit<'a>> = self
             .it
             .known()
             .map(|(session, is_here)| {
                 let lacks = lacks(session.ability(), need, self.it.pools());
                 let availability = self.availability(&session, is_here, &lacks, key, need);
-                Seen { session, lacks, availability }
+                WorkerFit { session, lacks, availability }
             })
             .collect();
         all.sort_by(|a, b| {
-            let rank = |seen: &Seen<'_>| (seen.availability, seen.lacks.len());
+            let rank = |seen: &WorkerFit<'_>| (seen.availability, seen.lacks.len());
             rank(a)
                 .cmp(&rank(b))
                 .then_with(|| a.lacks.cmp(&b.lacks))
@@ -131,12 +131,12 @@ impl<'a> Explainer<'a> {
         leases.fold(session.total, |left, lease| left.minus(&self.it.plan(lease.job).room()))
     }
 
-    pub(super) fn tell_workers(&self, told: &mut Explanation, seen: &[Seen<'_>]) {
+    pub(super) fn tell_workers(&self, told: &mut Explanation, seen: &[WorkerFit<'_>]) {
         told.worker_count = seen.len();
         told.workers = seen.iter().take(WORKERS_SHOWN).map(|seen| self.candidate(seen)).collect();
     }
 
-    fn candidate(&self, seen: &Seen<'_>) -> Candidate {
+    fn candidate(&self, seen: &WorkerFit<'_>) -> Candidate {
         let name = seen.session.worker.clone();
         let mut leases: Vec<LeaseView<'_>> = self.it.leases_of(&name).collect();
         leases.sort_by_key(|lease| lease.attempt.started);
@@ -160,7 +160,7 @@ impl<'a> Explainer<'a> {
         Candidate { name, availability: seen.availability, text, jobs, since }
     }
 
-    fn text_of(&self, seen: &Seen<'_>, stopped: Option<&WorkerRow>) -> String {
+    fn text_of(&self, seen: &WorkerFit<'_>, stopped: Option<&WorkerRow>) -> String {
         let total = &seen.session.total;
         let mut parts = Vec::new();
         match seen.availability {
@@ -200,7 +200,7 @@ impl<'a> Explainer<'a> {
     }
 
     /// What it lacks and says that it has: its grant does not let it.
-    fn claimed(&self, seen: &Seen<'_>) -> Option<String> {
+    fn claimed(&self, seen: &WorkerFit<'_>) -> Option<String> {
         let claims = &self.it.worker(&seen.session.worker)?.description.labels;
         let of_lack = |lack: &Lack| match lack {
             Lack::Want(want) => want.label_in(claims),

@@ -1,6 +1,6 @@
 //! What else to look at where a job waits, and what later builds could ask for.
 
-use super::candidate::Seen;
+use super::candidate::WorkerFit;
 use super::lack::Lack;
 use super::words::listed;
 use super::{Explainer, Why};
@@ -14,7 +14,7 @@ use toml_file::nearest;
 const ALIKE_MAX: usize = 5;
 
 impl Explainer<'_> {
-    pub(super) fn hints(&self, why: &Why, key: JobKey, need: &Need, seen: &[Seen<'_>]) -> Vec<String> {
+    pub(super) fn hints(&self, why: &Why, key: JobKey, need: &Need, seen: &[WorkerFit<'_>]) -> Vec<String> {
         let mut hints = self.hints_of_reason(why, key, seen);
         if need.want.iter().any(|want| *want.asks() == Asks::Unknown) {
             hints.push("of `>=` only memory and cpus can be asked for: no worker can have the other".to_owned());
@@ -26,7 +26,7 @@ impl Explainer<'_> {
         hints
     }
 
-    fn hints_of_reason(&self, why: &Why, key: JobKey, seen: &[Seen<'_>]) -> Vec<String> {
+    fn hints_of_reason(&self, why: &Why, key: JobKey, seen: &[WorkerFit<'_>]) -> Vec<String> {
         match why {
             Why::Pool(_) => {
                 let project = self.it.project_of(key);
@@ -66,7 +66,7 @@ impl Explainer<'_> {
 }
 
 /// What keeps the nearest worker from the tier, and what lets the job run without it.
-fn hints_of_tier(seen: &[Seen<'_>]) -> Vec<String> {
+fn hints_of_tier(seen: &[WorkerFit<'_>]) -> Vec<String> {
     let of_lack = |worker: &str, lack: &Lack| match lack {
         Lack::Tier { tier, why } => Some((tier.clone(), format!("worker {worker} does not offer `{tier}`: {why}"))),
         Lack::Pool(_) | Lack::Match { .. } | Lack::Platform(_) | Lack::Want(_) | Lack::Room(_) => None,
@@ -79,7 +79,7 @@ fn hints_of_tier(seen: &[Seen<'_>]) -> Vec<String> {
 }
 
 /// Labels of any worker that are like the one which nobody has.
-fn closest(want: &str, seen: &[Seen<'_>]) -> Option<String> {
+fn closest(want: &str, seen: &[WorkerFit<'_>]) -> Option<String> {
     let want = Want::read(want);
     let Asks::Label { name: wanted, .. } = want.asks() else { return None };
     let all: BTreeSet<(&str, &str)> = seen

@@ -1,14 +1,14 @@
 //! What is said of workers that keep their room for a job which is first in order and waits for long.
 
 use super::Explainer;
-use super::candidate::Seen;
+use super::candidate::WorkerFit;
 use super::trial::{QueuePosition, WORKERS_TRIED};
 use crate::decide::coordinator::record::JobKey;
 use crate::decide::coordinator::snapshot::Session;
 
 impl Explainer<'_> {
     /// Who keeps room for this job, or keeps it for another one that stands before it.
-    pub(super) fn kept_hints(&self, mine: &QueuePosition<'_>, seen: &[Seen<'_>]) -> Vec<String> {
+    pub(super) fn kept_hints(&self, mine: &QueuePosition<'_>, seen: &[WorkerFit<'_>]) -> Vec<String> {
         let keeper = self.it.keeper_of(mine.key);
         let own = keeper.map(|worker| {
             format!("room is kept for it on {worker}: no job that stands behind it begins there until it fits")

@@ -26,7 +26,7 @@ pub use past::explain_past;
 pub use placed::{hide_placed, placed_text, waited_text};
 pub use pools::{Member, PoolStatus, Presence};
 pub use queue::QueueStatus;
-pub use remedy::{Remedy, RemedyStep, Wanted};
+pub use remedy::{MissingWorker, Remedy, RemedyStep};
 pub use why::Why;
 pub use words::{project_of, quoted};
 pub use workers::{MachineStatus, WorkerStatus};

@@ -25,12 +25,12 @@ pub enum RemedyStep {
         worker: String,
         host: String,
     },
-    Join(Wanted),
+    Join(MissingWorker),
 }
 
 /// A worker that is not there and would take the job.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct MissingWorker {
     pub pool: String,
     pub labels: Vec<(String, String)>,
     /// Empty: any.
@@ -91,7 +91,7 @@ impl RemedyStep {
     }
 }
 
-impl Wanted {
+impl MissingWorker {
     fn text(&self) -> String {
         let platform = (!self.platform.is_empty()).then(|| format!("platform {}", self.platform));
         let labels = self.labels.iter().map(|(name, value)| format!("{name}={value}"));
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn a_command_is_safe_to_copy() {
         let labels = vec![("gpu".to_owned(), "yes".to_owned()), ("x".to_owned(), "$(rm -rf ~)'".to_owned())];
-        let wanted = Wanted { pool: "linux".to_owned(), labels, ..Wanted::default() };
+        let wanted = MissingWorker { pool: "linux".to_owned(), labels, ..MissingWorker::default() };
         let expected = "guild grant issue --kind worker --name NAME --pool linux --label gpu=yes \
                         --label 'x=$(rm -rf ~)'\\''' -o NAME.cap";
         assert_eq!(RemedyStep::Join(wanted).command(), expected);

@@ -1,8 +1,8 @@
 //! Finds what would get a waiting job placed. Each remedy is tried against what is known: who has how much room, what runs there,
 //! and which jobs go first. No remedy is told whose room a job ahead in the queue would take.
 
-use super::candidate::Seen;
-use super::{Availability, Explainer, Remedy, RemedyStep, Wanted};
+use super::candidate::WorkerFit;
+use super::{Availability, Explainer, MissingWorker, Remedy, RemedyStep};
 use crate::decide::coordinator::record::{BuildId, JobKey};
 use crate::decide::coordinator::snapshot::{Ability, Class, LeaseState, LeaseView, Need, Pools, Rank, Session};
 use schema::values::{Asks, Resources, State, Tier, TierProbe};
@@ -51,7 +51,7 @@ impl Explainer<'_> {
     }
 
     /// The number of queued jobs that precede this one and compete with it for the same workers.
-    pub(super) fn ahead(&self, mine: &QueuePosition<'_>, seen: &[Seen<'_>]) -> usize {
+    pub(super) fn ahead(&self, mine: &QueuePosition<'_>, seen: &[WorkerFit<'_>]) -> usize {
         let could: Vec<&Session> =
             seen.iter().take(WORKERS_TRIED).filter(|seen| seen.lacks.is_empty()).map(|seen| &*seen.session).collect();
         let could = |need: &Need| could.iter().any(|session| self.suits(session, need));
@@ -59,7 +59,7 @@ impl Explainer<'_> {
     }
 
     /// For a queued job.
-    pub(super) fn remedies(&self, mine: &QueuePosition<'_>, seen: &[Seen<'_>]) -> Vec<Remedy> {
+    pub(super) fn remedies(&self, mine: &QueuePosition<'_>, seen: &[WorkerFit<'_>]) -> Vec<Remedy> {
         let mut found = self.remedies_there(mine, seen);
         found.retain(|remedy| !remedy.steps.is_empty());
         found.truncate(REMEDIES_MAX);
@@ -68,7 +68,7 @@ impl Explainer<'_> {
     }
 
     /// For a job that waits for others: first what they wait for, then what it lacks itself.
-    pub(super) fn remedies_with_needs(&self, mut mine: QueuePosition<'_>, seen: &[Seen<'_>]) -> Vec<Remedy> {
+    pub(super) fn remedies_with_needs(&self, mut mine: QueuePosition<'_>, seen: &[WorkerFit<'_>]) -> Vec<Remedy> {
         let Some(first) = self.towards(mine.key, Remedy::default(), &mut 0) else {
             return Vec::new();
         };
@@ -113,7 +113,7 @@ impl Explainer<'_> {
     }
 
     /// What is left to do after the first steps, the least first.
-    fn rest(&self, mine: &QueuePosition<'_>, seen: &[Seen<'_>], first: &Remedy) -> Vec<Remedy> {
+    fn rest(&self, mine: &QueuePosition<'_>, seen: &[WorkerFit<'_>], first: &Remedy) -> Vec<Remedy> {
         let mut rest = self.remedies_there(mine, seen);
         rest.extend(self.join(mine));
         rest.iter_mut().for_each(|remedy| remedy.steps.retain(|step| !first.does(step)));
@@ -122,7 +122,7 @@ impl Explainer<'_> {
     }
 
     /// With the workers that are known. An empty one: it would be placed at once, were it queued.
-    fn remedies_there(&self, mine: &QueuePosition<'_>, seen: &[Seen<'_>]) -> Vec<Remedy> {
+    fn remedies_there(&self, mine: &QueuePosition<'_>, seen: &[WorkerFit<'_>]) -> Vec<Remedy> {
         let able = seen.iter().take(WORKERS_TRIED).filter(|seen| seen.lacks.is_empty());
         let mut found: Vec<Remedy> = able.filter_map(|seen| self.with(mine, seen)).collect();
         found.sort_by_key(effort);
@@ -130,7 +130,7 @@ impl Explainer<'_> {
     }
 
     /// With this worker, if it can be had at all.
-    fn with(&self, mine: &QueuePosition<'_>, seen: &Seen<'_>) -> Option<Remedy> {
+    fn with(&self, mine: &QueuePosition<'_>, seen: &WorkerFit<'_>) -> Option<Remedy> {
         let session = &*seen.session;
         // nobody can make it well, and in time it is asked again
         if self.it.resting(session).is_some() {
@@ -295,7 +295,7 @@ impl Explainer<'_> {
         let released =
             self.released(mine, None, &BTreeSet::new(), false).into_iter().filter(able).map(|need| need.room);
         let room = queued.chain(released).fold(wanted.room, |sum, room| sum.plus(&room));
-        Some(Remedy { steps: vec![RemedyStep::Join(Wanted { room, ..wanted })], ..Remedy::default() })
+        Some(Remedy { steps: vec![RemedyStep::Join(MissingWorker { room, ..wanted })], ..Remedy::default() })
     }
 
     /// Whether any worker could take such a job, be it there or not.
@@ -304,9 +304,9 @@ impl Explainer<'_> {
     }
 
     /// What a worker of this pool must be for such a job; none where no worker can be that.
-    fn wanted(&self, need: &Need, pool: &str) -> Option<Wanted> {
+    fn wanted(&self, need: &Need, pool: &str) -> Option<MissingWorker> {
         let of_pool = self.it.pools().get(pool).map(|terms| terms.wants.as_slice()).unwrap_or_default();
-        let mut wanted = Wanted {
+        let mut wanted = MissingWorker {
             pool: pool.to_owned(),
             platform: need.on.clone(),
             room: Resources { slots: 1, ..need.room },
@@ -351,7 +351,7 @@ fn effort(remedy: &Remedy) -> (usize, usize) {
 
 /// A worker that nobody knows yet.
 struct Imagined<'w> {
-    wanted: &'w Wanted,
+    wanted: &'w MissingWorker,
     total: Resources,
     labels: Vec<(String, String)>,
     probes: Vec<TierProbe>,
@@ -359,7 +359,7 @@ struct Imagined<'w> {
 
 impl<'w> Imagined<'w> {
     /// The worker that would be as wanted, and have no more.
-    fn new(wanted: &'w Wanted) -> Imagined<'w> {
+    fn new(wanted: &'w MissingWorker) -> Imagined<'w> {
         let mut labels: BTreeMap<String, String> = BTreeMap::from([("platform".to_owned(), wanted.platform.clone())]);
         labels.extend(wanted.labels.iter().cloned());
         let probes = Tier::ALL.map(|tier| TierProbe { tier: tier.into(), lack: None }).to_vec();
@@ -367,7 +367,7 @@ impl<'w> Imagined<'w> {
     }
 
     fn suits(&self, need: &Need, pools: &Pools) -> bool {
-        let Wanted { pool, platform, .. } = self.wanted;
+        let MissingWorker { pool, platform, .. } = self.wanted;
         let (labels, probes, granted) = (&self.labels, &self.probes, std::slice::from_ref(pool));
         Ability { platform, total: &self.total, labels, pools: granted, probes }.suits(need, pools)
     }

@@ -17,7 +17,7 @@ pub struct Arguments {
 #[derive(Subcommand)]
 pub enum Command {
     /// Build a repository on this machine: master, worker and page in one command, nothing to set up
-    Up(up::Arguments),
+    Up(up::UpArguments),
     /// Make a lasting installation in DIR, with a one-use operator credential
     Init {
         /// A directory for the master file and all that the master keeps; made where there is none

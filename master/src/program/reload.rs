@@ -5,12 +5,12 @@
 use crate::config::{Config, ConfigError, ProjectConfig, ProjectFile, Retain, differences};
 use crate::decide::coordinator::record::{Answer, RequestId};
 use crate::decide::coordinator::{ROOT, Request};
-use crate::explain::doctor::Premises;
+use crate::explain::doctor::ConfigFacts;
 use crate::intake::sources::{self, ProjectSources, Repository};
 use crate::keep::health::DeliveryHealth;
 use crate::keep::installation::random;
 use crate::program::wiring::{CommandedSink, MasterParts, hooks, policy, reporters, terms};
-use crate::serve::config_calls::{Added, Call, Calls, ConfigCalls, config_calls};
+use crate::serve::config_calls::{Added, Calls, ConfigCall, ConfigCalls, config_calls};
 use crate::serve::web::Hooks;
 use schema::values::{Difference, NewProject, Refusal, RefusalCode};
 use std::cell::RefCell;
@@ -29,7 +29,7 @@ pub struct Reloader {
     parts: Rc<MasterParts>,
     hooks: Hooks,
     retain: Rc<RefCell<Retain>>,
-    followed: BTreeMap<String, Followed>,
+    followed: BTreeMap<String, FollowTask>,
     reporting: Option<AbortOnDropHandle<()>>,
     /// Of those that report.
     reporter_healths: Vec<Rc<DeliveryHealth>>,
@@ -40,7 +40,7 @@ pub struct Reloader {
 }
 
 /// A repository that is followed; no longer when this is dropped.
-struct Followed {
+struct FollowTask {
     stop: CancellationToken,
     task: AbortOnDropHandle<()>,
 }
@@ -81,15 +81,15 @@ impl Reloader {
     pub async fn keep(mut self, opened: Vec<Opened>) {
         opened.into_iter().for_each(|opened| self.follow(opened));
         self.report();
-        self.lay_premises();
+        self.lay_out_config_facts();
         while let Some(call) = self.calls.recv().await {
             // whoever asked may have left
             match call {
-                Call::Differences(answer) => {
+                ConfigCall::Differences(answer) => {
                     drop(answer.send(self.read(None).map(|config| differences(&self.config, &config))))
                 }
-                Call::Reload(request, answer) => drop(answer.send(self.reload(request).await)),
-                Call::Add(request, project, answer) => drop(answer.send(self.add(request, *project).await)),
+                ConfigCall::Reload(request, answer) => drop(answer.send(self.reload(request).await)),
+                ConfigCall::Add(request, project, answer) => drop(answer.send(self.add(request, *project).await)),
             }
         }
     }
@@ -142,7 +142,7 @@ impl Reloader {
         if is_told_else || !before.projects.keys().eq(self.config.projects.keys()) {
             self.report();
         }
-        self.lay_premises();
+        self.lay_out_config_facts();
         Ok(())
     }
 
@@ -190,7 +190,7 @@ impl Reloader {
         let stop = CancellationToken::new();
         let sink = Rc::new(CommandedSink::new(self.parts.driver.clone(), sources.following()));
         let task = spawn_local(sources.run(sink, self.parts.clock, stop.clone()));
-        self.followed.insert(repository.project.clone(), Followed { stop, task: AbortOnDropHandle::new(task) });
+        self.followed.insert(repository.project.clone(), FollowTask { stop, task: AbortOnDropHandle::new(task) });
         self.parts.repositories.put(repository);
     }
 
@@ -203,11 +203,11 @@ impl Reloader {
     }
 
     /// What examination goes by from now on.
-    fn lay_premises(&self) {
+    fn lay_out_config_facts(&self) {
         let url = self.parts.api.pages();
-        let premises = Premises::new(&self.config, self.web, url, self.reporter_healths.clone());
-        let premises = premises.with_disk(self.parts.soundness.clone(), self.parts.logs.health());
-        self.parts.api.set_premises(premises);
+        let config_facts = ConfigFacts::new(&self.config, self.web, url, self.reporter_healths.clone());
+        let config_facts = config_facts.with_disk(self.parts.soundness.clone(), self.parts.logs.health());
+        self.parts.api.set_config_facts(config_facts);
     }
 
     async fn add(&mut self, request: Request, project: NewProject) -> Result<Added, Refusal> {
@@ -293,7 +293,7 @@ impl Reloader {
     }
 }
 
-impl Followed {
+impl FollowTask {
     async fn end(self) {
         self.stop.cancel();
         let _ = self.task.await;

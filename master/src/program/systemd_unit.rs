@@ -20,7 +20,7 @@ const CREDENTIALS_OF_ROOT: &str = "/etc/guild-master/credentials";
 
 /// What the text of a unit says.
 #[derive(Clone, Copy, Debug)]
-struct Wanted<'a> {
+struct UnitValues<'a> {
     instance: Instance,
     program: &'a Path,
     /// Where the master file is.
@@ -60,7 +60,7 @@ impl Prepared {
             None => dir.join(CREDENTIALS_DIR),
         };
         let (program, systemd) = (&program, &systemctl_version());
-        let text = text(Wanted { instance, program, dir: &dir, credentials: &credentials, user, systemd })?;
+        let text = text(UnitValues { instance, program, dir: &dir, credentials: &credentials, user, systemd })?;
         Ok(Prepared { file: UnitFile::new(instance, NAME, text)?, instance, dir, credentials, owner })
     }
 
@@ -125,8 +125,8 @@ impl Owner {
     }
 }
 
-fn text(wanted: Wanted<'_>) -> Result<String, UnitError> {
-    let Wanted { instance, program, dir, credentials, user, systemd } = wanted;
+fn text(wanted: UnitValues<'_>) -> Result<String, UnitError> {
+    let UnitValues { instance, program, dir, credentials, user, systemd } = wanted;
     let (network, user, protection) = match instance {
         Instance::System => (
             "Wants=network-online.target\nAfter=network-online.target\n",
@@ -204,7 +204,7 @@ mod tests {
 
     fn of(instance: Instance, dir: &str, user: Option<&str>) -> String {
         let (program, dir, systemd) = (Path::new("/opt/a b/guild-master"), Path::new(dir), "systemd 257 (257)");
-        text(Wanted { instance, program, dir, credentials: &dir.join("credentials"), user, systemd }).unwrap()
+        text(UnitValues { instance, program, dir, credentials: &dir.join("credentials"), user, systemd }).unwrap()
     }
 
     fn settings(text: &str) -> Vec<&str> {

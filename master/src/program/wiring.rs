@@ -24,7 +24,7 @@ use crate::keep::mirror;
 use crate::keep::soundness::SoundnessCell;
 use crate::keep::store::{self, Readers, Store, StoreError};
 use crate::keep::turns::{Own, Principal};
-use crate::serve::api::{Api, ApiParts, Effects, LiveObjects, Policy};
+use crate::serve::api::{Api, ApiParts, EffectPerformer, LiveObjects, Policy};
 use crate::serve::reporters::{ReporterAccess, Reporters};
 use crate::serve::web;
 use futures::future::LocalBoxFuture;
@@ -129,8 +129,13 @@ pub async fn establish(
         incarnation,
     };
     let api = Api::new(api_parts, policy(config));
-    let effects =
-        Effects { driver: driver.clone(), live, logs: logs.clone(), blobs: blobs.clone(), planner: planner.clone() };
+    let effects = EffectPerformer {
+        driver: driver.clone(),
+        live,
+        logs: logs.clone(),
+        blobs: blobs.clone(),
+        planner: planner.clone(),
+    };
     driver.start(effects.outside());
     let soundness = Rc::default();
     Ok(Rc::new(MasterParts {

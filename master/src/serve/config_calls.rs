@@ -9,13 +9,13 @@ use tokio::sync::{mpsc, oneshot};
 const CALLS_MAX: usize = 16;
 
 /// Where the answer to a call goes once the call is done.
-pub type Answer<T> = oneshot::Sender<Result<T, Refusal>>;
+pub type AnswerSender<T> = oneshot::Sender<Result<T, Refusal>>;
 
 /// A request to the task that reloads the master file.
-pub enum Call {
-    Differences(Answer<Vec<Difference>>),
-    Reload(Request, Answer<Vec<Difference>>),
-    Add(Request, Box<NewProject>, Answer<Added>),
+pub enum ConfigCall {
+    Differences(AnswerSender<Vec<Difference>>),
+    Reload(Request, AnswerSender<Vec<Difference>>),
+    Add(Request, Box<NewProject>, AnswerSender<Added>),
 }
 
 /// What the caller learns of a project that was added.
@@ -28,10 +28,10 @@ pub struct Added {
 
 /// The callers' end of the channel.
 #[derive(Clone)]
-pub struct ConfigCalls(mpsc::Sender<Call>);
+pub struct ConfigCalls(mpsc::Sender<ConfigCall>);
 
 /// The task's end of the channel.
-pub type Calls = mpsc::Receiver<Call>;
+pub type Calls = mpsc::Receiver<ConfigCall>;
 
 pub fn config_calls() -> (ConfigCalls, Calls) {
     let (sender, receiver) = mpsc::channel(CALLS_MAX);
@@ -40,18 +40,18 @@ pub fn config_calls() -> (ConfigCalls, Calls) {
 
 impl ConfigCalls {
     pub async fn differences(&self) -> Result<Vec<Difference>, Refusal> {
-        self.ask(Call::Differences).await
+        self.ask(ConfigCall::Differences).await
     }
 
     pub async fn reload(&self, request: Request) -> Result<Vec<Difference>, Refusal> {
-        self.ask(|answer| Call::Reload(request, answer)).await
+        self.ask(|answer| ConfigCall::Reload(request, answer)).await
     }
 
     pub async fn add(&self, request: Request, project: NewProject) -> Result<Added, Refusal> {
-        self.ask(|answer| Call::Add(request, Box::new(project), answer)).await
+        self.ask(|answer| ConfigCall::Add(request, Box::new(project), answer)).await
     }
 
-    async fn ask<T>(&self, call: impl FnOnce(Answer<T>) -> Call) -> Result<T, Refusal> {
+    async fn ask<T>(&self, call: impl FnOnce(AnswerSender<T>) -> ConfigCall) -> Result<T, Refusal> {
         let gone = || Refusal::new(RefusalCode::Unavailable, "the master is stopping");
         let (answer, answered) = oneshot::channel();
         self.0.send(call(answer)).await.map_err(|_| gone())?;

@@ -129,7 +129,8 @@ impl Pipeline {
         let jobs = self.jobs.iter().map(|Branching { plan, when }| {
             let paths = context.changed.paths(&plan.name);
             let mut skipped_by = |kind: &str| {
-                let why = when.reason(&context.ref_name, kind, &context.cause, paths, &mut matching).unwrap_or_default();
+                let why =
+                    when.reason(&context.ref_name, kind, &context.cause, paths, &mut matching).unwrap_or_default();
                 // it is a part of the plan that travels, and names patterns, which may be long
                 SKIPPED.cut(&why).into_owned()
             };

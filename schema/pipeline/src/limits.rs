@@ -1,8 +1,8 @@
 //! What `guild.toml` may hold. What the pipeline makes of it is bounded in the table of [`schema::limits`] too, where it
 //! travels.
 
-use schema::limits::{CRON_TEXT, STEPS};
 use schema::limits::borders::{PATTERN_LETTERS, PIPELINE_JOBS};
+use schema::limits::{CRON_TEXT, STEPS};
 
 /// The jobs of a pipeline, before and after its matrices: what one page and one answer can show.
 pub const JOBS_MAX: usize = PIPELINE_JOBS.count();

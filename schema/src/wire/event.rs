@@ -6,8 +6,9 @@ use crate::change_capnp::{change, commit};
 use crate::common_capnp;
 use crate::event_capnp::{cursor, event, filter};
 use crate::limits::{
-    self, CAUSE, COMMIT, COMMIT_LINE, COMMITS, CRON_TEXT, EVENT_COMMITS, EVENT_PATHS, EVENT_TEXT, FOLLOWED, HOLDER, JOB, JOBS,
-    KIND, KINDS, Limit, ORIGIN, PATHS, PROJECT, REASON, REF, REVOCATION, SENTENCE, STEP_NAME, WORD_TOLD, WORKER,
+    self, CAUSE, COMMIT, COMMIT_LINE, COMMITS, CRON_TEXT, EVENT_COMMITS, EVENT_PATHS, EVENT_TEXT, FOLLOWED, HOLDER,
+    JOB, JOBS, KIND, KINDS, Limit, ORIGIN, PATHS, PROJECT, REASON, REF, REVOCATION, SENTENCE, STEP_NAME, WORD_TOLD,
+    WORKER,
 };
 use crate::sturdy_ref::Fingerprint;
 use crate::values::{Change, Commit, Cursor, Event, Fact, Filter, Outcome};

@@ -78,12 +78,7 @@ fn planned(connected: &Connected, file: &Path, text: &[u8]) -> Result<(Pipeline,
 }
 
 /// For a push of a branch or a tag. Says which of both it is, and whether such a push makes a build.
-fn pushed(
-    connected: &Connected,
-    file: &Path,
-    text: &[u8],
-    name: &str,
-) -> Result<(Pipeline, Plan), Diagnostics> {
+fn pushed(connected: &Connected, file: &Path, text: &[u8], name: &str) -> Result<(Pipeline, Plan), Diagnostics> {
     let pipeline = pipeline::load(&file.to_string_lossy(), text)?;
     let ref_name = full_ref(connected, &pipeline, name);
     let said = match pipeline.not_triggered(&ref_name, None) {

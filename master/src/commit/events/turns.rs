@@ -15,9 +15,9 @@ const TURN_MAX: Duration = Duration::from_secs(1);
 
 /// Where the subscribers sit.
 #[derive(Debug, Default)]
-pub(super) struct Seats(Rc<()>);
+pub(super) struct SubscriberCount(Rc<()>);
 
-impl Seats {
+impl SubscriberCount {
     pub(super) fn take(&self) -> SubscriberPacing {
         SubscriberPacing { seat: self.0.clone(), pace: Pace::default() }
     }
@@ -65,7 +65,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_few_at_once_and_then_one_by_one() {
-        let seats = Seats::default();
+        let seats = SubscriberCount::default();
         let mut turns: Vec<SubscriberPacing> = (0..20).map(|_| seats.take()).collect();
         assert_eq!(elapsed(&mut turns[0], AT_ONCE).await, Duration::ZERO);
         assert_eq!(elapsed(&mut turns[0], 10).await, 10 * 20 * SHARE);
@@ -80,7 +80,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_crowd_waits_no_longer_than_a_second() {
-        let seats = Seats::default();
+        let seats = SubscriberCount::default();
         let mut turns: Vec<SubscriberPacing> = (0..5_000).map(|_| seats.take()).collect();
         elapsed(&mut turns[0], AT_ONCE).await;
         assert_eq!(elapsed(&mut turns[0], 3).await, 3 * TURN_MAX);

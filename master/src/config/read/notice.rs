@@ -3,21 +3,21 @@
 use super::{Part, names, port, required, values};
 use crate::config::secret::secret;
 use crate::config::{MailConfig, NoticeConfig, ProjectConfig, channel};
-use crate::decide::coordinator::record::Turn;
+use crate::decide::coordinator::record::Transition;
 use lettre::message::Mailbox;
 use std::collections::BTreeMap;
 use std::path::Path;
 use toml_file::{At, Table, Value};
 
-const TURNS: [(&str, Turn); 2] = [("newly-failing", Turn::NewlyFailing), ("fixed", Turn::Fixed)];
+const TURNS: [(&str, Transition); 2] = [("newly-failing", Transition::NewlyFailing), ("fixed", Transition::Fixed)];
 /// Known, and of a later version.
 const TURNS_LATER: [&str; 4] = ["every", "worker-missing", "regression", "flaky"];
 
 /// As a file has it.
-pub(in crate::config) const fn turn_word(turn: Turn) -> &'static str {
+pub(in crate::config) const fn turn_word(turn: Transition) -> &'static str {
     match turn {
-        Turn::NewlyFailing => TURNS[0].0,
-        Turn::Fixed => TURNS[1].0,
+        Transition::NewlyFailing => TURNS[0].0,
+        Transition::Fixed => TURNS[1].0,
     }
 }
 
@@ -84,13 +84,13 @@ fn entry(table: &Table<'_>, main: &Part<'_>, projects: &BTreeMap<String, Project
     })
 }
 
-fn events(value: &Value<'_>) -> Option<Vec<Turn>> {
+fn events(value: &Value<'_>) -> Option<Vec<Transition>> {
     let names = value.one_or_more()?;
     if names.is_empty() {
         value.refuse("is empty", "", "\"newly-failing\", \"fixed\", or both");
     }
     let turns = names.iter().filter_map(|name| known(value, name, &TURNS, &TURNS_LATER));
-    let mut turns: Vec<Turn> = turns.collect();
+    let mut turns: Vec<Transition> = turns.collect();
     turns.sort();
     turns.dedup();
     Some(turns)

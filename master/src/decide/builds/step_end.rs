@@ -87,7 +87,8 @@ mod tests {
             let plan = JobPlan { timeout_ms: asked_s * 1_000, ..JobPlan::default() };
             reason_with_limit(&plan, Duration::from_secs(60), Duration::from_secs(had_s), outcome, said)
         };
-        for said in [format!("step 1 `test`: {}", Exit::Timeout), "step 1 `test`: killed: its time was over".to_owned()] {
+        for said in [format!("step 1 `test`: {}", Exit::Timeout), "step 1 `test`: killed: its time was over".to_owned()]
+        {
             let named = format!("{said}: the job's `timeout` of 1h was cut to `limits.job_timeout` of the master, 1m");
             assert_eq!(reason(3_600, 60, Outcome::Failed, &said), named);
         }

@@ -13,13 +13,13 @@ use std::collections::BTreeSet;
 
 /// A worker that was revoked, and is asked whether all that it ran has ended.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct RevokedWorker {
     /// The leases that its session held.
     pub held: BTreeSet<LeaseToken>,
     pub home: Option<Home>,
 }
 
-impl Asked {
+impl RevokedWorker {
     fn speaks_for(&self, lease: &LeaseView<'_>) -> bool {
         self.held.contains(&lease.attempt.token) || (self.home.is_some() && lease.attempt.home == self.home)
     }

@@ -46,7 +46,7 @@ use super::refs::{Followed, Heads};
 use super::requests::{self, Requests};
 use crate::decide::placement::Placement;
 use crate::decide::steady::{Ahead, NextTimers};
-use absence::Asked;
+use absence::RevokedWorker;
 use model::{Effects, WorkerLink};
 use record::{Answer, BuildId, BuildRow, GrantId, JobKey, JobRow, Record, WorkerRow};
 use schema::values::{Event, Fact, Refusal, Time};
@@ -105,7 +105,7 @@ pub struct Coordinator {
     requests: Requests,
     retry_guard: RetryGuard,
     /// Revoked workers that were asked whether all that they ran has ended.
-    answering: BTreeMap<GrantId, Asked>,
+    answering: BTreeMap<GrantId, RevokedWorker>,
     alarms: Alarms,
     effects: Effects,
     last_build: u64,

@@ -40,7 +40,7 @@ impl Coordinator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::coordinator::record::{Loaded, Turn};
+    use crate::decide::coordinator::record::{Loaded, Transition};
     use crate::decide::coordinator::{Effect, Terms};
     use schema::values::{Cursor, Time};
 
@@ -73,7 +73,7 @@ mod tests {
             project: project.to_owned(),
             ref_name: "refs/heads/main".to_owned(),
             job: "j".to_owned(),
-            turn: Turn::Fixed,
+            turn: Transition::Fixed,
             revision: String::new(),
             build,
             notice: String::new(),

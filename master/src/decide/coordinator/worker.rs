@@ -1,7 +1,7 @@
 //! Workers and their sessions: attach, lose, drain, hold.
 
 use super::Coordinator;
-use super::absence::Asked;
+use super::absence::RevokedWorker;
 use super::model::{Arrival, Attached, Counts, Effect, Resumption, WorkerLink};
 use super::record::{Answer, GrantId, GrantRow, JobKey, LeaseToken, WorkerRow};
 use super::requests::Request;
@@ -115,7 +115,7 @@ impl Coordinator {
         let asked = of_grants.map(|(id, connection)| {
             let of_worker = self.placement.leases_of(&connection.worker);
             let held = of_worker.filter(|(_, lease)| lease.session == Some(*id)).map(|(token, _)| token).collect();
-            (*id, connection.grant, Asked { held, home: connection.home.clone() })
+            (*id, connection.grant, RevokedWorker { held, home: connection.home.clone() })
         });
         for (id, grant, asked) in asked.collect::<Vec<_>>() {
             self.answering.insert(grant, asked);

@@ -311,16 +311,16 @@ pub enum Answer {
 /// What became of a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Turn {
+pub enum Transition {
     NewlyFailing,
     Fixed,
 }
 
-impl Turn {
+impl Transition {
     pub fn word(self) -> &'static str {
         match self {
-            Turn::NewlyFailing => "newly-failing",
-            Turn::Fixed => "fixed",
+            Transition::NewlyFailing => "newly-failing",
+            Transition::Fixed => "fixed",
         }
     }
 }
@@ -342,7 +342,7 @@ pub struct ToldRow {
     pub project: String,
     pub ref_name: String,
     pub job: String,
-    pub turn: Turn,
+    pub turn: Transition,
     pub revision: String,
     /// The number of the build.
     pub build: u32,

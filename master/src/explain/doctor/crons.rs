@@ -1,13 +1,13 @@
 //! Whether the master follows the branches whose builds the pipelines ask of the clock.
 
-use super::Reach;
+use super::DoctorAccess;
 use crate::intake::planner::{FILE, FILE_MAX};
 use crate::intake::sources::Repository;
 use pipeline::CronEntry;
 use schema::values::{Finding, branch_ref};
 
 /// Looks at the pipeline of each main branch. What cannot be read is the finding of others.
-pub(super) async fn examine(reach: &Reach) -> Vec<Finding> {
+pub(super) async fn examine(reach: &DoctorAccess) -> Vec<Finding> {
     let mut findings = Vec::new();
     for repository in reach.repositories.all().iter().filter(|repository| reach.what.sees(&repository.project)) {
         let entries = entries(repository).await.unwrap_or_default();

@@ -28,16 +28,16 @@ impl NamedFile {
 }
 
 /// With who may use it, once it was opened.
-pub(super) type Seen = (NamedFile, io::Result<Access>);
+pub(super) type OpenedFile = (NamedFile, io::Result<Permissions>);
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Access {
+pub(super) struct Permissions {
     pub(super) mode: u32,
     /// The master's user owns it, and needs no group for it.
     pub(super) is_own: bool,
 }
 
-pub(super) fn look(files: Vec<NamedFile>) -> Vec<Seen> {
+pub(super) fn look(files: Vec<NamedFile>) -> Vec<OpenedFile> {
     let seen = files.into_iter().map(|file| {
         let access = access_of(&file.path);
         (file, access)
@@ -45,14 +45,14 @@ pub(super) fn look(files: Vec<NamedFile>) -> Vec<Seen> {
     seen.collect()
 }
 
-fn access_of(path: &Path) -> io::Result<Access> {
+fn access_of(path: &Path) -> io::Result<Permissions> {
     use std::os::unix::fs::MetadataExt as _;
     let seen = std::fs::File::open(path)?.metadata()?;
-    Ok(Access { mode: seen.mode() & 0o777, is_own: seen.uid() == rustix::process::geteuid().as_raw() })
+    Ok(Permissions { mode: seen.mode() & 0o777, is_own: seen.uid() == rustix::process::geteuid().as_raw() })
 }
 
 /// One finding for each that is not as it should be; one for all where all are.
-pub(super) fn judge(files: &[Seen]) -> Vec<Finding> {
+pub(super) fn judge(files: &[OpenedFile]) -> Vec<Finding> {
     let found: Vec<Finding> = files.iter().filter_map(judge_one).collect();
     match (found.is_empty(), files.len()) {
         (true, 0) | (false, _) => found,
@@ -63,7 +63,7 @@ pub(super) fn judge(files: &[Seen]) -> Vec<Finding> {
     }
 }
 
-fn judge_one((file, access): &Seen) -> Option<Finding> {
+fn judge_one((file, access): &OpenedFile) -> Option<Finding> {
     let path = file.path.display();
     match access {
         Err(error) => {
@@ -81,7 +81,7 @@ fn judge_one((file, access): &Seen) -> Option<Finding> {
     }
 }
 
-impl Access {
+impl Permissions {
     fn is_exposed(self) -> bool {
         let others = if self.is_own { 0o077 } else { 0o007 };
         self.mode & others != 0

@@ -1,6 +1,7 @@
 //! Looks at what an installation needs, and judges it: each part by a pure function over what was seen. Changes nothing, and asks no
 //! other machine: how repositories and reporters fare is what these noted themselves.
 
+mod config_facts;
 mod crons;
 mod disk;
 mod files;
@@ -10,7 +11,6 @@ mod notices;
 mod pages;
 mod pipelines;
 mod pools;
-mod premises;
 mod queue;
 mod repositories;
 mod restored;
@@ -18,7 +18,7 @@ mod soundness;
 #[cfg(test)]
 mod tests;
 
-pub use premises::Premises;
+pub use config_facts::ConfigFacts;
 
 use crate::commit::state_reader::StateReader;
 use crate::decide::coordinator::record::{GrantId, GrantRow};
@@ -37,11 +37,11 @@ const WEEK: Duration = Duration::from_secs(7 * 86_400);
 const SEEN_CHARS: usize = 300;
 
 /// What is looked at, and for whom.
-pub struct Reach {
+pub struct DoctorAccess {
     pub state: StateReader,
     pub readers: Reading,
     pub repositories: Rc<Repositories>,
-    pub premises: Rc<Premises>,
+    pub config_facts: Rc<ConfigFacts>,
     pub caller: GrantId,
     /// What of it the caller may see.
     pub what: What,
@@ -50,20 +50,20 @@ pub struct Reach {
 }
 
 /// Takes a few seconds at most.
-pub async fn examine(reach: &Reach) -> Vec<Finding> {
-    let premises = &reach.premises;
+pub async fn examine(reach: &DoctorAccess) -> Vec<Finding> {
+    let config_facts = &reach.config_facts;
     let now = reach.state.now();
     let (local, pages, pipelines, crons, held) = tokio::join!(
         local(reach),
-        pages::examine(premises, &reach.what),
+        pages::examine(config_facts, &reach.what),
         pipelines::examine(reach),
         crons::examine(reach),
-        reach.state.look(|it, now| Held::of(it, now, reach.caller)),
+        reach.state.look(|it, now| CommittedState::of(it, now, reach.caller)),
     );
     let mut findings = if reach.is_whole { local } else { Vec::new() };
     if reach.is_whole {
-        findings.push(soundness::judge(&premises.soundness.get(), now));
-        findings.extend(premises.writes.trouble().map(|trouble| disk::judge_writes(&trouble)));
+        findings.push(soundness::judge(&config_facts.soundness.get(), now));
+        findings.extend(config_facts.writes.trouble().map(|trouble| disk::judge_writes(&trouble)));
     }
     findings.extend(repositories::judge_all(reach, now));
     findings.extend(pipelines);
@@ -76,26 +76,26 @@ pub async fn examine(reach: &Reach) -> Vec<Finding> {
         Err(refusal) => findings.push(unknown(&refusal)),
     }
     if reach.is_whole {
-        findings.extend(notices::judge_all(&premises.reporters, now));
+        findings.extend(notices::judge_all(&config_facts.reporters, now));
         findings.push(pages);
     }
     findings
 }
 
 /// What is on this machine's disk.
-async fn local(reach: &Reach) -> Vec<Finding> {
+async fn local(reach: &DoctorAccess) -> Vec<Finding> {
     let (logs, blobs) = (reach.readers.log_bytes().await.ok(), reach.readers.blob_bytes().await.ok());
-    let (premises, is_full) = (reach.premises.clone(), reach.state.is_full());
+    let (config_facts, is_full) = (reach.config_facts.clone(), reach.state.is_full());
     let of_others = |file: &files::NamedFile| !file.project.is_empty() && !reach.what.sees(&file.project);
-    let files = premises.files.iter().filter(|file| !of_others(file)).cloned().collect();
-    let state = premises.state.clone();
+    let files = config_facts.files.iter().filter(|file| !of_others(file)).cloned().collect();
+    let state = config_facts.state.clone();
     let looking = tokio::task::spawn_blocking(move || (disk::look(&state), files::look(files)));
     match tokio::time::timeout(disk::PATIENCE, looking).await {
         Ok(Ok((disk, files))) => {
-            let disk = disk::judge(&premises.state, &disk, disk::KeptBytes { logs, blobs }, is_full);
+            let disk = disk::judge(&config_facts.state, &disk, disk::KeptBytes { logs, blobs }, is_full);
             [disk].into_iter().chain(files::judge(&files)).collect()
         }
-        Ok(Err(_)) | Err(_) => vec![disk::silent(&premises.state)],
+        Ok(Err(_)) | Err(_) => vec![disk::silent(&config_facts.state)],
     }
 }
 
@@ -106,7 +106,7 @@ pub fn disk_bytes(state: &std::path::Path) -> Option<(u64, u64)> {
 }
 
 /// What the coordinator knows, as it is committed.
-struct Held {
+struct CommittedState {
     pools: Vec<PoolStatus>,
     workers: Vec<WorkerStatus>,
     machines: Vec<MachineStatus>,
@@ -117,10 +117,10 @@ struct Held {
     restored: Vec<HeldProject>,
 }
 
-impl Held {
-    fn of(coordinator: &Coordinator, now: Time, caller: GrantId) -> Held {
+impl CommittedState {
+    fn of(coordinator: &Coordinator, now: Time, caller: GrantId) -> CommittedState {
         let explainer = Explainer::new(coordinator, now);
-        Held {
+        CommittedState {
             pools: explainer.pools(),
             workers: explainer.workers(),
             machines: explainer.machines(),
@@ -131,7 +131,7 @@ impl Held {
         }
     }
 
-    fn judge_restored(&self, reach: &Reach) -> Vec<Finding> {
+    fn judge_restored(&self, reach: &DoctorAccess) -> Vec<Finding> {
         let seen = self.restored.iter().filter(|held| reach.what.sees(&held.project));
         seen.filter_map(|held| restored::judge(held, reach.repositories.get(&held.project).is_some())).collect()
     }

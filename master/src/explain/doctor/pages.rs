@@ -1,6 +1,6 @@
 //! The pages: whether they answer, and whether what browsers send to them stays a secret.
 
-use super::Premises;
+use super::ConfigFacts;
 use schema::values::{Finding, What};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use tokio::net::TcpStream;
 const PATIENCE: Duration = Duration::from_secs(1);
 const SUBJECT: &str = "pages";
 
-pub(super) async fn examine(premises: &Premises, what: &What) -> Finding {
-    let answers = match premises.web {
+pub(super) async fn examine(config_facts: &ConfigFacts, what: &What) -> Finding {
+    let answers = match config_facts.web {
         Some(address) => answers(address).await,
         None => false,
     };
-    let hooks: Vec<String> = premises.hooks.iter().filter(|project| what.sees(project)).cloned().collect();
-    judge(premises.web.map(|address| (address, answers)), &premises.url, &hooks)
+    let hooks: Vec<String> = config_facts.hooks.iter().filter(|project| what.sees(project)).cloned().collect();
+    judge(config_facts.web.map(|address| (address, answers)), &config_facts.url, &hooks)
 }
 
 async fn answers(address: SocketAddr) -> bool {

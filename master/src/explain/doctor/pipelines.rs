@@ -1,11 +1,11 @@
 //! Whether the newest build of a project's main branch could be planned.
 
-use super::{Reach, line};
+use super::{DoctorAccess, line};
 use crate::decide::coordinator::record::BuildRow;
 use crate::intake::planner::lacks_file;
 use schema::values::{Finding, Outcome, Selector};
 
-pub(super) async fn examine(reach: &Reach) -> Vec<Finding> {
+pub(super) async fn examine(reach: &DoctorAccess) -> Vec<Finding> {
     let seen = reach.repositories.all().into_iter().filter(|repository| reach.what.sees(&repository.project));
     // of a project whose main branch is not known yet nothing is asked
     let refs = seen.filter_map(|it| Some((it.project.clone(), it.mirror.main_branch()?)));

@@ -1,6 +1,6 @@
 //! The repositories, as their sources see them.
 
-use super::{Reach, count, line, rough};
+use super::{DoctorAccess, count, line, rough};
 use crate::explain::quoted;
 use crate::intake::sources::Looks;
 use schema::values::{Finding, Time};
@@ -9,7 +9,7 @@ use std::time::Duration;
 /// One look may fail, and a large one takes its time.
 const GRACE: Duration = Duration::from_secs(10 * 60);
 
-pub(super) fn judge_all(reach: &Reach, now: Time) -> Vec<Finding> {
+pub(super) fn judge_all(reach: &DoctorAccess, now: Time) -> Vec<Finding> {
     let seen = reach.repositories.all().into_iter().filter(|repository| reach.what.sees(&repository.project));
     seen.flat_map(|it| judge(&it.project, &it.address, &it.health.looks(), now)).collect()
 }

@@ -1,7 +1,7 @@
 //! Judgements as an operator reads them.
 
 use super::disk::{Disk, Room};
-use super::files::{Access, NamedFile};
+use super::files::{NamedFile, Permissions};
 use super::*;
 use crate::config::Means;
 use crate::decide::coordinator::record::{BuildCause, BuildId, BuildRow};
@@ -96,7 +96,7 @@ fn a_disk_has_room_or_not() {
 #[test]
 fn secret_files_are_there_and_secret() {
     let file = |key: &str, is_secret| NamedFile::new("pyfoo", key, Path::new("/etc/it's"), is_secret);
-    let access = |mode, is_own| Ok(Access { mode, is_own });
+    let access = |mode, is_own| Ok(Permissions { mode, is_own });
     let good = vec![
         (file("credential_file", true), access(0o600, true)),
         (file("token_file", true), access(0o640, false)),

@@ -12,14 +12,14 @@ use crate::decide::coordinator::Planned;
 use crate::decide::coordinator::record::{BuildCause, BuildRow};
 use crate::intake::sources::{Repositories, Repository};
 use crate::keep::mirror::GitError;
-use crate::keep::turns::Counts;
+use crate::keep::turns::QueueLoad;
 use changed::Comparison;
 use pipeline::{Changed, Context, CronEntry, Pipeline};
 use schema::limits::FILE_MAX;
 use schema::values::{Outcome, ShortRef, SourceRevision};
 use std::rc::Rc;
 use std::sync::Arc;
-use workshop::Size;
+use workshop::WorkSize;
 
 /// The pipeline file's name.
 pub const FILE: &str = "guild.toml";
@@ -58,7 +58,7 @@ impl Planner {
     }
 
     /// How many plans wait for a turn, and how many are made.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> QueueLoad {
         self.workshop.counts()
     }
 
@@ -84,7 +84,7 @@ impl Planner {
         row: &BuildRow,
         source: &SourceRevision,
     ) -> PlanRead {
-        let size = Size::of(&text);
+        let size = WorkSize::of(&text);
         let loaded = self.workshop.run(&row.project, size, move || pipeline::load(FILE, &text).map(Arc::new)).await;
         let pipeline = match loaded {
             Some(Ok(pipeline)) => pipeline,
@@ -142,7 +142,7 @@ struct Draft<'a> {
     row: &'a BuildRow,
     source: &'a SourceRevision,
     pipeline: Arc<Pipeline>,
-    size: Size,
+    size: WorkSize,
 }
 
 impl Draft<'_> {

@@ -1,7 +1,7 @@
 //! Where plans are made: on other threads, since the one thread shall not stand still for a file that is hard to read, and in turns between
 //! projects. In a simulation they are made where they are asked for, as a paused clock jumps over work on other threads.
 
-use crate::keep::turns::{Bounds, Counts, Queue};
+use crate::keep::turns::{Bounds, QueueLoad, TurnQueue};
 use tokio::time::Instant;
 
 /// Plans that are made at once, and those of one project: each may keep a processor busy for a few seconds.
@@ -14,31 +14,31 @@ const SMALL_MAX: usize = 4 << 10;
 
 /// How much work a pipeline may make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Size {
+pub(super) enum WorkSize {
     Small,
     Unknown,
 }
 
-impl Size {
-    pub(super) fn of(text: &[u8]) -> Size {
+impl WorkSize {
+    pub(super) fn of(text: &[u8]) -> WorkSize {
         const MATRIX: &[u8] = b"matrix";
         let may_have_matrix = text.contains(&b'\\') || text.windows(MATRIX.len()).any(|part| part == MATRIX);
         let is_small = text.len() <= SMALL_MAX && !may_have_matrix;
-        if is_small { Size::Small } else { Size::Unknown }
+        if is_small { WorkSize::Small } else { WorkSize::Unknown }
     }
 }
 
 pub struct Workshop {
-    turns: Queue<String>,
+    turns: TurnQueue<String>,
     is_inline: bool,
 }
 
 impl Workshop {
     pub fn new(is_inline: bool) -> Workshop {
-        Workshop { turns: Queue::new(PLANS), is_inline }
+        Workshop { turns: TurnQueue::new(PLANS), is_inline }
     }
 
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> QueueLoad {
         self.turns.counts()
     }
 
@@ -46,10 +46,10 @@ impl Workshop {
     pub(super) async fn run<T: Send + 'static>(
         &self,
         project: &str,
-        size: Size,
+        size: WorkSize,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        if self.is_inline || size == Size::Small {
+        if self.is_inline || size == WorkSize::Small {
             return Some(work());
         }
         let mut turn = self.turns.turn(project.to_owned()).await;
@@ -70,10 +70,10 @@ mod tests {
     #[test]
     fn what_is_small_has_no_matrix() {
         let text = vec![b' '; SMALL_MAX - 6];
-        assert_eq!(Size::of(&text), Size::Small);
-        assert_eq!(Size::of(&[&text[..], b"matrix"].concat()), Size::Unknown);
-        assert_eq!(Size::of(&[&text[..], b"1234567"].concat()), Size::Unknown);
+        assert_eq!(WorkSize::of(&text), WorkSize::Small);
+        assert_eq!(WorkSize::of(&[&text[..], b"matrix"].concat()), WorkSize::Unknown);
+        assert_eq!(WorkSize::of(&[&text[..], b"1234567"].concat()), WorkSize::Unknown);
         // TOML reads this key as `matrix`
-        assert_eq!(Size::of(br#"[job.a."m\u0061trix"]"#), Size::Unknown);
+        assert_eq!(WorkSize::of(br#"[job.a."m\u0061trix"]"#), WorkSize::Unknown);
     }
 }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::again::again_after;
 pub use super::pattern::Patterns;
 use super::poke::{Found, Pokes, Question};
-use super::sight::{Scope, Sight, Verdict, chosen};
+use super::sight::{FirstLook, Scope, Sight, chosen};
 use super::sink::ChangeSink;
 use super::tidying;
 use super::unreadable::Unreadable;
@@ -45,7 +45,7 @@ pub struct GitSource {
 
 /// What a person should hear of, or may ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
+pub enum FollowerReport {
     /// Whether the repository could be read; told after each round, and never logged.
     Looked(Result<(), String>),
     /// How long it is until the next round over all refs; as above.
@@ -82,7 +82,7 @@ pub async fn follow(
     sink: impl ChangeSink,
     known: Known,
     mut pokes: Pokes,
-    tell: impl Fn(Notice),
+    tell: impl Fn(FollowerReport),
     shutdown: CancellationToken,
 ) {
     let mut follower = Follower::new(source, sink, known, tell);
@@ -128,7 +128,7 @@ impl From<GitError> for Stop {
     }
 }
 
-impl<S: ChangeSink, T: Fn(Notice)> Follower<S, T> {
+impl<S: ChangeSink, T: Fn(FollowerReport)> Follower<S, T> {
     fn new(source: GitSource, sink: S, known: Known, tell: T) -> Self {
         let (refused, told, scope) = (Found::new(), BTreeSet::new(), Scope::new(&source.scope));
         let (unreadable, left_out) = (Unreadable::default(), Vec::new());
@@ -180,7 +180,7 @@ impl<S: ChangeSink, T: Fn(Notice)> Follower<S, T> {
     }
 
     fn tell_next(&self, due: Instant) {
-        (self.tell)(Notice::Next(due.saturating_duration_since(Instant::now())));
+        (self.tell)(FollowerReport::Next(due.saturating_duration_since(Instant::now())));
     }
 
     /// Notes how a round went; how long to the next one.
@@ -188,20 +188,20 @@ impl<S: ChangeSink, T: Fn(Notice)> Follower<S, T> {
         let poll = self.source.poll;
         match stop {
             None => {
-                (self.tell)(Notice::Looked(Ok(())));
+                (self.tell)(FollowerReport::Looked(Ok(())));
                 if std::mem::take(&mut self.failures) > 0 {
                     tracing::info!(project = %self.source.project, "the repository can be read again");
-                    (self.tell)(Notice::Recovered);
+                    (self.tell)(FollowerReport::Recovered);
                 }
                 self.retries = 0;
                 poll
             }
             Some(Stop::Repository(error)) => {
-                (self.tell)(Notice::Looked(Err(error.to_string())));
+                (self.tell)(FollowerReport::Looked(Err(error.to_string())));
                 self.failures = self.failures.saturating_add(1);
                 if self.failures == 1 {
                     tracing::warn!(project = %self.source.project, %error, "the repository cannot be read");
-                    (self.tell)(Notice::Trouble(error.to_string()));
+                    (self.tell)(FollowerReport::Trouble(error.to_string()));
                 }
                 again_after(poll, self.failures)
             }
@@ -290,14 +290,14 @@ impl<S: ChangeSink, T: Fn(Notice)> Follower<S, T> {
     fn tell_left_out(&mut self, found: &Found) {
         self.unreadable.keep(|name| found.contains_key(name));
         let left_out = self.left_out.iter().cloned().chain(self.unreadable.told()).collect();
-        (self.tell)(Notice::LeftOut(left_out));
+        (self.tell)(FollowerReport::LeftOut(left_out));
     }
 
     /// What is history, without the one branch that is built all the same.
     async fn history(&self, sight: &Sight, found: &Found) -> Result<Vec<(String, String)>, Stop> {
         let followed = || found.iter().filter(|(name, _)| self.scope.has(name));
         let is_history = |(name, revision): &(&String, &String)| {
-            sight.judge(name, revision, self.known.get(*name)) == Verdict::History
+            sight.judge(name, revision, self.known.get(*name)) == FirstLook::History
         };
         let owned = |(name, revision): (&String, &String)| (name.clone(), revision.clone());
         let mut history: Found = followed().filter(is_history).map(owned).collect();
@@ -417,13 +417,13 @@ impl<S: ChangeSink, T: Fn(Notice)> Follower<S, T> {
     fn refuse_ref(&mut self, refused: RefusedRef) {
         if self.told.len() < TOLD_MAX && self.told.insert(refused.name.clone()) {
             tracing::warn!(project = %self.source.project, name = ?refused.name, why = %refused.why, "a ref is left out");
-            (self.tell)(Notice::RefusedRef(refused));
+            (self.tell)(FollowerReport::RefusedRef(refused));
         }
     }
 
     fn refuse_change(&mut self, name: &str, revision: String, refusal: Refusal) {
         tracing::warn!(project = %self.source.project, name, %revision, %refusal, "a change was refused");
         self.refused.insert(name.to_string(), revision.clone());
-        (self.tell)(Notice::RefusedChange { ref_name: name.to_string(), revision, refusal });
+        (self.tell)(FollowerReport::RefusedChange { ref_name: name.to_string(), revision, refusal });
     }
 }

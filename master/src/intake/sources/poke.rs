@@ -8,21 +8,21 @@ use tokio::sync::{mpsc, oneshot};
 const POKES_MAX: usize = 64;
 
 /// Full ref -> revision.
-pub(super) type Found = BTreeMap<String, String>;
+pub(super) type RefTips = BTreeMap<String, String>;
 
 /// Makes a source look at once.
 #[derive(Clone, Debug)]
-pub struct Poke(mpsc::Sender<Question>);
+pub struct Poke(mpsc::Sender<LookRequest>);
 
 /// The other end of a [`Poke`]: the source's.
 #[derive(Debug)]
-pub struct Pokes(pub(super) mpsc::Receiver<Question>);
+pub struct Pokes(pub(super) mpsc::Receiver<LookRequest>);
 
 #[derive(Debug)]
-pub(super) struct Question {
+pub(super) struct LookRequest {
     /// None: all.
     pub(super) ref_name: Option<String>,
-    pub(super) answer: oneshot::Sender<Result<Found, Refusal>>,
+    pub(super) answer: oneshot::Sender<Result<RefTips, Refusal>>,
 }
 
 pub fn pokes() -> (Poke, Pokes) {
@@ -44,10 +44,10 @@ impl Poke {
         self.ask(None).await
     }
 
-    async fn ask(&self, ref_name: Option<String>) -> Result<Found, Refusal> {
+    async fn ask(&self, ref_name: Option<String>) -> Result<RefTips, Refusal> {
         let gone = || Refusal::new(RefusalCode::Unavailable, "the project's repository is not followed any more");
         let (answer, answered) = oneshot::channel();
-        self.0.send(Question { ref_name, answer }).await.map_err(|_| gone())?;
+        self.0.send(LookRequest { ref_name, answer }).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
 }

@@ -1,6 +1,6 @@
 //! How the looks at one repository go, for whoever asks. Kept in memory only: the first look after a start says it anew.
 
-use super::git::Notice;
+use super::git::FollowerReport;
 use crate::keep::health::Trouble;
 use crate::keep::mirror::RefusedRef;
 use schema::values::Time;
@@ -33,16 +33,19 @@ impl PollHealth {
         *self.0.borrow_mut() = Looks { began: Some(now), poll, ..Looks::default() };
     }
 
-    pub(super) fn note(&self, now: Time, notice: Notice) {
+    pub(super) fn note(&self, now: Time, notice: FollowerReport) {
         let mut looks = self.0.borrow_mut();
         match notice {
-            Notice::Looked(Ok(())) => (looks.good, looks.trouble) = (Some(now), None),
-            Notice::Looked(Err(text)) => {
+            FollowerReport::Looked(Ok(())) => (looks.good, looks.trouble) = (Some(now), None),
+            FollowerReport::Looked(Err(text)) => {
                 looks.trouble = Some(Trouble::after(looks.trouble.take(), now, text));
             }
-            Notice::Next(wait) => looks.next = Some(now.after(wait)),
-            Notice::LeftOut(refused) => looks.refused = refused,
-            Notice::Trouble(_) | Notice::Recovered | Notice::RefusedRef(_) | Notice::RefusedChange { .. } => {}
+            FollowerReport::Next(wait) => looks.next = Some(now.after(wait)),
+            FollowerReport::LeftOut(refused) => looks.refused = refused,
+            FollowerReport::Trouble(_)
+            | FollowerReport::Recovered
+            | FollowerReport::RefusedRef(_)
+            | FollowerReport::RefusedChange { .. } => {}
         }
     }
 

@@ -44,7 +44,7 @@ pub(super) struct Sight {
 
 /// What a ref is at the first look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum FirstLook {
     /// It is where it was.
     Known,
     /// It was deleted, and came back to where it was.
@@ -66,18 +66,18 @@ impl Sight {
     }
 
     /// Of a ref that is followed now.
-    pub(super) fn judge(&self, ref_name: &str, revision: &str, known: Option<&Head>) -> Verdict {
+    pub(super) fn judge(&self, ref_name: &str, revision: &str, known: Option<&Head>) -> FirstLook {
         match known {
-            Some(head) if head.revision == revision && head.gone.is_none() => return Verdict::Known,
-            Some(head) if head.revision == revision => return Verdict::Returned,
+            Some(head) if head.revision == revision && head.gone.is_none() => return FirstLook::Known,
+            Some(head) if head.revision == revision => return FirstLook::Returned,
             Some(_) | None => {}
         }
         if !self.was_followed(ref_name) || self.is_anew && (known.is_none() || ShortRef::of(ref_name).tag().is_some()) {
-            return Verdict::History;
+            return FirstLook::History;
         }
         match &self.held {
-            Some(held) if known.is_none() && (held.is_empty() || held.contains_key(ref_name)) => Verdict::History,
-            Some(_) | None => Verdict::Push,
+            Some(held) if known.is_none() && (held.is_empty() || held.contains_key(ref_name)) => FirstLook::History,
+            Some(_) | None => FirstLook::Push,
         }
     }
 
@@ -127,23 +127,23 @@ mod tests {
         let narrowed_and_back = followed("/r", &[all.clone(), scope(&["*"], &[]), all.clone()]);
         let unnoted = followed("", &[]);
         for (case, before, held, name, known, expected) in [
-            ("never looked", Before::default(), refs(&[]), main, None, Verdict::History),
+            ("never looked", Before::default(), refs(&[]), main, None, FirstLook::History),
             (
                 "moved over a downtime",
                 followed("/r", std::slice::from_ref(&all)),
                 refs(&[]),
                 main,
                 head("b", None),
-                Verdict::Push,
+                FirstLook::Push,
             ),
-            ("came over a downtime", followed("/r", std::slice::from_ref(&all)), refs(&[]), tag, None, Verdict::Push),
+            ("came over a downtime", followed("/r", std::slice::from_ref(&all)), refs(&[]), tag, None, FirstLook::Push),
             (
                 "nothing happened",
                 followed("/r", std::slice::from_ref(&all)),
                 refs(&[]),
                 tag,
                 head("a", None),
-                Verdict::Known,
+                FirstLook::Known,
             ),
             (
                 "made again",
@@ -151,7 +151,7 @@ mod tests {
                 refs(&[]),
                 tag,
                 head("a", gone),
-                Verdict::Returned,
+                FirstLook::Returned,
             ),
             (
                 "made again elsewhere",
@@ -159,21 +159,21 @@ mod tests {
                 refs(&[]),
                 tag,
                 head("b", gone),
-                Verdict::Push,
+                FirstLook::Push,
             ),
-            ("not wanted before", widened.clone(), refs(&[]), topic, None, Verdict::History),
-            ("not wanted before, a tag", widened.clone(), refs(&[]), tag, None, Verdict::History),
-            ("wanted before too", widened, refs(&[]), main, head("b", None), Verdict::Push),
-            ("not wanted in between", narrowed_and_back.clone(), refs(&[]), tag, head("b", None), Verdict::History),
-            ("wanted all the time", narrowed_and_back, refs(&[]), topic, None, Verdict::Push),
-            ("unknown to a backup", restored.clone(), refs(&[]), topic, None, Verdict::History),
-            ("moved since a backup", restored.clone(), refs(&[]), main, head("b", None), Verdict::Push),
-            ("a tag moved since a backup", restored, refs(&[]), tag, head("b", None), Verdict::History),
-            ("another address", followed("/s", std::slice::from_ref(&all)), refs(&[]), topic, None, Verdict::History),
-            ("another address, moved", followed("/s", &[all]), refs(&[]), main, head("b", None), Verdict::Push),
-            ("seen by an older version", unnoted.clone(), refs(&[main, tag]), tag, None, Verdict::History),
-            ("came after an older version", unnoted.clone(), refs(&[main]), tag, None, Verdict::Push),
-            ("nobody knows what an older version saw", unnoted, refs(&[]), tag, None, Verdict::History),
+            ("not wanted before", widened.clone(), refs(&[]), topic, None, FirstLook::History),
+            ("not wanted before, a tag", widened.clone(), refs(&[]), tag, None, FirstLook::History),
+            ("wanted before too", widened, refs(&[]), main, head("b", None), FirstLook::Push),
+            ("not wanted in between", narrowed_and_back.clone(), refs(&[]), tag, head("b", None), FirstLook::History),
+            ("wanted all the time", narrowed_and_back, refs(&[]), topic, None, FirstLook::Push),
+            ("unknown to a backup", restored.clone(), refs(&[]), topic, None, FirstLook::History),
+            ("moved since a backup", restored.clone(), refs(&[]), main, head("b", None), FirstLook::Push),
+            ("a tag moved since a backup", restored, refs(&[]), tag, head("b", None), FirstLook::History),
+            ("another address", followed("/s", std::slice::from_ref(&all)), refs(&[]), topic, None, FirstLook::History),
+            ("another address, moved", followed("/s", &[all]), refs(&[]), main, head("b", None), FirstLook::Push),
+            ("seen by an older version", unnoted.clone(), refs(&[main, tag]), tag, None, FirstLook::History),
+            ("came after an older version", unnoted.clone(), refs(&[main]), tag, None, FirstLook::Push),
+            ("nobody knows what an older version saw", unnoted, refs(&[]), tag, None, FirstLook::History),
         ] {
             assert_eq!(Sight::new(&before, "/r", held).judge(name, "a", known.as_ref()), expected, "{case}");
         }

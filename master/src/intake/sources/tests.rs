@@ -11,7 +11,7 @@ use futures::future::LocalBoxFuture;
 use schema::values::{Change, Refusal, RefusalCode, Time};
 use tokio_util::sync::CancellationToken;
 
-use super::git::{GitSource, Known, Notice, follow};
+use super::git::{FollowerReport, GitSource, Known, follow};
 use super::{ChangeSink, Poke, PollHealth, pokes};
 use crate::decide::coordinator::record::{FollowedRow, Head, RefScope};
 use crate::decide::coordinator::{Before, Coordinator, Effect, ROOT, Terms};
@@ -27,7 +27,7 @@ struct Seen {
     changes: RefCell<Vec<Change>>,
     /// How many refs were told as seen, by each call.
     sights: RefCell<Vec<usize>>,
-    notices: RefCell<Vec<Notice>>,
+    notices: RefCell<Vec<FollowerReport>>,
     /// Given to the next submissions, first to last.
     refusals: RefCell<Vec<Refusal>>,
     health: PollHealth,
@@ -141,8 +141,13 @@ async fn live<F: Future<Output = ()>>(scene: &Scene, seen: &Seen, poll: Duration
     let source = source_of(scene, seen, poll);
     seen.address.replace(source.mirror.remote().address.clone());
     let tell = |notice| match notice {
-        Notice::Looked(_) | Notice::Next(_) | Notice::LeftOut(_) => seen.health.note(Time(0), notice),
-        Notice::Trouble(_) | Notice::Recovered | Notice::RefusedRef(_) | Notice::RefusedChange { .. } => {
+        FollowerReport::Looked(_) | FollowerReport::Next(_) | FollowerReport::LeftOut(_) => {
+            seen.health.note(Time(0), notice)
+        }
+        FollowerReport::Trouble(_)
+        | FollowerReport::Recovered
+        | FollowerReport::RefusedRef(_)
+        | FollowerReport::RefusedChange { .. } => {
             seen.notices.borrow_mut().push(notice);
         }
     };
@@ -283,7 +288,7 @@ async fn a_refusal_for_good_is_told_once_and_the_next_revision_tried() {
             poke.look_at_all().await.unwrap();
         }
         let ref_name = "refs/heads/main".to_string();
-        assert_eq!(seen.notices.take(), [Notice::RefusedChange { ref_name, revision: first, refusal }]);
+        assert_eq!(seen.notices.take(), [FollowerReport::RefusedChange { ref_name, revision: first, refusal }]);
         assert!(seen.take().is_empty());
         scene.commit("a", "2");
         poke.look_at_all().await.unwrap();
@@ -319,9 +324,12 @@ async fn a_lost_repository_is_told_once_and_recovers_and_cancels_nothing() {
     })
     .await;
     let notices = seen.notices.take();
-    assert!(matches!(&notices[0], Notice::Trouble(text) if text.contains("repository")), "{notices:?}");
-    assert!(matches!(&notices[1], Notice::RefusedRef(refused) if refused.name == "refs/heads/-x"), "{notices:?}");
-    assert_eq!(notices[2..], [Notice::Recovered]);
+    assert!(matches!(&notices[0], FollowerReport::Trouble(text) if text.contains("repository")), "{notices:?}");
+    assert!(
+        matches!(&notices[1], FollowerReport::RefusedRef(refused) if refused.name == "refs/heads/-x"),
+        "{notices:?}"
+    );
+    assert_eq!(notices[2..], [FollowerReport::Recovered]);
 }
 
 /// One look at all refs, in a life of its own; answers the changes.

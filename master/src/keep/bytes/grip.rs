@@ -13,9 +13,9 @@ pub(in crate::keep) const HELD_MAX: usize = 128;
 
 /// The hold of one reader on one sealed file.
 #[derive(Default)]
-pub struct Grip(RefCell<Option<Held>>);
+pub struct Grip(RefCell<Option<OpenFile>>);
 
-struct Held {
+struct OpenFile {
     seal: Seal,
     source: ByteSnapshot,
     _room: OwnedSemaphorePermit,
@@ -41,7 +41,7 @@ impl Grip {
         let Bytes::Closed(_) = source.bytes else { return Ok(source) };
         let Ok(permit) = room.clone().try_acquire_owned() else { return Ok(source) };
         let source = on.run(move || source.opened()).await?;
-        *self.0.borrow_mut() = Some(Held { seal, source: source.clone(), _room: permit });
+        *self.0.borrow_mut() = Some(OpenFile { seal, source: source.clone(), _room: permit });
         Ok(source)
     }
 }

@@ -3,7 +3,7 @@
 //! Beside each log lies its side file: the boot of the machine in which the log was begun, then marks, 16 bytes each. A
 //! file of another boot is not trusted: what was written last before a power cut may be missing in the middle.
 
-use super::Mark;
+use super::TimeMark;
 use crate::decide::coordinator::record::{BuildId, JobKey, StepKey};
 use crate::keep::bytes::file_work::FileWork;
 use crate::keep::bytes::growing::GrowingFile;
@@ -120,7 +120,7 @@ impl Files {
     }
 
     /// None where there are none.
-    pub(super) fn marks(&self, key: StepKey) -> io::Result<Vec<Mark>> {
+    pub(super) fn marks(&self, key: StepKey) -> io::Result<Vec<TimeMark>> {
         match File::open(self.path(key, "marks")) {
             Ok(file) => Ok(decode(&read_at(&file, 0, usize::MAX)?).filter(|mark| mark.time.0 != END).collect()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -179,7 +179,7 @@ fn folder_of(build: BuildId) -> PathBuf {
 }
 
 impl Pair {
-    pub(super) fn add_marks(&mut self, marks: &[Mark]) -> io::Result<()> {
+    pub(super) fn add_marks(&mut self, marks: &[TimeMark]) -> io::Result<()> {
         let bytes: Vec<u8> = marks.iter().flat_map(|mark| encode(mark.offset, mark.time.0)).collect();
         self.side.write_all_at(&bytes, self.side_size)?;
         self.side_size += bytes.len() as u64;
@@ -188,7 +188,7 @@ impl Pair {
 
     /// Notes that what follows is ours, so that an earlier master's line is not taken for its worker's bytes.
     pub(super) fn note_end(&mut self, offset: u64) -> io::Result<()> {
-        self.add_marks(&[Mark { offset, time: Time(END) }])
+        self.add_marks(&[TimeMark { offset, time: Time(END) }])
     }
 }
 
@@ -199,8 +199,8 @@ fn encode(offset: u64, time: u64) -> [u8; MARK] {
     bytes
 }
 
-fn decode(side: &[u8]) -> impl Iterator<Item = Mark> {
+fn decode(side: &[u8]) -> impl Iterator<Item = TimeMark> {
     let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte));
     let marks = side.get(HEADER..).unwrap_or_default().chunks_exact(MARK);
-    marks.map(move |mark| Mark { offset: number(&mark[..8]), time: Time(number(&mark[8..])) })
+    marks.map(move |mark| TimeMark { offset: number(&mark[..8]), time: Time(number(&mark[8..])) })
 }

@@ -4,7 +4,7 @@
 //! thread and runs there to its end, so that a caller that goes away in the middle leaves nothing half done.
 
 use super::files::{Files, Pair};
-use super::{Mark, SMALL_MAX, Sealed, Size, Written};
+use super::{LogExtent, SMALL_MAX, Sealed, TimeMark, Written};
 use crate::decide::coordinator::record::{SealRow, StepKey};
 use crate::keep::bytes::budget::{Budget, Share};
 use crate::keep::bytes::snapshot::{ByteSnapshot, Bytes};
@@ -25,7 +25,7 @@ const GAP_BYTES: usize = 160;
 /// Marks kept of one write, and of a log in memory: a line each is usual, and more show nothing.
 const MARKS_MAX: usize = 4_096;
 /// What a mark takes in memory.
-const MARK_BYTES: usize = size_of::<Mark>();
+const MARK_BYTES: usize = size_of::<TimeMark>();
 /// All marks of one write.
 const MARKS_BYTES_MAX: usize = MARKS_MAX * MARK_BYTES;
 
@@ -39,7 +39,7 @@ pub(super) struct LiveLog {
     /// Of the memory that its attempt may have.
     share: Share,
     /// Locked for moments only, never over file work.
-    view: Mutex<View>,
+    view: Mutex<LogView>,
     changed: watch::Sender<()>,
 }
 
@@ -58,7 +58,7 @@ pub(super) struct Writer {
     /// The end of what came beyond the limit: an error stands at the end.
     tail: Tail,
     /// While the log is in memory.
-    marks: Vec<Mark>,
+    marks: Vec<TimeMark>,
     next_mark: u64,
     /// Where the worker's bytes end and lines of ours follow: it may not go on.
     ends_at: Option<u64>,
@@ -66,7 +66,7 @@ pub(super) struct Writer {
 }
 
 /// What readers see.
-struct View {
+struct LogView {
     taken_up: bool,
     /// Bytes that the worker need not send again.
     received: u64,
@@ -78,14 +78,14 @@ struct View {
 /// What a worker sends, as far as it is new.
 pub struct Write {
     pub bytes: Vec<u8>,
-    pub marks: Vec<Mark>,
+    pub marks: Vec<TimeMark>,
     /// Given back when the bytes are written.
     pub room: OwnedSemaphorePermit,
 }
 
 impl LiveLog {
     pub(super) fn new(files: Files, key: StepKey, limit: u64, budget: Budget) -> LiveLog {
-        let view = Mutex::new(View { taken_up: false, received: 0, source: ByteSnapshot::empty(), sealed: None });
+        let view = Mutex::new(LogView { taken_up: false, received: 0, source: ByteSnapshot::empty(), sealed: None });
         let share = Share::of(budget);
         LiveLog { files, key, limit, writer: Arc::default(), share, view, changed: watch::Sender::new(()) }
     }
@@ -109,7 +109,7 @@ impl LiveLog {
     ) -> io::Result<WriterGuard> {
         if let Some(row) = sealed {
             let source = super::sealed_source(&self.files, &row);
-            *self.view() = View { taken_up: false, received: row.size, source, sealed: Some(row) };
+            *self.view() = LogView { taken_up: false, received: row.size, source, sealed: Some(row) };
         } else if has_file {
             let live = self.clone();
             let work = move || live.take_up(&mut turn).map(|()| turn);
@@ -169,12 +169,16 @@ impl LiveLog {
         self.view().source.clone()
     }
 
-    pub(super) fn size(&self) -> Size {
+    pub(super) fn size(&self) -> LogExtent {
         let view = self.view();
-        Size { size: view.source.size, sealed: view.sealed.is_some(), hash: view.sealed.as_ref().map(|row| row.hash) }
+        LogExtent {
+            size: view.source.size,
+            sealed: view.sealed.is_some(),
+            hash: view.sealed.as_ref().map(|row| row.hash),
+        }
     }
 
-    pub(super) async fn marks(&self) -> io::Result<Vec<Mark>> {
+    pub(super) async fn marks(&self) -> io::Result<Vec<TimeMark>> {
         let turn = self.turn().await;
         if turn.pair.is_none() {
             return Ok(turn.marks.clone());
@@ -184,7 +188,7 @@ impl LiveLog {
     }
 
     /// Resolves when there is a byte at `offset`, or when the log is sealed.
-    pub(super) async fn wait(&self, offset: u64) -> Size {
+    pub(super) async fn wait(&self, offset: u64) -> LogExtent {
         let mut changed = self.changed.subscribe();
         let seen = |_: &()| {
             let size = self.size();
@@ -222,7 +226,7 @@ impl LiveLog {
         let discard = move |mut writer: WriterGuard| {
             *writer = Writer { ends_at: Some(0), ..Writer::default() };
             let row = SealRow { key: live.key, size: 0, hash: Sum::default().hash(), bytes: None };
-            *live.view() = View { taken_up: true, received: 0, source: ByteSnapshot::empty(), sealed: Some(row) };
+            *live.view() = LogView { taken_up: true, received: 0, source: ByteSnapshot::empty(), sealed: Some(row) };
             live.changed.send_replace(());
             if has_file { live.files.remove_log(live.key) } else { Ok(()) }
         };
@@ -388,7 +392,7 @@ impl LiveLog {
         Ok(())
     }
 
-    fn view(&self) -> MutexGuard<'_, View> {
+    fn view(&self) -> MutexGuard<'_, LogView> {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -411,7 +415,7 @@ impl Writer {
     }
 
     /// Keeps the marks of new bytes, up to `end`.
-    fn note(&mut self, marks: &[Mark], end: u64) -> io::Result<()> {
+    fn note(&mut self, marks: &[TimeMark], end: u64) -> io::Result<()> {
         let mut new = Vec::new();
         for mark in marks {
             if (self.next_mark..end).contains(&mark.offset) && new.len() < MARKS_MAX {

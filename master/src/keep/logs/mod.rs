@@ -41,7 +41,7 @@ pub const SMALL_MAX: usize = 64 << 10;
 
 /// When the byte at `offset` was read from the step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark {
+pub struct TimeMark {
     pub offset: u64,
     pub time: Time,
 }
@@ -56,7 +56,7 @@ pub struct Written {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size {
+pub struct LogExtent {
     /// Bytes that can be read.
     pub size: u64,
     pub sealed: bool,
@@ -179,7 +179,13 @@ impl Logs {
 
     /// Appends at `offset`. What overlaps is dropped, a gap is refused; writes of one log take effect in the order of calls.
     /// A write that was begun ends also when its caller is gone.
-    pub async fn write(&self, key: StepKey, offset: u64, bytes: Vec<u8>, marks: Vec<Mark>) -> Result<Written, Refusal> {
+    pub async fn write(
+        &self,
+        key: StepKey,
+        offset: u64,
+        bytes: Vec<u8>,
+        marks: Vec<TimeMark>,
+    ) -> Result<Written, Refusal> {
         let room = self.room(bytes.len()).await?;
         self.write_in(key, offset, Write { bytes, marks, room }).await
     }
@@ -210,12 +216,12 @@ impl Logs {
     }
 
     /// A log that was removed is an error of the kind "not found", for all readers.
-    pub async fn size(&self, key: StepKey) -> io::Result<Size> {
+    pub async fn size(&self, key: StepKey) -> io::Result<LogExtent> {
         self.size_on(key, &Grip::default()).await
     }
 
     /// Like [`Logs::size`], for a reader that goes on when the log is removed.
-    pub async fn size_on(&self, key: StepKey, grip: &Grip) -> io::Result<Size> {
+    pub async fn size_on(&self, key: StepKey, grip: &Grip) -> io::Result<LogExtent> {
         if let Some(seal) = grip.seal() {
             return Ok(sealed_size(seal));
         }
@@ -225,7 +231,7 @@ impl Logs {
                 self.hold(key, &row, grip).await?;
                 sealed_size(seal_of(&row))
             }
-            LogLocation::Nowhere => Size { size: 0, sealed: false, hash: None },
+            LogLocation::Nowhere => LogExtent { size: 0, sealed: false, hash: None },
         })
     }
 
@@ -245,12 +251,12 @@ impl Logs {
     }
 
     /// Resolves when there is a byte at `offset`, or when the log is sealed.
-    pub async fn wait(&self, key: StepKey, offset: u64) -> io::Result<Size> {
+    pub async fn wait(&self, key: StepKey, offset: u64) -> io::Result<LogExtent> {
         self.wait_on(key, &Grip::default(), offset).await
     }
 
     /// Like [`Logs::wait`], for a reader that goes on when the log is removed.
-    pub async fn wait_on(&self, key: StepKey, grip: &Grip, offset: u64) -> io::Result<Size> {
+    pub async fn wait_on(&self, key: StepKey, grip: &Grip, offset: u64) -> io::Result<LogExtent> {
         if let Some(seal) = grip.seal() {
             return Ok(sealed_size(seal));
         }
@@ -269,7 +275,7 @@ impl Logs {
     }
 
     /// When bytes were read from the step, by rising offset. Of a small log they are known until its seal is committed.
-    pub async fn marks(&self, key: StepKey) -> io::Result<Vec<Mark>> {
+    pub async fn marks(&self, key: StepKey) -> io::Result<Vec<TimeMark>> {
         if let LogLocation::Live(live) = self.place(key).await? {
             return live.marks().await;
         }

@@ -1,6 +1,6 @@
 //! Logs whose last byte is known: where their bytes are.
 
-use super::Size;
+use super::LogExtent;
 use super::files::{self, Files};
 use crate::decide::coordinator::record::{SealRow, StepKey};
 use crate::keep::bytes::Seal;
@@ -20,8 +20,8 @@ pub(super) fn seal_of(row: &SealRow) -> Seal {
     Seal { size: row.size, hash: row.hash }
 }
 
-pub(super) fn sealed_size(seal: Seal) -> Size {
-    Size { size: seal.size, sealed: true, hash: Some(seal.hash) }
+pub(super) fn sealed_size(seal: Seal) -> LogExtent {
+    LogExtent { size: seal.size, sealed: true, hash: Some(seal.hash) }
 }
 
 pub(super) fn sealed_source(files: &Files, row: &SealRow) -> ByteSnapshot {

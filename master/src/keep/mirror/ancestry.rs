@@ -31,7 +31,7 @@ pub struct Person {
 
 /// What lies between commits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Range {
+pub struct CommitRange {
     /// The newest first.
     pub commits: Vec<Authored>,
     /// How many more there are.
@@ -40,10 +40,10 @@ pub struct Range {
 
 impl Mirror {
     /// What `tip` has and none of `without` has, at most `limit`; without any, only the tip. What is not here is left out.
-    pub async fn range(&self, tip: &str, without: &[String], limit: u32) -> Result<Range, GitError> {
+    pub async fn range(&self, tip: &str, without: &[String], limit: u32) -> Result<CommitRange, GitError> {
         without.iter().map(String::as_str).chain([tip]).try_for_each(is_id)?;
         if self.commit(tip).await?.is_none() {
-            return Ok(Range::default());
+            return Ok(CommitRange::default());
         }
         let count = if without.is_empty() { 1 } else { limit };
         let revisions: Vec<String> =
@@ -62,12 +62,12 @@ impl Mirror {
         let fields: Vec<_> = listed.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
         let commits: Vec<Authored> = fields.chunks_exact(7).map(authored).collect();
         if without.is_empty() || commits.len() < limit as usize {
-            return Ok(Range { commits, left_out: 0 });
+            return Ok(CommitRange { commits, left_out: 0 });
         }
         let run = self.git.run("rev-list").args(["--count", "--ignore-missing", &format!("--max-count={COUNTED_MAX}")]);
         let counted = run.args(["--end-of-options"]).args(&revisions).args(["--"]).bytes().await?;
         let counted: u32 = String::from_utf8_lossy(&counted).trim().parse().unwrap_or(limit);
-        Ok(Range { commits, left_out: counted.saturating_sub(limit) })
+        Ok(CommitRange { commits, left_out: counted.saturating_sub(limit) })
     }
 }
 

@@ -1,6 +1,6 @@
 //! How much of git there is at once, for all mirrors of one master: whoever starts git has a [`Pass`] for it. Projects take turns.
 
-use crate::keep::turns::{Bounds, Counts, Queue, Turn};
+use crate::keep::turns::{Bounds, QueueLoad, Turn, TurnQueue};
 use schema::limits::borders::{GIT_KEPT, GIT_RUNS};
 use std::collections::VecDeque;
 use std::fmt::Debug;
@@ -28,14 +28,14 @@ const KEPT_MAX: usize = GIT_KEPT.count();
 
 /// Owns the numbers of git. Clones are the same gate.
 #[derive(Clone, Debug)]
-pub struct GitGate(Arc<Shared>);
+pub struct GitGate(Arc<GitQueues>);
 
 #[derive(Debug)]
-struct Shared {
-    runs: Queue<u64>,
-    slow_runs: Queue<Line>,
-    disk_runs: Queue<u64>,
-    tidying: Queue<u64>,
+struct GitQueues {
+    runs: TurnQueue<u64>,
+    slow_runs: TurnQueue<RemoteHost>,
+    disk_runs: TurnQueue<u64>,
+    tidying: TurnQueue<u64>,
     hanging: Arc<Semaphore>,
     mirrors: AtomicU64,
     /// Runs that began so far.
@@ -46,11 +46,11 @@ struct Shared {
 
 impl Default for GitGate {
     fn default() -> GitGate {
-        GitGate(Arc::new(Shared {
-            runs: Queue::new(RUNS),
-            slow_runs: Queue::new(SLOW_RUNS),
-            disk_runs: Queue::new(DISK_RUNS),
-            tidying: Queue::new(TIDYING),
+        GitGate(Arc::new(GitQueues {
+            runs: TurnQueue::new(RUNS),
+            slow_runs: TurnQueue::new(SLOW_RUNS),
+            disk_runs: TurnQueue::new(DISK_RUNS),
+            tidying: TurnQueue::new(TIDYING),
             hanging: Arc::new(Semaphore::new(HANGING_MAX)),
             mirrors: AtomicU64::new(0),
             begun: AtomicU64::new(0),
@@ -61,14 +61,14 @@ impl Default for GitGate {
 
 impl GitGate {
     /// Runs of git, without processes that wait to be asked.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> QueueLoad {
         self.0.runs.counts()
     }
 
     /// For another mirror, whose remote is on this host; the empty one is this machine.
     pub(super) fn passage(&self, host: &str) -> Passage {
         let mirror = self.0.mirrors.fetch_add(1, Ordering::Relaxed);
-        let line = if host.is_empty() { Line::Disk(mirror) } else { Line::Host(host.into()) };
+        let line = if host.is_empty() { RemoteHost::Disk(mirror) } else { RemoteHost::Host(host.into()) };
         Passage { gate: self.clone(), mirror, line }
     }
 }
@@ -78,12 +78,12 @@ impl GitGate {
 pub(super) struct Passage {
     gate: GitGate,
     mirror: u64,
-    line: Line,
+    line: RemoteHost,
 }
 
 /// Who has turns as one for what waits for a remote: all mirrors of a host, as they wait for the same.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Line {
+enum RemoteHost {
     Host(Arc<str>),
     /// Of a mirror whose remote is on this machine.
     Disk(u64),
@@ -97,7 +97,7 @@ pub(super) trait Idle: Debug + Send + Sync {
 
 /// For what a run of git takes its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pace {
+pub(super) enum RunKind {
     /// It has what it needs on this machine.
     Quick,
     /// It waits for a remote.
@@ -111,7 +111,7 @@ pub(super) enum Pace {
 pub(super) struct Pass {
     gate: GitGate,
     _run: Turn<u64>,
-    slow_run: Option<Turn<Line>>,
+    slow_run: Option<Turn<RemoteHost>>,
     /// Of a run on this machine's disks, or of one that tidies up.
     _own: Option<Turn<u64>>,
 }
@@ -134,11 +134,11 @@ impl Pass {
 
 impl Passage {
     /// For a run of this pace.
-    pub(super) async fn pass_at(&self, pace: Pace) -> Pass {
+    pub(super) async fn pass_at(&self, pace: RunKind) -> Pass {
         match pace {
-            Pace::Quick => self.pass().await,
-            Pace::Slow => self.slow_pass().await,
-            Pace::Tidying => self.tidying_pass().await,
+            RunKind::Quick => self.pass().await,
+            RunKind::Slow => self.slow_pass().await,
+            RunKind::Tidying => self.tidying_pass().await,
         }
     }
 
@@ -152,8 +152,8 @@ impl Passage {
     /// For a run that waits for a remote.
     async fn slow_pass(&self) -> Pass {
         let disk_run = match self.line {
-            Line::Host(_) => None,
-            Line::Disk(mirror) => Some(self.gate.0.disk_runs.turn(mirror).await),
+            RemoteHost::Host(_) => None,
+            RemoteHost::Disk(mirror) => Some(self.gate.0.disk_runs.turn(mirror).await),
         };
         let slow_run = self.gate.0.slow_runs.turn(self.line.clone()).await;
         Pass { slow_run: Some(slow_run), _own: disk_run, ..self.pass().await }

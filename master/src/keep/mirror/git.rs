@@ -12,7 +12,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::gate::{Pace, Pass, Passage};
+use super::gate::{Pass, Passage, RunKind};
 use super::patience::{Deadline, Heard, is_over};
 use super::prepare::{CONFIG_FILE, Preparation};
 use crate::keep::process_group::ProcessGroup;
@@ -137,7 +137,7 @@ impl Git {
             stdout: None,
             limit: OUTPUT_BYTES_MAX,
             deadline: Deadline::Total(DEADLINE),
-            pace: Pace::Quick,
+            pace: RunKind::Quick,
         }
     }
 
@@ -177,7 +177,7 @@ pub(super) struct Run<'a> {
     stdout: Option<std::fs::File>,
     limit: usize,
     deadline: Deadline,
-    pace: Pace,
+    pace: RunKind,
 }
 
 /// What a run brought.
@@ -228,7 +228,7 @@ impl Run<'_> {
     }
 
     /// How long it takes, and what it waits for; quick unless said otherwise.
-    pub(super) fn pace(mut self, pace: Pace) -> Self {
+    pub(super) fn pace(mut self, pace: RunKind) -> Self {
         self.pace = pace;
         self
     }

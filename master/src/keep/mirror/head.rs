@@ -18,15 +18,15 @@ const ASKED_AFTER_CHANGE: Duration = Duration::from_secs(60);
 
 /// The main branch, as far as it is known.
 #[derive(Debug, Default)]
-pub(super) struct Head {
+pub(super) struct MainBranch {
     name: Option<String>,
     asked: Option<Instant>,
 }
 
-impl Head {
-    pub(super) fn open(dir: &Path) -> Head {
+impl MainBranch {
+    pub(super) fn open(dir: &Path) -> MainBranch {
         let name = std::fs::read_to_string(dir.join(FILE)).ok().filter(|name| check_ref(name).is_ok());
-        Head { name, asked: None }
+        MainBranch { name, asked: None }
     }
 }
 

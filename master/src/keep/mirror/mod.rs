@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-pub use ancestry::{Authored, Person, Range};
+pub use ancestry::{Authored, CommitRange, Person};
 pub use change::Difference;
 pub use gate::GitGate;
 pub use git::GitError;
@@ -38,7 +38,7 @@ pub use pack::{Pack, SharedPack};
 pub use refs::{RefusedRef, check_ref, is_object_id};
 pub use remote::Remote;
 
-use gate::Pace;
+use gate::RunKind;
 use git::Git;
 use local::RefsMark;
 use objects::Objects;
@@ -71,7 +71,7 @@ pub struct Mirror {
     fetching: tokio::sync::Mutex<Fetching>,
     /// None until they were read.
     refs: Mutex<Option<Fetched>>,
-    head: Mutex<head::Head>,
+    head: Mutex<head::MainBranch>,
     /// When git checked it last.
     checked: Mutex<Option<Instant>>,
 }
@@ -123,7 +123,7 @@ impl Mirror {
             fetch_silence: FETCH_SILENCE,
             fetching: tokio::sync::Mutex::default(),
             refs: Mutex::default(),
-            head: Mutex::new(head::Head::open(&dir)),
+            head: Mutex::new(head::MainBranch::open(&dir)),
             checked: Mutex::default(),
             dir,
             remote,
@@ -249,7 +249,7 @@ impl Mirror {
     /// nothing waits; harms nothing that runs at the same time, and loses no object.
     pub async fn tidy(&self) -> Result<(), GitError> {
         let run = self.git.run("gc").args(["--auto", "--quiet", "--no-detach"]);
-        run.deadline(Deadline::Total(GC_DEADLINE)).pace(Pace::Tidying).bytes().await?;
+        run.deadline(Deadline::Total(GC_DEADLINE)).pace(RunKind::Tidying).bytes().await?;
         self.objects.forget().await;
         Ok(())
     }
@@ -276,7 +276,7 @@ impl Mirror {
     async fn ask_remote(&self, args: &[&str]) -> Result<Vec<u8>, GitError> {
         let access = self.remote.access()?;
         let run = self.git.run("ls-remote").args(args).env(access.env, access.secrets);
-        run.deadline(Deadline::Silence(self.fetch_silence)).pace(Pace::Slow).bytes().await
+        run.deadline(Deadline::Silence(self.fetch_silence)).pace(RunKind::Slow).bytes().await
     }
 
     /// An empty mirror takes the remote's object format: git cannot fetch one into the other.
@@ -310,7 +310,8 @@ impl Mirror {
         let access = self.remote.access()?;
         let options = ["--prune", "--no-tags", "--force", "--no-write-fetch-head", "--progress"];
         let run = self.git.run("fetch").args(options).args(["--end-of-options", REMOTE]).args(specs);
-        let run = run.env(access.env, access.secrets).deadline(Deadline::Silence(self.fetch_silence)).pace(Pace::Slow);
+        let run =
+            run.env(access.env, access.secrets).deadline(Deadline::Silence(self.fetch_silence)).pace(RunKind::Slow);
         // stays set where this is dropped before git ended
         fetching.interrupted = true;
         let fetched = run.output().await;

@@ -48,7 +48,7 @@ impl Pack {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Request {
+struct PackRequest {
     revision: String,
     have: BTreeSet<String>,
     /// They change while the revision does not.
@@ -59,19 +59,19 @@ type Making = OnceCell<Result<Pack, GitError>>;
 
 /// Packs that somebody holds or waits for.
 #[derive(Debug, Default)]
-pub(super) struct Packs(Mutex<HashMap<Request, Weak<Held>>>);
+pub(super) struct Packs(Mutex<HashMap<PackRequest, Weak<PackInUse>>>);
 
 #[derive(Debug, Default)]
-struct Held(Making);
+struct PackInUse(Making);
 
 impl Packs {
-    fn join(&self, request: &Request) -> Arc<Held> {
+    fn join(&self, request: &PackRequest) -> Arc<PackInUse> {
         let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         shared.retain(|_, held| held.strong_count() > 0);
         if let Some(held) = shared.get(request).and_then(Weak::upgrade) {
             return held;
         }
-        let held = Arc::new(Held::default());
+        let held = Arc::new(PackInUse::default());
         shared.insert(request.clone(), Arc::downgrade(&held));
         held
     }
@@ -81,7 +81,7 @@ impl Packs {
 #[derive(Clone, Debug)]
 pub struct SharedPack {
     pack: Pack,
-    _held: Arc<Held>,
+    _held: Arc<PackInUse>,
 }
 
 impl std::ops::Deref for SharedPack {
@@ -100,7 +100,8 @@ impl Mirror {
             return Err(GitError::Invalid(format!("{revision}: there is no such commit in this repository")));
         }
         let (have, tags) = tokio::try_join!(self.known(have), self.tags_of(revision))?;
-        let held = self.packs.join(&Request { revision: revision.to_string(), have: have.clone(), tags: tags.clone() });
+        let held =
+            self.packs.join(&PackRequest { revision: revision.to_string(), have: have.clone(), tags: tags.clone() });
         let made = held.0.get_or_init(|| async { self.make_pack(revision, &have, tags).await }).await;
         Ok(SharedPack { pack: made.clone()?, _held: held.clone() })
     }

@@ -89,7 +89,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn of_hanging_runs_two_stay_while_somebody_waits() {
         let gate = GitGate::default();
-        let slow = async |host: &str| gate.passage(host).pass_at(super::super::gate::Pace::Slow).await;
+        let slow = async |host: &str| gate.passage(host).pass_at(super::super::gate::RunKind::Slow).await;
         let mut passes = Vec::new();
         for host in ["a", "b", "c", "d", "e", "f"] {
             passes.push(slow(host).await);
@@ -118,7 +118,7 @@ mod tests {
         let (one, two) = (gate.passage("a"), gate.passage("b"));
         let (first, second) = (one.pass().await, two.pass().await);
         let _places = (first.hang(), second.hang());
-        let pass = gate.passage("c").pass_at(super::super::gate::Pace::Slow).await;
+        let pass = gate.passage("c").pass_at(super::super::gate::RunKind::Slow).await;
         let heard = Heard::now();
         let life = async {
             for _ in 0..60 {

@@ -11,7 +11,7 @@ const COUNT_MAX: usize = 256;
 const SIZE_MAX: usize = 32 << 10;
 
 #[derive(Debug)]
-struct Found {
+struct RecentObject {
     header: Header,
     bytes: Option<Arc<[u8]>>,
 }
@@ -19,7 +19,7 @@ struct Found {
 /// At most 256 objects of at most 32 KiB each; the one that came first goes first.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
-    found: BTreeMap<String, Found>,
+    found: BTreeMap<String, RecentObject>,
     order: VecDeque<String>,
 }
 
@@ -41,7 +41,7 @@ impl Recent {
         match self.found.get_mut(name) {
             Some(known) => known.bytes = bytes.or(known.bytes.take()),
             None => {
-                self.found.insert(name.to_owned(), Found { header: header.clone(), bytes });
+                self.found.insert(name.to_owned(), RecentObject { header: header.clone(), bytes });
                 self.order.push_back(name.to_owned());
             }
         }

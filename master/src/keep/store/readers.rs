@@ -2,7 +2,7 @@
 
 use super::StoreError;
 use super::sqlite::{self, Executor, Tables};
-use crate::keep::turns::{Bounds, Counts, Principal, Queue, Turn};
+use crate::keep::turns::{Bounds, Principal, QueueLoad, Turn, TurnQueue};
 use schema::limits::borders::READS_EACH;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,13 +18,13 @@ type Free = Arc<Mutex<VecDeque<usize>>>;
 
 /// The connections. Who asks is said first, by [`Readers::of`], so that no read is without its turn.
 #[derive(Clone)]
-pub struct Readers(Arc<Shared>);
+pub struct Readers(Arc<ReaderPool>);
 
-struct Shared {
+struct ReaderPool {
     executors: Box<[Executor]>,
     /// The connections that nobody uses.
     free: Free,
-    turns: Queue<Principal>,
+    turns: TurnQueue<Principal>,
 }
 
 /// The readers, as one principal has them. Cheap to clone.
@@ -38,7 +38,7 @@ impl Readers {
     pub(super) fn over(executors: Box<[Executor]>) -> Readers {
         let bounds = Bounds { in_all: executors.len(), each: READS_AT_ONCE };
         let free = Arc::new(Mutex::new((0..executors.len()).collect()));
-        Readers(Arc::new(Shared { executors, free, turns: Queue::new(bounds) }))
+        Readers(Arc::new(ReaderPool { executors, free, turns: TurnQueue::new(bounds) }))
     }
 
     /// The readers for one principal.
@@ -46,7 +46,7 @@ impl Readers {
         Reading { readers: self.clone(), who }
     }
 
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> QueueLoad {
         self.0.turns.counts()
     }
 

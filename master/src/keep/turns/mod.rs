@@ -1,5 +1,5 @@
 //! Turns between those who ask: few are served at once in all and for each, and who cost much waits for longer. Pure: it is told who
-//! comes, who is done, and what that did cost. [`Queue`] has callers wait for their turn, [`Principal`] is who takes turns.
+//! comes, who is done, and what that did cost. [`TurnQueue`] has callers wait for their turn, [`Principal`] is who takes turns.
 //!
 //! This is surplus round robin, the deficit round robin of Shreedhar and Varghese (SIGCOMM 1995) for costs that are known
 //! only afterwards: each visit gives a line a [`SHARE`] where it has none left, and a line that is in debt is passed over. So
@@ -10,7 +10,7 @@ mod principal;
 mod queue;
 
 pub use principal::{Own, PROGRAM, Principal};
-pub use queue::{Counts, Queue, Turn};
+pub use queue::{QueueLoad, Turn, TurnQueue};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

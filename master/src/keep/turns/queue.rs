@@ -1,7 +1,7 @@
 //! Callers that wait for their turn, and work that is begun when its turn comes.
 //!
 //! A caller that nobody polls keeps the turn that it was given: so whoever reads, and then waits for something else in the same task,
-//! could wait for itself. Work that is handed over by [`Queue::start`] needs no poll.
+//! could wait for itself. Work that is handed over by [`TurnQueue::start`] needs no poll.
 
 use super::{Bounds, TurnNumber, Turns};
 use std::collections::HashMap;
@@ -10,20 +10,20 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Turns that can be waited for, from any thread. Clones are the same queue.
-pub struct Queue<K: Ord + Clone>(Arc<Mutex<State<K>>>);
+pub struct TurnQueue<K: Ord + Clone>(Arc<Mutex<QueueState<K>>>);
 
-struct State<K> {
+struct QueueState<K> {
     turns: Turns<K>,
     /// Those that wait are called here.
-    calls: HashMap<TurnNumber, Call>,
+    calls: HashMap<TurnNumber, TurnCallback>,
     most: usize,
 }
 
-type Call = Box<dyn FnOnce() + Send>;
+type TurnCallback = Box<dyn FnOnce() + Send>;
 
 /// How much went on in a queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct QueueLoad {
     pub serving: usize,
     pub waiting: usize,
     /// The most that were served at once so far.
@@ -33,7 +33,7 @@ pub struct Counts {
 /// A place in the queue, then a turn, until it is dropped.
 #[derive(Debug)]
 pub struct Turn<K: Ord + Clone> {
-    queue: Queue<K>,
+    queue: TurnQueue<K>,
     who: K,
     ticket: TurnNumber,
     cost: Duration,
@@ -43,26 +43,26 @@ pub struct Turn<K: Ord + Clone> {
 /// Work whose turn has not come. Dropping it takes the work back; work that was begun goes on.
 #[derive(Debug)]
 pub struct Started<K: Ord + Clone> {
-    queue: Queue<K>,
+    queue: TurnQueue<K>,
     who: K,
     ticket: TurnNumber,
 }
 
-impl<K: Ord + Clone> std::fmt::Debug for Queue<K> {
+impl<K: Ord + Clone> std::fmt::Debug for TurnQueue<K> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_tuple("Queue").field(&self.counts()).finish()
     }
 }
 
-impl<K: Ord + Clone> Clone for Queue<K> {
-    fn clone(&self) -> Queue<K> {
-        Queue(self.0.clone())
+impl<K: Ord + Clone> Clone for TurnQueue<K> {
+    fn clone(&self) -> TurnQueue<K> {
+        TurnQueue(self.0.clone())
     }
 }
 
-impl<K: Ord + Clone> Queue<K> {
-    pub fn new(bounds: Bounds) -> Queue<K> {
-        Queue(Arc::new(Mutex::new(State { turns: Turns::new(bounds), calls: HashMap::new(), most: 0 })))
+impl<K: Ord + Clone> TurnQueue<K> {
+    pub fn new(bounds: Bounds) -> TurnQueue<K> {
+        TurnQueue(Arc::new(Mutex::new(QueueState { turns: Turns::new(bounds), calls: HashMap::new(), most: 0 })))
     }
 
     /// Waits for a turn. May be dropped while it waits. Whoever waits must be polled until it has given the turn back.
@@ -98,12 +98,12 @@ impl<K: Ord + Clone> Queue<K> {
         Started { queue: self.clone(), who, ticket }
     }
 
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> QueueLoad {
         let state = self.state();
-        Counts { serving: state.turns.serving(), waiting: state.calls.len(), most: state.most }
+        QueueLoad { serving: state.turns.serving(), waiting: state.calls.len(), most: state.most }
     }
 
-    fn join(&self, who: &K, call: Call) -> TurnNumber {
+    fn join(&self, who: &K, call: TurnCallback) -> TurnNumber {
         let mut state = self.state();
         let ticket = state.turns.join(who);
         state.calls.insert(ticket, call);
@@ -112,19 +112,19 @@ impl<K: Ord + Clone> Queue<K> {
     }
 
     /// Calls those whose turn it is, once the state is free again: what is called may come back here.
-    fn advance(&self, mut state: MutexGuard<'_, State<K>>) {
+    fn advance(&self, mut state: MutexGuard<'_, QueueState<K>>) {
         let called = state.called();
         drop(state);
         called.into_iter().for_each(|call| call());
     }
 
-    fn state(&self) -> MutexGuard<'_, State<K>> {
+    fn state(&self) -> MutexGuard<'_, QueueState<K>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<K: Ord + Clone> State<K> {
-    fn called(&mut self) -> Vec<Call> {
+impl<K: Ord + Clone> QueueState<K> {
+    fn called(&mut self) -> Vec<TurnCallback> {
         let mut called = Vec::new();
         while let Some(ticket) = self.turns.serve() {
             // whoever left meanwhile gives its turn back as it drops it

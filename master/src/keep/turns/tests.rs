@@ -163,28 +163,28 @@ fn newcomers_keep_nobody_in_debt_out_for_ever() {
 
 #[tokio::test]
 async fn callers_wait_come_and_go() {
-    let queue = Queue::new(BOUNDS);
+    let queue = TurnQueue::new(BOUNDS);
     let (first, other) = (queue.turn('a').await, queue.turn('b').await);
     let mut gone = Box::pin(queue.turn('a'));
     assert!(futures::poll!(&mut gone).is_pending());
-    assert_eq!(queue.counts(), Counts { serving: 2, waiting: 1, most: 2 });
+    assert_eq!(queue.counts(), QueueLoad { serving: 2, waiting: 1, most: 2 });
     drop(gone);
     assert_eq!(queue.counts().waiting, 0);
     // one that was called and left before it heard of it gives its turn on
     let (mut called, mut next) = (Box::pin(queue.turn('a')), Box::pin(queue.turn('a')));
     assert!(futures::poll!(&mut called).is_pending() && futures::poll!(&mut next).is_pending());
     drop(first);
-    assert_eq!(queue.counts(), Counts { serving: 2, waiting: 1, most: 2 });
+    assert_eq!(queue.counts(), QueueLoad { serving: 2, waiting: 1, most: 2 });
     drop(called);
     let mut last = next.await;
     last.charge(Duration::from_millis(5));
     drop((last, other));
-    assert_eq!(queue.counts(), Counts { serving: 0, waiting: 0, most: 2 });
+    assert_eq!(queue.counts(), QueueLoad { serving: 0, waiting: 0, most: 2 });
 }
 
 #[tokio::test]
 async fn work_is_begun_though_nobody_polls_whoever_waits_for_it() {
-    let queue = Queue::new(Bounds { in_all: 1, each: 1 });
+    let queue = TurnQueue::new(Bounds { in_all: 1, each: 1 });
     let first = queue.turn('a').await;
     let done = Arc::new(AtomicUsize::new(0));
     let work = || {
@@ -200,5 +200,5 @@ async fn work_is_begun_though_nobody_polls_whoever_waits_for_it() {
     drop(first);
     assert_eq!(done.load(Ordering::Relaxed), 2, "each was begun as the one before it ended");
     drop(last.await);
-    assert_eq!(queue.counts(), Counts { serving: 0, waiting: 0, most: 1 });
+    assert_eq!(queue.counts(), QueueLoad { serving: 0, waiting: 0, most: 1 });
 }

@@ -2,7 +2,7 @@
 
 use super::checkout::Checkout;
 use super::target::{self, Target};
-use super::{Followed, UpError, tell};
+use super::{FollowEnd, UpError, tell};
 use crate::explain::Explainer;
 use crate::keep::turns::PROGRAM;
 use crate::program::wiring::MasterParts;
@@ -21,14 +21,14 @@ pub(super) async fn follow(
     guild: &Guild,
     checkout: &Checkout,
     once: Option<&Target>,
-) -> Result<Followed, UpError> {
+) -> Result<FollowEnd, UpError> {
     if let Some(target) = once {
         if let Some(repository) = parts.repositories.get(&checkout.name) {
             repository.mirror.bring(&target.repository, &target.commit).await?;
         }
         let number = guild.run(&checkout.name, &checkout.ref_name(), &target.commit).await?;
         let end = End { is_once: true, uncommitted: if target.is_dirty() { 0 } else { checkout.uncommitted } };
-        return Ok(Followed::Outcome(show(parts, guild, checkout, number, &end).await?));
+        return Ok(FollowEnd::Outcome(show(parts, guild, checkout, number, &end).await?));
     }
     if checkout.branch.is_none() {
         return Err(UpError::Usage("HEAD is detached: check out a branch to follow, or use --once".to_owned()));
@@ -36,12 +36,12 @@ pub(super) async fn follow(
     follow_branch(parts, guild, checkout).await
 }
 
-async fn follow_branch(parts: &Rc<MasterParts>, guild: &Guild, checkout: &Checkout) -> Result<Followed, UpError> {
+async fn follow_branch(parts: &Rc<MasterParts>, guild: &Guild, checkout: &Checkout) -> Result<FollowEnd, UpError> {
     tell("builds each commit; end with ctrl-c. In this repository `guild status`, `guild logs -f` work now.");
     let mut next = resume_point(parts, &checkout.name).await;
     loop {
         let Some(number) = next_build(parts, &checkout.name, &mut next).await else {
-            return Ok(Followed::Stopped);
+            return Ok(FollowEnd::Stopped);
         };
         let uncommitted = Checkout::look(&checkout.top).map_or(0, |now| now.uncommitted);
         show(parts, guild, checkout, number, &End { is_once: false, uncommitted }).await?;

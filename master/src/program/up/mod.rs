@@ -29,7 +29,7 @@ use target::Target;
 const POLL: Duration = Duration::from_secs(1);
 
 #[derive(clap::Args)]
-pub struct Arguments {
+pub struct UpArguments {
     /// The repository
     #[arg(default_value = ".")]
     repo: PathBuf,
@@ -100,7 +100,7 @@ pub async fn stop_signal() {
     }
 }
 
-pub fn main(arguments: Arguments) -> ExitCode {
+pub fn main(arguments: UpArguments) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime can be made");
     match tokio::task::LocalSet::new().block_on(&runtime, up(arguments)) {
@@ -112,7 +112,7 @@ pub fn main(arguments: Arguments) -> ExitCode {
     }
 }
 
-async fn up(arguments: Arguments) -> Result<u8, UpError> {
+async fn up(arguments: UpArguments) -> Result<u8, UpError> {
     let checkout = Checkout::look(&arguments.repo)?;
     let state = match &arguments.state {
         Some(state) => state.clone(),
@@ -146,13 +146,13 @@ async fn up(arguments: Arguments) -> Result<u8, UpError> {
     let result = tokio::select! {
         result = follow::follow(&parts, &guild, &checkout, once.then_some(&target)) => result,
         why = worker.ended() => Err(UpError::Worker(why)),
-        () = stop_signal() => Ok(Followed::Stopped),
+        () = stop_signal() => Ok(FollowEnd::Stopped),
         result = serving => Err(serving_ended(result)),
     };
     worker.stop().await;
     match result? {
-        Followed::Outcome(outcome) => Ok(u8::try_from(outcome.exit_code()).unwrap_or(4)),
-        Followed::Stopped => Ok(130),
+        FollowEnd::Outcome(outcome) => Ok(u8::try_from(outcome.exit_code()).unwrap_or(4)),
+        FollowEnd::Stopped => Ok(130),
     }
 }
 
@@ -185,7 +185,7 @@ async fn look(
 }
 
 /// How following ended.
-enum Followed {
+enum FollowEnd {
     Outcome(Outcome),
     Stopped,
 }

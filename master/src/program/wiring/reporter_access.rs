@@ -8,7 +8,7 @@ use crate::decide::coordinator::record::{JobRow, ReporterRow, StepKey, StepRow, 
 use crate::intake::sources::{History, Repositories};
 use crate::keep::logs::Logs;
 use crate::keep::store::{Reading, StoreError, WatchedBranch};
-use crate::serve::reporters::episodes::{PIPELINE, Planned, Said, Spot, View};
+use crate::serve::reporters::episodes::{NewestPlan, ObservedBranch, PIPELINE, Said, Spot};
 use crate::serve::reporters::{DeliverySink, Later, ProjectRef, ReportedBuild, ReporterReads};
 use schema::values::Refusal;
 use std::collections::BTreeSet;
@@ -52,7 +52,12 @@ impl ReporterReads for StoredReads {
         in_words(self.readers.recent_refs(project, builds))
     }
 
-    fn look<'a>(&'a self, reporter: &'a str, project: &'a str, ref_name: &'a str) -> Later<'a, (View, Vec<Said>)> {
+    fn look<'a>(
+        &'a self,
+        reporter: &'a str,
+        project: &'a str,
+        ref_name: &'a str,
+    ) -> Later<'a, (ObservedBranch, Vec<Said>)> {
         in_words(async move { self.readers.watched_branch(reporter, project, ref_name).await.map(seen) })
     }
 
@@ -88,21 +93,21 @@ async fn log_end(logs: &Logs, key: StepKey, count: u32) -> io::Result<(Vec<u8>, 
 }
 
 /// A branch as reporters see it, and what one of them told of it.
-fn seen(mut looked: WatchedBranch) -> (View, Vec<Said>) {
+fn seen(mut looked: WatchedBranch) -> (ObservedBranch, Vec<Said>) {
     let told = std::mem::take(&mut looked.told).into_iter().map(|(row, update)| Said { row, update }).collect();
     (view(looked), told)
 }
 
-fn view(looked: WatchedBranch) -> View {
+fn view(looked: WatchedBranch) -> ObservedBranch {
     let mut lanes = looked.state.lanes;
     if looked.pipeline.results.iter().any(|result| is_bad(result.outcome)) {
         lanes.push((PIPELINE.to_owned(), looked.pipeline));
     }
     let planned = looked.planned.map(|(result, created)| {
         let spot = Spot { update: result.update, build: result.build, revision: result.revision };
-        Planned { spot, created }
+        NewestPlan { spot, created }
     });
-    View { lanes, open: looked.open, planned }
+    ObservedBranch { lanes, open: looked.open, planned }
 }
 
 /// Why a question has no answer, in words.

@@ -18,14 +18,14 @@ use schema::values::{Refusal, RefusalCode, State};
 use schema::wire;
 use std::rc::Rc;
 
-pub(super) struct Build {
+pub(super) struct BuildCapability {
     pub(super) access: Rc<ViewerAccess>,
     /// Whose eyes it is for.
     pub(super) holder: Holder,
     pub(super) id: BuildId,
 }
 
-impl build::Server for Build {
+impl build::Server for BuildCapability {
     async fn view(self: Rc<Self>, _: build::ViewParams, mut results: build::ViewResults) -> capnp::Result<()> {
         let read = self.access.history(&self.holder).detail(self.id).await.map_err(broken)?;
         let (mut row, plan, jobs) = read.ok_or_else(gone)?;
@@ -89,7 +89,7 @@ impl build::Server for Build {
     }
 }
 
-impl Build {
+impl BuildCapability {
     /// A blob that an attempt of this build refers to.
     async fn find_blob(&self, hash: BlobHash) -> capnp::Result<Result<Seal, Refusal>> {
         let found = self.access.history(&self.holder).blob_of(self.id, hash).await.map_err(broken)?;

@@ -3,7 +3,7 @@
 use super::Api;
 use super::gateway::Gateway;
 use super::live::Connection;
-use crate::serve::places::{Bounds, Doorkeeper, Patience, Place, Watched};
+use crate::serve::places::{Capacity, Doorkeeper, Patience, Place, Watched};
 use schema::identity::Identity;
 use schema::limits::borders::{CREDENTIAL, CREDENTIAL_CROWDED, HANDSHAKE_CROWDED, STRANGERS, STRANGERS_EACH};
 use schema::sturdy_ref::Fingerprint;
@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Strangers at once: each may cost 1 MiB.
-const PLACES: Bounds = Bounds { all: STRANGERS.count(), per_address: STRANGERS_EACH.count() };
+const PLACES: Capacity = Capacity { all: STRANGERS.count(), per_address: STRANGERS_EACH.count() };
 /// A stranger ends the handshake within this time, and shows a credential within this time after that.
 const HANDSHAKE: Patience = Patience { calm: vat::HANDSHAKE_MAX, crowded: HANDSHAKE_CROWDED.time() };
 const FIRST_CREDENTIAL: Patience = Patience { calm: CREDENTIAL.time(), crowded: CREDENTIAL_CROWDED.time() };

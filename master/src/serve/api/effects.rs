@@ -21,7 +21,7 @@ const ANSWER: Duration = Duration::from_secs(15);
 const PARTING: Duration = Duration::from_secs(1);
 
 /// The performer of effects that reach beyond the driver.
-pub struct Effects {
+pub struct EffectPerformer {
     pub driver: Rc<Driver>,
     /// Gates that flip, and workers that are told.
     pub live: Rc<LiveObjects>,
@@ -30,7 +30,7 @@ pub struct Effects {
     pub planner: Rc<Planner>,
 }
 
-impl Effects {
+impl EffectPerformer {
     /// A closure for the driver, which calls it in order: plans at once, the others after the commit of what caused them.
     pub fn outside(self) -> Outside {
         let effects = Rc::new(self);
@@ -38,7 +38,7 @@ impl Effects {
     }
 }
 
-fn perform(it: &Rc<Effects>, effect: Effect) {
+fn perform(it: &Rc<EffectPerformer>, effect: Effect) {
     match effect {
         Effect::Record(_) | Effect::Offer { .. } | Effect::Finished { .. } => {
             unreachable!("the driver performs these itself")
@@ -90,7 +90,7 @@ fn perform(it: &Rc<Effects>, effect: Effect) {
 }
 
 /// Plans one build and tells the coordinator.
-async fn plan(it: Rc<Effects>, build: BuildId) {
+async fn plan(it: Rc<EffectPerformer>, build: BuildId) {
     let Some(row) = it.driver.peek(|it, _| it.open_build_row(build).cloned()) else { return };
     let PlanRead { planned, crons } = it.planner.plan(&row).await;
     let wall = it.driver.now();
@@ -102,7 +102,7 @@ async fn plan(it: Rc<Effects>, build: BuildId) {
     });
 }
 
-async fn tell_cancel(it: Rc<Effects>, session: SessionId, token: LeaseToken, reason: String, now: bool) {
+async fn tell_cancel(it: Rc<EffectPerformer>, session: SessionId, token: LeaseToken, reason: String, now: bool) {
     let Some(worker) = it.live.worker(session) else { return };
     let mut request = worker.cancel_request();
     request.get().set_token(&token.0);
@@ -112,7 +112,7 @@ async fn tell_cancel(it: Rc<Effects>, session: SessionId, token: LeaseToken, rea
     let _ = tokio::time::timeout(TELL, request.send().promise).await;
 }
 
-async fn tell_stale(it: Rc<Effects>, session: Option<SessionId>, token: LeaseToken) {
+async fn tell_stale(it: Rc<EffectPerformer>, session: Option<SessionId>, token: LeaseToken) {
     let Some(worker) = session.and_then(|session| it.live.worker(session)) else { return };
     let mut request = worker.stale_request();
     request.get().set_token(&token.0);
@@ -121,7 +121,7 @@ async fn tell_stale(it: Rc<Effects>, session: Option<SessionId>, token: LeaseTok
 
 /// Tells a worker that its grant was revoked, hears whether all that it ran has ended, and closes its connection where that
 /// holds nothing else.
-async fn part_with(it: Rc<Effects>, revoked: Revoked, connection: Option<Rc<Connection>>, reason: String) {
+async fn part_with(it: Rc<EffectPerformer>, revoked: Revoked, connection: Option<Rc<Connection>>, reason: String) {
     let mut request = revoked.worker.revoked_request();
     request.get().set_reason(&reason);
     let answer = tokio::time::timeout(ANSWER, request.send().promise).await;

@@ -76,7 +76,7 @@ impl Subscriber {
                 tracing::debug!("a subscription ended: {error}");
             }
         });
-        capnp_rpc::new_client(Subscription { task: task.abort_handle() })
+        capnp_rpc::new_client(SubscriptionCapability { task: task.abort_handle() })
     }
 
     async fn tell(&self, mut cursor: Cursor, observer: observer::Client) -> capnp::Result<()> {
@@ -159,17 +159,17 @@ async fn closed(gate: Option<Gate>) -> capnp::Error {
     }
 }
 
-struct Subscription {
+struct SubscriptionCapability {
     task: AbortHandle,
 }
 
-impl subscription::Server for Subscription {
+impl subscription::Server for SubscriptionCapability {
     async fn ping(self: Rc<Self>, _: subscription::PingParams, _: subscription::PingResults) -> capnp::Result<()> {
         Ok(())
     }
 }
 
-impl Drop for Subscription {
+impl Drop for SubscriptionCapability {
     fn drop(&mut self) {
         self.task.abort();
     }

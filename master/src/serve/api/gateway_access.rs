@@ -19,7 +19,7 @@ use super::{ApiParts, Holder};
 use crate::commit::driver::Driver;
 use crate::decide::coordinator::record::{GrantId, GrantRow};
 use crate::decide::coordinator::{Coordinator, account_of};
-use crate::explain::doctor::Premises;
+use crate::explain::doctor::ConfigFacts;
 use crate::keep::store::{Readers, Reading};
 use crate::keep::turns::{PROGRAM, Principal};
 use crate::keep::write_health::WriteHealth;
@@ -123,8 +123,8 @@ impl GatewayAccess {
     }
 
     /// What the doctor knows of this installation.
-    pub(super) fn premises(&self) -> Rc<Premises> {
-        self.operator.premises()
+    pub(super) fn config_facts(&self) -> Rc<ConfigFacts> {
+        self.operator.config_facts()
     }
 
     /// History, in the turns of the pages themselves.

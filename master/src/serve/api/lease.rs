@@ -25,7 +25,7 @@ use system::fail_point::fail_point;
 const ACCEPT: (u64, u16) = (lease::Client::TYPE_ID, 0);
 const SOURCE: (u64, u16) = (lease::Client::TYPE_ID, 1);
 
-pub(super) struct Lease {
+pub(super) struct LeaseCapability {
     access: Rc<WorkerAccess>,
     token: LeaseToken,
     /// Whether the worker held this lease before, or has accepted it here.
@@ -33,21 +33,26 @@ pub(super) struct Lease {
     packs: Rc<LeasePacks>,
 }
 
-impl Lease {
+impl LeaseCapability {
     /// A lease that waits for its `accept`.
     pub(super) fn offered(access: &Rc<WorkerAccess>, session: &Gate, token: LeaseToken) -> lease::Client {
-        Lease::client(access, session, token, false)
+        LeaseCapability::client(access, session, token, false)
     }
 
     /// A lease that its worker held before.
     pub(super) fn resumed(access: &Rc<WorkerAccess>, session: &Gate, token: LeaseToken) -> lease::Client {
-        Lease::client(access, session, token, true)
+        LeaseCapability::client(access, session, token, true)
     }
 
     fn client(access: &Rc<WorkerAccess>, session: &Gate, token: LeaseToken, accepted: bool) -> lease::Client {
         let gate = access.live().lease_gate(token, session).with_policy(opens_with_accept(access, token));
         let packs = LeasePacks::new(Principal::Grant(GrantId(session.grant())));
-        gate.wrap(capnp_rpc::new_client(Lease { access: access.clone(), token, accepted: Cell::new(accepted), packs }))
+        gate.wrap(capnp_rpc::new_client(LeaseCapability {
+            access: access.clone(),
+            token,
+            accepted: Cell::new(accepted),
+            packs,
+        }))
     }
 
     /// Ends the attempt, and with it the logs of its steps.
@@ -90,7 +95,7 @@ async fn end_attempt(
     Ok(())
 }
 
-impl Drop for Lease {
+impl Drop for LeaseCapability {
     /// An offer whose capability is gone goes back; after `accept` the term decides.
     fn drop(&mut self) {
         if !self.accepted.get() {
@@ -100,7 +105,7 @@ impl Drop for Lease {
     }
 }
 
-impl lease::Server for Lease {
+impl lease::Server for LeaseCapability {
     async fn accept(self: Rc<Self>, _: lease::AcceptParams, mut results: lease::AcceptResults) -> capnp::Result<()> {
         let token = self.token;
         let accepted = self.access.driver().call(|it, now| {

@@ -1,7 +1,7 @@
 //! What is alive right now and dies with a revocation or a link: gates of grants and leases, sessions of workers,
 //! connections. Peers' capabilities are kept here and nowhere else, so that a disconnect frees them.
 
-use super::seat::{Seat, Seats};
+use super::seat::{ConnectionCounts, Seat};
 use crate::decide::coordinator::SessionId;
 use crate::decide::coordinator::record::{GrantId, LeaseToken};
 use schema::gate::Gate;
@@ -23,7 +23,7 @@ pub struct LiveObjects {
     leases: RefCell<BTreeMap<LeaseToken, Gate>>,
     sessions: RefCell<BTreeMap<SessionId, LiveSession>>,
     connections: RefCell<Vec<Weak<Connection>>>,
-    pub(super) seats: Seats,
+    pub(super) seats: ConnectionCounts,
 }
 
 struct LiveSession {
@@ -177,7 +177,7 @@ impl Connection {
     }
 
     /// Counts this connection as one of `account`, of which there may be `most`.
-    pub(super) fn sit(&self, seats: &Seats, account: GrantId, most: usize) -> Result<(), Refusal> {
+    pub(super) fn sit(&self, seats: &ConnectionCounts, account: GrantId, most: usize) -> Result<(), Refusal> {
         if self.seats.borrow().contains_key(&account) {
             return Ok(());
         }

@@ -48,7 +48,7 @@ pub struct MeasuredRepository {
 
 impl Measured {
     pub(super) async fn of(access: &GatewayAccess) -> Measured {
-        let (premises, readers) = (access.premises(), access.own_history());
+        let (config_facts, readers) = (access.config_facts(), access.own_history());
         let (log_bytes, blob_bytes) = (readers.log_bytes().await.ok(), readers.blob_bytes().await.ok());
         let driver = access.driver();
         driver.peek(|it, now| {
@@ -64,9 +64,11 @@ impl Measured {
                 workers: by_state(&workers),
                 slots: by_pool(&workers),
                 repositories: access.measured_repositories(),
-                notices_failing: number(premises.reporters().filter(|health| health.trouble().is_some()).count()),
-                notices_given_up: number(premises.reporters().filter(|health| health.given_up(now).is_some()).count()),
-                state: premises.state().to_owned(),
+                notices_failing: number(config_facts.reporters().filter(|health| health.trouble().is_some()).count()),
+                notices_given_up: number(
+                    config_facts.reporters().filter(|health| health.given_up(now).is_some()).count(),
+                ),
+                state: config_facts.state().to_owned(),
                 log_bytes,
                 blob_bytes,
             }

@@ -54,7 +54,7 @@ mod worker_access;
 
 pub use connection::{attend, serve};
 pub use door::Door;
-pub use effects::Effects;
+pub use effects::EffectPerformer;
 pub use live::LiveObjects;
 pub use measured::{Measured, MeasuredRepository};
 pub use policy::Policy;
@@ -63,13 +63,13 @@ use crate::commit::driver::Driver;
 use crate::commit::events::Feed;
 use crate::decide::coordinator::record::{GrantId, GrantRow, RequestId};
 use crate::decide::coordinator::{Request, authority};
-use crate::explain::doctor::Premises;
+use crate::explain::doctor::ConfigFacts;
 use crate::explain::{WorkerStatus, project_of};
 use crate::intake::sources::Repositories;
 use crate::keep::blobs::Blobs;
 use crate::keep::logs::Logs;
 use crate::keep::store::Readers;
-use crate::keep::turns::{Counts, Principal};
+use crate::keep::turns::{Principal, QueueLoad};
 use crate::serve::config_calls::ConfigCalls;
 use gateway_access::GatewayAccess;
 use operator_access::OperatorAccess;
@@ -133,8 +133,8 @@ impl Api {
         self.policy.replace(policy);
     }
 
-    pub fn set_premises(&self, premises: Premises) {
-        self.operator.set_premises(premises);
+    pub fn set_config_facts(&self, config_facts: ConfigFacts) {
+        self.operator.set_config_facts(config_facts);
     }
 
     pub fn set_config_calls(&self, calls: ConfigCalls) {
@@ -147,7 +147,7 @@ impl Api {
     }
 
     /// How many packs are made for workers, and how many wait.
-    pub fn packs(&self) -> Counts {
+    pub fn packs(&self) -> QueueLoad {
         self.served.packs()
     }
 }

@@ -6,7 +6,7 @@ use super::{ApiParts, Holder};
 use crate::commit::driver::Driver;
 use crate::commit::state_reader::StateReader;
 use crate::decide::coordinator::authority::Authority;
-use crate::explain::doctor::{Premises, Reach};
+use crate::explain::doctor::{ConfigFacts, DoctorAccess};
 use crate::intake::sources::Repositories;
 use crate::serve::config_calls::ConfigCalls;
 use schema::sturdy_ref::Fingerprint;
@@ -24,7 +24,7 @@ pub(super) struct OperatorAccess {
     /// The channel to the task that reloads the master file. Unset: no such task runs.
     config_calls: OnceCell<ConfigCalls>,
     /// What examination needs of the master file; another one when the file is taken up again.
-    premises: RefCell<Rc<Premises>>,
+    config_facts: RefCell<Rc<ConfigFacts>>,
 }
 
 impl OperatorAccess {
@@ -36,7 +36,7 @@ impl OperatorAccess {
             fingerprint: parts.fingerprint,
             policy: policy.clone(),
             config_calls: OnceCell::new(),
-            premises: RefCell::default(),
+            config_facts: RefCell::default(),
         })
     }
 
@@ -66,21 +66,21 @@ impl OperatorAccess {
         assert!(self.config_calls.set(calls).is_ok(), "one task reloads the master file");
     }
 
-    pub(super) fn set_premises(&self, premises: Premises) {
-        self.premises.replace(Rc::new(premises));
+    pub(super) fn set_config_facts(&self, config_facts: ConfigFacts) {
+        self.config_facts.replace(Rc::new(config_facts));
     }
 
-    pub(super) fn premises(&self) -> Rc<Premises> {
-        self.premises.borrow().clone()
+    pub(super) fn config_facts(&self) -> Rc<ConfigFacts> {
+        self.config_facts.borrow().clone()
     }
 
     /// What a holder examines: the part of the installation that its grant names.
-    pub(super) fn reach(&self, holder: &Holder) -> Reach {
-        Reach {
+    pub(super) fn reach(&self, holder: &Holder) -> DoctorAccess {
+        DoctorAccess {
             state: StateReader::new(self.driver.clone()),
             readers: self.viewer.history(holder),
             repositories: self.repositories.clone(),
-            premises: self.premises(),
+            config_facts: self.config_facts(),
             caller: holder.grant,
             what: holder.what.clone(),
             is_whole: Authority::of(holder.kind, &holder.what, None).is_whole(),

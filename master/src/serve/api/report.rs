@@ -4,7 +4,7 @@ use super::worker_access::WorkerAccess;
 use super::{accept, bounded, failed, refuse};
 use crate::decide::coordinator::OpenLog;
 use crate::decide::coordinator::record::{LeaseToken, StepKey};
-use crate::keep::logs::{Mark, Write};
+use crate::keep::logs::{TimeMark, Write};
 use schema::limits::{self, LOG_HASH, LOG_WRITE, MARKS};
 use schema::log_capnp::{log_sink, mark as log_mark};
 use schema::values::{Refusal, RefusalCode, StepEnd, Time};
@@ -119,7 +119,7 @@ impl log_sink::Server for Sink {
         }
         let marks = limits::structs(params.get_marks(), &MARKS)?;
         let right = right(&self.access, self.token);
-        let mark = |mark: log_mark::Reader<'_>| Mark {
+        let mark = |mark: log_mark::Reader<'_>| TimeMark {
             offset: mark.get_offset(),
             time: right(wire::read_time(mark.get_time())),
         };

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 #[derive(Default)]
-pub(super) struct Seats(Rc<RefCell<BTreeMap<GrantId, Account>>>);
+pub(super) struct ConnectionCounts(Rc<RefCell<BTreeMap<GrantId, Account>>>);
 
 /// What one grant has.
 struct Account {
@@ -32,7 +32,7 @@ pub(super) struct Seat {
     pub(super) budget: Budget,
 }
 
-impl Seats {
+impl ConnectionCounts {
     pub(super) fn take(&self, account: GrantId, most: usize) -> Result<Seat, Refusal> {
         let mut taken = self.0.borrow_mut();
         let found = taken.entry(account).or_default();
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn seats_are_few_and_come_back() {
-        let seats = Seats::default();
+        let seats = ConnectionCounts::default();
         let (one, two) = (GrantId(1), GrantId(2));
         let held = [seats.take(one, 2), seats.take(one, 2)];
         assert!(held.iter().all(Result::is_ok));

@@ -3,7 +3,7 @@
 use super::broken;
 use crate::commit::state_reader::StateReader;
 use crate::decide::coordinator::Coordinator;
-use crate::keep::turns::{Bounds, Counts, Principal, Queue};
+use crate::keep::turns::{Bounds, Principal, QueueLoad, TurnQueue};
 use schema::limits::borders::{PACKS_ALL, PACKS_EACH};
 use schema::values::{Refusal, Time};
 use tokio::time::Instant;
@@ -22,21 +22,21 @@ const ORDERS: Bounds = Bounds { in_all: 64, each: 4 };
 
 /// The queues.
 pub(super) struct Served {
-    answers: Queue<Principal>,
-    files: Queue<Principal>,
-    pub(super) packs: Queue<Principal>,
-    pub(super) orders: Queue<Principal>,
+    answers: TurnQueue<Principal>,
+    files: TurnQueue<Principal>,
+    pub(super) packs: TurnQueue<Principal>,
+    pub(super) orders: TurnQueue<Principal>,
 }
 
 impl Default for Served {
     fn default() -> Served {
-        let (answers, files) = (Queue::new(ANSWERS), Queue::new(FILES));
-        Served { answers, files, packs: Queue::new(PACKS), orders: Queue::new(ORDERS) }
+        let (answers, files) = (TurnQueue::new(ANSWERS), TurnQueue::new(FILES));
+        Served { answers, files, packs: TurnQueue::new(PACKS), orders: TurnQueue::new(ORDERS) }
     }
 }
 
 impl Served {
-    pub(super) fn packs(&self) -> Counts {
+    pub(super) fn packs(&self) -> QueueLoad {
         self.packs.counts()
     }
 

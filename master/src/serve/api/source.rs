@@ -46,7 +46,7 @@ pub(super) struct SourcePack {
 
 impl SourcePack {
     /// Waits for this lease's turn. Where the lease ends meanwhile its gate drops the call, and with it the place in the queue.
-    async fn make(&self, have: &[String]) -> Result<Held, Refusal> {
+    async fn make(&self, have: &[String]) -> Result<LeasedPack, Refusal> {
         let closed = |_| Refusal::new(RefusalCode::Unavailable, "the master is stopping");
         let _one = self.packs.making.acquire().await.map_err(closed)?;
         if self.packs.held.get() >= HELD_MAX {
@@ -57,7 +57,7 @@ impl SourcePack {
         let packed = self.repository.mirror.pack(&self.source.revision, have).await;
         let pack = packed.map_err(|error| cannot_pack(&self.repository, &self.source, &error))?;
         self.packs.held.update(|held| held + 1);
-        Ok(Held { pack, packs: self.packs.clone() })
+        Ok(LeasedPack { pack, packs: self.packs.clone() })
     }
 }
 
@@ -87,12 +87,12 @@ fn cannot_pack(repository: &Repository, source: &SourceRevision, error: &GitErro
 }
 
 /// A pack that a lease holds.
-struct Held {
+struct LeasedPack {
     pack: SharedPack,
     packs: Rc<LeasePacks>,
 }
 
-impl Drop for Held {
+impl Drop for LeasedPack {
     fn drop(&mut self) {
         self.packs.held.update(|held| held - 1);
     }
@@ -101,7 +101,7 @@ impl Drop for Held {
 /// The bytes of one pack.
 struct PackBytes {
     served: Rc<Served>,
-    held: Held,
+    held: LeasedPack,
 }
 
 impl byte_source::Server for PackBytes {

@@ -1,6 +1,6 @@
 //! The authority to ask for builds, and to stop them.
 
-use super::build::Build;
+use super::build::BuildCapability;
 use super::submitter_access::SubmitterAccess;
 use super::{Holder, accept, broken, no_build, refuse};
 use crate::decide::coordinator::record::{Answer, BuildId, BuildRow};
@@ -101,7 +101,7 @@ impl submitter::Server for Submitter {
 
 impl Submitter {
     fn build(&self, id: BuildId) -> build::Client {
-        capnp_rpc::new_client(Build { access: self.access.viewer().clone(), holder: self.holder.clone(), id })
+        capnp_rpc::new_client(BuildCapability { access: self.access.viewer().clone(), holder: self.holder.clone(), id })
     }
 
     async fn row(&self, project: &str, number: u32) -> capnp::Result<Option<BuildRow>> {

@@ -1,7 +1,7 @@
 //! The authority to look. What the grant does not name is `notFound`.
 
 use super::branch;
-use super::build::Build;
+use super::build::BuildCapability;
 use super::cron::{cron_bytes, write_cron};
 use super::detail::{JobDetail, detail};
 use super::event::Subscriber;
@@ -97,7 +97,7 @@ impl viewer::Server for Viewer {
             number => reading.build(&project, number).await,
         };
         let Some(row) = found.map_err(broken)? else { refuse!(results, no_build(&project, number)) };
-        let build = Build { access: self.access.clone(), holder: self.holder.clone(), id: row.id };
+        let build = BuildCapability { access: self.access.clone(), holder: self.holder.clone(), id: row.id };
         results.get().set_build(capnp_rpc::new_client(build));
         Ok(())
     }

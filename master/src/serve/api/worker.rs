@@ -1,6 +1,6 @@
 //! What a worker holds: the capability of its grant, and its session.
 
-use super::lease::Lease;
+use super::lease::LeaseCapability;
 use super::live::Connection;
 use super::worker_access::WorkerAccess;
 use super::{Holder, accept, refuse};
@@ -53,7 +53,7 @@ impl worker_desk::Server for WorkerCapability {
         }
         let gate = self.gate.child(grant.0, &self.holder.name);
         self.access.live().add_session(id, grant, peer, gate.clone(), &self.connection);
-        let session = Session {
+        let session = SessionCapability {
             access: self.access.clone(),
             worker: self.holder.name.clone(),
             id,
@@ -72,7 +72,7 @@ impl worker_desk::Server for WorkerCapability {
         let mut leases = results.init_leases(count);
         for (index, (standing, token)) in (0..).zip(standing.iter().zip(&running)) {
             if *standing == Resumption::Resumed {
-                let lease = Lease::resumed(&self.access, &gate, *token);
+                let lease = LeaseCapability::resumed(&self.access, &gate, *token);
                 leases.set(index, lease.client.hook);
             }
         }
@@ -111,7 +111,7 @@ impl WorkerCapability {
     }
 }
 
-struct Session {
+struct SessionCapability {
     access: Rc<WorkerAccess>,
     worker: String,
     id: SessionId,
@@ -120,7 +120,7 @@ struct Session {
     taking: Cell<bool>,
 }
 
-impl session::Server for Session {
+impl session::Server for SessionCapability {
     async fn take(self: Rc<Self>, params: session::TakeParams, mut results: session::TakeResults) -> capnp::Result<()> {
         let params = params.get()?;
         let (free, most) = (wire::read_resources(params.get_free()?), params.get_most());
@@ -185,7 +185,7 @@ impl session::Server for Session {
     }
 }
 
-impl Session {
+impl SessionCapability {
     /// What is offered at once for the room that is left beside the first job, as if it were asked for one after another.
     fn further(self: &Rc<Self>, mut free: Resources, first: &JobPlan, most: usize) -> Vec<Assignment> {
         let driver = self.access.driver();
@@ -206,11 +206,11 @@ impl Session {
     }
 
     fn lease(&self, offered: &Assignment) -> lease::Client {
-        Lease::offered(&self.access, &self.gate, LeaseToken(offered.token))
+        LeaseCapability::offered(&self.access, &self.gate, LeaseToken(offered.token))
     }
 }
 
-impl Drop for Session {
+impl Drop for SessionCapability {
     fn drop(&mut self) {
         let (id, access) = (self.id, self.access.clone());
         access.driver().note(|it, now| it.session_lost(now, id, "its connection was lost"));
@@ -221,14 +221,14 @@ impl Drop for Session {
 
 /// A `take` that waits. However it ends, nothing that was offered to it is stranded.
 struct Waiting {
-    session: Rc<Session>,
+    session: Rc<SessionCapability>,
     offer: oneshot::Receiver<Box<Assignment>>,
     answered: bool,
 }
 
 impl Waiting {
     /// None: an earlier one waits.
-    fn begin(session: &Rc<Session>, free: Resources) -> Option<Waiting> {
+    fn begin(session: &Rc<SessionCapability>, free: Resources) -> Option<Waiting> {
         if session.taking.replace(true) {
             return None;
         }

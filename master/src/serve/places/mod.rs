@@ -5,11 +5,11 @@ mod neighbour;
 mod rule;
 mod watched;
 
-pub(crate) use rule::{Bounds, Patience};
+pub(crate) use rule::{Capacity, Patience};
 pub(crate) use watched::Watched;
 
 use neighbour::Neighbour;
-use rule::{Places, Verdict};
+use rule::{Admission, Places};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,14 +26,14 @@ const WHILE_AT_WORK: Duration = Duration::from_secs(1);
 /// Gives places out and takes them back.
 pub(crate) struct Doorkeeper {
     begun: Instant,
-    state: Mutex<State>,
+    state: Mutex<PlacesState>,
     /// Somebody left.
     left: Notify,
     /// It became crowded, or no longer is: what is waited for ends at another time.
     turned: Notify,
 }
 
-struct State {
+struct PlacesState {
     places: Places,
     /// What tells each guest that it must go.
     words: BTreeMap<u64, CancellationToken>,
@@ -47,8 +47,8 @@ pub(crate) struct Place {
 }
 
 impl Doorkeeper {
-    pub(crate) fn new(bounds: Bounds) -> Arc<Doorkeeper> {
-        let state = State { places: Places::new(bounds), words: BTreeMap::new() };
+    pub(crate) fn new(bounds: Capacity) -> Arc<Doorkeeper> {
+        let state = PlacesState { places: Places::new(bounds), words: BTreeMap::new() };
         Arc::new(Doorkeeper {
             begun: Instant::now(),
             state: Mutex::new(state),
@@ -62,10 +62,10 @@ impl Doorkeeper {
         let from = Neighbour::of(from);
         loop {
             let (verdict, id) = match self.ask(from) {
-                Verdict::Enters(id) => (None, id),
-                Verdict::Replaces { id, other } => (Some(other), id),
-                Verdict::TurnedAway => return None,
-                Verdict::Waits => {
+                Admission::Enters(id) => (None, id),
+                Admission::Replaces { id, other } => (Some(other), id),
+                Admission::TurnedAway => return None,
+                Admission::Waits => {
                     tokio::select! {
                         () = self.left.notified() => (),
                         () = sleep(LOOK_AGAIN) => (),
@@ -77,7 +77,7 @@ impl Doorkeeper {
         }
     }
 
-    fn ask(&self, from: Neighbour) -> Verdict {
+    fn ask(&self, from: Neighbour) -> Admission {
         let now = self.now();
         self.change(|places| places.admit(now, from))
     }
@@ -108,7 +108,7 @@ impl Doorkeeper {
         self.begun.elapsed()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PlacesState> {
         // No change of it can be left half done.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -129,10 +129,10 @@ impl Place {
     }
 
     /// Holds the place for as long as a request is worked on.
-    pub(crate) fn work(self: &Arc<Place>) -> Work {
+    pub(crate) fn work(self: &Arc<Place>) -> OpenRequest {
         let now = self.keeper.now();
         self.keeper.change(|places| places.asked(now, self.id));
-        Work(self.clone())
+        OpenRequest(self.clone())
     }
 
     /// Resolves when the guest must go; says why.
@@ -182,9 +182,9 @@ impl Drop for Place {
 }
 
 /// A request that is worked on; it ends when dropped.
-pub(crate) struct Work(Arc<Place>);
+pub(crate) struct OpenRequest(Arc<Place>);
 
-impl Drop for Work {
+impl Drop for OpenRequest {
     fn drop(&mut self) {
         let now = self.0.keeper.now();
         self.0.keeper.change(|places| places.answered(now, self.0.id));

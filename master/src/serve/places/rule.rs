@@ -24,7 +24,7 @@ const SHORTAGE: Duration = Duration::from_secs(10);
 
 /// How many may be there at once.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
+pub(crate) struct Capacity {
     pub(crate) all: usize,
     /// Not counted on loopback, which many honest peers may share: a test farm, a proxy.
     pub(crate) per_address: usize,
@@ -40,7 +40,7 @@ pub(crate) struct Patience {
 
 /// What becomes of one who comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Admission {
     Enters(u64),
     /// The other must go.
     Replaces {
@@ -55,7 +55,7 @@ pub(crate) enum Verdict {
 /// All guests. Times are since any beginning.
 #[derive(Debug)]
 pub(crate) struct Places {
-    bounds: Bounds,
+    bounds: Capacity,
     last: u64,
     /// By the order in which they came.
     guests: BTreeMap<u64, Guest>,
@@ -81,23 +81,23 @@ struct Guest {
 }
 
 impl Places {
-    pub(crate) fn new(bounds: Bounds) -> Places {
+    pub(crate) fn new(bounds: Capacity) -> Places {
         Places { bounds, last: 0, guests: BTreeMap::new(), short: None, lull_end: Duration::ZERO }
     }
 
-    pub(crate) fn admit(&mut self, now: Duration, from: Neighbour) -> Verdict {
+    pub(crate) fn admit(&mut self, now: Duration, from: Neighbour) -> Admission {
         let has_many = self.count(from) >= self.bounds.per_address && !from.is_loopback();
         if !has_many && self.guests.len() < self.bounds.all {
-            return Verdict::Enters(self.enter(now, from));
+            return Admission::Enters(self.enter(now, from));
         }
         self.note_shortage(now);
         let (other, otherwise) = match has_many {
-            true => (self.silent(now, |guest| guest.from == from), Verdict::TurnedAway),
-            false => (self.most_dispensable(now), Verdict::Waits),
+            true => (self.silent(now, |guest| guest.from == from), Admission::TurnedAway),
+            false => (self.most_dispensable(now), Admission::Waits),
         };
         let Some(other) = other else { return otherwise };
         self.leave(other);
-        Verdict::Replaces { id: self.enter(now, from), other }
+        Admission::Replaces { id: self.enter(now, from), other }
     }
 
     fn note_shortage(&mut self, now: Duration) {
@@ -239,14 +239,14 @@ mod tests {
 
     /// Places for four, two of one address.
     fn places() -> Places {
-        Places::new(Bounds { all: 4, per_address: 2 })
+        Places::new(Capacity { all: 4, per_address: 2 })
     }
 
     /// One line per event: `+A` comes from A, `.N` guest N is waited for, `!N` it spoke, `>N` it got on, `-N` it leaves, `?N` a
     /// request of it is worked on, `=N` was, `$N` is served; `~MS` time passes while one waits, `_MS` while nobody does. Answers what became of the last who came.
-    fn play(story: &str) -> Verdict {
+    fn play(story: &str) -> Admission {
         let mut places = places();
-        let (mut now, mut last) = (SECOND, Verdict::Waits);
+        let (mut now, mut last) = (SECOND, Admission::Waits);
         for word in story.split_whitespace() {
             let (what, rest) = word.split_at(1);
             let id = rest.parse::<u64>().unwrap_or_default();
@@ -280,45 +280,49 @@ mod tests {
         // and one who came in vain, so that the first lull is over
         let short = format!("{full} +10.0.0.9 ~250");
         let rows = [
-            ("there is room", "+10.0.0.1", Verdict::Enters(1)),
-            ("the last place", full, Verdict::Enters(4)),
-            ("nobody is waited for", "SHORT ~9000 +10.0.0.5", Verdict::Waits),
-            ("one has just come", "SHORT -3 +10.0.0.3 .5 ~19 +10.0.0.5", Verdict::Waits),
-            ("one says nothing", "SHORT -3 +10.0.0.3 .5 ~20 +10.0.0.5", Verdict::Replaces { id: 6, other: 5 }),
-            ("the oldest of the silent", "SHORT .4 .2 .3 +10.0.0.5", Verdict::Replaces { id: 5, other: 2 }),
-            ("who has spoken has longer", "SHORT .2 !2 .2 .4 ~99 +10.0.0.5", Verdict::Replaces { id: 5, other: 4 }),
-            ("but not for ever", "SHORT !2 .2 ~100 +10.0.0.5", Verdict::Replaces { id: 5, other: 2 }),
-            ("nor byte by byte", "SHORT !2 ~60 !2 .2 ~40 +10.0.0.5", Verdict::Replaces { id: 5, other: 2 }),
-            ("getting on counts", "SHORT !2 ~60 >2 .2 ~40 +10.0.0.5", Verdict::Waits),
-            ("a request is worked on", "SHORT !2 ?2 .2 ~900 +10.0.0.5", Verdict::Waits),
-            ("it was", "SHORT !2 ?2 ~900 =2 .2 ~100 +10.0.0.5", Verdict::Replaces { id: 5, other: 2 }),
-            ("one has left", "FULL -1 +10.0.0.5", Verdict::Enters(5)),
-            ("a shortage begins in a lull", "FULL .1 ~900 +10.0.0.5", Verdict::Waits),
-            ("nor in a lull for ever", "FULL .1 ~900 +10.0.0.5 ~100 +10.0.0.5", Verdict::Replaces { id: 5, other: 1 }),
-            ("one is served", "SHORT .1 $2 +10.0.0.2 ~90 +10.0.0.5", Verdict::Waits),
-            ("one was", "SHORT .1 $2 +10.0.0.2 ~100 +10.0.0.5", Verdict::Replaces { id: 6, other: 1 }),
-            ("one who goes by itself", "SHORT .1 -2 +10.0.0.2 ~20 +10.0.0.5", Verdict::Replaces { id: 6, other: 1 }),
-            ("a slow machine", "SHORT .1 !1 .1 _900 +10.0.0.5", Verdict::Waits),
-            ("not for ever", "SHORT .1 !1 .1 _900 +10.0.0.5 ~100 +10.0.0.5", Verdict::Replaces { id: 5, other: 1 }),
-            ("the next shortage has a lull too", "SHORT _20000 -2 +10.0.0.2 .5 ~30 +10.0.0.5", Verdict::Waits),
-            ("two of one address", "+10.0.0.1 +10.0.0.1", Verdict::Enters(2)),
-            ("a third of it", "+10.0.0.1 +10.0.0.1 +10.0.0.1", Verdict::TurnedAway),
+            ("there is room", "+10.0.0.1", Admission::Enters(1)),
+            ("the last place", full, Admission::Enters(4)),
+            ("nobody is waited for", "SHORT ~9000 +10.0.0.5", Admission::Waits),
+            ("one has just come", "SHORT -3 +10.0.0.3 .5 ~19 +10.0.0.5", Admission::Waits),
+            ("one says nothing", "SHORT -3 +10.0.0.3 .5 ~20 +10.0.0.5", Admission::Replaces { id: 6, other: 5 }),
+            ("the oldest of the silent", "SHORT .4 .2 .3 +10.0.0.5", Admission::Replaces { id: 5, other: 2 }),
+            ("who has spoken has longer", "SHORT .2 !2 .2 .4 ~99 +10.0.0.5", Admission::Replaces { id: 5, other: 4 }),
+            ("but not for ever", "SHORT !2 .2 ~100 +10.0.0.5", Admission::Replaces { id: 5, other: 2 }),
+            ("nor byte by byte", "SHORT !2 ~60 !2 .2 ~40 +10.0.0.5", Admission::Replaces { id: 5, other: 2 }),
+            ("getting on counts", "SHORT !2 ~60 >2 .2 ~40 +10.0.0.5", Admission::Waits),
+            ("a request is worked on", "SHORT !2 ?2 .2 ~900 +10.0.0.5", Admission::Waits),
+            ("it was", "SHORT !2 ?2 ~900 =2 .2 ~100 +10.0.0.5", Admission::Replaces { id: 5, other: 2 }),
+            ("one has left", "FULL -1 +10.0.0.5", Admission::Enters(5)),
+            ("a shortage begins in a lull", "FULL .1 ~900 +10.0.0.5", Admission::Waits),
+            (
+                "nor in a lull for ever",
+                "FULL .1 ~900 +10.0.0.5 ~100 +10.0.0.5",
+                Admission::Replaces { id: 5, other: 1 },
+            ),
+            ("one is served", "SHORT .1 $2 +10.0.0.2 ~90 +10.0.0.5", Admission::Waits),
+            ("one was", "SHORT .1 $2 +10.0.0.2 ~100 +10.0.0.5", Admission::Replaces { id: 6, other: 1 }),
+            ("one who goes by itself", "SHORT .1 -2 +10.0.0.2 ~20 +10.0.0.5", Admission::Replaces { id: 6, other: 1 }),
+            ("a slow machine", "SHORT .1 !1 .1 _900 +10.0.0.5", Admission::Waits),
+            ("not for ever", "SHORT .1 !1 .1 _900 +10.0.0.5 ~100 +10.0.0.5", Admission::Replaces { id: 5, other: 1 }),
+            ("the next shortage has a lull too", "SHORT _20000 -2 +10.0.0.2 .5 ~30 +10.0.0.5", Admission::Waits),
+            ("two of one address", "+10.0.0.1 +10.0.0.1", Admission::Enters(2)),
+            ("a third of it", "+10.0.0.1 +10.0.0.1 +10.0.0.1", Admission::TurnedAway),
             (
                 "one of them is silent",
                 "+10.0.0.1 +10.0.0.1 +10.0.0.1 .2 ~250 +10.0.0.1",
-                Verdict::Replaces { id: 3, other: 2 },
+                Admission::Replaces { id: 3, other: 2 },
             ),
-            ("another is", "+10.0.0.2 .1 +10.0.0.1 +10.0.0.1 ~2000 +10.0.0.1", Verdict::TurnedAway),
-            ("many on loopback", "LOCAL", Verdict::Enters(4)),
-            ("too many", "LOCAL .2 ~1000 +127.0.0.1", Verdict::Replaces { id: 5, other: 2 }),
+            ("another is", "+10.0.0.2 .1 +10.0.0.1 +10.0.0.1 ~2000 +10.0.0.1", Admission::TurnedAway),
+            ("many on loopback", "LOCAL", Admission::Enters(4)),
+            ("too many", "LOCAL .2 ~1000 +127.0.0.1", Admission::Replaces { id: 5, other: 2 }),
             (
                 "who has most loses first",
                 "+10.0.0.1 +10.0.0.2 +10.0.0.3 +10.0.0.3 .1 .2 .4 ~1000 +10.0.0.4",
-                Verdict::Replaces { id: 5, other: 4 },
+                Admission::Replaces { id: 5, other: 4 },
             ),
-            ("one address in two dresses", "+10.0.0.1 +10.0.0.1 +::ffff:10.0.0.1", Verdict::TurnedAway),
-            ("one network of IPv6", "+2001:db8::1 +2001:db8::2 +2001:db8::ffff:3", Verdict::TurnedAway),
-            ("another one", "+2001:db8::1 +2001:db8::2 +2001:db8:0:1::3", Verdict::Enters(3)),
+            ("one address in two dresses", "+10.0.0.1 +10.0.0.1 +::ffff:10.0.0.1", Admission::TurnedAway),
+            ("one network of IPv6", "+2001:db8::1 +2001:db8::2 +2001:db8::ffff:3", Admission::TurnedAway),
+            ("another one", "+2001:db8::1 +2001:db8::2 +2001:db8:0:1::3", Admission::Enters(3)),
         ];
         for (what, story, verdict) in rows {
             let story = story.replace("SHORT", &short).replace("FULL", full).replace("LOCAL", local);
@@ -330,12 +334,12 @@ mod tests {
     fn patience_is_shorter_while_it_is_crowded() {
         let mut places = places();
         let patience = Patience { calm: 10 * SECOND, crowded: 3 * SECOND };
-        assert_eq!(places.admit(SECOND, neighbour("10.0.0.1")), Verdict::Enters(1));
+        assert_eq!(places.admit(SECOND, neighbour("10.0.0.1")), Admission::Enters(1));
         assert_eq!(places.end(1), None);
         places.want(SECOND, 1, patience);
-        assert_eq!(places.admit(SECOND, neighbour("10.0.0.2")), Verdict::Enters(2));
+        assert_eq!(places.admit(SECOND, neighbour("10.0.0.2")), Admission::Enters(2));
         assert_eq!((places.is_crowded(), places.end(1)), (false, Some(11 * SECOND)));
-        assert_eq!(places.admit(SECOND, neighbour("10.0.0.3")), Verdict::Enters(3));
+        assert_eq!(places.admit(SECOND, neighbour("10.0.0.3")), Admission::Enters(3));
         assert_eq!((places.is_crowded(), places.end(1)), (true, Some(4 * SECOND)));
         places.leave(3);
         assert_eq!(places.end(1), Some(11 * SECOND));
@@ -348,7 +352,7 @@ mod tests {
     #[test]
     fn who_is_gone_is_not_waited_for() {
         let mut places = places();
-        assert_eq!(places.admit(SECOND, neighbour("10.0.0.1")), Verdict::Enters(1));
+        assert_eq!(places.admit(SECOND, neighbour("10.0.0.1")), Admission::Enters(1));
         places.leave(1);
         places.heard(SECOND, 1);
         places.awaits(1);

@@ -1,7 +1,7 @@
 //! What reporters hold: events, named reads, and one sink that records what was delivered. All of it is given by whoever wires them,
 //! so that a reporter could move to another machine unchanged.
 
-use super::episodes::{Said, View};
+use super::episodes::{ObservedBranch, Said};
 use crate::commit::events::Subscription;
 use crate::config::MailConfig;
 use crate::config::clock::Clock;
@@ -50,7 +50,12 @@ pub trait ReporterReads {
     /// The refs of the newest builds of a project.
     fn recent_refs<'a>(&'a self, project: &'a str, builds: u32) -> Later<'a, Vec<String>>;
     /// The state of a ref, and what this reporter told of it.
-    fn look<'a>(&'a self, reporter: &'a str, project: &'a str, ref_name: &'a str) -> Later<'a, (View, Vec<Said>)>;
+    fn look<'a>(
+        &'a self,
+        reporter: &'a str,
+        project: &'a str,
+        ref_name: &'a str,
+    ) -> Later<'a, (ObservedBranch, Vec<Said>)>;
     /// The lane of a job on a ref, where the job may be [`PIPELINE`](super::episodes::PIPELINE). It is empty where there is none.
     fn lane<'a>(&'a self, project: &'a str, ref_name: &'a str, job: &'a str) -> Later<'a, Lane>;
     /// A build with its plan and its jobs. None: the build is gone.

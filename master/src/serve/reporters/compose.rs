@@ -7,8 +7,8 @@ use super::excerpt;
 use super::notice::{self, Author, CommitResult, Notice, NoticeCommit, NoticeJob, NoticeStep};
 use super::reproduce;
 use super::told::Branch;
-use crate::decide::coordinator::record::{BuildRow, StepKey, StepRow, Turn};
-use crate::keep::mirror::{Authored, Person, Range};
+use crate::decide::coordinator::record::{BuildRow, StepKey, StepRow, Transition};
+use crate::keep::mirror::{Authored, CommitRange, Person};
 use schema::values::{Outcome, Plan, ShortRef};
 use std::collections::BTreeSet;
 
@@ -43,7 +43,7 @@ pub(super) async fn compose(
         commit: news.at.revision.clone(),
         last_good: first.last_good,
         last_bad: news.last_bad.as_ref().map(result_of),
-        fixes: news.failure.clone().filter(|_| news.turn == Turn::Fixed),
+        fixes: news.failure.clone().filter(|_| news.turn == Transition::Fixed),
         authors: notice::authors(&commits),
         commits,
         commits_left_out: range.left_out,
@@ -66,7 +66,7 @@ async fn jobs(
         let other = build_of_lane(access, branch, news, lane).await?;
         let shown = other.as_ref().unwrap_or(shown);
         let mut job = job(access, branch, lane, shown);
-        if news.turn == Turn::NewlyFailing {
+        if news.turn == Transition::NewlyFailing {
             job.last_good =
                 lane.last_good.as_ref().map(|good| CommitResult { commit: good.revision.clone(), build: good.build });
             (job.step, job.log) = failure(access, lane, shown, index < QUOTED_MAX).await?;
@@ -83,7 +83,7 @@ async fn build_of_lane(
     news: &News,
     lane: &NewsLane,
 ) -> Result<Option<ReportedBuild>, String> {
-    let is_elsewhere = news.turn == Turn::NewlyFailing && lane.since.build != news.at.build;
+    let is_elsewhere = news.turn == Transition::NewlyFailing && lane.since.build != news.at.build;
     if is_elsewhere { access.reads.build(branch.project, lane.since.build).await } else { Ok(None) }
 }
 
@@ -110,16 +110,21 @@ fn result_of(spot: &Spot) -> CommitResult {
 }
 
 /// What the news adds to the branch: the commits since any of its lanes was good, or since it was bad.
-async fn range(access: &ReporterAccess, branch: Branch<'_>, news: &News, build: &BuildRow) -> Result<Range, String> {
+async fn range(
+    access: &ReporterAccess,
+    branch: Branch<'_>,
+    news: &News,
+    build: &BuildRow,
+) -> Result<CommitRange, String> {
     let at = news.at.revision.as_str();
     let since: BTreeSet<&str> = match (news.turn, &news.last_bad) {
-        (Turn::Fixed, Some(bad)) => BTreeSet::from([bad.revision.as_str()]),
-        (Turn::Fixed, None) => BTreeSet::new(),
-        (Turn::NewlyFailing, _) => {
+        (Transition::Fixed, Some(bad)) => BTreeSet::from([bad.revision.as_str()]),
+        (Transition::Fixed, None) => BTreeSet::new(),
+        (Transition::NewlyFailing, _) => {
             news.lanes.iter().filter_map(|lane| Some(lane.last_good.as_ref()?.revision.as_str())).collect()
         }
     };
-    let mut found = Range::default();
+    let mut found = CommitRange::default();
     let Some(history) = access.reads.history(branch.project) else { return Ok(from_build(build, at)) };
     for without in without(&since, build) {
         let more = history.range(at, &without, COMMITS_MAX).await;
@@ -141,17 +146,17 @@ fn without(since: &BTreeSet<&str>, build: &BuildRow) -> Vec<Vec<String>> {
 }
 
 /// The longer one first, which most often holds the other.
-fn union(one: Range, other: Range) -> Range {
+fn union(one: CommitRange, other: CommitRange) -> CommitRange {
     let (mut long, short) = if one.commits.len() >= other.commits.len() { (one, other) } else { (other, one) };
     let known: BTreeSet<String> = long.commits.iter().map(|commit| commit.revision.clone()).collect();
     long.commits.extend(short.commits.into_iter().filter(|commit| !known.contains(&commit.revision)));
     let more = long.commits.len().saturating_sub(COMMITS_MAX as usize);
     long.commits.truncate(COMMITS_MAX as usize);
     let more = u32::try_from(more).unwrap_or(u32::MAX);
-    Range { commits: long.commits, left_out: long.left_out.max(short.left_out).saturating_add(more) }
+    CommitRange { commits: long.commits, left_out: long.left_out.max(short.left_out).saturating_add(more) }
 }
 
-fn from_build(build: &BuildRow, commit: &str) -> Range {
+fn from_build(build: &BuildRow, commit: &str) -> CommitRange {
     let (name, email) = build.author.rsplit_once('<').unwrap_or((&build.author, ""));
     let author = Person { name: name.trim().to_owned(), email: email.trim_end_matches('>').to_owned() };
     let commit = Authored {
@@ -161,7 +166,7 @@ fn from_build(build: &BuildRow, commit: &str) -> Range {
         time: build.created,
         subject: build.subject.clone(),
     };
-    Range { commits: vec![commit], left_out: 0 }
+    CommitRange { commits: vec![commit], left_out: 0 }
 }
 
 fn told(commit: Authored) -> NoticeCommit {
@@ -222,14 +227,15 @@ async fn end_of_log(access: &ReporterAccess, key: StepKey) -> String {
 mod tests {
     use super::*;
 
-    fn range(names: &str, left_out: u32) -> Range {
+    fn range(names: &str, left_out: u32) -> CommitRange {
         let commit = |name: char| Authored { revision: name.to_string(), ..Authored::default() };
-        Range { commits: names.chars().map(commit).collect(), left_out }
+        CommitRange { commits: names.chars().map(commit).collect(), left_out }
     }
 
     #[test]
     fn ranges_of_several_lanes_are_one() {
-        let names = |range: &Range| range.commits.iter().map(|commit| commit.revision.as_str()).collect::<String>();
+        let names =
+            |range: &CommitRange| range.commits.iter().map(|commit| commit.revision.as_str()).collect::<String>();
         for (one, other, both) in [("dcb", "d", "dcb"), ("d", "dcb", "dcb"), ("", "d", "d"), ("dx", "dc", "dxc")] {
             let found = union(range(one, 0), range(other, 0));
             assert_eq!((names(&found).as_str(), found.left_out), (both, 0), "{one} {other}");

@@ -7,7 +7,7 @@
 
 use super::notice;
 use crate::decide::coordinator::lane::{Lane, LaneResult, Mark, is_bad};
-use crate::decide::coordinator::record::{ToldRow, Turn};
+use crate::decide::coordinator::record::{ToldRow, Transition};
 use schema::values::Time;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -30,22 +30,22 @@ pub struct Spot {
 
 /// The newest build that has a plan: where a lane that is gone was left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Planned {
+pub struct NewestPlan {
     pub spot: Spot,
     pub created: Time,
 }
 
 /// A branch, as a reporter looks at it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct View {
+pub struct ObservedBranch {
     /// The lanes of the newest plan, and [`PIPELINE`] where a pipeline could not be read. Only these count.
     pub lanes: Vec<(String, Lane)>,
     /// The updates that have an unfinished build, each with the lanes that it may still have results of; none: with any.
     pub open: BTreeMap<u32, Option<BTreeSet<String>>>,
-    pub planned: Option<Planned>,
+    pub planned: Option<NewestPlan>,
 }
 
-impl View {
+impl ObservedBranch {
     /// Whether a build of these updates is unfinished, and could end a range that holds them.
     fn is_open(&self, from: u32, to: u32) -> bool {
         self.open.keys().any(|open| (from..=to).contains(open))
@@ -73,7 +73,7 @@ pub struct NewsLane {
 /// A change of a branch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct News {
-    pub turn: Turn,
+    pub turn: Transition,
     /// The first bad result, or the one that made the branch good again.
     pub at: Spot,
     /// At least one, in the order of the plan.
@@ -96,8 +96,8 @@ pub enum Next {
 }
 
 /// Decides what comes next. Nothing is told of a failure from before `born`.
-pub fn next(view: &View, told: &[Said], born: Time, now: Time) -> Next {
-    let record = Record::of(view, told);
+pub fn next(view: &ObservedBranch, told: &[Said], born: Time, now: Time) -> Next {
+    let record = ToldSummary::of(view, told);
     let course = Course::of(view, &record);
     match record.open.is_empty() {
         true => failing(view, course.after(&record), &record, (born, now)),
@@ -106,7 +106,7 @@ pub fn next(view: &View, told: &[Said], born: Time, now: Time) -> Next {
 }
 
 /// What the told rows come to.
-struct Record<'a> {
+struct ToldSummary<'a> {
     /// Of each lane that was told as failing and not as good again, the newest row; in the order of time.
     open: Vec<&'a Said>,
     /// Lanes that were red before the branch began.
@@ -119,21 +119,21 @@ struct Record<'a> {
     last: BTreeMap<&'a str, &'a Said>,
 }
 
-impl<'a> Record<'a> {
-    fn of(view: &View, told: &'a [Said]) -> Record<'a> {
+impl<'a> ToldSummary<'a> {
+    fn of(view: &ObservedBranch, told: &'a [Said]) -> ToldSummary<'a> {
         let is_inherited = |said: &&Said| said.row.notice.is_empty();
         let inherited = told.iter().filter(is_inherited).map(|said| said.row.job.as_str()).collect();
         let mut last: BTreeMap<&str, &Said> = BTreeMap::new();
         for said in told.iter().filter(|said| !is_inherited(said)) {
             last.insert(&said.row.job, said);
         }
-        let is_open = |said: &&Said| said.row.turn == Turn::NewlyFailing && !is_left_over(view, &said.row);
+        let is_open = |said: &&Said| said.row.turn == Transition::NewlyFailing && !is_left_over(view, &said.row);
         let mut open: Vec<&Said> = last.values().copied().filter(is_open).collect();
         open.sort_by_key(|said| said.row.time);
-        let fixes = || told.iter().filter(|said| said.row.turn == Turn::Fixed);
+        let fixes = || told.iter().filter(|said| said.row.turn == Transition::Fixed);
         let until = fixes().map(|said| said.update).max().unwrap_or(0);
         let fixed = fixes().map(|said| said.row.time).max().unwrap_or(Time(0));
-        Record { open, inherited, until, fixed, last }
+        ToldSummary { open, inherited, until, fixed, last }
     }
 
     fn has(&self, job: &str) -> bool {
@@ -143,13 +143,13 @@ impl<'a> Record<'a> {
     /// The lane was told as good again, and this result was known by then.
     fn is_over(&self, job: &str, point: &Point) -> bool {
         self.last.get(job).is_some_and(|said| {
-            said.row.turn == Turn::Fixed && said.update >= point.spot.update && said.row.time >= point.finished
+            said.row.turn == Transition::Fixed && said.update >= point.spot.update && said.row.time >= point.finished
         })
     }
 }
 
 /// Version 0.1 told each lane by itself, and never told the end of one that went out of the plan: it is no news any more.
-fn is_left_over(view: &View, row: &ToldRow) -> bool {
+fn is_left_over(view: &ObservedBranch, row: &ToldRow) -> bool {
     let counts = view.lanes.iter().any(|(job, _)| *job == row.job);
     !counts && row.notice == notice::id(&row.project, &row.ref_name, &row.job, row.turn, &row.revision)
 }
@@ -171,7 +171,7 @@ impl Point {
 
 /// The updates from where a branch was red to where it was good again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Range {
+struct RedRange {
     start: u32,
     /// The first update that is good again; none: it is red still.
     end: Option<u32>,
@@ -184,7 +184,7 @@ struct Course<'a> {
 }
 
 impl<'a> Course<'a> {
-    fn of(view: &'a View, record: &Record<'_>) -> Course<'a> {
+    fn of(view: &'a ObservedBranch, record: &ToldSummary<'_>) -> Course<'a> {
         let lanes = view.lanes.iter().map(|(job, lane)| {
             let mut points = points(lane);
             // a good result that is no longer kept stands before the failures that are
@@ -197,7 +197,7 @@ impl<'a> Course<'a> {
     }
 
     /// Without the failures that were over when the newest fix was told.
-    fn after(mut self, record: &Record<'_>) -> Course<'a> {
+    fn after(mut self, record: &ToldSummary<'_>) -> Course<'a> {
         let is_over = |point: &Point| point.spot.update <= record.until && point.finished <= record.fixed;
         let points = self.lanes.iter_mut().flat_map(|(_, points)| points);
         points.filter(|point| is_over(point)).for_each(|point| point.is_bad = false);
@@ -219,12 +219,12 @@ impl<'a> Course<'a> {
     }
 
     /// In the order of updates.
-    fn ranges(&self) -> Vec<Range> {
-        let mut ranges: Vec<Range> = Vec::new();
+    fn ranges(&self) -> Vec<RedRange> {
+        let mut ranges: Vec<RedRange> = Vec::new();
         for update in self.updates() {
             let open = ranges.last_mut().filter(|range| range.end.is_none());
             match (open, self.is_red(update)) {
-                (None, true) => ranges.push(Range { start: update, end: None }),
+                (None, true) => ranges.push(RedRange { start: update, end: None }),
                 (Some(range), false) => range.end = Some(update),
                 (None, false) | (Some(_), true) => {}
             }
@@ -233,7 +233,7 @@ impl<'a> Course<'a> {
     }
 
     /// The first bad result of each lane within a range, in the order of the plan.
-    fn bad(&self, range: Range) -> Vec<(&'a str, &Point)> {
+    fn bad(&self, range: RedRange) -> Vec<(&'a str, &Point)> {
         let is_in =
             |point: &&Point| point.spot.update >= range.start && range.end.is_none_or(|end| point.spot.update < end);
         let lanes = self.lanes.iter();
@@ -243,7 +243,7 @@ impl<'a> Course<'a> {
     }
 
     /// When it is time to tell what happened at an update; none: it is now.
-    fn ready_at(&self, view: &View, at: u32, ended: Time, now: Time) -> Option<Time> {
+    fn ready_at(&self, view: &ObservedBranch, at: u32, ended: Time, now: Time) -> Option<Time> {
         let is_held = view.open.range(..=at).any(|(open, lanes)| self.matters(*open, lanes.as_ref(), at));
         Some(ended.after(PATIENCE)).filter(|ready| is_held && *ready > now)
     }
@@ -279,9 +279,9 @@ fn points(lane: &Lane) -> Vec<Point> {
 }
 
 /// Nothing is told as failing: does something fail?
-fn failing(view: &View, course: Course<'_>, record: &Record<'_>, (born, now): (Time, Time)) -> Next {
+fn failing(view: &ObservedBranch, course: Course<'_>, record: &ToldSummary<'_>, (born, now): (Time, Time)) -> Next {
     for range in course.ranges() {
-        let first = course.bad(Range { start: range.start, end: Some(range.start + 1) });
+        let first = course.bad(RedRange { start: range.start, end: Some(range.start + 1) });
         let is_past = range.end.is_some_and(|end| end <= record.until);
         if is_past || first.iter().all(|(_, point)| point.finished <= born) {
             continue;
@@ -292,12 +292,12 @@ fn failing(view: &View, course: Course<'_>, record: &Record<'_>, (born, now): (T
         }
         let Some(at) = first.first().map(|(_, point)| point.spot.clone()) else { continue };
         let lanes = first.iter().map(|(job, point)| failing_lane(view, job, point)).collect();
-        return Next::Tell(News { turn: Turn::NewlyFailing, at, lanes, last_bad: None, failure: None });
+        return Next::Tell(News { turn: Transition::NewlyFailing, at, lanes, last_bad: None, failure: None });
     }
     Next::Nothing
 }
 
-fn failing_lane(view: &View, job: &str, point: &Point) -> NewsLane {
+fn failing_lane(view: &ObservedBranch, job: &str, point: &Point) -> NewsLane {
     let lane = view.lanes.iter().find(|(name, _)| name == job).map(|(_, lane)| lane);
     let last_good = lane.and_then(|lane| good_before(lane, point.spot.update));
     NewsLane { job: job.to_owned(), since: point.spot.clone(), last_good }
@@ -312,7 +312,7 @@ fn good_before(lane: &Lane, update: u32) -> Option<Mark> {
 }
 
 /// A failure is told: did more lanes fail, and is it over?
-fn goes_on(view: &View, course: &Course<'_>, record: &Record<'_>, now: Time) -> Next {
+fn goes_on(view: &ObservedBranch, course: &Course<'_>, record: &ToldSummary<'_>, now: Time) -> Next {
     let (Some(first), Some(newest)) = (record.open.first(), record.open.iter().max_by_key(|said| said.update)) else {
         return Next::Nothing;
     };
@@ -335,20 +335,26 @@ fn goes_on(view: &View, course: &Course<'_>, record: &Record<'_>, now: Time) -> 
     }
     let bad = course.points().filter(|point| point.is_bad && point.spot.update < end).map(|point| point.spot.clone());
     let last_bad = bad.max().or_else(|| Some(spot_of(newest)));
-    Next::Tell(News { turn: Turn::Fixed, at, lanes: record.open.iter().map(told_lane).collect(), last_bad, failure })
+    Next::Tell(News {
+        turn: Transition::Fixed,
+        at,
+        lanes: record.open.iter().map(told_lane).collect(),
+        last_bad,
+        failure,
+    })
 }
 
 /// Lanes that failed later in the range.
-fn addition(view: &View, lanes: &[(&str, &Point)], failure: &Option<String>) -> Option<News> {
+fn addition(view: &ObservedBranch, lanes: &[(&str, &Point)], failure: &Option<String>) -> Option<News> {
     let lanes: Vec<NewsLane> = lanes.iter().map(|(job, point)| failing_lane(view, job, point)).collect();
     let at = lanes.first()?.since.clone();
-    Some(News { turn: Turn::NewlyFailing, at, lanes, last_bad: None, failure: failure.clone() })
+    Some(News { turn: Transition::NewlyFailing, at, lanes, last_bad: None, failure: failure.clone() })
 }
 
 /// The range that holds what was told of an update.
-fn told_range(view: &View, course: &Course<'_>, record: &Record<'_>, update: u32) -> Range {
+fn told_range(view: &ObservedBranch, course: &Course<'_>, record: &ToldSummary<'_>, update: u32) -> RedRange {
     let ranges = course.ranges();
-    let holds = |range: &&Range| range.start <= update && range.end.is_none_or(|end| update < end);
+    let holds = |range: &&RedRange| range.start <= update && range.end.is_none_or(|end| update < end);
     if let Some(range) = ranges.iter().find(holds) {
         return *range;
     }
@@ -359,25 +365,25 @@ fn told_range(view: &View, course: &Course<'_>, record: &Record<'_>, update: u32
         of_told.filter(|point| !point.is_bad && point.spot.update >= update).min_by_key(|point| point.spot.update);
     match (good, later) {
         (Some(good), Some(later)) if is_same(course, good, later, update) => later,
-        (Some(good), _) => Range { start: update, end: Some(good.spot.update) },
+        (Some(good), _) => RedRange { start: update, end: Some(good.spot.update) },
         (None, Some(later)) => later,
         (None, None) => {
             let planned = view.planned.as_ref().map_or(0, |planned| planned.spot.update);
-            Range { start: update, end: Some(planned.max(update)) }
+            RedRange { start: update, end: Some(planned.max(update)) }
         }
     }
 }
 
 /// Whether a range that was told goes on in a later one: that was red already when the good result came, which moved only
 /// the beginning.
-fn is_same(course: &Course<'_>, good: &Point, later: Range, update: u32) -> bool {
-    let known = course.bad(Range { start: later.start, end: Some(later.start + 1) });
+fn is_same(course: &Course<'_>, good: &Point, later: RedRange, update: u32) -> bool {
+    let known = course.bad(RedRange { start: later.start, end: Some(later.start + 1) });
     let was_red = known.iter().any(|(_, point)| point.finished <= good.finished);
     good.spot.update > later.start || (good.spot.update == update && was_red)
 }
 
 /// The newest good result of an update, or the plan that left the lanes out.
-fn good_at(view: &View, course: &Course<'_>, update: u32) -> Option<(Spot, Time)> {
+fn good_at(view: &ObservedBranch, course: &Course<'_>, update: u32) -> Option<(Spot, Time)> {
     let good = course.points().filter(|point| point.spot.update == update && !point.is_bad);
     let found = good.max_by_key(|point| point.spot.build).map(|point| (point.spot.clone(), point.finished));
     let planned = view.planned.as_ref().filter(|planned| planned.spot.update == update);

@@ -10,7 +10,7 @@ const NOW: Time = Time(100_000);
 const BRANCH: Branch<'_> = Branch { project: "p", ref_name: "refs/heads/main" };
 
 struct World {
-    view: View,
+    view: ObservedBranch,
     told: Vec<Said>,
     now: Time,
 }
@@ -19,8 +19,8 @@ struct World {
 /// A build ended at 10,000 plus its number, or at what follows a `:`. `open 3 4=lint` says that a build of update 3 is
 /// unfinished, and one of 4, which still has to run lint.
 fn world(text: &str) -> World {
-    let mut world = World { view: View::default(), told: Vec::new(), now: NOW };
-    world.view.planned = Some(Planned { spot: spot(9, 9), created: Time(9) });
+    let mut world = World { view: ObservedBranch::default(), told: Vec::new(), now: NOW };
+    world.view.planned = Some(NewestPlan { spot: spot(9, 9), created: Time(9) });
     world.with(text)
 }
 
@@ -109,7 +109,7 @@ impl World {
     }
 
     /// As version 0.1 told it: of one lane, with an id of its own.
-    fn said_before(mut self, job: &str, turn: Turn, update: u32) -> World {
+    fn said_before(mut self, job: &str, turn: Transition, update: u32) -> World {
         let revision = format!("r{update}");
         let notice = notice::id(BRANCH.project, BRANCH.ref_name, job, turn, &revision);
         let (reporter, project, ref_name) = ("r".to_owned(), "p".to_owned(), BRANCH.ref_name.to_owned());
@@ -123,9 +123,9 @@ impl World {
 fn shown(news: &News, is_told: bool) -> String {
     let jobs: Vec<&str> = news.lanes.iter().map(|lane| lane.job.as_str()).collect();
     match (news.turn, is_told) {
-        (Turn::Fixed, _) => format!("+{}({})", news.at.update, jobs.join(",")),
-        (Turn::NewlyFailing, true) => format!("{}-{}", jobs.join(","), news.at.update),
-        (Turn::NewlyFailing, false) => format!("({}-{})", jobs.join(","), news.at.update),
+        (Transition::Fixed, _) => format!("+{}({})", news.at.update, jobs.join(",")),
+        (Transition::NewlyFailing, true) => format!("{}-{}", jobs.join(","), news.at.update),
+        (Transition::NewlyFailing, false) => format!("({}-{})", jobs.join(","), news.at.update),
     }
 }
 
@@ -223,7 +223,7 @@ fn a_lane_that_the_plan_no_longer_has_does_not_count() {
     assert_eq!(it.tell(), "test-2");
     it.without("test");
     it.view.open.insert(9, None);
-    it.view.planned = Some(Planned { spot: spot(9, 9), created: NOW });
+    it.view.planned = Some(NewestPlan { spot: spot(9, 9), created: NOW });
     assert_eq!(it.tell(), "", "the build without it is not finished");
     it.view.open.clear();
     assert_eq!(it.tell(), "+9(test)");
@@ -262,7 +262,7 @@ fn a_lane_that_was_red_before_the_branch_began_does_not_count() {
 
 #[test]
 fn what_an_older_version_told_belongs_to_the_range_that_holds_it() {
-    use Turn::{Fixed, NewlyFailing};
+    use Transition::{Fixed, NewlyFailing};
     let mut it = world("test 1+ 2- 3- | lint 1+ 2+ 3-").said_before("test", NewlyFailing, 2).said_before(
         "lint",
         NewlyFailing,

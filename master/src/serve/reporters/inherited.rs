@@ -7,7 +7,7 @@ use crate::decide::coordinator::lane::{LaneResult, Mark, is_bad};
 
 /// What the main branch said of a lane where this branch began.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Before {
+pub(super) enum LaneAtFork {
     Good(Mark),
     Bad,
     /// Nothing is known of it.
@@ -15,11 +15,15 @@ pub(super) enum Before {
 }
 
 /// Asks the lane of the main branch for its newest result of a commit that this revision holds.
-pub(super) async fn before(reads: &dyn ReporterReads, branch: Branch<'_>, lane: &NewsLane) -> Result<Before, String> {
-    let Some(history) = reads.history(branch.project) else { return Ok(Before::Unknown) };
+pub(super) async fn before(
+    reads: &dyn ReporterReads,
+    branch: Branch<'_>,
+    lane: &NewsLane,
+) -> Result<LaneAtFork, String> {
+    let Some(history) = reads.history(branch.project) else { return Ok(LaneAtFork::Unknown) };
     let main = match history.main_branch() {
         Some(main) if main != branch.ref_name => main,
-        Some(_) | None => return Ok(Before::Unknown),
+        Some(_) | None => return Ok(LaneAtFork::Unknown),
     };
     let found = reads.lane(branch.project, &main, &lane.job).await?;
     for result in found.results.iter().rev().filter(|result| result.counts()) {
@@ -28,14 +32,14 @@ pub(super) async fn before(reads: &dyn ReporterReads, branch: Branch<'_>, lane: 
             return Ok(judge(result));
         }
     }
-    Ok(Before::Unknown)
+    Ok(LaneAtFork::Unknown)
 }
 
-fn judge(result: &LaneResult) -> Before {
+fn judge(result: &LaneResult) -> LaneAtFork {
     match is_bad(result.outcome) {
-        true => Before::Bad,
+        true => LaneAtFork::Bad,
         false => {
-            Before::Good(Mark { build: result.build, revision: result.revision.clone(), finished: result.finished })
+            LaneAtFork::Good(Mark { build: result.build, revision: result.revision.clone(), finished: result.finished })
         }
     }
 }

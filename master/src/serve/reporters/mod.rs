@@ -93,13 +93,13 @@ mod tests {
     use super::*;
     use crate::config::channel::WebhookConfig;
     use crate::config::{Means, Recipient};
-    use crate::decide::coordinator::record::Turn;
+    use crate::decide::coordinator::record::Transition;
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt as _;
 
     fn name(by: Means) -> String {
         let all = vec!["*".to_owned()];
-        let entry = NoticeConfig { events: vec![Turn::NewlyFailing], by, projects: all.clone(), branches: all };
+        let entry = NoticeConfig { events: vec![Transition::NewlyFailing], by, projects: all.clone(), branches: all };
         unused_name(&entry, &mut BTreeSet::new())
     }
 

@@ -1,6 +1,6 @@
 //! A notice: what is told of one change of a branch, as JSON and as text. Pure.
 
-use crate::decide::coordinator::record::Turn;
+use crate::decide::coordinator::record::Transition;
 use schema::values::{ShortCommit, Time};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeSet;
@@ -16,7 +16,7 @@ const NO_REPLY: &str = "noreply@";
 pub struct Notice {
     /// The same whenever this is told again.
     pub id: String,
-    pub kind: Turn,
+    pub kind: Transition,
     pub project: String,
     /// Its short name.
     pub branch: String,
@@ -107,7 +107,7 @@ pub struct NoticeStep {
 }
 
 /// Names a notice, whoever tells it and however often. An empty job: of a whole branch.
-pub fn id(project: &str, ref_name: &str, job: &str, turn: Turn, commit: &str) -> String {
+pub fn id(project: &str, ref_name: &str, job: &str, turn: Transition, commit: &str) -> String {
     let mut hash = blake3::Hasher::new();
     for part in [project, ref_name, job, turn.word(), commit] {
         hash.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
@@ -130,8 +130,8 @@ impl Notice {
     pub fn subject(&self) -> String {
         let (jobs, at) = (self.named(), ShortCommit::of(&self.commit));
         let what = match self.kind {
-            Turn::NewlyFailing => format!("{jobs} failing since {at}"),
-            Turn::Fixed => format!("{jobs} fixed by {at}"),
+            Transition::NewlyFailing => format!("{jobs} failing since {at}"),
+            Transition::Fixed => format!("{jobs} fixed by {at}"),
         };
         format!("[{}] {what} on {}", self.project, self.branch)
     }
@@ -173,9 +173,9 @@ impl Notice {
         let names: Vec<&str> = self.jobs.iter().map(|job| job.job.as_str()).collect();
         let (names, is_one) = (names.join(", "), self.jobs.len() == 1);
         let mut text = match (self.kind, is_one) {
-            (Turn::NewlyFailing, true) => format!("{names} of {project} fails on {branch} since {at}.\n\n"),
-            (Turn::NewlyFailing, false) => format!("{names} of {project} fail on {branch} since {at}.\n\n"),
-            (Turn::Fixed, _) => format!("{branch} of {project} is good again by {at}. It failed in {names}.\n\n"),
+            (Transition::NewlyFailing, true) => format!("{names} of {project} fails on {branch} since {at}.\n\n"),
+            (Transition::NewlyFailing, false) => format!("{names} of {project} fail on {branch} since {at}.\n\n"),
+            (Transition::Fixed, _) => format!("{branch} of {project} is good again by {at}. It failed in {names}.\n\n"),
         };
         line(&mut text, "commit", &format!("{at}  {}", self.commit_subject));
         if let Some(bad) = &self.last_bad {
@@ -195,7 +195,7 @@ impl Notice {
         if let Some(step) = &job.step {
             line(text, "step", &format!("{} \"{}\", {}", step.number, step.name, step.exit));
         }
-        if self.kind == Turn::Fixed {
+        if self.kind == Transition::Fixed {
             line(
                 text,
                 "failed in",
@@ -209,9 +209,9 @@ impl Notice {
 
     fn write_commits(&self, text: &mut String) {
         let since = match (self.kind, &self.last_good) {
-            (Turn::NewlyFailing, Some(_)) => "Commits since it was good",
-            (Turn::NewlyFailing, None) => "Commits of its first result",
-            (Turn::Fixed, _) => "Commits since it was bad",
+            (Transition::NewlyFailing, Some(_)) => "Commits since it was good",
+            (Transition::NewlyFailing, None) => "Commits of its first result",
+            (Transition::Fixed, _) => "Commits since it was bad",
         };
         if self.commits.is_empty() {
             *text += "\nNothing was changed in between: the same commit was built again.\n";

@@ -2,7 +2,7 @@
 
 use super::episodes::News;
 use super::notice::NoticeJob;
-use crate::decide::coordinator::record::Turn;
+use crate::decide::coordinator::record::Transition;
 use schema::values::{Command, Selector, StepPlan};
 
 /// The longest command of a step that is shown, in characters: a long script is read in the repository.
@@ -12,8 +12,10 @@ const COMMAND_MAX: usize = 1_000;
 pub(super) fn commands(project: &str, news: &News, jobs: &[NoticeJob]) -> Vec<String> {
     let logs = jobs.iter().map(|job| format!("guild logs {}", quoted(&job.selector)));
     match news.turn {
-        Turn::Fixed => vec![format!("guild show {}", quoted(&Selector::build(project, news.at.build).to_string()))],
-        Turn::NewlyFailing => {
+        Transition::Fixed => {
+            vec![format!("guild show {}", quoted(&Selector::build(project, news.at.build).to_string()))]
+        }
+        Transition::NewlyFailing => {
             let retry = format!("guild retry {}", quoted(&Selector::build(project, news.at.build).to_string()));
             let checkout = format!("git fetch && git checkout {}", news.at.revision);
             let steps = jobs.iter().filter_map(|job| job.step.as_ref()).map(|step| step.command.clone());

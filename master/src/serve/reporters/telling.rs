@@ -2,13 +2,13 @@
 
 use super::channel::{self, Channel, Handed, Parcel, PutOff};
 use super::compose;
-use super::episodes::{self, News, NewsLane, Next, Said, View};
-use super::inherited::{self, Before};
+use super::episodes::{self, News, NewsLane, Next, ObservedBranch, Said};
+use super::inherited::{self, LaneAtFork};
 use super::notice::Notice;
 use super::told::{self, Branch};
 use super::{LATER, ProjectRef, ReporterAccess};
 use crate::config::NoticeConfig;
-use crate::decide::coordinator::record::{ToldRow, Turn};
+use crate::decide::coordinator::record::{ToldRow, Transition};
 use crate::keep::health::DeliveryHealth;
 use futures::future::LocalBoxFuture;
 use schema::values::Time;
@@ -108,7 +108,7 @@ impl Teller {
         }
     }
 
-    async fn read(&self, branch: Branch<'_>) -> Result<(View, Vec<Said>), String> {
+    async fn read(&self, branch: Branch<'_>) -> Result<(ObservedBranch, Vec<Said>), String> {
         self.access.reads.look(&self.name, branch.project, branch.ref_name).await
     }
 
@@ -116,12 +116,12 @@ impl Teller {
     async fn compare(&self, branch: Branch<'_>, mut news: News) -> Result<Compared, String> {
         let mut inherited = Vec::new();
         let is_new = |lane: &&mut NewsLane| lane.last_good.is_none();
-        if news.turn == Turn::NewlyFailing {
+        if news.turn == Transition::NewlyFailing {
             for lane in news.lanes.iter_mut().filter(is_new) {
                 match inherited::before(&*self.access.reads, branch, lane).await? {
-                    Before::Good(mark) => lane.last_good = Some(mark),
-                    Before::Bad => inherited.push(lane.clone()),
-                    Before::Unknown => {}
+                    LaneAtFork::Good(mark) => lane.last_good = Some(mark),
+                    LaneAtFork::Bad => inherited.push(lane.clone()),
+                    LaneAtFork::Unknown => {}
                 }
             }
         }

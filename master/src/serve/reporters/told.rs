@@ -2,7 +2,7 @@
 
 use super::episodes::{News, NewsLane, Said, Spot};
 use super::notice;
-use crate::decide::coordinator::record::{ToldRow, Turn};
+use crate::decide::coordinator::record::{ToldRow, Transition};
 use schema::values::Time;
 
 /// The branch that news is of.
@@ -14,7 +14,7 @@ pub struct Branch<'a> {
 
 /// The same whenever the same is told. A branch that turns red by the same commit once more, as by a retry, has news again.
 pub fn id_of(branch: Branch<'_>, news: &News, told: &[Said]) -> String {
-    if let Some(failure) = news.failure.as_ref().filter(|_| news.turn == Turn::NewlyFailing) {
+    if let Some(failure) = news.failure.as_ref().filter(|_| news.turn == Transition::NewlyFailing) {
         return failure.clone();
     }
     let is_like = |said: &&Said| said.row.turn == news.turn && said.row.revision == news.at.revision;
@@ -30,17 +30,23 @@ pub fn time_of(told: &[Said], looked: Time) -> Time {
 
 /// One for each lane.
 pub fn rows(reporter: &str, branch: Branch<'_>, news: &News, id: &str, time: Time) -> Vec<ToldRow> {
-    let at = |lane: &NewsLane| if news.turn == Turn::Fixed { news.at.clone() } else { lane.since.clone() };
+    let at = |lane: &NewsLane| if news.turn == Transition::Fixed { news.at.clone() } else { lane.since.clone() };
     news.lanes.iter().map(|lane| row(reporter, branch, (&lane.job, news.turn, &at(lane)), id, time)).collect()
 }
 
 /// Of lanes that were red before the branch began: there is nothing to tell of them.
 pub fn inherited(reporter: &str, branch: Branch<'_>, lanes: &[NewsLane], time: Time) -> Vec<ToldRow> {
-    let row = |lane: &NewsLane| row(reporter, branch, (&lane.job, Turn::NewlyFailing, &lane.since), "", time);
+    let row = |lane: &NewsLane| row(reporter, branch, (&lane.job, Transition::NewlyFailing, &lane.since), "", time);
     lanes.iter().map(row).collect()
 }
 
-fn row(reporter: &str, branch: Branch<'_>, (job, turn, at): (&str, Turn, &Spot), id: &str, time: Time) -> ToldRow {
+fn row(
+    reporter: &str,
+    branch: Branch<'_>,
+    (job, turn, at): (&str, Transition, &Spot),
+    id: &str,
+    time: Time,
+) -> ToldRow {
     ToldRow {
         reporter: reporter.to_owned(),
         project: branch.project.to_owned(),

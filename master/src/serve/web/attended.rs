@@ -1,6 +1,6 @@
 //! The body of an answer, which says when it is the browser that waits for us.
 
-use crate::serve::places::{Place, Work};
+use crate::serve::places::{OpenRequest, Place};
 use axum::body::{Body, Bytes};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use std::pin::Pin;
@@ -13,7 +13,7 @@ pub(super) struct Attended {
     body: Body,
     place: Arc<Place>,
     /// Of the part that is waited for.
-    work: Option<Work>,
+    work: Option<OpenRequest>,
 }
 
 impl Attended {
@@ -52,7 +52,7 @@ impl HttpBody for Attended {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serve::places::{Bounds, Doorkeeper, Patience};
+    use crate::serve::places::{Capacity, Doorkeeper, Patience};
     use futures::FutureExt as _;
     use std::net::{IpAddr, Ipv4Addr};
     use std::time::Duration;
@@ -61,7 +61,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_browser_that_waits_for_a_part_is_not_silent() {
-        let doorkeeper = Doorkeeper::new(Bounds { all: 4, per_address: 4 });
+        let doorkeeper = Doorkeeper::new(Capacity { all: 4, per_address: 4 });
         let place = Arc::new(doorkeeper.admit(IpAddr::V4(Ipv4Addr::LOCALHOST)).await.expect("a place"));
         place.want(Patience { calm: SECOND, crowded: SECOND });
         let (parts, come) = futures::channel::mpsc::unbounded::<Result<Vec<u8>, std::io::Error>>();

@@ -2,7 +2,7 @@
 //! back. Few are asked at once, so that whoever reads pages, however many, costs the master's own work little; and they are asked in
 //! turns, so that a crowd without a login holds up nobody who has one.
 
-use crate::keep::turns::{Bounds, PROGRAM, Principal, Queue};
+use crate::keep::turns::{Bounds, PROGRAM, Principal, TurnQueue};
 use crate::serve::api::Door;
 use client::Guild;
 use futures::future::LocalBoxFuture;
@@ -214,7 +214,7 @@ impl Answers {
 }
 
 async fn serve(mut questions: mpsc::Receiver<Question>, door: Door) {
-    let turns = Queue::new(AT_ONCE);
+    let turns = TurnQueue::new(AT_ONCE);
     while let Some(question) = questions.recv().await {
         let (turns, door) = (turns.clone(), door.clone());
         let who = question.asker.principal(&door);

@@ -1,7 +1,7 @@
 //! Connections of browsers: not too many, none that only holds a place.
 
 use super::attended::Attended;
-use crate::serve::places::{Bounds, Doorkeeper, Patience, Place, Watched};
+use crate::serve::places::{Capacity, Doorkeeper, Patience, Place, Watched};
 use axum::Router;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Open at once; when there are more, those that say and take nothing go. A proxy before the pages is one address, so that
 /// there is no bound for each.
-const CONNECTIONS: Bounds = Bounds { all: WEB_CONNECTIONS.count(), per_address: usize::MAX };
+const CONNECTIONS: Capacity = Capacity { all: WEB_CONNECTIONS.count(), per_address: usize::MAX };
 /// For whoever says and takes nothing, and for whom nothing is worked on.
 const SILENCE: Patience = Patience { calm: STALL_TIME, crowded: Duration::from_secs(3) };
 /// For the head of a request, and between two requests.

@@ -34,7 +34,7 @@ use std::sync::{Arc, LazyLock};
 use tokio_util::sync::CancellationToken;
 
 /// What an address is asked with: the site itself.
-type Here = State<Arc<Site>>;
+type SiteState = State<Arc<Site>>;
 
 /// What all pages have in common.
 pub(crate) struct Site {

@@ -10,7 +10,7 @@ mod queue;
 mod step;
 mod workers;
 
-use super::{Here, Site};
+use super::{Site, SiteState};
 use axum::Router;
 use std::sync::Arc;
 

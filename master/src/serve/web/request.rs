@@ -17,10 +17,10 @@ pub(super) fn cookie(headers: &HeaderMap) -> Option<Token> {
 /// What follows `?` in an address; what is not understood is ignored.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default)]
-pub(super) struct Asked {
+pub(super) struct PageParameters {
     pub(super) branch: Option<String>,
     pub(super) before: Option<String>,
     pub(super) first: Option<String>,
 }
 
-pub(super) type Wanted = Query<Asked>;
+pub(super) type PageQuery = Query<PageParameters>;

@@ -3,8 +3,8 @@
 mod build;
 mod log;
 
-pub(super) use build::{Build, Project};
-pub(super) use log::{Job, LINES, Step, steps_by_interest};
+pub(super) use build::{BuildPage, ProjectPage};
+pub(super) use log::{JobPage, LINES, StepPage, steps_by_interest};
 
 use super::STYLE;
 use super::bridge::Visitor;
@@ -35,7 +35,7 @@ impl Frame {
 
     /// Shows the state of the page's subject in the browser's tab, by a symbol, a word and the colour of the icon, so that who
     /// reads another tab sees when a build is done.
-    pub(super) fn marked(mut self, mark: &Mark) -> Frame {
+    pub(super) fn marked(mut self, mark: &StatusMark) -> Frame {
         self.title = format!("{} {} {}", mark.symbol, self.title, mark.word);
         self.icon = format!("/icon/{}.svg", mark.class);
         self
@@ -61,14 +61,14 @@ pub(super) struct Login {
 
 /// How something stands: a shape, a word and a colour.
 #[derive(Clone, Debug)]
-pub(super) struct Mark {
+pub(super) struct StatusMark {
     pub(super) symbol: &'static str,
     pub(super) word: &'static str,
     pub(super) class: &'static str,
 }
 
-impl Mark {
-    pub(super) fn new(state: State, outcome: Option<Outcome>) -> Mark {
+impl StatusMark {
+    pub(super) fn new(state: State, outcome: Option<Outcome>) -> StatusMark {
         let class = match (outcome, state) {
             (Some(Outcome::Succeeded), _) => "good",
             (Some(Outcome::Failed), _) => "bad",
@@ -79,16 +79,16 @@ impl Mark {
             (None, State::Running | State::Planning) => "running",
             (None, State::Waiting | State::Queued | State::Offered | State::Finished) => "waiting",
         };
-        Mark { symbol: words::symbol(state, outcome), word: words::status_word(state, outcome), class }
+        StatusMark { symbol: words::symbol(state, outcome), word: words::status_word(state, outcome), class }
     }
 
     /// None: nothing counts yet.
-    pub(super) fn of_branch(branch: &BranchView) -> Option<Mark> {
-        branch.outcome.map(|outcome| Mark::new(State::Finished, Some(outcome)))
+    pub(super) fn of_branch(branch: &BranchView) -> Option<StatusMark> {
+        branch.outcome.map(|outcome| StatusMark::new(State::Finished, Some(outcome)))
     }
 
-    pub(super) fn of(build: &BuildView) -> Mark {
-        Mark::new(build.state, build.outcome)
+    pub(super) fn of(build: &BuildView) -> StatusMark {
+        StatusMark::new(build.state, build.outcome)
     }
 }
 
@@ -124,7 +124,7 @@ impl When {
 pub(super) struct BuildLine {
     pub(super) number: u32,
     pub(super) href: String,
-    pub(super) mark: Mark,
+    pub(super) mark: StatusMark,
     pub(super) reference: String,
     pub(super) revision: String,
     /// In full.
@@ -141,7 +141,7 @@ impl BuildLine {
         BuildLine {
             number: build.number,
             href: build_href(build),
-            mark: Mark::of(build),
+            mark: StatusMark::of(build),
             reference: tidy(build.short_ref()),
             revision: ShortCommit::of(&build.revision).to_string(),
             commit: tidy(&build.revision),

@@ -9,7 +9,7 @@ use super::raw;
 use super::reply::{Miss, Reply, guard, page, see_other, status, tagged, to_oneself};
 use super::request::{COOKIE, cookie};
 use super::show::{self, Frame};
-use super::{Here, STYLE, Site};
+use super::{STYLE, Site, SiteState};
 use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
@@ -83,7 +83,7 @@ impl IntoResponse for Miss {
 }
 
 /// What every request and every answer passes.
-async fn pass(State(site): Here, request: Request, next: Next) -> Reply {
+async fn pass(State(site): SiteState, request: Request, next: Next) -> Reply {
     if let Err((code, text)) = site.is_meant(request.uri(), request.headers()) {
         return guard(status(code, text));
     }
@@ -100,7 +100,7 @@ async fn sheet(headers: HeaderMap) -> Reply {
 }
 
 /// A page with a button. Whoever only looks, as the preview of a link does, uses nothing up.
-async fn show_login(State(site): Here, Path(join): Path<String>) -> Result<Reply, Miss> {
+async fn show_login(State(site): SiteState, Path(join): Path<String>) -> Result<Reply, Miss> {
     let join: Token = join.parse().map_err(|_| Miss::Over)?;
     let opened = site.bridge.at_door_for(None, |door| async move { door.open_login(&join).await });
     let name = opened.await?.map_err(no_login)?;
@@ -118,7 +118,7 @@ fn no_login(refusal: Refusal) -> Miss {
 }
 
 /// The button of that page.
-async fn log_in(State(site): Here, Path(join): Path<String>, headers: HeaderMap) -> Result<Reply, Miss> {
+async fn log_in(State(site): SiteState, Path(join): Path<String>, headers: HeaderMap) -> Result<Reply, Miss> {
     if !site.sent_form(&headers) {
         return Ok(foreign_form());
     }
@@ -139,7 +139,7 @@ fn foreign_form() -> Reply {
     status(StatusCode::FORBIDDEN, "This form is not ours.\n")
 }
 
-async fn log_out(State(site): Here, headers: HeaderMap) -> Result<Reply, Miss> {
+async fn log_out(State(site): SiteState, headers: HeaderMap) -> Result<Reply, Miss> {
     if !site.sent_form(&headers) {
         return Ok(foreign_form());
     }

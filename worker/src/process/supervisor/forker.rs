@@ -29,7 +29,7 @@ use std::time::Duration;
 use system::systemd;
 
 /// The argument behind [`super::SUPERVISE`] with which this program forks supervisors, and its name in `ps`.
-pub(super) const FORKER: &str = "nursery";
+pub(super) const FORKER: &str = "forker";
 
 /// The message of a forker that is ready, and of a supervisor at rest.
 const READY: &[u8] = b"here";
@@ -112,7 +112,7 @@ struct Given {
 pub(super) fn serve() -> ExitCode {
     // a signal to the worker's terminal is not for us
     let _ = rustix::process::setsid();
-    spawn::set_name(c"nursery");
+    spawn::set_name(c"forker");
     if spawn::forget_children().is_err() {
         return ExitCode::from(4);
     }

@@ -46,7 +46,7 @@ fn marks_count_as_well() {
         let disk = Disk::new(LIMIT);
         let logs = disk.open();
         logs.begin_attempt(KEY.job, KEY.attempt);
-        let marks: Vec<Mark> = (0..4_000).map(|offset| Mark { offset, time: Time(offset) }).collect();
+        let marks: Vec<TimeMark> = (0..4_000).map(|offset| TimeMark { offset, time: Time(offset) }).collect();
         for index in 0..40 {
             logs.write(step(index), 0, vec![1; 4_000], marks.clone()).await.unwrap();
         }

@@ -391,7 +391,7 @@ fn marks_are_kept_once_and_in_order() {
     run(async {
         let disk = Disk::new(LIMIT);
         let mut logs = disk.open();
-        let mark = |offset| Mark { offset, time: Time(offset + 1) };
+        let mark = |offset| TimeMark { offset, time: Time(offset + 1) };
         let add = async |logs: &Logs, from: u64, to: u64, marks: &[u64]| {
             let marks = marks.iter().copied().map(mark).collect();
             logs.write(KEY, from, vec![0; (to - from) as usize], marks).await.unwrap();

@@ -73,7 +73,7 @@ impl Connector {
     }
 }
 
-type Work = Box<dyn FnOnce(&mut Connection) + Send>;
+type StoreTask = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// Runs work on one connection, one after the other.
 #[derive(Clone)]
@@ -84,12 +84,12 @@ pub(crate) enum Executor {
 
 /// A thread with a connection. The last one to drop it waits until the connection is closed.
 pub(crate) struct Thread {
-    work: Option<mpsc::Sender<Work>>,
+    work: Option<mpsc::Sender<StoreTask>>,
     handle: Option<JoinHandle<()>>,
 }
 
 impl Thread {
-    fn send(&self, work: Work) -> Result<(), StoreError> {
+    fn send(&self, work: StoreTask) -> Result<(), StoreError> {
         let sender = self.work.as_ref().ok_or(StoreError::Closed)?;
         sender.send(work).map_err(|_| StoreError::Closed)
     }
@@ -113,7 +113,7 @@ impl Executor {
 
     /// `lock` is held until the connection is closed.
     pub(super) fn guarded(mut connection: Connection, lock: Option<File>) -> Executor {
-        let (sender, receiver) = mpsc::channel::<Work>();
+        let (sender, receiver) = mpsc::channel::<StoreTask>();
         let work = move || {
             while let Ok(work) = receiver.recv() {
                 work(&mut connection);

@@ -7,7 +7,7 @@ pub(crate) fn reporter(name: &str) -> ReporterRow {
     ReporterRow { name: name.to_owned(), cursor: Cursor { incarnation: 1, after: 7 }, born: Time(5) }
 }
 
-fn told(reporter: &str, job: &str, turn: Turn, time: u64) -> ToldRow {
+fn told(reporter: &str, job: &str, turn: Transition, time: u64) -> ToldRow {
     ToldRow {
         reporter: reporter.to_owned(),
         project: "p1".to_owned(),
@@ -29,12 +29,15 @@ fn read(store: &Store, reporter: &str) -> Vec<ToldRow> {
 #[test]
 fn what_was_told_is_remembered_and_bounded() {
     let store = Store::in_memory("told").unwrap();
-    let rows =
-        [told("r", "a", Turn::NewlyFailing, 3), told("r", "b", Turn::NewlyFailing, 2), told("s", "a", Turn::Fixed, 1)];
+    let rows = [
+        told("r", "a", Transition::NewlyFailing, 3),
+        told("r", "b", Transition::NewlyFailing, 2),
+        told("s", "a", Transition::Fixed, 1),
+    ];
     now(store.commit(rows.iter().cloned().map(Record::Told).collect())).unwrap();
     now(store.commit(vec![Record::Told(rows[0].clone())])).unwrap();
     assert_eq!(read(&store, "r"), [rows[1].clone(), rows[0].clone()]);
-    let many = (10..200).map(|time| Record::Told(told("r", "a", Turn::Fixed, time)));
+    let many = (10..200).map(|time| Record::Told(told("r", "a", Transition::Fixed, time)));
     now(store.commit(many.collect())).unwrap();
     let times: Vec<u64> = read(&store, "r").iter().map(|row| row.time.0).collect();
     assert_eq!((times.len(), times[0], times[1], times[64]), (65, 2, 136, 199));
@@ -43,7 +46,7 @@ fn what_was_told_is_remembered_and_bounded() {
 #[test]
 fn reporters_that_are_gone_are_forgotten() {
     let store = Store::in_memory("reporters").unwrap();
-    let told = ["r", "s"].map(|name| Record::Told(told(name, "a", Turn::Fixed, 1)));
+    let told = ["r", "s"].map(|name| Record::Told(told(name, "a", Transition::Fixed, 1)));
     let rows = ["r", "s"].map(|name| Record::Reporter(reporter(name)));
     now(store.commit(rows.into_iter().chain(told).collect())).unwrap();
     now(store.commit(vec![Record::Reporters(vec!["s".to_owned()])])).unwrap();
@@ -78,7 +81,7 @@ fn a_look_shows_what_is_open_and_what_was_broken() {
         Record::Job(JobRow { key, name: name.to_owned(), state, ..Dice(9).job() })
     };
     let jobs = [job(0, "open", State::Running), job(1, "done", State::Finished)];
-    let told = told("r", "a", Turn::Fixed, 1);
+    let told = told("r", "a", Transition::Fixed, 1);
     let builds_rows = builds.iter().cloned().map(Record::Build);
     now(store.commit(builds_rows.chain(jobs).chain([Record::Told(told)]).collect())).unwrap();
     let looked = now(reading(&store).watched_branch("r", "p1", "refs/heads/main")).unwrap();

@@ -1,7 +1,7 @@
 //! What a message looks like, and who gets it, whatever a commit says of its author.
 
 use super::*;
-use crate::decide::coordinator::record::Turn;
+use crate::decide::coordinator::record::Transition;
 use crate::serve::reporters::notice::{self, CommitResult, NoticeCommit, NoticeJob, NoticeStep};
 
 fn mail() -> MailConfig {
@@ -24,7 +24,7 @@ fn notice(authors: Vec<Author>) -> Notice {
     let job = job("test@linux", "assert 1 == 2\nfailed");
     Notice {
         id: "0123".to_owned(),
-        kind: Turn::NewlyFailing,
+        kind: Transition::NewlyFailing,
         project: "pyfoo".to_owned(),
         branch: "main".to_owned(),
         job: job.job.clone(),
@@ -117,7 +117,7 @@ fn a_message_of_several_lanes_names_each() {
     ] {
         assert!(text.contains(part), "{part}\n{text}");
     }
-    notice.kind = Turn::Fixed;
+    notice.kind = Transition::Fixed;
     let text = notice.text();
     let head = "main of pyfoo is good again by 3f9c2ab000. It failed in test@linux, lint, doc, fmt.\n";
     assert!(text.contains(head), "{text}");
@@ -142,7 +142,7 @@ fn who_made_a_commit_is_named_before_who_put_it_there() {
 
 #[test]
 fn a_fix_answers_the_failure() {
-    let notice = Notice { kind: Turn::Fixed, fixes: Some("0007".to_owned()), ..notice(Vec::new()) };
+    let notice = Notice { kind: Transition::Fixed, fixes: Some("0007".to_owned()), ..notice(Vec::new()) };
     let (text, _) = write(&[Recipient::Address("team@example.org".to_owned())], &notice);
     assert!(text.contains("\r\nIn-Reply-To: <0007@example.org>\r\n"), "{text}");
     assert!(text.contains("\r\nSubject: [pyfoo] test@linux fixed by 3f9c2ab000 on main\r\n"), "{text}");

@@ -1,12 +1,12 @@
 //! `/p/NAME/412`: a build with its jobs.
 
-use super::{Here, REFRESH};
+use super::{REFRESH, SiteState};
 use crate::serve::web::Site;
 use crate::serve::web::bridge::Visit;
 use crate::serve::web::questions::{builds, numbered};
 use crate::serve::web::reply::{Miss, Reply, page};
 use crate::serve::web::request::cookie;
-use crate::serve::web::show::{self, Frame, Mark};
+use crate::serve::web::show::{self, Frame, StatusMark};
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::header::HeaderMap;
@@ -19,7 +19,7 @@ pub(super) fn routes() -> Router<Arc<Site>> {
 }
 
 async fn build(
-    State(site): Here,
+    State(site): SiteState,
     Path((project, number)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Reply, Miss> {
@@ -31,6 +31,6 @@ async fn build(
     });
     let (build, previous, who) = looked.await??;
     let refresh = (!build.is_finished()).then_some(REFRESH);
-    let frame = Frame::new(&build.selector(), who).marked(&Mark::of(&build));
-    page(&show::Build::new(frame, &build, previous.first()), &headers, refresh)
+    let frame = Frame::new(&build.selector(), who).marked(&StatusMark::of(&build));
+    page(&show::BuildPage::new(frame, &build, previous.first()), &headers, refresh)
 }

@@ -1,7 +1,7 @@
 //! `/cctray.xml`: the main branches in the form that build monitors read, as CCMenu, CCTray and wall boards do
 //! (<https://cctray.org/v1/>). A monitor that shows no cookie sees what is public.
 
-use super::Here;
+use super::SiteState;
 use crate::serve::web::Site;
 use crate::serve::web::bridge::Visit;
 use crate::serve::web::questions::{builds_of, state_of};
@@ -25,7 +25,7 @@ pub(super) fn routes() -> Router<Arc<Site>> {
     Router::new().route("/cctray.xml", get(cctray))
 }
 
-async fn cctray(State(site): Here, headers: HeaderMap) -> Result<Reply, Miss> {
+async fn cctray(State(site): SiteState, headers: HeaderMap) -> Result<Reply, Miss> {
     let looked = site.bridge.look(cookie(&headers), async |visit: Visit| {
         let mut lines = Vec::new();
         for project in visit.guild.projects().await? {

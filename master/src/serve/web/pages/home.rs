@@ -1,12 +1,12 @@
 //! `/`: the projects, with the state of their main branches.
 
-use super::{Here, REFRESH};
+use super::{REFRESH, SiteState};
 use crate::serve::web::Site;
 use crate::serve::web::bridge::Visit;
 use crate::serve::web::questions::{builds_of, state_of, workers_of};
 use crate::serve::web::reply::{Miss, Reply, page};
 use crate::serve::web::request::cookie;
-use crate::serve::web::show::{BuildLine, Frame, Mark, tidy};
+use crate::serve::web::show::{BuildLine, Frame, StatusMark, tidy};
 use askama::Template;
 use axum::Router;
 use axum::extract::State;
@@ -23,7 +23,7 @@ pub(super) fn routes() -> Router<Arc<Site>> {
     Router::new().route("/", get(home))
 }
 
-async fn home(State(site): Here, headers: HeaderMap) -> Result<Reply, Miss> {
+async fn home(State(site): SiteState, headers: HeaderMap) -> Result<Reply, Miss> {
     let looked = site.bridge.look(cookie(&headers), async |visit: Visit| {
         let mut lines = Vec::new();
         for project in visit.guild.projects().await? {
@@ -38,7 +38,7 @@ async fn home(State(site): Here, headers: HeaderMap) -> Result<Reply, Miss> {
     });
     let (who, lines, waiting, workers) = looked.await??;
     let is_busy = waiting > 0 || lines.iter().flat_map(|line| &line.builds).any(|build| !build.is_finished());
-    let home = Home::new(Frame::new("Projects", who), &lines, waiting, workers.as_deref());
+    let home = HomePage::new(Frame::new("Projects", who), &lines, waiting, workers.as_deref());
     page(&home, &headers, is_busy.then_some(REFRESH))
 }
 
@@ -52,7 +52,7 @@ struct ProjectLine {
 
 #[derive(Template)]
 #[template(path = "home.html")]
-struct Home {
+struct HomePage {
     frame: Frame,
     projects: Vec<ProjectCard>,
     waiting: usize,
@@ -70,19 +70,19 @@ struct ProjectCard {
     name: String,
     repository: String,
     /// Of its main branch.
-    state: Option<Mark>,
+    state: Option<StatusMark>,
     is_errored: bool,
     newest: Option<BuildLine>,
     /// Newest first.
     strip: Vec<BuildLine>,
 }
 
-impl Home {
-    fn new(frame: Frame, lines: &[ProjectLine], waiting: usize, workers: Option<&[WorkerView]>) -> Home {
+impl HomePage {
+    fn new(frame: Frame, lines: &[ProjectLine], waiting: usize, workers: Option<&[WorkerView]>) -> HomePage {
         let projects = lines.iter().map(|line| ProjectCard {
             name: line.project.name.clone(),
             repository: tidy(&line.project.repository),
-            state: line.branch.as_ref().and_then(Mark::of_branch),
+            state: line.branch.as_ref().and_then(StatusMark::of_branch),
             is_errored: line.branch.as_ref().is_some_and(|branch| branch.errored),
             newest: line.builds.first().map(BuildLine::new),
             strip: line.builds.iter().map(BuildLine::new).collect(),
@@ -92,13 +92,13 @@ impl Home {
             busy: workers.iter().filter(|worker| !worker.running.is_empty()).count(),
             lost: workers.iter().filter(|worker| !worker.connected).map(|worker| worker.name.clone()).collect(),
         });
-        Home { frame, projects: projects.collect(), waiting, workers }
+        HomePage { frame, projects: projects.collect(), waiting, workers }
     }
 }
 
 impl ProjectCard {
     /// Its state; where nothing counts yet, how the newest build goes.
-    fn mark(&self) -> Option<&Mark> {
+    fn mark(&self) -> Option<&StatusMark> {
         self.state.as_ref().or(self.newest.as_ref().map(|line| &line.mark))
     }
 }

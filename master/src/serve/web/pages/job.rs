@@ -1,12 +1,12 @@
 //! `/p/NAME/412/test`: a job with the ends of its logs.
 
-use super::{Here, REFRESH};
+use super::{REFRESH, SiteState};
 use crate::serve::web::Site;
 use crate::serve::web::bridge::Visit;
 use crate::serve::web::questions::{job_logs, job_of, numbered};
 use crate::serve::web::reply::{Miss, Reply, page};
 use crate::serve::web::request::cookie;
-use crate::serve::web::show::{self, Frame, Mark};
+use crate::serve::web::show::{self, Frame, StatusMark};
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::header::HeaderMap;
@@ -19,7 +19,7 @@ pub(super) fn routes() -> Router<Arc<Site>> {
 }
 
 async fn job(
-    State(site): Here,
+    State(site): SiteState,
     Path((project, number, name)): Path<(String, String, String)>,
     headers: HeaderMap,
 ) -> Result<Reply, Miss> {
@@ -32,6 +32,6 @@ async fn job(
     let (build, job, logs, who) = looked.await??;
     let refresh = (!job.is_finished()).then_some(REFRESH);
     let title = format!("{} {}", job.name, build.selector());
-    let frame = Frame::new(&title, who).marked(&Mark::new(job.state, job.outcome));
-    page(&show::Job::new(frame, &build, &job, &logs), &headers, refresh)
+    let frame = Frame::new(&title, who).marked(&StatusMark::new(job.state, job.outcome));
+    page(&show::JobPage::new(frame, &build, &job, &logs), &headers, refresh)
 }

@@ -1,12 +1,12 @@
 //! `/p/NAME`: a branch of a project, its lanes and its builds.
 
-use super::{Here, REFRESH};
+use super::{REFRESH, SiteState};
 use crate::serve::web::Site;
 use crate::serve::web::bridge::Visit;
 use crate::serve::web::questions::{builds, builds_of, builds_of_all, known, state_of};
 use crate::serve::web::reply::{Miss, Reply, page};
-use crate::serve::web::request::{Wanted, cookie};
-use crate::serve::web::show::{self, Frame, Mark};
+use crate::serve::web::request::{PageQuery, cookie};
+use crate::serve::web::show::{self, Frame, StatusMark};
 use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::http::header::HeaderMap;
@@ -26,9 +26,9 @@ pub(super) fn routes() -> Router<Arc<Site>> {
 }
 
 async fn project(
-    State(site): Here,
+    State(site): SiteState,
     Path(name): Path<String>,
-    Query(asked): Wanted,
+    Query(asked): PageQuery,
     headers: HeaderMap,
 ) -> Result<Reply, Miss> {
     let before = asked.before.as_deref().and_then(|before| before.parse().ok()).unwrap_or(0);
@@ -54,8 +54,8 @@ async fn project(
     let (who, state, builds, among, crons) = looked.await??;
     let is_busy = builds.iter().any(|build| !build.is_finished());
     let asked = branch.as_deref();
-    let mark = state.as_ref().and_then(Mark::of_branch);
+    let mark = state.as_ref().and_then(StatusMark::of_branch);
     let frame = mark.iter().fold(Frame::new(&name, who), Frame::marked);
-    let shown = show::Project::new(frame, &name, asked, state.as_ref(), &builds, &among, BUILDS).with_crons(&crons);
+    let shown = show::ProjectPage::new(frame, &name, asked, state.as_ref(), &builds, &among, BUILDS).with_crons(&crons);
     page(&shown, &headers, is_busy.then_some(REFRESH))
 }

@@ -1,6 +1,6 @@
 //! `/queue`: the jobs that wait, since when, and why.
 
-use super::{Here, REFRESH};
+use super::{REFRESH, SiteState};
 use crate::serve::web::Site;
 use crate::serve::web::bridge::Visit;
 use crate::serve::web::reply::{Miss, Reply, page};
@@ -19,18 +19,18 @@ pub(super) fn routes() -> Router<Arc<Site>> {
     Router::new().route("/queue", get(queue))
 }
 
-async fn queue(State(site): Here, headers: HeaderMap) -> Result<Reply, Miss> {
+async fn queue(State(site): SiteState, headers: HeaderMap) -> Result<Reply, Miss> {
     let looked = site
         .bridge
         .look(cookie(&headers), async |visit: Visit| Ok::<_, Error>((visit.guild.queue().await?, visit.name)));
     let (items, who) = looked.await??;
     let refresh = (!items.is_empty()).then_some(REFRESH);
-    page(&Queue::new(Frame::new("Queue", who), &items), &headers, refresh)
+    page(&QueuePage::new(Frame::new("Queue", who), &items), &headers, refresh)
 }
 
 #[derive(Template)]
 #[template(path = "queue.html")]
-struct Queue {
+struct QueuePage {
     frame: Frame,
     items: Vec<QueueLine>,
 }
@@ -44,8 +44,8 @@ struct QueueLine {
     remedy: String,
 }
 
-impl Queue {
-    fn new(frame: Frame, items: &[QueueItem]) -> Queue {
+impl QueuePage {
+    fn new(frame: Frame, items: &[QueueItem]) -> QueuePage {
         let items = items.iter().map(|item| QueueLine {
             project: item.project.clone(),
             build: item.build,
@@ -54,6 +54,6 @@ impl Queue {
             reason: tidy(&item.reason),
             remedy: tidy(&item.remedy),
         });
-        Queue { frame, items: items.collect() }
+        QueuePage { frame, items: items.collect() }
     }
 }

@@ -1,12 +1,12 @@
 //! `/p/NAME/412/test/2`: the log of a step, a part at a time.
 
-use super::{Here, REFRESH};
+use super::{REFRESH, SiteState};
 use crate::serve::web::Site;
 use crate::serve::web::bridge::Visit;
 use crate::serve::web::questions::{address, job_of, numbered};
 use crate::serve::web::reply::{Miss, Reply, page};
-use crate::serve::web::request::{Wanted, cookie};
-use crate::serve::web::show::{self, Frame, LINES, Mark};
+use crate::serve::web::request::{PageQuery, cookie};
+use crate::serve::web::show::{self, Frame, LINES, StatusMark};
 use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::http::header::HeaderMap;
@@ -19,9 +19,9 @@ pub(super) fn routes() -> Router<Arc<Site>> {
 }
 
 async fn step(
-    State(site): Here,
+    State(site): SiteState,
     Path((project, number, name, step)): Path<(String, String, String, String)>,
-    Query(asked): Wanted,
+    Query(asked): PageQuery,
     headers: HeaderMap,
 ) -> Result<Reply, Miss> {
     let (number, step) = (numbered(&number)?, u16::try_from(numbered(&step)?).map_err(|_| Miss::NotFound)?);
@@ -40,9 +40,9 @@ async fn step(
     });
     let (build, job, lines, who) = looked.await??;
     let title = format!("{} step {step} {}", job.name, build.selector());
-    let mark = job.steps.get(usize::from(step) - 1).map(|step| Mark::new(step.state, step.outcome));
+    let mark = job.steps.get(usize::from(step) - 1).map(|step| StatusMark::new(step.state, step.outcome));
     let frame = mark.iter().fold(Frame::new(&title, who), Frame::marked);
-    let shown = show::Step::new(frame, &build, &job, step, &lines, first.is_none());
+    let shown = show::StepPage::new(frame, &build, &job, step, &lines, first.is_none());
     let is_live = job.steps.get(usize::from(step) - 1).is_some_and(|step| step.outcome.is_none()) && first.is_none();
     page(&shown, &headers, is_live.then_some(REFRESH))
 }

@@ -1,6 +1,6 @@
 //! `/workers`: who is connected and what it does.
 
-use super::Here;
+use super::SiteState;
 use crate::serve::web::Site;
 use crate::serve::web::bridge::Visit;
 use crate::serve::web::questions::workers_of;
@@ -20,18 +20,18 @@ pub(super) fn routes() -> Router<Arc<Site>> {
     Router::new().route("/workers", get(workers))
 }
 
-async fn workers(State(site): Here, headers: HeaderMap) -> Result<Reply, Miss> {
+async fn workers(State(site): SiteState, headers: HeaderMap) -> Result<Reply, Miss> {
     let looked = site
         .bridge
         .look(cookie(&headers), async |visit: Visit| Ok::<_, Error>((workers_of(&visit).await?, visit.name)));
     let (workers, who) = looked.await??;
     let workers = workers.ok_or(Miss::NotFound)?;
-    page(&Workers::new(Frame::new("Workers", who), &workers), &headers, None)
+    page(&WorkersPage::new(Frame::new("Workers", who), &workers), &headers, None)
 }
 
 #[derive(Template)]
 #[template(path = "workers.html")]
-struct Workers {
+struct WorkersPage {
     frame: Frame,
     workers: Vec<WorkerLine>,
 }
@@ -53,8 +53,8 @@ struct WorkerLine {
     heard: Option<When>,
 }
 
-impl Workers {
-    fn new(frame: Frame, workers: &[WorkerView]) -> Workers {
+impl WorkersPage {
+    fn new(frame: Frame, workers: &[WorkerView]) -> WorkersPage {
         let workers = workers.iter().map(|worker| {
             let (state, class) = match worker {
                 worker if !worker.connected => ("lost", "bad"),
@@ -78,6 +78,6 @@ impl Workers {
                 heard: When::new(worker.last_heard),
             }
         });
-        Workers { frame, workers: workers.collect() }
+        WorkersPage { frame, workers: workers.collect() }
     }
 }

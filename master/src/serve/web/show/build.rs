@@ -1,6 +1,6 @@
 //! A build, and a project's builds side by side.
 
-use super::{BuildLine, Frame, Mark, Piece, When, build_href, duration, pieces, tidy};
+use super::{BuildLine, Frame, Piece, StatusMark, When, build_href, duration, pieces, tidy};
 use askama::Template;
 use client::cells::{Grid, distinct};
 use client::views::{BranchView, BuildView, CronView, JobView};
@@ -11,7 +11,7 @@ const BRANCHES_SHOWN: usize = 40;
 
 #[derive(Template)]
 #[template(path = "build.html")]
-pub(crate) struct Build {
+pub(crate) struct BuildPage {
     frame: Frame,
     project: String,
     line: BuildLine,
@@ -42,7 +42,7 @@ struct MatrixRow {
 struct MatrixCell {
     href: String,
     name: String,
-    mark: Mark,
+    mark: StatusMark,
     duration: String,
     /// The number of the first build in the current unbroken run of failures, among those shown; `None`: there is no such run of
     /// more than one.
@@ -52,7 +52,7 @@ struct MatrixCell {
 pub(crate) struct JobLine {
     href: String,
     name: String,
-    mark: Mark,
+    mark: StatusMark,
     worker: String,
     platform: String,
     duration: String,
@@ -60,20 +60,20 @@ pub(crate) struct JobLine {
     carried_from: u32,
 }
 
-impl Build {
+impl BuildPage {
     /// `previous`: the build of the same branch before it.
-    pub(crate) fn new(frame: Frame, build: &BuildView, previous: Option<&BuildView>) -> Build {
+    pub(crate) fn new(frame: Frame, build: &BuildView, previous: Option<&BuildView>) -> BuildPage {
         let lines = build.jobs.iter().map(|job| JobLine {
             href: job_href(build, job),
             name: tidy(&job.name),
-            mark: Mark::new(job.state, job.outcome),
+            mark: StatusMark::new(job.state, job.outcome),
             worker: tidy(&job.worker),
             platform: tidy(&job.platform),
             duration: duration(job.started, job.finished, job.is_finished()),
             reason: pieces(&job.reason),
             carried_from: job.carried_from,
         });
-        Build {
+        BuildPage {
             frame,
             project: build.project.clone(),
             line: BuildLine::new(build),
@@ -113,7 +113,7 @@ fn matrix_cell(builds: &[BuildView], job: &JobView) -> MatrixCell {
     MatrixCell {
         href: builds.first().map_or_else(String::new, |newest| job_href(newest, job)),
         name: tidy(&job.name),
-        mark: Mark::new(job.state, job.outcome),
+        mark: StatusMark::new(job.state, job.outcome),
         duration: duration(job.started, job.finished, job.is_finished()),
         since: bad_since(builds, &job.name),
     }
@@ -133,19 +133,19 @@ pub(super) fn job_href(build: &BuildView, job: &JobView) -> String {
 
 #[derive(Template)]
 #[template(path = "project.html")]
-pub(crate) struct Project {
+pub(crate) struct ProjectPage {
     frame: Frame,
     name: String,
     branch: String,
-    branches: Vec<Branch>,
+    branches: Vec<BranchChoice>,
     matrix: Matrix,
     /// Of the branch.
-    state: Option<Mark>,
+    state: Option<StatusMark>,
     is_errored: bool,
     /// What fails, and since when.
     failing: Vec<Failing>,
     newest: Option<BuildLine>,
-    lanes: Vec<Lane>,
+    lanes: Vec<LaneLine>,
     /// The builds that the lanes cross, newest first.
     heads: Vec<LaneHead>,
     builds: Vec<BuildLine>,
@@ -156,7 +156,7 @@ pub(crate) struct Project {
     older: u32,
 }
 
-struct Branch {
+struct BranchChoice {
     name: String,
     /// The full name.
     reference: String,
@@ -164,7 +164,7 @@ struct Branch {
 }
 
 /// One job over some builds, newest first.
-struct Lane {
+struct LaneLine {
     name: String,
     cells: Vec<Option<LaneCell>>,
 }
@@ -176,7 +176,7 @@ struct LaneHead {
     /// What a pointer that rests on the number shows.
     title: String,
     /// How a build without jobs ended, whose column would say nothing else.
-    mark: Option<Mark>,
+    mark: Option<StatusMark>,
 }
 
 impl LaneHead {
@@ -195,10 +195,10 @@ fn is_read(build: &BuildView) -> bool {
 
 struct LaneCell {
     href: String,
-    mark: Mark,
+    mark: StatusMark,
 }
 
-impl Project {
+impl ProjectPage {
     /// `builds`: newest first, the first of them with their jobs; `among`: where names of branches are found.
     pub(crate) fn new(
         frame: Frame,
@@ -208,20 +208,20 @@ impl Project {
         builds: &[BuildView],
         among: &[BuildView],
         limit: u32,
-    ) -> Project {
+    ) -> ProjectPage {
         let shown = branch.map(str::to_owned).or_else(|| builds.first().map(|build| build.ref_name.clone()));
         let shown = shown.map(|branch| tidy(ShortRef::of(&branch).name())).unwrap_or_default();
         let compared: Vec<BuildView> = builds.iter().take_while(|build| is_read(build)).cloned().collect();
         let has_jobs = compared.first().is_some_and(|newest| !newest.jobs.is_empty());
         let older = builds.last().filter(|_| builds.len() >= limit as usize).map_or(0, |last| last.number);
         let reference = branch.map(str::to_owned).or_else(|| builds.first().map(|build| build.ref_name.clone()));
-        Project {
+        ProjectPage {
             frame,
             name: name.to_owned(),
             branches: branches(among, &shown),
             branch: shown,
             matrix: Matrix::new(if has_jobs { &compared } else { &[] }),
-            state: state.and_then(Mark::of_branch),
+            state: state.and_then(StatusMark::of_branch),
             is_errored: state.is_some_and(|state| state.errored),
             failing: state.map(|state| failing(name, state)).unwrap_or_default(),
             newest: builds.first().map(BuildLine::new),
@@ -235,7 +235,7 @@ impl Project {
     }
 
     /// With the builds that the clock asks for.
-    pub(crate) fn with_crons(mut self, crons: &[CronView]) -> Project {
+    pub(crate) fn with_crons(mut self, crons: &[CronView]) -> ProjectPage {
         self.crons = crons.iter().map(|cron| CronLine { name: tidy(&cron.name), line: tidy(&cron.line()) }).collect();
         self
     }
@@ -268,23 +268,23 @@ fn failing(project: &str, state: &BranchView) -> Vec<Failing> {
     failing.collect()
 }
 
-fn branches(among: &[BuildView], shown: &str) -> Vec<Branch> {
+fn branches(among: &[BuildView], shown: &str) -> Vec<BranchChoice> {
     let names = distinct(among.iter().map(|build| build.ref_name.clone()));
     let branches = names.into_iter().take(BRANCHES_SHOWN).map(|ref_name| {
         let name = tidy(ShortRef::of(&ref_name).name());
-        Branch { is_shown: name == shown, reference: ref_name, name }
+        BranchChoice { is_shown: name == shown, reference: ref_name, name }
     });
     branches.collect()
 }
 
-fn lanes(builds: &[BuildView]) -> Vec<Lane> {
+fn lanes(builds: &[BuildView]) -> Vec<LaneLine> {
     let names = distinct(builds.iter().flat_map(|build| build.jobs.iter().map(|job| job.name.clone())));
     let lanes = names.into_iter().map(|name| {
         let cells = builds.iter().map(|build| {
             let job = build.job(&name)?;
-            Some(LaneCell { href: job_href(build, job), mark: Mark::new(job.state, job.outcome) })
+            Some(LaneCell { href: job_href(build, job), mark: StatusMark::new(job.state, job.outcome) })
         });
-        Lane { cells: cells.collect(), name }
+        LaneLine { cells: cells.collect(), name }
     });
     lanes.collect()
 }
@@ -339,13 +339,13 @@ mod tests {
         let broken = BuildView { outcome: Some(Outcome::Failed), state: State::Finished, ..build(8, &[]) };
         let unread = BuildView { job_count: 2, ..build(6, &[]) };
         let builds = [build(9, &[("a", good)]), broken, build(7, &[("a", good)]), unread, build(5, &[("a", good)])];
-        let page = Project::new(Frame::new("pyfoo", None), "pyfoo", None, None, &builds, &[], 25);
+        let page = ProjectPage::new(Frame::new("pyfoo", None), "pyfoo", None, None, &builds, &[], 25);
         assert_eq!(page.heads.iter().map(|head| head.number).collect::<Vec<_>>(), [9, 8, 7]);
         assert_eq!(page.heads.iter().map(|head| head.mark.is_some()).collect::<Vec<_>>(), [false, true, false]);
         assert_eq!(page.lanes[0].cells.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, true]);
         assert!(!page.matrix.is_empty());
         // under the heading of a build without jobs there is no table of another build's
-        let page = Project::new(Frame::new("pyfoo", None), "pyfoo", None, None, &builds[1..], &[], 25);
+        let page = ProjectPage::new(Frame::new("pyfoo", None), "pyfoo", None, None, &builds[1..], &[], 25);
         assert!(page.matrix.is_empty() && page.lanes.len() == 1);
     }
 }

@@ -1,7 +1,7 @@
 //! A job with its steps' logs, and one step's log in blocks.
 
 use super::build::job_href;
-use super::{BuildLine, Frame, Mark, Piece, When, duration, pieces, tidy};
+use super::{BuildLine, Frame, Piece, StatusMark, When, duration, pieces, tidy};
 use crate::serve::web::text;
 use askama::Template;
 use client::logs::Lines;
@@ -17,12 +17,12 @@ const JOB_LINES_SHOWN: usize = 40;
 
 #[derive(Template)]
 #[template(path = "job.html")]
-pub(crate) struct Job {
+pub(crate) struct JobPage {
     frame: Frame,
     project: String,
     line: BuildLine,
     name: String,
-    mark: Mark,
+    mark: StatusMark,
     reason: Vec<Piece>,
     worker: String,
     platform: String,
@@ -42,7 +42,7 @@ struct StepBlock {
     number: u16,
     href: String,
     name: String,
-    mark: Mark,
+    mark: StatusMark,
     exit: String,
     duration: String,
     size: String,
@@ -62,20 +62,20 @@ struct LogLine {
     html: String,
 }
 
-impl Job {
-    pub(crate) fn new(frame: Frame, build: &BuildView, job: &JobView, logs: &BTreeMap<u16, Lines>) -> Job {
+impl JobPage {
+    pub(crate) fn new(frame: Frame, build: &BuildView, job: &JobView, logs: &BTreeMap<u16, Lines>) -> JobPage {
         let open = steps_by_interest(job).first().copied();
         let needs = job.needs.iter().filter_map(|index| build.jobs.get(*index as usize));
         let steps = (1..).zip(&job.steps).map(|(number, step)| {
             let is_open = Some(number) == open || is_bad(step);
             StepBlock::new(job_href(build, job), number, step, logs.get(&number), is_open, JOB_LINES_SHOWN)
         });
-        Job {
+        JobPage {
             frame,
             project: build.project.clone(),
             line: BuildLine::new(build),
             name: tidy(&job.name),
-            mark: Mark::new(job.state, job.outcome),
+            mark: StatusMark::new(job.state, job.outcome),
             reason: pieces(&job.reason),
             worker: tidy(&job.worker),
             platform: tidy(&job.platform),
@@ -101,7 +101,7 @@ impl StepBlock {
             number,
             href: format!("{job}/{number}"),
             name: tidy(&step.name),
-            mark: Mark::new(step.state, step.outcome),
+            mark: StatusMark::new(step.state, step.outcome),
             exit: step.outcome.map(|_| tidy(&step.exit.to_string())).unwrap_or_default(),
             duration: duration(step.started, step.finished, step.outcome.is_some()),
             size: if step.log_size > 0 { Bytes(step.log_size).to_string() } else { String::new() },
@@ -139,7 +139,7 @@ pub(crate) fn steps_by_interest(job: &JobView) -> Vec<u16> {
 
 #[derive(Template)]
 #[template(path = "step.html")]
-pub(crate) struct Step {
+pub(crate) struct StepPage {
     frame: Frame,
     project: String,
     line: BuildLine,
@@ -152,9 +152,16 @@ pub(crate) struct Step {
     is_end: bool,
 }
 
-impl Step {
+impl StepPage {
     /// `is_end`: the end so far was asked for.
-    pub(crate) fn new(frame: Frame, build: &BuildView, job: &JobView, number: u16, log: &Lines, is_end: bool) -> Step {
+    pub(crate) fn new(
+        frame: Frame,
+        build: &BuildView,
+        job: &JobView,
+        number: u16,
+        log: &Lines,
+        is_end: bool,
+    ) -> StepPage {
         let at = usize::from(number).saturating_sub(1);
         let step = job.steps.get(at).cloned().unwrap_or_default();
         let block = StepBlock::new(job_href(build, job), number, &step, Some(log), true, usize::MAX);
@@ -167,7 +174,7 @@ impl Step {
             true => String::new(),
             false => format!("{}?first={}", block.href, log.first + count),
         };
-        Step {
+        StepPage {
             frame,
             project: build.project.clone(),
             line: BuildLine::new(build),

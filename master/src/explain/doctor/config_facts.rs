@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 #[derive(Debug, Default)]
-pub struct Premises {
+pub struct ConfigFacts {
     pub(super) state: PathBuf,
     pub(super) files: Vec<NamedFile>,
     /// Where browsers reach the pages; empty: nowhere.
@@ -24,19 +24,19 @@ pub struct Premises {
     pub(super) writes: Rc<WriteHealth>,
 }
 
-impl Premises {
+impl ConfigFacts {
     /// `web`, `url`: where the pages listen, and where browsers reach them.
     pub fn new(
         config: &Config,
         web: Option<SocketAddr>,
         url: Option<&str>,
         reporters: Vec<Rc<DeliveryHealth>>,
-    ) -> Premises {
+    ) -> ConfigFacts {
         let of_projects = config.projects.iter().flat_map(|(name, project)| project_files(name, project));
         let of_notices = config.notices.iter().filter_map(|notice| notice.by.secret_file());
         let of_notices = of_notices.map(|(key, path)| NamedFile::new("", key, path, true));
         let hooks = config.projects.iter().filter(|(_, project)| project.hook.is_some());
-        Premises {
+        ConfigFacts {
             state: config.state.clone(),
             files: of_projects.chain(config.mail.as_ref().and_then(mail_file)).chain(of_notices).collect(),
             url: url.unwrap_or_default().to_owned(),
@@ -50,12 +50,12 @@ impl Premises {
 
     /// With the places where looks at the store and failed writes of logs are noted.
     #[must_use]
-    pub fn with_disk(self, soundness: Rc<SoundnessCell>, writes: Rc<WriteHealth>) -> Premises {
-        Premises { soundness, writes, ..self }
+    pub fn with_disk(self, soundness: Rc<SoundnessCell>, writes: Rc<WriteHealth>) -> ConfigFacts {
+        ConfigFacts { soundness, writes, ..self }
     }
 }
 
-impl Premises {
+impl ConfigFacts {
     /// Where the state lies.
     pub fn state(&self) -> &Path {
         &self.state

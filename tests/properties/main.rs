@@ -4,6 +4,7 @@ mod append;
 mod authority;
 mod branches;
 mod cancel;
+mod chains;
 mod clocks;
 mod coordinator;
 mod elsewhere;

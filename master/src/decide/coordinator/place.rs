@@ -52,17 +52,26 @@ impl Coordinator {
         gauges.waiting / gauges.sessions.max(1)
     }
 
-    /// Puts a job into the queue. One of a project that is held back comes in when that is released.
+    /// Puts a job into the queue, or ends it where no worker may take it.
     pub(super) fn enqueue(&mut self, now: Time, job: JobKey) {
+        if let Some(why) = self.try_enqueue(now, job) {
+            self.finish_job(now, job, Outcome::Errored, &why);
+        }
+    }
+
+    /// Puts a job into the queue. One of a project that is held back comes in when that is released. Answers why no worker may take
+    /// it: then it stays out, and the caller ends it.
+    pub(super) fn try_enqueue(&mut self, now: Time, job: JobKey) -> Option<String> {
         if self.holds(job.build) {
-            return;
+            return None;
         }
-        if let Some(why) = self.too_large(job).or_else(|| self.too_dangerous(job)) {
-            return self.finish_job(now, job, Outcome::Errored, &why);
+        let refused = self.too_large(job).or_else(|| self.too_dangerous(job));
+        if refused.is_none() {
+            let ticket = self.ticket(now, job);
+            let offer = self.placement.enqueue(self.ahead.steady(now), ticket);
+            self.make_offer(now, offer);
         }
-        let ticket = self.ticket(now, job);
-        let offer = self.placement.enqueue(self.ahead.steady(now), ticket);
-        self.make_offer(now, offer);
+        refused
     }
 
     fn ticket(&self, now: Time, job: JobKey) -> Ticket<JobKey> {

@@ -142,19 +142,24 @@ impl Coordinator {
         self.settle_build(now, key.build);
     }
 
-    /// Moves the jobs of these indices whose needs are decided, and what needs those that are skipped by it. A chain of needs may
-    /// have as many jobs as a plan, so it is followed without recursion.
+    /// Moves the jobs of these indices whose needs are decided, and what needs those that end by it. A chain of needs may have as
+    /// many jobs as a plan, so it is followed without recursion.
     fn settle_jobs(&mut self, now: Time, build: BuildId, mut open: VecDeque<u32>) {
         while let Some(index) = open.pop_front() {
             let key = JobKey { build, index };
-            match self.builds.get(&build).map_or(AfterNeeds::Stays, |build| build.after_needs(index)) {
-                AfterNeeds::Stays => {}
-                AfterNeeds::Ready => self.make_ready(now, key),
-                AfterNeeds::Skipped(why) => {
-                    self.close_job(now, key, Outcome::Skipped, &why);
-                    open.extend(&self.job(key).needed_by);
-                }
+            if let Some((outcome, why)) = self.settle_job(now, key) {
+                self.close_job(now, key, outcome, &why);
+                open.extend(&self.job(key).needed_by);
             }
+        }
+    }
+
+    /// Queues a job whose needs are met. Answers how it ends, where it ends at once, and why.
+    fn settle_job(&mut self, now: Time, key: JobKey) -> Option<(Outcome, String)> {
+        match self.builds.get(&key.build).map_or(AfterNeeds::Stays, |build| build.after_needs(key.index)) {
+            AfterNeeds::Stays => None,
+            AfterNeeds::Ready => self.make_ready(now, key).map(|why| (Outcome::Errored, why)),
+            AfterNeeds::Skipped(why) => Some((Outcome::Skipped, why)),
         }
     }
 
@@ -163,10 +168,11 @@ impl Coordinator {
         self.builds.get_mut(&id).expect("a job of it started").begin(now, &mut self.effects);
     }
 
-    fn make_ready(&mut self, now: Time, key: JobKey) {
+    /// Queues a job. Answers why no worker may take it.
+    fn make_ready(&mut self, now: Time, key: JobKey) -> Option<String> {
         let name = self.set_queued(now, key).name.clone();
         self.tell(now, key.build, Fact::JobQueued { job: name });
-        self.enqueue(now, key);
+        self.try_enqueue(now, key)
     }
 
     /// The job waits for a worker from now on.

@@ -2,7 +2,7 @@
 
 use crate::views::{BuildView, JobView, StepView};
 use schema::values::{Commit, Event, Fact, Outcome, State, Time};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The project's name and the build's number in it.
 type BuildKey = (String, u32);
@@ -139,18 +139,17 @@ fn carry_on(build: &mut BuildView, event: &Event) {
     }
 }
 
+/// Takes the names of all jobs. The event comes again where jobs are added to a build, and a snapshot that was taken after it knows
+/// more, so what is known stays as it is.
 fn plan(build: &mut BuildView, jobs: &[String]) {
     if build.state == State::Planning {
         build.state = State::Waiting;
     }
-    build.job_count = u32::try_from(jobs.len()).unwrap_or(u32::MAX);
-    // a snapshot that was taken after the plan knows more than its event
-    if build.jobs.is_empty() {
-        build.jobs = jobs
-            .iter()
-            .map(|name| JobView { name: name.clone(), state: State::Waiting, ..JobView::default() })
-            .collect();
-    }
+    build.job_count = build.job_count.max(u32::try_from(jobs.len()).unwrap_or(u32::MAX));
+    let known: BTreeSet<String> = build.jobs.iter().map(|job| job.name.clone()).collect();
+    let new = jobs.iter().filter(|name| !known.contains(*name));
+    let waits = |name: &String| JobView { name: name.clone(), state: State::Waiting, ..JobView::default() };
+    build.jobs.extend(new.map(waits));
 }
 
 fn finish_build(build: &mut BuildView, outcome: Outcome, time: Time) {
@@ -298,6 +297,24 @@ mod tests {
             "finished Some(Failed)\ntest finished Some(Failed) #2 v\n   waiting None\n  check finished Some(Failed)\n\
              lint finished Some(Skipped) #0 "
         );
+    }
+
+    #[test]
+    fn shows_the_jobs_that_are_added_to_a_build() {
+        let planned =
+            |names: &[&str]| Fact::BuildPlanned { jobs: names.iter().map(|name| (*name).to_owned()).collect() };
+        let facts = [
+            created(),
+            planned(&["test"]),
+            Fact::JobStarted { job: "test".into(), attempt: 1, worker: "w".into() },
+            planned(&["test", "pack", "send"]),
+            Fact::JobQueued { job: "pack".into() },
+            // as when events come again that a snapshot knows already
+            planned(&["test"]),
+        ];
+        let told = mirror_after(facts.to_vec());
+        assert_eq!(text(&told), "running None\ntest running None #1 w\npack waiting None #0 \nsend waiting None #0 ");
+        assert_eq!(told.build("p", 1).unwrap().job_count, 3);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Jobs that cannot be added to a build: nothing of them is.
+//! Jobs that are added to a build: those that cannot be change nothing, and whoever follows the events sees the others.
 
 use crate::world::{World, one};
 use master::decide::coordinator::AddedJob;
@@ -25,6 +25,22 @@ fn what_cannot_be_added_changes_nothing() {
     world.it.append(world.now, build, most).expect("as many as a plan may have");
     world.settle();
     assert_eq!(world.ledger.builds[&build].job_count as usize, JOBS_MAX);
+}
+
+#[test]
+fn who_follows_the_events_sees_the_jobs_that_were_added() {
+    let mut world = World::of(1);
+    let build = world.submit(one()).build;
+    world.it.append(world.now, build, vec![added("k", &["j"]), added("l", &[])]).expect("it is open");
+    world.settle();
+    let mut mirror = client::Mirror::default();
+    world.ledger.events.iter().for_each(|event| mirror.apply(event));
+    let row = &world.ledger.builds[&build];
+    let view = mirror.build("p", row.number).expect("it was created");
+    let seen: Vec<_> = view.jobs.iter().map(|job| (job.name.clone(), job.state)).collect();
+    let rows = world.ledger.jobs.values().filter(|job| job.key.build == build);
+    let expected: Vec<_> = rows.map(|job| (job.name.clone(), job.state)).collect();
+    assert_eq!((seen, view.job_count), (expected, 3));
 }
 
 fn added(name: &str, needs: &[&str]) -> AddedJob {

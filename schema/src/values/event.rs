@@ -104,6 +104,7 @@ facts! {
         ref_name: String,
         revision: String,
     },
+    /// The build has these jobs, in the order of its plan. Told again, with all of them, when jobs are added.
     "buildPlanned" => BuildPlanned { jobs: Vec<String> },
     "jobQueued" => JobQueued { job: String },
     "jobStarted" => JobStarted { job: String, attempt: u16, worker: String },

@@ -149,6 +149,8 @@ fn a_job_waits_for_its_tier_and_runs_in_it() {
         assert_eq!(told.text, "no worker of pool default offers isolation `guard`");
         assert_eq!(told.workers[0].text, "lacks isolation `guard` (this system has no subreapers)");
         assert_eq!(told.hints[0], "worker weak does not offer `guard`: this system has no subreapers");
+        let join = told.remedies.last().expect("another worker could take it");
+        assert_eq!(join.text, "join a worker with pool default, isolation `guard`, a slot");
         let weak = crew.house.guild.workers().await.unwrap().remove(0);
         assert_eq!(weak.tiers(), "plain; no guard: this system has no subreapers");
 

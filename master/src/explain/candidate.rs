@@ -5,7 +5,7 @@ use super::words::{self, listed};
 use super::{Explainer, Explanation};
 use crate::decide::coordinator::record::{JobKey, WorkerRow};
 use crate::decide::coordinator::snapshot::{LeaseState, LeaseView, Need, Session};
-use schema::values::{Resources, Time};
+use schema::values::{Resources, TierName, Time};
 use std::borrow::Cow;
 
 /// Most workers that an explanation names.
@@ -65,6 +65,13 @@ pub(super) struct WorkerFit<'a> {
     pub(super) session: Cow<'a, Session>,
     pub(super) lacks: Vec<Lack>,
     pub(super) availability: Availability,
+}
+
+impl WorkerFit<'_> {
+    /// The tier of isolation that it lacks, if that is among what it lacks.
+    pub(super) fn lacking_tier(&self) -> Option<&TierName> {
+        self.lacks.iter().find_map(|lack| if let Lack::Tier { tier, .. } = lack { Some(tier) } else { None })
+    }
 }
 
 impl<'a> Explainer<'a> {

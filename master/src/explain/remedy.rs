@@ -2,7 +2,7 @@
 
 use super::words::{listed, quoted, room};
 use crate::decide::coordinator::record::JobKey;
-use schema::values::Resources;
+use schema::values::{Resources, TierName};
 use std::collections::BTreeSet;
 
 /// Steps to be done one after the other.
@@ -35,6 +35,8 @@ pub struct MissingWorker {
     pub labels: Vec<(String, String)>,
     /// Empty: any.
     pub platform: String,
+    /// The tier of isolation that the job or its pool asks for, or that a worker lacks which is there. None: it goes without saying.
+    pub tier: Option<TierName>,
     /// For the job and those that go first.
     pub room: Resources,
 }
@@ -95,6 +97,7 @@ impl MissingWorker {
     fn text(&self) -> String {
         let platform = (!self.platform.is_empty()).then(|| format!("platform {}", self.platform));
         let labels = self.labels.iter().map(|(name, value)| format!("{name}={value}"));
+        let tier = self.tier.as_ref().map(|tier| format!("isolation `{tier}`"));
         let slots = match self.room.slots {
             1 => "a slot".to_owned(),
             slots => format!("{slots} slots"),
@@ -103,13 +106,26 @@ impl MissingWorker {
             Resources { cpus_milli: 0, memory: 0, .. } => slots,
             asked => format!("{slots}, {}", room(&asked)),
         };
-        listed([format!("pool {}", self.pool)].into_iter().chain(platform).chain(labels).chain([room]))
+        listed([format!("pool {}", self.pool)].into_iter().chain(platform).chain(labels).chain(tier).chain([room]))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use schema::values::Tier;
+
+    #[test]
+    fn a_new_worker_is_told_with_the_tier_that_is_asked_for() {
+        let wanted = MissingWorker {
+            pool: "linux".to_owned(),
+            room: Resources { slots: 1, ..Resources::default() },
+            ..MissingWorker::default()
+        };
+        assert_eq!(RemedyStep::Join(wanted.clone()).text(), "join a worker with pool linux, a slot");
+        let wanted = MissingWorker { tier: Some(Tier::Guard.into()), ..wanted };
+        assert_eq!(RemedyStep::Join(wanted).text(), "join a worker with pool linux, isolation `guard`, a slot");
+    }
 
     #[test]
     fn a_command_is_safe_to_copy() {

@@ -4,7 +4,9 @@
 use super::candidate::WorkerFit;
 use super::{Availability, Explainer, MissingWorker, Remedy, RemedyStep};
 use crate::decide::coordinator::record::{BuildId, JobKey};
-use crate::decide::coordinator::snapshot::{Ability, Class, LeaseState, LeaseView, Need, Pools, Rank, Session};
+use crate::decide::coordinator::snapshot::{
+    Ability, Class, LeaseState, LeaseView, Need, Pools, Rank, Session, TierNeed,
+};
 use schema::values::{Asks, Resources, State, Tier, TierProbe};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,7 +65,7 @@ impl Explainer<'_> {
         let mut found = self.remedies_there(mine, seen);
         found.retain(|remedy| !remedy.steps.is_empty());
         found.truncate(REMEDIES_MAX);
-        found.extend(self.join(mine));
+        found.extend(self.join(mine, seen));
         found
     }
 
@@ -115,7 +117,7 @@ impl Explainer<'_> {
     /// What is left to do after the first steps, the least first.
     fn rest(&self, mine: &QueuePosition<'_>, seen: &[WorkerFit<'_>], first: &Remedy) -> Vec<Remedy> {
         let mut rest = self.remedies_there(mine, seen);
-        rest.extend(self.join(mine));
+        rest.extend(self.join(mine, seen));
         rest.iter_mut().for_each(|remedy| remedy.steps.retain(|step| !first.does(step)));
         rest.sort_by_key(|remedy| remedy.steps.len());
         rest
@@ -280,8 +282,11 @@ impl Explainer<'_> {
     }
 
     /// A new worker, made to measure.
-    fn join(&self, mine: &QueuePosition<'_>) -> Option<Remedy> {
+    fn join(&self, mine: &QueuePosition<'_>, seen: &[WorkerFit<'_>]) -> Option<Remedy> {
         let wanted = mine.need.pools.iter().find_map(|pool| self.wanted(mine.need, pool))?;
+        // the usual tier goes without saying while no worker lacks it
+        let lacking = || seen.iter().find_map(WorkerFit::lacking_tier);
+        let wanted = MissingWorker { tier: wanted.tier.clone().or_else(|| lacking().cloned()), ..wanted };
         // with room for those that go first it may be large enough for still others
         let total = Resources { slots: u16::MAX, cpus_milli: u32::MAX, memory: u64::MAX };
         let imagined = Imagined { total, ..Imagined::new(&wanted) };
@@ -305,10 +310,16 @@ impl Explainer<'_> {
 
     /// What a worker of this pool must be for such a job; none where no worker can be that.
     fn wanted(&self, need: &Need, pool: &str) -> Option<MissingWorker> {
-        let of_pool = self.it.pools().get(pool).map(|terms| terms.wants.as_slice()).unwrap_or_default();
+        let terms = self.it.pools().get(pool);
+        let of_pool = terms.map(|terms| terms.wants.as_slice()).unwrap_or_default();
+        let tier = match TierNeed::of(need.isolation.as_ref(), terms.and_then(|terms| terms.isolation)) {
+            TierNeed::Usual => None,
+            TierNeed::Asked(tier) => Some(tier),
+        };
         let mut wanted = MissingWorker {
             pool: pool.to_owned(),
             platform: need.on.clone(),
+            tier,
             room: Resources { slots: 1, ..need.room },
             labels: Vec::new(),
         };

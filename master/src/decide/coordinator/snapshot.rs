@@ -2,7 +2,7 @@
 //! changes anything, and nothing here is a text for people.
 
 pub(crate) use crate::decide::placement::{
-    Ability, Class, Fault, LeaseState, Need, Pools, Rank, Resting, Session, USUAL_TIER,
+    Ability, Class, Fault, LeaseState, Need, Pools, Rank, Resting, Session, TierNeed, USUAL_TIER,
 };
 
 use super::Coordinator;

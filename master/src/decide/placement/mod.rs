@@ -15,7 +15,7 @@ mod rest;
 mod session;
 
 pub use crate::decide::matching::{
-    Ability, Class, Need, OwnerKey, PoolTerms, Pools, Rank, SessionId, Ticket, USUAL_TIER,
+    Ability, Class, Need, OwnerKey, PoolTerms, Pools, Rank, SessionId, Ticket, TierNeed, USUAL_TIER,
 };
 pub use crate::decide::rests::{Fault, Resting};
 pub use crate::decide::time_limits::TimeLimits;

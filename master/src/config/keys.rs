@@ -217,6 +217,14 @@ const LIMITS: &[Key] = &[
         "the most of one log; of what is beyond it the last 64 KiB are kept",
     ),
     Key::new(
+        "blob_bytes_total",
+        Form::Size,
+        Is("\"200GiB\""),
+        "\"1TiB\"",
+        "the most of all files that attempts store, of all projects and with those under way; what is beyond it is refused until \
+         retention removes older builds",
+    ),
+    Key::new(
         "connections",
         Form::Whole(1, super::read::CONNECTIONS_MAX as i64),
         Is("64"),

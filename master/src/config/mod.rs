@@ -75,6 +75,8 @@ pub struct Limits {
     pub offer: Duration,
     /// The most bytes of one log.
     pub log_bytes: u64,
+    /// The most bytes of the stored files of all projects, those under way included.
+    pub blob_bytes_total: u64,
     /// The most connections that one grant has open, together with its browsers.
     pub connections: u32,
     pub retain: Retain,
@@ -99,6 +101,7 @@ impl Default for Limits {
             lease: Duration::from_secs(10 * 60),
             offer: Duration::from_secs(10),
             log_bytes: 256 << 20,
+            blob_bytes_total: 200 << 30,
             connections: CONNECTIONS.most as u32,
             retain: Retain::default(),
         }

@@ -190,6 +190,7 @@ fn limits(root: &Table<'_>) -> Limits {
         lease: lease(&table).unwrap_or(usual.lease),
         offer: duration(&table, "offer").unwrap_or(usual.offer),
         log_bytes: bytes(&table, "log_bytes").unwrap_or(usual.log_bytes),
+        blob_bytes_total: bytes(&table, "blob_bytes_total").unwrap_or(usual.blob_bytes_total),
         connections: connections(&table).unwrap_or(usual.connections),
         retain: retain(&table),
     };

@@ -35,6 +35,7 @@ fn what_is_read() {
         lease = "5m"
         offer = "3s"
         log_bytes = "1MiB"
+        blob_bytes_total = "3GiB"
         connections = 500
         retain = { builds = 20, logs = "2y", log_bytes_total = "5GiB", events = "7d" }
         [defaults.project]
@@ -57,7 +58,8 @@ fn what_is_read() {
     assert_eq!(config.url, "https://ci.example.org");
     assert_eq!(config.state, Path::new("/base/data"));
     assert_eq!(config.listen.advertise, ["ci.example.org:7711", "[::1]:7711"]);
-    let Limits { job_timeout, lease, offer, log_bytes, connections, retain } = config.limits;
+    let Limits { job_timeout, lease, offer, log_bytes, blob_bytes_total, connections, retain } = config.limits;
+    assert_eq!((blob_bytes_total, parse(SMALL).limits.blob_bytes_total), (3 << 30, 200 << 30));
     assert_eq!((connections, parse(SMALL).limits.connections), (500, 64));
     assert_eq!((job_timeout.as_secs(), lease.as_secs(), offer.as_secs(), log_bytes), (5400, 300, 3, 1 << 20));
     assert_eq!((retain.builds, retain.logs.as_secs(), retain.events.as_secs()), (20, 730 * 86_400, 7 * 86_400));

@@ -43,7 +43,7 @@ fn told(config: &Config) -> Told {
     let Config { file: _, include, url, state, listen, limits, projects, pools, mail, notices, roles, warnings: _ } =
         config;
     let Listen { rpc, advertise, web, web_is_open: _, metrics_name_projects } = listen;
-    let Limits { job_timeout, lease, offer, log_bytes, connections, retain } = limits;
+    let Limits { job_timeout, lease, offer, log_bytes, blob_bytes_total, connections, retain } = limits;
     let Retain { builds, logs, log_bytes_total, events } = retain;
     let mut told = Told::new();
     let mut tell = |key: &str, value: String| drop(told.insert(key.to_owned(), value));
@@ -58,6 +58,7 @@ fn told(config: &Config) -> Told {
     tell("limits.lease", duration(*lease));
     tell("limits.offer", duration(*offer));
     tell("limits.log_bytes", log_bytes.to_string());
+    tell("limits.blob_bytes_total", blob_bytes_total.to_string());
     tell("limits.connections", connections.to_string());
     tell("limits.retain.builds", builds.to_string());
     tell("limits.retain.logs", duration(*logs));

@@ -131,6 +131,7 @@ impl Reloader {
         }
         self.hooks.replace(hooks);
         *self.retain.borrow_mut() = config.limits.retain.clone();
+        self.parts.blobs.set_quota(config.limits.blob_bytes_total);
         self.parts.api.set_policy(policy(&config));
         for gone in self.config.projects.keys().filter(|name| !config.projects.contains_key(*name)) {
             self.followed.remove(gone);

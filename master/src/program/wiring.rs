@@ -109,7 +109,9 @@ pub async fn establish(
     let logs = open_logs(&config.state, config.limits.log_bytes, store.is_same_boot(), seals);
     let logs = Rc::new(logs.map_err(RunError::Logs)?);
     let index = Box::new(StoredBlobs(readers.of(Principal::Own(Own::Blobs))));
-    let blobs = Blobs::open(&config.state, store.is_same_boot(), store.is_inline(), index).map_err(RunError::Blobs)?;
+    let quota = config.limits.blob_bytes_total;
+    let blobs = Blobs::open(&config.state, quota, store.is_same_boot(), store.is_inline(), index);
+    let blobs = blobs.map_err(RunError::Blobs)?;
     blobs.keep_partials(|job, attempt| coordinator.is_attempt_open(job, attempt)).map_err(RunError::Blobs)?;
     let blobs = Rc::new(blobs);
     let repositories = Rc::new(open_repositories(&coordinator)?);

@@ -12,6 +12,8 @@ use std::rc::Rc;
 #[derive(Debug, Default)]
 pub struct ConfigFacts {
     pub(super) state: PathBuf,
+    /// Bytes that all projects may store beside their logs.
+    pub(super) blob_bytes_total: u64,
     pub(super) files: Vec<NamedFile>,
     /// Where browsers reach the pages; empty: nowhere.
     pub(super) url: String,
@@ -38,6 +40,7 @@ impl ConfigFacts {
         let hooks = config.projects.iter().filter(|(_, project)| project.hook.is_some());
         ConfigFacts {
             state: config.state.clone(),
+            blob_bytes_total: config.limits.blob_bytes_total,
             files: of_projects.chain(config.mail.as_ref().and_then(mail_file)).chain(of_notices).collect(),
             url: url.unwrap_or_default().to_owned(),
             web,

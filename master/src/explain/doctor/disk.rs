@@ -93,6 +93,14 @@ pub(super) fn judge_writes(trouble: &WriteTrouble) -> Finding {
     )
 }
 
+/// Something is wrong where what attempts store comes near to the most that they may: soon it is refused, and their jobs fail.
+pub(super) fn judge_stored(blobs: u64, most: u64) -> Option<Finding> {
+    let seen = format!("{} of at most {}", Bytes(blobs), Bytes(most));
+    let remedy = "raise `blob_bytes_total` in [limits] of the master file, or keep fewer builds: `retain` there";
+    let finding = if blobs >= most { Finding::bad } else { Finding::warned };
+    (blobs >= most - most / 10).then(|| finding("stored files".to_owned(), seen, remedy))
+}
+
 pub(super) fn silent(state: &Path) -> Finding {
     let seen = format!("the file system does not answer within {} s", PATIENCE.as_secs());
     Finding::bad(subject(state), seen, "look at what is mounted there, or move `state` of the master file")

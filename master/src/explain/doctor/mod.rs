@@ -93,7 +93,8 @@ async fn local(reach: &DoctorAccess) -> Vec<Finding> {
     match tokio::time::timeout(disk::PATIENCE, looking).await {
         Ok(Ok((disk, files))) => {
             let disk = disk::judge(&config_facts.state, &disk, disk::KeptBytes { logs, blobs }, is_full);
-            [disk].into_iter().chain(files::judge(&files)).collect()
+            let stored = blobs.and_then(|blobs| disk::judge_stored(blobs, config_facts.blob_bytes_total));
+            [disk].into_iter().chain(stored).chain(files::judge(&files)).collect()
         }
         Ok(Err(_)) | Err(_) => vec![disk::silent(&config_facts.state)],
     }

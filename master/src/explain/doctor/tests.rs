@@ -94,6 +94,19 @@ fn a_disk_has_room_or_not() {
 }
 
 #[test]
+fn what_attempts_store_comes_near_to_its_quota_or_not() {
+    let judged: Vec<_> =
+        [89, 90, 100, 101].into_iter().filter_map(|blobs| disk::judge_stored(blobs << 30, 100 << 30)).collect();
+    let do_this = "\n  raise `blob_bytes_total` in [limits] of the master file, or keep fewer builds: `retain` there\n";
+    let expected = format!(
+        "warned stored files: 90.0 GiB of at most 100.0 GiB{do_this}\
+         bad stored files: 100.0 GiB of at most 100.0 GiB{do_this}\
+         bad stored files: 101.0 GiB of at most 100.0 GiB{do_this}"
+    );
+    assert_eq!(text(&judged), expected);
+}
+
+#[test]
 fn secret_files_are_there_and_secret() {
     let file = |key: &str, is_secret| NamedFile::new("pyfoo", key, Path::new("/etc/it's"), is_secret);
     let access = |mode, is_own| Ok(Permissions { mode, is_own });

@@ -16,7 +16,6 @@ pub use upload::BlobWrite;
 
 use crate::decide::coordinator::record::{JobKey, UploadKey};
 use crate::keep::bytes::Seal;
-use crate::keep::bytes::budget::Budget;
 use crate::keep::bytes::file_work::FileWork;
 use crate::keep::bytes::grip::{self, Grip};
 use crate::keep::bytes::snapshot::{ByteSnapshot, Bytes};
@@ -26,20 +25,20 @@ use files::BlobFiles;
 use futures::future::LocalBoxFuture;
 use schema::limits::borders::{BLOBS_ATTEMPT, BLOBS_PROJECT, BLOBS_SEALED, UPLOADS};
 use schema::values::{Refusal, RefusalCode};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use upload::{Upload, UploadState, UploadTurn, over};
+use upload::{Budgets, Upload, UploadState, UploadTurn, over};
 
 /// Bytes that one attempt may store, sealed or not: a large bundle with its symbols has some GiB, and a job that goes wild
 /// shall not take the disk of all.
 pub const ATTEMPT_BYTES_MAX: u64 = BLOBS_ATTEMPT.most;
 /// Bytes that one project may store, each blob counted once: as much as all logs have by default, since both lie on one disk.
 pub const PROJECT_BYTES_MAX: u64 = BLOBS_PROJECT.most;
-/// Blobs that one attempt may store. Each is a row and a file, and whoever has more of them packs them.
+/// Blobs that one attempt may store, those under way included. Each is a row and a file, and whoever has more of them packs them.
 pub const ATTEMPT_BLOBS_MAX: u32 = BLOBS_SEALED.most as u32;
 /// Uploads of one attempt at once. Each holds a file open, and more at once are not faster.
 pub const UPLOADS_MAX: usize = UPLOADS.count();
@@ -57,6 +56,8 @@ pub(crate) fn path_below(hash: &BlobHash) -> PathBuf {
 /// What is sealed of the bytes that count for an upload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BlobUsage {
+    /// Bytes of all projects, each blob counted once. A blob to which nothing refers counts until its file is gone.
+    pub total: u64,
     /// Bytes of its project, each blob counted once.
     pub project: u64,
     /// Bytes of its attempt.
@@ -78,6 +79,8 @@ pub trait BlobIndex {
 pub struct Blobs {
     files: BlobFiles,
     index: Box<dyn BlobIndex>,
+    /// Bytes that all projects may store together, those under way included.
+    quota: Cell<u64>,
     uploads: RefCell<BTreeMap<UploadKey, Arc<Upload>>>,
     /// Attempts of which an earlier master left partial files.
     left: RefCell<BTreeSet<(JobKey, u16)>>,
@@ -110,13 +113,20 @@ pub struct BlobReader {
 pub struct RemovedBlobs(Vec<Removing>);
 
 impl Blobs {
-    /// `trusted`: false where partial files of an earlier master are not to be trusted; then they go. `is_inline`: file work is
+    /// `quota`: bytes that all projects may store together. `trusted`: false where partial files of an earlier master are not to be trusted; then they go. `is_inline`: file work is
     /// done where it is asked for, as in a simulation.
-    pub fn open(state: &Path, trusted: bool, is_inline: bool, index: Box<dyn BlobIndex>) -> io::Result<Blobs> {
+    pub fn open(
+        state: &Path,
+        quota: u64,
+        trusted: bool,
+        is_inline: bool,
+        index: Box<dyn BlobIndex>,
+    ) -> io::Result<Blobs> {
         let work = if is_inline { FileWork::Inline } else { FileWork::Threads };
         let blobs = Blobs {
             files: BlobFiles::open(&state.join(FOLDER), work)?,
             index,
+            quota: Cell::new(quota),
             uploads: RefCell::default(),
             left: RefCell::default(),
             claims: Arc::default(),
@@ -125,6 +135,16 @@ impl Blobs {
         };
         blobs.keep_partials(|_, _| trusted)?;
         Ok(blobs)
+    }
+
+    /// Bytes that all projects may store together.
+    pub fn quota(&self) -> u64 {
+        self.quota.get()
+    }
+
+    /// From now on. What is stored or under way stays, also where it is more.
+    pub fn set_quota(&self, quota: u64) {
+        self.quota.set(quota);
     }
 
     /// Removes the partial files of all attempts but these.
@@ -158,7 +178,7 @@ impl Blobs {
     pub async fn write(&self, key: &UploadKey, offset: u64, write: BlobWrite) -> Result<u64, Refusal> {
         let (upload, turn) = self.resume(key).await?;
         let usage = self.index.usage(key.clone()).await.map_err(unreadable)?;
-        upload.write(turn, offset, write, usage).await
+        upload.write(turn, offset, write, (usage, self.quota.get())).await
     }
 
     /// Compares length and hash, makes the bytes durable, and gives them their address. A wrong hash throws them away, since
@@ -312,8 +332,8 @@ impl Blobs {
             return Err(Refusal::new(RefusalCode::Conflict, text).help("seal one of them first"));
         }
         let usage = self.index.usage(key.clone()).await.map_err(unreadable)?;
-        if usage.count >= ATTEMPT_BLOBS_MAX {
-            let text = format!("the attempt has stored {ATTEMPT_BLOBS_MAX} blobs, which is the most");
+        if !upload.let_in(ATTEMPT_BLOBS_MAX.saturating_sub(usage.count)) {
+            let text = format!("the attempt has {ATTEMPT_BLOBS_MAX} blobs with those under way, which is the most");
             return Err(Refusal::new(RefusalCode::Conflict, text).help("pack several files into one"));
         }
         upload.take_up().await.map_err(|error| cannot_write(&error))
@@ -324,8 +344,7 @@ impl Blobs {
         if let Some(upload) = self.uploads.borrow().get(key) {
             return upload.clone();
         }
-        let (of_attempt, of_project) = self.budgets(key);
-        let upload = Arc::new(Upload::new(self.files.clone(), key.clone(), of_attempt, of_project));
+        let upload = Arc::new(Upload::new(self.files.clone(), key.clone(), self.budgets(key)));
         self.uploads.borrow_mut().insert(key.clone(), upload.clone());
         upload
     }
@@ -337,12 +356,16 @@ impl Blobs {
         of_attempt.map(|(key, upload)| (key.clone(), upload.clone())).collect()
     }
 
-    /// What an upload shares with others of its attempt, and with others of its project.
-    fn budgets(&self, key: &UploadKey) -> (Budget, Budget) {
-        let of_attempt = self.held_of(key.job, key.attempt).first().map(|(_, upload)| upload.budgets().0);
+    /// What an upload shares with others of its attempt, of its project, and of all.
+    fn budgets(&self, key: &UploadKey) -> Budgets {
+        if let Some((_, upload)) = self.held_of(key.job, key.attempt).first() {
+            return upload.budgets();
+        }
         let uploads = self.uploads.borrow();
+        let of_all = uploads.values().next().map(|upload| upload.budgets().of_all);
         let of_project = uploads.values().find(|upload| upload.project() == key.project);
-        (of_attempt.unwrap_or_default(), of_project.map(|upload| upload.budgets().1).unwrap_or_default())
+        let of_project = of_project.map(|upload| upload.budgets().of_project);
+        Budgets { of_all: of_all.unwrap_or_default(), of_project: of_project.unwrap_or_default(), ..Budgets::default() }
     }
 }
 

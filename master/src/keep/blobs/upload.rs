@@ -16,6 +16,11 @@ use std::io;
 use std::sync::Arc;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit};
 
+/// What helps where an attempt or a project has too much.
+const REMOVE: &str = "store less, or let retention remove older builds";
+/// What helps where all have too much.
+const RAISE: &str = "let retention remove older builds, or raise `blob_bytes_total` in [limits] of the master file";
+
 /// One file that an attempt sends.
 pub(super) struct Upload {
     files: BlobFiles,
@@ -24,6 +29,22 @@ pub(super) struct Upload {
     state: Arc<tokio::sync::Mutex<UploadState>>,
     of_attempt: Share,
     of_project: Share,
+    of_all: Share,
+    /// One while it is under way: from when it is let in until it is recorded, or over.
+    under_way: Share,
+}
+
+/// What uploads share.
+#[derive(Default)]
+pub(super) struct Budgets {
+    /// Bytes that the uploads of one attempt have together.
+    pub(super) of_attempt: Budget,
+    /// Bytes that the uploads of one project have together.
+    pub(super) of_project: Budget,
+    /// Bytes that all uploads have together.
+    pub(super) of_all: Budget,
+    /// Uploads of one attempt that are under way.
+    pub(super) under_way: Budget,
 }
 
 /// The right to change an upload.
@@ -63,22 +84,30 @@ pub struct BlobWrite {
 }
 
 impl Upload {
-    pub(super) fn new(files: BlobFiles, key: UploadKey, of_attempt: Budget, of_project: Budget) -> Upload {
-        let (of_attempt, of_project) = (Share::of(of_attempt), Share::of(of_project));
-        Upload { files, key, state: Arc::default(), of_attempt, of_project }
+    pub(super) fn new(files: BlobFiles, key: UploadKey, budgets: Budgets) -> Upload {
+        let [of_attempt, of_project, of_all, under_way] =
+            [budgets.of_attempt, budgets.of_project, budgets.of_all, budgets.under_way].map(Share::of);
+        Upload { files, key, state: Arc::default(), of_attempt, of_project, of_all, under_way }
     }
 
     pub(super) fn project(&self) -> &str {
         &self.key.project
     }
 
-    /// What all uploads of its attempt share, and what all of its project do.
-    pub(super) fn budgets(&self) -> (Budget, Budget) {
-        (self.of_attempt.budget(), self.of_project.budget())
+    /// What it shares with other uploads of its attempt.
+    pub(super) fn budgets(&self) -> Budgets {
+        let [of_attempt, of_project, of_all, under_way] =
+            [&self.of_attempt, &self.of_project, &self.of_all, &self.under_way].map(Share::budget);
+        Budgets { of_attempt, of_project, of_all, under_way }
     }
 
     pub(super) async fn turn(&self) -> UploadTurn {
         self.state.clone().lock_owned().await
+    }
+
+    /// Lets it in where its attempt may have so many blobs beside those that it has sealed. False: it may not, and this one stays out.
+    pub(super) fn let_in(&self, left: u32) -> bool {
+        self.under_way.take(1, usize::try_from(left).unwrap_or(usize::MAX))
     }
 
     /// Takes up the file that an earlier master left, or none.
@@ -89,16 +118,18 @@ impl Upload {
         // it was let in before, and counts even where the quota is smaller now
         self.of_attempt.take(size, usize::MAX);
         self.of_project.take(size, usize::MAX);
+        self.of_all.take(size, usize::MAX);
         Ok(UploadState::Growing(partial))
     }
 
-    /// Appends at `offset`: what overlaps is dropped, and a gap is refused. Answers how many bytes there are.
+    /// Appends at `offset`: what overlaps is dropped, and a gap is refused. `sealed`: what is sealed, and how much may be stored in all.
+    /// Answers how many bytes there are.
     pub(super) async fn write(
         self: &Arc<Self>,
         mut turn: UploadTurn,
         offset: u64,
         write: BlobWrite,
-        usage: BlobUsage,
+        sealed: (BlobUsage, u64),
     ) -> Result<u64, Refusal> {
         let BlobWrite { mut bytes, room } = write;
         let received = turn.growing()?.size;
@@ -106,7 +137,7 @@ impl Upload {
         if bytes.is_empty() {
             return Ok(received);
         }
-        self.charge(bytes.len(), usage)?;
+        self.charge(bytes.len(), sealed)?;
         let upload = self.clone();
         let append = move || {
             let appended = turn.append(&upload.files, &upload.key, &bytes);
@@ -139,8 +170,7 @@ impl Upload {
     /// Its attempt has ended. Answers the hash of a file that was placed and never recorded.
     pub(super) async fn end(&self, mut turn: UploadTurn) -> io::Result<Option<BlobHash>> {
         let ended = std::mem::replace(&mut *turn, UploadState::Over);
-        self.of_attempt.give_back();
-        self.of_project.give_back();
+        self.give_all_back();
         match ended {
             UploadState::Placed { seal, .. } => Ok(Some(seal.hash)),
             UploadState::Recorded(_) | UploadState::Over => Ok(None),
@@ -154,14 +184,12 @@ impl Upload {
     /// The commit of its reference is done: the store counts the bytes from here on.
     pub(super) fn record(&self, turn: &mut UploadTurn, seal: Seal) {
         **turn = UploadState::Recorded(seal);
-        self.of_attempt.give_back();
-        self.of_project.give_back();
+        self.give_all_back();
     }
 
     /// Throws the bytes away: the upload begins again at 0.
     pub(super) async fn start_again(&self, mut turn: UploadTurn) -> io::Result<()> {
-        self.of_attempt.give_back();
-        self.of_project.give_back();
+        self.give_bytes_back();
         *turn = UploadState::Growing(Partial::default());
         let (files, key) = (self.files.clone(), self.key.clone());
         let remove = move || {
@@ -171,22 +199,34 @@ impl Upload {
         self.files.work.run(remove).await
     }
 
-    /// Takes bytes of the quotas of the attempt and of the project, beside what both have sealed.
-    fn charge(&self, bytes: usize, usage: BlobUsage) -> Result<(), Refusal> {
-        let left = |most: u64, sealed: u64| usize::try_from(most.saturating_sub(sealed)).unwrap_or(usize::MAX);
-        if !self.of_attempt.take(bytes, left(ATTEMPT_BYTES_MAX, usage.attempt)) {
-            return Err(beyond(&format!("an attempt may store {}", Bytes(ATTEMPT_BYTES_MAX))));
-        }
-        if !self.of_project.take(bytes, left(PROJECT_BYTES_MAX, usage.project)) {
-            self.of_attempt.give(bytes);
-            return Err(beyond(&format!("a project may store {}", Bytes(PROJECT_BYTES_MAX))));
+    /// Takes bytes of the quotas of the attempt, of the project and of all, beside what is sealed of each.
+    fn charge(&self, bytes: usize, (usage, total): (BlobUsage, u64)) -> Result<(), Refusal> {
+        let quotas = [
+            (&self.of_attempt, "an attempt may store", ATTEMPT_BYTES_MAX, usage.attempt, REMOVE),
+            (&self.of_project, "a project may store", PROJECT_BYTES_MAX, usage.project, REMOVE),
+            (&self.of_all, "all projects together may store", total, usage.total, RAISE),
+        ];
+        for (index, (share, who, most, sealed, help)) in quotas.iter().enumerate() {
+            let left = usize::try_from(most.saturating_sub(*sealed)).unwrap_or(usize::MAX);
+            if !share.take(bytes, left) {
+                quotas[..index].iter().for_each(|(share, ..)| share.give(bytes));
+                return Err(beyond(&format!("{who} {}", Bytes(*most)), help));
+            }
         }
         Ok(())
     }
 
+    fn give_all_back(&self) {
+        self.give_bytes_back();
+        self.under_way.give_back();
+    }
+
+    fn give_bytes_back(&self) {
+        [&self.of_attempt, &self.of_project, &self.of_all].into_iter().for_each(Share::give_back);
+    }
+
     fn give_back(&self, bytes: usize) {
-        self.of_attempt.give(bytes);
-        self.of_project.give(bytes);
+        [&self.of_attempt, &self.of_project, &self.of_all].iter().for_each(|share| share.give(bytes));
     }
 }
 
@@ -246,7 +286,7 @@ pub(super) fn over() -> Refusal {
     Refusal::new(RefusalCode::Stale, "the attempt of this upload has ended")
 }
 
-fn beyond(quota: &str) -> Refusal {
+fn beyond(quota: &str, help: &str) -> Refusal {
     let text = format!("there is no room for these bytes: {quota}");
-    Refusal::new(RefusalCode::Conflict, text).help("store less, or let retention remove older builds")
+    Refusal::new(RefusalCode::Conflict, text).help(help)
 }

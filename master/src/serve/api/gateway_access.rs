@@ -20,6 +20,7 @@ use crate::commit::driver::Driver;
 use crate::decide::coordinator::record::{GrantId, GrantRow};
 use crate::decide::coordinator::{Coordinator, account_of};
 use crate::explain::doctor::ConfigFacts;
+use crate::keep::blobs::Blobs;
 use crate::keep::store::{Readers, Reading};
 use crate::keep::turns::{PROGRAM, Principal};
 use crate::keep::write_health::WriteHealth;
@@ -38,6 +39,7 @@ use std::rc::Rc;
 pub(super) struct GatewayAccess {
     driver: Rc<Driver>,
     readers: Readers,
+    blobs: Rc<Blobs>,
     live: Rc<LiveObjects>,
     policy: Rc<CurrentPolicy>,
     writes: Rc<WriteHealth>,
@@ -60,6 +62,7 @@ impl GatewayAccess {
         Rc::new(GatewayAccess {
             driver: parts.driver.clone(),
             readers: parts.readers.clone(),
+            blobs: parts.blobs.clone(),
             live: parts.live.clone(),
             policy: policy.clone(),
             writes: parts.logs.health(),
@@ -78,6 +81,11 @@ impl GatewayAccess {
     /// False: the newest write of some log failed.
     pub(super) fn can_write_logs(&self) -> bool {
         self.writes.trouble().is_none()
+    }
+
+    /// The most bytes that all projects may store beside their logs.
+    pub(super) fn blob_quota(&self) -> u64 {
+        self.blobs.quota()
     }
 
     pub(super) fn policy(&self) -> Rc<Policy> {

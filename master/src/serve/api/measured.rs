@@ -36,6 +36,8 @@ pub struct Measured {
     pub state: std::path::PathBuf,
     pub log_bytes: Option<u64>,
     pub blob_bytes: Option<u64>,
+    /// The most that `blob_bytes` may be.
+    pub blob_quota: u64,
 }
 
 /// How the looks at one repository go.
@@ -71,6 +73,7 @@ impl Measured {
                 state: config_facts.state().to_owned(),
                 log_bytes,
                 blob_bytes,
+                blob_quota: access.blob_quota(),
             }
         })
     }

@@ -170,6 +170,7 @@ impl Families {
             ("disk_free_bytes", "Bytes that are free where the state lies", free),
             ("logs_bytes", "Bytes of logs that are kept", measured.log_bytes),
             ("blobs_bytes", "Bytes of stored files that are kept", measured.blob_bytes),
+            ("blobs_limit_bytes", "The most bytes of stored files", Some(measured.blob_quota)),
         ];
         for (name, help, size) in sizes {
             if let Some(size) = size {

@@ -41,6 +41,9 @@ impl BlobIndex for Committed {
     }
 }
 
+/// Bytes that all projects may store together.
+const QUOTA: u64 = 200 << 30;
+
 /// A state directory with what survives a crash of the master.
 struct Disk {
     dir: tempfile::TempDir,
@@ -53,7 +56,7 @@ impl Disk {
     }
 
     fn open(&self, trusted: bool) -> Blobs {
-        Blobs::open(self.dir.path(), trusted, false, Box::new(self.committed.clone())).unwrap()
+        Blobs::open(self.dir.path(), QUOTA, trusted, false, Box::new(self.committed.clone())).unwrap()
     }
 
     /// Seals an upload as the interface does it: its file gets its name, its reference is committed, and the blobs are told.
@@ -283,10 +286,12 @@ fn an_upload_goes_on_after_a_restart_where_its_attempt_does() {
 #[test]
 fn a_quota_is_kept_to_the_byte() {
     run(async {
-        let full = |attempt, project| BlobUsage { project, attempt, count: 0 };
+        let full = |attempt, project| BlobUsage { attempt, project, ..BlobUsage::default() };
+        let all_full = BlobUsage { total: QUOTA - 10, ..BlobUsage::default() };
         for (others, text) in [
             (full(ATTEMPT_BYTES_MAX - 10, 0), "there is no room for these bytes: an attempt may store 8.0 GiB"),
             (full(0, PROJECT_BYTES_MAX - 10), "there is no room for these bytes: a project may store 100.0 GiB"),
+            (all_full, "there is no room for these bytes: all projects together may store 200.0 GiB"),
         ] {
             let disk = Disk::new();
             let blobs = disk.open(true);
@@ -301,6 +306,26 @@ fn a_quota_is_kept_to_the_byte() {
             let next = UploadKey { attempt: 2, ..key("a") };
             assert_eq!(write(&blobs, &next, 0, b"1234567890").await, Ok(10), "what went gave its room back");
         }
+    });
+}
+
+#[test]
+fn all_projects_share_one_quota_which_a_reload_may_change() {
+    run(async {
+        let disk = Disk::new();
+        let blobs = disk.open(true);
+        blobs.set_quota(10);
+        let other = UploadKey { project: "other".to_owned(), job: JobKey { build: BuildId(9), index: 0 }, ..key("b") };
+        write(&blobs, &key("a"), 0, b"12345").await.unwrap();
+        write(&blobs, &other, 0, b"12345").await.unwrap();
+        let text = "there is no room for these bytes: all projects together may store 10 B".to_owned();
+        assert_eq!(refused(write(&blobs, &key("c"), 0, b"6").await), (RefusalCode::Conflict, text));
+        blobs.set_quota(11);
+        assert_eq!(write(&blobs, &key("c"), 0, b"6").await, Ok(1), "the same bytes, once there is room");
+        blobs.set_quota(1);
+        disk.seal(&blobs, &key("a"), b"12345").await.unwrap();
+        blobs.end_attempt(other.job, 1).await.unwrap();
+        assert_eq!(blobs.received(&key("c")).await.unwrap().0, 1, "what was let in stays where the quota is less now");
     });
 }
 
@@ -328,6 +353,32 @@ fn an_attempt_has_few_uploads_at_once_and_few_blobs() {
             write(&blobs, &key(&format!("again{index}")), 0, b"x").await.ok();
         }
         assert_eq!(blobs.received(&key("0")).await.unwrap(), (1, true), "what is sealed still says so");
+    });
+}
+
+#[test]
+fn uploads_under_way_count_as_blobs_of_their_attempt() {
+    run(async {
+        let disk = Disk::new();
+        let blobs = disk.open(true);
+        disk.committed.others.set(BlobUsage { count: ATTEMPT_BLOBS_MAX - 2, ..BlobUsage::default() });
+        for name in ["a", "b"] {
+            write(&blobs, &key(name), 0, b"x").await.unwrap();
+        }
+        let text = "the attempt has 1000 blobs with those under way, which is the most".to_owned();
+        assert_eq!(refused(write(&blobs, &key("c"), 0, b"x").await), (RefusalCode::Conflict, text));
+        assert_eq!(write(&blobs, &key("b"), 1, b"y").await, Ok(2), "what was let in goes on");
+        disk.seal(&blobs, &key("a"), b"x").await.unwrap();
+        disk.committed.others.set(BlobUsage { count: ATTEMPT_BLOBS_MAX - 1, ..BlobUsage::default() });
+        assert_eq!(
+            refused(write(&blobs, &key("c"), 0, b"x").await).0,
+            RefusalCode::Conflict,
+            "a sealed one counts once"
+        );
+        disk.committed.others.set(BlobUsage { count: ATTEMPT_BLOBS_MAX - 2, ..BlobUsage::default() });
+        assert_eq!(write(&blobs, &key("c"), 0, b"x").await, Ok(1), "what was refused has left no trace");
+        let of_another = UploadKey { attempt: 2, ..key("d") };
+        assert_eq!(write(&blobs, &of_another, 0, b"x").await, Ok(1), "each attempt counts for itself");
     });
 }
 

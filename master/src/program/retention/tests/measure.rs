@@ -40,7 +40,7 @@ async fn measure() {
     let seals = Box::new(crate::program::wiring::StoredSeals(readers.clone()));
     let logs = Rc::new(Logs::open(dir.path(), 1 << 20, true, seals).unwrap());
     let index = Box::new(crate::program::wiring::StoredBlobs(readers.clone()));
-    let blobs = Rc::new(Blobs::open(dir.path(), true, false, index).unwrap());
+    let blobs = Rc::new(Blobs::open(dir.path(), u64::MAX, true, false, index).unwrap());
     commits(&driver, "without passes", &Cell::new(false)).await;
     let done = Cell::new(false);
     let mut retention = Retention::new(Retain::default(), driver.clone(), readers, logs, blobs);

@@ -75,7 +75,7 @@ impl Place {
         let logs = Rc::new(Logs::open_inline(self.dir.path(), 1 << 20, true, seals).unwrap());
         let driver = Driver::new(it, store, feed, Clock::anchored(NOW));
         let index = Box::new(crate::program::wiring::StoredBlobs(readers.clone()));
-        let blobs = Rc::new(Blobs::open(self.dir.path(), true, true, index).unwrap());
+        let blobs = Rc::new(Blobs::open(self.dir.path(), u64::MAX, true, true, index).unwrap());
         Retention::new(retain, driver, readers, logs, blobs)
     }
 

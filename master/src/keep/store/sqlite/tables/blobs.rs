@@ -30,7 +30,7 @@ impl Tables<'_> {
         let values = params![id(key.job.build.0), key.job.index, key.attempt];
         let read = |row: &Row<'_>| Ok((read_id(row, 0)?, row.get(1)?));
         let (attempt, count) = self.0.prepare_cached(of_attempt)?.query_row(values, read)?;
-        Ok(BlobUsage { project: project.unwrap_or(0), attempt, count })
+        Ok(BlobUsage { total: self.blob_bytes()?, project: project.unwrap_or(0), attempt, count })
     }
 
     /// Those that something refers to.

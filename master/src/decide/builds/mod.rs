@@ -7,6 +7,7 @@ mod life;
 mod open;
 mod order;
 mod planned;
+mod refused;
 mod repeat;
 mod retry;
 mod step_end;

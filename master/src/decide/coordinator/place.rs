@@ -10,13 +10,8 @@ use crate::decide::placement::{
     Class, Decision, Fault, Lease, LeaseToken, Need, Offer, PlacementTerms, SessionId, Ticket,
 };
 use crate::decide::records::DEFAULT_POOL;
-use schema::values::{Assignment, JobPlan, Outcome, PLAN_VERSION, Resources, State, TierName, Time, Trust, Want};
-use schema::wire::job_bytes;
+use schema::values::{Assignment, JobPlan, Outcome, PLAN_VERSION, Resources, State, TierName, Time, Want};
 use std::collections::BTreeSet;
-
-/// The largest plan of a job that is offered, in bytes as they travel. A worker reads messages of 4 MiB, and the answer to one
-/// `take` holds two such plans at most, beside small ones.
-const OFFER_BYTES_MAX: usize = (2 << 20) - (64 << 10);
 
 impl Need {
     /// What this job asks of a worker, in these pools.
@@ -65,7 +60,7 @@ impl Coordinator {
         if self.holds(job.build) {
             return None;
         }
-        let refused = self.too_large(job).or_else(|| self.too_dangerous(job));
+        let refused = self.builds[&job.build].refused(job.index);
         if refused.is_none() {
             let ticket = self.ticket(now, job);
             let offer = self.placement.enqueue(self.ahead.steady(now), ticket);
@@ -133,29 +128,6 @@ impl Coordinator {
     pub(super) fn drop_offer(&mut self, token: LeaseToken, lease: &Lease<JobKey>, why: &str) {
         self.job_mut(lease.owner).attempt = None;
         self.effects.push_back(Effect::Withdraw { session: lease.session, token, begun: None, reason: why.to_owned() });
-    }
-
-    /// Why no worker could read an offer of this job. None: each can. A plan of an earlier version may be larger than those
-    /// that are made now.
-    fn too_large(&self, job: JobKey) -> Option<String> {
-        let bytes = job_bytes(self.job_plan(job));
-        (bytes > OFFER_BYTES_MAX).then(|| {
-            format!(
-                "its plan takes {bytes} bytes, and a worker is offered at most {OFFER_BYTES_MAX}: split the job, or \
-                 shorten its commands and its environment"
-            )
-        })
-    }
-
-    /// Why no worker may run this job. None: its build is trusted. Another one needs a tier that keeps a step from the worker's own
-    /// files and from the network, which no tier of this version does.
-    fn too_dangerous(&self, job: JobKey) -> Option<String> {
-        match self.builds[&job.build].row.trust {
-            Trust::Trusted => None,
-            Trust::Untrusted => Some(
-                "its build is not trusted: it needs the tier `sandbox`, which this version does not have".to_owned(),
-            ),
-        }
     }
 
     /// Whether some worker could take this job, now or later: one that is connected, or one that may come back.

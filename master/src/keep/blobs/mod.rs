@@ -113,8 +113,8 @@ pub struct BlobReader {
 pub struct RemovedBlobs(Vec<Removing>);
 
 impl Blobs {
-    /// `quota`: bytes that all projects may store together. `trusted`: false where partial files of an earlier master are not to be trusted; then they go. `is_inline`: file work is
-    /// done where it is asked for, as in a simulation.
+    /// `quota`: bytes that all projects may store together. `trusted`: false where partial files of an earlier master are not to
+    /// be trusted; then they go. `is_inline`: file work is done where it is asked for, as in a simulation.
     pub fn open(
         state: &Path,
         quota: u64,

@@ -1,7 +1,8 @@
 //! Whether the master follows the branches whose builds the pipelines ask of the clock.
 
 use super::DoctorAccess;
-use crate::intake::planner::{FILE, FILE_MAX};
+use crate::intake::planner::FILE;
+use schema::limits::FILE_MAX;
 use crate::intake::sources::Repository;
 use pipeline::CronEntry;
 use schema::values::{Finding, branch_ref};

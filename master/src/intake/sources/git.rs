@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::again::again_after;
 pub use super::pattern::Patterns;
-use super::poke::{Found, Pokes, Question};
+use super::poke::{LookRequest, Pokes, RefTips};
 use super::sight::{FirstLook, Scope, Sight, chosen};
 use super::sink::ChangeSink;
 use super::tidying;
@@ -100,7 +100,7 @@ struct Follower<S, T> {
     /// Acknowledged, or history.
     known: Known,
     /// Not to be submitted again.
-    refused: Found,
+    refused: RefTips,
     unreadable: Unreadable,
     /// What the last look at all refs left out.
     left_out: Vec<RefusedRef>,
@@ -109,7 +109,7 @@ struct Follower<S, T> {
     /// Whether all refs were looked at once, and history was told from news.
     is_sighted: bool,
     /// What the mirror held before the first fetch, which overwrites it: a first look that fails in the middle is made again.
-    held: Option<Found>,
+    held: Option<RefTips>,
     /// Fetches that failed since the last good one.
     failures: u32,
     /// Submissions in a row that found the sink unavailable.
@@ -130,7 +130,7 @@ impl From<GitError> for Stop {
 
 impl<S: ChangeSink, T: Fn(FollowerReport)> Follower<S, T> {
     fn new(source: GitSource, sink: S, known: Known, tell: T) -> Self {
-        let (refused, told, scope) = (Found::new(), BTreeSet::new(), Scope::new(&source.scope));
+        let (refused, told, scope) = (RefTips::new(), BTreeSet::new(), Scope::new(&source.scope));
         let (unreadable, left_out) = (Unreadable::default(), Vec::new());
         Follower {
             source,
@@ -213,7 +213,7 @@ impl<S: ChangeSink, T: Fn(FollowerReport)> Follower<S, T> {
     }
 
     /// Answers this poke and all that wait behind it: they want to know the same.
-    async fn answer(&mut self, first: Question, pokes: &mut Pokes) -> Result<Looked, Stop> {
+    async fn answer(&mut self, first: LookRequest, pokes: &mut Pokes) -> Result<Looked, Stop> {
         let mut waiting = vec![first];
         while let Ok(poke) = pokes.0.try_recv() {
             waiting.push(poke);
@@ -238,7 +238,7 @@ impl<S: ChangeSink, T: Fn(FollowerReport)> Follower<S, T> {
     }
 
     /// One round over all refs.
-    async fn poll(&mut self) -> Result<Found, Stop> {
+    async fn poll(&mut self) -> Result<RefTips, Stop> {
         if !self.is_sighted {
             return self.sight().await;
         }
@@ -249,9 +249,9 @@ impl<S: ChangeSink, T: Fn(FollowerReport)> Follower<S, T> {
     }
 
     /// The first round over all refs: tells history from news.
-    async fn sight(&mut self) -> Result<Found, Stop> {
+    async fn sight(&mut self) -> Result<RefTips, Stop> {
         let before = self.sink.begin().await.map_err(Stop::Sink)?;
-        let held = if before.is_unnoted() { self.held().await? } else { Found::new() };
+        let held = if before.is_unnoted() { self.held().await? } else { RefTips::new() };
         let sight = Sight::new(&before, &self.source.mirror.remote().address, held);
         let found = self.fetch().await?;
         let history = self.history(&sight, &found).await?;
@@ -272,7 +272,7 @@ impl<S: ChangeSink, T: Fn(FollowerReport)> Follower<S, T> {
     }
 
     /// What an older version saw.
-    async fn held(&mut self) -> Result<Found, Stop> {
+    async fn held(&mut self) -> Result<RefTips, Stop> {
         let held = match self.held.take() {
             Some(held) => held,
             None => self.source.mirror.refs().await?.refs,
@@ -280,27 +280,27 @@ impl<S: ChangeSink, T: Fn(FollowerReport)> Follower<S, T> {
         Ok(self.held.insert(held).clone())
     }
 
-    async fn fetch(&mut self) -> Result<Found, Stop> {
+    async fn fetch(&mut self) -> Result<RefTips, Stop> {
         let Fetched { refs, refused } = self.source.mirror.fetch().await?;
         self.left_out = refused.clone();
         refused.into_iter().for_each(|refused| self.refuse_ref(refused));
         Ok(refs)
     }
 
-    fn tell_left_out(&mut self, found: &Found) {
+    fn tell_left_out(&mut self, found: &RefTips) {
         self.unreadable.keep(|name| found.contains_key(name));
         let left_out = self.left_out.iter().cloned().chain(self.unreadable.told()).collect();
         (self.tell)(FollowerReport::LeftOut(left_out));
     }
 
     /// What is history, without the one branch that is built all the same.
-    async fn history(&self, sight: &Sight, found: &Found) -> Result<Vec<(String, String)>, Stop> {
+    async fn history(&self, sight: &Sight, found: &RefTips) -> Result<Vec<(String, String)>, Stop> {
         let followed = || found.iter().filter(|(name, _)| self.scope.has(name));
         let is_history = |(name, revision): &(&String, &String)| {
             sight.judge(name, revision, self.known.get(*name)) == FirstLook::History
         };
         let owned = |(name, revision): (&String, &String)| (name.clone(), revision.clone());
-        let mut history: Found = followed().filter(is_history).map(owned).collect();
+        let mut history: RefTips = followed().filter(is_history).map(owned).collect();
         if history.keys().any(|name| ShortRef::of(name).branch().is_some()) {
             let head = self.source.mirror.head().await?;
             if let Some(chosen) = chosen(head.as_deref(), followed().map(|(name, _)| name)) {
@@ -311,7 +311,7 @@ impl<S: ChangeSink, T: Fn(FollowerReport)> Follower<S, T> {
     }
 
     /// Submits what differs of all refs.
-    async fn tell_all(&mut self, found: &Found) -> Result<(), Stop> {
+    async fn tell_all(&mut self, found: &RefTips) -> Result<(), Stop> {
         let is_there = |(_, head): &(&String, &Head)| head.gone.is_none();
         let known = self.known.iter().filter(is_there).map(|(name, _)| name);
         let gone: Vec<String> = known.filter(|name| !found.contains_key(*name)).cloned().collect();
@@ -349,8 +349,8 @@ impl<S: ChangeSink, T: Fn(FollowerReport)> Follower<S, T> {
     }
 
     /// One round over a few refs.
-    async fn look(&mut self, names: &BTreeSet<String>) -> Result<Found, Stop> {
-        let mut found = Found::new();
+    async fn look(&mut self, names: &BTreeSet<String>) -> Result<RefTips, Stop> {
+        let mut found = RefTips::new();
         for name in names {
             let revision = self.source.mirror.fetch_ref(name).await?;
             self.submit(name, revision.as_ref()).await?;
@@ -406,7 +406,7 @@ impl<S: ChangeSink, T: Fn(FollowerReport)> Follower<S, T> {
     }
 
     /// What is told of a look to whoever asked for one ref, or for all.
-    fn part_of(&self, found: &Found, name: Option<&str>) -> Result<Found, Refusal> {
+    fn part_of(&self, found: &RefTips, name: Option<&str>) -> Result<RefTips, Refusal> {
         let Some(name) = name else { return Ok(found.clone()) };
         if let Some(why) = self.unreadable.why(name) {
             return Err(Refusal::new(RefusalCode::Unavailable, format!("{name}: {why}")));

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use schema::common_capnp::byte_source;
-use schema::limits::{self, COMMIT, PART, REF, REFS};
+use schema::limits::{self, COMMIT, REF, REFS};
 use schema::wire;
 use schema::worker_capnp::source_pack;
 

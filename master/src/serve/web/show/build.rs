@@ -292,6 +292,7 @@ fn lanes(builds: &[BuildView]) -> Vec<LaneLine> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serve::web::bridge::Visitor;
     use schema::values::State;
 
     fn build(number: u32, outcomes: &[(&str, Option<Outcome>)]) -> BuildView {
@@ -339,13 +340,13 @@ mod tests {
         let broken = BuildView { outcome: Some(Outcome::Failed), state: State::Finished, ..build(8, &[]) };
         let unread = BuildView { job_count: 2, ..build(6, &[]) };
         let builds = [build(9, &[("a", good)]), broken, build(7, &[("a", good)]), unread, build(5, &[("a", good)])];
-        let page = ProjectPage::new(Frame::new("pyfoo", None), "pyfoo", None, None, &builds, &[], 25);
+        let page = ProjectPage::new(Frame::new("pyfoo", Visitor::default()), "pyfoo", None, None, &builds, &[], 25);
         assert_eq!(page.heads.iter().map(|head| head.number).collect::<Vec<_>>(), [9, 8, 7]);
         assert_eq!(page.heads.iter().map(|head| head.mark.is_some()).collect::<Vec<_>>(), [false, true, false]);
         assert_eq!(page.lanes[0].cells.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, true]);
         assert!(!page.matrix.is_empty());
         // under the heading of a build without jobs there is no table of another build's
-        let page = ProjectPage::new(Frame::new("pyfoo", None), "pyfoo", None, None, &builds[1..], &[], 25);
+        let page = ProjectPage::new(Frame::new("pyfoo", Visitor::default()), "pyfoo", None, None, &builds[1..], &[], 25);
         assert!(page.matrix.is_empty() && page.lanes.len() == 1);
     }
 }

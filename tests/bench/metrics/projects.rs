@@ -24,8 +24,8 @@ const QUIET: Duration = Duration::from_secs(1);
 const QUIET_MAX: Duration = Duration::from_secs(20);
 
 pub async fn measure(bench: &Bench<'_>) {
-    let counts = if bench.quick { &[10, 200][..] } else { &[10, 1_000, 5_000] };
-    for count in counts.iter().copied().map(usize::from) {
+    let counts = if bench.quick { &[10_usize, 200][..] } else { &[10, 1_000, 5_000] };
+    for count in counts.iter().copied() {
         let mut lab = Lab::open(bench.bin, &one_job("true"), &[]).await;
         lab.stop_all();
         let poll = Duration::from_secs((count.div_ceil(LOOKS) as u64).max(1));

@@ -313,7 +313,7 @@ mod tests {
             planned(&["test"]),
         ];
         let told = mirror_after(facts.to_vec());
-        assert_eq!(text(&told), "running None\ntest running None #1 w\npack waiting None #0 \nsend waiting None #0 ");
+        assert_eq!(text(&told), "running None\ntest running None #1 w\npack queued None #0 \nsend waiting None #0 ");
         assert_eq!(told.build("p", 1).unwrap().job_count, 3);
     }
 

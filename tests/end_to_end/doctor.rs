@@ -61,7 +61,10 @@ fn a_good_installation_is_told_as_good() {
         }
         assert!(good(&findings), "{findings:#?}");
         let subjects: Vec<&str> = findings.iter().skip(1).map(|finding| finding.subject.as_str()).collect();
-        assert_eq!(subjects, ["repository of demo", "pool default", "queue", "grants", "notices by true", "pages"]);
+        assert_eq!(
+            subjects,
+            ["store", "repository of demo", "pool default", "queue", "grants", "notices by true", "pages"]
+        );
         drop(worker);
     });
 }

@@ -92,6 +92,7 @@ fn a_log_that_the_disk_changed_is_told_as_damaged() {
         let worker = house.worker("anvil").await;
         let log = b"a line of a log\n".repeat(8_000);
         let (_, lease) = worker.take().await;
+        lease.accept_request().send().promise.await.unwrap();
         work(&lease, &log, Outcome::Succeeded).await;
         house.guild.outcome("demo", 1).await.unwrap();
         assert_eq!(read(&house, 1, "good").await.unwrap(), log);

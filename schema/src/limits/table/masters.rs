@@ -23,15 +23,17 @@ table! {
     /// It names what was looked at: a project, a worker, a folder, or a key of the master file.
     SUBJECT: "subject", 1024, Bytes, Cut, ["grant.Finding.subject", "grant.Difference.key"];
     /// A project, a number, and a job with its cell.
-    SELECTOR: "selector", 2304, Bytes, Cut,
-        ["grant.WorkerView.running[]", "perspective.Candidate.jobs[]", "perspective.RemedyStep.object"];
+    SELECTOR: "selector", 2304, Bytes, Cut, [
+        "grant.WorkerView.running[]", "perspective.Candidate.jobs[]", "perspective.RemedyStep.object",
+    ];
     /// What to type: a selector, or 100 labels, with the words of a command around it. More than this is not typed by hand.
     COMMAND: "command", 4096, Bytes, Cut, ["perspective.RemedyStep.command"];
     /// "run by NAME", "retry of 411 by NAME". A name has at most 256 bytes.
     CAUSE: "cause of the build", 512, Bytes, Cut, ["event.Event.buildCreated.cause", "perspective.BuildView.cause"];
     /// The master cuts an author and a subject after 300 characters, of which each has at most 4 bytes.
     COMMIT_LINE: "line of the commit", 1204, Bytes, Cut, [
-        "change.Commit.author", "change.Commit.subject", "perspective.BuildView.subject", "perspective.BuildView.author",
+        "change.Commit.author", "change.Commit.subject", "perspective.BuildView.subject",
+        "perspective.BuildView.author",
     ];
     /// "sha-256:" and the 43 letters of a SHA-256.
     FINGERPRINT: "fingerprint", 64, Bytes, Cut, ["grant.Grant.holder", "grant.Operator.issue -> fingerprint"];
@@ -80,8 +82,9 @@ table! {
     /// A master has one for each network that it is reached from.
     ADVERTISED: "list of addresses", 16, Elements, Cut, ["grant.Operator.issue -> advertise"];
     /// A file of a thousand projects differs in fewer keys. The others are left out.
-    DIFFERENCES: "list of differences", 10_000, Elements, Cut,
-        ["grant.Operator.differences -> differences", "grant.Operator.reload -> differences"];
+    DIFFERENCES: "list of differences", 10_000, Elements, Cut, [
+        "grant.Operator.differences -> differences", "grant.Operator.reload -> differences",
+    ];
     /// A few of each project, of which there are at most thousands. The worst come first, and good ones are left out.
     FINDINGS: "list of findings", 10_000, Elements, Cut, ["grant.Operator.examine -> findings"];
     /// Enough to see what a worker does, so that one with many slots stays one row of a list.

@@ -7,43 +7,65 @@ table! {
     // what strangers and holders of any credential send
 
     /// It has 32 bytes. A longer one is compared as it is, and found nowhere; this only bounds the work.
-    TOKEN: "token", 1024, Bytes, Refused,
-        ["gateway.Gateway.restore(token)", "gateway.Gateway.redeem(join)", "gateway.Gateway.redeem(token)"];
+    TOKEN: "token", 1024, Bytes, Refused, [
+        "gateway.Gateway.restore(token)", "gateway.Gateway.redeem(join)", "gateway.Gateway.redeem(token)",
+    ];
     /// It has exactly 16 bytes, which its reader checks.
     REQUEST: "request id", 16, Bytes, Refused, [
         "change.ChangeSink.submit(request)", "grant.Operator.issue(request)", "grant.Operator.revoke(request)",
         "grant.Operator.drain(request)", "grant.Operator.hold(request)", "grant.Operator.forget(request)",
-        "grant.Operator.reload(request)", "grant.Operator.addProject(request)", "perspective.Perspective.browse(request)",
-        "perspective.Submitter.run(request)", "perspective.Submitter.retry(request)", "perspective.Submitter.cancel(request)",
+        "grant.Operator.reload(request)", "grant.Operator.addProject(request)",
+        "perspective.Perspective.browse(request)", "perspective.Submitter.run(request)",
+        "perspective.Submitter.retry(request)", "perspective.Submitter.cancel(request)",
     ];
     /// It is a SHA-256, which its reader checks.
-    JOIN_HASH: "hash of the join", 32, Bytes, Refused,
-        ["grant.Operator.issue(joinHash)", "perspective.Perspective.browse(joinHash)"];
+    JOIN_HASH: "hash of the join", 32, Bytes, Refused, [
+        "grant.Operator.issue(joinHash)", "perspective.Perspective.browse(joinHash)",
+    ];
 
     // what users and operators send
 
     /// As in the master file, where a name of a project has at most this many bytes.
     PROJECT: "name of the project", NAME_MAX, Bytes, Refused, [
-        "change.ChangeSink.submit(project)", "perspective.Viewer.builds(project)", "perspective.Viewer.projects(after)", "perspective.Viewer.build(project)",
-        "perspective.Viewer.branch(project)", "perspective.Viewer.crons(project)", "perspective.Submitter.run(project)", "perspective.Submitter.retry(project)",
-        "perspective.Submitter.cancel(project)", "event.Filter.projects[]", "grant.What.projects[]", "grant.NewProject.name", "event.Event.project", "perspective.ProjectView.name", "perspective.BuildView.project", "perspective.QueueItem.project", "change.Change.project", "worker.Assignment.project"];
+        "change.ChangeSink.submit(project)", "perspective.Viewer.builds(project)", "perspective.Viewer.projects(after)",
+        "perspective.Viewer.build(project)", "perspective.Viewer.branch(project)", "perspective.Viewer.crons(project)",
+        "perspective.Submitter.run(project)",
+        "perspective.Submitter.retry(project)", "perspective.Submitter.cancel(project)", "event.Filter.projects[]",
+        "grant.What.projects[]", "grant.NewProject.name", "event.Event.project", "perspective.ProjectView.name",
+        "perspective.BuildView.project", "perspective.QueueItem.project", "change.Change.project",
+        "worker.Assignment.project",
+    ];
     /// Git on the usual file systems has no longer ones than 255 bytes a part; the mirror takes 512 in all.
     REF: "name of the ref", 1024, Bytes, Refused, [
         "change.ChangeSink.submit(ref)", "perspective.Viewer.builds(ref)", "perspective.Viewer.branch(ref)",
-        "perspective.Submitter.run(ref)", "event.Event.changeSubmitted.ref", "event.Event.refDeleted.ref", "event.Event.buildCreated.ref", "perspective.ProjectView.mainBranch", "perspective.BranchView.ref", "perspective.BuildView.ref", "change.Source.ref", "event.Event.cronSkipped.ref", "perspective.CronView.ref", "change.Change.ref", "worker.SourcePack.pack -> refs[].name"];
+        "perspective.Submitter.run(ref)", "event.Event.changeSubmitted.ref", "event.Event.refDeleted.ref",
+        "event.Event.buildCreated.ref", "perspective.ProjectView.mainBranch", "perspective.BranchView.ref",
+        "perspective.BuildView.ref", "change.Source.ref", "event.Event.cronSkipped.ref",
+        "perspective.CronView.ref", "change.Change.ref", "worker.SourcePack.pack -> refs[].name",
+    ];
     /// A commit has 40 or 64 digits; a person may name it by a branch or a tag instead.
-    REVISION: "revision", 1024, Bytes, Refused, ["perspective.Viewer.builds(revision)", "perspective.Submitter.run(revision)"];
+    REVISION: "revision", 1024, Bytes, Refused, [
+        "perspective.Viewer.builds(revision)", "perspective.Submitter.run(revision)",
+    ];
     /// The name of a job and its cell: 17 names of 100 bytes and what separates them.
     JOB: "name of the job", 2048, Bytes, Refused, [
         "perspective.Build.log(job)", "perspective.Build.explain(job)", "perspective.Submitter.retry(jobs)[]",
-        "perspective.Submitter.cancel(job)", "event.Event.buildPlanned.jobs[]", "event.Event.jobQueued.job", "event.Event.jobStarted.job", "event.Event.attemptLost.job", "event.Event.stepStarted.job", "event.Event.stepFinished.job", "event.Event.jobFinished.job", "perspective.LaneView.job", "perspective.JobView.name", "perspective.QueueItem.job"];
+        "perspective.Submitter.cancel(job)", "event.Event.buildPlanned.jobs[]", "event.Event.jobQueued.job",
+        "event.Event.jobStarted.job", "event.Event.attemptLost.job", "event.Event.stepStarted.job",
+        "event.Event.stepFinished.job", "event.Event.jobFinished.job", "perspective.LaneView.job",
+        "perspective.JobView.name", "perspective.QueueItem.job",
+    ];
     /// A pipeline has at most this many.
-    JOBS: "list of jobs", 1000, Elements, Refused, ["perspective.Submitter.retry(jobs)", "event.Event.buildPlanned.jobs", "perspective.BuildView.jobs", "perspective.JobView.needs", "perspective.BranchView.lanes"];
+    JOBS: "list of jobs", 1000, Elements, Refused, [
+        "perspective.Submitter.retry(jobs)", "event.Event.buildPlanned.jobs", "perspective.BuildView.jobs",
+        "perspective.JobView.needs", "perspective.BranchView.lanes",
+    ];
     /// A few sentences. It is shown with the build, the worker or the grant, and a person can say it shorter.
-    WHY: "reason", 4096, Bytes, Refused,
-        ["perspective.Submitter.cancel(reason)", "grant.Operator.hold(reason)"];
+    WHY: "reason", 4096, Bytes, Refused, ["perspective.Submitter.cancel(reason)", "grant.Operator.hold(reason)"];
     /// A sentence: it is stored with each grant below the one that is revoked, and each subscriber is told.
-    REVOCATION: "reason of the revocation", 1000, Bytes, Refused, ["grant.Operator.revoke(reason)", "event.Event.grantRevoked.reason", "grant.Grant.reason", "grant.WorkerView.revoked"];
+    REVOCATION: "reason of the revocation", 1000, Bytes, Refused, [
+        "grant.Operator.revoke(reason)", "event.Event.grantRevoked.reason", "grant.Grant.reason", "grant.WorkerView.revoked",
+    ];
     /// A farm has some dozens. A grant with more is a list that nobody reads, and one of all projects names `*`.
     PROJECTS: "list of projects", 1000, Elements, Refused, ["grant.What.projects"];
     /// Each event is compared with each of them.
@@ -57,28 +79,45 @@ table! {
     /// There are 7 rights, and there may be more.
     RIGHTS: "list of rights", 100, Elements, Refused, ["grant.What.may"];
     /// As the master file has it, with room for what a person is called.
-    HOLDER: "name of the holder", 256, Bytes, Refused, ["grant.Operator.issue(name)", "grant.Operator.findGrants(wanted)", "event.Event.grantIssued.name", "event.Event.grantRedeemed.name", "event.Event.grantRevoked.name", "grant.Grant.name", "gateway.Gateway.redeem -> name"];
+    HOLDER: "name of the holder", 256, Bytes, Refused, [
+        "grant.Operator.issue(name)", "grant.Operator.findGrants(wanted)", "event.Event.grantIssued.name",
+        "event.Event.grantRedeemed.name", "event.Event.grantRevoked.name", "grant.Grant.name",
+        "gateway.Gateway.redeem -> name",
+    ];
     /// As in the master file.
-    POOL: "name of the pool", NAME_MAX, Bytes, Refused, ["grant.What.pools[]", "grant.NewProject.pools[]", "grant.WorkerView.pools[]", "perspective.RemedyStep.pool"];
+    POOL: "name of the pool", NAME_MAX, Bytes, Refused, [
+        "grant.What.pools[]", "grant.NewProject.pools[]", "grant.WorkerView.pools[]", "perspective.RemedyStep.pool",
+    ];
     /// A worker serves few.
-    POOLS: "list of pools", 1000, Elements, Refused, ["grant.What.pools", "grant.NewProject.pools", "grant.WorkerView.pools"];
+    POOLS: "list of pools", 1000, Elements, Refused, [
+        "grant.What.pools", "grant.NewProject.pools", "grant.WorkerView.pools",
+    ];
     /// The name of a worker is that of its grant's holder.
-    WORKER: "name of the worker", 256, Bytes, Refused,
-        [
+    WORKER: "name of the worker", 256, Bytes, Refused, [
         "grant.Operator.drain(worker)", "grant.Operator.hold(worker)", "grant.Operator.forget(worker)",
-        "grant.Operator.workers(after)", "perspective.Viewer.workers(after)", "event.Event.jobStarted.worker", "event.Event.attemptLost.worker", "event.Event.workerAttached.worker", "event.Event.workerLost.worker", "grant.WorkerView.name", "perspective.JobView.worker", "perspective.Candidate.name", "perspective.AttemptView.worker"];
+        "grant.Operator.workers(after)", "perspective.Viewer.workers(after)", "event.Event.jobStarted.worker",
+        "event.Event.attemptLost.worker", "event.Event.workerAttached.worker", "event.Event.workerLost.worker",
+        "grant.WorkerView.name", "perspective.JobView.worker", "perspective.Candidate.name",
+        "perspective.AttemptView.worker",
+    ];
     /// A path has at most 4,096 bytes, and an address rarely has 200.
-    ADDRESS: "address of the repository", 4096, Bytes, Refused, ["grant.NewProject.repository", "grant.NewProject.aliases[]", "perspective.ProjectView.repository", "perspective.ProjectView.aliases[]", "change.Source.repository"];
+    ADDRESS: "address of the repository", 4096, Bytes, Refused, [
+        "grant.NewProject.repository", "grant.NewProject.aliases[]", "perspective.ProjectView.repository",
+        "perspective.ProjectView.aliases[]", "change.Source.repository",
+    ];
     /// A pattern of `guild.toml` has at most this many characters.
     PATTERN: "pattern", 1000, Bytes, Refused, ["grant.NewProject.branches[]", "grant.NewProject.tags[]"];
     /// As the patterns of a key of `guild.toml`.
-    PATTERNS: "list of patterns", 1000, Elements, Refused,
-        ["grant.NewProject.branches", "grant.NewProject.tags", "grant.NewProject.aliases", "perspective.ProjectView.aliases"];
+    PATTERNS: "list of patterns", 1000, Elements, Refused, [
+        "grant.NewProject.branches", "grant.NewProject.tags", "grant.NewProject.aliases",
+        "perspective.ProjectView.aliases",
+    ];
     /// A number and a unit, or a word.
     SETTING: "setting", 64, Bytes, Refused, ["grant.NewProject.poll", "grant.NewProject.hookKind"];
     /// The largest RSA key as a file has 13 KiB; a file of known hosts is often longer.
-    SECRET: "credential", 64 << 10, Bytes, Refused,
-        ["grant.NewProject.credential", "grant.NewProject.knownHosts", "grant.NewProject.token"];
+    SECRET: "credential", 64 << 10, Bytes, Refused, [
+        "grant.NewProject.credential", "grant.NewProject.knownHosts", "grant.NewProject.token",
+    ];
 
     // bytes in parts, from whoever keeps them
 
@@ -91,20 +130,27 @@ table! {
     // what workers send
 
     /// It is 16 bytes, which its reader checks.
-    INSTANCE: "instance", 16, Bytes, Refused,
-        ["worker.WorkerDesk.attach(instance)", "worker.Worker.ping -> instance"];
+    INSTANCE: "instance", 16, Bytes, Refused, ["worker.WorkerDesk.attach(instance)", "worker.Worker.ping -> instance"];
     /// The leases that one worker can hold: far more than the cores of any machine.
-    LEASES: "list of leases", 4096, Elements, Refused,
-        ["worker.WorkerDesk.attach(running)", "worker.WorkerDesk.attach(alive)", "worker.Session.renew(tokens)", "worker.Session.renew -> stale", "worker.Session.renew -> terms", "worker.WorkerDesk.attach -> standing", "worker.WorkerDesk.attach -> leases", "worker.WorkerDesk.attach -> terms"];
+    LEASES: "list of leases", 4096, Elements, Refused, [
+        "worker.WorkerDesk.attach(running)", "worker.WorkerDesk.attach(alive)", "worker.Session.renew(tokens)",
+        "worker.Session.renew -> stale", "worker.Session.renew -> terms", "worker.WorkerDesk.attach -> standing",
+        "worker.WorkerDesk.attach -> leases", "worker.WorkerDesk.attach -> terms",
+    ];
     /// The token of a lease has 16 bytes, which its reader checks.
     LEASE: "token of the lease", 16, Bytes, Refused, [
         "worker.WorkerDesk.attach(running)[]", "worker.WorkerDesk.attach(alive)[]", "worker.Session.renew(tokens)[]",
-        "worker.Assignment.token", "worker.Worker.cancel(token)", "worker.Worker.stale(token)", "worker.Session.renew -> stale[]"];
+        "worker.Assignment.token", "worker.Worker.cancel(token)", "worker.Worker.stale(token)",
+        "worker.Session.renew -> stale[]",
+    ];
     /// The names of a platform, a machine, a version and a tier are short. A long one is cut, because a worker cannot do
     /// without attaching.
     ABOUT: "description of the worker", 256, Bytes, Cut, [
         "worker.Description.platform", "worker.Description.host", "worker.Description.version",
-        "worker.Description.isolation[]", "worker.TierProbe.tier", "worker.Home.boot", "perspective.JobView.platform", "perspective.RemedyStep.platform", "perspective.AttemptView.isolation", "perspective.JobView.isolation", "worker.Assignment.isolation"];
+        "worker.Description.isolation[]", "worker.TierProbe.tier", "worker.Home.boot", "perspective.JobView.platform",
+        "perspective.RemedyStep.platform", "perspective.AttemptView.isolation", "perspective.JobView.isolation",
+         "worker.Assignment.isolation",
+    ];
     /// There are 5 tiers, and there may be more.
     TIERS: "list of tiers", 16, Elements, Cut, ["worker.Description.isolation", "worker.Description.probes"];
     /// More than a person reads of one machine. They are cut, because the worker says them so that people can help.
@@ -114,11 +160,18 @@ table! {
     /// Its name and its value. A cut label would be another label, so that a longer one is refused, and its worker with it.
     LABEL: "label", 256, Bytes, Refused, [
         "worker.Description.labels[].name", "worker.Description.labels[].value", "grant.What.labels[].name",
-        "grant.What.labels[].value", "grant.WorkerView.labels[].name", "grant.WorkerView.labels[].value", "perspective.RemedyStep.labels[].name", "perspective.RemedyStep.labels[].value"];
+        "grant.What.labels[].value", "grant.WorkerView.labels[].name", "grant.WorkerView.labels[].value",
+        "perspective.RemedyStep.labels[].name", "perspective.RemedyStep.labels[].value",
+    ];
     /// A job can want 100 labels, so that more serve nobody.
-    LABELS: "list of labels", 100, Elements, Refused, ["worker.Description.labels", "grant.What.labels", "perspective.RemedyStep.labels"];
+    LABELS: "list of labels", 100, Elements, Refused, [
+        "worker.Description.labels", "grant.What.labels", "perspective.RemedyStep.labels",
+    ];
     /// A few sentences. A longer one is cut, because a refusal would lose how the attempt ended.
-    REASON: "reason", 4096, Bytes, Cut, ["worker.Lease.complete(reason)", "worker.AttemptEnd.reason", "event.Event.attemptLost.reason", "event.Event.jobFinished.reason", "event.Event.workerLost.reason", "perspective.AttemptView.reason"];
+    REASON: "reason", 4096, Bytes, Cut, [
+        "worker.Lease.complete(reason)", "worker.AttemptEnd.reason", "event.Event.attemptLost.reason",
+        "event.Event.jobFinished.reason", "event.Event.workerLost.reason", "perspective.AttemptView.reason",
+    ];
     /// As the reason of an attempt.
     EXIT: "text of the exit", 4096, Bytes, Cut, ["worker.Exit.lost"];
     /// A sentence about a disk. It is cut, because the worker says it so that people can help.
@@ -126,14 +179,15 @@ table! {
     /// What one report says at once.
     PROGRESS: "list of progress", 4096, Elements, Refused, ["worker.Lease.report(progress)"];
     /// A BLAKE3 has 32 bytes.
-    LOG_HASH: "hash of the log", 64, Bytes, Refused,
-        ["worker.StepEnd.logHash", "worker.StepReport.finished(logHash)"];
+    LOG_HASH: "hash of the log", 64, Bytes, Refused, ["worker.StepEnd.logHash", "worker.StepReport.finished(logHash)"];
     /// What the manual promised from the start. A worker sends 128 KiB at once.
     LOG_WRITE: "part of the log", 1 << 20, Bytes, Refused, ["log.LogSink.write(bytes)"];
     /// As much as a part of a log, because both go to a file in one write.
     SINK_WRITE: "part of the bytes", 1 << 20, Bytes, Refused, ["common.ByteSink.write(bytes)"];
     /// It has exactly 32 bytes, which its reader checks.
-    BLAKE3: "BLAKE3", 32, Bytes, Refused, ["common.ByteSink.seal(blake3)", "perspective.Build.blob(blake3)", "log.LogReader.size -> hash"];
+    BLAKE3: "BLAKE3", 32, Bytes, Refused, [
+        "common.ByteSink.seal(blake3)", "perspective.Build.blob(blake3)", "log.LogReader.size -> hash",
+    ];
     /// A path within a workspace is rarely longer, and the name of an artifact is shown on one line.
     ARTIFACT: "path of the artifact", 1024, Bytes, Refused, ["worker.Lease.artifact(path)"];
     /// A worker marks what it read at once, which is a byte at the least, and sends 128 KiB at once.
@@ -141,18 +195,26 @@ table! {
     /// What a worker says that it has. It names the newest only.
     HAVE: "list of commits", 256, Elements, Refused, ["worker.SourcePack.pack(have)"];
     /// A commit has 40 or 64 digits.
-    COMMIT: "commit", 64, Bytes, Refused, ["worker.SourcePack.pack(have)[]", "event.Event.changeSubmitted.revision", "event.Event.buildCreated.revision", "perspective.LaneView.revision", "perspective.LaneView.sinceRevision", "perspective.LaneView.lastGoodRevision", "perspective.BranchView.tipRevision", "perspective.BuildView.revision", "change.Source.revision", "change.Source.base", "change.Commit.revision", "change.Change.revision", "change.Change.before", "worker.SourcePack.pack -> refs[].value"];
+    COMMIT: "commit", 64, Bytes, Refused, [
+        "worker.SourcePack.pack(have)[]", "event.Event.changeSubmitted.revision", "event.Event.buildCreated.revision",
+        "perspective.LaneView.revision", "perspective.LaneView.sinceRevision", "perspective.LaneView.lastGoodRevision",
+        "perspective.BranchView.tipRevision", "perspective.BuildView.revision", "change.Source.revision",
+        "change.Source.base", "change.Commit.revision", "change.Change.revision", "change.Change.before",
+        "worker.SourcePack.pack -> refs[].value",
+    ];
 
     // what the pipeline makes
 
     /// Shown on one line, in lists, pages and events. It counts after the placeholders were filled in.
-    STEP_NAME: "step name", 200, Bytes, Refused, ["plan.Step.name", "event.Event.stepStarted.name", "perspective.StepView.name"];
+    STEP_NAME: "step name", 200, Bytes, Refused, [
+        "plan.Step.name", "event.Event.stepStarted.name", "perspective.StepView.name",
+    ];
     /// The texts of a job. All of them together have at most as many bytes as a job may travel with.
     PLAN_TEXT: "text of the plan", JOB_BYTES, Bytes, Refused, [
-        "plan.Job.name", "plan.Job.base", "plan.Job.cell[].name", "plan.Job.cell[].value", "plan.Job.on", "plan.Job.want[]",
-        "plan.Job.env[].name", "plan.Job.env[].value", "plan.Job.skipped", "plan.Job.isolation", "plan.Step.command.shell.shell[]",
-        "plan.Step.command.shell.script", "plan.Step.command.exec[]", "plan.Step.env[].name", "plan.Step.env[].value",
-        "plan.Step.dir",
+        "plan.Job.name", "plan.Job.base", "plan.Job.cell[].name", "plan.Job.cell[].value", "plan.Job.on",
+        "plan.Job.want[]", "plan.Job.env[].name", "plan.Job.env[].value", "plan.Job.skipped", "plan.Job.isolation",
+        "plan.Step.command.shell.shell[]", "plan.Step.command.shell.script", "plan.Step.command.exec[]",
+        "plan.Step.env[].name", "plan.Step.env[].value", "plan.Step.dir",
     ];
     /// The lists of a job. A job of 1 MiB holds fewer elements than this.
     PLAN_LIST: "list of the plan", 131_072, Elements, Refused, [
@@ -162,7 +224,9 @@ table! {
     /// Why a job is left out: it names up to 5 patterns of each key, which may be long.
     SKIPPED: "reason", 4096, Bytes, Cut, ["perspective.JobView.reason"];
     /// Up to 100 errors of a file, each with its line. More help nobody.
-    DIAGNOSIS: "diagnosis", 64 << 10, Bytes, Cut, ["perspective.BuildView.diagnosis", "common.Refusal.text", "common.Refusal.help"];
+    DIAGNOSIS: "diagnosis", 64 << 10, Bytes, Cut, [
+        "perspective.BuildView.diagnosis", "common.Refusal.text", "common.Refusal.help",
+    ];
     /// What a list shows of a diagnosis; the build itself shows all of it.
     DIAGNOSIS_LISTED: "diagnosis", 1024, Bytes, Cut, ["perspective.Viewer.builds -> builds[].diagnosis"];
 
@@ -173,7 +237,9 @@ table! {
     /// As many as a person looks through. With its commits and the longest texts, an event then stays below 100 KiB.
     EVENT_PATHS: "list of an event's paths", 100, Elements, Cut, ["event.Event.changeSubmitted.paths"];
     /// A line, as of a subject or a path. It is cut by the master that notes it, because anybody can commit anything.
-    EVENT_TEXT: "text of an event's commit", 512, Bytes, Cut, ["event.Event.changeSubmitted.paths[]", "change.Change.paths[]"];
+    EVENT_TEXT: "text of an event's commit", 512, Bytes, Cut, [
+        "event.Event.changeSubmitted.paths[]", "change.Change.paths[]",
+    ];
     /// It is a SHA-256. Anything shorter names nobody.
     ORIGIN: "origin of the event", 32, Bytes, Refused, ["event.Event.origin"];
 }

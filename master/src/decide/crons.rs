@@ -209,7 +209,13 @@ impl CronRow {
         let CronKey { project, ref_name, .. } = self.key.clone();
         let tip = Commit { revision: revision.clone(), subject, author, ..Commit::default() };
         let source = SourceRevision { repository: project.clone(), ref_name, revision, base: String::new() };
-        Ok(Order { project, stamp: SourceStamp { sources: vec![source] }, tip, by, origin: Origin::Tip { since: u32::MAX } })
+        Ok(Order {
+            project,
+            stamp: SourceStamp { sources: vec![source] },
+            tip,
+            by,
+            origin: Origin::Tip { since: u32::MAX },
+        })
     }
 
     /// What subscribers hear of a firing that builds nothing.

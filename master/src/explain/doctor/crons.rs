@@ -2,9 +2,9 @@
 
 use super::DoctorAccess;
 use crate::intake::planner::FILE;
-use schema::limits::FILE_MAX;
 use crate::intake::sources::Repository;
 use pipeline::CronEntry;
+use schema::limits::FILE_MAX;
 use schema::values::{Finding, branch_ref};
 
 /// Looks at the pipeline of each main branch. What cannot be read is the finding of others.

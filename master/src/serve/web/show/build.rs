@@ -346,7 +346,8 @@ mod tests {
         assert_eq!(page.lanes[0].cells.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, true]);
         assert!(!page.matrix.is_empty());
         // under the heading of a build without jobs there is no table of another build's
-        let page = ProjectPage::new(Frame::new("pyfoo", Visitor::default()), "pyfoo", None, None, &builds[1..], &[], 25);
+        let page =
+            ProjectPage::new(Frame::new("pyfoo", Visitor::default()), "pyfoo", None, None, &builds[1..], &[], 25);
         assert!(page.matrix.is_empty() && page.lanes.len() == 1);
     }
 }

@@ -4,6 +4,7 @@ use master::decide::placement::{
     Class, Decision, KEPT_AFTER, LeaseToken, Need, Offer, Placement, PlacementTerms, Session, SessionId, Ticket,
     TimeLimits,
 };
+use master::decide::steady::Steady;
 use schema::values::{Resources, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,24 +18,24 @@ const SMALL_MAX: u64 = 20;
 const CORES: u32 = 4;
 
 struct Hall {
-    now: Time,
+    now: Steady,
     it: Placement<u32>,
     sessions: Vec<SessionId>,
     /// What runs on each worker, its cores, and when it ends.
-    running: Vec<Vec<(LeaseToken, u32, Time)>>,
+    running: Vec<Vec<(LeaseToken, u32, Steady)>>,
     rooms: BTreeMap<u32, u32>,
     /// How long each small one runs. None: chance says it.
     seconds: Option<u64>,
     /// When the large one began.
-    began: Option<Time>,
+    began: Option<Steady>,
 }
 
 impl Hall {
     fn new(workers: usize) -> Hall {
         let terms = PlacementTerms { offer: Duration::from_secs(10), pools: BTreeMap::new() };
-        let (now, mut it) = (Time(1_000_000), Placement::new(terms, [7; 32]));
+        let (now, mut it) = (Steady(1_000_000), Placement::new(terms, [7; 32]));
         let sessions = (0..workers).map(|number| {
-            let mut session = Session::new(format!("w{number}"), now);
+            let mut session = Session::new(format!("w{number}"), Time(now.0), now);
             (session.total, session.pools) = (room(CORES), Box::from([POOL.to_owned()]));
             it.attach(session)
         });
@@ -88,7 +89,7 @@ impl Hall {
         for index in 0..self.sessions.len() {
             let (over, left) = self.running[index].drain(..).partition(|(_, _, end)| *end <= self.now);
             self.running[index] = left;
-            let over: Vec<(LeaseToken, u32, Time)> = over;
+            let over: Vec<(LeaseToken, u32, Steady)> = over;
             for (token, ..) in &over {
                 let lease = self.it.complete(self.now, *token).expect("it runs");
                 self.it.withdraw(self.now, lease.owner);

@@ -402,6 +402,7 @@ fn spawn_worker(
         reserve: 0,
         orphan_grace: ORPHAN_GRACE,
         isolation: schema::values::Tier::Guard,
+        bounds: schema::values::StepBounds::default(),
         output_max: 1 << 30,
     };
     let world = worker::world::World {
